@@ -1,0 +1,86 @@
+/**
+ * The part of the signed configuration that decisions depend on. `src/membership` checks signatures and makes this; the
+ * machine believes it.
+ */
+import type { ClusterId, HostId, PeerName, SourceId } from './ids.js';
+
+/** `provisional`: admitted by a member, not yet written into the configuration by an admin host. It may send and read. */
+export type MemberState = 'provisional' | 'active' | 'draining' | 'revoked';
+
+export interface Member {
+  readonly host: HostId;
+  readonly name: string;
+  readonly peer: PeerName;
+  readonly state: MemberState;
+  readonly trust: 'trusted' | 'untrusted';
+  /** Hosts of one domain fail together and count once. Default: the host's own id. */
+  readonly domain: string;
+  readonly roaming: boolean;
+}
+
+export interface SourcePolicy {
+  readonly source: SourceId;
+  /** Wanted copies, N. 1 to 32. */
+  readonly copies: number;
+}
+
+/** All in ms. Floors: heartbeat ≥ 100, suspect ≥ 3 heartbeats, dead ≥ 2 × suspect, claimWait ≥ 20, others ≥ 0. */
+export interface Timing {
+  /** Least interval between heartbeats; in force is max(heartbeat, hosts × heartbeatPerHost). Default 5 s. */
+  readonly heartbeatMs: number;
+  /** Heartbeat stretch a host, so that control traffic does not grow with the square. Default 1 s. */
+  readonly heartbeatPerHostMs: number;
+  /** Silence after which a host is suspect. Default 6 heartbeats. */
+  readonly suspectMs: number;
+  /** A broken connection that cannot be redialled for this long makes its host suspect. Default 30 s. */
+  readonly redialMs: number;
+  /** Absence after which a host's copies no longer count. Default 1 h. */
+  readonly deadMs: number;
+  /** With one live place left, repair starts this long after suspicion. Default 1 min. */
+  readonly lastPlaceMs: number;
+  /** From a claim to the second look. Default 2 s. */
+  readonly claimWaitMs: number;
+  /** One rank's turn. Default 4 s. */
+  readonly stepMs: number;
+  /** One rank's turn for a parcel that had its copies before. Default 1 s. */
+  readonly repairStepMs: number;
+  /** Least life of a claim without progress. Default 60 s. */
+  readonly claimMs: number;
+  /** Surplus must have lasted this long before a drop. Default 30 s. */
+  readonly surplusMs: number;
+  /** Never re-grab within this time of a drop unless copies are short. Default 10 min. */
+  readonly regrabMs: number;
+  /** How long an interrupted fetch's verified blobs are kept for the next try. Default 10 min. */
+  readonly partialMs: number;
+  /** A source tree and its `.b3` are rewritten after this much quiet. Default 60 s. */
+  readonly treeQuietMs: number;
+  /** … and at most this often. Default 10 min. */
+  readonly treeEveryMs: number;
+}
+
+export const DEFAULT_TIMING: Timing = {
+  heartbeatMs: 5_000,
+  heartbeatPerHostMs: 1_000,
+  suspectMs: 30_000,
+  redialMs: 30_000,
+  deadMs: 3_600_000,
+  lastPlaceMs: 60_000,
+  claimWaitMs: 2_000,
+  stepMs: 4_000,
+  repairStepMs: 1_000,
+  claimMs: 60_000,
+  surplusMs: 30_000,
+  regrabMs: 600_000,
+  partialMs: 600_000,
+  treeQuietMs: 60_000,
+  treeEveryMs: 600_000,
+};
+
+export interface ClusterConfig {
+  readonly cluster: ClusterId;
+  /** Strictly rising; never goes back on a host. */
+  readonly version: number;
+  readonly members: readonly Member[];
+  readonly sources: readonly SourcePolicy[];
+  readonly timing: Timing;
+}

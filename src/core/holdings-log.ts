@@ -1,0 +1,104 @@
+/**
+ * Holdings log: what a store holds, as its one writer says it.
+ *
+ * Numbered operations, chained by hash: digest(n) = BLAKE3(digest(n−1) ‖ op), digest(0) = BLAKE3 of the store's id and
+ * epoch. So one signature over a position commits its writer to the whole log, and a reader can tell at once whether
+ * what it gets extends what it has. Only a greater epoch replaces a log.
+ *
+ * The log is the commit record: a copy exists when its `add` is durable, and no longer when its `del` is.
+ */
+import { decode, encode } from 'cborg';
+import { hash } from './hash.js';
+import { bytesOf, type HostId, hexOf, type ParcelId, parseParcelId, parseSourceId, type SourceId, type StoreId } from './ids.js';
+import { signable } from './signed.js';
+
+export type LogOp =
+  | { readonly op: 'add' | 'del' | 'corrupt'; readonly parcel: ParcelId }
+  /** "I durably hold this head (or a later one), its snapshots and pages, and the records of my copies." */
+  | { readonly op: 'head'; readonly source: SourceId; readonly seq: number };
+
+/** `counter` rises with every doubt about a log; `random` tells two clones of one disk apart. */
+export interface Epoch {
+  /** A safe integer, at first the wall clock in ms. */
+  readonly counter: number;
+  /** 8 random bytes, 16 hex digits. */
+  readonly random: string;
+}
+
+export interface LogPosition {
+  readonly store: StoreId;
+  readonly epoch: Epoch;
+  /** Number of operations so far. */
+  readonly seq: number;
+  /** The chain's digest after operation `seq`. 64 hex digits. */
+  readonly digest: string;
+}
+
+/** A run of operations, with its writer's signature over the position after the last of them. */
+export interface LogSegment {
+  readonly host: HostId;
+  /** The position after the last operation. */
+  readonly end: LogPosition;
+  /** Operations `end.seq − ops.length + 1` to `end.seq`. */
+  readonly ops: readonly LogOp[];
+  /** By the writing host's peer key over `positionMessage`. 64 bytes. */
+  readonly signature: Uint8Array;
+}
+
+const OP_CODES = { add: 1, del: 2, corrupt: 3, head: 4 } as const;
+
+/** Canonical bytes of one operation, as they are chained, stored and sent. */
+export function encodeOp(op: LogOp): Uint8Array {
+  return op.op === 'head'
+    ? encode([OP_CODES.head, op.source, op.seq])
+    : encode([OP_CODES[op.op], bytesOf(op.parcel)]);
+}
+
+/** @throws MalformedOp on anything that `encodeOp` cannot have made. */
+export function decodeOp(bytes: Uint8Array): LogOp {
+  let fields: unknown;
+  try {
+    fields = decode(bytes);
+  } catch (cause) {
+    throw new MalformedOp('not CBOR', { cause });
+  }
+  if (!Array.isArray(fields)) throw new MalformedOp('not an array');
+  const [code, first, second] = fields as unknown[];
+  if (code === OP_CODES.head && typeof first === 'string' && Number.isSafeInteger(second) && (second as number) > 0) {
+    return { op: 'head', source: parseSourceId(first), seq: second as number };
+  }
+  for (const op of ['add', 'del', 'corrupt'] as const) {
+    if (code === OP_CODES[op] && first instanceof Uint8Array) return { op, parcel: parseParcelId(hexOf(first)) };
+  }
+  throw new MalformedOp(`unknown operation ${String(code)}`);
+}
+
+export class MalformedOp extends Error {
+  readonly code = 'MALFORMED_OP';
+  readonly blame = 'peer';
+}
+
+/** The position of an empty log. */
+export function logStart(store: StoreId, epoch: Epoch): LogPosition {
+  return { store, epoch, seq: 0, digest: hexOf(hash(signable('scatterhoard/log-start/1', [store, epoch.counter, epoch.random]))) };
+}
+
+/** The position after `op`. */
+export function logAfter(position: LogPosition, op: LogOp): LogPosition {
+  const encoded = encodeOp(op);
+  const chained = new Uint8Array(32 + encoded.length);
+  chained.set(bytesOf(position.digest));
+  chained.set(encoded, 32);
+  return { ...position, seq: position.seq + 1, digest: hexOf(hash(chained)) };
+}
+
+/** What a writer signs: it says that the log of this store, in this epoch, has these operations and no others so far. */
+export function positionMessage(host: HostId, { store, epoch, seq, digest }: LogPosition): Uint8Array {
+  return signable('scatterhoard/log-position/1', [host, store, epoch.counter, epoch.random, seq, digest]);
+}
+
+/** Greater counter first; of equal counters the greater random wins, the same way on every host. */
+export function compareEpochs(a: Epoch, b: Epoch): number {
+  if (a.counter !== b.counter) return a.counter < b.counter ? -1 : 1;
+  return a.random < b.random ? -1 : a.random > b.random ? 1 : 0;
+}

@@ -1,0 +1,71 @@
+/**
+ * Messages: what hosts tell each other by gossip. Hints, all of them: losing every one costs time or bytes, never a copy.
+ * What is true is asked for over streams (DESIGN's `state`, `config` and `object` protocols).
+ *
+ * `src/net` maps these to the wire at one border; the envelope there carries the writer's boot and frame counters.
+ */
+import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
+import type { LogPosition, LogSegment } from './holdings-log.js';
+
+export interface StoreReport {
+  readonly position: LogPosition;
+  /** What the store lends in all. */
+  readonly lentBytes: number;
+  /** Held, reserved and in the trash. */
+  readonly usedBytes: number;
+  /** The weight in the rendezvous, in MiB: `lentBytes` as last stated; restated when it has changed by more than 10 %. */
+  readonly weightMiB: number;
+}
+
+export interface Heartbeat {
+  readonly kind: 'heartbeat';
+  /** Rises with each start of the service; two values that alternate betray a duplicated identity. */
+  readonly boot: number;
+  /** Mounted stores only: a store that is not listed does not count. */
+  readonly stores: readonly StoreReport[];
+  readonly configVersion: number;
+  /** BLAKE3 over the sorted (source, seq, hash) of every head known: 64 hex digits. */
+  readonly headsDigest: string;
+}
+
+/** Fresh operations of one store's log. At most 64 KiB when encoded. */
+export interface LogDelta {
+  readonly kind: 'log';
+  readonly segment: LogSegment;
+}
+
+export interface HeadHint {
+  readonly source: SourceId;
+  readonly seq: number;
+  /** BLAKE3 of the signed head: 64 hex digits. */
+  readonly hash: string;
+}
+
+export interface HeadHints {
+  readonly kind: 'heads';
+  readonly heads: readonly HeadHint[];
+}
+
+/** "I am about to fetch these": at most 512. A claim lives until `ttlMs` after it was received unless renewed. */
+export interface Claims {
+  readonly kind: 'claims';
+  readonly store: StoreId;
+  readonly claims: readonly { readonly parcel: ParcelId; readonly ttlMs: number }[];
+  readonly withdrawn: readonly ParcelId[];
+}
+
+export interface ConfigHint {
+  readonly kind: 'config';
+  readonly version: number;
+  /** BLAKE3 of the signed version: 64 hex digits. Another hash for a version that we have means a fork. */
+  readonly hash: string;
+  /** Admissions that are not in the configuration yet; a receiver that lacks one asks over the `config` protocol. */
+  readonly admissions: readonly HostId[];
+}
+
+export type GossipMessage = Heartbeat | LogDelta | HeadHints | Claims | ConfigHint;
+
+/** Parcels in one claim message, so that a frame stays well under 64 KiB. */
+export const CLAIMS_PER_MESSAGE_MAX = 512;
+/** A gossip frame's encoded size; GossipSub delivers nothing above 4 MiB and says nothing. */
+export const GOSSIP_FRAME_BYTES_MAX = 64 * 1024;

@@ -1,0 +1,21 @@
+/**
+ * What is signed: a domain string and fields, as one canonical cborg array, so that no signature made for one purpose
+ * can ever stand for another.
+ */
+import { encode } from 'cborg';
+
+/** `[domain, ...fields]` in canonical CBOR. Fields: integers, bigints, strings, bytes, arrays and null; never undefined. */
+export function signable(domain: string, fields: readonly unknown[]): Uint8Array {
+  return encode([domain, ...fields]);
+}
+
+/** Signs with a host's or an admin's Ed25519 key. */
+export interface Signer {
+  /** The raw public key, 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** 64 bytes. */
+  sign(message: Uint8Array): Uint8Array;
+}
+
+/** True when `signature` (64 bytes) is by `publicKey` (32 raw bytes) over `message`. Never throws on malformed input. */
+export type Verify = (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean;
