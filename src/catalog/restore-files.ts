@@ -1,0 +1,467 @@
+/**
+ * Restore files: the regular files of one parcel, from their content to their places below the target.
+ *
+ * Bytes go to an unfinished file in the mark's folder and are hashed on the way; owner, mode and time are set there; only
+ * then is it renamed into its place. So a name that is there is whole and right, and a restore that goes on can tell by
+ * size and time. A blob that several files of the parcel need is fetched once.
+ *
+ * Calls are synchronous up to a megabyte at a time: a small file costs 60 µs so and 500 µs by the thread pool, and this
+ * process has nothing else to do. Driven by restore-tree.ts, several parcels at once.
+ */
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  copyFileSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { open } from 'node:fs/promises';
+import { ClusterError } from '../core/fault.js';
+import { createHasher, EMPTY_BLOB, type Hasher } from '../core/hash.js';
+import { type BlobId, hexOf, type ParcelId } from '../core/ids.js';
+import { type Entry, MTIME_SAME_NS } from './entry.js';
+import type { ContentFrame, ContentRequest } from './restore-content.js';
+import { isRoot, type NotSet, setOwnerAndMode, setTime } from './restore-metadata.js';
+import { below, type ExistingFiles, linkAnchor, partPath } from './restore-target.js';
+
+/** A regular file of the snapshot and its place, relative to the target. */
+export interface WantedFile {
+  readonly entry: Entry;
+  readonly path: Buffer;
+}
+
+/** What became of one entry. `retry`: the same restore, run again, may get it. */
+export type Outcome =
+  | { readonly kind: 'restored'; readonly bytes: number }
+  | { readonly kind: 'kept' }
+  | { readonly kind: 'failed'; readonly because: string; readonly retry: boolean };
+
+export interface FilesWork {
+  readonly folder: Buffer;
+  readonly existing: ExistingFiles;
+  /** The target carried this restore's mark: what is there may be ours. */
+  readonly isResume: boolean;
+  readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
+  readonly signal: AbortSignal;
+  readonly onOutcome: (file: WantedFile, outcome: Outcome) => void;
+  readonly onNotSet: (file: WantedFile, fault: NotSet) => void;
+  /** Bytes of content as they come in. */
+  readonly onBytes: (bytes: number) => void;
+}
+
+const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, COPYFILE_EXCL, COPYFILE_FICLONE } = constants;
+/** A blob whose bytes were wrong is asked for once more: another holder may have it right. */
+const ASKS_MAX = 2;
+
+/** Failures of the target as a whole, not of one name: going on would fail again and again. */
+const STOPPING: ReadonlySet<string> = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'EROFS',
+  'EIO',
+  'EMFILE',
+  'ENFILE',
+  'ENODEV',
+  'ESTALE',
+]);
+
+export class FileWriter {
+  readonly #work: FilesWork;
+  #parts = 0;
+
+  constructor(work: FilesWork) {
+    this.#work = work;
+  }
+
+  /** Ends when every file has had its outcome. @throws ClusterError RESTORE_STOPPED, or what the content's giver throws */
+  async restore(parcel: ParcelId, files: readonly WantedFile[]): Promise<void> {
+    const wanted = new Map<BlobId, WantedFile[]>();
+    for (const file of files) {
+      this.#work.signal.throwIfAborted();
+      if (await this.#doneWithoutContent(file)) continue;
+      const blob = file.entry.blob as BlobId; // a regular file has one
+      const sharers = wanted.get(blob);
+      if (sharers === undefined) wanted.set(blob, [file]);
+      else sharers.push(file);
+    }
+    for (let asks = 0; asks < ASKS_MAX && wanted.size > 0; asks += 1) await this.#fetch(parcel, wanted);
+    for (const sharers of wanted.values())
+      this.#fail(sharers, 'its content did not come, or came with other bytes than its hash says', true);
+  }
+
+  /** Kept, refused, empty, or another name of a file that is there: nothing to fetch. */
+  async #doneWithoutContent(file: WantedFile): Promise<boolean> {
+    return this.#guarded([file], async () => {
+      const verdict = await this.#existing(file);
+      if (verdict !== 'write') {
+        this.#work.onOutcome(file, verdict);
+        return true;
+      }
+      if (this.#linked(file)) return true;
+      if (file.entry.blob !== EMPTY_BLOB) return false;
+      const part = this.#openPart(file);
+      this.#finish(part, file);
+      return true;
+    });
+  }
+
+  async #fetch(parcel: ParcelId, wanted: Map<BlobId, WantedFile[]>): Promise<void> {
+    const { content, signal } = this.#work;
+    let incoming: Incoming | undefined;
+    try {
+      for await (const frame of content({ parcel, blobs: [...wanted.keys()] }, signal)) {
+        signal.throwIfAborted();
+        switch (frame.kind) {
+          case 'start': {
+            incoming?.discard();
+            const sharers = wanted.get(frame.blob);
+            incoming = sharers === undefined ? undefined : new Incoming(frame.blob, sharers);
+            break;
+          }
+          case 'data':
+            if (incoming !== undefined) this.#receive(incoming, frame.data, wanted);
+            break;
+          case 'end':
+            if (incoming?.isRight()) {
+              const { blob, sharers } = incoming;
+              this.#place(incoming, sharers);
+              wanted.delete(blob);
+            }
+            incoming?.discard();
+            incoming = undefined;
+            break;
+          case 'unavailable': {
+            const hosts = frame.hosts.length === 0 ? '' : ` (switch on ${frame.hosts.join(' or ')})`;
+            this.#fail(wanted.get(frame.blob) ?? [], `${frame.because}${hosts}`, true);
+            wanted.delete(frame.blob);
+            break;
+          }
+        }
+      }
+    } finally {
+      incoming?.discard();
+    }
+  }
+
+  #receive(incoming: Incoming, data: Uint8Array, wanted: Map<BlobId, WantedFile[]>): void {
+    const [first] = incoming.sharers;
+    if (first === undefined) return;
+    try {
+      incoming.part ??= this.#openPart(first);
+      incoming.write(data);
+      this.#work.onBytes(data.length);
+    } catch (error) {
+      // The name's own trouble (too large for this file system, say): its other bytes are let go by.
+      this.#failFor(incoming.sharers, error);
+      wanted.delete(incoming.blob);
+      incoming.discard();
+    }
+  }
+
+  /** The verified content to all that share it. */
+  #place(incoming: Incoming, sharers: readonly WantedFile[]): void {
+    const [first, ...others] = sharers;
+    const part = incoming.release();
+    if (first === undefined || part === undefined) return;
+    try {
+      for (const other of others) {
+        this.#guardedSync([other], () => {
+          if (this.#linked(other)) return;
+          const copy = this.#partFor(other);
+          copyFileSync(part.path, copy, COPYFILE_EXCL | COPYFILE_FICLONE);
+          this.#finish({ path: copy, fd: openSync(copy, O_WRONLY | O_NOFOLLOW) }, other);
+        });
+      }
+      this.#guardedSync([first], () => this.#finish(part, first));
+    } finally {
+      removePart(part);
+    }
+  }
+
+  /** Owner, mode, time, then the name. */
+  #finish(part: Part, file: WantedFile): void {
+    const { folder, onOutcome, onNotSet, existing } = this.#work;
+    const { entry, path } = file;
+    const place = below(folder, path);
+    try {
+      const faults = setOwnerAndMode(part.fd, entry);
+      closeSync(part.fd);
+      part.isClosed = true;
+      faults.push(...setTime(part.path, entry));
+      // Between the first look and now another name of the same inode may have been finished.
+      if (this.#linked(file)) return;
+      checkParents(folder, path);
+      const there = lstatSync(place, { throwIfNoEntry: false });
+      if (there !== undefined && existing !== 'overwrite') {
+        onOutcome(file, alreadyThere);
+        return;
+      }
+      renameSync(part.path, place);
+      if (entry.link !== undefined) {
+        const fault = this.#anchor(place, entry);
+        if (fault !== undefined) faults.push(fault);
+      }
+      for (const fault of faults) onNotSet(file, fault);
+      onOutcome(file, { kind: 'restored', bytes: entry.size });
+    } finally {
+      removePart(part);
+    }
+  }
+
+  // ── Hard links ──
+
+  /** Makes the file another name of one that is restored already. False: there is none, or no link can be made. */
+  #linked(file: WantedFile): boolean {
+    const { folder, onOutcome } = this.#work;
+    const { link, blob } = file.entry;
+    if (link === undefined || blob === undefined) return false;
+    const anchor = linkAnchor(folder, link, blob);
+    const found = lstatSync(anchor, { throwIfNoEntry: false, bigint: true });
+    // A name restored by an earlier run may have been written to since; the anchor is the same inode.
+    if (found === undefined || found.size !== BigInt(file.entry.size) || !sameTime(found.mtimeNs, file.entry.mtimeNs))
+      return false;
+    const part = this.#partFor(file);
+    try {
+      linkSync(anchor, part);
+    } catch {
+      // No more links to it, say: it gets content of its own, and `#anchor` reports that where it matters.
+      return false;
+    }
+    try {
+      checkParents(folder, file.path);
+      renameSync(part, below(folder, file.path));
+    } finally {
+      // Renaming one name of an inode onto another does nothing, by POSIX, and leaves both.
+      rmSync(part, { force: true });
+    }
+    onOutcome(file, { kind: 'restored', bytes: 0 });
+    return true;
+  }
+
+  /** Remembers, on disk, one name of this inode for the names that come later. */
+  #anchor(place: Buffer, { link, blob }: Entry): NotSet | undefined {
+    if (link === undefined || blob === undefined) return undefined;
+    try {
+      linkSync(place, linkAnchor(this.#work.folder, link, blob));
+      return undefined;
+    } catch (error) {
+      return { what: 'hard link', because: `a file of its own instead: ${messageOf(error)}` };
+    }
+  }
+
+  // ── What is there already ──
+
+  async #existing(file: WantedFile): Promise<'write' | Outcome> {
+    const { folder, existing, isResume } = this.#work;
+    const { entry, path } = file;
+    checkParents(folder, path);
+    const place = below(folder, path);
+    const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
+    if (there === undefined) return 'write';
+    if (existing === 'keep') return { kind: 'kept' };
+    if (there.isDirectory()) return { kind: 'failed', because: 'a folder is there in its place', retry: false };
+    const looksRight = there.isFile() && there.size === BigInt(entry.size) && sameTime(there.mtimeNs, entry.mtimeNs);
+    if (existing === 'refuse') {
+      // From this restore's own last run: its name came only with right bytes.
+      const isOurs = isResume && looksRight && this.#isLinkedRight(place, entry);
+      return isOurs ? { kind: 'kept' } : alreadyThere;
+    }
+    const isRight =
+      looksRight &&
+      hasMetadataOf(there, entry) &&
+      (entry.link === undefined || there.nlink > 1n) &&
+      (await hashFile(place, this.#work.signal)) === entry.blob &&
+      this.#isLinkedRight(place, entry);
+    return isRight ? { kind: 'kept' } : 'write';
+  }
+
+  /** Of a hard-linked file: it is the inode that the other names have, or the first of them. */
+  #isLinkedRight(place: Buffer, entry: Entry): boolean {
+    const { link, blob } = entry;
+    if (link === undefined || blob === undefined) return true;
+    const anchor = lstatSync(linkAnchor(this.#work.folder, link, blob), { throwIfNoEntry: false });
+    if (anchor === undefined) return this.#anchor(place, entry) === undefined;
+    return lstatSync(place).ino === anchor.ino;
+  }
+
+  // ── Unfinished files ──
+
+  #openPart(file: WantedFile): Part {
+    const path = this.#partFor(file);
+    return { path, fd: openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600) };
+  }
+
+  /** In the mark's folder; beside the name where that lies on another file system, for a rename cannot cross. */
+  #partFor({ path }: WantedFile): Buffer {
+    const { folder } = this.#work;
+    this.#parts += 1;
+    const part = partPath(folder, this.#parts);
+    const parent = below(folder, path.subarray(0, Math.max(path.lastIndexOf(SLASH), 0)));
+    if (lstatSync(parent).dev === lstatSync(folder).dev) return part;
+    return below(parent, `.scatterhoard-part-${process.pid}-${this.#parts}`);
+  }
+
+  // ── Failures ──
+
+  #fail(files: readonly WantedFile[], because: string, retry: boolean): void {
+    for (const file of files) this.#work.onOutcome(file, { kind: 'failed', because, retry });
+  }
+
+  #failFor(files: readonly WantedFile[], error: unknown): void {
+    throwIfStopping(error);
+    this.#fail(files, messageOf(error), false);
+  }
+
+  async #guarded(files: readonly WantedFile[], work: () => Promise<boolean>): Promise<boolean> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#failFor(files, error);
+      return true;
+    }
+  }
+
+  #guardedSync(files: readonly WantedFile[], work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#failFor(files, error);
+    }
+  }
+}
+
+const SLASH = 0x2f;
+
+const alreadyThere: Outcome = {
+  kind: 'failed',
+  because: 'something else has its name in the target already (this file system may take two names for one)',
+  retry: false,
+};
+
+/** A blob on its way into an unfinished file. */
+class Incoming {
+  readonly blob: BlobId;
+  readonly sharers: readonly WantedFile[];
+  part: Part | undefined;
+  readonly #hasher: Hasher = createHasher();
+  readonly #expectedBytes: number;
+  #bytes = 0;
+  #digest: string | undefined;
+  #isDiscarded = false;
+
+  constructor(blob: BlobId, sharers: readonly WantedFile[]) {
+    this.blob = blob;
+    this.sharers = sharers;
+    this.#expectedBytes = sharers[0]?.entry.size ?? 0;
+  }
+
+  write(data: Uint8Array): void {
+    if (this.#isDiscarded || this.part === undefined) return;
+    this.#bytes += data.length;
+    // A giver that sends too much must not fill the disk; `isRight` will say no.
+    if (this.#bytes > this.#expectedBytes) return;
+    this.#hasher.update(data);
+    for (let at = 0; at < data.length; ) at += writeSync(this.part.fd, data, at);
+  }
+
+  /** All came, and it hashes to its name. */
+  isRight(): boolean {
+    if (this.#isDiscarded || this.#bytes !== this.#expectedBytes) return false;
+    this.#digest ??= hexOf(this.#hasher.digest());
+    return this.#digest === this.blob;
+  }
+
+  /** Hands the unfinished file on. */
+  release(): Part | undefined {
+    const part = this.part;
+    this.part = undefined;
+    return part;
+  }
+
+  discard(): void {
+    if (!this.#isDiscarded && this.#digest === undefined) this.#hasher.dispose();
+    this.#isDiscarded = true;
+    if (this.part !== undefined) removePart(this.part);
+    this.part = undefined;
+  }
+}
+
+interface Part {
+  readonly path: Buffer;
+  readonly fd: number;
+  isClosed?: boolean;
+}
+
+/** Closes and removes what is left of it; nothing when it has its name already. */
+function removePart(part: Part): void {
+  if (part.isClosed !== true) closeSync(part.fd);
+  part.isClosed = true;
+  rmSync(part.path, { force: true });
+}
+
+/**
+ * Every folder between the target and `path` is a folder, and no symlink. Looked at before each write: a race needs
+ * somebody else who may write below the target, and until the end its folders are open to the caller alone.
+ */
+export function checkParents(folder: Buffer, path: Buffer): void {
+  for (let slash = path.indexOf(SLASH); slash >= 0; slash = path.indexOf(SLASH, slash + 1)) {
+    const there = lstatSync(below(folder, path.subarray(0, slash)), { throwIfNoEntry: false });
+    if (there === undefined) throw new Error('the folder it lies in could not be made');
+    if (!there.isDirectory()) throw new Error('what should be a folder above it is something else');
+  }
+}
+
+export const sameTime = (a: bigint, b: bigint): boolean => a - b < MTIME_SAME_NS && b - a < MTIME_SAME_NS;
+
+/** Mode, and owner where it could be set, as the snapshot says. */
+export function hasMetadataOf(there: BigIntStats, entry: Entry): boolean {
+  const isOwnerRight = !isRoot() || (there.uid === BigInt(entry.uid) && there.gid === BigInt(entry.gid));
+  return Number(there.mode & 0o7777n) === entry.mode && isOwnerRight;
+}
+
+/** BLAKE3 of the regular file at `path`; a symlink is not followed. */
+export async function hashFile(path: Buffer, signal: AbortSignal): Promise<string> {
+  const file = await open(path, constants.O_RDONLY | O_NOFOLLOW);
+  const hasher = createHasher();
+  let isSpent = false;
+  try {
+    const buffer = Buffer.allocUnsafe(READ_BYTES);
+    for (;;) {
+      signal.throwIfAborted();
+      const { bytesRead } = await file.read(buffer, 0, READ_BYTES);
+      if (bytesRead === 0) break;
+      hasher.update(buffer.subarray(0, bytesRead));
+    }
+    isSpent = true;
+    return hexOf(hasher.digest());
+  } finally {
+    if (!isSpent) hasher.dispose();
+    await file.close();
+  }
+}
+
+const READ_BYTES = 1024 * 1024;
+
+/** @throws ClusterError RESTORE_STOPPED when the target as a whole cannot be written any more, or what an abort gave */
+export function throwIfStopping(error: unknown): void {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (error instanceof ClusterError || (error instanceof Error && error.name === 'AbortError')) throw error;
+  if (!STOPPING.has(code)) return;
+  const why = code === 'ENOSPC' || code === 'EDQUOT' ? 'there is no room left on the target' : messageOf(error);
+  throw new ClusterError(
+    'RESTORE_STOPPED',
+    `the restore stopped: ${why}. What is written is whole and stays: see to the target and run the same command again, and it goes on from there.`,
+    { blame: 'operator', cause: error },
+  );
+}
+
+/** Without the path that Node puts behind a system call's error: it is told already, and escaped. */
+export function messageOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return /^[A-Z0-9]+: [^,'"]*(?=, \w+ ['"]| failed on )/.exec(message)?.[0] ?? message;
+}

@@ -1,0 +1,106 @@
+/**
+ * Restore names: may this entry be written below the target, and where?
+ *
+ * Names are bytes and come from other hosts, so they are hostile until shown otherwise. Two rules keep everything inside
+ * the target: each path is checked by itself (`nameFault`), and entries must come in strict path order with every folder
+ * before its content (`RestoreOrder`). From the order follows, in memory bounded by the depth of the tree, that no path
+ * comes twice and that whatever stands above an entry is a folder of this same restore and never one of its symlinks.
+ */
+import { type Entry, PATH_BYTES_MAX } from './entry.js';
+import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
+
+/** The folder in the target that holds the restore's mark and its unfinished files. No entry may bear its name. */
+export const MARK_FOLDER = '.scatterhoard-restore';
+/** NAME_MAX of every common file system; it also keeps the reason readable where the file system's own limit is lower. */
+export const COMPONENT_BYTES_MAX = 255;
+
+const SLASH = 0x2f;
+
+/** Why `path` must not be written below a target: a phrase; `undefined` when nothing speaks against it. */
+export function nameFault(path: Buffer): string | undefined {
+  if (path.length > PATH_BYTES_MAX) return `its path has more than ${PATH_BYTES_MAX} bytes`;
+  if (path.includes(0)) return 'its path has a NUL byte';
+  if (path[0] === SLASH) return 'its path is absolute';
+  let start = 0;
+  for (let at = 0; at <= path.length; at += 1) {
+    if (at < path.length && path[at] !== SLASH) continue;
+    const component = path.subarray(start, at);
+    if (component.length === 0) return 'its path has an empty component';
+    if (component.length > COMPONENT_BYTES_MAX)
+      return `its path has a component of more than ${COMPONENT_BYTES_MAX} bytes`;
+    const text = component.toString('latin1');
+    if (text === '.' || text === '..') return `its path has the component "${text}"`;
+    if (start === 0 && text === MARK_FOLDER)
+      return `its name is the one of the restore's own mark: restore it by itself, with --target elsewhere`;
+    start = at + 1;
+  }
+  return undefined;
+}
+
+/**
+ * `write`: below the target at `path` (empty: the target itself). `refuse`: nothing may be written for this entry. `closed`:
+ * the folders whose content is complete now that this entry has come, deepest first.
+ */
+export type OrderVerdict = { readonly closed: readonly OpenFolder[] } & (
+  | { readonly act: 'write'; readonly path: Buffer }
+  | { readonly act: 'refuse'; readonly because: string }
+);
+
+/** A folder whose content is still coming. */
+export interface OpenFolder {
+  readonly entry: Entry;
+  /** Relative to the target. */
+  readonly path: Buffer;
+}
+
+/** Follows one pass over the entries. `under` is the path that was asked for: a folder's content lands in the target. */
+export class RestoreOrder {
+  readonly #under: Buffer;
+  /** Bytes at the front of each path that stand for the target: `under/`, or the folder of a single file. */
+  #cut: number | undefined;
+  #last: Buffer | undefined;
+  readonly #open: OpenFolder[] = [];
+
+  constructor(under: Buffer) {
+    this.#under = under;
+  }
+
+  next(entry: Entry): OrderVerdict {
+    const refuse = (because: string, closed: readonly OpenFolder[] = []) =>
+      ({ act: 'refuse', because, closed }) as const;
+    if (!isAtOrUnder(entry.path, this.#under)) return refuse('it lies outside what was asked for');
+    if (this.#last !== undefined && comparePaths(this.#last, entry.path) >= 0) {
+      return refuse('its path comes twice or out of order');
+    }
+    this.#cut ??= this.#cutFor(entry);
+    const isTarget = this.#last === undefined && entry.path.equals(this.#under) && entry.kind === 'directory';
+    this.#last = entry.path;
+    const path = isTarget ? Buffer.alloc(0) : entry.path.subarray(this.#cut);
+    const fault = isTarget ? undefined : nameFault(path);
+    if (fault !== undefined) return refuse(fault);
+
+    const closed: OpenFolder[] = [];
+    for (let top = this.#open.at(-1); top !== undefined && !isUnder(path, top.path); top = this.#open.at(-1)) {
+      closed.push(top);
+      this.#open.pop();
+    }
+    const parent = path.subarray(0, Math.max(path.lastIndexOf(SLASH), 0));
+    // The target itself stands also when it is not listed, as for a single file.
+    if (parent.length > 0 && this.#open.at(-1)?.path.equals(parent) !== true) {
+      return refuse('the snapshot does not list the folder it lies in', closed);
+    }
+    if (entry.kind === 'directory') this.#open.push({ entry, path });
+    return { act: 'write', path, closed };
+  }
+
+  /** After the last entry: the folders that are still open, deepest first. */
+  end(): readonly OpenFolder[] {
+    return this.#open.splice(0).reverse();
+  }
+
+  #cutFor(first: Entry): number {
+    const isSingle = first.path.equals(this.#under) && first.kind !== 'directory';
+    if (isSingle) return first.path.lastIndexOf(SLASH) + 1;
+    return this.#under.length === 0 ? 0 : this.#under.length + 1;
+  }
+}

@@ -1,0 +1,448 @@
+/**
+ * Restore tree: a snapshot's entries, written below a folder, byte for byte, by the process of the one who asked.
+ *
+ * Two passes over the entries, so that memory holds the depth of the tree and a few parcels, never the snapshot:
+ *
+ *   1. Folders (open to the caller only), and regular files with their hard links, parcel by parcel, several at once.
+ *   2. Symlinks, and behind each folder's last entry the folder's owner, mode and time: so deepest first, and only when
+ *      nothing more is written into it.
+ *
+ * `verify` adds a third, which reads everything back. No symlink of ours exists while files are written, each parent is
+ * looked at before each write, and every name is checked (restore-names.ts): nothing is ever written outside the target.
+ *
+ * What cannot be restored is told and does not stop the rest; a target that cannot be written any more does. Either way
+ * the mark stays when running the same restore again would help.
+ */
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { ParcelId } from '../core/ids.js';
+import { posix } from '../platform/posix.js';
+import type { Entry } from './entry.js';
+import type { ContentFrame, ContentRequest, PlacedEntry } from './restore-content.js';
+import {
+  checkParents,
+  FileWriter,
+  hashFile,
+  hasMetadataOf,
+  messageOf,
+  type Outcome,
+  sameTime,
+  throwIfStopping,
+  type WantedFile,
+} from './restore-files.js';
+import { type NotSet, setOwnerAndMode, setSymlinkOwner, setTime } from './restore-metadata.js';
+import { type OpenFolder, RestoreOrder } from './restore-names.js';
+import {
+  below,
+  type ExistingFiles,
+  lookAtTarget,
+  prepareTarget,
+  type RestoreMark,
+  type RestoreTarget,
+  removeMark,
+} from './restore-target.js';
+
+export interface RestoreRequest {
+  /** Must give the same entries at each call, in path order. */
+  readonly entries: (signal: AbortSignal) => AsyncIterable<PlacedEntry>;
+  readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
+  readonly target: string;
+  readonly mark: RestoreMark;
+  readonly existing: ExistingFiles;
+  /** Look and count, write nothing. */
+  readonly dryRun: boolean;
+  readonly verify: boolean;
+  readonly signal: AbortSignal;
+  readonly onProblem: (problem: RestoreProblem) => void;
+  readonly onProgress: (progress: RestoreProgress) => void;
+}
+
+/** Told as it happens: there may be as many as entries. */
+export type RestoreProblem =
+  | { readonly kind: 'failed'; readonly path: Buffer; readonly because: string }
+  | { readonly kind: 'not-set'; readonly path: Buffer; readonly what: NotSet['what']; readonly because: string };
+
+export interface RestoreProgress {
+  readonly phase: 'write' | 'finish' | 'verify';
+  /** Regular files with an outcome (in `verify`: read back), and bytes written (read back). */
+  readonly files: number;
+  readonly bytes: number;
+}
+
+export interface RestoreReport {
+  readonly files: number;
+  readonly bytes: number;
+  readonly folders: number;
+  readonly symlinks: number;
+  /** Files and symlinks that were there and right, or were to be kept. */
+  readonly kept: number;
+  readonly failed: number;
+  readonly notSet: number;
+  /** Read back and right; 0 without `verify`. */
+  readonly verified: number;
+  /** The mark was left: the same command, run again, tries what failed once more. */
+  readonly resumable: boolean;
+}
+
+/** Parcels in the making: enough to hide the latency of fetching, few enough to stay small in memory. */
+const PARCELS_AT_ONCE = 4;
+/** A file this large is alone in its parcel, maybe between two entries of a run: it is not collected but begun at once. */
+const ALONE_BYTES = 8 * 1024 * 1024;
+const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+
+/** @throws ClusterError TARGET_NOT_EMPTY, TARGET_NOT_FOLDER, RESTORE_STOPPED; what `entries` and `content` throw; the abort's reason */
+export async function restoreTree(request: RestoreRequest): Promise<RestoreReport> {
+  const look = lookAtTarget(request);
+  if (request.dryRun) return new Restore(request, { ...look, isNew: !look.exists }).rehearse();
+  return new Restore(request, await prepareTarget(request)).run();
+}
+
+class Restore {
+  readonly #request: RestoreRequest;
+  readonly #target: RestoreTarget;
+  readonly #folder: Buffer;
+  #phase: RestoreProgress['phase'] = 'write';
+  #files = 0;
+  #filesDone = 0;
+  #bytes = 0;
+  #bytesMoved = 0;
+  #folders = 0;
+  #symlinks = 0;
+  #kept = 0;
+  #failed = 0;
+  #notSet = 0;
+  #verified = 0;
+  #retry = false;
+
+  constructor(request: RestoreRequest, target: RestoreTarget) {
+    this.#request = request;
+    this.#target = target;
+    this.#folder = target.folder;
+  }
+
+  async run(): Promise<RestoreReport> {
+    const { verify } = this.#request;
+    await this.#writeFoldersAndFiles();
+    this.#phase = 'finish';
+    const root = await this.#writeSymlinksAndCloseFolders();
+    await this.#makeDurable();
+    if (verify) await this.#verifyAll();
+    // Its removal changes the target's time, so the target itself comes last.
+    if (!this.#retry) removeMark(this.#target);
+    this.#closeTarget(root);
+    return this.#report();
+  }
+
+  /** The first pass with its hands tied. */
+  async rehearse(): Promise<RestoreReport> {
+    const { existing } = this.#request;
+    for await (const { entry, path } of this.#placed({ report: true })) {
+      if (path.length === 0) continue;
+      const there = this.#target.isNew
+        ? undefined
+        : lstatSync(below(this.#folder, path), { throwIfNoEntry: false, bigint: true });
+      if (entry.kind === 'directory') {
+        if (there === undefined) this.#folders += 1;
+        continue;
+      }
+      const looksRight = there?.size === BigInt(entry.size) && sameTime(there.mtimeNs, entry.mtimeNs);
+      if (there !== undefined && (existing === 'keep' || looksRight)) this.#kept += 1;
+      else if (entry.kind === 'symlink') this.#symlinks += 1;
+      else if (entry.kind === 'file') {
+        this.#files += 1;
+        this.#bytes += entry.size;
+      } else this.#fail(entry.path, UNMAKEABLE, { retry: false });
+    }
+    return this.#report();
+  }
+
+  // ── Pass 1 ──
+
+  async #writeFoldersAndFiles(): Promise<void> {
+    // One parcel's fatal trouble ends the others too.
+    const stop = new AbortController();
+    const signal = AbortSignal.any([this.#request.signal, stop.signal]);
+    const writer = new FileWriter({
+      folder: this.#folder,
+      existing: this.#request.existing,
+      isResume: this.#target.state === 'resume',
+      content: this.#request.content,
+      signal,
+      onOutcome: (file, outcome) => this.#settled(file, outcome),
+      onNotSet: ({ entry }, fault) => this.#faults(entry, [fault]),
+      onBytes: bytes => {
+        this.#bytesMoved += bytes;
+        this.#tell();
+      },
+    });
+    const running = new Set<Promise<void>>();
+    const start = async (parcel: ParcelId, files: readonly WantedFile[]): Promise<void> => {
+      const job = writer.restore(parcel, files).finally(() => running.delete(job));
+      // The failure is thrown by whoever waits for the job; this only keeps Node from ending the process first.
+      job.catch(error => stop.abort(error));
+      running.add(job);
+      if (running.size >= PARCELS_AT_ONCE) await Promise.race(running);
+    };
+    let run: { readonly parcel: ParcelId; readonly files: WantedFile[] } | undefined;
+    try {
+      for await (const { entry, parcel, path } of this.#placed({ report: true, signal })) {
+        if (entry.kind === 'directory') this.#makeFolder(entry, path);
+        if (entry.kind !== 'file') continue;
+        if (entry.size >= ALONE_BYTES) await start(parcel, [{ entry, path }]);
+        else if (run?.parcel === parcel) run.files.push({ entry, path });
+        else {
+          if (run !== undefined) await start(run.parcel, run.files);
+          run = { parcel, files: [{ entry, path }] };
+        }
+      }
+      if (run !== undefined) await start(run.parcel, run.files);
+      await Promise.all(running);
+    } catch (error) {
+      stop.abort(error);
+      await Promise.allSettled(running);
+      throw stop.signal.reason;
+    }
+  }
+
+  #makeFolder(entry: Entry, path: Buffer): void {
+    const place = below(this.#folder, path);
+    this.#guarded(entry, () => {
+      checkParents(this.#folder, path);
+      const there = lstatSync(place, { throwIfNoEntry: false });
+      if (there?.isDirectory()) {
+        // An earlier run, or the owner, may have closed it; pass 2 sets the mode that it is to have.
+        if ((there.mode & 0o700) !== 0o700) chmodSync(place, (there.mode & 0o7777) | 0o700);
+        return;
+      }
+      if (there !== undefined) {
+        if (this.#request.existing !== 'overwrite')
+          throw new Error('something that is no folder is there in its place');
+        rmSync(place);
+      }
+      mkdirSync(place, { mode: 0o700 });
+      this.#folders += 1;
+    });
+  }
+
+  #settled({ entry }: WantedFile, outcome: Outcome): void {
+    this.#filesDone += 1;
+    switch (outcome.kind) {
+      case 'restored':
+        this.#files += 1;
+        this.#bytes += outcome.bytes;
+        break;
+      case 'kept':
+        this.#kept += 1;
+        break;
+      case 'failed':
+        this.#fail(entry.path, outcome.because, outcome);
+        break;
+    }
+    this.#tell();
+  }
+
+  // ── Pass 2 ──
+
+  /** Gives the entry of the target itself, which is closed last. */
+  async #writeSymlinksAndCloseFolders(): Promise<Entry | undefined> {
+    let root: Entry | undefined;
+    const order = { report: false, onClosed: (folder: OpenFolder) => this.#closeFolder(folder) };
+    for await (const { entry, path } of this.#placed(order)) {
+      if (path.length === 0) root = entry;
+      else if (entry.kind === 'symlink') this.#makeSymlink(entry, path);
+      else if (entry.kind !== 'file' && entry.kind !== 'directory')
+        this.#fail(entry.path, UNMAKEABLE, { retry: false });
+    }
+    return root;
+  }
+
+  #makeSymlink(entry: Entry, path: Buffer): void {
+    const place = below(this.#folder, path);
+    this.#guarded(entry, () => {
+      const { target } = entry;
+      if (target === undefined) throw new Error('the snapshot has no target for this symlink');
+      checkParents(this.#folder, path);
+      const { existing } = this.#request;
+      const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
+      if (there !== undefined) {
+        const isRight = there.isSymbolicLink() && readlinkSync(place, 'buffer').equals(target);
+        if (existing === 'keep' || (isRight && this.#target.state !== 'fresh')) {
+          this.#kept += 1;
+          // An earlier run may have ended between making it and setting its time.
+          if (existing !== 'keep' && !sameTime(there.mtimeNs, entry.mtimeNs))
+            this.#faults(entry, setTime(place, entry));
+          return;
+        }
+        if (there.isDirectory()) throw new Error('a folder is there in its place');
+        if (existing !== 'overwrite') throw new Error('something else has its name in the target already');
+        rmSync(place);
+      }
+      symlinkSync(target, place);
+      this.#symlinks += 1;
+      this.#faults(entry, [...setSymlinkOwner(place, entry), ...setTime(place, entry)]);
+    });
+  }
+
+  #closeFolder({ entry, path }: OpenFolder): void {
+    if (path.length === 0) return;
+    this.#guarded(entry, () => {
+      checkParents(this.#folder, path);
+      const place = below(this.#folder, path);
+      // Told in pass 1.
+      if (lstatSync(place, { throwIfNoEntry: false })?.isDirectory() !== true) return;
+      this.#setFolder(place, entry);
+    });
+  }
+
+  /** Only a folder that is the restore's own gets the metadata of the source's folder; a shared one belongs to somebody. */
+  #closeTarget(root: Entry | undefined): void {
+    if (root !== undefined && this.#target.ownsFolder) this.#guarded(root, () => this.#setFolder(this.#folder, root));
+    // A single file came into a folder that was made for it, as mkdir would make it.
+    else if (this.#target.isNew) chmodSync(this.#folder, 0o777 & ~process.umask());
+  }
+
+  #setFolder(place: Buffer, entry: Entry): void {
+    const fd = openSync(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    let faults: NotSet[];
+    try {
+      faults = setOwnerAndMode(fd, entry);
+    } finally {
+      closeSync(fd);
+    }
+    this.#faults(entry, [...faults, ...setTime(place, entry)]);
+  }
+
+  /** Before the mark goes: what is reported as restored shall survive a power cut, where one call can promise it. */
+  async #makeDurable(): Promise<void> {
+    const syncfs = posix()?.syncfs;
+    if (syncfs === undefined) return;
+    const folder = await open(this.#folder, O_RDONLY | O_DIRECTORY);
+    try {
+      await syncfs(folder.fd);
+    } catch (error) {
+      throwIfStopping(error);
+      throw error;
+    } finally {
+      await folder.close();
+    }
+  }
+
+  // ── Pass 3 ──
+
+  async #verifyAll(): Promise<void> {
+    this.#phase = 'verify';
+    this.#filesDone = 0;
+    this.#bytesMoved = 0;
+    for await (const { entry, path } of this.#placed({ report: false })) {
+      if (path.length === 0) continue;
+      const fault = await this.#differs(entry, below(this.#folder, path)).catch(error => {
+        throwIfStopping(error);
+        return messageOf(error);
+      });
+      if (fault === undefined) this.#verified += 1;
+      else this.#fail(entry.path, `read back: ${fault}`, { retry: false });
+      if (entry.kind === 'file') this.#filesDone += 1;
+      this.#tell();
+    }
+  }
+
+  async #differs(entry: Entry, place: Buffer): Promise<string | undefined> {
+    const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
+    if (there === undefined) return 'it is not there';
+    switch (entry.kind) {
+      case 'directory':
+        if (!there.isDirectory()) return 'it is no folder';
+        break;
+      case 'symlink':
+        if (!there.isSymbolicLink()) return 'it is no symlink';
+        return entry.target?.equals(readlinkSync(place, 'buffer')) === true ? undefined : 'it points elsewhere';
+      case 'file':
+        if (!there.isFile()) return 'it is no file';
+        if (there.size !== BigInt(entry.size)) return `it has ${there.size} bytes instead of ${entry.size}`;
+        if ((await hashFile(place, this.#request.signal)) !== entry.blob) return 'its bytes differ';
+        this.#bytesMoved += entry.size;
+        break;
+      default:
+        return undefined;
+    }
+    if (!sameTime(there.mtimeNs, entry.mtimeNs)) return 'its time differs';
+    // Bits that were left out on purpose have been told already.
+    return hasMetadataOf({ ...there, mode: there.mode | BigInt(entry.mode & 0o6000) } as typeof there, entry)
+      ? undefined
+      : 'its mode or owner differs';
+  }
+
+  // ── All passes ──
+
+  /** The entries that may be written, each with its path below the target. Refused ones are told once, in the pass that reports. */
+  async *#placed({
+    report,
+    signal = this.#request.signal,
+    onClosed = () => {},
+  }: {
+    readonly report: boolean;
+    readonly signal?: AbortSignal;
+    readonly onClosed?: (folder: OpenFolder) => void;
+  }): AsyncIterable<PlacedEntry & { readonly path: Buffer }> {
+    const order = new RestoreOrder(this.#request.mark.under);
+    for await (const { entry, parcel } of this.#request.entries(signal)) {
+      signal.throwIfAborted();
+      const verdict = order.next(entry);
+      for (const folder of verdict.closed) onClosed(folder);
+      if (verdict.act === 'write') yield { entry, parcel, path: verdict.path };
+      else if (report) this.#fail(entry.path, verdict.because, { retry: false });
+    }
+    for (const folder of order.end()) onClosed(folder);
+  }
+
+  #guarded(entry: Entry, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      throwIfStopping(error);
+      this.#fail(entry.path, messageOf(error), { retry: false });
+    }
+  }
+
+  #fail(path: Buffer, because: string, { retry }: { readonly retry: boolean }): void {
+    this.#failed += 1;
+    this.#retry ||= retry;
+    this.#request.onProblem({ kind: 'failed', path, because });
+  }
+
+  #faults(entry: Entry, faults: readonly NotSet[]): void {
+    this.#notSet += faults.length;
+    for (const { what, because } of faults)
+      this.#request.onProblem({ kind: 'not-set', path: entry.path, what, because });
+  }
+
+  #tell(): void {
+    this.#request.onProgress({ phase: this.#phase, files: this.#filesDone, bytes: this.#bytesMoved });
+  }
+
+  #report(): RestoreReport {
+    return {
+      files: this.#files,
+      bytes: this.#bytes,
+      folders: this.#folders,
+      symlinks: this.#symlinks,
+      kept: this.#kept,
+      failed: this.#failed,
+      notSet: this.#notSet,
+      verified: this.#verified,
+      resumable: this.#retry,
+    };
+  }
+}
+
+const UNMAKEABLE = 'pipes, sockets and devices cannot be made by this version';
