@@ -25,9 +25,12 @@ export interface GrabView {
   readonly mayHold: boolean;
   /** A store of ours has room for what is missing of it. */
   readonly hasRoom: boolean;
-  /** Live claims of others, and those among them whose hosts rank before this one. */
+  /** Live claims of others, one a domain, and those among them whose hosts rank before this one. */
   readonly claims: number;
   readonly betterClaims: number;
+  /** Somebody in this host's own domain claims it; and ranks before this one. */
+  readonly ownDomainClaimed: boolean;
+  readonly ownDomainBetterClaimed: boolean;
   /** This host's place among the candidates: 0 is first. Holders are candidates too. */
   readonly rank: number;
   /** Since when copies have been short. */
@@ -69,10 +72,10 @@ export function decideGrab(view: GrabView): GrabVerdict {
 
   if (view.claimed) {
     // Second look: those who rank before us and claimed too will do.
-    const enough = view.copies + view.betterClaims >= view.copiesWanted;
+    const enough = view.copies + view.betterClaims >= view.copiesWanted || view.ownDomainBetterClaimed;
     return enough ? { act: 'wait', untilMs: Number.POSITIVE_INFINITY, because: 'claimed' } : { act: 'grab' };
   }
-  if (view.copies + view.claims >= view.copiesWanted) {
+  if (view.copies + view.claims >= view.copiesWanted || view.ownDomainClaimed) {
     // Somebody is at it. When a claim ends, the machine looks again.
     return { act: 'wait', untilMs: Number.POSITIVE_INFINITY, because: 'claimed' };
   }

@@ -149,8 +149,9 @@ export class Hosts {
   }
 
   /**
-   * Until when grabs should wait because the view has holes: a live host whose logs we have not read yet, or one that we
-   * have not heard of since we started and that may well hold what looks short. −Infinity when nothing is awaited.
+   * Until when grabs should wait because the view has holes: a live host whose logs we have not read or whose room we do
+   * not know yet, or one that we have not heard of since we started and that may well hold what looks short. −Infinity
+   * when nothing is awaited.
    */
   viewCompleteAtMs(nowMs: number): number {
     let untilMs = Number.NEGATIVE_INFINITY;
@@ -159,7 +160,7 @@ export class Hosts {
       const awaitedUntilMs =
         host.lastHeardMs === undefined
           ? host.knownSinceMs + this.#timing.suspectMs
-          : host.liveness === 'live' && !host.caughtUp
+          : host.liveness === 'live' && (!host.caughtUp || host.heartbeat === undefined)
             ? host.awaitedSinceMs + CATCH_UP_PATIENCE_MS
             : Number.NEGATIVE_INFINITY;
       if (awaitedUntilMs > nowMs) untilMs = Math.max(untilMs, awaitedUntilMs);

@@ -30,7 +30,7 @@ import {
 } from './messages.js';
 import { MinQueue } from './min-queue.js';
 import { FLAG, ParcelTable, type Row } from './parcel-table.js';
-import { type CopyCount, Placement } from './placement.js';
+import { type CopyCount, NO_STANDING, Placement } from './placement.js';
 import {
   BACK_OFF_MS,
   BACK_OFF_MS_MAX,
@@ -611,9 +611,7 @@ export class Machine {
     const held = this.#isHeldHere(row);
     // Ranking asks every host; where the cheaper answers already say no, it is left out.
     const undecided = !held && origin !== this.#self && count.copies < copiesWanted;
-    const standing = undecided
-      ? this.#placement.standing(row, origin, copiesWanted, claimants)
-      : { rank: 0, betterClaims: 0 };
+    const standing = undecided ? this.#placement.standing(row, origin, copiesWanted, claimants) : NO_STANDING;
     const repair = this.#table.has(row, FLAG.hadCopies);
     return {
       nowMs: this.#nowMs,
@@ -625,9 +623,7 @@ export class Machine {
       domainTaken: count.domainTaken,
       mayHold: this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#stores.size > 0,
       hasRoom: this.#storeFor(row) !== undefined,
-      claims: claimants.length,
-      betterClaims: standing.betterClaims,
-      rank: standing.rank,
+      ...standing,
       shortSinceMs: this.#table.shortSinceMs(row),
       stepMs: repair ? timing.repairStepMs : timing.stepMs,
       lastPlace: repair && count.liveCopies <= 1,
@@ -847,7 +843,7 @@ export class Machine {
     if (full || this.#nowMs >= this.#deltaDueMs) this.#sayFreshOps();
     if (this.#nowMs >= this.#heartbeatDueMs) {
       this.#sayFreshOps();
-      this.#effects.push({ do: 'gossip', message: this.#heartbeat() });
+      this.#effects.push({ do: 'gossip', message: this.heartbeat() });
       this.#heartbeatDueMs =
         this.#nowMs + this.#chance.jitter(this.#hosts.heartbeatIntervalMs, HEARTBEAT_JITTER_PERCENT);
     }
@@ -863,7 +859,8 @@ export class Machine {
     this.#freshOps.clear();
   }
 
-  #heartbeat(): Heartbeat {
+  /** What this host says of itself: gossiped, and told first to whoever asks over a stream. */
+  heartbeat(): Heartbeat {
     const stores: StoreReport[] = [];
     for (const [store, { lentBytes, usedBytes, reservedBytes, weightMiB, draining }] of this.#stores) {
       const slot = this.#holdings.slotOf(store);

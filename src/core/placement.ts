@@ -24,10 +24,15 @@ export interface CopyCount {
 }
 
 export interface Standing {
-  /** How many candidates come before this host. */
+  /** How many domains have a candidate that comes before this host; N more when its own is among them. */
   readonly rank: number;
-  /** How many of `claimants` do. */
+  /** Live claims, one a domain, without the domains that have a copy already. */
+  readonly claims: number;
+  /** … of hosts that come before this one. */
   readonly betterClaims: number;
+  /** Somebody in this host's own domain claims it; and comes before this host. */
+  readonly ownDomainClaimed: boolean;
+  readonly ownDomainBetterClaimed: boolean;
 }
 
 /** What placement must know of this host itself. */
@@ -38,6 +43,15 @@ export interface SelfView {
   mounted(store: StoreId): boolean;
   readonly weightMiB: number;
 }
+
+/** The standing of who does not stand at all. */
+export const NO_STANDING: Standing = {
+  rank: Number.MAX_SAFE_INTEGER,
+  claims: 0,
+  betterClaims: 0,
+  ownDomainClaimed: false,
+  ownDomainBetterClaimed: false,
+};
 
 interface Candidate {
   readonly host: HostId;
@@ -137,11 +151,15 @@ export class Placement {
     const bytes = this.#table.bytes(row);
     const key = this.#table.keyWords(row);
     const self = this.#self.member();
-    if (self === undefined) return { rank: Number.MAX_SAFE_INTEGER, betterClaims: 0 };
+    if (self === undefined) return NO_STANDING;
 
     const holderHosts = new Set<HostId>();
+    const holderDomains = new Set<string>();
     for (const slot of this.#table.holders(row, this.#slots)) {
-      if (this.storeCounts(slot)) holderHosts.add(this.#holdings.hostOf(slot));
+      if (!this.storeCounts(slot)) continue;
+      const host = this.#holdings.hostOf(slot);
+      holderHosts.add(host);
+      holderDomains.add(this.domainOf(host) ?? host);
     }
     const roamingHolders = [...holderHosts].filter(host => this.#hosts.get(host)?.member.roaming === true).length;
     const roamingFull = roamingHolders >= copiesWanted - 1;
@@ -155,20 +173,29 @@ export class Placement {
     });
     const own = candidate(self, this.#selfWords, this.#self.weightMiB);
 
-    let rank = 0;
-    let betterClaims = 0;
+    const betterDomains = new Set<string>();
+    const claimed = new Set<string>();
+    const betterClaimed = new Set<string>();
     for (const host of this.#hosts.others()) {
       const { member } = host;
       if (member.host === origin || member.state !== 'active' || member.trust !== 'trusted') continue;
-      if (host.liveness !== 'live' || host.weightMiB < 1) continue;
-      const claims = claimants.includes(host.id);
+      if (host.liveness !== 'live') continue;
+      const claims = claimants.includes(host.id) && !holderDomains.has(member.domain);
+      if (claims) claimed.add(member.domain);
+      if (host.weightMiB < 1 && !claims) continue;
       // A host that visibly has no room would only cost a turn; one that claims has reserved its room.
       if (!claims && !holderHosts.has(host.id) && host.freeBytes < bytes && !familyHosts.has(host.id)) continue;
       if (!isBefore(candidate(member, host.words, host.weightMiB), own)) continue;
-      rank += 1;
-      if (claims) betterClaims += 1;
+      betterDomains.add(member.domain);
+      if (claims) betterClaimed.add(member.domain);
     }
-    return { rank, betterClaims };
+    return {
+      rank: betterDomains.size + (betterDomains.has(self.domain) ? copiesWanted : 0),
+      claims: claimed.size,
+      betterClaims: betterClaimed.size,
+      ownDomainClaimed: claimed.has(self.domain),
+      ownDomainBetterClaimed: betterClaimed.has(self.domain),
+    };
   }
 
   /** Hosts that hold another wanted parcel of the row's family. */
