@@ -1,0 +1,64 @@
+/**
+ * Durable: what is written here is there, whole, after a power cut; or the old content is.
+ *
+ * Write beside, fsync, rename, fsync the folder. Node has no call for it. A crash can leave a `.new-…` file behind, never
+ * half of the real one. For small files (keys, markers, configuration): the whole content is held in memory.
+ */
+import { randomBytes } from 'node:crypto';
+import { constants, readFileSync } from 'node:fs';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** Between a file's name and six random bytes in hex: the name of its next content while that is being written. */
+export const NEW_MARK = '.new-';
+
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
+
+/** Replaces `path` by `bytes`, durably and whole. `mode` (default 0600) holds for the new file whatever the old one had. */
+export async function writeDurable(
+  path: string,
+  bytes: Uint8Array | string,
+  { mode = 0o600 }: { readonly mode?: number } = {},
+): Promise<void> {
+  const beside = `${path}${NEW_MARK}${randomBytes(6).toString('hex')}`;
+  try {
+    const file = await open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+    try {
+      await file.writeFile(bytes);
+      await file.chmod(mode); // the umask may have taken bits away
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  }
+  await fsyncFolder(dirname(path));
+}
+
+/** Makes the names in a folder durable: files made, renamed and removed in it before this call. */
+export async function fsyncFolder(path: string | Buffer): Promise<void> {
+  let folder: FileHandle;
+  try {
+    folder = await open(path, O_RDONLY | O_DIRECTORY);
+  } catch (error) {
+    throw new Error(`cannot open the folder ${path.toString()} to make its names durable`, { cause: error });
+  }
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** A small file's content; `undefined` when there is none. Any other failure throws. Blocks: for use at start, not in a loop. */
+export function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
