@@ -1,0 +1,331 @@
+/**
+ * Service: what a running host answers to the person (or script) in front of it.
+ *
+ * The daemon implements this interface, `control-server.ts` speaks it over the control socket, and `control-client.ts`
+ * implements it again on the other side of that socket; so a command of the CLI is written as if the daemon were in its
+ * own process.
+ *
+ * Rules for all methods: what could not be done is a `ClusterError`; every method stops its work when `signal` aborts and
+ * then rejects (a stream: throws) with the signal's reason. Nothing that grows with the number of files is an array: it is
+ * an AsyncIterable, pulled at the caller's pace. Times are wall-clock ms since 1970 by the answering host's clock, sizes
+ * are bytes, paths are raw bytes relative to their source's folder. Host names are those of the configuration.
+ *
+ * A source is named as people write it: `name` where that is unique, else `host/name` (`source` below); `sourceId` is the
+ * one that never changes its meaning.
+ */
+import type { Entry } from '../catalog/entry.js';
+import type { BlobId, ClusterId, HostId, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
+
+export interface Service {
+  status(signal: AbortSignal): Promise<StatusReport>;
+  /** The status at once, then again whenever it has changed, at most 4 times a second; ends only by `signal`. */
+  statusChanges(signal: AbortSignal): AsyncIterable<StatusReport>;
+  /** Every member of the configuration, revoked ones too, by name. */
+  hosts(signal: AbortSignal): Promise<readonly HostReport[]>;
+
+  configShow(signal: AbortSignal): Promise<ConfigReport>;
+  /** The whole policy, replaced. Needs the admin key of this host. */
+  configApply(request: ConfigApply, signal: AbortSignal): Promise<ConfigReport>;
+  configAddStore(request: AddStore, signal: AbortSignal): Promise<ConfigReport>;
+  configAddSource(request: AddSource, signal: AbortSignal): Promise<ConfigReport>;
+  invite(request: InviteRequest, signal: AbortSignal): Promise<Invited>;
+
+  /** Takes a snapshot now, on the source's origin wherever that is; returns when its head is durable there. */
+  backup(request: BackupRequest, signal: AbortSignal): Promise<SnapshotTaken>;
+  /**
+   * How far a snapshot is on its way to its copies: at once, then on change, at most 4 times a second. It follows re-cuts
+   * (`snapshot` is then another id) and ends after the first report that says `protected`.
+   * @throws ClusterError when no head lists the snapshot, nor a re-cut of it, any more
+   */
+  protection(request: SnapshotName, signal: AbortSignal): AsyncIterable<ProtectionReport>;
+  /** Listed snapshots, oldest first; of one source, or of all. Retention bounds their number. */
+  snapshots(request: { readonly source?: string }, signal: AbortSignal): Promise<readonly SnapshotReport[]>;
+  /** Which copies there are, one report a file. */
+  replicas(request: ReplicasRequest, signal: AbortSignal): AsyncIterable<ReplicaReport>;
+
+  /** What `SOURCE[@SNAPSHOT][:PATH]` names, and whether all of it can be reached now. `ls` and `restore` begin here. */
+  resolve(request: { readonly spec: string }, signal: AbortSignal): Promise<Resolved>;
+  /**
+   * The entries of a snapshot in path order, each with the parcel that lists it. All entries of one parcel come in a row.
+   * With `under`: that entry and everything below it. Restore reads it twice, so two calls must give the same entries.
+   * @throws ClusterError mid-way when a record can be had from nobody
+   */
+  entries(request: EntriesRequest, signal: AbortSignal): AsyncIterable<PlacedEntry>;
+  /** The bytes of some blobs of one parcel, from this host's stores or sources or from whoever is up. */
+  content(request: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame>;
+}
+
+// ── Status ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface StatusReport {
+  readonly cluster: string;
+  readonly clusterId: ClusterId;
+  /** The answering host. */
+  readonly host: string;
+  readonly hostId: HostId;
+  /** Of the configuration in use. */
+  readonly configVersion: number;
+  /** Multiaddresses that this host listens on. */
+  readonly addresses: readonly string[];
+  readonly sources: readonly SourceReport[];
+  readonly hosts: readonly HostReport[];
+  readonly alarms: readonly Alarm[];
+  readonly pending: {
+    /** Live claims, of this host and of others. */
+    readonly claims: number;
+    /** Fetches of this host that run now. */
+    readonly fetches: number;
+  };
+  /** The newest snapshot of every source is protected, and there is one unless the source is new and empty. */
+  readonly protected: boolean;
+  /** Nothing is pending and nothing is over. */
+  readonly settled: boolean;
+}
+
+export interface SourceReport {
+  readonly source: string;
+  readonly sourceId: SourceId;
+  /** The origin's host name. */
+  readonly origin: string;
+  /** N: the wanted copies of each parcel. */
+  readonly copies: number;
+  readonly parcels: {
+    /** Parcels that some snapshot wants. */
+    readonly wanted: number;
+    /** The least number of counting copies that any wanted parcel has; N when nothing is wanted. */
+    readonly haveMin: number;
+    /** Parcels with fewer copies than N … */
+    readonly under: number;
+    /** … and with more. */
+    readonly over: number;
+  };
+  readonly lastSnapshot?: SnapshotReport;
+  /** The last snapshot is no older than twice the source's interval. */
+  readonly fresh: boolean;
+  /** Why the source cannot be scanned (its folder is gone, on another disk, suddenly empty …): a sentence. */
+  readonly missing?: string;
+}
+
+export interface Alarm {
+  /** UPPER_SNAKE, stable. */
+  readonly code: string;
+  readonly text: string;
+  readonly sinceMs: number;
+}
+
+// ── Hosts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type HostState = 'active' | 'provisional' | 'suspect' | 'dead' | 'draining' | 'revoked';
+
+export interface HostReport {
+  readonly name: string;
+  readonly id: HostId;
+  readonly state: HostState;
+  /** The answering host itself. */
+  readonly self: boolean;
+  readonly trust: 'trusted' | 'untrusted';
+  readonly domain: string;
+  /** Sums over its mounted stores, as it last reported them. */
+  readonly lentBytes: number;
+  readonly usedBytes: number;
+  /** Lent and not used; never below 0. */
+  readonly freeBytes: number;
+  /** Last heard of, directly or by gossip; absent when never in the answering host's memory. For itself: now. */
+  readonly seenMs?: number;
+  readonly stores: readonly HostStore[];
+}
+
+export interface HostStore {
+  /** Absent while the store has not been seen mounted. */
+  readonly id?: StoreId;
+  /** Known of the answering host's own stores and of those in the policy. */
+  readonly path?: string;
+  readonly lentBytes: number;
+  readonly usedBytes: number;
+  readonly mounted: boolean;
+  /** Why it is not mounted: a sentence. */
+  readonly because?: string;
+}
+
+// ── Configuration ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface ConfigReport {
+  /** The policy as YAML, comments kept. */
+  readonly text: string;
+  readonly version: number;
+  /** BLAKE3 of the signed version, 64 hex digits. */
+  readonly hash: string;
+}
+
+export interface ConfigApply {
+  readonly text: string;
+  /** For error messages only (`file:line:column: …`). */
+  readonly fileName: string;
+  /** The person has agreed to what falls below its wanted copies. */
+  readonly yes: boolean;
+}
+
+/** `limit` and `reserve` are sizes as people write them ("300 GB"); at most one of them. */
+export interface AddStore {
+  readonly host: string;
+  readonly path: string;
+  readonly limit?: string;
+  readonly reserve?: string;
+}
+
+export interface AddSource {
+  readonly host: string;
+  readonly name: string;
+  readonly path: string;
+  readonly copies?: number;
+  /** A duration as people write it ("1h"). */
+  readonly every?: string;
+}
+
+export interface InviteRequest {
+  readonly uses: number;
+  /** From now. */
+  readonly expiresMs: number;
+  readonly trust: 'trusted' | 'untrusted';
+}
+
+export interface Invited {
+  /** One line of text. */
+  readonly token: string;
+  readonly untilMs: number;
+}
+
+// ── Snapshots ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface BackupRequest {
+  readonly source: string;
+  /** Take what the brakes held back as meant: the source did shrink that much. */
+  readonly acceptChanges: boolean;
+}
+
+export interface SnapshotName {
+  readonly sourceId: SourceId;
+  readonly snapshot: ObjectId;
+}
+
+export interface SnapshotReport {
+  readonly id: ObjectId;
+  readonly source: string;
+  readonly sourceId: SourceId;
+  readonly origin: string;
+  readonly timeMs: number;
+  readonly files: number;
+  readonly bytes: number;
+  /** Something in it is stale (carried over unread) or missed (left out). */
+  readonly partial: boolean;
+  readonly protected: boolean;
+}
+
+export interface SnapshotTaken extends SnapshotReport {
+  /** Nothing differs from the snapshot before. */
+  readonly unchanged: boolean;
+  /** Entries carried over from the last snapshot because they could not be read, and entries left out. */
+  readonly stale: number;
+  readonly missed: number;
+  /** Some of them, with the reason; at most 20. */
+  readonly unread: readonly { readonly path: Buffer; readonly because: string }[];
+}
+
+export interface ProtectionReport {
+  /** The one asked for, or its latest re-cut. */
+  readonly snapshot: SnapshotReport;
+  readonly copies: number;
+  readonly parcels: { readonly wanted: number; readonly haveMin: number; readonly under: number };
+  /** Bytes that the missing copies will take, summed over copies. */
+  readonly missingBytes: number;
+}
+
+// ── Copies ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface ReplicasRequest {
+  /** `SOURCE[@SNAPSHOT][:PATH]`; without it: the newest snapshot of every source. */
+  readonly spec?: string;
+  /** Any of the asked for; none asked for means every file. `missing`: no counting copy at all. */
+  readonly only: readonly ('under' | 'over' | 'missing')[];
+  /** Only files that this host has a copy of. */
+  readonly host?: string;
+}
+
+export interface ReplicaReport {
+  readonly source: string;
+  readonly path: Buffer;
+  readonly sizeBytes: number;
+  /** N, and how many copies count now (two in one domain count once). */
+  readonly want: number;
+  readonly have: number;
+  /** Every holder, also those that do not count at present. The origin is not a copy. By name. */
+  readonly holders: readonly Holder[];
+}
+
+export interface Holder {
+  readonly host: string;
+  /** When its bytes were last read and found right: at the grab, a scrub or an audit. Absent when not known here. */
+  readonly verifiedMs?: number;
+  /** False when the host is dead, draining or has its copy in doubt. */
+  readonly counts: boolean;
+}
+
+// ── Reading a snapshot back ─────────────────────────────────────────────────────────────────────────────────────────
+
+export interface Resolved {
+  readonly source: string;
+  readonly sourceId: SourceId;
+  readonly snapshot: SnapshotReport;
+  /** The PATH of the spec; empty for the whole source. Known to exist in the snapshot. */
+  readonly under: Buffer;
+  /** `latest` was asked for, and this newer one has parcels that nobody reachable holds. */
+  readonly newer?: { readonly snapshot: SnapshotReport; readonly unreachable: Unreachable };
+  /** Of the resolved snapshot; only an explicit SNAPSHOT can have any. */
+  readonly unreachable?: Unreachable;
+}
+
+export interface Unreachable {
+  readonly parcels: number;
+  readonly bytes: number;
+  /** Switch any of these on: they hold what is missing. Empty when no known host does. */
+  readonly hosts: readonly string[];
+}
+
+export interface EntriesRequest {
+  readonly sourceId: SourceId;
+  readonly snapshot: ObjectId;
+  readonly under: Buffer;
+}
+
+export interface PlacedEntry {
+  readonly entry: Entry;
+  readonly parcel: ParcelId;
+}
+
+export interface ContentRequest {
+  readonly parcel: ParcelId;
+  /** At most 512, of this parcel, none twice, none empty. */
+  readonly blobs: readonly BlobId[];
+}
+
+/**
+ * `start`, `data`…, `end` for each blob, one after the other, in any order of blobs. A `start` before the `end` means that
+ * what came of the blob so far is void and it begins anew (its holder went away). `unavailable` ends a blob too. The
+ * receiver checks the hash; so does the sender, but bytes that cross a process border are checked again.
+ */
+export type ContentFrame =
+  | { readonly kind: 'start'; readonly blob: BlobId; readonly bytes: number }
+  /** 1 byte to 1 MiB. */
+  | { readonly kind: 'data'; readonly data: Uint8Array }
+  | { readonly kind: 'end' }
+  | {
+      readonly kind: 'unavailable';
+      readonly blob: BlobId;
+      readonly because: string;
+      readonly hosts: readonly string[];
+    };
+
+/** Entries of one parcel, so blobs of one parcel. */
+export const CONTENT_BLOBS_MAX = 512;
+/** Of one `data` frame. */
+export const CONTENT_DATA_BYTES_MAX = 1024 * 1024;
