@@ -13,8 +13,8 @@
  * A source is named as people write it: `name` where that is unique, else `host/name` (`source` below); `sourceId` is the
  * one that never changes its meaning.
  */
-import type { Entry } from '../catalog/entry.js';
-import type { BlobId, ClusterId, HostId, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
+import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
+import type { ClusterId, HostId, ObjectId, SourceId, StoreId } from '../core/ids.js';
 
 export interface Service {
   status(signal: AbortSignal): Promise<StatusReport>;
@@ -46,8 +46,8 @@ export interface Service {
   /** What `SOURCE[@SNAPSHOT][:PATH]` names, and whether all of it can be reached now. `ls` and `restore` begin here. */
   resolve(request: { readonly spec: string }, signal: AbortSignal): Promise<Resolved>;
   /**
-   * The entries of a snapshot in path order, each with the parcel that lists it. All entries of one parcel come in a row.
-   * With `under`: that entry and everything below it. Restore reads it twice, so two calls must give the same entries.
+   * The entries of a snapshot in path order (every folder before its content), each with the parcel that lists it. With
+   * `under`: that entry and everything below it. Restore reads it several times and relies on getting the same each time.
    * @throws ClusterError mid-way when a record can be had from nobody
    */
   entries(request: EntriesRequest, signal: AbortSignal): AsyncIterable<PlacedEntry>;
@@ -296,36 +296,3 @@ export interface EntriesRequest {
   readonly snapshot: ObjectId;
   readonly under: Buffer;
 }
-
-export interface PlacedEntry {
-  readonly entry: Entry;
-  readonly parcel: ParcelId;
-}
-
-export interface ContentRequest {
-  readonly parcel: ParcelId;
-  /** At most 512, of this parcel, none twice, none empty. */
-  readonly blobs: readonly BlobId[];
-}
-
-/**
- * `start`, `data`…, `end` for each blob, one after the other, in any order of blobs. A `start` before the `end` means that
- * what came of the blob so far is void and it begins anew (its holder went away). `unavailable` ends a blob too. The
- * receiver checks the hash; so does the sender, but bytes that cross a process border are checked again.
- */
-export type ContentFrame =
-  | { readonly kind: 'start'; readonly blob: BlobId; readonly bytes: number }
-  /** 1 byte to 1 MiB. */
-  | { readonly kind: 'data'; readonly data: Uint8Array }
-  | { readonly kind: 'end' }
-  | {
-      readonly kind: 'unavailable';
-      readonly blob: BlobId;
-      readonly because: string;
-      readonly hosts: readonly string[];
-    };
-
-/** Entries of one parcel, so blobs of one parcel. */
-export const CONTENT_BLOBS_MAX = 512;
-/** Of one `data` frame. */
-export const CONTENT_DATA_BYTES_MAX = 1024 * 1024;

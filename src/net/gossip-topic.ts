@@ -5,8 +5,8 @@
  * the author is a member and the frame's writer, the size, the shape, the order, the rate. Rejected (an offence): what
  * no honest build sends. Ignored: what may come from an honest host at a bad moment. Neither is passed on.
  *
- * Messages of one stream are judged one after the other (`awaitRpcHandler`): GossipSub checks signatures
- * asynchronously, and a small frame would overtake a large one that was sent before it, and void it.
+ * Messages of one stream are judged one after the other (`awaitRpcHandler`): GossipSub awaits each signature, and a
+ * frame that overtakes another voids it. On Node 20 signatures are checked in order either way (tried); we do not rely on it.
  */
 import { type GossipSub, type GossipsubOpts, type Message, StrictSign, TopicValidatorResult } from '@libp2p/gossipsub';
 import type { PeerId } from '@libp2p/interface';

@@ -1,0 +1,40 @@
+/**
+ * Restore content: what a restore reads, whoever gives it (the service over its socket, or later bare disks).
+ *
+ * Two streams: the entries of a snapshot, each with its parcel, and the bytes of some blobs of one parcel.
+ */
+import type { BlobId, ParcelId } from '../core/ids.js';
+import type { Entry } from './entry.js';
+
+export interface PlacedEntry {
+  readonly entry: Entry;
+  readonly parcel: ParcelId;
+}
+
+export interface ContentRequest {
+  readonly parcel: ParcelId;
+  /** 1 to `CONTENT_BLOBS_MAX`, of this parcel, none twice, none empty. */
+  readonly blobs: readonly BlobId[];
+}
+
+/**
+ * `start`, `data`…, `end` for each blob, one after the other, in any order of blobs. A `start` before the `end` means that
+ * what came of the blob so far is void and it begins anew (its holder went away). `unavailable` ends a blob too. The
+ * receiver checks the hash; so does the sender, but bytes that cross a process border are checked again.
+ */
+export type ContentFrame =
+  | { readonly kind: 'start'; readonly blob: BlobId; readonly bytes: number }
+  /** 1 byte to `CONTENT_DATA_BYTES_MAX`. */
+  | { readonly kind: 'data'; readonly data: Uint8Array }
+  | { readonly kind: 'end' }
+  /** `hosts`: switch any of these on, and it can be had. */
+  | {
+      readonly kind: 'unavailable';
+      readonly blob: BlobId;
+      readonly because: string;
+      readonly hosts: readonly string[];
+    };
+
+/** A record has at most 512 entries, so a parcel at most 512 blobs. */
+export const CONTENT_BLOBS_MAX = 512;
+export const CONTENT_DATA_BYTES_MAX = 1024 * 1024;

@@ -1,0 +1,170 @@
+/**
+ * Control client: the `Service` of a running host, as seen from another process on the same machine.
+ *
+ * Every method behaves as `service.ts` says; on top of that each can throw SERVICE_NOT_RUNNING (nobody answers on the
+ * socket), CONTROL_FORBIDDEN (somebody does, but not to this user) and SERVICE_GONE (the service ended during the call).
+ *
+ * Plain node:http: undici takes 90 ms to load where this takes 4 (measured, Node 20, x64), and a command line is judged
+ * by how soon it answers.
+ */
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import type { ContentFrame, ContentRequest } from '../catalog/restore-content.js';
+import { ClusterError } from '../core/fault.js';
+import {
+  CONTROL_SOCKET_NAME,
+  checkControlPath,
+  decodeContentFrames,
+  errorFrom,
+  fromJson,
+  isErrorRecord,
+  LINE_BYTES_MAX,
+  type PlainMethod,
+  protocolError,
+  routeOf,
+  type StreamMethod,
+  toJson,
+} from './control-wire.js';
+import type { Service } from './service.js';
+
+/** Makes no connection yet. @throws ClusterError CONTROL_PATH_TOO_LONG */
+export function serviceAt(stateDir: string): Service {
+  const path = join(stateDir, CONTROL_SOCKET_NAME);
+  checkControlPath(path);
+
+  // The server is this same program and the socket ours, so its JSON is believed to have the declared shape.
+  const plain = async <Result>(method: PlainMethod, body: unknown, signal: AbortSignal): Promise<Result> =>
+    parseAnswer(await textOf(await post({ path, method, body, signal }), signal)) as Result;
+  const stream = <Item>(method: StreamMethod, body: unknown, signal: AbortSignal): AsyncIterable<Item> =>
+    records<Item>(() => post({ path, method, body, signal }), signal);
+
+  return {
+    status: signal => plain('status', undefined, signal),
+    statusChanges: signal => stream('statusChanges', undefined, signal),
+    hosts: signal => plain('hosts', undefined, signal),
+    configShow: signal => plain('configShow', undefined, signal),
+    configApply: (request, signal) => plain('configApply', request, signal),
+    configAddStore: (request, signal) => plain('configAddStore', request, signal),
+    configAddSource: (request, signal) => plain('configAddSource', request, signal),
+    invite: (request, signal) => plain('invite', request, signal),
+    backup: (request, signal) => plain('backup', request, signal),
+    protection: (request, signal) => stream('protection', request, signal),
+    snapshots: (request, signal) => plain('snapshots', request, signal),
+    replicas: (request, signal) => stream('replicas', request, signal),
+    resolve: (request, signal) => plain('resolve', request, signal),
+    entries: (request, signal) => stream('entries', request, signal),
+    content: (request, signal) => contentFrames(path, request, signal),
+  };
+}
+
+const parseAnswer = (text: string): unknown => {
+  try {
+    return fromJson(text);
+  } catch (cause) {
+    throw Object.assign(protocolError('an answer that is not JSON'), { cause });
+  }
+};
+
+interface Call {
+  readonly path: string;
+  readonly method: keyof Service;
+  readonly body: unknown;
+  readonly signal: AbortSignal;
+}
+
+/** The answer's head; an error answer is thrown. */
+async function post({ path, method, body, signal }: Call): Promise<IncomingMessage> {
+  signal.throwIfAborted();
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+    const request = httpRequest({
+      socketPath: path,
+      path: routeOf(method),
+      method: 'POST',
+      headers,
+      signal,
+      agent: false,
+    });
+    request.once('response', resolve);
+    request.once('error', error => reject(signal.aborted ? signal.reason : connectionError(error, path)));
+    request.end(body === undefined ? undefined : toJson(body));
+  });
+  if (response.statusCode === 200) return response;
+  const answer = parseAnswer(await textOf(response, signal));
+  throw isErrorRecord(answer) ? errorFrom(answer) : protocolError(`status ${response.statusCode}`);
+}
+
+function connectionError(error: NodeJS.ErrnoException, path: string): ClusterError {
+  switch (error.code) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return new ClusterError(
+        'SERVICE_NOT_RUNNING',
+        `the service is not running here: nobody answers on ${path}. Start it with 'cluster up'.`,
+        {
+          blame: 'operator',
+          cause: error,
+        },
+      );
+    case 'EACCES':
+    case 'EPERM':
+      return new ClusterError(
+        'CONTROL_FORBIDDEN',
+        `this user may not use ${path}: run the command as the service's user, or as a member of the group scatterhoard`,
+        { blame: 'operator', cause: error },
+      );
+    default:
+      return serviceGone(error);
+  }
+}
+
+function serviceGone(cause: unknown): ClusterError {
+  return new ClusterError(
+    'SERVICE_GONE',
+    'the service ended while it was answering. Look at its log, start it again and repeat the command.',
+    {
+      blame: 'passing',
+      cause,
+    },
+  );
+}
+
+/** The body's chunks. A body that was cut, or a caller's abort, ends it with the error that a caller should see. */
+async function* chunksOf(response: IncomingMessage, signal: AbortSignal): AsyncIterable<Buffer> {
+  try {
+    for await (const chunk of response) yield chunk as Buffer;
+  } catch (error) {
+    throw signal.aborted ? signal.reason : serviceGone(error);
+  } finally {
+    response.destroy();
+  }
+}
+
+async function textOf(response: IncomingMessage, signal: AbortSignal): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of chunksOf(response, signal)) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+async function* records<Item>(open: () => Promise<IncomingMessage>, signal: AbortSignal): AsyncIterable<Item> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of chunksOf(await open(), signal)) {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    let from = 0;
+    for (let end = rest.indexOf(NEWLINE); end >= 0; end = rest.indexOf(NEWLINE, from)) {
+      const record = parseAnswer(rest.toString('utf8', from, end));
+      if (isErrorRecord(record)) throw errorFrom(record);
+      yield record as Item;
+      from = end + 1;
+    }
+    rest = rest.subarray(from);
+    if (rest.length > LINE_BYTES_MAX) throw protocolError(`a record of more than ${LINE_BYTES_MAX} bytes`);
+  }
+  if (rest.length > 0) throw protocolError('a record that breaks off');
+}
+
+const NEWLINE = 0x0a;
+
+async function* contentFrames(path: string, body: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame> {
+  yield* decodeContentFrames(chunksOf(await post({ path, method: 'content', body, signal }), signal));
+}

@@ -1,0 +1,304 @@
+/**
+ * Control server: a `Service`, spoken over STATE/control.sock (`control-wire.ts` has the words).
+ *
+ * Who can open the socket may do what the service can do, so its mode is 0660 and its group `scatterhoard`, where there is
+ * one. Requests are checked here, once; the service gets well-formed ones. A client that goes away cancels its call: what
+ * it asked for has no other reader.
+ *
+ * Driven by the daemon, which has the state folder's lock and so is the only one to replace a socket there.
+ */
+import { chmod, chown, lstat, readFile, unlink } from 'node:fs/promises';
+import type { Server } from 'node:http';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { CONTENT_BLOBS_MAX, type ContentFrame, type ContentRequest } from '../catalog/restore-content.js';
+import { ClusterError } from '../core/fault.js';
+import { parseBlobId, parseObjectId, parseParcelId, parseSourceId } from '../core/ids.js';
+import {
+  CONTROL_SOCKET_NAME,
+  checkControlPath,
+  encodeContentFrame,
+  fromJson,
+  type PlainMethod,
+  REQUEST_BYTES_MAX,
+  routeOf,
+  type StreamMethod,
+  toErrorRecord,
+  toJson,
+} from './control-wire.js';
+import type { Service } from './service.js';
+
+export interface ControlServer {
+  readonly path: string;
+  /** Ends all calls and takes the socket away. */
+  close(): Promise<void>;
+}
+
+export interface ControlServerOptions {
+  readonly stateDir: string;
+  readonly service: Service;
+  readonly log: Logger;
+}
+
+/** A local socket answers at once or not at all; this only bounds a service that hangs. */
+const PROBE_MS = 2_000;
+const SOCKET_GROUP = 'scatterhoard';
+/** A spec: a source, a snapshot and a path of 4096 bytes, each byte written as `\xHH`. */
+const SPEC_CHARS_MAX = 20_000;
+const NAME_CHARS_MAX = 200;
+const PATH_CHARS_MAX = 4096;
+const PATH_BYTES_MAX = 4096;
+
+const nothing = z.undefined();
+const name = z.string().min(1).max(NAME_CHARS_MAX);
+const localPath = z.string().min(1).max(PATH_CHARS_MAX);
+const quantity = z.string().min(1).max(NAME_CHARS_MAX);
+const spec = z.string().min(1).max(SPEC_CHARS_MAX);
+const pathBytes = z
+  .instanceof(Buffer)
+  .refine(path => path.length <= PATH_BYTES_MAX, `longer than ${PATH_BYTES_MAX} bytes`);
+const sourceId = z.string().transform(checked(parseSourceId));
+const objectId = z.string().transform(checked(parseObjectId));
+
+/** What each call may be asked. `exactOptional`: a field that is there has a value. */
+const REQUESTS = {
+  status: nothing,
+  statusChanges: nothing,
+  hosts: nothing,
+  configShow: nothing,
+  configApply: z.strictObject({ text: z.string(), fileName: localPath, yes: z.boolean() }),
+  configAddStore: z.strictObject({
+    host: name,
+    path: localPath,
+    limit: quantity.exactOptional(),
+    reserve: quantity.exactOptional(),
+  }),
+  configAddSource: z.strictObject({
+    host: name,
+    name,
+    path: localPath,
+    copies: z.int().min(1).max(32).exactOptional(),
+    every: quantity.exactOptional(),
+  }),
+  invite: z.strictObject({
+    uses: z.int().min(1).max(10_000),
+    expiresMs: z.int().min(1),
+    trust: z.enum(['trusted', 'untrusted']),
+  }),
+  backup: z.strictObject({ source: name, acceptChanges: z.boolean() }),
+  protection: z.strictObject({ sourceId, snapshot: objectId }),
+  snapshots: z.strictObject({ source: name.exactOptional() }),
+  replicas: z.strictObject({
+    spec: spec.exactOptional(),
+    only: z.array(z.enum(['under', 'over', 'missing'])).max(3),
+    host: name.exactOptional(),
+  }),
+  resolve: z.strictObject({ spec }),
+  entries: z.strictObject({ sourceId, snapshot: objectId, under: pathBytes }),
+  content: z.strictObject({
+    parcel: z.string().transform(checked(parseParcelId)),
+    blobs: z
+      .array(z.string().transform(checked(parseBlobId)))
+      .min(1)
+      .max(CONTENT_BLOBS_MAX),
+  }),
+} as const satisfies Record<keyof Service, z.ZodType>;
+
+const STREAMS: ReadonlySet<keyof Service> = new Set<StreamMethod>([
+  'statusChanges',
+  'protection',
+  'replicas',
+  'entries',
+]);
+
+/** `parse…` of core as a zod transform. */
+function checked<Id>(parse: (text: string) => Id): (text: string, context: z.RefinementCtx) => Id {
+  return (text, context) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+      return z.NEVER;
+    }
+  };
+}
+
+/** @throws ClusterError CONTROL_PATH_TOO_LONG, CONTROL_SOCKET_IN_USE, CONTROL_PATH_TAKEN */
+export async function startControlServer({ stateDir, service, log }: ControlServerOptions): Promise<ControlServer> {
+  const path = join(stateDir, CONTROL_SOCKET_NAME);
+  checkControlPath(path);
+  await clearStaleSocket(path);
+
+  const closing = new AbortController();
+  const app = fastify({ bodyLimit: REQUEST_BYTES_MAX, logger: false, forceCloseConnections: true });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string' },
+    async (_request: unknown, body: string | Buffer) => {
+      try {
+        return fromJson(body.toString());
+      } catch (cause) {
+        throw new ClusterError('CONTROL_BAD_REQUEST', 'the request is not JSON', { blame: 'operator', cause });
+      }
+    },
+  );
+  app.setErrorHandler((error, _request, reply) => {
+    log.debug({ code: toErrorRecord(error).code }, 'control call failed');
+    return sendError(reply, error);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const text = `the service does not know ${request.method} ${request.url.slice(0, 100)}: it is of another version. Restart it.`;
+    return sendError(reply, new ClusterError('CONTROL_PROTOCOL', text, { blame: 'operator' }));
+  });
+  for (const method of Object.keys(REQUESTS) as (keyof Service)[])
+    addRoute({ app, method, service, closing: closing.signal });
+
+  await app.listen({ path });
+  await chmod(path, 0o660);
+  await giveToGroup(path, log);
+  return {
+    path,
+    async close() {
+      closing.abort(new ClusterError('SERVICE_STOPPING', 'the service is stopping', { blame: 'passing' }));
+      await app.close();
+    },
+  };
+}
+
+interface Route {
+  readonly app: FastifyInstance<Server>;
+  readonly method: keyof Service;
+  readonly service: Service;
+  readonly closing: AbortSignal;
+}
+
+function addRoute({ app, method, service, closing }: Route): void {
+  app.post(routeOf(method), async (request, reply) => {
+    const asked = REQUESTS[method].safeParse(request.body ?? undefined);
+    if (!asked.success) {
+      const problems = asked.error.issues.map(issue => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+      throw new ClusterError('CONTROL_BAD_REQUEST', `${method}: ${problems.join('; ').slice(0, 1000)}`, {
+        blame: 'operator',
+      });
+    }
+    const gone = new AbortController();
+    reply.raw.once('close', () =>
+      gone.abort(new ClusterError('CLIENT_GONE', 'the client went away', { blame: 'passing' })),
+    );
+    const signal = AbortSignal.any([gone.signal, closing]);
+
+    if (method === 'content') {
+      const frames = service.content(asked.data as ContentRequest, signal);
+      return reply.type('application/octet-stream').send(Readable.from(framesOf(frames), { objectMode: false }));
+    }
+    if (isStream(method)) {
+      // TypeScript cannot tie the union of methods to the union of requests; REQUESTS has one schema a method.
+      const call = service[method].bind(service) as (...args: unknown[]) => AsyncIterable<unknown>;
+      const records = asked.data === undefined ? call(signal) : call(asked.data, signal);
+      return reply.type('application/x-ndjson').send(Readable.from(linesOf(records), { objectMode: false }));
+    }
+    const call = service[method as PlainMethod].bind(service) as (...args: unknown[]) => Promise<unknown>;
+    const answer = await (asked.data === undefined ? call(signal) : call(asked.data, signal));
+    return reply.type('application/json').send(toJson(answer));
+  });
+}
+
+const isStream = (method: keyof Service): method is StreamMethod => STREAMS.has(method);
+
+async function* linesOf(records: AsyncIterable<unknown>): AsyncIterable<string> {
+  try {
+    for await (const record of records) yield `${toJson(record)}\n`;
+  } catch (error) {
+    // Reported to the one who asked. When that one is gone nobody reads this, and nobody need.
+    yield `${toJson(toErrorRecord(error))}\n`;
+  }
+}
+
+async function* framesOf(frames: AsyncIterable<ContentFrame>): AsyncIterable<Buffer> {
+  try {
+    for await (const frame of frames) yield* encodeContentFrame(frame);
+  } catch (error) {
+    yield* encodeContentFrame(toErrorRecord(error));
+  }
+}
+
+function sendError(reply: FastifyReply, error: unknown): FastifyReply {
+  const record = toErrorRecord(error);
+  const status = record.blame === 'operator' ? 400 : 500;
+  return reply.status(status).type('application/json').send(toJson(record));
+}
+
+/** Removes a socket that nobody answers on: its service was killed. Anything else at that path is not ours to remove. */
+async function clearStaleSocket(path: string): Promise<void> {
+  const found = await lstat(path).catch(ignoreAbsent);
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new ClusterError(
+      'CONTROL_PATH_TAKEN',
+      `${path} is there and is no socket. It was left alone: move it away.`,
+      {
+        blame: 'operator',
+      },
+    );
+  }
+  if (await answers(path)) {
+    throw new ClusterError(
+      'CONTROL_SOCKET_IN_USE',
+      `a service is already running on this state folder: it answers on ${path}`,
+      {
+        blame: 'operator',
+      },
+    );
+  }
+  await unlink(path).catch(ignoreAbsent);
+}
+
+function ignoreAbsent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+  return undefined;
+}
+
+/** Only a refusal proves that nobody listens; a service that hangs or forbids us is a service. */
+function answers(path: string): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect({ path, timeout: PROBE_MS });
+    const settle = (answered: boolean) => {
+      socket.destroy();
+      resolve(answered);
+    };
+    socket.once('connect', () => settle(true));
+    socket.once('timeout', () => settle(true));
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      settle(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
+    );
+  });
+}
+
+async function giveToGroup(path: string, log: Logger): Promise<void> {
+  const gid = await groupNumber(SOCKET_GROUP);
+  if (gid === undefined) return;
+  try {
+    await chown(path, -1, gid);
+  } catch (error) {
+    log.warn(
+      { err: error, path },
+      `the control socket could not be given to the group ${SOCKET_GROUP}: only this user can use it`,
+    );
+  }
+}
+
+async function groupNumber(group: string): Promise<number | undefined> {
+  // macOS keeps its groups elsewhere; there the socket stays with the service's own group.
+  const lines = await readFile('/etc/group', 'utf8').catch(ignoreAbsent);
+  const fields = lines
+    ?.split('\n')
+    .map(line => line.split(':'))
+    .find(([name]) => name === group);
+  const gid = Number(fields?.[2]);
+  return fields !== undefined && Number.isInteger(gid) ? gid : undefined;
+}
