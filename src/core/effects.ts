@@ -1,0 +1,123 @@
+/**
+ * Inputs and effects: all that the host machine is told, and all that it may ask for.
+ *
+ * The effects of one step have no order among themselves. Each that can fail has an id or a name by which its outcome
+ * comes back as an input; what must follow a durable write is asked for in the step that gets word of it.
+ */
+import type { ClusterConfig } from './cluster-config.js';
+import type { LogSegment } from './holdings-log.js';
+import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
+import type { GossipMessage, HeadHint } from './messages.js';
+import type { ParcelRef } from './parcel.js';
+
+/** Why a fetch ended without a copy. */
+export type FetchFailure =
+  /** The server has enough to do; ask again after `retryAfterMs`. */
+  | 'busy'
+  /** The origin cannot give these bytes any more; a re-cut snapshot will replace the parcel. */
+  | 'gone'
+  | 'unreachable'
+  /** What came did not hash to its name. */
+  | 'bad-bytes'
+  /** The disk is full, whatever the accounts say. */
+  | 'no-room'
+  /** Our own disk failed. */
+  | 'disk'
+  | 'cancelled';
+
+export type Input =
+  /** Time has passed; sent at the latest when the last `wake` effect said. */
+  | { readonly is: 'wake'; readonly nowMs: number }
+  | {
+      readonly is: 'config';
+      readonly nowMs: number;
+      readonly config: ClusterConfig;
+      readonly hash: string;
+      readonly admissions: readonly HostId[];
+    }
+  | { readonly is: 'connected' | 'disconnected'; readonly nowMs: number; readonly host: HostId }
+  | { readonly is: 'heard'; readonly nowMs: number; readonly from: HostId; readonly message: GossipMessage }
+  /** Operations of anybody's log, read over a stream or from our own disk; the signature has been checked. */
+  | { readonly is: 'log'; readonly nowMs: number; readonly segment: LogSegment }
+  | { readonly is: 'state-answered'; readonly nowMs: number; readonly host: HostId; readonly ok: boolean }
+  /** A store of ours is mounted (its log has been handed in), or its room has been measured again. */
+  | {
+      readonly is: 'store';
+      readonly nowMs: number;
+      readonly store: StoreId;
+      readonly lentBytes: number;
+      readonly usedBytes: number;
+      readonly draining: boolean;
+    }
+  | { readonly is: 'store-gone'; readonly nowMs: number; readonly store: StoreId }
+  /** A head that is newer than what we had, verified, with its snapshots and pages at hand: what it changes. */
+  | {
+      readonly is: 'wanted';
+      readonly nowMs: number;
+      readonly source: SourceId;
+      readonly head: HeadHint;
+      /** New to the listed snapshots. */
+      readonly add: readonly ParcelRef[];
+      /** Listed before, and no longer. */
+      readonly remove: readonly ParcelId[];
+      /** Still listed, and no longer in the newest snapshot. */
+      readonly notNewest: readonly ParcelId[];
+      /** Listed before, and again in the newest snapshot. */
+      readonly newestAgain: readonly ParcelId[];
+    }
+  | { readonly is: 'fetch-progress'; readonly nowMs: number; readonly fetch: number; readonly doneBytes: number }
+  /** Verified, durable, and its `add` is in our log: `segment` ends with it. */
+  | {
+      readonly is: 'fetched';
+      readonly nowMs: number;
+      readonly fetch: number;
+      readonly segment: LogSegment;
+      readonly usedBytes: number;
+    }
+  | {
+      readonly is: 'fetch-failed';
+      readonly nowMs: number;
+      readonly fetch: number;
+      readonly because: FetchFailure;
+      readonly retryAfterMs: number;
+    }
+  | {
+      readonly is: 'measured';
+      readonly nowMs: number;
+      readonly parcel: ParcelId;
+      readonly store: StoreId;
+      readonly missingBytes: number | undefined;
+    }
+  /** Our store now durably holds the head: `segment` ends with the `head` operation. */
+  | {
+      readonly is: 'head-kept';
+      readonly nowMs: number;
+      readonly store: StoreId;
+      readonly source: SourceId;
+      readonly segment: LogSegment;
+    }
+  | { readonly is: 'head-not-kept'; readonly nowMs: number; readonly store: StoreId; readonly source: SourceId };
+
+export type Effect =
+  | { readonly do: 'gossip'; readonly message: GossipMessage }
+  /** Read the host's logs and heads over a stream → `log`, `wanted`, then `state-answered`. */
+  | { readonly do: 'ask-state'; readonly host: HostId }
+  /** Its configuration is newer, or knows admissions that ours does not → `config`. */
+  | { readonly do: 'ask-config'; readonly host: HostId }
+  /** → `fetch-progress`, then `fetched` or `fetch-failed`. */
+  | {
+      readonly do: 'fetch';
+      readonly fetch: number;
+      readonly parcel: ParcelId;
+      readonly store: StoreId;
+      readonly from: HostId;
+      readonly purpose: 'grab' | 'repair';
+    }
+  | { readonly do: 'cancel-fetch'; readonly fetch: number }
+  /** How many of its bytes are missing in the store? → `measured` */
+  | { readonly do: 'measure'; readonly parcel: ParcelId; readonly store: StoreId }
+  /** Put head, snapshots and pages into the store's own catalog, then `head` into its log → `head-kept` or `head-not-kept`. */
+  | { readonly do: 'keep-head'; readonly store: StoreId; readonly source: SourceId; readonly seq: number }
+  /** A host is to be taken for gone, or is back: for people and logs. */
+  | { readonly do: 'note-liveness'; readonly host: HostId; readonly state: 'live' | 'suspect' | 'dead' }
+  | { readonly do: 'wake'; readonly atMs: number };

@@ -1,0 +1,87 @@
+/**
+ * Grab: should this host take a copy of a parcel that has too few?
+ *
+ * Hosts decide alone, from their own view, with no vote and no lock. Every host ranks the candidates for a parcel the
+ * same way; the first N ranks start at once and each later rank waits one more turn, so a dead host costs one turn, never
+ * a copy. A claim goes before the fetch, so that two hosts that start together see each other in time.
+ *
+ * Pure: same view, same verdict. Driven by machine.ts, once when a parcel changes, once before the claim and once more
+ * after `claimWait`.
+ */
+export interface GrabView {
+  readonly nowMs: number;
+  /** A listed snapshot references it. */
+  readonly wanted: boolean;
+  readonly isOrigin: boolean;
+  /** In a store of ours. */
+  readonly held: boolean;
+  /** N. */
+  readonly copiesWanted: number;
+  /** Copies that count, one a domain. */
+  readonly copies: number;
+  /** A counted copy lies in this host's own domain: another one here would not count. */
+  readonly domainTaken: boolean;
+  /** This host may take parcels: an active, trusted member that lends room. */
+  readonly mayHold: boolean;
+  /** A store of ours has room for what is missing of it. */
+  readonly hasRoom: boolean;
+  /** Live claims of others, one a domain, and those among them whose hosts rank before this one. */
+  readonly claims: number;
+  readonly betterClaims: number;
+  /** Somebody in this host's own domain claims it; and ranks before this one. */
+  readonly ownDomainClaimed: boolean;
+  readonly ownDomainBetterClaimed: boolean;
+  /** This host's place among the candidates: 0 is first. Holders are candidates too. */
+  readonly rank: number;
+  /** Since when copies have been short. */
+  readonly shortSinceMs: number;
+  /** One rank's turn: `step`, or `repairStep` for what once had its copies. */
+  readonly stepMs: number;
+  /** No copy is left but one, or none: everybody who can starts at once. */
+  readonly lastPlace: boolean;
+  /** This host has claimed it, or fetches it. */
+  readonly claimed: boolean;
+  /** Not before this: a failure's back-off. */
+  readonly notBeforeMs: number;
+}
+
+export type GrabVerdict =
+  | { readonly act: 'grab' }
+  | { readonly act: 'wait'; readonly untilMs: number; readonly because: 'turn' | 'claimed' | 'back-off' }
+  | {
+      readonly act: 'decline';
+      readonly because:
+        | 'not-wanted'
+        | 'origin'
+        | 'held'
+        | 'enough-copies'
+        | 'domain-taken'
+        | 'may-not-hold'
+        | 'no-room';
+    };
+
+export function decideGrab(view: GrabView): GrabVerdict {
+  if (!view.wanted) return { act: 'decline', because: 'not-wanted' };
+  if (view.isOrigin) return { act: 'decline', because: 'origin' };
+  if (view.held) return { act: 'decline', because: 'held' };
+  if (!view.mayHold) return { act: 'decline', because: 'may-not-hold' };
+  if (view.copies >= view.copiesWanted) return { act: 'decline', because: 'enough-copies' };
+  if (view.domainTaken) return { act: 'decline', because: 'domain-taken' };
+  // A host that has claimed has reserved its room already.
+  if (!view.claimed && !view.hasRoom) return { act: 'decline', because: 'no-room' };
+
+  if (view.claimed) {
+    // Second look: those who rank before us and claimed too will do.
+    const enough = view.copies + view.betterClaims >= view.copiesWanted || view.ownDomainBetterClaimed;
+    return enough ? { act: 'wait', untilMs: Number.POSITIVE_INFINITY, because: 'claimed' } : { act: 'grab' };
+  }
+  if (view.copies + view.claims >= view.copiesWanted || view.ownDomainClaimed) {
+    // Somebody is at it. When a claim ends, the machine looks again.
+    return { act: 'wait', untilMs: Number.POSITIVE_INFINITY, because: 'claimed' };
+  }
+  if (view.nowMs < view.notBeforeMs) return { act: 'wait', untilMs: view.notBeforeMs, because: 'back-off' };
+
+  const turn = view.lastPlace ? 0 : Math.max(0, view.rank - (view.copiesWanted - 1));
+  const dueMs = view.shortSinceMs + turn * view.stepMs;
+  return view.nowMs >= dueMs ? { act: 'grab' } : { act: 'wait', untilMs: dueMs, because: 'turn' };
+}

@@ -1,0 +1,148 @@
+/**
+ * Holdings: what each store holds, as far as its writer's log has reached us.
+ *
+ * A log that does not extend ours counts for nothing until it is read again from its writer: a gap or a digest that does
+ * not fit is a reason to ask, never to guess. Only a greater epoch replaces what we have. The signature of a segment has
+ * been checked by whoever hands it in (the daemon, at its border).
+ */
+import { assert, unreachable } from './fault.js';
+import { compareEpochs, type LogPosition, type LogSegment, logAfter, logStart } from './holdings-log.js';
+import type { HostId, SourceId, StoreId } from './ids.js';
+import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
+
+export type Applied =
+  /** The log was carried on; these rows changed. */
+  | { readonly outcome: 'extended'; readonly rows: readonly Row[] }
+  /** We had all of it. */
+  | { readonly outcome: 'known' }
+  /** It begins after our end, or does not chain with it: ask its writer, from `fromSeq` on. */
+  | { readonly outcome: 'ask'; readonly because: 'gap' | 'mismatch' }
+  /** Older than what we have: an epoch that was given up. */
+  | { readonly outcome: 'stale' };
+
+interface StoreLog {
+  readonly host: HostId;
+  position: LogPosition;
+  /** For each source, the highest head that the store says it durably holds. */
+  readonly heads: Map<SourceId, number>;
+}
+
+export class Holdings {
+  readonly #table: ParcelTable;
+  readonly #slots = new Map<StoreId, StoreSlot>();
+  readonly #logs: StoreLog[] = [];
+
+  constructor(table: ParcelTable) {
+    this.#table = table;
+  }
+
+  /** The store's number, or undefined when nothing was ever heard of it. */
+  slotOf(store: StoreId): StoreSlot | undefined {
+    return this.#slots.get(store);
+  }
+
+  hostOf(slot: StoreSlot): HostId {
+    return this.#log(slot).host;
+  }
+
+  position(slot: StoreSlot): LogPosition {
+    return this.#log(slot).position;
+  }
+
+  /** How far we have read every log. */
+  *positions(): IterableIterator<{ readonly host: HostId; readonly position: LogPosition }> {
+    for (const { host, position } of this.#logs) yield { host, position };
+  }
+
+  slotsOf(host: HostId): StoreSlot[] {
+    const slots: StoreSlot[] = [];
+    for (let slot = 0; slot < this.#logs.length; slot += 1) if (this.#log(slot).host === host) slots.push(slot);
+    return slots;
+  }
+
+  /** The highest head of `source` that the store says it durably holds; 0 for none. */
+  headSeq(slot: StoreSlot, source: SourceId): number {
+    return this.#log(slot).heads.get(source) ?? 0;
+  }
+
+  /** True when our copy of the log is not behind `position`. */
+  hasReached(position: LogPosition): boolean {
+    const slot = this.#slots.get(position.store);
+    if (slot === undefined) return position.seq === 0;
+    const ours = this.#log(slot).position;
+    const order = compareEpochs(ours.epoch, position.epoch);
+    return order > 0 || (order === 0 && ours.seq >= position.seq);
+  }
+
+  apply(segment: LogSegment): Applied {
+    const { end, host, ops } = segment;
+    const fromSeq = end.seq - ops.length;
+    let slot = this.#slots.get(end.store);
+    const ours = slot === undefined ? undefined : this.#log(slot);
+
+    if (ours !== undefined && ours.host !== host) return { outcome: 'stale' };
+    const order = ours === undefined ? -1 : compareEpochs(ours.position.epoch, end.epoch);
+    if (order > 0) return { outcome: 'stale' };
+    const start = order === 0 && ours !== undefined ? ours.position : logStart(end.store, end.epoch);
+    if (end.seq < start.seq) return { outcome: 'known' };
+    if (fromSeq > start.seq) return { outcome: 'ask', because: 'gap' };
+
+    // Chain first, believe afterwards: a segment counts as a whole or not at all.
+    const fresh = ops.slice(start.seq - fromSeq);
+    let position = start;
+    for (const op of fresh) position = logAfter(position, op);
+    if (position.digest !== end.digest) return { outcome: 'ask', because: 'mismatch' };
+    if (order === 0 && fresh.length === 0) return { outcome: 'known' };
+
+    const rows: Row[] = [];
+    if (slot === undefined) {
+      slot = this.#logs.length;
+      this.#slots.set(end.store, slot);
+      this.#logs.push({ host, position, heads: new Map() });
+    } else if (order < 0) {
+      rows.push(...this.#forget(slot));
+    }
+    const log = this.#log(slot);
+    log.position = position;
+    for (const op of fresh) {
+      switch (op.op) {
+        case 'add':
+        case 'del':
+        case 'corrupt': {
+          const row = this.#table.rowOf(op.parcel);
+          this.#table.setHeld(row, slot, op.op === 'add');
+          rows.push(row);
+          break;
+        }
+        case 'head':
+          log.heads.set(op.source, Math.max(op.seq, log.heads.get(op.source) ?? 0));
+          break;
+        default:
+          unreachable(op);
+      }
+    }
+    return { outcome: 'extended', rows };
+  }
+
+  /** Gives up what we have of a log, so that it is read again from its start. @returns the rows that it held. */
+  restart(store: StoreId): readonly Row[] {
+    const slot = this.#slots.get(store);
+    if (slot === undefined) return [];
+    const log = this.#log(slot);
+    log.position = logStart(store, log.position.epoch);
+    return this.#forget(slot);
+  }
+
+  #forget(slot: StoreSlot): Row[] {
+    const rows = [...this.#table.heldBy(slot)];
+    for (const row of rows) this.#table.setHeld(row, slot, false);
+    this.#log(slot).heads.clear();
+    return rows;
+  }
+
+  #log(slot: StoreSlot): StoreLog {
+    const log = this.#logs[slot];
+    assert(log !== undefined, `no store ${slot}`);
+    return log;
+  }
+}

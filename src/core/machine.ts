@@ -1,0 +1,1040 @@
+/**
+ * The host machine: all that one host decides, as one synchronous function of what it is told.
+ *
+ * `step(input)` returns effects; the daemon carries them out on real disks and networks, the simulator in virtual time.
+ * The machine has no clock (each input says when it happened), no dice (a seeded generator is handed in) and does no I/O.
+ *
+ * It keeps: who is there (hosts), what is wanted (the parcel table, by the newest heads), what every store holds
+ * (holdings), who is about to fetch what (claims), and what this host is after itself (pursuits). From these it grabs what
+ * has too few copies. Whatever may have changed a decision about a parcel marks its row; marked rows are looked at before
+ * the step ends, so that a step costs what changed and not the whole.
+ */
+import type { Chance } from './chance.js';
+import { Claims } from './claims.js';
+import type { ClusterConfig, Member } from './cluster-config.js';
+import type { Effect, FetchFailure, Input } from './effects.js';
+import { assert, unreachable } from './fault.js';
+import { decideGrab, type GrabVerdict, type GrabView } from './grab.js';
+import { hashHex } from './hash.js';
+import { Holdings } from './holdings.js';
+import type { LogOp, LogPosition, LogSegment } from './holdings-log.js';
+import { Hosts, type HostView } from './hosts.js';
+import { type HostId, type ParcelId, type SourceId, type StoreId, splitSourceId } from './ids.js';
+import type { Liveness } from './liveness.js';
+import {
+  CLAIMS_PER_MESSAGE_MAX,
+  type GossipMessage,
+  type HeadHint,
+  type Heartbeat,
+  type StoreReport,
+} from './messages.js';
+import { MinQueue } from './min-queue.js';
+import { FLAG, ParcelTable, type Row } from './parcel-table.js';
+import { type CopyCount, NO_STANDING, Placement } from './placement.js';
+import {
+  BACK_OFF_MS,
+  BACK_OFF_MS_MAX,
+  FETCHES_MAX,
+  NO_ROOM_BACK_OFF_MS,
+  PURSUED_BYTES_MAX,
+  PURSUITS_MAX,
+  type Pursuit,
+} from './pursuit.js';
+import { WEIGHT_MIB_MAX } from './rendezvous.js';
+import { signable } from './signed.js';
+
+const MIB = 1024 * 1024;
+/** Own operations are gossiped at most this often, in ms; a full message goes at once. */
+const DELTA_EVERY_MS = 500;
+/** Operations in one gossiped delta: some 40 bytes each, well under a frame. */
+const DELTA_OPS_MAX = 1_000;
+/** A stated weight is restated when the room lent has moved by more than this. */
+const WEIGHT_CHANGE_PERCENT = 10;
+/** Heartbeats are spread by this much either way, so that hosts do not fall into step. */
+const HEARTBEAT_JITTER_PERCENT = 20;
+/** A transfer's rate is not believed before it has run this long, in ms. */
+const RATE_AFTER_MS = 1_000;
+
+interface OwnStore {
+  lentBytes: number;
+  usedBytes: number;
+  reservedBytes: number;
+  weightMiB: number;
+  draining: boolean;
+}
+
+/** What people are told of one source's parcels. */
+export interface SourceSummary {
+  readonly parcels: number;
+  readonly bytes: number;
+  /** Parcels with N copies or more. */
+  readonly full: number;
+  readonly under: number;
+  readonly over: number;
+  /** Of the parcels that are short, how many have no copy at all. */
+  readonly without: number;
+}
+
+export interface CopyReport {
+  readonly host: HostId;
+  readonly store: StoreId;
+  readonly counts: boolean;
+  readonly liveness: Liveness;
+}
+
+export class Machine {
+  readonly #self: HostId;
+  readonly #chance: Chance;
+  readonly #boot: number;
+  readonly #table = new ParcelTable();
+  readonly #holdings = new Holdings(this.#table);
+  readonly #claims = new Claims();
+  readonly #hosts: Hosts;
+  readonly #placement: Placement;
+  readonly #stores = new Map<StoreId, OwnStore>();
+  readonly #sources: SourceId[] = [];
+  readonly #sourceNumbers = new Map<SourceId, number>();
+  readonly #origins: HostId[] = [];
+  readonly #heads = new Map<SourceId, HeadHint>();
+  readonly #copiesWanted = new Map<SourceId, number>();
+  readonly #pursuits = new Map<Row, Pursuit>();
+  readonly #fetches = new Map<number, Pursuit>();
+  readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
+  /** Missing bytes of parcels whose family is here, where the full size would not fit. */
+  readonly #measured = new Map<Row, { readonly store: StoreId; readonly missingBytes: number }>();
+  readonly #measuring = new Set<Row>();
+  /** Head operations on their way into our stores' logs. */
+  readonly #keepingHead = new Map<string, number>();
+  readonly #marked = new Set<Row>();
+  readonly #due = new MinQueue();
+  readonly #ready = new MinQueue();
+  readonly #inReady = new Set<Row>();
+  readonly #freshOps = new Map<StoreId, { ops: LogOp[]; end: LogSegment }>();
+  readonly #newClaims = new Map<StoreId, Map<ParcelId, number>>();
+  readonly #withdrawn = new Map<StoreId, Set<ParcelId>>();
+  #config: ClusterConfig | undefined;
+  #configHash = '';
+  #admissions: readonly HostId[] = [];
+  #member: Member | undefined;
+  #headsDigest: string | undefined;
+  #nowMs: number;
+  #effects: Effect[] = [];
+  #nextFetch = 1;
+  #heartbeatDueMs: number;
+  #deltaDueMs = Number.POSITIVE_INFINITY;
+  #renewDueMs = Number.POSITIVE_INFINITY;
+  #wakeMs = Number.POSITIVE_INFINITY;
+  /** Bytes a second of one fetch, as last measured; 0 before the first. */
+  #rate = 0;
+  #weightMiB = 0;
+
+  constructor({
+    self,
+    boot,
+    chance,
+    config,
+    configHash,
+    nowMs,
+  }: {
+    readonly self: HostId;
+    /** This start's number: rises with each start of the service. */
+    readonly boot: number;
+    readonly chance: Chance;
+    readonly config: ClusterConfig;
+    readonly configHash: string;
+    readonly nowMs: number;
+  }) {
+    this.#self = self;
+    this.#boot = boot;
+    this.#chance = chance;
+    this.#nowMs = nowMs;
+    this.#heartbeatDueMs = nowMs;
+    this.#hosts = new Hosts(self, config.timing);
+    const machine = this;
+    this.#placement = new Placement({
+      table: this.#table,
+      holdings: this.#holdings,
+      hosts: this.#hosts,
+      self: {
+        host: self,
+        member: () => machine.#member,
+        mounted: store => machine.#stores.get(store)?.draining === false,
+        get weightMiB() {
+          return machine.#weightMiB;
+        },
+      },
+    });
+    this.#configure(config, configHash, []);
+  }
+
+  /** The one way in. Inputs must not go back in time. */
+  step(input: Input): Effect[] {
+    this.#nowMs = Math.max(this.#nowMs, input.nowMs);
+    this.#effects = [];
+    this.#take(input);
+    this.#judgeHosts();
+    for (let row = this.#due.take(this.#nowMs); row !== undefined; row = this.#due.take(this.#nowMs))
+      this.#marked.add(row);
+    this.#considerMarked();
+    this.#claimReady();
+    this.#startFetches();
+    this.#renewClaims();
+    this.#speak();
+    this.#scheduleWake();
+    return this.#effects;
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ inputs
+
+  #take(input: Input): void {
+    switch (input.is) {
+      case 'wake':
+        return;
+      case 'config':
+        this.#configure(input.config, input.hash, input.admissions);
+        return;
+      case 'connected':
+        this.#connected(input.host);
+        return;
+      case 'disconnected': {
+        const host = this.#hosts.get(input.host);
+        if (host !== undefined) this.#hosts.disconnected(host, this.#nowMs);
+        return;
+      }
+      case 'heard':
+        this.#hear(input.from, input.message);
+        return;
+      case 'log':
+        this.#applyLog(input.segment);
+        return;
+      case 'state-answered': {
+        const host = this.#hosts.get(input.host);
+        if (host === undefined) return;
+        this.#hosts.answered(host, input.ok, this.#nowMs);
+        // What waited for a whole view may go on now.
+        this.#markShort();
+        return;
+      }
+      case 'store':
+        this.#storeMeasured(input);
+        return;
+      case 'store-gone':
+        this.#storeGone(input.store);
+        return;
+      case 'wanted':
+        this.#wanted(input);
+        return;
+      case 'fetch-progress': {
+        const pursuit = this.#fetches.get(input.fetch);
+        if (pursuit === undefined) return;
+        pursuit.doneBytes = input.doneBytes;
+        const tookMs = this.#nowMs - pursuit.startedMs;
+        if (tookMs >= RATE_AFTER_MS) this.#rate = (pursuit.doneBytes * 1000) / tookMs;
+        return;
+      }
+      case 'fetched':
+        this.#fetched(input.fetch, input.segment, input.usedBytes);
+        return;
+      case 'fetch-failed':
+        this.#fetchFailed(input.fetch, input.because, input.retryAfterMs);
+        return;
+      case 'measured': {
+        const row = this.#table.find(input.parcel);
+        if (row === undefined) return;
+        this.#measuring.delete(row);
+        if (input.missingBytes !== undefined) {
+          this.#measured.set(row, { store: input.store, missingBytes: input.missingBytes });
+        }
+        this.#marked.add(row);
+        return;
+      }
+      case 'head-kept':
+        this.#keepingHead.delete(`${input.store} ${input.source}`);
+        this.#ownOps(input.segment);
+        this.#keepHeads();
+        return;
+      case 'head-not-kept':
+        this.#keepingHead.delete(`${input.store} ${input.source}`);
+        return;
+      default:
+        unreachable(input);
+    }
+  }
+
+  #configure(config: ClusterConfig, hash: string, admissions: readonly HostId[]): void {
+    assert(this.#config === undefined || config.version >= this.#config.version, 'the configuration never goes back');
+    const unchanged = this.#configHash === hash && this.#admissions.join() === admissions.join();
+    this.#config = config;
+    this.#configHash = hash;
+    this.#admissions = admissions;
+    this.#member = config.members.find(member => member.host === this.#self);
+    this.#hosts.configure(config, this.#nowMs);
+    this.#copiesWanted.clear();
+    for (const { source, copies } of config.sources) this.#copiesWanted.set(source, copies);
+    if (unchanged) return;
+    this.#heartbeatDueMs = Math.min(this.#heartbeatDueMs, this.#nowMs + this.#hosts.heartbeatIntervalMs);
+    this.#effects.push({ do: 'gossip', message: this.#configHint() });
+    this.#markWanted();
+  }
+
+  #connected(id: HostId): void {
+    const host = this.#hosts.get(id);
+    if (host === undefined) return;
+    this.#hosts.connected(host, this.#nowMs);
+    this.#askState(host);
+    // Say what we have to somebody who may have missed it: the next heartbeat is due at once.
+    this.#heartbeatDueMs = this.#nowMs;
+    this.#effects.push({ do: 'gossip', message: this.#configHint() });
+    if (host.heartbeat === undefined) this.#effects.push({ do: 'ask-config', host: id });
+  }
+
+  #hear(from: HostId, message: GossipMessage): void {
+    const host = this.#hosts.get(from);
+    if (host === undefined) return;
+    switch (message.kind) {
+      case 'heartbeat':
+        this.#hearHeartbeat(host, message);
+        return;
+      case 'log':
+        if (message.segment.host === from) this.#applyLog(message.segment);
+        return;
+      case 'heads':
+        for (const hint of message.heads) {
+          const known = this.#heads.get(hint.source);
+          if (known === undefined || hint.seq > known.seq || (hint.seq === known.seq && hint.hash !== known.hash)) {
+            this.#askState(host);
+            return;
+          }
+        }
+        return;
+      case 'claims': {
+        if (host.member.state !== 'active' || host.member.trust !== 'trusted') return;
+        for (const { parcel, ttlMs } of message.claims.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
+          const row = this.#table.rowOf(parcel);
+          if (!this.#claims.hear(row, from, this.#nowMs + ttlMs)) break;
+          this.#marked.add(row);
+        }
+        for (const parcel of message.withdrawn.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
+          const row = this.#table.find(parcel);
+          if (row === undefined) continue;
+          this.#claims.withdraw(row, from);
+          this.#marked.add(row);
+        }
+        return;
+      }
+      case 'config': {
+        const { version } = this.#configured();
+        const differs = message.version > version || (message.version === version && message.hash !== this.#configHash);
+        if (
+          differs ||
+          message.admissions.some(admitted => !this.#admissions.includes(admitted) && !this.#isMember(admitted))
+        ) {
+          this.#effects.push({ do: 'ask-config', host: from });
+        }
+        return;
+      }
+      default:
+        unreachable(message);
+    }
+  }
+
+  #hearHeartbeat(host: HostView, heartbeat: Heartbeat): void {
+    const roomBefore = host.freeBytes;
+    const storesBefore = [...host.reports.keys()].join();
+    const changed = this.#hosts.heartbeat(host, heartbeat, this.#nowMs);
+    if (heartbeat.configVersion > this.#configured().version) this.#effects.push({ do: 'ask-config', host: host.id });
+    const behind = heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(position));
+    if (behind || heartbeat.headsDigest !== this.#headsDigestNow()) this.#askState(host);
+    else if (!host.caughtUp) this.#caughtUp(host);
+    if (!changed) return;
+    // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
+    if (storesBefore !== [...host.reports.keys()].join()) this.#markHeldBy(host.id);
+    if (host.freeBytes > roomBefore && roomBefore === 0) this.#markShort();
+  }
+
+  #caughtUp(host: HostView): void {
+    host.caughtUp = true;
+    this.#markShort();
+  }
+
+  #applyLog(segment: LogSegment): void {
+    const applied = this.#holdings.apply(segment);
+    switch (applied.outcome) {
+      case 'known':
+      case 'stale':
+        return;
+      case 'ask': {
+        if (applied.because === 'mismatch')
+          for (const row of this.#holdings.restart(segment.end.store)) this.#marked.add(row);
+        const writer = this.#hosts.get(segment.host);
+        if (writer !== undefined) this.#askState(writer);
+        return;
+      }
+      case 'extended':
+        for (const row of applied.rows) {
+          this.#claims.withdraw(row, segment.host);
+          this.#marked.add(row);
+        }
+        return;
+      default:
+        unreachable(applied);
+    }
+  }
+
+  /** Operations that one of our own stores has just made durable: they count from now on, and others must hear of them. */
+  #ownOps(segment: LogSegment): void {
+    this.#applyLog(segment);
+    const fresh = this.#freshOps.get(segment.end.store);
+    if (fresh === undefined) this.#freshOps.set(segment.end.store, { ops: [...segment.ops], end: segment });
+    else {
+      fresh.ops.push(...segment.ops);
+      fresh.end = segment;
+    }
+    this.#deltaDueMs = Math.min(
+      this.#deltaDueMs,
+      this.#nowMs + Math.min(DELTA_EVERY_MS, this.#configured().timing.heartbeatMs),
+    );
+  }
+
+  #storeMeasured({ store, lentBytes, usedBytes, draining }: Extract<Input, { is: 'store' }>): void {
+    const known = this.#stores.get(store);
+    const grew = known === undefined || lentBytes - usedBytes > known.lentBytes - known.usedBytes;
+    if (known === undefined) {
+      this.#stores.set(store, { lentBytes, usedBytes, draining, reservedBytes: 0, weightMiB: weightOf(lentBytes) });
+      this.#markHeldBy(this.#self);
+      this.#heartbeatDueMs = this.#nowMs;
+    } else {
+      known.lentBytes = lentBytes;
+      known.usedBytes = usedBytes;
+      known.draining = draining;
+      const change = Math.abs(weightOf(lentBytes) - known.weightMiB) * 100;
+      if (change > known.weightMiB * WEIGHT_CHANGE_PERCENT) known.weightMiB = weightOf(lentBytes);
+    }
+    this.#weigh();
+    this.#keepHeads();
+    if (grew) this.#markShort();
+  }
+
+  #storeGone(store: StoreId): void {
+    if (!this.#stores.delete(store)) return;
+    for (const pursuit of [...this.#pursuits.values()]) if (pursuit.store === store) this.#abandon(pursuit);
+    this.#weigh();
+    this.#markHeldBy(this.#self);
+    this.#heartbeatDueMs = this.#nowMs;
+  }
+
+  #weigh(): void {
+    const weights = [...this.#stores.values()].filter(({ draining }) => !draining).map(({ weightMiB }) => weightMiB);
+    this.#weightMiB = Math.min(
+      WEIGHT_MIB_MAX,
+      weights.reduce((sum, weight) => sum + weight, 0),
+    );
+  }
+
+  #wanted({ source, head, add, remove, notNewest, newestAgain }: Extract<Input, { is: 'wanted' }>): void {
+    const number = this.#sourceNumber(source);
+    for (const ref of add) {
+      const row = this.#table.describe(ref, number);
+      this.#table.set(row, FLAG.wanted, true);
+      this.#table.set(row, FLAG.newest, true);
+      this.#marked.add(row);
+    }
+    for (const [parcels, flag, on] of [
+      [remove, FLAG.wanted, false],
+      [notNewest, FLAG.newest, false],
+      [newestAgain, FLAG.newest, true],
+    ] as const) {
+      for (const parcel of parcels) {
+        const row = this.#table.find(parcel);
+        if (row === undefined) continue;
+        this.#table.set(row, flag, on);
+        this.#marked.add(row);
+      }
+    }
+    const known = this.#heads.get(source);
+    if (known !== undefined && known.seq >= head.seq && known.hash === head.hash) return;
+    this.#heads.set(source, head);
+    this.#headsDigest = undefined;
+    this.#effects.push({ do: 'gossip', message: { kind: 'heads', heads: [head] } });
+    this.#keepHeads();
+  }
+
+  #fetched(fetch: number, segment: LogSegment, usedBytes: number): void {
+    const pursuit = this.#fetches.get(fetch);
+    const store = this.#stores.get(segment.end.store);
+    if (store !== undefined) store.usedBytes = usedBytes;
+    if (pursuit !== undefined) {
+      this.#release(pursuit);
+      this.#failures.delete(pursuit.row);
+    }
+    // The copy is there even when the pursuit was given up meanwhile: the log says so.
+    this.#ownOps(segment);
+  }
+
+  #fetchFailed(fetch: number, because: FetchFailure, retryAfterMs: number): void {
+    const pursuit = this.#fetches.get(fetch);
+    if (pursuit === undefined) return;
+    this.#fetches.delete(fetch);
+    pursuit.fetch = undefined;
+    pursuit.stage = 'cleared';
+    const from = pursuit.from;
+    if ((because === 'busy' || because === 'unreachable') && from !== undefined) {
+      // Keep the claim and ask another source, or this one later.
+      const tries = this.#countFailure(pursuit.row);
+      pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : backOffMs(tries)));
+      return;
+    }
+    this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs);
+  }
+
+  // ------------------------------------------------------------------------------------------------------ what changed
+
+  #judgeHosts(): void {
+    for (const host of this.#hosts.others()) {
+      if (host.askAgain && !host.asking && this.#nowMs >= host.askNotBeforeMs) this.#askState(host);
+      if (this.#nowMs < host.livenessNextMs && host.liveness === 'live') continue;
+      if (!this.#hosts.judge(host, this.#nowMs)) continue;
+      this.#effects.push({ do: 'note-liveness', host: host.id, state: host.liveness });
+      if (host.liveness === 'live') this.#askState(host);
+      if (host.liveness === 'dead') for (const row of this.#claims.forgetHost(host.id)) this.#marked.add(row);
+      this.#markHeldBy(host.id);
+      // An origin's own file is a place too: its absence can leave a parcel with one.
+      this.#markShort();
+    }
+  }
+
+  #askState(writer: HostView): void {
+    // Only the writer's own word settles what it holds; while it is out of reach, anybody who has read it may tell.
+    const asked = writer.connected ? writer : [...this.#hosts.others()].find(({ connected }) => connected);
+    if (asked !== undefined && this.#hosts.mayAsk(asked, this.#nowMs)) {
+      this.#effects.push({ do: 'ask-state', host: asked.id });
+    }
+  }
+
+  #markHeldBy(host: HostId): void {
+    for (const slot of this.#holdings.slotsOf(host)) for (const row of this.#table.heldBy(slot)) this.#marked.add(row);
+  }
+
+  #markShort(): void {
+    for (let row = 0; row < this.#table.size; row += 1) {
+      if (!Number.isNaN(this.#table.shortSinceMs(row))) this.#marked.add(row);
+    }
+  }
+
+  #markWanted(): void {
+    for (let row = 0; row < this.#table.size; row += 1) if (this.#table.has(row, FLAG.wanted)) this.#marked.add(row);
+  }
+
+  #keepHeads(): void {
+    for (const [store] of this.#stores) {
+      const slot = this.#holdings.slotOf(store);
+      for (const [source, { seq }] of this.#heads) {
+        const id = `${store} ${source}`;
+        if (slot !== undefined && this.#holdings.headSeq(slot, source) >= seq) continue;
+        if (this.#keepingHead.has(id)) continue;
+        this.#keepingHead.set(id, seq);
+        this.#effects.push({ do: 'keep-head', store, source, seq });
+      }
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- decisions
+
+  #considerMarked(): void {
+    for (const row of this.#marked) this.#consider(row);
+    this.#marked.clear();
+  }
+
+  #consider(row: Row): void {
+    const copiesWanted = this.#copiesWantedOf(row);
+    const wanted = this.#table.has(row, FLAG.wanted) && copiesWanted !== undefined;
+    const pursuit = this.#pursuits.get(row);
+    if (!wanted) {
+      this.#table.setShortSince(row, Number.NaN);
+      if (pursuit !== undefined) this.#abandon(pursuit);
+      return;
+    }
+    const count = this.#count(row);
+    if (count.copies >= copiesWanted) {
+      this.#table.setShortSince(row, Number.NaN);
+      this.#table.set(row, FLAG.hadCopies, true);
+    } else if (Number.isNaN(this.#table.shortSinceMs(row))) this.#table.setShortSince(row, this.#nowMs);
+    if (count.nextMs !== Number.POSITIVE_INFINITY) this.#due.push(row, count.nextMs);
+
+    const verdict = decideGrab(this.#grabView(row, count, copiesWanted));
+    if (pursuit !== undefined) this.#reconsider(pursuit, verdict);
+    else this.#act(row, verdict, count);
+  }
+
+  #reconsider(pursuit: Pursuit, verdict: GrabVerdict): void {
+    if (verdict.act === 'decline') {
+      this.#abandon(pursuit);
+      return;
+    }
+    if (pursuit.stage !== 'claimed' || this.#nowMs < pursuit.lookAgainMs) return;
+    if (verdict.act === 'grab') pursuit.stage = 'cleared';
+    else this.#abandon(pursuit);
+  }
+
+  #act(row: Row, verdict: GrabVerdict, count: CopyCount): void {
+    switch (verdict.act) {
+      case 'grab':
+        if (this.#inReady.has(row)) return;
+        this.#inReady.add(row);
+        this.#ready.push(row, this.#importance(row, count));
+        return;
+      case 'wait': {
+        const untilMs = Math.min(verdict.untilMs, this.#claims.nextEndMs(row));
+        if (untilMs !== Number.POSITIVE_INFINITY) this.#due.push(row, untilMs);
+        return;
+      }
+      case 'decline':
+        if (verdict.because === 'no-room') this.#measureIfFamilyIsHere(row);
+        return;
+      default:
+        unreachable(verdict);
+    }
+  }
+
+  /** Newest snapshots first, then fewest copies, then larger first: a smaller number comes sooner. Exact below 2^53. */
+  #importance(row: Row, { copies }: CopyCount): number {
+    const size = 2 ** 44 - 1 - Math.min(this.#table.bytes(row), 2 ** 44 - 1);
+    const history = this.#table.has(row, FLAG.newest) ? 0 : 1;
+    return (history * 64 + Math.min(copies, 63)) * 2 ** 44 + size;
+  }
+
+  #grabView(row: Row, count: CopyCount, copiesWanted: number): GrabView {
+    const origin = this.#originOf(row);
+    const claimants = this.#claims.live(row, this.#nowMs);
+    const { timing } = this.#configured();
+    const pursuit = this.#pursuits.get(row);
+    const held = this.#isHeldHere(row);
+    // Ranking asks every host; where the cheaper answers already say no, it is left out.
+    const undecided = !held && origin !== this.#self && count.copies < copiesWanted;
+    const standing = undecided ? this.#placement.standing(row, origin, copiesWanted, claimants) : NO_STANDING;
+    const repair = this.#table.has(row, FLAG.hadCopies);
+    return {
+      nowMs: this.#nowMs,
+      wanted: true,
+      isOrigin: origin === this.#self,
+      held,
+      copiesWanted,
+      copies: count.copies,
+      domainTaken: count.domainTaken,
+      mayHold: this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#stores.size > 0,
+      hasRoom: this.#storeFor(row) !== undefined,
+      ...standing,
+      shortSinceMs: this.#table.shortSinceMs(row),
+      stepMs: repair ? timing.repairStepMs : timing.stepMs,
+      lastPlace: repair && count.liveCopies <= 1,
+      claimed: pursuit !== undefined,
+      notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
+    };
+  }
+
+  #claimReady(): void {
+    if (this.#ready.size === 0) return;
+    const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
+    if (completeAtMs > this.#nowMs) return;
+    let pursuedBytes = 0;
+    for (const { reservedBytes } of this.#pursuits.values()) pursuedBytes += reservedBytes;
+    while (this.#pursuits.size < PURSUITS_MAX && (pursuedBytes < PURSUED_BYTES_MAX || this.#pursuits.size === 0)) {
+      const row = this.#ready.take(Number.POSITIVE_INFINITY);
+      if (row === undefined) return;
+      this.#inReady.delete(row);
+      const copiesWanted = this.#copiesWantedOf(row);
+      if (copiesWanted === undefined || !this.#table.has(row, FLAG.wanted) || this.#pursuits.has(row)) continue;
+      const count = this.#count(row);
+      const verdict = decideGrab(this.#grabView(row, count, copiesWanted));
+      if (verdict.act !== 'grab') {
+        this.#act(row, verdict, count);
+        continue;
+      }
+      pursuedBytes += this.#claim(row);
+    }
+  }
+
+  /** @returns the bytes reserved. */
+  #claim(row: Row): number {
+    const place = this.#storeFor(row);
+    assert(place !== undefined, 'a grab without room');
+    const { timing } = this.#configured();
+    const pursuit: Pursuit = {
+      row,
+      store: place.store,
+      reservedBytes: place.needBytes,
+      purpose: this.#table.has(row, FLAG.hadCopies) ? 'repair' : 'grab',
+      stage: 'claimed',
+      lookAgainMs: this.#nowMs + timing.claimWaitMs,
+      fetch: undefined,
+      from: undefined,
+      doneBytes: 0,
+      startedMs: this.#nowMs,
+      renewedBytes: 0,
+      avoidUntilMs: new Map(),
+    };
+    this.#own(place.store).reservedBytes += place.needBytes;
+    this.#pursuits.set(row, pursuit);
+    this.#sayClaim(pursuit);
+    this.#due.push(row, pursuit.lookAgainMs);
+    this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
+    return place.needBytes;
+  }
+
+  #startFetches(): void {
+    if (this.#pursuits.size === 0) return;
+    for (const pursuit of this.#pursuits.values()) {
+      if (this.#fetches.size >= FETCHES_MAX) return;
+      if (pursuit.stage !== 'cleared') continue;
+      const source = this.#sourceFor(pursuit);
+      if (source.from === undefined) {
+        // Nobody to ask now: a busy source's time, or a connection, will bring it up again.
+        if (source.nextMs !== Number.POSITIVE_INFINITY) this.#due.push(pursuit.row, source.nextMs);
+        continue;
+      }
+      pursuit.stage = 'fetching';
+      pursuit.fetch = this.#nextFetch;
+      pursuit.from = source.from;
+      pursuit.startedMs = this.#nowMs;
+      pursuit.doneBytes = 0;
+      pursuit.renewedBytes = 0;
+      this.#nextFetch += 1;
+      this.#fetches.set(pursuit.fetch, pursuit);
+      this.#effects.push({
+        do: 'fetch',
+        fetch: pursuit.fetch,
+        parcel: this.#table.id(pursuit.row),
+        store: pursuit.store,
+        from: source.from,
+        purpose: pursuit.purpose,
+      });
+    }
+  }
+
+  /** The least loaded of the origin and the holders that are connected, as far as our own fetches tell. */
+  #sourceFor(pursuit: Pursuit): { readonly from: HostId | undefined; readonly nextMs: number } {
+    const load = new Map<HostId, number>();
+    for (const { from } of this.#fetches.values()) if (from !== undefined) load.set(from, (load.get(from) ?? 0) + 1);
+    const sources = [this.#originOf(pursuit.row)];
+    for (const slot of this.#table.holders(pursuit.row, [])) sources.push(this.#holdings.hostOf(slot));
+    let from: HostId | undefined;
+    let nextMs = Number.POSITIVE_INFINITY;
+    // Holders are asked from a different one on for each row, so that equal load is spread.
+    for (let i = 0; i < sources.length; i += 1) {
+      const source = sources[(i + pursuit.row) % sources.length] as HostId;
+      if (this.#hosts.get(source)?.connected !== true) continue;
+      const avoidMs = pursuit.avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY;
+      if (avoidMs > this.#nowMs) {
+        nextMs = Math.min(nextMs, avoidMs);
+        continue;
+      }
+      if (from === undefined || (load.get(source) ?? 0) < (load.get(from) ?? 0)) from = source;
+    }
+    return { from, nextMs };
+  }
+
+  #failed(pursuit: Pursuit, leastMs: number): void {
+    const tries = this.#countFailure(pursuit.row);
+    const untilMs = this.#nowMs + Math.max(leastMs, this.#chance.jitter(backOffMs(tries), 50));
+    this.#failures.set(pursuit.row, { tries, untilMs });
+    this.#abandon(pursuit);
+    this.#due.push(pursuit.row, untilMs);
+  }
+
+  #countFailure(row: Row): number {
+    const tries = (this.#failures.get(row)?.tries ?? 0) + 1;
+    this.#failures.set(row, { tries, untilMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY });
+    return tries;
+  }
+
+  /** Gives a pursuit up: its fetch ends, its claim is withdrawn, its room is free. What was verified stays for another try. */
+  #abandon(pursuit: Pursuit): void {
+    if (pursuit.fetch !== undefined) this.#effects.push({ do: 'cancel-fetch', fetch: pursuit.fetch });
+    this.#release(pursuit);
+    const withdrawn = this.#withdrawn.get(pursuit.store) ?? new Set<ParcelId>();
+    withdrawn.add(this.#table.id(pursuit.row));
+    this.#withdrawn.set(pursuit.store, withdrawn);
+    this.#newClaims.get(pursuit.store)?.delete(this.#table.id(pursuit.row));
+    this.#marked.add(pursuit.row);
+  }
+
+  #release(pursuit: Pursuit): void {
+    this.#pursuits.delete(pursuit.row);
+    this.#measured.delete(pursuit.row);
+    if (pursuit.fetch !== undefined) this.#fetches.delete(pursuit.fetch);
+    const store = this.#stores.get(pursuit.store);
+    if (store !== undefined) store.reservedBytes -= pursuit.reservedBytes;
+  }
+
+  /** The store that takes a row: the one that holds its family, else the roomiest that has room. */
+  #storeFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
+    const bytes = this.#table.bytes(row);
+    const measured = this.#measured.get(row);
+    let best: { store: StoreId; needBytes: number; freeBytes: number } | undefined;
+    for (const [store, { lentBytes, usedBytes, reservedBytes, draining }] of this.#stores) {
+      if (draining) continue;
+      const freeBytes = lentBytes - usedBytes - reservedBytes;
+      const needBytes = measured?.store === store ? measured.missingBytes : bytes;
+      if (needBytes > freeBytes) continue;
+      if (this.#holdsFamily(row, store)) return { store, needBytes };
+      if (best === undefined || freeBytes > best.freeBytes) best = { store, needBytes, freeBytes };
+    }
+    return best;
+  }
+
+  /** Where the whole does not fit, what is missing of it may: the family's blobs are here. */
+  #measureIfFamilyIsHere(row: Row): void {
+    if (this.#measured.has(row) || this.#measuring.has(row)) return;
+    for (const [store, { draining }] of this.#stores) {
+      if (draining || !this.#holdsFamily(row, store)) continue;
+      this.#measuring.add(row);
+      this.#effects.push({ do: 'measure', parcel: this.#table.id(row), store });
+      return;
+    }
+  }
+
+  #holdsFamily(row: Row, store: StoreId): boolean {
+    const slot = this.#holdings.slotOf(store);
+    if (slot === undefined) return false;
+    for (const other of this.#table.familyOf(row)) if (this.#table.isHeldBy(other, slot)) return true;
+    return false;
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- speech
+
+  #sayClaim({ row, store }: Pursuit): void {
+    const { claimMs } = this.#configured().timing;
+    const transferMs = this.#rate > 0 ? (3 * this.#table.bytes(row) * 1000) / this.#rate : 0;
+    const claims = this.#newClaims.get(store) ?? new Map<ParcelId, number>();
+    claims.set(this.#table.id(row), Math.ceil(Math.max(claimMs, transferMs)));
+    this.#newClaims.set(store, claims);
+  }
+
+  /** A claim lives by progress: a fetch that moves renews its own and those that queue behind it. */
+  #renewClaims(): void {
+    if (this.#nowMs < this.#renewDueMs) return;
+    this.#renewDueMs = Number.POSITIVE_INFINITY;
+    if (this.#pursuits.size === 0) return;
+    const moving = [...this.#fetches.values()].filter(({ doneBytes, renewedBytes }) => doneBytes > renewedBytes);
+    for (const pursuit of this.#pursuits.values()) {
+      const moves = pursuit.stage === 'fetching' ? moving.includes(pursuit) : moving.length > 0;
+      if (moves) this.#sayClaim(pursuit);
+    }
+    for (const pursuit of moving) pursuit.renewedBytes = pursuit.doneBytes;
+    this.#renewDueMs = this.#nowMs + this.#configured().timing.claimMs / 3;
+  }
+
+  #speak(): void {
+    for (const store of new Set([...this.#newClaims.keys(), ...this.#withdrawn.keys()])) {
+      const claims = [...(this.#newClaims.get(store) ?? [])].map(([parcel, ttlMs]) => ({ parcel, ttlMs }));
+      const withdrawn = [...(this.#withdrawn.get(store) ?? [])];
+      for (let at = 0; at < Math.max(claims.length, withdrawn.length); at += CLAIMS_PER_MESSAGE_MAX) {
+        const end = at + CLAIMS_PER_MESSAGE_MAX;
+        this.#effects.push({
+          do: 'gossip',
+          message: { kind: 'claims', store, claims: claims.slice(at, end), withdrawn: withdrawn.slice(at, end) },
+        });
+      }
+    }
+    this.#newClaims.clear();
+    this.#withdrawn.clear();
+
+    const full = [...this.#freshOps.values()].some(({ ops }) => ops.length >= DELTA_OPS_MAX);
+    if (full || this.#nowMs >= this.#deltaDueMs) this.#sayFreshOps();
+    if (this.#nowMs >= this.#heartbeatDueMs) {
+      this.#sayFreshOps();
+      this.#effects.push({ do: 'gossip', message: this.heartbeat() });
+      this.#heartbeatDueMs =
+        this.#nowMs + this.#chance.jitter(this.#hosts.heartbeatIntervalMs, HEARTBEAT_JITTER_PERCENT);
+    }
+  }
+
+  #sayFreshOps(): void {
+    this.#deltaDueMs = Number.POSITIVE_INFINITY;
+    for (const [, { ops, end }] of this.#freshOps) {
+      // More than a message's worth at once is rare; who has a gap then asks for the log itself.
+      const segment: LogSegment = { ...end, ops: ops.slice(-DELTA_OPS_MAX) };
+      this.#effects.push({ do: 'gossip', message: { kind: 'log', segment } });
+    }
+    this.#freshOps.clear();
+  }
+
+  /** What this host says of itself: gossiped, and told first to whoever asks over a stream. */
+  heartbeat(): Heartbeat {
+    const stores: StoreReport[] = [];
+    for (const [store, { lentBytes, usedBytes, reservedBytes, weightMiB, draining }] of this.#stores) {
+      const slot = this.#holdings.slotOf(store);
+      if (slot === undefined || draining) continue;
+      stores.push({
+        position: this.#holdings.position(slot),
+        lentBytes,
+        usedBytes: usedBytes + reservedBytes,
+        weightMiB,
+      });
+    }
+    return {
+      kind: 'heartbeat',
+      boot: this.#boot,
+      stores,
+      configVersion: this.#configured().version,
+      headsDigest: this.#headsDigestNow(),
+    };
+  }
+
+  #configHint(): GossipMessage {
+    return {
+      kind: 'config',
+      version: this.#configured().version,
+      hash: this.#configHash,
+      admissions: this.#admissions,
+    };
+  }
+
+  #headsDigestNow(): string {
+    if (this.#headsDigest === undefined) {
+      const heads = [...this.#heads.values()].sort((a, b) => (a.source < b.source ? -1 : 1));
+      this.#headsDigest = hashHex(
+        signable(
+          'scatterhoard/heads/1',
+          heads.flatMap(({ source, seq, hash }) => [source, seq, hash]),
+        ),
+      );
+    }
+    return this.#headsDigest;
+  }
+
+  #scheduleWake(): void {
+    let atMs = Math.min(this.#heartbeatDueMs, this.#deltaDueMs, this.#renewDueMs, this.#due.first);
+    for (const host of this.#hosts.others()) {
+      atMs = Math.min(atMs, host.livenessNextMs);
+      if (host.askAgain && !host.asking) atMs = Math.min(atMs, host.askNotBeforeMs);
+    }
+    const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
+    if (this.#ready.size > 0 && completeAtMs > this.#nowMs) atMs = Math.min(atMs, completeAtMs);
+    if (atMs === this.#wakeMs && atMs > this.#nowMs) return;
+    this.#wakeMs = atMs;
+    this.#effects.push({ do: 'wake', atMs });
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- questions
+
+  #configured(): ClusterConfig {
+    assert(this.#config !== undefined, 'no configuration');
+    return this.#config;
+  }
+
+  #isMember(host: HostId): boolean {
+    return host === this.#self || this.#hosts.get(host) !== undefined;
+  }
+
+  #own(store: StoreId): OwnStore {
+    const own = this.#stores.get(store);
+    assert(own !== undefined, `not a mounted store: ${store}`);
+    return own;
+  }
+
+  #sourceNumber(source: SourceId): number {
+    const known = this.#sourceNumbers.get(source);
+    if (known !== undefined) return known;
+    const number = this.#sources.length;
+    this.#sources.push(source);
+    this.#origins.push(splitSourceId(source).origin);
+    this.#sourceNumbers.set(source, number);
+    return number;
+  }
+
+  #originOf(row: Row): HostId {
+    const origin = this.#origins[this.#table.source(row)];
+    assert(origin !== undefined, 'a wanted row without a source');
+    return origin;
+  }
+
+  /** N, by the configuration; undefined when the row's source is unknown or no longer configured. */
+  #copiesWantedOf(row: Row): number | undefined {
+    const source = this.#sources[this.#table.source(row)];
+    return source === undefined ? undefined : this.#copiesWanted.get(source);
+  }
+
+  #isHeldHere(row: Row): boolean {
+    for (const [store] of this.#stores) {
+      const slot = this.#holdings.slotOf(store);
+      if (slot !== undefined && this.#table.isHeldBy(row, slot)) return true;
+    }
+    return false;
+  }
+
+  #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {
+    const { lastPlaceMs } = this.#configured().timing;
+    return this.#placement.count(row, this.#originOf(row), this.#nowMs, {
+      lastPlaceMs,
+      ...(withHead === undefined ? {} : { withHead }),
+    });
+  }
+
+  /** Copies of a wanted parcel that count; with `headSeq` only those whose stores durably hold that head or a later one. */
+  copies(parcel: ParcelId, headSeq?: number): number {
+    const row = this.#table.find(parcel);
+    if (row === undefined || this.#table.source(row) < 0) return 0;
+    const source = this.#sources[this.#table.source(row)] as SourceId;
+    return this.#count(row, headSeq === undefined ? undefined : { source, seq: headSeq }).copies;
+  }
+
+  /** Every store that says it holds the parcel, and whether that counts. */
+  holders(parcel: ParcelId): readonly CopyReport[] {
+    const row = this.#table.find(parcel);
+    if (row === undefined) return [];
+    return this.#table.holders(row, []).map(slot => {
+      const host = this.#holdings.hostOf(slot);
+      return {
+        host,
+        store: this.#holdings.position(slot).store,
+        counts: this.#placement.storeCounts(slot),
+        liveness: this.#placement.livenessOf(host),
+      };
+    });
+  }
+
+  /** How far every log has been read: what to ask others from. */
+  positions(): IterableIterator<{ readonly host: HostId; readonly position: LogPosition }> {
+    return this.#holdings.positions();
+  }
+
+  head(source: SourceId): HeadHint | undefined {
+    return this.#heads.get(source);
+  }
+
+  copiesWanted(source: SourceId): number | undefined {
+    return this.#copiesWanted.get(source);
+  }
+
+  host(host: HostId): Readonly<HostView> | undefined {
+    return this.#hosts.get(host);
+  }
+
+  summary(source: SourceId): SourceSummary {
+    const summary = { parcels: 0, bytes: 0, full: 0, under: 0, over: 0, without: 0 };
+    const number = this.#sourceNumbers.get(source);
+    const copiesWanted = this.#copiesWanted.get(source);
+    if (number === undefined || copiesWanted === undefined) return summary;
+    for (let row = 0; row < this.#table.size; row += 1) {
+      if (this.#table.source(row) !== number || !this.#table.has(row, FLAG.wanted)) continue;
+      const { copies } = this.#count(row);
+      summary.parcels += 1;
+      summary.bytes += this.#table.bytes(row);
+      if (copies >= copiesWanted) summary.full += 1;
+      if (copies < copiesWanted) summary.under += 1;
+      if (copies > copiesWanted) summary.over += 1;
+      if (copies === 0) summary.without += 1;
+    }
+    return summary;
+  }
+
+  /** Claims and fetches of this host, and claims of others that still stand. */
+  pending(): { readonly pursuits: number; readonly fetches: number; readonly othersClaims: number } {
+    return { pursuits: this.#pursuits.size, fetches: this.#fetches.size, othersClaims: this.#claims.size };
+  }
+}
+
+const weightOf = (lentBytes: number): number => Math.max(0, Math.min(WEIGHT_MIB_MAX, Math.floor(lentBytes / MIB)));
+
+const backOffMs = (tries: number): number => Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));

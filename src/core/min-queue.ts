@@ -1,0 +1,67 @@
+/**
+ * Min queue: rows in order of a number (when they are due, or how much they matter). A binary heap over typed arrays, as it
+ * may hold one entry a parcel.
+ *
+ * Entries are not removed when they are overtaken; whoever takes one out looks again at the thing itself.
+ */
+export class MinQueue {
+  #priorities = new Float64Array(64);
+  #items = new Int32Array(64);
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The least priority; Infinity when there is none. */
+  get first(): number {
+    return this.#size === 0 ? Number.POSITIVE_INFINITY : (this.#priorities[0] ?? 0);
+  }
+
+  push(item: number, priority: number): void {
+    if (this.#size === this.#items.length) {
+      const priorities = new Float64Array(this.#size * 2);
+      priorities.set(this.#priorities);
+      this.#priorities = priorities;
+      const items = new Int32Array(this.#size * 2);
+      items.set(this.#items);
+      this.#items = items;
+    }
+    let at = this.#size;
+    this.#size += 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if ((this.#priorities[parent] ?? 0) <= priority) break;
+      this.#move(parent, at);
+      at = parent;
+    }
+    this.#priorities[at] = priority;
+    this.#items[at] = item;
+  }
+
+  /** The first item, taken out, if its priority is at most `limit`. */
+  take(limit: number): number | undefined {
+    if (this.#size === 0 || this.first > limit) return undefined;
+    const item = this.#items[0];
+    this.#size -= 1;
+    const lastPriority = this.#priorities[this.#size] ?? 0;
+    const lastItem = this.#items[this.#size] ?? 0;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= this.#size) break;
+      if (child + 1 < this.#size && (this.#priorities[child + 1] ?? 0) < (this.#priorities[child] ?? 0)) child += 1;
+      if ((this.#priorities[child] ?? 0) >= lastPriority) break;
+      this.#move(child, at);
+      at = child;
+    }
+    this.#priorities[at] = lastPriority;
+    this.#items[at] = lastItem;
+    return item;
+  }
+
+  #move(from: number, to: number): void {
+    this.#priorities[to] = this.#priorities[from] ?? 0;
+    this.#items[to] = this.#items[from] ?? 0;
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * Parcel table: every parcel that the machine has heard of, as rows of typed arrays: some 100 bytes a parcel however many
+ * hosts there are, where objects would take a kilobyte.
+ *
+ * A row says what a page says (id, key, bytes), whether the catalog wants it, and which stores say that they hold it. It
+ * decides nothing. Rows are never removed; a parcel that is no longer wanted is only marked so.
+ */
+import { ByteIndex } from './byte-index.js';
+import { bytesOf, hexOf, type Key, type ParcelId } from './ids.js';
+import type { ParcelRef } from './parcel.js';
+import { type IdWords, idWords } from './rendezvous.js';
+
+/** A row of the table. */
+export type Row = number;
+/** A store's number, in the order in which stores were first heard of. */
+export type StoreSlot = number;
+
+/** A row that is known only from a holdings log: its key and size come with the catalog. */
+const NO_KEY = -1;
+const NO_ROW = -1;
+
+export const FLAG = {
+  /** A listed snapshot of its source's newest head references it. */
+  wanted: 1,
+  /** … and so does the newest of these snapshots. */
+  newest: 2,
+  /** It once had all its copies: what is missing now was lost, and repairs are quicker than first copies. */
+  hadCopies: 4,
+} as const;
+
+export class ParcelTable {
+  readonly #ids = new ByteIndex(32);
+  readonly #keys = new ByteIndex(16);
+  #bytes = new Float64Array(64);
+  #key = new Int32Array(64).fill(NO_KEY);
+  #nextOfFamily = new Int32Array(64).fill(NO_ROW);
+  #source = new Int16Array(64).fill(-1);
+  #flags = new Uint8Array(64);
+  #shortSinceMs = new Float64Array(64).fill(Number.NaN);
+  /** One word array for each 32 stores; bit s % 32 of word s / 32 is set when store s holds the row. */
+  readonly #holders: Uint32Array[] = [new Uint32Array(64)];
+  /** The first row of each family; the others follow by `nextOfFamily`. */
+  readonly #family: Row[] = [];
+
+  get size(): number {
+    return this.#ids.size;
+  }
+
+  find(id: ParcelId): Row | undefined {
+    const row = this.#ids.find(bytesOf(id));
+    return row < 0 ? undefined : row;
+  }
+
+  /** The row of a parcel, made when it is new; `key` and `bytes` may come later, by `describe`. */
+  rowOf(id: ParcelId): Row {
+    const row = this.#ids.add(bytesOf(id));
+    if (row >= this.#bytes.length) this.#grow();
+    return row;
+  }
+
+  /** Writes down what a page says of a parcel. A parcel's id fixes its key and size, so this happens once in effect. */
+  describe({ id, key, bytes }: ParcelRef, source: number): Row {
+    const row = this.rowOf(id);
+    this.#bytes[row] = bytes;
+    this.#source[row] = source;
+    if (this.#key[row] === NO_KEY) {
+      const family = this.#keys.add(bytesOf(key));
+      this.#key[row] = family;
+      this.#nextOfFamily[row] = this.#family[family] ?? NO_ROW;
+      this.#family[family] = row;
+    }
+    return row;
+  }
+
+  id(row: Row): ParcelId {
+    return hexOf(this.#ids.at(row)) as ParcelId;
+  }
+
+  key(row: Row): Key {
+    return hexOf(this.#keys.at(this.#key[row] ?? 0)) as Key;
+  }
+
+  keyWords(row: Row): IdWords {
+    return idWords(this.#keys.at(this.#key[row] ?? 0));
+  }
+
+  bytes(row: Row): number {
+    return this.#bytes[row] ?? 0;
+  }
+
+  /** The number of the source, as the machine counts sources; −1 when no page has described the row. */
+  source(row: Row): number {
+    return this.#source[row] ?? -1;
+  }
+
+  has(row: Row, flag: number): boolean {
+    return ((this.#flags[row] ?? 0) & flag) !== 0;
+  }
+
+  set(row: Row, flag: number, on: boolean): void {
+    const flags = this.#flags[row] ?? 0;
+    this.#flags[row] = on ? flags | flag : flags & ~flag;
+  }
+
+  /** Since when copies have been short, NaN when they are not. */
+  shortSinceMs(row: Row): number {
+    return this.#shortSinceMs[row] ?? Number.NaN;
+  }
+
+  setShortSince(row: Row, sinceMs: number): void {
+    this.#shortSinceMs[row] = sinceMs;
+  }
+
+  /** The other described rows of the same key. */
+  *familyOf(row: Row): IterableIterator<Row> {
+    const family = this.#key[row] ?? NO_KEY;
+    if (family === NO_KEY) return;
+    for (let other = this.#family[family] ?? NO_ROW; other !== NO_ROW; other = this.#nextOfFamily[other] ?? NO_ROW) {
+      if (other !== row) yield other;
+    }
+  }
+
+  isHeldBy(row: Row, store: StoreSlot): boolean {
+    return (((this.#holders[store >>> 5]?.[row] ?? 0) >>> (store & 31)) & 1) === 1;
+  }
+
+  setHeld(row: Row, store: StoreSlot, held: boolean): void {
+    while (this.#holders.length <= store >>> 5) this.#holders.push(new Uint32Array(this.#bytes.length));
+    const words = this.#holders[store >>> 5] as Uint32Array;
+    const bit = 1 << (store & 31);
+    words[row] = held ? (words[row] ?? 0) | bit : (words[row] ?? 0) & ~bit;
+  }
+
+  /** The stores that say they hold the row, in order of their numbers, into `into` (reused by the caller). */
+  holders(row: Row, into: StoreSlot[]): StoreSlot[] {
+    into.length = 0;
+    for (let word = 0; word < this.#holders.length; word += 1) {
+      for (let bits = this.#holders[word]?.[row] ?? 0; bits !== 0; bits &= bits - 1) {
+        into.push(word * 32 + (31 - Math.clz32(bits & -bits)));
+      }
+    }
+    return into;
+  }
+
+  /** Every row that a store says it holds. */
+  *heldBy(store: StoreSlot): IterableIterator<Row> {
+    for (let row = 0; row < this.size; row += 1) if (this.isHeldBy(row, store)) yield row;
+  }
+
+  #grow(): void {
+    const capacity = this.#bytes.length * 2;
+    this.#bytes = grown(this.#bytes, new Float64Array(capacity));
+    this.#key = grown(this.#key, new Int32Array(capacity).fill(NO_KEY));
+    this.#nextOfFamily = grown(this.#nextOfFamily, new Int32Array(capacity).fill(NO_ROW));
+    this.#source = grown(this.#source, new Int16Array(capacity).fill(-1));
+    this.#flags = grown(this.#flags, new Uint8Array(capacity));
+    this.#shortSinceMs = grown(this.#shortSinceMs, new Float64Array(capacity).fill(Number.NaN));
+    for (let word = 0; word < this.#holders.length; word += 1) {
+      this.#holders[word] = grown(this.#holders[word] as Uint32Array, new Uint32Array(capacity));
+    }
+  }
+}
+
+function grown<T extends { set(from: T): void }>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}

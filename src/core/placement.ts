@@ -1,0 +1,218 @@
+/**
+ * Placement: how many copies of a parcel count, and where this host stands among those who could take one more.
+ *
+ * It only reads: the table, the holdings, the hosts. The machine turns what it says into a `GrabView`.
+ */
+import type { Member } from './cluster-config.js';
+import type { Holdings } from './holdings.js';
+import type { Hosts } from './hosts.js';
+import { bytesOf, type HostId, type SourceId, type StoreId } from './ids.js';
+import type { Liveness } from './liveness.js';
+import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
+import { FLAG } from './parcel-table.js';
+import { comesBefore, type IdWords, idWords, type Scored, scoreOf } from './rendezvous.js';
+
+export interface CopyCount {
+  /** Copies that count, one a domain. */
+  readonly copies: number;
+  /** Copies on hosts that are live now, one a domain. */
+  readonly liveCopies: number;
+  /** A counted copy lies in this host's own domain. */
+  readonly domainTaken: boolean;
+  /** When a suspect's copy will stop to count because too little else is left; Infinity when no such time comes by itself. */
+  readonly nextMs: number;
+}
+
+export interface Standing {
+  /** How many domains have a candidate that comes before this host; N more when its own is among them. */
+  readonly rank: number;
+  /** Live claims, one a domain, without the domains that have a copy already. */
+  readonly claims: number;
+  /** … of hosts that come before this one. */
+  readonly betterClaims: number;
+  /** Somebody in this host's own domain claims it; and comes before this host. */
+  readonly ownDomainClaimed: boolean;
+  readonly ownDomainBetterClaimed: boolean;
+}
+
+/** What placement must know of this host itself. */
+export interface SelfView {
+  readonly host: HostId;
+  member(): Member | undefined;
+  /** Stores that are mounted and may count. */
+  mounted(store: StoreId): boolean;
+  readonly weightMiB: number;
+}
+
+/** The standing of who does not stand at all. */
+export const NO_STANDING: Standing = {
+  rank: Number.MAX_SAFE_INTEGER,
+  claims: 0,
+  betterClaims: 0,
+  ownDomainClaimed: false,
+  ownDomainBetterClaimed: false,
+};
+
+interface Candidate {
+  readonly host: HostId;
+  /** Behind everybody else: in the origin's domain, or one roaming host too many. */
+  readonly late: boolean;
+  readonly family: boolean;
+  readonly score: Scored;
+}
+
+export class Placement {
+  readonly #table: ParcelTable;
+  readonly #holdings: Holdings;
+  readonly #hosts: Hosts;
+  readonly #self: SelfView;
+  readonly #selfWords: IdWords;
+  readonly #slots: StoreSlot[] = [];
+  readonly #familySlots: StoreSlot[] = [];
+
+  constructor({
+    table,
+    holdings,
+    hosts,
+    self,
+  }: { table: ParcelTable; holdings: Holdings; hosts: Hosts; self: SelfView }) {
+    this.#table = table;
+    this.#holdings = holdings;
+    this.#hosts = hosts;
+    this.#self = self;
+    this.#selfWords = idWords(bytesOf(self.host));
+  }
+
+  domainOf(host: HostId): string | undefined {
+    return host === this.#self.host ? this.#self.member()?.domain : this.#hosts.get(host)?.member.domain;
+  }
+
+  livenessOf(host: HostId): Liveness {
+    return host === this.#self.host ? 'live' : (this.#hosts.get(host)?.liveness ?? 'dead');
+  }
+
+  /**
+   * Whether what a store says it holds counts at all: its host is an active member that is not dead, and it is mounted.
+   * Until a host's first heartbeat since our start its stores are taken as its log has them.
+   */
+  storeCounts(slot: StoreSlot): boolean {
+    const host = this.#holdings.hostOf(slot);
+    const store = this.#holdings.position(slot).store;
+    if (host === this.#self.host) return this.#self.member()?.state === 'active' && this.#self.mounted(store);
+    const view = this.#hosts.get(host);
+    if (view === undefined || view.member.state !== 'active' || view.liveness === 'dead') return false;
+    return view.heartbeat === undefined || view.reports.has(store);
+  }
+
+  /**
+   * @param withHead count only stores that durably hold this head of the source, or a later one.
+   */
+  count(
+    row: Row,
+    origin: HostId,
+    nowMs: number,
+    { lastPlaceMs, withHead }: { lastPlaceMs: number; withHead?: { source: SourceId; seq: number } },
+  ): CopyCount {
+    const live = new Set<string>();
+    const suspect = new Map<string, number>();
+    for (const slot of this.#table.holders(row, this.#slots)) {
+      if (!this.storeCounts(slot)) continue;
+      const host = this.#holdings.hostOf(slot);
+      if (host === origin) continue;
+      if (withHead !== undefined && this.#holdings.headSeq(slot, withHead.source) < withHead.seq) continue;
+      const domain = this.domainOf(host);
+      if (domain === undefined) continue;
+      if (this.livenessOf(host) === 'live') live.add(domain);
+      else suspect.set(domain, Math.max(suspect.get(domain) ?? 0, this.#hosts.get(host)?.livenessSinceMs ?? 0));
+    }
+    for (const domain of live) suspect.delete(domain);
+
+    // With one live place left, or none, an absent host's copies count only for a while longer.
+    const places = live.size + (this.livenessOf(origin) === 'live' ? 1 : 0);
+    let nextMs = Number.POSITIVE_INFINITY;
+    let suspectCopies = suspect.size;
+    const ownDomain = this.domainOf(this.#self.host);
+    let domainTaken = ownDomain !== undefined && live.has(ownDomain);
+    if (places <= 1) {
+      for (const [domain, sinceMs] of suspect) {
+        if (nowMs >= sinceMs + lastPlaceMs) {
+          suspectCopies -= 1;
+          suspect.delete(domain);
+        } else nextMs = Math.min(nextMs, sinceMs + lastPlaceMs);
+      }
+    }
+    domainTaken ||= ownDomain !== undefined && suspect.has(ownDomain);
+    return { copies: live.size + suspectCopies, liveCopies: live.size, domainTaken, nextMs };
+  }
+
+  /** This host's place among the candidates for `row`, and how many of `claimants` come before it. */
+  standing(row: Row, origin: HostId, copiesWanted: number, claimants: readonly HostId[]): Standing {
+    const originDomain = this.domainOf(origin);
+    const bytes = this.#table.bytes(row);
+    const key = this.#table.keyWords(row);
+    const self = this.#self.member();
+    if (self === undefined) return NO_STANDING;
+
+    const holderHosts = new Set<HostId>();
+    const holderDomains = new Set<string>();
+    for (const slot of this.#table.holders(row, this.#slots)) {
+      if (!this.storeCounts(slot)) continue;
+      const host = this.#holdings.hostOf(slot);
+      holderHosts.add(host);
+      holderDomains.add(this.domainOf(host) ?? host);
+    }
+    const roamingHolders = [...holderHosts].filter(host => this.#hosts.get(host)?.member.roaming === true).length;
+    const roamingFull = roamingHolders >= copiesWanted - 1;
+    const familyHosts = this.#familyHosts(row);
+
+    const candidate = (member: Member, words: IdWords, weightMiB: number): Candidate => ({
+      host: member.host,
+      late: member.domain === originDomain || (member.roaming && roamingFull && !holderHosts.has(member.host)),
+      family: familyHosts.has(member.host),
+      score: scoreOf(key, words, member.host, Math.max(1, weightMiB)),
+    });
+    const own = candidate(self, this.#selfWords, this.#self.weightMiB);
+
+    const betterDomains = new Set<string>();
+    const claimed = new Set<string>();
+    const betterClaimed = new Set<string>();
+    for (const host of this.#hosts.others()) {
+      const { member } = host;
+      if (member.host === origin || member.state !== 'active' || member.trust !== 'trusted') continue;
+      if (host.liveness !== 'live') continue;
+      const claims = claimants.includes(host.id) && !holderDomains.has(member.domain);
+      if (claims) claimed.add(member.domain);
+      if (host.weightMiB < 1 && !claims) continue;
+      // A host that visibly has no room would only cost a turn; one that claims has reserved its room.
+      if (!claims && !holderHosts.has(host.id) && host.freeBytes < bytes && !familyHosts.has(host.id)) continue;
+      if (!isBefore(candidate(member, host.words, host.weightMiB), own)) continue;
+      betterDomains.add(member.domain);
+      if (claims) betterClaimed.add(member.domain);
+    }
+    return {
+      rank: betterDomains.size + (betterDomains.has(self.domain) ? copiesWanted : 0),
+      claims: claimed.size,
+      betterClaims: betterClaimed.size,
+      ownDomainClaimed: claimed.has(self.domain),
+      ownDomainBetterClaimed: betterClaimed.has(self.domain),
+    };
+  }
+
+  /** Hosts that hold another wanted parcel of the row's family. */
+  #familyHosts(row: Row): ReadonlySet<HostId> {
+    const hosts = new Set<HostId>();
+    for (const other of this.#table.familyOf(row)) {
+      if (!this.#table.has(other, FLAG.wanted)) continue;
+      for (const slot of this.#table.holders(other, this.#familySlots)) {
+        if (this.storeCounts(slot)) hosts.add(this.#holdings.hostOf(slot));
+      }
+    }
+    return hosts;
+  }
+}
+
+function isBefore(a: Candidate, b: Candidate): boolean {
+  if (a.late !== b.late) return b.late;
+  if (a.family !== b.family) return a.family;
+  return comesBefore(a.score, b.score);
+}

@@ -1,0 +1,43 @@
+/**
+ * Pursuit: one parcel that this host is after, from the claim to the copy.
+ *
+ *   claimed --claimWait, second look--> cleared --a slot and a source--> fetching --verified, durable, `add`--> (held)
+ *
+ * Room is reserved from the claim on, so that what is used and reserved never exceeds what the store lends.
+ */
+import type { HostId, StoreId } from './ids.js';
+import type { Row } from './parcel-table.js';
+
+export type PursuitStage = 'claimed' | 'cleared' | 'fetching';
+
+export interface Pursuit {
+  readonly row: Row;
+  readonly store: StoreId;
+  /** Bytes kept free for it in the store. */
+  readonly reservedBytes: number;
+  readonly purpose: 'grab' | 'repair';
+  stage: PursuitStage;
+  /** When the second look is due. */
+  readonly lookAgainMs: number;
+  /** The fetch effect's number, while fetching. */
+  fetch: number | undefined;
+  from: HostId | undefined;
+  doneBytes: number;
+  startedMs: number;
+  /** Bytes had come when the claim was last renewed. */
+  renewedBytes: number;
+  /** Sources that were busy or out of reach: not to be asked before. */
+  readonly avoidUntilMs: Map<HostId, number>;
+}
+
+/** Fetches at once: few full transfers rather than many thin ones. */
+export const FETCHES_MAX = 4;
+/** Parcels claimed and not yet held: one claim message's worth. */
+export const PURSUITS_MAX = 512;
+/** Bytes claimed and not yet held, beyond the first parcel: enough to keep a gigabit busy over one `claimWait`. */
+export const PURSUED_BYTES_MAX = 256 * 1024 * 1024;
+/** After a failure a parcel rests this long, doubled each time. */
+export const BACK_OFF_MS = 1_000;
+export const BACK_OFF_MS_MAX = 60_000;
+/** A full disk is not asked again before this. */
+export const NO_ROOM_BACK_OFF_MS = 60_000;

@@ -1,0 +1,629 @@
+/**
+ * Net: this host on the network. Who is connected, how to open a stream to a member, and who may reach what here?
+ *
+ * A libp2p host over TCP, noise and yamux. libp2p neither dials what it discovers nor reconnects after a partition (tried:
+ * its defaults never heal), so a loop of our own dials every known member that is not connected, every few seconds.
+ *
+ * Invariants: a peer that is not a member reaches nothing but handlers with `strangers: true`, and those only while the
+ * gate welcomes strangers; membership is asked anew at every connection and every stream, and its loss closes both; no
+ * stranger is ever dialled; after `stop()` nothing is left: no timer, no socket.
+ *
+ * A peer is `connected` when it has answered identify, which members alone are allowed to ask: so both sides know each
+ * other as members. Driven by src/daemon, and by src/membership for the moment of joining.
+ */
+import '../platform/node-shims.js';
+import { noise } from '@chainsafe/libp2p-noise';
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
+import { type GossipSub, gossipsub } from '@libp2p/gossipsub';
+import { type Identify, identify } from '@libp2p/identify';
+import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface';
+import { mdns } from '@libp2p/mdns';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { type Ping, ping } from '@libp2p/ping';
+import { tcp } from '@libp2p/tcp';
+import { yamux } from '@libp2p/yamux';
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
+import { createLibp2p } from 'libp2p';
+import type { Logger } from 'pino';
+import { ClusterError } from '../core/fault.js';
+import type { ClusterId, PeerName } from '../core/ids.js';
+import type { GossipMessage } from '../core/messages.js';
+import type { FrameMemory } from './frame-order.js';
+import { gatedRegistrar } from './gated-registrar.js';
+import { type GossipListener, GossipTopic, gossipOptions } from './gossip-topic.js';
+import { Offences } from './offences.js';
+
+/** Asked synchronously at every connection and every stream: it must answer from memory. */
+export interface Gate {
+  isMember(peer: PeerName): boolean;
+  /** An invite is open: strangers may connect, and reach the handlers that are made for them. */
+  strangersWelcome(): boolean;
+}
+
+export interface KnownPeer {
+  readonly peer: PeerName;
+  /** Multiaddrs, with or without `/p2p/<peer>` at their end. */
+  readonly addresses: readonly string[];
+}
+
+export interface NetOptions {
+  /** The host's Ed25519 key: 32 bytes. */
+  readonly privateKeySeed: Uint8Array;
+  /** This start's boot counter: it rises with each start, and every gossip frame carries it. */
+  readonly boot: number;
+  /** Multiaddrs to listen on; an empty list listens nowhere (it still dials). */
+  readonly listen: readonly string[];
+  /** Find members on the local network. False: only known and static addresses. */
+  readonly mdns: boolean;
+  readonly cluster: ClusterId;
+  readonly gate: Gate;
+  readonly log: Logger;
+  /** Remembered, configured and given addresses of members, asked at every round of the redial loop. */
+  knownAddresses(): Iterable<KnownPeer>;
+  /** `--peer`: addresses that may lack their `/p2p/…`; who answers there must be a member. Default none. */
+  readonly staticAddresses?: readonly string[];
+  /** Rounds of the redial loop, ± 20 %. Default 3 s. */
+  readonly redialEveryMs?: number;
+  /** Members at this start: above 8, gossip goes through a mesh of 4 instead of to everybody. Default: everybody. */
+  readonly hosts?: number;
+  /** Keeps the last frame of each writer over a restart, so that nothing can be replayed. Default: in memory only. */
+  readonly frameMemory?: FrameMemory;
+}
+
+export interface HandleOptions {
+  /** Open to strangers too, while the gate welcomes them. Default false. */
+  readonly strangers?: boolean;
+  /** Streams of this protocol that one peer may have open here at once. Default and most: 32. */
+  readonly streamsMax?: number;
+}
+
+/**
+ * Serves one inbound stream. When it returns, the stream is closed; when it throws, the stream is reset and the reason
+ * logged. `signal` fires when the stream breaks, when the peer stops being admitted, and when the net stops.
+ */
+export type NetHandler = (stream: Stream, from: PeerName, signal: AbortSignal) => Promise<void>;
+
+export type OffenceListener = (peer: PeerName, error: ClusterError, banned: boolean) => void;
+
+export interface Net {
+  /** This host's own peer name. */
+  readonly peer: PeerName;
+  /** Where this host listens: multiaddrs that end in `/p2p/<peer>`. */
+  addresses(): string[];
+  /** The members that are connected and have accepted us. */
+  connected(): PeerName[];
+  /** A member is connected. `addresses` is where it says it can be dialled. Returns the function that ends listening. */
+  onConnect(listener: (peer: PeerName, addresses: string[]) => void): () => void;
+  onDisconnect(listener: (peer: PeerName) => void): () => void;
+  /**
+   * Opens a stream; dials first when there is no connection. That it opens does not mean that the peer serves it: a peer
+   * that refuses us resets it at the first read.
+   * @throws ClusterError PEER_UNREACHABLE (passing)
+   */
+  open(peer: PeerName, protocol: string, options?: { readonly signal?: AbortSignal }): Promise<Stream>;
+  /**
+   * Connects to whoever answers at an address, if the gate says it is a member. The other side may still refuse us: it
+   * then closes the connection, and the first `open` fails.
+   * @throws ClusterError PEER_UNREACHABLE (passing), BAD_ADDRESS (operator)
+   */
+  dial(address: string, options?: { readonly signal?: AbortSignal }): Promise<PeerName>;
+  handle(protocol: string, handler: NetHandler, options?: HandleOptions): Promise<void>;
+  /**
+   * Says something to every member that listens. Give the message to `splitForFrames` first if it can be large.
+   * `recipients` is to how many peers it was sent, not who got it: it may be 0 just after connecting, and is no error.
+   * @throws (our bug) above 64 KiB.
+   */
+  publish(message: GossipMessage): Promise<{ readonly recipients: number }>;
+  /** `from` is the member who wrote the message, by its signature; it may have come through others. */
+  onGossip(listener: GossipListener): () => void;
+  /** For the callers of protocols: this peer's answer was such as no honest build gives. Ten within ten minutes: a ban. */
+  reportOffence(peer: PeerName, error: ClusterError): void;
+  /** A peer offended; `banned` when it is shut out for 10 min from now on: an alarm. */
+  onOffence(listener: OffenceListener): () => void;
+  /** Closes every connection to a peer, at once. The redial loop comes back to it if it is still a member. */
+  close(peer: PeerName): Promise<void>;
+  /** Closes everything. Safe to call twice. */
+  stop(): Promise<void>;
+}
+
+/** Streams that one peer may have open here, over all our protocols together (DESIGN section 9). */
+export const STREAMS_PER_PEER_MAX = 32;
+/** A stranger has one thing to do here, `join`; a second stream is for its retry. */
+export const STREAMS_PER_STRANGER_MAX = 2;
+/** A class of thirty that joins at once needs a few at a time; each is done within seconds and the others come back. */
+export const STRANGERS_MAX = 16;
+/** Joining takes a few round trips; a stranger that stays longer has another reason. */
+export const STRANGER_CONNECTION_MS_MAX = 60_000;
+/** How often known members that are not connected are dialled, unless told otherwise. Heals within it (measured 0.1 to 1 s). */
+export const REDIAL_EVERY_MS = 3_000;
+/** One address answers a SYN within a second on a LAN, within three on anything else that we want. */
+export const DIAL_MS_MAX = 5_000;
+/** Opening a stream is two round trips. */
+export const OPEN_MS_MAX = 10_000;
+/** After a handler is done, how long its peer may take to close its own end before the stream is reset. */
+export const LINGER_MS_MAX = 5_000;
+/** Unacknowledged bytes of one stream. Must stay below the 4 MiB at which libp2p resets a paused stream. */
+export const STREAM_WINDOW_BYTES_MAX = 1 << 20;
+/** How often a connection is pinged. */
+const PING_EVERY_MS = 10_000;
+/** A ping waits behind the bulk data in the socket: on 1 Mbit/s, 4 streams of 256 KiB take 8 s. So not less than this. */
+const PING_MS_MIN = 10_000;
+const PING_MS_MAX = 30_000;
+
+/** The name under which hosts of one cluster look for each other by mDNS: no other cluster's host answers to it. */
+export const serviceTagOf = (cluster: ClusterId): string => `_hoard-${cluster.slice(0, 8)}._udp.local`;
+
+const nameOf = (peer: PeerId): PeerName => peer.toString() as PeerName;
+
+type Services = { readonly identify: Identify; readonly ping: Ping; readonly pubsub: GossipSub };
+type Node = Libp2p<Services>;
+
+/** @throws ClusterError LISTEN_FAILED (operator) */
+export async function startNet(options: NetOptions): Promise<Net> {
+  const privateKey = await generateKeyPairFromSeed('Ed25519', options.privateKeySeed);
+  const { gate } = options;
+  const offences = new Offences();
+  const admitsName = (peer: PeerName): boolean => gate.isMember(peer) && !offences.isBanned(peer, Date.now());
+  const admits = (peer: PeerId): boolean => admitsName(nameOf(peer));
+  const strangersNow = new Set<PeerName>();
+  const refuses = (peer: PeerId): boolean => {
+    const name = nameOf(peer);
+    if (admitsName(name)) return false;
+    if (!gate.strangersWelcome() || offences.isBanned(name, Date.now())) return true;
+    return strangersNow.size >= STRANGERS_MAX && !strangersNow.has(name);
+  };
+
+  const node = await createLibp2p<Services>({
+    privateKey,
+    start: false,
+    nodeInfo: { name: 'scatterhoard' },
+    addresses: { listen: [...options.listen] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES_MAX } })],
+    connectionGater: {
+      denyDialPeer: peer => !admits(peer),
+      // The default refuses private addresses in browsers only; ours are all private.
+      denyDialMultiaddr: () => false,
+      denyOutboundEncryptedConnection: peer => !admits(peer),
+      denyInboundEncryptedConnection: refuses,
+    },
+    connectionManager: {
+      // Five a second from one address is too few where many hosts stand behind one address: tests, containers, a NAT.
+      inboundConnectionThreshold: 50,
+      addressDialTimeout: DIAL_MS_MAX,
+      // It dials tagged peers after a disconnect; our own loop does that for all, for ever.
+      reconnectRetries: 0,
+    },
+    connectionMonitor: {
+      pingInterval: PING_EVERY_MS,
+      pingTimeout: { minTimeout: PING_MS_MIN, maxTimeout: PING_MS_MAX },
+    },
+    peerDiscovery: options.mdns ? [mdns({ serviceTag: serviceTagOf(options.cluster), interval: 10_000 })] : [],
+    services: {
+      identify: components =>
+        identify({ runOnConnectionOpen: false })({
+          peerId: components.peerId,
+          privateKey: components.privateKey,
+          peerStore: components.peerStore,
+          addressManager: components.addressManager,
+          events: components.events,
+          logger: components.logger,
+          nodeInfo: components.nodeInfo,
+          registrar: gatedRegistrar(components.registrar, admits),
+        }),
+      ping: components =>
+        ping()({
+          connectionManager: components.connectionManager,
+          registrar: gatedRegistrar(components.registrar, admits),
+        }),
+      pubsub: components =>
+        gossipsub(gossipOptions(options.cluster, options.hosts ?? 0))({
+          privateKey: components.privateKey,
+          peerId: components.peerId,
+          peerStore: components.peerStore,
+          connectionManager: components.connectionManager,
+          logger: components.logger,
+          registrar: gatedRegistrar(components.registrar, admits),
+        }),
+    },
+  });
+
+  const net = new LibraryNet(node, options, { strangersNow, offences, admits: admitsName });
+  try {
+    await node.start();
+    net.begin();
+  } catch (cause) {
+    await net.stop();
+    throw new ClusterError('LISTEN_FAILED', `cannot listen on ${options.listen.join(', ')}; nothing was started`, {
+      blame: 'operator',
+      cause,
+    });
+  }
+  return net;
+}
+
+/** Who is let in, as the connection gater and the net must both see it. */
+interface Admission {
+  /** Strangers that are connected. */
+  readonly strangersNow: Set<PeerName>;
+  readonly offences: Offences;
+  /** A member, and not banned. */
+  admits(peer: PeerName): boolean;
+}
+
+/** `Net` over js-libp2p. */
+class LibraryNet implements Net {
+  readonly peer: PeerName;
+  readonly #node: Node;
+  readonly #options: NetOptions;
+  readonly #log: Logger;
+  readonly #stopping = new AbortController();
+  readonly #admission: Admission;
+  readonly #gossip: GossipTopic;
+  /** Members that answered identify: what `connected` means. */
+  readonly #accepted = new Set<PeerName>();
+  /** Connections whose identify is on its way. */
+  readonly #asking = new Set<Connection>();
+  readonly #dialling = new Set<string>();
+  /** Which member answers at a static address, so that it is not dialled while connected. */
+  readonly #staticPeers = new Map<string, PeerName>();
+  readonly #handled = new Map<PeerName, Set<{ readonly end: AbortController; readonly forStrangers: boolean }>>();
+  readonly #onConnect = new Set<(peer: PeerName, addresses: string[]) => void>();
+  readonly #onDisconnect = new Set<(peer: PeerName) => void>();
+  readonly #onOffence = new Set<OffenceListener>();
+  #timer: NodeJS.Timeout | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(node: Node, options: NetOptions, admission: Admission) {
+    this.#node = node;
+    this.#options = options;
+    this.#log = options.log;
+    this.#admission = admission;
+    this.peer = nameOf(node.peerId);
+    this.#gossip = new GossipTopic(node.services.pubsub, {
+      cluster: options.cluster,
+      self: node.peerId,
+      boot: options.boot,
+      log: options.log,
+      memory: options.frameMemory,
+      admits: peer => admission.admits(peer),
+      offends: (peer, error) => this.reportOffence(peer, error),
+    });
+    node.addEventListener('connection:open', event => this.#opened(event.detail));
+    node.addEventListener('connection:close', event => this.#closed(event.detail));
+    node.addEventListener('peer:discovery', event => {
+      // Fires once a peer, ever: if this dial fails, the redial loop goes on with what the peer store has kept.
+      const found = nameOf(event.detail.id);
+      if (this.#admission.admits(found)) void this.#redial(found, event.detail.multiaddrs);
+    });
+  }
+
+  addresses(): string[] {
+    return this.#node.getMultiaddrs().map(String);
+  }
+
+  connected(): PeerName[] {
+    return [...this.#accepted];
+  }
+
+  onConnect(listener: (peer: PeerName, addresses: string[]) => void): () => void {
+    this.#onConnect.add(listener);
+    return () => this.#onConnect.delete(listener);
+  }
+
+  onDisconnect(listener: (peer: PeerName) => void): () => void {
+    this.#onDisconnect.add(listener);
+    return () => this.#onDisconnect.delete(listener);
+  }
+
+  async open(peer: PeerName, protocol: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Stream> {
+    try {
+      return await this.#node.dialProtocol(peerIdFromString(peer), protocol, {
+        signal: this.#until(OPEN_MS_MAX, signal),
+        maxOutboundStreams: STREAMS_PER_PEER_MAX,
+      });
+    } catch (cause) {
+      throw unreachablePeer(`${peer} (${protocol})`, cause);
+    }
+  }
+
+  async dial(address: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<PeerName> {
+    const target = parseAddress(address);
+    try {
+      const connection = await this.#node.dial(target, { signal: this.#until(DIAL_MS_MAX, signal) });
+      return nameOf(connection.remotePeer);
+    } catch (cause) {
+      throw unreachablePeer(address, cause);
+    }
+  }
+
+  async handle(
+    protocol: string,
+    handler: NetHandler,
+    { strangers = false, streamsMax = STREAMS_PER_PEER_MAX }: HandleOptions = {},
+  ): Promise<void> {
+    const limit = Math.min(streamsMax, STREAMS_PER_PEER_MAX);
+    await this.#node.handle(protocol, (stream, connection) => this.#serve(handler, strangers, stream, connection), {
+      maxInboundStreams: limit,
+      maxOutboundStreams: STREAMS_PER_PEER_MAX,
+    });
+  }
+
+  publish(message: GossipMessage): Promise<{ readonly recipients: number }> {
+    return this.#gossip.publish(message);
+  }
+
+  onGossip(listener: GossipListener): () => void {
+    return this.#gossip.listen(listener);
+  }
+
+  reportOffence(peer: PeerName, error: ClusterError): void {
+    const banned = this.#admission.offences.count(peer, Date.now());
+    this.#log.warn(
+      { err: error, peer, code: error.code, banned },
+      banned ? 'a peer is banned for 10 min' : 'an offence',
+    );
+    for (const listener of this.#onOffence) listener(peer, error, banned);
+    if (banned) void this.close(peer);
+  }
+
+  onOffence(listener: OffenceListener): () => void {
+    this.#onOffence.add(listener);
+    return () => this.#onOffence.delete(listener);
+  }
+
+  async close(peer: PeerName): Promise<void> {
+    const gone = new Error('closed by this host');
+    for (const { end } of this.#handled.get(peer) ?? []) end.abort(gone);
+    for (const connection of this.#node.getConnections(peerIdFromString(peer))) connection.abort(gone);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    clearTimeout(this.#timer);
+    const ended = new Error('this host is stopping');
+    this.#stopping.abort(ended);
+    for (const streams of this.#handled.values()) for (const { end } of streams) end.abort(ended);
+    await this.#node.stop();
+  }
+
+  /** Once the node has started. */
+  begin(): void {
+    this.#gossip.subscribe();
+    const everyMs = this.#options.redialEveryMs ?? REDIAL_EVERY_MS;
+    const round = async (): Promise<void> => {
+      try {
+        await this.#tend();
+      } catch (error) {
+        this.#log.error({ err: error }, 'a round of the redial loop failed; the next one comes');
+      }
+      if (this.#stopping.signal.aborted) return;
+      // ± 20 %, so that hosts that came up together do not dial each other at the same instant for ever.
+      this.#timer = setTimeout(() => void round(), everyMs * (0.8 + Math.random() * 0.4));
+    };
+    void round();
+  }
+
+  /** One round: close what is no longer admitted, ask again who has not accepted us yet, dial who is missing. */
+  async #tend(): Promise<void> {
+    const { gate } = this.#options;
+    for (const connection of this.#node.getConnections()) {
+      const peer = nameOf(connection.remotePeer);
+      if (this.#admission.admits(peer)) {
+        this.#admission.strangersNow.delete(peer);
+        if (!this.#accepted.has(peer) || !this.#gossips(peer)) void this.#identify(connection);
+      } else if (
+        this.#accepted.has(peer) ||
+        !gate.strangersWelcome() ||
+        Date.now() - connection.timeline.open > STRANGER_CONNECTION_MS_MAX
+      ) {
+        await this.close(peer);
+      }
+    }
+
+    const wanted = new Map<PeerName, Multiaddr[]>();
+    const want = (peer: PeerName, addresses: Iterable<Multiaddr>): void => {
+      if (peer === this.peer || !this.#admission.admits(peer)) return;
+      wanted.set(peer, [...(wanted.get(peer) ?? []), ...addresses]);
+    };
+    for (const { peer, addresses } of this.#options.knownAddresses()) want(peer, this.#readable(addresses));
+    for (const { id, addresses } of await this.#node.peerStore.all()) {
+      want(
+        nameOf(id),
+        addresses.map(address => address.multiaddr),
+      );
+    }
+    for (const [peer, addresses] of wanted) void this.#redial(peer, addresses);
+    for (const address of this.#options.staticAddresses ?? []) void this.#redialStatic(address);
+  }
+
+  async #redial(peer: PeerName, addresses: readonly Multiaddr[]): Promise<void> {
+    const id = peerIdFromString(peer);
+    if (addresses.length === 0 || this.#dialling.has(peer) || this.#node.getConnections(id).length > 0) return;
+    const ending = `/p2p/${peer}`;
+    const targets = new Set(addresses.map(String).map(text => (text.includes('/p2p/') ? text : text + ending)));
+    this.#dialling.add(peer);
+    try {
+      await this.#node.dial(
+        [...targets].filter(text => text.endsWith(ending)).map(text => multiaddr(text)),
+        { signal: this.#until(DIAL_MS_MAX * 2) },
+      );
+    } catch (error) {
+      // A member that is switched off is no news: the loop goes on, and the machine hears of it by its silence.
+      this.#log.debug({ err: error, peer }, 'not reachable now');
+    } finally {
+      this.#dialling.delete(peer);
+    }
+  }
+
+  async #redialStatic(address: string): Promise<void> {
+    const known = this.#staticPeers.get(address);
+    if (known !== undefined && (known === this.peer || this.#node.getConnections(peerIdFromString(known)).length > 0))
+      return;
+    if (this.#dialling.has(address)) return;
+    this.#dialling.add(address);
+    try {
+      this.#staticPeers.set(address, await this.dial(address));
+    } catch (error) {
+      if (error instanceof ClusterError && isSelfDial(error.cause)) this.#staticPeers.set(address, this.peer);
+      else this.#log.debug({ err: error, address }, 'not reachable now');
+    } finally {
+      this.#dialling.delete(address);
+    }
+  }
+
+  #readable(addresses: readonly string[]): Multiaddr[] {
+    const readable: Multiaddr[] = [];
+    for (const address of addresses) {
+      try {
+        readable.push(multiaddr(address));
+      } catch (error) {
+        this.#log.warn({ err: error, address: address.slice(0, 200) }, 'an address that cannot be read is left out');
+      }
+    }
+    return readable;
+  }
+
+  #opened(connection: Connection): void {
+    const peer = nameOf(connection.remotePeer);
+    if (this.#admission.admits(peer)) void this.#identify(connection);
+    else this.#admission.strangersNow.add(peer);
+  }
+
+  #closed(connection: Connection): void {
+    const peer = nameOf(connection.remotePeer);
+    if (this.#node.getConnections(connection.remotePeer).some(other => other !== connection && other.status === 'open'))
+      return;
+    this.#admission.strangersNow.delete(peer);
+    if (this.#accepted.delete(peer)) for (const listener of this.#onDisconnect) listener(peer);
+  }
+
+  /**
+   * Is there a gossip stream to this peer that it still reads? GossipSub opens one when a peer is identified and never
+   * again: not when the connection that carried it closes and another stays, nor when the other side gave it up over a
+   * message it could not read. Then its end is closed and what we publish goes nowhere; so it is reset, and identified anew.
+   */
+  #gossips(peer: PeerName): boolean {
+    const { protocols } = this.#node.services.pubsub;
+    let open = false;
+    for (const connection of this.#node.getConnections(peerIdFromString(peer))) {
+      for (const stream of connection.streams) {
+        if (stream.direction !== 'outbound' || !protocols.includes(stream.protocol)) continue;
+        if (stream.remoteWriteStatus === 'closed')
+          stream.abort(new Error('the peer no longer reads this gossip stream'));
+        else open = true;
+      }
+    }
+    return open;
+  }
+
+  /** Asks who a member is and where it listens: done, it has accepted us, and gossip may begin on this connection. */
+  async #identify(connection: Connection): Promise<void> {
+    if (this.#asking.has(connection) || this.#stopping.signal.aborted) return;
+    this.#asking.add(connection);
+    const peer = nameOf(connection.remotePeer);
+    try {
+      const { listenAddrs } = await this.#node.services.identify.identify(connection, {
+        signal: this.#until(OPEN_MS_MAX),
+      });
+      if (connection.status !== 'open' || !this.#admission.admits(peer) || this.#accepted.has(peer)) return;
+      this.#accepted.add(peer);
+      const addresses = listenAddrs.map(String);
+      for (const listener of this.#onConnect) listener(peer, addresses);
+    } catch (error) {
+      // It does not know us as a member yet, or the connection broke: asked again at the next round while it stands.
+      this.#log.debug({ err: error, peer }, 'connected, not accepted yet');
+    } finally {
+      this.#asking.delete(connection);
+    }
+  }
+
+  async #serve(handler: NetHandler, forStrangers: boolean, stream: Stream, connection: Connection): Promise<void> {
+    const from = nameOf(connection.remotePeer);
+    const { gate } = this.#options;
+    const member = this.#admission.admits(from);
+    const welcome = forStrangers && gate.strangersWelcome() && !this.#admission.offences.isBanned(from, Date.now());
+    if (this.#stopping.signal.aborted || !(member || welcome)) {
+      stream.abort(new Error('refused: not a member'));
+      return;
+    }
+    const streams = this.#handled.get(from) ?? new Set();
+    if (streams.size >= (member ? STREAMS_PER_PEER_MAX : STREAMS_PER_STRANGER_MAX)) {
+      this.#log.warn({ peer: from, protocol: stream.protocol }, 'refused: too many streams of one peer');
+      stream.abort(new Error('refused: too many streams'));
+      return;
+    }
+
+    const end = new AbortController();
+    const entry = { end, forStrangers };
+    this.#handled.set(from, streams.add(entry));
+    const onEnd = (): void => stream.abort(end.signal.reason instanceof Error ? end.signal.reason : new Error('ended'));
+    const onClose = ({ error }: { readonly error?: Error }): void => {
+      if (error !== undefined) end.abort(error);
+    };
+    end.signal.addEventListener('abort', onEnd, { once: true });
+    stream.addEventListener('close', onClose);
+    try {
+      await handler(stream, from, end.signal);
+      await stream.close({ signal: this.#until(LINGER_MS_MAX, end.signal) });
+      await closed(stream, this.#until(LINGER_MS_MAX, end.signal));
+    } catch (error) {
+      if (error instanceof ClusterError && error.blame === 'peer') this.reportOffence(from, error);
+      const level = end.signal.aborted ? 'debug' : 'warn';
+      this.#log[level]({ err: error, peer: from, protocol: stream.protocol }, 'a stream was reset');
+      stream.abort(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      end.signal.removeEventListener('abort', onEnd);
+      stream.removeEventListener('close', onClose);
+      streams.delete(entry);
+      if (streams.size === 0) this.#handled.delete(from);
+    }
+  }
+
+  #until(ms: number, signal?: AbortSignal): AbortSignal {
+    const signals = [this.#stopping.signal, AbortSignal.timeout(ms)];
+    return AbortSignal.any(signal === undefined ? signals : [...signals, signal]);
+  }
+}
+
+/** Resolves when both ends of a stream are closed, however that came. @throws when `signal` fires before that. */
+async function closed(stream: Stream, signal: AbortSignal): Promise<void> {
+  if (stream.status === 'closed' || stream.status === 'aborted' || stream.status === 'reset') return;
+  await new Promise<void>((resolve, reject) => {
+    const onClose = (): void => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    };
+    const onAbort = (): void => {
+      stream.removeEventListener('close', onClose);
+      reject(new Error('the peer left its end of the stream open', { cause: signal.reason }));
+    };
+    stream.addEventListener('close', onClose, { once: true });
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+function parseAddress(address: string): Multiaddr {
+  try {
+    return multiaddr(address);
+  } catch (cause) {
+    throw new ClusterError(
+      'BAD_ADDRESS',
+      `not a multiaddr: ${JSON.stringify(address.slice(0, 200))} (expected like /ip4/192.168.1.10/tcp/4747)`,
+      { blame: 'operator', cause },
+    );
+  }
+}
+
+function unreachablePeer(what: string, cause: unknown): ClusterError {
+  return new ClusterError('PEER_UNREACHABLE', `cannot reach ${what}`, { blame: 'passing', cause });
+}
+
+function isSelfDial(cause: unknown): boolean {
+  return cause instanceof Error && (cause.name === 'InvalidPeerIdError' || /dial self/i.test(cause.message));
+}

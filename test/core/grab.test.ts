@@ -1,0 +1,104 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { decideGrab, type GrabView } from '../../src/core/grab.js';
+
+const view = (change: Partial<GrabView> = {}): GrabView => ({
+  nowMs: 10_000,
+  wanted: true,
+  isOrigin: false,
+  held: false,
+  copiesWanted: 2,
+  copies: 0,
+  domainTaken: false,
+  mayHold: true,
+  hasRoom: true,
+  claims: 0,
+  betterClaims: 0,
+  ownDomainClaimed: false,
+  ownDomainBetterClaimed: false,
+  rank: 0,
+  shortSinceMs: 10_000,
+  stepMs: 4_000,
+  lastPlace: false,
+  claimed: false,
+  notBeforeMs: Number.NEGATIVE_INFINITY,
+  ...change,
+});
+
+test('each reason to leave a parcel alone has its own word', t => {
+  const because = (change: Partial<GrabView>) => {
+    const verdict = decideGrab(view(change));
+    return verdict.act === 'decline' ? verdict.because : verdict.act;
+  };
+  t.is(because({ wanted: false }), 'not-wanted');
+  t.is(because({ isOrigin: true }), 'origin');
+  t.is(because({ held: true }), 'held');
+  t.is(because({ mayHold: false }), 'may-not-hold');
+  t.is(because({ copies: 2 }), 'enough-copies');
+  t.is(because({ domainTaken: true }), 'domain-taken');
+  t.is(because({ hasRoom: false }), 'no-room');
+  t.is(because({}), 'grab');
+});
+
+test('the first N ranks start at once and each later rank waits one more turn', t => {
+  for (const [rank, turns] of [
+    [0, 0],
+    [1, 0],
+    [2, 1],
+    [5, 4],
+  ] as const) {
+    const dueMs = 10_000 + turns * 4_000;
+    t.deepEqual(decideGrab(view({ rank, nowMs: dueMs })), { act: 'grab' });
+    if (turns > 0) {
+      t.deepEqual(decideGrab(view({ rank, nowMs: dueMs - 1 })), { act: 'wait', untilMs: dueMs, because: 'turn' });
+    }
+  }
+});
+
+test('with the last place left nobody waits for a turn', t => {
+  t.is(decideGrab(view({ rank: 9, lastPlace: true })).act, 'grab');
+});
+
+test('before claiming, anybody’s claim counts; after claiming, only better-ranked ones do', t => {
+  t.is(decideGrab(view({ claims: 2 })).act, 'wait');
+  t.is(decideGrab(view({ claims: 1 })).act, 'grab');
+  t.is(decideGrab(view({ claimed: true, claims: 2, betterClaims: 1 })).act, 'grab');
+  t.is(decideGrab(view({ claimed: true, claims: 2, betterClaims: 2 })).act, 'wait');
+});
+
+test('two hosts of one domain do not both go on', t => {
+  t.is(decideGrab(view({ claims: 1, ownDomainClaimed: true })).act, 'wait');
+  t.is(
+    decideGrab(
+      view({ claimed: true, claims: 1, betterClaims: 1, ownDomainClaimed: true, ownDomainBetterClaimed: true }),
+    ).act,
+    'wait',
+  );
+  t.is(decideGrab(view({ claimed: true, claims: 1, ownDomainClaimed: true })).act, 'grab');
+});
+
+test('a failure’s back-off is kept', t => {
+  t.deepEqual(decideGrab(view({ notBeforeMs: 10_001 })), { act: 'wait', untilMs: 10_001, because: 'back-off' });
+  t.is(decideGrab(view({ notBeforeMs: 10_000 })).act, 'grab');
+});
+
+test('a host that has claimed does not need the room twice', t => {
+  t.is(decideGrab(view({ claimed: true, hasRoom: false })).act, 'grab');
+});
+
+test('law: of hosts that all claimed, exactly the missing number goes on, whatever their order', t => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 5 }),
+      fc.integer({ min: 0, max: 5 }),
+      fc.integer({ min: 1, max: 12 }),
+      (copiesWanted, copies, hosts) => {
+        const going = Array.from({ length: hosts }, (_, rank) =>
+          decideGrab(view({ copiesWanted, copies, claimed: true, rank, claims: hosts - 1, betterClaims: rank })),
+        ).filter(({ act }) => act === 'grab').length;
+        return going === Math.min(hosts, Math.max(0, copiesWanted - copies));
+      },
+    ),
+  );
+  t.pass();
+});

@@ -1,0 +1,145 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { hashHex } from '../../src/core/hash.js';
+import { Holdings } from '../../src/core/holdings.js';
+import {
+  compareEpochs,
+  decodeOp,
+  type Epoch,
+  encodeOp,
+  type LogOp,
+  type LogSegment,
+  logAfter,
+  logStart,
+  MalformedOp,
+} from '../../src/core/holdings-log.js';
+import { MalformedId, parseHostId, parseParcelId, parseSourceId, parseStoreId } from '../../src/core/ids.js';
+import { ParcelTable } from '../../src/core/parcel-table.js';
+
+const host = parseHostId('a'.repeat(32));
+const store = parseStoreId('b'.repeat(32));
+const parcel = (i: number) => parseParcelId(hashHex(Buffer.from(String(i))));
+const add = (i: number): LogOp => ({ op: 'add', parcel: parcel(i) });
+
+/** The segment after `from` of a log with these operations. */
+function segment(ops: readonly LogOp[], from = 0, epoch: Epoch = { counter: 1, random: '00'.repeat(8) }): LogSegment {
+  let end = logStart(store, epoch);
+  for (const op of ops) end = logAfter(end, op);
+  return { host, end, ops: ops.slice(from), signature: new Uint8Array(64) };
+}
+
+function fresh() {
+  const table = new ParcelTable();
+  return { table, holdings: new Holdings(table) };
+}
+
+const held = ({ table }: ReturnType<typeof fresh>, i: number) => {
+  const row = table.find(parcel(i));
+  return row !== undefined && table.isHeldBy(row, 0);
+};
+
+test('a log is carried on, overlap and repetition are known, a gap is asked for', t => {
+  const view = fresh();
+  const ops = [add(1), add(2), add(3)];
+  t.is(view.holdings.apply(segment(ops.slice(0, 1))).outcome, 'extended');
+  t.is(view.holdings.apply(segment(ops.slice(0, 2), 0)).outcome, 'extended');
+  t.is(view.holdings.apply(segment(ops.slice(0, 2), 1)).outcome, 'known');
+  t.deepEqual(view.holdings.apply(segment([...ops, add(4)], 3)), { outcome: 'ask', because: 'gap' });
+  t.true(held(view, 2));
+  t.false(held(view, 4));
+});
+
+test('a segment whose chain does not fit counts for nothing', t => {
+  const view = fresh();
+  view.holdings.apply(segment([add(1)]));
+  t.deepEqual(view.holdings.apply(segment([add(9), add(2)], 1)), { outcome: 'ask', because: 'mismatch' });
+  t.false(held(view, 2));
+  view.holdings.restart(store);
+  t.false(held(view, 1), 'after a restart of the log nothing is believed');
+  t.is(view.holdings.apply(segment([add(9), add(2)])).outcome, 'extended');
+  t.true(held(view, 9));
+});
+
+test('`del` and `corrupt` end a copy', t => {
+  const view = fresh();
+  view.holdings.apply(
+    segment([add(1), add(2), { op: 'del', parcel: parcel(1) }, { op: 'corrupt', parcel: parcel(2) }]),
+  );
+  t.false(held(view, 1));
+  t.false(held(view, 2));
+});
+
+test('a greater epoch replaces the log, a lower one is not believed', t => {
+  const view = fresh();
+  const newer = { counter: 5, random: '00'.repeat(8) };
+  view.holdings.apply(segment([add(1), add(2)]));
+  t.is(view.holdings.apply(segment([add(2)], 0, newer)).outcome, 'extended');
+  t.false(held(view, 1));
+  t.true(held(view, 2));
+  t.is(view.holdings.apply(segment([add(1), add(2), add(3)])).outcome, 'stale');
+  t.false(held(view, 3));
+});
+
+test('a log belongs to the host that wrote it first', t => {
+  const view = fresh();
+  view.holdings.apply(segment([add(1)]));
+  const foreign = { ...segment([add(1), add(2)]), host: parseHostId('c'.repeat(32)) };
+  t.is(view.holdings.apply(foreign).outcome, 'stale');
+  t.false(held(view, 2));
+});
+
+test('the highest head of each source is remembered', t => {
+  const view = fresh();
+  const source = parseSourceId(`${host}/photos`);
+  view.holdings.apply(
+    segment([
+      { op: 'head', source, seq: 3 },
+      { op: 'head', source, seq: 2 },
+    ]),
+  );
+  t.is(view.holdings.headSeq(0, source), 3);
+});
+
+test('law: however a log is cut into segments, the holdings come out the same', t => {
+  const op = fc.tuple(fc.constantFrom('add', 'del', 'corrupt'), fc.integer({ min: 0, max: 8 }));
+  fc.assert(
+    fc.property(
+      fc.array(op, { maxLength: 30 }),
+      fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 8 }),
+      (raw, cuts) => {
+        const ops = raw.map(([kind, i]) => ({ op: kind, parcel: parcel(i) }) as LogOp);
+        const whole = fresh();
+        whole.holdings.apply(segment(ops));
+        const cut = fresh();
+        let from = 0;
+        for (const end of [...cuts.filter(at => at < ops.length).sort((a, b) => a - b), ops.length]) {
+          cut.holdings.apply(segment(ops.slice(0, end), Math.max(0, from - 1)));
+          from = end;
+        }
+        return Array.from({ length: 9 }, (_, i) => held(whole, i) === held(cut, i)).every(Boolean);
+      },
+    ),
+  );
+  t.pass();
+});
+
+test('operations survive a round trip, and arbitrary bytes raise only the named errors', t => {
+  const ops: LogOp[] = [add(1), { op: 'head', source: parseSourceId(`${host}/photos`), seq: 7 }];
+  for (const op of ops) t.deepEqual(decodeOp(encodeOp(op)), op);
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 60 }), bytes => {
+      try {
+        decodeOp(bytes);
+        return true;
+      } catch (error) {
+        return error instanceof MalformedOp || error instanceof MalformedId;
+      }
+    }),
+  );
+});
+
+test('of two epochs the greater counter is later, and of equal counters the greater random', t => {
+  t.true(compareEpochs({ counter: 1, random: 'ff' }, { counter: 2, random: '00' }) < 0);
+  t.true(compareEpochs({ counter: 2, random: 'ff' }, { counter: 2, random: '00' }) > 0);
+  t.is(compareEpochs({ counter: 2, random: '00' }, { counter: 2, random: '00' }), 0);
+});

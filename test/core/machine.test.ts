@@ -1,0 +1,162 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { MIB, SmallWorld } from '../helpers/small-world.js';
+
+const MINUTE_MS = 60_000;
+const many = (count: number, bytes = MIB) => Array.from({ length: count }, () => ({ bytes }));
+
+test('every parcel gets exactly N copies, none at its origin, and nothing is fetched twice', t => {
+  const world = new SmallWorld([{}, {}, {}, {}]);
+  const [origin] = world.hosts as [SmallWorld['hosts'][0]];
+  world.run(2_000);
+  const parcels = world.backUp(origin, many(200));
+  t.true(world.runUntil(() => parcels.every(id => world.trueHolders(id).length >= 2), 5 * MINUTE_MS));
+  world.run(MINUTE_MS);
+
+  for (const id of parcels) {
+    const holders = world.trueHolders(id);
+    t.is(holders.length, 2);
+    t.false(holders.includes(origin));
+  }
+  const received = world.hosts.reduce((sum, host) => sum + host.receivedBytes, 0);
+  t.is(received, 2 * 200 * MIB);
+  for (const host of world.hosts) t.deepEqual(host.machine.pending(), { pursuits: 0, fetches: 0, othersClaims: 0 });
+});
+
+test('all views agree in the end', t => {
+  const world = new SmallWorld([{}, {}, {}]);
+  const parcels = world.backUp(world.hosts[0] as never, many(30));
+  world.run(3 * MINUTE_MS);
+  for (const id of parcels) {
+    const views = world.hosts.map(host =>
+      host.machine
+        .holders(id)
+        .map(({ host: holder }) => holder)
+        .sort()
+        .join(),
+    );
+    t.is(new Set(views).size, 1);
+  }
+});
+
+test('hosts with more room take more', t => {
+  const world = new SmallWorld(
+    [{ lentBytes: 0 }, { lentBytes: 512 * MIB }, { lentBytes: 2048 * MIB }, { lentBytes: 512 * MIB }],
+    { copies: 1 },
+  );
+  world.backUp(world.hosts[0] as never, many(300, MIB / 4));
+  world.run(10 * MINUTE_MS);
+  const [, small, large] = world.hosts;
+  t.true((large?.receivedBytes ?? 0) > 2 * (small?.receivedBytes ?? 0));
+});
+
+test('when a holder dies its copies are made again elsewhere after the configured time and not before', t => {
+  const timing = { deadMs: 10 * MINUTE_MS };
+  const world = new SmallWorld([{}, {}, {}, {}], { timing });
+  const parcels = world.backUp(world.hosts[0] as never, many(60));
+  world.run(3 * MINUTE_MS);
+  const victim = world.hosts[2] as (typeof world.hosts)[0];
+  const lost = parcels.filter(id => world.trueHolders(id).includes(victim));
+  t.true(lost.length > 0);
+  world.kill(victim);
+
+  world.run(8 * MINUTE_MS);
+  t.true(
+    lost.every(id => world.trueHolders(id).length === 1),
+    'absent is not dead',
+  );
+  t.true(world.runUntil(() => parcels.every(id => world.trueHolders(id).length === 2), 5 * MINUTE_MS));
+});
+
+test('with one place left, repair starts a minute after suspicion', t => {
+  const world = new SmallWorld([{}, {}, {}, {}]);
+  const [origin] = world.hosts as [SmallWorld['hosts'][0]];
+  const parcels = world.backUp(origin, many(40));
+  world.run(3 * MINUTE_MS);
+  const victim = world.hosts[3] as (typeof world.hosts)[0];
+  const lost = parcels.filter(id => world.trueHolders(id).includes(victim));
+  world.kill(victim);
+  world.kill(origin);
+  world.run(20_000);
+  t.true(lost.every(id => world.trueHolders(id).length === 1));
+  t.true(world.runUntil(() => lost.every(id => world.trueHolders(id).length === 2), 3 * MINUTE_MS));
+});
+
+test('copies in one domain count once', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { domain: 'attic' }, { domain: 'attic' }, { domain: 'cellar' }]);
+  const parcels = world.backUp(world.hosts[0] as never, many(50));
+  world.run(5 * MINUTE_MS);
+  const [, a, b, cellar] = world.hosts;
+  for (const id of parcels) {
+    const holders = world.trueHolders(id);
+    t.is(holders.length, 2);
+    t.true(holders.includes(cellar as never));
+    t.false(holders.includes(a as never) && holders.includes(b as never));
+  }
+});
+
+test('a provisional member holds nothing', t => {
+  const world = new SmallWorld([{}, {}, { state: 'provisional' }]);
+  const parcels = world.backUp(world.hosts[0] as never, many(20));
+  world.run(5 * MINUTE_MS);
+  t.is(world.hosts[2]?.receivedBytes, 0);
+  t.is(world.hosts[1]?.machine.summary([...world.sources.keys()][0] as never).under, 20);
+  t.true(parcels.every(id => world.trueHolders(id).length === 1));
+});
+
+test('no store ever holds and reserves more than it lends, and what fits nowhere is left short', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 10 * MIB }, { lentBytes: 10 * MIB }]);
+  world.backUp(world.hosts[0] as never, many(15));
+  world.run(5 * MINUTE_MS);
+  for (const host of world.hosts) t.true(host.usedBytes <= host.lentBytes);
+  t.is(world.hosts[1]?.usedBytes, 10 * MIB);
+  t.true((world.hosts[0]?.machine.summary([...world.sources.keys()][0] as never).under ?? 0) >= 5);
+});
+
+test('a successor stays with the hosts of its family', t => {
+  const world = new SmallWorld([{}, {}, {}, {}, {}, {}]);
+  const [origin] = world.hosts as [SmallWorld['hosts'][0]];
+  const [first] = world.backUp(origin, [{ bytes: MIB, key: 'album' }]);
+  world.run(2 * MINUTE_MS);
+  const before = world.trueHolders(first as never);
+  const [second] = world.backUp(origin, [{ bytes: MIB, key: 'album' }]);
+  world.run(2 * MINUTE_MS);
+  t.deepEqual(world.trueHolders(second as never), before);
+});
+
+test('the head operation follows the head into every mounted store', t => {
+  const world = new SmallWorld([{}, {}, {}]);
+  const [parcel] = world.backUp(world.hosts[0] as never, many(1));
+  world.run(2 * MINUTE_MS);
+  for (const host of world.hosts) t.true(host.ops.some(op => op.op === 'head' && op.seq === 1));
+  t.is(world.hosts[0]?.machine.copies(parcel as never, 1), 2);
+  t.is(world.hosts[0]?.machine.copies(parcel as never, 2), 0, 'nobody holds a head that is not there yet');
+});
+
+test('law: whatever the sizes, hosts and seeds, copies never exceed N and reach N wherever there is room', t => {
+  fc.assert(
+    fc.property(
+      fc.record({
+        seed: fc.integer({ min: 1, max: 1_000_000 }),
+        hosts: fc.integer({ min: 3, max: 7 }),
+        copies: fc.integer({ min: 1, max: 2 }),
+        sizes: fc.array(fc.integer({ min: 1, max: 8 * MIB }), { minLength: 1, maxLength: 40 }),
+      }),
+      ({ seed, hosts, copies, sizes }) => {
+        const world = new SmallWorld(
+          Array.from({ length: hosts }, () => ({})),
+          { seed, copies },
+        );
+        const parcels = world.backUp(
+          world.hosts[0] as never,
+          sizes.map(bytes => ({ bytes })),
+        );
+        world.runUntil(() => parcels.every(id => world.trueHolders(id).length >= copies), 5 * MINUTE_MS);
+        world.run(MINUTE_MS);
+        return parcels.every(id => world.trueHolders(id).length === copies);
+      },
+    ),
+    { numRuns: 25 },
+  );
+  t.pass();
+});

@@ -1,0 +1,77 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { ByteIndex } from '../../src/core/byte-index.js';
+import { Chance } from '../../src/core/chance.js';
+import { hash } from '../../src/core/hash.js';
+import { parseKey, parseParcelId } from '../../src/core/ids.js';
+import { MinQueue } from '../../src/core/min-queue.js';
+import { FLAG, ParcelTable } from '../../src/core/parcel-table.js';
+
+const parcelId = (i: number) => parseParcelId(Buffer.from(hash(Buffer.from(String(i)))).toString('hex'));
+
+test('a byte index gives each string one dense number, for ever', t => {
+  const index = new ByteIndex(32, 2);
+  const keys = Array.from({ length: 5000 }, (_, i) => hash(Buffer.from(String(i))));
+  for (const [i, key] of keys.entries()) t.is(index.add(key), i);
+  for (const [i, key] of keys.entries()) {
+    t.is(index.add(key), i);
+    t.is(index.find(key), i);
+    t.deepEqual(new Uint8Array(index.at(i)), key);
+  }
+  t.is(index.find(hash(Buffer.from('unknown'))), -1);
+});
+
+test('a min queue gives items in order of priority and stops at the limit', t => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 1000 })), priorities => {
+      const queue = new MinQueue();
+      for (const [item, priority] of priorities.entries()) queue.push(item, priority);
+      const taken: number[] = [];
+      for (let item = queue.take(500); item !== undefined; item = queue.take(500)) taken.push(priorities[item] ?? -1);
+      const expected = priorities.filter(priority => priority <= 500).sort((a, b) => a - b);
+      return taken.join() === expected.join() && queue.size === priorities.length - expected.length;
+    }),
+  );
+  t.pass();
+});
+
+test('a table of parcels keeps what it is told while it grows, with more stores than one word holds', t => {
+  const table = new ParcelTable();
+  for (let i = 0; i < 3000; i += 1) {
+    const row = table.describe({ id: parcelId(i), key: parseKey(parcelId(i % 7).slice(0, 32)), bytes: i }, 0);
+    table.setHeld(row, i % 70, true);
+    table.set(row, FLAG.wanted, i % 2 === 0);
+  }
+  for (let i = 0; i < 3000; i += 1) {
+    const row = table.find(parcelId(i)) ?? -1;
+    t.is(table.bytes(row), i);
+    t.deepEqual(table.holders(row, []), [i % 70]);
+    t.is(table.has(row, FLAG.wanted), i % 2 === 0);
+    t.is(table.id(row), parcelId(i));
+  }
+  t.is([...table.familyOf(0)].length, Math.ceil(3000 / 7) - 1);
+  t.is([...table.heldBy(69)].length, Math.floor(3000 / 70));
+});
+
+test('a parcel heard of before its page keeps its holders when the page comes', t => {
+  const table = new ParcelTable();
+  const row = table.rowOf(parcelId(1));
+  table.setHeld(row, 40, true);
+  t.is(table.source(row), -1);
+  t.is(table.describe({ id: parcelId(1), key: parseKey('a'.repeat(32)), bytes: 5 }, 3), row);
+  t.true(table.isHeldBy(row, 40));
+  t.is(table.source(row), 3);
+});
+
+test('chance is the same for the same seed, and jitter stays within its bounds', t => {
+  const draw = () => {
+    const chance = new Chance([1, 2, 3]);
+    return Array.from({ length: 50 }, () => chance.uint32());
+  };
+  t.deepEqual(draw(), draw());
+  const chance = new Chance([9, 9, 9]);
+  for (let i = 0; i < 1000; i += 1) {
+    const value = chance.jitter(1000, 20);
+    t.true(value >= 800 && value <= 1200);
+  }
+});

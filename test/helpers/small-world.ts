@@ -1,0 +1,360 @@
+/**
+ * Small world: a few host machines in virtual time, with perfect disks and a network that only delays. For laws of the
+ * core that need more than one machine.
+ */
+import { Chance } from '../../src/core/chance.js';
+import { type ClusterConfig, DEFAULT_TIMING, type Member, type Timing } from '../../src/core/cluster-config.js';
+import type { Effect, Input } from '../../src/core/effects.js';
+import { hashHex } from '../../src/core/hash.js';
+import { type LogOp, type LogPosition, type LogSegment, logAfter, logStart } from '../../src/core/holdings-log.js';
+import {
+  type HostId,
+  type ParcelId,
+  parseClusterId,
+  parseHostId,
+  parseKey,
+  parseParcelId,
+  parsePeerName,
+  parseStoreId,
+  type SourceId,
+  type StoreId,
+  sourceIdOf,
+} from '../../src/core/ids.js';
+import { Machine } from '../../src/core/machine.js';
+import type { ParcelRef } from '../../src/core/parcel.js';
+
+export const MIB = 1024 * 1024;
+const name = (text: string): string => hashHex(Buffer.from(text));
+
+export interface HostOptions {
+  readonly lentBytes?: number;
+  readonly domain?: string;
+  readonly state?: Member['state'];
+  readonly roaming?: boolean;
+}
+
+export interface WorldOptions {
+  readonly copies?: number;
+  readonly timing?: Partial<Timing>;
+  readonly seed?: number;
+  /** Bytes a second of one fetch. */
+  readonly rate?: number;
+}
+
+export class SmallHost {
+  readonly id: HostId;
+  readonly store: StoreId;
+  readonly machine: Machine;
+  readonly member: Member;
+  readonly ops: LogOp[] = [];
+  readonly wantedSeq = new Map<SourceId, number>();
+  readonly cancelled = new Set<number>();
+  position: LogPosition;
+  usedBytes = 0;
+  up = true;
+  receivedBytes = 0;
+  readonly lentBytes: number;
+
+  constructor({
+    member,
+    lentBytes,
+    machine,
+    store,
+  }: { member: Member; lentBytes: number; machine: Machine; store: StoreId }) {
+    this.id = member.host;
+    this.member = member;
+    this.lentBytes = lentBytes;
+    this.machine = machine;
+    this.store = store;
+    this.position = logStart(store, { counter: 1, random: '00'.repeat(8) });
+  }
+
+  /** Appends to the log, as a store does. */
+  append(op: LogOp): LogSegment {
+    this.ops.push(op);
+    this.position = logAfter(this.position, op);
+    return { host: this.id, end: this.position, ops: [op], signature: new Uint8Array(64) };
+  }
+
+  segmentAfter(seq: number): LogSegment {
+    return { host: this.id, end: this.position, ops: this.ops.slice(seq), signature: new Uint8Array(64) };
+  }
+}
+
+interface Source {
+  seq: number;
+  parcels: ParcelRef[];
+}
+
+export class SmallWorld {
+  nowMs = 1_000_000;
+  readonly hosts: SmallHost[] = [];
+  readonly sources = new Map<SourceId, Source>();
+  readonly effects: { readonly host: HostId; readonly effect: Effect }[] = [];
+  #config: ClusterConfig;
+  readonly #chance: Chance;
+  readonly #copies: number;
+  readonly #rate: number;
+  #events: { atMs: number; order: number; run: () => void }[] = [];
+  #order = 0;
+
+  constructor(
+    hosts: readonly HostOptions[],
+    { copies = 2, timing = {}, seed = 1, rate = 50 * MIB }: WorldOptions = {},
+  ) {
+    this.#chance = new Chance([seed, 2, 3]);
+    this.#copies = copies;
+    this.#rate = rate;
+    const members = hosts.map((options, i): Member => {
+      const host = parseHostId(name(`host ${seed} ${i}`).slice(0, 32));
+      return {
+        host,
+        name: `h${i}`,
+        peer: parsePeerName(`12D3Koo${'A'.repeat(45)}`),
+        state: options.state ?? 'active',
+        trust: 'trusted',
+        domain: options.domain ?? host,
+        roaming: options.roaming ?? false,
+      };
+    });
+    this.#config = {
+      cluster: parseClusterId('c'.repeat(32)),
+      version: 1,
+      members,
+      sources: [],
+      timing: { ...DEFAULT_TIMING, ...timing },
+    };
+    for (let i = 0; i < hosts.length; i += 1) this.#start(members[i] as Member, hosts[i]?.lentBytes ?? 1024 * MIB);
+    for (const a of this.hosts)
+      for (const b of this.hosts) if (a !== b) this.tell(a, { is: 'connected', nowMs: this.nowMs, host: b.id });
+  }
+
+  #start(member: Member, lentBytes: number): void {
+    const machine = new Machine({
+      self: member.host,
+      boot: 1,
+      chance: new Chance([this.#chance.uint32(), 1, 1]),
+      config: this.#config,
+      configHash: 'f'.repeat(64),
+      nowMs: this.nowMs,
+    });
+    const host = new SmallHost({
+      member,
+      machine,
+      lentBytes,
+      store: parseStoreId(name(`store of ${member.host}`).slice(0, 32)),
+    });
+    this.hosts.push(host);
+    if (lentBytes === 0) return;
+    this.tell(host, { is: 'log', nowMs: this.nowMs, segment: host.segmentAfter(0) });
+    this.tell(host, { is: 'store', nowMs: this.nowMs, store: host.store, lentBytes, usedBytes: 0, draining: false });
+  }
+
+  /** Changes the configuration, for every host that is up. */
+  configure(change: Partial<ClusterConfig>): void {
+    this.#config = { ...this.#config, ...change, version: this.#config.version + 1 };
+    for (const host of this.hosts) {
+      if (host.up)
+        this.tell(host, {
+          is: 'config',
+          nowMs: this.nowMs,
+          config: this.#config,
+          hash: name(`v${this.#config.version}`),
+          admissions: [],
+        });
+    }
+  }
+
+  /** A new head of a source of `origin` that lists these parcels besides those it had. */
+  backUp(
+    origin: SmallHost,
+    parcels: readonly { readonly bytes: number; readonly key?: string }[],
+    source = 'photos',
+  ): ParcelId[] {
+    const id = sourceIdOf(origin.id, source);
+    const known = this.sources.get(id) ?? { seq: 0, parcels: [] };
+    const fresh = parcels.map(({ bytes, key }, i): ParcelRef => {
+      const label = `${id} ${known.seq} ${i}`;
+      return { id: parseParcelId(name(label)), key: parseKey(name(key ?? label).slice(0, 32)), bytes };
+    });
+    this.sources.set(id, { seq: known.seq + 1, parcels: [...known.parcels, ...fresh] });
+    if (!this.#config.sources.some(policy => policy.source === id)) {
+      this.configure({ sources: [...this.#config.sources, { source: id, copies: this.#copies }] });
+    }
+    this.#learnHeads(origin, origin);
+    return fresh.map(ref => ref.id);
+  }
+
+  /** Power off: it says and hears nothing any more; its connections break. */
+  kill(host: SmallHost): void {
+    host.up = false;
+    for (const other of this.hosts)
+      if (other.up) this.tell(other, { is: 'disconnected', nowMs: this.nowMs, host: host.id });
+  }
+
+  run(forMs: number): void {
+    const endMs = this.nowMs + forMs;
+    for (;;) {
+      this.#events.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
+      const next = this.#events[0];
+      if (next === undefined || next.atMs > endMs) break;
+      this.#events.shift();
+      this.nowMs = next.atMs;
+      next.run();
+    }
+    this.nowMs = endMs;
+  }
+
+  /** Runs until `holds`, at most `withinMs`. @returns whether it came to hold. */
+  runUntil(holds: () => boolean, withinMs: number): boolean {
+    const endMs = this.nowMs + withinMs;
+    while (!holds() && this.nowMs < endMs) this.run(50);
+    return holds();
+  }
+
+  /** Live hosts that truly have the parcel. */
+  trueHolders(parcel: ParcelId): SmallHost[] {
+    return this.hosts.filter(host => host.up && host.ops.some(op => op.op === 'add' && op.parcel === parcel));
+  }
+
+  tell(host: SmallHost, input: Input): void {
+    if (!host.up) return;
+    for (const effect of host.machine.step(input)) this.#carryOut(host, effect);
+  }
+
+  #after(delayMs: number, run: () => void): void {
+    this.#order += 1;
+    this.#events.push({ atMs: this.nowMs + delayMs, order: this.#order, run });
+  }
+
+  #delayMs(): number {
+    return 5 + this.#chance.below(40);
+  }
+
+  #hostOf(id: HostId): SmallHost {
+    const host = this.hosts.find(candidate => candidate.id === id);
+    if (host === undefined) throw new Error(`no host ${id}`);
+    return host;
+  }
+
+  #carryOut(host: SmallHost, effect: Effect): void {
+    this.effects.push({ host: host.id, effect });
+    switch (effect.do) {
+      case 'gossip':
+        for (const other of this.hosts) {
+          if (other === host) continue;
+          this.#after(this.#delayMs(), () =>
+            this.tell(other, { is: 'heard', nowMs: this.nowMs, from: host.id, message: effect.message }),
+          );
+        }
+        return;
+      case 'ask-state': {
+        const other = this.#hostOf(effect.host);
+        this.#after(this.#delayMs(), () => {
+          if (other.up) this.#answerState(host, other);
+          this.tell(host, { is: 'state-answered', nowMs: this.nowMs, host: other.id, ok: other.up });
+        });
+        return;
+      }
+      case 'fetch': {
+        const from = this.#hostOf(effect.from);
+        const bytes = this.#bytesOf(effect.parcel);
+        const lastsMs = this.#delayMs() + (bytes / this.#rate) * 1000;
+        this.#after(lastsMs, () => {
+          if (host.cancelled.has(effect.fetch)) return;
+          const has =
+            from.up && (this.#originOf(effect.parcel) === from.id || this.trueHolders(effect.parcel).includes(from));
+          if (!has) {
+            this.tell(host, {
+              is: 'fetch-failed',
+              nowMs: this.nowMs,
+              fetch: effect.fetch,
+              because: 'unreachable',
+              retryAfterMs: 0,
+            });
+            return;
+          }
+          host.usedBytes += bytes;
+          host.receivedBytes += bytes;
+          const segment = host.append({ op: 'add', parcel: effect.parcel });
+          this.tell(host, {
+            is: 'fetched',
+            nowMs: this.nowMs,
+            fetch: effect.fetch,
+            segment,
+            usedBytes: host.usedBytes,
+          });
+        });
+        return;
+      }
+      case 'cancel-fetch':
+        host.cancelled.add(effect.fetch);
+        return;
+      case 'keep-head':
+        this.#after(3, () => {
+          const segment = host.append({ op: 'head', source: effect.source, seq: effect.seq });
+          this.tell(host, { is: 'head-kept', nowMs: this.nowMs, store: effect.store, source: effect.source, segment });
+        });
+        return;
+      case 'measure':
+        this.#after(3, () =>
+          this.tell(host, {
+            is: 'measured',
+            nowMs: this.nowMs,
+            parcel: effect.parcel,
+            store: effect.store,
+            missingBytes: 0,
+          }),
+        );
+        return;
+      case 'wake':
+        if (effect.atMs !== Number.POSITIVE_INFINITY) {
+          this.#after(Math.max(0, effect.atMs - this.nowMs), () => this.tell(host, { is: 'wake', nowMs: this.nowMs }));
+        }
+        return;
+      case 'ask-config':
+      case 'note-liveness':
+        return;
+      default:
+        effect satisfies never;
+    }
+  }
+
+  #answerState(host: SmallHost, other: SmallHost): void {
+    this.tell(host, { is: 'heard', nowMs: this.nowMs, from: other.id, message: other.machine.heartbeat() });
+    if (other.lentBytes > 0) this.tell(host, { is: 'log', nowMs: this.nowMs, segment: other.segmentAfter(0) });
+    this.#learnHeads(host, other);
+  }
+
+  /** Tells `host` of the heads that `from` knows and it does not. */
+  #learnHeads(host: SmallHost, from: SmallHost): void {
+    for (const [source, { seq, parcels }] of this.sources) {
+      const isOrigin = source.startsWith(from.id);
+      const theirs = isOrigin ? seq : (from.wantedSeq.get(source) ?? 0);
+      const ours = host.wantedSeq.get(source) ?? 0;
+      if (theirs <= ours) continue;
+      host.wantedSeq.set(source, theirs);
+      this.tell(host, {
+        is: 'wanted',
+        nowMs: this.nowMs,
+        source,
+        head: { source, seq: theirs, hash: name(`${source} ${theirs}`) },
+        add: parcels,
+        remove: [],
+        notNewest: [],
+        newestAgain: [],
+      });
+    }
+  }
+
+  #bytesOf(parcel: ParcelId): number {
+    for (const { parcels } of this.sources.values()) for (const ref of parcels) if (ref.id === parcel) return ref.bytes;
+    throw new Error(`no parcel ${parcel}`);
+  }
+
+  #originOf(parcel: ParcelId): string {
+    for (const [source, { parcels }] of this.sources)
+      if (parcels.some(ref => ref.id === parcel)) return source.slice(0, 32);
+    return '';
+  }
+}

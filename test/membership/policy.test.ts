@@ -1,0 +1,232 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
+import { HOSTS_MAX, POLICY_BYTES_MAX, PolicyError, parsePolicy } from '../../src/membership/policy.js';
+import { policyJsonSchema } from '../../src/membership/policy-schema.js';
+
+/** The example of the design page. */
+const EXAMPLE = `cluster: home
+defaults: { copies: 2 }
+hosts:
+  imac:
+    stores:  [{ path: /Volumes/Spare/hoard, limit: 300 GB }]
+    sources: { photos: { path: /Users/ann/Pictures, copies: 3, every: 1h, exclude: ["*.tmp"], keep: { daily: 7, weekly: 4 } } }
+  mini:
+    domain: basement
+    stores:  [{ path: /tank/hoard, reserve: 500 GB }]
+timing: { heartbeat: 5s, dead: 1h, surplus: 30s }
+`;
+
+function problemsOf(text: string): readonly string[] {
+  try {
+    parsePolicy(text, { file: 'p.yaml' });
+  } catch (error) {
+    if (error instanceof PolicyError) return error.message.split('\n');
+    throw error;
+  }
+  return [];
+}
+
+test('the example reads with every default filled in', t => {
+  const { policy, warnings } = parsePolicy(EXAMPLE);
+  t.deepEqual(warnings, []);
+  t.is(policy.cluster, 'home');
+  const imac = policy.hosts.get('imac');
+  t.deepEqual(imac?.stores, [
+    { path: '/Volumes/Spare/hoard', name: undefined, lends: { kind: 'limit', bytes: 300e9 } },
+  ]);
+  t.deepEqual(imac?.sources, [
+    {
+      name: 'photos',
+      path: '/Users/ann/Pictures',
+      copies: 3,
+      everyMs: 3_600_000,
+      exclude: ['*.tmp'],
+      keep: { last: 0, hourly: 0, daily: 7, weekly: 4, monthly: 0, yearly: 0 },
+      holdDays: undefined,
+      crossMounts: false,
+    },
+  ]);
+  t.is(policy.hosts.get('mini')?.domain, 'basement');
+  t.deepEqual(policy.timing, DEFAULT_TIMING);
+});
+
+test('a source takes from defaults what it does not say itself', t => {
+  const { policy } = parsePolicy(`cluster: home
+defaults: { copies: 4, every: 15m, keep: { last: 1 }, hold: 9d }
+hosts: { a: { stores: [{ path: /s }, { path: /t, reserve: 20% }], sources: { plain: { path: /p }, own: { path: /o, copies: 1, hold: 2w } } } }
+`);
+  const [plain, own] = policy.hosts.get('a')?.sources ?? [];
+  t.like(plain, { copies: 4, everyMs: 900_000, holdDays: 9, keep: { last: 1, daily: 0 } });
+  t.like(own, { copies: 1, everyMs: 900_000, holdDays: 14 });
+  t.deepEqual(
+    policy.hosts.get('a')?.stores.map(store => store.lends),
+    [
+      { kind: 'reserve-share', percent: 10 },
+      { kind: 'reserve-share', percent: 20 },
+    ],
+  );
+});
+
+test('every problem is told with file, line, column, key, bad value and what is allowed', t => {
+  const problems = problemsOf(`cluster: Home
+defaults: { copies: 0, copeis: 3 }
+hosts:
+  m:
+    stores:  [{ path: tank, limit: 500 G }]
+    sources: { photos: { copies: 33 } }
+    addresses: [/ip4/1.2.3.4/tcp/4747, nowhere]
+timing: { heartbeat: 5 }
+`);
+  t.is(problems.length, 9);
+  t.regex(problems[0] ?? '', /^p\.yaml:1:10: cluster: bad value "Home"; allowed: a name of/);
+  t.regex(problems[1] ?? '', /^p\.yaml:2:21: defaults\.copies: bad value 0; allowed: a whole number from 1 to 32$/);
+  t.is(problems[2], 'p.yaml:2:24: defaults.copeis: unknown key; allowed: copies, every, keep, hold');
+  t.regex(problems[3] ?? '', /^p\.yaml:5:23: hosts\.m\.stores\.0\.path: bad value "tank"; allowed: an absolute path/);
+  t.regex(problems[4] ?? '', /^p\.yaml:5:36: hosts\.m\.stores\.0\.limit: bad value "500 G"; allowed: a size/);
+  t.regex(problems[5] ?? '', /^p\.yaml:6:24: hosts\.m\.sources\.photos\.path: missing; allowed:/);
+  t.regex(problems[6] ?? '', /^p\.yaml:6:34: hosts\.m\.sources\.photos\.copies: bad value 33;/);
+  t.regex(problems[7] ?? '', /^p\.yaml:7:40: hosts\.m\.addresses\.1: bad value "nowhere"; allowed: a multiaddr/);
+  t.regex(problems[8] ?? '', /^p\.yaml:8:22: timing\.heartbeat: bad value 5; allowed: a duration/);
+});
+
+test('keys of later versions are refused as such, not as misspellings', t => {
+  for (const key of ['watch', 'at', 'jitter', 'before', 'after', 'brake']) {
+    const [problem] = problemsOf(`cluster: home\nhosts: { a: { sources: { s: { path: /s, ${key}: 1 } } } }\n`);
+    t.regex(problem ?? '', new RegExp(`hosts\\.a\\.sources\\.s\\.${key}: not in this version$`));
+  }
+});
+
+test('a text that is no YAML is told with its place', t => {
+  t.regex(problemsOf('cluster: home\ncluster: again\n')[0] ?? '', /^p\.yaml:2:1: Map keys must be unique$/);
+  t.regex(problemsOf('cluster: [home\n')[0] ?? '', /^p\.yaml:\d+:\d+: Flow sequence/);
+  t.regex(problemsOf('')[0] ?? '', /^p\.yaml:1:1: /);
+});
+
+test('aliases, anchors, tags, two documents and keys that are no words are refused', t => {
+  for (const text of [
+    'cluster: &a home\n',
+    'cluster: home\ndefaults: &d { copies: 2 }\ntiming: *d\n',
+    'cluster: !!binary aG9tZQ==\n',
+    'cluster: !own home\n',
+    'cluster: home\nhosts: { 1: {} }\n',
+    'cluster: home\nhosts: { ? [a] : {} }\n',
+    'cluster: home\n__proto__: { copies: 1 }\n',
+    'cluster: home\n---\ncluster: other\n',
+  ]) {
+    t.not(problemsOf(text).length, 0, text);
+  }
+});
+
+test('both sides of each floor of timing', t => {
+  const timing = (inner: string) => problemsOf(`cluster: home\ntiming: { ${inner} }\n`).length;
+  t.is(timing('heartbeat: 100ms'), 0);
+  t.is(timing('heartbeat: 99ms'), 1);
+  t.is(timing('heartbeat: 1s, suspect: 3s'), 0);
+  t.is(timing('heartbeat: 1s, suspect: 2999ms'), 1);
+  t.is(timing('suspect: 30s, dead: 60s'), 0);
+  t.is(timing('suspect: 30s, dead: 59s'), 1);
+  t.is(timing('claimWait: 20ms'), 0);
+  t.is(timing('claimWait: 19ms'), 1);
+  t.is(timing('surplus: 0, step: 0s'), 0);
+});
+
+test('a longer heartbeat alone stretches the defaults that are counted in it', t => {
+  const { timing } = parsePolicy('cluster: home\ntiming: { heartbeat: 10m }\n').policy;
+  t.is(timing.suspectMs, 3_600_000);
+  t.is(timing.deadMs, 7_200_000);
+});
+
+test('a host has no two stores on one path or inside each other, and no source inside a store', t => {
+  const host = (inner: string) => problemsOf(`cluster: home\nhosts: { a: { ${inner} } }\n`).length;
+  t.is(host('stores: [{ path: /a }, { path: /ab }]'), 0);
+  t.is(host('stores: [{ path: /a }, { path: /a/ }]'), 1);
+  t.is(host('stores: [{ path: /a }, { path: /a/b }]'), 1);
+  t.is(host('stores: [{ path: /a, name: x }, { path: /b, name: x }]'), 1);
+  t.is(host('stores: [{ path: /a, limit: 1 GB, reserve: 1 GB }]'), 1);
+  t.is(host('stores: [{ path: /a/store }], sources: { s: { path: /a } }'), 0);
+  t.is(host('stores: [{ path: /a }], sources: { s: { path: /a/b } }'), 1);
+  t.is(host('stores: [{ path: /a }], sources: { s: { path: /a } }'), 1);
+  t.is(host('stores: [{ path: / }], sources: { s: { path: /a } }'), 1);
+  t.is(host('sources: { s: { path: /a, keep: {} } }'), 1);
+  t.is(host('sources: { s: { path: /a/../b } }'), 1);
+});
+
+test('a section of a host that is no member is a warning, not an error', t => {
+  const { warnings } = parsePolicy(EXAMPLE, { members: ['imac'] });
+  t.is(warnings.length, 1);
+  t.regex(warnings[0] ?? '', /hosts\.mini is no member/);
+});
+
+test('empty sections read as absent ones', t => {
+  const { policy } = parsePolicy('cluster: home\ndefaults:\nhosts:\n  a:\n  b:\n    stores:\n    sources:\ntiming:\n');
+  t.deepEqual([...policy.hosts.keys()], ['a', 'b']);
+});
+
+test('a policy of 256 KiB is read and one byte more is refused', t => {
+  const fill = (size: number) => `cluster: home\n#${'x'.repeat(size - 'cluster: home\n#'.length)}`;
+  t.deepEqual(problemsOf(fill(POLICY_BYTES_MAX)), []);
+  t.is(problemsOf(fill(POLICY_BYTES_MAX + 1)).length, 1);
+});
+
+test('1000 hosts are read and 1001 are refused', t => {
+  const hosts = (count: number) =>
+    `cluster: home\nhosts:\n${Array.from({ length: count }, (_, index) => `  h${index}: {}\n`).join('')}`;
+  t.deepEqual(problemsOf(hosts(HOSTS_MAX)), []);
+  t.is(problemsOf(hosts(HOSTS_MAX + 1)).length, 1);
+});
+
+test('whatever the text, reading it ends in a policy or in a named refusal', t => {
+  const soup = fc.array(
+    fc.constantFrom(
+      'cluster',
+      'hosts',
+      ': ',
+      '\n',
+      '  ',
+      '- ',
+      '{',
+      '}',
+      '[',
+      ']',
+      '"',
+      "'",
+      '#',
+      '&a ',
+      '*a',
+      '!!map ',
+      '|',
+      '? ',
+      'home',
+      '\t',
+      '---\n',
+      '\0',
+      'é',
+    ),
+    { maxLength: 40 },
+  );
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        soup.map(words => words.join('')),
+      ),
+      text => {
+        try {
+          parsePolicy(text);
+        } catch (error) {
+          return error instanceof PolicyError && error.problems.length > 0;
+        }
+        return true;
+      },
+    ),
+    { numRuns: 500 },
+  );
+  t.pass();
+});
+
+test('the JSON Schema names the same keys', t => {
+  const schema = policyJsonSchema() as { properties: Record<string, unknown>; additionalProperties: boolean };
+  t.deepEqual(Object.keys(schema.properties), ['cluster', 'defaults', 'hosts', 'timing']);
+  t.false(schema.additionalProperties);
+});
