@@ -1,0 +1,44 @@
+/**
+ * Account names: which user or group a number stands for on this host, empty when unknown.
+ *
+ * Node has no call for it, so /etc/passwd and /etc/group are read, once a scan. Accounts that live in a directory service
+ * only have no name here; their numbers are recorded all the same.
+ */
+import { readFileSync } from 'node:fs';
+import { ACCOUNT_NAME_MAX } from './entry.js';
+
+export interface AccountNames {
+  user(uid: number): string;
+  group(gid: number): string;
+}
+
+export function readAccountNames({
+  passwd = '/etc/passwd',
+  group = '/etc/group',
+}: {
+  readonly passwd?: string;
+  readonly group?: string;
+} = {}): AccountNames {
+  const users = readNames(passwd);
+  const groups = readNames(group);
+  return { user: uid => users.get(uid) ?? '', group: gid => groups.get(gid) ?? '' };
+}
+
+/** Both files have the name first and the number third, between colons; the first line for a number counts. */
+function readNames(path: string): ReadonlyMap<number, string> {
+  const names = new Map<number, string>();
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    // A host without the file (a container, say) has numbers and no names.
+    return names;
+  }
+  for (const line of text.split('\n')) {
+    const [name, , digits] = line.split(':');
+    if (name === undefined || name === '' || digits === undefined || !/^\d{1,10}$/.test(digits)) continue;
+    const id = Number(digits);
+    if (!names.has(id) && name.length <= ACCOUNT_NAME_MAX) names.set(id, name);
+  }
+  return names;
+}

@@ -1,0 +1,85 @@
+/**
+ * Cut: where one parcel ends and the next begins.
+ *
+ * Entries come in path order. A file of 8 MiB or more is a parcel of its own and does not end the run around it. Smaller
+ * entries form runs; a run closes after an entry whose path's hash, as a fraction of its range, is below 1/64 or below its
+ * size / 16 MiB, whichever is more. So cuts hang on the entries themselves: an inserted file moves the cuts next to it and
+ * no others. All in integers.
+ *
+ * What is held: one run (512 entries) and the large files inside it (512), which are given after the run that encloses
+ * them, since parcels are listed in the order of their first paths (walk.ts).
+ */
+import { hash } from '../core/hash.js';
+import type { Entry } from './entry.js';
+import { entryBytesBound } from './entry.js';
+import { RECORD_BYTES_MAX, RECORD_ENTRIES_MAX, RECORD_HEAD_BYTES_MAX } from './record.js';
+
+/** A file of this size is a parcel of its own. */
+export const PARCEL_FILE_BYTES = 8 * 1024 * 1024;
+/** A run holds no more content than this: what one fetch costs stays bounded. */
+export const RUN_BYTES_MAX = 64 * 1024 * 1024;
+/** Entries of a run and large files inside it, together: bounds what walking and cutting hold. */
+export const RUN_SPAN_MAX = RECORD_ENTRIES_MAX;
+
+/** 1/64 of the range of a mark. */
+const MARK_BELOW = 2 ** 32 / 64;
+/** size / 16 MiB of the range of a mark is size × 256. */
+const MARK_PER_BYTE = 2 ** 32 / (16 * 1024 * 1024);
+
+/** The first 32 bits of BLAKE3 of the path. */
+export function cutMarkOf(path: Uint8Array): number {
+  return cutMarkFrom(hash(path));
+}
+
+export const cutMarkFrom = (pathHash: Uint8Array): number =>
+  new DataView(pathHash.buffer, pathHash.byteOffset, pathHash.byteLength).getUint32(0);
+
+/** True when a run ends after an entry with this mark and size. */
+export const endsRun = ({ mark, sizeBytes }: { readonly mark: number; readonly sizeBytes: number }): boolean =>
+  mark < Math.max(MARK_BELOW, sizeBytes * MARK_PER_BYTE);
+
+export interface Cuttable {
+  readonly entry: Entry;
+  /** `cutMarkOf` its path. */
+  readonly mark: number;
+}
+
+/** Takes entries in path order and gives runs, in the order of their first paths. */
+export class Cutter<T extends Cuttable> {
+  #run: T[] = [];
+  #enclosed: T[][] = [];
+  #runBytes = 0;
+  #recordBytes = RECORD_HEAD_BYTES_MAX;
+
+  /** The parcels that are complete with this entry; most often none. */
+  push(item: T): readonly (readonly T[])[] {
+    const { entry } = item;
+    if (entry.size >= PARCEL_FILE_BYTES) {
+      if (this.#run.length === 0) return [[item]];
+      this.#enclosed.push([item]);
+      return this.#span >= RUN_SPAN_MAX ? this.end() : [];
+    }
+    const recordBytes = entryBytesBound(entry);
+    const full = this.#runBytes + entry.size > RUN_BYTES_MAX || this.#recordBytes + recordBytes > RECORD_BYTES_MAX;
+    const closed = full ? this.end() : [];
+    this.#run.push(item);
+    this.#runBytes += entry.size;
+    this.#recordBytes += recordBytes;
+    if (this.#span < RUN_SPAN_MAX && !endsRun({ mark: item.mark, sizeBytes: entry.size })) return closed;
+    return [...closed, ...this.end()];
+  }
+
+  /** The parcels that are still open. */
+  end(): readonly (readonly T[])[] {
+    const closed = this.#run.length === 0 ? [] : [this.#run, ...this.#enclosed];
+    this.#run = [];
+    this.#enclosed = [];
+    this.#runBytes = 0;
+    this.#recordBytes = RECORD_HEAD_BYTES_MAX;
+    return closed;
+  }
+
+  get #span(): number {
+    return this.#run.length + this.#enclosed.length;
+  }
+}

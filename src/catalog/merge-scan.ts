@@ -1,0 +1,282 @@
+/**
+ * Merge: what the scan found, beside what the last snapshot has; what could not be read is carried over from it.
+ *
+ * Both sides come in path order, so one pass with one entry of each in hand is enough. **What cannot be read is not
+ * deleted**: an entry leaves only when its folder was listed without it. Carried entries are marked `stale`; what could not
+ * be read and was never recorded is `missed`. An entry that the scan found as it was keeps the old entry, bit for bit, so
+ * that its record need not change.
+ *
+ * Mount points: a folder that was the root of another file system, had content, and is a plain folder now, was not emptied:
+ * its file system is not there. It and all below it is carried over, and what the bare folder holds is not looked at. The
+ * same goes for a plain folder with content over which something is mounted now that this scan does not enter. It ends
+ * when it is as it was, or by `acceptChanges`.
+ *
+ * Driven by take-snapshot.ts.
+ */
+import { cutMarkOf } from './cut.js';
+import { type Entry, sameEntry } from './entry.js';
+import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
+import type { ScanItem } from './scan.js';
+import type { WalkedEntry } from './walk.js';
+
+export interface MergedEntry {
+  readonly entry: Entry;
+  readonly mark: number;
+  /** The last snapshot's entry of this path. */
+  readonly before: WalkedEntry | undefined;
+}
+
+/** Something that could not be read, for a person. */
+export interface Unread {
+  readonly path: Buffer;
+  /** An errno code, or UNSTABLE (changed twice while being read), TOO_LONG, NOT_MOUNTED or MOUNTED_OVER. */
+  readonly because: string;
+  /** Entries carried over from the last snapshot; 0: the path is missed. */
+  readonly carried: number;
+}
+
+export interface Tally {
+  readonly entries: number;
+  readonly files: number;
+  readonly bytes: number;
+  readonly stale: number;
+  readonly missed: number;
+  /** The first `UNREAD_LISTED_MAX` in path order. */
+  readonly unread: readonly Unread[];
+  /** Files of the last snapshot. */
+  readonly filesBefore: number;
+  /** … of which the path is gone, and of which the content is another. */
+  readonly filesGone: number;
+  readonly filesChanged: number;
+  /** Entries right below the source's folder in the last snapshot, and how many of these paths are still there. */
+  readonly topBefore: number;
+  readonly topKept: number;
+  /** The source's folder was a mount point and is none now. */
+  readonly rootUnmounted: boolean;
+}
+
+/** Enough to act upon; the counts tell the rest. */
+export const UNREAD_LISTED_MAX = 100;
+/** Entries given at once while much is carried over. */
+const STRETCH = 1000;
+
+const SLASH = 0x2f;
+
+export class ScanMerge {
+  readonly #before: AsyncIterator<readonly WalkedEntry[]> | undefined;
+  readonly #acceptChanges: boolean;
+  #stretch: readonly WalkedEntry[] = [];
+  #at = 0;
+  #ended: boolean;
+  /** What the scan finds below this folder is not looked at. */
+  #shut: Buffer | undefined;
+  #merged: MergedEntry[] = [];
+  #unread: Unread[] = [];
+  #tally = {
+    entries: 0,
+    files: 0,
+    bytes: 0,
+    stale: 0,
+    missed: 0,
+    filesBefore: 0,
+    filesGone: 0,
+    filesChanged: 0,
+    topBefore: 0,
+    topKept: 0,
+    rootUnmounted: false,
+  };
+
+  constructor({
+    before,
+    acceptChanges,
+  }: {
+    /** The last snapshot's entries in path order (`walkStretches`). */
+    readonly before: AsyncIterable<readonly WalkedEntry[]> | undefined;
+    /** Mount points that are gone were meant to go. */
+    readonly acceptChanges: boolean;
+  }) {
+    this.#before = before?.[Symbol.asyncIterator]();
+    this.#ended = before === undefined;
+    this.#acceptChanges = acceptChanges;
+  }
+
+  get tally(): Tally {
+    return { ...this.#tally, unread: this.#unread };
+  }
+
+  /** The merged entries up to and with these items of the scan. */
+  async *merge(items: readonly ScanItem[]): AsyncGenerator<readonly MergedEntry[]> {
+    for (const item of items) {
+      const path = item.kind === 'entry' ? item.entry.path : item.path;
+      if (this.#shut !== undefined) {
+        if (isUnder(path, this.#shut)) continue;
+        this.#shut = undefined;
+      }
+      await this.#dropUpTo(path);
+      if (item.kind === 'unread') yield* this.#unreadItem(item);
+      else yield* this.#found(item);
+      if (this.#merged.length >= STRETCH) yield this.#take();
+    }
+    yield this.#take();
+  }
+
+  /** What remains of the last snapshot is gone. */
+  async end(): Promise<void> {
+    for (let old = await this.#peek(); old !== undefined; old = await this.#peek()) this.#drop(old);
+  }
+
+  /** Lets go of the last snapshot's records. */
+  async close(): Promise<void> {
+    await this.#before?.return?.();
+  }
+
+  async *#found(item: Extract<ScanItem, { kind: 'entry' }>): AsyncGenerator<readonly MergedEntry[]> {
+    const { entry, mark, hidden } = item;
+    const old = await this.#peek();
+    const before = old !== undefined && comparePaths(old.entry.path, entry.path) === 0 ? old : undefined;
+    if (before === undefined) {
+      this.#push({ entry, mark, before });
+      return;
+    }
+    if (entry.path.length === 0) this.#tally.rootUnmounted = before.entry.mount && !entry.mount;
+    const because =
+      this.#acceptChanges || entry.path.length === 0
+        ? undefined
+        : whyShut({ before: before.entry, now: entry, hidden });
+    if (because !== undefined && (await this.#hasBelow(before.entry.path))) {
+      // The folder's own entry is carried too: it says what kind of folder this was, for the next time.
+      this.#shut = entry.path;
+      yield* this.#carry(entry.path, { because, isWanted: isAtOrUnder });
+      return;
+    }
+    this.#pass(before);
+    if (before.entry.kind === 'file' && entry.kind === 'file' && before.entry.blob !== entry.blob)
+      this.#tally.filesChanged += 1;
+    if (before.entry.kind === 'file' && entry.kind !== 'file') this.#tally.filesGone += 1;
+    this.#push({ entry: sameEntry(before.entry, entry) ? before.entry : entry, mark, before });
+  }
+
+  async *#unreadItem(item: Extract<ScanItem, { kind: 'unread' }>): AsyncGenerator<readonly MergedEntry[]> {
+    const { path, scope, because } = item;
+    switch (scope) {
+      case 'tree':
+        yield* this.#carry(path, { because, isWanted: isAtOrUnder });
+        break;
+      case 'below':
+        yield* this.#carry(path, { because, isWanted: isUnder });
+        break;
+      case 'content': {
+        // Only what could have been this file or symlink: when a folder stood here, the name is something else now.
+        const isWanted = (old: Buffer, wanted: Buffer): boolean => comparePaths(old, wanted) === 0;
+        const old = await this.#peek();
+        const fits = old !== undefined && (old.entry.kind === 'file' || old.entry.kind === 'symlink');
+        if (old !== undefined && !fits && isWanted(old.entry.path, path)) this.#drop(old);
+        yield* this.#carry(path, { because, isWanted });
+        break;
+      }
+    }
+  }
+
+  async *#carry(
+    path: Buffer,
+    { because, isWanted }: { readonly because: string; readonly isWanted: (old: Buffer, path: Buffer) => boolean },
+  ): AsyncGenerator<readonly MergedEntry[]> {
+    let carried = 0;
+    for (let old = await this.#peek(); old !== undefined && isWanted(old.entry.path, path); old = await this.#peek()) {
+      const entry = old.entry.stale ? old.entry : { ...old.entry, stale: true };
+      this.#pass(old);
+      this.#push({ entry, mark: cutMarkOf(entry.path), before: old });
+      carried += 1;
+      if (this.#merged.length >= STRETCH) yield this.#take();
+    }
+    this.#tally.stale += carried;
+    if (carried === 0) this.#tally.missed += 1;
+    if (this.#unread.length < UNREAD_LISTED_MAX) this.#unread.push({ path, because, carried });
+  }
+
+  #push(merged: MergedEntry): void {
+    this.#tally.entries += 1;
+    if (merged.entry.kind === 'file') this.#tally.files += 1;
+    this.#tally.bytes += merged.entry.size;
+    this.#merged.push(merged);
+  }
+
+  #take(): readonly MergedEntry[] {
+    const merged = this.#merged;
+    this.#merged = [];
+    return merged;
+  }
+
+  /** The last snapshot's entries before the path are gone: their folders were listed without them. */
+  async #dropUpTo(path: Buffer): Promise<void> {
+    for (
+      let old = await this.#peek();
+      old !== undefined && comparePaths(old.entry.path, path) < 0;
+      old = await this.#peek()
+    ) {
+      this.#drop(old);
+    }
+  }
+
+  #drop(old: WalkedEntry): void {
+    this.#count(old.entry);
+    if (old.entry.kind === 'file') this.#tally.filesGone += 1;
+    this.#at += 1;
+  }
+
+  #pass(old: WalkedEntry): void {
+    this.#count(old.entry);
+    if (isTop(old.entry.path)) this.#tally.topKept += 1;
+    this.#at += 1;
+  }
+
+  #count({ kind, path }: Entry): void {
+    if (kind === 'file') this.#tally.filesBefore += 1;
+    if (isTop(path)) this.#tally.topBefore += 1;
+  }
+
+  /** True when the last snapshot has something below the path, which is that of the entry in hand. */
+  async #hasBelow(path: Buffer): Promise<boolean> {
+    const next = this.#stretch[this.#at + 1];
+    if (next !== undefined) return isUnder(next.entry.path, path);
+    // The entry in hand is the last of its stretch: bring the next one up behind it.
+    const current = this.#stretch[this.#at];
+    const more = await this.#before?.next();
+    if (more === undefined || more.done === true || current === undefined) {
+      this.#ended = true;
+      return false;
+    }
+    this.#stretch = [current, ...more.value];
+    this.#at = 0;
+    return this.#hasBelow(path);
+  }
+
+  async #peek(): Promise<WalkedEntry | undefined> {
+    while (this.#at >= this.#stretch.length && !this.#ended) {
+      const next = await this.#before?.next();
+      if (next === undefined || next.done === true) this.#ended = true;
+      else {
+        this.#stretch = next.value;
+        this.#at = 0;
+      }
+    }
+    return this.#stretch[this.#at];
+  }
+}
+
+function whyShut({
+  before,
+  now,
+  hidden,
+}: {
+  readonly before: Entry;
+  readonly now: Entry;
+  readonly hidden: boolean;
+}): string | undefined {
+  if (before.kind !== 'directory' || now.kind !== 'directory') return undefined;
+  if (before.mount && !now.mount) return 'NOT_MOUNTED';
+  if (!before.mount && hidden) return 'MOUNTED_OVER';
+  return undefined;
+}
+
+const isTop = (path: Buffer): boolean => path.length > 0 && !path.includes(SLASH);

@@ -1,0 +1,226 @@
+/**
+ * Parcel builder: makes parcels of merged entries, gives them their keys, and puts their records and pages.
+ *
+ * A run that is entry for entry a parcel of the last snapshot *is* that parcel: its reference is used again, nothing is
+ * encoded or put. All others need a key, and which one is known only when the whole source has been seen (a renamed folder's
+ * parcels may be inherited by runs far away). So they wait in a spool on disk and are put in a second pass. The first
+ * snapshot of a source has nothing to inherit and goes straight through.
+ *
+ * Memory grows with the number of parcels (files / 64), never with that of files: a bit for each parcel of the last
+ * snapshot, 100 bytes for each key in use, some 300 bytes for each changed parcel, and what inherit-keys.ts says.
+ */
+import { decode, encode } from 'cborg';
+import { assert } from '../core/fault.js';
+import { EMPTY_BLOB } from '../core/hash.js';
+import { bytesOf, hexOf, type Key, type ObjectId, type ParcelId, type SourceId } from '../core/ids.js';
+import type { ObjectWriter } from '../core/objects.js';
+import type { ParcelRef } from '../core/parcel.js';
+import { Cutter } from './cut.js';
+import { encodeEntry } from './entry.js';
+import { FrameSpool } from './frame-spool.js';
+import { fingerprintOf, inheritKeys, type Overlap, OverlapCount, openingKey, Predecessors } from './inherit-keys.js';
+import type { MergedEntry } from './merge-scan.js';
+import { PageWriter } from './page-writer.js';
+import { bytesOfParcel, recordFromEntries } from './record.js';
+import type { SnapshotId } from './snapshot.js';
+import { walkRecords } from './walk.js';
+
+export interface BuiltParcels {
+  readonly pages: readonly ObjectId[];
+  readonly parcels: number;
+  /** Parcels that are those of the last snapshot. */
+  readonly reused: number;
+}
+
+interface Place {
+  readonly source: SourceId;
+  readonly objects: ObjectWriter;
+  /** The last snapshot. */
+  readonly previous: SnapshotId | undefined;
+  readonly scratchFolder: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A frame: [0, id, key, bytes] of a parcel used again, or [1, entries, bytes, newcomers, encoded entries]. */
+const REUSED = 0;
+const CHANGED = 1;
+
+export class ParcelBuilder {
+  readonly #place: Place;
+  readonly #pages: PageWriter;
+  readonly #cutter = new Cutter<MergedEntry>();
+  readonly #spool: FrameSpool | undefined;
+  /** Ordinals of the last snapshot's parcels that are in the new one as they were. */
+  readonly #reused = new Set<number>();
+  readonly #keys = new Set<Key>();
+  readonly #changed: { readonly opening: Buffer; readonly overlaps: OverlapCount }[] = [];
+  #parcels = 0;
+  #newcomers = false;
+
+  private constructor(place: Place, spool: FrameSpool | undefined) {
+    this.#place = place;
+    this.#pages = new PageWriter(place.objects);
+    this.#spool = spool;
+  }
+
+  static async create(place: Place): Promise<ParcelBuilder> {
+    return new ParcelBuilder(
+      place,
+      place.previous === undefined ? undefined : await FrameSpool.create(place.scratchFolder),
+    );
+  }
+
+  async add(entries: readonly MergedEntry[]): Promise<void> {
+    for (const merged of entries) for (const parcel of this.#cutter.push(merged)) await this.#cut(parcel);
+  }
+
+  /** Puts what waits. Nothing is flushed. */
+  async end(): Promise<BuiltParcels> {
+    for (const parcel of this.#cutter.end()) await this.#cut(parcel);
+    if (this.#spool !== undefined) await this.#settle(this.#spool);
+    return { pages: await this.#pages.end(), parcels: this.#parcels, reused: this.#reused.size };
+  }
+
+  async close(): Promise<void> {
+    await this.#spool?.close();
+  }
+
+  async #cut(parcel: readonly MergedEntry[]): Promise<void> {
+    this.#parcels += 1;
+    const spool = this.#spool;
+    if (spool === undefined) {
+      await this.#put({
+        key: this.#freshKey(openingOf(parcel)),
+        count: parcel.length,
+        bytes: bytesOfParcel(entriesOf(parcel)),
+        encoded: parcel.map(({ entry }) => encodeEntry(entry)),
+      });
+      return;
+    }
+    const same = unchanged(parcel);
+    if (same !== undefined) {
+      this.#reused.add(same.ordinal);
+      this.#keys.add(same.ref.key);
+      await spool.add(encode([REUSED, bytesOf(same.ref.id), bytesOf(same.ref.key), same.ref.bytes]));
+      return;
+    }
+    const overlaps = new OverlapCount();
+    const newcomers: number[] = [];
+    for (const { entry, before } of parcel) {
+      const stayed = before !== undefined && before.entry.blob === entry.blob;
+      if (before !== undefined) {
+        const { ordinal, ref } = before.of;
+        overlaps.add({ ordinal, key: ref.key, bytes: stayed ? entry.size : 0, paths: 1 });
+      }
+      if (!stayed && entry.blob !== undefined && entry.blob !== EMPTY_BLOB)
+        newcomers.push(fingerprintOf(entry.blob), entry.size);
+    }
+    this.#newcomers ||= newcomers.length > 0;
+    this.#changed.push({ opening: openingOf(parcel), overlaps });
+    const numbers = Float64Array.from(newcomers);
+    await spool.add(
+      encode([
+        CHANGED,
+        parcel.length,
+        bytesOfParcel(entriesOf(parcel)),
+        new Uint8Array(numbers.buffer),
+        Buffer.concat(parcel.map(({ entry }) => encodeEntry(entry))),
+      ]),
+    );
+  }
+
+  async #settle(spool: FrameSpool): Promise<void> {
+    if (this.#newcomers) await this.#findMoved(spool);
+    const overlaps: (readonly Overlap[])[] = this.#changed.map(changed => changed.overlaps.list());
+    const inherited = inheritKeys(overlaps);
+    for (const key of inherited) if (key !== undefined) this.#keys.add(key);
+    let index = 0;
+    for await (const frame of spool.frames()) {
+      this.#place.signal?.throwIfAborted();
+      const fields = decode(frame) as FrameFields;
+      if (fields[0] === REUSED) {
+        const [, id, key, bytes] = fields;
+        await this.#pages.add({ id: hexOf(id) as ParcelId, key: hexOf(key) as Key, bytes });
+        continue;
+      }
+      const [, count, bytes, , encoded] = fields;
+      const changed = this.#changed[index];
+      assert(changed !== undefined, 'the spool has more changed parcels than were put into it');
+      await this.#put({ key: inherited[index] ?? this.#freshKey(changed.opening), count, bytes, encoded: [encoded] });
+      index += 1;
+    }
+  }
+
+  /** Adds to the overlaps the blobs that are at other paths than in the last snapshot. */
+  async #findMoved(spool: FrameSpool): Promise<void> {
+    const { previous, objects, signal } = this.#place;
+    assert(previous !== undefined, 'a spool without a last snapshot');
+    const predecessors = new Predecessors();
+    for await (const { ordinal, ref, entries } of walkRecords(
+      objects,
+      previous,
+      signal === undefined ? {} : { signal },
+    )) {
+      if (!this.#reused.has(ordinal)) predecessors.add({ ordinal, key: ref.key, entries });
+    }
+    let index = 0;
+    for await (const frame of spool.frames()) {
+      const fields = decode(frame) as FrameFields;
+      if (fields[0] === REUSED) continue;
+      const packed = fields[3];
+      const numbers = new Float64Array(packed.slice().buffer);
+      for (let at = 0; at + 1 < numbers.length; at += 2) {
+        const parcel = predecessors.of(numbers[at] ?? 0);
+        if (parcel !== undefined) this.#changed[index]?.overlaps.add({ ...parcel, bytes: numbers[at + 1] ?? 0 });
+      }
+      index += 1;
+    }
+  }
+
+  async #put({
+    key,
+    count,
+    bytes,
+    encoded,
+  }: {
+    readonly key: Key;
+    readonly count: number;
+    readonly bytes: number;
+    readonly encoded: readonly Uint8Array[];
+  }): Promise<void> {
+    this.#place.signal?.throwIfAborted();
+    const record = recordFromEntries({ source: this.#place.source, key, count, encoded });
+    const id = (await this.#place.objects.put(record)) as ParcelId;
+    await this.#pages.add({ id, key, bytes });
+  }
+
+  /** A key that no other parcel of this snapshot has. */
+  #freshKey(opening: Buffer): Key {
+    for (let turn = 0; ; turn += 1) {
+      const key = openingKey(this.#place.source, opening, turn);
+      if (this.#keys.has(key)) continue;
+      this.#keys.add(key);
+      return key;
+    }
+  }
+}
+
+/** What this file's own `encode` calls made; it never leaves this process. */
+type FrameFields =
+  | readonly [typeof REUSED, Uint8Array, Uint8Array, number]
+  | readonly [typeof CHANGED, number, number, Uint8Array, Uint8Array];
+
+const openingOf = (parcel: readonly MergedEntry[]): Buffer => parcel[0]?.entry.path ?? Buffer.alloc(0);
+
+function* entriesOf(parcel: readonly MergedEntry[]): Generator<MergedEntry['entry']> {
+  for (const { entry } of parcel) yield entry;
+}
+
+/** The last snapshot's parcel that has exactly these entries. */
+function unchanged(parcel: readonly MergedEntry[]): { readonly ordinal: number; readonly ref: ParcelRef } | undefined {
+  const of = parcel[0]?.before?.of;
+  if (of === undefined || of.entries.length !== parcel.length) return undefined;
+  for (const { entry, before } of parcel)
+    if (before === undefined || before.of !== of || before.entry !== entry) return undefined;
+  return of;
+}

@@ -1,0 +1,69 @@
+/**
+ * Scan message: what the scan worker and the thread that started it say to each other.
+ *
+ * Paths and targets cross as Latin-1 text, one character a byte: a Buffer would be copied with the whole pool that it is
+ * cut from. Two counters in shared memory go the other way, since the worker's loop never turns: it looks at `CANCELLED`,
+ * and waits while it is too far ahead of `TAKEN`.
+ */
+import type { SourceId } from '../core/ids.js';
+import type { EntryKind } from './entry.js';
+
+export interface ScanOrder {
+  readonly path: string;
+  readonly source: SourceId;
+  readonly cachePath: string | undefined;
+  readonly nowMs: number;
+  readonly exclude: readonly string[];
+  readonly crossMounts: boolean;
+  readonly forbidden: readonly string[];
+  /** Two 32-bit counters, `CANCELLED` and `TAKEN`. */
+  readonly control: SharedArrayBuffer;
+}
+
+export const CANCELLED = 0;
+export const TAKEN = 1;
+/** Batches that may wait to be taken. */
+export const BATCHES_AHEAD_MAX = 4;
+
+/** What could not be read: the path and all below it, only what is below it, or the content of the file there. */
+export type UnreadableScope = 'tree' | 'below' | 'content';
+
+export interface FoundMessage {
+  readonly path: string;
+  readonly mark: number;
+  readonly kind: EntryKind;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly user: string;
+  readonly group: string;
+  readonly mtimeNs: bigint;
+  readonly size: number;
+  readonly blob: string | undefined;
+  readonly target: string | undefined;
+  readonly link: string | undefined;
+  readonly device: bigint;
+  readonly mount: boolean;
+  /** Not entered, because it is another file system's. */
+  readonly hidden: boolean;
+}
+
+export interface UnreadMessage {
+  readonly path: string;
+  readonly unread: UnreadableScope;
+  /** An errno code, `UNSTABLE` (changed twice while being read) or `TOO_LONG`. */
+  readonly because: string;
+}
+
+export type ItemMessage = FoundMessage | UnreadMessage;
+
+/** Why a source's folder was not scanned at all. */
+export type ScanRefusal = 'missing-source' | 'not-a-folder' | 'unreadable-source' | 'inside-store';
+
+export type ScanMessage =
+  | { readonly kind: 'root'; readonly device: bigint }
+  | { readonly kind: 'items'; readonly items: readonly ItemMessage[] }
+  | { readonly kind: 'progress'; readonly files: number; readonly bytes: number; readonly readBytes: number }
+  | { readonly kind: 'refused'; readonly because: ScanRefusal; readonly detail: string }
+  | { readonly kind: 'done' }
+  | { readonly kind: 'cancelled' };

@@ -1,0 +1,196 @@
+/**
+ * Take a snapshot: scan a source, compare it with its last snapshot, and put what is new, durably.
+ *
+ * A new snapshot costs what changed: unchanged parcels, pages and files are used again. When this returns `taken` everything
+ * it refers to has been flushed; it is not listed by any head yet (source-history.ts does that). Nothing is ever removed.
+ *
+ * **Brakes**: a source is *missing*, not empty, when its folder is absent, on another device than last time, or empty when
+ * it was not. Then there is no snapshot, and the daemon raises an alarm. *Another device*: the folder was a mount point and
+ * is none now; or its device number is another and more than half of the names in it are gone. (The number alone does not
+ * decide: btrfs, NFS and USB disks get another one at each boot.) `acceptChanges` is the operator's word that it is meant.
+ *
+ * Driven by the daemon, one call at a time for a source.
+ */
+import { tmpdir } from 'node:os';
+import { ClusterError } from '../core/fault.js';
+import type { SourceId } from '../core/ids.js';
+import type { ObjectWriter } from '../core/objects.js';
+import type { Signer } from '../core/signed.js';
+import { ScanMerge, type Tally, type Unread } from './merge-scan.js';
+import { ParcelBuilder } from './parcel-builder.js';
+import { type ScanOptions, type ScanProgress, scan } from './scan.js';
+import type { ScanCache } from './scan-cache.js';
+import type { ScanRefusal } from './scan-message.js';
+import { encodeSnapshot, SNAPSHOT_PAGES_MAX, type Snapshot, type SnapshotId } from './snapshot.js';
+import { readSnapshot, walkStretches } from './walk.js';
+
+export interface SnapshotOrder {
+  /** The source's folder. */
+  readonly path: string;
+  readonly source: SourceId;
+  /** The source's last snapshot; all its pages and records must be in `objects`. Undefined: the first. */
+  readonly previous: SnapshotId | undefined;
+  readonly objects: ObjectWriter;
+  /** Undefined: every file is read. */
+  readonly cache: ScanCache | undefined;
+  /** Patterns as in .gitignore. Default: none. */
+  readonly exclude?: readonly string[];
+  /** Default: false. */
+  readonly crossMounts?: boolean;
+  /** The stores and state folders of this host: never scanned, and no source may lie in one. */
+  readonly forbidden: readonly string[];
+  /** The wall clock: the snapshot's time. */
+  readonly nowMs: number;
+  readonly holdDays: number;
+  /** With the origin's present host key. */
+  readonly signer: Signer;
+  /** The operator has looked: an empty source or another device is meant. Default: false. */
+  readonly acceptChanges?: boolean;
+  /** For a temporary file of the size of the changed records. Default: the system's folder for such. */
+  readonly scratchFolder?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: ScanProgress) => void;
+}
+
+export type SnapshotRefusal = ScanRefusal | 'other-device' | 'empty-source';
+
+export type SnapshotVerdict =
+  | {
+      readonly kind: 'taken';
+      readonly snapshot: SnapshotId;
+      readonly files: number;
+      readonly bytes: number;
+      readonly stale: number;
+      readonly missed: number;
+      /** The first 100 paths that could not be read. */
+      readonly unread: readonly Unread[];
+      readonly parcels: number;
+      /** Parcels that are those of the last snapshot; when all are and none left, nothing but the time has changed. */
+      readonly reused: number;
+      /** For the brake on mass changes: files of the last snapshot, and how many left or have another content. */
+      readonly filesBefore: number;
+      readonly filesGone: number;
+      readonly filesChanged: number;
+    }
+  /** No snapshot was taken; the earlier ones are as they were. */
+  | { readonly kind: 'refused'; readonly because: SnapshotRefusal; readonly detail: string };
+
+/**
+ * @throws ClusterError SCAN_FAILED, SOURCE_TOO_LARGE; ObjectMissing and MalformedObject about the last snapshot; the
+ *   signal's reason.
+ */
+export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdict> {
+  const { source, previous, objects, signal, acceptChanges = false } = order;
+  const signalled = signal === undefined ? {} : { signal };
+  const last = previous === undefined ? undefined : await readSnapshot(objects, previous);
+  if (last !== undefined && last.source !== source) {
+    throw new Error(`bug: ${previous} is a snapshot of ${last.source} and cannot be the last one of ${source}`);
+  }
+  order.cache?.flush();
+  const merge = new ScanMerge({
+    before: previous === undefined ? undefined : walkStretches(objects, previous, signalled),
+    acceptChanges,
+  });
+  const builder = await ParcelBuilder.create({
+    source,
+    objects,
+    previous,
+    scratchFolder: order.scratchFolder ?? tmpdir(),
+    signal,
+  });
+  try {
+    let device = 0n;
+    for await (const event of scan(scanOptions(order))) {
+      if (event.kind === 'refused') return event;
+      if (event.kind === 'root') {
+        device = event.device;
+        continue;
+      }
+      for await (const entries of merge.merge(event.items)) await builder.add(entries);
+    }
+    await merge.end();
+    const { tally } = merge;
+    const braked = acceptChanges
+      ? undefined
+      : decideBrake({ tally, sameDevice: last === undefined || last.device === device });
+    if (braked !== undefined) return { kind: 'refused', ...braked };
+    const { pages, parcels, reused } = await builder.end();
+    if (pages.length > SNAPSHOT_PAGES_MAX) throw tooLarge(source, parcels);
+    const snapshot: Snapshot = {
+      source,
+      timeMs: order.nowMs,
+      holdDays: order.holdDays,
+      stale: tally.stale,
+      missed: tally.missed,
+      files: tally.files,
+      bytes: tally.bytes,
+      device,
+      recutOf: undefined,
+      pages,
+    };
+    const id = await objects.put(encodeSnapshot(snapshot, order.signer));
+    await objects.flush();
+    const { files, bytes, stale, missed, unread, filesBefore, filesGone, filesChanged } = tally;
+    return {
+      kind: 'taken',
+      snapshot: id,
+      files,
+      bytes,
+      stale,
+      missed,
+      unread,
+      parcels,
+      reused,
+      filesBefore,
+      filesGone,
+      filesChanged,
+    };
+  } finally {
+    await builder.close();
+    await merge.close();
+  }
+}
+
+/** Is this folder the source, or the place where the source was? */
+export function decideBrake({
+  tally,
+  sameDevice,
+}: {
+  readonly tally: Pick<Tally, 'entries' | 'topBefore' | 'topKept' | 'rootUnmounted'>;
+  readonly sameDevice: boolean;
+}): { readonly because: SnapshotRefusal; readonly detail: string } | undefined {
+  const { entries, topBefore, topKept, rootUnmounted } = tally;
+  if (rootUnmounted)
+    return { because: 'other-device', detail: 'it was a mount point, and nothing is mounted there now' };
+  if (topBefore > 0 && entries <= 1)
+    return { because: 'empty-source', detail: `it had ${topBefore} names, and has none` };
+  if (!sameDevice && topKept * 2 < topBefore) {
+    return {
+      because: 'other-device',
+      detail: `on another device, and ${topBefore - topKept} of its ${topBefore} names are gone`,
+    };
+  }
+  return undefined;
+}
+
+function scanOptions(order: SnapshotOrder): ScanOptions {
+  return {
+    path: order.path,
+    source: order.source,
+    cachePath: order.cache?.path,
+    nowMs: order.nowMs,
+    exclude: order.exclude ?? [],
+    crossMounts: order.crossMounts ?? false,
+    forbidden: order.forbidden,
+    ...(order.signal === undefined ? {} : { signal: order.signal }),
+    ...(order.onProgress === undefined ? {} : { onProgress: order.onProgress }),
+  };
+}
+
+function tooLarge(source: SourceId, parcels: number): ClusterError {
+  return new ClusterError(
+    'SOURCE_TOO_LARGE',
+    `${source} has ${parcels} parcels, more than one snapshot can list (${SNAPSHOT_PAGES_MAX} pages): divide it into several sources; earlier snapshots are as they were`,
+    { blame: 'operator' },
+  );
+}

@@ -1,0 +1,333 @@
+/**
+ * Walk: reading a snapshot back: its parcels, its entries, and which parcels two snapshots differ in.
+ *
+ * Everything streams: what is held at a time is a few records and pages, however large the snapshot is. Objects come from
+ * any `ObjectReader`; a few are asked for ahead, so that a reader over the network is not waited for one by one. Pages and
+ * records are checked against what referred to them; a reader vouches that bytes belong to their id.
+ *
+ * Parcels stand in the order of their first paths. A run (many entries) may enclose parcels of one large file each, and
+ * nothing else; two runs never interleave, and a run closes within `RUN_SPAN_MAX` parcels and entries of its opening
+ * (cut.ts). That is what lets `walkEntries` give path order, and find a path, by reading a few records.
+ */
+import { ClusterError } from '../core/fault.js';
+import type { ObjectId, ParcelId } from '../core/ids.js';
+import type { ObjectReader } from '../core/objects.js';
+import type { ParcelRef } from '../core/parcel.js';
+import { RUN_SPAN_MAX } from './cut.js';
+import type { Entry } from './entry.js';
+import { MalformedObject } from './malformed-object.js';
+import { decodePage } from './page.js';
+import { comparePaths, isAtOrUnder } from './path-order.js';
+import { bytesOfParcel, decodeRecord } from './record.js';
+import { decodeSnapshot, type Snapshot, type SnapshotId } from './snapshot.js';
+
+/** An object that the walk needs is not where it reads: fetch it from a peer, or read elsewhere. */
+export class ObjectMissing extends ClusterError {
+  readonly id: ObjectId;
+
+  constructor(id: ObjectId, what: string) {
+    super('OBJECT_MISSING', `the ${what} ${id} is not here; a holder of the snapshot or its origin has it`, {
+      blame: 'passing',
+    });
+    this.id = id;
+  }
+}
+
+export interface WalkedParcel {
+  readonly ref: ParcelRef;
+  /** Its place among the snapshot's parcels, from 0. */
+  readonly ordinal: number;
+  readonly entries: readonly Entry[];
+}
+
+export interface WalkedEntry {
+  readonly entry: Entry;
+  /** The parcel that it is in. */
+  readonly parcel: ParcelId;
+  readonly of: WalkedParcel;
+}
+
+/** Records asked for ahead of the one in use. Each is at most 256 KiB. */
+const READ_AHEAD = 8;
+
+/** @throws ObjectMissing, MalformedObject */
+export async function readSnapshot(reader: ObjectReader, id: SnapshotId): Promise<Snapshot> {
+  return decodeSnapshot(await need(reader, id, 'snapshot'));
+}
+
+/** @throws ObjectMissing, MalformedObject */
+export async function readPage(reader: ObjectReader, id: ObjectId): Promise<readonly ParcelRef[]> {
+  return decodePage(await need(reader, id, 'page'));
+}
+
+/** @throws ObjectMissing; MalformedObject also when the record is not what its page says. */
+export async function readRecord(reader: ObjectReader, ref: ParcelRef): Promise<readonly Entry[]> {
+  const { key, entries } = decodeRecord(await need(reader, ref.id, 'record'));
+  if (key !== ref.key) throw new MalformedObject(`record ${ref.id}: its page gives it another key`);
+  if (bytesOfParcel(entries) !== ref.bytes)
+    throw new MalformedObject(`record ${ref.id}: its page gives it ${ref.bytes} bytes`);
+  return entries;
+}
+
+async function need(reader: ObjectReader, id: ObjectId, what: string): Promise<Uint8Array> {
+  const bytes = await reader.get(id);
+  if (bytes === undefined) throw new ObjectMissing(id, what);
+  return bytes;
+}
+
+/** The snapshot's parcels in the order of their first paths. Reads pages only. */
+export async function* walkParcels(
+  reader: ObjectReader,
+  snapshot: SnapshotId,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): AsyncGenerator<ParcelRef> {
+  const { pages } = await readSnapshot(reader, snapshot);
+  for await (const refs of ahead(pages, page => readPage(reader, page))) {
+    signal?.throwIfAborted();
+    yield* refs;
+  }
+}
+
+/** The snapshot's parcels with their entries. */
+export async function* walkRecords(
+  reader: ObjectReader,
+  snapshot: SnapshotId,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): AsyncGenerator<WalkedParcel> {
+  const position = { page: 0, ref: 0, ordinal: 0 };
+  yield* recordsFrom(new Pages(reader, await readSnapshot(reader, snapshot)), position, signal);
+}
+
+/**
+ * The snapshot's entries in path order; with `under`, only that path and what lies below it, found by reading a number of
+ * records that grows with the logarithm of the snapshot's size. The first entry of all has the empty path: the source's
+ * own folder.
+ */
+export async function* walkEntries(
+  reader: ObjectReader,
+  snapshot: SnapshotId,
+  options: { readonly under?: Uint8Array; readonly signal?: AbortSignal } = {},
+): AsyncGenerator<WalkedEntry> {
+  for await (const stretch of walkStretches(reader, snapshot, options)) yield* stretch;
+}
+
+/** `walkEntries` in stretches of at most one record each, for loops that should not wait once an entry. */
+export async function* walkStretches(
+  reader: ObjectReader,
+  snapshot: SnapshotId,
+  { under, signal }: { readonly under?: Uint8Array; readonly signal?: AbortSignal } = {},
+): AsyncGenerator<readonly WalkedEntry[]> {
+  const pages = new Pages(reader, await readSnapshot(reader, snapshot));
+  const wanted = under === undefined || under.length === 0 ? undefined : under;
+  const start = wanted === undefined ? { page: 0, ref: 0, ordinal: 0 } : await startFor(pages, wanted);
+  for await (const stretch of inPathOrder(recordsFrom(pages, start, signal))) {
+    if (wanted === undefined) {
+      yield stretch;
+      continue;
+    }
+    const inside = stretch.filter(({ entry }) => isAtOrUnder(entry.path, wanted));
+    if (inside.length > 0) yield inside;
+    const last = stretch.at(-1);
+    if (last !== undefined && comparePaths(last.entry.path, wanted) > 0 && !isAtOrUnder(last.entry.path, wanted))
+      return;
+  }
+}
+
+/** The entry at exactly this path; undefined when the snapshot has none. */
+export async function findEntry(
+  reader: ObjectReader,
+  snapshot: SnapshotId,
+  path: Uint8Array,
+): Promise<WalkedEntry | undefined> {
+  for await (const walked of walkEntries(reader, snapshot, { under: path })) {
+    return comparePaths(walked.entry.path, path) === 0 ? walked : undefined;
+  }
+  return undefined;
+}
+
+export interface ChangedParcel {
+  readonly ref: ParcelRef;
+  readonly change: 'added' | 'removed';
+}
+
+/**
+ * The parcels that one of the snapshots has and the other has not, removed ones first. Pages that both have are not read.
+ * Holds the references of the other pages in memory: 200 bytes a parcel of what changed.
+ */
+export async function* changedParcels(
+  reader: ObjectReader,
+  before: SnapshotId | undefined,
+  after: SnapshotId,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): AsyncGenerator<ChangedParcel> {
+  const pagesBefore = before === undefined ? [] : (await readSnapshot(reader, before)).pages;
+  const pagesAfter = (await readSnapshot(reader, after)).pages;
+  const kept = new Set<ObjectId>(pagesAfter);
+  const had = new Set<ObjectId>(pagesBefore);
+  const added = new Map<ParcelId, ParcelRef>();
+  const collect = async (pages: readonly ObjectId[], visit: (ref: ParcelRef) => void): Promise<void> => {
+    for await (const refs of ahead(pages, page => readPage(reader, page))) {
+      signal?.throwIfAborted();
+      for (const ref of refs) visit(ref);
+    }
+  };
+  await collect(
+    pagesAfter.filter(page => !had.has(page)),
+    ref => void added.set(ref.id, ref),
+  );
+  const removed: ParcelRef[] = [];
+  await collect(
+    pagesBefore.filter(page => !kept.has(page)),
+    ref => {
+      if (!added.delete(ref.id)) removed.push(ref);
+    },
+  );
+  for (const ref of removed) yield { ref, change: 'removed' };
+  for (const ref of added.values()) yield { ref, change: 'added' };
+}
+
+interface Position {
+  readonly page: number;
+  readonly ref: number;
+  /** Counted from where the walk began, unless it began at 0. */
+  readonly ordinal: number;
+}
+
+/** A snapshot's pages, the last few kept decoded: a search comes back to the same ones. */
+class Pages {
+  readonly #reader: ObjectReader;
+  readonly #ids: readonly ObjectId[];
+  readonly #recent = new Map<number, Promise<readonly ParcelRef[]>>();
+
+  constructor(reader: ObjectReader, snapshot: Snapshot) {
+    this.#reader = reader;
+    this.#ids = snapshot.pages;
+  }
+
+  get count(): number {
+    return this.#ids.length;
+  }
+
+  async refs(page: number): Promise<readonly ParcelRef[]> {
+    const known = this.#recent.get(page);
+    if (known !== undefined) return known;
+    const id = this.#ids[page];
+    if (id === undefined) return [];
+    const reading = readPage(this.#reader, id);
+    this.#recent.set(page, reading);
+    if (this.#recent.size > READ_AHEAD) this.#recent.delete(this.#recent.keys().next().value ?? page);
+    return reading;
+  }
+
+  async entries(page: number, ref: number): Promise<readonly Entry[]> {
+    const wanted = (await this.refs(page))[ref];
+    return wanted === undefined ? [] : this.read(wanted);
+  }
+
+  read(ref: ParcelRef): Promise<readonly Entry[]> {
+    return readRecord(this.#reader, ref);
+  }
+}
+
+async function* recordsFrom(
+  pages: Pages,
+  start: Position,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<WalkedParcel> {
+  async function* refs(): AsyncGenerator<ParcelRef> {
+    for (let page = start.page; page < pages.count; page += 1) {
+      const all = await pages.refs(page);
+      yield* page === start.page ? all.slice(start.ref) : all;
+    }
+  }
+  let ordinal = start.ordinal;
+  for await (const [ref, entries] of ahead(refs(), async ref => [ref, await pages.read(ref)] as const)) {
+    signal?.throwIfAborted();
+    yield { ref, ordinal, entries };
+    ordinal += 1;
+  }
+}
+
+/** Results in order, with up to READ_AHEAD in the making. */
+async function* ahead<T, R>(items: Iterable<T> | AsyncIterable<T>, make: (item: T) => Promise<R>): AsyncGenerator<R> {
+  const making: Promise<R>[] = [];
+  for await (const item of items) {
+    const made = make(item);
+    // It is awaited in its turn, and its failure is thrown then; until then Node must not call it unhandled.
+    made.catch(() => undefined);
+    making.push(made);
+    const first = making.length >= READ_AHEAD ? making.shift() : undefined;
+    if (first !== undefined) yield await first;
+  }
+  for (const made of making) yield await made;
+}
+
+/** Gives the entries of enclosed parcels between those of the run around them. */
+async function* inPathOrder(parcels: AsyncIterable<WalkedParcel>): AsyncGenerator<readonly WalkedEntry[]> {
+  let run: { readonly parcel: WalkedParcel; at: number } | undefined;
+  let last: Entry | undefined;
+  const take = ({
+    parcel,
+    from,
+    to,
+  }: {
+    readonly parcel: WalkedParcel;
+    readonly from: number;
+    readonly to: number;
+  }): WalkedEntry[] => {
+    const first = parcel.entries[from];
+    if (last !== undefined && first !== undefined && from < to && comparePaths(last.path, first.path) >= 0) {
+      throw new MalformedObject(`parcel ${parcel.ref.id}: its entries do not follow those of the parcels before it`);
+    }
+    last = to > from ? parcel.entries[to - 1] : last;
+    return parcel.entries.slice(from, to).map(entry => ({ entry, parcel: parcel.ref.id, of: parcel }));
+  };
+  for await (const parcel of parcels) {
+    const opening = parcel.entries[0]?.path ?? Buffer.alloc(0);
+    if (run !== undefined) {
+      const { entries } = run.parcel;
+      let to = run.at;
+      while (to < entries.length && comparePaths(entries[to]?.path ?? opening, opening) < 0) to += 1;
+      if (to > run.at) yield take({ parcel: run.parcel, from: run.at, to });
+      run = to < entries.length ? { parcel: run.parcel, at: to } : undefined;
+    }
+    if (run === undefined) run = { parcel, at: 0 };
+    else yield take({ parcel, from: 0, to: parcel.entries.length });
+  }
+  if (run !== undefined) yield take({ parcel: run.parcel, from: run.at, to: run.parcel.entries.length });
+}
+
+/** A parcel from which on everything at or below `path` is met. */
+async function startFor(pages: Pages, path: Uint8Array): Promise<Position> {
+  const opensAfter = async (page: number, ref: number): Promise<boolean> => {
+    const [first] = await pages.entries(page, ref);
+    return first !== undefined && comparePaths(first.path, path) > 0;
+  };
+  // The last page, then the last parcel in it, that opens at or before the path.
+  let page = (await firstIndex(pages.count, index => opensAfter(index, 0))) - 1;
+  if (page < 0) return { page: 0, ref: 0, ordinal: 0 };
+  const inPage = page;
+  let ref = (await firstIndex((await pages.refs(page)).length, index => opensAfter(inPage, index))) - 1;
+  // That one may be a large file in the middle of a run that opened earlier.
+  for (let back = 0; back < RUN_SPAN_MAX; back += 1) {
+    if ((await pages.entries(page, ref)).length > 1) break;
+    if (ref > 0) ref -= 1;
+    else if (page > 0) {
+      page -= 1;
+      ref = (await pages.refs(page)).length - 1;
+    } else break;
+  }
+  return { page, ref: Math.max(ref, 0), ordinal: 0 };
+}
+
+/** The least index from 0 to `count` for which `isTrue` holds, given that it holds for all after it. */
+async function firstIndex(count: number, isTrue: (index: number) => Promise<boolean>): Promise<number> {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (await isTrue(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

@@ -1,0 +1,78 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { ScanCache } from '../../src/catalog/scan-cache.js';
+import { type BlobId, type HostId, sourceIdOf } from '../../src/core/ids.js';
+import { anyTimeMs, aSource } from './scratch-source.js';
+
+const blob = '12'.repeat(32) as BlobId;
+const stat = { size: 5n, mtimeNs: 1_700_000_000_123_456_789n, ctimeNs: 1_700_000_000_123_456_789n, ino: 77n };
+const longAfterNs = stat.ctimeNs + 10_000_000_000n;
+const file = { source: aSource, path: Buffer.from('a/b'), link: undefined };
+const DAY_MS = 86_400_000;
+
+function cachePath(t: ExecutionContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'scan-cache-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  return join(folder, 'scan.mdb');
+}
+
+test('what was put is found again, also after it was opened anew, while size, times and inode are the same', async t => {
+  const path = cachePath(t);
+  const cache = new ScanCache(path, { nowMs: anyTimeMs });
+  cache.put(file, stat, { blob, readFromNs: longAfterNs });
+  t.is(cache.lookup(file, stat), blob);
+  await cache.close();
+  const again = new ScanCache(path, { nowMs: anyTimeMs });
+  t.is(again.lookup(file, stat), blob);
+  for (const change of [{ size: 6n }, { mtimeNs: stat.mtimeNs + 1n }, { ctimeNs: stat.ctimeNs + 1n }, { ino: 78n }]) {
+    t.is(again.lookup(file, { ...stat, ...change }), undefined);
+  }
+  t.is(again.lookup({ ...file, path: Buffer.from('a/c') }, stat), undefined);
+  t.is(again.lookup({ ...file, source: sourceIdOf('cd'.repeat(16) as HostId, 'photos') }, stat), undefined);
+  await again.close();
+});
+
+test('names of one inode share what is known of it', async t => {
+  const cache = new ScanCache(cachePath(t), { nowMs: anyTimeMs });
+  cache.put({ ...file, link: '0011223344556677' }, stat, { blob, readFromNs: longAfterNs });
+  t.is(cache.lookup({ ...file, path: Buffer.from('other'), link: '0011223344556677' }, stat), blob);
+  t.is(cache.lookup({ ...file, link: '0011223344556688' }, stat), undefined);
+  await cache.close();
+});
+
+test('a file changed so shortly before it was read that a later change could look the same is not kept', async t => {
+  const cache = new ScanCache(cachePath(t), { nowMs: anyTimeMs });
+  const coarse = { ...stat, ctimeNs: 1_700_000_000_000_000_000n };
+  for (const [one, readFromNs, kept] of [
+    [stat, stat.ctimeNs + 49_999_999n, false],
+    [stat, stat.ctimeNs + 50_000_000n, true],
+    [stat, stat.ctimeNs - 1n, false],
+    [coarse, coarse.ctimeNs + 2_099_999_999n, false],
+    [coarse, coarse.ctimeNs + 2_100_000_000n, true],
+  ] as const) {
+    const path = Buffer.from(`${one.ctimeNs}-${readFromNs}`);
+    cache.put({ ...file, path }, one, { blob, readFromNs });
+    t.is(cache.lookup({ ...file, path }, one), kept ? blob : undefined);
+  }
+  await cache.close();
+});
+
+test('what no scan has met for two months is swept, what a scan meets stays', async t => {
+  const path = cachePath(t);
+  const met = { ...file, path: Buffer.from('met') };
+  const other = { ...file, source: sourceIdOf('cd'.repeat(16) as HostId, 'photos') };
+  for (const day of [0, 31, 62]) {
+    const cache = new ScanCache(path, { nowMs: anyTimeMs + day * DAY_MS });
+    if (day === 0) for (const one of [file, met, other]) cache.put(one, stat, { blob, readFromNs: longAfterNs });
+    else t.is(cache.lookup(met, stat), blob);
+    cache.sweep(aSource);
+    t.is(cache.lookup(met, stat), blob);
+    t.is(cache.lookup(other, stat), blob);
+    await cache.close();
+  }
+  const cache = new ScanCache(path, { nowMs: anyTimeMs });
+  t.is(cache.lookup(file, stat), undefined);
+  await cache.close();
+});

@@ -1,0 +1,261 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import test from 'ava';
+import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
+import { decideBrake, takeSnapshot } from '../../src/catalog/take-snapshot.js';
+import { readSnapshot } from '../../src/catalog/walk.js';
+import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
+import { anyTimeMs, ScratchSource } from './scratch-source.js';
+
+const bytesPath = (root: string, ...names: readonly Buffer[]): Buffer =>
+  Buffer.concat([Buffer.from(root), ...names.flatMap(name => [Buffer.from('/'), name])]);
+
+test('every kind of name, link and mode is recorded as it is', async t => {
+  const source = new ScratchSource(t);
+  const names = [
+    Buffer.from('plain.txt'),
+    Buffer.from('ünï 漢字'),
+    Buffer.from('new\nline'),
+    Buffer.from('-rf'),
+    Buffer.from('x'.repeat(255)),
+    Buffer.from([0x66, 0xff, 0xfe]),
+    Buffer.from('back\\slash'),
+  ];
+  for (const name of names) writeFileSync(bytesPath(source.root, name), name);
+  source.write({ 'deep/a/b/c/d/e/f/g': 'deep', 'deep.txt': 'after deep and its content', empty: '' });
+  mkdirSync(source.path('empty-folder'));
+  symlinkSync('/nowhere/at/all', source.path('dangling'));
+  symlinkSync(Buffer.from([0x2e, 0x2e, 0x2f, 0xff]), source.path('odd-target'));
+  linkSync(source.path('plain.txt'), source.path('zz-other-name'));
+  chmodSync(source.path('plain.txt'), 0o4750);
+  chmodSync(source.path('empty-folder'), 0o1500);
+  execFileSync('mkfifo', [source.path('fifo')]);
+
+  const taken = await source.take();
+  t.is(taken.stale + taken.missed, 0);
+  t.is(taken.files, names.length + 4);
+  for (const name of names) {
+    const entry = await source.entry(name);
+    const stat = lstatSync(bytesPath(source.root, name), { bigint: true });
+    t.is(String(entry.blob), hashHex(name));
+    t.is(entry.mtimeNs, stat.mtimeNs);
+    t.is(BigInt(entry.size), stat.size);
+  }
+  const plain = await source.entry('plain.txt');
+  t.is(plain.mode, 0o4750);
+  t.is(plain.user, execFileSync('id', ['-un']).toString().trim());
+  t.regex(plain.link ?? '', /^[0-9a-f]{16}$/);
+  const other = await source.entry('zz-other-name');
+  t.deepEqual([other.link, other.blob], [plain.link, plain.blob]);
+  t.is((await source.entry('deep.txt')).link, undefined);
+  t.is(String((await source.entry('empty')).blob), EMPTY_BLOB);
+  t.is((await source.entry('dangling')).target?.toString(), '/nowhere/at/all');
+  t.deepEqual((await source.entry('odd-target')).target, Buffer.from([0x2e, 0x2e, 0x2f, 0xff]));
+  t.is((await source.entry('fifo')).kind, 'fifo');
+  t.is((await source.entry('empty-folder')).mode, 0o1500);
+  const [root] = await source.entries();
+  t.is(root?.path.length, 0);
+  t.is(root?.mtimeNs, statSync(source.root, { bigint: true }).mtimeNs);
+  t.deepEqual((await source.paths()).filter(path => path.startsWith('deep')).slice(-2), [
+    'deep/a/b/c/d/e/f/g',
+    'deep.txt',
+  ]);
+});
+
+test('sockets are left out, fifos are not waited for', async t => {
+  const source = new ScratchSource(t);
+  const server = createServer();
+  await new Promise<void>(resolve => server.listen(source.path('socket'), resolve));
+  t.teardown(() => void server.close());
+  execFileSync('mkfifo', [source.path('fifo')]);
+  await source.take();
+  t.deepEqual(await source.paths(), ['fifo']);
+});
+
+test('a snapshot is signed by the origin and says what it holds', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: '12345', 'b/c': '123' });
+  const taken = await source.take({ holdDays: 30 });
+  const sealed = await source.objects.get(taken.snapshot);
+  const snapshot = verifySnapshot(sealed ?? new Uint8Array(), source.keys.publicKey);
+  t.like(snapshot, { files: 2, bytes: 8, stale: 0, missed: 0, holdDays: 30, timeMs: anyTimeMs, recutOf: undefined });
+  t.false(isPartial(snapshot));
+});
+
+test('a second snapshot of an unchanged tree has the same pages and puts nothing but itself', async t => {
+  const source = new ScratchSource(t);
+  for (let index = 0; index < 300; index += 1) source.write({ [`dir${index % 7}/file${index}`]: `content ${index}` });
+  linkSync(source.path('dir0/file0'), source.path('dir1/hard'));
+  const first = await source.take();
+  source.objects.forgetFresh();
+  const second = await source.take({ nowMs: anyTimeMs + 1000 });
+  const [a, b] = [
+    await readSnapshot(source.objects, first.snapshot),
+    await readSnapshot(source.objects, second.snapshot),
+  ];
+  t.deepEqual(b.pages, a.pages);
+  t.deepEqual(source.objects.forgetFresh(), [second.snapshot]);
+  t.is(second.reused, second.parcels);
+  t.is(second.filesGone + second.filesChanged, 0);
+});
+
+test('a change of mtime below a microsecond changes no record, a real one changes its own', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: 'x', b: 'y' });
+  touch(source.path('a'), '1600000000.000000000');
+  const first = await source.take();
+  source.objects.forgetFresh();
+  touch(source.path('a'), '1600000000.000000999');
+  const second = await source.take();
+  t.is(second.reused, second.parcels);
+  touch(source.path('a'), '1600000000.000001000');
+  const third = await source.take();
+  t.is(third.reused, third.parcels - 1);
+  t.not(first.snapshot, third.snapshot);
+});
+
+test('unchanged files are not read again, changed ones are', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: 'x'.repeat(1000), b: 'y'.repeat(500) });
+  await settle(source);
+  const read: number[] = [];
+  const onProgress = ({ readBytes }: { readonly readBytes: number }): void => void read.push(readBytes);
+  await source.take({ onProgress });
+  t.is(read.at(-1), 1500);
+  await source.take({ onProgress });
+  t.is(read.at(-1), 0);
+  source.write({ b: 'z'.repeat(500) });
+  await source.take({ onProgress });
+  t.is(read.at(-1), 500);
+  t.is(String((await source.entry('b')).blob), hashHex(Buffer.from('z'.repeat(500))));
+});
+
+test('removed names leave, new names come, a file may become a folder and back', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'a/1': '1', 'a/2': '2', b: 'b', c: 'c' });
+  await source.take();
+  rmSync(source.path('a'), { recursive: true });
+  rmSync(source.path('b'));
+  source.write({ a: 'now a file', 'b/inside': 'now a folder', d: 'new' });
+  const second = await source.take();
+  t.deepEqual(await source.paths(), ['a', 'b', 'b/inside', 'c', 'd']);
+  t.is(second.filesGone, 3);
+  t.is(second.filesBefore, 4);
+});
+
+test('excluded paths, with whatever bytes, are left out; what lies below an excluded folder too', async t => {
+  const source = new ScratchSource(t);
+  source.write({
+    'a.tmp': '',
+    'a.TMP': '',
+    'keep.txt': '',
+    'new\nline.tmp': '',
+    'cache/x': '',
+    'deep/cache/y': '',
+    'ü1.bak': '',
+    'u1.bak': '',
+    'only/here.log': '',
+    'not/only/here.log': '',
+  });
+  await source.take({ exclude: ['*.tmp', 'cache/', 'ü*.bak', '/only'] });
+  t.deepEqual(await source.paths(), ['a.TMP', 'deep', 'keep.txt', 'not', 'not/only', 'not/only/here.log', 'u1.bak']);
+});
+
+test('stores and state folders are never scanned, under whatever name, and a source inside one is refused', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'hoard/blob': 'x', 'fine/y': 'y' });
+  symlinkSync(source.path('hoard'), join(source.folder, 'alias'));
+  await source.take({ forbidden: [join(source.folder, 'alias'), join(source.folder, 'absent')] });
+  t.deepEqual(await source.paths(), ['fine', 'fine/y']);
+  const inside = await takeSnapshot(
+    source.order({ path: source.path('hoard'), previous: undefined, forbidden: [source.root] }),
+  );
+  t.like(inside, { kind: 'refused', because: 'inside-store' });
+  const itself = await takeSnapshot(source.order({ previous: undefined, forbidden: [source.root] }));
+  t.like(itself, { kind: 'refused', because: 'inside-store' });
+});
+
+test('a source that is absent, a file, or empty when it was not, is refused and not taken for empty', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: 'a' });
+  await source.take();
+  const before = source.last;
+  unlinkSync(source.path('a'));
+  t.like(await takeSnapshot(source.order()), { kind: 'refused', because: 'empty-source' });
+  t.like(await takeSnapshot(source.order({ exclude: ['*'] })), { kind: 'refused', because: 'empty-source' });
+  renameSync(source.root, `${source.root}-away`);
+  t.like(await takeSnapshot(source.order()), { kind: 'refused', because: 'missing-source' });
+  writeFileSync(source.root, 'a file');
+  t.like(await takeSnapshot(source.order()), { kind: 'refused', because: 'not-a-folder' });
+  unlinkSync(source.root);
+  renameSync(`${source.root}-away`, source.root);
+  t.is(source.last, before);
+  const accepted = await source.take({ acceptChanges: true });
+  t.is(accepted.files, 0);
+  t.deepEqual(await source.paths(), []);
+  // Empty and it was so before: nothing to brake.
+  await source.take();
+});
+
+test('the first snapshot of an empty folder is a snapshot', async t => {
+  const source = new ScratchSource(t);
+  const taken = await source.take();
+  t.like(taken, { files: 0, bytes: 0, parcels: 1 });
+});
+
+test('another device is told by a lost mount, or by its number together with lost names', t => {
+  const tally = { entries: 100, topBefore: 10, topKept: 10, rootUnmounted: false };
+  t.is(decideBrake({ tally, sameDevice: true }), undefined);
+  t.is(decideBrake({ tally, sameDevice: false }), undefined);
+  t.is(decideBrake({ tally: { ...tally, topKept: 5 }, sameDevice: false }), undefined);
+  t.is(decideBrake({ tally: { ...tally, topKept: 4 }, sameDevice: false })?.because, 'other-device');
+  t.is(decideBrake({ tally: { ...tally, topKept: 4 }, sameDevice: true }), undefined);
+  t.is(decideBrake({ tally: { ...tally, rootUnmounted: true }, sameDevice: true })?.because, 'other-device');
+  t.is(decideBrake({ tally: { ...tally, entries: 1, topKept: 0 }, sameDevice: true })?.because, 'empty-source');
+});
+
+test('an aborted scan ends with the signal’s reason and the cache can be used on', async t => {
+  const source = new ScratchSource(t);
+  for (let index = 0; index < 2000; index += 1) source.write({ [`d${index % 20}/f${index}`]: `${index}` });
+  const reason = new Error('enough');
+  const controller = new AbortController();
+  const aborted = t.throwsAsync(
+    takeSnapshot(source.order({ signal: controller.signal, onProgress: () => controller.abort(reason) })),
+  );
+  t.is(await aborted, reason);
+  await t.throwsAsync(takeSnapshot(source.order({ signal: AbortSignal.abort(reason) })), { is: reason });
+  t.is((await source.take()).files, 2000);
+});
+
+test('a damaged worker order is an error of the call', async t => {
+  const source = new ScratchSource(t);
+  // A pattern that cannot be sent to the worker.
+  const exclude = [Symbol('x') as unknown as string];
+  await t.throwsAsync(takeSnapshot(source.order({ exclude })));
+});
+
+const touch = (path: string, seconds: string): unknown => execFileSync('touch', ['-d', `@${seconds}`, path]);
+
+/** Waits until what was just written is older than a tick of the kernel's clock, so that the cache keeps it. */
+async function settle(source: ScratchSource): Promise<void> {
+  const probe = join(source.folder, 'probe');
+  const writtenNs = statSync(source.root, { bigint: true }).ctimeNs;
+  for (;;) {
+    writeFileSync(probe, '');
+    if (statSync(probe, { bigint: true }).ctimeNs - writtenNs > 100_000_000n) return;
+    await new Promise(resolve => setImmediate(resolve));
+  }
+}
