@@ -14,6 +14,7 @@
 import '../platform/node-shims.js';
 import { noise } from '@chainsafe/libp2p-noise';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
+import { type GossipSub, gossipsub } from '@libp2p/gossipsub';
 import { type Identify, identify } from '@libp2p/identify';
 import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface';
 import { mdns } from '@libp2p/mdns';
@@ -26,7 +27,11 @@ import { createLibp2p } from 'libp2p';
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
+import type { GossipMessage } from '../core/messages.js';
+import type { FrameMemory } from './frame-order.js';
 import { gatedRegistrar } from './gated-registrar.js';
+import { type GossipListener, GossipTopic, gossipOptions } from './gossip-topic.js';
+import { Offences } from './offences.js';
 
 /** Asked synchronously at every connection and every stream: it must answer from memory. */
 export interface Gate {
@@ -44,6 +49,8 @@ export interface KnownPeer {
 export interface NetOptions {
   /** The host's Ed25519 key: 32 bytes. */
   readonly privateKeySeed: Uint8Array;
+  /** This start's boot counter: it rises with each start, and every gossip frame carries it. */
+  readonly boot: number;
   /** Multiaddrs to listen on; an empty list listens nowhere (it still dials). */
   readonly listen: readonly string[];
   /** Find members on the local network. False: only known and static addresses. */
@@ -57,6 +64,10 @@ export interface NetOptions {
   readonly staticAddresses?: readonly string[];
   /** Rounds of the redial loop, ± 20 %. Default 3 s. */
   readonly redialEveryMs?: number;
+  /** Members at this start: above 8, gossip goes through a mesh of 4 instead of to everybody. Default: everybody. */
+  readonly hosts?: number;
+  /** Keeps the last frame of each writer over a restart, so that nothing can be replayed. Default: in memory only. */
+  readonly frameMemory?: FrameMemory;
 }
 
 export interface HandleOptions {
@@ -71,6 +82,8 @@ export interface HandleOptions {
  * logged. `signal` fires when the stream breaks, when the peer stops being admitted, and when the net stops.
  */
 export type NetHandler = (stream: Stream, from: PeerName, signal: AbortSignal) => Promise<void>;
+
+export type OffenceListener = (peer: PeerName, error: ClusterError, banned: boolean) => void;
 
 export interface Net {
   /** This host's own peer name. */
@@ -95,6 +108,18 @@ export interface Net {
    */
   dial(address: string, options?: { readonly signal?: AbortSignal }): Promise<PeerName>;
   handle(protocol: string, handler: NetHandler, options?: HandleOptions): Promise<void>;
+  /**
+   * Says something to every member that listens. Give the message to `splitForFrames` first if it can be large.
+   * `recipients` is to how many peers it was sent, not who got it: it may be 0 just after connecting, and is no error.
+   * @throws (our bug) above 64 KiB.
+   */
+  publish(message: GossipMessage): Promise<{ readonly recipients: number }>;
+  /** `from` is the member who wrote the message, by its signature; it may have come through others. */
+  onGossip(listener: GossipListener): () => void;
+  /** For the callers of protocols: this peer's answer was such as no honest build gives. Ten within ten minutes: a ban. */
+  reportOffence(peer: PeerName, error: ClusterError): void;
+  /** A peer offended; `banned` when it is shut out for 10 min from now on: an alarm. */
+  onOffence(listener: OffenceListener): () => void;
   /** Closes every connection to a peer, at once. The redial loop comes back to it if it is still a member. */
   close(peer: PeerName): Promise<void>;
   /** Closes everything. Safe to call twice. */
@@ -130,18 +155,23 @@ export const serviceTagOf = (cluster: ClusterId): string => `_hoard-${cluster.sl
 
 const nameOf = (peer: PeerId): PeerName => peer.toString() as PeerName;
 
-type Services = { readonly identify: Identify; readonly ping: Ping };
+type Services = { readonly identify: Identify; readonly ping: Ping; readonly pubsub: GossipSub };
 type Node = Libp2p<Services>;
 
 /** @throws ClusterError LISTEN_FAILED (operator) */
 export async function startNet(options: NetOptions): Promise<Net> {
   const privateKey = await generateKeyPairFromSeed('Ed25519', options.privateKeySeed);
   const { gate } = options;
-  const admits = (peer: PeerId): boolean => gate.isMember(nameOf(peer));
+  const offences = new Offences();
+  const admitsName = (peer: PeerName): boolean => gate.isMember(peer) && !offences.isBanned(peer, Date.now());
+  const admits = (peer: PeerId): boolean => admitsName(nameOf(peer));
   const strangersNow = new Set<PeerName>();
-  const refuses = (peer: PeerId): boolean =>
-    !admits(peer) &&
-    !(gate.strangersWelcome() && (strangersNow.size < STRANGERS_MAX || strangersNow.has(nameOf(peer))));
+  const refuses = (peer: PeerId): boolean => {
+    const name = nameOf(peer);
+    if (admitsName(name)) return false;
+    if (!gate.strangersWelcome() || offences.isBanned(name, Date.now())) return true;
+    return strangersNow.size >= STRANGERS_MAX && !strangersNow.has(name);
+  };
 
   const node = await createLibp2p<Services>({
     privateKey,
@@ -187,12 +217,22 @@ export async function startNet(options: NetOptions): Promise<Net> {
           connectionManager: components.connectionManager,
           registrar: gatedRegistrar(components.registrar, admits),
         }),
+      pubsub: components =>
+        gossipsub(gossipOptions(options.cluster, options.hosts ?? 0))({
+          privateKey: components.privateKey,
+          peerId: components.peerId,
+          peerStore: components.peerStore,
+          connectionManager: components.connectionManager,
+          logger: components.logger,
+          registrar: gatedRegistrar(components.registrar, admits),
+        }),
     },
   });
 
-  const net = new LibraryNet(node, options, strangersNow);
+  const net = new LibraryNet(node, options, { strangersNow, offences, admits: admitsName });
   try {
     await node.start();
+    net.begin();
   } catch (cause) {
     await net.stop();
     throw new ClusterError('LISTEN_FAILED', `cannot listen on ${options.listen.join(', ')}; nothing was started`, {
@@ -200,8 +240,16 @@ export async function startNet(options: NetOptions): Promise<Net> {
       cause,
     });
   }
-  net.beginRedialling();
   return net;
+}
+
+/** Who is let in, as the connection gater and the net must both see it. */
+interface Admission {
+  /** Strangers that are connected. */
+  readonly strangersNow: Set<PeerName>;
+  readonly offences: Offences;
+  /** A member, and not banned. */
+  admits(peer: PeerName): boolean;
 }
 
 /** `Net` over js-libp2p. */
@@ -211,7 +259,8 @@ class LibraryNet implements Net {
   readonly #options: NetOptions;
   readonly #log: Logger;
   readonly #stopping = new AbortController();
-  readonly #strangersNow: Set<PeerName>;
+  readonly #admission: Admission;
+  readonly #gossip: GossipTopic;
   /** Members that answered identify: what `connected` means. */
   readonly #accepted = new Set<PeerName>();
   /** Connections whose identify is on its way. */
@@ -222,21 +271,31 @@ class LibraryNet implements Net {
   readonly #handled = new Map<PeerName, Set<{ readonly end: AbortController; readonly forStrangers: boolean }>>();
   readonly #onConnect = new Set<(peer: PeerName, addresses: string[]) => void>();
   readonly #onDisconnect = new Set<(peer: PeerName) => void>();
+  readonly #onOffence = new Set<OffenceListener>();
   #timer: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
 
-  constructor(node: Node, options: NetOptions, strangersNow: Set<PeerName>) {
+  constructor(node: Node, options: NetOptions, admission: Admission) {
     this.#node = node;
     this.#options = options;
     this.#log = options.log;
-    this.#strangersNow = strangersNow;
+    this.#admission = admission;
     this.peer = nameOf(node.peerId);
+    this.#gossip = new GossipTopic(node.services.pubsub, {
+      cluster: options.cluster,
+      self: node.peerId,
+      boot: options.boot,
+      log: options.log,
+      memory: options.frameMemory,
+      admits: peer => admission.admits(peer),
+      offends: (peer, error) => this.reportOffence(peer, error),
+    });
     node.addEventListener('connection:open', event => this.#opened(event.detail));
     node.addEventListener('connection:close', event => this.#closed(event.detail));
     node.addEventListener('peer:discovery', event => {
       // Fires once a peer, ever: if this dial fails, the redial loop goes on with what the peer store has kept.
       const found = nameOf(event.detail.id);
-      if (this.#options.gate.isMember(found)) void this.#redial(found, event.detail.multiaddrs);
+      if (this.#admission.admits(found)) void this.#redial(found, event.detail.multiaddrs);
     });
   }
 
@@ -291,6 +350,29 @@ class LibraryNet implements Net {
     });
   }
 
+  publish(message: GossipMessage): Promise<{ readonly recipients: number }> {
+    return this.#gossip.publish(message);
+  }
+
+  onGossip(listener: GossipListener): () => void {
+    return this.#gossip.listen(listener);
+  }
+
+  reportOffence(peer: PeerName, error: ClusterError): void {
+    const banned = this.#admission.offences.count(peer, Date.now());
+    this.#log.warn(
+      { err: error, peer, code: error.code, banned },
+      banned ? 'a peer is banned for 10 min' : 'an offence',
+    );
+    for (const listener of this.#onOffence) listener(peer, error, banned);
+    if (banned) void this.close(peer);
+  }
+
+  onOffence(listener: OffenceListener): () => void {
+    this.#onOffence.add(listener);
+    return () => this.#onOffence.delete(listener);
+  }
+
   async close(peer: PeerName): Promise<void> {
     const gone = new Error('closed by this host');
     for (const { end } of this.#handled.get(peer) ?? []) end.abort(gone);
@@ -310,7 +392,9 @@ class LibraryNet implements Net {
     await this.#node.stop();
   }
 
-  beginRedialling(): void {
+  /** Once the node has started. */
+  begin(): void {
+    this.#gossip.subscribe();
     const everyMs = this.#options.redialEveryMs ?? REDIAL_EVERY_MS;
     const round = async (): Promise<void> => {
       try {
@@ -330,9 +414,9 @@ class LibraryNet implements Net {
     const { gate } = this.#options;
     for (const connection of this.#node.getConnections()) {
       const peer = nameOf(connection.remotePeer);
-      if (gate.isMember(peer)) {
-        this.#strangersNow.delete(peer);
-        if (!this.#accepted.has(peer)) void this.#identify(connection);
+      if (this.#admission.admits(peer)) {
+        this.#admission.strangersNow.delete(peer);
+        if (!this.#accepted.has(peer) || !this.#gossips(peer)) void this.#identify(connection);
       } else if (
         this.#accepted.has(peer) ||
         !gate.strangersWelcome() ||
@@ -344,7 +428,7 @@ class LibraryNet implements Net {
 
     const wanted = new Map<PeerName, Multiaddr[]>();
     const want = (peer: PeerName, addresses: Iterable<Multiaddr>): void => {
-      if (peer === this.peer || !gate.isMember(peer)) return;
+      if (peer === this.peer || !this.#admission.admits(peer)) return;
       wanted.set(peer, [...(wanted.get(peer) ?? []), ...addresses]);
     };
     for (const { peer, addresses } of this.#options.knownAddresses()) want(peer, this.#readable(addresses));
@@ -407,16 +491,35 @@ class LibraryNet implements Net {
 
   #opened(connection: Connection): void {
     const peer = nameOf(connection.remotePeer);
-    if (this.#options.gate.isMember(peer)) void this.#identify(connection);
-    else this.#strangersNow.add(peer);
+    if (this.#admission.admits(peer)) void this.#identify(connection);
+    else this.#admission.strangersNow.add(peer);
   }
 
   #closed(connection: Connection): void {
     const peer = nameOf(connection.remotePeer);
     if (this.#node.getConnections(connection.remotePeer).some(other => other !== connection && other.status === 'open'))
       return;
-    this.#strangersNow.delete(peer);
+    this.#admission.strangersNow.delete(peer);
     if (this.#accepted.delete(peer)) for (const listener of this.#onDisconnect) listener(peer);
+  }
+
+  /**
+   * Is there a gossip stream to this peer that it still reads? GossipSub opens one when a peer is identified and never
+   * again: not when the connection that carried it closes and another stays, nor when the other side gave it up over a
+   * message it could not read. Then its end is closed and what we publish goes nowhere; so it is reset, and identified anew.
+   */
+  #gossips(peer: PeerName): boolean {
+    const { protocols } = this.#node.services.pubsub;
+    let open = false;
+    for (const connection of this.#node.getConnections(peerIdFromString(peer))) {
+      for (const stream of connection.streams) {
+        if (stream.direction !== 'outbound' || !protocols.includes(stream.protocol)) continue;
+        if (stream.remoteWriteStatus === 'closed')
+          stream.abort(new Error('the peer no longer reads this gossip stream'));
+        else open = true;
+      }
+    }
+    return open;
   }
 
   /** Asks who a member is and where it listens: done, it has accepted us, and gossip may begin on this connection. */
@@ -428,7 +531,7 @@ class LibraryNet implements Net {
       const { listenAddrs } = await this.#node.services.identify.identify(connection, {
         signal: this.#until(OPEN_MS_MAX),
       });
-      if (connection.status !== 'open' || !this.#options.gate.isMember(peer) || this.#accepted.has(peer)) return;
+      if (connection.status !== 'open' || !this.#admission.admits(peer) || this.#accepted.has(peer)) return;
       this.#accepted.add(peer);
       const addresses = listenAddrs.map(String);
       for (const listener of this.#onConnect) listener(peer, addresses);
@@ -443,8 +546,9 @@ class LibraryNet implements Net {
   async #serve(handler: NetHandler, forStrangers: boolean, stream: Stream, connection: Connection): Promise<void> {
     const from = nameOf(connection.remotePeer);
     const { gate } = this.#options;
-    const member = gate.isMember(from);
-    if (this.#stopping.signal.aborted || !(member || (forStrangers && gate.strangersWelcome()))) {
+    const member = this.#admission.admits(from);
+    const welcome = forStrangers && gate.strangersWelcome() && !this.#admission.offences.isBanned(from, Date.now());
+    if (this.#stopping.signal.aborted || !(member || welcome)) {
       stream.abort(new Error('refused: not a member'));
       return;
     }
@@ -469,6 +573,7 @@ class LibraryNet implements Net {
       await stream.close({ signal: this.#until(LINGER_MS_MAX, end.signal) });
       await closed(stream, this.#until(LINGER_MS_MAX, end.signal));
     } catch (error) {
+      if (error instanceof ClusterError && error.blame === 'peer') this.reportOffence(from, error);
       const level = end.signal.aborted ? 'debug' : 'warn';
       this.#log[level]({ err: error, peer: from, protocol: stream.protocol }, 'a stream was reset');
       stream.abort(error instanceof Error ? error : new Error(String(error)));

@@ -38,6 +38,7 @@ export class House {
     const seed = options.privateKeySeed ?? randomBytes(32);
     const net = await startNet({
       privateKeySeed: seed,
+      boot: 1,
       listen: ['/ip4/127.0.0.1/tcp/0'],
       mdns: false,
       cluster: this.cluster,

@@ -1,0 +1,200 @@
+/**
+ * Gossip border: one frame, between core's `GossipMessage` and the bytes that GossipSub carries.
+ *
+ * Invariants: what decodes is well-shaped in every field; a frame above 64 KiB is neither made nor read. A message kind
+ * of a later version decodes to no message: it is relayed, not heard.
+ */
+import { Frame } from '../../protocols/gossip/gossip.js';
+import { assert, unreachable } from '../core/fault.js';
+import { bytesOf, hexOf, parseHostId, parseParcelId, parseSourceId, parseStoreId } from '../core/ids.js';
+import {
+  CLAIMS_PER_MESSAGE_MAX,
+  type Claims,
+  type ConfigHint,
+  GOSSIP_FRAME_BYTES_MAX,
+  type GossipMessage,
+  type HeadHints,
+  type Heartbeat,
+} from '../core/messages.js';
+import { hashFrom, positionFrom, segmentFrom, toPosition, toSegment } from './log-border.js';
+import { countFrom, malformed, reading } from './malformed.js';
+
+/** Who wrote a frame, and its place among all that it has written: (boot, frame) rises strictly. */
+export interface FrameStamp {
+  /** The writer's peer id as a multihash. */
+  readonly writer: Uint8Array;
+  readonly boot: number;
+  readonly frame: number;
+}
+
+/** Stores of one host in a heartbeat: no machine has more disks than that, and the frame stays under 8 KiB. */
+export const STORES_PER_HEARTBEAT_MAX = 64;
+/** Heads of one message: at most 150 bytes each, so under 40 KiB. */
+export const HEADS_PER_MESSAGE_MAX = 256;
+/** Admissions of one message; more are waiting only while no admin host is up. */
+export const ADMISSIONS_PER_MESSAGE_MAX = 256;
+
+/** @throws (our bug) when the frame would exceed 64 KiB: call `splitForFrames` first, or cut the log delta shorter. */
+export function encodeFrame({ writer, boot, frame }: FrameStamp, message: GossipMessage): Uint8Array {
+  const bytes = Frame.encode({ writer, boot, frame, ...toWire(message) });
+  assert(bytes.length <= GOSSIP_FRAME_BYTES_MAX, `a ${message.kind} frame of ${bytes.length} bytes`);
+  return bytes;
+}
+
+/** @throws ClusterError MALFORMED_MESSAGE (peer) */
+export function decodeFrame(bytes: Uint8Array): {
+  readonly stamp: FrameStamp;
+  readonly message: GossipMessage | undefined;
+} {
+  if (bytes.length > GOSSIP_FRAME_BYTES_MAX) throw malformed(`gossip frame of ${bytes.length} bytes`);
+  return reading('gossip frame', () => {
+    const wire = Frame.decode(bytes);
+    const stamp = { writer: wire.writer, boot: countFrom(wire.boot), frame: countFrom(wire.frame) };
+    return { stamp, message: messageFrom(wire) };
+  });
+}
+
+/**
+ * Cuts a message into messages that each fit a frame. Claims, heads and admissions can be cut anywhere; a log delta cannot
+ * be cut here, because only its writer can sign the positions between: it comes back whole.
+ */
+export function splitForFrames(message: GossipMessage): readonly GossipMessage[] {
+  switch (message.kind) {
+    case 'claims': {
+      const claims = chunks(message.claims, CLAIMS_PER_MESSAGE_MAX);
+      const withdrawn = chunks(message.withdrawn, CLAIMS_PER_MESSAGE_MAX);
+      return Array.from({ length: Math.max(1, claims.length, withdrawn.length) }, (_, i) => ({
+        ...message,
+        claims: claims[i] ?? [],
+        withdrawn: withdrawn[i] ?? [],
+      }));
+    }
+    case 'heads':
+      return chunks(message.heads, HEADS_PER_MESSAGE_MAX).map(heads => ({ ...message, heads }));
+    case 'config': {
+      const parts = chunks(message.admissions, ADMISSIONS_PER_MESSAGE_MAX);
+      return (parts.length === 0 ? [[]] : parts).map(admissions => ({ ...message, admissions }));
+    }
+    case 'log':
+    case 'heartbeat':
+      return [message];
+    default:
+      return unreachable(message);
+  }
+}
+
+/** What a message's frame takes at most, so that a log delta can be cut to fit `GOSSIP_FRAME_BYTES_MAX` before it is signed. */
+export function frameBytes(message: GossipMessage): number {
+  const widest = { writer: new Uint8Array(38), boot: Number.MAX_SAFE_INTEGER, frame: Number.MAX_SAFE_INTEGER };
+  return Frame.encode({ ...widest, ...toWire(message) }).length;
+}
+
+function chunks<T>(all: readonly T[], length: number): T[][] {
+  const parts: T[][] = [];
+  for (let at = 0; at < all.length; at += length) parts.push(all.slice(at, at + length));
+  return parts;
+}
+
+type WireMessage = Pick<Frame, 'heartbeat' | 'log' | 'heads' | 'claims' | 'config'>;
+
+function toWire(message: GossipMessage): WireMessage {
+  switch (message.kind) {
+    case 'heartbeat':
+      return {
+        heartbeat: {
+          boot: message.boot,
+          stores: message.stores.map(({ position, lentBytes, usedBytes, weightMiB }) => ({
+            position: toPosition(position),
+            lentBytes,
+            usedBytes,
+            weightMib: weightMiB,
+          })),
+          configVersion: message.configVersion,
+          headsDigest: bytesOf(message.headsDigest),
+        },
+      };
+    case 'log':
+      return { log: toSegment(message.segment) };
+    case 'heads':
+      return { heads: { heads: message.heads.map(({ source, seq, hash }) => ({ source, seq, hash: bytesOf(hash) })) } };
+    case 'claims':
+      return {
+        claims: {
+          store: bytesOf(message.store),
+          claims: message.claims.map(({ parcel, ttlMs }) => ({ parcel: bytesOf(parcel), ttlMs })),
+          withdrawn: message.withdrawn.map(bytesOf),
+        },
+      };
+    case 'config':
+      return {
+        config: {
+          version: message.version,
+          hash: bytesOf(message.hash),
+          admissions: message.admissions.map(bytesOf),
+        },
+      };
+    default:
+      return unreachable(message);
+  }
+}
+
+function messageFrom(wire: WireMessage): GossipMessage | undefined {
+  if (wire.heartbeat !== undefined) return heartbeatFrom(wire.heartbeat);
+  if (wire.log !== undefined) return { kind: 'log', segment: segmentFrom(wire.log) };
+  if (wire.heads !== undefined) return headHintsFrom(wire.heads);
+  if (wire.claims !== undefined) return claimsFrom(wire.claims);
+  if (wire.config !== undefined) return configHintFrom(wire.config);
+  return undefined;
+}
+
+function heartbeatFrom(wire: NonNullable<WireMessage['heartbeat']>): Heartbeat {
+  return {
+    kind: 'heartbeat',
+    boot: countFrom(wire.boot),
+    stores: atMost(STORES_PER_HEARTBEAT_MAX, wire.stores).map(store => ({
+      position: positionFrom(store.position),
+      lentBytes: countFrom(store.lentBytes),
+      usedBytes: countFrom(store.usedBytes),
+      weightMiB: countFrom(store.weightMib),
+    })),
+    configVersion: countFrom(wire.configVersion),
+    headsDigest: hashFrom(wire.headsDigest),
+  };
+}
+
+function headHintsFrom(wire: NonNullable<WireMessage['heads']>): HeadHints {
+  return {
+    kind: 'heads',
+    heads: atMost(HEADS_PER_MESSAGE_MAX, wire.heads).map(({ source, seq, hash }) => ({
+      source: parseSourceId(source),
+      seq: countFrom(seq),
+      hash: hashFrom(hash),
+    })),
+  };
+}
+
+function claimsFrom(wire: NonNullable<WireMessage['claims']>): Claims {
+  return {
+    kind: 'claims',
+    store: parseStoreId(hexOf(wire.store)),
+    claims: atMost(CLAIMS_PER_MESSAGE_MAX, wire.claims).map(({ parcel, ttlMs }) => ({
+      parcel: parseParcelId(hexOf(parcel)),
+      ttlMs: countFrom(ttlMs),
+    })),
+    withdrawn: atMost(CLAIMS_PER_MESSAGE_MAX, wire.withdrawn).map(parcel => parseParcelId(hexOf(parcel))),
+  };
+}
+
+function configHintFrom(wire: NonNullable<WireMessage['config']>): ConfigHint {
+  return {
+    kind: 'config',
+    version: countFrom(wire.version),
+    hash: hashFrom(wire.hash),
+    admissions: atMost(ADMISSIONS_PER_MESSAGE_MAX, wire.admissions).map(host => parseHostId(hexOf(host))),
+  };
+}
+
+function atMost<T>(most: number, list: readonly T[]): readonly T[] {
+  if (list.length > most) throw new RangeError(`${list.length} elements, at most ${most} are allowed`);
+  return list;
+}

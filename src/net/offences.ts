@@ -1,0 +1,39 @@
+/**
+ * Offences: what a peer sent that no honest build of this program sends, counted, and the ban that follows.
+ *
+ * One malformed message may be a bug or a bad cable; ten within ten minutes are not tried any further. A ban is short, in
+ * memory and said aloud: it keeps a broken host from costing others their time, and does not judge it. Pure: time is
+ * handed in. Driven by net.ts, which closes the connections of who is banned.
+ */
+import type { PeerName } from '../core/ids.js';
+
+/** Offences within the window that lead to a ban. */
+export const OFFENCES_MAX = 10;
+export const OFFENCE_WINDOW_MS = 10 * 60_000;
+/** DESIGN section 9: ban 10 min. */
+export const BAN_MS = 10 * 60_000;
+
+export class Offences {
+  readonly #counts = new Map<PeerName, { sinceMs: number; count: number }>();
+  readonly #bannedUntilMs = new Map<PeerName, number>();
+
+  /** Counts one; true when this one leads to a ban, which starts now. */
+  count(peer: PeerName, nowMs: number): boolean {
+    let entry = this.#counts.get(peer);
+    if (entry === undefined || nowMs - entry.sinceMs >= OFFENCE_WINDOW_MS) entry = { sinceMs: nowMs, count: 0 };
+    entry.count += 1;
+    this.#counts.set(peer, entry);
+    if (entry.count < OFFENCES_MAX) return false;
+    this.#counts.delete(peer);
+    this.#bannedUntilMs.set(peer, nowMs + BAN_MS);
+    return true;
+  }
+
+  isBanned(peer: PeerName, nowMs: number): boolean {
+    const untilMs = this.#bannedUntilMs.get(peer);
+    if (untilMs === undefined) return false;
+    if (nowMs < untilMs) return true;
+    this.#bannedUntilMs.delete(peer);
+    return false;
+  }
+}

@@ -1,0 +1,148 @@
+import test from 'ava';
+import { encode } from 'it-length-prefixed';
+import type { PeerName } from '../../src/core/ids.js';
+import type { ConfigHint, GossipMessage } from '../../src/core/messages.js';
+import type { Net } from '../../src/net/net.js';
+import { addressOf, connect, House, until } from './fleet.js';
+
+const hint = (version: number): ConfigHint => ({ kind: 'config', version, hash: 'ab'.repeat(32), admissions: [] });
+
+interface Heard {
+  readonly from: PeerName;
+  readonly version: number;
+}
+
+function ear(net: Net): Heard[] {
+  const heard: Heard[] = [];
+  net.onGossip((from, message: GossipMessage) => {
+    if (message.kind === 'config') heard.push({ from, version: message.version });
+  });
+  return heard;
+}
+
+/** Says it again and again until it is heard: the first words after connecting may reach no one. */
+async function sayUntil(net: Net, done: () => boolean, first = 1): Promise<number> {
+  let version = first;
+  await until(() => {
+    if (done()) return true;
+    void net.publish(hint(version++));
+    return false;
+  }, 'gossip to arrive');
+  return version;
+}
+
+test('gossip reaches hosts that are not connected to its writer, and names the writer', async t => {
+  const house = new House(t);
+  const [a, b, c] = [await house.host(), await house.host(), await house.host()];
+  await connect(a.net, b.net);
+  await connect(b.net, c.net);
+  const heard = [ear(b.net), ear(c.net)];
+  await sayUntil(a.net, () => heard.every(list => list.length > 0));
+  for (const list of heard) t.is(list[0]?.from, a.net.peer);
+  t.false(c.net.connected().includes(a.net.peer));
+});
+
+test('what one host says is heard in its order and once', async t => {
+  const house = new House(t);
+  const [a, b, c] = await house.clique(3);
+  if (a === undefined || b === undefined || c === undefined) return t.fail();
+  const heard = ear(b.net);
+  const next = await sayUntil(a.net, () => heard.length > 0);
+  for (let version = next; version < next + 50; version++) void a.net.publish(hint(version));
+  await until(() => heard.at(-1)?.version === next + 49, 'the last one');
+  const versions = heard.map(({ version }) => version);
+  t.deepEqual(
+    versions,
+    [...new Set(versions)].sort((x, y) => x - y),
+  );
+  t.deepEqual(
+    versions.slice(-50),
+    Array.from({ length: 50 }, (_, i) => next + i),
+  );
+});
+
+test('a small frame does not overtake a large one', async t => {
+  const house = new House(t);
+  const [a, b] = await house.clique(2);
+  if (a === undefined || b === undefined) return t.fail();
+  const kinds: string[] = [];
+  b.net.onGossip((_from, { kind }) => void kinds.push(kind));
+  await sayUntil(a.net, () => kinds.length > 0);
+  const before = kinds.length;
+  for (let i = 0; i < 20; i++) {
+    void a.net.publish({
+      kind: 'claims',
+      store: 'ab'.repeat(16) as never,
+      claims: Array.from({ length: 512 }, () => ({ parcel: 'cd'.repeat(32) as never, ttlMs: 1 })),
+      withdrawn: Array.from({ length: 512 }, () => 'cd'.repeat(32) as never),
+    });
+    void a.net.publish({ kind: 'heads', heads: [] });
+  }
+  await until(() => kinds.filter(kind => kind === 'heads').length >= 20, 'the small frames');
+  t.is(kinds.slice(before).filter(kind => kind === 'claims').length, 20);
+});
+
+test('a stranger that is connected hears nothing and is not heard', async t => {
+  const house = new House(t);
+  house.strangersWelcome = true;
+  const [a, b] = await house.clique(2);
+  if (a === undefined || b === undefined) return t.fail();
+  const elsewhere = new House(t);
+  elsewhere.members.add(a.net.peer);
+  const stranger = await elsewhere.host();
+  await stranger.net.handle('/none/1', async () => undefined);
+  await stranger.net.dial(addressOf(a.net));
+  const heardByStranger = ear(stranger.net);
+  const heard = ear(b.net);
+  const heardByA = ear(a.net);
+  // Its own gossip streams are refused, whether it subscribes with them or speaks.
+  for (const protocol of ['/meshsub/1.2.0', '/meshsub/1.1.0']) {
+    const stream = await stranger.net.open(a.net.peer, protocol).catch(() => undefined);
+    if (stream === undefined) continue;
+    await t.throwsAsync(async () => {
+      for await (const _ of stream);
+      await new Promise(resolve => setImmediate(resolve));
+      stream.send(encode.single(Buffer.from([0x0a, 0])));
+    });
+  }
+  void stranger.net.publish(hint(7));
+  await sayUntil(a.net, () => heard.length > 5);
+  t.deepEqual(heardByStranger, []);
+  t.deepEqual(heardByA, []);
+  t.true(heard.every(({ from }) => from === a.net.peer));
+});
+
+test('the gossip of a revoked member is not heard, though a relay passes it on', async t => {
+  const house = new House(t);
+  const late = new House(t);
+  const a = await house.host();
+  const b = await house.host();
+  const c = await late.host();
+  late.members.add(b.net.peer);
+  house.members.add(c.net.peer);
+  // c knows b alone; b knows everybody and relays.
+  await connect(a.net, b.net);
+  await connect(c.net, b.net);
+  const heardByB = ear(b.net);
+  const heardByC = ear(c.net);
+  await sayUntil(a.net, () => heardByB.length > 3);
+  await sayUntil(b.net, () => heardByC.length > 3);
+  t.true(heardByC.every(({ from }) => from === b.net.peer));
+});
+
+test('gossip comes back by itself, both ways, after one side has given the other up', async t => {
+  const house = new House(t);
+  const [a, b] = await house.clique(2);
+  if (a === undefined || b === undefined) return t.fail();
+  const heard = [ear(a.net), ear(b.net)] as const;
+  const next = await sayUntil(a.net, () => heard[1].length > 0);
+  await sayUntil(b.net, () => heard[0].length > 0);
+  // A length that no message may have: GossipSub gives up on the peer, and does not come back to it by itself.
+  const stream = await a.net.open(b.net.peer, '/meshsub/1.2.0').catch(() => a.net.open(b.net.peer, '/meshsub/1.1.0'));
+  stream.send(Buffer.from([0xff, 0xff, 0xff, 0xff, 0x7f]));
+  await until(() => stream.remoteWriteStatus === 'closed' || stream.status !== 'open', 'the stream to be given up');
+  const before = heard.map(list => list.length);
+  await sayUntil(b.net, () => heard[0].length > (before[0] ?? 0), next);
+  await sayUntil(a.net, () => heard[1].length > (before[1] ?? 0), next);
+  t.true(a.net.connected().includes(b.net.peer), 'on the connection that they had');
+});
