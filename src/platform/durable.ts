@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants, readFileSync } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** Between a file's name and six random bytes in hex: the name of its next content while that is being written. */
@@ -40,12 +40,7 @@ export async function writeDurable(
 
 /** Makes the names in a folder durable: files made, renamed and removed in it before this call. */
 export async function fsyncFolder(path: string | Buffer): Promise<void> {
-  let folder: FileHandle;
-  try {
-    folder = await open(path, O_RDONLY | O_DIRECTORY);
-  } catch (error) {
-    throw new Error(`cannot open the folder ${path.toString()} to make its names durable`, { cause: error });
-  }
+  const folder = await open(path, O_RDONLY | O_DIRECTORY);
   try {
     await folder.sync();
   } finally {

@@ -1,0 +1,156 @@
+/**
+ * Lock: one process at a time for a state folder.
+ *
+ * The file names its holder by process id, that process's start time and the machine's boot: a process id alone is reused,
+ * and after a power cut the file is still there. Such a stale lock is taken over; a live one is refused.
+ *
+ * Taking over moves the stale file away under a name of our own first and looks at what was really moved, so of two
+ * processes that both found it stale only one goes on. Meant for local disks and processes that see each other's ids.
+ */
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+
+/** Somebody else runs on this state folder, as far as can be told. */
+export class StateLocked extends Error {
+  readonly code = 'STATE_LOCKED';
+  readonly blame = 'operator';
+  readonly pid: number;
+
+  constructor(path: string, pid: number) {
+    super(`${path} is held by the running process ${pid}: stop it, or use another state folder; nothing was changed`);
+    this.name = 'StateLocked';
+    this.pid = pid;
+  }
+}
+
+export interface Lock {
+  /** Gives the lock up. Doing it twice is harmless. */
+  release(): void;
+}
+
+interface Holder {
+  readonly pid: number;
+  /** When that process started, in the system's own words: compared, never read. */
+  readonly started: string;
+  /** Which boot of the machine that was; empty where the system does not say. */
+  readonly boot: string;
+}
+
+/** Tries before giving up against others that take and release the lock at the same moment. */
+const TRIES_MAX = 10;
+
+/** @throws StateLocked when a live process holds it. */
+export function takeLock(path: string): Lock {
+  const text = `${JSON.stringify(thisProcess())}\n`;
+  const mark = randomBytes(6).toString('hex');
+  const mine = `${path}.${mark}`;
+  writeFileSync(mine, text, { mode: 0o600, flag: 'wx' });
+  try {
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      // A hard link appears with its whole content at once, so nobody reads half a lock.
+      if (linked(mine, path)) return { release: () => release(path, text) };
+      const found = readText(path);
+      if (found === undefined) continue;
+      const holder = parseHolder(found);
+      if (holder !== undefined && isAlive(holder)) throw new StateLocked(path, holder.pid);
+      setAside(path, found, `${mine}.stale`);
+    }
+  } finally {
+    rmSync(mine, { force: true });
+  }
+  throw new Error(`could not take ${path}: other processes took and released it ${TRIES_MAX} times meanwhile`);
+}
+
+function linked(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Moves the stale lock away; if what was moved is not what was judged, another process was faster: its lock goes back. */
+function setAside(path: string, judged: string, aside: string): void {
+  try {
+    renameSync(path, aside);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  if (readText(aside) !== judged) linked(aside, path);
+  rmSync(aside, { force: true });
+}
+
+function release(path: string, text: string): void {
+  if (readText(path) === text) rmSync(path, { force: true });
+}
+
+function thisProcess(): Holder {
+  return { pid: process.pid, started: startOf(process.pid) ?? '', boot: bootId() };
+}
+
+function isAlive(holder: Holder): boolean {
+  if (holder.boot !== bootId()) return false;
+  const started = startOf(holder.pid);
+  return started !== undefined && started === holder.started;
+}
+
+/** `undefined` when there is no such process, or when it is dead and only not yet waited for. */
+function startOf(pid: number): string | undefined {
+  if (process.platform !== 'linux') return run('ps', ['-o', 'lstart=', '-p', String(pid)]);
+  const stat = readText(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  // Fields from the third on: the second, the name, may hold spaces and brackets, so begin behind its last bracket.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
+}
+
+/** Empty where the system does not say: then process id and start time decide, and a start time includes the date. */
+function bootId(): string {
+  if (process.platform === 'linux') return readText('/proc/sys/kernel/random/boot_id')?.trim() ?? '';
+  // Not kern.boottime: it moves whenever the clock is set, and a live lock would look stale.
+  return run('sysctl', ['-n', process.platform === 'darwin' ? 'kern.bootsessionuuid' : 'kern.boot_id']) ?? '';
+}
+
+function run(program: string, words: readonly string[]): string | undefined {
+  try {
+    const env = { PATH: '/bin:/usr/bin:/sbin:/usr/sbin', LC_ALL: 'C' };
+    return (
+      execFileSync(program, words, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'ignore'] }).trim() || undefined
+    );
+  } catch {
+    // ps exits 1 when there is no such process, sysctl when it does not know the name.
+    return undefined;
+  }
+}
+
+function parseHolder(text: string): Holder | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Not written by this program, whose locks appear whole: stale.
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { pid, started, boot } = value as Partial<Holder>;
+  if (!Number.isSafeInteger(pid) || typeof started !== 'string' || typeof boot !== 'string') return undefined;
+  return { pid: pid as number, started, boot };
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    // ESRCH: a process that ended while its /proc file was read.
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return undefined;
+    throw error;
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}

@@ -1,0 +1,133 @@
+/**
+ * System calls that Node lacks, by koffi.
+ *
+ * `posix()` is `undefined` where koffi or the C library cannot be loaded: callers then do without (microsecond times, one
+ * fsync a file) and say so. Each call here names why it exists; it may go on the day Node has it.
+ *
+ * Loaded at the first call, not at import: the command line starts without it.
+ */
+import { createRequire } from 'node:module';
+import type koffiModule from 'koffi';
+
+export interface Posix {
+  /**
+   * Sets a modification time to the nanosecond, and leaves the access time as it is.
+   * Why: `fs.utimes` takes seconds as a double and misses nearly every nanosecond time; paths here are bytes.
+   */
+  utimensat(path: Buffer, mtimeNs: bigint, options: { readonly followSymlink: boolean }): void;
+  /**
+   * Returns when all that was written to the file system of `fd` is on disk. Only on Linux.
+   * Why: one call makes hundreds of small files and their names durable; fsync each costs one disk flush a file.
+   * Since Linux 5.8 it reports write errors that happened since `fd` was opened; so keep one open.
+   */
+  readonly syncfs?: (fd: number) => Promise<void>;
+}
+
+/** A failed system call, in the shape of Node's own. */
+export class SystemCallError extends Error {
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+  readonly path?: string;
+
+  constructor(syscall: string, code: string, errno: number, path?: Buffer) {
+    super(`${code}: ${syscall} failed${path === undefined ? '' : ` on ${JSON.stringify(path.toString())}`}`);
+    this.name = 'SystemCallError';
+    this.syscall = syscall;
+    this.code = code;
+    this.errno = errno;
+    if (path !== undefined) this.path = path.toString();
+  }
+}
+
+interface Constants {
+  /** `null`: the libraries of this process, which finds glibc and musl alike. */
+  readonly libraries: readonly (string | null)[];
+  readonly atFdcwd: number;
+  readonly atSymlinkNofollow: number;
+  readonly utimeOmit: number;
+}
+
+const CONSTANTS: Readonly<Partial<Record<NodeJS.Platform, Constants>>> = {
+  linux: { libraries: [null, 'libc.so.6'], atFdcwd: -100, atSymlinkNofollow: 0x100, utimeOmit: (1 << 30) - 2 },
+  darwin: { libraries: ['libSystem.B.dylib'], atFdcwd: -2, atSymlinkNofollow: 0x20, utimeOmit: -2 },
+  freebsd: { libraries: [null, 'libc.so.7'], atFdcwd: -100, atSymlinkNofollow: 0x200, utimeOmit: -2 },
+};
+
+const SECOND_NS = 1_000_000_000n;
+
+let loaded: { readonly posix: Posix | undefined } | undefined;
+
+/** The calls; `undefined` where they cannot be had. */
+export function posix(): Posix | undefined {
+  loaded ??= { posix: load() };
+  return loaded.posix;
+}
+
+function load(): Posix | undefined {
+  const constants = CONSTANTS[process.platform];
+  if (constants === undefined) return undefined;
+  let koffi: typeof koffiModule;
+  try {
+    koffi = createRequire(import.meta.url)('koffi');
+  } catch {
+    // No binary for this processor: what callers do without it is their documented fallback.
+    return undefined;
+  }
+  for (const library of constants.libraries) {
+    try {
+      return bind(koffi, library, constants);
+    } catch {
+      // Not under this name or without this symbol; the next name, or the fallback.
+    }
+  }
+  return undefined;
+}
+
+function bind(koffi: typeof koffiModule, library: string | null, constants: Constants): Posix {
+  const libc = koffi.load(library);
+  const names = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
+  const fail = (syscall: string, path?: Buffer): SystemCallError => {
+    const errno = koffi.errno();
+    return new SystemCallError(syscall, names.get(errno) ?? `E${errno}`, errno, path);
+  };
+
+  // `long` twice is struct timespec on every 64-bit system that Node 20 runs on.
+  const timespec = koffi.struct({ sec: 'long', nsec: 'long' });
+  const utimensat = libc.func('utimensat', 'int', ['int', 'const uint8_t *', koffi.pointer(timespec), 'int']);
+  const setTimes: Posix['utimensat'] = (path, mtimeNs, { followSymlink }) => {
+    if (path.length === 0 || path.includes(0)) throw new TypeError('a path is not empty and has no NUL');
+    // Before 1970 the seconds are negative and the nanoseconds still count upwards.
+    const nsec = ((mtimeNs % SECOND_NS) + SECOND_NS) % SECOND_NS;
+    const sec = (mtimeNs - nsec) / SECOND_NS;
+    const times = [
+      { sec: 0, nsec: constants.utimeOmit },
+      { sec, nsec },
+    ];
+    const flags = followSymlink ? 0 : constants.atSymlinkNofollow;
+    if (utimensat(constants.atFdcwd, Buffer.concat([path, Buffer.of(0)]), times, flags) !== 0) {
+      throw fail('utimensat', path);
+    }
+  };
+  if (process.platform !== 'linux') return { utimensat: setTimes };
+
+  const syncfs = libc.func('syncfs', 'int', ['int']);
+  return {
+    utimensat: setTimes,
+    syncfs: fd =>
+      new Promise((resolve, reject) => {
+        syncfs.async(fd, (error: unknown, result: number) => {
+          if (error !== null && error !== undefined) reject(error);
+          else if (result !== 0) reject(fail('syncfs'));
+          else resolve();
+        });
+      }),
+  };
+}
+
+/** Sets the modification time of the path itself, a symlink too; `false` where nanoseconds cannot be had. */
+export function lutimes(path: Buffer, mtimeNs: bigint): boolean {
+  const calls = posix();
+  calls?.utimensat(path, mtimeNs, { followSymlink: false });
+  return calls !== undefined;
+}

@@ -1,0 +1,40 @@
+import { mkdtemp, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { readIfThere, writeDurable } from '../../src/platform/durable.js';
+
+const folder = () => mkdtemp(join(tmpdir(), 'durable-'));
+
+test('a file is replaced as a whole, with the mode asked for, and nothing is left beside it', async t => {
+  const path = join(await folder(), 'marker');
+  await writeFile(path, 'old and much longer', { mode: 0o644 });
+  await writeDurable(path, 'new');
+  t.is(await readFile(path, 'utf8'), 'new');
+  t.is((await stat(path)).mode & 0o777, 0o600);
+  t.deepEqual(await readdir(join(path, '..')), ['marker']);
+});
+
+test('a write that cannot be done leaves the old file and nothing beside it', async t => {
+  const path = join(await folder(), 'marker');
+  await t.throwsAsync(writeDurable(join(path, 'below', 'nothing'), 'x'), { code: 'ENOENT' });
+  await writeDurable(path, 'old');
+  await t.throwsAsync(writeDurable(`${path}/x`, 'new'), { code: 'ENOTDIR' });
+  t.is(readIfThere(path)?.toString(), 'old');
+  t.deepEqual(await readdir(join(path, '..')), ['marker']);
+});
+
+test('a symlink in the place of the file is replaced, and what it points to stays as it is', async t => {
+  const root = await folder();
+  await writeFile(join(root, 'elsewhere'), 'mine');
+  await symlink('elsewhere', join(root, 'marker'));
+  await writeDurable(join(root, 'marker'), 'new');
+  t.is(readIfThere(join(root, 'elsewhere'))?.toString(), 'mine');
+  t.is(readIfThere(join(root, 'marker'))?.toString(), 'new');
+});
+
+test('a missing file reads as undefined, an unreadable one throws', async t => {
+  const root = await folder();
+  t.is(readIfThere(join(root, 'nothing')), undefined);
+  t.throws(() => readIfThere(root), { code: 'EISDIR' });
+});

@@ -1,0 +1,65 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { takeLock } from '../../src/platform/lock.js';
+
+const newPath = () => join(mkdtempSync(join(tmpdir(), 'lock-')), 'lock');
+
+/** A lock as this process would write it, with some fields changed. */
+function writeLock(path: string, changes: object): void {
+  const lock = takeLock(path);
+  const holder = JSON.parse(readFileSync(path, 'utf8'));
+  lock.release();
+  writeFileSync(path, JSON.stringify({ ...holder, ...changes }));
+}
+
+test('the lock of a live process is refused and stays', t => {
+  const path = newPath();
+  const lock = takeLock(path);
+  const text = readFileSync(path, 'utf8');
+  t.like(
+    t.throws(() => takeLock(path)),
+    { code: 'STATE_LOCKED', blame: 'operator', pid: process.pid },
+  );
+  t.is(readFileSync(path, 'utf8'), text);
+  lock.release();
+  t.notThrows(() => takeLock(path));
+});
+
+test('the lock of a process that was killed is taken over', async t => {
+  const path = newPath();
+  const module = new URL('../../src/platform/lock.js', import.meta.url).href;
+  const code = `const { takeLock } = await import(${JSON.stringify(module)}); takeLock(process.argv[1]); console.log('held'); setInterval(() => {}, 1e6);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code, path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  t.throws(() => takeLock(path), { code: 'STATE_LOCKED' });
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  t.notThrows(() => takeLock(path));
+  t.deepEqual(readdirSync(join(path, '..')), ['lock']);
+});
+
+for (const [what, changes] of [
+  ['a process that got the same id later', { started: '1' }],
+  ['an earlier boot', { boot: 'another' }],
+  ['nobody, in words that this program does not write', { pid: 'x' }],
+] as const) {
+  test(`a lock by ${what} is stale`, t => {
+    const path = newPath();
+    writeLock(path, changes);
+    t.notThrows(() => takeLock(path));
+  });
+}
+
+test('releasing does not remove the lock of somebody who took it over', t => {
+  const path = newPath();
+  const lock = takeLock(path);
+  writeFileSync(path, '{"pid":1,"started":"1","boot":""}');
+  lock.release();
+  t.is(readFileSync(path, 'utf8'), '{"pid":1,"started":"1","boot":""}');
+});
