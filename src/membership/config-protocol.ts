@@ -1,0 +1,151 @@
+/**
+ * The `config` protocol: how members bring each other's configurations, admissions and invites up to date.
+ *
+ * The asker says what it has, the asked one answers with what it lacks; nothing but signatures decides what is believed.
+ * An ask that shows the asked one something new makes it ask back, so whoever has news simply asks. An ask made in
+ * return says so and is never returned. Wire: protocols/config/config.md.
+ */
+import { Answer as AnswerMessage, type Ask, Ask as AskMessage } from '../../protocols/config/config.js';
+import { bytesOf, hexOf, type PeerName } from '../core/ids.js';
+import type { Net } from '../net/net.js';
+import { MARKS_MAX, type Mark } from './config-store.js';
+import { VERSION_BYTES_MAX, versionFor } from './configuration.js';
+import { badFrame, framed, within } from './framed-stream.js';
+import { ADMISSIONS_MAX, INVITES_MAX, type Membership } from './membership.js';
+import { HASH_BYTES, ID_BYTES } from './peer-key.js';
+
+export const CONFIG_PROTOCOL = '/scatterhoard/config/1';
+/** Versions in one answer, besides the limit in bytes. */
+export const VERSIONS_PER_ANSWER_MAX = 64;
+/** Versions, or admissions and invites, of one answer together; one version alone may be as long. */
+export const ANSWER_BYTES_MAX = VERSION_BYTES_MAX;
+/** On top of it, for protobuf's own bytes. */
+const FRAME_SLACK_BYTES = 64 * 1024;
+/** 2000 hashes, 256 ids and 64 marks. */
+const ASK_BYTES_MAX = 128 * 1024;
+/** One ask and its answer, on the slowest link that we want: 1 MiB at 1 Mbit/s is 8 s. */
+const EXCHANGE_MS_MAX = 30_000;
+/** Asks of one run. 64 versions each: far above any real chain; a peer that goes on for ever is cut off. */
+const ROUNDS_MAX = 4096;
+
+/**
+ * Answers members. Untrusted ones get the members and their own section, and no invites.
+ *
+ * @param onNews the asker has something that this host lacks: ask it, `answering`.
+ */
+export async function serveConfig(net: Net, membership: Membership, onNews: (from: PeerName) => void): Promise<void> {
+  await net.handle(CONFIG_PROTOCOL, async (stream, from, signal) => {
+    const frames = framed(stream, { bytesMax: ASK_BYTES_MAX, signal: within(EXCHANGE_MS_MAX, signal) });
+    const ask = askFrom(await frames.read(AskMessage));
+    const reader = membership.readerOf(from);
+    if (reader === undefined) throw badFrame('an ask without being a member');
+
+    const versions = await membership.versionsAfter(ask.have, {
+      countMax: VERSIONS_PER_ANSWER_MAX,
+      bytesMax: ANSWER_BYTES_MAX,
+    });
+    const answer = {
+      versions: versions.map(version => versionFor(version, reader)),
+      admissions: [] as Uint8Array[],
+      invites: [] as Uint8Array[],
+      more: (versions.at(-1)?.version ?? membership.configuration.version) < membership.configuration.version,
+    };
+    // These are judged by the newest configuration, so they go when the asker has it.
+    let leftBytes = ANSWER_BYTES_MAX - answer.versions.reduce((sum, raw) => sum + raw.length, 0);
+    const give = (list: Uint8Array[], raw: Uint8Array): void => {
+      leftBytes -= raw.length;
+      if (leftBytes < 0) answer.more = true;
+      else list.push(raw);
+    };
+    if (!answer.more) {
+      for (const { hash, raw } of membership.unwritten()) if (!ask.admissions.has(hash)) give(answer.admissions, raw);
+      if (reader.trust === 'trusted') {
+        for (const { id, raw } of membership.openInvites()) if (!ask.invites.has(id)) give(answer.invites, raw);
+      }
+    }
+    await frames.write(AnswerMessage, answer);
+
+    const newest = ask.have[0];
+    const isNews =
+      (newest !== undefined && !membership.hasVersion(newest)) ||
+      [...ask.admissions].some(hash => !membership.hasAdmission(hash)) ||
+      [...ask.invites].some(id => !membership.hasInvite(id));
+    if (isNews && !ask.answering) onNews(from);
+  });
+}
+
+/**
+ * Asks a member until it has nothing more that this host lacks or can use. `answering`: because it asked us.
+ *
+ * @throws ClusterError PEER_UNREACHABLE, STREAM_BROKEN (passing), BAD_FRAME (peer)
+ */
+export async function askConfig(
+  net: Net,
+  peer: PeerName,
+  membership: Membership,
+  { answering = false, signal }: { readonly answering?: boolean; readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const until = within(EXCHANGE_MS_MAX, signal);
+    const stream = await net.open(peer, CONFIG_PROTOCOL, { signal: until });
+    let isAhead = false;
+    try {
+      const frames = framed(stream, { bytesMax: ANSWER_BYTES_MAX + FRAME_SLACK_BYTES, signal: until });
+      await frames.write(AskMessage, askOf(membership, answering));
+      const { versions, admissions, invites, more } = await frames.read(AnswerMessage);
+      await stream.close({ signal: until });
+      if (versions.length > VERSIONS_PER_ANSWER_MAX) throw badFrame(`${versions.length} versions in one answer`);
+      for (const raw of versions) {
+        const { kind } = await membership.acceptVersion(raw);
+        if (kind !== 'accepted' && kind !== 'fork-won' && kind !== 'known') break; // what follows has no ground to stand on
+        isAhead ||= kind !== 'known';
+      }
+      for (const raw of admissions.slice(0, ADMISSIONS_MAX))
+        isAhead = (await membership.acceptAdmission(raw)) || isAhead;
+      for (const raw of invites.slice(0, INVITES_MAX)) isAhead = (await membership.acceptInvite(raw)) || isAhead;
+      // It may promise more for ever: go on only while what it sends moves us.
+      if (!more || !isAhead) return;
+    } catch (error) {
+      stream.abort(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    }
+  }
+}
+
+function askOf(membership: Membership, answering: boolean): Ask {
+  return {
+    have: membership
+      .marks()
+      .slice(0, MARKS_MAX)
+      .map(({ version, hash }) => ({ version, hash: bytesOf(hash) })),
+    admissions: membership.unwritten().map(({ hash }) => bytesOf(hash)),
+    invites: membership.self.trust === 'trusted' ? membership.openInvites().map(({ id }) => bytesOf(id)) : [],
+    answering,
+  };
+}
+
+/** @throws ClusterError BAD_FRAME */
+function askFrom({ have, admissions, invites, answering }: Ask): {
+  readonly have: readonly Mark[];
+  readonly admissions: ReadonlySet<string>;
+  readonly invites: ReadonlySet<string>;
+  readonly answering: boolean;
+} {
+  if (have.length > MARKS_MAX || admissions.length > ADMISSIONS_MAX || invites.length > INVITES_MAX)
+    throw badFrame('an ask with too many entries');
+  const isMark = ({ version, hash }: Ask['have'][number]): boolean =>
+    Number.isSafeInteger(version) && version >= 1 && hash.length === HASH_BYTES;
+  if (
+    !have.every(isMark) ||
+    admissions.some(hash => hash.length !== HASH_BYTES) ||
+    invites.some(id => id.length !== ID_BYTES)
+  ) {
+    throw badFrame('an ask with a malformed entry');
+  }
+  return {
+    have: have.map(({ version, hash }) => ({ version, hash: hexOf(hash) })),
+    admissions: new Set(admissions.map(hexOf)),
+    invites: new Set(invites.map(hexOf)),
+    answering,
+  };
+}

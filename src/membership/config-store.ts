@@ -1,0 +1,380 @@
+/**
+ * Config store: the chain of configuration versions that this host has, in `STATE/config/`.
+ *
+ * One file a version, named `<version>-<hash>.version`, and `current`, which names the newest in use. A version is in use
+ * only once its file and then `current` are durable, so a crash leaves the old or the new and never half; the version
+ * never goes back, but for the one case below. Everything is verified again, from the cluster's id up, at each start.
+ *
+ * Forks: when two admins sign a successor of one parent while apart, every host that sees both takes the same one
+ * (`decideFork`) at the earliest fork, however long the branches are; so after a lost fork the number may be lower than
+ * before. Lost versions are kept in `lost/`, with their policy as plain YAML, and told of until an operator removes them.
+ *
+ * Driven by membership.ts. One operation at a time.
+ */
+import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ClusterError } from '../core/fault.js';
+import { type ClusterId, parseClusterId } from '../core/ids.js';
+import { fsyncFolder, readIfThere, writeDurable } from '../platform/durable.js';
+import {
+  type Configuration,
+  checkVersion,
+  decideFork,
+  isWholeFor,
+  type Reader,
+  readVersion,
+  type UncheckedVersion,
+  type VersionRefusal,
+} from './configuration.js';
+import { isMalformed } from './fields.js';
+import { joinPolicy } from './policy-parts.js';
+
+export type Acceptance =
+  | { readonly kind: 'accepted'; readonly configuration: Configuration }
+  /** It is in the chain already, or lost a fork before. */
+  | { readonly kind: 'known' }
+  /** The version before it is not in our chain: ask from further back, or it stands on a branch that lost. */
+  | { readonly kind: 'gap' }
+  /** A rival of a version of ours, which it beat: ours from there on are in `lost/`. */
+  | { readonly kind: 'fork-won'; readonly configuration: Configuration; readonly lost: readonly LostVersion[] }
+  /** A rival of a version of ours, which stands. */
+  | { readonly kind: 'fork-lost'; readonly lost: LostVersion }
+  | { readonly kind: 'refused'; readonly because: VersionRefusal | 'withheld' };
+
+export interface LostVersion {
+  readonly version: number;
+  readonly hash: string;
+  /** Where it is kept: the policy's text, for people. */
+  readonly policyPath: string;
+}
+
+/** A version and its hash: how hosts tell each other how far they are. */
+export interface Mark {
+  readonly version: number;
+  readonly hash: string;
+}
+
+/** Marks that tell a whole chain: its newest, then ever further back; enough for any chain that a number can count. */
+export const MARKS_MAX = 64;
+
+const currentFile = z.strictObject({
+  cluster: z.string().regex(/^[0-9a-f]{32}$/),
+  version: z.int().min(1),
+  hash: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+const CURRENT = 'current';
+const FOLDER_MODE = 0o700;
+const VERSION_FILE = /^(\d{8,16})-([0-9a-f]{64})\.version$/;
+
+const folderOf = (stateDir: string): string => join(stateDir, 'config');
+const fileOf = ({ version, hash }: Mark): string => `${String(version).padStart(8, '0')}-${hash}.version`;
+
+/** True when this state folder belongs to a cluster, whole or damaged. */
+export const hasCluster = (stateDir: string): boolean => readIfThere(join(folderOf(stateDir), CURRENT)) !== undefined;
+
+export class ConfigStore {
+  readonly cluster: ClusterId;
+  readonly #folder: string;
+  /** Hash of version n at n − 1. */
+  readonly #hashes: string[] = [];
+  readonly #lost: LostVersion[];
+  #current: Configuration | undefined;
+  #latestSignedMs = 0;
+  #committed: boolean;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  private constructor(stateDir: string, cluster: ClusterId, committed: boolean, lost: LostVersion[]) {
+    this.cluster = cluster;
+    this.#folder = folderOf(stateDir);
+    this.#committed = committed;
+    this.#lost = lost;
+  }
+
+  /**
+   * A store for a cluster that this host is about to found or join. Versions are written as they are accepted, but the
+   * state folder belongs to no cluster until `commit`; a try that fails leaves nothing that counts.
+   *
+   * @throws ClusterError ALREADY_IN_CLUSTER
+   */
+  static async begin(stateDir: string, cluster: ClusterId): Promise<ConfigStore> {
+    if (hasCluster(stateDir)) {
+      throw new ClusterError(
+        'ALREADY_IN_CLUSTER',
+        `${stateDir} belongs to a cluster already; nothing was changed. Take another --state for another cluster`,
+        {
+          blame: 'operator',
+        },
+      );
+    }
+    await mkdir(join(folderOf(stateDir), 'lost'), { recursive: true, mode: FOLDER_MODE });
+    return new ConfigStore(stateDir, cluster, false, []);
+  }
+
+  /** @throws ClusterError NO_CLUSTER, CONFIG_DAMAGED */
+  static async open(stateDir: string): Promise<ConfigStore> {
+    const folder = folderOf(stateDir);
+    const bytes = readIfThere(join(folder, CURRENT));
+    if (bytes === undefined) {
+      const { length } = await listVersions(folder);
+      if (length === 0) throw noCluster(stateDir);
+      // Either a `join` never got to its end or `current` was lost: nobody can tell which from here.
+      throw new ClusterError(
+        'NO_CLUSTER',
+        `${join(folder, CURRENT)} is missing: a join that did not finish, or a lost file. The ${length} versions beside it were kept. Join again, or copy this folder from another trusted member`,
+        { blame: 'operator' },
+      );
+    }
+    const current = readCurrent(folder, bytes);
+    const store = new ConfigStore(stateDir, parseClusterId(current.cluster), true, await listLost(folder));
+    await store.#verify(current);
+    return store;
+  }
+
+  /** The newest version in use. @throws Error before the first was accepted. */
+  get current(): Configuration {
+    if (this.#current === undefined) throw new Error('bug: no configuration has been accepted yet');
+    return this.#current;
+  }
+
+  /** The latest time that an admin has signed: a clock that is behind it is wrong. */
+  get latestSignedMs(): number {
+    return this.#latestSignedMs;
+  }
+
+  /** Versions that lost a fork, for alarms. */
+  get lost(): readonly LostVersion[] {
+    return this.#lost;
+  }
+
+  /** How far this chain goes: the newest, then steps back that double, then the first. */
+  marks(): readonly Mark[] {
+    const marks: Mark[] = [];
+    const newest = this.#hashes.length;
+    for (let back = 0; back < newest; back = back === 0 ? 1 : back * 2) marks.push(this.#mark(newest - back));
+    if (newest > 1 && marks.at(-1)?.version !== 1) marks.push(this.#mark(1));
+    return marks;
+  }
+
+  /** True for a version of our chain. */
+  has({ version, hash }: Mark): boolean {
+    return this.#hashes[version - 1] === hash;
+  }
+
+  /** The newest version that a chain told by its marks has in common with ours; 0 for none. */
+  commonWith(marks: readonly Mark[]): number {
+    return Math.max(0, ...marks.filter(mark => this.has(mark)).map(mark => mark.version));
+  }
+
+  /**
+   * Versions after `version`, oldest first: at most `countMax`, and at most `bytesMax` in all, but always one.
+   * As received: what was withheld from this host is withheld in them too.
+   */
+  async from(
+    version: number,
+    { countMax, bytesMax }: { readonly countMax: number; readonly bytesMax: number },
+  ): Promise<readonly UncheckedVersion[]> {
+    const found: UncheckedVersion[] = [];
+    let sumBytes = 0;
+    for (let next = version + 1; next <= this.#hashes.length && found.length < countMax; next++) {
+      const loaded = await this.#load(this.#mark(next));
+      sumBytes += loaded.raw.length;
+      if (found.length > 0 && sumBytes > bytesMax) break;
+      found.push(loaded);
+    }
+    return found;
+  }
+
+  /**
+   * Takes in a version from a peer or from this host's own admin, as `reader`: what may be missing from it depends on
+   * that. Returns once what it says is durable.
+   */
+  accept(raw: Uint8Array, reader: Reader): Promise<Acceptance> {
+    return this.#alone(() => this.#accept(raw, reader));
+  }
+
+  /** From here on the state folder belongs to the cluster. */
+  async commit(): Promise<void> {
+    await this.#alone(async () => {
+      this.#committed = true;
+      await this.#point(this.current);
+    });
+  }
+
+  /** One operation at a time; a failure of one is its caller's alone. */
+  #alone<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(operation);
+    this.#turn = result.catch(() => undefined); // told to its caller through `result`
+    return result;
+  }
+
+  async #accept(raw: Uint8Array, reader: Reader): Promise<Acceptance> {
+    let unchecked: UncheckedVersion;
+    try {
+      unchecked = readVersion(raw);
+    } catch (error) {
+      if (isMalformed(error)) return { kind: 'refused', because: 'malformed' };
+      throw error;
+    }
+    if (this.has(unchecked) || this.#lost.some(({ hash }) => hash === unchecked.hash)) return { kind: 'known' };
+    const newest = this.#hashes.length;
+    if (
+      unchecked.version > newest + 1 ||
+      (unchecked.version > 1 && this.#hashes[unchecked.version - 2] !== unchecked.previous)
+    ) {
+      return { kind: 'gap' };
+    }
+    const parent = unchecked.version === newest + 1 ? this.#current : await this.#loadBefore(unchecked);
+    const checked = checkVersion(unchecked, { cluster: this.cluster, parent });
+    if (typeof checked === 'string') return { kind: 'refused', because: checked };
+    if (!isWholeFor(checked, reader)) return { kind: 'refused', because: 'withheld' };
+    if (checked.version === newest + 1) {
+      await this.#take(checked);
+      return { kind: 'accepted', configuration: checked };
+    }
+
+    // A second version 1 would have another cluster id, so a rival has a parent.
+    if (parent === undefined) return { kind: 'refused', because: 'other-cluster' };
+    const ours = await this.#load(this.#mark(checked.version));
+    if (decideFork(parent, ours, checked) === 'a') {
+      const lost = await this.#keepLost(checked);
+      return { kind: 'fork-lost', lost };
+    }
+    const losers: LostVersion[] = [];
+    for (let version = checked.version; version <= newest; version++) {
+      losers.push(await this.#keepLost(await this.#load(this.#mark(version))));
+    }
+    await this.#take(checked);
+    return { kind: 'fork-won', configuration: checked, lost: losers };
+  }
+
+  /** Durable first, then in use. */
+  async #take(configuration: Configuration): Promise<void> {
+    await writeDurable(join(this.#folder, fileOf(configuration)), configuration.raw);
+    if (this.#committed) await this.#point(configuration);
+    this.#hashes.splice(configuration.version - 1, Number.POSITIVE_INFINITY, configuration.hash);
+    this.#current = configuration;
+    this.#latestSignedMs = Math.max(this.#latestSignedMs, configuration.signedMs);
+  }
+
+  async #point({ version, hash }: Mark): Promise<void> {
+    await writeDurable(join(this.#folder, CURRENT), `${JSON.stringify({ cluster: this.cluster, version, hash })}\n`);
+  }
+
+  async #keepLost(version: UncheckedVersion): Promise<LostVersion> {
+    const folder = join(this.#folder, 'lost');
+    const name = fileOf(version);
+    const lost = { version: version.version, hash: version.hash, policyPath: join(folder, `${name}.yaml`) };
+    const texts = version.parts.flatMap(({ name: part, text }) => (text === undefined ? [] : [{ name: part, text }]));
+    await writeDurable(lost.policyPath, joinPolicy(texts));
+    await writeDurable(join(folder, name), version.raw);
+    this.#lost.push(lost);
+    return lost;
+  }
+
+  #mark(version: number): Mark {
+    const hash = this.#hashes[version - 1];
+    if (hash === undefined) throw new Error(`bug: version ${version} is not in the chain`);
+    return { version, hash };
+  }
+
+  /** A version of our chain, as far as its own hash proves it. @throws ClusterError CONFIG_DAMAGED */
+  async #load(mark: Mark): Promise<UncheckedVersion> {
+    const path = join(this.#folder, fileOf(mark));
+    try {
+      const loaded = readVersion(await readFile(path));
+      if (loaded.hash === mark.hash && loaded.version === mark.version) return loaded;
+    } catch (cause) {
+      throw damaged(this.#folder, `version ${mark.version} (${fileOf(mark)}) is missing or damaged`, cause);
+    }
+    throw damaged(this.#folder, `${fileOf(mark)} holds another version than its name says`);
+  }
+
+  async #loadBefore({ version }: UncheckedVersion): Promise<UncheckedVersion | undefined> {
+    return version === 1 ? undefined : await this.#load(this.#mark(version - 1));
+  }
+
+  /** Down from `current` by the hashes that each version names, to know the chain; then up, to believe it. */
+  async #verify(current: Mark): Promise<void> {
+    let below: Mark | undefined = current;
+    while (below !== undefined) {
+      this.#hashes[below.version - 1] = below.hash;
+      const loaded: UncheckedVersion = await this.#load(below);
+      below = loaded.previous === undefined ? undefined : { version: below.version - 1, hash: loaded.previous };
+    }
+    let parent: Configuration | undefined;
+    for (let version = 1; version <= current.version; version++) {
+      const checked = checkVersion(await this.#load(this.#mark(version)), { cluster: this.cluster, parent });
+      if (typeof checked === 'string') throw damaged(this.#folder, `version ${version} is refused: ${checked}`);
+      this.#latestSignedMs = Math.max(this.#latestSignedMs, checked.signedMs);
+      parent = checked;
+    }
+    this.#current = parent;
+    await this.#tidy();
+  }
+
+  /** What a crash left half done: versions that `current` does not lead to are moved to `lost/`, never removed. */
+  async #tidy(): Promise<void> {
+    const strays = (await listVersions(this.#folder)).filter(mark => !this.has(mark));
+    if (strays.length === 0) return;
+    await mkdir(join(this.#folder, 'lost'), { recursive: true, mode: FOLDER_MODE });
+    for (const stray of strays)
+      await rename(join(this.#folder, fileOf(stray)), join(this.#folder, 'lost', fileOf(stray)));
+    await fsyncFolder(join(this.#folder, 'lost'));
+    await fsyncFolder(this.#folder);
+  }
+}
+
+function readCurrent(folder: string, bytes: Buffer): z.output<typeof currentFile> {
+  try {
+    return currentFile.parse(JSON.parse(bytes.toString('utf8')));
+  } catch (cause) {
+    throw damaged(folder, `${CURRENT} is not whole`, cause);
+  }
+}
+
+async function listVersions(folder: string): Promise<readonly Mark[]> {
+  return (await names(folder)).flatMap(name => {
+    const [, version, hash] = VERSION_FILE.exec(name) ?? [];
+    return version === undefined || hash === undefined ? [] : [{ version: Number(version), hash }];
+  });
+}
+
+async function listLost(folder: string): Promise<LostVersion[]> {
+  // Only those that lost a fork have their policy beside them; what a crash left behind does not.
+  return (await names(join(folder, 'lost'))).flatMap(name => {
+    const [, version, hash] = VERSION_FILE.exec(name.replace(/\.yaml$/, '')) ?? [];
+    const isPolicy = name.endsWith('.yaml');
+    return version === undefined || hash === undefined || !isPolicy
+      ? []
+      : [{ version: Number(version), hash, policyPath: join(folder, 'lost', name) }];
+  });
+}
+
+async function names(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function damaged(folder: string, what: string, cause?: unknown): ClusterError {
+  return new ClusterError(
+    'CONFIG_DAMAGED',
+    `${folder}: ${what}. Every file was kept as it is. Copy this folder from another trusted member (it is the same on all of them), then start again`,
+    { blame: 'operator', cause },
+  );
+}
+
+function noCluster(stateDir: string): ClusterError {
+  return new ClusterError(
+    'NO_CLUSTER',
+    `no cluster in ${stateDir}; nothing was changed. Begin with \`cluster init\` or \`cluster join TOKEN\`, or say where with --state`,
+    {
+      blame: 'operator',
+    },
+  );
+}

@@ -1,0 +1,409 @@
+/**
+ * Configuration: one signed version of what the cluster is. Who its members are, who may change it, and the policy.
+ *
+ * A version is a body (a canonical CBOR array, the bytes that are signed), a signature, and the policy's pieces, whose
+ * hashes stand in the body. Its hash is that of the body, so a copy from which pieces were withheld (for an untrusted
+ * host) is the same version and can be checked the same way. Each version names the hash of the one before it and is
+ * valid only if its signer is an admin there. Version 1 names none: the cluster's id is the hash of its body, so it is
+ * proved by the id alone.
+ *
+ * Pure but for the signer handed in. Kept in order by config-store.ts, which also settles forks.
+ */
+import { encode } from 'cborg';
+import { ClusterError } from '../core/fault.js';
+import { hash, hashHex } from '../core/hash.js';
+import {
+  bytesOf,
+  type ClusterId,
+  type HostId,
+  hexOf,
+  NAME_PATTERN,
+  type PeerName,
+  parseClusterId,
+  parseHostId,
+  parseSourceId,
+  type SourceId,
+} from '../core/ids.js';
+import { type Signer, signable } from '../core/signed.js';
+import { verify } from '../platform/ed25519.js';
+import { type Fields, malformed, readFields, readSignable } from './fields.js';
+import { HASH_BYTES, ID_BYTES, KEY_BYTES, peerNameOf, publicKeyOf, SIGNATURE_BYTES } from './peer-key.js';
+import { HOSTS_MAX, POLICY_BYTES_MAX, type Policy, PolicyError, parsePolicy } from './policy.js';
+import { joinPolicy, type PolicyPartName, splitPolicy } from './policy-parts.js';
+import { COPIES_MAX, isAddress } from './policy-schema.js';
+
+/** A version as it travels and lies on disk. 1000 members with some addresses and a full policy stay below it. */
+export const VERSION_BYTES_MAX = 1024 * 1024;
+export const MEMBERS_MAX = HOSTS_MAX;
+/** Admin keys lie on a few machines; each can sign anything. */
+export const ADMINS_MAX = 16;
+/** Addresses in one member's record: what it listened on when it joined. */
+export const MEMBER_ADDRESSES_MAX = 8;
+/** Sources kept in force after they left the policy. */
+const ARCHIVED_MAX = 10_000;
+const REVOKED_HEADS_MAX = 1000;
+/** A day in the year 9999, in ms: beyond it a date cannot be printed. */
+export const TIME_MS_MAX = 253_402_300_799_000;
+const DOMAIN = 'scatterhoard/configuration/1';
+
+export type Trust = 'trusted' | 'untrusted';
+export const TRUSTS = ['trusted', 'untrusted'] as const satisfies readonly Trust[];
+
+/** How an admin has a member; `provisional` ones are not in any version yet. */
+export type WrittenState = 'active' | 'draining' | 'revoked';
+const STATES = ['active', 'draining', 'revoked'] as const satisfies readonly WrittenState[];
+
+export interface ConfigurationMember {
+  readonly host: HostId;
+  readonly name: string;
+  readonly peer: PeerName;
+  readonly trust: Trust;
+  readonly state: WrittenState;
+  /** Where it listened when it joined, as it said. The policy's `addresses` stand instead of them. */
+  readonly addresses: readonly string[];
+  /** The invite that it came by, so that its uses stay counted; `undefined` for the first host. */
+  readonly invite: string | undefined;
+}
+
+export interface Admin {
+  /** 64 hex digits. */
+  readonly key: string;
+  /** The host that has the key: told to those who need one. */
+  readonly host: HostId;
+}
+
+/** What stays valid of a revoked host's word: its sources' last heads. */
+export interface Revocation {
+  readonly host: HostId;
+  readonly peer: PeerName;
+  readonly heads: readonly { readonly source: SourceId; readonly seq: number; readonly hash: string }[];
+}
+
+/** A source that left the policy. Its copies stay in force until an admin forgets it. */
+export interface ArchivedSource {
+  readonly source: SourceId;
+  readonly copies: number;
+}
+
+export interface ConfigurationPart {
+  readonly name: PolicyPartName;
+  readonly hash: string;
+  /** `undefined` when it was withheld from this host. */
+  readonly text: string | undefined;
+}
+
+/** Shape and hashes are right; nothing is said about who signed it. */
+export interface UncheckedVersion {
+  readonly version: number;
+  /** BLAKE3 of the body, 64 hex digits: what the next version names, and what hosts tell each other. */
+  readonly hash: string;
+  readonly previous: string | undefined;
+  /** `undefined` in version 1, whose hash makes it. */
+  readonly cluster: ClusterId | undefined;
+  /** When its signer's clock said it was signed. */
+  readonly signedMs: number;
+  /** 64 hex digits. */
+  readonly signer: string;
+  readonly members: readonly ConfigurationMember[];
+  /** Never empty. Its order decides forks. */
+  readonly admins: readonly Admin[];
+  readonly revoked: readonly Revocation[];
+  readonly archived: readonly ArchivedSource[];
+  readonly parts: readonly ConfigurationPart[];
+  readonly body: Uint8Array;
+  readonly signature: Uint8Array;
+  /** As received: pieces may have been withheld. */
+  readonly raw: Uint8Array;
+}
+
+/** A version that follows from the one before it, and so from the cluster's id. */
+export interface Configuration extends UncheckedVersion {
+  readonly cluster: ClusterId;
+  readonly clusterName: string;
+  /** Of the pieces that are here. */
+  readonly policy: Policy;
+  readonly policyText: string;
+}
+
+export type VersionRefusal =
+  | 'malformed'
+  | 'other-cluster'
+  | 'not-the-next'
+  | 'not-an-admin'
+  | 'bad-signature'
+  /** Signed by an admin, but this release cannot read its policy. */
+  | 'policy-unreadable';
+
+/** Reads a version without believing it. @throws ClusterError MALFORMED */
+export function readVersion(raw: Uint8Array): UncheckedVersion {
+  const outer = readFields('version', raw, VERSION_BYTES_MAX);
+  const body = outer.bytesUpTo('body', VERSION_BYTES_MAX);
+  const signature = outer.bytes('signature', SIGNATURE_BYTES);
+  const texts = outer.list('texts', HOSTS_MAX + 2, item =>
+    item.isNothing() ? undefined : item.bytesUpTo('text', POLICY_BYTES_MAX),
+  );
+  outer.end();
+
+  const fields = readSignable('configuration', DOMAIN, body, VERSION_BYTES_MAX);
+  const cluster = fields.isNothing() ? undefined : parseClusterId(fields.hex('cluster', ID_BYTES));
+  const version = fields.integer('version', 1);
+  const previous = fields.isNothing() ? undefined : fields.hex('previous', HASH_BYTES);
+  const signedMs = fields.integer('signedMs', 0, TIME_MS_MAX);
+  const signer = fields.hex('signer', KEY_BYTES);
+  const members = fields.list('members', MEMBERS_MAX, readMember);
+  const admins = fields.list('admins', ADMINS_MAX, item => ({
+    key: item.hex('key', KEY_BYTES),
+    host: parseHostId(item.hex('host', ID_BYTES)),
+  }));
+  const partHeads = fields.list('parts', HOSTS_MAX + 2, item => ({
+    name: item.text('name', /^(?:head|tail|host:[a-z0-9][a-z0-9-]{0,62})$/) as PolicyPartName,
+    hash: item.hex('hash', HASH_BYTES),
+  }));
+  const revoked = fields.list('revoked', MEMBERS_MAX, readRevocation);
+  const archived = fields.list('archived', ARCHIVED_MAX, item => ({
+    source: readSource(item),
+    copies: item.integer('copies', 1, COPIES_MAX),
+  }));
+  fields.end();
+
+  if ((version === 1) !== (cluster === undefined) || (version === 1) !== (previous === undefined)) {
+    throw malformed('configuration: version 1, and it alone, names no cluster and no version before it');
+  }
+  if (admins.length === 0) throw malformed('configuration: no admins');
+  if (partHeads[0]?.name !== 'head') throw malformed('configuration: the first part is not the head');
+  if (texts.length !== partHeads.length) throw malformed('version: not one text a part');
+  unique(
+    'member host',
+    members.map(member => member.host),
+  );
+  unique(
+    'member name',
+    members.map(member => member.name),
+  );
+  unique(
+    'member peer',
+    members.map(member => member.peer),
+  );
+  unique(
+    'admin key',
+    admins.map(admin => admin.key),
+  );
+  unique(
+    'part',
+    partHeads.map(part => part.name),
+  );
+  unique(
+    'archived source',
+    archived.map(({ source }) => source),
+  );
+
+  const parts = partHeads.map((part, index): ConfigurationPart => {
+    const bytes = texts[index];
+    if (bytes === undefined) return { ...part, text: undefined };
+    if (hashHex(bytes) !== part.hash) throw malformed(`version: the text of part ${part.name} is not the signed one`);
+    return { ...part, text: readUtf8(part.name, bytes) };
+  });
+  return {
+    version,
+    hash: hashHex(body),
+    previous,
+    cluster,
+    signedMs,
+    signer,
+    members,
+    admins,
+    revoked,
+    archived,
+    parts,
+    body,
+    signature,
+    raw,
+  };
+}
+
+function readMember(item: Fields): ConfigurationMember {
+  return {
+    host: parseHostId(item.hex('host', ID_BYTES)),
+    name: item.text('name', NAME_PATTERN),
+    peer: peerNameOf(item.bytes('key', KEY_BYTES)),
+    trust: item.word('trust', TRUSTS),
+    state: item.word('state', STATES),
+    addresses: item.texts('addresses', MEMBER_ADDRESSES_MAX, isAddress),
+    invite: item.isNothing() ? undefined : item.hex('invite', ID_BYTES),
+  };
+}
+
+function readRevocation(item: Fields): Revocation {
+  return {
+    host: parseHostId(item.hex('host', ID_BYTES)),
+    peer: peerNameOf(item.bytes('key', KEY_BYTES)),
+    heads: item.list('heads', REVOKED_HEADS_MAX, head => ({
+      source: readSource(head),
+      seq: head.integer('seq', 1),
+      hash: head.hex('hash', HASH_BYTES),
+    })),
+  };
+}
+
+const readSource = (item: Fields): SourceId =>
+  parseSourceId(item.text('source', /^[0-9a-f]{32}\/[a-z0-9][a-z0-9-]{0,62}$/));
+
+function readUtf8(what: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw malformed(`version: part ${what} is no UTF-8`, cause);
+  }
+}
+
+function unique(what: string, values: readonly string[]): void {
+  if (new Set(values).size !== values.length) throw malformed(`configuration: one ${what} twice`);
+}
+
+/** The id of the cluster that a version 1 founds. */
+export const clusterIdOf = (first: UncheckedVersion): ClusterId =>
+  parseClusterId(hexOf(hash(first.body).subarray(0, ID_BYTES)));
+
+/**
+ * Does this version follow from `parent` (from the cluster's id alone, for version 1)? Also of rivals in a fork: which
+ * of two valid children wins is `decideFork`'s. `parent` must be a version that was checked, or has the hash of one.
+ */
+export function checkVersion(
+  unchecked: UncheckedVersion,
+  { cluster, parent }: { readonly cluster: ClusterId; readonly parent: UncheckedVersion | undefined },
+): Configuration | VersionRefusal {
+  const claimed = unchecked.version === 1 ? clusterIdOf(unchecked) : unchecked.cluster;
+  if (claimed !== cluster) return 'other-cluster';
+  if (unchecked.version !== (parent?.version ?? 0) + 1 || unchecked.previous !== parent?.hash) return 'not-the-next';
+  const electors = parent?.admins ?? unchecked.admins;
+  if (!electors.some(admin => admin.key === unchecked.signer)) return 'not-an-admin';
+  if (!verify(bytesOf(unchecked.signer), unchecked.body, unchecked.signature)) return 'bad-signature';
+
+  const policyText = joinPolicy(
+    unchecked.parts.flatMap(part => (part.text === undefined ? [] : [{ name: part.name, text: part.text }])),
+  );
+  try {
+    const { policy } = parsePolicy(policyText, { file: `configuration ${unchecked.version}` });
+    return { ...unchecked, cluster, clusterName: policy.cluster, policy, policyText };
+  } catch (error) {
+    if (error instanceof PolicyError) return 'policy-unreadable';
+    throw error;
+  }
+}
+
+/**
+ * Which of two valid children of one parent stands? The one whose signer comes first in the parent's `admins`; of one
+ * signer the lower hash. It depends on nothing else, so every host decides alike, whatever it saw first.
+ */
+export function decideFork(parent: UncheckedVersion, a: UncheckedVersion, b: UncheckedVersion): 'a' | 'b' {
+  const rank = ({ signer }: UncheckedVersion): number => parent.admins.findIndex(admin => admin.key === signer);
+  if (rank(a) !== rank(b)) return rank(a) < rank(b) ? 'a' : 'b';
+  return a.hash < b.hash ? 'a' : 'b';
+}
+
+/** What an admin decides; the rest of a version follows. */
+export interface ConfigurationContent {
+  readonly members: readonly ConfigurationMember[];
+  readonly admins: readonly Admin[];
+  readonly revoked: readonly Revocation[];
+  readonly archived: readonly ArchivedSource[];
+  readonly policyText: string;
+}
+
+/**
+ * Signs the version after `parent`, or version 1.
+ *
+ * @throws ClusterError NOT_AN_ADMIN, CONFIG_TOO_LARGE, POLICY_LAYOUT; PolicyError POLICY_INVALID
+ */
+export function signVersion(
+  content: ConfigurationContent,
+  {
+    parent,
+    signer,
+    nowMs,
+  }: { readonly parent: Configuration | undefined; readonly signer: Signer; readonly nowMs: number },
+): Configuration {
+  const signerKey = hexOf(signer.publicKey);
+  if (!(parent?.admins ?? content.admins).some(admin => admin.key === signerKey)) {
+    throw new ClusterError(
+      'NOT_AN_ADMIN',
+      "this host's admin key is not among the cluster's admins; nothing was changed",
+      {
+        blame: 'operator',
+      },
+    );
+  }
+  parsePolicy(content.policyText);
+  // Unchanged pieces keep their text; pieces withheld from an admin host do not exist.
+  const parts = splitPolicy(content.policyText).map(part => ({ ...part, bytes: Buffer.from(part.text) }));
+  const body = signable(DOMAIN, [
+    parent === undefined ? null : bytesOf(parent.cluster),
+    (parent?.version ?? 0) + 1,
+    parent === undefined ? null : bytesOf(parent.hash),
+    nowMs,
+    signer.publicKey,
+    content.members.map(member => [
+      bytesOf(member.host),
+      member.name,
+      publicKeyOf(member.peer),
+      TRUSTS.indexOf(member.trust),
+      STATES.indexOf(member.state),
+      [...member.addresses],
+      member.invite === undefined ? null : bytesOf(member.invite),
+    ]),
+    content.admins.map(admin => [bytesOf(admin.key), bytesOf(admin.host)]),
+    parts.map(part => [part.name, hash(part.bytes)]),
+    content.revoked.map(({ host, peer, heads }) => [
+      bytesOf(host),
+      publicKeyOf(peer),
+      heads.map(head => [head.source, head.seq, bytesOf(head.hash)]),
+    ]),
+    content.archived.map(({ source, copies }) => [source, copies]),
+  ]);
+  const raw = encode([body, signer.sign(body), parts.map(part => [part.bytes])]);
+  if (raw.length > VERSION_BYTES_MAX) {
+    throw new ClusterError(
+      'CONFIG_TOO_LARGE',
+      `the new configuration has ${raw.length} bytes, at most ${VERSION_BYTES_MAX} are allowed; nothing was changed`,
+      { blame: 'operator' },
+    );
+  }
+  // Read back by the code that every other host will use: what they would refuse is never signed away.
+  const unchecked = readVersion(raw);
+  const checked = checkVersion(unchecked, { cluster: parent?.cluster ?? clusterIdOf(unchecked), parent });
+  if (typeof checked === 'string') throw new Error(`bug: the version just signed is ${checked}`);
+  return checked;
+}
+
+/** The content to start an edit from. */
+export const contentOf = ({ members, admins, revoked, archived, policyText }: Configuration): ConfigurationContent => ({
+  members,
+  admins,
+  revoked,
+  archived,
+  policyText,
+});
+
+/** Whose eyes a version is for. */
+export interface Reader {
+  readonly host: HostId;
+  readonly trust: Trust;
+}
+
+const mayRead = (name: PolicyPartName, version: UncheckedVersion, { host, trust }: Reader): boolean =>
+  trust === 'trusted' ||
+  !name.startsWith('host:') ||
+  version.members.some(member => member.host === host && name === `host:${member.name}`);
+
+/** A version for a reader: an untrusted one gets members, the frame of the policy (defaults, timing) and its own section. */
+export function versionFor(version: UncheckedVersion, reader: Reader): Uint8Array {
+  if (version.parts.every(({ name, text }) => text === undefined || mayRead(name, version, reader))) return version.raw;
+  const texts = version.parts.map(({ name, text }) => [
+    text !== undefined && mayRead(name, version, reader) ? Buffer.from(text) : null,
+  ]);
+  return encode([version.body, version.signature, texts]);
+}
+
+/** True when every piece that this reader may read is here. */
+export const isWholeFor = (version: UncheckedVersion, reader: Reader): boolean =>
+  version.parts.every(({ name, text }) => text !== undefined || !mayRead(name, version, reader));

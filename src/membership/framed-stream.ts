@@ -1,0 +1,68 @@
+/**
+ * Framed stream: small protobuf messages over one libp2p stream, each bounded in size and in time. What the peer does wrong
+ * on it is a ClusterError with a code, never a bare library error.
+ */
+import type { Stream } from '@libp2p/interface';
+import { pbStream } from '@libp2p/utils';
+import { ClusterError } from '../core/fault.js';
+
+/** A message as protons generates it. */
+export interface MessageType<T> {
+  encode(message: Partial<T>): Uint8Array;
+  decode(bytes: Uint8Array): T;
+}
+
+export interface FramedStream {
+  /** @throws ClusterError STREAM_BROKEN (passing) */
+  write<T>(type: MessageType<T>, message: T): Promise<void>;
+  /** @throws ClusterError STREAM_BROKEN (passing), BAD_FRAME (peer) */
+  read<T>(type: MessageType<T>, options?: { readonly withinMs?: number }): Promise<T>;
+}
+
+/** @param bytesMax of one message that the peer sends. `signal` bounds all of it. */
+export function framed(
+  stream: Stream,
+  { bytesMax, signal }: { readonly bytesMax: number; readonly signal: AbortSignal },
+): FramedStream {
+  const pb = pbStream(stream, { maxDataLength: bytesMax, maxBufferSize: bytesMax + 1024 * 1024 });
+  const broken = (cause: unknown) =>
+    new ClusterError('STREAM_BROKEN', `the exchange with a peer broke off (${stream.protocol})`, {
+      blame: 'passing',
+      cause,
+    });
+  const raw = {
+    encode: (bytes: Uint8Array) => bytes,
+    decode: (bytes: { subarray(): Uint8Array } | Uint8Array) => bytes.subarray(),
+  };
+  return {
+    async write(type, message) {
+      try {
+        await pb.write(type.encode(message), raw, { signal });
+      } catch (cause) {
+        throw broken(cause);
+      }
+    },
+    async read(type, { withinMs } = {}) {
+      let bytes: Uint8Array;
+      try {
+        bytes = await pb.read(raw, { signal: withinMs === undefined ? signal : within(withinMs, signal) });
+      } catch (cause) {
+        throw broken(cause);
+      }
+      try {
+        return type.decode(bytes);
+      } catch (cause) {
+        throw badFrame(`a message of ${bytes.length} bytes that cannot be read (${stream.protocol})`, cause);
+      }
+    },
+  };
+}
+
+/** Fires after this long, or when `signal` does. */
+export function within(ms: number, signal?: AbortSignal): AbortSignal {
+  return signal === undefined ? AbortSignal.timeout(ms) : AbortSignal.any([AbortSignal.timeout(ms), signal]);
+}
+
+export function badFrame(what: string, cause?: unknown): ClusterError {
+  return new ClusterError('BAD_FRAME', `a peer sent ${what}`, { blame: 'peer', cause });
+}

@@ -1,0 +1,346 @@
+/**
+ * Join: how this machine becomes a member, by a token that an admin has made.
+ *
+ * It knocks at the members that the token names until one lets it in, takes the whole chain of configurations from it and
+ * believes only what follows from the cluster id in the token. Until the last step the state folder belongs to no cluster:
+ * a try that fails leaves at most a host key, which the next one uses. The network is up only while this runs.
+ *
+ * The other side: join-protocol.ts.
+ */
+import { hostname } from 'node:os';
+import type { Logger } from 'pino';
+import { Ask as AskMessage, Refusal, Reply as ReplyMessage } from '../../protocols/join/join.js';
+import { ClusterError } from '../core/fault.js';
+import { bytesOf, type HostId, type PeerName } from '../core/ids.js';
+import { type Net, startNet } from '../net/net.js';
+import { signerFromSeed } from '../platform/ed25519.js';
+import { type Admission, admissionFlaw, type Joiner, NONCE_BYTES, proofMessage, readAdmission } from './admission.js';
+import { ANSWER_BYTES_MAX, VERSIONS_PER_ANSWER_MAX } from './config-protocol.js';
+import { ConfigStore, hasCluster } from './config-store.js';
+import { type Configuration, MEMBER_ADDRESSES_MAX, type Trust } from './configuration.js';
+import { badFrame, type FramedStream, framed, within } from './framed-stream.js';
+import { type Identity, loadOrCreateIdentity } from './identity.js';
+import { type Door, parseToken, type Token } from './invite.js';
+import { JOIN_MS_MAX, JOIN_PROTOCOL } from './join-protocol.js';
+import { checkName, openAdmissions } from './membership.js';
+import { isAddress } from './policy-schema.js';
+import { writeRememberedPeers } from './remembered-peers.js';
+import { hostNameFrom, settleAdmissions } from './roster.js';
+
+/** How long members are looked for. mDNS asks every 10 s; a host that wakes up needs some more. */
+export const FIND_MS_MAX = 30_000;
+const FRAME_BYTES_MAX = ANSWER_BYTES_MAX + 64 * 1024;
+/** How often doors that did not answer are tried again. */
+const RETRY_MS = 1000;
+
+export interface JoinOptions {
+  readonly token: string;
+  readonly stateDir: string;
+  /** Default: this machine's name, made fit. A taken one gets `-2`. */
+  readonly hostName?: string;
+  /** Where this host will listen, for the others to remember. Default: they find out. */
+  readonly addresses?: readonly string[];
+  /** Look for the members by mDNS too. Default true. */
+  readonly mdns?: boolean;
+  /** How long members are looked for. Default 30 s. */
+  readonly findMs?: number;
+  /** Wall clock, ms. */
+  readonly clock: () => number;
+  readonly log: Logger;
+  readonly signal?: AbortSignal;
+}
+
+export interface Joined {
+  readonly configuration: Configuration;
+  readonly host: HostId;
+  /** As this host is called now; another one may be found for a provisional one when an admin writes it down. */
+  readonly name: string;
+  readonly standing: 'active' | 'provisional';
+  readonly trust: Trust;
+  /** The name of the member that let us in. */
+  readonly admittedBy: string;
+}
+
+/**
+ * @throws ClusterError TOKEN_DAMAGED, TOKEN_TOO_NEW, TOKEN_EXPIRED, TOKEN_USED_UP, TOKEN_UNKNOWN, TOKEN_OTHER_CLUSTER,
+ * TOKEN_REFUSED, JOIN_UNREACHABLE, NOT_ADMITTING, ALREADY_MEMBER, ALREADY_IN_CLUSTER, KEY_REVOKED, CLUSTER_FULL, BAD_NAME,
+ * BAD_ADDRESS, BAD_CHAIN
+ */
+export async function joinCluster(options: JoinOptions): Promise<Joined> {
+  const { stateDir, clock, log, addresses = [], hostName = hostNameFrom(hostname()) } = options;
+  const token = parseToken(options.token);
+  checkName('host name', hostName);
+  checkAddresses(addresses);
+  if (hasCluster(stateDir)) {
+    throw new ClusterError(
+      'ALREADY_IN_CLUSTER',
+      `${stateDir} belongs to a cluster already; nothing was changed. Take another --state for another cluster`,
+      {
+        blame: 'operator',
+      },
+    );
+  }
+  // The members judge it by their clocks again; this saves the wait for an answer that is known.
+  if (token.invite.expiresMs <= clock()) throw expired(token);
+
+  const identity = await loadOrCreateIdentity(stateDir);
+  const doors = new Set(token.doors.map(({ peer }) => peer));
+  const net = await startNet({
+    privateKeySeed: identity.seed,
+    listen: [],
+    mdns: options.mdns ?? true,
+    cluster: token.invite.cluster,
+    gate: { isMember: peer => doors.has(peer), strangersWelcome: () => false },
+    log,
+    knownAddresses: () => token.doors,
+    redialEveryMs: RETRY_MS,
+  });
+  try {
+    const joiner = { peer: identity.peer, host: identity.host, wantedName: hostName, addresses };
+    return await findAndJoin(net, { token, identity, joiner, options });
+  } finally {
+    await net.stop();
+  }
+}
+
+interface Task {
+  readonly token: Token;
+  readonly identity: Identity;
+  readonly joiner: Joiner;
+  readonly options: JoinOptions;
+}
+
+/** Tries every door until one lets us in, or until all that answered have refused for a reason that the others share. */
+async function findAndJoin(net: Net, task: Task): Promise<Joined> {
+  const { token, options } = task;
+  const untilMs = performance.now() + (options.findMs ?? FIND_MS_MAX);
+  let lastError: unknown;
+  for (;;) {
+    for (const door of token.doors) {
+      options.signal?.throwIfAborted();
+      try {
+        return await joinAt(net, door, task);
+      } catch (error) {
+        if (!isWorthAnotherDoor(error)) throw error;
+        lastError = error;
+        options.log.debug({ err: error, peer: door.peer }, 'not let in here');
+      }
+    }
+    if (performance.now() >= untilMs) break;
+    await rest(Math.min(RETRY_MS, Math.max(0, untilMs - performance.now())), options.signal);
+  }
+  if (lastError instanceof ClusterError && lastError.code === 'NOT_ADMITTING') throw lastError;
+  const tried = token.doors.flatMap(({ addresses }) => addresses).join(', ') || 'no address, only mDNS';
+  throw new ClusterError(
+    'JOIN_UNREACHABLE',
+    `no member of the cluster let this machine in (tried: ${tried}); nothing was changed. Check that one of them is up, that this machine reaches it, and that the token is not older than the cluster's clock allows; then join again`,
+    { blame: 'passing', cause: lastError },
+  );
+}
+
+/** Another member may be reachable, or may know what this one does not. */
+function isWorthAnotherDoor(error: unknown): boolean {
+  return (
+    error instanceof ClusterError &&
+    ['PEER_UNREACHABLE', 'STREAM_BROKEN', 'BAD_FRAME', 'NOT_ADMITTING', 'BAD_CHAIN'].includes(error.code)
+  );
+}
+
+async function joinAt(net: Net, { peer }: Door, task: Task): Promise<Joined> {
+  const { options } = task;
+  const signal = within(JOIN_MS_MAX, options.signal);
+  const door = task.token.doors.find(other => other.peer === peer);
+  const stream = await openAt(net, peer, door?.addresses ?? [], signal);
+  try {
+    const frames = framed(stream, { bytesMax: FRAME_BYTES_MAX, signal });
+    const admission = await prove(frames, peer, task);
+    const store = await ConfigStore.begin(options.stateDir, task.token.invite.cluster);
+    await fetchChain(frames, store, { host: task.identity.host, trust: admission.invite.trust });
+    await stream.close({ signal });
+    return await settleIn(store, admission, task);
+  } catch (error) {
+    stream.abort(error instanceof Error ? error : new Error(String(error)));
+    throw error;
+  }
+}
+
+/** By the connection that stands, else by each address. */
+async function openAt(net: Net, peer: PeerName, addresses: readonly string[], signal: AbortSignal) {
+  for (const address of addresses) {
+    const whole = address.includes('/p2p/') ? address : `${address}/p2p/${peer}`;
+    if (!whole.endsWith(`/p2p/${peer}`)) continue;
+    try {
+      await net.dial(whole, { signal });
+      break;
+    } catch (error) {
+      if (!(error instanceof ClusterError) || error.code !== 'PEER_UNREACHABLE') throw error;
+      // The next address may do; if none does, `open` says so.
+    }
+  }
+  return await net.open(peer, JOIN_PROTOCOL, { signal });
+}
+
+/** Knock, challenge, proof. @throws ClusterError for each refusal */
+async function prove(frames: FramedStream, admitter: PeerName, { token, joiner }: Task): Promise<Admission> {
+  const { invite, seed } = token;
+  await frames.write(AskMessage, { knock: { invite: invite.raw } });
+  const challenge = await frames.read(ReplyMessage);
+  if (challenge.refused !== undefined) throw refusal(challenge.refused.code, token);
+  const nonce = challenge.challenge?.nonce;
+  if (nonce?.length !== NONCE_BYTES) throw badFrame('no challenge where one was due');
+
+  const meeting = { cluster: invite.cluster, inviteId: invite.id, admitter, nonce };
+  const proof = signerFromSeed(seed).sign(proofMessage(joiner, meeting));
+  const { host, wantedName, addresses } = joiner;
+  await frames.write(AskMessage, {
+    proof: { host: bytesOf(host), name: wantedName, addresses: [...addresses], proof },
+  });
+  const reply = await frames.read(ReplyMessage);
+  if (reply.refused !== undefined) throw refusal(reply.refused.code, token);
+  if (reply.admitted === undefined) throw badFrame('no verdict where one was due');
+  const admission = readAdmission(reply.admitted.admission);
+  if (admission.host !== joiner.host || admission.peer !== joiner.peer || admission.invite.id !== invite.id) {
+    throw badFrame('the admission of somebody else');
+  }
+  return admission;
+}
+
+async function fetchChain(
+  frames: FramedStream,
+  store: ConfigStore,
+  reader: { readonly host: HostId; readonly trust: Trust },
+): Promise<void> {
+  let after = 0;
+  for (let isMore = true; isMore; ) {
+    await frames.write(AskMessage, { more: { after } });
+    const { chain } = await frames.read(ReplyMessage);
+    if (chain === undefined || chain.versions.length > VERSIONS_PER_ANSWER_MAX)
+      throw badFrame('no chain where one was due');
+    for (const raw of chain.versions) {
+      const acceptance = await store.accept(raw, reader);
+      if (acceptance.kind !== 'accepted') {
+        const why = acceptance.kind === 'refused' ? acceptance.because : acceptance.kind;
+        throw new ClusterError(
+          'BAD_CHAIN',
+          `a member sent a configuration that does not follow from the token (version ${after + 1}: ${why}); nothing was changed`,
+          {
+            blame: 'peer',
+          },
+        );
+      }
+      after++;
+    }
+    isMore = chain.more && chain.versions.length > 0;
+  }
+  if (after === 0) throw badFrame('an empty chain');
+}
+
+/** The last step: from here on this state folder belongs to the cluster. */
+async function settleIn(store: ConfigStore, admission: Admission, { token, identity, options }: Task): Promise<Joined> {
+  const { stateDir, log } = options;
+  const { current: configuration } = store;
+  const written = configuration.members.find(({ host }) => host === identity.host);
+  if (written === undefined && admissionFlaw(admission, configuration) !== undefined) {
+    throw new ClusterError(
+      'BAD_CHAIN',
+      'who let this machine in is no member of the cluster that the token is for; nothing was changed',
+      {
+        blame: 'peer',
+      },
+    );
+  }
+  const notes = await openAdmissions(stateDir, log);
+  await notes.add(admission);
+  await writeRememberedPeers(stateDir, token.doors);
+  await store.commit();
+  const provisional = settleAdmissions(configuration, [admission]).provisional[0];
+  return {
+    configuration,
+    host: identity.host,
+    name: written?.name ?? provisional?.name ?? admission.wantedName,
+    standing: written === undefined ? 'provisional' : 'active',
+    trust: written?.trust ?? admission.invite.trust,
+    admittedBy: configuration.members.find(({ peer }) => peer === admission.admitter)?.name ?? admission.admitter,
+  };
+}
+
+function expired({ invite }: Token): ClusterError {
+  const when = new Date(invite.expiresMs).toISOString();
+  return new ClusterError(
+    'TOKEN_EXPIRED',
+    `this token expired at ${when}; nothing was changed. Make a new one with \`cluster invite\` (and check this machine's clock)`,
+    {
+      blame: 'operator',
+    },
+  );
+}
+
+/** A refusal of the wire, as what to do about it. */
+function refusal(code: Refusal, token: Token): ClusterError {
+  const because = (name: string, text: string): ClusterError =>
+    new ClusterError(name, `${text}; nothing was changed`, { blame: 'operator' });
+  switch (code) {
+    case Refusal.EXPIRED:
+      return expired(token);
+    case Refusal.USED_UP:
+      return because(
+        'TOKEN_USED_UP',
+        `this token was good for ${token.invite.uses} and is used up. Make a new one with \`cluster invite\``,
+      );
+    case Refusal.UNKNOWN_INVITE:
+      return because(
+        'TOKEN_UNKNOWN',
+        'the admin who made this token is none any more. Make a new one with `cluster invite` on an admin host',
+      );
+    case Refusal.OTHER_CLUSTER:
+      return because(
+        'TOKEN_OTHER_CLUSTER',
+        'this token is for another cluster than the hosts that it names. Make a new one with `cluster invite` in the cluster you want',
+      );
+    case Refusal.BAD_PROOF:
+      return because(
+        'TOKEN_REFUSED',
+        'the member did not accept the proof of this token. Make a new one with `cluster invite`',
+      );
+    case Refusal.ALREADY_MEMBER:
+      return because(
+        'ALREADY_MEMBER',
+        'the cluster has this machine as a member already, but its state folder has no configuration. Copy STATE/config from another trusted member',
+      );
+    case Refusal.REVOKED:
+      return because(
+        'KEY_REVOKED',
+        "this machine's key was revoked in that cluster. Join with a new state folder, for a new key",
+      );
+    case Refusal.FULL:
+      return because('CLUSTER_FULL', 'the cluster has as many members as it can have. Revoke some first');
+    case Refusal.NOT_ADMITTING:
+      return new ClusterError(
+        'NOT_ADMITTING',
+        'the member that answered may not admit anybody yet; nothing was changed. Join again when another member is up',
+        {
+          blame: 'passing',
+        },
+      );
+  }
+}
+
+/** @throws ClusterError BAD_ADDRESS */
+function checkAddresses(addresses: readonly string[]): void {
+  const wrong = addresses.find(address => !isAddress(address));
+  if (wrong !== undefined || addresses.length > MEMBER_ADDRESSES_MAX) {
+    const what = wrong === undefined ? `${addresses.length} addresses` : JSON.stringify(wrong.slice(0, 200));
+    throw new ClusterError(
+      'BAD_ADDRESS',
+      `${what}: expected at most ${MEMBER_ADDRESSES_MAX} multiaddrs; nothing was changed`,
+      { blame: 'operator' },
+    );
+  }
+}
+
+/** A pause between rounds of knocking; ends early when cancelled. */
+async function rest(ms: number, signal?: AbortSignal): Promise<void> {
+  const until = within(ms, signal);
+  await new Promise<void>(resolve => until.addEventListener('abort', () => resolve(), { once: true }));
+  signal?.throwIfAborted();
+}

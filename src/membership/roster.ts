@@ -1,0 +1,134 @@
+/**
+ * Roster: who belongs to the cluster right now. The members that an admin has written, and the admitted ones that none
+ * has written yet.
+ *
+ * Admissions are made by any member, while admins are away and apart from each other, so several may want one name or
+ * one use of an invite. They are settled in the order of their hashes, on every host alike; an admin host then writes
+ * down exactly what this says (`absorb`). What was written stays, whatever hash comes later.
+ *
+ * Pure.
+ */
+import type { ClusterConfig, Member } from '../core/cluster-config.js';
+import { NAME_PATTERN, type SourceId } from '../core/ids.js';
+import { type Admission, admissionFlaw } from './admission.js';
+import { type Configuration, type ConfigurationMember, MEMBERS_MAX } from './configuration.js';
+import { sourcesOf } from './policy-change.js';
+
+export type AdmissionRefusal =
+  /** The invite's uses went to others. */
+  | 'used-up'
+  /** The key was revoked, or is another host's. */
+  | 'key-taken'
+  /** The invite's admin or the admitting member is none (any more). */
+  | 'not-valid-here'
+  /** The cluster has as many members as it may. */
+  | 'full';
+
+export interface Provisional {
+  readonly admission: Admission;
+  /** The wanted name, or the first of `name-2`, `name-3`, … that is free. */
+  readonly name: string;
+}
+
+export interface Roster {
+  readonly provisional: readonly Provisional[];
+  readonly refused: readonly { readonly admission: Admission; readonly because: AdmissionRefusal }[];
+}
+
+export function settleAdmissions(configuration: Configuration, admissions: Iterable<Admission>): Roster {
+  const { members, revoked } = configuration;
+  const hosts = new Set(members.map(member => member.host));
+  const peers = new Set([...members.map(member => member.peer), ...revoked.map(({ peer }) => peer)]);
+  const names = new Set(members.map(member => member.name));
+  const usesByInvite = new Map<string, number>();
+  for (const { invite } of members)
+    if (invite !== undefined) usesByInvite.set(invite, (usesByInvite.get(invite) ?? 0) + 1);
+
+  const provisional: Provisional[] = [];
+  const refused: Roster['refused'][number][] = [];
+  for (const admission of [...admissions].sort((a, b) => (a.hash < b.hash ? -1 : 1))) {
+    const { host, peer, invite } = admission;
+    if (hosts.has(host)) continue; // written already, or admitted twice because its first answer got lost
+    const uses = usesByInvite.get(invite.id) ?? 0;
+    const because: AdmissionRefusal | undefined = peers.has(peer)
+      ? 'key-taken'
+      : admissionFlaw(admission, configuration) !== undefined
+        ? 'not-valid-here'
+        : uses >= invite.uses
+          ? 'used-up'
+          : hosts.size >= MEMBERS_MAX
+            ? 'full'
+            : undefined;
+    if (because !== undefined) {
+      refused.push({ admission, because });
+      continue;
+    }
+    const name = freeName(admission.wantedName, names);
+    hosts.add(host);
+    peers.add(peer);
+    names.add(name);
+    usesByInvite.set(invite.id, uses + 1);
+    provisional.push({ admission, name });
+  }
+  return { provisional, refused };
+}
+
+const NAME_CHARACTERS_MAX = 63;
+
+/** `wanted`, or the first of `wanted-2`, `wanted-3`, … that nobody has. */
+export function freeName(wanted: string, taken: ReadonlySet<string>): string {
+  if (!taken.has(wanted)) return wanted;
+  for (let number = 2; ; number++) {
+    const ending = `-${number}`;
+    const name = `${wanted.slice(0, NAME_CHARACTERS_MAX - ending.length)}${ending}`;
+    if (!taken.has(name)) return name;
+  }
+}
+
+/** A host name for the cluster, from what the operating system calls this machine: `Ann's iMac.local` → `ann-s-imac`. */
+export function hostNameFrom(systemName: string): string {
+  const [first = ''] = systemName.split('.');
+  const name = first
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+/, '')
+    .slice(0, NAME_CHARACTERS_MAX)
+    .replace(/-+$/, '');
+  return NAME_PATTERN.test(name) ? name : 'host';
+}
+
+/** How an admin writes an admission down. */
+export function memberFrom({ admission, name }: Provisional): ConfigurationMember {
+  const { host, peer, addresses, invite } = admission;
+  return { host, name, peer, trust: invite.trust, state: 'active', addresses, invite: invite.id };
+}
+
+/** What the machine's decisions depend on. */
+export function toClusterConfig(configuration: Configuration, admissions: Iterable<Admission>): ClusterConfig {
+  const { cluster, version, policy, members, archived } = configuration;
+  const written = members.map((member): Member => {
+    const setting = policy.hosts.get(member.name);
+    const { host, name, peer, state, trust } = member;
+    return { host, name, peer, state, trust, domain: setting?.domain ?? host, roaming: setting?.roaming ?? false };
+  });
+  const waiting = settleAdmissions(configuration, admissions).provisional.map(
+    ({ admission: { host, peer, invite }, name }): Member => ({
+      host,
+      name,
+      peer,
+      state: 'provisional',
+      trust: invite.trust,
+      domain: host,
+      roaming: false,
+    }),
+  );
+  const copies = new Map<SourceId, number>(archived.map(entry => [entry.source, entry.copies]));
+  for (const [source, setting] of sourcesOf(policy, members)) copies.set(source, setting.copies);
+  return {
+    cluster,
+    version,
+    members: [...written, ...waiting],
+    sources: [...copies].map(([source, wanted]) => ({ source, copies: wanted })),
+    timing: policy.timing,
+  };
+}
