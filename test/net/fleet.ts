@@ -89,3 +89,14 @@ export async function until(what: () => boolean, name: string): Promise<void> {
     await new Promise(resolve => setTimeout(resolve, 5));
   }
 }
+
+/** Waits until a number has not changed for 100 ms: what is to come by itself has come. */
+export async function settled(what: () => number): Promise<void> {
+  let last = what();
+  let sinceMs = Date.now();
+  await until(() => {
+    const now = what();
+    if (now !== last) [last, sinceMs] = [now, Date.now()];
+    return Date.now() - sinceMs >= 100;
+  }, 'something to settle');
+}
