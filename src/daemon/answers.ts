@@ -4,10 +4,11 @@
  * It only reads (the machine, the catalog, the configuration) and passes orders on; what it says is what the decisions
  * see, so `status` and the machine cannot disagree.
  */
-import { type ListedSnapshot } from '../catalog/head.js';
+import type { ListedSnapshot } from '../catalog/head.js';
 import { comparePaths } from '../catalog/path-order.js';
-import { parseSourceSpec, type SourceSpec, type WantedSnapshot } from '../catalog/source-spec.js';
+import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
 import { isPartial } from '../catalog/snapshot.js';
+import { parseSourceSpec, type SourceSpec, type WantedSnapshot } from '../catalog/source-spec.js';
 import { findEntry, readSnapshot, walkEntries } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { type HostId, type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
@@ -16,14 +17,14 @@ import type { ObjectReader } from '../core/objects.js';
 import type { Membership } from '../membership/membership.js';
 import { parseSize } from '../membership/policy-units.js';
 import type { Alarms } from './alarms.js';
+import type { BlobSource } from './blob-source.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
 import type { Orders } from './orders.js';
+import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import { isProtected, type Protections, type Reach } from './protection.js';
-import type { BlobSource } from './blob-source.js';
-import type { Origin } from './origin.js';
 import type { Roster } from './roster.js';
 import type {
   AddSource,
@@ -31,14 +32,11 @@ import type {
   BackupRequest,
   ConfigApply,
   ConfigReport,
-  ContentFrame,
-  ContentRequest,
   EntriesRequest,
   HostReport,
   HostState,
   Invited,
   InviteRequest,
-  PlacedEntry,
   ProtectionReport,
   ReplicaReport,
   ReplicasRequest,
@@ -205,7 +203,8 @@ export class Answers implements Service {
       const domains = new Set<string>();
       for (const { host, domain, state, trust } of roster.members()) {
         if (state !== 'active' || trust !== 'trusted' || host === splitSourceId(sourceId).origin) continue;
-        const lends = host === roster.self ? this.#hostReport(host).lentBytes > 0 : (machine.host(host)?.weightMiB ?? 0) > 0;
+        const lends =
+          host === roster.self ? this.#hostReport(host).lentBytes > 0 : (machine.host(host)?.weightMiB ?? 0) > 0;
         if (lends) domains.add(domain);
       }
       if (domains.size >= copies) continue;
@@ -255,14 +254,24 @@ export class Answers implements Service {
   async invite({ uses, expiresMs, trust }: InviteRequest): Promise<Invited> {
     const { membership, addresses } = this.#o;
     const untilMs = membership.nowMs() + expiresMs;
-    const token = await membership.createInvite({ uses, lifeMs: expiresMs, trust, addresses: addresses(), others: membership.doors() });
+    const token = await membership.createInvite({
+      uses,
+      lifeMs: expiresMs,
+      trust,
+      addresses: addresses(),
+      others: membership.doors(),
+    });
     return { token, untilMs };
   }
 
   #needHost(name: string): void {
     if (this.#o.roster.named(name) !== undefined) return;
     const names = [...this.#o.roster.members()].map(member => member.name).sort();
-    throw new ClusterError('HOST_UNKNOWN', `no host ${JSON.stringify(name)} in this cluster; there are: ${names.join(', ')}. Nothing was changed`, { blame: 'operator' });
+    throw new ClusterError(
+      'HOST_UNKNOWN',
+      `no host ${JSON.stringify(name)} in this cluster; there are: ${names.join(', ')}. Nothing was changed`,
+      { blame: 'operator' },
+    );
   }
 
   // ---------------------------------------------------------------------------------------------------------- snapshots
@@ -270,7 +279,12 @@ export class Answers implements Service {
   async backup({ source, acceptChanges }: BackupRequest, signal: AbortSignal): Promise<SnapshotTaken> {
     const id = this.#sourceNamed(source);
     const taken = await this.#o.orders.backup(id, { acceptChanges }, signal);
-    const listed = { id: taken.snapshot, timeMs: taken.timeMs, complete: taken.stale + taken.missed === 0, firstSeq: Number.MAX_SAFE_INTEGER };
+    const listed = {
+      id: taken.snapshot,
+      timeMs: taken.timeMs,
+      complete: taken.stale + taken.missed === 0,
+      firstSeq: Number.MAX_SAFE_INTEGER,
+    };
     return {
       id: taken.snapshot,
       source: this.#nameOf(id),
@@ -327,7 +341,8 @@ export class Answers implements Service {
     const sources = source === undefined ? this.#sources() : [this.#sourceNamed(source)];
     const reports: SnapshotReport[] = [];
     for (const id of sources) {
-      for (const listed of this.#o.catalog.get(id)?.head.snapshots ?? []) reports.push(await this.#snapshotReport(id, listed, signal));
+      for (const listed of this.#o.catalog.get(id)?.head.snapshots ?? [])
+        reports.push(await this.#snapshotReport(id, listed, signal));
     }
     return reports.sort((a, b) => a.timeMs - b.timeMs);
   }
@@ -369,7 +384,9 @@ export class Answers implements Service {
           (only.includes('over') && have > want) ||
           (only.includes('missing') && have === 0);
         if (!asked) continue;
-        const holders = machine.holders(parcel).map(holder => ({ host: roster.nameOf(holder.host), counts: holder.counts }));
+        const holders = machine
+          .holders(parcel)
+          .map(holder => ({ host: roster.nameOf(holder.host), counts: holder.counts }));
         if (host !== undefined && !holders.some(holder => holder.host === host)) continue;
         yield {
           source: this.#nameOf(source),
@@ -402,9 +419,12 @@ export class Answers implements Service {
 
   async *entries({ sourceId, snapshot, under }: EntriesRequest, signal: AbortSignal): AsyncGenerator<PlacedEntry> {
     if (!(this.#o.catalog.get(sourceId)?.head.snapshots ?? []).some(({ id }) => id === snapshot)) {
-      throw new ClusterError('SNAPSHOT_UNKNOWN', `no listed snapshot ${snapshot} of ${this.#nameOf(sourceId)}`, { blame: 'operator' });
+      throw new ClusterError('SNAPSHOT_UNKNOWN', `no listed snapshot ${snapshot} of ${this.#nameOf(sourceId)}`, {
+        blame: 'operator',
+      });
     }
-    for await (const { entry, parcel } of walkEntries(this.#o.objects, snapshot, { under, signal })) yield { entry, parcel };
+    for await (const { entry, parcel } of walkEntries(this.#o.objects, snapshot, { under, signal }))
+      yield { entry, parcel };
   }
 
   content({ parcel, blobs }: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame> {
@@ -414,7 +434,10 @@ export class Answers implements Service {
   async #newestOf(spec: string, signal: AbortSignal): Promise<{ source: SourceId; snapshot: ObjectId; under: Buffer }> {
     const parsed = parseSourceSpec(spec);
     const source = this.#sourceNamed(nameIn(parsed));
-    const listed = parsed.snapshot.kind === 'latest' ? this.#newest(source) : (await this.#choose(source, parsed.snapshot, signal)).listed;
+    const listed =
+      parsed.snapshot.kind === 'latest'
+        ? this.#newest(source)
+        : (await this.#choose(source, parsed.snapshot, signal)).listed;
     await this.#needPath(source, listed.id, parsed);
     return { source, snapshot: listed.id, under: parsed.path };
   }
@@ -422,7 +445,11 @@ export class Answers implements Service {
   #newest(source: SourceId): ListedSnapshot {
     const newest = this.#o.catalog.get(source)?.head.snapshots.at(-1);
     if (newest !== undefined) return newest;
-    throw new ClusterError('NO_SNAPSHOT', `source ${this.#nameOf(source)} has no snapshot yet; take one with: backup ${this.#nameOf(source)}`, { blame: 'operator' });
+    throw new ClusterError(
+      'NO_SNAPSHOT',
+      `source ${this.#nameOf(source)} has no snapshot yet; take one with: backup ${this.#nameOf(source)}`,
+      { blame: 'operator' },
+    );
   }
 
   /** The snapshot that a spec names. `latest` is the newest of which every parcel has a copy on a host that is up. */
@@ -436,7 +463,8 @@ export class Answers implements Service {
     if (spec.kind !== 'latest') {
       const named = snapshots.filter(snapshot => isNamed(spec, snapshot));
       const [listed] = spec.kind === 'time' ? named.slice(-1) : named;
-      if (listed === undefined || (spec.kind === 'id' && named.length > 1)) throw notFound(this.#nameOf(source), spec, named.length);
+      if (listed === undefined || (spec.kind === 'id' && named.length > 1))
+        throw notFound(this.#nameOf(source), spec, named.length);
       const reach = await this.#o.protections.reach(listed, signal);
       return reach.parcels === 0 ? { listed } : { listed, unreachable: this.#unreachable(reach) };
     }
@@ -467,7 +495,11 @@ export class Answers implements Service {
     if (path.length === 0) return;
     const found = await findEntry(this.#o.objects, snapshot, path);
     if (found === undefined || comparePaths(found.entry.path, path) !== 0) {
-      throw new ClusterError('PATH_UNKNOWN', `snapshot ${snapshot.slice(0, 8)} of ${this.#nameOf(source)} has no such path`, { blame: 'operator' });
+      throw new ClusterError(
+        'PATH_UNKNOWN',
+        `snapshot ${snapshot.slice(0, 8)} of ${this.#nameOf(source)} has no such path`,
+        { blame: 'operator' },
+      );
     }
   }
 
@@ -496,7 +528,11 @@ export class Answers implements Service {
     const names = all.map(source => this.#nameOf(source)).sort();
     const known = names.length === 0 ? 'there is none yet' : `there are: ${names.join(', ')}`;
     const what = found.length > 1 ? 'several hosts have a source' : 'no source';
-    throw new ClusterError(found.length > 1 ? 'SOURCE_AMBIGUOUS' : 'SOURCE_UNKNOWN', `${what} ${JSON.stringify(name)}; ${known}`, { blame: 'operator' });
+    throw new ClusterError(
+      found.length > 1 ? 'SOURCE_AMBIGUOUS' : 'SOURCE_UNKNOWN',
+      `${what} ${JSON.stringify(name)}; ${known}`,
+      { blame: 'operator' },
+    );
   }
 
   #settingOf(source: SourceId) {
@@ -515,10 +551,12 @@ const nameIn = ({ host, source }: SourceSpec): string => (host === undefined ? s
 
 function notFound(source: string, spec: WantedSnapshot, found: number): ClusterError {
   if (found > 1) {
-    return new ClusterError('SNAPSHOT_AMBIGUOUS', `${found} snapshots of ${source} begin so; give more digits`, { blame: 'operator' });
+    return new ClusterError('SNAPSHOT_AMBIGUOUS', `${found} snapshots of ${source} begin so; give more digits`, {
+      blame: 'operator',
+    });
   }
   const what = spec.kind === 'id' ? `snapshot ${spec.prefix}` : 'snapshot from that time or before';
-  return new ClusterError('SNAPSHOT_UNKNOWN', `source ${source} has no ${what}; see: snapshots ${source}`, { blame: 'operator' });
+  return new ClusterError('SNAPSHOT_UNKNOWN', `source ${source} has no ${what}; see: snapshots ${source}`, {
+    blame: 'operator',
+  });
 }
-
-

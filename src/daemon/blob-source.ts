@@ -2,6 +2,8 @@
  * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, one
  * after the other, and the origin's live file last. A holder that goes away in the middle is replaced by the next.
  */
+
+import type { ContentFrame } from '../catalog/restore-content.js';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, HostId, ParcelId, PeerName } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
@@ -10,7 +12,6 @@ import type { Net } from '../net/net.js';
 import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import type { Roster } from './roster.js';
-import type { ContentFrame } from './service.js';
 
 /** A holder that is busy is asked again after its own word, but not more often than this. */
 const BUSY_TRIES_MAX = 20;
@@ -21,7 +22,12 @@ export class BlobSource {
   readonly #stores: OwnStores;
   readonly #roster: Roster;
 
-  constructor({ net, machine, stores, roster }: {
+  constructor({
+    net,
+    machine,
+    stores,
+    roster,
+  }: {
     readonly net: Net;
     readonly machine: Machine;
     readonly stores: OwnStores;
@@ -55,7 +61,10 @@ export class BlobSource {
         if (!(error instanceof ClusterError)) throw error;
       }
     }
-    const hosts = this.#machine.holders(parcel).map(({ host }) => this.#roster.nameOf(host)).sort();
+    const hosts = this.#machine
+      .holders(parcel)
+      .map(({ host }) => this.#roster.nameOf(host))
+      .sort();
     for (const blob of open) yield { kind: 'unavailable', blob, because: 'no host that is up can give it', hosts };
   }
 
@@ -80,7 +89,12 @@ export class BlobSource {
     for (let tries = 0; tries < BUSY_TRIES_MAX && open.size > 0; tries += 1) {
       let busyMs: number | undefined;
       let current: { readonly blob: BlobId; leftBytes: number } | undefined;
-      for await (const part of askFetch(this.#net, peer, { parcel, blobs: [...open], purpose: 'restore' }, { signal })) {
+      for await (const part of askFetch(
+        this.#net,
+        peer,
+        { parcel, blobs: [...open], purpose: 'restore' },
+        { signal },
+      )) {
         switch (part.kind) {
           case 'busy':
             busyMs = part.retryAfterMs;

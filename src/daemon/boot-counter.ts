@@ -11,7 +11,11 @@ export async function countBoot(stateDir: string): Promise<{ readonly boot: numb
   const text = readIfThere(path)?.toString('utf8').trim() ?? '0';
   const previousBoot = Number(text);
   if (!/^\d{1,15}$/.test(text)) {
-    throw new ClusterError('STATE_DAMAGED', `${path} is not a number: ${JSON.stringify(text.slice(0, 40))}; nothing was changed. Remove the file: stores are then read again in full`, { blame: 'operator' });
+    throw new ClusterError(
+      'STATE_DAMAGED',
+      `${path} is not a number: ${JSON.stringify(text.slice(0, 40))}; nothing was changed. Remove the file: stores are then read again in full`,
+      { blame: 'operator' },
+    );
   }
   await writeDurable(path, `${previousBoot + 1}\n`, { mode: 0o600 });
   return { boot: previousBoot + 1, previousBoot };

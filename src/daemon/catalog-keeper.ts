@@ -62,7 +62,10 @@ export class CatalogKeeper {
         await this.#enforce({ head, sealed: bytes, hash: headHash(bytes) });
       } catch (error) {
         // A damaged file, or an object that is gone: the head comes back from any peer that has it.
-        log.error({ code: 'HEAD_UNREADABLE', file: name, err: error }, 'a head cannot be used; it will be asked for again');
+        log.error(
+          { code: 'HEAD_UNREADABLE', file: name, err: error },
+          'a head cannot be used; it will be asked for again',
+        );
       }
     }
   }
@@ -104,7 +107,11 @@ export class CatalogKeeper {
       const known = this.#heads.get(source);
       if (known !== undefined && (known.head.seq > head.seq || known.hash === hash)) return;
       if (known !== undefined && known.head.seq === head.seq) {
-        this.#options.alarms.raise('HEAD_FORKED', source, `source ${source} has two heads with number ${head.seq}: was its origin restored from an old image?`);
+        this.#options.alarms.raise(
+          'HEAD_FORKED',
+          source,
+          `source ${source} has two heads with number ${head.seq}: was its origin restored from an old image?`,
+        );
         if (known.hash < hash) return;
       }
       if (from !== undefined) await this.#fetchObjects(head, known?.head, this.#options.fromPeer(from), key, signal);
@@ -139,7 +146,9 @@ export class CatalogKeeper {
   async #need(id: ObjectId): Promise<Uint8Array> {
     const bytes = await this.objects.get(id);
     if (bytes === undefined) {
-      throw new ClusterError('OBJECT_MISSING', `catalog object ${id} is missing here; it will be asked for again`, { blame: 'passing' });
+      throw new ClusterError('OBJECT_MISSING', `catalog object ${id} is missing here; it will be asked for again`, {
+        blame: 'passing',
+      });
     }
     return bytes;
   }
@@ -158,7 +167,11 @@ export class CatalogKeeper {
       const sealed = await this.#fetchObject(id, reader);
       const snapshot = verifySnapshot(sealed, key);
       if (snapshot.source !== head.source) {
-        throw new ClusterError('FOREIGN_SNAPSHOT', `the head of ${head.source} lists a snapshot of ${snapshot.source}`, { blame: 'peer' });
+        throw new ClusterError(
+          'FOREIGN_SNAPSHOT',
+          `the head of ${head.source} lists a snapshot of ${snapshot.source}`,
+          { blame: 'peer' },
+        );
       }
       await Promise.all(snapshot.pages.map(async page => decodePage(await this.#fetchObject(page, reader))));
     }
@@ -169,7 +182,9 @@ export class CatalogKeeper {
     if (here !== undefined) return here;
     const bytes = await reader.get(id);
     if (bytes === undefined) {
-      throw new ClusterError('OBJECT_MISSING', `the peer that told of a head lacks its object ${id}`, { blame: 'passing' });
+      throw new ClusterError('OBJECT_MISSING', `the peer that told of a head lacks its object ${id}`, {
+        blame: 'passing',
+      });
     }
     await this.objects.put(bytes);
     return bytes;

@@ -27,7 +27,6 @@ export class Driver {
     machine,
     clock,
     carryOut,
-
   }: {
     readonly machine: Machine;
     readonly clock: Clock;

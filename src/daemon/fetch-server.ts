@@ -5,9 +5,10 @@
  * anew without that file; `onTorn` says so. While a parcel is short of copies, the origin serves at most N fetchers of it
  * at once: without any message that bounds what a network without gossip can waste.
  */
-import type { ScanCache } from '../catalog/scan-cache.js';
-import { decodeRecord } from '../catalog/record.js';
+
 import type { Entry } from '../catalog/entry.js';
+import { decodeRecord } from '../catalog/record.js';
+import type { ScanCache } from '../catalog/scan-cache.js';
 import { readSourceFile, SourceGone } from '../catalog/source-file.js';
 import type { BlobId, ParcelId, PeerName, SourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
@@ -28,7 +29,11 @@ export interface OwnSource {
   readonly path: string;
 }
 
-export type TornListener = (torn: { readonly source: SourceId; readonly parcel: ParcelId; readonly path: Buffer }) => void;
+export type TornListener = (torn: {
+  readonly source: SourceId;
+  readonly parcel: ParcelId;
+  readonly path: Buffer;
+}) => void;
 
 export class FetchServer {
   readonly #net: Net;
@@ -42,7 +47,16 @@ export class FetchServer {
   readonly #serving = new Map<ParcelId, number>();
   #served = 0;
 
-  constructor({ net, machine, stores, roster, catalog, cache, ownSource, onTorn }: {
+  constructor({
+    net,
+    machine,
+    stores,
+    roster,
+    catalog,
+    cache,
+    ownSource,
+    onTorn,
+  }: {
     readonly net: Net;
     readonly machine: Machine;
     readonly stores: OwnStores;
@@ -128,12 +142,20 @@ export class FetchServer {
   }
 
   /** The first of the parcel's files with this content that can still be read as it was. */
-  async #openLive({ own, parcel, entries }: LiveParcel, blob: BlobId, signal: AbortSignal): Promise<FetchedBlob | undefined> {
+  async #openLive(
+    { own, parcel, entries }: LiveParcel,
+    blob: BlobId,
+    signal: AbortSignal,
+  ): Promise<FetchedBlob | undefined> {
     const named = entries.filter(entry => entry.kind === 'file' && entry.blob === blob);
     for (const entry of named) {
       const opened = await readSourceFile({ root: own.path, source: own.source, entry, cache: this.#cache, signal });
       if (opened !== 'gone') {
-        return { blob, bytes: opened.bytes, content: this.#watched(opened.read(signal), { source: own.source, parcel, path: entry.path }) };
+        return {
+          blob,
+          bytes: opened.bytes,
+          content: this.#watched(opened.read(signal), { source: own.source, parcel, path: entry.path }),
+        };
       }
     }
     for (const { path } of named) this.#onTorn({ source: own.source, parcel, path });
@@ -162,4 +184,3 @@ interface LiveParcel {
 async function* gone(blobs: readonly BlobId[]): AsyncGenerator<FetchedBlob> {
   for (const blob of blobs) yield { blob, gone: true };
 }
-

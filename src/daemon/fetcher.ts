@@ -109,7 +109,10 @@ export class Fetcher {
         ? { because: 'cancelled' as const, retryAfterMs: 0 }
         : failureOf(error);
       if (because !== 'cancelled' && because !== 'busy') {
-        this.#log.warn({ code: 'FETCH_FAILED', parcel, host: from, because, err: error }, 'a parcel could not be fetched');
+        this.#log.warn(
+          { code: 'FETCH_FAILED', parcel, host: from, because, err: error },
+          'a parcel could not be fetched',
+        );
       }
       this.#tell({ is: 'fetch-failed', fetch, because, retryAfterMs });
     }
@@ -119,7 +122,9 @@ export class Fetcher {
   async #record(parcel: ParcelId, peer: PeerName): Promise<Uint8Array> {
     const record = (await new PeerObjects(this.#net, peer).get(parcel)) ?? (await this.#objects.get(parcel));
     if (record === undefined) {
-      throw new ClusterError('RECORD_MISSING', `nobody reachable has the record of parcel ${parcel}`, { blame: 'passing' });
+      throw new ClusterError('RECORD_MISSING', `nobody reachable has the record of parcel ${parcel}`, {
+        blame: 'passing',
+      });
     }
     if (parcelRefOf(record).id !== parcel) throw new MalformedObject(`not the record of parcel ${parcel}`);
     return record;
@@ -147,7 +152,11 @@ export class Fetcher {
           case 'blob': {
             const bytes = sizes.get(part.blob);
             if (bytes !== part.bytes) {
-              throw new ClusterError('BLOB_MISMATCH', `blob ${part.blob} is offered with ${part.bytes} bytes, its record says ${bytes}`, { blame: 'peer' });
+              throw new ClusterError(
+                'BLOB_MISMATCH',
+                `blob ${part.blob} is offered with ${part.bytes} bytes, its record says ${bytes}`,
+                { blame: 'peer' },
+              );
             }
             current = { incoming: await store.receive({ blob: part.blob, bytes }), leftBytes: bytes };
             break;
@@ -200,7 +209,8 @@ function failureOf(error: unknown): { readonly because: FetchFailure; readonly r
   if (error instanceof BlobsGone) return { because: 'gone', retryAfterMs: GONE_RETRY_MS };
   const code = (error as { readonly code?: unknown }).code;
   if (code === 'STORE_FULL') return { because: 'no-room', retryAfterMs: 0 };
-  if (code === 'BLOB_MISMATCH' || error instanceof MalformedObject) return { because: 'bad-bytes', retryAfterMs: GONE_RETRY_MS };
+  if (code === 'BLOB_MISMATCH' || error instanceof MalformedObject)
+    return { because: 'bad-bytes', retryAfterMs: GONE_RETRY_MS };
   if (error instanceof ClusterError) return { because: 'unreachable', retryAfterMs: 0 };
   return { because: 'disk', retryAfterMs: 0 };
 }

@@ -15,7 +15,11 @@ export class KnownAddresses {
   readonly #remembered: Map<PeerName, readonly string[]>;
   readonly #turns = new KeyedTurns<'write'>();
 
-  constructor({ stateDir, membership, log }: {
+  constructor({
+    stateDir,
+    membership,
+    log,
+  }: {
     readonly stateDir: string;
     readonly membership: Membership;
     readonly log: Logger;
@@ -38,10 +42,16 @@ export class KnownAddresses {
     void this.#turns
       .take('write', () => {
         const doors = [...this.#remembered].map(([name, where]) => ({ peer: name, addresses: [...where] }));
-        return writeRememberedPeers(this.#stateDir, doors.filter(door => this.#membership.isMember(door.peer)));
+        return writeRememberedPeers(
+          this.#stateDir,
+          doors.filter(door => this.#membership.isMember(door.peer)),
+        );
       })
       .catch((error: unknown) => {
-        this.#log.warn({ code: 'PEERS_NOT_KEPT', err: error }, 'peers.json could not be written; after a restart peers are found by other ways');
+        this.#log.warn(
+          { code: 'PEERS_NOT_KEPT', err: error },
+          'peers.json could not be written; after a restart peers are found by other ways',
+        );
       });
   }
 

@@ -50,7 +50,11 @@ export class Orders {
     const peer = this.#roster.peerOf(origin);
     const host = this.#roster.nameOf(origin);
     if (peer === undefined || !this.#net.connected().includes(peer)) {
-      throw new ClusterError('ORIGIN_AWAY', `${host}, the origin of ${name}, is not reachable now; no snapshot was taken. Switch it on and try again`, { blame: 'passing' });
+      throw new ClusterError(
+        'ORIGIN_AWAY',
+        `${host}, the origin of ${name}, is not reachable now; no snapshot was taken. Switch it on and try again`,
+        { blame: 'passing' },
+      );
     }
     const reply = await askBackup(this.#net, peer, { source, acceptChanges }, { signal });
     if (reply.kind === 'refused') throw backupRefused(reply.because, name, host);

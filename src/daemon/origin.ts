@@ -85,7 +85,11 @@ export class Origin {
     const adoption = await history.adopt(source, sealed);
     if (adoption.kind === 'adopted') await catalog.offer(sealed, from);
     if (adoption.kind !== 'forked') return;
-    alarms.raise('HEAD_FORKED', source, `source ${source} had two heads with one number: two machines have used this host's key. All snapshots of both are kept; keep only one of the machines`);
+    alarms.raise(
+      'HEAD_FORKED',
+      source,
+      `source ${source} had two heads with one number: two machines have used this host's key. All snapshots of both are kept; keep only one of the machines`,
+    );
     await catalog.offer(adoption.union.sealed, from);
   }
 
@@ -100,7 +104,15 @@ export class Origin {
     for (const [source, setting] of wanted) {
       const known = this.#own.get(source);
       if (known !== undefined) known.setting = setting;
-      else this.#own.set(source, { setting, source, timer: undefined, missing: undefined, torn: new Map(), recutTimer: undefined });
+      else
+        this.#own.set(source, {
+          setting,
+          source,
+          timer: undefined,
+          missing: undefined,
+          torn: new Map(),
+          recutTimer: undefined,
+        });
       this.#schedule(source);
     }
   }
@@ -120,7 +132,15 @@ export class Origin {
   }
 
   /** A file of a listed snapshot cannot be given any more as the snapshot has it. */
-  torn({ source, parcel, path }: { readonly source: SourceId; readonly parcel: ParcelId; readonly path: Buffer }): void {
+  torn({
+    source,
+    parcel,
+    path,
+  }: {
+    readonly source: SourceId;
+    readonly parcel: ParcelId;
+    readonly path: Buffer;
+  }): void {
     const own = this.#own.get(source);
     // Who has a copy gives it; only what nobody has must leave the snapshot.
     if (own === undefined || this.#options.machine.holders(parcel).length > 0) return;
@@ -129,9 +149,14 @@ export class Origin {
     own.torn.set(parcel, paths);
     own.recutTimer ??= setTimeout(() => {
       own.recutTimer = undefined;
-      void this.#turns.take(source, () => this.#recut(own)).catch((error: unknown) => {
-        this.#options.log.error({ code: 'RECUT_FAILED', source, err: error }, 'a snapshot could not be cut anew; the next one replaces it');
-      });
+      void this.#turns
+        .take(source, () => this.#recut(own))
+        .catch((error: unknown) => {
+          this.#options.log.error(
+            { code: 'RECUT_FAILED', source, err: error },
+            'a snapshot could not be cut anew; the next one replaces it',
+          );
+        });
     }, RECUT_AFTER_MS);
   }
 
@@ -169,7 +194,8 @@ export class Origin {
   async #run(source: SourceId, acceptChanges: boolean): Promise<Taken> {
     const { catalog, cache, clock, alarms, signer, signal, log } = this.#options;
     const own = this.#own.get(source);
-    if (own === undefined) throw new ClusterError('SOURCE_UNKNOWN', `${source} is no source of this host any more`, { blame: 'operator' });
+    if (own === undefined)
+      throw new ClusterError('SOURCE_UNKNOWN', `${source} is no source of this host any more`, { blame: 'operator' });
     await this.#knowOurHeads();
     const { setting } = own;
     const listed = catalog.get(source)?.head.snapshots ?? [];
@@ -192,14 +218,25 @@ export class Origin {
     });
     if (verdict.kind === 'refused') {
       own.missing = verdict.detail;
-      alarms.raise('SOURCE_MISSING', source, `source ${setting.name}: ${verdict.detail}; its earlier snapshots are kept`);
-      throw new ClusterError('SOURCE_MISSING', `source ${setting.name} was not backed up: ${verdict.detail}; its earlier snapshots are kept`, { blame: 'operator' });
+      alarms.raise(
+        'SOURCE_MISSING',
+        source,
+        `source ${setting.name}: ${verdict.detail}; its earlier snapshots are kept`,
+      );
+      throw new ClusterError(
+        'SOURCE_MISSING',
+        `source ${setting.name} was not backed up: ${verdict.detail}; its earlier snapshots are kept`,
+        { blame: 'operator' },
+      );
     }
     own.missing = undefined;
     alarms.clear('SOURCE_MISSING', source);
     const complete = !isPartial(verdict);
     await this.#publish(source, snapshots => [...snapshots, { id: verdict.snapshot, timeMs, complete }]);
-    log.info({ code: 'SNAPSHOT_TAKEN', source, snapshot: verdict.snapshot, files: verdict.files, bytes: verdict.bytes }, 'snapshot taken');
+    log.info(
+      { code: 'SNAPSHOT_TAKEN', source, snapshot: verdict.snapshot, files: verdict.files, bytes: verdict.bytes },
+      'snapshot taken',
+    );
     return { ...verdict, timeMs };
   }
 
@@ -230,7 +267,9 @@ export class Origin {
       const next = await recut({
         snapshot: id,
         previous: before === undefined ? undefined : (replaced.get(before.id)?.id ?? before.id),
-        torn: torn.filter(([parcel]) => within.includes(parcel)).flatMap(([parcel, paths]) => [...paths.values()].map(path => ({ parcel, path }))),
+        torn: torn
+          .filter(([parcel]) => within.includes(parcel))
+          .flatMap(([parcel, paths]) => [...paths.values()].map(path => ({ parcel, path }))),
         objects: this.#options.objects,
         signer,
       });
@@ -239,7 +278,10 @@ export class Origin {
     if (replaced.size === 0) return;
     await catalog.objects.flush();
     await this.#publish(own.source, listed => listed.map(snapshot => replaced.get(snapshot.id) ?? snapshot));
-    log.warn({ code: 'SNAPSHOT_RECUT', source: own.source, parcels: parcels.size }, 'files changed or vanished before anybody had a copy: their snapshot was cut anew without them');
+    log.warn(
+      { code: 'SNAPSHOT_RECUT', source: own.source, parcels: parcels.size },
+      'files changed or vanished before anybody had a copy: their snapshot was cut anew without them',
+    );
   }
 
   /** Once in our life: what others remember of our heads, before we sign a new one. */

@@ -11,7 +11,14 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { recordBlobs } from '../catalog/record.js';
 import { ClusterError } from '../core/fault.js';
-import { type LogOp, type LogPosition, type LogSegment, logAfter, logStart, positionMessage } from '../core/holdings-log.js';
+import {
+  type LogOp,
+  type LogPosition,
+  type LogSegment,
+  logAfter,
+  logStart,
+  positionMessage,
+} from '../core/holdings-log.js';
 import { type ClusterId, type HostId, parseStoreId, type StoreId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
@@ -106,7 +113,8 @@ export class OwnStores {
           await this.#mountOrMeasure(setting);
         } catch (error) {
           const because = error instanceof Error ? error.message : String(error);
-          if (this.#missing.get(setting.path) !== because) log.error({ code: 'STORE_NOT_MOUNTED', path: setting.path, err: error }, 'a store is not mounted');
+          if (this.#missing.get(setting.path) !== because)
+            log.error({ code: 'STORE_NOT_MOUNTED', path: setting.path, err: error }, 'a store is not mounted');
           this.#missing.set(setting.path, because);
           alarms.raise('STORE_MISSING', setting.path, `store ${setting.path} is not mounted: ${because}`);
         }
@@ -153,7 +161,8 @@ export class OwnStores {
   ownSegment(id: StoreId): Promise<LogSegment> {
     return this.#turns.take(`log ${id}`, async () => {
       const mounted = this.#mounted.get(id);
-      if (mounted === undefined) throw new ClusterError('STORE_MISSING', `store ${id} is not mounted any more`, { blame: 'passing' });
+      if (mounted === undefined)
+        throw new ClusterError('STORE_MISSING', `store ${id} is not mounted any more`, { blame: 'passing' });
       const end = mounted.store.position();
       const ops = await mounted.store.ops(mounted.toldSeq, end.seq - mounted.toldSeq);
       mounted.toldSeq = end.seq;
@@ -233,7 +242,11 @@ export class OwnStores {
       log.info({ code: 'STORE_RESCANNED', store: store.id }, 'every copy of the store has been read again');
     };
     run().catch((error: unknown) => {
-      if (!signal.aborted) log.error({ code: 'RESCAN_FAILED', store: store.id, err: error }, 'a store could not be read again to its end; it goes on at the next start');
+      if (!signal.aborted)
+        log.error(
+          { code: 'RESCAN_FAILED', store: store.id, err: error },
+          'a store could not be read again to its end; it goes on at the next start',
+        );
     });
   }
 

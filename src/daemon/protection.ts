@@ -36,7 +36,11 @@ export class Protections {
   readonly #reader: ObjectReader;
   readonly #isReachable: (host: HostId) => boolean;
 
-  constructor({ machine, reader, isReachable }: {
+  constructor({
+    machine,
+    reader,
+    isReachable,
+  }: {
     readonly machine: Machine;
     readonly reader: ObjectReader;
     /** This host itself, and connected ones. */

@@ -6,16 +6,15 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Logger } from 'pino';
+import { type Logger, pino } from 'pino';
 import { recordBlobs } from '../catalog/record.js';
 import { ScanCache } from '../catalog/scan-cache.js';
 import { SourceHistory } from '../catalog/source-history.js';
 import { Chance } from '../core/chance.js';
 import type { Effect } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
-import type { HostId, ParcelId, PeerName } from '../core/ids.js';
+import type { HostId, ObjectId, ParcelId, PeerName } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
-import type { ObjectId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';
 import { askConfig, serveConfig } from '../membership/config-protocol.js';
 import { serveJoin } from '../membership/join-protocol.js';
@@ -46,25 +45,28 @@ import { pause } from './pause.js';
 import { Protections } from './protection.js';
 import { Roster } from './roster.js';
 import { StateExchange } from './state-exchange.js';
+import { Teardown } from './teardown.js';
 import { TreeKeeper } from './tree-keeper.js';
 
-export const DEFAULT_LISTEN = ['/ip4/0.0.0.0/tcp/4747', '/ip6/::/tcp/4747'];
 /** After our start, members are waited for this long before a first head is signed, in ms. */
 const MEET_MS_MAX = 5_000;
 const MEET_LOOK_MS = 100;
 
 export interface ServiceOptions {
   readonly stateDir: string;
-  /** Multiaddrs. Default: port 4747 everywhere. */
+  /** Multiaddrs. */
   readonly listen: readonly string[];
   /** Addresses to dial besides those that are known. */
   readonly peers: readonly string[];
   readonly mdns: boolean;
-  readonly log: Logger;
   /** Ends the service when it aborts. */
   readonly signal: AbortSignal;
   /** Called once, when everything runs. */
-  readonly onReady: (ready: { readonly host: string; readonly cluster: string; readonly addresses: readonly string[] }) => void;
+  readonly onReady: (ready: {
+    readonly host: string;
+    readonly cluster: string;
+    readonly addresses: readonly string[];
+  }) => void;
 }
 
 /**
@@ -72,10 +74,23 @@ export interface ServiceOptions {
  * @throws StateLocked; ClusterError NO_CLUSTER, CONFIG_DAMAGED, CONTROL_PATH_TOO_LONG, …
  */
 export async function runService(options: ServiceOptions): Promise<void> {
-  const { stateDir, log } = options;
-  await using stack = new AsyncDisposableStack();
+  const { stateDir } = options;
+  // JSON lines on stderr; stdout has one line, when the service is ready.
+  const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'msg' }, pino.destination(2));
+  const teardown = new Teardown();
+  try {
+    await serve(options, { stateDir, log, teardown });
+  } finally {
+    await teardown.run();
+  }
+}
+
+async function serve(
+  options: ServiceOptions,
+  { stateDir, log, teardown }: { readonly stateDir: string; readonly log: Logger; readonly teardown: Teardown },
+): Promise<void> {
   const lock = takeLock(join(stateDir, 'lock'));
-  stack.defer(() => lock.release());
+  teardown.defer(() => lock.release());
   const clock = steadyClock();
   const membership = await openMembership({ stateDir, clock: () => clock.wallMs(), log });
   const { boot, previousBoot } = await countBoot(stateDir);
@@ -88,11 +103,11 @@ export async function runService(options: ServiceOptions): Promise<void> {
     await mkdir(join(stateDir, folder), { recursive: true, mode: 0o700 });
   }
   const index = openIndexDatabase(join(stateDir, 'index', 'holdings'));
-  stack.defer(() => index.close());
+  teardown.defer(() => index.close());
   const objects = await ObjectFolder.open(join(stateDir, 'catalog', 'objects'), { log });
-  stack.defer(() => objects.close());
+  teardown.defer(() => objects.close());
   const cache = new ScanCache(join(stateDir, 'index', 'scan'), { nowMs: clock.wallMs() });
-  stack.defer(() => cache.close());
+  teardown.defer(() => cache.close());
   const history = await SourceHistory.open({ folder: join(stateDir, 'catalog', 'own-heads'), signer });
 
   // ------------------------------------------------------------------------------------------------- members and machine
@@ -109,12 +124,12 @@ export async function runService(options: ServiceOptions): Promise<void> {
     nowMs: clock.nowMs(),
   });
   const driver = new Driver({ machine, clock, carryOut: effect => carryOut(effect) });
-  stack.defer(() => driver.stop());
+  teardown.defer(() => driver.stop());
   const tell = (input: Unstamped): void => driver.tell(input);
 
   // ------------------------------------------------------------------------------------------------------------- network
   const addresses = new KnownAddresses({ stateDir, membership, log });
-  stack.defer(() => addresses.close());
+  teardown.defer(() => addresses.close());
   const net = await startNet({
     privateKeySeed: seed,
     boot,
@@ -127,7 +142,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     staticAddresses: options.peers,
     hosts: membership.clusterConfig.members.length,
   });
-  stack.defer(() => net.stop());
+  teardown.defer(() => net.stop());
   const isReachable = (host: HostId): boolean => host === self || machine.host(host)?.connected === true;
 
   // --------------------------------------------------------------------------------------------------------------- parts
@@ -169,7 +184,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     partialMs: () => membership.clusterConfig.timing.partialMs,
     onMount: store => keepConfig(store),
   });
-  stack.defer(() => stores.close());
+  teardown.defer(() => stores.close());
   const protections = new Protections({ machine, reader: objects, isReachable });
   const exchange = new StateExchange({
     net,
@@ -201,9 +216,9 @@ export async function runService(options: ServiceOptions): Promise<void> {
       await Promise.all(net.connected().map(peer => exchange.ask(roster.hostOf(peer) ?? self)));
     },
   });
-  stack.defer(() => origin.stop());
+  teardown.defer(() => origin.stop());
   const fetcher = new Fetcher({ net, stores, objects: finder, roster, tell, log });
-  stack.defer(() => fetcher.stop());
+  teardown.defer(() => fetcher.stop());
   const server = new FetchServer({
     net,
     machine,
@@ -228,15 +243,17 @@ export async function runService(options: ServiceOptions): Promise<void> {
     log,
     signal,
   });
-  stack.defer(() => trees.stop());
-  stack.defer(() => ended.abort(new Error('the service stops')));
+  teardown.defer(() => trees.stop());
+  teardown.defer(() => ended.abort(new Error('the service stops')));
 
   // ------------------------------------------------------------------------------------------------------------- effects
   function carryOut(effect: Effect): void {
     switch (effect.do) {
       case 'gossip':
         for (const message of splitForFrames(effect.message)) {
-          net.publish(message).catch((error: unknown) => log.debug({ code: 'GOSSIP_FAILED', err: error }, 'a hint was not sent'));
+          net
+            .publish(message)
+            .catch((error: unknown) => log.debug({ code: 'GOSSIP_FAILED', err: error }, 'a hint was not sent'));
         }
         return;
       case 'ask-state':
@@ -260,7 +277,10 @@ export async function runService(options: ServiceOptions): Promise<void> {
         void keepHead(effect);
         return;
       case 'note-liveness':
-        log.info({ code: 'HOST_LIVENESS', host: roster.nameOf(effect.host), state: effect.state }, `a host is ${effect.state}`);
+        log.info(
+          { code: 'HOST_LIVENESS', host: roster.nameOf(effect.host), state: effect.state },
+          `a host is ${effect.state}`,
+        );
         return;
       case 'wake':
         return;
@@ -273,12 +293,17 @@ export async function runService(options: ServiceOptions): Promise<void> {
     try {
       const store = stores.mounted(id);
       const known = store === undefined ? undefined : await catalog.copyTo(source, store.objects);
-      if (store === undefined || known === undefined) throw new ClusterError('STORE_MISSING', `store ${id} is not mounted`, { blame: 'passing' });
+      if (store === undefined || known === undefined)
+        throw new ClusterError('STORE_MISSING', `store ${id} is not mounted`, { blame: 'passing' });
       await store.putHead(source, known.sealed);
       await store.appendHead(source, known.head.seq);
       tell({ is: 'head-kept', store: id, source, segment: await stores.ownSegment(id) });
     } catch (error) {
-      if (!signal.aborted) log.warn({ code: 'HEAD_NOT_KEPT', store: id, source, err: error }, 'a store could not take a head; it is tried again');
+      if (!signal.aborted)
+        log.warn(
+          { code: 'HEAD_NOT_KEPT', store: id, source, err: error },
+          'a store could not take a head; it is tried again',
+        );
       tell({ is: 'head-not-kept', store: id, source });
     }
   }
@@ -292,21 +317,28 @@ export async function runService(options: ServiceOptions): Promise<void> {
         missingBytes = (await store.missing(recordBlobs(record))).reduce((sum, { bytes }) => sum + bytes, 0);
       }
     } catch (error) {
-      log.debug({ code: 'NOT_MEASURED', parcel, err: error }, 'what is missing of a parcel could not be told; it is tried again');
+      log.debug(
+        { code: 'NOT_MEASURED', parcel, err: error },
+        'what is missing of a parcel could not be told; it is tried again',
+      );
     }
     tell({ is: 'measured', parcel, store: id, missingBytes });
   }
 
   function pullConfig(peer: PeerName, { answering = false } = {}): void {
     askConfig(net, peer, membership, { answering, signal }).catch((error: unknown) => {
-      if (!signal.aborted) log.debug({ code: 'CONFIG_NOT_READ', peer, err: error }, 'could not read the configuration of a host');
+      if (!signal.aborted)
+        log.debug({ code: 'CONFIG_NOT_READ', peer, err: error }, 'could not read the configuration of a host');
     });
   }
 
   function keepConfig(store: { putConfig(version: number, raw: Uint8Array): Promise<void> }): void {
     const { version, raw } = membership.configuration;
     store.putConfig(version, raw).catch((error: unknown) => {
-      log.warn({ code: 'CONFIG_NOT_KEPT', err: error }, 'a store could not take the configuration; the state folder has it');
+      log.warn(
+        { code: 'CONFIG_NOT_KEPT', err: error },
+        'a store could not take the configuration; the state folder has it',
+      );
     });
   }
 
@@ -317,7 +349,9 @@ export async function runService(options: ServiceOptions): Promise<void> {
     for (const store of stores.stores()) keepConfig(store);
     const setting = configuration.policy.hosts.get(own.name);
     origin.configure(setting?.sources ?? []);
-    stores.configure(setting?.stores ?? []).catch((error: unknown) => log.error({ err: error }, 'stores could not be looked at'));
+    stores
+      .configure(setting?.stores ?? [])
+      .catch((error: unknown) => log.error({ err: error }, 'stores could not be looked at'));
   }
 
   // --------------------------------------------------------------------------------------------------------------- start
@@ -337,7 +371,12 @@ export async function runService(options: ServiceOptions): Promise<void> {
     if (host !== undefined) exchange.hear(host, message);
   });
   net.onOffence((peer, error, banned) => {
-    if (banned) alarms.raise('PEER_BANNED', peer, `${roster.nameOf(roster.hostOf(peer) ?? self)} broke the protocol repeatedly and is shut out for 10 min: ${error.message}`);
+    if (banned)
+      alarms.raise(
+        'PEER_BANNED',
+        peer,
+        `${roster.nameOf(roster.hostOf(peer) ?? self)} broke the protocol repeatedly and is shut out for 10 min: ${error.message}`,
+      );
   });
   await Promise.all([
     serveJoin(net, membership),
@@ -352,7 +391,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     const host = roster.hostOf(peer);
     if (host !== undefined) tell({ is: 'connected', host });
   }
-  stack.defer(membership.onChange(useConfiguration));
+  teardown.defer(membership.onChange(useConfiguration));
   useConfiguration();
   trees.start();
 
@@ -373,9 +412,13 @@ export async function runService(options: ServiceOptions): Promise<void> {
     isReachable,
   });
   const control = await startControlServer({ stateDir, service, log });
-  stack.defer(() => control.close());
+  teardown.defer(() => control.close());
 
-  options.onReady({ host: membership.self.name, cluster: membership.configuration.clusterName, addresses: net.addresses() });
+  await options.onReady({
+    host: membership.self.name,
+    cluster: membership.configuration.clusterName,
+    addresses: net.addresses(),
+  });
   tellSystemd(log);
   await aborted(options.signal);
   log.info({ code: 'STOPPING' }, 'the service stops');
@@ -392,7 +435,12 @@ function withReader(objects: ObjectFolder, finder: ObjectFinder): ObjectWriter {
 }
 
 /** Returns when every member is connected, or after a while: who is off is not waited for. */
-async function meetMembers({ net, roster, clock, signal }: {
+async function meetMembers({
+  net,
+  roster,
+  clock,
+  signal,
+}: {
   readonly net: Net;
   readonly roster: Roster;
   readonly clock: Clock;
@@ -401,7 +449,9 @@ async function meetMembers({ net, roster, clock, signal }: {
   const untilMs = clock.nowMs() + MEET_MS_MAX;
   const absent = (): boolean => {
     const connected = new Set(net.connected());
-    return [...roster.members()].some(({ host, state, peer }) => host !== roster.self && state !== 'revoked' && !connected.has(peer));
+    return [...roster.members()].some(
+      ({ host, state, peer }) => host !== roster.self && state !== 'revoked' && !connected.has(peer),
+    );
   };
   while (absent() && clock.nowMs() < untilMs) await pause(MEET_LOOK_MS, signal);
 }
@@ -410,7 +460,8 @@ async function meetMembers({ net, roster, clock, signal }: {
 function tellSystemd(log: Logger): void {
   if (process.env.NOTIFY_SOCKET === undefined) return;
   execFile('systemd-notify', ['--ready', `--pid=${process.pid}`], error => {
-    if (error !== null) log.warn({ code: 'SYSTEMD_NOT_TOLD', err: error }, 'systemd could not be told that the service is ready');
+    if (error !== null)
+      log.warn({ code: 'SYSTEMD_NOT_TOLD', err: error }, 'systemd could not be told that the service is ready');
   });
 }
 

@@ -82,7 +82,8 @@ export class StateExchange {
       for await (const part of askState(net, peer, request, { signal: limited })) await this.#take(part, peer, limited);
       ok = true;
     } catch (error) {
-      if (!signal.aborted) log.debug({ code: 'STATE_NOT_READ', host, err: error }, 'could not read the state of a host');
+      if (!signal.aborted)
+        log.debug({ code: 'STATE_NOT_READ', host, err: error }, 'could not read the state of a host');
     }
     tell({ is: 'state-answered', host, ok });
     return ok;
@@ -96,7 +97,10 @@ export class StateExchange {
     if (!verify(key, positionMessage(segment.host, segment.end), segment.signature)) return false;
     tell({ is: 'log', segment });
     archive.append(segment).catch((error: unknown) => {
-      log.error({ code: 'ARCHIVE_FAILED', err: error }, 'a log could not be kept; it will be read again after a restart');
+      log.error(
+        { code: 'ARCHIVE_FAILED', err: error },
+        'a log could not be kept; it will be read again after a restart',
+      );
     });
     return true;
   }
@@ -113,7 +117,8 @@ export class StateExchange {
         if (!this.takeSegment(part.segment)) throw new Error(`a segment of ${part.segment.host} has a wrong signature`);
         return;
       case 'head':
-        if (splitSourceId(part.source).origin === roster.self) await this.#options.onOwnHead(part.source, part.bytes, peer);
+        if (splitSourceId(part.source).origin === roster.self)
+          await this.#options.onOwnHead(part.source, part.bytes, peer);
         else await catalog.offer(part.bytes, peer, signal);
         return;
       default:
@@ -135,7 +140,10 @@ export class StateExchange {
     const asked = new Map(request.logs.map(log => [log.store, log]));
     for (const position of stores.positions()) {
       const known = asked.get(position.store);
-      const same = known !== undefined && known.epoch.counter === position.epoch.counter && known.epoch.random === position.epoch.random;
+      const same =
+        known !== undefined &&
+        known.epoch.counter === position.epoch.counter &&
+        known.epoch.random === position.epoch.random;
       yield* this.#segments(position.store, same ? known.seq : 0);
     }
     for (const { host, position } of archive.stores()) {
@@ -143,7 +151,10 @@ export class StateExchange {
       const away = host !== roster.hostOf(from) && machine.host(host)?.connected === false;
       if (!away) continue;
       const known = asked.get(position.store);
-      const same = known !== undefined && known.epoch.counter === position.epoch.counter && known.epoch.random === position.epoch.random;
+      const same =
+        known !== undefined &&
+        known.epoch.counter === position.epoch.counter &&
+        known.epoch.random === position.epoch.random;
       if (known !== undefined && !same && known.epoch.counter > position.epoch.counter) continue;
       yield* this.#segments(position.store, same ? known.seq : 0);
     }

@@ -6,10 +6,10 @@
  */
 import type { Logger } from 'pino';
 import { walkStretches } from '../catalog/walk.js';
+import type { Timing } from '../core/cluster-config.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
-import type { Timing } from '../core/cluster-config.js';
 import type { Store } from '../store/store.js';
 import type { TreeEntry } from '../store/tree-view.js';
 import type { Alarms } from './alarms.js';
@@ -78,10 +78,12 @@ export class TreeKeeper {
 
   start(): void {
     const look = (): void => {
-      void this.#turns.take('trees', () => this.#look()).finally(() => {
-        if (this.#signal.aborted) return;
-        this.#timer = setTimeout(look, Math.max(LOOK_EVERY_MS_MIN, this.#timing().treeQuietMs / 2));
-      });
+      void this.#turns
+        .take('trees', () => this.#look())
+        .finally(() => {
+          if (this.#signal.aborted) return;
+          this.#timer = setTimeout(look, Math.max(LOOK_EVERY_MS_MIN, this.#timing().treeQuietMs / 2));
+        });
     };
     look();
   }
@@ -100,7 +102,10 @@ export class TreeKeeper {
           await this.#keep(store, source);
         } catch (error) {
           if (this.#signal.aborted) return;
-          this.#log.warn({ code: 'TREE_NOT_WRITTEN', source, store: store.id, err: error }, 'a tree could not be brought up to date; its blobs are whole');
+          this.#log.warn(
+            { code: 'TREE_NOT_WRITTEN', source, store: store.id, err: error },
+            'a tree could not be brought up to date; its blobs are whole',
+          );
         }
       }
     }
@@ -136,7 +141,10 @@ export class TreeKeeper {
       tree.writtenMs = nowMs;
       // An older snapshot is shown while the newest is not protected yet: then it is looked at again.
       if (listed === known.head.snapshots.at(-1)) tree.shows = state;
-      this.#log.info({ code: 'TREE_WRITTEN', source, store: store.id, snapshot: listed.id, ...report }, 'tree brought up to date');
+      this.#log.info(
+        { code: 'TREE_WRITTEN', source, store: store.id, snapshot: listed.id, ...report },
+        'tree brought up to date',
+      );
       return;
     }
   }

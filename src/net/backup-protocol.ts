@@ -4,7 +4,15 @@
  */
 import { Order, Reply } from '../../protocols/backup/backup.js';
 import { ClusterError } from '../core/fault.js';
-import { bytesOf, hexOf, type ObjectId, type PeerName, parseObjectId, parseSourceId, type SourceId } from '../core/ids.js';
+import {
+  bytesOf,
+  hexOf,
+  type ObjectId,
+  type PeerName,
+  parseObjectId,
+  parseSourceId,
+  type SourceId,
+} from '../core/ids.js';
 import { type AskOptions, ask } from './ask.js';
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, readMessage, writeMessage } from './message-stream.js';
@@ -92,7 +100,9 @@ export async function askBackup(
 function toReply(reply: BackupReply): Reply {
   if (reply.kind === 'refused') return { refused: REFUSALS.indexOf(reply.because) };
   const { taken } = reply;
-  const unread = taken.unread.slice(0, UNREAD_MAX).map(({ path, because }) => ({ path, because: because.slice(0, BECAUSE_CHARACTERS_MAX) }));
+  const unread = taken.unread
+    .slice(0, UNREAD_MAX)
+    .map(({ path, because }) => ({ path, because: because.slice(0, BECAUSE_CHARACTERS_MAX) }));
   return { taken: { ...taken, snapshot: bytesOf(taken.snapshot), unread } };
 }
 
@@ -127,9 +137,17 @@ export function backupRefused(because: BackupRefusal, source: string, host: stri
     case 'unknown-source':
       return new ClusterError('SOURCE_UNKNOWN', `${host} has no source ${source} (any more)`, { blame: 'operator' });
     case 'source-missing':
-      return new ClusterError('SOURCE_MISSING', `source ${source} was not backed up: its folder on ${host} is missing or empty; its earlier snapshots are kept`, { blame: 'operator' });
+      return new ClusterError(
+        'SOURCE_MISSING',
+        `source ${source} was not backed up: its folder on ${host} is missing or empty; its earlier snapshots are kept`,
+        { blame: 'operator' },
+      );
     case 'failed':
-      return new ClusterError('BACKUP_FAILED', `${host} could not take a snapshot of ${source}; its log says why, the earlier snapshots are kept`, { blame: 'passing' });
+      return new ClusterError(
+        'BACKUP_FAILED',
+        `${host} could not take a snapshot of ${source}; its log says why, the earlier snapshots are kept`,
+        { blame: 'passing' },
+      );
     default:
       return because satisfies never;
   }

@@ -16,7 +16,9 @@ import {
   type SourceId,
   type StoreId,
 } from '../core/ids.js';
+import type { Heartbeat } from '../core/messages.js';
 import { type AskOptions, ask } from './ask.js';
+import { decodeHeartbeat, encodeHeartbeat } from './gossip-border.js';
 import { epochFrom, SEGMENT_OPS_MAX, segmentFrom, toSegment } from './log-border.js';
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, readMessage, writeMessage } from './message-stream.js';
@@ -42,6 +44,8 @@ export interface StateRequest {
 }
 
 export type StatePart =
+  /** The answering host's own, first of all: what it lends, and how far its logs go. */
+  | { readonly kind: 'heartbeat'; readonly heartbeat: Heartbeat }
   | { readonly kind: 'segment'; readonly segment: LogSegment }
   /** A signed head as its origin made it, not yet verified. */
   | { readonly kind: 'head'; readonly source: SourceId; readonly bytes: Uint8Array };
@@ -127,8 +131,9 @@ function toAsk({ logs, heads }: StateRequest): Ask {
   };
 }
 
-function partFrom({ segment, head }: Part): StatePart | undefined {
+function partFrom({ segment, head, heartbeat }: Part): StatePart | undefined {
   if (segment !== undefined) return { kind: 'segment', segment: segmentFrom(segment) };
+  if (heartbeat !== undefined) return { kind: 'heartbeat', heartbeat: decodeHeartbeat(heartbeat) };
   if (head === undefined) return undefined;
   if (head.bytes.length > HEAD_BYTES_MAX) throw malformed(`signed head of ${head.bytes.length} bytes`);
   return { kind: 'head', source: parseSourceId(head.source), bytes: head.bytes };
@@ -142,6 +147,8 @@ function toPart(part: StatePart): Part {
     case 'head':
       assert(part.bytes.length <= HEAD_BYTES_MAX, `a head of ${part.bytes.length} bytes`);
       return { head: { source: part.source, bytes: part.bytes } };
+    case 'heartbeat':
+      return { heartbeat: encodeHeartbeat(part.heartbeat) };
     default:
       return unreachable(part);
   }
