@@ -152,6 +152,8 @@ class TreeWalk {
   readonly #uid = process.getuid?.();
   #device: number | undefined;
   #last: readonly Buffer[] = [];
+  /** Below a file there is nothing, whatever the snapshot says. */
+  #lastFile: readonly Buffer[] | undefined;
   #placed = 0;
   #unplaced = 0;
   #absent = 0;
@@ -183,6 +185,8 @@ class TreeWalk {
     if (typeof names === 'string') return this.#note(entry, names);
     if (compareNames(this.#last, names) >= 0) return this.#note(entry, 'out-of-order');
     this.#last = names;
+    if (this.#lastFile !== undefined && startsWith(names, this.#lastFile)) return this.#note(entry, 'in-the-way');
+    if (entry.kind === 'file') this.#lastFile = names;
 
     const parents = names.slice(0, -1);
     while (!startsWith(parents, this.#top.names)) await this.#leave();

@@ -18,14 +18,12 @@ export const SILENT = pino({ level: 'silent' });
 export class TestHost {
   readonly folder: string;
   readonly storePath: string;
-  readonly #t: ExecutionContext;
   boot = 1;
   nowMs = 1_700_000_000_000;
   index: IndexDatabase;
   store: Store | undefined;
 
-  private constructor(t: ExecutionContext, folder: string) {
-    this.#t = t;
+  private constructor(folder: string) {
     this.folder = folder;
     this.storePath = join(folder, 'store');
     this.index = openIndexDatabase(join(folder, 'index'));
@@ -33,7 +31,7 @@ export class TestHost {
 
   static async begin(t: ExecutionContext): Promise<TestHost> {
     const folder = await mkdtemp(join(tmpdir(), 'store-'));
-    const host = new TestHost(t, folder);
+    const host = new TestHost(folder);
     t.teardown(async () => {
       await host.stop();
       await rm(folder, { recursive: true, force: true });
@@ -78,7 +76,6 @@ export class TestHost {
     await between();
     this.boot += 1;
     this.index = openIndexDatabase(join(this.folder, 'index'));
-    this.#t.log(`start ${this.boot}`);
     return this.mount(changes);
   }
 
