@@ -5,7 +5,8 @@
  * machine's tables they become small integers; on the wire and on disk they are raw bytes.
  */
 declare const brand: unique symbol;
-type Brand<T, Name extends string> = T & { readonly [brand]: Name };
+/** A set of names, so that an id can be of two kinds: a parcel's id is an object's id too. */
+type Brand<T, Name extends string> = T & { readonly [brand]: { readonly [K in Name]: true } };
 
 /** First 16 bytes of BLAKE3 of a host's *first* peer key: it survives a change of key (`replace`). 32 hex digits. */
 export type HostId = Brand<string, 'HostId'>;
@@ -34,7 +35,9 @@ export class MalformedId extends Error {
 
 function parseHex(what: string, digits: number, text: string): string {
   if (text.length !== digits || !/^[0-9a-f]+$/.test(text)) {
-    throw new MalformedId(`not a ${what}: ${JSON.stringify(text.slice(0, 80))} (expected ${digits} lower-case hex digits)`);
+    throw new MalformedId(
+      `not a ${what}: ${JSON.stringify(text.slice(0, 80))} (expected ${digits} lower-case hex digits)`,
+    );
   }
   return text;
 }
