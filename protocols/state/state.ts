@@ -1015,6 +1015,7 @@ export interface Part {
   segment?: Segment
   head?: SignedHead
   end?: End
+  heartbeat?: Uint8Array
 }
 
 export namespace Part {
@@ -1029,17 +1030,26 @@ export namespace Part {
 
         obj = { ...obj }
 
+        if (obj.heartbeat != null) {
+          obj.end = undefined
+          obj.head = undefined
+          obj.segment = undefined
+        }
+
         if (obj.end != null) {
+          obj.heartbeat = undefined
           obj.head = undefined
           obj.segment = undefined
         }
 
         if (obj.head != null) {
+          obj.heartbeat = undefined
           obj.end = undefined
           obj.segment = undefined
         }
 
         if (obj.segment != null) {
+          obj.heartbeat = undefined
           obj.end = undefined
           obj.head = undefined
         }
@@ -1057,6 +1067,11 @@ export namespace Part {
         if (obj.end != null) {
           w.uint32(26)
           End.codec().encode(obj.end, w)
+        }
+
+        if (obj.heartbeat != null) {
+          w.uint32(34)
+          w.bytes(obj.heartbeat)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1089,6 +1104,10 @@ export namespace Part {
               })
               break
             }
+            case 4: {
+              obj.heartbeat = reader.bytes()
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1096,17 +1115,26 @@ export namespace Part {
           }
         }
 
+        if (obj.heartbeat != null) {
+          delete obj.end
+          delete obj.head
+          delete obj.segment
+        }
+
         if (obj.end != null) {
+          delete obj.heartbeat
           delete obj.head
           delete obj.segment
         }
 
         if (obj.head != null) {
+          delete obj.heartbeat
           delete obj.end
           delete obj.segment
         }
 
         if (obj.segment != null) {
+          delete obj.heartbeat
           delete obj.end
           delete obj.head
         }
@@ -1138,6 +1166,13 @@ export namespace Part {
                 limits: opts.limits?.end
               })
 
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.heartbeat`,
+                value: reader.bytes()
+              }
               break
             }
             default: {
@@ -1203,6 +1238,11 @@ export namespace Part {
     value: Uint8Array
   }
 
+  export interface PartHeartbeatFieldEvent {
+    field: '$.heartbeat'
+    value: Uint8Array
+  }
+
   export function encode (obj: Partial<Part>): Uint8Array {
     return encodeMessage(obj, Part.codec())
   }
@@ -1211,7 +1251,7 @@ export namespace Part {
     return decodeMessage(buf, Part.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Part>): Generator<PartSegmentHostFieldEvent | PartSegmentEndStoreFieldEvent | PartSegmentEndEpochCounterFieldEvent | PartSegmentEndEpochRandomFieldEvent | PartSegmentEndSeqFieldEvent | PartSegmentEndDigestFieldEvent | PartSegmentOpsFieldEvent | PartSegmentSignatureFieldEvent | PartHeadSourceFieldEvent | PartHeadBytesFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Part>): Generator<PartSegmentHostFieldEvent | PartSegmentEndStoreFieldEvent | PartSegmentEndEpochCounterFieldEvent | PartSegmentEndEpochRandomFieldEvent | PartSegmentEndSeqFieldEvent | PartSegmentEndDigestFieldEvent | PartSegmentOpsFieldEvent | PartSegmentSignatureFieldEvent | PartHeadSourceFieldEvent | PartHeadBytesFieldEvent | PartHeartbeatFieldEvent> {
     return streamMessage(buf, Part.codec(), opts)
   }
 }

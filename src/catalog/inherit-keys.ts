@@ -8,7 +8,8 @@
  *
  * Shared bytes are exact for blobs that stayed at their path. For blobs that moved they are counted on the largest few of
  * each parcel of the last snapshot that is not in the new one as it was, so that memory grows with parcels and not with
- * files: 16 blobs × some 50 bytes a changed parcel.
+ * files: 16 blobs × some 50 bytes a changed parcel. (A renamed folder of 400 photos kept 72 % of its bytes in place with 16, 32 or
+ * all blobs; the rest moves because cuts hang on the path.)
  */
 import { hashHex } from '../core/hash.js';
 import { bytesOf, type Key, type SourceId, splitSourceId } from '../core/ids.js';
@@ -71,7 +72,8 @@ export class Predecessors {
     readonly entries: readonly Entry[];
   }): void {
     const parcel = { ordinal, key };
-    const largest = blobsOf(entries).sort((a, b) => b.bytes - a.bytes);
+    // Equal sizes in the order of the ids, which is none: in path order the sample would be the run's beginning.
+    const largest = blobsOf(entries).sort((a, b) => b.bytes - a.bytes || (a.blob < b.blob ? -1 : 1));
     for (const { blob } of largest.slice(0, LARGEST_BLOBS)) {
       const fingerprint = fingerprintOf(blob);
       if (!this.#byBlob.has(fingerprint)) this.#byBlob.set(fingerprint, parcel);

@@ -54,7 +54,7 @@ const BATCH_ITEMS = 256;
 const BATCH_MS = 250;
 const READ_BYTES = 1024 * 1024;
 /** Times that one folder is listed again to see whether names are gone; then what is left of it is unstable. */
-const RELISTINGS_MAX = 8;
+const RELISTINGS_MAX = 64;
 /** How long a wait for the other thread lasts before the worker looks again. */
 const WAIT_MS = 1000;
 

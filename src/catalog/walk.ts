@@ -111,16 +111,19 @@ export async function* walkEntries(
   for await (const stretch of walkStretches(reader, snapshot, options)) yield* stretch;
 }
 
+/** Leaves out the parcels for which it is false: their records are not read. */
+export type ParcelFilter = (ref: ParcelRef) => boolean;
+
 /** `walkEntries` in stretches of at most one record each, for loops that should not wait once an entry. */
 export async function* walkStretches(
   reader: ObjectReader,
   snapshot: SnapshotId,
-  { under, signal }: { readonly under?: Uint8Array; readonly signal?: AbortSignal } = {},
+  { under, signal, only }: { readonly under?: Uint8Array; readonly signal?: AbortSignal; readonly only?: ParcelFilter } = {},
 ): AsyncGenerator<readonly WalkedEntry[]> {
   const pages = new Pages(reader, await readSnapshot(reader, snapshot));
   const wanted = under === undefined || under.length === 0 ? undefined : under;
   const start = wanted === undefined ? { page: 0, ref: 0, ordinal: 0 } : await startFor(pages, wanted);
-  for await (const stretch of inPathOrder(recordsFrom(pages, start, signal))) {
+  for await (const stretch of inPathOrder(recordsFrom(pages, start, signal, only))) {
     if (wanted === undefined) {
       yield stretch;
       continue;
@@ -233,11 +236,12 @@ async function* recordsFrom(
   pages: Pages,
   start: Position,
   signal: AbortSignal | undefined,
+  only: ParcelFilter = () => true,
 ): AsyncGenerator<WalkedParcel> {
   async function* refs(): AsyncGenerator<ParcelRef> {
     for (let page = start.page; page < pages.count; page += 1) {
       const all = await pages.refs(page);
-      yield* page === start.page ? all.slice(start.ref) : all;
+      yield* (page === start.page ? all.slice(start.ref) : all).filter(only);
     }
   }
   let ordinal = start.ordinal;

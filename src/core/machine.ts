@@ -73,6 +73,8 @@ export interface SourceSummary {
   readonly over: number;
   /** Of the parcels that are short, how many have no copy at all. */
   readonly without: number;
+  /** The least number of copies of any parcel; N when there is none. */
+  readonly haveMin: number;
 }
 
 export interface CopyReport {
@@ -381,13 +383,21 @@ export class Machine {
     }
   }
 
-  /** Operations that one of our own stores has just made durable: they count from now on, and others must hear of them. */
+  /**
+   * Operations that one of our own stores has just made durable: they count from now on, and others must hear of them.
+   * Commits that share a segment bring it twice; each operation is taken once.
+   */
   #ownOps(segment: LogSegment): void {
+    const { store, seq } = segment.end;
+    const slot = this.#holdings.slotOf(store);
+    const knownSeq = slot === undefined ? 0 : this.#holdings.position(slot).seq;
     this.#applyLog(segment);
-    const fresh = this.#freshOps.get(segment.end.store);
-    if (fresh === undefined) this.#freshOps.set(segment.end.store, { ops: [...segment.ops], end: segment });
+    if (seq <= knownSeq) return;
+    const ops = segment.ops.slice(Math.max(0, knownSeq - (seq - segment.ops.length)));
+    const fresh = this.#freshOps.get(store);
+    if (fresh === undefined) this.#freshOps.set(store, { ops: [...ops], end: segment });
     else {
-      fresh.ops.push(...segment.ops);
+      fresh.ops.push(...ops);
       fresh.end = segment;
     }
     this.#deltaDueMs = Math.min(
@@ -478,7 +488,8 @@ export class Machine {
     pursuit.fetch = undefined;
     pursuit.stage = 'cleared';
     const from = pursuit.from;
-    if ((because === 'busy' || because === 'unreachable') && from !== undefined) {
+    const elsewhere = because === 'gone' && this.#table.holders(pursuit.row, []).length > 0;
+    if ((because === 'busy' || because === 'unreachable' || elsewhere) && from !== undefined) {
       // Keep the claim and ask another source, or this one later.
       const tries = this.#countFailure(pursuit.row);
       pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : backOffMs(tries)));
@@ -604,7 +615,7 @@ export class Machine {
   }
 
   #grabView(row: Row, count: CopyCount, copiesWanted: number): GrabView {
-    const origin = this.#originOf(row);
+    const origin = this.#originOfRow(row);
     const claimants = this.#claims.live(row, this.#nowMs);
     const { timing } = this.#configured();
     const pursuit = this.#pursuits.get(row);
@@ -715,7 +726,7 @@ export class Machine {
   #sourceFor(pursuit: Pursuit): { readonly from: HostId | undefined; readonly nextMs: number } {
     const load = new Map<HostId, number>();
     for (const { from } of this.#fetches.values()) if (from !== undefined) load.set(from, (load.get(from) ?? 0) + 1);
-    const sources = [this.#originOf(pursuit.row)];
+    const sources = [this.#originOfRow(pursuit.row)];
     for (const slot of this.#table.holders(pursuit.row, [])) sources.push(this.#holdings.hostOf(slot));
     let from: HostId | undefined;
     let nextMs = Number.POSITIVE_INFINITY;
@@ -943,7 +954,7 @@ export class Machine {
     return number;
   }
 
-  #originOf(row: Row): HostId {
+  #originOfRow(row: Row): HostId {
     const origin = this.#origins[this.#table.source(row)];
     assert(origin !== undefined, 'a wanted row without a source');
     return origin;
@@ -965,7 +976,7 @@ export class Machine {
 
   #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {
     const { lastPlaceMs } = this.#configured().timing;
-    return this.#placement.count(row, this.#originOf(row), this.#nowMs, {
+    return this.#placement.count(row, this.#originOfRow(row), this.#nowMs, {
       lastPlaceMs,
       ...(withHead === undefined ? {} : { withHead }),
     });
@@ -977,6 +988,18 @@ export class Machine {
     if (row === undefined || this.#table.source(row) < 0) return 0;
     const source = this.#sources[this.#table.source(row)] as SourceId;
     return this.#count(row, headSeq === undefined ? undefined : { source, seq: headSeq }).copies;
+  }
+
+  /** N of a parcel that a listed snapshot wants; undefined for any other. */
+  wantedCopies(parcel: ParcelId): number | undefined {
+    const row = this.#table.find(parcel);
+    return row === undefined || !this.#table.has(row, FLAG.wanted) ? undefined : this.#copiesWantedOf(row);
+  }
+
+  /** The origin of a parcel that the catalog has described. */
+  originOf(parcel: ParcelId): HostId | undefined {
+    const row = this.#table.find(parcel);
+    return row === undefined ? undefined : this.#origins[this.#table.source(row)];
   }
 
   /** Every store that says it holds the parcel, and whether that counts. */
@@ -1012,9 +1035,9 @@ export class Machine {
   }
 
   summary(source: SourceId): SourceSummary {
-    const summary = { parcels: 0, bytes: 0, full: 0, under: 0, over: 0, without: 0 };
     const number = this.#sourceNumbers.get(source);
     const copiesWanted = this.#copiesWanted.get(source);
+    const summary = { parcels: 0, bytes: 0, full: 0, under: 0, over: 0, without: 0, haveMin: copiesWanted ?? 0 };
     if (number === undefined || copiesWanted === undefined) return summary;
     for (let row = 0; row < this.#table.size; row += 1) {
       if (this.#table.source(row) !== number || !this.#table.has(row, FLAG.wanted)) continue;
@@ -1025,6 +1048,7 @@ export class Machine {
       if (copies < copiesWanted) summary.under += 1;
       if (copies > copiesWanted) summary.over += 1;
       if (copies === 0) summary.without += 1;
+      summary.haveMin = Math.min(summary.haveMin, copies);
     }
     return summary;
   }

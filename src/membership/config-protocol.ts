@@ -96,7 +96,12 @@ export async function askConfig(
       await stream.close({ signal: until });
       if (versions.length > VERSIONS_PER_ANSWER_MAX) throw badFrame(`${versions.length} versions in one answer`);
       for (const raw of versions) {
-        const { kind } = await membership.acceptVersion(raw);
+        const acceptance = await membership.acceptVersion(raw);
+        const { kind } = acceptance;
+        // A member verified what it sends before it took it in itself; the two other refusals are this host's own matter.
+        if (kind === 'refused' && acceptance.because !== 'policy-unreadable' && acceptance.because !== 'withheld') {
+          throw badFrame(`a configuration that is refused: ${acceptance.because}`);
+        }
         if (kind !== 'accepted' && kind !== 'fork-won' && kind !== 'known') break; // what follows has no ground to stand on
         isAhead ||= kind !== 'known';
       }

@@ -87,6 +87,7 @@ export async function joinCluster(options: JoinOptions): Promise<Joined> {
   const doors = new Set(token.doors.map(({ peer }) => peer));
   const net = await startNet({
     privateKeySeed: identity.seed,
+    boot: 0, // it gossips nothing
     listen: [],
     mdns: options.mdns ?? true,
     cluster: token.invite.cluster,

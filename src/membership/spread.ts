@@ -2,9 +2,10 @@
  * Spread: keeps this host's membership and that of the others it is connected to alike.
  *
  * Who connects is asked; who has news asks everybody, which makes them ask back (config-protocol.ts). Asks of one peer
- * never overlap: news that come while one is under way make one more. Strangers are served while an invite is open.
+ * never overlap: news that come while one is under way make one more. Gossip carries a hint of each change to those that
+ * are connected to others only. Strangers are served while an invite is open.
  *
- * Driven by src/daemon, which adds the hints of gossip through `ask`.
+ * Started and stopped by src/daemon.
  */
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
@@ -78,11 +79,17 @@ export async function spreadMembership({
   await serveJoin(net, membership);
   const endings = [
     net.onConnect(peer => ask(peer, { answering: false })),
+    net.onGossip((from, message) => {
+      if (message.kind === 'config' && membership.lacks(message)) ask(from, { answering: false });
+    }),
     membership.onChange(() => {
       for (const peer of net.connected()) {
         if (membership.isMember(peer)) ask(peer, { answering: false });
         else void net.close(peer); // revoked or refused: it gets no byte more
       }
+      net.publish(membership.hint()).catch((error: unknown) => {
+        log.warn({ err: error }, 'a change of the configuration could not be gossiped; it travels by asking');
+      });
     }),
   ];
   for (const peer of net.connected()) ask(peer, { answering: false });

@@ -4,7 +4,7 @@
  * Invariants: what decodes is well-shaped in every field; a frame above 64 KiB is neither made nor read. A message kind
  * of a later version decodes to no message: it is relayed, not heard.
  */
-import { Frame } from '../../protocols/gossip/gossip.js';
+import { Frame, Heartbeat as WireHeartbeat } from '../../protocols/gossip/gossip.js';
 import { assert, unreachable } from '../core/fault.js';
 import { bytesOf, hexOf, parseHostId, parseParcelId, parseSourceId, parseStoreId } from '../core/ids.js';
 import {
@@ -100,19 +100,7 @@ type WireMessage = Pick<Frame, 'heartbeat' | 'log' | 'heads' | 'claims' | 'confi
 function toWire(message: GossipMessage): WireMessage {
   switch (message.kind) {
     case 'heartbeat':
-      return {
-        heartbeat: {
-          boot: message.boot,
-          stores: message.stores.map(({ position, lentBytes, usedBytes, weightMiB }) => ({
-            position: toPosition(position),
-            lentBytes,
-            usedBytes,
-            weightMib: weightMiB,
-          })),
-          configVersion: message.configVersion,
-          headsDigest: bytesOf(message.headsDigest),
-        },
-      };
+      return { heartbeat: toHeartbeat(message) };
     case 'log':
       return { log: toSegment(message.segment) };
     case 'heads':
@@ -138,6 +126,27 @@ function toWire(message: GossipMessage): WireMessage {
   }
 }
 
+function toHeartbeat({ boot, stores, configVersion, headsDigest }: Heartbeat): WireHeartbeat {
+  return {
+    boot,
+    stores: stores.map(({ position, lentBytes, usedBytes, weightMiB }) => ({
+      position: toPosition(position),
+      lentBytes,
+      usedBytes,
+      weightMib: weightMiB,
+    })),
+    configVersion,
+    headsDigest: bytesOf(headsDigest),
+  };
+}
+
+/** A heartbeat by itself, as the state protocol carries it. */
+export const encodeHeartbeat = (heartbeat: Heartbeat): Uint8Array => WireHeartbeat.encode(toHeartbeat(heartbeat));
+
+/** @throws ClusterError MALFORMED_MESSAGE (peer) */
+export const decodeHeartbeat = (bytes: Uint8Array): Heartbeat =>
+  reading('heartbeat', () => heartbeatFrom(WireHeartbeat.decode(bytes)));
+
 function messageFrom(wire: WireMessage): GossipMessage | undefined {
   if (wire.heartbeat !== undefined) return heartbeatFrom(wire.heartbeat);
   if (wire.log !== undefined) return { kind: 'log', segment: segmentFrom(wire.log) };
@@ -147,7 +156,7 @@ function messageFrom(wire: WireMessage): GossipMessage | undefined {
   return undefined;
 }
 
-function heartbeatFrom(wire: NonNullable<WireMessage['heartbeat']>): Heartbeat {
+function heartbeatFrom(wire: WireHeartbeat): Heartbeat {
   return {
     kind: 'heartbeat',
     boot: countFrom(wire.boot),

@@ -169,7 +169,13 @@ export class GossipTopic {
     const said = this.#judged.get(message);
     if (said === undefined || message.type !== 'signed') return;
     const author = message.from.toString() as PeerName;
-    for (const listener of this.#listeners) listener(author, said);
+    for (const listener of this.#listeners) {
+      try {
+        listener(author, said);
+      } catch (error) {
+        this.#options.log.error({ err: error }, 'bug: a listener of gossip threw');
+      }
+    }
   }
 
   #complain(peer: PeerName, code: string, what: string, nowMs: number): void {

@@ -28,22 +28,21 @@ import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
 import type { GossipMessage } from '../core/messages.js';
+import { withDeadline } from './deadline.js';
 import type { FrameMemory } from './frame-order.js';
 import { gatedRegistrar } from './gated-registrar.js';
 import { type GossipListener, GossipTopic, gossipOptions } from './gossip-topic.js';
 import { Offences } from './offences.js';
+import { type KnownPeer, Redial } from './redial.js';
+import { type NetHandler, ServedStreams } from './served-streams.js';
+
+export type { GossipListener, KnownPeer, NetHandler };
 
 /** Asked synchronously at every connection and every stream: it must answer from memory. */
 export interface Gate {
   isMember(peer: PeerName): boolean;
   /** An invite is open: strangers may connect, and reach the handlers that are made for them. */
   strangersWelcome(): boolean;
-}
-
-export interface KnownPeer {
-  readonly peer: PeerName;
-  /** Multiaddrs, with or without `/p2p/<peer>` at their end. */
-  readonly addresses: readonly string[];
 }
 
 export interface NetOptions {
@@ -75,13 +74,9 @@ export interface HandleOptions {
   readonly strangers?: boolean;
   /** Streams of this protocol that one peer may have open here at once. Default and most: 32. */
   readonly streamsMax?: number;
+  /** After the handler is done, how long its peer may take to read the rest and close its own end. Default 30 s. */
+  readonly lingerMs?: number;
 }
-
-/**
- * Serves one inbound stream. When it returns, the stream is closed; when it throws, the stream is reset and the reason
- * logged. `signal` fires when the stream breaks, when the peer stops being admitted, and when the net stops.
- */
-export type NetHandler = (stream: Stream, from: PeerName, signal: AbortSignal) => Promise<void>;
 
 export type OffenceListener = (peer: PeerName, error: ClusterError, banned: boolean) => void;
 
@@ -138,10 +133,12 @@ export const STRANGER_CONNECTION_MS_MAX = 60_000;
 export const REDIAL_EVERY_MS = 3_000;
 /** One address answers a SYN within a second on a LAN, within three on anything else that we want. */
 export const DIAL_MS_MAX = 5_000;
+/** All addresses of one member, one after the other. */
+const REACH_MS_MAX = 2 * DIAL_MS_MAX;
 /** Opening a stream is two round trips. */
 export const OPEN_MS_MAX = 10_000;
-/** After a handler is done, how long its peer may take to close its own end before the stream is reset. */
-export const LINGER_MS_MAX = 5_000;
+/** Default of `lingerMs`: on 1 Mbit/s what is still under way takes 10 s; a peer that stays longer costs only its own streams. */
+export const LINGER_MS_MAX = 30_000;
 /** Unacknowledged bytes of one stream. Must stay below the 4 MiB at which libp2p resets a paused stream. */
 export const STREAM_WINDOW_BYTES_MAX = 1 << 20;
 /** How often a connection is pinged. */
@@ -261,14 +258,12 @@ class LibraryNet implements Net {
   readonly #stopping = new AbortController();
   readonly #admission: Admission;
   readonly #gossip: GossipTopic;
+  readonly #redial: Redial;
+  readonly #served: ServedStreams;
   /** Members that answered identify: what `connected` means. */
   readonly #accepted = new Set<PeerName>();
   /** Connections whose identify is on its way. */
   readonly #asking = new Set<Connection>();
-  readonly #dialling = new Set<string>();
-  /** Which member answers at a static address, so that it is not dialled while connected. */
-  readonly #staticPeers = new Map<string, PeerName>();
-  readonly #handled = new Map<PeerName, Set<{ readonly end: AbortController; readonly forStrangers: boolean }>>();
   readonly #onConnect = new Set<(peer: PeerName, addresses: string[]) => void>();
   readonly #onDisconnect = new Set<(peer: PeerName) => void>();
   readonly #onOffence = new Set<OffenceListener>();
@@ -281,6 +276,7 @@ class LibraryNet implements Net {
     this.#log = options.log;
     this.#admission = admission;
     this.peer = nameOf(node.peerId);
+    this.#served = new ServedStreams(options.log, (peer, error) => this.reportOffence(peer, error));
     this.#gossip = new GossipTopic(node.services.pubsub, {
       cluster: options.cluster,
       self: node.peerId,
@@ -290,12 +286,18 @@ class LibraryNet implements Net {
       admits: peer => admission.admits(peer),
       offends: (peer, error) => this.reportOffence(peer, error),
     });
-    node.addEventListener('connection:open', event => this.#opened(event.detail));
-    node.addEventListener('connection:close', event => this.#closed(event.detail));
-    node.addEventListener('peer:discovery', event => {
+    this.#redial = new Redial({
+      self: this.peer,
+      admits: peer => admission.admits(peer),
+      getConnections: peer => node.getConnections(peer),
+      dial: addresses => this.#dial([...addresses], REACH_MS_MAX),
+      log: options.log,
+    });
+    node.addEventListener('connection:open', ({ detail }) => this.#opened(detail));
+    node.addEventListener('connection:close', ({ detail }) => this.#closed(detail));
+    node.addEventListener('peer:discovery', ({ detail }) => {
       // Fires once a peer, ever: if this dial fails, the redial loop goes on with what the peer store has kept.
-      const found = nameOf(event.detail.id);
-      if (this.#admission.admits(found)) void this.#redial(found, event.detail.multiaddrs);
+      void this.#redial.reach(nameOf(detail.id), detail.multiaddrs.map(String));
     });
   }
 
@@ -319,10 +321,12 @@ class LibraryNet implements Net {
 
   async open(peer: PeerName, protocol: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Stream> {
     try {
-      return await this.#node.dialProtocol(peerIdFromString(peer), protocol, {
-        signal: this.#until(OPEN_MS_MAX, signal),
-        maxOutboundStreams: STREAMS_PER_PEER_MAX,
-      });
+      return await withDeadline(OPEN_MS_MAX, [this.#stopping.signal, signal], inTime =>
+        this.#node.dialProtocol(peerIdFromString(peer), protocol, {
+          signal: inTime,
+          maxOutboundStreams: STREAMS_PER_PEER_MAX,
+        }),
+      );
     } catch (cause) {
       throw unreachablePeer(`${peer} (${protocol})`, cause);
     }
@@ -331,23 +335,38 @@ class LibraryNet implements Net {
   async dial(address: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<PeerName> {
     const target = parseAddress(address);
     try {
-      const connection = await this.#node.dial(target, { signal: this.#until(DIAL_MS_MAX, signal) });
-      return nameOf(connection.remotePeer);
+      return await this.#dial(target, DIAL_MS_MAX, signal);
     } catch (cause) {
       throw unreachablePeer(address, cause);
     }
   }
 
+  async #dial(target: Multiaddr | Multiaddr[], withinMs: number, signal?: AbortSignal): Promise<PeerName> {
+    const connection = await withDeadline(withinMs, [this.#stopping.signal, signal], inTime =>
+      this.#node.dial(target, { signal: inTime }),
+    );
+    return nameOf(connection.remotePeer);
+  }
+
   async handle(
     protocol: string,
     handler: NetHandler,
-    { strangers = false, streamsMax = STREAMS_PER_PEER_MAX }: HandleOptions = {},
+    { strangers = false, streamsMax = STREAMS_PER_PEER_MAX, lingerMs = LINGER_MS_MAX }: HandleOptions = {},
   ): Promise<void> {
-    const limit = Math.min(streamsMax, STREAMS_PER_PEER_MAX);
-    await this.#node.handle(protocol, (stream, connection) => this.#serve(handler, strangers, stream, connection), {
-      maxInboundStreams: limit,
-      maxOutboundStreams: STREAMS_PER_PEER_MAX,
-    });
+    await this.#node.handle(
+      protocol,
+      async (stream, connection) => {
+        const from = nameOf(connection.remotePeer);
+        const member = this.#admission.admits(from);
+        if (this.#stopping.signal.aborted || !(member || (strangers && this.#welcomes(from)))) {
+          stream.abort(new Error('refused: not a member'));
+          return;
+        }
+        const most = member ? STREAMS_PER_PEER_MAX : STREAMS_PER_STRANGER_MAX;
+        await this.#served.serve(stream, handler, { from, most, lingerMs });
+      },
+      { maxInboundStreams: Math.min(streamsMax, STREAMS_PER_PEER_MAX), maxOutboundStreams: STREAMS_PER_PEER_MAX },
+    );
   }
 
   publish(message: GossipMessage): Promise<{ readonly recipients: number }> {
@@ -364,7 +383,7 @@ class LibraryNet implements Net {
       { err: error, peer, code: error.code, banned },
       banned ? 'a peer is banned for 10 min' : 'an offence',
     );
-    for (const listener of this.#onOffence) listener(peer, error, banned);
+    this.#tell(this.#onOffence, peer, error, banned);
     if (banned) void this.close(peer);
   }
 
@@ -375,7 +394,7 @@ class LibraryNet implements Net {
 
   async close(peer: PeerName): Promise<void> {
     const gone = new Error('closed by this host');
-    for (const { end } of this.#handled.get(peer) ?? []) end.abort(gone);
+    this.#served.end(gone, peer);
     for (const connection of this.#node.getConnections(peerIdFromString(peer))) connection.abort(gone);
   }
 
@@ -388,7 +407,7 @@ class LibraryNet implements Net {
     clearTimeout(this.#timer);
     const ended = new Error('this host is stopping');
     this.#stopping.abort(ended);
-    for (const streams of this.#handled.values()) for (const { end } of streams) end.abort(ended);
+    this.#served.end(ended);
     await this.#node.stop();
   }
 
@@ -411,82 +430,27 @@ class LibraryNet implements Net {
 
   /** One round: close what is no longer admitted, ask again who has not accepted us yet, dial who is missing. */
   async #tend(): Promise<void> {
-    const { gate } = this.#options;
     for (const connection of this.#node.getConnections()) {
       const peer = nameOf(connection.remotePeer);
       if (this.#admission.admits(peer)) {
         this.#admission.strangersNow.delete(peer);
         if (!this.#accepted.has(peer) || !this.#gossips(peer)) void this.#identify(connection);
-      } else if (
-        this.#accepted.has(peer) ||
-        !gate.strangersWelcome() ||
-        Date.now() - connection.timeline.open > STRANGER_CONNECTION_MS_MAX
-      ) {
-        await this.close(peer);
+        continue;
       }
+      const overstays = Date.now() - connection.timeline.open > STRANGER_CONNECTION_MS_MAX;
+      if (this.#accepted.has(peer) || overstays || !this.#welcomes(peer)) await this.close(peer);
     }
 
-    const wanted = new Map<PeerName, Multiaddr[]>();
-    const want = (peer: PeerName, addresses: Iterable<Multiaddr>): void => {
-      if (peer === this.peer || !this.#admission.admits(peer)) return;
-      wanted.set(peer, [...(wanted.get(peer) ?? []), ...addresses]);
-    };
-    for (const { peer, addresses } of this.#options.knownAddresses()) want(peer, this.#readable(addresses));
+    const known = [...this.#options.knownAddresses()];
     for (const { id, addresses } of await this.#node.peerStore.all()) {
-      want(
-        nameOf(id),
-        addresses.map(address => address.multiaddr),
-      );
+      known.push({ peer: nameOf(id), addresses: addresses.map(address => String(address.multiaddr)) });
     }
-    for (const [peer, addresses] of wanted) void this.#redial(peer, addresses);
-    for (const address of this.#options.staticAddresses ?? []) void this.#redialStatic(address);
+    this.#redial.round(known);
+    for (const address of this.#options.staticAddresses ?? []) void this.#redial.reachStatic(address);
   }
 
-  async #redial(peer: PeerName, addresses: readonly Multiaddr[]): Promise<void> {
-    const id = peerIdFromString(peer);
-    if (addresses.length === 0 || this.#dialling.has(peer) || this.#node.getConnections(id).length > 0) return;
-    const ending = `/p2p/${peer}`;
-    const targets = new Set(addresses.map(String).map(text => (text.includes('/p2p/') ? text : text + ending)));
-    this.#dialling.add(peer);
-    try {
-      await this.#node.dial(
-        [...targets].filter(text => text.endsWith(ending)).map(text => multiaddr(text)),
-        { signal: this.#until(DIAL_MS_MAX * 2) },
-      );
-    } catch (error) {
-      // A member that is switched off is no news: the loop goes on, and the machine hears of it by its silence.
-      this.#log.debug({ err: error, peer }, 'not reachable now');
-    } finally {
-      this.#dialling.delete(peer);
-    }
-  }
-
-  async #redialStatic(address: string): Promise<void> {
-    const known = this.#staticPeers.get(address);
-    if (known !== undefined && (known === this.peer || this.#node.getConnections(peerIdFromString(known)).length > 0))
-      return;
-    if (this.#dialling.has(address)) return;
-    this.#dialling.add(address);
-    try {
-      this.#staticPeers.set(address, await this.dial(address));
-    } catch (error) {
-      if (error instanceof ClusterError && isSelfDial(error.cause)) this.#staticPeers.set(address, this.peer);
-      else this.#log.debug({ err: error, address }, 'not reachable now');
-    } finally {
-      this.#dialling.delete(address);
-    }
-  }
-
-  #readable(addresses: readonly string[]): Multiaddr[] {
-    const readable: Multiaddr[] = [];
-    for (const address of addresses) {
-      try {
-        readable.push(multiaddr(address));
-      } catch (error) {
-        this.#log.warn({ err: error, address: address.slice(0, 200) }, 'an address that cannot be read is left out');
-      }
-    }
-    return readable;
+  #welcomes(stranger: PeerName): boolean {
+    return this.#options.gate.strangersWelcome() && !this.#admission.offences.isBanned(stranger, Date.now());
   }
 
   #opened(connection: Connection): void {
@@ -495,12 +459,12 @@ class LibraryNet implements Net {
     else this.#admission.strangersNow.add(peer);
   }
 
-  #closed(connection: Connection): void {
-    const peer = nameOf(connection.remotePeer);
-    if (this.#node.getConnections(connection.remotePeer).some(other => other !== connection && other.status === 'open'))
-      return;
+  #closed({ remotePeer }: Connection): void {
+    // Two hosts that dial each other at once have two connections; the peer is gone when the last of them is.
+    if (this.#node.getConnections(remotePeer).some(other => other.status === 'open')) return;
+    const peer = nameOf(remotePeer);
     this.#admission.strangersNow.delete(peer);
-    if (this.#accepted.delete(peer)) for (const listener of this.#onDisconnect) listener(peer);
+    if (this.#accepted.delete(peer)) this.#tell(this.#onDisconnect, peer);
   }
 
   /**
@@ -528,13 +492,12 @@ class LibraryNet implements Net {
     this.#asking.add(connection);
     const peer = nameOf(connection.remotePeer);
     try {
-      const { listenAddrs } = await this.#node.services.identify.identify(connection, {
-        signal: this.#until(OPEN_MS_MAX),
-      });
+      const { listenAddrs } = await withDeadline(OPEN_MS_MAX, [this.#stopping.signal], signal =>
+        this.#node.services.identify.identify(connection, { signal }),
+      );
       if (connection.status !== 'open' || !this.#admission.admits(peer) || this.#accepted.has(peer)) return;
       this.#accepted.add(peer);
-      const addresses = listenAddrs.map(String);
-      for (const listener of this.#onConnect) listener(peer, addresses);
+      this.#tell(this.#onConnect, peer, listenAddrs.map(String));
     } catch (error) {
       // It does not know us as a member yet, or the connection broke: asked again at the next round while it stands.
       this.#log.debug({ err: error, peer }, 'connected, not accepted yet');
@@ -543,69 +506,16 @@ class LibraryNet implements Net {
     }
   }
 
-  async #serve(handler: NetHandler, forStrangers: boolean, stream: Stream, connection: Connection): Promise<void> {
-    const from = nameOf(connection.remotePeer);
-    const { gate } = this.#options;
-    const member = this.#admission.admits(from);
-    const welcome = forStrangers && gate.strangersWelcome() && !this.#admission.offences.isBanned(from, Date.now());
-    if (this.#stopping.signal.aborted || !(member || welcome)) {
-      stream.abort(new Error('refused: not a member'));
-      return;
-    }
-    const streams = this.#handled.get(from) ?? new Set();
-    if (streams.size >= (member ? STREAMS_PER_PEER_MAX : STREAMS_PER_STRANGER_MAX)) {
-      this.#log.warn({ peer: from, protocol: stream.protocol }, 'refused: too many streams of one peer');
-      stream.abort(new Error('refused: too many streams'));
-      return;
-    }
-
-    const end = new AbortController();
-    const entry = { end, forStrangers };
-    this.#handled.set(from, streams.add(entry));
-    const onEnd = (): void => stream.abort(end.signal.reason instanceof Error ? end.signal.reason : new Error('ended'));
-    const onClose = ({ error }: { readonly error?: Error }): void => {
-      if (error !== undefined) end.abort(error);
-    };
-    end.signal.addEventListener('abort', onEnd, { once: true });
-    stream.addEventListener('close', onClose);
-    try {
-      await handler(stream, from, end.signal);
-      await stream.close({ signal: this.#until(LINGER_MS_MAX, end.signal) });
-      await closed(stream, this.#until(LINGER_MS_MAX, end.signal));
-    } catch (error) {
-      if (error instanceof ClusterError && error.blame === 'peer') this.reportOffence(from, error);
-      const level = end.signal.aborted ? 'debug' : 'warn';
-      this.#log[level]({ err: error, peer: from, protocol: stream.protocol }, 'a stream was reset');
-      stream.abort(error instanceof Error ? error : new Error(String(error)));
-    } finally {
-      end.signal.removeEventListener('abort', onEnd);
-      stream.removeEventListener('close', onClose);
-      streams.delete(entry);
-      if (streams.size === 0) this.#handled.delete(from);
+  /** A listener that throws has a bug, and the others are told nevertheless. */
+  #tell<Args extends readonly unknown[]>(listeners: ReadonlySet<(...args: Args) => void>, ...args: Args): void {
+    for (const listener of listeners) {
+      try {
+        listener(...args);
+      } catch (error) {
+        this.#log.error({ err: error }, 'bug: a listener of the network threw');
+      }
     }
   }
-
-  #until(ms: number, signal?: AbortSignal): AbortSignal {
-    const signals = [this.#stopping.signal, AbortSignal.timeout(ms)];
-    return AbortSignal.any(signal === undefined ? signals : [...signals, signal]);
-  }
-}
-
-/** Resolves when both ends of a stream are closed, however that came. @throws when `signal` fires before that. */
-async function closed(stream: Stream, signal: AbortSignal): Promise<void> {
-  if (stream.status === 'closed' || stream.status === 'aborted' || stream.status === 'reset') return;
-  await new Promise<void>((resolve, reject) => {
-    const onClose = (): void => {
-      signal.removeEventListener('abort', onAbort);
-      resolve();
-    };
-    const onAbort = (): void => {
-      stream.removeEventListener('close', onClose);
-      reject(new Error('the peer left its end of the stream open', { cause: signal.reason }));
-    };
-    stream.addEventListener('close', onClose, { once: true });
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
 }
 
 function parseAddress(address: string): Multiaddr {
@@ -622,8 +532,4 @@ function parseAddress(address: string): Multiaddr {
 
 function unreachablePeer(what: string, cause: unknown): ClusterError {
   return new ClusterError('PEER_UNREACHABLE', `cannot reach ${what}`, { blame: 'passing', cause });
-}
-
-function isSelfDial(cause: unknown): boolean {
-  return cause instanceof Error && (cause.name === 'InvalidPeerIdError' || /dial self/i.test(cause.message));
 }

@@ -2,7 +2,6 @@
 import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { ExecutionContext } from 'ava';
 import type { Entry } from '../../src/catalog/entry.js';
 import { escapePath } from '../../src/catalog/path-text.js';
 import { ScanCache } from '../../src/catalog/scan-cache.js';
@@ -28,7 +27,7 @@ export class ScratchSource {
   readonly signer = signerFromSeed(this.keys.seed);
   last: SnapshotId | undefined;
 
-  constructor(t: ExecutionContext) {
+  constructor(t: { teardown(end: () => Promise<void>): void }) {
     this.folder = mkdtempSync(join(tmpdir(), 'catalog-'));
     this.root = join(this.folder, 'source');
     mkdirSync(this.root);

@@ -81,11 +81,22 @@ export async function connect(from: Net, to: Net): Promise<void> {
   await until(() => from.connected().includes(to.peer) && to.connected().includes(from.peer), 'both to be connected');
 }
 
-/** Waits for something that comes by itself, looking every 5 ms. @throws when it has not come within `WAIT_MS_MAX`. */
-export async function until(what: () => boolean, name: string): Promise<void> {
-  const giveUpMs = Date.now() + WAIT_MS_MAX;
+/** Waits for something that comes by itself, looking every 5 ms. @throws when it has not come within `withinMs`. */
+export async function until(what: () => boolean, name: string, withinMs = WAIT_MS_MAX): Promise<void> {
+  const giveUpMs = Date.now() + withinMs;
   while (!what()) {
     if (Date.now() > giveUpMs) throw new Error(`waited in vain for ${name}`);
     await new Promise(resolve => setTimeout(resolve, 5));
   }
+}
+
+/** Waits until a number has not changed for 100 ms: what is to come by itself has come. */
+export async function settled(what: () => number): Promise<void> {
+  let last = what();
+  let sinceMs = Date.now();
+  await until(() => {
+    const now = what();
+    if (now !== last) [last, sinceMs] = [now, Date.now()];
+    return Date.now() - sinceMs >= 100;
+  }, 'something to settle');
 }

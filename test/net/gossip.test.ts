@@ -1,9 +1,20 @@
-import test from 'ava';
+import '../../src/platform/node-shims.js';
+import { noise } from '@chainsafe/libp2p-noise';
+import { generateKeyPair } from '@libp2p/crypto/keys';
+import { gossipsub } from '@libp2p/gossipsub';
+import { identify } from '@libp2p/identify';
+import { tcp } from '@libp2p/tcp';
+import { yamux } from '@libp2p/yamux';
+import { multiaddr } from '@multiformats/multiaddr';
+import test, { type ExecutionContext } from 'ava';
 import { encode } from 'it-length-prefixed';
+import { createLibp2p } from 'libp2p';
 import type { PeerName } from '../../src/core/ids.js';
-import type { ConfigHint, GossipMessage } from '../../src/core/messages.js';
+import { type ConfigHint, GOSSIP_FRAME_BYTES_MAX, type GossipMessage } from '../../src/core/messages.js';
+import { encodeFrame } from '../../src/net/gossip-border.js';
+import { FRAMES_BURST_MAX, topicOf } from '../../src/net/gossip-topic.js';
 import type { Net } from '../../src/net/net.js';
-import { addressOf, connect, House, until } from './fleet.js';
+import { addressOf, connect, House, settled, until } from './fleet.js';
 
 const hint = (version: number): ConfigHint => ({ kind: 'config', version, hash: 'ab'.repeat(32), admissions: [] });
 
@@ -12,10 +23,12 @@ interface Heard {
   readonly version: number;
 }
 
-function ear(net: Net): Heard[] {
+/** What a net hears from now on; of one writer only, if one is named. */
+function ear(net: Net, writer?: PeerName): Heard[] {
   const heard: Heard[] = [];
   net.onGossip((from, message: GossipMessage) => {
-    if (message.kind === 'config') heard.push({ from, version: message.version });
+    if (message.kind === 'config' && (writer === undefined || writer === from))
+      heard.push({ from, version: message.version });
   });
   return heard;
 }
@@ -125,9 +138,12 @@ test('the gossip of a revoked member is not heard, though a relay passes it on',
   await connect(c.net, b.net);
   const heardByB = ear(b.net);
   const heardByC = ear(c.net);
-  await sayUntil(a.net, () => heardByB.length > 3);
-  await sayUntil(b.net, () => heardByC.length > 3);
+  await sayUntil(b.net, () => heardByC.length > 0);
+  const next = await sayUntil(a.net, () => heardByB.length > 5);
+  const before = heardByC.length;
+  await sayUntil(b.net, () => heardByC.length > before, next);
   t.true(heardByC.every(({ from }) => from === b.net.peer));
+  t.deepEqual(b.net.connected().sort(), [a.net.peer, c.net.peer].sort());
 });
 
 test('gossip comes back by itself, both ways, after one side has given the other up', async t => {
@@ -145,4 +161,90 @@ test('gossip comes back by itself, both ways, after one side has given the other
   await sayUntil(b.net, () => heard[0].length > (before[0] ?? 0), next);
   await sayUntil(a.net, () => heard[1].length > (before[1] ?? 0), next);
   t.true(a.net.connected().includes(b.net.peer), 'on the connection that they had');
+});
+
+/** A member that runs another program: it can say anything, under its own signature. `b` hears it, `c` hears `b`. */
+async function rawMember(t: ExecutionContext) {
+  const house = new House(t);
+  const [b, c] = await house.clique(2);
+  if (b === undefined || c === undefined) throw new Error('no clique');
+  const privateKey = await generateKeyPair('Ed25519');
+  const node = await createLibp2p({
+    privateKey,
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    services: { identify: identify(), pubsub: gossipsub({ allowPublishToZeroTopicPeers: true }) },
+  });
+  t.teardown(() => node.stop());
+  const name = node.peerId.toString() as PeerName;
+  house.members.add(name);
+  const topic = topicOf(house.cluster);
+  await node.dial(multiaddr(addressOf(b.net)));
+  await until(
+    () => b.net.connected().includes(name) && node.services.pubsub.getSubscribers(topic).length > 0,
+    'the raw member',
+  );
+  // Until gossip flows from b to c, what the raw member says first might reach b alone.
+  const warm = ear(c.net);
+  await sayUntil(b.net, () => warm.length > 0);
+  const writer = node.peerId.toMultihash().bytes;
+  const offences = [b, c].map(({ net }) => {
+    const list: string[] = [];
+    net.onOffence((peer, { code }) => list.push(`${peer === name ? 'raw' : peer} ${code}`));
+    return list;
+  });
+  let frame = 0;
+  return {
+    b,
+    c,
+    heard: [ear(b.net, name), ear(c.net, name)],
+    offences,
+    writer,
+    say: async (bytes: Uint8Array): Promise<unknown> => node.services.pubsub.publish(topic, bytes),
+    frame: (version: number, stamp: { boot?: number; frame?: number; writer?: Uint8Array } = {}): Uint8Array =>
+      encodeFrame({ writer, boot: 5, frame: ++frame, ...stamp }, hint(version)),
+  };
+}
+
+const versionsOf = (heard: readonly Heard[]): number[] => heard.map(({ version }) => version);
+
+test('what no honest build says is an offence of its author, and is neither heard nor passed on', async t => {
+  const { b, c, heard, offences, say, frame } = await rawMember(t);
+  await say(frame(1));
+  await until(() => heard.every(list => list.length === 1), 'the first frame');
+  await say(Buffer.from([1, 2, 3]));
+  await say(frame(2, { writer: new Uint8Array(38) }));
+  await say(Buffer.alloc(GOSSIP_FRAME_BYTES_MAX + 1));
+  await say(frame(3));
+  await until(() => heard.every(list => list.length === 2), 'the last frame');
+  for (const list of heard) t.deepEqual(versionsOf(list), [1, 3]);
+  t.deepEqual(offences[0], ['raw MALFORMED_MESSAGE', 'raw WRONG_WRITER', 'raw MALFORMED_MESSAGE']);
+  t.deepEqual(offences[1], [], 'nothing of it was passed on');
+  t.true(c.net.connected().includes(b.net.peer));
+});
+
+test('replays, and frames from before the last start of their writer, are dropped and complained of', async t => {
+  const { b, heard, offences, say, frame } = await rawMember(t);
+  await say(frame(1, { frame: 10 }));
+  await say(frame(2, { frame: 10 }));
+  await say(frame(3, { frame: 9 }));
+  await say(frame(4, { boot: 4, frame: 11 }));
+  await say(frame(5, { boot: 6, frame: 1 }));
+  await say(frame(6, { boot: 5, frame: 12 }));
+  await say(frame(7, { boot: 6, frame: 2 }));
+  await until(() => heard.every(list => list.at(-1)?.version === 7), 'the last frame');
+  for (const list of heard) t.deepEqual(versionsOf(list), [1, 5, 7]);
+  t.deepEqual(offences, [[], []]);
+  t.is(b.lines.filter(({ code }) => code === 'GOSSIP_OLDER_BOOT').length, 1, 'said once a minute');
+});
+
+test('a member that gossips too fast is cut to its rate, and said to', async t => {
+  const { b, heard, say, frame } = await rawMember(t);
+  const [heardByB] = heard;
+  for (let i = 0; i < FRAMES_BURST_MAX + 200; i++) void say(frame(i));
+  await until(() => b.lines.some(({ code }) => code === 'GOSSIP_TOO_FAST'), 'the complaint');
+  await settled(() => heardByB?.length ?? 0);
+  const count = heardByB?.length ?? 0;
+  t.true(count >= FRAMES_BURST_MAX && count < FRAMES_BURST_MAX + 200, `${count} were heard`);
 });

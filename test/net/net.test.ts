@@ -1,7 +1,13 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import test from 'ava';
-import { addressOf, House, until } from './fleet.js';
+import { parseClusterId } from '../../src/core/ids.js';
+import { STREAMS_PER_PEER_MAX } from '../../src/net/net.js';
+import { addressOf, House, until, WAIT_MS_MAX } from './fleet.js';
 
 const ECHO = '/scatterhoard/echo/1';
+const OTHER = '/scatterhoard/other/1';
 
 test('two members connect by a static address and each hears of the other', async t => {
   const house = new House(t);
@@ -94,4 +100,154 @@ test('closing a revoked peer ends its streams and it does not come back', async 
   );
   await t.throwsAsync(a.net.open(b.net.peer, ECHO), { code: 'PEER_UNREACHABLE' });
   t.deepEqual(b.net.connected(), []);
+});
+
+test('one peer may have 32 streams open here, over all protocols together, and not 33', async t => {
+  const house = new House(t);
+  const [a, b] = await house.clique(2);
+  if (a === undefined || b === undefined) return t.fail();
+  let open = 0;
+  const hold = async (_stream: unknown, _peer: unknown, signal: AbortSignal): Promise<void> => {
+    open++;
+    await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve()));
+    open--;
+  };
+  await b.net.handle(ECHO, hold);
+  await b.net.handle(OTHER, hold);
+  const streams = [];
+  for (let i = 0; i < STREAMS_PER_PEER_MAX; i++) streams.push(await a.net.open(b.net.peer, i % 2 === 0 ? ECHO : OTHER));
+  await until(() => open === STREAMS_PER_PEER_MAX, 'all streams');
+  const over = await a.net.open(b.net.peer, OTHER);
+  await until(() => over.status === 'reset', 'the refusal');
+  t.is(open, STREAMS_PER_PEER_MAX);
+  streams[0]?.abort(new Error('done'));
+  await until(() => open === STREAMS_PER_PEER_MAX - 1, 'room');
+  await a.net.open(b.net.peer, OTHER);
+  await until(() => open === STREAMS_PER_PEER_MAX, 'the next');
+});
+
+test('a protocol may allow fewer streams than that', async t => {
+  const house = new House(t);
+  const [a, b] = await house.clique(2);
+  if (a === undefined || b === undefined) return t.fail();
+  let open = 0;
+  await b.net.handle(
+    ECHO,
+    async (_stream, _peer, signal) => {
+      open++;
+      await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve()));
+    },
+    { streamsMax: 1 },
+  );
+  await a.net.open(b.net.peer, ECHO);
+  await until(() => open === 1, 'the first');
+  const over = await a.net.open(b.net.peer, ECHO).catch(() => undefined);
+  await until(() => over === undefined || over.status === 'reset', 'the refusal');
+  t.is(open, 1);
+});
+
+test('a handler that throws resets its stream and is logged; the connection stays', async t => {
+  const house = new House(t);
+  const [a, b] = await house.clique(2);
+  if (a === undefined || b === undefined) return t.fail();
+  await b.net.handle(ECHO, async () => {
+    throw new Error('trouble in the handler');
+  });
+  const stream = await a.net.open(b.net.peer, ECHO);
+  await until(() => stream.status === 'reset', 'the reset');
+  t.true(b.lines.some(({ err }) => (err as { message?: string } | undefined)?.message === 'trouble in the handler'));
+  t.deepEqual(a.net.connected(), [b.net.peer]);
+});
+
+test('a peer that leaves its end open does not hold a stream for ever', async t => {
+  const house = new House(t);
+  const [a, b] = await house.clique(2);
+  if (a === undefined || b === undefined) return t.fail();
+  await b.net.handle(ECHO, async () => undefined, { lingerMs: 50 });
+  const stream = await a.net.open(b.net.peer, ECHO);
+  await until(() => stream.status === 'reset', 'the reset');
+  t.pass();
+});
+
+test('two hosts that dial each other at once are connected, and stay so', async t => {
+  const house = new House(t);
+  const a = await house.host();
+  const b = await house.host();
+  await Promise.all([a.net.dial(addressOf(b.net)), b.net.dial(addressOf(a.net))]);
+  await until(() => a.net.connected().length === 1 && b.net.connected().length === 1, 'a connection');
+  t.deepEqual(a.net.connected(), [b.net.peer]);
+  t.deepEqual(b.net.connected(), [a.net.peer]);
+});
+
+test('a static address that is our own is dialled once and then let be', async t => {
+  const house = new House(t);
+  const address = '/ip4/127.0.0.1/tcp/';
+  const first = await house.host();
+  const port = /tcp\/(\d+)/.exec(addressOf(first.net))?.[1];
+  await first.net.stop();
+  const self = await house.host({
+    privateKeySeed: first.seed,
+    listen: [address + port],
+    staticAddresses: [address + port],
+  });
+  const other = await house.host({ staticAddresses: [addressOf(self.net)] });
+  await until(() => self.net.connected().includes(other.net.peer), 'another host');
+  t.deepEqual(self.net.connected(), [other.net.peer]);
+});
+
+test('a port that is taken is said to be', async t => {
+  const house = new House(t);
+  const a = await house.host();
+  await t.throwsAsync(house.host({ listen: [addressOf(a.net).replace(/\/p2p\/.*/, '')] }), { code: 'LISTEN_FAILED' });
+});
+
+test('two members of one cluster find each other by mDNS, and a host of another cluster does not', async t => {
+  const house = new House(t, parseClusterId(randomBytes(16).toString('hex')));
+  const elsewhere = new House(t, parseClusterId(randomBytes(16).toString('hex')));
+  // Members of each other already, so that only discovery keeps the third apart.
+  const a = await house.host({ mdns: true });
+  const b = await house.host({ mdns: true });
+  const c = await elsewhere.host({ mdns: true });
+  for (const { net } of [a, b, c]) for (const { members } of [house, elsewhere]) members.add(net.peer);
+  await until(() => a.net.connected().includes(b.net.peer) && b.net.connected().includes(a.net.peer), 'mDNS');
+  t.deepEqual(c.net.connected(), []);
+});
+
+test('a process whose net has stopped ends by itself', async t => {
+  const script = `
+    import { startNet } from ${JSON.stringify(new URL('../../src/net/net.js', import.meta.url).href)};
+    import { pino } from ${JSON.stringify(import.meta.resolve('pino'))};
+    const members = new Set();
+    const start = fill => startNet({
+      privateKeySeed: new Uint8Array(32).fill(fill), boot: 1, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: true, cluster: 'ab'.repeat(16),
+      gate: { isMember: peer => members.has(peer), strangersWelcome: () => false }, log: pino({ level: 'silent' }), knownAddresses: () => [],
+    });
+    const nets = [await start(1), await start(2)];
+    for (const net of nets) members.add(net.peer);
+    await nets[1].handle('/hold/1', (_stream, _from, signal) => new Promise(resolve => signal.addEventListener('abort', resolve)));
+    const met = new Promise(resolve => nets[1].onConnect(resolve));
+    await nets[0].dial(nets[1].addresses()[0]);
+    await met;
+    await nets[0].open(nets[1].peer, '/hold/1');
+    await Promise.all(nets.map(net => net.stop()));
+    console.log('stopped');
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  child.stdout.on('data', chunk => {
+    output += chunk;
+  });
+  let stoppedMs = 0;
+  child.stdout.on('data', () => {
+    stoppedMs = Date.now();
+  });
+  const ended = once(child, 'exit');
+  const giveUp = setTimeout(() => child.kill('SIGKILL'), WAIT_MS_MAX);
+  const [code, signal] = await ended;
+  clearTimeout(giveUp);
+  t.is(output, 'stopped\n');
+  t.deepEqual([code, signal], [0, null]);
+  t.true(Date.now() - stoppedMs < 3_000, `${Date.now() - stoppedMs} ms after it had stopped`);
 });

@@ -1,0 +1,116 @@
+/**
+ * Re-cut: what becomes of a snapshot of which a blob was lost before any holder had it.
+ *
+ * The origin keeps no second copy: a file that changed between scan and fetch is torn out of its snapshot. A new snapshot of
+ * the same time replaces it, in which that entry is as in the snapshot before (`stale`) or left out (`missed`), and which is
+ * partial. All other parcels, and all other pages, stay as they are; a holder keeps what it has of them.
+ *
+ * The record is not cut again: an old version of 8 MiB or more may so stand in a run until the next snapshot.
+ * Driven by the daemon at the origin, with what `readSourceFile` called gone; the next head lists the result instead.
+ */
+import type { ParcelId } from '../core/ids.js';
+import type { ObjectWriter } from '../core/objects.js';
+import type { ParcelRef } from '../core/parcel.js';
+import type { Signer } from '../core/signed.js';
+import type { Entry } from './entry.js';
+import { encodePage } from './page.js';
+import { encodeRecord, parcelRefOf } from './record.js';
+import { encodeSnapshot, type SnapshotId } from './snapshot.js';
+import { findEntry, readPage, readRecord, readSnapshot } from './walk.js';
+
+export interface TornEntry {
+  readonly parcel: ParcelId;
+  readonly path: Uint8Array;
+}
+
+export interface Recut {
+  readonly snapshot: SnapshotId;
+  /** Entries that are now as in the snapshot before, and entries left out. */
+  readonly stale: number;
+  readonly missed: number;
+}
+
+/** @throws ObjectMissing, MalformedObject */
+export async function recut({
+  snapshot,
+  previous,
+  torn,
+  objects,
+  signer,
+}: {
+  readonly snapshot: SnapshotId;
+  /** The snapshot before it, whose blobs holders have; undefined: there is none, and all torn entries are missed. */
+  readonly previous: SnapshotId | undefined;
+  readonly torn: readonly TornEntry[];
+  readonly objects: ObjectWriter;
+  readonly signer: Signer;
+}): Promise<Recut> {
+  const before = await readSnapshot(objects, snapshot);
+  const tornPaths = new Map<ParcelId, Set<string>>();
+  for (const { parcel, path } of torn) {
+    const paths = tornPaths.get(parcel) ?? new Set();
+    paths.add(Buffer.from(path).toString('latin1'));
+    tornPaths.set(parcel, paths);
+  }
+  const change = { stale: 0, missed: 0, files: 0, bytes: 0 };
+
+  const mended = async (entry: Entry): Promise<Entry | undefined> => {
+    const old = previous === undefined ? undefined : (await findEntry(objects, previous, entry.path))?.entry;
+    // The same blob in the snapshot before is just as lost.
+    const isUsable = old !== undefined && old.kind === 'file' && old.blob !== entry.blob;
+    if (!entry.stale) change[isUsable ? 'stale' : 'missed'] += 1;
+    else if (!isUsable) {
+      change.stale -= 1;
+      change.missed += 1;
+    }
+    change.bytes += (isUsable ? old.size : 0) - entry.size;
+    if (!isUsable) change.files -= 1;
+    return isUsable ? { ...old, stale: true } : undefined;
+  };
+
+  const mendParcel = async (ref: ParcelRef, paths: ReadonlySet<string>): Promise<ParcelRef | undefined> => {
+    const entries: Entry[] = [];
+    for (const entry of await readRecord(objects, ref)) {
+      const isTorn = entry.kind === 'file' && paths.has(entry.path.toString('latin1'));
+      const kept = isTorn ? await mended(entry) : entry;
+      if (kept !== undefined) entries.push(kept);
+    }
+    if (entries.length === 0) return undefined;
+    const record = encodeRecord({ source: before.source, key: ref.key, entries });
+    await objects.put(record);
+    return parcelRefOf(record);
+  };
+
+  const pages = [];
+  for (const page of before.pages) {
+    const refs = await readPage(objects, page);
+    if (!refs.some(({ id }) => tornPaths.has(id))) {
+      pages.push(page);
+      continue;
+    }
+    const kept: ParcelRef[] = [];
+    for (const ref of refs) {
+      const paths = tornPaths.get(ref.id);
+      const now = paths === undefined ? ref : await mendParcel(ref, paths);
+      if (now !== undefined) kept.push(now);
+    }
+    if (kept.length > 0) pages.push(await objects.put(encodePage(kept)));
+  }
+
+  const id = await objects.put(
+    encodeSnapshot(
+      {
+        ...before,
+        stale: before.stale + change.stale,
+        missed: before.missed + change.missed,
+        files: before.files + change.files,
+        bytes: before.bytes + change.bytes,
+        recutOf: snapshot,
+        pages,
+      },
+      signer,
+    ),
+  );
+  await objects.flush();
+  return { snapshot: id, stale: change.stale, missed: change.missed };
+}

@@ -1,0 +1,192 @@
+/**
+ * Source file: serving a blob from the live file at the origin, which keeps no second copy.
+ *
+ * Never are bytes of another content vouched for. A file whose size, times and inode are as when it was hashed (the scan
+ * cache) is believed to be as it was then; any other one is hashed first. The same is compared again when reading begins and
+ * when it ends: a reader that ends without an error has given the blob's bytes, one that throws `SourceGone` may have given
+ * others, which the receiver throws away by their hash anyway.
+ *
+ * `gone` is final for these bytes at this path: the daemon re-cuts (recut.ts), if no holder has the blob. A `SourceGone`
+ * while reading is not: ask again first, the file may have been touched and be the same.
+ */
+import { constants, type Dirent } from 'node:fs';
+import { type FileHandle, open, opendir } from 'node:fs/promises';
+import { ClusterError } from '../core/fault.js';
+import { createHasher, EMPTY_BLOB } from '../core/hash.js';
+import { type BlobId, hexOf, type SourceId } from '../core/ids.js';
+import type { Entry } from './entry.js';
+import { errorCode } from './error-code.js';
+import { escapePath } from './path-text.js';
+import type { CachedFile, ContentStat, ScanCache } from './scan-cache.js';
+
+export interface SourceFile {
+  readonly bytes: number;
+  /** Chunks of at most 256 KiB. @throws SourceGone */
+  read(signal?: AbortSignal): AsyncGenerator<Uint8Array>;
+}
+
+/** The file changed or went while it was read. */
+export class SourceGone extends ClusterError {
+  constructor(path: Uint8Array) {
+    super('SOURCE_GONE', `${escapePath(path)} changed while it was read; what was sent of it does not count`, {
+      blame: 'passing',
+    });
+  }
+}
+
+const CHUNK_BYTES = 256 * 1024;
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+
+/** What a user's own action on a file, or its disk, brings about. Anything else (EMFILE, ENOMEM) says nothing about the file. */
+const GONE_CODES = new Set([
+  'ENOENT',
+  'ENOTDIR',
+  'ELOOP',
+  'EACCES',
+  'EPERM',
+  'EIO',
+  'ESTALE',
+  'ENXIO',
+  'EISDIR',
+  'ENAMETOOLONG',
+  'ENODEV',
+]);
+
+/** @throws ClusterError SOURCE_MISSING when the whole folder is absent or empty: then no single file is gone. */
+export async function readSourceFile({
+  root,
+  source,
+  entry,
+  cache,
+  signal,
+}: {
+  /** The source's folder. */
+  readonly root: string;
+  readonly source: SourceId;
+  /** As the snapshot has it. */
+  readonly entry: Entry;
+  /** Undefined: the file is hashed each time. */
+  readonly cache: ScanCache | undefined;
+  readonly signal?: AbortSignal;
+}): Promise<SourceFile | 'gone'> {
+  const { blob, size, path, link } = entry;
+  if (blob === undefined) return 'gone';
+  if (blob === EMPTY_BLOB) return { bytes: 0, read: async function* nothing() {} };
+  const full = Buffer.concat([Buffer.from(root), Buffer.from('/'), path]);
+  const file: CachedFile = { source, path, link };
+  let checked: ContentStat;
+  try {
+    const handle = await open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      const before = await handle.stat({ bigint: true });
+      if (!before.isFile() || before.size !== BigInt(size)) return 'gone';
+      const known = cache?.lookup(file, before);
+      if (known !== blob) {
+        if (known !== undefined) return 'gone';
+        const readFromNs = BigInt(Date.now()) * 1_000_000n;
+        const found = await hashOf(handle, { size, signal });
+        const after = await handle.stat({ bigint: true });
+        if (found === undefined || !isSame(before, after)) return 'gone';
+        cache?.put(file, before, { blob: found, readFromNs });
+        if (found !== blob) return 'gone';
+      }
+      checked = before;
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (GONE_CODES.has(errorCode(error))) return goneUnlessMissing(root);
+    throw error;
+  }
+  return { bytes: size, read: readSignal => readChecked({ full, entry, checked, signal: readSignal }) };
+}
+
+async function* readChecked({
+  full,
+  entry,
+  checked,
+  signal,
+}: {
+  readonly full: Buffer;
+  readonly entry: Entry;
+  readonly checked: ContentStat;
+  readonly signal: AbortSignal | undefined;
+}): AsyncGenerator<Uint8Array> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    if (!isSame(checked, await handle.stat({ bigint: true }))) throw new SourceGone(entry.path);
+    let left = entry.size;
+    while (left > 0) {
+      signal?.throwIfAborted();
+      // A buffer for each chunk: the consumer may hold on to the last one while it sends it.
+      const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, left));
+      const { bytesRead } = await handle.read(chunk, 0, chunk.length, null);
+      if (bytesRead === 0) throw new SourceGone(entry.path);
+      left -= bytesRead;
+      // The last chunk is given only when nothing changed up to here.
+      if (left === 0 && !isSame(checked, await handle.stat({ bigint: true }))) throw new SourceGone(entry.path);
+      yield chunk.subarray(0, bytesRead);
+    }
+  } catch (error) {
+    if (GONE_CODES.has(errorCode(error))) throw new SourceGone(entry.path);
+    throw error;
+  } finally {
+    await handle?.close();
+  }
+}
+
+async function hashOf(
+  handle: FileHandle,
+  { size, signal }: { readonly size: number; readonly signal: AbortSignal | undefined },
+): Promise<BlobId | undefined> {
+  const hasher = createHasher();
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  let total = 0;
+  let whole = false;
+  try {
+    while (total <= size) {
+      signal?.throwIfAborted();
+      const { bytesRead } = await handle.read(chunk, 0, chunk.length, null);
+      if (bytesRead === 0) break;
+      hasher.update(chunk.subarray(0, bytesRead));
+      total += bytesRead;
+    }
+    whole = total === size;
+    return whole ? (hexOf(hasher.digest()) as BlobId) : undefined;
+  } finally {
+    if (!whole) hasher.dispose();
+  }
+}
+
+function isSame(a: ContentStat, b: ContentStat): boolean {
+  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino;
+}
+
+/** An unmounted disk takes all files along: that is a missing source and no reason to re-cut anything. */
+async function goneUnlessMissing(root: string): Promise<'gone'> {
+  let first: Dirent | null;
+  try {
+    const folder = await opendir(root);
+    try {
+      first = await folder.read();
+    } finally {
+      await folder.close();
+    }
+  } catch (cause) {
+    throw sourceMissing(root, cause);
+  }
+  if (first === null) throw sourceMissing(root, new Error('it is empty'));
+  return 'gone';
+}
+
+function sourceMissing(root: string, cause: unknown): ClusterError {
+  return new ClusterError(
+    'SOURCE_MISSING',
+    `the source folder ${root} is absent, unreadable or empty; its snapshots are as they were`,
+    {
+      blame: 'operator',
+      cause,
+    },
+  );
+}

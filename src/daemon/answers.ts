@@ -1,0 +1,562 @@
+/**
+ * Answers: what a running host tells the person in front of it; the `Service` behind the control socket.
+ *
+ * It only reads (the machine, the catalog, the configuration) and passes orders on; what it says is what the decisions
+ * see, so `status` and the machine cannot disagree.
+ */
+import type { ListedSnapshot } from '../catalog/head.js';
+import { comparePaths } from '../catalog/path-order.js';
+import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
+import { isPartial } from '../catalog/snapshot.js';
+import { parseSourceSpec, type SourceSpec, type WantedSnapshot } from '../catalog/source-spec.js';
+import { findEntry, readSnapshot, walkEntries } from '../catalog/walk.js';
+import { ClusterError } from '../core/fault.js';
+import { type HostId, type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { ObjectReader } from '../core/objects.js';
+import type { Membership } from '../membership/membership.js';
+import { parseSize } from '../membership/policy-units.js';
+import type { Alarms } from './alarms.js';
+import type { BlobSource } from './blob-source.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Clock } from './clock.js';
+import type { Orders } from './orders.js';
+import type { Origin } from './origin.js';
+import type { OwnStores } from './own-stores.js';
+import { pause } from './pause.js';
+import { isProtected, type Protections, type Reach } from './protection.js';
+import type { Roster } from './roster.js';
+import type {
+  AddSource,
+  AddStore,
+  BackupRequest,
+  ConfigApply,
+  ConfigReport,
+  EntriesRequest,
+  HostReport,
+  HostState,
+  Invited,
+  InviteRequest,
+  ProtectionReport,
+  ReplicaReport,
+  ReplicasRequest,
+  Resolved,
+  Service,
+  SnapshotName,
+  SnapshotReport,
+  SnapshotTaken,
+  SourceReport,
+  StatusReport,
+  Unreachable,
+} from './service.js';
+
+/** A stream of reports is looked at again at most this often, in ms. */
+const REPORT_EVERY_MS = 250;
+/** A snapshot is stale when it is older than so many of its source's intervals. */
+const FRESH_INTERVALS = 2;
+/** Paths that could not be read, of those told with a snapshot. */
+const UNREAD_TOLD_MAX = 20;
+
+export interface AnswersOptions {
+  readonly membership: Membership;
+  readonly machine: Machine;
+  readonly catalog: CatalogKeeper;
+  /** Records too: from here or from whoever has them. */
+  readonly objects: ObjectReader;
+  readonly stores: OwnStores;
+  readonly origin: Origin;
+  readonly orders: Orders;
+  readonly roster: Roster;
+  readonly protections: Protections;
+  readonly blobs: BlobSource;
+  readonly alarms: Alarms;
+  readonly clock: Clock;
+  readonly addresses: () => readonly string[];
+  readonly isReachable: (host: HostId) => boolean;
+}
+
+export class Answers implements Service {
+  readonly #o: AnswersOptions;
+
+  constructor(options: AnswersOptions) {
+    this.#o = options;
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- status
+
+  async status(signal: AbortSignal): Promise<StatusReport> {
+    const { membership, machine, roster, alarms, addresses } = this.#o;
+    const { configuration } = membership;
+    const sources = await Promise.all(this.#sources().map(source => this.#sourceReport(source, signal)));
+    const { pursuits, fetches, othersClaims } = machine.pending();
+    return {
+      cluster: configuration.clusterName,
+      clusterId: configuration.cluster,
+      host: roster.nameOf(roster.self),
+      hostId: roster.self,
+      configVersion: configuration.version,
+      addresses: addresses(),
+      sources,
+      hosts: await this.hosts(),
+      alarms: [
+        ...alarms.list(),
+        ...membership.alarms().map(text => ({ code: 'MEMBERSHIP', text, sinceMs: this.#o.clock.wallMs() })),
+        ...this.#shortAlarms(sources),
+      ],
+      pending: { claims: pursuits + othersClaims, fetches },
+      protected: sources.every(({ lastSnapshot }) => lastSnapshot?.protected === true),
+      settled: pursuits === 0 && othersClaims === 0 && sources.every(({ parcels }) => parcels.over === 0),
+    };
+  }
+
+  async *statusChanges(signal: AbortSignal): AsyncGenerator<StatusReport> {
+    let told = '';
+    for (;;) {
+      const report = await this.status(signal);
+      const text = JSON.stringify({ ...report, hosts: report.hosts.map(host => ({ ...host, seenMs: 0 })) });
+      if (text !== told) yield report;
+      told = text;
+      await pause(REPORT_EVERY_MS, signal);
+    }
+  }
+
+  async hosts(): Promise<readonly HostReport[]> {
+    const reports = [...this.#o.roster.members()].map(({ host }) => this.#hostReport(host));
+    return reports.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  #hostReport(host: HostId): HostReport {
+    const { roster, machine, stores, clock, membership } = this.#o;
+    const member = roster.member(host);
+    const self = host === roster.self;
+    const view = machine.host(host);
+    const name = roster.nameOf(host);
+    const paths = membership.configuration.policy.hosts.get(name)?.stores ?? [];
+    const hostStores = self
+      ? stores.reports().map(({ path, id, mounted, lentBytes, usedBytes, because }) => ({
+          path,
+          lentBytes,
+          usedBytes,
+          mounted,
+          ...(id === undefined ? {} : { id }),
+          ...(because === undefined ? {} : { because }),
+        }))
+      : [...(view?.reports.values() ?? [])].map(({ position, lentBytes, usedBytes }) => ({
+          id: position.store,
+          lentBytes,
+          usedBytes,
+          mounted: true,
+          ...(paths.length === 1 && paths[0] !== undefined ? { path: paths[0].path } : {}),
+        }));
+    const lentBytes = hostStores.reduce((sum, store) => sum + store.lentBytes, 0);
+    const usedBytes = hostStores.reduce((sum, store) => sum + store.usedBytes, 0);
+    const seenMs = self ? clock.wallMs() : view?.lastHeardMs;
+    return {
+      name,
+      id: host,
+      state: this.#stateOf(host),
+      self,
+      trust: member?.trust ?? 'trusted',
+      domain: member?.domain ?? host,
+      lentBytes,
+      usedBytes,
+      freeBytes: Math.max(0, lentBytes - usedBytes),
+      stores: hostStores,
+      ...(seenMs === undefined ? {} : { seenMs: Math.round(seenMs) }),
+    };
+  }
+
+  #stateOf(host: HostId): HostState {
+    const { roster, machine } = this.#o;
+    const state = roster.member(host)?.state ?? 'revoked';
+    if (state !== 'active' || host === roster.self) return state;
+    const liveness = machine.host(host)?.liveness ?? 'suspect';
+    return liveness === 'live' ? 'active' : liveness;
+  }
+
+  async #sourceReport(source: SourceId, signal: AbortSignal): Promise<SourceReport> {
+    const { machine, catalog, roster, origin, clock } = this.#o;
+    const owner = splitSourceId(source).origin;
+    const summary = machine.summary(source);
+    const listed = catalog.get(source)?.head.snapshots.at(-1);
+    const lastSnapshot = listed === undefined ? undefined : await this.#snapshotReport(source, listed, signal);
+    const everyMs = this.#settingOf(source)?.everyMs ?? Number.POSITIVE_INFINITY;
+    const missing = origin.missing(source);
+    return {
+      source: this.#nameOf(source),
+      sourceId: source,
+      origin: roster.nameOf(owner),
+      copies: machine.copiesWanted(source) ?? 0,
+      parcels: { wanted: summary.parcels, haveMin: summary.haveMin, under: summary.under, over: summary.over },
+      fresh: listed !== undefined && clock.wallMs() - listed.timeMs <= FRESH_INTERVALS * everyMs,
+      ...(lastSnapshot === undefined ? {} : { lastSnapshot }),
+      ...(missing === undefined ? {} : { missing }),
+    };
+  }
+
+  /** Where copies cannot be made at all, a person must add a host or room; waiting would not help. */
+  #shortAlarms(sources: readonly SourceReport[]): StatusReport['alarms'] {
+    const { roster, machine, clock } = this.#o;
+    const alarms: StatusReport['alarms'][number][] = [];
+    for (const { source, sourceId, copies, parcels } of sources) {
+      if (parcels.under === 0) continue;
+      const domains = new Set<string>();
+      for (const { host, domain, state, trust } of roster.members()) {
+        if (state !== 'active' || trust !== 'trusted' || host === splitSourceId(sourceId).origin) continue;
+        const lends =
+          host === roster.self ? this.#hostReport(host).lentBytes > 0 : (machine.host(host)?.weightMiB ?? 0) > 0;
+        if (lends) domains.add(domain);
+      }
+      if (domains.size >= copies) continue;
+      const text = `source ${source} wants ${copies} copies, but only ${domains.size} other host(s) lend room: add a store on another host`;
+      alarms.push({ code: 'TOO_FEW_HOSTS', text, sinceMs: clock.wallMs() });
+    }
+    return alarms;
+  }
+
+  // ------------------------------------------------------------------------------------------------------ configuration
+
+  async configShow(): Promise<ConfigReport> {
+    const { policyText, version, hash } = this.#o.membership.configuration;
+    return { text: policyText, version, hash };
+  }
+
+  async configApply({ text, fileName, yes }: ConfigApply): Promise<ConfigReport> {
+    await this.#o.membership.applyPolicy({ text, file: fileName, yes });
+    return this.configShow();
+  }
+
+  async configAddStore({ host, path, limit, reserve }: AddStore): Promise<ConfigReport> {
+    this.#needHost(host);
+    if (limit !== undefined) parseSize(limit);
+    if (reserve !== undefined) parseSize(reserve);
+    await this.#o.membership.addStore({
+      host,
+      path,
+      ...(limit === undefined ? {} : { limit }),
+      ...(reserve === undefined ? {} : { reserve }),
+    });
+    return this.configShow();
+  }
+
+  async configAddSource({ host, name, path, copies, every }: AddSource): Promise<ConfigReport> {
+    this.#needHost(host);
+    await this.#o.membership.addSource({
+      host,
+      name,
+      path,
+      ...(copies === undefined ? {} : { copies }),
+      ...(every === undefined ? {} : { every }),
+    });
+    return this.configShow();
+  }
+
+  async invite({ uses, expiresMs, trust }: InviteRequest): Promise<Invited> {
+    const { membership, addresses } = this.#o;
+    const untilMs = membership.nowMs() + expiresMs;
+    const token = await membership.createInvite({
+      uses,
+      lifeMs: expiresMs,
+      trust,
+      addresses: addresses(),
+      others: membership.doors(),
+    });
+    return { token, untilMs };
+  }
+
+  #needHost(name: string): void {
+    if (this.#o.roster.named(name) !== undefined) return;
+    const names = [...this.#o.roster.members()].map(member => member.name).sort();
+    throw new ClusterError(
+      'HOST_UNKNOWN',
+      `no host ${JSON.stringify(name)} in this cluster; there are: ${names.join(', ')}. Nothing was changed`,
+      { blame: 'operator' },
+    );
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- snapshots
+
+  async backup({ source, acceptChanges }: BackupRequest, signal: AbortSignal): Promise<SnapshotTaken> {
+    const id = this.#sourceNamed(source);
+    const taken = await this.#o.orders.backup(id, { acceptChanges }, signal);
+    const listed = {
+      id: taken.snapshot,
+      timeMs: taken.timeMs,
+      complete: taken.stale + taken.missed === 0,
+      firstSeq: Number.MAX_SAFE_INTEGER,
+    };
+    return {
+      id: taken.snapshot,
+      source: this.#nameOf(id),
+      sourceId: id,
+      origin: this.#o.roster.nameOf(splitSourceId(id).origin),
+      timeMs: taken.timeMs,
+      files: taken.files,
+      bytes: taken.bytes,
+      partial: !listed.complete,
+      protected: false,
+      unchanged: taken.unchanged,
+      stale: taken.stale,
+      missed: taken.missed,
+      unread: taken.unread.slice(0, UNREAD_TOLD_MAX),
+    };
+  }
+
+  async *protection({ sourceId, snapshot }: SnapshotName, signal: AbortSignal): AsyncGenerator<ProtectionReport> {
+    let told = '';
+    let wanted = snapshot;
+    for (;;) {
+      const listed = await this.#listedOrRecut(sourceId, wanted);
+      if (listed !== undefined) {
+        wanted = listed.id;
+        const protection = await this.#o.protections.of(sourceId, listed, signal);
+        const report: ProtectionReport = {
+          snapshot: await this.#snapshotReport(sourceId, listed, signal),
+          copies: protection.copiesWanted,
+          parcels: { wanted: protection.parcels, haveMin: protection.haveMin, under: protection.under },
+          missingBytes: protection.missingBytes,
+        };
+        const text = JSON.stringify(report);
+        if (text !== told) yield report;
+        told = text;
+        if (isProtected(protection)) return;
+      }
+      await pause(REPORT_EVERY_MS, signal);
+    }
+  }
+
+  /** The listed snapshot of this id, or the one that replaced it; undefined while its head is still on its way here. */
+  async #listedOrRecut(source: SourceId, snapshot: ObjectId): Promise<ListedSnapshot | undefined> {
+    const { catalog } = this.#o;
+    const snapshots = catalog.get(source)?.head.snapshots ?? [];
+    const listed = snapshots.find(({ id }) => id === snapshot);
+    if (listed !== undefined) return listed;
+    for (const candidate of snapshots) {
+      if ((await readSnapshot(catalog.objects, candidate.id)).recutOf === snapshot) return candidate;
+    }
+    return undefined;
+  }
+
+  async snapshots({ source }: { readonly source?: string }, signal: AbortSignal): Promise<readonly SnapshotReport[]> {
+    const sources = source === undefined ? this.#sources() : [this.#sourceNamed(source)];
+    const reports: SnapshotReport[] = [];
+    for (const id of sources) {
+      for (const listed of this.#o.catalog.get(id)?.head.snapshots ?? [])
+        reports.push(await this.#snapshotReport(id, listed, signal));
+    }
+    return reports.sort((a, b) => a.timeMs - b.timeMs);
+  }
+
+  async #snapshotReport(source: SourceId, listed: ListedSnapshot, signal: AbortSignal): Promise<SnapshotReport> {
+    const { catalog, protections, roster } = this.#o;
+    const snapshot = await readSnapshot(catalog.objects, listed.id);
+    return {
+      id: listed.id,
+      source: this.#nameOf(source),
+      sourceId: source,
+      origin: roster.nameOf(splitSourceId(source).origin),
+      timeMs: listed.timeMs,
+      files: snapshot.files,
+      bytes: snapshot.bytes,
+      partial: isPartial(snapshot),
+      protected: isProtected(await protections.of(source, listed, signal)),
+    };
+  }
+
+  async *replicas({ spec, only, host }: ReplicasRequest, signal: AbortSignal): AsyncGenerator<ReplicaReport> {
+    const { machine, roster, objects } = this.#o;
+    if (host !== undefined) this.#needHost(host);
+    const places =
+      spec === undefined
+        ? this.#sources().flatMap(source => {
+            const newest = this.#o.catalog.get(source)?.head.snapshots.at(-1);
+            return newest === undefined ? [] : [{ source, snapshot: newest.id, under: Buffer.alloc(0) }];
+          })
+        : [await this.#newestOf(spec, signal)];
+    for (const { source, snapshot, under } of places) {
+      const want = machine.copiesWanted(source) ?? 0;
+      for await (const { entry, parcel } of walkEntries(objects, snapshot, { under, signal })) {
+        if (entry.kind !== 'file') continue;
+        const have = machine.copies(parcel);
+        const asked =
+          only.length === 0 ||
+          (only.includes('under') && have < want) ||
+          (only.includes('over') && have > want) ||
+          (only.includes('missing') && have === 0);
+        if (!asked) continue;
+        const holders = machine
+          .holders(parcel)
+          .map(holder => ({ host: roster.nameOf(holder.host), counts: holder.counts }));
+        if (host !== undefined && !holders.some(holder => holder.host === host)) continue;
+        yield {
+          source: this.#nameOf(source),
+          path: entry.path,
+          sizeBytes: entry.size,
+          want,
+          have,
+          holders: holders.sort((a, b) => (a.host < b.host ? -1 : 1)),
+        };
+      }
+    }
+  }
+
+  // ----------------------------------------------------------------------------------------------------- reading it back
+
+  async resolve({ spec }: { readonly spec: string }, signal: AbortSignal): Promise<Resolved> {
+    const parsed = parseSourceSpec(spec);
+    const source = this.#sourceNamed(nameIn(parsed));
+    const { listed, newer, unreachable } = await this.#choose(source, parsed.snapshot, signal);
+    await this.#needPath(source, listed.id, parsed);
+    return {
+      source: this.#nameOf(source),
+      sourceId: source,
+      snapshot: await this.#snapshotReport(source, listed, signal),
+      under: parsed.path,
+      ...(newer === undefined ? {} : { newer }),
+      ...(unreachable === undefined ? {} : { unreachable }),
+    };
+  }
+
+  async *entries({ sourceId, snapshot, under }: EntriesRequest, signal: AbortSignal): AsyncGenerator<PlacedEntry> {
+    if (!(this.#o.catalog.get(sourceId)?.head.snapshots ?? []).some(({ id }) => id === snapshot)) {
+      throw new ClusterError('SNAPSHOT_UNKNOWN', `no listed snapshot ${snapshot} of ${this.#nameOf(sourceId)}`, {
+        blame: 'operator',
+      });
+    }
+    for await (const { entry, parcel } of walkEntries(this.#o.objects, snapshot, { under, signal }))
+      yield { entry, parcel };
+  }
+
+  content({ parcel, blobs }: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame> {
+    return this.#o.blobs.content(parcel, blobs, signal);
+  }
+
+  async #newestOf(spec: string, signal: AbortSignal): Promise<{ source: SourceId; snapshot: ObjectId; under: Buffer }> {
+    const parsed = parseSourceSpec(spec);
+    const source = this.#sourceNamed(nameIn(parsed));
+    const listed =
+      parsed.snapshot.kind === 'latest'
+        ? this.#newest(source)
+        : (await this.#choose(source, parsed.snapshot, signal)).listed;
+    await this.#needPath(source, listed.id, parsed);
+    return { source, snapshot: listed.id, under: parsed.path };
+  }
+
+  #newest(source: SourceId): ListedSnapshot {
+    const newest = this.#o.catalog.get(source)?.head.snapshots.at(-1);
+    if (newest !== undefined) return newest;
+    throw new ClusterError(
+      'NO_SNAPSHOT',
+      `source ${this.#nameOf(source)} has no snapshot yet; take one with: backup ${this.#nameOf(source)}`,
+      { blame: 'operator' },
+    );
+  }
+
+  /** The snapshot that a spec names. `latest` is the newest of which every parcel has a copy on a host that is up. */
+  async #choose(
+    source: SourceId,
+    spec: WantedSnapshot,
+    signal: AbortSignal,
+  ): Promise<{ listed: ListedSnapshot; newer?: NonNullable<Resolved['newer']>; unreachable?: Unreachable }> {
+    const newest = this.#newest(source);
+    const snapshots = this.#o.catalog.get(source)?.head.snapshots ?? [];
+    if (spec.kind !== 'latest') {
+      const named = snapshots.filter(snapshot => isNamed(spec, snapshot));
+      const [listed] = spec.kind === 'time' ? named.slice(-1) : named;
+      if (listed === undefined || (spec.kind === 'id' && named.length > 1))
+        throw notFound(this.#nameOf(source), spec, named.length);
+      const reach = await this.#o.protections.reach(listed, signal);
+      return reach.parcels === 0 ? { listed } : { listed, unreachable: this.#unreachable(reach) };
+    }
+    let newer: Reach | undefined;
+    for (const listed of [...snapshots].reverse()) {
+      const reach = await this.#o.protections.reach(listed, signal);
+      if (reach.parcels === 0) {
+        if (newer === undefined) return { listed };
+        const snapshot = await this.#snapshotReport(source, newest, signal);
+        return { listed, newer: { snapshot, unreachable: this.#unreachable(newer) } };
+      }
+      newer ??= reach;
+    }
+    const { hosts } = this.#unreachable(newer ?? { parcels: 0, bytes: 0, hosts: new Set() });
+    const advice = hosts.length > 0 ? `switch on: ${hosts.join(', ')}` : 'no host is known to hold what is missing';
+    throw new ClusterError(
+      'UNREACHABLE',
+      `no snapshot of ${this.#nameOf(source)} has a reachable copy of everything; ${advice}. To restore what there is, name the snapshot: ${this.#nameOf(source)}@${newest.id.slice(0, 8)}`,
+      { blame: 'passing' },
+    );
+  }
+
+  #unreachable({ parcels, bytes, hosts }: Reach): Unreachable {
+    return { parcels, bytes, hosts: [...hosts].map(host => this.#o.roster.nameOf(host)).sort() };
+  }
+
+  async #needPath(source: SourceId, snapshot: ObjectId, { path }: SourceSpec): Promise<void> {
+    if (path.length === 0) return;
+    const found = await findEntry(this.#o.objects, snapshot, path);
+    if (found === undefined || comparePaths(found.entry.path, path) !== 0) {
+      throw new ClusterError(
+        'PATH_UNKNOWN',
+        `snapshot ${snapshot.slice(0, 8)} of ${this.#nameOf(source)} has no such path`,
+        { blame: 'operator' },
+      );
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------------------- names
+
+  /** Configured sources, and those of which a head is known. */
+  #sources(): SourceId[] {
+    const ids = new Set<SourceId>(this.#o.catalog.sources());
+    for (const { source } of this.#o.membership.clusterConfig.sources) ids.add(source);
+    return [...ids].sort();
+  }
+
+  #nameOf(source: SourceId): string {
+    return this.#o.roster.sourceName(source, this.#sources());
+  }
+
+  #sourceNamed(name: string): SourceId {
+    const { roster } = this.#o;
+    const all = this.#sources();
+    const found = all.filter(source => {
+      const { origin, source: own } = splitSourceId(source);
+      return name === own || name === `${roster.nameOf(origin)}/${own}`;
+    });
+    const [only] = found;
+    if (only !== undefined && found.length === 1) return only;
+    const names = all.map(source => this.#nameOf(source)).sort();
+    const known = names.length === 0 ? 'there is none yet' : `there are: ${names.join(', ')}`;
+    const what = found.length > 1 ? 'several hosts have a source' : 'no source';
+    throw new ClusterError(
+      found.length > 1 ? 'SOURCE_AMBIGUOUS' : 'SOURCE_UNKNOWN',
+      `${what} ${JSON.stringify(name)}; ${known}`,
+      { blame: 'operator' },
+    );
+  }
+
+  #settingOf(source: SourceId) {
+    const { origin, source: name } = splitSourceId(source);
+    const host = this.#o.membership.configuration.policy.hosts.get(this.#o.roster.nameOf(origin));
+    return host?.sources.find(setting => sourceIdOf(origin, setting.name) === source && setting.name === name);
+  }
+}
+
+/** A time means the newest before it is over, so every earlier one is a candidate and the last is meant. */
+function isNamed(spec: Exclude<WantedSnapshot, { kind: 'latest' }>, { id, timeMs }: ListedSnapshot): boolean {
+  return spec.kind === 'id' ? id.startsWith(spec.prefix) : timeMs < spec.beforeMs;
+}
+
+const nameIn = ({ host, source }: SourceSpec): string => (host === undefined ? source : `${host}/${source}`);
+
+function notFound(source: string, spec: WantedSnapshot, found: number): ClusterError {
+  if (found > 1) {
+    return new ClusterError('SNAPSHOT_AMBIGUOUS', `${found} snapshots of ${source} begin so; give more digits`, {
+      blame: 'operator',
+    });
+  }
+  const what = spec.kind === 'id' ? `snapshot ${spec.prefix}` : 'snapshot from that time or before';
+  return new ClusterError('SNAPSHOT_UNKNOWN', `source ${source} has no ${what}; see: snapshots ${source}`, {
+    blame: 'operator',
+  });
+}

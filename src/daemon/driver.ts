@@ -1,0 +1,69 @@
+/**
+ * Driver: runs the host machine on real time. It stamps inputs, keeps the one timer that the machine asks for, and hands
+ * every effect to whoever carries it out.
+ *
+ * An effect may bring about an input at once; inputs are queued, so that one step ends before the next begins.
+ */
+import type { Effect, Input } from '../core/effects.js';
+import type { Machine } from '../core/machine.js';
+import type { Clock } from './clock.js';
+
+/** An input before it is stamped. */
+export type Unstamped = Input extends infer I ? (I extends Input ? Omit<I, 'nowMs'> : never) : never;
+
+/** Node's timers take no more; the machine is then woken early and asks again. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+export class Driver {
+  readonly #machine: Machine;
+  readonly #clock: Clock;
+  readonly #carryOut: (effect: Effect) => void;
+  readonly #queue: Unstamped[] = [];
+  #stepping = false;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor({
+    machine,
+    clock,
+    carryOut,
+  }: {
+    readonly machine: Machine;
+    readonly clock: Clock;
+    /** Must not throw: what fails comes back as an input. */
+    readonly carryOut: (effect: Effect) => void;
+  }) {
+    this.#machine = machine;
+    this.#clock = clock;
+    this.#carryOut = carryOut;
+  }
+
+  tell(input: Unstamped): void {
+    if (this.#stopped) return;
+    this.#queue.push(input);
+    if (this.#stepping) return;
+    this.#stepping = true;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        for (const effect of this.#machine.step({ ...next, nowMs: this.#clock.nowMs() } as Input)) {
+          if (effect.do === 'wake') this.#wakeAt(effect.atMs);
+          else this.#carryOut(effect);
+        }
+      }
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #wakeAt(atMs: number): void {
+    clearTimeout(this.#timer);
+    if (atMs === Number.POSITIVE_INFINITY) return;
+    const delayMs = Math.min(TIMER_MS_MAX, Math.max(0, Math.ceil(atMs - this.#clock.nowMs())));
+    this.#timer = setTimeout(() => this.tell({ is: 'wake' }), delayMs);
+  }
+}

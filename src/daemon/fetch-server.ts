@@ -1,0 +1,186 @@
+/**
+ * Fetch server: gives blobs of a parcel to members: from our stores, or, at the origin, from the live file.
+ *
+ * The origin keeps no second copy, so it can find that a blob is gone. If nobody holds the parcel yet, the snapshot is cut
+ * anew without that file; `onTorn` says so. While a parcel is short of copies, the origin serves at most N fetchers of it
+ * at once: without any message that bounds what a network without gossip can waste.
+ */
+
+import type { Entry } from '../catalog/entry.js';
+import { decodeRecord } from '../catalog/record.js';
+import type { ScanCache } from '../catalog/scan-cache.js';
+import { readSourceFile, SourceGone } from '../catalog/source-file.js';
+import type { BlobId, ParcelId, PeerName, SourceId } from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { ObjectReader } from '../core/objects.js';
+import { type FetchAnswer, type FetchedBlob, type FetchRequest, serveFetch } from '../net/fetch-protocol.js';
+import type { Net } from '../net/net.js';
+import type { OwnStores } from './own-stores.js';
+import type { Roster } from './roster.js';
+
+/** Fetches served at once, all peers together: each reads a disk. */
+const SERVED_MAX = 16;
+/** When a fetcher that is one too many may ask again, in ms. */
+const BUSY_RETRY_MS = 2_000;
+
+export interface OwnSource {
+  readonly source: SourceId;
+  /** The folder. */
+  readonly path: string;
+}
+
+export type TornListener = (torn: {
+  readonly source: SourceId;
+  readonly parcel: ParcelId;
+  readonly path: Buffer;
+}) => void;
+
+export class FetchServer {
+  readonly #net: Net;
+  readonly #machine: Machine;
+  readonly #stores: OwnStores;
+  readonly #roster: Roster;
+  readonly #catalog: ObjectReader;
+  readonly #cache: ScanCache;
+  readonly #ownSource: (source: SourceId) => OwnSource | undefined;
+  readonly #onTorn: TornListener;
+  readonly #serving = new Map<ParcelId, number>();
+  #served = 0;
+
+  constructor({
+    net,
+    machine,
+    stores,
+    roster,
+    catalog,
+    cache,
+    ownSource,
+    onTorn,
+  }: {
+    readonly net: Net;
+    readonly machine: Machine;
+    readonly stores: OwnStores;
+    readonly roster: Roster;
+    /** This host's own catalog: the records of its own sources. */
+    readonly catalog: ObjectReader;
+    readonly cache: ScanCache;
+    readonly ownSource: (source: SourceId) => OwnSource | undefined;
+    readonly onTorn: TornListener;
+  }) {
+    this.#net = net;
+    this.#machine = machine;
+    this.#stores = stores;
+    this.#roster = roster;
+    this.#catalog = catalog;
+    this.#cache = cache;
+    this.#ownSource = ownSource;
+    this.#onTorn = onTorn;
+  }
+
+  async serve(): Promise<void> {
+    await serveFetch(
+      this.#net,
+      (request, from, signal) => this.#answer(request, from, signal),
+      error => error instanceof SourceGone,
+    );
+  }
+
+  async #answer(request: FetchRequest, from: PeerName, signal: AbortSignal): Promise<FetchAnswer> {
+    const busy: FetchAnswer = { kind: 'busy', retryAfterMs: BUSY_RETRY_MS };
+    if (!this.#roster.isTrusted(from)) return { kind: 'blobs', parts: gone(request.blobs) };
+    const { parcel, purpose } = request;
+    if (purpose !== 'restore') {
+      if (this.#served >= SERVED_MAX) return busy;
+      const wanted = this.#machine.wantedCopies(parcel);
+      const serving = this.#serving.get(parcel) ?? 0;
+      if (wanted !== undefined && serving >= wanted && this.#machine.copies(parcel) < wanted) return busy;
+    }
+    return { kind: 'blobs', parts: this.#counted(parcel, this.#parts(request, signal)) };
+  }
+
+  async *#counted(parcel: ParcelId, parts: AsyncIterable<FetchedBlob>): AsyncGenerator<FetchedBlob> {
+    this.#served += 1;
+    this.#serving.set(parcel, (this.#serving.get(parcel) ?? 0) + 1);
+    try {
+      yield* parts;
+    } finally {
+      this.#served -= 1;
+      const left = (this.#serving.get(parcel) ?? 1) - 1;
+      if (left === 0) this.#serving.delete(parcel);
+      else this.#serving.set(parcel, left);
+    }
+  }
+
+  async *#parts({ parcel, blobs }: FetchRequest, signal: AbortSignal): AsyncGenerator<FetchedBlob> {
+    let live: LiveParcel | undefined;
+    for (const blob of blobs) {
+      const held = await this.#openHeld(blob, signal);
+      if (held !== undefined) {
+        yield held;
+        continue;
+      }
+      live ??= await this.#liveParcel(parcel);
+      const served = live === undefined ? undefined : await this.#openLive(live, blob, signal);
+      yield served ?? { blob, gone: true };
+    }
+  }
+
+  async #openHeld(blob: BlobId, signal: AbortSignal): Promise<FetchedBlob | undefined> {
+    for (const store of this.#stores.stores()) {
+      const opened = await store.openBlob(blob);
+      if (opened !== undefined) return { blob, bytes: opened.bytes, content: opened.read(signal) };
+    }
+    return undefined;
+  }
+
+  async #liveParcel(parcel: ParcelId): Promise<LiveParcel | undefined> {
+    const record = await this.#catalog.get(parcel);
+    if (record === undefined) return undefined;
+    const { source, entries } = decodeRecord(record);
+    const own = this.#ownSource(source);
+    return own === undefined ? undefined : { own, parcel, entries };
+  }
+
+  /** The first of the parcel's files with this content that can still be read as it was. */
+  async #openLive(
+    { own, parcel, entries }: LiveParcel,
+    blob: BlobId,
+    signal: AbortSignal,
+  ): Promise<FetchedBlob | undefined> {
+    const named = entries.filter(entry => entry.kind === 'file' && entry.blob === blob);
+    for (const entry of named) {
+      const opened = await readSourceFile({ root: own.path, source: own.source, entry, cache: this.#cache, signal });
+      if (opened !== 'gone') {
+        return {
+          blob,
+          bytes: opened.bytes,
+          content: this.#watched(opened.read(signal), { source: own.source, parcel, path: entry.path }),
+        };
+      }
+    }
+    for (const { path } of named) this.#onTorn({ source: own.source, parcel, path });
+    return undefined;
+  }
+
+  async *#watched(
+    content: AsyncIterable<Uint8Array>,
+    torn: { readonly source: SourceId; readonly parcel: ParcelId; readonly path: Buffer },
+  ): AsyncGenerator<Uint8Array> {
+    try {
+      yield* content;
+    } catch (error) {
+      if (error instanceof SourceGone) this.#onTorn(torn);
+      throw error;
+    }
+  }
+}
+
+interface LiveParcel {
+  readonly own: OwnSource;
+  readonly parcel: ParcelId;
+  readonly entries: readonly Entry[];
+}
+
+async function* gone(blobs: readonly BlobId[]): AsyncGenerator<FetchedBlob> {
+  for (const blob of blobs) yield { blob, gone: true };
+}

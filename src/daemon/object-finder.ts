@@ -1,0 +1,99 @@
+/**
+ * Object finder: a catalog object from wherever it is: this host's own catalog, its stores, or a peer that should have it.
+ *
+ * Snapshots and pages of every head in force are here; a record is at its origin and with every copy of its parcel, so
+ * that is where it is asked for. What comes from a peer is checked against its hash and not kept.
+ */
+import { ClusterError } from '../core/fault.js';
+import type { HostId, ObjectId, ParcelId, PeerName } from '../core/ids.js';
+import type { ObjectReader } from '../core/objects.js';
+import type { Net } from '../net/net.js';
+import { askObjects } from '../net/object-protocol.js';
+
+/** Peers that are asked for one object before it is given up. */
+const PEERS_ASKED_MAX = 6;
+/** For one object from one peer, in ms: it is at most 1 MiB. */
+const ASK_MS_MAX = 15_000;
+
+/** Reads from one peer alone. */
+export class PeerObjects implements ObjectReader {
+  readonly #net: Net;
+  readonly #peer: PeerName;
+
+  constructor(net: Net, peer: PeerName) {
+    this.#net = net;
+    this.#peer = peer;
+  }
+
+  async get(id: ObjectId): Promise<Uint8Array | undefined> {
+    const signal = AbortSignal.timeout(ASK_MS_MAX);
+    for await (const answer of askObjects(this.#net, this.#peer, [id], { signal })) {
+      if (answer.missing !== true) return answer.bytes;
+    }
+    return undefined;
+  }
+}
+
+/** Reads from several places here, one after the other. */
+export class LocalObjects implements ObjectReader {
+  readonly #places: () => Iterable<ObjectReader>;
+
+  constructor(places: () => Iterable<ObjectReader>) {
+    this.#places = places;
+  }
+
+  async get(id: ObjectId): Promise<Uint8Array | undefined> {
+    for (const place of this.#places()) {
+      const bytes = await place.get(id);
+      if (bytes !== undefined) return bytes;
+    }
+    return undefined;
+  }
+}
+
+export class ObjectFinder implements ObjectReader {
+  readonly #local: ObjectReader;
+  readonly #net: Net;
+  readonly #likely: (id: ObjectId) => Iterable<HostId>;
+  readonly #peerOf: (host: HostId) => PeerName | undefined;
+
+  constructor({
+    local,
+    net,
+    likely,
+    peerOf,
+  }: {
+    readonly local: ObjectReader;
+    readonly net: Net;
+    /** Hosts that should have the object, the likeliest first; others are asked after them. */
+    readonly likely: (id: ObjectId) => Iterable<HostId>;
+    readonly peerOf: (host: HostId) => PeerName | undefined;
+  }) {
+    this.#local = local;
+    this.#net = net;
+    this.#likely = likely;
+    this.#peerOf = peerOf;
+  }
+
+  async get(id: ObjectId | ParcelId): Promise<Uint8Array | undefined> {
+    const here = await this.#local.get(id);
+    if (here !== undefined) return here;
+    const connected = new Set(this.#net.connected());
+    const peers = new Set<PeerName>();
+    for (const host of this.#likely(id)) {
+      const peer = this.#peerOf(host);
+      if (peer !== undefined && connected.has(peer)) peers.add(peer);
+    }
+    for (const peer of connected) peers.add(peer);
+    for (const peer of [...peers].slice(0, PEERS_ASKED_MAX)) {
+      try {
+        const bytes = await new PeerObjects(this.#net, peer).get(id);
+        if (bytes !== undefined) return bytes;
+      } catch (error) {
+        // Another peer may have it; a peer that answers falsely is counted by the net itself.
+        if (error instanceof ClusterError && error.blame === 'peer') this.#net.reportOffence(peer, error);
+      }
+    }
+    return undefined;
+  }
+}

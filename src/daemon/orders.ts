@@ -1,0 +1,77 @@
+/**
+ * Orders: what one host asks another to do, which today is to take a snapshot. Given on any host, carried out at the origin.
+ */
+import { ClusterError } from '../core/fault.js';
+import { type SourceId, splitSourceId } from '../core/ids.js';
+import {
+  askBackup,
+  type BackupReply,
+  backupRefused,
+  serveBackup,
+  type TakenSnapshot,
+  UNREAD_MAX,
+} from '../net/backup-protocol.js';
+import type { Net } from '../net/net.js';
+import type { Origin } from './origin.js';
+import type { Roster } from './roster.js';
+
+export class Orders {
+  readonly #net: Net;
+  readonly #origin: Origin;
+  readonly #roster: Roster;
+
+  constructor({ net, origin, roster }: { readonly net: Net; readonly origin: Origin; readonly roster: Roster }) {
+    this.#net = net;
+    this.#origin = origin;
+    this.#roster = roster;
+  }
+
+  async serve(): Promise<void> {
+    await serveBackup(this.#net, async ({ source, acceptChanges }, from): Promise<BackupReply> => {
+      if (!this.#roster.isTrusted(from)) return { kind: 'refused', because: 'failed' };
+      if (this.#origin.ownSource(source) === undefined) return { kind: 'refused', because: 'unknown-source' };
+      try {
+        return { kind: 'taken', taken: await this.#take(source, acceptChanges) };
+      } catch (error) {
+        const missing = error instanceof ClusterError && error.code === 'SOURCE_MISSING';
+        return { kind: 'refused', because: missing ? 'source-missing' : 'failed' };
+      }
+    });
+  }
+
+  /** @throws ClusterError SOURCE_MISSING, SOURCE_UNKNOWN, BACKUP_FAILED, PEER_UNREACHABLE */
+  async backup(
+    source: SourceId,
+    { acceptChanges }: { readonly acceptChanges: boolean },
+    signal: AbortSignal,
+  ): Promise<TakenSnapshot> {
+    const { origin, source: name } = splitSourceId(source);
+    if (origin === this.#roster.self) return this.#take(source, acceptChanges);
+    const peer = this.#roster.peerOf(origin);
+    const host = this.#roster.nameOf(origin);
+    if (peer === undefined || !this.#net.connected().includes(peer)) {
+      throw new ClusterError(
+        'ORIGIN_AWAY',
+        `${host}, the origin of ${name}, is not reachable now; no snapshot was taken. Switch it on and try again`,
+        { blame: 'passing' },
+      );
+    }
+    const reply = await askBackup(this.#net, peer, { source, acceptChanges }, { signal });
+    if (reply.kind === 'refused') throw backupRefused(reply.because, name, host);
+    return reply.taken;
+  }
+
+  async #take(source: SourceId, acceptChanges: boolean): Promise<TakenSnapshot> {
+    const taken = await this.#origin.backup(source, { acceptChanges });
+    return {
+      snapshot: taken.snapshot,
+      timeMs: taken.timeMs,
+      files: taken.files,
+      bytes: taken.bytes,
+      stale: taken.stale,
+      missed: taken.missed,
+      unchanged: taken.reused === taken.parcels && taken.filesGone === 0 && taken.filesChanged === 0,
+      unread: taken.unread.slice(0, UNREAD_MAX).map(({ path, because }) => ({ path, because })),
+    };
+  }
+}

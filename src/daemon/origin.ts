@@ -1,0 +1,297 @@
+/**
+ * Origin: this host's own sources: when their snapshots are taken, how a head comes to list them, and what happens when a
+ * file that a snapshot lists can no longer be given to anybody.
+ *
+ * One run of a source at a time. Before the first head since our start is signed, every reachable member is asked for the
+ * highest head that it knows of our sources: this disk may be an old image, and a seq must never be used twice.
+ */
+import { tmpdir } from 'node:os';
+import type { Logger } from 'pino';
+import type { ListedSnapshot } from '../catalog/head.js';
+import { recut } from '../catalog/recut.js';
+import type { ScanCache } from '../catalog/scan-cache.js';
+import { isPartial } from '../catalog/snapshot.js';
+import type { SnapshotToList, SourceHistory } from '../catalog/source-history.js';
+import { type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
+import { walkParcels } from '../catalog/walk.js';
+import { ClusterError } from '../core/fault.js';
+import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, sourceIdOf } from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { ObjectWriter } from '../core/objects.js';
+import type { Signer } from '../core/signed.js';
+import type { SourceSetting } from '../membership/policy.js';
+import type { Alarms } from './alarms.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Clock } from './clock.js';
+import type { OwnSource } from './fetch-server.js';
+import { KeyedTurns } from './turns.js';
+
+/** Torn files that are told of within this time are cut out together, in ms. */
+const RECUT_AFTER_MS = 1_000;
+/** After a run that failed, in ms. */
+const RETRY_MS = 5 * 60_000;
+const DAY_MS = 86_400_000;
+/** Days for which holders keep a snapshot whatever later heads say: the first of a day, and others. */
+const HOLD_DAYS_FIRST = 30;
+const HOLD_DAYS_OTHER = 2;
+
+export type Taken = Extract<SnapshotVerdict, { kind: 'taken' }> & { readonly timeMs: number };
+
+interface Own {
+  setting: SourceSetting;
+  readonly source: SourceId;
+  timer: NodeJS.Timeout | undefined;
+  /** Why no snapshot can be taken. */
+  missing: string | undefined;
+  readonly torn: Map<ParcelId, Map<string, Buffer>>;
+  recutTimer: NodeJS.Timeout | undefined;
+}
+
+export interface OriginOptions {
+  readonly host: HostId;
+  readonly signer: Signer;
+  readonly history: SourceHistory;
+  readonly catalog: CatalogKeeper;
+  /** The catalog here; what is missing of it is read from those who have it. */
+  readonly objects: ObjectWriter;
+  readonly machine: Machine;
+  readonly cache: ScanCache;
+  readonly clock: Clock;
+  readonly alarms: Alarms;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** Stores and state folders: never scanned. */
+  readonly forbidden: () => readonly string[];
+  /** Asks every reachable member for its state, so that their heads of our sources are here. */
+  readonly askEverybody: () => Promise<void>;
+}
+
+export class Origin {
+  readonly #options: OriginOptions;
+  readonly #own = new Map<SourceId, Own>();
+  readonly #turns = new KeyedTurns<SourceId>();
+  #askedEverybody: Promise<void> | undefined;
+
+  constructor(options: OriginOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * A head of a source of ours that a peer remembers. If ours is older, this disk is an old image: go on above it. If it is
+   * another one of the same number, this identity was used twice: both lists are kept, and a person is told.
+   */
+  async heardOwnHead(source: SourceId, sealed: Uint8Array, from: PeerName): Promise<void> {
+    const { history, catalog, alarms } = this.#options;
+    const adoption = await history.adopt(source, sealed);
+    if (adoption.kind === 'adopted') await catalog.offer(sealed, from);
+    if (adoption.kind !== 'forked') return;
+    alarms.raise(
+      'HEAD_FORKED',
+      source,
+      `source ${source} had two heads with one number: two machines have used this host's key. All snapshots of both are kept; keep only one of the machines`,
+    );
+    await catalog.offer(adoption.union.sealed, from);
+  }
+
+  configure(settings: readonly SourceSetting[]): void {
+    const wanted = new Map(settings.map(setting => [sourceIdOf(this.#options.host, setting.name), setting]));
+    for (const [source, own] of this.#own) {
+      if (wanted.has(source)) continue;
+      clearTimeout(own.timer);
+      clearTimeout(own.recutTimer);
+      this.#own.delete(source);
+    }
+    for (const [source, setting] of wanted) {
+      const known = this.#own.get(source);
+      if (known !== undefined) known.setting = setting;
+      else
+        this.#own.set(source, {
+          setting,
+          source,
+          timer: undefined,
+          missing: undefined,
+          torn: new Map(),
+          recutTimer: undefined,
+        });
+      this.#schedule(source);
+    }
+  }
+
+  ownSource(source: SourceId): OwnSource | undefined {
+    const own = this.#own.get(source);
+    return own === undefined ? undefined : { source, path: own.setting.path };
+  }
+
+  missing(source: SourceId): string | undefined {
+    return this.#own.get(source)?.missing;
+  }
+
+  /** Takes a snapshot now, after any run of the same source that is under way. */
+  backup(source: SourceId, { acceptChanges }: { readonly acceptChanges: boolean }): Promise<Taken> {
+    return this.#turns.take(source, () => this.#run(source, acceptChanges));
+  }
+
+  /** A file of a listed snapshot cannot be given any more as the snapshot has it. */
+  torn({
+    source,
+    parcel,
+    path,
+  }: {
+    readonly source: SourceId;
+    readonly parcel: ParcelId;
+    readonly path: Buffer;
+  }): void {
+    const own = this.#own.get(source);
+    // Who has a copy gives it; only what nobody has must leave the snapshot.
+    if (own === undefined || this.#options.machine.holders(parcel).length > 0) return;
+    const paths = own.torn.get(parcel) ?? new Map<string, Buffer>();
+    paths.set(path.toString('latin1'), path);
+    own.torn.set(parcel, paths);
+    own.recutTimer ??= setTimeout(() => {
+      own.recutTimer = undefined;
+      void this.#turns
+        .take(source, () => this.#recut(own))
+        .catch((error: unknown) => {
+          this.#options.log.error(
+            { code: 'RECUT_FAILED', source, err: error },
+            'a snapshot could not be cut anew; the next one replaces it',
+          );
+        });
+    }, RECUT_AFTER_MS);
+  }
+
+  async stop(): Promise<void> {
+    for (const own of this.#own.values()) {
+      clearTimeout(own.timer);
+      clearTimeout(own.recutTimer);
+    }
+    // Runs under way end by the signal; their turns are waited for, so that nothing writes after us.
+    await Promise.all([...this.#own.keys()].map(source => this.#turns.take(source, async () => undefined)));
+  }
+
+  #schedule(source: SourceId, notBeforeMs = 0): void {
+    const own = this.#own.get(source);
+    if (own === undefined || this.#options.signal.aborted) return;
+    clearTimeout(own.timer);
+    const last = this.#options.catalog.get(source)?.head.snapshots.at(-1);
+    const dueMs = Math.max(notBeforeMs, last === undefined ? 0 : last.timeMs + own.setting.everyMs);
+    const delayMs = Math.min(DAY_MS, Math.max(0, dueMs - this.#options.clock.wallMs()));
+    own.timer = setTimeout(() => {
+      if (this.#options.clock.wallMs() < dueMs) {
+        this.#schedule(source, notBeforeMs);
+        return;
+      }
+      this.backup(source, { acceptChanges: false }).then(
+        () => this.#schedule(source),
+        (error: unknown) => {
+          this.#options.log.warn({ code: 'BACKUP_FAILED', source, err: error }, 'a scheduled snapshot was not taken');
+          this.#schedule(source, this.#options.clock.wallMs() + RETRY_MS);
+        },
+      );
+    }, delayMs);
+  }
+
+  async #run(source: SourceId, acceptChanges: boolean): Promise<Taken> {
+    const { catalog, cache, clock, alarms, signer, signal, log } = this.#options;
+    const own = this.#own.get(source);
+    if (own === undefined)
+      throw new ClusterError('SOURCE_UNKNOWN', `${source} is no source of this host any more`, { blame: 'operator' });
+    await this.#knowOurHeads();
+    const { setting } = own;
+    const listed = catalog.get(source)?.head.snapshots ?? [];
+    const timeMs = Math.max(clock.wallMs(), (listed.at(-1)?.timeMs ?? 0) + 1);
+    const verdict = await takeSnapshot({
+      path: setting.path,
+      source,
+      previous: listed.at(-1)?.id,
+      objects: this.#options.objects,
+      cache,
+      exclude: setting.exclude,
+      crossMounts: setting.crossMounts,
+      forbidden: this.#options.forbidden(),
+      nowMs: timeMs,
+      holdDays: setting.holdDays ?? holdDaysOf(timeMs, listed),
+      signer,
+      acceptChanges,
+      scratchFolder: tmpdir(),
+      signal,
+    });
+    if (verdict.kind === 'refused') {
+      own.missing = verdict.detail;
+      alarms.raise(
+        'SOURCE_MISSING',
+        source,
+        `source ${setting.name}: ${verdict.detail}; its earlier snapshots are kept`,
+      );
+      throw new ClusterError(
+        'SOURCE_MISSING',
+        `source ${setting.name} was not backed up: ${verdict.detail}; its earlier snapshots are kept`,
+        { blame: 'operator' },
+      );
+    }
+    own.missing = undefined;
+    alarms.clear('SOURCE_MISSING', source);
+    const complete = !isPartial(verdict);
+    await this.#publish(source, snapshots => [...snapshots, { id: verdict.snapshot, timeMs, complete }]);
+    log.info(
+      { code: 'SNAPSHOT_TAKEN', source, snapshot: verdict.snapshot, files: verdict.files, bytes: verdict.bytes },
+      'snapshot taken',
+    );
+    return { ...verdict, timeMs };
+  }
+
+  async #publish(
+    source: SourceId,
+    change: (snapshots: readonly SnapshotToList[]) => readonly SnapshotToList[],
+  ): Promise<void> {
+    const { history, catalog } = this.#options;
+    const { sealed } = await history.publish(source, { snapshots: change(history.head(source)?.head.snapshots ?? []) });
+    await catalog.offer(sealed, undefined);
+  }
+
+  /** Cuts what nobody can give any more out of every listed snapshot that has it. */
+  async #recut(own: Own): Promise<void> {
+    const { catalog, signer, log, machine } = this.#options;
+    const torn = [...own.torn].filter(([parcel]) => machine.holders(parcel).length === 0);
+    own.torn.clear();
+    const known = catalog.get(own.source);
+    if (torn.length === 0 || known === undefined) return;
+    const replaced = new Map<ObjectId, SnapshotToList>();
+    const parcels = new Set(torn.map(([parcel]) => parcel));
+    const { snapshots } = known.head;
+    for (const [index, { id, timeMs }] of snapshots.entries()) {
+      const within: ParcelId[] = [];
+      for await (const ref of walkParcels(catalog.objects, id)) if (parcels.has(ref.id)) within.push(ref.id);
+      if (within.length === 0) continue;
+      const before = snapshots[index - 1];
+      const next = await recut({
+        snapshot: id,
+        previous: before === undefined ? undefined : (replaced.get(before.id)?.id ?? before.id),
+        torn: torn
+          .filter(([parcel]) => within.includes(parcel))
+          .flatMap(([parcel, paths]) => [...paths.values()].map(path => ({ parcel, path }))),
+        objects: this.#options.objects,
+        signer,
+      });
+      replaced.set(id, { id: next.snapshot, timeMs, complete: !isPartial(next) });
+    }
+    if (replaced.size === 0) return;
+    await catalog.objects.flush();
+    await this.#publish(own.source, listed => listed.map(snapshot => replaced.get(snapshot.id) ?? snapshot));
+    log.warn(
+      { code: 'SNAPSHOT_RECUT', source: own.source, parcels: parcels.size },
+      'files changed or vanished before anybody had a copy: their snapshot was cut anew without them',
+    );
+  }
+
+  /** Once in our life: what others remember of our heads, before we sign a new one. */
+  #knowOurHeads(): Promise<void> {
+    this.#askedEverybody ??= this.#options.askEverybody();
+    return this.#askedEverybody;
+  }
+}
+
+function holdDaysOf(timeMs: number, listed: readonly ListedSnapshot[]): number {
+  const day = Math.floor(timeMs / DAY_MS);
+  return listed.some(snapshot => Math.floor(snapshot.timeMs / DAY_MS) === day) ? HOLD_DAYS_OTHER : HOLD_DAYS_FIRST;
+}

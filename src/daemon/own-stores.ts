@@ -1,0 +1,309 @@
+/**
+ * Own stores: the stores of this host, as the configuration names them: made once, mounted when their disks are there,
+ * measured every minute, and their logs told to the machine in order.
+ *
+ * A store's marker is made once, in a folder that exists, and never again: a disk that is not plugged in looks like an
+ * empty folder, and must not become a second, empty store.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { recordBlobs } from '../catalog/record.js';
+import { ClusterError } from '../core/fault.js';
+import {
+  type LogOp,
+  type LogPosition,
+  type LogSegment,
+  logAfter,
+  logStart,
+  positionMessage,
+} from '../core/holdings-log.js';
+import { type ClusterId, type HostId, parseStoreId, type StoreId } from '../core/ids.js';
+import type { ObjectReader } from '../core/objects.js';
+import type { Signer } from '../core/signed.js';
+import type { Lending, StoreSetting } from '../membership/policy.js';
+import { writeDurable } from '../platform/durable.js';
+import type { IndexDatabase } from '../store/index-database.js';
+import { createStore, openStore, type Store } from '../store/store.js';
+import type { Alarms } from './alarms.js';
+import type { Clock } from './clock.js';
+import type { Unstamped } from './driver.js';
+import { KeyedTurns } from './turns.js';
+
+/** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
+export const MEASURE_EVERY_MS = 60_000;
+/** Operations told to the machine, and signed, at once when a store is mounted. */
+const OPS_AT_ONCE = 4_096;
+
+export interface OwnStoresOptions {
+  readonly stateDir: string;
+  readonly cluster: ClusterId;
+  readonly host: HostId;
+  readonly signer: Signer;
+  /** This start's number, and the one before. */
+  readonly boot: number;
+  readonly previousBoot: number;
+  readonly index: IndexDatabase;
+  readonly clock: Clock;
+  readonly alarms: Alarms;
+  readonly tell: (input: Unstamped) => void;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** For how long what an interrupted fetch verified is kept. */
+  readonly partialMs: () => number;
+  /** A store is mounted and the machine has its log. */
+  readonly onMount: (store: Store) => void;
+}
+
+interface Mounted {
+  /** As the configuration has it. */
+  readonly path: string;
+  readonly store: Store;
+  lends: Lending;
+  lentBytes: number;
+  usedBytes: number;
+  /** Operations that the machine has been told of. */
+  toldSeq: number;
+}
+
+/** What people are told of a store that the configuration names. */
+export interface OwnStoreReport {
+  readonly path: string;
+  readonly id: StoreId | undefined;
+  readonly mounted: boolean;
+  readonly lentBytes: number;
+  readonly usedBytes: number;
+  readonly because: string | undefined;
+}
+
+export class OwnStores {
+  readonly #options: OwnStoresOptions;
+  readonly #mounted = new Map<StoreId, Mounted>();
+  /** Path of each configured store → its id, once a marker was made there. Kept in STATE/stores.json. */
+  #made = new Map<string, StoreId>();
+  #settings: readonly StoreSetting[] = [];
+  readonly #missing = new Map<string, string>();
+  readonly #turns = new KeyedTurns<string>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: OwnStoresOptions) {
+    this.#options = options;
+  }
+
+  async open(): Promise<void> {
+    this.#made = await readMade(join(this.#options.stateDir, 'stores.json'));
+    this.#timer = setInterval(() => void this.refresh(), MEASURE_EVERY_MS);
+  }
+
+  /** Mounts, unmounts and measures as these settings say. Failures become alarms, never errors. */
+  configure(settings: readonly StoreSetting[]): Promise<void> {
+    this.#settings = settings;
+    return this.refresh();
+  }
+
+  /** Looks at every configured store again. */
+  refresh(): Promise<void> {
+    return this.#turns.take('refresh', async () => {
+      const { alarms, log } = this.#options;
+      const wanted = new Set(this.#settings.map(({ path }) => path));
+      for (const [id, { path }] of this.#mounted) if (!wanted.has(path)) await this.#unmount(id);
+      for (const setting of this.#settings) {
+        try {
+          await this.#mountOrMeasure(setting);
+        } catch (error) {
+          const because = error instanceof Error ? error.message : String(error);
+          if (this.#missing.get(setting.path) !== because)
+            log.error({ code: 'STORE_NOT_MOUNTED', path: setting.path, err: error }, 'a store is not mounted');
+          this.#missing.set(setting.path, because);
+          alarms.raise('STORE_MISSING', setting.path, `store ${setting.path} is not mounted: ${because}`);
+        }
+      }
+    });
+  }
+
+  mounted(id: StoreId): Store | undefined {
+    return this.#mounted.get(id)?.store;
+  }
+
+  *stores(): IterableIterator<Store> {
+    for (const { store } of this.#mounted.values()) yield store;
+  }
+
+  /** The catalogs of the mounted stores: where the records of our copies are. */
+  *catalogs(): IterableIterator<ObjectReader> {
+    for (const store of this.stores()) yield store.objects;
+  }
+
+  positions(): readonly LogPosition[] {
+    return [...this.#mounted.values()].map(({ store }) => store.position());
+  }
+
+  reports(): readonly OwnStoreReport[] {
+    const byPath = new Map([...this.#mounted.values()].map(mounted => [mounted.path, mounted]));
+    return this.#settings.map(({ path }) => {
+      const mounted = byPath.get(path);
+      return {
+        path,
+        id: mounted?.store.id ?? this.#made.get(path),
+        mounted: mounted !== undefined,
+        lentBytes: mounted?.lentBytes ?? 0,
+        usedBytes: mounted?.usedBytes ?? 0,
+        because: mounted === undefined ? (this.#missing.get(path) ?? 'not looked at yet') : undefined,
+      };
+    });
+  }
+
+  /**
+   * What the store's log has beyond what the machine was told: to be told now, with the completion that it belongs to.
+   * Several commits may share one segment; the machine takes each operation once.
+   */
+  ownSegment(id: StoreId): Promise<LogSegment> {
+    return this.#turns.take(`log ${id}`, async () => {
+      const mounted = this.#mounted.get(id);
+      if (mounted === undefined)
+        throw new ClusterError('STORE_MISSING', `store ${id} is not mounted any more`, { blame: 'passing' });
+      const end = mounted.store.position();
+      const ops = await mounted.store.ops(mounted.toldSeq, end.seq - mounted.toldSeq);
+      mounted.toldSeq = end.seq;
+      return this.#signed(end, ops);
+    });
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#turns.take('refresh', async () => {
+      for (const { store } of this.#mounted.values()) await store.close();
+      this.#mounted.clear();
+    });
+  }
+
+  async #mountOrMeasure(setting: StoreSetting): Promise<void> {
+    const { alarms } = this.#options;
+    const known = [...this.#mounted.values()].find(({ path }) => path === setting.path);
+    if (known === undefined) {
+      await this.#mount(setting);
+      this.#missing.delete(setting.path);
+      alarms.clear('STORE_MISSING', setting.path);
+      return;
+    }
+    known.lends = setting.lends;
+    const gone = await known.store.whyGone();
+    if (gone !== undefined) {
+      await this.#unmount(known.store.id);
+      throw new ClusterError('STORE_MISSING', gone, { blame: 'operator' });
+    }
+    await this.#measure(known);
+  }
+
+  async #mount(setting: StoreSetting): Promise<void> {
+    const { cluster, host, boot, previousBoot, index, clock, log } = this.#options;
+    const { path } = setting;
+    const random = (): Uint8Array => randomBytes(8);
+    if (!this.#made.has(path)) {
+      const id = await createStore(path, { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) });
+      await this.#remember(path, id);
+    }
+    const opened = await openStore({
+      path,
+      cluster,
+      host,
+      boot,
+      previousBoot,
+      nowMs: clock.wallMs(),
+      index,
+      blobsOf: recordBlobs,
+      log,
+      random,
+    });
+    if (opened.kind === 'missing') throw new ClusterError('STORE_MISSING', opened.because, { blame: 'operator' });
+    const { store } = opened;
+    const mounted: Mounted = { path, store, lends: setting.lends, lentBytes: 0, usedBytes: 0, toldSeq: 0 };
+    this.#mounted.set(store.id, mounted);
+    const end = store.position();
+    let position = logStart(store.id, end.epoch);
+    do {
+      const ops = await store.ops(mounted.toldSeq, Math.min(OPS_AT_ONCE, end.seq - mounted.toldSeq));
+      position = ops.reduce(logAfter, position);
+      mounted.toldSeq += ops.length;
+      this.#options.tell({ is: 'log', segment: await this.#signed(position, ops) });
+    } while (mounted.toldSeq < end.seq);
+    await this.#measure(mounted);
+    log.info({ code: 'STORE_MOUNTED', path, store: store.id }, 'store mounted');
+    this.#options.onMount(store);
+    if (store.rescanDue) this.#rescan(mounted);
+  }
+
+  /** After doubt about a log: every copy is read again before it counts. Runs beside everything else. */
+  #rescan({ store }: Mounted): void {
+    const { log, tell, signal } = this.#options;
+    const run = async (): Promise<void> => {
+      for await (const _ of store.rescan(signal)) tell({ is: 'log', segment: await this.ownSegment(store.id) });
+      log.info({ code: 'STORE_RESCANNED', store: store.id }, 'every copy of the store has been read again');
+    };
+    run().catch((error: unknown) => {
+      if (!signal.aborted)
+        log.error(
+          { code: 'RESCAN_FAILED', store: store.id, err: error },
+          'a store could not be read again to its end; it goes on at the next start',
+        );
+    });
+  }
+
+  async #measure(mounted: Mounted): Promise<void> {
+    const { store, lends } = mounted;
+    await store.sweepIncoming(this.#options.clock.wallMs() - this.#options.partialMs());
+    mounted.usedBytes = (await store.usage()).usedBytes;
+    mounted.lentBytes = await lentBytes(store, lends);
+    this.#options.tell({
+      is: 'store',
+      store: store.id,
+      lentBytes: mounted.lentBytes,
+      usedBytes: mounted.usedBytes,
+      draining: false,
+    });
+  }
+
+  async #unmount(id: StoreId): Promise<void> {
+    const mounted = this.#mounted.get(id);
+    if (mounted === undefined) return;
+    this.#mounted.delete(id);
+    this.#options.tell({ is: 'store-gone', store: id });
+    await mounted.store.close();
+  }
+
+  /** Signed, and kept in the archive, from which every log is served. */
+  async #signed(end: LogPosition, ops: readonly LogOp[]): Promise<LogSegment> {
+    const { host, signer, index } = this.#options;
+    const segment = { host, end, ops, signature: signer.sign(positionMessage(host, end)) };
+    await index.logs.append(segment);
+    return segment;
+  }
+
+  async #remember(path: string, id: StoreId): Promise<void> {
+    this.#made.set(path, id);
+    await mkdir(this.#options.stateDir, { recursive: true });
+    const text = `${JSON.stringify(Object.fromEntries(this.#made), null, 2)}\n`;
+    await writeDurable(join(this.#options.stateDir, 'stores.json'), Buffer.from(text), { mode: 0o600 });
+  }
+}
+
+/** What the store lends by its setting, from what its disk has now. */
+async function lentBytes(store: Store, lends: Lending): Promise<number> {
+  if (lends.kind === 'limit') return store.lentBytes({ limitBytes: lends.bytes });
+  if (lends.kind === 'reserve') return store.lentBytes({ reserveBytes: lends.bytes });
+  const { totalOnDiskBytes } = await store.usage();
+  return store.lentBytes({ reserveBytes: Math.floor((totalOnDiskBytes * lends.percent) / 100) });
+}
+
+async function readMade(path: string): Promise<Map<string, StoreId>> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
+    throw error;
+  }
+  const entries = Object.entries(JSON.parse(text) as Record<string, string>);
+  return new Map(entries.map(([storePath, id]) => [storePath, parseStoreId(id)]));
+}

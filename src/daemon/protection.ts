@@ -1,0 +1,83 @@
+/**
+ * Protection: is a snapshot safe, and can it be had now? Both are asked of the machine, parcel by parcel, from the
+ * snapshot's pages; nothing is kept that grows with the snapshot.
+ *
+ * *Protected*: every parcel has its N copies on hosts that durably hold a head that lists the snapshot (so that none of them
+ * could take the parcel for unwanted), with the records beside the copies. *Partial* is told apart: a file that could not
+ * be read does not make the rest less safe.
+ */
+import type { ListedSnapshot } from '../catalog/head.js';
+import { walkParcels } from '../catalog/walk.js';
+import type { HostId, SourceId } from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { ObjectReader } from '../core/objects.js';
+
+export interface Protection {
+  readonly copiesWanted: number;
+  readonly parcels: number;
+  readonly under: number;
+  readonly haveMin: number;
+  /** Bytes that the missing copies will take. */
+  readonly missingBytes: number;
+}
+
+export const isProtected = ({ under }: Protection): boolean => under === 0;
+
+export interface Reach {
+  /** Parcels that no reachable host holds, and their bytes. */
+  readonly parcels: number;
+  readonly bytes: number;
+  /** Hosts that hold some of them and are away. */
+  readonly hosts: ReadonlySet<HostId>;
+}
+
+export class Protections {
+  readonly #machine: Machine;
+  readonly #reader: ObjectReader;
+  readonly #isReachable: (host: HostId) => boolean;
+
+  constructor({
+    machine,
+    reader,
+    isReachable,
+  }: {
+    readonly machine: Machine;
+    readonly reader: ObjectReader;
+    /** This host itself, and connected ones. */
+    readonly isReachable: (host: HostId) => boolean;
+  }) {
+    this.#machine = machine;
+    this.#reader = reader;
+    this.#isReachable = isReachable;
+  }
+
+  async of(source: SourceId, { id, firstSeq }: ListedSnapshot, signal?: AbortSignal): Promise<Protection> {
+    const copiesWanted = this.#machine.copiesWanted(source) ?? 0;
+    const protection = { copiesWanted, parcels: 0, under: 0, haveMin: copiesWanted, missingBytes: 0 };
+    for await (const { id: parcel, bytes } of walkParcels(this.#reader, id, signal === undefined ? {} : { signal })) {
+      const copies = this.#machine.copies(parcel, firstSeq);
+      protection.parcels += 1;
+      protection.haveMin = Math.min(protection.haveMin, copies);
+      if (copies >= copiesWanted) continue;
+      protection.under += 1;
+      protection.missingBytes += (copiesWanted - copies) * bytes;
+    }
+    return protection;
+  }
+
+  /** What of a snapshot nobody who is up holds in a store. */
+  async reach({ id }: Pick<ListedSnapshot, 'id'>, signal?: AbortSignal): Promise<Reach> {
+    let parcels = 0;
+    let bytes = 0;
+    const hosts = new Set<HostId>();
+    for await (const ref of walkParcels(this.#reader, id, signal === undefined ? {} : { signal })) {
+      if (ref.bytes === 0) continue;
+      const holders = this.#machine.holders(ref.id);
+      if (holders.some(({ host }) => this.#isReachable(host))) continue;
+      parcels += 1;
+      bytes += ref.bytes;
+      for (const { host } of holders) hosts.add(host);
+    }
+    return { parcels, bytes, hosts };
+  }
+}

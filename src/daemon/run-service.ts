@@ -1,0 +1,472 @@
+/**
+ * Run service: puts the parts of one host together, starts them in the order in which each needs the others, and ends them
+ * in the reverse order. What the parts do stands in their own files.
+ */
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Logger, pino } from 'pino';
+import { recordBlobs } from '../catalog/record.js';
+import { ScanCache } from '../catalog/scan-cache.js';
+import { SourceHistory } from '../catalog/source-history.js';
+import { Chance } from '../core/chance.js';
+import type { Effect } from '../core/effects.js';
+import { ClusterError } from '../core/fault.js';
+import type { HostId, ObjectId, ParcelId, PeerName } from '../core/ids.js';
+import { Machine } from '../core/machine.js';
+import type { ObjectWriter } from '../core/objects.js';
+import { askConfig, serveConfig } from '../membership/config-protocol.js';
+import { serveJoin } from '../membership/join-protocol.js';
+import { openMembership } from '../membership/membership.js';
+import { publicKeyOf } from '../membership/peer-key.js';
+import { splitForFrames } from '../net/gossip-border.js';
+import { type Net, startNet } from '../net/net.js';
+import { serveObjects } from '../net/object-protocol.js';
+import { takeLock } from '../platform/lock.js';
+import { openIndexDatabase } from '../store/index-database.js';
+import { ObjectFolder } from '../store/object-folder.js';
+import { Alarms } from './alarms.js';
+import { Answers } from './answers.js';
+import { BlobSource } from './blob-source.js';
+import { countBoot } from './boot-counter.js';
+import { CatalogKeeper } from './catalog-keeper.js';
+import { type Clock, steadyClock } from './clock.js';
+import { startControlServer } from './control-server.js';
+import { Driver, type Unstamped } from './driver.js';
+import { FetchServer } from './fetch-server.js';
+import { Fetcher } from './fetcher.js';
+import { KnownAddresses } from './known-addresses.js';
+import { LocalObjects, ObjectFinder, PeerObjects } from './object-finder.js';
+import { Orders } from './orders.js';
+import { Origin } from './origin.js';
+import { OwnStores } from './own-stores.js';
+import { pause } from './pause.js';
+import { Protections } from './protection.js';
+import { Roster } from './roster.js';
+import { StateExchange } from './state-exchange.js';
+import { Teardown } from './teardown.js';
+import { TreeKeeper } from './tree-keeper.js';
+
+/** After our start, members are waited for this long before a first head is signed, in ms. */
+const MEET_MS_MAX = 5_000;
+const MEET_LOOK_MS = 100;
+
+export interface ServiceOptions {
+  readonly stateDir: string;
+  /** Multiaddrs. */
+  readonly listen: readonly string[];
+  /** Addresses to dial besides those that are known. */
+  readonly peers: readonly string[];
+  readonly mdns: boolean;
+  /** Ends the service when it aborts. */
+  readonly signal: AbortSignal;
+  /** Called once, when everything runs. */
+  readonly onReady: (ready: {
+    readonly host: string;
+    readonly cluster: string;
+    readonly addresses: readonly string[];
+  }) => void;
+}
+
+/**
+ * Runs until `signal` aborts; returns when everything has ended.
+ * @throws StateLocked; ClusterError NO_CLUSTER, CONFIG_DAMAGED, CONTROL_PATH_TOO_LONG, …
+ */
+export async function runService(options: ServiceOptions): Promise<void> {
+  const { stateDir } = options;
+  // JSON lines on stderr; stdout has one line, when the service is ready.
+  const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'msg' }, pino.destination(2));
+  const teardown = new Teardown();
+  try {
+    await serve(options, { stateDir, log, teardown });
+  } finally {
+    await teardown.run();
+  }
+}
+
+async function serve(
+  options: ServiceOptions,
+  { stateDir, log, teardown }: { readonly stateDir: string; readonly log: Logger; readonly teardown: Teardown },
+): Promise<void> {
+  const lock = takeLock(join(stateDir, 'lock'));
+  teardown.defer(() => lock.release());
+  const clock = steadyClock();
+  const membership = await openMembership({ stateDir, clock: () => clock.wallMs(), log });
+  const { boot, previousBoot } = await countBoot(stateDir);
+  const ended = new AbortController();
+  const { signal } = ended;
+  const { host: self, signer, seed } = membership.identity;
+
+  // ------------------------------------------------------------------------------------------- what lies on our own disk
+  for (const folder of ['index', 'catalog/heads', 'catalog/own-heads', 'catalog/objects']) {
+    await mkdir(join(stateDir, folder), { recursive: true, mode: 0o700 });
+  }
+  const index = openIndexDatabase(join(stateDir, 'index', 'holdings'));
+  teardown.defer(() => index.close());
+  const objects = await ObjectFolder.open(join(stateDir, 'catalog', 'objects'), { log });
+  teardown.defer(() => objects.close());
+  const cache = new ScanCache(join(stateDir, 'index', 'scan'), { nowMs: clock.wallMs() });
+  teardown.defer(() => cache.close());
+  const history = await SourceHistory.open({ folder: join(stateDir, 'catalog', 'own-heads'), signer });
+
+  // ------------------------------------------------------------------------------------------------- members and machine
+  const alarms = new Alarms({ log, wallMs: () => clock.wallMs() });
+  const roster = new Roster({ self, publicKeyOf });
+  roster.update(membership.clusterConfig.members);
+  const admissionsOf = (): readonly HostId[] => membership.hint().admissions;
+  const machine = new Machine({
+    self,
+    boot,
+    chance: new Chance([...new Uint32Array(new Uint8Array(randomBytes(12)).buffer)] as [number, number, number]),
+    config: membership.clusterConfig,
+    configHash: membership.configuration.hash,
+    nowMs: clock.nowMs(),
+  });
+  const driver = new Driver({ machine, clock, carryOut: effect => carryOut(effect) });
+  teardown.defer(() => driver.stop());
+  const tell = (input: Unstamped): void => driver.tell(input);
+
+  // ------------------------------------------------------------------------------------------------------------- network
+  const addresses = new KnownAddresses({ stateDir, membership, log });
+  teardown.defer(() => addresses.close());
+  const net = await startNet({
+    privateKeySeed: seed,
+    boot,
+    listen: options.listen,
+    mdns: options.mdns,
+    cluster: membership.cluster,
+    gate: membership,
+    log,
+    knownAddresses: () => addresses.all(),
+    staticAddresses: options.peers,
+    hosts: membership.clusterConfig.members.length,
+  });
+  teardown.defer(() => net.stop());
+  const isReachable = (host: HostId): boolean => host === self || machine.host(host)?.connected === true;
+
+  // --------------------------------------------------------------------------------------------------------------- parts
+  const local = new LocalObjects(function* places() {
+    yield objects;
+    yield* stores.catalogs();
+  });
+  const finder = new ObjectFinder({
+    local,
+    net,
+    likely: id => [
+      ...(machine.originOf(id as ParcelId) === undefined ? [] : [machine.originOf(id as ParcelId) as HostId]),
+      ...machine.holders(id as ParcelId).map(({ host }) => host),
+    ],
+    peerOf: host => roster.peerOf(host),
+  });
+  const catalog = new CatalogKeeper({
+    folder: join(stateDir, 'catalog', 'heads'),
+    objects,
+    fromPeer: peer => new PeerObjects(net, peer),
+    roster,
+    tell,
+    alarms,
+    log,
+  });
+  const stores = new OwnStores({
+    stateDir,
+    cluster: membership.cluster,
+    host: self,
+    signer,
+    boot,
+    previousBoot,
+    index,
+    clock,
+    alarms,
+    tell,
+    log,
+    signal,
+    partialMs: () => membership.clusterConfig.timing.partialMs,
+    onMount: store => keepConfig(store),
+  });
+  teardown.defer(() => stores.close());
+  const protections = new Protections({ machine, reader: objects, isReachable });
+  const exchange = new StateExchange({
+    net,
+    machine,
+    roster,
+    stores,
+    catalog,
+    archive: index.logs,
+    onOwnHead: (source, sealed, from) => origin.heardOwnHead(source, sealed, from),
+    tell,
+    log,
+    signal,
+  });
+  const origin = new Origin({
+    host: self,
+    signer,
+    history,
+    catalog,
+    objects: withReader(objects, finder),
+    machine,
+    cache,
+    clock,
+    alarms,
+    log,
+    signal,
+    forbidden: () => [stateDir, ...stores.reports().map(({ path }) => path)],
+    askEverybody: async () => {
+      await meetMembers({ net, roster, clock, signal });
+      await Promise.all(net.connected().map(peer => exchange.ask(roster.hostOf(peer) ?? self)));
+    },
+  });
+  teardown.defer(() => origin.stop());
+  const fetcher = new Fetcher({ net, stores, objects: finder, roster, tell, log });
+  teardown.defer(() => fetcher.stop());
+  const server = new FetchServer({
+    net,
+    machine,
+    stores,
+    roster,
+    catalog: objects,
+    cache,
+    ownSource: source => origin.ownSource(source),
+    onTorn: torn => origin.torn(torn),
+  });
+  const orders = new Orders({ net, origin, roster });
+  const trees = new TreeKeeper({
+    stores,
+    catalog,
+    objects: local,
+    machine,
+    protections,
+    roster,
+    clock,
+    alarms,
+    timing: () => membership.clusterConfig.timing,
+    log,
+    signal,
+  });
+  teardown.defer(() => trees.stop());
+  teardown.defer(() => ended.abort(new Error('the service stops')));
+
+  // ------------------------------------------------------------------------------------------------------------- effects
+  function carryOut(effect: Effect): void {
+    switch (effect.do) {
+      case 'gossip':
+        for (const message of splitForFrames(effect.message)) {
+          net
+            .publish(message)
+            .catch((error: unknown) => log.debug({ code: 'GOSSIP_FAILED', err: error }, 'a hint was not sent'));
+        }
+        return;
+      case 'ask-state':
+        void exchange.ask(effect.host);
+        return;
+      case 'ask-config': {
+        const peer = roster.peerOf(effect.host);
+        if (peer !== undefined) pullConfig(peer);
+        return;
+      }
+      case 'fetch':
+        fetcher.start(effect);
+        return;
+      case 'cancel-fetch':
+        fetcher.cancel(effect.fetch);
+        return;
+      case 'measure':
+        void measure(effect);
+        return;
+      case 'keep-head':
+        void keepHead(effect);
+        return;
+      case 'note-liveness':
+        log.info(
+          { code: 'HOST_LIVENESS', host: roster.nameOf(effect.host), state: effect.state },
+          `a host is ${effect.state}`,
+        );
+        return;
+      case 'wake':
+        return;
+      default:
+        effect satisfies never;
+    }
+  }
+
+  async function keepHead({ store: id, source }: Extract<Effect, { do: 'keep-head' }>): Promise<void> {
+    try {
+      const store = stores.mounted(id);
+      const known = store === undefined ? undefined : await catalog.copyTo(source, store.objects);
+      if (store === undefined || known === undefined)
+        throw new ClusterError('STORE_MISSING', `store ${id} is not mounted`, { blame: 'passing' });
+      await store.putHead(source, known.sealed);
+      await store.appendHead(source, known.head.seq);
+      tell({ is: 'head-kept', store: id, source, segment: await stores.ownSegment(id) });
+    } catch (error) {
+      if (!signal.aborted)
+        log.warn(
+          { code: 'HEAD_NOT_KEPT', store: id, source, err: error },
+          'a store could not take a head; it is tried again',
+        );
+      tell({ is: 'head-not-kept', store: id, source });
+    }
+  }
+
+  async function measure({ parcel, store: id }: Extract<Effect, { do: 'measure' }>): Promise<void> {
+    let missingBytes: number | undefined;
+    try {
+      const store = stores.mounted(id);
+      const record = await finder.get(parcel);
+      if (store !== undefined && record !== undefined) {
+        missingBytes = (await store.missing(recordBlobs(record))).reduce((sum, { bytes }) => sum + bytes, 0);
+      }
+    } catch (error) {
+      log.debug(
+        { code: 'NOT_MEASURED', parcel, err: error },
+        'what is missing of a parcel could not be told; it is tried again',
+      );
+    }
+    tell({ is: 'measured', parcel, store: id, missingBytes });
+  }
+
+  function pullConfig(peer: PeerName, { answering = false } = {}): void {
+    askConfig(net, peer, membership, { answering, signal }).catch((error: unknown) => {
+      if (!signal.aborted)
+        log.debug({ code: 'CONFIG_NOT_READ', peer, err: error }, 'could not read the configuration of a host');
+    });
+  }
+
+  function keepConfig(store: { putConfig(version: number, raw: Uint8Array): Promise<void> }): void {
+    const { version, raw } = membership.configuration;
+    store.putConfig(version, raw).catch((error: unknown) => {
+      log.warn(
+        { code: 'CONFIG_NOT_KEPT', err: error },
+        'a store could not take the configuration; the state folder has it',
+      );
+    });
+  }
+
+  function useConfiguration(): void {
+    const { configuration, clusterConfig, self: own } = membership;
+    for (const peer of roster.update(clusterConfig.members)) void net.close(peer);
+    tell({ is: 'config', config: clusterConfig, hash: configuration.hash, admissions: admissionsOf() });
+    for (const store of stores.stores()) keepConfig(store);
+    const setting = configuration.policy.hosts.get(own.name);
+    origin.configure(setting?.sources ?? []);
+    stores
+      .configure(setting?.stores ?? [])
+      .catch((error: unknown) => log.error({ err: error }, 'stores could not be looked at'));
+  }
+
+  // --------------------------------------------------------------------------------------------------------------- start
+  await exchange.recall();
+  await catalog.open();
+  net.onConnect((peer, where) => {
+    addresses.remember(peer, where);
+    const host = roster.hostOf(peer);
+    if (host !== undefined) tell({ is: 'connected', host });
+  });
+  net.onDisconnect(peer => {
+    const host = roster.hostOf(peer);
+    if (host !== undefined) tell({ is: 'disconnected', host });
+  });
+  net.onGossip((from, message) => {
+    const host = roster.hostOf(from);
+    if (host !== undefined) exchange.hear(host, message);
+  });
+  net.onOffence((peer, error, banned) => {
+    if (banned)
+      alarms.raise(
+        'PEER_BANNED',
+        peer,
+        `${roster.nameOf(roster.hostOf(peer) ?? self)} broke the protocol repeatedly and is shut out for 10 min: ${error.message}`,
+      );
+  });
+  await Promise.all([
+    serveJoin(net, membership),
+    serveConfig(net, membership, from => pullConfig(from, { answering: true })),
+    serveObjects(net, local),
+    exchange.serve(),
+    server.serve(),
+    orders.serve(),
+  ]);
+  // Who connected while the parts were made is told of now.
+  for (const peer of net.connected()) {
+    const host = roster.hostOf(peer);
+    if (host !== undefined) tell({ is: 'connected', host });
+  }
+  teardown.defer(membership.onChange(useConfiguration));
+  useConfiguration();
+  trees.start();
+
+  const service = new Answers({
+    membership,
+    machine,
+    catalog,
+    objects: finder,
+    stores,
+    origin,
+    orders,
+    roster,
+    protections,
+    blobs: new BlobSource({ net, machine, stores, roster }),
+    alarms,
+    clock,
+    addresses: () => net.addresses(),
+    isReachable,
+  });
+  const control = await startControlServer({ stateDir, service, log });
+  teardown.defer(() => control.close());
+
+  await options.onReady({
+    host: membership.self.name,
+    cluster: membership.configuration.clusterName,
+    addresses: net.addresses(),
+  });
+  tellSystemd(log);
+  await aborted(options.signal);
+  log.info({ code: 'STOPPING' }, 'the service stops');
+}
+
+/** Reads also what others have; writes only here. */
+function withReader(objects: ObjectFolder, finder: ObjectFinder): ObjectWriter {
+  return {
+    get: (id: ObjectId) => finder.get(id),
+    has: id => objects.has(id),
+    put: bytes => objects.put(bytes),
+    flush: () => objects.flush(),
+  };
+}
+
+/** Returns when every member is connected, or after a while: who is off is not waited for. */
+async function meetMembers({
+  net,
+  roster,
+  clock,
+  signal,
+}: {
+  readonly net: Net;
+  readonly roster: Roster;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}): Promise<void> {
+  const untilMs = clock.nowMs() + MEET_MS_MAX;
+  const absent = (): boolean => {
+    const connected = new Set(net.connected());
+    return [...roster.members()].some(
+      ({ host, state, peer }) => host !== roster.self && state !== 'revoked' && !connected.has(peer),
+    );
+  };
+  while (absent() && clock.nowMs() < untilMs) await pause(MEET_LOOK_MS, signal);
+}
+
+/** Node has no datagram sockets of the unix kind; systemd's own tool speaks for us where it started us. */
+function tellSystemd(log: Logger): void {
+  if (process.env.NOTIFY_SOCKET === undefined) return;
+  execFile('systemd-notify', ['--ready', `--pid=${process.pid}`], error => {
+    if (error !== null)
+      log.warn({ code: 'SYSTEMD_NOT_TOLD', err: error }, 'systemd could not be told that the service is ready');
+  });
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise(resolve => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });

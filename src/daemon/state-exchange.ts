@@ -1,0 +1,176 @@
+/**
+ * State exchange: reads logs and heads from other hosts over streams, and tells ours. Gossip only hints; this is where
+ * what is true comes from.
+ *
+ * A segment counts when the host that it names signed its end; a head when its origin signed it. What was read is kept in
+ * the log archive, so that a host that restarts knows what others held, and can tell of a writer that is away.
+ */
+import type { Logger } from 'pino';
+import type { LogSegment } from '../core/holdings-log.js';
+import { positionMessage } from '../core/holdings-log.js';
+import { type HostId, type PeerName, type SourceId, type StoreId, splitSourceId } from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { GossipMessage } from '../core/messages.js';
+import type { Net } from '../net/net.js';
+import { askState, type StatePart, type StateRequest, serveState } from '../net/state-protocol.js';
+import { verify } from '../platform/ed25519.js';
+import type { LogArchive } from '../store/log-archive.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Unstamped } from './driver.js';
+import type { OwnStores } from './own-stores.js';
+import type { Roster } from './roster.js';
+
+/** Operations of one segment in an answer: some 200 KiB. */
+const SEGMENT_OPS = 4096;
+/** A whole answer, in ms: 200,000 operations are some 10 MB. */
+const ASK_MS_MAX = 120_000;
+
+export interface StateExchangeOptions {
+  readonly net: Net;
+  readonly machine: Machine;
+  readonly roster: Roster;
+  readonly stores: OwnStores;
+  readonly catalog: CatalogKeeper;
+  readonly archive: LogArchive;
+  /** A head of a source of this host itself, as a peer remembers it. */
+  readonly onOwnHead: (source: SourceId, sealed: Uint8Array, from: PeerName) => Promise<void>;
+  readonly tell: (input: Unstamped) => void;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+export class StateExchange {
+  readonly #options: StateExchangeOptions;
+
+  constructor(options: StateExchangeOptions) {
+    this.#options = options;
+  }
+
+  /** Tells the machine what others held when we last ran. */
+  async recall(): Promise<void> {
+    const { archive, roster, tell } = this.#options;
+    for (const { host, position } of archive.stores()) {
+      if (roster.member(host) === undefined || host === roster.self) continue;
+      for (let seq = 0; seq < position.seq; ) {
+        const segment = archive.segment(position.store, seq, SEGMENT_OPS);
+        if (segment === undefined || segment.end.seq <= seq) break;
+        tell({ is: 'log', segment });
+        seq = segment.end.seq;
+      }
+    }
+  }
+
+  async serve(): Promise<void> {
+    await serveState(this.#options.net, (request, from) => this.#answer(request, from));
+  }
+
+  /** Carries out `ask-state`. */
+  async ask(host: HostId): Promise<boolean> {
+    const { net, machine, roster, catalog, tell, log, signal } = this.#options;
+    const peer = roster.peerOf(host);
+    if (peer === undefined) {
+      tell({ is: 'state-answered', host, ok: false });
+      return false;
+    }
+    const request: StateRequest = {
+      logs: [...machine.positions()].map(({ position: { store, epoch, seq } }) => ({ store, epoch, seq })),
+      heads: catalog.hints().map(({ source, seq }) => ({ source, seq })),
+    };
+    let ok = false;
+    try {
+      const limited = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS_MAX)]);
+      for await (const part of askState(net, peer, request, { signal: limited })) await this.#take(part, peer, limited);
+      ok = true;
+    } catch (error) {
+      if (!signal.aborted)
+        log.debug({ code: 'STATE_NOT_READ', host, err: error }, 'could not read the state of a host');
+    }
+    tell({ is: 'state-answered', host, ok });
+    return ok;
+  }
+
+  /** A segment from anywhere: checked, told, and kept. @returns false when its signature is wrong. */
+  takeSegment(segment: LogSegment): boolean {
+    const { roster, tell, archive, log } = this.#options;
+    const key = roster.keyOf(segment.host);
+    if (key === undefined || segment.host === roster.self) return true;
+    if (!verify(key, positionMessage(segment.host, segment.end), segment.signature)) return false;
+    tell({ is: 'log', segment });
+    archive.append(segment).catch((error: unknown) => {
+      log.error(
+        { code: 'ARCHIVE_FAILED', err: error },
+        'a log could not be kept; it will be read again after a restart',
+      );
+    });
+    return true;
+  }
+
+  async #take(part: StatePart, peer: PeerName, signal: AbortSignal): Promise<void> {
+    const { roster, catalog, tell } = this.#options;
+    switch (part.kind) {
+      case 'heartbeat': {
+        const from = roster.hostOf(peer);
+        if (from !== undefined) tell({ is: 'heard', from, message: part.heartbeat });
+        return;
+      }
+      case 'segment':
+        if (!this.takeSegment(part.segment)) throw new Error(`a segment of ${part.segment.host} has a wrong signature`);
+        return;
+      case 'head':
+        if (splitSourceId(part.source).origin === roster.self)
+          await this.#options.onOwnHead(part.source, part.bytes, peer);
+        else await catalog.offer(part.bytes, peer, signal);
+        return;
+      default:
+        part satisfies never;
+    }
+  }
+
+  /** Hints of a member, checked where they are signed within. */
+  hear(from: HostId, message: GossipMessage): void {
+    if (message.kind === 'log') this.takeSegment(message.segment);
+    else this.#options.tell({ is: 'heard', from, message });
+  }
+
+  async *#answer(request: StateRequest, from: PeerName): AsyncGenerator<StatePart> {
+    const { machine, roster, stores, catalog, archive } = this.#options;
+    if (!roster.isTrusted(from)) return;
+    yield { kind: 'heartbeat', heartbeat: machine.heartbeat() };
+
+    const asked = new Map(request.logs.map(log => [log.store, log]));
+    for (const position of stores.positions()) {
+      const known = asked.get(position.store);
+      const same =
+        known !== undefined &&
+        known.epoch.counter === position.epoch.counter &&
+        known.epoch.random === position.epoch.random;
+      yield* this.#segments(position.store, same ? known.seq : 0);
+    }
+    for (const { host, position } of archive.stores()) {
+      // Of a writer that is there itself, only its own word counts.
+      const away = host !== roster.hostOf(from) && machine.host(host)?.connected === false;
+      if (!away) continue;
+      const known = asked.get(position.store);
+      const same =
+        known !== undefined &&
+        known.epoch.counter === position.epoch.counter &&
+        known.epoch.random === position.epoch.random;
+      if (known !== undefined && !same && known.epoch.counter > position.epoch.counter) continue;
+      yield* this.#segments(position.store, same ? known.seq : 0);
+    }
+
+    const heads = new Map(request.heads.map(({ source, seq }) => [source, seq]));
+    for (const { head, sealed } of catalog.heads()) {
+      if (head.seq >= (heads.get(head.source) ?? 0)) yield { kind: 'head', source: head.source, bytes: sealed };
+    }
+  }
+
+  *#segments(store: StoreId, fromSeq: number): Generator<StatePart> {
+    for (let seq = fromSeq; ; ) {
+      const segment = this.#options.archive.segment(store, seq, SEGMENT_OPS);
+      if (segment === undefined || segment.end.seq <= seq) return;
+      yield { kind: 'segment', segment };
+      seq = segment.end.seq;
+    }
+  }
+}

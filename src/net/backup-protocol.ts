@@ -1,0 +1,154 @@
+/**
+ * Backup protocol: "take a snapshot of this source now", said to its origin by another member, so that `backup` works on
+ * any host. See protocols/backup/backup.md.
+ */
+import { Order, Reply } from '../../protocols/backup/backup.js';
+import { ClusterError } from '../core/fault.js';
+import {
+  bytesOf,
+  hexOf,
+  type ObjectId,
+  type PeerName,
+  parseObjectId,
+  parseSourceId,
+  type SourceId,
+} from '../core/ids.js';
+import { type AskOptions, ask } from './ask.js';
+import { countFrom, malformed, reading } from './malformed.js';
+import { cutShort, readMessage, writeMessage } from './message-stream.js';
+import type { Net } from './net.js';
+
+export const BACKUP_PROTOCOL = '/scatterhoard/backup/1';
+/** Paths told of those that could not be read. */
+export const UNREAD_MAX = 20;
+const PATH_BYTES_MAX = 4096;
+const BECAUSE_CHARACTERS_MAX = 32;
+const ORDER_BYTES_MAX = 1024;
+/** 20 paths of 4 KiB, and the rest. */
+const REPLY_BYTES_MAX = 128 * 1024;
+const REQUEST_STALL_MS = 10_000;
+/** The first snapshot of some terabytes takes hours, in which nothing is said. */
+const RUN_MS_MAX = 6 * 3_600_000;
+
+/** What an origin says of a snapshot that it has just taken. */
+export interface TakenSnapshot {
+  readonly snapshot: ObjectId;
+  readonly timeMs: number;
+  readonly files: number;
+  readonly bytes: number;
+  readonly stale: number;
+  readonly missed: number;
+  /** Nothing differs from the snapshot before. */
+  readonly unchanged: boolean;
+  /** At most 20. */
+  readonly unread: readonly { readonly path: Buffer; readonly because: string }[];
+}
+
+export type BackupRefusal = 'failed' | 'unknown-source' | 'source-missing';
+const REFUSALS: readonly BackupRefusal[] = ['failed', 'unknown-source', 'source-missing'];
+
+export type BackupReply =
+  | { readonly kind: 'taken'; readonly taken: TakenSnapshot }
+  | { readonly kind: 'refused'; readonly because: BackupRefusal };
+
+export interface BackupOrder {
+  readonly source: SourceId;
+  readonly acceptChanges: boolean;
+}
+
+export async function serveBackup(
+  net: Net,
+  takeSnapshot: (order: BackupOrder, from: PeerName) => Promise<BackupReply>,
+): Promise<void> {
+  await net.handle(BACKUP_PROTOCOL, async (stream, from, signal) => {
+    const wire = await readMessage(stream, Order, {
+      what: 'backup order',
+      bytesMax: ORDER_BYTES_MAX,
+      signal,
+      stallMs: REQUEST_STALL_MS,
+    });
+    const source = reading('backup order', () => parseSourceId(wire.source));
+    const reply = await takeSnapshot({ source, acceptChanges: wire.acceptChanges }, from);
+    await writeMessage(stream, Reply, toReply(reply), { signal });
+  });
+}
+
+/** @throws ClusterError PEER_UNREACHABLE, STREAM_BROKEN, STREAM_STALLED (passing), MALFORMED_MESSAGE (peer) */
+export async function askBackup(
+  net: Net,
+  peer: PeerName,
+  order: BackupOrder,
+  options: AskOptions = {},
+): Promise<BackupReply> {
+  const question = {
+    protocol: BACKUP_PROTOCOL,
+    request: order,
+    requestCodec: Order,
+    replyCodec: Reply,
+    what: 'backup reply',
+    bytesMax: REPLY_BYTES_MAX,
+  };
+  const replies = ask(net, peer, question, { ...options, stallMs: RUN_MS_MAX }, async function* read(answers) {
+    const { value, done } = await answers.next();
+    if (done === true) throw cutShort('backup reply');
+    yield reading('backup reply', () => replyFrom(value));
+  });
+  for await (const reply of replies) return reply;
+  throw cutShort('backup reply');
+}
+
+function toReply(reply: BackupReply): Reply {
+  if (reply.kind === 'refused') return { refused: REFUSALS.indexOf(reply.because) };
+  const { taken } = reply;
+  const unread = taken.unread
+    .slice(0, UNREAD_MAX)
+    .map(({ path, because }) => ({ path, because: because.slice(0, BECAUSE_CHARACTERS_MAX) }));
+  return { taken: { ...taken, snapshot: bytesOf(taken.snapshot), unread } };
+}
+
+function replyFrom({ taken, refused }: Reply): BackupReply {
+  if (taken === undefined) {
+    if (refused === undefined) throw malformed('backup reply: neither taken nor refused');
+    return { kind: 'refused', because: REFUSALS[refused] ?? 'failed' };
+  }
+  if (taken.unread.length > UNREAD_MAX) throw new RangeError(`${taken.unread.length} unread paths`);
+  const unread = taken.unread.map(({ path, because }) => {
+    if (path.length > PATH_BYTES_MAX || because.length > BECAUSE_CHARACTERS_MAX) throw new RangeError('an unread path');
+    return { path: Buffer.from(path), because };
+  });
+  return {
+    kind: 'taken',
+    taken: {
+      snapshot: parseObjectId(hexOf(taken.snapshot)),
+      timeMs: countFrom(taken.timeMs),
+      files: countFrom(taken.files),
+      bytes: countFrom(taken.bytes),
+      stale: countFrom(taken.stale),
+      missed: countFrom(taken.missed),
+      unchanged: taken.unchanged,
+      unread,
+    },
+  };
+}
+
+/** A refusal as the asking person is told it. */
+export function backupRefused(because: BackupRefusal, source: string, host: string): ClusterError {
+  switch (because) {
+    case 'unknown-source':
+      return new ClusterError('SOURCE_UNKNOWN', `${host} has no source ${source} (any more)`, { blame: 'operator' });
+    case 'source-missing':
+      return new ClusterError(
+        'SOURCE_MISSING',
+        `source ${source} was not backed up: its folder on ${host} is missing or empty; its earlier snapshots are kept`,
+        { blame: 'operator' },
+      );
+    case 'failed':
+      return new ClusterError(
+        'BACKUP_FAILED',
+        `${host} could not take a snapshot of ${source}; its log says why, the earlier snapshots are kept`,
+        { blame: 'passing' },
+      );
+    default:
+      return because satisfies never;
+  }
+}

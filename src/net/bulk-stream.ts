@@ -1,0 +1,160 @@
+/**
+ * Bulk stream: reading and writing a libp2p stream so that the slower side sets the pace.
+ *
+ * libp2p 3 has five traps here, all found by trying; this file is the way round them.
+ * - `for await (stream)` and everything built on it push what arrives into an unbounded queue: no back-pressure at all.
+ *   So we pause the stream while more than `READ_AHEAD_BYTES` wait for the reader; yamux then stops its window.
+ * - A paused stream still gets what its window had promised, and is reset above 4 MiB: net.ts keeps windows at 1 MiB.
+ * - `onDrain()` makes its promise once and never anew, so from the second time on it returns at once and the sender runs
+ *   ahead without end. So we listen for `drain` ourselves.
+ * - When the other side closes while we are paused and our own side is closed, `close` comes although up to 1 MiB
+ *   lies unread in the stream. So a paused stream is always resumed, closed or not, before it counts as read.
+ * - `readableEnded` may be true although bytes lie in the stream: see `isReadOut`.
+ *
+ * The end of a stream proves nothing: a connection that is closed in good order ends all its streams like that. Whether
+ * an answer is complete is for each protocol to say.
+ */
+import type { Stream } from '@libp2p/interface';
+import type { Uint8ArrayList } from 'uint8arraylist';
+import { ClusterError } from '../core/fault.js';
+
+/** Received and not yet read, above which the stream is paused. With the window: at most about 2.25 MiB a stream. */
+export const READ_AHEAD_BYTES = 256 * 1024;
+/** A stream on which nothing moves for this long, while we wait for it, is given up. A disk that spins up takes 15 s. */
+export const STALL_MS_MAX = 60_000;
+
+export interface BulkOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Default `STALL_MS_MAX`. */
+  readonly stallMs?: number;
+}
+
+/**
+ * What the other side sends, as it comes. Ends when the other side has closed its end. A reader that leaves early leaves
+ * the stream as it is: abort it.
+ * @throws ClusterError STREAM_BROKEN, STREAM_STALLED (passing); the signal's reason.
+ */
+export async function* pausingSource(
+  stream: Stream,
+  { signal, stallMs = STALL_MS_MAX }: BulkOptions = {},
+): AsyncGenerator<Uint8Array | Uint8ArrayList, void, undefined> {
+  const waiting: (Uint8Array | Uint8ArrayList)[] = [];
+  let waitingBytes = 0;
+  let broken: Error | undefined;
+  let wake: (() => void) | undefined;
+
+  const onMessage = ({ data }: { readonly data: Uint8Array | Uint8ArrayList }): void => {
+    waiting.push(data);
+    waitingBytes += data.byteLength;
+    if (waitingBytes > READ_AHEAD_BYTES && stream.readStatus === 'readable') stream.pause();
+    wake?.();
+  };
+  const onClose = ({ error }: { readonly error?: Error }): void => {
+    if (error !== undefined) broken = error;
+    wake?.();
+  };
+  const onEnd = (): void => wake?.();
+  const onAbort = (): void => wake?.();
+
+  stream.addEventListener('message', onMessage);
+  stream.addEventListener('end', onEnd);
+  stream.addEventListener('close', onClose);
+  signal?.addEventListener('abort', onAbort);
+  if (stream.status === 'aborted' || stream.status === 'reset') broken = new Error(`the stream was ${stream.status}`);
+  try {
+    while (true) {
+      signal?.throwIfAborted();
+      const chunk = waiting.shift();
+      if (chunk !== undefined) {
+        waitingBytes -= chunk.byteLength;
+        if (waitingBytes <= READ_AHEAD_BYTES / 2 && stream.readStatus === 'paused') resume(stream);
+        yield chunk;
+        continue;
+      }
+      if (broken !== undefined) throw streamBroken(broken);
+      if (isReadOut(stream)) return;
+      await new Promise<void>((resolve, reject) => {
+        const timer = setTimeout(() => reject(streamStalled('received', stallMs)), stallMs);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      wake = undefined;
+    }
+  } finally {
+    wake?.();
+    stream.removeEventListener('message', onMessage);
+    stream.removeEventListener('end', onEnd);
+    stream.removeEventListener('close', onClose);
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/**
+ * Nothing is left to read and nothing more will come. `end` alone does not say so: what came in one packet with the answer
+ * to the negotiation is put back into the stream after its `end` has passed.
+ */
+function isReadOut(stream: Stream): boolean {
+  if (stream.readBufferLength > 0) return stream.readStatus === 'closed';
+  return stream.readableEnded || stream.status === 'closed';
+}
+
+function resume(stream: Stream): void {
+  try {
+    stream.resume();
+  } catch (error) {
+    // It hands over what it has buffered first; then it fails to tell a muxer that is closed already, which needs no telling.
+    if (stream.status === 'open') throw error;
+  }
+}
+
+/**
+ * Sends, and returns when the stream can take more.
+ * @throws ClusterError STREAM_BROKEN, STREAM_STALLED (passing); the signal's reason.
+ */
+export async function send(
+  stream: Stream,
+  bytes: Uint8Array | Uint8ArrayList,
+  { signal, stallMs = STALL_MS_MAX }: BulkOptions = {},
+): Promise<void> {
+  signal?.throwIfAborted();
+  try {
+    stream.send(bytes);
+  } catch (cause) {
+    throw streamBroken(cause);
+  }
+  // A drained connection wakes all its streams, also those whose own window is still shut: so look again each time.
+  while (stream.writableNeedsDrain) await drained(stream, signal, stallMs);
+}
+
+function drained(stream: Stream, signal: AbortSignal | undefined, stallMs: number): Promise<void> {
+  if (stream.status !== 'open') return Promise.reject(streamBroken(new Error(`the stream is ${stream.status}`)));
+  return new Promise<void>((resolve, reject) => {
+    const settle = (done: () => void): void => {
+      clearTimeout(timer);
+      stream.removeEventListener('drain', onDrain);
+      stream.removeEventListener('close', onClose);
+      signal?.removeEventListener('abort', onAbort);
+      done();
+    };
+    // The stream tries to send what it holds in a microtask of its own, queued before ours: then we look.
+    const onDrain = (): void => settle(resolve);
+    const onClose = ({ error }: { readonly error?: Error }): void => settle(() => reject(streamBroken(error)));
+    const onAbort = (): void => settle(() => reject(signal?.reason));
+    const timer = setTimeout(() => settle(() => reject(streamStalled('taken', stallMs))), stallMs);
+    stream.addEventListener('drain', onDrain);
+    stream.addEventListener('close', onClose);
+    signal?.addEventListener('abort', onAbort);
+  });
+}
+
+function streamBroken(cause: unknown): ClusterError {
+  return new ClusterError('STREAM_BROKEN', 'the connection or the stream to a peer broke', { blame: 'passing', cause });
+}
+
+function streamStalled(what: 'received' | 'taken', stallMs: number): ClusterError {
+  return new ClusterError('STREAM_STALLED', `nothing was ${what} by a peer for ${stallMs / 1000} s`, {
+    blame: 'passing',
+  });
+}

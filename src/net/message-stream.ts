@@ -1,0 +1,77 @@
+/**
+ * Message stream: length-prefixed messages of one kind over a stream, with the pace of bulk-stream.ts and a limit on each.
+ */
+import type { Stream } from '@libp2p/interface';
+import { decode, encode } from 'it-length-prefixed';
+import type { Uint8ArrayList } from 'uint8arraylist';
+import { ClusterError } from '../core/fault.js';
+import { type BulkOptions, pausingSource, send } from './bulk-stream.js';
+import { malformed, reading } from './malformed.js';
+
+/** As protons makes them. */
+export interface WireCodec<T> {
+  encode(message: NoInfer<T>): Uint8Array;
+  decode(bytes: Uint8Array | Uint8ArrayList): T;
+}
+
+export interface MessageOptions extends BulkOptions {
+  /** For errors: which message of which protocol. */
+  readonly what: string;
+  /** Of one message when encoded. More is malformed. */
+  readonly bytesMax: number;
+}
+
+/** @throws as `send` of bulk-stream.ts */
+export async function writeMessage<T>(
+  stream: Stream,
+  codec: WireCodec<T>,
+  message: T,
+  options: BulkOptions,
+): Promise<void> {
+  await send(stream, encode.single(codec.encode(message)), options);
+}
+
+/**
+ * The other side's messages until it closes its end.
+ * @throws ClusterError MALFORMED_MESSAGE (peer), STREAM_BROKEN, STREAM_STALLED (passing)
+ */
+export async function* readMessages<T>(
+  stream: Stream,
+  codec: WireCodec<T>,
+  { what, bytesMax, ...bulk }: MessageOptions,
+): AsyncGenerator<T, void, undefined> {
+  try {
+    for await (const bytes of decode(pausingSource(stream, bulk), { maxDataLength: bytesMax })) {
+      yield reading(what, () => codec.decode(bytes));
+    }
+  } catch (error) {
+    if (error instanceof Error && LENGTH_ERRORS.has(error.name)) throw malformed(what, error);
+    // In the middle of a message: whoever stops its service does that too, so nobody is to blame.
+    if (error instanceof Error && error.name === 'UnexpectedEOFError') throw cutShort(what, error);
+    throw error;
+  }
+}
+
+/** What it-length-prefixed throws over a length that is above the limit, or none. */
+const LENGTH_ERRORS: ReadonlySet<string> = new Set([
+  'InvalidMessageLengthError',
+  'InvalidDataLengthError',
+  'InvalidDataLengthLengthError',
+]);
+
+/** The other side closed its end before all was said. */
+export function cutShort(what: string, cause?: unknown): ClusterError {
+  return new ClusterError('STREAM_BROKEN', `a peer closed the stream before its ${what} was complete`, {
+    blame: 'passing',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/**
+ * One message, where the protocol has exactly one: the request.
+ * @throws ClusterError MALFORMED_MESSAGE (peer), STREAM_BROKEN, STREAM_STALLED (passing)
+ */
+export async function readMessage<T>(stream: Stream, codec: WireCodec<T>, options: MessageOptions): Promise<T> {
+  for await (const message of readMessages(stream, codec, options)) return message;
+  throw cutShort(options.what);
+}

@@ -1,0 +1,102 @@
+/**
+ * Object protocol: catalog objects (snapshots, pages, records) by their hashes, from whoever has them.
+ *
+ * Every object is checked against its id as it arrives, so it does not matter who answers. "Missing" means that this
+ * peer does not have it now, and nothing else. See protocols/object/object.md.
+ */
+import { Answer, Want } from '../../protocols/object/object.js';
+import { assert, ClusterError } from '../core/fault.js';
+import { hashHex } from '../core/hash.js';
+import { bytesOf, hexOf, type ObjectId, type PeerName, parseObjectId } from '../core/ids.js';
+import type { ObjectReader } from '../core/objects.js';
+import { type AskOptions, ask } from './ask.js';
+import { malformed, reading } from './malformed.js';
+import { cutShort, readMessage, writeMessage } from './message-stream.js';
+import type { Net } from './net.js';
+
+export const OBJECT_PROTOCOL = '/scatterhoard/object/1';
+/** An object's bytes. A record is at most 256 KiB, a page 128 references; a snapshot's list of pages is what may grow. */
+export const OBJECT_BYTES_MAX = 1 << 20;
+/** Ids of one ask. */
+export const OBJECTS_PER_ASK_MAX = 256;
+/** Asks of one peer that are served at once. */
+const OBJECT_STREAMS_MAX = 8;
+/** An answer's field names and its id. */
+const ENVELOPE_BYTES_MAX = 64;
+/** 256 ids of 32 bytes and their tags. */
+const WANT_BYTES_MAX = 16 * 1024;
+/** A request is one message that comes at once. */
+const REQUEST_STALL_MS = 10_000;
+
+export type ObjectAnswer =
+  | { readonly id: ObjectId; readonly bytes: Uint8Array; readonly missing?: false }
+  | { readonly id: ObjectId; readonly missing: true };
+
+/** Answers from `reader`. What it has and is above 1 MiB is answered as missing, and logged by nobody: it cannot be made. */
+export async function serveObjects(net: Net, reader: ObjectReader): Promise<void> {
+  await net.handle(
+    OBJECT_PROTOCOL,
+    async (stream, _from, signal) => {
+      const want = await readMessage(stream, Want, {
+        what: 'object request',
+        bytesMax: WANT_BYTES_MAX,
+        signal,
+        stallMs: REQUEST_STALL_MS,
+      });
+      const ids = reading('object request', () => {
+        if (want.ids.length === 0 || want.ids.length > OBJECTS_PER_ASK_MAX)
+          throw new RangeError(`${want.ids.length} ids`);
+        return want.ids.map(id => parseObjectId(hexOf(id)));
+      });
+      for (const id of ids) {
+        const found = await reader.get(id);
+        const answer: Answer =
+          found === undefined || found.length > OBJECT_BYTES_MAX
+            ? { id: bytesOf(id), missing: {} }
+            : { id: bytesOf(id), found };
+        await writeMessage(stream, Answer, answer, { signal });
+      }
+    },
+    { streamsMax: OBJECT_STREAMS_MAX },
+  );
+}
+
+/**
+ * One answer for each id, in the order of the ids; at most 256.
+ * @throws ClusterError OBJECT_MISMATCH (peer) when bytes do not hash to their id; what came before that is good.
+ * @throws ClusterError PEER_UNREACHABLE, STREAM_BROKEN, STREAM_STALLED (passing), MALFORMED_MESSAGE (peer)
+ */
+export function askObjects(
+  net: Net,
+  peer: PeerName,
+  ids: readonly ObjectId[],
+  options: AskOptions = {},
+): AsyncGenerator<ObjectAnswer, void, undefined> {
+  assert(ids.length > 0 && ids.length <= OBJECTS_PER_ASK_MAX, `asked for ${ids.length} objects at once`);
+  const question = {
+    protocol: OBJECT_PROTOCOL,
+    request: { ids: ids.map(bytesOf) },
+    requestCodec: Want,
+    replyCodec: Answer,
+    what: 'object answer',
+    bytesMax: OBJECT_BYTES_MAX + ENVELOPE_BYTES_MAX,
+  };
+  return ask(net, peer, question, options, async function* read(answers) {
+    for (const id of ids) {
+      const { value: answer, done } = await answers.next();
+      if (done === true) throw cutShort('object answer');
+      if (hexOf(answer.id) !== id) throw malformed('object answer: another id than was asked for next');
+      if (answer.found === undefined) {
+        if (answer.missing === undefined) throw malformed('object answer: neither found nor missing');
+        yield { id, missing: true };
+        continue;
+      }
+      if (hashHex(answer.found) !== id) {
+        throw new ClusterError('OBJECT_MISMATCH', `a peer sent bytes that are not object ${id}; they were not used`, {
+          blame: 'peer',
+        });
+      }
+      yield { id, bytes: answer.found };
+    }
+  });
+}

@@ -1,0 +1,155 @@
+/**
+ * State protocol: what is true, asked of its writer (or of a peer that keeps its words, while the writer is away).
+ *
+ * The asker says how far it has each log and each head; the answer is what lies beyond, and an end mark. Only shape is
+ * checked here: signatures, epochs and chains are for `src/core`, which knows the members. See protocols/state/state.md.
+ */
+import { Ask, Part } from '../../protocols/state/state.js';
+import { assert, unreachable } from '../core/fault.js';
+import type { Epoch, LogSegment } from '../core/holdings-log.js';
+import {
+  bytesOf,
+  hexOf,
+  type PeerName,
+  parseSourceId,
+  parseStoreId,
+  type SourceId,
+  type StoreId,
+} from '../core/ids.js';
+import type { Heartbeat } from '../core/messages.js';
+import { type AskOptions, ask } from './ask.js';
+import { decodeHeartbeat, encodeHeartbeat } from './gossip-border.js';
+import { epochFrom, SEGMENT_OPS_MAX, segmentFrom, toSegment } from './log-border.js';
+import { countFrom, malformed, reading } from './malformed.js';
+import { cutShort, readMessage, writeMessage } from './message-stream.js';
+import type { Net } from './net.js';
+
+export const STATE_PROTOCOL = '/scatterhoard/state/1';
+/** Logs, and heads, of one ask: 64 hosts with 64 stores each. */
+export const STATE_VECTOR_MAX = 4096;
+/** A signed head's bytes: its listed snapshots, some hundreds of 60 bytes. */
+export const HEAD_BYTES_MAX = 512 * 1024;
+/** One part of an answer. 4096 operations are 160 KiB, a head at most 512. */
+export const STATE_PART_BYTES_MAX = 1 << 20;
+/** A vector of 4096 logs takes 250 KiB, one of 4096 heads at most 470. */
+const ASK_BYTES_MAX = 1 << 20;
+const STATE_STREAMS_MAX = 4;
+const REQUEST_STALL_MS = 10_000;
+
+export interface StateRequest {
+  /** How far the asker has each log: operations 1 to `seq` of that epoch. Logs that are left out it does not have at all. */
+  readonly logs: readonly { readonly store: StoreId; readonly epoch: Epoch; readonly seq: number }[];
+  /** The newest head of each source that the asker knows. */
+  readonly heads: readonly { readonly source: SourceId; readonly seq: number }[];
+}
+
+export type StatePart =
+  /** The answering host's own, first of all: what it lends, and how far its logs go. */
+  | { readonly kind: 'heartbeat'; readonly heartbeat: Heartbeat }
+  | { readonly kind: 'segment'; readonly segment: LogSegment }
+  /** A signed head as its origin made it, not yet verified. */
+  | { readonly kind: 'head'; readonly source: SourceId; readonly bytes: Uint8Array };
+
+/** What this host has beyond a request, in the order in which it is to be used: each log's segments rising. */
+export type StateProvider = (request: StateRequest, from: PeerName, signal: AbortSignal) => AsyncIterable<StatePart>;
+
+export async function serveState(net: Net, provide: StateProvider): Promise<void> {
+  await net.handle(
+    STATE_PROTOCOL,
+    async (stream, from, signal) => {
+      const wire = await readMessage(stream, Ask, {
+        what: 'state request',
+        bytesMax: ASK_BYTES_MAX,
+        signal,
+        stallMs: REQUEST_STALL_MS,
+      });
+      const request = reading('state request', () => requestFrom(wire));
+      for await (const part of provide(request, from, signal))
+        await writeMessage(stream, Part, toPart(part), { signal });
+      await writeMessage(stream, Part, { end: {} }, { signal });
+    },
+    { streamsMax: STATE_STREAMS_MAX },
+  );
+}
+
+/**
+ * All that the peer has beyond `request`. It ends only when the peer has said that this was all.
+ * @throws ClusterError PEER_UNREACHABLE, STREAM_BROKEN, STREAM_STALLED (passing), MALFORMED_MESSAGE (peer)
+ */
+export function askState(
+  net: Net,
+  peer: PeerName,
+  request: StateRequest,
+  options: AskOptions = {},
+): AsyncGenerator<StatePart, void, undefined> {
+  assert(
+    request.logs.length <= STATE_VECTOR_MAX && request.heads.length <= STATE_VECTOR_MAX,
+    `a state request of ${request.logs.length} logs and ${request.heads.length} heads`,
+  );
+  const question = {
+    protocol: STATE_PROTOCOL,
+    request: toAsk(request),
+    requestCodec: Ask,
+    replyCodec: Part,
+    what: 'state answer',
+    bytesMax: STATE_PART_BYTES_MAX,
+  };
+  return ask(net, peer, question, options, async function* read(parts) {
+    for await (const wire of parts) {
+      if (wire.end !== undefined) return;
+      const part = reading('state answer', () => partFrom(wire));
+      // A kind of a later version: we know nothing to do with it.
+      if (part !== undefined) yield part;
+    }
+    throw cutShort('state answer');
+  });
+}
+
+function requestFrom({ logs, heads }: Ask): StateRequest {
+  if (logs.length > STATE_VECTOR_MAX || heads.length > STATE_VECTOR_MAX) {
+    throw new RangeError(`${logs.length} logs, ${heads.length} heads`);
+  }
+  return {
+    logs: logs.map(({ store, epochCounter, epochRandom, seq }) => ({
+      store: parseStoreId(hexOf(store)),
+      epoch: epochFrom(epochCounter, epochRandom),
+      seq: countFrom(seq),
+    })),
+    heads: heads.map(({ source, seq }) => ({ source: parseSourceId(source), seq: countFrom(seq) })),
+  };
+}
+
+function toAsk({ logs, heads }: StateRequest): Ask {
+  return {
+    logs: logs.map(({ store, epoch, seq }) => ({
+      store: bytesOf(store),
+      epochCounter: epoch.counter,
+      epochRandom: bytesOf(epoch.random),
+      seq,
+    })),
+    heads: heads.map(({ source, seq }) => ({ source, seq })),
+  };
+}
+
+function partFrom({ segment, head, heartbeat }: Part): StatePart | undefined {
+  if (segment !== undefined) return { kind: 'segment', segment: segmentFrom(segment) };
+  if (heartbeat !== undefined) return { kind: 'heartbeat', heartbeat: decodeHeartbeat(heartbeat) };
+  if (head === undefined) return undefined;
+  if (head.bytes.length > HEAD_BYTES_MAX) throw malformed(`signed head of ${head.bytes.length} bytes`);
+  return { kind: 'head', source: parseSourceId(head.source), bytes: head.bytes };
+}
+
+function toPart(part: StatePart): Part {
+  switch (part.kind) {
+    case 'segment':
+      assert(part.segment.ops.length <= SEGMENT_OPS_MAX, `a segment of ${part.segment.ops.length} operations`);
+      return { segment: toSegment(part.segment) };
+    case 'head':
+      assert(part.bytes.length <= HEAD_BYTES_MAX, `a head of ${part.bytes.length} bytes`);
+      return { head: { source: part.source, bytes: part.bytes } };
+    case 'heartbeat':
+      return { heartbeat: encodeHeartbeat(part.heartbeat) };
+    default:
+      return unreachable(part);
+  }
+}

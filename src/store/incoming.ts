@@ -1,0 +1,394 @@
+/**
+ * Incoming: blobs on their way into a store, and those that are on its disk but that no PRESENT parcel lists yet.
+ *
+ * Bytes are written under `.incoming`, hashed as they come; only what hashes to its name is ever moved to `.blobs`. What is
+ * found on disk without having been hashed by this process (leftovers of an earlier run under `.incoming`, strays under
+ * `.blobs` that no `add` in the log covers) is hashed when somebody asks for it, and counts as arrived if it is right. So
+ * an interrupted fetch goes on where it was, and nothing is believed because of its name.
+ *
+ * Driven by store.ts.
+ */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, open, readdir, rename, rm } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import { assert, ClusterError } from '../core/fault.js';
+import { createHasher } from '../core/hash.js';
+import { type BlobId, hexOf, parseBlobId } from '../core/ids.js';
+import type { BlobRef } from '../core/parcel.js';
+import type { FanFolder } from './fan-folder.js';
+import { FILE_MODE, openOwnFile, storeFull, systemCode, tampered } from './own-folder.js';
+
+/** Written at once. Blobs under this are held in memory and hashed before their file is made. */
+const WRITE_BYTES = 1024 * 1024;
+/** Read at once when a file is hashed. */
+const READ_BYTES = 256 * 1024;
+
+/** A blob that is being received. One caller, one call at a time. */
+export interface IncomingBlob {
+  /** Takes the bytes over: the caller does not change the chunk afterwards. @throws ClusterError BLOB_MISMATCH, STORE_FULL */
+  write(chunk: Uint8Array): Promise<void>;
+  /** The end: verified and on its way to disk, durable only by `commit`. @throws ClusterError BLOB_MISMATCH, STORE_FULL */
+  finish(): Promise<void>;
+  /** Not after `finish`. Also harmless after a failure, which has removed what was written. */
+  abort(): Promise<void>;
+}
+
+/** On this disk, hashed by this process, and listed by no PRESENT parcel yet. */
+export interface Arrival {
+  readonly blob: BlobId;
+  readonly bytes: number;
+  readonly path: string;
+  readonly placed: boolean;
+}
+
+interface ArrivalState extends Arrival {
+  path: string;
+  placed: boolean;
+  /** Commits that count on it: it is not swept away. */
+  pins: number;
+  placing?: Promise<void>;
+}
+
+export class Incoming {
+  readonly #path: string;
+  readonly #trash: string;
+  readonly #blobs: FanFolder;
+  readonly #log: Logger;
+  readonly #arrived = new Map<string, ArrivalState>();
+  /** Files of an earlier run, not hashed yet. As many as were being fetched when it ended. */
+  readonly #leftovers = new Map<string, string[]>();
+  readonly #adopting = new Map<string, Promise<boolean>>();
+  /** Whether `.blobs` may have files that nothing in the log covers; looking for each costs a system call. */
+  #straysPossible: boolean;
+  #incomingBytes = 0;
+  #trashBytes = 0;
+  /** Files under `.blobs`, held or not. */
+  #blobBytes: number;
+
+  constructor(options: {
+    readonly path: string;
+    readonly trash: string;
+    readonly blobs: FanFolder;
+    readonly log: Logger;
+    readonly blobBytes: number;
+    readonly straysPossible: boolean;
+  }) {
+    this.#path = options.path;
+    this.#trash = options.trash;
+    this.#blobs = options.blobs;
+    this.#log = options.log;
+    this.#blobBytes = options.blobBytes;
+    this.#straysPossible = options.straysPossible;
+  }
+
+  /** Looks at what an earlier run left. */
+  async survey(): Promise<void> {
+    for (const name of await readdir(this.#path)) {
+      const path = `${this.#path}/${name}`;
+      const [blob] = name.split('.');
+      if (blob === undefined || !/^[0-9a-f]{64}$/.test(blob)) {
+        await rm(path, { force: true }); // a link on its way into a tree
+        continue;
+      }
+      this.#incomingBytes += (await lstat(path)).size;
+      this.#leftovers.set(blob, [...(this.#leftovers.get(blob) ?? []), path]);
+    }
+    for (const name of await readdir(this.#trash)) this.#trashBytes += (await lstat(`${this.#trash}/${name}`)).size;
+  }
+
+  get usedBytes(): number {
+    return this.#blobBytes + this.#incomingBytes + this.#trashBytes;
+  }
+
+  receive(ref: BlobRef): IncomingBlob {
+    const blob = parseBlobId(ref.blob);
+    assert(ref.bytes > 0, 'an empty blob is never sent: everybody has it');
+    return new Receiving(
+      this.#newPath(blob),
+      { blob, bytes: ref.bytes },
+      {
+        wrote: bytes => {
+          this.#incomingBytes += bytes;
+        },
+        arrived: async path => {
+          if (this.#arrived.has(blob)) {
+            // Came twice, for two parcels that share it.
+            await rm(path, { force: true });
+            this.#incomingBytes -= ref.bytes;
+          } else this.#arrived.set(blob, { blob, bytes: ref.bytes, path, placed: false, pins: 0 });
+        },
+      },
+    );
+  }
+
+  /** The blob with exactly this size, if it is here; hashes what this process has not hashed. */
+  async find(ref: BlobRef): Promise<Arrival | undefined> {
+    const { blob, bytes } = ref;
+    if (!this.#arrived.has(blob) && (this.#straysPossible || this.#leftovers.has(blob))) {
+      let adopting = this.#adopting.get(blob);
+      if (adopting === undefined) {
+        adopting = this.#adopt(parseBlobId(blob)).finally(() => this.#adopting.delete(blob));
+        this.#adopting.set(blob, adopting);
+      }
+      await adopting;
+    }
+    const arrival = this.#arrived.get(blob);
+    return arrival?.bytes === bytes ? arrival : undefined;
+  }
+
+  /** True when a file found on disk turned out to be the blob. */
+  async #adopt(blob: BlobId): Promise<boolean> {
+    const stray = this.#blobs.pathOf(blob);
+    const places = [...(this.#straysPossible ? [stray] : []), ...(this.#leftovers.get(blob) ?? [])];
+    for (const path of places) {
+      const found = await hashFile(path);
+      if (found === undefined) continue;
+      if (found.hash === blob && !this.#arrived.has(blob)) {
+        this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: path === stray, pins: 0 });
+        this.#leftovers.delete(blob);
+        return true;
+      }
+      if (path === stray) await this.#setAside(blob, found.bytes);
+      else {
+        await rm(path, { force: true });
+        this.#incomingBytes -= found.bytes;
+      }
+    }
+    this.#leftovers.delete(blob);
+    return false;
+  }
+
+  /** Bytes that are not what their name under `.blobs` says must not stay there; they may be all that is left of a file. */
+  async #setAside(blob: BlobId, bytes: number): Promise<void> {
+    const aside = `${this.#trash}/${blob}.${randomBytes(6).toString('hex')}`;
+    await rename(this.#blobs.pathOf(blob), aside);
+    this.#blobBytes -= bytes;
+    this.#trashBytes += bytes;
+    this.#log.warn(
+      { code: 'BLOB_DAMAGED', blob, aside },
+      'a file under .blobs does not hash to its name and was set aside',
+    );
+  }
+
+  /** From here to `unpin` they stay. */
+  pin(arrivals: readonly Arrival[]): void {
+    for (const arrival of arrivals) this.#state(arrival).pins += 1;
+  }
+
+  /** `held`: a PRESENT parcel lists them now, so they are no arrivals any more. */
+  unpin(arrivals: readonly Arrival[], { held }: { readonly held: boolean }): void {
+    for (const arrival of arrivals) {
+      const state = this.#state(arrival);
+      state.pins -= 1;
+      // A failed commit may leave files under .blobs that the log does not cover.
+      if (!held) this.#straysPossible ||= state.placed;
+      else if (this.#arrived.get(state.blob) === state) this.#arrived.delete(state.blob);
+    }
+  }
+
+  /** Moves verified, flushed bytes to their name under `.blobs`. Two commits may ask for the same one. */
+  async place(arrival: Arrival): Promise<void> {
+    const state = this.#state(arrival);
+    if (state.placed) return;
+    state.placing ??= this.#place(state);
+    try {
+      await state.placing;
+    } finally {
+      delete state.placing;
+    }
+  }
+
+  async #place(state: ArrivalState): Promise<void> {
+    const to = this.#blobs.pathOf(state.blob);
+    // A file of that name that was never hashed is replaced, and must not count twice.
+    const replacedBytes = this.#straysPossible ? await sizeOf(to) : 0;
+    await rename(state.path, to);
+    state.path = to;
+    state.placed = true;
+    this.#incomingBytes -= state.bytes;
+    this.#blobBytes += state.bytes - replacedBytes;
+  }
+
+  /** Removes what lies under `.incoming` since before `beforeMs` and no commit counts on. */
+  async sweep(beforeMs: number): Promise<void> {
+    for (const [blob, state] of this.#arrived) {
+      if (state.placed || state.pins > 0 || (await modifiedMs(state.path)) >= beforeMs) continue;
+      // Looked at again: a commit may have taken it while its time was read.
+      if (state.placed || state.pins > 0 || this.#arrived.get(blob) !== state) continue;
+      this.#arrived.delete(blob);
+      await this.#remove(state.path);
+    }
+    for (const [blob, paths] of this.#leftovers) {
+      if (this.#adopting.has(blob)) continue;
+      const old: string[] = [];
+      for (const path of paths) if ((await modifiedMs(path)) < beforeMs) old.push(path);
+      if (this.#leftovers.get(blob) !== paths || this.#adopting.has(blob)) continue;
+      this.#leftovers.set(
+        blob,
+        paths.filter(path => !old.includes(path)),
+      );
+      if (old.length === paths.length) this.#leftovers.delete(blob);
+      for (const path of old) await this.#remove(path);
+    }
+  }
+
+  async #remove(path: string): Promise<void> {
+    const bytes = await sizeOf(path);
+    await rm(path, { force: true });
+    this.#incomingBytes -= bytes;
+  }
+
+  #newPath(blob: BlobId): string {
+    return `${this.#path}/${blob}.${randomBytes(6).toString('hex')}`;
+  }
+
+  #state(arrival: Arrival): ArrivalState {
+    return arrival as ArrivalState; // the only maker of arrivals is this file
+  }
+}
+
+class Receiving implements IncomingBlob {
+  readonly #path: string;
+  readonly #ref: { readonly blob: BlobId; readonly bytes: number };
+  readonly #tell: { readonly wrote: (bytes: number) => void; readonly arrived: (path: string) => Promise<void> };
+  readonly #hasher = createHasher();
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #takenBytes = 0;
+  #writtenBytes = 0;
+  #file: FileHandle | undefined;
+  #over = false;
+
+  constructor(
+    path: string,
+    ref: { readonly blob: BlobId; readonly bytes: number },
+    tell: { readonly wrote: (bytes: number) => void; readonly arrived: (path: string) => Promise<void> },
+  ) {
+    this.#path = path;
+    this.#ref = ref;
+    this.#tell = tell;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    assert(!this.#over, 'a blob is written to after its end');
+    this.#takenBytes += chunk.length;
+    if (this.#takenBytes > this.#ref.bytes) {
+      await this.abort();
+      throw this.#mismatch(`more than ${this.#ref.bytes} bytes came`);
+    }
+    this.#hasher.update(chunk);
+    this.#waiting.push(chunk);
+    this.#waitingBytes += chunk.length;
+    if (this.#waitingBytes >= WRITE_BYTES) await this.#orAbort(() => this.#writeOut());
+  }
+
+  async finish(): Promise<void> {
+    assert(!this.#over, 'a blob is finished twice');
+    const found = this.#takenBytes === this.#ref.bytes ? hexOf(this.#hasher.digest()) : undefined;
+    if (found !== this.#ref.blob) {
+      await this.abort();
+      throw this.#mismatch(
+        found === undefined
+          ? `${this.#takenBytes} of ${this.#ref.bytes} bytes came`
+          : `the bytes that came hash to ${found}`,
+      );
+    }
+    await this.#orAbort(async () => {
+      await this.#writeOut();
+      await this.#close();
+    });
+    this.#over = true;
+    await this.#tell.arrived(this.#path);
+  }
+
+  async abort(): Promise<void> {
+    if (this.#over) return;
+    this.#over = true;
+    this.#waiting = [];
+    this.#hasher.dispose();
+    await this.#close();
+    await rm(this.#path, { force: true });
+    this.#tell.wrote(-this.#writtenBytes);
+  }
+
+  async #writeOut(): Promise<void> {
+    this.#file ??= await open(this.#path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE);
+    const [first, ...more] = this.#waiting;
+    const bytes = first !== undefined && more.length === 0 ? first : Buffer.concat(this.#waiting);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at);
+      at += bytesWritten;
+      this.#writtenBytes += bytesWritten;
+      this.#tell.wrote(bytesWritten);
+    }
+  }
+
+  async #close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  async #orAbort(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      await this.abort();
+      throw storeFull(error, this.#path);
+    }
+  }
+
+  #mismatch(what: string): ClusterError {
+    return new ClusterError('BLOB_MISMATCH', `blob ${this.#ref.blob}: ${what}; nothing of it was kept`, {
+      blame: 'peer',
+    });
+  }
+}
+
+/** Reads the whole file; `undefined` when there is none. @throws ClusterError STORE_TAMPERED */
+async function hashFile(path: string): Promise<{ readonly hash: string; readonly bytes: number } | undefined> {
+  const file = await openOwnFile(path);
+  if (file === undefined) return undefined;
+  const hasher = createHasher();
+  let done = false;
+  try {
+    const chunk = Buffer.allocUnsafe(READ_BYTES);
+    let bytes = 0;
+    for (;;) {
+      const { bytesRead } = await file.read(chunk, 0, chunk.length, null);
+      if (bytesRead === 0) break;
+      hasher.update(chunk.subarray(0, bytesRead));
+      bytes += bytesRead;
+    }
+    done = true;
+    return { hash: hexOf(hasher.digest()), bytes };
+  } finally {
+    if (!done) hasher.dispose();
+    await file.close();
+  }
+}
+
+/** 0 when there is no such file. */
+async function sizeOf(path: string): Promise<number> {
+  try {
+    const found = await lstat(path);
+    if (!found.isFile()) throw tampered(path, 'is not a plain file');
+    return found.size;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return 0;
+    throw error;
+  }
+}
+
+/** Far in the future when there is no such file: then there is nothing to sweep. */
+async function modifiedMs(path: string): Promise<number> {
+  try {
+    return (await lstat(path)).mtimeMs;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return Number.POSITIVE_INFINITY;
+    throw error;
+  }
+}

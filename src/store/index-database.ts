@@ -1,0 +1,37 @@
+/**
+ * Index database: what a host's stores and peers' logs would be too slow to read from their files each time.
+ *
+ * LMDB in STATE/index. Everything in it is derived: which blobs each store holds (blob-index.ts), and the peers' logs
+ * (log-archive.ts), which their writers give out again. Deleting the folder loses nothing and costs one pass over the logs.
+ */
+import { open, type RootDatabase } from 'lmdb';
+import type { StoreId } from '../core/ids.js';
+import { BlobIndex } from './blob-index.js';
+import { LogArchive } from './log-archive.js';
+
+/** A host has a handful of stores, each with a table of its own; removed ones keep theirs until the index is deleted. */
+const TABLES_MAX = 128;
+
+export interface IndexDatabase {
+  readonly logs: LogArchive;
+  /** The table of one of this host's own stores. */
+  blobsOf(store: StoreId): BlobIndex;
+  /** Waits for what is being written. */
+  close(): Promise<void>;
+}
+
+/** Opens or makes the database in a folder of its own. One process at a time: the state's lock sees to it. */
+export function openIndexDatabase(path: string): IndexDatabase {
+  const root: RootDatabase<Buffer, Uint8Array> = open({
+    path,
+    maxDbs: TABLES_MAX,
+    noSubdir: false,
+    keyEncoding: 'binary',
+    encoding: 'binary',
+  });
+  return {
+    logs: new LogArchive(root),
+    blobsOf: store => new BlobIndex(root, store),
+    close: () => root.close(),
+  };
+}

@@ -1,0 +1,83 @@
+/**
+ * Marker: the file that says that a folder is a store, whose, and in which epoch its log is.
+ *
+ * A folder without it is not a store: its disk may not be mounted, and to make another would fill the disk below and
+ * count copies twice. So it is made once, by `createStore`, and otherwise only rewritten.
+ */
+import type { Epoch } from '../core/holdings-log.js';
+import {
+  type ClusterId,
+  type HostId,
+  MalformedId,
+  parseClusterId,
+  parseHostId,
+  parseStoreId,
+  type StoreId,
+} from '../core/ids.js';
+import { writeDurable } from '../platform/durable.js';
+import { FILE_MODE, readOwnFile } from './own-folder.js';
+
+export interface Marker {
+  readonly cluster: ClusterId;
+  readonly host: HostId;
+  readonly store: StoreId;
+  readonly epoch: Epoch;
+  /** The service's boot counter when it last mounted this store. */
+  readonly boot: number;
+  /** The log was begun anew: what lies here counts again only after it was hashed (`Store.rescan`). */
+  readonly rescan: boolean;
+}
+
+export type ReadMarker =
+  | { readonly kind: 'found'; readonly marker: Marker }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'unreadable'; readonly because: string };
+
+export const MARKER_NAME = '.scatterhoard';
+/** The first line of defence against a later format that this program would misread. */
+const FORMAT = 'scatterhoard store 1';
+const MARKER_BYTES_MAX = 64 * 1024;
+
+export async function readMarker(storePath: string): Promise<ReadMarker> {
+  const bytes = await readOwnFile(`${storePath}/${MARKER_NAME}`, MARKER_BYTES_MAX);
+  if (bytes === undefined) return { kind: 'absent' };
+  let fields: unknown;
+  try {
+    fields = JSON.parse(bytes.toString());
+  } catch {
+    return { kind: 'unreadable', because: 'it is not JSON' };
+  }
+  try {
+    return { kind: 'found', marker: markerFrom(fields) };
+  } catch (error) {
+    if (!(error instanceof MalformedId) && !(error instanceof TypeError)) throw error;
+    return { kind: 'unreadable', because: error.message };
+  }
+}
+
+function markerFrom(value: unknown): Marker {
+  if (typeof value !== 'object' || value === null) throw new TypeError('it is not an object');
+  const { format, cluster, host, store, epoch, boot, rescan } = value as Readonly<Record<string, unknown>>;
+  if (format !== FORMAT)
+    throw new TypeError(`its format is ${JSON.stringify(format)}; this program reads ${JSON.stringify(FORMAT)}`);
+  const { counter, random } = (typeof epoch === 'object' && epoch !== null ? epoch : {}) as Partial<Epoch>;
+  if (!isCount(boot) || !isCount(counter) || typeof random !== 'string' || !/^[0-9a-f]{16}$/.test(random)) {
+    throw new TypeError('its boot counter or epoch is malformed');
+  }
+  return {
+    cluster: parseClusterId(String(cluster)),
+    host: parseHostId(String(host)),
+    store: parseStoreId(String(store)),
+    epoch: { counter, random },
+    boot,
+    rescan: rescan === true,
+  };
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** Durable when this returns. For people too, so one field a line. */
+export async function writeMarker(storePath: string, marker: Marker): Promise<void> {
+  const text = `${JSON.stringify({ format: FORMAT, ...marker }, undefined, 2)}\n`;
+  await writeDurable(`${storePath}/${MARKER_NAME}`, text, { mode: FILE_MODE });
+}

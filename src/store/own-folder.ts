@@ -1,0 +1,84 @@
+/**
+ * Own folder: the store's border against its own disk.
+ *
+ * Nothing in a store is reached through a symlink: folders are checked to be real folders of this user before they are
+ * used, and files are opened with O_NOFOLLOW. A store's folders are 0700, so between check and use only this user or
+ * root could swap one.
+ */
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open } from 'node:fs/promises';
+import { ClusterError } from '../core/fault.js';
+
+export const FOLDER_MODE = 0o700;
+export const FILE_MODE = 0o600;
+
+/** Nobody but the store makes names in it, so whatever is no folder of ours was put there by somebody else. */
+export async function checkOwnFolder(path: string | Buffer): Promise<void> {
+  const found = await lstat(path);
+  if (!found.isDirectory()) throw tampered(path, found.isSymbolicLink() ? 'is a symlink' : 'is not a folder');
+  if (process.getuid !== undefined && found.uid !== process.getuid()) {
+    throw tampered(path, `belongs to user ${found.uid}, not to the service's user ${process.getuid()}`);
+  }
+}
+
+/** Makes the folder, or checks the one that is there. Its name is durable after the parent's next fsync. */
+export async function makeOwnFolder(path: string | Buffer): Promise<void> {
+  try {
+    await mkdir(path, { mode: FOLDER_MODE });
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+    await checkOwnFolder(path);
+  }
+}
+
+/** `undefined` when there is no such file. @throws ClusterError STORE_TAMPERED on whatever is no plain file. */
+export async function openOwnFile(path: string | Buffer): Promise<FileHandle | undefined> {
+  let file: FileHandle;
+  try {
+    // O_NONBLOCK: opening a fifo that somebody put there must not hang; it changes nothing for files.
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT') return undefined;
+    if (code === 'ELOOP' || code === 'EMLINK') throw tampered(path, 'is a symlink');
+    throw error;
+  }
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw tampered(path, 'is not a plain file');
+}
+
+/** A small file as a whole; `undefined` when there is none. A longer one was not written by us. */
+export async function readOwnFile(path: string, bytesMax: number): Promise<Buffer | undefined> {
+  const file = await openOwnFile(path);
+  if (file === undefined) return undefined;
+  try {
+    const { size } = await file.stat();
+    if (size > bytesMax) throw tampered(path, `has ${size} bytes, at most ${bytesMax} can be right`);
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
+}
+
+export function tampered(path: string | Buffer, what: string): ClusterError {
+  const name = JSON.stringify(path.toString());
+  return new ClusterError('STORE_TAMPERED', `${name} ${what}: the store does not touch it; move it away by hand`, {
+    blame: 'operator',
+  });
+}
+
+/** The `code` of a failed system call; `undefined` for other errors. */
+export function systemCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** No room is the one failure that everybody who writes must expect: it becomes a ClusterError, others stay as they are. */
+export function storeFull(error: unknown, path: string): unknown {
+  const code = systemCode(error);
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
+  return new ClusterError('STORE_FULL', `no room left (${code}) writing ${path}: what was held before is untouched`, {
+    blame: 'passing',
+    cause: error,
+  });
+}

@@ -1,0 +1,352 @@
+/**
+ * Recovery: what a store really holds, found out at each opening.
+ *
+ * PRESENT = `add` in the log *and* every file there. The log says what should be; here it is held against the index, the
+ * records and the names under `.blobs`. A parcel that lacks a file gets a `corrupt` operation and is fetched again.
+ *
+ * A log is in doubt when it is damaged before its end, when it lacks what the index remembers, or when the boot counters
+ * of the state folder and of the marker say that one of them is an old image. Then a new epoch begins with an empty log,
+ * and a rescan hashes every parcel before it counts again. Blobs are never removed here.
+ *
+ * Files under `.blobs` are looked at by name, not by size: a look at each inode would take a Pi's disk minutes a million
+ * files. What is shorter than it should be is found when it is read.
+ */
+import { lstat, rename } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import { compareEpochs, type LogOp, type LogPosition } from '../core/holdings-log.js';
+import type { ParcelId, SourceId } from '../core/ids.js';
+import type { BlobRef } from '../core/parcel.js';
+import type { BlobChange, BlobIndex, StoreNote } from './blob-index.js';
+import { LogFile, type OpenedLog } from './log-file.js';
+import { type Marker, writeMarker } from './marker.js';
+import type { ObjectFolder } from './object-folder.js';
+import { systemCode } from './own-folder.js';
+import { newEpoch, type StoreFolder } from './store-folder.js';
+
+export interface Recovering {
+  readonly folder: StoreFolder;
+  readonly marker: Marker;
+  readonly objects: ObjectFolder;
+  readonly index: BlobIndex;
+  readonly boot: number;
+  readonly previousBoot: number;
+  readonly nowMs: number;
+  /** The caller's own doubt, and the greatest epoch counter that any peer has shown for this store. */
+  readonly doubt?: { readonly because: string; readonly counterSeen: number } | undefined;
+  readonly blobsOf: (record: Uint8Array) => readonly BlobRef[];
+  readonly log: Logger;
+  readonly random: () => Uint8Array;
+}
+
+export interface Recovered {
+  readonly marker: Marker;
+  readonly log: LogFile;
+  /** Grows with the number of parcels: 64 hex digits each. */
+  readonly present: Set<ParcelId>;
+  readonly headSeqs: Map<SourceId, number>;
+  /** Bytes of all files under `.blobs`. */
+  readonly blobBytes: number;
+  readonly straysPossible: boolean;
+}
+
+/** Above this many parcels between index and log, making the index anew is as cheap and needs no large transaction. */
+const CATCH_UP_PARCELS_MAX = 1024;
+/** Parcels counted into the index in one transaction. */
+const BATCH_PARCELS = 128;
+
+export async function recover(recovering: Recovering): Promise<Recovered> {
+  const { folder, objects, index, boot, log: logger } = recovering;
+  const note = index.note();
+  const replay = new Replay(note.position);
+  const opened = await LogFile.open(folder.log, recovering.marker.store, (op, position) => replay.take(op, position));
+  const because =
+    recovering.doubt?.because ?? bootDoubt(recovering, opened, note) ?? logDoubt(recovering, opened, note, replay);
+
+  let { marker } = recovering;
+  let log: LogFile;
+  let held: Held;
+  if (because !== undefined || opened.kind === 'damaged') {
+    if (opened.kind === 'sound') await opened.log.close();
+    logger.warn(
+      { code: 'STORE_DOUBT', because },
+      'the log of this store is in doubt: a new one begins, and all is hashed again',
+    );
+    ({ marker, log } = await beginEpoch(recovering, opened));
+    await index.clear();
+    await index.apply([], log.position);
+    held = new Held(recovering, new Set());
+  } else {
+    log = opened.log;
+    if (opened.cutBytes > 0) {
+      logger.info(
+        { code: 'LOG_TAIL_CUT', bytes: opened.cutBytes },
+        'an operation that was never finished was cut off the log',
+      );
+    }
+    held = new Held(recovering, replay.present);
+  }
+
+  await objects.measure((shard, ids) => held.takeRecords(shard, ids));
+  await held.bringIndexUp(replay, log.position);
+  let files = await survey(recovering);
+  if (files.gone > 0) {
+    await held.findIncomplete(log.position);
+    files = { ...files, strays: true };
+  }
+  await held.declareCorrupt(log);
+
+  // Noted as "about to" first: whatever of the two a crash leaves behind is no doubt.
+  await index.noteBoots([marker.boot, boot]);
+  marker = { ...marker, boot };
+  await writeMarker(folder.path, marker);
+  await index.noteBoots([boot]);
+  return {
+    marker,
+    log,
+    present: held.present,
+    headSeqs: because === undefined ? replay.headSeqs : new Map(),
+    blobBytes: files.bytes,
+    straysPossible: files.strays,
+  };
+}
+
+function bootDoubt({ marker, boot, previousBoot }: Recovering, opened: OpenedLog, note: StoreNote): string | undefined {
+  // Made in this very start, and nothing was ever said of it.
+  if (marker.boot === boot && opened.kind === 'sound' && opened.log.position.seq === 0) return undefined;
+  // The index knows at which boot this very store was mounted last, which a disk that was away for a while needs.
+  const expected = note.boots.length > 0 ? note.boots : [previousBoot];
+  if (expected.includes(marker.boot)) return undefined;
+  return `its marker is of boot ${marker.boot}, this host remembers boot ${expected.join(' or ')}: one of them is an old image`;
+}
+
+function logDoubt(
+  { marker }: Recovering,
+  opened: OpenedLog,
+  { position }: StoreNote,
+  replay: Replay,
+): string | undefined {
+  if (opened.kind === 'damaged') return opened.because;
+  const ours = opened.log.position;
+  if (compareEpochs(ours.epoch, marker.epoch) !== 0) return 'its log and its marker are of different epochs';
+  if (position === undefined) return undefined;
+  const order = compareEpochs(ours.epoch, position.epoch);
+  if (order < 0) return 'its log is of an earlier epoch than the index remembers';
+  if (order === 0 && !replay.matched) {
+    return `the index remembers operation ${position.seq}, which its log (up to ${ours.seq}) does not have`;
+  }
+  return undefined;
+}
+
+async function beginEpoch(
+  { folder, marker, index, nowMs, doubt, random }: Recovering,
+  opened: OpenedLog,
+): Promise<{ readonly marker: Marker; readonly log: LogFile }> {
+  const found = opened.kind === 'sound' ? opened.log.position.epoch : opened.epoch;
+  const remembered = index.note().position?.epoch;
+  const counters = [
+    nowMs,
+    marker.epoch.counter,
+    found?.counter ?? 0,
+    remembered?.counter ?? 0,
+    doubt?.counterSeen ?? 0,
+  ];
+  const epoch = newEpoch(counters, random);
+  const next: Marker = { ...marker, epoch, rescan: true };
+  // The marker first: a crash between the two leaves epochs that differ, which is a doubt again.
+  await writeMarker(folder.path, next);
+  try {
+    await rename(folder.log, `${folder.log}.doubted`);
+  } catch (error) {
+    // A log that is missing is one way to be in doubt.
+    if (systemCode(error) !== 'ENOENT') throw error;
+  }
+  return { marker: next, log: await LogFile.create(folder.log, marker.store, epoch) };
+}
+
+/** The log, read from its beginning: what should be present, and what has changed since the index's position. */
+class Replay {
+  readonly present = new Set<ParcelId>();
+  readonly headSeqs = new Map<SourceId, number>();
+  /** Parcels touched after the index's position → whether they were present at it. */
+  readonly touched = new Map<ParcelId, boolean>();
+  readonly #from: StoreNote['position'];
+  matched = false;
+
+  constructor(from: StoreNote['position']) {
+    this.#from = from;
+    this.matched = from?.seq === 0;
+  }
+
+  take(op: LogOp, position: LogPosition): void {
+    if (op.op === 'head') this.headSeqs.set(op.source, op.seq);
+    else {
+      if (this.matched && !this.touched.has(op.parcel)) this.touched.set(op.parcel, this.present.has(op.parcel));
+      if (op.op === 'add') this.present.add(op.parcel);
+      else this.present.delete(op.parcel);
+    }
+    const from = this.#from;
+    if (from !== undefined && position.seq === from.seq) {
+      this.matched = position.digest === from.digest && compareEpochs(position.epoch, from.epoch) === 0;
+    }
+  }
+}
+
+/** The parcels that the log says are present, sifted by what is really there. */
+class Held {
+  readonly present: Set<ParcelId>;
+  /** Its record is missing or damaged, so nobody here knows its blobs; not counted in the index. */
+  readonly #recordless = new Set<ParcelId>();
+  readonly #incomplete = new Set<ParcelId>();
+  readonly #of: Recovering;
+  #byShard: Map<string, ParcelId[]> | undefined;
+
+  constructor(of: Recovering, present: Set<ParcelId>) {
+    this.#of = of;
+    this.present = present;
+  }
+
+  takeRecords(shard: string, ids: readonly string[]): void {
+    this.#byShard ??= byShard(this.present);
+    const expected = this.#byShard.get(shard);
+    if (expected === undefined) return;
+    const there: ReadonlySet<string> = new Set(ids);
+    for (const parcel of expected) if (!there.has(parcel)) this.#recordless.add(parcel);
+  }
+
+  async bringIndexUp(replay: Replay, position: LogPosition): Promise<void> {
+    this.#byShard = undefined;
+    const { index } = this.#of;
+    const known = index.note().position;
+    if (known?.digest === position.digest && this.#recordless.size === 0) return;
+    if (
+      known === undefined ||
+      !replay.matched ||
+      replay.touched.size > CATCH_UP_PARCELS_MAX ||
+      this.#recordless.size > 0
+    ) {
+      return this.#rebuildIndex(position);
+    }
+    const changes: BlobChange[] = [];
+    for (const [parcel, was] of replay.touched) {
+      const is = this.present.has(parcel);
+      if (was === is) continue;
+      const refs = await this.#refsOf(parcel);
+      if (refs === undefined) return this.#rebuildIndex(position);
+      for (const blob of refs) changes.push({ blob, by: is ? 1 : -1 });
+    }
+    await index.apply(changes, position);
+  }
+
+  async #rebuildIndex(position: LogPosition): Promise<void> {
+    const { index, log } = this.#of;
+    log.info(
+      { code: 'INDEX_REBUILD', parcels: this.present.size },
+      'making the index of this store anew from its records',
+    );
+    await index.clear();
+    let batch: BlobChange[] = [];
+    let parcels = 0;
+    for (const parcel of this.present) {
+      if (this.#recordless.has(parcel)) continue;
+      const refs = await this.#refsOf(parcel);
+      if (refs === undefined) {
+        this.#recordless.add(parcel);
+        continue;
+      }
+      for (const blob of refs) batch.push({ blob, by: 1 });
+      if (++parcels % BATCH_PARCELS > 0) continue;
+      await index.apply(batch, undefined);
+      batch = [];
+    }
+    // The position comes last: a table without one is made anew.
+    await index.apply(batch, position);
+  }
+
+  /** Some blob is gone; which parcels lack one? Only then is every file looked at. */
+  async findIncomplete(position: LogPosition): Promise<void> {
+    const { folder } = this.#of;
+    const recordlessBefore = this.#recordless.size;
+    for (const parcel of this.present) {
+      if (this.#recordless.has(parcel)) continue;
+      const refs = await this.#refsOf(parcel);
+      if (refs === undefined) this.#recordless.add(parcel);
+      else {
+        const there = await Promise.all(refs.map(({ blob }) => isFile(folder.blobs.pathOf(blob))));
+        if (there.includes(false)) this.#incomplete.add(parcel);
+      }
+    }
+    if (this.#recordless.size > recordlessBefore) await this.#rebuildIndex(position);
+  }
+
+  async declareCorrupt(log: LogFile): Promise<void> {
+    const corrupt = [...this.#recordless, ...this.#incomplete];
+    for (let at = 0; at < corrupt.length; at += BATCH_PARCELS) {
+      const batch = corrupt.slice(at, at + BATCH_PARCELS);
+      const changes: BlobChange[] = [];
+      for (const parcel of batch) {
+        const refs = this.#incomplete.has(parcel) ? await this.#refsOf(parcel) : [];
+        for (const blob of refs ?? []) changes.push({ blob, by: -1 });
+        this.present.delete(parcel);
+        this.#of.log.warn(
+          { code: 'PARCEL_CORRUPT', parcel },
+          'a parcel of the log lacks files here and counts no longer',
+        );
+      }
+      await log.append(batch.map(parcel => ({ op: 'corrupt', parcel })));
+      await this.#of.index.apply(changes, log.position);
+    }
+  }
+
+  async #refsOf(parcel: ParcelId): Promise<readonly BlobRef[] | undefined> {
+    const record = await this.#of.objects.get(parcel);
+    return record && this.#of.blobsOf(record);
+  }
+}
+
+function byShard(parcels: Iterable<ParcelId>): Map<string, ParcelId[]> {
+  const shards = new Map<string, ParcelId[]>();
+  for (const parcel of parcels) {
+    const shard = parcel.slice(0, 2);
+    const there = shards.get(shard);
+    if (there === undefined) shards.set(shard, [parcel]);
+    else there.push(parcel);
+  }
+  return shards;
+}
+
+/** Holds the names under `.blobs` against the index, shard by shard, both in order. */
+async function survey({
+  folder,
+  index,
+}: Recovering): Promise<{ readonly bytes: number; readonly gone: number; readonly strays: boolean }> {
+  let bytes = 0;
+  let gone = 0;
+  let strays = false;
+  for await (const { shard, ids } of folder.blobs.shards()) {
+    let at = 0;
+    const passStraysBefore = async (blob: string | undefined) => {
+      for (let id = ids[at]; id !== undefined && (blob === undefined || id < blob); id = ids[++at]) {
+        strays = true;
+        bytes += (await lstat(folder.blobs.pathOf(id))).size;
+      }
+    };
+    for (const held of index.shard(shard)) {
+      await passStraysBefore(held.blob);
+      if (ids[at] === held.blob) {
+        at += 1;
+        bytes += held.bytes;
+      } else gone += 1;
+    }
+    await passStraysBefore(undefined);
+  }
+  return { bytes, gone, strays };
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isFile();
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * Store folder: where things lie in a store.
+ */
+import { lstat, readdir, realpath } from 'node:fs/promises';
+import type { Epoch } from '../core/holdings-log.js';
+import { hexOf, MalformedId, parseSourceId, type SourceId } from '../core/ids.js';
+import { fsyncFolder } from '../platform/durable.js';
+import { FanFolder } from './fan-folder.js';
+import { makeOwnFolder, systemCode } from './own-folder.js';
+
+export class StoreFolder {
+  /** Absolute, with no symlink in it. */
+  readonly path: string;
+  readonly blobs: FanFolder;
+
+  constructor(path: string) {
+    this.path = path;
+    this.blobs = new FanFolder(`${path}/.blobs`);
+  }
+
+  get catalog(): string {
+    return `${this.path}/.catalog`;
+  }
+  get objects(): string {
+    return `${this.path}/.catalog/objects`;
+  }
+  get heads(): string {
+    return `${this.path}/.catalog/heads`;
+  }
+  get config(): string {
+    return `${this.path}/.catalog/config`;
+  }
+  get log(): string {
+    return `${this.path}/.catalog/log`;
+  }
+  get incoming(): string {
+    return `${this.path}/.incoming`;
+  }
+  get trash(): string {
+    return `${this.path}/.trash`;
+  }
+
+  /** Makes what is missing and checks what is there. `.catalog/objects` is its owner's (object-folder.ts). */
+  async make(): Promise<void> {
+    await makeOwnFolder(this.catalog);
+    for (const folder of [this.heads, this.config, this.incoming, this.trash]) await makeOwnFolder(folder);
+    await this.blobs.make();
+    await fsyncFolder(this.catalog);
+    await fsyncFolder(this.path);
+  }
+}
+
+/** The folder that an operator named, with symlinks on the way to it resolved once and for all; `undefined` when absent. */
+export async function resolveStorePath(path: string): Promise<string | undefined> {
+  try {
+    const real = await realpath(path);
+    return (await lstat(real)).isDirectory() ? real : undefined;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+const EPOCH_RANDOM_BYTES = 8;
+
+/** Greater than every epoch of this store that anybody has seen. */
+export function newEpoch(countersSeen: readonly number[], random: () => Uint8Array): Epoch {
+  return { counter: Math.max(...countersSeen) + 1, random: hexOf(random().subarray(0, EPOCH_RANDOM_BYTES)) };
+}
+
+/** A signed head has some hundred bytes a snapshot; a configuration grows with members: both stay far below. */
+export const SIGNED_BYTES_MAX = 16 * 1024 * 1024;
+
+/** `<host id>.<source>`: a source's name has no dot. */
+export function headName(source: SourceId): string {
+  return source.replace('/', '.');
+}
+
+export async function headsIn(folder: StoreFolder): Promise<SourceId[]> {
+  const sources: SourceId[] = [];
+  for (const name of await readdir(folder.heads)) {
+    try {
+      sources.push(parseSourceId(name.replace('.', '/')));
+    } catch (error) {
+      // What a crash left beside a head while it was written.
+      if (!(error instanceof MalformedId)) throw error;
+    }
+  }
+  return sources.sort();
+}

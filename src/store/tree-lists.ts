@@ -1,0 +1,85 @@
+/**
+ * Tree lists: the two text files beside a source's tree. `<source>.b3` for `b3sum -c`, `<source>.unplaced` for people.
+ */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { fsyncFolder, NEW_MARK } from '../platform/durable.js';
+import { FILE_MODE } from './own-folder.js';
+
+/**
+ * One line of a b3sum check file: hash, two spaces, path; in a path with a backslash or a newline these are written `\\`
+ * and `\n`, and the line begins with a backslash (b3sum's own format).
+ *
+ * `undefined` for paths that `b3sum -c` cannot check: it refuses U+FFFD, which stands for bytes that are not UTF-8, and
+ * some of its versions take a carriage return at the end for a part of the line's end. They are in the tree all the same.
+ */
+export function b3Line(blob: string, path: Buffer): string | undefined {
+  const text = path.toString('utf8');
+  if (text.includes('\ufffd') || text.endsWith('\r')) return undefined;
+  const escaped = text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
+  return `${escaped === text ? '' : '\\'}${blob}  ${escaped}\n`;
+}
+
+/** Bytes as one line of text: what is no printable ASCII, and the backslash, as `\xHH`. */
+export function unplacedLine(blob: string, why: string, path: Buffer): string {
+  const text = path.toString('latin1').replace(/[^\x20-\x5b\x5d-\x7e]/g, byte => {
+    return `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
+  return `${blob}  ${why}  ${text}\n`;
+}
+
+/** Written at once: some thousand lines. */
+const WRITE_CHARS = 64 * 1024;
+
+/** A text file that is written line by line beside the old one and takes its place, whole, at the end. */
+export class ListFile {
+  readonly #path: string;
+  readonly #beside: string;
+  readonly #file: FileHandle;
+  #waiting = '';
+  #lines = 0;
+
+  private constructor(path: string, beside: string, file: FileHandle) {
+    this.#path = path;
+    this.#beside = beside;
+    this.#file = file;
+  }
+
+  static async create(path: string): Promise<ListFile> {
+    const beside = `${path}${NEW_MARK}${randomBytes(6).toString('hex')}`;
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    return new ListFile(path, beside, await open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE));
+  }
+
+  async add(line: string): Promise<void> {
+    this.#lines += 1;
+    this.#waiting += line;
+    if (this.#waiting.length >= WRITE_CHARS) await this.#writeOut();
+  }
+
+  /** Takes the place of the old one; with no line at all there is no file, unless an empty one says something. */
+  async finish({ keepEmpty }: { readonly keepEmpty: boolean }): Promise<void> {
+    await this.#writeOut();
+    await this.#file.sync();
+    await this.#file.close();
+    if (this.#lines === 0 && !keepEmpty) {
+      await rm(this.#beside, { force: true });
+      await rm(this.#path, { force: true });
+    } else await rename(this.#beside, this.#path);
+    await fsyncFolder(dirname(this.#path));
+  }
+
+  /** Leaves the old one as it is. */
+  async discard(): Promise<void> {
+    await this.#file.close();
+    await rm(this.#beside, { force: true });
+  }
+
+  async #writeOut(): Promise<void> {
+    const text = this.#waiting;
+    this.#waiting = '';
+    await this.#file.appendFile(text);
+  }
+}

@@ -1,0 +1,435 @@
+/**
+ * Tree view: STORE/<origin>/<source>, the user's own tree of a snapshot, as hard links to the blobs that are held here.
+ *
+ * A view: nothing in it is ever the only name of a byte, so it may be wrong or half done and the next update mends it.
+ * The snapshot's entries come in path order (`/` lowest) and are merged, folder by folder, with what is there. What
+ * a folder of the snapshot no longer has is unlinked, if it is ours: a link to a blob, or empty. Files that somebody else
+ * put there (their only name is here) are left alone.
+ *
+ * Paths come from peers. Whatever could lead out of the tree, and whatever this file system cannot name, is written down
+ * in `<source>.unplaced` and stays in `.blobs` alone. No component is followed before it was seen to be a folder of ours.
+ *
+ * In memory: the names of the folders on the way to the present entry. Driven by store.ts.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { constants } from 'node:fs';
+import { link, lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises';
+import { ClusterError } from '../core/fault.js';
+import { EMPTY_BLOB } from '../core/hash.js';
+import { NAME_PATTERN, type ObjectId } from '../core/ids.js';
+import { writeDurable } from '../platform/durable.js';
+import { FILE_MODE, FOLDER_MODE, makeOwnFolder, storeFull, systemCode } from './own-folder.js';
+import { b3Line, ListFile, unplacedLine } from './tree-lists.js';
+
+/** One path of the snapshot. Other kinds than these have no place in a store. */
+export type TreeEntry =
+  | { readonly kind: 'directory'; readonly path: Buffer }
+  | { readonly kind: 'file'; readonly path: Buffer; readonly blob: string; readonly bytes: number };
+
+export interface TreeView {
+  /** The origin's host name and the source's name: two folders under the store's own. */
+  readonly originName: string;
+  readonly source: string;
+  readonly snapshot: ObjectId;
+  /** In path order, `/` lowest. */
+  readonly files: AsyncIterable<TreeEntry>;
+  readonly signal?: AbortSignal;
+}
+
+export interface TreeReport {
+  /** Files that stand in the tree now. */
+  readonly placed: number;
+  /** Files held here that have no place in the tree; named in `<source>.unplaced`. */
+  readonly unplaced: number;
+  /** Files whose blobs are not held here. */
+  readonly absent: number;
+  /** Things that are not ours and were left where they are. */
+  readonly left: number;
+}
+
+export type Unplaced =
+  /** It would lead out of the tree: absolute, `..`, `.`, an empty component, NUL. */
+  | 'unsafe-path'
+  /** It came before or with its predecessor: no program that keeps the format writes that. */
+  | 'out-of-order'
+  | 'path-too-long'
+  /** The file system takes these letters for a name that is there already: case, unicode form. */
+  | 'name-taken'
+  /** The file system does not allow this name. */
+  | 'name-refused'
+  /** Something that is not ours stands there, or it lies below something that is no folder. */
+  | 'in-the-way'
+  /** A file system allows only so many names of one file. */
+  | 'too-many-links'
+  /** This file system has no hard links. */
+  | 'no-hard-links';
+
+export interface TreePlace {
+  readonly storePath: string;
+  /** On the same file system: where a link waits before it replaces another. */
+  readonly linksPath: string;
+  /** `undefined` when the blob is not held here. */
+  readonly blobPathOf: (blob: string) => string | undefined;
+}
+
+/** What Linux takes as a path, and the longest name that any of our file systems takes. */
+const PATH_BYTES_MAX = 4096;
+const NAME_BYTES_MAX = 255;
+/** Files that are being linked at once; libuv has 4 threads. */
+const LINKING_MAX = 32;
+const SLASH = 0x2f;
+
+/** Reasons by which a file system refuses a name; anything else is a failure of the whole update. */
+const REFUSALS: ReadonlyMap<string, Unplaced> = new Map([
+  ['EEXIST', 'name-taken'],
+  ['ENAMETOOLONG', 'path-too-long'],
+  ['EILSEQ', 'name-refused'],
+  ['EINVAL', 'name-refused'],
+  ['EMLINK', 'too-many-links'],
+  ['EPERM', 'no-hard-links'],
+  ['ENOTSUP', 'no-hard-links'],
+  ['EOPNOTSUPP', 'no-hard-links'],
+  ['EXDEV', 'no-hard-links'],
+]);
+
+export async function updateTree(view: TreeView, place: TreePlace): Promise<TreeReport> {
+  const { originName, source, snapshot, signal } = view;
+  for (const name of [originName, source]) {
+    if (!NAME_PATTERN.test(name))
+      throw new ClusterError('BAD_NAME', `not a name for a tree: ${JSON.stringify(name)}`, { blame: 'peer' });
+  }
+  const origin = `${place.storePath}/${originName}`;
+  await makeOwnFolder(origin);
+  await makeOwnFolder(`${origin}/${source}`);
+  const sums = await ListFile.create(`${origin}/${source}.b3`);
+  const unplaced = await ListFile.create(`${origin}/${source}.unplaced`);
+  try {
+    const walk = new TreeWalk(Buffer.from(`${origin}/${source}`), place, {
+      sums,
+      unplaced,
+      prefix: Buffer.from(`${source}/`),
+    });
+    await walk.begin();
+    for await (const entry of view.files) {
+      signal?.throwIfAborted();
+      await walk.take(entry);
+    }
+    await walk.end();
+    // An empty .b3 says that nothing of it is here; a missing one, that nobody looked.
+    await sums.finish({ keepEmpty: true });
+    await unplaced.finish({ keepEmpty: false });
+    await writeDurable(`${origin}/${source}.snapshot`, `${snapshot}\n`, { mode: FILE_MODE });
+    return walk.report;
+  } catch (error) {
+    await Promise.allSettled([sums.discard(), unplaced.discard()]);
+    throw storeFull(error, origin);
+  }
+}
+
+interface Level {
+  /** Its components below the tree's root. */
+  readonly names: readonly Buffer[];
+  readonly path: Buffer;
+  /** Why nothing can be placed below. */
+  readonly blocked?: Unplaced;
+  /** Names that are there, in order; those before `at` are dealt with. */
+  readonly there: readonly Buffer[];
+  at: number;
+}
+
+type Outcome =
+  | { readonly is: 'placed' }
+  | { readonly is: 'absent' }
+  | { readonly is: 'unplaced'; readonly why: Unplaced };
+
+class TreeWalk {
+  readonly #place: TreePlace;
+  readonly #lists: { readonly sums: ListFile; readonly unplaced: ListFile; readonly prefix: Buffer };
+  readonly #root: Buffer;
+  readonly #levels: Level[] = [];
+  readonly #linking: { readonly entry: TreeEntry & { kind: 'file' }; readonly outcome: Promise<Outcome> }[] = [];
+  readonly #uid = process.getuid?.();
+  #device: number | undefined;
+  #last: readonly Buffer[] = [];
+  /** Below a file there is nothing, whatever the snapshot says. */
+  #lastFile: readonly Buffer[] | undefined;
+  #placed = 0;
+  #unplaced = 0;
+  #absent = 0;
+  #left = 0;
+
+  constructor(
+    root: Buffer,
+    place: TreePlace,
+    lists: { readonly sums: ListFile; readonly unplaced: ListFile; readonly prefix: Buffer },
+  ) {
+    this.#root = root;
+    this.#place = place;
+    this.#lists = lists;
+  }
+
+  get report(): TreeReport {
+    return { placed: this.#placed, unplaced: this.#unplaced, absent: this.#absent, left: this.#left };
+  }
+
+  async begin(): Promise<void> {
+    this.#device = (await lstat(this.#root)).dev;
+    this.#levels.push({ names: [], path: this.#root, there: await namesIn(this.#root), at: 0 });
+  }
+
+  async take(entry: TreeEntry): Promise<void> {
+    // The source's own folder, which is this tree's root.
+    if (entry.kind === 'directory' && entry.path.length === 0) return;
+    const names = componentsOf(entry.path);
+    if (typeof names === 'string') return this.#note(entry, names);
+    if (compareNames(this.#last, names) >= 0) return this.#note(entry, 'out-of-order');
+    this.#last = names;
+    if (this.#lastFile !== undefined && startsWith(names, this.#lastFile)) return this.#note(entry, 'in-the-way');
+    if (entry.kind === 'file') this.#lastFile = names;
+
+    const parents = names.slice(0, -1);
+    while (!startsWith(parents, this.#top.names)) await this.#leave();
+    while (this.#top.names.length < parents.length) {
+      const name = parents[this.#top.names.length];
+      if (name !== undefined) await this.#enter(name);
+    }
+    const name = names.at(-1);
+    if (name === undefined) return;
+    if (entry.kind === 'directory') {
+      await this.#enter(name);
+      return;
+    }
+    const { blocked } = this.#top;
+    if (blocked !== undefined) return this.#note(entry, blocked);
+    const path = below(this.#top.path, name);
+    const wasThere = await this.#passTo(name);
+    const outcome = this.#placeFile(entry, path, wasThere);
+    outcome.catch(() => {
+      // Thrown again where its turn comes, in #settleOne.
+    });
+    this.#linking.push({ entry, outcome });
+    if (this.#linking.length >= LINKING_MAX) await this.#settleOne();
+  }
+
+  async end(): Promise<void> {
+    while (this.#levels.length > 0) await this.#leave();
+    while (this.#linking.length > 0) await this.#settleOne();
+  }
+
+  get #top(): Level {
+    const top = this.#levels.at(-1);
+    if (top === undefined) throw new Error('bug: a tree walk without a level');
+    return top;
+  }
+
+  async #note(entry: TreeEntry, why: Unplaced): Promise<void> {
+    if (entry.kind === 'directory') return; // its files say it
+    if (entry.blob !== EMPTY_BLOB && this.#place.blobPathOf(entry.blob) === undefined) {
+      this.#absent += 1;
+      return;
+    }
+    this.#unplaced += 1;
+    await this.#lists.unplaced.add(unplacedLine(entry.blob, why, entry.path));
+  }
+
+  /** In the order of the snapshot, so that the lists are in it too. */
+  async #settleOne(): Promise<void> {
+    const first = this.#linking.shift();
+    if (first === undefined) return;
+    const outcome = await first.outcome;
+    switch (outcome.is) {
+      case 'placed': {
+        this.#placed += 1;
+        const line = b3Line(first.entry.blob, Buffer.concat([this.#lists.prefix, first.entry.path]));
+        if (line !== undefined) await this.#lists.sums.add(line);
+        return;
+      }
+      case 'absent':
+        this.#absent += 1;
+        return;
+      case 'unplaced':
+        this.#unplaced += 1;
+        await this.#lists.unplaced.add(unplacedLine(first.entry.blob, outcome.why, first.entry.path));
+        return;
+    }
+  }
+
+  /** Goes down into a folder of the tree, making it if need be. */
+  async #enter(name: Buffer): Promise<void> {
+    const top = this.#top;
+    const names = [...top.names, name];
+    const path = below(top.path, name);
+    const blocked = top.blocked ?? (await this.#makeFolder(path, await this.#passTo(name)));
+    const level = { names, path, at: 0 };
+    this.#levels.push(
+      blocked === undefined ? { ...level, there: await namesIn(path) } : { ...level, blocked, there: [] },
+    );
+  }
+
+  /** Why there cannot be a folder; `undefined` when there is one. */
+  async #makeFolder(path: Buffer, wasThere: boolean): Promise<Unplaced | undefined> {
+    if (wasThere) {
+      const found = await statIfThere(path);
+      if (found?.isDirectory()) return this.#isOurFolder(found) ? undefined : 'in-the-way';
+      if (found !== undefined && !(await this.#remove(path, found))) return 'in-the-way';
+    }
+    return refusable(() => mkdir(path, { mode: FOLDER_MODE }));
+  }
+
+  async #leave(): Promise<void> {
+    const level = this.#levels.pop();
+    if (level === undefined) return;
+    for (const name of level.there.slice(level.at)) await this.#prune(below(level.path, name));
+  }
+
+  /** Removes what stands before this name in the present folder; true when the name itself is there. */
+  async #passTo(name: Buffer): Promise<boolean> {
+    const top = this.#top;
+    for (let there = top.there[top.at]; there !== undefined; there = top.there[top.at]) {
+      const order = there.compare(name);
+      if (order > 0) return false;
+      top.at += 1;
+      if (order === 0) return true;
+      await this.#prune(below(top.path, there));
+    }
+    return false;
+  }
+
+  async #prune(path: Buffer): Promise<void> {
+    const found = await statIfThere(path);
+    if (found !== undefined) await this.#remove(path, found);
+  }
+
+  /** True when nothing is there any more. Never removes the only name of a byte. */
+  async #remove(path: Buffer, found: Stats): Promise<boolean> {
+    if (found.isDirectory() && this.#isOurFolder(found)) {
+      for (const name of await namesIn(path)) await this.#prune(below(path, name));
+      try {
+        await rmdir(path);
+        return true;
+      } catch (error) {
+        const code = systemCode(error);
+        if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+        return false; // what is in it was counted when it was left
+      }
+    }
+    if (isOurs(found)) {
+      await unlink(path);
+      return true;
+    }
+    this.#left += 1;
+    return false;
+  }
+
+  #isOurFolder(found: Stats): boolean {
+    return found.dev === this.#device && (this.#uid === undefined || found.uid === this.#uid);
+  }
+
+  async #placeFile(entry: TreeEntry & { kind: 'file' }, path: Buffer, wasThere: boolean): Promise<Outcome> {
+    const there = wasThere ? await statIfThere(path) : undefined;
+    const empty = entry.blob === EMPTY_BLOB;
+    const blobPath = empty ? undefined : this.#place.blobPathOf(entry.blob);
+    if (!empty && blobPath === undefined) {
+      // What stands there is another version of it.
+      if (there !== undefined) await this.#remove(path, there);
+      return { is: 'absent' };
+    }
+    const make = (at: Buffer | string) => (blobPath === undefined ? makeEmpty(at) : link(blobPath, at));
+    let replaces = false;
+    const blob = blobPath === undefined ? undefined : await statIfThere(blobPath);
+    if (!empty && blob === undefined) return { is: 'absent' }; // its file was lost; a scrub will say so
+    if (there !== undefined) {
+      if (empty ? there.isFile() && there.size === 0 && there.nlink === 1 : isSameFile(there, blob)) {
+        return { is: 'placed' };
+      }
+      replaces = isOurs(there);
+      if (!replaces && !(await this.#remove(path, there))) return { is: 'unplaced', why: 'in-the-way' };
+    }
+    const why = await refusable(async () => {
+      if (!replaces) return make(path);
+      // So that the path is there at every moment, as the old file or the new one.
+      const beside = `${this.#place.linksPath}/tree.${randomBytes(6).toString('hex')}`;
+      await make(beside);
+      await rename(beside, path);
+    });
+    return why === undefined ? { is: 'placed' } : { is: 'unplaced', why };
+  }
+}
+
+/** A link to a blob has another name; an empty file has nothing to lose. Whatever else is there is not ours. */
+function isOurs(found: Stats): boolean {
+  return found.isFile() && (found.nlink > 1 || found.size === 0);
+}
+
+function isSameFile(there: Stats, blob: Stats | undefined): boolean {
+  return there.isFile() && blob?.ino === there.ino && blob.dev === there.dev;
+}
+
+async function makeEmpty(path: Buffer | string): Promise<void> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const file = await open(path, flags, FILE_MODE);
+  await file.close();
+}
+
+async function refusable(work: () => Promise<void>): Promise<Unplaced | undefined> {
+  try {
+    await work();
+    return undefined;
+  } catch (error) {
+    const why = REFUSALS.get(systemCode(error) ?? '');
+    if (why === undefined) throw error;
+    return why;
+  }
+}
+
+async function statIfThere(path: Buffer | string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function namesIn(path: Buffer): Promise<Buffer[]> {
+  const names = await readdir(path, { encoding: 'buffer' });
+  return names.sort(Buffer.compare);
+}
+
+const below = (path: Buffer, name: Buffer): Buffer => Buffer.concat([path, Buffer.of(SLASH), name]);
+
+/** The components of a path that stays below the tree; else why it does not. */
+function componentsOf(path: Buffer): readonly Buffer[] | Unplaced {
+  if (path.length === 0 || path.includes(0)) return 'unsafe-path';
+  if (path.length > PATH_BYTES_MAX) return 'path-too-long';
+  const names: Buffer[] = [];
+  for (let from = 0; from <= path.length; ) {
+    const slash = path.indexOf(SLASH, from);
+    const to = slash < 0 ? path.length : slash;
+    const name = path.subarray(from, to);
+    if (name.length === 0 || name.equals(DOT) || name.equals(DOT_DOT)) return 'unsafe-path';
+    if (name.length > NAME_BYTES_MAX) return 'path-too-long';
+    names.push(name);
+    from = to + 1;
+  }
+  return names;
+}
+
+const DOT = Buffer.from('.');
+const DOT_DOT = Buffer.from('..');
+
+/** Component by component: the order of paths in which `/` is the lowest byte. */
+function compareNames(a: readonly Buffer[], b: readonly Buffer[]): number {
+  for (const [n, name] of a.entries()) {
+    const other = b[n];
+    if (other === undefined) return 1;
+    const order = name.compare(other);
+    if (order !== 0) return order;
+  }
+  return a.length - b.length;
+}
+
+function startsWith(names: readonly Buffer[], start: readonly Buffer[]): boolean {
+  return start.length <= names.length && start.every((name, n) => names[n]?.equals(name));
+}

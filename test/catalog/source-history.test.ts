@@ -1,0 +1,146 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { encodeHead, HEAD_SNAPSHOTS_MAX, headHash, verifyHead } from '../../src/catalog/head.js';
+import { BadSignature } from '../../src/catalog/sealed-object.js';
+import type { SnapshotId } from '../../src/catalog/snapshot.js';
+import { type SnapshotToList, SourceHistory } from '../../src/catalog/source-history.js';
+import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
+import { aSource } from './scratch-source.js';
+
+const { publicKey, seed } = generateKeyPair();
+const signer = signerFromSeed(seed);
+const snapshot = (number: number, complete = true): SnapshotToList => ({
+  id: number.toString(16).padStart(64, '0') as SnapshotId,
+  timeMs: number * 1000,
+  complete,
+});
+
+function aFolder(t: ExecutionContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'heads-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  return join(folder, 'heads');
+}
+
+const open = (folder: string): Promise<SourceHistory> => SourceHistory.open({ folder, signer });
+
+test('heads rise by one, name the one before, and are there again after a restart', async t => {
+  const folder = aFolder(t);
+  const history = await open(folder);
+  t.is(history.head(aSource), undefined);
+  const first = await history.publish(aSource, { snapshots: [snapshot(2), snapshot(1, false)] });
+  t.deepEqual(first.head.snapshots, [
+    { ...snapshot(1, false), firstSeq: 1 },
+    { ...snapshot(2), firstSeq: 1 },
+  ]);
+  const second = await history.publish(aSource, { snapshots: [snapshot(2), snapshot(3)] });
+  t.like(second.head, { seq: 2, previous: first.hash });
+  t.deepEqual(
+    second.head.snapshots.map(({ firstSeq }) => firstSeq),
+    [1, 2],
+  );
+  t.deepEqual(verifyHead(second.sealed, publicKey), second.head);
+
+  const again = await open(folder);
+  t.is(again.head(aSource)?.hash, second.hash);
+  t.is((await again.publish(aSource, { snapshots: [] })).head.seq, 3);
+});
+
+test('what is published is on disk before it is returned, and calls at once get one seq each', async t => {
+  const folder = aFolder(t);
+  const history = await open(folder);
+  const published = await Promise.all(
+    [1, 2, 3, 4].map(number => history.publish(aSource, { snapshots: [snapshot(number)] })),
+  );
+  t.deepEqual(
+    published.map(({ head }) => head.seq),
+    [1, 2, 3, 4],
+  );
+  t.is(String(published[3]?.hash), headHash(readFileSync(join(folder, 'photos.head'))));
+});
+
+test('a higher head that a peer remembers is adopted, and the next one goes on from it', async t => {
+  const folder = aFolder(t);
+  const history = await open(folder);
+  await history.publish(aSource, { snapshots: [snapshot(1), snapshot(9)] });
+  const remembered = encodeHead(
+    {
+      source: aSource,
+      seq: 7,
+      previous: undefined,
+      snapshots: [
+        { ...snapshot(1), firstSeq: 1 },
+        { ...snapshot(5), firstSeq: 6 },
+      ],
+    },
+    signer,
+  );
+  const adoption = await history.adopt(aSource, remembered);
+  t.deepEqual(adoption, { kind: 'adopted', unlisted: [{ ...snapshot(9), firstSeq: 1 }] });
+  t.is((await open(folder)).head(aSource)?.hash, headHash(remembered));
+  const next = await history.publish(aSource, { snapshots: [snapshot(1), snapshot(5), snapshot(10)] });
+  t.like(next.head, { seq: 8, previous: headHash(remembered) });
+  t.deepEqual(
+    next.head.snapshots.map(({ firstSeq }) => firstSeq),
+    [1, 6, 8],
+  );
+});
+
+test('an older head and the present one change nothing', async t => {
+  const history = await open(aFolder(t));
+  const first = await history.publish(aSource, { snapshots: [snapshot(1)] });
+  const second = await history.publish(aSource, { snapshots: [snapshot(2)] });
+  t.deepEqual(await history.adopt(aSource, first.sealed), { kind: 'older' });
+  t.deepEqual(await history.adopt(aSource, second.sealed), { kind: 'known' });
+  t.is(history.head(aSource)?.hash, second.hash);
+});
+
+test('two heads with one seq are answered with their union, one seq higher', async t => {
+  const history = await open(aFolder(t));
+  const ours = await history.publish(aSource, { snapshots: [snapshot(1), snapshot(3)] });
+  const twin = encodeHead(
+    {
+      source: aSource,
+      seq: 1,
+      previous: undefined,
+      snapshots: [
+        { ...snapshot(1), firstSeq: 1 },
+        { ...snapshot(2), firstSeq: 1 },
+      ],
+    },
+    signer,
+  );
+  const adoption = await history.adopt(aSource, twin);
+  t.is(adoption.kind, 'forked');
+  t.is(history.head(aSource)?.head.seq, ours.head.seq + 1);
+  t.deepEqual(
+    history.head(aSource)?.head.snapshots.map(({ id }) => id),
+    [1, 2, 3].map(number => snapshot(number).id),
+  );
+});
+
+test('a head that this origin did not sign is refused, and a later call works', async t => {
+  const history = await open(aFolder(t));
+  const stranger = signerFromSeed(generateKeyPair().seed);
+  const foreign = encodeHead({ source: aSource, seq: 99, previous: undefined, snapshots: [] }, stranger);
+  await t.throwsAsync(history.adopt(aSource, foreign), { instanceOf: BadSignature });
+  t.is((await history.publish(aSource, { snapshots: [] })).head.seq, 1);
+});
+
+test('a head lists at most 4096 snapshots', async t => {
+  const history = await open(aFolder(t));
+  const snapshots = Array.from({ length: HEAD_SNAPSHOTS_MAX + 1 }, (_, number) => snapshot(number + 1));
+  t.is((await history.publish(aSource, { snapshots: snapshots.slice(1) })).head.snapshots.length, HEAD_SNAPSHOTS_MAX);
+  await t.throwsAsync(history.publish(aSource, { snapshots }), { code: 'HEAD_FULL' });
+});
+
+test('a damaged head stops the start rather than beginning anew at one; what a crash left beside is passed over', async t => {
+  const folder = aFolder(t);
+  await (await open(folder)).publish(aSource, { snapshots: [snapshot(1)] });
+  writeFileSync(join(folder, 'photos.head.new-001122334455'), 'half');
+  t.is((await open(folder)).heads().length, 1);
+  t.deepEqual(readdirSync(folder).length, 2);
+  writeFileSync(join(folder, 'photos.head'), 'damage');
+  await t.throwsAsync(open(folder), { code: 'HEAD_DAMAGED' });
+});

@@ -1,0 +1,280 @@
+import { spawn } from 'node:child_process';
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import test from 'ava';
+import { recut, type TornEntry } from '../../src/catalog/recut.js';
+import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
+import { readSourceFile, type SourceFile, SourceGone } from '../../src/catalog/source-file.js';
+import { type ChangedParcel, changedParcels, findEntry, readSnapshot } from '../../src/catalog/walk.js';
+import { anyTimeMs, aSource, ScratchSource } from './scratch-source.js';
+
+async function serve(source: ScratchSource, path: string, { cached = true } = {}): Promise<SourceFile | 'gone'> {
+  const entry = await source.entry(path);
+  return readSourceFile({ root: source.root, source: aSource, entry, cache: cached ? source.cache : undefined });
+}
+
+async function content(file: SourceFile | 'gone'): Promise<Buffer> {
+  if (file === 'gone') throw new Error('gone');
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of file.read()) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+async function tornAt(source: ScratchSource, ...paths: readonly string[]): Promise<TornEntry[]> {
+  const torn: TornEntry[] = [];
+  for (const path of paths) {
+    const found =
+      source.last === undefined ? undefined : await findEntry(source.objects, source.last, Buffer.from(path));
+    if (found === undefined) throw new Error(`no entry ${path}`);
+    torn.push({ parcel: found.parcel, path: found.entry.path });
+  }
+  return torn;
+}
+
+test('a live file is served whole, with and without the cache, and an empty one without being opened', async t => {
+  const source = new ScratchSource(t);
+  const big = Buffer.alloc(600 * 1024, 'x');
+  source.write({ big, empty: '', 'folder/small': 'small' });
+  linkSync(source.path('folder/small'), source.path('linked'));
+  await source.take();
+  for (const cached of [true, false]) {
+    t.deepEqual(await content(await serve(source, 'big', { cached })), big);
+    t.is((await content(await serve(source, 'folder/small', { cached }))).toString(), 'small');
+    t.is((await content(await serve(source, 'linked', { cached }))).toString(), 'small');
+  }
+  unlinkSync(source.path('empty'));
+  t.is((await content(await serve(source, 'empty'))).length, 0);
+});
+
+test('a file that was touched, or got another name, is still the same content', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: 'content', b: 'content of b' });
+  await source.take();
+  utimesSync(source.path('a'), 1, 1);
+  linkSync(source.path('b'), source.path('b2'));
+  t.is((await content(await serve(source, 'a'))).toString(), 'content');
+  t.is((await content(await serve(source, 'b'))).toString(), 'content of b');
+});
+
+test('a file that was changed, replaced, removed, or became a link, a folder or a fifo, is gone', async t => {
+  const source = new ScratchSource(t);
+  source.write({
+    same: '12345',
+    longer: '1',
+    replaced: 'old',
+    removed: 'x',
+    link: 'x',
+    folder: 'x',
+    'in/a': 'x',
+    stays: '',
+  });
+  await source.take();
+  const { atime, mtime } = statSync(source.path('same'));
+  writeFileSync(source.path('same'), '54321');
+  utimesSync(source.path('same'), atime, mtime);
+  writeFileSync(source.path('longer'), '12');
+  source.write({ other: 'new' });
+  renameSync(source.path('other'), source.path('replaced'));
+  unlinkSync(source.path('removed'));
+  unlinkSync(source.path('link'));
+  symlinkSync('stays', source.path('link'));
+  unlinkSync(source.path('folder'));
+  mkdirSync(source.path('folder'));
+  rmSync(source.path('in'), { recursive: true });
+  source.write({ in: 'now a file' });
+  for (const path of ['same', 'longer', 'replaced', 'removed', 'link', 'folder', 'in/a']) {
+    for (const cached of [true, false]) t.is(await serve(source, path, { cached }), 'gone', path);
+  }
+});
+
+test('a file that changes while it is read ends in SourceGone and never in its last chunk', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: Buffer.alloc(600 * 1024, 'a') });
+  await source.take();
+  const file = await serve(source, 'a');
+  if (file === 'gone') throw new Error('gone');
+  let given = 0;
+  await t.throwsAsync(
+    async () => {
+      for await (const chunk of file.read()) {
+        given += chunk.length;
+        writeFileSync(source.path('a'), Buffer.alloc(600 * 1024, 'b'));
+      }
+    },
+    { instanceOf: SourceGone },
+  );
+  t.true(given < file.bytes);
+  // Changed between the check and the first byte.
+  writeFileSync(source.path('a'), Buffer.alloc(600 * 1024, 'a'));
+  const again = await serve(source, 'a');
+  if (again === 'gone') throw new Error('gone');
+  unlinkSync(source.path('a'));
+  await t.throwsAsync(() => content(again), { instanceOf: SourceGone });
+});
+
+test('no single file is gone when the whole source is', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: 'a' });
+  await source.take();
+  const entry = await source.entry('a');
+  unlinkSync(source.path('a'));
+  const reading = () => readSourceFile({ root: source.root, source: aSource, entry, cache: source.cache });
+  await t.throwsAsync(reading, { code: 'SOURCE_MISSING' });
+  rmSync(source.root, { recursive: true });
+  await t.throwsAsync(reading, { code: 'SOURCE_MISSING' });
+});
+
+test('a re-cut carries torn entries over from the snapshot before or leaves them out, and keeps everything else', async t => {
+  const source = new ScratchSource(t);
+  for (let index = 0; index < 400; index += 1) source.write({ [`d${index % 4}/f${index}`]: `content ${index}` });
+  source.write({ 'd1/torn': 'old content' });
+  const first = await source.take();
+  source.write({ 'd1/torn': 'new content, longer', 'd2/new': 'never held' });
+  const second = await source.take({ nowMs: anyTimeMs + 5, holdDays: 30 });
+  const torn = await tornAt(source, 'd1/torn', 'd2/new');
+  const done = await recut({
+    snapshot: second.snapshot,
+    previous: first.snapshot,
+    torn,
+    objects: source.objects,
+    signer: source.signer,
+  });
+  t.like(done, { stale: 1, missed: 1 });
+
+  const sealed = await source.objects.get(done.snapshot);
+  const snapshot = verifySnapshot(sealed ?? new Uint8Array(), source.keys.publicKey);
+  t.like(snapshot, {
+    timeMs: anyTimeMs + 5,
+    holdDays: 30,
+    recutOf: second.snapshot,
+    stale: 1,
+    missed: 1,
+    files: second.files - 1,
+  });
+  t.true(isPartial(snapshot));
+  t.is(snapshot.bytes, second.bytes - 'new content, longer'.length + 'old content'.length - 'never held'.length);
+
+  const [before, after] = [await source.entries(second.snapshot), await source.entries(done.snapshot)];
+  const old = await source.entry('d1/torn', first.snapshot);
+  t.deepEqual(
+    after,
+    before
+      .filter(({ path }) => path.toString() !== 'd2/new')
+      .map(entry => (entry.path.equals(old.path) ? { ...old, stale: true } : entry)),
+  );
+  const changes: ChangedParcel[] = [];
+  for await (const change of changedParcels(source.objects, second.snapshot, done.snapshot)) changes.push(change);
+  t.deepEqual(
+    new Set(changes.filter(({ change }) => change === 'removed').map(({ ref }) => ref.id)),
+    new Set(torn.map(({ parcel }) => parcel)),
+  );
+  const keys = (kind: string): string[] =>
+    changes
+      .filter(({ change }) => change === kind)
+      .map(({ ref }) => ref.key)
+      .sort();
+  t.deepEqual(keys('added'), keys('removed'));
+});
+
+test('a re-cut without a snapshot before, or with the same lost blob in it, leaves out; a parcel left empty goes', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: 'a', large: Buffer.alloc(8 * 1024 * 1024, 'l') });
+  const first = await source.take();
+  const torn = await tornAt(source, 'large');
+  const alone = await recut({
+    snapshot: first.snapshot,
+    previous: undefined,
+    torn,
+    objects: source.objects,
+    signer: source.signer,
+  });
+  t.deepEqual(await source.paths(alone.snapshot), ['a']);
+  t.like(await readSnapshot(source.objects, alone.snapshot), { missed: 1, files: 1, bytes: 1 });
+  const second = await source.take();
+  const same = await recut({
+    snapshot: second.snapshot,
+    previous: first.snapshot,
+    torn,
+    objects: source.objects,
+    signer: source.signer,
+  });
+  t.like(same, { stale: 0, missed: 1 });
+  t.deepEqual(await source.paths(same.snapshot), ['a']);
+});
+
+test('a stale entry whose old blob is lost too becomes missed', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: 'one', b: 'b' });
+  const first = await source.take();
+  source.write({ a: 'two' });
+  const second = await source.take();
+  const order = { objects: source.objects, signer: source.signer };
+  const once = await recut({
+    snapshot: second.snapshot,
+    previous: first.snapshot,
+    torn: await tornAt(source, 'a'),
+    ...order,
+  });
+  source.last = once.snapshot;
+  const twice = await recut({
+    snapshot: once.snapshot,
+    previous: first.snapshot,
+    torn: await tornAt(source, 'a'),
+    ...order,
+  });
+  t.like(await readSnapshot(source.objects, twice.snapshot), { stale: 0, missed: 1, files: 1 });
+  t.deepEqual(await source.paths(twice.snapshot), ['b']);
+});
+
+test('the snapshot after a re-cut reads the file again and is whole', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: 'one', b: 'b' });
+  const first = await source.take();
+  source.write({ a: 'two' });
+  const second = await source.take();
+  const torn = await tornAt(source, 'a');
+  const cut = await recut({
+    snapshot: second.snapshot,
+    previous: first.snapshot,
+    torn,
+    objects: source.objects,
+    signer: source.signer,
+  });
+  source.last = cut.snapshot;
+  source.write({ a: 'three' });
+  const third = await source.take();
+  t.like(third, { stale: 0, missed: 0 });
+  t.is((await source.entry('a')).size, 5);
+});
+
+test('a file that never stops changing is carried over, or missed the first time', async t => {
+  const source = new ScratchSource(t);
+  source.write({ log: Buffer.alloc(32 * 1024 * 1024, 'x'), fine: 'fine' });
+  const writer = spawn(process.execPath, [
+    '-e',
+    `const fs = require('node:fs'); const log = fs.openSync(process.argv[1], 'r+'); process.stdout.write('writing');
+     for (let n = 0; ; n = (n + 1) % 256) fs.writeSync(log, Buffer.from([n]), 0, 1, 0);`,
+    source.path('log'),
+  ]);
+  t.teardown(() => void writer.kill('SIGKILL'));
+  await new Promise<void>(resolve => writer.stdout.once('data', () => resolve()));
+  const first = await source.take();
+  t.like(first, { stale: 0, missed: 1 });
+  t.is(first.unread[0]?.because, 'UNSTABLE');
+  t.deepEqual(await source.paths(), ['fine']);
+  const ended = new Promise<void>(resolve => writer.once('exit', () => resolve()));
+  writer.kill('SIGKILL');
+  await ended;
+  t.like(await source.take(), { stale: 0, missed: 0 });
+  chmodSync(source.path('fine'), 0o600);
+});

@@ -1,0 +1,201 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import { cutMarkOf } from '../../src/catalog/cut.js';
+import type { Entry } from '../../src/catalog/entry.js';
+import { ScanMerge } from '../../src/catalog/merge-scan.js';
+import type { ScanItem } from '../../src/catalog/scan.js';
+import type { WalkedEntry, WalkedParcel } from '../../src/catalog/walk.js';
+import { EMPTY_BLOB } from '../../src/core/hash.js';
+import type { BlobId } from '../../src/core/ids.js';
+
+interface Step {
+  readonly stale: number;
+  readonly missed: number;
+  readonly unread: readonly [string, string, number][];
+  readonly paths: readonly string[];
+  readonly stalePaths: readonly string[];
+  readonly reusedAll: boolean;
+  readonly gone: number;
+}
+
+/** Root reads everything, so it has to give that right up; others have not got it. */
+function runWithoutOverride(program: string): Step[] {
+  const script = fileURLToPath(new URL(program, import.meta.url));
+  const isRoot = process.getuid?.() === 0;
+  const rights = '-dac_override,-dac_read_search';
+  const [command = '', ...args] = isRoot
+    ? ['setpriv', `--inh-caps=${rights}`, `--bounding-set=${rights}`, process.execPath, script]
+    : [process.execPath, script];
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', timeout: 60_000 });
+  if (error !== undefined) throw error;
+  if (status !== 0) throw new Error(`${program} ended with ${status}: ${stderr}`);
+  return JSON.parse(stdout) as Step[];
+}
+
+test('what cannot be read is carried over as stale, what was never read is missed, and neither is deleted', t => {
+  const [first, locked, again, after] = runWithoutOverride('./unreadable-run.js');
+  t.like(first, { stale: 0, missed: 0, stalePaths: [] });
+
+  const carried = ['enter/c', 'file', 'list/a', 'list/deep', 'list/deep/b'];
+  t.deepEqual(locked?.stalePaths, carried);
+  t.like(locked, { stale: carried.length, missed: 2, gone: 0 });
+  t.deepEqual(locked?.paths, [...(first?.paths ?? []).slice(0, -1), 'new-folder', 'z']);
+  t.deepEqual(locked?.unread, [
+    ['enter/c', 'EACCES', 1],
+    ['file', 'EACCES', 1],
+    ['list', 'EACCES', 3],
+    ['new', 'EACCES', 0],
+    ['new-folder', 'EACCES', 0],
+  ]);
+
+  // Still unreadable: as stale as before, and no record changes.
+  t.deepEqual(again, { ...(locked as Step), reusedAll: true });
+
+  t.like(after, { stale: 0, missed: 0, stalePaths: [], gone: 0 });
+  t.true(after?.paths.includes('new-folder/e'));
+});
+
+const plain: Omit<Entry, 'path' | 'kind' | 'blob'> = {
+  mode: 0o755,
+  uid: 0,
+  gid: 0,
+  user: '',
+  group: '',
+  mtimeNs: 0n,
+  size: 0,
+  target: undefined,
+  link: undefined,
+  device: 0n,
+  xattrs: [],
+  stale: false,
+  mount: false,
+};
+const file = (path: string): Entry => ({ ...plain, path: Buffer.from(path), kind: 'file', blob: EMPTY_BLOB as BlobId });
+const folder = (path: string, change: Partial<Entry> = {}): Entry => ({
+  ...plain,
+  path: Buffer.from(path),
+  kind: 'directory',
+  blob: undefined,
+  ...change,
+});
+const found = (entry: Entry, hidden = false): ScanItem => ({
+  kind: 'entry',
+  entry,
+  mark: cutMarkOf(entry.path),
+  hidden,
+});
+
+/** Merges a scan with a last snapshot of these entries, in parcels of two. */
+async function merged(
+  before: readonly Entry[],
+  scan: readonly ScanItem[],
+  { acceptChanges = false } = {},
+): Promise<{
+  readonly paths: string[];
+  readonly stale: string[];
+  readonly merge: ScanMerge;
+  readonly entries: Entry[];
+}> {
+  async function* stretches(): AsyncGenerator<readonly WalkedEntry[]> {
+    for (let at = 0; at < before.length; at += 2) {
+      const entries = before.slice(at, at + 2);
+      const of = { ordinal: at / 2, entries, ref: {} } as unknown as WalkedParcel;
+      yield entries.map(entry => ({ entry, parcel: of.ref.id, of }));
+    }
+  }
+  const merge = new ScanMerge({ before: stretches(), acceptChanges });
+  const entries: Entry[] = [];
+  // One item a batch: nothing may hang on where batches end.
+  for (const item of scan)
+    for await (const some of merge.merge([item])) entries.push(...some.map(({ entry }) => entry));
+  await merge.end();
+  const paths = entries.map(({ path }) => path.toString());
+  return { paths, stale: entries.filter(({ stale }) => stale).map(({ path }) => path.toString()), merge, entries };
+}
+
+const root = folder('');
+const disk = folder('disk', { mount: true });
+
+test('below what was a mount point and is one no longer, everything is carried over and the bare folder is not looked at', async t => {
+  const before = [root, folder('a'), disk, file('disk/1'), folder('disk/sub'), file('disk/sub/2'), file('z')];
+  const scan = [
+    found(root),
+    found(folder('a')),
+    found(folder('disk')),
+    found(file('disk/left-behind')),
+    found(file('z')),
+  ];
+  const once = await merged(before, scan);
+  t.deepEqual(once.paths, ['', 'a', 'disk', 'disk/1', 'disk/sub', 'disk/sub/2', 'z']);
+  t.deepEqual(once.stale, ['disk', 'disk/1', 'disk/sub', 'disk/sub/2']);
+  t.is(once.merge.tally.unread[0]?.because, 'NOT_MOUNTED');
+  // The next time too, and until somebody says that it is meant.
+  const twice = await merged(once.entries, scan);
+  t.deepEqual(twice.entries, once.entries);
+  t.is(twice.merge.tally.stale, 4);
+  const accepted = await merged(twice.entries, scan, { acceptChanges: true });
+  t.deepEqual(accepted.paths, ['', 'a', 'disk', 'disk/left-behind', 'z']);
+  t.deepEqual(accepted.stale, []);
+  // Mounted again: read as ever.
+  const back = await merged(twice.entries, [
+    found(root),
+    found(folder('a')),
+    found(disk),
+    found(file('disk/1')),
+    found(file('z')),
+  ]);
+  t.deepEqual(back.paths, ['', 'a', 'disk', 'disk/1', 'z']);
+  t.deepEqual(back.stale, []);
+});
+
+test('a folder with content over which something is mounted keeps its content', async t => {
+  const before = [root, folder('disk'), file('disk/1'), file('z')];
+  const scan = [found(root), found(disk, true), found(file('z'))];
+  const once = await merged(before, scan);
+  t.deepEqual(once.stale, ['disk', 'disk/1']);
+  t.deepEqual((await merged(once.entries, scan)).entries, once.entries);
+});
+
+test('a mount point that never had content is scanned as what it is', async t => {
+  const { paths, stale } = await merged(
+    [root, disk, file('z')],
+    [found(root), found(folder('disk')), found(file('disk/1')), found(file('z'))],
+  );
+  t.deepEqual(paths, ['', 'disk', 'disk/1', 'z']);
+  t.deepEqual(stale, []);
+  const { merge } = await merged([root, disk], [found(root), found(folder('disk')), found(file('disk/1'))]);
+  t.is(merge.tally.stale, 0);
+});
+
+test('a source that stops crossing mounts lets go of what is on them', async t => {
+  const { paths } = await merged(
+    [root, disk, file('disk/1'), file('z')],
+    [found(root), found(disk, true), found(file('z'))],
+  );
+  t.deepEqual(paths, ['', 'disk', 'z']);
+});
+
+test('the source’s own folder no longer being a mount point is noticed', async t => {
+  const was = folder('', { mount: true });
+  t.true((await merged([was, file('a')], [found(root), found(file('a'))])).merge.tally.rootUnmounted);
+  t.false((await merged([was, file('a')], [found(was), found(file('a'))])).merge.tally.rootUnmounted);
+});
+
+test('an unreadable file where a folder was is missed, and the folder’s content is gone', async t => {
+  const unread: ScanItem = { kind: 'unread', path: Buffer.from('a'), scope: 'content', because: 'EIO' };
+  const { paths, merge } = await merged(
+    [root, folder('a'), file('a/1'), file('b')],
+    [found(root), unread, found(file('b'))],
+  );
+  t.deepEqual(paths, ['', 'b']);
+  t.like(merge.tally, { missed: 1, stale: 0, filesGone: 1 });
+});
+
+test('a name that cannot be looked at keeps all that it had below it', async t => {
+  const unread: ScanItem = { kind: 'unread', path: Buffer.from('a'), scope: 'tree', because: 'EIO' };
+  const before = [root, folder('a'), folder('a/b'), file('a/b/1'), file('a.txt'), file('b')];
+  const { paths, stale } = await merged(before, [found(root), unread, found(file('a.txt')), found(file('b'))]);
+  t.deepEqual(paths, ['', 'a', 'a/b', 'a/b/1', 'a.txt', 'b']);
+  t.deepEqual(stale, ['a', 'a/b', 'a/b/1']);
+});

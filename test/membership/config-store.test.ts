@@ -1,0 +1,227 @@
+import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import fc from 'fast-check';
+import { ConfigStore, hasCluster } from '../../src/membership/config-store.js';
+import { type Configuration, versionFor } from '../../src/membership/configuration.js';
+import { found, hostOf, type Key, memberOf, newKey, next, stateFolder } from './cast.js';
+
+const TRUSTED = { host: hostOf(newKey()), trust: 'trusted' } as const;
+const ALL = { countMax: 1000, bytesMax: 1 << 30 };
+
+/** A store that has the first of these versions, committed, and was offered the others in turn. */
+async function storeWith(stateDir: string, versions: readonly Configuration[]): Promise<ConfigStore> {
+  const [first, ...rest] = versions;
+  if (first === undefined) throw new Error('no versions');
+  const store = await ConfigStore.begin(stateDir, first.cluster);
+  await store.accept(first.raw, TRUSTED);
+  await store.commit();
+  for (const { raw } of rest) await store.accept(raw, TRUSTED);
+  return store;
+}
+
+function chain(root: Configuration, signer: Key, count: number): Configuration[] {
+  const versions = [root];
+  while (versions.length <= count) versions.push(next(versions.at(-1) ?? root, signer));
+  return versions.slice(1);
+}
+
+const fileNamed = async (stateDir: string, version: number): Promise<string> => {
+  const names = await readdir(join(stateDir, 'config'));
+  const name = names.find(other => other.startsWith(String(version).padStart(8, '0')));
+  if (name === undefined) throw new Error(`no file of version ${version}`);
+  return join(stateDir, 'config', name);
+};
+
+test('what was accepted is there after a restart', async t => {
+  const stateDir = await stateFolder(t);
+  const admin = newKey();
+  const first = found([admin]);
+  const versions = [first, ...chain(first, admin, 3)];
+  await storeWith(stateDir, versions);
+  const store = await ConfigStore.open(stateDir);
+  t.is(store.cluster, first.cluster);
+  t.is(store.current.hash, versions[3]?.hash ?? '');
+  t.is(store.latestSignedMs, versions[3]?.signedMs ?? 0);
+  t.deepEqual(
+    (await store.from(1, ALL)).map(({ hash }) => hash),
+    versions.slice(1).map(({ hash }) => hash),
+  );
+  t.deepEqual(await store.accept(versions[2]?.raw ?? new Uint8Array(), TRUSTED), { kind: 'known' });
+});
+
+test('a version is refused by name when it is forged, foreign, withheld, or its ground is missing', async t => {
+  const admin = newKey();
+  const first = found([admin], { policyText: 'cluster: home\nhosts:\n  x: {}\n' });
+  const [second, third] = chain(first, admin, 2);
+  if (second === undefined || third === undefined) return t.fail();
+  const store = await storeWith(await stateFolder(t), [first]);
+  t.deepEqual(await store.accept(third.raw, TRUSTED), { kind: 'gap' });
+  t.deepEqual(await store.accept(Uint8Array.of(0x80), TRUSTED), { kind: 'refused', because: 'malformed' });
+  t.deepEqual(await store.accept(found([newKey()]).raw, TRUSTED), { kind: 'refused', because: 'other-cluster' });
+  const withheld = versionFor(second, { host: hostOf(newKey()), trust: 'untrusted' });
+  t.deepEqual(await store.accept(withheld, TRUSTED), { kind: 'refused', because: 'withheld' });
+  t.is((await store.accept(withheld, { ...TRUSTED, trust: 'untrusted' })).kind, 'accepted');
+});
+
+test('a state folder belongs to no cluster before commit, and to one only after it', async t => {
+  const stateDir = await stateFolder(t);
+  await t.throwsAsync(ConfigStore.open(stateDir), { code: 'NO_CLUSTER' });
+  const first = found([newKey()]);
+  const store = await ConfigStore.begin(stateDir, first.cluster);
+  await store.accept(first.raw, TRUSTED);
+  t.false(hasCluster(stateDir));
+  await t.throwsAsync(ConfigStore.open(stateDir), { code: 'NO_CLUSTER' });
+  await store.commit();
+  t.true(hasCluster(stateDir));
+  await t.throwsAsync(ConfigStore.begin(stateDir, first.cluster), { code: 'ALREADY_IN_CLUSTER' });
+});
+
+test('a damaged, truncated or missing file is found at the start and nothing is touched', async t => {
+  const admin = newKey();
+  const first = found([admin]);
+  const versions = [first, ...chain(first, admin, 2)];
+  const harms: readonly ((stateDir: string) => Promise<void>)[] = [
+    async stateDir => truncate(await fileNamed(stateDir, 2), 100),
+    async stateDir => rm(await fileNamed(stateDir, 1)),
+    async stateDir => {
+      const path = await fileNamed(stateDir, 3);
+      const bytes = await readFile(path);
+      const at = bytes.length - 3;
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+      await writeFile(path, bytes);
+    },
+    async stateDir => writeFile(await fileNamed(stateDir, 2), await readFile(await fileNamed(stateDir, 3))),
+    async stateDir => truncate(join(stateDir, 'config', 'current'), 20),
+    async stateDir =>
+      writeFile(
+        join(stateDir, 'config', 'current'),
+        JSON.stringify({ cluster: 'ab'.repeat(16), version: 3, hash: versions[2]?.hash }),
+      ),
+  ];
+  for (const harm of harms) {
+    const stateDir = await stateFolder(t);
+    await storeWith(stateDir, versions);
+    await harm(stateDir);
+    const before = await readdir(join(stateDir, 'config'));
+    await t.throwsAsync(ConfigStore.open(stateDir), {
+      code: 'CONFIG_DAMAGED',
+      message: /Every file was kept.*Copy this folder/,
+    });
+    t.deepEqual(await readdir(join(stateDir, 'config')), before);
+  }
+});
+
+test('a version written but not pointed at before a crash is set aside, and can come again', async t => {
+  const stateDir = await stateFolder(t);
+  const admin = newKey();
+  const first = found([admin]);
+  const [second] = chain(first, admin, 1);
+  if (second === undefined) return t.fail();
+  await storeWith(stateDir, [first]);
+  const name = `00000002-${second.hash}.version`;
+  await writeFile(join(stateDir, 'config', name), second.raw);
+  const store = await ConfigStore.open(stateDir);
+  t.is(store.current.version, 1);
+  t.deepEqual(await readdir(join(stateDir, 'config', 'lost')), [name]);
+  t.deepEqual(store.lost, []);
+  t.is((await store.accept(second.raw, TRUSTED)).kind, 'accepted');
+});
+
+test('marks tell a long chain in few words, and the common version is found', async t => {
+  const admin = newKey();
+  const first = found([admin]);
+  const versions = [first, ...chain(first, admin, 40)];
+  const long = await storeWith(await stateFolder(t), versions);
+  const short = await storeWith(await stateFolder(t), versions.slice(0, 12));
+  t.is(long.marks()[0]?.version, 41);
+  t.is(long.marks().at(-1)?.version, 1);
+  t.true(long.marks().length <= 9);
+  t.is(long.commonWith(short.marks()), 12);
+  const common = short.commonWith(long.marks());
+  t.true(common >= 1 && common <= 12);
+  const some = await long.from(12, { countMax: 5, bytesMax: 1 << 30 });
+  t.deepEqual(
+    some.map(({ version }) => version),
+    [13, 14, 15, 16, 17],
+  );
+  t.is((await long.from(12, { countMax: 5, bytesMax: 1 })).length, 1);
+});
+
+test('the branch that loses is kept with its policy, told of, and known from then on', async t => {
+  const stateDir = await stateFolder(t);
+  const [strong, weak] = [newKey(), newKey()];
+  const root = found([strong, weak]);
+  const loserText = 'cluster: home # by the weak one\n';
+  const [loser, loser2] = [next(root, weak, { policyText: loserText })].flatMap(version => [
+    version,
+    next(version, weak),
+  ]);
+  const winner = next(root, strong);
+  if (loser === undefined || loser2 === undefined) return t.fail();
+  const store = await storeWith(stateDir, [root, loser, loser2]);
+  const acceptance = await store.accept(winner.raw, TRUSTED);
+  if (acceptance.kind !== 'fork-won') return t.fail(acceptance.kind);
+  t.deepEqual(
+    acceptance.lost.map(({ version }) => version),
+    [2, 3],
+  );
+  t.is(await readFile(acceptance.lost[0]?.policyPath ?? '', 'utf8'), loserText);
+  t.is(store.current.hash, winner.hash);
+  t.is((await store.accept(loser.raw, TRUSTED)).kind, 'known');
+  t.is((await store.accept(loser2.raw, TRUSTED)).kind, 'known');
+
+  const again = await ConfigStore.open(stateDir);
+  t.is(again.current.hash, winner.hash);
+  t.is(again.lost.length, 2);
+  t.is((await again.accept(loser.raw, TRUSTED)).kind, 'known');
+});
+
+test('stores that get the branches of forks in any order end with the same chain', async t => {
+  const admins = [newKey(), newKey(), newKey()];
+  const root = found(admins);
+  // A tree of versions: each new one follows a random earlier one, signed by a random admin.
+  const trees = fc.array(fc.tuple(fc.nat({ max: 1000 }), fc.nat({ max: 2 })), { minLength: 1, maxLength: 7 });
+  await fc.assert(
+    fc.asyncProperty(
+      trees,
+      fc.array(fc.nat(), { minLength: 30, maxLength: 30 }),
+      fc.array(fc.nat(), { minLength: 30, maxLength: 30 }),
+      async (shape, orderA, orderB) => {
+        const tree: Configuration[] = [root];
+        for (const [parent, signer] of shape) {
+          const key = admins[signer];
+          const above = tree[parent % tree.length];
+          if (key !== undefined && above !== undefined) tree.push(next(above, key));
+        }
+        const [a, b] = [await storeWith(await stateFolder(t), [root]), await storeWith(await stateFolder(t), [root])];
+        // Each gets the versions in its own order, repeats included; then they tell each other until neither learns more.
+        for (const [store, order] of [
+          [a, orderA],
+          [b, orderB],
+        ] as const) {
+          for (const pick of order) await store.accept((tree[pick % tree.length] ?? root).raw, TRUSTED);
+        }
+        for (let before = ''; before !== a.current.hash + b.current.hash; ) {
+          before = a.current.hash + b.current.hash;
+          for (const [from, to] of [
+            [a, b],
+            [b, a],
+          ] as const) {
+            for (const { raw } of await from.from(from.commonWith(to.marks()), ALL)) await to.accept(raw, TRUSTED);
+          }
+        }
+        t.is(a.current.hash, b.current.hash);
+      },
+    ),
+    { numRuns: 25 },
+  );
+});
+
+test('a member that joined nothing yet is not trusted with a rival of version 1', async t => {
+  const admin = newKey();
+  const first = found([admin]);
+  const store = await storeWith(await stateFolder(t), [first]);
+  const rival = found([admin], { members: [memberOf(admin, 'other')] });
+  t.deepEqual(await store.accept(rival.raw, TRUSTED), { kind: 'refused', because: 'other-cluster' });
+});

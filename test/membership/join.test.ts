@@ -1,0 +1,259 @@
+import { readdir } from 'node:fs/promises';
+import test from 'ava';
+import { hasCluster } from '../../src/membership/config-store.js';
+import { parseToken, tokenText } from '../../src/membership/invite.js';
+import { openMembership } from '../../src/membership/membership.js';
+import { readRememberedPeers } from '../../src/membership/remembered-peers.js';
+import { HOUR_MS, newKey, silent, stateFolder } from './cast.js';
+import { House, until } from './house.js';
+
+test('who joins through an admin host is an active member at once, with the chain, its admission and an address to begin with', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const joined = await house.join(await a.invite(), 'b', { addresses: ['/ip4/127.0.0.1/tcp/4747'] });
+  t.like(joined, { name: 'b', standing: 'active', trust: 'trusted', admittedBy: 'a' });
+  t.is(joined.configuration.hash, a.membership.configuration.hash);
+  t.deepEqual([...readRememberedPeers(joined.stateDir, silent)], [[a.peer, a.net.addresses()]]);
+  t.deepEqual(a.membership.doors(), [
+    { peer: a.membership.configuration.members[1]?.peer, addresses: ['/ip4/127.0.0.1/tcp/4747'] },
+  ]);
+
+  const b = await house.up(joined.stateDir);
+  t.deepEqual(b.membership.self, { name: 'b', standing: 'active', trust: 'trusted' });
+  await until(() => b.net.connected().includes(a.peer), 'b to find a by what it remembers');
+});
+
+test('a taken host name gets -2, then -3', async t => {
+  const house = new House(t);
+  const a = await house.found('pi');
+  const token = await a.invite({ uses: 2 });
+  t.is((await house.join(token, 'pi')).name, 'pi-2');
+  t.is((await house.join(token, 'pi')).name, 'pi-3');
+});
+
+test('a change on the admin host reaches all members, also one that was away', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const b = await house.admit(a, 'b');
+  const c = await house.admit(a, 'c');
+  await b.meet(a);
+  await c.meet(a);
+  await a.membership.addStore({ host: 'b', path: '/tank', limit: '3 GB' });
+  const everybodyHas = (version: number) =>
+    [b, c].every(({ membership }) => membership.configuration.version === version);
+  await until(() => everybodyHas(a.membership.configuration.version), 'the new version to reach b and c');
+
+  await c.down();
+  await a.membership.addStore({ host: 'c', path: '/tank', limit: '3 GB' });
+  const back = await house.up(c.stateDir);
+  await until(() => back.membership.configuration.hash === a.membership.configuration.hash, 'c to catch up');
+  t.deepEqual(back.membership.configuration.policy.hosts.get('c')?.stores[0]?.path, '/tank');
+});
+
+test('while the admin is away another member admits provisionally; the admin comes back and writes it down, and it is active everywhere', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const b = await house.admit(a, 'b');
+  await b.meet(a);
+  const token = await a.invite({ others: [{ peer: b.peer, addresses: b.net.addresses() }] });
+  await until(() => b.membership.strangersWelcome(), 'b to hear of the invite');
+  await a.down();
+
+  const joined = await house.join(token, 'c');
+  t.like(joined, { name: 'c', standing: 'provisional', admittedBy: 'b' });
+  const c = await house.up(joined.stateDir);
+  await c.meet(b);
+  t.is(b.standingOf('c'), 'provisional');
+  t.is(c.standingOf('c'), 'provisional');
+  t.false(c.membership.strangersWelcome());
+
+  const back = await house.up(a.stateDir);
+  await back.meet(b);
+  await until(() => [back, b, c].every(host => host.standingOf('c') === 'active'), 'c to be active everywhere');
+  t.is(new Set([back, b, c].map(({ membership }) => membership.configuration.hash)).size, 1);
+});
+
+test('of two hosts that two members admitted on one use, the admin keeps one and refuses the other, with an alarm', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const b = await house.admit(a, 'b');
+  const c = await house.admit(a, 'c');
+  await b.meet(a);
+  await c.meet(a);
+  const token = parseToken(await a.invite());
+  await until(
+    () => b.membership.strangersWelcome() && c.membership.strangersWelcome(),
+    'b and c to hear of the invite',
+  );
+  await Promise.all([a.down(), b.down(), c.down()]);
+
+  // Apart from each other, each admits one.
+  const through = async (stateDir: string, name: string) => {
+    const door = await house.up(stateDir);
+    const joined = await house.join(
+      tokenText({ ...token, doors: [{ peer: door.peer, addresses: door.net.addresses() }] }),
+      name,
+    );
+    await door.down();
+    return joined;
+  };
+  const one = await through(b.stateDir, 'one');
+  const two = await through(c.stateDir, 'two');
+  t.is(one.standing, 'provisional');
+  t.is(two.standing, 'provisional');
+
+  // The admin meets both admissions before it can write either: it opens its state folder with both in it.
+  const [viaB, viaC] = [await openQuietly(b.stateDir), await openQuietly(c.stateDir)];
+  const admissions = [...viaB.unwritten(), ...viaC.unwritten()];
+  t.is(admissions.length, 2);
+  const [kept, refused] = admissions.toSorted((x, y) => (x.hash < y.hash ? -1 : 1));
+  for (const { raw } of admissions) await viaB.acceptAdmission(raw);
+  t.deepEqual(
+    viaB.clusterConfig.members.filter(({ state }) => state === 'provisional').map(({ host }) => host),
+    [kept?.host],
+  );
+
+  const admin = await house.up(a.stateDir);
+  const messenger = await house.up(b.stateDir);
+  await messenger.meet(admin);
+  await until(() => admin.membership.configuration.members.length === 4, 'the admin to write one down');
+  t.is(admin.membership.configuration.members[3]?.host, kept?.host);
+  await until(() => admin.membership.alarms().length === 1, 'the admin to hear of the other');
+  t.regex(
+    admin.membership.alarms()[0] ?? '',
+    new RegExp(`${refused?.wantedName} .*is refused: its invite was used up`),
+  );
+  const loser = [one, two].find(({ host }) => host === refused?.host);
+  t.false(admin.membership.isMember((await openQuietly(loser?.stateDir ?? '')).identity.peer));
+});
+
+const openQuietly = (stateDir: string) => openMembership({ stateDir, clock: Date.now, log: silent });
+
+test('a used-up token is refused as used up, and nothing is left but a host key', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const token = await a.invite();
+  await house.join(token, 'b');
+  const stateDir = await stateFolder(t);
+  await t.throwsAsync(house.join(token, 'c', { stateDir }), { code: 'TOKEN_USED_UP', message: /cluster invite/ });
+  t.deepEqual(await readdir(stateDir), ['identity.key']);
+  t.is(a.membership.configuration.members.length, 2);
+});
+
+test('an expired token is refused by the joiner, and by the member when the joiner has another clock', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const token = await a.invite({ lifeMs: HOUR_MS });
+  await t.throwsAsync(house.join(token, 'c', { clock: () => Date.now() + HOUR_MS }), { code: 'TOKEN_EXPIRED' });
+  await a.down();
+
+  let nowMs = Date.now();
+  const door = await house.up(a.stateDir, { clock: () => nowMs });
+  const later = await door.invite({ lifeMs: 3 * HOUR_MS }); // keeps the door open for strangers
+  const here = (text: string) =>
+    tokenText({ ...parseToken(text), doors: [{ peer: door.peer, addresses: door.net.addresses() }] });
+  nowMs += 2 * HOUR_MS;
+  await t.throwsAsync(house.join(here(token), 'c'), { code: 'TOKEN_EXPIRED', message: /expired at .*clock/ });
+  t.is((await house.join(later, 'c')).name, 'c');
+});
+
+test('a damaged token is told at once, before anything is made', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const token = await a.invite();
+  const stateDir = await stateFolder(t);
+  await t.throwsAsync(house.join(`${token.slice(0, 40)}x${token.slice(41)}`, 'c', { stateDir }), {
+    code: 'TOKEN_DAMAGED',
+  });
+  t.deepEqual(await readdir(stateDir), []);
+});
+
+test('a token of another cluster is told as that', async t => {
+  const house = new House(t);
+  const [a, b] = [await house.found(), await house.found()];
+  const token = parseToken(await a.invite());
+  await b.invite();
+  const crossed = tokenText({ ...token, doors: [{ peer: b.peer, addresses: b.net.addresses() }] });
+  await t.throwsAsync(house.join(crossed, 'c'), { code: 'TOKEN_OTHER_CLUSTER' });
+});
+
+test('a token whose one-time key is another is refused, and takes no use', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const token = parseToken(await a.invite());
+  await t.throwsAsync(house.join(tokenText({ ...token, seed: newKey().seed }), 'c'), { code: 'TOKEN_REFUSED' });
+  t.is((await house.join(tokenText(token), 'c')).name, 'c');
+});
+
+test('when nobody answers, or nobody welcomes strangers, the addresses that were tried are told', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const token = await a.invite();
+  await a.down();
+  await t.throwsAsync(house.join(token, 'c'), { code: 'JOIN_UNREACHABLE', message: /127\.0\.0\.1/ });
+
+  const closed = await house.up(a.stateDir, { clock: () => Date.now() + 2 * HOUR_MS });
+  const here = tokenText({ ...parseToken(token), doors: [{ peer: closed.peer, addresses: closed.net.addresses() }] });
+  await t.throwsAsync(house.join(here, 'c'), { code: 'JOIN_UNREACHABLE' });
+});
+
+test('a state folder that has a cluster is not joined to another', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const b = await house.found();
+  await t.throwsAsync(house.join(await a.invite(), 'c', { stateDir: b.stateDir }), { code: 'ALREADY_IN_CLUSTER' });
+  t.true(hasCluster(b.stateDir));
+});
+
+test('a join that is tried again after its answer was lost takes no second use', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const token = await a.invite();
+  const { stateDir } = await house.join(token, 'c');
+  const { rm } = await import('node:fs/promises');
+  await rm(`${stateDir}/config`, { recursive: true });
+  const again = await house.join(token, 'c', { stateDir });
+  t.like(again, { name: 'c', standing: 'active' });
+  t.is(a.membership.configuration.members.length, 2);
+});
+
+test('an untrusted host gets the members and its own section, no others, and no invite; later versions too', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  await a.membership.applyPolicy({
+    text: 'cluster: home\nhosts:\n  a:\n    stores: [{ path: /secret-place }]\n  pupil:\n    sources: { work: { path: /work } }\n',
+  });
+  const joined = await house.join(await a.invite({ trust: 'untrusted' }), 'pupil');
+  t.is(joined.trust, 'untrusted');
+  const pupil = await house.up(joined.stateDir);
+  await pupil.meet(a);
+  t.deepEqual([...pupil.membership.configuration.policy.hosts.keys()], ['pupil']);
+
+  await a.invite();
+  await a.membership.addSource({ host: 'pupil', name: 'more', path: '/more' });
+  await until(
+    () => pupil.membership.configuration.hash === a.membership.configuration.hash,
+    'the new version to reach the pupil',
+  );
+  t.false(pupil.membership.configuration.policyText.includes('secret-place'));
+  t.deepEqual(
+    pupil.membership.configuration.policy.hosts.get('pupil')?.sources.map(({ name }) => name),
+    ['work', 'more'],
+  );
+  t.deepEqual(pupil.membership.openInvites(), []);
+  t.false(pupil.membership.strangersWelcome());
+  t.is(pupil.membership.clusterConfig.members.length, 2);
+  // What it has, it can open again.
+  t.is((await openQuietly(pupil.stateDir)).configuration.hash, a.membership.configuration.hash);
+});
+
+test('a revoked host is cut off', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const b = await house.admit(a, 'b');
+  await b.meet(a);
+  await a.membership.revoke('b', []);
+  await until(() => a.net.connected().length === 0, 'the connection to close');
+  await t.throwsAsync(house.join(await a.invite(), 'b', { stateDir: b.stateDir }), { code: 'ALREADY_IN_CLUSTER' });
+  t.false(a.membership.isMember(b.peer));
+});

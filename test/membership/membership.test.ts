@@ -1,0 +1,289 @@
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { sourceIdOf } from '../../src/core/ids.js';
+import { loadIdentity } from '../../src/membership/identity.js';
+import { parseToken } from '../../src/membership/invite.js';
+import { initCluster, type Membership, openMembership } from '../../src/membership/membership.js';
+import { peerNameOf } from '../../src/membership/peer-key.js';
+import { admission, found, HOUR_MS, invitation, type Key, NOON_MS, newKey, silent, stateFolder } from './cast.js';
+
+interface Founded {
+  readonly stateDir: string;
+  readonly membership: Membership;
+  /** Turns the clock. */
+  readonly clock: { nowMs: number };
+}
+
+async function founded(t: ExecutionContext): Promise<Founded> {
+  const stateDir = await stateFolder(t);
+  await initCluster({ stateDir, clusterName: 'home', hostName: 'imac', nowMs: NOON_MS });
+  const clock = { nowMs: NOON_MS };
+  return { stateDir, clock, membership: await openMembership({ stateDir, clock: () => clock.nowMs, log: silent }) };
+}
+
+const again = (stateDir: string, nowMs = NOON_MS): Promise<Membership> =>
+  openMembership({ stateDir, clock: () => nowMs, log: silent });
+
+const TERMS = { uses: 1, lifeMs: HOUR_MS, trust: 'trusted', addresses: ['/ip4/192.168.1.2/tcp/4747'] } as const;
+
+const POLICY = `cluster: home # ours
+defaults: { copies: 3 }
+hosts:
+  imac:
+    stores: [{ path: /disk }]
+    sources:
+      docs: { path: /docs }
+`;
+
+test('init makes a cluster of one active admin host, once', async t => {
+  const { stateDir, membership } = await founded(t);
+  t.is(membership.configuration.version, 1);
+  t.is(membership.configuration.clusterName, 'home');
+  t.deepEqual(membership.self, { name: 'imac', standing: 'active', trust: 'trusted' });
+  t.true(membership.isAdmin);
+  t.true(membership.isMember(membership.identity.peer));
+  t.false(membership.isMember(peerNameOf(newKey().publicKey)));
+  await t.throwsAsync(initCluster({ stateDir, clusterName: 'home', nowMs: NOON_MS }), { code: 'ALREADY_IN_CLUSTER' });
+});
+
+test('init refuses names that are none and takes up a try that failed', async t => {
+  const stateDir = await stateFolder(t);
+  await t.throwsAsync(initCluster({ stateDir, clusterName: 'My Home', nowMs: NOON_MS }), { code: 'BAD_NAME' });
+  await t.throwsAsync(initCluster({ stateDir, clusterName: 'home', hostName: '', nowMs: NOON_MS }), {
+    code: 'BAD_NAME',
+  });
+  await mkdir(join(stateDir, 'config'));
+  await writeFile(join(stateDir, 'config', 'lost'), ''); // a folder cannot be made here
+  await t.throwsAsync(initCluster({ stateDir, clusterName: 'home', nowMs: NOON_MS }));
+  const { host } = (await loadIdentity(stateDir)) ?? {};
+  await rm(join(stateDir, 'config'), { recursive: true });
+  const configuration = await initCluster({ stateDir, clusterName: 'home', nowMs: NOON_MS });
+  t.is(configuration.members[0]?.host, host);
+});
+
+test('a policy is put in force, kept as it was written, and in force after a restart', async t => {
+  const { stateDir, membership } = await founded(t);
+  const told: number[] = [];
+  membership.onChange(() => told.push(membership.configuration.version));
+  const applied = await membership.applyPolicy({ text: POLICY, file: 'p.yaml' });
+  t.true(applied.changed);
+  t.deepEqual(applied.warnings, []);
+  t.deepEqual(told, [2]);
+  t.deepEqual(membership.clusterConfig.sources, [{ source: sourceIdOf(membership.identity.host, 'docs'), copies: 3 }]);
+  t.false((await membership.applyPolicy({ text: POLICY })).changed);
+  const reopened = await again(stateDir);
+  t.is(reopened.configuration.version, 2);
+  t.is(reopened.configuration.policyText, POLICY);
+});
+
+test('a policy that is wrong is refused with its place and changes nothing', async t => {
+  const { membership } = await founded(t);
+  await t.throwsAsync(membership.applyPolicy({ text: 'cluster: home\ncopeis: 3\n', file: 'p.yaml' }), {
+    code: 'POLICY_INVALID',
+    message: /^p\.yaml:2:1: copeis: unknown key/,
+  });
+  t.is(membership.configuration.version, 1);
+});
+
+test('a section for a host that has not joined is a warning', async t => {
+  const { membership } = await founded(t);
+  const { warnings } = await membership.addStore({ host: 'mini', path: '/tank', limit: '3 GB' });
+  t.regex(warnings.join(), /hosts\.mini is no member/);
+});
+
+test('copies lowered and stores removed are listed and want a yes', async t => {
+  const { membership } = await founded(t);
+  await membership.applyPolicy({ text: POLICY });
+  const lower = POLICY.replace('copies: 3', 'copies: 2').replace('[{ path: /disk }]', '[{ path: /other }]');
+  await t.throwsAsync(membership.applyPolicy({ text: lower }), {
+    code: 'NEEDS_YES',
+    message: /imac\/docs: copies 3 → 2\n.*imac: the store \/disk leaves/,
+  });
+  t.is(membership.configuration.version, 2);
+  t.true((await membership.applyPolicy({ text: lower, yes: true })).changed);
+  t.is(membership.clusterConfig.sources[0]?.copies, 2);
+});
+
+test('a source that leaves stays in force, and does not come back with fewer copies unasked', async t => {
+  const { membership } = await founded(t);
+  await membership.applyPolicy({ text: POLICY });
+  const source = sourceIdOf(membership.identity.host, 'docs');
+  await membership.applyPolicy({ text: 'cluster: home\nhosts:\n  imac:\n    stores: [{ path: /disk }]\n' });
+  t.deepEqual(membership.clusterConfig.sources, [{ source, copies: 3 }]);
+  await t.throwsAsync(membership.addSource({ host: 'imac', name: 'docs', path: '/docs', copies: 1 }), {
+    code: 'NEEDS_YES',
+  });
+  await membership.addSource({ host: 'imac', name: 'docs', path: '/docs', copies: 4 });
+  t.deepEqual(membership.clusterConfig.sources, [{ source, copies: 4 }]);
+  t.deepEqual(membership.configuration.archived, []);
+});
+
+test('one-line changes keep the comments', async t => {
+  const { membership } = await founded(t);
+  await membership.applyPolicy({ text: POLICY });
+  await membership.addStore({ host: 'imac', path: '/new', reserve: '5 GB' });
+  await membership.addSource({ host: 'imac', name: 'pics', path: '/pics', copies: 1, every: '30m' });
+  t.regex(membership.configuration.policyText, /^cluster: home # ours$/m);
+  t.deepEqual(
+    membership.configuration.policy.hosts.get('imac')?.sources.map(({ name }) => name),
+    ['docs', 'pics'],
+  );
+  await t.throwsAsync(membership.addStore({ host: 'imac', path: '/new' }), { code: 'STORE_EXISTS' });
+  await t.throwsAsync(membership.addStore({ host: 'imac', path: 'relative' }), { code: 'POLICY_INVALID' });
+});
+
+test('changes made at once are made one after the other', async t => {
+  const { membership } = await founded(t);
+  await Promise.all(['a', 'b', 'c', 'd'].map(name => membership.addSource({ host: 'imac', name, path: `/${name}` })));
+  t.is(membership.configuration.version, 5);
+  t.deepEqual(
+    membership.configuration.policy.hosts.get('imac')?.sources.map(({ name }) => name),
+    ['a', 'b', 'c', 'd'],
+  );
+});
+
+test('addresses of a member can be said anew, and the policy stands instead of them', async t => {
+  const { membership } = await founded(t);
+  await membership.setAddresses('imac', ['/ip4/10.0.0.1/tcp/4747']);
+  t.deepEqual(membership.configuration.members[0]?.addresses, ['/ip4/10.0.0.1/tcp/4747']);
+  await t.throwsAsync(membership.setAddresses('imac', ['nowhere']), { code: 'BAD_ADDRESS' });
+  await t.throwsAsync(membership.setAddresses('other', []), { code: 'NO_SUCH_HOST', message: /there are: imac/ });
+});
+
+test('an invite is open until it expires, also over a restart', async t => {
+  const { stateDir, membership, clock } = await founded(t);
+  t.false(membership.strangersWelcome());
+  const token = parseToken(await membership.createInvite(TERMS));
+  t.deepEqual(token.doors, [{ peer: membership.identity.peer, addresses: TERMS.addresses }]);
+  t.true(membership.strangersWelcome());
+  t.true((await again(stateDir)).strangersWelcome());
+  clock.nowMs = NOON_MS + HOUR_MS - 1;
+  t.true(membership.strangersWelcome());
+  clock.nowMs = NOON_MS + HOUR_MS;
+  t.false(membership.strangersWelcome());
+  t.false((await again(stateDir, NOON_MS + HOUR_MS)).strangersWelcome());
+  t.deepEqual(await readdir(join(stateDir, 'invites')), []);
+});
+
+test('a clock that was set back does not open an expired invite again once an admin has signed later', async t => {
+  const { membership, clock } = await founded(t);
+  await membership.createInvite(TERMS);
+  clock.nowMs = NOON_MS + 2 * HOUR_MS;
+  await membership.applyPolicy({ text: POLICY });
+  clock.nowMs = NOON_MS;
+  t.false(membership.strangersWelcome());
+});
+
+test('without an admin key nothing is signed, and the hosts that have one are named', async t => {
+  const { stateDir } = await founded(t);
+  await rm(join(stateDir, 'admin.key'));
+  const membership = await again(stateDir);
+  t.false(membership.isAdmin);
+  for (const wish of [
+    () => membership.createInvite(TERMS),
+    () => membership.applyPolicy({ text: POLICY }),
+    () => membership.setAddresses('imac', []),
+  ]) {
+    await t.throwsAsync(wish, { code: 'NO_ADMIN_KEY', message: /Do it on: imac/ });
+  }
+});
+
+test('an admin host writes an admission down by itself, also one that it was too dead to write before', async t => {
+  const { stateDir, membership } = await founded(t);
+  const { invite, seed } = parseToken(await membership.createInvite({ ...TERMS, uses: 2 }));
+  const self = selfKey(membership);
+  t.true(await membership.acceptAdmission(admission({ invite, seed }, newKey(), self).raw));
+  t.like(membership.configuration.members[1], { name: 'guest', state: 'active', invite: invite.id });
+  t.is(membership.configuration.version, 2);
+
+  const late = admission({ invite, seed }, newKey(), self);
+  await writeFile(join(stateDir, 'admissions', late.hash), late.raw);
+  const reopened = await again(stateDir);
+  t.is(reopened.configuration.version, 3);
+  t.like(reopened.configuration.members[2], { name: 'guest-2', state: 'active' });
+});
+
+test('a third admission on an invite for two is refused, and wants a person', async t => {
+  const { membership } = await founded(t);
+  const made = parseToken(await membership.createInvite({ ...TERMS, uses: 2 }));
+  const self = selfKey(membership);
+  for (const name of ['one', 'two', 'three'])
+    await membership.acceptAdmission(admission(made, newKey(), self, name).raw);
+  t.deepEqual(
+    membership.clusterConfig.members.map(({ name }) => name),
+    ['imac', 'one', 'two'],
+  );
+  t.is(membership.alarms().length, 1);
+  t.regex(membership.alarms()[0] ?? '', /^three .*admitted by imac, is refused: its invite was used up/);
+});
+
+test('an admission or an invite that is not of this cluster is not kept', async t => {
+  const { membership, stateDir } = await founded(t);
+  const admin = newKey();
+  const elsewhere = found([admin]);
+  const foreign = invitation(elsewhere, admin);
+  t.false(await membership.acceptInvite(foreign.invite.raw));
+  t.false(await membership.acceptAdmission(admission(foreign, newKey(), admin).raw));
+  t.false(await membership.acceptAdmission(Uint8Array.of(1, 2, 3)));
+  // Signed for this cluster's id, but by somebody who is no admin of it.
+  t.false(await membership.acceptInvite(invitation({ ...elsewhere, cluster: membership.cluster }, admin).invite.raw));
+  t.deepEqual(await readdir(join(stateDir, 'invites')), []);
+});
+
+test('a damaged invite on disk is left where it is and counts for nothing', async t => {
+  const { membership, stateDir } = await founded(t);
+  const { invite } = parseToken(await membership.createInvite(TERMS));
+  await writeFile(join(stateDir, 'invites', invite.id), invite.raw.subarray(0, 50));
+  const reopened = await again(stateDir);
+  t.false(reopened.strangersWelcome());
+  t.deepEqual(await readdir(join(stateDir, 'invites')), [invite.id]);
+});
+
+test('a revoked host is a member no more, and the last admin cannot be revoked', async t => {
+  const { membership } = await founded(t);
+  const made = parseToken(await membership.createInvite(TERMS));
+  const guest = newKey();
+  await membership.acceptAdmission(admission(made, guest, selfKey(membership)).raw);
+  const peer = membership.configuration.members[1]?.peer;
+  if (peer === undefined) return t.fail();
+  t.true(membership.isMember(peer));
+  await membership.revoke('guest', []);
+  t.false(membership.isMember(peer));
+  t.is(membership.readerOf(peer), undefined);
+  await t.throwsAsync(membership.revoke('imac', []), { code: 'LAST_ADMIN' });
+  await t.throwsAsync(membership.revoke('guest', []), { code: 'NO_SUCH_HOST' });
+});
+
+test('a configuration of a peer takes effect, a forged one does not', async t => {
+  const { membership } = await founded(t);
+  const copy = { ...membership.configuration };
+  await membership.applyPolicy({ text: POLICY });
+  const forger = newKey();
+  t.like(await membership.acceptVersion(found([forger]).raw), { kind: 'refused', because: 'other-cluster' });
+  t.is((await membership.acceptVersion(copy.raw)).kind, 'known');
+});
+
+test('a hint tells whether its writer is worth asking', async t => {
+  const { membership } = await founded(t);
+  const hint = membership.hint();
+  t.false(membership.lacks(hint));
+  await membership.applyPolicy({ text: POLICY });
+  t.false(membership.lacks(hint));
+  t.true(membership.lacks({ ...membership.hint(), version: 3 }));
+  t.true(membership.lacks({ ...membership.hint(), hash: 'ab'.repeat(32) }));
+  t.true(
+    membership.lacks({
+      ...membership.hint(),
+      admissions: [found([newKey()]).members[0]?.host ?? membership.identity.host],
+    }),
+  );
+});
+
+/** The host's own key, as the cast wants one. */
+const selfKey = ({ identity }: Membership): Key => ({
+  ...identity.signer,
+  publicKey: identity.signer.publicKey,
+  sign: message => identity.signer.sign(message),
+  seed: identity.seed,
+});

@@ -1,0 +1,139 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import fc from 'fast-check';
+import { pino } from 'pino';
+import { hashHex } from '../../src/core/hash.js';
+import { type ObjectId, parseObjectId } from '../../src/core/ids.js';
+import { OBJECT_BYTES_MAX, ObjectFolder } from '../../src/store/object-folder.js';
+
+const SILENT = pino({ level: 'silent' });
+const newPath = async () => join(await mkdtemp(join(tmpdir(), 'objects-')), 'objects');
+const opened: ObjectFolder[] = [];
+const open = async (path?: string) => {
+  const folder = await ObjectFolder.open(path ?? (await newPath()), { log: SILENT });
+  opened.push(folder);
+  return folder;
+};
+// A second open of the same path stands for a restart; what the first had waiting is gone then.
+test.after.always(() => Promise.allSettled(opened.map(folder => folder.close())));
+const fileOf = (path: string, id: ObjectId) => join(path, id.slice(0, 2), id);
+
+test('every object is read back as it was put, before and after the flush and a restart', async t => {
+  const path = await newPath();
+  const folder = await open(path);
+  const sizes = fc.uint8Array({ maxLength: 3_000 });
+  const ids: [ObjectId, Uint8Array][] = [];
+  await fc.assert(
+    fc.asyncProperty(sizes, async bytes => {
+      const id = await folder.put(bytes);
+      ids.push([id, bytes]);
+      return (
+        id === hashHex(bytes) &&
+        (await folder.has(id)) &&
+        Buffer.from(bytes).equals((await folder.get(id)) ?? Buffer.of(1))
+      );
+    }),
+    { numRuns: 50 },
+  );
+  await folder.flush();
+  const again = await open(path);
+  for (const [id, bytes] of ids) t.deepEqual(Buffer.from((await again.get(id)) ?? []), Buffer.from(bytes));
+  const there: string[] = [];
+  for await (const id of again.ids()) there.push(id);
+  t.deepEqual(there, [...new Set(ids.map(([id]) => id))].sort());
+});
+
+test('an object that was never flushed is not there after a restart, and leaves nothing', async t => {
+  const path = await newPath();
+  const id = await (await open(path)).put(Buffer.from('waiting'));
+  const again = await open(path);
+  t.false(await again.has(id));
+  t.is(await again.get(id), undefined);
+  t.deepEqual(await readdir(join(path, 'new')), []);
+});
+
+test('text is kept smaller than it is, and what does not compress costs one byte more', async t => {
+  const path = await newPath();
+  const folder = await open(path);
+  const [text, noise] = [Buffer.from('pictures/2024/'.repeat(500)), randomBytes(5_000)];
+  const ids = [await folder.put(text), await folder.put(noise)] as const;
+  await folder.flush();
+  t.true((await stat(fileOf(path, ids[0]))).size < text.length / 2);
+  t.is((await stat(fileOf(path, ids[1]))).size, noise.length + 1);
+  t.is(folder.usedBytes, (await stat(fileOf(path, ids[0]))).size + noise.length + 1);
+});
+
+for (const [what, spoil] of [
+  ['another hash', (bytes: Buffer) => bytes.fill(0x41, 1, 2)],
+  ['an unknown codec', (bytes: Buffer) => bytes.fill(9, 0, 1)],
+  ['a compressed stream that is none', (bytes: Buffer) => bytes.fill(1, 0, 1)],
+  ['no bytes at all', (bytes: Buffer) => bytes.subarray(0, 0)],
+] as const) {
+  test(`a file with ${what} counts as absent, and the next put mends it`, async t => {
+    const path = await newPath();
+    const folder = await open(path);
+    const bytes = Buffer.from('a record, short enough to be kept plain');
+    const id = await folder.put(bytes);
+    await folder.flush();
+    await writeFile(fileOf(path, id), spoil(await readFile(fileOf(path, id))));
+    t.is(await folder.get(id), undefined);
+    t.false(await folder.has(id));
+    await folder.put(bytes);
+    await folder.flush();
+    t.true(await folder.has(id));
+    t.deepEqual(Buffer.from((await folder.get(id)) ?? []), bytes);
+  });
+}
+
+test('a few bytes that unpack to more than an object may have are refused', async t => {
+  const path = await newPath();
+  const folder = await open(path);
+  const { brotliCompressSync } = await import('node:zlib');
+  const bomb = Buffer.concat([Buffer.of(1), brotliCompressSync(Buffer.alloc(OBJECT_BYTES_MAX + 1))]);
+  const id = parseObjectId(hashHex(Buffer.alloc(OBJECT_BYTES_MAX + 1)));
+  await writeFile(fileOf(path, id), bomb);
+  t.is(await folder.get(id), undefined);
+});
+
+test('an object of exactly the limit is kept, one byte more is refused', async t => {
+  const folder = await open();
+  await t.notThrowsAsync(folder.put(randomBytes(OBJECT_BYTES_MAX)));
+  t.like(await t.throwsAsync(folder.put(randomBytes(OBJECT_BYTES_MAX + 1))), { code: 'OBJECT_TOO_LARGE' });
+});
+
+test('a symlink in the place of an object is not followed', async t => {
+  const path = await newPath();
+  const folder = await open(path);
+  const bytes = Buffer.from('elsewhere');
+  const id = parseObjectId(hashHex(bytes));
+  await writeFile(join(path, 'plain'), Buffer.concat([Buffer.of(0), bytes]));
+  await symlink(join(path, 'plain'), fileOf(path, id));
+  t.is(await folder.get(id), undefined);
+  t.false(await folder.has(id));
+});
+
+test('a folder that is a symlink is refused', async t => {
+  const path = await newPath();
+  await symlink(tmpdir(), path);
+  t.like(await t.throwsAsync(open(path)), { code: 'STORE_TAMPERED' });
+});
+
+test('the same object put many times at once is kept once', async t => {
+  const folder = await open();
+  const bytes = Buffer.from('the same');
+  await Promise.all(Array.from({ length: 20 }, () => folder.put(bytes)));
+  await folder.flush();
+  t.is(folder.usedBytes, bytes.length + 1);
+});
+
+test('more objects than may wait are flushed on the way', async t => {
+  const path = await newPath();
+  const folder = await open(path);
+  const ids: ObjectId[] = [];
+  for (let n = 0; n < 1_100; n++) ids.push(await folder.put(Buffer.from(`object ${n}`)));
+  t.true((await readdir(join(path, 'new'))).length < 1_024);
+  for (const id of ids) t.true(await folder.has(id));
+});

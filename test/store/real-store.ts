@@ -1,0 +1,85 @@
+/** Real stores in temporary folders, for the tests of this folder. */
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import { parseClusterId, parseHostId } from '../../src/core/ids.js';
+import { type IndexDatabase, openIndexDatabase } from '../../src/store/index-database.js';
+import { createStore, openStore, type Store, type StoreOpening } from '../../src/store/store.js';
+import { blobsOf } from '../contracts/store-contract.js';
+
+export const CLUSTER = parseClusterId('c1'.repeat(16));
+export const HOST = parseHostId('a1'.repeat(16));
+export const SILENT = pino({ level: 'silent' });
+
+/** One host with one store, over several starts. */
+export class TestHost {
+  readonly folder: string;
+  readonly storePath: string;
+  boot = 1;
+  nowMs = 1_700_000_000_000;
+  index: IndexDatabase;
+  store: Store | undefined;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+    this.storePath = join(folder, 'store');
+    this.index = openIndexDatabase(join(folder, 'index'));
+  }
+
+  static async begin(t: ExecutionContext): Promise<TestHost> {
+    const folder = await mkdtemp(join(tmpdir(), 'store-'));
+    const host = new TestHost(folder);
+    t.teardown(async () => {
+      await host.stop();
+      await rm(folder, { recursive: true, force: true });
+    });
+    await mkdir(host.storePath);
+    await createStore(host.storePath, host.#creating());
+    return host;
+  }
+
+  #creating() {
+    return { cluster: CLUSTER, host: HOST, boot: this.boot, nowMs: this.nowMs, random: () => randomBytes(8) };
+  }
+
+  opening(changes: Partial<StoreOpening> = {}): StoreOpening {
+    return {
+      ...this.#creating(),
+      path: this.storePath,
+      previousBoot: this.boot - 1,
+      index: this.index,
+      blobsOf,
+      log: SILENT,
+      ...changes,
+    };
+  }
+
+  async mount(changes: Partial<StoreOpening> = {}): Promise<Store> {
+    const opened = await openStore(this.opening(changes));
+    if (opened.kind === 'missing') throw new Error(`the store is missing: ${opened.because}`);
+    this.store = opened.store;
+    return opened.store;
+  }
+
+  async stop(): Promise<void> {
+    await this.store?.close();
+    this.store = undefined;
+    await this.index.close();
+  }
+
+  /** Ends the service and begins it again; `between` happens while it is down. */
+  async restart(between: () => Promise<void> = async () => {}, changes: Partial<StoreOpening> = {}): Promise<Store> {
+    await this.stop();
+    await between();
+    this.boot += 1;
+    this.index = openIndexDatabase(join(this.folder, 'index'));
+    return this.mount(changes);
+  }
+
+  async forgetIndex(): Promise<void> {
+    await rm(join(this.folder, 'index'), { recursive: true, force: true });
+  }
+}

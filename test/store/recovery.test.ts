@@ -1,0 +1,350 @@
+import { mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { compareEpochs } from '../../src/core/holdings-log.js';
+import { parseClusterId, parseHostId } from '../../src/core/ids.js';
+import { createStore, openStore, type Store } from '../../src/store/store.js';
+import { blobOf, contentOf, grab, parcelOf, receive } from '../contracts/store-contract.js';
+import { CLUSTER, HOST, TestHost } from './real-store.js';
+
+const A = parcelOf('a1', 'shared');
+const B = parcelOf('b1', 'shared');
+const C = parcelOf('c1', 'c2');
+
+const blobPath = (host: TestHost, content: string) => {
+  const { blob } = blobOf(content);
+  return join(host.storePath, '.blobs', blob.slice(0, 2), blob);
+};
+const recordPath = (host: TestHost, id: string) => join(host.storePath, '.catalog/objects', id.slice(0, 2), id);
+const logPath = (host: TestHost) => join(host.storePath, '.catalog/log');
+
+async function hostWithParcels(t: Parameters<typeof TestHost.begin>[0], ...parcels: (typeof A)[]): Promise<TestHost> {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  for (const parcel of parcels) await grab(store, parcel);
+  return host;
+}
+
+async function rescanned(store: Store): Promise<string[]> {
+  const parcels: string[] = [];
+  for await (const { parcel } of store.rescan()) parcels.push(parcel);
+  return parcels.sort();
+}
+
+test('a parcel that lacks a blob gets a corrupt operation, and the others stay', async t => {
+  const host = await hostWithParcels(t, A, B, C);
+  const store = await host.restart(() => rm(blobPath(host, 'a1')));
+  t.deepEqual(new Set(store.present()), new Set([B.id, C.id]));
+  t.deepEqual(await store.ops(3, 10), [{ op: 'corrupt', parcel: A.id }]);
+  t.false(store.holds(blobOf('a1').blob));
+  t.deepEqual(await contentOf(store, blobOf('shared').blob), Buffer.from('shared'));
+  await grab(store, A);
+  t.true(store.isPresent(A.id));
+  t.is(store.position().seq, 5);
+});
+
+test('a lost blob that two parcels share takes both, and the rest of them is hashed instead of fetched', async t => {
+  const host = await hostWithParcels(t, A, B, C);
+  const store = await host.restart(() => rm(blobPath(host, 'shared')));
+  t.deepEqual([...store.present()], [C.id]);
+  t.deepEqual(
+    (await store.missing(A.blobs)).map(({ blob }) => blob),
+    [blobOf('shared').blob],
+  );
+});
+
+test('a parcel whose record is lost is corrupt, and its blobs do not count', async t => {
+  const host = await hostWithParcels(t, A, C);
+  const store = await host.restart(() => rm(recordPath(host, A.id)));
+  t.deepEqual([...store.present()], [C.id]);
+  t.false(store.holds(blobOf('a1').blob));
+  await grab(store, A);
+  t.true(store.isPresent(A.id));
+});
+
+test('all blobs lost: every parcel is corrupt, none is forgotten', async t => {
+  const host = await hostWithParcels(t, A, B, C);
+  const store = await host.restart(async () => {
+    await rm(join(host.storePath, '.blobs'), { recursive: true });
+  });
+  t.deepEqual([...store.present()], []);
+  t.is((await store.ops(3, 10)).filter(({ op }) => op === 'corrupt').length, 3);
+});
+
+test('files under .blobs that the log does not cover never count, and come back by their hash alone', async t => {
+  const host = await hostWithParcels(t, A);
+  const [right, wrong] = [blobOf('stray'), blobOf('not stray')];
+  const store = await host.restart(async () => {
+    await writeFile(blobPath(host, 'stray'), 'stray');
+    await writeFile(blobPath(host, 'not stray'), 'something else');
+  });
+  t.false(store.holds(right.blob));
+  t.is(await store.openBlob(right.blob), undefined);
+  t.deepEqual(
+    (await store.missing([right, wrong])).map(({ blob }) => blob),
+    [wrong.blob],
+  );
+  t.is((await readdir(join(host.storePath, '.trash'))).length, 1, 'wrong bytes are set aside, not thrown away');
+  const { id, record } = parcelOf('stray');
+  await store.commit(id, record);
+  t.deepEqual(await contentOf(store, right.blob), Buffer.from('stray'));
+  await grab(store, parcelOf('not stray'));
+  t.deepEqual(await contentOf(store, wrong.blob), Buffer.from('not stray'));
+});
+
+test('what is used is the same after a restart with strays, leftovers and trash', async t => {
+  const host = await hostWithParcels(t, A, C);
+  let store = await host.restart(async () => {
+    await writeFile(blobPath(host, 'stray'), 'stray');
+    await writeFile(blobPath(host, 'not stray'), 'x'.repeat(1_000));
+  });
+  const before = (await store.usage()).usedBytes;
+  await store.missing([blobOf('stray'), blobOf('not stray')]);
+  await receive(store, blobOf(Buffer.alloc(5_000, 5)));
+  t.is((await store.usage()).usedBytes, before + 5_000);
+  store = await host.restart();
+  t.is((await store.usage()).usedBytes, before + 5_000);
+});
+
+test('an index that was deleted is made anew from the log and the records', async t => {
+  const host = await hostWithParcels(t, A, B);
+  const before = host.store?.position();
+  const store = await host.restart(() => host.forgetIndex());
+  t.deepEqual(store.position(), before);
+  t.deepEqual(new Set(store.present()), new Set([A.id, B.id]));
+  t.true(store.holds(blobOf('shared').blob));
+  t.false(store.rescanDue);
+});
+
+test('an index that is behind the log is brought up to it', async t => {
+  const host = await hostWithParcels(t, A);
+  const old = join(host.folder, 'old-index');
+  let store = await host.restart(async () => {
+    const { cp } = await import('node:fs/promises');
+    await cp(join(host.folder, 'index'), old, { recursive: true });
+  });
+  await grab(store, B);
+  await grab(store, C);
+  host.boot -= 1; // the old index knows the boot before
+  store = await host.restart(async () => {
+    await rm(join(host.folder, 'index'), { recursive: true });
+    await rename(old, join(host.folder, 'index'));
+    const marker = join(host.storePath, '.scatterhoard');
+    await writeFile(marker, (await readFile(marker, 'utf8')).replace('"boot": 2', '"boot": 1'));
+  });
+  t.false(store.rescanDue);
+  t.is([...store.present()].length, 3);
+  t.true(store.holds(blobOf('c2').blob));
+  t.is(store.position().seq, 3);
+});
+
+test('a torn tail of the log is cut, and the parcel behind it is not present', async t => {
+  const host = await hostWithParcels(t, A, B);
+  const { size } = await stat(logPath(host));
+  const store = await host.restart(async () => {
+    await host.forgetIndex(); // it would remember the operation
+    await truncate(logPath(host), size - 5);
+  });
+  t.deepEqual([...store.present()], [A.id]);
+  t.false(store.rescanDue);
+  t.false(store.holds(blobOf('b1').blob));
+  await grab(store, B);
+  t.true(store.isPresent(B.id));
+});
+
+for (const [what, spoil] of [
+  [
+    'damaged before its end',
+    async (host: TestHost) => {
+      const bytes = await readFile(logPath(host));
+      bytes[200] = (bytes[200] ?? 0) ^ 1;
+      await writeFile(logPath(host), bytes);
+    },
+  ],
+  ['missing', (host: TestHost) => rm(logPath(host))],
+  [
+    'shorter than the index remembers',
+    async (host: TestHost) => truncate(logPath(host), (await stat(logPath(host))).size - 1),
+  ],
+  [
+    'of a marker with another boot counter',
+    async (host: TestHost) => {
+      const marker = join(host.storePath, '.scatterhoard');
+      await writeFile(marker, (await readFile(marker, 'utf8')).replace('"boot": 1', '"boot": 7'));
+    },
+  ],
+] as const) {
+  test(`a log that is ${what} begins a greater epoch, and only what hashes right comes back`, async t => {
+    const host = await hostWithParcels(t, A, B, C);
+    const before = host.store?.position();
+    if (before === undefined) return t.fail();
+    const store = await host.restart(async () => {
+      await spoil(host);
+      await writeFile(blobPath(host, 'c2'), 'C2');
+    });
+    t.true(store.rescanDue);
+    t.deepEqual([...store.present()], []);
+    t.false(store.holds(blobOf('a1').blob));
+    t.is(compareEpochs(store.position().epoch, before.epoch), 1);
+    t.is(store.position().seq, 0);
+    t.deepEqual(await rescanned(store), [A.id, B.id].sort());
+    t.false(store.rescanDue);
+    t.deepEqual(await contentOf(store, blobOf('shared').blob), Buffer.from('shared'));
+    t.is((await store.missing(C.blobs)).length, 1);
+    const again = await host.restart();
+    t.false(again.rescanDue);
+    t.deepEqual(again.position(), store.position());
+  });
+}
+
+test('a rescan that was interrupted goes on after a restart', async t => {
+  const host = await hostWithParcels(t, A, B, C);
+  let store = await host.restart(() => rm(logPath(host)));
+  for await (const { parcel } of store.rescan()) {
+    t.true(store.isPresent(parcel));
+    break;
+  }
+  t.is(store.position().seq, 1);
+  store = await host.restart();
+  t.true(store.rescanDue);
+  t.is((await rescanned(store)).length, 2);
+  t.is(store.position().seq, 3);
+});
+
+test('a rescan can be cancelled', async t => {
+  const host = await hostWithParcels(t, A, B);
+  const store = await host.restart(() => rm(logPath(host)));
+  await t.throwsAsync(
+    async () => {
+      for await (const _ of store.rescan(AbortSignal.abort(new Error('enough')))) t.fail();
+    },
+    { message: 'enough' },
+  );
+  t.true(store.rescanDue);
+});
+
+test("a peer's doubt begins an epoch above what it has seen", async t => {
+  const host = await hostWithParcels(t, A);
+  const counterSeen = 9_000_000_000_000;
+  const store = await host.restart(async () => {}, { doubt: { because: 'a peer has more', counterSeen } });
+  t.is(store.position().epoch.counter, counterSeen + 1);
+  t.deepEqual(await rescanned(store), [A.id]);
+});
+
+test('the boot counter of the state folder is asked only when the index knows nothing', async t => {
+  const host = await hostWithParcels(t, A);
+  // The service began twice while this disk was away.
+  host.boot += 2;
+  let store = await host.restart();
+  t.false(store.rescanDue);
+  store = await host.restart(() => host.forgetIndex());
+  t.false(store.rescanDue);
+  host.boot += 2;
+  store = await host.restart(() => host.forgetIndex());
+  t.true(store.rescanDue);
+});
+
+test('a store mounted twice in one start is not in doubt', async t => {
+  const host = await hostWithParcels(t, A);
+  await host.store?.close();
+  const store = await host.mount();
+  t.false(store.rescanDue);
+  t.true(store.isPresent(A.id));
+});
+
+test('a store that was just made is not in doubt', async t => {
+  const host = await TestHost.begin(t);
+  t.false((await host.mount({ boot: 1, previousBoot: 0 })).rescanDue);
+});
+
+for (const [what, spoil, changes] of [
+  ['whose folder is gone', (path: string) => rm(path, { recursive: true }), {}],
+  [
+    'whose disk is not mounted',
+    async (path: string) => {
+      await rm(path, { recursive: true });
+      await mkdir(path);
+    },
+    {},
+  ],
+  ['whose marker is broken', (path: string) => writeFile(join(path, '.scatterhoard'), '{'), {}],
+  ['of another host', async () => {}, { host: parseHostId('b2'.repeat(16)) }],
+  ['of another cluster', async () => {}, { cluster: parseClusterId('d2'.repeat(16)) }],
+  [
+    'whose .blobs is a symlink',
+    async (path: string) => {
+      await rename(join(path, '.blobs'), join(path, 'moved'));
+      await symlink('moved', join(path, '.blobs'));
+    },
+    {},
+  ],
+  [
+    'whose marker is a symlink',
+    async (path: string) => {
+      await rename(join(path, '.scatterhoard'), join(path, 'moved'));
+      await symlink('moved', join(path, '.scatterhoard'));
+    },
+    {},
+  ],
+] as const) {
+  test(`a store ${what} is missing, and nothing is made in its place`, async t => {
+    const host = await hostWithParcels(t, A);
+    await host.stop();
+    await spoil(host.storePath);
+    const before = await readdir(host.storePath).catch(() => 'no folder');
+    const { openIndexDatabase } = await import('../../src/store/index-database.js');
+    host.index = openIndexDatabase(join(host.folder, 'index'));
+    t.is((await openStore(host.opening(changes))).kind, 'missing');
+    t.deepEqual(await readdir(host.storePath).catch(() => 'no folder'), before);
+  });
+}
+
+test('a store whose disk is pulled says so', async t => {
+  const host = await hostWithParcels(t, A);
+  t.is(await host.store?.whyGone(), undefined);
+  await rename(host.storePath, `${host.storePath}.gone`);
+  t.regex((await host.store?.whyGone()) ?? '', /not mounted/);
+  await rename(`${host.storePath}.gone`, host.storePath);
+  t.is(await host.store?.whyGone(), undefined);
+});
+
+test('a store is made once, in a folder that exists and holds no blobs', async t => {
+  const host = await hostWithParcels(t, A);
+  const options = { ...host.opening(), cluster: CLUSTER, host: HOST };
+  t.like(await t.throwsAsync(createStore(host.storePath, options)), { code: 'STORE_EXISTS', blame: 'operator' });
+  t.like(await t.throwsAsync(createStore(join(host.folder, 'nothing'), options)), { code: 'STORE_FOLDER_MISSING' });
+  await rm(join(host.storePath, '.scatterhoard'));
+  t.like(await t.throwsAsync(createStore(host.storePath, options)), { code: 'STORE_HAS_REMAINS' });
+  const path = join(host.folder, 'other');
+  await mkdir(path);
+  await mkdir(join(path, 'lost+found'));
+  await t.notThrowsAsync(createStore(path, options));
+});
+
+test('leftovers are swept when they are old enough, and not while a commit counts on them', async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  const empty = (await store.usage()).usedBytes;
+  await receive(store, blobOf('old'));
+  await store.sweepIncoming(Date.now() - 60_000);
+  t.deepEqual(await store.missing([blobOf('old')]), []);
+  const { id, record } = parcelOf('old');
+  await Promise.all([store.commit(id, record), store.sweepIncoming(Date.now() + 60_000)]);
+  t.true(store.isPresent(id));
+  await receive(store, blobOf('older'));
+  const again = await host.restart(); // now it is a leftover that nobody has hashed
+  await again.sweepIncoming(Date.now() + 60_000);
+  t.is((await again.missing([blobOf('older')])).length, 1);
+  t.deepEqual(await readdir(join(host.storePath, '.incoming')), []);
+  t.true((await again.usage()).usedBytes > empty);
+});
+
+test('folders are 0700 and files 0600', async t => {
+  const host = await hostWithParcels(t, A);
+  for (const name of await readdir(host.storePath, { recursive: true })) {
+    const found = await stat(join(host.storePath, name));
+    if ((found.mode & 0o777) !== (found.isDirectory() ? 0o700 : 0o600))
+      t.fail(`${name} has mode ${found.mode.toString(8)}`);
+  }
+  t.pass();
+});

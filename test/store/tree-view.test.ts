@@ -1,0 +1,312 @@
+import { spawnSync } from 'node:child_process';
+import { access, link, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
+import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
+import { parseObjectId } from '../../src/core/ids.js';
+import type { Store } from '../../src/store/store.js';
+import type { TreeEntry, TreeReport } from '../../src/store/tree-view.js';
+import { blobOf, grab, parcelOf } from '../contracts/store-contract.js';
+import { TestHost } from './real-store.js';
+
+const SNAPSHOT = parseObjectId('5a'.repeat(32));
+
+class TreeHost {
+  readonly host: TestHost;
+  readonly store: Store;
+  readonly path: string;
+  readonly tree: string;
+
+  private constructor(host: TestHost, store: Store) {
+    this.host = host;
+    this.store = store;
+    this.path = join(host.storePath, 'imac');
+    this.tree = join(this.path, 'photos');
+  }
+
+  static async begin(t: ExecutionContext, ...contents: string[]): Promise<TreeHost> {
+    const host = await TestHost.begin(t);
+    const store = await host.mount();
+    if (contents.length > 0) await grab(store, parcelOf(...contents));
+    return new TreeHost(host, store);
+  }
+
+  update(entries: readonly TreeEntry[]): Promise<TreeReport> {
+    async function* files() {
+      yield* entries;
+    }
+    return this.store.updateTree({ originName: 'imac', source: 'photos', snapshot: SNAPSHOT, files: files() });
+  }
+
+  /** Every path below the tree in latin1, a character a byte, with its content; folders end in a slash. */
+  async content(): Promise<Record<string, string>> {
+    const found: Record<string, string> = {};
+    const walk = async (path: Buffer, below: string) => {
+      for (const entry of await readdir(path, { withFileTypes: true, encoding: 'buffer' })) {
+        const inside = Buffer.concat([path, Buffer.from('/'), entry.name]);
+        const name = `${below}${entry.name.toString('latin1')}`;
+        if (entry.isDirectory()) {
+          found[`${name}/`] = '';
+          await walk(inside, `${name}/`);
+        } else found[name] = await readFile(inside, 'utf8');
+      }
+    };
+    await walk(Buffer.from(this.tree), '');
+    return found;
+  }
+
+  list(ending: 'b3' | 'unplaced' | 'snapshot'): Promise<string | undefined> {
+    return readFile(`${this.tree}.${ending}`, 'utf8').catch(() => undefined);
+  }
+}
+
+function file(path: string | Buffer, content: string): TreeEntry {
+  const { blob, bytes } = blobOf(content);
+  return { kind: 'file', path: Buffer.from(path), blob: bytes === 0 ? EMPTY_BLOB : blob, bytes };
+}
+const folder = (path: string): TreeEntry => ({ kind: 'directory', path: Buffer.from(path) });
+
+test('the tree has the folders and files of the snapshot, as names of the blobs', async t => {
+  const host = await TreeHost.begin(t, 'one', 'two');
+  const report = await host.update([
+    folder(''),
+    file('a.txt', 'one'),
+    folder('b'),
+    file('b/deep/er.txt', 'two'),
+    file('b/empty', ''),
+    folder('c'),
+    file('z', 'one'),
+  ]);
+  t.deepEqual(report, { placed: 4, unplaced: 0, absent: 0, left: 0 });
+  t.deepEqual(await host.content(), {
+    'a.txt': 'one',
+    'b/': '',
+    'b/deep/': '',
+    'b/deep/er.txt': 'two',
+    'b/empty': '',
+    'c/': '',
+    z: 'one',
+  });
+  t.is((await lstat(join(host.tree, 'z'))).nlink, 3);
+  t.is(await host.list('snapshot'), `${SNAPSHOT}\n`);
+  t.is(await host.list('unplaced'), undefined);
+  t.is(
+    await host.list('b3'),
+    [
+      `${hashHex(Buffer.from('one'))}  photos/a.txt`,
+      `${hashHex(Buffer.from('two'))}  photos/b/deep/er.txt`,
+      `${EMPTY_BLOB}  photos/b/empty`,
+      `${hashHex(Buffer.from('one'))}  photos/z\n`,
+    ].join('\n'),
+  );
+});
+
+test('an update changes what changed, removes what left, and leaves the rest as it is', async t => {
+  const host = await TreeHost.begin(t, '1', '2', '3');
+  await host.update([
+    file('changed', '1'),
+    file('folder/gone', '2'),
+    file('kept', '3'),
+    file('to-empty', '1'),
+    file('to-folder', '1'),
+  ]);
+  const kept = await lstat(join(host.tree, 'kept'));
+  const report = await host.update([
+    file('changed', '2'),
+    file('kept', '3'),
+    file('to-empty', ''),
+    folder('to-folder'),
+    file('to-folder/x', '1'),
+  ]);
+  t.is(report.placed, 4);
+  t.deepEqual(await host.content(), { changed: '2', kept: '3', 'to-empty': '', 'to-folder/': '', 'to-folder/x': '1' });
+  t.is((await lstat(join(host.tree, 'kept'))).ctimeMs, kept.ctimeMs);
+  await host.update([file('to-folder', '3')]);
+  t.deepEqual(await host.content(), { 'to-folder': '3' });
+  await host.update([]);
+  t.deepEqual(await host.content(), {});
+  t.is(await host.list('b3'), '');
+});
+
+test('files whose blobs are not held have no place, and an older version of them does not stay', async t => {
+  const host = await TreeHost.begin(t, 'old');
+  await host.update([file('a', 'old'), file('b', 'old')]);
+  t.deepEqual(await host.update([file('a', 'newer than what is held'), file('b', 'old')]), {
+    placed: 1,
+    unplaced: 0,
+    absent: 1,
+    left: 0,
+  });
+  t.deepEqual(await host.content(), { b: 'old' });
+});
+
+for (const path of [
+  '../escape',
+  '/etc/escape',
+  'a/../../escape',
+  'a/./b',
+  'a//b',
+  'a/',
+  '..',
+  '.',
+  'nul\0byte',
+  `${'x/'.repeat(2048)}y`,
+  'n'.repeat(256),
+]) {
+  test(`the path ${JSON.stringify(path.slice(0, 20))}${path.length > 20 ? '…' : ''} goes to .unplaced, and nothing else happens`, async t => {
+    const host = await TreeHost.begin(t, 'x');
+    const report = await host.update([file(path, 'x'), file('zz', 'x')]);
+    t.deepEqual(report, { placed: 1, unplaced: 1, absent: 0, left: 0 });
+    t.deepEqual(await host.content(), { zz: 'x' });
+    t.regex((await host.list('unplaced')) ?? '', /^[0-9a-f]{64} {2}(unsafe-path|path-too-long) {2}\S/);
+    t.deepEqual((await readdir(host.path)).sort(), ['photos', 'photos.b3', 'photos.snapshot', 'photos.unplaced']);
+    await t.throwsAsync(access(join(host.host.storePath, 'escape')));
+  });
+}
+
+test('a name of 255 bytes has a place', async t => {
+  const host = await TreeHost.begin(t, 'x');
+  t.is((await host.update([file('n'.repeat(255), 'x')])).placed, 1);
+});
+
+test('paths that come twice or out of order go to .unplaced', async t => {
+  const host = await TreeHost.begin(t, '1', '2');
+  const report = await host.update([file('b', '1'), file('b', '2'), file('a', '1'), file('b/c', '1'), file('c', '1')]);
+  t.deepEqual(report, { placed: 2, unplaced: 3, absent: 0, left: 0 });
+  t.deepEqual(await host.content(), { b: '1', c: '1' });
+});
+
+test('a symlink in the tree is never followed, and stays', async t => {
+  const host = await TreeHost.begin(t, 'x', 'y');
+  const outside = join(host.host.folder, 'outside');
+  await mkdir(outside);
+  await host.update([file('dir/x', 'x'), file('file', 'y')]);
+  await rm(join(host.tree, 'dir'), { recursive: true });
+  await symlink(outside, join(host.tree, 'dir'));
+  await rm(join(host.tree, 'file'));
+  await symlink(join(outside, 'target'), join(host.tree, 'file'));
+  const report = await host.update([file('dir/x', 'x'), file('dir/y/z', 'x'), file('file', 'y')]);
+  t.is(report.unplaced, 3);
+  t.deepEqual(await readdir(outside), []);
+  t.true((await lstat(join(host.tree, 'dir'))).isSymbolicLink());
+  await host.update([]);
+  t.deepEqual(await readdir(outside), []);
+});
+
+for (const where of ['imac', 'imac/photos']) {
+  test(`a symlink in the place of ${where} stops the update`, async t => {
+    const host = await TreeHost.begin(t, 'x');
+    const outside = join(host.host.folder, 'outside');
+    await mkdir(outside);
+    if (where === 'imac/photos') await mkdir(host.path);
+    await symlink(outside, join(host.host.storePath, where));
+    t.like(await t.throwsAsync(host.update([file('x', 'x')])), { code: 'STORE_TAMPERED' });
+    t.deepEqual(await readdir(outside), []);
+  });
+}
+
+test('what somebody else put into the tree stays, and is in the way of nothing but its own name', async t => {
+  const host = await TreeHost.begin(t, 'x');
+  await host.update([file('folder/x', 'x'), file('y', 'x')]);
+  await writeFile(join(host.tree, 'folder/mine'), 'only here');
+  await rm(join(host.tree, 'y'));
+  await writeFile(join(host.tree, 'y'), 'edited here');
+  const report = await host.update([file('y', 'x'), file('z', 'x')]);
+  t.deepEqual(report, { placed: 1, unplaced: 1, absent: 0, left: 2 });
+  t.deepEqual(await host.content(), { 'folder/': '', 'folder/mine': 'only here', y: 'edited here', z: 'x' });
+  t.regex((await host.list('unplaced')) ?? '', / in-the-way {2}y\n$/);
+  await link(join(host.tree, 'z'), join(host.tree, 'another name of a blob'));
+  await host.update([file('z', 'x')]);
+  t.false((await readdir(host.tree)).includes('another name of a blob'));
+});
+
+test('names that are not UTF-8 are in the tree and not in .b3', async t => {
+  const host = await TreeHost.begin(t, 'x');
+  const name = Buffer.from([0x62, 0xff, 0xfe]);
+  t.is((await host.update([file('a', 'x'), file(name, 'x'), file('c\r', 'x'), file('d\ufffd', 'x')])).placed, 4);
+  t.deepEqual(await readFile(Buffer.concat([Buffer.from(`${host.tree}/`), name]), 'utf8'), 'x');
+  t.is(await host.list('b3'), `${hashHex(Buffer.from('x'))}  photos/a\n`);
+});
+
+test('backslashes and newlines are escaped in .b3 as b3sum does', async t => {
+  const host = await TreeHost.begin(t, 'x');
+  await host.update([file('a\nb', 'x'), file('a\\b', 'x')]);
+  const hash = hashHex(Buffer.from('x'));
+  t.is(await host.list('b3'), `\\${hash}  photos/a\\nb\n\\${hash}  photos/a\\\\b\n`);
+});
+
+if (spawnSync('b3sum', ['--version']).status === 0) {
+  test('b3sum itself accepts the list', async t => {
+    const host = await TreeHost.begin(t, 'x', 'y');
+    await host.update(
+      [
+        file('-dash', 'x'),
+        file(' space ', 'y'),
+        file('a\nb', 'x'),
+        file('a\\b', 'x'),
+        file('e', ''),
+        file('ü/ß', 'y'),
+      ].sort(byPath),
+    );
+    const checked = spawnSync('b3sum', ['-c', 'photos.b3'], { cwd: host.path, encoding: 'utf8' });
+    t.is(checked.status, 0, checked.stdout + checked.stderr);
+    t.is(checked.stdout.match(/: OK$/gm)?.length, 6);
+  });
+}
+
+function byPath(a: TreeEntry, b: TreeEntry): number {
+  const key = ({ path }: TreeEntry) => Buffer.from(path.map(byte => (byte === 0x2f ? 0 : byte)));
+  return key(a).compare(key(b));
+}
+
+test('whatever one snapshot was, the next one is in the tree exactly', async t => {
+  const contents = ['1', '2', '3', ''];
+  const host = await TreeHost.begin(t, '1', '2', '3');
+  const name = fc.constantFrom('a', 'b', 'a.b', 'ab', '\u00e4', '-', ' ', 'A\n', 'a\\');
+  const snapshot = fc
+    .uniqueArray(fc.tuple(fc.array(name, { minLength: 1, maxLength: 3 }), fc.constantFrom(...contents)), {
+      selector: ([names]) => names.join('/'),
+      maxLength: 12,
+    })
+    // No path is a folder of another.
+    .map(files => {
+      const paths = files.map(([names]) => names.join('/'));
+      return files.filter(([names]) => !paths.some(path => path.startsWith(`${names.join('/')}/`)));
+    });
+  const law = fc.asyncProperty(snapshot, async files => {
+    const entries = files.map(([names, content]) => file(names.join('/'), content)).sort(byPath);
+    const report = await host.update(entries);
+    const there = Object.entries(await host.content()).filter(([path]) => !path.endsWith('/'));
+    const expected = files.map(([names, content]) => [Buffer.from(names.join('/')).toString('latin1'), content]);
+    t.deepEqual(there.sort(), expected.sort());
+    return report.placed === files.length && report.left === 0;
+  });
+  await t.notThrowsAsync(fc.assert(law, { numRuns: 60 }));
+});
+
+test('an update can be cancelled, and the lists of before stay', async t => {
+  const host = await TreeHost.begin(t, 'x');
+  await host.update([file('a', 'x')]);
+  const before = await host.list('b3');
+  const abort = new AbortController();
+  async function* files() {
+    yield file('b', 'x');
+    abort.abort(new Error('enough'));
+    yield file('c', 'x');
+  }
+  const view = { originName: 'imac', source: 'photos', snapshot: SNAPSHOT, files: files(), signal: abort.signal };
+  t.like(await t.throwsAsync(host.store.updateTree(view)), { message: 'enough' });
+  t.is(await host.list('b3'), before);
+  t.deepEqual((await readdir(host.path)).sort(), ['photos', 'photos.b3', 'photos.snapshot']);
+  await host.update([file('a', 'x')]);
+  t.deepEqual(await host.content(), { a: 'x' });
+});
+
+test('names of origins and sources that are none are refused', async t => {
+  const host = await TreeHost.begin(t);
+  for (const originName of ['..', '.blobs', 'a/b', '']) {
+    const view = { originName, source: 'photos', snapshot: SNAPSHOT, files: (async function* () {})() };
+    t.like(await t.throwsAsync(host.store.updateTree(view)), { code: 'BAD_NAME' });
+  }
+});
