@@ -27,6 +27,7 @@ import {
 import { open } from 'node:fs/promises';
 import type { ParcelId } from '../core/ids.js';
 import { posix } from '../platform/posix.js';
+import { PARCEL_FILE_BYTES } from './cut.js';
 import type { Entry } from './entry.js';
 import type { ContentFrame, ContentRequest, PlacedEntry } from './restore-content.js';
 import {
@@ -96,8 +97,7 @@ export interface RestoreReport {
 
 /** Parcels in the making: enough to hide the latency of fetching, few enough to stay small in memory. */
 const PARCELS_AT_ONCE = 4;
-/** A file this large is alone in its parcel, maybe between two entries of a run: it is not collected but begun at once. */
-const ALONE_BYTES = 8 * 1024 * 1024;
+
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 
 /** @throws ClusterError TARGET_NOT_EMPTY, TARGET_NOT_FOLDER, RESTORE_STOPPED; what `entries` and `content` throw; the abort's reason */
@@ -198,7 +198,8 @@ class Restore {
       for await (const { entry, parcel, path } of this.#placed({ report: true, signal })) {
         if (entry.kind === 'directory') this.#makeFolder(entry, path);
         if (entry.kind !== 'file') continue;
-        if (entry.size >= ALONE_BYTES) await start(parcel, [{ entry, path }]);
+        // Alone in its parcel, maybe between two entries of a run: not collected but begun at once.
+        if (entry.size >= PARCEL_FILE_BYTES) await start(parcel, [{ entry, path }]);
         else if (run?.parcel === parcel) run.files.push({ entry, path });
         else {
           if (run !== undefined) await start(run.parcel, run.files);

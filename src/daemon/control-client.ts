@@ -21,6 +21,7 @@ import {
   LINE_BYTES_MAX,
   type PlainMethod,
   protocolError,
+  REQUEST_BYTES_MAX,
   routeOf,
   type StreamMethod,
   toJson,
@@ -75,6 +76,18 @@ interface Call {
 /** The answer's head; an error answer is thrown. */
 async function post({ path, method, body, signal }: Call): Promise<IncomingMessage> {
   signal.throwIfAborted();
+  const text = body === undefined ? undefined : toJson(body);
+  const bytes = Buffer.byteLength(text ?? '');
+  if (bytes > REQUEST_BYTES_MAX) {
+    // The service would hang up in the midst of it.
+    throw new ClusterError(
+      'CONTROL_BAD_REQUEST',
+      `${method}: ${bytes} bytes are too many to send; ${REQUEST_BYTES_MAX} are allowed`,
+      {
+        blame: 'operator',
+      },
+    );
+  }
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': 'application/json' };
     const request = httpRequest({
@@ -87,7 +100,7 @@ async function post({ path, method, body, signal }: Call): Promise<IncomingMessa
     });
     request.once('response', resolve);
     request.once('error', error => reject(signal.aborted ? signal.reason : connectionError(error, path)));
-    request.end(body === undefined ? undefined : toJson(body));
+    request.end(text);
   });
   if (response.statusCode === 200) return response;
   const answer = parseAnswer(await textOf(response, signal));

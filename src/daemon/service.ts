@@ -155,6 +155,8 @@ export interface ConfigReport {
   readonly version: number;
   /** BLAKE3 of the signed version, 64 hex digits. */
   readonly hash: string;
+  /** What a person should look at though it was accepted: sentences. Empty for `configShow`. */
+  readonly warnings?: readonly string[];
 }
 
 export interface ConfigApply {

@@ -1,0 +1,114 @@
+/** `cluster backup SOURCE`: a snapshot now, on the source's origin, wherever this is typed. */
+import { Command } from 'commander';
+import { escapePath } from '../catalog/path-text.js';
+import { ClusterError } from '../core/fault.js';
+import type { ProtectionReport, SnapshotReport, SnapshotTaken } from '../daemon/service.js';
+import { durationArgument } from './arguments.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { snapshotRecord } from './records.js';
+import type { Run } from './run.js';
+import { countText, shortId, sizeText, spanText } from './text.js';
+import { timeLimit } from './time-limit.js';
+
+interface BackupOptions {
+  readonly wait?: boolean;
+  readonly timeout?: number;
+  readonly acceptChanges?: boolean;
+}
+
+export const backupCommand = (run: Run): Command =>
+  new Command('backup')
+    .description('take a snapshot now; exit code 3 when something could not be read')
+    .argument('<source>', 'NAME, or HOST/NAME where two hosts have one of that name')
+    .option('--wait', 'until every parcel of it has its copies')
+    .option('--timeout <duration>', 'with --wait: give up after this long, with exit code 20', durationArgument)
+    .option('--accept-changes', 'the source did shrink that much: take it as it is')
+    .action(run(backup));
+
+async function backup(
+  context: Context,
+  source: string,
+  { wait, timeout, acceptChanges }: BackupOptions,
+): Promise<ExitCode> {
+  if (timeout !== undefined && !wait) {
+    throw new ClusterError('BAD_ARGUMENT', '--timeout says how long to --wait: give --wait too', { blame: 'operator' });
+  }
+  const service = context.service();
+  const taken = await service.backup({ source, acceptChanges: acceptChanges === true }, context.signal);
+  tellUnread(context, taken);
+  if (!wait) {
+    await tell(context, taken);
+    return taken.partial ? EXIT.incomplete : EXIT.ok;
+  }
+  if (!context.json) await tell(context, taken);
+
+  using limit = timeLimit(context.signal, timeout);
+  let last: ProtectionReport | undefined;
+  try {
+    for await (const report of service.protection({ sourceId: taken.sourceId, snapshot: taken.id }, limit.signal)) {
+      await tellProgress(context, report, last);
+      last = report;
+      if (report.snapshot.protected) break;
+    }
+  } catch (error) {
+    if (!limit.isUp()) throw error;
+  }
+  const now: SnapshotReport = last?.snapshot ?? taken;
+  if (context.json) await context.record(snapshotRecord(now));
+  if (!now.protected) {
+    const under =
+      last === undefined
+        ? ''
+        : `: ${countText(last.parcels.under, 'parcel')} of ${last.parcels.wanted} short of ${countText(last.copies, 'copy').replace(/ys$/, 'ies')}`;
+    throw new ClusterError(
+      'WAIT_TIMEOUT',
+      `snapshot ${shortId(now.id)} of ${now.source} is not protected after ${spanText(timeout ?? 0)}${under}. It is kept, and the hosts go on copying.`,
+      { blame: 'passing' },
+    );
+  }
+  if (!context.json) await context.print(`protected: ${shortId(now.id)} of ${now.source}`);
+  return now.partial ? EXIT.incomplete : EXIT.ok;
+}
+
+function tellUnread(context: Context, { stale, missed, unread }: SnapshotTaken): void {
+  for (const { path, because } of unread) context.note(`not read: ${escapePath(path)}: ${because}`);
+  const more = stale + missed - unread.length;
+  if (more > 0) context.note(`… and ${more} more not read`);
+  if (stale > 0) context.note(`${stale} carried over from the snapshot before (stale)`);
+  if (missed > 0) context.note(`${missed} not in the snapshot (missed)`);
+}
+
+async function tell(context: Context, taken: SnapshotTaken): Promise<void> {
+  if (context.json) {
+    const { unchanged, stale, missed } = taken;
+    return context.record({ ...snapshotRecord(taken), unchanged, stale, missed });
+  }
+  const what = `${countText(taken.files, 'file')}, ${sizeText(taken.bytes)}`;
+  const how = taken.unchanged ? ', unchanged' : taken.partial ? ', partial' : '';
+  await context.print(`snapshot ${shortId(taken.id)} of ${taken.source}: ${what}${how}`);
+}
+
+async function tellProgress(
+  context: Context,
+  report: ProtectionReport,
+  last: ProtectionReport | undefined,
+): Promise<void> {
+  const { snapshot, parcels, missingBytes, copies } = report;
+  if (last !== undefined && snapshot.id !== last.snapshot.id) {
+    context.note(`files changed while they were copied: ${shortId(snapshot.id)} takes the snapshot's place`);
+  }
+  if (context.json) {
+    await context.record({
+      message_type: 'progress',
+      snapshot: snapshot.id,
+      wanted: parcels.wanted,
+      copies,
+      have_min: parcels.haveMin,
+      under: parcels.under,
+      missing_bytes: missingBytes,
+    });
+  } else if (parcels.under !== last?.parcels.under && parcels.under > 0) {
+    context.note(`${countText(parcels.under, 'parcel')} of ${parcels.wanted} to copy, ${sizeText(missingBytes)}`);
+  }
+}

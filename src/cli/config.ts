@@ -1,0 +1,106 @@
+/** `cluster config …`: the fleet's policy, shown and changed. Changes need this host's admin key. */
+import { readFile } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { ClusterError } from '../core/fault.js';
+import type { ConfigReport } from '../daemon/service.js';
+import { absolutePathArgument, countArgument } from './arguments.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import type { Run } from './run.js';
+
+export const configCommand = (run: Run): Command => {
+  const config = new Command('config').description('the policy of the whole cluster: sources, stores, copies, timing');
+  config.command('show').description('the policy in use, as YAML').action(run(show));
+  config
+    .command('apply')
+    .description('put a policy in force, on every host')
+    .argument('<file>', 'YAML; "-" for stdin')
+    .option('--yes', 'also when copies are lowered or stores are removed')
+    .action(run(apply));
+  config
+    .command('add-store')
+    .description('let a host lend a folder; the folder must exist there')
+    .argument('<host>', 'its name')
+    .argument('<path>', 'absolute, on that host', absolutePathArgument)
+    .addOption(new Option('--limit <size>', 'use at most this much, such as "300 GB"').conflicts('reserve'))
+    .option('--reserve <size>', 'leave at least this much free; default: a tenth of the disk')
+    .action(run(addStore));
+  config
+    .command('add-source')
+    .description('back up a folder of a host')
+    .argument('<host>', 'its name')
+    .argument('<name>', 'a name for it')
+    .argument('<path>', 'absolute, on that host', absolutePathArgument)
+    .option('--copies <n>', 'wanted copies', countArgument)
+    .option('--every <duration>', 'between snapshots, such as 1h')
+    .action(run(addSource));
+  return config;
+};
+
+async function show(context: Context): Promise<ExitCode> {
+  const report = await context.service().configShow(context.signal);
+  if (context.json) await tell(context, report);
+  else await context.print(report.text.replace(/\n$/, ''));
+  return EXIT.ok;
+}
+
+async function apply(context: Context, file: string, { yes }: { readonly yes?: boolean }): Promise<ExitCode> {
+  const service = context.service();
+  const text = await readPolicy(file);
+  const fileName = file === '-' ? 'stdin' : file;
+  await tell(context, await service.configApply({ text, fileName, yes: yes === true }, context.signal));
+  return EXIT.ok;
+}
+
+async function readPolicy(file: string): Promise<string> {
+  if (file === '-') {
+    const chunks: Buffer[] = [];
+    for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+    return Buffer.concat(chunks).toString();
+  }
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new ClusterError('FILE_UNREADABLE', `cannot read the policy: ${why}. Nothing was changed.`, {
+      blame: 'operator',
+      cause,
+    });
+  }
+}
+
+interface StoreOptions {
+  readonly limit?: string;
+  readonly reserve?: string;
+}
+
+async function addStore(context: Context, host: string, path: string, options: StoreOptions): Promise<ExitCode> {
+  const { limit, reserve } = options;
+  const request = { host, path, ...(limit !== undefined && { limit }), ...(reserve !== undefined && { reserve }) };
+  await tell(context, await context.service().configAddStore(request, context.signal));
+  return EXIT.ok;
+}
+
+interface SourceOptions {
+  readonly copies?: number;
+  readonly every?: string;
+}
+
+async function addSource(
+  context: Context,
+  host: string,
+  name: string,
+  path: string,
+  options: SourceOptions,
+): Promise<ExitCode> {
+  const { copies, every } = options;
+  const request = { host, name, path, ...(copies !== undefined && { copies }), ...(every !== undefined && { every }) };
+  await tell(context, await context.service().configAddSource(request, context.signal));
+  return EXIT.ok;
+}
+
+async function tell(context: Context, { version, hash, text, warnings = [] }: ConfigReport): Promise<void> {
+  for (const warning of warnings) context.note(warning);
+  if (context.json) await context.record({ message_type: 'config', version, hash, text, warnings });
+  else await context.print(`configuration ${version} is in force`);
+}

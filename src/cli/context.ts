@@ -1,0 +1,82 @@
+/**
+ * Context: what a command has to work with: where to print and how, when to stop, which service to ask.
+ *
+ * Results go to stdout, as text or, with `--json`, as one JSON record a line; everything else (progress, warnings, errors)
+ * goes to stderr. So a pipe always gets results and nothing else.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { ClusterError } from '../core/fault.js';
+import { serviceAt } from '../daemon/control-client.js';
+import type { Service } from '../daemon/service.js';
+import { findStateFolder, newStateFolder, type StatePlaces } from './state-folder.js';
+import { printable } from './text.js';
+
+export interface JsonRecord {
+  readonly message_type: string;
+  readonly [field: string]: unknown;
+}
+
+export class Context {
+  readonly json: boolean;
+  /** Aborted by SIGINT and SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly #places: StatePlaces;
+
+  constructor({
+    json,
+    signal,
+    places,
+  }: { readonly json: boolean; readonly signal: AbortSignal; readonly places: StatePlaces }) {
+    this.json = json;
+    this.signal = signal;
+    this.#places = places;
+  }
+
+  /** Tables for people, rather than text for pipes. */
+  get isTerminal(): boolean {
+    return process.stdout.isTTY === true && !this.json;
+  }
+
+  /** A line of the result. Waits while the reader is slow. */
+  async print(line: string): Promise<void> {
+    await write(`${line}\n`);
+  }
+
+  /** A record of the result. */
+  async record(record: JsonRecord): Promise<void> {
+    await write(`${JSON.stringify(record)}\n`);
+  }
+
+  /** Something that a person should know and a pipe should not get. */
+  note(line: string): void {
+    process.stderr.write(`${printable(line)}\n`);
+  }
+
+  /** @throws ClusterError NO_STATE_FOLDER */
+  stateFolder(): string {
+    return findStateFolder(this.#places);
+  }
+
+  newStateFolder(): string {
+    return newStateFolder(this.#places);
+  }
+
+  /** The service of this host. Whether it runs is known at the first call. */
+  service(): Service {
+    const folder = this.stateFolder();
+    if (!existsSync(join(folder, 'config')) && !existsSync(join(folder, 'control.sock'))) {
+      throw new ClusterError(
+        'NO_CLUSTER',
+        `no cluster here: ${folder} holds none. Found one with 'cluster init --name NAME' or enter one with 'cluster join TOKEN'.`,
+        { blame: 'operator' },
+      );
+    }
+    return serviceAt(folder);
+  }
+}
+
+function write(text: string): Promise<void> {
+  if (process.stdout.write(text)) return Promise.resolve();
+  return new Promise(resolve => process.stdout.once('drain', resolve));
+}

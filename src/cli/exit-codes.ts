@@ -1,0 +1,71 @@
+/**
+ * Exit codes: what a script can tell from how a command ended. The one table of error codes to exit codes.
+ *
+ * A code that is not listed exits with `failed`; so a new error needs a line here only if scripts should tell it apart.
+ */
+import { ClusterError } from '../core/fault.js';
+
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  /** The command itself is wrong: its options, its arguments, a file or folder it names. Nothing was done. */
+  usage: 2,
+  /** Some of the source could not be read, or not all could be restored. The rest was done. */
+  incomplete: 3,
+  noCluster: 10,
+  serviceNotRunning: 11,
+  /** Not a member, not let in, or without the key that this needs. */
+  notAllowed: 12,
+  underReplicated: 20,
+  stale: 21,
+  drillFailed: 22,
+  interrupted: 130,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+const EXIT_OF: Readonly<Record<string, ExitCode>> = {
+  BAD_ADDRESS: EXIT.usage,
+  BAD_ARGUMENT: EXIT.usage,
+  BAD_DURATION: EXIT.usage,
+  BAD_NAME: EXIT.usage,
+  BAD_PATH_TEXT: EXIT.usage,
+  BAD_SIZE: EXIT.usage,
+  BAD_SOURCE_SPEC: EXIT.usage,
+  CONTROL_BAD_REQUEST: EXIT.usage,
+  CONTROL_PATH_TOO_LONG: EXIT.usage,
+  NEEDS_YES: EXIT.usage,
+  POLICY_INVALID: EXIT.usage,
+  POLICY_LAYOUT: EXIT.usage,
+  TARGET_NOT_EMPTY: EXIT.usage,
+  TARGET_NOT_FOLDER: EXIT.usage,
+  TOKEN_DAMAGED: EXIT.usage,
+  TOKEN_TOO_NEW: EXIT.usage,
+
+  NO_CLUSTER: EXIT.noCluster,
+  NO_STATE_FOLDER: EXIT.noCluster,
+
+  SERVICE_NOT_RUNNING: EXIT.serviceNotRunning,
+
+  IDENTITY_MISSING: EXIT.notAllowed,
+  KEY_REVOKED: EXIT.notAllowed,
+  NO_ADMIN_KEY: EXIT.notAllowed,
+  NOT_A_MEMBER: EXIT.notAllowed,
+  NOT_AN_ADMIN: EXIT.notAllowed,
+  TOKEN_EXPIRED: EXIT.notAllowed,
+  TOKEN_OTHER_CLUSTER: EXIT.notAllowed,
+  TOKEN_REFUSED: EXIT.notAllowed,
+  TOKEN_UNKNOWN: EXIT.notAllowed,
+  TOKEN_USED_UP: EXIT.notAllowed,
+
+  WAIT_TIMEOUT: EXIT.underReplicated,
+
+  INTERRUPTED: EXIT.interrupted,
+};
+
+export function exitCodeFor(error: unknown): ExitCode {
+  return (error instanceof ClusterError ? EXIT_OF[error.code] : undefined) ?? EXIT.failed;
+}
+
+/** Codes with an exit code of their own, for the README's test. */
+export const EXIT_ERROR_CODES: readonly string[] = Object.keys(EXIT_OF);

@@ -1,0 +1,59 @@
+/** `cluster hosts`: the members, how they are, and the room they lend. */
+import { Command } from 'commander';
+import type { HostReport } from '../daemon/service.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { hostRecord } from './records.js';
+import type { Run } from './run.js';
+import { coloured, sizeText, spanText, tableText } from './text.js';
+
+export const hostsCommand = (run: Run): Command =>
+  new Command('hosts').description('members of the cluster: state, room lent and used').action(run(showHosts));
+
+async function showHosts(context: Context): Promise<ExitCode> {
+  const hosts = await context.service().hosts(context.signal);
+  if (context.json) for (const host of hosts) await context.record(hostRecord(host));
+  else await context.print(await hostsTable(context.isTerminal, hosts));
+  return EXIT.ok;
+}
+
+export function hostsTable(isTerminal: boolean, hosts: readonly HostReport[]): Promise<string> {
+  const nowMs = Date.now();
+  return tableText(
+    isTerminal,
+    [
+      { head: 'host' },
+      { head: 'state' },
+      { head: 'lent', align: 'right' },
+      { head: 'used', align: 'right' },
+      { head: 'free', align: 'right' },
+      { head: 'seen' },
+      { head: 'stores' },
+    ],
+    hosts.map(host => [
+      host.self ? `${host.name} (here)` : host.name,
+      host.state,
+      sizeText(host.lentBytes),
+      sizeText(host.usedBytes),
+      sizeText(host.freeBytes),
+      seenText(host, nowMs),
+      storesText(host),
+    ]),
+  );
+}
+
+function seenText({ self, seenMs }: HostReport, nowMs: number): string {
+  if (self) return 'now';
+  return seenMs === undefined ? 'never' : `${spanText(nowMs - seenMs)} ago`;
+}
+
+function storesText({ stores }: HostReport): string {
+  const missing = stores
+    .filter(({ mounted }) => !mounted)
+    .map(({ path, because }) => `${path ?? 'a store'} ${because ?? 'is not mounted'}`);
+  const mounted = String(stores.length - missing.length);
+  return missing.length === 0 ? mounted : `${mounted}; ${missing.join('; ')}`;
+}
+
+export const stateColoured = (state: HostReport['state']): string =>
+  state === 'active' ? state : coloured(state === 'dead' || state === 'revoked' ? 'red' : 'yellow', state);

@@ -1,0 +1,70 @@
+/** `cluster join TOKEN`: this machine becomes a member. Needs no service. */
+import { Command } from 'commander';
+import { ClusterError } from '../core/fault.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import type { Run } from './run.js';
+
+interface JoinOptions {
+  readonly host?: string;
+  readonly mdns: boolean;
+}
+
+export const joinCommand = (run: Run): Command =>
+  new Command('join')
+    .description("become a member, by a token of 'cluster invite'")
+    .argument('<token>', 'the line that invite printed; "-" for stdin')
+    .option('--host <name>', "of this host; default: the machine's name")
+    .option('--no-mdns', 'reach the members only at the addresses in the token')
+    .action(run(join));
+
+async function join(context: Context, tokenArgument: string, { host, mdns }: JoinOptions): Promise<ExitCode> {
+  const token = tokenArgument === '-' ? await readToken() : tokenArgument;
+  const { joinCluster } = await import('../membership/join-cluster.js');
+  const { pino } = await import('pino');
+  const stateDir = context.newStateFolder();
+  const joined = await joinCluster({
+    token,
+    stateDir,
+    ...(host !== undefined && { hostName: host }),
+    mdns,
+    clock: Date.now,
+    log: pino({ level: process.env.CLUSTER_LOG ?? 'silent' }, pino.destination({ dest: 2, sync: true })),
+    signal: context.signal,
+  });
+  const { configuration, name, standing, trust, admittedBy } = joined;
+  if (context.json) {
+    await context.record({
+      message_type: 'join',
+      cluster: configuration.clusterName,
+      cluster_id: configuration.cluster,
+      host: name,
+      host_id: joined.host,
+      standing,
+      trust,
+      admitted_by: admittedBy,
+      state: stateDir,
+    });
+    return EXIT.ok;
+  }
+  await context.print(
+    `joined ${configuration.clusterName} as ${name}, let in by ${admittedBy}; this host's state lies in ${stateDir}`,
+  );
+  if (standing === 'provisional') context.note('Its copies count once a host with an admin key has been reached.');
+  context.note("Next: 'cluster up' starts the service.");
+  return EXIT.ok;
+}
+
+/** A token is one line of at most a few kilobytes. */
+const TOKEN_BYTES_MAX = 64 * 1024;
+
+async function readToken(): Promise<string> {
+  let text = '';
+  for await (const chunk of process.stdin) {
+    text += String(chunk);
+    if (text.length > TOKEN_BYTES_MAX) {
+      throw new ClusterError('TOKEN_DAMAGED', 'what came on stdin is no token: it is too long', { blame: 'operator' });
+    }
+  }
+  return text.trim();
+}

@@ -1,0 +1,136 @@
+#!/usr/bin/env node
+/**
+ * The `cluster` command (also called `scatterhoard`, for Debian's graphviz owns the shorter name).
+ *
+ * This file owns what ends the process: signals, errors and exit codes (exit-codes.ts). A command gives its exit code or
+ * throws; it never exits by itself.
+ */
+import { Command, CommanderError } from 'commander';
+import { ClusterError } from '../core/fault.js';
+import { toErrorRecord } from '../daemon/control-wire.js';
+import { backupCommand } from './backup.js';
+import { configCommand } from './config.js';
+import { Context } from './context.js';
+import { EXIT, type ExitCode, exitCodeFor } from './exit-codes.js';
+import { hostsCommand } from './hosts.js';
+import { initCommand } from './init.js';
+import { inviteCommand } from './invite.js';
+import { joinCommand } from './join.js';
+import { lsCommand } from './ls.js';
+import { lsReplicasCommand } from './ls-replicas.js';
+import { restoreCommand } from './restore.js';
+import type { Run } from './run.js';
+import { snapshotsCommand } from './snapshots.js';
+import { statusCommand } from './status.js';
+import { printable } from './text.js';
+import { upCommand } from './up.js';
+import { packageVersion } from './version.js';
+
+const interrupt = new AbortController();
+let received: NodeJS.Signals | undefined;
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // The second time the person means it.
+    if (received !== undefined) process.exit(EXIT.interrupted);
+    received = signal;
+    interrupt.abort(new ClusterError('INTERRUPTED', 'interrupted', { blame: 'operator' }));
+  });
+}
+// A reader that has seen enough (`| head`) closes the pipe; the rest would be printed for nobody.
+process.stdout.on('error', error => {
+  if ('code' in error && error.code === 'EPIPE') process.exit(EXIT.ok);
+  throw error;
+});
+
+interface GlobalOptions {
+  readonly state?: string;
+  readonly json?: boolean;
+}
+
+const program = new Command('cluster');
+let exitCode: ExitCode = EXIT.ok;
+
+const run: Run =
+  work =>
+  async (...args) => {
+    const { state, json } = program.opts<GlobalOptions>();
+    const context = new Context({
+      json: json === true,
+      signal: interrupt.signal,
+      places: {
+        ...(state !== undefined && { option: state }),
+        environment: process.env,
+        isRoot: process.getuid?.() === 0,
+      },
+    });
+    exitCode = await work(context, ...args);
+  };
+
+program
+  .description("Scatterhoard: every machine of a house keeps copies of the others' files")
+  .version(packageVersion())
+  .option(
+    '--state <dir>',
+    'the state folder; default: $CLUSTER_STATE, /var/lib/scatterhoard, $XDG_STATE_HOME/scatterhoard',
+  )
+  .option('--json', 'JSON lines on stdout')
+  .showSuggestionAfterError()
+  .configureOutput({ outputError: (text, write) => write(usageErrorText(text)) })
+  .configureHelp({ sortSubcommands: false })
+  .exitOverride();
+
+const make = [
+  initCommand,
+  inviteCommand,
+  joinCommand,
+  upCommand,
+  configCommand,
+  statusCommand,
+  hostsCommand,
+  backupCommand,
+  snapshotsCommand,
+  lsCommand,
+  lsReplicasCommand,
+  restoreCommand,
+];
+for (const command of make) program.addCommand(inheriting(command(run)));
+
+/** Settings such as exitOverride do not reach commands that are added. */
+function inheriting(command: Command): Command {
+  command.copyInheritedSettings(program);
+  for (const below of command.commands) inheriting(below);
+  return command;
+}
+
+/** Commander finds usage errors before it has read all options. */
+function usageErrorText(text: string): string {
+  if (!process.argv.includes('--json')) return text;
+  return `${JSON.stringify({ message_type: 'error', code: 'USAGE', message: text.trim() })}\n`;
+}
+
+/** Tells what went wrong, and gives the exit code for it. */
+function tellError(error: unknown): ExitCode {
+  // Help and version end that way too; commander has printed whatever there is to say.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (received !== undefined) {
+    process.stderr.write('interrupted\n');
+    return EXIT.interrupted;
+  }
+  const record = toErrorRecord(error);
+  if (program.opts<GlobalOptions>().json) process.stderr.write(`${JSON.stringify(record)}\n`);
+  else process.stderr.write(`cluster: ${printable(record.message)}\n`);
+  // A bug of ours, not a refusal: where it happened helps whoever gets the report.
+  if (record.code === 'INTERNAL' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  return exitCodeFor(error);
+}
+
+try {
+  await program.parseAsync();
+  // `up` ends without an error; SIGTERM is how a service is stopped, SIGINT is a person who interrupts.
+  if (received === 'SIGINT') exitCode = EXIT.interrupted;
+} catch (error) {
+  exitCode = tellError(error);
+}
+// Nothing that a command left open may hold the process; what it printed must be out.
+process.stdout.write('', () => process.exit(exitCode));

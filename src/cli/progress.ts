@@ -1,0 +1,88 @@
+/**
+ * Progress: how far a long command is. A bar on a terminal, a line now and then elsewhere, JSON records with `--json`.
+ *
+ * To stderr (JSON: stdout, with the other records), so that results can be piped.
+ */
+import type { SingleBar } from 'cli-progress';
+import type { Context } from './context.js';
+import { sizeText, spanText } from './text.js';
+
+export interface ProgressStep {
+  readonly phase: string;
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/** Faster than eyes, slow enough not to cost anything. */
+const BAR_MS = 100;
+/** For logs: enough to see that it lives. */
+const LINE_MS = 10_000;
+const RECORD_MS = 1_000;
+
+export class Progress {
+  readonly #context: Context;
+  readonly #total: { readonly files: number; readonly bytes: number };
+  readonly #startMs = performance.now();
+  #bar: SingleBar | undefined;
+  #shownMs = 0;
+  #phase = '';
+
+  private constructor(context: Context, total: { readonly files: number; readonly bytes: number }) {
+    this.#context = context;
+    this.#total = total;
+  }
+
+  static async start(context: Context, total: { readonly files: number; readonly bytes: number }): Promise<Progress> {
+    const progress = new Progress(context, total);
+    if (process.stderr.isTTY && !context.json && process.env.TERM !== 'dumb') {
+      const { default: cliProgress } = await import('cli-progress');
+      progress.#bar = new cliProgress.SingleBar({
+        format: '{phase} [{bar}] {percentage}% | {shown} | {rate}/s | {left}',
+        barsize: 24,
+        hideCursor: true,
+        clearOnComplete: true,
+        stream: process.stderr,
+        linewrap: false,
+      });
+      progress.#bar.start(Math.max(total.bytes, 1), 0, { phase: 'restoring', shown: '', rate: '', left: '' });
+    }
+    return progress;
+  }
+
+  step({ phase, files, bytes }: ProgressStep): void {
+    const nowMs = performance.now();
+    const intervalMs = this.#bar !== undefined ? BAR_MS : this.#context.json ? RECORD_MS : LINE_MS;
+    if (phase === this.#phase && nowMs - this.#shownMs < intervalMs) return;
+    // The first line of a phase would say "0 of n".
+    const isFirst = this.#shownMs === 0;
+    this.#phase = phase;
+    this.#shownMs = nowMs;
+    const seconds = Math.max((nowMs - this.#startMs) / 1000, 0.001);
+    const rate = bytes / seconds;
+    const leftMs = rate > 0 ? Math.max(0, ((this.#total.bytes - bytes) / rate) * 1000) : 0;
+    const shown = `${files}/${this.#total.files} files, ${sizeText(bytes)}`;
+    const left = leftMs > 0 ? `${spanText(leftMs)} left` : '';
+    if (this.#bar !== undefined)
+      this.#bar.update(Math.min(bytes, this.#total.bytes), { phase, shown, rate: sizeText(rate), left });
+    else if (this.#context.json) {
+      void this.#context.record({
+        message_type: 'progress',
+        phase,
+        files,
+        bytes,
+        total_files: this.#total.files,
+        total_bytes: this.#total.bytes,
+        seconds_left: Math.round(leftMs / 1000),
+      });
+    } else if (!isFirst)
+      this.#context.note(
+        `${phase}: ${shown} of ${sizeText(this.#total.bytes)}, ${sizeText(rate)}/s${left && `, ${left}`}`,
+      );
+  }
+
+  /** Also before anything else is printed for good. */
+  stop(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+}

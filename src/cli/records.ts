@@ -1,0 +1,112 @@
+/**
+ * Records: the JSON records that scripts rely on, made from the service's reports. DESIGN section 10 names the fields that
+ * must stay; more may be added, none may go. Bytes are integers, times RFC 3339 in UTC, unknown times null, and bytes that
+ * are no text stand as `\xHH`.
+ */
+import type { Entry } from '../catalog/entry.js';
+import { escapePath } from '../catalog/path-text.js';
+import type { HostReport, ReplicaReport, SnapshotReport, SourceReport, StatusReport } from '../daemon/service.js';
+import type { JsonRecord } from './context.js';
+import { timeRecord } from './text.js';
+
+export const snapshotRecord = (report: SnapshotReport): JsonRecord => ({
+  message_type: 'snapshot',
+  id: report.id,
+  source: report.source,
+  origin: report.origin,
+  time: timeRecord(report.timeMs),
+  files: report.files,
+  bytes: report.bytes,
+  partial: report.partial,
+  protected: report.protected,
+});
+
+export const hostRecord = (report: HostReport): JsonRecord => ({
+  message_type: 'host',
+  name: report.name,
+  id: report.id,
+  state: report.state,
+  self: report.self,
+  trust: report.trust,
+  domain: report.domain,
+  lent: report.lentBytes,
+  used: report.usedBytes,
+  free: report.freeBytes,
+  seen: timeRecord(report.seenMs),
+  stores: report.stores.map(store => ({
+    id: store.id ?? null,
+    path: store.path ?? null,
+    lent: store.lentBytes,
+    used: store.usedBytes,
+    mounted: store.mounted,
+    because: store.because ?? null,
+  })),
+});
+
+export const replicaRecord = (report: ReplicaReport): JsonRecord => ({
+  message_type: 'replica',
+  source: report.source,
+  path: escapePath(report.path),
+  size: report.sizeBytes,
+  want: report.want,
+  have: report.have,
+  hosts: report.holders.map(({ host }) => host),
+  verified: timeRecord(oldestVerified(report)),
+  holders: report.holders.map(({ host, verifiedMs, counts }) => ({ host, counts, verified: timeRecord(verifiedMs) })),
+});
+
+/** The copy that was read back longest ago; undefined unless all were. */
+export function oldestVerified({ holders }: ReplicaReport): number | undefined {
+  const times = holders.map(({ verifiedMs }) => verifiedMs).filter(time => time !== undefined);
+  return times.length === holders.length && times.length > 0 ? Math.min(...times) : undefined;
+}
+
+export const entryRecord = (entry: Entry): JsonRecord => ({
+  message_type: 'entry',
+  path: escapePath(entry.path),
+  kind: entry.kind,
+  mode: entry.mode.toString(8).padStart(4, '0'),
+  uid: entry.uid,
+  gid: entry.gid,
+  user: entry.user,
+  group: entry.group,
+  size: entry.size,
+  mtime: timeRecord(Number(entry.mtimeNs / 1_000_000n)),
+  mtime_ns: entry.mtimeNs.toString(),
+  blob: entry.blob ?? null,
+  target: entry.target === undefined ? null : escapePath(entry.target),
+  stale: entry.stale,
+});
+
+const sourceFields = (report: SourceReport): Readonly<Record<string, unknown>> => ({
+  source: report.source,
+  origin: report.origin,
+  copies: report.copies,
+  wanted: report.parcels.wanted,
+  have_min: report.parcels.haveMin,
+  under: report.parcels.under,
+  over: report.parcels.over,
+  fresh: report.fresh,
+  missing: report.missing ?? null,
+  snapshot: report.lastSnapshot === undefined ? null : withoutType(snapshotRecord(report.lastSnapshot)),
+});
+
+export const statusRecord = (report: StatusReport): JsonRecord => ({
+  message_type: 'status',
+  cluster: report.cluster,
+  cluster_id: report.clusterId,
+  host: report.host,
+  host_id: report.hostId,
+  config_version: report.configVersion,
+  addresses: report.addresses,
+  protected: report.protected,
+  settled: report.settled,
+  pending: report.pending,
+  sources: report.sources.map(sourceFields),
+  hosts: report.hosts.map(host => withoutType(hostRecord(host))),
+  alarms: report.alarms.map(({ code, text, sinceMs }) => ({ code, text, since: timeRecord(sinceMs) })),
+});
+
+function withoutType({ message_type: _, ...fields }: JsonRecord): Readonly<Record<string, unknown>> {
+  return fields;
+}

@@ -1,0 +1,142 @@
+/** `cluster status`: is everything where it should be? Exits with 20 while something has too few copies. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Command, Option } from 'commander';
+import { ClusterError } from '../core/fault.js';
+import type { SourceReport, StatusReport } from '../daemon/service.js';
+import { durationArgument } from './arguments.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { hostsTable } from './hosts.js';
+import { statusRecord } from './records.js';
+import type { Run } from './run.js';
+import { coloured, countText, printable, shortId, spanText, tableText } from './text.js';
+import { timeLimit } from './time-limit.js';
+
+interface StatusOptions {
+  readonly wait?: 'protected' | 'settled';
+  readonly timeout?: number;
+  readonly watch?: boolean;
+}
+
+export const statusCommand = (run: Run): Command =>
+  new Command('status')
+    .description('sources, hosts and alarms; exit code 20 while something has too few copies')
+    .addOption(
+      new Option(
+        '--wait <state>',
+        'until every newest snapshot has its copies (protected), or until nothing is pending or over (settled)',
+      )
+        .choices(['protected', 'settled'])
+        .conflicts('watch'),
+    )
+    .option('--timeout <duration>', 'with --wait: give up after this long, with exit code 20', durationArgument)
+    .option('--watch', 'again whenever it changes, until interrupted')
+    .action(run(showStatus));
+
+async function showStatus(context: Context, { wait, timeout, watch }: StatusOptions): Promise<ExitCode> {
+  if (timeout !== undefined && wait === undefined) {
+    throw new ClusterError(
+      'BAD_ARGUMENT',
+      '--timeout says how long to --wait: give --wait protected or --wait settled too',
+      {
+        blame: 'operator',
+      },
+    );
+  }
+  const service = context.service();
+  if (watch) {
+    for await (const status of service.statusChanges(context.signal)) {
+      if (context.isTerminal) await context.print(CLEAR_SCREEN);
+      await show(context, status);
+      // People read no faster; a pipe gets every change.
+      if (context.isTerminal) await delay(WATCH_MS, undefined, { signal: context.signal });
+    }
+    return EXIT.ok;
+  }
+  if (wait === undefined) {
+    const status = await service.status(context.signal);
+    await show(context, status);
+    return exitOf(status);
+  }
+  using limit = timeLimit(context.signal, timeout);
+  let last: StatusReport | undefined;
+  try {
+    for await (const status of service.statusChanges(limit.signal)) {
+      last = status;
+      if (status[wait]) break;
+    }
+  } catch (error) {
+    if (!limit.isUp()) throw error;
+  }
+  if (last !== undefined) await show(context, last);
+  if (last?.[wait]) return exitOf(last);
+  throw new ClusterError(
+    'WAIT_TIMEOUT',
+    `not ${wait} after ${spanText(timeout ?? 0)}; nothing was changed, and the hosts go on`,
+    {
+      blame: 'passing',
+    },
+  );
+}
+
+const WATCH_MS = 500;
+/** Cursor home, then everything below it away. */
+const CLEAR_SCREEN = '\u001b[H\u001b[2J';
+
+const exitOf = ({ sources }: StatusReport): ExitCode =>
+  sources.some(({ parcels }) => parcels.under > 0) ? EXIT.underReplicated : EXIT.ok;
+
+async function show(context: Context, status: StatusReport): Promise<void> {
+  if (context.json) return context.record(statusRecord(status));
+  const words = [
+    `cluster ${status.cluster}`,
+    `host ${status.host}`,
+    `configuration ${status.configVersion}`,
+    status.protected ? coloured('green', 'protected') : coloured('yellow', 'not protected'),
+    status.settled
+      ? 'settled'
+      : `${countText(status.pending.fetches, 'fetch').replace(/s$/, 'es')} here, ${countText(status.pending.claims, 'claim')}`,
+  ];
+  await context.print(words.join(' · '));
+  await context.print('');
+  if (status.sources.length === 0) await context.print("no sources yet: 'cluster config add-source HOST NAME PATH'");
+  else await context.print(await sourcesTable(context.isTerminal, status.sources));
+  await context.print('');
+  await context.print(await hostsTable(context.isTerminal, status.hosts));
+  for (const { source, missing } of status.sources) {
+    if (missing !== undefined) await context.print(coloured('red', printable(`missing source ${source}: ${missing}`)));
+  }
+  for (const { code, text, sinceMs } of status.alarms) {
+    await context.print(coloured('red', printable(`alarm ${code}, for ${spanText(Date.now() - sinceMs)}: ${text}`)));
+  }
+}
+
+function sourcesTable(isTerminal: boolean, sources: readonly SourceReport[]): Promise<string> {
+  return tableText(
+    isTerminal,
+    [
+      { head: 'source' },
+      { head: 'origin' },
+      { head: 'copies', align: 'right' },
+      { head: 'parcels', align: 'right' },
+      { head: 'under', align: 'right' },
+      { head: 'over', align: 'right' },
+      { head: 'last snapshot' },
+    ],
+    sources.map(source => [
+      source.source,
+      source.origin,
+      `${source.parcels.haveMin}/${source.copies}`,
+      String(source.parcels.wanted),
+      String(source.parcels.under),
+      String(source.parcels.over),
+      lastText(source),
+    ]),
+  );
+}
+
+function lastText({ lastSnapshot, fresh, missing }: SourceReport): string {
+  const state = missing !== undefined ? ', missing' : fresh ? '' : ', stale';
+  if (lastSnapshot === undefined) return `none${state}`;
+  return `${shortId(lastSnapshot.id)}, ${spanText(Date.now() - lastSnapshot.timeMs)} ago${lastSnapshot.partial ? ', partial' : ''}${state}`;
+}

@@ -1,0 +1,113 @@
+/**
+ * Text: how values look to people and in JSON. Nothing that came from elsewhere reaches a terminal with its control
+ * characters: a file's name must not move the cursor or paint a false line.
+ */
+import { styleText } from 'node:util';
+import prettyBytes from 'pretty-bytes';
+
+/** Columns of a table when the terminal does not say, and the most that a table needs. */
+const COLUMNS = 80;
+
+/** Line breaks and tabs stay; other control characters become `\xHH` or `\u{…}`. */
+export const printable = (text: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, character => {
+    const code = character.charCodeAt(0);
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+  });
+
+export const sizeText = (bytes: number): string => prettyBytes(bytes);
+
+export const countText = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+/** RFC 3339 in UTC, for JSON. */
+export const timeRecord = (timeMs: number | undefined): string | null =>
+  timeMs === undefined ? null : new Date(timeMs).toISOString();
+
+/** Local time to the second, for people. */
+export function timeText(timeMs: number): string {
+  const time = new Date(timeMs);
+  const two = (number: number): string => String(number).padStart(2, '0');
+  return (
+    `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ` +
+    `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`
+  );
+}
+
+/** `45 s`, `3 min`, `5 h`, `2 d`: one unit, rounded down, for "how long ago". */
+export function spanText(spanMs: number): string {
+  const seconds = Math.max(0, Math.floor(spanMs / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
+}
+
+/** Ids as people read them; restic shows as many digits. */
+export const shortId = (id: string): string => id.slice(0, 8);
+
+/** Colour for terminals: not in a pipe, not with NO_COLOR (no-color.org: set and not empty), not on a dumb terminal. */
+export function coloured(colour: 'red' | 'yellow' | 'green' | 'bold' | 'dim', text: string): string {
+  const wanted = process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+  return wanted ? styleText(colour, text, { validateStream: false }) : text;
+}
+
+export interface Column {
+  readonly head: string;
+  readonly align?: 'right';
+}
+
+/** A table on a terminal; else a line a row, head first, fields parted by tabs. */
+export async function tableText(
+  isTerminal: boolean,
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+): Promise<string> {
+  const cells = rows.map(row => row.map(cell => printable(cell).replaceAll(/[\t\n]/g, ' ')));
+  if (!isTerminal) return [columns.map(({ head }) => head), ...cells].map(row => row.join('\t')).join('\n');
+
+  const { default: Table } = await import('cli-table3');
+  const widths = columnWidths(columns, cells);
+  const table = new Table({
+    head: columns.map(({ head }) => coloured('bold', head)),
+    colAligns: columns.map(({ align }) => align ?? 'left'),
+    colWidths: widths,
+    wordWrap: true,
+    wrapOnWordBoundary: false,
+    chars: FRAME,
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+  });
+  table.push(...cells);
+  return table.toString();
+}
+
+/** No lines but one below the head: more of the 80 columns is left for what matters. */
+const FRAME = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
+} as const;
+
+/** As wide as the content asks, the widest column giving way until the table fits. */
+function columnWidths(columns: readonly Column[], cells: readonly (readonly string[])[]): number[] {
+  const widths = columns.map(({ head }, index) => Math.max(head.length, ...cells.map(row => row[index]?.length ?? 0)));
+  const between = FRAME.middle.length * (columns.length - 1);
+  const room = Math.min(Math.max(process.stdout.columns || COLUMNS, COLUMNS), 200);
+  for (let over = widths.reduce((sum, width) => sum + width, between) - room; over > 0; over -= 1) {
+    const widest = widths.indexOf(Math.max(...widths));
+    widths[widest] = Math.max(1, (widths[widest] ?? 1) - 1);
+  }
+  return widths;
+}

@@ -1,0 +1,18 @@
+/** Time limit: a signal that is aborted with another or when the time is up, and knows which it was. */
+export interface TimeLimit {
+  readonly signal: AbortSignal;
+  isUp(): boolean;
+  [Symbol.dispose](): void;
+}
+
+/** Without `limitMs` there is no limit. */
+export function timeLimit(outer: AbortSignal, limitMs: number | undefined): TimeLimit {
+  const timer = new AbortController();
+  const timeout =
+    limitMs === undefined ? undefined : setTimeout(() => timer.abort(new Error('the time is up')), limitMs);
+  return {
+    signal: AbortSignal.any([outer, timer.signal]),
+    isUp: () => timer.signal.aborted && !outer.aborted,
+    [Symbol.dispose]: () => clearTimeout(timeout),
+  };
+}

@@ -1,0 +1,21 @@
+/** Unreachable: what is missing now, and which hosts to switch on to have it. */
+import type { Resolved, Unreachable } from '../daemon/service.js';
+import type { Context } from './context.js';
+import { countText, shortId, sizeText, timeText } from './text.js';
+
+export function unreachableText({ parcels, bytes, hosts }: Unreachable): string {
+  const what = `${countText(parcels, 'parcel')} (${sizeText(bytes)}) cannot be reached`;
+  return hosts.length === 0 ? `${what}, and no known host holds them` : `${what}: switch on ${hosts.join(' or ')}`;
+}
+
+export function tellNewer(context: Context, newer: Resolved['newer']): void {
+  if (newer === undefined) return;
+  const { id, timeMs } = newer.snapshot;
+  context.note(
+    `a newer snapshot ${shortId(id)} of ${timeText(timeMs)} is there, but of it ${unreachableText(newer.unreachable)}`,
+  );
+}
+
+export function tellUnreachable(context: Context, unreachable: Unreachable | undefined): void {
+  if (unreachable !== undefined) context.note(`of this snapshot ${unreachableText(unreachable)}`);
+}

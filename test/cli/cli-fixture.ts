@@ -1,0 +1,176 @@
+/**
+ * The real command, run as a child process, against the real control server in this process, whose service gives fixed data.
+ */
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import { ClusterError } from '../../src/core/fault.js';
+import type { ClusterId, HostId, ObjectId, SourceId } from '../../src/core/ids.js';
+import { startControlServer } from '../../src/daemon/control-server.js';
+import type { HostReport, Service, SnapshotReport, SourceReport, StatusReport } from '../../src/daemon/service.js';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+/** Above what any of these commands takes on a busy machine; a hang fails the test. */
+const RUN_MS_MAX = 30_000;
+
+/** Under /tmp by a short name: sockets have short paths. */
+export function temporaryFolder(t: ExecutionContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sh-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly input?: string;
+  /** Sent once `when` matches what was printed to stdout so far. */
+  readonly kill?: { readonly signal: NodeJS.Signals; readonly when: RegExp };
+}
+
+export function cluster(args: readonly string[], { env = {}, input = '', kill }: RunOptions = {}): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const clean = { PATH: process.env.PATH, HOME: '/nonexistent', XDG_STATE_HOME: '/nonexistent', TZ: 'UTC', ...env };
+    const child = spawn(process.execPath, [MAIN, ...args], { env: clean, timeout: RUN_MS_MAX, killSignal: 'SIGKILL' });
+    let out = '';
+    let err = '';
+    let sent = false;
+    child.stdout.on('data', (chunk: Buffer) => {
+      out += chunk;
+      if (kill?.when.test(out) && !sent) {
+        sent = true;
+        child.kill(kill.signal);
+      }
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      err += chunk;
+    });
+    child.on('error', reject);
+    child.on('close', code => resolve({ code, out, err }));
+    // A command that does not read its input may be gone before it is written.
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+  });
+}
+
+/** The JSON records that a command printed. */
+export const recordsOf = (text: string): Record<string, unknown>[] =>
+  text
+    .split('\n')
+    .filter(line => line !== '')
+    .map(line => JSON.parse(line) as Record<string, unknown>);
+
+export const HOST = '11'.repeat(16) as HostId;
+export const SOURCE_ID = `${HOST}/photos` as SourceId;
+
+export const snapshotOf = (changes: Partial<SnapshotReport> = {}): SnapshotReport => ({
+  id: 'ab'.repeat(32) as ObjectId,
+  source: 'photos',
+  sourceId: SOURCE_ID,
+  origin: 'imac',
+  timeMs: Date.UTC(2026, 6, 1, 12, 30, 15),
+  files: 3,
+  bytes: 4096,
+  partial: false,
+  protected: true,
+  ...changes,
+});
+
+export const hostOf = (changes: Partial<HostReport> = {}): HostReport => ({
+  name: 'imac',
+  id: HOST,
+  state: 'active',
+  self: true,
+  trust: 'trusted',
+  domain: HOST,
+  lentBytes: 300_000_000_000,
+  usedBytes: 1_000_000_000,
+  freeBytes: 299_000_000_000,
+  seenMs: Date.UTC(2026, 6, 1),
+  stores: [],
+  ...changes,
+});
+
+export const sourceOf = (changes: Partial<SourceReport> = {}): SourceReport => ({
+  source: 'photos',
+  sourceId: SOURCE_ID,
+  origin: 'imac',
+  copies: 2,
+  parcels: { wanted: 10, haveMin: 2, under: 0, over: 0 },
+  lastSnapshot: snapshotOf(),
+  fresh: true,
+  ...changes,
+});
+
+export const statusOf = (changes: Partial<StatusReport> = {}): StatusReport => ({
+  cluster: 'home',
+  clusterId: '22'.repeat(16) as ClusterId,
+  host: 'imac',
+  hostId: HOST,
+  configVersion: 7,
+  addresses: ['/ip4/127.0.0.1/tcp/4747'],
+  sources: [sourceOf()],
+  hosts: [hostOf(), hostOf({ name: 'mini', self: false, state: 'suspect' })],
+  alarms: [],
+  pending: { claims: 0, fetches: 0 },
+  protected: true,
+  settled: true,
+  ...changes,
+});
+
+const notExpected = (method: string) => () => {
+  throw new ClusterError('NOT_EXPECTED', `this test does not expect ${method}`, { blame: 'operator' });
+};
+
+/** A service that refuses whatever the test does not give. */
+export function serviceOf(given: Partial<Service>): Service {
+  const methods = [
+    'status',
+    'statusChanges',
+    'hosts',
+    'configShow',
+    'configApply',
+    'configAddStore',
+    'configAddSource',
+    'invite',
+    'backup',
+    'protection',
+    'snapshots',
+    'replicas',
+    'resolve',
+    'entries',
+    'content',
+  ] as const satisfies readonly (keyof Service)[];
+  const refusing = Object.fromEntries(methods.map(method => [method, notExpected(method)]));
+  return { ...(refusing as unknown as Service), ...given };
+}
+
+/** A state folder whose control socket answers with this. Gives its path. */
+export async function serve(t: ExecutionContext, given: Partial<Service>): Promise<string> {
+  const stateDir = join(temporaryFolder(t), 's');
+  mkdirSync(join(stateDir, 'config'), { recursive: true });
+  const server = await startControlServer({ stateDir, service: serviceOf(given), log: pino({ level: 'silent' }) });
+  t.teardown(() => server.close());
+  return stateDir;
+}
+
+export async function* each<Item>(...items: readonly Item[]): AsyncIterable<Item> {
+  yield* items;
+}
+
+/** Gives these, then nothing more until the signal aborts. */
+export async function* eachThenSilence<Item>(signal: AbortSignal, ...items: readonly Item[]): AsyncIterable<Item> {
+  yield* items;
+  await new Promise((_resolve, reject) =>
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+  );
+}

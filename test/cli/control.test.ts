@@ -1,0 +1,392 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, lstatSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import test from 'ava';
+import fc from 'fast-check';
+import { pino } from 'pino';
+import { sameEntry } from '../../src/catalog/entry.js';
+import type { ContentFrame } from '../../src/catalog/restore-content.js';
+import { ClusterError } from '../../src/core/fault.js';
+import type { BlobId, ParcelId } from '../../src/core/ids.js';
+import { serviceAt } from '../../src/daemon/control-client.js';
+import { startControlServer } from '../../src/daemon/control-server.js';
+import {
+  CONTROL_PATH_BYTES_MAX,
+  decodeContentFrames,
+  encodeContentFrame,
+  fromJson,
+  REQUEST_BYTES_MAX,
+  toJson,
+} from '../../src/daemon/control-wire.js';
+import { entryOf, fileOf, parcelNumber } from '../catalog/restore-fixture.js';
+import {
+  each,
+  eachThenSilence,
+  hostOf,
+  SOURCE_ID,
+  serve,
+  serviceOf,
+  snapshotOf,
+  statusOf,
+  temporaryFolder,
+} from './cli-fixture.js';
+
+const silent = pino({ level: 'silent' });
+const soon = (): AbortSignal => AbortSignal.timeout(10_000);
+const blobNumber = (number: number): BlobId => parcelNumber(number) as string as BlobId;
+
+async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const list: Item[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
+
+test('an answer arrives as it was given', async t => {
+  const service = serviceAt(await serve(t, { status: async () => statusOf(), hosts: async () => [hostOf()] }));
+  t.deepEqual(await service.status(soon()), statusOf());
+  t.deepEqual(await service.hosts(soon()), [hostOf()]);
+});
+
+test('requests arrive as they were sent, bytes and all', async t => {
+  const asked: unknown[] = [];
+  const under = Buffer.from([0xff, 0x00, 0x5c]);
+  const service = serviceAt(
+    await serve(t, {
+      snapshots: async request => {
+        asked.push(request);
+        return [];
+      },
+      entries: request => {
+        asked.push(request);
+        return each();
+      },
+    }),
+  );
+  await service.snapshots({}, soon());
+  await service.snapshots({ source: 'photos' }, soon());
+  await all(service.entries({ sourceId: SOURCE_ID, snapshot: snapshotOf().id, under }, soon()));
+  t.deepEqual(asked, [{}, { source: 'photos' }, { sourceId: SOURCE_ID, snapshot: snapshotOf().id, under }]);
+});
+
+test('entries keep their bytes, nanoseconds and order over the socket', async t => {
+  const list = [
+    entryOf('', { kind: 'directory' }),
+    fileOf(Buffer.from([0x61, 0xff, 0x0a, 0x5c]), 'content', { mtimeNs: -1n }),
+    entryOf('link', { kind: 'symlink', target: Buffer.from([0xfe]) }),
+  ].map((entry, index) => ({ entry, parcel: parcelNumber(index) }));
+  const service = serviceAt(await serve(t, { entries: () => each(...list) }));
+  const got = await all(
+    service.entries({ sourceId: SOURCE_ID, snapshot: snapshotOf().id, under: Buffer.alloc(0) }, soon()),
+  );
+  t.is(got.length, 3);
+  for (const [index, { entry, parcel }] of got.entries()) {
+    const expected = list[index];
+    t.is(parcel, expected?.parcel as ParcelId);
+    t.true(expected !== undefined && sameEntry(entry, expected.entry));
+  }
+});
+
+test('a refusal crosses with its code, message and blame; before a stream and in the midst of one', async t => {
+  const refusal = new ClusterError('SOURCE_UNKNOWN', 'no source "x"', { blame: 'operator' });
+  const stateDir = await serve(t, {
+    snapshots: () => Promise.reject(refusal),
+    async *replicas() {
+      yield { source: 'photos', path: Buffer.from('a'), sizeBytes: 1, want: 2, have: 2, holders: [] };
+      throw refusal;
+    },
+    async *content() {
+      yield { kind: 'start', blob: blobNumber(1), bytes: 2 };
+      throw refusal;
+    },
+  });
+  const service = serviceAt(stateDir);
+  await t.throwsAsync(service.snapshots({ source: 'x' }, soon()), {
+    code: 'SOURCE_UNKNOWN',
+    message: refusal.message,
+    instanceOf: ClusterError,
+  });
+  const seen: string[] = [];
+  await t.throwsAsync(
+    async () => {
+      for await (const { path } of service.replicas({ only: [] }, soon())) seen.push(path.toString());
+    },
+    { code: 'SOURCE_UNKNOWN' },
+  );
+  t.deepEqual(seen, ['a']);
+  await t.throwsAsync(all(service.content({ parcel: parcelNumber(1), blobs: [blobNumber(1)] }, soon())), {
+    code: 'SOURCE_UNKNOWN',
+  });
+});
+
+test('an error that is none of ours keeps its code and does not end the service', async t => {
+  const stateDir = await serve(t, {
+    status: () => Promise.reject(Object.assign(new Error('ENOSPC: no space'), { code: 'ENOSPC' })),
+    hosts: async () => [],
+  });
+  await t.throwsAsync(serviceAt(stateDir).status(soon()), { code: 'ENOSPC' });
+  t.deepEqual(await serviceAt(stateDir).hosts(soon()), []);
+});
+
+test('malformed requests are refused before they reach the service', async t => {
+  const service = serviceAt(await serve(t, {}));
+  const refused = { code: 'CONTROL_BAD_REQUEST' };
+  const bad = {
+    snapshots: () => service.snapshots({ source: 'x'.repeat(201) }, soon()),
+    backup: () => service.backup({ source: '', acceptChanges: false }, soon()),
+    invite: () => service.invite({ uses: 0, expiresMs: 1, trust: 'trusted' }, soon()),
+    extra: () => service.backup({ source: 'a', acceptChanges: false, other: 1 } as never, soon()),
+    blob: () => all(service.content({ parcel: parcelNumber(1), blobs: ['xyz' as BlobId] }, soon())),
+    noBlobs: () => all(service.content({ parcel: parcelNumber(1), blobs: [] }, soon())),
+    manyBlobs: () =>
+      all(
+        service.content(
+          { parcel: parcelNumber(1), blobs: Array.from({ length: 513 }, (_, n) => blobNumber(n)) },
+          soon(),
+        ),
+      ),
+    under: () =>
+      all(service.entries({ sourceId: SOURCE_ID, snapshot: snapshotOf().id, under: Buffer.alloc(4097) }, soon())),
+    source: () => all(service.protection({ sourceId: 'nothing' as never, snapshot: snapshotOf().id }, soon())),
+  };
+  for (const [what, call] of Object.entries(bad)) await t.throwsAsync(call, refused, what);
+});
+
+test('the largest allowed request passes, one byte more is refused', async t => {
+  const service = serviceAt(
+    await serve(t, { configApply: async ({ text }) => ({ text: '', version: text.length, hash: '' }) }),
+  );
+  const apply = (chars: number) => service.configApply({ text: 'x'.repeat(chars), fileName: 'f', yes: false }, soon());
+  const around = toJson({ text: '', fileName: 'f', yes: false }).length;
+  t.is((await apply(REQUEST_BYTES_MAX - around)).version, REQUEST_BYTES_MAX - around);
+  await t.throwsAsync(apply(REQUEST_BYTES_MAX - around + 1), { code: 'CONTROL_BAD_REQUEST' });
+});
+
+test('a client that goes away cancels its call, while it waits for a record and while it waits for an answer', async t => {
+  let cancelled = 0;
+  const waiting = (signal: AbortSignal): Promise<never> =>
+    new Promise((_resolve, reject) =>
+      signal.addEventListener('abort', () => {
+        cancelled += 1;
+        reject(signal.reason);
+      }),
+    );
+  const stateDir = await serve(t, {
+    hosts: signal => waiting(signal),
+    async *statusChanges(signal) {
+      yield statusOf();
+      await waiting(signal);
+    },
+  });
+  const service = serviceAt(stateDir);
+  const leave = new AbortController();
+  const call = service.hosts(leave.signal);
+  for await (const _ of service.statusChanges(leave.signal)) {
+    setImmediate(() => leave.abort(new Error('left')));
+    break;
+  }
+  await t.throwsAsync(call, { message: 'left' });
+  const untilMs = performance.now() + 5_000;
+  while (cancelled < 2 && performance.now() < untilMs) await new Promise(setImmediate);
+  t.is(cancelled, 2);
+});
+
+test('content arrives whole at a reader that is slow, and the service does not run ahead of it', async t => {
+  const data = Buffer.alloc(1024 * 1024, 7);
+  let given = 0;
+  const stateDir = await serve(t, {
+    async *content() {
+      yield { kind: 'start', blob: blobNumber(1), bytes: 64 * data.length };
+      for (let index = 0; index < 64; index += 1) {
+        given += 1;
+        yield { kind: 'data', data };
+      }
+      yield { kind: 'end' };
+    },
+  });
+  let got = 0;
+  let aheadMax = 0;
+  for await (const frame of serviceAt(stateDir).content({ parcel: parcelNumber(1), blobs: [blobNumber(1)] }, soon())) {
+    if (frame.kind !== 'data') continue;
+    got += frame.data.length;
+    aheadMax = Math.max(aheadMax, given - got / data.length);
+    await new Promise(setImmediate);
+  }
+  t.is(got, 64 * data.length);
+  t.true(aheadMax < 16, `${aheadMax} MiB ahead`);
+});
+
+test('nobody listening, and no folder at all, are both "not running"', async t => {
+  const folder = temporaryFolder(t);
+  await t.throwsAsync(serviceAt(folder).status(soon()), { code: 'SERVICE_NOT_RUNNING' });
+  await t.throwsAsync(serviceAt(join(folder, 'absent')).status(soon()), { code: 'SERVICE_NOT_RUNNING' });
+});
+
+test('a service that ends in the midst of a stream is told from one that has finished', async t => {
+  const stateDir = join(temporaryFolder(t), 's');
+  mkdirSync(stateDir);
+  const service = serviceOf({ statusChanges: signal => eachThenSilence(signal, statusOf()) });
+  const server = await startControlServer({ stateDir, service, log: silent });
+  t.teardown(() => server.close());
+  const error = await t.throwsAsync(async () => {
+    for await (const _ of serviceAt(stateDir).statusChanges(soon())) void server.close();
+  });
+  // Whichever comes first: its last word, or the end of the connection.
+  t.true(error instanceof ClusterError && ['SERVICE_STOPPING', 'SERVICE_GONE'].includes(error.code));
+});
+
+test('the socket is for its owner and group only, and goes when the server closes', async t => {
+  const stateDir = temporaryFolder(t);
+  const server = await startControlServer({ stateDir, service: serviceOf({}), log: silent });
+  t.is(statSync(server.path).mode & 0o777, 0o660);
+  await server.close();
+  t.false(existsSync(server.path));
+});
+
+test('a socket that a killed service left is replaced', async t => {
+  const stateDir = temporaryFolder(t);
+  const path = join(stateDir, 'control.sock');
+  const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('up'))`;
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+  await once(child.stdout, 'data');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  t.true(lstatSync(path).isSocket());
+  const server = await startControlServer({ stateDir, service: serviceOf({ hosts: async () => [] }), log: silent });
+  t.teardown(() => server.close());
+  t.deepEqual(await serviceAt(stateDir).hosts(soon()), []);
+});
+
+test('a socket that somebody answers on is left alone', async t => {
+  const stateDir = temporaryFolder(t);
+  const other = createServer().listen(join(stateDir, 'control.sock'));
+  await once(other, 'listening');
+  t.teardown(() => other.close());
+  await t.throwsAsync(startControlServer({ stateDir, service: serviceOf({}), log: silent }), {
+    code: 'CONTROL_SOCKET_IN_USE',
+  });
+  t.true(existsSync(join(stateDir, 'control.sock')));
+});
+
+test('a file that is no socket is left alone', async t => {
+  const stateDir = temporaryFolder(t);
+  writeFileSync(join(stateDir, 'control.sock'), 'mine');
+  await t.throwsAsync(startControlServer({ stateDir, service: serviceOf({}), log: silent }), {
+    code: 'CONTROL_PATH_TAKEN',
+  });
+  t.true(existsSync(join(stateDir, 'control.sock')));
+});
+
+test('a socket path of the most bytes works, one more is refused by server and client', async t => {
+  const base = temporaryFolder(t);
+  const stateDirOf = (pathBytes: number): string => {
+    const folder = join(base, 'x'.repeat(pathBytes - Buffer.byteLength(base) - '/'.length - '/control.sock'.length));
+    mkdirSync(folder);
+    return folder;
+  };
+  const longest = stateDirOf(CONTROL_PATH_BYTES_MAX);
+  const server = await startControlServer({
+    stateDir: longest,
+    service: serviceOf({ hosts: async () => [] }),
+    log: silent,
+  });
+  t.teardown(() => server.close());
+  t.is(Buffer.byteLength(server.path), CONTROL_PATH_BYTES_MAX);
+  t.deepEqual(await serviceAt(longest).hosts(soon()), []);
+
+  const tooLong = stateDirOf(CONTROL_PATH_BYTES_MAX + 1);
+  await t.throwsAsync(startControlServer({ stateDir: tooLong, service: serviceOf({}), log: silent }), {
+    code: 'CONTROL_PATH_TOO_LONG',
+  });
+  t.throws(() => serviceAt(tooLong), { code: 'CONTROL_PATH_TOO_LONG' });
+});
+
+test('a socket that this user may not open is told apart from a service that is down', async t => {
+  if (process.getuid?.() === 0) return t.pass('root may open everything');
+  const stateDir = await serve(t, {});
+  chmodSync(join(stateDir, 'control.sock'), 0o000);
+  return t.throwsAsync(serviceAt(stateDir).status(soon()), { code: 'CONTROL_FORBIDDEN' }).then(() => undefined);
+});
+
+const anyValue = fc.letrec(tie => ({
+  value: fc.oneof(
+    { depthSize: 'small' },
+    fc.string(),
+    fc.integer(),
+    fc.boolean(),
+    fc.constant(null),
+    fc.bigInt(),
+    fc.uint8Array().map(bytes => Buffer.from(bytes)),
+    fc.array(tie('value'), { maxLength: 4 }),
+    fc.dictionary(
+      fc.string().filter(key => !key.startsWith('$') && key !== '__proto__'),
+      tie('value'),
+      { maxKeys: 4, noNullPrototype: true },
+    ),
+  ),
+})).value;
+
+test('law: JSON on the socket is one line and gives back what went in', t => {
+  t.notThrows(() =>
+    fc.assert(
+      fc.property(anyValue, value => {
+        const text = toJson(value);
+        t.false(text.includes('\n'));
+        t.deepEqual(fromJson(text), value);
+      }),
+    ),
+  );
+});
+
+const anyFrame: fc.Arbitrary<ContentFrame> = fc.oneof(
+  fc.record({ kind: fc.constant('start' as const), blob: fc.nat().map(blobNumber), bytes: fc.maxSafeNat() }),
+  fc.record({
+    kind: fc.constant('data' as const),
+    data: fc.uint8Array({ minLength: 1, maxLength: 300 }).map(bytes => Buffer.from(bytes)),
+  }),
+  fc.constant({ kind: 'end' as const }),
+  fc.record({
+    kind: fc.constant('unavailable' as const),
+    blob: fc.nat().map(blobNumber),
+    because: fc.string(),
+    hosts: fc.array(fc.string()),
+  }),
+);
+
+test('law: content frames survive any cut of the byte stream', async t => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(anyFrame, { maxLength: 10 }),
+      fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }),
+      async (frames, sizes) => {
+        const bytes = Buffer.concat(frames.flatMap(frame => [...encodeContentFrame(frame)]));
+        const chunks: Buffer[] = [];
+        for (let at = 0, index = 0; at < bytes.length; index += 1) {
+          const size = sizes[index % sizes.length] ?? 1;
+          chunks.push(bytes.subarray(at, at + size));
+          at += size;
+        }
+        t.deepEqual(await all(decodeContentFrames(each(...chunks))), frames);
+      },
+    ),
+  );
+});
+
+test('a content stream that breaks off, or is none, is an error', async t => {
+  const [start] = encodeContentFrame({ kind: 'start', blob: blobNumber(1), bytes: 1 });
+  const cut = (start ?? Buffer.alloc(0)).subarray(0, 10);
+  await t.throwsAsync(all(decodeContentFrames(each(cut))), { code: 'CONTROL_PROTOCOL' });
+  await t.throwsAsync(all(decodeContentFrames(each(Buffer.from([9, 0, 0, 0, 0])))), { code: 'CONTROL_PROTOCOL' });
+  await t.throwsAsync(all(decodeContentFrames(each(Buffer.from([2, 0xff, 0xff, 0xff, 0xff])))), {
+    code: 'CONTROL_PROTOCOL',
+  });
+});
+
+test('data above one frame is split', t => {
+  const data = Buffer.alloc(1024 * 1024 + 1);
+  t.deepEqual(
+    [...encodeContentFrame({ kind: 'data', data })].map(frame => frame.length),
+    [1024 * 1024 + 5, 6],
+  );
+});
