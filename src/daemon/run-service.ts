@@ -15,7 +15,7 @@ import type { Effect } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
 import type { HostId, ObjectId, ParcelId } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
-import type { ObjectWriter } from '../core/objects.js';
+import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
 import { publicKeyOf } from '../membership/peer-key.js';
 import { type Spread, spreadMembership } from '../membership/spread.js';
@@ -370,7 +370,13 @@ async function serve(
         `${roster.nameOf(roster.hostOf(peer) ?? self)} broke the protocol repeatedly and is shut out for 10 min: ${error.message}`,
       );
   });
-  await Promise.all([serveObjects(net, local), exchange.serve(), server.serve(), orders.serve()]);
+  await Promise.all([
+    // An untrusted host (a student's) sees nobody's catalog.
+    serveObjects(net, peer => (roster.isTrusted(peer) ? local : NOTHING)),
+    exchange.serve(),
+    server.serve(),
+    orders.serve(),
+  ]);
   spread = await spreadMembership({ net, membership, log });
   teardown.defer(() => spread?.stop());
   // Who connected while the parts were made is told of now.
@@ -410,6 +416,8 @@ async function serve(
   await aborted(options.signal);
   log.info({ code: 'STOPPING' }, 'the service stops');
 }
+
+const NOTHING: ObjectReader = { get: async () => undefined };
 
 /** Reads also what others have; writes only here. */
 function withReader(objects: ObjectFolder, finder: ObjectFinder): ObjectWriter {
