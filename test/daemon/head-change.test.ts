@@ -93,7 +93,12 @@ test('pages that both heads have are not read unless something left', async t =>
   const sharedPage = put(encodePage([1, 2, 3, 4].map(ref)));
   const more = snapshot([1, 2, 3, 4, 5], 2, 4);
   const read: ObjectId[] = [];
-  const watching = { get: async (id: ObjectId) => (read.push(id), objects.get(id)) };
+  const watching = {
+    get: async (id: ObjectId) => {
+      read.push(id);
+      return objects.get(id);
+    },
+  };
   const change = await headChange(watching, head([shared], 1), head([shared, more], 2));
   t.deepEqual(
     change.add.map(({ bytes }) => bytes),
