@@ -296,7 +296,7 @@ async function serve(
         throw new ClusterError('STORE_MISSING', `store ${id} is not mounted`, { blame: 'passing' });
       await store.putHead(source, known.sealed);
       await store.appendHead(source, known.head.seq);
-      tell({ is: 'head-kept', store: id, source, segment: await stores.ownSegment(id) });
+      await stores.tellOps(id, segment => ({ is: 'head-kept', store: id, source, segment }));
     } catch (error) {
       if (!signal.aborted)
         log.warn(
