@@ -1,6 +1,7 @@
 /**
  * Orders: what one host asks another to do, which today is to take a snapshot. Given on any host, carried out at the origin.
  */
+import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
 import {
@@ -19,11 +20,23 @@ export class Orders {
   readonly #net: Net;
   readonly #origin: Origin;
   readonly #roster: Roster;
+  readonly #log: Logger;
 
-  constructor({ net, origin, roster }: { readonly net: Net; readonly origin: Origin; readonly roster: Roster }) {
+  constructor({
+    net,
+    origin,
+    roster,
+    log,
+  }: {
+    readonly net: Net;
+    readonly origin: Origin;
+    readonly roster: Roster;
+    readonly log: Logger;
+  }) {
     this.#net = net;
     this.#origin = origin;
     this.#roster = roster;
+    this.#log = log;
   }
 
   async serve(): Promise<void> {
@@ -33,6 +46,11 @@ export class Orders {
       try {
         return { kind: 'taken', taken: await this.#take(source, acceptChanges) };
       } catch (error) {
+        // The asker gets one word; why stands in the log of the host that can do something about it.
+        this.#log.warn(
+          { code: 'BACKUP_FAILED', source, err: error },
+          'a snapshot that a member asked for was not taken',
+        );
         const missing = error instanceof ClusterError && error.code === 'SOURCE_MISSING';
         return { kind: 'refused', because: missing ? 'source-missing' : 'failed' };
       }

@@ -7,13 +7,16 @@
  */
 import { tmpdir } from 'node:os';
 import type { Logger } from 'pino';
+import type { Entry } from '../catalog/entry.js';
 import type { ListedSnapshot } from '../catalog/head.js';
+import { decodeRecord } from '../catalog/record.js';
 import { recut } from '../catalog/recut.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
+import { readSourceFile } from '../catalog/source-file.js';
 import type { SnapshotToList, SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
-import { walkParcels } from '../catalog/walk.js';
+import { findEntry, walkParcels } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, sourceIdOf } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
@@ -45,6 +48,11 @@ interface Own {
   missing: string | undefined;
   readonly torn: Map<ParcelId, Map<string, Buffer>>;
   recutTimer: NodeJS.Timeout | undefined;
+}
+
+interface TornFile {
+  readonly parcel: ParcelId;
+  readonly entry: Entry;
 }
 
 export interface OriginOptions {
@@ -268,24 +276,28 @@ export class Origin {
   /** Cuts what nobody can give any more out of every listed snapshot that has it. */
   async #recut(own: Own): Promise<void> {
     const { catalog, signer, log, machine } = this.#options;
-    const torn = [...own.torn].filter(([parcel]) => machine.holders(parcel).length === 0);
+    const told = [...own.torn].filter(([parcel]) => machine.holders(parcel).length === 0);
     own.torn.clear();
+    const torn = await this.#stillGone(own, told);
     const known = catalog.get(own.source);
     if (torn.length === 0 || known === undefined) return;
     const replaced = new Map<ObjectId, SnapshotToList>();
-    const parcels = new Set(torn.map(([parcel]) => parcel));
+    const parcels = new Set(torn.map(({ parcel }) => parcel));
     const { snapshots } = known.head;
     for (const [index, { id, timeMs }] of snapshots.entries()) {
       const within: ParcelId[] = [];
       for await (const ref of walkParcels(catalog.objects, id)) if (parcels.has(ref.id)) within.push(ref.id);
       if (within.length === 0) continue;
       const before = snapshots[index - 1];
+      const previous = before === undefined ? undefined : (replaced.get(before.id)?.id ?? before.id);
+      const lost: TornFile[] = [];
+      for (const file of torn)
+        if (within.includes(file.parcel) && !(await this.#isHeldBefore(file, previous))) lost.push(file);
+      if (lost.length === 0) continue;
       const next = await recut({
         snapshot: id,
-        previous: before === undefined ? undefined : (replaced.get(before.id)?.id ?? before.id),
-        torn: torn
-          .filter(([parcel]) => within.includes(parcel))
-          .flatMap(([parcel, paths]) => [...paths.values()].map(path => ({ parcel, path }))),
+        previous,
+        torn: lost.map(({ parcel, entry }) => ({ parcel, path: entry.path })),
         objects: this.#options.objects,
         signer,
       });
@@ -298,6 +310,29 @@ export class Origin {
       { code: 'SNAPSHOT_RECUT', source: own.source, parcels: parcels.size },
       'files changed or vanished before anybody had a copy: their snapshot was cut anew without them',
     );
+  }
+
+  /** Those that cannot be read as they were now either: a file that was only touched while it was read is the same. */
+  async #stillGone(own: Own, told: readonly (readonly [ParcelId, Map<string, Buffer>])[]): Promise<TornFile[]> {
+    const { cache, objects, signal } = this.#options;
+    const root = own.setting.path;
+    const gone: TornFile[] = [];
+    for (const [parcel, paths] of told) {
+      const record = await objects.get(parcel);
+      for (const entry of record === undefined ? [] : decodeRecord(record).entries) {
+        if (entry.kind !== 'file' || !paths.has(entry.path.toString('latin1'))) continue;
+        if ((await readSourceFile({ root, source: own.source, entry, cache, signal })) === 'gone')
+          gone.push({ parcel, entry });
+      }
+    }
+    return gone;
+  }
+
+  /** A file that could not be read was carried over: its bytes are with the holders of its earlier parcel, who take this one first. */
+  async #isHeldBefore({ entry }: TornFile, previous: ObjectId | undefined): Promise<boolean> {
+    const { objects, machine } = this.#options;
+    const found = previous === undefined ? undefined : await findEntry(objects, previous, entry.path);
+    return found !== undefined && found.entry.blob === entry.blob && machine.holders(found.parcel).length > 0;
   }
 
   /** Once in our life: what others remember of our heads, before we sign a new one. */

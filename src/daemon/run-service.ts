@@ -234,7 +234,7 @@ async function serve(
     ownSource: source => origin.ownSource(source),
     onTorn: torn => origin.torn(torn),
   });
-  const orders = new Orders({ net, origin, roster });
+  const orders = new Orders({ net, origin, roster, log });
   const trees = new TreeKeeper({
     stores,
     catalog,
@@ -423,7 +423,7 @@ async function serve(
     orders,
     roster,
     protections,
-    blobs: new BlobSource({ net, machine, stores, roster }),
+    blobs: new BlobSource({ net, machine, stores, roster, log }),
     alarms,
     clock,
     addresses: () => net.addresses(),

@@ -1,0 +1,51 @@
+import test from 'ava';
+import { pino } from 'pino';
+import type { ContentFrame } from '../../src/catalog/restore-content.js';
+import { hashHex } from '../../src/core/hash.js';
+import { type BlobId, parseBlobId, parseParcelId } from '../../src/core/ids.js';
+import { BlobSource } from '../../src/daemon/blob-source.js';
+
+const right = Buffer.from('the bytes that the name says');
+const blob = parseBlobId(hashHex(right));
+
+/** A store that gives these bytes under that name. */
+const aStore = (read: () => AsyncGenerator<Uint8Array>) => ({
+  id: 'a store',
+  openBlob: async (id: BlobId) => (id === blob ? { bytes: right.length, read } : undefined),
+});
+const giving = (bytes: Uint8Array) =>
+  aStore(async function* read() {
+    yield bytes;
+  });
+
+async function framesFrom(...stores: readonly unknown[]): Promise<ContentFrame[]> {
+  const source = new BlobSource({
+    net: { connected: () => [] },
+    machine: { holders: () => [], originOf: () => undefined },
+    stores: { stores: () => stores },
+    roster: {},
+    log: pino({ level: 'silent' }),
+  } as unknown as ConstructorParameters<typeof BlobSource>[0]);
+  const frames: ContentFrame[] = [];
+  const parcel = parseParcelId('00'.repeat(32));
+  for await (const frame of source.content(parcel, [blob], new AbortController().signal)) frames.push(frame);
+  return frames;
+}
+
+const kinds = (frames: readonly ContentFrame[]): string => frames.map(({ kind }) => kind).join(' ');
+
+test('bytes of ours that are not the blob’s are not passed off as it', async t => {
+  t.is(kinds(await framesFrom(giving(right))), 'start data end');
+  const wrong = Buffer.from(right).fill('x');
+  t.is(kinds(await framesFrom(giving(wrong))), 'start data unavailable');
+  t.is(kinds(await framesFrom(giving(wrong), giving(right))), 'start data start data end');
+});
+
+test('a disk of ours that fails is passed over', async t => {
+  const failing = aStore(async function* read() {
+    yield right.subarray(0, 3);
+    throw Object.assign(new Error('input/output error'), { code: 'EIO' });
+  });
+  t.is(kinds(await framesFrom(failing, giving(right))), 'start data start data end');
+  t.is(kinds(await framesFrom(failing)), 'start data unavailable');
+});
