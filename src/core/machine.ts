@@ -15,11 +15,10 @@ import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, FetchFailure, Input } from './effects.js';
 import { assert, unreachable } from './fault.js';
 import { decideGrab, type GrabVerdict, type GrabView } from './grab.js';
-import { hashHex } from './hash.js';
 import { Holdings } from './holdings.js';
-import type { LogOp, LogPosition, LogSegment } from './holdings-log.js';
+import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
-import { type HostId, type ParcelId, type SourceId, type StoreId, splitSourceId } from './ids.js';
+import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
 import type { Liveness } from './liveness.js';
 import {
   CLAIMS_PER_MESSAGE_MAX,
@@ -40,28 +39,14 @@ import {
   PURSUITS_MAX,
   type Pursuit,
 } from './pursuit.js';
-import { WEIGHT_MIB_MAX } from './rendezvous.js';
-import { signable } from './signed.js';
+import { Room } from './room.js';
+import { Voice } from './voice.js';
+import { Wanted } from './wanted.js';
 
-const MIB = 1024 * 1024;
-/** Own operations are gossiped at most this often, in ms; a full message goes at once. */
-const DELTA_EVERY_MS = 500;
-/** Operations in one gossiped delta: some 40 bytes each, well under a frame. */
-const DELTA_OPS_MAX = 1_000;
-/** A stated weight is restated when the room lent has moved by more than this. */
-const WEIGHT_CHANGE_PERCENT = 10;
 /** Heartbeats are spread by this much either way, so that hosts do not fall into step. */
 const HEARTBEAT_JITTER_PERCENT = 20;
 /** A transfer's rate is not believed before it has run this long, in ms. */
 const RATE_AFTER_MS = 1_000;
-
-interface OwnStore {
-  lentBytes: number;
-  usedBytes: number;
-  reservedBytes: number;
-  weightMiB: number;
-  draining: boolean;
-}
 
 /** What people are told of one source's parcels. */
 export interface SourceSummary {
@@ -93,12 +78,9 @@ export class Machine {
   readonly #claims = new Claims();
   readonly #hosts: Hosts;
   readonly #placement: Placement;
-  readonly #stores = new Map<StoreId, OwnStore>();
-  readonly #sources: SourceId[] = [];
-  readonly #sourceNumbers = new Map<SourceId, number>();
-  readonly #origins: HostId[] = [];
-  readonly #heads = new Map<SourceId, HeadHint>();
-  readonly #copiesWanted = new Map<SourceId, number>();
+  readonly #room = new Room();
+  readonly #voice = new Voice();
+  readonly #wanted = new Wanted(this.#table);
   readonly #pursuits = new Map<Row, Pursuit>();
   readonly #fetches = new Map<number, Pursuit>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
@@ -111,24 +93,18 @@ export class Machine {
   readonly #due = new MinQueue();
   readonly #ready = new MinQueue();
   readonly #inReady = new Set<Row>();
-  readonly #freshOps = new Map<StoreId, { ops: LogOp[]; end: LogSegment }>();
-  readonly #newClaims = new Map<StoreId, Map<ParcelId, number>>();
-  readonly #withdrawn = new Map<StoreId, Set<ParcelId>>();
   #config: ClusterConfig | undefined;
   #configHash = '';
   #admissions: readonly HostId[] = [];
   #member: Member | undefined;
-  #headsDigest: string | undefined;
   #nowMs: number;
   #effects: Effect[] = [];
   #nextFetch = 1;
   #heartbeatDueMs: number;
-  #deltaDueMs = Number.POSITIVE_INFINITY;
   #renewDueMs = Number.POSITIVE_INFINITY;
   #wakeMs = Number.POSITIVE_INFINITY;
   /** Bytes a second of one fetch, as last measured; 0 before the first. */
   #rate = 0;
-  #weightMiB = 0;
 
   constructor({
     self,
@@ -160,9 +136,9 @@ export class Machine {
       self: {
         host: self,
         member: () => machine.#member,
-        mounted: store => machine.#stores.get(store)?.draining === false,
+        mounted: store => machine.#room.takesParcels(store),
         get weightMiB() {
-          return machine.#weightMiB;
+          return machine.#room.weightMiB;
         },
       },
     });
@@ -224,7 +200,7 @@ export class Machine {
         this.#storeGone(input.store);
         return;
       case 'wanted':
-        this.#wanted(input);
+        this.#headInForce(input);
         return;
       case 'fetch-progress': {
         const pursuit = this.#fetches.get(input.fetch);
@@ -271,8 +247,7 @@ export class Machine {
     this.#admissions = admissions;
     this.#member = config.members.find(member => member.host === this.#self);
     this.#hosts.configure(config, this.#nowMs);
-    this.#copiesWanted.clear();
-    for (const { source, copies } of config.sources) this.#copiesWanted.set(source, copies);
+    this.#wanted.configure(config);
     if (unchanged) return;
     this.#heartbeatDueMs = Math.min(this.#heartbeatDueMs, this.#nowMs + this.#hosts.heartbeatIntervalMs);
     this.#effects.push({ do: 'gossip', message: this.#configHint() });
@@ -301,13 +276,7 @@ export class Machine {
         if (message.segment.host === from) this.#applyLog(message.segment);
         return;
       case 'heads':
-        for (const hint of message.heads) {
-          const known = this.#heads.get(hint.source);
-          if (known === undefined || hint.seq > known.seq || (hint.seq === known.seq && hint.hash !== known.hash)) {
-            this.#askState(host);
-            return;
-          }
-        }
+        if (message.heads.some(hint => this.#wanted.isNews(hint))) this.#askState(host);
         return;
       case 'claims': {
         if (host.member.state !== 'active' || host.member.trust !== 'trusted') return;
@@ -346,7 +315,7 @@ export class Machine {
     const changed = this.#hosts.heartbeat(host, heartbeat, this.#nowMs);
     if (heartbeat.configVersion > this.#configured().version) this.#effects.push({ do: 'ask-config', host: host.id });
     const behind = heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(position));
-    if (behind || heartbeat.headsDigest !== this.#headsDigestNow()) this.#askState(host);
+    if (behind || heartbeat.headsDigest !== this.#wanted.digest()) this.#askState(host);
     else if (!host.caughtUp) this.#caughtUp(host);
     if (!changed) return;
     // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
@@ -394,55 +363,28 @@ export class Machine {
     this.#applyLog(segment);
     if (seq <= knownSeq) return;
     const ops = segment.ops.slice(Math.max(0, knownSeq - (seq - segment.ops.length)));
-    const fresh = this.#freshOps.get(store);
-    if (fresh === undefined) this.#freshOps.set(store, { ops: [...ops], end: segment });
-    else {
-      fresh.ops.push(...ops);
-      fresh.end = segment;
-    }
-    this.#deltaDueMs = Math.min(
-      this.#deltaDueMs,
-      this.#nowMs + Math.min(DELTA_EVERY_MS, this.#configured().timing.heartbeatMs),
-    );
+    this.#voice.tell(segment, ops, { nowMs: this.#nowMs, heartbeatMs: this.#configured().timing.heartbeatMs });
   }
 
-  #storeMeasured({ store, lentBytes, usedBytes, draining }: Extract<Input, { is: 'store' }>): void {
-    const known = this.#stores.get(store);
-    const grew = known === undefined || lentBytes - usedBytes > known.lentBytes - known.usedBytes;
-    if (known === undefined) {
-      this.#stores.set(store, { lentBytes, usedBytes, draining, reservedBytes: 0, weightMiB: weightOf(lentBytes) });
+  #storeMeasured(measured: Extract<Input, { is: 'store' }>): void {
+    const { isNew, grew } = this.#room.measured(measured);
+    if (isNew) {
       this.#markHeldBy(this.#self);
       this.#heartbeatDueMs = this.#nowMs;
-    } else {
-      known.lentBytes = lentBytes;
-      known.usedBytes = usedBytes;
-      known.draining = draining;
-      const change = Math.abs(weightOf(lentBytes) - known.weightMiB) * 100;
-      if (change > known.weightMiB * WEIGHT_CHANGE_PERCENT) known.weightMiB = weightOf(lentBytes);
     }
-    this.#weigh();
     this.#keepHeads();
     if (grew) this.#markShort();
   }
 
   #storeGone(store: StoreId): void {
-    if (!this.#stores.delete(store)) return;
+    if (!this.#room.remove(store)) return;
     for (const pursuit of [...this.#pursuits.values()]) if (pursuit.store === store) this.#abandon(pursuit);
-    this.#weigh();
     this.#markHeldBy(this.#self);
     this.#heartbeatDueMs = this.#nowMs;
   }
 
-  #weigh(): void {
-    const weights = [...this.#stores.values()].filter(({ draining }) => !draining).map(({ weightMiB }) => weightMiB);
-    this.#weightMiB = Math.min(
-      WEIGHT_MIB_MAX,
-      weights.reduce((sum, weight) => sum + weight, 0),
-    );
-  }
-
-  #wanted({ source, head, add, remove, notNewest, newestAgain }: Extract<Input, { is: 'wanted' }>): void {
-    const number = this.#sourceNumber(source);
+  #headInForce({ source, head, add, remove, notNewest, newestAgain }: Extract<Input, { is: 'wanted' }>): void {
+    const number = this.#wanted.numberOf(source);
     for (const ref of add) {
       const row = this.#table.describe(ref, number);
       this.#table.set(row, FLAG.wanted, true);
@@ -461,18 +403,14 @@ export class Machine {
         this.#marked.add(row);
       }
     }
-    const known = this.#heads.get(source);
-    if (known !== undefined && known.seq >= head.seq && known.hash === head.hash) return;
-    this.#heads.set(source, head);
-    this.#headsDigest = undefined;
+    if (!this.#wanted.takeHead(head)) return;
     this.#effects.push({ do: 'gossip', message: { kind: 'heads', heads: [head] } });
     this.#keepHeads();
   }
 
   #fetched(fetch: number, segment: LogSegment, usedBytes: number): void {
     const pursuit = this.#fetches.get(fetch);
-    const store = this.#stores.get(segment.end.store);
-    if (store !== undefined) store.usedBytes = usedBytes;
+    this.#room.used(segment.end.store, usedBytes);
     if (pursuit !== undefined) {
       this.#release(pursuit);
       this.#failures.delete(pursuit.row);
@@ -537,9 +475,9 @@ export class Machine {
   }
 
   #keepHeads(): void {
-    for (const [store] of this.#stores) {
+    for (const { store } of this.#room.stores()) {
       const slot = this.#holdings.slotOf(store);
-      for (const [source, { seq }] of this.#heads) {
+      for (const { source, seq } of this.#wanted.heads()) {
         const id = `${store} ${source}`;
         if (slot !== undefined && this.#holdings.headSeq(slot, source) >= seq) continue;
         if (this.#keepingHead.has(id)) continue;
@@ -557,10 +495,9 @@ export class Machine {
   }
 
   #consider(row: Row): void {
-    const copiesWanted = this.#copiesWantedOf(row);
-    const wanted = this.#table.has(row, FLAG.wanted) && copiesWanted !== undefined;
+    const copiesWanted = this.#wanted.copiesWanted(row);
     const pursuit = this.#pursuits.get(row);
-    if (!wanted) {
+    if (copiesWanted === undefined) {
       this.#table.setShortSince(row, Number.NaN);
       if (pursuit !== undefined) this.#abandon(pursuit);
       return;
@@ -615,7 +552,7 @@ export class Machine {
   }
 
   #grabView(row: Row, count: CopyCount, copiesWanted: number): GrabView {
-    const origin = this.#originOfRow(row);
+    const origin = this.#wanted.knownOriginOf(row);
     const claimants = this.#claims.live(row, this.#nowMs);
     const { timing } = this.#configured();
     const pursuit = this.#pursuits.get(row);
@@ -632,7 +569,7 @@ export class Machine {
       copiesWanted,
       copies: count.copies,
       domainTaken: count.domainTaken,
-      mayHold: this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#stores.size > 0,
+      mayHold: this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0,
       hasRoom: this.#storeFor(row) !== undefined,
       ...standing,
       shortSinceMs: this.#table.shortSinceMs(row),
@@ -653,8 +590,8 @@ export class Machine {
       const row = this.#ready.take(Number.POSITIVE_INFINITY);
       if (row === undefined) return;
       this.#inReady.delete(row);
-      const copiesWanted = this.#copiesWantedOf(row);
-      if (copiesWanted === undefined || !this.#table.has(row, FLAG.wanted) || this.#pursuits.has(row)) continue;
+      const copiesWanted = this.#wanted.copiesWanted(row);
+      if (copiesWanted === undefined || this.#pursuits.has(row)) continue;
       const count = this.#count(row);
       const verdict = decideGrab(this.#grabView(row, count, copiesWanted));
       if (verdict.act !== 'grab') {
@@ -684,7 +621,7 @@ export class Machine {
       renewedBytes: 0,
       avoidUntilMs: new Map(),
     };
-    this.#own(place.store).reservedBytes += place.needBytes;
+    this.#room.reserve(place.store, place.needBytes);
     this.#pursuits.set(row, pursuit);
     this.#sayClaim(pursuit);
     this.#due.push(row, pursuit.lookAgainMs);
@@ -726,7 +663,7 @@ export class Machine {
   #sourceFor(pursuit: Pursuit): { readonly from: HostId | undefined; readonly nextMs: number } {
     const load = new Map<HostId, number>();
     for (const { from } of this.#fetches.values()) if (from !== undefined) load.set(from, (load.get(from) ?? 0) + 1);
-    const sources = [this.#originOfRow(pursuit.row)];
+    const sources = [this.#wanted.knownOriginOf(pursuit.row)];
     for (const slot of this.#table.holders(pursuit.row, [])) sources.push(this.#holdings.hostOf(slot));
     let from: HostId | undefined;
     let nextMs = Number.POSITIVE_INFINITY;
@@ -762,10 +699,7 @@ export class Machine {
   #abandon(pursuit: Pursuit): void {
     if (pursuit.fetch !== undefined) this.#effects.push({ do: 'cancel-fetch', fetch: pursuit.fetch });
     this.#release(pursuit);
-    const withdrawn = this.#withdrawn.get(pursuit.store) ?? new Set<ParcelId>();
-    withdrawn.add(this.#table.id(pursuit.row));
-    this.#withdrawn.set(pursuit.store, withdrawn);
-    this.#newClaims.get(pursuit.store)?.delete(this.#table.id(pursuit.row));
+    this.#voice.withdraw(pursuit.store, this.#table.id(pursuit.row));
     this.#marked.add(pursuit.row);
   }
 
@@ -773,30 +707,22 @@ export class Machine {
     this.#pursuits.delete(pursuit.row);
     this.#measured.delete(pursuit.row);
     if (pursuit.fetch !== undefined) this.#fetches.delete(pursuit.fetch);
-    const store = this.#stores.get(pursuit.store);
-    if (store !== undefined) store.reservedBytes -= pursuit.reservedBytes;
+    this.#room.release(pursuit.store, pursuit.reservedBytes);
   }
 
   /** The store that takes a row: the one that holds its family, else the roomiest that has room. */
   #storeFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
-    const bytes = this.#table.bytes(row);
     const measured = this.#measured.get(row);
-    let best: { store: StoreId; needBytes: number; freeBytes: number } | undefined;
-    for (const [store, { lentBytes, usedBytes, reservedBytes, draining }] of this.#stores) {
-      if (draining) continue;
-      const freeBytes = lentBytes - usedBytes - reservedBytes;
-      const needBytes = measured?.store === store ? measured.missingBytes : bytes;
-      if (needBytes > freeBytes) continue;
-      if (this.#holdsFamily(row, store)) return { store, needBytes };
-      if (best === undefined || freeBytes > best.freeBytes) best = { store, needBytes, freeBytes };
-    }
-    return best;
+    return this.#room.placeFor(
+      store => (measured?.store === store ? measured.missingBytes : this.#table.bytes(row)),
+      store => this.#holdsFamily(row, store),
+    );
   }
 
   /** Where the whole does not fit, what is missing of it may: the family's blobs are here. */
   #measureIfFamilyIsHere(row: Row): void {
     if (this.#measured.has(row) || this.#measuring.has(row)) return;
-    for (const [store, { draining }] of this.#stores) {
+    for (const { store, draining } of this.#room.stores()) {
       if (draining || !this.#holdsFamily(row, store)) continue;
       this.#measuring.add(row);
       this.#effects.push({ do: 'measure', parcel: this.#table.id(row), store });
@@ -816,9 +742,7 @@ export class Machine {
   #sayClaim({ row, store }: Pursuit): void {
     const { claimMs } = this.#configured().timing;
     const transferMs = this.#rate > 0 ? (3 * this.#table.bytes(row) * 1000) / this.#rate : 0;
-    const claims = this.#newClaims.get(store) ?? new Map<ParcelId, number>();
-    claims.set(this.#table.id(row), Math.ceil(Math.max(claimMs, transferMs)));
-    this.#newClaims.set(store, claims);
+    this.#voice.claim(store, this.#table.id(row), Math.ceil(Math.max(claimMs, transferMs)));
   }
 
   /** A claim lives by progress: a fetch that moves renews its own and those that queue behind it. */
@@ -836,44 +760,18 @@ export class Machine {
   }
 
   #speak(): void {
-    for (const store of new Set([...this.#newClaims.keys(), ...this.#withdrawn.keys()])) {
-      const claims = [...(this.#newClaims.get(store) ?? [])].map(([parcel, ttlMs]) => ({ parcel, ttlMs }));
-      const withdrawn = [...(this.#withdrawn.get(store) ?? [])];
-      for (let at = 0; at < Math.max(claims.length, withdrawn.length); at += CLAIMS_PER_MESSAGE_MAX) {
-        const end = at + CLAIMS_PER_MESSAGE_MAX;
-        this.#effects.push({
-          do: 'gossip',
-          message: { kind: 'claims', store, claims: claims.slice(at, end), withdrawn: withdrawn.slice(at, end) },
-        });
-      }
-    }
-    this.#newClaims.clear();
-    this.#withdrawn.clear();
-
-    const full = [...this.#freshOps.values()].some(({ ops }) => ops.length >= DELTA_OPS_MAX);
-    if (full || this.#nowMs >= this.#deltaDueMs) this.#sayFreshOps();
-    if (this.#nowMs >= this.#heartbeatDueMs) {
-      this.#sayFreshOps();
-      this.#effects.push({ do: 'gossip', message: this.heartbeat() });
-      this.#heartbeatDueMs =
-        this.#nowMs + this.#chance.jitter(this.#hosts.heartbeatIntervalMs, HEARTBEAT_JITTER_PERCENT);
-    }
-  }
-
-  #sayFreshOps(): void {
-    this.#deltaDueMs = Number.POSITIVE_INFINITY;
-    for (const [, { ops, end }] of this.#freshOps) {
-      // More than a message's worth at once is rare; who has a gap then asks for the log itself.
-      const segment: LogSegment = { ...end, ops: ops.slice(-DELTA_OPS_MAX) };
-      this.#effects.push({ do: 'gossip', message: { kind: 'log', segment } });
-    }
-    this.#freshOps.clear();
+    const isDue = this.#nowMs >= this.#heartbeatDueMs;
+    for (const message of this.#voice.speak({ nowMs: this.#nowMs, all: isDue }))
+      this.#effects.push({ do: 'gossip', message });
+    if (!isDue) return;
+    this.#effects.push({ do: 'gossip', message: this.heartbeat() });
+    this.#heartbeatDueMs = this.#nowMs + this.#chance.jitter(this.#hosts.heartbeatIntervalMs, HEARTBEAT_JITTER_PERCENT);
   }
 
   /** What this host says of itself: gossiped, and told first to whoever asks over a stream. */
   heartbeat(): Heartbeat {
     const stores: StoreReport[] = [];
-    for (const [store, { lentBytes, usedBytes, reservedBytes, weightMiB, draining }] of this.#stores) {
+    for (const { store, lentBytes, usedBytes, reservedBytes, weightMiB, draining } of this.#room.stores()) {
       const slot = this.#holdings.slotOf(store);
       if (slot === undefined || draining) continue;
       stores.push({
@@ -888,7 +786,7 @@ export class Machine {
       boot: this.#boot,
       stores,
       configVersion: this.#configured().version,
-      headsDigest: this.#headsDigestNow(),
+      headsDigest: this.#wanted.digest(),
     };
   }
 
@@ -901,21 +799,8 @@ export class Machine {
     };
   }
 
-  #headsDigestNow(): string {
-    if (this.#headsDigest === undefined) {
-      const heads = [...this.#heads.values()].sort((a, b) => (a.source < b.source ? -1 : 1));
-      this.#headsDigest = hashHex(
-        signable(
-          'scatterhoard/heads/1',
-          heads.flatMap(({ source, seq, hash }) => [source, seq, hash]),
-        ),
-      );
-    }
-    return this.#headsDigest;
-  }
-
   #scheduleWake(): void {
-    let atMs = Math.min(this.#heartbeatDueMs, this.#deltaDueMs, this.#renewDueMs, this.#due.first);
+    let atMs = Math.min(this.#heartbeatDueMs, this.#voice.dueMs, this.#renewDueMs, this.#due.first);
     for (const host of this.#hosts.others()) {
       atMs = Math.min(atMs, host.livenessNextMs);
       if (host.askAgain && !host.asking) atMs = Math.min(atMs, host.askNotBeforeMs);
@@ -938,36 +823,8 @@ export class Machine {
     return host === this.#self || this.#hosts.get(host) !== undefined;
   }
 
-  #own(store: StoreId): OwnStore {
-    const own = this.#stores.get(store);
-    assert(own !== undefined, `not a mounted store: ${store}`);
-    return own;
-  }
-
-  #sourceNumber(source: SourceId): number {
-    const known = this.#sourceNumbers.get(source);
-    if (known !== undefined) return known;
-    const number = this.#sources.length;
-    this.#sources.push(source);
-    this.#origins.push(splitSourceId(source).origin);
-    this.#sourceNumbers.set(source, number);
-    return number;
-  }
-
-  #originOfRow(row: Row): HostId {
-    const origin = this.#origins[this.#table.source(row)];
-    assert(origin !== undefined, 'a wanted row without a source');
-    return origin;
-  }
-
-  /** N, by the configuration; undefined when the row's source is unknown or no longer configured. */
-  #copiesWantedOf(row: Row): number | undefined {
-    const source = this.#sources[this.#table.source(row)];
-    return source === undefined ? undefined : this.#copiesWanted.get(source);
-  }
-
   #isHeldHere(row: Row): boolean {
-    for (const [store] of this.#stores) {
+    for (const { store } of this.#room.stores()) {
       const slot = this.#holdings.slotOf(store);
       if (slot !== undefined && this.#table.isHeldBy(row, slot)) return true;
     }
@@ -976,7 +833,7 @@ export class Machine {
 
   #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {
     const { lastPlaceMs } = this.#configured().timing;
-    return this.#placement.count(row, this.#originOfRow(row), this.#nowMs, {
+    return this.#placement.count(row, this.#wanted.knownOriginOf(row), this.#nowMs, {
       lastPlaceMs,
       ...(withHead === undefined ? {} : { withHead }),
     });
@@ -985,21 +842,21 @@ export class Machine {
   /** Copies of a wanted parcel that count; with `headSeq` only those whose stores durably hold that head or a later one. */
   copies(parcel: ParcelId, headSeq?: number): number {
     const row = this.#table.find(parcel);
-    if (row === undefined || this.#table.source(row) < 0) return 0;
-    const source = this.#sources[this.#table.source(row)] as SourceId;
+    const source = row === undefined ? undefined : this.#wanted.sourceOf(row);
+    if (row === undefined || source === undefined) return 0;
     return this.#count(row, headSeq === undefined ? undefined : { source, seq: headSeq }).copies;
   }
 
   /** N of a parcel that a listed snapshot wants; undefined for any other. */
   wantedCopies(parcel: ParcelId): number | undefined {
     const row = this.#table.find(parcel);
-    return row === undefined || !this.#table.has(row, FLAG.wanted) ? undefined : this.#copiesWantedOf(row);
+    return row === undefined ? undefined : this.#wanted.copiesWanted(row);
   }
 
   /** The origin of a parcel that the catalog has described. */
   originOf(parcel: ParcelId): HostId | undefined {
     const row = this.#table.find(parcel);
-    return row === undefined ? undefined : this.#origins[this.#table.source(row)];
+    return row === undefined ? undefined : this.#wanted.originOf(row);
   }
 
   /** Every store that says it holds the parcel, and whether that counts. */
@@ -1023,11 +880,11 @@ export class Machine {
   }
 
   head(source: SourceId): HeadHint | undefined {
-    return this.#heads.get(source);
+    return this.#wanted.head(source);
   }
 
   copiesWanted(source: SourceId): number | undefined {
-    return this.#copiesWanted.get(source);
+    return this.#wanted.copiesOf(source);
   }
 
   host(host: HostId): Readonly<HostView> | undefined {
@@ -1035,12 +892,10 @@ export class Machine {
   }
 
   summary(source: SourceId): SourceSummary {
-    const number = this.#sourceNumbers.get(source);
-    const copiesWanted = this.#copiesWanted.get(source);
+    const copiesWanted = this.#wanted.copiesOf(source);
     const summary = { parcels: 0, bytes: 0, full: 0, under: 0, over: 0, without: 0, haveMin: copiesWanted ?? 0 };
-    if (number === undefined || copiesWanted === undefined) return summary;
-    for (let row = 0; row < this.#table.size; row += 1) {
-      if (this.#table.source(row) !== number || !this.#table.has(row, FLAG.wanted)) continue;
+    if (copiesWanted === undefined) return summary;
+    for (const row of this.#wanted.rowsOf(source)) {
       const { copies } = this.#count(row);
       summary.parcels += 1;
       summary.bytes += this.#table.bytes(row);
@@ -1058,7 +913,5 @@ export class Machine {
     return { pursuits: this.#pursuits.size, fetches: this.#fetches.size, othersClaims: this.#claims.size };
   }
 }
-
-const weightOf = (lentBytes: number): number => Math.max(0, Math.min(WEIGHT_MIB_MAX, Math.floor(lentBytes / MIB)));
 
 const backOffMs = (tries: number): number => Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));

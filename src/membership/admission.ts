@@ -18,7 +18,7 @@ import { hostIdOf, ID_BYTES, KEY_BYTES, peerNameOf, publicKeyOf, SIGNATURE_BYTES
 import { isAddress } from './policy-schema.js';
 
 /** Eight addresses of 300 characters, an invite and some keys. */
-export const ADMISSION_BYTES_MAX = 4096;
+const ADMISSION_BYTES_MAX = 4096;
 export const NONCE_BYTES = 32;
 const DOMAIN = 'scatterhoard/admission/1';
 const PROOF_DOMAIN = 'scatterhoard/join/1';

@@ -50,7 +50,7 @@ export type Trust = 'trusted' | 'untrusted';
 export const TRUSTS = ['trusted', 'untrusted'] as const satisfies readonly Trust[];
 
 /** How an admin has a member; `provisional` ones are not in any version yet. */
-export type WrittenState = 'active' | 'draining' | 'revoked';
+type WrittenState = 'active' | 'draining' | 'revoked';
 const STATES = ['active', 'draining', 'revoked'] as const satisfies readonly WrittenState[];
 
 export interface ConfigurationMember {
@@ -65,7 +65,7 @@ export interface ConfigurationMember {
   readonly invite: string | undefined;
 }
 
-export interface Admin {
+interface Admin {
   /** 64 hex digits. */
   readonly key: string;
   /** The host that has the key: told to those who need one. */
@@ -85,7 +85,7 @@ export interface ArchivedSource {
   readonly copies: number;
 }
 
-export interface ConfigurationPart {
+interface ConfigurationPart {
   readonly name: PolicyPartName;
   readonly hash: string;
   /** `undefined` when it was withheld from this host. */

@@ -7,7 +7,7 @@ import { pbStream } from '@libp2p/utils';
 import { ClusterError } from '../core/fault.js';
 
 /** A message as protons generates it. */
-export interface MessageType<T> {
+interface MessageType<T> {
   encode(message: Partial<T>): Uint8Array;
   decode(bytes: Uint8Array): T;
 }

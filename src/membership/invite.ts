@@ -24,7 +24,7 @@ export const INVITE_BYTES_MAX = 512;
 /** Members whose addresses a token names. */
 export const TOKEN_PEERS_MAX = 8;
 /** Addresses of each. With all of them a token has some 6000 characters; with usual ones 500. */
-export const TOKEN_ADDRESSES_MAX = 8;
+const TOKEN_ADDRESSES_MAX = 8;
 /** Longest text that is looked at. */
 const TOKEN_CHARACTERS_MAX = 32 * 1024;
 const TOKEN_PREFIX = 'scatterhoard1';

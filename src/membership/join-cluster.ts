@@ -28,7 +28,7 @@ import { writeRememberedPeers } from './remembered-peers.js';
 import { hostNameFrom, settleAdmissions } from './roster.js';
 
 /** How long members are looked for. mDNS asks every 10 s; a host that wakes up needs some more. */
-export const FIND_MS_MAX = 30_000;
+const FIND_MS_MAX = 30_000;
 const FRAME_BYTES_MAX = ANSWER_BYTES_MAX + 64 * 1024;
 /** How often doors that did not answer are tried again. */
 const RETRY_MS = 1000;

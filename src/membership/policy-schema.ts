@@ -12,15 +12,15 @@ import { DURATION_ALLOWED, readDuration, readSize, SIZE_ALLOWED } from './policy
 /** Copies of one parcel: more than this many is a slip of the finger. */
 export const COPIES_MAX = 32;
 /** Stores of one host: disks in a box. */
-export const STORES_MAX = 64;
+const STORES_MAX = 64;
 /** Sources of one host: each costs a scan, a head and a log operation. */
 export const SOURCES_MAX = 256;
 /** Addresses of one host: a few interfaces, two address families. */
 export const ADDRESSES_MAX = 16;
 /** A multiaddr's text; DNS names have at most 253 characters. */
-export const ADDRESS_CHARACTERS_MAX = 300;
+const ADDRESS_CHARACTERS_MAX = 300;
 /** Linux's PATH_MAX. */
-export const PATH_BYTES_MAX = 4096;
+const PATH_BYTES_MAX = 4096;
 const EXCLUDES_MAX = 1000;
 const PATTERN_CHARACTERS_MAX = 1024;
 const KEEP_MAX = 10_000;
@@ -84,7 +84,7 @@ const hold = durationValue.transform((value, context) => {
 const PATH_ALLOWED = `an absolute path without "." and "..", at most ${PATH_BYTES_MAX} bytes`;
 const path = z.string(allowed(PATH_ALLOWED)).refine(isPlainPath, allowed(PATH_ALLOWED));
 
-export function isPlainPath(text: string): boolean {
+function isPlainPath(text: string): boolean {
   return (
     text.startsWith('/') &&
     !text.includes('\0') &&

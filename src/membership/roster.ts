@@ -14,7 +14,7 @@ import { type Admission, admissionFlaw } from './admission.js';
 import { type Configuration, type ConfigurationMember, MEMBERS_MAX } from './configuration.js';
 import { sourcesOf } from './policy-change.js';
 
-export type AdmissionRefusal =
+type AdmissionRefusal =
   /** The invite's uses went to others. */
   | 'used-up'
   /** The key was revoked, or is another host's. */

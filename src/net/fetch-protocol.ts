@@ -18,7 +18,7 @@ export const FETCH_PROTOCOL = '/scatterhoard/fetch/1';
 /** Blobs of one ask: a record lists at most 512 entries. */
 export const BLOBS_PER_FETCH_MAX = 512;
 /** Bytes of one data part: large enough that its header costs nothing, small enough that many streams share a line. */
-export const FETCH_DATA_BYTES_MAX = 256 * 1024;
+const FETCH_DATA_BYTES_MAX = 256 * 1024;
 const ENVELOPE_BYTES_MAX = 64;
 /** 512 ids of 32 bytes and their tags. */
 const WANT_BYTES_MAX = 32 * 1024;

@@ -19,11 +19,11 @@ import { decodeFrame, encodeFrame } from './gossip-border.js';
 import { TokenBucket } from './token-bucket.js';
 
 /** Sustained frames of one writer: heartbeats every 100 ms and full log deltas besides. 3 MiB/s at most. */
-export const FRAMES_PER_SECOND_MAX = 50;
+const FRAMES_PER_SECOND_MAX = 50;
 /** Frames at once: a first scan announces thousands of parcels, 512 a frame. */
 export const FRAMES_BURST_MAX = 500;
 /** Up to this many hosts everybody gossips with everybody: 4 to 9 ms and nothing lost (measured; D = 2 loses first messages). */
-export const FULL_MESH_HOSTS_MAX = 8;
+const FULL_MESH_HOSTS_MAX = 8;
 /** What waits for a slow peer before its gossip stream is given up; the redial loop makes a new one. */
 const OUTBOUND_BUFFER_BYTES_MAX = 16 << 20;
 /** One RPC may answer an IWANT with many frames at once; GossipSub itself delivers nothing above 4 MiB. */

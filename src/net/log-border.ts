@@ -17,7 +17,7 @@ const HASH_BYTES = 32;
 const EPOCH_RANDOM_BYTES = 8;
 const SIGNATURE_BYTES = 64;
 
-export function fixedHexFrom(bytes: Uint8Array, length: number): string {
+function fixedHexFrom(bytes: Uint8Array, length: number): string {
   if (bytes.length !== length) throw new RangeError(`expected ${length} bytes, got ${bytes.length}`);
   return hexOf(bytes);
 }

@@ -3,6 +3,7 @@
  */
 import type { Stream } from '@libp2p/interface';
 import { decode, encode } from 'it-length-prefixed';
+import { pipe } from 'it-pipe';
 import type { Uint8ArrayList } from 'uint8arraylist';
 import { ClusterError } from '../core/fault.js';
 import { type BulkOptions, pausingSource, send } from './bulk-stream.js';
@@ -41,7 +42,8 @@ export async function* readMessages<T>(
   { what, bytesMax, ...bulk }: MessageOptions,
 ): AsyncGenerator<T, void, undefined> {
   try {
-    for await (const bytes of decode(pausingSource(stream, bulk), { maxDataLength: bytesMax })) {
+    const messages = pipe(pausingSource(stream, bulk), source => decode(source, { maxDataLength: bytesMax }));
+    for await (const bytes of messages) {
       yield reading(what, () => codec.decode(bytes));
     }
   } catch (error) {

@@ -55,7 +55,7 @@ async function knock(frames: FramedStream, token: Token): Promise<Uint8Array> {
   return (await frames.read(Reply)).challenge?.nonce ?? new Uint8Array();
 }
 
-test('a proof that was made for another nonce, another member or another joiner is refused', async t => {
+test('a proof that was made for another nonce, another member, another joiner or with the host id of another is refused', async t => {
   const house = new House(t);
   const a = await house.found();
   const token = parseToken(await a.invite());
@@ -66,6 +66,7 @@ test('a proof that was made for another nonce, another member or another joiner 
     { ...honest, nonce: () => randomBytes(NONCE_BYTES) },
     { ...honest, admitter: peerNameOf(newKey().publicKey) },
     { ...honest, joiner: joinerOf(newKey()) },
+    { ...honest, joiner: { ...joinerOf(guest), host: a.membership.identity.host } },
   ]) {
     await using frames = await streamTo(net, a, JOIN_PROTOCOL);
     const nonce = await knock(frames, token);

@@ -1,0 +1,118 @@
+/**
+ * Room: what this host's own stores lend, use, and keep free for parcels that are on their way (I6: used + reserved ≤ lent).
+ *
+ * Used bytes are measured by the stores; reserved ones are counted here, from a claim to its end.
+ */
+import { assert } from './fault.js';
+import type { StoreId } from './ids.js';
+import { WEIGHT_MIB_MAX } from './rendezvous.js';
+
+const MIB = 1024 * 1024;
+/** A stated weight is restated when the room lent has moved by more than this: ranks should not flap. */
+const WEIGHT_CHANGE_PERCENT = 10;
+
+export interface OwnStore {
+  readonly store: StoreId;
+  lentBytes: number;
+  usedBytes: number;
+  reservedBytes: number;
+  /** As stated to others. */
+  weightMiB: number;
+  draining: boolean;
+}
+
+export class Room {
+  readonly #stores = new Map<StoreId, OwnStore>();
+
+  get size(): number {
+    return this.#stores.size;
+  }
+
+  /** Sum of the stated weights of the stores that take parcels. */
+  get weightMiB(): number {
+    let sum = 0;
+    for (const { weightMiB, draining } of this.#stores.values()) if (!draining) sum += weightMiB;
+    return Math.min(WEIGHT_MIB_MAX, sum);
+  }
+
+  stores(): IterableIterator<OwnStore> {
+    return this.#stores.values();
+  }
+
+  takesParcels(store: StoreId): boolean {
+    return this.#stores.get(store)?.draining === false;
+  }
+
+  /** @returns whether the store is new, and whether it has more free room than before. */
+  measured({
+    store,
+    lentBytes,
+    usedBytes,
+    draining,
+  }: Pick<OwnStore, 'store' | 'lentBytes' | 'usedBytes' | 'draining'>): {
+    readonly isNew: boolean;
+    readonly grew: boolean;
+  } {
+    const known = this.#stores.get(store);
+    if (known === undefined) {
+      this.#stores.set(store, {
+        store,
+        lentBytes,
+        usedBytes,
+        draining,
+        reservedBytes: 0,
+        weightMiB: weightOf(lentBytes),
+      });
+      return { isNew: true, grew: true };
+    }
+    const grew = lentBytes - usedBytes > known.lentBytes - known.usedBytes;
+    known.lentBytes = lentBytes;
+    known.usedBytes = usedBytes;
+    known.draining = draining;
+    const change = Math.abs(weightOf(lentBytes) - known.weightMiB) * 100;
+    if (change > known.weightMiB * WEIGHT_CHANGE_PERCENT) known.weightMiB = weightOf(lentBytes);
+    return { isNew: false, grew };
+  }
+
+  used(store: StoreId, usedBytes: number): void {
+    const own = this.#stores.get(store);
+    if (own !== undefined) own.usedBytes = usedBytes;
+  }
+
+  /** @returns false when there was no such store. */
+  remove(store: StoreId): boolean {
+    return this.#stores.delete(store);
+  }
+
+  reserve(store: StoreId, bytes: number): void {
+    const own = this.#stores.get(store);
+    assert(own !== undefined, `not a mounted store: ${store}`);
+    own.reservedBytes += bytes;
+    assert(own.usedBytes + own.reservedBytes <= own.lentBytes, `store ${store} promises more than it lends`);
+  }
+
+  /** Harmless for a store that is gone: its reservations went with it. */
+  release(store: StoreId, bytes: number): void {
+    const own = this.#stores.get(store);
+    if (own !== undefined) own.reservedBytes -= bytes;
+  }
+
+  /** The store that takes something: the first that `prefers`, else the one with most free room; undefined when none has it. */
+  placeFor(
+    needBytesIn: (store: StoreId) => number,
+    prefers: (store: StoreId) => boolean,
+  ): { readonly store: StoreId; readonly needBytes: number } | undefined {
+    let best: { store: StoreId; needBytes: number; freeBytes: number } | undefined;
+    for (const { store, lentBytes, usedBytes, reservedBytes, draining } of this.#stores.values()) {
+      if (draining) continue;
+      const freeBytes = lentBytes - usedBytes - reservedBytes;
+      const needBytes = needBytesIn(store);
+      if (needBytes > freeBytes) continue;
+      if (prefers(store)) return { store, needBytes };
+      if (best === undefined || freeBytes > best.freeBytes) best = { store, needBytes, freeBytes };
+    }
+    return best;
+  }
+}
+
+const weightOf = (lentBytes: number): number => Math.max(0, Math.min(WEIGHT_MIB_MAX, Math.floor(lentBytes / MIB)));

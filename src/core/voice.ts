@@ -1,0 +1,85 @@
+/**
+ * Voice: what this host has to say, collected until it is said: claims and withdrawals at the end of a step, operations of
+ * our logs a little later, so that many make one message.
+ */
+import type { LogOp, LogSegment } from './holdings-log.js';
+import type { ParcelId, StoreId } from './ids.js';
+import { CLAIMS_PER_MESSAGE_MAX, type GossipMessage } from './messages.js';
+
+/** Own operations are gossiped at most this often, in ms; a full message goes at once. */
+const DELTA_EVERY_MS = 500;
+/** Operations in one gossiped delta: some 40 bytes each, well under a frame. */
+const DELTA_OPS_MAX = 1_000;
+
+export class Voice {
+  readonly #claims = new Map<StoreId, Map<ParcelId, number>>();
+  readonly #withdrawn = new Map<StoreId, Set<ParcelId>>();
+  readonly #ops = new Map<StoreId, { readonly ops: LogOp[]; end: LogSegment }>();
+  #opsDueMs = Number.POSITIVE_INFINITY;
+
+  /** When operations that wait are to be said. */
+  get dueMs(): number {
+    return this.#opsDueMs;
+  }
+
+  claim(store: StoreId, parcel: ParcelId, ttlMs: number): void {
+    const claims = this.#claims.get(store) ?? new Map<ParcelId, number>();
+    claims.set(parcel, ttlMs);
+    this.#claims.set(store, claims);
+  }
+
+  withdraw(store: StoreId, parcel: ParcelId): void {
+    const withdrawn = this.#withdrawn.get(store) ?? new Set<ParcelId>();
+    withdrawn.add(parcel);
+    this.#withdrawn.set(store, withdrawn);
+    this.#claims.get(store)?.delete(parcel);
+  }
+
+  /** Operations `ops` of our own log, which `segment` ends with. */
+  tell(
+    segment: LogSegment,
+    ops: readonly LogOp[],
+    { nowMs, heartbeatMs }: { readonly nowMs: number; readonly heartbeatMs: number },
+  ): void {
+    const waiting = this.#ops.get(segment.end.store);
+    if (waiting === undefined) this.#ops.set(segment.end.store, { ops: [...ops], end: segment });
+    else {
+      waiting.ops.push(...ops);
+      waiting.end = segment;
+    }
+    this.#opsDueMs = Math.min(this.#opsDueMs, nowMs + Math.min(DELTA_EVERY_MS, heartbeatMs));
+  }
+
+  /** What is to be said at the end of a step. `all`: do not wait any longer with operations (a heartbeat goes out). */
+  speak({ nowMs, all }: { readonly nowMs: number; readonly all: boolean }): GossipMessage[] {
+    const messages = this.#sayClaims();
+    const full = [...this.#ops.values()].some(({ ops }) => ops.length >= DELTA_OPS_MAX);
+    if (all || full || nowMs >= this.#opsDueMs) messages.push(...this.#sayOps());
+    return messages;
+  }
+
+  #sayClaims(): GossipMessage[] {
+    const messages: GossipMessage[] = [];
+    for (const store of new Set([...this.#claims.keys(), ...this.#withdrawn.keys()])) {
+      const claims = [...(this.#claims.get(store) ?? [])].map(([parcel, ttlMs]) => ({ parcel, ttlMs }));
+      const withdrawn = [...(this.#withdrawn.get(store) ?? [])];
+      for (let at = 0; at < Math.max(claims.length, withdrawn.length); at += CLAIMS_PER_MESSAGE_MAX) {
+        const end = at + CLAIMS_PER_MESSAGE_MAX;
+        messages.push({ kind: 'claims', store, claims: claims.slice(at, end), withdrawn: withdrawn.slice(at, end) });
+      }
+    }
+    this.#claims.clear();
+    this.#withdrawn.clear();
+    return messages;
+  }
+
+  #sayOps(): GossipMessage[] {
+    this.#opsDueMs = Number.POSITIVE_INFINITY;
+    // More than a message's worth at once is rare; who then has a gap asks for the log itself.
+    const messages = [...this.#ops.values()].map(
+      ({ ops, end }): GossipMessage => ({ kind: 'log', segment: { ...end, ops: ops.slice(-DELTA_OPS_MAX) } }),
+    );
+    this.#ops.clear();
+    return messages;
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Wanted: the sources that the catalog and the configuration name, their newest heads, and how many copies each wants.
+ */
+import type { ClusterConfig } from './cluster-config.js';
+import { assert } from './fault.js';
+import { hashHex } from './hash.js';
+import { type HostId, type SourceId, splitSourceId } from './ids.js';
+import type { HeadHint } from './messages.js';
+import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
+import { signable } from './signed.js';
+
+export class Wanted {
+  readonly #table: ParcelTable;
+  readonly #sources: SourceId[] = [];
+  readonly #numbers = new Map<SourceId, number>();
+  readonly #origins: HostId[] = [];
+  readonly #heads = new Map<SourceId, HeadHint>();
+  readonly #copies = new Map<SourceId, number>();
+  #digest: string | undefined;
+
+  constructor(table: ParcelTable) {
+    this.#table = table;
+  }
+
+  configure({ sources }: ClusterConfig): void {
+    this.#copies.clear();
+    for (const { source, copies } of sources) this.#copies.set(source, copies);
+  }
+
+  /** The number by which the table knows a source, given when it is new. */
+  numberOf(source: SourceId): number {
+    const known = this.#numbers.get(source);
+    if (known !== undefined) return known;
+    const number = this.#sources.length;
+    this.#sources.push(source);
+    this.#origins.push(splitSourceId(source).origin);
+    this.#numbers.set(source, number);
+    return number;
+  }
+
+  /** The source of a row that a page has described. */
+  sourceOf(row: Row): SourceId | undefined {
+    return this.#sources[this.#table.source(row)];
+  }
+
+  originOf(row: Row): HostId | undefined {
+    return this.#origins[this.#table.source(row)];
+  }
+
+  /** … of a row that is known to be described. */
+  knownOriginOf(row: Row): HostId {
+    const origin = this.originOf(row);
+    assert(origin !== undefined, 'a wanted row without a source');
+    return origin;
+  }
+
+  /** N by the configuration; undefined for a source that is not configured. */
+  copiesOf(source: SourceId): number | undefined {
+    return this.#copies.get(source);
+  }
+
+  /** N of a row that a listed snapshot of a configured source references; undefined for any other. */
+  copiesWanted(row: Row): number | undefined {
+    const source = this.sourceOf(row);
+    return source === undefined || !this.#table.has(row, FLAG.wanted) ? undefined : this.#copies.get(source);
+  }
+
+  /** Every row of a source that is wanted. */
+  *rowsOf(source: SourceId): IterableIterator<Row> {
+    const number = this.#numbers.get(source);
+    if (number === undefined) return;
+    for (let row = 0; row < this.#table.size; row += 1) {
+      if (this.#table.source(row) === number && this.#table.has(row, FLAG.wanted)) yield row;
+    }
+  }
+
+  head(source: SourceId): HeadHint | undefined {
+    return this.#heads.get(source);
+  }
+
+  heads(): IterableIterator<HeadHint> {
+    return this.#heads.values();
+  }
+
+  /** @returns false when this head, or a later one, was known. */
+  takeHead(head: HeadHint): boolean {
+    if (!this.isNews(head)) return false;
+    this.#heads.set(head.source, head);
+    this.#digest = undefined;
+    return true;
+  }
+
+  /** A later head than ours, or another one of the same number. */
+  isNews({ source, seq, hash }: HeadHint): boolean {
+    const known = this.#heads.get(source);
+    return known === undefined || seq > known.seq || (seq === known.seq && hash !== known.hash);
+  }
+
+  /** BLAKE3 over the sorted (source, seq, hash) of every known head: two hosts with one digest know the same. */
+  digest(): string {
+    if (this.#digest === undefined) {
+      const heads = [...this.#heads.values()].sort((a, b) => (a.source < b.source ? -1 : 1));
+      const fields = heads.flatMap(({ source, seq, hash }) => [source, seq, hash]);
+      this.#digest = hashHex(signable('scatterhoard/heads/1', fields));
+    }
+    return this.#digest;
+  }
+}

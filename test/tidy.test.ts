@@ -1,0 +1,273 @@
+/**
+ * Tidy: the rules about the sources themselves. DESIGN section 3 (imports), STYLE (clocks and dice, names).
+ *
+ * It reads the TypeScript sources, not what was built of them; type imports count like all others.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import test from 'ava';
+
+/** Where npm runs the tests. */
+const ROOT = process.cwd();
+const SOURCE_FOLDERS = ['src', 'protocols', 'sim', 'test'];
+
+/** Parts that a part may import, besides itself. A part is a folder of src, or one of the other source folders. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  platform: [],
+  protocols: [],
+  membership: ['core', 'protocols', 'net', 'platform'],
+  store: ['core', 'protocols', 'platform'],
+  net: ['core', 'protocols', 'platform'],
+  catalog: ['core', 'protocols', 'platform'],
+  daemon: ['core', 'protocols', 'platform', 'membership', 'store', 'net', 'catalog'],
+  cli: ['core'],
+  web: ['core'],
+  sim: ['core'],
+  test: ['core', 'protocols', 'platform', 'membership', 'store', 'net', 'catalog', 'daemon', 'cli', 'web', 'sim'],
+};
+
+/** The core is pure: hashing and canonical bytes are all that it takes from outside. */
+const CORE_PACKAGES = ['blake3-wasm', 'cborg'];
+
+/** Files of the command line that do without the service, and so reach the parts themselves. */
+const SERVICELESS = ['init', 'join', 'doctor', 'restore'].map(name => `src/cli/${name}.ts`);
+const SERVICELESS_PARTS = ['membership', 'catalog', 'store', 'net'];
+
+/** Single files that the whole command line may import, and why. */
+const CLI_MAY_IMPORT = [
+  // The control API's client and the words it speaks.
+  'src/daemon/control-client.ts',
+  'src/daemon/control-wire.ts',
+  'src/daemon/service.ts',
+  // Must come before libp2p.
+  'src/platform/node-shims.ts',
+  // How paths, entries, sizes and times stand in text: pure, and the same for those who write and who read it.
+  'src/catalog/path-text.ts',
+  'src/catalog/entry.ts',
+  'src/membership/policy-units.ts',
+];
+
+const CLOCKS_AND_DICE: readonly RegExp[] = [
+  /\bDate\.now\b/,
+  /\bnew Date\b(?!\s*\(\s*[^\s)])/,
+  /\bMath\.random\b/,
+  /\bperformance\.(now|timeOrigin)\b/,
+  /\bset(Timeout|Interval|Immediate)\b/,
+  /\brandom(Bytes|UUID|Int|FillSync)\b/,
+  /\bgetRandomValues\b/,
+  /\bprocess\.hrtime\b/,
+];
+
+const TOP_LEVEL = [
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'src',
+  'protocols',
+  'sim',
+  'test',
+  'deploy',
+  'README.md',
+  'LICENSE',
+  // Made by tools, and ignored by git.
+  'node_modules',
+  'build',
+];
+
+const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*(\.(test|d))?\.[a-z0-9]+$/;
+
+interface Source {
+  /** From the root, with slashes. */
+  readonly file: string;
+  readonly text: string;
+}
+
+/** `src/core/ids.ts` → core; `test/net/x.ts` → test. */
+function partOf(file: string): string {
+  const [top = '', folder = ''] = file.split('/');
+  return top === 'src' ? folder : top;
+}
+
+const importsOf = ({ text }: Source): string[] =>
+  [...withoutComments(text).matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)'([^']+)'/g)].map(([, what = '']) => what);
+
+/** The file that a relative import of ours means. */
+const targetOf = (file: string, imported: string): string =>
+  normalize(join(dirname(file), imported)).replace(/\.js$/, '.ts');
+
+/** What of a source's imports the directions forbid. */
+function forbiddenImports(source: Source): string[] {
+  const { file } = source;
+  const part = partOf(file);
+  return importsOf(source).filter(imported => {
+    if (!imported.startsWith('.')) {
+      return part === 'core' && !CORE_PACKAGES.some(name => imported === name || imported.startsWith(`${name}/`));
+    }
+    const target = targetOf(file, imported);
+    const to = partOf(target);
+    if (to === part || MAY_IMPORT[part]?.includes(to)) return false;
+    if (part !== 'cli') return true;
+    if (CLI_MAY_IMPORT.includes(target)) return false;
+    if (SERVICELESS.includes(file) && SERVICELESS_PARTS.includes(to)) return false;
+    // The service itself is a command: `up`.
+    if (file === 'src/cli/up.ts' && to === 'daemon') return false;
+    return !(file === 'src/cli/simulate.ts' && to === 'sim');
+  });
+}
+
+/** A chain of imports that ends where it began; `undefined` when there is none. */
+function findCycle(sources: readonly Source[]): string[] | undefined {
+  const edges = new Map(
+    sources.map(source => [
+      source.file,
+      importsOf(source)
+        .filter(imported => imported.startsWith('.'))
+        .map(imported => targetOf(source.file, imported)),
+    ]),
+  );
+  const done = new Set<string>();
+  const visit = (file: string, way: readonly string[]): string[] | undefined => {
+    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file];
+    if (done.has(file)) return undefined;
+    for (const next of edges.get(file) ?? []) {
+      const cycle = visit(next, [...way, file]);
+      if (cycle !== undefined) return cycle;
+    }
+    done.add(file);
+    return undefined;
+  };
+  for (const file of edges.keys()) {
+    const cycle = visit(file, []);
+    if (cycle !== undefined) return cycle;
+  }
+  return undefined;
+}
+
+const clocksAndDice = ({ text }: Source): string[] => {
+  const code = withoutStrings(withoutComments(text));
+  return CLOCKS_AND_DICE.flatMap(banned => code.match(banned)?.[0] ?? []);
+};
+
+/** Strings are matched first, so that a `//` in one begins no comment. */
+const STRINGS_AND_COMMENTS = /('(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`)|\/\*[\s\S]*?\*\/|\/\/[^\n]*/g;
+const withoutComments = (text: string): string => text.replace(STRINGS_AND_COMMENTS, (_, literal) => literal ?? ' ');
+/** Not templates: there is code in them. */
+const withoutStrings = (text: string): string => text.replace(/'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"/g, "''");
+
+function filesBelow(folder: string): string[] {
+  const path = join(ROOT, folder);
+  if (!existsSync(path)) return [];
+  return readdirSync(path, { withFileTypes: true }).flatMap(entry => {
+    const file = `${folder}/${entry.name}`;
+    return entry.isDirectory() ? filesBelow(file) : [file];
+  });
+}
+
+const FILES = SOURCE_FOLDERS.flatMap(filesBelow);
+const SOURCES: readonly Source[] = FILES.filter(file => file.endsWith('.ts')).map(file => ({
+  file,
+  text: readFileSync(join(ROOT, file), 'utf8'),
+}));
+
+test('the sources are where this test looks for them', t => {
+  t.true(
+    SOURCES.some(({ file }) => file === 'src/core/ids.ts'),
+    `no sources below ${ROOT}`,
+  );
+});
+
+test('imports go only in the directions of the design', t => {
+  const forbidden = SOURCES.flatMap(source => forbiddenImports(source).map(imported => `${source.file} → ${imported}`));
+  t.deepEqual(forbidden, []);
+});
+
+test('every folder of src has its directions written down', t => {
+  const parts = new Set(SOURCES.map(({ file }) => partOf(file)));
+  t.deepEqual(
+    [...parts].filter(part => MAY_IMPORT[part] === undefined),
+    [],
+  );
+});
+
+test('no file imports itself, by whatever detour', t => {
+  t.deepEqual(findCycle(SOURCES), undefined);
+});
+
+test('core and simulator have no clock and no dice', t => {
+  const pure = SOURCES.filter(({ file }) => file.startsWith('src/core/') || file.startsWith('sim/'));
+  t.deepEqual(
+    pure.flatMap(source => clocksAndDice(source).map(found => `${source.file}: ${found}`)),
+    [],
+  );
+});
+
+test('no file reaches outside the project', t => {
+  // Put together here, so that this file does not find itself.
+  const outside = new RegExp(['\\.\\./', 'shared\\b'].join(''));
+  t.deepEqual(
+    SOURCES.filter(({ text }) => outside.test(text)).map(({ file }) => file),
+    [],
+  );
+  const escaping = SOURCES.flatMap(source => {
+    const relative = importsOf(source).filter(imported => imported.startsWith('.'));
+    return relative.map(imported => targetOf(source.file, imported)).filter(target => target.startsWith('..'));
+  });
+  t.deepEqual(escaping, []);
+});
+
+test('at the top level there is nothing visible but what has its place there', t => {
+  const visible = readdirSync(ROOT).filter(name => !name.startsWith('.'));
+  t.deepEqual(
+    visible.filter(name => !TOP_LEVEL.includes(name)),
+    [],
+  );
+});
+
+test('file names are kebab-case', t => {
+  t.deepEqual(
+    FILES.filter(file => !KEBAB_CASE.test(file.split('/').at(-1) ?? '')),
+    [],
+  );
+});
+
+test('the rules find what breaks them', t => {
+  const imports = (file: string, ...imported: string[]) =>
+    forbiddenImports({ file, text: imported.map(what => `import { x } from '${what}';\n`).join('') });
+  t.deepEqual(imports('src/core/grab.ts', './ids.js', 'cborg', '../platform/lock.js', 'node:fs'), [
+    '../platform/lock.js',
+    'node:fs',
+  ]);
+  t.deepEqual(imports('src/store/store.ts', '../core/ids.js', '../net/net.js', 'lmdb'), ['../net/net.js']);
+  t.deepEqual(imports('src/platform/lock.ts', '../core/ids.js'), ['../core/ids.js']);
+  t.deepEqual(imports('src/cli/join.ts', '../membership/join.js', '../daemon/driver.js'), ['../daemon/driver.js']);
+  t.deepEqual(imports('src/cli/status.ts', '../daemon/service.js', '../store/store.js'), ['../store/store.js']);
+  t.deepEqual(imports('src/cli/simulate.ts', '../../sim/world.js'), []);
+  t.deepEqual(imports('src/daemon/driver.ts', '../../sim/world.js', '../cli/up.js'), [
+    '../../sim/world.js',
+    '../cli/up.js',
+  ]);
+  t.deepEqual(forbiddenImports({ file: 'src/core/a.ts', text: "const x = await import('../net/net.js');" }), [
+    '../net/net.js',
+  ]);
+  t.deepEqual(forbiddenImports({ file: 'src/core/a.ts', text: "// import { x } from '../net/net.js';" }), []);
+
+  const cycle = findCycle([
+    { file: 'src/a/a.ts', text: "import type { B } from './b.js';" },
+    { file: 'src/a/b.ts', text: "export { C } from './c.js';" },
+    { file: 'src/a/c.ts', text: "import './b.js';" },
+  ]);
+  t.deepEqual(cycle, ['src/a/b.ts', 'src/a/c.ts', 'src/a/b.ts']);
+
+  const found = (text: string) => clocksAndDice({ file: 'src/core/a.ts', text });
+  t.deepEqual(found('const a = Date.now(); const b = `${' + 'Math.random()}`; new Date(); setTimeout(f, 1);'), [
+    'Date.now',
+    'new Date',
+    'Math.random',
+    'setTimeout',
+  ]);
+  t.deepEqual(
+    found("new Date(nowMs); // not Date.now()\nconst url = 'http://x'; const why = 'Math.random is banned';"),
+    [],
+  );
+});
