@@ -209,6 +209,7 @@ async function serve(
     alarms,
     log,
     signal,
+    scratchFolder: join(stateDir, 'catalog'),
     forbidden: () => [stateDir, ...stores.reports().map(({ path }) => path)],
     askEverybody: async () => {
       await meetMembers({ net, roster, clock, signal });
