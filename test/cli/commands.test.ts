@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -595,6 +596,7 @@ test('restore exits 3 when something is unavailable, says which hosts to switch 
 
 test('restore that is interrupted exits 130 and leaves no half file', async t => {
   const blobs = new Blobs().add('four');
+  const midway = new EventEmitter();
   const stateDir = await serve(t, {
     ...served(placed(tree, 1), blobs),
     async *content(request, signal) {
@@ -602,12 +604,13 @@ test('restore that is interrupted exits 130 and leaves no half file', async t =>
       if (!request.blobs.includes(tree[2]?.blob as never)) return;
       yield { kind: 'start', blob: tree[2]?.blob as never, bytes: 5 };
       yield { kind: 'data', data: Buffer.from('fi') };
+      midway.emit('reached');
       await eachThenSilence(signal)[Symbol.asyncIterator]().next();
     },
   });
   const target = join(temporaryFolder(t), 'out');
   const { code, err } = await cluster(['--state', stateDir, 'restore', 'photos', '--target', target, '--json'], {
-    kill: { signal: 'SIGINT', when: /"message_type":"progress"/ },
+    kill: { signal: 'SIGINT', when: once(midway, 'reached') },
   });
   t.deepEqual([code, err], [130, 'interrupted\n']);
   t.deepEqual(
