@@ -180,7 +180,8 @@ test('status --wait ends when it is so, and not before', async t => {
   ]);
 });
 
-test('status --wait exits 20 when the time is up, with the last status', async t => {
+// Serial, so that the other tests' processes do not eat up the time in which the first report must arrive.
+test.serial('status --wait exits 20 when the time is up, with the last status', async t => {
   const stateDir = await serve(t, {
     statusChanges: signal => eachThenSilence(signal, statusOf({ protected: false, sources: [under()] })),
   });
@@ -191,7 +192,7 @@ test('status --wait exits 20 when the time is up, with the last status', async t
     '--wait',
     'protected',
     '--timeout',
-    '1500ms',
+    '3s',
     '--json',
   ]);
   t.is(code, 20);
@@ -383,7 +384,8 @@ test('backup --wait follows re-cuts until the snapshot is protected', async t =>
   );
 });
 
-test('backup --wait exits 20 when the time is up, and still prints the snapshot', async t => {
+// Serial, so that the other tests' processes do not eat up the time in which the first report must arrive.
+test.serial('backup --wait exits 20 when the time is up, and still prints the snapshot', async t => {
   const stateDir = await serve(t, {
     backup: async () => taken(),
     protection: (_, signal) =>
@@ -401,7 +403,7 @@ test('backup --wait exits 20 when the time is up, and still prints the snapshot'
     'photos',
     '--wait',
     '--timeout',
-    '1500ms',
+    '3s',
     '--json',
   ]);
   t.is(code, 20);
