@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -179,7 +180,8 @@ test('status --wait ends when it is so, and not before', async t => {
   ]);
 });
 
-test('status --wait exits 20 when the time is up, with the last status', async t => {
+// Serial, so that the other tests' processes do not eat up the time in which the first report must arrive.
+test.serial('status --wait exits 20 when the time is up, with the last status', async t => {
   const stateDir = await serve(t, {
     statusChanges: signal => eachThenSilence(signal, statusOf({ protected: false, sources: [under()] })),
   });
@@ -190,7 +192,7 @@ test('status --wait exits 20 when the time is up, with the last status', async t
     '--wait',
     'protected',
     '--timeout',
-    '1500ms',
+    '3s',
     '--json',
   ]);
   t.is(code, 20);
@@ -382,7 +384,8 @@ test('backup --wait follows re-cuts until the snapshot is protected', async t =>
   );
 });
 
-test('backup --wait exits 20 when the time is up, and still prints the snapshot', async t => {
+// Serial, so that the other tests' processes do not eat up the time in which the first report must arrive.
+test.serial('backup --wait exits 20 when the time is up, and still prints the snapshot', async t => {
   const stateDir = await serve(t, {
     backup: async () => taken(),
     protection: (_, signal) =>
@@ -400,7 +403,7 @@ test('backup --wait exits 20 when the time is up, and still prints the snapshot'
     'photos',
     '--wait',
     '--timeout',
-    '1500ms',
+    '3s',
     '--json',
   ]);
   t.is(code, 20);
@@ -595,6 +598,7 @@ test('restore exits 3 when something is unavailable, says which hosts to switch 
 
 test('restore that is interrupted exits 130 and leaves no half file', async t => {
   const blobs = new Blobs().add('four');
+  const midway = new EventEmitter();
   const stateDir = await serve(t, {
     ...served(placed(tree, 1), blobs),
     async *content(request, signal) {
@@ -602,12 +606,13 @@ test('restore that is interrupted exits 130 and leaves no half file', async t =>
       if (!request.blobs.includes(tree[2]?.blob as never)) return;
       yield { kind: 'start', blob: tree[2]?.blob as never, bytes: 5 };
       yield { kind: 'data', data: Buffer.from('fi') };
+      midway.emit('reached');
       await eachThenSilence(signal)[Symbol.asyncIterator]().next();
     },
   });
   const target = join(temporaryFolder(t), 'out');
   const { code, err } = await cluster(['--state', stateDir, 'restore', 'photos', '--target', target, '--json'], {
-    kill: { signal: 'SIGINT', when: /"message_type":"progress"/ },
+    kill: { signal: 'SIGINT', when: once(midway, 'reached') },
   });
   t.deepEqual([code, err], [130, 'interrupted\n']);
   t.deepEqual(
