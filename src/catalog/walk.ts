@@ -118,7 +118,11 @@ export type ParcelFilter = (ref: ParcelRef) => boolean;
 export async function* walkStretches(
   reader: ObjectReader,
   snapshot: SnapshotId,
-  { under, signal, only }: { readonly under?: Uint8Array; readonly signal?: AbortSignal; readonly only?: ParcelFilter } = {},
+  {
+    under,
+    signal,
+    only,
+  }: { readonly under?: Uint8Array; readonly signal?: AbortSignal; readonly only?: ParcelFilter } = {},
 ): AsyncGenerator<readonly WalkedEntry[]> {
   const pages = new Pages(reader, await readSnapshot(reader, snapshot));
   const wanted = under === undefined || under.length === 0 ? undefined : under;

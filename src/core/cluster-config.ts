@@ -78,7 +78,7 @@ export const DEFAULT_TIMING: Timing = {
 
 export interface ClusterConfig {
   readonly cluster: ClusterId;
-  /** Strictly rising; never goes back on a host. */
+  /** Rises with each change; goes back on a host only where it gives up the lost branch of a fork. */
   readonly version: number;
   readonly members: readonly Member[];
   readonly sources: readonly SourcePolicy[];

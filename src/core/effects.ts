@@ -28,13 +28,8 @@ export type FetchFailure =
 export type Input =
   /** Time has passed; sent at the latest when the last `wake` effect said. */
   | { readonly is: 'wake'; readonly nowMs: number }
-  | {
-      readonly is: 'config';
-      readonly nowMs: number;
-      readonly config: ClusterConfig;
-      readonly hash: string;
-      readonly admissions: readonly HostId[];
-    }
+  /** The configuration in use. Its version goes back only where the lost branch of a fork is given up. */
+  | { readonly is: 'config'; readonly nowMs: number; readonly config: ClusterConfig }
   | { readonly is: 'connected' | 'disconnected'; readonly nowMs: number; readonly host: HostId }
   | { readonly is: 'heard'; readonly nowMs: number; readonly from: HostId; readonly message: GossipMessage }
   /** Operations of anybody's log, read over a stream or from our own disk; the signature has been checked. */
@@ -102,7 +97,7 @@ export type Effect =
   | { readonly do: 'gossip'; readonly message: GossipMessage }
   /** Read the host's logs and heads over a stream → `log`, `wanted`, then `state-answered`. */
   | { readonly do: 'ask-state'; readonly host: HostId }
-  /** Its configuration is newer, or knows admissions that ours does not → `config`. */
+  /** Its configuration is newer → `config`. */
   | { readonly do: 'ask-config'; readonly host: HostId }
   /** → `fetch-progress`, then `fetched` or `fetch-failed`. */
   | {

@@ -94,8 +94,6 @@ export class Machine {
   readonly #ready = new MinQueue();
   readonly #inReady = new Set<Row>();
   #config: ClusterConfig | undefined;
-  #configHash = '';
-  #admissions: readonly HostId[] = [];
   #member: Member | undefined;
   #nowMs: number;
   #effects: Effect[] = [];
@@ -111,7 +109,6 @@ export class Machine {
     boot,
     chance,
     config,
-    configHash,
     nowMs,
   }: {
     readonly self: HostId;
@@ -119,7 +116,6 @@ export class Machine {
     readonly boot: number;
     readonly chance: Chance;
     readonly config: ClusterConfig;
-    readonly configHash: string;
     readonly nowMs: number;
   }) {
     this.#self = self;
@@ -142,7 +138,7 @@ export class Machine {
         },
       },
     });
-    this.#configure(config, configHash, []);
+    this.#configure(config);
   }
 
   /** The one way in. Inputs must not go back in time. */
@@ -169,7 +165,7 @@ export class Machine {
       case 'wake':
         return;
       case 'config':
-        this.#configure(input.config, input.hash, input.admissions);
+        this.#configure(input.config);
         return;
       case 'connected':
         this.#connected(input.host);
@@ -239,18 +235,12 @@ export class Machine {
     }
   }
 
-  #configure(config: ClusterConfig, hash: string, admissions: readonly HostId[]): void {
-    assert(this.#config === undefined || config.version >= this.#config.version, 'the configuration never goes back');
-    const unchanged = this.#configHash === hash && this.#admissions.join() === admissions.join();
+  #configure(config: ClusterConfig): void {
     this.#config = config;
-    this.#configHash = hash;
-    this.#admissions = admissions;
     this.#member = config.members.find(member => member.host === this.#self);
     this.#hosts.configure(config, this.#nowMs);
     this.#wanted.configure(config);
-    if (unchanged) return;
     this.#heartbeatDueMs = Math.min(this.#heartbeatDueMs, this.#nowMs + this.#hosts.heartbeatIntervalMs);
-    this.#effects.push({ do: 'gossip', message: this.#configHint() });
     this.#markWanted();
   }
 
@@ -261,8 +251,6 @@ export class Machine {
     this.#askState(host);
     // Say what we have to somebody who may have missed it: the next heartbeat is due at once.
     this.#heartbeatDueMs = this.#nowMs;
-    this.#effects.push({ do: 'gossip', message: this.#configHint() });
-    if (host.heartbeat === undefined) this.#effects.push({ do: 'ask-config', host: id });
   }
 
   #hear(from: HostId, message: GossipMessage): void {
@@ -293,17 +281,9 @@ export class Machine {
         }
         return;
       }
-      case 'config': {
-        const { version } = this.#configured();
-        const differs = message.version > version || (message.version === version && message.hash !== this.#configHash);
-        if (
-          differs ||
-          message.admissions.some(admitted => !this.#admissions.includes(admitted) && !this.#isMember(admitted))
-        ) {
-          this.#effects.push({ do: 'ask-config', host: from });
-        }
+      case 'config':
+        // Configurations are compared and fetched by membership, which alone can judge them.
         return;
-      }
       default:
         unreachable(message);
     }
@@ -790,15 +770,6 @@ export class Machine {
     };
   }
 
-  #configHint(): GossipMessage {
-    return {
-      kind: 'config',
-      version: this.#configured().version,
-      hash: this.#configHash,
-      admissions: this.#admissions,
-    };
-  }
-
   #scheduleWake(): void {
     let atMs = Math.min(this.#heartbeatDueMs, this.#voice.dueMs, this.#renewDueMs, this.#due.first);
     for (const host of this.#hosts.others()) {
@@ -817,10 +788,6 @@ export class Machine {
   #configured(): ClusterConfig {
     assert(this.#config !== undefined, 'no configuration');
     return this.#config;
-  }
-
-  #isMember(host: HostId): boolean {
-    return host === this.#self || this.#hosts.get(host) !== undefined;
   }
 
   #isHeldHere(row: Row): boolean {

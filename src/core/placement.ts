@@ -92,7 +92,7 @@ export class Placement {
   }
 
   /**
-   * Whether what a store says it holds counts at all: its host is an active member that is not dead, and it is mounted.
+   * Whether what a store says it holds counts at all: its host is an active, trusted member that is not dead, and it is mounted.
    * Until a host's first heartbeat since our start its stores are taken as its log has them.
    */
   storeCounts(slot: StoreSlot): boolean {
@@ -100,7 +100,8 @@ export class Placement {
     const store = this.#holdings.position(slot).store;
     if (host === this.#self.host) return this.#self.member()?.state === 'active' && this.#self.mounted(store);
     const view = this.#hosts.get(host);
-    if (view === undefined || view.member.state !== 'active' || view.liveness === 'dead') return false;
+    if (view === undefined || view.liveness === 'dead') return false;
+    if (view.member.state !== 'active' || view.member.trust !== 'trusted') return false;
     return view.heartbeat === undefined || view.reports.has(store);
   }
 

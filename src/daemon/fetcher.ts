@@ -102,7 +102,7 @@ export class Fetcher {
       signal.throwIfAborted();
       await store.commit(parcel, record);
       const segment = await this.#stores.ownSegment(effect.store);
-      const { usedBytes } = await store.usage();
+      const usedBytes = await this.#stores.usedBytes(effect.store);
       this.#tell({ is: 'fetched', fetch, segment, usedBytes });
     } catch (error) {
       const { because, retryAfterMs } = signal.aborted

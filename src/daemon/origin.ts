@@ -5,12 +5,13 @@
  * One run of a source at a time. Before the first head since our start is signed, every reachable member is asked for the
  * highest head that it knows of our sources: this disk may be an old image, and a seq must never be used twice.
  */
-import { tmpdir } from 'node:os';
 import type { Logger } from 'pino';
 import type { ListedSnapshot } from '../catalog/head.js';
+import { decodeRecord } from '../catalog/record.js';
 import { recut } from '../catalog/recut.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
+import { readSourceFile } from '../catalog/source-file.js';
 import type { SnapshotToList, SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
 import { walkParcels } from '../catalog/walk.js';
@@ -60,6 +61,8 @@ export interface OriginOptions {
   readonly alarms: Alarms;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  /** For a run's temporary file: on the state's disk, as the system's own folder for such may be memory. */
+  readonly scratchFolder: string;
   /** Stores and state folders: never scanned. */
   readonly forbidden: () => readonly string[];
   /** Asks every reachable member for its state, so that their heads of our sources are here. */
@@ -213,7 +216,7 @@ export class Origin {
       holdDays: setting.holdDays ?? holdDaysOf(timeMs, listed),
       signer,
       acceptChanges,
-      scratchFolder: tmpdir(),
+      scratchFolder: this.#options.scratchFolder,
       signal,
     });
     if (verdict.kind === 'refused') {
@@ -252,8 +255,9 @@ export class Origin {
   /** Cuts what nobody can give any more out of every listed snapshot that has it. */
   async #recut(own: Own): Promise<void> {
     const { catalog, signer, log, machine } = this.#options;
-    const torn = [...own.torn].filter(([parcel]) => machine.holders(parcel).length === 0);
+    const told = [...own.torn].filter(([parcel]) => machine.holders(parcel).length === 0);
     own.torn.clear();
+    const torn = await this.#trulyTorn(own, told);
     const known = catalog.get(own.source);
     if (torn.length === 0 || known === undefined) return;
     const replaced = new Map<ObjectId, SnapshotToList>();
@@ -269,7 +273,7 @@ export class Origin {
         previous: before === undefined ? undefined : (replaced.get(before.id)?.id ?? before.id),
         torn: torn
           .filter(([parcel]) => within.includes(parcel))
-          .flatMap(([parcel, paths]) => [...paths.values()].map(path => ({ parcel, path }))),
+          .flatMap(([parcel, paths]) => paths.map(path => ({ parcel, path }))),
         objects: this.#options.objects,
         signer,
       });
@@ -282,6 +286,27 @@ export class Origin {
       { code: 'SNAPSHOT_RECUT', source: own.source, parcels: parcels.size },
       'files changed or vanished before anybody had a copy: their snapshot was cut anew without them',
     );
+  }
+
+  /** A file that changed only while it was read may be as it was: it is looked at once more before it is cut out. */
+  async #trulyTorn(
+    own: Own,
+    told: readonly (readonly [ParcelId, Map<string, Buffer>])[],
+  ): Promise<[ParcelId, Buffer[]][]> {
+    const { objects, cache, signal } = this.#options;
+    const torn: [ParcelId, Buffer[]][] = [];
+    for (const [parcel, paths] of told) {
+      const record = await objects.get(parcel);
+      if (record === undefined) continue;
+      const gone: Buffer[] = [];
+      for (const entry of decodeRecord(record).entries) {
+        if (!paths.has(entry.path.toString('latin1'))) continue;
+        const file = await readSourceFile({ root: own.setting.path, source: own.source, entry, cache, signal });
+        if (file === 'gone') gone.push(entry.path);
+      }
+      if (gone.length > 0) torn.push([parcel, gone]);
+    }
+    return torn;
   }
 
   /** Once in our life: what others remember of our heads, before we sign a new one. */

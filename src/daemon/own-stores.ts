@@ -170,6 +170,14 @@ export class OwnStores {
     });
   }
 
+  /** What the store uses now, also for those who ask for a report. */
+  async usedBytes(id: StoreId): Promise<number> {
+    const mounted = this.#mounted.get(id);
+    if (mounted === undefined) return 0;
+    mounted.usedBytes = (await mounted.store.usage()).usedBytes;
+    return mounted.usedBytes;
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#turns.take('refresh', async () => {

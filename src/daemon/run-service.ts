@@ -13,13 +13,12 @@ import { SourceHistory } from '../catalog/source-history.js';
 import { Chance } from '../core/chance.js';
 import type { Effect } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
-import type { HostId, ObjectId, ParcelId, PeerName } from '../core/ids.js';
+import type { HostId, ObjectId, ParcelId } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
-import type { ObjectWriter } from '../core/objects.js';
-import { askConfig, serveConfig } from '../membership/config-protocol.js';
-import { serveJoin } from '../membership/join-protocol.js';
+import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
 import { publicKeyOf } from '../membership/peer-key.js';
+import { type Spread, spreadMembership } from '../membership/spread.js';
 import { splitForFrames } from '../net/gossip-border.js';
 import { type Net, startNet } from '../net/net.js';
 import { serveObjects } from '../net/object-protocol.js';
@@ -114,13 +113,11 @@ async function serve(
   const alarms = new Alarms({ log, wallMs: () => clock.wallMs() });
   const roster = new Roster({ self, publicKeyOf });
   roster.update(membership.clusterConfig.members);
-  const admissionsOf = (): readonly HostId[] => membership.hint().admissions;
   const machine = new Machine({
     self,
     boot,
     chance: new Chance([...new Uint32Array(new Uint8Array(randomBytes(12)).buffer)] as [number, number, number]),
     config: membership.clusterConfig,
-    configHash: membership.configuration.hash,
     nowMs: clock.nowMs(),
   });
   const driver = new Driver({ machine, clock, carryOut: effect => carryOut(effect) });
@@ -144,6 +141,8 @@ async function serve(
   });
   teardown.defer(() => net.stop());
   const isReachable = (host: HostId): boolean => host === self || machine.host(host)?.connected === true;
+
+  let spread: Spread | undefined;
 
   // --------------------------------------------------------------------------------------------------------------- parts
   const local = new LocalObjects(function* places() {
@@ -210,6 +209,7 @@ async function serve(
     alarms,
     log,
     signal,
+    scratchFolder: join(stateDir, 'catalog'),
     forbidden: () => [stateDir, ...stores.reports().map(({ path }) => path)],
     askEverybody: async () => {
       await meetMembers({ net, roster, clock, signal });
@@ -261,7 +261,7 @@ async function serve(
         return;
       case 'ask-config': {
         const peer = roster.peerOf(effect.host);
-        if (peer !== undefined) pullConfig(peer);
+        if (peer !== undefined) spread?.ask(peer);
         return;
       }
       case 'fetch':
@@ -325,13 +325,6 @@ async function serve(
     tell({ is: 'measured', parcel, store: id, missingBytes });
   }
 
-  function pullConfig(peer: PeerName, { answering = false } = {}): void {
-    askConfig(net, peer, membership, { answering, signal }).catch((error: unknown) => {
-      if (!signal.aborted)
-        log.debug({ code: 'CONFIG_NOT_READ', peer, err: error }, 'could not read the configuration of a host');
-    });
-  }
-
   function keepConfig(store: { putConfig(version: number, raw: Uint8Array): Promise<void> }): void {
     const { version, raw } = membership.configuration;
     store.putConfig(version, raw).catch((error: unknown) => {
@@ -345,7 +338,7 @@ async function serve(
   function useConfiguration(): void {
     const { configuration, clusterConfig, self: own } = membership;
     for (const peer of roster.update(clusterConfig.members)) void net.close(peer);
-    tell({ is: 'config', config: clusterConfig, hash: configuration.hash, admissions: admissionsOf() });
+    tell({ is: 'config', config: clusterConfig });
     for (const store of stores.stores()) keepConfig(store);
     const setting = configuration.policy.hosts.get(own.name);
     origin.configure(setting?.sources ?? []);
@@ -379,13 +372,14 @@ async function serve(
       );
   });
   await Promise.all([
-    serveJoin(net, membership),
-    serveConfig(net, membership, from => pullConfig(from, { answering: true })),
-    serveObjects(net, local),
+    // An untrusted host (a student's) sees nobody's catalog.
+    serveObjects(net, peer => (roster.isTrusted(peer) ? local : NOTHING)),
     exchange.serve(),
     server.serve(),
     orders.serve(),
   ]);
+  spread = await spreadMembership({ net, membership, log });
+  teardown.defer(() => spread?.stop());
   // Who connected while the parts were made is told of now.
   for (const peer of net.connected()) {
     const host = roster.hostOf(peer);
@@ -423,6 +417,8 @@ async function serve(
   await aborted(options.signal);
   log.info({ code: 'STOPPING' }, 'the service stops');
 }
+
+const NOTHING: ObjectReader = { get: async () => undefined };
 
 /** Reads also what others have; writes only here. */
 function withReader(objects: ObjectFolder, finder: ObjectFinder): ObjectWriter {

@@ -11,6 +11,7 @@ import { positionMessage } from '../core/holdings-log.js';
 import { type HostId, type PeerName, type SourceId, type StoreId, splitSourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { GossipMessage } from '../core/messages.js';
+import { withDeadline } from '../net/deadline.js';
 import type { Net } from '../net/net.js';
 import { askState, type StatePart, type StateRequest, serveState } from '../net/state-protocol.js';
 import { verify } from '../platform/ed25519.js';
@@ -78,8 +79,10 @@ export class StateExchange {
     };
     let ok = false;
     try {
-      const limited = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS_MAX)]);
-      for await (const part of askState(net, peer, request, { signal: limited })) await this.#take(part, peer, limited);
+      await withDeadline(ASK_MS_MAX, [signal], async limited => {
+        for await (const part of askState(net, peer, request, { signal: limited }))
+          await this.#take(part, peer, limited);
+      });
       ok = true;
     } catch (error) {
       if (!signal.aborted)
@@ -128,6 +131,7 @@ export class StateExchange {
 
   /** Hints of a member, checked where they are signed within. */
   hear(from: HostId, message: GossipMessage): void {
+    if (message.kind === 'config') return;
     if (message.kind === 'log') this.takeSegment(message.segment);
     else this.#options.tell({ is: 'heard', from, message });
   }

@@ -32,11 +32,15 @@ export type ObjectAnswer =
   | { readonly id: ObjectId; readonly bytes: Uint8Array; readonly missing?: false }
   | { readonly id: ObjectId; readonly missing: true };
 
-/** Answers from `reader`. What it has and is above 1 MiB is answered as missing, and logged by nobody: it cannot be made. */
-export async function serveObjects(net: Net, reader: ObjectReader): Promise<void> {
+/**
+ * Answers from what `readerFor` lets a peer read. What is there and above 1 MiB is answered as missing, and logged by
+ * nobody: it cannot be made.
+ */
+export async function serveObjects(net: Net, readerFor: (peer: PeerName) => ObjectReader): Promise<void> {
   await net.handle(
     OBJECT_PROTOCOL,
-    async (stream, _from, signal) => {
+    async (stream, from, signal) => {
+      const reader = readerFor(from);
       const want = await readMessage(stream, Want, {
         what: 'object request',
         bytesMax: WANT_BYTES_MAX,

@@ -135,7 +135,6 @@ export class SmallWorld {
       boot: 1,
       chance: new Chance([this.#chance.uint32(), 1, 1]),
       config: this.#config,
-      configHash: 'f'.repeat(64),
       nowMs: this.nowMs,
     });
     const host = new SmallHost({
@@ -154,14 +153,7 @@ export class SmallWorld {
   configure(change: Partial<ClusterConfig>): void {
     this.#config = { ...this.#config, ...change, version: this.#config.version + 1 };
     for (const host of this.hosts) {
-      if (host.up)
-        this.tell(host, {
-          is: 'config',
-          nowMs: this.nowMs,
-          config: this.#config,
-          hash: name(`v${this.#config.version}`),
-          admissions: [],
-        });
+      if (host.up) this.tell(host, { is: 'config', nowMs: this.nowMs, config: this.#config });
     }
   }
 

@@ -151,7 +151,7 @@ test('object: found and missing come in the order asked', async t => {
   const small = Buffer.from('a page');
   const largest = randomBytes(OBJECT_BYTES_MAX);
   const absent = objectOf(Buffer.from('absent'));
-  await serveObjects(b.net, objectStore(small, largest));
+  await serveObjects(b.net, () => objectStore(small, largest));
   const answers = await all(askObjects(a.net, b.net.peer, [objectOf(largest), absent, objectOf(small)]));
   t.deepEqual(
     answers.map(({ id, missing }) => [id, missing ?? false]),
@@ -170,7 +170,7 @@ test('object: bytes that are not the object are refused and held against the pee
   const id = objectOf(Buffer.from('the right bytes'));
   const offences: string[] = [];
   a.net.onOffence((_peer, error) => offences.push(error.code));
-  await serveObjects(b.net, { get: async () => Buffer.from('the wrong bytes') });
+  await serveObjects(b.net, () => ({ get: async () => Buffer.from('the wrong bytes') }));
   await t.throwsAsync(all(askObjects(a.net, b.net.peer, [id])), { code: 'OBJECT_MISMATCH' });
   t.deepEqual(offences, ['OBJECT_MISMATCH']);
 });
@@ -214,7 +214,7 @@ test('object: answers out of order, too few, too large or empty are refused', as
 
 test('object: 256 ids are an ask and 257 are not', async t => {
   const [a, b] = await pair(t);
-  await serveObjects(b.net, objectStore());
+  await serveObjects(b.net, () => objectStore());
   const ids = (count: number): ObjectId[] =>
     Array.from({ length: count }, (_, i) => parseObjectId(i.toString(16).padStart(64, '0')));
   t.is((await all(askObjects(a.net, b.net.peer, ids(OBJECTS_PER_ASK_MAX)))).length, OBJECTS_PER_ASK_MAX);

@@ -41,12 +41,12 @@ test('while an invite is open a stranger reaches the handlers made for it, and n
     served++;
     yield* [];
   });
-  await serveObjects(member.net, {
+  await serveObjects(member.net, () => ({
     get: async () => {
       served++;
       return undefined;
     },
-  });
+  }));
   await serveFetch(
     member.net,
     async () => {

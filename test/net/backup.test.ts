@@ -1,0 +1,61 @@
+import test from 'ava';
+import { hashHex } from '../../src/core/hash.js';
+import { parseHostId, parseObjectId, sourceIdOf } from '../../src/core/ids.js';
+import {
+  askBackup,
+  type BackupOrder,
+  serveBackup,
+  type TakenSnapshot,
+  UNREAD_MAX,
+} from '../../src/net/backup-protocol.js';
+import { House } from './fleet.js';
+
+const source = sourceIdOf(parseHostId('a'.repeat(32)), 'photos');
+const taken: TakenSnapshot = {
+  snapshot: parseObjectId(hashHex(Buffer.from('snapshot'))),
+  timeMs: 1_700_000_000_123,
+  files: 3,
+  bytes: 2 ** 40,
+  stale: 1,
+  missed: 2,
+  unchanged: false,
+  unread: [{ path: Buffer.from([0x61, 0xff, 0x0a]), because: 'EACCES' }],
+};
+
+test('an order reaches the origin, and what it took comes back to the byte', async t => {
+  const [asker, origin] = await new House(t).clique(2);
+  const orders: BackupOrder[] = [];
+  await serveBackup(origin?.net as never, async order => {
+    orders.push(order);
+    return { kind: 'taken', taken };
+  });
+  const reply = await askBackup(asker?.net as never, origin?.net.peer as never, { source, acceptChanges: true });
+  t.deepEqual(orders, [{ source, acceptChanges: true }]);
+  t.deepEqual(reply, { kind: 'taken', taken });
+});
+
+test('a refusal comes back as its word, and no more unread paths than the limit', async t => {
+  const [asker, origin] = await new House(t).clique(2);
+  const net = asker?.net as never;
+  const peer = origin?.net.peer as never;
+  let reply: Awaited<ReturnType<typeof askBackup>> = { kind: 'refused', because: 'source-missing' };
+  await serveBackup(origin?.net as never, async () => reply);
+  for (const because of ['failed', 'unknown-source', 'source-missing'] as const) {
+    reply = { kind: 'refused', because };
+    t.deepEqual(await askBackup(net, peer, { source, acceptChanges: false }), reply);
+  }
+  const unread = Array.from({ length: UNREAD_MAX + 5 }, (_, i) => ({ path: Buffer.from(`${i}`), because: 'EIO' }));
+  reply = { kind: 'taken', taken: { ...taken, unread } };
+  const told = await askBackup(net, peer, { source, acceptChanges: false });
+  t.is(told.kind === 'taken' ? told.taken.unread.length : 0, UNREAD_MAX);
+});
+
+test('an origin that fails in the middle of its run is told from one that answers', async t => {
+  const [asker, origin] = await new House(t).clique(2);
+  await serveBackup(origin?.net as never, async () => {
+    throw new Error('the disk is on fire');
+  });
+  await t.throwsAsync(askBackup(asker?.net as never, origin?.net.peer as never, { source, acceptChanges: false }), {
+    code: 'STREAM_BROKEN',
+  });
+});
