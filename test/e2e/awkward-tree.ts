@@ -2,15 +2,7 @@
  * Awkward tree: a source with everything that a real folder may hold and a backup may get wrong.
  */
 import { randomBytes } from 'node:crypto';
-import {
-  chmodSync,
-  linkSync,
-  lutimesSync,
-  mkdirSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, linkSync, lutimesSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 const MiB = 1024 * 1024;
