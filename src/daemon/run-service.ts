@@ -13,7 +13,7 @@ import { SourceHistory } from '../catalog/source-history.js';
 import { Chance } from '../core/chance.js';
 import type { Effect } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
-import type { HostId, ObjectId, ParcelId } from '../core/ids.js';
+import type { HostId, ObjectId, ParcelId, PeerName } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
