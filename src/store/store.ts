@@ -36,7 +36,7 @@ import type { IndexDatabase } from './index-database.js';
 import { LogFile } from './log-file.js';
 import { MARKER_NAME, type Marker, readMarker, writeMarker } from './marker.js';
 import { ObjectFolder } from './object-folder.js';
-import { FILE_MODE, readOwnFile, systemCode } from './own-folder.js';
+import { FILE_MODE, readOwnFile, storeFull, systemCode } from './own-folder.js';
 import { type Recovered, recover } from './recovery.js';
 import { headName, headsIn, newEpoch, resolveStorePath, SIGNED_BYTES_MAX, StoreFolder } from './store-folder.js';
 import { type TreeReport, type TreeView, updateTree } from './tree-view.js';
@@ -353,6 +353,8 @@ export class Store {
       const position = await this.#enter({ op: 'add', parcel }, refs);
       held = true;
       return position;
+    } catch (error) {
+      throw storeFull(error, this.path);
     } finally {
       this.#incoming.unpin(arrivals, { held });
     }
@@ -492,7 +494,11 @@ export class Store {
   async #putSigned(path: string, bytes: Uint8Array): Promise<void> {
     this.#mustWork();
     const before = await readOwnFile(path, SIGNED_BYTES_MAX);
-    await writeDurable(path, bytes, { mode: FILE_MODE });
+    try {
+      await writeDurable(path, bytes, { mode: FILE_MODE });
+    } catch (error) {
+      throw storeFull(error, path);
+    }
     this.#signedBytes += bytes.length - (before?.length ?? 0);
   }
 

@@ -48,7 +48,7 @@ export interface TreeReport {
   readonly left: number;
 }
 
-export type Unplaced =
+type Unplaced =
   /** It would lead out of the tree: absolute, `..`, `.`, an empty component, NUL. */
   | 'unsafe-path'
   /** It came before or with its predecessor: no program that keeps the format writes that. */

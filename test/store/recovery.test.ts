@@ -244,6 +244,23 @@ test('the boot counter of the state folder is asked only when the index knows no
   t.true(store.rescanDue);
 });
 
+test('the marker of an older image of the disk is in doubt, though it is only one boot old', async t => {
+  const host = await hostWithParcels(t, A);
+  const marker = join(host.storePath, '.scatterhoard');
+  const older = await readFile(marker);
+  await host.restart();
+  const store = await host.restart(() => writeFile(marker, older));
+  t.true(store.rescanDue);
+});
+
+for (const content of ['a', 'a1 and more']) {
+  test(`a blob whose file has ${content.length} bytes instead of 2 is not given out`, async t => {
+    const host = await hostWithParcels(t, A);
+    const store = await host.restart(() => writeFile(blobPath(host, 'a1'), content));
+    t.like(await t.throwsAsync(contentOf(store, blobOf('a1').blob)), { code: 'BLOB_UNREADABLE' });
+  });
+}
+
 test('a store mounted twice in one start is not in doubt', async t => {
   const host = await hostWithParcels(t, A);
   await host.store?.close();
@@ -268,6 +285,14 @@ for (const [what, spoil, changes] of [
     {},
   ],
   ['whose marker is broken', (path: string) => writeFile(join(path, '.scatterhoard'), '{'), {}],
+  [
+    'of a later format',
+    async (path: string) => {
+      const marker = join(path, '.scatterhoard');
+      await writeFile(marker, (await readFile(marker, 'utf8')).replace('store 1', 'store 2'));
+    },
+    {},
+  ],
   ['of another host', async () => {}, { host: parseHostId('b2'.repeat(16)) }],
   ['of another cluster', async () => {}, { cluster: parseClusterId('d2'.repeat(16)) }],
   [
