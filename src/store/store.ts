@@ -140,12 +140,16 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
   const { marker } = read;
   if (marker.cluster !== cluster) return missing(`it belongs to another cluster, ${marker.cluster}`);
   if (marker.host !== host) return missing(`it belongs to another host, ${marker.host}`);
+  const { mounted } = opening.index;
+  if (mounted.has(marker.store)) return missing(`store ${marker.store} is mounted already: this is a copy of its disk`);
+  mounted.add(marker.store);
+  const closing: { close(): Promise<void> }[] = [{ close: async () => void mounted.delete(marker.store) }];
 
-  const folder = new StoreFolder(real);
-  await folder.make();
-  const sync = await DiskSync.open(real);
-  const closing: { close(): Promise<void> }[] = [sync];
   try {
+    const folder = new StoreFolder(real);
+    await folder.make();
+    const sync = await DiskSync.open(real);
+    closing.push(sync);
     const objects = await ObjectFolder.open(folder.objects, { log, sync });
     const index = opening.index.blobsOf(marker.store);
     const recovered = await recover({ ...opening, folder, marker, objects, index });
@@ -207,6 +211,7 @@ export class Store {
   readonly #committing = new Map<ParcelId, Promise<LogPosition>>();
   readonly #ops = new Group<PendingOp>(ops => this.#append(ops));
   readonly #trees = new Set<string>();
+  readonly #mounted: Set<StoreId>;
   #marker: Marker;
   #signedBytes: number;
   #failure: unknown;
@@ -223,6 +228,7 @@ export class Store {
     this.#incoming = parts.incoming;
     this.#blobsOf = parts.opening.blobsOf;
     this.#logger = parts.opening.log;
+    this.#mounted = parts.opening.index.mounted;
     this.#log = log;
     this.#present = present;
     this.#headSeqs = headSeqs;
@@ -364,15 +370,20 @@ export class Store {
   async #arrivalsOf(parcel: ParcelId, refs: readonly BlobRef[]): Promise<readonly Arrival[]> {
     const arrivals: Arrival[] = [];
     const missing: BlobRef[] = [];
-    for (const ref of refs) {
-      const held = this.#index.lookup(ref.blob);
-      if (held?.bytes === ref.bytes) continue;
-      const arrival = held === undefined ? await this.#incoming.find(ref) : undefined;
-      if (arrival === undefined) missing.push(ref);
-      else {
-        this.#incoming.pin([arrival]);
-        arrivals.push(arrival);
+    try {
+      for (const ref of refs) {
+        const held = this.#index.lookup(ref.blob);
+        if (held?.bytes === ref.bytes) continue;
+        const arrival = held === undefined ? await this.#incoming.find(ref) : undefined;
+        if (arrival === undefined) missing.push(ref);
+        else {
+          this.#incoming.pin([arrival]);
+          arrivals.push(arrival);
+        }
       }
+    } catch (error) {
+      this.#incoming.unpin(arrivals, { held: false });
+      throw error;
     }
     const [first] = missing;
     if (first === undefined) return arrivals;
@@ -532,6 +543,7 @@ export class Store {
     } finally {
       await this.#log.close();
       await this.#sync.close();
+      this.#mounted.delete(this.id);
     }
   }
 

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { compareEpochs } from '../../src/core/holdings-log.js';
@@ -120,7 +120,6 @@ test('an index that is behind the log is brought up to it', async t => {
   const host = await hostWithParcels(t, A);
   const old = join(host.folder, 'old-index');
   let store = await host.restart(async () => {
-    const { cp } = await import('node:fs/promises');
     await cp(join(host.folder, 'index'), old, { recursive: true });
   });
   await grab(store, B);
@@ -260,6 +259,27 @@ for (const content of ['a', 'a1 and more']) {
     t.like(await t.throwsAsync(contentOf(store, blobOf('a1').blob)), { code: 'BLOB_UNREADABLE' });
   });
 }
+
+test('of a disk and its copy only one is mounted', async t => {
+  const host = await hostWithParcels(t, A);
+  const path = join(host.folder, 'copy');
+  await cp(host.storePath, path, { recursive: true });
+  t.is((await openStore(host.opening({ path }))).kind, 'missing');
+  await host.store?.close();
+  host.store = undefined;
+  const opened = await openStore(host.opening({ path }));
+  t.is(opened.kind, 'mounted');
+  if (opened.kind === 'mounted') await opened.store.close();
+});
+
+test('what a crash left of a marker or a head is removed', async t => {
+  const host = await hostWithParcels(t, A);
+  const left = ['.scatterhoard.new-0123456789ab', '.catalog/heads/x.photos.new-0123456789ab'];
+  await host.restart(async () => {
+    for (const name of left) await writeFile(join(host.storePath, name), 'half');
+  });
+  for (const name of left) await t.throwsAsync(stat(join(host.storePath, name)), { code: 'ENOENT' });
+});
 
 test('a store mounted twice in one start is not in doubt', async t => {
   const host = await hostWithParcels(t, A);
