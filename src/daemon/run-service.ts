@@ -13,7 +13,7 @@ import { SourceHistory } from '../catalog/source-history.js';
 import { Chance } from '../core/chance.js';
 import type { Effect } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
-import type { HostId, ObjectId, ParcelId } from '../core/ids.js';
+import type { HostId, ObjectId, ParcelId, PeerName } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
@@ -42,6 +42,7 @@ import { Origin } from './origin.js';
 import { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import { Protections } from './protection.js';
+import { keepsAllByDefault, RecordKeeper } from './record-keeper.js';
 import { Roster } from './roster.js';
 import { StateExchange } from './state-exchange.js';
 import { Teardown } from './teardown.js';
@@ -149,15 +150,13 @@ async function serve(
     yield objects;
     yield* stores.catalogs();
   });
-  const finder = new ObjectFinder({
-    local,
-    net,
-    likely: id => [
-      ...(machine.originOf(id as ParcelId) === undefined ? [] : [machine.originOf(id as ParcelId) as HostId]),
-      ...machine.holders(id as ParcelId).map(({ host }) => host),
-    ],
-    peerOf: host => roster.peerOf(host),
-  });
+  // An object that is no record is nobody's parcel, and then nobody is likelier than another.
+  const likelyPeers = (id: ObjectId): PeerName[] => {
+    const parcel = id as ParcelId;
+    const hosts = [machine.originOf(parcel), ...machine.holders(parcel).map(({ host }) => host)];
+    return hosts.flatMap(host => (host === undefined ? [] : (roster.peerOf(host) ?? [])));
+  };
+  const finder = new ObjectFinder({ local, net, likely: likelyPeers });
   const catalog = new CatalogKeeper({
     folder: join(stateDir, 'catalog', 'heads'),
     objects,
@@ -184,6 +183,24 @@ async function serve(
     onMount: store => keepConfig(store),
   });
   teardown.defer(() => stores.close());
+  const fullByDefault = await keepsAllByDefault(stateDir);
+  const records = new RecordKeeper({
+    net,
+    objects,
+    keepsAll: () => {
+      const { self: own, configuration } = membership;
+      const wish = configuration.policy.hosts.get(own.name)?.catalog;
+      return own.trust === 'trusted' && (wish === undefined ? fullByDefault : wish === 'full');
+    },
+    likely: likelyPeers,
+    log,
+    signal,
+  });
+  teardown.defer(() => records.stop());
+  catalog.onHead((_source, { add, remove }) => {
+    records.forget(remove);
+    records.want(add);
+  });
   const protections = new Protections({ machine, reader: objects, isReachable });
   const exchange = new StateExchange({
     net,
