@@ -208,10 +208,7 @@ export class OwnStores {
     const { cluster, host, boot, previousBoot, index, clock, log } = this.#options;
     const { path } = setting;
     const random = (): Uint8Array => randomBytes(8);
-    if (!this.#made.has(path)) {
-      const id = await createStore(path, { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) });
-      await this.#remember(path, id);
-    }
+    if (!this.#made.has(path)) await this.#make(path);
     const opened = await openStore({
       path,
       cluster,
@@ -226,6 +223,7 @@ export class OwnStores {
     });
     if (opened.kind === 'missing') throw new ClusterError('STORE_MISSING', opened.because, { blame: 'operator' });
     const { store } = opened;
+    if (this.#made.get(path) !== store.id) await this.#remember(path, store.id);
     const mounted: Mounted = { path, store, lends: setting.lends, lentBytes: 0, usedBytes: 0, toldSeq: 0 };
     this.#mounted.set(store.id, mounted);
     const end = store.position();
@@ -240,6 +238,17 @@ export class OwnStores {
     log.info({ code: 'STORE_MOUNTED', path, store: store.id }, 'store mounted');
     this.#options.onMount(store);
     if (store.rescanDue) this.#rescan(mounted);
+  }
+
+  /** A marker that is there already is left to `openStore`: it may be ours, made just before we were killed. */
+  async #make(path: string): Promise<void> {
+    const { cluster, host, boot, clock } = this.#options;
+    try {
+      const id = await createStore(path, { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) });
+      await this.#remember(path, id);
+    } catch (error) {
+      if (!(error instanceof ClusterError && error.code === 'STORE_EXISTS')) throw error;
+    }
   }
 
   /** After doubt about a log: every copy is read again before it counts. Runs beside everything else. */

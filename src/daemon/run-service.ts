@@ -402,6 +402,7 @@ async function serve(
     const host = roster.hostOf(peer);
     if (host !== undefined) tell({ is: 'connected', host });
   }
+  await stores.open();
   teardown.defer(membership.onChange(useConfiguration));
   useConfiguration();
   trees.start();
