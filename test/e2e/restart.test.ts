@@ -3,7 +3,7 @@
  */
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { contentsOf, countCopies, type StorePlace } from '../helpers/count-copies.js';
 import { RealCluster } from '../helpers/real-cluster.js';
@@ -23,7 +23,7 @@ function inventory(stores: readonly StorePlace[]): readonly string[] {
 }
 
 /** A cluster of an origin and two holders with everything protected. */
-async function protectedCluster(t: Parameters<Parameters<typeof test>[1]>[0]) {
+async function protectedCluster(t: ExecutionContext) {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   makePlainTree(source, { files: 500, name: 'files' });
@@ -42,7 +42,10 @@ async function protectedCluster(t: Parameters<Parameters<typeof test>[1]>[0]) {
   const everythingTwice = async (): Promise<void> => {
     const { copies, wrong } = await countCopies(stores);
     t.deepEqual(wrong, []);
-    t.deepEqual([...contents.keys()].filter(hash => copies.get(hash)?.hosts.length !== 2), []);
+    t.deepEqual(
+      [...contents.keys()].filter(hash => copies.get(hash)?.hosts.length !== 2),
+      [],
+    );
   };
   await everythingTwice();
   return { cluster, source, stores, hosts: [a, b, c] as const, everythingTwice };
