@@ -47,7 +47,7 @@ export const QUICK_TIMING = {
   redial: '3s',
   dead: '8s',
   lastPlace: '1s',
-  claimWait: '300ms',
+  claimWait: '500ms',
   step: '600ms',
   repairStep: '300ms',
   claim: '10s',
