@@ -220,15 +220,12 @@ export class Origin {
       signal,
     });
     if (verdict.kind === 'refused') {
-      own.missing = verdict.detail;
-      alarms.raise(
-        'SOURCE_MISSING',
-        source,
-        `source ${setting.name}: ${verdict.detail}; its earlier snapshots are kept`,
-      );
+      const why = refusalText(verdict, setting.path);
+      own.missing = why;
+      alarms.raise('SOURCE_MISSING', source, `source ${setting.name}: ${why}; its earlier snapshots are kept`);
       throw new ClusterError(
         'SOURCE_MISSING',
-        `source ${setting.name} was not backed up: ${verdict.detail}; its earlier snapshots are kept`,
+        `source ${setting.name} was not backed up: ${why}; its earlier snapshots are kept`,
         { blame: 'operator' },
       );
     }
@@ -319,4 +316,20 @@ export class Origin {
 function holdDaysOf(timeMs: number, listed: readonly ListedSnapshot[]): number {
   const day = Math.floor(timeMs / DAY_MS);
   return listed.some(snapshot => Math.floor(snapshot.timeMs / DAY_MS) === day) ? HOLD_DAYS_OTHER : HOLD_DAYS_FIRST;
+}
+
+/** For people, who know their folders better than their errno. */
+function refusalText({ because, detail }: Extract<SnapshotVerdict, { kind: 'refused' }>, path: string): string {
+  switch (because) {
+    case 'missing-source':
+      return `${path} is missing (${detail})`;
+    case 'unreadable-source':
+      return `${path} cannot be read (${detail})`;
+    case 'not-a-folder':
+      return `${path} is not a folder`;
+    case 'inside-store':
+      return `${path} lies in the store ${detail}`;
+    default:
+      return `${path}: ${detail}`;
+  }
 }
