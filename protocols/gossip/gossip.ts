@@ -12,6 +12,7 @@ export interface Frame {
   heads?: HeadHints
   claims?: Claims
   config?: ConfigHint
+  addresses: string[]
 }
 
 export namespace Frame {
@@ -101,6 +102,13 @@ export namespace Frame {
           ConfigHint.codec().encode(obj.config, w)
         }
 
+        if (obj.addresses != null && obj.addresses.length > 0) {
+          for (const value of obj.addresses) {
+            w.uint32(74)
+            w.string(value)
+          }
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -108,7 +116,8 @@ export namespace Frame {
         const obj: any = {
           writer: new Uint8Array(0),
           boot: 0,
-          frame: 0
+          frame: 0,
+          addresses: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -159,6 +168,14 @@ export namespace Frame {
               })
               break
             }
+            case 9: {
+              if (opts.limits?.addresses != null && obj.addresses.length === opts.limits.addresses) {
+                throw new MaxLengthError('Decode error - repeated field "addresses" had too many elements')
+              }
+
+              obj.addresses.push(reader.string())
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -203,6 +220,10 @@ export namespace Frame {
 
         return obj
       }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          addresses: 0
+        }
+
         const end = length == null ? reader.len : reader.pos + length
 
         while (reader.pos < end) {
@@ -262,6 +283,21 @@ export namespace Frame {
               yield * ConfigHint.codec().stream(reader, reader.uint32(), `${prefix}.config`, {
                 limits: opts.limits?.config
               })
+
+              break
+            }
+            case 9: {
+              if (opts.limits?.addresses != null && obj.addresses === opts.limits.addresses) {
+                throw new MaxLengthError('Streaming decode error - repeated field "addresses" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.addresses[]`,
+                index: obj.addresses,
+                value: reader.string()
+              }
+
+              obj.addresses++
 
               break
             }
@@ -453,6 +489,12 @@ export namespace Frame {
     value: Uint8Array
   }
 
+  export interface FrameAddressesFieldEvent {
+    field: '$.addresses[]'
+    index: number
+    value: string
+  }
+
   export function encode (obj: Partial<Frame>): Uint8Array {
     return encodeMessage(obj, Frame.codec())
   }
@@ -461,7 +503,7 @@ export namespace Frame {
     return decodeMessage(buf, Frame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameAddressesFieldEvent> {
     return streamMessage(buf, Frame.codec(), opts)
   }
 }

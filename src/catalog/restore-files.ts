@@ -72,10 +72,13 @@ const STOPPING: ReadonlySet<string> = new Set([
 
 export class FileWriter {
   readonly #work: FilesWork;
+  /** The target's file system. */
+  readonly #device: number;
   #parts = 0;
 
   constructor(work: FilesWork) {
     this.#work = work;
+    this.#device = lstatSync(work.folder).dev;
   }
 
   /** Ends when every file has had its outcome. @throws ClusterError RESTORE_STOPPED, or what the content's giver throws */
@@ -202,6 +205,7 @@ export class FileWriter {
         return;
       }
       renameSync(part.path, place);
+      part.isPlaced = true;
       if (entry.link !== undefined) {
         const fault = this.#anchor(place, entry);
         if (fault !== undefined) faults.push(fault);
@@ -300,9 +304,8 @@ export class FileWriter {
   #partFor({ path }: WantedFile): Buffer {
     const { folder } = this.#work;
     this.#parts += 1;
-    const part = partPath(folder, this.#parts);
     const parent = below(folder, path.subarray(0, Math.max(path.lastIndexOf(SLASH), 0)));
-    if (lstatSync(parent).dev === lstatSync(folder).dev) return part;
+    if (lstatSync(parent).dev === this.#device) return partPath(folder, this.#parts);
     return below(parent, `.scatterhoard-part-${process.pid}-${this.#parts}`);
   }
 
@@ -395,13 +398,16 @@ interface Part {
   readonly path: Buffer;
   readonly fd: number;
   isClosed?: boolean;
+  /** It has its name; nothing is left to remove. */
+  isPlaced?: boolean;
 }
 
 /** Closes and removes what is left of it; nothing when it has its name already. */
 function removePart(part: Part): void {
   if (part.isClosed !== true) closeSync(part.fd);
   part.isClosed = true;
-  rmSync(part.path, { force: true });
+  if (part.isPlaced !== true) rmSync(part.path, { force: true });
+  part.isPlaced = true;
 }
 
 /**

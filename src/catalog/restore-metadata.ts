@@ -17,7 +17,10 @@ export interface NotSet {
 const SETUID = 0o4000;
 const SETGID = 0o2000;
 
-export const isRoot = (): boolean => process.getuid?.() === 0;
+/** Asked once: it does not change, and asking costs 40 µs. */
+const IS_ROOT = process.getuid?.() === 0;
+
+export const isRoot = (): boolean => IS_ROOT;
 
 /** Owner and mode of an open file or folder. Opened, because a name could have become a symlink. */
 export function setOwnerAndMode(fd: number, entry: Entry): NotSet[] {

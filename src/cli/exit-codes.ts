@@ -66,6 +66,3 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
 export function exitCodeFor(error: unknown): ExitCode {
   return (error instanceof ClusterError ? EXIT_OF[error.code] : undefined) ?? EXIT.failed;
 }
-
-/** Codes with an exit code of their own, for the README's test. */
-export const EXIT_ERROR_CODES: readonly string[] = Object.keys(EXIT_OF);

@@ -5,7 +5,7 @@ import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { hostRecord } from './records.js';
 import type { Run } from './run.js';
-import { coloured, sizeText, spanText, tableText } from './text.js';
+import { sizeText, spanText, tableText } from './text.js';
 
 export const hostsCommand = (run: Run): Command =>
   new Command('hosts').description('members of the cluster: state, room lent and used').action(run(showHosts));
@@ -54,6 +54,3 @@ function storesText({ stores }: HostReport): string {
   const mounted = String(stores.length - missing.length);
   return missing.length === 0 ? mounted : `${mounted}; ${missing.join('; ')}`;
 }
-
-export const stateColoured = (state: HostReport['state']): string =>
-  state === 'active' ? state : coloured(state === 'dead' || state === 'revoked' ? 'red' : 'yellow', state);

@@ -22,10 +22,11 @@ const RECORD_MS = 1_000;
 export class Progress {
   readonly #context: Context;
   readonly #total: { readonly files: number; readonly bytes: number };
-  readonly #startMs = performance.now();
   #bar: SingleBar | undefined;
-  #shownMs = 0;
   #phase = '';
+  /** Of the phase. */
+  #startMs = performance.now();
+  #shownMs = performance.now();
 
   private constructor(context: Context, total: { readonly files: number; readonly bytes: number }) {
     this.#context = context;
@@ -51,11 +52,12 @@ export class Progress {
 
   step({ phase, files, bytes }: ProgressStep): void {
     const nowMs = performance.now();
+    if (phase !== this.#phase) {
+      this.#phase = phase;
+      this.#startMs = nowMs;
+    }
     const intervalMs = this.#bar !== undefined ? BAR_MS : this.#context.json ? RECORD_MS : LINE_MS;
-    if (phase === this.#phase && nowMs - this.#shownMs < intervalMs) return;
-    // The first line of a phase would say "0 of n".
-    const isFirst = this.#shownMs === 0;
-    this.#phase = phase;
+    if (nowMs - this.#shownMs < intervalMs) return;
     this.#shownMs = nowMs;
     const seconds = Math.max((nowMs - this.#startMs) / 1000, 0.001);
     const rate = bytes / seconds;
@@ -74,7 +76,7 @@ export class Progress {
         total_bytes: this.#total.bytes,
         seconds_left: Math.round(leftMs / 1000),
       });
-    } else if (!isFirst)
+    } else
       this.#context.note(
         `${phase}: ${shown} of ${sizeText(this.#total.bytes)}, ${sizeText(rate)}/s${left && `, ${left}`}`,
       );

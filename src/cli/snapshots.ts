@@ -47,7 +47,7 @@ function snapshotsTable(isTerminal: boolean, snapshots: readonly SnapshotReport[
   );
 }
 
-export function stateText({ partial, protected: isProtected }: SnapshotReport): string {
+function stateText({ partial, protected: isProtected }: SnapshotReport): string {
   const copies = isProtected ? 'protected' : 'not yet protected';
   return partial ? `partial, ${copies}` : copies;
 }

@@ -48,9 +48,11 @@ export const shortId = (id: string): string => id.slice(0, 8);
 
 /** Colour for terminals: not in a pipe, not with NO_COLOR (no-color.org: set and not empty), not on a dumb terminal. */
 export function coloured(colour: 'red' | 'yellow' | 'green' | 'bold' | 'dim', text: string): string {
-  const wanted = process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
-  return wanted ? styleText(colour, text, { validateStream: false }) : text;
+  return wantsColour() ? styleText(colour, text, { validateStream: false }) : text;
 }
+
+const wantsColour = (): boolean =>
+  process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
 
 export interface Column {
   readonly head: string;
@@ -69,13 +71,14 @@ export async function tableText(
   const { default: Table } = await import('cli-table3');
   const widths = columnWidths(columns, cells);
   const table = new Table({
-    head: columns.map(({ head }) => coloured('bold', head)),
+    head: columns.map(({ head }) => head),
     colAligns: columns.map(({ align }) => align ?? 'left'),
     colWidths: widths,
     wordWrap: true,
     wrapOnWordBoundary: false,
     chars: FRAME,
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+    // It colours after it has cut words to the column's width; coloured cells it would cut in the midst of a code.
+    style: { head: wantsColour() ? ['bold'] : [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
   table.push(...cells);
   return table.toString();

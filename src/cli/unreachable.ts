@@ -3,7 +3,7 @@ import type { Resolved, Unreachable } from '../daemon/service.js';
 import type { Context } from './context.js';
 import { countText, shortId, sizeText, timeText } from './text.js';
 
-export function unreachableText({ parcels, bytes, hosts }: Unreachable): string {
+function unreachableText({ parcels, bytes, hosts }: Unreachable): string {
   const what = `${countText(parcels, 'parcel')} (${sizeText(bytes)}) cannot be reached`;
   return hosts.length === 0 ? `${what}, and no known host holds them` : `${what}: switch on ${hosts.join(' or ')}`;
 }

@@ -21,7 +21,8 @@ export const upCommand = (run: Run): Command =>
 
 async function up(context: Context, { listen, peer, mdns }: UpOptions): Promise<ExitCode> {
   const stateDir = context.stateFolder();
-  const { runService } = await loadRunService();
+  // Heavy to load, and no other command needs it.
+  const { runService } = await import('../daemon/run-service.js');
   await runService({
     stateDir,
     listen: listen ?? LISTEN_DEFAULT,
@@ -37,23 +38,3 @@ async function up(context: Context, { listen, peer, mdns }: UpOptions): Promise<
 }
 
 const LISTEN_DEFAULT: readonly string[] = ['/ip4/0.0.0.0/tcp/4747', '/ip6/::/tcp/4747'];
-
-/** What `runService` of src/daemon/run-service.ts is to be called with; it ends, cleanly, when `signal` aborts. */
-export interface ServiceRun {
-  readonly stateDir: string;
-  readonly listen: readonly string[];
-  readonly peers: readonly string[];
-  readonly mdns: boolean;
-  readonly signal: AbortSignal;
-  readonly onReady: (ready: {
-    readonly cluster: string;
-    readonly host: string;
-    readonly addresses: readonly string[];
-  }) => void | Promise<void>;
-}
-
-/** By a name that the compiler does not follow: the service is heavy to load, and no other command needs it. */
-async function loadRunService(): Promise<{ readonly runService: (run: ServiceRun) => Promise<void> }> {
-  const module: string = '../daemon/run-service.js';
-  return (await import(module)) as { readonly runService: (run: ServiceRun) => Promise<void> };
-}

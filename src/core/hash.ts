@@ -2,7 +2,7 @@
  * BLAKE3-256: the one hash of this program. A blob's hash is plain, so that `b3sum` verifies it.
  *
  * blake3-wasm 2.1.5 is slower when it is fed more than 64 KiB at once, and its one-shot keyed functions leak; so everything
- * goes through `hash` for small input and `createHasher` for streams.
+ * goes through `hash` for what is in memory and `createHasher` for streams.
  */
 import blake3 from 'blake3-wasm';
 import { hexOf } from './ids.js';
@@ -31,6 +31,12 @@ export function createHasher(): Hasher {
 
 /** BLAKE3-256 of bytes that are in memory: 32 bytes. */
 export function hash(bytes: Uint8Array): Uint8Array {
+  // In one call while it is small: a fifth of a hasher's cost, and without the leak of its keyed sisters.
+  if (bytes.length <= HASH_FEED_BYTES) {
+    const digest = blake3.hash(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+    // A string only where an encoding was asked for, which its type does not say.
+    return new Uint8Array(digest as Buffer);
+  }
   const hasher = createHasher();
   hasher.update(bytes);
   return hasher.digest();

@@ -21,7 +21,7 @@ import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 import type { Alarms } from './alarms.js';
 import type { Unstamped } from './driver.js';
-import { headChange } from './head-change.js';
+import { type HeadChange, headChange } from './head-change.js';
 import type { Roster } from './roster.js';
 import { KeyedTurns } from './turns.js';
 
@@ -40,7 +40,8 @@ export interface CatalogKeeperOptions {
   readonly log: Logger;
 }
 
-export type HeadListener = (source: SourceId, known: KnownHead) => void;
+/** Told of each head that has come into force, and of what it changed. */
+export type HeadListener = (source: SourceId, change: HeadChange) => void;
 
 export class CatalogKeeper {
   readonly objects: ObjectWriter;
@@ -213,6 +214,6 @@ export class CatalogKeeper {
     this.#heads.set(source, known);
     this.#floors.set(source, seq);
     this.#options.tell({ is: 'wanted', source, head: { source, seq, hash }, ...change });
-    for (const listener of this.#listeners) listener(source, known);
+    for (const listener of this.#listeners) listener(source, change);
   }
 }

@@ -17,7 +17,7 @@ import { bytesOf, hexOf, parseBlobId } from '../core/ids.js';
 import type { Service } from './service.js';
 
 /** Raised when the shapes change, so that a command of another release says so instead of misreading. */
-export const CONTROL_VERSION = 1;
+const CONTROL_VERSION = 1;
 export const CONTROL_SOCKET_NAME = 'control.sock';
 /** sockaddr_un holds 104 bytes on macOS and 108 on Linux, and Node truncates in silence what is longer. */
 export const CONTROL_PATH_BYTES_MAX = 100;
@@ -147,21 +147,35 @@ export function* encodeContentFrame(frame: ContentFrame | ErrorRecord): Iterable
 
 /** @throws ClusterError what an error frame says, or CONTROL_PROTOCOL when the bytes are no frames */
 export async function* decodeContentFrames(chunks: AsyncIterable<Uint8Array>): AsyncIterable<ContentFrame> {
-  let rest: Buffer = Buffer.alloc(0);
+  // Joined only when a whole frame is there, so that each byte is copied once however the stream is cut.
+  let pieces: Uint8Array[] = [];
+  let bytes = 0;
+  let wantedBytes = HEADER_BYTES;
   for await (const chunk of chunks) {
-    // A frame may span many chunks; payloads are bounded, so joining costs at most a few copies of each byte.
-    rest =
-      rest.length === 0 ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength) : Buffer.concat([rest, chunk]);
+    pieces.push(chunk);
+    bytes += chunk.length;
+    if (bytes < wantedBytes) continue;
+    let rest = joined(pieces);
     for (;;) {
-      if (rest.length < HEADER_BYTES) break;
-      const bytes = rest.readUInt32BE(1);
-      if (bytes > PAYLOAD_BYTES_MAX) throw protocolError(`a frame of ${bytes} bytes`);
-      if (rest.length < HEADER_BYTES + bytes) break;
-      yield contentFrameFrom(rest.readUInt8(0), rest.subarray(HEADER_BYTES, HEADER_BYTES + bytes));
-      rest = rest.subarray(HEADER_BYTES + bytes);
+      wantedBytes = HEADER_BYTES;
+      if (rest.length < wantedBytes) break;
+      const payloadBytes = rest.readUInt32BE(1);
+      if (payloadBytes > PAYLOAD_BYTES_MAX) throw protocolError(`a frame of ${payloadBytes} bytes`);
+      wantedBytes += payloadBytes;
+      if (rest.length < wantedBytes) break;
+      yield contentFrameFrom(rest.readUInt8(0), rest.subarray(HEADER_BYTES, wantedBytes));
+      rest = rest.subarray(wantedBytes);
     }
+    pieces = rest.length === 0 ? [] : [rest];
+    bytes = rest.length;
   }
-  if (rest.length > 0) throw protocolError('a frame that breaks off');
+  if (bytes > 0) throw protocolError('a frame that breaks off');
+}
+
+function joined(pieces: readonly Uint8Array[]): Buffer {
+  const [first] = pieces;
+  if (pieces.length !== 1 || first === undefined) return Buffer.concat(pieces);
+  return Buffer.from(first.buffer, first.byteOffset, first.byteLength);
 }
 
 function contentFrameFrom(kind: number, payload: Buffer): ContentFrame {

@@ -104,7 +104,7 @@ export class Fetcher {
       await this.#fill(effect, { store, peer, missing }, signal);
       signal.throwIfAborted();
       await store.commit(parcel, record);
-      const { usedBytes } = await store.usage();
+      const usedBytes = await this.#stores.usedBytes(effect.store);
       await this.#stores.tellOps(effect.store, segment => ({ is: 'fetched', fetch, segment, usedBytes }));
     } catch (error) {
       const { because, retryAfterMs } = signal.aborted

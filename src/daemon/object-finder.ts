@@ -5,7 +5,7 @@
  * that is where it is asked for. What comes from a peer is checked against its hash and not kept.
  */
 import { ClusterError } from '../core/fault.js';
-import type { HostId, ObjectId, ParcelId, PeerName } from '../core/ids.js';
+import type { ObjectId, ParcelId, PeerName } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Net } from '../net/net.js';
 import { askObjects } from '../net/object-protocol.js';
@@ -54,25 +54,21 @@ export class LocalObjects implements ObjectReader {
 export class ObjectFinder implements ObjectReader {
   readonly #local: ObjectReader;
   readonly #net: Net;
-  readonly #likely: (id: ObjectId) => Iterable<HostId>;
-  readonly #peerOf: (host: HostId) => PeerName | undefined;
+  readonly #likely: (id: ObjectId) => Iterable<PeerName>;
 
   constructor({
     local,
     net,
     likely,
-    peerOf,
   }: {
     readonly local: ObjectReader;
     readonly net: Net;
-    /** Hosts that should have the object, the likeliest first; others are asked after them. */
-    readonly likely: (id: ObjectId) => Iterable<HostId>;
-    readonly peerOf: (host: HostId) => PeerName | undefined;
+    /** Peers that should have the object, the likeliest first; others are asked after them. */
+    readonly likely: (id: ObjectId) => Iterable<PeerName>;
   }) {
     this.#local = local;
     this.#net = net;
     this.#likely = likely;
-    this.#peerOf = peerOf;
   }
 
   async get(id: ObjectId | ParcelId): Promise<Uint8Array | undefined> {
@@ -80,10 +76,7 @@ export class ObjectFinder implements ObjectReader {
     if (here !== undefined) return here;
     const connected = new Set(this.#net.connected());
     const peers = new Set<PeerName>();
-    for (const host of this.#likely(id)) {
-      const peer = this.#peerOf(host);
-      if (peer !== undefined && connected.has(peer)) peers.add(peer);
-    }
+    for (const peer of this.#likely(id)) if (connected.has(peer)) peers.add(peer);
     for (const peer of connected) peers.add(peer);
     for (const peer of [...peers].slice(0, PEERS_ASKED_MAX)) {
       try {

@@ -5,7 +5,6 @@
  * One run of a source at a time. Before the first head since our start is signed, every reachable member is asked for the
  * highest head that it knows of our sources: this disk may be an old image, and a seq must never be used twice.
  */
-import { tmpdir } from 'node:os';
 import type { Logger } from 'pino';
 import type { Entry } from '../catalog/entry.js';
 import type { ListedSnapshot } from '../catalog/head.js';
@@ -68,6 +67,8 @@ export interface OriginOptions {
   readonly alarms: Alarms;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  /** For a run's temporary file: on the state's disk, as the system's own folder for such may be memory. */
+  readonly scratchFolder: string;
   /** Stores and state folders: never scanned. */
   readonly forbidden: () => readonly string[];
   /** Asks every reachable member for its state, so that their heads of our sources are here. */
@@ -237,19 +238,16 @@ export class Origin {
       holdDays: setting.holdDays ?? holdDaysOf(timeMs, listed),
       signer,
       acceptChanges,
-      scratchFolder: tmpdir(),
+      scratchFolder: this.#options.scratchFolder,
       signal,
     });
     if (verdict.kind === 'refused') {
-      own.missing = verdict.detail;
-      alarms.raise(
-        'SOURCE_MISSING',
-        source,
-        `source ${setting.name}: ${verdict.detail}; its earlier snapshots are kept`,
-      );
+      const why = refusalText(verdict, setting.path);
+      own.missing = why;
+      alarms.raise('SOURCE_MISSING', source, `source ${setting.name}: ${why}; its earlier snapshots are kept`);
       throw new ClusterError(
         'SOURCE_MISSING',
-        `source ${setting.name} was not backed up: ${verdict.detail}; its earlier snapshots are kept`,
+        `source ${setting.name} was not backed up: ${why}; its earlier snapshots are kept`,
         { blame: 'operator' },
       );
     }
@@ -345,4 +343,20 @@ export class Origin {
 function holdDaysOf(timeMs: number, listed: readonly ListedSnapshot[]): number {
   const day = Math.floor(timeMs / DAY_MS);
   return listed.some(snapshot => Math.floor(snapshot.timeMs / DAY_MS) === day) ? HOLD_DAYS_OTHER : HOLD_DAYS_FIRST;
+}
+
+/** For people, who know their folders better than their errno. */
+function refusalText({ because, detail }: Extract<SnapshotVerdict, { kind: 'refused' }>, path: string): string {
+  switch (because) {
+    case 'missing-source':
+      return `${path} is missing (${detail})`;
+    case 'unreadable-source':
+      return `${path} cannot be read (${detail})`;
+    case 'not-a-folder':
+      return `${path} is not a folder`;
+    case 'inside-store':
+      return `${path} lies in the store ${detail}`;
+    default:
+      return `${path}: ${detail}`;
+  }
 }

@@ -174,6 +174,14 @@ export class OwnStores {
     });
   }
 
+  /** What the store uses now, also for those who ask for a report. */
+  async usedBytes(id: StoreId): Promise<number> {
+    const mounted = this.#mounted.get(id);
+    if (mounted === undefined) return 0;
+    mounted.usedBytes = (await mounted.store.usage()).usedBytes;
+    return mounted.usedBytes;
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#turns.take('refresh', async () => {
@@ -217,13 +225,14 @@ export class OwnStores {
         { blame: 'operator' },
       );
     }
-    // One of ours that lay elsewhere before, or whose making was cut short, is taken as it is.
-    const isOurs = there.kind === 'found' && there.marker.cluster === cluster && there.marker.host === host;
     if (!this.#made.has(path)) {
-      const id = isOurs
-        ? there.marker.store
-        : await createStore(path, { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) });
-      await this.#remember(path, id);
+      // One that was made just before we were killed, or lay elsewhere before, is taken as it is if it is ours.
+      const isOurs = there.kind === 'found' && there.marker.cluster === cluster && there.marker.host === host;
+      if (isOurs) await this.#remember(path, there.marker.store);
+      else if (there.kind === 'absent') {
+        const creating = { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) };
+        await this.#remember(path, await createStore(path, creating));
+      }
     }
     const opened = await openStore({
       path,
@@ -239,6 +248,7 @@ export class OwnStores {
     });
     if (opened.kind === 'missing') throw new ClusterError('STORE_MISSING', opened.because, { blame: 'operator' });
     const { store } = opened;
+    if (this.#made.get(path) !== store.id) await this.#remember(path, store.id);
     const mounted: Mounted = { path, store, lends: setting.lends, lentBytes: 0, usedBytes: 0, toldSeq: 0 };
     this.#mounted.set(store.id, mounted);
     const end = store.position();

@@ -15,7 +15,7 @@ import { SourceHistory } from '../catalog/source-history.js';
 import { Chance } from '../core/chance.js';
 import type { Effect } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
-import { type HostId, type ObjectId, type ParcelId, splitSourceId } from '../core/ids.js';
+import { type HostId, type ObjectId, type ParcelId, type PeerName, splitSourceId } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
@@ -45,6 +45,7 @@ import { Origin } from './origin.js';
 import { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import { Protections } from './protection.js';
+import { keepsAllByDefault, RecordKeeper } from './record-keeper.js';
 import { Roster } from './roster.js';
 import { StateExchange } from './state-exchange.js';
 import { Teardown } from './teardown.js';
@@ -152,15 +153,13 @@ async function serve(
     yield objects;
     yield* stores.catalogs();
   });
-  const finder = new ObjectFinder({
-    local,
-    net,
-    likely: id => [
-      ...(machine.originOf(id as ParcelId) === undefined ? [] : [machine.originOf(id as ParcelId) as HostId]),
-      ...machine.holders(id as ParcelId).map(({ host }) => host),
-    ],
-    peerOf: host => roster.peerOf(host),
-  });
+  // An object that is no record is nobody's parcel, and then nobody is likelier than another.
+  const likelyPeers = (id: ObjectId): PeerName[] => {
+    const parcel = id as ParcelId;
+    const hosts = [machine.originOf(parcel), ...machine.holders(parcel).map(({ host }) => host)];
+    return hosts.flatMap(host => (host === undefined ? [] : (roster.peerOf(host) ?? [])));
+  };
+  const finder = new ObjectFinder({ local, net, likely: likelyPeers });
   const catalog = new CatalogKeeper({
     folder: join(stateDir, 'catalog', 'heads'),
     objects,
@@ -190,6 +189,24 @@ async function serve(
     },
   });
   teardown.defer(() => stores.close());
+  const fullByDefault = await keepsAllByDefault(stateDir);
+  const records = new RecordKeeper({
+    net,
+    objects,
+    keepsAll: () => {
+      const { self: own, configuration } = membership;
+      const wish = configuration.policy.hosts.get(own.name)?.catalog;
+      return own.trust === 'trusted' && (wish === undefined ? fullByDefault : wish === 'full');
+    },
+    likely: likelyPeers,
+    log,
+    signal,
+  });
+  teardown.defer(() => records.stop());
+  catalog.onHead((_source, { add, remove }) => {
+    records.forget(remove);
+    records.want(add);
+  });
   const protections = new Protections({ machine, reader: objects, isReachable });
   const exchange = new StateExchange({
     net,
@@ -215,6 +232,7 @@ async function serve(
     alarms,
     log,
     signal,
+    scratchFolder: join(stateDir, 'catalog'),
     forbidden: () => [stateDir, ...stores.reports().map(({ path }) => path)],
     askEverybody: async () => {
       await meetMembers({ net, roster, clock, signal });
@@ -409,6 +427,7 @@ async function serve(
     const host = roster.hostOf(peer);
     if (host !== undefined) tell({ is: 'connected', host });
   }
+  await stores.open();
   teardown.defer(membership.onChange(useConfiguration));
   useConfiguration();
   trees.start();

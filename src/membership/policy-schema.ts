@@ -141,6 +141,9 @@ const host = z.strictObject(
   {
     domain: name.optional(),
     roaming: flag.optional(),
+    catalog: z
+      .enum(['full', 'ask'], allowed('full (keep the records of all parcels) or ask (those who have them)'))
+      .optional(),
     addresses: z
       .array(address, allowed('a list of multiaddrs'))
       .max(ADDRESSES_MAX, allowed(`at most ${ADDRESSES_MAX} addresses`))
@@ -196,16 +199,7 @@ export type TimingInput = z.output<typeof timing>;
 export type KeepInput = z.output<typeof keep>;
 
 /** Keys of DESIGN section 10 that this version does not act on: better refused than silently without effect. */
-export const LATER_KEYS: ReadonlySet<string> = new Set([
-  'at',
-  'watch',
-  'jitter',
-  'before',
-  'after',
-  'brake',
-  'catalog',
-  'limits',
-]);
+export const LATER_KEYS: ReadonlySet<string> = new Set(['at', 'watch', 'jitter', 'before', 'after', 'brake', 'limits']);
 
 /** The policy's JSON Schema (draft 2020-12), for editors. */
 export function policyJsonSchema(): object {

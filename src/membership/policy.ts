@@ -72,6 +72,11 @@ export interface HostSetting {
   readonly name: string;
   readonly domain: string | undefined;
   readonly roaming: boolean;
+  /**
+   * `full`: keep the records of all parcels. `ask`: only those of own copies and sources. Undefined: full where the state
+   * folder's disk is large enough.
+   */
+  readonly catalog: 'full' | 'ask' | undefined;
   /** Multiaddrs that stand instead of those the host joined with. Undefined: none given. */
   readonly addresses: readonly string[] | undefined;
   readonly stores: readonly StoreSetting[];
@@ -293,7 +298,7 @@ function keysAllowed(path: KeyPath): string {
   if (path.at(-1) === 'keep' && path.length !== 4) return keep;
   if (top === 'defaults') return 'copies, every, keep, hold';
   if (top === 'timing') return TIMING_KEYS.join(', ');
-  if (path.length === 2) return 'domain, roaming, addresses, stores, sources';
+  if (path.length === 2) return 'domain, roaming, catalog, addresses, stores, sources';
   return inHost === 'stores' ? 'path, name, limit, reserve' : source;
 }
 
@@ -376,6 +381,7 @@ function resolve(input: PolicyInput): Policy {
       name,
       domain: host?.domain,
       roaming: host?.roaming ?? false,
+      catalog: host?.catalog,
       addresses: host?.addresses ?? undefined,
       stores: (host?.stores ?? []).map(({ path, name: storeName, limit, reserve }) => ({
         path,

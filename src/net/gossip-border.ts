@@ -4,6 +4,7 @@
  * Invariants: what decodes is well-shaped in every field; a frame above 64 KiB is neither made nor read. A message kind
  * of a later version decodes to no message: it is relayed, not heard.
  */
+import { multiaddr } from '@multiformats/multiaddr';
 import { Frame, Heartbeat as WireHeartbeat } from '../../protocols/gossip/gossip.js';
 import { assert, unreachable } from '../core/fault.js';
 import { bytesOf, hexOf, parseHostId, parseParcelId, parseSourceId, parseStoreId } from '../core/ids.js';
@@ -27,6 +28,19 @@ export interface FrameStamp {
   readonly frame: number;
 }
 
+/** What a frame carries besides its message. */
+export interface FrameExtras {
+  /** Where the writer listens; none: it does not say. */
+  readonly addresses: readonly string[];
+}
+
+const NO_EXTRAS: FrameExtras = { addresses: [] };
+
+/** Addresses of one host: a few interfaces, two address families. */
+export const ADDRESSES_PER_FRAME_MAX = 8;
+/** A multiaddr's text; DNS names have at most 253 characters. */
+const ADDRESS_CHARACTERS_MAX = 400;
+
 /** Stores of one host in a heartbeat: no machine has more disks than that, and the frame stays under 8 KiB. */
 export const STORES_PER_HEARTBEAT_MAX = 64;
 /** Heads of one message: at most 150 bytes each, so under 40 KiB. */
@@ -35,8 +49,12 @@ export const HEADS_PER_MESSAGE_MAX = 256;
 const ADMISSIONS_PER_MESSAGE_MAX = 256;
 
 /** @throws (our bug) when the frame would exceed 64 KiB: call `splitForFrames` first, or cut the log delta shorter. */
-export function encodeFrame({ writer, boot, frame }: FrameStamp, message: GossipMessage): Uint8Array {
-  const bytes = Frame.encode({ writer, boot, frame, ...toWire(message) });
+export function encodeFrame(
+  { writer, boot, frame }: FrameStamp,
+  message: GossipMessage,
+  { addresses }: FrameExtras = NO_EXTRAS,
+): Uint8Array {
+  const bytes = Frame.encode({ writer, boot, frame, ...toWire(message), addresses: [...addresses] });
   assert(bytes.length <= GOSSIP_FRAME_BYTES_MAX, `a ${message.kind} frame of ${bytes.length} bytes`);
   return bytes;
 }
@@ -45,12 +63,14 @@ export function encodeFrame({ writer, boot, frame }: FrameStamp, message: Gossip
 export function decodeFrame(bytes: Uint8Array): {
   readonly stamp: FrameStamp;
   readonly message: GossipMessage | undefined;
+  readonly extras: FrameExtras;
 } {
   if (bytes.length > GOSSIP_FRAME_BYTES_MAX) throw malformed(`gossip frame of ${bytes.length} bytes`);
   return reading('gossip frame', () => {
     const wire = Frame.decode(bytes);
     const stamp = { writer: wire.writer, boot: countFrom(wire.boot), frame: countFrom(wire.frame) };
-    return { stamp, message: messageFrom(wire) };
+    const addresses = atMost(ADDRESSES_PER_FRAME_MAX, wire.addresses).map(addressFrom);
+    return { stamp, message: messageFrom(wire), extras: { addresses } };
   });
 }
 
@@ -86,7 +106,7 @@ export function splitForFrames(message: GossipMessage): readonly GossipMessage[]
 /** What a message's frame takes at most, so that a log delta can be cut to fit `GOSSIP_FRAME_BYTES_MAX` before it is signed. */
 export function frameBytes(message: GossipMessage): number {
   const widest = { writer: new Uint8Array(38), boot: Number.MAX_SAFE_INTEGER, frame: Number.MAX_SAFE_INTEGER };
-  return Frame.encode({ ...widest, ...toWire(message) }).length;
+  return Frame.encode({ ...widest, ...toWire(message), addresses: [] }).length;
 }
 
 function chunks<T>(all: readonly T[], length: number): T[][] {
@@ -201,6 +221,12 @@ function configHintFrom(wire: NonNullable<WireMessage['config']>): ConfigHint {
     hash: hashFrom(wire.hash),
     admissions: atMost(ADMISSIONS_PER_MESSAGE_MAX, wire.admissions).map(host => parseHostId(hexOf(host))),
   };
+}
+
+function addressFrom(text: string): string {
+  if (text.length > ADDRESS_CHARACTERS_MAX) throw new RangeError(`an address of ${text.length} characters`);
+  // Throws for what is none.
+  return multiaddr(text).toString();
 }
 
 function atMost<T>(most: number, list: readonly T[]): readonly T[] {

@@ -15,7 +15,7 @@ import { ClusterError } from '../core/fault.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
 import type { GossipMessage } from '../core/messages.js';
 import { type FrameMemory, FrameOrder } from './frame-order.js';
-import { decodeFrame, encodeFrame } from './gossip-border.js';
+import { ADDRESSES_PER_FRAME_MAX, decodeFrame, encodeFrame, type FrameExtras } from './gossip-border.js';
 import { TokenBucket } from './token-bucket.js';
 
 /** Sustained frames of one writer: heartbeats every 100 ms and full log deltas besides. 3 MiB/s at most. */
@@ -76,6 +76,10 @@ export interface TopicOptions {
   readonly log: Logger;
   readonly memory: FrameMemory | undefined;
   admits(peer: PeerName): boolean;
+  /** Where this host listens: goes with each heartbeat. */
+  addresses(): readonly string[];
+  /** Where a member says that it listens. */
+  onAddresses(peer: PeerName, addresses: readonly string[]): void;
   /** A member sent what no honest build sends. */
   offends(peer: PeerName, error: ClusterError): void;
 }
@@ -92,7 +96,7 @@ export class GossipTopic {
   readonly #complainedMs = new Map<string, number>();
   readonly #listeners = new Set<GossipListener>();
   /** Judged and not yet delivered: GossipSub delivers the very object that it had judged. */
-  readonly #judged = new WeakMap<Message, GossipMessage>();
+  readonly #judged = new WeakMap<Message, { readonly message: GossipMessage; readonly extras: FrameExtras }>();
   #frame = 0;
 
   constructor(pubsub: GossipSub, options: TopicOptions) {
@@ -117,7 +121,9 @@ export class GossipTopic {
 
   async publish(message: GossipMessage): Promise<{ readonly recipients: number }> {
     this.#frame += 1;
-    const bytes = encodeFrame({ writer: this.#writer, boot: this.#options.boot, frame: this.#frame }, message);
+    const stamp = { writer: this.#writer, boot: this.#options.boot, frame: this.#frame };
+    const addresses = message.kind === 'heartbeat' ? this.#options.addresses().slice(0, ADDRESSES_PER_FRAME_MAX) : [];
+    const bytes = encodeFrame(stamp, message, { addresses });
     const { recipients } = await this.#pubsub.publish(this.#topic, bytes);
     return { recipients: recipients.length };
   }
@@ -140,7 +146,7 @@ export class GossipTopic {
     }
 
     try {
-      const { stamp, message: said } = decodeFrame(message.data);
+      const { stamp, message: said, extras } = decodeFrame(message.data);
       if (!Buffer.from(stamp.writer).equals(message.from.toMultihash().bytes)) {
         throw new ClusterError('WRONG_WRITER', 'a gossip frame names another writer than the one who signed it', {
           blame: 'peer',
@@ -156,7 +162,7 @@ export class GossipTopic {
         );
       }
       if (verdict !== 'newer') return TopicValidatorResult.Ignore;
-      if (said !== undefined) this.#judged.set(message, said);
+      if (said !== undefined) this.#judged.set(message, { message: said, extras });
       return TopicValidatorResult.Accept;
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
@@ -169,9 +175,10 @@ export class GossipTopic {
     const said = this.#judged.get(message);
     if (said === undefined || message.type !== 'signed') return;
     const author = message.from.toString() as PeerName;
+    if (said.extras.addresses.length > 0) this.#options.onAddresses(author, said.extras.addresses);
     for (const listener of this.#listeners) {
       try {
-        listener(author, said);
+        listener(author, said.message);
       } catch (error) {
         this.#options.log.error({ err: error }, 'bug: a listener of gossip threw');
       }

@@ -262,6 +262,8 @@ class LibraryNet implements Net {
   readonly #served: ServedStreams;
   /** Members that answered identify: what `connected` means. */
   readonly #accepted = new Set<PeerName>();
+  /** Where members last said, in passing, that they listen. */
+  readonly #told = new Map<PeerName, readonly string[]>();
   /** Connections whose identify is on its way. */
   readonly #asking = new Set<Connection>();
   readonly #onConnect = new Set<(peer: PeerName, addresses: string[]) => void>();
@@ -284,6 +286,12 @@ class LibraryNet implements Net {
       log: options.log,
       memory: options.frameMemory,
       admits: peer => admission.admits(peer),
+      addresses: () => this.addresses(),
+      onAddresses: (peer, addresses) => {
+        // Hosts that joined through one door know only that one; it must not be the only thing between them.
+        this.#told.set(peer, addresses);
+        void this.#redial.reach(peer, addresses);
+      },
       offends: (peer, error) => this.reportOffence(peer, error),
     });
     this.#redial = new Redial({
@@ -441,7 +449,8 @@ class LibraryNet implements Net {
       if (this.#accepted.has(peer) || overstays || !this.#welcomes(peer)) await this.close(peer);
     }
 
-    const known = [...this.#options.knownAddresses()];
+    const known: KnownPeer[] = [...this.#options.knownAddresses()];
+    for (const [peer, addresses] of this.#told) known.push({ peer, addresses });
     for (const { id, addresses } of await this.#node.peerStore.all()) {
       known.push({ peer: nameOf(id), addresses: addresses.map(address => String(address.multiaddr)) });
     }

@@ -14,7 +14,7 @@ export const NEW_MARK = '.new-';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
 
-/** Replaces `path` by `bytes`, durably and whole. `mode` (default 0600) holds for the new file whatever the old one had. */
+/** Replaces `path` by `bytes`, durably and whole. `mode` (default 0600, less the umask) is the new file's, whatever the old one had. */
 export async function writeDurable(
   path: string,
   bytes: Uint8Array | string,
@@ -25,7 +25,6 @@ export async function writeDurable(
     const file = await open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     try {
       await file.writeFile(bytes);
-      await file.chmod(mode); // the umask may have taken bits away
       await file.sync();
     } finally {
       await file.close();

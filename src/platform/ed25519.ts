@@ -12,7 +12,7 @@ import {
   verify as verifyBytes,
 } from 'node:crypto';
 
-export const ED25519_KEY_BYTES = 32;
+const ED25519_KEY_BYTES = 32;
 export const ED25519_SIGNATURE_BYTES = 64;
 
 /** RFC 8410: a PKCS #8 private key around a 32-byte seed. */

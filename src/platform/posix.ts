@@ -24,7 +24,7 @@ export interface Posix {
 }
 
 /** A failed system call, in the shape of Node's own. */
-export class SystemCallError extends Error {
+class SystemCallError extends Error {
   readonly code: string;
   readonly errno: number;
   readonly syscall: string;

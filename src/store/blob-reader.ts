@@ -6,7 +6,7 @@ import type { BlobId } from '../core/ids.js';
 import { openOwnFile } from './own-folder.js';
 
 /** At most so much at once: a quarter of a stream's window. */
-export const READ_CHUNK_BYTES = 256 * 1024;
+const READ_CHUNK_BYTES = 256 * 1024;
 
 export interface StoredBlob {
   readonly bytes: number;

@@ -12,8 +12,9 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
 import { posix } from '../platform/posix.js';
 import { Group } from './group.js';
+import { systemCode } from './own-folder.js';
 
-/** From this many on, one syncfs is cheaper than one fsync each (measured on ext4, 4 KiB files: 3 times at 8). */
+/** From this many on, one syncfs is cheaper than fsync each: on ext4 0.5 ms against 1.3 at 8 files of 4 KiB, 8 against 90 at 512. */
 const SYNCFS_FROM = 8;
 /** fsync calls at once: libuv has 4 threads, and the kernel joins concurrent flushes. */
 const FSYNC_AT_ONCE = 4;
@@ -50,7 +51,9 @@ export class DiskSync {
     const left = paths.values();
     const worker = async () => {
       for (const path of left) {
-        const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+        const file = await openIfThere(path);
+        // Moved on by another commit that shares it, and that flushed it first.
+        if (file === undefined) continue;
         try {
           await this.#finally(file.sync());
         } finally {
@@ -76,5 +79,14 @@ export class DiskSync {
 
   async close(): Promise<void> {
     await this.#root.close();
+  }
+}
+
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }

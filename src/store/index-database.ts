@@ -14,6 +14,8 @@ const TABLES_MAX = 128;
 
 export interface IndexDatabase {
   readonly logs: LogArchive;
+  /** Stores that are mounted now: of a disk and its copy only one can be. */
+  readonly mounted: Set<StoreId>;
   /** The table of one of this host's own stores. */
   blobsOf(store: StoreId): BlobIndex;
   /** Waits for what is being written. */
@@ -31,6 +33,7 @@ export function openIndexDatabase(path: string): IndexDatabase {
   });
   return {
     logs: new LogArchive(root),
+    mounted: new Set(),
     blobsOf: store => new BlobIndex(root, store),
     close: () => root.close(),
   };

@@ -197,7 +197,7 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
   async measure(onShard?: (shard: string, ids: readonly string[]) => void): Promise<void> {
     let sum = 0;
     for await (const { shard, ids } of this.fan.shards()) {
-      for (const id of ids) sum += (await lstat(this.fan.pathOf(id))).size;
+      for (const { size } of await Promise.all(ids.map(id => lstat(this.fan.pathOf(id))))) sum += size;
       onShard?.(shard, ids);
     }
     this.#usedBytes = sum;

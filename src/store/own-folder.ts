@@ -13,7 +13,7 @@ export const FOLDER_MODE = 0o700;
 export const FILE_MODE = 0o600;
 
 /** Nobody but the store makes names in it, so whatever is no folder of ours was put there by somebody else. */
-export async function checkOwnFolder(path: string | Buffer): Promise<void> {
+async function checkOwnFolder(path: string | Buffer): Promise<void> {
   const found = await lstat(path);
   if (!found.isDirectory()) throw tampered(path, found.isSymbolicLink() ? 'is a symlink' : 'is not a folder');
   if (process.getuid !== undefined && found.uid !== process.getuid()) {

@@ -1,10 +1,10 @@
 /**
  * Store folder: where things lie in a store.
  */
-import { lstat, readdir, realpath } from 'node:fs/promises';
+import { lstat, readdir, realpath, rm } from 'node:fs/promises';
 import type { Epoch } from '../core/holdings-log.js';
 import { hexOf, MalformedId, parseSourceId, type SourceId } from '../core/ids.js';
-import { fsyncFolder } from '../platform/durable.js';
+import { fsyncFolder, NEW_MARK } from '../platform/durable.js';
 import { FanFolder } from './fan-folder.js';
 import { makeOwnFolder, systemCode } from './own-folder.js';
 
@@ -44,6 +44,7 @@ export class StoreFolder {
   async make(): Promise<void> {
     await makeOwnFolder(this.catalog);
     for (const folder of [this.heads, this.config, this.incoming, this.trash]) await makeOwnFolder(folder);
+    for (const folder of [this.path, this.heads, this.config]) await removeHalfWritten(folder, '');
     await this.blobs.make();
     await fsyncFolder(this.catalog);
     await fsyncFolder(this.path);
@@ -88,3 +89,13 @@ export async function headsIn(folder: StoreFolder): Promise<SourceId[]> {
   }
   return sources.sort();
 }
+
+/** Removes what a crash left beside files whose names begin so while they were being replaced. */
+export async function removeHalfWritten(folder: string, nameStart: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (name.startsWith(nameStart) && HALF_WRITTEN.test(name)) await rm(`${folder}/${name}`, { force: true });
+  }
+}
+
+/** As platform/durable.ts and tree-lists.ts name them. */
+const HALF_WRITTEN = new RegExp(`\\${NEW_MARK}[0-9a-f]{12}$`);

@@ -36,7 +36,7 @@ import type { IndexDatabase } from './index-database.js';
 import { LogFile } from './log-file.js';
 import { MARKER_NAME, type Marker, readMarker, writeMarker } from './marker.js';
 import { ObjectFolder } from './object-folder.js';
-import { FILE_MODE, readOwnFile, systemCode } from './own-folder.js';
+import { FILE_MODE, readOwnFile, storeFull, systemCode } from './own-folder.js';
 import { type Recovered, recover } from './recovery.js';
 import { headName, headsIn, newEpoch, resolveStorePath, SIGNED_BYTES_MAX, StoreFolder } from './store-folder.js';
 import { type TreeReport, type TreeView, updateTree } from './tree-view.js';
@@ -140,12 +140,16 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
   const { marker } = read;
   if (marker.cluster !== cluster) return missing(`it belongs to another cluster, ${marker.cluster}`);
   if (marker.host !== host) return missing(`it belongs to another host, ${marker.host}`);
+  const { mounted } = opening.index;
+  if (mounted.has(marker.store)) return missing(`store ${marker.store} is mounted already: this is a copy of its disk`);
+  mounted.add(marker.store);
+  const closing: { close(): Promise<void> }[] = [{ close: async () => void mounted.delete(marker.store) }];
 
-  const folder = new StoreFolder(real);
-  await folder.make();
-  const sync = await DiskSync.open(real);
-  const closing: { close(): Promise<void> }[] = [sync];
   try {
+    const folder = new StoreFolder(real);
+    await folder.make();
+    const sync = await DiskSync.open(real);
+    closing.push(sync);
     const objects = await ObjectFolder.open(folder.objects, { log, sync });
     const index = opening.index.blobsOf(marker.store);
     const recovered = await recover({ ...opening, folder, marker, objects, index });
@@ -207,6 +211,7 @@ export class Store {
   readonly #committing = new Map<ParcelId, Promise<LogPosition>>();
   readonly #ops = new Group<PendingOp>(ops => this.#append(ops));
   readonly #trees = new Set<string>();
+  readonly #mounted: Set<StoreId>;
   #marker: Marker;
   #signedBytes: number;
   #failure: unknown;
@@ -223,6 +228,7 @@ export class Store {
     this.#incoming = parts.incoming;
     this.#blobsOf = parts.opening.blobsOf;
     this.#logger = parts.opening.log;
+    this.#mounted = parts.opening.index.mounted;
     this.#log = log;
     this.#present = present;
     this.#headSeqs = headSeqs;
@@ -353,6 +359,8 @@ export class Store {
       const position = await this.#enter({ op: 'add', parcel }, refs);
       held = true;
       return position;
+    } catch (error) {
+      throw storeFull(error, this.path);
     } finally {
       this.#incoming.unpin(arrivals, { held });
     }
@@ -362,15 +370,20 @@ export class Store {
   async #arrivalsOf(parcel: ParcelId, refs: readonly BlobRef[]): Promise<readonly Arrival[]> {
     const arrivals: Arrival[] = [];
     const missing: BlobRef[] = [];
-    for (const ref of refs) {
-      const held = this.#index.lookup(ref.blob);
-      if (held?.bytes === ref.bytes) continue;
-      const arrival = held === undefined ? await this.#incoming.find(ref) : undefined;
-      if (arrival === undefined) missing.push(ref);
-      else {
-        this.#incoming.pin([arrival]);
-        arrivals.push(arrival);
+    try {
+      for (const ref of refs) {
+        const held = this.#index.lookup(ref.blob);
+        if (held?.bytes === ref.bytes) continue;
+        const arrival = held === undefined ? await this.#incoming.find(ref) : undefined;
+        if (arrival === undefined) missing.push(ref);
+        else {
+          this.#incoming.pin([arrival]);
+          arrivals.push(arrival);
+        }
       }
+    } catch (error) {
+      this.#incoming.unpin(arrivals, { held: false });
+      throw error;
     }
     const [first] = missing;
     if (first === undefined) return arrivals;
@@ -492,7 +505,11 @@ export class Store {
   async #putSigned(path: string, bytes: Uint8Array): Promise<void> {
     this.#mustWork();
     const before = await readOwnFile(path, SIGNED_BYTES_MAX);
-    await writeDurable(path, bytes, { mode: FILE_MODE });
+    try {
+      await writeDurable(path, bytes, { mode: FILE_MODE });
+    } catch (error) {
+      throw storeFull(error, path);
+    }
     this.#signedBytes += bytes.length - (before?.length ?? 0);
   }
 
@@ -526,6 +543,7 @@ export class Store {
     } finally {
       await this.#log.close();
       await this.#sync.close();
+      this.#mounted.delete(this.id);
     }
   }
 

@@ -20,6 +20,7 @@ import { EMPTY_BLOB } from '../core/hash.js';
 import { NAME_PATTERN, type ObjectId } from '../core/ids.js';
 import { writeDurable } from '../platform/durable.js';
 import { FILE_MODE, FOLDER_MODE, makeOwnFolder, storeFull, systemCode } from './own-folder.js';
+import { removeHalfWritten } from './store-folder.js';
 import { b3Line, ListFile, unplacedLine } from './tree-lists.js';
 
 /** One path of the snapshot. Other kinds than these have no place in a store. */
@@ -48,7 +49,7 @@ export interface TreeReport {
   readonly left: number;
 }
 
-export type Unplaced =
+type Unplaced =
   /** It would lead out of the tree: absolute, `..`, `.`, an empty component, NUL. */
   | 'unsafe-path'
   /** It came before or with its predecessor: no program that keeps the format writes that. */
@@ -102,6 +103,7 @@ export async function updateTree(view: TreeView, place: TreePlace): Promise<Tree
   const origin = `${place.storePath}/${originName}`;
   await makeOwnFolder(origin);
   await makeOwnFolder(`${origin}/${source}`);
+  await removeHalfWritten(origin, `${source}.`);
   const sums = await ListFile.create(`${origin}/${source}.b3`);
   const unplaced = await ListFile.create(`${origin}/${source}.unplaced`);
   try {

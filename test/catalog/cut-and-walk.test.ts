@@ -206,6 +206,17 @@ test('a large file that is rewritten keeps its key, also after it was renamed', 
   t.is(new Set(await Promise.all(keys)).size, 1);
 });
 
+test('a new file at a path whose key went elsewhere with its old content gets a key of its own', async t => {
+  const objects = new KeptObjects();
+  const large = (path: string, content: string): Entry => aFile(path, { size: PARCEL_FILE_BYTES, content });
+  const first = await snapshotOf(objects, [large('a', 'one')]);
+  const second = await snapshotOf(objects, [large('b', 'one')], first);
+  const third = await snapshotOf(objects, [large('a', 'two'), large('b', 'one')], second);
+  const [atA, atB] = await refsOf(objects, third);
+  t.is(String(atB?.key), String((await refsOf(objects, first))[0]?.key));
+  t.not(String(atA?.key), String(atB?.key));
+});
+
 test('a renamed folder’s parcels keep the keys of those whose bytes they have', async t => {
   const objects = new KeptObjects();
   const before = await snapshotOf(objects, photos(4000));

@@ -33,8 +33,8 @@ export interface Ended {
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
-  /** Sent once `when` matches what was printed to stdout so far. */
-  readonly kill?: { readonly signal: NodeJS.Signals; readonly when: RegExp };
+  /** Sent once `when` matches what was printed to stdout so far, or resolves. */
+  readonly kill?: { readonly signal: NodeJS.Signals; readonly when: RegExp | Promise<unknown> };
 }
 
 export function cluster(args: readonly string[], { env = {}, input = '', kill }: RunOptions = {}): Promise<Ended> {
@@ -44,9 +44,10 @@ export function cluster(args: readonly string[], { env = {}, input = '', kill }:
     let out = '';
     let err = '';
     let sent = false;
+    if (kill?.when instanceof Promise) void kill.when.then(() => child.kill(kill.signal));
     child.stdout.on('data', (chunk: Buffer) => {
       out += chunk;
-      if (kill?.when.test(out) && !sent) {
+      if (kill?.when instanceof RegExp && kill.when.test(out) && !sent) {
         sent = true;
         child.kill(kill.signal);
       }

@@ -239,6 +239,23 @@ export function testStoreContract(test: TestFn, { make, reopen }: StoreMaker): v
     t.deepEqual(await contentOf(store, blobOf('shared').blob), Buffer.from('shared'));
   });
 
+  test('parcels that share blobs may be committed at any moments', async t => {
+    const store = await make(t);
+    const parcels = Array.from({ length: 12 }, (_, n) => parcelOf('shared', `near ${n >> 1}`, `own ${n}`));
+    for (const { blobs } of parcels) for (const blob of blobs) await receive(store, blob);
+    const order = [3, 0, 7, 1, 1, 9, 2, 5, 4, 11, 6, 10, 8, 0];
+    const commits: Promise<unknown>[] = [];
+    for (const [turn, n] of order.entries()) {
+      const parcel = parcels[n];
+      if (parcel !== undefined) commits.push(store.commit(parcel.id, parcel.record));
+      // Some of those before are flushing, some renaming, some in the log.
+      for (let turns = 0; turns < turn * 3; turns++) await new Promise(setImmediate);
+    }
+    await Promise.all(commits);
+    t.is([...store.present()].length, 12);
+    t.is(store.position().seq, 12);
+  });
+
   test('a parcel without blobs (folders, links, empty files) is committed by its record alone', async t => {
     const store = await make(t);
     const parcel = parcelOf();

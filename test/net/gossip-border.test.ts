@@ -10,6 +10,7 @@ import {
   type GossipMessage,
 } from '../../src/core/messages.js';
 import {
+  ADDRESSES_PER_FRAME_MAX,
   decodeFrame,
   encodeFrame,
   frameBytes,
@@ -140,6 +141,19 @@ test('512 claims are a message and 513 are not', t => {
   t.throws(() => decodeFrame(encodeFrame(STAMP, someClaims(CLAIMS_PER_MESSAGE_MAX + 1))), {
     code: 'MALFORMED_MESSAGE',
   });
+});
+
+test('a frame says where its writer listens: at 8 addresses and no more, each a multiaddr', t => {
+  const heartbeat = { kind: 'heartbeat', boot: 1, stores: [], configVersion: 1, headsDigest: 'ab'.repeat(32) } as const;
+  const said = (addresses: readonly string[]): readonly string[] =>
+    decodeFrame(encodeFrame(STAMP, heartbeat, { addresses })).extras.addresses;
+  const eight = Array.from({ length: ADDRESSES_PER_FRAME_MAX }, (_, n) => `/ip4/10.0.0.${n}/tcp/4747`);
+  t.deepEqual(said([]), []);
+  t.deepEqual(said(eight), eight);
+  const refused = { code: 'MALFORMED_MESSAGE' };
+  t.throws(() => said([...eight, '/ip4/10.0.0.9/tcp/4747']), refused);
+  t.throws(() => said(['10.0.0.1:4747']), refused);
+  t.throws(() => said([`/dns4/${'a.'.repeat(200)}example/tcp/4747`]), refused);
 });
 
 test('a frame of more than 64 KiB is neither made nor read', t => {

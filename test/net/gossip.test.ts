@@ -55,6 +55,23 @@ test('gossip reaches hosts that are not connected to its writer, and names the w
   t.false(c.net.connected().includes(a.net.peer));
 });
 
+test('hosts that know each other only through a third find each other, and stay when it is gone', async t => {
+  const house = new House(t);
+  const [a, b, c] = [await house.host(), await house.host(), await house.host()];
+  await connect(a.net, b.net);
+  await connect(b.net, c.net);
+  const heartbeat = { kind: 'heartbeat', boot: 1, stores: [], configVersion: 1, headsDigest: 'ab'.repeat(32) } as const;
+  await until(() => {
+    void a.net.publish(heartbeat);
+    return a.net.connected().includes(c.net.peer) && c.net.connected().includes(a.net.peer);
+  }, 'the two ends to meet');
+  await b.net.stop();
+  await until(() => !c.net.connected().includes(b.net.peer), 'the middle to be gone');
+  const heard = ear(c.net, a.net.peer);
+  await sayUntil(a.net, () => heard.length > 0);
+  t.pass();
+});
+
 test('what one host says is heard in its order and once', async t => {
   const house = new House(t);
   const [a, b, c] = await house.clique(3);

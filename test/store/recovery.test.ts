@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { compareEpochs } from '../../src/core/holdings-log.js';
@@ -120,7 +120,6 @@ test('an index that is behind the log is brought up to it', async t => {
   const host = await hostWithParcels(t, A);
   const old = join(host.folder, 'old-index');
   let store = await host.restart(async () => {
-    const { cp } = await import('node:fs/promises');
     await cp(join(host.folder, 'index'), old, { recursive: true });
   });
   await grab(store, B);
@@ -244,6 +243,44 @@ test('the boot counter of the state folder is asked only when the index knows no
   t.true(store.rescanDue);
 });
 
+test('the marker of an older image of the disk is in doubt, though it is only one boot old', async t => {
+  const host = await hostWithParcels(t, A);
+  const marker = join(host.storePath, '.scatterhoard');
+  const older = await readFile(marker);
+  await host.restart();
+  const store = await host.restart(() => writeFile(marker, older));
+  t.true(store.rescanDue);
+});
+
+for (const content of ['a', 'a1 and more']) {
+  test(`a blob whose file has ${content.length} bytes instead of 2 is not given out`, async t => {
+    const host = await hostWithParcels(t, A);
+    const store = await host.restart(() => writeFile(blobPath(host, 'a1'), content));
+    t.like(await t.throwsAsync(contentOf(store, blobOf('a1').blob)), { code: 'BLOB_UNREADABLE' });
+  });
+}
+
+test('of a disk and its copy only one is mounted', async t => {
+  const host = await hostWithParcels(t, A);
+  const path = join(host.folder, 'copy');
+  await cp(host.storePath, path, { recursive: true });
+  t.is((await openStore(host.opening({ path }))).kind, 'missing');
+  await host.store?.close();
+  host.store = undefined;
+  const opened = await openStore(host.opening({ path }));
+  t.is(opened.kind, 'mounted');
+  if (opened.kind === 'mounted') await opened.store.close();
+});
+
+test('what a crash left of a marker or a head is removed', async t => {
+  const host = await hostWithParcels(t, A);
+  const left = ['.scatterhoard.new-0123456789ab', '.catalog/heads/x.photos.new-0123456789ab'];
+  await host.restart(async () => {
+    for (const name of left) await writeFile(join(host.storePath, name), 'half');
+  });
+  for (const name of left) await t.throwsAsync(stat(join(host.storePath, name)), { code: 'ENOENT' });
+});
+
 test('a store mounted twice in one start is not in doubt', async t => {
   const host = await hostWithParcels(t, A);
   await host.store?.close();
@@ -268,6 +305,14 @@ for (const [what, spoil, changes] of [
     {},
   ],
   ['whose marker is broken', (path: string) => writeFile(join(path, '.scatterhoard'), '{'), {}],
+  [
+    'of a later format',
+    async (path: string) => {
+      const marker = join(path, '.scatterhoard');
+      await writeFile(marker, (await readFile(marker, 'utf8')).replace('store 1', 'store 2'));
+    },
+    {},
+  ],
   ['of another host', async () => {}, { host: parseHostId('b2'.repeat(16)) }],
   ['of another cluster', async () => {}, { cluster: parseClusterId('d2'.repeat(16)) }],
   [

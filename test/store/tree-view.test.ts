@@ -236,7 +236,10 @@ test('backslashes and newlines are escaped in .b3 as b3sum does', async t => {
   t.is(await host.list('b3'), `\\${hash}  photos/a\\nb\n\\${hash}  photos/a\\\\b\n`);
 });
 
-if (spawnSync('b3sum', ['--version']).status === 0) {
+/** Not ours to install; where it is there, it has the last word. */
+const B3SUM = 'b3sum';
+
+if (spawnSync(B3SUM, ['--version']).status === 0) {
   test('b3sum itself accepts the list', async t => {
     const host = await TreeHost.begin(t, 'x', 'y');
     await host.update(
@@ -249,7 +252,7 @@ if (spawnSync('b3sum', ['--version']).status === 0) {
         file('ü/ß', 'y'),
       ].sort(byPath),
     );
-    const checked = spawnSync('b3sum', ['-c', 'photos.b3'], { cwd: host.path, encoding: 'utf8' });
+    const checked = spawnSync(B3SUM, ['-c', 'photos.b3'], { cwd: host.path, encoding: 'utf8' });
     t.is(checked.status, 0, checked.stdout + checked.stderr);
     t.is(checked.stdout.match(/: OK$/gm)?.length, 6);
   });

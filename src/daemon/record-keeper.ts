@@ -1,0 +1,133 @@
+/**
+ * Record keeper: on hosts with a full catalog, the records of every wanted parcel, so that anybody can list and find files
+ * while their origin and holders are away. Other hosts ask when they need one.
+ *
+ * A record is some 60 bytes a file; by default a host with a large state disk keeps them all.
+ */
+import { statfs } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import type { ObjectId, ParcelId, PeerName } from '../core/ids.js';
+import type { ObjectWriter } from '../core/objects.js';
+import type { ParcelRef } from '../core/parcel.js';
+import type { Net } from '../net/net.js';
+import { askObjects } from '../net/object-protocol.js';
+import { pause } from './pause.js';
+
+/** A state disk of this size has room for the records of some hundred million files. */
+const FULL_FROM_BYTES = 64 * 1024 ** 3;
+/** Records of one ask: at most 16 MiB, usually one. */
+const RECORDS_PER_ASK = 64;
+/** A round that brought nothing is tried again after this, in ms. */
+const AGAIN_MS = 30_000;
+
+/** What a host keeps where its policy does not say. */
+export async function keepsAllByDefault(stateDir: string): Promise<boolean> {
+  const { blocks, bsize } = await statfs(stateDir);
+  return blocks * bsize >= FULL_FROM_BYTES;
+}
+
+export class RecordKeeper {
+  readonly #net: Net;
+  readonly #objects: ObjectWriter;
+  readonly #keepsAll: () => boolean;
+  /** Those that should have a record, the likeliest first. */
+  readonly #likely: (parcel: ParcelId) => Iterable<PeerName>;
+  readonly #log: Logger;
+  readonly #signal: AbortSignal;
+  readonly #missing = new Set<ParcelId>();
+  #running: Promise<void> | undefined;
+
+  constructor(options: {
+    readonly net: Net;
+    readonly objects: ObjectWriter;
+    readonly keepsAll: () => boolean;
+    readonly likely: (parcel: ParcelId) => Iterable<PeerName>;
+    readonly log: Logger;
+    readonly signal: AbortSignal;
+  }) {
+    this.#net = options.net;
+    this.#objects = options.objects;
+    this.#keepsAll = options.keepsAll;
+    this.#likely = options.likely;
+    this.#log = options.log;
+    this.#signal = options.signal;
+  }
+
+  /** A head wants these now. */
+  want(refs: readonly ParcelRef[]): void {
+    if (!this.#keepsAll()) return;
+    for (const { id } of refs) this.#missing.add(id);
+    if (this.#missing.size > 0) this.#running ??= this.#run();
+  }
+
+  /** Not wanted any more. */
+  forget(parcels: readonly ParcelId[]): void {
+    for (const parcel of parcels) this.#missing.delete(parcel);
+  }
+
+  async stop(): Promise<void> {
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#missing.size > 0 && !this.#signal.aborted) {
+        if (!(await this.#round())) await pause(AGAIN_MS, this.#signal);
+      }
+    } catch (error) {
+      if (!this.#signal.aborted) {
+        this.#log.error(
+          { code: 'RECORDS_NOT_KEPT', err: error },
+          'records could not be kept; they are asked for when they are needed',
+        );
+      }
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  /** Asks each peer for what it is likeliest to have. @returns whether any came. */
+  async #round(): Promise<boolean> {
+    const byPeer = new Map<PeerName, ParcelId[]>();
+    const connected = new Set(this.#net.connected());
+    for (const parcel of [...this.#missing]) {
+      if (await this.#objects.has(parcel)) {
+        this.#missing.delete(parcel);
+        continue;
+      }
+      const peer = [...this.#likely(parcel)].find(candidate => connected.has(candidate));
+      if (peer === undefined) continue;
+      const asked = byPeer.get(peer) ?? [];
+      asked.push(parcel);
+      byPeer.set(peer, asked);
+    }
+    let came = 0;
+    for (const [peer, parcels] of byPeer) {
+      for (let at = 0; at < parcels.length; at += RECORDS_PER_ASK) {
+        this.#signal.throwIfAborted();
+        came += await this.#ask(peer, parcels.slice(at, at + RECORDS_PER_ASK));
+      }
+    }
+    await this.#objects.flush();
+    return came > 0;
+  }
+
+  async #ask(peer: PeerName, parcels: readonly ObjectId[]): Promise<number> {
+    let came = 0;
+    try {
+      for await (const answer of askObjects(this.#net, peer, parcels, { signal: this.#signal })) {
+        if (answer.missing === true) continue;
+        await this.#objects.put(answer.bytes);
+        this.#missing.delete(answer.id as ParcelId);
+        came += 1;
+      }
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      this.#log.debug(
+        { code: 'RECORDS_NOT_READ', peer, err: error },
+        'a peer did not give its records; they are asked for again',
+      );
+    }
+    return came;
+  }
+}

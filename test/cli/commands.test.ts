@@ -1,0 +1,658 @@
+import { spawn } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import { ClusterError } from '../../src/core/fault.js';
+import type { ObjectId } from '../../src/core/ids.js';
+import type { ConfigApply, ReplicaReport, Service, SnapshotTaken } from '../../src/daemon/service.js';
+import { Blobs, entryOf, fileOf, parcelNumber, placed } from '../catalog/restore-fixture.js';
+import {
+  cluster,
+  each,
+  eachThenSilence,
+  hostOf,
+  recordsOf,
+  SOURCE_ID,
+  serve,
+  snapshotOf,
+  sourceOf,
+  statusOf,
+  temporaryFolder,
+} from './cli-fixture.js';
+
+const under = () => sourceOf({ parcels: { wanted: 10, haveMin: 1, under: 3, over: 0 } });
+
+// ── What is wrong, said clearly ──
+
+test('without a state folder a command exits 10, and names the places it looked at', async t => {
+  const { code, err, out } = await cluster(['status']);
+  t.is(code, 10);
+  t.regex(err, /no cluster here.*\/var\/lib\/scatterhoard.*init/);
+  t.is(out, '');
+});
+
+test('a state folder without a cluster exits 10', async t => {
+  t.is((await cluster(['hosts', '--state', temporaryFolder(t)])).code, 10);
+});
+
+test('a service that is not running exits 11 and says how to start it', async t => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'config'));
+  const { code, err } = await cluster(['--state', folder, 'status']);
+  t.is(code, 11);
+  t.regex(err, /not running.*cluster up/);
+});
+
+test('a socket path that is too long exits 2', async t => {
+  const folder = join(temporaryFolder(t), 'x'.repeat(100));
+  mkdirSync(join(folder, 'config'), { recursive: true });
+  const { code, err } = await cluster(['--state', folder, 'hosts', '--json']);
+  t.is(code, 2);
+  t.like(recordsOf(err)[0], { message_type: 'error', code: 'CONTROL_PATH_TOO_LONG' });
+});
+
+test('wrong usage exits 2, with a JSON error where one was asked for', async t => {
+  t.is((await cluster([])).code, 2);
+  t.is((await cluster(['restor'])).code, 2);
+  t.regex((await cluster(['statu'])).err, /Did you mean status/);
+  t.is((await cluster(['restore', 'photos'])).code, 2);
+  t.is((await cluster(['invite', '--uses', '0'])).code, 2);
+  t.is((await cluster(['invite', '--expires', '24'])).code, 2);
+  t.is((await cluster(['config', 'add-store', 'imac', 'relative/path'])).code, 2);
+  t.is((await cluster(['status', '--wait', 'something'])).code, 2);
+  t.is((await cluster(['status', '--timeout', '1s'])).code, 2);
+  t.like(recordsOf((await cluster(['status', '--bogus', '--json'])).err)[0], { message_type: 'error', code: 'USAGE' });
+});
+
+test('help and version exit 0', async t => {
+  const help = await cluster(['--help']);
+  t.is(help.code, 0);
+  for (const word of ['init', 'join', 'whereis', 'restore']) t.regex(help.out, new RegExp(word));
+  const version = await cluster(['--version']);
+  t.is(version.out.trim(), (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version);
+});
+
+test('what the service refuses is printed with its message, and its code becomes the exit code', async t => {
+  const stateDir = await serve(t, {
+    snapshots: () =>
+      Promise.reject(new ClusterError('SOURCE_UNKNOWN', 'no source "x"; there are: photos', { blame: 'operator' })),
+    invite: () => Promise.reject(new ClusterError('NO_ADMIN_KEY', 'the admin key is on imac', { blame: 'operator' })),
+    configApply: ({ fileName }) =>
+      Promise.reject(
+        new ClusterError('POLICY_INVALID', `${fileName}:3:5: copies: 0 is too few`, { blame: 'operator' }),
+      ),
+  });
+  const unknown = await cluster(['--state', stateDir, 'snapshots', 'x']);
+  t.deepEqual([unknown.code, unknown.err], [1, 'cluster: no source "x"; there are: photos\n']);
+  t.is((await cluster(['--state', stateDir, 'invite'])).code, 12);
+  const file = join(temporaryFolder(t), 'policy.yaml');
+  writeFileSync(file, 'cluster: home\n');
+  const policy = await cluster(['--state', stateDir, 'config', 'apply', file]);
+  t.is(policy.code, 2);
+  t.true(policy.err.includes(`${file}:3:5: copies`));
+});
+
+test('control characters from elsewhere never reach the terminal', async t => {
+  const stateDir = await serve(t, {
+    snapshots: () => Promise.reject(new ClusterError('X', 'a\u001b[2Jb\u202ec', { blame: 'operator' })),
+    hosts: async () => [
+      hostOf({
+        domain: 'x',
+        stores: [{ path: '/a\u001b[2J', lentBytes: 0, usedBytes: 0, mounted: false, because: 'gone' }],
+      }),
+    ],
+  });
+  const { err } = await cluster(['--state', stateDir, 'snapshots']);
+  t.is(err, 'cluster: a\\x1b[2Jb\\u{202e}c\n');
+  t.false((await cluster(['--state', stateDir, 'hosts'])).out.includes('\u001b'));
+});
+
+// ── State folder ──
+
+test('the state folder is --state, then $CLUSTER_STATE, then the one in $XDG_STATE_HOME', async t => {
+  const named = (name: string): Partial<Service> => ({ status: async () => statusOf({ host: name }) });
+  const [one, two] = [await serve(t, named('one')), await serve(t, named('two'))];
+  const hostSeen = async (args: string[], env: Record<string, string>) =>
+    recordsOf((await cluster([...args, 'status', '--json'], { env })).out)[0]?.host;
+  t.is(await hostSeen(['--state', one], { CLUSTER_STATE: two }), 'one');
+  t.is(await hostSeen([], { CLUSTER_STATE: two }), 'two');
+  const home = temporaryFolder(t);
+  mkdirSync(join(home, 'scatterhoard/config'), { recursive: true });
+  t.regex(
+    (await cluster(['status'], { env: { XDG_STATE_HOME: home } })).err,
+    new RegExp(`${home}/scatterhoard/control.sock`),
+  );
+});
+
+// ── status, hosts, snapshots ──
+
+test('status prints the record that scripts rely on, and exits 0', async t => {
+  const stateDir = await serve(t, { status: async () => statusOf() });
+  const { code, out } = await cluster(['--state', stateDir, '--json', 'status']);
+  t.is(code, 0);
+  const [status] = recordsOf(out);
+  t.like(status, { message_type: 'status', cluster: 'home', protected: true, settled: true, alarms: [] });
+  const { sources, hosts } = status as unknown as { readonly sources: object[]; readonly hosts: object[] };
+  t.like(sources[0], {
+    source: 'photos',
+    copies: 2,
+    wanted: 10,
+    have_min: 2,
+    under: 0,
+    over: 0,
+    fresh: true,
+  });
+  t.like(hosts[1], { name: 'mini', state: 'suspect' });
+});
+
+test('status exits 20 while something has too few copies, and shows alarms and missing sources', async t => {
+  const stateDir = await serve(t, {
+    status: async () =>
+      statusOf({
+        sources: [under(), sourceOf({ source: 'music', missing: 'its folder is gone' })],
+        alarms: [{ code: 'ONE_ADMIN', text: 'there is one admin key', sinceMs: Date.now() - 65_000 }],
+      }),
+  });
+  const { code, out } = await cluster(['--state', stateDir, 'status']);
+  t.is(code, 20);
+  t.regex(out, /photos\timac\t1\/2\t10\t3\t0/);
+  t.regex(out, /missing source music: its folder is gone/);
+  t.regex(out, /alarm ONE_ADMIN, for 1 min: there is one admin key/);
+});
+
+test('status --wait ends when it is so, and not before', async t => {
+  const stateDir = await serve(t, {
+    statusChanges: signal =>
+      eachThenSilence(
+        signal,
+        statusOf({ protected: false, sources: [under()] }),
+        statusOf({ protected: true, settled: false }),
+        statusOf(),
+      ),
+  });
+  const isProtected = await cluster(['--state', stateDir, 'status', '--wait', 'protected', '--json']);
+  t.is(isProtected.code, 0);
+  t.like(recordsOf(isProtected.out), [{ protected: true, settled: false }]);
+  t.like(recordsOf((await cluster(['--state', stateDir, 'status', '--wait', 'settled', '--json'])).out), [
+    { settled: true },
+  ]);
+});
+
+// Serial, so that the other tests' processes do not eat up the time in which the first report must arrive.
+test.serial('status --wait exits 20 when the time is up, with the last status', async t => {
+  const stateDir = await serve(t, {
+    statusChanges: signal => eachThenSilence(signal, statusOf({ protected: false, sources: [under()] })),
+  });
+  const { code, out, err } = await cluster([
+    '--state',
+    stateDir,
+    'status',
+    '--wait',
+    'protected',
+    '--timeout',
+    '3s',
+    '--json',
+  ]);
+  t.is(code, 20);
+  t.like(recordsOf(out), [{ message_type: 'status', protected: false }]);
+  t.like(recordsOf(err), [{ message_type: 'error', code: 'WAIT_TIMEOUT' }]);
+});
+
+test('status --watch prints every change until it is interrupted, which exits 130', async t => {
+  const stateDir = await serve(t, {
+    statusChanges: signal => eachThenSilence(signal, statusOf({ configVersion: 1 }), statusOf({ configVersion: 2 })),
+  });
+  const { code, out, err } = await cluster(['--state', stateDir, 'status', '--watch', '--json'], {
+    kill: { signal: 'SIGINT', when: /"config_version":2/ },
+  });
+  t.deepEqual([code, recordsOf(out).length, err], [130, 2, 'interrupted\n']);
+});
+
+test('hosts prints a record each, and a table with a head in a pipe', async t => {
+  const hosts = [hostOf(), hostOf({ name: 'pi', self: false, state: 'dead' })];
+  const { seenMs: _, ...unseen } = hostOf({ name: 'new', self: false });
+  const stateDir = await serve(t, { hosts: async () => [...hosts, unseen] });
+  const json = await cluster(['--state', stateDir, 'hosts', '--json']);
+  const records = recordsOf(json.out);
+  t.like(records[1], {
+    message_type: 'host',
+    name: 'pi',
+    state: 'dead',
+    lent: 300_000_000_000,
+    used: 1_000_000_000,
+    free: 299_000_000_000,
+    seen: '2026-07-01T00:00:00.000Z',
+  });
+  t.is(records[2]?.seen, null);
+  const [head, first] = (await cluster(['--state', stateDir, 'hosts'])).out.split('\n');
+  t.is(head, 'host\tstate\tlent\tused\tfree\tseen\tstores');
+  t.is(first, 'imac (here)\tactive\t300 GB\t1 GB\t299 GB\tnow\t0');
+});
+
+test('snapshots prints the fields that scripts rely on', async t => {
+  const stateDir = await serve(t, { snapshots: async ({ source }) => [snapshotOf({ source: source ?? 'all' })] });
+  const { out } = await cluster(['--state', stateDir, 'snapshots', 'photos', '--json']);
+  t.deepEqual(recordsOf(out), [
+    {
+      message_type: 'snapshot',
+      id: 'ab'.repeat(32),
+      source: 'photos',
+      origin: 'imac',
+      time: '2026-07-01T12:30:15.000Z',
+      files: 3,
+      bytes: 4096,
+      partial: false,
+      protected: true,
+    },
+  ]);
+  t.regex(
+    (await cluster(['--state', stateDir, 'snapshots'])).out,
+    /abababab\t2026-07-01 12:30:15\tall\timac\t3\t4.1 kB\tprotected/,
+  );
+});
+
+// ── invite, config ──
+
+test('invite prints the token on stdout and nothing else there', async t => {
+  const stateDir = await serve(t, {
+    invite: async ({ uses, expiresMs, trust }) => ({
+      token: `scatterhoard1-${uses}-${expiresMs}-${trust}`,
+      untilMs: 0,
+    }),
+  });
+  t.is((await cluster(['--state', stateDir, 'invite'])).out, 'scatterhoard1-1-86400000-trusted\n');
+  const { out } = await cluster([
+    '--state',
+    stateDir,
+    'invite',
+    '--uses',
+    '30',
+    '--expires',
+    '1h30m',
+    '--trust',
+    'untrusted',
+  ]);
+  t.is(out, 'scatterhoard1-30-5400000-untrusted\n');
+});
+
+test('config show prints the policy as it is, and config apply takes it back from a file or stdin', async t => {
+  const text = '# mine\ncluster: home\n';
+  const asked: ConfigApply[] = [];
+  const stateDir = await serve(t, {
+    configShow: async () => ({ text, version: 7, hash: 'h' }),
+    configApply: async request => {
+      asked.push(request);
+      return { text: request.text, version: 8, hash: 'h', warnings: ['domains: there is one'] };
+    },
+  });
+  const shown = await cluster(['--state', stateDir, 'config', 'show']);
+  t.is(shown.out, text);
+  const file = join(temporaryFolder(t), 'p.yaml');
+  writeFileSync(file, text);
+  const applied = await cluster(['--state', stateDir, 'config', 'apply', file]);
+  t.deepEqual(
+    [applied.code, applied.out, applied.err],
+    [0, 'configuration 8 is in force\n', 'domains: there is one\n'],
+  );
+  await cluster(['--state', stateDir, 'config', 'apply', '-', '--yes'], { input: text });
+  t.deepEqual(asked, [
+    { text, fileName: file, yes: false },
+    { text, fileName: 'stdin', yes: true },
+  ]);
+  const absent = await cluster(['--state', stateDir, 'config', 'apply', `${file}x`]);
+  t.is(absent.code, 1);
+  t.regex(absent.err, /cannot read the policy: ENOENT/);
+});
+
+test('config add-store and add-source pass on what was said and nothing else', async t => {
+  const asked: unknown[] = [];
+  const answer = async (request: unknown) => {
+    asked.push(request);
+    return { text: '', version: 2, hash: 'h' };
+  };
+  const stateDir = await serve(t, { configAddStore: answer, configAddSource: answer });
+  const run = (...args: string[]) => cluster(['--state', stateDir, 'config', ...args]);
+  await run('add-store', 'mini', '/tank/hoard');
+  await run('add-store', 'mini', '/tank/hoard', '--limit', '300 GB');
+  await run('add-source', 'imac', 'photos', '/Users/ann/Pictures', '--copies', '3', '--every', '1h');
+  t.deepEqual(asked, [
+    { host: 'mini', path: '/tank/hoard' },
+    { host: 'mini', path: '/tank/hoard', limit: '300 GB' },
+    { host: 'imac', name: 'photos', path: '/Users/ann/Pictures', copies: 3, every: '1h' },
+  ]);
+  t.is((await run('add-store', 'mini', '/x', '--limit', '1 GB', '--reserve', '1 GB')).code, 2);
+});
+
+// ── backup ──
+
+const taken = (changes: Partial<SnapshotTaken> = {}): SnapshotTaken => ({
+  ...snapshotOf({ protected: false }),
+  unchanged: false,
+  stale: 0,
+  missed: 0,
+  unread: [],
+  ...changes,
+});
+
+test('backup prints the snapshot', async t => {
+  const asked: unknown[] = [];
+  const stateDir = await serve(t, {
+    backup: async request => {
+      asked.push(request);
+      return taken();
+    },
+  });
+  const { code, out } = await cluster(['--state', stateDir, 'backup', 'photos', '--accept-changes', '--json']);
+  t.is(code, 0);
+  t.like(recordsOf(out), [{ message_type: 'snapshot', source: 'photos', partial: false }]);
+  t.deepEqual(asked, [{ source: 'photos', acceptChanges: true }]);
+  t.is(
+    (await cluster(['--state', stateDir, 'backup', 'photos'])).out,
+    'snapshot abababab of photos: 3 files, 4.1 kB\n',
+  );
+});
+
+test('backup exits 3 and names what could not be read', async t => {
+  const unread = [{ path: Buffer.from([0x61, 0xff]), because: 'EACCES' }];
+  const stateDir = await serve(t, { backup: async () => taken({ partial: true, stale: 1, missed: 2, unread }) });
+  const { code, err } = await cluster(['--state', stateDir, 'backup', 'photos']);
+  t.is(code, 3);
+  t.regex(err, /not read: a\\xff: EACCES\n… and 2 more/);
+});
+
+test('backup --wait follows re-cuts until the snapshot is protected', async t => {
+  const recut = snapshotOf({ id: 'cd'.repeat(32) as ObjectId, partial: true, protected: true });
+  const stateDir = await serve(t, {
+    backup: async () => taken(),
+    protection: (_, signal) =>
+      eachThenSilence(
+        signal,
+        { snapshot: taken(), copies: 2, parcels: { wanted: 4, haveMin: 0, under: 4 }, missingBytes: 100 },
+        { snapshot: recut, copies: 2, parcels: { wanted: 4, haveMin: 2, under: 0 }, missingBytes: 0 },
+      ),
+  });
+  const { code, out, err } = await cluster(['--state', stateDir, 'backup', 'photos', '--wait']);
+  t.is(code, 3, 'it has become partial on the way');
+  t.regex(out, /protected: cdcdcdcd of photos/);
+  t.regex(err, /cdcdcdcd takes the snapshot's place/);
+  const json = recordsOf((await cluster(['--state', stateDir, 'backup', 'photos', '--wait', '--json'])).out);
+  t.like(
+    json.filter(({ message_type }) => message_type === 'snapshot'),
+    [{ id: 'cd'.repeat(32), protected: true }],
+  );
+});
+
+// Serial, so that the other tests' processes do not eat up the time in which the first report must arrive.
+test.serial('backup --wait exits 20 when the time is up, and still prints the snapshot', async t => {
+  const stateDir = await serve(t, {
+    backup: async () => taken(),
+    protection: (_, signal) =>
+      eachThenSilence(signal, {
+        snapshot: taken(),
+        copies: 2,
+        parcels: { wanted: 4, haveMin: 1, under: 4 },
+        missingBytes: 100,
+      }),
+  });
+  const { code, out, err } = await cluster([
+    '--state',
+    stateDir,
+    'backup',
+    'photos',
+    '--wait',
+    '--timeout',
+    '3s',
+    '--json',
+  ]);
+  t.is(code, 20);
+  t.like(recordsOf(out).at(-1), { message_type: 'snapshot', protected: false });
+  t.regex(err, /4 parcels of 4 short of 2 copies/);
+});
+
+// ── ls, ls-replicas ──
+
+const resolved = (changes: Partial<Awaited<ReturnType<Service['resolve']>>> = {}) => ({
+  source: 'photos',
+  sourceId: SOURCE_ID,
+  snapshot: snapshotOf(),
+  under: Buffer.alloc(0),
+  ...changes,
+});
+
+test('ls prints paths, or modes and owners too, or records', async t => {
+  const entries = [
+    entryOf('', { kind: 'directory' }),
+    entryOf('d', { kind: 'directory', mode: 0o1777, user: 'ann', group: 'staff' }),
+    fileOf(Buffer.from([0x64, 0x2f, 0xff, 0x0a]), 'four', { mode: 0o4755 }),
+    entryOf('l', { kind: 'symlink', target: Buffer.from('a\u001b'), mode: 0o777 }),
+  ];
+  const stateDir = await serve(t, { resolve: async () => resolved(), entries: () => each(...placed(entries)) });
+  const run = async (...args: string[]) => (await cluster(['--state', stateDir, 'ls', 'photos', ...args])).out;
+  t.is(await run(), 'd\nd/\\xff\\x0a\nl\n');
+  const [folder, file, symlink] = (await run('-l')).split('\n');
+  t.regex(folder ?? '', /^drwxrwxrwt ann {6}staff/);
+  t.regex(file ?? '', /^-rwsr-xr-x .* 4 2020-09-13 12:26:40 d\/\\xff\\x0a$/);
+  t.regex(symlink ?? '', /^lrwxrwxrwx .* l -> a\\x1b$/);
+  t.like(recordsOf(await run('--json'))[2], {
+    message_type: 'entry',
+    path: 'd/\\xff\\x0a',
+    kind: 'file',
+    size: 4,
+    mode: '4755',
+  });
+});
+
+test('ls names a newer snapshot that cannot be reached, and which hosts to switch on', async t => {
+  const newer = {
+    snapshot: snapshotOf({ id: 'ef'.repeat(32) as ObjectId }),
+    unreachable: { parcels: 2, bytes: 1000, hosts: ['pi', 'nas'] },
+  };
+  const stateDir = await serve(t, { resolve: async () => resolved({ newer }), entries: () => each() });
+  t.regex(
+    (await cluster(['--state', stateDir, 'ls', 'photos'])).err,
+    /newer snapshot efefefef .* 2 parcels \(1 kB\) cannot be reached: switch on pi or nas/,
+  );
+});
+
+test('ls-replicas and whereis print the record that scripts rely on', async t => {
+  const report: ReplicaReport = {
+    source: 'photos',
+    path: Buffer.from('a\tb'),
+    sizeBytes: 5,
+    want: 2,
+    have: 1,
+    holders: [
+      { host: 'mini', counts: true, verifiedMs: Date.UTC(2026, 6, 2) },
+      { host: 'pi', counts: false, verifiedMs: Date.UTC(2026, 6, 1) },
+    ],
+  };
+  const asked: unknown[] = [];
+  const stateDir = await serve(t, {
+    replicas: request => {
+      asked.push(request);
+      return each(report);
+    },
+  });
+  const { out } = await cluster([
+    '--state',
+    stateDir,
+    'whereis',
+    'photos:a',
+    '--under',
+    '--missing',
+    '--host',
+    'mini',
+    '--json',
+  ]);
+  t.like(recordsOf(out), [
+    {
+      message_type: 'replica',
+      source: 'photos',
+      path: 'a\\x09b',
+      size: 5,
+      want: 2,
+      have: 1,
+      hosts: ['mini', 'pi'],
+      verified: '2026-07-01T00:00:00.000Z',
+    },
+  ]);
+  t.is((await cluster(['--state', stateDir, 'ls-replicas'])).out, '1\t2\tphotos\ta\\x09b\tmini,pi\n');
+  t.deepEqual(asked, [{ spec: 'photos:a', only: ['under', 'missing'], host: 'mini' }, { only: [] }]);
+});
+
+test('SIGTERM ends a command with 130', async t => {
+  const stateDir = await serve(t, { statusChanges: signal => eachThenSilence(signal, statusOf()) });
+  const kill = { signal: 'SIGTERM', when: /status/ } as const;
+  t.is((await cluster(['--state', stateDir, 'status', '--watch', '--json'], { kill })).code, 130);
+});
+
+test('a reader that closes the pipe ends the command quietly', async t => {
+  const stateDir = await serve(t, {
+    resolve: async () => resolved(),
+    async *entries() {
+      for (let index = 0; ; index += 1)
+        yield { entry: fileOf(`file ${String(index).padStart(9, '0')}`, 'x'), parcel: parcelNumber(index) };
+    },
+  });
+  const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+  const script = '{ "$@"; echo "exit $?" >&2; } | head -n 1';
+  const child = spawn('sh', ['-c', script, 'sh', process.execPath, main, '--state', stateDir, 'ls', 'photos'], {
+    timeout: 20_000,
+  });
+  const [out, err] = await Promise.all([child.stdout.toArray(), child.stderr.toArray()]);
+  t.deepEqual([out.join(''), err.join('')], ['file 000000000\n', 'exit 0\n']);
+});
+
+// ── restore ──
+
+function served(list: ReturnType<typeof placed>, blobs: Blobs): Partial<Service> {
+  return {
+    resolve: async () => resolved({ snapshot: snapshotOf({ files: 2, bytes: 9 }) }),
+    entries: () => each(...list),
+    content: (request, signal) => blobs.frames(request, signal),
+  };
+}
+
+const tree = [entryOf('', { kind: 'directory', mode: 0o750 }), fileOf('a', 'four'), fileOf('b', 'five!')];
+
+test('restore writes the files and prints a record', async t => {
+  const stateDir = await serve(t, served(placed(tree), new Blobs().add('four').add('five!')));
+  const target = join(temporaryFolder(t), 'out');
+  const { code, out, err } = await cluster([
+    '--state',
+    stateDir,
+    'restore',
+    'photos',
+    '--target',
+    target,
+    '--verify',
+    '--json',
+  ]);
+  t.deepEqual([code, err], [0, '']);
+  t.like(recordsOf(out).at(-1), { message_type: 'restore', restored: 2, bytes: 9, failed: 0, verified: 2, target });
+  t.is(readFileSync(join(target, 'b'), 'utf8'), 'five!');
+  t.is(statSync(target).mode & 0o777, 0o750);
+});
+
+test('restore into a folder that is not empty exits 2; --dry-run too; --overwrite and --keep-existing go on', async t => {
+  const stateDir = await serve(t, served(placed(tree), new Blobs().add('four').add('five!')));
+  const target = temporaryFolder(t);
+  writeFileSync(join(target, 'a'), 'mine');
+  const run = (...args: string[]) => cluster(['--state', stateDir, 'restore', 'photos', '--target', target, ...args]);
+  const refused = await run();
+  t.is(refused.code, 2);
+  t.regex(refused.err, /is not empty: it holds a\. Nothing was changed.*--overwrite/);
+  t.is((await run('--dry-run')).code, 2);
+  t.is((await run('--overwrite', '--keep-existing')).code, 2);
+  t.is((await run('--keep-existing')).code, 0);
+  t.is(readFileSync(join(target, 'a'), 'utf8'), 'mine');
+  t.is((await run('--overwrite')).code, 0);
+  t.is(readFileSync(join(target, 'a'), 'utf8'), 'four');
+});
+
+test('restore --dry-run writes nothing', async t => {
+  const stateDir = await serve(t, served(placed(tree), new Blobs()));
+  const target = join(temporaryFolder(t), 'out');
+  const { code, out } = await cluster(['--state', stateDir, 'restore', 'photos', '--target', target, '--dry-run']);
+  t.is(code, 0);
+  t.regex(out, /^would restore photos@abababab .*: 2 files \(9 B\), 0 folders/);
+  t.false(existsSync(target));
+});
+
+test('restore exits 3 when something is unavailable, says which hosts to switch on, and goes on when run again', async t => {
+  const blobs = new Blobs().add('four');
+  const stateDir = await serve(t, served(placed(tree), blobs));
+  const target = join(temporaryFolder(t), 'out');
+  const args = ['--state', stateDir, 'restore', 'photos', '--target', target];
+  const first = await cluster(args);
+  t.is(first.code, 3);
+  t.regex(first.err, /not restored: b: no host that is up holds it \(switch on attic\)/);
+  blobs.add('five!');
+  const again = await cluster([...args, '--json']);
+  t.is(again.code, 0);
+  t.like(recordsOf(again.out).at(-1), { restored: 1, kept: 1 });
+  t.deepEqual(readdirSync(target).sort(), ['a', 'b']);
+});
+
+test('restore that is interrupted exits 130 and leaves no half file', async t => {
+  const blobs = new Blobs().add('four');
+  const midway = new EventEmitter();
+  const stateDir = await serve(t, {
+    ...served(placed(tree, 1), blobs),
+    async *content(request, signal) {
+      yield* blobs.frames({ ...request, blobs: request.blobs.filter(blob => blob === tree[1]?.blob) }, signal);
+      if (!request.blobs.includes(tree[2]?.blob as never)) return;
+      yield { kind: 'start', blob: tree[2]?.blob as never, bytes: 5 };
+      yield { kind: 'data', data: Buffer.from('fi') };
+      midway.emit('reached');
+      await eachThenSilence(signal)[Symbol.asyncIterator]().next();
+    },
+  });
+  const target = join(temporaryFolder(t), 'out');
+  const { code, err } = await cluster(['--state', stateDir, 'restore', 'photos', '--target', target, '--json'], {
+    kill: { signal: 'SIGINT', when: once(midway, 'reached') },
+  });
+  t.deepEqual([code, err], [130, 'interrupted\n']);
+  t.deepEqual(
+    readdirSync(target).filter(name => name === 'b'),
+    [],
+  );
+});
+
+// ── init, join, up: the real thing, as far as one machine goes ──
+
+test('init founds a cluster in a folder of its own, once', async t => {
+  const state = join(temporaryFolder(t), 'new/state');
+  const { code, out } = await cluster(['--state', state, 'init', '--name', 'home', '--host', 'imac', '--json']);
+  t.is(code, 0);
+  t.like(recordsOf(out), [{ message_type: 'init', cluster: 'home', host: 'imac', state, config_version: 1 }]);
+  t.is(statSync(state).mode & 0o777, 0o700);
+  const again = await cluster(['--state', state, 'init', '--name', 'other', '--json']);
+  t.is(again.code, 1);
+  t.like(recordsOf(again.err), [{ code: 'ALREADY_IN_CLUSTER' }]);
+  t.is((await cluster(['--state', state, 'status'])).code, 11, 'a cluster, but no service yet');
+});
+
+test('init refuses a bad name with 2 and leaves nothing', async t => {
+  const state = join(temporaryFolder(t), 'state');
+  const { code, err } = await cluster(['--state', state, 'init', '--name', 'Ann & Co']);
+  t.is(code, 2);
+  t.regex(err, /Ann & Co/);
+  t.false(existsSync(join(state, 'config')));
+});
+
+test('join refuses a damaged token with 2', async t => {
+  const state = join(temporaryFolder(t), 'state');
+  for (const token of ['hello', 'scatterhoard1abc']) {
+    const { code, err } = await cluster(['--state', state, 'join', token]);
+    t.is(code, 2);
+    t.regex(err, /no whole token/);
+  }
+  t.is((await cluster(['--state', state, 'join', '-'], { input: 'hello\n' })).code, 2);
+});
+
+test('up without a cluster exits 10', async t => {
+  t.is((await cluster(['up', '--state', join(temporaryFolder(t), 'absent')])).code, 10);
+});

@@ -1,0 +1,62 @@
+import test from 'ava';
+import { EXIT, exitCodeFor } from '../../src/cli/exit-codes.js';
+import { findStateFolder, newStateFolder } from '../../src/cli/state-folder.js';
+import { printable, spanText, tableText } from '../../src/cli/text.js';
+import { ClusterError } from '../../src/core/fault.js';
+import { temporaryFolder } from './cli-fixture.js';
+
+test('exit codes are the ones that scripts know', t => {
+  t.deepEqual(Object.values(EXIT), [0, 1, 2, 3, 10, 11, 12, 20, 21, 22, 130]);
+});
+
+test('an error that the table does not know exits with 1', t => {
+  t.is(exitCodeFor(new ClusterError('NEVER_HEARD_OF', '', { blame: 'peer' })), 1);
+  t.is(exitCodeFor(new Error('bug')), 1);
+  t.is(exitCodeFor('text'), 1);
+  t.is(exitCodeFor(new ClusterError('SERVICE_NOT_RUNNING', '', { blame: 'operator' })), 11);
+});
+
+test('a state folder that is named is never replaced by another one', t => {
+  const folder = temporaryFolder(t);
+  const environment = { XDG_STATE_HOME: folder };
+  t.throws(() => findStateFolder({ option: `${folder}/typo`, environment, isRoot: false }), {
+    code: 'NO_STATE_FOLDER',
+  });
+  t.throws(() => findStateFolder({ environment: { ...environment, CLUSTER_STATE: `${folder}/typo` }, isRoot: false }), {
+    code: 'NO_STATE_FOLDER',
+  });
+});
+
+test('a new state folder is the system’s for root and the user’s own otherwise; a relative XDG_STATE_HOME counts for nothing', t => {
+  const environment = { XDG_STATE_HOME: temporaryFolder(t) };
+  t.is(newStateFolder({ environment, isRoot: false }), `${environment.XDG_STATE_HOME}/scatterhoard`);
+  t.is(newStateFolder({ environment, isRoot: true }), '/var/lib/scatterhoard');
+  t.regex(
+    newStateFolder({ environment: { XDG_STATE_HOME: 'relative' }, isRoot: false }),
+    /\/\.local\/state\/scatterhoard$/,
+  );
+});
+
+test('text that came from elsewhere cannot steer a terminal', t => {
+  t.is(printable('a\u001b[31m\u0007\u009b\u202e\u2028b\n\tü日'), 'a\\x1b[31m\\x07\\x9b\\u{202e}\\u{2028}b\n\tü日');
+});
+
+test('a table on a terminal fits 80 columns', async t => {
+  const rows = [
+    ['x'.repeat(100), 'short', '12'],
+    ['a', 'y'.repeat(60), '3'],
+  ];
+  const table = await tableText(true, [{ head: 'one' }, { head: 'two' }, { head: 'three', align: 'right' }], rows);
+  for (const line of table.split('\n')) t.true(line.length <= 80, line);
+});
+
+test('spans are one unit, rounded down', t => {
+  t.deepEqual([0, 59_999, 60_000, 3_599_999, 3_600_000, 86_400_000].map(spanText), [
+    '0 s',
+    '59 s',
+    '1 min',
+    '59 min',
+    '1 h',
+    '1 d',
+  ]);
+});

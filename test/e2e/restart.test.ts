@@ -1,0 +1,125 @@
+/**
+ * Restart: what a host holds, it holds after a restart, without a byte over the network; also when its index is gone.
+ */
+import { lstatSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { compareTrees } from '../helpers/compare-trees.js';
+import { contentsOf, countCopies, type StorePlace } from '../helpers/count-copies.js';
+import { RealCluster } from '../helpers/real-cluster.js';
+import { makePlainTree } from './plain-tree.js';
+
+/** Every blob with what changes when it is written again: the file that it is, and when that was written. */
+function inventory(stores: readonly StorePlace[]): readonly string[] {
+  return stores.flatMap(({ host, path }) => {
+    const blobs = join(path, '.blobs');
+    return readdirSync(blobs).flatMap(shard =>
+      readdirSync(join(blobs, shard)).map(name => {
+        const { ino, size, mtimeNs } = lstatSync(join(blobs, shard, name), { bigint: true });
+        return `${host} ${name} ${ino} ${size} ${mtimeNs}`;
+      }),
+    );
+  });
+}
+
+/** A cluster of an origin and two holders with everything protected. */
+async function protectedCluster(t: ExecutionContext) {
+  const cluster = new RealCluster(t);
+  const source = cluster.makeFolder('src');
+  makePlainTree(source, { files: 500, name: 'files' });
+  const stores: StorePlace[] = ['b', 'c'].map(host => ({ host, path: cluster.makeFolder(`${host}.store`) }));
+  const [a, b, c] = await cluster.found(['a', 'b', 'c']);
+  await cluster.apply({
+    defaults: { copies: 2 },
+    hosts: {
+      a: { sources: { pics: { path: source } } },
+      ...Object.fromEntries(stores.map(({ host, path }) => [host, { stores: [{ path, limit: '1 GB' }] }])),
+    },
+  });
+  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+  await a.ok('status', '--wait', 'settled', '--timeout', '60s');
+  const contents = await contentsOf(source);
+  const everythingTwice = async (): Promise<void> => {
+    const { copies, wrong } = await countCopies(stores);
+    t.deepEqual(wrong, []);
+    t.deepEqual(
+      [...contents.keys()].filter(hash => copies.get(hash)?.hosts.length !== 2),
+      [],
+    );
+  };
+  await everythingTwice();
+  return { cluster, source, stores, hosts: [a, b, c] as const, everythingTwice };
+}
+
+test.serial('a host that is restarted keeps its copies and fetches nothing again', async t => {
+  const { stores, hosts, everythingTwice } = await protectedCluster(t);
+  const [a, b, c] = hosts;
+  const before = inventory(stores);
+  // Cleanly, and as when the plug is pulled.
+  await b.stop();
+  await b.up();
+  await c.kill();
+  await c.up();
+  for (const host of hosts) {
+    await host.sees('everything protected and settled, by three hosts', status => {
+      return status.protected && status.settled && status.hosts.every(({ state }) => state === 'active');
+    });
+  }
+  t.deepEqual(inventory(stores), before);
+  await everythingTwice();
+  const [again] = await a.records('backup', 'pics', '--wait', '--timeout', '30s');
+  t.is(again?.unchanged ?? true, true);
+  t.deepEqual(inventory(stores), before);
+});
+
+test.serial('a whole cluster that is switched off and on settles again without moving a byte', async t => {
+  const { cluster, source, stores, hosts, everythingTwice } = await protectedCluster(t);
+  const [a, b, c] = hosts;
+  const before = inventory(stores);
+  // Whatever was not written down is gone: all at once, no good-bye.
+  await Promise.all(hosts.map(host => host.kill()));
+  await Promise.all(hosts.map(host => host.up()));
+  for (const host of hosts) {
+    await host.sees('everything protected and settled, by three hosts', status => {
+      return status.protected && status.settled && status.hosts.every(({ state }) => state === 'active');
+    });
+  }
+  t.deepEqual(inventory(stores), before);
+
+  await Promise.all(hosts.map(host => host.stop()));
+  await Promise.all([b, c].map(host => host.up()));
+  // The origin stays away: the others know of themselves what there is to restore.
+  await c.sees('b', status => status.hosts.every(({ name, state }) => name === 'a' || state === 'active'));
+  await c.ok('restore', 'pics', '--target', cluster.path('out'));
+  t.deepEqual(compareTrees(source, cluster.path('out')), []);
+  await a.up();
+  await a.ok('status', '--wait', 'settled', '--timeout', '60s');
+  t.deepEqual(inventory(stores), before);
+  await everythingTwice();
+});
+
+test.serial('an index that is removed is made again from what it stood for, and nothing is lost', async t => {
+  const { cluster, source, stores, hosts, everythingTwice } = await protectedCluster(t);
+  const [a, b, c] = hosts;
+  const before = inventory(stores);
+  for (const host of hosts) {
+    await host.stop();
+    rmSync(join(host.state, 'index'), { recursive: true });
+  }
+  for (const host of hosts) await host.up();
+  for (const host of hosts) {
+    await host.sees('everything protected and settled, by three hosts', status => {
+      return status.protected && status.settled && status.hosts.every(({ state }) => state === 'active');
+    });
+  }
+  await everythingTwice();
+  t.deepEqual(inventory(stores), before, 'no copy was fetched or written again');
+
+  // Everything is hashed again, and found to be what it was.
+  const [again] = await a.records('backup', 'pics');
+  t.like(again, { unchanged: true, stale: 0, missed: 0 });
+  await a.kill();
+  await b.kill();
+  await c.ok('restore', 'pics', '--target', cluster.path('out'));
+  t.deepEqual(compareTrees(source, cluster.path('out')), []);
+});

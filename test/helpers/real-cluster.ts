@@ -1,0 +1,421 @@
+/**
+ * Real cluster: hosts as real service processes of the built program, each with its own state folder, all below one
+ * temporary folder. Nothing is faked: they find each other, talk and write as they would at home; only `timing` is short,
+ * and it is set by `config apply` as anybody could.
+ *
+ * Whatever a test does, every process is ended by its pid and the folder is removed. Waiting is always for a condition and
+ * always bounded; what was waited for, and the ends of the hosts' logs, are in the error when the time is up.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { serviceAt } from '../../src/daemon/control-client.js';
+import type { StatusReport } from '../../src/daemon/service.js';
+
+export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+/** Far above what any step takes on two busy cores: a hang fails the test, slowness does not. */
+const STEP_MS_MAX = 60_000;
+const LOOK_EVERY_MS = 100;
+/** Of each host's log, in an error. */
+const LOG_LINES_TOLD = 25;
+const LOG_LINE_CHARACTERS_TOLD = 600;
+
+/**
+ * Short, but with room for a machine that is busy with other tests: a service that does not get a turn for seconds must
+ * not be taken for dead.
+ */
+export const QUICK_TIMING = {
+  heartbeat: '500ms',
+  heartbeatPerHost: 0,
+  suspect: '3s',
+  redial: '3s',
+  dead: '8s',
+  lastPlace: '1s',
+  claimWait: '500ms',
+  step: '600ms',
+  repairStep: '300ms',
+  claim: '10s',
+  treeQuiet: '300ms',
+  treeEvery: '1s',
+} as const;
+
+export interface SourcePlan {
+  readonly path: string;
+  readonly copies?: number;
+  readonly every?: string;
+  readonly exclude?: readonly string[];
+}
+
+/** What `config apply` is given, but for the cluster's name and the timing. */
+export interface Plan {
+  readonly defaults?: { readonly copies?: number };
+  readonly hosts: Readonly<
+    Record<
+      string,
+      {
+        readonly domain?: string;
+        readonly stores?: readonly { readonly path: string; readonly limit?: string }[];
+        readonly sources?: Readonly<Record<string, SourcePlan>>;
+      }
+    >
+  >;
+  readonly timing?: Readonly<Record<string, string | number>>;
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** How a host's processes are started: as whom, or in which network. Each must `exec`, so that the pid stays. */
+export interface Launch {
+  readonly by?: readonly string[];
+  /** The uid and gid that `by` gives it, so that its folders can be made for it. */
+  readonly owner?: number;
+  /** Instead of a loopback address and no mDNS. */
+  readonly up?: readonly string[];
+}
+
+export class RealCluster {
+  readonly folder: string;
+  readonly #hosts = new Map<string, RealHost>();
+
+  constructor(t: { teardown(end: () => Promise<void>): void }) {
+    // By a short name: sockets have short paths. Open to hosts that run as somebody else.
+    this.folder = mkdtempSync(join(tmpdir(), 'sh-'));
+    chmodSync(this.folder, 0o755);
+    const forget = endWithThisProcess(this);
+    t.teardown(async () => {
+      await Promise.all([...this.#hosts.values()].map(host => host.kill()));
+      rmSync(this.folder, { recursive: true, force: true });
+      forget();
+    });
+  }
+
+  path(...names: readonly string[]): string {
+    return join(this.folder, ...names);
+  }
+
+  /** A host that is no member yet. */
+  add(name: string, launch: Launch = {}): RealHost {
+    const host = new RealHost(this, name, launch);
+    this.#hosts.set(name, host);
+    return host;
+  }
+
+  host(name: string): RealHost {
+    const host = this.#hosts.get(name);
+    if (host === undefined) throw new Error(`the test made no host ${name}`);
+    return host;
+  }
+
+  /** The first founds the cluster `home` and is its admin, the others join; then all run. */
+  async found<const Names extends readonly [string, ...string[]]>(
+    names: Names,
+    launches: Readonly<Record<string, Launch>> = {},
+  ): Promise<{ readonly [Index in keyof Names]: RealHost }> {
+    const hosts = names.map(name => this.add(name, launches[name]));
+    const [founder, ...others] = hosts as [RealHost, ...RealHost[]];
+    await founder.ok('init', '--name', 'home', '--host', founder.name);
+    await founder.up();
+    if (others.length > 0) {
+      const token = await founder.invite(others.length);
+      await Promise.all(
+        others.map(async host => {
+          await host.ok('join', token, '--host', host.name);
+          await host.up();
+        }),
+      );
+    }
+    return hosts as unknown as { readonly [Index in keyof Names]: RealHost };
+  }
+
+  /** Puts a policy in force, through a host that has an admin key; default: the first. */
+  async apply(plan: Plan, { by, yes = false }: { readonly by?: RealHost; readonly yes?: boolean } = {}): Promise<void> {
+    const [first] = this.#hosts.values();
+    const admin = by ?? first;
+    if (admin === undefined) throw new Error('there is no host yet');
+    await admin.ok('config', 'apply', this.policyFile(plan), ...(yes ? ['--yes'] : []));
+  }
+
+  policyFile(plan: Plan): string {
+    const file = this.path('policy.yaml');
+    const { timing = {}, ...rest } = plan;
+    writeFileSync(file, stringify({ cluster: 'home', ...rest, timing: { ...QUICK_TIMING, ...timing } }), {
+      mode: 0o644,
+    });
+    return file;
+  }
+
+  makeFolder(name: string, { mode = 0o755, owner }: { readonly mode?: number; readonly owner?: number } = {}): string {
+    const path = this.path(name);
+    mkdirSync(path, { recursive: true, mode });
+    if (owner !== undefined) chownSync(path, owner, owner);
+    return path;
+  }
+
+  /** Ends when `condition` gives something. @throws with the ends of all logs when it has not by then */
+  async until<T>(
+    what: string,
+    condition: () => Promise<T | undefined | false> | T | undefined | false,
+    { withinMs = STEP_MS_MAX }: { readonly withinMs?: number } = {},
+  ): Promise<T> {
+    const untilMs = Date.now() + withinMs;
+    for (;;) {
+      const found = await condition();
+      if (found !== undefined && found !== false) return found;
+      if (Date.now() >= untilMs) throw new Error(`not within ${withinMs} ms: ${what}\n${this.logs()}`);
+      await delay(LOOK_EVERY_MS);
+    }
+  }
+
+  /** The ends of all hosts' logs. */
+  logs(): string {
+    return [...this.#hosts.values()].map(host => `--- ${host.name}\n${host.logTail()}`).join('\n');
+  }
+
+  /** At once, when this process ends without the test's teardown. */
+  killNow(): void {
+    for (const host of this.#hosts.values()) host.killNow();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export class RealHost {
+  readonly name: string;
+  readonly state: string;
+  readonly #cluster: RealCluster;
+  readonly #launch: Launch;
+  readonly #commands = new Set<ChildProcess>();
+  #service: { readonly child: ChildProcess; readonly ended: Promise<number | null> } | undefined;
+  #addresses: readonly string[] = [];
+
+  constructor(cluster: RealCluster, name: string, launch: Launch) {
+    this.#cluster = cluster;
+    this.name = name;
+    this.state = cluster.path(`${name}.state`);
+    this.#launch = launch;
+    const { owner } = launch;
+    if (owner !== undefined) cluster.makeFolder(`${name}.state`, { mode: 0o700, owner });
+  }
+
+  /** Where it listened when it last became ready. */
+  get addresses(): readonly string[] {
+    return this.#addresses;
+  }
+
+  get pid(): number | undefined {
+    return this.#service?.child.pid;
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- service
+
+  /** Starts the service; returns when it is ready. It comes back where it listened before, as a real one does. */
+  async up(...args: readonly string[]): Promise<void> {
+    if (this.#service !== undefined) throw new Error(`${this.name} runs already`);
+    const { up = ['--no-mdns', '--listen', this.#listenAgain()] } = this.#launch;
+    const log = openSync(this.#logFile, 'a');
+    const [command, words] = this.#command(['--json', 'up', ...up, ...args]);
+    const child = spawn(command, words, { env: ENVIRONMENT, stdio: ['ignore', 'pipe', log] });
+    closeSync(log);
+    const ended = new Promise<number | null>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', resolve);
+    });
+    const service = { child, ended };
+    this.#service = service;
+    const forgotten = ended.then(
+      code => {
+        if (this.#service === service) this.#service = undefined;
+        return code;
+      },
+      () => null,
+    );
+
+    let out = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      out += chunk;
+    });
+    let code: number | null | undefined;
+    void forgotten.then(given => {
+      code = given;
+    });
+    const ready = await this.#cluster.until(`${this.name} is ready`, () => {
+      if (code !== undefined) throw new Error(`${this.name} ended with ${code} before it was ready\n${this.logTail()}`);
+      const end = out.indexOf('\n');
+      return end >= 0 && out.slice(0, end);
+    });
+    this.#addresses = (JSON.parse(ready) as { readonly addresses: readonly string[] }).addresses;
+  }
+
+  /** SIGKILL, as when the plug is pulled. */
+  async kill(): Promise<void> {
+    const service = this.#service;
+    this.killNow();
+    await service?.ended;
+    this.#service = undefined;
+  }
+
+  killNow(): void {
+    this.#service?.child.kill('SIGKILL');
+    for (const command of this.#commands) command.kill('SIGKILL');
+  }
+
+  /** SIGTERM, as a service manager does; it must end cleanly. */
+  async stop(): Promise<void> {
+    const service = this.#service;
+    if (service === undefined) throw new Error(`${this.name} does not run`);
+    service.child.kill('SIGTERM');
+    const late = new AbortController();
+    const code = await Promise.race([service.ended, delay(STEP_MS_MAX, 'late' as const, { signal: late.signal })]);
+    late.abort();
+    if (code !== 0) throw new Error(`${this.name} was stopped and ended with ${code}\n${this.logTail()}`);
+    this.#service = undefined;
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ commands
+
+  /** The real command on this host, to its end. */
+  run(...args: readonly string[]): Promise<Ended> {
+    return new Promise((resolve, reject) => {
+      const [command, words] = this.#command(args);
+      const child = spawn(command, words, { env: ENVIRONMENT, timeout: COMMAND_MS_MAX, killSignal: 'SIGKILL' });
+      this.#commands.add(child);
+      const out: Buffer[] = [];
+      const err: Buffer[] = [];
+      child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+      child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
+      child.on('error', reject);
+      child.on('close', code => {
+        this.#commands.delete(child);
+        resolve({ code, out: Buffer.concat(out).toString(), err: Buffer.concat(err).toString() });
+      });
+      child.stdin.end();
+    });
+  }
+
+  /** A command that must end with 0. Gives what it printed. */
+  async ok(...args: readonly string[]): Promise<string> {
+    const { code, out, err } = await this.run(...args);
+    if (code === 0) return out;
+    throw new Error(`${this.name}: cluster ${args.join(' ')} ended with ${code}\n${out}${err}${this.#cluster.logs()}`);
+  }
+
+  /** The records of a command that must end with 0. */
+  async records(...args: readonly string[]): Promise<JsonRecord[]> {
+    return recordsOf(await this.ok('--json', ...args));
+  }
+
+  async invite(uses = 1, ...args: readonly string[]): Promise<string> {
+    return (await this.ok('invite', '--uses', String(uses), ...args)).trim();
+  }
+
+  /** What `status` says, over the socket, without the cost of a process. */
+  status(): Promise<StatusReport> {
+    return serviceAt(this.state).status(AbortSignal.timeout(STEP_MS_MAX));
+  }
+
+  /** Until what this host says of the cluster is so. */
+  async sees(what: string, is: (status: StatusReport) => boolean, withinMs = STEP_MS_MAX): Promise<StatusReport> {
+    return this.#cluster.until(
+      `${this.name} sees ${what}`,
+      async () => {
+        const status = await this.status();
+        return is(status) && status;
+      },
+      { withinMs },
+    );
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------- logs
+
+  get #logFile(): string {
+    return this.#cluster.path(`${this.name}.log`);
+  }
+
+  /** Everything it logged, over all its starts. */
+  log(): JsonRecord[] {
+    return existsSync(this.#logFile) ? recordsOf(readFileSync(this.#logFile, 'utf8')) : [];
+  }
+
+  logTail(): string {
+    if (!existsSync(this.#logFile)) return '(never started)';
+    const lines = readFileSync(this.#logFile, 'utf8').trimEnd().split('\n');
+    return lines
+      .slice(-LOG_LINES_TOLD)
+      .map(line => line.slice(0, LOG_LINE_CHARACTERS_TOLD))
+      .join('\n');
+  }
+
+  #listenAgain(): string {
+    return this.#addresses[0]?.replace(/\/p2p\/.*$/, '') ?? '/ip4/127.0.0.1/tcp/0';
+  }
+
+  #command(args: readonly string[]): [string, string[]] {
+    const [command = '', ...words] = [...(this.#launch.by ?? []), process.execPath, MAIN, '--state', this.state];
+    return [command, [...words, ...args]];
+  }
+}
+
+/** Of one command: above every `--timeout` that a test gives. */
+const COMMAND_MS_MAX = 90_000;
+
+const ENVIRONMENT = {
+  PATH: process.env.PATH,
+  HOME: '/nonexistent',
+  XDG_STATE_HOME: '/nonexistent',
+  TZ: 'UTC',
+};
+
+export type JsonRecord = Readonly<Record<string, unknown>>;
+
+/** Lines that are no JSON are a crash's last words; they are in the log's tail. */
+export const recordsOf = (text: string): JsonRecord[] =>
+  text
+    .split('\n')
+    .filter(line => line.startsWith('{'))
+    .map(line => JSON.parse(line) as JsonRecord);
+
+const running = new Set<RealCluster>();
+
+/** A test that times out ends its process, and no teardown runs. */
+function endWithThisProcess(cluster: RealCluster): () => void {
+  if (running.size === 0) {
+    process.on('exit', endAll);
+    for (const signal of SIGNALS) process.on(signal, endAndExit);
+  }
+  running.add(cluster);
+  return () => {
+    running.delete(cluster);
+    if (running.size > 0) return;
+    process.off('exit', endAll);
+    for (const signal of SIGNALS) process.off(signal, endAndExit);
+  };
+}
+
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+function endAll(): void {
+  for (const cluster of running) cluster.killNow();
+}
+
+function endAndExit(): void {
+  process.exit(1);
+}

@@ -1,0 +1,38 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { posix } from '../../src/platform/posix.js';
+import { DiskSync } from '../../src/store/disk-sync.js';
+
+async function folderOf(count: number) {
+  const folder = await mkdtemp(join(tmpdir(), 'sync-'));
+  const paths = Array.from({ length: count }, (_, n) => join(folder, `file ${n}`));
+  for (const path of paths) await writeFile(path, 'x');
+  return { folder, paths, sync: await DiskSync.open(folder) };
+}
+
+for (const count of [0, 1, 7, 8, 100]) {
+  test(`${count} files and their folder are flushed`, async t => {
+    const { folder, paths, sync } = await folderOf(count);
+    await t.notThrowsAsync(sync.flush([...paths, folder]));
+    await sync.close();
+  });
+}
+
+test('a file that another commit moved on meanwhile is no failure', async t => {
+  const { folder, paths, sync } = await folderOf(2);
+  await t.notThrowsAsync(sync.flush([join(folder, 'moved on'), ...paths]));
+  await t.notThrowsAsync(sync.flush(paths));
+  await sync.close();
+});
+
+if (posix()?.syncfs !== undefined) {
+  test('a flush that fails is final: none after it is believed', async t => {
+    const { paths, sync } = await folderOf(20);
+    await sync.close(); // syncfs on a closed descriptor fails as a broken disk would
+    const first = await t.throwsAsync(sync.flush(paths));
+    t.like(first, { code: 'STORE_FAILED', blame: 'operator' });
+    t.is(await t.throwsAsync(sync.flush(paths.slice(0, 1))), first);
+  });
+}
