@@ -72,7 +72,7 @@ export class RecordKeeper {
   async #run(): Promise<void> {
     try {
       while (this.#missing.size > 0 && !this.#signal.aborted) {
-        if (!(await this.#round())) await pause(AGAIN_MS, this.#signal);
+        if (!(await this.#round()) && this.#missing.size > 0) await pause(AGAIN_MS, this.#signal);
       }
     } catch (error) {
       if (!this.#signal.aborted) {
