@@ -7,6 +7,9 @@ import type { Row } from './parcel-table.js';
 /** A host that claims more than this is broken or hostile; what is beyond is not heard. */
 export const CLAIMS_PER_HOST_MAX = 4096;
 
+/** No claim holds others up for longer without being renewed, in ms: a transfer that moves renews it every 20 s. */
+export const CLAIM_MS_MAX = 3_600_000;
+
 interface Claim {
   readonly host: HostId;
   untilMs: number;
@@ -15,18 +18,29 @@ interface Claim {
 export class Claims {
   readonly #byRow = new Map<Row, Claim[]>();
   readonly #count = new Map<HostId, number>();
+  #firstEndMs = Number.POSITIVE_INFINITY;
+
+  /** False for a host that has as many as it may. */
+  mayClaim(host: HostId): boolean {
+    return (this.#count.get(host) ?? 0) < CLAIMS_PER_HOST_MAX;
+  }
+
+  /** No claim ends before this. */
+  get firstEndMs(): number {
+    return this.#firstEndMs;
+  }
 
   /** Writes a claim down, or renews it. @returns false when the host has too many. */
   hear(row: Row, host: HostId, untilMs: number): boolean {
     const claims = this.#byRow.get(row) ?? [];
     const known = claims.find(claim => claim.host === host);
+    if (known === undefined && !this.mayClaim(host)) return false;
+    this.#firstEndMs = Math.min(this.#firstEndMs, untilMs);
     if (known !== undefined) {
       known.untilMs = untilMs;
       return true;
     }
-    const count = this.#count.get(host) ?? 0;
-    if (count >= CLAIMS_PER_HOST_MAX) return false;
-    this.#count.set(host, count + 1);
+    this.#count.set(host, (this.#count.get(host) ?? 0) + 1);
     claims.push({ host, untilMs });
     this.#byRow.set(row, claims);
     return true;
@@ -41,17 +55,24 @@ export class Claims {
     this.#count.set(host, (this.#count.get(host) ?? 1) - 1);
   }
 
-  /** The hosts whose claims on the row still stand; those that have ended are forgotten here. */
-  live(row: Row, nowMs: number): readonly HostId[] {
-    const claims = this.#byRow.get(row);
-    if (claims === undefined) return [];
-    for (const claim of [...claims]) if (claim.untilMs <= nowMs) this.withdraw(row, claim.host);
-    return claims.map(claim => claim.host);
+  /** The hosts that claim the row. */
+  on(row: Row): readonly HostId[] {
+    return (this.#byRow.get(row) ?? []).map(({ host }) => host);
   }
 
-  /** When the next claim on the row ends, unless it is renewed. */
-  nextEndMs(row: Row): number {
-    return Math.min(...(this.#byRow.get(row) ?? []).map(claim => claim.untilMs), Number.POSITIVE_INFINITY);
+  /** Forgets the claims that have ended, on whatever row. @returns their rows. */
+  expire(nowMs: number): readonly Row[] {
+    if (nowMs < this.#firstEndMs) return [];
+    const ended: { readonly row: Row; readonly host: HostId }[] = [];
+    this.#firstEndMs = Number.POSITIVE_INFINITY;
+    for (const [row, claims] of this.#byRow) {
+      for (const { host, untilMs } of claims) {
+        if (untilMs <= nowMs) ended.push({ row, host });
+        else this.#firstEndMs = Math.min(this.#firstEndMs, untilMs);
+      }
+    }
+    for (const { row, host } of ended) this.withdraw(row, host);
+    return ended.map(({ row }) => row);
   }
 
   /** Forgets everything that a host claimed. @returns the rows. */

@@ -25,6 +25,8 @@ export interface GrabView {
   readonly mayHold: boolean;
   /** A store of ours has room for what is missing of it. */
   readonly hasRoom: boolean;
+  /** Its origin or a holder is connected: somebody could give it now. */
+  readonly hasSource: boolean;
   /** Live claims of others, one a domain, and those among them whose hosts rank before this one. */
   readonly claims: number;
   readonly betterClaims: number;
@@ -57,6 +59,7 @@ export type GrabVerdict =
         | 'enough-copies'
         | 'domain-taken'
         | 'may-not-hold'
+        | 'no-source'
         | 'no-room';
     };
 
@@ -67,6 +70,8 @@ export function decideGrab(view: GrabView): GrabVerdict {
   if (!view.mayHold) return { act: 'decline', because: 'may-not-hold' };
   if (view.copies >= view.copiesWanted) return { act: 'decline', because: 'enough-copies' };
   if (view.domainTaken) return { act: 'decline', because: 'domain-taken' };
+  // A claim that cannot be followed up would keep others from it, and its room from other parcels.
+  if (!view.hasSource) return { act: 'decline', because: 'no-source' };
   // A host that has claimed has reserved its room already.
   if (!view.claimed && !view.hasRoom) return { act: 'decline', because: 'no-room' };
 

@@ -79,7 +79,11 @@ export class Hosts {
     for (const [id, member] of members) {
       const known = this.#byId.get(id);
       if (known === undefined) this.#byId.set(id, newHost(member, nowMs));
-      else known.member = member;
+      else {
+        known.member = member;
+        // Shorter times hold at once.
+        known.livenessNextMs = nowMs;
+      }
     }
   }
 
@@ -166,6 +170,11 @@ export class Hosts {
       if (awaitedUntilMs > nowMs) untilMs = Math.max(untilMs, awaitedUntilMs);
     }
     return untilMs;
+  }
+
+  /** True for a host that is still to be asked. One that is away is asked when it connects. */
+  isToBeAsked({ askAgain, asking, connected }: HostView): boolean {
+    return askAgain && !asking && connected;
   }
 
   /** True when this host should be asked now; otherwise it is remembered that it must be. */

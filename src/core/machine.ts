@@ -10,7 +10,7 @@
  * the step ends, so that a step costs what changed and not the whole.
  */
 import type { Chance } from './chance.js';
-import { Claims } from './claims.js';
+import { CLAIM_MS_MAX, Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, FetchFailure, Input } from './effects.js';
 import { assert, unreachable } from './fault.js';
@@ -38,6 +38,7 @@ import {
   PURSUED_BYTES_MAX,
   PURSUITS_MAX,
   type Pursuit,
+  SOURCE_TRIES_MAX,
 } from './pursuit.js';
 import { Room } from './room.js';
 import { Voice } from './voice.js';
@@ -85,8 +86,13 @@ export class Machine {
   readonly #fetches = new Map<number, Pursuit>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
   /** Missing bytes of parcels whose family is here, where the full size would not fit. */
-  readonly #measured = new Map<Row, { readonly store: StoreId; readonly missingBytes: number }>();
+  readonly #measured = new Map<
+    Row,
+    { readonly store: StoreId; readonly missingBytes: number; readonly untilMs: number }
+  >();
   readonly #measuring = new Set<Row>();
+  /** Short, and too large for the room that is left. */
+  readonly #noRoom = new Set<Row>();
   /** Head operations on their way into our stores' logs. */
   readonly #keepingHead = new Map<string, number>();
   readonly #marked = new Set<Row>();
@@ -147,6 +153,7 @@ export class Machine {
     this.#effects = [];
     this.#take(input);
     this.#judgeHosts();
+    for (const row of this.#claims.expire(this.#nowMs)) this.#marked.add(row);
     for (let row = this.#due.take(this.#nowMs); row !== undefined; row = this.#due.take(this.#nowMs))
       this.#marked.add(row);
     this.#considerMarked();
@@ -163,6 +170,8 @@ export class Machine {
   #take(input: Input): void {
     switch (input.is) {
       case 'wake':
+        // Timers may fire a little early: whatever was asked for is asked for again.
+        this.#wakeMs = Number.POSITIVE_INFINITY;
         return;
       case 'config':
         this.#configure(input.config);
@@ -172,7 +181,10 @@ export class Machine {
         return;
       case 'disconnected': {
         const host = this.#hosts.get(input.host);
-        if (host !== undefined) this.#hosts.disconnected(host, this.#nowMs);
+        if (host === undefined) return;
+        this.#hosts.disconnected(host, this.#nowMs);
+        // What only that host could give is given up, so that it keeps nothing else waiting.
+        for (const row of this.#pursuits.keys()) this.#marked.add(row);
         return;
       }
       case 'heard':
@@ -216,9 +228,11 @@ export class Machine {
         const row = this.#table.find(input.parcel);
         if (row === undefined) return;
         this.#measuring.delete(row);
-        if (input.missingBytes !== undefined) {
-          this.#measured.set(row, { store: input.store, missingBytes: input.missingBytes });
-        }
+        // What could not be told (nobody had the record) is taken for nothing saved, and asked again later.
+        const untilMs = input.missingBytes === undefined ? this.#nowMs + NO_ROOM_BACK_OFF_MS : Number.POSITIVE_INFINITY;
+        const missingBytes = input.missingBytes ?? this.#table.bytes(row);
+        this.#measured.set(row, { store: input.store, missingBytes, untilMs });
+        if (untilMs !== Number.POSITIVE_INFINITY) this.#due.push(row, untilMs);
         this.#marked.add(row);
         return;
       }
@@ -249,6 +263,8 @@ export class Machine {
     if (host === undefined) return;
     this.#hosts.connected(host, this.#nowMs);
     this.#askState(host);
+    // What nobody could give may be had from this one.
+    this.#markShort();
     // Say what we have to somebody who may have missed it: the next heartbeat is due at once.
     this.#heartbeatDueMs = this.#nowMs;
   }
@@ -269,8 +285,11 @@ export class Machine {
       case 'claims': {
         if (host.member.state !== 'active' || host.member.trust !== 'trusted') return;
         for (const { parcel, ttlMs } of message.claims.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
-          const row = this.#table.rowOf(parcel);
-          if (!this.#claims.hear(row, from, this.#nowMs + ttlMs)) break;
+          const known = this.#table.find(parcel);
+          // A flood of claims must not make rows, which stay for ever.
+          if (known === undefined && !this.#claims.mayClaim(from)) break;
+          const row = known ?? this.#table.rowOf(parcel);
+          if (!this.#claims.hear(row, from, this.#nowMs + Math.min(ttlMs, CLAIM_MS_MAX))) break;
           this.#marked.add(row);
         }
         for (const parcel of message.withdrawn.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
@@ -291,7 +310,8 @@ export class Machine {
 
   #hearHeartbeat(host: HostView, heartbeat: Heartbeat): void {
     const roomBefore = host.freeBytes;
-    const storesBefore = [...host.reports.keys()].join();
+    // Before its first heartbeat a host's stores are taken as its logs have them.
+    const storesBefore = host.heartbeat === undefined ? undefined : [...host.reports.keys()].join();
     const changed = this.#hosts.heartbeat(host, heartbeat, this.#nowMs);
     if (heartbeat.configVersion > this.#configured().version) this.#effects.push({ do: 'ask-config', host: host.id });
     const behind = heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(position));
@@ -405,29 +425,47 @@ export class Machine {
     this.#fetches.delete(fetch);
     pursuit.fetch = undefined;
     pursuit.stage = 'cleared';
-    const from = pursuit.from;
-    const elsewhere = because === 'gone' && this.#table.holders(pursuit.row, []).length > 0;
-    if ((because === 'busy' || because === 'unreachable' || elsewhere) && from !== undefined) {
+    const { from } = pursuit;
+    const tries = this.#countFailure(pursuit.row);
+    if (from !== undefined && tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit.row, because)) {
       // Keep the claim and ask another source, or this one later.
-      const tries = this.#countFailure(pursuit.row);
       pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : backOffMs(tries)));
       return;
     }
     this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs);
   }
 
+  /** Whether it lay with the source, so that asking on makes sense. */
+  #mayAskOn(row: Row, because: FetchFailure): boolean {
+    switch (because) {
+      case 'busy':
+      case 'unreachable':
+        return true;
+      case 'gone':
+      case 'bad-bytes':
+        return this.#table.holders(row, []).length > 0;
+      case 'no-room':
+      case 'disk':
+      case 'cancelled':
+        return false;
+      default:
+        return unreachable(because);
+    }
+  }
+
   // ------------------------------------------------------------------------------------------------------ what changed
 
   #judgeHosts(): void {
     for (const host of this.#hosts.others()) {
-      if (host.askAgain && !host.asking && this.#nowMs >= host.askNotBeforeMs) this.#askState(host);
+      if (this.#hosts.isToBeAsked(host) && this.#nowMs >= host.askNotBeforeMs) this.#askState(host);
       if (this.#nowMs < host.livenessNextMs && host.liveness === 'live') continue;
       if (!this.#hosts.judge(host, this.#nowMs)) continue;
       this.#effects.push({ do: 'note-liveness', host: host.id, state: host.liveness });
       if (host.liveness === 'live') this.#askState(host);
       if (host.liveness === 'dead') for (const row of this.#claims.forgetHost(host.id)) this.#marked.add(row);
       this.#markHeldBy(host.id);
-      // An origin's own file is a place too: its absence can leave a parcel with one.
+      // Its absence can leave a parcel with one place, which then is short though it was not.
+      this.#markFrom(host.id);
       this.#markShort();
     }
   }
@@ -447,6 +485,17 @@ export class Machine {
   #markShort(): void {
     for (let row = 0; row < this.#table.size; row += 1) {
       if (!Number.isNaN(this.#table.shortSinceMs(row))) this.#marked.add(row);
+    }
+  }
+
+  #markNoRoom(): void {
+    for (const row of this.#noRoom) if (this.#storeFor(row) !== undefined) this.#marked.add(row);
+  }
+
+  /** The wanted rows of a host's own sources: its live files are places too. */
+  #markFrom(origin: HostId): void {
+    for (let row = 0; row < this.#table.size; row += 1) {
+      if (this.#table.has(row, FLAG.wanted) && this.#wanted.originOf(row) === origin) this.#marked.add(row);
     }
   }
 
@@ -470,15 +519,21 @@ export class Machine {
   // ---------------------------------------------------------------------------------------------------------- decisions
 
   #considerMarked(): void {
-    for (const row of this.#marked) this.#consider(row);
-    this.#marked.clear();
+    // Taken out first: a look at a row may mark it once more.
+    for (const row of this.#marked) {
+      this.#marked.delete(row);
+      this.#consider(row);
+    }
   }
 
   #consider(row: Row): void {
+    this.#noRoom.delete(row);
     const copiesWanted = this.#wanted.copiesWanted(row);
     const pursuit = this.#pursuits.get(row);
     if (copiesWanted === undefined) {
       this.#table.setShortSince(row, Number.NaN);
+      this.#failures.delete(row);
+      this.#measured.delete(row);
       if (pursuit !== undefined) this.#abandon(pursuit);
       return;
     }
@@ -486,6 +541,7 @@ export class Machine {
     if (count.copies >= copiesWanted) {
       this.#table.setShortSince(row, Number.NaN);
       this.#table.set(row, FLAG.hadCopies, true);
+      this.#failures.delete(row);
     } else if (Number.isNaN(this.#table.shortSinceMs(row))) this.#table.setShortSince(row, this.#nowMs);
     if (count.nextMs !== Number.POSITIVE_INFINITY) this.#due.push(row, count.nextMs);
 
@@ -512,12 +568,14 @@ export class Machine {
         this.#ready.push(row, this.#importance(row, count));
         return;
       case 'wait': {
-        const untilMs = Math.min(verdict.untilMs, this.#claims.nextEndMs(row));
-        if (untilMs !== Number.POSITIVE_INFINITY) this.#due.push(row, untilMs);
+        // Where others are at it, the end of a claim brings the row up again.
+        if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#due.push(row, verdict.untilMs);
         return;
       }
       case 'decline':
-        if (verdict.because === 'no-room') this.#measureIfFamilyIsHere(row);
+        if (verdict.because !== 'no-room') return;
+        this.#noRoom.add(row);
+        this.#measureIfFamilyIsHere(row);
         return;
       default:
         unreachable(verdict);
@@ -533,7 +591,7 @@ export class Machine {
 
   #grabView(row: Row, count: CopyCount, copiesWanted: number): GrabView {
     const origin = this.#wanted.knownOriginOf(row);
-    const claimants = this.#claims.live(row, this.#nowMs);
+    const claimants = this.#claims.on(row);
     const { timing } = this.#configured();
     const pursuit = this.#pursuits.get(row);
     const held = this.#isHeldHere(row);
@@ -551,6 +609,7 @@ export class Machine {
       domainTaken: count.domainTaken,
       mayHold: this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0,
       hasRoom: this.#storeFor(row) !== undefined,
+      hasSource: this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true),
       ...standing,
       shortSinceMs: this.#table.shortSinceMs(row),
       stepMs: repair ? timing.repairStepMs : timing.stepMs,
@@ -616,7 +675,7 @@ export class Machine {
       if (pursuit.stage !== 'cleared') continue;
       const source = this.#sourceFor(pursuit);
       if (source.from === undefined) {
-        // Nobody to ask now: a busy source's time, or a connection, will bring it up again.
+        // Nobody to ask now: every source has its time not to be asked before.
         if (source.nextMs !== Number.POSITIVE_INFINITY) this.#due.push(pursuit.row, source.nextMs);
         continue;
       }
@@ -643,8 +702,7 @@ export class Machine {
   #sourceFor(pursuit: Pursuit): { readonly from: HostId | undefined; readonly nextMs: number } {
     const load = new Map<HostId, number>();
     for (const { from } of this.#fetches.values()) if (from !== undefined) load.set(from, (load.get(from) ?? 0) + 1);
-    const sources = [this.#wanted.knownOriginOf(pursuit.row)];
-    for (const slot of this.#table.holders(pursuit.row, [])) sources.push(this.#holdings.hostOf(slot));
+    const sources = this.#sourcesOf(pursuit.row);
     let from: HostId | undefined;
     let nextMs = Number.POSITIVE_INFINITY;
     // Holders are asked from a different one on for each row, so that equal load is spread.
@@ -661,8 +719,14 @@ export class Machine {
     return { from, nextMs };
   }
 
+  /** The origin, and every host that says it holds the row. */
+  #sourcesOf(row: Row): readonly HostId[] {
+    const holders = this.#table.holders(row, []).map(slot => this.#holdings.hostOf(slot));
+    return [this.#wanted.knownOriginOf(row), ...holders];
+  }
+
   #failed(pursuit: Pursuit, leastMs: number): void {
-    const tries = this.#countFailure(pursuit.row);
+    const tries = this.#failures.get(pursuit.row)?.tries ?? 1;
     const untilMs = this.#nowMs + Math.max(leastMs, this.#chance.jitter(backOffMs(tries), 50));
     this.#failures.set(pursuit.row, { tries, untilMs });
     this.#abandon(pursuit);
@@ -688,6 +752,7 @@ export class Machine {
     this.#measured.delete(pursuit.row);
     if (pursuit.fetch !== undefined) this.#fetches.delete(pursuit.fetch);
     this.#room.release(pursuit.store, pursuit.reservedBytes);
+    this.#markNoRoom();
   }
 
   /** The store that takes a row: the one that holds its family, else the roomiest that has room. */
@@ -701,7 +766,8 @@ export class Machine {
 
   /** Where the whole does not fit, what is missing of it may: the family's blobs are here. */
   #measureIfFamilyIsHere(row: Row): void {
-    if (this.#measured.has(row) || this.#measuring.has(row)) return;
+    if (this.#measuring.has(row) || this.#nowMs < (this.#measured.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY))
+      return;
     for (const { store, draining } of this.#room.stores()) {
       if (draining || !this.#holdsFamily(row, store)) continue;
       this.#measuring.add(row);
@@ -771,10 +837,16 @@ export class Machine {
   }
 
   #scheduleWake(): void {
-    let atMs = Math.min(this.#heartbeatDueMs, this.#voice.dueMs, this.#renewDueMs, this.#due.first);
+    let atMs = Math.min(
+      this.#heartbeatDueMs,
+      this.#voice.dueMs,
+      this.#renewDueMs,
+      this.#due.first,
+      this.#claims.firstEndMs,
+    );
     for (const host of this.#hosts.others()) {
       atMs = Math.min(atMs, host.livenessNextMs);
-      if (host.askAgain && !host.asking) atMs = Math.min(atMs, host.askNotBeforeMs);
+      if (this.#hosts.isToBeAsked(host)) atMs = Math.min(atMs, host.askNotBeforeMs);
     }
     const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
     if (this.#ready.size > 0 && completeAtMs > this.#nowMs) atMs = Math.min(atMs, completeAtMs);

@@ -36,6 +36,8 @@ export const FETCHES_MAX = 4;
 export const PURSUITS_MAX = 512;
 /** Bytes claimed and not yet held, beyond the first parcel: enough to keep a gigabit busy over one `claimWait`. */
 export const PURSUED_BYTES_MAX = 256 * 1024 * 1024;
+/** Failures in a row after which the claim is given up, so that others may try and other parcels get its place. */
+export const SOURCE_TRIES_MAX = 8;
 /** After a failure a parcel rests this long, doubled each time. */
 export const BACK_OFF_MS = 1_000;
 export const BACK_OFF_MS_MAX = 60_000;

@@ -26,6 +26,8 @@ export class Voice {
     const claims = this.#claims.get(store) ?? new Map<ParcelId, number>();
     claims.set(parcel, ttlMs);
     this.#claims.set(store, claims);
+    // Others take withdrawals after claims, whichever store they name.
+    for (const withdrawn of this.#withdrawn.values()) withdrawn.delete(parcel);
   }
 
   withdraw(store: StoreId, parcel: ParcelId): void {

@@ -12,6 +12,7 @@ const view = (change: Partial<GrabView> = {}): GrabView => ({
   domainTaken: false,
   mayHold: true,
   hasRoom: true,
+  hasSource: true,
   claims: 0,
   betterClaims: 0,
   ownDomainClaimed: false,

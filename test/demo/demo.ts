@@ -53,6 +53,8 @@ const TIMING = {
   claimWait: '200ms',
   step: '500ms',
   repairStep: '200ms',
+  // The plain trees of the stores are for people to browse, which nobody does here.
+  treeQuiet: '10m',
 };
 
 const stage = new Stage();

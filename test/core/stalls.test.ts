@@ -1,0 +1,199 @@
+/** What the machine must come back to by itself: nothing here is helped along by a later event. */
+import test from 'ava';
+import type { Effect } from '../../src/core/effects.js';
+import { hashHex } from '../../src/core/hash.js';
+import type { HostView } from '../../src/core/hosts.js';
+import { type ParcelId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
+import { MIB, SmallWorld } from '../helpers/small-world.js';
+
+const MINUTE_MS = 60_000;
+const many = (count: number, bytes = MIB) => Array.from({ length: count }, () => ({ bytes }));
+const wakesAt = (effects: readonly Effect[]): number =>
+  effects.reduce((atMs, effect) => (effect.do === 'wake' ? effect.atMs : atMs), Number.NaN);
+
+test('a wake that comes a little early is asked for again', t => {
+  const world = new SmallWorld([{}]);
+  const [{ machine }] = world.hosts as [SmallWorld['hosts'][0]];
+  machine.step({ is: 'wake', nowMs: world.nowMs });
+  const dueMs = wakesAt(machine.step({ is: 'wake', nowMs: world.nowMs }));
+  t.true(dueMs > world.nowMs);
+  t.is(wakesAt(machine.step({ is: 'wake', nowMs: dueMs - 0.5 })), dueMs);
+});
+
+test('a host that goes away while it is asked for its state does not keep the machine awake', t => {
+  const world = new SmallWorld([{}, {}]);
+  world.run(5_000);
+  const [{ machine }, other] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  const { nowMs } = world;
+  machine.step({ is: 'connected', nowMs, host: other.id });
+  machine.step({ is: 'connected', nowMs, host: other.id });
+  machine.step({ is: 'disconnected', nowMs, host: other.id });
+  machine.step({ is: 'state-answered', nowMs, host: other.id, ok: false });
+  const laterMs = nowMs + MINUTE_MS;
+  machine.step({ is: 'wake', nowMs: laterMs });
+  t.true(wakesAt(machine.step({ is: 'wake', nowMs: laterMs })) > laterMs);
+});
+
+test('claims end by themselves, also on parcels that nobody wants', t => {
+  const world = new SmallWorld([{}, {}]);
+  world.run(2_000);
+  const [{ machine }, other] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  const unknown = parseParcelId('ab'.repeat(32));
+  machine.step({
+    is: 'heard',
+    nowMs: world.nowMs,
+    from: other.id,
+    message: { kind: 'claims', store: other.store, claims: [{ parcel: unknown, ttlMs: 1_000 }], withdrawn: [] },
+  });
+  t.is(machine.pending().othersClaims, 1);
+  machine.step({ is: 'wake', nowMs: world.nowMs + 1_000 });
+  t.is(machine.pending().othersClaims, 0);
+});
+
+test('what a better host claimed and never fetched is looked at again when the claim ends', t => {
+  const world = new SmallWorld([{}, {}, {}], { copies: 1 });
+  world.run(40_000);
+  const [origin, , third] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  const parcels = world.backUp(origin, many(20));
+  world.run(1_000);
+  // This host claims what it is first for; the other one says that it does too, with the better rank or not.
+  const { machine } = third;
+  const [, second] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  const { nowMs } = world;
+  machine.step({
+    is: 'heard',
+    nowMs,
+    from: second.id,
+    message: {
+      kind: 'claims',
+      store: second.store,
+      claims: parcels.map(parcel => ({ parcel, ttlMs: 10_000 })),
+      withdrawn: [],
+    },
+  });
+  machine.step({ is: 'wake', nowMs: nowMs + 5_000 });
+  t.true(machine.pending().pursuits < 20);
+  machine.step({ is: 'wake', nowMs: nowMs + 10_000 });
+  t.is(machine.pending().pursuits, 20);
+});
+
+test('an origin that is away does not keep other sources from their copies', t => {
+  const world = new SmallWorld([{}, {}, {}, {}]);
+  world.run(5_000);
+  const [away, origin] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  world.backUp(away, many(700));
+  world.run(100);
+  world.kill(away);
+  world.run(MINUTE_MS);
+  const parcels = world.backUp(origin, many(20));
+  t.true(world.runUntil(() => parcels.every(id => world.trueHolders(id).length === 2), 2 * MINUTE_MS));
+});
+
+test('room that is set free by a parcel given up is used for another', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 100 * MIB }], { copies: 1 });
+  world.run(40_000);
+  const [origin, taker] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  const [large] = world.backUp(origin, [{ bytes: 80 * MIB }, { bytes: 60 * MIB }]) as [ParcelId];
+  t.true(world.runUntil(() => taker.machine.pending().fetches === 1, 10_000));
+  const source = sourceIdOf(origin.id, 'photos');
+  const { nowMs } = world;
+  const nothing = { add: [], notNewest: [], newestAgain: [] };
+  const head = { source, seq: 2, hash: 'f'.repeat(64) };
+  // The large one, fetched first, is not wanted any more.
+  taker.machine.step({ is: 'wanted', nowMs, source, head, ...nothing, remove: [large] });
+  t.is(taker.machine.pending().pursuits, 1);
+});
+
+test('with one place left after its origin went away too, a parcel counts as short', t => {
+  const world = new SmallWorld([{}, {}, {}, {}], { timing: { repairStepMs: 0 } });
+  world.run(5_000);
+  const [origin] = world.hosts as [SmallWorld['hosts'][0]];
+  const [parcel] = world.backUp(origin, many(1)) as [ParcelId];
+  t.true(world.runUntil(() => world.trueHolders(parcel).length === 2, MINUTE_MS));
+  world.run(2_000);
+  const [first] = world.trueHolders(parcel) as [SmallWorld['hosts'][0]];
+  const spare = world.hosts.find(host => host !== origin && !world.trueHolders(parcel).includes(host));
+  world.kill(first);
+  // Long enough to be suspect and past the last place's time, not long enough to be dead.
+  world.run(5 * MINUTE_MS);
+  t.is(spare?.machine.copies(parcel), 2);
+  const { nowMs } = world;
+  spare?.machine.step({ is: 'disconnected', nowMs, host: origin.id });
+  const [other] = world.trueHolders(parcel) as [SmallWorld['hosts'][0]];
+  const message = other.machine.heartbeat();
+  spare?.machine.step({ is: 'heard', nowMs: nowMs + MINUTE_MS / 3, from: other.id, message });
+  spare?.machine.step({ is: 'wake', nowMs: nowMs + MINUTE_MS / 2 });
+  t.is(spare?.machine.copies(parcel), 1);
+  t.is(spare?.machine.pending().pursuits, 1);
+});
+
+test('a host whose disk was pulled while we were away is known not to hold what its log says', t => {
+  const world = new SmallWorld([{}, {}, {}, {}]);
+  world.run(5_000);
+  const [origin] = world.hosts as [SmallWorld['hosts'][0]];
+  const [parcel] = world.backUp(origin, many(1)) as [ParcelId];
+  t.true(world.runUntil(() => world.trueHolders(parcel).length === 2, MINUTE_MS));
+  world.run(3 * MINUTE_MS);
+  const [first] = world.trueHolders(parcel) as [SmallWorld['hosts'][0]];
+  const spare = world.hosts.find(host => host !== origin && !world.trueHolders(parcel).includes(host));
+  // As after a start: the log is remembered, no heartbeat was heard yet.
+  const view = spare?.machine.host(first.id) as HostView;
+  view.heartbeat = undefined;
+  view.reports = new Map();
+  const heartbeat = { ...first.machine.heartbeat(), stores: [] };
+  spare?.machine.step({ is: 'heard', nowMs: world.nowMs, from: first.id, message: heartbeat });
+  t.is(spare?.machine.copies(parcel), 1);
+  spare?.machine.step({ is: 'wake', nowMs: world.nowMs + MINUTE_MS / 6 });
+  t.is(spare?.machine.pending().pursuits, 1);
+});
+
+test('a source that gives wrong bytes is not the only one that is asked', t => {
+  const world = new SmallWorld([{}, {}, {}], { copies: 2, rate: 1 });
+  world.run(40_000);
+  const [origin, holder, taker] = world.hosts as [
+    SmallWorld['hosts'][0],
+    SmallWorld['hosts'][0],
+    SmallWorld['hosts'][0],
+  ];
+  const [parcel] = world.backUp(origin, many(1)) as [ParcelId];
+  world.tell(taker, { is: 'log', nowMs: world.nowMs, segment: holder.append({ op: 'add', parcel }) });
+  const fetches = () =>
+    world.effects.flatMap(({ host, effect }) => (host === taker.id && effect.do === 'fetch' ? [effect] : []));
+  t.true(world.runUntil(() => fetches().length === 1, MINUTE_MS));
+  const fetch = fetches()[0]?.fetch ?? 0;
+  const failed = { is: 'fetch-failed', fetch, because: 'bad-bytes', retryAfterMs: 60_000 } as const;
+  world.tell(taker, { ...failed, nowMs: world.nowMs });
+  t.deepEqual(
+    fetches()
+      .map(({ from }) => from)
+      .sort(),
+    [origin.id, holder.id].sort(),
+  );
+});
+
+test('what a family saves is not asked for in a circle while nobody can tell', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 100 * MIB }], { copies: 1 });
+  world.run(40_000);
+  const [origin, taker] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  const [old] = world.backUp(origin, [{ bytes: 80 * MIB, key: 'k' }]) as [ParcelId];
+  t.true(world.runUntil(() => world.trueHolders(old).length === 1, MINUTE_MS));
+  taker.machine.step({ is: 'wake', nowMs: world.nowMs });
+  const source = sourceIdOf(origin.id, 'photos');
+  const next = parseParcelId('cd'.repeat(32));
+  const { nowMs } = world;
+  const asked = taker.machine.step({
+    is: 'wanted',
+    nowMs,
+    source,
+    head: { source, seq: 2, hash: 'f'.repeat(64) },
+    add: [{ id: next, key: parseKey(hashHex(Buffer.from('k')).slice(0, 32)), bytes: 90 * MIB }],
+    remove: [],
+    notNewest: [],
+    newestAgain: [],
+  });
+  const measures = (effects: readonly Effect[]) => effects.filter(effect => effect.do === 'measure').length;
+  t.is(measures(asked), 1);
+  const told = { is: 'measured', parcel: next, store: taker.store, missingBytes: undefined } as const;
+  t.is(measures(taker.machine.step({ ...told, nowMs })), 0);
+  t.is(measures(taker.machine.step({ is: 'wake', nowMs: nowMs + MINUTE_MS })), 1);
+});
