@@ -103,6 +103,8 @@ export class Hosts {
   disconnected(host: HostView, nowMs: number): void {
     host.connected = false;
     host.disconnectedAtMs = nowMs;
+    // A broken connection may tell sooner than silence does.
+    host.livenessNextMs = nowMs;
   }
 
   /** Takes a heartbeat in. @returns true when its stores, weights or room have changed. */

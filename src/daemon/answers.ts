@@ -16,6 +16,7 @@ import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Membership } from '../membership/membership.js';
 import { parseSize } from '../membership/policy-units.js';
+import type { KnownPeer } from '../net/net.js';
 import type { Alarms } from './alarms.js';
 import type { BlobSource } from './blob-source.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
@@ -72,6 +73,8 @@ export interface AnswersOptions {
   readonly alarms: Alarms;
   readonly clock: Clock;
   readonly addresses: () => readonly string[];
+  /** Where the other members can be reached, as far as we know. */
+  readonly knownAddresses: () => Iterable<KnownPeer>;
   readonly isReachable: (host: HostId) => boolean;
 }
 
@@ -252,14 +255,15 @@ export class Answers implements Service {
   }
 
   async invite({ uses, expiresMs, trust }: InviteRequest): Promise<Invited> {
-    const { membership, addresses } = this.#o;
+    const { membership, addresses, knownAddresses } = this.#o;
     const untilMs = membership.nowMs() + expiresMs;
     const token = await membership.createInvite({
       uses,
       lifeMs: expiresMs,
       trust,
       addresses: addresses(),
-      others: membership.doors(),
+      // Where they really answer, so that the token is good while this host is away.
+      others: [...knownAddresses()],
     });
     return { token, untilMs };
   }

@@ -446,6 +446,7 @@ async function serve(
     alarms,
     clock,
     addresses: () => net.addresses(),
+    knownAddresses: () => addresses.all(),
     isReachable,
   });
   const control = await startControlServer({ stateDir, service, log });

@@ -8,6 +8,7 @@
  * The other side: join-protocol.ts.
  */
 import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { Ask as AskMessage, Refusal, Reply as ReplyMessage } from '../../protocols/join/join.js';
 import { ClusterError } from '../core/fault.js';
@@ -341,7 +342,10 @@ function checkAddresses(addresses: readonly string[]): void {
 
 /** A pause between rounds of knocking; ends early when cancelled. */
 async function rest(ms: number, signal?: AbortSignal): Promise<void> {
-  const until = within(ms, signal);
-  await new Promise<void>(resolve => until.addEventListener('abort', () => resolve(), { once: true }));
-  signal?.throwIfAborted();
+  try {
+    await delay(ms, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
 }

@@ -26,6 +26,7 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { serviceAt } from '../../src/daemon/control-client.js';
 import type { StatusReport } from '../../src/daemon/service.js';
+import { atProcessEnd } from './at-process-end.js';
 
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -101,7 +102,7 @@ export class RealCluster {
     // By a short name: sockets have short paths. Open to hosts that run as somebody else.
     this.folder = mkdtempSync(join(tmpdir(), 'sh-'));
     chmodSync(this.folder, 0o755);
-    const forget = endWithThisProcess(this);
+    const forget = atProcessEnd(() => this.killNow());
     t.teardown(async () => {
       await Promise.all([...this.#hosts.values()].map(host => host.kill()));
       rmSync(this.folder, { recursive: true, force: true });
@@ -392,30 +393,3 @@ export const recordsOf = (text: string): JsonRecord[] =>
     .split('\n')
     .filter(line => line.startsWith('{'))
     .map(line => JSON.parse(line) as JsonRecord);
-
-const running = new Set<RealCluster>();
-
-/** A test that times out ends its process, and no teardown runs. */
-function endWithThisProcess(cluster: RealCluster): () => void {
-  if (running.size === 0) {
-    process.on('exit', endAll);
-    for (const signal of SIGNALS) process.on(signal, endAndExit);
-  }
-  running.add(cluster);
-  return () => {
-    running.delete(cluster);
-    if (running.size > 0) return;
-    process.off('exit', endAll);
-    for (const signal of SIGNALS) process.off(signal, endAndExit);
-  };
-}
-
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
-
-function endAll(): void {
-  for (const cluster of running) cluster.killNow();
-}
-
-function endAndExit(): void {
-  process.exit(1);
-}

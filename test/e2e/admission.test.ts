@@ -1,0 +1,56 @@
+/**
+ * Admission: a host that joins while no admin is there is let in by whoever is, for the time being; what it holds counts
+ * once an admin host has met it, by itself.
+ */
+import test from 'ava';
+import { compareTrees } from '../helpers/compare-trees.js';
+import { contentsOf, countCopies } from '../helpers/count-copies.js';
+import { RealCluster } from '../helpers/real-cluster.js';
+import { makePlainTree } from './plain-tree.js';
+
+test.serial('with the admin away another host lets one in, which counts when the admin is back', async t => {
+  const cluster = new RealCluster(t);
+  const source = cluster.makeFolder('src');
+  makePlainTree(source, { files: 100, name: 'files' });
+  const stores = ['b', 'c'].map(host => ({ host, path: cluster.makeFolder(`${host}.store`) }));
+  const [a, b] = await cluster.found(['a', 'b']);
+  // The policy names c already: it is a name, and c may come when it likes.
+  await cluster.apply({
+    defaults: { copies: 2 },
+    hosts: {
+      a: { sources: { pics: { path: source } } },
+      ...Object.fromEntries(stores.map(({ host, path }) => [host, { stores: [{ path, limit: '1 GB' }] }])),
+    },
+  });
+  // A token names every member that its maker has met: here, both.
+  await a.sees('b', ({ hosts }) => hosts.every(({ state }) => state === 'active'));
+  await b.sees('the policy', ({ sources }) => sources.length === 1);
+  const token = await a.invite();
+  await a.kill();
+
+  const c = cluster.add('c');
+  const [joined] = await c.records('join', token, '--host', 'c', '--no-mdns');
+  t.like(joined, { message_type: 'join', host: 'c', standing: 'provisional', admitted_by: 'b' });
+  await c.up();
+  const standing = (name: string) => (status: { hosts: readonly { name: string; state: string }[] }) =>
+    status.hosts.find(host => host.name === name)?.state;
+  await b.sees('c, for the time being', status => standing('c')(status) === 'provisional');
+  await c.sees('itself, for the time being', status => standing('c')(status) === 'provisional');
+  // It grants nothing and admits nobody.
+  t.is((await c.run('invite')).code, 12);
+
+  await a.up();
+  for (const host of [a, b, c]) await host.sees('c as a member', status => standing('c')(status) === 'active');
+  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+  const contents = [...(await contentsOf(source)).keys()];
+  const { copies, wrong } = await countCopies(stores);
+  t.deepEqual(wrong, []);
+  t.deepEqual(
+    contents.filter(hash => copies.get(hash)?.hosts.join() !== 'b,c'),
+    [],
+  );
+  await a.kill();
+  await b.kill();
+  await c.ok('restore', 'pics', '--target', cluster.path('out'));
+  t.deepEqual(compareTrees(source, cluster.path('out')), []);
+});

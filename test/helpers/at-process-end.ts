@@ -1,0 +1,31 @@
+/**
+ * At process end: what must be undone when a test's process ends without its teardowns: at ava's own time limit, at an
+ * interrupt, at a crash.
+ */
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+const undoing = new Set<() => void>();
+
+/** Synchronous, for nothing else runs any more. Returns the function that takes it back. */
+export function atProcessEnd(undo: () => void): () => void {
+  if (undoing.size === 0) {
+    process.on('exit', undoAll);
+    for (const signal of SIGNALS) process.on(signal, exit);
+  }
+  undoing.add(undo);
+  return () => {
+    undoing.delete(undo);
+    if (undoing.size > 0) return;
+    process.off('exit', undoAll);
+    for (const signal of SIGNALS) process.off(signal, exit);
+  };
+}
+
+/** The last first: processes before the network that they run in. */
+function undoAll(): void {
+  for (const undo of [...undoing].reverse()) undo();
+}
+
+function exit(): void {
+  process.exit(1);
+}

@@ -1,0 +1,114 @@
+/**
+ * Namespaces: machines with a network card each, on one switch, made of Linux network namespaces: a bridge in a namespace
+ * of its own, and a veth cable to each host. Nothing of it is seen outside, and it needs root and iproute2.
+ *
+ * Names hold this process's id, so that several runs do not meet; everything is removed with the test, or with its process.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { atProcessEnd } from './at-process-end.js';
+
+const COMMAND_MS_MAX = 20_000;
+
+export type Made =
+  | { readonly kind: 'made'; readonly net: Namespaces }
+  | { readonly kind: 'impossible'; readonly because: string };
+
+export class Namespaces {
+  readonly #hosts: readonly string[];
+  readonly #prefix = `sh${process.pid}`;
+
+  private constructor(hosts: readonly string[]) {
+    this.#hosts = hosts;
+  }
+
+  /** One machine a name, at 10.47.0.1 and on. */
+  static make(t: { teardown(end: () => void): void }, hosts: readonly string[]): Made {
+    const because = whyNot();
+    if (because !== undefined) return { kind: 'impossible', because };
+    const net = new Namespaces(hosts);
+    const forget = atProcessEnd(() => net.#remove());
+    t.teardown(() => {
+      net.#remove();
+      forget();
+    });
+    net.#make();
+    return { kind: 'made', net };
+  }
+
+  /** What a program is started with to run on that machine; it keeps its pid. */
+  on(host: string): readonly string[] {
+    return ['ip', 'netns', 'exec', this.#space(host)];
+  }
+
+  addressOf(host: string): string {
+    return `10.47.0.${this.#hosts.indexOf(host) + 1}`;
+  }
+
+  /** Pulls a host's cable out at the switch. */
+  cut(host: string): void {
+    ip('-n', this.#switch, 'link', 'set', this.#port(host), 'down');
+  }
+
+  heal(host: string): void {
+    ip('-n', this.#switch, 'link', 'set', this.#port(host), 'up');
+  }
+
+  get #switch(): string {
+    return `${this.#prefix}-switch`;
+  }
+
+  #space(host: string): string {
+    if (!this.#hosts.includes(host)) throw new Error(`the test made no machine ${host}`);
+    return `${this.#prefix}-${host}`;
+  }
+
+  #port(host: string): string {
+    return `port${this.#hosts.indexOf(host)}`;
+  }
+
+  #make(): void {
+    const hub = this.#switch;
+    ip('netns', 'add', hub);
+    ip('-n', hub, 'link', 'set', 'lo', 'up');
+    // As a plain switch: it forwards multicast to everybody.
+    ip('-n', hub, 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0');
+    ip('-n', hub, 'link', 'set', 'br0', 'up');
+    for (const host of this.#hosts) {
+      const [space, port] = [this.#space(host), this.#port(host)];
+      ip('netns', 'add', space);
+      ip('-n', space, 'link', 'set', 'lo', 'up');
+      ip('link', 'add', 'eth0', 'netns', space, 'type', 'veth', 'peer', 'name', port, 'netns', hub);
+      ip('-n', space, 'addr', 'add', `${this.addressOf(host)}/24`, 'dev', 'eth0');
+      ip('-n', space, 'link', 'set', 'eth0', 'up');
+      // Without a default route mDNS has nowhere to go.
+      ip('-n', space, 'route', 'add', '224.0.0.0/4', 'dev', 'eth0');
+      ip('-n', hub, 'link', 'set', port, 'master', 'br0');
+      ip('-n', hub, 'link', 'set', port, 'up');
+    }
+  }
+
+  #remove(): void {
+    // Cables go with their ends. One that was never made is no failure.
+    for (const space of [...this.#hosts.map(host => this.#space(host)), this.#switch]) {
+      spawnSync('ip', ['netns', 'del', space], { timeout: COMMAND_MS_MAX });
+    }
+  }
+}
+
+function ip(...args: readonly string[]): void {
+  execFileSync('ip', args, { timeout: COMMAND_MS_MAX, stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+function whyNot(): string | undefined {
+  if (process.platform !== 'linux') return 'network namespaces are a thing of Linux';
+  if (process.getuid?.() !== 0) return 'only root may make network namespaces';
+  if (spawnSync('ip', ['-V']).error !== undefined) return 'iproute2 is not installed (there is no ip)';
+  const trial = `sh${process.pid}-trial`;
+  const { status, stderr } = spawnSync('ip', ['netns', 'add', trial], { timeout: COMMAND_MS_MAX });
+  if (status !== 0) return `this machine does not let us make network namespaces: ${String(stderr).trim()}`;
+  const veth = spawnSync('ip', ['-n', trial, 'link', 'add', 'v', 'type', 'veth', 'peer', 'name', 'w'], {
+    timeout: COMMAND_MS_MAX,
+  });
+  spawnSync('ip', ['netns', 'del', trial], { timeout: COMMAND_MS_MAX });
+  return veth.status === 0 ? undefined : `this kernel has no veth: ${String(veth.stderr).trim()}`;
+}
