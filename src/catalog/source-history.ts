@@ -92,6 +92,14 @@ export class SourceHistory {
     return this.#change(source, () => this.#publish(source, snapshots));
   }
 
+  /** The same, from what is listed when its turn comes: a head that is being adopted now loses nothing. */
+  relist(
+    source: SourceId,
+    change: (listed: readonly SnapshotToList[]) => readonly SnapshotToList[],
+  ): Promise<KnownHead> {
+    return this.#change(source, () => this.#publish(source, change(this.#heads.get(source)?.head.snapshots ?? [])));
+  }
+
   /**
    * Takes a head of this source that a peer remembers. @throws MalformedObject, BadSignature when it is not this origin's word.
    */

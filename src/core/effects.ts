@@ -33,7 +33,13 @@ export type Input =
   | { readonly is: 'connected' | 'disconnected'; readonly nowMs: number; readonly host: HostId }
   | { readonly is: 'heard'; readonly nowMs: number; readonly from: HostId; readonly message: GossipMessage }
   /** Operations of anybody's log, read over a stream or from our own disk; the signature has been checked. */
-  | { readonly is: 'log'; readonly nowMs: number; readonly segment: LogSegment }
+  | {
+      readonly is: 'log';
+      readonly nowMs: number;
+      readonly segment: LogSegment;
+      /** Another host passed it on. The signature is over the end alone, so operations that do not lead there prove nothing. */
+      readonly relayed?: boolean;
+    }
   | { readonly is: 'state-answered'; readonly nowMs: number; readonly host: HostId; readonly ok: boolean }
   /** A store of ours is mounted (its log has been handed in), or its room has been measured again. */
   | {

@@ -91,6 +91,11 @@ export class Hosts {
     host.connected = true;
     host.disconnectedAtMs = undefined;
     host.lastHeardMs = nowMs;
+    this.awaitLogs(host, nowMs);
+  }
+
+  /** Its logs must be read (again) before the view is whole. */
+  awaitLogs(host: HostView, nowMs: number): void {
     host.caughtUp = false;
     host.awaitedSinceMs = nowMs;
   }

@@ -191,7 +191,7 @@ export class Machine {
         this.#hear(input.from, input.message);
         return;
       case 'log':
-        this.#applyLog(input.segment);
+        this.#applyLog(input.segment, input.relayed === true);
         return;
       case 'state-answered': {
         const host = this.#hosts.get(input.host);
@@ -328,16 +328,19 @@ export class Machine {
     this.#markShort();
   }
 
-  #applyLog(segment: LogSegment): void {
+  #applyLog(segment: LogSegment, relayed = false): void {
     const applied = this.#holdings.apply(segment);
     switch (applied.outcome) {
       case 'known':
       case 'stale':
         return;
       case 'ask': {
-        if (applied.because === 'mismatch')
-          for (const row of this.#holdings.restart(segment.end.store)) this.#marked.add(row);
         const writer = this.#hosts.get(segment.host);
+        if (applied.because === 'mismatch' && !relayed) {
+          for (const row of this.#holdings.restart(segment.end.store)) this.#marked.add(row);
+          // What it held looks lost until it is read again.
+          if (writer !== undefined) this.#hosts.awaitLogs(writer, this.#nowMs);
+        }
         if (writer !== undefined) this.#askState(writer);
         return;
       }

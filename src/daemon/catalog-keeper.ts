@@ -25,6 +25,9 @@ import { type HeadChange, headChange } from './head-change.js';
 import type { Roster } from './roster.js';
 import { KeyedTurns } from './turns.js';
 
+/** Pages asked of a peer at a time: it serves 8 such streams of one host, and records are asked for besides. */
+const PAGES_AT_ONCE = 4;
+
 export interface CatalogKeeperOptions {
   /** STATE/catalog/heads, which exists. */
   readonly folder: string;
@@ -44,6 +47,8 @@ export class CatalogKeeper {
   readonly objects: ObjectWriter;
   readonly #options: CatalogKeeperOptions;
   readonly #heads = new Map<SourceId, KnownHead>();
+  /** The seq of each head on our disk, in force or not: an earlier one never replaces it. */
+  readonly #floors = new Map<SourceId, number>();
   readonly #turns = new KeyedTurns<SourceId>();
   readonly #listeners: HeadListener[] = [];
 
@@ -60,9 +65,10 @@ export class CatalogKeeper {
       if (!name.endsWith('.head') || bytes === undefined) continue;
       try {
         const head = decodeHead(bytes);
+        this.#floors.set(head.source, head.seq);
         await this.#enforce({ head, sealed: bytes, hash: headHash(bytes) });
       } catch (error) {
-        // A damaged file, or an object that is gone: the head comes back from any peer that has it.
+        // A damaged file, or an object that is gone: the head, or a later one, comes back from any peer that has it.
         log.error(
           { code: 'HEAD_UNREADABLE', file: name, err: error },
           'a head cannot be used; it will be asked for again',
@@ -92,10 +98,10 @@ export class CatalogKeeper {
   }
 
   /**
-   * A head from a peer, or from our own history (`from` undefined: then all its objects are here already).
+   * A head from a peer or a store of ours, or from our own history (`from` undefined: then all its objects are here already).
    * @throws BadSignature, MalformedObject (peer); ObjectMissing (passing)
    */
-  async offer(bytes: Uint8Array, from: PeerName | undefined, signal?: AbortSignal): Promise<void> {
+  async offer(bytes: Uint8Array, from: PeerName | ObjectReader | undefined, signal?: AbortSignal): Promise<void> {
     const { source } = decodeHead(bytes);
     await this.#turns.take(source, async () => {
       const { origin } = splitSourceId(source);
@@ -106,7 +112,7 @@ export class CatalogKeeper {
       const head = verifyHead(bytes, key);
       const hash = headHash(bytes);
       const known = this.#heads.get(source);
-      if (known !== undefined && (known.head.seq > head.seq || known.hash === hash)) return;
+      if (head.seq < (this.#floors.get(source) ?? 0) || known?.hash === hash) return;
       if (known !== undefined && known.head.seq === head.seq) {
         this.#options.alarms.raise(
           'HEAD_FORKED',
@@ -115,7 +121,8 @@ export class CatalogKeeper {
         );
         if (known.hash < hash) return;
       }
-      if (from !== undefined) await this.#fetchObjects(head, known?.head, this.#options.fromPeer(from), key, signal);
+      const reader = typeof from === 'string' ? this.#options.fromPeer(from) : from;
+      if (reader !== undefined) await this.#fetchObjects(head, known?.head, reader, key, signal);
       await this.objects.flush();
       await this.#enforce({ head, sealed: bytes, hash });
     });
@@ -174,7 +181,11 @@ export class CatalogKeeper {
           { blame: 'peer' },
         );
       }
-      await Promise.all(snapshot.pages.map(async page => decodePage(await this.#fetchObject(page, reader))));
+      for (let at = 0; at < snapshot.pages.length; at += PAGES_AT_ONCE) {
+        signal?.throwIfAborted();
+        const pages = snapshot.pages.slice(at, at + PAGES_AT_ONCE);
+        await Promise.all(pages.map(async page => decodePage(await this.#fetchObject(page, reader))));
+      }
     }
   }
 
@@ -201,6 +212,7 @@ export class CatalogKeeper {
     const onDisk = readIfThere(file);
     if (onDisk === undefined || !onDisk.equals(sealed)) await writeDurable(file, sealed, { mode: 0o600 });
     this.#heads.set(source, known);
+    this.#floors.set(source, seq);
     this.#options.tell({ is: 'wanted', source, head: { source, seq, hash }, ...change });
     for (const listener of this.#listeners) listener(source, change);
   }

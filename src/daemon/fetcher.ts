@@ -46,6 +46,7 @@ export class Fetcher {
   readonly #roster: Roster;
   readonly #tell: (input: Unstamped) => void;
   readonly #log: Logger;
+  #stopped = false;
   readonly #running = new Map<number, { readonly abort: AbortController; readonly done: Promise<void> }>();
 
   constructor({
@@ -72,6 +73,7 @@ export class Fetcher {
   }
 
   start(effect: FetchEffect): void {
+    if (this.#stopped) return;
     const abort = new AbortController();
     const done = this.#run(effect, abort.signal).finally(() => this.#running.delete(effect.fetch));
     this.#running.set(effect.fetch, { abort, done });
@@ -83,6 +85,7 @@ export class Fetcher {
 
   /** Ends every fetch; what came whole stays. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     for (const { abort } of this.#running.values()) abort.abort(new Error('the service stops'));
     await Promise.all([...this.#running.values()].map(({ done }) => done));
   }
@@ -101,9 +104,8 @@ export class Fetcher {
       await this.#fill(effect, { store, peer, missing }, signal);
       signal.throwIfAborted();
       await store.commit(parcel, record);
-      const segment = await this.#stores.ownSegment(effect.store);
       const usedBytes = await this.#stores.usedBytes(effect.store);
-      this.#tell({ is: 'fetched', fetch, segment, usedBytes });
+      await this.#stores.tellOps(effect.store, segment => ({ is: 'fetched', fetch, segment, usedBytes }));
     } catch (error) {
       const { because, retryAfterMs } = signal.aborted
         ? { because: 'cancelled' as const, retryAfterMs: 0 }

@@ -18,7 +18,7 @@ import { walkParcels } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, sourceIdOf } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
-import type { ObjectWriter } from '../core/objects.js';
+import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { SourceSetting } from '../membership/policy.js';
 import type { Alarms } from './alarms.js';
@@ -80,20 +80,32 @@ export class Origin {
   }
 
   /**
-   * A head of a source of ours that a peer remembers. If ours is older, this disk is an old image: go on above it. If it is
+   * A head of a source of ours that a peer, or a store of ours, remembers. If ours is older, this disk is an old image: go on above it. If it is
    * another one of the same number, this identity was used twice: both lists are kept, and a person is told.
    */
-  async heardOwnHead(source: SourceId, sealed: Uint8Array, from: PeerName): Promise<void> {
-    const { history, catalog, alarms } = this.#options;
+  async heardOwnHead(source: SourceId, sealed: Uint8Array, from: PeerName | ObjectReader): Promise<void> {
+    const { history, catalog, alarms, log } = this.#options;
     const adoption = await history.adopt(source, sealed);
-    if (adoption.kind === 'adopted') await catalog.offer(sealed, from);
-    if (adoption.kind !== 'forked') return;
-    alarms.raise(
-      'HEAD_FORKED',
-      source,
-      `source ${source} had two heads with one number: two machines have used this host's key. All snapshots of both are kept; keep only one of the machines`,
+    if (adoption.kind === 'forked') {
+      alarms.raise(
+        'HEAD_FORKED',
+        source,
+        `source ${source} had two heads with one number: two machines have used this host's key. All snapshots of both are kept; keep only one of the machines`,
+      );
+    }
+    // Also when it was adopted before, and its snapshots and pages could not be read then.
+    const own = history.head(source);
+    if (own !== undefined && catalog.get(source)?.hash !== own.hash) await catalog.offer(own.sealed, from);
+    if (adoption.kind !== 'adopted' || adoption.unlisted.length === 0) return;
+    const { unlisted } = adoption;
+    await this.#publish(source, listed => {
+      const known = new Set(listed.map(({ id }) => id));
+      return [...listed, ...unlisted.filter(({ id }) => !known.has(id))];
+    });
+    log.warn(
+      { code: 'SNAPSHOTS_LISTED_AGAIN', source, snapshots: unlisted.map(({ id }) => id) },
+      'a peer remembered a later head of ours that does not list these snapshots: they are listed again',
     );
-    await catalog.offer(adoption.union.sealed, from);
   }
 
   configure(settings: readonly SourceSetting[]): void {
@@ -103,6 +115,7 @@ export class Origin {
       clearTimeout(own.timer);
       clearTimeout(own.recutTimer);
       this.#own.delete(source);
+      this.#options.alarms.clear('SOURCE_MISSING', source);
     }
     for (const [source, setting] of wanted) {
       const known = this.#own.get(source);
@@ -177,8 +190,11 @@ export class Origin {
     if (own === undefined || this.#options.signal.aborted) return;
     clearTimeout(own.timer);
     const last = this.#options.catalog.get(source)?.head.snapshots.at(-1);
-    const dueMs = Math.max(notBeforeMs, last === undefined ? 0 : last.timeMs + own.setting.everyMs);
-    const delayMs = Math.min(DAY_MS, Math.max(0, dueMs - this.#options.clock.wallMs()));
+    const wallMs = this.#options.clock.wallMs();
+    // A snapshot from the future (the clock was wrong then) does not put the next one off.
+    const lastMs = Math.min(last?.timeMs ?? Number.NEGATIVE_INFINITY, wallMs);
+    const dueMs = Math.max(notBeforeMs, lastMs + own.setting.everyMs, 0);
+    const delayMs = Math.min(DAY_MS, Math.max(0, dueMs - wallMs));
     own.timer = setTimeout(() => {
       if (this.#options.clock.wallMs() < dueMs) {
         this.#schedule(source, notBeforeMs);
@@ -220,15 +236,12 @@ export class Origin {
       signal,
     });
     if (verdict.kind === 'refused') {
-      own.missing = verdict.detail;
-      alarms.raise(
-        'SOURCE_MISSING',
-        source,
-        `source ${setting.name}: ${verdict.detail}; its earlier snapshots are kept`,
-      );
+      const why = refusalText(verdict, setting.path);
+      own.missing = why;
+      alarms.raise('SOURCE_MISSING', source, `source ${setting.name}: ${why}; its earlier snapshots are kept`);
       throw new ClusterError(
         'SOURCE_MISSING',
-        `source ${setting.name} was not backed up: ${verdict.detail}; its earlier snapshots are kept`,
+        `source ${setting.name} was not backed up: ${why}; its earlier snapshots are kept`,
         { blame: 'operator' },
       );
     }
@@ -248,7 +261,7 @@ export class Origin {
     change: (snapshots: readonly SnapshotToList[]) => readonly SnapshotToList[],
   ): Promise<void> {
     const { history, catalog } = this.#options;
-    const { sealed } = await history.publish(source, { snapshots: change(history.head(source)?.head.snapshots ?? []) });
+    const { sealed } = await history.relist(source, change);
     await catalog.offer(sealed, undefined);
   }
 
@@ -319,4 +332,20 @@ export class Origin {
 function holdDaysOf(timeMs: number, listed: readonly ListedSnapshot[]): number {
   const day = Math.floor(timeMs / DAY_MS);
   return listed.some(snapshot => Math.floor(snapshot.timeMs / DAY_MS) === day) ? HOLD_DAYS_OTHER : HOLD_DAYS_FIRST;
+}
+
+/** For people, who know their folders better than their errno. */
+function refusalText({ because, detail }: Extract<SnapshotVerdict, { kind: 'refused' }>, path: string): string {
+  switch (because) {
+    case 'missing-source':
+      return `${path} is missing (${detail})`;
+    case 'unreadable-source':
+      return `${path} cannot be read (${detail})`;
+    case 'not-a-folder':
+      return `${path} is not a folder`;
+    case 'inside-store':
+      return `${path} lies in the store ${detail}`;
+    default:
+      return `${path}: ${detail}`;
+  }
 }

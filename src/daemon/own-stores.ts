@@ -25,6 +25,7 @@ import type { Signer } from '../core/signed.js';
 import type { Lending, StoreSetting } from '../membership/policy.js';
 import { writeDurable } from '../platform/durable.js';
 import type { IndexDatabase } from '../store/index-database.js';
+import { readMarker } from '../store/marker.js';
 import { createStore, openStore, type Store } from '../store/store.js';
 import type { Alarms } from './alarms.js';
 import type { Clock } from './clock.js';
@@ -107,7 +108,8 @@ export class OwnStores {
     return this.#turns.take('refresh', async () => {
       const { alarms, log } = this.#options;
       const wanted = new Set(this.#settings.map(({ path }) => path));
-      for (const [id, { path }] of this.#mounted) if (!wanted.has(path)) await this.#unmount(id);
+      for (const [id, { path }] of [...this.#mounted]) if (!wanted.has(path)) await this.#unmount(id);
+      for (const path of [...this.#missing.keys()]) if (!wanted.has(path)) this.#found(path);
       for (const setting of this.#settings) {
         try {
           await this.#mountOrMeasure(setting);
@@ -155,18 +157,20 @@ export class OwnStores {
   }
 
   /**
-   * What the store's log has beyond what the machine was told: to be told now, with the completion that it belongs to.
-   * Several commits may share one segment; the machine takes each operation once.
+   * Tells the machine, as the input that `completion` makes, what the store's log has beyond what it was told. Told in the
+   * turn in which it is read, for a segment that overtakes another leaves a gap that nobody can fill. Several commits may
+   * share one segment; the machine takes each operation once.
    */
-  ownSegment(id: StoreId): Promise<LogSegment> {
+  tellOps(id: StoreId, completion: (segment: LogSegment) => Unstamped): Promise<void> {
     return this.#turns.take(`log ${id}`, async () => {
       const mounted = this.#mounted.get(id);
       if (mounted === undefined)
         throw new ClusterError('STORE_MISSING', `store ${id} is not mounted any more`, { blame: 'passing' });
       const end = mounted.store.position();
       const ops = await mounted.store.ops(mounted.toldSeq, end.seq - mounted.toldSeq);
+      const segment = await this.#signed(end, ops);
+      this.#options.tell(completion(segment));
       mounted.toldSeq = end.seq;
-      return this.#signed(end, ops);
     });
   }
 
@@ -181,18 +185,17 @@ export class OwnStores {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#turns.take('refresh', async () => {
-      for (const { store } of this.#mounted.values()) await store.close();
+      const stores = [...this.stores()];
       this.#mounted.clear();
+      for (const store of stores) await this.#closed(store);
     });
   }
 
   async #mountOrMeasure(setting: StoreSetting): Promise<void> {
-    const { alarms } = this.#options;
     const known = [...this.#mounted.values()].find(({ path }) => path === setting.path);
     if (known === undefined) {
       await this.#mount(setting);
-      this.#missing.delete(setting.path);
-      alarms.clear('STORE_MISSING', setting.path);
+      this.#found(setting.path);
       return;
     }
     known.lends = setting.lends;
@@ -204,11 +207,32 @@ export class OwnStores {
     await this.#measure(known);
   }
 
+  /** Nothing is missing there (any more). */
+  #found(path: string): void {
+    this.#missing.delete(path);
+    this.#options.alarms.clear('STORE_MISSING', path);
+  }
+
   async #mount(setting: StoreSetting): Promise<void> {
     const { cluster, host, boot, previousBoot, index, clock, log } = this.#options;
     const { path } = setting;
     const random = (): Uint8Array => randomBytes(8);
-    if (!this.#made.has(path)) await this.#make(path);
+    const there = await readMarker(path);
+    if (there.kind === 'found' && this.#mounted.has(there.marker.store)) {
+      throw new ClusterError(
+        'STORE_TWICE',
+        `${path} is the store that is mounted as ${this.#mounted.get(there.marker.store)?.path}; name it once`,
+        { blame: 'operator' },
+      );
+    }
+    // One of ours that lay elsewhere before, or whose making was cut short, is taken as it is.
+    const isOurs = there.kind === 'found' && there.marker.cluster === cluster && there.marker.host === host;
+    if (!this.#made.has(path)) {
+      const id = isOurs
+        ? there.marker.store
+        : await createStore(path, { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) });
+      await this.#remember(path, id);
+    }
     const opened = await openStore({
       path,
       cluster,
@@ -240,22 +264,11 @@ export class OwnStores {
     if (store.rescanDue) this.#rescan(mounted);
   }
 
-  /** A marker that is there already is left to `openStore`: it may be ours, made just before we were killed. */
-  async #make(path: string): Promise<void> {
-    const { cluster, host, boot, clock } = this.#options;
-    try {
-      const id = await createStore(path, { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) });
-      await this.#remember(path, id);
-    } catch (error) {
-      if (!(error instanceof ClusterError && error.code === 'STORE_EXISTS')) throw error;
-    }
-  }
-
   /** After doubt about a log: every copy is read again before it counts. Runs beside everything else. */
   #rescan({ store }: Mounted): void {
-    const { log, tell, signal } = this.#options;
+    const { log, signal } = this.#options;
     const run = async (): Promise<void> => {
-      for await (const _ of store.rescan(signal)) tell({ is: 'log', segment: await this.ownSegment(store.id) });
+      for await (const _ of store.rescan(signal)) await this.tellOps(store.id, segment => ({ is: 'log', segment }));
       log.info({ code: 'STORE_RESCANNED', store: store.id }, 'every copy of the store has been read again');
     };
     run().catch((error: unknown) => {
@@ -286,7 +299,18 @@ export class OwnStores {
     if (mounted === undefined) return;
     this.#mounted.delete(id);
     this.#options.tell({ is: 'store-gone', store: id });
-    await mounted.store.close();
+    try {
+      await this.#closed(mounted.store);
+    } catch (error) {
+      // Its disk may be gone already, and nothing of it is used any more.
+      this.#options.log.warn({ code: 'STORE_NOT_CLOSED', store: id, err: error }, 'a store did not close cleanly');
+    }
+  }
+
+  /** Also what is being told of it has ended. */
+  async #closed(store: Store): Promise<void> {
+    await store.close();
+    await this.#turns.take(`log ${store.id}`, async () => undefined);
   }
 
   /** Signed, and kept in the archive, from which every log is served. */

@@ -7,13 +7,15 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
+import { decodeHead } from '../catalog/head.js';
+import { MalformedObject } from '../catalog/malformed-object.js';
 import { recordBlobs } from '../catalog/record.js';
 import { ScanCache } from '../catalog/scan-cache.js';
 import { SourceHistory } from '../catalog/source-history.js';
 import { Chance } from '../core/chance.js';
 import type { Effect } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
-import type { HostId, ObjectId, ParcelId, PeerName } from '../core/ids.js';
+import { type HostId, type ObjectId, type ParcelId, type PeerName, splitSourceId } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
@@ -25,6 +27,7 @@ import { serveObjects } from '../net/object-protocol.js';
 import { takeLock } from '../platform/lock.js';
 import { openIndexDatabase } from '../store/index-database.js';
 import { ObjectFolder } from '../store/object-folder.js';
+import type { Store } from '../store/store.js';
 import { Alarms } from './alarms.js';
 import { Answers } from './answers.js';
 import { BlobSource } from './blob-source.js';
@@ -180,7 +183,10 @@ async function serve(
     log,
     signal,
     partialMs: () => membership.clusterConfig.timing.partialMs,
-    onMount: store => keepConfig(store),
+    onMount: store => {
+      keepConfig(store);
+      void learnHeads(store);
+    },
   });
   teardown.defer(() => stores.close());
   const fullByDefault = await keepsAllByDefault(stateDir);
@@ -312,9 +318,9 @@ async function serve(
       const known = store === undefined ? undefined : await catalog.copyTo(source, store.objects);
       if (store === undefined || known === undefined)
         throw new ClusterError('STORE_MISSING', `store ${id} is not mounted`, { blame: 'passing' });
-      await store.putHead(source, known.sealed);
+      if (seqOf(await store.head(source)) <= known.head.seq) await store.putHead(source, known.sealed);
       await store.appendHead(source, known.head.seq);
-      tell({ is: 'head-kept', store: id, source, segment: await stores.ownSegment(id) });
+      await stores.tellOps(id, segment => ({ is: 'head-kept', store: id, source, segment }));
     } catch (error) {
       if (!signal.aborted)
         log.warn(
@@ -340,6 +346,25 @@ async function serve(
       );
     }
     tell({ is: 'measured', parcel, store: id, missingBytes });
+  }
+
+  /** A store may have later heads than this state folder, which then is an old image: they are taken from there. */
+  async function learnHeads(store: Store): Promise<void> {
+    for (const source of await store.heads().catch(() => [])) {
+      try {
+        const sealed = await store.head(source);
+        if (sealed === undefined || seqOf(sealed) <= (catalog.get(source)?.head.seq ?? 0)) continue;
+        if (splitSourceId(source).origin === self) await origin.heardOwnHead(source, sealed, store.objects);
+        else await catalog.offer(sealed, store.objects, signal);
+        log.warn(
+          { code: 'HEAD_FROM_STORE', source, store: store.id },
+          'a store had a later head than the state folder',
+        );
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ code: 'HEAD_NOT_TAKEN', source, store: store.id, err: error }, 'a head of a store cannot be used');
+      }
+    }
   }
 
   function keepConfig(store: { putConfig(version: number, raw: Uint8Array): Promise<void> }): void {
@@ -434,6 +459,16 @@ async function serve(
   tellSystemd(log);
   await aborted(options.signal);
   log.info({ code: 'STOPPING' }, 'the service stops');
+}
+
+/** 0 when there is none, or none that can be read. */
+function seqOf(sealed: Uint8Array | undefined): number {
+  try {
+    return sealed === undefined ? 0 : decodeHead(sealed).seq;
+  } catch (error) {
+    if (error instanceof MalformedObject) return 0;
+    throw error;
+  }
 }
 
 const NOTHING: ObjectReader = { get: async () => undefined };

@@ -92,14 +92,20 @@ export class StateExchange {
     return ok;
   }
 
-  /** A segment from anywhere: checked, told, and kept. @returns false when its signature is wrong. */
-  takeSegment(segment: LogSegment): boolean {
+  /** A segment from its writer, or from a host that keeps its words: checked, told, kept. @returns false when its signature is wrong. */
+  #takeSegment(segment: LogSegment, from: HostId | undefined): boolean {
     const { roster, tell, archive, log } = this.#options;
     const key = roster.keyOf(segment.host);
     if (key === undefined || segment.host === roster.self) return true;
     if (!verify(key, positionMessage(segment.host, segment.end), segment.signature)) return false;
-    tell({ is: 'log', segment });
-    archive.append(segment).catch((error: unknown) => {
+    const relayed = from !== segment.host;
+    tell({ is: 'log', segment, relayed });
+    const keep = async (): Promise<void> => {
+      const verdict = await archive.append(segment);
+      // Its writer has another log than the one we kept: that one counts for nothing, and is read anew.
+      if (verdict === 'fork' && !relayed) await archive.drop(segment.end.store);
+    };
+    keep().catch((error: unknown) => {
       log.error(
         { code: 'ARCHIVE_FAILED', err: error },
         'a log could not be kept; it will be read again after a restart',
@@ -109,7 +115,7 @@ export class StateExchange {
   }
 
   async #take(part: StatePart, peer: PeerName, signal: AbortSignal): Promise<void> {
-    const { roster, catalog, tell } = this.#options;
+    const { roster, catalog, tell, log } = this.#options;
     switch (part.kind) {
       case 'heartbeat': {
         const from = roster.hostOf(peer);
@@ -117,12 +123,22 @@ export class StateExchange {
         return;
       }
       case 'segment':
-        if (!this.takeSegment(part.segment)) throw new Error(`a segment of ${part.segment.host} has a wrong signature`);
+        if (!this.#takeSegment(part.segment, roster.hostOf(peer)))
+          throw new Error(`a segment of ${part.segment.host} has a wrong signature`);
         return;
       case 'head':
-        if (splitSourceId(part.source).origin === roster.self)
-          await this.#options.onOwnHead(part.source, part.bytes, peer);
-        else await catalog.offer(part.bytes, peer, signal);
+        try {
+          if (splitSourceId(part.source).origin === roster.self)
+            await this.#options.onOwnHead(part.source, part.bytes, peer);
+          else await catalog.offer(part.bytes, peer, signal);
+        } catch (error) {
+          // One source that cannot be read must not keep the others from us; it is asked for at the next heartbeat.
+          signal.throwIfAborted();
+          log.warn(
+            { code: 'HEAD_NOT_TAKEN', source: part.source, peer, err: error },
+            'a head that a host told of is not in force here; it is asked for again',
+          );
+        }
         return;
       default:
         part satisfies never;
@@ -132,8 +148,10 @@ export class StateExchange {
   /** Hints of a member, checked where they are signed within. */
   hear(from: HostId, message: GossipMessage): void {
     if (message.kind === 'config') return;
-    if (message.kind === 'log') this.takeSegment(message.segment);
-    else this.#options.tell({ is: 'heard', from, message });
+    if (message.kind === 'log') {
+      // Who gossips speaks of its own stores only.
+      if (message.segment.host === from) this.#takeSegment(message.segment, from);
+    } else this.#options.tell({ is: 'heard', from, message });
   }
 
   async *#answer(request: StateRequest, from: PeerName): AsyncGenerator<StatePart> {

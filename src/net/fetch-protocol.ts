@@ -11,7 +11,7 @@ import { assert } from '../core/fault.js';
 import { type BlobId, bytesOf, hexOf, type ParcelId, type PeerName, parseBlobId, parseParcelId } from '../core/ids.js';
 import { type AskOptions, ask } from './ask.js';
 import { countFrom, malformed, reading } from './malformed.js';
-import { cutShort, readMessage, writeMessage } from './message-stream.js';
+import { cutShort, MessageBatch, readMessage } from './message-stream.js';
 import type { Net } from './net.js';
 
 export const FETCH_PROTOCOL = '/scatterhoard/fetch/1';
@@ -77,10 +77,14 @@ export async function serveFetch(net: Net, provide: FetchProvider, isGone: (erro
         stallMs: REQUEST_STALL_MS,
       });
       const request = reading('fetch request', () => requestFrom(wire));
-      const say = (part: Part): Promise<void> => writeMessage(stream, Part, part, { signal });
+      const batch = new MessageBatch<Part>(stream, Part, { signal });
+      const say = (part: Part): Promise<void> => batch.write(part);
 
       const answer = await provide(request, from, signal);
-      if (answer.kind === 'busy') return say({ busy: { retryAfterMs: answer.retryAfterMs } });
+      if (answer.kind === 'busy') {
+        await say({ busy: { retryAfterMs: answer.retryAfterMs } });
+        return batch.flush();
+      }
 
       const open = new Set(request.blobs);
       for await (const part of answer.parts) {
@@ -98,6 +102,7 @@ export async function serveFetch(net: Net, provide: FetchProvider, isGone: (erro
           await say({ gone: { blob } });
         }
       }
+      await batch.flush();
       assert(open.size === 0, `${open.size} of ${request.blobs.length} asked blobs were not answered`);
     },
     { streamsMax: FETCH_STREAMS_MAX },

@@ -4,7 +4,7 @@
 import type { Stream } from '@libp2p/interface';
 import { decode, encode } from 'it-length-prefixed';
 import { pipe } from 'it-pipe';
-import type { Uint8ArrayList } from 'uint8arraylist';
+import { Uint8ArrayList } from 'uint8arraylist';
 import { ClusterError } from '../core/fault.js';
 import { type BulkOptions, pausingSource, send } from './bulk-stream.js';
 import { malformed, reading } from './malformed.js';
@@ -30,6 +30,36 @@ export async function writeMessage<T>(
   options: BulkOptions,
 ): Promise<void> {
   await send(stream, encode.single(codec.encode(message)), options);
+}
+
+/** Many small messages would each cost a frame of yamux and one of noise: they are sent together from this size on. */
+const BATCH_BYTES = 64 * 1024;
+
+/** Messages that are sent when there are enough of them, or at `flush`. */
+export class MessageBatch<T> {
+  readonly #stream: Stream;
+  readonly #codec: WireCodec<T>;
+  readonly #options: BulkOptions;
+  #waiting = new Uint8ArrayList();
+
+  constructor(stream: Stream, codec: WireCodec<T>, options: BulkOptions) {
+    this.#stream = stream;
+    this.#codec = codec;
+    this.#options = options;
+  }
+
+  /** @throws as `send` of bulk-stream.ts */
+  async write(message: T): Promise<void> {
+    this.#waiting.append(encode.single(this.#codec.encode(message)));
+    if (this.#waiting.byteLength >= BATCH_BYTES) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    if (this.#waiting.byteLength === 0) return;
+    const batch = this.#waiting;
+    this.#waiting = new Uint8ArrayList();
+    await send(this.#stream, batch, this.#options);
+  }
 }
 
 /**

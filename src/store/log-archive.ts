@@ -32,6 +32,8 @@ export type AppendVerdict =
   | 'gap'
   /** It belongs to an epoch that a greater one has replaced. */
   | 'old-epoch'
+  /** The store is another host's. */
+  | 'stranger'
   /** It does not continue what we have, or does not make its own digest. Counts for nothing until re-read from its writer. */
   | 'fork';
 
@@ -80,6 +82,8 @@ export class LogArchive {
     const { end, host, ops, signature } = segment;
     const { store } = end;
     const old = this.#head(store);
+    // A store is its first writer's; whatever epoch another host claims for it, it replaces nothing.
+    if (old !== undefined && old.host !== host) return 'stranger';
     const order = old === undefined ? 1 : compareEpochs(end.epoch, old.position.epoch);
     if (order < 0) return 'old-epoch';
     const ours = old === undefined || order > 0 ? logStart(store, end.epoch) : old.position;

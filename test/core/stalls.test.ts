@@ -197,3 +197,20 @@ test('what a family saves is not asked for in a circle while nobody can tell', t
   t.is(measures(taker.machine.step({ ...told, nowMs })), 0);
   t.is(measures(taker.machine.step({ is: 'wake', nowMs: nowMs + MINUTE_MS })), 1);
 });
+
+test('operations altered by a host that passes them on do not make the writer’s copies disappear', t => {
+  const world = new SmallWorld([{}, {}, {}]);
+  world.run(5_000);
+  const [origin] = world.hosts as [SmallWorld['hosts'][0]];
+  const [parcel] = world.backUp(origin, many(1)) as [ParcelId];
+  t.true(world.runUntil(() => world.trueHolders(parcel).length === 2, MINUTE_MS));
+  world.run(2_000);
+  const [holder] = world.trueHolders(parcel) as [SmallWorld['hosts'][0]];
+  const honest = holder.append({ op: 'head', source: sourceIdOf(origin.id, 'photos'), seq: 2 });
+  const altered = { ...honest, ops: [{ op: 'del', parcel } as const] };
+  origin.machine.step({ is: 'log', nowMs: world.nowMs, segment: altered, relayed: true });
+  t.is(origin.machine.copies(parcel), 2);
+  // From the writer itself it says that the log is another one than we read.
+  origin.machine.step({ is: 'log', nowMs: world.nowMs, segment: altered });
+  t.is(origin.machine.copies(parcel), 1);
+});

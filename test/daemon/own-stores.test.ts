@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import type { LogSegment } from '../../src/core/holdings-log.js';
+import { parseClusterId, parseHostId, type StoreId, sourceIdOf } from '../../src/core/ids.js';
+import { Alarms } from '../../src/daemon/alarms.js';
+import { steadyClock } from '../../src/daemon/clock.js';
+import type { Unstamped } from '../../src/daemon/driver.js';
+import { OwnStores } from '../../src/daemon/own-stores.js';
+import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
+import { openIndexDatabase } from '../../src/store/index-database.js';
+import type { Store } from '../../src/store/store.js';
+
+const host = parseHostId('a1'.repeat(16));
+const silent = pino({ level: 'silent' });
+
+/** The stores of one host in a temporary folder, and all that the machine is told of them. */
+async function anOwner(t: ExecutionContext) {
+  const folder = await mkdtemp(join(tmpdir(), 'own-stores-'));
+  await mkdir(join(folder, 'disk'));
+  const index = openIndexDatabase(join(folder, 'index'));
+  const told: Unstamped[] = [];
+  const alarms = new Alarms({ log: silent, wallMs: () => 0 });
+  const ended = new AbortController();
+  const stores = new OwnStores({
+    stateDir: folder,
+    cluster: parseClusterId('c1'.repeat(16)),
+    host,
+    signer: signerFromSeed(generateKeyPair().seed),
+    boot: 1,
+    previousBoot: 0,
+    index,
+    clock: steadyClock(),
+    alarms,
+    tell: input => told.push(input),
+    log: silent,
+    signal: ended.signal,
+    partialMs: () => 1_000,
+    onMount: () => undefined,
+  });
+  await stores.open();
+  t.teardown(async () => {
+    ended.abort();
+    await stores.close();
+    await index.close();
+    await rm(folder, { recursive: true });
+  });
+  const lends = { kind: 'limit', bytes: 1024 * 1024 } as const;
+  const settingOf = (name: string) => ({ path: join(folder, name), name: undefined, lends }) as never;
+  return { folder, stores, told, alarms, settingOf };
+}
+
+const segmentsOf = (told: readonly Unstamped[]): LogSegment[] =>
+  told.flatMap(input => (input.is === 'log' || input.is === 'head-kept' ? [input.segment] : []));
+const only = (stores: OwnStores): Store => [...stores.stores()][0] as Store;
+
+test('the machine is told of every operation in order, however many ends come at once', async t => {
+  const { stores, told, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  await Promise.all(
+    Array.from({ length: 40 }, async (_, i) => {
+      const source = sourceIdOf(host, `s${i}`);
+      await store.appendHead(source, 1);
+      await stores.tellOps(store.id, segment => ({ is: 'head-kept', store: store.id, source, segment }));
+    }),
+  );
+  let seq = 0;
+  for (const { end, ops } of segmentsOf(told)) {
+    t.true(end.seq - ops.length <= seq, `a gap: ${ops.length} operations up to ${end.seq} after ${seq}`);
+    seq = Math.max(seq, end.seq);
+  }
+  t.is(seq, 40);
+});
+
+test('what could not be told is told with the next', async t => {
+  const { stores, told, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const source = sourceIdOf(host, 's');
+  await store.appendHead(source, 1);
+  const failing = stores.tellOps(store.id, () => {
+    throw new Error('this completion alone');
+  });
+  await t.throwsAsync(failing, { message: 'this completion alone' });
+  await store.appendHead(source, 2);
+  await stores.tellOps(store.id, segment => ({ is: 'head-kept', store: store.id, source, segment }));
+  t.is(segmentsOf(told).at(-1)?.ops.length, 2);
+});
+
+test('a store that was moved to another path is taken as it is', async t => {
+  const { folder, stores, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const { id } = only(stores);
+  await stores.configure([]);
+  await rename(join(folder, 'disk'), join(folder, 'elsewhere'));
+  await stores.configure([settingOf('elsewhere')]);
+  t.deepEqual(
+    stores.reports().map(({ mounted, id: found }): [boolean, StoreId | undefined] => [mounted, found]),
+    [[true, id]],
+  );
+});
+
+test('one store under two paths is mounted once', async t => {
+  const { folder, stores, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const again = `${join(folder, 'disk')}/.`;
+  await stores.configure([settingOf('disk'), { ...(settingOf('disk') as object), path: again } as never]);
+  t.deepEqual(
+    stores.reports().map(({ mounted }) => mounted),
+    [true, false],
+  );
+  t.regex(String(stores.reports()[1]?.because), /name it once/);
+});
+
+test('a store that is missing and then not wanted any more leaves no alarm', async t => {
+  const { stores, alarms, settingOf } = await anOwner(t);
+  await stores.configure([settingOf(`not-there-${randomBytes(2).toString('hex')}`)]);
+  t.is(alarms.list().length, 1);
+  await stores.configure([]);
+  t.deepEqual(alarms.list(), []);
+});
