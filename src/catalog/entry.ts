@@ -69,7 +69,7 @@ export const TARGET_BYTES_MAX = 4096;
 /** In UTF-16 units; useradd allows 32. */
 export const ACCOUNT_NAME_MAX = 256;
 /** All attributes of one inode on Linux's common file systems fit in 64 KiB. */
-export const XATTR_BYTES_MAX = 64 * 1024;
+const XATTR_BYTES_MAX = 64 * 1024;
 const XATTR_COUNT_MAX = 256;
 /** Two mtimes closer than this are one: file systems, archives and Node's own `utimes` round below it. */
 export const MTIME_SAME_NS = 1_000n;

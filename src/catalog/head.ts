@@ -42,7 +42,7 @@ const TAG = 'scatterhoard/head/1';
 /** Hourly snapshots for five months; retention keeps some 50. */
 export const HEAD_SNAPSHOTS_MAX = 4096;
 /** 4096 × 54 bytes, and the rest. */
-export const HEAD_BYTES_MAX = 256 * 1024;
+const HEAD_BYTES_MAX = 256 * 1024;
 
 export function encodeHead({ source, seq, snapshots, previous }: Head, signer: Signer): Uint8Array {
   const { origin, source: name } = splitSourceId(source);

@@ -56,7 +56,7 @@ export interface Tally {
 }
 
 /** Enough to act upon; the counts tell the rest. */
-export const UNREAD_LISTED_MAX = 100;
+const UNREAD_LISTED_MAX = 100;
 /** Entries given at once while much is carried over. */
 const STRETCH = 1000;
 

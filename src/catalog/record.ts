@@ -118,7 +118,7 @@ export function parcelRefOf(record: Uint8Array): ParcelRef {
   return { id: parcelIdOf(record), key, bytes: bytesOfParcel(entries) };
 }
 
-export const parcelIdOf = (record: Uint8Array): ParcelId => hashHex(record) as ParcelId;
+const parcelIdOf = (record: Uint8Array): ParcelId => hashHex(record) as ParcelId;
 
 export const bytesOfParcel = (entries: Iterable<Entry>): number =>
   blobsOf(entries).reduce((sum, { bytes }) => sum + bytes, 0);

@@ -4,7 +4,6 @@
  * It says what was found at `timeMs` and what could not be read then; it does not say that anybody holds a copy. Its id is
  * BLAKE3 of its sealed bytes; people see the first 8 digits.
  */
-import { hashHex } from '../core/hash.js';
 import { bytesOf, type ObjectId, parseHostId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import { type Signer, signable } from '../core/signed.js';
 import { decodeFields, readArray, readBigCount, readCount, readHex, readParsed, readText } from './malformed-object.js';
@@ -37,8 +36,8 @@ const TAG = 'scatterhoard/snapshot/1';
 /** Some 64 million files; 16384 × 34 bytes stay under the limit of an object. */
 export const SNAPSHOT_PAGES_MAX = 16_384;
 /** The limit of one object on the wire. */
-export const SNAPSHOT_BYTES_MAX = 1024 * 1024;
-export const HOLD_DAYS_MAX = 3660;
+const SNAPSHOT_BYTES_MAX = 1024 * 1024;
+const HOLD_DAYS_MAX = 3660;
 const COUNT_MAX = Number.MAX_SAFE_INTEGER;
 
 /** A snapshot is partial when something could not be read: retention does not count it, a person is told. */
@@ -91,8 +90,3 @@ export function verifySnapshot(sealed: Uint8Array, publicKey: Uint8Array): Snaps
   verifySeal(sealed, { publicKey, bytesMax: SNAPSHOT_BYTES_MAX });
   return decodeSnapshot(sealed);
 }
-
-export const snapshotIdOf = (sealed: Uint8Array): SnapshotId => hashHex(sealed) as SnapshotId;
-
-/** How people see a snapshot's id. */
-export const shortSnapshotId = (id: SnapshotId): string => id.slice(0, 8);

@@ -5,7 +5,7 @@ import type { HostId } from './ids.js';
 import type { Row } from './parcel-table.js';
 
 /** A host that claims more than this is broken or hostile; what is beyond is not heard. */
-export const CLAIMS_PER_HOST_MAX = 4096;
+const CLAIMS_PER_HOST_MAX = 4096;
 
 /** No claim holds others up for longer without being renewed, in ms: a transfer that moves renews it every 20 s. */
 export const CLAIM_MS_MAX = 3_600_000;

@@ -8,7 +8,7 @@ import blake3 from 'blake3-wasm';
 import { hexOf } from './ids.js';
 
 /** Above this much at once the WASM's own copy of the input falls out of the processor's cache. */
-export const HASH_FEED_BYTES = 64 * 1024;
+const HASH_FEED_BYTES = 64 * 1024;
 
 export interface Hasher {
   update(bytes: Uint8Array): void;

@@ -9,7 +9,7 @@ import type { Heartbeat, StoreReport } from './messages.js';
 import { type IdWords, idWords, WEIGHT_MIB_MAX } from './rendezvous.js';
 
 /** A log that its live writer does not let us read holds grabs up for this long at the most, in ms. */
-export const CATCH_UP_PATIENCE_MS = 30_000;
+const CATCH_UP_PATIENCE_MS = 30_000;
 /** Between two questions to one host for what should have come by itself, in ms. */
 const ASK_AGAIN_MS = 1_000;
 const ASK_AGAIN_MS_MAX = 60_000;

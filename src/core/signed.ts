@@ -16,6 +16,3 @@ export interface Signer {
   /** 64 bytes. */
   sign(message: Uint8Array): Uint8Array;
 }
-
-/** True when `signature` (64 bytes) is by `publicKey` (32 raw bytes) over `message`. Never throws on malformed input. */
-export type Verify = (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean;

@@ -33,7 +33,7 @@ import type { Unstamped } from './driver.js';
 import { KeyedTurns } from './turns.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
-export const MEASURE_EVERY_MS = 60_000;
+const MEASURE_EVERY_MS = 60_000;
 /** Operations told to the machine, and signed, at once when a store is mounted. */
 const OPS_AT_ONCE = 4_096;
 

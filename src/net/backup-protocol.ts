@@ -18,7 +18,7 @@ import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
 
-export const BACKUP_PROTOCOL = '/scatterhoard/backup/1';
+const BACKUP_PROTOCOL = '/scatterhoard/backup/1';
 /** Paths told of those that could not be read. */
 export const UNREAD_MAX = 20;
 const PATH_BYTES_MAX = 4096;

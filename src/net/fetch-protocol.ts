@@ -16,7 +16,7 @@ import type { Net } from './net.js';
 
 export const FETCH_PROTOCOL = '/scatterhoard/fetch/1';
 /** Blobs of one ask: a record lists at most 512 entries. */
-export const BLOBS_PER_FETCH_MAX = 512;
+const BLOBS_PER_FETCH_MAX = 512;
 /** Bytes of one data part: large enough that its header costs nothing, small enough that many streams share a line. */
 const FETCH_DATA_BYTES_MAX = 256 * 1024;
 const ENVELOPE_BYTES_MAX = 64;

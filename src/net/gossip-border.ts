@@ -42,7 +42,7 @@ export const ADDRESSES_PER_FRAME_MAX = 8;
 const ADDRESS_CHARACTERS_MAX = 400;
 
 /** Stores of one host in a heartbeat: no machine has more disks than that, and the frame stays under 8 KiB. */
-export const STORES_PER_HEARTBEAT_MAX = 64;
+const STORES_PER_HEARTBEAT_MAX = 64;
 /** Heads of one message: at most 150 bytes each, so under 40 KiB. */
 export const HEADS_PER_MESSAGE_MAX = 256;
 /** Admissions of one message; more are waiting only while no admin host is up. */

@@ -26,9 +26,9 @@ import type { Net } from './net.js';
 
 export const STATE_PROTOCOL = '/scatterhoard/state/1';
 /** Logs, and heads, of one ask: 64 hosts with 64 stores each. */
-export const STATE_VECTOR_MAX = 4096;
+const STATE_VECTOR_MAX = 4096;
 /** A signed head's bytes: its listed snapshots, some hundreds of 60 bytes. */
-export const HEAD_BYTES_MAX = 512 * 1024;
+const HEAD_BYTES_MAX = 512 * 1024;
 /** One part of an answer. 4096 operations are 160 KiB, a head at most 512. */
 const STATE_PART_BYTES_MAX = 1 << 20;
 /** A vector of 4096 logs takes 250 KiB, one of 4096 heads at most 470. */

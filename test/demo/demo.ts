@@ -31,7 +31,7 @@ const SOURCE = 'folder';
 
 /** Nothing new on the disks for this long: it will not come any more. */
 const STALL_MS = 60_000;
-const LOOK_MS = 300;
+const LOOK_MS = 400;
 const REPLICAS_SHOWN = 4;
 const DIFFERENCES_SHOWN = 10;
 /** Two copies, a third one of some files while it heals, and the restored folder. */
@@ -315,13 +315,18 @@ async function killOrigin(origin: RealHost): Promise<void> {
 async function restore(reader: RealHost, target: string): Promise<void> {
   const show = stage.bars();
   let last: Restored | undefined;
+  const problems: Problem[] = [];
   await runProgram([MAIN, '--state', reader.state, '--json', 'restore', SOURCE, '--target', target], record => {
     const { message_type: type, ...fields } = record as { readonly message_type: string };
     if (type === 'restore') last = fields as Restored;
+    if (type === 'problem') problems.push(fields as Problem);
     if (type !== 'progress') return;
     const { files, bytes, total_files: totalFiles, total_bytes: totalBytes } = fields as RestoreProgress;
     const text = `${count(files)} of ${count(totalFiles)} files`;
     show([{ name: 'restored', share: totalBytes === 0 ? 1 : bytes / totalBytes, text }]);
+  }).catch((cause: unknown) => {
+    const told = problems.slice(0, DIFFERENCES_SHOWN).map(({ path, because }) => `${path}: ${because}`);
+    throw new DidNotHold([`${cause instanceof Error ? cause.message : cause}`, ...told].join('\n'), { cause });
   });
   if (last === undefined) throw new DidNotHold('restore did not say what it did');
   const { restored, bytes, failed, not_set: notSet } = last;
@@ -334,6 +339,11 @@ interface RestoreProgress {
   readonly bytes: number;
   readonly total_files: number;
   readonly total_bytes: number;
+}
+
+interface Problem {
+  readonly path: string;
+  readonly because: string;
 }
 
 interface Restored {

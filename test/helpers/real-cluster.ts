@@ -41,7 +41,7 @@ const LOG_LINE_CHARACTERS_TOLD = 600;
  * Short, but with room for a machine that is busy with other tests: a service that does not get a turn for seconds must
  * not be taken for dead.
  */
-export const QUICK_TIMING = {
+const QUICK_TIMING = {
   heartbeat: '500ms',
   heartbeatPerHost: 0,
   suspect: '3s',
@@ -388,7 +388,7 @@ const ENVIRONMENT = {
 export type JsonRecord = Readonly<Record<string, unknown>>;
 
 /** Lines that are no JSON are a crash's last words; they are in the log's tail. */
-export const recordsOf = (text: string): JsonRecord[] =>
+const recordsOf = (text: string): JsonRecord[] =>
   text
     .split('\n')
     .filter(line => line.startsWith('{'))
