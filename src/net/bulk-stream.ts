@@ -1,7 +1,7 @@
 /**
  * Bulk stream: reading and writing a libp2p stream so that the slower side sets the pace.
  *
- * libp2p 3 has five traps here, all found by trying; this file is the way round them.
+ * libp2p 3 has six traps here, all found by trying; this file is the way round them.
  * - `for await (stream)` and everything built on it push what arrives into an unbounded queue: no back-pressure at all.
  *   So we pause the stream while more than `READ_AHEAD_BYTES` wait for the reader; yamux then stops its window.
  * - A paused stream still gets what its window had promised, and is reset above 4 MiB: net.ts keeps windows at 1 MiB.
@@ -9,6 +9,9 @@
  *   ahead without end. So we listen for `drain` ourselves.
  * - When the other side closes while we are paused and our own side is closed, `close` comes although up to 1 MiB
  *   lies unread in the stream. So a paused stream is always resumed, closed or not, before it counts as read.
+ * - `resume()` hands over all that was buffered first and opens yamux's window afterwards. A `pause()` in the midst of that is
+ *   undone: the stream says that it is paused, its window opens again and again, and 4 MiB later it is reset. So we pause
+ *   only once `resume()` has returned.
  * - `readableEnded` may be true although bytes lie in the stream: see `isReadOut`.
  *
  * The end of a stream proves nothing: a connection that is closed in good order ends all its streams like that. Whether
@@ -42,11 +45,15 @@ export async function* pausingSource(
   let waitingBytes = 0;
   let broken: Error | undefined;
   let wake: (() => void) | undefined;
+  let isResuming = false;
 
+  const pauseWhenFull = (): void => {
+    if (waitingBytes > READ_AHEAD_BYTES && stream.readStatus === 'readable') stream.pause();
+  };
   const onMessage = ({ data }: { readonly data: Uint8Array | Uint8ArrayList }): void => {
     waiting.push(data);
     waitingBytes += data.byteLength;
-    if (waitingBytes > READ_AHEAD_BYTES && stream.readStatus === 'readable') stream.pause();
+    if (!isResuming) pauseWhenFull();
     wake?.();
   };
   const onClose = ({ error }: { readonly error?: Error }): void => {
@@ -67,7 +74,12 @@ export async function* pausingSource(
       const chunk = waiting.shift();
       if (chunk !== undefined) {
         waitingBytes -= chunk.byteLength;
-        if (waitingBytes <= READ_AHEAD_BYTES / 2 && stream.readStatus === 'paused') resume(stream);
+        if (waitingBytes <= READ_AHEAD_BYTES / 2 && stream.readStatus === 'paused') {
+          isResuming = true;
+          resume(stream);
+          isResuming = false;
+          pauseWhenFull();
+        }
         yield chunk;
         continue;
       }

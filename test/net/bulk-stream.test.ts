@@ -42,6 +42,27 @@ test('a reader that stands still holds its sender back, again and again, and los
   t.is(readBytes, 24 * MIB);
 });
 
+test('a reader that is slower than its sender all the time holds it back all the time', async t => {
+  const [a, b] = await pair(t);
+  let sentBytes = 0;
+  await b.handle(BULK, async (stream, _from, signal) => {
+    for (let i = 0; i < 64; i++) {
+      await send(stream, pattern(i, 256 * 1024), { signal });
+      sentBytes += 256 * 1024;
+    }
+  });
+  const stream = await a.open(b.peer, BULK);
+  await stream.close();
+  let readBytes = 0;
+  for await (const chunk of pausingSource(stream)) {
+    // As much as was promised comes while we stand still, so that each resume hands over more than is read ahead.
+    await settled(() => sentBytes);
+    t.true(sentBytes - readBytes <= BETWEEN_BYTES_MAX, `${sentBytes - readBytes} bytes between`);
+    readBytes += chunk.byteLength;
+  }
+  t.is(readBytes, 16 * MIB);
+});
+
 for (const late of [true, false]) {
   test(`what lies unread when the other side has closed is read to its end, by a reader who came ${late ? 'late' : 'in time'}`, async t => {
     const [a, b] = await pair(t);
