@@ -29,7 +29,8 @@ interface StoreLog {
 
 export class Holdings {
   readonly #table: ParcelTable;
-  readonly #slots = new Map<StoreId, StoreSlot>();
+  /** By host and store: a log is its writer's, so that nobody can take another's store id for its own. */
+  readonly #slots = new Map<string, StoreSlot>();
   readonly #logs: StoreLog[] = [];
 
   constructor(table: ParcelTable) {
@@ -37,8 +38,8 @@ export class Holdings {
   }
 
   /** The store's number, or undefined when nothing was ever heard of it. */
-  slotOf(store: StoreId): StoreSlot | undefined {
-    return this.#slots.get(store);
+  slotOf(host: HostId, store: StoreId): StoreSlot | undefined {
+    return this.#slots.get(`${host} ${store}`);
   }
 
   hostOf(slot: StoreSlot): HostId {
@@ -66,8 +67,8 @@ export class Holdings {
   }
 
   /** True when our copy of the log is not behind `position`. */
-  hasReached(position: LogPosition): boolean {
-    const slot = this.#slots.get(position.store);
+  hasReached(host: HostId, position: LogPosition): boolean {
+    const slot = this.slotOf(host, position.store);
     if (slot === undefined) return position.seq === 0;
     const ours = this.#log(slot).position;
     const order = compareEpochs(ours.epoch, position.epoch);
@@ -77,10 +78,9 @@ export class Holdings {
   apply(segment: LogSegment): Applied {
     const { end, host, ops } = segment;
     const fromSeq = end.seq - ops.length;
-    let slot = this.#slots.get(end.store);
+    let slot = this.slotOf(host, end.store);
     const ours = slot === undefined ? undefined : this.#log(slot);
 
-    if (ours !== undefined && ours.host !== host) return { outcome: 'stale' };
     const order = ours === undefined ? -1 : compareEpochs(ours.position.epoch, end.epoch);
     if (order > 0) return { outcome: 'stale' };
     const start = order === 0 && ours !== undefined ? ours.position : logStart(end.store, end.epoch);
@@ -97,7 +97,7 @@ export class Holdings {
     const rows: Row[] = [];
     if (slot === undefined) {
       slot = this.#logs.length;
-      this.#slots.set(end.store, slot);
+      this.#slots.set(`${host} ${end.store}`, slot);
       this.#logs.push({ host, position, heads: new Map() });
     } else if (order < 0) {
       rows.push(...this.#forget(slot));
@@ -125,8 +125,8 @@ export class Holdings {
   }
 
   /** Gives up what we have of a log, so that it is read again from its start. @returns the rows that it held. */
-  restart(store: StoreId): readonly Row[] {
-    const slot = this.#slots.get(store);
+  restart(host: HostId, store: StoreId): readonly Row[] {
+    const slot = this.slotOf(host, store);
     if (slot === undefined) return [];
     const log = this.#log(slot);
     log.position = logStart(store, log.position.epoch);

@@ -28,6 +28,7 @@ import {
   type StoreReport,
 } from './messages.js';
 import { MinQueue } from './min-queue.js';
+import type { ParcelRef } from './parcel.js';
 import { FLAG, ParcelTable, type Row } from './parcel-table.js';
 import { type CopyCount, NO_STANDING, Placement } from './placement.js';
 import {
@@ -94,7 +95,7 @@ export class Machine {
   /** Short, and too large for the room that is left. */
   readonly #noRoom = new Set<Row>();
   /** Head operations on their way into our stores' logs. */
-  readonly #keepingHead = new Map<string, number>();
+  readonly #keepingHead = new Set<string>();
   readonly #marked = new Set<Row>();
   readonly #due = new MinQueue();
   readonly #ready = new MinQueue();
@@ -314,7 +315,7 @@ export class Machine {
     const storesBefore = host.heartbeat === undefined ? undefined : [...host.reports.keys()].join();
     const changed = this.#hosts.heartbeat(host, heartbeat, this.#nowMs);
     if (heartbeat.configVersion > this.#configured().version) this.#effects.push({ do: 'ask-config', host: host.id });
-    const behind = heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(position));
+    const behind = heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(host.id, position));
     if (behind || heartbeat.headsDigest !== this.#wanted.digest()) this.#askState(host);
     else if (!host.caughtUp) this.#caughtUp(host);
     if (!changed) return;
@@ -337,7 +338,7 @@ export class Machine {
       case 'ask': {
         const writer = this.#hosts.get(segment.host);
         if (applied.because === 'mismatch' && !relayed) {
-          for (const row of this.#holdings.restart(segment.end.store)) this.#marked.add(row);
+          for (const row of this.#holdings.restart(segment.host, segment.end.store)) this.#marked.add(row);
           // What it held looks lost until it is read again.
           if (writer !== undefined) this.#hosts.awaitLogs(writer, this.#nowMs);
         }
@@ -361,7 +362,7 @@ export class Machine {
    */
   #ownOps(segment: LogSegment): void {
     const { store, seq } = segment.end;
-    const slot = this.#holdings.slotOf(store);
+    const slot = this.#holdings.slotOf(this.#self, store);
     const knownSeq = slot === undefined ? 0 : this.#holdings.position(slot).seq;
     this.#applyLog(segment);
     if (seq <= knownSeq) return;
@@ -508,12 +509,12 @@ export class Machine {
 
   #keepHeads(): void {
     for (const { store } of this.#room.stores()) {
-      const slot = this.#holdings.slotOf(store);
+      const slot = this.#holdings.slotOf(this.#self, store);
       for (const { source, seq } of this.#wanted.heads()) {
         const id = `${store} ${source}`;
         if (slot !== undefined && this.#holdings.headSeq(slot, source) >= seq) continue;
         if (this.#keepingHead.has(id)) continue;
-        this.#keepingHead.set(id, seq);
+        this.#keepingHead.add(id);
         this.#effects.push({ do: 'keep-head', store, source, seq });
       }
     }
@@ -780,7 +781,7 @@ export class Machine {
   }
 
   #holdsFamily(row: Row, store: StoreId): boolean {
-    const slot = this.#holdings.slotOf(store);
+    const slot = this.#holdings.slotOf(this.#self, store);
     if (slot === undefined) return false;
     for (const other of this.#table.familyOf(row)) if (this.#table.isHeldBy(other, slot)) return true;
     return false;
@@ -821,7 +822,7 @@ export class Machine {
   heartbeat(): Heartbeat {
     const stores: StoreReport[] = [];
     for (const { store, lentBytes, usedBytes, reservedBytes, weightMiB, draining } of this.#room.stores()) {
-      const slot = this.#holdings.slotOf(store);
+      const slot = this.#holdings.slotOf(this.#self, store);
       if (slot === undefined || draining) continue;
       stores.push({
         position: this.#holdings.position(slot),
@@ -867,7 +868,7 @@ export class Machine {
 
   #isHeldHere(row: Row): boolean {
     for (const { store } of this.#room.stores()) {
-      const slot = this.#holdings.slotOf(store);
+      const slot = this.#holdings.slotOf(this.#self, store);
       if (slot !== undefined && this.#table.isHeldBy(row, slot)) return true;
     }
     return false;
@@ -893,6 +894,13 @@ export class Machine {
   wantedCopies(parcel: ParcelId): number | undefined {
     const row = this.#table.find(parcel);
     return row === undefined ? undefined : this.#wanted.copiesWanted(row);
+  }
+
+  /** False when a page gives the parcel another key or size than this: its page and its record contradict each other. */
+  fits({ id, key, bytes }: ParcelRef): boolean {
+    const row = this.#table.find(id);
+    if (row === undefined || this.#table.source(row) < 0) return true;
+    return this.#table.key(row) === key && this.#table.bytes(row) === bytes;
   }
 
   /** The origin of a parcel that the catalog has described. */

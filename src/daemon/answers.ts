@@ -30,6 +30,7 @@ import type { Roster } from './roster.js';
 import type {
   AddSource,
   AddStore,
+  Alarm,
   BackupRequest,
   ConfigApply,
   ConfigReport,
@@ -55,6 +56,12 @@ import type {
 const REPORT_EVERY_MS = 250;
 /** A snapshot is stale when it is older than so many of its source's intervals. */
 const FRESH_INTERVALS = 2;
+/** An alarm that was not found for so long, in ms, and then again, is a new one. */
+const STANDING_MS = 10 * 60_000;
+/** Texts of alarms remembered. */
+const STANDING_MAX = 500;
+/** How often one snapshot can have been cut anew while somebody waits for it. */
+const RECUTS_MAX = 64;
 /** Paths that could not be read, of those told with a snapshot. */
 const UNREAD_TOLD_MAX = 20;
 
@@ -80,6 +87,7 @@ export interface AnswersOptions {
 
 export class Answers implements Service {
   readonly #o: AnswersOptions;
+  readonly #seen = new Map<string, { readonly sinceMs: number; readonly lastMs: number }>();
 
   constructor(options: AnswersOptions) {
     this.#o = options;
@@ -103,7 +111,7 @@ export class Answers implements Service {
       hosts: await this.hosts(),
       alarms: [
         ...alarms.list(),
-        ...membership.alarms().map(text => ({ code: 'MEMBERSHIP', text, sinceMs: this.#o.clock.wallMs() })),
+        ...membership.alarms().map(text => this.#standing({ code: 'MEMBERSHIP', text })),
         ...this.#shortAlarms(sources),
       ],
       pending: { claims: pursuits + othersClaims, fetches },
@@ -197,9 +205,19 @@ export class Answers implements Service {
     };
   }
 
+  /** Since when an alarm that is found anew at each look has stood. */
+  #standing({ code, text }: { readonly code: string; readonly text: string }): Alarm {
+    const nowMs = this.#o.clock.wallMs();
+    const seen = this.#seen.get(text);
+    const sinceMs = seen === undefined || nowMs - seen.lastMs > STANDING_MS ? nowMs : seen.sinceMs;
+    if (seen === undefined && this.#seen.size >= STANDING_MAX) this.#seen.clear();
+    this.#seen.set(text, { sinceMs, lastMs: nowMs });
+    return { code, text, sinceMs };
+  }
+
   /** Where copies cannot be made at all, a person must add a host or room; waiting would not help. */
   #shortAlarms(sources: readonly SourceReport[]): StatusReport['alarms'] {
-    const { roster, machine, clock } = this.#o;
+    const { roster, machine } = this.#o;
     const alarms: StatusReport['alarms'][number][] = [];
     for (const { source, sourceId, copies, parcels } of sources) {
       if (parcels.under === 0) continue;
@@ -212,7 +230,7 @@ export class Answers implements Service {
       }
       if (domains.size >= copies) continue;
       const text = `source ${source} wants ${copies} copies, but only ${domains.size} other host(s) lend room: add a store on another host`;
-      alarms.push({ code: 'TOO_FEW_HOSTS', text, sinceMs: clock.wallMs() });
+      alarms.push(this.#standing({ code: 'TOO_FEW_HOSTS', text }));
     }
     return alarms;
   }
@@ -309,9 +327,15 @@ export class Answers implements Service {
   async *protection({ sourceId, snapshot }: SnapshotName, signal: AbortSignal): AsyncGenerator<ProtectionReport> {
     let told = '';
     let wanted = snapshot;
+    let wasListed = false;
     for (;;) {
       const listed = await this.#listedOrRecut(sourceId, wanted);
+      if (listed === undefined && wasListed) {
+        const text = `snapshot ${wanted.slice(0, 8)} of ${this.#nameOf(sourceId)} is not listed any more; see: snapshots ${this.#nameOf(sourceId)}`;
+        throw new ClusterError('SNAPSHOT_UNKNOWN', text, { blame: 'passing' });
+      }
       if (listed !== undefined) {
+        wasListed = true;
         wanted = listed.id;
         const protection = await this.#o.protections.of(sourceId, listed, signal);
         const report: ProtectionReport = {
@@ -335,10 +359,19 @@ export class Answers implements Service {
     const snapshots = catalog.get(source)?.head.snapshots ?? [];
     const listed = snapshots.find(({ id }) => id === snapshot);
     if (listed !== undefined) return listed;
-    for (const candidate of snapshots) {
-      if ((await readSnapshot(catalog.objects, candidate.id)).recutOf === snapshot) return candidate;
-    }
+    for (const candidate of snapshots) if (await this.#replaces(candidate.id, snapshot)) return candidate;
     return undefined;
+  }
+
+  /** A re-cut may have been cut anew itself before anybody looked. */
+  async #replaces(id: ObjectId, replaced: ObjectId): Promise<boolean> {
+    const { objects } = this.#o.catalog;
+    let current: ObjectId | undefined = id;
+    for (let hops = 0; hops < RECUTS_MAX && current !== undefined && (await objects.has(current)); hops += 1) {
+      current = (await readSnapshot(objects, current)).recutOf;
+      if (current === replaced) return true;
+    }
+    return false;
   }
 
   async snapshots({ source }: { readonly source?: string }, signal: AbortSignal): Promise<readonly SnapshotReport[]> {

@@ -34,6 +34,8 @@ export interface CatalogKeeperOptions {
   readonly objects: ObjectWriter;
   /** Where snapshots and pages come from that are not here: a peer that knows the head. */
   readonly fromPeer: (peer: PeerName) => ObjectReader;
+  /** In the configuration, or archived by it: no other source's head is taken, so that no member can make up sources. */
+  readonly isConfigured: (source: SourceId) => boolean;
   readonly roster: Roster;
   readonly tell: (input: Unstamped) => void;
   readonly alarms: Alarms;
@@ -109,6 +111,10 @@ export class CatalogKeeper {
       if (key === undefined) {
         throw new ClusterError('HEAD_OF_STRANGER', `the head of ${source} is by no member`, { blame: 'peer' });
       }
+      if (!this.#options.isConfigured(source)) {
+        // Its configuration may be on its way to us: the head is asked for again when it is here.
+        throw new ClusterError('SOURCE_UNKNOWN', `${source} is not in the configuration`, { blame: 'passing' });
+      }
       const head = verifyHead(bytes, key);
       const hash = headHash(bytes);
       const known = this.#heads.get(source);
@@ -124,7 +130,15 @@ export class CatalogKeeper {
       const reader = typeof from === 'string' ? this.#options.fromPeer(from) : from;
       if (reader !== undefined) await this.#fetchObjects(head, known?.head, reader, key, signal);
       await this.objects.flush();
-      await this.#enforce({ head, sealed: bytes, hash });
+      try {
+        await this.#enforce({ head, sealed: bytes, hash });
+      } catch (error) {
+        if (reader === undefined || !(error instanceof ClusterError) || error.code !== 'OBJECT_MISSING') throw error;
+        // An object that we had is lost: everything that the head lists is looked for, not only what is new.
+        await this.#fetchObjects(head, undefined, reader, key, signal);
+        await this.objects.flush();
+        await this.#enforce({ head, sealed: bytes, hash });
+      }
     });
   }
 

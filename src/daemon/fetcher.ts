@@ -11,14 +11,13 @@ import { parcelRefOf, recordBlobs } from '../catalog/record.js';
 import type { Effect, FetchFailure } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
-import type { BlobRef } from '../core/parcel.js';
+import type { BlobRef, ParcelRef } from '../core/parcel.js';
 import { askFetch } from '../net/fetch-protocol.js';
 import type { Net } from '../net/net.js';
 import type { IncomingBlob } from '../store/incoming.js';
 import type { Store } from '../store/store.js';
 import type { Unstamped } from './driver.js';
 import type { ObjectFinder } from './object-finder.js';
-import { PeerObjects } from './object-finder.js';
 import type { OwnStores } from './own-stores.js';
 import type { Roster } from './roster.js';
 
@@ -45,6 +44,7 @@ export class Fetcher {
   readonly #objects: ObjectFinder;
   readonly #roster: Roster;
   readonly #tell: (input: Unstamped) => void;
+  readonly #fits: (ref: ParcelRef) => boolean;
   readonly #log: Logger;
   #stopped = false;
   readonly #running = new Map<number, { readonly abort: AbortController; readonly done: Promise<void> }>();
@@ -54,6 +54,7 @@ export class Fetcher {
     stores,
     objects,
     roster,
+    fits,
     tell,
     log,
   }: {
@@ -61,6 +62,8 @@ export class Fetcher {
     readonly stores: OwnStores;
     readonly objects: ObjectFinder;
     readonly roster: Roster;
+    /** False when a page says otherwise of the parcel. */
+    readonly fits: (ref: ParcelRef) => boolean;
     readonly tell: (input: Unstamped) => void;
     readonly log: Logger;
   }) {
@@ -69,6 +72,7 @@ export class Fetcher {
     this.#objects = objects;
     this.#roster = roster;
     this.#tell = tell;
+    this.#fits = fits;
     this.#log = log;
   }
 
@@ -99,7 +103,7 @@ export class Fetcher {
         this.#tell({ is: 'fetch-failed', fetch, because: 'cancelled', retryAfterMs: 0 });
         return;
       }
-      const record = await this.#record(parcel, peer);
+      const record = await this.#record(parcel, peer, signal);
       const missing = await store.missing(recordBlobs(record));
       await this.#fill(effect, { store, peer, missing }, signal);
       signal.throwIfAborted();
@@ -121,14 +125,16 @@ export class Fetcher {
   }
 
   /** From the peer that we fetch from, which must have it; if it does not, from anybody. */
-  async #record(parcel: ParcelId, peer: PeerName): Promise<Uint8Array> {
-    const record = (await new PeerObjects(this.#net, peer).get(parcel)) ?? (await this.#objects.get(parcel));
+  async #record(parcel: ParcelId, peer: PeerName, signal: AbortSignal): Promise<Uint8Array> {
+    const record = (await this.#objects.from(peer, signal).get(parcel)) ?? (await this.#objects.get(parcel, signal));
     if (record === undefined) {
       throw new ClusterError('RECORD_MISSING', `nobody reachable has the record of parcel ${parcel}`, {
         blame: 'passing',
       });
     }
-    if (parcelRefOf(record).id !== parcel) throw new MalformedObject(`not the record of parcel ${parcel}`);
+    const ref = parcelRefOf(record);
+    if (ref.id !== parcel) throw new MalformedObject(`not the record of parcel ${parcel}`);
+    if (!this.#fits(ref)) throw new MalformedObject(`record ${parcel}: its page gives it another key or size`);
     return record;
   }
 
@@ -213,6 +219,7 @@ function failureOf(error: unknown): { readonly because: FetchFailure; readonly r
   if (code === 'STORE_FULL') return { because: 'no-room', retryAfterMs: 0 };
   if (code === 'BLOB_MISMATCH' || error instanceof MalformedObject)
     return { because: 'bad-bytes', retryAfterMs: GONE_RETRY_MS };
-  if (error instanceof ClusterError) return { because: 'unreachable', retryAfterMs: 0 };
+  const ours = typeof code === 'string' && code.startsWith('STORE_');
+  if (error instanceof ClusterError && !ours) return { because: 'unreachable', retryAfterMs: 0 };
   return { because: 'disk', retryAfterMs: 0 };
 }

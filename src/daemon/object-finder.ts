@@ -7,6 +7,7 @@
 import { ClusterError } from '../core/fault.js';
 import type { ObjectId, ParcelId, PeerName } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
+import { withDeadline } from '../net/deadline.js';
 import type { Net } from '../net/net.js';
 import { askObjects } from '../net/object-protocol.js';
 
@@ -14,23 +15,52 @@ import { askObjects } from '../net/object-protocol.js';
 const PEERS_ASKED_MAX = 6;
 /** For one object from one peer, in ms: it is at most 1 MiB. */
 const ASK_MS_MAX = 15_000;
+/** Asks of one peer at once: it serves eight, and refuses what is beyond. */
+const ASKS_PER_PEER_MAX = 6;
+
+/** Places for asks, some a peer; who comes when all are taken waits for its turn. */
+export class PeerPlaces {
+  readonly #waiting = new Map<PeerName, (() => void)[]>();
+  readonly #taken = new Map<PeerName, number>();
+
+  async take<T>(peer: PeerName, work: () => Promise<T>): Promise<T> {
+    const taken = this.#taken.get(peer) ?? 0;
+    if (taken < ASKS_PER_PEER_MAX) this.#taken.set(peer, taken + 1);
+    else await new Promise<void>(resolve => this.#waiting.set(peer, [...(this.#waiting.get(peer) ?? []), resolve]));
+    try {
+      return await work();
+    } finally {
+      // The place goes to whoever waits longest; if nobody does it is free.
+      const next = this.#waiting.get(peer)?.shift();
+      if (next !== undefined) next();
+      else this.#taken.set(peer, (this.#taken.get(peer) ?? 1) - 1);
+    }
+  }
+}
 
 /** Reads from one peer alone. */
-export class PeerObjects implements ObjectReader {
+class PeerObjects implements ObjectReader {
   readonly #net: Net;
   readonly #peer: PeerName;
+  readonly #places: PeerPlaces;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(net: Net, peer: PeerName) {
+  constructor(net: Net, peer: PeerName, places: PeerPlaces, signal?: AbortSignal) {
     this.#net = net;
     this.#peer = peer;
+    this.#places = places;
+    this.#signal = signal;
   }
 
-  async get(id: ObjectId): Promise<Uint8Array | undefined> {
-    const signal = AbortSignal.timeout(ASK_MS_MAX);
-    for await (const answer of askObjects(this.#net, this.#peer, [id], { signal })) {
-      if (answer.missing !== true) return answer.bytes;
-    }
-    return undefined;
+  get(id: ObjectId): Promise<Uint8Array | undefined> {
+    return this.#places.take(this.#peer, () =>
+      withDeadline(ASK_MS_MAX, [this.#signal], async signal => {
+        for await (const answer of askObjects(this.#net, this.#peer, [id], { signal })) {
+          if (answer.missing !== true) return answer.bytes;
+        }
+        return undefined;
+      }),
+    );
   }
 }
 
@@ -54,24 +84,28 @@ export class LocalObjects implements ObjectReader {
 export class ObjectFinder implements ObjectReader {
   readonly #local: ObjectReader;
   readonly #net: Net;
+  readonly #places: PeerPlaces;
   readonly #likely: (id: ObjectId) => Iterable<PeerName>;
 
   constructor({
     local,
     net,
+    places,
     likely,
   }: {
     readonly local: ObjectReader;
     readonly net: Net;
+    readonly places: PeerPlaces;
     /** Peers that should have the object, the likeliest first; others are asked after them. */
     readonly likely: (id: ObjectId) => Iterable<PeerName>;
   }) {
     this.#local = local;
     this.#net = net;
+    this.#places = places;
     this.#likely = likely;
   }
 
-  async get(id: ObjectId | ParcelId): Promise<Uint8Array | undefined> {
+  async get(id: ObjectId | ParcelId, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     const here = await this.#local.get(id);
     if (here !== undefined) return here;
     const connected = new Set(this.#net.connected());
@@ -80,13 +114,19 @@ export class ObjectFinder implements ObjectReader {
     for (const peer of connected) peers.add(peer);
     for (const peer of [...peers].slice(0, PEERS_ASKED_MAX)) {
       try {
-        const bytes = await new PeerObjects(this.#net, peer).get(id);
+        const bytes = await this.from(peer, signal).get(id);
         if (bytes !== undefined) return bytes;
       } catch (error) {
+        signal?.throwIfAborted();
         // Another peer may have it; a peer that answers falsely is counted by the net itself.
         if (error instanceof ClusterError && error.blame === 'peer') this.#net.reportOffence(peer, error);
       }
     }
     return undefined;
+  }
+
+  /** One peer alone. */
+  from(peer: PeerName, signal?: AbortSignal): ObjectReader {
+    return new PeerObjects(this.#net, peer, this.#places, signal);
   }
 }

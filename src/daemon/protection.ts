@@ -21,7 +21,8 @@ export interface Protection {
   readonly missingBytes: number;
 }
 
-export const isProtected = ({ under }: Protection): boolean => under === 0;
+/** Nothing is protected for which no copies are wanted: its source is not configured (yet). */
+export const isProtected = ({ under, copiesWanted }: Protection): boolean => under === 0 && copiesWanted > 0;
 
 export interface Reach {
   /** Parcels that no reachable host holds, and their bytes. */

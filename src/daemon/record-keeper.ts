@@ -36,6 +36,7 @@ export class RecordKeeper {
   readonly #signal: AbortSignal;
   readonly #missing = new Set<ParcelId>();
   #running: Promise<void> | undefined;
+  #rounds = 0;
 
   constructor(options: {
     readonly net: Net;
@@ -95,7 +96,8 @@ export class RecordKeeper {
         this.#missing.delete(parcel);
         continue;
       }
-      const peer = [...this.#likely(parcel)].find(candidate => connected.has(candidate));
+      const likely = [...this.#likely(parcel)].filter(candidate => connected.has(candidate));
+      const peer = likely[this.#rounds % likely.length];
       if (peer === undefined) continue;
       const asked = byPeer.get(peer) ?? [];
       asked.push(parcel);
@@ -109,6 +111,8 @@ export class RecordKeeper {
       }
     }
     await this.#objects.flush();
+    // Who lacked a record is not the first to be asked again.
+    if (came === 0) this.#rounds += 1;
     return came > 0;
   }
 

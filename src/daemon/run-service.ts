@@ -15,7 +15,7 @@ import { SourceHistory } from '../catalog/source-history.js';
 import { Chance } from '../core/chance.js';
 import type { Effect } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
-import { type HostId, type ObjectId, type ParcelId, type PeerName, splitSourceId } from '../core/ids.js';
+import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
@@ -39,7 +39,7 @@ import { Driver, type Unstamped } from './driver.js';
 import { FetchServer } from './fetch-server.js';
 import { Fetcher } from './fetcher.js';
 import { KnownAddresses } from './known-addresses.js';
-import { LocalObjects, ObjectFinder, PeerObjects } from './object-finder.js';
+import { LocalObjects, ObjectFinder, PeerPlaces } from './object-finder.js';
 import { Orders } from './orders.js';
 import { Origin } from './origin.js';
 import { OwnStores } from './own-stores.js';
@@ -159,11 +159,12 @@ async function serve(
     const hosts = [machine.originOf(parcel), ...machine.holders(parcel).map(({ host }) => host)];
     return hosts.flatMap(host => (host === undefined ? [] : (roster.peerOf(host) ?? [])));
   };
-  const finder = new ObjectFinder({ local, net, likely: likelyPeers });
+  const finder = new ObjectFinder({ local, net, places: new PeerPlaces(), likely: likelyPeers });
   const catalog = new CatalogKeeper({
     folder: join(stateDir, 'catalog', 'heads'),
     objects,
-    fromPeer: peer => new PeerObjects(net, peer),
+    fromPeer: peer => finder.from(peer, signal),
+    isConfigured: source => machine.copiesWanted(source) !== undefined,
     roster,
     tell,
     alarms,
@@ -240,7 +241,7 @@ async function serve(
     },
   });
   teardown.defer(() => origin.stop());
-  const fetcher = new Fetcher({ net, stores, objects: finder, roster, tell, log });
+  const fetcher = new Fetcher({ net, stores, objects: finder, roster, fits: ref => machine.fits(ref), tell, log });
   teardown.defer(() => fetcher.stop());
   const server = new FetchServer({
     net,
@@ -261,7 +262,6 @@ async function serve(
     protections,
     roster,
     clock,
-    alarms,
     timing: () => membership.clusterConfig.timing,
     log,
     signal,
@@ -350,21 +350,21 @@ async function serve(
 
   /** A store may have later heads than this state folder, which then is an old image: they are taken from there. */
   async function learnHeads(store: Store): Promise<void> {
-    for (const source of await store.heads().catch(() => [])) {
-      try {
-        const sealed = await store.head(source);
-        if (sealed === undefined || seqOf(sealed) <= (catalog.get(source)?.head.seq ?? 0)) continue;
-        if (splitSourceId(source).origin === self) await origin.heardOwnHead(source, sealed, store.objects);
-        else await catalog.offer(sealed, store.objects, signal);
-        log.warn(
-          { code: 'HEAD_FROM_STORE', source, store: store.id },
-          'a store had a later head than the state folder',
-        );
-      } catch (error) {
-        if (signal.aborted) return;
-        log.warn({ code: 'HEAD_NOT_TAKEN', source, store: store.id, err: error }, 'a head of a store cannot be used');
-      }
+    let source: SourceId | undefined;
+    try {
+      for (source of await store.heads()) await learnHead(store, source);
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn({ code: 'HEAD_NOT_TAKEN', source, store: store.id, err: error }, 'heads of a store cannot be used');
     }
+  }
+
+  async function learnHead(store: Store, source: SourceId): Promise<void> {
+    const sealed = await store.head(source);
+    if (sealed === undefined || seqOf(sealed) <= (catalog.get(source)?.head.seq ?? 0)) return;
+    if (splitSourceId(source).origin === self) await origin.heardOwnHead(source, sealed, store.objects);
+    else await catalog.offer(sealed, store.objects, signal);
+    log.warn({ code: 'HEAD_FROM_STORE', source, store: store.id }, 'a store had a later head than the state folder');
   }
 
   function keepConfig(store: { putConfig(version: number, raw: Uint8Array): Promise<void> }): void {

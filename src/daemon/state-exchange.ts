@@ -155,8 +155,13 @@ export class StateExchange {
   }
 
   async *#answer(request: StateRequest, from: PeerName): AsyncGenerator<StatePart> {
-    const { machine, roster, stores, catalog, archive } = this.#options;
-    if (!roster.isTrusted(from)) return;
+    const { machine, roster, stores, archive } = this.#options;
+    const heads = new Map(request.heads.map(({ source, seq }) => [source, seq]));
+    if (!roster.isTrusted(from)) {
+      // An untrusted host is told what we remember of its own sources, and of nobody else's.
+      yield* this.#heads(heads, source => splitSourceId(source).origin === roster.hostOf(from));
+      return;
+    }
     yield { kind: 'heartbeat', heartbeat: machine.heartbeat() };
 
     const asked = new Map(request.logs.map(log => [log.store, log]));
@@ -180,10 +185,14 @@ export class StateExchange {
       if (known !== undefined && !same && known.epoch.counter > position.epoch.counter) continue;
       yield* this.#segments(position.store, same ? known.seq : 0);
     }
+    yield* this.#heads(heads, () => true);
+  }
 
-    const heads = new Map(request.heads.map(({ source, seq }) => [source, seq]));
-    for (const { head, sealed } of catalog.heads()) {
-      if (head.seq >= (heads.get(head.source) ?? 0)) yield { kind: 'head', source: head.source, bytes: sealed };
+  /** Heads that are not older than those that are known there. */
+  *#heads(known: ReadonlyMap<SourceId, number>, may: (source: SourceId) => boolean): Generator<StatePart> {
+    for (const { head, sealed } of this.#options.catalog.heads()) {
+      const { source, seq } = head;
+      if (may(source) && seq >= (known.get(source) ?? 0)) yield { kind: 'head', source, bytes: sealed };
     }
   }
 

@@ -12,7 +12,6 @@ import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Store } from '../store/store.js';
 import type { TreeEntry } from '../store/tree-view.js';
-import type { Alarms } from './alarms.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
 import type { OwnStores } from './own-stores.js';
@@ -41,7 +40,6 @@ export class TreeKeeper {
   readonly #protections: Protections;
   readonly #roster: Roster;
   readonly #clock: Clock;
-  readonly #alarms: Alarms;
   readonly #timing: () => Timing;
   readonly #log: Logger;
   readonly #signal: AbortSignal;
@@ -58,7 +56,6 @@ export class TreeKeeper {
     readonly protections: Protections;
     readonly roster: Roster;
     readonly clock: Clock;
-    readonly alarms: Alarms;
     readonly timing: () => Timing;
     readonly log: Logger;
     readonly signal: AbortSignal;
@@ -70,7 +67,6 @@ export class TreeKeeper {
     this.#protections = options.protections;
     this.#roster = options.roster;
     this.#clock = options.clock;
-    this.#alarms = options.alarms;
     this.#timing = options.timing;
     this.#log = options.log;
     this.#signal = options.signal;

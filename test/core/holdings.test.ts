@@ -54,7 +54,7 @@ test('a segment whose chain does not fit counts for nothing', t => {
   view.holdings.apply(segment([add(1)]));
   t.deepEqual(view.holdings.apply(segment([add(9), add(2)], 1)), { outcome: 'ask', because: 'mismatch' });
   t.false(held(view, 2));
-  view.holdings.restart(store);
+  view.holdings.restart(host, store);
   t.false(held(view, 1), 'after a restart of the log nothing is believed');
   t.is(view.holdings.apply(segment([add(9), add(2)])).outcome, 'extended');
   t.true(held(view, 9));
@@ -80,12 +80,15 @@ test('a greater epoch replaces the log, a lower one is not believed', t => {
   t.false(held(view, 3));
 });
 
-test('a log belongs to the host that wrote it first', t => {
+test('a host that names another’s store writes a log of its own and takes nothing away', t => {
   const view = fresh();
-  view.holdings.apply(segment([add(1)]));
-  const foreign = { ...segment([add(1), add(2)]), host: parseHostId('c'.repeat(32)) };
-  t.is(view.holdings.apply(foreign).outcome, 'stale');
-  t.false(held(view, 2));
+  const squatter = { ...segment([add(9)]), host: parseHostId('c'.repeat(32)) };
+  view.holdings.apply(squatter);
+  t.is(view.holdings.apply(segment([add(1), add(2)])).outcome, 'extended');
+  const slot = view.holdings.slotOf(host, store) ?? -1;
+  t.is(view.holdings.hostOf(slot), host);
+  t.true(view.table.isHeldBy(view.table.find(parcel(2)) ?? -1, slot));
+  t.false(view.table.isHeldBy(view.table.find(parcel(9)) ?? -1, slot));
 });
 
 test('the highest head of each source is remembered', t => {

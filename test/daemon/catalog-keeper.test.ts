@@ -69,7 +69,7 @@ const sealedHead = (seq: number, snapshots: readonly { id: SnapshotId; timeMs: n
     signer,
   );
 
-async function aKeeper(t: ExecutionContext, headOnDisk?: Uint8Array) {
+async function aKeeper(t: ExecutionContext, headOnDisk?: Uint8Array, isConfigured = (): boolean => true) {
   const folder = mkdtempSync(join(tmpdir(), 'keeper-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const file = join(folder, `${origin}-photos.head`);
@@ -81,6 +81,7 @@ async function aKeeper(t: ExecutionContext, headOnDisk?: Uint8Array) {
     folder,
     objects,
     fromPeer: () => new Objects(),
+    isConfigured,
     // The keeper asks it for keys only.
     roster: { keyOf: () => publicKey } as unknown as Roster,
     tell: input => told.push(input),
@@ -113,6 +114,29 @@ test('pages are asked for a few at a time', async t => {
   await catalog.offer(sealedHead(1, [await aSnapshot(theirs, 1, 40)]), theirs);
   t.is(catalog.get(source)?.head.seq, 1);
   t.true(theirs.most <= 4, `${theirs.most} at once`);
+});
+
+test('the head of a source that is not configured is not taken, and is when it is', async t => {
+  const theirs = new Objects();
+  const first = sealedHead(1, [await aSnapshot(theirs, 1)]);
+  let configured = false;
+  const { catalog, objects } = await aKeeper(t, undefined, () => configured);
+  await t.throwsAsync(catalog.offer(first, theirs), { code: 'SOURCE_UNKNOWN' });
+  t.is(objects.kept.size, 0);
+  configured = true;
+  await catalog.offer(first, theirs);
+  t.is(catalog.get(source)?.head.seq, 1);
+});
+
+test('when an object of the head in force is lost, a newer head brings it back', async t => {
+  const theirs = new Objects();
+  const [one, two] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2)];
+  const { catalog, objects } = await aKeeper(t);
+  await catalog.offer(sealedHead(1, [one]), theirs);
+  objects.kept.delete(one.id);
+  await catalog.offer(sealedHead(2, [one, two]), theirs);
+  t.is(catalog.get(source)?.head.seq, 2);
+  t.true(objects.kept.has(one.id));
 });
 
 async function anOrigin(t: ExecutionContext) {

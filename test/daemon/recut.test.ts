@@ -21,6 +21,7 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
     folder,
     objects: source.objects,
     fromPeer: () => source.objects,
+    isConfigured: () => true,
     // The keeper asks it for keys only.
     roster: { keyOf: () => source.keys.publicKey } as unknown as Roster,
     tell: () => undefined,

@@ -23,7 +23,12 @@ const hostsOf = ({ copies }: CopyCount, hash: string): readonly string[] => copi
 
 /** Has not N copies, nor N + 1, as it may where two hosts could not hear each other's claims in time. */
 const wronglyCopied = (count: CopyCount, contents: readonly string[]): readonly string[] =>
-  contents.filter(hash => hostsOf(count, hash).length < COPIES || hostsOf(count, hash).length > COPIES + 1);
+  contents
+    .map(hash => `${hash} on ${hostsOf(count, hash).join()}`)
+    .filter((_, index) => {
+      const { length } = hostsOf(count, contents[index] ?? '');
+      return length < COPIES || length > COPIES + 1;
+    });
 
 test.serial('a host that joins late takes its share of what comes then, and what was there stays', async t => {
   const cluster = new RealCluster(t);

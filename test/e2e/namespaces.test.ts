@@ -1,7 +1,7 @@
 /**
  * Namespaces: machines that share nothing but a switch find each other by mDNS alone, and again after a cable was out.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import type { StatusReport } from '../../src/daemon/service.js';
@@ -51,7 +51,8 @@ test.serial('hosts on one switch find each other by mDNS alone, and heal when a 
     [c, [a, b]],
   ] as const) {
     await cluster.until('addresses of all others', () => {
-      const text = readFileSync(join(host.state, 'peers.json'), 'utf8');
+      const file = join(host.state, 'peers.json');
+      const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
       return others.every(({ name }) => text.includes(`/ip4/${net.addressOf(name)}/tcp/4747`));
     });
   }
