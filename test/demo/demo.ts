@@ -76,10 +76,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 const cluster = new RealCluster({ teardown: end => ends.push(end) });
 
+/** What is backed up: hash → size. Known once it has been read. */
+let known: ReadonlyMap<string, number> | undefined;
+
 try {
   await play();
 } catch (error) {
   tellFailure(error);
+  await tellChanges();
 }
 await stage.act('Everything is stopped and removed', stop).catch(tellFailure);
 tellEnd();
@@ -116,6 +120,7 @@ async function play(): Promise<void> {
 
   await stage.act('Five services find each other and form a cluster', () => found(origin, holders));
   const contents = await reading;
+  known = contents;
   await stage.act('One policy for all of them: `cluster config apply`', () => setPolicy(origin, contents));
   await stage.act(`Every file gets ${COPIES} copies on ${COPIES} other hosts`, () =>
     copy({ contents, holders, asked: origin }),
@@ -238,7 +243,9 @@ async function countAll(contents: ReadonlyMap<string, number>, holders: readonly
     withCopies.set(have, (withCopies.get(have) ?? 0) + 1);
   }
   const kinds = [...withCopies].sort(([one], [other]) => one - other);
-  stage.note(kinds.map(([have, number]) => `${count(number)} contents on ${have} of these hosts`).join(', '));
+  stage.note(
+    `of ${count(contents.size)} contents ${kinds.map(([have, number]) => `${count(number)} lie on ${have}`).join(', ')}`,
+  );
   const short = sumOf(kinds.filter(([have]) => have < COPIES).map(([, number]) => number));
   if (short > 0)
     throw new DidNotHold(`${count(short)} of ${count(contents.size)} contents have fewer than ${COPIES} copies`);
@@ -377,6 +384,14 @@ async function stop(): Promise<void> {
   const failure = ended.find(({ status }) => status === 'rejected');
   if (failure?.status === 'rejected') throw failure.reason;
   stage.note(`${namesOf(running)} ended cleanly, ${cluster.folder} is gone`);
+}
+
+/** A folder that changes while it is shown cannot come back as it was at the end. */
+async function tellChanges(): Promise<void> {
+  if (known === undefined) return;
+  const now = await contentsOf(folder);
+  const gone = [...known.keys()].filter(hash => !now.has(hash)).length;
+  if (gone > 0) stage.say(`   ${folder} has changed meanwhile: ${count(gone)} contents are no longer there.`);
 }
 
 function tellFailure(error: unknown): void {

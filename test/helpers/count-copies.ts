@@ -144,6 +144,8 @@ function* filesBelow(folder: Buffer): Generator<Buffer> {
 const tell = (found: Found): boolean => process.stdout.write(`${JSON.stringify(found)}\n`);
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  // Whoever asked has gone, and with it the reason to go on.
+  process.stdout.on('error', () => process.exit(1));
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   main(JSON.parse(Buffer.concat(chunks).toString()) as Question);
