@@ -10,6 +10,7 @@
  * the step ends, so that a step costs what changed and not the whole.
  */
 import type { Chance } from './chance.js';
+import { chooseSource, type SourceChoice } from './choose-source.js';
 import { CLAIM_MS_MAX, Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, FetchFailure, Input } from './effects.js';
@@ -702,25 +703,17 @@ export class Machine {
     }
   }
 
-  /** The least loaded of the origin and the holders that are connected, as far as our own fetches tell. */
-  #sourceFor(pursuit: Pursuit): { readonly from: HostId | undefined; readonly nextMs: number } {
+  #sourceFor({ row, avoidUntilMs }: Pursuit): SourceChoice<HostId> {
     const load = new Map<HostId, number>();
     for (const { from } of this.#fetches.values()) if (from !== undefined) load.set(from, (load.get(from) ?? 0) + 1);
-    const sources = this.#sourcesOf(pursuit.row);
-    let from: HostId | undefined;
-    let nextMs = Number.POSITIVE_INFINITY;
-    // Holders are asked from a different one on for each row, so that equal load is spread.
-    for (let i = 0; i < sources.length; i += 1) {
-      const source = sources[(i + pursuit.row) % sources.length] as HostId;
-      if (this.#hosts.get(source)?.connected !== true) continue;
-      const avoidMs = pursuit.avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY;
-      if (avoidMs > this.#nowMs) {
-        nextMs = Math.min(nextMs, avoidMs);
-        continue;
-      }
-      if (from === undefined || (load.get(source) ?? 0) < (load.get(from) ?? 0)) from = source;
-    }
-    return { from, nextMs };
+    return chooseSource({
+      sources: this.#sourcesOf(row),
+      isConnected: host => this.#hosts.get(host)?.connected === true,
+      load,
+      avoidUntilMs,
+      turn: row,
+      nowMs: this.#nowMs,
+    });
   }
 
   /** The origin, and every host that says it holds the row. */

@@ -6,6 +6,7 @@ import { hash } from '../../src/core/hash.js';
 import { parseKey, parseParcelId } from '../../src/core/ids.js';
 import { MinQueue } from '../../src/core/min-queue.js';
 import { FLAG, ParcelTable } from '../../src/core/parcel-table.js';
+import { law } from '../helpers/law.js';
 
 const parcelId = (i: number) => parseParcelId(Buffer.from(hash(Buffer.from(String(i)))).toString('hex'));
 
@@ -22,7 +23,8 @@ test('a byte index gives each string one dense number, for ever', t => {
 });
 
 test('a min queue gives items in order of priority and stops at the limit', t => {
-  fc.assert(
+  law(
+    t,
     fc.property(fc.array(fc.integer({ min: 0, max: 1000 })), priorities => {
       const queue = new MinQueue();
       for (const [item, priority] of priorities.entries()) queue.push(item, priority);
@@ -32,7 +34,6 @@ test('a min queue gives items in order of priority and stops at the limit', t =>
       return taken.join() === expected.join() && queue.size === priorities.length - expected.length;
     }),
   );
-  t.pass();
 });
 
 test('a table of parcels keeps what it is told while it grows, with more stores than one word holds', t => {

@@ -14,6 +14,7 @@ import {
   VERSION_BYTES_MAX,
   versionFor,
 } from '../../src/membership/configuration.js';
+import { law } from '../helpers/law.js';
 import { found, hostOf, memberOf, NOON_MS, newKey, next } from './cast.js';
 
 const POLICY = `cluster: home
@@ -67,7 +68,8 @@ test('one flipped bit anywhere in a version is found out', t => {
   const admin = newKey();
   const first = found([admin], { policyText: POLICY });
   const second = next(first, admin);
-  fc.assert(
+  law(
+    t,
     fc.property(fc.nat({ max: second.raw.length * 8 - 1 }), bit => {
       const raw = Uint8Array.from(second.raw);
       raw[bit >> 3] = (raw[bit >> 3] ?? 0) ^ (1 << (bit & 7));
@@ -79,7 +81,6 @@ test('one flipped bit anywhere in a version is found out', t => {
     }),
     { numRuns: 400 },
   );
-  t.pass();
 });
 
 test('bytes that are no version are refused by name, whatever they are', t => {
