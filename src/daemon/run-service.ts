@@ -394,6 +394,7 @@ async function serve(
   await catalog.open();
   net.onConnect((peer, where) => {
     addresses.remember(peer, where);
+    alarms.clear('PEER_BANNED', peer);
     const host = roster.hostOf(peer);
     if (host !== undefined) tell({ is: 'connected', host });
   });
