@@ -50,8 +50,8 @@ const TIMING = {
   redial: '2s',
   dead: '6s',
   lastPlace: '1s',
-  claimWait: '200ms',
-  step: '500ms',
+  claimWait: '400ms',
+  step: '1s',
   repairStep: '200ms',
   // The plain trees of the stores are for people to browse, which nobody does here.
   treeQuiet: '10m',
