@@ -17,6 +17,9 @@ import type { Roster } from './roster.js';
 
 /** A holder that is busy is asked again after its own word, but not more often than this. */
 const BUSY_TRIES_MAX = 20;
+/** Every holder is asked so often before a blob is called unavailable: connections break and come back. */
+const ROUNDS = 2;
+const ROUND_REST_MS = 2_000;
 
 export class BlobSource {
   readonly #net: Net;
@@ -48,14 +51,21 @@ export class BlobSource {
   async *content(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
     const open = new Set<BlobId>();
     for (const blob of blobs) if (!(yield* this.#fromHere(blob, signal))) open.add(blob);
-    for (const peer of this.#peersWith(parcel)) {
-      if (open.size === 0) return;
-      try {
-        yield* this.#from(peer, parcel, open, signal);
-      } catch (error) {
-        signal.throwIfAborted();
-        // The next holder may do better. What this one began is begun anew.
-        if (!(error instanceof ClusterError)) throw error;
+    for (let round = 0; round < ROUNDS && open.size > 0; round += 1) {
+      if (round > 0) await pause(ROUND_REST_MS, signal);
+      for (const peer of this.#peersWith(parcel)) {
+        if (open.size === 0) return;
+        try {
+          yield* this.#from(peer, parcel, open, signal);
+        } catch (error) {
+          signal.throwIfAborted();
+          // The next holder may do better. What this one began is begun anew.
+          if (!(error instanceof ClusterError)) throw error;
+          this.#log.warn(
+            { code: 'HOLDER_FAILED', parcel, peer, err: error },
+            'a holder could not give a parcel for a restore',
+          );
+        }
       }
     }
     const hosts = this.#machine

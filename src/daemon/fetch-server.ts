@@ -2,8 +2,8 @@
  * Fetch server: gives blobs of a parcel to members: from our stores, or, at the origin, from the live file.
  *
  * The origin keeps no second copy, so it can find that a blob is gone. If nobody holds the parcel yet, the snapshot is cut
- * anew without that file; `onTorn` says so. While a parcel is short of copies, the origin serves at most N fetchers of it
- * at once: without any message that bounds what a network without gossip can waste.
+ * anew without that file; `onTorn` says so. Who is served at all is decided by
+ * core/serve.ts, from what this host alone can see: the fetchers themselves.
  */
 
 import type { Entry } from '../catalog/entry.js';
@@ -13,13 +13,15 @@ import { readSourceFile, SourceGone } from '../catalog/source-file.js';
 import type { BlobId, ParcelId, PeerName, SourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
+import { decideServe } from '../core/serve.js';
 import { type FetchAnswer, type FetchedBlob, type FetchRequest, serveFetch } from '../net/fetch-protocol.js';
 import type { Net } from '../net/net.js';
+import type { Clock } from './clock.js';
 import type { OwnStores } from './own-stores.js';
 import type { Roster } from './roster.js';
 
-/** Fetches served at once, all peers together: each reads a disk. */
-const SERVED_MAX = 16;
+/** How long whoever has had all of a parcel counts as one of its fetchers: its copy is heard of sooner, in ms. */
+const HEARD_MS = 10_000;
 /** When a fetcher that is one too many may ask again, in ms. */
 const BUSY_RETRY_MS = 2_000;
 
@@ -44,7 +46,9 @@ export class FetchServer {
   readonly #cache: ScanCache;
   readonly #ownSource: (source: SourceId) => OwnSource | undefined;
   readonly #onTorn: TornListener;
-  readonly #serving = new Map<ParcelId, number>();
+  readonly #clock: Clock;
+  /** Who is being served what, until when: Infinity while it goes on. */
+  readonly #fetchers = new Map<ParcelId, Map<PeerName, number>>();
   #served = 0;
 
   constructor({
@@ -54,6 +58,7 @@ export class FetchServer {
     roster,
     catalog,
     cache,
+    clock,
     ownSource,
     onTorn,
   }: {
@@ -64,6 +69,7 @@ export class FetchServer {
     /** This host's own catalog: the records of its own sources. */
     readonly catalog: ObjectReader;
     readonly cache: ScanCache;
+    readonly clock: Clock;
     readonly ownSource: (source: SourceId) => OwnSource | undefined;
     readonly onTorn: TornListener;
   }) {
@@ -73,6 +79,7 @@ export class FetchServer {
     this.#roster = roster;
     this.#catalog = catalog;
     this.#cache = cache;
+    this.#clock = clock;
     this.#ownSource = ownSource;
     this.#onTorn = onTorn;
   }
@@ -89,26 +96,62 @@ export class FetchServer {
     const busy: FetchAnswer = { kind: 'busy', retryAfterMs: BUSY_RETRY_MS };
     if (!this.#roster.isTrusted(from)) return { kind: 'blobs', parts: gone(request.blobs) };
     const { parcel, purpose } = request;
-    if (purpose !== 'restore') {
-      if (this.#served >= SERVED_MAX) return busy;
-      const wanted = this.#machine.wantedCopies(parcel);
-      const serving = this.#serving.get(parcel) ?? 0;
-      if (wanted !== undefined && serving >= wanted && this.#machine.copies(parcel) < wanted) return busy;
-    }
-    return { kind: 'blobs', parts: this.#counted(parcel, this.#parts(request, signal)) };
+    const verdict = decideServe({
+      purpose,
+      copiesWanted: this.#machine.wantedCopies(parcel),
+      copies: this.#machine.copies(parcel),
+      othersFetching: this.#othersFetching(parcel, from),
+      served: this.#served,
+    });
+    if (verdict === 'busy') return busy;
+    const parts = this.#parts(request, signal);
+    return { kind: 'blobs', parts: purpose === 'restore' ? parts : this.#counted(parcel, from, parts) };
   }
 
-  async *#counted(parcel: ParcelId, parts: AsyncIterable<FetchedBlob>): AsyncGenerator<FetchedBlob> {
+  /** Other peers that are being served the parcel, or were just now and are not known to hold it yet. */
+  #othersFetching(parcel: ParcelId, asker: PeerName): number {
+    const holders = new Set(this.#machine.holders(parcel).map(({ host }) => host));
+    const nowMs = this.#clock.nowMs();
+    let others = 0;
+    for (const [peer, untilMs] of this.#fetchers.get(parcel) ?? []) {
+      const host = this.#roster.hostOf(peer);
+      if (peer !== asker && untilMs > nowMs && (host === undefined || !holders.has(host))) others += 1;
+    }
+    return others;
+  }
+
+  async *#counted(parcel: ParcelId, from: PeerName, parts: AsyncIterable<FetchedBlob>): AsyncGenerator<FetchedBlob> {
     this.#served += 1;
-    this.#serving.set(parcel, (this.#serving.get(parcel) ?? 0) + 1);
+    this.#fetchersOf(parcel).set(from, Number.POSITIVE_INFINITY);
+    let whole = false;
     try {
       yield* parts;
+      whole = true;
     } finally {
       this.#served -= 1;
-      const left = (this.#serving.get(parcel) ?? 1) - 1;
-      if (left === 0) this.#serving.delete(parcel);
-      else this.#serving.set(parcel, left);
+      this.#ended(parcel, from, whole);
     }
+  }
+
+  #fetchersOf(parcel: ParcelId): Map<PeerName, number> {
+    const fetchers = this.#fetchers.get(parcel) ?? new Map<PeerName, number>();
+    this.#fetchers.set(parcel, fetchers);
+    return fetchers;
+  }
+
+  /** Who has had all of it is about to say that it holds it; who has not, asks again. */
+  #ended(parcel: ParcelId, from: PeerName, whole: boolean): void {
+    const fetchers = this.#fetchers.get(parcel);
+    if (fetchers?.has(from) !== true) return;
+    const untilMs = this.#clock.nowMs() + HEARD_MS;
+    if (whole) fetchers.set(from, untilMs);
+    const forget = (): void => {
+      if (fetchers.get(from) !== (whole ? untilMs : Number.POSITIVE_INFINITY)) return;
+      fetchers.delete(from);
+      if (fetchers.size === 0) this.#fetchers.delete(parcel);
+    };
+    if (whole) setTimeout(forget, HEARD_MS).unref();
+    else forget();
   }
 
   async *#parts({ parcel, blobs }: FetchRequest, signal: AbortSignal): AsyncGenerator<FetchedBlob> {

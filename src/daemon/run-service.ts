@@ -250,6 +250,7 @@ async function serve(
     roster,
     catalog: objects,
     cache,
+    clock,
     ownSource: source => origin.ownSource(source),
     onTorn: torn => origin.torn(torn),
   });

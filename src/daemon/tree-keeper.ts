@@ -21,6 +21,8 @@ import { KeyedTurns } from './turns.js';
 
 /** However short the configured quiet, protection is not looked at more often than this, in ms. */
 const LOOK_EVERY_MS_MIN = 200;
+/** … and however long, not more rarely: it may be shortened meanwhile, in ms. */
+const LOOK_EVERY_MS_MAX = 5_000;
 
 interface Tree {
   /** When something that the tree may show last changed. */
@@ -78,7 +80,10 @@ export class TreeKeeper {
         .take('trees', () => this.#look())
         .finally(() => {
           if (this.#signal.aborted) return;
-          this.#timer = setTimeout(look, Math.max(LOOK_EVERY_MS_MIN, this.#timing().treeQuietMs / 2));
+          this.#timer = setTimeout(
+            look,
+            Math.min(LOOK_EVERY_MS_MAX, Math.max(LOOK_EVERY_MS_MIN, this.#timing().treeQuietMs / 2)),
+          );
         });
     };
     look();

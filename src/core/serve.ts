@@ -1,0 +1,33 @@
+/**
+ * Serve: should this host give a parcel to one more fetcher?
+ *
+ * Claims keep hosts from fetching the same thing, but claims are gossip, and gossip can be late. Whoever serves sees the
+ * fetchers themselves: with copies and fetchers enough for N, one more would be waste, and is told to come back. So waste
+ * stays bounded while gossip is slow or down, without a message (I11).
+ *
+ * Pure. Driven by the daemon's fetch server.
+ */
+export interface ServeView {
+  readonly purpose: 'grab' | 'repair' | 'restore';
+  /** N; undefined for a parcel that no listed snapshot wants as far as this host knows. */
+  readonly copiesWanted: number | undefined;
+  /** Copies that count, as this host sees them. */
+  readonly copies: number;
+  /** Other hosts that fetch it from here now, or have just had all of it and are not known to hold it yet. */
+  readonly othersFetching: number;
+  /** Fetches served here now, of all parcels. */
+  readonly served: number;
+}
+
+/** Fetches served at once, all peers together: each reads a disk. */
+export const SERVED_MAX = 16;
+
+export function decideServe({ purpose, copiesWanted, copies, othersFetching, served }: ServeView): 'serve' | 'busy' {
+  // A person waits for it.
+  if (purpose === 'restore') return 'serve';
+  if (served >= SERVED_MAX) return 'busy';
+  if (copiesWanted === undefined) return 'serve';
+  // Who repairs may know of a death that we have not noticed: then copies are not counted against it.
+  if (copies >= copiesWanted) return purpose === 'grab' ? 'busy' : 'serve';
+  return copies + othersFetching >= copiesWanted ? 'busy' : 'serve';
+}
