@@ -321,7 +321,13 @@ export class Machine {
     else if (!host.caughtUp) this.#caughtUp(host);
     if (!changed) return;
     // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
-    if (storesBefore !== [...host.reports.keys()].join()) this.#markHeldBy(host.id);
+    if (storesBefore !== [...host.reports.keys()].join()) {
+      this.#markHeldBy(host.id);
+      for (const slot of this.#holdings.slotsOf(host.id)) {
+        if (!this.#placement.storeCounts(slot)) continue;
+        for (const row of this.#table.heldBy(slot)) this.#claims.withdraw(row, host.id);
+      }
+    }
     if (host.freeBytes > roomBefore && roomBefore === 0) this.#markShort();
   }
 
@@ -346,12 +352,17 @@ export class Machine {
         if (writer !== undefined) this.#askState(writer);
         return;
       }
-      case 'extended':
+      case 'extended': {
+        // A copy in a store that no heartbeat has named yet does not count: until one does, or its time is up, the claim
+        // stands for it.
+        const slot = this.#holdings.slotOf(segment.host, segment.end.store);
+        const counts = slot !== undefined && this.#placement.storeCounts(slot);
         for (const row of applied.rows) {
-          this.#claims.withdraw(row, segment.host);
+          if (counts) this.#claims.withdraw(row, segment.host);
           this.#marked.add(row);
         }
         return;
+      }
       default:
         unreachable(applied);
     }

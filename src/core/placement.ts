@@ -186,7 +186,10 @@ export class Placement {
       if (host.weightMiB < 1 && !claims) continue;
       // A host that visibly has no room would only cost a turn; one that claims has reserved its room.
       if (!claims && !holderHosts.has(host.id) && host.freeBytes < bytes && !familyHosts.has(host.id)) continue;
-      if (!isBefore(candidate(member, host.words, host.weightMiB), own)) continue;
+      // Who claims lends room, though we may not have heard how much: taken for as much as ours, so that of two who do not
+      // know of each other yet both see the same one first.
+      const weightMiB = host.weightMiB < 1 ? this.#self.weightMiB : host.weightMiB;
+      if (!isBefore(candidate(member, host.words, weightMiB), own)) continue;
       betterDomains.add(member.domain);
       if (claims) betterClaimed.add(member.domain);
     }

@@ -24,6 +24,29 @@ test('every parcel gets exactly N copies, none at its origin, and nothing is fet
   for (const host of world.hosts) t.deepEqual(host.machine.pending(), { pursuits: 0, fetches: 0, othersClaims: 0 });
 });
 
+test('hosts that do not know of each other’s room yet heed each other’s claims all the same', t => {
+  const world = new SmallWorld([
+    { lentBytes: 0 },
+    { lentBytes: 0 },
+    { lentBytes: 0 },
+    { lentBytes: 0 },
+    { lentBytes: 0 },
+  ]);
+  const [origin, ...others] = world.hosts as [SmallWorld['hosts'][0], ...SmallWorld['hosts']];
+  world.run(2_000);
+  const parcels = world.backUp(origin, many(100));
+  world.run(2_000);
+  // All at once, and what says so is lost: none is a candidate in another's eyes, but for what it claims.
+  world.loses = ({ kind }) => kind === 'heartbeat';
+  for (const host of others) world.mount(host, 1024 * MIB);
+  world.run(10_000);
+  world.loses = () => false;
+  t.true(world.runUntil(() => parcels.every(id => world.trueHolders(id).length >= 2), 5 * MINUTE_MS));
+  world.run(MINUTE_MS);
+  const holders = parcels.map(id => world.trueHolders(id).length);
+  t.deepEqual([...new Set(holders)], [2]);
+});
+
 test('all views agree in the end', t => {
   const world = new SmallWorld([{}, {}, {}]);
   const parcels = world.backUp(world.hosts[0] as never, many(30));

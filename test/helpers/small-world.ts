@@ -21,6 +21,7 @@ import {
   sourceIdOf,
 } from '../../src/core/ids.js';
 import { Machine } from '../../src/core/machine.js';
+import type { GossipMessage } from '../../src/core/messages.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
 
 export const MIB = 1024 * 1024;
@@ -93,6 +94,8 @@ export class SmallWorld {
   readonly effects: { readonly host: HostId; readonly effect: Effect }[] = [];
   #config: ClusterConfig;
   readonly #chance: Chance;
+  /** Gossip that reaches nobody. */
+  loses: (message: GossipMessage) => boolean = () => false;
   readonly #copies: number;
   readonly #rate: number;
   #events: { atMs: number; order: number; run: () => void }[] = [];
@@ -144,7 +147,10 @@ export class SmallWorld {
       store: parseStoreId(name(`store of ${member.host}`).slice(0, 32)),
     });
     this.hosts.push(host);
-    if (lentBytes === 0) return;
+    if (lentBytes > 0) this.mount(host, lentBytes);
+  }
+
+  mount(host: SmallHost, lentBytes: number): void {
     this.tell(host, { is: 'log', nowMs: this.nowMs, segment: host.segmentAfter(0) });
     this.tell(host, { is: 'store', nowMs: this.nowMs, store: host.store, lentBytes, usedBytes: 0, draining: false });
   }
@@ -233,6 +239,7 @@ export class SmallWorld {
     this.effects.push({ host: host.id, effect });
     switch (effect.do) {
       case 'gossip':
+        if (this.loses(effect.message)) return;
         for (const other of this.hosts) {
           if (other === host) continue;
           this.#after(this.#delayMs(), () =>
