@@ -7,6 +7,7 @@
  *
  * Driven by the daemon, which has the state folder's lock and so is the only one to replace a socket there.
  */
+
 import { chmod, chown, lstat, readFile, unlink } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
@@ -18,6 +19,7 @@ import { z } from 'zod';
 import { CONTENT_BLOBS_MAX, type ContentFrame, type ContentRequest } from '../catalog/restore-content.js';
 import { ClusterError } from '../core/fault.js';
 import { parseBlobId, parseObjectId, parseParcelId, parseSourceId } from '../core/ids.js';
+import { lastingAbort } from '../platform/lasting-abort.js';
 import {
   CONTROL_SOCKET_NAME,
   checkControlPath,
@@ -133,7 +135,7 @@ export async function startControlServer({ stateDir, service, log }: ControlServ
   checkControlPath(path);
   await clearStaleSocket(path);
 
-  const closing = new AbortController();
+  const closing = lastingAbort();
   const app = fastify({ bodyLimit: REQUEST_BYTES_MAX, logger: false, forceCloseConnections: true });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(

@@ -2,6 +2,7 @@
  * Run service: puts the parts of one host together, starts them in the order in which each needs the others, and ends them
  * in the reverse order. What the parts do stands in their own files.
  */
+
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
@@ -24,6 +25,7 @@ import { type Spread, spreadMembership } from '../membership/spread.js';
 import { splitForFrames } from '../net/gossip-border.js';
 import { type Net, startNet } from '../net/net.js';
 import { serveObjects } from '../net/object-protocol.js';
+import { lastingAbort } from '../platform/lasting-abort.js';
 import { takeLock } from '../platform/lock.js';
 import { openIndexDatabase } from '../store/index-database.js';
 import { ObjectFolder } from '../store/object-folder.js';
@@ -97,7 +99,7 @@ async function serve(
   const clock = steadyClock();
   const membership = await openMembership({ stateDir, clock: () => clock.wallMs(), log });
   const { boot, previousBoot } = await countBoot(stateDir);
-  const ended = new AbortController();
+  const ended = lastingAbort();
   const { signal } = ended;
   const { host: self, signer, seed } = membership.identity;
 

@@ -7,10 +7,12 @@
  *
  * Started and stopped by src/daemon.
  */
+
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
 import type { PeerName } from '../core/ids.js';
 import type { Net } from '../net/net.js';
+import { lastingAbort } from '../platform/lasting-abort.js';
 import { askConfig, serveConfig } from './config-protocol.js';
 import { serveJoin } from './join-protocol.js';
 import type { Membership } from './membership.js';
@@ -38,7 +40,7 @@ export async function spreadMembership({
   readonly membership: Membership;
   readonly log: Logger;
 }): Promise<Spread> {
-  const stopping = new AbortController();
+  const stopping = lastingAbort();
   const errands = new Map<PeerName, Errand>();
 
   const run = async (peer: PeerName, errand: Errand): Promise<void> => {

@@ -28,6 +28,7 @@ import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
 import type { GossipMessage } from '../core/messages.js';
+import { lastingAbort } from '../platform/lasting-abort.js';
 import { withDeadline } from './deadline.js';
 import type { FrameMemory } from './frame-order.js';
 import { gatedRegistrar } from './gated-registrar.js';
@@ -255,7 +256,7 @@ class LibraryNet implements Net {
   readonly #node: Node;
   readonly #options: NetOptions;
   readonly #log: Logger;
-  readonly #stopping = new AbortController();
+  readonly #stopping = lastingAbort();
   readonly #admission: Admission;
   readonly #gossip: GossipTopic;
   readonly #redial: Redial;
