@@ -54,6 +54,8 @@ import type {
 
 /** A stream of reports is looked at again at most this often, in ms. */
 const REPORT_EVERY_MS = 250;
+/** Looks at a source whose newest snapshot changes under the look. */
+const LOOKS_MAX = 3;
 /** A snapshot is stale when it is older than so many of its source's intervals. */
 const FRESH_INTERVALS = 2;
 /** An alarm that was not found for so long, in ms, and then again, is a new one. */
@@ -188,9 +190,16 @@ export class Answers implements Service {
   async #sourceReport(source: SourceId, signal: AbortSignal): Promise<SourceReport> {
     const { machine, catalog, roster, origin, clock } = this.#o;
     const owner = splitSourceId(source).origin;
+    const newest = (): ListedSnapshot | undefined => catalog.get(source)?.head.snapshots.at(-1);
+    let listed = newest();
+    let lastSnapshot = listed === undefined ? undefined : await this.#snapshotReport(source, listed, signal);
+    // One report tells of one moment: a snapshot that came meanwhile is looked at instead, and the parcels are counted
+    // last, so that nothing is called protected and short at once because copies came in between.
+    for (let looks = 0; looks < LOOKS_MAX && newest()?.id !== listed?.id; looks += 1) {
+      listed = newest();
+      lastSnapshot = listed === undefined ? undefined : await this.#snapshotReport(source, listed, signal);
+    }
     const summary = machine.summary(source);
-    const listed = catalog.get(source)?.head.snapshots.at(-1);
-    const lastSnapshot = listed === undefined ? undefined : await this.#snapshotReport(source, listed, signal);
     const everyMs = this.#settingOf(source)?.everyMs ?? Number.POSITIVE_INFINITY;
     const missing = origin.missing(source);
     return {

@@ -170,16 +170,22 @@ export class Origin {
     paths.set(path.toString('latin1'), path);
     own.torn.set(parcel, paths);
     own.recutTimer ??= setTimeout(() => {
-      own.recutTimer = undefined;
-      void this.#turns
-        .take(source, () => this.#recut(own))
-        .catch((error: unknown) => {
-          this.#options.log.error(
-            { code: 'RECUT_FAILED', source, err: error },
-            'a snapshot could not be cut anew; the next one replaces it',
-          );
-        });
+      this.cutOutTorn(source).catch((error: unknown) => {
+        this.#options.log.error(
+          { code: 'RECUT_FAILED', source, err: error },
+          'a snapshot could not be cut anew; the next one replaces it',
+        );
+      });
     }, RECUT_AFTER_MS);
+  }
+
+  /** Cuts the source's snapshots anew without what was told to be torn and is; now, after any run that is under way. */
+  async cutOutTorn(source: SourceId): Promise<void> {
+    const own = this.#own.get(source);
+    if (own === undefined) return;
+    clearTimeout(own.recutTimer);
+    own.recutTimer = undefined;
+    await this.#turns.take(source, () => this.#recut(own));
   }
 
   async stop(): Promise<void> {

@@ -59,8 +59,7 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
     const found = await findEntry(source.objects, source.last as never, Buffer.from(path));
     if (found === undefined) throw new Error(`no entry ${path}`);
     origin.torn({ source: aSource, parcel: found.parcel, path: found.entry.path });
-    // Torn files of one second are cut out together.
-    await new Promise(resolve => setTimeout(resolve, 1_300));
+    await origin.cutOutTorn(aSource);
   };
   const newest = () => catalog.get(aSource)?.head.snapshots.at(-1)?.id;
   return { held, list, tear, newest };
