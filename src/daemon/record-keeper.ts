@@ -11,7 +11,6 @@ import type { ObjectWriter } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
 import type { Net } from '../net/net.js';
 import { askObjects } from '../net/object-protocol.js';
-import { pause } from './pause.js';
 
 /** A state disk of this size has room for the records of some hundred million files. */
 const FULL_FROM_BYTES = 64 * 1024 ** 3;
@@ -37,6 +36,10 @@ export class RecordKeeper {
   readonly #missing = new Set<ParcelId>();
   #running: Promise<void> | undefined;
   #rounds = 0;
+  /** Something was wanted since the round began. */
+  #isFresh = false;
+  /** Ends a rest. */
+  #wake: () => void = () => undefined;
 
   constructor(options: {
     readonly net: Net;
@@ -58,7 +61,10 @@ export class RecordKeeper {
   want(refs: readonly ParcelRef[]): void {
     if (!this.#keepsAll()) return;
     for (const { id } of refs) this.#missing.add(id);
-    if (this.#missing.size > 0) this.#running ??= this.#run();
+    if (this.#missing.size === 0) return;
+    this.#isFresh = true;
+    this.#wake();
+    this.#running ??= this.#run();
   }
 
   /** Not wanted any more. */
@@ -73,7 +79,11 @@ export class RecordKeeper {
   async #run(): Promise<void> {
     try {
       while (this.#missing.size > 0 && !this.#signal.aborted) {
-        if (!(await this.#round()) && this.#missing.size > 0) await pause(AGAIN_MS, this.#signal);
+        this.#isFresh = false;
+        const came = await this.#round();
+        // What was wanted during the round has not been looked at yet.
+        const isIdle = !came && !this.#isFresh && this.#missing.size > 0;
+        if (isIdle && !this.#signal.aborted) await this.#rest();
       }
     } catch (error) {
       if (!this.#signal.aborted) {
@@ -85,6 +95,21 @@ export class RecordKeeper {
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /** Until it is time to ask again, or something new is wanted, or the service stops. */
+  async #rest(): Promise<void> {
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(() => this.#wake(), AGAIN_MS);
+      const onAbort = (): void => this.#wake();
+      this.#signal.addEventListener('abort', onAbort, { once: true });
+      this.#wake = () => {
+        clearTimeout(timer);
+        this.#signal.removeEventListener('abort', onAbort);
+        this.#wake = () => undefined;
+        resolve();
+      };
+    });
   }
 
   /** Asks each peer for what it is likeliest to have. @returns whether any came. */
