@@ -5,7 +5,7 @@
  * stay only where the owner they speak for is the real one. What cannot be set is told and does not stop anything.
  */
 import { fchmodSync, fchownSync, fstatSync, lchownSync, lutimesSync } from 'node:fs';
-import { lutimes } from '../platform/posix.js';
+import { lutimes, posixFault } from '../platform/posix.js';
 import type { Entry } from './entry.js';
 
 /** Something about a restored entry that is not as it was: which part, and why. */
@@ -59,7 +59,7 @@ export function setTime(path: Buffer, entry: Entry): NotSet[] {
     lutimesSync(path, seconds, seconds);
     faults.push({
       what: 'time',
-      because: 'only to the microsecond: the system call for nanoseconds could not be loaded',
+      because: `only to the microsecond: the system call for nanoseconds could not be loaded (${posixFault()})`,
     });
   });
   return faults;

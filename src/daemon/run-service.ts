@@ -27,6 +27,7 @@ import { type Net, startNet } from '../net/net.js';
 import { serveObjects } from '../net/object-protocol.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
 import { takeLock } from '../platform/lock.js';
+import { posixFault } from '../platform/posix.js';
 import { openIndexDatabase } from '../store/index-database.js';
 import { ObjectFolder } from '../store/object-folder.js';
 import type { Store } from '../store/store.js';
@@ -96,6 +97,9 @@ async function serve(
 ): Promise<void> {
   const lock = takeLock(join(stateDir, 'lock'));
   teardown.defer(() => lock.release());
+  const fault = posixFault();
+  if (fault !== undefined)
+    log.warn({ code: 'POSIX_MISSING', fault }, 'one disk flush a file, as syncfs cannot be called');
   const clock = steadyClock();
   const membership = await openMembership({ stateDir, clock: () => clock.wallMs(), log });
   const { boot, previousBoot } = await countBoot(stateDir);

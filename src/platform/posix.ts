@@ -2,7 +2,8 @@
  * System calls that Node lacks, by koffi.
  *
  * `posix()` is `undefined` where koffi or the C library cannot be loaded: callers then do without (microsecond times, one
- * fsync a file) and say so. Each call here names why it exists; it may go on the day Node has it.
+ * fsync a file) and say so, with the reason that `posixFault()` keeps. Each call here names why it exists; it may go on the
+ * day Node has it.
  *
  * Loaded at the first call, not at import: the command line starts without it.
  */
@@ -56,33 +57,47 @@ const CONSTANTS: Readonly<Partial<Record<NodeJS.Platform, Constants>>> = {
 
 const SECOND_NS = 1_000_000_000n;
 
-let loaded: { readonly posix: Posix | undefined } | undefined;
+/** What came of the one attempt to load: the calls, or why there are none. */
+type Loaded = { readonly posix: Posix; readonly fault?: never } | { readonly posix?: never; readonly fault: string };
+
+let loaded: Loaded | undefined;
 
 /** The calls; `undefined` where they cannot be had. */
 export function posix(): Posix | undefined {
-  loaded ??= { posix: load() };
+  loaded ??= load();
   return loaded.posix;
 }
 
-function load(): Posix | undefined {
+/** Why `posix()` is `undefined`, in one line; `undefined` where it is not. */
+export function posixFault(): string | undefined {
+  loaded ??= load();
+  return loaded.fault;
+}
+
+function load(): Loaded {
   const constants = CONSTANTS[process.platform];
-  if (constants === undefined) return undefined;
+  if (constants === undefined) return { fault: `no system calls are known for ${process.platform}` };
   let koffi: typeof koffiModule;
   try {
     koffi = createRequire(import.meta.url)('koffi');
-  } catch {
-    // No binary for this processor: what callers do without it is their documented fallback.
-    return undefined;
+  } catch (error) {
+    // No binary for this processor, or a folder that this user may not read.
+    return { fault: `koffi did not load: ${firstLineOf(error)}` };
   }
+  const faults: string[] = [];
   for (const library of constants.libraries) {
     try {
-      return bind(koffi, library, constants);
-    } catch {
+      return { posix: bind(koffi, library, constants) };
+    } catch (error) {
       // Not under this name or without this symbol; the next name, or the fallback.
+      faults.push(`${library ?? 'this process'}: ${firstLineOf(error)}`);
     }
   }
-  return undefined;
+  return { fault: `the C library did not load: ${faults.join('; ')}` };
 }
+
+const firstLineOf = (error: unknown): string =>
+  String(error instanceof Error ? error.message : error).split('\n', 1)[0] ?? '';
 
 function bind(koffi: typeof koffiModule, library: string | null, constants: Constants): Posix {
   const libc = koffi.load(library);

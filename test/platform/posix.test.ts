@@ -1,12 +1,25 @@
+import { execFile } from 'node:child_process';
 import { closeSync, lstatSync, mkdtempSync, openSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import test from 'ava';
 import fc from 'fast-check';
-import { lutimes, posix } from '../../src/platform/posix.js';
+import { lutimes, posix, posixFault } from '../../src/platform/posix.js';
 
+const run = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), 'posix-'));
 const calls = posix();
+
+test('where the calls cannot be had, the reason is kept; where they can, there is none', async t => {
+  t.is(posixFault() === undefined, calls !== undefined);
+  const elsewhere = `
+    Object.defineProperty(process, 'platform', { value: 'plan9' });
+    const { posix, posixFault } = await import(${JSON.stringify(new URL('../../src/platform/posix.js', import.meta.url))});
+    console.log(posix(), posixFault());`;
+  const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', elsewhere]);
+  t.is(stdout.trim(), 'undefined no system calls are known for plan9');
+});
 
 if (calls === undefined) {
   test('without koffi a time is left alone and the caller is told', t => {
