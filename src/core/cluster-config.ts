@@ -50,6 +50,16 @@ export interface Timing {
   readonly surplusMs: number;
   /** Never re-grab within this time of a drop unless copies are short. Default 10 min. */
   readonly regrabMs: number;
+  /** … and that comes from a host's return this long, unless the room is needed. Default 24 h. */
+  readonly returnMs: number;
+  /** One attempt to drop ends after this, and a second for each 20 MB of the parcel. Default 30 s. */
+  readonly attemptMs: number;
+  /** After an attempt in vain a parcel rests this long, doubled each time, ± 50 %. Default 5 s. */
+  readonly dropBackOffMs: number;
+  /** What no listed or held snapshot references any more is removed after this much of the holder's own running time. Default 7 d. */
+  readonly gcGraceMs: number;
+  /** Dropped and expired bytes lie in the store's trash for this long, or until the room is needed. Default 24 h. */
+  readonly trashMs: number;
   /** How long an interrupted fetch's verified blobs are kept for the next try. Default 10 min. */
   readonly partialMs: number;
   /** A source tree and its `.b3` are rewritten after this much quiet. Default 60 s. */
@@ -71,6 +81,11 @@ export const DEFAULT_TIMING: Timing = {
   claimMs: 60_000,
   surplusMs: 30_000,
   regrabMs: 600_000,
+  returnMs: 24 * 3_600_000,
+  attemptMs: 30_000,
+  dropBackOffMs: 5_000,
+  gcGraceMs: 7 * 24 * 3_600_000,
+  trashMs: 24 * 3_600_000,
   partialMs: 600_000,
   treeQuietMs: 60_000,
   treeEveryMs: 600_000,

@@ -5,8 +5,11 @@
  * comes back as an input; what must follow a durable write is asked for in the step that gets word of it.
  */
 import type { ClusterConfig } from './cluster-config.js';
+import type { DropProof } from './drop-proof.js';
+import type { ExpiryWarrant } from './expiry.js';
+import type { GrantAnswer } from './grant.js';
 import type { LogSegment } from './holdings-log.js';
-import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
+import type { HostId, Nonce, ParcelId, Possession, SourceId, StoreId } from './ids.js';
 import type { GossipMessage, HeadHint } from './messages.js';
 import type { ParcelRef } from './parcel.js';
 
@@ -24,6 +27,13 @@ export type FetchFailure =
   /** Our own disk failed. */
   | 'disk'
   | 'cancelled';
+
+/** Why our own copy could not be read whole. */
+export type ReadFailure =
+  /** Its bytes are not what its name says, or a file of it is gone: its `corrupt` is in our log. */
+  | 'corrupt'
+  /** The disk gave an error, or the store is not mounted: nothing is known of the bytes. */
+  | 'unreadable';
 
 export type Input =
   /** Time has passed; sent at the latest when the last `wake` effect said. */
@@ -97,7 +107,75 @@ export type Input =
       readonly source: SourceId;
       readonly segment: LogSegment;
     }
-  | { readonly is: 'head-not-kept'; readonly nowMs: number; readonly store: StoreId; readonly source: SourceId };
+  | { readonly is: 'head-not-kept'; readonly nowMs: number; readonly store: StoreId; readonly source: SourceId }
+  /** Operations of our own store that nobody waits for became durable: a scrub, or a read for a grant, found a copy corrupt. */
+  | { readonly is: 'own-ops'; readonly nowMs: number; readonly segment: LogSegment; readonly usedBytes: number }
+  /** Our copy is whole, and this is what each holder that was named must answer. */
+  | {
+      readonly is: 'own-proved';
+      readonly nowMs: number;
+      readonly attempt: Nonce;
+      readonly expected: ReadonlyMap<HostId, Possession>;
+    }
+  | { readonly is: 'own-not-proved'; readonly nowMs: number; readonly attempt: Nonce; readonly because: ReadFailure }
+  /** A holder's answer, its signature checked; undefined when none could be had. */
+  | {
+      readonly is: 'grant-answered';
+      readonly nowMs: number;
+      readonly attempt: Nonce;
+      readonly from: HostId;
+      readonly answer: GrantAnswer | undefined;
+    }
+  /** `del` is in our log: `segment` ends with it. */
+  | {
+      readonly is: 'dropped';
+      readonly nowMs: number;
+      readonly attempt: Nonce;
+      readonly segment: LogSegment;
+      readonly usedBytes: number;
+    }
+  /** The log did not take `del`. Whether it is durable is not known: the store takes nothing more until it is opened again. */
+  | { readonly is: 'not-dropped'; readonly nowMs: number; readonly attempt: Nonce }
+  /** Another host is about to drop the parcel and asks for our grant → `answer-grant` with this `ask`. */
+  | {
+      readonly is: 'grant-asked';
+      readonly nowMs: number;
+      /** Given by the driver, unique since its start. */
+      readonly ask: number;
+      readonly from: HostId;
+      readonly nonce: Nonce;
+      readonly parcel: ParcelId;
+      readonly configVersion: number;
+    }
+  /** `possession`: undefined when the read failed, for `because`. */
+  | {
+      readonly is: 'possession-read';
+      readonly nowMs: number;
+      readonly ask: number;
+      readonly possession: Possession | undefined;
+      readonly because?: ReadFailure;
+    }
+  | {
+      readonly is: 'expired';
+      readonly nowMs: number;
+      readonly parcel: ParcelId;
+      readonly segment: LogSegment;
+      readonly usedBytes: number;
+    }
+  | { readonly is: 'not-expired'; readonly nowMs: number; readonly parcel: ParcelId }
+  /** Whose parcel it is, by its record; undefined when the record cannot be had. */
+  | {
+      readonly is: 'identified';
+      readonly nowMs: number;
+      readonly parcel: ParcelId;
+      readonly source: SourceId | undefined;
+    }
+  /** At start, before any store: what was noted by `note-unwanted`. */
+  | {
+      readonly is: 'unwanted-before';
+      readonly nowMs: number;
+      readonly parcels: readonly { readonly parcel: ParcelId; readonly sinceRunMs: number }[];
+    };
 
 export type Effect =
   | { readonly do: 'gossip'; readonly message: GossipMessage }
@@ -119,6 +197,50 @@ export type Effect =
   | { readonly do: 'measure'; readonly parcel: ParcelId; readonly store: StoreId }
   /** Put head, snapshots and pages into the store's own catalog, then `head` into its log → `head-kept` or `head-not-kept`. */
   | { readonly do: 'keep-head'; readonly store: StoreId; readonly source: SourceId; readonly seq: number }
+  /**
+   * This host has entered DROPPING with a nonce that was never used: read our own copy whole, verify every blob, and compute
+   * what each of these holders must answer to it → `own-proved` or `own-not-proved`.
+   */
+  | {
+      readonly do: 'prove-own';
+      readonly attempt: Nonce;
+      readonly parcel: ParcelId;
+      readonly store: StoreId;
+      readonly holders: readonly HostId[];
+    }
+  /** Ask each of these hosts for its grant → `grant-answered` for every one of them. */
+  | {
+      readonly do: 'ask-grants';
+      readonly attempt: Nonce;
+      readonly parcel: ParcelId;
+      readonly holders: readonly HostId[];
+      readonly configVersion: number;
+    }
+  /** `del` into the log, durably, then the bytes to the trash → `dropped` or `not-dropped`. */
+  | { readonly do: 'drop'; readonly proof: DropProof }
+  /** Read the parcel from the disk, every byte, in this request → `possession-read`. */
+  | {
+      readonly do: 'read-possession';
+      readonly ask: number;
+      readonly parcel: ParcelId;
+      readonly store: StoreId;
+      readonly nonce: Nonce;
+    }
+  /** Sign and send. */
+  | {
+      readonly do: 'answer-grant';
+      readonly ask: number;
+      readonly to: HostId;
+      readonly nonce: Nonce;
+      readonly parcel: ParcelId;
+      readonly answer: GrantAnswer;
+    }
+  /** As `drop`, for what nobody wants any more → `expired` or `not-expired`. */
+  | { readonly do: 'expire'; readonly warrant: ExpiryWarrant }
+  /** Read its record → `identified`. */
+  | { readonly do: 'identify'; readonly parcel: ParcelId }
+  /** Keep over a restart since when, in this host's running time, nobody wants a parcel that it holds; undefined: forget it. */
+  | { readonly do: 'note-unwanted'; readonly parcel: ParcelId; readonly sinceRunMs: number | undefined }
   /** A host is to be taken for gone, or is back: for people and logs. */
   | { readonly do: 'note-liveness'; readonly host: HostId; readonly state: 'live' | 'suspect' | 'dead' }
   | { readonly do: 'wake'; readonly atMs: number };

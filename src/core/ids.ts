@@ -24,6 +24,10 @@ export type Key = Brand<string, 'Key'>;
 export type ClusterId = Brand<string, 'ClusterId'>;
 /** `<host id>/<source name>`: a source, named so that no two origins collide. */
 export type SourceId = Brand<string, 'SourceId'>;
+/** Names one attempt to drop one parcel: 128 random bits, never used again. 32 hex digits. */
+export type Nonce = Brand<string, 'Nonce'>;
+/** A proof of possession (possession.ts). 64 hex digits. */
+export type Possession = Brand<string, 'Possession'>;
 /** A libp2p peer id in its text form (`12D3Koo…`): a host's *present* key. */
 export type PeerName = Brand<string, 'PeerName'>;
 
@@ -48,6 +52,8 @@ export const parseBlobId = (text: string): BlobId => parseHex('blob id', 64, tex
 export const parseObjectId = (text: string): ObjectId => parseHex('object id', 64, text) as ObjectId;
 export const parseParcelId = (text: string): ParcelId => parseHex('parcel id', 64, text) as ParcelId;
 export const parseKey = (text: string): Key => parseHex('parcel key', 32, text) as Key;
+export const parseNonce = (text: string): Nonce => parseHex('nonce', 32, text) as Nonce;
+export const parsePossession = (text: string): Possession => parseHex('proof of possession', 64, text) as Possession;
 export const parseClusterId = (text: string): ClusterId => parseHex('cluster id', 32, text) as ClusterId;
 
 /** The pattern of host and source names; a store's name follows it too. */

@@ -246,6 +246,19 @@ export class Machine {
       case 'head-not-kept':
         this.#keepingHead.delete(`${input.store} ${input.source}`);
         return;
+      case 'own-ops':
+      case 'own-proved':
+      case 'own-not-proved':
+      case 'grant-answered':
+      case 'dropped':
+      case 'not-dropped':
+      case 'grant-asked':
+      case 'possession-read':
+      case 'expired':
+      case 'not-expired':
+      case 'identified':
+      case 'unwanted-before':
+        return;
       default:
         unreachable(input);
     }

@@ -314,6 +314,15 @@ async function serve(
         return;
       case 'wake':
         return;
+      case 'prove-own':
+      case 'ask-grants':
+      case 'drop':
+      case 'read-possession':
+      case 'answer-grant':
+      case 'expire':
+      case 'identify':
+      case 'note-unwanted':
+        return;
       default:
         effect satisfies never;
     }

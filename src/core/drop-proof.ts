@@ -1,0 +1,63 @@
+/**
+ * Drop proof: that a copy may go, for N others were read from disk by their holders in answer to this very attempt.
+ *
+ * A store drops nothing without one, and `DropProof.from` is the only maker: it counts the grants itself, by what the
+ * configuration in use says of their hosts. That the attempt entered DROPPING before it asked, and that nothing made it
+ * void since, is kept by dropping.ts, which alone calls it.
+ */
+import type { Member } from './cluster-config.js';
+import type { HostId, Nonce, ParcelId, Possession, StoreId } from './ids.js';
+
+export interface Grant {
+  readonly host: HostId;
+  /** The attempt that it answers. */
+  readonly nonce: Nonce;
+  /** What the holder sent, and what it must have sent, by our own copy's bytes. */
+  readonly possession: Possession;
+  readonly expected: Possession | undefined;
+}
+
+export interface DropClaim {
+  readonly parcel: ParcelId;
+  readonly store: StoreId;
+  /** The host that drops, and the origin: neither's own word counts. */
+  readonly self: HostId;
+  readonly origin: HostId;
+  readonly nonce: Nonce;
+  /** N. */
+  readonly copiesWanted: number;
+  readonly configVersion: number;
+  readonly memberOf: (host: HostId) => Member | undefined;
+  readonly grants: readonly Grant[];
+}
+
+export class DropProof {
+  readonly parcel: ParcelId;
+  readonly store: StoreId;
+  readonly nonce: Nonce;
+  readonly configVersion: number;
+  /** The holders that were counted, one a domain: N or more. */
+  readonly granters: readonly HostId[];
+
+  private constructor({ parcel, store, nonce, configVersion }: DropClaim, granters: readonly HostId[]) {
+    this.parcel = parcel;
+    this.store = store;
+    this.nonce = nonce;
+    this.configVersion = configVersion;
+    this.granters = granters;
+  }
+
+  /** @returns undefined while the grants are too few. */
+  static from(claim: DropClaim): DropProof | undefined {
+    const byDomain = new Map<string, HostId>();
+    for (const { host, nonce, possession, expected } of claim.grants) {
+      if (nonce !== claim.nonce || possession !== expected) continue;
+      if (host === claim.self || host === claim.origin) continue;
+      const member = claim.memberOf(host);
+      if (member?.state !== 'active' || member.trust !== 'trusted') continue;
+      if (!byDomain.has(member.domain)) byDomain.set(member.domain, host);
+    }
+    if (claim.copiesWanted < 1 || byDomain.size < claim.copiesWanted) return undefined;
+    return new DropProof(claim, [...byDomain.values()]);
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * Grant: may this host say "I hold it, read from disk just now, and am not dropping it"?
+ *
+ * Two questions. When asked: is it worth a read, or is the answer no already? After the read: is everything still as it
+ * was? Between the two the parcel may have been dropped, found corrupt, or taken back after either, and then a `generation`
+ * that differs tells so. A host that is about to drop the parcel itself gives no grant; before its commit it gives way to
+ * an asker with the higher right to drop, which makes its own attempt void.
+ *
+ * The rules are those of DESIGN section 7 and of protocols/drop/drop.md; what each keeps from happening is shown there and
+ * by the simulator's mutants. Pure. Driven by dropping.ts.
+ */
+import type { Nonce, Possession } from './ids.js';
+
+/** Why there is no grant. Crosses the wire as a number. */
+export type DenyReason =
+  /** No such copy in a store of ours. */
+  | 'absent'
+  /** We are dropping it ourselves, and have the higher right or are past turning back. */
+  | 'dropping'
+  /** The bytes on our disk are wrong, or cannot be read. */
+  | 'corrupt'
+  /** By the newest head that we have, nobody wants it. */
+  | 'unwanted'
+  /** Our host or store is draining, or we are no active, trusted member. */
+  | 'draining'
+  /** Too many questions at once; ask again. */
+  | 'busy'
+  /** The asker's configuration is older than ours: it must not go on by it. */
+  | 'config-newer'
+  /** Ours is older than the asker's: we are fetching it. */
+  | 'config-older';
+
+export type GrantAnswer =
+  | { readonly answer: 'grant'; readonly possession: Possession; readonly configVersion: number }
+  | { readonly answer: 'deny'; readonly because: DenyReason; readonly configVersion: number };
+
+/** A question that came from another host: who is about to drop asks every holder. */
+export interface GrantAsk {
+  readonly nonce: Nonce;
+  /** The asker's. */
+  readonly configVersion: number;
+}
+
+/** How far this host is with removing the parcel itself. */
+export type OwnRemoval = 'none' | 'asking' | 'committing';
+
+export interface GrantView {
+  /** The asker is a member that may hold copies. */
+  readonly askerIsMember: boolean;
+  readonly askerConfigVersion: number;
+  readonly configVersion: number;
+  /** This host is an active, trusted member, and the store is not draining. */
+  readonly mayGrant: boolean;
+  /** PRESENT by the log of a store of ours. */
+  readonly held: boolean;
+  /** A listed or held snapshot references it. */
+  readonly wanted: boolean;
+  readonly ownRemoval: OwnRemoval;
+  /** The asker has the higher right to drop. */
+  readonly askerFirst: boolean;
+  /** Reads for grants that are under way, of all parcels. */
+  readonly reads: number;
+}
+
+export type GrantVerdict =
+  /** Read it; `yields`: our own attempt is void from now on. */
+  { readonly act: 'read'; readonly yields: boolean } | { readonly act: 'deny'; readonly because: DenyReason };
+
+/** Reads for grants at once: each costs a pass over the parcel on disk. */
+export const GRANT_READS_MAX = 64;
+
+export function decideGrant(view: GrantView): GrantVerdict {
+  if (!view.askerIsMember || !view.mayGrant) return { act: 'deny', because: 'draining' };
+  if (view.askerConfigVersion < view.configVersion) return { act: 'deny', because: 'config-newer' };
+  if (view.askerConfigVersion > view.configVersion) return { act: 'deny', because: 'config-older' };
+  if (!view.held) return { act: 'deny', because: 'absent' };
+  if (!view.wanted) return { act: 'deny', because: 'unwanted' };
+  if (view.ownRemoval === 'committing') return { act: 'deny', because: 'dropping' };
+  if (view.ownRemoval === 'asking' && !view.askerFirst) return { act: 'deny', because: 'dropping' };
+  if (view.reads >= GRANT_READS_MAX) return { act: 'deny', because: 'busy' };
+  return { act: 'read', yields: view.ownRemoval === 'asking' };
+}
+
+export interface SignView {
+  readonly held: boolean;
+  /** When the read began, and now. */
+  readonly readGeneration: number;
+  readonly generation: number;
+  readonly ownRemoval: OwnRemoval;
+  /** What the read said: undefined when the bytes are wrong or cannot be read. */
+  readonly possession: Possession | undefined;
+  readonly mayGrant: boolean;
+  readonly askerConfigVersion: number;
+  readonly configVersion: number;
+}
+
+/** After the read. @returns why not; undefined when the grant may be signed. */
+export function decideSign(view: SignView): DenyReason | undefined {
+  if (view.possession === undefined) return 'corrupt';
+  if (!view.mayGrant) return 'draining';
+  if (view.askerConfigVersion < view.configVersion) return 'config-newer';
+  if (!view.held) return 'absent';
+  if (view.ownRemoval !== 'none') return 'dropping';
+  // Dropped and taken back while we read, or given up an attempt: the read tells of another copy than the present one.
+  if (view.readGeneration !== view.generation) return 'dropping';
+  return undefined;
+}

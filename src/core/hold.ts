@@ -1,0 +1,46 @@
+/**
+ * Hold: which snapshots of a source does this host keep wanted?
+ *
+ * Those that the newest head lists, and those that it once saw listed and whose own `hold` has not run out by this host's
+ * own running time, whatever later heads say. So an origin that was taken over, or whose clock is wrong, cannot erase
+ * history faster than it once promised to keep it.
+ *
+ * Pure. Driven by the catalog keeper (and the simulator) at each new head and at `nextRunMs`. What was seen is durable
+ * before the head that it came with is in force.
+ */
+import type { ObjectId } from './ids.js';
+
+export interface SeenSnapshot {
+  readonly id: ObjectId;
+  /** By its signed bytes. */
+  readonly holdMs: number;
+  /** This host's running time when it first saw the snapshot listed. */
+  readonly seenRunMs: number;
+}
+
+export interface HoldView {
+  readonly runMs: number;
+  readonly listed: ReadonlySet<ObjectId>;
+  /** All that were seen listed and are not let go yet; those of the newest head among them. */
+  readonly seen: readonly SeenSnapshot[];
+}
+
+export interface HoldVerdict {
+  /** Not listed any more, and still kept. */
+  readonly held: readonly SeenSnapshot[];
+  /** Neither listed nor held: nothing keeps them. */
+  readonly release: readonly SeenSnapshot[];
+  /** When the next hold of an unlisted snapshot runs out; Infinity for never. */
+  readonly nextRunMs: number;
+}
+
+export function decideHold({ runMs, listed, seen }: HoldView): HoldVerdict {
+  const unlisted = seen.filter(({ id }) => !listed.has(id));
+  const isHeld = ({ seenRunMs, holdMs }: SeenSnapshot): boolean => runMs < seenRunMs + holdMs;
+  const held = unlisted.filter(isHeld);
+  return {
+    held,
+    release: unlisted.filter(snapshot => !isHeld(snapshot)),
+    nextRunMs: Math.min(Number.POSITIVE_INFINITY, ...held.map(({ seenRunMs, holdMs }) => seenRunMs + holdMs)),
+  };
+}
