@@ -17,7 +17,7 @@ export interface ExpiryView {
   /** Of the newest head in force here, and of the newest that anybody spoke of. 0: none. */
   readonly headSeq: number;
   readonly heardSeq: number;
-  /** Our host is catching up with others: a newer head may be on its way. */
+  /** This host's running time, over all its starts. */
   readonly runMs: number;
   /** Since when nobody wants it. */
   readonly unwantedSinceRunMs: number;

@@ -6,9 +6,10 @@
  * been checked by whoever hands it in (the daemon, at its border).
  */
 import { assert, unreachable } from './fault.js';
-import { compareEpochs, type LogPosition, type LogSegment, logAfter, logStart } from './holdings-log.js';
+import { type LogPosition, type LogSegment, logAfter, logStart } from './holdings-log.js';
 import type { HostId, SourceId, StoreId } from './ids.js';
 import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
+import type { Rules } from './rules.js';
 
 export type Applied =
   /** The log was carried on; these rows changed. */
@@ -32,9 +33,11 @@ export class Holdings {
   /** By host and store: a log is its writer's, so that nobody can take another's store id for its own. */
   readonly #slots = new Map<string, StoreSlot>();
   readonly #logs: StoreLog[] = [];
+  readonly #compareEpochs: Rules['compareEpochs'];
 
-  constructor(table: ParcelTable) {
+  constructor(table: ParcelTable, { compareEpochs }: Pick<Rules, 'compareEpochs'>) {
     this.#table = table;
+    this.#compareEpochs = compareEpochs;
   }
 
   /** The store's number, or undefined when nothing was ever heard of it. */
@@ -66,12 +69,17 @@ export class Holdings {
     return this.#log(slot).heads.get(source) ?? 0;
   }
 
+  /** The highest head of `source` that any store says it durably holds; 0 for none. */
+  highestHead(source: SourceId): number {
+    return this.#logs.reduce((highest, { heads }) => Math.max(highest, heads.get(source) ?? 0), 0);
+  }
+
   /** True when our copy of the log is not behind `position`. */
   hasReached(host: HostId, position: LogPosition): boolean {
     const slot = this.slotOf(host, position.store);
     if (slot === undefined) return position.seq === 0;
     const ours = this.#log(slot).position;
-    const order = compareEpochs(ours.epoch, position.epoch);
+    const order = this.#compareEpochs(ours.epoch, position.epoch);
     return order > 0 || (order === 0 && ours.seq >= position.seq);
   }
 
@@ -81,7 +89,7 @@ export class Holdings {
     let slot = this.slotOf(host, end.store);
     const ours = slot === undefined ? undefined : this.#log(slot);
 
-    const order = ours === undefined ? -1 : compareEpochs(ours.position.epoch, end.epoch);
+    const order = ours === undefined ? -1 : this.#compareEpochs(ours.position.epoch, end.epoch);
     if (order > 0) return { outcome: 'stale' };
     const start = order === 0 && ours !== undefined ? ours.position : logStart(end.store, end.epoch);
     if (end.seq < start.seq) return { outcome: 'known' };

@@ -38,6 +38,8 @@ export interface HostView {
   caughtUp: boolean;
   /** Since when we wait for that. */
   awaitedSinceMs: number;
+  /** When it came back after it had been taken for dead; undefined when it never was. */
+  returnedAtMs: number | undefined;
   asking: boolean;
   askAgain: boolean;
   askNotBeforeMs: number;
@@ -147,6 +149,7 @@ export class Hosts {
     });
     const changed = verdict.state !== host.liveness;
     if (changed) {
+      if (host.liveness === 'dead') host.returnedAtMs = nowMs;
       host.livenessSinceMs = verdict.sinceMs;
       if (verdict.state === 'live') host.awaitedSinceMs = nowMs;
       else {
@@ -223,6 +226,7 @@ function newHost(member: Member, nowMs: number): HostView {
     freeBytes: 0,
     caughtUp: false,
     awaitedSinceMs: nowMs,
+    returnedAtMs: undefined,
     asking: false,
     askAgain: false,
     askNotBeforeMs: nowMs,

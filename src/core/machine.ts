@@ -6,20 +6,22 @@
  *
  * It keeps: who is there (hosts), what is wanted (the parcel table, by the newest heads), what every store holds
  * (holdings), who is about to fetch what (claims), and what this host is after itself (pursuits). From these it grabs what
- * has too few copies. Whatever may have changed a decision about a parcel marks its row; marked rows are looked at before
+ * has too few copies, lets go what has too many (dropping), and what nobody wants any more (expiring). Whatever may have changed a decision about a parcel marks its row; marked rows are looked at before
  * the step ends, so that a step costs what changed and not the whole.
  */
 import type { Chance } from './chance.js';
 import { chooseSource, type SourceChoice } from './choose-source.js';
 import { CLAIM_MS_MAX, Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
+import { Dropping } from './dropping.js';
 import type { Effect, FetchFailure, Input } from './effects.js';
+import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
 import { decideGrab, type GrabVerdict, type GrabView } from './grab.js';
 import { Holdings } from './holdings.js';
 import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
-import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
+import type { HostId, Nonce, ParcelId, SourceId, StoreId } from './ids.js';
 import type { Liveness } from './liveness.js';
 import {
   CLAIMS_PER_MESSAGE_MAX,
@@ -43,6 +45,7 @@ import {
   SOURCE_TRIES_MAX,
 } from './pursuit.js';
 import { Room } from './room.js';
+import { RULES, type Rules } from './rules.js';
 import { Voice } from './voice.js';
 import { Wanted } from './wanted.js';
 
@@ -77,13 +80,17 @@ export class Machine {
   readonly #chance: Chance;
   readonly #boot: number;
   readonly #table = new ParcelTable();
-  readonly #holdings = new Holdings(this.#table);
+  readonly #holdings: Holdings;
   readonly #claims = new Claims();
   readonly #hosts: Hosts;
   readonly #placement: Placement;
   readonly #room = new Room();
   readonly #voice = new Voice();
   readonly #wanted = new Wanted(this.#table);
+  readonly #dropping: Dropping;
+  readonly #expiring: Expiring;
+  readonly #ranBeforeMs: number;
+  readonly #startedMs: number;
   readonly #pursuits = new Map<Row, Pursuit>();
   readonly #fetches = new Map<number, Pursuit>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
@@ -116,21 +123,33 @@ export class Machine {
     self,
     boot,
     chance,
+    nonces,
     config,
     nowMs,
+    ranBeforeMs,
+    rules = RULES,
   }: {
     readonly self: HostId;
     /** This start's number: rises with each start of the service. */
     readonly boot: number;
     readonly chance: Chance;
+    /** Names each attempt to drop by 128 random bits that were never used: not from `chance`, whose seed is small. */
+    readonly nonces: () => Nonce;
     readonly config: ClusterConfig;
     readonly nowMs: number;
+    /** How long this host ran in its earlier starts, in ms: expiry is counted in it. */
+    readonly ranBeforeMs: number;
+    /** Others than `RULES` only to show what they are for. */
+    readonly rules?: Rules;
   }) {
     this.#self = self;
     this.#boot = boot;
     this.#chance = chance;
     this.#nowMs = nowMs;
+    this.#startedMs = nowMs;
+    this.#ranBeforeMs = ranBeforeMs;
     this.#heartbeatDueMs = nowMs;
+    this.#holdings = new Holdings(this.#table, rules);
     this.#hosts = new Hosts(self, config.timing);
     const machine = this;
     this.#placement = new Placement({
@@ -145,6 +164,36 @@ export class Machine {
           return machine.#room.weightMiB;
         },
       },
+      rules,
+    });
+    const shared = {
+      table: this.#table,
+      wanted: this.#wanted,
+      nowMs: () => this.#nowMs,
+      heldIn: (row: Row) => this.#heldIn(row),
+      emit: (effect: Effect) => void this.#effects.push(effect),
+      lookAgain: (row: Row, atMs?: number) => this.#lookAgain(row, atMs),
+    };
+    this.#dropping = new Dropping({
+      ...shared,
+      self,
+      placement: this.#placement,
+      chance,
+      nonces,
+      rules,
+      config: () => this.#configured(),
+      memberOf: host => (host === self ? this.#member : this.#hosts.get(host)?.member),
+      returnedAtMs: host => this.#hosts.get(host)?.returnedAtMs,
+      isDraining: store => !this.#room.takesParcels(store),
+      isExpiring: row => this.#expiring.isExpiring(row),
+      isPressed: store => this.#noRoom.size > 0 || this.#room.isOver(store),
+    });
+    this.#expiring = new Expiring({
+      ...shared,
+      runMs: () => this.#ranBeforeMs + this.#nowMs - this.#startedMs,
+      gcGraceMs: () => this.#configured().timing.gcGraceMs,
+      heardSeq: source => Math.max(this.#wanted.heardSeq(source), this.#holdings.highestHead(source)),
+      isBusy: row => this.#dropping.isBusy(row),
     });
     this.#configure(config);
   }
@@ -247,17 +296,45 @@ export class Machine {
         this.#keepingHead.delete(`${input.store} ${input.source}`);
         return;
       case 'own-ops':
+        this.#room.used(input.segment.end.store, input.usedBytes);
+        this.#ownOps(input.segment);
+        return;
       case 'own-proved':
+        this.#dropping.ownProved(input);
+        return;
       case 'own-not-proved':
+        this.#dropping.ownNotProved(input);
+        return;
       case 'grant-answered':
+        this.#dropping.grantAnswered(input);
+        return;
       case 'dropped':
+        this.#dropping.dropped(input);
+        this.#removed(input.segment, input.usedBytes);
+        return;
       case 'not-dropped':
+        // Its store goes next, and takes the attempt with it.
+        return;
       case 'grant-asked':
+        this.#dropping.grantAsked(input, this.#table.find(input.parcel));
+        return;
       case 'possession-read':
+        this.#dropping.possessionRead(input);
+        return;
       case 'expired':
-      case 'not-expired':
-      case 'identified':
+      case 'not-expired': {
+        const row = this.#table.find(input.parcel);
+        if (row !== undefined) this.#expiring.ended(row, input.is === 'expired');
+        if (input.is === 'expired') this.#removed(input.segment, input.usedBytes);
+        return;
+      }
+      case 'identified': {
+        const row = this.#table.find(input.parcel);
+        if (row !== undefined) this.#expiring.identified(row, input.source);
+        return;
+      }
       case 'unwanted-before':
+        this.#expiring.recall(input);
         return;
       default:
         unreachable(input);
@@ -265,10 +342,12 @@ export class Machine {
   }
 
   #configure(config: ClusterConfig): void {
+    const isOther = config.version !== this.#config?.version;
     this.#config = config;
     this.#member = config.members.find(member => member.host === this.#self);
     this.#hosts.configure(config, this.#nowMs);
     this.#wanted.configure(config);
+    if (isOther) this.#dropping.configChanged();
     this.#heartbeatDueMs = Math.min(this.#heartbeatDueMs, this.#nowMs + this.#hosts.heartbeatIntervalMs);
     this.#markWanted();
   }
@@ -295,6 +374,7 @@ export class Machine {
         if (message.segment.host === from) this.#applyLog(message.segment);
         return;
       case 'heads':
+        for (const hint of message.heads) this.#wanted.hear(hint);
         if (message.heads.some(hint => this.#wanted.isNews(hint))) this.#askState(host);
         return;
       case 'claims': {
@@ -372,6 +452,7 @@ export class Machine {
         const counts = slot !== undefined && this.#placement.storeCounts(slot);
         for (const row of applied.rows) {
           if (counts) this.#claims.withdraw(row, segment.host);
+          if (segment.host === this.#self) this.#dropping.entered(row);
           this.#marked.add(row);
         }
         return;
@@ -395,6 +476,13 @@ export class Machine {
     this.#voice.tell(segment, ops, { nowMs: this.#nowMs, heartbeatMs: this.#configured().timing.heartbeatMs });
   }
 
+  /** A copy of ours is gone by our own doing: its room is free, and others must hear of it. */
+  #removed(segment: LogSegment, usedBytes: number): void {
+    this.#room.used(segment.end.store, usedBytes);
+    this.#ownOps(segment);
+    this.#markNoRoom();
+  }
+
   #storeMeasured(measured: Extract<Input, { is: 'store' }>): void {
     const { isNew, grew } = this.#room.measured(measured);
     if (isNew) {
@@ -408,6 +496,7 @@ export class Machine {
   #storeGone(store: StoreId): void {
     if (!this.#room.remove(store)) return;
     for (const pursuit of [...this.#pursuits.values()]) if (pursuit.store === store) this.#abandon(pursuit);
+    this.#dropping.storeGone(store);
     this.#markHeldBy(this.#self);
     this.#heartbeatDueMs = this.#nowMs;
   }
@@ -557,6 +646,7 @@ export class Machine {
 
   #consider(row: Row): void {
     this.#noRoom.delete(row);
+    this.#expiring.consider(row);
     const copiesWanted = this.#wanted.copiesWanted(row);
     const pursuit = this.#pursuits.get(row);
     if (copiesWanted === undefined) {
@@ -564,6 +654,7 @@ export class Machine {
       this.#failures.delete(row);
       this.#measured.delete(row);
       if (pursuit !== undefined) this.#abandon(pursuit);
+      this.#dropping.consider(row);
       return;
     }
     const count = this.#count(row);
@@ -577,6 +668,12 @@ export class Machine {
     const verdict = decideGrab(this.#grabView(row, count, copiesWanted));
     if (pursuit !== undefined) this.#reconsider(pursuit, verdict);
     else this.#act(row, verdict, count);
+    this.#dropping.consider(row);
+  }
+
+  #lookAgain(row: Row, atMs?: number): void {
+    if (atMs === undefined) this.#marked.add(row);
+    else this.#due.push(row, atMs);
   }
 
   #reconsider(pursuit: Pursuit, verdict: GrabVerdict): void {
@@ -884,11 +981,16 @@ export class Machine {
   }
 
   #isHeldHere(row: Row): boolean {
+    return this.#heldIn(row) !== undefined;
+  }
+
+  /** The store of ours that holds the row. */
+  #heldIn(row: Row): StoreId | undefined {
     for (const { store } of this.#room.stores()) {
       const slot = this.#holdings.slotOf(this.#self, store);
-      if (slot !== undefined && this.#table.isHeldBy(row, slot)) return true;
+      if (slot !== undefined && this.#table.isHeldBy(row, slot)) return store;
     }
-    return false;
+    return undefined;
   }
 
   #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {
@@ -975,9 +1077,19 @@ export class Machine {
     return summary;
   }
 
-  /** Claims and fetches of this host, and claims of others that still stand. */
-  pending(): { readonly pursuits: number; readonly fetches: number; readonly othersClaims: number } {
-    return { pursuits: this.#pursuits.size, fetches: this.#fetches.size, othersClaims: this.#claims.size };
+  /** Claims, fetches and attempts to drop of this host, and claims of others that still stand. */
+  pending(): {
+    readonly pursuits: number;
+    readonly fetches: number;
+    readonly othersClaims: number;
+    readonly attempts: number;
+  } {
+    return {
+      pursuits: this.#pursuits.size,
+      fetches: this.#fetches.size,
+      othersClaims: this.#claims.size,
+      attempts: this.#dropping.size,
+    };
   }
 }
 

@@ -37,6 +37,7 @@ export class ParcelTable {
   #source = new Int16Array(64).fill(-1);
   #flags = new Uint8Array(64);
   #shortSinceMs = new Float64Array(64).fill(Number.NaN);
+  #surplusSinceMs = new Float64Array(64).fill(Number.NaN);
   /** One word array for each 32 stores; bit s % 32 of word s / 32 is set when store s holds the row. */
   readonly #holders: Uint32Array[] = [new Uint32Array(64)];
   /** The first row of each family; the others follow by `nextOfFamily`. */
@@ -111,6 +112,15 @@ export class ParcelTable {
     this.#shortSinceMs[row] = sinceMs;
   }
 
+  /** Since when others have had enough copies without this host's own; NaN when they have not. */
+  surplusSinceMs(row: Row): number {
+    return this.#surplusSinceMs[row] ?? Number.NaN;
+  }
+
+  setSurplusSince(row: Row, sinceMs: number): void {
+    this.#surplusSinceMs[row] = sinceMs;
+  }
+
   /** The other described rows of the same key. */
   *familyOf(row: Row): IterableIterator<Row> {
     const family = this.#key[row] ?? NO_KEY;
@@ -142,6 +152,13 @@ export class ParcelTable {
     return into;
   }
 
+  /** How many stores say that they hold the row. */
+  holderCount(row: Row): number {
+    let count = 0;
+    for (const words of this.#holders) for (let bits = words[row] ?? 0; bits !== 0; bits &= bits - 1) count += 1;
+    return count;
+  }
+
   /** Every row that a store says it holds. */
   *heldBy(store: StoreSlot): IterableIterator<Row> {
     for (let row = 0; row < this.size; row += 1) if (this.isHeldBy(row, store)) yield row;
@@ -155,6 +172,7 @@ export class ParcelTable {
     this.#source = grown(this.#source, new Int16Array(capacity).fill(-1));
     this.#flags = grown(this.#flags, new Uint8Array(capacity));
     this.#shortSinceMs = grown(this.#shortSinceMs, new Float64Array(capacity).fill(Number.NaN));
+    this.#surplusSinceMs = grown(this.#surplusSinceMs, new Float64Array(capacity).fill(Number.NaN));
     for (let word = 0; word < this.#holders.length; word += 1) {
       this.#holders[word] = grown(this.#holders[word] as Uint32Array, new Uint32Array(capacity));
     }

@@ -11,6 +11,7 @@ import type { Liveness } from './liveness.js';
 import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
 import { FLAG } from './parcel-table.js';
 import { comesBefore, type IdWords, idWords, type Scored, scoreOf } from './rendezvous.js';
+import type { Rules } from './rules.js';
 
 export interface CopyCount {
   /** Copies that count, one a domain. */
@@ -66,6 +67,7 @@ export class Placement {
   readonly #holdings: Holdings;
   readonly #hosts: Hosts;
   readonly #self: SelfView;
+  readonly #rules: Pick<Rules, 'countsForHead'>;
   readonly #selfWords: IdWords;
   readonly #slots: StoreSlot[] = [];
   readonly #familySlots: StoreSlot[] = [];
@@ -75,16 +77,24 @@ export class Placement {
     holdings,
     hosts,
     self,
-  }: { table: ParcelTable; holdings: Holdings; hosts: Hosts; self: SelfView }) {
+    rules,
+  }: {
+    readonly table: ParcelTable;
+    readonly holdings: Holdings;
+    readonly hosts: Hosts;
+    readonly self: SelfView;
+    readonly rules: Pick<Rules, 'countsForHead'>;
+  }) {
     this.#table = table;
     this.#holdings = holdings;
     this.#hosts = hosts;
     this.#self = self;
+    this.#rules = rules;
     this.#selfWords = idWords(bytesOf(self.host));
   }
 
   domainOf(host: HostId): string | undefined {
-    return host === this.#self.host ? this.#self.member()?.domain : this.#hosts.get(host)?.member.domain;
+    return this.#memberOf(host)?.domain;
   }
 
   livenessOf(host: HostId): Liveness {
@@ -120,7 +130,11 @@ export class Placement {
       if (!this.storeCounts(slot)) continue;
       const host = this.#holdings.hostOf(slot);
       if (host === origin) continue;
-      if (withHead !== undefined && this.#holdings.headSeq(slot, withHead.source) < withHead.seq) continue;
+      if (
+        withHead !== undefined &&
+        !this.#rules.countsForHead(this.#holdings.headSeq(slot, withHead.source), withHead.seq)
+      )
+        continue;
       const domain = this.domainOf(host);
       if (domain === undefined) continue;
       if (this.livenessOf(host) === 'live') live.add(domain);
@@ -200,6 +214,45 @@ export class Placement {
       ownDomainClaimed: claimed.has(self.domain),
       ownDomainBetterClaimed: betterClaimed.has(self.domain),
     };
+  }
+
+  /** Other hosts that could grant a drop of the row: live, with a copy that counts. */
+  grantersOf(row: Row, origin: HostId): readonly HostId[] {
+    const granters = new Set<HostId>();
+    for (const slot of this.#table.holders(row, this.#slots)) {
+      const host = this.#holdings.hostOf(slot);
+      if (host === this.#self.host || host === origin || this.livenessOf(host) !== 'live') continue;
+      if (this.storeCounts(slot)) granters.add(host);
+    }
+    return [...granters];
+  }
+
+  /**
+   * True when `asker` has the higher right to let its copy of the row go: the one that is being emptied, then the one that
+   * ranks last. Two hosts that see it differently cost each other time, never a copy.
+   */
+  dropsBefore(row: Row, origin: HostId, asker: HostId, other: HostId): boolean {
+    const draining = (host: HostId): boolean => this.#memberOf(host)?.state === 'draining';
+    if (draining(asker) !== draining(other)) return draining(asker);
+    const key = this.#table.keyWords(row);
+    const originDomain = this.domainOf(origin);
+    const familyHosts = this.#familyHosts(row);
+    const candidate = (host: HostId): Candidate => {
+      const view = this.#hosts.get(host);
+      const words = view?.words ?? this.#selfWords;
+      const weightMiB = view?.weightMiB ?? this.#self.weightMiB;
+      return {
+        host,
+        late: this.domainOf(host) === originDomain,
+        family: familyHosts.has(host),
+        score: scoreOf(key, words, host, Math.max(1, weightMiB)),
+      };
+    };
+    return isBefore(candidate(other), candidate(asker));
+  }
+
+  #memberOf(host: HostId): Member | undefined {
+    return host === this.#self.host ? this.#self.member() : this.#hosts.get(host)?.member;
   }
 
   /** Hosts that hold another wanted parcel of the row's family. */

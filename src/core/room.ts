@@ -43,6 +43,12 @@ export class Room {
     return this.#stores.get(store)?.draining === false;
   }
 
+  /** The store holds and promises more than it lends: its limit was cut, or its disk is wanted by others. */
+  isOver(store: StoreId): boolean {
+    const own = this.#stores.get(store);
+    return own !== undefined && own.usedBytes + own.reservedBytes > own.lentBytes;
+  }
+
   /** @returns whether the store is new, and whether it has more free room than before. */
   measured({
     store,

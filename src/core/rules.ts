@@ -4,13 +4,10 @@
  */
 import { decideGrant, decideSign } from './grant.js';
 import { compareEpochs } from './holdings-log.js';
-import type { Nonce } from './ids.js';
 
 export interface Rules {
   readonly decideGrant: typeof decideGrant;
   readonly decideSign: typeof decideSign;
-  /** An answer counts for the attempt that asked for it, and for no other. */
-  readonly answersAttempt: (answered: Nonce, attempt: Nonce) => boolean;
   /** A copy counts for a head only if its holder says that it durably holds that head or a later one. */
   readonly countsForHead: (holdersSeq: number, seq: number) => boolean;
   /** Only a greater epoch replaces a log. */
@@ -20,7 +17,6 @@ export interface Rules {
 export const RULES: Rules = {
   decideGrant,
   decideSign,
-  answersAttempt: (answered, attempt) => answered === attempt,
   countsForHead: (holdersSeq, seq) => holdersSeq >= seq,
   compareEpochs,
 };

@@ -15,6 +15,8 @@ export class Wanted {
   readonly #numbers = new Map<SourceId, number>();
   readonly #origins: HostId[] = [];
   readonly #heads = new Map<SourceId, HeadHint>();
+  /** Of sources that we know: the highest head that anybody spoke of. */
+  readonly #heard = new Map<SourceId, number>();
   readonly #copies = new Map<SourceId, number>();
   #digest: string | undefined;
 
@@ -88,6 +90,17 @@ export class Wanted {
     this.#heads.set(head.source, head);
     this.#digest = undefined;
     return true;
+  }
+
+  /** Somebody says that there is this head. */
+  hear({ source, seq }: HeadHint): void {
+    if (!this.#heads.has(source) && !this.#copies.has(source)) return;
+    this.#heard.set(source, Math.max(seq, this.#heard.get(source) ?? 0));
+  }
+
+  /** The highest head of the source that anybody spoke of in gossip; 0 for none. */
+  heardSeq(source: SourceId): number {
+    return this.#heard.get(source) ?? 0;
   }
 
   /** A later head than ours, or another one of the same number. */

@@ -16,7 +16,15 @@ import { SourceHistory } from '../catalog/source-history.js';
 import { Chance } from '../core/chance.js';
 import type { Effect } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
-import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
+import {
+  type HostId,
+  type ObjectId,
+  type ParcelId,
+  type PeerName,
+  parseNonce,
+  type SourceId,
+  splitSourceId,
+} from '../core/ids.js';
 import { Machine } from '../core/machine.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
@@ -127,8 +135,10 @@ async function serve(
     self,
     boot,
     chance: new Chance([...new Uint32Array(new Uint8Array(randomBytes(12)).buffer)] as [number, number, number]),
+    nonces: () => parseNonce(randomBytes(16).toString('hex')),
     config: membership.clusterConfig,
     nowMs: clock.nowMs(),
+    ranBeforeMs: 0,
   });
   const driver = new Driver({ machine, clock, carryOut: effect => carryOut(effect) });
   teardown.defer(() => driver.stop());

@@ -15,6 +15,7 @@ import {
 } from '../../src/core/holdings-log.js';
 import { MalformedId, parseHostId, parseParcelId, parseSourceId, parseStoreId } from '../../src/core/ids.js';
 import { ParcelTable } from '../../src/core/parcel-table.js';
+import { RULES } from '../../src/core/rules.js';
 import { law } from '../helpers/law.js';
 
 const host = parseHostId('a'.repeat(32));
@@ -31,7 +32,7 @@ function segment(ops: readonly LogOp[], from = 0, epoch: Epoch = { counter: 1, r
 
 function fresh() {
   const table = new ParcelTable();
-  return { table, holdings: new Holdings(table) };
+  return { table, holdings: new Holdings(table, RULES) };
 }
 
 const held = ({ table }: ReturnType<typeof fresh>, i: number) => {

@@ -2,7 +2,7 @@ import test from 'ava';
 import { Chance } from '../../src/core/chance.js';
 import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import type { Effect } from '../../src/core/effects.js';
-import { parseClusterId, parseHostId, parsePeerName } from '../../src/core/ids.js';
+import { parseClusterId, parseHostId, parseNonce, parsePeerName } from '../../src/core/ids.js';
 import { Machine } from '../../src/core/machine.js';
 import { steadyClock } from '../../src/daemon/clock.js';
 import { Driver } from '../../src/daemon/driver.js';
@@ -17,6 +17,8 @@ function lonelyMachine(heartbeatMs: number): Machine {
     self,
     boot: 1,
     chance: new Chance([1, 2, 3]),
+    nonces: () => parseNonce('0'.repeat(32)),
+    ranBeforeMs: 0,
     nowMs: clock.nowMs(),
     config: {
       cluster: parseClusterId('c'.repeat(32)),

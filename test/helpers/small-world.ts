@@ -9,12 +9,16 @@ import { hashHex } from '../../src/core/hash.js';
 import { type LogOp, type LogPosition, type LogSegment, logAfter, logStart } from '../../src/core/holdings-log.js';
 import {
   type HostId,
+  type Nonce,
   type ParcelId,
+  type Possession,
   parseClusterId,
   parseHostId,
   parseKey,
+  parseNonce,
   parseParcelId,
   parsePeerName,
+  parsePossession,
   parseStoreId,
   type SourceId,
   type StoreId,
@@ -26,6 +30,8 @@ import type { ParcelRef } from '../../src/core/parcel.js';
 
 export const MIB = 1024 * 1024;
 const name = (text: string): string => hashHex(Buffer.from(text));
+const possession = (nonce: Nonce, holder: HostId, parcel: ParcelId): Possession =>
+  parsePossession(name(`${nonce} ${holder} ${parcel}`));
 
 export interface HostOptions {
   readonly lentBytes?: number;
@@ -49,7 +55,12 @@ export class SmallHost {
   readonly member: Member;
   readonly ops: LogOp[] = [];
   readonly wantedSeq = new Map<SourceId, number>();
+  readonly wanted = new Map<SourceId, ReadonlySet<ParcelId>>();
   readonly cancelled = new Set<number>();
+  /** What it holds, as its log says. */
+  readonly present = new Set<ParcelId>();
+  /** Removed by a drop or an expiry, in order. */
+  readonly removed: { readonly parcel: ParcelId; readonly because: 'dropped' | 'expired' }[] = [];
   position: LogPosition;
   usedBytes = 0;
   up = true;
@@ -74,6 +85,8 @@ export class SmallHost {
   append(op: LogOp): LogSegment {
     this.ops.push(op);
     this.position = logAfter(this.position, op);
+    if (op.op === 'add') this.present.add(op.parcel);
+    else if (op.op !== 'head') this.present.delete(op.parcel);
     return { host: this.id, end: this.position, ops: [op], signature: new Uint8Array(64) };
   }
 
@@ -98,6 +111,9 @@ export class SmallWorld {
   loses: (message: GossipMessage) => boolean = () => false;
   readonly #copies: number;
   readonly #rate: number;
+  /** Who asked for which grant. */
+  readonly #asked = new Map<number, SmallHost>();
+  readonly #everBackedUp = new Map<ParcelId, { readonly bytes: number; readonly source: SourceId }>();
   #events: { atMs: number; order: number; run: () => void }[] = [];
   #order = 0;
 
@@ -137,6 +153,8 @@ export class SmallWorld {
       self: member.host,
       boot: 1,
       chance: new Chance([this.#chance.uint32(), 1, 1]),
+      nonces: () => parseNonce(name(`nonce ${++this.#order}`).slice(0, 32)),
+      ranBeforeMs: 0,
       config: this.#config,
       nowMs: this.nowMs,
     });
@@ -175,12 +193,21 @@ export class SmallWorld {
       const label = `${id} ${known.seq} ${i}`;
       return { id: parseParcelId(name(label)), key: parseKey(name(key ?? label).slice(0, 32)), bytes };
     });
+    for (const ref of fresh) this.#everBackedUp.set(ref.id, { bytes: ref.bytes, source: id });
     this.sources.set(id, { seq: known.seq + 1, parcels: [...known.parcels, ...fresh] });
     if (!this.#config.sources.some(policy => policy.source === id)) {
       this.configure({ sources: [...this.#config.sources, { source: id, copies: this.#copies }] });
     }
     this.#learnHeads(origin, origin);
     return fresh.map(ref => ref.id);
+  }
+
+  /** A new head that lists these parcels no longer. */
+  forget(origin: SmallHost, parcels: readonly ParcelId[], source = 'photos'): void {
+    const id = sourceIdOf(origin.id, source);
+    const known = this.sources.get(id) ?? { seq: 0, parcels: [] };
+    this.sources.set(id, { seq: known.seq + 1, parcels: known.parcels.filter(ref => !parcels.includes(ref.id)) });
+    this.#learnHeads(origin, origin);
   }
 
   /** Power off: it says and hears nothing any more; its connections break. */
@@ -212,7 +239,7 @@ export class SmallWorld {
 
   /** Live hosts that truly have the parcel. */
   trueHolders(parcel: ParcelId): SmallHost[] {
-    return this.hosts.filter(host => host.up && host.ops.some(op => op.op === 'add' && op.parcel === parcel));
+    return this.hosts.filter(host => host.up && host.present.has(parcel));
   }
 
   tell(host: SmallHost, input: Input): void {
@@ -314,18 +341,91 @@ export class SmallWorld {
       case 'ask-config':
       case 'note-liveness':
         return;
-      case 'prove-own':
-      case 'ask-grants':
-      case 'drop':
-      case 'read-possession':
-      case 'answer-grant':
-      case 'expire':
+      case 'prove-own': {
+        const { attempt, parcel, holders } = effect;
+        const expected = new Map(holders.map(holder => [holder, possession(attempt, holder, parcel)]));
+        this.#after(3, () => {
+          if (host.present.has(parcel)) this.tell(host, { is: 'own-proved', nowMs: this.nowMs, attempt, expected });
+          else this.tell(host, { is: 'own-not-proved', nowMs: this.nowMs, attempt, because: 'corrupt' });
+        });
+        return;
+      }
+      case 'ask-grants': {
+        const { attempt: nonce, parcel, configVersion } = effect;
+        for (const id of effect.holders) {
+          const other = this.#hostOf(id);
+          this.#order += 1;
+          const ask = this.#order;
+          this.#asked.set(ask, host);
+          this.#after(this.#delayMs(), () => {
+            const { nowMs } = this;
+            if (other.up)
+              this.tell(other, { is: 'grant-asked', nowMs, ask, from: host.id, nonce, parcel, configVersion });
+            else this.tell(host, { is: 'grant-answered', nowMs, attempt: nonce, from: id, answer: undefined });
+          });
+        }
+        return;
+      }
+      case 'read-possession': {
+        const { ask, nonce, parcel } = effect;
+        this.#after(3, () => {
+          const held = host.present.has(parcel);
+          this.tell(host, {
+            is: 'possession-read',
+            nowMs: this.nowMs,
+            ask,
+            possession: held ? possession(nonce, host.id, parcel) : undefined,
+          });
+        });
+        return;
+      }
+      case 'answer-grant': {
+        const { ask, nonce, answer } = effect;
+        const asker = this.#asked.get(ask);
+        this.#asked.delete(ask);
+        if (asker === undefined) return;
+        this.#after(this.#delayMs(), () =>
+          this.tell(asker, { is: 'grant-answered', nowMs: this.nowMs, attempt: nonce, from: host.id, answer }),
+        );
+        return;
+      }
+      case 'drop': {
+        const { parcel, nonce: attempt } = effect.proof;
+        this.#after(3, () => {
+          const segment = this.#remove(host, parcel, 'dropped');
+          this.tell(host, { is: 'dropped', nowMs: this.nowMs, attempt, segment, usedBytes: host.usedBytes });
+        });
+        return;
+      }
+      case 'expire': {
+        const { parcel } = effect.warrant;
+        this.#after(3, () => {
+          const segment = this.#remove(host, parcel, 'expired');
+          this.tell(host, { is: 'expired', nowMs: this.nowMs, parcel, segment, usedBytes: host.usedBytes });
+        });
+        return;
+      }
       case 'identify':
+        this.#after(3, () =>
+          this.tell(host, {
+            is: 'identified',
+            nowMs: this.nowMs,
+            parcel: effect.parcel,
+            source: this.#sourceOf(effect.parcel),
+          }),
+        );
+        return;
       case 'note-unwanted':
         return;
       default:
         effect satisfies never;
     }
+  }
+
+  #remove(host: SmallHost, parcel: ParcelId, because: 'dropped' | 'expired'): LogSegment {
+    host.removed.push({ parcel, because });
+    host.usedBytes -= this.#bytesOf(parcel);
+    return host.append({ op: 'del', parcel });
   }
 
   #answerState(host: SmallHost, other: SmallHost): void {
@@ -342,13 +442,16 @@ export class SmallWorld {
       const ours = host.wantedSeq.get(source) ?? 0;
       if (theirs <= ours) continue;
       host.wantedSeq.set(source, theirs);
+      const known = host.wanted.get(source) ?? new Set<ParcelId>();
+      const listed = new Set(parcels.map(({ id }) => id));
+      host.wanted.set(source, listed);
       this.tell(host, {
         is: 'wanted',
         nowMs: this.nowMs,
         source,
         head: { source, seq: theirs, hash: name(`${source} ${theirs}`) },
-        add: parcels,
-        remove: [],
+        add: parcels.filter(({ id }) => !known.has(id)),
+        remove: [...known].filter(id => !listed.has(id)),
         notNewest: [],
         newestAgain: [],
       });
@@ -356,13 +459,16 @@ export class SmallWorld {
   }
 
   #bytesOf(parcel: ParcelId): number {
-    for (const { parcels } of this.sources.values()) for (const ref of parcels) if (ref.id === parcel) return ref.bytes;
-    throw new Error(`no parcel ${parcel}`);
+    const bytes = this.#everBackedUp.get(parcel)?.bytes;
+    if (bytes === undefined) throw new Error(`no parcel ${parcel}`);
+    return bytes;
+  }
+
+  #sourceOf(parcel: ParcelId): SourceId | undefined {
+    return this.#everBackedUp.get(parcel)?.source;
   }
 
   #originOf(parcel: ParcelId): string {
-    for (const [source, { parcels }] of this.sources)
-      if (parcels.some(ref => ref.id === parcel)) return source.slice(0, 32);
-    return '';
+    return this.#sourceOf(parcel)?.slice(0, 32) ?? '';
   }
 }

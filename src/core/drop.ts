@@ -1,0 +1,61 @@
+/**
+ * Drop: should this host try to let its copy of a parcel go?
+ *
+ * Only when others have enough without it, and have had for a while: a host that was away a minute ago would otherwise cost
+ * a copy here and a transfer back. Of several holders the one that ranks last for the parcel goes first, and each holder
+ * before it waits one more turn, so that they do not ask each other for grants that none can give.
+ *
+ * To try is all that is decided here. Whether the copy may go is shown by grants (dropping.ts), never by this view, which
+ * may be stale.
+ *
+ * Pure: same view, same verdict. Driven by dropping.ts whenever a parcel's row changes.
+ */
+export interface DropView {
+  readonly nowMs: number;
+  /** In a store of ours. */
+  readonly held: boolean;
+  /** This host is a trusted member, active or draining. */
+  readonly mayDrop: boolean;
+  /** Its store, or the host, is to be emptied. */
+  readonly draining: boolean;
+  /** N; undefined for what no listed or held snapshot of a configured source references. */
+  readonly copiesWanted: number | undefined;
+  /** Domains with a live holder that could give a grant, without this host. */
+  readonly grantable: number;
+  /** Holders before this one in the order of dropping: 0 when it goes first. */
+  readonly place: number;
+  /** How many copies are too many. */
+  readonly surplus: number;
+  /** Since when others have been enough. */
+  readonly surplusSinceMs: number;
+  /** How long that must have lasted: `surplus`, or `return` where a host that came back makes the surplus. */
+  readonly patienceMs: number;
+  /** One holder's turn. */
+  readonly turnMs: number;
+  /** The store is over its limit, or what has too few copies does not fit here. */
+  readonly pressed: boolean;
+  /** Not before this: an attempt was in vain. */
+  readonly notBeforeMs: number;
+}
+
+export type DropVerdict =
+  | { readonly act: 'drop'; readonly because: 'surplus' | 'pressed' | 'draining' }
+  | { readonly act: 'wait'; readonly untilMs: number; readonly because: 'young' | 'turn' | 'back-off' }
+  | { readonly act: 'keep'; readonly because: 'not-held' | 'may-not-drop' | 'not-placed' | 'needed' };
+
+export function decideDrop(view: DropView): DropVerdict {
+  if (!view.held) return { act: 'keep', because: 'not-held' };
+  if (!view.mayDrop) return { act: 'keep', because: 'may-not-drop' };
+  // What nobody wants expires instead (expiry.ts).
+  if (view.copiesWanted === undefined) return { act: 'keep', because: 'not-placed' };
+  if (view.grantable < view.copiesWanted) return { act: 'keep', because: 'needed' };
+
+  const because = view.draining ? 'draining' : view.pressed ? 'pressed' : 'surplus';
+  const ripeMs = because === 'surplus' ? view.surplusSinceMs + view.patienceMs : view.surplusSinceMs;
+  if (view.nowMs < ripeMs) return { act: 'wait', untilMs: ripeMs, because: 'young' };
+  // A draining host's copy is in nobody's count, so that nobody else need go before it.
+  const turnMs = view.draining ? 0 : Math.max(0, view.place - (view.surplus - 1)) * view.turnMs;
+  if (view.nowMs < ripeMs + turnMs) return { act: 'wait', untilMs: ripeMs + turnMs, because: 'turn' };
+  if (view.nowMs < view.notBeforeMs) return { act: 'wait', untilMs: view.notBeforeMs, because: 'back-off' };
+  return { act: 'drop', because };
+}

@@ -1,0 +1,403 @@
+/**
+ * Dropping: this host's own attempts to let surplus copies go, and its answers to those of others (DESIGN section 7).
+ *
+ *   PRESENT --decideDrop, a fresh nonce--> proving --our own copy is whole--> asking --N valid grants--> committing --> ABSENT
+ *              ^------ asked by a higher right, newer configuration, time is up, cannot be had -----'
+ *
+ * From the nonce on the parcel is DROPPING: this host gives no grant for it. Only grants that answer this nonce count. An
+ * attempt lives in memory alone: after a restart there is none, and the log and the disk say what is held. What is durable
+ * is the `del` in the log, and that is written inside the attempt.
+ *
+ * That copies are never too few by it, in three lines: of all attempts that have committed, take the one that entered
+ * DROPPING last. Its N granters were PRESENT after that. Had one of them committed, it would have entered later still.
+ *
+ * Keeps I1 to I4. Driven by the machine; specified by protocols/drop/drop.md, its model beside it.
+ */
+import type { Chance } from './chance.js';
+import type { ClusterConfig, Member } from './cluster-config.js';
+import { type DropVerdict, type DropView, decideDrop } from './drop.js';
+import { DropProof, type Grant } from './drop-proof.js';
+import type { Effect, Input } from './effects.js';
+import type { DenyReason, GrantAnswer, OwnRemoval } from './grant.js';
+import type { HostId, Nonce, ParcelId, Possession, StoreId } from './ids.js';
+import type { ParcelTable, Row } from './parcel-table.js';
+import type { Placement } from './placement.js';
+import type { Rules } from './rules.js';
+import type { Wanted } from './wanted.js';
+
+/** Parcels in DROPPING at once: for none of them can others get our grant. */
+export const ATTEMPTS_MAX = 64;
+/** Disks read at least this fast; an attempt's time grows with the parcel by it, in bytes per ms. */
+const READ_BYTES_PER_MS = 20_000;
+/** No back-off is longer, in ms. */
+const BACK_OFF_MS_MAX = 30 * 60_000;
+const BACK_OFF_JITTER_PERCENT = 50;
+
+interface Attempt {
+  readonly nonce: Nonce;
+  readonly row: Row;
+  readonly parcel: ParcelId;
+  readonly store: StoreId;
+  readonly configVersion: number;
+  readonly holders: readonly HostId[];
+  readonly untilMs: number;
+  stage: 'proving' | 'asking' | 'committing';
+  expected: ReadonlyMap<HostId, Possession>;
+  readonly grants: Grant[];
+  readonly unanswered: Set<HostId>;
+}
+
+/** A question of another host whose bytes are being read. */
+interface PendingRead {
+  readonly row: Row;
+  readonly to: HostId;
+  readonly nonce: Nonce;
+  readonly parcel: ParcelId;
+  readonly store: StoreId;
+  readonly askerConfigVersion: number;
+  readonly generation: number;
+}
+
+/** What dropping must know of its machine. */
+export interface DroppingContext {
+  readonly self: HostId;
+  readonly table: ParcelTable;
+  readonly placement: Placement;
+  readonly wanted: Wanted;
+  readonly chance: Chance;
+  readonly nonces: () => Nonce;
+  readonly rules: Rules;
+  readonly nowMs: () => number;
+  readonly config: () => ClusterConfig;
+  readonly memberOf: (host: HostId) => Member | undefined;
+  /** When a host that was taken for dead came back; undefined for one that was not. */
+  readonly returnedAtMs: (host: HostId) => number | undefined;
+  /** The store of ours that holds the row; of several, the first. */
+  readonly heldIn: (row: Row) => StoreId | undefined;
+  readonly isDraining: (store: StoreId) => boolean;
+  /** Nobody wants it any more, and it is on its way out. */
+  readonly isExpiring: (row: Row) => boolean;
+  /** The store is over its limit, or what has too few copies does not fit here. */
+  readonly isPressed: (store: StoreId) => boolean;
+  readonly emit: (effect: Effect) => void;
+  /** Looks at the row again in this step, or at `atMs`. */
+  readonly lookAgain: (row: Row, atMs?: number) => void;
+}
+
+export class Dropping {
+  readonly #of: DroppingContext;
+  readonly #byRow = new Map<Row, Attempt>();
+  readonly #byNonce = new Map<Nonce, Attempt>();
+  readonly #reads = new Map<number, PendingRead>();
+  /** Entries into PRESENT of rows whose bytes are being read for somebody; others need no number. */
+  readonly #generations = new Map<Row, number>();
+  readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
+  /** Due, and beyond `ATTEMPTS_MAX`. */
+  readonly #queue = new Set<Row>();
+
+  constructor(context: DroppingContext) {
+    this.#of = context;
+  }
+
+  /** How far this host is with removing the row. */
+  #ownRemoval(row: Row): OwnRemoval {
+    if (this.#of.isExpiring(row)) return 'committing';
+    const attempt = this.#byRow.get(row);
+    if (attempt === undefined) return 'none';
+    return attempt.stage === 'committing' ? 'committing' : 'asking';
+  }
+
+  get size(): number {
+    return this.#byRow.size;
+  }
+
+  /** An attempt, or a read for another's grant, is under way. */
+  isBusy(row: Row): boolean {
+    return this.#byRow.has(row) || this.#generations.has(row);
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- attempts
+
+  /** Looks at a row: whether its surplus is ripe, or whether an attempt has lost its reason. */
+  consider(row: Row): void {
+    const store = this.#of.heldIn(row);
+    const attempt = this.#byRow.get(row);
+    if (store === undefined) {
+      // Gone otherwise, corrupt or unmounted: nothing is left to drop, or to answer for.
+      this.#of.table.setSurplusSince(row, Number.NaN);
+      this.#failures.delete(row);
+      this.#queue.delete(row);
+      if (attempt !== undefined && attempt.stage !== 'committing') this.#abort(attempt);
+      return;
+    }
+    if (attempt === undefined && this.#isPlainlyNeeded(row, store)) {
+      this.#of.table.setSurplusSince(row, Number.NaN);
+      return;
+    }
+    const { view, granters } = this.#view(row, store);
+    if (attempt !== undefined) {
+      const ended =
+        this.#of.nowMs() >= attempt.untilMs || (view.copiesWanted ?? Number.POSITIVE_INFINITY) > view.grantable;
+      if (attempt.stage !== 'committing' && ended) this.#giveUp(attempt);
+      return;
+    }
+    const verdict = decideDrop(view);
+    this.#queue.delete(row);
+    this.#act(row, store, verdict, granters);
+  }
+
+  /** Most rows, most of the time: no more copies anywhere than are wanted, whoever may count. */
+  #isPlainlyNeeded(row: Row, store: StoreId): boolean {
+    const { table, wanted, memberOf, self, isDraining } = this.#of;
+    if (isDraining(store) || memberOf(self)?.state === 'draining') return false;
+    return table.holderCount(row) <= (wanted.copiesWanted(row) ?? Number.POSITIVE_INFINITY);
+  }
+
+  #act(row: Row, store: StoreId, verdict: DropVerdict, granters: readonly HostId[]): void {
+    if (verdict.act === 'wait') this.#of.lookAgain(row, verdict.untilMs);
+    if (verdict.act !== 'drop') return;
+    if (this.#byRow.size >= ATTEMPTS_MAX) this.#queue.add(row);
+    else this.#begin(row, store, granters);
+  }
+
+  #view(row: Row, store: StoreId): { readonly view: DropView; readonly granters: readonly HostId[] } {
+    const { table, placement, wanted, self, memberOf, config } = this.#of;
+    const nowMs = this.#of.nowMs();
+    const { timing } = config();
+    const copiesWanted = wanted.copiesWanted(row);
+    const origin = wanted.originOf(row);
+    const member = memberOf(self);
+    const granters = origin === undefined ? [] : placement.grantersOf(row, origin);
+    const grantable = new Set(granters.map(host => placement.domainOf(host))).size;
+    const isSurplus = copiesWanted !== undefined && grantable >= copiesWanted;
+    if (!isSurplus) table.setSurplusSince(row, Number.NaN);
+    else if (Number.isNaN(table.surplusSinceMs(row))) table.setSurplusSince(row, nowMs);
+    const returned = [self, ...granters].some(host => {
+      const atMs = this.#of.returnedAtMs(host);
+      return atMs !== undefined && nowMs < atMs + timing.returnMs;
+    });
+    const draining = member?.state === 'draining' || this.#of.isDraining(store);
+    const view: DropView = {
+      nowMs,
+      held: true,
+      mayDrop: member?.trust === 'trusted' && (member.state === 'active' || member.state === 'draining'),
+      draining,
+      copiesWanted,
+      grantable,
+      place:
+        isSurplus && origin !== undefined
+          ? granters.filter(host => placement.dropsBefore(row, origin, host, self)).length
+          : 0,
+      surplus: granters.length + 1 - (copiesWanted ?? 0),
+      surplusSinceMs: table.surplusSinceMs(row),
+      patienceMs: returned ? timing.returnMs : timing.surplusMs,
+      turnMs: timing.repairStepMs,
+      pressed: this.#of.isPressed(store),
+      notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
+    };
+    return { view, granters };
+  }
+
+  #begin(row: Row, store: StoreId, holders: readonly HostId[]): void {
+    const { table, nonces, config, emit, lookAgain } = this.#of;
+    const { timing, version } = config();
+    const attempt: Attempt = {
+      nonce: nonces(),
+      row,
+      parcel: table.id(row),
+      store,
+      configVersion: version,
+      holders,
+      untilMs: this.#of.nowMs() + timing.attemptMs + Math.ceil(table.bytes(row) / READ_BYTES_PER_MS),
+      stage: 'proving',
+      expected: new Map(),
+      grants: [],
+      unanswered: new Set(holders),
+    };
+    this.#byRow.set(row, attempt);
+    this.#byNonce.set(attempt.nonce, attempt);
+    lookAgain(row, attempt.untilMs);
+    emit({ do: 'prove-own', attempt: attempt.nonce, parcel: attempt.parcel, store, holders });
+  }
+
+  ownProved({ attempt: nonce, expected }: Extract<Input, { is: 'own-proved' }>): void {
+    const attempt = this.#byNonce.get(nonce);
+    if (attempt?.stage !== 'proving') return;
+    attempt.stage = 'asking';
+    attempt.expected = expected;
+    const { parcel, holders, configVersion } = attempt;
+    this.#of.emit({ do: 'ask-grants', attempt: nonce, parcel, holders, configVersion });
+  }
+
+  /** Our own copy is corrupt (its log says so by itself) or cannot be read. */
+  ownNotProved({ attempt: nonce }: Extract<Input, { is: 'own-not-proved' }>): void {
+    const attempt = this.#byNonce.get(nonce);
+    if (attempt?.stage === 'proving') this.#giveUp(attempt);
+  }
+
+  grantAnswered({ attempt: nonce, from, answer }: Extract<Input, { is: 'grant-answered' }>): void {
+    const attempt = this.#byNonce.get(nonce);
+    if (attempt?.stage !== 'asking' || !attempt.unanswered.delete(from)) return;
+    if (answer !== undefined && answer.configVersion > attempt.configVersion) {
+      // By a newer configuration other copies may count, or more be wanted.
+      this.#of.emit({ do: 'ask-config', host: from });
+      this.#giveUp(attempt);
+      return;
+    }
+    if (answer?.answer === 'grant') {
+      attempt.grants.push({ host: from, nonce, possession: answer.possession, expected: attempt.expected.get(from) });
+      this.#commitIfProved(attempt);
+    }
+    if (attempt.stage === 'asking' && attempt.unanswered.size === 0) this.#giveUp(attempt);
+  }
+
+  #commitIfProved(attempt: Attempt): void {
+    const { self, wanted, config, memberOf } = this.#of;
+    const origin = wanted.originOf(attempt.row);
+    const copiesWanted = wanted.copiesWanted(attempt.row);
+    if (origin === undefined || copiesWanted === undefined || config().version !== attempt.configVersion) return;
+    const proof = DropProof.from({
+      parcel: attempt.parcel,
+      store: attempt.store,
+      self,
+      origin,
+      nonce: attempt.nonce,
+      copiesWanted,
+      configVersion: attempt.configVersion,
+      memberOf,
+      grants: attempt.grants,
+    });
+    if (proof === undefined) return;
+    attempt.stage = 'committing';
+    this.#of.emit({ do: 'drop', proof });
+  }
+
+  /** `del` is durable: the machine takes the operation itself. */
+  dropped({ attempt: nonce }: Extract<Input, { is: 'dropped' }>): void {
+    const attempt = this.#byNonce.get(nonce);
+    if (attempt === undefined) return;
+    this.#failures.delete(attempt.row);
+    this.#end(attempt);
+  }
+
+  /** Its store takes nothing more until it is opened again; until then nobody knows whether `del` is in its log. */
+  storeGone(store: StoreId): void {
+    for (const attempt of [...this.#byRow.values()]) if (attempt.store === store) this.#end(attempt);
+  }
+
+  /** An attempt by an older configuration is void. */
+  configChanged(): void {
+    for (const attempt of [...this.#byRow.values()]) if (attempt.stage !== 'committing') this.#giveUp(attempt);
+  }
+
+  /** Void, and to be tried again after a rest. */
+  #giveUp(attempt: Attempt): void {
+    const tries = (this.#failures.get(attempt.row)?.tries ?? 0) + 1;
+    const { chance, config, lookAgain } = this.#of;
+    const restMs = Math.min(BACK_OFF_MS_MAX, config().timing.dropBackOffMs * 2 ** Math.min(tries - 1, 16));
+    const untilMs = this.#of.nowMs() + chance.jitter(restMs, BACK_OFF_JITTER_PERCENT);
+    this.#failures.set(attempt.row, { tries, untilMs });
+    this.#abort(attempt);
+    lookAgain(attempt.row, untilMs);
+  }
+
+  #abort(attempt: Attempt): void {
+    this.#end(attempt);
+    this.entered(attempt.row);
+  }
+
+  #end(attempt: Attempt): void {
+    this.#byRow.delete(attempt.row);
+    this.#byNonce.delete(attempt.nonce);
+    const [next] = this.#queue;
+    if (next === undefined) return;
+    this.#queue.delete(next);
+    this.#of.lookAgain(next);
+  }
+
+  // ------------------------------------------------------------------------------------------------- grants for others
+
+  /** The row is PRESENT anew, or no longer: what is being read tells of another copy. */
+  entered(row: Row): void {
+    const generation = this.#generations.get(row);
+    if (generation !== undefined) this.#generations.set(row, generation + 1);
+  }
+
+  grantAsked(asked: Extract<Input, { is: 'grant-asked' }>, row: Row | undefined): void {
+    const { memberOf, placement, wanted, config, rules } = this.#of;
+    const asker = memberOf(asked.from);
+    const store = row === undefined ? undefined : this.#of.heldIn(row);
+    const origin = row === undefined ? undefined : wanted.originOf(row);
+    const verdict = rules.decideGrant({
+      askerIsMember: asker?.trust === 'trusted' && (asker.state === 'active' || asker.state === 'draining'),
+      askerConfigVersion: asked.configVersion,
+      configVersion: config().version,
+      mayGrant: this.#mayGrant(store),
+      held: store !== undefined,
+      wanted: row !== undefined && wanted.copiesWanted(row) !== undefined,
+      ownRemoval: row === undefined ? 'none' : this.#ownRemoval(row),
+      askerFirst:
+        row !== undefined && origin !== undefined && placement.dropsBefore(row, origin, asked.from, this.#of.self),
+      reads: this.#reads.size,
+    });
+    if (verdict.act === 'deny') {
+      if (verdict.because === 'config-older') this.#of.emit({ do: 'ask-config', host: asked.from });
+      this.#deny(asked.ask, { to: asked.from, nonce: asked.nonce, parcel: asked.parcel }, verdict.because);
+      return;
+    }
+    if (row === undefined || store === undefined) return;
+    const attempt = this.#byRow.get(row);
+    if (verdict.yields && attempt !== undefined) this.#giveUp(attempt);
+    const generation = this.#generations.get(row) ?? 0;
+    this.#generations.set(row, generation);
+    this.#reads.set(asked.ask, {
+      row,
+      to: asked.from,
+      nonce: asked.nonce,
+      parcel: asked.parcel,
+      store,
+      askerConfigVersion: asked.configVersion,
+      generation,
+    });
+    this.#of.emit({ do: 'read-possession', ask: asked.ask, parcel: asked.parcel, store, nonce: asked.nonce });
+  }
+
+  possessionRead({ ask, possession }: Extract<Input, { is: 'possession-read' }>): void {
+    const read = this.#reads.get(ask);
+    if (read === undefined) return;
+    this.#reads.delete(ask);
+    const { rules, config, heldIn } = this.#of;
+    const generation = this.#generations.get(read.row) ?? 0;
+    if (![...this.#reads.values()].some(({ row }) => row === read.row)) this.#generations.delete(read.row);
+    const because = rules.decideSign({
+      held: heldIn(read.row) !== undefined,
+      readGeneration: read.generation,
+      generation,
+      ownRemoval: this.#ownRemoval(read.row),
+      possession,
+      mayGrant: this.#mayGrant(read.store),
+      askerConfigVersion: read.askerConfigVersion,
+      configVersion: config().version,
+    });
+    if (because !== undefined || possession === undefined) this.#deny(ask, read, because ?? 'corrupt');
+    else this.#answer(ask, read, { answer: 'grant', possession, configVersion: config().version });
+  }
+
+  #mayGrant(store: StoreId | undefined): boolean {
+    const member = this.#of.memberOf(this.#of.self);
+    if (member?.state !== 'active' || member.trust !== 'trusted') return false;
+    return store === undefined || !this.#of.isDraining(store);
+  }
+
+  #deny(ask: number, question: { to: HostId; nonce: Nonce; parcel: ParcelId }, because: DenyReason): void {
+    this.#answer(ask, question, { answer: 'deny', because, configVersion: this.#of.config().version });
+  }
+
+  #answer(
+    ask: number,
+    { to, nonce, parcel }: { readonly to: HostId; readonly nonce: Nonce; readonly parcel: ParcelId },
+    answer: GrantAnswer,
+  ): void {
+    this.#of.emit({ do: 'answer-grant', ask, to, nonce, parcel, answer });
+  }
+}
