@@ -54,6 +54,8 @@ export interface Timing {
   readonly returnMs: number;
   /** One attempt to drop ends after this, and a second for each 20 MB of the parcel. Default 30 s. */
   readonly attemptMs: number;
+  /** A parcel that fits nowhere must have been needed this long before anything is moved for it. Default 30 s. */
+  readonly relocateMs: number;
   /** After an attempt in vain a parcel rests this long, doubled each time, ± 50 %. Default 5 s. */
   readonly dropBackOffMs: number;
   /** What no listed or held snapshot references any more is removed after this much of the holder's own running time. Default 7 d. */
@@ -84,6 +86,7 @@ export const DEFAULT_TIMING: Timing = {
   returnMs: 24 * 3_600_000,
   attemptMs: 30_000,
   dropBackOffMs: 5_000,
+  relocateMs: 30_000,
   gcGraceMs: 7 * 24 * 3_600_000,
   trashMs: 24 * 3_600_000,
   partialMs: 600_000,

@@ -155,6 +155,18 @@ export type Input =
       readonly possession: Possession | undefined;
       readonly because?: ReadFailure;
     }
+  /** A host that is too full asks us to take these parcels, all or none → `answer-relocation` with this `ask`. */
+  | {
+      readonly is: 'relocation-offered';
+      readonly nowMs: number;
+      /** Given by the driver, unique since its start. */
+      readonly ask: number;
+      readonly from: HostId;
+      /** 1 to 512. */
+      readonly parcels: readonly ParcelId[];
+    }
+  /** `accepted`: false also when nobody answered. */
+  | { readonly is: 'relocation-answered'; readonly nowMs: number; readonly offer: number; readonly accepted: boolean }
   | {
       readonly is: 'expired';
       readonly nowMs: number;
@@ -235,6 +247,14 @@ export type Effect =
       readonly parcel: ParcelId;
       readonly answer: GrantAnswer;
     }
+  /** Ask the host to take these parcels, all or none → `relocation-answered`. */
+  | {
+      readonly do: 'offer-relocation';
+      readonly offer: number;
+      readonly to: HostId;
+      readonly parcels: readonly ParcelId[];
+    }
+  | { readonly do: 'answer-relocation'; readonly ask: number; readonly to: HostId; readonly accepted: boolean }
   /** As `drop`, for what nobody wants any more → `expired` or `not-expired`. */
   | { readonly do: 'expire'; readonly warrant: ExpiryWarrant }
   /** Read its record → `identified`. */

@@ -332,6 +332,8 @@ async function serve(
       case 'expire':
       case 'identify':
       case 'note-unwanted':
+      case 'offer-relocation':
+      case 'answer-relocation':
         return;
       default:
         effect satisfies never;

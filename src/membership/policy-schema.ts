@@ -174,6 +174,7 @@ const timing = z.strictObject(
     return: duration.optional(),
     attempt: duration.optional(),
     dropBackOff: duration.optional(),
+    relocate: duration.optional(),
     gcGrace: duration.optional(),
     trash: duration.optional(),
     partial: duration.optional(),

@@ -446,6 +446,7 @@ function resolveTiming(input: TimingInput): Timing {
     returnMs: input.return ?? DEFAULT_TIMING.returnMs,
     attemptMs: input.attempt ?? DEFAULT_TIMING.attemptMs,
     dropBackOffMs: input.dropBackOff ?? DEFAULT_TIMING.dropBackOffMs,
+    relocateMs: input.relocate ?? DEFAULT_TIMING.relocateMs,
     gcGraceMs: input.gcGrace ?? DEFAULT_TIMING.gcGraceMs,
     trashMs: input.trash ?? DEFAULT_TIMING.trashMs,
     partialMs: input.partial ?? DEFAULT_TIMING.partialMs,

@@ -13,6 +13,7 @@ const view = (changes: Partial<DropView> = {}): DropView => ({
   surplusSinceMs: 70_000,
   patienceMs: 30_000,
   turnMs: 1_000,
+  relocated: false,
   pressed: false,
   notBeforeMs: Number.NEGATIVE_INFINITY,
   ...changes,

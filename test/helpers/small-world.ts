@@ -113,6 +113,7 @@ export class SmallWorld {
   readonly #rate: number;
   /** Who asked for which grant. */
   readonly #asked = new Map<number, SmallHost>();
+  readonly #offered = new Map<number, { readonly host: SmallHost; readonly offer: number }>();
   readonly #everBackedUp = new Map<ParcelId, { readonly bytes: number; readonly source: SourceId }>();
   readonly #events: { readonly atMs: number; readonly run: () => void }[] = [];
   #order = 0;
@@ -445,6 +446,28 @@ export class SmallWorld {
           const segment = this.#remove(host, parcel, 'expired');
           this.tell(host, { is: 'expired', nowMs: this.nowMs, parcel, segment, usedBytes: host.usedBytes });
         });
+        return;
+      }
+      case 'offer-relocation': {
+        const to = this.#hostOf(effect.to);
+        const { offer, parcels } = effect;
+        this.#order += 1;
+        const ask = this.#order;
+        this.#offered.set(ask, { host, offer });
+        this.#after(this.#delayMs(), () => {
+          if (to.up) this.tell(to, { is: 'relocation-offered', nowMs: this.nowMs, ask, from: host.id, parcels });
+          else this.tell(host, { is: 'relocation-answered', nowMs: this.nowMs, offer, accepted: false });
+        });
+        return;
+      }
+      case 'answer-relocation': {
+        const offered = this.#offered.get(effect.ask);
+        this.#offered.delete(effect.ask);
+        if (offered === undefined) return;
+        const { accepted } = effect;
+        this.#after(this.#delayMs(), () =>
+          this.tell(offered.host, { is: 'relocation-answered', nowMs: this.nowMs, offer: offered.offer, accepted }),
+        );
         return;
       }
       case 'identify':
