@@ -25,6 +25,16 @@ export type FetchFailure =
   | 'disk'
   | 'cancelled';
 
+/** An absence that a host came back from with its copies (absence.ts). */
+export interface PastAbsence {
+  readonly host: HostId;
+  readonly lengthMs: number;
+  /** How long ago it ended. An age, as the machine's time and that of whoever keeps it over a restart have no common zero. */
+  readonly agoMs: number;
+  /** The host had been taken for dead. */
+  readonly wasDead: boolean;
+}
+
 export type Input =
   /** Time has passed; sent at the latest when the last `wake` effect said. */
   | { readonly is: 'wake'; readonly nowMs: number }
@@ -121,4 +131,11 @@ export type Effect =
   | { readonly do: 'keep-head'; readonly store: StoreId; readonly source: SourceId; readonly seq: number }
   /** A host is to be taken for gone, or is back: for people and logs. */
   | { readonly do: 'note-liveness'; readonly host: HostId; readonly state: 'live' | 'suspect' | 'dead' }
+  /** To be kept for 14 days and handed in at each start, so that a restart does not forget what is usual of a host. */
+  | { readonly do: 'note-absence'; readonly absence: PastAbsence }
+  /**
+   * So many hosts vanished at about the same time that repair waits once more: an alarm. `hosts`: those of them that are
+   * still waited for; none when it is over, because they are back or because their time is up.
+   */
+  | { readonly do: 'note-outage'; readonly hosts: readonly HostId[] }
   | { readonly do: 'wake'; readonly atMs: number };

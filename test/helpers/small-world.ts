@@ -190,6 +190,16 @@ export class SmallWorld {
       if (other.up) this.tell(other, { is: 'disconnected', nowMs: this.nowMs, host: host.id });
   }
 
+  /** Power on again, with everything that it had. */
+  revive(host: SmallHost): void {
+    host.up = true;
+    for (const other of this.hosts) {
+      if (!other.up || other === host) continue;
+      this.tell(other, { is: 'connected', nowMs: this.nowMs, host: host.id });
+      this.tell(host, { is: 'connected', nowMs: this.nowMs, host: other.id });
+    }
+  }
+
   run(forMs: number): void {
     const endMs = this.nowMs + forMs;
     for (;;) {
@@ -313,6 +323,8 @@ export class SmallWorld {
         return;
       case 'ask-config':
       case 'note-liveness':
+      case 'note-absence':
+      case 'note-outage':
         return;
       default:
         effect satisfies never;
