@@ -24,7 +24,7 @@ export interface SourcePolicy {
   readonly copies: number;
 }
 
-/** All in ms. Floors: heartbeat ≥ 100, suspect ≥ 3 heartbeats, dead ≥ 2 × suspect, claimWait ≥ 20, others ≥ 0. */
+/** All in ms. Floors: heartbeat ≥ 100, suspect ≥ 3 heartbeats, dead ≥ 2 × suspect, deadMax ≥ dead, claimWait ≥ 20, others ≥ 0. */
 export interface Timing {
   /** Least interval between heartbeats; in force is max(heartbeat, hosts × heartbeatPerHost). Default 5 s. */
   readonly heartbeatMs: number;
@@ -36,7 +36,11 @@ export interface Timing {
   readonly redialMs: number;
   /** Absence after which a host's copies no longer count. Default 1 h. */
   readonly deadMs: number;
-  /** With one live place left, repair starts this long after suspicion. Default 1 min. */
+  /** … of a host that is marked as roaming, at the least. Default 24 h. */
+  readonly roamingDeadMs: number;
+  /** However long a host was away before and came back, it is not waited for longer than this. Default 72 h. */
+  readonly deadMaxMs: number;
+  /** With one live place left, repair starts this long after suspicion, but for who is often away so long. Default 1 min. */
   readonly lastPlaceMs: number;
   /** From a claim to the second look. Default 2 s. */
   readonly claimWaitMs: number;
@@ -76,6 +80,8 @@ export const DEFAULT_TIMING: Timing = {
   suspectMs: 30_000,
   redialMs: 30_000,
   deadMs: 3_600_000,
+  roamingDeadMs: 86_400_000,
+  deadMaxMs: 259_200_000,
   lastPlaceMs: 60_000,
   claimWaitMs: 2_000,
   stepMs: 4_000,

@@ -34,6 +34,15 @@ export type ReadFailure =
   | 'corrupt'
   /** The disk gave an error, or the store is not mounted: nothing is known of the bytes. */
   | 'unreadable';
+/** An absence that a host came back from with its copies (absence.ts). */
+export interface PastAbsence {
+  readonly host: HostId;
+  readonly lengthMs: number;
+  /** How long ago it ended. An age, as the machine's time and that of whoever keeps it over a restart have no common zero. */
+  readonly agoMs: number;
+  /** The host had been taken for dead. */
+  readonly wasDead: boolean;
+}
 
 export type Input =
   /** Time has passed; sent at the latest when the last `wake` effect said. */
@@ -263,4 +272,11 @@ export type Effect =
   | { readonly do: 'note-unwanted'; readonly parcel: ParcelId; readonly sinceRunMs: number | undefined }
   /** A host is to be taken for gone, or is back: for people and logs. */
   | { readonly do: 'note-liveness'; readonly host: HostId; readonly state: 'live' | 'suspect' | 'dead' }
+  /** To be kept for 14 days and handed in at each start, so that a restart does not forget what is usual of a host. */
+  | { readonly do: 'note-absence'; readonly absence: PastAbsence }
+  /**
+   * So many hosts vanished at about the same time that repair waits once more: an alarm. `hosts`: those of them that are
+   * still waited for; none when it is over, because they are back or because their time is up.
+   */
+  | { readonly do: 'note-outage'; readonly hosts: readonly HostId[] }
   | { readonly do: 'wake'; readonly atMs: number };

@@ -14,7 +14,7 @@ import { chooseSource, type SourceChoice } from './choose-source.js';
 import { CLAIM_MS_MAX, Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import { Dropping } from './dropping.js';
-import type { Effect, FetchFailure, Input } from './effects.js';
+import type { Effect, FetchFailure, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
 import { decideGrab, type GrabVerdict, type GrabView } from './grab.js';
@@ -130,6 +130,7 @@ export class Machine {
     nowMs,
     ranBeforeMs,
     rules = RULES,
+    absences = [],
   }: {
     readonly self: HostId;
     /** This start's number: rises with each start of the service. */
@@ -143,6 +144,8 @@ export class Machine {
     readonly ranBeforeMs: number;
     /** Others than `RULES` only to show what they are for. */
     readonly rules?: Rules;
+    /** What `note-absence` told of in the last 14 days, in earlier lives. */
+    readonly absences?: readonly PastAbsence[];
   }) {
     this.#self = self;
     this.#boot = boot;
@@ -152,7 +155,10 @@ export class Machine {
     this.#ranBeforeMs = ranBeforeMs;
     this.#heartbeatDueMs = nowMs;
     this.#holdings = new Holdings(this.#table, rules);
-    this.#hosts = new Hosts(self, config.timing);
+    this.#hosts = new Hosts(self, config.timing, {
+      logsOf: host => this.#holdings.slotsOf(host).map(slot => this.#holdings.position(slot)),
+      absences: absences.map(({ agoMs, ...absence }) => ({ ...absence, endedAtMs: nowMs - agoMs })),
+    });
     const machine = this;
     this.#placement = new Placement({
       table: this.#table,
@@ -605,8 +611,12 @@ export class Machine {
   // ------------------------------------------------------------------------------------------------------ what changed
 
   #judgeHosts(): void {
+    // What is held by hosts that are waited for longer now, or no longer, counts until another time.
+    for (const host of this.#hosts.judgeOutage(this.#nowMs)) this.#markHeldBy(host.id);
     for (const host of this.#hosts.others()) {
       if (this.#hosts.isToBeAsked(host) && this.#nowMs >= host.askNotBeforeMs) this.#askState(host);
+      const absence = this.#hosts.learnAbsence(host, this.#nowMs);
+      if (absence !== undefined) this.#effects.push({ do: 'note-absence', absence });
       if (this.#nowMs < host.livenessNextMs && host.liveness === 'live') continue;
       if (!this.#hosts.judge(host, this.#nowMs)) continue;
       this.#effects.push({ do: 'note-liveness', host: host.id, state: host.liveness });
@@ -617,6 +627,8 @@ export class Machine {
       this.#markFrom(host.id);
       this.#markShort();
     }
+    const outage = this.#hosts.outageNews();
+    if (outage !== undefined) this.#effects.push({ do: 'note-outage', hosts: outage });
   }
 
   #askState(writer: HostView): void {
@@ -1050,11 +1062,7 @@ export class Machine {
   }
 
   #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {
-    const { lastPlaceMs } = this.#configured().timing;
-    return this.#placement.count(row, this.#wanted.knownOriginOf(row), this.#nowMs, {
-      lastPlaceMs,
-      ...(withHead === undefined ? {} : { withHead }),
-    });
+    return this.#placement.count(row, this.#wanted.knownOriginOf(row), this.#nowMs, withHead);
   }
 
   /** Copies of a wanted parcel that count; with `headSeq` only those whose stores durably hold that head or a later one. */

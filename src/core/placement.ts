@@ -123,7 +123,7 @@ export class Placement {
     row: Row,
     origin: HostId,
     nowMs: number,
-    { lastPlaceMs, withHead }: { lastPlaceMs: number; withHead?: { source: SourceId; seq: number } },
+    withHead?: { readonly source: SourceId; readonly seq: number },
   ): CopyCount {
     const live = new Set<string>();
     const suspect = new Map<string, number>();
@@ -139,7 +139,7 @@ export class Placement {
       const domain = this.domainOf(host);
       if (domain === undefined) continue;
       if (this.livenessOf(host) === 'live') live.add(domain);
-      else suspect.set(domain, Math.max(suspect.get(domain) ?? 0, this.#hosts.get(host)?.livenessSinceMs ?? 0));
+      else suspect.set(domain, Math.max(suspect.get(domain) ?? 0, this.#hosts.get(host)?.lastPlaceAtMs ?? 0));
     }
     for (const domain of live) suspect.delete(domain);
 
@@ -150,11 +150,11 @@ export class Placement {
     const ownDomain = this.domainOf(this.#self.host);
     let domainTaken = ownDomain !== undefined && live.has(ownDomain);
     if (places <= 1) {
-      for (const [domain, sinceMs] of suspect) {
-        if (nowMs >= sinceMs + lastPlaceMs) {
+      for (const [domain, untilMs] of suspect) {
+        if (nowMs >= untilMs) {
           suspectCopies -= 1;
           suspect.delete(domain);
-        } else nextMs = Math.min(nextMs, sinceMs + lastPlaceMs);
+        } else nextMs = Math.min(nextMs, untilMs);
       }
     }
     domainTaken ||= ownDomain !== undefined && suspect.has(ownDomain);

@@ -164,6 +164,8 @@ const timing = z.strictObject(
     suspect: duration.optional(),
     redial: duration.optional(),
     dead: duration.optional(),
+    roamingDead: duration.optional(),
+    deadMax: duration.optional(),
     lastPlace: duration.optional(),
     claimWait: duration.optional(),
     step: duration.optional(),

@@ -383,6 +383,8 @@ export class SmallWorld {
         return;
       case 'ask-config':
       case 'note-liveness':
+      case 'note-absence':
+      case 'note-outage':
         return;
       case 'prove-own': {
         const { attempt, parcel, holders } = effect;
