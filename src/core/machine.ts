@@ -1149,6 +1149,24 @@ export class Machine {
     return this.#hosts.get(host);
   }
 
+  /** Of the parcels that a host holds: how many would have too few copies without it, and how many of these none. */
+  without(host: HostId): { readonly under: number; readonly lost: number } {
+    let under = 0;
+    let lost = 0;
+    for (const row of new Set(this.#holdings.slotsOf(host).flatMap(slot => [...this.#table.heldBy(slot)]))) {
+      const copiesWanted = this.#wanted.copiesWanted(row);
+      if (copiesWanted === undefined) continue;
+      const domains = new Set<string | undefined>();
+      for (const slot of this.#table.holders(row, [])) {
+        const holder = this.#holdings.hostOf(slot);
+        if (holder !== host && this.#placement.storeCounts(slot)) domains.add(this.#placement.domainOf(holder));
+      }
+      if (domains.size < copiesWanted) under += 1;
+      if (domains.size === 0) lost += 1;
+    }
+    return { under, lost };
+  }
+
   summary(source: SourceId): SourceSummary {
     const copiesWanted = this.#wanted.copiesOf(source);
     const summary = { parcels: 0, bytes: 0, full: 0, under: 0, over: 0, without: 0, haveMin: copiesWanted ?? 0 };
