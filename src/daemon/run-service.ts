@@ -50,6 +50,7 @@ import { pause } from './pause.js';
 import { Protections } from './protection.js';
 import { keepsAllByDefault, RecordKeeper } from './record-keeper.js';
 import { Roster } from './roster.js';
+import { RunningTime } from './running-time.js';
 import { StateExchange } from './state-exchange.js';
 import { Teardown } from './teardown.js';
 import { TreeKeeper } from './tree-keeper.js';
@@ -103,6 +104,9 @@ async function serve(
   const clock = steadyClock();
   const membership = await openMembership({ stateDir, clock: () => clock.wallMs(), log });
   const { boot, previousBoot } = await countBoot(stateDir);
+  const running = new RunningTime({ stateDir, clock, log });
+  running.start();
+  teardown.defer(() => running.stop());
   const ended = lastingAbort();
   const { signal } = ended;
   const { host: self, signer, seed } = membership.identity;
@@ -171,6 +175,9 @@ async function serve(
     objects,
     fromPeer: peer => finder.from(peer, signal),
     isConfigured: source => machine.copiesWanted(source) !== undefined,
+    runMs: () => running.nowMs(),
+    // A disk that is not there may have a copy.
+    hasCopy: parcel => !stores.allMounted || machine.holders(parcel).length > 0,
     roster,
     tell,
     alarms,
@@ -210,6 +217,7 @@ async function serve(
     signal,
   });
   teardown.defer(() => records.stop());
+  teardown.defer(() => catalog.stop());
   catalog.onHead((_source, { add, remove }) => {
     records.forget(remove);
     records.want(add);
