@@ -16,7 +16,16 @@ import { SourceHistory } from '../catalog/source-history.js';
 import { Chance } from '../core/chance.js';
 import type { Effect } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
-import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
+import {
+  type HostId,
+  type Nonce,
+  type ObjectId,
+  type ParcelId,
+  type PeerName,
+  parseNonce,
+  type SourceId,
+  splitSourceId,
+} from '../core/ids.js';
 import { Machine } from '../core/machine.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
@@ -31,6 +40,7 @@ import { posixFault } from '../platform/posix.js';
 import { openIndexDatabase } from '../store/index-database.js';
 import { ObjectFolder } from '../store/object-folder.js';
 import type { Store } from '../store/store.js';
+import type { UnwantedNote } from '../store/unwanted-notes.js';
 import { Alarms } from './alarms.js';
 import { Answers } from './answers.js';
 import { BlobSource } from './blob-source.js';
@@ -39,8 +49,11 @@ import { CatalogKeeper } from './catalog-keeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
 import { Driver, type Unstamped } from './driver.js';
+import { Dropper, type RemovingStores } from './dropper.js';
 import { FetchServer } from './fetch-server.js';
 import { Fetcher } from './fetcher.js';
+import { GrantAsker } from './grant-asker.js';
+import { GrantServer } from './grant-server.js';
 import { KnownAddresses } from './known-addresses.js';
 import { LocalObjects, ObjectFinder, PeerPlaces } from './object-finder.js';
 import { Orders } from './orders.js';
@@ -127,7 +140,12 @@ async function serve(
   const alarms = new Alarms({ log, wallMs: () => clock.wallMs() });
   const roster = new Roster({ self, publicKeyOf });
   roster.update(membership.clusterConfig.members);
+  const lasting = {
+    ranBeforeMs: running.beforeMs,
+    nonces: (): Nonce => parseNonce(randomBytes(16).toString('hex')),
+  };
   const machine = new Machine({
+    ...lasting,
     self,
     boot,
     chance: new Chance([...new Uint32Array(new Uint8Array(randomBytes(12)).buffer)] as [number, number, number]),
@@ -257,6 +275,29 @@ async function serve(
   teardown.defer(() => origin.stop());
   const fetcher = new Fetcher({ net, stores, objects: finder, roster, fits: ref => machine.fits(ref), tell, log });
   teardown.defer(() => fetcher.stop());
+  const grants = new GrantServer({ net, roster, signer, boot, tell });
+  const dropper = new Dropper({
+    self,
+    // A mounted store has what is asked of it here from the change that brings the trash on.
+    stores: stores as unknown as RemovingStores,
+    findRecord: (parcel, until) => finder.get(parcel, until),
+    signalOf: ask => grants.signalOf(ask),
+    notes: index.unwanted,
+    nameOf: host => roster.nameOf(host),
+    tell,
+    log,
+  });
+  teardown.defer(() => dropper.stop());
+  const asker = new GrantAsker({
+    net,
+    roster,
+    clock,
+    timing: () => membership.clusterConfig.timing,
+    bytesOf: parcel => machine.bytesOf(parcel),
+    tell,
+    log,
+  });
+  teardown.defer(() => asker.stop());
   const server = new FetchServer({
     net,
     machine,
@@ -322,14 +363,19 @@ async function serve(
         return;
       case 'wake':
         return;
-      case 'prove-own':
       case 'ask-grants':
-      case 'drop':
-      case 'read-possession':
+        asker.ask(effect);
+        return;
       case 'answer-grant':
+        grants.answer(effect);
+        return;
+      case 'prove-own':
+      case 'read-possession':
+      case 'drop':
       case 'expire':
       case 'identify':
       case 'note-unwanted':
+        dropper.carryOut(effect);
         return;
       default:
         effect satisfies never;
@@ -414,6 +460,7 @@ async function serve(
   }
 
   // --------------------------------------------------------------------------------------------------------------- start
+  tell({ is: 'unwanted-before', parcels: unwantedBefore(index.unwanted.all(), running.beforeMs) });
   await exchange.recall();
   await catalog.open();
   net.onConnect((peer, where) => {
@@ -443,6 +490,7 @@ async function serve(
     serveObjects(net, peer => (roster.isTrusted(peer) ? local : NOTHING)),
     exchange.serve(),
     server.serve(),
+    grants.serve(),
     orders.serve(),
   ]);
   spread = await spreadMembership({ net, membership, log });
@@ -495,6 +543,11 @@ function seqOf(sealed: Uint8Array | undefined): number {
     if (error instanceof MalformedObject) return 0;
     throw error;
   }
+}
+
+/** What was noted later than we have run (that was lost) counts from now on: kept too long, never too short. */
+function unwantedBefore(notes: readonly UnwantedNote[], ranMs: number): readonly UnwantedNote[] {
+  return notes.map(({ parcel, sinceRunMs }) => ({ parcel, sinceRunMs: Math.min(sinceRunMs, ranMs) }));
 }
 
 const NOTHING: ObjectReader = { get: async () => undefined };
