@@ -40,7 +40,6 @@ import { posixFault } from '../platform/posix.js';
 import { openIndexDatabase } from '../store/index-database.js';
 import { ObjectFolder } from '../store/object-folder.js';
 import type { Store } from '../store/store.js';
-import type { UnwantedNote } from '../store/unwanted-notes.js';
 import { Alarms } from './alarms.js';
 import { Answers } from './answers.js';
 import { BlobSource } from './blob-source.js';
@@ -460,7 +459,7 @@ async function serve(
   }
 
   // --------------------------------------------------------------------------------------------------------------- start
-  tell({ is: 'unwanted-before', parcels: unwantedBefore(index.unwanted.all(), running.beforeMs) });
+  tell({ is: 'unwanted-before', parcels: index.unwanted.all(running.beforeMs) });
   await exchange.recall();
   await catalog.open();
   net.onConnect((peer, where) => {
@@ -543,11 +542,6 @@ function seqOf(sealed: Uint8Array | undefined): number {
     if (error instanceof MalformedObject) return 0;
     throw error;
   }
-}
-
-/** What was noted later than we have run (that was lost) counts from now on: kept too long, never too short. */
-function unwantedBefore(notes: readonly UnwantedNote[], ranMs: number): readonly UnwantedNote[] {
-  return notes.map(({ parcel, sinceRunMs }) => ({ parcel, sinceRunMs: Math.min(sinceRunMs, ranMs) }));
 }
 
 const NOTHING: ObjectReader = { get: async () => undefined };

@@ -22,10 +22,11 @@ export class UnwantedNotes {
     this.#notes = root.openDB({ name: 'unwanted', keyEncoding: 'binary', encoding: 'binary' });
   }
 
-  all(): UnwantedNote[] {
+  /** What was noted later than `ranMs` (the running time was lost) counts from then on: rather too late than too early. */
+  all(ranMs: number): UnwantedNote[] {
     return [...this.#notes.getRange({})].map(({ key, value }) => ({
       parcel: parseParcelId(hexOf(key)),
-      sinceRunMs: Buffer.from(value).readUIntBE(0, RUN_BYTES),
+      sinceRunMs: Math.min(Buffer.from(value).readUIntBE(0, RUN_BYTES), ranMs),
     }));
   }
 

@@ -253,11 +253,12 @@ test('since when nobody wants a parcel is known after a restart, until it is for
   await index.unwanted.note(first, 2_500.25);
   await index.close();
   const { unwanted } = await open(path);
-  const bySince = () => unwanted.all().sort((a, b) => a.sinceRunMs - b.sinceRunMs);
+  const bySince = (ranMs = Number.POSITIVE_INFINITY) => unwanted.all(ranMs).sort((a, b) => a.sinceRunMs - b.sinceRunMs);
   t.deepEqual(bySince(), [
     { parcel: first, sinceRunMs: 2_501 },
     { parcel: second, sinceRunMs: 10 * 365 * 86_400_000 },
   ]);
+  t.deepEqual(bySince(9_000).at(-1), { parcel: second, sinceRunMs: 9_000 });
   await unwanted.forget(second);
   await unwanted.forget(second);
   t.deepEqual(bySince(), [{ parcel: first, sinceRunMs: 2_501 }]);
