@@ -204,9 +204,8 @@ export class Machine {
       case 'state-answered': {
         const host = this.#hosts.get(input.host);
         if (host === undefined) return;
-        this.#hosts.answered(host, input.ok, this.#nowMs);
         // What waited for a whole view may go on now.
-        this.#markShort();
+        if (this.#hosts.answered(host, input.ok, this.#nowMs)) this.#markShort();
         return;
       }
       case 'store':
@@ -478,9 +477,17 @@ export class Machine {
   // ------------------------------------------------------------------------------------------------------ what changed
 
   #judgeHosts(): void {
+    this.#judgeDue();
     // What is held by hosts that are waited for longer now, or no longer, counts until another time.
     for (const host of this.#hosts.judgeOutage(this.#nowMs)) this.#markHeldBy(host.id);
-    for (const host of this.#hosts.others()) {
+    // Who has just been missed, or is not in an outage any more, may be due once more.
+    if (this.#hosts.settle(this.#nowMs) <= this.#nowMs) this.#judgeDue();
+    const outage = this.#hosts.outageNews();
+    if (outage !== undefined) this.#effects.push({ do: 'note-outage', hosts: outage });
+  }
+
+  #judgeDue(): void {
+    for (const host of this.#hosts.due(this.#nowMs)) {
       if (this.#hosts.isToBeAsked(host) && this.#nowMs >= host.askNotBeforeMs) this.#askState(host);
       const absence = this.#hosts.learnAbsence(host, this.#nowMs);
       if (absence !== undefined) this.#effects.push({ do: 'note-absence', absence });
@@ -494,13 +501,11 @@ export class Machine {
       this.#markFrom(host.id);
       this.#markShort();
     }
-    const outage = this.#hosts.outageNews();
-    if (outage !== undefined) this.#effects.push({ do: 'note-outage', hosts: outage });
   }
 
   #askState(writer: HostView): void {
     // Only the writer's own word settles what it holds; while it is out of reach, anybody who has read it may tell.
-    const asked = writer.connected ? writer : [...this.#hosts.others()].find(({ connected }) => connected);
+    const asked = writer.connected ? writer : this.#hosts.someConnected();
     if (asked !== undefined && this.#hosts.mayAsk(asked, this.#nowMs)) {
       this.#effects.push({ do: 'ask-state', host: asked.id });
     }
@@ -863,13 +868,12 @@ export class Machine {
       this.#renewDueMs,
       this.#due.first,
       this.#claims.firstEndMs,
+      this.#hosts.settle(this.#nowMs),
     );
-    for (const host of this.#hosts.others()) {
-      atMs = Math.min(atMs, host.livenessNextMs);
-      if (this.#hosts.isToBeAsked(host)) atMs = Math.min(atMs, host.askNotBeforeMs);
+    if (this.#ready.size > 0) {
+      const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
+      if (completeAtMs > this.#nowMs) atMs = Math.min(atMs, completeAtMs);
     }
-    const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
-    if (this.#ready.size > 0 && completeAtMs > this.#nowMs) atMs = Math.min(atMs, completeAtMs);
     if (atMs === this.#wakeMs && atMs > this.#nowMs) return;
     this.#wakeMs = atMs;
     this.#effects.push({ do: 'wake', atMs });
