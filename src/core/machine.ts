@@ -15,7 +15,7 @@ import { CLAIM_MS_MAX, Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, FetchFailure, Input, PastAbsence } from './effects.js';
 import { assert, unreachable } from './fault.js';
-import { decideGrab, type GrabVerdict, type GrabView } from './grab.js';
+import { decideGrab, type GrabVerdict, type GrabView, rankMaxOf } from './grab.js';
 import { Holdings } from './holdings.js';
 import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
@@ -43,6 +43,7 @@ import {
   SOURCE_TRIES_MAX,
 } from './pursuit.js';
 import { Room } from './room.js';
+import { RowSet } from './row-set.js';
 import { Voice } from './voice.js';
 import { Wanted } from './wanted.js';
 
@@ -97,10 +98,10 @@ export class Machine {
   readonly #noRoom = new Set<Row>();
   /** Head operations on their way into our stores' logs. */
   readonly #keepingHead = new Set<string>();
-  readonly #marked = new Set<Row>();
+  readonly #marked = new RowSet();
   readonly #due = new MinQueue();
   readonly #ready = new MinQueue();
-  readonly #inReady = new Set<Row>();
+  readonly #inReady = new RowSet();
   #config: ClusterConfig | undefined;
   #member: Member | undefined;
   #nowMs: number;
@@ -149,6 +150,9 @@ export class Machine {
         mounted: store => machine.#room.takesParcels(store),
         get weightMiB() {
           return machine.#room.weightMiB;
+        },
+        get version() {
+          return machine.#room.version;
         },
       },
     });
@@ -516,9 +520,8 @@ export class Machine {
   }
 
   #markShort(): void {
-    for (let row = 0; row < this.#table.size; row += 1) {
-      if (!Number.isNaN(this.#table.shortSinceMs(row))) this.#marked.add(row);
-    }
+    const { short } = this.#table;
+    for (let place = 0; place < short.size; place += 1) this.#marked.add(short.at(place));
   }
 
   #markNoRoom(): void {
@@ -553,10 +556,7 @@ export class Machine {
 
   #considerMarked(): void {
     // Taken out first: a look at a row may mark it once more.
-    for (const row of this.#marked) {
-      this.#marked.delete(row);
-      this.#consider(row);
-    }
+    for (let row = this.#marked.take(); row !== undefined; row = this.#marked.take()) this.#consider(row);
   }
 
   #consider(row: Row): void {
@@ -629,9 +629,19 @@ export class Machine {
     const pursuit = this.#pursuits.get(row);
     const held = this.#isHeldHere(row);
     // Ranking asks every host; where the cheaper answers already say no, it is left out.
-    const undecided = !held && origin !== this.#self && count.copies < copiesWanted;
-    const standing = undecided ? this.#placement.standing(row, origin, copiesWanted, claimants) : NO_STANDING;
+    const mayHold = this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0;
+    const undecided = mayHold && !held && origin !== this.#self && count.copies < copiesWanted && !count.domainTaken;
     const repair = this.#table.has(row, FLAG.hadCopies);
+    const stepMs = repair ? timing.repairStepMs : timing.stepMs;
+    const lastPlace = repair && count.liveCopies <= 1;
+    const shortSinceMs = this.#table.shortSinceMs(row);
+    const rankMax =
+      pursuit !== undefined || lastPlace
+        ? 0
+        : rankMaxOf({ copiesWanted, stepMs, shortForMs: this.#nowMs - shortSinceMs });
+    const standing = undecided
+      ? this.#placement.standing(row, origin, copiesWanted, { claimants, rankMax })
+      : NO_STANDING;
     return {
       nowMs: this.#nowMs,
       wanted: true,
@@ -640,13 +650,17 @@ export class Machine {
       copiesWanted,
       copies: count.copies,
       domainTaken: count.domainTaken,
-      mayHold: this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0,
-      hasRoom: this.#storeFor(row) !== undefined,
-      hasSource: this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true),
-      ...standing,
-      shortSinceMs: this.#table.shortSinceMs(row),
-      stepMs: repair ? timing.repairStepMs : timing.stepMs,
-      lastPlace: repair && count.liveCopies <= 1,
+      mayHold,
+      hasRoom: undecided && this.#storeFor(row) !== undefined,
+      hasSource: undecided && this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true),
+      rank: standing.rank,
+      claims: standing.claims,
+      betterClaims: standing.betterClaims,
+      ownDomainClaimed: standing.ownDomainClaimed,
+      ownDomainBetterClaimed: standing.ownDomainBetterClaimed,
+      shortSinceMs,
+      stepMs,
+      lastPlace,
       claimed: pursuit !== undefined,
       notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
     };
