@@ -171,6 +171,7 @@ async function serve(
     cluster: membership.cluster,
     gate: membership,
     log,
+    frameMemory: index.frames,
     knownAddresses: () => addresses.all(),
     staticAddresses: options.peers,
     hosts: membership.clusterConfig.members.length,
