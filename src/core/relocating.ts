@@ -25,7 +25,7 @@ const MOVE_BYTES_PER_MS = 1_000;
 /** Room that was made is kept for its parcel this long, in ms. */
 const KEEP_ROOM_MS = 60_000;
 /** Parcels of one offer: a larger family stays where it is. */
-export const OFFERED_PARCELS_MAX = 512;
+const OFFERED_PARCELS_MAX = 512;
 
 interface Move {
   readonly offer: number;

@@ -270,6 +270,7 @@ export class OwnStores {
       boot,
       previousBoot,
       nowMs: clock.wallMs(),
+      wallMs: () => clock.wallMs(),
       index,
       blobsOf: recordBlobs,
       log,
