@@ -34,6 +34,8 @@ import type { Surroundings } from './surroundings.js';
 const CHORES_HEARTBEATS = 12;
 /** One machine does not ask another for its configuration more often than this, in ms. */
 const ASK_CONFIG_MS = 1_000;
+/** Two machines with one identity would raise theirs in turn for ever. */
+const RAISE_BOOT_MS = 600_000;
 
 export class Service implements Running {
   readonly host: SimHost;
@@ -151,6 +153,7 @@ export class Service implements Running {
           this.#world.happened({ is: 'effect', by: this, effect });
           this.#carryOut(effect);
         }
+        this.#world.happened({ is: 'stepped', by: this, input: stamped });
       }
     } finally {
       this.#stepping = false;
@@ -167,7 +170,9 @@ export class Service implements Running {
     const version = this.#wakeVersion;
     const worldMs = this.host.clock.worldMsAt(atMs);
     if (worldMs === Number.POSITIVE_INFINITY) return;
-    this.#world.after(Math.max(0, worldMs - this.#world.nowMs), () =>
+    // Timers count whole milliseconds: what is less than one away must not come at once, again and again.
+    const delayMs = atMs <= this.nowMs ? 0 : Math.max(1, Math.ceil(worldMs - this.#world.nowMs));
+    this.#world.after(delayMs, () =>
       this.enter(() => {
         if (this.#wakeVersion === version) this.tell({ is: 'wake' });
       }),
@@ -279,7 +284,11 @@ export class Service implements Running {
     const last = frames.get(writer);
     const isNewer =
       last === undefined || frame.boot > last.boot || (frame.boot === last.boot && frame.frame > last.frame);
-    if (!isNewer) return;
+    if (!isNewer) {
+      // An old image, or one of two machines with one identity: it must learn that it is not heard.
+      if (last !== undefined && frame.boot < last.boot) this.#askState(writer);
+      return;
+    }
     frames.set(writer, frame);
     if (message.kind === 'log') this.#archive(message.segment.end.store, message.segment.end.digest, false);
     if (config !== this.host.disk.config && goesBefore(config, this.host.disk.config)) this.#askConfig(writer);
@@ -287,7 +296,11 @@ export class Service implements Running {
   }
 
   #askState(host: HostId): void {
-    const question = { from: this.host.id, logs: this.#knownPositions() };
+    const question: StateQuestion = {
+      from: this.host.id,
+      logs: this.#knownPositions(),
+      yourBoot: this.host.disk.frames.get(host)?.boot ?? 0,
+    };
     this.#world.network.ask<StateAnswer>({
       from: this,
       to: host,
@@ -306,7 +319,8 @@ export class Service implements Running {
     return positions;
   }
 
-  #takeState(from: HostId, { heartbeat, segments, heads, yours, config }: StateAnswer): void {
+  #takeState(from: HostId, { heartbeat, segments, heads, yours, yourBoot, config }: StateAnswer): void {
+    this.#raiseBoot(yourBoot);
     this.tell({ is: 'heard', from, message: heartbeat });
     for (const { segment, relayed } of segments) {
       if (segment.host === this.host.id) continue;
@@ -321,7 +335,8 @@ export class Service implements Running {
     if (goesBefore(config, this.host.disk.config)) this.#useConfig(config);
   }
 
-  answerState({ from, logs }: StateQuestion): StateAnswer {
+  answerState({ from, logs, yourBoot }: StateQuestion): StateAnswer {
+    this.#raiseBoot(yourBoot);
     const segments: { segment: StateAnswer['segments'][number]['segment']; relayed: boolean }[] = [];
     const since = (log: StoreLog): number => {
       const known = logs.get(log.store);
@@ -347,8 +362,17 @@ export class Service implements Running {
       segments,
       heads: this.#heads.heads(),
       yours,
+      yourBoot: this.host.disk.frames.get(from)?.boot ?? 0,
       config: this.host.disk.config,
     };
+  }
+
+  /** Others have heard a later start of ours: what we say counts for nothing until our counter is above it. */
+  #raiseBoot(seen: number): void {
+    if (seen <= this.boot || this.#world.nowMs < this.host.bootRaisedMs + RAISE_BOOT_MS) return;
+    this.host.bootRaisedMs = this.#world.nowMs;
+    this.host.disk.boot = seen;
+    this.#world.after(0, () => this.enter(() => this.#world.restart(this.host)));
   }
 
   /** Keeps another host's log over a restart, as far as it has been read. */
@@ -395,6 +419,16 @@ export class Service implements Running {
 
   scrub(): void {
     this.#stores.scrub();
+  }
+
+  claimToHold(id: StoreId, parcels: readonly ParcelId[]): void {
+    const store = this.#stores.mounted(id);
+    if (store === undefined) return;
+    for (const parcel of parcels) {
+      this.#stores.append(store, { op: 'add', parcel }, () =>
+        this.#stores.tellOps(store, segment => this.tell({ is: 'own-ops', segment, usedBytes: store.usedBytes })),
+      );
+    }
   }
 
   head(source: SourceId): HeadModel | undefined {

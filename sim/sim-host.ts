@@ -60,6 +60,10 @@ export class SimHost {
   lies: Lies | undefined;
   /** Its wall clock, against the world's. */
   wallOffsetMs = 0;
+  /** What was signed here last, and may not be durable yet. */
+  signed: SignedConfig | undefined;
+  /** When it last found that its boot counter was behind what others had seen. */
+  bootRaisedMs = Number.NEGATIVE_INFINITY;
   uploadBytesPerS: number;
   downloadBytesPerS: number;
 
@@ -135,6 +139,8 @@ export interface Running {
   offerConfig(config: SignedConfig): void;
   backUp(source: SourceId, edit: SnapshotEdit): void;
   scrub(): void;
+  /** Says in the store's log that it holds these, and holds nothing. */
+  claimToHold(store: StoreId, parcels: readonly ParcelId[]): void;
 }
 
 /** Makes the next head's list from what it is to be based on. */
