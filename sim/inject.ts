@@ -28,6 +28,8 @@ const CRASH_AT = [
   'keep-head',
   'expire',
   'note-unwanted',
+  'offer-relocation',
+  'answer-relocation',
   'ask-state',
   undefined,
 ] as const;

@@ -35,6 +35,11 @@ export type FetchAnswer =
       readonly ended: (whole: boolean) => void;
     };
 
+export interface RelocationOffer {
+  readonly from: HostId;
+  readonly parcels: readonly ParcelId[];
+}
+
 export interface GrantQuestion {
   readonly from: HostId;
   readonly nonce: Nonce;

@@ -103,8 +103,7 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
     sources: between(chance, 1, 2),
     copies,
     parcelBytesMax,
-    // Each host could hold nearly all: what does not fit anywhere is another question than what gets lost.
-    lentBytes: parcels * parcelBytesMax * 3,
+    lentBytes: drawRoom(chance, { parcels, parcelBytesMax, copies, hosts }),
     paceMs,
     timing: drawTiming(chance, paceMs),
     safetyMs,
@@ -115,6 +114,16 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
       ? drawBackUps(streams.of('faults'), safetyMs)
       : drawFaults(streams.of('faults'), { safetyMs, paceMs, favours }),
   };
+}
+
+/** What each store lends: mostly enough for nearly all, and now and then little more than is needed on average. */
+function drawRoom(
+  chance: Chance,
+  { parcels, parcelBytesMax, copies, hosts }: Pick<RunOptions, 'parcels' | 'parcelBytesMax' | 'copies' | 'hosts'>,
+): number {
+  if (!oneIn(chance, 4)) return parcels * parcelBytesMax * 3;
+  const neededBytes = (parcels * parcelBytesMax * copies) / 2;
+  return Math.ceil(Math.max(parcelBytesMax, (neededBytes / hosts) * (between(chance, 10, 20) / 10)));
 }
 
 function drawTiming(chance: Chance, paceMs: number): Partial<Timing> {

@@ -22,7 +22,7 @@ import { HeadKeeping } from './head-keeping.js';
 import type { GossipFrame, SignedConfig } from './host-disk.js';
 import { Origin } from './origin.js';
 import { OwnStores, randomHex } from './own-stores.js';
-import type { FetchAnswer, GrantQuestion, StateAnswer, StateQuestion } from './questions.js';
+import type { FetchAnswer, GrantQuestion, RelocationOffer, StateAnswer, StateQuestion } from './questions.js';
 import { Removing } from './removing.js';
 import { Serving } from './serving.js';
 import type { Boundary, Running, SimHost, SnapshotEdit, Unstamped } from './sim-host.js';
@@ -55,6 +55,8 @@ export class Service implements Running {
   #stepping = false;
   #wakeMs = Number.POSITIVE_INFINITY;
   #wakeVersion = 0;
+  readonly #offers = new Map<number, (accepted: boolean) => void>();
+  #nextOffer = 1;
   #askConfigAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(host: SimHost, world: Surroundings) {
@@ -79,6 +81,10 @@ export class Service implements Running {
       nowMs: this.nowMs,
       ranBeforeMs: disk.ranMs,
       rules: world.mutant?.rules ?? RULES,
+      absences: disk.absences.map(({ absence, notedMs }) => ({
+        ...absence,
+        agoMs: absence.agoMs + world.nowMs - notedMs,
+      })),
     });
     this.#stores = new OwnStores(this, world);
     this.#heads = new HeadKeeping(this, world);
@@ -233,12 +239,48 @@ export class Service implements Running {
         if (effect.sinceRunMs === undefined) this.host.disk.unwanted.delete(effect.parcel);
         else this.host.disk.unwanted.set(effect.parcel, effect.sinceRunMs);
         break;
+      case 'offer-relocation':
+        this.#offerRelocation(effect);
+        break;
+      case 'answer-relocation':
+        if (effect.accepted) this.#world.counts.relocations += 1;
+        this.#offers.get(effect.ask)?.(effect.accepted);
+        this.#offers.delete(effect.ask);
+        break;
+      case 'note-absence':
+        this.host.disk.absences.push({ absence: effect.absence, notedMs: this.#world.nowMs });
+        break;
+      case 'note-duplicate':
+        if (effect.duplicate) this.#world.counts.duplicates += 1;
+        break;
+      case 'note-outage':
+        if (effect.hosts.length > 0) this.#world.counts.outages += 1;
+        break;
       case 'note-liveness':
         break;
       default:
         effect satisfies never;
     }
     this.dies(effect.do, 'begun');
+  }
+
+  #offerRelocation({ offer, to, parcels }: Extract<Effect, { do: 'offer-relocation' }>): void {
+    this.#world.network.ask<boolean>({
+      from: this,
+      to,
+      ask: (asked, reply) => asked.answerRelocation({ from: this.host.id, parcels }, reply),
+      answered: accepted => {
+        if (this.dies('offer-relocation', 'done')) return;
+        this.tell({ is: 'relocation-answered', offer, accepted: accepted === true });
+      },
+    });
+  }
+
+  answerRelocation({ from, parcels }: RelocationOffer, reply: (accepted: boolean) => void): void {
+    const ask = this.#nextOffer;
+    this.#nextOffer += 1;
+    this.#offers.set(ask, reply);
+    this.tell({ is: 'relocation-offered', ask, from, parcels });
   }
 
   #measure({ parcel, store: id }: Extract<Effect, { do: 'measure' }>): void {

@@ -1,10 +1,9 @@
 /**
- * Words: that a host says nothing that is not durable (I5), promises no room that it does not lend (I6), and deals only
+ * Words: that a host says nothing that is not durable (I5), takes no more room than it lends (I6), and deals only
  * with members (I8).
  */
 import type { Effect } from '../../src/core/effects.js';
 import { compareEpochs, type LogPosition } from '../../src/core/holdings-log.js';
-import type { StoreReport } from '../../src/core/messages.js';
 import type { Happening } from '../happening.js';
 import type { Running } from '../sim-host.js';
 import { Violation } from '../violation.js';
@@ -28,14 +27,7 @@ export class WordChecker implements Checker {
       case 'gossip':
         if (effect.message.kind === 'log') this.#isDurable(by, effect.message.segment.end);
         if (effect.message.kind !== 'heartbeat') return;
-        for (const report of effect.message.stores) {
-          this.#isDurable(by, report.position);
-          this.#isLent(by, report);
-        }
-        return;
-      case 'fetch':
-        for (const report of by.machine.heartbeat().stores)
-          if (report.position.store === effect.store) this.#isLent(by, report);
+        for (const { position } of effect.message.stores) this.#isDurable(by, position);
         return;
       case 'drop':
         for (const host of effect.proof.granters) {
@@ -55,12 +47,14 @@ export class WordChecker implements Checker {
     }
   }
 
-  /** What was written under a name is what the name says, or a fault wrote it elsewhere. */
+  /** Whatever is told of a copy, its bytes are under its name and have their room. What was written there is what the name says, or a fault wrote it elsewhere. */
   #added({ host, store, op }: Extract<Happening, { is: 'durable' }>): void {
     if (op.op !== 'add') return;
     const file = store.files.get(op.parcel);
     if (file !== undefined && file.content !== op.parcel && !store.hasSpoiled.has(op.parcel))
       throw new Violation('I5', `h${host.number} has other bytes under ${op.parcel.slice(0, 8)}`);
+    if (store.usedBytes > store.lentBytes && !store.wasCut)
+      throw new Violation('I6', `h${host.number} uses ${store.usedBytes} bytes of ${store.lentBytes}`);
   }
 
   #isDurable(by: Running, { store: id, epoch, seq, digest }: LogPosition): void {
@@ -68,12 +62,6 @@ export class WordChecker implements Checker {
     if (store === undefined || compareEpochs(store.log.epoch, epoch) !== 0) return;
     if (seq <= store.log.seq && store.log.digestAt(seq) === digest) return;
     throw new Violation('I5', `h${by.host.number} says operation ${seq} of its log, and ${store.log.seq} are durable`);
-  }
-
-  #isLent(by: Running, { position, lentBytes, usedBytes }: StoreReport): void {
-    const store = by.host.stores.find(candidate => candidate.id === position.store);
-    if (store === undefined || store.wasCut || usedBytes <= lentBytes) return;
-    throw new Violation('I6', `h${by.host.number} has promised ${usedBytes} bytes of ${lentBytes}`);
   }
 
   full(): void {
