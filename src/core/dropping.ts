@@ -136,6 +136,7 @@ export class Dropping {
     }
     if (attempt === undefined && this.#isPlainlyNeeded(row, store)) {
       this.#of.table.setSurplusSince(row, Number.NaN);
+      this.#failures.delete(row);
       return;
     }
     const { view, granters } = this.#view(row, store);

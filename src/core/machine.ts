@@ -1111,6 +1111,12 @@ export class Machine {
     return this.#table.key(row) === key && this.#table.bytes(row) === bytes;
   }
 
+  /** By its page; undefined for a parcel that none has described. */
+  bytesOf(parcel: ParcelId): number | undefined {
+    const row = this.#table.find(parcel);
+    return row === undefined || this.#table.source(row) < 0 ? undefined : this.#table.bytes(row);
+  }
+
   /** The origin of a parcel that the catalog has described. */
   originOf(parcel: ParcelId): HostId | undefined {
     const row = this.#table.find(parcel);

@@ -204,6 +204,7 @@ export class Relocating {
     this.#byRow.set(row, move);
     this.#byOffer.set(move.offer, move);
     for (const each of rows) this.#moving.set(each, move);
+    for (const [rested, untilMs] of this.#rests) if (untilMs <= nowMs()) this.#rests.delete(rested);
     const [first] = rows;
     if (first !== undefined) this.#rests.set(first, nowMs() + FAMILY_REST_MS);
     sayClaim(row, store);

@@ -85,6 +85,7 @@ export class OwnStores {
   #made = new Map<string, StoreId>();
   #settings: readonly StoreSetting[] = [];
   readonly #missing = new Map<string, string>();
+  #looked = false;
   readonly #turns = new KeyedTurns<string>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -121,6 +122,7 @@ export class OwnStores {
           alarms.raise('STORE_MISSING', setting.path, `store ${setting.path} is not mounted: ${because}`);
         }
       }
+      this.#looked = true;
     });
   }
 
@@ -135,6 +137,11 @@ export class OwnStores {
   /** The catalogs of the mounted stores: where the records of our copies are. */
   *catalogs(): IterableIterator<ObjectReader> {
     for (const store of this.stores()) yield store.objects;
+  }
+
+  /** Every configured store has been looked for and is mounted: what is in none of their logs is on no disk of ours. */
+  get allMounted(): boolean {
+    return this.#looked && this.#missing.size === 0;
   }
 
   positions(): readonly LogPosition[] {

@@ -116,6 +116,17 @@ test('one store under two paths is mounted once', async t => {
   t.regex(String(stores.reports()[1]?.because), /name it once/);
 });
 
+test('all stores are mounted when all were looked for, and none is missing', async t => {
+  const { stores, settingOf } = await anOwner(t);
+  t.false(stores.allMounted);
+  await stores.configure([settingOf('disk')]);
+  t.true(stores.allMounted);
+  await stores.configure([settingOf('disk'), settingOf('not-there')]);
+  t.false(stores.allMounted);
+  await stores.configure([]);
+  t.true(stores.allMounted);
+});
+
 test('a store that is missing and then not wanted any more leaves no alarm', async t => {
   const { stores, alarms, settingOf } = await anOwner(t);
   await stores.configure([settingOf(`not-there-${randomBytes(2).toString('hex')}`)]);
