@@ -34,9 +34,9 @@ export interface RunOptions {
 
 const MIB = 1024 * 1024;
 /** Heartbeats of the phase with faults. */
-const SAFETY_HEARTBEATS = 160;
+const SAFETY_HEARTBEATS = 80;
 /** The first heartbeats are left in peace mostly, so that there is something to lose. */
-const WARM_UP_HEARTBEATS = 8;
+const WARM_UP_HEARTBEATS = 6;
 const PACES_MS = [20_000, 60_000, 300_000, 1_200_000] as const;
 const PAUSE_MS = { least: 100, most: 2 * 24 * 3_600_000 };
 
