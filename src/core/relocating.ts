@@ -65,6 +65,8 @@ export interface RelocatingContext {
   readonly isTaking: (row: Row) => boolean;
   readonly emit: (effect: Effect) => void;
   readonly lookAgain: (row: Row, atMs?: number) => void;
+  /** … once, for who asks at every look. */
+  readonly lookLater: (row: Row, atMs: number) => void;
 }
 
 export class Relocating {
@@ -123,7 +125,7 @@ export class Relocating {
 
   /** A row that is short and does not fit here. */
   considerStuck(row: Row, { copies, claims }: { readonly copies: number; readonly claims: number }): void {
-    const { table, others, wanted, config, nowMs, lookAgain } = this.#of;
+    const { table, others, wanted, config, nowMs, lookAgain, lookLater } = this.#of;
     const copiesWanted = wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#byRow.has(row)) return;
     const { timing } = config();
@@ -145,7 +147,7 @@ export class Relocating {
     const verdict = decideRelocate({ ...view, hasMove: true });
     const move = verdict.act === 'relocate' ? this.#chooseMove(row) : undefined;
     if (verdict.act === 'wait') lookAgain(row, verdict.untilMs);
-    else if (move === undefined) lookAgain(row, nowMs() + timing.relocateMs);
+    else if (move === undefined) lookLater(row, nowMs() + timing.relocateMs);
     else this.#begin(row, move);
   }
 

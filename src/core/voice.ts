@@ -61,6 +61,7 @@ export class Voice {
   }
 
   #sayClaims(): GossipMessage[] {
+    if (this.#claims.size === 0 && this.#withdrawn.size === 0) return [];
     const messages: GossipMessage[] = [];
     for (const store of new Set([...this.#claims.keys(), ...this.#withdrawn.keys()])) {
       const claims = [...(this.#claims.get(store) ?? [])].map(([parcel, ttlMs]) => ({ parcel, ttlMs }));

@@ -1,0 +1,141 @@
+/**
+ * Catalog model: sources, their heads, snapshots and parcels, without pages and records: what is listed and what that
+ * changes is all that placement sees of them.
+ *
+ * Heads and snapshots are immutable and shared by all hosts that know them. A head lists its snapshots oldest first.
+ */
+import type { Input } from '../src/core/effects.js';
+import { hashHex } from '../src/core/hash.js';
+import {
+  type HostId,
+  type ObjectId,
+  type ParcelId,
+  parseKey,
+  parseObjectId,
+  parseParcelId,
+  type SourceId,
+  splitSourceId,
+} from '../src/core/ids.js';
+import type { ParcelRef } from '../src/core/parcel.js';
+
+export interface SnapshotModel {
+  readonly id: ObjectId;
+  readonly holdMs: number;
+  readonly refs: ReadonlyMap<ParcelId, ParcelRef>;
+}
+
+export interface HeadModel {
+  readonly source: SourceId;
+  readonly seq: number;
+  readonly hash: string;
+  /** Oldest first; the last is the newest. */
+  readonly snapshots: readonly SnapshotModel[];
+}
+
+export interface ParcelModel {
+  readonly ref: ParcelRef;
+  readonly source: SourceId;
+  readonly origin: HostId;
+}
+
+/** What a host wants of a source: the snapshots that keep parcels wanted, and the newest of those that are listed. */
+export interface WantedSnapshots {
+  readonly all: readonly SnapshotModel[];
+  readonly newest: SnapshotModel | undefined;
+}
+
+type WantedChange = Pick<Extract<Input, { is: 'wanted' }>, 'add' | 'remove' | 'notNewest' | 'newestAgain'>;
+
+const NOTHING: ReadonlyMap<ParcelId, ParcelRef> = new Map();
+
+/** 64 hex digits that nothing else has. */
+export const nameOf = (text: string): string => hashHex(Buffer.from(text));
+
+export class CatalogModel {
+  readonly #parcels = new Map<ParcelId, ParcelModel>();
+  /** The last change computed: in a large cluster every host computes the same one. */
+  #last: { readonly key: string; readonly change: WantedChange } | undefined;
+  readonly #heads = new Map<SourceId, HeadModel[]>();
+  #made = 0;
+
+  parcel(id: ParcelId): ParcelModel | undefined {
+    return this.#parcels.get(id);
+  }
+
+  /** All parcels that were ever cut. */
+  parcels(): IterableIterator<ParcelModel> {
+    return this.#parcels.values();
+  }
+
+  /** Cuts a new parcel of a source; with the key of `successorOf`, or a key of its own. */
+  cut(source: SourceId, bytes: number, successorOf?: ParcelRef): ParcelRef {
+    this.#made += 1;
+    const name = nameOf(`parcel ${this.#made} of ${source}`);
+    const ref: ParcelRef = {
+      id: parseParcelId(name),
+      key: successorOf?.key ?? parseKey(nameOf(`key ${this.#made} of ${source}`).slice(0, 32)),
+      bytes,
+    };
+    this.#parcels.set(ref.id, { ref, source, origin: splitSourceId(source).origin });
+    return ref;
+  }
+
+  snapshot(source: SourceId, refs: Iterable<ParcelRef>, holdMs: number): SnapshotModel {
+    this.#made += 1;
+    const byId = new Map<ParcelId, ParcelRef>();
+    for (const ref of refs) byId.set(ref.id, ref);
+    return { id: parseObjectId(nameOf(`snapshot ${this.#made} of ${source}`)), holdMs, refs: byId };
+  }
+
+  head(source: SourceId, seq: number, snapshots: readonly SnapshotModel[]): HeadModel {
+    this.#made += 1;
+    const head: HeadModel = { source, seq, hash: nameOf(`head ${this.#made} of ${source}`), snapshots };
+    const heads = this.#heads.get(source) ?? [];
+    heads.push(head);
+    this.#heads.set(source, heads);
+    return head;
+  }
+
+  /** All heads of a source that were ever signed, in the order of signing. */
+  heads(source: SourceId): readonly HeadModel[] {
+    return this.#heads.get(source) ?? [];
+  }
+
+  /** The one that was signed before, with a lower number. */
+  headBefore(head: HeadModel): HeadModel | undefined {
+    return this.heads(head.source).findLast(({ seq }) => seq < head.seq);
+  }
+
+  /** What changes when these snapshots keep parcels wanted, and no longer those. */
+  change(before: WantedSnapshots, after: WantedSnapshots): WantedChange {
+    const key = [...before.all, before.newest, undefined, ...after.all, after.newest].map(of => of?.id ?? '').join();
+    if (this.#last?.key !== key) this.#last = { key, change: compare(before, after) };
+    return this.#last.change;
+  }
+}
+
+function compare(before: WantedSnapshots, after: WantedSnapshots): WantedChange {
+  const old = union(before.all);
+  const now = union(after.all);
+  const oldNewest = before.newest?.refs ?? NOTHING;
+  const newest = after.newest?.refs ?? NOTHING;
+  const add: ParcelRef[] = [];
+  const notNewest: ParcelId[] = [];
+  const newestAgain: ParcelId[] = [];
+  for (const [id, ref] of now) {
+    if (!old.has(id)) {
+      add.push(ref);
+      if (!newest.has(id)) notNewest.push(id);
+    } else if (newest.has(id) && !oldNewest.has(id)) newestAgain.push(id);
+    else if (!newest.has(id) && oldNewest.has(id)) notNewest.push(id);
+  }
+  return { add, remove: [...old.keys()].filter(id => !now.has(id)), notNewest, newestAgain };
+}
+
+function union(snapshots: readonly SnapshotModel[]): ReadonlyMap<ParcelId, ParcelRef> {
+  const [only] = snapshots;
+  if (snapshots.length === 1 && only !== undefined) return only.refs;
+  const all = new Map<ParcelId, ParcelRef>();
+  for (const { refs } of snapshots) for (const [id, ref] of refs) all.set(id, ref);
+  return all;
+}

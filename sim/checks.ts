@@ -1,0 +1,63 @@
+/** Checks: what scenarios ask of a world, always or in the end. Each says what is wrong, for people. */
+import type { Check } from './world.js';
+
+/** Every parcel that a newest head lists has at least this many true copies. */
+export const everyParcelHas =
+  (copies: number): Check =>
+  world => {
+    if (world.snapshotsDue > 0) return 'a snapshot is still to be taken';
+    for (const { parcel } of world.listed()) {
+      const have = world.copies(parcel.ref.id);
+      if (have < copies) return `parcel ${parcel.ref.id.slice(0, 8)} has ${have} copies, not ${copies}`;
+    }
+    return undefined;
+  };
+
+/** No parcel has more than this many true copies, wherever they lie. */
+export const noParcelHasOver =
+  (copies: number): Check =>
+  world => {
+    for (const { parcel } of world.listed()) {
+      const have = world.holders(parcel.ref.id).length;
+      if (have > copies) return `parcel ${parcel.ref.id.slice(0, 8)} has ${have} copies, more than ${copies}`;
+    }
+    return undefined;
+  };
+
+/** Every active member that runs sees the same heads and holdings. */
+export const viewsAgree: Check = world => {
+  const active = new Set(world.config.members.flatMap(({ host, state }) => (state === 'active' ? [host] : [])));
+  const running = world.hosts.flatMap(({ id, running: service }) =>
+    service === undefined || !active.has(id) ? [] : [service],
+  );
+  for (const { source } of world.config.sources) {
+    const newest = world.newestHead(source);
+    for (const { machine, host } of running) {
+      const seen = machine.head(source);
+      if (seen?.hash !== newest?.hash) return `h${host.number} sees head ${seen?.seq} of ${source}, not ${newest?.seq}`;
+    }
+  }
+  for (const { host: owner } of running) {
+    for (const store of owner.stores) {
+      for (const { machine, host } of running) {
+        const read = [...machine.positions()].find(
+          ({ host: of, position }) => of === owner.id && position.store === store.id,
+        );
+        if (read?.position.digest === store.log.digestAt(store.log.seq)) continue;
+        return `h${host.number} has read h${owner.number}'s log up to ${read?.position.seq}, not ${store.log.seq}`;
+      }
+    }
+  }
+  return undefined;
+};
+
+/** Nobody fetches, claims or tries to drop anything. */
+export const nothingIsPending: Check = world => {
+  for (const { running, number } of world.hosts) {
+    const pending = running?.machine.pending();
+    if (pending === undefined) continue;
+    const busy = Object.entries(pending).filter(([, count]) => count > 0);
+    if (busy.length > 0) return `h${number} has ${busy.map(([what, count]) => `${count} ${what}`).join(', ')}`;
+  }
+  return undefined;
+};

@@ -1,0 +1,67 @@
+/**
+ * Counts: how often a run saw what only faults and crowds bring about. A batch of runs that saw too little of it has
+ * tested nothing, whatever it found, and fails.
+ */
+export interface Counts {
+  /** An attempt to drop that gave way to another host's. */
+  yields: number;
+  relocations: number;
+  withdrawnClaims: number;
+  /** Attempts to drop that ended without a commit. */
+  voidAttempts: number;
+  drops: number;
+  expiries: number;
+  grants: number;
+  denials: number;
+  /** A write that found no room. */
+  noRoom: number;
+  newEpochs: number;
+  configForks: number;
+  duplicates: number;
+  outages: number;
+  crashes: number;
+  /** … at a boundary of an effect. */
+  boundaryCrashes: number;
+  injectedLosses: number;
+  receivedBytes: number;
+  wastedBytes: number;
+}
+
+export const noCounts = (): Counts => ({
+  yields: 0,
+  relocations: 0,
+  withdrawnClaims: 0,
+  voidAttempts: 0,
+  drops: 0,
+  expiries: 0,
+  grants: 0,
+  denials: 0,
+  noRoom: 0,
+  newEpochs: 0,
+  configForks: 0,
+  duplicates: 0,
+  outages: 0,
+  crashes: 0,
+  boundaryCrashes: 0,
+  injectedLosses: 0,
+  receivedBytes: 0,
+  wastedBytes: 0,
+});
+
+export function addCounts(to: Counts, from: Counts): void {
+  for (const name of Object.keys(to) as (keyof Counts)[]) to[name] += from[name];
+}
+
+/** What this many runs must have seen of each at the least. */
+export const COUNTS_DUE = {
+  runs: 500,
+  least: {
+    yields: 50,
+    relocations: 20,
+    withdrawnClaims: 50,
+    voidAttempts: 50,
+    noRoom: 20,
+    newEpochs: 10,
+    configForks: 5,
+  },
+} as const satisfies { readonly runs: number; readonly least: Partial<Counts> };

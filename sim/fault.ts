@@ -1,0 +1,59 @@
+/**
+ * Faults: what a run's schedule may hold. Each says all about itself, when it begins and when it ends, so that any of
+ * them can be left out and the others stay as they are: that is how a failing run is made small.
+ *
+ * Hosts and parcels are named by numbers, taken modulo how many there are, for a smaller world must be able to run the
+ * same schedule.
+ */
+export type FaultKind =
+  // Network.
+  | 'partition'
+  | 'one-way'
+  | 'half-open'
+  | 'mute-gossip'
+  | 'mute-streams'
+  | 'loss'
+  | 'lag'
+  | 'slow-link'
+  // Processes.
+  | 'crash'
+  | 'boundary-crash'
+  | 'pause'
+  | 'suspend'
+  | 'drift'
+  | 'wall-jump'
+  | 'clone'
+  // Disks.
+  | 'bit-rot'
+  | 'read-error'
+  | 'no-room'
+  | 'slow-disk'
+  | 'lost-write'
+  | 'astray-write'
+  | 'wipe'
+  | 'old-image'
+  // The cluster.
+  | 'join'
+  | 'drain'
+  | 'revoke'
+  | 'lose'
+  | 'copies'
+  | 'capacity'
+  | 'fork'
+  // Malice.
+  | 'lie'
+  // What people do in any case: new snapshots.
+  | 'back-up'
+  | 'erase-history';
+
+export interface Fault {
+  /** Its place in the schedule as it was drawn; it stays the same while others are left out. */
+  readonly id: number;
+  readonly kind: FaultKind;
+  readonly atMs: number;
+  readonly forMs: number;
+  readonly host: number;
+  readonly other: number;
+  /** A number from 0 to 2^32 − 1: whatever else there is to choose. */
+  readonly dice: number;
+}

@@ -1,0 +1,181 @@
+/**
+ * Fetching: carries out `fetch`: asks, takes the bytes in, checks them, writes them under their name, and then `add`.
+ */
+import type { Effect, FetchFailure } from '../src/core/effects.js';
+import type { OwnStores } from './own-stores.js';
+import type { FetchAnswer } from './questions.js';
+import type { Running, SimHost } from './sim-host.js';
+import type { Surroundings } from './surroundings.js';
+import type { Transfer } from './transfers.js';
+
+/** A transfer under way is told of this often, in ms. */
+const PROGRESS_MS = 5_000;
+/** When who was busy may be asked again, in ms. */
+const BUSY_RETRY_MS = 2_000;
+
+type Fetch = Extract<Effect, { do: 'fetch' }>;
+
+interface UnderWay {
+  transfer: Transfer | undefined;
+  ended: ((whole: boolean) => void) | undefined;
+  /** The bytes are here: what follows is not called off any more. */
+  writing: boolean;
+}
+
+export class Fetching {
+  readonly #of: Running;
+  readonly #world: Surroundings;
+  readonly #stores: OwnStores;
+  readonly #underWay = new Map<number, UnderWay>();
+
+  constructor(of: Running, world: Surroundings, stores: OwnStores) {
+    this.#of = of;
+    this.#world = world;
+    this.#stores = stores;
+  }
+
+  start(fetch: Fetch): void {
+    const underWay: UnderWay = { transfer: undefined, ended: undefined, writing: false };
+    this.#underWay.set(fetch.fetch, underWay);
+    this.#world.network.ask<FetchAnswer>({
+      from: this.#of,
+      to: fetch.from,
+      ask: (asked, reply) => reply(asked.answerFetch(fetch.parcel, fetch.purpose, this.#of.host.id)),
+      answered: (answer, by) => this.#answered(fetch, underWay, answer, by),
+      late: answer => {
+        if (answer.kind === 'bytes') answer.ended(false);
+      },
+    });
+  }
+
+  cancel(fetch: number): void {
+    const underWay = this.#underWay.get(fetch);
+    if (underWay === undefined || underWay.writing) return;
+    this.#underWay.delete(fetch);
+    this.#stop(underWay);
+  }
+
+  /** The service ends: so does what it was taking in. */
+  end(): void {
+    for (const underWay of this.#underWay.values()) this.#stop(underWay);
+    this.#underWay.clear();
+  }
+
+  #stop({ transfer, ended }: UnderWay): void {
+    if (transfer !== undefined) {
+      const came = this.#world.transfers.stop(transfer);
+      this.#world.counts.receivedBytes += came;
+      this.#world.counts.wastedBytes += came;
+    }
+    ended?.(false);
+  }
+
+  #answered(fetch: Fetch, underWay: UnderWay, answer: FetchAnswer | undefined, by: SimHost | undefined): void {
+    if (this.#underWay.get(fetch.fetch) !== underWay) {
+      if (answer?.kind === 'bytes') answer.ended(false);
+      return;
+    }
+    if (answer === undefined || by === undefined) this.#failed(fetch, 'unreachable');
+    else if (answer.kind === 'busy') this.#failed(fetch, 'busy', BUSY_RETRY_MS);
+    else if (answer.kind === 'gone') this.#failed(fetch, 'gone');
+    else if (this.#stores.mounted(fetch.store)?.full === true) {
+      // The first bytes find no room; the rest is not asked for.
+      this.#world.counts.noRoom += 1;
+      answer.ended(false);
+      this.#failed(fetch, 'no-room');
+    } else this.#takeIn(fetch, underWay, { answer, by });
+  }
+
+  #takeIn(
+    fetch: Fetch,
+    underWay: UnderWay,
+    { answer, by }: { readonly answer: Extract<FetchAnswer, { kind: 'bytes' }>; readonly by: SimHost },
+  ): void {
+    underWay.ended = answer.ended;
+    const isOver = (): boolean => this.#underWay.get(fetch.fetch) !== underWay;
+    const offDown = this.#world.network.whenDown(this.#of.host, by, () =>
+      this.#of.enter(() => {
+        if (isOver() || underWay.writing) return;
+        this.#stop(underWay);
+        this.#failed(fetch, 'unreachable');
+      }),
+    );
+    underWay.transfer = this.#world.transfers.start({
+      from: by,
+      to: this.#of.host,
+      bytes: answer.bytes,
+      ended: () => {
+        offDown();
+        answer.ended(true);
+        this.#of.enter(() => {
+          if (isOver()) return;
+          underWay.writing = true;
+          this.#world.counts.receivedBytes += answer.bytes;
+          this.#write(fetch, answer.content, answer.bytes);
+        });
+      },
+    });
+    this.#tellProgress(fetch, underWay);
+  }
+
+  #tellProgress(fetch: Fetch, underWay: UnderWay): void {
+    this.#world.after(PROGRESS_MS, () =>
+      this.#of.enter(() => {
+        if (this.#underWay.get(fetch.fetch) !== underWay || underWay.writing || underWay.transfer === undefined) return;
+        const doneBytes = this.#world.transfers.doneBytes(underWay.transfer);
+        this.#of.tell({ is: 'fetch-progress', fetch: fetch.fetch, doneBytes });
+        this.#tellProgress(fetch, underWay);
+      }),
+    );
+  }
+
+  #write(fetch: Fetch, content: string, bytes: number): void {
+    const { parcel } = fetch;
+    const store = this.#stores.mounted(fetch.store);
+    if (store === undefined || store.failing) {
+      this.#wasted(fetch, bytes, 'disk');
+      return;
+    }
+    // What does not hash to its name is never written under it.
+    if (content !== parcel) {
+      this.#wasted(fetch, bytes, 'bad-bytes');
+      return;
+    }
+    if (store.full || store.usedBytes + bytes > store.lentBytes) {
+      this.#world.counts.noRoom += 1;
+      this.#wasted(fetch, bytes, 'no-room');
+      return;
+    }
+    this.#world.after(this.#stores.writeMs(store), () =>
+      this.#of.enter(() => {
+        if (this.#of.dies('fetch', 'begun')) return;
+        if (this.#stores.mounted(fetch.store) !== store) {
+          this.#wasted(fetch, bytes, 'disk');
+          return;
+        }
+        store.trash.delete(parcel);
+        if (!this.#stores.writeAstray(store)) store.put(parcel, { content, bytes });
+        const isTaken = this.#stores.append(store, { op: 'add', parcel }, () => {
+          this.#underWay.delete(fetch.fetch);
+          if (this.#of.dies('fetch', 'done')) return;
+          this.#stores.tellOps(store, segment =>
+            this.#of.tell({ is: 'fetched', fetch: fetch.fetch, segment, usedBytes: store.usedBytes }),
+          );
+        });
+        if (isTaken) return;
+        store.remove(parcel);
+        this.#wasted(fetch, bytes, 'no-room');
+      }),
+    );
+  }
+
+  #wasted(fetch: Fetch, bytes: number, because: FetchFailure): void {
+    this.#world.counts.wastedBytes += bytes;
+    this.#failed(fetch, because);
+  }
+
+  #failed(fetch: Fetch, because: FetchFailure, retryAfterMs = 0): void {
+    this.#underWay.delete(fetch.fetch);
+    this.#of.tell({ is: 'fetch-failed', fetch: fetch.fetch, because, retryAfterMs });
+  }
+}

@@ -1,0 +1,26 @@
+/** Frame bytes: about how large a gossip message is on the wire, with its envelope, signature and GossipSub's own words. */
+import type { GossipMessage } from '../src/core/messages.js';
+
+/** Signature, key, topic, sequence number, length prefixes, and what noise and yamux add. */
+const ENVELOPE_BYTES = 260;
+const STORE_REPORT_BYTES = 96;
+const OP_BYTES = 40;
+const HEAD_HINT_BYTES = 100;
+const CLAIM_BYTES = 40;
+
+export function frameBytes(message: GossipMessage): number {
+  switch (message.kind) {
+    case 'heartbeat':
+      return ENVELOPE_BYTES + 48 + message.stores.length * STORE_REPORT_BYTES;
+    case 'log':
+      return ENVELOPE_BYTES + 160 + message.segment.ops.length * OP_BYTES;
+    case 'heads':
+      return ENVELOPE_BYTES + message.heads.length * HEAD_HINT_BYTES;
+    case 'claims':
+      return ENVELOPE_BYTES + 20 + message.claims.length * CLAIM_BYTES + message.withdrawn.length * 34;
+    case 'config':
+      return ENVELOPE_BYTES + 48 + message.admissions.length * 18;
+    default:
+      return message satisfies never;
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * Happenings: what the world lets its checkers see, of all hosts, at the moment at which it happens.
+ *
+ * They are told more than any host knows: what became durable where, which losses the simulator itself brought about, and
+ * every machine's inputs and effects.
+ */
+import type { Effect, Input } from '../src/core/effects.js';
+import type { LogOp } from '../src/core/holdings-log.js';
+import type { ParcelId } from '../src/core/ids.js';
+import type { Running, SimHost } from './sim-host.js';
+import type { StoreDisk } from './store-disk.js';
+
+export type Happening =
+  | { readonly is: 'started' | 'stopped'; readonly by: Running }
+  | { readonly is: 'told'; readonly by: Running; readonly input: Input }
+  /** … and all that it asked for in that step has been begun. */
+  | { readonly is: 'stepped'; readonly by: Running; readonly input: Input }
+  | { readonly is: 'effect'; readonly by: Running; readonly effect: Effect }
+  /** The operation is in the durable log of the store; what it says has happened. */
+  | { readonly is: 'durable'; readonly host: SimHost; readonly store: StoreDisk; readonly op: LogOp }
+  /** A read of a parcel's bytes from the disk, for a question about them. */
+  | {
+      readonly is: 'read';
+      readonly by: Running;
+      readonly ask: number;
+      readonly store: StoreDisk;
+      readonly parcel: ParcelId;
+    }
+  /** The simulator took a copy away, or spoiled it. */
+  | { readonly is: 'injected-loss'; readonly host: SimHost; readonly parcel: ParcelId }
+  /** The host's disk is not the one that it was: what it promised before binds it no longer. */
+  | { readonly is: 'disk-replaced'; readonly host: SimHost };
+
+export type Witness = (happening: Happening) => void;

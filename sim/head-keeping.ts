@@ -1,0 +1,117 @@
+/**
+ * Head keeping: the newest heads that a host knows, in force and durable, and the snapshots that it keeps wanted though no
+ * head lists them any more.
+ *
+ * A head is written down before the machine hears of it. Of two with one number the lower hash wins, everywhere.
+ */
+import { decideHold } from '../src/core/hold.js';
+import type { SourceId } from '../src/core/ids.js';
+import type { HeadModel, WantedSnapshots } from './catalog-model.js';
+import { between } from './draw.js';
+import type { KeptSnapshot } from './host-disk.js';
+import type { Running } from './sim-host.js';
+import type { Surroundings } from './surroundings.js';
+
+const NOTHING: WantedSnapshots = { all: [], newest: undefined };
+
+export class HeadKeeping {
+  readonly #of: Running;
+  readonly #world: Surroundings;
+  readonly #writing = new Map<SourceId, HeadModel>();
+  readonly #inForce = new Map<SourceId, WantedSnapshots>();
+
+  constructor(of: Running, world: Surroundings) {
+    this.#of = of;
+    this.#world = world;
+  }
+
+  get(source: SourceId): HeadModel | undefined {
+    return this.#of.host.disk.heads.get(source);
+  }
+
+  heads(): readonly HeadModel[] {
+    return [...this.#of.host.disk.heads.values()];
+  }
+
+  /** What was in force before. */
+  open(): void {
+    if (this.#world.mutant?.name === 'forgets-newest-head') this.#forgetNewest();
+    for (const head of this.heads()) this.#enforce(head);
+  }
+
+  /** A head from a peer, or our own. */
+  offer(head: HeadModel): void {
+    const { source } = head;
+    if (this.#of.machine.copiesWanted(source) === undefined) return;
+    const best = this.#writing.get(source) ?? this.get(source);
+    if (best !== undefined && !replaces(head, best)) return;
+    const isWriting = this.#writing.has(source);
+    this.#writing.set(source, head);
+    if (!isWriting) this.#write(source);
+  }
+
+  /** Snapshots whose hold has run out by now are let go. */
+  letGo(): void {
+    for (const [source, kept] of this.#of.host.disk.kept) {
+      const head = this.get(source);
+      if (head === undefined) continue;
+      const { release } = decideHold({ runMs: this.#of.runMs, listed: idsOf(head), seen: kept });
+      if (release.length > 0) this.#enforce(head);
+    }
+  }
+
+  #write(source: SourceId): void {
+    const head = this.#writing.get(source);
+    if (head === undefined) return;
+    this.#world.after(between(this.#world.chance.of(`disk/${this.#of.host.number}`), 2, 30), () =>
+      this.#of.enter(() => {
+        const newest = this.#writing.get(source);
+        if (newest !== undefined && newest !== head) {
+          this.#write(source);
+          return;
+        }
+        this.#writing.delete(source);
+        this.#of.host.disk.heads.set(source, head);
+        this.#enforce(head);
+      }),
+    );
+  }
+
+  #enforce(head: HeadModel): void {
+    const { disk } = this.#of.host;
+    const { source, seq, hash, snapshots } = head;
+    const seen = new Map((disk.kept.get(source) ?? []).map(kept => [kept.id, kept]));
+    for (const snapshot of snapshots) {
+      if (seen.has(snapshot.id)) continue;
+      seen.set(snapshot.id, { id: snapshot.id, holdMs: snapshot.holdMs, seenRunMs: this.#of.runMs, snapshot });
+    }
+    const listed = idsOf(head);
+    const { held } = decideHold({ runMs: this.#of.runMs, listed, seen: [...seen.values()] });
+    const kept = [...seen.values()].filter(({ id }) => listed.has(id) || held.some(other => other.id === id));
+    disk.kept.set(source, kept);
+    const after: WantedSnapshots = { all: inOrder(head, kept), newest: snapshots.at(-1) };
+    const change = this.#world.catalog.change(this.#inForce.get(source) ?? NOTHING, after);
+    this.#inForce.set(source, after);
+    this.#of.tell({ is: 'wanted', source, head: { source, seq, hash }, ...change });
+  }
+
+  /** The mutant: what was in force is remembered as it was one head before. */
+  #forgetNewest(): void {
+    const { heads } = this.#of.host.disk;
+    for (const [source, head] of [...heads]) {
+      const before = this.#world.catalog.headBefore(head);
+      if (before === undefined) heads.delete(source);
+      else heads.set(source, before);
+    }
+  }
+}
+
+const idsOf = ({ snapshots }: HeadModel): Set<KeptSnapshot['id']> => new Set(snapshots.map(({ id }) => id));
+
+function inOrder(head: HeadModel, kept: readonly KeptSnapshot[]): HeadModel['snapshots'] {
+  const listed = idsOf(head);
+  return [...kept.filter(({ id }) => !listed.has(id)).map(({ snapshot }) => snapshot), ...head.snapshots];
+}
+
+const replaces = (head: HeadModel, known: HeadModel): boolean =>
+  head.seq > known.seq || (head.seq === known.seq && head.hash < known.hash);

@@ -1,0 +1,82 @@
+/**
+ * Host disk: all that a host keeps over a restart: its state folder and its stores. Whatever is in here is durable; what
+ * is only on its way is in the store's `underWay` or in an event that a crash makes void.
+ */
+import type { ClusterConfig } from '../src/core/cluster-config.js';
+import type { PastAbsence } from '../src/core/effects.js';
+import type { SeenSnapshot } from '../src/core/hold.js';
+import type { LogPosition } from '../src/core/holdings-log.js';
+import type { HostId, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
+import type { HeadModel, SnapshotModel } from './catalog-model.js';
+import type { PlaceInLog } from './log-registry.js';
+import type { StoreDisk } from './store-disk.js';
+
+/** A configuration with its place among its forks. */
+export interface SignedConfig extends ClusterConfig {
+  readonly parent: SignedConfig | undefined;
+  /** Of two with one parent the lower wins, everywhere. */
+  readonly precedence: number;
+}
+
+/** A snapshot that was seen listed, and is not let go yet. */
+export interface KeptSnapshot extends SeenSnapshot {
+  readonly snapshot: SnapshotModel;
+}
+
+/** A start of a host's service: its number, and what tells two machines or two images of one number apart. */
+export interface Start {
+  readonly boot: number;
+  readonly bootId: string;
+}
+
+export interface GossipFrame extends Start {
+  readonly frame: number;
+}
+
+export class HostDisk {
+  /** How often the service has started. */
+  boot = 0;
+  /** The service's running time of all its starts, as last written down. */
+  ranMs = 0;
+  config: SignedConfig;
+  /** The newest heads that were in force. */
+  readonly heads = new Map<SourceId, HeadModel>();
+  readonly kept = new Map<SourceId, readonly KeptSnapshot[]>();
+  readonly unwanted = new Map<ParcelId, number>();
+  absences: { readonly absence: PastAbsence; readonly notedMs: number }[] = [];
+  /** How far other stores' logs have been read. */
+  readonly archive = new Map<StoreId, PlaceInLog>();
+  /** The last gossip frame of each writer. */
+  readonly frames = new Map<HostId, GossipFrame>();
+  /** How far the index has followed each own store's log. */
+  readonly index = new Map<StoreId, LogPosition>();
+  /** … and at which start it saw the store last. */
+  readonly indexBoot = new Map<StoreId, number>();
+  stores: StoreDisk[] = [];
+  /** Only a mutant writes here: deletions that a restart is to carry out. */
+  readonly queuedDeletions: { readonly store: StoreId; readonly parcel: ParcelId }[] = [];
+
+  constructor(config: SignedConfig) {
+    this.config = config;
+  }
+
+  image(): HostDisk {
+    const image = new HostDisk(this.config);
+    image.boot = this.boot;
+    image.ranMs = this.ranMs;
+    image.absences = [...this.absences];
+    for (const [to, from] of [
+      [image.heads, this.heads],
+      [image.kept, this.kept],
+      [image.unwanted, this.unwanted],
+      [image.archive, this.archive],
+      [image.frames, this.frames],
+      [image.index, this.index],
+      [image.indexBoot, this.indexBoot],
+    ] as const) {
+      for (const [key, value] of from) (to as Map<unknown, unknown>).set(key, value);
+    }
+    image.stores = this.stores.map(store => store.image());
+    return image;
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Mutants: each takes out one of the rules that keep copies safe (DESIGN section 7), in the machine by its `Rules`, or in
+ * what the simulator does in the daemon's place. Without the rule a run must lose data, and a checker must say so by name;
+ * a mutant that lives shows that the simulator cannot see what the rule is for.
+ */
+import { decideGrant, decideSign } from '../src/core/grant.js';
+import { RULES, type Rules } from '../src/core/rules.js';
+import type { FaultKind } from './fault.js';
+import type { Invariant } from './violation.js';
+
+export type MutantName =
+  | 'grant-from-index'
+  | 'ask-before-dropping'
+  | 'nonce-repeats'
+  | 'grants-survive-abort'
+  | 'committed-dropper-grants'
+  | 'deletion-outlives-restart'
+  | 'forgets-newest-head'
+  | 'counts-without-head-op'
+  | 'lower-epoch-believed';
+
+export interface Mutant {
+  readonly name: MutantName;
+  /** The rule that is missing. */
+  readonly lacks: string;
+  readonly rules: Rules;
+  /** Faults that come more often than by chance, so that few runs are enough. */
+  readonly favours: readonly FaultKind[];
+}
+
+/** What a mutant may die by. What else it breaks does not count: it must be seen where data is lost. */
+export const LETHAL: ReadonlySet<Invariant> = new Set(['I1', 'I2', 'I7', 'I13']);
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'grant-from-index',
+    lacks: 'a grant is made from the bytes on the disk, read in that request',
+    rules: RULES,
+    favours: ['bit-rot', 'copies', 'crash'],
+  },
+  {
+    name: 'ask-before-dropping',
+    lacks: 'a host that asks for grants gives none',
+    rules: {
+      ...RULES,
+      decideGrant: view =>
+        decideGrant({ ...view, ownRemoval: view.ownRemoval === 'asking' ? 'none' : view.ownRemoval }),
+      decideSign: view => decideSign({ ...view, ownRemoval: view.ownRemoval === 'asking' ? 'none' : view.ownRemoval }),
+    },
+    favours: ['copies', 'lag', 'slow-disk'],
+  },
+  {
+    name: 'nonce-repeats',
+    lacks: 'a nonce is never used again',
+    rules: RULES,
+    favours: ['crash', 'boundary-crash', 'copies'],
+  },
+  {
+    name: 'grants-survive-abort',
+    lacks: 'the grants of an attempt that was given up are void',
+    rules: RULES,
+    favours: ['copies', 'lag', 'slow-disk'],
+  },
+  {
+    name: 'committed-dropper-grants',
+    lacks: 'who has committed to a drop gives no grant',
+    rules: {
+      ...RULES,
+      decideGrant: view =>
+        decideGrant({ ...view, ownRemoval: view.ownRemoval === 'committing' ? 'none' : view.ownRemoval }),
+      decideSign: view =>
+        decideSign({ ...view, ownRemoval: view.ownRemoval === 'committing' ? 'none' : view.ownRemoval }),
+    },
+    favours: ['copies', 'slow-disk'],
+  },
+  {
+    name: 'deletion-outlives-restart',
+    lacks: 'no deletion is left over for after a restart',
+    rules: RULES,
+    favours: ['crash', 'copies', 'slow-disk'],
+  },
+  {
+    name: 'forgets-newest-head',
+    lacks: 'the newest head is durable before it is acted on',
+    rules: RULES,
+    favours: ['crash'],
+  },
+  {
+    name: 'counts-without-head-op',
+    lacks: 'a copy counts for a head only if its holder says that it holds that head',
+    rules: { ...RULES, countsForHead: () => true },
+    favours: ['lag', 'partition'],
+  },
+  {
+    name: 'lower-epoch-believed',
+    lacks: 'only a greater epoch replaces a log',
+    rules: {
+      ...RULES,
+      // Any other epoch than ours is taken for a greater one.
+      compareEpochs: (a, b) => (RULES.compareEpochs(a, b) === 0 ? 0 : -1),
+    },
+    favours: ['lost-write', 'old-image', 'lag', 'crash'],
+  },
+];
+
+export const mutantOf = (name: string): Mutant | undefined => MUTANTS.find(mutant => mutant.name === name);

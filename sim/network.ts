@@ -1,0 +1,339 @@
+/**
+ * Network: who is connected with whom, what gets through, and how late.
+ *
+ * Between every two hosts there is a link. It comes up by itself a little after both ends run, admit each other and no
+ * direction between them is cut; it goes down some time after that has ended, so that for a while an end that is gone
+ * looks as if it were there. Questions over a link are answered, lost until their time is up, or end with the link.
+ * Gossip needs no link of its own: what one hears, it passes on.
+ */
+import type { Chance } from '../src/core/chance.js';
+import type { HostId } from '../src/core/ids.js';
+import type { GossipMessage } from '../src/core/messages.js';
+import { between, logBetween, pick } from './draw.js';
+import { frameBytes } from './frame-bytes.js';
+import type { GossipFrame, SignedConfig } from './host-disk.js';
+import type { Running, SimHost } from './sim-host.js';
+
+/** After a link could come up it takes this long until it is dialled. */
+const REDIAL_MS = { least: 200, most: 3_000 };
+/** Until a peer whose service has ended is noticed: its system says so, or says nothing when the power went. */
+const GONE_NOTICED_MS = { least: 5, most: 30_000 };
+/** … and one that does not answer, or cannot be reached. */
+const SILENCE_NOTICED_MS = { least: 15_000, most: 60_000 };
+/** A question that got lost is given up after this. */
+const PATIENCE_MS = 30_000;
+/** What is published so soon after a link came up may not go over it. */
+const MESH_FORMS_MS = 1_000;
+/** In a small mesh everybody gets every frame from this many neighbours at the most. */
+const MESH_DEGREE = 4;
+
+interface Link {
+  readonly a: SimHost;
+  readonly b: SimHost;
+  /** The two services that it connects, while it is up. */
+  ends: readonly [Running, Running] | undefined;
+  upSinceMs: number;
+  /** How many faults cut each direction. */
+  cutAToB: number;
+  cutBToA: number;
+  /** Faults that keep the cut from being noticed. */
+  unnoticed: number;
+  reviewing: boolean;
+  readonly whenDown: Set<() => void>;
+}
+
+export interface Question<T> {
+  readonly from: Running;
+  readonly to: HostId;
+  /** Runs in the service that was asked. */
+  readonly ask: (asked: Running, reply: (answer: T) => void) => void;
+  /** Called once; undefined when no answer could be had. */
+  readonly answered: (answer: T | undefined, by: SimHost | undefined) => void;
+  /** An answer that came after all was called off. */
+  readonly late?: (answer: T) => void;
+}
+
+export class Network {
+  readonly #chance: Chance;
+  readonly #after: (delayMs: number, run: () => void) => void;
+  readonly #nowMs: () => number;
+  readonly #hosts: readonly SimHost[];
+  readonly #links = new Map<number, Link>();
+  readonly #frames = new Map<Running, number>();
+  readonly #mutedGossip = new Map<SimHost, number>();
+  readonly #mutedStreams = new Map<SimHost, number>();
+  lossPercent = 0;
+  duplicatePercent = 0;
+  delayMs = { least: 1, most: 40 };
+  /** Gossip frames as they left a host, and copies of them as they reached one, over all mesh neighbours. */
+  gossipSent = 0;
+  gossipBytesReceived = 0;
+  streamBytes = 0;
+
+  constructor({
+    chance,
+    after,
+    nowMs,
+    hosts,
+  }: {
+    readonly chance: Chance;
+    readonly after: (delayMs: number, run: () => void) => void;
+    readonly nowMs: () => number;
+    readonly hosts: readonly SimHost[];
+  }) {
+    this.#chance = chance;
+    this.#after = after;
+    this.#nowMs = nowMs;
+    this.#hosts = hosts;
+  }
+
+  // -------------------------------------------------------------------------------------------------------------- links
+
+  /** Something about a host has changed: links may come up or go down. */
+  review(host: SimHost): void {
+    for (const other of this.#hosts) if (other !== host) this.#review(this.#link(host, other));
+  }
+
+  /** A new run of the host's service: what was connected with the old one is not connected with it. */
+  restarted(host: SimHost): void {
+    for (const other of this.#hosts) {
+      if (other === host) continue;
+      const link = this.#link(host, other);
+      if (link.ends !== undefined) this.#down(link);
+      this.#review(link);
+    }
+  }
+
+  /** Cuts one direction. `unnoticed`: neither end notices while it lasts. */
+  cut(from: SimHost, to: SimHost, unnoticed = false): void {
+    this.#cutBy(from, to, 1, unnoticed);
+  }
+
+  mend(from: SimHost, to: SimHost, unnoticed = false): void {
+    this.#cutBy(from, to, -1, unnoticed);
+  }
+
+  muteGossip(host: SimHost, on: boolean): void {
+    this.#mutedGossip.set(host, (this.#mutedGossip.get(host) ?? 0) + (on ? 1 : -1));
+  }
+
+  muteStreams(host: SimHost, on: boolean): void {
+    this.#mutedStreams.set(host, (this.#mutedStreams.get(host) ?? 0) + (on ? 1 : -1));
+  }
+
+  isUp(a: SimHost, b: SimHost): boolean {
+    return this.#link(a, b).ends !== undefined;
+  }
+
+  /** Calls `run` once when the link between the two goes down; at once when it is down. @returns how to call that off. */
+  whenDown(a: SimHost, b: SimHost, run: () => void): () => void {
+    const link = this.#link(a, b);
+    if (link.ends === undefined) {
+      this.#after(0, run);
+      return () => undefined;
+    }
+    link.whenDown.add(run);
+    return () => link.whenDown.delete(run);
+  }
+
+  #cutBy(from: SimHost, to: SimHost, by: 1 | -1, unnoticed: boolean): void {
+    const link = this.#link(from, to);
+    if (link.a === from) link.cutAToB += by;
+    else link.cutBToA += by;
+    if (unnoticed) link.unnoticed += by;
+    this.#review(link);
+  }
+
+  #link(one: SimHost, other: SimHost): Link {
+    const [a, b] = one.number < other.number ? [one, other] : [other, one];
+    const key = a.number * 65_536 + b.number;
+    const known = this.#links.get(key);
+    if (known !== undefined) return known;
+    const link: Link = {
+      a,
+      b,
+      ends: undefined,
+      upSinceMs: 0,
+      cutAToB: 0,
+      cutBToA: 0,
+      unnoticed: 0,
+      reviewing: false,
+      whenDown: new Set(),
+    };
+    this.#links.set(key, link);
+    return link;
+  }
+
+  #isCut(link: Link, from: SimHost): boolean {
+    return (link.a === from ? link.cutAToB : link.cutBToA) > 0;
+  }
+
+  #couldBeUp({ a, b, cutAToB, cutBToA }: Link): boolean {
+    if (!a.isResponsive || !b.isResponsive || cutAToB > 0 || cutBToA > 0 || a.id === b.id) return false;
+    return admits(a, b.id) && admits(b, a.id);
+  }
+
+  #review(link: Link): void {
+    if (link.reviewing) return;
+    const could = this.#couldBeUp(link);
+    if (could === (link.ends !== undefined)) return;
+    if (!could && link.unnoticed > 0) return;
+    const ended = link.ends?.some(end => !end.alive) === true;
+    const span = could ? REDIAL_MS : ended ? GONE_NOTICED_MS : SILENCE_NOTICED_MS;
+    link.reviewing = true;
+    this.#after(logBetween(this.#chance, span.least, span.most), () => {
+      link.reviewing = false;
+      const isUp = link.ends !== undefined;
+      const couldNow = this.#couldBeUp(link);
+      if (couldNow && !isUp) this.#up(link);
+      else if (!couldNow && isUp && link.unnoticed <= 0) this.#down(link);
+      else if (isUp && link.ends?.some(end => !end.alive) === true) this.#down(link);
+      this.#review(link);
+    });
+  }
+
+  #up(link: Link): void {
+    const { a, b } = link;
+    if (a.running === undefined || b.running === undefined) return;
+    link.ends = [a.running, b.running];
+    link.upSinceMs = this.#nowMs();
+    this.#tellConnected(a.running, b.id);
+    this.#tellConnected(b.running, a.id);
+  }
+
+  #tellConnected(end: Running, peer: HostId): void {
+    this.#after(this.#delay(), () => end.enter(() => end.tell({ is: 'connected', host: peer })));
+  }
+
+  #down(link: Link): void {
+    const { ends, a, b } = link;
+    link.ends = undefined;
+    const whenDown = [...link.whenDown];
+    link.whenDown.clear();
+    for (const run of whenDown) run();
+    for (const [end, peer] of [
+      [ends?.[0], b.id],
+      [ends?.[1], a.id],
+    ] as const) {
+      if (end === undefined || this.#linked(end.host, peer).length > 0) continue;
+      this.#after(this.#delay(), () => {
+        // A new connection that came meanwhile is the one that counts.
+        if (this.#linked(end.host, peer).length > 0) return;
+        end.enter(() => end.tell({ is: 'disconnected', host: peer }));
+      });
+    }
+  }
+
+  /** The machines with this id that the host is connected with. */
+  #linked(host: SimHost, peer: HostId): SimHost[] {
+    return this.#hosts.filter(
+      other => other !== host && other.id === peer && this.#link(host, other).ends !== undefined,
+    );
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ streams
+
+  ask<T>({ from, to, ask, answered, late }: Question<T>): void {
+    const peers = this.#linked(from.host, to);
+    const peer = peers.length === 0 ? undefined : peers.length === 1 ? peers[0] : pick(this.#chance, peers);
+    let open = true;
+    const end = (answer: T | undefined): void => {
+      if (!open) {
+        if (answer !== undefined) late?.(answer);
+        return;
+      }
+      open = false;
+      from.enter(() => answered(answer, peer));
+    };
+    if (peer === undefined || this.#isMuted(this.#mutedStreams, from.host) || this.#isMuted(this.#mutedStreams, peer)) {
+      this.#after(this.#delay(), () => end(undefined));
+      return;
+    }
+    const link = this.#link(from.host, peer);
+    const forget = this.whenDown(from.host, peer, () => this.#after(this.#delay(), () => end(undefined)));
+    const lost = (): void => this.#after(PATIENCE_MS, () => end(undefined));
+    this.streamBytes += STREAM_BYTES;
+    this.#after(this.#delay(), () => {
+      const asked = peer.running;
+      if (asked === undefined || this.#isCut(link, from.host)) return lost();
+      asked.enter(() =>
+        ask(asked, answer => {
+          this.streamBytes += STREAM_BYTES;
+          this.#after(this.#delay(), () => {
+            if (this.#isCut(link, peer)) return lost();
+            forget();
+            end(answer);
+          });
+        }),
+      );
+    });
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- gossip
+
+  gossip(from: Running, message: GossipMessage): void {
+    const { boot, bootId } = from;
+    const frame: GossipFrame = { boot, bootId, frame: (this.#frames.get(from) ?? 0) + 1 };
+    this.#frames.set(from, frame.frame);
+    this.gossipSent += 1;
+    if (this.#isMuted(this.#mutedGossip, from.host)) return;
+    const config = from.host.disk.config;
+    const copies = Math.min(MESH_DEGREE, Math.max(1, this.#hosts.length - 1));
+    const bytes = frameBytes(message) * copies;
+    for (const to of this.#hosts) {
+      if (to === from.host || to.running === undefined || this.#isMuted(this.#mutedGossip, to)) continue;
+      const hops = this.#hops(from.host, to);
+      if (hops === 0 || this.#chance.below(100) < this.lossPercent) continue;
+      const times = this.#chance.below(100) < this.duplicatePercent ? 2 : 1;
+      for (let time = 0; time < times; time += 1) {
+        let delayMs = 0;
+        for (let hop = 0; hop < hops; hop += 1) delayMs += this.#delay();
+        this.gossipBytesReceived += bytes;
+        this.#after(delayMs, () => this.#heard(to, from.host.id, { frame, message, config }));
+      }
+    }
+  }
+
+  #heard(
+    to: SimHost,
+    writer: HostId,
+    {
+      frame,
+      message,
+      config,
+    }: { readonly frame: GossipFrame; readonly message: GossipMessage; readonly config: SignedConfig },
+  ): void {
+    const { running } = to;
+    running?.enter(() => running.hear(writer, frame, message, config));
+  }
+
+  /** 1: there is a link; 2: somebody passes it on; 0: it does not get there. */
+  #hops(from: SimHost, to: SimHost): 0 | 1 | 2 {
+    const direct = this.#link(from, to);
+    if (direct.ends !== undefined && !this.#isCut(direct, from)) {
+      const isYoung = this.#nowMs() - direct.upSinceMs < MESH_FORMS_MS;
+      return isYoung && this.#chance.below(2) === 0 ? 0 : 1;
+    }
+    for (const by of this.#hosts) {
+      if (by === from || by === to || this.#isMuted(this.#mutedGossip, by)) continue;
+      const [first, second] = [this.#link(from, by), this.#link(by, to)];
+      if (first.ends === undefined || second.ends === undefined) continue;
+      if (!this.#isCut(first, from) && !this.#isCut(second, by)) return 2;
+    }
+    return 0;
+  }
+
+  #isMuted(muted: ReadonlyMap<SimHost, number>, host: SimHost): boolean {
+    return (muted.get(host) ?? 0) > 0;
+  }
+
+  #delay(): number {
+    return between(this.#chance, this.delayMs.least, this.delayMs.most);
+  }
+}
+
+/** A question or an answer with its frames, about. */
+const STREAM_BYTES = 400;
+
+const admits = (host: SimHost, peer: HostId): boolean =>
+  host.disk.config.members.some(member => member.host === peer && member.state !== 'revoked');

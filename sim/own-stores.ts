@@ -1,0 +1,264 @@
+/**
+ * Own stores: the stores of one host's service: mounted and measured, their logs written and told to the machine, in the
+ * order in which a daemon does it.
+ *
+ * What was asked to be written becomes durable a little later; whoever asked is told after that. A crash in between keeps
+ * some beginning of it, and nobody is told.
+ */
+import type { Chance } from '../src/core/chance.js';
+import type { Epoch, LogOp, LogPosition, LogSegment } from '../src/core/holdings-log.js';
+import { compareEpochs } from '../src/core/holdings-log.js';
+import type { ParcelId, StoreId } from '../src/core/ids.js';
+import { between, oneIn } from './draw.js';
+import type { Running } from './sim-host.js';
+import type { StoreDisk, UnderWay } from './store-disk.js';
+import type { Surroundings } from './surroundings.js';
+
+/** A write that is flushed, and a read, in ms, where the disk is not slow. */
+const WRITE_MS = { least: 2, most: 25 };
+const READ_BYTES_PER_MS = 100_000;
+/** A store that failed is opened again after this. */
+const REOPEN_MS = 10_000;
+/** Where the virtual wall clock starts: what new epochs count from. */
+const WALL_MS = 1_700_000_000_000;
+
+export class OwnStores {
+  readonly #of: Running;
+  readonly #world: Surroundings;
+  readonly #chance: Chance;
+  readonly #toldSeq = new Map<StoreId, number>();
+
+  constructor(of: Running, world: Surroundings) {
+    this.#of = of;
+    this.#world = world;
+    this.#chance = world.chance.of(`disk/${of.host.number}`);
+  }
+
+  mounted(id: StoreId): StoreDisk | undefined {
+    return this.#toldSeq.has(id) ? this.#of.host.stores.find(store => store.id === id) : undefined;
+  }
+
+  *stores(): IterableIterator<StoreDisk> {
+    for (const store of this.#of.host.stores) if (this.#toldSeq.has(store.id)) yield store;
+  }
+
+  open(): void {
+    for (const store of this.#of.host.stores) this.#mount(store);
+  }
+
+  measure(): void {
+    for (const store of this.stores()) this.#tellRoom(store);
+  }
+
+  /** In ms. */
+  readMs(store: StoreDisk, bytes: number): number {
+    return between(this.#chance, 1, 10) + bytes / READ_BYTES_PER_MS + store.slowMs;
+  }
+
+  writeMs(store: StoreDisk): number {
+    return between(this.#chance, WRITE_MS.least, WRITE_MS.most) + store.slowMs;
+  }
+
+  /**
+   * Writes an operation to the log. `durable` is called when it is; never when the service ends before.
+   * @returns false when the disk refuses it.
+   */
+  append(store: StoreDisk, op: LogOp, durable: () => void): boolean {
+    if (store.full || store.failing) {
+      if (store.full) this.#world.counts.noRoom += 1;
+      return false;
+    }
+    const { host } = this.#of;
+    const entry: UnderWay = { op, done: durable };
+    store.underWay.push(entry);
+    this.#world.after(this.writeMs(store), () => {
+      // Operations become durable in order: what was written later brings what was written before.
+      while (store.underWay.includes(entry)) {
+        const next = store.underWay.shift();
+        if (next === undefined) break;
+        commit(this.#world, host, store, next.op);
+        this.#of.enter(next.done);
+      }
+    });
+    return true;
+  }
+
+  /** What the machine has not been told of the store's log. */
+  tellOps(store: StoreDisk, completion: (segment: LogSegment) => void): void {
+    const toldSeq = this.#toldSeq.get(store.id);
+    if (toldSeq === undefined) return;
+    const segment = store.log.segment(toldSeq);
+    this.#toldSeq.set(store.id, store.log.seq);
+    completion(segment);
+  }
+
+  /** A write goes to another place than it should, if a fault says so. @returns whether it did. */
+  writeAstray(store: StoreDisk): boolean {
+    if (!store.goesAstray) return false;
+    store.goesAstray = false;
+    const [victim] = store.present;
+    if (victim !== undefined) {
+      this.#world.happened({ is: 'injected-loss', host: this.#of.host, parcel: victim });
+      store.spoil(victim, 'overwritten');
+    }
+    return true;
+  }
+
+  /** A read has found wrong bytes. */
+  foundCorrupt(store: StoreDisk, parcel: ParcelId): void {
+    if (!store.present.has(parcel)) return;
+    this.append(store, { op: 'corrupt', parcel }, () => {
+      store.remove(parcel);
+      this.tellOps(store, segment => this.#of.tell({ is: 'own-ops', segment, usedBytes: store.usedBytes }));
+    });
+  }
+
+  /** The store takes nothing more until it is opened again. */
+  reopen(store: StoreDisk, because?: { readonly counterSeen: number }): void {
+    if (!this.#toldSeq.delete(store.id)) return;
+    settleUnderWay(this.#world, this.#of.host, store, this.#chance);
+    this.#of.tell({ is: 'store-gone', store: store.id });
+    this.#world.after(REOPEN_MS, () =>
+      this.#of.enter(() => {
+        if (!this.#of.host.stores.includes(store) || this.#toldSeq.has(store.id)) return;
+        this.#mount(store, because);
+      }),
+    );
+  }
+
+  /** Somebody remembers more of our log, or another one. */
+  hearOfOwnLog(theirs: LogPosition): void {
+    const store = this.mounted(theirs.store);
+    if (store === undefined) return;
+    const { log } = store;
+    const order = compareEpochs(theirs.epoch, log.epoch);
+    const differs = order === 0 && (theirs.seq > log.seq || log.digestAt(theirs.seq) !== theirs.digest);
+    if (order > 0 || differs) this.reopen(store, { counterSeen: theirs.epoch.counter });
+  }
+
+  /** Reads every copy again; what is wrong is said in the log. */
+  scrub(): void {
+    for (const store of this.stores()) for (const parcel of [...store.present]) this.#check(store, parcel);
+  }
+
+  /** … and one of them, now and then. */
+  scrubOne(): void {
+    for (const store of this.stores()) {
+      const { size } = store.present;
+      if (size > 0) this.#check(store, [...store.present][this.#chance.below(size)] as ParcelId);
+    }
+  }
+
+  /** Trash that has lain for its time. */
+  emptyTrash(nowMs: number): void {
+    for (const store of this.stores())
+      for (const [parcel, { untilMs }] of store.trash) if (untilMs <= nowMs) store.trash.delete(parcel);
+  }
+
+  #check(store: StoreDisk, parcel: ParcelId): void {
+    if (!store.failing && store.files.get(parcel)?.content !== parcel) this.foundCorrupt(store, parcel);
+  }
+
+  #mount(store: StoreDisk, doubt?: { readonly counterSeen: number }): void {
+    const { host, boot } = this.#of;
+    const { disk } = host;
+    const index = disk.index.get(store.id);
+    const lastBoot = disk.indexBoot.get(store.id);
+    const lacksWhatIsRemembered = index !== undefined && !has(store, index);
+    const isOldImage = lastBoot !== undefined && store.boot !== lastBoot;
+    const isDoubtful = doubt !== undefined || lacksWhatIsRemembered || isOldImage;
+    if (isDoubtful) {
+      this.#world.counts.newEpochs += 1;
+      store.beginEpoch(this.#newEpoch(store, Math.max(doubt?.counterSeen ?? 0, index?.epoch.counter ?? 0)));
+      this.#world.logs.note(store.log);
+    }
+    store.boot = boot;
+    disk.indexBoot.set(store.id, boot);
+    // PRESENT is `add` in the log and the file in its place.
+    for (const parcel of [...store.present]) {
+      if (!store.files.has(parcel)) commit(this.#world, host, store, { op: 'corrupt', parcel });
+    }
+    if (!isDoubtful) for (const parcel of [...store.files.keys()]) if (!store.present.has(parcel)) store.remove(parcel);
+    disk.index.set(store.id, store.log.positionAt(store.log.seq));
+    this.#toldSeq.set(store.id, store.log.seq);
+    this.#of.tell({ is: 'log', segment: store.log.segment(0) });
+    this.#tellRoom(store);
+    if (isDoubtful) this.#rescan(store, [...store.files.keys()]);
+  }
+
+  /** After doubt every copy is read again before it counts. */
+  #rescan(store: StoreDisk, parcels: readonly ParcelId[]): void {
+    const [parcel, ...others] = parcels;
+    if (parcel === undefined) return;
+    const file = store.files.get(parcel);
+    this.#world.after(this.readMs(store, file?.bytes ?? 0), () =>
+      this.#of.enter(() => {
+        if (this.mounted(store.id) !== store) return;
+        const file = store.files.get(parcel);
+        if (file?.content === parcel && !store.present.has(parcel)) {
+          this.append(store, { op: 'add', parcel }, () =>
+            this.tellOps(store, segment => this.#of.tell({ is: 'log', segment })),
+          );
+        } else if (file !== undefined && file.content !== parcel) store.remove(parcel);
+        this.#rescan(store, others);
+      }),
+    );
+  }
+
+  #newEpoch(store: StoreDisk, counterSeen: number): Epoch {
+    const wallMs = Math.floor(WALL_MS + this.#world.nowMs + this.#of.host.wallOffsetMs);
+    const counter = Math.max(wallMs, store.log.epoch.counter, counterSeen) + 1;
+    return { counter, random: randomHex(this.#chance, 2) };
+  }
+
+  #tellRoom(store: StoreDisk): void {
+    const lies = this.#of.host.lies?.room === true;
+    this.#of.tell({
+      is: 'store',
+      store: store.id,
+      lentBytes: lies ? store.lentBytes * 20 : store.lentBytes,
+      usedBytes: store.usedBytes,
+      draining: false,
+    });
+  }
+}
+
+export const firstEpoch = (chance: Chance, nowMs: number): Epoch => ({
+  counter: Math.floor(WALL_MS + nowMs),
+  random: randomHex(chance, 2),
+});
+
+/** `words` × 8 hex digits. */
+export function randomHex(chance: Chance, words: number): string {
+  let hex = '';
+  for (let word = 0; word < words; word += 1) hex += chance.uint32().toString(16).padStart(8, '0');
+  return hex;
+}
+
+/** A crash, or a store that fails, keeps a beginning of what was written and not flushed. */
+export function settleUnderWay(
+  world: Pick<Surroundings, 'happened' | 'logs'>,
+  host: Running['host'],
+  store: StoreDisk,
+  chance: Chance,
+): void {
+  const underWay = store.underWay.splice(0);
+  const kept = underWay.length === 0 || oneIn(chance, 2) ? underWay.length : chance.below(underWay.length + 1);
+  for (const { op } of underWay.slice(0, kept)) commit(world, host, store, op);
+}
+
+function commit(
+  world: Pick<Surroundings, 'happened' | 'logs'>,
+  host: Running['host'],
+  store: StoreDisk,
+  op: LogOp,
+): void {
+  store.commit(op);
+  world.logs.note(store.log);
+  host.disk.index.set(store.id, store.log.positionAt(store.log.seq));
+  world.happened({ is: 'durable', host, store, op });
+}
+
+function has({ log }: StoreDisk, { epoch, seq, digest }: LogPosition): boolean {
+  return compareEpochs(log.epoch, epoch) === 0 && seq <= log.seq && log.digestAt(seq) === digest;
+}

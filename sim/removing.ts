@@ -1,0 +1,266 @@
+/**
+ * Removing: carries out what the machine asks for around drops, grants and expiry: reads copies for proofs of possession,
+ * carries questions and answers, writes `del`, and puts the bytes into the trash after that.
+ */
+import type { Effect } from '../src/core/effects.js';
+import type { GrantAnswer } from '../src/core/grant.js';
+import type { HostId, Nonce, ParcelId, Possession } from '../src/core/ids.js';
+import { possessionHasher } from '../src/core/possession.js';
+import { between, logBetween, oneIn } from './draw.js';
+import type { OwnStores } from './own-stores.js';
+import type { CarriedGrant, GrantQuestion } from './questions.js';
+import type { Running } from './sim-host.js';
+import type { StoreDisk } from './store-disk.js';
+import type { Surroundings } from './surroundings.js';
+
+type Effects<Do extends Effect['do']> = Extract<Effect, { do: Do }>;
+
+/** Of the grants that came to a host so many may come again. */
+const GRANTS_CARRIED_MAX = 24;
+/** A question that is on the network twice comes again after this long, in ms. */
+const AGAIN_MS = { least: 10, most: 600_000 };
+
+export class Removing {
+  readonly #of: Running;
+  readonly #world: Surroundings;
+  readonly #stores: OwnStores;
+  readonly #replies = new Map<number, (answer: GrantAnswer) => void>();
+  /** The mutant's memory: what was once granted for a parcel, for attempts that are over. */
+  readonly #grantsBefore = new Map<ParcelId, Map<HostId, GrantAnswer>>();
+  readonly #parcelOf = new Map<Nonce, ParcelId>();
+  #nextAsk = 1;
+
+  constructor(of: Running, world: Surroundings, stores: OwnStores) {
+    this.#of = of;
+    this.#world = world;
+    this.#stores = stores;
+  }
+
+  // ---------------------------------------------------------------------------------------------------- our own attempts
+
+  proveOwn({ attempt, parcel, store: id, holders }: Effects<'prove-own'>): void {
+    const fail = (because: 'corrupt' | 'unreadable'): void => this.#of.tell({ is: 'own-not-proved', attempt, because });
+    this.#parcelOf.set(attempt, parcel);
+    this.#read(id, parcel, (file, store) => {
+      if (this.#of.dies('prove-own', 'done')) return;
+      if (file === undefined || store === undefined) return fail('unreadable');
+      if (file !== parcel) {
+        this.#stores.foundCorrupt(store, parcel);
+        return fail('corrupt');
+      }
+      const expected = new Map(
+        holders.map(holder => [holder, possessionOf({ nonce: attempt, holder, content: file })]),
+      );
+      if (this.#world.mutant?.name === 'grants-survive-abort') {
+        for (const [holder, answer] of this.#grantsBefore.get(parcel) ?? [])
+          if (answer.answer === 'grant') expected.set(holder, answer.possession);
+      }
+      this.#of.tell({ is: 'own-proved', attempt, expected });
+    });
+  }
+
+  askGrants({ attempt, parcel, holders, configVersion }: Effects<'ask-grants'>): void {
+    const chance = this.#world.chance.of(`drop/${this.#of.host.number}`);
+    const question: GrantQuestion = { from: this.#of.host.id, nonce: attempt, parcel, configVersion };
+    for (const holder of holders) {
+      const ask = (): void =>
+        this.#world.network.ask<GrantAnswer>({
+          from: this.#of,
+          to: holder,
+          ask: (asked, reply) => asked.answerGrant(question, reply),
+          answered: answer => {
+            if (answer?.answer === 'grant') this.#recordGrant({ attempt, from: holder, answer });
+            this.answered(attempt, holder, answer);
+          },
+          late: answer => this.#tellWhoRuns(attempt, holder, answer),
+        });
+      ask();
+      if (oneIn(chance, 20))
+        this.#world.after(logBetween(chance, AGAIN_MS.least, AGAIN_MS.most), () => this.#of.enter(ask));
+    }
+    // The network says again what it said before, just when it is listened for.
+    if (oneIn(chance, 3)) {
+      for (const { attempt: before, from, answer } of this.#of.host.grantsCarried)
+        this.#world.after(between(chance, 1, 500), () => this.#tellWhoRuns(before, from, answer));
+    }
+    if (this.#world.mutant?.name === 'grants-survive-abort') this.#answerFromMemory(attempt, parcel);
+  }
+
+  #recordGrant(carried: CarriedGrant): void {
+    const { grantsCarried } = this.#of.host;
+    grantsCarried.push(carried);
+    if (grantsCarried.length > GRANTS_CARRIED_MAX) grantsCarried.shift();
+  }
+
+  /** An answer that comes late, or once more: whoever runs there now gets it, whether it asked or not. */
+  #tellWhoRuns(attempt: Nonce, from: HostId, answer: GrantAnswer): void {
+    const { running } = this.#of.host;
+    running?.enter(() => running.grantAnswered(attempt, from, answer));
+  }
+
+  answered(attempt: Nonce, from: HostId, answer: GrantAnswer | undefined): void {
+    const parcel = this.#parcelOf.get(attempt);
+    if (this.#world.mutant?.name === 'grants-survive-abort' && answer?.answer === 'grant' && parcel !== undefined) {
+      const grants = this.#grantsBefore.get(parcel) ?? new Map<HostId, GrantAnswer>();
+      if (!grants.has(from)) grants.set(from, answer);
+      this.#grantsBefore.set(parcel, grants);
+    }
+    this.#of.tell({ is: 'grant-answered', attempt, from, answer });
+  }
+
+  #answerFromMemory(attempt: Nonce, parcel: ParcelId): void {
+    for (const [from, answer] of this.#grantsBefore.get(parcel) ?? [])
+      this.#world.after(0, () => this.#of.enter(() => this.#of.tell({ is: 'grant-answered', attempt, from, answer })));
+  }
+
+  drop({ proof: { parcel, store: id, nonce } }: Effects<'drop'>): void {
+    const store = this.#stores.mounted(id);
+    if (store === undefined) {
+      this.#of.tell({ is: 'not-dropped', attempt: nonce });
+      return;
+    }
+    if (this.#world.mutant?.name === 'deletion-outlives-restart')
+      this.#of.host.disk.queuedDeletions.push({ store: id, parcel });
+    const isTaken = this.#stores.append(store, { op: 'del', parcel }, () => {
+      this.#toTrash(store, parcel);
+      if (this.#of.dies('drop', 'done')) return;
+      this.#stores.tellOps(store, segment =>
+        this.#of.tell({ is: 'dropped', attempt: nonce, segment, usedBytes: store.usedBytes }),
+      );
+    });
+    if (isTaken) return;
+    this.#of.tell({ is: 'not-dropped', attempt: nonce });
+    this.#stores.reopen(store);
+  }
+
+  expire({ warrant: { parcel, store: id } }: Effects<'expire'>): void {
+    const store = this.#stores.mounted(id);
+    if (store === undefined) {
+      this.#of.tell({ is: 'not-expired', parcel });
+      return;
+    }
+    const isTaken = this.#stores.append(store, { op: 'del', parcel }, () => {
+      this.#toTrash(store, parcel);
+      if (this.#of.dies('expire', 'done')) return;
+      this.#stores.tellOps(store, segment =>
+        this.#of.tell({ is: 'expired', parcel, segment, usedBytes: store.usedBytes }),
+      );
+    });
+    if (isTaken) return;
+    this.#of.tell({ is: 'not-expired', parcel });
+    this.#stores.reopen(store);
+  }
+
+  /** The mutant: what a drop before the restart was about to remove is removed now. */
+  carryOutQueuedDeletions(): void {
+    for (const { store: id, parcel } of this.#of.host.disk.queuedDeletions.splice(0)) {
+      this.#world.after(between(this.#world.chance.of('mutant'), 1_000, 120_000), () =>
+        this.#of.enter(() => {
+          const store = this.#stores.mounted(id);
+          if (store?.present.has(parcel) !== true) return;
+          this.#stores.append(store, { op: 'del', parcel }, () => {
+            this.#toTrash(store, parcel);
+            this.#stores.tellOps(store, segment =>
+              this.#of.tell({ is: 'own-ops', segment, usedBytes: store.usedBytes }),
+            );
+          });
+        }),
+      );
+    }
+  }
+
+  identify({ parcel }: Effects<'identify'>): void {
+    const chance = this.#world.chance.of(`disk/${this.#of.host.number}`);
+    // Nobody may have the record just now.
+    const source = oneIn(chance, 4) ? undefined : this.#world.catalog.parcel(parcel)?.source;
+    this.#world.after(between(chance, 5, 500), () =>
+      this.#of.enter(() => this.#of.tell({ is: 'identified', parcel, source })),
+    );
+  }
+
+  #toTrash(store: StoreDisk, parcel: ParcelId): void {
+    const file = store.remove(parcel);
+    const { trashMs } = this.#of.host.disk.config.timing;
+    if (file !== undefined) store.trash.set(parcel, { ...file, untilMs: this.#of.nowMs + trashMs });
+  }
+
+  // ------------------------------------------------------------------------------------------------- grants for others
+
+  asked(question: GrantQuestion, reply: (answer: GrantAnswer) => void): void {
+    const ask = this.#nextAsk;
+    this.#nextAsk += 1;
+    this.#replies.set(ask, reply);
+    this.#of.tell({ is: 'grant-asked', ask, ...question });
+  }
+
+  readPossession({ ask, parcel, store: id, nonce }: Effects<'read-possession'>): void {
+    const holder = this.#of.host.id;
+    const tell = (possession: Possession | undefined, because?: 'corrupt' | 'unreadable'): void => {
+      this.#of.tell({ is: 'possession-read', ask, possession, ...(because === undefined ? {} : { because }) });
+    };
+    if (this.#world.mutant?.name === 'grant-from-index') {
+      this.#world.after(0, () => this.#of.enter(() => tell(possessionOf({ nonce, holder, content: parcel }))));
+      return;
+    }
+    this.#read(id, parcel, (file, store) => {
+      if (this.#of.dies('read-possession', 'done')) return;
+      if (file === undefined || store === undefined) return tell(undefined, 'unreadable');
+      this.#world.happened({ is: 'read', by: this.#of, ask, store, parcel });
+      if (file !== parcel) {
+        this.#stores.foundCorrupt(store, parcel);
+        return tell(undefined, 'corrupt');
+      }
+      tell(possessionOf({ nonce, holder, content: file }));
+    });
+  }
+
+  answer({ ask, parcel, answer }: Effects<'answer-grant'>): void {
+    const reply = this.#replies.get(ask);
+    this.#replies.delete(ask);
+    if (answer.answer === 'grant') this.#world.counts.grants += 1;
+    else this.#world.counts.denials += 1;
+    reply?.(answer);
+    if (answer.answer === 'grant' && this.#of.host.lies?.grants === true) this.#throwAway(parcel);
+  }
+
+  #throwAway(parcel: ParcelId): void {
+    for (const store of this.#stores.stores()) {
+      if (store.remove(parcel) === undefined) continue;
+      this.#world.happened({ is: 'injected-loss', host: this.#of.host, parcel });
+    }
+  }
+
+  /** Hands on what lies under the name; undefined when it cannot be read. A name without a file reads as nothing right. */
+  #read(
+    id: StoreDisk['id'],
+    parcel: ParcelId,
+    done: (content: string | undefined, store: StoreDisk | undefined) => void,
+  ): void {
+    const store = this.#stores.mounted(id);
+    const bytes = store?.files.get(parcel)?.bytes ?? 0;
+    this.#world.after(store === undefined ? 1 : this.#stores.readMs(store, bytes), () =>
+      this.#of.enter(() => {
+        const now = this.#stores.mounted(id);
+        if (now === undefined || now !== store || now.failing) done(undefined, now);
+        else done(now.files.get(parcel)?.content ?? 'nothing', now);
+      }),
+    );
+  }
+}
+
+/** What a holder answers who has `content` on its disk: one short blob stands for the parcel's bytes. */
+function possessionOf({
+  nonce,
+  holder,
+  content,
+}: {
+  readonly nonce: Nonce;
+  readonly holder: HostId;
+  readonly content: string;
+}): Possession {
+  const hasher = possessionHasher(nonce, holder);
+  const bytes = Buffer.from(content);
+  hasher.blob(bytes.length);
+  hasher.update(bytes);
+  return hasher.digest();
+}

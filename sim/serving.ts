@@ -1,0 +1,92 @@
+/**
+ * Serving: gives parcels to other hosts, from the stores or, at the origin, from the live files; whether at all is
+ * core/serve.ts's decision, from the fetchers that this host sees.
+ */
+import type { HostId, ParcelId } from '../src/core/ids.js';
+import { decideServe } from '../src/core/serve.js';
+import type { HeadKeeping } from './head-keeping.js';
+import type { OwnStores } from './own-stores.js';
+import type { FetchAnswer } from './questions.js';
+import type { Running } from './sim-host.js';
+import type { Surroundings } from './surroundings.js';
+
+/** Who has had all of a parcel counts as one of its fetchers for so long: its copy is heard of sooner, in ms. */
+const HEARD_MS = 10_000;
+
+export class Serving {
+  readonly #of: Running;
+  readonly #world: Surroundings;
+  readonly #stores: OwnStores;
+  readonly #heads: HeadKeeping;
+  /** Who is being served what, until when: Infinity while it goes on. */
+  readonly #fetchers = new Map<ParcelId, Map<HostId, number>>();
+  #served = 0;
+
+  constructor({
+    of,
+    world,
+    stores,
+    heads,
+  }: {
+    readonly of: Running;
+    readonly world: Surroundings;
+    readonly stores: OwnStores;
+    readonly heads: HeadKeeping;
+  }) {
+    this.#of = of;
+    this.#world = world;
+    this.#stores = stores;
+    this.#heads = heads;
+  }
+
+  answer(parcel: ParcelId, purpose: 'grab' | 'repair', asker: HostId): FetchAnswer {
+    const { machine } = this.#of;
+    const verdict = decideServe({
+      purpose,
+      copiesWanted: machine.wantedCopies(parcel),
+      copies: machine.copies(parcel),
+      othersFetching: this.#othersFetching(parcel, asker),
+      served: this.#served,
+    });
+    if (verdict === 'busy') return { kind: 'busy' };
+    const found = this.#find(parcel);
+    if (found === undefined) return { kind: 'gone' };
+    this.#served += 1;
+    const fetchers = this.#fetchers.get(parcel) ?? new Map<HostId, number>();
+    this.#fetchers.set(parcel, fetchers);
+    fetchers.set(asker, Number.POSITIVE_INFINITY);
+    let open = true;
+    const ended = (whole: boolean): void => {
+      if (!open) return;
+      open = false;
+      this.#served -= 1;
+      if (whole) fetchers.set(asker, this.#of.nowMs + HEARD_MS);
+      else fetchers.delete(asker);
+    };
+    return { kind: 'bytes', ...found, ended };
+  }
+
+  #othersFetching(parcel: ParcelId, asker: HostId): number {
+    const fetchers = this.#fetchers.get(parcel);
+    if (fetchers === undefined) return 0;
+    const holders = new Set(this.#of.machine.holders(parcel).map(({ host }) => host));
+    let others = 0;
+    for (const [host, untilMs] of fetchers) {
+      if (untilMs <= this.#of.nowMs) fetchers.delete(host);
+      else if (host !== asker && !holders.has(host)) others += 1;
+    }
+    return others;
+  }
+
+  #find(parcel: ParcelId): { readonly content: string; readonly bytes: number } | undefined {
+    for (const store of this.#stores.stores()) {
+      const file = store.files.get(parcel);
+      if (file !== undefined && !store.failing) return file;
+    }
+    const model = this.#world.catalog.parcel(parcel);
+    if (model?.origin !== this.#of.host.id) return undefined;
+    // The live files are those of the newest snapshot; what was before is gone.
+    const isLive = this.#heads.get(model.source)?.snapshots.at(-1)?.refs.has(parcel) === true;
+    return isLive ? { content: parcel, bytes: model.ref.bytes } : undefined;
+  }
+}

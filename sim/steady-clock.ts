@@ -1,0 +1,45 @@
+/**
+ * Steady clock: a host's own running time, as its machine is told it. It never goes back, but it may run fast or slow
+ * against the world's time, and it stands still while the host is suspended.
+ */
+export class SteadyClock {
+  #hostMs: number;
+  #worldMs: number;
+  /** Host milliseconds in one of the world's. */
+  #rate = 1;
+  #stopped = false;
+
+  constructor({ hostMs, worldMs }: { readonly hostMs: number; readonly worldMs: number }) {
+    this.#hostMs = hostMs;
+    this.#worldMs = worldMs;
+  }
+
+  nowMs(worldMs: number): number {
+    return this.#stopped ? this.#hostMs : this.#hostMs + (worldMs - this.#worldMs) * this.#rate;
+  }
+
+  /** When, in the world's time, the clock will show `hostMs`, if nothing changes. Infinity while it stands still. */
+  worldMsAt(hostMs: number): number {
+    return this.#stopped ? Number.POSITIVE_INFINITY : this.#worldMs + (hostMs - this.#hostMs) / this.#rate;
+  }
+
+  drift(worldMs: number, percent: number): void {
+    this.#settle(worldMs);
+    this.#rate = 1 + percent / 100;
+  }
+
+  stop(worldMs: number): void {
+    this.#settle(worldMs);
+    this.#stopped = true;
+  }
+
+  resume(worldMs: number): void {
+    this.#settle(worldMs);
+    this.#stopped = false;
+  }
+
+  #settle(worldMs: number): void {
+    this.#hostMs = this.nowMs(worldMs);
+    this.#worldMs = worldMs;
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * Store disk: the folder of one store on a simulated disk: files under their names, the trash, the log, the marker.
+ *
+ * A file is one word, its content: the parcel's id where the bytes are right, and something else where they are not. What
+ * the log says is durable; operations on their way to it are in `underWay`, and a crash keeps a beginning of them.
+ */
+import type { Epoch, LogOp } from '../src/core/holdings-log.js';
+import type { HostId, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
+import { StoreLog } from './store-log.js';
+
+/** What lies under a name. */
+export interface StoredFile {
+  /** The parcel's id when the bytes are right. */
+  readonly content: string;
+  readonly bytes: number;
+}
+
+/** An operation that was written and not flushed yet. */
+export interface UnderWay {
+  readonly op: LogOp;
+  /** Told when it is durable; not after a crash. */
+  readonly done: () => void;
+}
+
+export class StoreDisk {
+  readonly id: StoreId;
+  readonly host: HostId;
+  lentBytes: number;
+  /** The marker's boot counter: at which start of the service the store was mounted last. */
+  boot = 0;
+  log: StoreLog;
+  readonly files = new Map<ParcelId, StoredFile>();
+  readonly trash = new Map<ParcelId, StoredFile & { readonly untilMs: number }>();
+  readonly underWay: UnderWay[] = [];
+  /** PRESENT by the durable log; whether the file is right is another question. */
+  readonly present = new Set<ParcelId>();
+  /** By the durable log: the highest head of each source. */
+  readonly heads = new Map<SourceId, number>();
+  /** Of all files under their names; what lies in the trash gives way at once and is not counted. */
+  usedBytes = 0;
+  /** The disk gives errors instead of bytes. */
+  failing = false;
+  /** No write succeeds for want of room, whatever the accounts say. */
+  full = false;
+  /** The next file is written to another's place. */
+  goesAstray = false;
+  /** Its limit was once lowered, maybe below what it held and had promised. */
+  wasCut = false;
+  /** Files whose bytes a fault has changed. */
+  readonly hasSpoiled = new Set<ParcelId>();
+  /** Each write and read takes this much longer, in ms. */
+  slowMs = 0;
+
+  constructor({
+    id,
+    host,
+    lentBytes,
+    epoch,
+  }: {
+    readonly id: StoreId;
+    readonly host: HostId;
+    readonly lentBytes: number;
+    readonly epoch: Epoch;
+  }) {
+    this.id = id;
+    this.host = host;
+    this.lentBytes = lentBytes;
+    this.log = StoreLog.begin(host, id, epoch);
+  }
+
+  /** An image of the disk as it is, with what was durable. */
+  image(): StoreDisk {
+    const image = new StoreDisk({ id: this.id, host: this.host, lentBytes: this.lentBytes, epoch: this.log.epoch });
+    image.boot = this.boot;
+    image.log = this.log.fork();
+    for (const [parcel, file] of this.files) image.files.set(parcel, file);
+    for (const [parcel, file] of this.trash) image.trash.set(parcel, file);
+    image.replay();
+    image.usedBytes = this.usedBytes;
+    image.wasCut = this.wasCut;
+    for (const parcel of this.hasSpoiled) image.hasSpoiled.add(parcel);
+    return image;
+  }
+
+  /** PRESENT and its bytes are right: what counts as a copy for whoever sees all. */
+  hasCopy(parcel: ParcelId): boolean {
+    return this.present.has(parcel) && this.files.get(parcel)?.content === parcel;
+  }
+
+  put(parcel: ParcelId, file: StoredFile): void {
+    this.remove(parcel);
+    this.files.set(parcel, file);
+    this.usedBytes += file.bytes;
+  }
+
+  remove(parcel: ParcelId): StoredFile | undefined {
+    const file = this.files.get(parcel);
+    if (file === undefined) return undefined;
+    this.files.delete(parcel);
+    this.usedBytes -= file.bytes;
+    return file;
+  }
+
+  /** Bytes go bad under their name. */
+  spoil(parcel: ParcelId, how: string): void {
+    const file = this.files.get(parcel);
+    if (file === undefined) return;
+    this.files.set(parcel, { ...file, content: `${how} ${parcel}` });
+    this.hasSpoiled.add(parcel);
+  }
+
+  /** The operation is durable from now on. */
+  commit(op: LogOp): void {
+    this.log.append(op);
+    this.#apply(op);
+  }
+
+  beginEpoch(epoch: Epoch): void {
+    this.log = StoreLog.begin(this.host, this.id, epoch);
+    this.replay();
+  }
+
+  /** A log that lost its end. */
+  cutLog(seq: number): void {
+    this.log = this.log.fork(seq);
+    this.replay();
+  }
+
+  replay(): void {
+    this.present.clear();
+    this.heads.clear();
+    for (const op of this.log.ops) this.#apply(op);
+  }
+
+  #apply(op: LogOp): void {
+    switch (op.op) {
+      case 'add':
+        this.present.add(op.parcel);
+        return;
+      case 'del':
+      case 'corrupt':
+        this.present.delete(op.parcel);
+        return;
+      case 'head':
+        this.heads.set(op.source, Math.max(op.seq, this.heads.get(op.source) ?? 0));
+        return;
+      default:
+        op satisfies never;
+    }
+  }
+}

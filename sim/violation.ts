@@ -1,0 +1,12 @@
+/** Violation: an invariant of DESIGN section 2 that did not hold. It ends the run; the runner prints how to see it again. */
+export type Invariant = `I${1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 11 | 12 | 13}`;
+
+export class Violation extends Error {
+  readonly invariant: Invariant;
+
+  constructor(invariant: Invariant, what: string) {
+    super(`${invariant}: ${what}`);
+    this.name = 'Violation';
+    this.invariant = invariant;
+  }
+}

@@ -1,0 +1,455 @@
+/**
+ * World: hosts that run the real machine in virtual time, on disks and networks that the simulator makes, and may break.
+ *
+ * One queue of events, one seed split by name; the same seed and build give the same run. What must always hold is looked
+ * at after every event, what must come to hold at last is waited for.
+ */
+import { type ClusterConfig, DEFAULT_TIMING, type Member, type Timing } from '../src/core/cluster-config.js';
+import { assert } from '../src/core/fault.js';
+import {
+  type HostId,
+  type ParcelId,
+  parseClusterId,
+  parseHostId,
+  parsePeerName,
+  parseStoreId,
+  type SourceId,
+  sourceIdOf,
+} from '../src/core/ids.js';
+import type { ParcelRef } from '../src/core/parcel.js';
+import { CatalogModel, nameOf, type ParcelModel } from './catalog-model.js';
+import { ChanceStreams } from './chance-streams.js';
+import { areForked, goesBefore } from './config-chain.js';
+import { type Counts, noCounts } from './counts.js';
+import { EventQueue } from './event-queue.js';
+import type { Happening, Witness } from './happening.js';
+import { HostDisk, type SignedConfig } from './host-disk.js';
+import { LogRegistry } from './log-registry.js';
+import type { Mutant } from './mutants.js';
+import { Network } from './network.js';
+import { firstEpoch, settleUnderWay } from './own-stores.js';
+import { Service } from './service.js';
+import { SimHost, type SnapshotEdit } from './sim-host.js';
+import { SteadyClock } from './steady-clock.js';
+import { StoreDisk } from './store-disk.js';
+import type { Surroundings } from './surroundings.js';
+import { Transfers } from './transfers.js';
+
+export const MIB = 1024 * 1024;
+export const GIB = 1024 * MIB;
+export const SECOND_MS = 1_000;
+export const MINUTE_MS = 60_000;
+
+/** Something about the world. @returns what is wrong; undefined when it holds. */
+export type Check = (world: World) => string | undefined;
+
+export interface HostOptions {
+  /** What each of its stores lends; 0: it has no store. Default 1 GiB. */
+  readonly freeBytes?: number;
+  /** Default 1. */
+  readonly stores?: number;
+  /** Hosts of one domain count once; default: each its own. */
+  readonly domain?: string;
+  /** … or so many of them, one after the other, make a domain. */
+  readonly hostsPerDomain?: number;
+  readonly roaming?: boolean;
+  /** Each way. Default 100 MB/s. */
+  readonly bytesPerS?: number;
+}
+
+export interface WorldOptions {
+  readonly seed?: number;
+  readonly timing?: Partial<Timing>;
+  readonly mutant?: Mutant | undefined;
+}
+
+export interface BackUpOptions {
+  /** New parcels, each of `sizeBytes`. */
+  readonly parcels: number;
+  readonly sizeBytes: number;
+  /** N; of a source that is configured already it stays as it is. Default 2. */
+  readonly copiesWanted?: number;
+  /** Default `files`. */
+  readonly source?: string;
+  readonly holdMs?: number;
+}
+
+export class World implements Surroundings {
+  nowMs = 0;
+  readonly seed: number;
+  readonly chance: ChanceStreams;
+  readonly catalog = new CatalogModel();
+  readonly logs = new LogRegistry();
+  readonly network: Network;
+  readonly transfers: Transfers;
+  readonly counts: Counts = noCounts();
+  readonly mutant: Mutant | undefined;
+  readonly hosts: SimHost[] = [];
+  readonly witnesses: Witness[] = [];
+  /** Events so far. */
+  events = 0;
+  /** Snapshots that were asked for and are not signed yet. */
+  snapshotsDue = 0;
+  readonly #queue = new EventQueue();
+  readonly #always: Check[] = [];
+  readonly #timing: Timing;
+  #newest: SignedConfig | undefined;
+  #configsSigned = 0;
+
+  constructor({ seed = 1, timing = {}, mutant }: WorldOptions = {}) {
+    this.seed = seed;
+    this.chance = new ChanceStreams(seed);
+    this.mutant = mutant;
+    this.#timing = { ...DEFAULT_TIMING, ...timing };
+    const after = (delayMs: number, run: () => void): void => this.after(delayMs, run);
+    const nowMs = (): number => this.nowMs;
+    this.network = new Network({ chance: this.chance.of('net'), after, nowMs, hosts: this.hosts });
+    this.transfers = new Transfers({ after, nowMs });
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------- time
+
+  after(delayMs: number, run: () => void): void {
+    this.#queue.push(this.nowMs + delayMs, run);
+  }
+
+  /** The next event, if it is due by `untilMs`. @returns whether there was one. */
+  step(untilMs: number): boolean {
+    if (this.#queue.nextMs > untilMs) return false;
+    this.nowMs = Math.max(this.nowMs, this.#queue.nextMs);
+    this.#queue.pop()?.();
+    this.events += 1;
+    for (const check of this.#always) {
+      const wrong = check(this);
+      assert(wrong === undefined, `at ${this.nowMs} ms, event ${this.events}: ${wrong}`);
+    }
+    return true;
+  }
+
+  run(forMs: number): void {
+    const untilMs = this.nowMs + forMs;
+    while (this.step(untilMs));
+    this.nowMs = untilMs;
+  }
+
+  /** Looked at after every event from now on. @throws when it does not hold. */
+  always(check: Check): void {
+    this.#always.push(check);
+  }
+
+  /** Runs until the check holds. @throws when it does not within the time. @returns how long it took, in ms. */
+  eventually(check: Check, { withinMs }: { readonly withinMs: number }): number {
+    const startMs = this.nowMs;
+    const lookMs = Math.max(100, withinMs / 2_000);
+    let wrong = check(this);
+    while (wrong !== undefined && this.nowMs - startMs < withinMs) {
+      this.run(lookMs);
+      wrong = check(this);
+    }
+    assert(wrong === undefined, `not within ${withinMs / SECOND_MS} s (now ${this.nowMs / SECOND_MS} s): ${wrong}`);
+    return this.nowMs - startMs;
+  }
+
+  happened(happening: Happening): void {
+    for (const witness of this.witnesses) witness(happening);
+  }
+
+  // --------------------------------------------------------------------------------------------------------------- hosts
+
+  /** The configuration that all will have when nothing changes any more. */
+  get config(): SignedConfig {
+    assert(this.#newest !== undefined, 'a world without hosts has no configuration');
+    return this.#newest;
+  }
+
+  /** New members, all at once; their services start. */
+  addHosts(count: number, options: HostOptions = {}): SimHost[] {
+    const ids = Array.from({ length: count }, (_, i) =>
+      parseHostId(nameOf(`host ${this.hosts.length + i} of ${this.seed}`).slice(0, 32)),
+    );
+    const members = ids.map(
+      (host, i): Member => ({
+        host,
+        name: `h${this.hosts.length + i}`,
+        peer: PEER,
+        state: 'active',
+        trust: 'trusted',
+        domain: options.domain ?? ids[i - (i % (options.hostsPerDomain ?? 1))] ?? host,
+        roaming: options.roaming ?? false,
+      }),
+    );
+    const config = this.#newest === undefined ? this.#firstConfig(members) : this.#changed(members);
+    if (config === undefined) return [];
+    const hosts = ids.map(id => this.#makeHost(id, new HostDisk(config), options));
+    for (const host of hosts) this.start(host);
+    return hosts;
+  }
+
+  #firstConfig(members: readonly Member[]): SignedConfig {
+    this.#newest = {
+      cluster: parseClusterId('c'.repeat(32)),
+      version: 1,
+      members,
+      sources: [],
+      timing: this.#timing,
+      parent: undefined,
+      precedence: 0,
+    };
+    return this.#newest;
+  }
+
+  /** Nobody who could admit them: then they are not there. */
+  #changed(members: readonly Member[]): SignedConfig | undefined {
+    return this.configure(({ members: before }) => ({ members: [...before, ...members] }));
+  }
+
+  #makeHost(id: HostId, disk: HostDisk, options: HostOptions): SimHost {
+    const number = this.hosts.length;
+    const clock = new SteadyClock({ hostMs: 1_000_000 * (number + 1), worldMs: this.nowMs });
+    const host = new SimHost({ number, id, clock, disk, bytesPerS: options.bytesPerS ?? 100_000_000 });
+    const { freeBytes = GIB, stores = 1 } = options;
+    for (let i = 0; freeBytes > 0 && i < stores; i += 1) disk.stores.push(this.#makeStore(host, freeBytes));
+    this.hosts.push(host);
+    return host;
+  }
+
+  #makeStore({ id, number, stores }: SimHost, lentBytes: number): StoreDisk {
+    const store = new StoreDisk({
+      id: parseStoreId(nameOf(`store ${stores.length} of ${id} at ${this.nowMs}`).slice(0, 32)),
+      host: id,
+      lentBytes,
+      epoch: firstEpoch(this.chance.of(`disk/${number}`), this.nowMs),
+    });
+    this.logs.note(store.log);
+    return store;
+  }
+
+  /** New, empty stores in the place of a host's own. Its service must not run. */
+  replaceStores(host: SimHost): void {
+    const lent = host.stores.map(({ lentBytes }) => lentBytes);
+    host.disk.stores = [];
+    for (const lentBytes of lent) host.disk.stores.push(this.#makeStore(host, lentBytes));
+  }
+
+  /** A second machine with the host's identity and a copy of its disk, which runs too. */
+  clone(host: SimHost): SimHost {
+    const clock = new SteadyClock({ hostMs: host.clock.nowMs(this.nowMs), worldMs: this.nowMs });
+    const copy = new SimHost({
+      number: this.hosts.length,
+      id: host.id,
+      clock,
+      disk: host.disk.image(),
+      bytesPerS: host.uploadBytesPerS,
+      isClone: true,
+    });
+    this.hosts.push(copy);
+    this.start(copy);
+    return copy;
+  }
+
+  start(host: SimHost): void {
+    if (host.lost || host.running !== undefined) return;
+    const service = new Service(host, this);
+    host.running = service;
+    this.happened({ is: 'started', by: service });
+    service.open();
+    this.network.restarted(host);
+  }
+
+  /** Power off: what was not durable is lost, and what was being written may be either. */
+  crash(host: SimHost): void {
+    const { running } = host;
+    if (running === undefined) return;
+    this.counts.crashes += 1;
+    running.end();
+    host.running = undefined;
+    host.signed = undefined;
+    host.armed = undefined;
+    this.resume(host);
+    host.waiting.length = 0;
+    for (const store of host.stores) settleUnderWay(this, host, store, this.chance.of(`disk/${host.number}`));
+    this.happened({ is: 'stopped', by: running });
+    this.network.review(host);
+  }
+
+  pause(host: SimHost): void {
+    host.paused = true;
+    this.network.review(host);
+  }
+
+  suspend(host: SimHost): void {
+    host.suspended = true;
+    host.clock.stop(this.nowMs);
+    this.network.review(host);
+  }
+
+  /** Ends a pause or a suspension: what came meanwhile is taken in at once, in its order. */
+  resume(host: SimHost): void {
+    if (!host.paused && !host.suspended) return;
+    if (host.suspended) host.clock.resume(this.nowMs);
+    host.paused = false;
+    host.suspended = false;
+    host.running?.clockChanged();
+    for (const run of host.waiting.splice(0)) run();
+    this.network.review(host);
+  }
+
+  /** The service ends and starts again, by itself. */
+  restart(host: SimHost): void {
+    this.crash(host);
+    this.start(host);
+  }
+
+  /** Gone for good, with all that it held. */
+  lose(host: SimHost): void {
+    this.loseCopies(host);
+    this.crash(host);
+    host.lost = true;
+  }
+
+  /** Says that all copies of a host are about to be lost by a fault. */
+  loseCopies(host: SimHost): void {
+    for (const store of host.stores)
+      for (const parcel of store.present) this.happened({ is: 'injected-loss', host, parcel });
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- cluster
+
+  /**
+   * A new version of the configuration, signed at `at` (default: the first host that runs), on what is in use there.
+   * @returns undefined when nobody could sign it.
+   */
+  configure(
+    change: (before: SignedConfig) => Partial<ClusterConfig>,
+    { at, precedence = 0 }: { readonly at?: SimHost; readonly precedence?: number } = {},
+  ): SignedConfig | undefined {
+    const admin = at ?? this.#admin();
+    if (admin === undefined && this.hosts.length > 0) return undefined;
+    const inUse = admin?.disk.config ?? this.#newest;
+    if (inUse === undefined || (at !== undefined && at.running === undefined)) return undefined;
+    // What this admin signed a moment ago is what it goes on from.
+    const parent = admin?.signed !== undefined && goesBefore(admin.signed, inUse) ? admin.signed : inUse;
+    this.#configsSigned += 1;
+    const config: SignedConfig = {
+      ...parent,
+      ...change(parent),
+      version: parent.version + 1,
+      parent,
+      // Never the same twice.
+      precedence: precedence * PRECEDENCES + this.#configsSigned,
+    };
+    if (admin !== undefined) admin.signed = config;
+    if (areForked(config, this.config)) this.counts.configForks += 1;
+    if (goesBefore(config, this.config)) this.#newest = config;
+    const running = admin?.running;
+    running?.enter(() => running.offerConfig(config));
+    return config;
+  }
+
+  /** A member that runs, if possible one that has the newest configuration: nobody else's signature would count. */
+  #admin(): SimHost | undefined {
+    const isActive = ({ id }: SimHost): boolean =>
+      this.#newest?.members.some(({ host, state }) => host === id && state === 'active') === true;
+    const up = this.hosts.filter(host => host.isResponsive && !host.isClone && isActive(host));
+    return up.find(({ disk, signed }) => disk.config === this.#newest || signed === this.#newest) ?? up[0];
+  }
+
+  /** What was signed by a host that has lost it is gone with it: the newest is what somebody still has. */
+  settleConfig(): void {
+    this.#newest = undefined;
+    for (const { id, lost, disk, signed } of this.hosts) {
+      if (lost) continue;
+      for (const config of [disk.config, signed]) {
+        if (config?.members.some(({ host, state }) => host === id && state !== 'revoked') !== true) continue;
+        if (this.#newest === undefined || goesBefore(config, this.#newest)) this.#newest = config;
+      }
+    }
+  }
+
+  /** A new snapshot of a source with new parcels besides those that it had. @returns the new ones. */
+  backUp(
+    origin: SimHost,
+    { parcels, sizeBytes, copiesWanted = 2, source = 'files', holdMs = 0 }: BackUpOptions,
+  ): ParcelId[] {
+    const id = sourceIdOf(origin.id, source);
+    this.configureSource(id, copiesWanted);
+    const refs = Array.from({ length: parcels }, () => this.catalog.cut(id, sizeBytes));
+    this.snapshot(origin, id, listed => {
+      const before = listed.at(-1)?.refs.values() ?? [];
+      return [...listed.slice(-1), this.catalog.snapshot(id, [...before, ...refs], holdMs)];
+    });
+    return refs.map(({ id: parcel }) => parcel);
+  }
+
+  snapshot(origin: SimHost, source: SourceId, edit: SnapshotEdit): void {
+    const { running } = origin;
+    if (running === undefined) return;
+    this.snapshotsDue += 1;
+    running.enter(() =>
+      running.backUp(source, listed => {
+        this.snapshotsDue -= 1;
+        return edit(listed);
+      }),
+    );
+  }
+
+  /** Sees that the source is in the configuration. */
+  configureSource(source: SourceId, copies: number): void {
+    if (this.config.sources.some(policy => policy.source === source)) return;
+    // Whoever signs may know of it already.
+    this.configure(({ sources }) => ({
+      sources: [...sources.filter(policy => policy.source !== source), { source, copies }],
+    }));
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ the truth
+
+  /** Hosts that truly have the parcel, up or not. */
+  holders(parcel: ParcelId): SimHost[] {
+    return this.hosts.filter(host => !host.lost && host.stores.some(store => store.hasCopy(parcel)));
+  }
+
+  /** … as a configuration counts them: one a domain, of active, trusted members, not at the origin. */
+  copies(parcel: ParcelId, config: ClusterConfig = this.config, except?: StoreDisk): number {
+    const origin = this.catalog.parcel(parcel)?.origin;
+    const domains = new Set<string>();
+    for (const host of this.hosts) {
+      if (host.lost || host.id === origin) continue;
+      if (!host.stores.some(store => store !== except && store.hasCopy(parcel))) continue;
+      const member = config.members.find(({ host: id }) => id === host.id);
+      if (member?.state === 'active' && member.trust === 'trusted') domains.add(member.domain);
+    }
+    return domains.size;
+  }
+
+  /** What the newest head of each source lists, as its origin signed it. */
+  *listed(): IterableIterator<{ readonly parcel: ParcelModel; readonly copiesWanted: number }> {
+    for (const { source, copies: copiesWanted } of this.config.sources) {
+      const refs = new Map<ParcelId, ParcelRef>();
+      for (const snapshot of this.newestHead(source)?.snapshots ?? [])
+        for (const [id, ref] of snapshot.refs) refs.set(id, ref);
+      for (const id of refs.keys()) {
+        const parcel = this.catalog.parcel(id);
+        if (parcel !== undefined) yield { parcel, copiesWanted };
+      }
+    }
+  }
+
+  /** The head that goes before all others that any member has durably: what only a revoked host has counts for nobody. */
+  newestHead(source: SourceId): ReturnType<CatalogModel['heads']>[number] | undefined {
+    let newest: ReturnType<CatalogModel['heads']>[number] | undefined;
+    const revoked = new Set(this.config.members.flatMap(({ host, state }) => (state === 'revoked' ? [host] : [])));
+    for (const { id, lost, disk } of this.hosts) {
+      const head = lost || revoked.has(id) ? undefined : disk.heads.get(source);
+      if (head === undefined) continue;
+      if (newest === undefined || head.seq > newest.seq || (head.seq === newest.seq && head.hash < newest.hash))
+        newest = head;
+    }
+    return newest;
+  }
+}
+
+/** More configurations than any run signs. */
+const PRECEDENCES = 1_000_000;
+
+const PEER = parsePeerName(`12D3Koo${'A'.repeat(45)}`);

@@ -1,0 +1,18 @@
+/** Scenarios: named situations, run in virtual time. What each promises stands in its own file. */
+import test from 'ava';
+import { run as fewerCopiesWanted } from '../../sim/scenarios/fewer-copies-wanted.js';
+import { run as oneHostLost } from '../../sim/scenarios/one-host-lost.js';
+import { run as powerCut } from '../../sim/scenarios/power-cut.js';
+import { World } from '../../sim/world.js';
+
+const SCENARIOS = {
+  'a lost host is made up for, and not twice': oneHostLost,
+  'of several that let a copy go at once, one keeps it': fewerCopiesWanted,
+  'after a power cut everywhere the copies are made all the same': powerCut,
+};
+
+for (const [title, run] of Object.entries(SCENARIOS)) {
+  test(title, t => {
+    for (const seed of [1, 2, 3]) t.notThrows(() => run(new World({ seed })), `seed ${seed}`);
+  });
+}
