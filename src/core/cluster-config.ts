@@ -24,7 +24,7 @@ export interface SourcePolicy {
   readonly copies: number;
 }
 
-/** All in ms. Floors: heartbeat ≥ 100, suspect ≥ 3 heartbeats, dead ≥ 2 × suspect, claimWait ≥ 20, others ≥ 0. */
+/** All in ms. Floors: heartbeat ≥ 100, suspect ≥ 3 heartbeats, dead ≥ 2 × suspect, deadMax ≥ dead, claimWait ≥ 20, others ≥ 0. */
 export interface Timing {
   /** Least interval between heartbeats; in force is max(heartbeat, hosts × heartbeatPerHost). Default 5 s. */
   readonly heartbeatMs: number;
@@ -36,7 +36,11 @@ export interface Timing {
   readonly redialMs: number;
   /** Absence after which a host's copies no longer count. Default 1 h. */
   readonly deadMs: number;
-  /** With one live place left, repair starts this long after suspicion. Default 1 min. */
+  /** … of a host that is marked as roaming, at the least. Default 24 h. */
+  readonly roamingDeadMs: number;
+  /** However long a host was away before and came back, it is not waited for longer than this. Default 72 h. */
+  readonly deadMaxMs: number;
+  /** With one live place left, repair starts this long after suspicion, but for who is often away so long. Default 1 min. */
   readonly lastPlaceMs: number;
   /** From a claim to the second look. Default 2 s. */
   readonly claimWaitMs: number;
@@ -54,6 +58,8 @@ export interface Timing {
   readonly returnMs: number;
   /** One attempt to drop ends after this, and a second for each 20 MB of the parcel. Default 30 s. */
   readonly attemptMs: number;
+  /** A parcel that fits nowhere must have been needed this long before anything is moved for it. Default 30 s. */
+  readonly relocateMs: number;
   /** After an attempt in vain a parcel rests this long, doubled each time, ± 50 %. Default 5 s. */
   readonly dropBackOffMs: number;
   /** What no listed or held snapshot references any more is removed after this much of the holder's own running time. Default 7 d. */
@@ -74,6 +80,8 @@ export const DEFAULT_TIMING: Timing = {
   suspectMs: 30_000,
   redialMs: 30_000,
   deadMs: 3_600_000,
+  roamingDeadMs: 86_400_000,
+  deadMaxMs: 259_200_000,
   lastPlaceMs: 60_000,
   claimWaitMs: 2_000,
   stepMs: 4_000,
@@ -84,6 +92,7 @@ export const DEFAULT_TIMING: Timing = {
   returnMs: 24 * 3_600_000,
   attemptMs: 30_000,
   dropBackOffMs: 5_000,
+  relocateMs: 30_000,
   gcGraceMs: 7 * 24 * 3_600_000,
   trashMs: 24 * 3_600_000,
   partialMs: 600_000,

@@ -32,14 +32,16 @@ export interface DropView {
   readonly patienceMs: number;
   /** One holder's turn. */
   readonly turnMs: number;
+  /** Another host has taken it over from this one. */
+  readonly relocated: boolean;
   /** The store is over its limit, or what has too few copies does not fit here. */
   readonly pressed: boolean;
-  /** Not before this: an attempt was in vain. */
+  /** Not before this: an attempt was in vain, or the copy was taken over from a host that is to drop its own first. */
   readonly notBeforeMs: number;
 }
 
 export type DropVerdict =
-  | { readonly act: 'drop'; readonly because: 'surplus' | 'pressed' | 'draining' }
+  | { readonly act: 'drop'; readonly because: 'surplus' | 'pressed' | 'draining' | 'relocated' }
   | { readonly act: 'wait'; readonly untilMs: number; readonly because: 'young' | 'turn' | 'back-off' }
   | { readonly act: 'keep'; readonly because: 'not-held' | 'may-not-drop' | 'not-placed' | 'needed' };
 
@@ -50,11 +52,11 @@ export function decideDrop(view: DropView): DropVerdict {
   if (view.copiesWanted === undefined) return { act: 'keep', because: 'not-placed' };
   if (view.grantable < view.copiesWanted) return { act: 'keep', because: 'needed' };
 
-  const because = view.draining ? 'draining' : view.pressed ? 'pressed' : 'surplus';
+  const because = view.draining ? 'draining' : view.relocated ? 'relocated' : view.pressed ? 'pressed' : 'surplus';
   const ripeMs = because === 'surplus' ? view.surplusSinceMs + view.patienceMs : view.surplusSinceMs;
   if (view.nowMs < ripeMs) return { act: 'wait', untilMs: ripeMs, because: 'young' };
-  // A draining host's copy is in nobody's count, so that nobody else need go before it.
-  const turnMs = view.draining ? 0 : Math.max(0, view.place - (view.surplus - 1)) * view.turnMs;
+  // A draining host's copy is in nobody's count, and a relocated one is this host's to drop: nobody else need go first.
+  const turnMs = view.draining || view.relocated ? 0 : Math.max(0, view.place - (view.surplus - 1)) * view.turnMs;
   if (view.nowMs < ripeMs + turnMs) return { act: 'wait', untilMs: ripeMs + turnMs, because: 'turn' };
   if (view.nowMs < view.notBeforeMs) return { act: 'wait', untilMs: view.notBeforeMs, because: 'back-off' };
   return { act: 'drop', because };

@@ -77,6 +77,10 @@ export interface DroppingContext {
   readonly isDraining: (store: StoreId) => boolean;
   /** Nobody wants it any more, and it is on its way out. */
   readonly isExpiring: (row: Row) => boolean;
+  /** Another host has taken it over from this one. */
+  readonly isRelocated: (row: Row) => boolean;
+  /** Until when a copy that was taken over from another host stays. */
+  readonly keepUntilMs: (row: Row) => number;
   /** The store is over its limit, or what has too few copies does not fit here. */
   readonly isPressed: (store: StoreId) => boolean;
   readonly emit: (effect: Effect) => void;
@@ -192,8 +196,9 @@ export class Dropping {
       surplusSinceMs: table.surplusSinceMs(row),
       patienceMs: returned ? timing.returnMs : timing.surplusMs,
       turnMs: timing.repairStepMs,
+      relocated: this.#of.isRelocated(row),
       pressed: this.#of.isPressed(store),
-      notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
+      notBeforeMs: Math.max(this.#of.keepUntilMs(row), this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY),
     };
     return { view, granters };
   }

@@ -34,6 +34,15 @@ export type ReadFailure =
   | 'corrupt'
   /** The disk gave an error, or the store is not mounted: nothing is known of the bytes. */
   | 'unreadable';
+/** An absence that a host came back from with its copies (absence.ts). */
+export interface PastAbsence {
+  readonly host: HostId;
+  readonly lengthMs: number;
+  /** How long ago it ended. An age, as the machine's time and that of whoever keeps it over a restart have no common zero. */
+  readonly agoMs: number;
+  /** The host had been taken for dead. */
+  readonly wasDead: boolean;
+}
 
 export type Input =
   /** Time has passed; sent at the latest when the last `wake` effect said. */
@@ -155,6 +164,18 @@ export type Input =
       readonly possession: Possession | undefined;
       readonly because?: ReadFailure;
     }
+  /** A host that is too full asks us to take these parcels, all or none → `answer-relocation` with this `ask`. */
+  | {
+      readonly is: 'relocation-offered';
+      readonly nowMs: number;
+      /** Given by the driver, unique since its start. */
+      readonly ask: number;
+      readonly from: HostId;
+      /** 1 to 512. */
+      readonly parcels: readonly ParcelId[];
+    }
+  /** `accepted`: false also when nobody answered. */
+  | { readonly is: 'relocation-answered'; readonly nowMs: number; readonly offer: number; readonly accepted: boolean }
   | {
       readonly is: 'expired';
       readonly nowMs: number;
@@ -235,6 +256,14 @@ export type Effect =
       readonly parcel: ParcelId;
       readonly answer: GrantAnswer;
     }
+  /** Ask the host to take these parcels, all or none → `relocation-answered`. */
+  | {
+      readonly do: 'offer-relocation';
+      readonly offer: number;
+      readonly to: HostId;
+      readonly parcels: readonly ParcelId[];
+    }
+  | { readonly do: 'answer-relocation'; readonly ask: number; readonly to: HostId; readonly accepted: boolean }
   /** As `drop`, for what nobody wants any more → `expired` or `not-expired`. */
   | { readonly do: 'expire'; readonly warrant: ExpiryWarrant }
   /** Read its record → `identified`. */
@@ -243,4 +272,11 @@ export type Effect =
   | { readonly do: 'note-unwanted'; readonly parcel: ParcelId; readonly sinceRunMs: number | undefined }
   /** A host is to be taken for gone, or is back: for people and logs. */
   | { readonly do: 'note-liveness'; readonly host: HostId; readonly state: 'live' | 'suspect' | 'dead' }
+  /** To be kept for 14 days and handed in at each start, so that a restart does not forget what is usual of a host. */
+  | { readonly do: 'note-absence'; readonly absence: PastAbsence }
+  /**
+   * So many hosts vanished at about the same time that repair waits once more: an alarm. `hosts`: those of them that are
+   * still waited for; none when it is over, because they are back or because their time is up.
+   */
+  | { readonly do: 'note-outage'; readonly hosts: readonly HostId[] }
   | { readonly do: 'wake'; readonly atMs: number };

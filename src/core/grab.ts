@@ -19,6 +19,8 @@ export interface GrabView {
   readonly copiesWanted: number;
   /** Copies that count, one a domain. */
   readonly copies: number;
+  /** A host that is too full has asked us to take it over: whatever its copies, and whoever claims it. */
+  readonly relocated: boolean;
   /** A counted copy lies in this host's own domain: another one here would not count. */
   readonly domainTaken: boolean;
   /** This host may take parcels: an active, trusted member that lends room. */
@@ -68,13 +70,14 @@ export function decideGrab(view: GrabView): GrabVerdict {
   if (view.isOrigin) return { act: 'decline', because: 'origin' };
   if (view.held) return { act: 'decline', because: 'held' };
   if (!view.mayHold) return { act: 'decline', because: 'may-not-hold' };
-  if (view.copies >= view.copiesWanted) return { act: 'decline', because: 'enough-copies' };
-  if (view.domainTaken) return { act: 'decline', because: 'domain-taken' };
+  if (!view.relocated && view.copies >= view.copiesWanted) return { act: 'decline', because: 'enough-copies' };
+  if (!view.relocated && view.domainTaken) return { act: 'decline', because: 'domain-taken' };
   // A claim that cannot be followed up would keep others from it, and its room from other parcels.
   if (!view.hasSource) return { act: 'decline', because: 'no-source' };
   // A host that has claimed has reserved its room already.
   if (!view.claimed && !view.hasRoom) return { act: 'decline', because: 'no-room' };
 
+  if (view.relocated) return { act: 'grab' };
   if (view.claimed) {
     // Second look: those who rank before us and claimed too will do.
     const enough = view.copies + view.betterClaims >= view.copiesWanted || view.ownDomainBetterClaimed;

@@ -1,11 +1,16 @@
 /**
  * Hosts: the other members as this host sees them: whether they are there, what they lend, whether we have read their logs.
  */
+import { type Absence, decidePatience, longestAbsenceMs, type Patience, withAbsence } from './absence.js';
+import { decideReturn } from './came-back.js';
 import type { ClusterConfig, Member, Timing } from './cluster-config.js';
+import type { PastAbsence } from './effects.js';
+import type { LogPosition } from './holdings-log.js';
 import type { HostId, StoreId } from './ids.js';
 import { bytesOf } from './ids.js';
-import { decideLiveness, type Liveness } from './liveness.js';
+import { decideLiveness, type Liveness, type LivenessVerdict, suspectAfterMs } from './liveness.js';
 import type { Heartbeat, StoreReport } from './messages.js';
+import { decideOutage, type OutageVerdict, vanishedInOutage } from './outage.js';
 import { type IdWords, idWords, WEIGHT_MIB_MAX } from './rendezvous.js';
 
 /** A log that its live writer does not let us read holds grabs up for this long at the most, in ms. */
@@ -26,6 +31,18 @@ export interface HostView {
   liveness: Liveness;
   livenessSinceMs: number;
   livenessNextMs: number;
+  /** While it is suspect: from then on its copies do not count where only one live place is left. */
+  lastPlaceAtMs: number;
+  /** When it last came back from the dead, by our time; its copies may be surplus since. */
+  returnedAtMs: number | undefined;
+  /** The absence that it is in, or has come back from, until that is judged. */
+  away: Away | undefined;
+  /** Good ones, of the last 14 days. */
+  absences: readonly Absence[];
+  /** It vanished with so many others that it is waited for twice as long … */
+  inOutage: boolean;
+  /** … also before the last place is repaired. */
+  inSuddenOutage: boolean;
   /** The last heartbeat; undefined before the first since our start. */
   heartbeat: Heartbeat | undefined;
   /** Stores of the last heartbeat, by id. */
@@ -38,24 +55,61 @@ export interface HostView {
   caughtUp: boolean;
   /** Since when we wait for that. */
   awaitedSinceMs: number;
-  /** When it came back after it had been taken for dead; undefined when it never was. */
-  returnedAtMs: number | undefined;
   asking: boolean;
   askAgain: boolean;
   askNotBeforeMs: number;
   askBackOffMs: number;
 }
 
+/** An absence: what has to be known at its end to tell whether it was a good one. */
+interface Away {
+  /** The last sign before it. */
+  readonly sinceMs: number;
+  /** What the host listed then; undefined when we were not there to hear. */
+  stores: readonly LogPosition[] | undefined;
+  /** How long somebody was there, in all of our time, when it began. */
+  readonly companyMs: number;
+  wasDead: boolean;
+  heartbeatHeard: boolean;
+  back: { readonly atMs: number; readonly companyMs: number } | undefined;
+}
+
 export class Hosts {
   readonly #byId = new Map<HostId, HostView>();
   readonly #self: HostId;
+  readonly #logsOf: (host: HostId) => readonly LogPosition[];
+  /** As handed in at the start. */
+  readonly #absences = new Map<HostId, readonly Absence[]>();
   #timing: Timing;
   #intervalMs: number;
+  /** This host counts, too. */
+  #activeMembers = 1;
+  /** Time in which somebody else was there: up to when that last changed, and since when somebody is. */
+  #companyMs = 0;
+  #companySinceMs: number | undefined;
+  /** The hosts that the last note of an outage named. */
+  #inOutage: readonly HostId[] = [];
 
-  constructor(self: HostId, timing: Timing) {
+  constructor(
+    self: HostId,
+    timing: Timing,
+    {
+      logsOf,
+      absences,
+    }: {
+      /** How far the logs of a host's stores have been read. */
+      readonly logsOf: (host: HostId) => readonly LogPosition[];
+      readonly absences: readonly (Absence & { readonly host: HostId })[];
+    },
+  ) {
     this.#self = self;
+    this.#logsOf = logsOf;
     this.#timing = timing;
     this.#intervalMs = timing.heartbeatMs;
+    const inOrder = [...absences].sort((a, b) => a.endedAtMs - b.endedAtMs);
+    for (const { host, ...absence } of inOrder) {
+      this.#absences.set(host, withAbsence(this.#absences.get(host) ?? [], absence));
+    }
   }
 
   /** What heartbeats are stretched to, so that control traffic does not grow with the square of the hosts. */
@@ -75,12 +129,13 @@ export class Hosts {
   configure(config: ClusterConfig, nowMs: number): void {
     this.#timing = config.timing;
     const present = config.members.filter(member => member.state !== 'revoked');
+    this.#activeMembers = present.filter(member => member.state === 'active').length;
     this.#intervalMs = Math.max(config.timing.heartbeatMs, present.length * config.timing.heartbeatPerHostMs);
     const members = new Map(present.filter(({ host }) => host !== this.#self).map(member => [member.host, member]));
     for (const id of [...this.#byId.keys()]) if (!members.has(id)) this.#byId.delete(id);
     for (const [id, member] of members) {
       const known = this.#byId.get(id);
-      if (known === undefined) this.#byId.set(id, newHost(member, nowMs));
+      if (known === undefined) this.#byId.set(id, this.#newHost(member, nowMs));
       else {
         known.member = member;
         // Shorter times hold at once.
@@ -113,6 +168,7 @@ export class Hosts {
   heartbeat(host: HostView, heartbeat: Heartbeat, nowMs: number): boolean {
     host.lastHeardMs = nowMs;
     host.risingHeartbeats += 1;
+    if (host.away !== undefined) host.away.heartbeatHeard = true;
     const before = host.heartbeat;
     host.heartbeat = heartbeat;
     const reports = new Map(heartbeat.stores.map(report => [report.position.store, report]));
@@ -136,7 +192,42 @@ export class Hosts {
 
   /** Judges a host's liveness anew. @returns true when it has changed. */
   judge(host: HostView, nowMs: number): boolean {
-    const verdict = decideLiveness({
+    const patience = this.#patience(host, nowMs);
+    // In an outage it is waited for once more.
+    const deadAfterMs = host.inOutage
+      ? Math.max(patience.deadAfterMs, Math.min(2 * patience.deadAfterMs, this.#timing.deadMaxMs))
+      : patience.deadAfterMs;
+    const verdict = this.#decideLiveness(host, nowMs, deadAfterMs);
+    const before = host.liveness;
+    const changed = verdict.state !== before;
+    host.liveness = verdict.state;
+    host.livenessNextMs = verdict.nextMs;
+    if (changed) {
+      host.livenessSinceMs = verdict.sinceMs;
+      this.#keepCompany(nowMs);
+      if (verdict.state === 'live') {
+        host.awaitedSinceMs = nowMs;
+        this.#isBack(host, nowMs);
+        if (before === 'dead') host.returnedAtMs = nowMs;
+      } else {
+        host.risingHeartbeats = 0;
+        host.caughtUp = false;
+        if (before === 'live') host.away = this.#left(host, nowMs);
+      }
+    }
+    if (verdict.state === 'dead' && host.away !== undefined) host.away.wasDead = true;
+    if (verdict.state === 'suspect') {
+      const usualEndMs = awaySinceMs(host) + patience.usualMs;
+      const waits = host.inSuddenOutage ? 2 : 1;
+      host.lastPlaceAtMs = Math.max(host.livenessSinceMs + waits * this.#timing.lastPlaceMs, usualEndMs);
+      const missedAtMs = this.#missedAtMs(host, patience);
+      if (missedAtMs > nowMs) host.livenessNextMs = Math.min(host.livenessNextMs, missedAtMs);
+    }
+    return changed;
+  }
+
+  #decideLiveness(host: HostView, nowMs: number, deadAfterMs: number): LivenessVerdict {
+    return decideLiveness({
       nowMs,
       knownSinceMs: host.knownSinceMs,
       lastHeardMs: host.lastHeardMs,
@@ -144,22 +235,125 @@ export class Hosts {
       disconnectedAtMs: host.disconnectedAtMs,
       risingHeartbeats: host.risingHeartbeats,
       before: host.liveness,
+      deadAfterMs,
       heartbeatIntervalMs: this.#intervalMs,
       timing: this.#timing,
     });
-    const changed = verdict.state !== host.liveness;
-    if (changed) {
-      if (host.liveness === 'dead') host.returnedAtMs = nowMs;
-      host.livenessSinceMs = verdict.sinceMs;
-      if (verdict.state === 'live') host.awaitedSinceMs = nowMs;
-      else {
-        host.risingHeartbeats = 0;
-        host.caughtUp = false;
-      }
+  }
+
+  #patience({ absences, member }: HostView, nowMs: number): Patience {
+    const longestMs = longestAbsenceMs(absences, nowMs);
+    return decidePatience({ longestMs, roaming: member.roaming, timing: this.#timing });
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- absences
+
+  /** When a host that is away begins to be missed: its absence is longer than usual, and we have listened long enough. */
+  #missedAtMs(host: HostView, { usualMs }: Patience): number {
+    return awaySinceMs(host) + (host.lastHeardMs === undefined ? Math.max(usualMs, this.#doubtMs()) : usualMs);
+  }
+
+  /** For so long after its last sign a host may count as live, or not have been heard yet. */
+  #doubtMs(): number {
+    return suspectAfterMs({ timing: this.#timing, heartbeatIntervalMs: this.#intervalMs });
+  }
+
+  #left(host: HostView, nowMs: number): Away {
+    return {
+      sinceMs: host.lastHeardMs ?? host.knownSinceMs,
+      stores: host.heartbeat?.stores.map(({ position }) => position) ?? this.#logsOf(host.id),
+      companyMs: this.#company(nowMs),
+      wasDead: false,
+      heartbeatHeard: false,
+      back: undefined,
+    };
+  }
+
+  #isBack(host: HostView, nowMs: number): void {
+    const { away } = host;
+    if (away === undefined) return;
+    away.back = { atMs: nowMs, companyMs: this.#company(nowMs) };
+    if (away.stores !== undefined) return;
+    // It was away when we started: what it had is what we have read in an earlier life, if anything.
+    const logs = this.#logsOf(host.id).filter(({ seq }) => seq > 0);
+    if (logs.length > 0) away.stores = logs;
+  }
+
+  /** @returns the absence that a host turns out to have come back from with its copies; each once. */
+  learnAbsence(host: HostView, nowMs: number): PastAbsence | undefined {
+    const { away } = host;
+    if (away?.back === undefined || !away.heartbeatHeard || host.heartbeat === undefined) return undefined;
+    const verdict = decideReturn({
+      before: away.stores,
+      now: host.heartbeat.stores.map(({ position }) => position),
+      companyMs: away.back.companyMs - away.companyMs,
+      // Others that vanished with it may have been live for longest, and be back first.
+      doubtMs: 2 * this.#doubtMs(),
+    });
+    if (verdict.act === 'wait') return undefined;
+    host.away = undefined;
+    if (verdict.act === 'forget') return undefined;
+    const { wasDead } = away;
+    const endedAtMs = away.back.atMs;
+    const lengthMs = endedAtMs - away.sinceMs;
+    host.absences = withAbsence(host.absences, { lengthMs, endedAtMs, wasDead });
+    return { host: host.id, lengthMs, agoMs: nowMs - endedAtMs, wasDead };
+  }
+
+  #company(nowMs: number): number {
+    return this.#companyMs + (this.#companySinceMs === undefined ? 0 : nowMs - this.#companySinceMs);
+  }
+
+  /** Somebody has come or gone. */
+  #keepCompany(nowMs: number): void {
+    this.#companyMs = this.#company(nowMs);
+    const some = [...this.#byId.values()].some(({ liveness }) => liveness === 'live');
+    this.#companySinceMs = some ? nowMs : undefined;
+  }
+
+  /** Judges anew whether there is an outage; before the hosts themselves. @returns the hosts for which that has changed. */
+  judgeOutage(nowMs: number): readonly HostView[] {
+    const missed = new Map<HostView, number>();
+    for (const host of this.#byId.values()) {
+      if (host.member.state !== 'active') continue;
+      const patience = this.#patience(host, nowMs);
+      if (this.#decideLiveness(host, nowMs, patience.deadAfterMs).state === 'live') continue;
+      if (nowMs >= this.#missedAtMs(host, patience)) missed.set(host, awaySinceMs(host));
     }
-    host.liveness = verdict.state;
-    host.livenessNextMs = verdict.nextMs;
+    const { deadMs, lastPlaceMs } = this.#timing;
+    const outage = this.#decideOutage(missed, deadMs);
+    const sudden = this.#decideOutage(missed, lastPlaceMs);
+    const changed: HostView[] = [];
+    for (const host of this.#byId.values()) {
+      const sinceMs = missed.get(host);
+      const inOutage = sinceMs !== undefined && vanishedInOutage(outage, sinceMs);
+      const inSuddenOutage = sinceMs !== undefined && vanishedInOutage(sudden, sinceMs);
+      if (host.inOutage === inOutage && host.inSuddenOutage === inSuddenOutage) continue;
+      host.inOutage = inOutage;
+      host.inSuddenOutage = inSuddenOutage;
+      host.livenessNextMs = nowMs;
+      changed.push(host);
+    }
     return changed;
+  }
+
+  #decideOutage(missed: ReadonlyMap<HostView, number>, waitMs: number): OutageVerdict {
+    return decideOutage({
+      members: this.#activeMembers,
+      vanishedAtMs: [...missed.values()],
+      // The last sign of a host is up to a heartbeat older than its end.
+      withinMs: waitMs + this.#intervalMs,
+    });
+  }
+
+  /** @returns the hosts that are waited for because of an outage, when that has changed; none when it is over. */
+  outageNews(): readonly HostId[] | undefined {
+    const hosts: HostId[] = [];
+    for (const { id, inOutage, liveness } of this.#byId.values())
+      if (inOutage && liveness === 'suspect') hosts.push(id);
+    if (hosts.join() === this.#inOutage.join()) return undefined;
+    this.#inOutage = hosts;
+    return hosts;
   }
 
   /**
@@ -205,33 +399,50 @@ export class Hosts {
     if (ok) host.caughtUp = true;
     else host.askAgain = true;
   }
+
+  #newHost(member: Member, nowMs: number): HostView {
+    const absences = this.#absences.get(member.host) ?? [];
+    return {
+      id: member.host,
+      words: idWords(bytesOf(member.host)),
+      member,
+      knownSinceMs: nowMs,
+      connected: false,
+      disconnectedAtMs: undefined,
+      lastHeardMs: undefined,
+      risingHeartbeats: 0,
+      liveness: 'suspect',
+      livenessSinceMs: nowMs,
+      livenessNextMs: nowMs,
+      lastPlaceAtMs: nowMs,
+      returnedAtMs: absences.findLast(({ wasDead }) => wasDead)?.endedAtMs,
+      away: {
+        sinceMs: nowMs,
+        stores: undefined,
+        companyMs: this.#company(nowMs),
+        wasDead: false,
+        heartbeatHeard: false,
+        back: undefined,
+      },
+      absences,
+      inOutage: false,
+      inSuddenOutage: false,
+      heartbeat: undefined,
+      reports: new Map(),
+      weightMiB: 0,
+      freeBytes: 0,
+      caughtUp: false,
+      awaitedSinceMs: nowMs,
+      asking: false,
+      askAgain: false,
+      askNotBeforeMs: nowMs,
+      askBackOffMs: ASK_AGAIN_MS,
+    };
+  }
 }
 
-function newHost(member: Member, nowMs: number): HostView {
-  return {
-    id: member.host,
-    words: idWords(bytesOf(member.host)),
-    member,
-    knownSinceMs: nowMs,
-    connected: false,
-    disconnectedAtMs: undefined,
-    lastHeardMs: undefined,
-    risingHeartbeats: 0,
-    liveness: 'suspect',
-    livenessSinceMs: nowMs,
-    livenessNextMs: nowMs,
-    heartbeat: undefined,
-    reports: new Map(),
-    weightMiB: 0,
-    freeBytes: 0,
-    caughtUp: false,
-    awaitedSinceMs: nowMs,
-    returnedAtMs: undefined,
-    asking: false,
-    askAgain: false,
-    askNotBeforeMs: nowMs,
-    askBackOffMs: ASK_AGAIN_MS,
-  };
-}
+/** Since when a host that is away has been so, or would be. */
+const awaySinceMs = ({ away, lastHeardMs, knownSinceMs }: HostView): number =>
+  away !== undefined && away.back === undefined ? away.sinceMs : (lastHeardMs ?? knownSinceMs);
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

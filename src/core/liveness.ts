@@ -23,6 +23,8 @@ export interface LivenessView {
   /** Rising heartbeats since the host was last away. */
   readonly risingHeartbeats: number;
   readonly before: Liveness;
+  /** After this long the host is taken for dead: `dead`, or what is usual of it, or twice that in an outage. */
+  readonly deadAfterMs: number;
   /** What heartbeats are stretched to in a cluster of this size. */
   readonly heartbeatIntervalMs: number;
   readonly timing: Timing;
@@ -37,10 +39,10 @@ export interface LivenessVerdict {
 }
 
 export function decideLiveness(view: LivenessView): LivenessVerdict {
-  const { nowMs, timing, before } = view;
+  const { nowMs, before } = view;
   const lastSignMs = view.lastHeardMs ?? view.knownSinceMs;
   const suspectAtMs = Math.min(lastSignMs + suspectAfterMs(view), brokenAtMs(view));
-  const deadAtMs = lastSignMs + Math.max(timing.deadMs, suspectAfterMs(view));
+  const deadAtMs = lastSignMs + Math.max(view.deadAfterMs, suspectAfterMs(view));
 
   if (nowMs >= deadAtMs) return { state: 'dead', sinceMs: deadAtMs, nextMs: Number.POSITIVE_INFINITY };
   if (before === 'dead' && !view.connected && view.risingHeartbeats < 2) {
@@ -56,7 +58,10 @@ export function decideLiveness(view: LivenessView): LivenessVerdict {
 }
 
 /** `suspect` is told for the configured heartbeat; where heartbeats are stretched, patience is stretched alike. */
-function suspectAfterMs({ timing, heartbeatIntervalMs }: LivenessView): number {
+export function suspectAfterMs({
+  timing,
+  heartbeatIntervalMs,
+}: Pick<LivenessView, 'timing' | 'heartbeatIntervalMs'>): number {
   return timing.suspectMs * Math.max(1, heartbeatIntervalMs / timing.heartbeatMs);
 }
 

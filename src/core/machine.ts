@@ -14,7 +14,7 @@ import { chooseSource, type SourceChoice } from './choose-source.js';
 import { CLAIM_MS_MAX, Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import { Dropping } from './dropping.js';
-import type { Effect, FetchFailure, Input } from './effects.js';
+import type { Effect, FetchFailure, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
 import { decideGrab, type GrabVerdict, type GrabView } from './grab.js';
@@ -44,6 +44,7 @@ import {
   type Pursuit,
   SOURCE_TRIES_MAX,
 } from './pursuit.js';
+import { Relocating } from './relocating.js';
 import { Room } from './room.js';
 import { RULES, type Rules } from './rules.js';
 import { Voice } from './voice.js';
@@ -89,6 +90,7 @@ export class Machine {
   readonly #wanted = new Wanted(this.#table);
   readonly #dropping: Dropping;
   readonly #expiring: Expiring;
+  readonly #relocating: Relocating;
   readonly #ranBeforeMs: number;
   readonly #startedMs: number;
   readonly #pursuits = new Map<Row, Pursuit>();
@@ -128,6 +130,7 @@ export class Machine {
     nowMs,
     ranBeforeMs,
     rules = RULES,
+    absences = [],
   }: {
     readonly self: HostId;
     /** This start's number: rises with each start of the service. */
@@ -141,6 +144,8 @@ export class Machine {
     readonly ranBeforeMs: number;
     /** Others than `RULES` only to show what they are for. */
     readonly rules?: Rules;
+    /** What `note-absence` told of in the last 14 days, in earlier lives. */
+    readonly absences?: readonly PastAbsence[];
   }) {
     this.#self = self;
     this.#boot = boot;
@@ -150,7 +155,10 @@ export class Machine {
     this.#ranBeforeMs = ranBeforeMs;
     this.#heartbeatDueMs = nowMs;
     this.#holdings = new Holdings(this.#table, rules);
-    this.#hosts = new Hosts(self, config.timing);
+    this.#hosts = new Hosts(self, config.timing, {
+      logsOf: host => this.#holdings.slotsOf(host).map(slot => this.#holdings.position(slot)),
+      absences: absences.map(({ agoMs, ...absence }) => ({ ...absence, endedAtMs: nowMs - agoMs })),
+    });
     const machine = this;
     this.#placement = new Placement({
       table: this.#table,
@@ -186,7 +194,28 @@ export class Machine {
       returnedAtMs: host => this.#hosts.get(host)?.returnedAtMs,
       isDraining: store => !this.#room.takesParcels(store),
       isExpiring: row => this.#expiring.isExpiring(row),
+      isRelocated: row => this.#relocating.isLeaving(row),
+      keepUntilMs: row => this.#relocating.keepUntilMs(row),
       isPressed: store => this.#noRoom.size > 0 || this.#room.isOver(store),
+    });
+    this.#relocating = new Relocating({
+      ...shared,
+      self,
+      placement: this.#placement,
+      config: () => this.#configured(),
+      roomiest: () => this.#room.roomiest(),
+      heldIn: store => this.#rowsIn(store),
+      isHeldHere: row => this.#isHeldHere(row),
+      holds: (host, row) =>
+        this.#holdings.slotsOf(host).some(slot => this.#table.isHeldBy(row, slot) && this.#placement.storeCounts(slot)),
+      sayClaim: (row, store) => this.#voice.claim(store, this.#table.id(row), this.#configured().timing.claimMs),
+      withdrawClaim: (row, store) => {
+        if (!this.#pursuits.has(row)) this.#voice.withdraw(store, this.#table.id(row));
+      },
+      reserve: (store, bytes) => this.#room.reserveIfFree(store, bytes),
+      release: (store, bytes) => this.#room.release(store, bytes),
+      take: row => this.#takeOver(row),
+      isTaking: row => this.#pursuits.has(row),
     });
     this.#expiring = new Expiring({
       ...shared,
@@ -321,6 +350,12 @@ export class Machine {
       case 'possession-read':
         this.#dropping.possessionRead(input);
         return;
+      case 'relocation-offered':
+        this.#relocating.offered(input);
+        return;
+      case 'relocation-answered':
+        this.#relocating.answered(input);
+        return;
       case 'expired':
       case 'not-expired': {
         const row = this.#table.find(input.parcel);
@@ -450,6 +485,7 @@ export class Machine {
         // stands for it.
         const slot = this.#holdings.slotOf(segment.host, segment.end.store);
         const counts = slot !== undefined && this.#placement.storeCounts(slot);
+        if (segment.host === this.#self) this.#relocating.holdingsChanged();
         for (const row of applied.rows) {
           if (counts) this.#claims.withdraw(row, segment.host);
           if (segment.host === this.#self) this.#dropping.entered(row);
@@ -497,6 +533,7 @@ export class Machine {
     if (!this.#room.remove(store)) return;
     for (const pursuit of [...this.#pursuits.values()]) if (pursuit.store === store) this.#abandon(pursuit);
     this.#dropping.storeGone(store);
+    this.#relocating.storeGone(store);
     this.#markHeldBy(this.#self);
     this.#heartbeatDueMs = this.#nowMs;
   }
@@ -574,8 +611,12 @@ export class Machine {
   // ------------------------------------------------------------------------------------------------------ what changed
 
   #judgeHosts(): void {
+    // What is held by hosts that are waited for longer now, or no longer, counts until another time.
+    for (const host of this.#hosts.judgeOutage(this.#nowMs)) this.#markHeldBy(host.id);
     for (const host of this.#hosts.others()) {
       if (this.#hosts.isToBeAsked(host) && this.#nowMs >= host.askNotBeforeMs) this.#askState(host);
+      const absence = this.#hosts.learnAbsence(host, this.#nowMs);
+      if (absence !== undefined) this.#effects.push({ do: 'note-absence', absence });
       if (this.#nowMs < host.livenessNextMs && host.liveness === 'live') continue;
       if (!this.#hosts.judge(host, this.#nowMs)) continue;
       this.#effects.push({ do: 'note-liveness', host: host.id, state: host.liveness });
@@ -586,6 +627,8 @@ export class Machine {
       this.#markFrom(host.id);
       this.#markShort();
     }
+    const outage = this.#hosts.outageNews();
+    if (outage !== undefined) this.#effects.push({ do: 'note-outage', hosts: outage });
   }
 
   #askState(writer: HostView): void {
@@ -655,9 +698,11 @@ export class Machine {
       this.#measured.delete(row);
       if (pursuit !== undefined) this.#abandon(pursuit);
       this.#dropping.consider(row);
+      this.#relocating.consider(row, false);
       return;
     }
     const count = this.#count(row);
+    this.#relocating.consider(row, count.copies < copiesWanted);
     if (count.copies >= copiesWanted) {
       this.#table.setShortSince(row, Number.NaN);
       this.#table.set(row, FLAG.hadCopies, true);
@@ -665,9 +710,10 @@ export class Machine {
     } else if (Number.isNaN(this.#table.shortSinceMs(row))) this.#table.setShortSince(row, this.#nowMs);
     if (count.nextMs !== Number.POSITIVE_INFINITY) this.#due.push(row, count.nextMs);
 
-    const verdict = decideGrab(this.#grabView(row, count, copiesWanted));
+    const view = this.#grabView(row, count, copiesWanted);
+    const verdict = decideGrab(view);
     if (pursuit !== undefined) this.#reconsider(pursuit, verdict);
-    else this.#act(row, verdict, count);
+    else this.#act(row, verdict, { count, claims: view.claims });
     this.#dropping.consider(row);
   }
 
@@ -686,7 +732,7 @@ export class Machine {
     else this.#abandon(pursuit);
   }
 
-  #act(row: Row, verdict: GrabVerdict, count: CopyCount): void {
+  #act(row: Row, verdict: GrabVerdict, { count, claims }: Considered): void {
     switch (verdict.act) {
       case 'grab':
         if (this.#inReady.has(row)) return;
@@ -702,6 +748,7 @@ export class Machine {
         if (verdict.because !== 'no-room') return;
         this.#noRoom.add(row);
         this.#measureIfFamilyIsHere(row);
+        this.#relocating.considerStuck(row, { copies: count.copies, claims });
         return;
       default:
         unreachable(verdict);
@@ -732,6 +779,7 @@ export class Machine {
       held,
       copiesWanted,
       copies: count.copies,
+      relocated: pursuit?.relocated === true,
       domainTaken: count.domainTaken,
       mayHold: this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0,
       hasRoom: this.#storeFor(row) !== undefined,
@@ -758,17 +806,19 @@ export class Machine {
       const copiesWanted = this.#wanted.copiesWanted(row);
       if (copiesWanted === undefined || this.#pursuits.has(row)) continue;
       const count = this.#count(row);
-      const verdict = decideGrab(this.#grabView(row, count, copiesWanted));
+      const view = this.#grabView(row, count, copiesWanted);
+      const verdict = decideGrab(view);
       if (verdict.act !== 'grab') {
-        this.#act(row, verdict, count);
+        this.#act(row, verdict, { count, claims: view.claims });
         continue;
       }
-      pursuedBytes += this.#claim(row);
+      this.#relocating.giveRoomBack(row);
+      pursuedBytes += this.#claim(row, false);
     }
   }
 
   /** @returns the bytes reserved. */
-  #claim(row: Row): number {
+  #claim(row: Row, relocated: boolean): number {
     const place = this.#storeFor(row);
     assert(place !== undefined, 'a grab without room');
     const { timing } = this.#configured();
@@ -777,7 +827,8 @@ export class Machine {
       store: place.store,
       reservedBytes: place.needBytes,
       purpose: this.#table.has(row, FLAG.hadCopies) ? 'repair' : 'grab',
-      stage: 'claimed',
+      relocated,
+      stage: relocated ? 'cleared' : 'claimed',
       lookAgainMs: this.#nowMs + timing.claimWaitMs,
       fetch: undefined,
       from: undefined,
@@ -792,6 +843,15 @@ export class Machine {
     this.#due.push(row, pursuit.lookAgainMs);
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
     return place.needBytes;
+  }
+
+  /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
+  #takeOver(row: Row): boolean {
+    if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#isHeldHere(row)) return false;
+    if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
+    if (this.#wanted.knownOriginOf(row) === this.#self || this.#storeFor(row) === undefined) return false;
+    this.#claim(row, true);
+    return true;
   }
 
   #startFetches(): void {
@@ -875,6 +935,8 @@ export class Machine {
 
   /** The store that takes a row: the one that holds its family, else the roomiest that has room. */
   #storeFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
+    const kept = this.#relocating.roomFor(row);
+    if (kept !== undefined) return kept;
     const measured = this.#measured.get(row);
     return this.#room.placeFor(
       store => (measured?.store === store ? measured.missingBytes : this.#table.bytes(row)),
@@ -892,6 +954,12 @@ export class Machine {
       this.#effects.push({ do: 'measure', parcel: this.#table.id(row), store });
       return;
     }
+  }
+
+  /** Every row in a store of ours. */
+  *#rowsIn(store: StoreId): IterableIterator<Row> {
+    const slot = this.#holdings.slotOf(this.#self, store);
+    if (slot !== undefined) yield* this.#table.heldBy(slot);
   }
 
   #holdsFamily(row: Row, store: StoreId): boolean {
@@ -994,11 +1062,7 @@ export class Machine {
   }
 
   #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {
-    const { lastPlaceMs } = this.#configured().timing;
-    return this.#placement.count(row, this.#wanted.knownOriginOf(row), this.#nowMs, {
-      lastPlaceMs,
-      ...(withHead === undefined ? {} : { withHead }),
-    });
+    return this.#placement.count(row, this.#wanted.knownOriginOf(row), this.#nowMs, withHead);
   }
 
   /** Copies of a wanted parcel that count; with `headSeq` only those whose stores durably hold that head or a later one. */
@@ -1083,14 +1147,23 @@ export class Machine {
     readonly fetches: number;
     readonly othersClaims: number;
     readonly attempts: number;
+    readonly relocations: number;
   } {
     return {
       pursuits: this.#pursuits.size,
       fetches: this.#fetches.size,
       othersClaims: this.#claims.size,
       attempts: this.#dropping.size,
+      relocations: this.#relocating.size,
     };
   }
+}
+
+/** What a look at a row has found, for what follows from its verdict. */
+interface Considered {
+  readonly count: CopyCount;
+  /** Live claims of others. */
+  readonly claims: number;
 }
 
 const backOffMs = (tries: number): number => Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));

@@ -81,6 +81,11 @@ export class ParcelTable {
     return hexOf(this.#keys.at(this.#key[row] ?? 0)) as Key;
   }
 
+  /** A number that rows of one key share; −1 for a row that no page has described. */
+  familyNumber(row: Row): number {
+    return this.#key[row] ?? NO_KEY;
+  }
+
   keyWords(row: Row): IdWords {
     return idWords(this.#keys.at(this.#key[row] ?? 0));
   }

@@ -5,11 +5,12 @@
  */
 import type { Member } from './cluster-config.js';
 import type { Holdings } from './holdings.js';
-import type { Hosts } from './hosts.js';
+import type { Hosts, HostView } from './hosts.js';
 import { bytesOf, type HostId, type SourceId, type StoreId } from './ids.js';
 import type { Liveness } from './liveness.js';
 import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
 import { FLAG } from './parcel-table.js';
+import type { Taker } from './relocate.js';
 import { comesBefore, type IdWords, idWords, type Scored, scoreOf } from './rendezvous.js';
 import type { Rules } from './rules.js';
 
@@ -122,7 +123,7 @@ export class Placement {
     row: Row,
     origin: HostId,
     nowMs: number,
-    { lastPlaceMs, withHead }: { lastPlaceMs: number; withHead?: { source: SourceId; seq: number } },
+    withHead?: { readonly source: SourceId; readonly seq: number },
   ): CopyCount {
     const live = new Set<string>();
     const suspect = new Map<string, number>();
@@ -138,7 +139,7 @@ export class Placement {
       const domain = this.domainOf(host);
       if (domain === undefined) continue;
       if (this.livenessOf(host) === 'live') live.add(domain);
-      else suspect.set(domain, Math.max(suspect.get(domain) ?? 0, this.#hosts.get(host)?.livenessSinceMs ?? 0));
+      else suspect.set(domain, Math.max(suspect.get(domain) ?? 0, this.#hosts.get(host)?.lastPlaceAtMs ?? 0));
     }
     for (const domain of live) suspect.delete(domain);
 
@@ -149,11 +150,11 @@ export class Placement {
     const ownDomain = this.domainOf(this.#self.host);
     let domainTaken = ownDomain !== undefined && live.has(ownDomain);
     if (places <= 1) {
-      for (const [domain, sinceMs] of suspect) {
-        if (nowMs >= sinceMs + lastPlaceMs) {
+      for (const [domain, untilMs] of suspect) {
+        if (nowMs >= untilMs) {
           suspectCopies -= 1;
           suspect.delete(domain);
-        } else nextMs = Math.min(nextMs, sinceMs + lastPlaceMs);
+        } else nextMs = Math.min(nextMs, untilMs);
       }
     }
     domainTaken ||= ownDomain !== undefined && suspect.has(ownDomain);
@@ -249,6 +250,57 @@ export class Placement {
       };
     };
     return isBefore(candidate(other), candidate(asker));
+  }
+
+  /** Of the live hosts that could hold the row and do not: how many rank before this one, and whether one has room for it. */
+  lackers(row: Row, origin: HostId): { readonly rank: number; readonly fitsElsewhere: boolean } {
+    const key = this.#table.keyWords(row);
+    const bytes = this.#table.bytes(row);
+    const taken = this.#holderDomains([row]);
+    const own = scoreOf(key, this.#selfWords, this.#self.host, Math.max(1, this.#self.weightMiB));
+    let rank = 0;
+    let fitsElsewhere = false;
+    for (const host of this.#hosts.others()) {
+      if (!this.#mayTake(host, origin) || taken.has(host.member.domain)) continue;
+      if (host.freeBytes >= bytes) fitsElsewhere = true;
+      if (comesBefore(scoreOf(key, host.words, host.id, Math.max(1, host.weightMiB)), own)) rank += 1;
+    }
+    return { rank, fitsElsewhere };
+  }
+
+  /** Hosts that could take this host's copies of a family of one origin, so that its own may go. */
+  takersOf(rows: readonly Row[], origin: HostId): readonly Taker<HostId>[] {
+    const taken = this.#holderDomains(rows);
+    const takers: Taker<HostId>[] = [];
+    for (const host of this.#hosts.others()) {
+      if (!host.connected || !this.#mayTake(host, origin) || taken.has(host.member.domain)) continue;
+      takers.push({ host: host.id, freeBytes: host.freeBytes });
+    }
+    return takers;
+  }
+
+  #mayTake(host: HostView, origin: HostId): boolean {
+    const { member } = host;
+    return (
+      member.host !== origin &&
+      member.state === 'active' &&
+      member.trust === 'trusted' &&
+      !member.roaming &&
+      host.liveness === 'live'
+    );
+  }
+
+  /** Domains of other hosts that hold any of the rows. */
+  #holderDomains(rows: readonly Row[]): ReadonlySet<string> {
+    const domains = new Set<string>();
+    for (const row of rows) {
+      for (const slot of this.#table.holders(row, this.#slots)) {
+        const host = this.#holdings.hostOf(slot);
+        const domain = this.domainOf(host);
+        if (host !== this.#self.host && domain !== undefined) domains.add(domain);
+      }
+    }
+    return domains;
   }
 
   #memberOf(host: HostId): Member | undefined {

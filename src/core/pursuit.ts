@@ -16,6 +16,8 @@ export interface Pursuit {
   /** Bytes kept free for it in the store. */
   readonly reservedBytes: number;
   readonly purpose: 'grab' | 'repair';
+  /** Taken over from a host that is too full. */
+  readonly relocated: boolean;
   stage: PursuitStage;
   /** When the second look is due. */
   readonly lookAgainMs: number;

@@ -97,6 +97,24 @@ export class Room {
     assert(own.usedBytes + own.reservedBytes <= own.lentBytes, `store ${store} promises more than it lends`);
   }
 
+  /** The store that takes parcels and has most free room. */
+  roomiest(): { readonly store: StoreId; readonly freeBytes: number } | undefined {
+    let best: { store: StoreId; freeBytes: number } | undefined;
+    for (const { store, lentBytes, usedBytes, reservedBytes, draining } of this.#stores.values()) {
+      const freeBytes = lentBytes - usedBytes - reservedBytes;
+      if (!draining && (best === undefined || freeBytes > best.freeBytes)) best = { store, freeBytes };
+    }
+    return best;
+  }
+
+  /** @returns false, and reserves nothing, where the room is not there. */
+  reserveIfFree(store: StoreId, bytes: number): boolean {
+    const own = this.#stores.get(store);
+    if (own === undefined || own.draining || own.usedBytes + own.reservedBytes + bytes > own.lentBytes) return false;
+    own.reservedBytes += bytes;
+    return true;
+  }
+
   /** Harmless for a store that is gone: its reservations went with it. */
   release(store: StoreId, bytes: number): void {
     const own = this.#stores.get(store);

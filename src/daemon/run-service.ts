@@ -39,6 +39,7 @@ import { posixFault } from '../platform/posix.js';
 import { openIndexDatabase } from '../store/index-database.js';
 import { ObjectFolder } from '../store/object-folder.js';
 import type { Store } from '../store/store.js';
+import { AbsenceKeeper } from './absence-keeper.js';
 import { Alarms } from './alarms.js';
 import { Answers } from './answers.js';
 import { BlobSource } from './blob-source.js';
@@ -131,6 +132,13 @@ async function serve(
   const alarms = new Alarms({ log, wallMs: () => clock.wallMs() });
   const roster = new Roster({ self, publicKeyOf });
   roster.update(membership.clusterConfig.members);
+  const absences = new AbsenceKeeper({
+    stateDir,
+    wallMs: () => clock.wallMs(),
+    isMember: host => roster.peerOf(host) !== undefined,
+    log,
+  });
+  teardown.defer(() => absences.close());
   const machine = new Machine({
     self,
     boot,
@@ -139,6 +147,7 @@ async function serve(
     config: membership.clusterConfig,
     nowMs: clock.nowMs(),
     ranBeforeMs: 0,
+    absences: absences.past(),
   });
   const driver = new Driver({ machine, clock, carryOut: effect => carryOut(effect) });
   teardown.defer(() => driver.stop());
@@ -322,6 +331,12 @@ async function serve(
           `a host is ${effect.state}`,
         );
         return;
+      case 'note-absence':
+        absences.note(effect.absence);
+        return;
+      case 'note-outage':
+        noteOutage(effect.hosts);
+        return;
       case 'wake':
         return;
       case 'prove-own':
@@ -332,10 +347,25 @@ async function serve(
       case 'expire':
       case 'identify':
       case 'note-unwanted':
+      case 'offer-relocation':
+      case 'answer-relocation':
         return;
       default:
         effect satisfies never;
     }
+  }
+
+  function noteOutage(hosts: readonly HostId[]): void {
+    if (hosts.length === 0) {
+      alarms.clear('OUTAGE', '');
+      return;
+    }
+    const names = hosts.map(host => roster.nameOf(host)).join(', ');
+    alarms.raise(
+      'OUTAGE',
+      '',
+      `${hosts.length} hosts vanished at about the same time (${names}): their power or network may have failed, or this host's own; what they hold is made again only after twice the usual wait`,
+    );
   }
 
   async function keepHead({ store: id, source }: Extract<Effect, { do: 'keep-head' }>): Promise<void> {

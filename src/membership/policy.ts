@@ -370,6 +370,7 @@ function reportTiming(input: TimingInput, report: Report): void {
   least('heartbeat', timing.heartbeatMs, 100, '');
   least('suspect', timing.suspectMs, 3 * timing.heartbeatMs, ' (3 heartbeats)');
   least('dead', timing.deadMs, 2 * timing.suspectMs, ' (2 × suspect)');
+  least('deadMax', timing.deadMaxMs, timing.deadMs, ' (dead)');
   least('claimWait', timing.claimWaitMs, 20, '');
 }
 
@@ -426,16 +427,19 @@ function resolveKeep(keep: KeepInput | undefined): KeepRules {
 
 const TIMING_KEYS = Object.keys(DEFAULT_TIMING).map(key => key.slice(0, -'Ms'.length));
 
-/** Defaults of `suspect` and `dead` stretch with what they are counted in, so that one long key alone is no error. */
+/** Defaults of `suspect`, `dead` and `deadMax` stretch with what they are counted in, so that one long key alone is no error. */
 function resolveTiming(input: TimingInput): Timing {
   const heartbeatMs = input.heartbeat ?? DEFAULT_TIMING.heartbeatMs;
   const suspectMs = input.suspect ?? 6 * heartbeatMs;
+  const deadMs = input.dead ?? Math.max(DEFAULT_TIMING.deadMs, 2 * suspectMs);
   return {
     heartbeatMs,
     heartbeatPerHostMs: input.heartbeatPerHost ?? DEFAULT_TIMING.heartbeatPerHostMs,
     suspectMs,
     redialMs: input.redial ?? DEFAULT_TIMING.redialMs,
-    deadMs: input.dead ?? Math.max(DEFAULT_TIMING.deadMs, 2 * suspectMs),
+    deadMs,
+    roamingDeadMs: input.roamingDead ?? DEFAULT_TIMING.roamingDeadMs,
+    deadMaxMs: input.deadMax ?? Math.max(DEFAULT_TIMING.deadMaxMs, deadMs),
     lastPlaceMs: input.lastPlace ?? DEFAULT_TIMING.lastPlaceMs,
     claimWaitMs: input.claimWait ?? DEFAULT_TIMING.claimWaitMs,
     stepMs: input.step ?? DEFAULT_TIMING.stepMs,
@@ -446,6 +450,7 @@ function resolveTiming(input: TimingInput): Timing {
     returnMs: input.return ?? DEFAULT_TIMING.returnMs,
     attemptMs: input.attempt ?? DEFAULT_TIMING.attemptMs,
     dropBackOffMs: input.dropBackOff ?? DEFAULT_TIMING.dropBackOffMs,
+    relocateMs: input.relocate ?? DEFAULT_TIMING.relocateMs,
     gcGraceMs: input.gcGrace ?? DEFAULT_TIMING.gcGraceMs,
     trashMs: input.trash ?? DEFAULT_TIMING.trashMs,
     partialMs: input.partial ?? DEFAULT_TIMING.partialMs,

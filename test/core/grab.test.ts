@@ -10,6 +10,7 @@ const view = (change: Partial<GrabView> = {}): GrabView => ({
   held: false,
   copiesWanted: 2,
   copies: 0,
+  relocated: false,
   domainTaken: false,
   mayHold: true,
   hasRoom: true,

@@ -10,6 +10,7 @@ const view = (change: Partial<LivenessView>): LivenessView => ({
   disconnectedAtMs: undefined,
   risingHeartbeats: 5,
   before: 'live',
+  deadAfterMs: DEFAULT_TIMING.deadMs,
   heartbeatIntervalMs: DEFAULT_TIMING.heartbeatMs,
   timing: DEFAULT_TIMING,
   ...change,

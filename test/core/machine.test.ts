@@ -21,7 +21,8 @@ test('every parcel gets exactly N copies, none at its origin, and nothing is fet
   }
   const received = world.hosts.reduce((sum, host) => sum + host.receivedBytes, 0);
   t.is(received, 2 * 200 * MIB);
-  for (const host of world.hosts) t.deepEqual(host.machine.pending(), { pursuits: 0, fetches: 0, othersClaims: 0, attempts: 0 });
+  for (const host of world.hosts)
+    t.deepEqual(host.machine.pending(), { pursuits: 0, fetches: 0, othersClaims: 0, attempts: 0, relocations: 0 });
 });
 
 test('hosts that do not know of each other’s room yet heed each other’s claims all the same', t => {

@@ -113,8 +113,9 @@ export class SmallWorld {
   readonly #rate: number;
   /** Who asked for which grant. */
   readonly #asked = new Map<number, SmallHost>();
+  readonly #offered = new Map<number, { readonly host: SmallHost; readonly offer: number }>();
   readonly #everBackedUp = new Map<ParcelId, { readonly bytes: number; readonly source: SourceId }>();
-  #events: { atMs: number; order: number; run: () => void }[] = [];
+  readonly #events: { readonly atMs: number; readonly run: () => void }[] = [];
   #order = 0;
 
   constructor(
@@ -204,10 +205,44 @@ export class SmallWorld {
 
   /** A new head that lists these parcels no longer. */
   forget(origin: SmallHost, parcels: readonly ParcelId[], source = 'photos'): void {
+    const known = this.sources.get(sourceIdOf(origin.id, source))?.parcels ?? [];
+    this.list(
+      origin,
+      known.filter(ref => !parcels.includes(ref.id)),
+      source,
+    );
+  }
+
+  /** A new head that lists exactly these. */
+  list(origin: SmallHost, parcels: readonly ParcelRef[], source = 'photos'): void {
     const id = sourceIdOf(origin.id, source);
-    const known = this.sources.get(id) ?? { seq: 0, parcels: [] };
-    this.sources.set(id, { seq: known.seq + 1, parcels: known.parcels.filter(ref => !parcels.includes(ref.id)) });
+    this.sources.set(id, { seq: (this.sources.get(id)?.seq ?? 0) + 1, parcels: [...parcels] });
     this.#learnHeads(origin, origin);
+  }
+
+  members(): readonly Member[] {
+    return this.#config.members;
+  }
+
+  sourcePolicies(): ClusterConfig['sources'] {
+    return this.#config.sources;
+  }
+
+  /** Its store lends this much from now on. */
+  resize(host: SmallHost, lentBytes: number): void {
+    const { store, usedBytes } = host;
+    this.tell(host, { is: 'store', nowMs: this.nowMs, store, lentBytes, usedBytes, draining: false });
+  }
+
+  /** Power on after `kill`: it goes on as it was, and its connections are made again. */
+  revive(host: SmallHost): void {
+    host.up = true;
+    this.tell(host, { is: 'wake', nowMs: this.nowMs });
+    for (const other of this.hosts) {
+      if (other === host || !other.up) continue;
+      this.tell(other, { is: 'connected', nowMs: this.nowMs, host: host.id });
+      this.tell(host, { is: 'connected', nowMs: this.nowMs, host: other.id });
+    }
   }
 
   /** Power off: it says and hears nothing any more; its connections break. */
@@ -220,10 +255,9 @@ export class SmallWorld {
   run(forMs: number): void {
     const endMs = this.nowMs + forMs;
     for (;;) {
-      this.#events.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
-      const next = this.#events[0];
+      const next = this.#events.at(-1);
       if (next === undefined || next.atMs > endMs) break;
-      this.#events.shift();
+      this.#events.pop();
       this.nowMs = next.atMs;
       next.run();
     }
@@ -249,7 +283,16 @@ export class SmallWorld {
 
   #after(delayMs: number, run: () => void): void {
     this.#order += 1;
-    this.#events.push({ atMs: this.nowMs + delayMs, order: this.#order, run });
+    const atMs = this.nowMs + delayMs;
+    // The next event stands last; of equals, the one that came first.
+    let low = 0;
+    let high = this.#events.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#events[middle]?.atMs ?? 0) > atMs) low = middle + 1;
+      else high = middle;
+    }
+    this.#events.splice(low, 0, { atMs, run });
   }
 
   #delayMs(): number {
@@ -340,6 +383,8 @@ export class SmallWorld {
         return;
       case 'ask-config':
       case 'note-liveness':
+      case 'note-absence':
+      case 'note-outage':
         return;
       case 'prove-own': {
         const { attempt, parcel, holders } = effect;
@@ -403,6 +448,28 @@ export class SmallWorld {
           const segment = this.#remove(host, parcel, 'expired');
           this.tell(host, { is: 'expired', nowMs: this.nowMs, parcel, segment, usedBytes: host.usedBytes });
         });
+        return;
+      }
+      case 'offer-relocation': {
+        const to = this.#hostOf(effect.to);
+        const { offer, parcels } = effect;
+        this.#order += 1;
+        const ask = this.#order;
+        this.#offered.set(ask, { host, offer });
+        this.#after(this.#delayMs(), () => {
+          if (to.up) this.tell(to, { is: 'relocation-offered', nowMs: this.nowMs, ask, from: host.id, parcels });
+          else this.tell(host, { is: 'relocation-answered', nowMs: this.nowMs, offer, accepted: false });
+        });
+        return;
+      }
+      case 'answer-relocation': {
+        const offered = this.#offered.get(effect.ask);
+        this.#offered.delete(effect.ask);
+        if (offered === undefined) return;
+        const { accepted } = effect;
+        this.#after(this.#delayMs(), () =>
+          this.tell(offered.host, { is: 'relocation-answered', nowMs: this.nowMs, offer: offered.offer, accepted }),
+        );
         return;
       }
       case 'identify':

@@ -127,6 +127,8 @@ test('both sides of each floor of timing', t => {
   t.is(timing('heartbeat: 1s, suspect: 2999ms'), 1);
   t.is(timing('suspect: 30s, dead: 60s'), 0);
   t.is(timing('suspect: 30s, dead: 59s'), 1);
+  t.is(timing('dead: 2h, deadMax: 2h'), 0);
+  t.is(timing('dead: 2h, deadMax: 7199s'), 1);
   t.is(timing('claimWait: 20ms'), 0);
   t.is(timing('claimWait: 19ms'), 1);
   t.is(timing('surplus: 0, step: 0s'), 0);

@@ -1,0 +1,100 @@
+/**
+ * Relocate: should this host move something away, so that a parcel fits that fits nowhere else?
+ *
+ * Files are never cut, so a cluster can have room in sum and for one parcel in none of its stores. Then a host that lacks
+ * the parcel hands a family of smaller parcels to a host that has room for those. It is asked in rank order, one turn each,
+ * and who does it claims the parcel, so that others leave it alone.
+ *
+ * Pure: same view, same verdict. Driven by relocating.ts for each parcel that is short and does not fit here.
+ */
+export interface RelocateView {
+  readonly nowMs: number;
+  /** Since when copies have been short. */
+  readonly shortSinceMs: number;
+  /** A parcel must have been needed this long before anything is moved for it. */
+  readonly patienceMs: number;
+  /** Live hosts that lack it and rank before this one. */
+  readonly rank: number;
+  readonly turnMs: number;
+  readonly copiesWanted: number;
+  readonly copies: number;
+  /** Live claims of others. */
+  readonly claims: number;
+  /** Some live host that lacks it has room for it. */
+  readonly fitsElsewhere: boolean;
+  /** This host moves something for it already. */
+  readonly underWay: boolean;
+  /** Moves from this host that are under way. */
+  readonly outgoing: number;
+  /** There are a family here and a host for it that would do. */
+  readonly hasMove: boolean;
+}
+
+export type RelocateVerdict =
+  | { readonly act: 'relocate' }
+  | { readonly act: 'wait'; readonly untilMs: number; readonly because: 'young' | 'turn' }
+  | { readonly act: 'decline'; readonly because: 'enough' | 'fits-elsewhere' | 'under-way' | 'busy' | 'no-move' };
+
+/** Moves from one host at once, and into one. */
+export const RELOCATIONS_MAX = 2;
+/** A family is moved at most once in this time, in ms. */
+export const FAMILY_REST_MS = 3_600_000;
+
+export function decideRelocate(view: RelocateView): RelocateVerdict {
+  if (view.underWay) return { act: 'decline', because: 'under-way' };
+  if (view.copies + view.claims >= view.copiesWanted) return { act: 'decline', because: 'enough' };
+  if (view.fitsElsewhere) return { act: 'decline', because: 'fits-elsewhere' };
+  const ripeMs = view.shortSinceMs + view.patienceMs;
+  if (view.nowMs < ripeMs) return { act: 'wait', untilMs: ripeMs, because: 'young' };
+  const turn = Math.max(0, view.rank - (view.copiesWanted - view.copies - view.claims - 1));
+  const dueMs = ripeMs + turn * view.turnMs;
+  if (view.nowMs < dueMs) return { act: 'wait', untilMs: dueMs, because: 'turn' };
+  if (view.outgoing >= RELOCATIONS_MAX) return { act: 'decline', because: 'busy' };
+  if (!view.hasMove) return { act: 'decline', because: 'no-move' };
+  return { act: 'relocate' };
+}
+
+/** A family that this host holds in one store: all of it moves, or none. */
+export interface Family<Row> {
+  readonly rows: readonly Row[];
+  readonly bytes: number;
+}
+
+export interface Taker<Host> {
+  readonly host: Host;
+  readonly freeBytes: number;
+}
+
+/**
+ * The smallest family that makes room, and the roomiest host that may take it.
+ * @param families in order of their bytes, least first
+ */
+export function chooseMove<Row, Host>({
+  needBytes,
+  families,
+  takersOf,
+}: {
+  readonly needBytes: number;
+  readonly families: readonly Family<Row>[];
+  readonly takersOf: (family: Family<Row>) => readonly Taker<Host>[];
+}): { readonly family: Family<Row>; readonly to: Host } | undefined {
+  let low = 0;
+  let high = families.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((families[middle]?.bytes ?? 0) < needBytes) low = middle + 1;
+    else high = middle;
+  }
+  for (let at = low; at < families.length && at < low + FAMILIES_TRIED_MAX; at += 1) {
+    const family = families[at] as Family<Row>;
+    let best: Taker<Host> | undefined;
+    for (const taker of takersOf(family)) {
+      if (taker.freeBytes >= family.bytes && (best === undefined || taker.freeBytes > best.freeBytes)) best = taker;
+    }
+    if (best !== undefined) return { family, to: best.host };
+  }
+  return undefined;
+}
+
+/** Families looked at for one move: of those that make room the smallest are the likeliest to fit elsewhere. */
+const FAMILIES_TRIED_MAX = 64;

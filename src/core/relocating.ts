@@ -1,0 +1,303 @@
+/**
+ * Relocating: this host's own moves of families to roomier hosts, so that a parcel finds room here, and its answers to
+ * those who want to move one here.
+ *
+ *   short, and fits nowhere --decideRelocate--> offered --accepted--> moving --all of it is there--> leaving --all dropped-->
+ *   the room is kept for the parcel until it is claimed
+ *
+ * The family is fetched and verified there before it is dropped here, and dropped only as section 7 has it: a move that
+ * ends at any point leaves a copy too many, never one too few. Moves live in memory alone.
+ *
+ * Driven by the machine.
+ */
+import type { ClusterConfig } from './cluster-config.js';
+import type { Effect, Input } from './effects.js';
+import type { HostId, StoreId } from './ids.js';
+import type { ParcelTable, Row } from './parcel-table.js';
+import type { Placement } from './placement.js';
+import { chooseMove, decideRelocate, FAMILY_REST_MS, type Family, RELOCATIONS_MAX } from './relocate.js';
+import type { Wanted } from './wanted.js';
+
+/** A move may take this long, and a second for each MB of the family, in ms. */
+const MOVE_MS = 60_000;
+const MOVE_BYTES_PER_MS = 1_000;
+/** Room that was made is kept for its parcel this long, in ms. */
+const KEEP_ROOM_MS = 60_000;
+/** Parcels of one offer: a larger family stays where it is. */
+export const OFFERED_PARCELS_MAX = 512;
+
+interface Move {
+  readonly offer: number;
+  /** The parcel that needs room. */
+  readonly row: Row;
+  readonly store: StoreId;
+  readonly to: HostId;
+  /** The family, as far as it is still here. */
+  readonly rows: Set<Row>;
+  stage: 'offered' | 'moving' | 'leaving';
+  readonly untilMs: number;
+  renewClaimMs: number;
+}
+
+/** What relocating must know of its machine. */
+export interface RelocatingContext {
+  readonly self: HostId;
+  readonly table: ParcelTable;
+  readonly placement: Placement;
+  readonly wanted: Wanted;
+  readonly nowMs: () => number;
+  readonly config: () => ClusterConfig;
+  /** The store of ours with most free room, and how much that is. */
+  readonly roomiest: () => { readonly store: StoreId; readonly freeBytes: number } | undefined;
+  /** Every parcel in a store of ours. */
+  readonly heldIn: (store: StoreId) => Iterable<Row>;
+  readonly isHeldHere: (row: Row) => boolean;
+  readonly holds: (host: HostId, row: Row) => boolean;
+  readonly sayClaim: (row: Row, store: StoreId) => void;
+  readonly withdrawClaim: (row: Row, store: StoreId) => void;
+  /** Keeps room in the store for the row, or gives it back. */
+  readonly reserve: (store: StoreId, bytes: number) => boolean;
+  readonly release: (store: StoreId, bytes: number) => void;
+  /** Begins to fetch the parcel whatever its copies. @returns false when there is no room for it, or it cannot be had. */
+  readonly take: (row: Row) => boolean;
+  /** Incoming parcels of accepted offers that are still on their way. */
+  readonly isTaking: (row: Row) => boolean;
+  readonly emit: (effect: Effect) => void;
+  readonly lookAgain: (row: Row, atMs?: number) => void;
+}
+
+export class Relocating {
+  readonly #of: RelocatingContext;
+  readonly #byRow = new Map<Row, Move>();
+  readonly #byOffer = new Map<number, Move>();
+  /** Rows of families that are on their way out. */
+  readonly #moving = new Map<Row, Move>();
+  readonly #kept = new Map<Row, { readonly store: StoreId; readonly bytes: number; readonly untilMs: number }>();
+  /** First row of each family that was moved or refused → when it may be tried again. */
+  readonly #rests = new Map<Row, number>();
+  readonly #incoming = new Map<number, readonly Row[]>();
+  /** What was taken over from others, and until when it is theirs to drop and not ours. */
+  readonly #taken = new Map<Row, number>();
+  #families: { readonly store: StoreId; readonly list: readonly Family<Row>[] } | undefined;
+  #nextOffer = 1;
+
+  constructor(context: RelocatingContext) {
+    this.#of = context;
+  }
+
+  /** Our copies have changed. */
+  holdingsChanged(): void {
+    this.#families = undefined;
+  }
+
+  get size(): number {
+    return this.#byOffer.size;
+  }
+
+  /** The copy is at another host now, and leaves this one: no age and no turn is waited for. */
+  isLeaving(row: Row): boolean {
+    return this.#moving.get(row)?.stage === 'leaving';
+  }
+
+  /** Until when a copy that was taken over stays: who handed it over drops its own first. */
+  keepUntilMs(row: Row): number {
+    return this.#taken.get(row) ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /** Room that was made for the row. */
+  roomFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
+    const kept = this.#kept.get(row);
+    return kept === undefined ? undefined : { store: kept.store, needBytes: kept.bytes };
+  }
+
+  /** Before the row is claimed, and when it needs no room any more. */
+  giveRoomBack(row: Row): void {
+    const kept = this.#kept.get(row);
+    if (kept === undefined) return;
+    this.#kept.delete(row);
+    this.#of.release(kept.store, kept.bytes);
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ outgoing
+
+  /** A row that is short and does not fit here. */
+  considerStuck(row: Row, { copies, claims }: { readonly copies: number; readonly claims: number }): void {
+    const { table, placement, wanted, config, nowMs, lookAgain } = this.#of;
+    const copiesWanted = wanted.copiesWanted(row);
+    if (copiesWanted === undefined || this.#byRow.has(row)) return;
+    const { timing } = config();
+    const { rank, fitsElsewhere } = placement.lackers(row, wanted.knownOriginOf(row));
+    const view = {
+      nowMs: nowMs(),
+      shortSinceMs: table.shortSinceMs(row),
+      patienceMs: timing.relocateMs,
+      rank,
+      turnMs: timing.stepMs,
+      copiesWanted,
+      copies,
+      claims,
+      fitsElsewhere,
+      underWay: false,
+      outgoing: this.#byOffer.size,
+    };
+    // What could move is looked for only where all else says yes.
+    const verdict = decideRelocate({ ...view, hasMove: true });
+    const move = verdict.act === 'relocate' ? this.#chooseMove(row) : undefined;
+    if (verdict.act === 'wait') lookAgain(row, verdict.untilMs);
+    else if (move === undefined) lookAgain(row, nowMs() + timing.relocateMs);
+    else this.#begin(row, move);
+  }
+
+  #chooseMove(row: Row): { readonly store: StoreId; readonly rows: readonly Row[]; readonly to: HostId } | undefined {
+    const { table, placement, wanted, roomiest } = this.#of;
+    const place = roomiest();
+    if (place === undefined) return undefined;
+    const chosen = chooseMove({
+      needBytes: table.bytes(row) - place.freeBytes,
+      families: this.#familiesIn(place.store),
+      takersOf: ({ rows }: Family<Row>) => {
+        const [first] = rows;
+        const mayGo =
+          first !== undefined &&
+          (this.#rests.get(first) ?? 0) <= this.#of.nowMs() &&
+          rows.every(each => wanted.copiesWanted(each) !== undefined && !this.#moving.has(each));
+        return mayGo ? placement.takersOf(rows, wanted.knownOriginOf(first)) : [];
+      },
+    });
+    return chosen === undefined ? undefined : { store: place.store, rows: chosen.family.rows, to: chosen.to };
+  }
+
+  /** What lies in a store, by key, the smallest family first. Made anew when our copies have changed. */
+  #familiesIn(store: StoreId): readonly Family<Row>[] {
+    if (this.#families?.store === store) return this.#families.list;
+    const byKey = new Map<number, { rows: Row[]; bytes: number }>();
+    for (const row of this.#of.heldIn(store)) {
+      const key = this.#of.table.familyNumber(row);
+      const family = byKey.get(key) ?? { rows: [], bytes: 0 };
+      family.rows.push(row);
+      family.bytes += this.#of.table.bytes(row);
+      byKey.set(key, family);
+    }
+    const list = [...byKey.values()].filter(({ rows }) => rows.length <= OFFERED_PARCELS_MAX);
+    list.sort((a, b) => a.bytes - b.bytes || (a.rows[0] ?? 0) - (b.rows[0] ?? 0));
+    this.#families = { store, list };
+    return list;
+  }
+
+  #begin(
+    row: Row,
+    { store, rows, to }: { readonly store: StoreId; readonly rows: readonly Row[]; readonly to: HostId },
+  ): void {
+    const { table, config, nowMs, sayClaim, emit, lookAgain } = this.#of;
+    const bytes = rows.reduce((sum, each) => sum + table.bytes(each), 0);
+    const move: Move = {
+      offer: this.#nextOffer,
+      row,
+      store,
+      to,
+      rows: new Set(rows),
+      stage: 'offered',
+      untilMs: nowMs() + MOVE_MS + Math.ceil(bytes / MOVE_BYTES_PER_MS),
+      renewClaimMs: nowMs() + config().timing.claimMs / 3,
+    };
+    this.#nextOffer += 1;
+    this.#byRow.set(row, move);
+    this.#byOffer.set(move.offer, move);
+    for (const each of rows) this.#moving.set(each, move);
+    const [first] = rows;
+    if (first !== undefined) this.#rests.set(first, nowMs() + FAMILY_REST_MS);
+    sayClaim(row, store);
+    lookAgain(row, Math.min(move.renewClaimMs, move.untilMs));
+    emit({ do: 'offer-relocation', offer: move.offer, to, parcels: rows.map(each => table.id(each)) });
+  }
+
+  answered({ offer, accepted }: Extract<Input, { is: 'relocation-answered' }>): void {
+    const move = this.#byOffer.get(offer);
+    if (move?.stage !== 'offered') return;
+    if (!accepted) this.#end(move);
+    else {
+      move.stage = 'moving';
+      for (const row of move.rows) this.#of.lookAgain(row);
+    }
+  }
+
+  /** Looks at a row that may need room or be on its way out. `isShort`: it still needs a copy. */
+  consider(row: Row, isShort: boolean): void {
+    const { nowMs, config, sayClaim, lookAgain, isHeldHere, holds, table } = this.#of;
+    if (nowMs() >= (this.#taken.get(row) ?? Number.POSITIVE_INFINITY)) this.#taken.delete(row);
+    const kept = this.#kept.get(row);
+    if (kept !== undefined && (!isShort || nowMs() >= kept.untilMs)) this.giveRoomBack(row);
+    const own = this.#byRow.get(row);
+    if (own !== undefined) {
+      if (!isShort || nowMs() >= own.untilMs) this.#end(own);
+      else {
+        if (nowMs() >= own.renewClaimMs) {
+          own.renewClaimMs = nowMs() + config().timing.claimMs / 3;
+          sayClaim(row, own.store);
+        }
+        lookAgain(row, Math.min(own.renewClaimMs, own.untilMs));
+      }
+    }
+    const move = this.#moving.get(row);
+    if (move === undefined) return;
+    if (!isHeldHere(row)) {
+      this.#moving.delete(row);
+      move.rows.delete(row);
+      if (move.rows.size === 0) this.#finish(move);
+    } else if (move.stage === 'moving' && [...move.rows].every(each => holds(move.to, each))) {
+      move.stage = 'leaving';
+      for (const each of move.rows) {
+        table.setSurplusSince(each, Number.NaN);
+        lookAgain(each);
+      }
+    }
+  }
+
+  /** All of the family has left: its room is the parcel's. */
+  #finish(move: Move): void {
+    const { table, reserve, nowMs, lookAgain } = this.#of;
+    const { row, store } = move;
+    const bytes = table.bytes(row);
+    this.#end(move);
+    if (!reserve(store, bytes)) return;
+    const untilMs = nowMs() + KEEP_ROOM_MS;
+    this.#kept.set(row, { store, bytes, untilMs });
+    lookAgain(row, untilMs);
+  }
+
+  #end(move: Move): void {
+    this.#byRow.delete(move.row);
+    this.#byOffer.delete(move.offer);
+    for (const row of move.rows) this.#moving.delete(row);
+    this.#of.withdrawClaim(move.row, move.store);
+    this.#of.lookAgain(move.row);
+  }
+
+  storeGone(store: StoreId): void {
+    for (const move of [...this.#byOffer.values()]) if (move.store === store) this.#end(move);
+    for (const [row, kept] of this.#kept) if (kept.store === store) this.#kept.delete(row);
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ incoming
+
+  /** All or none: what was begun of an offer that does not fit as a whole is given up by its own decisions. */
+  offered({ ask, from, parcels }: Extract<Input, { is: 'relocation-offered' }>): void {
+    const { table, wanted, config, nowMs, take, isHeldHere, isTaking, emit, lookAgain } = this.#of;
+    for (const [known, rows] of this.#incoming) if (!rows.some(isTaking)) this.#incoming.delete(known);
+    const rows = parcels.slice(0, OFFERED_PARCELS_MAX).flatMap(parcel => table.find(parcel) ?? []);
+    const acceptable =
+      this.#incoming.size < RELOCATIONS_MAX &&
+      rows.length === parcels.length &&
+      rows.every(row => wanted.copiesWanted(row) !== undefined && !isHeldHere(row) && !isTaking(row));
+    const accepted = acceptable && rows.every(take);
+    if (accepted) {
+      this.#incoming.set(ask, rows);
+      for (const row of rows) {
+        const untilMs = nowMs() + config().timing.regrabMs + Math.ceil(table.bytes(row) / MOVE_BYTES_PER_MS);
+        this.#taken.set(row, untilMs);
+        lookAgain(row, untilMs);
+      }
+    }
+    emit({ do: 'answer-relocation', ask, to: from, accepted });
+  }
+}

@@ -1,0 +1,116 @@
+import test from 'ava';
+import fc from 'fast-check';
+import type { ClusterConfig } from '../../src/core/cluster-config.js';
+import { law } from '../helpers/law.js';
+import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const many = (count: number, bytes = MIB) => Array.from({ length: count }, () => ({ bytes }));
+
+/** A world in which each parcel has `copies` copies and all is quiet. */
+function settledWorld(hosts: number, { parcels = 20, copies = 2, seed = 1, timing = {} } = {}) {
+  const world = new SmallWorld(
+    Array.from({ length: hosts }, () => ({})),
+    { copies, seed, timing },
+  );
+  const [origin, ...others] = world.hosts as [SmallHost, ...SmallHost[]];
+  world.run(2_000);
+  const ids = world.backUp(origin, many(parcels));
+  world.run(5 * MINUTE_MS);
+  const lowerTo = (fewer: number): void => {
+    const change = (sources: ClusterConfig['sources']) => sources.map(policy => ({ ...policy, copies: fewer }));
+    world.configure({ sources: change(world.sourcePolicies()) });
+  };
+  return { world, origin, others, ids, lowerTo };
+}
+
+const copiesOf = (world: SmallWorld, ids: readonly string[]) => ids.map(id => world.trueHolders(id as never).length);
+const all = (count: number, value: number) => Array.from({ length: count }, () => value);
+
+test('with N lowered each parcel ends with exactly N copies, and at no moment with fewer', t => {
+  const { world, ids, lowerTo } = settledWorld(5, { copies: 3 });
+  t.deepEqual(copiesOf(world, ids), all(20, 3));
+  lowerTo(1);
+  let least = 3;
+  const settled = world.runUntil(() => {
+    least = Math.min(least, ...copiesOf(world, ids));
+    return copiesOf(world, ids).every(copies => copies === 1);
+  }, HOUR_MS);
+  t.true(settled);
+  t.is(least, 1);
+  for (const host of world.hosts) t.is(host.machine.pending().attempts, 0);
+});
+
+test('a surplus is left alone until it has lasted', t => {
+  const { world, ids, lowerTo } = settledWorld(4, { copies: 2, parcels: 5 });
+  lowerTo(1);
+  world.run(25_000);
+  t.deepEqual(copiesOf(world, ids), all(5, 2));
+  t.true(world.runUntil(() => copiesOf(world, ids).every(copies => copies === 1), HOUR_MS));
+});
+
+test('what a host brings back that was taken for dead is surplus for long before it goes', t => {
+  const { world, ids, others } = settledWorld(5, { timing: { deadMs: 10 * MINUTE_MS, returnMs: HOUR_MS } });
+  const [lost] = others as [SmallHost];
+  world.kill(lost);
+  t.true(world.runUntil(() => copiesOf(world, ids).every(copies => copies === 2), HOUR_MS));
+  world.revive(lost);
+  world.run(0.9 * HOUR_MS);
+  t.true(copiesOf(world, ids).some(copies => copies === 3));
+  world.run(0.2 * HOUR_MS);
+  t.deepEqual(copiesOf(world, ids), all(20, 2));
+});
+
+test('a draining host ends empty, and every parcel keeps its copies all the while', t => {
+  const { world, ids, others } = settledWorld(5);
+  const [leaving] = others as [SmallHost];
+  t.true(leaving.present.size > 0);
+  world.configure({
+    members: world.members().map(member => (member.host === leaving.id ? { ...member, state: 'draining' } : member)),
+  });
+  let least = 2;
+  const emptied = world.runUntil(() => {
+    least = Math.min(least, ...copiesOf(world, ids));
+    return leaving.present.size === 0;
+  }, HOUR_MS);
+  t.true(emptied);
+  t.is(least, 2);
+  t.deepEqual(copiesOf(world, ids), all(20, 2));
+});
+
+test('a store that is over its limit lets surplus go at once, and never what is needed', t => {
+  const { world, ids, others } = settledWorld(4, { parcels: 10 });
+  for (const host of others) world.resize(host, MIB);
+  world.run(HOUR_MS);
+  t.deepEqual(copiesOf(world, ids), all(10, 2));
+});
+
+test('an attempt by an older configuration is void', t => {
+  const { world, ids, lowerTo } = settledWorld(5, { copies: 3, parcels: 40 });
+  lowerTo(1);
+  world.runUntil(() => world.hosts.some(host => host.machine.pending().attempts > 0), HOUR_MS);
+  lowerTo(3);
+  world.run(10);
+  for (const host of world.hosts) t.is(host.machine.pending().attempts, 0);
+  world.run(HOUR_MS);
+  t.deepEqual(copiesOf(world, ids), all(40, 3));
+});
+
+test('with any N, hosts and chance, surplus goes and nothing else', t => {
+  const hosts = fc.integer({ min: 4, max: 7 });
+  law(
+    t,
+    fc.property(hosts, fc.integer({ min: 1, max: 2 }), fc.integer({ min: 1, max: 1e6 }), (count, fewer, seed) => {
+      const { world, ids, lowerTo } = settledWorld(count, { copies: 3, parcels: 12, seed });
+      lowerTo(fewer);
+      let isSafe = true;
+      const settled = world.runUntil(() => {
+        isSafe &&= copiesOf(world, ids).every(copies => copies >= fewer);
+        return copiesOf(world, ids).every(copies => copies === fewer);
+      }, HOUR_MS);
+      return settled && isSafe;
+    }),
+    { numRuns: 15 },
+  );
+});

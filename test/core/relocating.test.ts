@@ -1,0 +1,89 @@
+import test from 'ava';
+import { chooseMove, decideRelocate, RELOCATIONS_MAX, type RelocateView } from '../../src/core/relocate.js';
+import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
+
+const GIB = 1024 * MIB;
+const HOUR_MS = 3_600_000;
+
+const view = (changes: Partial<RelocateView> = {}): RelocateView => ({
+  nowMs: 100_000,
+  shortSinceMs: 70_000,
+  patienceMs: 30_000,
+  rank: 0,
+  turnMs: 4_000,
+  copiesWanted: 2,
+  copies: 1,
+  claims: 0,
+  fitsElsewhere: false,
+  underWay: false,
+  outgoing: 0,
+  hasMove: true,
+  ...changes,
+});
+
+test('a parcel that fits nowhere is made room for after its time, by each rank in its turn', t => {
+  t.deepEqual(decideRelocate(view()), { act: 'relocate' });
+  t.deepEqual(decideRelocate(view({ nowMs: 99_999 })), { act: 'wait', untilMs: 100_000, because: 'young' });
+  t.deepEqual(decideRelocate(view({ rank: 2 })), { act: 'wait', untilMs: 108_000, because: 'turn' });
+  t.deepEqual(decideRelocate(view({ rank: 2, nowMs: 108_000 })), { act: 'relocate' });
+  t.deepEqual(decideRelocate(view({ rank: 1, copies: 0 })), { act: 'relocate' });
+});
+
+test('nothing is moved for what others are at, or what fits elsewhere, or beyond the limit', t => {
+  t.deepEqual(decideRelocate(view({ claims: 1 })), { act: 'decline', because: 'enough' });
+  t.deepEqual(decideRelocate(view({ fitsElsewhere: true })), { act: 'decline', because: 'fits-elsewhere' });
+  t.deepEqual(decideRelocate(view({ underWay: true })), { act: 'decline', because: 'under-way' });
+  t.deepEqual(decideRelocate(view({ hasMove: false })), { act: 'decline', because: 'no-move' });
+  t.deepEqual(decideRelocate(view({ outgoing: RELOCATIONS_MAX })), { act: 'decline', because: 'busy' });
+  t.deepEqual(decideRelocate(view({ outgoing: RELOCATIONS_MAX - 1 })), { act: 'relocate' });
+});
+
+test('the smallest family that makes room goes to the roomiest host that may take it', t => {
+  const families = [10, 20, 30, 40].map(bytes => ({ rows: [bytes], bytes }));
+  const takersOf = () => [
+    { host: 'a', freeBytes: 35 },
+    { host: 'b', freeBytes: 36 },
+  ];
+  t.deepEqual(chooseMove({ needBytes: 15, families, takersOf }), { family: families[1], to: 'b' });
+  t.deepEqual(chooseMove({ needBytes: 20, families, takersOf }), { family: families[1], to: 'b' });
+  t.deepEqual(chooseMove({ needBytes: 21, families, takersOf }), { family: families[2], to: 'b' });
+  t.is(chooseMove({ needBytes: 31, families, takersOf }), undefined);
+  t.is(chooseMove({ needBytes: 41, families, takersOf }), undefined);
+});
+
+test('ten files of 100 GiB find two copies each on three hosts that lend 700 GiB, whoever took what first', t => {
+  for (let seed = 1; seed <= 12; seed += 1) {
+    const lent = { lentBytes: 700 * GIB };
+    const world = new SmallWorld([{ lentBytes: 0 }, lent, lent, lent], { seed, rate: 2 * GIB });
+    const [origin] = world.hosts as [SmallHost];
+    world.run(2_000);
+    const parcels = world.backUp(
+      origin,
+      Array.from({ length: 10 }, () => ({ bytes: 100 * GIB })),
+    );
+    const solved = (): boolean => parcels.every(id => world.trueHolders(id).length === 2);
+    t.true(world.runUntil(solved, 3 * HOUR_MS), `seed ${seed}: ${parcels.map(id => world.trueHolders(id).length)}`);
+    const moves = world.effects.filter(({ effect }) => effect.do === 'answer-relocation' && effect.accepted).length;
+    t.true(moves <= 2, `seed ${seed}: ${moves} relocations`);
+    world.run(600_000);
+    t.true(solved());
+    for (const host of world.hosts) t.true(host.usedBytes <= host.lentBytes);
+  }
+});
+
+test('a family moves as a whole, and room that was made is not taken by others', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 10 * GIB }, { lentBytes: 6 * GIB }], { copies: 1 });
+  const [origin, large, small] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(2_000);
+  // A family of two in the large host, which then has 7 GiB left.
+  const family = [{ bytes: GIB }, { bytes: 2 * GIB }].flatMap(({ bytes }) => {
+    const [member] = world.backUp(origin, [{ bytes, key: 'family 5' }]);
+    world.run(60_000);
+    return member ?? [];
+  });
+  t.true(family.every(id => large.present.has(id)));
+  const [big] = world.backUp(origin, [{ bytes: 9 * GIB }], 'films') as [ReturnType<SmallWorld['backUp']>[0]];
+  t.true(world.runUntil(() => world.trueHolders(big).length === 1, HOUR_MS));
+  t.true(large.present.has(big));
+  t.deepEqual([...small.present].sort(), [...family].sort());
+});
