@@ -37,3 +37,9 @@ export interface GrantQuestion {
   readonly parcel: ParcelId;
   readonly configVersion: number;
 }
+
+/** Would you take these parcels, all or none? */
+export interface RelocationQuestion {
+  readonly from: HostId;
+  readonly parcels: readonly ParcelId[];
+}

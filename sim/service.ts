@@ -20,9 +20,10 @@ import { between } from './draw.js';
 import { Fetching } from './fetching.js';
 import { HeadKeeping } from './head-keeping.js';
 import type { GossipFrame, SignedConfig } from './host-disk.js';
+import { Moving } from './moving.js';
 import { Origin } from './origin.js';
 import { OwnStores, randomHex } from './own-stores.js';
-import type { FetchAnswer, GrantQuestion, StateAnswer, StateQuestion } from './questions.js';
+import type { FetchAnswer, GrantQuestion, RelocationQuestion, StateAnswer, StateQuestion } from './questions.js';
 import { Removing } from './removing.js';
 import { Serving } from './serving.js';
 import type { Boundary, Running, SimHost, SnapshotEdit, Unstamped } from './sim-host.js';
@@ -47,6 +48,7 @@ export class Service implements Running {
   readonly #fetching: Fetching;
   readonly #serving: Serving;
   readonly #removing: Removing;
+  readonly #moving: Moving;
   readonly #startedMs: number;
   readonly #ranBeforeMs: number;
   readonly #queue: Unstamped[] = [];
@@ -84,6 +86,7 @@ export class Service implements Running {
     this.#fetching = new Fetching(this, world, this.#stores);
     this.#serving = new Serving({ of: this, world, stores: this.#stores, heads: this.#heads });
     this.#removing = new Removing(this, world, this.#stores);
+    this.#moving = new Moving(this, world);
   }
 
   /** What the daemon does first, in its order. */
@@ -228,6 +231,15 @@ export class Service implements Running {
         if (effect.sinceRunMs === undefined) this.host.disk.unwanted.delete(effect.parcel);
         else this.host.disk.unwanted.set(effect.parcel, effect.sinceRunMs);
         break;
+      case 'offer-relocation':
+        this.#moving.offer(effect);
+        break;
+      case 'answer-relocation':
+        this.#moving.answer(effect);
+        break;
+      // The simulator's hosts keep no usual absences over a restart; the machine must do without as well.
+      case 'note-absence':
+      case 'note-outage':
       case 'note-liveness':
         break;
       default:
@@ -380,6 +392,10 @@ export class Service implements Running {
 
   grantAnswered(attempt: Nonce, from: HostId, answer: GrantAnswer | undefined): void {
     this.#removing.answered(attempt, from, answer);
+  }
+
+  answerRelocation(question: RelocationQuestion, reply: (accepted: boolean) => void): void {
+    this.#moving.asked(question, reply);
   }
 
   // -------------------------------------------------------------------------------------------------- people's own wishes

@@ -11,7 +11,7 @@ import type { Machine } from '../src/core/machine.js';
 import type { GossipMessage } from '../src/core/messages.js';
 import type { HeadModel } from './catalog-model.js';
 import type { GossipFrame, HostDisk, SignedConfig } from './host-disk.js';
-import type { FetchAnswer, GrantQuestion, StateAnswer, StateQuestion } from './questions.js';
+import type { FetchAnswer, GrantQuestion, RelocationQuestion, StateAnswer, StateQuestion } from './questions.js';
 import type { SteadyClock } from './steady-clock.js';
 import type { StoreDisk } from './store-disk.js';
 
@@ -130,6 +130,7 @@ export interface Running {
   answerFetch(parcel: ParcelId, purpose: 'grab' | 'repair', asker: HostId): FetchAnswer;
   answerGrant(question: GrantQuestion, reply: (answer: GrantAnswer) => void): void;
   grantAnswered(attempt: Nonce, from: HostId, answer: GrantAnswer | undefined): void;
+  answerRelocation(question: RelocationQuestion, reply: (accepted: boolean) => void): void;
 
   // What people do.
   offerConfig(config: SignedConfig): void;
