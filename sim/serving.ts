@@ -48,7 +48,7 @@ export class Serving {
       othersFetching: this.#othersFetching(parcel, asker),
       served: this.#served,
     });
-    if (verdict === 'busy') return { kind: 'busy' };
+    if (verdict === 'busy' && !this.#world.greedy) return { kind: 'busy' };
     const found = this.#find(parcel);
     if (found === undefined) return { kind: 'gone' };
     this.#served += 1;

@@ -46,6 +46,8 @@ export const DAY_MS = 24 * HOUR_MS;
 export type Check = (world: World) => string | undefined;
 
 export interface HostOptions {
+  /** Default `h` and its number. */
+  readonly name?: string;
   /** What each of its stores lends; 0: it has no store. Default 1 GiB. */
   readonly freeBytes?: number;
   /** Default 1. */
@@ -61,6 +63,8 @@ export interface WorldOptions {
   readonly seed?: number;
   readonly timing?: Partial<Timing>;
   readonly mutant?: Mutant | undefined;
+  /** See `Surroundings.greedy`. Default false. */
+  readonly greedy?: boolean;
 }
 
 export interface BackUpOptions {
@@ -84,6 +88,7 @@ export class World implements Surroundings {
   readonly transfers: Transfers;
   readonly counts: Counts = noCounts();
   readonly mutant: Mutant | undefined;
+  readonly greedy: boolean;
   readonly hosts: SimHost[] = [];
   readonly witnesses: Witness[] = [];
   /** Events so far. */
@@ -95,11 +100,12 @@ export class World implements Surroundings {
   readonly #timing: Timing;
   #newest: SignedConfig | undefined;
 
-  constructor({ seed = 1, timing = {}, mutant }: WorldOptions = {}) {
+  constructor({ seed = 1, timing = {}, mutant, greedy = false }: WorldOptions = {}) {
     this.seed = seed;
     this.chance = new ChanceStreams(seed);
     this.mutant = mutant;
-    this.#timing = { ...DEFAULT_TIMING, ...timing };
+    this.greedy = greedy;
+    this.#timing = { ...DEFAULT_TIMING, ...(greedy && NO_TURNS), ...timing };
     const after = (delayMs: number, run: () => void): void => this.after(delayMs, run);
     const nowMs = (): number => this.nowMs;
     this.network = new Network({ chance: this.chance.of('net'), after, nowMs, hosts: this.hosts });
@@ -163,22 +169,21 @@ export class World implements Surroundings {
 
   /** New members, all at once; their services start. */
   addHosts(count: number, options: HostOptions = {}): SimHost[] {
-    const ids = Array.from({ length: count }, (_, i) =>
-      parseHostId(nameOf(`host ${this.hosts.length + i} of ${this.seed}`).slice(0, 32)),
-    );
-    const members = ids.map(
-      (host, i): Member => ({
-        host,
-        name: `h${this.hosts.length + i}`,
-        peer: PEER,
-        state: 'active',
-        trust: 'trusted',
-        domain: options.domain ?? host,
-        roaming: options.roaming ?? false,
-      }),
-    );
+    return this.addEach(Array.from({ length: count }, () => options));
+  }
+
+  /** … each as its options say. */
+  addEach(each: readonly HostOptions[]): SimHost[] {
+    const made = each.map((options, i) => {
+      const number = this.hosts.length + i;
+      const host = parseHostId(nameOf(`host ${number} of ${this.seed}`).slice(0, 32));
+      const { name = `h${number}`, domain = host, roaming = false } = options;
+      const member: Member = { host, name, peer: PEER, state: 'active', trust: 'trusted', domain, roaming };
+      return { member, options };
+    });
+    const members = made.map(({ member }) => member);
     const config = this.#newest === undefined ? this.#firstConfig(members) : this.#changed(members);
-    const hosts = ids.map(id => this.#makeHost(id, new HostDisk(config), options));
+    const hosts = made.map(({ member, options }) => this.#makeHost(member.host, new HostDisk(config), options));
     for (const host of hosts) this.start(host);
     return hosts;
   }
@@ -397,5 +402,8 @@ export class World implements Surroundings {
     return newest;
   }
 }
+
+/** Grab at once. */
+const NO_TURNS: Partial<Timing> = { stepMs: 0, repairStepMs: 0, claimWaitMs: 0 };
 
 const PEER = parsePeerName(`12D3Koo${'A'.repeat(45)}`);
