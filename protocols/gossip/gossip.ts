@@ -391,6 +391,11 @@ export namespace Frame {
     value: Uint8Array
   }
 
+  export interface FrameHeartbeatBootIdFieldEvent {
+    field: '$.heartbeat.bootId'
+    value: Uint8Array
+  }
+
   export interface FrameLogHostFieldEvent {
     field: '$.log.host'
     value: Uint8Array
@@ -503,7 +508,7 @@ export namespace Frame {
     return decodeMessage(buf, Frame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameAddressesFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameHeartbeatBootIdFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameAddressesFieldEvent> {
     return streamMessage(buf, Frame.codec(), opts)
   }
 }
@@ -1071,6 +1076,7 @@ export interface Heartbeat {
   stores: StoreReport[]
   configVersion: number
   headsDigest: Uint8Array
+  bootId: Uint8Array
 }
 
 export namespace Heartbeat {
@@ -1105,6 +1111,11 @@ export namespace Heartbeat {
           w.bytes(obj.headsDigest)
         }
 
+        if ((obj.bootId != null && obj.bootId.byteLength > 0)) {
+          w.uint32(42)
+          w.bytes(obj.bootId)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1113,7 +1124,8 @@ export namespace Heartbeat {
           boot: 0,
           stores: [],
           configVersion: 0,
-          headsDigest: new Uint8Array(0)
+          headsDigest: new Uint8Array(0),
+          bootId: new Uint8Array(0)
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1142,6 +1154,10 @@ export namespace Heartbeat {
             }
             case 4: {
               obj.headsDigest = reader.bytes()
+              break
+            }
+            case 5: {
+              obj.bootId = reader.bytes()
               break
             }
             default: {
@@ -1198,6 +1214,13 @@ export namespace Heartbeat {
             case 4: {
               yield {
                 field: `${prefix}.headsDigest`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.bootId`,
                 value: reader.bytes()
               }
               break
@@ -1277,6 +1300,11 @@ export namespace Heartbeat {
     value: Uint8Array
   }
 
+  export interface HeartbeatBootIdFieldEvent {
+    field: '$.bootId'
+    value: Uint8Array
+  }
+
   export function encode (obj: Partial<Heartbeat>): Uint8Array {
     return encodeMessage(obj, Heartbeat.codec())
   }
@@ -1285,7 +1313,7 @@ export namespace Heartbeat {
     return decodeMessage(buf, Heartbeat.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Heartbeat>): Generator<HeartbeatBootFieldEvent | HeartbeatStoresPositionStoreFieldEvent | HeartbeatStoresPositionEpochCounterFieldEvent | HeartbeatStoresPositionEpochRandomFieldEvent | HeartbeatStoresPositionSeqFieldEvent | HeartbeatStoresPositionDigestFieldEvent | HeartbeatStoresLentBytesFieldEvent | HeartbeatStoresUsedBytesFieldEvent | HeartbeatStoresWeightMibFieldEvent | HeartbeatConfigVersionFieldEvent | HeartbeatHeadsDigestFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Heartbeat>): Generator<HeartbeatBootFieldEvent | HeartbeatStoresPositionStoreFieldEvent | HeartbeatStoresPositionEpochCounterFieldEvent | HeartbeatStoresPositionEpochRandomFieldEvent | HeartbeatStoresPositionSeqFieldEvent | HeartbeatStoresPositionDigestFieldEvent | HeartbeatStoresLentBytesFieldEvent | HeartbeatStoresUsedBytesFieldEvent | HeartbeatStoresWeightMibFieldEvent | HeartbeatConfigVersionFieldEvent | HeartbeatHeadsDigestFieldEvent | HeartbeatBootIdFieldEvent> {
     return streamMessage(buf, Heartbeat.codec(), opts)
   }
 }

@@ -18,6 +18,7 @@ import { inviteCommand } from './invite.js';
 import { joinCommand } from './join.js';
 import { lsCommand } from './ls.js';
 import { lsReplicasCommand } from './ls-replicas.js';
+import { drainCommand, revokeCommand } from './members.js';
 import { restoreCommand } from './restore.js';
 import type { Run } from './run.js';
 import { snapshotsCommand } from './snapshots.js';
@@ -88,6 +89,8 @@ const make = [
   configCommand,
   statusCommand,
   hostsCommand,
+  drainCommand,
+  revokeCommand,
   backupCommand,
   snapshotsCommand,
   lsCommand,

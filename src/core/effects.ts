@@ -272,6 +272,8 @@ export type Effect =
   | { readonly do: 'note-unwanted'; readonly parcel: ParcelId; readonly sinceRunMs: number | undefined }
   /** A host is to be taken for gone, or is back: for people and logs. */
   | { readonly do: 'note-liveness'; readonly host: HostId; readonly state: 'live' | 'suspect' | 'dead' }
+  /** Two machines run with the host's identity, which is set aside: an alarm. `duplicate` false: no longer. */
+  | { readonly do: 'note-duplicate'; readonly host: HostId; readonly duplicate: boolean }
   /** To be kept for 14 days and handed in at each start, so that a restart does not forget what is usual of a host. */
   | { readonly do: 'note-absence'; readonly absence: PastAbsence }
   /**

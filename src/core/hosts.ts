@@ -4,6 +4,7 @@
 import { type Absence, decidePatience, longestAbsenceMs, type Patience, withAbsence } from './absence.js';
 import { decideReturn } from './came-back.js';
 import type { ClusterConfig, Member, Timing } from './cluster-config.js';
+import { BOOTS_KEPT, type Boot, type BootVerdict, decideBoot } from './duplicate.js';
 import type { PastAbsence } from './effects.js';
 import type { LogPosition } from './holdings-log.js';
 import type { HostId, StoreId } from './ids.js';
@@ -33,6 +34,11 @@ export interface HostView {
   livenessNextMs: number;
   /** While it is suspect: from then on its copies do not count where only one live place is left. */
   lastPlaceAtMs: number;
+  /** Its starts that we know of, the last one last. */
+  readonly boots: Boot[];
+  /** Two machines run with its identity: nothing that it says counts, until then at least. */
+  isSetAside: boolean;
+  setAsideUntilMs: number;
   /** When it last came back from the dead, by our time; its copies may be surplus since. */
   returnedAtMs: number | undefined;
   /** The absence that it is in, or has come back from, until that is judged. */
@@ -121,6 +127,12 @@ export class Hosts {
     return this.#byId.get(host);
   }
 
+  /** The member whose word counts; undefined for a stranger and for one that is set aside. */
+  believed(host: HostId): Member | undefined {
+    const view = this.#byId.get(host);
+    return view?.isSetAside === true ? undefined : view?.member;
+  }
+
   /** Every member but this host, in the configuration's order. */
   others(): IterableIterator<HostView> {
     return this.#byId.values();
@@ -162,6 +174,17 @@ export class Hosts {
     host.disconnectedAtMs = nowMs;
     // A broken connection may tell sooner than silence does.
     host.livenessNextMs = nowMs;
+  }
+
+  /** What a heartbeat says of its host's starts. A duplicate is set aside. */
+  heardBoot(host: HostView, { boot, bootId }: Boot, nowMs: number): BootVerdict {
+    const verdict = decideBoot(host.boots, { boot, bootId });
+    if (verdict === 'duplicate') host.setAsideUntilMs = nowMs + this.#timing.deadMs;
+    if (verdict === 'restarted') {
+      host.boots.push({ boot, bootId });
+      if (host.boots.length > BOOTS_KEPT) host.boots.shift();
+    }
+    return verdict;
   }
 
   /** Takes a heartbeat in. @returns true when its stores, weights or room have changed. */
@@ -433,6 +456,9 @@ export class Hosts {
       freeBytes: 0,
       caughtUp: false,
       awaitedSinceMs: nowMs,
+      boots: [],
+      isSetAside: false,
+      setAsideUntilMs: Number.POSITIVE_INFINITY,
       asking: false,
       askAgain: false,
       askNotBeforeMs: nowMs,

@@ -52,6 +52,7 @@ import { Wanted } from './wanted.js';
 
 /** Heartbeats are spread by this much either way, so that hosts do not fall into step. */
 const HEARTBEAT_JITTER_PERCENT = 20;
+const BOOT_ID_DIGITS = 16;
 /** A transfer's rate is not believed before it has run this long, in ms. */
 const RATE_AFTER_MS = 1_000;
 
@@ -80,6 +81,7 @@ export class Machine {
   readonly #self: HostId;
   readonly #chance: Chance;
   readonly #boot: number;
+  readonly #bootId: string;
   readonly #table = new ParcelTable();
   readonly #holdings: Holdings;
   readonly #claims = new Claims();
@@ -149,6 +151,7 @@ export class Machine {
   }) {
     this.#self = self;
     this.#boot = boot;
+    this.#bootId = nonces().slice(0, BOOT_ID_DIGITS);
     this.#chance = chance;
     this.#nowMs = nowMs;
     this.#startedMs = nowMs;
@@ -190,7 +193,7 @@ export class Machine {
       nonces,
       rules,
       config: () => this.#configured(),
-      memberOf: host => (host === self ? this.#member : this.#hosts.get(host)?.member),
+      memberOf: host => (host === self ? this.#member : this.#hosts.believed(host)),
       returnedAtMs: host => this.#hosts.get(host)?.returnedAtMs,
       isDraining: store => !this.#room.takesParcels(store),
       isExpiring: row => this.#expiring.isExpiring(row),
@@ -439,6 +442,13 @@ export class Machine {
   }
 
   #hearHeartbeat(host: HostView, heartbeat: Heartbeat): void {
+    const boot = this.#hosts.heardBoot(host, heartbeat, this.#nowMs);
+    if (boot === 'older') return;
+    if (boot === 'duplicate') {
+      this.#setAside(host);
+      return;
+    }
+    if (host.isSetAside && this.#nowMs >= host.setAsideUntilMs) this.#takeBack(host);
     const roomBefore = host.freeBytes;
     // Before its first heartbeat a host's stores are taken as its logs have them.
     const storesBefore = host.heartbeat === undefined ? undefined : [...host.reports.keys()].join();
@@ -457,6 +467,20 @@ export class Machine {
       }
     }
     if (host.freeBytes > roomBefore && roomBefore === 0) this.#markShort();
+  }
+
+  #setAside(host: HostView): void {
+    if (host.isSetAside) return;
+    host.isSetAside = true;
+    this.#effects.push({ do: 'note-duplicate', host: host.id, duplicate: true });
+    this.#markHeldBy(host.id);
+  }
+
+  /** The alternation has ended: one of the two is off. */
+  #takeBack(host: HostView): void {
+    host.isSetAside = false;
+    this.#effects.push({ do: 'note-duplicate', host: host.id, duplicate: false });
+    this.#markHeldBy(host.id);
   }
 
   #caughtUp(host: HostView): void {
@@ -1016,6 +1040,7 @@ export class Machine {
     return {
       kind: 'heartbeat',
       boot: this.#boot,
+      bootId: this.#bootId,
       stores,
       configVersion: this.#configured().version,
       headsDigest: this.#wanted.digest(),
@@ -1122,6 +1147,24 @@ export class Machine {
 
   host(host: HostId): Readonly<HostView> | undefined {
     return this.#hosts.get(host);
+  }
+
+  /** Of the parcels that a host holds: how many would have too few copies without it, and how many of these none. */
+  without(host: HostId): { readonly under: number; readonly lost: number } {
+    let under = 0;
+    let lost = 0;
+    for (const row of new Set(this.#holdings.slotsOf(host).flatMap(slot => [...this.#table.heldBy(slot)]))) {
+      const copiesWanted = this.#wanted.copiesWanted(row);
+      if (copiesWanted === undefined) continue;
+      const domains = new Set<string | undefined>();
+      for (const slot of this.#table.holders(row, [])) {
+        const holder = this.#holdings.hostOf(slot);
+        if (holder !== host && this.#placement.storeCounts(slot)) domains.add(this.#placement.domainOf(holder));
+      }
+      if (domains.size < copiesWanted) under += 1;
+      if (domains.size === 0) lost += 1;
+    }
+    return { under, lost };
   }
 
   summary(source: SourceId): SourceSummary {

@@ -20,8 +20,10 @@ export interface StoreReport {
 
 export interface Heartbeat {
   readonly kind: 'heartbeat';
-  /** Rises with each start of the service; two values that alternate betray a duplicated identity. */
+  /** Rises with each start of the service. */
   readonly boot: number;
+  /** Random, drawn at each start: two under one `boot` are two machines (duplicate.ts). 16 hex digits. */
+  readonly bootId: string;
   /** Mounted stores only: a store that is not listed does not count. */
   readonly stores: readonly StoreReport[];
   readonly configVersion: number;

@@ -111,7 +111,7 @@ export class Placement {
     const store = this.#holdings.position(slot).store;
     if (host === this.#self.host) return this.#self.member()?.state === 'active' && this.#self.mounted(store);
     const view = this.#hosts.get(host);
-    if (view === undefined || view.liveness === 'dead') return false;
+    if (view === undefined || view.liveness === 'dead' || view.isSetAside) return false;
     if (view.member.state !== 'active' || view.member.trust !== 'trusted') return false;
     return view.heartbeat === undefined || view.reports.has(store);
   }

@@ -34,6 +34,7 @@ import type {
   BackupRequest,
   ConfigApply,
   ConfigReport,
+  DrainRequest,
   EntriesRequest,
   HostReport,
   HostState,
@@ -43,6 +44,7 @@ import type {
   ReplicaReport,
   ReplicasRequest,
   Resolved,
+  RevokeRequest,
   Service,
   SnapshotName,
   SnapshotReport,
@@ -101,7 +103,7 @@ export class Answers implements Service {
     const { membership, machine, roster, alarms, addresses } = this.#o;
     const { configuration } = membership;
     const sources = await Promise.all(this.#sources().map(source => this.#sourceReport(source, signal)));
-    const { pursuits, fetches, othersClaims } = machine.pending();
+    const { pursuits, fetches, othersClaims, attempts, relocations } = machine.pending();
     return {
       cluster: configuration.clusterName,
       clusterId: configuration.cluster,
@@ -116,9 +118,10 @@ export class Answers implements Service {
         ...membership.alarms().map(text => this.#standing({ code: 'MEMBERSHIP', text })),
         ...this.#shortAlarms(sources),
       ],
-      pending: { claims: pursuits + othersClaims, fetches },
+      pending: { claims: pursuits + othersClaims, fetches, drops: attempts, relocations },
       protected: sources.every(({ lastSnapshot }) => lastSnapshot?.protected === true),
-      settled: pursuits === 0 && othersClaims === 0 && sources.every(({ parcels }) => parcels.over === 0),
+      settled:
+        pursuits + othersClaims + attempts + relocations === 0 && sources.every(({ parcels }) => parcels.over === 0),
     };
   }
 
@@ -293,6 +296,33 @@ export class Answers implements Service {
       others: [...knownAddresses()],
     });
     return { token, untilMs };
+  }
+
+  async drain({ host, undo }: DrainRequest): Promise<ConfigReport> {
+    await this.#o.membership.drain(host, undo);
+    return this.configShow();
+  }
+
+  async revoke({ host: name, yes }: RevokeRequest): Promise<ConfigReport> {
+    const { membership, roster, machine, catalog } = this.#o;
+    const host = roster.named(name)?.host;
+    if (host !== undefined && !yes) this.#demandYesToLose(name, machine.without(host));
+    const heads = [...catalog.heads()]
+      .filter(({ head }) => splitSourceId(head.source).origin === host)
+      .map(({ head, hash }) => ({ source: head.source, seq: head.seq, hash }));
+    await membership.revoke(name, heads);
+    return this.configShow();
+  }
+
+  #demandYesToLose(name: string, { under, lost }: { readonly under: number; readonly lost: number }): void {
+    if (under === 0) return;
+    const gone = lost === 0 ? '' : `, ${lost} of them with no copy elsewhere`;
+    throw new ClusterError(
+      'NEEDS_YES',
+      `without ${name}, ${under} parcels have fewer copies than wanted${gone}; nothing was changed. ` +
+        `'cluster drain ${name}' moves them first; --yes revokes it as it is`,
+      { blame: 'operator' },
+    );
   }
 
   #needHost(name: string): void {

@@ -48,6 +48,8 @@ export function serviceAt(stateDir: string): Service {
     configAddStore: (request, signal) => plain('configAddStore', request, signal),
     configAddSource: (request, signal) => plain('configAddSource', request, signal),
     invite: (request, signal) => plain('invite', request, signal),
+    drain: (request, signal) => plain('drain', request, signal),
+    revoke: (request, signal) => plain('revoke', request, signal),
     backup: (request, signal) => plain('backup', request, signal),
     protection: (request, signal) => stream('protection', request, signal),
     snapshots: (request, signal) => plain('snapshots', request, signal),

@@ -91,6 +91,8 @@ const REQUESTS = {
     expiresMs: z.int().min(1),
     trust: z.enum(['trusted', 'untrusted']),
   }),
+  drain: z.strictObject({ host: name, undo: z.boolean() }),
+  revoke: z.strictObject({ host: name, yes: z.boolean() }),
   backup: z.strictObject({ source: name, acceptChanges: z.boolean() }),
   protection: z.strictObject({ sourceId, snapshot: objectId }),
   snapshots: z.strictObject({ source: name.exactOptional() }),

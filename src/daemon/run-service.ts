@@ -331,6 +331,9 @@ async function serve(
           `a host is ${effect.state}`,
         );
         return;
+      case 'note-duplicate':
+        noteDuplicate(effect);
+        return;
       case 'note-absence':
         absences.note(effect.absence);
         return;
@@ -366,6 +369,16 @@ async function serve(
       '',
       `${hosts.length} hosts vanished at about the same time (${names}): their power or network may have failed, or this host's own; what they hold is made again only after twice the usual wait`,
     );
+  }
+
+  function noteDuplicate({ host, duplicate }: Extract<Effect, { do: 'note-duplicate' }>): void {
+    if (!duplicate) alarms.clear('DUPLICATE_IDENTITY', host);
+    else
+      alarms.raise(
+        'DUPLICATE_IDENTITY',
+        host,
+        `two machines run as ${roster.nameOf(host)}: its copies count for nothing until one of them is off. Switch off the copy, or revoke it and let it join anew`,
+      );
   }
 
   async function keepHead({ store: id, source }: Extract<Effect, { do: 'keep-head' }>): Promise<void> {

@@ -29,6 +29,10 @@ export interface Service {
   configAddStore(request: AddStore, signal: AbortSignal): Promise<ConfigReport>;
   configAddSource(request: AddSource, signal: AbortSignal): Promise<ConfigReport>;
   invite(request: InviteRequest, signal: AbortSignal): Promise<Invited>;
+  /** A draining host's copies count for nobody and are made elsewhere; it serves them until then. Needs the admin key. */
+  drain(request: DrainRequest, signal: AbortSignal): Promise<ConfigReport>;
+  /** Ends a membership. Needs the admin key. @throws ClusterError NEEDS_YES while copies on it are needed, unless `yes` */
+  revoke(request: RevokeRequest, signal: AbortSignal): Promise<ConfigReport>;
 
   /** Takes a snapshot now, on the source's origin wherever that is; returns when its head is durable there. */
   backup(request: BackupRequest, signal: AbortSignal): Promise<SnapshotTaken>;
@@ -75,6 +79,10 @@ export interface StatusReport {
     readonly claims: number;
     /** Fetches of this host that run now. */
     readonly fetches: number;
+    /** Copies that this host is about to drop. */
+    readonly drops: number;
+    /** Families that this host hands to others to make room. */
+    readonly relocations: number;
   };
   /** The newest snapshot of every source is protected, and there is one unless the source is new and empty. */
   readonly protected: boolean;
@@ -145,6 +153,17 @@ export interface HostStore {
   readonly mounted: boolean;
   /** Why it is not mounted: a sentence. */
   readonly because?: string;
+}
+
+export interface DrainRequest {
+  readonly host: string;
+  /** Let it hold copies again. */
+  readonly undo: boolean;
+}
+
+export interface RevokeRequest {
+  readonly host: string;
+  readonly yes: boolean;
 }
 
 // ── Configuration ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -588,6 +588,20 @@ export class Membership {
     });
   }
 
+  /** Lets a host be emptied, or hold copies again. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST */
+  drain(hostName: string, undo: boolean): Promise<Configuration> {
+    return this.#alone(async () => {
+      const { host } = this.#memberNamed(hostName);
+      const content = contentOf(this.configuration);
+      const state = undo ? 'active' : 'draining';
+      if (content.members.some(member => member.host === host && member.state === state)) return this.configuration;
+      return await this.#sign({
+        ...content,
+        members: content.members.map(member => (member.host === host ? { ...member, state } : member)),
+      });
+    });
+  }
+
   /** Ends a membership. `heads`: the last ones of its sources that stay valid. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, LAST_ADMIN */
   revoke(hostName: string, heads: Revocation['heads']): Promise<Configuration> {
     return this.#alone(async () => {

@@ -38,6 +38,8 @@ const NO_EXTRAS: FrameExtras = { addresses: [] };
 
 /** Addresses of one host: a few interfaces, two address families. */
 export const ADDRESSES_PER_FRAME_MAX = 8;
+/** Random bytes that name one start of a host. */
+const BOOT_ID_BYTES = 8;
 /** A multiaddr's text; DNS names have at most 253 characters. */
 const ADDRESS_CHARACTERS_MAX = 400;
 
@@ -146,9 +148,10 @@ function toWire(message: GossipMessage): WireMessage {
   }
 }
 
-function toHeartbeat({ boot, stores, configVersion, headsDigest }: Heartbeat): WireHeartbeat {
+function toHeartbeat({ boot, bootId, stores, configVersion, headsDigest }: Heartbeat): WireHeartbeat {
   return {
     boot,
+    bootId: bytesOf(bootId),
     stores: stores.map(({ position, lentBytes, usedBytes, weightMiB }) => ({
       position: toPosition(position),
       lentBytes,
@@ -180,6 +183,7 @@ function heartbeatFrom(wire: WireHeartbeat): Heartbeat {
   return {
     kind: 'heartbeat',
     boot: countFrom(wire.boot),
+    bootId: bootIdFrom(wire.bootId),
     stores: atMost(STORES_PER_HEARTBEAT_MAX, wire.stores).map(store => ({
       position: positionFrom(store.position),
       lentBytes: countFrom(store.lentBytes),
@@ -189,6 +193,11 @@ function heartbeatFrom(wire: WireHeartbeat): Heartbeat {
     configVersion: countFrom(wire.configVersion),
     headsDigest: hashFrom(wire.headsDigest),
   };
+}
+
+function bootIdFrom(bytes: Uint8Array): string {
+  if (bytes.length !== BOOT_ID_BYTES) throw malformed(`a boot id of ${bytes.length} bytes`);
+  return hexOf(bytes);
 }
 
 function headHintsFrom(wire: NonNullable<WireMessage['heads']>): HeadHints {

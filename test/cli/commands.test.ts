@@ -656,3 +656,31 @@ test('join refuses a damaged token with 2', async t => {
 test('up without a cluster exits 10', async t => {
   t.is((await cluster(['up', '--state', join(temporaryFolder(t), 'absent')])).code, 10);
 });
+
+// ── drain, revoke ──
+
+test('drain and revoke say what is in force then, and pass on what the service refuses', async t => {
+  const asked: unknown[] = [];
+  const report = { text: '', version: 7, hash: 'c'.repeat(64) };
+  const stateDir = await serve(t, {
+    drain: async request => {
+      asked.push(request);
+      return report;
+    },
+    revoke: async ({ yes }) => {
+      if (!yes) throw new ClusterError('NEEDS_YES', 'without mini, 3 parcels …', { blame: 'operator' });
+      return report;
+    },
+  });
+  t.regex((await cluster(['--state', stateDir, 'drain', 'mini'])).out, /mini is draining.*configuration 7/);
+  t.is((await cluster(['--state', stateDir, 'drain', 'mini', '--undo'])).code, 0);
+  t.deepEqual(asked, [
+    { host: 'mini', undo: false },
+    { host: 'mini', undo: true },
+  ]);
+  const refused = await cluster(['--state', stateDir, 'revoke', 'mini']);
+  t.is(refused.code, 2);
+  t.regex(refused.err, /without mini, 3 parcels/);
+  const { out } = await cluster(['--state', stateDir, '--json', 'revoke', 'mini', '--yes']);
+  t.like(JSON.parse(out), { message_type: 'config', version: 7 });
+});

@@ -383,6 +383,7 @@ export class SmallWorld {
         return;
       case 'ask-config':
       case 'note-liveness':
+      case 'note-duplicate':
       case 'note-absence':
       case 'note-outage':
         return;

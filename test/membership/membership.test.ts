@@ -255,6 +255,19 @@ test('a revoked host is a member no more, and the last admin cannot be revoked',
   await t.throwsAsync(membership.revoke('guest', []), { code: 'NO_SUCH_HOST' });
 });
 
+test('a host that is drained stays a member that holds nothing more, until that is undone', async t => {
+  const { membership } = await founded(t);
+  const made = parseToken(await membership.createInvite(TERMS));
+  await membership.acceptAdmission(admission(made, newKey(), selfKey(membership)).raw);
+  const stateOf = () => membership.clusterConfig.members.find(({ name }) => name === 'guest')?.state;
+  const { version } = await membership.drain('guest', false);
+  t.is(stateOf(), 'draining');
+  t.is((await membership.drain('guest', false)).version, version);
+  await membership.drain('guest', true);
+  t.is(stateOf(), 'active');
+  await t.throwsAsync(membership.drain('nobody', false), { code: 'NO_SUCH_HOST' });
+});
+
 test('a configuration of a peer takes effect, a forged one does not', async t => {
   const { membership } = await founded(t);
   const copy = { ...membership.configuration };

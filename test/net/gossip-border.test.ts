@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { Frame } from '../../protocols/gossip/gossip.js';
 import type { LogOp, LogPosition } from '../../src/core/holdings-log.js';
-import { parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
+import { hexOf, parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
 import {
   CLAIMS_PER_MESSAGE_MAX,
   type Claims,
@@ -43,6 +43,7 @@ const message: fc.Arbitrary<GossipMessage> = fc.oneof(
   fc.record({
     kind: fc.constant('heartbeat' as const),
     boot: count,
+    bootId: fc.uint8Array({ minLength: 8, maxLength: 8 }).map(hexOf),
     stores: fc.array(fc.record({ position, lentBytes: count, usedBytes: count, weightMiB: count }), { maxLength: 5 }),
     configVersion: count,
     headsDigest: hash,
@@ -144,7 +145,14 @@ test('512 claims are a message and 513 are not', t => {
 });
 
 test('a frame says where its writer listens: at 8 addresses and no more, each a multiaddr', t => {
-  const heartbeat = { kind: 'heartbeat', boot: 1, stores: [], configVersion: 1, headsDigest: 'ab'.repeat(32) } as const;
+  const heartbeat = {
+    kind: 'heartbeat',
+    boot: 1,
+    bootId: 'ab'.repeat(8),
+    stores: [],
+    configVersion: 1,
+    headsDigest: 'ab'.repeat(32),
+  } as const;
   const said = (addresses: readonly string[]): readonly string[] =>
     decodeFrame(encodeFrame(STAMP, heartbeat, { addresses })).extras.addresses;
   const eight = Array.from({ length: ADDRESSES_PER_FRAME_MAX }, (_, n) => `/ip4/10.0.0.${n}/tcp/4747`);

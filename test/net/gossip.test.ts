@@ -60,7 +60,14 @@ test('hosts that know each other only through a third find each other, and stay 
   const [a, b, c] = [await house.host(), await house.host(), await house.host()];
   await connect(a.net, b.net);
   await connect(b.net, c.net);
-  const heartbeat = { kind: 'heartbeat', boot: 1, stores: [], configVersion: 1, headsDigest: 'ab'.repeat(32) } as const;
+  const heartbeat = {
+    kind: 'heartbeat',
+    boot: 1,
+    bootId: 'ab'.repeat(8),
+    stores: [],
+    configVersion: 1,
+    headsDigest: 'ab'.repeat(32),
+  } as const;
   await until(() => {
     void a.net.publish(heartbeat);
     return a.net.connected().includes(c.net.peer) && c.net.connected().includes(a.net.peer);

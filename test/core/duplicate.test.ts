@@ -1,0 +1,41 @@
+import test from 'ava';
+import { decideBoot } from '../../src/core/duplicate.js';
+import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
+
+const A = { boot: 1, bootId: 'a'.repeat(16) };
+const B = { boot: 2, bootId: 'b'.repeat(16) };
+
+test('a new id under another number is a restart, also under a lower one', t => {
+  t.is(decideBoot([], A), 'restarted');
+  t.is(decideBoot([A], B), 'restarted');
+  t.is(decideBoot([B], A), 'restarted');
+});
+
+test('one number with two ids is two machines', t => {
+  t.is(decideBoot([A, B], B), 'same');
+  t.is(decideBoot([A, B], { ...B, bootId: 'c'.repeat(16) }), 'duplicate');
+});
+
+test('an id from before the last start is late', t => {
+  t.is(decideBoot([A, B], A), 'older');
+});
+
+test('the copies of a host that runs twice count for nobody, and it is said', t => {
+  const world = new SmallWorld([{}, {}, {}, {}, {}]);
+  const [origin, twice] = world.hosts as [SmallHost, SmallHost];
+  world.run(2_000);
+  const parcels = world.backUp(
+    origin,
+    Array.from({ length: 20 }, () => ({ bytes: MIB })),
+  );
+  world.run(300_000);
+  const heldThere = parcels.filter(id => twice.present.has(id));
+  t.true(heldThere.length > 0);
+  const other = { ...twice.machine.heartbeat(), bootId: 'f'.repeat(16) };
+  for (const host of world.hosts) {
+    if (host !== twice) world.tell(host, { is: 'heard', nowMs: world.nowMs, from: twice.id, message: other });
+  }
+  for (const id of heldThere) t.is(origin.machine.copies(id), 1);
+  t.true(world.effects.some(({ effect }) => effect.do === 'note-duplicate' && effect.host === twice.id));
+  t.true(world.runUntil(() => parcels.every(id => origin.machine.copies(id) === 2), 600_000));
+});
