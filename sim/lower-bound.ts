@@ -46,4 +46,4 @@ function ingressS(hosts: readonly BoundHost[], missingBytes: number): number {
   return atS + (missingBytes - gotBytes) / rate;
 }
 
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+export const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

@@ -243,6 +243,7 @@ export class Service implements Running {
       // The simulator's hosts keep no usual absences over a restart; the machine must do without as well.
       case 'note-absence':
       case 'note-outage':
+      case 'note-duplicate':
       case 'note-liveness':
         break;
       default:

@@ -47,6 +47,7 @@ export class Serving {
       copies: machine.copies(parcel),
       othersFetching: this.#othersFetching(parcel, asker),
       served: this.#served,
+      isOrigin: machine.isOwn(parcel),
     });
     if (verdict === 'busy' && !this.#world.greedy) return { kind: 'busy' };
     const found = this.#find(parcel);

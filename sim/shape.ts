@@ -8,6 +8,9 @@ export const MB = 1_000_000;
 export const GB = 1_000 * MB;
 export const TB = 1_000 * GB;
 
+/** 100 Mbit/s, 1 Gbit/s, 2.5 Gbit/s, as files come through them. */
+export const LINKS_BYTES_PER_S: readonly number[] = [11 * MB, 110 * MB, 280 * MB];
+
 const uniform = (chance: Chance): number => (chance.uint32() + 0.5) / 0x1_0000_0000;
 
 /** Normally distributed, mean 0, deviation 1 (Box and Muller 1958). */
@@ -38,7 +41,7 @@ export function drawSizes(
   });
 }
 
-/** Disks from one size to `ratio` times that, as often small as large; both ends are there. In whole MiB-free bytes. */
+/** Disks from one size to `ratio` times that, as often small as large; both ends are there. */
 export function drawDisks(
   chance: Chance,
   count: number,

@@ -8,13 +8,11 @@ import { sourceIdOf } from '../../src/core/ids.js';
 import type { ParcelModel } from '../catalog-model.js';
 import { CopyWatch } from '../copy-watch.js';
 import { pick } from '../draw.js';
-import { type BoundHost, lowerBoundS } from '../lower-bound.js';
-import { drawDisks, drawSizes, MB } from '../shape.js';
+import { type BoundHost, lowerBoundS, sum } from '../lower-bound.js';
+import { drawDisks, drawSizes, LINKS_BYTES_PER_S, MB } from '../shape.js';
 import type { SimHost } from '../sim-host.js';
 import { MINUTE_MS, SECOND_MS, World } from '../world.js';
 
-/** 100 Mbit/s, 1 Gbit/s, 2.5 Gbit/s, as files come through them. */
-const LINKS_BYTES_PER_S = [11 * MB, 110 * MB, 280 * MB];
 const COPIES = 2;
 /** What the copies take of what is lent. */
 const FILL = 0.6;
@@ -92,7 +90,7 @@ export function settleFromNothing({
   };
 }
 
-/** Everybody has a source; who has the faster link has more to back up. */
+/** Everybody has a source, and about as much to back up as the others. */
 function shareOut(
   world: World,
   { hosts, sizes }: { readonly hosts: readonly SimHost[]; readonly sizes: readonly number[] },
@@ -102,14 +100,8 @@ function shareOut(
   const sources = hosts.map(({ id }) => ({ source: sourceIdOf(id, 'files'), copies: COPIES }));
   world.configure(() => ({ sources }));
   world.run(MINUTE_MS);
-  const rates = hosts.map(({ uploadBytesPerS }) => uploadBytesPerS);
-  const total = sum(rates);
   for (const bytes of sizes) {
-    let at = (chance.uint32() / 0x1_0000_0000) * total;
-    const host = hosts.find((_, i) => {
-      at -= rates[i] as number;
-      return at < 0;
-    }) as SimHost;
+    const host = pick(chance, hosts);
     const source = sourceIdOf(host.id, 'files');
     const { id } = world.catalog.cut(source, bytes);
     const parcel = world.catalog.parcel(id) as ParcelModel;
@@ -132,5 +124,3 @@ function boundOf(world: World, owned: ReadonlyMap<SimHost, readonly ParcelModel[
   );
   return lowerBoundS(hosts, COPIES * all);
 }
-
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

@@ -16,6 +16,8 @@ import { type IdWords, idWords, WEIGHT_MIB_MAX } from './rendezvous.js';
 
 /** A log that its live writer does not let us read holds grabs up for this long at the most, in ms. */
 const CATCH_UP_PATIENCE_MS = 30_000;
+/** What a heartbeat is ahead of us is on its way in frames of its own, and is not asked for before this, in ms. */
+const NEWS_MS = 1_000;
 /** Between two questions to one host for what should have come by itself, in ms. */
 const ASK_AGAIN_MS = 1_000;
 const ASK_AGAIN_MS_MAX = 60_000;
@@ -61,6 +63,8 @@ export interface HostView {
   caughtUp: boolean;
   /** Since when we wait for that. */
   awaitedSinceMs: number;
+  /** When what its heartbeat was ahead of us should have come; Infinity while nothing is expected. */
+  newsDueMs: number;
   asking: boolean;
   askAgain: boolean;
   askNotBeforeMs: number;
@@ -399,6 +403,11 @@ export class Hosts {
     return untilMs;
   }
 
+  /** The host has told others more than has reached us yet. */
+  expectNews(host: HostView, nowMs: number): void {
+    host.newsDueMs = Math.min(host.newsDueMs, nowMs + Math.min(NEWS_MS, this.#timing.heartbeatMs));
+  }
+
   /** True for a host that is still to be asked. One that is away is asked when it connects. */
   isToBeAsked({ askAgain, asking, connected }: HostView): boolean {
     return askAgain && !asking && connected;
@@ -459,6 +468,7 @@ export class Hosts {
       boots: [],
       isSetAside: false,
       setAsideUntilMs: Number.POSITIVE_INFINITY,
+      newsDueMs: Number.POSITIVE_INFINITY,
       asking: false,
       askAgain: false,
       askNotBeforeMs: nowMs,

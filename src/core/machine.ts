@@ -279,9 +279,10 @@ export class Machine {
       case 'state-answered': {
         const host = this.#hosts.get(input.host);
         if (host === undefined) return;
+        const wasCaughtUp = host.caughtUp;
         this.#hosts.answered(host, input.ok, this.#nowMs);
         // What waited for a whole view may go on now.
-        this.#markShort();
+        if (host.caughtUp !== wasCaughtUp) this.#markShort();
         return;
       }
       case 'store':
@@ -454,9 +455,10 @@ export class Machine {
     const storesBefore = host.heartbeat === undefined ? undefined : [...host.reports.keys()].join();
     const changed = this.#hosts.heartbeat(host, heartbeat, this.#nowMs);
     if (heartbeat.configVersion > this.#configured().version) this.#effects.push({ do: 'ask-config', host: host.id });
-    const behind = heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(host.id, position));
-    if (behind || heartbeat.headsDigest !== this.#wanted.digest()) this.#askState(host);
+    const behind = this.#isBehind(host);
+    if (!host.caughtUp && behind) this.#askState(host);
     else if (!host.caughtUp) this.#caughtUp(host);
+    else if (behind) this.#hosts.expectNews(host, this.#nowMs);
     if (!changed) return;
     // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
     if (storesBefore !== [...host.reports.keys()].join()) {
@@ -481,6 +483,13 @@ export class Machine {
     host.isSetAside = false;
     this.#effects.push({ do: 'note-duplicate', host: host.id, duplicate: false });
     this.#markHeldBy(host.id);
+  }
+
+  /** It has said more than has reached us. */
+  #isBehind({ id, heartbeat }: HostView): boolean {
+    if (heartbeat === undefined) return false;
+    if (heartbeat.headsDigest !== this.#wanted.digest()) return true;
+    return heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(id, position));
   }
 
   #caughtUp(host: HostView): void {
@@ -638,6 +647,10 @@ export class Machine {
     // What is held by hosts that are waited for longer now, or no longer, counts until another time.
     for (const host of this.#hosts.judgeOutage(this.#nowMs)) this.#markHeldBy(host.id);
     for (const host of this.#hosts.others()) {
+      if (this.#nowMs >= host.newsDueMs) {
+        host.newsDueMs = Number.POSITIVE_INFINITY;
+        if (this.#isBehind(host)) this.#askState(host);
+      }
       if (this.#hosts.isToBeAsked(host) && this.#nowMs >= host.askNotBeforeMs) this.#askState(host);
       const absence = this.#hosts.learnAbsence(host, this.#nowMs);
       if (absence !== undefined) this.#effects.push({ do: 'note-absence', absence });
@@ -1056,7 +1069,7 @@ export class Machine {
       this.#claims.firstEndMs,
     );
     for (const host of this.#hosts.others()) {
-      atMs = Math.min(atMs, host.livenessNextMs);
+      atMs = Math.min(atMs, host.livenessNextMs, host.newsDueMs);
       if (this.#hosts.isToBeAsked(host)) atMs = Math.min(atMs, host.askNotBeforeMs);
     }
     const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
@@ -1115,6 +1128,11 @@ export class Machine {
   originOf(parcel: ParcelId): HostId | undefined {
     const row = this.#table.find(parcel);
     return row === undefined ? undefined : this.#wanted.originOf(row);
+  }
+
+  /** The parcel is of a source of this host. */
+  isOwn(parcel: ParcelId): boolean {
+    return this.originOf(parcel) === this.#self;
   }
 
   /** Every store that says it holds the parcel, and whether that counts. */

@@ -75,6 +75,8 @@ export class Relocating {
   readonly #kept = new Map<Row, { readonly store: StoreId; readonly bytes: number; readonly untilMs: number }>();
   /** First row of each family that was moved or refused → when it may be tried again. */
   readonly #rests = new Map<Row, number>();
+  /** When rows that fit nowhere are looked at next. */
+  readonly #looks = new Map<Row, number>();
   readonly #incoming = new Map<number, readonly Row[]>();
   /** What was taken over from others, and until when it is theirs to drop and not ours. */
   readonly #taken = new Map<Row, number>();
@@ -143,9 +145,17 @@ export class Relocating {
     // What could move is looked for only where all else says yes.
     const verdict = decideRelocate({ ...view, hasMove: true });
     const move = verdict.act === 'relocate' ? this.#chooseMove(row) : undefined;
-    if (verdict.act === 'wait') lookAgain(row, verdict.untilMs);
-    else if (move === undefined) lookAgain(row, nowMs() + timing.relocateMs);
-    else this.#begin(row, move);
+    if (move !== undefined) {
+      this.#looks.delete(row);
+      this.#begin(row, move);
+      return;
+    }
+    const atMs = verdict.act === 'wait' ? verdict.untilMs : nowMs() + timing.relocateMs;
+    // A row is looked at for many reasons; each of them asking for one more look would never end.
+    const lookMs = this.#looks.get(row) ?? Number.NEGATIVE_INFINITY;
+    if (lookMs > nowMs() && lookMs <= atMs) return;
+    this.#looks.set(row, atMs);
+    lookAgain(row, atMs);
   }
 
   #chooseMove(row: Row): { readonly store: StoreId; readonly rows: readonly Row[]; readonly to: HostId } | undefined {
@@ -225,6 +235,7 @@ export class Relocating {
   consider(row: Row, isShort: boolean): void {
     const { nowMs, config, sayClaim, lookAgain, isHeldHere, holds, table } = this.#of;
     if (nowMs() >= (this.#taken.get(row) ?? Number.POSITIVE_INFINITY)) this.#taken.delete(row);
+    if (!isShort) this.#looks.delete(row);
     const kept = this.#kept.get(row);
     if (kept !== undefined && (!isShort || nowMs() >= kept.untilMs)) this.giveRoomBack(row);
     const own = this.#byRow.get(row);
