@@ -6,7 +6,6 @@ import type { Chance } from '../src/core/chance.js';
 
 export const MB = 1_000_000;
 export const GB = 1_000 * MB;
-export const TB = 1_000 * GB;
 
 /** 100 Mbit/s, 1 Gbit/s, 2.5 Gbit/s, as files come through them. */
 export const LINKS_BYTES_PER_S: readonly number[] = [11 * MB, 110 * MB, 280 * MB];

@@ -14,6 +14,7 @@ import {
   parsePeerName,
   parseStoreId,
   type SourceId,
+  type StoreId,
   sourceIdOf,
 } from '../src/core/ids.js';
 import type { ParcelRef } from '../src/core/parcel.js';
@@ -45,13 +46,27 @@ export const DAY_MS = 24 * HOUR_MS;
 /** Something about the world. @returns what is wrong; undefined when it holds. */
 export type Check = (world: World) => string | undefined;
 
+export interface StoreOptions {
+  /** Default: made up. */
+  readonly id?: StoreId;
+  readonly lentBytes: number;
+}
+
 export interface HostOptions {
+  /** Default: made up. */
+  readonly id?: HostId;
   /** Default `h` and its number. */
   readonly name?: string;
+  /** Default active. */
+  readonly state?: Member['state'];
+  /** Default trusted. */
+  readonly trust?: Member['trust'];
   /** What each of its stores lends; 0: it has no store. Default 1 GiB. */
   readonly freeBytes?: number;
   /** Default 1. */
   readonly stores?: number;
+  /** Its stores one by one, in place of the two above. */
+  readonly lends?: readonly StoreOptions[];
   /** Hosts of one domain count once; default: each its own. */
   readonly domain?: string;
   readonly roaming?: boolean;
@@ -172,18 +187,23 @@ export class World implements Surroundings {
     return this.addEach(Array.from({ length: count }, () => options));
   }
 
-  /** … each as its options say. */
-  addEach(each: readonly HostOptions[]): SimHost[] {
+  /** … each as its options say. `beforeStart`: puts onto their disks what is to be there already. */
+  addEach(
+    each: readonly HostOptions[],
+    { beforeStart }: { readonly beforeStart?: (hosts: readonly SimHost[]) => void } = {},
+  ): SimHost[] {
     const made = each.map((options, i) => {
       const number = this.hosts.length + i;
-      const host = parseHostId(nameOf(`host ${number} of ${this.seed}`).slice(0, 32));
-      const { name = `h${number}`, domain = host, roaming = false } = options;
-      const member: Member = { host, name, peer: PEER, state: 'active', trust: 'trusted', domain, roaming };
+      const made = parseHostId(nameOf(`host ${number} of ${this.seed}`).slice(0, 32));
+      const { id: host = made, name = `h${number}`, domain = host, roaming = false } = options;
+      const { state = 'active', trust = 'trusted' } = options;
+      const member: Member = { host, name, peer: PEER, state, trust, domain, roaming };
       return { member, options };
     });
     const members = made.map(({ member }) => member);
     const config = this.#newest === undefined ? this.#firstConfig(members) : this.#changed(members);
     const hosts = made.map(({ member, options }) => this.#makeHost(member.host, new HostDisk(config), options));
+    beforeStart?.(hosts);
     for (const host of hosts) this.start(host);
     return hosts;
   }
@@ -211,10 +231,13 @@ export class World implements Surroundings {
     const clock = new SteadyClock({ hostMs: 1_000_000 * (number + 1), worldMs: this.nowMs });
     const host = new SimHost({ number, id, clock, disk, bytesPerS: options.bytesPerS ?? 100_000_000 });
     const { freeBytes = GIB, stores = 1 } = options;
-    for (let i = 0; freeBytes > 0 && i < stores; i += 1) {
-      const storeId = parseStoreId(nameOf(`store ${i} of ${id} at ${this.nowMs}`).slice(0, 32));
+    const {
+      lends = Array.from({ length: freeBytes > 0 ? stores : 0 }, (): StoreOptions => ({ lentBytes: freeBytes })),
+    } = options;
+    for (const [i, { id: known, lentBytes }] of lends.entries()) {
+      const storeId = known ?? parseStoreId(nameOf(`store ${i} of ${id} at ${this.nowMs}`).slice(0, 32));
       const epoch = firstEpoch(chance, this.nowMs);
-      const store = new StoreDisk({ id: storeId, host: id, lentBytes: freeBytes, epoch });
+      const store = new StoreDisk({ id: storeId, host: id, lentBytes, epoch });
       this.logs.note(store.log);
       disk.stores.push(store);
     }

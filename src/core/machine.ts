@@ -1130,6 +1130,12 @@ export class Machine {
     return row === undefined ? undefined : this.#wanted.originOf(row);
   }
 
+  /** What the listed snapshots of a source reference. */
+  *wanted(source: SourceId): IterableIterator<ParcelRef> {
+    for (const row of this.#wanted.rowsOf(source))
+      yield { id: this.#table.id(row), key: this.#table.key(row), bytes: this.#table.bytes(row) };
+  }
+
   /** The parcel is of a source of this host. */
   isOwn(parcel: ParcelId): boolean {
     return this.originOf(parcel) === this.#self;
