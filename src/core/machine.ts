@@ -17,7 +17,7 @@ import { Dropping } from './dropping.js';
 import type { Effect, FetchFailure, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
-import { decideGrab, type GrabVerdict, type GrabView } from './grab.js';
+import { decideGrab, type GrabVerdict, type GrabView, rankMaxOf } from './grab.js';
 import { Holdings } from './holdings.js';
 import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
@@ -31,6 +31,7 @@ import {
   type StoreReport,
 } from './messages.js';
 import { MinQueue } from './min-queue.js';
+import { OtherHolders } from './other-holders.js';
 import type { ParcelRef } from './parcel.js';
 import { FLAG, ParcelTable, type Row } from './parcel-table.js';
 import { type CopyCount, NO_STANDING, Placement } from './placement.js';
@@ -46,6 +47,7 @@ import {
 } from './pursuit.js';
 import { Relocating } from './relocating.js';
 import { Room } from './room.js';
+import { RowSet } from './row-set.js';
 import { RULES, type Rules } from './rules.js';
 import { Voice } from './voice.js';
 import { Wanted } from './wanted.js';
@@ -108,10 +110,10 @@ export class Machine {
   readonly #noRoom = new Set<Row>();
   /** Head operations on their way into our stores' logs. */
   readonly #keepingHead = new Set<string>();
-  readonly #marked = new Set<Row>();
+  readonly #marked = new RowSet();
   readonly #due = new MinQueue();
   readonly #ready = new MinQueue();
-  readonly #inReady = new Set<Row>();
+  readonly #inReady = new RowSet();
   #config: ClusterConfig | undefined;
   #member: Member | undefined;
   #nowMs: number;
@@ -163,22 +165,22 @@ export class Machine {
       absences: absences.map(({ agoMs, ...absence }) => ({ ...absence, endedAtMs: nowMs - agoMs })),
     });
     const machine = this;
-    this.#placement = new Placement({
-      table: this.#table,
-      holdings: this.#holdings,
-      hosts: this.#hosts,
-      self: {
-        host: self,
-        member: () => machine.#member,
-        mounted: store => machine.#room.takesParcels(store),
-        get weightMiB() {
-          return machine.#room.weightMiB;
-        },
+    const ownView = {
+      host: self,
+      member: () => machine.#member,
+      mounted: (store: StoreId) => machine.#room.takesParcels(store),
+      get weightMiB() {
+        return machine.#room.weightMiB;
       },
-      rules,
-    });
+      get version() {
+        return machine.#room.version;
+      },
+    };
+    const seen = { table: this.#table, holdings: this.#holdings, hosts: this.#hosts, self: ownView };
+    this.#placement = new Placement({ ...seen, rules });
     const shared = {
       table: this.#table,
+      others: new OtherHolders({ ...seen, placement: this.#placement }),
       wanted: this.#wanted,
       nowMs: () => this.#nowMs,
       heldIn: (row: Row) => this.#heldIn(row),
@@ -204,7 +206,6 @@ export class Machine {
     this.#relocating = new Relocating({
       ...shared,
       self,
-      placement: this.#placement,
       config: () => this.#configured(),
       roomiest: () => this.#room.roomiest(),
       heldIn: store => this.#rowsIn(store),
@@ -279,10 +280,8 @@ export class Machine {
       case 'state-answered': {
         const host = this.#hosts.get(input.host);
         if (host === undefined) return;
-        const wasCaughtUp = host.caughtUp;
-        this.#hosts.answered(host, input.ok, this.#nowMs);
         // What waited for a whole view may go on now.
-        if (host.caughtUp !== wasCaughtUp) this.#markShort();
+        if (this.#hosts.answered(host, input.ok, this.#nowMs)) this.#markShort();
         return;
       }
       case 'store':
@@ -473,14 +472,14 @@ export class Machine {
 
   #setAside(host: HostView): void {
     if (host.isSetAside) return;
-    host.isSetAside = true;
+    this.#hosts.setAside(host, true);
     this.#effects.push({ do: 'note-duplicate', host: host.id, duplicate: true });
     this.#markHeldBy(host.id);
   }
 
   /** The alternation has ended: one of the two is off. */
   #takeBack(host: HostView): void {
-    host.isSetAside = false;
+    this.#hosts.setAside(host, false);
     this.#effects.push({ do: 'note-duplicate', host: host.id, duplicate: false });
     this.#markHeldBy(host.id);
   }
@@ -644,9 +643,17 @@ export class Machine {
   // ------------------------------------------------------------------------------------------------------ what changed
 
   #judgeHosts(): void {
+    this.#judgeDue();
     // What is held by hosts that are waited for longer now, or no longer, counts until another time.
     for (const host of this.#hosts.judgeOutage(this.#nowMs)) this.#markHeldBy(host.id);
-    for (const host of this.#hosts.others()) {
+    // Who has just been missed, or is not in an outage any more, may be due once more.
+    if (this.#hosts.settle(this.#nowMs) <= this.#nowMs) this.#judgeDue();
+    const outage = this.#hosts.outageNews();
+    if (outage !== undefined) this.#effects.push({ do: 'note-outage', hosts: outage });
+  }
+
+  #judgeDue(): void {
+    for (const host of this.#hosts.due(this.#nowMs)) {
       if (this.#nowMs >= host.newsDueMs) {
         host.newsDueMs = Number.POSITIVE_INFINITY;
         if (this.#isBehind(host)) this.#askState(host);
@@ -664,13 +671,11 @@ export class Machine {
       this.#markFrom(host.id);
       this.#markShort();
     }
-    const outage = this.#hosts.outageNews();
-    if (outage !== undefined) this.#effects.push({ do: 'note-outage', hosts: outage });
   }
 
   #askState(writer: HostView): void {
     // Only the writer's own word settles what it holds; while it is out of reach, anybody who has read it may tell.
-    const asked = writer.connected ? writer : [...this.#hosts.others()].find(({ connected }) => connected);
+    const asked = writer.connected ? writer : this.#hosts.someConnected();
     if (asked !== undefined && this.#hosts.mayAsk(asked, this.#nowMs)) {
       this.#effects.push({ do: 'ask-state', host: asked.id });
     }
@@ -681,9 +686,8 @@ export class Machine {
   }
 
   #markShort(): void {
-    for (let row = 0; row < this.#table.size; row += 1) {
-      if (!Number.isNaN(this.#table.shortSinceMs(row))) this.#marked.add(row);
-    }
+    const { short } = this.#table;
+    for (let place = 0; place < short.size; place += 1) this.#marked.add(short.at(place));
   }
 
   #markNoRoom(): void {
@@ -718,10 +722,7 @@ export class Machine {
 
   #considerMarked(): void {
     // Taken out first: a look at a row may mark it once more.
-    for (const row of this.#marked) {
-      this.#marked.delete(row);
-      this.#consider(row);
-    }
+    for (let row = this.#marked.take(); row !== undefined; row = this.#marked.take()) this.#consider(row);
   }
 
   #consider(row: Row): void {
@@ -806,9 +807,20 @@ export class Machine {
     const pursuit = this.#pursuits.get(row);
     const held = this.#isHeldHere(row);
     // Ranking asks every host; where the cheaper answers already say no, it is left out.
-    const undecided = !held && origin !== this.#self && count.copies < copiesWanted;
-    const standing = undecided ? this.#placement.standing(row, origin, copiesWanted, claimants) : NO_STANDING;
+    const mayHold = this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0;
+    const needed = pursuit?.relocated === true || (count.copies < copiesWanted && !count.domainTaken);
+    const undecided = mayHold && !held && origin !== this.#self && needed;
     const repair = this.#table.has(row, FLAG.hadCopies);
+    const stepMs = repair ? timing.repairStepMs : timing.stepMs;
+    const lastPlace = repair && count.liveCopies <= 1;
+    const shortSinceMs = this.#table.shortSinceMs(row);
+    const rankMax =
+      pursuit !== undefined || lastPlace
+        ? 0
+        : rankMaxOf({ copiesWanted, stepMs, shortForMs: this.#nowMs - shortSinceMs });
+    const standing = undecided
+      ? this.#placement.standing(row, origin, copiesWanted, { claimants, rankMax })
+      : NO_STANDING;
     return {
       nowMs: this.#nowMs,
       wanted: true,
@@ -818,13 +830,17 @@ export class Machine {
       copies: count.copies,
       relocated: pursuit?.relocated === true,
       domainTaken: count.domainTaken,
-      mayHold: this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0,
-      hasRoom: this.#storeFor(row) !== undefined,
-      hasSource: this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true),
-      ...standing,
-      shortSinceMs: this.#table.shortSinceMs(row),
-      stepMs: repair ? timing.repairStepMs : timing.stepMs,
-      lastPlace: repair && count.liveCopies <= 1,
+      mayHold,
+      hasRoom: undecided && this.#storeFor(row) !== undefined,
+      hasSource: undecided && this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true),
+      rank: standing.rank,
+      claims: standing.claims,
+      betterClaims: standing.betterClaims,
+      ownDomainClaimed: standing.ownDomainClaimed,
+      ownDomainBetterClaimed: standing.ownDomainBetterClaimed,
+      shortSinceMs,
+      stepMs,
+      lastPlace,
       claimed: pursuit !== undefined,
       notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
     };
@@ -1067,13 +1083,12 @@ export class Machine {
       this.#renewDueMs,
       this.#due.first,
       this.#claims.firstEndMs,
+      this.#hosts.settle(this.#nowMs),
     );
-    for (const host of this.#hosts.others()) {
-      atMs = Math.min(atMs, host.livenessNextMs, host.newsDueMs);
-      if (this.#hosts.isToBeAsked(host)) atMs = Math.min(atMs, host.askNotBeforeMs);
+    if (this.#ready.size > 0) {
+      const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
+      if (completeAtMs > this.#nowMs) atMs = Math.min(atMs, completeAtMs);
     }
-    const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
-    if (this.#ready.size > 0 && completeAtMs > this.#nowMs) atMs = Math.min(atMs, completeAtMs);
     if (atMs === this.#wakeMs && atMs > this.#nowMs) return;
     this.#wakeMs = atMs;
     this.#effects.push({ do: 'wake', atMs });
@@ -1122,6 +1137,18 @@ export class Machine {
     const row = this.#table.find(id);
     if (row === undefined || this.#table.source(row) < 0) return true;
     return this.#table.key(row) === key && this.#table.bytes(row) === bytes;
+  }
+
+  /** By its page; undefined for a parcel that none has described. */
+  bytesOf(parcel: ParcelId): number | undefined {
+    const row = this.#table.find(parcel);
+    return row === undefined || this.#table.source(row) < 0 ? undefined : this.#table.bytes(row);
+  }
+
+  /** What is kept free in a store of ours for what is claimed or on its way. */
+  reservedBytes(store: StoreId): number {
+    for (const own of this.#room.stores()) if (own.store === store) return own.reservedBytes;
+    return 0;
   }
 
   /** The origin of a parcel that the catalog has described. */

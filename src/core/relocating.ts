@@ -13,8 +13,9 @@
 import type { ClusterConfig } from './cluster-config.js';
 import type { Effect, Input } from './effects.js';
 import type { HostId, StoreId } from './ids.js';
+import type { OtherHolders } from './other-holders.js';
 import type { ParcelTable, Row } from './parcel-table.js';
-import type { Placement } from './placement.js';
+
 import { chooseMove, decideRelocate, FAMILY_REST_MS, type Family, RELOCATIONS_MAX } from './relocate.js';
 import type { Wanted } from './wanted.js';
 
@@ -24,7 +25,7 @@ const MOVE_BYTES_PER_MS = 1_000;
 /** Room that was made is kept for its parcel this long, in ms. */
 const KEEP_ROOM_MS = 60_000;
 /** Parcels of one offer: a larger family stays where it is. */
-export const OFFERED_PARCELS_MAX = 512;
+const OFFERED_PARCELS_MAX = 512;
 
 interface Move {
   readonly offer: number;
@@ -43,7 +44,7 @@ interface Move {
 export interface RelocatingContext {
   readonly self: HostId;
   readonly table: ParcelTable;
-  readonly placement: Placement;
+  readonly others: OtherHolders;
   readonly wanted: Wanted;
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
@@ -124,11 +125,11 @@ export class Relocating {
 
   /** A row that is short and does not fit here. */
   considerStuck(row: Row, { copies, claims }: { readonly copies: number; readonly claims: number }): void {
-    const { table, placement, wanted, config, nowMs, lookAgain } = this.#of;
+    const { table, others, wanted, config, nowMs, lookAgain } = this.#of;
     const copiesWanted = wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#byRow.has(row)) return;
     const { timing } = config();
-    const { rank, fitsElsewhere } = placement.lackers(row, wanted.knownOriginOf(row));
+    const { rank, fitsElsewhere } = others.lackers(row, wanted.knownOriginOf(row));
     const view = {
       nowMs: nowMs(),
       shortSinceMs: table.shortSinceMs(row),
@@ -159,7 +160,7 @@ export class Relocating {
   }
 
   #chooseMove(row: Row): { readonly store: StoreId; readonly rows: readonly Row[]; readonly to: HostId } | undefined {
-    const { table, placement, wanted, roomiest } = this.#of;
+    const { table, others, wanted, roomiest } = this.#of;
     const place = roomiest();
     if (place === undefined) return undefined;
     const chosen = chooseMove({
@@ -171,7 +172,7 @@ export class Relocating {
           first !== undefined &&
           (this.#rests.get(first) ?? 0) <= this.#of.nowMs() &&
           rows.every(each => wanted.copiesWanted(each) !== undefined && !this.#moving.has(each));
-        return mayGo ? placement.takersOf(rows, wanted.knownOriginOf(first)) : [];
+        return mayGo ? others.takersOf(rows, wanted.knownOriginOf(first)) : [];
       },
     });
     return chosen === undefined ? undefined : { store: place.store, rows: chosen.family.rows, to: chosen.to };
@@ -214,6 +215,7 @@ export class Relocating {
     this.#byRow.set(row, move);
     this.#byOffer.set(move.offer, move);
     for (const each of rows) this.#moving.set(each, move);
+    for (const [rested, untilMs] of this.#rests) if (untilMs <= nowMs()) this.#rests.delete(rested);
     const [first] = rows;
     if (first !== undefined) this.#rests.set(first, nowMs() + FAMILY_REST_MS);
     sayClaim(row, store);

@@ -5,6 +5,9 @@
  * that it lists has been fetched and is durable, and then it is written down, durably, before the machine hears of it: so
  * a head's seq never goes back, not even over a crash (I7).
  *
+ * What it lists is wanted, and what this host saw listed before stays wanted through its own `hold` (core/hold.ts): that it
+ * was seen is durable before the head is in force, too.
+ *
  * Of two heads with one seq the lower hash wins, everywhere; the origin, told by an alarm, goes on above both.
  */
 import { readdir } from 'node:fs/promises';
@@ -14,19 +17,27 @@ import { decodeHead, type Head, headHash, verifyHead } from '../catalog/head.js'
 import { decodePage } from '../catalog/page.js';
 import { verifySnapshot } from '../catalog/snapshot.js';
 import type { KnownHead } from '../catalog/source-history.js';
+import { readSnapshot } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
-import { type ObjectId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
+import { decideHold } from '../core/hold.js';
+import { type ObjectId, type ParcelId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
 import type { HeadHint } from '../core/messages.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 import type { Alarms } from './alarms.js';
 import type { Unstamped } from './driver.js';
-import { type HeadChange, headChange } from './head-change.js';
+import { type HeadChange, headChange, type WantedSnapshots } from './head-change.js';
 import type { Roster } from './roster.js';
+import { readSeen, SEEN_MAX, type SeenListed, writeSeen } from './seen-snapshots.js';
 import { KeyedTurns } from './turns.js';
 
 /** Pages asked of a peer at a time: it serves 8 such streams of one host, and records are asked for besides. */
 const PAGES_AT_ONCE = 4;
+const DAY_MS = 86_400_000;
+/** A hold that could not be ended is looked at again after this, in ms. */
+const AGAIN_MS = 60_000;
+/** Node's timers take no more. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 export interface CatalogKeeperOptions {
   /** STATE/catalog/heads, which exists. */
@@ -36,13 +47,17 @@ export interface CatalogKeeperOptions {
   readonly fromPeer: (peer: PeerName) => ObjectReader;
   /** In the configuration, or archived by it: no other source's head is taken, so that no member can make up sources. */
   readonly isConfigured: (source: SourceId) => boolean;
+  /** This host's running time: holds are counted in it. */
+  readonly runMs: () => number;
+  /** Somebody holds it, or may: then no re-cut takes it out of its hold. */
+  readonly hasCopy: (parcel: ParcelId) => boolean;
   readonly roster: Roster;
   readonly tell: (input: Unstamped) => void;
   readonly alarms: Alarms;
   readonly log: Logger;
 }
 
-/** Told of each head that has come into force, and of what it changed. */
+/** Told of each head that has come into force, and of each end of a hold, and of what it changed. */
 export type HeadListener = (source: SourceId, change: HeadChange) => void;
 
 export class CatalogKeeper {
@@ -51,7 +66,16 @@ export class CatalogKeeper {
   readonly #heads = new Map<SourceId, KnownHead>();
   /** The seq of each head on our disk, in force or not: an earlier one never replaces it. */
   readonly #floors = new Map<SourceId, number>();
+  /** By the head in force. */
+  readonly #wanted = new Map<SourceId, WantedSnapshots>();
+  /** As they are on our disk. */
+  readonly #seen = new Map<SourceId, readonly SeenListed[]>();
+  /** When the next hold of a source ends, in running time. */
+  readonly #nextRunMs = new Map<SourceId, number>();
   readonly #turns = new KeyedTurns<SourceId>();
+  #timer: NodeJS.Timeout | undefined;
+  #lettingGo: Promise<void> = Promise.resolve();
+  #stopped = false;
   readonly #listeners: HeadListener[] = [];
 
   constructor(options: CatalogKeeperOptions) {
@@ -68,7 +92,8 @@ export class CatalogKeeper {
       try {
         const head = decodeHead(bytes);
         this.#floors.set(head.source, head.seq);
-        await this.#enforce({ head, sealed: bytes, hash: headHash(bytes) });
+        // Who holds what is not known yet.
+        await this.#enforce({ head, sealed: bytes, hash: headHash(bytes) }, { recuts: false });
       } catch (error) {
         // A damaged file, or an object that is gone: the head, or a later one, comes back from any peer that has it.
         log.error(
@@ -128,16 +153,23 @@ export class CatalogKeeper {
         if (known.hash < hash) return;
       }
       const reader = typeof from === 'string' ? this.#options.fromPeer(from) : from;
-      if (reader !== undefined) await this.#fetchObjects(head, known?.head, reader, key, signal);
+      const listed = head.snapshots.map(({ id }) => id);
+      const had = new Set(known?.head.snapshots.map(({ id }) => id));
+      const fetching = { source, reader, key, signal };
+      await this.#fetchObjects(
+        listed.filter(id => !had.has(id)),
+        fetching,
+      );
       await this.objects.flush();
       try {
-        await this.#enforce({ head, sealed: bytes, hash });
+        await this.#enforce({ head, sealed: bytes, hash }, { recuts: true });
       } catch (error) {
         if (reader === undefined || !(error instanceof ClusterError) || error.code !== 'OBJECT_MISSING') throw error;
-        // An object that we had is lost: everything that the head lists is looked for, not only what is new.
-        await this.#fetchObjects(head, undefined, reader, key, signal);
+        // An object that we had is lost: everything that is wanted is looked for, not only what is new.
+        const seen = this.#seenOf(source).map(({ id }) => id);
+        await this.#fetchObjects(new Set([...listed, ...seen]), fetching);
         await this.objects.flush();
-        await this.#enforce({ head, sealed: bytes, hash });
+        await this.#enforce({ head, sealed: bytes, hash }, { recuts: true });
       }
     });
   }
@@ -175,25 +207,30 @@ export class CatalogKeeper {
     return bytes;
   }
 
+  /** Those of these snapshots, and of their pages, that are not here; nothing when there is no reader. */
   async #fetchObjects(
-    head: Head,
-    known: Head | undefined,
-    reader: ObjectReader,
-    key: Uint8Array,
-    signal: AbortSignal | undefined,
+    snapshots: Iterable<ObjectId>,
+    {
+      source,
+      reader,
+      key,
+      signal,
+    }: {
+      readonly source: SourceId;
+      readonly reader: ObjectReader | undefined;
+      readonly key: Uint8Array;
+      readonly signal: AbortSignal | undefined;
+    },
   ): Promise<void> {
-    const had = new Set(known?.snapshots.map(({ id }) => id));
-    for (const { id } of head.snapshots) {
-      if (had.has(id)) continue;
+    if (reader === undefined) return;
+    for (const id of snapshots) {
       signal?.throwIfAborted();
       const sealed = await this.#fetchObject(id, reader);
       const snapshot = verifySnapshot(sealed, key);
-      if (snapshot.source !== head.source) {
-        throw new ClusterError(
-          'FOREIGN_SNAPSHOT',
-          `the head of ${head.source} lists a snapshot of ${snapshot.source}`,
-          { blame: 'peer' },
-        );
+      if (snapshot.source !== source) {
+        throw new ClusterError('FOREIGN_SNAPSHOT', `the head of ${source} lists a snapshot of ${snapshot.source}`, {
+          blame: 'peer',
+        });
       }
       for (let at = 0; at < snapshot.pages.length; at += PAGES_AT_ONCE) {
         signal?.throwIfAborted();
@@ -216,18 +253,156 @@ export class CatalogKeeper {
     return bytes;
   }
 
-  async #enforce(known: KnownHead): Promise<void> {
+  /** `recuts`: what a re-cut took the place of may be let go. */
+  async #enforce(known: KnownHead, { recuts }: { readonly recuts: boolean }): Promise<void> {
     const { head, sealed, hash } = known;
     const { source, seq } = head;
-    const before = this.#heads.get(source);
-    const change = await headChange(this.objects, before?.head, head);
-    const { origin, source: name } = splitSourceId(source);
-    const file = join(this.#options.folder, `${origin}-${name}.head`);
+    const listed = head.snapshots.map(({ id }) => id);
+    const saw = await this.#sawListed(head);
+    const hold = { runMs: this.#options.runMs(), listed: new Set(listed) };
+    let verdict = decideHold({ ...hold, seen: saw });
+    const released = new Set(verdict.release.map(({ id }) => id));
+    if (recuts) {
+      const held = verdict.held.map(({ id }) => id);
+      for (const id of await this.#recutWithoutCopy(head, saw, { listed, held })) released.add(id);
+    }
+    const seen = saw.filter(({ id }) => !released.has(id));
+    verdict = decideHold({ ...hold, seen });
+    const wanted = { listed, held: verdict.held.map(({ id }) => id) };
+    const change = await headChange(this.objects, this.#wanted.get(source), wanted);
+
+    // What was seen first: a head that is in force and whose snapshots were not seen would be one that holds nothing.
+    await this.#keepSeen(source, seen);
+    const file = this.#file(source, 'head');
     const onDisk = readIfThere(file);
     if (onDisk === undefined || !onDisk.equals(sealed)) await writeDurable(file, sealed, { mode: 0o600 });
     this.#heads.set(source, known);
     this.#floors.set(source, seq);
+    this.#wanted.set(source, wanted);
+    this.#nextRunMs.set(source, verdict.nextRunMs);
+    this.#arm();
     this.#options.tell({ is: 'wanted', source, head: { source, seq, hash }, ...change });
     for (const listener of this.#listeners) listener(source, change);
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- holds
+
+  /** Lets go of the snapshots whose hold has run out. Its own timer calls it when it is time; a call too many does nothing. */
+  async letGo(): Promise<void> {
+    for (const source of this.#nextRunMs.keys()) {
+      try {
+        await this.#turns.take(source, async () => {
+          const known = this.#heads.get(source);
+          const dueRunMs = this.#nextRunMs.get(source) ?? Number.POSITIVE_INFINITY;
+          if (known !== undefined && this.#options.runMs() >= dueRunMs) await this.#enforce(known, { recuts: false });
+        });
+      } catch (error) {
+        this.#options.log.error(
+          { code: 'HOLD_NOT_ENDED', source, err: error },
+          'snapshots whose hold has run out could not be let go; they are kept and looked at again',
+        );
+        this.#nextRunMs.set(source, this.#options.runMs() + AGAIN_MS);
+      }
+    }
+    this.#arm();
+  }
+
+  /** Nothing is written of holds after this. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#lettingGo;
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const nextRunMs = Math.min(Number.POSITIVE_INFINITY, ...this.#nextRunMs.values());
+    if (this.#stopped || nextRunMs === Number.POSITIVE_INFINITY) return;
+    const delayMs = Math.min(TIMER_MS_MAX, Math.max(0, Math.ceil(nextRunMs - this.#options.runMs())));
+    this.#timer = setTimeout(() => {
+      this.#lettingGo = this.letGo();
+    }, delayMs).unref();
+  }
+
+  /** All that was seen listed so far, by this head too. */
+  async #sawListed({ source, snapshots }: Head): Promise<readonly SeenListed[]> {
+    const seen = [...this.#seenOf(source)];
+    const known = new Set(seen.map(({ id }) => id));
+    const seenRunMs = Math.floor(this.#options.runMs());
+    for (const { id, timeMs } of snapshots) {
+      if (known.has(id)) continue;
+      const { holdDays } = await readSnapshot(this.objects, id);
+      seen.push({ id, timeMs, holdMs: holdDays * DAY_MS, seenRunMs });
+    }
+    if (seen.length > SEEN_MAX) {
+      const why = `source ${source} has listed ${seen.length} snapshots whose hold has not run out (at most ${SEEN_MAX}): its newer heads are not taken; is its origin itself?`;
+      this.#options.alarms.raise('HOLDS_FULL', source, why);
+      throw new ClusterError('HOLDS_FULL', why, { blame: 'peer' });
+    }
+    this.#options.alarms.clear('HOLDS_FULL', source);
+    return seen;
+  }
+
+  /**
+   * A re-cut takes out of a snapshot what nobody can give any more, and takes its place at the same time. What was cut out
+   * would stay wanted, in vain, for as long as the hold; so the old one is let go if nobody holds what it alone has: there
+   * is no copy that the hold could keep. Were there one, a hijacked origin could make "re-cuts" to be rid of it.
+   */
+  async #recutWithoutCopy(
+    head: Head,
+    saw: readonly SeenListed[],
+    wanted: WantedSnapshots,
+  ): Promise<readonly ObjectId[]> {
+    const timeOf = new Map(saw.map(({ id, timeMs }) => [id, timeMs]));
+    const released: ObjectId[] = [];
+    for (const id of wanted.held) {
+      if (!(await this.#hasRecutAt(head, timeOf.get(id)))) continue;
+      const before = wanted.held.filter(other => !released.includes(other));
+      const { remove } = await headChange(
+        this.objects,
+        { ...wanted, held: before },
+        { ...wanted, held: before.filter(other => other !== id) },
+      );
+      if (!remove.some(parcel => this.#options.hasCopy(parcel))) released.push(id);
+    }
+    return released;
+  }
+
+  async #hasRecutAt({ snapshots }: Head, at: number | undefined): Promise<boolean> {
+    for (const { id, timeMs } of snapshots) {
+      if (timeMs === at && (await readSnapshot(this.objects, id)).recutOf !== undefined) return true;
+    }
+    return false;
+  }
+
+  #seenOf(source: SourceId): readonly SeenListed[] {
+    let seen = this.#seen.get(source);
+    if (seen !== undefined) return seen;
+    try {
+      seen = readSeen(this.#file(source, 'seen'), this.#options.runMs());
+    } catch (error) {
+      this.#options.log.error({ code: 'HOLDS_DAMAGED', source, err: error }, 'what was seen listed cannot be read');
+      this.#options.alarms.raise(
+        'HOLDS_DAMAGED',
+        source,
+        `which snapshots of ${source} are in their hold cannot be read: of what its head does not list any more, nothing is held beyond gcGrace`,
+      );
+      seen = [];
+    }
+    this.#seen.set(source, seen);
+    return seen;
+  }
+
+  async #keepSeen(source: SourceId, seen: readonly SeenListed[]): Promise<void> {
+    const before = this.#seenOf(source);
+    const had = new Set(before.map(({ id }) => id));
+    if (before.length === seen.length && seen.every(({ id }) => had.has(id))) return;
+    await writeSeen(this.#file(source, 'seen'), seen);
+    this.#seen.set(source, seen);
+  }
+
+  #file(source: SourceId, kind: 'head' | 'seen'): string {
+    const { origin, source: name } = splitSourceId(source);
+    return join(this.#options.folder, `${origin}-${name}.${kind}`);
   }
 }

@@ -1,12 +1,20 @@
 /**
- * Head change: what a new head changes in what is wanted. Pages are content-addressed, so only pages that one of the two
- * heads has and the other has not are read, but where something leaves: then the rest must be asked whether it stays.
+ * Head change: what a new head, or the end of a hold, changes in what is wanted. Pages are content-addressed, so only pages
+ * that are wanted before or after and not both are read, but where something leaves: then the rest must be asked whether it
+ * stays.
  */
-import type { Head } from '../catalog/head.js';
 import { readPage, readSnapshot } from '../catalog/walk.js';
 import type { ObjectId, ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
+
+/** The snapshots of a source that are wanted. */
+export interface WantedSnapshots {
+  /** By its newest head, oldest first. */
+  readonly listed: readonly ObjectId[];
+  /** Not listed any more, and in their hold (core/hold.ts). */
+  readonly held: readonly ObjectId[];
+}
 
 export interface HeadChange {
   /** In a page that is new; some may have been wanted before. */
@@ -19,7 +27,11 @@ export interface HeadChange {
 }
 
 /** Grows with the parcels of the pages that changed: some 300 bytes each, for the time of the call. */
-export async function headChange(reader: ObjectReader, before: Head | undefined, after: Head): Promise<HeadChange> {
+export async function headChange(
+  reader: ObjectReader,
+  before: WantedSnapshots | undefined,
+  after: WantedSnapshots,
+): Promise<HeadChange> {
   const old = before === undefined ? NO_PAGES : await pagesOf(reader, before);
   const now = await pagesOf(reader, after);
 
@@ -32,7 +44,7 @@ export async function headChange(reader: ObjectReader, before: Head | undefined,
 
   const newestAgain = await refsOf(reader, minus(now.newest, old.newest));
   const notNewest = await refsOf(reader, minus(old.newest, now.newest));
-  // An older snapshot that was not listed before brings parcels that never were in the newest.
+  // An older snapshot that was not wanted before brings parcels that never were in the newest.
   const addedOlder = await refsOf(reader, minus(minus(now.all, old.all), now.newest));
   for (const [id, ref] of addedOlder) notNewest.set(id, ref);
   if (notNewest.size > 0) {
@@ -53,12 +65,13 @@ interface Pages {
 
 const NO_PAGES: Pages = { all: new Set(), newest: new Set() };
 
-async function pagesOf(reader: ObjectReader, head: Head): Promise<Pages> {
+async function pagesOf(reader: ObjectReader, { listed, held }: WantedSnapshots): Promise<Pages> {
   const all = new Set<ObjectId>();
   let newest = new Set<ObjectId>();
-  for (const { id } of head.snapshots) {
-    newest = new Set((await readSnapshot(reader, id)).pages);
-    for (const page of newest) all.add(page);
+  for (const id of [...held, ...listed]) {
+    const { pages } = await readSnapshot(reader, id);
+    for (const page of pages) all.add(page);
+    if (id === listed.at(-1)) newest = new Set(pages);
   }
   return { all, newest };
 }

@@ -10,6 +10,7 @@ import type { ObjectReader } from '../core/objects.js';
 import { withDeadline } from '../net/deadline.js';
 import type { Net } from '../net/net.js';
 import { askObjects } from '../net/object-protocol.js';
+import { Places } from './places.js';
 
 /** Peers that are asked for one object before it is given up. */
 const PEERS_ASKED_MAX = 6;
@@ -18,23 +19,10 @@ const ASK_MS_MAX = 15_000;
 /** Asks of one peer at once: it serves eight, and refuses what is beyond. */
 const ASKS_PER_PEER_MAX = 6;
 
-/** Places for asks, some a peer; who comes when all are taken waits for its turn. */
-export class PeerPlaces {
-  readonly #waiting = new Map<PeerName, (() => void)[]>();
-  readonly #taken = new Map<PeerName, number>();
-
-  async take<T>(peer: PeerName, work: () => Promise<T>): Promise<T> {
-    const taken = this.#taken.get(peer) ?? 0;
-    if (taken < ASKS_PER_PEER_MAX) this.#taken.set(peer, taken + 1);
-    else await new Promise<void>(resolve => this.#waiting.set(peer, [...(this.#waiting.get(peer) ?? []), resolve]));
-    try {
-      return await work();
-    } finally {
-      // The place goes to whoever waits longest; if nobody does it is free.
-      const next = this.#waiting.get(peer)?.shift();
-      if (next !== undefined) next();
-      else this.#taken.set(peer, (this.#taken.get(peer) ?? 1) - 1);
-    }
+/** Places for asks, some a peer. */
+export class PeerPlaces extends Places<PeerName> {
+  constructor() {
+    super(ASKS_PER_PEER_MAX);
   }
 }
 

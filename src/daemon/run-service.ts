@@ -48,8 +48,11 @@ import { CatalogKeeper } from './catalog-keeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
 import { Driver, type Unstamped } from './driver.js';
+import { Dropper } from './dropper.js';
 import { FetchServer } from './fetch-server.js';
 import { Fetcher } from './fetcher.js';
+import { GrantAsker } from './grant-asker.js';
+import { GrantServer } from './grant-server.js';
 import { KnownAddresses } from './known-addresses.js';
 import { LocalObjects, ObjectFinder, PeerPlaces } from './object-finder.js';
 import { Orders } from './orders.js';
@@ -59,6 +62,7 @@ import { pause } from './pause.js';
 import { Protections } from './protection.js';
 import { keepsAllByDefault, RecordKeeper } from './record-keeper.js';
 import { Roster } from './roster.js';
+import { RunningTime } from './running-time.js';
 import { StateExchange } from './state-exchange.js';
 import { Teardown } from './teardown.js';
 import { TreeKeeper } from './tree-keeper.js';
@@ -112,6 +116,9 @@ async function serve(
   const clock = steadyClock();
   const membership = await openMembership({ stateDir, clock: () => clock.wallMs(), log });
   const { boot, previousBoot } = await countBoot(stateDir);
+  const running = new RunningTime({ stateDir, clock, log });
+  running.start();
+  teardown.defer(() => running.stop());
   const ended = lastingAbort();
   const { signal } = ended;
   const { host: self, signer, seed } = membership.identity;
@@ -146,7 +153,7 @@ async function serve(
     nonces: () => parseNonce(randomBytes(16).toString('hex')),
     config: membership.clusterConfig,
     nowMs: clock.nowMs(),
-    ranBeforeMs: 0,
+    ranBeforeMs: running.beforeMs,
     absences: absences.past(),
   });
   const driver = new Driver({ machine, clock, carryOut: effect => carryOut(effect) });
@@ -164,6 +171,7 @@ async function serve(
     cluster: membership.cluster,
     gate: membership,
     log,
+    frameMemory: index.frames,
     knownAddresses: () => addresses.all(),
     staticAddresses: options.peers,
     hosts: membership.clusterConfig.members.length,
@@ -190,6 +198,9 @@ async function serve(
     objects,
     fromPeer: peer => finder.from(peer, signal),
     isConfigured: source => machine.copiesWanted(source) !== undefined,
+    runMs: () => running.nowMs(),
+    // A disk that is not there may have a copy.
+    hasCopy: parcel => !stores.allMounted || machine.holders(parcel).length > 0,
     roster,
     tell,
     alarms,
@@ -209,6 +220,8 @@ async function serve(
     log,
     signal,
     partialMs: () => membership.clusterConfig.timing.partialMs,
+    trashMs: () => membership.clusterConfig.timing.trashMs,
+    reservedBytes: store => machine.reservedBytes(store),
     onMount: store => {
       keepConfig(store);
       void learnHeads(store);
@@ -229,6 +242,7 @@ async function serve(
     signal,
   });
   teardown.defer(() => records.stop());
+  teardown.defer(() => catalog.stop());
   catalog.onHead((_source, { add, remove }) => {
     records.forget(remove);
     records.want(add);
@@ -268,6 +282,28 @@ async function serve(
   teardown.defer(() => origin.stop());
   const fetcher = new Fetcher({ net, stores, objects: finder, roster, fits: ref => machine.fits(ref), tell, log });
   teardown.defer(() => fetcher.stop());
+  const grants = new GrantServer({ net, roster, signer, boot, tell });
+  const dropper = new Dropper({
+    self,
+    stores,
+    findRecord: (parcel, until) => finder.get(parcel, until),
+    signalOf: ask => grants.signalOf(ask),
+    notes: index.unwanted,
+    nameOf: host => roster.nameOf(host),
+    tell,
+    log,
+  });
+  teardown.defer(() => dropper.stop());
+  const asker = new GrantAsker({
+    net,
+    roster,
+    clock,
+    timing: () => membership.clusterConfig.timing,
+    bytesOf: parcel => machine.bytesOf(parcel),
+    tell,
+    log,
+  });
+  teardown.defer(() => asker.stop());
   const server = new FetchServer({
     net,
     machine,
@@ -342,14 +378,20 @@ async function serve(
         return;
       case 'wake':
         return;
-      case 'prove-own':
       case 'ask-grants':
-      case 'drop':
-      case 'read-possession':
+        asker.ask(effect);
+        return;
       case 'answer-grant':
+        grants.answer(effect);
+        return;
+      case 'prove-own':
+      case 'read-possession':
+      case 'drop':
       case 'expire':
       case 'identify':
       case 'note-unwanted':
+        dropper.carryOut(effect);
+        return;
       case 'offer-relocation':
       case 'answer-relocation':
         return;
@@ -459,6 +501,7 @@ async function serve(
   }
 
   // --------------------------------------------------------------------------------------------------------------- start
+  tell({ is: 'unwanted-before', parcels: index.unwanted.all(running.beforeMs) });
   await exchange.recall();
   await catalog.open();
   net.onConnect((peer, where) => {
@@ -488,6 +531,7 @@ async function serve(
     serveObjects(net, peer => (roster.isTrusted(peer) ? local : NOTHING)),
     exchange.serve(),
     server.serve(),
+    grants.serve(),
     orders.serve(),
   ]);
   spread = await spreadMembership({ net, membership, log });

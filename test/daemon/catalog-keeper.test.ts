@@ -1,20 +1,21 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { encodeHead, headHash } from '../../src/catalog/head.js';
 import { encodePage } from '../../src/catalog/page.js';
-import { encodeSnapshot, type SnapshotId } from '../../src/catalog/snapshot.js';
+import { encodeSnapshot, type Snapshot, type SnapshotId } from '../../src/catalog/snapshot.js';
 import { SourceHistory } from '../../src/catalog/source-history.js';
 import { hashHex } from '../../src/core/hash.js';
-import { type ObjectId, parseHostId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
+import { type ObjectId, type ParcelId, parseHostId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
 import type { ObjectWriter } from '../../src/core/objects.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { CatalogKeeper } from '../../src/daemon/catalog-keeper.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
 import { Origin } from '../../src/daemon/origin.js';
 import type { Roster } from '../../src/daemon/roster.js';
+import { SEEN_MAX, writeSeen } from '../../src/daemon/seen-snapshots.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 
 const { publicKey, seed } = generateKeyPair();
@@ -46,16 +47,24 @@ class Objects implements ObjectWriter {
   async flush(): Promise<void> {}
 }
 
-/** A snapshot of so many pages with one parcel each. */
-async function aSnapshot(objects: Objects, number: number, pageCount = 1): Promise<{ id: SnapshotId; timeMs: number }> {
+const DAY_MS = 86_400_000;
+const parcelOf = (number: number, n = 0): ParcelId => parseParcelId(hashHex(Buffer.from(`${number} ${n}`)));
+
+/** A snapshot of so many pages with one parcel each; held for one day. */
+async function aSnapshot(
+  objects: Objects,
+  number: number,
+  pageCount = 1,
+  fields: Partial<Snapshot> = {},
+): Promise<{ id: SnapshotId; timeMs: number }> {
   const pages: ObjectId[] = [];
   for (let n = 0; n < pageCount; n += 1) {
-    const id = parseParcelId(hashHex(Buffer.from(`${number} ${n}`)));
+    const id = parcelOf(number, n);
     pages.push(await objects.put(encodePage([{ id, key: parseKey(id.slice(0, 32)), bytes: 1 }])));
   }
-  const timeMs = number * 1000;
+  const timeMs = fields.timeMs ?? number * 1000;
   const counts = { stale: 0, missed: 0, files: 1, bytes: 1, device: 1n, recutOf: undefined, holdDays: 1 };
-  return { id: await objects.put(encodeSnapshot({ source, timeMs, ...counts, pages }, signer)), timeMs };
+  return { id: await objects.put(encodeSnapshot({ source, ...counts, pages, ...fields, timeMs }, signer)), timeMs };
 }
 
 const sealedHead = (seq: number, snapshots: readonly { id: SnapshotId; timeMs: number }[]): Uint8Array =>
@@ -69,25 +78,39 @@ const sealedHead = (seq: number, snapshots: readonly { id: SnapshotId; timeMs: n
     signer,
   );
 
-async function aKeeper(t: ExecutionContext, headOnDisk?: Uint8Array, isConfigured = (): boolean => true) {
-  const folder = mkdtempSync(join(tmpdir(), 'keeper-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
+interface Kept {
+  readonly headOnDisk?: Uint8Array;
+  readonly isConfigured?: () => boolean;
+  /** What another keeper kept before. */
+  readonly after?: { readonly folder: string; readonly objects: Objects };
+  /** The host's running time. */
+  readonly run?: { ms: number };
+  readonly held?: ReadonlySet<ParcelId>;
+}
+
+async function aKeeper(t: ExecutionContext, options: Kept = {}) {
+  const { headOnDisk, isConfigured = () => true, after, run = { ms: 0 }, held = new Set() } = options;
+  const folder = after?.folder ?? mkdtempSync(join(tmpdir(), 'keeper-'));
+  if (after === undefined) t.teardown(() => rmSync(folder, { recursive: true }));
   const file = join(folder, `${origin}-photos.head`);
   if (headOnDisk !== undefined) writeFileSync(file, headOnDisk);
   const told: Unstamped[] = [];
-  const objects = new Objects();
+  const objects = after?.objects ?? new Objects();
   const alarms = new Alarms({ log: silent, wallMs: () => 0 });
   const catalog = new CatalogKeeper({
     folder,
     objects,
     fromPeer: () => new Objects(),
     isConfigured,
+    runMs: () => run.ms,
+    hasCopy: parcel => held.has(parcel),
     // The keeper asks it for keys only.
     roster: { keyOf: () => publicKey } as unknown as Roster,
     tell: input => told.push(input),
     alarms,
     log: silent,
   });
+  t.teardown(() => catalog.stop());
   await catalog.open();
   return { folder, file, objects, catalog, told, alarms };
 }
@@ -96,7 +119,7 @@ test('a head on our disk that cannot be used for now is not replaced by an earli
   const theirs = new Objects();
   const [one, two] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2)];
   const [sixth, seventh] = [sealedHead(6, [one]), sealedHead(7, [one, two])];
-  const { catalog, file, told } = await aKeeper(t, seventh);
+  const { catalog, file, told } = await aKeeper(t, { headOnDisk: seventh });
   t.is(catalog.get(source), undefined);
 
   await catalog.offer(sixth, theirs);
@@ -120,7 +143,7 @@ test('the head of a source that is not configured is not taken, and is when it i
   const theirs = new Objects();
   const first = sealedHead(1, [await aSnapshot(theirs, 1)]);
   let configured = false;
-  const { catalog, objects } = await aKeeper(t, undefined, () => configured);
+  const { catalog, objects } = await aKeeper(t, { isConfigured: () => configured });
   await t.throwsAsync(catalog.offer(first, theirs), { code: 'SOURCE_UNKNOWN' });
   t.is(objects.kept.size, 0);
   configured = true;
@@ -137,6 +160,162 @@ test('when an object of the head in force is lost, a newer head brings it back',
   await catalog.offer(sealedHead(2, [one, two]), theirs);
   t.is(catalog.get(source)?.head.seq, 2);
   t.true(objects.kept.has(one.id));
+});
+
+/** What is wanted after all that a machine was told. */
+function wantedBy(told: readonly Unstamped[]): Set<ParcelId> {
+  const wanted = new Set<ParcelId>();
+  for (const input of told) {
+    if (input.is !== 'wanted') continue;
+    for (const { id } of input.add) wanted.add(id);
+    for (const id of input.remove) wanted.delete(id);
+  }
+  return wanted;
+}
+
+const parcels = (...numbers: readonly number[]): Set<ParcelId> => new Set(numbers.map(number => parcelOf(number)));
+
+test('what later heads leave out stays wanted through its hold, by the time that this host has run since it saw it', async t => {
+  const theirs = new Objects();
+  const run = { ms: 10 * DAY_MS };
+  const { catalog, told } = await aKeeper(t, { run });
+  const [one, two] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2)];
+  await catalog.offer(sealedHead(1, [one]), theirs);
+  run.ms += DAY_MS / 2;
+  await catalog.offer(sealedHead(2, [two]), theirs);
+  t.deepEqual(wantedBy(told), parcels(1, 2));
+  // Wanted, and not in the newest snapshot.
+  t.deepEqual(told.at(-1)?.is === 'wanted' && told.at(-1), {
+    is: 'wanted',
+    source,
+    head: { source, seq: 2, hash: headHash(sealedHead(2, [two])) },
+    add: [{ id: parcelOf(2), key: parseKey(parcelOf(2).slice(0, 32)), bytes: 1 }],
+    remove: [],
+    notNewest: [parcelOf(1)],
+    newestAgain: [],
+  });
+
+  run.ms += DAY_MS / 2 - 1;
+  await catalog.letGo();
+  t.deepEqual(wantedBy(told), parcels(1, 2));
+  t.is(told.length, 2);
+  run.ms += 1;
+  const heard: ParcelId[] = [];
+  catalog.onHead((_source, { remove }) => heard.push(...remove));
+  await catalog.letGo();
+  t.deepEqual(wantedBy(told), parcels(2));
+  t.deepEqual(heard, [parcelOf(1)]);
+  t.is(catalog.get(source)?.head.seq, 2);
+  await catalog.letGo();
+  t.is(told.length, 3);
+
+  // What is listed stays, however long ago it was first seen, and is not held when it leaves then.
+  run.ms += 30 * DAY_MS;
+  await catalog.letGo();
+  t.deepEqual(wantedBy(told), parcels(2));
+  await catalog.offer(sealedHead(3, [await aSnapshot(theirs, 3)]), theirs);
+  t.deepEqual(wantedBy(told), parcels(3));
+});
+
+test('holds go on after a restart, and after the running time was lost begin again', async t => {
+  const theirs = new Objects();
+  const run = { ms: 10 * DAY_MS };
+  const first = await aKeeper(t, { run });
+  const [one, two] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2)];
+  await first.catalog.offer(sealedHead(1, [one]), theirs);
+  await first.catalog.offer(sealedHead(2, [two]), theirs);
+
+  run.ms += DAY_MS - 1;
+  const second = await aKeeper(t, { run, after: first });
+  t.deepEqual(wantedBy(second.told), parcels(1, 2));
+  const lost = { ms: 0 };
+  const third = await aKeeper(t, { run: lost, after: first });
+  lost.ms = DAY_MS - 1;
+  await third.catalog.letGo();
+  t.deepEqual(wantedBy(third.told), parcels(1, 2));
+  lost.ms = DAY_MS;
+  await third.catalog.letGo();
+  t.deepEqual(wantedBy(third.told), parcels(2));
+
+  run.ms += 1;
+  const fourth = await aKeeper(t, { run, after: first });
+  t.deepEqual(wantedBy(fourth.told), parcels(2));
+});
+
+test('what was seen listed is on our disk before its head is in force', async t => {
+  const theirs = new Objects();
+  const { catalog, folder, file, told } = await aKeeper(t);
+  const one = await aSnapshot(theirs, 1);
+  // Nothing can be renamed to a folder's name: the head is not written.
+  mkdirSync(file);
+  await t.throwsAsync(catalog.offer(sealedHead(1, [one]), theirs));
+  t.is(catalog.get(source), undefined);
+  t.deepEqual(told, []);
+  const { seen } = JSON.parse(readFileSync(join(folder, `${origin}-photos.seen`), 'utf8'));
+  t.deepEqual(seen, [{ id: one.id, timeMs: one.timeMs, holdMs: DAY_MS, seenRunMs: 0 }]);
+
+  rmSync(file, { recursive: true });
+  await catalog.offer(sealedHead(1, [one]), theirs);
+  t.is(catalog.get(source)?.head.seq, 1);
+});
+
+test('an object of a held snapshot that is lost is asked for like a listed one', async t => {
+  const theirs = new Objects();
+  const { catalog, objects, told } = await aKeeper(t);
+  const [one, two, three] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2), await aSnapshot(theirs, 3)];
+  await catalog.offer(sealedHead(1, [one]), theirs);
+  await catalog.offer(sealedHead(2, [two]), theirs);
+  objects.kept.delete(one.id);
+  await catalog.offer(sealedHead(3, [three]), theirs);
+  t.deepEqual(wantedBy(told), parcels(1, 2, 3));
+});
+
+test('a snapshot that was cut anew is let go where nobody holds what was cut out, and held where somebody does', async t => {
+  const theirs = new Objects();
+  const torn = await aSnapshot(theirs, 1);
+  const recut = await aSnapshot(theirs, 2, 1, { timeMs: torn.timeMs, recutOf: torn.id });
+  const replaced = await aSnapshot(theirs, 2, 1, { timeMs: torn.timeMs });
+  const wantedAfter = async (snapshot: typeof recut, held: ReadonlySet<ParcelId>): Promise<Set<ParcelId>> => {
+    const { catalog, told } = await aKeeper(t, { held });
+    await catalog.offer(sealedHead(1, [torn]), theirs);
+    await catalog.offer(sealedHead(2, [snapshot]), theirs);
+    return wantedBy(told);
+  };
+  t.deepEqual(await wantedAfter(recut, parcels()), parcels(2));
+  t.deepEqual(await wantedAfter(recut, parcels(2)), parcels(2));
+  t.deepEqual(await wantedAfter(recut, parcels(1)), parcels(1, 2));
+  t.deepEqual(await wantedAfter(replaced, parcels()), parcels(1, 2));
+});
+
+test('an origin that lists more than it can ever have to hold is not followed, and a person is told', async t => {
+  const theirs = new Objects();
+  const { catalog, folder, alarms } = await aKeeper(t);
+  const one = await aSnapshot(theirs, 1);
+  const seen = Array.from({ length: SEEN_MAX }, (_, i) => ({
+    id: i.toString(16).padStart(64, '0') as SnapshotId,
+    timeMs: 1,
+    holdMs: DAY_MS,
+    seenRunMs: 0,
+  }));
+  await writeSeen(join(folder, `${origin}-photos.seen`), seen);
+  await t.throwsAsync(catalog.offer(sealedHead(1, [one]), theirs), { code: 'HOLDS_FULL' });
+  t.deepEqual(
+    alarms.list().map(({ code }) => code),
+    ['HOLDS_FULL'],
+  );
+  t.is(catalog.get(source), undefined);
+});
+
+test('when what was seen cannot be read a person is told, and the head is in force', async t => {
+  const theirs = new Objects();
+  const { catalog, folder, alarms, told } = await aKeeper(t);
+  writeFileSync(join(folder, `${origin}-photos.seen`), '{"seen":[{}]}');
+  await catalog.offer(sealedHead(1, [await aSnapshot(theirs, 1)]), theirs);
+  t.deepEqual(
+    alarms.list().map(({ code }) => code),
+    ['HOLDS_DAMAGED'],
+  );
+  t.deepEqual(wantedBy(told), parcels(1));
 });
 
 async function anOrigin(t: ExecutionContext) {

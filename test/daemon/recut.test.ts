@@ -17,11 +17,14 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
   const folder = join(source.folder, 'heads');
   mkdirSync(folder);
   const alarms = new Alarms({ log, wallMs: () => 0 });
+  const held = new Set<ParcelId>();
   const catalog = new CatalogKeeper({
     folder,
     objects: source.objects,
     fromPeer: () => source.objects,
     isConfigured: () => true,
+    runMs: () => 0,
+    hasCopy: parcel => held.has(parcel),
     // The keeper asks it for keys only.
     roster: { keyOf: () => source.keys.publicKey } as unknown as Roster,
     tell: () => undefined,
@@ -29,7 +32,6 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
     log,
   });
   const history = await SourceHistory.open({ folder: join(source.folder, 'own'), signer: source.signer });
-  const held = new Set<ParcelId>();
   const ended = new AbortController();
   const origin = new Origin({
     host: aSource.slice(0, 32),

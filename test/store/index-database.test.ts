@@ -12,7 +12,8 @@ import {
   logAfter,
   logStart,
 } from '../../src/core/holdings-log.js';
-import { parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js';
+import { type ParcelId, parseHostId, parseParcelId, parsePeerName, parseStoreId } from '../../src/core/ids.js';
+import { FrameOrder } from '../../src/net/frame-order.js';
 import { type IndexDatabase, openIndexDatabase } from '../../src/store/index-database.js';
 import { SIGNED_EVERY_OPS } from '../../src/store/log-archive.js';
 import { blobOf } from '../contracts/store-contract.js';
@@ -239,4 +240,43 @@ test('boots and position are noted independently of each other', async t => {
   t.deepEqual(blobs.note(), { boots: [3, 4], position: { epoch, seq, digest } });
   await blobs.clear();
   t.deepEqual(blobs.note(), { boots: [3, 4] });
+});
+
+test('since when nobody wants a parcel is known after a restart, until it is forgotten', async t => {
+  const path = join(await mkdtemp(join(tmpdir(), 'index-')), 'index');
+  const index = await open(path);
+  const [first, second] = [opOf(0), opOf(1)].map(op => ('parcel' in op ? op.parcel : undefined)) as [
+    ParcelId,
+    ParcelId,
+  ];
+  await index.unwanted.note(first, 1_500.25);
+  await index.unwanted.note(second, 10 * 365 * 86_400_000);
+  await index.unwanted.note(first, 2_500.25);
+  await index.close();
+  const { unwanted } = await open(path);
+  const bySince = (ranMs = Number.POSITIVE_INFINITY) => unwanted.all(ranMs).sort((a, b) => a.sinceRunMs - b.sinceRunMs);
+  t.deepEqual(bySince(), [
+    { parcel: first, sinceRunMs: 2_501 },
+    { parcel: second, sinceRunMs: 10 * 365 * 86_400_000 },
+  ]);
+  t.deepEqual(bySince(9_000).at(-1), { parcel: second, sinceRunMs: 9_000 });
+  await unwanted.forget(second);
+  await unwanted.forget(second);
+  t.deepEqual(bySince(), [{ parcel: first, sinceRunMs: 2_501 }]);
+});
+
+test('the last frame of each member is there after a restart, and keeps what came before it out', async t => {
+  const path = join(await mkdtemp(join(tmpdir(), 'index-')), 'index');
+  const ann = parsePeerName(`12D3Koo${'A'.repeat(45)}`);
+  const ben = parsePeerName(`12D3Koo${'B'.repeat(45)}`);
+  const first = await open(path);
+  const heard = new FrameOrder(first.frames);
+  heard.admit(ann, { boot: 3, frame: 7 });
+  heard.admit(ann, { boot: 3, frame: 8 });
+  heard.admit(ben, { boot: 2 ** 40, frame: 1 });
+  await first.close();
+  const again = new FrameOrder((await open(path)).frames);
+  t.is(again.admit(ann, { boot: 3, frame: 8 }), 'not-newer');
+  t.is(again.admit(ben, { boot: 2 ** 40 - 1, frame: 9 }), 'older-boot');
+  t.is(again.admit(ann, { boot: 3, frame: 9 }), 'newer');
 });

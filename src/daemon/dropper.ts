@@ -1,0 +1,275 @@
+/**
+ * Dropper: carries out what the machine decides about removing copies: reads our own copy before we ask, reads it for others
+ * who ask, drops with a proof, expires with a warrant, and finds out whose a parcel is.
+ *
+ * Every effect ends in exactly one input, whatever happens: a failing disk, a store that is unmounted meanwhile, a service
+ * that stops. What a drop or an expiry entered into the log is told as that input, in the order of the log. What a read finds
+ * corrupt is told first (`own-ops`), so that the machine knows of it when it hears how the read ended.
+ *
+ * A read takes a whole parcel off the disk: at most two at once a store, and the others wait; how many wait is limited by
+ * the machine (ATTEMPTS_MAX for our own, GRANT_READS_MAX for others).
+ */
+import type { Logger } from 'pino';
+import { decodeRecord } from '../catalog/record.js';
+import type { DropProof } from '../core/drop-proof.js';
+import type { Effect, ReadFailure } from '../core/effects.js';
+import type { ExpiryWarrant } from '../core/expiry.js';
+import { ClusterError } from '../core/fault.js';
+import type { LogPosition, LogSegment } from '../core/holdings-log.js';
+import type { HostId, Nonce, ParcelId, Possession, SourceId, StoreId } from '../core/ids.js';
+import { withDeadline } from '../net/deadline.js';
+import { lastingAbort } from '../platform/lasting-abort.js';
+import type { UnwantedNotes } from '../store/unwanted-notes.js';
+import type { Unstamped } from './driver.js';
+import { Places } from './places.js';
+
+/** Whole parcels read at once from one store, so that fetches and restores still get at its disk. */
+const READS_PER_STORE_MAX = 2;
+/** Records looked for at once. */
+const IDENTIFIED_AT_ONCE = 8;
+/** A parcel of 10 TB at 150 MB/s takes 18 h. */
+const READ_MS_MAX = 24 * 3_600_000;
+
+type EffectTo<Do extends Effect['do']> = Extract<Effect, { do: Do }>;
+
+/** What is asked of a mounted store. */
+export interface RemovingStore {
+  drop(proof: DropProof): Promise<LogPosition>;
+  expire(warrant: ExpiryWarrant): Promise<LogPosition>;
+  possess(
+    parcel: ParcelId,
+    options: { readonly nonce: Nonce; readonly holders: readonly HostId[]; readonly signal?: AbortSignal },
+  ): Promise<
+    | { readonly kind: 'whole'; readonly possessions: ReadonlyMap<HostId, Possession> }
+    | { readonly kind: 'corrupt'; readonly position: LogPosition }
+    | { readonly kind: 'absent' }
+  >;
+}
+
+/** `OwnStores`, as far as it is needed here. */
+export interface RemovingStores {
+  mounted(id: StoreId): RemovingStore | undefined;
+  usedBytes(id: StoreId): Promise<number>;
+  tellOps(id: StoreId, completion: (segment: LogSegment) => Unstamped): Promise<void>;
+}
+
+export interface DropperOptions {
+  readonly self: HostId;
+  readonly stores: RemovingStores;
+  /** A record from our own catalogs, or from whoever has it. */
+  readonly findRecord: (parcel: ParcelId, signal: AbortSignal) => Promise<Uint8Array | undefined>;
+  /** Fires when nobody waits for the answer any more; undefined when that is so already. */
+  readonly signalOf: (ask: number) => AbortSignal | undefined;
+  readonly notes: Pick<UnwantedNotes, 'note' | 'forget'>;
+  readonly nameOf: (host: HostId) => string;
+  readonly tell: (input: Unstamped) => void;
+  readonly log: Logger;
+}
+
+export class Dropper {
+  readonly #options: DropperOptions;
+  readonly #reads = new Places<StoreId>(READS_PER_STORE_MAX);
+  readonly #looks = new Places<'records'>(IDENTIFIED_AT_ONCE);
+  readonly #running = new Set<Promise<void>>();
+  readonly #ended = lastingAbort();
+
+  constructor(options: DropperOptions) {
+    this.#options = options;
+  }
+
+  carryOut(effect: EffectTo<'prove-own' | 'read-possession' | 'drop' | 'expire' | 'identify' | 'note-unwanted'>): void {
+    const running = this.#run(effect).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  /** Ends every read, begins nothing new, and waits for what a store is about to write. */
+  async stop(): Promise<void> {
+    this.#ended.abort(new Error('the service stops'));
+    await Promise.all(this.#running);
+  }
+
+  #run(effect: Parameters<Dropper['carryOut']>[0]): Promise<void> {
+    switch (effect.do) {
+      case 'prove-own':
+        return this.#prove(effect);
+      case 'read-possession':
+        return this.#readForAsker(effect);
+      case 'drop':
+        return this.#drop(effect.proof);
+      case 'expire':
+        return this.#expire(effect.warrant);
+      case 'identify':
+        return this.#identify(effect.parcel);
+      case 'note-unwanted':
+        return this.#note(effect);
+      default:
+        return effect satisfies never;
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- reads
+
+  async #prove({ attempt, parcel, store, holders }: EffectTo<'prove-own'>): Promise<void> {
+    const read = await this.#possess({ parcel, store, nonce: attempt, holders }, undefined);
+    this.#options.tell(
+      typeof read === 'string'
+        ? { is: 'own-not-proved', attempt, because: read }
+        : { is: 'own-proved', attempt, expected: read },
+    );
+  }
+
+  async #readForAsker({ ask, parcel, store, nonce }: EffectTo<'read-possession'>): Promise<void> {
+    const { self, signalOf, tell } = this.#options;
+    const asker = signalOf(ask);
+    const read =
+      asker === undefined ? 'unreadable' : await this.#possess({ parcel, store, nonce, holders: [self] }, asker);
+    tell(
+      typeof read === 'string'
+        ? { is: 'possession-read', ask, possession: undefined, because: read }
+        : { is: 'possession-read', ask, possession: read.get(self) },
+    );
+  }
+
+  async #possess(
+    {
+      parcel,
+      store: id,
+      nonce,
+      holders,
+    }: {
+      readonly parcel: ParcelId;
+      readonly store: StoreId;
+      readonly nonce: Nonce;
+      readonly holders: readonly HostId[];
+    },
+    asker: AbortSignal | undefined,
+  ): Promise<ReadonlyMap<HostId, Possession> | ReadFailure> {
+    const { stores, log } = this.#options;
+    try {
+      return await withDeadline(READ_MS_MAX, [this.#ended.signal, asker], signal =>
+        this.#reads.take(
+          id,
+          async () => {
+            const read = await this.#mounted(id).possess(parcel, { nonce, holders, signal });
+            if (read.kind === 'whole') return read.possessions;
+            if (read.kind === 'absent') return 'unreadable';
+            log.error({ code: 'PARCEL_CORRUPT', parcel, store: id }, 'a copy is not what it was: it counts no more');
+            const usedBytes = await stores.usedBytes(id);
+            await stores.tellOps(id, segment => ({ is: 'own-ops', segment, usedBytes }));
+            return 'corrupt';
+          },
+          signal,
+        ),
+      );
+    } catch (error) {
+      if (!this.#ended.signal.aborted && asker?.aborted !== true)
+        log.warn({ code: 'PARCEL_NOT_READ', parcel, store: id, err: error }, 'a copy could not be read');
+      return 'unreadable';
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- removals
+
+  async #drop(proof: DropProof): Promise<void> {
+    const { parcel, store, nonce: attempt, granters } = proof;
+    const { log, nameOf, tell } = this.#options;
+    const removal = {
+      store,
+      remove: (mounted: RemovingStore) => mounted.drop(proof),
+      done: (segment: LogSegment, usedBytes: number) => ({ is: 'dropped', attempt, segment, usedBytes }) as const,
+    };
+    try {
+      await this.#remove(removal);
+      log.info(
+        { code: 'PARCEL_DROPPED', parcel, store, granters: granters.map(nameOf) },
+        'a copy too many was dropped',
+      );
+    } catch (error) {
+      this.#notRemoved('DROP_FAILED', { parcel, store }, error);
+      tell({ is: 'not-dropped', attempt });
+    }
+  }
+
+  async #expire(warrant: ExpiryWarrant): Promise<void> {
+    const { parcel, store, source, headSeq } = warrant;
+    const { log, tell } = this.#options;
+    const removal = {
+      store,
+      remove: (mounted: RemovingStore) => mounted.expire(warrant),
+      done: (segment: LogSegment, usedBytes: number) => ({ is: 'expired', parcel, segment, usedBytes }) as const,
+    };
+    try {
+      await this.#remove(removal);
+      log.info(
+        { code: 'PARCEL_EXPIRED', parcel, store, source, headSeq },
+        'a copy that nobody wants any more was removed',
+      );
+    } catch (error) {
+      this.#notRemoved('EXPIRY_FAILED', { parcel, store }, error);
+      tell({ is: 'not-expired', parcel });
+    }
+  }
+
+  async #remove({
+    store: id,
+    remove,
+    done,
+  }: {
+    readonly store: StoreId;
+    readonly remove: (store: RemovingStore) => Promise<LogPosition>;
+    readonly done: (segment: LogSegment, usedBytes: number) => Unstamped;
+  }): Promise<void> {
+    const { stores } = this.#options;
+    // A removal belongs to its attempt: none is begun after the stop, and none is put off past a restart.
+    this.#ended.signal.throwIfAborted();
+    await remove(this.#mounted(id));
+    const usedBytes = await stores.usedBytes(id);
+    await stores.tellOps(id, segment => done(segment, usedBytes));
+  }
+
+  #notRemoved(code: string, about: { readonly parcel: ParcelId; readonly store: StoreId }, error: unknown): void {
+    if (!this.#ended.signal.aborted)
+      this.#options.log.error(
+        { code, ...about, err: error },
+        'a copy could not be removed; what its store has is known when it is opened again',
+      );
+  }
+
+  // ------------------------------------------------------------------------------------------------- whose, since when
+
+  async #identify(parcel: ParcelId): Promise<void> {
+    const { signal } = this.#ended;
+    let source: SourceId | undefined;
+    try {
+      const record = await this.#looks.take('records', () => this.#options.findRecord(parcel, signal), signal);
+      if (record !== undefined) ({ source } = decodeRecord(record));
+    } catch (error) {
+      if (!signal.aborted)
+        this.#options.log.warn(
+          { code: 'NOT_IDENTIFIED', parcel, err: error },
+          'whose a parcel is could not be told; it is kept',
+        );
+    }
+    this.#options.tell({ is: 'identified', parcel, source });
+  }
+
+  async #note({ parcel, sinceRunMs }: EffectTo<'note-unwanted'>): Promise<void> {
+    const { notes, log } = this.#options;
+    try {
+      if (sinceRunMs === undefined) await notes.forget(parcel);
+      else await notes.note(parcel, sinceRunMs);
+    } catch (error) {
+      log.error(
+        { code: 'UNWANTED_NOT_NOTED', parcel, err: error },
+        'since when nobody wants a parcel was not written down',
+      );
+    }
+  }
+
+  #mounted(id: StoreId): RemovingStore {
+    const store = this.#options.stores.mounted(id);
+    if (store === undefined)
+      throw new ClusterError('STORE_MISSING', `store ${id} is not mounted`, { blame: 'passing' });
+    return store;
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Grant asker: carries out `ask-grants`: asks the holders of parcels that this host is about to drop.
+ *
+ * What is asked of one holder in one turn goes in one message, and what comes while all streams to it are taken waits and
+ * goes with the next. Each question has exactly one `grant-answered`, whatever happens: without an answer when the holder is
+ * out of reach, breaks off, or says nothing until the attempt that asked is over by any clock. The machine ends attempts by
+ * itself; what comes later counts for nothing there.
+ */
+import type { Logger } from 'pino';
+import type { Timing } from '../core/cluster-config.js';
+import type { Effect } from '../core/effects.js';
+import type { GrantAnswer } from '../core/grant.js';
+import type { HostId, Nonce, ParcelId } from '../core/ids.js';
+import { withDeadline } from '../net/deadline.js';
+import { ASKS_PER_MESSAGE_MAX, askGrants, type ParcelAsk } from '../net/drop-protocol.js';
+import type { Net } from '../net/net.js';
+import { lastingAbort } from '../platform/lasting-abort.js';
+import type { Clock } from './clock.js';
+import type { Unstamped } from './driver.js';
+import type { Roster } from './roster.js';
+
+type AskEffect = Extract<Effect, { do: 'ask-grants' }>;
+
+/** Messages to one holder at once: it serves eight, and refuses what is beyond. */
+const STREAMS_PER_HOLDER_MAX = 6;
+/** Questions that wait for one holder. Beyond, it is taken for out of reach. */
+const WAITING_MAX = 4_096;
+/** How fast a holder reads at least, as attempts reckon: 20 MB/s. */
+const READ_BYTES_PER_MS = 20_000;
+/** Node's timers take no more. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+interface Question extends ParcelAsk {
+  /** No answer is of use after this. */
+  readonly untilMs: number;
+}
+
+interface Holder {
+  waiting: Question[];
+  streams: number;
+  turn: NodeJS.Immediate | undefined;
+}
+
+export class GrantAsker {
+  readonly #net: Net;
+  readonly #roster: Roster;
+  readonly #clock: Clock;
+  readonly #timing: () => Timing;
+  readonly #bytesOf: (parcel: ParcelId) => number | undefined;
+  readonly #tell: (input: Unstamped) => void;
+  readonly #log: Logger;
+  readonly #holders = new Map<HostId, Holder>();
+  readonly #running = new Set<Promise<void>>();
+  readonly #ended = lastingAbort();
+
+  constructor(options: {
+    readonly net: Net;
+    readonly roster: Roster;
+    readonly clock: Clock;
+    readonly timing: () => Timing;
+    /** By the parcel's page; undefined where it is not known. */
+    readonly bytesOf: (parcel: ParcelId) => number | undefined;
+    readonly tell: (input: Unstamped) => void;
+    readonly log: Logger;
+  }) {
+    this.#net = options.net;
+    this.#roster = options.roster;
+    this.#clock = options.clock;
+    this.#timing = options.timing;
+    this.#bytesOf = options.bytesOf;
+    this.#tell = options.tell;
+    this.#log = options.log;
+  }
+
+  ask({ attempt, parcel, holders, configVersion }: AskEffect): void {
+    const patienceMs = this.#timing().attemptMs + (this.#bytesOf(parcel) ?? 0) / READ_BYTES_PER_MS;
+    const question = { nonce: attempt, parcel, configVersion, untilMs: this.#clock.nowMs() + patienceMs };
+    for (const id of holders) {
+      const holder = this.#holders.get(id) ?? { waiting: [], streams: 0, turn: undefined };
+      if (this.#ended.signal.aborted || holder.waiting.length >= WAITING_MAX) {
+        this.#answered(attempt, id, undefined);
+        continue;
+      }
+      this.#holders.set(id, holder);
+      holder.waiting.push(question);
+      holder.turn ??= setImmediate(() => {
+        holder.turn = undefined;
+        this.#send(id, holder);
+      });
+    }
+  }
+
+  /** Ends every question. */
+  async stop(): Promise<void> {
+    this.#ended.abort(new Error('the service stops'));
+    for (const [id, holder] of this.#holders) {
+      clearImmediate(holder.turn);
+      for (const { nonce } of holder.waiting.splice(0)) this.#answered(nonce, id, undefined);
+    }
+    await Promise.all(this.#running);
+  }
+
+  #send(id: HostId, holder: Holder): void {
+    while (holder.waiting.length > 0 && holder.streams < STREAMS_PER_HOLDER_MAX) {
+      const batch = holder.waiting.splice(0, ASKS_PER_MESSAGE_MAX);
+      holder.streams += 1;
+      const running = this.#ask(id, batch).finally(() => {
+        this.#running.delete(running);
+        holder.streams -= 1;
+        this.#send(id, holder);
+        if (holder.streams === 0 && holder.waiting.length === 0) this.#holders.delete(id);
+      });
+      this.#running.add(running);
+    }
+  }
+
+  async #ask(id: HostId, batch: readonly Question[]): Promise<void> {
+    const nowMs = this.#clock.nowMs();
+    const open = new Map(batch.map(question => [question.nonce, question]));
+    // They waited for a stream until their attempts were over.
+    const asks = batch.filter(({ untilMs }) => untilMs > nowMs);
+    const peer = this.#roster.peerOf(id);
+    const holderKey = this.#roster.keyOf(id);
+    try {
+      if (peer !== undefined && holderKey !== undefined && asks.length > 0) {
+        const patienceMs = Math.max(...asks.map(({ untilMs }) => untilMs)) - nowMs;
+        await withDeadline(Math.min(TIMER_MS_MAX, patienceMs), [this.#ended.signal], async signal => {
+          const options = { holder: id, holderKey, dropper: this.#roster.self, signal };
+          for await (const { nonce, answer } of askGrants(this.#net, peer, asks, options)) {
+            open.delete(nonce);
+            this.#answered(nonce, id, answer);
+          }
+        });
+      }
+    } catch (error) {
+      if (!this.#ended.signal.aborted)
+        this.#log.debug({ code: 'NO_GRANT', host: id, asks: open.size, err: error }, 'a holder did not answer');
+    }
+    for (const nonce of open.keys()) this.#answered(nonce, id, undefined);
+  }
+
+  #answered(attempt: Nonce, from: HostId, answer: GrantAnswer | undefined): void {
+    this.#tell({ is: 'grant-answered', attempt, from, answer });
+  }
+}

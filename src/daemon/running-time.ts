@@ -1,0 +1,89 @@
+/**
+ * Running time: for how long this service has run in all, over every start. Holds and `gcGrace` are counted in it, so that a
+ * host which was off for a month does not wake up and clear its disk.
+ *
+ * It runs by the steady clock, whatever the wall clock does, and stands still while the service or the computer does. It is
+ * written down once a minute: a crash loses at most that, which only makes everything wait longer.
+ */
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { ClusterError } from '../core/fault.js';
+import { readIfThere, writeDurable } from '../platform/durable.js';
+import type { Clock } from './clock.js';
+
+/** Between two writes, in ms. */
+const WRITE_EVERY_MS = 60_000;
+
+export class RunningTime {
+  /** Up to this start. */
+  readonly beforeMs: number;
+  readonly #path: string;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #startMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  /** @throws ClusterError STATE_DAMAGED */
+  constructor({ stateDir, clock, log }: { readonly stateDir: string; readonly clock: Clock; readonly log: Logger }) {
+    this.#path = join(stateDir, 'running.json');
+    this.#clock = clock;
+    this.#log = log;
+    this.beforeMs = readRanMs(this.#path);
+    this.#startMs = clock.nowMs();
+  }
+
+  /** Ms, this start included. */
+  nowMs(): number {
+    return this.beforeMs + this.#clock.nowMs() - this.#startMs;
+  }
+
+  /** Writes it down from now on. */
+  start(): void {
+    this.#timer = setInterval(() => {
+      this.#write().catch((error: unknown) =>
+        this.#log.warn(
+          { code: 'RUNNING_TIME_NOT_KEPT', err: error },
+          'how long the service has run could not be written down; holds and removals wait longer',
+        ),
+      );
+    }, WRITE_EVERY_MS);
+  }
+
+  /** Writes it down for the last time. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#write();
+  }
+
+  /** One write after the other: the file never goes back. */
+  #write(): Promise<void> {
+    const write = (): Promise<void> =>
+      writeDurable(this.#path, `${JSON.stringify({ ranMs: Math.floor(this.nowMs()) })}\n`, { mode: 0o600 });
+    // The one before has reported its own failure.
+    this.#writing = this.#writing.then(write, write);
+    return this.#writing;
+  }
+}
+
+function readRanMs(path: string): number {
+  const text = readIfThere(path)?.toString('utf8');
+  if (text === undefined) return 0;
+  let ranMs: unknown;
+  try {
+    ({ ranMs } = JSON.parse(text) as { readonly ranMs?: unknown });
+  } catch (cause) {
+    throw damaged(path, text, cause);
+  }
+  if (!Number.isSafeInteger(ranMs) || (ranMs as number) < 0) throw damaged(path, text);
+  return ranMs as number;
+}
+
+function damaged(path: string, text: string, cause?: unknown): ClusterError {
+  const shown = JSON.stringify(text.slice(0, 60));
+  return new ClusterError(
+    'STATE_DAMAGED',
+    `${path} does not say for how long the service has run: ${shown}; nothing was changed. Remove the file: what nobody wants is then kept longer`,
+    { blame: 'operator', cause },
+  );
+}

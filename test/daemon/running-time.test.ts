@@ -1,0 +1,46 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import { RunningTime } from '../../src/daemon/running-time.js';
+
+const log = pino({ level: 'silent' });
+
+function aState(t: ExecutionContext): string {
+  const stateDir = mkdtempSync(join(tmpdir(), 'running-'));
+  t.teardown(() => rmSync(stateDir, { recursive: true }));
+  return stateDir;
+}
+
+/** A start of the service at some steady time. */
+function aStart(stateDir: string, atMs: number) {
+  const clock = { at: atMs, nowMs: () => clock.at, wallMs: () => 0 };
+  return { clock, running: new RunningTime({ stateDir, clock, log }) };
+}
+
+test('the time of all starts adds up, and what lies between them does not count', async t => {
+  const stateDir = aState(t);
+  const first = aStart(stateDir, 1_000_000);
+  t.is(first.running.beforeMs, 0);
+  first.clock.at += 5_000.75;
+  t.is(first.running.nowMs(), 5_000.75);
+  await first.running.stop();
+
+  const second = aStart(stateDir, 9_000_000_000);
+  t.is(second.running.beforeMs, 5_000);
+  second.clock.at += 1_000;
+  t.is(second.running.nowMs(), 6_000);
+  await second.running.stop();
+  t.is(aStart(stateDir, 0).running.beforeMs, 6_000);
+  t.deepEqual(JSON.parse(readFileSync(join(stateDir, 'running.json'), 'utf8')), { ranMs: 6_000 });
+});
+
+test('a file that says nothing sensible is shown to a person, and left as it is', t => {
+  for (const text of ['', 'null', '{}', '{"ranMs":-1}', '{"ranMs":1.5}', '{"ranMs":"1"}', '{"ranMs":']) {
+    const stateDir = aState(t);
+    writeFileSync(join(stateDir, 'running.json'), text);
+    t.throws(() => aStart(stateDir, 0), { code: 'STATE_DAMAGED' }, text);
+    t.is(readFileSync(join(stateDir, 'running.json'), 'utf8'), text);
+  }
+});
