@@ -24,9 +24,12 @@ export const noParcelHasOver =
     return undefined;
   };
 
-/** At least one snapshot is in force everywhere, and every host that runs sees the same heads and holdings. */
+/** Every active member that runs sees the same heads and holdings. */
 export const viewsAgree: Check = world => {
-  const running = world.hosts.flatMap(host => (host.running === undefined ? [] : [host.running]));
+  const active = new Set(world.config.members.flatMap(({ host, state }) => (state === 'active' ? [host] : [])));
+  const running = world.hosts.flatMap(({ id, running: service }) =>
+    service === undefined || !active.has(id) ? [] : [service],
+  );
   for (const { source } of world.config.sources) {
     const newest = world.newestHead(source);
     for (const { machine, host } of running) {

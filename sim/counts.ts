@@ -17,6 +17,8 @@ export interface Counts {
   noRoom: number;
   newEpochs: number;
   configForks: number;
+  duplicates: number;
+  outages: number;
   crashes: number;
   /** … at a boundary of an effect. */
   boundaryCrashes: number;
@@ -37,6 +39,8 @@ export const noCounts = (): Counts => ({
   noRoom: 0,
   newEpochs: 0,
   configForks: 0,
+  duplicates: 0,
+  outages: 0,
   crashes: 0,
   boundaryCrashes: 0,
   injectedLosses: 0,
@@ -48,12 +52,12 @@ export function addCounts(to: Counts, from: Counts): void {
   for (const name of Object.keys(to) as (keyof Counts)[]) to[name] += from[name];
 }
 
-/** What this many runs must have seen of each at the least. Relocations: 20 as soon as hosts relocate. */
+/** What this many runs must have seen of each at the least. */
 export const COUNTS_DUE = {
   runs: 500,
   least: {
     yields: 50,
-    relocations: 0,
+    relocations: 20,
     withdrawnClaims: 50,
     voidAttempts: 50,
     noRoom: 20,

@@ -78,7 +78,12 @@ export class Fetching {
     if (answer === undefined || by === undefined) this.#failed(fetch, 'unreachable');
     else if (answer.kind === 'busy') this.#failed(fetch, 'busy', BUSY_RETRY_MS);
     else if (answer.kind === 'gone') this.#failed(fetch, 'gone');
-    else this.#takeIn(fetch, underWay, { answer, by });
+    else if (this.#stores.mounted(fetch.store)?.full === true) {
+      // The first bytes find no room; the rest is not asked for.
+      this.#world.counts.noRoom += 1;
+      answer.ended(false);
+      this.#failed(fetch, 'no-room');
+    } else this.#takeIn(fetch, underWay, { answer, by });
   }
 
   #takeIn(

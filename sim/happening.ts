@@ -13,6 +13,8 @@ import type { StoreDisk } from './store-disk.js';
 export type Happening =
   | { readonly is: 'started' | 'stopped'; readonly by: Running }
   | { readonly is: 'told'; readonly by: Running; readonly input: Input }
+  /** … and all that it asked for in that step has been begun. */
+  | { readonly is: 'stepped'; readonly by: Running; readonly input: Input }
   | { readonly is: 'effect'; readonly by: Running; readonly effect: Effect }
   /** The operation is in the durable log of the store; what it says has happened. */
   | { readonly is: 'durable'; readonly host: SimHost; readonly store: StoreDisk; readonly op: LogOp }

@@ -3,6 +3,7 @@
  * is only on its way is in the store's `underWay` or in an event that a crash makes void.
  */
 import type { ClusterConfig } from '../src/core/cluster-config.js';
+import type { PastAbsence } from '../src/core/effects.js';
 import type { SeenSnapshot } from '../src/core/hold.js';
 import type { LogPosition } from '../src/core/holdings-log.js';
 import type { HostId, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
@@ -37,6 +38,7 @@ export class HostDisk {
   readonly heads = new Map<SourceId, HeadModel>();
   readonly kept = new Map<SourceId, readonly KeptSnapshot[]>();
   readonly unwanted = new Map<ParcelId, number>();
+  absences: { readonly absence: PastAbsence; readonly notedMs: number }[] = [];
   /** How far other stores' logs have been read. */
   readonly archive = new Map<StoreId, PlaceInLog>();
   /** The last gossip frame of each writer. */
@@ -57,6 +59,7 @@ export class HostDisk {
     const image = new HostDisk(this.config);
     image.boot = this.boot;
     image.ranMs = this.ranMs;
+    image.absences = [...this.absences];
     for (const [to, from] of [
       [image.heads, this.heads],
       [image.kept, this.kept],

@@ -18,7 +18,7 @@ import type { Surroundings } from './surroundings.js';
 const WRITE_MS = { least: 2, most: 25 };
 const READ_BYTES_PER_MS = 100_000;
 /** A store that failed is opened again after this. */
-const REOPEN_MS = 2_000;
+const REOPEN_MS = 10_000;
 /** Where the virtual wall clock starts: what new epochs count from. */
 const WALL_MS = 1_700_000_000_000;
 
@@ -116,8 +116,8 @@ export class OwnStores {
   /** The store takes nothing more until it is opened again. */
   reopen(store: StoreDisk, because?: { readonly counterSeen: number }): void {
     if (!this.#toldSeq.delete(store.id)) return;
-    this.#of.tell({ is: 'store-gone', store: store.id });
     settleUnderWay(this.#world, this.#of.host, store, this.#chance);
+    this.#of.tell({ is: 'store-gone', store: store.id });
     this.#world.after(REOPEN_MS, () =>
       this.#of.enter(() => {
         if (!this.#of.host.stores.includes(store) || this.#toldSeq.has(store.id)) return;

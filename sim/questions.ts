@@ -9,6 +9,8 @@ import type { SignedConfig } from './host-disk.js';
 export interface StateQuestion {
   readonly from: HostId;
   readonly logs: ReadonlyMap<StoreId, LogPosition>;
+  /** The highest boot counter that the asker has seen of whom it asks. */
+  readonly yourBoot: number;
 }
 
 export interface StateAnswer {
@@ -17,6 +19,8 @@ export interface StateAnswer {
   readonly heads: readonly HeadModel[];
   /** How far the answering host has read the asker's own logs. */
   readonly yours: readonly LogPosition[];
+  /** … and the highest boot counter that it has seen of it. */
+  readonly yourBoot: number;
   readonly config: SignedConfig;
 }
 
@@ -31,15 +35,14 @@ export type FetchAnswer =
       readonly ended: (whole: boolean) => void;
     };
 
+export interface RelocationOffer {
+  readonly from: HostId;
+  readonly parcels: readonly ParcelId[];
+}
+
 export interface GrantQuestion {
   readonly from: HostId;
   readonly nonce: Nonce;
   readonly parcel: ParcelId;
   readonly configVersion: number;
-}
-
-/** Would you take these parcels, all or none? */
-export interface RelocationQuestion {
-  readonly from: HostId;
-  readonly parcels: readonly ParcelId[];
 }

@@ -20,10 +20,9 @@ import { between } from './draw.js';
 import { Fetching } from './fetching.js';
 import { HeadKeeping } from './head-keeping.js';
 import type { GossipFrame, SignedConfig } from './host-disk.js';
-import { Moving } from './moving.js';
 import { Origin } from './origin.js';
 import { OwnStores, randomHex } from './own-stores.js';
-import type { FetchAnswer, GrantQuestion, RelocationQuestion, StateAnswer, StateQuestion } from './questions.js';
+import type { FetchAnswer, GrantQuestion, RelocationOffer, StateAnswer, StateQuestion } from './questions.js';
 import { Removing } from './removing.js';
 import { Serving } from './serving.js';
 import type { Boundary, Running, SimHost, SnapshotEdit, Unstamped } from './sim-host.js';
@@ -35,6 +34,8 @@ import type { Surroundings } from './surroundings.js';
 const CHORES_HEARTBEATS = 12;
 /** One machine does not ask another for its configuration more often than this, in ms. */
 const ASK_CONFIG_MS = 1_000;
+/** Two machines with one identity would raise theirs in turn for ever. */
+const RAISE_BOOT_MS = 600_000;
 
 export class Service implements Running {
   readonly host: SimHost;
@@ -48,13 +49,14 @@ export class Service implements Running {
   readonly #fetching: Fetching;
   readonly #serving: Serving;
   readonly #removing: Removing;
-  readonly #moving: Moving;
   readonly #startedMs: number;
   readonly #ranBeforeMs: number;
   readonly #queue: Unstamped[] = [];
   #stepping = false;
   #wakeMs = Number.POSITIVE_INFINITY;
   #wakeVersion = 0;
+  readonly #offers = new Map<number, (accepted: boolean) => void>();
+  #nextOffer = 1;
   #askConfigAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(host: SimHost, world: Surroundings) {
@@ -79,6 +81,10 @@ export class Service implements Running {
       nowMs: this.nowMs,
       ranBeforeMs: disk.ranMs,
       rules: world.mutant?.rules ?? RULES,
+      absences: disk.absences.map(({ absence, notedMs }) => ({
+        ...absence,
+        agoMs: absence.agoMs + world.nowMs - notedMs,
+      })),
     });
     this.#stores = new OwnStores(this, world);
     this.#heads = new HeadKeeping(this, world);
@@ -86,7 +92,6 @@ export class Service implements Running {
     this.#fetching = new Fetching(this, world, this.#stores);
     this.#serving = new Serving({ of: this, world, stores: this.#stores, heads: this.#heads });
     this.#removing = new Removing(this, world, this.#stores);
-    this.#moving = new Moving(this, world);
   }
 
   /** What the daemon does first, in its order. */
@@ -154,6 +159,7 @@ export class Service implements Running {
           this.#world.happened({ is: 'effect', by: this, effect });
           this.#carryOut(effect);
         }
+        this.#world.happened({ is: 'stepped', by: this, input: stamped });
       }
     } finally {
       this.#stepping = false;
@@ -170,7 +176,9 @@ export class Service implements Running {
     const version = this.#wakeVersion;
     const worldMs = this.host.clock.worldMsAt(atMs);
     if (worldMs === Number.POSITIVE_INFINITY) return;
-    this.#world.after(Math.max(0, worldMs - this.#world.nowMs), () =>
+    // Timers count whole milliseconds: what is less than one away must not come at once, again and again.
+    const delayMs = atMs <= this.nowMs ? 0 : Math.max(1, Math.ceil(worldMs - this.#world.nowMs));
+    this.#world.after(delayMs, () =>
       this.enter(() => {
         if (this.#wakeVersion === version) this.tell({ is: 'wake' });
       }),
@@ -235,21 +243,47 @@ export class Service implements Running {
         else this.host.disk.unwanted.set(effect.parcel, effect.sinceRunMs);
         break;
       case 'offer-relocation':
-        this.#moving.offer(effect);
+        this.#offerRelocation(effect);
         break;
       case 'answer-relocation':
-        this.#moving.answer(effect);
+        if (effect.accepted) this.#world.counts.relocations += 1;
+        this.#offers.get(effect.ask)?.(effect.accepted);
+        this.#offers.delete(effect.ask);
         break;
-      // The simulator's hosts keep no usual absences over a restart; the machine must do without as well.
       case 'note-absence':
-      case 'note-outage':
+        this.host.disk.absences.push({ absence: effect.absence, notedMs: this.#world.nowMs });
+        break;
       case 'note-duplicate':
+        if (effect.duplicate) this.#world.counts.duplicates += 1;
+        break;
+      case 'note-outage':
+        if (effect.hosts.length > 0) this.#world.counts.outages += 1;
+        break;
       case 'note-liveness':
         break;
       default:
         effect satisfies never;
     }
     this.dies(effect.do, 'begun');
+  }
+
+  #offerRelocation({ offer, to, parcels }: Extract<Effect, { do: 'offer-relocation' }>): void {
+    this.#world.network.ask<boolean>({
+      from: this,
+      to,
+      ask: (asked, reply) => asked.answerRelocation({ from: this.host.id, parcels }, reply),
+      answered: accepted => {
+        if (this.dies('offer-relocation', 'done')) return;
+        this.tell({ is: 'relocation-answered', offer, accepted: accepted === true });
+      },
+    });
+  }
+
+  answerRelocation({ from, parcels }: RelocationOffer, reply: (accepted: boolean) => void): void {
+    const ask = this.#nextOffer;
+    this.#nextOffer += 1;
+    this.#offers.set(ask, reply);
+    this.tell({ is: 'relocation-offered', ask, from, parcels });
   }
 
   #measure({ parcel, store: id }: Extract<Effect, { do: 'measure' }>): void {
@@ -295,7 +329,11 @@ export class Service implements Running {
     const last = frames.get(writer);
     const isNewer =
       last === undefined || frame.boot > last.boot || (frame.boot === last.boot && frame.frame > last.frame);
-    if (!isNewer) return;
+    if (!isNewer) {
+      // An old image, or one of two machines with one identity: it must learn that it is not heard.
+      if (last !== undefined && frame.boot < last.boot) this.#askState(writer);
+      return;
+    }
     frames.set(writer, frame);
     if (message.kind === 'log') this.#archive(message.segment.end.store, message.segment.end.digest, false);
     if (config !== this.host.disk.config && goesBefore(config, this.host.disk.config)) this.#askConfig(writer);
@@ -303,7 +341,11 @@ export class Service implements Running {
   }
 
   #askState(host: HostId): void {
-    const question = { from: this.host.id, logs: this.#knownPositions() };
+    const question: StateQuestion = {
+      from: this.host.id,
+      logs: this.#knownPositions(),
+      yourBoot: this.host.disk.frames.get(host)?.boot ?? 0,
+    };
     this.#world.network.ask<StateAnswer>({
       from: this,
       to: host,
@@ -322,7 +364,8 @@ export class Service implements Running {
     return positions;
   }
 
-  #takeState(from: HostId, { heartbeat, segments, heads, yours, config }: StateAnswer): void {
+  #takeState(from: HostId, { heartbeat, segments, heads, yours, yourBoot, config }: StateAnswer): void {
+    this.#raiseBoot(yourBoot);
     this.tell({ is: 'heard', from, message: heartbeat });
     for (const { segment, relayed } of segments) {
       if (segment.host === this.host.id) continue;
@@ -337,7 +380,8 @@ export class Service implements Running {
     if (goesBefore(config, this.host.disk.config)) this.#useConfig(config);
   }
 
-  answerState({ from, logs }: StateQuestion): StateAnswer {
+  answerState({ from, logs, yourBoot }: StateQuestion): StateAnswer {
+    this.#raiseBoot(yourBoot);
     const segments: { segment: StateAnswer['segments'][number]['segment']; relayed: boolean }[] = [];
     const since = (log: StoreLog): number => {
       const known = logs.get(log.store);
@@ -363,8 +407,17 @@ export class Service implements Running {
       segments,
       heads: this.#heads.heads(),
       yours,
+      yourBoot: this.host.disk.frames.get(from)?.boot ?? 0,
       config: this.host.disk.config,
     };
+  }
+
+  /** Others have heard a later start of ours: what we say counts for nothing until our counter is above it. */
+  #raiseBoot(seen: number): void {
+    if (seen <= this.boot || this.#world.nowMs < this.host.bootRaisedMs + RAISE_BOOT_MS) return;
+    this.host.bootRaisedMs = this.#world.nowMs;
+    this.host.disk.boot = seen;
+    this.#world.after(0, () => this.enter(() => this.#world.restart(this.host)));
   }
 
   /** Keeps another host's log over a restart, as far as it has been read. */
@@ -398,10 +451,6 @@ export class Service implements Running {
     this.#removing.answered(attempt, from, answer);
   }
 
-  answerRelocation(question: RelocationQuestion, reply: (accepted: boolean) => void): void {
-    this.#moving.asked(question, reply);
-  }
-
   // -------------------------------------------------------------------------------------------------- people's own wishes
 
   offerConfig(config: SignedConfig): void {
@@ -415,6 +464,16 @@ export class Service implements Running {
 
   scrub(): void {
     this.#stores.scrub();
+  }
+
+  claimToHold(id: StoreId, parcels: readonly ParcelId[]): void {
+    const store = this.#stores.mounted(id);
+    if (store === undefined) return;
+    for (const parcel of parcels) {
+      this.#stores.append(store, { op: 'add', parcel }, () =>
+        this.#stores.tellOps(store, segment => this.tell({ is: 'own-ops', segment, usedBytes: store.usedBytes })),
+      );
+    }
   }
 
   head(source: SourceId): HeadModel | undefined {

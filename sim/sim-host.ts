@@ -11,7 +11,7 @@ import type { Machine } from '../src/core/machine.js';
 import type { GossipMessage } from '../src/core/messages.js';
 import type { HeadModel } from './catalog-model.js';
 import type { GossipFrame, HostDisk, SignedConfig } from './host-disk.js';
-import type { FetchAnswer, GrantQuestion, RelocationQuestion, StateAnswer, StateQuestion } from './questions.js';
+import type { FetchAnswer, GrantQuestion, RelocationOffer, StateAnswer, StateQuestion } from './questions.js';
 import type { SteadyClock } from './steady-clock.js';
 import type { StoreDisk } from './store-disk.js';
 
@@ -60,6 +60,10 @@ export class SimHost {
   lies: Lies | undefined;
   /** Its wall clock, against the world's. */
   wallOffsetMs = 0;
+  /** What was signed here last, and may not be durable yet. */
+  signed: SignedConfig | undefined;
+  /** When it last found that its boot counter was behind what others had seen. */
+  bootRaisedMs = Number.NEGATIVE_INFINITY;
   uploadBytesPerS: number;
   downloadBytesPerS: number;
 
@@ -129,13 +133,15 @@ export interface Running {
   answerState(question: StateQuestion): StateAnswer;
   answerFetch(parcel: ParcelId, purpose: 'grab' | 'repair', asker: HostId): FetchAnswer;
   answerGrant(question: GrantQuestion, reply: (answer: GrantAnswer) => void): void;
+  answerRelocation(offer: RelocationOffer, reply: (accepted: boolean) => void): void;
   grantAnswered(attempt: Nonce, from: HostId, answer: GrantAnswer | undefined): void;
-  answerRelocation(question: RelocationQuestion, reply: (accepted: boolean) => void): void;
 
   // What people do.
   offerConfig(config: SignedConfig): void;
   backUp(source: SourceId, edit: SnapshotEdit): void;
   scrub(): void;
+  /** Says in the store's log that it holds these, and holds nothing. */
+  claimToHold(store: StoreId, parcels: readonly ParcelId[]): void;
 }
 
 /** Makes the next head's list from what it is to be based on. */

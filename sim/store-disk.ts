@@ -44,6 +44,10 @@ export class StoreDisk {
   full = false;
   /** The next file is written to another's place. */
   goesAstray = false;
+  /** Its limit was once lowered, maybe below what it held and had promised. */
+  wasCut = false;
+  /** Files whose bytes a fault has changed. */
+  readonly hasSpoiled = new Set<ParcelId>();
   /** Each write and read takes this much longer, in ms. */
   slowMs = 0;
 
@@ -73,6 +77,8 @@ export class StoreDisk {
     for (const [parcel, file] of this.trash) image.trash.set(parcel, file);
     image.replay();
     image.usedBytes = this.usedBytes;
+    image.wasCut = this.wasCut;
+    for (const parcel of this.hasSpoiled) image.hasSpoiled.add(parcel);
     return image;
   }
 
@@ -98,7 +104,9 @@ export class StoreDisk {
   /** Bytes go bad under their name. */
   spoil(parcel: ParcelId, how: string): void {
     const file = this.files.get(parcel);
-    if (file !== undefined) this.files.set(parcel, { ...file, content: `${how} ${parcel}` });
+    if (file === undefined) return;
+    this.files.set(parcel, { ...file, content: `${how} ${parcel}` });
+    this.hasSpoiled.add(parcel);
   }
 
   /** The operation is durable from now on. */

@@ -6,6 +6,7 @@ import type { Happening } from './happening.js';
 import type { LogRegistry } from './log-registry.js';
 import type { Mutant } from './mutants.js';
 import type { Network } from './network.js';
+import type { SimHost } from './sim-host.js';
 import type { Transfers } from './transfers.js';
 
 export interface Surroundings {
@@ -21,4 +22,6 @@ export interface Surroundings {
   readonly greedy: boolean;
   after(delayMs: number, run: () => void): void;
   happened(happening: Happening): void;
+  /** Ends a host's service and starts it again. */
+  restart(host: SimHost): void;
 }

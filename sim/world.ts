@@ -69,6 +69,8 @@ export interface HostOptions {
   readonly lends?: readonly StoreOptions[];
   /** Hosts of one domain count once; default: each its own. */
   readonly domain?: string;
+  /** … or so many of them, one after the other, make a domain. */
+  readonly hostsPerDomain?: number;
   readonly roaming?: boolean;
   /** Each way. Default 100 MB/s. */
   readonly bytesPerS?: number;
@@ -114,6 +116,7 @@ export class World implements Surroundings {
   readonly #always: Check[] = [];
   readonly #timing: Timing;
   #newest: SignedConfig | undefined;
+  #configsSigned = 0;
 
   constructor({ seed = 1, timing = {}, mutant, greedy = false }: WorldOptions = {}) {
     this.seed = seed;
@@ -192,17 +195,17 @@ export class World implements Surroundings {
     each: readonly HostOptions[],
     { beforeStart }: { readonly beforeStart?: (hosts: readonly SimHost[]) => void } = {},
   ): SimHost[] {
-    const made = each.map((options, i) => {
-      const number = this.hosts.length + i;
-      const made = parseHostId(nameOf(`host ${number} of ${this.seed}`).slice(0, 32));
-      const { id: host = made, name = `h${number}`, domain = host, roaming = false } = options;
-      const { state = 'active', trust = 'trusted' } = options;
-      const member: Member = { host, name, peer: PEER, state, trust, domain, roaming };
-      return { member, options };
+    const ids = each.map(
+      ({ id }, i) => id ?? parseHostId(nameOf(`host ${this.hosts.length + i} of ${this.seed}`).slice(0, 32)),
+    );
+    const members = ids.map((host, i): Member => {
+      const { name = `h${this.hosts.length + i}`, roaming = false, hostsPerDomain = 1 } = each[i] ?? {};
+      const { state = 'active', trust = 'trusted', domain = ids[i - (i % hostsPerDomain)] ?? host } = each[i] ?? {};
+      return { host, name, peer: PEER, state, trust, domain, roaming };
     });
-    const members = made.map(({ member }) => member);
     const config = this.#newest === undefined ? this.#firstConfig(members) : this.#changed(members);
-    const hosts = made.map(({ member, options }) => this.#makeHost(member.host, new HostDisk(config), options));
+    if (config === undefined) return [];
+    const hosts = ids.map((id, i) => this.#makeHost(id, new HostDisk(config), each[i] ?? {}));
     beforeStart?.(hosts);
     for (const host of hosts) this.start(host);
     return hosts;
@@ -221,28 +224,40 @@ export class World implements Surroundings {
     return this.#newest;
   }
 
-  #changed(members: readonly Member[]): SignedConfig {
-    return this.configure(({ members: before }) => ({ members: [...before, ...members] })) ?? this.config;
+  /** Nobody who could admit them: then they are not there. */
+  #changed(members: readonly Member[]): SignedConfig | undefined {
+    return this.configure(({ members: before }) => ({ members: [...before, ...members] }));
   }
 
   #makeHost(id: HostId, disk: HostDisk, options: HostOptions): SimHost {
     const number = this.hosts.length;
-    const chance = this.chance.of(`disk/${number}`);
     const clock = new SteadyClock({ hostMs: 1_000_000 * (number + 1), worldMs: this.nowMs });
     const host = new SimHost({ number, id, clock, disk, bytesPerS: options.bytesPerS ?? 100_000_000 });
     const { freeBytes = GIB, stores = 1 } = options;
     const {
       lends = Array.from({ length: freeBytes > 0 ? stores : 0 }, (): StoreOptions => ({ lentBytes: freeBytes })),
     } = options;
-    for (const [i, { id: known, lentBytes }] of lends.entries()) {
-      const storeId = known ?? parseStoreId(nameOf(`store ${i} of ${id} at ${this.nowMs}`).slice(0, 32));
-      const epoch = firstEpoch(chance, this.nowMs);
-      const store = new StoreDisk({ id: storeId, host: id, lentBytes, epoch });
-      this.logs.note(store.log);
-      disk.stores.push(store);
-    }
+    for (const lent of lends) disk.stores.push(this.#makeStore(host, lent));
     this.hosts.push(host);
     return host;
+  }
+
+  #makeStore({ id, number, stores }: SimHost, { id: known, lentBytes }: StoreOptions): StoreDisk {
+    const store = new StoreDisk({
+      id: known ?? parseStoreId(nameOf(`store ${stores.length} of ${id} at ${this.nowMs}`).slice(0, 32)),
+      host: id,
+      lentBytes,
+      epoch: firstEpoch(this.chance.of(`disk/${number}`), this.nowMs),
+    });
+    this.logs.note(store.log);
+    return store;
+  }
+
+  /** New, empty stores in the place of a host's own. Its service must not run. */
+  replaceStores(host: SimHost): void {
+    const lent = host.stores.map(({ lentBytes }) => lentBytes);
+    host.disk.stores = [];
+    for (const lentBytes of lent) host.disk.stores.push(this.#makeStore(host, { lentBytes }));
   }
 
   /** A second machine with the host's identity and a copy of its disk, which runs too. */
@@ -277,6 +292,7 @@ export class World implements Surroundings {
     this.counts.crashes += 1;
     running.end();
     host.running = undefined;
+    host.signed = undefined;
     host.armed = undefined;
     this.resume(host);
     host.waiting.length = 0;
@@ -307,6 +323,12 @@ export class World implements Surroundings {
     this.network.review(host);
   }
 
+  /** The service ends and starts again, by itself. */
+  restart(host: SimHost): void {
+    this.crash(host);
+    this.start(host);
+  }
+
   /** Gone for good, with all that it held. */
   lose(host: SimHost): void {
     this.loseCopies(host);
@@ -331,9 +353,21 @@ export class World implements Surroundings {
     { at, precedence = 0 }: { readonly at?: SimHost; readonly precedence?: number } = {},
   ): SignedConfig | undefined {
     const admin = at ?? this.#admin();
-    const parent = admin?.disk.config ?? this.#newest;
-    if (parent === undefined || (at !== undefined && at.running === undefined)) return undefined;
-    const config: SignedConfig = { ...parent, ...change(parent), version: parent.version + 1, parent, precedence };
+    if (admin === undefined && this.hosts.length > 0) return undefined;
+    const inUse = admin?.disk.config ?? this.#newest;
+    if (inUse === undefined || (at !== undefined && at.running === undefined)) return undefined;
+    // What this admin signed a moment ago is what it goes on from.
+    const parent = admin?.signed !== undefined && goesBefore(admin.signed, inUse) ? admin.signed : inUse;
+    this.#configsSigned += 1;
+    const config: SignedConfig = {
+      ...parent,
+      ...change(parent),
+      version: parent.version + 1,
+      parent,
+      // Never the same twice.
+      precedence: precedence * PRECEDENCES + this.#configsSigned,
+    };
+    if (admin !== undefined) admin.signed = config;
     if (areForked(config, this.config)) this.counts.configForks += 1;
     if (goesBefore(config, this.config)) this.#newest = config;
     const running = admin?.running;
@@ -341,10 +375,22 @@ export class World implements Surroundings {
     return config;
   }
 
-  /** The host that runs and has the newest configuration. */
+  /** A member that runs, if possible one that has the newest configuration: nobody else's signature would count. */
   #admin(): SimHost | undefined {
-    const up = this.hosts.filter(host => host.isResponsive && !host.isClone);
+    const isActive = ({ id }: SimHost): boolean =>
+      this.#newest?.members.some(({ host, state }) => host === id && state === 'active') === true;
+    const up = this.hosts.filter(host => host.isResponsive && !host.isClone && isActive(host));
     return up.find(({ disk }) => disk.config === this.#newest) ?? up[0];
+  }
+
+  /** What was signed by a host that has lost it is gone with it: the newest is what somebody still has. */
+  settleConfig(): void {
+    this.#newest = undefined;
+    for (const { id, lost, disk } of this.hosts) {
+      const isMember = disk.config.members.some(({ host, state }) => host === id && state !== 'revoked');
+      if (!lost && isMember && (this.#newest === undefined || goesBefore(disk.config, this.#newest)))
+        this.#newest = disk.config;
+    }
   }
 
   /** A new snapshot of a source with new parcels besides those that it had. @returns the new ones. */
@@ -377,7 +423,10 @@ export class World implements Surroundings {
   /** Sees that the source is in the configuration. */
   configureSource(source: SourceId, copies: number): void {
     if (this.config.sources.some(policy => policy.source === source)) return;
-    this.configure(({ sources }) => ({ sources: [...sources, { source, copies }] }));
+    // Whoever signs may know of it already.
+    this.configure(({ sources }) => ({
+      sources: [...sources.filter(policy => policy.source !== source), { source, copies }],
+    }));
   }
 
   // ------------------------------------------------------------------------------------------------------------ the truth
@@ -413,11 +462,12 @@ export class World implements Surroundings {
     }
   }
 
-  /** The head that goes before all others that anybody has durably. */
+  /** The head that goes before all others that any member has durably: what only a revoked host has counts for nobody. */
   newestHead(source: SourceId): ReturnType<CatalogModel['heads']>[number] | undefined {
     let newest: ReturnType<CatalogModel['heads']>[number] | undefined;
-    for (const { lost, disk } of this.hosts) {
-      const head = lost ? undefined : disk.heads.get(source);
+    const revoked = new Set(this.config.members.flatMap(({ host, state }) => (state === 'revoked' ? [host] : [])));
+    for (const { id, lost, disk } of this.hosts) {
+      const head = lost || revoked.has(id) ? undefined : disk.heads.get(source);
       if (head === undefined) continue;
       if (newest === undefined || head.seq > newest.seq || (head.seq === newest.seq && head.hash < newest.hash))
         newest = head;
@@ -428,5 +478,7 @@ export class World implements Surroundings {
 
 /** Grab at once. */
 const NO_TURNS: Partial<Timing> = { stepMs: 0, repairStepMs: 0, claimWaitMs: 0 };
+/** More configurations than any run signs. */
+const PRECEDENCES = 1_000_000;
 
 const PEER = parsePeerName(`12D3Koo${'A'.repeat(45)}`);

@@ -293,7 +293,8 @@ export class Dropping {
 
   /** Its store takes nothing more until it is opened again; until then nobody knows whether `del` is in its log. */
   storeGone(store: StoreId): void {
-    for (const attempt of [...this.#byRow.values()]) if (attempt.store === store) this.#end(attempt);
+    // With a rest, for a store that refuses every write comes back at once, and would be asked again at once.
+    for (const attempt of [...this.#byRow.values()]) if (attempt.store === store) this.#giveUp(attempt);
   }
 
   /** An attempt by an older configuration is void. */

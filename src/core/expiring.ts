@@ -24,10 +24,13 @@ export interface ExpiringContext {
   readonly heardSeq: (source: SourceId) => number;
   /** The store of ours that holds the row. */
   readonly heldIn: (row: Row) => StoreId | undefined;
+  /** A log of ours says that we hold the row, whether its store is mounted or not. */
+  readonly isOurs: (row: Row) => boolean;
   /** An attempt to drop it, or a read for a grant, is under way. */
   readonly isBusy: (row: Row) => boolean;
   readonly emit: (effect: Effect) => void;
-  readonly lookAgain: (row: Row, atMs: number) => void;
+  /** Looks at the row again at `atMs`, once, however often it is asked for. */
+  readonly lookLater: (row: Row, atMs: number) => void;
 }
 
 export class Expiring {
@@ -37,6 +40,8 @@ export class Expiring {
   readonly #sources = new Map<Row, SourceId>();
   readonly #identifying = new Set<Row>();
   readonly #expiring = new Set<Row>();
+  /** Rows whose store would not do it: not to be tried before, though the store comes back at once. */
+  readonly #restUntilMs = new Map<Row, number>();
 
   constructor(context: ExpiringContext) {
     this.#of = context;
@@ -52,10 +57,11 @@ export class Expiring {
   }
 
   consider(row: Row): void {
-    const { table, heldIn, nowMs, runMs, emit, lookAgain } = this.#of;
+    const { table, heldIn, isOurs, nowMs, runMs, emit, lookLater } = this.#of;
     const store = heldIn(row);
     if (store === undefined || table.has(row, FLAG.wanted)) {
-      if (this.#sinceRunMs.size > 0) this.#forget(row);
+      // A store that is not mounted (yet) keeps its times: else they would begin anew with each start.
+      if (this.#sinceRunMs.size > 0 && (table.has(row, FLAG.wanted) || !isOurs(row))) this.#forget(row);
       return;
     }
     if (this.#expiring.has(row)) return;
@@ -64,10 +70,11 @@ export class Expiring {
     const verdict = decideExpiry(view);
     switch (verdict.act) {
       case 'wait':
-        lookAgain(row, nowMs() + verdict.untilRunMs - runMs());
+        // In whole milliseconds: a remainder that is lost in the sum would bring the row up again at once, for ever.
+        lookLater(row, nowMs() + Math.ceil(verdict.untilRunMs - runMs()));
         return;
       case 'keep':
-        lookAgain(row, nowMs() + TRY_AGAIN_MS);
+        lookLater(row, nowMs() + TRY_AGAIN_MS);
         return;
       case 'identify':
         if (this.#identifying.has(row)) return;
@@ -75,6 +82,11 @@ export class Expiring {
         emit({ do: 'identify', parcel });
         return;
       case 'expire': {
+        const restUntilMs = this.#restUntilMs.get(row) ?? Number.NEGATIVE_INFINITY;
+        if (nowMs() < restUntilMs) {
+          lookLater(row, restUntilMs);
+          return;
+        }
         const warrant = ExpiryWarrant.from(view, { parcel, store });
         if (warrant === undefined) return;
         this.#expiring.add(row);
@@ -112,7 +124,7 @@ export class Expiring {
 
   identified(row: Row, source: SourceId | undefined): void {
     this.#identifying.delete(row);
-    if (source === undefined) this.#of.lookAgain(row, this.#of.nowMs() + TRY_AGAIN_MS);
+    if (source === undefined) this.#of.lookLater(row, this.#of.nowMs() + TRY_AGAIN_MS);
     else {
       this.#sources.set(row, source);
       this.consider(row);
@@ -122,6 +134,10 @@ export class Expiring {
   /** `expired` or `not-expired`. */
   ended(row: Row, done: boolean): void {
     this.#expiring.delete(row);
-    if (!done) this.#of.lookAgain(row, this.#of.nowMs() + TRY_AGAIN_MS);
+    this.#restUntilMs.delete(row);
+    if (done) return;
+    const untilMs = this.#of.nowMs() + TRY_AGAIN_MS;
+    this.#restUntilMs.set(row, untilMs);
+    this.#of.lookLater(row, untilMs);
   }
 }

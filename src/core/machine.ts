@@ -112,6 +112,8 @@ export class Machine {
   readonly #keepingHead = new Set<string>();
   readonly #marked = new RowSet();
   readonly #due = new MinQueue();
+  /** When `#lookLater` has a row come up. */
+  readonly #later = new Map<Row, number>();
   readonly #ready = new MinQueue();
   readonly #inReady = new RowSet();
   #config: ClusterConfig | undefined;
@@ -186,6 +188,7 @@ export class Machine {
       heldIn: (row: Row) => this.#heldIn(row),
       emit: (effect: Effect) => void this.#effects.push(effect),
       lookAgain: (row: Row, atMs?: number) => this.#lookAgain(row, atMs),
+      lookLater: (row: Row, atMs: number) => this.#lookLater(row, atMs),
     };
     this.#dropping = new Dropping({
       ...shared,
@@ -226,6 +229,7 @@ export class Machine {
       runMs: () => this.#ranBeforeMs + this.#nowMs - this.#startedMs,
       gcGraceMs: () => this.#configured().timing.gcGraceMs,
       heardSeq: source => Math.max(this.#wanted.heardSeq(source), this.#holdings.highestHead(source)),
+      isOurs: row => this.#holdings.slotsOf(self).some(slot => this.#table.isHeldBy(row, slot)),
       isBusy: row => this.#dropping.isBusy(row),
     });
     this.#configure(config);
@@ -727,6 +731,7 @@ export class Machine {
 
   #consider(row: Row): void {
     this.#noRoom.delete(row);
+    if ((this.#later.get(row) ?? Number.POSITIVE_INFINITY) <= this.#nowMs) this.#later.delete(row);
     this.#expiring.consider(row);
     const copiesWanted = this.#wanted.copiesWanted(row);
     const pursuit = this.#pursuits.get(row);
@@ -758,6 +763,17 @@ export class Machine {
   #lookAgain(row: Row, atMs?: number): void {
     if (atMs === undefined) this.#marked.add(row);
     else this.#due.push(row, atMs);
+  }
+
+  /**
+   * … for who asks so at every look: once, however many looks there are until then. Else each look would leave another one
+   * behind, and that one another.
+   */
+  #lookLater(row: Row, atMs: number): void {
+    const dueMs = this.#later.get(row) ?? Number.NEGATIVE_INFINITY;
+    if (dueMs > this.#nowMs && dueMs <= atMs) return;
+    this.#later.set(row, atMs);
+    this.#due.push(row, atMs);
   }
 
   #reconsider(pursuit: Pursuit, verdict: GrabVerdict): void {

@@ -65,6 +65,8 @@ export interface RelocatingContext {
   readonly isTaking: (row: Row) => boolean;
   readonly emit: (effect: Effect) => void;
   readonly lookAgain: (row: Row, atMs?: number) => void;
+  /** … once, for who asks at every look. */
+  readonly lookLater: (row: Row, atMs: number) => void;
 }
 
 export class Relocating {
@@ -76,8 +78,6 @@ export class Relocating {
   readonly #kept = new Map<Row, { readonly store: StoreId; readonly bytes: number; readonly untilMs: number }>();
   /** First row of each family that was moved or refused → when it may be tried again. */
   readonly #rests = new Map<Row, number>();
-  /** When rows that fit nowhere are looked at next. */
-  readonly #looks = new Map<Row, number>();
   readonly #incoming = new Map<number, readonly Row[]>();
   /** What was taken over from others, and until when it is theirs to drop and not ours. */
   readonly #taken = new Map<Row, number>();
@@ -125,7 +125,7 @@ export class Relocating {
 
   /** A row that is short and does not fit here. */
   considerStuck(row: Row, { copies, claims }: { readonly copies: number; readonly claims: number }): void {
-    const { table, others, wanted, config, nowMs, lookAgain } = this.#of;
+    const { table, others, wanted, config, nowMs, lookAgain, lookLater } = this.#of;
     const copiesWanted = wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#byRow.has(row)) return;
     const { timing } = config();
@@ -146,17 +146,9 @@ export class Relocating {
     // What could move is looked for only where all else says yes.
     const verdict = decideRelocate({ ...view, hasMove: true });
     const move = verdict.act === 'relocate' ? this.#chooseMove(row) : undefined;
-    if (move !== undefined) {
-      this.#looks.delete(row);
-      this.#begin(row, move);
-      return;
-    }
-    const atMs = verdict.act === 'wait' ? verdict.untilMs : nowMs() + timing.relocateMs;
-    // A row is looked at for many reasons; each of them asking for one more look would never end.
-    const lookMs = this.#looks.get(row) ?? Number.NEGATIVE_INFINITY;
-    if (lookMs > nowMs() && lookMs <= atMs) return;
-    this.#looks.set(row, atMs);
-    lookAgain(row, atMs);
+    if (verdict.act === 'wait') lookAgain(row, verdict.untilMs);
+    else if (move === undefined) lookLater(row, nowMs() + timing.relocateMs);
+    else this.#begin(row, move);
   }
 
   #chooseMove(row: Row): { readonly store: StoreId; readonly rows: readonly Row[]; readonly to: HostId } | undefined {
@@ -237,7 +229,6 @@ export class Relocating {
   consider(row: Row, isShort: boolean): void {
     const { nowMs, config, sayClaim, lookAgain, isHeldHere, holds, table } = this.#of;
     if (nowMs() >= (this.#taken.get(row) ?? Number.POSITIVE_INFINITY)) this.#taken.delete(row);
-    if (!isShort) this.#looks.delete(row);
     const kept = this.#kept.get(row);
     if (kept !== undefined && (!isShort || nowMs() >= kept.untilMs)) this.giveRoomBack(row);
     const own = this.#byRow.get(row);

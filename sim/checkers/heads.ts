@@ -1,0 +1,219 @@
+/**
+ * Heads: that what a host has acted on never goes back, that expiry takes only what nothing keeps (I7), and that a copy
+ * counts for a head only on its holder's durable word (I13).
+ */
+import type { Effect, Input } from '../../src/core/effects.js';
+import { compareEpochs, type Epoch, type LogSegment } from '../../src/core/holdings-log.js';
+import type { HostId, ObjectId, ParcelId, SourceId, StoreId } from '../../src/core/ids.js';
+import { goesBefore } from '../config-chain.js';
+import type { Happening } from '../happening.js';
+import type { SignedConfig } from '../host-disk.js';
+import type { Running, SimHost } from '../sim-host.js';
+import { Violation } from '../violation.js';
+import type { World } from '../world.js';
+import type { Checker } from './checker.js';
+
+/** Of one step's parcels so many are counted again. */
+const COUNTED_MAX = 3;
+
+/** What the checker remembers of a host's own life, and a machine may forget only with its disk. */
+interface Remembered {
+  config: SignedConfig | undefined;
+  readonly headSeq: Map<SourceId, number>;
+  /** Heads that were only spoken of; forgotten with the service. */
+  readonly hintedSeq: Map<SourceId, number>;
+  /** When a snapshot was first seen listed, in the host's running time. */
+  readonly seenRunMs: Map<ObjectId, { readonly atRunMs: number; readonly source: SourceId }>;
+  readonly unwantedSinceRunMs: Map<ParcelId, number>;
+}
+
+export class HeadChecker implements Checker {
+  readonly #world: World;
+  readonly #hosts = new Map<SimHost, Remembered>();
+  readonly #epochs = new WeakMap<Running, Map<StoreId, Epoch>>();
+  /** Which head of a source a host has ever durably held, and said so; and what it ever held. */
+  readonly #said = new Map<SourceId, Map<HostId, number>>();
+  readonly #heldBy = new Map<ParcelId, Set<HostId>>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  see(happening: Happening): void {
+    switch (happening.is) {
+      case 'told':
+        this.#told(happening.by, happening.input);
+        return;
+      case 'stepped':
+        this.#stepped(happening.by, happening.input);
+        return;
+      case 'effect':
+        if (happening.effect.do === 'expire') this.#expires(happening.by, happening.effect);
+        return;
+      case 'durable':
+        this.#durable(happening);
+        return;
+      case 'started':
+        this.#startedAgain(happening.by);
+        return;
+      case 'stopped':
+        this.#of(happening.by.host).hintedSeq.clear();
+        return;
+      case 'disk-replaced':
+        this.#hosts.delete(happening.host);
+        return;
+      case 'read':
+      case 'injected-loss':
+        return;
+      default:
+        happening satisfies never;
+    }
+  }
+
+  #of(host: SimHost): Remembered {
+    const known = this.#hosts.get(host);
+    if (known !== undefined) return known;
+    const made: Remembered = {
+      config: undefined,
+      headSeq: new Map(),
+      hintedSeq: new Map(),
+      seenRunMs: new Map(),
+      unwantedSinceRunMs: new Map(),
+    };
+    this.#hosts.set(host, made);
+    return made;
+  }
+
+  /** Running time that was not written down yet has not been: what was seen in it is as old as the start. */
+  #startedAgain({ host, runMs }: Running): void {
+    const { seenRunMs, unwantedSinceRunMs } = this.#of(host);
+    for (const [id, { atRunMs, source }] of seenRunMs) seenRunMs.set(id, { atRunMs: Math.min(atRunMs, runMs), source });
+    for (const [parcel, sinceRunMs] of unwantedSinceRunMs) unwantedSinceRunMs.set(parcel, Math.min(sinceRunMs, runMs));
+  }
+
+  // ------------------------------------------------------------------------------------------------------------------ I7
+
+  #told(by: Running, input: Input): void {
+    const remembered = this.#of(by.host);
+    if (input.is === 'config') {
+      const { config } = by.host.disk;
+      if (remembered.config !== undefined && goesBefore(remembered.config, config))
+        throw new Violation('I7', `h${by.host.number} goes back to configuration ${config.version}`);
+      remembered.config = config;
+    } else if (input.is === 'heard' && input.message.kind === 'heads') {
+      for (const { source, seq } of input.message.heads)
+        remembered.hintedSeq.set(source, Math.max(seq, remembered.hintedSeq.get(source) ?? 0));
+    } else if (input.is === 'wanted') this.#wanted(by, input);
+  }
+
+  #wanted(by: Running, { source, head, add, remove }: Extract<Input, { is: 'wanted' }>): void {
+    const { headSeq, seenRunMs, unwantedSinceRunMs } = this.#of(by.host);
+    const before = headSeq.get(source) ?? 0;
+    if (head.seq < before) {
+      throw new Violation('I7', `h${by.host.number} goes back to head ${head.seq} of ${source} after ${before}`);
+    }
+    headSeq.set(source, head.seq);
+    const model = this.#world.catalog.heads(source).find(({ hash }) => hash === head.hash);
+    for (const { id } of model?.snapshots ?? [])
+      if (!seenRunMs.has(id)) seenRunMs.set(id, { atRunMs: by.runMs, source });
+    for (const parcel of remove) unwantedSinceRunMs.set(parcel, by.runMs);
+    for (const { id } of add) unwantedSinceRunMs.delete(id);
+  }
+
+  #expires(by: Running, { warrant }: Extract<Effect, { do: 'expire' }>): void {
+    const { parcel } = warrant;
+    const what = `h${by.host.number} expires ${parcel.slice(0, 8)}`;
+    const source = this.#world.catalog.parcel(parcel)?.source;
+    if (source === undefined || source !== warrant.source)
+      throw new Violation('I7', `${what} by a head of another source`);
+    const { headSeq, hintedSeq, seenRunMs, unwantedSinceRunMs } = this.#of(by.host);
+    const seq = headSeq.get(source) ?? 0;
+    if ((hintedSeq.get(source) ?? 0) > seq || warrant.headSeq < seq)
+      throw new Violation('I7', `${what} by head ${warrant.headSeq}, and it has heard of ${hintedSeq.get(source)}`);
+    const head = by.host.disk.heads.get(source);
+    for (const snapshot of head?.snapshots ?? []) {
+      if (snapshot.refs.has(parcel)) throw new Violation('I7', `${what}, which head ${head?.seq} lists`);
+    }
+    for (const listed of this.#world.catalog.heads(source)) {
+      for (const { id, holdMs, refs } of listed.snapshots) {
+        const seen = seenRunMs.get(id);
+        if (seen !== undefined && refs.has(parcel) && by.runMs + 1 < seen.atRunMs + holdMs)
+          throw new Violation('I7', `${what}, which a snapshot holds for ${seen.atRunMs + holdMs - by.runMs} ms more`);
+      }
+    }
+    const sinceRunMs = unwantedSinceRunMs.get(parcel);
+    const { gcGraceMs } = by.host.disk.config.timing;
+    if (sinceRunMs !== undefined && by.runMs + 1 < sinceRunMs + gcGraceMs)
+      throw new Violation('I7', `${what}, unwanted for ${by.runMs - sinceRunMs} ms only`);
+  }
+
+  // ----------------------------------------------------------------------------------------------------------------- I13
+
+  #durable({ host, op }: Extract<Happening, { is: 'durable' }>): void {
+    if (op.op === 'head') {
+      const durableSeq = host.disk.heads.get(op.source)?.seq ?? 0;
+      const said = this.#said.get(op.source) ?? new Map<HostId, number>();
+      this.#said.set(op.source, said);
+      said.set(host.id, Math.max(said.get(host.id) ?? 0, Math.min(op.seq, durableSeq)));
+    } else if (op.op === 'add') {
+      const holders = this.#heldBy.get(op.parcel) ?? new Set<HostId>();
+      this.#heldBy.set(op.parcel, holders.add(host.id));
+    }
+  }
+
+  #stepped(by: Running, input: Input): void {
+    const segment = segmentOf(input);
+    if (segment !== undefined) this.#checkEpoch(by, segment);
+    const parcels =
+      segment !== undefined
+        ? segment.ops.slice(-COUNTED_MAX).flatMap(op => (op.op === 'head' ? [] : [op.parcel]))
+        : input.is === 'wanted'
+          ? input.add.slice(0, COUNTED_MAX).map(({ id }) => id)
+          : [];
+    for (const parcel of parcels) this.#checkCount(by, parcel);
+  }
+
+  #checkEpoch(by: Running, { host, end: { store } }: LogSegment): void {
+    const epochs = this.#epochs.get(by) ?? new Map<StoreId, Epoch>();
+    this.#epochs.set(by, epochs);
+    for (const { host: of, position } of by.machine.positions()) {
+      if (of !== host || position.store !== store) continue;
+      const before = epochs.get(store);
+      if (before !== undefined && compareEpochs(position.epoch, before) < 0)
+        throw new Violation('I13', `h${by.host.number} counts by a log that its writer had given up`);
+      epochs.set(store, position.epoch);
+    }
+  }
+
+  #checkCount(by: Running, parcel: ParcelId): void {
+    const source = this.#world.catalog.parcel(parcel)?.source;
+    const head = source === undefined ? undefined : by.machine.head(source);
+    if (source === undefined || head === undefined) return;
+    const counted = by.machine.copies(parcel, head.seq);
+    if (counted === 0) return;
+    const domains = new Set<string>();
+    for (const [host, seq] of this.#said.get(source) ?? []) {
+      if (seq < head.seq || this.#heldBy.get(parcel)?.has(host) !== true) continue;
+      const member = by.host.disk.config.members.find(({ host: id }) => id === host);
+      if (member !== undefined) domains.add(member.domain);
+    }
+    if (counted > domains.size) {
+      throw new Violation(
+        'I13',
+        `h${by.host.number} counts ${counted} copies of ${parcel.slice(0, 8)} for head ${head.seq}, and ${domains.size} holders have said so`,
+      );
+    }
+  }
+
+  full(): void {
+    for (const { running } of this.#world.hosts) {
+      if (running === undefined) continue;
+      for (const { parcel } of this.#world.listed()) this.#checkCount(running, parcel.ref.id);
+    }
+  }
+}
+
+function segmentOf(input: Input): LogSegment | undefined {
+  if (input.is === 'log') return input.segment;
+  return input.is === 'heard' && input.message.kind === 'log' ? input.message.segment : undefined;
+}

@@ -1,0 +1,77 @@
+/**
+ * Words: that a host says nothing that is not durable (I5), takes no more room than it lends (I6), and deals only
+ * with members (I8).
+ */
+import type { Effect } from '../../src/core/effects.js';
+import { compareEpochs, type LogPosition } from '../../src/core/holdings-log.js';
+import type { Happening } from '../happening.js';
+import type { Running } from '../sim-host.js';
+import { Violation } from '../violation.js';
+import type { World } from '../world.js';
+import type { Checker } from './checker.js';
+
+export class WordChecker implements Checker {
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  see(happening: Happening): void {
+    if (happening.is === 'effect') this.#effect(happening.by, happening.effect);
+    else if (happening.is === 'durable' && happening.op.op === 'add') this.#added(happening);
+  }
+
+  #effect(by: Running, effect: Effect): void {
+    switch (effect.do) {
+      case 'gossip':
+        if (effect.message.kind === 'log') this.#isDurable(by, effect.message.segment.end);
+        if (effect.message.kind !== 'heartbeat') return;
+        for (const { position } of effect.message.stores) this.#isDurable(by, position);
+        return;
+      case 'drop':
+        for (const host of effect.proof.granters) {
+          const member = by.host.disk.config.members.find(({ host: id }) => id === host);
+          if (member?.state !== 'active') throw new Violation('I8', `h${by.host.number} counts a grant of a stranger`);
+        }
+        return;
+      case 'answer-grant': {
+        if (effect.answer.answer === 'deny') return;
+        const member = by.host.disk.config.members.find(({ host: id }) => id === effect.to);
+        if (member === undefined || member.state === 'revoked')
+          throw new Violation('I8', `h${by.host.number} grants to a stranger`);
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  /** Whatever is told of a copy, its bytes are under its name and have their room. What was written there is what the name says, or a fault wrote it elsewhere. */
+  #added({ host, store, op }: Extract<Happening, { is: 'durable' }>): void {
+    if (op.op !== 'add') return;
+    const file = store.files.get(op.parcel);
+    if (file !== undefined && file.content !== op.parcel && !store.hasSpoiled.has(op.parcel))
+      throw new Violation('I5', `h${host.number} has other bytes under ${op.parcel.slice(0, 8)}`);
+    if (store.usedBytes > store.lentBytes && !store.wasCut)
+      throw new Violation('I6', `h${host.number} uses ${store.usedBytes} bytes of ${store.lentBytes}`);
+  }
+
+  #isDurable(by: Running, { store: id, epoch, seq, digest }: LogPosition): void {
+    const store = by.host.stores.find(candidate => candidate.id === id);
+    if (store === undefined || compareEpochs(store.log.epoch, epoch) !== 0) return;
+    if (seq <= store.log.seq && store.log.digestAt(seq) === digest) return;
+    throw new Violation('I5', `h${by.host.number} says operation ${seq} of its log, and ${store.log.seq} are durable`);
+  }
+
+  full(): void {
+    for (const host of this.#world.hosts) {
+      for (const store of host.stores) {
+        let bytes = 0;
+        for (const file of store.files.values()) bytes += file.bytes;
+        if (bytes !== store.usedBytes)
+          throw new Violation('I6', `h${host.number} counts ${store.usedBytes} bytes used, and ${bytes} are`);
+      }
+    }
+  }
+}

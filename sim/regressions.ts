@@ -1,0 +1,30 @@
+/**
+ * Regressions: runs that once showed something, kept with all their options, so that they show it whatever seeds mean by
+ * then: those that kill a mutant, which the whole build must pass, and those that found a bug.
+ */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RunOptions } from './run-options.js';
+
+export interface Regression {
+  /** What it shows. */
+  readonly title: string;
+  /** The mutant that it kills, and by what; neither for a bug that is mended. */
+  readonly mutant?: string;
+  readonly by?: string;
+  readonly options: RunOptions;
+}
+
+/** Beside the sources; npm runs everything from the top of the project. */
+const FOLDER = join('sim', 'regressions');
+
+export function readRegressions(): readonly (Regression & { readonly file: string })[] {
+  return readdirSync(FOLDER)
+    .filter(name => name.endsWith('.json'))
+    .sort()
+    .map(file => ({ ...(JSON.parse(readFileSync(join(FOLDER, file), 'utf8')) as Regression), file }));
+}
+
+export function writeRegression(name: string, regression: Regression): void {
+  writeFileSync(join(FOLDER, `${name}.json`), `${JSON.stringify(regression, undefined, 1)}\n`);
+}

@@ -1,0 +1,217 @@
+/**
+ * Run options: all that one seed means, drawn before the run begins and printed when it fails: the cluster, its times, and
+ * the schedule of faults.
+ *
+ * Times scale with the heartbeat (`paceMs`), so that a run may last minutes or weeks and costs about as many events.
+ */
+import type { Chance } from '../src/core/chance.js';
+import type { Timing } from '../src/core/cluster-config.js';
+import { ChanceStreams } from './chance-streams.js';
+import { between, logBetween, oneIn, pick } from './draw.js';
+import type { Fault, FaultKind } from './fault.js';
+
+export interface RunOptions {
+  readonly seed: number;
+  readonly hosts: number;
+  readonly storesPerHost: number;
+  /** Of how many hosts a domain consists; 1: each its own. */
+  readonly hostsPerDomain: number;
+  /** Of all sources together, in the first snapshots. */
+  readonly parcels: number;
+  readonly sources: number;
+  readonly copies: number;
+  readonly parcelBytesMax: number;
+  readonly lentBytes: number;
+  readonly paceMs: number;
+  readonly timing: Partial<Timing>;
+  /** How long faults go on. */
+  readonly safetyMs: number;
+  readonly lossPercent: number;
+  readonly duplicatePercent: number;
+  readonly delayMsMost: number;
+  readonly faults: readonly Fault[];
+}
+
+const MIB = 1024 * 1024;
+/** Heartbeats of the phase with faults. */
+const SAFETY_HEARTBEATS = 80;
+/** The first heartbeats are left in peace mostly, so that there is something to lose. */
+const WARM_UP_HEARTBEATS = 6;
+const PACES_MS = [20_000, 60_000, 300_000, 1_200_000] as const;
+const PAUSE_MS = { least: 100, most: 2 * 24 * 3_600_000 };
+
+/** How often each kind comes, against the others. */
+const WEIGHTS: Readonly<Record<FaultKind, number>> = {
+  partition: 4,
+  'one-way': 3,
+  'half-open': 2,
+  'mute-gossip': 3,
+  'mute-streams': 2,
+  loss: 3,
+  lag: 3,
+  'slow-link': 2,
+  crash: 6,
+  'boundary-crash': 10,
+  pause: 5,
+  suspend: 3,
+  drift: 2,
+  'wall-jump': 1,
+  clone: 1,
+  'bit-rot': 4,
+  'read-error': 2,
+  'no-room': 3,
+  'slow-disk': 4,
+  'lost-write': 2,
+  'astray-write': 2,
+  wipe: 1,
+  'old-image': 2,
+  join: 2,
+  drain: 2,
+  revoke: 1,
+  lose: 1,
+  copies: 7,
+  capacity: 2,
+  fork: 1,
+  lie: 1,
+  'back-up': 8,
+  'erase-history': 1,
+};
+const KINDS = Object.keys(WEIGHTS) as FaultKind[];
+
+export interface DrawOptions {
+  /** Kinds that make up most of the schedule. */
+  readonly favours?: readonly FaultKind[];
+}
+
+/** Everything of a seed. */
+export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOptions {
+  const streams = new ChanceStreams(seed);
+  const chance = streams.of('options');
+  const paceMs = pick(chance, PACES_MS);
+  const safetyMs = SAFETY_HEARTBEATS * paceMs;
+  const parcels = logBetween(chance, 5, 40);
+  const parcelBytesMax = logBetween(chance, MIB, 256 * MIB);
+  const copies = between(chance, 1, 3);
+  const hosts = between(chance, Math.max(3, copies + 1), 7);
+  const isCalm = oneIn(chance, 12) && favours.length === 0;
+  return {
+    seed,
+    hosts,
+    storesPerHost: oneIn(chance, 5) ? 2 : 1,
+    hostsPerDomain: oneIn(chance, 5) ? 2 : 1,
+    parcels,
+    sources: between(chance, 1, 2),
+    copies,
+    parcelBytesMax,
+    lentBytes: drawRoom(chance, { parcels, parcelBytesMax, copies, hosts }),
+    paceMs,
+    timing: drawTiming(chance, paceMs),
+    safetyMs,
+    lossPercent: isCalm ? 0 : pick(chance, [0, 0, 2, 10, 30]),
+    duplicatePercent: isCalm ? 0 : pick(chance, [0, 0, 5]),
+    delayMsMost: isCalm ? 50 : pick(chance, [20, 50, 200, 2_000]),
+    faults: isCalm
+      ? drawBackUps(streams.of('faults'), safetyMs)
+      : drawFaults(streams.of('faults'), { safetyMs, paceMs, favours }),
+  };
+}
+
+/** What each store lends: mostly enough for nearly all, and now and then little more than is needed on average. */
+function drawRoom(
+  chance: Chance,
+  { parcels, parcelBytesMax, copies, hosts }: Pick<RunOptions, 'parcels' | 'parcelBytesMax' | 'copies' | 'hosts'>,
+): number {
+  if (!oneIn(chance, 4)) return parcels * parcelBytesMax * 3;
+  const neededBytes = (parcels * parcelBytesMax * copies) / 2;
+  return Math.ceil(Math.max(parcelBytesMax, (neededBytes / hosts) * (between(chance, 10, 20) / 10)));
+}
+
+function drawTiming(chance: Chance, paceMs: number): Partial<Timing> {
+  const heartbeats = (least: number, most: number): number => between(chance, least, most) * paceMs;
+  return {
+    heartbeatMs: paceMs,
+    suspectMs: 6 * paceMs,
+    redialMs: 6 * paceMs,
+    deadMs: heartbeats(15, 40),
+    lastPlaceMs: heartbeats(2, 8),
+    surplusMs: heartbeats(0, 4),
+    regrabMs: heartbeats(2, 10),
+    returnMs: heartbeats(0, 30),
+    gcGraceMs: heartbeats(8, 40),
+    trashMs: heartbeats(5, 40),
+    claimMs: Math.max(60_000, paceMs),
+  };
+}
+
+function drawBackUps(chance: Chance, safetyMs: number): Fault[] {
+  return Array.from({ length: 4 }, (_, id) => ({
+    ...drawFault(chance, id, 'back-up'),
+    atMs: between(chance, 1, safetyMs),
+    forMs: 0,
+  }));
+}
+
+function drawFaults(
+  chance: Chance,
+  {
+    safetyMs,
+    paceMs,
+    favours,
+  }: { readonly safetyMs: number; readonly paceMs: number; readonly favours: readonly FaultKind[] },
+): Fault[] {
+  const count = between(chance, 4, 24);
+  const warmUpMs = WARM_UP_HEARTBEATS * paceMs;
+  const faults = Array.from({ length: count }, (_, id): Fault => {
+    const kind = favours.length > 0 && chance.below(10) < 7 ? pick(chance, favours) : drawKind(chance);
+    const isSoon = oneIn(chance, 10);
+    return {
+      ...drawFault(chance, id, kind),
+      atMs: isSoon ? between(chance, 1, warmUpMs) : between(chance, warmUpMs, safetyMs),
+      forMs: drawLength(chance, kind, { safetyMs, paceMs }),
+    };
+  });
+  return faults.sort((a, b) => a.atMs - b.atMs);
+}
+
+function drawKind(chance: Chance): FaultKind {
+  const sum = KINDS.reduce((total, kind) => total + WEIGHTS[kind], 0);
+  let left = chance.below(sum);
+  for (const kind of KINDS) {
+    left -= WEIGHTS[kind];
+    if (left < 0) return kind;
+  }
+  return 'crash';
+}
+
+const drawFault = (
+  chance: Chance,
+  id: number,
+  kind: FaultKind,
+): Pick<Fault, 'id' | 'kind' | 'host' | 'other' | 'dice'> => ({
+  id,
+  kind,
+  host: chance.below(64),
+  other: chance.below(64),
+  dice: chance.uint32(),
+});
+
+function drawLength(
+  chance: Chance,
+  kind: FaultKind,
+  { safetyMs, paceMs }: { readonly safetyMs: number; readonly paceMs: number },
+): number {
+  switch (kind) {
+    case 'pause':
+    case 'suspend':
+      return logBetween(chance, PAUSE_MS.least, Math.min(PAUSE_MS.most, safetyMs));
+    case 'crash':
+    case 'boundary-crash':
+    case 'lost-write':
+      return logBetween(chance, 50, 20 * paceMs);
+    case 'slow-disk':
+    case 'lag':
+      return logBetween(chance, paceMs, 40 * paceMs);
+    default:
+      return logBetween(chance, paceMs, safetyMs / 2);
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Run seed: one run from its options: first safety, with faults; then the faults stop, and liveness is demanded.
+ */
+
+import type { Checker } from './checkers/checker.js';
+import { DropChecker } from './checkers/drops.js';
+import { HeadChecker } from './checkers/heads.js';
+import { WordChecker } from './checkers/words.js';
+import type { Counts } from './counts.js';
+import type { Happening } from './happening.js';
+import { backUp, Injector, sourcesOf } from './inject.js';
+import type { Mutant } from './mutants.js';
+import { LETHAL } from './mutants.js';
+import type { RunOptions } from './run-options.js';
+import { heal, settle } from './settle.js';
+import { LINK_EVENTS, StateHash } from './state-hash.js';
+import { type Invariant, Violation } from './violation.js';
+import { World } from './world.js';
+
+/** Everything is checked in full once in so many events. */
+const FULL_CHECK_EVENTS = 10_000;
+/** A run that goes on for so many events has run away with itself. */
+const EVENTS_MAX = 200_000;
+
+export interface Outcome {
+  /** What went wrong; undefined when nothing did. `crash`: an assert of the machine's, or a bug of the simulator's. */
+  readonly failed: { readonly by: Invariant | 'crash'; readonly message: string; readonly stack: string } | undefined;
+  readonly atMs: number;
+  readonly events: number;
+  readonly counts: Counts;
+  readonly links: readonly number[];
+}
+
+export interface RunSeedOptions {
+  readonly mutant?: Mutant | undefined;
+  /** Ends the run after so many events. */
+  readonly untilEvent?: number | undefined;
+  readonly hashes?: boolean;
+  readonly trace?: (happening: Happening, world: World) => void;
+}
+
+/** Ends a run that was to be seen up to here only. */
+class Enough extends Error {}
+
+export function runSeed(
+  options: RunOptions,
+  { mutant, untilEvent, hashes = false, trace }: RunSeedOptions = {},
+): Outcome {
+  const world = new World({ seed: options.seed, timing: options.timing, mutant });
+  const checkers: readonly Checker[] = [new DropChecker(world), new HeadChecker(world), new WordChecker(world)];
+  const hash = new StateHash(world);
+  world.witnesses.push(happening => {
+    for (const checker of checkers) {
+      try {
+        checker.see(happening);
+      } catch (error) {
+        // A mutant must be seen where data is lost; what else it breaks is passed over.
+        if (mutant === undefined || !(error instanceof Violation) || LETHAL.has(error.invariant)) throw error;
+      }
+    }
+  });
+  if (hashes) world.witnesses.push(happening => hash.see(happening));
+  if (trace !== undefined) world.witnesses.push(happening => trace(happening, world));
+  world.always(() => {
+    if (world.events === untilEvent) throw new Enough();
+    if (hashes && world.events % LINK_EVENTS === 0) hash.link();
+    if (world.events % FULL_CHECK_EVENTS === 0) for (const checker of checkers) checker.full?.();
+    return world.events > EVENTS_MAX ? 'it does not come to an end' : undefined;
+  });
+
+  let failed: Outcome['failed'];
+  try {
+    live(world, options, mutant !== undefined);
+    for (const checker of checkers) checker.full?.();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    if (!(error instanceof Enough)) {
+      const by = error instanceof Violation ? error.invariant : 'crash';
+      failed = { by, message: error.message, stack: error.stack ?? '' };
+    }
+  }
+  if (hashes) hash.link();
+  return { failed, atMs: world.nowMs, events: world.events, counts: world.counts, links: hash.links };
+}
+
+function live(world: World, options: RunOptions, isMutant: boolean): void {
+  const { hosts, hostsPerDomain, lentBytes, storesPerHost } = options;
+  world.network.lossPercent = options.lossPercent;
+  world.network.duplicatePercent = options.duplicatePercent;
+  world.network.delayMs = { least: 1, most: options.delayMsMost };
+  world.addHosts(hosts, { freeBytes: lentBytes, stores: storesPerHost, hostsPerDomain });
+  const injector = new Injector(world, options);
+  injector.schedule();
+  world.after(options.paceMs, () => {
+    for (const source of sourcesOf(options, world)) backUp(world, options, source, { dice: options.seed });
+  });
+  world.run(options.safetyMs);
+  // What a mutant does to liveness is not asked.
+  if (isMutant) return;
+  heal(world, injector);
+  settle(world, options);
+}

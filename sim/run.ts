@@ -1,0 +1,238 @@
+/**
+ * Run: the simulator's own command.
+ *
+ *   npm run sim                               500 seeds
+ *   npm run sim -- --seeds N | --from A --to B
+ *   npm run sim -- replay SEED [--until EVENT] [--trace]
+ *   npm run sim -- shrink SEED [--save NAME]
+ *   npm run sim -- mutants [--seeds 2000] [--save] | --replay
+ *
+ * Every failure prints what is needed to see it again. The last line is `N passed, N failed`; exits 1 if any failed.
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { addCounts, COUNTS_DUE, type Counts, noCounts } from './counts.js';
+import { allMutants, killMutant } from './kill-mutants.js';
+import { mutantOf } from './mutants.js';
+import { readRegressions, writeRegression } from './regressions.js';
+import { drawRun, type RunOptions } from './run-options.js';
+import { type Outcome, runSeed } from './run-seed.js';
+import { shrink } from './shrink.js';
+import { lineOf } from './trace.js';
+
+/** One seed in so many is run twice, and must give the same chain of state hashes. */
+const TWICE_EVERY = 25;
+/** Failures told in full; of the others only the seed and the invariant are. */
+const TOLD_MAX = 5;
+
+interface Tally {
+  passed: number;
+  failed: number;
+}
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+function buildId(): string {
+  try {
+    return execFileSync('git', ['describe', '--always', '--dirty'], { stdio: ['ignore', 'pipe', 'ignore'] })
+      .toString()
+      .trim();
+  } catch {
+    // Not a checkout: the package's version names the build.
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    return version;
+  }
+}
+
+function tellFailure(options: RunOptions, { failed, events, atMs }: Outcome): void {
+  if (failed === undefined) return;
+  say(
+    `seed ${options.seed} failed by ${failed.by} at event ${events}, ${(atMs / 1_000).toFixed(3)} s (build ${buildId()})`,
+  );
+  say(`  ${failed.message}`);
+  if (failed.by === 'crash') say(failed.stack);
+  say(`  options: ${JSON.stringify(options)}`);
+  say(`  again: npm run sim -- replay ${options.seed} --trace; smaller: npm run sim -- shrink ${options.seed}`);
+}
+
+// ---------------------------------------------------------------------------------------------------------------- seeds
+
+function runSeeds(from: number, to: number): Tally {
+  const tally: Tally = { passed: 0, failed: 0 };
+  const counts = noCounts();
+  let events = 0;
+  const started = process.cpuUsage();
+  const tenth = Math.max(1, Math.ceil((to - from + 1) / 10));
+  for (let seed = from; seed <= to; seed += 1) {
+    const options = drawRun(seed);
+    const isTwice = seed % TWICE_EVERY === 0;
+    const outcome = runSeed(options, { hashes: isTwice });
+    events += outcome.events;
+    addCounts(counts, outcome.counts);
+    const wrong = outcome.failed === undefined && isTwice ? differsAgain(options, outcome) : undefined;
+    if (outcome.failed === undefined && wrong === undefined) tally.passed += 1;
+    else {
+      tally.failed += 1;
+      if (wrong !== undefined) say(`seed ${seed} failed by I9: ${wrong} (build ${buildId()})`);
+      else if (tally.failed <= TOLD_MAX) tellFailure(options, outcome);
+      else say(`seed ${seed} failed by ${outcome.failed?.by}`);
+    }
+    if ((seed - from + 1) % tenth === 0) say(`${seed - from + 1} of ${to - from + 1} seeds`);
+  }
+  const { user, system } = process.cpuUsage(started);
+  const cpuS = (user + system) / 1e6;
+  tellCounts(counts);
+  say(
+    `${events} events in ${cpuS.toFixed(1)} s of one core: ${Math.round(events / cpuS)} events/s, ` +
+      `${((to - from + 1) / cpuS).toFixed(1)} seeds/s`,
+  );
+  const missing = sawTooLittle(counts, to - from + 1);
+  for (const what of missing) say(`tested nothing: ${what}`);
+  tally.failed += missing.length;
+  return tally;
+}
+
+function differsAgain(options: RunOptions, first: Outcome): string | undefined {
+  const { links } = runSeed(options, { hashes: true });
+  const at = first.links.findIndex((link, i) => link !== links[i]);
+  return at < 0 && links.length === first.links.length ? undefined : `the second run differs from link ${at} on`;
+}
+
+function sawTooLittle(counts: Counts, runs: number): string[] {
+  if (runs < COUNTS_DUE.runs) return [];
+  return Object.entries(COUNTS_DUE.least).flatMap(([name, least]) => {
+    const seen = counts[name as keyof Counts];
+    return seen >= least ? [] : [`${name}: ${seen}, and ${least} are due`];
+  });
+}
+
+function tellCounts(counts: Counts): void {
+  const due: Partial<Counts> = COUNTS_DUE.least;
+  for (const [name, seen] of Object.entries(counts)) {
+    const least = due[name as keyof Counts];
+    say(
+      `${name.padEnd(16)} ${String(Math.round(seen)).padStart(14)}${least === undefined ? '' : `   of ${least} in ${COUNTS_DUE.runs} seeds`}`,
+    );
+  }
+}
+
+// -------------------------------------------------------------------------------------------------------------- one seed
+
+function replay(
+  seed: number,
+  { until, trace }: { readonly until: number | undefined; readonly trace: boolean },
+): Tally {
+  const options = drawRun(seed);
+  say(`options: ${JSON.stringify(options, undefined, 1)}`);
+  const outcome = runSeed(options, {
+    untilEvent: until,
+    hashes: true,
+    ...(trace
+      ? {
+          trace: (happening, world) => {
+            const line = lineOf(happening, world);
+            if (line !== undefined) say(line);
+          },
+        }
+      : {}),
+  });
+  tellFailure(options, outcome);
+  const hashes = outcome.links.map(link => link.toString(16).padStart(8, '0')).join(' ');
+  say(`${outcome.events} events, ${(outcome.atMs / 1_000).toFixed(3)} s; state hashes: ${hashes}`);
+  return outcome.failed === undefined ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+}
+
+function shrinkSeed(seed: number, save: string | undefined): Tally {
+  const { options, outcome, runs } = shrink(drawRun(seed));
+  if (outcome.failed === undefined) {
+    say(`seed ${seed} does not fail`);
+    return { passed: 1, failed: 0 };
+  }
+  say(`after ${runs} runs: ${outcome.failed.message} at event ${outcome.events} (build ${buildId()})`);
+  say(JSON.stringify(options, undefined, 1));
+  if (save !== undefined) writeRegression(save, { title: outcome.failed.message, options });
+  return { passed: 0, failed: 1 };
+}
+
+// --------------------------------------------------------------------------------------------------------------- mutants
+
+function killAll(seeds: number, save: boolean): Tally {
+  const tally: Tally = { passed: 0, failed: 0 };
+  for (const mutant of allMutants()) {
+    const end = killMutant(mutant, { from: 1, to: seeds });
+    if ('lived' in end) {
+      tally.failed += 1;
+      say(`${mutant.name.padEnd(26)} LIVES   ${end.lived}`);
+      continue;
+    }
+    tally.passed += 1;
+    say(`${mutant.name.padEnd(26)} seed ${String(end.seed).padStart(5)}   ${end.message}`);
+    if (!save) continue;
+    const { options, outcome } = shrink(end.options, { mutant });
+    const by = outcome.failed?.by ?? end.by;
+    writeRegression(`mutant-${mutant.name}`, {
+      title: `without this: ${mutant.lacks}`,
+      mutant: mutant.name,
+      by,
+      options,
+    });
+  }
+  return tally;
+}
+
+function replayRegressions(): Tally {
+  const tally: Tally = { passed: 0, failed: 0 };
+  for (const { file, mutant: name, by, options } of readRegressions()) {
+    const mutant = name === undefined ? undefined : mutantOf(name);
+    const whole = runSeed(options).failed;
+    const cut = mutant === undefined ? undefined : runSeed(options, { mutant }).failed;
+    const holds = whole === undefined && (name === undefined || cut?.by === by);
+    tally[holds ? 'passed' : 'failed'] += 1;
+    if (!holds)
+      say(
+        `${file}: the whole build ${whole?.message ?? 'passes'}; ${name ?? 'no mutant'} ${cut?.message ?? 'lives'}, due by ${by}`,
+      );
+  }
+  return tally;
+}
+
+// -------------------------------------------------------------------------------------------------------------- command
+
+function main(): Tally {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      seeds: { type: 'string' },
+      from: { type: 'string' },
+      to: { type: 'string' },
+      until: { type: 'string' },
+      trace: { type: 'boolean', default: false },
+      replay: { type: 'boolean', default: false },
+      save: { type: 'string' },
+    },
+  });
+  const [command, seed] = positionals;
+  switch (command) {
+    case 'replay':
+      return replay(Number(seed), {
+        until: values.until === undefined ? undefined : Number(values.until),
+        trace: values.trace,
+      });
+    case 'shrink':
+      return shrinkSeed(Number(seed), values.save);
+    case 'mutants':
+      return values.replay ? replayRegressions() : killAll(Number(values.seeds ?? 2_000), values.save !== undefined);
+    case undefined: {
+      const from = Number(values.from ?? 1);
+      return runSeeds(from, Number(values.to ?? from + Number(values.seeds ?? COUNTS_DUE.runs) - 1));
+    }
+    default:
+      say(`no such command: ${command} (replay, shrink, mutants)`);
+      return { passed: 0, failed: 1 };
+  }
+}
+
+const { passed, failed } = main();
+say(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;

@@ -1,0 +1,105 @@
+/**
+ * Settle: what must come to hold once faults have stopped (I10 to I12): every parcel that can has exactly N copies, nothing
+ * is under way, what nobody wants is gone, and all see the same.
+ */
+import type { ParcelId } from '../src/core/ids.js';
+import { nothingIsPending, viewsAgree } from './checks.js';
+import type { Injector } from './inject.js';
+import type { RunOptions } from './run-options.js';
+import { Violation } from './violation.js';
+import type { Check, World } from './world.js';
+
+/** Besides what the run's own times add up to: back-offs and retries end after half an hour, and may follow each other. */
+const PATIENCE_MS = 3 * 3_600_000;
+const PATIENCE_HEARTBEATS = 60;
+
+/** Faults end, hosts run, disks work, everybody is honest, and every copy is looked at. */
+export function heal(world: World, injector: Injector): void {
+  injector.heal();
+  for (const host of world.hosts) {
+    if (host.isClone && !host.lost) world.lose(host);
+    if (host.lost) continue;
+    host.lies = undefined;
+    host.armed = undefined;
+    world.resume(host);
+    for (const store of host.stores) {
+      store.failing = false;
+      store.full = false;
+      store.slowMs = 0;
+      store.goesAstray = false;
+    }
+    world.start(host);
+  }
+  world.network.lossPercent = 0;
+  world.network.duplicatePercent = 0;
+  world.network.delayMs = { least: 1, most: 50 };
+  world.settleConfig();
+  world.configure(({ members }) => ({
+    members: members.map(member => (member.state === 'draining' ? { ...member, state: 'active' } : member)),
+  }));
+}
+
+/** @throws Violation (I10) when it does not come to rest in time. */
+export function settle(world: World, { paceMs, timing }: RunOptions): void {
+  const { deadMs = 0, returnMs = 0, gcGraceMs = 0 } = timing;
+  const holdMs = 20 * paceMs;
+  const untilMs = world.nowMs + deadMs + returnMs + gcGraceMs + holdMs + PATIENCE_MS + PATIENCE_HEARTBEATS * paceMs;
+  const checks: readonly Check[] = [everyParcelHasItsCopies, nothingIsPending, nothingUnwantedIsHeld, viewsAgree];
+  // A scrub once most of what was under way has ended: bytes that went bad are found.
+  world.run(2 * paceMs);
+  for (const { running } of world.hosts) running?.scrub();
+  for (;;) {
+    let wrong: string | undefined;
+    for (const check of checks) wrong ??= check(world);
+    if (wrong === undefined) return;
+    if (world.nowMs >= untilMs) throw new Violation('I10', wrong);
+    world.run(paceMs);
+  }
+}
+
+/** N, or as many as there are domains that can take one. */
+const everyParcelHasItsCopies: Check = world => {
+  const live = world.hosts.filter(({ lost, isClone }) => !lost && !isClone);
+  const memberOf = new Map(world.config.members.map(member => [member.host, member]));
+  for (const { parcel, copiesWanted } of world.listed()) {
+    const { ref, origin, source } = parcel;
+    const what = `parcel ${ref.id.slice(0, 8)} of ${source.slice(0, 6)}`;
+    const isAlive = live.some(({ id, disk }) => {
+      return id === origin && disk.heads.get(source)?.snapshots.at(-1)?.refs.has(ref.id) === true;
+    });
+    const holders = world.holders(ref.id).filter(({ id }) => memberOf.get(id)?.state === 'active');
+    if (holders.length === 0 && !isAlive) continue;
+    const domains = new Set<string>();
+    const taken = new Set<string>();
+    for (const host of live) {
+      const member = memberOf.get(host.id);
+      if (member?.state !== 'active' || host.id === origin) continue;
+      const holds = host.stores.some(store => store.hasCopy(ref.id));
+      if (holds) taken.add(member.domain);
+      if (holds || host.stores.some(store => store.lentBytes - store.usedBytes >= ref.bytes))
+        domains.add(member.domain);
+    }
+    const wanted = Math.min(copiesWanted, domains.size);
+    if (taken.size < wanted) return `${what} has ${taken.size} of ${wanted} copies`;
+    if (holders.length > copiesWanted) return `${what} has ${holders.length} copies, and ${copiesWanted} are wanted`;
+  }
+  return undefined;
+};
+
+const nothingUnwantedIsHeld: Check = world => {
+  const wanted = new Set<ParcelId>();
+  const sources = new Set(world.config.sources.map(({ source }) => source as string));
+  for (const { parcel } of world.listed()) wanted.add(parcel.ref.id);
+  for (const host of world.hosts) {
+    if (host.lost || host.running === undefined) continue;
+    if (!world.config.members.some(({ host: id, state }) => id === host.id && state === 'active')) continue;
+    for (const store of host.stores) {
+      for (const parcel of store.present) {
+        const source = world.catalog.parcel(parcel)?.source ?? '';
+        if (wanted.has(parcel) || !sources.has(source)) continue;
+        return `h${host.number} still holds ${parcel.slice(0, 8)}, which nobody wants`;
+      }
+    }
+  }
+  return undefined;
+};

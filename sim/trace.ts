@@ -1,0 +1,28 @@
+/** Trace: one line for each happening, short enough to read a run by. */
+import type { Happening } from './happening.js';
+import type { World } from './world.js';
+
+/** Of each value in a line so much is shown. */
+const VALUE_LENGTH = 10;
+const LINE_LENGTH = 240;
+
+export function lineOf(happening: Happening, world: World): string | undefined {
+  if (happening.is === 'stepped') return undefined;
+  const host = 'by' in happening ? happening.by.host : happening.host;
+  const what =
+    happening.is === 'told'
+      ? `< ${wordsOf(happening.input)}`
+      : happening.is === 'effect'
+        ? `> ${wordsOf(happening.effect)}`
+        : `= ${happening.is} ${'op' in happening ? wordsOf(happening.op) : 'parcel' in happening ? happening.parcel : ''}`;
+  const line = `${world.events} ${(world.nowMs / 1_000).toFixed(3)}s h${host.number}${host.isClone ? "'" : ''} ${what}`;
+  return line.slice(0, LINE_LENGTH);
+}
+
+function wordsOf(of: object): string {
+  return JSON.stringify(of, (name, value: unknown) => {
+    if (name === 'nowMs' || name === 'config' || name === 'signature') return undefined;
+    if (value instanceof Map) return [...value.keys()].map(key => String(key).slice(0, VALUE_LENGTH));
+    return typeof value === 'string' && value.length > 2 * VALUE_LENGTH ? value.slice(0, VALUE_LENGTH) : value;
+  });
+}

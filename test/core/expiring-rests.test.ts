@@ -1,0 +1,71 @@
+/** What expiring remembers, and when it looks again: found by simulated hosts that restart, and whose disks refuse. */
+import test from 'ava';
+import type { Effect } from '../../src/core/effects.js';
+import { Expiring, type ExpiringContext } from '../../src/core/expiring.js';
+import { type ParcelId, parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
+import { ParcelTable } from '../../src/core/parcel-table.js';
+import { Wanted } from '../../src/core/wanted.js';
+
+const STORE = parseStoreId('c'.repeat(32));
+const PARCEL = parseParcelId('b'.repeat(64));
+const SOURCE = sourceIdOf(parseHostId('a'.repeat(32)), 'photos');
+
+function expiringOf({ runMs = 1_000, mounted = true }: { readonly runMs?: number; readonly mounted?: boolean } = {}) {
+  const table = new ParcelTable();
+  const row = table.rowOf(PARCEL);
+  const wanted = new Wanted(table);
+  wanted.takeHead({ source: SOURCE, seq: 1, hash: 'f'.repeat(64) });
+  const now = { ms: 5_000, runMs, mounted };
+  const effects: Effect[] = [];
+  const looks: number[] = [];
+  const context: ExpiringContext = {
+    table,
+    wanted,
+    nowMs: () => now.ms,
+    runMs: () => now.runMs,
+    gcGraceMs: () => 1_000,
+    heardSeq: () => 1,
+    heldIn: () => (now.mounted ? STORE : undefined),
+    isOurs: () => true,
+    isBusy: () => false,
+    emit: effect => void effects.push(effect),
+    lookLater: (_, atMs) => void looks.push(atMs),
+  };
+  return { expiring: new Expiring(context), row, now, effects, looks };
+}
+
+const noted = (effects: readonly Effect[]): (readonly [ParcelId, number | undefined])[] =>
+  effects.flatMap(effect => (effect.do === 'note-unwanted' ? [[effect.parcel, effect.sinceRunMs] as const] : []));
+
+test('a store that is mounted late after a start does not begin the wait anew', t => {
+  const { expiring, row, now, effects } = expiringOf({ mounted: false });
+  expiring.recall({ is: 'unwanted-before', nowMs: now.ms, parcels: [{ parcel: PARCEL, sinceRunMs: 400 }] });
+  expiring.consider(row);
+  now.mounted = true;
+  expiring.consider(row);
+  t.deepEqual(noted(effects), []);
+});
+
+test('the next look is a whole millisecond away at the least, whatever the clocks add up to', t => {
+  const { expiring, row, now, looks } = expiringOf({ runMs: 1_000 });
+  expiring.consider(row);
+  now.runMs = 2_000 - 1e-10;
+  expiring.consider(row);
+  t.deepEqual(looks, [now.ms + 1_000, now.ms + 1]);
+});
+
+test('what a store refused to remove is left alone for a while, though the store comes back at once', t => {
+  const { expiring, row, now, effects } = expiringOf();
+  expiring.consider(row);
+  expiring.identified(row, SOURCE);
+  now.runMs += 1_000;
+  const expires = () => effects.filter(effect => effect.do === 'expire').length;
+  expiring.consider(row);
+  t.is(expires(), 1);
+  expiring.ended(row, false);
+  expiring.consider(row);
+  t.is(expires(), 1);
+  now.ms += 600_000;
+  expiring.consider(row);
+  t.is(expires(), 2);
+});
