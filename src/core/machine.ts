@@ -300,8 +300,8 @@ export class Machine {
           // A flood of claims must not make rows, which stay for ever.
           if (known === undefined && !this.#claims.mayClaim(from)) break;
           const row = known ?? this.#table.rowOf(parcel);
+          // It keeps this host from what it was not after yet: that is seen when its turn comes.
           if (!this.#claims.hear(row, from, this.#nowMs + Math.min(ttlMs, CLAIM_MS_MAX))) break;
-          this.#marked.add(row);
         }
         for (const parcel of message.withdrawn.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
           const row = this.#table.find(parcel);
@@ -322,7 +322,7 @@ export class Machine {
   #hearHeartbeat(host: HostView, heartbeat: Heartbeat): void {
     const roomBefore = host.freeBytes;
     // Before its first heartbeat a host's stores are taken as its logs have them.
-    const storesBefore = host.heartbeat === undefined ? undefined : [...host.reports.keys()].join();
+    const storesBefore = host.heartbeat === undefined ? undefined : host.reports;
     const changed = this.#hosts.heartbeat(host, heartbeat, this.#nowMs);
     if (heartbeat.configVersion > this.#configured().version) this.#effects.push({ do: 'ask-config', host: host.id });
     const behind = heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(host.id, position));
@@ -330,7 +330,7 @@ export class Machine {
     else if (!host.caughtUp) this.#caughtUp(host);
     if (!changed) return;
     // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
-    if (storesBefore !== [...host.reports.keys()].join()) {
+    if (storesBefore === undefined || !haveSameKeys(storesBefore, host.reports)) {
       this.#markHeldBy(host.id);
       for (const slot of this.#holdings.slotsOf(host.id)) {
         if (!this.#placement.storeCounts(slot)) continue;
@@ -993,5 +993,8 @@ export class Machine {
     return { pursuits: this.#pursuits.size, fetches: this.#fetches.size, othersClaims: this.#claims.size };
   }
 }
+
+const haveSameKeys = <Key>(a: ReadonlyMap<Key, unknown>, b: ReadonlyMap<Key, unknown>): boolean =>
+  a.size === b.size && [...a.keys()].every(key => b.has(key));
 
 const backOffMs = (tries: number): number => Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));
