@@ -86,6 +86,7 @@ export class Machine {
   readonly #voice = new Voice();
   readonly #wanted = new Wanted(this.#table);
   readonly #pursuits = new Map<Row, Pursuit>();
+  #pursuedBytes = 0;
   readonly #fetches = new Map<number, Pursuit>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
   /** Missing bytes of parcels whose family is here, where the full size would not fit. */
@@ -670,9 +671,10 @@ export class Machine {
     if (this.#ready.size === 0) return;
     const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
     if (completeAtMs > this.#nowMs) return;
-    let pursuedBytes = 0;
-    for (const { reservedBytes } of this.#pursuits.values()) pursuedBytes += reservedBytes;
-    while (this.#pursuits.size < PURSUITS_MAX && (pursuedBytes < PURSUED_BYTES_MAX || this.#pursuits.size === 0)) {
+    while (
+      this.#pursuits.size < PURSUITS_MAX &&
+      (this.#pursuedBytes < PURSUED_BYTES_MAX || this.#pursuits.size === 0)
+    ) {
       const row = this.#ready.take(Number.POSITIVE_INFINITY);
       if (row === undefined) return;
       this.#inReady.delete(row);
@@ -684,12 +686,11 @@ export class Machine {
         this.#act(row, verdict, count);
         continue;
       }
-      pursuedBytes += this.#claim(row);
+      this.#claim(row);
     }
   }
 
-  /** @returns the bytes reserved. */
-  #claim(row: Row): number {
+  #claim(row: Row): void {
     const place = this.#storeFor(row);
     assert(place !== undefined, 'a grab without room');
     const { timing } = this.#configured();
@@ -709,10 +710,10 @@ export class Machine {
     };
     this.#room.reserve(place.store, place.needBytes);
     this.#pursuits.set(row, pursuit);
+    this.#pursuedBytes += pursuit.reservedBytes;
     this.#sayClaim(pursuit);
     this.#due.push(row, pursuit.lookAgainMs);
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
-    return place.needBytes;
   }
 
   #startFetches(): void {
@@ -787,7 +788,7 @@ export class Machine {
   }
 
   #release(pursuit: Pursuit): void {
-    this.#pursuits.delete(pursuit.row);
+    if (this.#pursuits.delete(pursuit.row)) this.#pursuedBytes -= pursuit.reservedBytes;
     this.#measured.delete(pursuit.row);
     if (pursuit.fetch !== undefined) this.#fetches.delete(pursuit.fetch);
     this.#room.release(pursuit.store, pursuit.reservedBytes);

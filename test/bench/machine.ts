@@ -2,8 +2,9 @@
  * Bench: what the host machine costs. `npm run bench:machine` prints a table; `--json` one line a figure; `-- 30x2000` measures
  * only a fleet of 30 hosts and 2000 parcels.
  *
- * Events a second are steps of all machines of a fleet by the time spent, with what carries events between them. On a machine
- * that has other work, a loop of known length in between tells how much of the time was ours; the rest is taken off.
+ * Events a second are steps of all machines of a fleet by the time spent in them; what carries events between them is not
+ * counted. Where the computer has other work, a loop of known length in between tells how much of the time was ours; the rest
+ * is taken off.
  * Bytes a parcel are what one machine of a settled fleet keeps, heap and typed arrays, by its parcels.
  */
 import { Chance } from '../../src/core/chance.js';
@@ -122,10 +123,6 @@ class Yardstick {
     this.#count = 0;
     return slowness;
   }
-
-  get spentMs(): number {
-    return this.#sumMs;
-  }
 }
 
 /** Steps between two looks at the yardstick: some milliseconds. */
@@ -135,6 +132,7 @@ const YARDSTICK_EVERY = 200;
 class Fleet {
   nowMs = 1_000_000;
   steps = 0;
+  spentMs = 0;
   readonly yardstick = new Yardstick();
   readonly hosts: BenchHost[] = [];
   readonly #byId = new Map<HostId, BenchHost>();
@@ -242,7 +240,10 @@ class Fleet {
     if (!host.up) return;
     this.steps += 1;
     if (this.steps % YARDSTICK_EVERY === 0) this.yardstick.measure();
-    for (const effect of host.machine.step(input)) this.#carryOut(host, effect);
+    const beganMs = performance.now();
+    const effects = host.machine.step(input);
+    this.spentMs += performance.now() - beganMs;
+    for (const effect of effects) this.#carryOut(host, effect);
   }
 
   #after(delayMs: number, run: () => void): void {
@@ -368,14 +369,13 @@ function* measureFleet({ hosts, parcels }: Shape): IterableIterator<Figure> {
   const shape = `${hosts} hosts × ${parcels} parcels`;
   const fleet = new Fleet(hosts);
   const during = (what: () => void): Spent => {
-    const { steps, yardstick } = fleet;
+    const { steps, spentMs, yardstick } = fleet;
     yardstick.measure();
     yardstick.slowness();
-    const beganMs = performance.now();
     what();
-    const tookMs = performance.now() - beganMs - yardstick.spentMs;
+    yardstick.measure();
     const slowness = yardstick.slowness();
-    return { steps: fleet.steps - steps, spentMs: tookMs / slowness, slowness };
+    return { steps: fleet.steps - steps, spentMs: (fleet.spentMs - spentMs) / slowness, slowness };
   };
   const first = during(() => {
     fleet.backUp(parcels);
