@@ -343,8 +343,9 @@ export class Hosts {
   /** When somebody may be due by time alone; to be asked when those who are have been judged. Rather too early than too late. */
   settle(nowMs: number): number {
     for (const host of this.#touched) {
-      // Else its old time would come, in vain, before each heartbeat's.
-      if (host.liveness === 'live' && nowMs < host.livenessNextMs)
+      // Else its old time would come, in vain, and with it everybody's.
+      const leftMs = host.livenessNextMs - nowMs;
+      if (host.liveness === 'live' && leftMs > 0 && leftMs < this.#doubtMs() / 2)
         host.livenessNextMs = this.#decideLiveness(host, nowMs, Number.POSITIVE_INFINITY).nextMs;
       this.#nextMs = Math.min(this.#nextMs, host.livenessNextMs);
       this.#nextMs = Math.min(this.#nextMs, host.newsDueMs);

@@ -98,6 +98,7 @@ export class Machine {
   readonly #ranBeforeMs: number;
   readonly #startedMs: number;
   readonly #pursuits = new Map<Row, Pursuit>();
+  #pursuedBytes = 0;
   readonly #fetches = new Map<number, Pursuit>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
   /** Missing bytes of parcels whose family is here, where the full size would not fit. */
@@ -426,8 +427,8 @@ export class Machine {
           // A flood of claims must not make rows, which stay for ever.
           if (known === undefined && !this.#claims.mayClaim(from)) break;
           const row = known ?? this.#table.rowOf(parcel);
+          // It keeps this host from what it was not after yet: that is seen when its turn comes.
           if (!this.#claims.hear(row, from, this.#nowMs + Math.min(ttlMs, CLAIM_MS_MAX))) break;
-          this.#marked.add(row);
         }
         for (const parcel of message.withdrawn.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
           const row = this.#table.find(parcel);
@@ -455,7 +456,7 @@ export class Machine {
     if (host.isSetAside && this.#nowMs >= host.setAsideUntilMs) this.#takeBack(host);
     const roomBefore = host.freeBytes;
     // Before its first heartbeat a host's stores are taken as its logs have them.
-    const storesBefore = host.heartbeat === undefined ? undefined : [...host.reports.keys()].join();
+    const storesBefore = host.heartbeat === undefined ? undefined : host.reports;
     const changed = this.#hosts.heartbeat(host, heartbeat, this.#nowMs);
     if (heartbeat.configVersion > this.#configured().version) this.#effects.push({ do: 'ask-config', host: host.id });
     const behind = this.#isBehind(host);
@@ -464,7 +465,7 @@ export class Machine {
     else if (behind) this.#hosts.expectNews(host, this.#nowMs);
     if (!changed) return;
     // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
-    if (storesBefore !== [...host.reports.keys()].join()) {
+    if (storesBefore === undefined || !haveSameKeys(storesBefore, host.reports)) {
       this.#markHeldBy(host.id);
       for (const slot of this.#holdings.slotsOf(host.id)) {
         if (!this.#placement.storeCounts(slot)) continue;
@@ -866,9 +867,10 @@ export class Machine {
     if (this.#ready.size === 0) return;
     const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
     if (completeAtMs > this.#nowMs) return;
-    let pursuedBytes = 0;
-    for (const { reservedBytes } of this.#pursuits.values()) pursuedBytes += reservedBytes;
-    while (this.#pursuits.size < PURSUITS_MAX && (pursuedBytes < PURSUED_BYTES_MAX || this.#pursuits.size === 0)) {
+    while (
+      this.#pursuits.size < PURSUITS_MAX &&
+      (this.#pursuedBytes < PURSUED_BYTES_MAX || this.#pursuits.size === 0)
+    ) {
       const row = this.#ready.take(Number.POSITIVE_INFINITY);
       if (row === undefined) return;
       this.#inReady.delete(row);
@@ -882,12 +884,11 @@ export class Machine {
         continue;
       }
       this.#relocating.giveRoomBack(row);
-      pursuedBytes += this.#claim(row, false);
+      this.#claim(row, false);
     }
   }
 
-  /** @returns the bytes reserved. */
-  #claim(row: Row, relocated: boolean): number {
+  #claim(row: Row, relocated: boolean): void {
     const place = this.#storeFor(row);
     assert(place !== undefined, 'a grab without room');
     const { timing } = this.#configured();
@@ -908,10 +909,10 @@ export class Machine {
     };
     this.#room.reserve(place.store, place.needBytes);
     this.#pursuits.set(row, pursuit);
+    this.#pursuedBytes += pursuit.reservedBytes;
     this.#sayClaim(pursuit);
     this.#due.push(row, pursuit.lookAgainMs);
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
-    return place.needBytes;
   }
 
   /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
@@ -995,7 +996,7 @@ export class Machine {
   }
 
   #release(pursuit: Pursuit): void {
-    this.#pursuits.delete(pursuit.row);
+    if (this.#pursuits.delete(pursuit.row)) this.#pursuedBytes -= pursuit.reservedBytes;
     this.#measured.delete(pursuit.row);
     if (pursuit.fetch !== undefined) this.#fetches.delete(pursuit.fetch);
     this.#room.release(pursuit.store, pursuit.reservedBytes);
@@ -1275,5 +1276,8 @@ interface Considered {
   /** Live claims of others. */
   readonly claims: number;
 }
+
+const haveSameKeys = <Key>(a: ReadonlyMap<Key, unknown>, b: ReadonlyMap<Key, unknown>): boolean =>
+  a.size === b.size && [...a.keys()].every(key => b.has(key));
 
 const backOffMs = (tries: number): number => Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));
