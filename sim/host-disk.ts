@@ -23,8 +23,13 @@ export interface KeptSnapshot extends SeenSnapshot {
   readonly snapshot: SnapshotModel;
 }
 
-export interface GossipFrame {
+/** A start of a host's service: its number, and what tells two machines or two images of one number apart. */
+export interface Start {
   readonly boot: number;
+  readonly bootId: string;
+}
+
+export interface GossipFrame extends Start {
   readonly frame: number;
 }
 

@@ -22,6 +22,7 @@ const CRASH_AT = [
   'drop',
   'prove-own',
   'ask-grants',
+  'ask-grants',
   'read-possession',
   'answer-grant',
   'fetch',
@@ -37,6 +38,8 @@ const SLOW_LINK = 50;
 /** Wall clocks jump by up to ten years. */
 const WALL_JUMP_DAYS = 3_650;
 const DAY_MS = 24 * 3_600_000;
+/** A snapshot's hold is no longer. */
+export const HOLD_HEARTBEATS = 10;
 
 export class Injector {
   readonly #world: World;
@@ -168,7 +171,8 @@ export class Injector {
         });
       case 'slow-disk':
         return this.#setStores(host, store => {
-          store.slowMs = 50 + (fault.dice % 20_000);
+          // From hardly to so slow that attempts run out of time.
+          store.slowMs = 50 * 2 ** (fault.dice % 10);
           return () => {
             store.slowMs = 0;
           };
@@ -443,7 +447,7 @@ export function backUp(world: World, options: RunOptions, source: SourceId, { di
   world.configureSource(source, options.copies);
   const chance = world.chance.of(`catalog/${source}/${dice}`);
   const size = (): number => between(chance, 1, options.parcelBytesMax);
-  const holdMs = options.paceMs * between(chance, 0, 20);
+  const holdMs = options.paceMs * between(chance, 0, HOLD_HEARTBEATS);
   const keptSnapshots = between(chance, 0, 2);
   world.snapshot(origin, source, listed => {
     const before = [...(listed.at(-1)?.refs.values() ?? [])];

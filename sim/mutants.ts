@@ -53,7 +53,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'nonce-repeats',
     lacks: 'a nonce is never used again',
     rules: RULES,
-    favours: ['crash', 'copies', 'lag', 'slow-disk'],
+    favours: ['crash', 'boundary-crash', 'copies'],
   },
   {
     name: 'grants-survive-abort',
@@ -71,7 +71,7 @@ export const MUTANTS: readonly Mutant[] = [
       decideSign: view =>
         decideSign({ ...view, ownRemoval: view.ownRemoval === 'committing' ? 'none' : view.ownRemoval }),
     },
-    favours: ['copies', 'lag', 'slow-disk'],
+    favours: ['copies', 'slow-disk'],
   },
   {
     name: 'deletion-outlives-restart',

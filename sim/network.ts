@@ -272,7 +272,8 @@ export class Network {
   // ------------------------------------------------------------------------------------------------------------- gossip
 
   gossip(from: Running, message: GossipMessage): void {
-    const frame: GossipFrame = { boot: from.boot, frame: (this.#frames.get(from) ?? 0) + 1 };
+    const { boot, bootId } = from;
+    const frame: GossipFrame = { boot, bootId, frame: (this.#frames.get(from) ?? 0) + 1 };
     this.#frames.set(from, frame.frame);
     this.gossipSent += 1;
     if (this.#isMuted(this.#mutedGossip, from.host)) return;

@@ -3,14 +3,14 @@ import type { LogPosition, LogSegment } from '../src/core/holdings-log.js';
 import type { HostId, Nonce, ParcelId, StoreId } from '../src/core/ids.js';
 import type { Heartbeat } from '../src/core/messages.js';
 import type { HeadModel } from './catalog-model.js';
-import type { SignedConfig } from './host-disk.js';
+import type { SignedConfig, Start } from './host-disk.js';
 
 /** What a host asks another that it wants to catch up with. */
 export interface StateQuestion {
   readonly from: HostId;
   readonly logs: ReadonlyMap<StoreId, LogPosition>;
-  /** The highest boot counter that the asker has seen of whom it asks. */
-  readonly yourBoot: number;
+  /** The last start that the asker has seen of whom it asks. */
+  readonly yourStart: Start | undefined;
 }
 
 export interface StateAnswer {
@@ -19,8 +19,8 @@ export interface StateAnswer {
   readonly heads: readonly HeadModel[];
   /** How far the answering host has read the asker's own logs. */
   readonly yours: readonly LogPosition[];
-  /** … and the highest boot counter that it has seen of it. */
-  readonly yourBoot: number;
+  /** … and the last start that it has seen of it. */
+  readonly yourStart: Start | undefined;
   readonly config: SignedConfig;
 }
 

@@ -66,18 +66,25 @@ export class Removing {
           from: this.#of,
           to: holder,
           ask: (asked, reply) => asked.answerGrant(question, reply),
-          answered: answer => this.answered(attempt, holder, answer),
-          // Whoever runs there now gets it, whether it asked or not.
-          late: answer => {
-            const now = this.#of.host.running;
-            now?.enter(() => now.grantAnswered(attempt, holder, answer));
+          answered: answer => {
+            this.answered(attempt, holder, answer);
+            if (answer?.answer !== 'grant' || !oneIn(chance, 4)) return;
+            const laterMs = logBetween(chance, AGAIN_MS.least, 10 * this.#of.host.disk.config.timing.heartbeatMs);
+            this.#world.after(laterMs, () => this.#tellWhoRuns(attempt, holder, answer));
           },
+          late: answer => this.#tellWhoRuns(attempt, holder, answer),
         });
       ask();
       if (oneIn(chance, 20))
         this.#world.after(logBetween(chance, AGAIN_MS.least, AGAIN_MS.most), () => this.#of.enter(ask));
     }
     if (this.#world.mutant?.name === 'grants-survive-abort') this.#answerFromMemory(attempt, parcel);
+  }
+
+  /** An answer that comes late, or once more: whoever runs there now gets it, whether it asked or not. */
+  #tellWhoRuns(attempt: Nonce, from: HostId, answer: GrantAnswer): void {
+    const { running } = this.#of.host;
+    running?.enter(() => running.grantAnswered(attempt, from, answer));
   }
 
   answered(attempt: Nonce, from: HostId, answer: GrantAnswer | undefined): void {

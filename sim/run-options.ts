@@ -132,13 +132,13 @@ function drawTiming(chance: Chance, paceMs: number): Partial<Timing> {
     heartbeatMs: paceMs,
     suspectMs: 6 * paceMs,
     redialMs: 6 * paceMs,
-    deadMs: heartbeats(15, 40),
+    deadMs: heartbeats(12, 25),
     lastPlaceMs: heartbeats(2, 8),
     surplusMs: heartbeats(0, 4),
     regrabMs: heartbeats(2, 10),
-    returnMs: heartbeats(0, 30),
-    gcGraceMs: heartbeats(8, 40),
-    trashMs: heartbeats(5, 40),
+    returnMs: heartbeats(0, 12),
+    gcGraceMs: heartbeats(4, 16),
+    trashMs: heartbeats(4, 20),
     claimMs: Math.max(60_000, paceMs),
   };
 }

@@ -5,7 +5,7 @@
  *   npm run sim -- --seeds N | --from A --to B
  *   npm run sim -- replay SEED [--until EVENT] [--trace]
  *   npm run sim -- shrink SEED [--save NAME]
- *   npm run sim -- mutants [--seeds 2000] [--save] | --replay
+ *   npm run sim -- mutants [--seeds 2000] [--only NAME] [--save yes] | --replay
  *
  * Every failure prints what is needed to see it again. The last line is `N passed, N failed`; exits 1 if any failed.
  */
@@ -25,6 +25,9 @@ import { lineOf } from './trace.js';
 const TWICE_EVERY = 25;
 /** Failures told in full; of the others only the seed and the invariant are. */
 const TOLD_MAX = 5;
+
+/** A regression is made smaller by so many runs at the most. */
+const SAVED_RUNS_MAX = 60;
 
 interface Tally {
   passed: number;
@@ -157,9 +160,10 @@ function shrinkSeed(seed: number, save: string | undefined): Tally {
 
 // --------------------------------------------------------------------------------------------------------------- mutants
 
-function killAll(seeds: number, save: boolean): Tally {
+function killAll(seeds: number, { save, only }: { readonly save: boolean; readonly only: string | undefined }): Tally {
   const tally: Tally = { passed: 0, failed: 0 };
   for (const mutant of allMutants()) {
+    if (only !== undefined && mutant.name !== only) continue;
     const end = killMutant(mutant, { from: 1, to: seeds });
     if ('lived' in end) {
       tally.failed += 1;
@@ -169,7 +173,7 @@ function killAll(seeds: number, save: boolean): Tally {
     tally.passed += 1;
     say(`${mutant.name.padEnd(26)} seed ${String(end.seed).padStart(5)}   ${end.message}`);
     if (!save) continue;
-    const { options, outcome } = shrink(end.options, { mutant });
+    const { options, outcome } = shrink(end.options, { mutant, runsMax: SAVED_RUNS_MAX });
     const by = outcome.failed?.by ?? end.by;
     writeRegression(`mutant-${mutant.name}`, {
       title: `without this: ${mutant.lacks}`,
@@ -210,6 +214,7 @@ function main(): Tally {
       trace: { type: 'boolean', default: false },
       replay: { type: 'boolean', default: false },
       save: { type: 'string' },
+      only: { type: 'string' },
     },
   });
   const [command, seed] = positionals;
@@ -222,7 +227,9 @@ function main(): Tally {
     case 'shrink':
       return shrinkSeed(Number(seed), values.save);
     case 'mutants':
-      return values.replay ? replayRegressions() : killAll(Number(values.seeds ?? 2_000), values.save !== undefined);
+      return values.replay
+        ? replayRegressions()
+        : killAll(Number(values.seeds ?? 2_000), { save: values.save !== undefined, only: values.only });
     case undefined: {
       const from = Number(values.from ?? 1);
       return runSeeds(from, Number(values.to ?? from + Number(values.seeds ?? COUNTS_DUE.runs) - 1));

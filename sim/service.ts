@@ -19,7 +19,7 @@ import { goesBefore } from './config-chain.js';
 import { between } from './draw.js';
 import { Fetching } from './fetching.js';
 import { HeadKeeping } from './head-keeping.js';
-import type { GossipFrame, SignedConfig } from './host-disk.js';
+import type { GossipFrame, SignedConfig, Start } from './host-disk.js';
 import { Origin } from './origin.js';
 import { OwnStores, randomHex } from './own-stores.js';
 import type { FetchAnswer, GrantQuestion, RelocationOffer, StateAnswer, StateQuestion } from './questions.js';
@@ -41,6 +41,7 @@ export class Service implements Running {
   readonly host: SimHost;
   readonly machine: Machine;
   readonly boot: number;
+  readonly bootId: string;
   alive = true;
   readonly #world: Surroundings;
   readonly #stores: OwnStores;
@@ -86,6 +87,7 @@ export class Service implements Running {
         agoMs: absence.agoMs + world.nowMs - notedMs,
       })),
     });
+    this.bootId = this.machine.heartbeat().bootId;
     this.#stores = new OwnStores(this, world);
     this.#heads = new HeadKeeping(this, world);
     this.#origin = new Origin({ of: this, world, heads: this.#heads, askEverybody: () => this.#askEverybody() });
@@ -331,7 +333,7 @@ export class Service implements Running {
       last === undefined || frame.boot > last.boot || (frame.boot === last.boot && frame.frame > last.frame);
     if (!isNewer) {
       // An old image, or one of two machines with one identity: it must learn that it is not heard.
-      if (last !== undefined && frame.boot < last.boot) this.#askState(writer);
+      if (last !== undefined && frame.bootId !== last.bootId) this.#askState(writer);
       return;
     }
     frames.set(writer, frame);
@@ -344,7 +346,7 @@ export class Service implements Running {
     const question: StateQuestion = {
       from: this.host.id,
       logs: this.#knownPositions(),
-      yourBoot: this.host.disk.frames.get(host)?.boot ?? 0,
+      yourStart: this.host.disk.frames.get(host),
     };
     this.#world.network.ask<StateAnswer>({
       from: this,
@@ -364,8 +366,8 @@ export class Service implements Running {
     return positions;
   }
 
-  #takeState(from: HostId, { heartbeat, segments, heads, yours, yourBoot, config }: StateAnswer): void {
-    this.#raiseBoot(yourBoot);
+  #takeState(from: HostId, { heartbeat, segments, heads, yours, yourStart, config }: StateAnswer): void {
+    this.#raiseBoot(yourStart);
     this.tell({ is: 'heard', from, message: heartbeat });
     for (const { segment, relayed } of segments) {
       if (segment.host === this.host.id) continue;
@@ -380,8 +382,8 @@ export class Service implements Running {
     if (goesBefore(config, this.host.disk.config)) this.#useConfig(config);
   }
 
-  answerState({ from, logs, yourBoot }: StateQuestion): StateAnswer {
-    this.#raiseBoot(yourBoot);
+  answerState({ from, logs, yourStart }: StateQuestion): StateAnswer {
+    this.#raiseBoot(yourStart);
     const segments: { segment: StateAnswer['segments'][number]['segment']; relayed: boolean }[] = [];
     const since = (log: StoreLog): number => {
       const known = logs.get(log.store);
@@ -407,16 +409,17 @@ export class Service implements Running {
       segments,
       heads: this.#heads.heads(),
       yours,
-      yourBoot: this.host.disk.frames.get(from)?.boot ?? 0,
+      yourStart: this.host.disk.frames.get(from),
       config: this.host.disk.config,
     };
   }
 
-  /** Others have heard a later start of ours: what we say counts for nothing until our counter is above it. */
-  #raiseBoot(seen: number): void {
-    if (seen <= this.boot || this.#world.nowMs < this.host.bootRaisedMs + RAISE_BOOT_MS) return;
+  /** Others have heard another start of ours that is not an earlier one: what we say counts for nothing until we are above it. */
+  #raiseBoot(seen: Start | undefined): void {
+    if (seen === undefined || seen.bootId === this.bootId || seen.boot < this.boot) return;
+    if (this.#world.nowMs < this.host.bootRaisedMs + RAISE_BOOT_MS) return;
     this.host.bootRaisedMs = this.#world.nowMs;
-    this.host.disk.boot = seen;
+    this.host.disk.boot = seen.boot;
     this.#world.after(0, () => this.enter(() => this.#world.restart(this.host)));
   }
 

@@ -4,7 +4,7 @@
  */
 import type { ParcelId } from '../src/core/ids.js';
 import { nothingIsPending, viewsAgree } from './checks.js';
-import type { Injector } from './inject.js';
+import { HOLD_HEARTBEATS, type Injector } from './inject.js';
 import type { RunOptions } from './run-options.js';
 import { Violation } from './violation.js';
 import type { Check, World } from './world.js';
@@ -42,7 +42,7 @@ export function heal(world: World, injector: Injector): void {
 /** @throws Violation (I10) when it does not come to rest in time. */
 export function settle(world: World, { paceMs, timing }: RunOptions): void {
   const { deadMs = 0, returnMs = 0, gcGraceMs = 0 } = timing;
-  const holdMs = 20 * paceMs;
+  const holdMs = HOLD_HEARTBEATS * paceMs;
   const untilMs = world.nowMs + deadMs + returnMs + gcGraceMs + holdMs + PATIENCE_MS + PATIENCE_HEARTBEATS * paceMs;
   const checks: readonly Check[] = [everyParcelHasItsCopies, nothingIsPending, nothingUnwantedIsHeld, viewsAgree];
   // A scrub once most of what was under way has ended: bytes that went bad are found.

@@ -17,14 +17,17 @@ export interface Shrunk {
 /** A run that hardly gets smaller any more is small enough. */
 const RUNS_MAX = 400;
 
-export function shrink(options: RunOptions, { mutant }: { readonly mutant?: Mutant | undefined } = {}): Shrunk {
+export function shrink(
+  options: RunOptions,
+  { mutant, runsMax = RUNS_MAX }: { readonly mutant?: Mutant | undefined; readonly runsMax?: number } = {},
+): Shrunk {
   let best = options;
   let outcome = runSeed(options, { mutant });
   let runs = 1;
   const by = outcome.failed?.by;
   if (by === undefined) return { options, outcome, runs };
   const takes = (smaller: RunOptions): boolean => {
-    if (runs >= RUNS_MAX) return false;
+    if (runs >= runsMax) return false;
     runs += 1;
     const tried = runSeed(smaller, { mutant });
     if (tried.failed?.by !== by) return false;
@@ -36,7 +39,7 @@ export function shrink(options: RunOptions, { mutant }: { readonly mutant?: Muta
   const endMs = Math.min(best.safetyMs, Math.ceil(outcome.atMs) + 1);
   takes({ ...best, safetyMs: endMs, faults: best.faults.filter(({ atMs }) => atMs <= endMs) });
   fewerFaults(() => best, takes);
-  for (let changed = true; changed && runs < RUNS_MAX; ) {
+  for (let changed = true; changed && runs < runsMax; ) {
     changed = false;
     for (const smaller of smallerOnes(best)) changed = takes(smaller) || changed;
   }

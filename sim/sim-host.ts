@@ -112,6 +112,7 @@ export interface Running {
   readonly host: SimHost;
   readonly machine: Machine;
   readonly boot: number;
+  readonly bootId: string;
   readonly alive: boolean;
   /** Where its own clock stands. */
   readonly nowMs: number;

@@ -380,16 +380,18 @@ export class World implements Surroundings {
     const isActive = ({ id }: SimHost): boolean =>
       this.#newest?.members.some(({ host, state }) => host === id && state === 'active') === true;
     const up = this.hosts.filter(host => host.isResponsive && !host.isClone && isActive(host));
-    return up.find(({ disk }) => disk.config === this.#newest) ?? up[0];
+    return up.find(({ disk, signed }) => disk.config === this.#newest || signed === this.#newest) ?? up[0];
   }
 
   /** What was signed by a host that has lost it is gone with it: the newest is what somebody still has. */
   settleConfig(): void {
     this.#newest = undefined;
-    for (const { id, lost, disk } of this.hosts) {
-      const isMember = disk.config.members.some(({ host, state }) => host === id && state !== 'revoked');
-      if (!lost && isMember && (this.#newest === undefined || goesBefore(disk.config, this.#newest)))
-        this.#newest = disk.config;
+    for (const { id, lost, disk, signed } of this.hosts) {
+      if (lost) continue;
+      for (const config of [disk.config, signed]) {
+        if (config?.members.some(({ host, state }) => host === id && state !== 'revoked') !== true) continue;
+        if (this.#newest === undefined || goesBefore(config, this.#newest)) this.#newest = config;
+      }
     }
   }
 

@@ -157,7 +157,7 @@ export class DropChecker implements Checker {
   // ---------------------------------------------------------------------------------------------------------- attempts
 
   #entered(by: Running, { attempt: nonce, parcel }: Effects<'prove-own'>): void {
-    if (this.#attempts.has(nonce)) throw new Violation('I4', `${nameOf(by)} uses the nonce ${nonce} once more`);
+    const isUsed = this.#attempts.has(nonce);
     const { timing } = by.host.disk.config;
     const attempt: Attempt = {
       by,
@@ -171,6 +171,7 @@ export class DropChecker implements Checker {
     if (before !== undefined) this.#end(before);
     this.#lastOf.set(key, attempt);
     this.#attempts.set(nonce, attempt);
+    if (isUsed) throw new Violation('I4', `${nameOf(by)} uses the nonce ${nonce} once more`);
   }
 
   #end(attempt: Attempt): void {
