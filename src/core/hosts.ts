@@ -16,6 +16,8 @@ import { type IdWords, idWords, WEIGHT_MIB_MAX } from './rendezvous.js';
 
 /** A log that its live writer does not let us read holds grabs up for this long at the most, in ms. */
 const CATCH_UP_PATIENCE_MS = 30_000;
+/** What a heartbeat is ahead of us is on its way in frames of its own, and is not asked for before this, in ms. */
+const NEWS_MS = 1_000;
 /** Between two questions to one host for what should have come by itself, in ms. */
 const ASK_AGAIN_MS = 1_000;
 const ASK_AGAIN_MS_MAX = 60_000;
@@ -63,6 +65,8 @@ export interface HostView {
   caughtUp: boolean;
   /** Since when we wait for that. */
   awaitedSinceMs: number;
+  /** When what its heartbeat was ahead of us should have come; Infinity while nothing is expected. */
+  newsDueMs: number;
   asking: boolean;
   askAgain: boolean;
   askNotBeforeMs: number;
@@ -339,10 +343,12 @@ export class Hosts {
   /** When somebody may be due by time alone; to be asked when those who are have been judged. Rather too early than too late. */
   settle(nowMs: number): number {
     for (const host of this.#touched) {
-      // Else its old time would come, in vain, before each heartbeat's.
-      if (host.liveness === 'live' && nowMs < host.livenessNextMs)
+      // Else its old time would come, in vain, and with it everybody's.
+      const leftMs = host.livenessNextMs - nowMs;
+      if (host.liveness === 'live' && leftMs > 0 && leftMs < this.#doubtMs() / 2)
         host.livenessNextMs = this.#decideLiveness(host, nowMs, Number.POSITIVE_INFINITY).nextMs;
       this.#nextMs = Math.min(this.#nextMs, host.livenessNextMs);
+      this.#nextMs = Math.min(this.#nextMs, host.newsDueMs);
       if (this.isToBeAsked(host)) this.#nextMs = Math.min(this.#nextMs, host.askNotBeforeMs);
     }
     this.#touched.clear();
@@ -496,6 +502,12 @@ export class Hosts {
     return untilMs;
   }
 
+  /** The host has told others more than has reached us yet. */
+  expectNews(host: HostView, nowMs: number): void {
+    this.#touch(host);
+    host.newsDueMs = Math.min(host.newsDueMs, nowMs + Math.min(NEWS_MS, this.#timing.heartbeatMs));
+  }
+
   /** True for a host that is still to be asked. One that is away is asked when it connects. */
   isToBeAsked({ askAgain, asking, connected }: HostView): boolean {
     return askAgain && !asking && connected;
@@ -562,6 +574,7 @@ export class Hosts {
       boots: [],
       isSetAside: false,
       setAsideUntilMs: Number.POSITIVE_INFINITY,
+      newsDueMs: Number.POSITIVE_INFINITY,
       asking: false,
       askAgain: false,
       askNotBeforeMs: nowMs,

@@ -98,6 +98,7 @@ export class Machine {
   readonly #ranBeforeMs: number;
   readonly #startedMs: number;
   readonly #pursuits = new Map<Row, Pursuit>();
+  #pursuedBytes = 0;
   readonly #fetches = new Map<number, Pursuit>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
   /** Missing bytes of parcels whose family is here, where the full size would not fit. */
@@ -426,8 +427,8 @@ export class Machine {
           // A flood of claims must not make rows, which stay for ever.
           if (known === undefined && !this.#claims.mayClaim(from)) break;
           const row = known ?? this.#table.rowOf(parcel);
+          // It keeps this host from what it was not after yet: that is seen when its turn comes.
           if (!this.#claims.hear(row, from, this.#nowMs + Math.min(ttlMs, CLAIM_MS_MAX))) break;
-          this.#marked.add(row);
         }
         for (const parcel of message.withdrawn.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
           const row = this.#table.find(parcel);
@@ -455,15 +456,16 @@ export class Machine {
     if (host.isSetAside && this.#nowMs >= host.setAsideUntilMs) this.#takeBack(host);
     const roomBefore = host.freeBytes;
     // Before its first heartbeat a host's stores are taken as its logs have them.
-    const storesBefore = host.heartbeat === undefined ? undefined : [...host.reports.keys()].join();
+    const storesBefore = host.heartbeat === undefined ? undefined : host.reports;
     const changed = this.#hosts.heartbeat(host, heartbeat, this.#nowMs);
     if (heartbeat.configVersion > this.#configured().version) this.#effects.push({ do: 'ask-config', host: host.id });
-    const behind = heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(host.id, position));
-    if (behind || heartbeat.headsDigest !== this.#wanted.digest()) this.#askState(host);
+    const behind = this.#isBehind(host);
+    if (!host.caughtUp && behind) this.#askState(host);
     else if (!host.caughtUp) this.#caughtUp(host);
+    else if (behind) this.#hosts.expectNews(host, this.#nowMs);
     if (!changed) return;
     // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
-    if (storesBefore !== [...host.reports.keys()].join()) {
+    if (storesBefore === undefined || !haveSameKeys(storesBefore, host.reports)) {
       this.#markHeldBy(host.id);
       for (const slot of this.#holdings.slotsOf(host.id)) {
         if (!this.#placement.storeCounts(slot)) continue;
@@ -485,6 +487,13 @@ export class Machine {
     this.#hosts.setAside(host, false);
     this.#effects.push({ do: 'note-duplicate', host: host.id, duplicate: false });
     this.#markHeldBy(host.id);
+  }
+
+  /** It has said more than has reached us. */
+  #isBehind({ id, heartbeat }: HostView): boolean {
+    if (heartbeat === undefined) return false;
+    if (heartbeat.headsDigest !== this.#wanted.digest()) return true;
+    return heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(id, position));
   }
 
   #caughtUp(host: HostView): void {
@@ -650,6 +659,10 @@ export class Machine {
 
   #judgeDue(): void {
     for (const host of this.#hosts.due(this.#nowMs)) {
+      if (this.#nowMs >= host.newsDueMs) {
+        host.newsDueMs = Number.POSITIVE_INFINITY;
+        if (this.#isBehind(host)) this.#askState(host);
+      }
       if (this.#hosts.isToBeAsked(host) && this.#nowMs >= host.askNotBeforeMs) this.#askState(host);
       const absence = this.#hosts.learnAbsence(host, this.#nowMs);
       if (absence !== undefined) this.#effects.push({ do: 'note-absence', absence });
@@ -854,9 +867,10 @@ export class Machine {
     if (this.#ready.size === 0) return;
     const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
     if (completeAtMs > this.#nowMs) return;
-    let pursuedBytes = 0;
-    for (const { reservedBytes } of this.#pursuits.values()) pursuedBytes += reservedBytes;
-    while (this.#pursuits.size < PURSUITS_MAX && (pursuedBytes < PURSUED_BYTES_MAX || this.#pursuits.size === 0)) {
+    while (
+      this.#pursuits.size < PURSUITS_MAX &&
+      (this.#pursuedBytes < PURSUED_BYTES_MAX || this.#pursuits.size === 0)
+    ) {
       const row = this.#ready.take(Number.POSITIVE_INFINITY);
       if (row === undefined) return;
       this.#inReady.delete(row);
@@ -870,12 +884,11 @@ export class Machine {
         continue;
       }
       this.#relocating.giveRoomBack(row);
-      pursuedBytes += this.#claim(row, false);
+      this.#claim(row, false);
     }
   }
 
-  /** @returns the bytes reserved. */
-  #claim(row: Row, relocated: boolean): number {
+  #claim(row: Row, relocated: boolean): void {
     const place = this.#storeFor(row);
     assert(place !== undefined, 'a grab without room');
     const { timing } = this.#configured();
@@ -896,10 +909,10 @@ export class Machine {
     };
     this.#room.reserve(place.store, place.needBytes);
     this.#pursuits.set(row, pursuit);
+    this.#pursuedBytes += pursuit.reservedBytes;
     this.#sayClaim(pursuit);
     this.#due.push(row, pursuit.lookAgainMs);
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
-    return place.needBytes;
   }
 
   /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
@@ -983,7 +996,7 @@ export class Machine {
   }
 
   #release(pursuit: Pursuit): void {
-    this.#pursuits.delete(pursuit.row);
+    if (this.#pursuits.delete(pursuit.row)) this.#pursuedBytes -= pursuit.reservedBytes;
     this.#measured.delete(pursuit.row);
     if (pursuit.fetch !== undefined) this.#fetches.delete(pursuit.fetch);
     this.#room.release(pursuit.store, pursuit.reservedBytes);
@@ -1161,6 +1174,17 @@ export class Machine {
     return row === undefined ? undefined : this.#wanted.originOf(row);
   }
 
+  /** What the listed snapshots of a source reference. */
+  *wanted(source: SourceId): IterableIterator<ParcelRef> {
+    for (const row of this.#wanted.rowsOf(source))
+      yield { id: this.#table.id(row), key: this.#table.key(row), bytes: this.#table.bytes(row) };
+  }
+
+  /** The parcel is of a source of this host. */
+  isOwn(parcel: ParcelId): boolean {
+    return this.originOf(parcel) === this.#self;
+  }
+
   /** Every store that says it holds the parcel, and whether that counts. */
   holders(parcel: ParcelId): readonly CopyReport[] {
     const row = this.#table.find(parcel);
@@ -1252,5 +1276,8 @@ interface Considered {
   /** Live claims of others. */
   readonly claims: number;
 }
+
+const haveSameKeys = <Key>(a: ReadonlyMap<Key, unknown>, b: ReadonlyMap<Key, unknown>): boolean =>
+  a.size === b.size && [...a.keys()].every(key => b.has(key));
 
 const backOffMs = (tries: number): number => Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));

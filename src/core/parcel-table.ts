@@ -51,13 +51,13 @@ export class ParcelTable {
   }
 
   find(id: ParcelId): Row | undefined {
-    const row = this.#ids.find(bytesOf(id));
+    const row = this.#ids.find(idBytes(id));
     return row < 0 ? undefined : row;
   }
 
   /** The row of a parcel, made when it is new; `key` and `bytes` may come later, by `describe`. */
   rowOf(id: ParcelId): Row {
-    const row = this.#ids.add(bytesOf(id));
+    const row = this.#ids.add(idBytes(id));
     if (row >= this.#bytes.length) this.#grow();
     return row;
   }
@@ -214,6 +214,14 @@ export class ParcelTable {
       this.#holders[word] = grown(this.#holders[word] as Uint32Array, new Uint32Array(capacity));
     }
   }
+}
+
+const ID_BYTES = Buffer.alloc(32);
+
+/** In a buffer that the next call reuses. */
+function idBytes(id: ParcelId): Uint8Array {
+  ID_BYTES.write(id, 'hex');
+  return ID_BYTES;
 }
 
 function grown<T extends { set(from: T): void }>(from: T, to: T): T {
