@@ -184,6 +184,7 @@ export class Machine {
       wanted: this.#wanted,
       nowMs: () => this.#nowMs,
       heldIn: (row: Row) => this.#heldIn(row),
+      memberOf: (host: HostId) => (host === self ? this.#member : this.#hosts.believed(host)),
       emit: (effect: Effect) => void this.#effects.push(effect),
       lookAgain: (row: Row, atMs?: number) => this.#lookAgain(row, atMs),
     };
@@ -195,7 +196,6 @@ export class Machine {
       nonces,
       rules,
       config: () => this.#configured(),
-      memberOf: host => (host === self ? this.#member : this.#hosts.believed(host)),
       returnedAtMs: host => this.#hosts.get(host)?.returnedAtMs,
       isDraining: store => !this.#room.takesParcels(store),
       isExpiring: row => this.#expiring.isExpiring(row),
