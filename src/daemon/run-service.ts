@@ -61,6 +61,7 @@ import { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import { Protections } from './protection.js';
 import { keepsAllByDefault, RecordKeeper } from './record-keeper.js';
+import { Relocator } from './relocator.js';
 import { Roster } from './roster.js';
 import { RunningTime } from './running-time.js';
 import { StateExchange } from './state-exchange.js';
@@ -302,6 +303,8 @@ async function serve(
     log,
   });
   teardown.defer(() => asker.stop());
+  const relocator = new Relocator({ net, roster, tell, log });
+  teardown.defer(() => relocator.stop());
   const server = new FetchServer({
     net,
     machine,
@@ -391,7 +394,10 @@ async function serve(
         dropper.carryOut(effect);
         return;
       case 'offer-relocation':
+        relocator.offer(effect);
+        return;
       case 'answer-relocation':
+        relocator.answer(effect);
         return;
       default:
         effect satisfies never;
@@ -530,6 +536,7 @@ async function serve(
     exchange.serve(),
     server.serve(),
     grants.serve(),
+    relocator.serve(),
     orders.serve(),
   ]);
   spread = await spreadMembership({ net, membership, log });
