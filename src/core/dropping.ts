@@ -281,6 +281,7 @@ export class Dropping {
     if (proof === undefined) return;
     attempt.stage = 'committing';
     this.#of.emit({ do: 'drop', proof });
+    if (attempt.unanswered.size > 0) this.#of.emit({ do: 'cancel-attempt', attempt: attempt.nonce });
   }
 
   /** `del` is durable: the machine takes the operation itself. */
@@ -320,6 +321,8 @@ export class Dropping {
   #end(attempt: Attempt): void {
     this.#byRow.delete(attempt.row);
     this.#byNonce.delete(attempt.nonce);
+    // What was begun for it would keep disks busy, here and there, until their patience ends.
+    if (attempt.stage !== 'committing') this.#of.emit({ do: 'cancel-attempt', attempt: attempt.nonce });
     const [next] = this.#queue;
     if (next === undefined) return;
     this.#queue.delete(next);

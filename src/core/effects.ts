@@ -237,6 +237,11 @@ export type Effect =
       readonly holders: readonly HostId[];
       readonly configVersion: number;
     }
+  /**
+   * No read of our own copy and no answer of this attempt is of use any more: it was given up, or has grants enough. To save
+   * disk time here and there; each of those effects still ends in its inputs, and what comes of them counts for nothing.
+   */
+  | { readonly do: 'cancel-attempt'; readonly attempt: Nonce }
   /** `del` into the log, durably, then the bytes to the trash → `dropped` or `not-dropped`. */
   | { readonly do: 'drop'; readonly proof: DropProof }
   /** Read the parcel from the disk, every byte, in this request → `possession-read`. */

@@ -71,6 +71,8 @@ export class Dropper {
   readonly #reads = new Places<StoreId>(READS_PER_STORE_MAX);
   readonly #looks = new Places<'records'>(IDENTIFIED_AT_ONCE);
   readonly #running = new Set<Promise<void>>();
+  /** Reads of our own copies, by the attempts that they are for. */
+  readonly #proving = new Map<Nonce, AbortController>();
   readonly #ended = lastingAbort();
 
   constructor(options: DropperOptions) {
@@ -80,6 +82,11 @@ export class Dropper {
   carryOut(effect: EffectTo<'prove-own' | 'read-possession' | 'drop' | 'expire' | 'identify' | 'note-unwanted'>): void {
     const running = this.#run(effect).finally(() => this.#running.delete(running));
     this.#running.add(running);
+  }
+
+  /** Carries out `cancel-attempt`, as far as our own disk is at it. */
+  cancel(attempt: Nonce): void {
+    this.#proving.get(attempt)?.abort(new Error('the attempt is over'));
   }
 
   /** Ends every read, begins nothing new, and waits for what a store is about to write. */
@@ -110,7 +117,10 @@ export class Dropper {
   // ------------------------------------------------------------------------------------------------------------- reads
 
   async #prove({ attempt, parcel, store, holders }: EffectTo<'prove-own'>): Promise<void> {
-    const read = await this.#possess({ parcel, store, nonce: attempt, holders }, undefined);
+    const needed = new AbortController();
+    this.#proving.set(attempt, needed);
+    const read = await this.#possess({ parcel, store, nonce: attempt, holders }, needed.signal);
+    this.#proving.delete(attempt);
     this.#options.tell(
       typeof read === 'string'
         ? { is: 'own-not-proved', attempt, because: read }
@@ -142,11 +152,11 @@ export class Dropper {
       readonly nonce: Nonce;
       readonly holders: readonly HostId[];
     },
-    asker: AbortSignal | undefined,
+    needed: AbortSignal,
   ): Promise<ReadonlyMap<HostId, Possession> | ReadFailure> {
     const { stores, log } = this.#options;
     try {
-      return await withDeadline(READ_MS_MAX, [this.#ended.signal, asker], signal =>
+      return await withDeadline(READ_MS_MAX, [this.#ended.signal, needed], signal =>
         this.#reads.take(
           id,
           async () => {
@@ -162,7 +172,7 @@ export class Dropper {
         ),
       );
     } catch (error) {
-      if (!this.#ended.signal.aborted && asker?.aborted !== true)
+      if (!this.#ended.signal.aborted && !needed.aborted)
         log.warn({ code: 'PARCEL_NOT_READ', parcel, store: id, err: error }, 'a copy could not be read');
       return 'unreadable';
     }

@@ -382,6 +382,10 @@ async function serve(
       case 'ask-grants':
         asker.ask(effect);
         return;
+      case 'cancel-attempt':
+        dropper.cancel(effect.attempt);
+        asker.cancel(effect.attempt);
+        return;
       case 'answer-grant':
         grants.answer(effect);
         return;

@@ -189,6 +189,30 @@ test('who asked and has gone is not read for any longer', async t => {
   t.deepEqual(lines, [], 'nothing failed');
 });
 
+test('our own copy is not read any longer for an attempt that is over, whether the read waits or runs', async t => {
+  const read: string[] = [];
+  const { dropper, told, lines } = aDropper({
+    possess: (_parcel, { nonce, signal }) => {
+      read.push(nonce);
+      return new Promise((_resolve, reject) =>
+        signal?.addEventListener('abort', () => reject(signal.reason), { once: true }),
+      );
+    },
+  });
+  for (let attempt = 0; attempt < 4; attempt += 1) dropper.carryOut({ ...prove, attempt: nonceOf(attempt) });
+  await new Promise(resolve => setImmediate(resolve));
+  t.deepEqual(read, [nonceOf(0), nonceOf(1)]);
+  dropper.cancel(nonceOf(3));
+  dropper.cancel(nonceOf(0));
+  dropper.cancel(nonceOf(9));
+  while (told.length < 2 || read.length < 3) await new Promise(resolve => setImmediate(resolve));
+  t.deepEqual(told.map(input => input.is === 'own-not-proved' && input.attempt).sort(), [0, 3].map(nonceOf));
+  t.deepEqual(read.slice(2), [nonceOf(2)], 'its place is taken by who waited longest and is still needed');
+  t.deepEqual(lines, [], 'nothing failed');
+  await dropper.stop();
+  t.is(told.length, 4);
+});
+
 test('a drop is told as what the log has now, and named with those who granted it', async t => {
   const shown: unknown[] = [];
   const { settled, lines } = aDropper({

@@ -109,6 +109,8 @@ export class SmallWorld {
   readonly #chance: Chance;
   /** Gossip that reaches nobody. */
   loses: (message: GossipMessage) => boolean = () => false;
+  /** Hosts that read what they are asked for and answer. */
+  answersGrants: (host: SmallHost) => boolean = () => true;
   readonly #copies: number;
   readonly #rate: number;
   /** Who asked for which grant. */
@@ -382,6 +384,8 @@ export class SmallWorld {
         }
         return;
       case 'ask-config':
+      // Reads and questions take no time to speak of here.
+      case 'cancel-attempt':
       case 'note-liveness':
       case 'note-duplicate':
       case 'note-absence':
@@ -414,6 +418,7 @@ export class SmallWorld {
       }
       case 'read-possession': {
         const { ask, nonce, parcel } = effect;
+        if (!this.answersGrants(host)) return;
         this.#after(3, () => {
           const held = host.present.has(parcel);
           this.tell(host, {
