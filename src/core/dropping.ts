@@ -292,6 +292,12 @@ export class Dropping {
     this.#end(attempt);
   }
 
+  /** PRESENT again, and to be tried again after a rest. An attempt whose store has gone since is over already. */
+  notDropped({ attempt: nonce }: Extract<Input, { is: 'not-dropped' }>): void {
+    const attempt = this.#byNonce.get(nonce);
+    if (attempt !== undefined) this.#giveUp(attempt);
+  }
+
   /** Its store takes nothing more until it is opened again; until then nobody knows whether `del` is in its log. */
   storeGone(store: StoreId): void {
     for (const attempt of [...this.#byRow.values()]) if (attempt.store === store) this.#end(attempt);

@@ -345,7 +345,7 @@ export class Machine {
         this.#removed(input.segment, input.usedBytes);
         return;
       case 'not-dropped':
-        // Its store goes next, and takes the attempt with it.
+        this.#dropping.notDropped(input);
         return;
       case 'grant-asked':
         this.#dropping.grantAsked(input, this.#table.find(input.parcel));

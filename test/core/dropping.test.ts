@@ -87,6 +87,21 @@ test('a store that is over its limit lets surplus go at once, and never what is 
   t.deepEqual(copiesOf(world, ids), all(10, 2));
 });
 
+test('a copy that its store would not let go is PRESENT again: tried after a rest, and granted to others', t => {
+  const { world, ids, lowerTo } = settledWorld(4, { copies: 2, parcels: 5 });
+  const tried = () =>
+    new Set(
+      world.effects.flatMap(({ host, effect }) => (effect.do === 'drop' ? `${host} ${effect.proof.parcel}` : [])),
+    );
+  world.removes = () => false;
+  lowerTo(1);
+  // Either holder of each has had its grant from the other.
+  t.true(world.runUntil(() => tried().size === 10, HOUR_MS));
+  t.deepEqual(copiesOf(world, ids), all(5, 2));
+  world.removes = () => true;
+  t.true(world.runUntil(() => copiesOf(world, ids).every(copies => copies === 1), HOUR_MS));
+});
+
 test('an attempt by an older configuration is void', t => {
   const { world, ids, lowerTo } = settledWorld(5, { copies: 3, parcels: 40 });
   lowerTo(1);

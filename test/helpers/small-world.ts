@@ -109,6 +109,8 @@ export class SmallWorld {
   readonly #chance: Chance;
   /** Gossip that reaches nobody. */
   loses: (message: GossipMessage) => boolean = () => false;
+  /** Hosts whose stores let go of what they are told to. */
+  removes: (host: SmallHost) => boolean = () => true;
   /** Hosts that read what they are asked for and answer. */
   answersGrants: (host: SmallHost) => boolean = () => true;
   readonly #copies: number;
@@ -443,6 +445,10 @@ export class SmallWorld {
       case 'drop': {
         const { parcel, nonce: attempt } = effect.proof;
         this.#after(3, () => {
+          if (!this.removes(host)) {
+            this.tell(host, { is: 'not-dropped', nowMs: this.nowMs, attempt });
+            return;
+          }
           const segment = this.#remove(host, parcel, 'dropped');
           this.tell(host, { is: 'dropped', nowMs: this.nowMs, attempt, segment, usedBytes: host.usedBytes });
         });
