@@ -27,7 +27,7 @@ import type { Rules } from './rules.js';
 import type { Wanted } from './wanted.js';
 
 /** Parcels in DROPPING at once: for none of them can others get our grant. */
-export const ATTEMPTS_MAX = 64;
+const ATTEMPTS_MAX = 64;
 /** Disks read at least this fast; an attempt's time grows with the parcel by it, in bytes per ms. */
 const READ_BYTES_PER_MS = 20_000;
 /** No back-off is longer, in ms. */

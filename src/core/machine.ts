@@ -1133,6 +1133,12 @@ export class Machine {
     return row === undefined || this.#table.source(row) < 0 ? undefined : this.#table.bytes(row);
   }
 
+  /** What is kept free in a store of ours for what is claimed or on its way. */
+  reservedBytes(store: StoreId): number {
+    for (const own of this.#room.stores()) if (own.store === store) return own.reservedBytes;
+    return 0;
+  }
+
   /** The origin of a parcel that the catalog has described. */
   originOf(parcel: ParcelId): HostId | undefined {
     const row = this.#table.find(parcel);

@@ -30,6 +30,7 @@ import { createStore, openStore, type Store } from '../store/store.js';
 import type { Alarms } from './alarms.js';
 import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
+import { makeRoom } from './store-room.js';
 import { KeyedTurns } from './turns.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
@@ -53,6 +54,10 @@ export interface OwnStoresOptions {
   readonly signal: AbortSignal;
   /** For how long what an interrupted fetch verified is kept. */
   readonly partialMs: () => number;
+  /** For how long dropped and expired bytes lie in the trash. */
+  readonly trashMs: () => number;
+  /** What the machine keeps free in a store for what it is about to fetch. */
+  readonly reservedBytes: (store: StoreId) => number;
   /** A store is mounted and the machine has its log. */
   readonly onMount: (store: Store) => void;
 }
@@ -63,6 +68,7 @@ interface Mounted {
   readonly store: Store;
   lends: Lending;
   lentBytes: number;
+  /** Without its trash. */
   usedBytes: number;
   /** Operations that the machine has been told of. */
   toldSeq: number;
@@ -197,12 +203,28 @@ export class OwnStores {
     });
   }
 
-  /** What the store uses now, also for those who ask for a report. */
+  /** What the store uses now, its trash apart; also for those who ask for a report. */
   async usedBytes(id: StoreId): Promise<number> {
     const mounted = this.#mounted.get(id);
     if (mounted === undefined) return 0;
-    mounted.usedBytes = (await mounted.store.usage()).usedBytes;
+    const { usedBytes, trashBytes } = await mounted.store.usage();
+    mounted.usedBytes = usedBytes - trashBytes;
     return mounted.usedBytes;
+  }
+
+  /** Before something is written that the machine has reserved room for: trash that is in its way goes. */
+  async makeRoom(id: StoreId): Promise<void> {
+    const mounted = this.#mounted.get(id);
+    if (mounted !== undefined) await this.#makeRoom(mounted);
+  }
+
+  /** One look at a time, or two would remove twice what is in the way. */
+  #makeRoom(mounted: Mounted): Promise<void> {
+    const { store, lends } = mounted;
+    return this.#turns.take(`room ${store.id}`, async () => {
+      const reservedBytes = (): number => this.#options.reservedBytes(store.id);
+      Object.assign(mounted, await makeRoom(store, { lends, reservedBytes }));
+    });
   }
 
   async close(): Promise<void> {
@@ -264,6 +286,7 @@ export class OwnStores {
       boot,
       previousBoot,
       nowMs: clock.wallMs(),
+      wallMs: () => clock.wallMs(),
       index,
       blobsOf: recordBlobs,
       log,
@@ -316,10 +339,10 @@ export class OwnStores {
   }
 
   async #measure(mounted: Mounted): Promise<void> {
-    const { store, lends } = mounted;
+    const { store } = mounted;
     await store.sweepIncoming(this.#options.clock.wallMs() - this.#options.partialMs());
-    mounted.usedBytes = (await store.usage()).usedBytes;
-    mounted.lentBytes = await lentBytes(store, lends);
+    await store.emptyTrash({ olderThanMs: this.#options.trashMs() });
+    await this.#makeRoom(mounted);
     this.#options.tell({
       is: 'store',
       store: store.id,
@@ -362,14 +385,6 @@ export class OwnStores {
     const text = `${JSON.stringify(Object.fromEntries(this.#made), null, 2)}\n`;
     await writeDurable(join(this.#options.stateDir, 'stores.json'), Buffer.from(text), { mode: 0o600 });
   }
-}
-
-/** What the store lends by its setting, from what its disk has now. */
-async function lentBytes(store: Store, lends: Lending): Promise<number> {
-  if (lends.kind === 'limit') return store.lentBytes({ limitBytes: lends.bytes });
-  if (lends.kind === 'reserve') return store.lentBytes({ reserveBytes: lends.bytes });
-  const { totalOnDiskBytes } = await store.usage();
-  return store.lentBytes({ reserveBytes: Math.floor((totalOnDiskBytes * lends.percent) / 100) });
 }
 
 async function readMade(path: string): Promise<Map<string, StoreId>> {

@@ -48,7 +48,7 @@ import { CatalogKeeper } from './catalog-keeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
 import { Driver, type Unstamped } from './driver.js';
-import { Dropper, type RemovingStores } from './dropper.js';
+import { Dropper } from './dropper.js';
 import { FetchServer } from './fetch-server.js';
 import { Fetcher } from './fetcher.js';
 import { GrantAsker } from './grant-asker.js';
@@ -172,6 +172,7 @@ async function serve(
     cluster: membership.cluster,
     gate: membership,
     log,
+    frameMemory: index.frames,
     knownAddresses: () => addresses.all(),
     staticAddresses: options.peers,
     hosts: membership.clusterConfig.members.length,
@@ -220,6 +221,8 @@ async function serve(
     log,
     signal,
     partialMs: () => membership.clusterConfig.timing.partialMs,
+    trashMs: () => membership.clusterConfig.timing.trashMs,
+    reservedBytes: store => machine.reservedBytes(store),
     onMount: store => {
       keepConfig(store);
       void learnHeads(store);
@@ -283,8 +286,7 @@ async function serve(
   const grants = new GrantServer({ net, roster, signer, boot, tell });
   const dropper = new Dropper({
     self,
-    // A mounted store has what is asked of it here from the change that brings the trash on.
-    stores: stores as unknown as RemovingStores,
+    stores,
     findRecord: (parcel, until) => finder.get(parcel, until),
     signalOf: ask => grants.signalOf(ask),
     notes: index.unwanted,
