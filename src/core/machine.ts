@@ -187,6 +187,7 @@ export class Machine {
       wanted: this.#wanted,
       nowMs: () => this.#nowMs,
       heldIn: (row: Row) => this.#heldIn(row),
+      memberOf: (host: HostId) => (host === self ? this.#member : this.#hosts.believed(host)),
       emit: (effect: Effect) => void this.#effects.push(effect),
       lookAgain: (row: Row, atMs?: number) => this.#lookAgain(row, atMs),
       lookLater: (row: Row, atMs: number) => this.#lookLater(row, atMs),
@@ -199,7 +200,6 @@ export class Machine {
       nonces,
       rules,
       config: () => this.#configured(),
-      memberOf: host => (host === self ? this.#member : this.#hosts.believed(host)),
       returnedAtMs: host => this.#hosts.get(host)?.returnedAtMs,
       isDraining: store => !this.#room.takesParcels(store),
       isExpiring: row => this.#expiring.isExpiring(row),
@@ -350,7 +350,7 @@ export class Machine {
         this.#removed(input.segment, input.usedBytes);
         return;
       case 'not-dropped':
-        // Its store goes next, and takes the attempt with it.
+        this.#dropping.notDropped(input);
         return;
       case 'grant-asked':
         this.#dropping.grantAsked(input, this.#table.find(input.parcel));
