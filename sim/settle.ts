@@ -65,7 +65,8 @@ const everyParcelHasItsCopies: Check = world => {
     const { ref, origin, source } = parcel;
     const what = `parcel ${ref.id.slice(0, 8)} of ${source.slice(0, 6)}`;
     const isAlive = live.some(({ id, disk }) => {
-      return id === origin && disk.heads.get(source)?.snapshots.at(-1)?.refs.has(ref.id) === true;
+      if (id !== origin || memberOf.get(id)?.state !== 'active') return false;
+      return disk.heads.get(source)?.snapshots.at(-1)?.refs.has(ref.id) === true;
     });
     const holders = world.holders(ref.id).filter(({ id }) => memberOf.get(id)?.state === 'active');
     if (holders.length === 0 && !isAlive) continue;

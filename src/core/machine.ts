@@ -618,7 +618,9 @@ export class Machine {
     pursuit.fetch = undefined;
     pursuit.stage = 'cleared';
     const { from } = pursuit;
-    const tries = this.#countFailure(pursuit.row);
+    this.#countFailure(pursuit.row);
+    pursuit.tries += 1;
+    const { tries } = pursuit;
     if (from !== undefined && tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit.row, because)) {
       // Keep the claim and ask another source, or this one later.
       pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : backOffMs(tries)));
@@ -905,6 +907,7 @@ export class Machine {
       doneBytes: 0,
       startedMs: this.#nowMs,
       renewedBytes: 0,
+      tries: 0,
       avoidUntilMs: new Map(),
     };
     this.#room.reserve(place.store, place.needBytes);
@@ -981,10 +984,9 @@ export class Machine {
     this.#due.push(pursuit.row, untilMs);
   }
 
-  #countFailure(row: Row): number {
+  #countFailure(row: Row): void {
     const tries = (this.#failures.get(row)?.tries ?? 0) + 1;
     this.#failures.set(row, { tries, untilMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY });
-    return tries;
   }
 
   /** Gives a pursuit up: its fetch ends, its claim is withdrawn, its room is free. What was verified stays for another try. */
