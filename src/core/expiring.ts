@@ -53,12 +53,13 @@ export class Expiring {
 
   consider(row: Row): void {
     const { table, heldIn, nowMs, runMs, emit, lookAgain } = this.#of;
-    const store = heldIn(row);
-    if (store === undefined || table.has(row, FLAG.wanted)) {
+    if (table.has(row, FLAG.wanted)) {
       if (this.#sinceRunMs.size > 0) this.#forget(row);
       return;
     }
-    if (this.#expiring.has(row)) return;
+    // Held nowhere, or in a store that is not mounted now, or not yet: its time goes on.
+    const store = heldIn(row);
+    if (store === undefined || this.#expiring.has(row)) return;
     const parcel = table.id(row);
     const view = this.#view(row, parcel);
     const verdict = decideExpiry(view);
@@ -81,6 +82,11 @@ export class Expiring {
         emit({ do: 'expire', warrant });
       }
     }
+  }
+
+  /** By its log, a store of ours has it no longer. */
+  left(row: Row): void {
+    if (this.#of.heldIn(row) === undefined) this.#forget(row);
   }
 
   #forget(row: Row): void {
