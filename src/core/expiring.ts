@@ -27,7 +27,8 @@ export interface ExpiringContext {
   /** An attempt to drop it, or a read for a grant, is under way. */
   readonly isBusy: (row: Row) => boolean;
   readonly emit: (effect: Effect) => void;
-  readonly lookAgain: (row: Row, atMs: number) => void;
+  /** Looks at the row again then, or sooner. */
+  readonly lookAgainBy: (row: Row, atMs: number) => void;
 }
 
 export class Expiring {
@@ -52,7 +53,7 @@ export class Expiring {
   }
 
   consider(row: Row): void {
-    const { table, heldIn, nowMs, runMs, emit, lookAgain } = this.#of;
+    const { table, heldIn, nowMs, runMs, emit, lookAgainBy } = this.#of;
     if (table.has(row, FLAG.wanted)) {
       if (this.#sinceRunMs.size > 0) this.#forget(row);
       return;
@@ -65,10 +66,10 @@ export class Expiring {
     const verdict = decideExpiry(view);
     switch (verdict.act) {
       case 'wait':
-        lookAgain(row, nowMs() + verdict.untilRunMs - runMs());
+        lookAgainBy(row, nowMs() + verdict.untilRunMs - runMs());
         return;
       case 'keep':
-        lookAgain(row, nowMs() + TRY_AGAIN_MS);
+        lookAgainBy(row, nowMs() + TRY_AGAIN_MS);
         return;
       case 'identify':
         if (this.#identifying.has(row)) return;
@@ -118,7 +119,7 @@ export class Expiring {
 
   identified(row: Row, source: SourceId | undefined): void {
     this.#identifying.delete(row);
-    if (source === undefined) this.#of.lookAgain(row, this.#of.nowMs() + TRY_AGAIN_MS);
+    if (source === undefined) this.#of.lookAgainBy(row, this.#of.nowMs() + TRY_AGAIN_MS);
     else {
       this.#sources.set(row, source);
       this.consider(row);
@@ -128,6 +129,6 @@ export class Expiring {
   /** `expired` or `not-expired`. */
   ended(row: Row, done: boolean): void {
     this.#expiring.delete(row);
-    if (!done) this.#of.lookAgain(row, this.#of.nowMs() + TRY_AGAIN_MS);
+    if (!done) this.#of.lookAgainBy(row, this.#of.nowMs() + TRY_AGAIN_MS);
   }
 }

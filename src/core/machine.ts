@@ -186,6 +186,7 @@ export class Machine {
       heldIn: (row: Row) => this.#heldIn(row),
       emit: (effect: Effect) => void this.#effects.push(effect),
       lookAgain: (row: Row, atMs?: number) => this.#lookAgain(row, atMs),
+      lookAgainBy: (row: Row, atMs: number) => this.#lookAgainBy(row, atMs),
     };
     this.#dropping = new Dropping({
       ...shared,
@@ -738,7 +739,7 @@ export class Machine {
       this.#table.set(row, FLAG.hadCopies, true);
       this.#failures.delete(row);
     } else if (Number.isNaN(this.#table.shortSinceMs(row))) this.#table.setShortSince(row, this.#nowMs);
-    if (count.nextMs !== Number.POSITIVE_INFINITY) this.#due.push(row, count.nextMs);
+    if (count.nextMs !== Number.POSITIVE_INFINITY) this.#lookAgainBy(row, count.nextMs);
 
     const view = this.#grabView(row, count, copiesWanted);
     const verdict = decideGrab(view);
@@ -750,6 +751,17 @@ export class Machine {
   #lookAgain(row: Row, atMs?: number): void {
     if (atMs === undefined) this.#marked.add(row);
     else this.#due.push(row, atMs);
+  }
+
+  /**
+   * As `#lookAgain`, for who asks anew at each look: one that comes sooner will do. Each asking would otherwise leave a look
+   * of its own behind, which asks again, and so for ever.
+   */
+  #lookAgainBy(row: Row, atMs: number): void {
+    const comesMs = this.#table.lookAtMs(row);
+    if (comesMs > this.#nowMs && comesMs <= atMs) return;
+    this.#table.setLookAt(row, atMs);
+    this.#due.push(row, atMs);
   }
 
   #reconsider(pursuit: Pursuit, verdict: GrabVerdict): void {
@@ -771,7 +783,7 @@ export class Machine {
         return;
       case 'wait': {
         // Where others are at it, the end of a claim brings the row up again.
-        if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#due.push(row, verdict.untilMs);
+        if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#lookAgainBy(row, verdict.untilMs);
         return;
       }
       case 'decline':
@@ -908,7 +920,7 @@ export class Machine {
       const source = this.#sourceFor(pursuit);
       if (source.from === undefined) {
         // Nobody to ask now: every source has its time not to be asked before.
-        if (source.nextMs !== Number.POSITIVE_INFINITY) this.#due.push(pursuit.row, source.nextMs);
+        if (source.nextMs !== Number.POSITIVE_INFINITY) this.#lookAgainBy(pursuit.row, source.nextMs);
         continue;
       }
       pursuit.stage = 'fetching';

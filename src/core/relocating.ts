@@ -65,6 +65,8 @@ export interface RelocatingContext {
   readonly isTaking: (row: Row) => boolean;
   readonly emit: (effect: Effect) => void;
   readonly lookAgain: (row: Row, atMs?: number) => void;
+  /** … or sooner, for what is asked for at each look. */
+  readonly lookAgainBy: (row: Row, atMs: number) => void;
 }
 
 export class Relocating {
@@ -123,7 +125,7 @@ export class Relocating {
 
   /** A row that is short and does not fit here. */
   considerStuck(row: Row, { copies, claims }: { readonly copies: number; readonly claims: number }): void {
-    const { table, others, wanted, config, nowMs, lookAgain } = this.#of;
+    const { table, others, wanted, config, nowMs, lookAgainBy } = this.#of;
     const copiesWanted = wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#byRow.has(row)) return;
     const { timing } = config();
@@ -144,8 +146,8 @@ export class Relocating {
     // What could move is looked for only where all else says yes.
     const verdict = decideRelocate({ ...view, hasMove: true });
     const move = verdict.act === 'relocate' ? this.#chooseMove(row) : undefined;
-    if (verdict.act === 'wait') lookAgain(row, verdict.untilMs);
-    else if (move === undefined) lookAgain(row, nowMs() + timing.relocateMs);
+    if (verdict.act === 'wait') lookAgainBy(row, verdict.untilMs);
+    else if (move === undefined) lookAgainBy(row, nowMs() + timing.relocateMs);
     else this.#begin(row, move);
   }
 
