@@ -88,6 +88,8 @@ export interface DroppingContext {
   readonly emit: (effect: Effect) => void;
   /** Looks at the row again in this step, or at `atMs`. */
   readonly lookAgain: (row: Row, atMs?: number) => void;
+  /** … or sooner, for what is asked for at each look. */
+  readonly lookLater: (row: Row, atMs: number) => void;
 }
 
 export class Dropping {
@@ -161,7 +163,7 @@ export class Dropping {
   }
 
   #act(row: Row, store: StoreId, verdict: DropVerdict, granters: readonly HostId[]): void {
-    if (verdict.act === 'wait') this.#of.lookAgain(row, verdict.untilMs);
+    if (verdict.act === 'wait') this.#of.lookLater(row, verdict.untilMs);
     if (verdict.act !== 'drop') return;
     // Who has just given way reads for the other: to begin again before that is done would deny it after all, and so for
     // ever (progress.pml). The end of the read brings the row up.

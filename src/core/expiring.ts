@@ -24,8 +24,6 @@ export interface ExpiringContext {
   readonly heardSeq: (source: SourceId) => number;
   /** The store of ours that holds the row. */
   readonly heldIn: (row: Row) => StoreId | undefined;
-  /** A log of ours says that we hold the row, whether its store is mounted or not. */
-  readonly isOurs: (row: Row) => boolean;
   /** An attempt to drop it, or a read for a grant, is under way. */
   readonly isBusy: (row: Row) => boolean;
   readonly emit: (effect: Effect) => void;
@@ -57,14 +55,14 @@ export class Expiring {
   }
 
   consider(row: Row): void {
-    const { table, heldIn, isOurs, nowMs, runMs, emit, lookLater } = this.#of;
-    const store = heldIn(row);
-    if (store === undefined || table.has(row, FLAG.wanted)) {
-      // A store that is not mounted (yet) keeps its times: else they would begin anew with each start.
-      if (this.#sinceRunMs.size > 0 && (table.has(row, FLAG.wanted) || !isOurs(row))) this.#forget(row);
+    const { table, heldIn, nowMs, runMs, emit, lookLater } = this.#of;
+    if (table.has(row, FLAG.wanted)) {
+      if (this.#sinceRunMs.size > 0) this.#forget(row);
       return;
     }
-    if (this.#expiring.has(row)) return;
+    // Held nowhere, or in a store that is not mounted (yet): its time goes on, else it would begin anew with each start.
+    const store = heldIn(row);
+    if (store === undefined || this.#expiring.has(row)) return;
     const parcel = table.id(row);
     const view = this.#view(row, parcel);
     const verdict = decideExpiry(view);
@@ -93,6 +91,11 @@ export class Expiring {
         emit({ do: 'expire', warrant });
       }
     }
+  }
+
+  /** By its log, a store of ours has it no longer. */
+  left(row: Row): void {
+    if (this.#of.heldIn(row) === undefined) this.#forget(row);
   }
 
   #forget(row: Row): void {

@@ -113,8 +113,6 @@ export class Machine {
   readonly #keepingHead = new Set<string>();
   readonly #marked = new RowSet();
   readonly #due = new MinQueue();
-  /** When `#lookLater` has a row come up. */
-  readonly #later = new Map<Row, number>();
   readonly #ready = new MinQueue();
   readonly #inReady = new RowSet();
   #config: ClusterConfig | undefined;
@@ -230,7 +228,6 @@ export class Machine {
       runMs: () => this.#ranBeforeMs + this.#nowMs - this.#startedMs,
       gcGraceMs: () => this.#configured().timing.gcGraceMs,
       heardSeq: source => Math.max(this.#wanted.heardSeq(source), this.#holdings.highestHead(source)),
-      isOurs: row => this.#holdings.slotsOf(self).some(slot => this.#table.isHeldBy(row, slot)),
       isBusy: row => this.#dropping.isBusy(row),
     });
     this.#configure(config);
@@ -546,6 +543,7 @@ export class Machine {
     this.#applyLog(segment);
     if (seq <= knownSeq) return;
     const ops = segment.ops.slice(Math.max(0, knownSeq - (seq - segment.ops.length)));
+    for (const op of ops) if (op.op === 'del' || op.op === 'corrupt') this.#expiring.left(this.#table.rowOf(op.parcel));
     this.#voice.tell(segment, ops, { nowMs: this.#nowMs, heartbeatMs: this.#configured().timing.heartbeatMs });
   }
 
@@ -576,15 +574,18 @@ export class Machine {
   }
 
   #headInForce({ source, head, add, remove, notNewest, newestAgain }: Extract<Input, { is: 'wanted' }>): void {
-    const number = this.#wanted.numberOf(source);
     for (const ref of add) {
-      const row = this.#table.describe(ref, number);
-      this.#table.set(row, FLAG.wanted, true);
+      const row = this.#wanted.list(source, ref);
       this.#table.set(row, FLAG.newest, true);
       this.#marked.add(row);
     }
+    for (const parcel of remove) {
+      const row = this.#table.find(parcel);
+      if (row === undefined) continue;
+      this.#wanted.unlist(source, row);
+      this.#marked.add(row);
+    }
     for (const [parcels, flag, on] of [
-      [remove, FLAG.wanted, false],
       [notNewest, FLAG.newest, false],
       [newestAgain, FLAG.newest, true],
     ] as const) {
@@ -734,7 +735,6 @@ export class Machine {
 
   #consider(row: Row): void {
     this.#noRoom.delete(row);
-    if ((this.#later.get(row) ?? Number.POSITIVE_INFINITY) <= this.#nowMs) this.#later.delete(row);
     this.#expiring.consider(row);
     const copiesWanted = this.#wanted.copiesWanted(row);
     const pursuit = this.#pursuits.get(row);
@@ -754,7 +754,7 @@ export class Machine {
       this.#table.set(row, FLAG.hadCopies, true);
       this.#failures.delete(row);
     } else if (Number.isNaN(this.#table.shortSinceMs(row))) this.#table.setShortSince(row, this.#nowMs);
-    if (count.nextMs !== Number.POSITIVE_INFINITY) this.#due.push(row, count.nextMs);
+    if (count.nextMs !== Number.POSITIVE_INFINITY) this.#lookLater(row, count.nextMs);
 
     const view = this.#grabView(row, count, copiesWanted);
     const verdict = decideGrab(view);
@@ -773,9 +773,9 @@ export class Machine {
    * behind, and that one another.
    */
   #lookLater(row: Row, atMs: number): void {
-    const dueMs = this.#later.get(row) ?? Number.NEGATIVE_INFINITY;
+    const dueMs = this.#table.lookAtMs(row);
     if (dueMs > this.#nowMs && dueMs <= atMs) return;
-    this.#later.set(row, atMs);
+    this.#table.setLookAt(row, atMs);
     this.#due.push(row, atMs);
   }
 
@@ -798,7 +798,7 @@ export class Machine {
         return;
       case 'wait': {
         // Where others are at it, the end of a claim brings the row up again.
-        if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#due.push(row, verdict.untilMs);
+        if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#lookLater(row, verdict.untilMs);
         return;
       }
       case 'decline':
@@ -923,6 +923,7 @@ export class Machine {
     if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#isHeldHere(row)) return false;
     if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
     if (this.#wanted.knownOriginOf(row) === this.#self || this.#storeFor(row) === undefined) return false;
+    this.#relocating.giveRoomBack(row);
     this.#claim(row, true);
     return true;
   }
@@ -935,7 +936,7 @@ export class Machine {
       const source = this.#sourceFor(pursuit);
       if (source.from === undefined) {
         // Nobody to ask now: every source has its time not to be asked before.
-        if (source.nextMs !== Number.POSITIVE_INFINITY) this.#due.push(pursuit.row, source.nextMs);
+        if (source.nextMs !== Number.POSITIVE_INFINITY) this.#lookLater(pursuit.row, source.nextMs);
         continue;
       }
       pursuit.stage = 'fetching';
@@ -1008,7 +1009,8 @@ export class Machine {
   /** The store that takes a row: the one that holds its family, else the roomiest that has room. */
   #storeFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
     const kept = this.#relocating.roomFor(row);
-    if (kept !== undefined) return kept;
+    // Unless the store lends less since: what was reserved is not there then.
+    if (kept !== undefined && this.#room.takesParcels(kept.store) && !this.#room.isOver(kept.store)) return kept;
     const measured = this.#measured.get(row);
     return this.#room.placeFor(
       store => (measured?.store === store ? measured.missingBytes : this.#table.bytes(row)),

@@ -39,6 +39,7 @@ export class ParcelTable {
   #flags = new Uint8Array(64);
   #shortSinceMs = new Float64Array(64).fill(Number.NaN);
   #surplusSinceMs = new Float64Array(64).fill(Number.NaN);
+  #lookAtMs = new Float64Array(64).fill(Number.NaN);
   /** One word array for each 32 stores; bit s % 32 of word s / 32 is set when store s holds the row. */
   readonly #holders: Uint32Array[] = [new Uint32Array(64)];
   /** The first row of each family; the others follow by `nextOfFamily`. */
@@ -132,6 +133,15 @@ export class ParcelTable {
     this.#surplusSinceMs[row] = sinceMs;
   }
 
+  /** When the machine looks at the row by itself, or last did; NaN for never. */
+  lookAtMs(row: Row): number {
+    return this.#lookAtMs[row] ?? Number.NaN;
+  }
+
+  setLookAt(row: Row, atMs: number): void {
+    this.#lookAtMs[row] = atMs;
+  }
+
   /** The other described rows of the same key. */
   *familyOf(row: Row): IterableIterator<Row> {
     for (let other = this.firstOfFamily(row); other !== NO_ROW; other = this.nextOfFamily(other)) {
@@ -210,6 +220,7 @@ export class ParcelTable {
     this.#flags = grown(this.#flags, new Uint8Array(capacity));
     this.#shortSinceMs = grown(this.#shortSinceMs, new Float64Array(capacity).fill(Number.NaN));
     this.#surplusSinceMs = grown(this.#surplusSinceMs, new Float64Array(capacity).fill(Number.NaN));
+    this.#lookAtMs = grown(this.#lookAtMs, new Float64Array(capacity).fill(Number.NaN));
     for (let word = 0; word < this.#holders.length; word += 1) {
       this.#holders[word] = grown(this.#holders[word] as Uint32Array, new Uint32Array(capacity));
     }
