@@ -76,8 +76,15 @@ export class CatalogModel {
       key: successorOf?.key ?? parseKey(nameOf(`key ${this.#made} of ${source}`).slice(0, 32)),
       bytes,
     };
-    this.#parcels.set(ref.id, { ref, source, origin: splitSourceId(source).origin });
+    this.adopt(source, ref);
     return ref;
+  }
+
+  /** Takes over a parcel that was cut elsewhere. */
+  adopt(source: SourceId, ref: ParcelRef): ParcelModel {
+    const parcel = { ref, source, origin: splitSourceId(source).origin };
+    this.#parcels.set(ref.id, parcel);
+    return parcel;
   }
 
   snapshot(source: SourceId, refs: Iterable<ParcelRef>, holdMs: number): SnapshotModel {

@@ -129,8 +129,8 @@ export class Removing {
       );
     });
     if (isTaken) return;
-    this.#of.tell({ is: 'not-dropped', attempt: nonce });
     this.#stores.reopen(store);
+    this.#of.tell({ is: 'not-dropped', attempt: nonce });
   }
 
   expire({ warrant: { parcel, store: id } }: Effects<'expire'>): void {
@@ -147,8 +147,8 @@ export class Removing {
       );
     });
     if (isTaken) return;
-    this.#of.tell({ is: 'not-expired', parcel });
     this.#stores.reopen(store);
+    this.#of.tell({ is: 'not-expired', parcel });
   }
 
   /** The mutant: what a drop before the restart was about to remove is removed now. */

@@ -195,7 +195,10 @@ export class Service implements Running {
     if (this.dies(effect.do, 'asked')) return;
     switch (effect.do) {
       case 'gossip':
-        if (effect.message.kind === 'claims') this.#world.counts.withdrawnClaims += effect.message.withdrawn.length;
+        if (effect.message.kind === 'claims') {
+          if (this.#world.greedy) break;
+          this.#world.counts.withdrawnClaims += effect.message.withdrawn.length;
+        }
         this.#world.network.gossip(this, effect.message);
         break;
       case 'ask-state':
@@ -259,6 +262,8 @@ export class Service implements Running {
         if (effect.hosts.length > 0) this.#world.counts.outages += 1;
         break;
       case 'note-liveness':
+      // Reads and questions go on here: what comes of them counts for nothing, which is to be seen.
+      case 'cancel-attempt':
         break;
       default:
         effect satisfies never;

@@ -47,8 +47,9 @@ export class Serving {
       copies: machine.copies(parcel),
       othersFetching: this.#othersFetching(parcel, asker),
       served: this.#served,
+      isOrigin: machine.isOwn(parcel),
     });
-    if (verdict === 'busy') return { kind: 'busy' };
+    if (verdict === 'busy' && !this.#world.greedy) return { kind: 'busy' };
     const found = this.#find(parcel);
     if (found === undefined) return { kind: 'gone' };
     this.#served += 1;

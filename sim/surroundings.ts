@@ -18,6 +18,8 @@ export interface Surroundings {
   readonly transfers: Transfers;
   readonly counts: Counts;
   readonly mutant: Mutant | undefined;
+  /** No claims, no turns, and whoever asks is served: what the protocol's wasted bytes are held against. */
+  readonly greedy: boolean;
   after(delayMs: number, run: () => void): void;
   happened(happening: Happening): void;
   /** Ends a host's service and starts it again. */

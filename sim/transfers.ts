@@ -1,8 +1,9 @@
 /**
- * Transfers: bytes under way between hosts, at rates that follow from how many share each end.
+ * Transfers: bytes under way between hosts, at rates that follow from how many share each link.
  *
- * A transfer runs at the smaller of its sender's share and its receiver's. Whenever one begins or ends, those that share
- * an end with it are rated anew; nothing is computed in between.
+ * Every host has a link in and a link out. Rates are max-min fair, as TCP's are, about: what a slow end does not take of a
+ * link, the others on it share (progressive filling, Bertsekas & Gallager, Data Networks, 6.5.2). They are computed anew
+ * when transfers have begun or ended; in between nothing is.
  */
 import type { SimHost } from './sim-host.js';
 
@@ -16,17 +17,30 @@ export interface Transfer {
 interface Moving extends Transfer {
   doneBytes: number;
   bytesPerMs: number;
-  ratedMs: number;
-  /** Events of an earlier rate mean nothing. */
-  version: number;
+  settledMs: number;
   readonly ended: () => void;
 }
+
+/** One direction of a host's link, while rates are computed. */
+interface Link {
+  leftBytesPerMs: number;
+  readonly moving: Moving[];
+  /** Of these, how many have no rate yet. */
+  unrated: number;
+}
+
+/** What begins or ends so close together shares one computation, in ms. */
+const TOGETHER_MS = 5;
+/** Less than this is no byte, but what rounding has left. */
+const ROUNDING_BYTES = 1e-3;
 
 export class Transfers {
   readonly #after: (delayMs: number, run: () => void) => void;
   readonly #nowMs: () => number;
-  readonly #out = new Map<SimHost, Set<Moving>>();
-  readonly #in = new Map<SimHost, Set<Moving>>();
+  readonly #moving = new Set<Moving>();
+  #isDue = false;
+  /** Of the rates: an end that was foreseen by earlier ones means nothing. */
+  #version = 0;
 
   constructor({
     after,
@@ -43,65 +57,112 @@ export class Transfers {
     bytes,
     ended,
   }: Pick<Transfer, 'from' | 'to' | 'bytes'> & { readonly ended: () => void }): Transfer {
-    const moving: Moving = { from, to, bytes, ended, doneBytes: 0, bytesPerMs: 0, ratedMs: this.#nowMs(), version: 0 };
-    setOf(this.#out, from).add(moving);
-    setOf(this.#in, to).add(moving);
-    this.#rateAnew(from, to);
+    const moving: Moving = { from, to, bytes, ended, doneBytes: 0, bytesPerMs: 0, settledMs: this.#nowMs() };
+    this.#moving.add(moving);
+    this.#rateSoon();
     return moving;
   }
 
   /** @returns how many bytes had come. */
   stop(transfer: Transfer): number {
     const moving = transfer as Moving;
-    const known = this.#out.get(moving.from)?.delete(moving) === true;
-    this.#in.get(moving.to)?.delete(moving);
-    if (!known) return moving.doneBytes;
+    if (!this.#moving.delete(moving)) return moving.doneBytes;
     this.#settle(moving);
-    moving.version += 1;
-    this.#rateAnew(moving.from, moving.to);
+    this.#rateSoon();
     return moving.doneBytes;
   }
 
   /** How many bytes have come by now. */
   doneBytes(transfer: Transfer): number {
-    this.#settle(transfer as Moving);
+    if (this.#moving.has(transfer as Moving)) this.#settle(transfer as Moving);
     return transfer.doneBytes;
   }
 
-  #rateAnew(from: SimHost, to: SimHost): void {
-    const out = setOf(this.#out, from);
-    for (const moving of out) this.#rate(moving);
-    for (const moving of setOf(this.#in, to)) if (!out.has(moving)) this.#rate(moving);
+  #rateSoon(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    this.#after(TOGETHER_MS, () => {
+      this.#isDue = false;
+      for (const moving of this.#moving) this.#settle(moving);
+      rate(this.#moving);
+      this.#awaitNextEnd();
+    });
   }
 
-  #rate(moving: Moving): void {
-    const upload = moving.from.uploadBytesPerS / setOf(this.#out, moving.from).size;
-    const download = moving.to.downloadBytesPerS / setOf(this.#in, moving.to).size;
-    const bytesPerMs = Math.min(upload, download) / 1000;
-    if (bytesPerMs === moving.bytesPerMs) return;
-    this.#settle(moving);
-    moving.bytesPerMs = bytesPerMs;
-    moving.version += 1;
-    const { version } = moving;
-    this.#after((moving.bytes - moving.doneBytes) / bytesPerMs, () => {
-      if (moving.version !== version) return;
-      moving.doneBytes = moving.bytes;
-      this.stop(moving);
-      moving.ended();
+  #awaitNextEnd(): void {
+    this.#version += 1;
+    const version = this.#version;
+    let soonestMs = Number.POSITIVE_INFINITY;
+    for (const { bytes, doneBytes, bytesPerMs } of this.#moving)
+      soonestMs = Math.min(soonestMs, Math.max(0, bytes - doneBytes) / bytesPerMs);
+    if (soonestMs === Number.POSITIVE_INFINITY) return;
+    this.#after(soonestMs, () => {
+      if (version === this.#version) this.#endThoseDone();
     });
+  }
+
+  #endThoseDone(): void {
+    const done: Moving[] = [];
+    for (const moving of this.#moving) {
+      this.#settle(moving);
+      if (moving.bytes - moving.doneBytes <= ROUNDING_BYTES) done.push(moving);
+    }
+    for (const moving of done) {
+      moving.doneBytes = moving.bytes;
+      // One that ended before may have called it off.
+      if (this.#moving.delete(moving)) moving.ended();
+    }
+    if (done.length > 0) this.#rateSoon();
+    // The others go on as they are until then.
+    this.#awaitNextEnd();
   }
 
   #settle(moving: Moving): void {
     const nowMs = this.#nowMs();
-    moving.doneBytes = Math.min(moving.bytes, moving.doneBytes + (nowMs - moving.ratedMs) * moving.bytesPerMs);
-    moving.ratedMs = nowMs;
+    moving.doneBytes = Math.min(moving.bytes, moving.doneBytes + (nowMs - moving.settledMs) * moving.bytesPerMs);
+    moving.settledMs = nowMs;
   }
 }
 
-function setOf(sets: Map<SimHost, Set<Moving>>, host: SimHost): Set<Moving> {
-  const known = sets.get(host);
-  if (known !== undefined) return known;
-  const made = new Set<Moving>();
-  sets.set(host, made);
-  return made;
+/** The link with least for each of its transfers sets their rate; what they leave elsewhere is for the others; and so on. */
+function rate(all: ReadonlySet<Moving>): void {
+  const out = new Map<SimHost, Link>();
+  const into = new Map<SimHost, Link>();
+  for (const moving of all) {
+    moving.bytesPerMs = Number.NaN;
+    join(out, moving.from, { moving, bytesPerS: moving.from.uploadBytesPerS });
+    join(into, moving.to, { moving, bytesPerS: moving.to.downloadBytesPerS });
+  }
+  const links = [...out.values(), ...into.values()];
+  for (let left = all.size; left > 0; ) {
+    let narrowest: Link | undefined;
+    let share = Number.POSITIVE_INFINITY;
+    for (const link of links) {
+      if (link.unrated === 0 || link.leftBytesPerMs / link.unrated >= share) continue;
+      narrowest = link;
+      share = link.leftBytesPerMs / link.unrated;
+    }
+    if (narrowest === undefined) return;
+    for (const moving of narrowest.moving) {
+      if (!Number.isNaN(moving.bytesPerMs)) continue;
+      moving.bytesPerMs = share;
+      left -= 1;
+      for (const link of [out.get(moving.from), into.get(moving.to)]) {
+        if (link === undefined) continue;
+        link.leftBytesPerMs = Math.max(0, link.leftBytesPerMs - share);
+        link.unrated -= 1;
+      }
+    }
+  }
+}
+
+function join(
+  links: Map<SimHost, Link>,
+  host: SimHost,
+  { moving, bytesPerS }: { readonly moving: Moving; readonly bytesPerS: number },
+): void {
+  const link = links.get(host) ?? { leftBytesPerMs: bytesPerS / 1000, moving: [], unrated: 0 };
+  links.set(host, link);
+  link.moving.push(moving);
+  link.unrated += 1;
 }

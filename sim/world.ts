@@ -14,6 +14,7 @@ import {
   parsePeerName,
   parseStoreId,
   type SourceId,
+  type StoreId,
   sourceIdOf,
 } from '../src/core/ids.js';
 import type { ParcelRef } from '../src/core/parcel.js';
@@ -39,15 +40,32 @@ export const MIB = 1024 * 1024;
 export const GIB = 1024 * MIB;
 export const SECOND_MS = 1_000;
 export const MINUTE_MS = 60_000;
+export const HOUR_MS = 60 * MINUTE_MS;
 
 /** Something about the world. @returns what is wrong; undefined when it holds. */
 export type Check = (world: World) => string | undefined;
 
+export interface StoreOptions {
+  /** Default: made up. */
+  readonly id?: StoreId;
+  readonly lentBytes: number;
+}
+
 export interface HostOptions {
+  /** Default: made up. */
+  readonly id?: HostId;
+  /** Default `h` and its number. */
+  readonly name?: string;
+  /** Default active. */
+  readonly state?: Member['state'];
+  /** Default trusted. */
+  readonly trust?: Member['trust'];
   /** What each of its stores lends; 0: it has no store. Default 1 GiB. */
   readonly freeBytes?: number;
   /** Default 1. */
   readonly stores?: number;
+  /** Its stores one by one, in place of the two above. */
+  readonly lends?: readonly StoreOptions[];
   /** Hosts of one domain count once; default: each its own. */
   readonly domain?: string;
   /** … or so many of them, one after the other, make a domain. */
@@ -61,6 +79,8 @@ export interface WorldOptions {
   readonly seed?: number;
   readonly timing?: Partial<Timing>;
   readonly mutant?: Mutant | undefined;
+  /** See `Surroundings.greedy`. Default false. */
+  readonly greedy?: boolean;
 }
 
 export interface BackUpOptions {
@@ -84,6 +104,7 @@ export class World implements Surroundings {
   readonly transfers: Transfers;
   readonly counts: Counts = noCounts();
   readonly mutant: Mutant | undefined;
+  readonly greedy: boolean;
   readonly hosts: SimHost[] = [];
   readonly witnesses: Witness[] = [];
   /** Events so far. */
@@ -96,11 +117,12 @@ export class World implements Surroundings {
   #newest: SignedConfig | undefined;
   #configsSigned = 0;
 
-  constructor({ seed = 1, timing = {}, mutant }: WorldOptions = {}) {
+  constructor({ seed = 1, timing = {}, mutant, greedy = false }: WorldOptions = {}) {
     this.seed = seed;
     this.chance = new ChanceStreams(seed);
     this.mutant = mutant;
-    this.#timing = { ...DEFAULT_TIMING, ...timing };
+    this.greedy = greedy;
+    this.#timing = { ...DEFAULT_TIMING, ...(greedy && NO_TURNS), ...timing };
     const after = (delayMs: number, run: () => void): void => this.after(delayMs, run);
     const nowMs = (): number => this.nowMs;
     this.network = new Network({ chance: this.chance.of('net'), after, nowMs, hosts: this.hosts });
@@ -164,23 +186,26 @@ export class World implements Surroundings {
 
   /** New members, all at once; their services start. */
   addHosts(count: number, options: HostOptions = {}): SimHost[] {
-    const ids = Array.from({ length: count }, (_, i) =>
-      parseHostId(nameOf(`host ${this.hosts.length + i} of ${this.seed}`).slice(0, 32)),
+    return this.addEach(Array.from({ length: count }, () => options));
+  }
+
+  /** … each as its options say. `beforeStart`: puts onto their disks what is to be there already. */
+  addEach(
+    each: readonly HostOptions[],
+    { beforeStart }: { readonly beforeStart?: (hosts: readonly SimHost[]) => void } = {},
+  ): SimHost[] {
+    const ids = each.map(
+      ({ id }, i) => id ?? parseHostId(nameOf(`host ${this.hosts.length + i} of ${this.seed}`).slice(0, 32)),
     );
-    const members = ids.map(
-      (host, i): Member => ({
-        host,
-        name: `h${this.hosts.length + i}`,
-        peer: PEER,
-        state: 'active',
-        trust: 'trusted',
-        domain: options.domain ?? ids[i - (i % (options.hostsPerDomain ?? 1))] ?? host,
-        roaming: options.roaming ?? false,
-      }),
-    );
+    const members = ids.map((host, i): Member => {
+      const { name = `h${this.hosts.length + i}`, roaming = false, hostsPerDomain = 1 } = each[i] ?? {};
+      const { state = 'active', trust = 'trusted', domain = ids[i - (i % hostsPerDomain)] ?? host } = each[i] ?? {};
+      return { host, name, peer: PEER, state, trust, domain, roaming };
+    });
     const config = this.#newest === undefined ? this.#firstConfig(members) : this.#changed(members);
     if (config === undefined) return [];
-    const hosts = ids.map(id => this.#makeHost(id, new HostDisk(config), options));
+    const hosts = ids.map((id, i) => this.#makeHost(id, new HostDisk(config), each[i] ?? {}));
+    beforeStart?.(hosts);
     for (const host of hosts) this.start(host);
     return hosts;
   }
@@ -208,14 +233,17 @@ export class World implements Surroundings {
     const clock = new SteadyClock({ hostMs: 1_000_000 * (number + 1), worldMs: this.nowMs });
     const host = new SimHost({ number, id, clock, disk, bytesPerS: options.bytesPerS ?? 100_000_000 });
     const { freeBytes = GIB, stores = 1 } = options;
-    for (let i = 0; freeBytes > 0 && i < stores; i += 1) disk.stores.push(this.#makeStore(host, freeBytes));
+    const {
+      lends = Array.from({ length: freeBytes > 0 ? stores : 0 }, (): StoreOptions => ({ lentBytes: freeBytes })),
+    } = options;
+    for (const lent of lends) disk.stores.push(this.#makeStore(host, lent));
     this.hosts.push(host);
     return host;
   }
 
-  #makeStore({ id, number, stores }: SimHost, lentBytes: number): StoreDisk {
+  #makeStore({ id, number, stores }: SimHost, { id: known, lentBytes }: StoreOptions): StoreDisk {
     const store = new StoreDisk({
-      id: parseStoreId(nameOf(`store ${stores.length} of ${id} at ${this.nowMs}`).slice(0, 32)),
+      id: known ?? parseStoreId(nameOf(`store ${stores.length} of ${id} at ${this.nowMs}`).slice(0, 32)),
       host: id,
       lentBytes,
       epoch: firstEpoch(this.chance.of(`disk/${number}`), this.nowMs),
@@ -228,7 +256,7 @@ export class World implements Surroundings {
   replaceStores(host: SimHost): void {
     const lent = host.stores.map(({ lentBytes }) => lentBytes);
     host.disk.stores = [];
-    for (const lentBytes of lent) host.disk.stores.push(this.#makeStore(host, lentBytes));
+    for (const lentBytes of lent) host.disk.stores.push(this.#makeStore(host, { lentBytes }));
   }
 
   /** A second machine with the host's identity and a copy of its disk, which runs too. */
@@ -449,6 +477,8 @@ export class World implements Surroundings {
   }
 }
 
+/** Grab at once. */
+const NO_TURNS: Partial<Timing> = { stepMs: 0, repairStepMs: 0, claimWaitMs: 0 };
 /** More configurations than any run signs. */
 const PRECEDENCES = 1_000_000;
 

@@ -21,6 +21,7 @@ import { lsReplicasCommand } from './ls-replicas.js';
 import { drainCommand, revokeCommand } from './members.js';
 import { restoreCommand } from './restore.js';
 import type { Run } from './run.js';
+import { simulateCommand } from './simulate.js';
 import { snapshotsCommand } from './snapshots.js';
 import { statusCommand } from './status.js';
 import { printable } from './text.js';
@@ -96,6 +97,7 @@ const make = [
   lsCommand,
   lsReplicasCommand,
   restoreCommand,
+  simulateCommand,
 ];
 for (const command of make) program.addCommand(inheriting(command(run)));
 

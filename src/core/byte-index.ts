@@ -6,6 +6,7 @@
  * Numbers are given in order of arrival and never change; nothing is ever removed.
  */
 import { assert } from './fault.js';
+import { idWords } from './rendezvous.js';
 
 /** Slots are doubled when more than this share is taken: probes stay short. */
 const LOAD_PERCENT_MAX = 65;
@@ -55,6 +56,11 @@ export class ByteIndex {
   at(number: number): Uint8Array {
     assert(number >= 0 && number < this.#size, `no entry ${number}`);
     return this.#bytes.subarray(number * this.#width, (number + 1) * this.#width);
+  }
+
+  /** The first 16 bytes of a number, as four words, into `into`. */
+  words(number: number, into?: Int32Array<ArrayBuffer>): Int32Array {
+    return idWords(this.#bytes, number * this.#width, into);
   }
 
   /** The slot that holds `key`, or the empty one where it belongs. */

@@ -13,10 +13,15 @@ export const CLAIM_MS_MAX = 3_600_000;
 interface Claim {
   readonly host: HostId;
   untilMs: number;
+  /** On the same row. */
+  next: Claim | undefined;
 }
 
+const NONE: readonly HostId[] = [];
+
 export class Claims {
-  readonly #byRow = new Map<Row, Claim[]>();
+  /** The first claim on each row: most rows have one or two, ever. */
+  readonly #byRow = new Map<Row, Claim>();
   readonly #count = new Map<HostId, number>();
   #firstEndMs = Number.POSITIVE_INFINITY;
 
@@ -32,32 +37,47 @@ export class Claims {
 
   /** Writes a claim down, or renews it. @returns false when the host has too many. */
   hear(row: Row, host: HostId, untilMs: number): boolean {
-    const claims = this.#byRow.get(row) ?? [];
-    const known = claims.find(claim => claim.host === host);
-    if (known === undefined && !this.mayClaim(host)) return false;
-    this.#firstEndMs = Math.min(this.#firstEndMs, untilMs);
-    if (known !== undefined) {
-      known.untilMs = untilMs;
-      return true;
+    const first = this.#byRow.get(row);
+    let last = first;
+    for (let claim = first; claim !== undefined; claim = claim.next) {
+      if (claim.host === host) {
+        this.#firstEndMs = Math.min(this.#firstEndMs, untilMs);
+        claim.untilMs = untilMs;
+        return true;
+      }
+      last = claim;
     }
-    this.#count.set(host, (this.#count.get(host) ?? 0) + 1);
-    claims.push({ host, untilMs });
-    this.#byRow.set(row, claims);
+    const count = this.#count.get(host) ?? 0;
+    if (count >= CLAIMS_PER_HOST_MAX) return false;
+    this.#firstEndMs = Math.min(this.#firstEndMs, untilMs);
+    this.#count.set(host, count + 1);
+    const claim = { host, untilMs, next: undefined };
+    if (last === undefined) this.#byRow.set(row, claim);
+    else last.next = claim;
     return true;
   }
 
   withdraw(row: Row, host: HostId): void {
-    const claims = this.#byRow.get(row);
-    const index = claims?.findIndex(claim => claim.host === host) ?? -1;
-    if (claims === undefined || index < 0) return;
-    claims.splice(index, 1);
-    if (claims.length === 0) this.#byRow.delete(row);
-    this.#count.set(host, (this.#count.get(host) ?? 1) - 1);
+    let before: Claim | undefined;
+    for (let claim = this.#byRow.get(row); claim !== undefined; claim = claim.next) {
+      if (claim.host === host) {
+        if (before !== undefined) before.next = claim.next;
+        else if (claim.next === undefined) this.#byRow.delete(row);
+        else this.#byRow.set(row, claim.next);
+        this.#count.set(host, (this.#count.get(host) ?? 1) - 1);
+        return;
+      }
+      before = claim;
+    }
   }
 
   /** The hosts that claim the row. */
   on(row: Row): readonly HostId[] {
-    return (this.#byRow.get(row) ?? []).map(({ host }) => host);
+    const first = this.#byRow.get(row);
+    if (first === undefined) return NONE;
+    const hosts: HostId[] = [];
+    for (let claim: Claim | undefined = first; claim !== undefined; claim = claim.next) hosts.push(claim.host);
+    return hosts;
   }
 
   /** Forgets the claims that have ended, on whatever row. @returns their rows. */
@@ -65,10 +85,10 @@ export class Claims {
     if (nowMs < this.#firstEndMs) return [];
     const ended: { readonly row: Row; readonly host: HostId }[] = [];
     this.#firstEndMs = Number.POSITIVE_INFINITY;
-    for (const [row, claims] of this.#byRow) {
-      for (const { host, untilMs } of claims) {
-        if (untilMs <= nowMs) ended.push({ row, host });
-        else this.#firstEndMs = Math.min(this.#firstEndMs, untilMs);
+    for (const [row, first] of this.#byRow) {
+      for (let claim: Claim | undefined = first; claim !== undefined; claim = claim.next) {
+        if (claim.untilMs <= nowMs) ended.push({ row, host: claim.host });
+        else this.#firstEndMs = Math.min(this.#firstEndMs, claim.untilMs);
       }
     }
     for (const { row, host } of ended) this.withdraw(row, host);
@@ -77,7 +97,8 @@ export class Claims {
 
   /** Forgets everything that a host claimed. @returns the rows. */
   forgetHost(host: HostId): readonly Row[] {
-    const rows = [...this.#byRow].filter(([, claims]) => claims.some(claim => claim.host === host)).map(([row]) => row);
+    if ((this.#count.get(host) ?? 0) === 0) return [];
+    const rows = [...this.#byRow.keys()].filter(row => this.on(row).includes(host));
     for (const row of rows) this.withdraw(row, host);
     return rows;
   }

@@ -11,7 +11,7 @@
  * That copies are never too few by it, in three lines: of all attempts that have committed, take the one that entered
  * DROPPING last. Its N granters were PRESENT after that. Had one of them committed, it would have entered later still.
  *
- * Keeps I1 to I4. Driven by the machine; specified by protocols/drop/drop.md, its model beside it.
+ * Keeps I1 to I4. Driven by the machine; specified by protocols/drop/drop.md and checked by the models beside it.
  */
 import type { Chance } from './chance.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
@@ -20,13 +20,14 @@ import { DropProof, type Grant } from './drop-proof.js';
 import type { Effect, Input } from './effects.js';
 import type { DenyReason, GrantAnswer, OwnRemoval } from './grant.js';
 import type { HostId, Nonce, ParcelId, Possession, StoreId } from './ids.js';
+import type { OtherHolders } from './other-holders.js';
 import type { ParcelTable, Row } from './parcel-table.js';
 import type { Placement } from './placement.js';
 import type { Rules } from './rules.js';
 import type { Wanted } from './wanted.js';
 
 /** Parcels in DROPPING at once: for none of them can others get our grant. */
-export const ATTEMPTS_MAX = 64;
+const ATTEMPTS_MAX = 64;
 /** Disks read at least this fast; an attempt's time grows with the parcel by it, in bytes per ms. */
 const READ_BYTES_PER_MS = 20_000;
 /** No back-off is longer, in ms. */
@@ -62,7 +63,8 @@ interface PendingRead {
 export interface DroppingContext {
   readonly self: HostId;
   readonly table: ParcelTable;
-  readonly placement: Placement;
+  readonly placement: Pick<Placement, 'domainOf'>;
+  readonly others: OtherHolders;
   readonly wanted: Wanted;
   readonly chance: Chance;
   readonly nonces: () => Nonce;
@@ -161,18 +163,21 @@ export class Dropping {
   #act(row: Row, store: StoreId, verdict: DropVerdict, granters: readonly HostId[]): void {
     if (verdict.act === 'wait') this.#of.lookAgain(row, verdict.untilMs);
     if (verdict.act !== 'drop') return;
+    // Who has just given way reads for the other: to begin again before that is done would deny it after all, and so for
+    // ever (progress.pml). The end of the read brings the row up.
+    if (this.#generations.has(row)) return;
     if (this.#byRow.size >= ATTEMPTS_MAX) this.#queue.add(row);
     else this.#begin(row, store, granters);
   }
 
   #view(row: Row, store: StoreId): { readonly view: DropView; readonly granters: readonly HostId[] } {
-    const { table, placement, wanted, self, memberOf, config } = this.#of;
+    const { table, placement, others, wanted, self, memberOf, config } = this.#of;
     const nowMs = this.#of.nowMs();
     const { timing } = config();
     const copiesWanted = wanted.copiesWanted(row);
     const origin = wanted.originOf(row);
     const member = memberOf(self);
-    const granters = origin === undefined ? [] : placement.grantersOf(row, origin);
+    const granters = origin === undefined ? [] : others.grantersOf(row, origin);
     const grantable = new Set(granters.map(host => placement.domainOf(host))).size;
     const isSurplus = copiesWanted !== undefined && grantable >= copiesWanted;
     if (!isSurplus) table.setSurplusSince(row, Number.NaN);
@@ -191,7 +196,7 @@ export class Dropping {
       grantable,
       place:
         isSurplus && origin !== undefined
-          ? granters.filter(host => placement.dropsBefore(row, origin, host, self)).length
+          ? granters.filter(host => others.dropsBefore(row, origin, host, self)).length
           : 0,
       surplus: granters.length + 1 - (copiesWanted ?? 0),
       surplusSinceMs: table.surplusSinceMs(row),
@@ -276,6 +281,7 @@ export class Dropping {
     if (proof === undefined) return;
     attempt.stage = 'committing';
     this.#of.emit({ do: 'drop', proof });
+    if (attempt.unanswered.size > 0) this.#of.emit({ do: 'cancel-attempt', attempt: attempt.nonce });
   }
 
   /** `del` is durable: the machine takes the operation itself. */
@@ -284,6 +290,12 @@ export class Dropping {
     if (attempt === undefined) return;
     this.#failures.delete(attempt.row);
     this.#end(attempt);
+  }
+
+  /** PRESENT again, and to be tried again after a rest. An attempt whose store has gone since is over already. */
+  notDropped({ attempt: nonce }: Extract<Input, { is: 'not-dropped' }>): void {
+    const attempt = this.#byNonce.get(nonce);
+    if (attempt !== undefined) this.#giveUp(attempt);
   }
 
   /** Its store takes nothing more until it is opened again; until then nobody knows whether `del` is in its log. */
@@ -316,6 +328,8 @@ export class Dropping {
   #end(attempt: Attempt): void {
     this.#byRow.delete(attempt.row);
     this.#byNonce.delete(attempt.nonce);
+    // What was begun for it would keep disks busy, here and there, until their patience ends.
+    if (attempt.stage !== 'committing') this.#of.emit({ do: 'cancel-attempt', attempt: attempt.nonce });
     const [next] = this.#queue;
     if (next === undefined) return;
     this.#queue.delete(next);
@@ -331,7 +345,7 @@ export class Dropping {
   }
 
   grantAsked(asked: Extract<Input, { is: 'grant-asked' }>, row: Row | undefined): void {
-    const { memberOf, placement, wanted, config, rules } = this.#of;
+    const { memberOf, others, wanted, config, rules } = this.#of;
     const asker = memberOf(asked.from);
     const store = row === undefined ? undefined : this.#of.heldIn(row);
     const origin = row === undefined ? undefined : wanted.originOf(row);
@@ -344,7 +358,7 @@ export class Dropping {
       wanted: row !== undefined && wanted.copiesWanted(row) !== undefined,
       ownRemoval: row === undefined ? 'none' : this.#ownRemoval(row),
       askerFirst:
-        row !== undefined && origin !== undefined && placement.dropsBefore(row, origin, asked.from, this.#of.self),
+        row !== undefined && origin !== undefined && others.dropsBefore(row, origin, asked.from, this.#of.self),
       reads: this.#reads.size,
     });
     if (verdict.act === 'deny') {
@@ -375,7 +389,10 @@ export class Dropping {
     this.#reads.delete(ask);
     const { rules, config, heldIn } = this.#of;
     const generation = this.#generations.get(read.row) ?? 0;
-    if (![...this.#reads.values()].some(({ row }) => row === read.row)) this.#generations.delete(read.row);
+    if (![...this.#reads.values()].some(({ row }) => row === read.row)) {
+      this.#generations.delete(read.row);
+      this.#of.lookAgain(read.row);
+    }
     const because = rules.decideSign({
       held: heldIn(read.row) !== undefined,
       readGeneration: read.generation,

@@ -8,6 +8,9 @@
  * Pure: same view, same verdict. Driven by machine.ts, once when a parcel changes, once before the claim and once more
  * after `claimWait`.
  */
+/** Turns that a host counts ahead at the least; looking again costs about as much as counting so many hosts. */
+const RANKS_AHEAD = 8;
+
 export interface GrabView {
   readonly nowMs: number;
   /** A listed snapshot references it. */
@@ -35,7 +38,7 @@ export interface GrabView {
   /** Somebody in this host's own domain claims it; and ranks before this one. */
   readonly ownDomainClaimed: boolean;
   readonly ownDomainBetterClaimed: boolean;
-  /** This host's place among the candidates: 0 is first. Holders are candidates too. */
+  /** This host's place among the candidates: 0 is first. Holders are candidates too. From `rankMaxOf` on: or any later one. */
   readonly rank: number;
   /** Since when copies have been short. */
   readonly shortSinceMs: number;
@@ -64,6 +67,23 @@ export type GrabVerdict =
         | 'no-source'
         | 'no-room';
     };
+
+/**
+ * How far a host's rank has to be known: to where its turn would come only after the parcel has been short for twice as long
+ * as now, and some turns. It looks again then, with this much more patience; mostly the parcel has its copies before.
+ */
+export function rankMaxOf({
+  copiesWanted,
+  stepMs,
+  shortForMs,
+}: {
+  readonly copiesWanted: number;
+  readonly stepMs: number;
+  readonly shortForMs: number;
+}): number {
+  if (stepMs <= 0) return Number.POSITIVE_INFINITY;
+  return copiesWanted - 1 + RANKS_AHEAD + 2 * Math.ceil(shortForMs / stepMs);
+}
 
 export function decideGrab(view: GrabView): GrabVerdict {
   if (!view.wanted) return { act: 'decline', because: 'not-wanted' };

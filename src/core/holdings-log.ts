@@ -97,11 +97,35 @@ export function logStart(store: StoreId, epoch: Epoch): LogPosition {
 
 /** The position after `op`. */
 export function logAfter(position: LogPosition, op: LogOp): LogPosition {
+  return logAfterAll(position, [op]);
+}
+
+/** The position after all of `ops`. Every host chains every operation of every other: so it is made of as little as can be. */
+export function logAfterAll(position: LogPosition, ops: readonly LogOp[]): LogPosition {
+  if (ops.length === 0) return position;
+  let digest = bytesOf(position.digest);
+  for (const op of ops) digest = hash(op.op === 'head' ? chainedHead(digest, op) : chainedParcel(digest, op));
+  return { store: position.store, epoch: position.epoch, seq: position.seq + ops.length, digest: hexOf(digest) };
+}
+
+function chainedHead(digest: Uint8Array, op: LogOp): Uint8Array {
   const encoded = encodeOp(op);
   const chained = new Uint8Array(32 + encoded.length);
-  chained.set(bytesOf(position.digest));
+  chained.set(digest);
   chained.set(encoded, 32);
-  return { ...position, seq: position.seq + 1, digest: hexOf(hash(chained)) };
+  return chained;
+}
+
+/** A digest, then what `encodeOp` makes of an operation on a parcel: an array of 2, a code below 24, 32 bytes and the parcel. */
+const PARCEL_CHAIN = Buffer.alloc(32 + 4 + 32);
+PARCEL_CHAIN.set([0x82, 0, 0x58, 32], 32);
+
+/** In a buffer that the next call reuses. */
+function chainedParcel(digest: Uint8Array, { op, parcel }: Exclude<LogOp, { op: 'head' }>): Uint8Array {
+  PARCEL_CHAIN.set(digest);
+  PARCEL_CHAIN[33] = OP_CODES[op];
+  PARCEL_CHAIN.write(parcel, 36, 'hex');
+  return PARCEL_CHAIN;
 }
 
 /** What a writer signs: it says that the log of this store, in this epoch, has these operations and no others so far. */

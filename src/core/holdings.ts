@@ -6,7 +6,7 @@
  * been checked by whoever hands it in (the daemon, at its border).
  */
 import { assert, unreachable } from './fault.js';
-import { type LogPosition, type LogSegment, logAfter, logStart } from './holdings-log.js';
+import { type LogPosition, type LogSegment, logAfterAll, logStart } from './holdings-log.js';
 import type { HostId, SourceId, StoreId } from './ids.js';
 import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
 import type { Rules } from './rules.js';
@@ -31,7 +31,7 @@ interface StoreLog {
 export class Holdings {
   readonly #table: ParcelTable;
   /** By host and store: a log is its writer's, so that nobody can take another's store id for its own. */
-  readonly #slots = new Map<string, StoreSlot>();
+  readonly #slots = new Map<HostId, Map<StoreId, StoreSlot>>();
   readonly #logs: StoreLog[] = [];
   readonly #compareEpochs: Rules['compareEpochs'];
 
@@ -42,7 +42,12 @@ export class Holdings {
 
   /** The store's number, or undefined when nothing was ever heard of it. */
   slotOf(host: HostId, store: StoreId): StoreSlot | undefined {
-    return this.#slots.get(`${host} ${store}`);
+    return this.#slots.get(host)?.get(store);
+  }
+
+  /** Stores that were ever heard of: they are numbered from 0. */
+  get size(): number {
+    return this.#logs.length;
   }
 
   hostOf(slot: StoreSlot): HostId {
@@ -97,15 +102,15 @@ export class Holdings {
 
     // Chain first, believe afterwards: a segment counts as a whole or not at all.
     const fresh = ops.slice(start.seq - fromSeq);
-    let position = start;
-    for (const op of fresh) position = logAfter(position, op);
+    const position = logAfterAll(start, fresh);
     if (position.digest !== end.digest) return { outcome: 'ask', because: 'mismatch' };
     if (order === 0 && fresh.length === 0) return { outcome: 'known' };
 
     const rows: Row[] = [];
     if (slot === undefined) {
       slot = this.#logs.length;
-      this.#slots.set(`${host} ${end.store}`, slot);
+      const ofHost = this.#slots.get(host) ?? new Map<StoreId, StoreSlot>();
+      this.#slots.set(host, ofHost.set(end.store, slot));
       this.#logs.push({ host, position, heads: new Map() });
     } else if (order < 0) {
       rows.push(...this.#forget(slot));

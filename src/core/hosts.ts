@@ -16,6 +16,8 @@ import { type IdWords, idWords, WEIGHT_MIB_MAX } from './rendezvous.js';
 
 /** A log that its live writer does not let us read holds grabs up for this long at the most, in ms. */
 const CATCH_UP_PATIENCE_MS = 30_000;
+/** What a heartbeat is ahead of us is on its way in frames of its own, and is not asked for before this, in ms. */
+const NEWS_MS = 1_000;
 /** Between two questions to one host for what should have come by itself, in ms. */
 const ASK_AGAIN_MS = 1_000;
 const ASK_AGAIN_MS_MAX = 60_000;
@@ -45,6 +47,8 @@ export interface HostView {
   away: Away | undefined;
   /** Good ones, of the last 14 days. */
   absences: readonly Absence[];
+  /** It is away, and for longer than is usual of it. */
+  missed: boolean;
   /** It vanished with so many others that it is waited for twice as long … */
   inOutage: boolean;
   /** … also before the last place is repaired. */
@@ -61,6 +65,8 @@ export interface HostView {
   caughtUp: boolean;
   /** Since when we wait for that. */
   awaitedSinceMs: number;
+  /** When what its heartbeat was ahead of us should have come; Infinity while nothing is expected. */
+  newsDueMs: number;
   asking: boolean;
   askAgain: boolean;
   askNotBeforeMs: number;
@@ -95,6 +101,15 @@ export class Hosts {
   #companySinceMs: number | undefined;
   /** The hosts that the last note of an outage named. */
   #inOutage: readonly HostId[] = [];
+  #outageMayDiffer = false;
+  #missedDiffer = false;
+  /** Heard of, connected or changed since they were last judged. */
+  readonly #touched = new Set<HostView>();
+  /** Nobody but the touched is due before this. */
+  #nextMs = Number.NEGATIVE_INFINITY;
+  /** Until when the view may have holes, if that is still to come; undefined when it has to be looked up again. */
+  #holesUntilMs: number | undefined;
+  #version = 0;
 
   constructor(
     self: HostId,
@@ -118,6 +133,11 @@ export class Hosts {
     }
   }
 
+  /** Rises when what a host is, lends, or how long its copies count has changed: what others derive from that is derived anew. */
+  get version(): number {
+    return this.#version;
+  }
+
   /** What heartbeats are stretched to, so that control traffic does not grow with the square of the hosts. */
   get heartbeatIntervalMs(): number {
     return this.#intervalMs;
@@ -138,13 +158,26 @@ export class Hosts {
     return this.#byId.values();
   }
 
+  someConnected(): HostView | undefined {
+    for (const host of this.#byId.values()) if (host.connected) return host;
+    return undefined;
+  }
+
   configure(config: ClusterConfig, nowMs: number): void {
     this.#timing = config.timing;
+    this.#version += 1;
+    this.#holesUntilMs = undefined;
+    this.#nextMs = nowMs;
+    this.#missedDiffer = true;
     const present = config.members.filter(member => member.state !== 'revoked');
     this.#activeMembers = present.filter(member => member.state === 'active').length;
     this.#intervalMs = Math.max(config.timing.heartbeatMs, present.length * config.timing.heartbeatPerHostMs);
     const members = new Map(present.filter(({ host }) => host !== this.#self).map(member => [member.host, member]));
-    for (const id of [...this.#byId.keys()]) if (!members.has(id)) this.#byId.delete(id);
+    for (const [id, host] of this.#byId) {
+      if (members.has(id)) continue;
+      this.#byId.delete(id);
+      this.#touched.delete(host);
+    }
     for (const [id, member] of members) {
       const known = this.#byId.get(id);
       if (known === undefined) this.#byId.set(id, this.#newHost(member, nowMs));
@@ -163,10 +196,16 @@ export class Hosts {
     this.awaitLogs(host, nowMs);
   }
 
+  #touch(host: HostView): void {
+    this.#touched.add(host);
+    this.#holesUntilMs = undefined;
+  }
+
   /** Its logs must be read (again) before the view is whole. */
   awaitLogs(host: HostView, nowMs: number): void {
     host.caughtUp = false;
     host.awaitedSinceMs = nowMs;
+    this.#touch(host);
   }
 
   disconnected(host: HostView, nowMs: number): void {
@@ -174,6 +213,7 @@ export class Hosts {
     host.disconnectedAtMs = nowMs;
     // A broken connection may tell sooner than silence does.
     host.livenessNextMs = nowMs;
+    this.#touch(host);
   }
 
   /** What a heartbeat says of its host's starts. A duplicate is set aside. */
@@ -187,8 +227,15 @@ export class Hosts {
     return verdict;
   }
 
+  /** Nothing that it says counts any more, or all of it again. */
+  setAside(host: HostView, isSetAside: boolean): void {
+    host.isSetAside = isSetAside;
+    this.#version += 1;
+  }
+
   /** Takes a heartbeat in. @returns true when its stores, weights or room have changed. */
   heartbeat(host: HostView, heartbeat: Heartbeat, nowMs: number): boolean {
+    this.#touch(host);
     host.lastHeardMs = nowMs;
     host.risingHeartbeats += 1;
     if (host.away !== undefined) host.away.heartbeatHeard = true;
@@ -210,22 +257,23 @@ export class Hosts {
     host.reports = reports;
     host.weightMiB = Math.min(WEIGHT_MIB_MAX, sum(heartbeat.stores.map(({ weightMiB }) => weightMiB)));
     host.freeBytes = Math.max(0, ...heartbeat.stores.map(({ lentBytes, usedBytes }) => lentBytes - usedBytes));
+    if (changed) this.#version += 1;
     return changed;
   }
 
   /** Judges a host's liveness anew. @returns true when it has changed. */
   judge(host: HostView, nowMs: number): boolean {
     const patience = this.#patience(host, nowMs);
-    // In an outage it is waited for once more.
-    const deadAfterMs = host.inOutage
-      ? Math.max(patience.deadAfterMs, Math.min(2 * patience.deadAfterMs, this.#timing.deadMaxMs))
-      : patience.deadAfterMs;
+    const deadAfterMs = this.#deadAfterMs(host, patience);
     const verdict = this.#decideLiveness(host, nowMs, deadAfterMs);
     const before = host.liveness;
     const changed = verdict.state !== before;
     host.liveness = verdict.state;
     host.livenessNextMs = verdict.nextMs;
     if (changed) {
+      this.#version += 1;
+      this.#touch(host);
+      if (host.inOutage) this.#outageMayDiffer = true;
       host.livenessSinceMs = verdict.sinceMs;
       this.#keepCompany(nowMs);
       if (verdict.state === 'live') {
@@ -242,11 +290,24 @@ export class Hosts {
     if (verdict.state === 'suspect') {
       const usualEndMs = awaySinceMs(host) + patience.usualMs;
       const waits = host.inSuddenOutage ? 2 : 1;
-      host.lastPlaceAtMs = Math.max(host.livenessSinceMs + waits * this.#timing.lastPlaceMs, usualEndMs);
-      const missedAtMs = this.#missedAtMs(host, patience);
-      if (missedAtMs > nowMs) host.livenessNextMs = Math.min(host.livenessNextMs, missedAtMs);
+      const lastPlaceAtMs = Math.max(host.livenessSinceMs + waits * this.#timing.lastPlaceMs, usualEndMs);
+      if (lastPlaceAtMs !== host.lastPlaceAtMs) this.#version += 1;
+      host.lastPlaceAtMs = lastPlaceAtMs;
     }
+    this.#judgeMissed(host, nowMs, patience);
     return changed;
+  }
+
+  #judgeMissed(host: HostView, nowMs: number, patience: Patience): void {
+    const missedAtMs = this.#missedAtMs(host, patience);
+    const isAway = host.liveness !== 'live';
+    const missed = isAway && nowMs >= missedAtMs;
+    if (isAway && !missed) host.livenessNextMs = Math.min(host.livenessNextMs, missedAtMs);
+    if (missed === host.missed) return;
+    host.missed = missed;
+    this.#missedDiffer = true;
+    // How long it is waited for is decided when it is known who else is missed.
+    host.livenessNextMs = nowMs;
   }
 
   #decideLiveness(host: HostView, nowMs: number, deadAfterMs: number): LivenessVerdict {
@@ -267,6 +328,37 @@ export class Hosts {
   #patience({ absences, member }: HostView, nowMs: number): Patience {
     const longestMs = longestAbsenceMs(absences, nowMs);
     return decidePatience({ longestMs, roaming: member.roaming, timing: this.#timing });
+  }
+
+  /** Hosts about which something may have to be done: all, when the time of any has come, else those that have been touched. */
+  due(nowMs: number): readonly HostView[] {
+    if (nowMs >= this.#nextMs) {
+      for (const host of this.#byId.values()) this.#touched.add(host);
+      this.#nextMs = Number.POSITIVE_INFINITY;
+      return [...this.#byId.values()];
+    }
+    return this.#touched.size === 0 ? NOBODY : [...this.#touched];
+  }
+
+  /** When somebody may be due by time alone; to be asked when those who are have been judged. Rather too early than too late. */
+  settle(nowMs: number): number {
+    for (const host of this.#touched) {
+      // Else its old time would come, in vain, and with it everybody's.
+      const leftMs = host.livenessNextMs - nowMs;
+      if (host.liveness === 'live' && leftMs > 0 && leftMs < this.#doubtMs() / 2)
+        host.livenessNextMs = this.#decideLiveness(host, nowMs, Number.POSITIVE_INFINITY).nextMs;
+      this.#nextMs = Math.min(this.#nextMs, host.livenessNextMs);
+      this.#nextMs = Math.min(this.#nextMs, host.newsDueMs);
+      if (this.isToBeAsked(host)) this.#nextMs = Math.min(this.#nextMs, host.askNotBeforeMs);
+    }
+    this.#touched.clear();
+    return this.#nextMs;
+  }
+
+  /** Nobody is dead before it is missed; in an outage it is then waited for once more. */
+  #deadAfterMs({ missed, inOutage }: HostView, { deadAfterMs }: Patience): number {
+    if (!missed) return Number.POSITIVE_INFINITY;
+    return inOutage ? Math.max(deadAfterMs, Math.min(2 * deadAfterMs, this.#timing.deadMaxMs)) : deadAfterMs;
   }
 
   // ----------------------------------------------------------------------------------------------------------- absences
@@ -330,19 +422,21 @@ export class Hosts {
   /** Somebody has come or gone. */
   #keepCompany(nowMs: number): void {
     this.#companyMs = this.#company(nowMs);
-    const some = [...this.#byId.values()].some(({ liveness }) => liveness === 'live');
-    this.#companySinceMs = some ? nowMs : undefined;
+    this.#companySinceMs = this.#isSomebodyLive() ? nowMs : undefined;
   }
 
-  /** Judges anew whether there is an outage; before the hosts themselves. @returns the hosts for which that has changed. */
+  #isSomebodyLive(): boolean {
+    for (const { liveness } of this.#byId.values()) if (liveness === 'live') return true;
+    return false;
+  }
+
+  /** Judges anew whether there is an outage, where one host more or less is missed. @returns those for which that has changed. */
   judgeOutage(nowMs: number): readonly HostView[] {
+    if (!this.#missedDiffer) return NOBODY;
+    this.#missedDiffer = false;
     const missed = new Map<HostView, number>();
-    for (const host of this.#byId.values()) {
-      if (host.member.state !== 'active') continue;
-      const patience = this.#patience(host, nowMs);
-      if (this.#decideLiveness(host, nowMs, patience.deadAfterMs).state === 'live') continue;
-      if (nowMs >= this.#missedAtMs(host, patience)) missed.set(host, awaySinceMs(host));
-    }
+    for (const host of this.#byId.values())
+      if (host.missed && host.member.state === 'active') missed.set(host, awaySinceMs(host));
     const { deadMs, lastPlaceMs } = this.#timing;
     const outage = this.#decideOutage(missed, deadMs);
     const sudden = this.#decideOutage(missed, lastPlaceMs);
@@ -355,6 +449,8 @@ export class Hosts {
       host.inOutage = inOutage;
       host.inSuddenOutage = inSuddenOutage;
       host.livenessNextMs = nowMs;
+      this.#touch(host);
+      this.#outageMayDiffer = true;
       changed.push(host);
     }
     return changed;
@@ -371,6 +467,8 @@ export class Hosts {
 
   /** @returns the hosts that are waited for because of an outage, when that has changed; none when it is over. */
   outageNews(): readonly HostId[] | undefined {
+    if (!this.#outageMayDiffer) return undefined;
+    this.#outageMayDiffer = false;
     const hosts: HostId[] = [];
     for (const { id, inOutage, liveness } of this.#byId.values())
       if (inOutage && liveness === 'suspect') hosts.push(id);
@@ -385,6 +483,11 @@ export class Hosts {
    * when nothing is awaited.
    */
   viewCompleteAtMs(nowMs: number): number {
+    this.#holesUntilMs ??= this.#lastHoleEndsMs();
+    return this.#holesUntilMs > nowMs ? this.#holesUntilMs : Number.NEGATIVE_INFINITY;
+  }
+
+  #lastHoleEndsMs(): number {
     let untilMs = Number.NEGATIVE_INFINITY;
     for (const host of this.#byId.values()) {
       if (host.member.state !== 'active') continue;
@@ -394,9 +497,15 @@ export class Hosts {
           : host.liveness === 'live' && (!host.caughtUp || host.heartbeat === undefined)
             ? host.awaitedSinceMs + CATCH_UP_PATIENCE_MS
             : Number.NEGATIVE_INFINITY;
-      if (awaitedUntilMs > nowMs) untilMs = Math.max(untilMs, awaitedUntilMs);
+      untilMs = Math.max(untilMs, awaitedUntilMs);
     }
     return untilMs;
+  }
+
+  /** The host has told others more than has reached us yet. */
+  expectNews(host: HostView, nowMs: number): void {
+    this.#touch(host);
+    host.newsDueMs = Math.min(host.newsDueMs, nowMs + Math.min(NEWS_MS, this.#timing.heartbeatMs));
   }
 
   /** True for a host that is still to be asked. One that is away is asked when it connects. */
@@ -406,6 +515,7 @@ export class Hosts {
 
   /** True when this host should be asked now; otherwise it is remembered that it must be. */
   mayAsk(host: HostView, nowMs: number): boolean {
+    this.#touched.add(host);
     if (host.asking || nowMs < host.askNotBeforeMs) {
       host.askAgain = true;
       return false;
@@ -415,12 +525,16 @@ export class Hosts {
     return true;
   }
 
-  answered(host: HostView, ok: boolean, nowMs: number): void {
+  /** @returns true when its logs were not known to the end before, and are now. */
+  answered(host: HostView, ok: boolean, nowMs: number): boolean {
+    this.#touch(host);
     host.asking = false;
     host.askBackOffMs = ok ? ASK_AGAIN_MS : Math.min(ASK_AGAIN_MS_MAX, host.askBackOffMs * 2);
     host.askNotBeforeMs = nowMs + Math.min(host.askBackOffMs, this.#intervalMs);
+    const caughtUp = ok && !host.caughtUp;
     if (ok) host.caughtUp = true;
     else host.askAgain = true;
+    return caughtUp;
   }
 
   #newHost(member: Member, nowMs: number): HostView {
@@ -448,6 +562,7 @@ export class Hosts {
         back: undefined,
       },
       absences,
+      missed: false,
       inOutage: false,
       inSuddenOutage: false,
       heartbeat: undefined,
@@ -459,6 +574,7 @@ export class Hosts {
       boots: [],
       isSetAside: false,
       setAsideUntilMs: Number.POSITIVE_INFINITY,
+      newsDueMs: Number.POSITIVE_INFINITY,
       asking: false,
       askAgain: false,
       askNotBeforeMs: nowMs,
@@ -466,6 +582,8 @@ export class Hosts {
     };
   }
 }
+
+const NOBODY: readonly HostView[] = [];
 
 /** Since when a host that is away has been so, or would be. */
 const awaySinceMs = ({ away, lastHeardMs, knownSinceMs }: HostView): number =>

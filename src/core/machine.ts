@@ -17,7 +17,7 @@ import { Dropping } from './dropping.js';
 import type { Effect, FetchFailure, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
-import { decideGrab, type GrabVerdict, type GrabView } from './grab.js';
+import { decideGrab, type GrabVerdict, type GrabView, rankMaxOf } from './grab.js';
 import { Holdings } from './holdings.js';
 import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
@@ -31,6 +31,7 @@ import {
   type StoreReport,
 } from './messages.js';
 import { MinQueue } from './min-queue.js';
+import { OtherHolders } from './other-holders.js';
 import type { ParcelRef } from './parcel.js';
 import { FLAG, ParcelTable, type Row } from './parcel-table.js';
 import { type CopyCount, NO_STANDING, Placement } from './placement.js';
@@ -46,6 +47,7 @@ import {
 } from './pursuit.js';
 import { Relocating } from './relocating.js';
 import { Room } from './room.js';
+import { RowSet } from './row-set.js';
 import { RULES, type Rules } from './rules.js';
 import { Voice } from './voice.js';
 import { Wanted } from './wanted.js';
@@ -96,6 +98,7 @@ export class Machine {
   readonly #ranBeforeMs: number;
   readonly #startedMs: number;
   readonly #pursuits = new Map<Row, Pursuit>();
+  #pursuedBytes = 0;
   readonly #fetches = new Map<number, Pursuit>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
   /** Missing bytes of parcels whose family is here, where the full size would not fit. */
@@ -108,12 +111,12 @@ export class Machine {
   readonly #noRoom = new Set<Row>();
   /** Head operations on their way into our stores' logs. */
   readonly #keepingHead = new Set<string>();
-  readonly #marked = new Set<Row>();
+  readonly #marked = new RowSet();
   readonly #due = new MinQueue();
   /** When `#lookLater` has a row come up. */
   readonly #later = new Map<Row, number>();
   readonly #ready = new MinQueue();
-  readonly #inReady = new Set<Row>();
+  readonly #inReady = new RowSet();
   #config: ClusterConfig | undefined;
   #member: Member | undefined;
   #nowMs: number;
@@ -165,25 +168,26 @@ export class Machine {
       absences: absences.map(({ agoMs, ...absence }) => ({ ...absence, endedAtMs: nowMs - agoMs })),
     });
     const machine = this;
-    this.#placement = new Placement({
-      table: this.#table,
-      holdings: this.#holdings,
-      hosts: this.#hosts,
-      self: {
-        host: self,
-        member: () => machine.#member,
-        mounted: store => machine.#room.takesParcels(store),
-        get weightMiB() {
-          return machine.#room.weightMiB;
-        },
+    const ownView = {
+      host: self,
+      member: () => machine.#member,
+      mounted: (store: StoreId) => machine.#room.takesParcels(store),
+      get weightMiB() {
+        return machine.#room.weightMiB;
       },
-      rules,
-    });
+      get version() {
+        return machine.#room.version;
+      },
+    };
+    const seen = { table: this.#table, holdings: this.#holdings, hosts: this.#hosts, self: ownView };
+    this.#placement = new Placement({ ...seen, rules });
     const shared = {
       table: this.#table,
+      others: new OtherHolders({ ...seen, placement: this.#placement }),
       wanted: this.#wanted,
       nowMs: () => this.#nowMs,
       heldIn: (row: Row) => this.#heldIn(row),
+      memberOf: (host: HostId) => (host === self ? this.#member : this.#hosts.believed(host)),
       emit: (effect: Effect) => void this.#effects.push(effect),
       lookAgain: (row: Row, atMs?: number) => this.#lookAgain(row, atMs),
       lookLater: (row: Row, atMs: number) => this.#lookLater(row, atMs),
@@ -196,7 +200,6 @@ export class Machine {
       nonces,
       rules,
       config: () => this.#configured(),
-      memberOf: host => (host === self ? this.#member : this.#hosts.believed(host)),
       returnedAtMs: host => this.#hosts.get(host)?.returnedAtMs,
       isDraining: store => !this.#room.takesParcels(store),
       isExpiring: row => this.#expiring.isExpiring(row),
@@ -207,7 +210,6 @@ export class Machine {
     this.#relocating = new Relocating({
       ...shared,
       self,
-      placement: this.#placement,
       config: () => this.#configured(),
       roomiest: () => this.#room.roomiest(),
       heldIn: store => this.#rowsIn(store),
@@ -283,9 +285,8 @@ export class Machine {
       case 'state-answered': {
         const host = this.#hosts.get(input.host);
         if (host === undefined) return;
-        this.#hosts.answered(host, input.ok, this.#nowMs);
         // What waited for a whole view may go on now.
-        this.#markShort();
+        if (this.#hosts.answered(host, input.ok, this.#nowMs)) this.#markShort();
         return;
       }
       case 'store':
@@ -349,7 +350,7 @@ export class Machine {
         this.#removed(input.segment, input.usedBytes);
         return;
       case 'not-dropped':
-        // Its store goes next, and takes the attempt with it.
+        this.#dropping.notDropped(input);
         return;
       case 'grant-asked':
         this.#dropping.grantAsked(input, this.#table.find(input.parcel));
@@ -426,8 +427,8 @@ export class Machine {
           // A flood of claims must not make rows, which stay for ever.
           if (known === undefined && !this.#claims.mayClaim(from)) break;
           const row = known ?? this.#table.rowOf(parcel);
+          // It keeps this host from what it was not after yet: that is seen when its turn comes.
           if (!this.#claims.hear(row, from, this.#nowMs + Math.min(ttlMs, CLAIM_MS_MAX))) break;
-          this.#marked.add(row);
         }
         for (const parcel of message.withdrawn.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
           const row = this.#table.find(parcel);
@@ -455,15 +456,16 @@ export class Machine {
     if (host.isSetAside && this.#nowMs >= host.setAsideUntilMs) this.#takeBack(host);
     const roomBefore = host.freeBytes;
     // Before its first heartbeat a host's stores are taken as its logs have them.
-    const storesBefore = host.heartbeat === undefined ? undefined : [...host.reports.keys()].join();
+    const storesBefore = host.heartbeat === undefined ? undefined : host.reports;
     const changed = this.#hosts.heartbeat(host, heartbeat, this.#nowMs);
     if (heartbeat.configVersion > this.#configured().version) this.#effects.push({ do: 'ask-config', host: host.id });
-    const behind = heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(host.id, position));
-    if (behind || heartbeat.headsDigest !== this.#wanted.digest()) this.#askState(host);
+    const behind = this.#isBehind(host);
+    if (!host.caughtUp && behind) this.#askState(host);
     else if (!host.caughtUp) this.#caughtUp(host);
+    else if (behind) this.#hosts.expectNews(host, this.#nowMs);
     if (!changed) return;
     // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
-    if (storesBefore !== [...host.reports.keys()].join()) {
+    if (storesBefore === undefined || !haveSameKeys(storesBefore, host.reports)) {
       this.#markHeldBy(host.id);
       for (const slot of this.#holdings.slotsOf(host.id)) {
         if (!this.#placement.storeCounts(slot)) continue;
@@ -475,16 +477,23 @@ export class Machine {
 
   #setAside(host: HostView): void {
     if (host.isSetAside) return;
-    host.isSetAside = true;
+    this.#hosts.setAside(host, true);
     this.#effects.push({ do: 'note-duplicate', host: host.id, duplicate: true });
     this.#markHeldBy(host.id);
   }
 
   /** The alternation has ended: one of the two is off. */
   #takeBack(host: HostView): void {
-    host.isSetAside = false;
+    this.#hosts.setAside(host, false);
     this.#effects.push({ do: 'note-duplicate', host: host.id, duplicate: false });
     this.#markHeldBy(host.id);
+  }
+
+  /** It has said more than has reached us. */
+  #isBehind({ id, heartbeat }: HostView): boolean {
+    if (heartbeat === undefined) return false;
+    if (heartbeat.headsDigest !== this.#wanted.digest()) return true;
+    return heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(id, position));
   }
 
   #caughtUp(host: HostView): void {
@@ -647,9 +656,21 @@ export class Machine {
   // ------------------------------------------------------------------------------------------------------ what changed
 
   #judgeHosts(): void {
+    this.#judgeDue();
     // What is held by hosts that are waited for longer now, or no longer, counts until another time.
     for (const host of this.#hosts.judgeOutage(this.#nowMs)) this.#markHeldBy(host.id);
-    for (const host of this.#hosts.others()) {
+    // Who has just been missed, or is not in an outage any more, may be due once more.
+    if (this.#hosts.settle(this.#nowMs) <= this.#nowMs) this.#judgeDue();
+    const outage = this.#hosts.outageNews();
+    if (outage !== undefined) this.#effects.push({ do: 'note-outage', hosts: outage });
+  }
+
+  #judgeDue(): void {
+    for (const host of this.#hosts.due(this.#nowMs)) {
+      if (this.#nowMs >= host.newsDueMs) {
+        host.newsDueMs = Number.POSITIVE_INFINITY;
+        if (this.#isBehind(host)) this.#askState(host);
+      }
       if (this.#hosts.isToBeAsked(host) && this.#nowMs >= host.askNotBeforeMs) this.#askState(host);
       const absence = this.#hosts.learnAbsence(host, this.#nowMs);
       if (absence !== undefined) this.#effects.push({ do: 'note-absence', absence });
@@ -663,13 +684,11 @@ export class Machine {
       this.#markFrom(host.id);
       this.#markShort();
     }
-    const outage = this.#hosts.outageNews();
-    if (outage !== undefined) this.#effects.push({ do: 'note-outage', hosts: outage });
   }
 
   #askState(writer: HostView): void {
     // Only the writer's own word settles what it holds; while it is out of reach, anybody who has read it may tell.
-    const asked = writer.connected ? writer : [...this.#hosts.others()].find(({ connected }) => connected);
+    const asked = writer.connected ? writer : this.#hosts.someConnected();
     if (asked !== undefined && this.#hosts.mayAsk(asked, this.#nowMs)) {
       this.#effects.push({ do: 'ask-state', host: asked.id });
     }
@@ -680,9 +699,8 @@ export class Machine {
   }
 
   #markShort(): void {
-    for (let row = 0; row < this.#table.size; row += 1) {
-      if (!Number.isNaN(this.#table.shortSinceMs(row))) this.#marked.add(row);
-    }
+    const { short } = this.#table;
+    for (let place = 0; place < short.size; place += 1) this.#marked.add(short.at(place));
   }
 
   #markNoRoom(): void {
@@ -717,10 +735,7 @@ export class Machine {
 
   #considerMarked(): void {
     // Taken out first: a look at a row may mark it once more.
-    for (const row of this.#marked) {
-      this.#marked.delete(row);
-      this.#consider(row);
-    }
+    for (let row = this.#marked.take(); row !== undefined; row = this.#marked.take()) this.#consider(row);
   }
 
   #consider(row: Row): void {
@@ -817,9 +832,20 @@ export class Machine {
     const pursuit = this.#pursuits.get(row);
     const held = this.#isHeldHere(row);
     // Ranking asks every host; where the cheaper answers already say no, it is left out.
-    const undecided = !held && origin !== this.#self && count.copies < copiesWanted;
-    const standing = undecided ? this.#placement.standing(row, origin, copiesWanted, claimants) : NO_STANDING;
+    const mayHold = this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0;
+    const needed = pursuit?.relocated === true || (count.copies < copiesWanted && !count.domainTaken);
+    const undecided = mayHold && !held && origin !== this.#self && needed;
     const repair = this.#table.has(row, FLAG.hadCopies);
+    const stepMs = repair ? timing.repairStepMs : timing.stepMs;
+    const lastPlace = repair && count.liveCopies <= 1;
+    const shortSinceMs = this.#table.shortSinceMs(row);
+    const rankMax =
+      pursuit !== undefined || lastPlace
+        ? 0
+        : rankMaxOf({ copiesWanted, stepMs, shortForMs: this.#nowMs - shortSinceMs });
+    const standing = undecided
+      ? this.#placement.standing(row, origin, copiesWanted, { claimants, rankMax })
+      : NO_STANDING;
     return {
       nowMs: this.#nowMs,
       wanted: true,
@@ -829,13 +855,17 @@ export class Machine {
       copies: count.copies,
       relocated: pursuit?.relocated === true,
       domainTaken: count.domainTaken,
-      mayHold: this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0,
-      hasRoom: this.#storeFor(row) !== undefined,
-      hasSource: this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true),
-      ...standing,
-      shortSinceMs: this.#table.shortSinceMs(row),
-      stepMs: repair ? timing.repairStepMs : timing.stepMs,
-      lastPlace: repair && count.liveCopies <= 1,
+      mayHold,
+      hasRoom: undecided && this.#storeFor(row) !== undefined,
+      hasSource: undecided && this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true),
+      rank: standing.rank,
+      claims: standing.claims,
+      betterClaims: standing.betterClaims,
+      ownDomainClaimed: standing.ownDomainClaimed,
+      ownDomainBetterClaimed: standing.ownDomainBetterClaimed,
+      shortSinceMs,
+      stepMs,
+      lastPlace,
       claimed: pursuit !== undefined,
       notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
     };
@@ -845,9 +875,10 @@ export class Machine {
     if (this.#ready.size === 0) return;
     const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
     if (completeAtMs > this.#nowMs) return;
-    let pursuedBytes = 0;
-    for (const { reservedBytes } of this.#pursuits.values()) pursuedBytes += reservedBytes;
-    while (this.#pursuits.size < PURSUITS_MAX && (pursuedBytes < PURSUED_BYTES_MAX || this.#pursuits.size === 0)) {
+    while (
+      this.#pursuits.size < PURSUITS_MAX &&
+      (this.#pursuedBytes < PURSUED_BYTES_MAX || this.#pursuits.size === 0)
+    ) {
       const row = this.#ready.take(Number.POSITIVE_INFINITY);
       if (row === undefined) return;
       this.#inReady.delete(row);
@@ -861,12 +892,11 @@ export class Machine {
         continue;
       }
       this.#relocating.giveRoomBack(row);
-      pursuedBytes += this.#claim(row, false);
+      this.#claim(row, false);
     }
   }
 
-  /** @returns the bytes reserved. */
-  #claim(row: Row, relocated: boolean): number {
+  #claim(row: Row, relocated: boolean): void {
     const place = this.#storeFor(row);
     assert(place !== undefined, 'a grab without room');
     const { timing } = this.#configured();
@@ -888,10 +918,10 @@ export class Machine {
     };
     this.#room.reserve(place.store, place.needBytes);
     this.#pursuits.set(row, pursuit);
+    this.#pursuedBytes += pursuit.reservedBytes;
     this.#sayClaim(pursuit);
     this.#due.push(row, pursuit.lookAgainMs);
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
-    return place.needBytes;
   }
 
   /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
@@ -974,7 +1004,7 @@ export class Machine {
   }
 
   #release(pursuit: Pursuit): void {
-    this.#pursuits.delete(pursuit.row);
+    if (this.#pursuits.delete(pursuit.row)) this.#pursuedBytes -= pursuit.reservedBytes;
     this.#measured.delete(pursuit.row);
     if (pursuit.fetch !== undefined) this.#fetches.delete(pursuit.fetch);
     this.#room.release(pursuit.store, pursuit.reservedBytes);
@@ -1078,13 +1108,12 @@ export class Machine {
       this.#renewDueMs,
       this.#due.first,
       this.#claims.firstEndMs,
+      this.#hosts.settle(this.#nowMs),
     );
-    for (const host of this.#hosts.others()) {
-      atMs = Math.min(atMs, host.livenessNextMs);
-      if (this.#hosts.isToBeAsked(host)) atMs = Math.min(atMs, host.askNotBeforeMs);
+    if (this.#ready.size > 0) {
+      const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
+      if (completeAtMs > this.#nowMs) atMs = Math.min(atMs, completeAtMs);
     }
-    const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
-    if (this.#ready.size > 0 && completeAtMs > this.#nowMs) atMs = Math.min(atMs, completeAtMs);
     if (atMs === this.#wakeMs && atMs > this.#nowMs) return;
     this.#wakeMs = atMs;
     this.#effects.push({ do: 'wake', atMs });
@@ -1141,10 +1170,27 @@ export class Machine {
     return row === undefined || this.#table.source(row) < 0 ? undefined : this.#table.bytes(row);
   }
 
+  /** What is kept free in a store of ours for what is claimed or on its way. */
+  reservedBytes(store: StoreId): number {
+    for (const own of this.#room.stores()) if (own.store === store) return own.reservedBytes;
+    return 0;
+  }
+
   /** The origin of a parcel that the catalog has described. */
   originOf(parcel: ParcelId): HostId | undefined {
     const row = this.#table.find(parcel);
     return row === undefined ? undefined : this.#wanted.originOf(row);
+  }
+
+  /** What the listed snapshots of a source reference. */
+  *wanted(source: SourceId): IterableIterator<ParcelRef> {
+    for (const row of this.#wanted.rowsOf(source))
+      yield { id: this.#table.id(row), key: this.#table.key(row), bytes: this.#table.bytes(row) };
+  }
+
+  /** The parcel is of a source of this host. */
+  isOwn(parcel: ParcelId): boolean {
+    return this.originOf(parcel) === this.#self;
   }
 
   /** Every store that says it holds the parcel, and whether that counts. */
@@ -1238,5 +1284,8 @@ interface Considered {
   /** Live claims of others. */
   readonly claims: number;
 }
+
+const haveSameKeys = <Key>(a: ReadonlyMap<Key, unknown>, b: ReadonlyMap<Key, unknown>): boolean =>
+  a.size === b.size && [...a.keys()].every(key => b.has(key));
 
 const backOffMs = (tries: number): number => Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));

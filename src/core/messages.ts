@@ -12,7 +12,7 @@ export interface StoreReport {
   readonly position: LogPosition;
   /** What the store lends in all. */
   readonly lentBytes: number;
-  /** Held, reserved and in the trash. */
+  /** Held and reserved. The trash, which is the first to go, is free room. */
   readonly usedBytes: number;
   /** The weight in the rendezvous, in MiB: `lentBytes` as last stated; restated when it has changed by more than 10 %. */
   readonly weightMiB: number;

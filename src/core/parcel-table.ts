@@ -8,7 +8,8 @@
 import { ByteIndex } from './byte-index.js';
 import { bytesOf, hexOf, type Key, type ParcelId } from './ids.js';
 import type { ParcelRef } from './parcel.js';
-import { type IdWords, idWords } from './rendezvous.js';
+import type { IdWords } from './rendezvous.js';
+import { RowSet } from './row-set.js';
 
 /** A row of the table. */
 export type Row = number;
@@ -42,19 +43,21 @@ export class ParcelTable {
   readonly #holders: Uint32Array[] = [new Uint32Array(64)];
   /** The first row of each family; the others follow by `nextOfFamily`. */
   readonly #family: Row[] = [];
+  /** Rows whose copies are short: those with a number in `#shortSinceMs`. */
+  readonly short = new RowSet();
 
   get size(): number {
     return this.#ids.size;
   }
 
   find(id: ParcelId): Row | undefined {
-    const row = this.#ids.find(bytesOf(id));
+    const row = this.#ids.find(idBytes(id));
     return row < 0 ? undefined : row;
   }
 
   /** The row of a parcel, made when it is new; `key` and `bytes` may come later, by `describe`. */
   rowOf(id: ParcelId): Row {
-    const row = this.#ids.add(bytesOf(id));
+    const row = this.#ids.add(idBytes(id));
     if (row >= this.#bytes.length) this.#grow();
     return row;
   }
@@ -86,8 +89,9 @@ export class ParcelTable {
     return this.#key[row] ?? NO_KEY;
   }
 
-  keyWords(row: Row): IdWords {
-    return idWords(this.#keys.at(this.#key[row] ?? 0));
+  /** Into `into`, where the caller has one to reuse. */
+  keyWords(row: Row, into?: Int32Array<ArrayBuffer>): IdWords {
+    return this.#keys.words(this.#key[row] ?? 0, into);
   }
 
   bytes(row: Row): number {
@@ -115,6 +119,8 @@ export class ParcelTable {
 
   setShortSince(row: Row, sinceMs: number): void {
     this.#shortSinceMs[row] = sinceMs;
+    if (Number.isNaN(sinceMs)) this.short.delete(row);
+    else this.short.add(row);
   }
 
   /** Since when others have had enough copies without this host's own; NaN when they have not. */
@@ -128,11 +134,20 @@ export class ParcelTable {
 
   /** The other described rows of the same key. */
   *familyOf(row: Row): IterableIterator<Row> {
-    const family = this.#key[row] ?? NO_KEY;
-    if (family === NO_KEY) return;
-    for (let other = this.#family[family] ?? NO_ROW; other !== NO_ROW; other = this.#nextOfFamily[other] ?? NO_ROW) {
+    for (let other = this.firstOfFamily(row); other !== NO_ROW; other = this.nextOfFamily(other)) {
       if (other !== row) yield other;
     }
+  }
+
+  /** The family's first row, the row itself perhaps; −1 when the row is not described. With `nextOfFamily`: as `familyOf`. */
+  firstOfFamily(row: Row): Row {
+    const family = this.#key[row] ?? NO_KEY;
+    return family === NO_KEY ? NO_ROW : (this.#family[family] ?? NO_ROW);
+  }
+
+  /** −1 after the last. */
+  nextOfFamily(row: Row): Row {
+    return this.#nextOfFamily[row] ?? NO_ROW;
   }
 
   isHeldBy(row: Row, store: StoreSlot): boolean {
@@ -164,9 +179,26 @@ export class ParcelTable {
     return count;
   }
 
+  /** As `holders`, into an array with room for every store. @returns how many there are. */
+  putHolders(row: Row, into: Int32Array): number {
+    let count = 0;
+    for (let word = 0; word < this.#holders.length; word += 1) {
+      for (let bits = this.#holders[word]?.[row] ?? 0; bits !== 0; bits &= bits - 1) {
+        into[count] = word * 32 + (31 - Math.clz32(bits & -bits));
+        count += 1;
+      }
+    }
+    return count;
+  }
+
   /** Every row that a store says it holds. */
   *heldBy(store: StoreSlot): IterableIterator<Row> {
-    for (let row = 0; row < this.size; row += 1) if (this.isHeldBy(row, store)) yield row;
+    const words = this.#holders[store >>> 5];
+    if (words === undefined) return;
+    const bit = 1 << (store & 31);
+    // What a reader does meanwhile can make the table grow: then it holds on to the rows that there were.
+    const end = Math.min(this.size, words.length);
+    for (let row = 0; row < end; row += 1) if (((words[row] ?? 0) & bit) !== 0) yield row;
   }
 
   #grow(): void {
@@ -182,6 +214,14 @@ export class ParcelTable {
       this.#holders[word] = grown(this.#holders[word] as Uint32Array, new Uint32Array(capacity));
     }
   }
+}
+
+const ID_BYTES = Buffer.alloc(32);
+
+/** In a buffer that the next call reuses. */
+function idBytes(id: ParcelId): Uint8Array {
+  ID_BYTES.write(id, 'hex');
+  return ID_BYTES;
 }
 
 function grown<T extends { set(from: T): void }>(from: T, to: T): T {

@@ -3,15 +3,14 @@
  *
  * It only reads: the table, the holdings, the hosts. The machine turns what it says into a `GrabView`.
  */
-import type { Member } from './cluster-config.js';
+import { Census, Marks, NOBODY, SELF, type SelfView } from './census.js';
 import type { Holdings } from './holdings.js';
-import type { Hosts, HostView } from './hosts.js';
-import { bytesOf, type HostId, type SourceId, type StoreId } from './ids.js';
+import type { Hosts } from './hosts.js';
+import type { HostId, SourceId } from './ids.js';
 import type { Liveness } from './liveness.js';
 import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
 import { FLAG } from './parcel-table.js';
-import type { Taker } from './relocate.js';
-import { comesBefore, type IdWords, idWords, type Scored, scoreOf } from './rendezvous.js';
+import { comesBefore, type IdWords, negativeLog2, pairHash, type Scored } from './rendezvous.js';
 import type { Rules } from './rules.js';
 
 export interface CopyCount {
@@ -37,14 +36,7 @@ export interface Standing {
   readonly ownDomainBetterClaimed: boolean;
 }
 
-/** What placement must know of this host itself. */
-export interface SelfView {
-  readonly host: HostId;
-  member(): Member | undefined;
-  /** Stores that are mounted and may count. */
-  mounted(store: StoreId): boolean;
-  readonly weightMiB: number;
-}
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** The standing of who does not stand at all. */
 export const NO_STANDING: Standing = {
@@ -55,23 +47,32 @@ export const NO_STANDING: Standing = {
   ownDomainBetterClaimed: false,
 };
 
-interface Candidate {
-  readonly host: HostId;
-  /** Behind everybody else: in the origin's domain, or one roaming host too many. */
-  readonly late: boolean;
-  readonly family: boolean;
-  readonly score: Scored;
-}
-
 export class Placement {
   readonly #table: ParcelTable;
   readonly #holdings: Holdings;
   readonly #hosts: Hosts;
   readonly #self: SelfView;
   readonly #rules: Pick<Rules, 'countsForHead'>;
-  readonly #selfWords: IdWords;
-  readonly #slots: StoreSlot[] = [];
-  readonly #familySlots: StoreSlot[] = [];
+  readonly #census: Census;
+  // What one question is answered with, used again for the next.
+  #holders = new Int32Array(0);
+  #suspects = new Int32Array(0);
+  #untilMs = new Float64Array(0);
+  readonly #liveDomains = new Marks();
+  readonly #suspectDomains = new Marks();
+  readonly #holderHosts = new Marks();
+  readonly #holderDomains = new Marks();
+  readonly #familyHosts = new Marks();
+  readonly #claimants = new Marks();
+  readonly #betterDomains = new Marks();
+  readonly #claimedDomains = new Marks();
+  readonly #betterClaimed = new Marks();
+  readonly #keyWords = new Int32Array(4);
+  readonly #own: Mutable<Scored>;
+  readonly #other: Mutable<Scored> = { log: 0, weightMiB: 1, host: '' };
+  #originDomain = NOBODY;
+  #roamingFull = false;
+  #roamingHolders = 0;
 
   constructor({
     table,
@@ -91,11 +92,12 @@ export class Placement {
     this.#hosts = hosts;
     this.#self = self;
     this.#rules = rules;
-    this.#selfWords = idWords(bytesOf(self.host));
+    this.#census = new Census({ holdings, hosts, self });
+    this.#own = { log: 0, weightMiB: 1, host: self.host };
   }
 
   domainOf(host: HostId): string | undefined {
-    return this.#memberOf(host)?.domain;
+    return host === this.#self.host ? this.#self.member()?.domain : this.#hosts.get(host)?.member.domain;
   }
 
   livenessOf(host: HostId): Liveness {
@@ -125,203 +127,186 @@ export class Placement {
     nowMs: number,
     withHead?: { readonly source: SourceId; readonly seq: number },
   ): CopyCount {
-    const live = new Set<string>();
-    const suspect = new Map<string, number>();
-    for (const slot of this.#table.holders(row, this.#slots)) {
-      if (!this.storeCounts(slot)) continue;
-      const host = this.#holdings.hostOf(slot);
-      if (host === origin) continue;
+    const census = this.#census;
+    this.#refresh();
+    const originNumber = census.numberOf(origin);
+    const holders = this.#table.putHolders(row, this.#holders);
+    this.#liveDomains.clear(census.domains);
+    this.#suspectDomains.clear(census.domains);
+    let live = 0;
+    let suspects = 0;
+    for (let i = 0; i < holders; i += 1) {
+      const slot = this.#holders[i] as StoreSlot;
+      if (census.slotCounts[slot] === 0) continue;
+      const host = census.hostOfSlot[slot] as number;
+      if (host === originNumber) continue;
       if (
         withHead !== undefined &&
         !this.#rules.countsForHead(this.#holdings.headSeq(slot, withHead.source), withHead.seq)
       )
         continue;
-      const domain = this.domainOf(host);
-      if (domain === undefined) continue;
-      if (this.livenessOf(host) === 'live') live.add(domain);
-      else suspect.set(domain, Math.max(suspect.get(domain) ?? 0, this.#hosts.get(host)?.lastPlaceAtMs ?? 0));
-    }
-    for (const domain of live) suspect.delete(domain);
-
-    // With one live place left, or none, an absent host's copies count only for a while longer.
-    const places = live.size + (this.livenessOf(origin) === 'live' ? 1 : 0);
-    let nextMs = Number.POSITIVE_INFINITY;
-    let suspectCopies = suspect.size;
-    const ownDomain = this.domainOf(this.#self.host);
-    let domainTaken = ownDomain !== undefined && live.has(ownDomain);
-    if (places <= 1) {
-      for (const [domain, untilMs] of suspect) {
-        if (nowMs >= untilMs) {
-          suspectCopies -= 1;
-          suspect.delete(domain);
-        } else nextMs = Math.min(nextMs, untilMs);
+      const domain = census.domain[host] as number;
+      if (census.live[host] === 1) {
+        if (this.#liveDomains.add(domain)) live += 1;
+        continue;
+      }
+      const untilMs = census.lastPlaceAtMs[host] as number;
+      if (!this.#suspectDomains.add(domain)) this.#untilMs[domain] = Math.max(this.#untilMs[domain] ?? 0, untilMs);
+      else {
+        this.#untilMs[domain] = untilMs;
+        this.#suspects[suspects] = domain;
+        suspects += 1;
       }
     }
-    domainTaken ||= ownDomain !== undefined && suspect.has(ownDomain);
-    return { copies: live.size + suspectCopies, liveCopies: live.size, domainTaken, nextMs };
-  }
 
-  /** This host's place among the candidates for `row`, and how many of `claimants` come before it. */
-  standing(row: Row, origin: HostId, copiesWanted: number, claimants: readonly HostId[]): Standing {
-    const originDomain = this.domainOf(origin);
-    const bytes = this.#table.bytes(row);
-    const key = this.#table.keyWords(row);
-    const self = this.#self.member();
-    if (self === undefined) return NO_STANDING;
-
-    const holderHosts = new Set<HostId>();
-    const holderDomains = new Set<string>();
-    for (const slot of this.#table.holders(row, this.#slots)) {
-      if (!this.storeCounts(slot)) continue;
-      const host = this.#holdings.hostOf(slot);
-      holderHosts.add(host);
-      holderDomains.add(this.domainOf(host) ?? host);
+    // With one live place left, or none, an absent host's copies count only for a while longer.
+    const places = live + (originNumber !== NOBODY && census.live[originNumber] === 1 ? 1 : 0);
+    const ownDomain = census.domain[SELF] as number;
+    let nextMs = Number.POSITIVE_INFINITY;
+    let copies = live;
+    let domainTaken = ownDomain !== NOBODY && this.#liveDomains.has(ownDomain);
+    for (let i = 0; i < suspects; i += 1) {
+      const domain = this.#suspects[i] as number;
+      if (this.#liveDomains.has(domain)) continue;
+      if (places <= 1) {
+        const untilMs = this.#untilMs[domain] as number;
+        if (nowMs >= untilMs) continue;
+        nextMs = Math.min(nextMs, untilMs);
+      }
+      copies += 1;
+      if (domain === ownDomain) domainTaken = true;
     }
-    const roamingHolders = [...holderHosts].filter(host => this.#hosts.get(host)?.member.roaming === true).length;
-    const roamingFull = roamingHolders >= copiesWanted - 1;
-    const familyHosts = this.#familyHosts(row);
-
-    const candidate = (member: Member, words: IdWords, weightMiB: number): Candidate => ({
-      host: member.host,
-      late: member.domain === originDomain || (member.roaming && roamingFull && !holderHosts.has(member.host)),
-      family: familyHosts.has(member.host),
-      score: scoreOf(key, words, member.host, Math.max(1, weightMiB)),
-    });
-    const own = candidate(self, this.#selfWords, this.#self.weightMiB);
-
-    const betterDomains = new Set<string>();
-    const claimed = new Set<string>();
-    const betterClaimed = new Set<string>();
-    for (const host of this.#hosts.others()) {
-      const { member } = host;
-      if (member.host === origin || member.state !== 'active' || member.trust !== 'trusted') continue;
-      if (host.liveness !== 'live') continue;
-      const claims = claimants.includes(host.id) && !holderDomains.has(member.domain);
-      if (claims) claimed.add(member.domain);
-      if (host.weightMiB < 1 && !claims) continue;
-      // A host that visibly has no room would only cost a turn; one that claims has reserved its room.
-      if (!claims && !holderHosts.has(host.id) && host.freeBytes < bytes && !familyHosts.has(host.id)) continue;
-      // Who claims lends room, though we may not have heard how much: taken for as much as ours, so that of two who do not
-      // know of each other yet both see the same one first.
-      const weightMiB = host.weightMiB < 1 ? this.#self.weightMiB : host.weightMiB;
-      if (!isBefore(candidate(member, host.words, weightMiB), own)) continue;
-      betterDomains.add(member.domain);
-      if (claims) betterClaimed.add(member.domain);
-    }
-    return {
-      rank: betterDomains.size + (betterDomains.has(self.domain) ? copiesWanted : 0),
-      claims: claimed.size,
-      betterClaims: betterClaimed.size,
-      ownDomainClaimed: claimed.has(self.domain),
-      ownDomainBetterClaimed: betterClaimed.has(self.domain),
-    };
-  }
-
-  /** Other hosts that could grant a drop of the row: live, with a copy that counts. */
-  grantersOf(row: Row, origin: HostId): readonly HostId[] {
-    const granters = new Set<HostId>();
-    for (const slot of this.#table.holders(row, this.#slots)) {
-      const host = this.#holdings.hostOf(slot);
-      if (host === this.#self.host || host === origin || this.livenessOf(host) !== 'live') continue;
-      if (this.storeCounts(slot)) granters.add(host);
-    }
-    return [...granters];
+    return { copies, liveCopies: live, domainTaken, nextMs };
   }
 
   /**
-   * True when `asker` has the higher right to let its copy of the row go: the one that is being emptied, then the one that
-   * ranks last. Two hosts that see it differently cost each other time, never a copy.
+   * This host's place among the candidates for `row`, and how many of `claimants` come before it. Counting stops at `rankMax`:
+   * who is so far behind need not know how far, before its turn comes.
    */
-  dropsBefore(row: Row, origin: HostId, asker: HostId, other: HostId): boolean {
-    const draining = (host: HostId): boolean => this.#memberOf(host)?.state === 'draining';
-    if (draining(asker) !== draining(other)) return draining(asker);
-    const key = this.#table.keyWords(row);
-    const originDomain = this.domainOf(origin);
-    const familyHosts = this.#familyHosts(row);
-    const candidate = (host: HostId): Candidate => {
-      const view = this.#hosts.get(host);
-      const words = view?.words ?? this.#selfWords;
-      const weightMiB = view?.weightMiB ?? this.#self.weightMiB;
-      return {
-        host,
-        late: this.domainOf(host) === originDomain,
-        family: familyHosts.has(host),
-        score: scoreOf(key, words, host, Math.max(1, weightMiB)),
-      };
-    };
-    return isBefore(candidate(other), candidate(asker));
-  }
-
-  /** Of the live hosts that could hold the row and do not: how many rank before this one, and whether one has room for it. */
-  lackers(row: Row, origin: HostId): { readonly rank: number; readonly fitsElsewhere: boolean } {
-    const key = this.#table.keyWords(row);
+  standing(
+    row: Row,
+    origin: HostId,
+    copiesWanted: number,
+    { claimants, rankMax }: { readonly claimants: readonly HostId[]; readonly rankMax: number },
+  ): Standing {
+    const self = this.#self.member();
+    if (self === undefined) return NO_STANDING;
+    const census = this.#census;
+    this.#refresh();
+    const originNumber = census.numberOf(origin);
+    const ownDomain = census.domain[SELF] as number;
     const bytes = this.#table.bytes(row);
-    const taken = this.#holderDomains([row]);
-    const own = scoreOf(key, this.#selfWords, this.#self.host, Math.max(1, this.#self.weightMiB));
-    let rank = 0;
-    let fitsElsewhere = false;
-    for (const host of this.#hosts.others()) {
-      if (!this.#mayTake(host, origin) || taken.has(host.member.domain)) continue;
-      if (host.freeBytes >= bytes) fitsElsewhere = true;
-      if (comesBefore(scoreOf(key, host.words, host.id, Math.max(1, host.weightMiB)), own)) rank += 1;
-    }
-    return { rank, fitsElsewhere };
-  }
 
-  /** Hosts that could take this host's copies of a family of one origin, so that its own may go. */
-  takersOf(rows: readonly Row[], origin: HostId): readonly Taker<HostId>[] {
-    const taken = this.#holderDomains(rows);
-    const takers: Taker<HostId>[] = [];
-    for (const host of this.#hosts.others()) {
-      if (!host.connected || !this.#mayTake(host, origin) || taken.has(host.member.domain)) continue;
-      takers.push({ host: host.id, freeBytes: host.freeBytes });
-    }
-    return takers;
-  }
+    this.#markHolders(row);
+    this.#markFamily(row);
+    this.#originDomain = originNumber === NOBODY ? NOBODY : (census.domain[originNumber] as number);
+    this.#roamingFull = this.#roamingHolders >= copiesWanted - 1;
+    this.#table.keyWords(row, this.#keyWords);
+    this.#own.log = logOf(this.#keyWords, census.words[SELF] as IdWords);
+    this.#own.weightMiB = Math.max(1, this.#self.weightMiB);
+    const ownLate = this.#isLate(SELF);
+    const ownFamily = this.#familyHosts.has(SELF);
 
-  #mayTake(host: HostView, origin: HostId): boolean {
-    const { member } = host;
-    return (
-      member.host !== origin &&
-      member.state === 'active' &&
-      member.trust === 'trusted' &&
-      !member.roaming &&
-      host.liveness === 'live'
-    );
-  }
+    this.#betterDomains.clear(census.domains);
+    this.#claimants.clear(census.hosts);
+    let better = 0;
+    let claims = 0;
+    let betterClaims = 0;
+    let ownDomainClaimed = false;
+    let ownDomainBetterClaimed = false;
+    const comesBeforeUs = (host: number, weightMiB: number): boolean => {
+      const late = this.#isLate(host);
+      if (late !== ownLate) return ownLate;
+      const family = this.#familyHosts.has(host);
+      if (family !== ownFamily) return family;
+      this.#other.log = logOf(this.#keyWords, census.words[host] as IdWords);
+      this.#other.weightMiB = Math.max(1, weightMiB);
+      this.#other.host = census.ids[host] as HostId;
+      return comesBefore(this.#other, this.#own);
+    };
 
-  /** Domains of other hosts that hold any of the rows. */
-  #holderDomains(rows: readonly Row[]): ReadonlySet<string> {
-    const domains = new Set<string>();
-    for (const row of rows) {
-      for (const slot of this.#table.holders(row, this.#slots)) {
-        const host = this.#holdings.hostOf(slot);
-        const domain = this.domainOf(host);
-        if (host !== this.#self.host && domain !== undefined) domains.add(domain);
+    if (claimants.length > 0) {
+      this.#claimedDomains.clear(census.domains);
+      this.#betterClaimed.clear(census.domains);
+      for (const claimant of claimants) {
+        const host = census.numberOf(claimant);
+        if (host === NOBODY || host === originNumber || census.candidate[host] === 0) continue;
+        const domain = census.domain[host] as number;
+        if (this.#holderDomains.has(domain)) continue;
+        this.#claimants.add(host);
+        if (this.#claimedDomains.add(domain)) claims += 1;
+        if (domain === ownDomain) ownDomainClaimed = true;
+        // Who claims lends room, though we may not have heard how much: taken for as much as ours, so that of two who do not
+        // know of each other yet both see the same one first. It has reserved its room: how much is left does not matter.
+        const lentMiB = census.weightMiB[host] as number;
+        if (!comesBeforeUs(host, lentMiB < 1 ? this.#self.weightMiB : lentMiB)) continue;
+        if (this.#betterDomains.add(domain)) better += 1;
+        if (this.#betterClaimed.add(domain)) betterClaims += 1;
+        if (domain === ownDomain) ownDomainBetterClaimed = true;
       }
     }
-    return domains;
+    for (let host = SELF + 1; host < census.hosts && better < rankMax; host += 1) {
+      if (census.candidate[host] === 0 || host === originNumber || this.#claimants.has(host)) continue;
+      const weightMiB = census.weightMiB[host] as number;
+      if (weightMiB < 1) continue;
+      // A host that visibly has no room would only cost a turn.
+      if ((census.freeBytes[host] as number) < bytes && !this.#holderHosts.has(host) && !this.#familyHosts.has(host))
+        continue;
+      if (comesBeforeUs(host, weightMiB) && this.#betterDomains.add(census.domain[host] as number)) better += 1;
+    }
+    return {
+      rank: better + (this.#betterDomains.has(ownDomain) ? copiesWanted : 0),
+      claims,
+      betterClaims,
+      ownDomainClaimed,
+      ownDomainBetterClaimed,
+    };
   }
 
-  #memberOf(host: HostId): Member | undefined {
-    return host === this.#self.host ? this.#self.member() : this.#hosts.get(host)?.member;
+  #refresh(): void {
+    if (!this.#census.refresh(slot => this.storeCounts(slot))) return;
+    if (this.#holders.length < this.#holdings.size) this.#holders = new Int32Array(2 * this.#holdings.size);
+    if (this.#suspects.length >= this.#census.domains) return;
+    this.#suspects = new Int32Array(2 * this.#census.domains);
+    this.#untilMs = new Float64Array(2 * this.#census.domains);
+  }
+
+  /** Behind everybody else: in the origin's domain, or one roaming host too many. */
+  #isLate(host: number): boolean {
+    const { domain, roaming } = this.#census;
+    if (domain[host] === this.#originDomain) return true;
+    return this.#roamingFull && roaming[host] === 1 && !this.#holderHosts.has(host);
+  }
+
+  #markHolders(row: Row): void {
+    const census = this.#census;
+    this.#holderHosts.clear(census.hosts);
+    this.#holderDomains.clear(census.domains);
+    this.#roamingHolders = 0;
+    const holders = this.#table.putHolders(row, this.#holders);
+    for (let i = 0; i < holders; i += 1) {
+      const slot = this.#holders[i] as StoreSlot;
+      if (census.slotCounts[slot] === 0) continue;
+      const host = census.hostOfSlot[slot] as number;
+      if (this.#holderHosts.add(host) && host !== SELF && census.roaming[host] === 1) this.#roamingHolders += 1;
+      this.#holderDomains.add(census.domain[host] as number);
+    }
   }
 
   /** Hosts that hold another wanted parcel of the row's family. */
-  #familyHosts(row: Row): ReadonlySet<HostId> {
-    const hosts = new Set<HostId>();
-    for (const other of this.#table.familyOf(row)) {
-      if (!this.#table.has(other, FLAG.wanted)) continue;
-      for (const slot of this.#table.holders(other, this.#familySlots)) {
-        if (this.storeCounts(slot)) hosts.add(this.#holdings.hostOf(slot));
+  #markFamily(row: Row): void {
+    const census = this.#census;
+    const table = this.#table;
+    this.#familyHosts.clear(census.hosts);
+    for (let other = table.firstOfFamily(row); other >= 0; other = table.nextOfFamily(other)) {
+      if (other === row || !table.has(other, FLAG.wanted)) continue;
+      const holders = table.putHolders(other, this.#holders);
+      for (let i = 0; i < holders; i += 1) {
+        const slot = this.#holders[i] as StoreSlot;
+        if (census.slotCounts[slot] === 1) this.#familyHosts.add(census.hostOfSlot[slot] as number);
       }
     }
-    return hosts;
   }
 }
 
-function isBefore(a: Candidate, b: Candidate): boolean {
-  if (a.late !== b.late) return b.late;
-  if (a.family !== b.family) return a.family;
-  return comesBefore(a.score, b.score);
-}
+const logOf = (key: IdWords, host: IdWords): number => negativeLog2(pairHash(key, host));

@@ -10,11 +10,12 @@
  *
  * Driven by the machine.
  */
-import type { ClusterConfig } from './cluster-config.js';
+import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, Input } from './effects.js';
 import type { HostId, StoreId } from './ids.js';
+import type { OtherHolders } from './other-holders.js';
 import type { ParcelTable, Row } from './parcel-table.js';
-import type { Placement } from './placement.js';
+
 import { chooseMove, decideRelocate, FAMILY_REST_MS, type Family, RELOCATIONS_MAX } from './relocate.js';
 import type { Wanted } from './wanted.js';
 
@@ -43,10 +44,11 @@ interface Move {
 export interface RelocatingContext {
   readonly self: HostId;
   readonly table: ParcelTable;
-  readonly placement: Placement;
+  readonly others: OtherHolders;
   readonly wanted: Wanted;
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
+  readonly memberOf: (host: HostId) => Member | undefined;
   /** The store of ours with most free room, and how much that is. */
   readonly roomiest: () => { readonly store: StoreId; readonly freeBytes: number } | undefined;
   /** Every parcel in a store of ours. */
@@ -124,11 +126,11 @@ export class Relocating {
 
   /** A row that is short and does not fit here. */
   considerStuck(row: Row, { copies, claims }: { readonly copies: number; readonly claims: number }): void {
-    const { table, placement, wanted, config, nowMs, lookAgain, lookLater } = this.#of;
+    const { table, others, wanted, config, nowMs, lookAgain, lookLater } = this.#of;
     const copiesWanted = wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#byRow.has(row)) return;
     const { timing } = config();
-    const { rank, fitsElsewhere } = placement.lackers(row, wanted.knownOriginOf(row));
+    const { rank, fitsElsewhere } = others.lackers(row, wanted.knownOriginOf(row));
     const view = {
       nowMs: nowMs(),
       shortSinceMs: table.shortSinceMs(row),
@@ -151,7 +153,7 @@ export class Relocating {
   }
 
   #chooseMove(row: Row): { readonly store: StoreId; readonly rows: readonly Row[]; readonly to: HostId } | undefined {
-    const { table, placement, wanted, roomiest } = this.#of;
+    const { table, others, wanted, roomiest } = this.#of;
     const place = roomiest();
     if (place === undefined) return undefined;
     const chosen = chooseMove({
@@ -163,7 +165,7 @@ export class Relocating {
           first !== undefined &&
           (this.#rests.get(first) ?? 0) <= this.#of.nowMs() &&
           rows.every(each => wanted.copiesWanted(each) !== undefined && !this.#moving.has(each));
-        return mayGo ? placement.takersOf(rows, wanted.knownOriginOf(first)) : [];
+        return mayGo ? others.takersOf(rows, wanted.knownOriginOf(first)) : [];
       },
     });
     return chosen === undefined ? undefined : { store: place.store, rows: chosen.family.rows, to: chosen.to };
@@ -289,6 +291,7 @@ export class Relocating {
     for (const [known, rows] of this.#incoming) if (!rows.some(isTaking)) this.#incoming.delete(known);
     const rows = parcels.slice(0, OFFERED_PARCELS_MAX).flatMap(parcel => table.find(parcel) ?? []);
     const acceptable =
+      this.#mayHandOver(from) &&
       this.#incoming.size < RELOCATIONS_MAX &&
       rows.length === parcels.length &&
       rows.every(row => wanted.copiesWanted(row) !== undefined && !isHeldHere(row) && !isTaking(row));
@@ -302,5 +305,11 @@ export class Relocating {
       }
     }
     emit({ do: 'answer-relocation', ask, to: from, accepted });
+  }
+
+  /** Whoever may hold no parcel has none to hand over, and would only make us fetch. */
+  #mayHandOver(host: HostId): boolean {
+    const member = this.#of.memberOf(host);
+    return member?.trust === 'trusted' && (member.state === 'active' || member.state === 'draining');
   }
 }

@@ -45,27 +45,30 @@ function makeLogTable(): Int32Array {
 export function negativeLog2(h: number): number {
   const uniform = h >>> 0;
   // 2h + 1 has up to 33 bits: its exponent is that of h, one higher, and 0 for h = 0.
-  const exponent = uniform === 0 ? 0 : 32 - Math.clz32(uniform);
-  // The mantissa of (2h + 1) / 2^exponent in [1, 2), as 32 fraction bits.
-  const fraction = ((2 * uniform + 1) * 2 ** (32 - exponent)) % 2 ** 32;
-  const index = Math.floor(fraction / 2 ** (32 - TABLE_BITS));
-  const rest = Math.floor((fraction % 2 ** (32 - TABLE_BITS)) / 4);
+  const zeros = Math.clz32(uniform);
+  const exponent = 32 - zeros;
+  // The mantissa of (2h + 1) / 2^exponent in [1, 2), as 32 fraction bits: without the leading one, h from the top and the ½.
+  const fraction = ((uniform << zeros) << 1) | (1 << zeros);
+  const index = fraction >>> (32 - TABLE_BITS);
+  const rest = (fraction & (2 ** (32 - TABLE_BITS) - 1)) >>> 2;
   const low = LOG_TABLE[index] ?? 0;
   const high = LOG_TABLE[index + 1] ?? 0;
-  const log = exponent * 2 ** LOG_FRACTION_BITS + low + Math.floor(((high - low) * rest) / 2 ** (30 - TABLE_BITS));
+  // Below 2^31: two entries differ by less than 1480, the rest is below 2^20.
+  const log = (exponent << LOG_FRACTION_BITS) + low + (((high - low) * rest) >>> (30 - TABLE_BITS));
   return 33 * 2 ** LOG_FRACTION_BITS - log;
 }
 
 /** The four 32-bit words of a 16-byte id, as host ids and keys are: both are parts of hashes, so uniform already. */
-export type IdWords = readonly [number, number, number, number];
+export type IdWords = ArrayLike<number>;
 
-export function idWords(bytes: Uint8Array, offset = 0): IdWords {
-  const word = (at: number): number =>
-    ((bytes[offset + at] ?? 0) << 24) |
-    ((bytes[offset + at + 1] ?? 0) << 16) |
-    ((bytes[offset + at + 2] ?? 0) << 8) |
-    (bytes[offset + at + 3] ?? 0);
-  return [word(0), word(4), word(8), word(12)];
+/** Into `into`, where the caller has one to reuse. */
+export function idWords(bytes: Uint8Array, offset = 0, into = new Int32Array(4)): Int32Array {
+  for (let word = 0; word < 4; word += 1) {
+    const at = offset + 4 * word;
+    into[word] =
+      ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
+  }
+  return into;
 }
 
 /** MurmurHash3's finalizer (Appleby): every input bit reaches every output bit. */

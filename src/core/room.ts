@@ -23,6 +23,12 @@ export interface OwnStore {
 
 export class Room {
   readonly #stores = new Map<StoreId, OwnStore>();
+  #version = 0;
+
+  /** Rises when a store comes or goes, begins or ends to be drained, or is stated to be larger or smaller. */
+  get version(): number {
+    return this.#version;
+  }
 
   get size(): number {
     return this.#stores.size;
@@ -69,14 +75,19 @@ export class Room {
         reservedBytes: 0,
         weightMiB: weightOf(lentBytes),
       });
+      this.#version += 1;
       return { isNew: true, grew: true };
     }
+    if (known.draining !== draining) this.#version += 1;
     const grew = lentBytes - usedBytes > known.lentBytes - known.usedBytes;
     known.lentBytes = lentBytes;
     known.usedBytes = usedBytes;
     known.draining = draining;
     const change = Math.abs(weightOf(lentBytes) - known.weightMiB) * 100;
-    if (change > known.weightMiB * WEIGHT_CHANGE_PERCENT) known.weightMiB = weightOf(lentBytes);
+    if (change > known.weightMiB * WEIGHT_CHANGE_PERCENT) {
+      known.weightMiB = weightOf(lentBytes);
+      this.#version += 1;
+    }
     return { isNew: false, grew };
   }
 
@@ -87,6 +98,7 @@ export class Room {
 
   /** @returns false when there was no such store. */
   remove(store: StoreId): boolean {
+    this.#version += 1;
     return this.#stores.delete(store);
   }
 

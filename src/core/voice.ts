@@ -55,6 +55,7 @@ export class Voice {
   /** What is to be said at the end of a step. `all`: do not wait any longer with operations (a heartbeat goes out). */
   speak({ nowMs, all }: { readonly nowMs: number; readonly all: boolean }): GossipMessage[] {
     const messages = this.#sayClaims();
+    if (this.#ops.size === 0) return messages;
     const full = [...this.#ops.values()].some(({ ops }) => ops.length >= DELTA_OPS_MAX);
     if (all || full || nowMs >= this.#opsDueMs) messages.push(...this.#sayOps());
     return messages;

@@ -18,6 +18,8 @@ export class Wanted {
   /** Of sources that we know: the highest head that anybody spoke of. */
   readonly #heard = new Map<SourceId, number>();
   readonly #copies = new Map<SourceId, number>();
+  /** The same by number. */
+  #copiesOf: (number | undefined)[] = [];
   #digest: string | undefined;
 
   constructor(table: ParcelTable) {
@@ -27,6 +29,7 @@ export class Wanted {
   configure({ sources }: ClusterConfig): void {
     this.#copies.clear();
     for (const { source, copies } of sources) this.#copies.set(source, copies);
+    this.#copiesOf = this.#sources.map(source => this.#copies.get(source));
   }
 
   /** The number by which the table knows a source, given when it is new. */
@@ -35,6 +38,7 @@ export class Wanted {
     if (known !== undefined) return known;
     const number = this.#sources.length;
     this.#sources.push(source);
+    this.#copiesOf.push(this.#copies.get(source));
     this.#origins.push(splitSourceId(source).origin);
     this.#numbers.set(source, number);
     return number;
@@ -63,8 +67,7 @@ export class Wanted {
 
   /** N of a row that a listed snapshot of a configured source references; undefined for any other. */
   copiesWanted(row: Row): number | undefined {
-    const source = this.sourceOf(row);
-    return source === undefined || !this.#table.has(row, FLAG.wanted) ? undefined : this.#copies.get(source);
+    return this.#table.has(row, FLAG.wanted) ? this.#copiesOf[this.#table.source(row)] : undefined;
   }
 
   /** Every row of a source that is wanted. */

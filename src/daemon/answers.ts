@@ -40,6 +40,7 @@ import type {
   HostState,
   Invited,
   InviteRequest,
+  PlacementReport,
   ProtectionReport,
   ReplicaReport,
   ReplicasRequest,
@@ -472,6 +473,18 @@ export class Answers implements Service {
           have,
           holders: holders.sort((a, b) => (a.host < b.host ? -1 : 1)),
         };
+      }
+    }
+  }
+
+  async *placements(): AsyncGenerator<PlacementReport> {
+    const { machine } = this.#o;
+    for (const sourceId of this.#sources()) {
+      const want = machine.copiesWanted(sourceId) ?? 0;
+      for (const { id, key, bytes } of machine.wanted(sourceId)) {
+        const counting = machine.holders(id).filter(({ counts }) => counts);
+        const holders = counting.map(({ host, store }) => ({ host, store }));
+        yield { parcel: id, key, bytes, sourceId, want, holders };
       }
     }
   }

@@ -54,6 +54,7 @@ export function serviceAt(stateDir: string): Service {
     protection: (request, signal) => stream('protection', request, signal),
     snapshots: (request, signal) => plain('snapshots', request, signal),
     replicas: (request, signal) => stream('replicas', request, signal),
+    placements: signal => stream('placements', undefined, signal),
     resolve: (request, signal) => plain('resolve', request, signal),
     entries: (request, signal) => stream('entries', request, signal),
     content: (request, signal) => contentFrames(path, request, signal),

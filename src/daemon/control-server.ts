@@ -101,6 +101,7 @@ const REQUESTS = {
     only: z.array(z.enum(['under', 'over', 'missing'])).max(3),
     host: name.exactOptional(),
   }),
+  placements: nothing,
   resolve: z.strictObject({ spec }),
   entries: z.strictObject({ sourceId, snapshot: objectId, under: pathBytes }),
   content: z.strictObject({
@@ -116,6 +117,7 @@ const STREAMS: ReadonlySet<keyof Service> = new Set<StreamMethod>([
   'statusChanges',
   'protection',
   'replicas',
+  'placements',
   'entries',
 ]);
 

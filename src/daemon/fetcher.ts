@@ -105,6 +105,7 @@ export class Fetcher {
       }
       const record = await this.#record(parcel, peer, signal);
       const missing = await store.missing(recordBlobs(record));
+      if (missing.length > 0) await this.#stores.makeRoom(effect.store);
       await this.#fill(effect, { store, peer, missing }, signal);
       signal.throwIfAborted();
       await store.commit(parcel, record);

@@ -30,6 +30,7 @@ import { createStore, openStore, type Store } from '../store/store.js';
 import type { Alarms } from './alarms.js';
 import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
+import { makeRoom } from './store-room.js';
 import { KeyedTurns } from './turns.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
@@ -53,6 +54,10 @@ export interface OwnStoresOptions {
   readonly signal: AbortSignal;
   /** For how long what an interrupted fetch verified is kept. */
   readonly partialMs: () => number;
+  /** For how long dropped and expired bytes lie in the trash. */
+  readonly trashMs: () => number;
+  /** What the machine keeps free in a store for what it is about to fetch. */
+  readonly reservedBytes: (store: StoreId) => number;
   /** A store is mounted and the machine has its log. */
   readonly onMount: (store: Store) => void;
 }
@@ -63,6 +68,7 @@ interface Mounted {
   readonly store: Store;
   lends: Lending;
   lentBytes: number;
+  /** Without its trash. */
   usedBytes: number;
   /** Operations that the machine has been told of. */
   toldSeq: number;
@@ -106,24 +112,40 @@ export class OwnStores {
 
   /** Looks at every configured store again. */
   refresh(): Promise<void> {
+    return this.#turns.take('refresh', () => this.#lookAtAll());
+  }
+
+  /**
+   * Closes a store and opens it again, for it is not known what its log has, or the machine could not be told: the machine
+   * hears that it is gone, then its whole log. Does nothing when that was done since, or the store is unmounted.
+   *
+   * @param store as `mounted` gave it
+   */
+  reopen(id: StoreId, store: unknown): Promise<void> {
     return this.#turns.take('refresh', async () => {
-      const { alarms, log } = this.#options;
-      const wanted = new Set(this.#settings.map(({ path }) => path));
-      for (const [id, { path }] of [...this.#mounted]) if (!wanted.has(path)) await this.#unmount(id);
-      for (const path of [...this.#missing.keys()]) if (!wanted.has(path)) this.#found(path);
-      for (const setting of this.#settings) {
-        try {
-          await this.#mountOrMeasure(setting);
-        } catch (error) {
-          const because = error instanceof Error ? error.message : String(error);
-          if (this.#missing.get(setting.path) !== because)
-            log.error({ code: 'STORE_NOT_MOUNTED', path: setting.path, err: error }, 'a store is not mounted');
-          this.#missing.set(setting.path, because);
-          alarms.raise('STORE_MISSING', setting.path, `store ${setting.path} is not mounted: ${because}`);
-        }
-      }
-      this.#looked = true;
+      if (this.#mounted.get(id)?.store !== store) return;
+      await this.#unmount(id);
+      await this.#lookAtAll();
     });
+  }
+
+  async #lookAtAll(): Promise<void> {
+    const { alarms, log } = this.#options;
+    const wanted = new Set(this.#settings.map(({ path }) => path));
+    for (const [id, { path }] of [...this.#mounted]) if (!wanted.has(path)) await this.#unmount(id);
+    for (const path of [...this.#missing.keys()]) if (!wanted.has(path)) this.#found(path);
+    for (const setting of this.#settings) {
+      try {
+        await this.#mountOrMeasure(setting);
+      } catch (error) {
+        const because = error instanceof Error ? error.message : String(error);
+        if (this.#missing.get(setting.path) !== because)
+          log.error({ code: 'STORE_NOT_MOUNTED', path: setting.path, err: error }, 'a store is not mounted');
+        this.#missing.set(setting.path, because);
+        alarms.raise('STORE_MISSING', setting.path, `store ${setting.path} is not mounted: ${because}`);
+      }
+    }
+    this.#looked = true;
   }
 
   mounted(id: StoreId): Store | undefined {
@@ -181,12 +203,28 @@ export class OwnStores {
     });
   }
 
-  /** What the store uses now, also for those who ask for a report. */
+  /** What the store uses now, its trash apart; also for those who ask for a report. */
   async usedBytes(id: StoreId): Promise<number> {
     const mounted = this.#mounted.get(id);
     if (mounted === undefined) return 0;
-    mounted.usedBytes = (await mounted.store.usage()).usedBytes;
+    const { usedBytes, trashBytes } = await mounted.store.usage();
+    mounted.usedBytes = usedBytes - trashBytes;
     return mounted.usedBytes;
+  }
+
+  /** Before something is written that the machine has reserved room for: trash that is in its way goes. */
+  async makeRoom(id: StoreId): Promise<void> {
+    const mounted = this.#mounted.get(id);
+    if (mounted !== undefined) await this.#makeRoom(mounted);
+  }
+
+  /** One look at a time, or two would remove twice what is in the way. */
+  #makeRoom(mounted: Mounted): Promise<void> {
+    const { store, lends } = mounted;
+    return this.#turns.take(`room ${store.id}`, async () => {
+      const reservedBytes = (): number => this.#options.reservedBytes(store.id);
+      Object.assign(mounted, await makeRoom(store, { lends, reservedBytes }));
+    });
   }
 
   async close(): Promise<void> {
@@ -248,6 +286,7 @@ export class OwnStores {
       boot,
       previousBoot,
       nowMs: clock.wallMs(),
+      wallMs: () => clock.wallMs(),
       index,
       blobsOf: recordBlobs,
       log,
@@ -258,6 +297,21 @@ export class OwnStores {
     if (this.#made.get(path) !== store.id) await this.#remember(path, store.id);
     const mounted: Mounted = { path, store, lends: setting.lends, lentBytes: 0, usedBytes: 0, toldSeq: 0 };
     this.#mounted.set(store.id, mounted);
+    try {
+      await this.#tellLog(mounted);
+      await this.#measure(mounted);
+    } catch (error) {
+      // The machine would take a log of which it has heard a part for the whole.
+      await this.#unmount(store.id);
+      throw error;
+    }
+    log.info({ code: 'STORE_MOUNTED', path, store: store.id }, 'store mounted');
+    this.#options.onMount(store);
+    if (store.rescanDue) this.#rescan(mounted);
+  }
+
+  async #tellLog(mounted: Mounted): Promise<void> {
+    const { store } = mounted;
     const end = store.position();
     let position = logStart(store.id, end.epoch);
     do {
@@ -266,10 +320,6 @@ export class OwnStores {
       mounted.toldSeq += ops.length;
       this.#options.tell({ is: 'log', segment: await this.#signed(position, ops) });
     } while (mounted.toldSeq < end.seq);
-    await this.#measure(mounted);
-    log.info({ code: 'STORE_MOUNTED', path, store: store.id }, 'store mounted');
-    this.#options.onMount(store);
-    if (store.rescanDue) this.#rescan(mounted);
   }
 
   /** After doubt about a log: every copy is read again before it counts. Runs beside everything else. */
@@ -289,10 +339,10 @@ export class OwnStores {
   }
 
   async #measure(mounted: Mounted): Promise<void> {
-    const { store, lends } = mounted;
+    const { store } = mounted;
     await store.sweepIncoming(this.#options.clock.wallMs() - this.#options.partialMs());
-    mounted.usedBytes = (await store.usage()).usedBytes;
-    mounted.lentBytes = await lentBytes(store, lends);
+    await store.emptyTrash({ olderThanMs: this.#options.trashMs() });
+    await this.#makeRoom(mounted);
     this.#options.tell({
       is: 'store',
       store: store.id,
@@ -335,14 +385,6 @@ export class OwnStores {
     const text = `${JSON.stringify(Object.fromEntries(this.#made), null, 2)}\n`;
     await writeDurable(join(this.#options.stateDir, 'stores.json'), Buffer.from(text), { mode: 0o600 });
   }
-}
-
-/** What the store lends by its setting, from what its disk has now. */
-async function lentBytes(store: Store, lends: Lending): Promise<number> {
-  if (lends.kind === 'limit') return store.lentBytes({ limitBytes: lends.bytes });
-  if (lends.kind === 'reserve') return store.lentBytes({ reserveBytes: lends.bytes });
-  const { totalOnDiskBytes } = await store.usage();
-  return store.lentBytes({ reserveBytes: Math.floor((totalOnDiskBytes * lends.percent) / 100) });
 }
 
 async function readMade(path: string): Promise<Map<string, StoreId>> {

@@ -48,7 +48,7 @@ import { CatalogKeeper } from './catalog-keeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
 import { Driver, type Unstamped } from './driver.js';
-import { Dropper, type RemovingStores } from './dropper.js';
+import { Dropper } from './dropper.js';
 import { FetchServer } from './fetch-server.js';
 import { Fetcher } from './fetcher.js';
 import { GrantAsker } from './grant-asker.js';
@@ -61,6 +61,7 @@ import { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import { Protections } from './protection.js';
 import { keepsAllByDefault, RecordKeeper } from './record-keeper.js';
+import { Relocator } from './relocator.js';
 import { Roster } from './roster.js';
 import { RunningTime } from './running-time.js';
 import { StateExchange } from './state-exchange.js';
@@ -171,6 +172,7 @@ async function serve(
     cluster: membership.cluster,
     gate: membership,
     log,
+    frameMemory: index.frames,
     knownAddresses: () => addresses.all(),
     staticAddresses: options.peers,
     hosts: membership.clusterConfig.members.length,
@@ -219,6 +221,8 @@ async function serve(
     log,
     signal,
     partialMs: () => membership.clusterConfig.timing.partialMs,
+    trashMs: () => membership.clusterConfig.timing.trashMs,
+    reservedBytes: store => machine.reservedBytes(store),
     onMount: store => {
       keepConfig(store);
       void learnHeads(store);
@@ -282,8 +286,7 @@ async function serve(
   const grants = new GrantServer({ net, roster, signer, boot, tell });
   const dropper = new Dropper({
     self,
-    // A mounted store has what is asked of it here from the change that brings the trash on.
-    stores: stores as unknown as RemovingStores,
+    stores,
     findRecord: (parcel, until) => finder.get(parcel, until),
     signalOf: ask => grants.signalOf(ask),
     notes: index.unwanted,
@@ -302,6 +305,8 @@ async function serve(
     log,
   });
   teardown.defer(() => asker.stop());
+  const relocator = new Relocator({ net, roster, tell, log });
+  teardown.defer(() => relocator.stop());
   const server = new FetchServer({
     net,
     machine,
@@ -379,6 +384,10 @@ async function serve(
       case 'ask-grants':
         asker.ask(effect);
         return;
+      case 'cancel-attempt':
+        dropper.cancel(effect.attempt);
+        asker.cancel(effect.attempt);
+        return;
       case 'answer-grant':
         grants.answer(effect);
         return;
@@ -391,7 +400,10 @@ async function serve(
         dropper.carryOut(effect);
         return;
       case 'offer-relocation':
+        relocator.offer(effect);
+        return;
       case 'answer-relocation':
+        relocator.answer(effect);
         return;
       default:
         effect satisfies never;
@@ -530,6 +542,7 @@ async function serve(
     exchange.serve(),
     server.serve(),
     grants.serve(),
+    relocator.serve(),
     orders.serve(),
   ]);
   spread = await spreadMembership({ net, membership, log });

@@ -14,7 +14,7 @@
  * one that never changes its meaning.
  */
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
-import type { ClusterId, HostId, ObjectId, SourceId, StoreId } from '../core/ids.js';
+import type { ClusterId, HostId, Key, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
 
 export interface Service {
   status(signal: AbortSignal): Promise<StatusReport>;
@@ -46,6 +46,8 @@ export interface Service {
   snapshots(request: { readonly source?: string }, signal: AbortSignal): Promise<readonly SnapshotReport[]>;
   /** Which copies there are, one report a file. */
   replicas(request: ReplicasRequest, signal: AbortSignal): AsyncIterable<ReplicaReport>;
+  /** Every wanted parcel and who holds it: the layout without files' names, as the simulator takes it. */
+  placements(signal: AbortSignal): AsyncIterable<PlacementReport>;
 
   /** What `SOURCE[@SNAPSHOT][:PATH]` names, and whether all of it can be reached now. `ls` and `restore` begin here. */
   resolve(request: { readonly spec: string }, signal: AbortSignal): Promise<Resolved>;
@@ -281,6 +283,17 @@ export interface ReplicaReport {
   readonly have: number;
   /** Every holder, also those that do not count at present. The origin is not a copy. By name. */
   readonly holders: readonly Holder[];
+}
+
+export interface PlacementReport {
+  readonly parcel: ParcelId;
+  readonly key: Key;
+  readonly bytes: number;
+  readonly sourceId: SourceId;
+  /** N. */
+  readonly want: number;
+  /** The stores with a copy that counts, and their hosts. */
+  readonly holders: readonly { readonly host: HostId; readonly store: StoreId }[];
 }
 
 export interface Holder {

@@ -43,6 +43,7 @@ export class BlobIndex {
   readonly #blobs: Database<Buffer, Uint8Array>;
   readonly #notes: Database<Buffer, Uint8Array>;
   readonly #key: Uint8Array;
+  #distrusted = false;
 
   constructor(root: RootDatabase<Buffer, Uint8Array>, store: StoreId) {
     this.#root = root;
@@ -87,8 +88,17 @@ export class BlobIndex {
         if (held.refs === 0) void this.#blobs.remove(bytesOf(blob));
         else void this.#blobs.put(bytesOf(blob), formatValue(held));
       }
-      this.#putNote({ ...this.note(), ...(position === undefined ? {} : { position }) });
+      this.#putNote({ ...this.note(), ...(position === undefined || this.#distrusted ? {} : { position }) });
     });
+  }
+
+  /**
+   * References are about to go that cannot be counted down, for their record is lost. The table holds too much from now on,
+   * never too little; without a position it is made anew at the next opening.
+   */
+  async distrust(): Promise<void> {
+    this.#distrusted = true;
+    await this.#root.transaction(() => this.#putNote({ boots: this.note().boots }));
   }
 
   note(): StoreNote {

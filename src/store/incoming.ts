@@ -3,10 +3,11 @@
  *
  * Bytes are written under `.incoming`, hashed as they come; only what hashes to its name is ever moved to `.blobs`. What is
  * found on disk without having been hashed by this process (leftovers of an earlier run under `.incoming`, strays under
- * `.blobs` that no `add` in the log covers) is hashed when somebody asks for it, and counts as arrived if it is right. So
- * an interrupted fetch goes on where it was, and nothing is believed because of its name.
+ * `.blobs` that no `add` in the log covers, the trash) is hashed when somebody asks for it, and counts as arrived if it is
+ * right. So an interrupted fetch goes on where it was, what was dropped need not be sent again while it lies in the trash,
+ * and nothing is believed because of its name.
  *
- * Driven by store.ts.
+ * Driven by store.ts and held-blobs.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -17,12 +18,13 @@ import { createHasher } from '../core/hash.js';
 import { type BlobId, hexOf, parseBlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import type { FanFolder } from './fan-folder.js';
-import { FILE_MODE, openOwnFile, storeFull, systemCode, tampered } from './own-folder.js';
+import { hashFile } from './hash-file.js';
+import { FILE_MODE, storeFull, systemCode, tampered } from './own-folder.js';
+import type { Trash } from './trash.js';
+import { Turns } from './turns.js';
 
 /** Written at once. Blobs under this are held in memory and hashed before their file is made. */
 const WRITE_BYTES = 1024 * 1024;
-/** Read at once when a file is hashed. */
-const READ_BYTES = 256 * 1024;
 
 /** A blob that is being received. One caller, one call at a time. */
 export interface IncomingBlob {
@@ -45,34 +47,34 @@ export interface Arrival {
 interface ArrivalState extends Arrival {
   path: string;
   placed: boolean;
-  /** Commits that count on it: it is not swept away. */
-  pins: number;
   placing?: Promise<void>;
 }
 
 export class Incoming {
   readonly #path: string;
-  readonly #trash: string;
+  readonly #trash: Trash;
   readonly #blobs: FanFolder;
   readonly #log: Logger;
   readonly #arrived = new Map<string, ArrivalState>();
   /** Files of an earlier run, not hashed yet. As many as were being fetched when it ended. */
   readonly #leftovers = new Map<string, string[]>();
-  readonly #adopting = new Map<string, Promise<boolean>>();
+  readonly #adopting = new Turns<string>();
+  /** What commits under way count on is not swept away. */
+  readonly #pins: ReadonlyMap<string, number>;
   /** Whether `.blobs` may have files that nothing in the log covers; looking for each costs a system call. */
   #straysPossible: boolean;
   #incomingBytes = 0;
-  #trashBytes = 0;
   /** Files under `.blobs`, held or not. */
   #blobBytes: number;
 
   constructor(options: {
     readonly path: string;
-    readonly trash: string;
+    readonly trash: Trash;
     readonly blobs: FanFolder;
     readonly log: Logger;
     readonly blobBytes: number;
     readonly straysPossible: boolean;
+    readonly pins: ReadonlyMap<string, number>;
   }) {
     this.#path = options.path;
     this.#trash = options.trash;
@@ -80,6 +82,7 @@ export class Incoming {
     this.#log = options.log;
     this.#blobBytes = options.blobBytes;
     this.#straysPossible = options.straysPossible;
+    this.#pins = options.pins;
   }
 
   /** Looks at what an earlier run left. */
@@ -94,11 +97,10 @@ export class Incoming {
       this.#incomingBytes += (await lstat(path)).size;
       this.#leftovers.set(blob, [...(this.#leftovers.get(blob) ?? []), path]);
     }
-    for (const name of await readdir(this.#trash)) this.#trashBytes += (await lstat(`${this.#trash}/${name}`)).size;
   }
 
   get usedBytes(): number {
-    return this.#blobBytes + this.#incomingBytes + this.#trashBytes;
+    return this.#blobBytes + this.#incomingBytes + this.#trash.bytes;
   }
 
   receive(ref: BlobRef): IncomingBlob {
@@ -116,71 +118,115 @@ export class Incoming {
             // Came twice, for two parcels that share it.
             await rm(path, { force: true });
             this.#incomingBytes -= ref.bytes;
-          } else this.#arrived.set(blob, { blob, bytes: ref.bytes, path, placed: false, pins: 0 });
+          } else this.#arrived.set(blob, { blob, bytes: ref.bytes, path, placed: false });
         },
       },
     );
   }
 
   /** The blob with exactly this size, if it is here; hashes what this process has not hashed. */
-  async find(ref: BlobRef): Promise<Arrival | undefined> {
+  async find(ref: BlobRef, { fromTrash }: { readonly fromTrash: boolean }): Promise<Arrival | undefined> {
     const { blob, bytes } = ref;
-    if (!this.#arrived.has(blob) && (this.#straysPossible || this.#leftovers.has(blob))) {
-      let adopting = this.#adopting.get(blob);
-      if (adopting === undefined) {
-        adopting = this.#adopt(parseBlobId(blob)).finally(() => this.#adopting.delete(blob));
-        this.#adopting.set(blob, adopting);
-      }
-      await adopting;
+    const possible =
+      !this.#arrived.has(blob) &&
+      (this.#straysPossible || this.#leftovers.has(blob) || (fromTrash && this.#trash.has(blob)));
+    // Also waits for a look that began before the blob arrived: it may find wrong bytes under the blob's name and move them.
+    if (possible || this.#adopting.busy(blob)) {
+      await this.#adopting.take(blob, () => this.#adopt(parseBlobId(blob), fromTrash));
     }
     const arrival = this.#arrived.get(blob);
     return arrival?.bytes === bytes ? arrival : undefined;
   }
 
-  /** True when a file found on disk turned out to be the blob. */
-  async #adopt(blob: BlobId): Promise<boolean> {
-    const stray = this.#blobs.pathOf(blob);
-    const places = [...(this.#straysPossible ? [stray] : []), ...(this.#leftovers.get(blob) ?? [])];
-    for (const path of places) {
+  /** Looks for the blob wherever it may lie, until it is found. */
+  async #adopt(blob: BlobId, fromTrash: boolean): Promise<void> {
+    if (this.#straysPossible && !this.#arrived.has(blob)) {
+      const path = this.#blobs.pathOf(blob);
       const found = await hashFile(path);
-      if (found === undefined) continue;
-      if (found.hash === blob && !this.#arrived.has(blob)) {
-        this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: path === stray, pins: 0 });
-        this.#leftovers.delete(blob);
-        return true;
-      }
-      if (path === stray) await this.#setAside(blob, found.bytes);
-      else {
-        await rm(path, { force: true });
-        this.#incomingBytes -= found.bytes;
+      if (found !== undefined && found.hash !== blob) await this.setAside(blob, found.bytes);
+      // If it came another way meanwhile, that takes this one's place.
+      else if (found !== undefined && !this.#arrived.has(blob)) {
+        this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: true });
       }
     }
-    this.#leftovers.delete(blob);
-    return false;
+    for (const path of this.#leftovers.get(blob) ?? []) {
+      if (this.#arrived.has(blob)) return;
+      await this.#adoptLeftover(blob, path, () => this.#remove(path));
+    }
+    if (!fromTrash || this.#arrived.has(blob)) return;
+    const path = this.#newPath(blob);
+    const bytes = await this.#trash.takeBack(blob, path);
+    if (bytes === undefined) return;
+    this.#incomingBytes += bytes;
+    this.#leftovers.set(blob, [...(this.#leftovers.get(blob) ?? []), path]);
+    await this.#adoptLeftover(blob, path, async () => {
+      this.#incomingBytes -= bytes;
+      this.#tellDamage(blob, await this.#trash.setAside(path, blob));
+    });
+  }
+
+  /** When the disk cannot read it, it stays a leftover. */
+  async #adoptLeftover(blob: BlobId, path: string, whenWrong: () => Promise<void>): Promise<void> {
+    const found = await hashFile(path);
+    const others = this.#leftovers.get(blob)?.filter(other => other !== path) ?? [];
+    if (others.length > 0) this.#leftovers.set(blob, others);
+    else this.#leftovers.delete(blob);
+    if (found === undefined) return;
+    if (found.hash !== blob) await whenWrong();
+    // It came another way meanwhile.
+    else if (this.#arrived.has(blob)) await this.#remove(path);
+    else this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: false });
   }
 
   /** Bytes that are not what their name under `.blobs` says must not stay there; they may be all that is left of a file. */
-  async #setAside(blob: BlobId, bytes: number): Promise<void> {
-    const aside = `${this.#trash}/${blob}.${randomBytes(6).toString('hex')}`;
-    await rename(this.#blobs.pathOf(blob), aside);
-    this.#blobBytes -= bytes;
-    this.#trashBytes += bytes;
+  async setAside(blob: BlobId, countedBytes: number): Promise<void> {
+    const aside = await this.#trash.setAside(this.#blobs.pathOf(blob), blob);
+    this.#blobBytes -= countedBytes;
+    this.#tellDamage(blob, aside);
+  }
+
+  /** As `setAside`, after the log has been told. Never throws. */
+  async setAsideHeld(blob: BlobId, countedBytes: number): Promise<void> {
+    try {
+      await this.setAside(blob, countedBytes);
+    } catch (error) {
+      // As a stray it does no harm: whoever wants the blob hashes it first.
+      this.#log.warn(
+        { code: 'BLOB_DAMAGED', blob, err: error },
+        'a file does not hash to its name and cannot be moved',
+      );
+    }
+  }
+
+  #tellDamage(blob: BlobId, aside: string | undefined): void {
     this.#log.warn(
       { code: 'BLOB_DAMAGED', blob, aside },
-      'a file under .blobs does not hash to its name and was set aside',
+      aside === undefined ? 'a blob has lost its file' : 'a file does not hash to its name and was set aside',
     );
   }
 
-  /** From here to `unpin` they stay. */
-  pin(arrivals: readonly Arrival[]): void {
-    for (const arrival of arrivals) this.#state(arrival).pins += 1;
+  /** Moves a blob that no PRESENT parcel lists any more, and that nobody counts on, to the trash. Never throws. */
+  async discard(blob: string, bytes: number): Promise<void> {
+    if (this.#arrived.get(blob)?.placed) this.#arrived.delete(blob);
+    try {
+      await this.#trash.put(this.#blobs.pathOf(blob), blob);
+      this.#blobBytes -= bytes;
+    } catch (error) {
+      // The log has it already, so it counts no more; as a stray it is found by whoever wants it, and by the next opening.
+      this.#straysPossible = true;
+      this.#log.warn({ code: 'BLOB_NOT_TRASHED', blob, err: error }, 'a dropped blob could not be moved to the trash');
+    }
   }
 
-  /** `held`: a PRESENT parcel lists them now, so they are no arrivals any more. */
-  unpin(arrivals: readonly Arrival[], { held }: { readonly held: boolean }): void {
+  /** Blobs that are under `.blobs` rightly may have lost the last parcel that lists them. */
+  expectStrays(): void {
+    this.#straysPossible = true;
+  }
+
+  /** After a commit that counted on them. `held`: a PRESENT parcel lists them now, so they are no arrivals any more. */
+  settle(arrivals: readonly Arrival[], { held }: { readonly held: boolean }): void {
     for (const arrival of arrivals) {
       const state = this.#state(arrival);
-      state.pins -= 1;
       // A failed commit may leave files under .blobs that the log does not cover.
       if (!held) this.#straysPossible ||= state.placed;
       else if (this.#arrived.get(state.blob) === state) this.#arrived.delete(state.blob);
@@ -213,17 +259,18 @@ export class Incoming {
   /** Removes what lies under `.incoming` since before `beforeMs` and no commit counts on. */
   async sweep(beforeMs: number): Promise<void> {
     for (const [blob, state] of this.#arrived) {
-      if (state.placed || state.pins > 0 || (await modifiedMs(state.path)) >= beforeMs) continue;
+      const stays = () => state.placed || this.#pins.has(blob) || this.#arrived.get(blob) !== state;
+      if (stays() || (await modifiedMs(state.path)) >= beforeMs) continue;
       // Looked at again: a commit may have taken it while its time was read.
-      if (state.placed || state.pins > 0 || this.#arrived.get(blob) !== state) continue;
+      if (stays()) continue;
       this.#arrived.delete(blob);
       await this.#remove(state.path);
     }
     for (const [blob, paths] of this.#leftovers) {
-      if (this.#adopting.has(blob)) continue;
+      if (this.#adopting.busy(blob)) continue;
       const old: string[] = [];
       for (const path of paths) if ((await modifiedMs(path)) < beforeMs) old.push(path);
-      if (this.#leftovers.get(blob) !== paths || this.#adopting.has(blob)) continue;
+      if (this.#leftovers.get(blob) !== paths || this.#adopting.busy(blob)) continue;
       this.#leftovers.set(
         blob,
         paths.filter(path => !old.includes(path)),
@@ -345,29 +392,6 @@ class Receiving implements IncomingBlob {
     return new ClusterError('BLOB_MISMATCH', `blob ${this.#ref.blob}: ${what}; nothing of it was kept`, {
       blame: 'peer',
     });
-  }
-}
-
-/** Reads the whole file; `undefined` when there is none. @throws ClusterError STORE_TAMPERED */
-async function hashFile(path: string): Promise<{ readonly hash: string; readonly bytes: number } | undefined> {
-  const file = await openOwnFile(path);
-  if (file === undefined) return undefined;
-  const hasher = createHasher();
-  let done = false;
-  try {
-    const chunk = Buffer.allocUnsafe(READ_BYTES);
-    let bytes = 0;
-    for (;;) {
-      const { bytesRead } = await file.read(chunk, 0, chunk.length, null);
-      if (bytesRead === 0) break;
-      hasher.update(chunk.subarray(0, bytesRead));
-      bytes += bytesRead;
-    }
-    done = true;
-    return { hash: hexOf(hasher.digest()), bytes };
-  } finally {
-    if (!done) hasher.dispose();
-    await file.close();
   }
 }
 

@@ -3,11 +3,13 @@
  *
  * LMDB in STATE/index. Nothing in it is missed for long: which blobs each store holds (blob-index.ts) and the peers' logs
  * (log-archive.ts), which their writers give out again, are derived; without the notes of what nobody wants
- * (unwanted-notes.ts) that stays longer. Deleting the folder loses nothing else and costs one pass over the logs.
+ * (unwanted-notes.ts) that stays longer, and without the last frames (frame-notes.ts) old gossip may be heard once more.
+ * Deleting the folder loses nothing else and costs one pass over the logs.
  */
 import { open, type RootDatabase } from 'lmdb';
 import type { StoreId } from '../core/ids.js';
 import { BlobIndex } from './blob-index.js';
+import { FrameNotes } from './frame-notes.js';
 import { LogArchive } from './log-archive.js';
 import { UnwantedNotes } from './unwanted-notes.js';
 
@@ -17,6 +19,7 @@ const TABLES_MAX = 128;
 export interface IndexDatabase {
   readonly logs: LogArchive;
   readonly unwanted: UnwantedNotes;
+  readonly frames: FrameNotes;
   /** Stores that are mounted now: of a disk and its copy only one can be. */
   readonly mounted: Set<StoreId>;
   /** The table of one of this host's own stores. */
@@ -37,6 +40,7 @@ export function openIndexDatabase(path: string): IndexDatabase {
   return {
     logs: new LogArchive(root),
     unwanted: new UnwantedNotes(root),
+    frames: new FrameNotes(root),
     mounted: new Set(),
     blobsOf: store => new BlobIndex(root, store),
     close: () => root.close(),

@@ -8,6 +8,11 @@
  * of the state folder and of the marker say that one of them is an old image. Then a new epoch begins with an empty log,
  * and a rescan hashes every parcel before it counts again. Blobs are never removed here.
  *
+ * Files that no PRESENT parcel lists (strays) never count, and stay where they are: most are what is left of a parcel that
+ * lacks one other file, and may be the last of their kind; some came with a commit that was interrupted. Whoever grabs
+ * such a parcel finds and hashes them. Only a deletion that is in a sound log is done to its end: what a lately deleted
+ * parcel lists, and no present one, goes to the trash. A deletion that is not in the log has not happened.
+ *
  * Files under `.blobs` are looked at by name, not by size: a look at each inode would take a Pi's disk minutes a million
  * files. What is shorter than it should be is found when it is read.
  */
@@ -22,12 +27,14 @@ import { type Marker, writeMarker } from './marker.js';
 import type { ObjectFolder } from './object-folder.js';
 import { systemCode } from './own-folder.js';
 import { newEpoch, type StoreFolder } from './store-folder.js';
+import type { Trash } from './trash.js';
 
 export interface Recovering {
   readonly folder: StoreFolder;
   readonly marker: Marker;
   readonly objects: ObjectFolder;
   readonly index: BlobIndex;
+  readonly trash: Trash;
   readonly boot: number;
   readonly previousBoot: number;
   readonly nowMs: number;
@@ -51,6 +58,13 @@ export interface Recovered {
 
 /** Above this many parcels between index and log, making the index anew is as cheap and needs no large transaction. */
 const CATCH_UP_PARCELS_MAX = 1024;
+/**
+ * Deletions that may not be done to their end: those under way when the service ended, and after a power cut those of the
+ * half minute before, whose renames the disk may have forgotten. Their records are read only when there are strays.
+ */
+const LATE_DELETIONS_MAX = 10_000;
+/** Strays kept by name while the deletions are gone through, 150 bytes each. With more, something else has happened. */
+const STRAYS_MAX = 100_000;
 /** Parcels counted into the index in one transaction. */
 const BATCH_PARCELS = 128;
 
@@ -88,12 +102,10 @@ export async function recover(recovering: Recovering): Promise<Recovered> {
 
   await objects.measure((shard, ids) => held.takeRecords(shard, ids));
   await held.bringIndexUp(replay, log.position);
-  let files = await survey(recovering);
-  if (files.gone > 0) {
-    await held.findIncomplete(log.position);
-    files = { ...files, strays: true };
-  }
+  const files = await survey(recovering);
+  if (files.gone > 0) await held.findIncomplete(log.position);
   await held.declareCorrupt(log);
+  if (because === undefined && !marker.rescan) await finishDeletions(recovering, replay.deleted, files);
 
   // Noted as "about to" first: whatever of the two a crash leaves behind is no doubt.
   await index.noteBoots([marker.boot, boot]);
@@ -106,7 +118,7 @@ export async function recover(recovering: Recovering): Promise<Recovered> {
     present: held.present,
     headSeqs: because === undefined ? replay.headSeqs : new Map(),
     blobBytes: files.bytes,
-    straysPossible: files.strays,
+    straysPossible: files.strays.size > 0 || files.moreStrays || files.gone > 0,
   };
 }
 
@@ -167,6 +179,8 @@ async function beginEpoch(
 class Replay {
   readonly present = new Set<ParcelId>();
   readonly headSeqs = new Map<SourceId, number>();
+  /** The last that were deleted and not added since, in the order of the log. */
+  readonly deleted = new Set<ParcelId>();
   /** Parcels touched after the index's position → whether they were present at it. */
   readonly touched = new Map<ParcelId, boolean>();
   readonly #from: StoreNote['position'];
@@ -183,11 +197,42 @@ class Replay {
       if (this.matched && !this.touched.has(op.parcel)) this.touched.set(op.parcel, this.present.has(op.parcel));
       if (op.op === 'add') this.present.add(op.parcel);
       else this.present.delete(op.parcel);
+      this.deleted.delete(op.parcel);
+      if (op.op === 'del') this.#takeDeletion(op.parcel);
     }
     const from = this.#from;
     if (from !== undefined && position.seq === from.seq) {
       this.matched = position.digest === from.digest && compareEpochs(position.epoch, from.epoch) === 0;
     }
+  }
+
+  #takeDeletion(parcel: ParcelId): void {
+    this.deleted.add(parcel);
+    const [oldest] = this.deleted;
+    if (oldest !== undefined && this.deleted.size > LATE_DELETIONS_MAX) this.deleted.delete(oldest);
+  }
+}
+
+/** Does to their end the deletions that are in the log: a crash may have kept their bytes from the trash. */
+async function finishDeletions(
+  { folder, objects, index, trash, blobsOf, log }: Recovering,
+  deleted: ReadonlySet<ParcelId>,
+  files: Survey,
+): Promise<void> {
+  let moved = 0;
+  for (const parcel of [...deleted].reverse()) {
+    if (files.strays.size === 0) break;
+    const record = await objects.get(parcel);
+    for (const { blob } of record === undefined ? [] : blobsOf(record)) {
+      if (!files.strays.has(blob) || index.lookup(blob) !== undefined) continue;
+      const bytes = await trash.put(folder.blobs.pathOf(blob), blob);
+      files.strays.delete(blob);
+      files.bytes -= bytes ?? 0;
+      moved += 1;
+    }
+  }
+  if (moved > 0) {
+    log.info({ code: 'DELETION_FINISHED', blobs: moved }, 'bytes of deleted parcels were moved to the trash');
   }
 }
 
@@ -314,32 +359,39 @@ function byShard(parcels: Iterable<ParcelId>): Map<string, ParcelId[]> {
   return shards;
 }
 
+interface Survey {
+  /** Of all files under `.blobs`. */
+  bytes: number;
+  /** Blobs of the index that have no file. */
+  gone: number;
+  /** Files that are not in the index. */
+  readonly strays: Set<string>;
+  /** Besides those. */
+  moreStrays: boolean;
+}
+
 /** Holds the names under `.blobs` against the index, shard by shard, both in order. */
-async function survey({
-  folder,
-  index,
-}: Recovering): Promise<{ readonly bytes: number; readonly gone: number; readonly strays: boolean }> {
-  let bytes = 0;
-  let gone = 0;
-  let strays = false;
+async function survey({ folder, index }: Recovering): Promise<Survey> {
+  const found: Survey = { bytes: 0, gone: 0, strays: new Set(), moreStrays: false };
   for await (const { shard, ids } of folder.blobs.shards()) {
     let at = 0;
     const passStraysBefore = async (blob: string | undefined) => {
       for (let id = ids[at]; id !== undefined && (blob === undefined || id < blob); id = ids[++at]) {
-        strays = true;
-        bytes += (await lstat(folder.blobs.pathOf(id))).size;
+        if (found.strays.size < STRAYS_MAX) found.strays.add(id);
+        else found.moreStrays = true;
+        found.bytes += (await lstat(folder.blobs.pathOf(id))).size;
       }
     };
     for (const held of index.shard(shard)) {
       await passStraysBefore(held.blob);
       if (ids[at] === held.blob) {
         at += 1;
-        bytes += held.bytes;
-      } else gone += 1;
+        found.bytes += held.bytes;
+      } else found.gone += 1;
     }
     await passStraysBefore(undefined);
   }
-  return { bytes, gone, strays };
+  return found;
 }
 
 async function isFile(path: string): Promise<boolean> {

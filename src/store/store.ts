@@ -3,7 +3,8 @@
  *
  * It owns the commit order: bytes verified → flushed → renamed into `.blobs` → names flushed → `add` in the log, flushed →
  * the index → the caller is told. So what is announced is durable, and what a crash interrupts was never announced.
- * Commits that run at once share each of these flushes.
+ * Commits that run at once share each of these flushes. And it owns the order of giving up, which is the other way round:
+ * `del` in the log, flushed → the index → what no PRESENT parcel lists is renamed into `.trash` → the caller is told.
  *
  * PRESENT: a parcel whose `add` is in the log and all of whose files are there. Blobs count only through PRESENT parcels.
  *
@@ -11,6 +12,8 @@
  */
 import { lstat, readdir, statfs } from 'node:fs/promises';
 import type { Logger } from 'pino';
+import { DropProof } from '../core/drop-proof.js';
+import { ExpiryWarrant } from '../core/expiry.js';
 import { assert, ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import type { LogOp, LogPosition } from '../core/holdings-log.js';
@@ -20,6 +23,8 @@ import {
   type HostId,
   hexOf,
   type ParcelId,
+  type Possession,
+  parseBlobId,
   parseParcelId,
   parseStoreId,
   type SourceId,
@@ -31,15 +36,20 @@ import type { BlobIndex } from './blob-index.js';
 import { readBlob, type StoredBlob } from './blob-reader.js';
 import { DiskSync } from './disk-sync.js';
 import { Group } from './group.js';
+import { HeldBlobs } from './held-blobs.js';
 import { type Arrival, Incoming, type IncomingBlob } from './incoming.js';
 import type { IndexDatabase } from './index-database.js';
 import { LogFile } from './log-file.js';
 import { MARKER_NAME, type Marker, readMarker, writeMarker } from './marker.js';
 import { ObjectFolder } from './object-folder.js';
 import { FILE_MODE, readOwnFile, storeFull, systemCode } from './own-folder.js';
+import { isRight, type PossessionAsk, readParcel } from './possess.js';
 import { type Recovered, recover } from './recovery.js';
 import { headName, headsIn, newEpoch, resolveStorePath, SIGNED_BYTES_MAX, StoreFolder } from './store-folder.js';
+import { Trash, type TrashLimit } from './trash.js';
+import { removeFromTrees } from './tree-prune.js';
 import { type TreeReport, type TreeView, updateTree } from './tree-view.js';
+import { Turns } from './turns.js';
 
 export interface StoreOpening {
   readonly path: string;
@@ -59,6 +69,8 @@ export interface StoreOpening {
   readonly log: Logger;
   /** At least 8 random bytes a call. */
   readonly random: () => Uint8Array;
+  /** The wall clock, by which the trash ages. Default: this machine's. */
+  readonly wallMs?: () => number;
   /** The caller's own doubt about this store's log: a peer remembers more than it has. Begins a new epoch above `counterSeen`. */
   readonly doubt?: { readonly because: string; readonly counterSeen: number };
 }
@@ -71,10 +83,27 @@ export type OpenedStore =
 export interface StoreUsage {
   /** Everything under `.blobs`, `.catalog`, `.incoming` and `.trash`, as file sizes. */
   readonly usedBytes: number;
+  /** Of these, what `emptyTrash` can give back. */
+  readonly trashBytes: number;
   /** What its file system has left for this user. */
   readonly freeOnDiskBytes: number;
   readonly totalOnDiskBytes: number;
 }
+
+/** Whether this host has the bytes of a parcel, by a look at its disk. */
+export type Possessed =
+  /** Every byte was read and is right: what each of the holders must answer. */
+  | { readonly kind: 'whole'; readonly possessions: ReadonlyMap<HostId, Possession> }
+  /** A file of it is gone or wrong. It counts no more: `corrupt` is in the log, up to this position. */
+  | { readonly kind: 'corrupt'; readonly position: LogPosition }
+  /** Not PRESENT, or no longer when the read was over. */
+  | { readonly kind: 'absent' };
+
+/**
+ * When a blob turns out to be wrong, other parcels may list it too. With no more parcels here than this, all records are
+ * read to find them, about a second; with more, each is found when it is read itself.
+ */
+const SHARERS_SOUGHT_MAX = 10_000;
 
 /**
  * Makes a store in an existing folder, once.
@@ -152,21 +181,25 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
     closing.push(sync);
     const objects = await ObjectFolder.open(folder.objects, { log, sync });
     const index = opening.index.blobsOf(marker.store);
-    const recovered = await recover({ ...opening, folder, marker, objects, index });
+    const trash = await Trash.open(folder.trash, { wallMs: opening.wallMs ?? Date.now });
+    const recovered = await recover({ ...opening, folder, marker, objects, index, trash });
     closing.push(recovered.log);
+    const pins = new Map<string, number>();
     const incoming = new Incoming({
       path: folder.incoming,
-      trash: folder.trash,
+      trash,
       blobs: folder.blobs,
       log,
       blobBytes: recovered.blobBytes,
       straysPossible: recovered.straysPossible,
+      pins,
     });
     await incoming.survey();
+    const blobs = new HeldBlobs(index, incoming, pins);
     const signedBytes = (await sizesIn(folder.heads)) + (await sizesIn(folder.config));
     return {
       kind: 'mounted',
-      store: new Store({ path, folder, sync, objects, index, incoming, signedBytes, recovered, opening }),
+      store: new Store({ path, folder, sync, objects, index, incoming, trash, blobs, signedBytes, recovered, opening }),
     };
   } catch (error) {
     for (const part of closing) await part.close();
@@ -176,6 +209,7 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
 
 interface PendingOp {
   readonly op: LogOp;
+  /** What it lists, or lists no longer. */
   readonly refs: readonly BlobRef[];
   position?: LogPosition;
 }
@@ -187,6 +221,8 @@ interface StoreParts {
   readonly objects: ObjectFolder;
   readonly index: BlobIndex;
   readonly incoming: Incoming;
+  readonly trash: Trash;
+  readonly blobs: HeldBlobs;
   readonly signedBytes: number;
   readonly recovered: Recovered;
   readonly opening: StoreOpening;
@@ -202,15 +238,23 @@ export class Store {
   readonly #sync: DiskSync;
   readonly #index: BlobIndex;
   readonly #incoming: Incoming;
+  readonly #trash: Trash;
+  readonly #blobs: HeldBlobs;
   readonly #blobsOf: StoreOpening['blobsOf'];
   readonly #log: LogFile;
   readonly #logger: Logger;
   /** 64 hex digits a parcel in memory: about 20 MB for 10 million files. */
   readonly #present: Set<ParcelId>;
   readonly #headSeqs: Map<SourceId, number>;
-  readonly #committing = new Map<ParcelId, Promise<LogPosition>>();
+  /** What changes one parcel goes one after the other. */
+  readonly #turns = new Turns<ParcelId>();
   readonly #ops = new Group<PendingOp>(ops => this.#append(ops));
-  readonly #trees = new Set<string>();
+  readonly #trees = new Map<string, Promise<TreeReport>>();
+  /** Names in the trees are being removed: no update begins. */
+  #pruning: Promise<void> | undefined;
+  /** One at a time: of two, one would let updates begin while the other still looks through the trees. */
+  readonly #emptying = new Turns<'trash'>();
+  readonly #ending = new AbortController();
   readonly #mounted: Set<StoreId>;
   #marker: Marker;
   #signedBytes: number;
@@ -226,6 +270,8 @@ export class Store {
     this.#sync = parts.sync;
     this.#index = parts.index;
     this.#incoming = parts.incoming;
+    this.#trash = parts.trash;
+    this.#blobs = parts.blobs;
     this.#blobsOf = parts.opening.blobsOf;
     this.#logger = parts.opening.log;
     this.#mounted = parts.opening.index.mounted;
@@ -269,6 +315,7 @@ export class Store {
     const disk = await statfs(this.#folder.path);
     return {
       usedBytes: this.#incoming.usedBytes + this.objects.usedBytes + this.#signedBytes,
+      trashBytes: this.#trash.bytes,
       freeOnDiskBytes: disk.bavail * disk.bsize,
       totalOnDiskBytes: disk.blocks * disk.bsize,
     };
@@ -282,10 +329,13 @@ export class Store {
       : usedBytes + Math.max(0, freeOnDiskBytes - limit.reserveBytes);
   }
 
-  /** Why this is no usable store any more: its disk was pulled, its marker is gone. `undefined` while all is well. */
+  /**
+   * Why this is no usable store any more: its disk was pulled, its marker is gone, or a write failed of which nobody knows
+   * what became, and then it must be opened again. `undefined` while all is well.
+   */
   async whyGone(): Promise<string | undefined> {
-    if (this.#failure !== undefined)
-      return this.#failure instanceof Error ? this.#failure.message : String(this.#failure);
+    const failure = this.#failure ?? this.#log.failure ?? this.#sync.failure;
+    if (failure !== undefined) return failure instanceof Error ? failure.message : String(failure);
     try {
       const read = await readMarker(this.#folder.path);
       if (read.kind === 'absent') return `its folder has no ${MARKER_NAME} any more: the disk is not mounted`;
@@ -296,13 +346,17 @@ export class Store {
     }
   }
 
-  /** Those that no PRESENT parcel lists and that did not arrive whole; found leftovers are hashed on the way. */
-  async missing(blobs: readonly BlobRef[]): Promise<readonly BlobRef[]> {
+  /** Those that no PRESENT parcel lists and that did not arrive whole; leftovers and trash are hashed on the way. */
+  missing(blobs: readonly BlobRef[]): Promise<readonly BlobRef[]> {
+    return this.#missing(blobs, { fromTrash: true });
+  }
+
+  async #missing(blobs: readonly BlobRef[], from: { readonly fromTrash: boolean }): Promise<readonly BlobRef[]> {
     const missing: BlobRef[] = [];
     for (const ref of blobs) {
-      const held = this.#index.lookup(ref.blob);
-      if (held?.bytes === ref.bytes) continue;
-      if (held !== undefined || (await this.#incoming.find(ref)) === undefined) missing.push(ref);
+      const counted = await this.#blobs.pin(ref, from);
+      if (counted.is === 'missing') missing.push(ref);
+      await this.#blobs.release([ref.blob]);
     }
     return missing;
   }
@@ -325,16 +379,11 @@ export class Store {
    */
   async commit(parcel: ParcelId, record: Uint8Array): Promise<LogPosition> {
     this.#mustWork();
-    if (this.#present.has(parcel)) return this.position();
-    let committing = this.#committing.get(parcel);
-    if (committing === undefined) {
-      committing = this.#commit(parcel, record).finally(() => this.#committing.delete(parcel));
-      this.#committing.set(parcel, committing);
-    }
-    return committing;
+    return this.#turns.take(parcel, () => this.#commit(parcel, record));
   }
 
   async #commit(parcel: ParcelId, record: Uint8Array): Promise<LogPosition> {
+    if (this.#present.has(parcel)) return this.position();
     if (hashHex(record) !== parcel) {
       throw new ClusterError(
         'RECORD_MISMATCH',
@@ -345,54 +394,171 @@ export class Store {
       );
     }
     const refs = this.#blobsOf(record);
-    const arrivals = await this.#arrivalsOf(parcel, refs);
+    const pinned: string[] = [];
+    let arrivals: readonly Arrival[] = [];
     let held = false;
     try {
+      arrivals = await this.#arrivalsOf(parcel, refs, pinned);
       await this.objects.put(record);
       const placed = async () => {
         await this.#sync.flush(arrivals.map(({ path }) => path));
         await Promise.all(arrivals.map(arrival => this.#incoming.place(arrival)));
         await this.#sync.flush(new Set(arrivals.map(({ blob }) => this.#folder.blobs.folderOf(blob))));
+        for (const { blob } of arrivals) this.#blobs.notLost(blob);
       };
       // Side by side, so that the record's two flushes are those of the blobs.
       await Promise.all([placed(), this.objects.flush()]);
+      // A read may have found a blob wrong that we took for held.
+      const lost = refs.filter(({ blob }) => this.#blobs.isLost(blob));
+      if (lost.length > 0) throw lacking(parcel, refs, lost);
       const position = await this.#enter({ op: 'add', parcel }, refs);
       held = true;
       return position;
     } catch (error) {
       throw storeFull(error, this.path);
     } finally {
-      this.#incoming.unpin(arrivals, { held });
+      this.#incoming.settle(arrivals, { held });
+      await this.#blobs.release(pinned);
     }
   }
 
-  /** The blobs that are not held yet, pinned; none may be missing. */
-  async #arrivalsOf(parcel: ParcelId, refs: readonly BlobRef[]): Promise<readonly Arrival[]> {
+  /** The blobs that are not held yet; none may be missing. Notes in `pinned` what the caller has to release. */
+  async #arrivalsOf(parcel: ParcelId, refs: readonly BlobRef[], pinned: string[]): Promise<readonly Arrival[]> {
     const arrivals: Arrival[] = [];
     const missing: BlobRef[] = [];
+    for (const ref of refs) {
+      const counted = await this.#blobs.pin(ref, { fromTrash: true });
+      pinned.push(ref.blob);
+      if (counted.is === 'missing') missing.push(ref);
+      else if (counted.is === 'arrived') arrivals.push(counted.arrival);
+    }
+    if (missing.length > 0) throw lacking(parcel, refs, missing);
+    return arrivals;
+  }
+
+  /**
+   * Gives up a copy of which enough others were read in answer to this attempt. When this returns, `del` is durable and
+   * what no other PRESENT parcel lists lies in the trash. A parcel that is not here changes nothing.
+   *
+   * @throws ClusterError STORE_FULL (nothing has changed), STORE_FAILED (whether `del` is durable is not known; nothing moved)
+   */
+  async drop(proof: DropProof): Promise<LogPosition> {
+    // Not by its type alone: a value that merely has its fields has that too.
+    assert(proof instanceof DropProof, 'a drop needs a proof that DropProof.from has made');
+    return this.#giveUp(proof);
+  }
+
+  /** As `drop`, for a copy that nobody wants any more. */
+  async expire(warrant: ExpiryWarrant): Promise<LogPosition> {
+    assert(warrant instanceof ExpiryWarrant, 'an expiry needs a warrant that ExpiryWarrant.from has made');
+    return this.#giveUp(warrant);
+  }
+
+  async #giveUp({ parcel, store }: { readonly parcel: ParcelId; readonly store: StoreId }): Promise<LogPosition> {
+    this.#mustWork();
+    assert(store === this.id, `store ${this.id} is asked to give up a copy by the word for store ${store}`);
+    return this.#turns.take(parcel, async () => {
+      if (!this.#present.has(parcel)) return this.position();
+      const refs = await this.#refsToRelease(parcel);
+      return this.#blobs.letGo(refs, () => this.#enter({ op: 'del', parcel }, refs));
+    });
+  }
+
+  /** What a PRESENT parcel lists; nothing when its record is lost: then the index holds too much until it is made anew. */
+  async #refsToRelease(parcel: ParcelId): Promise<readonly BlobRef[]> {
+    const record = await this.objects.get(parcel);
+    if (record !== undefined) return this.#blobsOf(record);
+    await this.#index.distrust();
+    return [];
+  }
+
+  /**
+   * Reads every blob of a parcel from the disk, in this call, and says what each of these holders must answer to the nonce.
+   * What turns out to be wrong or gone is written into the log as `corrupt`, and its file is set aside.
+   *
+   * @throws what the disk says when it cannot be read, and the signal's reason: then nothing is known and nothing changes
+   */
+  async possess(parcel: ParcelId, ask: PossessionAsk): Promise<Possessed> {
+    this.#mustWork();
+    if (!this.#present.has(parcel)) return { kind: 'absent' };
+    const record = await this.objects.get(parcel);
+    if (record === undefined) return this.#turns.take(parcel, () => this.#foundRecordless(parcel));
+    const refs = this.#blobsOf(record);
+    const fromSeq = this.position().seq;
+    const read = await readParcel(refs, blob => this.#folder.blobs.pathOf(blob), ask);
+    if (read.kind === 'whole') return this.#present.has(parcel) ? read : { kind: 'absent' };
+    const found = await this.#turns.take(parcel, async () => {
+      this.#mustWork();
+      // Dropped meanwhile, and perhaps taken back: then its files were moved while they were read, and nothing is wrong.
+      const since = await this.ops(fromSeq, Number.MAX_SAFE_INTEGER);
+      if (since.some(op => op.op !== 'head' && op.parcel === parcel)) return { kind: 'absent' } as const;
+      return this.#foundWrong(parcel, refs, read.blob);
+    });
+    if (found.kind !== 'corrupt') return found;
+    return { kind: 'corrupt', position: (await this.#denounceSharers(read.blob.blob)) ?? found.position };
+  }
+
+  async #foundRecordless(parcel: ParcelId): Promise<Possessed> {
+    this.#mustWork();
+    if (!this.#present.has(parcel)) return { kind: 'absent' };
+    if ((await this.objects.get(parcel)) !== undefined) throw unsteady(`the record of parcel ${parcel}`);
+    await this.#index.distrust();
+    return this.#enterCorrupt(parcel, []);
+  }
+
+  async #foundWrong(parcel: ParcelId, refs: readonly BlobRef[], wrong: BlobRef): Promise<Possessed> {
+    return this.#blobs.whileLeaving([wrong], async () => {
+      const blob = parseBlobId(wrong.blob);
+      const known = this.#blobs.isLost(blob);
+      // Looked at once more, for a memory or a cable that errs must not cost a copy.
+      if (!known && (await isRight(this.#folder.blobs.pathOf(blob), wrong))) throw unsteady(`blob ${blob}`);
+      // First, so that no commit enters an `add` that relies on it.
+      this.#blobs.lose(blob);
+      try {
+        return await this.#enterCorrupt(parcel, refs);
+      } catch (error) {
+        if (!known) this.#blobs.notLost(blob);
+        throw error;
+      } finally {
+        if (!known && this.#blobs.isLost(blob)) await this.#incoming.setAsideHeld(blob, wrong.bytes);
+      }
+    });
+  }
+
+  /** Its other blobs stay where they are: whoever takes the parcel again finds them, and they may be the last of their kind. */
+  async #enterCorrupt(parcel: ParcelId, refs: readonly BlobRef[]): Promise<Possessed> {
+    this.#incoming.expectStrays();
+    const position = await this.#enter({ op: 'corrupt', parcel }, refs);
+    this.#logger.warn({ code: 'PARCEL_CORRUPT', parcel }, 'a parcel lacks right bytes here and counts no longer');
+    return { kind: 'corrupt', position };
+  }
+
+  /** Other parcels that list a lost blob count no longer either. The position after the last that was found. */
+  async #denounceSharers(blob: string): Promise<LogPosition | undefined> {
+    let position: LogPosition | undefined;
+    if (this.#present.size > SHARERS_SOUGHT_MAX) return position;
     try {
-      for (const ref of refs) {
-        const held = this.#index.lookup(ref.blob);
-        if (held?.bytes === ref.bytes) continue;
-        const arrival = held === undefined ? await this.#incoming.find(ref) : undefined;
-        if (arrival === undefined) missing.push(ref);
-        else {
-          this.#incoming.pin([arrival]);
-          arrivals.push(arrival);
-        }
+      for (const parcel of [...this.#present]) {
+        // Found all, or it has arrived again and they are whole.
+        if (this.#index.lookup(blob) === undefined || !this.#blobs.isLost(blob)) break;
+        const record = await this.objects.get(parcel);
+        const refs = record === undefined ? [] : this.#blobsOf(record);
+        if (!refs.some(ref => ref.blob === blob)) continue;
+        const found = await this.#turns.take(parcel, async () => {
+          this.#mustWork();
+          const still = this.#present.has(parcel) && this.#blobs.isLost(blob);
+          return still ? this.#enterCorrupt(parcel, refs) : undefined;
+        });
+        if (found?.kind === 'corrupt') ({ position } = found);
       }
     } catch (error) {
-      this.#incoming.unpin(arrivals, { held: false });
-      throw error;
+      // What was asked about is answered; the others are found when they are read.
+      this.#logger.warn(
+        { code: 'SHARERS_NOT_SOUGHT', blob, err: error },
+        'parcels that share a lost blob were not found',
+      );
     }
-    const [first] = missing;
-    if (first === undefined) return arrivals;
-    this.#incoming.unpin(arrivals, { held: false });
-    throw new ClusterError(
-      'BLOBS_MISSING',
-      `parcel ${parcel} lacks ${missing.length} of its ${refs.length} blobs here, the first ${first.blob} (${first.bytes} bytes)`,
-      { blame: 'passing' },
-    );
+    return position;
   }
 
   /** Says in the log that this head, its snapshots and pages are durable here. The caller has flushed `objects` first. */
@@ -414,7 +580,10 @@ export class Store {
     if (this.#failure !== undefined) throw this.#failure;
     const positions = await this.#log.append(pending.map(({ op }) => op));
     try {
-      const changes = pending.flatMap(({ refs }) => refs.map(blob => ({ blob, by: 1 as const })));
+      const changes = pending.flatMap(({ op, refs }) => {
+        const by = op.op === 'add' ? 1 : -1;
+        return refs.map(blob => ({ blob, by }) as const);
+      });
       await this.#index.apply(changes, this.#log.position);
     } catch (error) {
       // The log has it and the index has not: the next opening brings the index up.
@@ -423,7 +592,8 @@ export class Store {
     }
     for (const [n, { op }] of pending.entries()) {
       if (op.op === 'head') this.#headSeqs.set(op.source, op.seq);
-      else this.#present.add(op.parcel);
+      else if (op.op === 'add') this.#present.add(op.parcel);
+      else this.#present.delete(op.parcel);
       const position = positions[n];
       const entry = pending[n];
       if (entry !== undefined && position !== undefined) entry.position = position;
@@ -432,12 +602,12 @@ export class Store {
 
   /** True for blobs of PRESENT parcels. */
   holds(blob: BlobId): boolean {
-    return this.#index.lookup(blob) !== undefined;
+    return this.#blobs.lookup(blob) !== undefined;
   }
 
   /** A blob of a PRESENT parcel; `undefined` for all others. */
   async openBlob(blob: BlobId): Promise<StoredBlob | undefined> {
-    const held = this.#index.lookup(blob);
+    const held = this.#blobs.lookup(blob);
     return held === undefined ? undefined : readBlob(this.#folder.blobs.pathOf(blob), blob, held.bytes);
   }
 
@@ -458,7 +628,9 @@ export class Store {
       if (this.#present.has(parcel)) continue;
       const record = await this.objects.get(id);
       const refs = record === undefined ? undefined : this.#refsIfRecord(record);
-      if (record === undefined || refs === undefined || (await this.missing(refs)).length > 0) continue;
+      if (record === undefined || refs === undefined) continue;
+      // Not from the trash: what was dropped stays dropped.
+      if ((await this.#missing(refs, { fromTrash: false })).length > 0) continue;
       yield { parcel, position: await this.commit(parcel, record) };
     }
     this.#marker = { ...this.#marker, rescan: false };
@@ -517,40 +689,71 @@ export class Store {
   async updateTree(view: TreeView): Promise<TreeReport> {
     this.#mustWork();
     const tree = `${view.originName}/${view.source}`;
+    while (this.#pruning !== undefined) await this.#pruning;
     assert(!this.#trees.has(tree), `the tree ${tree} is being updated already`);
-    this.#trees.add(tree);
+    const update = updateTree(view, {
+      storePath: this.#folder.path,
+      linksPath: this.#folder.incoming,
+      blobPathOf: blob => (this.#blobs.lookup(blob) === undefined ? undefined : this.#folder.blobs.pathOf(blob)),
+    });
+    this.#trees.set(tree, update);
     try {
-      return await updateTree(view, {
-        storePath: this.#folder.path,
-        linksPath: this.#folder.incoming,
-        blobPathOf: blob => (this.#index.lookup(blob) === undefined ? undefined : this.#folder.blobs.pathOf(blob)),
-      });
+      return await update;
     } finally {
       this.#trees.delete(tree);
     }
   }
 
-  /** Waits for commits that are under way, and lets go of the disk. */
+  /**
+   * Removes what lies in the trash for so long, or the oldest of it until so many bytes were freed. How many that freed.
+   *
+   * @param limit.olderThanMs an age, since the file came into the trash; 0 empties it
+   */
+  async emptyTrash(limit: TrashLimit): Promise<number> {
+    this.#mustWork();
+    const { signal } = this.#ending;
+    return this.#emptying.take('trash', () => this.#trash.empty(limit, inodes => this.#prune(inodes), signal));
+  }
+
+  async #prune(inodes: ReadonlySet<number>): Promise<void> {
+    const updates = [...this.#trees.values()];
+    // Failures of the updates, and ours for those who wait, are their own callers'.
+    const pruning = Promise.allSettled(updates).then(() =>
+      removeFromTrees(this.#folder.path, inodes, this.#ending.signal),
+    );
+    this.#pruning = pruning.catch(() => {});
+    try {
+      await pruning;
+    } finally {
+      this.#pruning = undefined;
+    }
+  }
+
+  /** Waits for commits and drops that are under way, and lets go of the disk. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await Promise.allSettled(this.#committing.values());
+    this.#ending.abort(closed(this.path));
+    await this.#turns.allDone();
+    await this.#emptying.allDone();
     await this.#ops.join([]).catch(() => {
       // A failed round was reported to those who were in it.
     });
     try {
       await this.objects.close();
     } finally {
-      await this.#log.close();
-      await this.#sync.close();
-      this.#mounted.delete(this.id);
+      // Whatever its disk says to this: else it would count as mounted, and could not be opened again.
+      try {
+        await this.#log.close();
+      } finally {
+        this.#mounted.delete(this.id);
+        await this.#sync.close();
+      }
     }
   }
 
   #mustWork(): void {
-    if (this.#closed) {
-      throw new ClusterError('STORE_CLOSED', `the store ${this.path} was unmounted`, { blame: 'passing' });
-    }
+    if (this.#closed) throw closed(this.path);
     if (this.#failure !== undefined) throw this.#failure;
   }
 }
@@ -570,5 +773,24 @@ async function sizesIn(path: string): Promise<number> {
   for (const name of await readdir(path)) sum += (await lstat(`${path}/${name}`)).size;
   return sum;
 }
+
+const closed = (path: string) =>
+  new ClusterError('STORE_CLOSED', `the store ${path} was unmounted`, { blame: 'passing' });
+
+function lacking(parcel: ParcelId, refs: readonly BlobRef[], missing: readonly BlobRef[]): ClusterError {
+  const [first] = missing;
+  return new ClusterError(
+    'BLOBS_MISSING',
+    `parcel ${parcel} lacks ${missing.length} of its ${refs.length} blobs here, the first ${first?.blob} (${first?.bytes} bytes)`,
+    { blame: 'passing' },
+  );
+}
+
+const unsteady = (what: string) =>
+  new ClusterError(
+    'STORE_UNSTEADY',
+    `${what} was wrong when it was read and right when it was read again: check this host's memory, disk and cables; nothing was changed`,
+    { blame: 'operator' },
+  );
 
 const refusal = (code: string, message: string) => new ClusterError(code, message, { blame: 'operator' });

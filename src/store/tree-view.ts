@@ -337,7 +337,7 @@ class TreeWalk {
       if (there !== undefined) await this.#remove(path, there);
       return { is: 'absent' };
     }
-    const make = (at: Buffer | string) => (blobPath === undefined ? makeEmpty(at) : link(blobPath, at));
+    const make = (at: Buffer | string) => (blobPath === undefined ? makeEmpty(at) : linkIfThere(blobPath, at));
     let replaces = false;
     const blob = blobPath === undefined ? undefined : await statIfThere(blobPath);
     if (!empty && blob === undefined) return { is: 'absent' }; // its file was lost; a scrub will say so
@@ -348,14 +348,22 @@ class TreeWalk {
       replaces = isOurs(there);
       if (!replaces && !(await this.#remove(path, there))) return { is: 'unplaced', why: 'in-the-way' };
     }
+    let made = true;
     const why = await refusable(async () => {
-      if (!replaces) return make(path);
+      if (!replaces) {
+        made = await make(path);
+        return;
+      }
       // So that the path is there at every moment, as the old file or the new one.
       const beside = `${this.#place.linksPath}/tree.${randomBytes(6).toString('hex')}`;
-      await make(beside);
-      await rename(beside, path);
+      made = await make(beside);
+      if (made) await rename(beside, path);
     });
-    return why === undefined ? { is: 'placed' } : { is: 'unplaced', why };
+    if (why !== undefined) return { is: 'unplaced', why };
+    if (made) return { is: 'placed' };
+    // Dropped while we looked. What stands there is another version of it.
+    if (there !== undefined && replaces) await this.#remove(path, there);
+    return { is: 'absent' };
   }
 }
 
@@ -368,10 +376,23 @@ function isSameFile(there: Stats, blob: Stats | undefined): boolean {
   return there.isFile() && blob?.ino === there.ino && blob.dev === there.dev;
 }
 
-async function makeEmpty(path: Buffer | string): Promise<void> {
+/** False when the blob is not there any more. */
+async function linkIfThere(blobPath: string, at: Buffer | string): Promise<boolean> {
+  try {
+    await link(blobPath, at);
+    return true;
+  } catch (error) {
+    // The folder of the new name is there: we have just looked into it.
+    if (systemCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+async function makeEmpty(path: Buffer | string): Promise<true> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(path, flags, FILE_MODE);
   await file.close();
+  return true;
 }
 
 async function refusable(work: () => Promise<void>): Promise<Unplaced | undefined> {

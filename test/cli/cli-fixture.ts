@@ -149,6 +149,7 @@ export function serviceOf(given: Partial<Service>): Service {
     'protection',
     'snapshots',
     'replicas',
+    'placements',
     'resolve',
     'entries',
     'content',

@@ -10,6 +10,7 @@ import {
   type LogOp,
   type LogSegment,
   logAfter,
+  logAfterAll,
   logStart,
   MalformedOp,
 } from '../../src/core/holdings-log.js';
@@ -39,6 +40,16 @@ const held = ({ table }: ReturnType<typeof fresh>, i: number) => {
   const row = table.find(parcel(i));
   return row !== undefined && table.isHeldBy(row, 0);
 };
+
+test('each operation is chained by the hash of the digest before it and its canonical bytes', t => {
+  const head: LogOp = { op: 'head', source: parseSourceId(`${host}/photos`), seq: 7 };
+  const ops: LogOp[] = [add(1), { op: 'del', parcel: parcel(1) }, head, { op: 'corrupt', parcel: parcel(2) }, add(3)];
+  const start = logStart(store, { counter: 1, random: '00'.repeat(8) });
+  let { digest } = start;
+  for (const op of ops) digest = hashHex(Buffer.concat([Buffer.from(digest, 'hex'), encodeOp(op)]));
+  t.deepEqual(logAfterAll(start, ops), { ...start, seq: ops.length, digest });
+  t.deepEqual(ops.reduce(logAfter, start), { ...start, seq: ops.length, digest });
+});
 
 test('a log is carried on, overlap and repetition are known, a gap is asked for', t => {
   const view = fresh();

@@ -1,11 +1,27 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
 import { pino } from 'pino';
+import type { Entry } from '../../src/catalog/entry.js';
+import { encodeRecord } from '../../src/catalog/record.js';
+import { DropProof } from '../../src/core/drop-proof.js';
+import { hashHex } from '../../src/core/hash.js';
 import type { LogSegment } from '../../src/core/holdings-log.js';
-import { parseClusterId, parseHostId, type StoreId, sourceIdOf } from '../../src/core/ids.js';
+import {
+  type ParcelId,
+  parseBlobId,
+  parseClusterId,
+  parseHostId,
+  parseKey,
+  parseNonce,
+  parseParcelId,
+  parsePossession,
+  type StoreId,
+  sourceIdOf,
+} from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { steadyClock } from '../../src/daemon/clock.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
@@ -13,6 +29,7 @@ import { OwnStores } from '../../src/daemon/own-stores.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { Store } from '../../src/store/store.js';
+import { arbitraryEntry } from '../catalog/arbitraries.js';
 
 const host = parseHostId('a1'.repeat(16));
 const silent = pino({ level: 'silent' });
@@ -23,8 +40,11 @@ async function anOwner(t: ExecutionContext) {
   await mkdir(join(folder, 'disk'));
   const index = openIndexDatabase(join(folder, 'index'));
   const told: Unstamped[] = [];
+  const hears = { logs: true };
   const alarms = new Alarms({ log: silent, wallMs: () => 0 });
   const ended = new AbortController();
+  const trash = { ms: 86_400_000 };
+  const reserved = { bytes: 0 };
   const stores = new OwnStores({
     stateDir: folder,
     cluster: parseClusterId('c1'.repeat(16)),
@@ -35,10 +55,15 @@ async function anOwner(t: ExecutionContext) {
     index,
     clock: steadyClock(),
     alarms,
-    tell: input => told.push(input),
+    tell: input => {
+      if (input.is === 'log' && !hears.logs) throw new Error('the machine does not hear');
+      told.push(input);
+    },
     log: silent,
     signal: ended.signal,
     partialMs: () => 1_000,
+    trashMs: () => trash.ms,
+    reservedBytes: () => reserved.bytes,
     onMount: () => undefined,
   });
   await stores.open();
@@ -50,7 +75,7 @@ async function anOwner(t: ExecutionContext) {
   });
   const lends = { kind: 'limit', bytes: 1024 * 1024 } as const;
   const settingOf = (name: string) => ({ path: join(folder, name), name: undefined, lends }) as never;
-  return { folder, stores, told, alarms, settingOf };
+  return { folder, stores, told, hears, alarms, settingOf, trash, reserved };
 }
 
 const segmentsOf = (told: readonly Unstamped[]): LogSegment[] =>
@@ -90,6 +115,74 @@ test('what could not be told is told with the next', async t => {
   await stores.tellOps(store.id, segment => ({ is: 'head-kept', store: store.id, source, segment }));
   t.is(segmentsOf(told).at(-1)?.ops.length, 2);
 });
+
+test('a store that is opened again is gone first, then its whole log is told; once', async t => {
+  const { stores, told, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  await store.appendHead(sourceIdOf(host, 's'), 1);
+  told.length = 0;
+  await Promise.all([stores.reopen(store.id, store), stores.reopen(store.id, store)]);
+  t.deepEqual(
+    told.map(({ is }) => is),
+    ['store-gone', 'log', 'store'],
+  );
+  t.is(segmentsOf(told)[0]?.ops.length, 1);
+  t.not(only(stores), store);
+  await stores.close();
+  await stores.reopen(store.id, store);
+  t.deepEqual([...stores.stores()], []);
+});
+
+test('a store whose log could not be told whole is not mounted, and is tried again', async t => {
+  const { stores, told, hears, alarms, settingOf } = await anOwner(t);
+  hears.logs = false;
+  await stores.configure([settingOf('disk')]);
+  hears.logs = true;
+  t.deepEqual([...stores.stores()], []);
+  t.is(alarms.list().length, 1);
+  await stores.refresh();
+  t.deepEqual(
+    told.map(({ is }) => is),
+    ['store-gone', 'log', 'store'],
+  );
+  t.deepEqual(alarms.list(), []);
+});
+
+// Serial, for the disk fails for every log of this process.
+test.serial('a store whose log could not be flushed is unmounted, and mounted anew', async t => {
+  const { stores, told, alarms, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const source = sourceIdOf(host, 's');
+  await withFailingFlush(() => t.throwsAsync(store.appendHead(source, 1), { message: 'EIO' }));
+  t.is(await store.whyGone(), 'EIO');
+  await t.throwsAsync(store.appendHead(source, 2), { message: 'EIO' });
+  told.length = 0;
+  await stores.refresh();
+  t.deepEqual(told, [{ is: 'store-gone', store: store.id }]);
+  t.true(alarms.list().some(({ code }) => code === 'STORE_MISSING'));
+  await stores.refresh();
+  t.deepEqual(alarms.list(), []);
+  t.is(await only(stores).whyGone(), undefined);
+  await only(stores).appendHead(source, 3);
+});
+
+/** Runs `work` while no flush of a log succeeds, as on a disk that breaks. */
+async function withFailingFlush(work: () => Promise<unknown>): Promise<void> {
+  const folder = await open(tmpdir());
+  const handles = Object.getPrototypeOf(folder) as { datasync: unknown };
+  await folder.close();
+  const { datasync } = handles;
+  handles.datasync = async () => {
+    throw new Error('EIO');
+  };
+  try {
+    await work();
+  } finally {
+    handles.datasync = datasync;
+  }
+}
 
 test('a store that was moved to another path is taken as it is', async t => {
   const { folder, stores, settingOf } = await anOwner(t);
@@ -133,4 +226,80 @@ test('a store that is missing and then not wanted any more leaves no alarm', asy
   t.is(alarms.list().length, 1);
   await stores.configure([]);
   t.deepEqual(alarms.list(), []);
+});
+
+/** The proof that a parcel may go, as if two others had granted it. */
+function aProof(parcel: ParcelId, store: StoreId): DropProof {
+  const nonce = parseNonce(randomBytes(16).toString('hex'));
+  const possession = parsePossession('5a'.repeat(32));
+  const granters = ['b2', 'c3'].map(digits => parseHostId(digits.repeat(16)));
+  return DropProof.from({
+    parcel,
+    store,
+    self: host,
+    origin: parseHostId('d4'.repeat(16)),
+    nonce,
+    copiesWanted: 2,
+    configVersion: 1,
+    memberOf: id => ({ host: id, domain: id, state: 'active', trust: 'trusted' }) as never,
+    grants: granters.map(id => ({ host: id, nonce, possession, expected: possession })),
+  }) as DropProof;
+}
+
+/** A parcel of one file of so many bytes, in the store. */
+async function aCopy(store: Store, bytes: number): Promise<ParcelId> {
+  const content = randomBytes(bytes);
+  const blob = parseBlobId(hashHex(content));
+  const incoming = await store.receive({ blob, bytes });
+  await incoming.write(content);
+  await incoming.finish();
+  const [sample] = fc.sample(arbitraryEntry, { numRuns: 1, seed: 1 }) as [Entry];
+  const file: Entry = {
+    ...sample,
+    path: Buffer.from('a'),
+    kind: 'file',
+    size: bytes,
+    blob,
+    target: undefined,
+    device: 0n,
+  };
+  const record = encodeRecord({ source: sourceIdOf(host, 's'), key: parseKey('0'.repeat(32)), entries: [file] });
+  const parcel = parseParcelId(hashHex(record));
+  await store.commit(parcel, record);
+  return parcel;
+}
+
+const measuredOf = (told: readonly Unstamped[]) => told.filter(input => input.is === 'store').at(-1);
+
+test('what was dropped is no used room to the machine, and goes when its time is up', async t => {
+  const { folder, stores, told, settingOf, trash } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const parcel = await aCopy(store, 300_000);
+  const usedBytes = await stores.usedBytes(store.id);
+  await store.drop(aProof(parcel, store.id));
+  t.true((await stores.usedBytes(store.id)) <= usedBytes - 300_000);
+  await stores.refresh();
+  t.like(measuredOf(told), { usedBytes: await stores.usedBytes(store.id) });
+  t.is((await store.usage()).trashBytes, 300_000);
+  trash.ms = 0;
+  await stores.refresh();
+  t.is((await store.usage()).trashBytes, 0);
+  t.deepEqual(await readdir(join(folder, 'disk', '.trash')), []);
+});
+
+test('trash that stands between what is used and reserved and what is lent goes before its time', async t => {
+  const { stores, settingOf, reserved } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const parcel = await aCopy(store, 300_000);
+  await store.drop(aProof(parcel, store.id));
+  const { usedBytes } = await store.usage();
+  reserved.bytes = 1024 * 1024 - usedBytes;
+  await stores.makeRoom(store.id);
+  t.is((await store.usage()).trashBytes, 300_000);
+  reserved.bytes += 1;
+  await stores.makeRoom(store.id);
+  t.is((await store.usage()).trashBytes, 0);
+  t.is((await stores.usedBytes(store.id)) + 300_000, usedBytes);
 });

@@ -12,7 +12,8 @@ import {
   logAfter,
   logStart,
 } from '../../src/core/holdings-log.js';
-import { type ParcelId, parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js';
+import { type ParcelId, parseHostId, parseParcelId, parsePeerName, parseStoreId } from '../../src/core/ids.js';
+import { FrameOrder } from '../../src/net/frame-order.js';
 import { type IndexDatabase, openIndexDatabase } from '../../src/store/index-database.js';
 import { SIGNED_EVERY_OPS } from '../../src/store/log-archive.js';
 import { blobOf } from '../contracts/store-contract.js';
@@ -262,4 +263,20 @@ test('since when nobody wants a parcel is known after a restart, until it is for
   await unwanted.forget(second);
   await unwanted.forget(second);
   t.deepEqual(bySince(), [{ parcel: first, sinceRunMs: 2_501 }]);
+});
+
+test('the last frame of each member is there after a restart, and keeps what came before it out', async t => {
+  const path = join(await mkdtemp(join(tmpdir(), 'index-')), 'index');
+  const ann = parsePeerName(`12D3Koo${'A'.repeat(45)}`);
+  const ben = parsePeerName(`12D3Koo${'B'.repeat(45)}`);
+  const first = await open(path);
+  const heard = new FrameOrder(first.frames);
+  heard.admit(ann, { boot: 3, frame: 7 });
+  heard.admit(ann, { boot: 3, frame: 8 });
+  heard.admit(ben, { boot: 2 ** 40, frame: 1 });
+  await first.close();
+  const again = new FrameOrder((await open(path)).frames);
+  t.is(again.admit(ann, { boot: 3, frame: 8 }), 'not-newer');
+  t.is(again.admit(ben, { boot: 2 ** 40 - 1, frame: 9 }), 'older-boot');
+  t.is(again.admit(ann, { boot: 3, frame: 9 }), 'newer');
 });

@@ -53,6 +53,7 @@ export class TestHost {
       index: this.index,
       blobsOf,
       log: SILENT,
+      wallMs: () => this.nowMs,
       ...changes,
     };
   }

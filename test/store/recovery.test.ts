@@ -4,7 +4,7 @@ import test from 'ava';
 import { compareEpochs } from '../../src/core/holdings-log.js';
 import { parseClusterId, parseHostId } from '../../src/core/ids.js';
 import { createStore, openStore, type Store } from '../../src/store/store.js';
-import { blobOf, contentOf, grab, parcelOf, receive } from '../contracts/store-contract.js';
+import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../contracts/store-contract.js';
 import { CLUSTER, HOST, TestHost } from './real-store.js';
 
 const A = parcelOf('a1', 'shared');
@@ -15,6 +15,12 @@ const blobPath = (host: TestHost, content: string) => {
   const { blob } = blobOf(content);
   return join(host.storePath, '.blobs', blob.slice(0, 2), blob);
 };
+const trashPath = (host: TestHost, content: string) => join(host.storePath, '.trash', blobOf(content).blob);
+const isThere = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 const recordPath = (host: TestHost, id: string) => join(host.storePath, '.catalog/objects', id.slice(0, 2), id);
 const logPath = (host: TestHost) => join(host.storePath, '.catalog/log');
 
@@ -392,4 +398,118 @@ test('folders are 0700 and files 0600', async t => {
       t.fail(`${name} has mode ${found.mode.toString(8)}`);
   }
   t.pass();
+});
+
+test('a deletion that is in the log is done to its end, and takes nothing that another parcel lists', async t => {
+  const host = await hostWithParcels(t, A, B, C);
+  await host.store?.drop(proofFor(host.store.id, A.id));
+  const before = await host.store?.usage();
+  // As a crash leaves it that came after `del` was durable.
+  const store = await host.restart(() => rename(trashPath(host, 'a1'), blobPath(host, 'a1')));
+  t.deepEqual(new Set(store.present()), new Set([B.id, C.id]));
+  t.true(await isThere(trashPath(host, 'a1')));
+  t.false(await isThere(blobPath(host, 'a1')));
+  t.deepEqual(await contentOf(store, blobOf('shared').blob), Buffer.from('shared'));
+  t.like(await store.usage(), { usedBytes: before?.usedBytes, trashBytes: 2 });
+  await grab(store, A);
+  t.deepEqual(await contentOf(store, blobOf('a1').blob), Buffer.from('a1'));
+});
+
+test('a deletion that is not in the log has not happened, whatever lies in the trash', async t => {
+  const host = await hostWithParcels(t, A, C);
+  const log = await readFile(logPath(host));
+  await host.store?.drop(proofFor(host.store.id, A.id));
+  const store = await host.restart(async () => {
+    await host.forgetIndex();
+    await writeFile(logPath(host), log);
+    await truncate(logPath(host), log.length);
+  });
+  t.deepEqual([...store.present()], [C.id]);
+  t.deepEqual(await store.ops(2, 9), [{ op: 'corrupt', parcel: A.id }]);
+  await grab(store, A);
+  t.deepEqual(await contentOf(store, blobOf('shared').blob), Buffer.from('shared'));
+});
+
+test('a parcel that was taken back after its deletion keeps its files', async t => {
+  const host = await hostWithParcels(t, A);
+  await host.store?.drop(proofFor(host.store.id, A.id));
+  if (host.store !== undefined) await grab(host.store, A);
+  await writeFile(blobPath(host, 'c1'), 'c1'); // a stray, so that deletions are gone through
+  const store = await host.restart();
+  t.deepEqual([...store.present()], [A.id]);
+  t.deepEqual(await contentOf(store, blobOf('a1').blob), Buffer.from('a1'));
+  t.true(await isThere(blobPath(host, 'c1')), 'nobody deleted it');
+});
+
+test('what is left of a corrupt parcel stays under .blobs, for it may be the last of its kind', async t => {
+  const host = await hostWithParcels(t, A, C);
+  for (const { id } of [A, C]) await host.store?.drop(proofFor(host.store.id, id));
+  if (host.store !== undefined) await grab(host.store, A);
+  await host.restart(() => rm(blobPath(host, 'shared')));
+  const store = await host.restart();
+  t.deepEqual([...store.present()], []);
+  t.true(await isThere(blobPath(host, 'a1')));
+  t.deepEqual(
+    (await store.missing(A.blobs)).map(({ blob }) => blob),
+    [blobOf('shared').blob],
+  );
+});
+
+test('a log in doubt moves nothing to the trash, and a rescan takes nothing out of it', async t => {
+  const host = await hostWithParcels(t, A, B, C);
+  await host.store?.drop(proofFor(host.store.id, A.id));
+  await host.store?.drop(proofFor(host.store.id, C.id));
+  const store = await host.restart(async () => {
+    await rename(trashPath(host, 'c1'), blobPath(host, 'c1'));
+    await rm(logPath(host));
+  });
+  t.true(await isThere(blobPath(host, 'c1')));
+  t.deepEqual(await rescanned(store), [B.id]);
+  t.true(await isThere(trashPath(host, 'a1')));
+  const again = await host.restart();
+  t.true(await isThere(blobPath(host, 'c1')));
+  t.deepEqual(await again.missing(C.blobs), []);
+});
+
+test('after a doubt a deletion takes nothing that waits for the rescan', async t => {
+  const host = await hostWithParcels(t, A, B);
+  await host.store?.drop(proofFor(host.store.id, A.id));
+  const store = await host.restart(async () => {}, { doubt: { because: 'a peer has more', counterSeen: 1 } });
+  t.true(await isThere(blobPath(host, 'shared')));
+  t.deepEqual(await rescanned(store), [B.id]);
+});
+
+test('an index that is behind a deletion is brought up to it, and so is one made anew', async t => {
+  const host = await hostWithParcels(t, A, B);
+  const old = join(host.folder, 'old-index');
+  await host.stop();
+  await cp(join(host.folder, 'index'), old, { recursive: true });
+  let store = await host.restart();
+  await store.drop(proofFor(store.id, A.id));
+  for (const remake of [() => rename(old, join(host.folder, 'index')), async () => {}]) {
+    host.boot -= 1; // the old index knows the boot before
+    store = await host.restart(async () => {
+      await host.forgetIndex();
+      await remake();
+      const marker = join(host.storePath, '.scatterhoard');
+      await writeFile(marker, (await readFile(marker, 'utf8')).replace(/"boot": \d/, `"boot": ${host.boot}`));
+    });
+    t.false(store.rescanDue);
+    t.false(store.holds(blobOf('a1').blob));
+    t.true(store.holds(blobOf('shared').blob));
+  }
+  await store.drop(proofFor(store.id, B.id));
+  t.false(store.holds(blobOf('shared').blob));
+});
+
+test('right bytes that come while wrong ones under their name are being read are not taken for these', async t => {
+  const host = await hostWithParcels(t, A);
+  const { blobs, id, record } = parcelOf('late');
+  // Large, so that reading them takes longer than receiving the right ones.
+  const store = await host.restart(() => writeFile(blobPath(host, 'late'), Buffer.alloc(40_000_000)));
+  const looking = store.missing(blobs);
+  for (const blob of blobs) await receive(store, blob);
+  await store.commit(id, record);
+  await looking;
+  t.deepEqual(await contentOf(store, blobOf('late').blob), Buffer.from('late'));
 });

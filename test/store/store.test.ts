@@ -1,8 +1,16 @@
+import { rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'ava';
-import { testStoreContract } from '../contracts/store-contract.js';
+import { type ContractStore, testStoreContract } from '../contracts/store-contract.js';
 import { TestHost } from './real-store.js';
 
 const hosts = new Map<string, TestHost>();
+
+function hostOf({ id }: Pick<ContractStore, 'id'>): TestHost {
+  const host = hosts.get(id);
+  if (host === undefined) throw new Error('no such host');
+  return host;
+}
 
 testStoreContract(test, {
   async make(t) {
@@ -11,9 +19,23 @@ testStoreContract(test, {
     hosts.set(store.id, host);
     return store;
   },
-  async reopen(_t, { id }) {
-    const host = hosts.get(id);
-    if (host === undefined) throw new Error('no such host');
-    return host.restart();
+  async reopen(_t, store) {
+    return hostOf(store).restart();
+  },
+  passTime(store, ms) {
+    hostOf(store).nowMs += ms;
+  },
+  async spoil(store, { blob, bytes, content }, how) {
+    const path = join(hostOf(store).storePath, '.blobs', blob.slice(0, 2), blob);
+    switch (how) {
+      case 'gone':
+        return rm(path);
+      case 'shorter':
+        return truncate(path, bytes - 1);
+      case 'longer':
+        return writeFile(path, Buffer.concat([content, Buffer.of(0)]));
+      case 'other':
+        return writeFile(path, Buffer.from(content).fill(content.readUInt8(bytes - 1) ^ 1, bytes - 1));
+    }
   },
 });

@@ -6,8 +6,9 @@ import fc from 'fast-check';
 import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
 import { parseObjectId } from '../../src/core/ids.js';
 import type { Store } from '../../src/store/store.js';
+import { removeFromTrees } from '../../src/store/tree-prune.js';
 import type { TreeEntry, TreeReport } from '../../src/store/tree-view.js';
-import { blobOf, grab, parcelOf } from '../contracts/store-contract.js';
+import { blobOf, contentOf, grab, parcelOf, proofFor } from '../contracts/store-contract.js';
 import { TestHost } from './real-store.js';
 
 const SNAPSHOT = parseObjectId('5a'.repeat(32));
@@ -312,4 +313,77 @@ test('names of origins and sources that are none are refused', async t => {
     const view = { originName, source: 'photos', snapshot: SNAPSHOT, files: (async function* () {})() };
     t.like(await t.throwsAsync(host.store.updateTree(view)), { code: 'BAD_NAME' });
   }
+});
+
+test('the next update takes the names of what was dropped out of the tree', async t => {
+  const host = await TreeHost.begin(t, 'dropped');
+  await grab(host.store, parcelOf('kept'));
+  const files = [file('a', 'dropped'), file('b', 'kept'), file('c', 'dropped')];
+  await host.update(files);
+  await host.store.drop(proofFor(host.store.id, parcelOf('dropped').id));
+  t.deepEqual(await host.update(files), { placed: 1, unplaced: 0, absent: 2, left: 0 });
+  t.deepEqual(await host.content(), { b: 'kept' });
+  t.is(await host.store.emptyTrash({ olderThanMs: 0 }), 'dropped'.length);
+});
+
+test('what leaves the trash leaves the trees first, and what is not of it stays', async t => {
+  const host = await TreeHost.begin(t, 'dropped', 'dropped too');
+  await grab(host.store, parcelOf('kept'));
+  await host.update([
+    file('a', 'dropped'),
+    file('b/c/\u00e4', 'dropped'),
+    file('b/kept', 'kept'),
+    file('d', 'dropped too'),
+  ]);
+  await writeFile(join(host.tree, 'b/mine'), 'only here');
+  const outside = join(host.host.folder, 'outside');
+  await mkdir(outside);
+  await link(join(host.tree, 'd'), join(outside, 'd'));
+  await symlink(outside, join(host.tree, 'b/symlink'));
+  await host.store.drop(proofFor(host.store.id, parcelOf('dropped', 'dropped too').id));
+  const { usedBytes, trashBytes } = await host.store.usage();
+  t.is(trashBytes, 'dropped'.length + 'dropped too'.length);
+  // Somebody linked one of them to a place of their own: its bytes stay on the disk, and are not counted as freed.
+  t.is(await host.store.emptyTrash({ olderThanMs: 0 }), 'dropped'.length);
+  t.like(await host.store.usage(), { usedBytes: usedBytes - trashBytes, trashBytes: 0 });
+  t.deepEqual(await readdir(host.tree), ['b']);
+  t.deepEqual((await readdir(join(host.tree, 'b'))).sort(), ['c', 'kept', 'mine', 'symlink']);
+  t.deepEqual(await readdir(join(host.tree, 'b/c')), []);
+  t.is(await readFile(join(outside, 'd'), 'utf8'), 'dropped too');
+  t.deepEqual(await contentOf(host.store, blobOf('kept').blob), Buffer.from('kept'));
+});
+
+test('the only name of a byte is never taken out of a tree', async t => {
+  const host = await TreeHost.begin(t, 'x');
+  await host.update([file('a', 'x')]);
+  await writeFile(join(host.tree, 'mine'), 'only here');
+  const inodes = await Promise.all(['a', 'mine'].map(async name => (await lstat(join(host.tree, name))).ino));
+  await removeFromTrees(host.host.storePath, new Set(inodes));
+  t.deepEqual(await host.content(), { mine: 'only here' });
+  t.deepEqual(await contentOf(host.store, blobOf('x').blob), Buffer.from('x'), 'nor a name that is in no tree');
+});
+
+test('a tree that is being updated keeps its place while the trash is emptied, and the other way round', async t => {
+  const host = await TreeHost.begin(t, 'dropped', 'gone');
+  await host.update([file('a', 'dropped'), file('b', 'gone')]);
+  await host.store.drop(proofFor(host.store.id, parcelOf('dropped', 'gone').id));
+  await grab(host.store, parcelOf('new'));
+  let emptying: Promise<number> | undefined;
+  async function* files() {
+    emptying = host.store.emptyTrash({ olderThanMs: 0 });
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    yield file('a', 'new');
+    yield file('b', 'new');
+  }
+  const report = await host.store.updateTree({
+    originName: 'imac',
+    source: 'photos',
+    snapshot: SNAPSHOT,
+    files: files(),
+  });
+  const after = host.update([file('a', 'new'), file('c', 'new')]);
+  t.is(report.placed, 2);
+  t.is(await emptying, 'droppedgone'.length);
+  t.deepEqual(await after, { placed: 2, unplaced: 0, absent: 0, left: 0 });
+  t.deepEqual(await host.content(), { a: 'new', c: 'new' });
 });

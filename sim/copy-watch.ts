@@ -1,0 +1,114 @@
+/**
+ * Copy watch: how many true copies each parcel has, kept up with every event, so that to ask costs nothing however many
+ * parcels there are.
+ *
+ * It sees what is durable on all disks, which no host does. Copies in one domain count once, and none at the origin.
+ */
+import type { ParcelId } from '../src/core/ids.js';
+import type { ParcelModel } from './catalog-model.js';
+import type { Happening } from './happening.js';
+import type { SimHost } from './sim-host.js';
+import type { World } from './world.js';
+
+interface Watched {
+  readonly parcel: ParcelModel;
+  readonly copiesWanted: number;
+  readonly holders: Set<SimHost>;
+  copies: number;
+}
+
+export class CopyWatch {
+  /** Called when a parcel's copies have changed. */
+  changed: ((parcel: ParcelModel, copies: number) => void) | undefined;
+  readonly #world: World;
+  readonly #watched = new Map<ParcelId, Watched>();
+  readonly #domains = new Map<SimHost, string>();
+  /** How many parcels have 0, 1, 2 … copies. */
+  readonly #withCopies: number[] = [];
+  #short = 0;
+  #over = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+    world.witnesses.push(happening => this.#see(happening));
+  }
+
+  /** Parcels with fewer copies than wanted. */
+  get short(): number {
+    return this.#short;
+  }
+
+  /** Parcels with more. */
+  get over(): number {
+    return this.#over;
+  }
+
+  get size(): number {
+    return this.#watched.size;
+  }
+
+  /** How many parcels have just so many copies. */
+  withCopies(copies: number): number {
+    return this.#withCopies[copies] ?? 0;
+  }
+
+  get least(): number {
+    const least = this.#withCopies.findIndex(count => count > 0);
+    return Math.max(0, least);
+  }
+
+  *watched(): IterableIterator<Readonly<Watched>> {
+    yield* this.#watched.values();
+  }
+
+  want(parcel: ParcelModel, copiesWanted: number): void {
+    const known = this.#watched.get(parcel.ref.id);
+    if (known !== undefined) this.#count(known, -1);
+    const watched = known ?? { parcel, copiesWanted, holders: new Set<SimHost>(), copies: 0 };
+    const now = { ...watched, copiesWanted };
+    this.#watched.set(parcel.ref.id, now);
+    this.#count(now, 1);
+  }
+
+  #see(happening: Happening): void {
+    if (happening.is === 'durable') {
+      const { op, host } = happening;
+      if (op.op === 'add') this.#move(op.parcel, host, true);
+      else if (op.op === 'del' || op.op === 'corrupt') this.#move(op.parcel, host, false);
+    } else if (happening.is === 'injected-loss') this.#move(happening.parcel, happening.host, false);
+  }
+
+  #move(id: ParcelId, host: SimHost, held: boolean): void {
+    const watched = this.#watched.get(id);
+    if (watched === undefined) return;
+    const changed = held ? !watched.holders.has(host) : watched.holders.has(host);
+    if (!changed) return;
+    this.#count(watched, -1);
+    if (held) watched.holders.add(host);
+    else watched.holders.delete(host);
+    watched.copies = this.#copiesOf(watched);
+    this.#count(watched, 1);
+    this.changed?.(watched.parcel, watched.copies);
+  }
+
+  #copiesOf({ parcel, holders }: Watched): number {
+    const domains = new Set<string>();
+    for (const holder of holders) if (holder.id !== parcel.origin) domains.add(this.#domainOf(holder));
+    return domains.size;
+  }
+
+  #domainOf(host: SimHost): string {
+    const known = this.#domains.get(host);
+    if (known !== undefined) return known;
+    const domain = this.#world.config.members.find(member => member.host === host.id)?.domain ?? host.id;
+    this.#domains.set(host, domain);
+    return domain;
+  }
+
+  #count({ copies, copiesWanted }: Watched, by: 1 | -1): void {
+    this.#withCopies[copies] = (this.#withCopies[copies] ?? 0) + by;
+    for (let i = 0; i < copies; i += 1) this.#withCopies[i] ??= 0;
+    if (copies < copiesWanted) this.#short += by;
+    if (copies > copiesWanted) this.#over += by;
+  }
+}

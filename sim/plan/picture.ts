@@ -1,0 +1,294 @@
+/**
+ * Picture: a plan's run as an SVG: above, how many parcels had how many copies; below, how full each host was; time from
+ * left to right.
+ *
+ * Light background, no script, no font but the viewer's own; readable at its own width of 900.
+ */
+import type { Frame } from './film.js';
+
+export interface Picture {
+  readonly title: string;
+  readonly subtitle: string;
+  readonly copiesWanted: number;
+  /** In the order in which frames name their fill. */
+  readonly hosts: readonly { readonly name: string; readonly lent: string }[];
+  /** Where something was begun. */
+  readonly marks: readonly { readonly atMs: number; readonly text: string }[];
+  readonly frames: readonly Frame[];
+}
+
+const WIDTH = 900;
+const LEFT = 112;
+const RIGHT = 58;
+const PLOT_WIDTH = WIDTH - LEFT - RIGHT;
+const COPIES_TOP = 118;
+const COPIES_HEIGHT = 210;
+/** Between the two plots: the axis of the first, the heading of the second. */
+const GAP = 74;
+const ROW_HEIGHT = { least: 4, most: 18 };
+const ROWS_HEIGHT = 420;
+/** A name needs so much height. */
+const NAME_HEIGHT = 11;
+const NAME_LETTERS = 15;
+
+const INK = '#27323a';
+const FAINT = '#6b7780';
+const LINE = '#d9dee2';
+/** From none to many. */
+const COPY_COLOURS = ['#c8443c', '#eeb14f', '#58b09c', '#2f7f8f', '#2b5c84', '#3b3f72'];
+const FILL_FROM = [238, 243, 246] as const;
+const FILL_TO = [24, 78, 119] as const;
+const FILL_STEPS = 40;
+
+export function draw({ title, subtitle, copiesWanted, hosts, marks, frames }: Picture): string {
+  const rowHeight = Math.max(ROW_HEIGHT.least, Math.min(ROW_HEIGHT.most, ROWS_HEIGHT / Math.max(1, hosts.length)));
+  const rowsTop = COPIES_TOP + COPIES_HEIGHT + GAP;
+  const rowsBottom = rowsTop + rowHeight * hosts.length;
+  const height = Math.ceil(rowsBottom + 52);
+  const startMs = frames[0]?.atMs ?? 0;
+  const spanMs = Math.max(1, (frames.at(-1)?.atMs ?? 0) - startMs);
+  const x = (atMs: number): number => LEFT + ((atMs - startMs) / spanMs) * PLOT_WIDTH;
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" ` +
+      `font-family="system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="12" fill="${INK}">`,
+    `<title>${escaped(title)}</title>`,
+    `<rect width="${WIDTH}" height="${height}" fill="#fbfcfc"/>`,
+    text(LEFT, 34, title, 'font-size="19" font-weight="600"'),
+    text(LEFT, 55, subtitle, `fill="${FAINT}"`),
+    ...copiesPlot({ frames, x, copiesWanted }),
+    ...timeAxis({ x, startMs, spanMs, top: COPIES_TOP, bottom: COPIES_TOP + COPIES_HEIGHT, labelled: false }),
+    ...fillPlot({ hosts, frames, x, top: rowsTop, rowHeight }),
+    ...timeAxis({ x, startMs, spanMs, top: rowsTop, bottom: rowsBottom, labelled: true }),
+    ...markLines({ marks, x, bottom: rowsBottom }),
+    '</svg>',
+    '',
+  ].join('\n');
+}
+
+// ----------------------------------------------------------------------------------------------------------------- copies
+
+function copiesPlot({
+  frames,
+  x,
+  copiesWanted,
+}: {
+  readonly frames: readonly Frame[];
+  readonly x: (atMs: number) => number;
+  readonly copiesWanted: number;
+}): string[] {
+  const y = (share: number): number => COPIES_TOP + COPIES_HEIGHT * (1 - share);
+  const most = frames.reduce((max, { withCopies }) => Math.max(max, highest(withCopies)), copiesWanted);
+  const bands: string[] = [];
+  // Most copies at the bottom: what is safe carries what is not yet.
+  for (let copies = 0; copies <= most; copies += 1) {
+    const tops = frames.map(({ atMs, withCopies }) => {
+      const all = Math.max(
+        1,
+        withCopies.reduce((sum, count) => sum + count, 0),
+      );
+      const from = withCopies.slice(copies).reduce((sum, count) => sum + count, 0);
+      return { at: x(atMs), top: y(from / all) };
+    });
+    const line = tops.map(({ at, top }) => `${fixed(at)},${fixed(top)}`).join(' ');
+    const [first, last] = [tops[0]?.at ?? LEFT, tops.at(-1)?.at ?? LEFT];
+    bands.push(
+      `<polygon fill="${colourOf(copies)}" points="${fixed(first)},${fixed(y(0))} ${line} ${fixed(last)},${fixed(y(0))}"/>`,
+    );
+  }
+  const grid = [0, 0.25, 0.5, 0.75, 1].flatMap(share => [
+    `<line x1="${LEFT}" x2="${LEFT + PLOT_WIDTH}" y1="${fixed(y(share))}" y2="${fixed(y(share))}" stroke="#fff" stroke-opacity="0.45"/>`,
+    text(LEFT - 8, y(share) + 4, `${share * 100} %`, `text-anchor="end" fill="${FAINT}"`),
+  ]);
+  const legend: string[] = [];
+  let at = LEFT + PLOT_WIDTH;
+  for (let copies = most; copies >= 0; copies -= 1) {
+    const words = copies === 0 ? 'no copy' : copies === 1 ? '1 copy' : `${copies} copies`;
+    at -= 7 * words.length + 26;
+    legend.push(
+      `<rect x="${at}" y="85" width="12" height="12" rx="2" fill="${colourOf(copies)}"/>`,
+      text(at + 17, 95, words, ''),
+    );
+  }
+  return [text(LEFT, 95, 'Parcels by their number of copies', 'font-weight="600"'), ...legend, ...bands, ...grid];
+}
+
+const highest = (withCopies: readonly number[]): number => withCopies.findLastIndex(count => count > 0);
+
+const colourOf = (copies: number): string => COPY_COLOURS[Math.min(copies, COPY_COLOURS.length - 1)] as string;
+
+// ------------------------------------------------------------------------------------------------------------------- fill
+
+function fillPlot({
+  hosts,
+  frames,
+  x,
+  top,
+  rowHeight,
+}: {
+  readonly hosts: Picture['hosts'];
+  readonly frames: readonly Frame[];
+  readonly x: (atMs: number) => number;
+  readonly top: number;
+  readonly rowHeight: number;
+}): string[] {
+  const parts = [text(LEFT, top - 22, 'How full each host is', 'font-weight="600"'), ...fillLegend(top - 32)];
+  const gap = rowHeight > 8 ? 2 : 0.5;
+  const everyNth = Math.ceil(NAME_HEIGHT / rowHeight);
+  for (const [i, { name, lent }] of hosts.entries()) {
+    const y = top + i * rowHeight;
+    parts.push(...fillRow({ frames, host: i, x, y, height: rowHeight - gap }));
+    if (i % everyNth !== 0) continue;
+    const middle = y + (rowHeight - gap) / 2 + 4;
+    const label = rowHeight >= NAME_HEIGHT ? `${shortened(name)}  ${lent}` : shortened(name);
+    const last = frames.at(-1)?.fill[i];
+    const percent = last === undefined ? 'gone' : `${Math.round(last * 100)} %`;
+    parts.push(
+      text(LEFT - 8, middle, label, `text-anchor="end" fill="${FAINT}" font-size="11"`),
+      text(LEFT + PLOT_WIDTH + 8, middle, percent, `fill="${FAINT}" font-size="11"`),
+    );
+  }
+  return parts;
+}
+
+/** One rectangle for as long as the colour is the same. */
+function fillRow({
+  frames,
+  host,
+  x,
+  y,
+  height,
+}: {
+  readonly frames: readonly Frame[];
+  readonly host: number;
+  readonly x: (atMs: number) => number;
+  readonly y: number;
+  readonly height: number;
+}): string[] {
+  const parts: string[] = [];
+  let from = 0;
+  const stepOf = (frame: Frame): number | undefined => {
+    const fill = frame.fill[host];
+    return fill === undefined ? undefined : Math.round(Math.min(1, fill) * FILL_STEPS);
+  };
+  for (let at = 1; at <= frames.length; at += 1) {
+    const [first, next] = [frames[from], frames[at]];
+    if (first === undefined) break;
+    const step = stepOf(first);
+    if (next !== undefined && stepOf(next) === step) continue;
+    const left = x(first.atMs);
+    const right = x((next ?? (frames.at(-1) as Frame)).atMs);
+    if (step !== undefined && right > left)
+      parts.push(
+        `<rect x="${fixed(left)}" y="${fixed(y)}" width="${fixed(right - left + 0.3)}" height="${fixed(height)}" fill="${fillColour(step / FILL_STEPS)}"/>`,
+      );
+    from = at;
+  }
+  return parts;
+}
+
+function fillLegend(y: number): string[] {
+  const width = 120;
+  const left = LEFT + PLOT_WIDTH - width - 40;
+  const steps = 24;
+  const bar = Array.from(
+    { length: steps },
+    (_, i) =>
+      `<rect x="${fixed(left + (i * width) / steps)}" y="${y}" width="${fixed(width / steps + 0.3)}" height="12" fill="${fillColour(i / (steps - 1))}"/>`,
+  );
+  return [
+    text(left - 8, y + 10, 'empty', `text-anchor="end" fill="${FAINT}"`),
+    ...bar,
+    text(left + width + 8, y + 10, 'full', `fill="${FAINT}"`),
+  ];
+}
+
+function fillColour(fill: number): string {
+  const parts = FILL_FROM.map((from, i) => Math.round(from + ((FILL_TO[i] as number) - from) * fill));
+  return `#${parts.map(part => part.toString(16).padStart(2, '0')).join('')}`;
+}
+
+// ------------------------------------------------------------------------------------------------------------------- time
+
+const TICKS_MS = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400].map(
+  seconds => seconds * 1000,
+);
+const TICKS_MAX = 9;
+
+function timeAxis({
+  x,
+  startMs,
+  spanMs,
+  top,
+  bottom,
+  labelled,
+}: {
+  readonly x: (atMs: number) => number;
+  readonly startMs: number;
+  readonly spanMs: number;
+  readonly top: number;
+  readonly bottom: number;
+  readonly labelled: boolean;
+}): string[] {
+  const days = Math.ceil(spanMs / 86_400_000 / TICKS_MAX) * 86_400_000;
+  const everyMs = TICKS_MS.find(tick => spanMs / tick <= TICKS_MAX) ?? days;
+  const parts = [
+    `<rect x="${LEFT}" y="${fixed(top)}" width="${PLOT_WIDTH}" height="${fixed(bottom - top)}" fill="none" stroke="${LINE}"/>`,
+  ];
+  for (let at = 0; at <= spanMs; at += everyMs) {
+    const left = fixed(x(startMs + at));
+    parts.push(`<line x1="${left}" x2="${left}" y1="${fixed(bottom)}" y2="${fixed(bottom + 5)}" stroke="${FAINT}"/>`);
+    parts.push(text(Number(left), bottom + 18, timeWords(at), `text-anchor="middle" fill="${FAINT}"`));
+  }
+  if (labelled)
+    parts.push(
+      text(LEFT + PLOT_WIDTH / 2, bottom + 38, 'time since the start', `text-anchor="middle" fill="${FAINT}"`),
+    );
+  return parts;
+}
+
+/** `0`, `40 s`, `5 min`, `1 h 30`, `2 d`. */
+function timeWords(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  if (seconds === 0) return '0';
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600)
+    return seconds % 60 === 0
+      ? `${seconds / 60} min`
+      : `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+  if (seconds % 86_400 === 0) return `${seconds / 86_400} d`;
+  const minutes = Math.round((seconds % 3600) / 60);
+  return minutes === 0 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 3600)} h ${minutes}`;
+}
+
+function markLines({
+  marks,
+  x,
+  bottom,
+}: {
+  readonly marks: Picture['marks'];
+  readonly x: (atMs: number) => number;
+  readonly bottom: number;
+}): string[] {
+  return marks.flatMap(({ atMs, text: words }) => {
+    const left = Math.min(LEFT + PLOT_WIDTH, Math.max(LEFT, x(atMs)));
+    // Towards the end there is no room to its right.
+    const anchor = left > LEFT + PLOT_WIDTH * 0.7 ? 'end' : 'start';
+    return [
+      `<line x1="${fixed(left)}" x2="${fixed(left)}" y1="${COPIES_TOP - 12}" y2="${fixed(bottom)}" stroke="${INK}" stroke-dasharray="3 3" stroke-opacity="0.55"/>`,
+      text(left + (anchor === 'end' ? -4 : 4), COPIES_TOP - 5, words, `text-anchor="${anchor}" font-size="11"`),
+    ];
+  });
+}
+
+// ------------------------------------------------------------------------------------------------------------------- text
+
+const text = (x: number, y: number, words: string, attributes: string): string =>
+  `<text x="${fixed(x)}" y="${fixed(y)}"${attributes === '' ? '' : ` ${attributes}`}>${escaped(words)}</text>`;
+
+const fixed = (number: number): string => String(Math.round(number * 10) / 10);
+
+const shortened = (name: string): string =>
+  name.length <= NAME_LETTERS ? name : `${name.slice(0, NAME_LETTERS - 1)}…`;
+
+const escaped = (words: string): string =>
+  words.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');

@@ -1,0 +1,338 @@
+/**
+ * `cluster simulate`: what would a cluster do? It runs the service's own decisions in virtual time, on a made-up cluster or,
+ * with `--here`, on the shape of this one; nothing real is touched.
+ */
+import { writeFile } from 'node:fs/promises';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { makeCluster } from '../../sim/plan/made-cluster.js';
+import { draw } from '../../sim/plan/picture.js';
+import { type Phase, type PlanHost, type PlanInput, type PlanReport, runPlan } from '../../sim/plan/plan.js';
+import { ClusterError } from '../core/fault.js';
+import type { HostReport } from '../daemon/service.js';
+import { readSize, SIZE_ALLOWED } from '../membership/policy-units.js';
+import { collected, countArgument } from './arguments.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import type { Run } from './run.js';
+import { coloured, countText, printable, sizeText, tableText } from './text.js';
+
+const HOSTS_DEFAULT = 10;
+const FILES_DEFAULT = 10_000;
+const COPIES_DEFAULT = 2;
+const LOSE_DEFAULT = 1;
+const SEED_DEFAULT = 42;
+const RATE_DEFAULT = 100_000_000;
+/** What a picture can show, and what a run ends with in minutes. */
+const HOSTS_MAX = 200;
+const COPIES_MAX = 32;
+const SEED_MAX = 2 ** 32 - 1;
+
+interface SimulateOptions {
+  readonly here?: boolean;
+  readonly hosts?: number;
+  readonly files?: number;
+  readonly copies?: number;
+  readonly disks?: readonly number[];
+  readonly rate: number;
+  readonly lose: number;
+  readonly seed: number;
+  readonly addHost?: readonly number[];
+  readonly remove?: readonly string[];
+  readonly svg?: string;
+}
+
+export const simulateCommand = (run: Run): Command =>
+  new Command('simulate')
+    .description('what a cluster would do: layout, bytes moved, time, worst moment, what a loss would take')
+    .addOption(
+      new Option('--here', "this cluster's hosts, stores and parcels, in place of made-up ones").conflicts([
+        'hosts',
+        'files',
+        'disks',
+      ]),
+    )
+    .option(
+      '--hosts <n>',
+      `made-up hosts, each of which backs up its share; default: ${HOSTS_DEFAULT}`,
+      upTo(HOSTS_MAX),
+    )
+    .option('--files <n>', `made-up files of log-normal size, all together; default: ${FILES_DEFAULT}`, countArgument)
+    .option(
+      '--disks <sizes>',
+      'what the hosts lend, in turn: 500GB,4TB,…; default: drawn, for the copies to fill half',
+      disksArgument,
+    )
+    .option(
+      '--copies <n>',
+      `copies of each file, default: ${COPIES_DEFAULT}; with --here: a change to try`,
+      upTo(COPIES_MAX),
+    )
+    .option('--rate <rate>', 'what each link brings, each way', rateArgument, RATE_DEFAULT)
+    .option('--add-host <size>', 'a change to try: one more host that lends so much; may be given again', sizesArgument)
+    .option('--remove <host>', 'a change to try: this host is gone for good; may be given again', collected)
+    .option('--lose <k>', 'say what would be lost if any K hosts went at once', upTo(HOSTS_MAX), LOSE_DEFAULT)
+    .option('--seed <n>', 'the same seed gives the same run', seedArgument, SEED_DEFAULT)
+    .option('--svg <file>', 'a picture of copies and fill over time')
+    .action(run(simulate));
+
+// -------------------------------------------------------------------------------------------------------------- arguments
+
+function upTo(most: number): (text: string) => number {
+  return text => {
+    const count = countArgument(text);
+    if (count > most) throw new InvalidArgumentError(`allowed: a whole number from 1 to ${most}`);
+    return count;
+  };
+}
+
+function sizeArgument(text: string): number {
+  const bytes = readSize(text);
+  if (bytes === undefined || bytes === 0) throw new InvalidArgumentError(`allowed: ${SIZE_ALLOWED}`);
+  return bytes;
+}
+
+const disksArgument = (text: string): readonly number[] => text.split(',').map(sizeArgument);
+const sizesArgument = (text: string, before: readonly number[] = []): readonly number[] => [
+  ...before,
+  sizeArgument(text),
+];
+
+function rateArgument(text: string): number {
+  const bytes = text.endsWith('/s') ? readSize(text.slice(0, -2)) : undefined;
+  if (bytes === undefined || bytes === 0)
+    throw new InvalidArgumentError('allowed: a size a second, such as 100MB/s or 12.5 MB/s');
+  return bytes;
+}
+
+function seedArgument(text: string): number {
+  const seed = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(seed <= SEED_MAX)) throw new InvalidArgumentError(`allowed: a whole number from 0 to ${SEED_MAX}`);
+  return seed;
+}
+
+// ------------------------------------------------------------------------------------------------------------------- work
+
+async function simulate(context: Context, options: SimulateOptions): Promise<ExitCode> {
+  const input = options.here ? await presentInput(context, options) : madeInput(options);
+  checkNames(input, options);
+  const report = runPlan({
+    ...input,
+    ...(process.stderr.isTTY && {
+      progress: (phase: string, done: number) =>
+        void process.stderr.write(`\r\u001b[K${printable(phase)}: ${Math.floor(done * 100)} %`),
+    }),
+  });
+  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+  if (options.svg !== undefined) await writeFile(options.svg, pictureOf(report, options));
+  if (context.json) for (const record of recordsOf(report)) await context.record(record);
+  else await show(context, report, options);
+  return report.phases.at(-1)?.shortParcels === 0 ? EXIT.ok : EXIT.underReplicated;
+}
+
+function madeInput({
+  hosts = HOSTS_DEFAULT,
+  files = FILES_DEFAULT,
+  copies = COPIES_DEFAULT,
+  ...options
+}: SimulateOptions): PlanInput {
+  const { seed, disks, rate } = options;
+  const made = makeCluster({ seed, hosts, files, copies, disks });
+  return {
+    seed,
+    hosts: made.disks.map((freeBytes, i): PlanHost => ({ name: `host-${i + 1}`, freeBytes, bytesPerS: rate })),
+    fresh: { copies, parcels: made.parcels },
+    changes: { addHosts: options.addHost ?? [], remove: options.remove ?? [], copies: undefined },
+    lose: options.lose,
+    bytesPerS: rate,
+  };
+}
+
+/** The shape of this cluster, as the service sees it now. A host that is dead or shut out is not there. */
+async function presentInput(context: Context, options: SimulateOptions): Promise<PlanInput> {
+  const { seed, rate } = options;
+  const service = context.service();
+  const hosts = (await service.hosts(context.signal)).filter(({ state }) => state !== 'revoked' && state !== 'dead');
+  const present = [];
+  for await (const { parcel, key, bytes, sourceId, want, holders } of service.placements(context.signal))
+    present.push({ ref: { id: parcel, key, bytes }, source: sourceId, copiesWanted: want, holders });
+  return {
+    seed,
+    hosts: hosts.map(host => hostOf(host, rate)),
+    present,
+    changes: { addHosts: options.addHost ?? [], remove: options.remove ?? [], copies: options.copies },
+    lose: options.lose,
+    bytesPerS: rate,
+  };
+}
+
+function hostOf({ id, name, domain, trust, state, stores }: HostReport, bytesPerS: number): PlanHost {
+  const lends = stores.flatMap(store =>
+    store.mounted && store.id !== undefined ? [{ id: store.id, lentBytes: store.lentBytes }] : [],
+  );
+  const memberState = state === 'provisional' || state === 'draining' ? state : 'active';
+  return { id, name, domain, trust, state: memberState, lends, bytesPerS };
+}
+
+function checkNames({ hosts, changes }: PlanInput, { here }: SimulateOptions): void {
+  for (const name of changes.remove) {
+    if (hosts.some(host => host.name === name)) continue;
+    const known = here ? hosts.map(host => host.name).join(', ') : `host-1 to host-${hosts.length}`;
+    throw new ClusterError('BAD_ARGUMENT', `--remove ${name}: no such host; there are: ${known}`, {
+      blame: 'operator',
+    });
+  }
+  if (new Set(changes.remove).size >= hosts.length + changes.addHosts.length)
+    throw new ClusterError('BAD_ARGUMENT', '--remove: no host would be left', { blame: 'operator' });
+}
+
+// ------------------------------------------------------------------------------------------------------------------- text
+
+const headline = ({ hosts, parcels, bytes, copies }: PlanReport): string =>
+  `${countText(hosts.filter(({ gone }) => !gone).length, 'host')}, ${countText(parcels, 'parcel')}, ${sizeText(bytes)}, ${countText(copies, 'cop').replace(/cops?$/, copies === 1 ? 'copy' : 'copies')} wanted`;
+
+async function show(context: Context, report: PlanReport, { svg, seed, rate }: SimulateOptions): Promise<void> {
+  await context.print(`${headline(report)} · links of ${sizeText(rate)}/s · seed ${seed}`);
+  await context.print('');
+  await context.print(
+    await tableText(
+      context.isTerminal,
+      [
+        { head: 'host' },
+        { head: 'lent', align: 'right' },
+        { head: 'used', align: 'right' },
+        { head: 'full', align: 'right' },
+        { head: 'copies', align: 'right' },
+      ],
+      report.hosts.map(({ name, lentBytes, usedBytes, copies, gone }) => [
+        gone ? `${name} (gone)` : name,
+        sizeText(lentBytes),
+        sizeText(usedBytes),
+        lentBytes === 0 ? '-' : `${Math.round((100 * usedBytes) / lentBytes)} %`,
+        String(copies),
+      ]),
+    ),
+  );
+  for (const phase of report.phases) {
+    await context.print('');
+    for (const line of phaseLines(phase)) await context.print(printable(line));
+  }
+  await context.print('');
+  for (const line of lossLines(report)) await context.print(printable(line));
+  if (svg !== undefined) await context.print(printable(`picture: ${svg}`));
+}
+
+function phaseLines(phase: Phase): string[] {
+  const { what, movedBytes, boundMs, worst, shortParcels, shortBytes, overParcels } = phase;
+  const tookMs = phase.endMs - phase.startMs;
+  const lines = [coloured('bold', what)];
+  if (movedBytes === 0) lines.push('  nothing was moved');
+  else if (Number.isFinite(boundMs)) {
+    const ratio = boundMs > 0 ? `, ${(tookMs / boundMs).toFixed(2)} times` : '';
+    lines.push(
+      `  moved ${sizeText(movedBytes)} in ${longSpan(tookMs)}${ratio}${boundMs > 0 ? ` what the links need (${longSpan(boundMs)})` : ''}`,
+    );
+  } else lines.push(`  moved ${sizeText(movedBytes)} in ${longSpan(tookMs)}; there is not room for all`);
+  lines.push(
+    `  worst moment: ${countText(worst.parcels, 'parcel')} with ${worst.copies === 0 ? 'no copy' : worst.copies === 1 ? '1 copy' : `${worst.copies} copies`}, ${longSpan(worst.atMs - phase.startMs)} after the start`,
+  );
+  if (shortParcels > 0)
+    lines.push(
+      coloured(
+        'red',
+        `  in the end ${countText(shortParcels, 'parcel')} lack copies: ${sizeText(shortBytes)} more would have to fit somewhere`,
+      ),
+    );
+  if (overParcels > 0) lines.push(`  in the end ${countText(overParcels, 'parcel')} have a copy too many`);
+  return lines;
+}
+
+function lossLines({ hosts, loss }: PlanReport): string[] {
+  const { lose, parcels, bytes, lostParcels, lostBytes, exact, setsThatLose, sets } = loss;
+  const what = lose === 1 ? 'any one host' : `any ${lose} hosts`;
+  if (parcels === 0)
+    return [
+      `if ${what} went at once: ${exact ? 'every parcel would still have a copy' : 'no parcel without a copy was found'}`,
+    ];
+  const names = loss.hosts.map(number => hosts[number]?.name ?? String(number)).join(', ');
+  return [
+    `if ${what} went at once, at the worst (${names}):`,
+    `  ${countText(parcels, 'parcel')} (${sizeText(bytes)}) would be without a copy,`,
+    lostParcels === 0
+      ? '  and all of them still at their origins'
+      : `  and ${lostParcels} of them (${sizeText(lostBytes)}) lost, for their origins would be gone too`,
+    exact
+      ? `  of ${countText(sets, 'such set')}, ${setsThatLose} would take some parcel's last copy`
+      : '  (not every set was looked at: there may be a worse one)',
+  ];
+}
+
+/** Two units: `2 h 10 min`, `45 s`. */
+function longSpan(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
+}
+
+// ------------------------------------------------------------------------------------------------------- records, picture
+
+type PlanRecord = { readonly message_type: string } & Readonly<Record<string, unknown>>;
+
+function recordsOf(report: PlanReport): PlanRecord[] {
+  const { loss, hosts } = report;
+  return [
+    ...hosts.map(({ name, lentBytes, usedBytes, copies, gone }) => ({
+      message_type: 'plan_host',
+      name,
+      lent: lentBytes,
+      used: usedBytes,
+      copies,
+      gone,
+    })),
+    ...report.phases.map(phase => ({
+      message_type: 'plan_phase',
+      what: phase.what,
+      moved: phase.movedBytes,
+      seconds: (phase.endMs - phase.startMs) / 1000,
+      // JSON has no Infinity; it stands for: not all of it fits.
+      bound_seconds: Number.isFinite(phase.boundMs) ? phase.boundMs / 1000 : null,
+      worst: { ...phase.worst, atMs: undefined, seconds: (phase.worst.atMs - phase.startMs) / 1000 },
+      short: phase.shortParcels,
+      short_bytes: phase.shortBytes,
+      over: phase.overParcels,
+    })),
+    {
+      message_type: 'plan_loss',
+      lose: loss.lose,
+      hosts: loss.hosts.map(number => hosts[number]?.name ?? String(number)),
+      parcels: loss.parcels,
+      bytes: loss.bytes,
+      lost_parcels: loss.lostParcels,
+      lost_bytes: loss.lostBytes,
+      exact: loss.exact,
+      sets: loss.sets,
+      sets_that_lose: loss.setsThatLose,
+    },
+    {
+      message_type: 'plan',
+      seed: report.seed,
+      parcels: report.parcels,
+      bytes: report.bytes,
+      copies: report.copies,
+    },
+  ];
+}
+
+function pictureOf(report: PlanReport, { seed, rate }: SimulateOptions): string {
+  const moved = report.phases.reduce((sum, { movedBytes }) => sum + movedBytes, 0);
+  const tookMs = report.phases.reduce((sum, { startMs, endMs }) => sum + endMs - startMs, 0);
+  return draw({
+    title: headline(report),
+    subtitle: `${sizeText(moved)} moved in ${longSpan(tookMs)} over links of ${sizeText(rate)}/s · seed ${seed}`,
+    copiesWanted: report.copies,
+    hosts: report.hosts.map(({ name, lentBytes }) => ({ name, lent: sizeText(lentBytes) })),
+    marks: report.phases.map(({ what, startMs }) => ({ atMs: startMs, text: what })),
+    frames: report.frames,
+  });
+}

@@ -1,0 +1,177 @@
+/**
+ * Census: hosts, domains and stores as small integers, and what counting and ranking ask of each, in typed arrays.
+ *
+ * Every change of a parcel asks about its holders, and ranking asks about every host; maps of ids, and a set for each
+ * question, made that the most of a step. Here a question is an array access. It says nothing new: all is taken from hosts,
+ * holdings and this host itself, and taken anew when one of them says that it has changed.
+ *
+ * Driven by placement.ts.
+ */
+import type { Member } from './cluster-config.js';
+import type { Holdings } from './holdings.js';
+import type { Hosts } from './hosts.js';
+import { bytesOf, type HostId, type StoreId } from './ids.js';
+import type { StoreSlot } from './parcel-table.js';
+import { type IdWords, idWords } from './rendezvous.js';
+
+/** What placement must know of this host itself. */
+export interface SelfView {
+  readonly host: HostId;
+  member(): Member | undefined;
+  /** Stores that are mounted and may count. */
+  mounted(store: StoreId): boolean;
+  readonly weightMiB: number;
+  /** Rises when one of these has changed, but for the member, which comes with the hosts. */
+  readonly version: number;
+}
+
+/** The number of this host; the others follow in the configuration's order. */
+export const SELF = 0;
+/** The number of what is no member. */
+export const NOBODY = -1;
+
+export class Census {
+  readonly #holdings: Holdings;
+  readonly #hosts: Hosts;
+  readonly #self: SelfView;
+  readonly #selfWords: IdWords;
+  readonly #numbers = new Map<HostId, number>();
+  readonly #domains = new Map<string, number>();
+  #ofHosts = -1;
+  #ofSelf = -1;
+  #slots = -1;
+
+  hosts = 0;
+  ids: HostId[] = [];
+  words: IdWords[] = [];
+  /** By host: the number of its domain; NOBODY for this host while it is no member. */
+  domain = new Int32Array(0);
+  live = new Uint8Array(0);
+  roaming = new Uint8Array(0);
+  /** It may take parcels, as far as its membership goes, and is there. */
+  candidate = new Uint8Array(0);
+  /** While it is suspect, as `HostView.lastPlaceAtMs`. */
+  lastPlaceAtMs = new Float64Array(0);
+  weightMiB = new Float64Array(0);
+  freeBytes = new Float64Array(0);
+  /** By store: the number of its host, and whether what it holds counts. */
+  hostOfSlot = new Int32Array(0);
+  slotCounts = new Uint8Array(0);
+
+  constructor({ holdings, hosts, self }: { holdings: Holdings; hosts: Hosts; self: SelfView }) {
+    this.#holdings = holdings;
+    this.#hosts = hosts;
+    this.#self = self;
+    this.#selfWords = idWords(bytesOf(self.host));
+  }
+
+  /** Domains that there are. */
+  get domains(): number {
+    return this.#domains.size;
+  }
+
+  numberOf(host: HostId): number {
+    return this.#numbers.get(host) ?? NOBODY;
+  }
+
+  /** Makes all of it true again; to be called before anything is read. @returns whether it was not. */
+  refresh(storeCounts: (slot: StoreSlot) => boolean): boolean {
+    const { version } = this.#hosts;
+    const slots = this.#holdings.size;
+    if (version === this.#ofHosts && this.#self.version === this.#ofSelf && slots === this.#slots) return false;
+    this.#ofHosts = version;
+    this.#ofSelf = this.#self.version;
+    this.#slots = slots;
+    this.#countHosts();
+    if (this.hostOfSlot.length < slots) {
+      this.hostOfSlot = new Int32Array(2 * slots);
+      this.slotCounts = new Uint8Array(2 * slots);
+    }
+    for (let slot = 0; slot < slots; slot += 1) {
+      this.hostOfSlot[slot] = this.numberOf(this.#holdings.hostOf(slot));
+      this.slotCounts[slot] = storeCounts(slot) ? 1 : 0;
+    }
+    return true;
+  }
+
+  #countHosts(): void {
+    this.#numbers.clear();
+    this.#domains.clear();
+    this.ids = [this.#self.host];
+    this.words = [this.#selfWords];
+    for (const { id, words } of this.#hosts.others()) {
+      this.ids.push(id);
+      this.words.push(words);
+    }
+    this.hosts = this.ids.length;
+    if (this.domain.length < this.hosts) this.#makeRoom(2 * this.hosts);
+    const member = this.#self.member();
+    this.#numbers.set(this.#self.host, SELF);
+    this.domain[SELF] = member === undefined ? NOBODY : this.#domainNumber(member.domain);
+    this.live[SELF] = 1;
+    this.candidate[SELF] = 0;
+    this.roaming[SELF] = member?.roaming === true ? 1 : 0;
+    this.weightMiB[SELF] = this.#self.weightMiB;
+    let number = SELF;
+    for (const host of this.#hosts.others()) {
+      number += 1;
+      this.#numbers.set(host.id, number);
+      const live = host.liveness === 'live';
+      this.domain[number] = this.#domainNumber(host.member.domain);
+      this.live[number] = live ? 1 : 0;
+      this.candidate[number] = live && host.member.state === 'active' && host.member.trust === 'trusted' ? 1 : 0;
+      this.roaming[number] = host.member.roaming ? 1 : 0;
+      this.lastPlaceAtMs[number] = host.lastPlaceAtMs;
+      this.weightMiB[number] = host.weightMiB;
+      this.freeBytes[number] = host.freeBytes;
+    }
+  }
+
+  #domainNumber(domain: string): number {
+    const known = this.#domains.get(domain);
+    if (known !== undefined) return known;
+    const number = this.#domains.size;
+    this.#domains.set(domain, number);
+    return number;
+  }
+
+  #makeRoom(capacity: number): void {
+    this.domain = new Int32Array(capacity);
+    this.live = new Uint8Array(capacity);
+    this.roaming = new Uint8Array(capacity);
+    this.candidate = new Uint8Array(capacity);
+    this.lastPlaceAtMs = new Float64Array(capacity);
+    this.weightMiB = new Float64Array(capacity);
+    this.freeBytes = new Float64Array(capacity);
+  }
+}
+
+/** Members of a few, by number, for one question at a time: emptied by counting on instead of by writing. */
+export class Marks {
+  #of = new Uint32Array(0);
+  #question = 0;
+
+  /** Nothing is marked any more; numbers will be below `length`. */
+  clear(length: number): void {
+    if (this.#of.length < length) {
+      this.#of = new Uint32Array(2 * length);
+      this.#question = 0;
+    }
+    this.#question += 1;
+    if (this.#question === 2 ** 32) {
+      this.#of.fill(0);
+      this.#question = 1;
+    }
+  }
+
+  has(number: number): boolean {
+    return this.#of[number] === this.#question;
+  }
+
+  /** @returns false when it was marked already. */
+  add(number: number): boolean {
+    if (this.#of[number] === this.#question) return false;
+    this.#of[number] = this.#question;
+    return true;
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * Frame notes: the last gossip frame that was heard of each member, kept over a restart, so that nothing that was said
+ * before can be played to us again as if it were new.
+ *
+ * Written behind, not flushed each time: what a crash loses are the last moments, and a frame of those that is replayed
+ * says what was true a moment ago.
+ */
+import type { Database, RootDatabase } from 'lmdb';
+import type { PeerName } from '../core/ids.js';
+
+interface Frame {
+  /** The writer's start counter. */
+  readonly boot: number;
+  /** The frame's number within that start. */
+  readonly frame: number;
+}
+
+/** Each of the two: 281 billion. */
+const COUNTER_BYTES = 6;
+
+export class FrameNotes {
+  readonly #notes: Database<Buffer, Uint8Array>;
+
+  constructor(root: RootDatabase<Buffer, Uint8Array>) {
+    this.#notes = root.openDB({ name: 'frames', keyEncoding: 'binary', encoding: 'binary' });
+  }
+
+  *load(): IterableIterator<readonly [PeerName, Frame]> {
+    for (const { key, value } of this.#notes.getRange({})) {
+      const bytes = Buffer.from(value);
+      if (bytes.length !== 2 * COUNTER_BYTES) continue;
+      const frame = bytes.readUIntBE(COUNTER_BYTES, COUNTER_BYTES);
+      yield [Buffer.from(key).toString('latin1') as PeerName, { boot: bytes.readUIntBE(0, COUNTER_BYTES), frame }];
+    }
+  }
+
+  save(writer: PeerName, { boot, frame }: Frame): void {
+    const value = Buffer.alloc(2 * COUNTER_BYTES);
+    value.writeUIntBE(boot, 0, COUNTER_BYTES);
+    value.writeUIntBE(frame, COUNTER_BYTES, COUNTER_BYTES);
+    // Joined with others of the same moment into one transaction by lmdb; a failing disk tells through those who wait.
+    void this.#notes.put(Buffer.from(writer, 'latin1'), value);
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Possess: reads a parcel whole, from this disk and in this call, and says what each holder of the same bytes must answer to
+ * one nonce (core/possession.ts).
+ *
+ * Every blob is held against its BLAKE3 on the way, so a possession is only ever made of right bytes. Whole means whole:
+ * DESIGN section 7 allows 64 ranges of a large parcel that was scrubbed lately, which needs a record of scrubs that no
+ * store keeps yet. "From disk" is as the kernel gives it: what it has cached is not read from the platter again.
+ *
+ * In memory: one chunk, and a hasher a holder. Driven by store.ts, which decides what wrong bytes mean.
+ */
+import type { HostId, Nonce, Possession } from '../core/ids.js';
+import type { BlobRef } from '../core/parcel.js';
+import { type PossessionHasher, possessionHasher } from '../core/possession.js';
+import { hashFile } from './hash-file.js';
+
+export interface PossessionAsk {
+  readonly nonce: Nonce;
+  /** Who would have to answer: the possession of each is its own. */
+  readonly holders: readonly HostId[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+export type ParcelRead =
+  | { readonly kind: 'whole'; readonly possessions: ReadonlyMap<HostId, Possession> }
+  /** The first blob whose file is gone, or has other bytes than its name says. */
+  | { readonly kind: 'wrong'; readonly blob: BlobRef };
+
+/**
+ * @param refs the parcel's non-empty blobs in record order
+ * @throws whatever the disk says, and the signal's reason: nothing is known of the bytes then
+ */
+export async function readParcel(
+  refs: readonly BlobRef[],
+  pathOf: (blob: string) => string,
+  { nonce, holders, signal }: PossessionAsk,
+): Promise<ParcelRead> {
+  const hashers = new Map<HostId, PossessionHasher>();
+  for (const holder of holders) if (!hashers.has(holder)) hashers.set(holder, possessionHasher(nonce, holder));
+  try {
+    for (const blob of refs) {
+      signal?.throwIfAborted();
+      for (const hasher of hashers.values()) hasher.blob(blob.bytes);
+      const onChunk = (chunk: Uint8Array) => {
+        for (const hasher of hashers.values()) hasher.update(chunk);
+      };
+      if (!(await isRight(pathOf(blob.blob), blob, { onChunk, signal }))) return { kind: 'wrong', blob };
+    }
+    const possessions = new Map<HostId, Possession>();
+    for (const [holder, hasher] of hashers) {
+      hashers.delete(holder);
+      possessions.set(holder, hasher.digest());
+    }
+    return { kind: 'whole', possessions };
+  } finally {
+    for (const hasher of hashers.values()) hasher.dispose();
+  }
+}
+
+/** Whether the file has exactly this blob's bytes. @throws whatever the disk says */
+export async function isRight(
+  path: string,
+  { blob, bytes }: BlobRef,
+  options: { readonly onChunk?: (chunk: Uint8Array) => void; readonly signal?: AbortSignal | undefined } = {},
+): Promise<boolean> {
+  return (await hashFile(path, { ...options, bytes }))?.hash === blob;
+}

@@ -1,0 +1,194 @@
+/**
+ * Trash: bytes that left `.blobs`, kept a while in case that was wrong. They never count and never grant, they are used
+ * room, and they are the first to go.
+ *
+ *   .trash/<blob>            dropped or expired. A later grab takes it back, and hashes it as whatever comes back is hashed
+ *   .trash/<blob>.<12 hex>   set aside because it did not hash to its name. May be all that is left of a file, so a person
+ *                            finds it here as long; never taken back
+ *
+ * A file's mtime is when it came here, by the wall clock: its other times change with every link that is made or removed.
+ *
+ * A file here may have names in the trees too (tree-view.ts). To unlink it would free nothing, and would make a tree's name
+ * the only one of its bytes; so these names go first.
+ *
+ * Driven by incoming.ts and store.ts. Nothing here is flushed: what a power cut brings back is swept in at the next
+ * opening (recovery.ts).
+ */
+import { randomBytes } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { lstat, lutimes, readdir, rename, unlink } from 'node:fs/promises';
+import { systemCode, tampered } from './own-folder.js';
+import { Turns } from './turns.js';
+
+/** What may go: what lies here for so long by the wall clock, or the oldest until so many bytes were freed. */
+export type TrashLimit = { readonly olderThanMs: number } | { readonly freeBytes: number };
+
+interface Trashed {
+  readonly arrivedMs: number;
+  readonly bytes: number;
+}
+
+/** A file here costs some 200 bytes of memory: 100 MB at this many. When there are more, `empty` removes the oldest whatever their age. */
+const TRASH_FILES_MAX = 500_000;
+/** Looked at before the first of them goes: the trees are searched once for so many. */
+const ROUND_FILES = 65_536;
+
+export class Trash {
+  readonly #path: string;
+  readonly #wallMs: () => number;
+  readonly #filesMax: number;
+  /** By file name, in the order of arrival. */
+  readonly #files = new Map<string, Trashed>();
+  /** By file name: one call at a time makes, takes or removes it. */
+  readonly #turns = new Turns<string>();
+  #bytes = 0;
+
+  private constructor(path: string, wallMs: () => number, filesMax: number) {
+    this.#path = path;
+    this.#wallMs = wallMs;
+    this.#filesMax = filesMax;
+  }
+
+  /** @param options.filesMax default 500,000 */
+  static async open(
+    path: string,
+    { wallMs, filesMax = TRASH_FILES_MAX }: { readonly wallMs: () => number; readonly filesMax?: number },
+  ): Promise<Trash> {
+    const trash = new Trash(path, wallMs, filesMax);
+    const found: (Trashed & { readonly name: string })[] = [];
+    for (const name of await readdir(path)) {
+      const stats = await lstat(`${path}/${name}`);
+      if (stats.isFile()) found.push({ name, arrivedMs: stats.mtimeMs, bytes: stats.size });
+    }
+    found.sort((a, b) => a.arrivedMs - b.arrivedMs);
+    for (const { name, ...file } of found) trash.#note(name, file);
+    return trash;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  has(blob: string): boolean {
+    return this.#files.has(blob);
+  }
+
+  /** Moves a file here that may be taken back. How many bytes it has; `undefined` when there is none. */
+  put(from: string, blob: string): Promise<number | undefined> {
+    return this.#turns.take(blob, () => this.#move(from, blob));
+  }
+
+  /** Moves a file here that is not what its name says. Where to; `undefined` when there is none. */
+  async setAside(from: string, blob: string): Promise<string | undefined> {
+    const name = `${blob}.${randomBytes(6).toString('hex')}`;
+    return (await this.#move(from, name)) === undefined ? undefined : `${this.#path}/${name}`;
+  }
+
+  async #move(from: string, name: string): Promise<number | undefined> {
+    const found = await statIfThere(from);
+    if (found === undefined) return undefined;
+    if (!found.isFile()) throw tampered(from, 'is not a plain file');
+    const arrivedMs = this.#wallMs();
+    // Before it is here: a crash between the two must not make it look as if it had been here for long.
+    await setModified(from, arrivedMs);
+    await rename(from, `${this.#path}/${name}`);
+    this.#forget(name); // an older one of that name, which has been replaced
+    this.#note(name, { arrivedMs, bytes: found.size });
+    return found.size;
+  }
+
+  /** Moves the blob away from here, unhashed. How many bytes it has; `undefined` when it is not here. */
+  takeBack(blob: string, to: string): Promise<number | undefined> {
+    return this.#turns.take(blob, async () => {
+      if (!this.#files.has(blob)) return undefined;
+      const path = `${this.#path}/${blob}`;
+      const found = await statIfThere(path);
+      if (found !== undefined) {
+        // It arrives anew: by its old time it would be swept away as a leftover.
+        await setModified(path, this.#wallMs());
+        await rename(path, to);
+      }
+      this.#forget(blob);
+      return found?.size;
+    });
+  }
+
+  /**
+   * Removes what may go, oldest first. How many bytes that freed: none for a file that somebody linked elsewhere, which is
+   * theirs from now on.
+   *
+   * @param removeFromTrees is given the inodes that have other names
+   */
+  async empty(
+    limit: TrashLimit,
+    removeFromTrees: (inodes: ReadonlySet<number>) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<number> {
+    let freedBytes = 0;
+    for (;;) {
+      const due = this.#due(limit, freedBytes);
+      if (due.length === 0) return freedBytes;
+      const linked = new Set<number>();
+      for (const name of due) {
+        signal?.throwIfAborted();
+        const found = await statIfThere(`${this.#path}/${name}`);
+        if (found !== undefined && found.nlink > 1) linked.add(found.ino);
+      }
+      if (linked.size > 0) await removeFromTrees(linked);
+      for (const name of due) {
+        signal?.throwIfAborted();
+        freedBytes += await this.#turns.take(name, () => this.#remove(name));
+      }
+    }
+  }
+
+  #due(limit: TrashLimit, freedBytes: number): string[] {
+    const due: string[] = [];
+    const nowMs = this.#wallMs();
+    let excess = this.#files.size - this.#filesMax;
+    let bytes = freedBytes;
+    for (const [name, file] of this.#files) {
+      const goes =
+        excess > 0 || ('freeBytes' in limit ? bytes < limit.freeBytes : nowMs - file.arrivedMs >= limit.olderThanMs);
+      if (!goes || due.length === ROUND_FILES) break;
+      due.push(name);
+      excess -= 1;
+      bytes += file.bytes;
+    }
+    return due;
+  }
+
+  async #remove(name: string): Promise<number> {
+    // Taken back meanwhile.
+    if (!this.#files.has(name)) return 0;
+    const path = `${this.#path}/${name}`;
+    const found = await statIfThere(path);
+    if (found !== undefined) await unlink(path);
+    this.#forget(name);
+    return found?.nlink === 1 ? found.size : 0;
+  }
+
+  #note(name: string, file: Trashed): void {
+    this.#files.set(name, file);
+    this.#bytes += file.bytes;
+  }
+
+  #forget(name: string): void {
+    this.#bytes -= this.#files.get(name)?.bytes ?? 0;
+    this.#files.delete(name);
+  }
+}
+
+/** Not through a symlink, whatever came into its place. */
+async function setModified(path: string, ms: number): Promise<void> {
+  await lutimes(path, ms / 1000, ms / 1000);
+}
+
+async function statIfThere(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * Turns: work on one thing at a time, in the order of asking; work on different things side by side.
+ */
+export class Turns<Key> {
+  /** Per key the end of what was asked for last. */
+  readonly #last = new Map<Key, Promise<void>>();
+
+  /** Begins at once when nobody else is at it. */
+  async take<T>(key: Key, work: () => Promise<T>): Promise<T> {
+    const before = this.#last.get(key);
+    const mine = before === undefined ? work() : before.then(work);
+    const end = mine.then(nothing, nothing); // its failure is its own caller's
+    this.#last.set(key, end);
+    try {
+      return await mine;
+    } finally {
+      if (this.#last.get(key) === end) this.#last.delete(key);
+    }
+  }
+
+  /** Somebody is at it, or waits for it. */
+  busy(key: Key): boolean {
+    return this.#last.has(key);
+  }
+
+  /** When all that was asked for so far is done. */
+  async allDone(): Promise<void> {
+    await Promise.all(this.#last.values());
+  }
+}
+
+const nothing = (): void => {};

@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import type { HostId, Key, ParcelId, StoreId } from '../../src/core/ids.js';
+import type { HostReport, PlacementReport } from '../../src/daemon/service.js';
+import { cluster, each, HOST, hostOf, recordsOf, SOURCE_ID, serve, temporaryFolder } from './cli-fixture.js';
+
+const SMALL = ['simulate', '--hosts', '4', '--files', '40', '--seed', '3'];
+
+test('simulate needs no cluster, prints its seed, and says the same twice', async t => {
+  const first = await cluster(SMALL);
+  t.is(first.code, 0);
+  t.regex(first.out, /4 hosts, \d+ parcels, .* 2 copies wanted .* seed 3/);
+  t.regex(first.out, /host-4\t/);
+  t.regex(first.out, /first backup\n {2}moved .* what the links need/);
+  t.regex(first.out, /worst moment: /);
+  t.regex(first.out, /if any one host went at once: every parcel would still have a copy/);
+  t.is((await cluster(SMALL)).out, first.out);
+  t.true(first.out.split('\n').every(line => line.length <= 100));
+});
+
+test('without --seed it is 42, and said', async t => {
+  t.regex((await cluster(['simulate', '--hosts', '3', '--files', '3'])).out, /seed 42/);
+});
+
+test('simulate --json gives hosts, phases, what a loss takes, and the whole', async t => {
+  const { out, code } = await cluster([
+    ...SMALL,
+    '--disks',
+    '500GB,1TB',
+    '--lose',
+    '2',
+    '--remove',
+    'host-2',
+    '--json',
+  ]);
+  t.is(code, 0);
+  const records = recordsOf(out);
+  t.deepEqual(
+    records.map(({ message_type }) => message_type),
+    ['plan_host', 'plan_host', 'plan_host', 'plan_host', 'plan_phase', 'plan_phase', 'plan_loss', 'plan'],
+  );
+  t.like(records[1], { name: 'host-2', lent: 1_000_000_000_000, used: 0, gone: true });
+  t.like(records[5], { what: '− host-2', short: 0 });
+  t.like(records[6], { lose: 2, exact: true });
+  t.like(records[7], { seed: 3, copies: 2 });
+});
+
+test('simulate --svg writes a picture', async t => {
+  const file = join(temporaryFolder(t), 'plan.svg');
+  const { code, out } = await cluster([...SMALL, '--svg', file]);
+  t.is(code, 0);
+  t.true(out.includes(`picture: ${file}`));
+  t.regex(readFileSync(file, 'utf8'), /^<svg [\s\S]*How full each host is[\s\S]*<\/svg>\n$/);
+});
+
+test('what does not fit exits 20 and says how much is missing', async t => {
+  const { code, out } = await cluster(['simulate', '--hosts', '2', '--files', '20', '--disks', '1MB', '--copies', '2']);
+  t.is(code, 20);
+  t.regex(out, /lack copies: .* more would have to fit somewhere/);
+});
+
+test('simulate refuses what it cannot read, with 2', async t => {
+  for (const wrong of [
+    ['--hosts', '0'],
+    ['--hosts', '201'],
+    ['--disks', '4T'],
+    ['--rate', '100MB'],
+    ['--seed', '-1'],
+    ['--here', '--hosts', '3'],
+  ]) {
+    t.is((await cluster(['simulate', ...wrong])).code, 2, wrong.join(' '));
+  }
+  const { code, err } = await cluster([...SMALL, '--remove', 'mini']);
+  t.is(code, 2);
+  t.regex(err, /--remove mini: no such host; there are: host-1 to host-4/);
+});
+
+test('simulate --here asks the service, and is not there without one', async t => {
+  const folder = temporaryFolder(t);
+  t.is((await cluster(['simulate', '--here', '--state', folder])).code, 10);
+
+  const hosts = ['imac', 'mini', 'pi', 'nas'].map((name, i): HostReport => {
+    const digit = String(i + 1);
+    const store = {
+      id: digit.repeat(32) as StoreId,
+      path: '/srv',
+      lentBytes: 1_000_000_000,
+      usedBytes: 0,
+      mounted: true,
+    };
+    const id = i === 0 ? HOST : (digit.repeat(32) as HostId);
+    return hostOf({ name, id, domain: id, self: i === 0, stores: [store] });
+  });
+  const holders = hosts.slice(1, 3).map(({ id, stores }) => ({ host: id, store: stores[0]?.id as StoreId }));
+  const placements = Array.from(
+    { length: 5 },
+    (_, i): PlacementReport => ({
+      parcel: `${i}a`.repeat(32) as ParcelId,
+      key: `${i}b`.repeat(16) as Key,
+      bytes: 1_000_000,
+      sourceId: SOURCE_ID,
+      want: 2,
+      holders,
+    }),
+  );
+  const stateDir = await serve(t, { hosts: async () => hosts, placements: () => each(...placements) });
+  const { code, out } = await cluster(['--state', stateDir, 'simulate', '--here', '--remove', 'mini', '--json']);
+  t.is(code, 0);
+  const records = recordsOf(out);
+  t.like(
+    records.find(({ name }) => name === 'nas'),
+    { copies: 5, used: 5_000_000 },
+  );
+  t.like(
+    records.find(({ name }) => name === 'pi'),
+    { copies: 5 },
+  );
+  t.like(
+    records.find(({ what }) => what === 'as it is'),
+    { moved: 0 },
+  );
+  t.like(
+    records.find(({ what }) => what === '− mini'),
+    { moved: 5_000_000, short: 0 },
+  );
+});

@@ -1,0 +1,116 @@
+/**
+ * Surplus: copies that are too many go, one read from disk for each that goes, and never one that is needed.
+ */
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { compareTrees } from '../helpers/compare-trees.js';
+import { contentsOf, countCopies, type StorePlace } from '../helpers/count-copies.js';
+import { type Plan, RealCluster } from '../helpers/real-cluster.js';
+import { makePlainTree } from './plain-tree.js';
+
+const HOLDERS = ['b', 'c', 'd', 'e'];
+const TIMING = { surplus: '1s', dropBackOff: '200ms', attempt: '10s' };
+/** A second of surplus, then attempts that void each other; the rest is for a busy machine. */
+const DROPPED_MS_MAX = 60_000;
+
+/** Five hosts; `a` has a source, and every other one holds all of it. */
+async function fullCluster(t: ExecutionContext, copies: number) {
+  const cluster = new RealCluster(t);
+  const source = cluster.makeFolder('src');
+  makePlainTree(source, { files: 300, name: 'files' });
+  const stores: StorePlace[] = HOLDERS.map(host => ({ host, path: cluster.makeFolder(`${host}.store`) }));
+  const [a] = await cluster.found(['a', 'b', 'c', 'd', 'e']);
+  const planFor = (wanted: number): Plan => ({
+    defaults: { copies: wanted },
+    hosts: {
+      a: { sources: { pics: { path: source } } },
+      ...Object.fromEntries(stores.map(({ host, path }) => [host, { stores: [{ path, limit: '1 GB' }] }])),
+    },
+    timing: TIMING,
+  });
+  await cluster.apply(planFor(copies));
+  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+  const contents = [...(await contentsOf(source)).keys()];
+  const countEach = async (): Promise<readonly number[]> => {
+    const { copies: found, wrong } = await countCopies(stores);
+    t.deepEqual(wrong, [], 'no wrong bytes at any time');
+    return contents.map(hash => found.get(hash)?.hosts.length ?? 0);
+  };
+  return { cluster, source, stores, a, planFor, contents, countEach };
+}
+
+test.serial('with N lowered the surplus goes to the trash, and what is left restores', async t => {
+  const { cluster, source, stores, a, planFor, countEach } = await fullCluster(t, 4);
+  await cluster.apply(planFor(2), { yes: true });
+  const counts = await cluster.until(
+    'exactly two copies of everything',
+    async () => {
+      const now = await countEach();
+      t.true(Math.min(...now) >= 2, 'never fewer than are wanted');
+      return now.every(count => count === 2) && now;
+    },
+    { withinMs: DROPPED_MS_MAX },
+  );
+  t.true(counts.length > 0);
+  t.true(stores.some(({ path }) => readdirSync(join(path, '.trash')).length > 0));
+  await a.ok('status', '--wait', 'settled', '--timeout', '30s');
+  const dropped = HOLDERS.flatMap(host => cluster.host(host).log()).filter(({ code }) => code === 'PARCEL_DROPPED');
+  t.true(dropped.every(({ granters }) => Array.isArray(granters) && granters.length === 2));
+  await a.kill();
+  await cluster.host('b').ok('restore', 'pics', '--target', cluster.path('out'));
+  t.deepEqual(compareTrees(source, cluster.path('out')), []);
+});
+
+test.serial('a copy that has rotted unnoticed is not counted on: it is found, and made again', async t => {
+  const { cluster, stores, a, planFor, contents } = await fullCluster(t, 3);
+  const { copies: before } = await countCopies(stores);
+  // Of three copies of one content one rots: with N lowered to two, neither of the others may go for it.
+  const [rotten = ''] = contents;
+  const [victim = ''] = before.get(rotten)?.hosts ?? [];
+  const path = stores.find(({ host }) => host === victim)?.path ?? '';
+  writeFileSync(join(path, '.blobs', rotten.slice(0, 2), rotten), 'not what it was');
+  await cluster.apply(planFor(2), { yes: true });
+  await cluster.until(
+    'two right copies of what rotted, and no wrong one',
+    async () => {
+      const { copies, wrong } = await countCopies(stores);
+      const counts = contents.map(hash => (copies.get(hash)?.hosts ?? []).length);
+      t.true(Math.min(...counts) >= 2, 'never fewer right copies than are wanted');
+      return wrong.length === 0 && copies.get(rotten)?.hosts.length === 2;
+    },
+    { withinMs: DROPPED_MS_MAX },
+  );
+  await a.ok('status', '--wait', 'settled', '--timeout', '30s');
+  const codes = cluster
+    .host(victim)
+    .log()
+    .map(({ code }) => code);
+  t.true(codes.includes('PARCEL_CORRUPT'));
+});
+
+test.serial('a drained host ends empty, and everything has its copies all the while', async t => {
+  const { cluster, stores, a, contents, countEach } = await fullCluster(t, 2);
+  const { copies } = await countCopies(stores);
+  const heldBy = (host: string) => contents.filter(hash => copies.get(hash)?.hosts.includes(host)).length;
+  const [leaving = ''] = [...HOLDERS].sort((x, y) => heldBy(y) - heldBy(x));
+  t.true(heldBy(leaving) > 0);
+  const refused = await a.run('revoke', leaving);
+  t.is(refused.code, 2, 'its copies are needed');
+  await a.ok('drain', leaving);
+  await cluster.until(
+    'nothing left on the host that drains',
+    async () => {
+      t.true(Math.min(...(await countEach())) >= 2, 'never fewer than are wanted');
+      const { copies: now } = await countCopies(stores.filter(({ host }) => host === leaving));
+      return now.size === 0;
+    },
+    { withinMs: DROPPED_MS_MAX },
+  );
+  await a.ok('revoke', leaving);
+  const left = await countCopies(stores.filter(({ host }) => host !== leaving));
+  t.deepEqual(
+    contents.filter(hash => left.copies.get(hash)?.hosts.length !== 2),
+    [],
+  );
+});

@@ -1,0 +1,140 @@
+import test from 'ava';
+import { nameOf } from '../../sim/catalog-model.js';
+import { makeCluster } from '../../sim/plan/made-cluster.js';
+import { draw } from '../../sim/plan/picture.js';
+import { type PlanInput, type PlanReport, runPlan } from '../../sim/plan/plan.js';
+import {
+  type HostId,
+  parseHostId,
+  parseKey,
+  parseParcelId,
+  parseStoreId,
+  type StoreId,
+  sourceIdOf,
+} from '../../src/core/ids.js';
+
+const MB = 1_000_000;
+const NO_CHANGES = { addHosts: [], remove: [], copies: undefined };
+
+const input = (changes: Partial<PlanInput> = {}): PlanInput => ({
+  seed: 7,
+  hosts: Array.from({ length: 4 }, (_, i) => ({ name: `host-${i + 1}`, freeBytes: 1_000 * MB, bytesPerS: 100 * MB })),
+  fresh: { copies: 2, parcels: [[20 * MB, 30 * MB], [10 * MB], [5 * MB], []] },
+  changes: NO_CHANGES,
+  lose: 2,
+  bytesPerS: 100 * MB,
+  ...changes,
+});
+
+const usedBytes = ({ hosts }: PlanReport): number => hosts.reduce((sum, host) => sum + host.usedBytes, 0);
+
+test('a first backup ends with every copy made, and says what that took', t => {
+  const report = runPlan(input());
+  const [phase] = report.phases;
+  t.is(report.bytes, 65 * MB);
+  t.is(usedBytes(report), 130 * MB);
+  t.is(phase?.shortParcels, 0);
+  t.true((phase?.movedBytes ?? 0) >= 130 * MB);
+  t.true((phase?.endMs ?? 0) - (phase?.startMs ?? 0) >= (phase?.boundMs ?? 0));
+  t.deepEqual([phase?.worst.copies, phase?.worst.parcels], [0, 4]);
+});
+
+test('the same seed gives the same report, and another one another', t => {
+  t.deepEqual(runPlan(input()), runPlan(input()));
+  t.notDeepEqual(runPlan(input()).frames, runPlan(input({ seed: 8 })).frames);
+});
+
+test('a host that is gone is made up for, from one copy less', t => {
+  const report = runPlan(input({ changes: { ...NO_CHANGES, remove: ['host-1'] } }));
+  const [, phase] = report.phases;
+  t.is(phase?.worst.copies, 1);
+  t.is(phase?.shortParcels, 0);
+  t.is(usedBytes(report), 130 * MB);
+  t.true(report.hosts[0]?.gone);
+});
+
+test('more copies are made where there are hosts for them', t => {
+  const report = runPlan(input({ changes: { ...NO_CHANGES, copies: 3 } }));
+  t.is(report.phases.at(-1)?.shortParcels, 0);
+  t.is(usedBytes(report), 195 * MB);
+});
+
+test('what does not fit is named', t => {
+  const hosts = input().hosts.map(host => ({ ...host, freeBytes: 25 * MB }));
+  const [phase] = runPlan(input({ hosts })).phases;
+  t.is(phase?.boundMs, Number.POSITIVE_INFINITY);
+  t.true((phase?.shortParcels ?? 0) > 0);
+  t.true((phase?.shortBytes ?? 0) >= 30 * MB);
+});
+
+/** Three real hosts; the first is the origin of ten parcels that the others hold. */
+function present(): Pick<PlanInput, 'hosts' | 'present'> {
+  const ids = [1, 2, 3].map(i => parseHostId(`${i}`.repeat(32)));
+  const stores = [1, 2, 3].map(i => parseStoreId(`${i + 3}`.repeat(32)));
+  const hosts = ids.map((id, i) => ({
+    id,
+    name: `host-${i + 1}`,
+    lends: [{ id: stores[i] as StoreId, lentBytes: 1_000 * MB }],
+    bytesPerS: 100 * MB,
+  }));
+  const parcels = Array.from({ length: 10 }, (_, i) => ({
+    ref: { id: parseParcelId(nameOf(`p${i}`)), key: parseKey(nameOf(`k${i}`).slice(0, 32)), bytes: 10 * MB },
+    source: sourceIdOf(ids[0] as HostId, 'files'),
+    copiesWanted: 2,
+    holders: [1, 2].map(at => ({ host: ids[at] as HostId, store: stores[at] as StoreId })),
+  }));
+  return { hosts, present: parcels };
+}
+
+test('a cluster that is there already stays as it is', t => {
+  const { fresh: _, ...made } = input();
+  const report = runPlan({ ...made, ...present() });
+  t.is(report.phases.length, 1);
+  t.is(report.phases[0]?.movedBytes, 0);
+  t.deepEqual(
+    report.hosts.map(({ copies }) => copies),
+    [0, 10, 10],
+  );
+  t.is(report.loss.parcels, 10);
+  t.is(report.loss.lostParcels, 0);
+});
+
+test('… and when a host of it is gone for good, one that is added takes its place', t => {
+  const { fresh: _, ...made } = input();
+  const changes = { addHosts: [1_000 * MB], remove: ['host-2'], copies: undefined };
+  const report = runPlan({ ...made, ...present(), changes });
+  t.deepEqual(
+    report.hosts.map(({ name, copies }) => [name, copies]),
+    [
+      ['host-1', 0],
+      ['host-2', 0],
+      ['host-3', 10],
+      ['new-1', 10],
+    ],
+  );
+});
+
+test('made-up clusters have the files that were asked for, and room for twice their copies', t => {
+  const made = makeCluster({ seed: 1, hosts: 5, files: 1_000, copies: 2, disks: undefined });
+  t.is(made.disks.length, 5);
+  t.true(made.parcels.flat().length < 1_000);
+  t.true(made.disks.reduce((sum, disk) => sum + disk, 0) >= 4 * made.bytes);
+  const given = makeCluster({ seed: 1, hosts: 3, files: 10, copies: 2, disks: [1, 2] });
+  t.deepEqual(given.disks, [1, 2, 1]);
+});
+
+test('the picture is one that a viewer reads, whatever hosts are called', t => {
+  const report = runPlan(input());
+  const svg = draw({
+    title: '<4 hosts> & "more"',
+    subtitle: '',
+    copiesWanted: 2,
+    hosts: report.hosts.map(({ name }) => ({ name: `${name}<&>`, lent: '1 GB' })),
+    marks: [{ atMs: 0, text: 'first backup' }],
+    frames: report.frames,
+  });
+  t.true(svg.startsWith('<svg '));
+  t.false(/NaN|Infinity|undefined/.test(svg));
+  t.is(svg.split('<text').length, svg.split('</text>').length);
+  t.false(svg.includes('<4'));
+});

@@ -1,0 +1,78 @@
+import { link, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { Trash } from '../../src/store/trash.js';
+
+async function begin(t: ExecutionContext, options: { filesMax?: number } = {}) {
+  const folder = await mkdtemp(join(tmpdir(), 'trash-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const path = join(folder, 'trash');
+  await mkdir(path);
+  const clock = { nowMs: 1_700_000_000_000 };
+  const open = () => Trash.open(path, { wallMs: () => clock.nowMs, ...options });
+  const put = async (trash: Trash, name: string, content: string) => {
+    await writeFile(join(folder, name), content);
+    await trash.put(join(folder, name), name);
+  };
+  return { folder, path, clock, open, put, trash: await open() };
+}
+
+const nobody = async () => {};
+
+test('with more files than it may keep in memory the oldest go, however young', async t => {
+  const { trash, put, path } = await begin(t, { filesMax: 2 });
+  for (const name of ['a', 'b']) await put(trash, name, name);
+  t.is(await trash.empty({ olderThanMs: 1 }, nobody), 0);
+  await put(trash, 'c', 'c');
+  t.is(await trash.empty({ olderThanMs: 1 }, nobody), 1);
+  t.deepEqual((await readdir(path)).sort(), ['b', 'c']);
+});
+
+test('the later of two files of one name stays, and counts once', async t => {
+  const { trash, put, clock } = await begin(t);
+  await put(trash, 'a', 'first');
+  clock.nowMs += 1_000;
+  await put(trash, 'a', 'second one');
+  t.is(trash.bytes, 10);
+  t.is(await trash.empty({ olderThanMs: 1 }, nobody), 0);
+});
+
+test('bytes that have a name elsewhere free nothing, are asked out of the trees first, and the next ones go instead', async t => {
+  const { trash, put, folder, path } = await begin(t);
+  await put(trash, 'a', '12345');
+  await put(trash, 'b', '123');
+  await link(join(path, 'a'), join(folder, 'mine'));
+  const asked: number[] = [];
+  const freed = await trash.empty({ freeBytes: 1 }, async inodes => {
+    asked.push(inodes.size);
+    t.is((await readdir(path)).length, 2);
+  });
+  t.is(freed, 3);
+  t.deepEqual(asked, [1]);
+  t.is(trash.bytes, 0);
+});
+
+test('what is no plain file is neither counted nor removed', async t => {
+  const { open, path, folder } = await begin(t);
+  await writeFile(join(folder, 'outside'), 'outside');
+  await symlink(join(folder, 'outside'), join(path, 'a'));
+  await mkdir(join(path, 'b'));
+  const trash = await open();
+  t.is(trash.bytes, 0);
+  t.false(trash.has('a'));
+  t.is(await trash.empty({ olderThanMs: 0 }, nobody), 0);
+  await t.throwsAsync(trash.put(join(path, 'a'), 'a'), { code: 'STORE_TAMPERED' });
+  t.is((await readdir(path)).length, 2);
+});
+
+test('a file that somebody took out of the trash is not there, and nothing stops at it', async t => {
+  const { trash, put, path, folder } = await begin(t);
+  for (const name of ['a', 'b', 'c']) await put(trash, name, name);
+  await rm(join(path, 'a'));
+  await rm(join(path, 'b'));
+  t.is(await trash.takeBack('a', join(folder, 'back')), undefined);
+  t.is(await trash.put(join(folder, 'never was'), 'd'), undefined);
+  t.is(await trash.empty({ olderThanMs: 0 }, nobody), 1);
+  t.is(trash.bytes, 0);
+});
