@@ -622,23 +622,29 @@ export class Machine {
     this.#countFailure(pursuit.row);
     pursuit.tries += 1;
     const { tries } = pursuit;
-    if (from !== undefined && tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit.row, because)) {
+    if (from !== undefined) {
+      // What it has not, or has wrong, it will not have right in a moment.
+      const restMs = because === 'gone' || because === 'bad-bytes' ? BACK_OFF_MS_MAX : backOffMs(tries);
+      pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : restMs));
       // Keep the claim and ask another source, or this one later.
-      pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : backOffMs(tries)));
-      return;
+      if (tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit, because)) return;
     }
     this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs);
   }
 
   /** Whether it lay with the source, so that asking on makes sense. */
-  #mayAskOn(row: Row, because: FetchFailure): boolean {
+  #mayAskOn({ row, avoidUntilMs }: Pursuit, because: FetchFailure): boolean {
     switch (because) {
       case 'busy':
       case 'unreachable':
         return true;
       case 'gone':
       case 'bad-bytes':
-        return this.#table.holders(row, []).length > 0;
+        return this.#sourcesOf(row).some(
+          source =>
+            this.#hosts.get(source)?.connected === true &&
+            (avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY) <= this.#nowMs,
+        );
       case 'no-room':
       case 'disk':
       case 'cancelled':
