@@ -923,6 +923,7 @@ export class Machine {
     if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#isHeldHere(row)) return false;
     if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
     if (this.#wanted.knownOriginOf(row) === this.#self || this.#storeFor(row) === undefined) return false;
+    this.#relocating.giveRoomBack(row);
     this.#claim(row, true);
     return true;
   }
@@ -1008,7 +1009,8 @@ export class Machine {
   /** The store that takes a row: the one that holds its family, else the roomiest that has room. */
   #storeFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
     const kept = this.#relocating.roomFor(row);
-    if (kept !== undefined) return kept;
+    // Unless the store lends less since: what was reserved is not there then.
+    if (kept !== undefined && this.#room.takesParcels(kept.store) && !this.#room.isOver(kept.store)) return kept;
     const measured = this.#measured.get(row);
     return this.#room.placeFor(
       store => (measured?.store === store ? measured.missingBytes : this.#table.bytes(row)),

@@ -1,4 +1,5 @@
 import test from 'ava';
+import { parseHostId } from '../../src/core/ids.js';
 import { chooseMove, decideRelocate, RELOCATIONS_MAX, type RelocateView } from '../../src/core/relocate.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
@@ -109,4 +110,23 @@ test('nothing is taken over from a host that may hold no copies', t => {
   t.is(accepts({}), true);
   t.is(accepts({ trust: 'untrusted' }), false);
   t.is(accepts({ state: 'provisional' }), false);
+});
+
+test('room that was made and is gone again, before it was claimed, is not promised', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 10 * GIB }, { lentBytes: 6 * GIB }], { copies: 1 });
+  const [origin, large] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(2_000);
+  world.backUp(origin, [{ bytes: 3 * GIB }]);
+  world.run(60_000);
+  const [big] = world.backUp(origin, [{ bytes: 9 * GIB }], 'films') as [ReturnType<SmallWorld['backUp']>[0]];
+  t.true(world.runUntil(() => large.machine.pending().attempts > 0, HOUR_MS));
+  // A member that nobody has heard of yet: what is short waits, for it may hold it.
+  const host = parseHostId('f'.repeat(32));
+  world.configure({ members: [...world.members(), { ...large.member, host, domain: host }] });
+  t.true(world.runUntil(() => large.removed.length === 1, HOUR_MS));
+  t.is(large.machine.reservedBytes(large.store), 9 * GIB);
+  world.resize(large, 8 * GIB);
+  world.run(HOUR_MS);
+  t.is(world.trueHolders(big).length, 0);
+  t.is(large.machine.reservedBytes(large.store), 0);
 });
