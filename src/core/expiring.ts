@@ -57,14 +57,14 @@ export class Expiring {
   }
 
   consider(row: Row): void {
-    const { table, heldIn, isOurs, nowMs, runMs, emit, lookLater } = this.#of;
-    const store = heldIn(row);
-    if (store === undefined || table.has(row, FLAG.wanted)) {
-      // A store that is not mounted (yet) keeps its times: else they would begin anew with each start.
-      if (this.#sinceRunMs.size > 0 && (table.has(row, FLAG.wanted) || !isOurs(row))) this.#forget(row);
+    const { table, heldIn, nowMs, runMs, emit, lookLater } = this.#of;
+    if (table.has(row, FLAG.wanted)) {
+      if (this.#sinceRunMs.size > 0) this.#forget(row);
       return;
     }
-    if (this.#expiring.has(row)) return;
+    // Held nowhere, or in a store that is not mounted now, or not yet: its time goes on.
+    const store = heldIn(row);
+    if (store === undefined || this.#expiring.has(row)) return;
     const parcel = table.id(row);
     const view = this.#view(row, parcel);
     const verdict = decideExpiry(view);
@@ -93,6 +93,11 @@ export class Expiring {
         emit({ do: 'expire', warrant });
       }
     }
+  }
+
+  /** By its log, a store of ours has it no longer. */
+  left(row: Row): void {
+    if (!this.#of.isOurs(row)) this.#forget(row);
   }
 
   #forget(row: Row): void {

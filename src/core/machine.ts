@@ -546,6 +546,7 @@ export class Machine {
     this.#applyLog(segment);
     if (seq <= knownSeq) return;
     const ops = segment.ops.slice(Math.max(0, knownSeq - (seq - segment.ops.length)));
+    for (const op of ops) if (op.op === 'del' || op.op === 'corrupt') this.#expiring.left(this.#table.rowOf(op.parcel));
     this.#voice.tell(segment, ops, { nowMs: this.#nowMs, heartbeatMs: this.#configured().timing.heartbeatMs });
   }
 

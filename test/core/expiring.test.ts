@@ -1,6 +1,16 @@
 import test from 'ava';
+import { Chance } from '../../src/core/chance.js';
+import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import { decideExpiry, type ExpiryView, ExpiryWarrant } from '../../src/core/expiry.js';
-import { parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
+import {
+  parseClusterId,
+  parseHostId,
+  parseNonce,
+  parseParcelId,
+  parseStoreId,
+  sourceIdOf,
+} from '../../src/core/ids.js';
+import { Machine } from '../../src/core/machine.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
 const DAY_MS = 24 * 3_600_000;
@@ -79,4 +89,49 @@ test('what is wanted again before its time is up stays', t => {
   world.list(origin, before);
   world.run(4 * HOUR_MS);
   t.is(world.trueHolders(parcel).length, 2);
+});
+
+test('since when nobody wants a parcel outlasts a start, whatever is heard of it before its store is mounted', t => {
+  const world = new SmallWorld([{}, {}, {}], GRACE);
+  const [origin, holder, other] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(2_000);
+  const [parcel] = world.backUp(origin, [{ bytes: MIB }]) as [ReturnType<SmallWorld['backUp']>[0]];
+  world.run(300_000);
+  t.true(holder.present.has(parcel) && other.present.has(parcel));
+
+  const nowMs = 0;
+  const config = { cluster: parseClusterId('c'.repeat(32)), version: 9, members: world.members(), sources: [] };
+  const machine = new Machine({
+    self: holder.id,
+    boot: 2,
+    chance: new Chance([1, 2, 3]),
+    nonces: () => parseNonce('d'.repeat(32)),
+    config: { ...config, timing: { ...DEFAULT_TIMING, ...GRACE.timing } },
+    nowMs,
+    ranBeforeMs: 10 * HOUR_MS,
+  });
+  const sinceRunMs = 7 * HOUR_MS;
+  const { store } = holder;
+  const effects = [
+    machine.step({ is: 'unwanted-before', nowMs, parcels: [{ parcel, sinceRunMs }] }),
+    machine.step({ is: 'log', nowMs, segment: other.segmentAfter(0) }),
+    machine.step({ is: 'log', nowMs, segment: holder.segmentAfter(0) }),
+    machine.step({ is: 'store', nowMs, store, lentBytes: 9 * MIB, usedBytes: MIB, draining: false }),
+  ].flat();
+  t.false(effects.some(effect => effect.do === 'note-unwanted'));
+  t.true(effects.some(effect => effect.do === 'identify'));
+});
+
+test('what has left a store is forgotten: whoever takes it again begins anew', t => {
+  const world = new SmallWorld([{}, {}, {}, {}], GRACE);
+  const [origin] = world.hosts as [SmallHost];
+  world.run(2_000);
+  const [parcel] = world.backUp(origin, [{ bytes: MIB }]) as [ReturnType<SmallWorld['backUp']>[0]];
+  world.run(300_000);
+  world.forget(origin, [parcel]);
+  world.run(4 * HOUR_MS);
+  t.is(world.trueHolders(parcel).length, 0);
+  const notes = world.effects.flatMap(({ effect }) => (effect.do === 'note-unwanted' ? [effect.sinceRunMs] : []));
+  t.is(notes.filter(note => note !== undefined).length, 2);
+  t.is(notes.filter(note => note === undefined).length, 2);
 });
