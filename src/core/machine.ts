@@ -577,15 +577,18 @@ export class Machine {
   }
 
   #headInForce({ source, head, add, remove, notNewest, newestAgain }: Extract<Input, { is: 'wanted' }>): void {
-    const number = this.#wanted.numberOf(source);
     for (const ref of add) {
-      const row = this.#table.describe(ref, number);
-      this.#table.set(row, FLAG.wanted, true);
+      const row = this.#wanted.list(source, ref);
       this.#table.set(row, FLAG.newest, true);
       this.#marked.add(row);
     }
+    for (const parcel of remove) {
+      const row = this.#table.find(parcel);
+      if (row === undefined) continue;
+      this.#wanted.unlist(source, row);
+      this.#marked.add(row);
+    }
     for (const [parcels, flag, on] of [
-      [remove, FLAG.wanted, false],
       [notNewest, FLAG.newest, false],
       [newestAgain, FLAG.newest, true],
     ] as const) {

@@ -1,11 +1,17 @@
 /**
- * Wanted: the sources that the catalog and the configuration name, their newest heads, and how many copies each wants.
+ * Wanted: the sources that the catalog and the configuration name, their newest heads, what these list, and how many copies
+ * each wants.
+ *
+ * A record names its source, so a parcel is of one source; but a page is believed without its records, and an origin that is
+ * out of its mind can list what is another's. Then the parcel is wanted for as long as anybody lists it, and by the highest
+ * N of those: nobody can take from others what they want by wanting it too, or no longer.
  */
 import type { ClusterConfig } from './cluster-config.js';
 import { assert } from './fault.js';
 import { hashHex } from './hash.js';
 import { type HostId, type SourceId, splitSourceId } from './ids.js';
 import type { HeadHint } from './messages.js';
+import type { ParcelRef } from './parcel.js';
 import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
 import { signable } from './signed.js';
 
@@ -20,6 +26,8 @@ export class Wanted {
   readonly #copies = new Map<SourceId, number>();
   /** The same by number. */
   #copiesOf: (number | undefined)[] = [];
+  /** Wanted rows that other sources list besides the one they are of, by these sources' numbers. */
+  readonly #alsoListed = new Map<Row, Map<number, ParcelRef>>();
   #digest: string | undefined;
 
   constructor(table: ParcelTable) {
@@ -32,8 +40,38 @@ export class Wanted {
     this.#copiesOf = this.#sources.map(source => this.#copies.get(source));
   }
 
+  /** A head in force, or a hold, of the source lists the parcel. */
+  list(source: SourceId, ref: ParcelRef): Row {
+    const number = this.#numberOf(source);
+    const row = this.#table.rowOf(ref.id);
+    if (this.#table.has(row, FLAG.wanted) && this.#table.source(row) !== number) {
+      const others = this.#alsoListed.get(row) ?? new Map<number, ParcelRef>();
+      this.#alsoListed.set(row, others.set(number, ref));
+      return row;
+    }
+    this.#table.describe(ref, number);
+    this.#table.set(row, FLAG.wanted, true);
+    return row;
+  }
+
+  /** … and lists it no longer. */
+  unlist(source: SourceId, row: Row): void {
+    const number = this.#numberOf(source);
+    const others = this.#alsoListed.get(row);
+    if (this.#table.source(row) === number) {
+      const [next] = others ?? [];
+      if (next === undefined) this.#table.set(row, FLAG.wanted, false);
+      else {
+        const [another, ref] = next;
+        others?.delete(another);
+        this.#table.describe(ref, another);
+      }
+    } else others?.delete(number);
+    if (others?.size === 0) this.#alsoListed.delete(row);
+  }
+
   /** The number by which the table knows a source, given when it is new. */
-  numberOf(source: SourceId): number {
+  #numberOf(source: SourceId): number {
     const known = this.#numbers.get(source);
     if (known !== undefined) return known;
     const number = this.#sources.length;
@@ -65,9 +103,16 @@ export class Wanted {
     return this.#copies.get(source);
   }
 
-  /** N of a row that a listed snapshot of a configured source references; undefined for any other. */
+  /** N of a row that a listed snapshot of a configured source references, of several the highest; undefined for any other. */
   copiesWanted(row: Row): number | undefined {
-    return this.#table.has(row, FLAG.wanted) ? this.#copiesOf[this.#table.source(row)] : undefined;
+    if (!this.#table.has(row, FLAG.wanted)) return undefined;
+    let most = this.#copiesOf[this.#table.source(row)];
+    const others = this.#alsoListed.size === 0 ? undefined : this.#alsoListed.get(row);
+    for (const other of others?.keys() ?? []) {
+      const copies = this.#copiesOf[other];
+      if (copies !== undefined && copies > (most ?? 0)) most = copies;
+    }
+    return most;
   }
 
   /** Every row of a source that is wanted. */

@@ -135,3 +135,33 @@ test('what has left a store is forgotten: whoever takes it again begins anew', t
   t.is(notes.filter(note => note !== undefined).length, 2);
   t.is(notes.filter(note => note === undefined).length, 2);
 });
+
+test('what another origin lists besides, and lists no longer, stays with all its copies', t => {
+  const world = new SmallWorld([{}, {}, {}, {}, {}], { copies: 3, timing: { gcGraceMs: 600_000 } });
+  const [origin, liar] = world.hosts as [SmallHost, SmallHost];
+  world.run(2_000);
+  const [parcel] = world.backUp(origin, [{ bytes: MIB }]) as [ReturnType<SmallWorld['backUp']>[0]];
+  world.run(300_000);
+  t.is(world.trueHolders(parcel).length, 3);
+  const [ref] = world.sources.get(sourceIdOf(origin.id, 'photos'))?.parcels ?? [];
+  world.backUp(liar, [{ bytes: 1 }], 'lies');
+  const fewer = world
+    .sourcePolicies()
+    .map(policy => (policy.source.endsWith('lies') ? { ...policy, copies: 1 } : policy));
+  world.configure({ sources: fewer });
+  world.list(liar, ref === undefined ? [] : [ref], 'lies');
+  world.run(600_000);
+  t.is(world.trueHolders(parcel).length, 3);
+  world.list(liar, [], 'lies');
+  world.run(1_200_000);
+  t.is(world.trueHolders(parcel).length, 3);
+  // It is gone only when its own origin wants it no longer, and not while another still says that it does.
+  world.list(liar, ref === undefined ? [] : [ref], 'lies');
+  world.run(60_000);
+  world.forget(origin, [parcel]);
+  world.run(1_200_000);
+  t.true(world.trueHolders(parcel).length >= 1);
+  world.list(liar, [], 'lies');
+  world.run(1_200_000);
+  t.is(world.trueHolders(parcel).length, 0);
+});
