@@ -34,6 +34,30 @@ test('a host that goes away while it is asked for its state does not keep the ma
   t.true(wakesAt(machine.step({ is: 'wake', nowMs: laterMs })) > laterMs);
 });
 
+test('what is looked at again and again is looked at no more often for having been looked at otherwise', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: MIB }, { lentBytes: MIB }], { copies: 1 });
+  const [origin, host, other] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  world.run(2_000);
+  // They fit nowhere: every host comes back to them.
+  world.backUp(origin, many(5, 2 * MIB));
+  /** How many moments it asks to be woken at. */
+  const wakes = (forMs: number): number => {
+    const before = world.effects.length;
+    world.run(forMs);
+    const ofHost = world.effects.slice(before).filter(({ host: id }) => id === host.id);
+    return new Set(ofHost.map(({ effect }) => (effect.do === 'wake' ? effect.atMs : 0))).size;
+  };
+  wakes(MINUTE_MS);
+  const undisturbed = wakes(5 * MINUTE_MS);
+  for (let i = 0; i < 50; i += 1) {
+    world.tell(host, { is: 'connected', nowMs: world.nowMs, host: other.id });
+    world.run(701);
+  }
+  wakes(MINUTE_MS);
+  const disturbed = wakes(5 * MINUTE_MS);
+  t.true(disturbed <= undisturbed * 1.2, `${disturbed} moments, which were ${undisturbed}`);
+});
+
 test('claims end by themselves, also on parcels that nobody wants', t => {
   const world = new SmallWorld([{}, {}]);
   world.run(2_000);
