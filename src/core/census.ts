@@ -48,7 +48,7 @@ export class Census {
   domain = new Int32Array(0);
   live = new Uint8Array(0);
   roaming = new Uint8Array(0);
-  /** It may take parcels, as far as its membership goes, and is there. */
+  /** It may take parcels, as far as its membership and its identity go, and is there. */
   candidate = new Uint8Array(0);
   /** While it is suspect, as `HostView.lastPlaceAtMs`. */
   lastPlaceAtMs = new Float64Array(0);
@@ -119,7 +119,8 @@ export class Census {
       const live = host.liveness === 'live';
       this.domain[number] = this.#domainNumber(host.member.domain);
       this.live[number] = live ? 1 : 0;
-      this.candidate[number] = live && host.member.state === 'active' && host.member.trust === 'trusted' ? 1 : 0;
+      const mayHold = host.member.state === 'active' && host.member.trust === 'trusted' && !host.isSetAside;
+      this.candidate[number] = live && mayHold ? 1 : 0;
       this.roaming[number] = host.member.roaming ? 1 : 0;
       this.lastPlaceAtMs[number] = host.lastPlaceAtMs;
       this.weightMiB[number] = host.weightMiB;

@@ -24,6 +24,8 @@ export interface ExpiringContext {
   readonly heardSeq: (source: SourceId) => number;
   /** The store of ours that holds the row. */
   readonly heldIn: (row: Row) => StoreId | undefined;
+  /** A log of ours says that we hold the row, whether its store is mounted or not. */
+  readonly isOurs: (row: Row) => boolean;
   /** An attempt to drop it, or a read for a grant, is under way. */
   readonly isBusy: (row: Row) => boolean;
   readonly emit: (effect: Effect) => void;
@@ -95,7 +97,7 @@ export class Expiring {
 
   /** By its log, a store of ours has it no longer. */
   left(row: Row): void {
-    if (this.#of.heldIn(row) === undefined) this.#forget(row);
+    if (!this.#of.isOurs(row)) this.#forget(row);
   }
 
   #forget(row: Row): void {

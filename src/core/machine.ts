@@ -227,6 +227,7 @@ export class Machine {
       ...shared,
       runMs: () => this.#ranBeforeMs + this.#nowMs - this.#startedMs,
       gcGraceMs: () => this.#configured().timing.gcGraceMs,
+      isOurs: row => this.#holdings.slotsOf(self).some(slot => this.#table.isHeldBy(row, slot)),
       heardSeq: source => Math.max(this.#wanted.heardSeq(source), this.#holdings.highestHead(source)),
       isBusy: row => this.#dropping.isBusy(row),
     });

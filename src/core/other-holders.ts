@@ -118,6 +118,7 @@ export class OtherHolders {
       member.state === 'active' &&
       member.trust === 'trusted' &&
       !member.roaming &&
+      !host.isSetAside &&
       host.liveness === 'live'
     );
   }

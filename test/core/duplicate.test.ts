@@ -39,3 +39,16 @@ test('the copies of a host that runs twice count for nobody, and it is said', t 
   t.true(world.effects.some(({ effect }) => effect.do === 'note-duplicate' && effect.host === twice.id));
   t.true(world.runUntil(() => parcels.every(id => origin.machine.copies(id) === 2), 600_000));
 });
+
+test('nobody waits for a host that runs twice: what it takes would not count', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, {}, {}], { copies: 1 });
+  const [origin, twice, other] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(60_000);
+  const message = { ...twice.machine.heartbeat(), bootId: 'f'.repeat(16) };
+  for (const host of [origin, other]) world.tell(host, { is: 'heard', nowMs: world.nowMs, from: twice.id, message });
+  const parcels = world.backUp(
+    origin,
+    Array.from({ length: 20 }, () => ({ bytes: MIB })),
+  );
+  t.true(world.runUntil(() => parcels.every(id => other.present.has(id)), 20_000));
+});

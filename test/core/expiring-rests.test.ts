@@ -26,6 +26,7 @@ function expiringOf({ runMs = 1_000, mounted = true }: { readonly runMs?: number
     gcGraceMs: () => 1_000,
     heardSeq: () => 1,
     heldIn: () => (now.mounted ? STORE : undefined),
+    isOurs: () => true,
     isBusy: () => false,
     emit: effect => void effects.push(effect),
     lookLater: (_, atMs) => void looks.push(atMs),
