@@ -18,11 +18,3 @@ export function pick<T>(chance: Chance, from: readonly T[]): T {
   assert(from.length > 0, 'nothing to pick from');
   return from[chance.below(from.length)] as T;
 }
-
-/** `count` different ones, or all if there are fewer; in the order drawn. */
-export function pickSome<T>(chance: Chance, from: readonly T[], count: number): T[] {
-  const left = [...from];
-  const picked: T[] = [];
-  while (picked.length < count && left.length > 0) picked.push(...left.splice(chance.below(left.length), 1));
-  return picked;
-}

@@ -113,5 +113,5 @@ function inOrder(head: HeadModel, kept: readonly KeptSnapshot[]): HeadModel['sna
   return [...kept.filter(({ id }) => !listed.has(id)).map(({ snapshot }) => snapshot), ...head.snapshots];
 }
 
-export const replaces = (head: HeadModel, known: HeadModel): boolean =>
+const replaces = (head: HeadModel, known: HeadModel): boolean =>
   head.seq > known.seq || (head.seq === known.seq && head.hash < known.hash);

@@ -1,4 +1,5 @@
 /** Questions: what hosts ask each other over streams, and what they answer. */
+import type { GrantAnswer } from '../src/core/grant.js';
 import type { LogPosition, LogSegment } from '../src/core/holdings-log.js';
 import type { HostId, Nonce, ParcelId, StoreId } from '../src/core/ids.js';
 import type { Heartbeat } from '../src/core/messages.js';
@@ -38,6 +39,13 @@ export type FetchAnswer =
 export interface RelocationOffer {
   readonly from: HostId;
   readonly parcels: readonly ParcelId[];
+}
+
+/** A grant that was on the network once. */
+export interface CarriedGrant {
+  readonly attempt: Nonce;
+  readonly from: HostId;
+  readonly answer: GrantAnswer;
 }
 
 export interface GrantQuestion {

@@ -8,13 +8,15 @@ import type { HostId, Nonce, ParcelId, Possession } from '../src/core/ids.js';
 import { possessionHasher } from '../src/core/possession.js';
 import { between, logBetween, oneIn } from './draw.js';
 import type { OwnStores } from './own-stores.js';
-import type { GrantQuestion } from './questions.js';
+import type { CarriedGrant, GrantQuestion } from './questions.js';
 import type { Running } from './sim-host.js';
 import type { StoreDisk } from './store-disk.js';
 import type { Surroundings } from './surroundings.js';
 
 type Effects<Do extends Effect['do']> = Extract<Effect, { do: Do }>;
 
+/** Of the grants that came to a host so many may come again. */
+const GRANTS_CARRIED_MAX = 24;
 /** A question that is on the network twice comes again after this long, in ms. */
 const AGAIN_MS = { least: 10, most: 600_000 };
 
@@ -67,10 +69,8 @@ export class Removing {
           to: holder,
           ask: (asked, reply) => asked.answerGrant(question, reply),
           answered: answer => {
+            if (answer?.answer === 'grant') this.#recordGrant({ attempt, from: holder, answer });
             this.answered(attempt, holder, answer);
-            if (answer?.answer !== 'grant' || !oneIn(chance, 4)) return;
-            const laterMs = logBetween(chance, AGAIN_MS.least, 10 * this.#of.host.disk.config.timing.heartbeatMs);
-            this.#world.after(laterMs, () => this.#tellWhoRuns(attempt, holder, answer));
           },
           late: answer => this.#tellWhoRuns(attempt, holder, answer),
         });
@@ -78,7 +78,18 @@ export class Removing {
       if (oneIn(chance, 20))
         this.#world.after(logBetween(chance, AGAIN_MS.least, AGAIN_MS.most), () => this.#of.enter(ask));
     }
+    // The network says again what it said before, just when it is listened for.
+    if (oneIn(chance, 3)) {
+      for (const { attempt: before, from, answer } of this.#of.host.grantsCarried)
+        this.#world.after(between(chance, 1, 500), () => this.#tellWhoRuns(before, from, answer));
+    }
     if (this.#world.mutant?.name === 'grants-survive-abort') this.#answerFromMemory(attempt, parcel);
+  }
+
+  #recordGrant(carried: CarriedGrant): void {
+    const { grantsCarried } = this.#of.host;
+    grantsCarried.push(carried);
+    if (grantsCarried.length > GRANTS_CARRIED_MAX) grantsCarried.shift();
   }
 
   /** An answer that comes late, or once more: whoever runs there now gets it, whether it asked or not. */
@@ -118,8 +129,8 @@ export class Removing {
       );
     });
     if (isTaken) return;
-    this.#of.tell({ is: 'not-dropped', attempt: nonce });
     this.#stores.reopen(store);
+    this.#of.tell({ is: 'not-dropped', attempt: nonce });
   }
 
   expire({ warrant: { parcel, store: id } }: Effects<'expire'>): void {
@@ -136,8 +147,8 @@ export class Removing {
       );
     });
     if (isTaken) return;
-    this.#of.tell({ is: 'not-expired', parcel });
     this.#stores.reopen(store);
+    this.#of.tell({ is: 'not-expired', parcel });
   }
 
   /** The mutant: what a drop before the restart was about to remove is removed now. */

@@ -89,7 +89,8 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
   const chance = streams.of('options');
   const paceMs = pick(chance, PACES_MS);
   const safetyMs = SAFETY_HEARTBEATS * paceMs;
-  const parcels = logBetween(chance, 5, 40);
+  // Where something is looked for, few parcels meet it again and again.
+  const parcels = favours.length > 0 ? between(chance, 1, 10) : logBetween(chance, 5, 40);
   const parcelBytesMax = logBetween(chance, MIB, 256 * MIB);
   const copies = between(chance, 1, 3);
   const hosts = between(chance, Math.max(3, copies + 1), 7);

@@ -6,6 +6,7 @@ import type { ParcelId } from '../src/core/ids.js';
 import { nothingIsPending, viewsAgree } from './checks.js';
 import { HOLD_HEARTBEATS, type Injector } from './inject.js';
 import type { RunOptions } from './run-options.js';
+import type { SimHost } from './sim-host.js';
 import { Violation } from './violation.js';
 import type { Check, World } from './world.js';
 
@@ -44,7 +45,13 @@ export function settle(world: World, { paceMs, timing }: RunOptions): void {
   const { deadMs = 0, returnMs = 0, gcGraceMs = 0 } = timing;
   const holdMs = HOLD_HEARTBEATS * paceMs;
   const untilMs = world.nowMs + deadMs + returnMs + gcGraceMs + holdMs + PATIENCE_MS + PATIENCE_HEARTBEATS * paceMs;
-  const checks: readonly Check[] = [everyParcelHasItsCopies, nothingIsPending, nothingUnwantedIsHeld, viewsAgree];
+  const checks: readonly Check[] = [
+    everyParcelHasItsCopies,
+    // What nobody can give any more is asked for now and then, for ever.
+    of => (canAllBeHad(of) ? nothingIsPending(of) : undefined),
+    nothingUnwantedIsHeld,
+    viewsAgree,
+  ];
   // A scrub once most of what was under way has ended: bytes that went bad are found.
   world.run(2 * paceMs);
   for (const { running } of world.hosts) running?.scrub();
@@ -57,6 +64,23 @@ export function settle(world: World, { paceMs, timing }: RunOptions): void {
   }
 }
 
+/** Every parcel has a right copy at a member, or its origin is one and still has the files. */
+function canAllBeHad(world: World): boolean {
+  const memberOf = new Map(world.config.members.map(member => [member.host, member]));
+  const isMember = ({ id, lost }: SimHost): boolean => !lost && memberOf.get(id)?.state === 'active';
+  for (const { parcel } of world.listed()) {
+    const { ref, origin, source } = parcel;
+    const isLive = world.hosts.some(
+      host =>
+        host.id === origin &&
+        isMember(host) &&
+        host.disk.heads.get(source)?.snapshots.at(-1)?.refs.has(ref.id) === true,
+    );
+    if (!isLive && !world.holders(ref.id).some(isMember)) return false;
+  }
+  return true;
+}
+
 /** N, or as many as there are domains that can take one. */
 const everyParcelHasItsCopies: Check = world => {
   const live = world.hosts.filter(({ lost, isClone }) => !lost && !isClone);
@@ -65,7 +89,8 @@ const everyParcelHasItsCopies: Check = world => {
     const { ref, origin, source } = parcel;
     const what = `parcel ${ref.id.slice(0, 8)} of ${source.slice(0, 6)}`;
     const isAlive = live.some(({ id, disk }) => {
-      return id === origin && disk.heads.get(source)?.snapshots.at(-1)?.refs.has(ref.id) === true;
+      if (id !== origin || memberOf.get(id)?.state !== 'active') return false;
+      return disk.heads.get(source)?.snapshots.at(-1)?.refs.has(ref.id) === true;
     });
     const holders = world.holders(ref.id).filter(({ id }) => memberOf.get(id)?.state === 'active');
     if (holders.length === 0 && !isAlive) continue;

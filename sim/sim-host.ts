@@ -11,7 +11,14 @@ import type { Machine } from '../src/core/machine.js';
 import type { GossipMessage } from '../src/core/messages.js';
 import type { HeadModel } from './catalog-model.js';
 import type { GossipFrame, HostDisk, SignedConfig } from './host-disk.js';
-import type { FetchAnswer, GrantQuestion, RelocationOffer, StateAnswer, StateQuestion } from './questions.js';
+import type {
+  CarriedGrant,
+  FetchAnswer,
+  GrantQuestion,
+  RelocationOffer,
+  StateAnswer,
+  StateQuestion,
+} from './questions.js';
 import type { SteadyClock } from './steady-clock.js';
 import type { StoreDisk } from './store-disk.js';
 
@@ -60,6 +67,8 @@ export class SimHost {
   lies: Lies | undefined;
   /** Its wall clock, against the world's. */
   wallOffsetMs = 0;
+  /** Grants that came to it, in whatever life, for a network that repeats them. */
+  readonly grantsCarried: CarriedGrant[] = [];
   /** What was signed here last, and may not be durable yet. */
   signed: SignedConfig | undefined;
   /** When it last found that its boot counter was behind what others had seen. */

@@ -41,7 +41,6 @@ export const GIB = 1024 * MIB;
 export const SECOND_MS = 1_000;
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
-export const DAY_MS = 24 * HOUR_MS;
 
 /** Something about the world. @returns what is wrong; undefined when it holds. */
 export type Check = (world: World) => string | undefined;

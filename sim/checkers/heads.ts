@@ -60,7 +60,7 @@ export class HeadChecker implements Checker {
         this.#of(happening.by.host).hintedSeq.clear();
         return;
       case 'disk-replaced':
-        this.#hosts.delete(happening.host);
+        this.#replaced(happening.host);
         return;
       case 'read':
       case 'injected-loss':
@@ -82,6 +82,15 @@ export class HeadChecker implements Checker {
     };
     this.#hosts.set(host, made);
     return made;
+  }
+
+  /** What the disk says now is what binds it. */
+  #replaced(host: SimHost): void {
+    this.#hosts.delete(host);
+    const { seenRunMs, unwantedSinceRunMs } = this.#of(host);
+    for (const [source, kept] of host.disk.kept)
+      for (const { id, seenRunMs: atRunMs } of kept) seenRunMs.set(id, { atRunMs, source });
+    for (const [parcel, sinceRunMs] of host.disk.unwanted) unwantedSinceRunMs.set(parcel, sinceRunMs);
   }
 
   /** Running time that was not written down yet has not been: what was seen in it is as old as the start. */

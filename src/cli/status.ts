@@ -93,9 +93,7 @@ async function show(context: Context, status: StatusReport): Promise<void> {
     `host ${status.host}`,
     `configuration ${status.configVersion}`,
     status.protected ? coloured('green', 'protected') : coloured('yellow', 'not protected'),
-    status.settled
-      ? 'settled'
-      : `${countText(status.pending.fetches, 'fetch').replace(/s$/, 'es')} here, ${countText(status.pending.claims, 'claim')}`,
+    status.settled ? 'settled' : pendingText(status.pending),
   ];
   await context.print(words.join(' · '));
   await context.print('');
@@ -109,6 +107,14 @@ async function show(context: Context, status: StatusReport): Promise<void> {
   for (const { code, text, sinceMs } of status.alarms) {
     await context.print(coloured('red', printable(`alarm ${code}, for ${spanText(Date.now() - sinceMs)}: ${text}`)));
   }
+}
+
+/** Fetches and claims always, for nothing of either is news too; what is rare only where there is some. */
+function pendingText({ fetches, claims, drops, relocations }: StatusReport['pending']): string {
+  const parts = [`${countText(fetches, 'fetch').replace(/s$/, 'es')} here`, countText(claims, 'claim')];
+  if (drops > 0) parts.push(countText(drops, 'drop'));
+  if (relocations > 0) parts.push(countText(relocations, 'relocation'));
+  return parts.join(', ');
 }
 
 function sourcesTable(isTerminal: boolean, sources: readonly SourceReport[]): Promise<string> {

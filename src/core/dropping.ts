@@ -281,6 +281,7 @@ export class Dropping {
     if (proof === undefined) return;
     attempt.stage = 'committing';
     this.#of.emit({ do: 'drop', proof });
+    if (attempt.unanswered.size > 0) this.#of.emit({ do: 'cancel-attempt', attempt: attempt.nonce });
   }
 
   /** `del` is durable: the machine takes the operation itself. */
@@ -289,6 +290,12 @@ export class Dropping {
     if (attempt === undefined) return;
     this.#failures.delete(attempt.row);
     this.#end(attempt);
+  }
+
+  /** PRESENT again, and to be tried again after a rest. An attempt whose store has gone since is over already. */
+  notDropped({ attempt: nonce }: Extract<Input, { is: 'not-dropped' }>): void {
+    const attempt = this.#byNonce.get(nonce);
+    if (attempt !== undefined) this.#giveUp(attempt);
   }
 
   /** Its store takes nothing more until it is opened again; until then nobody knows whether `del` is in its log. */
@@ -321,6 +328,8 @@ export class Dropping {
   #end(attempt: Attempt): void {
     this.#byRow.delete(attempt.row);
     this.#byNonce.delete(attempt.nonce);
+    // What was begun for it would keep disks busy, here and there, until their patience ends.
+    if (attempt.stage !== 'committing') this.#of.emit({ do: 'cancel-attempt', attempt: attempt.nonce });
     const [next] = this.#queue;
     if (next === undefined) return;
     this.#queue.delete(next);

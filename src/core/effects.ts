@@ -143,7 +143,10 @@ export type Input =
       readonly segment: LogSegment;
       readonly usedBytes: number;
     }
-  /** The log did not take `del`. Whether it is durable is not known: the store takes nothing more until it is opened again. */
+  /**
+   * The copy is PRESENT as before: its log has not taken `del`. Where nobody knows that, as a write failed half-way, its
+   * store must be opened again, and this comes after the `store-gone` of that.
+   */
   | { readonly is: 'not-dropped'; readonly nowMs: number; readonly attempt: Nonce }
   /** Another host is about to drop the parcel and asks for our grant → `answer-grant` with this `ask`. */
   | {
@@ -183,6 +186,7 @@ export type Input =
       readonly segment: LogSegment;
       readonly usedBytes: number;
     }
+  /** As `not-dropped`. */
   | { readonly is: 'not-expired'; readonly nowMs: number; readonly parcel: ParcelId }
   /** Whose parcel it is, by its record; undefined when the record cannot be had. */
   | {
@@ -237,6 +241,11 @@ export type Effect =
       readonly holders: readonly HostId[];
       readonly configVersion: number;
     }
+  /**
+   * No read of our own copy and no answer of this attempt is of use any more: it was given up, or has grants enough. To save
+   * disk time here and there; each of those effects still ends in its inputs, and what comes of them counts for nothing.
+   */
+  | { readonly do: 'cancel-attempt'; readonly attempt: Nonce }
   /** `del` into the log, durably, then the bytes to the trash → `dropped` or `not-dropped`. */
   | { readonly do: 'drop'; readonly proof: DropProof }
   /** Read the parcel from the disk, every byte, in this request → `possession-read`. */

@@ -194,6 +194,7 @@ export class Machine {
       wanted: this.#wanted,
       nowMs: () => this.#nowMs,
       heldIn: (row: Row) => this.#heldIn(row),
+      memberOf: (host: HostId) => (host === self ? this.#member : this.#hosts.believed(host)),
       emit: (effect: Effect) => void this.#effects.push(effect),
       lookAgain: (row: Row, atMs?: number) => this.#lookAgain(row, atMs),
       lookLater: (row: Row, atMs: number) => this.#lookLater(row, atMs),
@@ -206,7 +207,6 @@ export class Machine {
       nonces,
       rules,
       config: () => this.#configured(),
-      memberOf: host => (host === self ? this.#member : this.#hosts.believed(host)),
       returnedAtMs: host => this.#hosts.get(host)?.returnedAtMs,
       isDraining: store => !this.#room.takesParcels(store),
       isExpiring: row => this.#expiring.isExpiring(row),
@@ -357,7 +357,7 @@ export class Machine {
         this.#removed(input.segment, input.usedBytes);
         return;
       case 'not-dropped':
-        // Its store goes next, and takes the attempt with it.
+        this.#dropping.notDropped(input);
         return;
       case 'grant-asked':
         this.#dropping.grantAsked(input, this.#table.find(input.parcel));
@@ -625,24 +625,32 @@ export class Machine {
     pursuit.fetch = undefined;
     pursuit.stage = 'cleared';
     const { from } = pursuit;
-    const tries = this.#countFailure(pursuit.row);
-    if (from !== undefined && tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit.row, because)) {
+    this.#countFailure(pursuit.row);
+    pursuit.tries += 1;
+    const { tries } = pursuit;
+    if (from !== undefined) {
+      // What it has not, or has wrong, it will not have right in a moment.
+      const restMs = because === 'gone' || because === 'bad-bytes' ? BACK_OFF_MS_MAX : backOffMs(tries);
+      pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : restMs));
       // Keep the claim and ask another source, or this one later.
-      pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : backOffMs(tries)));
-      return;
+      if (tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit, because)) return;
     }
     this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs);
   }
 
   /** Whether it lay with the source, so that asking on makes sense. */
-  #mayAskOn(row: Row, because: FetchFailure): boolean {
+  #mayAskOn({ row, avoidUntilMs }: Pursuit, because: FetchFailure): boolean {
     switch (because) {
       case 'busy':
       case 'unreachable':
         return true;
       case 'gone':
       case 'bad-bytes':
-        return this.#table.holders(row, []).length > 0;
+        return this.#sourcesOf(row).some(
+          source =>
+            this.#hosts.get(source)?.connected === true &&
+            (avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY) <= this.#nowMs,
+        );
       case 'no-room':
       case 'disk':
       case 'cancelled':
@@ -926,6 +934,7 @@ export class Machine {
       doneBytes: 0,
       startedMs: this.#nowMs,
       renewedBytes: 0,
+      tries: 0,
       avoidUntilMs: new Map(),
       askAgainMs: undefined,
     };
@@ -1011,10 +1020,9 @@ export class Machine {
     this.#due.push(pursuit.row, untilMs);
   }
 
-  #countFailure(row: Row): number {
+  #countFailure(row: Row): void {
     const tries = (this.#failures.get(row)?.tries ?? 0) + 1;
     this.#failures.set(row, { tries, untilMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY });
-    return tries;
   }
 
   /** Gives a pursuit up: its fetch ends, its claim is withdrawn, its room is free. What was verified stays for another try. */

@@ -28,6 +28,8 @@ export interface Pursuit {
   startedMs: number;
   /** Bytes had come when the claim was last renewed. */
   renewedBytes: number;
+  /** Fetches that failed since the claim. Those before it make it rest longer, and must not keep it from asking another source. */
+  tries: number;
   /** Sources that were busy or out of reach: not to be asked before. */
   readonly avoidUntilMs: Map<HostId, number>;
   /** When it is looked at again because all sources are such. */

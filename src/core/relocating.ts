@@ -10,7 +10,7 @@
  *
  * Driven by the machine.
  */
-import type { ClusterConfig } from './cluster-config.js';
+import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, Input } from './effects.js';
 import type { HostId, StoreId } from './ids.js';
 import type { OtherHolders } from './other-holders.js';
@@ -25,7 +25,7 @@ const MOVE_BYTES_PER_MS = 1_000;
 /** Room that was made is kept for its parcel this long, in ms. */
 const KEEP_ROOM_MS = 60_000;
 /** Parcels of one offer: a larger family stays where it is. */
-const OFFERED_PARCELS_MAX = 512;
+export const OFFERED_PARCELS_MAX = 512;
 
 interface Move {
   readonly offer: number;
@@ -48,6 +48,7 @@ export interface RelocatingContext {
   readonly wanted: Wanted;
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
+  readonly memberOf: (host: HostId) => Member | undefined;
   /** The store of ours with most free room, and how much that is. */
   readonly roomiest: () => { readonly store: StoreId; readonly freeBytes: number } | undefined;
   /** Every parcel in a store of ours. */
@@ -290,6 +291,7 @@ export class Relocating {
     for (const [known, rows] of this.#incoming) if (!rows.some(isTaking)) this.#incoming.delete(known);
     const rows = parcels.slice(0, OFFERED_PARCELS_MAX).flatMap(parcel => table.find(parcel) ?? []);
     const acceptable =
+      this.#mayHandOver(from) &&
       this.#incoming.size < RELOCATIONS_MAX &&
       rows.length === parcels.length &&
       rows.every(row => wanted.copiesWanted(row) !== undefined && !isHeldHere(row) && !isTaking(row));
@@ -303,5 +305,11 @@ export class Relocating {
       }
     }
     emit({ do: 'answer-relocation', ask, to: from, accepted });
+  }
+
+  /** Whoever may hold no parcel has none to hand over, and would only make us fetch. */
+  #mayHandOver(host: HostId): boolean {
+    const member = this.#of.memberOf(host);
+    return member?.trust === 'trusted' && (member.state === 'active' || member.state === 'draining');
   }
 }

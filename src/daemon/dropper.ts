@@ -6,6 +6,9 @@
  * that stops. What a drop or an expiry entered into the log is told as that input, in the order of the log. What a read finds
  * corrupt is told first (`own-ops`), so that the machine knows of it when it hears how the read ended.
  *
+ * "Not dropped" is said only of what is PRESENT as before. Where a failed write leaves that open, and where `del` is in the
+ * log but could not be told, the store is closed and opened again first: its log says what is so.
+ *
  * A read takes a whole parcel off the disk: at most two at once a store, and the others wait; how many wait is limited by
  * the machine (ATTEMPTS_MAX for our own, GRANT_READS_MAX for others).
  */
@@ -34,6 +37,9 @@ type EffectTo<Do extends Effect['do']> = Extract<Effect, { do: Do }>;
 
 /** What is asked of a mounted store. */
 export interface RemovingStore {
+  isPresent(parcel: ParcelId): boolean;
+  /** Why it takes nothing more and must be opened again; undefined while all is well. */
+  whyGone(): Promise<string | undefined>;
   drop(proof: DropProof): Promise<LogPosition>;
   expire(warrant: ExpiryWarrant): Promise<LogPosition>;
   possess(
@@ -51,6 +57,18 @@ export interface RemovingStores {
   mounted(id: StoreId): RemovingStore | undefined;
   usedBytes(id: StoreId): Promise<number>;
   tellOps(id: StoreId, completion: (segment: LogSegment) => Unstamped): Promise<void>;
+  /** Tells that the store is gone, then its whole log; nothing when it is another one that is mounted now, or none. */
+  reopen(id: StoreId, store: RemovingStore): Promise<void>;
+}
+
+/** A drop or an expiry. */
+interface Removal {
+  readonly parcel: ParcelId;
+  readonly store: StoreId;
+  /** The code by which a failure is logged. */
+  readonly failed: string;
+  readonly remove: (store: RemovingStore) => Promise<LogPosition>;
+  readonly done: (segment: LogSegment, usedBytes: number) => Unstamped;
 }
 
 export interface DropperOptions {
@@ -71,6 +89,8 @@ export class Dropper {
   readonly #reads = new Places<StoreId>(READS_PER_STORE_MAX);
   readonly #looks = new Places<'records'>(IDENTIFIED_AT_ONCE);
   readonly #running = new Set<Promise<void>>();
+  /** Reads of our own copies, by the attempts that they are for. */
+  readonly #proving = new Map<Nonce, AbortController>();
   readonly #ended = lastingAbort();
 
   constructor(options: DropperOptions) {
@@ -80,6 +100,11 @@ export class Dropper {
   carryOut(effect: EffectTo<'prove-own' | 'read-possession' | 'drop' | 'expire' | 'identify' | 'note-unwanted'>): void {
     const running = this.#run(effect).finally(() => this.#running.delete(running));
     this.#running.add(running);
+  }
+
+  /** Carries out `cancel-attempt`, as far as our own disk is at it. */
+  cancel(attempt: Nonce): void {
+    this.#proving.get(attempt)?.abort(new Error('the attempt is over'));
   }
 
   /** Ends every read, begins nothing new, and waits for what a store is about to write. */
@@ -110,7 +135,10 @@ export class Dropper {
   // ------------------------------------------------------------------------------------------------------------- reads
 
   async #prove({ attempt, parcel, store, holders }: EffectTo<'prove-own'>): Promise<void> {
-    const read = await this.#possess({ parcel, store, nonce: attempt, holders }, undefined);
+    const needed = new AbortController();
+    this.#proving.set(attempt, needed);
+    const read = await this.#possess({ parcel, store, nonce: attempt, holders }, needed.signal);
+    this.#proving.delete(attempt);
     this.#options.tell(
       typeof read === 'string'
         ? { is: 'own-not-proved', attempt, because: read }
@@ -142,11 +170,11 @@ export class Dropper {
       readonly nonce: Nonce;
       readonly holders: readonly HostId[];
     },
-    asker: AbortSignal | undefined,
+    needed: AbortSignal,
   ): Promise<ReadonlyMap<HostId, Possession> | ReadFailure> {
     const { stores, log } = this.#options;
     try {
-      return await withDeadline(READ_MS_MAX, [this.#ended.signal, asker], signal =>
+      return await withDeadline(READ_MS_MAX, [this.#ended.signal, needed], signal =>
         this.#reads.take(
           id,
           async () => {
@@ -162,7 +190,7 @@ export class Dropper {
         ),
       );
     } catch (error) {
-      if (!this.#ended.signal.aborted && asker?.aborted !== true)
+      if (!this.#ended.signal.aborted && !needed.aborted)
         log.warn({ code: 'PARCEL_NOT_READ', parcel, store: id, err: error }, 'a copy could not be read');
       return 'unreadable';
     }
@@ -173,66 +201,101 @@ export class Dropper {
   async #drop(proof: DropProof): Promise<void> {
     const { parcel, store, nonce: attempt, granters } = proof;
     const { log, nameOf, tell } = this.#options;
-    const removal = {
+    const removed = await this.#remove({
+      parcel,
       store,
-      remove: (mounted: RemovingStore) => mounted.drop(proof),
-      done: (segment: LogSegment, usedBytes: number) => ({ is: 'dropped', attempt, segment, usedBytes }) as const,
-    };
-    try {
-      await this.#remove(removal);
+      failed: 'DROP_FAILED',
+      remove: mounted => mounted.drop(proof),
+      done: (segment, usedBytes) => ({ is: 'dropped', attempt, segment, usedBytes }),
+    });
+    if (removed)
       log.info(
         { code: 'PARCEL_DROPPED', parcel, store, granters: granters.map(nameOf) },
         'a copy too many was dropped',
       );
-    } catch (error) {
-      this.#notRemoved('DROP_FAILED', { parcel, store }, error);
-      tell({ is: 'not-dropped', attempt });
-    }
+    else tell({ is: 'not-dropped', attempt });
   }
 
   async #expire(warrant: ExpiryWarrant): Promise<void> {
     const { parcel, store, source, headSeq } = warrant;
     const { log, tell } = this.#options;
-    const removal = {
+    const removed = await this.#remove({
+      parcel,
       store,
-      remove: (mounted: RemovingStore) => mounted.expire(warrant),
-      done: (segment: LogSegment, usedBytes: number) => ({ is: 'expired', parcel, segment, usedBytes }) as const,
-    };
-    try {
-      await this.#remove(removal);
+      failed: 'EXPIRY_FAILED',
+      remove: mounted => mounted.expire(warrant),
+      done: (segment, usedBytes) => ({ is: 'expired', parcel, segment, usedBytes }),
+    });
+    if (removed)
       log.info(
         { code: 'PARCEL_EXPIRED', parcel, store, source, headSeq },
         'a copy that nobody wants any more was removed',
       );
+    else tell({ is: 'not-expired', parcel });
+  }
+
+  /** @returns whether the machine was told of it as done. If not, the copy is there, or its store has said what it has. */
+  async #remove(removal: Removal): Promise<boolean> {
+    const store = this.#beginRemoval(removal);
+    if (store === undefined) return false;
+    const entered = await this.#enter(store, removal);
+    if (entered === 'no') return false;
+    if (entered === 'yes' && (await this.#toldRemoval(removal))) return true;
+    if (!this.#ended.signal.aborted) await this.#options.stores.reopen(removal.store, store);
+    return false;
+  }
+
+  /** A removal belongs to its attempt: none is begun after the stop, and none is put off past a restart. */
+  #beginRemoval({ parcel, store: id, failed }: Removal): RemovingStore | undefined {
+    if (this.#ended.signal.aborted) return undefined;
+    const store = this.#options.stores.mounted(id);
+    if (store === undefined)
+      this.#options.log.warn({ code: failed, parcel, store: id }, 'a copy was not removed: its store is not mounted');
+    return store;
+  }
+
+  /** Whether `del` is in the log, durably. */
+  async #enter(
+    store: RemovingStore,
+    { parcel, store: id, failed, remove }: Removal,
+  ): Promise<'yes' | 'no' | 'unknown'> {
+    const { log } = this.#options;
+    try {
+      await remove(store);
+      return 'yes';
     } catch (error) {
-      this.#notRemoved('EXPIRY_FAILED', { parcel, store }, error);
-      tell({ is: 'not-expired', parcel });
+      const because = await store.whyGone();
+      if (because !== undefined) {
+        log.error(
+          { code: failed, parcel, store: id, err: error },
+          'a copy may or may not have been removed; its store is opened again to find out',
+        );
+        return 'unknown';
+      }
+      const isPresent = store.isPresent(parcel);
+      log.error(
+        { code: failed, parcel, store: id, err: error },
+        isPresent
+          ? 'a copy could not be removed; it is kept'
+          : 'a copy was removed, but something went wrong after that',
+      );
+      return isPresent ? 'no' : 'yes';
     }
   }
 
-  async #remove({
-    store: id,
-    remove,
-    done,
-  }: {
-    readonly store: StoreId;
-    readonly remove: (store: RemovingStore) => Promise<LogPosition>;
-    readonly done: (segment: LogSegment, usedBytes: number) => Unstamped;
-  }): Promise<void> {
-    const { stores } = this.#options;
-    // A removal belongs to its attempt: none is begun after the stop, and none is put off past a restart.
-    this.#ended.signal.throwIfAborted();
-    await remove(this.#mounted(id));
-    const usedBytes = await stores.usedBytes(id);
-    await stores.tellOps(id, segment => done(segment, usedBytes));
-  }
-
-  #notRemoved(code: string, about: { readonly parcel: ParcelId; readonly store: StoreId }, error: unknown): void {
-    if (!this.#ended.signal.aborted)
-      this.#options.log.error(
-        { code, ...about, err: error },
-        'a copy could not be removed; what its store has is known when it is opened again',
+  async #toldRemoval({ parcel, store: id, done }: Removal): Promise<boolean> {
+    const { stores, log } = this.#options;
+    try {
+      const usedBytes = await stores.usedBytes(id);
+      await stores.tellOps(id, segment => done(segment, usedBytes));
+      return true;
+    } catch (error) {
+      log.error(
+        { code: 'REMOVAL_NOT_TOLD', parcel, store: id, err: error },
+        'a copy was removed, but its store’s log could not be passed on; the store is opened again',
       );
+      return false;
+    }
   }
 
   // ------------------------------------------------------------------------------------------------- whose, since when

@@ -3,8 +3,11 @@
  *
  * What is asked of one holder in one turn goes in one message, and what comes while all streams to it are taken waits and
  * goes with the next. Each question has exactly one `grant-answered`, whatever happens: without an answer when the holder is
- * out of reach, breaks off, or says nothing until the attempt that asked is over by any clock. The machine ends attempts by
- * itself; what comes later counts for nothing there.
+ * out of reach, breaks off, says nothing until the attempt that asked is over by any clock, or is not to be waited for any
+ * more (`cancel-attempt`). The machine ends attempts by itself; what comes later counts for nothing there.
+ *
+ * A holder hears of an end only by the end of its stream: when no question of a message is open any more. Until then it
+ * reads on for questions that nobody waits for, which costs its disk time and nothing else.
  */
 import type { Logger } from 'pino';
 import type { Timing } from '../core/cluster-config.js';
@@ -35,9 +38,15 @@ interface Question extends ParcelAsk {
   readonly untilMs: number;
 }
 
+/** One message to a holder, and the stream that it went on. */
+interface Batch {
+  readonly open: Map<Nonce, Question>;
+  readonly end: AbortController;
+}
+
 interface Holder {
   waiting: Question[];
-  streams: number;
+  readonly batches: Set<Batch>;
   turn: NodeJS.Immediate | undefined;
 }
 
@@ -76,7 +85,7 @@ export class GrantAsker {
     const patienceMs = this.#timing().attemptMs + (this.#bytesOf(parcel) ?? 0) / READ_BYTES_PER_MS;
     const question = { nonce: attempt, parcel, configVersion, untilMs: this.#clock.nowMs() + patienceMs };
     for (const id of holders) {
-      const holder = this.#holders.get(id) ?? { waiting: [], streams: 0, turn: undefined };
+      const holder = this.#holders.get(id) ?? { waiting: [], batches: new Set(), turn: undefined };
       if (this.#ended.signal.aborted || holder.waiting.length >= WAITING_MAX) {
         this.#answered(attempt, id, undefined);
         continue;
@@ -87,6 +96,22 @@ export class GrantAsker {
         holder.turn = undefined;
         this.#send(id, holder);
       });
+    }
+  }
+
+  /** Carries out `cancel-attempt`: none of its questions is open any more. */
+  cancel(attempt: Nonce): void {
+    for (const [id, holder] of this.#holders) {
+      const waiting = holder.waiting.findIndex(({ nonce }) => nonce === attempt);
+      if (waiting >= 0) {
+        holder.waiting.splice(waiting, 1);
+        this.#answered(attempt, id, undefined);
+      }
+      for (const { open, end } of holder.batches) {
+        if (!open.delete(attempt)) continue;
+        this.#answered(attempt, id, undefined);
+        if (open.size === 0) end.abort(unneeded());
+      }
     }
   }
 
@@ -101,39 +126,47 @@ export class GrantAsker {
   }
 
   #send(id: HostId, holder: Holder): void {
-    while (holder.waiting.length > 0 && holder.streams < STREAMS_PER_HOLDER_MAX) {
-      const batch = holder.waiting.splice(0, ASKS_PER_MESSAGE_MAX);
-      holder.streams += 1;
+    while (holder.waiting.length > 0 && holder.batches.size < STREAMS_PER_HOLDER_MAX) {
+      const questions = holder.waiting.splice(0, ASKS_PER_MESSAGE_MAX);
+      const batch = {
+        open: new Map(questions.map(question => [question.nonce, question])),
+        end: new AbortController(),
+      };
+      holder.batches.add(batch);
       const running = this.#ask(id, batch).finally(() => {
         this.#running.delete(running);
-        holder.streams -= 1;
+        holder.batches.delete(batch);
         this.#send(id, holder);
-        if (holder.streams === 0 && holder.waiting.length === 0) this.#holders.delete(id);
       });
       this.#running.add(running);
     }
+    if (holder.batches.size === 0 && holder.waiting.length === 0 && holder.turn === undefined) this.#holders.delete(id);
   }
 
-  async #ask(id: HostId, batch: readonly Question[]): Promise<void> {
+  async #ask(id: HostId, { open, end }: Batch): Promise<void> {
     const nowMs = this.#clock.nowMs();
-    const open = new Map(batch.map(question => [question.nonce, question]));
     // They waited for a stream until their attempts were over.
-    const asks = batch.filter(({ untilMs }) => untilMs > nowMs);
+    for (const { nonce, untilMs } of open.values())
+      if (untilMs <= nowMs && open.delete(nonce)) this.#answered(nonce, id, undefined);
+    const asks = [...open.values()];
     const peer = this.#roster.peerOf(id);
     const holderKey = this.#roster.keyOf(id);
     try {
       if (peer !== undefined && holderKey !== undefined && asks.length > 0) {
         const patienceMs = Math.max(...asks.map(({ untilMs }) => untilMs)) - nowMs;
-        await withDeadline(Math.min(TIMER_MS_MAX, patienceMs), [this.#ended.signal], async signal => {
+        const signals = [this.#ended.signal, end.signal];
+        await withDeadline(Math.min(TIMER_MS_MAX, patienceMs), signals, async signal => {
           const options = { holder: id, holderKey, dropper: this.#roster.self, signal };
+          let left = asks.length;
           for await (const { nonce, answer } of askGrants(this.#net, peer, asks, options)) {
-            open.delete(nonce);
-            this.#answered(nonce, id, answer);
+            left -= 1;
+            if (open.delete(nonce)) this.#answered(nonce, id, answer);
+            if (open.size === 0 && left > 0) end.abort(unneeded());
           }
         });
       }
     } catch (error) {
-      if (!this.#ended.signal.aborted)
+      if (!this.#ended.signal.aborted && !end.signal.aborted)
         this.#log.debug({ code: 'NO_GRANT', host: id, asks: open.size, err: error }, 'a holder did not answer');
     }
     for (const nonce of open.keys()) this.#answered(nonce, id, undefined);
@@ -143,3 +176,5 @@ export class GrantAsker {
     this.#tell({ is: 'grant-answered', attempt, from, answer });
   }
 }
+
+const unneeded = (): Error => new Error('nobody waits for an answer any more');

@@ -112,24 +112,40 @@ export class OwnStores {
 
   /** Looks at every configured store again. */
   refresh(): Promise<void> {
+    return this.#turns.take('refresh', () => this.#lookAtAll());
+  }
+
+  /**
+   * Closes a store and opens it again, for it is not known what its log has, or the machine could not be told: the machine
+   * hears that it is gone, then its whole log. Does nothing when that was done since, or the store is unmounted.
+   *
+   * @param store as `mounted` gave it
+   */
+  reopen(id: StoreId, store: unknown): Promise<void> {
     return this.#turns.take('refresh', async () => {
-      const { alarms, log } = this.#options;
-      const wanted = new Set(this.#settings.map(({ path }) => path));
-      for (const [id, { path }] of [...this.#mounted]) if (!wanted.has(path)) await this.#unmount(id);
-      for (const path of [...this.#missing.keys()]) if (!wanted.has(path)) this.#found(path);
-      for (const setting of this.#settings) {
-        try {
-          await this.#mountOrMeasure(setting);
-        } catch (error) {
-          const because = error instanceof Error ? error.message : String(error);
-          if (this.#missing.get(setting.path) !== because)
-            log.error({ code: 'STORE_NOT_MOUNTED', path: setting.path, err: error }, 'a store is not mounted');
-          this.#missing.set(setting.path, because);
-          alarms.raise('STORE_MISSING', setting.path, `store ${setting.path} is not mounted: ${because}`);
-        }
-      }
-      this.#looked = true;
+      if (this.#mounted.get(id)?.store !== store) return;
+      await this.#unmount(id);
+      await this.#lookAtAll();
     });
+  }
+
+  async #lookAtAll(): Promise<void> {
+    const { alarms, log } = this.#options;
+    const wanted = new Set(this.#settings.map(({ path }) => path));
+    for (const [id, { path }] of [...this.#mounted]) if (!wanted.has(path)) await this.#unmount(id);
+    for (const path of [...this.#missing.keys()]) if (!wanted.has(path)) this.#found(path);
+    for (const setting of this.#settings) {
+      try {
+        await this.#mountOrMeasure(setting);
+      } catch (error) {
+        const because = error instanceof Error ? error.message : String(error);
+        if (this.#missing.get(setting.path) !== because)
+          log.error({ code: 'STORE_NOT_MOUNTED', path: setting.path, err: error }, 'a store is not mounted');
+        this.#missing.set(setting.path, because);
+        alarms.raise('STORE_MISSING', setting.path, `store ${setting.path} is not mounted: ${because}`);
+      }
+    }
+    this.#looked = true;
   }
 
   mounted(id: StoreId): Store | undefined {
@@ -281,6 +297,21 @@ export class OwnStores {
     if (this.#made.get(path) !== store.id) await this.#remember(path, store.id);
     const mounted: Mounted = { path, store, lends: setting.lends, lentBytes: 0, usedBytes: 0, toldSeq: 0 };
     this.#mounted.set(store.id, mounted);
+    try {
+      await this.#tellLog(mounted);
+      await this.#measure(mounted);
+    } catch (error) {
+      // The machine would take a log of which it has heard a part for the whole.
+      await this.#unmount(store.id);
+      throw error;
+    }
+    log.info({ code: 'STORE_MOUNTED', path, store: store.id }, 'store mounted');
+    this.#options.onMount(store);
+    if (store.rescanDue) this.#rescan(mounted);
+  }
+
+  async #tellLog(mounted: Mounted): Promise<void> {
+    const { store } = mounted;
     const end = store.position();
     let position = logStart(store.id, end.epoch);
     do {
@@ -289,10 +320,6 @@ export class OwnStores {
       mounted.toldSeq += ops.length;
       this.#options.tell({ is: 'log', segment: await this.#signed(position, ops) });
     } while (mounted.toldSeq < end.seq);
-    await this.#measure(mounted);
-    log.info({ code: 'STORE_MOUNTED', path, store: store.id }, 'store mounted');
-    this.#options.onMount(store);
-    if (store.rescanDue) this.#rescan(mounted);
   }
 
   /** After doubt about a log: every copy is read again before it counts. Runs beside everything else. */

@@ -61,6 +61,7 @@ import { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import { Protections } from './protection.js';
 import { keepsAllByDefault, RecordKeeper } from './record-keeper.js';
+import { Relocator } from './relocator.js';
 import { Roster } from './roster.js';
 import { RunningTime } from './running-time.js';
 import { StateExchange } from './state-exchange.js';
@@ -304,6 +305,8 @@ async function serve(
     log,
   });
   teardown.defer(() => asker.stop());
+  const relocator = new Relocator({ net, roster, tell, log });
+  teardown.defer(() => relocator.stop());
   const server = new FetchServer({
     net,
     machine,
@@ -381,6 +384,10 @@ async function serve(
       case 'ask-grants':
         asker.ask(effect);
         return;
+      case 'cancel-attempt':
+        dropper.cancel(effect.attempt);
+        asker.cancel(effect.attempt);
+        return;
       case 'answer-grant':
         grants.answer(effect);
         return;
@@ -393,7 +400,10 @@ async function serve(
         dropper.carryOut(effect);
         return;
       case 'offer-relocation':
+        relocator.offer(effect);
+        return;
       case 'answer-relocation':
+        relocator.answer(effect);
         return;
       default:
         effect satisfies never;
@@ -532,6 +542,7 @@ async function serve(
     exchange.serve(),
     server.serve(),
     grants.serve(),
+    relocator.serve(),
     orders.serve(),
   ]);
   spread = await spreadMembership({ net, membership, log });

@@ -33,6 +33,11 @@ export class DiskSync {
     return new DiskSync(await open(folder, constants.O_RDONLY | constants.O_DIRECTORY));
   }
 
+  /** Why nothing is flushed any more; `undefined` while all is well. */
+  get failure(): ClusterError | undefined {
+    return this.#failure;
+  }
+
   /** Files (their bytes) and folders (the names in them), as they are when this is called. */
   async flush(paths: Iterable<string>): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;

@@ -244,6 +244,11 @@ export class LogFile {
     await this.#file.close();
   }
 
+  /** Why it takes no more appends; `undefined` while it does. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
   /** A flush or a cut that fails leaves a file of which nobody knows what the disk has: no more appends. */
   async #orFail(call: Promise<void>): Promise<void> {
     try {

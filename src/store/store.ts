@@ -329,10 +329,13 @@ export class Store {
       : usedBytes + Math.max(0, freeOnDiskBytes - limit.reserveBytes);
   }
 
-  /** Why this is no usable store any more: its disk was pulled, its marker is gone. `undefined` while all is well. */
+  /**
+   * Why this is no usable store any more: its disk was pulled, its marker is gone, or a write failed of which nobody knows
+   * what became, and then it must be opened again. `undefined` while all is well.
+   */
   async whyGone(): Promise<string | undefined> {
-    if (this.#failure !== undefined)
-      return this.#failure instanceof Error ? this.#failure.message : String(this.#failure);
+    const failure = this.#failure ?? this.#log.failure ?? this.#sync.failure;
+    if (failure !== undefined) return failure instanceof Error ? failure.message : String(failure);
     try {
       const read = await readMarker(this.#folder.path);
       if (read.kind === 'absent') return `its folder has no ${MARKER_NAME} any more: the disk is not mounted`;
@@ -739,9 +742,13 @@ export class Store {
     try {
       await this.objects.close();
     } finally {
-      await this.#log.close();
-      await this.#sync.close();
-      this.#mounted.delete(this.id);
+      // Whatever its disk says to this: else it would count as mounted, and could not be opened again.
+      try {
+        await this.#log.close();
+      } finally {
+        this.#mounted.delete(this.id);
+        await this.#sync.close();
+      }
     }
   }
 

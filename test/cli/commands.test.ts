@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { ClusterError } from '../../src/core/fault.js';
 import type { ObjectId } from '../../src/core/ids.js';
-import type { ConfigApply, ReplicaReport, Service, SnapshotTaken } from '../../src/daemon/service.js';
+import type { ConfigApply, ReplicaReport, Service, SnapshotTaken, StatusReport } from '../../src/daemon/service.js';
 import { Blobs, entryOf, fileOf, parcelNumber, placed } from '../catalog/restore-fixture.js';
 import {
   cluster,
@@ -160,6 +160,20 @@ test('status exits 20 while something has too few copies, and shows alarms and m
   t.regex(out, /photos\timac\t1\/2\t10\t3\t0/);
   t.regex(out, /missing source music: its folder is gone/);
   t.regex(out, /alarm ONE_ADMIN, for 1 min: there is one admin key/);
+});
+
+test('status says what is pending while it is not settled', async t => {
+  const lineOf = async (pending: StatusReport['pending'], settled = false): Promise<string | undefined> => {
+    const stateDir = await serve(t, { status: async () => statusOf({ pending, settled }) });
+    return (await cluster(['--state', stateDir, 'status'])).out.split('\n')[0]?.split(' · ').at(-1);
+  };
+  t.is(await lineOf({ claims: 0, fetches: 0, drops: 0, relocations: 0 }, true), 'settled');
+  t.is(await lineOf({ claims: 1, fetches: 2, drops: 0, relocations: 0 }), '2 fetches here, 1 claim');
+  t.is(await lineOf({ claims: 0, fetches: 1, drops: 3, relocations: 0 }), '1 fetch here, 0 claims, 3 drops');
+  t.is(
+    await lineOf({ claims: 2, fetches: 0, drops: 1, relocations: 2 }),
+    '0 fetches here, 2 claims, 1 drop, 2 relocations',
+  );
 });
 
 test('status --wait ends when it is so, and not before', async t => {

@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type { ClusterConfig } from '../../src/core/cluster-config.js';
+import type { HostId } from '../../src/core/ids.js';
 import { law } from '../helpers/law.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
@@ -86,6 +87,21 @@ test('a store that is over its limit lets surplus go at once, and never what is 
   t.deepEqual(copiesOf(world, ids), all(10, 2));
 });
 
+test('a copy that its store would not let go is PRESENT again: tried after a rest, and granted to others', t => {
+  const { world, ids, lowerTo } = settledWorld(4, { copies: 2, parcels: 5 });
+  const tried = () =>
+    new Set(
+      world.effects.flatMap(({ host, effect }) => (effect.do === 'drop' ? `${host} ${effect.proof.parcel}` : [])),
+    );
+  world.removes = () => false;
+  lowerTo(1);
+  // Either holder of each has had its grant from the other.
+  t.true(world.runUntil(() => tried().size === 10, HOUR_MS));
+  t.deepEqual(copiesOf(world, ids), all(5, 2));
+  world.removes = () => true;
+  t.true(world.runUntil(() => copiesOf(world, ids).every(copies => copies === 1), HOUR_MS));
+});
+
 test('an attempt by an older configuration is void', t => {
   const { world, ids, lowerTo } = settledWorld(5, { copies: 3, parcels: 40 });
   lowerTo(1);
@@ -113,4 +129,59 @@ test('with any N, hosts and chance, surplus goes and nothing else', t => {
     }),
     { numRuns: 15 },
   );
+});
+
+/** What each host asked for to drop something, attempt by attempt, in order. */
+function attemptsOf(world: SmallWorld): Map<string, { readonly host: HostId; readonly did: string[] }> {
+  const attempts = new Map<string, { readonly host: HostId; readonly did: string[] }>();
+  for (const { host, effect } of world.effects) {
+    if (effect.do === 'drop') attempts.get(effect.proof.nonce)?.did.push('drop');
+    else if (effect.do === 'prove-own') attempts.set(effect.attempt, { host, did: ['prove'] });
+    else if (effect.do === 'ask-grants') attempts.get(effect.attempt)?.did.push('ask');
+    else if (effect.do === 'cancel-attempt') attempts.get(effect.attempt)?.did.push('cancel');
+  }
+  return attempts;
+}
+
+const waysOf = (world: SmallWorld) => new Set([...attemptsOf(world).values()].map(({ did }) => did.join(' ')));
+
+test('an attempt that has grants enough, or gives way, calls off what it began', t => {
+  const { world, ids, lowerTo } = settledWorld(5, { copies: 3, parcels: 40 });
+  lowerTo(1);
+  t.true(world.runUntil(() => copiesOf(world, ids).every(copies => copies === 1), HOUR_MS));
+  // Enough for N, with or without answers that were still to come; or given up.
+  const ways = waysOf(world);
+  t.deepEqual(
+    [...ways].filter(way => !/^prove ask (drop|drop cancel|cancel)$/.test(way)),
+    [],
+  );
+  t.true(ways.has('prove ask drop cancel') && ways.has('prove ask cancel'), [...ways].join(', '));
+});
+
+test('an attempt by an older configuration is called off, whatever it was at', t => {
+  const { world, lowerTo } = settledWorld(5, { copies: 3, parcels: 40 });
+  lowerTo(1);
+  world.runUntil(() => world.hosts.some(host => host.machine.pending().attempts > 0), HOUR_MS);
+  const open = [...attemptsOf(world)].filter(([, { did }]) => !did.includes('drop') && !did.includes('cancel'));
+  t.true(open.length > 0);
+  lowerTo(3);
+  const now = attemptsOf(world);
+  t.deepEqual(
+    open.map(([nonce]) => now.get(nonce)?.did.at(-1)),
+    open.map(() => 'cancel'),
+  );
+});
+
+test('an attempt whose holders say nothing until its time is up is called off then, once', t => {
+  const { world, others, ids, lowerTo } = settledWorld(4, { copies: 2, parcels: 5 });
+  // They are there, and read for ever.
+  world.answersGrants = () => false;
+  lowerTo(1);
+  t.true(world.runUntil(() => [...attemptsOf(world).values()].some(({ did }) => did.includes('cancel')), HOUR_MS));
+  t.deepEqual(
+    [...waysOf(world)].filter(way => way !== 'prove ask' && way !== 'prove ask cancel'),
+    [],
+  );
+  t.deepEqual(copiesOf(world, ids), all(5, 2));
+  t.true(others.every(host => host.removed.length === 0));
 });

@@ -87,3 +87,26 @@ test('a family moves as a whole, and room that was made is not taken by others',
   t.true(large.present.has(big));
   t.deepEqual([...small.present].sort(), [...family].sort());
 });
+
+test('nothing is taken over from a host that may hold no copies', t => {
+  const accepts = (change: object): boolean | undefined => {
+    const world = new SmallWorld([{}, {}, {}], { copies: 1 });
+    const [origin, ...others] = world.hosts as [SmallHost, SmallHost, SmallHost];
+    world.run(2_000);
+    const parcels = world.backUp(origin, [{ bytes: MIB }]);
+    world.run(60_000);
+    const giver = others.find(host => host.present.size === 1) as SmallHost;
+    const taker = others.find(host => host !== giver) as SmallHost;
+    const members = world.members().map(member => (member.host === giver.id ? { ...member, ...change } : member));
+    world.configure({ members });
+    const from = world.effects.length;
+    world.tell(taker, { is: 'relocation-offered', nowMs: world.nowMs, ask: 1, from: giver.id, parcels });
+    const [answer] = world.effects
+      .slice(from)
+      .flatMap(({ effect }) => (effect.do === 'answer-relocation' ? effect : []));
+    return answer?.accepted;
+  };
+  t.is(accepts({}), true);
+  t.is(accepts({ trust: 'untrusted' }), false);
+  t.is(accepts({ state: 'provisional' }), false);
+});

@@ -66,14 +66,16 @@ const warrant = ExpiryWarrant.from(
 /** A dropper over one store that does as it is told, and all that the machine and the log were told. */
 function aDropper(store: Partial<RemovingStore> | undefined = {}, options: Partial<DropperOptions> = {}) {
   const told: Unstamped[] = [];
+  const working = { isPresent: () => true, whyGone: async () => undefined, ...store };
   const lines: Record<string, unknown>[] = [];
   const asker = new AbortController();
   const dropper = new Dropper({
     self,
     stores: {
-      mounted: () => (store === undefined ? undefined : (store as RemovingStore)),
+      mounted: () => (store === undefined ? undefined : (working as RemovingStore)),
       usedBytes: async () => 42,
       tellOps: async (_id, completion) => void told.push(completion(segment)),
+      reopen: async (id, gone) => void told.push(reopened(id, gone)),
     },
     findRecord: async () => undefined,
     signalOf: () => asker.signal,
@@ -92,6 +94,12 @@ function aDropper(store: Partial<RemovingStore> | undefined = {}, options: Parti
     return told.slice(before);
   };
   return { dropper, told, lines, asker, settled };
+}
+
+/** What is told when the store is closed and opened again. */
+function reopened(id: StoreId, gone: RemovingStore): Unstamped {
+  if (gone === undefined) throw new Error('not a store that was mounted');
+  return { is: 'store-gone', store: id };
 }
 
 const prove = { do: 'prove-own', attempt: nonceOf(1), parcel, store: disk, holders: [first] } as const;
@@ -161,7 +169,12 @@ test('two parcels are read at once from a store, and another store does not wait
   });
   const told: Unstamped[] = [];
   const { dropper } = aDropper(undefined, {
-    stores: { mounted: storeOf, usedBytes: async () => 0, tellOps: async () => undefined },
+    stores: {
+      mounted: storeOf,
+      usedBytes: async () => 0,
+      tellOps: async () => undefined,
+      reopen: async () => undefined,
+    },
     tell: input => told.push(input),
   });
   for (let ask = 0; ask < 5; ask += 1) dropper.carryOut({ ...read, ask });
@@ -189,6 +202,30 @@ test('who asked and has gone is not read for any longer', async t => {
   t.deepEqual(lines, [], 'nothing failed');
 });
 
+test('our own copy is not read any longer for an attempt that is over, whether the read waits or runs', async t => {
+  const read: string[] = [];
+  const { dropper, told, lines } = aDropper({
+    possess: (_parcel, { nonce, signal }) => {
+      read.push(nonce);
+      return new Promise((_resolve, reject) =>
+        signal?.addEventListener('abort', () => reject(signal.reason), { once: true }),
+      );
+    },
+  });
+  for (let attempt = 0; attempt < 4; attempt += 1) dropper.carryOut({ ...prove, attempt: nonceOf(attempt) });
+  await new Promise(resolve => setImmediate(resolve));
+  t.deepEqual(read, [nonceOf(0), nonceOf(1)]);
+  dropper.cancel(nonceOf(3));
+  dropper.cancel(nonceOf(0));
+  dropper.cancel(nonceOf(9));
+  while (told.length < 2 || read.length < 3) await new Promise(resolve => setImmediate(resolve));
+  t.deepEqual(told.map(input => input.is === 'own-not-proved' && input.attempt).sort(), [0, 3].map(nonceOf));
+  t.deepEqual(read.slice(2), [nonceOf(2)], 'its place is taken by who waited longest and is still needed');
+  t.deepEqual(lines, [], 'nothing failed');
+  await dropper.stop();
+  t.is(told.length, 4);
+});
+
 test('a drop is told as what the log has now, and named with those who granted it', async t => {
   const shown: unknown[] = [];
   const { settled, lines } = aDropper({
@@ -214,25 +251,89 @@ test('an expiry is told and named too', async t => {
   );
 });
 
-test('what a store could not remove, or could not be told of, counts as not removed', async t => {
-  const fails = async (): Promise<never> => {
-    throw new Error('EIO');
-  };
-  const unmounted = {
-    mounted: () => ({ drop: async () => position, expire: async () => position }) as unknown as RemovingStore,
-    usedBytes: async () => 0,
-    tellOps: fails,
-  };
-  for (const { settled, lines } of [
-    aDropper({ drop: fails, expire: fails }),
-    aDropper(undefined),
-    aDropper({}, { stores: unmounted }),
-  ]) {
-    t.deepEqual(await settled({ do: 'drop', proof }), [{ is: 'not-dropped', attempt: nonceOf(7) }]);
-    t.deepEqual(await settled({ do: 'expire', warrant }), [{ is: 'not-expired', parcel }]);
+const fails = async (): Promise<never> => {
+  throw new Error('EIO');
+};
+const notRemoved: readonly Unstamped[] = [
+  { is: 'not-dropped', attempt: nonceOf(7) },
+  { is: 'not-expired', parcel },
+];
+/** Both removals, one after the other, to their last input. */
+const removals = async ({ dropper, told }: ReturnType<typeof aDropper>): Promise<readonly Unstamped[]> => {
+  dropper.carryOut({ do: 'drop', proof });
+  while (!told.some(({ is }) => is.endsWith('dropped'))) await new Promise(resolve => setImmediate(resolve));
+  dropper.carryOut({ do: 'expire', warrant });
+  while (!told.some(({ is }) => is.endsWith('expired'))) await new Promise(resolve => setImmediate(resolve));
+  return told;
+};
+
+test('a copy that its store could not remove, and still has, is kept', async t => {
+  for (const dropper of [aDropper({ drop: fails, expire: fails }), aDropper(undefined)]) {
+    t.deepEqual(await removals(dropper), notRemoved);
     t.deepEqual(
-      lines.map(({ code }) => code),
+      dropper.lines.map(({ code }) => code),
       ['DROP_FAILED', 'EXPIRY_FAILED'],
+    );
+  }
+});
+
+test('a store of which nobody knows what its log has is opened again before anything is said', async t => {
+  const whyGone = async () => 'a flush failed';
+  // What it takes for PRESENT is worth nothing then.
+  for (const isPresent of [() => true, () => false]) {
+    const [notDropped, notExpired] = notRemoved as [Unstamped, Unstamped];
+    const gone: Unstamped = { is: 'store-gone', store: disk };
+    t.deepEqual(await removals(aDropper({ drop: fails, expire: fails, isPresent, whyGone })), [
+      gone,
+      notDropped,
+      gone,
+      notExpired,
+    ]);
+  }
+});
+
+test('what went wrong after the copy had left the log does not bring it back', async t => {
+  const failing = aDropper({ drop: fails, expire: fails, isPresent: () => false });
+  t.deepEqual(await removals(failing), [
+    { is: 'dropped', attempt: nonceOf(7), segment, usedBytes: 42 },
+    { is: 'expired', parcel, segment, usedBytes: 42 },
+  ]);
+  t.deepEqual(
+    failing.lines.map(({ code }) => code),
+    ['DROP_FAILED', 'PARCEL_DROPPED', 'EXPIRY_FAILED', 'PARCEL_EXPIRED'],
+  );
+});
+
+test('a removal that could not be told has its store opened again, which tells it', async t => {
+  const [notDropped, notExpired] = notRemoved as [Unstamped, Unstamped];
+  for (const failing of [{ usedBytes: fails }, { tellOps: fails }]) {
+    const told: Unstamped[] = [];
+    const dropped = {
+      isPresent: () => false,
+      drop: async () => position,
+      expire: async () => position,
+    } as unknown as RemovingStore;
+    const dropper = aDropper(undefined, {
+      tell: input => told.push(input),
+      stores: {
+        mounted: () => dropped,
+        usedBytes: async () => 42,
+        tellOps: async () => undefined,
+        reopen: async (id, gone) => {
+          t.is(gone, dropped);
+          told.push({ is: 'store-gone', store: id }, { is: 'log', segment });
+        },
+        ...failing,
+      },
+    });
+    const again: readonly Unstamped[] = [
+      { is: 'store-gone', store: disk },
+      { is: 'log', segment },
+    ];
+    t.deepEqual(await removals({ ...dropper, told }), [...again, notDropped, ...again, notExpired]);
+    t.deepEqual(
+      dropper.lines.map(({ code }) => code),
+      ['REMOVAL_NOT_TOLD', 'REMOVAL_NOT_TOLD'],
     );
   }
 });

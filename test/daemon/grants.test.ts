@@ -185,6 +185,36 @@ test('a holder that says nothing is waited for until the attempt is over, and he
   t.notThrows(() => answer(asked, GRANT), 'an answer to nobody');
 });
 
+test('a holder is asked no longer for attempts that are over, and hears of it when none is left', async t => {
+  const { server, asker, toDropper, toHolder, ask, answer } = await pair(t);
+  await server.serve();
+  ask(1);
+  // Not sent yet.
+  asker.cancel(nonceOf(1));
+  for (const attempt of [2, 3, 4]) ask(attempt);
+  await until(() => toHolder.length === 3, 'the questions');
+  t.deepEqual(toDropper, [answered(1, undefined)]);
+  asker.cancel(nonceOf(2));
+  asker.cancel(nonceOf(2));
+  t.deepEqual(toDropper.slice(1), [answered(2, undefined)]);
+  const [second, third, fourth] = toHolder as [(typeof toHolder)[0], (typeof toHolder)[0], (typeof toHolder)[0]];
+  answer(third, GRANT);
+  await until(() => toDropper.length === 3, 'the grant');
+  t.false(server.signalOf(fourth.ask)?.aborted, 'one is still waited for');
+  // The last that is waited for is answered: nobody waits for the second.
+  answer(fourth, BUSY);
+  await until(() => server.signalOf(second.ask) === undefined, 'the holder to hear of it');
+  t.deepEqual(toDropper.slice(2), [answered(3, GRANT), answered(4, BUSY)]);
+
+  ask(5);
+  await until(() => toHolder.length === 4, 'another question');
+  asker.cancel(nonceOf(5));
+  const [, , , fifth] = toHolder;
+  await until(() => server.signalOf(fifth?.ask ?? 0) === undefined, 'the holder to hear of that too');
+  await asker.stop();
+  t.deepEqual(toDropper.slice(4), [answered(5, undefined)]);
+});
+
 test('when the service stops every question is answered, with nothing', async t => {
   const { server, asker, toDropper, toHolder, ask } = await pair(t);
   await server.serve();

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -40,6 +40,7 @@ async function anOwner(t: ExecutionContext) {
   await mkdir(join(folder, 'disk'));
   const index = openIndexDatabase(join(folder, 'index'));
   const told: Unstamped[] = [];
+  const hears = { logs: true };
   const alarms = new Alarms({ log: silent, wallMs: () => 0 });
   const ended = new AbortController();
   const trash = { ms: 86_400_000 };
@@ -54,7 +55,10 @@ async function anOwner(t: ExecutionContext) {
     index,
     clock: steadyClock(),
     alarms,
-    tell: input => told.push(input),
+    tell: input => {
+      if (input.is === 'log' && !hears.logs) throw new Error('the machine does not hear');
+      told.push(input);
+    },
     log: silent,
     signal: ended.signal,
     partialMs: () => 1_000,
@@ -71,7 +75,7 @@ async function anOwner(t: ExecutionContext) {
   });
   const lends = { kind: 'limit', bytes: 1024 * 1024 } as const;
   const settingOf = (name: string) => ({ path: join(folder, name), name: undefined, lends }) as never;
-  return { folder, stores, told, alarms, settingOf, trash, reserved };
+  return { folder, stores, told, hears, alarms, settingOf, trash, reserved };
 }
 
 const segmentsOf = (told: readonly Unstamped[]): LogSegment[] =>
@@ -111,6 +115,74 @@ test('what could not be told is told with the next', async t => {
   await stores.tellOps(store.id, segment => ({ is: 'head-kept', store: store.id, source, segment }));
   t.is(segmentsOf(told).at(-1)?.ops.length, 2);
 });
+
+test('a store that is opened again is gone first, then its whole log is told; once', async t => {
+  const { stores, told, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  await store.appendHead(sourceIdOf(host, 's'), 1);
+  told.length = 0;
+  await Promise.all([stores.reopen(store.id, store), stores.reopen(store.id, store)]);
+  t.deepEqual(
+    told.map(({ is }) => is),
+    ['store-gone', 'log', 'store'],
+  );
+  t.is(segmentsOf(told)[0]?.ops.length, 1);
+  t.not(only(stores), store);
+  await stores.close();
+  await stores.reopen(store.id, store);
+  t.deepEqual([...stores.stores()], []);
+});
+
+test('a store whose log could not be told whole is not mounted, and is tried again', async t => {
+  const { stores, told, hears, alarms, settingOf } = await anOwner(t);
+  hears.logs = false;
+  await stores.configure([settingOf('disk')]);
+  hears.logs = true;
+  t.deepEqual([...stores.stores()], []);
+  t.is(alarms.list().length, 1);
+  await stores.refresh();
+  t.deepEqual(
+    told.map(({ is }) => is),
+    ['store-gone', 'log', 'store'],
+  );
+  t.deepEqual(alarms.list(), []);
+});
+
+// Serial, for the disk fails for every log of this process.
+test.serial('a store whose log could not be flushed is unmounted, and mounted anew', async t => {
+  const { stores, told, alarms, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const source = sourceIdOf(host, 's');
+  await withFailingFlush(() => t.throwsAsync(store.appendHead(source, 1), { message: 'EIO' }));
+  t.is(await store.whyGone(), 'EIO');
+  await t.throwsAsync(store.appendHead(source, 2), { message: 'EIO' });
+  told.length = 0;
+  await stores.refresh();
+  t.deepEqual(told, [{ is: 'store-gone', store: store.id }]);
+  t.true(alarms.list().some(({ code }) => code === 'STORE_MISSING'));
+  await stores.refresh();
+  t.deepEqual(alarms.list(), []);
+  t.is(await only(stores).whyGone(), undefined);
+  await only(stores).appendHead(source, 3);
+});
+
+/** Runs `work` while no flush of a log succeeds, as on a disk that breaks. */
+async function withFailingFlush(work: () => Promise<unknown>): Promise<void> {
+  const folder = await open(tmpdir());
+  const handles = Object.getPrototypeOf(folder) as { datasync: unknown };
+  await folder.close();
+  const { datasync } = handles;
+  handles.datasync = async () => {
+    throw new Error('EIO');
+  };
+  try {
+    await work();
+  } finally {
+    handles.datasync = datasync;
+  }
+}
 
 test('a store that was moved to another path is taken as it is', async t => {
   const { folder, stores, settingOf } = await anOwner(t);

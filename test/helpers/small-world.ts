@@ -109,6 +109,10 @@ export class SmallWorld {
   readonly #chance: Chance;
   /** Gossip that reaches nobody. */
   loses: (message: GossipMessage) => boolean = () => false;
+  /** Hosts whose stores let go of what they are told to. */
+  removes: (host: SmallHost) => boolean = () => true;
+  /** Hosts that read what they are asked for and answer. */
+  answersGrants: (host: SmallHost) => boolean = () => true;
   readonly #copies: number;
   readonly #rate: number;
   /** Who asked for which grant. */
@@ -382,6 +386,8 @@ export class SmallWorld {
         }
         return;
       case 'ask-config':
+      // Reads and questions take no time to speak of here.
+      case 'cancel-attempt':
       case 'note-liveness':
       case 'note-duplicate':
       case 'note-absence':
@@ -414,6 +420,7 @@ export class SmallWorld {
       }
       case 'read-possession': {
         const { ask, nonce, parcel } = effect;
+        if (!this.answersGrants(host)) return;
         this.#after(3, () => {
           const held = host.present.has(parcel);
           this.tell(host, {
@@ -438,6 +445,10 @@ export class SmallWorld {
       case 'drop': {
         const { parcel, nonce: attempt } = effect.proof;
         this.#after(3, () => {
+          if (!this.removes(host)) {
+            this.tell(host, { is: 'not-dropped', nowMs: this.nowMs, attempt });
+            return;
+          }
           const segment = this.#remove(host, parcel, 'dropped');
           this.tell(host, { is: 'dropped', nowMs: this.nowMs, attempt, segment, usedBytes: host.usedBytes });
         });

@@ -1,0 +1,111 @@
+/**
+ * Relocator: offers families of ours to hosts that have room for them, and puts what is offered to us before the machine.
+ *
+ * Invariants: every offer of ours has exactly one `relocation-answered`, not accepted when the host is out of reach, breaks
+ * off, answers nothing sensible or nothing at all for a while, and when the service stops; every offer of others is told
+ * once, and its answer goes to who made it, or to nobody if that host has gone.
+ *
+ * Which family, to whom, and whether one is taken is decided by the machine (relocating.ts).
+ */
+import type { Logger } from 'pino';
+import type { Effect } from '../core/effects.js';
+import { assert } from '../core/fault.js';
+import type { HostId, ParcelId, PeerName } from '../core/ids.js';
+import { withDeadline } from '../net/deadline.js';
+import type { Net } from '../net/net.js';
+import { offerRelocation, serveRelocations } from '../net/relocate-protocol.js';
+import { lastingAbort } from '../platform/lasting-abort.js';
+import type { Unstamped } from './driver.js';
+import type { Roster } from './roster.js';
+
+/** Nothing is read for an answer: who has not given one by then is taken for out of reach. */
+const ANSWER_MS_MAX = 30_000;
+
+interface OpenOffer {
+  readonly from: HostId;
+  readonly answer: (accepted: boolean) => void;
+}
+
+export class Relocator {
+  readonly #net: Net;
+  readonly #roster: Roster;
+  readonly #tell: (input: Unstamped) => void;
+  readonly #log: Logger;
+  readonly #answerMs: number;
+  /** Offers of others, by the number under which the machine was told. */
+  readonly #open = new Map<number, OpenOffer>();
+  readonly #running = new Set<Promise<void>>();
+  readonly #ended = lastingAbort();
+  #nextAsk = 1;
+
+  constructor(options: {
+    readonly net: Net;
+    readonly roster: Roster;
+    readonly tell: (input: Unstamped) => void;
+    readonly log: Logger;
+    /** For an answer to an offer of ours. Default 30 s. */
+    readonly answerMs?: number;
+  }) {
+    this.#net = options.net;
+    this.#roster = options.roster;
+    this.#tell = options.tell;
+    this.#log = options.log;
+    this.#answerMs = options.answerMs ?? ANSWER_MS_MAX;
+  }
+
+  async serve(): Promise<void> {
+    await serveRelocations(this.#net, (parcels, from, signal) => this.#offered(parcels, from, signal));
+  }
+
+  /** Carries out `offer-relocation`. */
+  offer(effect: Extract<Effect, { do: 'offer-relocation' }>): void {
+    const running = this.#offer(effect).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  /** Carries out `answer-relocation`. */
+  answer({ ask, to, accepted }: Extract<Effect, { do: 'answer-relocation' }>): void {
+    const open = this.#open.get(ask);
+    if (open === undefined) return;
+    assert(open.from === to, 'an answer to another host than the one that offered');
+    open.answer(accepted);
+  }
+
+  /** Ends every offer of ours. */
+  async stop(): Promise<void> {
+    this.#ended.abort(new Error('the service stops'));
+    await Promise.all(this.#running);
+  }
+
+  async #offer({ offer, to, parcels }: Parameters<Relocator['offer']>[0]): Promise<void> {
+    const peer = this.#roster.peerOf(to);
+    let accepted = false;
+    try {
+      this.#ended.signal.throwIfAborted();
+      if (peer !== undefined)
+        accepted = await withDeadline(this.#answerMs, [this.#ended.signal], signal =>
+          offerRelocation(this.#net, peer, parcels, signal),
+        );
+    } catch (error) {
+      if (!this.#ended.signal.aborted)
+        this.#log.debug({ code: 'OFFER_NOT_ANSWERED', host: to, err: error }, 'a host did not answer an offer');
+    }
+    this.#tell({ is: 'relocation-answered', offer, accepted });
+  }
+
+  async #offered(parcels: readonly ParcelId[], peer: PeerName, signal: AbortSignal): Promise<boolean> {
+    const from = this.#roster.hostOf(peer);
+    if (from === undefined) throw new Error(`${peer} is no member any more`);
+    const ask = this.#nextAsk++;
+    try {
+      return await new Promise<boolean>((resolve, reject) => {
+        this.#open.set(ask, { from, answer: resolve });
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+        signal.throwIfAborted();
+        this.#tell({ is: 'relocation-offered', ask, from, parcels });
+      });
+    } finally {
+      this.#open.delete(ask);
+    }
+  }
+}
