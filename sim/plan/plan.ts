@@ -21,6 +21,9 @@ const MEET_MS = 2 * MINUTE_MS;
 /** Nothing was copied or dropped for so long: nothing more will be. */
 const QUIET_MS = 2 * HOUR_MS;
 
+/** Events between two words of progress: well under a second. */
+const PROGRESS_EVENTS = 2_000;
+
 export interface PlanHost extends HostOptions {
   readonly name: string;
   readonly bytesPerS: number;
@@ -53,8 +56,8 @@ export interface PlanInput {
   readonly lose: number;
   /** Each way, of hosts that are added. */
   readonly bytesPerS: number;
-  /** Told now and then how far it is. */
-  readonly progress?: (phase: string, done: number) => void;
+  /** Told now and then how far it is, and waited for: so that whoever drives it can breathe, or throw to end it. */
+  readonly progress?: (phase: string, done: number) => Promise<void>;
 }
 
 export interface HostLayout {
@@ -93,7 +96,7 @@ export interface PlanReport {
   readonly frames: readonly Frame[];
 }
 
-export function runPlan(input: PlanInput): PlanReport {
+export function runPlan(input: PlanInput): Promise<PlanReport> {
   return new Plan(input).run();
 }
 
@@ -117,11 +120,11 @@ class Plan {
     };
   }
 
-  run(): PlanReport {
+  async run(): Promise<PlanReport> {
     const { changes } = this.#input;
-    if (this.#input.present === undefined) this.#startFresh();
-    else this.#startPresent(this.#input.present);
-    if (changes.addHosts.length > 0 || changes.remove.length > 0 || changes.copies !== undefined) this.#change();
+    if (this.#input.present === undefined) await this.#startFresh();
+    else await this.#startPresent(this.#input.present);
+    if (changes.addHosts.length > 0 || changes.remove.length > 0 || changes.copies !== undefined) await this.#change();
     const { bytes, parcels } = this.#totals();
     return {
       seed: this.#input.seed,
@@ -137,14 +140,14 @@ class Plan {
 
   // --------------------------------------------------------------------------------------------------------------- phases
 
-  #startFresh(): void {
+  async #startFresh(): Promise<void> {
     const { hosts: wanted, fresh } = this.#input;
     const world = this.#world;
     const hosts = world.addEach(wanted);
     const copies = fresh?.copies ?? 1;
     world.configure(() => ({ sources: hosts.map(({ id }) => ({ source: sourceIdOf(id, 'files'), copies })) }));
     world.run(MEET_MS);
-    this.#phase('first backup', () => {
+    await this.#phase('first backup', () => {
       for (const [i, host] of hosts.entries()) {
         const source = sourceIdOf(host.id, 'files');
         const refs = (fresh?.parcels[i] ?? []).map(bytes => world.catalog.cut(source, bytes));
@@ -155,7 +158,7 @@ class Plan {
     });
   }
 
-  #startPresent(present: readonly PlanParcel[]): void {
+  async #startPresent(present: readonly PlanParcel[]): Promise<void> {
     const world = this.#world;
     const bySource = new Map<SourceId, { copies: number; readonly refs: ParcelRef[] }>();
     for (const { ref, source, copiesWanted } of present) {
@@ -168,7 +171,7 @@ class Plan {
     const heads = [...bySource].map(([source, { refs }]) =>
       world.catalog.head(source, 1, [world.catalog.snapshot(source, refs, 0)]),
     );
-    this.#phase('as it is', () => {
+    await this.#phase('as it is', () => {
       const hosts = world.addEach(this.#input.hosts, {
         beforeStart: made => {
           for (const { disk } of made) for (const head of heads) disk.heads.set(head.source, head);
@@ -193,7 +196,7 @@ class Plan {
     }
   }
 
-  #change(): void {
+  async #change(): Promise<void> {
     const { addHosts, remove, copies } = this.#input.changes;
     const world = this.#world;
     const words = [
@@ -201,7 +204,7 @@ class Plan {
       ...remove.map(name => `− ${name}`),
       ...(copies === undefined ? [] : [`${copies} copies`]),
     ];
-    this.#phase(words.join(', '), () => {
+    await this.#phase(words.join(', '), () => {
       world.addEach(
         addHosts.map((lentBytes, i) => ({
           name: `new-${i + 1}`,
@@ -221,7 +224,7 @@ class Plan {
     });
   }
 
-  #phase(what: string, begin: () => void): void {
+  async #phase(what: string, begin: () => void): Promise<void> {
     const world = this.#world;
     const startMs = world.nowMs;
     const before = world.counts.receivedBytes;
@@ -236,7 +239,8 @@ class Plan {
     while (this.#isBusy() && world.nowMs - this.#lastMoveMs < QUIET_MS && world.step(Number.POSITIVE_INFINITY)) {
       this.#film.look();
       told += 1;
-      if (told % 20_000 === 0) this.#input.progress?.(what, missing === 0 ? 1 : 1 - this.#watch.short / missing);
+      if (told % PROGRESS_EVENTS === 0)
+        await this.#input.progress?.(what, missing === 0 ? 1 : 1 - this.#watch.short / missing);
     }
     this.#film.take();
     const { shortParcels, shortBytes } = this.#short();

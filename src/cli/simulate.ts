@@ -2,7 +2,9 @@
  * `cluster simulate`: what would a cluster do? It runs the service's own decisions in virtual time, on a made-up cluster or,
  * with `--here`, on the shape of this one; nothing real is touched.
  */
-import { writeFile } from 'node:fs/promises';
+import { access, constants, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { makeCluster } from '../../sim/plan/made-cluster.js';
 import { draw } from '../../sim/plan/picture.js';
@@ -115,18 +117,33 @@ function seedArgument(text: string): number {
 async function simulate(context: Context, options: SimulateOptions): Promise<ExitCode> {
   const input = options.here ? await presentInput(context, options) : madeInput(options);
   checkNames(input, options);
-  const report = runPlan({
+  if (options.svg !== undefined) await needFolder(options.svg);
+  const report = await runPlan({
     ...input,
-    ...(process.stderr.isTTY && {
-      progress: (phase: string, done: number) =>
-        void process.stderr.write(`\r\u001b[K${printable(phase)}: ${Math.floor(done * 100)} %`),
-    }),
+    progress: async (phase, done) => {
+      if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${printable(phase)}: ${Math.floor(done * 100)} %`);
+      // Signals are heard only between two turns.
+      await setImmediate();
+      context.signal.throwIfAborted();
+    },
   });
   if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
   if (options.svg !== undefined) await writeFile(options.svg, pictureOf(report, options));
   if (context.json) for (const record of recordsOf(report)) await context.record(record);
   else await show(context, report, options);
   return report.phases.at(-1)?.shortParcels === 0 ? EXIT.ok : EXIT.underReplicated;
+}
+
+/** A run takes minutes; that its picture has no place is better known before. */
+async function needFolder(file: string): Promise<void> {
+  try {
+    await access(dirname(file), constants.W_OK);
+  } catch (cause) {
+    throw new ClusterError('BAD_ARGUMENT', `--svg ${file}: its folder cannot be written. Nothing was simulated.`, {
+      blame: 'operator',
+      cause,
+    });
+  }
 }
 
 function madeInput({

@@ -39,12 +39,18 @@ import {
   BACK_OFF_MS,
   BACK_OFF_MS_MAX,
   FETCHES_MAX,
+  FETCHES_PER_SOURCE_MAX,
   NO_ROOM_BACK_OFF_MS,
+  PURSUED_BYTES_FIRST,
+  PURSUED_BYTES_LEAST,
   PURSUED_BYTES_MAX,
+  PURSUED_SPREAD,
+  PURSUED_WAITS,
   PURSUITS_MAX,
   type Pursuit,
   SOURCE_TRIES_MAX,
 } from './pursuit.js';
+import { Ready } from './ready.js';
 import { Relocating } from './relocating.js';
 import { Room } from './room.js';
 import { RowSet } from './row-set.js';
@@ -100,6 +106,8 @@ export class Machine {
   readonly #pursuits = new Map<Row, Pursuit>();
   #pursuedBytes = 0;
   readonly #fetches = new Map<number, Pursuit>();
+  /** Of each source, how many of them; made anew before fetches start. */
+  readonly #load = new Map<HostId, number>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
   /** Missing bytes of parcels whose family is here, where the full size would not fit. */
   readonly #measured = new Map<
@@ -113,8 +121,7 @@ export class Machine {
   readonly #keepingHead = new Set<string>();
   readonly #marked = new RowSet();
   readonly #due = new MinQueue();
-  readonly #ready = new MinQueue();
-  readonly #inReady = new RowSet();
+  readonly #ready = new Ready();
   #config: ClusterConfig | undefined;
   #member: Member | undefined;
   #nowMs: number;
@@ -799,9 +806,8 @@ export class Machine {
   #act(row: Row, verdict: GrabVerdict, { count, claims }: Considered): void {
     switch (verdict.act) {
       case 'grab':
-        if (this.#inReady.has(row)) return;
-        this.#inReady.add(row);
-        this.#ready.push(row, this.#importance(row, count));
+        if (this.#ready.has(row)) return;
+        this.#ready.push(row, this.#importance(row, count), this.#wanted.knownOriginOf(row));
         return;
       case 'wait': {
         // Where others are at it, the end of a claim brings the row up again.
@@ -876,13 +882,18 @@ export class Machine {
     if (this.#ready.size === 0) return;
     const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
     if (completeAtMs > this.#nowMs) return;
-    while (
-      this.#pursuits.size < PURSUITS_MAX &&
-      (this.#pursuedBytes < PURSUED_BYTES_MAX || this.#pursuits.size === 0)
-    ) {
-      const row = this.#ready.take(Number.POSITIVE_INFINITY);
+    const bytesMax = this.#pursuedBytesMax();
+    const spreadBytesMax = Math.min(PURSUED_BYTES_MAX, PURSUED_SPREAD * bytesMax);
+    if (this.#pursuits.size > 0 && this.#pursuedBytes >= spreadBytesMax) return;
+    const byOrigin = new Map<HostId, number>();
+    for (const { row, reservedBytes } of this.#pursuits.values()) {
+      const origin = this.#wanted.knownOriginOf(row);
+      byOrigin.set(origin, (byOrigin.get(origin) ?? 0) + reservedBytes);
+    }
+    while (this.#pursuits.size < PURSUITS_MAX && (this.#pursuedBytes < spreadBytesMax || this.#pursuits.size === 0)) {
+      const shareBytes = this.#pursuedBytes < bytesMax ? bytesMax / Math.max(1, this.#ready.origins) : 0;
+      const row = this.#ready.take(origin => (byOrigin.get(origin) ?? 0) <= shareBytes);
       if (row === undefined) return;
-      this.#inReady.delete(row);
       const copiesWanted = this.#wanted.copiesWanted(row);
       if (copiesWanted === undefined || this.#pursuits.has(row)) continue;
       const count = this.#count(row);
@@ -893,11 +904,21 @@ export class Machine {
         continue;
       }
       this.#relocating.giveRoomBack(row);
-      this.#claim(row, false);
+      const origin = this.#wanted.knownOriginOf(row);
+      byOrigin.set(origin, (byOrigin.get(origin) ?? 0) + this.#claim(row, false));
     }
   }
 
-  #claim(row: Row, relocated: boolean): void {
+  /** As much as comes in a few rounds of claims: a fast link stands idle for want of more, and a slow one hoards. */
+  #pursuedBytesMax(): number {
+    if (this.#rate === 0) return PURSUED_BYTES_FIRST;
+    const perS = this.#rate * Math.max(1, this.#fetches.size);
+    const bytes = (perS * PURSUED_WAITS * this.#configured().timing.claimWaitMs) / 1000;
+    return Math.min(PURSUED_BYTES_MAX, Math.max(PURSUED_BYTES_LEAST, bytes));
+  }
+
+  /** @returns the bytes reserved. */
+  #claim(row: Row, relocated: boolean): number {
     const place = this.#storeFor(row);
     assert(place !== undefined, 'a grab without room');
     const { timing } = this.#configured();
@@ -923,6 +944,7 @@ export class Machine {
     this.#sayClaim(pursuit);
     this.#due.push(row, pursuit.lookAgainMs);
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
+    return place.needBytes;
   }
 
   /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
@@ -936,7 +958,10 @@ export class Machine {
   }
 
   #startFetches(): void {
-    if (this.#pursuits.size === 0) return;
+    if (this.#pursuits.size === 0 || this.#fetches.size >= FETCHES_MAX) return;
+    this.#load.clear();
+    for (const { from } of this.#fetches.values())
+      if (from !== undefined) this.#load.set(from, (this.#load.get(from) ?? 0) + 1);
     for (const pursuit of this.#pursuits.values()) {
       if (this.#fetches.size >= FETCHES_MAX) return;
       if (pursuit.stage !== 'cleared') continue;
@@ -946,6 +971,9 @@ export class Machine {
         if (source.nextMs !== Number.POSITIVE_INFINITY) this.#lookLater(pursuit.row, source.nextMs);
         continue;
       }
+      const load = this.#load.get(source.from) ?? 0;
+      if (load >= FETCHES_PER_SOURCE_MAX) continue;
+      this.#load.set(source.from, load + 1);
       pursuit.stage = 'fetching';
       pursuit.fetch = this.#nextFetch;
       pursuit.from = source.from;
@@ -966,12 +994,10 @@ export class Machine {
   }
 
   #sourceFor({ row, avoidUntilMs }: Pursuit): SourceChoice<HostId> {
-    const load = new Map<HostId, number>();
-    for (const { from } of this.#fetches.values()) if (from !== undefined) load.set(from, (load.get(from) ?? 0) + 1);
     return chooseSource({
       sources: this.#sourcesOf(row),
       isConnected: host => this.#hosts.get(host)?.connected === true,
-      load,
+      load: this.#load,
       avoidUntilMs,
       turn: row,
       nowMs: this.#nowMs,

@@ -34,12 +34,20 @@ export interface Pursuit {
   readonly avoidUntilMs: Map<HostId, number>;
 }
 
-/** Fetches at once: few full transfers rather than many thin ones. */
-export const FETCHES_MAX = 4;
+/** Fetches at once: few full transfers rather than many thin ones, from one source … */
+export const FETCHES_PER_SOURCE_MAX = 4;
+/** … and in all: room for others beside those that wait for slow sources. */
+export const FETCHES_MAX = 8;
 /** Parcels claimed and not yet held: one claim message's worth. */
 export const PURSUITS_MAX = 512;
-/** Bytes claimed and not yet held, beyond the first parcel: enough to keep a gigabit busy over one `claimWait`. */
-export const PURSUED_BYTES_MAX = 256 * 1024 * 1024;
+/** Bytes claimed and not yet held, beyond the first parcel: what comes in so many `claimWait` … */
+export const PURSUED_WAITS = 5;
+/** … but within these; until a rate was measured, enough to keep a gigabit busy over one of them. */
+export const PURSUED_BYTES_LEAST = 128 * 1024 * 1024;
+export const PURSUED_BYTES_FIRST = 256 * 1024 * 1024;
+/** So many times that when it is one parcel of each origin: that none of them is idle while it has what has no copy. */
+export const PURSUED_SPREAD = 4;
+export const PURSUED_BYTES_MAX = 2 * 1024 * 1024 * 1024;
 /** Failures in a row after which the claim is given up, so that others may try and other parcels get its place. */
 export const SOURCE_TRIES_MAX = 8;
 /** After a failure a parcel rests this long, doubled each time. */

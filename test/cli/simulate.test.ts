@@ -71,6 +71,9 @@ test('simulate refuses what it cannot read, with 2', async t => {
   ]) {
     t.is((await cluster(['simulate', ...wrong])).code, 2, wrong.join(' '));
   }
+  const homeless = await cluster([...SMALL, '--svg', join(temporaryFolder(t), 'nowhere', 'plan.svg')]);
+  t.is(homeless.code, 2);
+  t.regex(homeless.err, /its folder cannot be written/);
   const { code, err } = await cluster([...SMALL, '--remove', 'mini']);
   t.is(code, 2);
   t.regex(err, /--remove mini: no such host; there are: host-1 to host-4/);
