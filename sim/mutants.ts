@@ -71,7 +71,7 @@ export const MUTANTS: readonly Mutant[] = [
       decideSign: view =>
         decideSign({ ...view, ownRemoval: view.ownRemoval === 'committing' ? 'none' : view.ownRemoval }),
     },
-    favours: ['copies', 'slow-disk'],
+    favours: ['copies', 'copies', 'slow-disk', 'slow-disk', 'slow-disk', 'partition'],
   },
   {
     name: 'deletion-outlives-restart',

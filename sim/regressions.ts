@@ -26,5 +26,5 @@ export function readRegressions(): readonly (Regression & { readonly file: strin
 }
 
 export function writeRegression(name: string, regression: Regression): void {
-  writeFileSync(join(FOLDER, `${name}.json`), `${JSON.stringify(regression, undefined, 1)}\n`);
+  writeFileSync(join(FOLDER, `${name}.json`), `${JSON.stringify(regression, undefined, 2)}\n`);
 }

@@ -14,8 +14,8 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { addCounts, COUNTS_DUE, type Counts, noCounts } from './counts.js';
 import { allMutants, killMutant } from './kill-mutants.js';
-import { mutantOf } from './mutants.js';
 import { readRegressions, writeRegression } from './regressions.js';
+import { replayRegression } from './replay-regression.js';
 import { drawRun, type RunOptions } from './run-options.js';
 import { type Outcome, runSeed } from './run-seed.js';
 import { shrink } from './shrink.js';
@@ -187,16 +187,10 @@ function killAll(seeds: number, { save, only }: { readonly save: boolean; readon
 
 function replayRegressions(): Tally {
   const tally: Tally = { passed: 0, failed: 0 };
-  for (const { file, mutant: name, by, options } of readRegressions()) {
-    const mutant = name === undefined ? undefined : mutantOf(name);
-    const whole = runSeed(options).failed;
-    const cut = mutant === undefined ? undefined : runSeed(options, { mutant }).failed;
-    const holds = whole === undefined && (name === undefined || cut?.by === by);
-    tally[holds ? 'passed' : 'failed'] += 1;
-    if (!holds)
-      say(
-        `${file}: the whole build ${whole?.message ?? 'passes'}; ${name ?? 'no mutant'} ${cut?.message ?? 'lives'}, due by ${by}`,
-      );
+  for (const regression of readRegressions()) {
+    const wrong = replayRegression(regression);
+    tally[wrong === undefined ? 'passed' : 'failed'] += 1;
+    if (wrong !== undefined) say(`${regression.file}: ${wrong}`);
   }
   return tally;
 }
