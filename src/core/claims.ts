@@ -1,7 +1,11 @@
 /**
  * Claims: who says "I am about to fetch this". Hints with an end: they save bytes, and losing all of them loses nothing else.
+ *
+ * There may be thousands of each host, and each comes, is renewed and goes within a minute: so they stand in typed arrays,
+ * those on one row linked, and a queue says which ends next.
  */
 import type { HostId } from './ids.js';
+import { MinQueue } from './min-queue.js';
 import type { Row } from './parcel-table.js';
 
 /** A host that claims more than this is broken or hostile; what is beyond is not heard. */
@@ -10,100 +14,182 @@ const CLAIMS_PER_HOST_MAX = 4096;
 /** No claim holds others up for longer without being renewed, in ms: a transfer that moves renews it every 20 s. */
 export const CLAIM_MS_MAX = 3_600_000;
 
-interface Claim {
-  readonly host: HostId;
-  untilMs: number;
-  /** On the same row. */
-  next: Claim | undefined;
-}
-
+/** A claim's place in the arrays. */
+type Place = number;
+const NO_PLACE = -1;
+const NO_ROW = -1;
 const NONE: readonly HostId[] = [];
+const NO_ROWS: readonly Row[] = [];
 
 export class Claims {
-  /** The first claim on each row: most rows have one or two, ever. */
-  readonly #byRow = new Map<Row, Claim>();
-  readonly #count = new Map<HostId, number>();
-  #firstEndMs = Number.POSITIVE_INFINITY;
+  /** By row. */
+  #first = new Int32Array(64).fill(NO_PLACE);
+  /** By place: the claim's row, or NO_ROW where there is none; its host's number; its end; the next on the same row, or free. */
+  #row = new Int32Array(64);
+  #host = new Int32Array(64);
+  #untilMs = new Float64Array(64);
+  #next = new Int32Array(64);
+  #places = 0;
+  #firstFree: Place = NO_PLACE;
+  /** Places by an end that was once said. A later one has its own entry. */
+  readonly #ends = new MinQueue();
+  readonly #numbers = new Map<HostId, number>();
+  readonly #hosts: HostId[] = [];
+  /** By host number. */
+  readonly #count: number[] = [];
+  #rows = 0;
 
   /** False for a host that has as many as it may. */
   mayClaim(host: HostId): boolean {
-    return (this.#count.get(host) ?? 0) < CLAIMS_PER_HOST_MAX;
+    return (this.#count[this.#numbers.get(host) ?? -1] ?? 0) < CLAIMS_PER_HOST_MAX;
   }
 
-  /** No claim ends before this. */
+  /** When the next claim ends; Infinity when there is none. */
   get firstEndMs(): number {
-    return this.#firstEndMs;
+    for (let place = this.#ends.firstItem; place !== undefined; place = this.#ends.firstItem) {
+      if (this.#row[place] !== NO_ROW && this.#untilMs[place] === this.#ends.first) break;
+      // Withdrawn or renewed since.
+      this.#ends.take(Number.POSITIVE_INFINITY);
+    }
+    return this.#ends.first;
   }
 
   /** Writes a claim down, or renews it. @returns false when the host has too many. */
   hear(row: Row, host: HostId, untilMs: number): boolean {
-    const first = this.#byRow.get(row);
-    let last = first;
-    for (let claim = first; claim !== undefined; claim = claim.next) {
-      if (claim.host === host) {
-        this.#firstEndMs = Math.min(this.#firstEndMs, untilMs);
-        claim.untilMs = untilMs;
+    const number = this.#numberOf(host);
+    let last = NO_PLACE;
+    for (let place = this.#firstOn(row); place !== NO_PLACE; place = this.#next[place] as Place) {
+      if (this.#host[place] === number) {
+        this.#untilMs[place] = untilMs;
+        this.#ends.push(place, untilMs);
         return true;
       }
-      last = claim;
+      last = place;
     }
-    const count = this.#count.get(host) ?? 0;
+    const count = this.#count[number] as number;
     if (count >= CLAIMS_PER_HOST_MAX) return false;
-    this.#firstEndMs = Math.min(this.#firstEndMs, untilMs);
-    this.#count.set(host, count + 1);
-    const claim = { host, untilMs, next: undefined };
-    if (last === undefined) this.#byRow.set(row, claim);
-    else last.next = claim;
+    this.#count[number] = count + 1;
+    const place = this.#takePlace();
+    this.#row[place] = row;
+    this.#host[place] = number;
+    this.#untilMs[place] = untilMs;
+    this.#next[place] = NO_PLACE;
+    this.#ends.push(place, untilMs);
+    if (last !== NO_PLACE) this.#next[last] = place;
+    else {
+      if (row >= this.#first.length) this.#first = grown(this.#first, row + 1, NO_PLACE);
+      this.#first[row] = place;
+      this.#rows += 1;
+    }
     return true;
   }
 
   withdraw(row: Row, host: HostId): void {
-    let before: Claim | undefined;
-    for (let claim = this.#byRow.get(row); claim !== undefined; claim = claim.next) {
-      if (claim.host === host) {
-        if (before !== undefined) before.next = claim.next;
-        else if (claim.next === undefined) this.#byRow.delete(row);
-        else this.#byRow.set(row, claim.next);
-        this.#count.set(host, (this.#count.get(host) ?? 1) - 1);
+    let place = this.#firstOn(row);
+    if (place === NO_PLACE) return;
+    const number = this.#numbers.get(host);
+    let before = NO_PLACE;
+    for (; place !== NO_PLACE; place = this.#next[place] as Place) {
+      if (this.#host[place] === number) {
+        this.#remove(place, before);
         return;
       }
-      before = claim;
+      before = place;
     }
+  }
+
+  #remove(place: Place, before: Place): void {
+    const row = this.#row[place] as Row;
+    const next = this.#next[place] as Place;
+    if (before !== NO_PLACE) this.#next[before] = next;
+    else {
+      this.#first[row] = next;
+      if (next === NO_PLACE) this.#rows -= 1;
+    }
+    const number = this.#host[place] as number;
+    this.#count[number] = (this.#count[number] as number) - 1;
+    this.#row[place] = NO_ROW;
+    this.#next[place] = this.#firstFree;
+    this.#firstFree = place;
   }
 
   /** The hosts that claim the row. */
   on(row: Row): readonly HostId[] {
-    const first = this.#byRow.get(row);
-    if (first === undefined) return NONE;
+    const first = this.#firstOn(row);
+    if (first === NO_PLACE) return NONE;
     const hosts: HostId[] = [];
-    for (let claim: Claim | undefined = first; claim !== undefined; claim = claim.next) hosts.push(claim.host);
+    for (let place = first; place !== NO_PLACE; place = this.#next[place] as Place) hosts.push(this.#hostAt(place));
     return hosts;
   }
 
   /** Forgets the claims that have ended, on whatever row. @returns their rows. */
   expire(nowMs: number): readonly Row[] {
-    if (nowMs < this.#firstEndMs) return [];
-    const ended: { readonly row: Row; readonly host: HostId }[] = [];
-    this.#firstEndMs = Number.POSITIVE_INFINITY;
-    for (const [row, first] of this.#byRow) {
-      for (let claim: Claim | undefined = first; claim !== undefined; claim = claim.next) {
-        if (claim.untilMs <= nowMs) ended.push({ row, host: claim.host });
-        else this.#firstEndMs = Math.min(this.#firstEndMs, claim.untilMs);
-      }
+    if (nowMs < this.#ends.first) return NO_ROWS;
+    const rows: Row[] = [];
+    for (let place = this.#ends.take(nowMs); place !== undefined; place = this.#ends.take(nowMs)) {
+      const row = this.#row[place] as Row;
+      if (row === NO_ROW || (this.#untilMs[place] as number) > nowMs) continue;
+      this.withdraw(row, this.#hostAt(place));
+      rows.push(row);
     }
-    for (const { row, host } of ended) this.withdraw(row, host);
-    return ended.map(({ row }) => row);
+    return rows;
   }
 
   /** Forgets everything that a host claimed. @returns the rows. */
   forgetHost(host: HostId): readonly Row[] {
-    if ((this.#count.get(host) ?? 0) === 0) return [];
-    const rows = [...this.#byRow.keys()].filter(row => this.on(row).includes(host));
+    const number = this.#numbers.get(host);
+    const rows: Row[] = [];
+    for (let place = 0; place < this.#places; place += 1) {
+      if (this.#host[place] === number && this.#row[place] !== NO_ROW) rows.push(this.#row[place] as Row);
+    }
     for (const row of rows) this.withdraw(row, host);
     return rows;
   }
 
+  /** Rows that somebody claims. */
   get size(): number {
-    return this.#byRow.size;
+    return this.#rows;
   }
+
+  #firstOn(row: Row): Place {
+    return this.#first[row] ?? NO_PLACE;
+  }
+
+  #hostAt(place: Place): HostId {
+    return this.#hosts[this.#host[place] as number] as HostId;
+  }
+
+  #numberOf(host: HostId): number {
+    const known = this.#numbers.get(host);
+    if (known !== undefined) return known;
+    const number = this.#hosts.length;
+    this.#numbers.set(host, number);
+    this.#hosts.push(host);
+    this.#count.push(0);
+    return number;
+  }
+
+  #takePlace(): Place {
+    if (this.#firstFree !== NO_PLACE) {
+      const place = this.#firstFree;
+      this.#firstFree = this.#next[place] as Place;
+      return place;
+    }
+    if (this.#places === this.#row.length) {
+      this.#row = grown(this.#row, this.#places + 1, NO_ROW);
+      this.#host = grown(this.#host, this.#places + 1, 0);
+      this.#next = grown(this.#next, this.#places + 1, NO_PLACE);
+      const untilMs = new Float64Array(this.#row.length);
+      untilMs.set(this.#untilMs);
+      this.#untilMs = untilMs;
+    }
+    this.#places += 1;
+    return this.#places - 1;
+  }
+}
+
+function grown(from: Int32Array, leastLength: number, fill: number): Int32Array<ArrayBuffer> {
+  const to = new Int32Array(Math.max(leastLength, from.length * 2)).fill(fill, from.length);
+  to.set(from);
+  return to;
 }

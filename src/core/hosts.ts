@@ -309,6 +309,8 @@ export class Hosts {
 
   /** When somebody may be due by time alone; to be asked when those who are have been judged. Rather too early than too late. */
   settle(nowMs: number): number {
+    // Emptying an empty set is not free: it makes a new table.
+    if (this.#touched.size === 0) return this.#nextMs;
     for (const host of this.#touched) {
       // Else its old time would come, in vain, and with it everybody's.
       const leftMs = host.livenessNextMs - nowMs;

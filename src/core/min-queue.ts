@@ -18,6 +18,11 @@ export class MinQueue {
     return this.#size === 0 ? Number.POSITIVE_INFINITY : (this.#priorities[0] ?? 0);
   }
 
+  /** The item of the least priority; undefined when there is none. */
+  get firstItem(): number | undefined {
+    return this.#size === 0 ? undefined : this.#items[0];
+  }
+
   push(item: number, priority: number): void {
     if (this.#size === this.#items.length) {
       const priorities = new Float64Array(this.#size * 2);
