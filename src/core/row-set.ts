@@ -2,7 +2,6 @@
  * Row set: rows of the parcel table, as typed arrays. A `Set` of numbers takes some 40 bytes an entry and gives them back
  * late; this takes 4 a row of the table and 4 an entry.
  */
-import type { Row } from './parcel-table.js';
 
 const ABSENT = -1;
 
@@ -16,11 +15,11 @@ export class RowSet {
     return this.#size;
   }
 
-  has(row: Row): boolean {
+  has(row: number): boolean {
     return (this.#places[row] ?? ABSENT) !== ABSENT;
   }
 
-  add(row: Row): void {
+  add(row: number): void {
     if (this.has(row)) return;
     if (row >= this.#places.length) this.#places = grown(this.#places, row + 1, ABSENT);
     if (this.#size === this.#rows.length) this.#rows = grown(this.#rows, this.#size + 1, 0);
@@ -29,27 +28,27 @@ export class RowSet {
     this.#size += 1;
   }
 
-  delete(row: Row): void {
+  delete(row: number): void {
     const place = this.#places[row] ?? ABSENT;
     if (place === ABSENT) return;
     this.#size -= 1;
-    const last = this.#rows[this.#size] as Row;
+    const last = this.#rows[this.#size] as number;
     this.#rows[place] = last;
     this.#places[last] = place;
     this.#places[row] = ABSENT;
   }
 
   /** A row that is in it, taken out; undefined when there is none. Not in any order that means something. */
-  take(): Row | undefined {
+  take(): number | undefined {
     if (this.#size === 0) return undefined;
-    const row = this.#rows[this.#size - 1] as Row;
+    const row = this.#rows[this.#size - 1] as number;
     this.delete(row);
     return row;
   }
 
   /** The row at a place from 0 to `size` − 1. Places change when rows leave. */
-  at(place: number): Row {
-    return this.#rows[place] as Row;
+  at(place: number): number {
+    return this.#rows[place] as number;
   }
 }
 
