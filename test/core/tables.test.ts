@@ -6,6 +6,7 @@ import { hash } from '../../src/core/hash.js';
 import { parseKey, parseParcelId } from '../../src/core/ids.js';
 import { MinQueue } from '../../src/core/min-queue.js';
 import { FLAG, ParcelTable } from '../../src/core/parcel-table.js';
+import { RowSet } from '../../src/core/row-set.js';
 import { law } from '../helpers/law.js';
 
 const parcelId = (i: number) => parseParcelId(Buffer.from(hash(Buffer.from(String(i)))).toString('hex'));
@@ -34,6 +35,40 @@ test('a min queue gives items in order of priority and stops at the limit', t =>
       return taken.join() === expected.join() && queue.size === priorities.length - expected.length;
     }),
   );
+});
+
+test('law: a row set has what a set of numbers would have', t => {
+  const what = fc.record({ act: fc.constantFrom('add', 'delete', 'take'), row: fc.nat(300) });
+  law(
+    t,
+    fc.property(fc.array(what, { maxLength: 300 }), happenings => {
+      const rows = new RowSet();
+      const model = new Set<number>();
+      for (const { act, row } of happenings) {
+        if (act === 'add') {
+          rows.add(row);
+          model.add(row);
+        } else if (act === 'delete') {
+          rows.delete(row);
+          model.delete(row);
+        } else {
+          const taken = rows.take();
+          if (taken === undefined ? model.size > 0 : !model.delete(taken)) return false;
+        }
+        if (rows.has(row) !== model.has(row) || rows.size !== model.size) return false;
+      }
+      const left = Array.from({ length: rows.size }, (_, place) => rows.at(place));
+      return left.length === model.size && left.every(row => model.has(row));
+    }),
+  );
+});
+
+test('the rows that are short are known without looking at all', t => {
+  const table = new ParcelTable();
+  for (let i = 0; i < 200; i += 1) table.setShortSince(table.rowOf(parcelId(i)), 5);
+  for (let i = 0; i < 200; i += 1) if (i % 3 !== 0) table.setShortSince(i, Number.NaN);
+  t.is(table.short.size, 67);
+  for (let i = 0; i < 200; i += 1) t.is(table.short.has(i), i % 3 === 0);
 });
 
 test('a table of parcels keeps what it is told while it grows, with more stores than one word holds', t => {
