@@ -30,11 +30,17 @@ import { createStore, openStore, type Store } from '../store/store.js';
 import type { Alarms } from './alarms.js';
 import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
+import { type LogDoubt, RememberedLogs } from './log-doubt.js';
 import { makeRoom } from './store-room.js';
 import { KeyedTurns } from './turns.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
 const MEASURE_EVERY_MS = 60_000;
+/**
+ * After a store was opened anew for what others remember of its log, it is not again for so long, in ms: of two machines
+ * with one identity neither would else get to anything.
+ */
+const DOUBT_EVERY_MS = 60_000;
 /** Operations told to the machine, and signed, at once when a store is mounted. */
 const OPS_AT_ONCE = 4_096;
 
@@ -93,6 +99,9 @@ export class OwnStores {
   readonly #missing = new Map<string, string>();
   #looked = false;
   readonly #turns = new KeyedTurns<string>();
+  readonly #remembered = new RememberedLogs();
+  /** When a store's log was last doubted for what others remember. */
+  readonly #doubtedMs = new Map<StoreId, number>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: OwnStoresOptions) {
@@ -129,10 +138,36 @@ export class OwnStores {
     });
   }
 
+  /**
+   * Another host remembers this of a store's log. Where the log does not have it, it is in doubt: the store is closed, and
+   * opened with a new epoch above that one, and every copy is read again before it counts.
+   *
+   * @param theirs a position that this host itself has signed
+   */
+  async hearOfOwnLog(theirs: LogPosition): Promise<void> {
+    // Nearly always: the others have all that we have.
+    if (this.#mounted.get(theirs.store)?.store.position().digest === theirs.digest) return;
+    if (!this.#remembered.hear(theirs)) return;
+    await this.#turns.take('refresh', async () => {
+      const mounted = this.#mounted.get(theirs.store);
+      if (mounted !== undefined && (await this.#isDoubted(mounted))) await this.#lookAtAll();
+    });
+  }
+
+  async #isDoubted({ store }: Mounted): Promise<boolean> {
+    const lastMs = this.#doubtedMs.get(store.id) ?? Number.NEGATIVE_INFINITY;
+    if (this.#options.clock.nowMs() < lastMs + DOUBT_EVERY_MS) return false;
+    return (await this.#remembered.doubt(store)) !== undefined;
+  }
+
   async #lookAtAll(): Promise<void> {
     const { alarms, log } = this.#options;
     const wanted = new Set(this.#settings.map(({ path }) => path));
-    for (const [id, { path }] of [...this.#mounted]) if (!wanted.has(path)) await this.#unmount(id);
+    for (const [id, { path }] of [...this.#mounted]) {
+      if (wanted.has(path)) continue;
+      await this.#unmount(id);
+      alarms.clear('STORE_DOUBT', path);
+    }
     for (const path of [...this.#missing.keys()]) if (!wanted.has(path)) this.#found(path);
     for (const setting of this.#settings) {
       try {
@@ -237,7 +272,11 @@ export class OwnStores {
   }
 
   async #mountOrMeasure(setting: StoreSetting): Promise<void> {
-    const known = [...this.#mounted.values()].find(({ path }) => path === setting.path);
+    let known = [...this.#mounted.values()].find(({ path }) => path === setting.path);
+    if (known !== undefined && (await this.#isDoubted(known))) {
+      await this.#unmount(known.store.id);
+      known = undefined;
+    }
     if (known === undefined) {
       await this.#mount(setting);
       this.#found(setting.path);
@@ -259,9 +298,8 @@ export class OwnStores {
   }
 
   async #mount(setting: StoreSetting): Promise<void> {
-    const { cluster, host, boot, previousBoot, index, clock, log } = this.#options;
+    const { cluster, host, boot, clock, log } = this.#options;
     const { path } = setting;
-    const random = (): Uint8Array => randomBytes(8);
     const there = await readMarker(path);
     if (there.kind === 'found' && this.#mounted.has(there.marker.store)) {
       throw new ClusterError(
@@ -279,21 +317,7 @@ export class OwnStores {
         await this.#remember(path, await createStore(path, creating));
       }
     }
-    const opened = await openStore({
-      path,
-      cluster,
-      host,
-      boot,
-      previousBoot,
-      nowMs: clock.wallMs(),
-      wallMs: () => clock.wallMs(),
-      index,
-      blobsOf: recordBlobs,
-      log,
-      random,
-    });
-    if (opened.kind === 'missing') throw new ClusterError('STORE_MISSING', opened.because, { blame: 'operator' });
-    const { store } = opened;
+    const store = await this.#open(path);
     if (this.#made.get(path) !== store.id) await this.#remember(path, store.id);
     const mounted: Mounted = { path, store, lends: setting.lends, lentBytes: 0, usedBytes: 0, toldSeq: 0 };
     this.#mounted.set(store.id, mounted);
@@ -310,6 +334,48 @@ export class OwnStores {
     if (store.rescanDue) this.#rescan(mounted);
   }
 
+  /** With a new epoch if what others remember speaks against its log. */
+  async #open(path: string): Promise<Store> {
+    const { alarms, clock } = this.#options;
+    const store = await this.#openWith(path);
+    let doubt: LogDoubt | undefined;
+    try {
+      doubt = await this.#remembered.doubt(store);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    if (doubt === undefined) return store;
+    await store.close();
+    this.#doubtedMs.set(store.id, clock.nowMs());
+    alarms.raise(
+      'STORE_DOUBT',
+      path,
+      `store ${path}: ${doubt.because}. It was put back from an old image, or a copy of this host runs elsewhere. A new log is begun, and a copy counts again when all of it has been read`,
+    );
+    return this.#openWith(path, doubt);
+  }
+
+  async #openWith(path: string, doubt?: LogDoubt): Promise<Store> {
+    const { cluster, host, boot, previousBoot, index, clock, log } = this.#options;
+    const opened = await openStore({
+      path,
+      cluster,
+      host,
+      boot,
+      previousBoot,
+      nowMs: clock.wallMs(),
+      wallMs: () => clock.wallMs(),
+      index,
+      blobsOf: recordBlobs,
+      log,
+      random: () => randomBytes(8),
+      ...(doubt === undefined ? {} : { doubt }),
+    });
+    if (opened.kind === 'missing') throw new ClusterError('STORE_MISSING', opened.because, { blame: 'operator' });
+    return opened.store;
+  }
+
   async #tellLog(mounted: Mounted): Promise<void> {
     const { store } = mounted;
     const end = store.position();
@@ -323,11 +389,12 @@ export class OwnStores {
   }
 
   /** After doubt about a log: every copy is read again before it counts. Runs beside everything else. */
-  #rescan({ store }: Mounted): void {
-    const { log, signal } = this.#options;
+  #rescan({ store, path }: Mounted): void {
+    const { alarms, log, signal } = this.#options;
     const run = async (): Promise<void> => {
       for await (const _ of store.rescan(signal)) await this.tellOps(store.id, segment => ({ is: 'log', segment }));
       log.info({ code: 'STORE_RESCANNED', store: store.id }, 'every copy of the store has been read again');
+      alarms.clear('STORE_DOUBT', path);
     };
     run().catch((error: unknown) => {
       if (!signal.aborted)

@@ -6,7 +6,7 @@
  * the log archive, so that a host that restarts knows what others held, and can tell of a writer that is away.
  */
 import type { Logger } from 'pino';
-import type { LogSegment } from '../core/holdings-log.js';
+import type { LogPosition, LogSegment } from '../core/holdings-log.js';
 import { positionMessage } from '../core/holdings-log.js';
 import { type HostId, type PeerName, type SourceId, type StoreId, splitSourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
@@ -96,8 +96,12 @@ export class StateExchange {
   #takeSegment(segment: LogSegment, from: HostId | undefined): boolean {
     const { roster, tell, archive, log } = this.#options;
     const key = roster.keyOf(segment.host);
-    if (key === undefined || segment.host === roster.self) return true;
+    if (key === undefined) return true;
     if (!verify(key, positionMessage(segment.host, segment.end), segment.signature)) return false;
+    if (segment.host === roster.self) {
+      this.#hearOfOwnLog(segment.end);
+      return true;
+    }
     const relayed = from !== segment.host;
     tell({ is: 'log', segment, relayed });
     const keep = async (): Promise<void> => {
@@ -112,6 +116,17 @@ export class StateExchange {
       );
     });
     return true;
+  }
+
+  /** Not waited for: a store that is opened anew takes longer than an answer may. */
+  #hearOfOwnLog(theirs: LogPosition): void {
+    const { stores, log } = this.#options;
+    stores.hearOfOwnLog(theirs).catch((error: unknown) => {
+      log.error(
+        { code: 'LOG_NOT_COMPARED', store: theirs.store, err: error },
+        'what another host remembers of a log of ours could not be held against it; it is at the next connection',
+      );
+    });
   }
 
   async #take(part: StatePart, peer: PeerName, signal: AbortSignal): Promise<void> {
@@ -157,6 +172,7 @@ export class StateExchange {
   async *#answer(request: StateRequest, from: PeerName): AsyncGenerator<StatePart> {
     const { machine, roster, stores, archive } = this.#options;
     const heads = new Map(request.heads.map(({ source, seq }) => [source, seq]));
+    yield* this.#endsOf(roster.hostOf(from));
     if (!roster.isTrusted(from)) {
       // An untrusted host is told what we remember of its own sources, and of nobody else's.
       yield* this.#heads(heads, source => splitSourceId(source).origin === roster.hostOf(from));
@@ -186,6 +202,16 @@ export class StateExchange {
       yield* this.#segments(position.store, same ? known.seq : 0);
     }
     yield* this.#heads(heads, () => true);
+  }
+
+  /** How far we remember the asker's own logs, in its own signed words: should it have less, it must know. */
+  *#endsOf(host: HostId | undefined): Generator<StatePart> {
+    const { archive } = this.#options;
+    for (const { host: writer, position } of archive.stores()) {
+      if (writer !== host) continue;
+      const segment = archive.end(position.store);
+      if (segment !== undefined) yield { kind: 'segment', segment };
+    }
   }
 
   /** Heads that are not older than those that are known there. */

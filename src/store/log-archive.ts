@@ -156,6 +156,14 @@ export class LogArchive {
     };
   }
 
+  /** The last signed end, without operations. */
+  end(store: StoreId): LogSegment | undefined {
+    const head = this.#head(store);
+    const row = head === undefined ? undefined : this.#ends.get(keyOf(store, head.position.seq));
+    if (head === undefined || row === undefined) return undefined;
+    return { host: head.host, end: head.position, ops: [], signature: parseEnd(row).signature };
+  }
+
   /** Forgets a store's log, for it counts for nothing until its writer is asked again. */
   async drop(store: StoreId): Promise<void> {
     await this.#root.transaction(() => this.#remove(store));

@@ -9,7 +9,7 @@ import type { Entry } from '../../src/catalog/entry.js';
 import { encodeRecord } from '../../src/catalog/record.js';
 import { DropProof } from '../../src/core/drop-proof.js';
 import { hashHex } from '../../src/core/hash.js';
-import type { LogSegment } from '../../src/core/holdings-log.js';
+import { compareEpochs, type LogPosition, type LogSegment } from '../../src/core/holdings-log.js';
 import {
   type ParcelId,
   parseBlobId,
@@ -30,9 +30,9 @@ import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { Store } from '../../src/store/store.js';
 import { arbitraryEntry } from '../catalog/arbitraries.js';
+import { until } from '../net/fleet.js';
 
 const host = parseHostId('a1'.repeat(16));
-const silent = pino({ level: 'silent' });
 
 /** The stores of one host in a temporary folder, and all that the machine is told of them. */
 async function anOwner(t: ExecutionContext) {
@@ -41,10 +41,14 @@ async function anOwner(t: ExecutionContext) {
   const index = openIndexDatabase(join(folder, 'index'));
   const told: Unstamped[] = [];
   const hears = { logs: true };
-  const alarms = new Alarms({ log: silent, wallMs: () => 0 });
   const ended = new AbortController();
   const trash = { ms: 86_400_000 };
   const reserved = { bytes: 0 };
+  const steady = steadyClock();
+  const later = { ms: 0 };
+  const lines: { readonly code?: string }[] = [];
+  const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+  const alarms = new Alarms({ log, wallMs: () => 0 });
   const stores = new OwnStores({
     stateDir: folder,
     cluster: parseClusterId('c1'.repeat(16)),
@@ -53,13 +57,13 @@ async function anOwner(t: ExecutionContext) {
     boot: 1,
     previousBoot: 0,
     index,
-    clock: steadyClock(),
+    clock: { nowMs: () => steady.nowMs() + later.ms, wallMs: () => steady.wallMs() },
     alarms,
     tell: input => {
       if (input.is === 'log' && !hears.logs) throw new Error('the machine does not hear');
       told.push(input);
     },
-    log: silent,
+    log,
     signal: ended.signal,
     partialMs: () => 1_000,
     trashMs: () => trash.ms,
@@ -75,7 +79,7 @@ async function anOwner(t: ExecutionContext) {
   });
   const lends = { kind: 'limit', bytes: 1024 * 1024 } as const;
   const settingOf = (name: string) => ({ path: join(folder, name), name: undefined, lends }) as never;
-  return { folder, stores, told, hears, alarms, settingOf, trash, reserved };
+  return { folder, stores, told, hears, alarms, settingOf, trash, reserved, later, lines };
 }
 
 const segmentsOf = (told: readonly Unstamped[]): LogSegment[] =>
@@ -302,4 +306,90 @@ test('trash that stands between what is used and reserved and what is lent goes 
   await stores.makeRoom(store.id);
   t.is((await store.usage()).trashBytes, 0);
   t.is((await stores.usedBytes(store.id)) + 300_000, usedBytes);
+});
+
+/** What the store's log would be if it had so many operations more. */
+const beyond = (store: Store, ops = 1): LogPosition => {
+  const ours = store.position();
+  return { ...ours, seq: ours.seq + ops, digest: hashHex(randomBytes(8)) };
+};
+const doubts = (lines: readonly { readonly code?: string; readonly subject?: string }[]): number =>
+  lines.filter(({ code, subject }) => code === 'STORE_DOUBT' && subject !== undefined).length;
+
+test('a store of whose log others remember more begins a new one, and its copies are read again', async t => {
+  const { stores, told, settingOf, lines, alarms } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const parcel = await aCopy(store, 300_000);
+  await stores.tellOps(store.id, segment => ({ is: 'log', segment }));
+  const theirs = beyond(store);
+  told.length = 0;
+  await Promise.all([stores.hearOfOwnLog(theirs), stores.hearOfOwnLog(theirs)]);
+  t.deepEqual(
+    told.slice(0, 3).map(({ is }) => is),
+    ['store-gone', 'log', 'store'],
+  );
+  const again = only(stores);
+  t.true(compareEpochs(again.position().epoch, theirs.epoch) > 0);
+  t.is(segmentsOf(told)[0]?.ops.length, 0, 'no copy counts before it was read');
+  t.is(doubts(lines), 1, 'an alarm, once');
+  await until(() => !again.rescanDue, 'the rescan');
+  t.deepEqual([...again.present()], [parcel]);
+  t.deepEqual(segmentsOf(told).at(-1)?.ops, [{ op: 'add', parcel }]);
+  await until(() => alarms.list().length === 0, 'the alarm to be over');
+
+  await stores.hearOfOwnLog(theirs);
+  t.is(only(stores), again, 'who has not heard of the new log yet changes nothing');
+});
+
+test('a log is in doubt for a greater epoch and for another operation, not for what it has or had', async t => {
+  const { stores, told, settingOf, later } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  for (let seq = 1; seq <= 3; seq += 1) await store.appendHead(sourceIdOf(host, 's'), seq);
+  told.length = 0;
+  const ours = store.position();
+  for (const known of [await store.positionAt(0), await store.positionAt(2), ours]) await stores.hearOfOwnLog(known);
+  const { counter } = ours.epoch;
+  await stores.hearOfOwnLog({ ...beyond(store), epoch: { ...ours.epoch, counter: counter - 1 } });
+  t.deepEqual(told, []);
+
+  await stores.hearOfOwnLog({ ...(await store.positionAt(2)), digest: hashHex(randomBytes(8)) });
+  const second = only(stores);
+  t.not(second, store);
+  later.ms = 60_000;
+  const far = { counter: second.position().epoch.counter + 1_000_000_000, random: '00'.repeat(8) };
+  await stores.hearOfOwnLog({ ...second.position(), seq: 0, digest: hashHex(randomBytes(8)), epoch: far });
+  t.not(only(stores), second);
+  t.true(only(stores).position().epoch.counter > far.counter);
+});
+
+test('what others remember of a store that is not mounted yet is held against it before it counts', async t => {
+  const { stores, told, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  await aCopy(store, 1_000);
+  await stores.configure([]);
+  told.length = 0;
+  const theirs = { ...store.position(), seq: 7, digest: hashHex(randomBytes(8)) };
+  await stores.hearOfOwnLog(theirs);
+  t.deepEqual(told, []);
+  await stores.configure([settingOf('disk')]);
+  t.is(told[0]?.is, 'log');
+  t.is(segmentsOf(told)[0]?.ops.length, 0);
+  t.true(compareEpochs(only(stores).position().epoch, theirs.epoch) > 0);
+});
+
+test('a store is opened anew for what others remember once a minute at most', async t => {
+  const { stores, settingOf, later } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  await stores.hearOfOwnLog(beyond(only(stores)));
+  const second = only(stores);
+  await stores.hearOfOwnLog(beyond(second));
+  later.ms = 20_000;
+  await stores.refresh();
+  t.is(only(stores), second);
+  later.ms = 60_000;
+  await stores.refresh();
+  t.not(only(stores), second, 'then it is, without being told again');
 });

@@ -1,0 +1,88 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import type { Member } from '../../src/core/cluster-config.js';
+import { type LogPosition, type LogSegment, logAfter, logStart, positionMessage } from '../../src/core/holdings-log.js';
+import { parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js';
+import { Roster } from '../../src/daemon/roster.js';
+import { StateExchange, type StateExchangeOptions } from '../../src/daemon/state-exchange.js';
+import { publicKeyOf } from '../../src/membership/peer-key.js';
+import { signerFromSeed } from '../../src/platform/ed25519.js';
+import { openIndexDatabase } from '../../src/store/index-database.js';
+import { type Host, House } from '../net/fleet.js';
+
+const [asker, answerer] = [parseHostId('a1'.repeat(16)), parseHostId('b2'.repeat(16))];
+const STORE = parseStoreId('5a'.repeat(16));
+
+/** Two members, of which one may be asked; its log archive is empty, and the asker has no store mounted. */
+async function aPair(t: ExecutionContext, trust: 'trusted' | 'untrusted' = 'trusted') {
+  const [a, b] = (await new House(t).clique(2)) as [Host, Host];
+  const folder = await mkdtemp(join(tmpdir(), 'state-exchange-'));
+  const members = [
+    { host: asker, peer: a.net.peer, name: 'a', state: 'active', trust },
+    { host: answerer, peer: b.net.peer, name: 'b', state: 'active', trust: 'trusted' },
+  ] as unknown as readonly Member[];
+  const heard: LogPosition[] = [];
+  const of = (self: typeof asker, net: Host['net'], more: object) => {
+    const roster = new Roster({ self, publicKeyOf });
+    roster.update(members);
+    return new StateExchange({
+      net,
+      roster,
+      machine: {
+        positions: () => [],
+        host: () => ({ connected: true }),
+        heartbeat: () => ({
+          kind: 'heartbeat',
+          boot: 1,
+          bootId: '00'.repeat(8),
+          stores: [],
+          configVersion: 1,
+          headsDigest: '00'.repeat(32),
+        }),
+      },
+      stores: { positions: () => [], hearOfOwnLog: async (theirs: LogPosition) => void heard.push(theirs) },
+      catalog: { hints: () => [], heads: () => [] },
+      tell: () => undefined,
+      log: pino({ level: 'silent' }),
+      signal: new AbortController().signal,
+      ...more,
+    } as unknown as StateExchangeOptions);
+  };
+  const index = openIndexDatabase(folder);
+  t.teardown(async () => {
+    await index.close();
+    await rm(folder, { recursive: true });
+  });
+  await of(answerer, b.net, { archive: index.logs }).serve();
+  const exchange = of(asker, a.net, {});
+  return { ask: () => exchange.ask(answerer), heard, archive: index.logs, seeds: { asker: a.seed, answerer: b.seed } };
+}
+
+/** Two operations of a log of the asker's, signed with this key. */
+function logOf(seed: Uint8Array): LogSegment {
+  const ops = ['01', '02'].map(byte => ({ op: 'add', parcel: parseParcelId(byte.repeat(32)) }) as const);
+  const end = ops.reduce(logAfter, logStart(STORE, { counter: 7, random: '00'.repeat(8) }));
+  return { host: asker, end, ops, signature: signerFromSeed(seed).sign(positionMessage(asker, end)) };
+}
+
+for (const trust of ['trusted', 'untrusted'] as const) {
+  test(`who asks is told how far its own logs are remembered, also when ${trust}`, async t => {
+    const { ask, heard, archive, seeds } = await aPair(t, trust);
+    t.true(await ask());
+    t.deepEqual(heard, []);
+    const segment = logOf(seeds.asker);
+    await archive.append(segment);
+    t.true(await ask());
+    t.deepEqual(heard, [segment.end]);
+  });
+}
+
+test('a log of ours that we have not signed is none', async t => {
+  const { ask, heard, archive, seeds } = await aPair(t);
+  await archive.append(logOf(seeds.answerer));
+  t.false(await ask());
+  t.deepEqual(heard, []);
+});
