@@ -47,7 +47,6 @@ export class Serving {
       copies: machine.copies(parcel),
       othersFetching: this.#othersFetching(parcel, asker),
       served: this.#served,
-      isOrigin: machine.isOwn(parcel),
     });
     if (verdict === 'busy' && !this.#world.greedy) return { kind: 'busy' };
     const found = this.#find(parcel);

@@ -1217,11 +1217,6 @@ export class Machine {
       yield { id: this.#table.id(row), key: this.#table.key(row), bytes: this.#table.bytes(row) };
   }
 
-  /** The parcel is of a source of this host. */
-  isOwn(parcel: ParcelId): boolean {
-    return this.originOf(parcel) === this.#self;
-  }
-
   /** Every store that says it holds the parcel, and whether that counts. */
   holders(parcel: ParcelId): readonly CopyReport[] {
     const row = this.#table.find(parcel);

@@ -17,25 +17,17 @@ export interface ServeView {
   readonly othersFetching: number;
   /** Fetches served here now, of all parcels. */
   readonly served: number;
-  /** The parcel is this host's own. */
-  readonly isOrigin: boolean;
 }
 
 /** Fetches served at once, all peers together: each reads a disk. */
 export const SERVED_MAX = 16;
-/**
- * From so many on, an origin gives each parcel to one fetcher: the others get it from that one, and the origin's link goes
- * to what has no copy yet. In a bulk start that halves the time; a single new parcel goes to N hosts at once.
- */
-export const SERVED_TWICE_MAX = 2;
 
 export function decideServe(view: ServeView): 'serve' | 'busy' {
-  const { purpose, copiesWanted, copies, othersFetching, served, isOrigin } = view;
+  const { purpose, copiesWanted, copies, othersFetching, served } = view;
   // A person waits for it.
   if (purpose === 'restore') return 'serve';
   if (served >= SERVED_MAX) return 'busy';
   if (copiesWanted === undefined) return 'serve';
-  if (isOrigin && purpose === 'grab' && served >= SERVED_TWICE_MAX && copies + othersFetching > 0) return 'busy';
   // Who repairs may know of a death that we have not noticed: then copies are not counted against it.
   if (copies >= copiesWanted) return purpose === 'grab' ? 'busy' : 'serve';
   return copies + othersFetching >= copiesWanted ? 'busy' : 'serve';

@@ -102,7 +102,6 @@ export class FetchServer {
       copies: this.#machine.copies(parcel),
       othersFetching: this.#othersFetching(parcel, from),
       served: this.#served,
-      isOrigin: this.#machine.isOwn(parcel),
     });
     if (verdict === 'busy') return busy;
     const parts = this.#parts(request, signal);

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { decideServe, SERVED_MAX, SERVED_TWICE_MAX, type ServeView } from '../../src/core/serve.js';
+import { decideServe, SERVED_MAX, type ServeView } from '../../src/core/serve.js';
 import { law } from '../helpers/law.js';
 
 const view = (change: Partial<ServeView> = {}): ServeView => ({
@@ -9,7 +9,6 @@ const view = (change: Partial<ServeView> = {}): ServeView => ({
   copies: 0,
   othersFetching: 0,
   served: 0,
-  isOrigin: true,
   ...change,
 });
 
@@ -36,15 +35,6 @@ test('a restore is always served', t => {
 test('both sides of the limit on what is served at once', t => {
   t.is(decideServe(view({ served: SERVED_MAX - 1 })), 'serve');
   t.is(decideServe(view({ served: SERVED_MAX })), 'busy');
-});
-
-test('a busy origin gives each parcel once, and the second copy is made from the first', t => {
-  t.is(decideServe(view({ served: SERVED_TWICE_MAX - 1, othersFetching: 1 })), 'serve');
-  t.is(decideServe(view({ served: SERVED_TWICE_MAX, othersFetching: 1 })), 'busy');
-  t.is(decideServe(view({ served: SERVED_TWICE_MAX, copies: 1 })), 'busy');
-  t.is(decideServe(view({ served: SERVED_TWICE_MAX })), 'serve');
-  t.is(decideServe(view({ served: SERVED_TWICE_MAX, copies: 1, isOrigin: false })), 'serve');
-  t.is(decideServe(view({ served: SERVED_TWICE_MAX, copies: 1, purpose: 'repair' })), 'serve');
 });
 
 test('law: if all that are served become copies, there are never more than N of them', t => {
