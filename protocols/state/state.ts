@@ -1011,10 +1011,123 @@ export namespace End {
   }
 }
 
+export interface LastFrame {
+  boot: number
+  frame: number
+}
+
+export namespace LastFrame {
+  let _codec: Codec<LastFrame>
+
+  export const codec = (): Codec<LastFrame> => {
+    if (_codec == null) {
+      _codec = message<LastFrame>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.boot != null && obj.boot !== 0)) {
+          w.uint32(8)
+          w.uint64Number(obj.boot)
+        }
+
+        if ((obj.frame != null && obj.frame !== 0)) {
+          w.uint32(16)
+          w.uint64Number(obj.frame)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          boot: 0,
+          frame: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.boot = reader.uint64Number()
+              break
+            }
+            case 2: {
+              obj.frame = reader.uint64Number()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.boot`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.frame`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface LastFrameBootFieldEvent {
+    field: '$.boot'
+    value: number
+  }
+
+  export interface LastFrameFrameFieldEvent {
+    field: '$.frame'
+    value: number
+  }
+
+  export function encode (obj: Partial<LastFrame>): Uint8Array {
+    return encodeMessage(obj, LastFrame.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<LastFrame>): LastFrame {
+    return decodeMessage(buf, LastFrame.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<LastFrame>): Generator<LastFrameBootFieldEvent | LastFrameFrameFieldEvent> {
+    return streamMessage(buf, LastFrame.codec(), opts)
+  }
+}
+
 export interface Part {
   segment?: Segment
   head?: SignedHead
   end?: End
+  yourFrame?: LastFrame
   heartbeat?: Uint8Array
 }
 
@@ -1031,6 +1144,14 @@ export namespace Part {
         obj = { ...obj }
 
         if (obj.heartbeat != null) {
+          obj.yourFrame = undefined
+          obj.end = undefined
+          obj.head = undefined
+          obj.segment = undefined
+        }
+
+        if (obj.yourFrame != null) {
+          obj.heartbeat = undefined
           obj.end = undefined
           obj.head = undefined
           obj.segment = undefined
@@ -1038,18 +1159,21 @@ export namespace Part {
 
         if (obj.end != null) {
           obj.heartbeat = undefined
+          obj.yourFrame = undefined
           obj.head = undefined
           obj.segment = undefined
         }
 
         if (obj.head != null) {
           obj.heartbeat = undefined
+          obj.yourFrame = undefined
           obj.end = undefined
           obj.segment = undefined
         }
 
         if (obj.segment != null) {
           obj.heartbeat = undefined
+          obj.yourFrame = undefined
           obj.end = undefined
           obj.head = undefined
         }
@@ -1067,6 +1191,11 @@ export namespace Part {
         if (obj.end != null) {
           w.uint32(26)
           End.codec().encode(obj.end, w)
+        }
+
+        if (obj.yourFrame != null) {
+          w.uint32(42)
+          LastFrame.codec().encode(obj.yourFrame, w)
         }
 
         if (obj.heartbeat != null) {
@@ -1104,6 +1233,12 @@ export namespace Part {
               })
               break
             }
+            case 5: {
+              obj.yourFrame = LastFrame.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.yourFrame
+              })
+              break
+            }
             case 4: {
               obj.heartbeat = reader.bytes()
               break
@@ -1116,6 +1251,14 @@ export namespace Part {
         }
 
         if (obj.heartbeat != null) {
+          delete obj.yourFrame
+          delete obj.end
+          delete obj.head
+          delete obj.segment
+        }
+
+        if (obj.yourFrame != null) {
+          delete obj.heartbeat
           delete obj.end
           delete obj.head
           delete obj.segment
@@ -1123,18 +1266,21 @@ export namespace Part {
 
         if (obj.end != null) {
           delete obj.heartbeat
+          delete obj.yourFrame
           delete obj.head
           delete obj.segment
         }
 
         if (obj.head != null) {
           delete obj.heartbeat
+          delete obj.yourFrame
           delete obj.end
           delete obj.segment
         }
 
         if (obj.segment != null) {
           delete obj.heartbeat
+          delete obj.yourFrame
           delete obj.end
           delete obj.head
         }
@@ -1164,6 +1310,13 @@ export namespace Part {
             case 3: {
               yield * End.codec().stream(reader, reader.uint32(), `${prefix}.end`, {
                 limits: opts.limits?.end
+              })
+
+              break
+            }
+            case 5: {
+              yield * LastFrame.codec().stream(reader, reader.uint32(), `${prefix}.yourFrame`, {
+                limits: opts.limits?.yourFrame
               })
 
               break
@@ -1238,6 +1391,16 @@ export namespace Part {
     value: Uint8Array
   }
 
+  export interface PartYourFrameBootFieldEvent {
+    field: '$.yourFrame.boot'
+    value: number
+  }
+
+  export interface PartYourFrameFrameFieldEvent {
+    field: '$.yourFrame.frame'
+    value: number
+  }
+
   export interface PartHeartbeatFieldEvent {
     field: '$.heartbeat'
     value: Uint8Array
@@ -1251,7 +1414,7 @@ export namespace Part {
     return decodeMessage(buf, Part.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Part>): Generator<PartSegmentHostFieldEvent | PartSegmentEndStoreFieldEvent | PartSegmentEndEpochCounterFieldEvent | PartSegmentEndEpochRandomFieldEvent | PartSegmentEndSeqFieldEvent | PartSegmentEndDigestFieldEvent | PartSegmentOpsFieldEvent | PartSegmentSignatureFieldEvent | PartHeadSourceFieldEvent | PartHeadBytesFieldEvent | PartHeartbeatFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Part>): Generator<PartSegmentHostFieldEvent | PartSegmentEndStoreFieldEvent | PartSegmentEndEpochCounterFieldEvent | PartSegmentEndEpochRandomFieldEvent | PartSegmentEndSeqFieldEvent | PartSegmentEndDigestFieldEvent | PartSegmentOpsFieldEvent | PartSegmentSignatureFieldEvent | PartHeadSourceFieldEvent | PartHeadBytesFieldEvent | PartYourFrameBootFieldEvent | PartYourFrameFrameFieldEvent | PartHeartbeatFieldEvent> {
     return streamMessage(buf, Part.codec(), opts)
   }
 }

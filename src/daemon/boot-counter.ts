@@ -20,3 +20,8 @@ export async function countBoot(stateDir: string): Promise<{ readonly boot: numb
   await writeDurable(path, `${previousBoot + 1}\n`, { mode: 0o600 });
   return { boot: previousBoot + 1, previousBoot };
 }
+
+/** So that the next start is above `seen`. */
+export async function raiseBoot(stateDir: string, seen: number): Promise<void> {
+  await writeDurable(join(stateDir, 'boot'), `${seen}\n`, { mode: 0o600 });
+}

@@ -44,6 +44,7 @@ import { Alarms } from './alarms.js';
 import { Answers } from './answers.js';
 import { BlobSource } from './blob-source.js';
 import { countBoot } from './boot-counter.js';
+import { BootWatch } from './boot-watch.js';
 import { CatalogKeeper } from './catalog-keeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
@@ -91,7 +92,7 @@ export interface ServiceOptions {
 
 /**
  * Runs until `signal` aborts; returns when everything has ended.
- * @throws StateLocked; ClusterError NO_CLUSTER, CONFIG_DAMAGED, CONTROL_PATH_TOO_LONG, …
+ * @throws StateLocked; ClusterError BOOT_BEHIND, NO_CLUSTER, CONFIG_DAMAGED, CONTROL_PATH_TOO_LONG, …
  */
 export async function runService(options: ServiceOptions): Promise<void> {
   const { stateDir } = options;
@@ -249,6 +250,16 @@ async function serve(
     records.want(add);
   });
   const protections = new Protections({ machine, reader: objects, isReachable });
+  const watch = new BootWatch({
+    stateDir,
+    boot,
+    framesSent: () => net.framesSent,
+    nameOf: peer => roster.nameOf(roster.hostOf(peer) ?? self),
+    wallMs: () => clock.wallMs(),
+    alarms,
+    log,
+  });
+  teardown.defer(() => watch.stop());
   const exchange = new StateExchange({
     net,
     machine,
@@ -257,6 +268,7 @@ async function serve(
     catalog,
     archive: index.logs,
     onOwnHead: (source, sealed, from) => origin.heardOwnHead(source, sealed, from),
+    onOwnFrame: (frame, from) => watch.hear(frame, from),
     tell,
     log,
     signal,
@@ -583,7 +595,7 @@ async function serve(
     addresses: net.addresses(),
   });
   tellSystemd(log);
-  await aborted(options.signal);
+  await Promise.race([aborted(options.signal), watch.behind]);
   log.info({ code: 'STOPPING' }, 'the service stops');
 }
 

@@ -12,6 +12,7 @@ import { type HostId, type PeerName, type SourceId, type StoreId, splitSourceId 
 import type { Machine } from '../core/machine.js';
 import type { GossipMessage } from '../core/messages.js';
 import { withDeadline } from '../net/deadline.js';
+import type { LastFrame } from '../net/frame-order.js';
 import type { Net } from '../net/net.js';
 import { askState, type StatePart, type StateRequest, serveState } from '../net/state-protocol.js';
 import { verify } from '../platform/ed25519.js';
@@ -35,6 +36,8 @@ export interface StateExchangeOptions {
   readonly archive: LogArchive;
   /** A head of a source of this host itself, as a peer remembers it. */
   readonly onOwnHead: (source: SourceId, sealed: Uint8Array, from: PeerName) => Promise<void>;
+  /** The last gossip frame that a trusted member has heard of this host. */
+  readonly onOwnFrame: (frame: LastFrame, from: PeerName) => void;
   readonly tell: (input: Unstamped) => void;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -137,6 +140,9 @@ export class StateExchange {
         if (from !== undefined) tell({ is: 'heard', from, message: part.heartbeat });
         return;
       }
+      case 'your-frame':
+        if (roster.isTrusted(peer)) this.#options.onOwnFrame(part.frame, peer);
+        return;
       case 'segment':
         if (!this.#takeSegment(part.segment, roster.hostOf(peer)))
           throw new Error(`a segment of ${part.segment.host} has a wrong signature`);
@@ -172,6 +178,8 @@ export class StateExchange {
   async *#answer(request: StateRequest, from: PeerName): AsyncGenerator<StatePart> {
     const { machine, roster, stores, archive } = this.#options;
     const heads = new Map(request.heads.map(({ source, seq }) => [source, seq]));
+    const frame = this.#options.net.lastFrame(from);
+    if (frame !== undefined) yield { kind: 'your-frame', frame };
     yield* this.#endsOf(roster.hostOf(from));
     if (!roster.isTrusted(from)) {
       // An untrusted host is told what we remember of its own sources, and of nobody else's.

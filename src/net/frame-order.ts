@@ -30,6 +30,11 @@ export class FrameOrder {
     this.#last = new Map(memory?.load());
   }
 
+  /** The last frame of a writer that counted. */
+  last(writer: PeerName): LastFrame | undefined {
+    return this.#last.get(writer);
+  }
+
   /** Judges a frame whose author is known, and remembers it if it is newer. */
   admit(writer: PeerName, { boot, frame }: LastFrame): FrameVerdict {
     const last = this.#last.get(writer);

@@ -14,7 +14,7 @@ import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
 import type { GossipMessage } from '../core/messages.js';
-import { type FrameMemory, FrameOrder } from './frame-order.js';
+import { type FrameMemory, FrameOrder, type LastFrame } from './frame-order.js';
 import { ADDRESSES_PER_FRAME_MAX, decodeFrame, encodeFrame, type FrameExtras } from './gossip-border.js';
 import { TokenBucket } from './token-bucket.js';
 
@@ -117,6 +117,15 @@ export class GossipTopic {
   listen(listener: GossipListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Frames of this start so far. */
+  get framesSent(): number {
+    return this.#frame;
+  }
+
+  lastFrame(writer: PeerName): LastFrame | undefined {
+    return this.#order.last(writer);
   }
 
   async publish(message: GossipMessage): Promise<{ readonly recipients: number }> {

@@ -30,7 +30,7 @@ import type { ClusterId, PeerName } from '../core/ids.js';
 import type { GossipMessage } from '../core/messages.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
 import { withDeadline } from './deadline.js';
-import type { FrameMemory } from './frame-order.js';
+import type { FrameMemory, LastFrame } from './frame-order.js';
 import { gatedRegistrar } from './gated-registrar.js';
 import { type GossipListener, GossipTopic, gossipOptions } from './gossip-topic.js';
 import { Offences } from './offences.js';
@@ -110,6 +110,10 @@ export interface Net {
    * @throws (our bug) above 64 KiB.
    */
   publish(message: GossipMessage): Promise<{ readonly recipients: number }>;
+  /** Gossip frames that this start has sent. */
+  readonly framesSent: number;
+  /** The last gossip frame that was heard of a member, also before our last start: its start counter, and its number. */
+  lastFrame(peer: PeerName): LastFrame | undefined;
   /** `from` is the member who wrote the message, by its signature; it may have come through others. */
   onGossip(listener: GossipListener): () => void;
   /** For the callers of protocols: this peer's answer was such as no honest build gives. Ten within ten minutes: a ban. */
@@ -380,6 +384,14 @@ class LibraryNet implements Net {
 
   publish(message: GossipMessage): Promise<{ readonly recipients: number }> {
     return this.#gossip.publish(message);
+  }
+
+  get framesSent(): number {
+    return this.#gossip.framesSent;
+  }
+
+  lastFrame(peer: PeerName): LastFrame | undefined {
+    return this.#gossip.lastFrame(peer);
   }
 
   onGossip(listener: GossipListener): () => void {

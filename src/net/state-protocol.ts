@@ -18,6 +18,7 @@ import {
 } from '../core/ids.js';
 import type { Heartbeat } from '../core/messages.js';
 import { type AskOptions, ask } from './ask.js';
+import type { LastFrame } from './frame-order.js';
 import { decodeHeartbeat, encodeHeartbeat } from './gossip-border.js';
 import { epochFrom, SEGMENT_OPS_MAX, segmentFrom, toSegment } from './log-border.js';
 import { countFrom, malformed, reading } from './malformed.js';
@@ -47,6 +48,8 @@ export type StatePart =
   /** The answering host's own, first of all: what it lends, and how far its logs go. */
   | { readonly kind: 'heartbeat'; readonly heartbeat: Heartbeat }
   | { readonly kind: 'segment'; readonly segment: LogSegment }
+  /** The last gossip frame that the answering host has heard of the asker. */
+  | { readonly kind: 'your-frame'; readonly frame: LastFrame }
   /** A signed head as its origin made it, not yet verified. */
   | { readonly kind: 'head'; readonly source: SourceId; readonly bytes: Uint8Array };
 
@@ -131,9 +134,13 @@ function toAsk({ logs, heads }: StateRequest): Ask {
   };
 }
 
-function partFrom({ segment, head, heartbeat }: Part): StatePart | undefined {
+function partFrom({ segment, head, heartbeat, yourFrame }: Part): StatePart | undefined {
   if (segment !== undefined) return { kind: 'segment', segment: segmentFrom(segment) };
   if (heartbeat !== undefined) return { kind: 'heartbeat', heartbeat: decodeHeartbeat(heartbeat) };
+  if (yourFrame !== undefined) {
+    const { boot, frame } = yourFrame;
+    return { kind: 'your-frame', frame: { boot: countFrom(boot), frame: countFrom(frame) } };
+  }
   if (head === undefined) return undefined;
   if (head.bytes.length > HEAD_BYTES_MAX) throw malformed(`signed head of ${head.bytes.length} bytes`);
   return { kind: 'head', source: parseSourceId(head.source), bytes: head.bytes };
@@ -149,6 +156,8 @@ function toPart(part: StatePart): Part {
       return { head: { source: part.source, bytes: part.bytes } };
     case 'heartbeat':
       return { heartbeat: encodeHeartbeat(part.heartbeat) };
+    case 'your-frame':
+      return { yourFrame: part.frame };
     default:
       return unreachable(part);
   }

@@ -9,20 +9,22 @@ import { parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js'
 import { Roster } from '../../src/daemon/roster.js';
 import { StateExchange, type StateExchangeOptions } from '../../src/daemon/state-exchange.js';
 import { publicKeyOf } from '../../src/membership/peer-key.js';
+import type { LastFrame } from '../../src/net/frame-order.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
-import { type Host, House } from '../net/fleet.js';
+import { type Host, House, until } from '../net/fleet.js';
 
 const [asker, answerer] = [parseHostId('a1'.repeat(16)), parseHostId('b2'.repeat(16))];
 const STORE = parseStoreId('5a'.repeat(16));
 
 /** Two members, of which one may be asked; its log archive is empty, and the asker has no store mounted. */
-async function aPair(t: ExecutionContext, trust: 'trusted' | 'untrusted' = 'trusted') {
+async function aPair(t: ExecutionContext, { trust = 'trusted', answererTrust = 'trusted' } = {}) {
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
+  const frames: LastFrame[] = [];
   const folder = await mkdtemp(join(tmpdir(), 'state-exchange-'));
   const members = [
     { host: asker, peer: a.net.peer, name: 'a', state: 'active', trust },
-    { host: answerer, peer: b.net.peer, name: 'b', state: 'active', trust: 'trusted' },
+    { host: answerer, peer: b.net.peer, name: 'b', state: 'active', trust: answererTrust },
   ] as unknown as readonly Member[];
   const heard: LogPosition[] = [];
   const of = (self: typeof asker, net: Host['net'], more: object) => {
@@ -44,6 +46,7 @@ async function aPair(t: ExecutionContext, trust: 'trusted' | 'untrusted' = 'trus
         }),
       },
       stores: { positions: () => [], hearOfOwnLog: async (theirs: LogPosition) => void heard.push(theirs) },
+      onOwnFrame: (frame: LastFrame) => frames.push(frame),
       catalog: { hints: () => [], heads: () => [] },
       tell: () => undefined,
       log: pino({ level: 'silent' }),
@@ -58,7 +61,15 @@ async function aPair(t: ExecutionContext, trust: 'trusted' | 'untrusted' = 'trus
   });
   await of(answerer, b.net, { archive: index.logs }).serve();
   const exchange = of(asker, a.net, {});
-  return { ask: () => exchange.ask(answerer), heard, archive: index.logs, seeds: { asker: a.seed, answerer: b.seed } };
+  return {
+    a,
+    b,
+    ask: () => exchange.ask(answerer),
+    heard,
+    frames,
+    archive: index.logs,
+    seeds: { asker: a.seed, answerer: b.seed },
+  };
 }
 
 /** Two operations of a log of the asker's, signed with this key. */
@@ -70,7 +81,7 @@ function logOf(seed: Uint8Array): LogSegment {
 
 for (const trust of ['trusted', 'untrusted'] as const) {
   test(`who asks is told how far its own logs are remembered, also when ${trust}`, async t => {
-    const { ask, heard, archive, seeds } = await aPair(t, trust);
+    const { ask, heard, archive, seeds } = await aPair(t, { trust });
     t.true(await ask());
     t.deepEqual(heard, []);
     const segment = logOf(seeds.asker);
@@ -86,3 +97,20 @@ test('a log of ours that we have not signed is none', async t => {
   t.false(await ask());
   t.deepEqual(heard, []);
 });
+
+for (const answererTrust of ['trusted', 'untrusted'] as const) {
+  test(`who asks is told the last frame that was heard of it; the word of one who is ${answererTrust} counts so`, async t => {
+    const { a, b, ask, frames } = await aPair(t, { answererTrust });
+    t.true(await ask());
+    t.deepEqual(frames, []);
+    await until(() => {
+      void a.net.publish({ kind: 'config', version: 1, hash: '00'.repeat(32), admissions: [] });
+      return b.net.lastFrame(a.net.peer) !== undefined;
+    }, 'a frame to be heard');
+    t.true(await ask());
+    t.deepEqual(
+      frames.map(({ boot, frame }) => [boot, frame >= 1 && frame <= a.net.framesSent]),
+      answererTrust === 'trusted' ? [[1, true]] : [],
+    );
+  });
+}

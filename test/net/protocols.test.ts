@@ -90,6 +90,8 @@ test('state: the asker gets what lies beyond what it has, in order', async t => 
   const parts: StatePart[] = [
     { kind: 'segment', segment: segment(4096) },
     { kind: 'segment', segment: segment(1) },
+    { kind: 'segment', segment: segment(0) },
+    { kind: 'your-frame', frame: { boot: 3, frame: Number.MAX_SAFE_INTEGER } },
     { kind: 'head', source, bytes: randomBytes(512 * 1024) },
   ];
   let asked: StateRequest | undefined;
