@@ -159,7 +159,13 @@ export class Fetching {
           this.#underWay.delete(fetch.fetch);
           if (this.#of.dies('fetch', 'done')) return;
           this.#stores.tellOps(store, segment =>
-            this.#of.tell({ is: 'fetched', fetch: fetch.fetch, segment, usedBytes: store.usedBytes }),
+            this.#of.tell({
+              is: 'fetched',
+              fetch: fetch.fetch,
+              receivedBytes: bytes,
+              segment,
+              usedBytes: store.usedBytes,
+            }),
           );
         });
         if (isTaken) return;

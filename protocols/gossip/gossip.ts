@@ -396,6 +396,11 @@ export namespace Frame {
     value: Uint8Array
   }
 
+  export interface FrameHeartbeatPaceBytesPerSFieldEvent {
+    field: '$.heartbeat.paceBytesPerS'
+    value: number
+  }
+
   export interface FrameLogHostFieldEvent {
     field: '$.log.host'
     value: Uint8Array
@@ -508,7 +513,7 @@ export namespace Frame {
     return decodeMessage(buf, Frame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameHeartbeatBootIdFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameAddressesFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameHeartbeatBootIdFieldEvent | FrameHeartbeatPaceBytesPerSFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameAddressesFieldEvent> {
     return streamMessage(buf, Frame.codec(), opts)
   }
 }
@@ -1077,6 +1082,7 @@ export interface Heartbeat {
   configVersion: number
   headsDigest: Uint8Array
   bootId: Uint8Array
+  paceBytesPerS: number
 }
 
 export namespace Heartbeat {
@@ -1116,6 +1122,11 @@ export namespace Heartbeat {
           w.bytes(obj.bootId)
         }
 
+        if ((obj.paceBytesPerS != null && obj.paceBytesPerS !== 0)) {
+          w.uint32(48)
+          w.uint64Number(obj.paceBytesPerS)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1125,7 +1136,8 @@ export namespace Heartbeat {
           stores: [],
           configVersion: 0,
           headsDigest: new Uint8Array(0),
-          bootId: new Uint8Array(0)
+          bootId: new Uint8Array(0),
+          paceBytesPerS: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1158,6 +1170,10 @@ export namespace Heartbeat {
             }
             case 5: {
               obj.bootId = reader.bytes()
+              break
+            }
+            case 6: {
+              obj.paceBytesPerS = reader.uint64Number()
               break
             }
             default: {
@@ -1222,6 +1238,13 @@ export namespace Heartbeat {
               yield {
                 field: `${prefix}.bootId`,
                 value: reader.bytes()
+              }
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.paceBytesPerS`,
+                value: reader.uint64Number()
               }
               break
             }
@@ -1305,6 +1328,11 @@ export namespace Heartbeat {
     value: Uint8Array
   }
 
+  export interface HeartbeatPaceBytesPerSFieldEvent {
+    field: '$.paceBytesPerS'
+    value: number
+  }
+
   export function encode (obj: Partial<Heartbeat>): Uint8Array {
     return encodeMessage(obj, Heartbeat.codec())
   }
@@ -1313,7 +1341,7 @@ export namespace Heartbeat {
     return decodeMessage(buf, Heartbeat.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Heartbeat>): Generator<HeartbeatBootFieldEvent | HeartbeatStoresPositionStoreFieldEvent | HeartbeatStoresPositionEpochCounterFieldEvent | HeartbeatStoresPositionEpochRandomFieldEvent | HeartbeatStoresPositionSeqFieldEvent | HeartbeatStoresPositionDigestFieldEvent | HeartbeatStoresLentBytesFieldEvent | HeartbeatStoresUsedBytesFieldEvent | HeartbeatStoresWeightMibFieldEvent | HeartbeatConfigVersionFieldEvent | HeartbeatHeadsDigestFieldEvent | HeartbeatBootIdFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Heartbeat>): Generator<HeartbeatBootFieldEvent | HeartbeatStoresPositionStoreFieldEvent | HeartbeatStoresPositionEpochCounterFieldEvent | HeartbeatStoresPositionEpochRandomFieldEvent | HeartbeatStoresPositionSeqFieldEvent | HeartbeatStoresPositionDigestFieldEvent | HeartbeatStoresLentBytesFieldEvent | HeartbeatStoresUsedBytesFieldEvent | HeartbeatStoresWeightMibFieldEvent | HeartbeatConfigVersionFieldEvent | HeartbeatHeadsDigestFieldEvent | HeartbeatBootIdFieldEvent | HeartbeatPaceBytesPerSFieldEvent> {
     return streamMessage(buf, Heartbeat.codec(), opts)
   }
 }

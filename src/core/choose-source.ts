@@ -1,18 +1,21 @@
 /**
- * Choose source: whom to fetch a parcel from? The least loaded of its origin and its holders that are connected, as far as
- * our own fetches tell.
+ * Choose source: whom to fetch a parcel from? Of its origin and its holders that are connected, the one that can be hoped to
+ * give most beside what we fetch from it already; among equals rather a holder, as only the origin can give what nobody else
+ * has.
  *
- * Pure: same view, same choice. Driven by the machine, each time a fetch may start.
+ * Pure: same view, same choice. Driven by the machine, when a parcel may be claimed and each time a fetch may start.
  */
 export interface SourceView<Host extends string> {
-  /** The origin first, then the holders. */
-  readonly sources: readonly Host[];
+  readonly origin: Host;
+  readonly holders: readonly Host[];
   readonly isConnected: (host: Host) => boolean;
+  /** Bytes a second; 0 when nothing is known of it, which is taken for as much as anybody gives. */
+  readonly hopedOf: (host: Host) => number;
   /** Fetches of ours that run from it now. */
   readonly load: ReadonlyMap<Host, number>;
   /** Those that were busy, gone or wrong: not to be asked before. */
   readonly avoidUntilMs: ReadonlyMap<Host, number>;
-  /** Any number that differs from parcel to parcel: of equally loaded sources, each is asked in turn. */
+  /** Any number that differs from parcel to parcel: of equal sources, each is asked in turn. */
   readonly turn: number;
   readonly nowMs: number;
 }
@@ -23,15 +26,25 @@ export type SourceChoice<Host> =
   | { readonly from: undefined; readonly nextMs: number };
 
 export function chooseSource<Host extends string>(view: SourceView<Host>): SourceChoice<Host> {
-  const { sources, load, nowMs } = view;
+  const { origin, holders, nowMs } = view;
   let from: Host | undefined;
+  let most = Number.NEGATIVE_INFINITY;
+  let leastLoad = Number.POSITIVE_INFINITY;
   let nextMs = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < sources.length; i += 1) {
-    const source = sources[(i + view.turn) % sources.length] as Host;
+  for (let i = 0; i <= holders.length; i += 1) {
+    const source = i === holders.length ? origin : (holders[(i + view.turn) % holders.length] as Host);
     if (!view.isConnected(source)) continue;
     const avoidMs = view.avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY;
-    if (avoidMs > nowMs) nextMs = Math.min(nextMs, avoidMs);
-    else if (from === undefined || (load.get(source) ?? 0) < (load.get(from) ?? 0)) from = source;
+    if (avoidMs > nowMs) {
+      nextMs = Math.min(nextMs, avoidMs);
+      continue;
+    }
+    const load = view.load.get(source) ?? 0;
+    const hoped = (view.hopedOf(source) || Number.POSITIVE_INFINITY) / (load + 1);
+    if (hoped < most || (hoped === most && load >= leastLoad)) continue;
+    from = source;
+    most = hoped;
+    leastLoad = load;
   }
   return from === undefined ? { from, nextMs } : { from };
 }

@@ -4,6 +4,7 @@
  * There may be thousands of each host, and each comes, is renewed and goes within a minute: so they stand in typed arrays,
  * those on one row linked, and a queue says which ends next.
  */
+import { grown } from './grown.js';
 import type { HostId } from './ids.js';
 import { MinQueue } from './min-queue.js';
 import type { Row } from './parcel-table.js';
@@ -179,17 +180,9 @@ export class Claims {
       this.#row = grown(this.#row, this.#places + 1, NO_ROW);
       this.#host = grown(this.#host, this.#places + 1, 0);
       this.#next = grown(this.#next, this.#places + 1, NO_PLACE);
-      const untilMs = new Float64Array(this.#row.length);
-      untilMs.set(this.#untilMs);
-      this.#untilMs = untilMs;
+      this.#untilMs = grown(this.#untilMs, this.#places + 1, 0);
     }
     this.#places += 1;
     return this.#places - 1;
   }
-}
-
-function grown(from: Int32Array, leastLength: number, fill: number): Int32Array<ArrayBuffer> {
-  const to = new Int32Array(Math.max(leastLength, from.length * 2)).fill(fill, from.length);
-  to.set(from);
-  return to;
 }

@@ -91,6 +91,8 @@ export type Input =
       readonly is: 'fetched';
       readonly nowMs: number;
       readonly fetch: number;
+      /** That came for it; what was here before did not have to. */
+      readonly receivedBytes: number;
       readonly segment: LogSegment;
       readonly usedBytes: number;
     }

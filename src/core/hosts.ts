@@ -110,6 +110,8 @@ export class Hosts {
   /** Until when the view may have holes, if that is still to come; undefined when it has to be looked up again. */
   #holesUntilMs: number | undefined;
   #version = 0;
+  /** Undefined when it has to be looked up again. */
+  #fastestBytesPerS: number | undefined;
 
   constructor(
     self: HostId,
@@ -143,6 +145,18 @@ export class Hosts {
     return this.#intervalMs;
   }
 
+  /** The greatest pace that any live host says it has, in bytes a second; 0 when none does. */
+  get fastestBytesPerS(): number {
+    this.#fastestBytesPerS ??= Math.max(0, ...Array.from(this.#byId.values(), paceOf));
+    return this.#fastestBytesPerS;
+  }
+
+  /** A host's pace, as it says; 0 when it is not live or does not know. */
+  paceBytesPerS(host: HostId): number {
+    const view = this.#byId.get(host);
+    return view === undefined ? 0 : paceOf(view);
+  }
+
   get(host: HostId): HostView | undefined {
     return this.#byId.get(host);
   }
@@ -166,6 +180,7 @@ export class Hosts {
   configure(config: ClusterConfig, nowMs: number): void {
     this.#timing = config.timing;
     this.#version += 1;
+    this.#fastestBytesPerS = undefined;
     this.#holesUntilMs = undefined;
     this.#nextMs = nowMs;
     this.#missedDiffer = true;
@@ -241,6 +256,7 @@ export class Hosts {
     if (host.away !== undefined) host.away.heartbeatHeard = true;
     const before = host.heartbeat;
     host.heartbeat = heartbeat;
+    if (before?.paceBytesPerS !== heartbeat.paceBytesPerS) this.#fastestBytesPerS = undefined;
     const reports = new Map(heartbeat.stores.map(report => [report.position.store, report]));
     const changed =
       before === undefined ||
@@ -272,6 +288,7 @@ export class Hosts {
     host.livenessNextMs = verdict.nextMs;
     if (changed) {
       this.#version += 1;
+      this.#fastestBytesPerS = undefined;
       this.#touch(host);
       if (host.inOutage) this.#outageMayDiffer = true;
       host.livenessSinceMs = verdict.sinceMs;
@@ -586,6 +603,9 @@ export class Hosts {
 }
 
 const NOBODY: readonly HostView[] = [];
+
+const paceOf = ({ liveness, heartbeat }: HostView): number =>
+  liveness === 'live' ? (heartbeat?.paceBytesPerS ?? 0) : 0;
 
 /** Since when a host that is away has been so, or would be. */
 const awaySinceMs = ({ away, lastHeardMs, knownSinceMs }: HostView): number =>

@@ -11,6 +11,8 @@
  */
 import type { Chance } from './chance.js';
 import { chooseSource, type SourceChoice } from './choose-source.js';
+import { ClaimBudget } from './claim-budget.js';
+import { importanceOf, isLeft } from './claim-order.js';
 import { CLAIM_MS_MAX, Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import { Dropping } from './dropping.js';
@@ -32,6 +34,7 @@ import {
 } from './messages.js';
 import { MinQueue } from './min-queue.js';
 import { OtherHolders } from './other-holders.js';
+import { Paces } from './paces.js';
 import type { ParcelRef } from './parcel.js';
 import { FLAG, ParcelTable, type Row } from './parcel-table.js';
 import { type CopyCount, NO_STANDING, Placement } from './placement.js';
@@ -39,18 +42,14 @@ import {
   BACK_OFF_MS,
   BACK_OFF_MS_MAX,
   FETCHES_MAX,
+  FETCHES_OF_SLOW_MAX,
   FETCHES_PER_SOURCE_MAX,
   NO_ROOM_BACK_OFF_MS,
-  PURSUED_BYTES_FIRST,
-  PURSUED_BYTES_LEAST,
-  PURSUED_BYTES_MAX,
-  PURSUED_SPREAD,
-  PURSUED_WAITS,
   PURSUITS_MAX,
   type Pursuit,
   SOURCE_TRIES_MAX,
 } from './pursuit.js';
-import { Ready } from './ready.js';
+import { Ready, type ReadyRow } from './ready.js';
 import { Relocating } from './relocating.js';
 import { Room } from './room.js';
 import { RowSet } from './row-set.js';
@@ -61,8 +60,8 @@ import { Wanted } from './wanted.js';
 /** Heartbeats are spread by this much either way, so that hosts do not fall into step. */
 const HEARTBEAT_JITTER_PERCENT = 20;
 const BOOT_ID_DIGITS = 16;
-/** A transfer's rate is not believed before it has run this long, in ms. */
-const RATE_AFTER_MS = 1_000;
+/** A pace that has grown by this much is told at once: whom others fetch from, and what they leave to us, depends on it. */
+const PACE_NEWS = 2;
 
 /** What people are told of one source's parcels. */
 export interface SourceSummary {
@@ -130,8 +129,9 @@ export class Machine {
   #heartbeatDueMs: number;
   #renewDueMs = Number.POSITIVE_INFINITY;
   #wakeMs = Number.POSITIVE_INFINITY;
-  /** Bytes a second of one fetch, as last measured; 0 before the first. */
-  #rate = 0;
+  readonly #paces: Paces;
+  /** As last told. */
+  #toldPace = 0;
 
   constructor({
     self,
@@ -171,6 +171,10 @@ export class Machine {
     this.#hosts = new Hosts(self, config.timing, {
       logsOf: host => this.#holdings.slotsOf(host).map(slot => this.#holdings.position(slot)),
       absences: absences.map(({ agoMs, ...absence }) => ({ ...absence, endedAtMs: nowMs - agoMs })),
+    });
+    this.#paces = new Paces({
+      saidOf: host => this.#hosts.paceBytesPerS(host),
+      fastest: () => this.#hosts.fastestBytesPerS,
     });
     const machine = this;
     const ownView = {
@@ -306,13 +310,11 @@ export class Machine {
       case 'fetch-progress': {
         const pursuit = this.#fetches.get(input.fetch);
         if (pursuit === undefined) return;
-        pursuit.doneBytes = input.doneBytes;
-        const tookMs = this.#nowMs - pursuit.startedMs;
-        if (tookMs >= RATE_AFTER_MS) this.#rate = (pursuit.doneBytes * 1000) / tookMs;
+        this.#came(pursuit, input.doneBytes);
         return;
       }
       case 'fetched':
-        this.#fetched(input.fetch, input.segment, input.usedBytes);
+        this.#fetched(input);
         return;
       case 'fetch-failed':
         this.#fetchFailed(input.fetch, input.because, input.retryAfterMs);
@@ -529,7 +531,10 @@ export class Machine {
         const counts = slot !== undefined && this.#placement.storeCounts(slot);
         if (segment.host === this.#self) this.#relocating.holdingsChanged();
         for (const row of applied.rows) {
-          if (counts) this.#claims.withdraw(row, segment.host);
+          if (counts) {
+            this.#claims.withdraw(row, segment.host);
+            this.#noteTaken(segment.host, row);
+          }
           if (segment.host === this.#self) this.#dropping.entered(row);
           this.#marked.add(row);
         }
@@ -609,10 +614,11 @@ export class Machine {
     this.#keepHeads();
   }
 
-  #fetched(fetch: number, segment: LogSegment, usedBytes: number): void {
+  #fetched({ fetch, receivedBytes, segment, usedBytes }: Extract<Input, { is: 'fetched' }>): void {
     const pursuit = this.#fetches.get(fetch);
     this.#room.used(segment.end.store, usedBytes);
     if (pursuit !== undefined) {
+      this.#came(pursuit, Math.max(pursuit.doneBytes, receivedBytes));
       this.#release(pursuit);
       this.#failures.delete(pursuit.row);
     }
@@ -623,10 +629,9 @@ export class Machine {
   #fetchFailed(fetch: number, because: FetchFailure, retryAfterMs: number): void {
     const pursuit = this.#fetches.get(fetch);
     if (pursuit === undefined) return;
-    this.#fetches.delete(fetch);
-    pursuit.fetch = undefined;
-    pursuit.stage = 'cleared';
     const { from } = pursuit;
+    this.#endFetch(pursuit);
+    pursuit.stage = 'cleared';
     this.#countFailure(pursuit.row);
     pursuit.tries += 1;
     const { tries } = pursuit;
@@ -754,6 +759,7 @@ export class Machine {
     const pursuit = this.#pursuits.get(row);
     if (copiesWanted === undefined) {
       this.#table.setShortSince(row, Number.NaN);
+      this.#ready.remove(row);
       this.#failures.delete(row);
       this.#measured.delete(row);
       if (pursuit !== undefined) this.#abandon(pursuit);
@@ -772,8 +778,8 @@ export class Machine {
 
     const view = this.#grabView(row, count, copiesWanted);
     const verdict = decideGrab(view);
-    if (pursuit !== undefined) this.#reconsider(pursuit, verdict);
-    else this.#act(row, verdict, { count, claims: view.claims });
+    if (pursuit !== undefined) this.#reconsider(pursuit, verdict, { count, view });
+    else this.#act(row, verdict, { count, view });
     this.#dropping.consider(row);
   }
 
@@ -793,43 +799,57 @@ export class Machine {
     this.#due.push(row, atMs);
   }
 
-  #reconsider(pursuit: Pursuit, verdict: GrabVerdict): void {
+  #reconsider(pursuit: Pursuit, verdict: GrabVerdict, { count, view }: Considered): void {
     if (verdict.act === 'decline') {
       this.#abandon(pursuit);
       return;
     }
     if (pursuit.stage !== 'claimed' || this.#nowMs < pursuit.lookAgainMs) return;
-    if (verdict.act === 'grab') pursuit.stage = 'cleared';
+    const isSentTwice = !pursuit.relocated && this.#isSentTwice(pursuit.source, count, view.betterClaims);
+    if (verdict.act === 'grab' && !isSentTwice) pursuit.stage = 'cleared';
     else this.#abandon(pursuit);
   }
 
-  #act(row: Row, verdict: GrabVerdict, { count, claims }: Considered): void {
+  /** What comes over a slow link comes once: who claims it has it soon, and then it can be had from there. */
+  #isSentTwice(source: HostId, { copies }: CopyCount, claims: number): boolean {
+    return copies === 0 && claims > 0 && this.#paces.isSlow(source);
+  }
+
+  #act(row: Row, verdict: GrabVerdict, { count, view }: Considered): void {
     switch (verdict.act) {
-      case 'grab':
-        if (this.#ready.has(row)) return;
-        this.#ready.push(row, this.#importance(row, count), this.#wanted.knownOriginOf(row));
+      case 'grab': {
+        const source = this.#giverOf(row);
+        if (source === undefined || this.#isSentTwice(source, count, view.claims)) this.#ready.remove(row);
+        else this.#ready.push(row, this.#importance(row, source, { count, view }), source);
         return;
+      }
       case 'wait': {
+        this.#ready.remove(row);
         // Where others are at it, the end of a claim brings the row up again.
         if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#lookLater(row, verdict.untilMs);
         return;
       }
       case 'decline':
+        this.#ready.remove(row);
         if (verdict.because !== 'no-room') return;
         this.#noRoom.add(row);
         this.#measureIfFamilyIsHere(row);
-        this.#relocating.considerStuck(row, { copies: count.copies, claims });
+        this.#relocating.considerStuck(row, { copies: count.copies, claims: view.claims });
         return;
       default:
         unreachable(verdict);
     }
   }
 
-  /** Newest snapshots first, then fewest copies, then larger first: a smaller number comes sooner. Exact below 2^53. */
-  #importance(row: Row, { copies }: CopyCount): number {
-    const size = 2 ** 44 - 1 - Math.min(this.#table.bytes(row), 2 ** 44 - 1);
-    const history = this.#table.has(row, FLAG.newest) ? 0 : 1;
-    return (history * 64 + Math.min(copies, 63)) * 2 ** 44 + size;
+  #importance(row: Row, source: HostId, { count, view }: Considered): number {
+    return importanceOf({
+      newest: this.#table.has(row, FLAG.newest),
+      copies: count.copies,
+      claims: view.claims,
+      rank: view.rank,
+      bytes: this.#table.bytes(row),
+      left: this.#paces.isLeftToFaster(source, this.#nowMs),
+    });
   }
 
   #grabView(row: Row, count: CopyCount, copiesWanted: number): GrabView {
@@ -882,49 +902,50 @@ export class Machine {
     if (this.#ready.size === 0) return;
     const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
     if (completeAtMs > this.#nowMs) return;
-    const bytesMax = this.#pursuedBytesMax();
-    const spreadBytesMax = Math.min(PURSUED_BYTES_MAX, PURSUED_SPREAD * bytesMax);
-    if (this.#pursuits.size > 0 && this.#pursuedBytes >= spreadBytesMax) return;
-    const byOrigin = new Map<HostId, number>();
-    for (const { row, reservedBytes } of this.#pursuits.values()) {
-      const origin = this.#wanted.knownOriginOf(row);
-      byOrigin.set(origin, (byOrigin.get(origin) ?? 0) + reservedBytes);
-    }
-    while (this.#pursuits.size < PURSUITS_MAX && (this.#pursuedBytes < spreadBytesMax || this.#pursuits.size === 0)) {
-      const shareBytes = this.#pursuedBytes < bytesMax ? bytesMax / Math.max(1, this.#ready.origins) : 0;
-      const row = this.#ready.take(origin => (byOrigin.get(origin) ?? 0) <= shareBytes);
-      if (row === undefined) return;
-      const copiesWanted = this.#wanted.copiesWanted(row);
-      if (copiesWanted === undefined || this.#pursuits.has(row)) continue;
-      const count = this.#count(row);
-      const view = this.#grabView(row, count, copiesWanted);
-      const verdict = decideGrab(view);
-      if (verdict.act !== 'grab') {
-        this.#act(row, verdict, { count, claims: view.claims });
-        continue;
-      }
-      this.#relocating.giveRoomBack(row);
-      const origin = this.#wanted.knownOriginOf(row);
-      byOrigin.set(origin, (byOrigin.get(origin) ?? 0) + this.#claim(row, false));
+    const budget = new ClaimBudget({
+      pursuits: this.#pursuits.values(),
+      paces: this.#paces,
+      claimWaitMs: this.#configured().timing.claimWaitMs,
+    });
+    const mayTake = (source: HostId, importance: number): boolean =>
+      budget.allows(source) && !(isLeft(importance) && this.#paces.isLeftToFaster(source, this.#nowMs));
+    while (this.#pursuits.size < PURSUITS_MAX) {
+      const ready = this.#ready.take(mayTake);
+      if (ready === undefined) return;
+      budget.spend(ready.source, this.#claimIfStillDue(ready));
     }
   }
 
-  /** As much as comes in a few rounds of claims: a fast link stands idle for want of more, and a slow one hoards. */
-  #pursuedBytesMax(): number {
-    if (this.#rate === 0) return PURSUED_BYTES_FIRST;
-    const perS = this.#rate * Math.max(1, this.#fetches.size);
-    const bytes = (perS * PURSUED_WAITS * this.#configured().timing.claimWaitMs) / 1000;
-    return Math.min(PURSUED_BYTES_MAX, Math.max(PURSUED_BYTES_LEAST, bytes));
+  /** @returns the bytes reserved; 0 when something else has become of it since it was ready. */
+  #claimIfStillDue({ row, importance }: ReadyRow): number {
+    const copiesWanted = this.#wanted.copiesWanted(row);
+    if (copiesWanted === undefined || this.#pursuits.has(row)) return 0;
+    const count = this.#count(row);
+    const view = this.#grabView(row, count, copiesWanted);
+    const verdict = decideGrab(view);
+    const source = this.#giverOf(row);
+    if (verdict.act !== 'grab' || source === undefined || this.#isSentTwice(source, count, view.claims)) {
+      this.#act(row, verdict, { count, view });
+      return 0;
+    }
+    const importanceNow = this.#importance(row, source, { count, view });
+    if (importanceNow > importance) {
+      this.#ready.push(row, importanceNow, source);
+      return 0;
+    }
+    this.#relocating.giveRoomBack(row);
+    return this.#claim(row, source, false);
   }
 
   /** @returns the bytes reserved. */
-  #claim(row: Row, relocated: boolean): number {
+  #claim(row: Row, source: HostId, relocated: boolean): number {
     const place = this.#storeFor(row);
     assert(place !== undefined, 'a grab without room');
     const { timing } = this.#configured();
     const pursuit: Pursuit = {
       row,
       store: place.store,
+      source,
       reservedBytes: place.needBytes,
       purpose: this.#table.has(row, FLAG.hadCopies) ? 'repair' : 'grab',
       relocated,
@@ -933,7 +954,6 @@ export class Machine {
       fetch: undefined,
       from: undefined,
       doneBytes: 0,
-      startedMs: this.#nowMs,
       renewedBytes: 0,
       tries: 0,
       avoidUntilMs: new Map(),
@@ -953,61 +973,110 @@ export class Machine {
     if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
     if (this.#wanted.knownOriginOf(row) === this.#self || this.#storeFor(row) === undefined) return false;
     this.#relocating.giveRoomBack(row);
-    this.#claim(row, true);
+    this.#claim(row, this.#giverOf(row) ?? this.#wanted.knownOriginOf(row), true);
     return true;
   }
 
   #startFetches(): void {
-    if (this.#pursuits.size === 0 || this.#fetches.size >= FETCHES_MAX) return;
+    if (this.#pursuits.size === this.#fetches.size) return;
     this.#load.clear();
-    for (const { from } of this.#fetches.values())
-      if (from !== undefined) this.#load.set(from, (this.#load.get(from) ?? 0) + 1);
+    let slow = 0;
+    for (const { from } of this.#fetches.values()) {
+      if (from === undefined) continue;
+      this.#load.set(from, (this.#load.get(from) ?? 0) + 1);
+      if (this.#paces.isSlow(from)) slow += 1;
+    }
+    let others = this.#fetches.size - slow;
     for (const pursuit of this.#pursuits.values()) {
-      if (this.#fetches.size >= FETCHES_MAX) return;
+      if (others >= FETCHES_MAX && slow >= FETCHES_OF_SLOW_MAX) return;
       if (pursuit.stage !== 'cleared') continue;
-      const source = this.#sourceFor(pursuit);
+      const source = this.#chooseSource(pursuit.row, pursuit.avoidUntilMs, this.#load);
       if (source.from === undefined) {
         // Nobody to ask now: every source has its time not to be asked before.
         if (source.nextMs !== Number.POSITIVE_INFINITY) this.#lookLater(pursuit.row, source.nextMs);
         continue;
       }
+      const isSlow = this.#paces.isSlow(source.from);
       const load = this.#load.get(source.from) ?? 0;
-      if (load >= FETCHES_PER_SOURCE_MAX) continue;
+      if (isSlow ? slow >= FETCHES_OF_SLOW_MAX || load > 0 : others >= FETCHES_MAX || load >= FETCHES_PER_SOURCE_MAX)
+        continue;
       this.#load.set(source.from, load + 1);
-      pursuit.stage = 'fetching';
-      pursuit.fetch = this.#nextFetch;
-      pursuit.from = source.from;
-      pursuit.startedMs = this.#nowMs;
-      pursuit.doneBytes = 0;
-      pursuit.renewedBytes = 0;
-      this.#nextFetch += 1;
-      this.#fetches.set(pursuit.fetch, pursuit);
-      this.#effects.push({
-        do: 'fetch',
-        fetch: pursuit.fetch,
-        parcel: this.#table.id(pursuit.row),
-        store: pursuit.store,
-        from: source.from,
-        purpose: pursuit.purpose,
-      });
+      if (isSlow) slow += 1;
+      else others += 1;
+      this.#startFetch(pursuit, source.from);
     }
   }
 
-  #sourceFor({ row, avoidUntilMs }: Pursuit): SourceChoice<HostId> {
+  #startFetch(pursuit: Pursuit, from: HostId): void {
+    pursuit.stage = 'fetching';
+    pursuit.fetch = this.#nextFetch;
+    pursuit.from = from;
+    pursuit.doneBytes = 0;
+    pursuit.renewedBytes = 0;
+    this.#nextFetch += 1;
+    this.#fetches.set(pursuit.fetch, pursuit);
+    this.#paces.began(from, this.#nowMs);
+    this.#effects.push({
+      do: 'fetch',
+      fetch: pursuit.fetch,
+      parcel: this.#table.id(pursuit.row),
+      store: pursuit.store,
+      from,
+      purpose: pursuit.purpose,
+    });
+  }
+
+  /** So much of a fetch is here now. */
+  #came(pursuit: Pursuit, doneBytes: number): void {
+    if (pursuit.from !== undefined)
+      this.#paces.came(pursuit.from, Math.max(0, doneBytes - pursuit.doneBytes), this.#nowMs);
+    pursuit.doneBytes = doneBytes;
+    if (this.#paces.own >= PACE_NEWS * this.#toldPace && this.#paces.own > 0) this.#heartbeatDueMs = this.#nowMs;
+  }
+
+  #endFetch(pursuit: Pursuit): void {
+    if (pursuit.fetch === undefined) return;
+    this.#fetches.delete(pursuit.fetch);
+    pursuit.fetch = undefined;
+    if (pursuit.from !== undefined) this.#paces.ended(pursuit.from, this.#nowMs);
+  }
+
+  /** Somebody has a copy: its first one may well have come from the origin. */
+  #noteTaken(host: HostId, row: Row): void {
+    const source = this.#wanted.originOf(row);
+    if (host === this.#self || source === undefined) return;
+    this.#paces.took(host, { source, bytes: this.#table.bytes(row), nowMs: this.#nowMs });
+  }
+
+  /** Who would give a row now; undefined when nobody is connected who could. */
+  #giverOf(row: Row): HostId | undefined {
+    return this.#chooseSource(row, NOTHING_AVOIDED, NO_LOAD).from;
+  }
+
+  #chooseSource(
+    row: Row,
+    avoidUntilMs: ReadonlyMap<HostId, number>,
+    load: ReadonlyMap<HostId, number>,
+  ): SourceChoice<HostId> {
     return chooseSource({
-      sources: this.#sourcesOf(row),
+      origin: this.#wanted.knownOriginOf(row),
+      holders: this.#holdersOf(row),
       isConnected: host => this.#hosts.get(host)?.connected === true,
-      load: this.#load,
+      hopedOf: host => this.#paces.hopedOf(host),
+      load,
       avoidUntilMs,
       turn: row,
       nowMs: this.#nowMs,
     });
   }
 
+  #holdersOf(row: Row): readonly HostId[] {
+    return this.#table.holders(row, []).map(slot => this.#holdings.hostOf(slot));
+  }
+
   /** The origin, and every host that says it holds the row. */
   #sourcesOf(row: Row): readonly HostId[] {
-    const holders = this.#table.holders(row, []).map(slot => this.#holdings.hostOf(slot));
-    return [this.#wanted.knownOriginOf(row), ...holders];
+    return [this.#wanted.knownOriginOf(row), ...this.#holdersOf(row)];
   }
 
   #failed(pursuit: Pursuit, leastMs: number): void {
@@ -1034,7 +1103,7 @@ export class Machine {
   #release(pursuit: Pursuit): void {
     if (this.#pursuits.delete(pursuit.row)) this.#pursuedBytes -= pursuit.reservedBytes;
     this.#measured.delete(pursuit.row);
-    if (pursuit.fetch !== undefined) this.#fetches.delete(pursuit.fetch);
+    this.#endFetch(pursuit);
     this.#room.release(pursuit.store, pursuit.reservedBytes);
     this.#markNoRoom();
   }
@@ -1080,7 +1149,8 @@ export class Machine {
 
   #sayClaim({ row, store }: Pursuit): void {
     const { claimMs } = this.#configured().timing;
-    const transferMs = this.#rate > 0 ? (3 * this.#table.bytes(row) * 1000) / this.#rate : 0;
+    const pace = this.#paces.own / Math.max(1, this.#fetches.size);
+    const transferMs = pace > 0 ? (3 * this.#table.bytes(row) * 1000) / pace : 0;
     this.#voice.claim(store, this.#table.id(row), Math.ceil(Math.max(claimMs, transferMs)));
   }
 
@@ -1104,6 +1174,7 @@ export class Machine {
       this.#effects.push({ do: 'gossip', message });
     if (!isDue) return;
     this.#effects.push({ do: 'gossip', message: this.heartbeat() });
+    this.#toldPace = this.#paces.own;
     this.#heartbeatDueMs = this.#nowMs + this.#chance.jitter(this.#hosts.heartbeatIntervalMs, HEARTBEAT_JITTER_PERCENT);
   }
 
@@ -1127,6 +1198,7 @@ export class Machine {
       stores,
       configVersion: this.#configured().version,
       headsDigest: this.#wanted.digest(),
+      paceBytesPerS: Math.round(this.#paces.own),
     };
   }
 
@@ -1305,9 +1377,11 @@ export class Machine {
 /** What a look at a row has found, for what follows from its verdict. */
 interface Considered {
   readonly count: CopyCount;
-  /** Live claims of others. */
-  readonly claims: number;
+  readonly view: GrabView;
 }
+
+const NOTHING_AVOIDED: ReadonlyMap<HostId, number> = new Map();
+const NO_LOAD: ReadonlyMap<HostId, number> = new Map();
 
 const haveSameKeys = <Key>(a: ReadonlyMap<Key, unknown>, b: ReadonlyMap<Key, unknown>): boolean =>
   a.size === b.size && [...a.keys()].every(key => b.has(key));

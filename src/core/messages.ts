@@ -29,6 +29,8 @@ export interface Heartbeat {
   readonly configVersion: number;
   /** BLAKE3 over the sorted (source, seq, hash) of every head known: 64 hex digits. */
   readonly headsDigest: string;
+  /** What this host takes in while it fetches, in bytes a second (pace.ts); 0 while it does not know. */
+  readonly paceBytesPerS: number;
 }
 
 /** Fresh operations of one store's log. At most 64 KiB when encoded. */

@@ -4,6 +4,8 @@
  *
  * Entries are not removed when they are overtaken; whoever takes one out looks again at the thing itself.
  */
+import { grown } from './grown.js';
+
 export class MinQueue {
   #priorities = new Float64Array(64);
   #items = new Int32Array(64);
@@ -25,12 +27,8 @@ export class MinQueue {
 
   push(item: number, priority: number): void {
     if (this.#size === this.#items.length) {
-      const priorities = new Float64Array(this.#size * 2);
-      priorities.set(this.#priorities);
-      this.#priorities = priorities;
-      const items = new Int32Array(this.#size * 2);
-      items.set(this.#items);
-      this.#items = items;
+      this.#priorities = grown(this.#priorities, this.#size + 1, 0);
+      this.#items = grown(this.#items, this.#size + 1, 0);
     }
     let at = this.#size;
     this.#size += 1;

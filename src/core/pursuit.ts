@@ -19,13 +19,14 @@ export interface Pursuit {
   /** Taken over from a host that is too full. */
   readonly relocated: boolean;
   stage: PursuitStage;
+  /** Who was to give it when it was claimed: its bytes count among those that are claimed from there. */
+  readonly source: HostId;
   /** When the second look is due. */
   readonly lookAgainMs: number;
   /** The fetch effect's number, while fetching. */
   fetch: number | undefined;
   from: HostId | undefined;
   doneBytes: number;
-  startedMs: number;
   /** Bytes had come when the claim was last renewed. */
   renewedBytes: number;
   /** Fetches that failed since the claim. Those before it make it rest longer, and must not keep it from asking another source. */
@@ -36,18 +37,12 @@ export interface Pursuit {
 
 /** Fetches at once: few full transfers rather than many thin ones, from one source … */
 export const FETCHES_PER_SOURCE_MAX = 4;
-/** … and in all: room for others beside those that wait for slow sources. */
+/** … and in all from those that are not slow. */
 export const FETCHES_MAX = 8;
+/** From slow ones as many again, one each: their bytes trickle in beside the others'. */
+export const FETCHES_OF_SLOW_MAX = 8;
 /** Parcels claimed and not yet held: one claim message's worth. */
 export const PURSUITS_MAX = 512;
-/** Bytes claimed and not yet held, beyond the first parcel: what comes in so many `claimWait` … */
-export const PURSUED_WAITS = 5;
-/** … but within these; until a rate was measured, enough to keep a gigabit busy over one of them. */
-export const PURSUED_BYTES_LEAST = 128 * 1024 * 1024;
-export const PURSUED_BYTES_FIRST = 256 * 1024 * 1024;
-/** So many times that when it is one parcel of each origin: that none of them is idle while it has what has no copy. */
-export const PURSUED_SPREAD = 4;
-export const PURSUED_BYTES_MAX = 2 * 1024 * 1024 * 1024;
 /** Failures in a row after which the claim is given up, so that others may try and other parcels get its place. */
 export const SOURCE_TRIES_MAX = 8;
 /** After a failure a parcel rests this long, doubled each time. */

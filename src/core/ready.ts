@@ -1,53 +1,76 @@
 /**
- * Ready: rows that this host may claim now, most important first, one queue for each origin.
+ * Ready: rows that this host may claim now, most important first, one queue for each source that would give them.
  *
- * What a slow origin has is claimed no faster than it can give it: else its parcels, which may be the most important ones,
+ * What a slow source has is claimed no faster than it can give it: else its parcels, which may be the most important ones,
  * would take all the room that claims have, and links to everybody else would lie idle.
  */
+import { grown } from './grown.js';
 import type { HostId } from './ids.js';
 import { MinQueue } from './min-queue.js';
 import type { Row } from './parcel-table.js';
-import { RowSet } from './row-set.js';
+
+export interface ReadyRow {
+  readonly row: Row;
+  readonly source: HostId;
+  readonly importance: number;
+}
 
 export class Ready {
   readonly #queues = new Map<HostId, MinQueue>();
-  readonly #rows = new RowSet();
+  /** By row: as last pushed; NaN for one that is not here. An entry of a queue that says something else is out of date. */
+  #importance = new Float64Array(64).fill(Number.NaN);
+  #size = 0;
 
+  /** Rows that wait here. */
   get size(): number {
-    return this.#rows.size;
-  }
-
-  /** How many origins have rows here. */
-  get origins(): number {
-    return this.#queues.size;
+    return this.#size;
   }
 
   has(row: Row): boolean {
-    return this.#rows.has(row);
+    return !Number.isNaN(this.#importance[row] ?? Number.NaN);
   }
 
-  /** A row's importance is that of its first push until it is taken. */
-  push(row: Row, importance: number, origin: HostId): void {
-    if (this.#rows.has(row)) return;
-    this.#rows.add(row);
-    let queue = this.#queues.get(origin);
+  /** Puts a row here, or says anew how important it is and who would give it. */
+  push(row: Row, importance: number, source: HostId): void {
+    if (row >= this.#importance.length) this.#importance = grown(this.#importance, row + 1, Number.NaN);
+    if (this.#importance[row] === importance) return;
+    if (!this.has(row)) this.#size += 1;
+    this.#importance[row] = importance;
+    let queue = this.#queues.get(source);
     if (queue === undefined) {
       queue = new MinQueue();
-      this.#queues.set(origin, queue);
+      this.#queues.set(source, queue);
     }
     queue.push(row, importance);
   }
 
-  /** The most important row of all origins that `mayTake`, taken out. */
-  take(mayTake: (origin: HostId) => boolean): Row | undefined {
-    let best: { readonly origin: HostId; readonly queue: MinQueue } | undefined;
-    for (const [origin, queue] of this.#queues) {
-      if ((best === undefined || queue.first < best.queue.first) && mayTake(origin)) best = { origin, queue };
+  remove(row: Row): void {
+    if (!this.has(row)) return;
+    this.#importance[row] = Number.NaN;
+    this.#size -= 1;
+  }
+
+  /** The most important row that may be taken, from whichever source, taken out. */
+  take(mayTake: (source: HostId, importance: number) => boolean): ReadyRow | undefined {
+    let best: { readonly source: HostId; readonly queue: MinQueue; readonly importance: number } | undefined;
+    for (const [source, queue] of this.#queues) {
+      this.#skipOutdated(queue);
+      const importance = queue.first;
+      if (queue.size === 0) this.#queues.delete(source);
+      else if ((best === undefined || importance < best.importance) && mayTake(source, importance))
+        best = { source, queue, importance };
     }
-    const row = best?.queue.take(Number.POSITIVE_INFINITY);
-    if (best === undefined || row === undefined) return undefined;
-    if (best.queue.size === 0) this.#queues.delete(best.origin);
-    this.#rows.delete(row);
-    return row;
+    if (best === undefined) return undefined;
+    const { source, queue, importance } = best;
+    const row = queue.take(importance) as Row;
+    this.remove(row);
+    return { row, source, importance };
+  }
+
+  #skipOutdated(queue: MinQueue): void {
+    for (let row = queue.firstItem; row !== undefined; row = queue.firstItem) {
+      if (this.#importance[row] === queue.first) return;
+      queue.take(Number.POSITIVE_INFINITY);
+    }
   }
 }

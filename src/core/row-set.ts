@@ -3,6 +3,8 @@
  * late; this takes 4 a row of the table and 4 an entry.
  */
 
+import { grown } from './grown.js';
+
 const ABSENT = -1;
 
 export class RowSet {
@@ -50,10 +52,4 @@ export class RowSet {
   at(place: number): number {
     return this.#rows[place] as number;
   }
-}
-
-function grown(from: Int32Array, leastLength: number, fill: number): Int32Array<ArrayBuffer> {
-  const to = new Int32Array(Math.max(leastLength, from.length * 2)).fill(fill, from.length);
-  to.set(from);
-  return to;
 }

@@ -110,7 +110,14 @@ export class Fetcher {
       signal.throwIfAborted();
       await store.commit(parcel, record);
       const usedBytes = await this.#stores.usedBytes(effect.store);
-      await this.#stores.tellOps(effect.store, segment => ({ is: 'fetched', fetch, segment, usedBytes }));
+      const receivedBytes = missing.reduce((total, { bytes }) => total + bytes, 0);
+      await this.#stores.tellOps(effect.store, segment => ({
+        is: 'fetched',
+        fetch,
+        receivedBytes,
+        segment,
+        usedBytes,
+      }));
     } catch (error) {
       const { because, retryAfterMs } = signal.aborted
         ? { because: 'cancelled' as const, retryAfterMs: 0 }

@@ -148,7 +148,7 @@ function toWire(message: GossipMessage): WireMessage {
   }
 }
 
-function toHeartbeat({ boot, bootId, stores, configVersion, headsDigest }: Heartbeat): WireHeartbeat {
+function toHeartbeat({ boot, bootId, stores, configVersion, headsDigest, paceBytesPerS }: Heartbeat): WireHeartbeat {
   return {
     boot,
     bootId: bytesOf(bootId),
@@ -160,6 +160,7 @@ function toHeartbeat({ boot, bootId, stores, configVersion, headsDigest }: Heart
     })),
     configVersion,
     headsDigest: bytesOf(headsDigest),
+    paceBytesPerS,
   };
 }
 
@@ -192,6 +193,7 @@ function heartbeatFrom(wire: WireHeartbeat): Heartbeat {
     })),
     configVersion: countFrom(wire.configVersion),
     headsDigest: hashFrom(wire.headsDigest),
+    paceBytesPerS: countFrom(wire.paceBytesPerS),
   };
 }
 

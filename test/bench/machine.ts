@@ -286,7 +286,8 @@ class Fleet {
           host.usedBytes += bytes;
           const segment = append(host, { op: 'add', parcel: effect.parcel });
           const { usedBytes } = host;
-          this.tell(host, { is: 'fetched', nowMs: this.nowMs, fetch: effect.fetch, segment, usedBytes });
+          const { fetch } = effect;
+          this.tell(host, { is: 'fetched', nowMs: this.nowMs, fetch, receivedBytes: bytes, segment, usedBytes });
         });
         return;
       }

@@ -2,8 +2,10 @@ import test from 'ava';
 import { chooseSource, type SourceView } from '../../src/core/choose-source.js';
 
 const view = (change: Partial<SourceView<string>> = {}): SourceView<string> => ({
-  sources: ['origin', 'a', 'b'],
+  origin: 'origin',
+  holders: ['a', 'b'],
   isConnected: () => true,
+  hopedOf: () => 100,
   load: new Map(),
   avoidUntilMs: new Map(),
   turn: 0,
@@ -11,23 +13,28 @@ const view = (change: Partial<SourceView<string>> = {}): SourceView<string> => (
   ...change,
 });
 
-test('the least loaded source is asked, and equally loaded ones in turn', t => {
-  t.is(
-    chooseSource(
-      view({
-        load: new Map([
-          ['origin', 2],
-          ['a', 1],
-          ['b', 2],
-        ]),
-      }),
-    ).from,
-    'a',
-  );
+test('of equal sources the least loaded is asked, holders in turn and before the origin', t => {
+  const load = new Map([
+    ['origin', 2],
+    ['a', 1],
+    ['b', 2],
+  ]);
+  t.is(chooseSource(view({ load })).from, 'a');
   t.deepEqual(
-    [0, 1, 2, 3].map(turn => chooseSource(view({ turn })).from),
-    ['origin', 'a', 'b', 'origin'],
+    [0, 1, 2].map(turn => chooseSource(view({ turn })).from),
+    ['a', 'b', 'a'],
   );
+});
+
+test('who can be hoped to give most beside what it gives us already is asked', t => {
+  const hopedOf = (host: string): number => (host === 'b' ? 300 : 100);
+  t.is(chooseSource(view({ hopedOf })).from, 'b');
+  t.is(chooseSource(view({ hopedOf, load: new Map([['b', 1]]) })).from, 'b');
+  t.is(chooseSource(view({ hopedOf, load: new Map([['b', 3]]) })).from, 'a');
+});
+
+test('of whom nothing is known, most is hoped', t => {
+  t.is(chooseSource(view({ hopedOf: host => (host === 'origin' ? 0 : 100) })).from, 'origin');
 });
 
 test('who is not connected is not asked, whatever its load', t => {

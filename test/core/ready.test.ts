@@ -7,42 +7,53 @@ const [slow, fast] = ['1', '2'].map(digit => parseHostId(digit.repeat(32))) as [
   ReturnType<typeof parseHostId>,
 ];
 
-test('the most important row of all origins comes first', t => {
+test('the most important row of all sources comes first', t => {
   const ready = new Ready();
   ready.push(1, 30, slow);
   ready.push(2, 10, fast);
   ready.push(3, 20, slow);
   t.deepEqual(
     [1, 2, 3, 4].map(() => ready.take(() => true)),
-    [2, 3, 1, undefined],
+    [
+      { row: 2, importance: 10, source: fast },
+      { row: 3, importance: 20, source: slow },
+      { row: 1, importance: 30, source: slow },
+      undefined,
+    ],
   );
   t.is(ready.size, 0);
-  t.is(ready.origins, 0);
 });
 
-test('an origin that has enough to do is passed over, and its rows stay', t => {
+test('a source that has enough to do is passed over, and its rows stay', t => {
   const ready = new Ready();
   ready.push(1, 10, slow);
   ready.push(2, 20, fast);
-  t.is(
-    ready.take(origin => origin !== slow),
-    2,
-  );
-  t.is(
-    ready.take(origin => origin !== slow),
-    undefined,
-  );
+  const notSlow = (source: string): boolean => source !== slow;
+  t.is(ready.take(notSlow)?.row, 2);
+  t.is(ready.take(notSlow), undefined);
   t.true(ready.has(1));
   t.is(ready.size, 1);
 });
 
-test('a row is there once, and may come again when it was taken', t => {
+test('what is not important enough to be taken from its source stays', t => {
   const ready = new Ready();
   ready.push(1, 10, slow);
-  ready.push(1, 5, slow);
   t.is(
+    ready.take((_, importance) => importance < 10),
+    undefined,
+  );
+  t.is(ready.size, 1);
+});
+
+test('a row is there once, with what was last said of it', t => {
+  const ready = new Ready();
+  ready.push(1, 10, slow);
+  ready.push(1, 30, slow);
+  ready.push(1, 20, fast);
+  t.is(ready.size, 1);
+  t.deepEqual(
     ready.take(() => true),
-    1,
+    { row: 1, importance: 20, source: fast },
   );
   t.is(
     ready.take(() => true),
@@ -50,4 +61,11 @@ test('a row is there once, and may come again when it was taken', t => {
   );
   ready.push(1, 10, slow);
   t.is(ready.size, 1);
+});
+
+test('rows far beyond the first ones are kept', t => {
+  const ready = new Ready();
+  for (let row = 0; row < 1_000; row += 1) ready.push(row, 1_000 - row, fast);
+  t.is(ready.size, 1_000);
+  t.is(ready.take(() => true)?.row, 999);
 });

@@ -43,6 +43,7 @@ async function aPair(t: ExecutionContext, { trust = 'trusted', answererTrust = '
           stores: [],
           configVersion: 1,
           headsDigest: '00'.repeat(32),
+          paceBytesPerS: 0,
         }),
       },
       stores: { positions: () => [], hearOfOwnLog: async (theirs: LogPosition) => void heard.push(theirs) },

@@ -354,6 +354,7 @@ export class SmallWorld {
             is: 'fetched',
             nowMs: this.nowMs,
             fetch: effect.fetch,
+            receivedBytes: bytes,
             segment,
             usedBytes: host.usedBytes,
           });

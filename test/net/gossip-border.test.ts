@@ -47,6 +47,7 @@ const message: fc.Arbitrary<GossipMessage> = fc.oneof(
     stores: fc.array(fc.record({ position, lentBytes: count, usedBytes: count, weightMiB: count }), { maxLength: 5 }),
     configVersion: count,
     headsDigest: hash,
+    paceBytesPerS: count,
   }),
   fc.record({
     kind: fc.constant('log' as const),
@@ -152,6 +153,7 @@ test('a frame says where its writer listens: at 8 addresses and no more, each a 
     stores: [],
     configVersion: 1,
     headsDigest: 'ab'.repeat(32),
+    paceBytesPerS: 0,
   } as const;
   const said = (addresses: readonly string[]): readonly string[] =>
     decodeFrame(encodeFrame(STAMP, heartbeat, { addresses })).extras.addresses;

@@ -67,6 +67,7 @@ test('hosts that know each other only through a third find each other, and stay 
     stores: [],
     configVersion: 1,
     headsDigest: 'ab'.repeat(32),
+    paceBytesPerS: 0,
   } as const;
   await until(() => {
     void a.net.publish(heartbeat);

@@ -1,0 +1,71 @@
+/**
+ * Claim budget: how much may this host claim before it has fetched it? As much as comes in a few rounds of claims, from each
+ * source and in all: with less a fast link stands idle, with more a slow host hoards what others could have by now.
+ *
+ * Slow sources are counted apart: one parcel of theirs may be more than all others together bring in a round, and must not
+ * keep those waiting.
+ */
+import type { HostId } from './ids.js';
+import { FETCHES_OF_SLOW_MAX, type Pursuit } from './pursuit.js';
+
+/** Bytes claimed and not yet held: what comes in so many `claimWait` … */
+const CLAIMED_WAITS = 5;
+/** … but within these: the least keeps a gigabit busy for half a second. */
+const CLAIMED_BYTES_LEAST = 64 * 1024 * 1024;
+const CLAIMED_BYTES_MAX = 2 * 1024 * 1024 * 1024;
+/** So many times that when it is the first parcel from its source: that no source is idle while it has what is needed. */
+const SPREAD = 4;
+
+export interface ClaimBudgetView {
+  /** All that is claimed now. */
+  readonly pursuits: Iterable<Pick<Pursuit, 'source' | 'reservedBytes'>>;
+  readonly paces: {
+    readonly own: number;
+    hopedOf(source: HostId): number;
+    isSlow(source: HostId): boolean;
+  };
+  readonly claimWaitMs: number;
+}
+
+export class ClaimBudget {
+  readonly #view: ClaimBudgetView;
+  readonly #claimed = new Map<HostId, number>();
+  #slowSources = 0;
+  #slowBytes = 0;
+  #otherBytes = 0;
+  readonly #bytesMax: number;
+
+  constructor(view: ClaimBudgetView) {
+    this.#view = view;
+    this.#bytesMax = this.#claimable(view.paces.own);
+    for (const { source, reservedBytes } of view.pursuits) this.spend(source, reservedBytes);
+  }
+
+  /** Whether one more parcel may be claimed that the source would give. The last one may go beyond. */
+  allows(source: HostId): boolean {
+    const { paces } = this.#view;
+    const bytes = this.#claimed.get(source) ?? 0;
+    const hoped = paces.hopedOf(source);
+    if (bytes > 0 && hoped > 0 && bytes >= this.#claimable(hoped)) return false;
+    if (paces.isSlow(source))
+      return this.#slowBytes < CLAIMED_BYTES_MAX && (bytes > 0 || this.#slowSources < FETCHES_OF_SLOW_MAX);
+    return this.#otherBytes < Math.min(CLAIMED_BYTES_MAX, bytes === 0 ? SPREAD * this.#bytesMax : this.#bytesMax);
+  }
+
+  spend(source: HostId, bytes: number): void {
+    if (bytes === 0) return;
+    const before = this.#claimed.get(source) ?? 0;
+    this.#claimed.set(source, before + bytes);
+    if (!this.#view.paces.isSlow(source)) {
+      this.#otherBytes += bytes;
+      return;
+    }
+    this.#slowBytes += bytes;
+    if (before === 0) this.#slowSources += 1;
+  }
+
+  #claimable(bytesPerS: number): number {
+    const bytes = (bytesPerS * CLAIMED_WAITS * this.#view.claimWaitMs) / 1000;
+    return Math.min(CLAIMED_BYTES_MAX, Math.max(CLAIMED_BYTES_LEAST, bytes));
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Paces: how fast this host takes parcels in, from each source and in all, and how fast the others say they do: from that,
+ * whom to hope for most, and what to leave to others.
+ *
+ * A slow origin's link is what a first backup waits for: it has to carry every byte once, and whatever it carries twice, or
+ * to somebody who can pass it on only over another slow link, is lost time for all. So of a slow origin's parcels each is
+ * fetched by one host at first, and by a fast one as long as the fast ones keep that link busy.
+ *
+ * What a host says of its own pace is a hint: a false one costs time, never a copy.
+ */
+import type { HostId } from './ids.js';
+import { Pace } from './pace.js';
+
+/** A host is slow beside another one that is so many times as fast: on one network, a step between kinds of links. */
+const SLOW_RATIO = 4;
+/** What others took is looked at over so long, in ms: some large parcels from a slow source. */
+const TAKEN_MS = 60_000;
+/** A source is kept busy by those who take at least this part of what is hoped of it. */
+const BUSY_SHARE = 0.1;
+
+/** Bytes taken in the span that runs and the one before it. */
+interface Taken {
+  sinceMs: number;
+  bytes: number;
+  bytesBefore: number;
+}
+
+export class Paces {
+  readonly #saidOf: (host: HostId) => number;
+  readonly #fastest: () => number;
+  readonly #own = new Pace();
+  readonly #from = new Map<HostId, Pace>();
+  readonly #taken = new Map<HostId, Taken>();
+
+  constructor({
+    saidOf,
+    fastest,
+  }: {
+    /** What a host says it takes in, in bytes a second; 0 when it has said nothing yet. */
+    readonly saidOf: (host: HostId) => number;
+    /** The greatest that any live host says. */
+    readonly fastest: () => number;
+  }) {
+    this.#saidOf = saidOf;
+    this.#fastest = fastest;
+  }
+
+  /** What this host takes in from all sources together, in bytes a second; 0 when that is not known yet. */
+  get own(): number {
+    return this.#own.bytesPerS;
+  }
+
+  began(source: HostId, nowMs: number): void {
+    this.#own.began(nowMs);
+    let pace = this.#from.get(source);
+    if (pace === undefined) {
+      pace = new Pace();
+      this.#from.set(source, pace);
+    }
+    pace.began(nowMs);
+  }
+
+  came(source: HostId, bytes: number, nowMs: number): void {
+    this.#own.came(bytes, nowMs);
+    this.#from.get(source)?.came(bytes, nowMs);
+  }
+
+  ended(source: HostId, nowMs: number): void {
+    this.#own.ended(nowMs);
+    this.#from.get(source)?.ended(nowMs);
+  }
+
+  /** What a source may give, in bytes a second: links carry about as much out as in. 0 when nothing is known of it. */
+  hopedOf(source: HostId): number {
+    return Math.max(this.#saidOf(source), this.#from.get(source)?.bytesPerS ?? 0);
+  }
+
+  /** Others have links far better than this source's. */
+  isSlow(source: HostId): boolean {
+    const hoped = this.hopedOf(source);
+    return hoped > 0 && hoped * SLOW_RATIO <= Math.max(this.own, this.#fastest());
+  }
+
+  /** A host has a copy since now that it may have had from `source`, its origin. */
+  took(
+    host: HostId,
+    { source, bytes, nowMs }: { readonly source: HostId; readonly bytes: number; readonly nowMs: number },
+  ): void {
+    const hoped = this.hopedOf(source);
+    if (hoped === 0 || this.#saidOf(host) < SLOW_RATIO * hoped) return;
+    const taken = this.#takenOf(source, nowMs);
+    taken.bytes += bytes;
+  }
+
+  /** Whether this host, slow itself, leaves a slow source's parcels to faster ones: these take about all that it can give. */
+  isLeftToFaster(source: HostId, nowMs: number): boolean {
+    if (!this.#taken.has(source) || !this.isSlow(source)) return false;
+    const hoped = this.hopedOf(source);
+    if (this.own >= SLOW_RATIO * hoped) return false;
+    const { sinceMs, bytes, bytesBefore } = this.#takenOf(source, nowMs);
+    const spanMs = nowMs - sinceMs + (bytesBefore > 0 ? TAKEN_MS : 0);
+    return (bytes + bytesBefore) * 1000 >= BUSY_SHARE * hoped * Math.max(TAKEN_MS / 2, spanMs);
+  }
+
+  /** Forgets what a host that is no member any more gave. */
+  forget(host: HostId): void {
+    this.#from.delete(host);
+    this.#taken.delete(host);
+  }
+
+  #takenOf(source: HostId, nowMs: number): Taken {
+    const taken = this.#taken.get(source) ?? { sinceMs: nowMs, bytes: 0, bytesBefore: 0 };
+    this.#taken.set(source, taken);
+    const spanMs = nowMs - taken.sinceMs;
+    if (spanMs < TAKEN_MS) return taken;
+    taken.bytesBefore = spanMs < 2 * TAKEN_MS ? taken.bytes : 0;
+    taken.bytes = 0;
+    taken.sinceMs = nowMs;
+    return taken;
+  }
+}
