@@ -386,6 +386,11 @@ export class Service implements Running {
 
   answerState({ from, logs, yourStart }: StateQuestion): StateAnswer {
     this.#raiseBoot(yourStart);
+    const knowsLaterLog = [...this.#stores.stores()].some(({ log }) => {
+      const known = logs.get(log.store);
+      return known !== undefined && compareEpochs(known.epoch, log.epoch) > 0;
+    });
+    if (knowsLaterLog) this.#askState(from);
     const segments: { segment: StateAnswer['segments'][number]['segment']; relayed: boolean }[] = [];
     const since = (log: StoreLog): number => {
       const known = logs.get(log.store);

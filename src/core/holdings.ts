@@ -88,6 +88,12 @@ export class Holdings {
     return order > 0 || (order === 0 && ours.seq >= position.seq);
   }
 
+  /** True when we have read a later epoch of the log than the one that `position` is of. */
+  isPastEpoch(host: HostId, position: LogPosition): boolean {
+    const slot = this.slotOf(host, position.store);
+    return slot !== undefined && this.#compareEpochs(this.#log(slot).position.epoch, position.epoch) > 0;
+  }
+
   apply(segment: LogSegment): Applied {
     const { end, host, ops } = segment;
     const fromSeq = end.seq - ops.length;

@@ -470,6 +470,9 @@ export class Machine {
     if (!host.caughtUp && behind) this.#askState(host);
     else if (!host.caughtUp) this.#caughtUp(host);
     else if (behind) this.#hosts.expectNews(host, this.#nowMs);
+    // Another machine with its identity wrote a later log and is off now: by our question it learns of that.
+    else if (heartbeat.stores.some(({ position }) => this.#holdings.isPastEpoch(host.id, position)))
+      this.#askState(host);
     if (!changed) return;
     // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
     if (storesBefore === undefined || !haveSameKeys(storesBefore, host.reports)) {

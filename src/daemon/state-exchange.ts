@@ -7,7 +7,7 @@
  */
 import type { Logger } from 'pino';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
-import { positionMessage } from '../core/holdings-log.js';
+import { compareEpochs, positionMessage } from '../core/holdings-log.js';
 import { type HostId, type PeerName, type SourceId, type StoreId, splitSourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { GossipMessage } from '../core/messages.js';
@@ -45,6 +45,7 @@ export interface StateExchangeOptions {
 
 export class StateExchange {
   readonly #options: StateExchangeOptions;
+  readonly #askingBack = new Set<HostId>();
 
   constructor(options: StateExchangeOptions) {
     this.#options = options;
@@ -189,12 +190,15 @@ export class StateExchange {
     yield { kind: 'heartbeat', heartbeat: machine.heartbeat() };
 
     const asked = new Map(request.logs.map(log => [log.store, log]));
+    // Somebody with our identity wrote it. What the asker says unsigned is not believed: we ask it for our own signed words.
+    let knowsLaterLog = false;
     for (const position of stores.positions()) {
       const known = asked.get(position.store);
       const same =
         known !== undefined &&
         known.epoch.counter === position.epoch.counter &&
         known.epoch.random === position.epoch.random;
+      if (known !== undefined && compareEpochs(known.epoch, position.epoch) > 0) knowsLaterLog = true;
       yield* this.#segments(position.store, same ? known.seq : 0);
     }
     for (const { host, position } of archive.stores()) {
@@ -210,6 +214,15 @@ export class StateExchange {
       yield* this.#segments(position.store, same ? known.seq : 0);
     }
     yield* this.#heads(heads, () => true);
+    const asker = roster.hostOf(from);
+    if (knowsLaterLog && asker !== undefined) this.#askBack(asker);
+  }
+
+  /** Not waited for, and not again while one is under way: an answer does not hang on the asker's own. */
+  #askBack(host: HostId): void {
+    if (this.#askingBack.has(host)) return;
+    this.#askingBack.add(host);
+    void this.ask(host).finally(() => this.#askingBack.delete(host));
   }
 
   /** How far we remember the asker's own logs, in its own signed words: should it have less, it must know. */

@@ -93,6 +93,16 @@ test('a greater epoch replaces the log, a lower one is not believed', t => {
   t.false(held(view, 3));
 });
 
+test('a position of a lower epoch than was read is known as such, and one that is only further is not', t => {
+  const view = fresh();
+  const lower = segment([add(1)]).end;
+  t.false(view.holdings.isPastEpoch(host, lower), 'nothing was read yet');
+  view.holdings.apply(segment([add(1)]));
+  t.false(view.holdings.isPastEpoch(host, segment([add(1), add(2)]).end));
+  view.holdings.apply(segment([add(2)], 0, { counter: 5, random: '00'.repeat(8) }));
+  t.true(view.holdings.isPastEpoch(host, lower));
+});
+
 test('a host that names another’s store writes a log of its own and takes nothing away', t => {
   const view = fresh();
   const squatter = { ...segment([add(9)]), host: parseHostId('c'.repeat(32)) };

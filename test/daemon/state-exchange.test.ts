@@ -18,7 +18,20 @@ const [asker, answerer] = [parseHostId('a1'.repeat(16)), parseHostId('b2'.repeat
 const STORE = parseStoreId('5a'.repeat(16));
 
 /** Two members, of which one may be asked; its log archive is empty, and the asker has no store mounted. */
-async function aPair(t: ExecutionContext, { trust = 'trusted', answererTrust = 'trusted' } = {}) {
+async function aPair(
+  t: ExecutionContext,
+  {
+    trust = 'trusted',
+    answererTrust = 'trusted',
+    askerHasRead = [],
+    answererHas = [],
+  }: {
+    trust?: string;
+    answererTrust?: string;
+    askerHasRead?: readonly LogPosition[];
+    answererHas?: readonly LogPosition[];
+  } = {},
+) {
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
   const frames: LastFrame[] = [];
   const folder = await mkdtemp(join(tmpdir(), 'state-exchange-'));
@@ -34,7 +47,7 @@ async function aPair(t: ExecutionContext, { trust = 'trusted', answererTrust = '
       net,
       roster,
       machine: {
-        positions: () => [],
+        positions: () => (self === asker ? askerHasRead : []).map(position => ({ host: answerer, position })),
         host: () => ({ connected: true }),
         heartbeat: () => ({
           kind: 'heartbeat',
@@ -46,7 +59,11 @@ async function aPair(t: ExecutionContext, { trust = 'trusted', answererTrust = '
           paceBytesPerS: 0,
         }),
       },
-      stores: { positions: () => [], hearOfOwnLog: async (theirs: LogPosition) => void heard.push(theirs) },
+      stores: {
+        positions: () => (self === answerer ? answererHas : []),
+        segment: () => undefined,
+        hearOfOwnLog: async (theirs: LogPosition) => void heard.push(theirs),
+      },
       onOwnFrame: (frame: LastFrame) => frames.push(frame),
       catalog: { hints: () => [], heads: () => [] },
       tell: () => undefined,
@@ -61,7 +78,8 @@ async function aPair(t: ExecutionContext, { trust = 'trusted', answererTrust = '
     await rm(folder, { recursive: true });
   });
   await of(answerer, b.net, { archive: index.logs }).serve();
-  const exchange = of(asker, a.net, {});
+  const exchange = of(asker, a.net, { archive: index.logs });
+  await exchange.serve();
   return {
     a,
     b,
@@ -74,10 +92,10 @@ async function aPair(t: ExecutionContext, { trust = 'trusted', answererTrust = '
 }
 
 /** Two operations of a log of the asker's, signed with this key. */
-function logOf(seed: Uint8Array): LogSegment {
+function logOf(seed: Uint8Array, host = asker): LogSegment {
   const ops = ['01', '02'].map(byte => ({ op: 'add', parcel: parseParcelId(byte.repeat(32)) }) as const);
   const end = ops.reduce(logAfter, logStart(STORE, { counter: 7, random: '00'.repeat(8) }));
-  return { host: asker, end, ops, signature: signerFromSeed(seed).sign(positionMessage(asker, end)) };
+  return { host, end, ops, signature: signerFromSeed(seed).sign(positionMessage(host, end)) };
 }
 
 for (const trust of ['trusted', 'untrusted'] as const) {
@@ -91,6 +109,26 @@ for (const trust of ['trusted', 'untrusted'] as const) {
     t.deepEqual(heard, [segment.end]);
   });
 }
+
+test('who is asked by a host that has read a later log of it asks back, and hears of it in its own words', async t => {
+  const answererHas = [logStart(STORE, { counter: 6, random: '00'.repeat(8) })];
+  const askerHasRead = [logStart(STORE, { counter: 7, random: '00'.repeat(8) })];
+  const { ask, heard, archive, seeds } = await aPair(t, { askerHasRead, answererHas });
+  const segment = logOf(seeds.answerer, answerer);
+  await archive.append(segment);
+  t.true(await ask());
+  await until(() => heard.length > 0, 'the answer to the question back');
+  t.deepEqual(heard, [segment.end]);
+});
+
+test('… and not one that has read as much as there is', async t => {
+  const position = logStart(STORE, { counter: 7, random: '00'.repeat(8) });
+  const { ask, heard, archive, seeds } = await aPair(t, { askerHasRead: [position], answererHas: [position] });
+  await archive.append(logOf(seeds.answerer, answerer));
+  t.true(await ask());
+  t.true(await ask());
+  t.deepEqual(heard, []);
+});
 
 test('a log of ours that we have not signed is none', async t => {
   const { ask, heard, archive, seeds } = await aPair(t);
