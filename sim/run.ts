@@ -5,6 +5,7 @@
  *   npm run sim -- --seeds N | --from A --to B
  *   npm run sim -- replay SEED [--until EVENT] [--trace]
  *   npm run sim -- shrink SEED [--save NAME]
+ *   npm run sim -- hashes [--from A --to B] [--save yes]
  *   npm run sim -- mutants [--seeds 2000] [--only NAME] [--save yes] | --replay
  *
  * Every failure prints what is needed to see it again. The last line is `N passed, N failed`; exits 1 if any failed.
@@ -12,6 +13,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { chainOf, chainOfSeed, firstDifference, readChains, writeChains } from './chain-record.js';
 import { addCounts, COUNTS_DUE, type Counts, noCounts } from './counts.js';
 import { allMutants, killMutant } from './kill-mutants.js';
 import { readRegressions, writeRegression } from './regressions.js';
@@ -26,6 +28,8 @@ const TWICE_EVERY = 25;
 /** Failures told in full; of the others only the seed and the invariant are. */
 const TOLD_MAX = 5;
 
+/** Seeds whose chains are recorded: some seconds of one core. */
+const RECORDED_SEEDS = 60;
 /** A regression is made smaller by so many runs at the most. */
 const SAVED_RUNS_MAX = 60;
 
@@ -141,8 +145,7 @@ function replay(
       : {}),
   });
   tellFailure(options, outcome);
-  const hashes = outcome.links.map(link => link.toString(16).padStart(8, '0')).join(' ');
-  say(`${outcome.events} events, ${(outcome.atMs / 1_000).toFixed(3)} s; state hashes: ${hashes}`);
+  say(`${outcome.events} events, ${(outcome.atMs / 1_000).toFixed(3)} s; state hashes: ${chainOf(outcome.links)}`);
   return outcome.failed === undefined ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
 }
 
@@ -156,6 +159,28 @@ function shrinkSeed(seed: number, save: string | undefined): Tally {
   say(JSON.stringify(options, undefined, 1));
   if (save !== undefined) writeRegression(save, { title: outcome.failed.message, options });
   return { passed: 0, failed: 1 };
+}
+
+// ---------------------------------------------------------------------------------------------------------------- hashes
+
+function compareChains(from: number, to: number): Tally {
+  const tally: Tally = { passed: 0, failed: 0 };
+  const recorded = readChains();
+  for (let seed = from; seed <= to; seed += 1) {
+    const before = recorded.get(seed);
+    const wrong = before === undefined ? 'its chain was not recorded' : firstDifference(chainOfSeed(seed), before);
+    tally[wrong === undefined ? 'passed' : 'failed'] += 1;
+    if (wrong !== undefined) say(`seed ${seed}: ${wrong}`);
+  }
+  say(`by Node.js ${process.version} on ${process.platform} ${process.arch}`);
+  return tally;
+}
+
+function recordChains(from: number, to: number): Tally {
+  const chains = new Map<number, string>();
+  for (let seed = from; seed <= to; seed += 1) chains.set(seed, chainOfSeed(seed));
+  writeChains(chains);
+  return { passed: chains.size, failed: 0 };
 }
 
 // --------------------------------------------------------------------------------------------------------------- mutants
@@ -220,6 +245,11 @@ function main(): Tally {
       });
     case 'shrink':
       return shrinkSeed(Number(seed), values.save);
+    case 'hashes': {
+      const from = Number(values.from ?? 1);
+      const to = Number(values.to ?? from + RECORDED_SEEDS - 1);
+      return values.save === undefined ? compareChains(from, to) : recordChains(from, to);
+    }
     case 'mutants':
       return values.replay
         ? replayRegressions()
@@ -229,7 +259,7 @@ function main(): Tally {
       return runSeeds(from, Number(values.to ?? from + Number(values.seeds ?? COUNTS_DUE.runs) - 1));
     }
     default:
-      say(`no such command: ${command} (replay, shrink, mutants)`);
+      say(`no such command: ${command} (replay, shrink, hashes, mutants)`);
       return { passed: 0, failed: 1 };
   }
 }
