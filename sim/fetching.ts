@@ -5,6 +5,7 @@ import type { Effect, FetchFailure } from '../src/core/effects.js';
 import type { OwnStores } from './own-stores.js';
 import type { FetchAnswer } from './questions.js';
 import type { Running, SimHost } from './sim-host.js';
+import type { StoreDisk } from './store-disk.js';
 import type { Surroundings } from './surroundings.js';
 import type { Transfer } from './transfers.js';
 
@@ -20,6 +21,8 @@ interface UnderWay {
   ended: ((whole: boolean) => void) | undefined;
   /** The bytes are here: what follows is not called off any more. */
   writing: boolean;
+  /** The copy lies in the store, and the machine has not been told. */
+  landed: { readonly store: StoreDisk; readonly bytes: number } | undefined;
 }
 
 export class Fetching {
@@ -35,7 +38,7 @@ export class Fetching {
   }
 
   start(fetch: Fetch): void {
-    const underWay: UnderWay = { transfer: undefined, ended: undefined, writing: false };
+    const underWay: UnderWay = { transfer: undefined, ended: undefined, writing: false, landed: undefined };
     this.#underWay.set(fetch.fetch, underWay);
     this.#world.network.ask<FetchAnswer>({
       from: this.#of,
@@ -53,6 +56,14 @@ export class Fetching {
     if (underWay === undefined || underWay.writing) return;
     this.#underWay.delete(fetch);
     this.#stop(underWay);
+    this.#world.after(0, () => this.#of.enter(() => this.#failed({ fetch }, 'cancelled')));
+  }
+
+  /** Bytes of copies in a store that the machine has not been told of: it takes them for on their way. */
+  landedBytes(store: StoreDisk): number {
+    let bytes = 0;
+    for (const { landed } of this.#underWay.values()) if (landed?.store === store) bytes += landed.bytes;
+    return bytes;
   }
 
   /** The service ends: so does what it was taking in. */
@@ -92,6 +103,7 @@ export class Fetching {
     { answer, by }: { readonly answer: Extract<FetchAnswer, { kind: 'bytes' }>; readonly by: SimHost },
   ): void {
     underWay.ended = answer.ended;
+    this.#world.happened({ is: 'taking-in', by: this.#of, fetch: fetch.fetch, parcel: fetch.parcel });
     const isOver = (): boolean => this.#underWay.get(fetch.fetch) !== underWay;
     const offDown = this.#world.network.whenDown(this.#of.host, by, () =>
       this.#of.enter(() => {
@@ -111,7 +123,7 @@ export class Fetching {
           if (isOver()) return;
           underWay.writing = true;
           this.#world.counts.receivedBytes += answer.bytes;
-          this.#write(fetch, answer.content, answer.bytes);
+          this.#write(fetch, underWay, answer);
         });
       },
     });
@@ -129,7 +141,11 @@ export class Fetching {
     );
   }
 
-  #write(fetch: Fetch, content: string, bytes: number): void {
+  #write(
+    fetch: Fetch,
+    underWay: UnderWay,
+    { content, bytes }: { readonly content: string; readonly bytes: number },
+  ): void {
     const { parcel } = fetch;
     const store = this.#stores.mounted(fetch.store);
     if (store === undefined || store.failing) {
@@ -154,7 +170,10 @@ export class Fetching {
           return;
         }
         store.trash.delete(parcel);
-        if (!this.#stores.writeAstray(store)) store.put(parcel, { content, bytes });
+        if (!this.#stores.writeAstray(store)) {
+          store.put(parcel, { content, bytes });
+          underWay.landed = { store, bytes };
+        }
         const isTaken = this.#stores.append(store, { op: 'add', parcel }, () => {
           this.#underWay.delete(fetch.fetch);
           if (this.#of.dies('fetch', 'done')) return;
@@ -180,8 +199,8 @@ export class Fetching {
     this.#failed(fetch, because);
   }
 
-  #failed(fetch: Fetch, because: FetchFailure, retryAfterMs = 0): void {
-    this.#underWay.delete(fetch.fetch);
-    this.#of.tell({ is: 'fetch-failed', fetch: fetch.fetch, because, retryAfterMs });
+  #failed({ fetch }: Pick<Fetch, 'fetch'>, because: FetchFailure, retryAfterMs = 0): void {
+    this.#underWay.delete(fetch);
+    this.#of.tell({ is: 'fetch-failed', fetch, because, retryAfterMs });
   }
 }

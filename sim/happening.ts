@@ -26,6 +26,8 @@ export type Happening =
       readonly store: StoreDisk;
       readonly parcel: ParcelId;
     }
+  /** A parcel's bytes begin to come. */
+  | { readonly is: 'taking-in'; readonly by: Running; readonly fetch: number; readonly parcel: ParcelId }
   /** The simulator took a copy away, or spoiled it. */
   | { readonly is: 'injected-loss'; readonly host: SimHost; readonly parcel: ParcelId }
   /** The host's disk is not the one that it was: what it promised before binds it no longer. */

@@ -4,6 +4,7 @@
 
 import type { Checker } from './checkers/checker.js';
 import { DropChecker } from './checkers/drops.js';
+import { FetcherChecker } from './checkers/fetchers.js';
 import { HeadChecker } from './checkers/heads.js';
 import { WordChecker } from './checkers/words.js';
 import type { Counts } from './counts.js';
@@ -47,7 +48,12 @@ export function runSeed(
   { mutant, untilEvent, hashes = false, trace }: RunSeedOptions = {},
 ): Outcome {
   const world = new World({ seed: options.seed, timing: options.timing, mutant });
-  const checkers: readonly Checker[] = [new DropChecker(world), new HeadChecker(world), new WordChecker(world)];
+  const checkers: readonly Checker[] = [
+    new DropChecker(world),
+    new HeadChecker(world),
+    new WordChecker(world),
+    new FetcherChecker(world),
+  ];
   const hash = new StateHash(world);
   world.witnesses.push(happening => {
     for (const checker of checkers) {

@@ -325,6 +325,14 @@ export class Service implements Running {
     );
   }
 
+  promisedBytes(store: StoreDisk): number {
+    return store.usedBytes - this.#fetching.landedBytes(store) + this.machine.reservedBytes(store.id);
+  }
+
+  mountedStores(): IterableIterator<StoreDisk> {
+    return this.#stores.stores();
+  }
+
   // -------------------------------------------------------------------------------------------------------------- others
 
   hear(writer: HostId, frame: GossipFrame, message: GossipMessage, config: SignedConfig): void {

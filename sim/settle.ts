@@ -40,7 +40,7 @@ export function heal(world: World, injector: Injector): void {
   }));
 }
 
-/** @throws Violation (I10) when it does not come to rest in time. */
+/** @throws Violation (I10, I12) when it does not come to rest in time. */
 export function settle(world: World, { paceMs, timing }: RunOptions): void {
   const { deadMs = 0, returnMs = 0, gcGraceMs = 0 } = timing;
   const holdMs = HOLD_HEARTBEATS * paceMs;
@@ -54,15 +54,37 @@ export function settle(world: World, { paceMs, timing }: RunOptions): void {
   ];
   // A scrub once most of what was under way has ended: bytes that went bad are found.
   world.run(2 * paceMs);
+  world.inOrder = true;
   for (const { running } of world.hosts) running?.scrub();
   for (;;) {
     let wrong: string | undefined;
     for (const check of checks) wrong ??= check(world);
-    if (wrong === undefined) return;
-    if (world.nowMs >= untilMs) throw new Violation('I10', wrong);
+    const unsafe = wrong === undefined ? whatALossTakes(world) : undefined;
+    if (wrong === undefined && unsafe === undefined) return;
+    if (world.nowMs >= untilMs) throw new Violation(wrong === undefined ? 'I12' : 'I10', wrong ?? unsafe ?? '');
     world.run(paceMs);
   }
 }
+
+/**
+ * What could not be restored from those who are left after whichever N − 1 hosts were lost: that every parcel has N right copies
+ * was seen; whoever holds one must have the head that lists it, too, or nobody could say what the bytes are.
+ */
+const whatALossTakes: Check = world => {
+  const active = new Set(world.config.members.flatMap(({ host, state }) => (state === 'active' ? [host] : [])));
+  for (const { parcel } of world.listed()) {
+    const { ref, source } = parcel;
+    const newest = world.newestHead(source);
+    for (const host of world.holders(ref.id)) {
+      if (!active.has(host.id)) continue;
+      for (const { heads, present } of host.stores) {
+        if (!present.has(ref.id) || (heads.get(source) ?? 0) >= (newest?.seq ?? 0)) continue;
+        return `h${host.number} holds ${ref.id.slice(0, 8)} and only head ${heads.get(source)} of ${source}, not ${newest?.seq}`;
+      }
+    }
+  }
+  return undefined;
+};
 
 /** Every parcel has a right copy at a member, or its origin is one and still has the files. */
 function canAllBeHad(world: World): boolean {

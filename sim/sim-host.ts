@@ -137,6 +137,10 @@ export interface Running {
   /** Its clock stood still, or runs at another rate now. */
   clockChanged(): void;
   mounted(store: StoreId): StoreDisk | undefined;
+  /** Stores that the machine knows of. */
+  mountedStores(): IterableIterator<StoreDisk>;
+  /** What lies in a store and what the machine keeps free beside it: with what it cannot know yet counted once. */
+  promisedBytes(store: StoreDisk): number;
 
   // What others bring.
   hear(writer: HostId, frame: GossipFrame, message: GossipMessage, config: SignedConfig): void;

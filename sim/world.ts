@@ -106,6 +106,8 @@ export class World implements Surroundings {
   readonly mutant: Mutant | undefined;
   readonly greedy: boolean;
   readonly hosts: SimHost[] = [];
+  /** Faults have ended, and all have met since: what happens now is the hosts' own doing. */
+  inOrder = false;
   readonly witnesses: Witness[] = [];
   /** Events so far. */
   events = 0;

@@ -85,6 +85,7 @@ export class DropChecker implements Checker {
         return;
       case 'started':
       case 'stepped':
+      case 'taking-in':
       case 'disk-replaced':
         return;
       default:

@@ -63,6 +63,7 @@ export class HeadChecker implements Checker {
         this.#replaced(happening.host);
         return;
       case 'read':
+      case 'taking-in':
       case 'injected-loss':
         return;
       default:

@@ -6,12 +6,17 @@ import type { Effect } from '../../src/core/effects.js';
 import { compareEpochs, type LogPosition } from '../../src/core/holdings-log.js';
 import type { Happening } from '../happening.js';
 import type { Running } from '../sim-host.js';
+import type { StoreDisk } from '../store-disk.js';
 import { Violation } from '../violation.js';
 import type { World } from '../world.js';
 import type { Checker } from './checker.js';
 
 export class WordChecker implements Checker {
   readonly #world: World;
+  /** What machines keep free in each store, as of their last steps. */
+  readonly #reserved = new WeakMap<StoreDisk, number>();
+  /** What they were last told that each store lends. */
+  readonly #lent = new WeakMap<StoreDisk, number>();
 
   constructor(world: World) {
     this.#world = world;
@@ -19,6 +24,8 @@ export class WordChecker implements Checker {
 
   see(happening: Happening): void {
     if (happening.is === 'effect') this.#effect(happening.by, happening.effect);
+    else if (happening.is === 'told') this.#told(happening);
+    else if (happening.is === 'stepped') this.#promises(happening.by);
     else if (happening.is === 'durable' && happening.op.op === 'add') this.#added(happening);
   }
 
@@ -55,6 +62,26 @@ export class WordChecker implements Checker {
       throw new Violation('I5', `h${host.number} has other bytes under ${op.parcel.slice(0, 8)}`);
     if (store.usedBytes > store.lentBytes && !store.wasCut)
       throw new Violation('I6', `h${host.number} uses ${store.usedBytes} bytes of ${store.lentBytes}`);
+  }
+
+  #told({ by, input }: Extract<Happening, { is: 'told' }>): void {
+    if (input.is !== 'store') return;
+    const store = by.host.stores.find(({ id }) => id === input.store);
+    if (store !== undefined) this.#lent.set(store, input.lentBytes);
+  }
+
+  /** No store is promised beyond what it lends; and what was cut below what it holds is promised nothing more. */
+  #promises(by: Running): void {
+    for (const store of by.mountedStores()) {
+      const reserved = by.machine.reservedBytes(store.id);
+      if (reserved < 0) throw new Violation('I6', `h${by.host.number} has given back more room than it kept`);
+      const before = this.#reserved.get(store) ?? 0;
+      this.#reserved.set(store, reserved);
+      const promised = by.promisedBytes(store);
+      const lent = this.#lent.get(store);
+      if (lent === undefined || promised <= lent || (store.wasCut && reserved <= before)) continue;
+      throw new Violation('I6', `h${by.host.number} promises ${promised} bytes of ${lent}`);
+    }
   }
 
   #isDurable(by: Running, { store: id, epoch, seq, digest }: LogPosition): void {

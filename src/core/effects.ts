@@ -219,6 +219,7 @@ export type Effect =
       readonly from: HostId;
       readonly purpose: 'grab' | 'repair';
     }
+  /** It still ends in `fetched` or `fetch-failed`: until then its room is kept. */
   | { readonly do: 'cancel-fetch'; readonly fetch: number }
   /** How many of its bytes are missing in the store? → `measured` */
   | { readonly do: 'measure'; readonly parcel: ParcelId; readonly store: StoreId }

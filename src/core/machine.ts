@@ -105,6 +105,8 @@ export class Machine {
   readonly #pursuits = new Map<Row, Pursuit>();
   #pursuedBytes = 0;
   readonly #fetches = new Map<number, Pursuit>();
+  /** Given up, and not known to have ended: until then their bytes may still come to lie in the store. */
+  readonly #ending = new Map<number, Pick<Pursuit, 'store' | 'reservedBytes'>>();
   /** Of each source, how many of them; made anew before fetches start. */
   readonly #load = new Map<HostId, number>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
@@ -583,6 +585,7 @@ export class Machine {
   #storeGone(store: StoreId): void {
     if (!this.#room.remove(store)) return;
     for (const pursuit of [...this.#pursuits.values()]) if (pursuit.store === store) this.#abandon(pursuit);
+    for (const [fetch, ending] of this.#ending) if (ending.store === store) this.#ending.delete(fetch);
     this.#dropping.storeGone(store);
     this.#relocating.storeGone(store);
     this.#markHeldBy(this.#self);
@@ -620,7 +623,8 @@ export class Machine {
   #fetched({ fetch, receivedBytes, segment, usedBytes }: Extract<Input, { is: 'fetched' }>): void {
     const pursuit = this.#fetches.get(fetch);
     this.#room.used(segment.end.store, usedBytes);
-    if (pursuit !== undefined) {
+    if (pursuit === undefined) this.#endedAfterAll(fetch);
+    else {
       this.#came(pursuit, Math.max(pursuit.doneBytes, receivedBytes));
       this.#release(pursuit);
       this.#failures.delete(pursuit.row);
@@ -631,7 +635,10 @@ export class Machine {
 
   #fetchFailed(fetch: number, because: FetchFailure, retryAfterMs: number): void {
     const pursuit = this.#fetches.get(fetch);
-    if (pursuit === undefined) return;
+    if (pursuit === undefined) {
+      this.#endedAfterAll(fetch);
+      return;
+    }
     const { from } = pursuit;
     this.#endFetch(pursuit);
     pursuit.stage = 'cleared';
@@ -1095,20 +1102,41 @@ export class Machine {
     this.#failures.set(row, { tries, untilMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY });
   }
 
-  /** Gives a pursuit up: its fetch ends, its claim is withdrawn, its room is free. What was verified stays for another try. */
+  /** Gives a pursuit up: its fetch ends, its claim is withdrawn, then its room is free. What was verified stays for another try. */
   #abandon(pursuit: Pursuit): void {
-    if (pursuit.fetch !== undefined) this.#effects.push({ do: 'cancel-fetch', fetch: pursuit.fetch });
-    this.#release(pursuit);
+    const { fetch } = pursuit;
+    if (fetch === undefined) this.#release(pursuit);
+    else {
+      this.#effects.push({ do: 'cancel-fetch', fetch });
+      this.#ending.set(fetch, pursuit);
+      this.#forget(pursuit);
+    }
     this.#voice.withdraw(pursuit.store, this.#table.id(pursuit.row));
     this.#marked.add(pursuit.row);
   }
 
   #release(pursuit: Pursuit): void {
+    this.#forget(pursuit);
+    this.#giveRoomBack(pursuit);
+  }
+
+  #giveRoomBack({ store, reservedBytes }: Pick<Pursuit, 'store' | 'reservedBytes'>): void {
+    this.#room.release(store, reservedBytes);
+    this.#markNoRoom();
+  }
+
+  /** A fetch that was given up has ended, with a copy or without. */
+  #endedAfterAll(fetch: number): void {
+    const ending = this.#ending.get(fetch);
+    if (ending === undefined) return;
+    this.#ending.delete(fetch);
+    this.#giveRoomBack(ending);
+  }
+
+  #forget(pursuit: Pursuit): void {
     if (this.#pursuits.delete(pursuit.row)) this.#pursuedBytes -= pursuit.reservedBytes;
     this.#measured.delete(pursuit.row);
     this.#endFetch(pursuit);
-    this.#room.release(pursuit.store, pursuit.reservedBytes);
-    this.#markNoRoom();
   }
 
   /** The store that takes a row: the one that holds its family, else the roomiest that has room. */

@@ -113,7 +113,7 @@ test('an origin that is away does not keep other sources from their copies', t =
   t.true(world.runUntil(() => parcels.every(id => world.trueHolders(id).length === 2), 2 * MINUTE_MS));
 });
 
-test('room that is set free by a parcel given up is used for another', t => {
+test('room that is set free by a parcel given up is used for another, once its fetch has ended', t => {
   const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 100 * MIB }], { copies: 1 });
   world.run(40_000);
   const [origin, taker] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
@@ -124,8 +124,15 @@ test('room that is set free by a parcel given up is used for another', t => {
   const nothing = { add: [], notNewest: [], newestAgain: [] };
   const head = { source, seq: 2, hash: 'f'.repeat(64) };
   // The large one, fetched first, is not wanted any more.
-  taker.machine.step({ is: 'wanted', nowMs, source, head, ...nothing, remove: [large] });
+  const effects = taker.machine.step({ is: 'wanted', nowMs, source, head, ...nothing, remove: [large] });
+  const [fetch] = effects.flatMap(effect => (effect.do === 'cancel-fetch' ? [effect.fetch] : []));
+  t.not(fetch, undefined);
+  // Its bytes may still come to lie there.
+  t.is(taker.machine.pending().pursuits, 0);
+  t.is(taker.machine.reservedBytes(taker.store), 80 * MIB);
+  taker.machine.step({ is: 'fetch-failed', nowMs, fetch: fetch ?? 0, because: 'cancelled', retryAfterMs: 0 });
   t.is(taker.machine.pending().pursuits, 1);
+  t.is(taker.machine.reservedBytes(taker.store), 60 * MIB);
 });
 
 test('with one place left after its origin went away too, a parcel counts as short', t => {

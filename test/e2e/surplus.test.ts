@@ -82,11 +82,12 @@ test.serial('a copy that has rotted unnoticed is not counted on: it is found, an
     { withinMs: DROPPED_MS_MAX },
   );
   await a.ok('status', '--wait', 'settled', '--timeout', '30s');
-  const codes = cluster
-    .host(victim)
-    .log()
-    .map(({ code }) => code);
-  t.true(codes.includes('PARCEL_CORRUPT'));
+  await cluster.until('word of the rot in the log', () =>
+    cluster
+      .host(victim)
+      .log()
+      .some(({ code }) => code === 'PARCEL_CORRUPT'),
+  );
 });
 
 test.serial('a drained host ends empty, and everything has its copies all the while', async t => {

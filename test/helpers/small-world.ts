@@ -334,7 +334,16 @@ export class SmallWorld {
         const bytes = this.#bytesOf(effect.parcel);
         const lastsMs = this.#delayMs() + (bytes / this.#rate) * 1000;
         this.#after(lastsMs, () => {
-          if (host.cancelled.has(effect.fetch)) return;
+          if (host.cancelled.has(effect.fetch)) {
+            this.tell(host, {
+              is: 'fetch-failed',
+              nowMs: this.nowMs,
+              fetch: effect.fetch,
+              because: 'cancelled',
+              retryAfterMs: 0,
+            });
+            return;
+          }
           const has =
             from.up && (this.#originOf(effect.parcel) === from.id || this.trueHolders(effect.parcel).includes(from));
           if (!has) {
