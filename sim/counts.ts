@@ -23,6 +23,9 @@ export interface Counts {
   /** … at a boundary of an effect. */
   boundaryCrashes: number;
   injectedLosses: number;
+  /** Questions of other hosts for a copy to be shown, and copies that a host took to be none since. */
+  audits: number;
+  distrusts: number;
   receivedBytes: number;
   wastedBytes: number;
 }
@@ -44,6 +47,8 @@ export const noCounts = (): Counts => ({
   crashes: 0,
   boundaryCrashes: 0,
   injectedLosses: 0,
+  audits: 0,
+  distrusts: 0,
   receivedBytes: 0,
   wastedBytes: 0,
 });

@@ -7,6 +7,7 @@ const STORE_REPORT_BYTES = 96;
 const OP_BYTES = 40;
 const HEAD_HINT_BYTES = 100;
 const CLAIM_BYTES = 40;
+const FAILED_AUDIT_BYTES = 72;
 
 export function frameBytes(message: GossipMessage): number {
   switch (message.kind) {
@@ -18,6 +19,8 @@ export function frameBytes(message: GossipMessage): number {
       return ENVELOPE_BYTES + message.heads.length * HEAD_HINT_BYTES;
     case 'claims':
       return ENVELOPE_BYTES + 20 + message.claims.length * CLAIM_BYTES + message.withdrawn.length * 34;
+    case 'failed-audits':
+      return ENVELOPE_BYTES + message.failed.length * FAILED_AUDIT_BYTES;
     case 'config':
       return ENVELOPE_BYTES + 48 + message.admissions.length * 18;
     default:

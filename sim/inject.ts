@@ -407,8 +407,9 @@ export class Injector {
 
   #lie(host: SimHost, dice: number): (() => void) | undefined {
     if (!host.isResponsive) return undefined;
-    host.lies = { holdings: dice % 3 === 0, room: dice % 3 === 1, grants: dice % 3 === 2 };
-    if (host.lies.holdings) this.#claimToHold(host, dice);
+    const holdings = dice % 3 === 0;
+    host.lies = { holdings, room: dice % 3 === 1, grants: dice % 3 === 2, audits: holdings };
+    if (holdings) this.#claimToHold(host, dice);
     return () => {
       host.lies = undefined;
     };

@@ -19,6 +19,8 @@ const WRITE_MS = { least: 2, most: 25 };
 const READ_BYTES_PER_MS = 100_000;
 /** A store that failed is opened again after this. */
 const REOPEN_MS = 10_000;
+/** A store is not doubted again before this, as by the daemon, in ms. */
+const DOUBT_EVERY_MS = 60_000;
 /** Where the virtual wall clock starts: what new epochs count from. */
 const WALL_MS = 1_700_000_000_000;
 
@@ -27,6 +29,7 @@ export class OwnStores {
   readonly #world: Surroundings;
   readonly #chance: Chance;
   readonly #toldSeq = new Map<StoreId, number>();
+  readonly #doubtedMs = new Map<StoreId, number>();
 
   constructor(of: Running, world: Surroundings) {
     this.#of = of;
@@ -129,11 +132,13 @@ export class OwnStores {
   /** Somebody remembers more of our log, or another one. */
   hearOfOwnLog(theirs: LogPosition): void {
     const store = this.mounted(theirs.store);
-    if (store === undefined) return;
+    if (store === undefined || this.#of.nowMs < (this.#doubtedMs.get(store.id) ?? 0) + DOUBT_EVERY_MS) return;
     const { log } = store;
     const order = compareEpochs(theirs.epoch, log.epoch);
     const differs = order === 0 && (theirs.seq > log.seq || log.digestAt(theirs.seq) !== theirs.digest);
-    if (order > 0 || differs) this.reopen(store, { counterSeen: theirs.epoch.counter });
+    if (order <= 0 && !differs) return;
+    this.#doubtedMs.set(store.id, this.#of.nowMs);
+    this.reopen(store, { counterSeen: theirs.epoch.counter });
   }
 
   /** Reads every copy again; what is wrong is said in the log. */
@@ -156,7 +161,9 @@ export class OwnStores {
   }
 
   #check(store: StoreDisk, parcel: ParcelId): void {
-    if (!store.failing && store.files.get(parcel)?.content !== parcel) this.foundCorrupt(store, parcel);
+    // Who shows whatever lies there does not look at it either.
+    if (store.failing || this.#of.host.lies?.audits === true) return;
+    if (store.files.get(parcel)?.content !== parcel) this.foundCorrupt(store, parcel);
   }
 
   #mount(store: StoreDisk, doubt?: { readonly counterSeen: number }): void {

@@ -36,6 +36,11 @@ export type FetchAnswer =
       readonly ended: (whole: boolean) => void;
     };
 
+export interface AuditQuestion {
+  readonly nonce: Nonce;
+  readonly parcel: ParcelId;
+}
+
 export interface RelocationOffer {
   readonly from: HostId;
   readonly parcels: readonly ParcelId[];

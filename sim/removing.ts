@@ -2,13 +2,14 @@
  * Removing: carries out what the machine asks for around drops, grants and expiry: reads copies for proofs of possession,
  * carries questions and answers, writes `del`, and puts the bytes into the trash after that.
  */
+import type { AuditAnswer } from '../src/core/audit.js';
 import type { Effect } from '../src/core/effects.js';
 import type { GrantAnswer } from '../src/core/grant.js';
 import type { HostId, Nonce, ParcelId, Possession } from '../src/core/ids.js';
 import { possessionHasher } from '../src/core/possession.js';
 import { between, logBetween, oneIn } from './draw.js';
 import type { OwnStores } from './own-stores.js';
-import type { CarriedGrant, GrantQuestion } from './questions.js';
+import type { AuditQuestion, CarriedGrant, GrantQuestion } from './questions.js';
 import type { Running } from './sim-host.js';
 import type { StoreDisk } from './store-disk.js';
 import type { Surroundings } from './surroundings.js';
@@ -112,6 +113,44 @@ export class Removing {
     for (const [from, answer] of this.#grantsBefore.get(parcel) ?? [])
       this.#world.after(0, () => this.#of.enter(() => this.#of.tell({ is: 'grant-answered', attempt, from, answer })));
   }
+
+  // -------------------------------------------------------------------------------------------------------------- audits
+
+  askAudit({ audit, parcel, store, holder }: Effects<'ask-audit'>): void {
+    this.#world.network.ask<AuditAnswer>({
+      from: this.#of,
+      to: holder,
+      ask: (asked, reply) => asked.answerAudit({ nonce: audit, parcel }, reply),
+      answered: answer => {
+        if (this.#of.dies('ask-audit', 'done')) return;
+        if (answer?.answer !== 'proof') {
+          this.#of.tell({ is: 'audited', audit, expected: undefined, answer });
+          return;
+        }
+        this.#read(store, parcel, file => {
+          const expected = file === parcel ? possessionOf({ nonce: audit, holder, content: file }) : undefined;
+          this.#of.tell({ is: 'audited', audit, expected, answer });
+        });
+      },
+    });
+  }
+
+  answerAudit({ nonce, parcel }: AuditQuestion, reply: (answer: AuditAnswer) => void): void {
+    const id = this.#of.machine.storeOf(parcel);
+    if (id === undefined) return reply({ answer: 'deny', because: 'absent' });
+    this.#read(id, parcel, (file, store) => {
+      if (file === undefined || store === undefined) return reply({ answer: 'deny', because: 'busy' });
+      const liar = this.#of.host.lies?.audits === true;
+      if (file !== parcel && !liar) {
+        this.#stores.foundCorrupt(store, parcel);
+        return reply({ answer: 'deny', because: 'corrupt' });
+      }
+      const holder = this.#of.host.id;
+      reply({ answer: 'proof', possession: possessionOf({ nonce, holder, content: file }) });
+    });
+  }
+
+  // --------------------------------------------------------------------------------------------------------------- drops
 
   drop({ proof: { parcel, store: id, nonce } }: Effects<'drop'>): void {
     const store = this.#stores.mounted(id);

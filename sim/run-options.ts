@@ -127,6 +127,9 @@ function drawRoom(
   return Math.ceil(Math.max(parcelBytesMax, (neededBytes / hosts) * (between(chance, 10, 20) / 10)));
 }
 
+/** Every copy is audited once in so many heartbeats: some times in a run. */
+const SCRUB_HEARTBEATS = 40;
+
 function drawTiming(chance: Chance, paceMs: number): Partial<Timing> {
   const heartbeats = (least: number, most: number): number => between(chance, least, most) * paceMs;
   return {
@@ -141,6 +144,7 @@ function drawTiming(chance: Chance, paceMs: number): Partial<Timing> {
     gcGraceMs: heartbeats(4, 16),
     trashMs: heartbeats(4, 20),
     claimMs: Math.max(60_000, paceMs),
+    scrubMs: SCRUB_HEARTBEATS * paceMs,
   };
 }
 

@@ -5,6 +5,7 @@
  * All that comes from outside goes through `enter`: it waits while the service is paused, and is gone when it has ended.
  */
 
+import type { AuditAnswer } from '../src/core/audit.js';
 import { Chance } from '../src/core/chance.js';
 import type { Effect, Input } from '../src/core/effects.js';
 import { assert } from '../src/core/fault.js';
@@ -22,7 +23,14 @@ import { HeadKeeping } from './head-keeping.js';
 import type { GossipFrame, SignedConfig, Start } from './host-disk.js';
 import { Origin } from './origin.js';
 import { OwnStores, randomHex } from './own-stores.js';
-import type { FetchAnswer, GrantQuestion, RelocationOffer, StateAnswer, StateQuestion } from './questions.js';
+import type {
+  AuditQuestion,
+  FetchAnswer,
+  GrantQuestion,
+  RelocationOffer,
+  StateAnswer,
+  StateQuestion,
+} from './questions.js';
 import { Removing } from './removing.js';
 import { Serving } from './serving.js';
 import type { Boundary, Running, SimHost, SnapshotEdit, Unstamped } from './sim-host.js';
@@ -228,6 +236,12 @@ export class Service implements Running {
       case 'drop':
         this.#removing.drop(effect);
         break;
+      case 'ask-audit':
+        this.#removing.askAudit(effect);
+        break;
+      case 'note-distrust':
+        if (effect.copies > 0) this.#world.counts.distrusts += 1;
+        break;
       case 'read-possession':
         this.#removing.readPossession(effect);
         break;
@@ -281,6 +295,11 @@ export class Service implements Running {
         this.tell({ is: 'relocation-answered', offer, accepted: accepted === true });
       },
     });
+  }
+
+  answerAudit(question: AuditQuestion, reply: (answer: AuditAnswer) => void): void {
+    this.#world.counts.audits += 1;
+    this.#removing.answerAudit(question, reply);
   }
 
   answerRelocation({ from, parcels }: RelocationOffer, reply: (accepted: boolean) => void): void {

@@ -4,6 +4,7 @@
  *
  * Two of them may have one host id: an identity that was copied with its disk.
  */
+import type { AuditAnswer } from '../src/core/audit.js';
 import type { Effect, Input } from '../src/core/effects.js';
 import type { GrantAnswer } from '../src/core/grant.js';
 import type { HostId, Nonce, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
@@ -12,6 +13,7 @@ import type { GossipMessage } from '../src/core/messages.js';
 import type { HeadModel } from './catalog-model.js';
 import type { GossipFrame, HostDisk, SignedConfig } from './host-disk.js';
 import type {
+  AuditQuestion,
   CarriedGrant,
   FetchAnswer,
   GrantQuestion,
@@ -46,6 +48,8 @@ export interface Lies {
   readonly room: boolean;
   /** Grants, and then throws the bytes away. */
   readonly grants: boolean;
+  /** Shows whatever lies there, and does not look whether it is right. */
+  readonly audits: boolean;
 }
 
 export class SimHost {
@@ -147,6 +151,7 @@ export interface Running {
   answerState(question: StateQuestion): StateAnswer;
   answerFetch(parcel: ParcelId, purpose: 'grab' | 'repair', asker: HostId): FetchAnswer;
   answerGrant(question: GrantQuestion, reply: (answer: GrantAnswer) => void): void;
+  answerAudit(question: AuditQuestion, reply: (answer: AuditAnswer) => void): void;
   answerRelocation(offer: RelocationOffer, reply: (accepted: boolean) => void): void;
   grantAnswered(attempt: Nonce, from: HostId, answer: GrantAnswer | undefined): void;
 

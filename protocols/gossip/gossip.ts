@@ -12,6 +12,7 @@ export interface Frame {
   heads?: HeadHints
   claims?: Claims
   config?: ConfigHint
+  failedAudits?: FailedAudits
   addresses: string[]
 }
 
@@ -27,7 +28,16 @@ export namespace Frame {
 
         obj = { ...obj }
 
+        if (obj.failedAudits != null) {
+          obj.config = undefined
+          obj.claims = undefined
+          obj.heads = undefined
+          obj.log = undefined
+          obj.heartbeat = undefined
+        }
+
         if (obj.config != null) {
+          obj.failedAudits = undefined
           obj.claims = undefined
           obj.heads = undefined
           obj.log = undefined
@@ -35,6 +45,7 @@ export namespace Frame {
         }
 
         if (obj.claims != null) {
+          obj.failedAudits = undefined
           obj.config = undefined
           obj.heads = undefined
           obj.log = undefined
@@ -42,6 +53,7 @@ export namespace Frame {
         }
 
         if (obj.heads != null) {
+          obj.failedAudits = undefined
           obj.config = undefined
           obj.claims = undefined
           obj.log = undefined
@@ -49,6 +61,7 @@ export namespace Frame {
         }
 
         if (obj.log != null) {
+          obj.failedAudits = undefined
           obj.config = undefined
           obj.claims = undefined
           obj.heads = undefined
@@ -56,6 +69,7 @@ export namespace Frame {
         }
 
         if (obj.heartbeat != null) {
+          obj.failedAudits = undefined
           obj.config = undefined
           obj.claims = undefined
           obj.heads = undefined
@@ -100,6 +114,11 @@ export namespace Frame {
         if (obj.config != null) {
           w.uint32(66)
           ConfigHint.codec().encode(obj.config, w)
+        }
+
+        if (obj.failedAudits != null) {
+          w.uint32(82)
+          FailedAudits.codec().encode(obj.failedAudits, w)
         }
 
         if (obj.addresses != null && obj.addresses.length > 0) {
@@ -168,6 +187,12 @@ export namespace Frame {
               })
               break
             }
+            case 10: {
+              obj.failedAudits = FailedAudits.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.failedAudits
+              })
+              break
+            }
             case 9: {
               if (opts.limits?.addresses != null && obj.addresses.length === opts.limits.addresses) {
                 throw new MaxLengthError('Decode error - repeated field "addresses" had too many elements')
@@ -183,7 +208,16 @@ export namespace Frame {
           }
         }
 
+        if (obj.failedAudits != null) {
+          delete obj.config
+          delete obj.claims
+          delete obj.heads
+          delete obj.log
+          delete obj.heartbeat
+        }
+
         if (obj.config != null) {
+          delete obj.failedAudits
           delete obj.claims
           delete obj.heads
           delete obj.log
@@ -191,6 +225,7 @@ export namespace Frame {
         }
 
         if (obj.claims != null) {
+          delete obj.failedAudits
           delete obj.config
           delete obj.heads
           delete obj.log
@@ -198,6 +233,7 @@ export namespace Frame {
         }
 
         if (obj.heads != null) {
+          delete obj.failedAudits
           delete obj.config
           delete obj.claims
           delete obj.log
@@ -205,6 +241,7 @@ export namespace Frame {
         }
 
         if (obj.log != null) {
+          delete obj.failedAudits
           delete obj.config
           delete obj.claims
           delete obj.heads
@@ -212,6 +249,7 @@ export namespace Frame {
         }
 
         if (obj.heartbeat != null) {
+          delete obj.failedAudits
           delete obj.config
           delete obj.claims
           delete obj.heads
@@ -282,6 +320,13 @@ export namespace Frame {
             case 8: {
               yield * ConfigHint.codec().stream(reader, reader.uint32(), `${prefix}.config`, {
                 limits: opts.limits?.config
+              })
+
+              break
+            }
+            case 10: {
+              yield * FailedAudits.codec().stream(reader, reader.uint32(), `${prefix}.failedAudits`, {
+                limits: opts.limits?.failedAudits
               })
 
               break
@@ -499,6 +544,24 @@ export namespace Frame {
     value: Uint8Array
   }
 
+  export interface FrameFailedAuditsFailedHostFieldEvent {
+    field: '$.failedAudits.failed[].host'
+    value: Uint8Array
+    index: number
+  }
+
+  export interface FrameFailedAuditsFailedStoreFieldEvent {
+    field: '$.failedAudits.failed[].store'
+    value: Uint8Array
+    index: number
+  }
+
+  export interface FrameFailedAuditsFailedParcelFieldEvent {
+    field: '$.failedAudits.failed[].parcel'
+    value: Uint8Array
+    index: number
+  }
+
   export interface FrameAddressesFieldEvent {
     field: '$.addresses[]'
     index: number
@@ -513,7 +576,7 @@ export namespace Frame {
     return decodeMessage(buf, Frame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameHeartbeatBootIdFieldEvent | FrameHeartbeatPaceBytesPerSFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameAddressesFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameHeartbeatBootIdFieldEvent | FrameHeartbeatPaceBytesPerSFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameFailedAuditsFailedHostFieldEvent | FrameFailedAuditsFailedStoreFieldEvent | FrameFailedAuditsFailedParcelFieldEvent | FrameAddressesFieldEvent> {
     return streamMessage(buf, Frame.codec(), opts)
   }
 }
@@ -1896,6 +1959,266 @@ export namespace Claims {
 
   export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Claims>): Generator<ClaimsStoreFieldEvent | ClaimsClaimsParcelFieldEvent | ClaimsClaimsTtlMsFieldEvent | ClaimsWithdrawnFieldEvent> {
     return streamMessage(buf, Claims.codec(), opts)
+  }
+}
+
+export interface FailedAudit {
+  host: Uint8Array
+  store: Uint8Array
+  parcel: Uint8Array
+}
+
+export namespace FailedAudit {
+  let _codec: Codec<FailedAudit>
+
+  export const codec = (): Codec<FailedAudit> => {
+    if (_codec == null) {
+      _codec = message<FailedAudit>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.host != null && obj.host.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.host)
+        }
+
+        if ((obj.store != null && obj.store.byteLength > 0)) {
+          w.uint32(18)
+          w.bytes(obj.store)
+        }
+
+        if ((obj.parcel != null && obj.parcel.byteLength > 0)) {
+          w.uint32(26)
+          w.bytes(obj.parcel)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          host: new Uint8Array(0),
+          store: new Uint8Array(0),
+          parcel: new Uint8Array(0)
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.host = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.store = reader.bytes()
+              break
+            }
+            case 3: {
+              obj.parcel = reader.bytes()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.host`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.store`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.parcel`,
+                value: reader.bytes()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface FailedAuditHostFieldEvent {
+    field: '$.host'
+    value: Uint8Array
+  }
+
+  export interface FailedAuditStoreFieldEvent {
+    field: '$.store'
+    value: Uint8Array
+  }
+
+  export interface FailedAuditParcelFieldEvent {
+    field: '$.parcel'
+    value: Uint8Array
+  }
+
+  export function encode (obj: Partial<FailedAudit>): Uint8Array {
+    return encodeMessage(obj, FailedAudit.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<FailedAudit>): FailedAudit {
+    return decodeMessage(buf, FailedAudit.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<FailedAudit>): Generator<FailedAuditHostFieldEvent | FailedAuditStoreFieldEvent | FailedAuditParcelFieldEvent> {
+    return streamMessage(buf, FailedAudit.codec(), opts)
+  }
+}
+
+export interface FailedAudits {
+  failed: FailedAudit[]
+}
+
+export namespace FailedAudits {
+  let _codec: Codec<FailedAudits>
+
+  export const codec = (): Codec<FailedAudits> => {
+    if (_codec == null) {
+      _codec = message<FailedAudits>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if (obj.failed != null && obj.failed.length > 0) {
+          for (const value of obj.failed) {
+            w.uint32(10)
+            FailedAudit.codec().encode(value, w)
+          }
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          failed: []
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              if (opts.limits?.failed != null && obj.failed.length === opts.limits.failed) {
+                throw new MaxLengthError('Decode error - repeated field "failed" had too many elements')
+              }
+
+              obj.failed.push(FailedAudit.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.failed$
+              }))
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          failed: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              if (opts.limits?.failed != null && obj.failed === opts.limits.failed) {
+                throw new MaxLengthError('Streaming decode error - repeated field "failed" had too many elements')
+              }
+
+              for (const evt of FailedAudit.codec().stream(reader, reader.uint32(), `${prefix}.failed[]`, {
+                limits: opts.limits?.failed$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.failed
+                }
+              }
+
+              obj.failed++
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface FailedAuditsFailedHostFieldEvent {
+    field: '$.failed[].host'
+    value: Uint8Array
+    index: number
+  }
+
+  export interface FailedAuditsFailedStoreFieldEvent {
+    field: '$.failed[].store'
+    value: Uint8Array
+    index: number
+  }
+
+  export interface FailedAuditsFailedParcelFieldEvent {
+    field: '$.failed[].parcel'
+    value: Uint8Array
+    index: number
+  }
+
+  export function encode (obj: Partial<FailedAudits>): Uint8Array {
+    return encodeMessage(obj, FailedAudits.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<FailedAudits>): FailedAudits {
+    return decodeMessage(buf, FailedAudits.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<FailedAudits>): Generator<FailedAuditsFailedHostFieldEvent | FailedAuditsFailedStoreFieldEvent | FailedAuditsFailedParcelFieldEvent> {
+    return streamMessage(buf, FailedAudits.codec(), opts)
   }
 }
 

@@ -17,6 +17,8 @@ export class WordChecker implements Checker {
   readonly #reserved = new WeakMap<StoreDisk, number>();
   /** What they were last told that each store lends. */
   readonly #lent = new WeakMap<StoreDisk, number>();
+  /** … and of which they were told less than before. */
+  readonly #wasCut = new WeakSet<StoreDisk>();
 
   constructor(world: World) {
     this.#world = world;
@@ -67,7 +69,9 @@ export class WordChecker implements Checker {
   #told({ by, input }: Extract<Happening, { is: 'told' }>): void {
     if (input.is !== 'store') return;
     const store = by.host.stores.find(({ id }) => id === input.store);
-    if (store !== undefined) this.#lent.set(store, input.lentBytes);
+    if (store === undefined) return;
+    if (input.lentBytes < (this.#lent.get(store) ?? 0)) this.#wasCut.add(store);
+    this.#lent.set(store, input.lentBytes);
   }
 
   /** No store is promised beyond what it lends; and what was cut below what it holds is promised nothing more. */
@@ -79,7 +83,9 @@ export class WordChecker implements Checker {
       this.#reserved.set(store, reserved);
       const promised = by.promisedBytes(store);
       const lent = this.#lent.get(store);
-      if (lent === undefined || promised <= lent || (store.wasCut && reserved <= before)) continue;
+      if (lent === undefined || promised <= lent) continue;
+      // What lies there may be too much; nothing is promised beside it.
+      if (reserved === 0 || (this.#wasCut.has(store) && reserved <= before)) continue;
       throw new Violation('I6', `h${by.host.number} promises ${promised} bytes of ${lent}`);
     }
   }

@@ -64,6 +64,8 @@ export interface Timing {
   readonly dropBackOffMs: number;
   /** What no listed or held snapshot references any more is removed after this much of the holder's own running time. Default 7 d. */
   readonly gcGraceMs: number;
+  /** Every copy is audited by another holder once in this time. Default 30 d. */
+  readonly scrubMs: number;
   /** Dropped and expired bytes lie in the store's trash for this long, or until the room is needed. Default 24 h. */
   readonly trashMs: number;
   /** How long an interrupted fetch's verified blobs are kept for the next try. Default 10 min. */
@@ -94,6 +96,7 @@ export const DEFAULT_TIMING: Timing = {
   dropBackOffMs: 5_000,
   relocateMs: 30_000,
   gcGraceMs: 7 * 24 * 3_600_000,
+  scrubMs: 30 * 24 * 3_600_000,
   trashMs: 24 * 3_600_000,
   partialMs: 600_000,
   treeQuietMs: 60_000,

@@ -4,6 +4,7 @@
  * The effects of one step have no order among themselves. Each that can fail has an id or a name by which its outcome
  * comes back as an input; what must follow a durable write is asked for in the step that gets word of it.
  */
+import type { AuditAnswer } from './audit.js';
 import type { ClusterConfig } from './cluster-config.js';
 import type { DropProof } from './drop-proof.js';
 import type { ExpiryWarrant } from './expiry.js';
@@ -150,6 +151,14 @@ export type Input =
    * store must be opened again, and this comes after the `store-gone` of that.
    */
   | { readonly is: 'not-dropped'; readonly nowMs: number; readonly attempt: Nonce }
+  /** What came of `ask-audit`. `expected`: by our own copy, where it could be read and was needed. */
+  | {
+      readonly is: 'audited';
+      readonly nowMs: number;
+      readonly audit: Nonce;
+      readonly expected: Possession | undefined;
+      readonly answer: AuditAnswer | undefined;
+    }
   /** Another host is about to drop the parcel and asks for our grant → `answer-grant` with this `ask`. */
   | {
       readonly is: 'grant-asked';
@@ -244,6 +253,17 @@ export type Effect =
       readonly holders: readonly HostId[];
       readonly configVersion: number;
     }
+  /** Ask the holder to show the parcel, and read our own copy of it for what must come → `audited`. */
+  | {
+      readonly do: 'ask-audit';
+      readonly audit: Nonce;
+      readonly parcel: ParcelId;
+      /** Ours, with the copy to compare by. */
+      readonly store: StoreId;
+      readonly holder: HostId;
+    }
+  /** So many copies that the host's store says it holds count for nothing now, as an audit of each failed. For people. */
+  | { readonly do: 'note-distrust'; readonly host: HostId; readonly store: StoreId; readonly copies: number }
   /**
    * No read of our own copy and no answer of this attempt is of use any more: it was given up, or has grants enough. To save
    * disk time here and there; each of those effects still ends in its inputs, and what comes of them counts for nothing.

@@ -9,6 +9,7 @@
  * has too few copies, lets go what has too many (dropping), and what nobody wants any more (expiring). Whatever may have changed a decision about a parcel marks its row; marked rows are looked at before
  * the step ends, so that a step costs what changed and not the whole.
  */
+import { Auditing } from './auditing.js';
 import type { Chance } from './chance.js';
 import { chooseSource, type SourceChoice } from './choose-source.js';
 import { ClaimBudget } from './claim-budget.js';
@@ -27,6 +28,7 @@ import type { HostId, Nonce, ParcelId, SourceId, StoreId } from './ids.js';
 import type { Liveness } from './liveness.js';
 import {
   CLAIMS_PER_MESSAGE_MAX,
+  FAILED_AUDITS_PER_MESSAGE_MAX,
   type GossipMessage,
   type HeadHint,
   type Heartbeat,
@@ -100,6 +102,7 @@ export class Machine {
   readonly #dropping: Dropping;
   readonly #expiring: Expiring;
   readonly #relocating: Relocating;
+  readonly #auditing: Auditing;
   readonly #ranBeforeMs: number;
   readonly #startedMs: number;
   readonly #pursuits = new Map<Row, Pursuit>();
@@ -244,6 +247,23 @@ export class Machine {
       heardSeq: source => Math.max(this.#wanted.heardSeq(source), this.#holdings.highestHead(source)),
       isBusy: row => this.#dropping.isBusy(row),
     });
+    this.#auditing = new Auditing({
+      ...shared,
+      self,
+      holdings: this.#holdings,
+      chance,
+      nonces,
+      scrubMs: () => this.#configured().timing.scrubMs,
+      isWanted: row => this.#table.has(row, FLAG.wanted),
+      askState: host => {
+        const view = this.#hosts.get(host);
+        if (view !== undefined) this.#askState(view);
+      },
+      canBeAsked: slot => {
+        const host = this.#hosts.get(this.#holdings.hostOf(slot));
+        return host?.liveness === 'live' && host.connected && this.#placement.storeCounts(slot);
+      },
+    });
     this.#configure(config);
   }
 
@@ -260,6 +280,9 @@ export class Machine {
     this.#claimReady();
     this.#startFetches();
     this.#renewClaims();
+    this.#auditing.tick();
+    // What counts no more, or again, was looked at by nobody yet.
+    this.#considerMarked();
     this.#speak();
     this.#scheduleWake();
     return this.#effects;
@@ -344,6 +367,9 @@ export class Machine {
       case 'own-ops':
         this.#room.used(input.segment.end.store, input.usedBytes);
         this.#ownOps(input.segment);
+        return;
+      case 'audited':
+        this.#auditing.audited(input);
         return;
       case 'own-proved':
         this.#dropping.ownProved(input);
@@ -447,6 +473,10 @@ export class Machine {
         }
         return;
       }
+      case 'failed-audits':
+        if (host.member.state === 'active' && host.member.trust === 'trusted' && !host.isSetAside)
+          this.#auditing.heard(message.failed.slice(0, FAILED_AUDITS_PER_MESSAGE_MAX));
+        return;
       case 'config':
         // Configurations are compared and fetched by membership, which alone can judge them.
         return;
@@ -523,6 +553,8 @@ export class Machine {
         const writer = this.#hosts.get(segment.host);
         if (applied.because === 'mismatch' && !relayed) {
           for (const row of this.#holdings.restart(segment.host, segment.end.store)) this.#marked.add(row);
+          const restarted = this.#holdings.slotOf(segment.host, segment.end.store);
+          if (restarted !== undefined) this.#auditing.restarted(restarted);
           // What it held looks lost until it is read again.
           if (writer !== undefined) this.#hosts.awaitLogs(writer, this.#nowMs);
         }
@@ -534,6 +566,7 @@ export class Machine {
         // stands for it.
         const slot = this.#holdings.slotOf(segment.host, segment.end.store);
         const counts = slot !== undefined && this.#placement.storeCounts(slot);
+        if (slot !== undefined) this.#auditing.told(slot, applied.rows);
         if (segment.host === this.#self) this.#relocating.holdingsChanged();
         for (const row of applied.rows) {
           if (counts) {
@@ -1240,6 +1273,7 @@ export class Machine {
       this.#renewDueMs,
       this.#due.first,
       this.#claims.firstEndMs,
+      this.#auditing.dueMs,
       this.#hosts.settle(this.#nowMs),
     );
     if (this.#ready.size > 0) {
@@ -1294,6 +1328,12 @@ export class Machine {
     const row = this.#table.find(id);
     if (row === undefined || this.#table.source(row) < 0) return true;
     return this.#table.key(row) === key && this.#table.bytes(row) === bytes;
+  }
+
+  /** The store of ours that holds the parcel, by its log. */
+  storeOf(parcel: ParcelId): StoreId | undefined {
+    const row = this.#table.find(parcel);
+    return row === undefined ? undefined : this.#heldIn(row);
   }
 
   /** By its page; undefined for a parcel that none has described. */

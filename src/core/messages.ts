@@ -59,6 +59,19 @@ export interface Claims {
   readonly withdrawn: readonly ParcelId[];
 }
 
+/** A copy that is not what its holder's log says (auditing.ts). */
+export interface FailedAudit {
+  readonly host: HostId;
+  readonly store: StoreId;
+  readonly parcel: ParcelId;
+}
+
+/** "I have audited these and they failed": at most 256. Believed for two hours after it was last said. */
+export interface FailedAudits {
+  readonly kind: 'failed-audits';
+  readonly failed: readonly FailedAudit[];
+}
+
 export interface ConfigHint {
   readonly kind: 'config';
   readonly version: number;
@@ -68,9 +81,11 @@ export interface ConfigHint {
   readonly admissions: readonly HostId[];
 }
 
-export type GossipMessage = Heartbeat | LogDelta | HeadHints | Claims | ConfigHint;
+export type GossipMessage = Heartbeat | LogDelta | HeadHints | Claims | FailedAudits | ConfigHint;
 
 /** Parcels in one claim message, so that a frame stays well under 64 KiB. */
 export const CLAIMS_PER_MESSAGE_MAX = 512;
+/** Copies of one message: some 90 bytes each. */
+export const FAILED_AUDITS_PER_MESSAGE_MAX = 256;
 /** A gossip frame's encoded size; GossipSub delivers nothing above 4 MiB and says nothing. */
 export const GOSSIP_FRAME_BYTES_MAX = 64 * 1024;

@@ -137,7 +137,7 @@ export class Dropper {
   async #prove({ attempt, parcel, store, holders }: EffectTo<'prove-own'>): Promise<void> {
     const needed = new AbortController();
     this.#proving.set(attempt, needed);
-    const read = await this.#possess({ parcel, store, nonce: attempt, holders }, needed.signal);
+    const read = await this.possess({ parcel, store, nonce: attempt, holders }, needed.signal);
     this.#proving.delete(attempt);
     this.#options.tell(
       typeof read === 'string'
@@ -150,7 +150,7 @@ export class Dropper {
     const { self, signalOf, tell } = this.#options;
     const asker = signalOf(ask);
     const read =
-      asker === undefined ? 'unreadable' : await this.#possess({ parcel, store, nonce, holders: [self] }, asker);
+      asker === undefined ? 'unreadable' : await this.possess({ parcel, store, nonce, holders: [self] }, asker);
     tell(
       typeof read === 'string'
         ? { is: 'possession-read', ask, possession: undefined, because: read }
@@ -158,7 +158,12 @@ export class Dropper {
     );
   }
 
-  async #possess(
+  /**
+   * Reads a copy of ours whole, and makes the possession of each of these holders for the nonce. What is wrong is told first.
+   *
+   * @param needed fires when nobody waits for it any more
+   */
+  async possess(
     {
       parcel,
       store: id,

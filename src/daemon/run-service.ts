@@ -42,6 +42,7 @@ import type { Store } from '../store/store.js';
 import { AbsenceKeeper } from './absence-keeper.js';
 import { Alarms } from './alarms.js';
 import { Answers } from './answers.js';
+import { Auditor } from './auditor.js';
 import { BlobSource } from './blob-source.js';
 import { countBoot } from './boot-counter.js';
 import { BootWatch } from './boot-watch.js';
@@ -317,6 +318,16 @@ async function serve(
     log,
   });
   teardown.defer(() => asker.stop());
+  const auditor = new Auditor({
+    net,
+    roster,
+    reader: dropper,
+    storeOf: parcel => machine.storeOf(parcel),
+    bytesOf: parcel => machine.bytesOf(parcel),
+    tell,
+    log,
+  });
+  teardown.defer(() => auditor.stop());
   const relocator = new Relocator({ net, roster, tell, log });
   teardown.defer(() => relocator.stop());
   const server = new FetchServer({
@@ -411,6 +422,12 @@ async function serve(
       case 'note-unwanted':
         dropper.carryOut(effect);
         return;
+      case 'ask-audit':
+        auditor.ask(effect);
+        return;
+      case 'note-distrust':
+        noteDistrust(effect);
+        return;
       case 'offer-relocation':
         relocator.offer(effect);
         return;
@@ -433,6 +450,17 @@ async function serve(
       '',
       `${hosts.length} hosts vanished at about the same time (${names}): their power or network may have failed, or this host's own; what they hold is made again only after twice the usual wait`,
     );
+  }
+
+  function noteDistrust({ host, store, copies }: Extract<Effect, { do: 'note-distrust' }>): void {
+    const subject = `${host} ${store}`;
+    if (copies === 0) alarms.clear('AUDIT_FAILED', subject);
+    else
+      alarms.raise(
+        'AUDIT_FAILED',
+        subject,
+        `${roster.nameOf(host)} says that its store ${store} holds ${copies === 1 ? 'a parcel' : `${copies} parcels`} and could not show the bytes when another host asked: these copies do not count, and are made again elsewhere. Look at that disk; if its files are right, stop the service there and see whether somebody has changed it`,
+      );
   }
 
   function noteDuplicate({ host, duplicate }: Extract<Effect, { do: 'note-duplicate' }>): void {
@@ -554,6 +582,7 @@ async function serve(
     exchange.serve(),
     server.serve(),
     grants.serve(),
+    auditor.serve(),
     relocator.serve(),
     orders.serve(),
   ]);

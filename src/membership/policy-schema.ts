@@ -178,6 +178,7 @@ const timing = z.strictObject(
     dropBackOff: duration.optional(),
     relocate: duration.optional(),
     gcGrace: duration.optional(),
+    scrub: duration.optional(),
     trash: duration.optional(),
     partial: duration.optional(),
     treeQuiet: duration.optional(),

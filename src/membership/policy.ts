@@ -452,6 +452,7 @@ function resolveTiming(input: TimingInput): Timing {
     dropBackOffMs: input.dropBackOff ?? DEFAULT_TIMING.dropBackOffMs,
     relocateMs: input.relocate ?? DEFAULT_TIMING.relocateMs,
     gcGraceMs: input.gcGrace ?? DEFAULT_TIMING.gcGraceMs,
+    scrubMs: input.scrub ?? DEFAULT_TIMING.scrubMs,
     trashMs: input.trash ?? DEFAULT_TIMING.trashMs,
     partialMs: input.partial ?? DEFAULT_TIMING.partialMs,
     treeQuietMs: input.treeQuiet ?? DEFAULT_TIMING.treeQuietMs,

@@ -12,6 +12,8 @@ import {
   CLAIMS_PER_MESSAGE_MAX,
   type Claims,
   type ConfigHint,
+  FAILED_AUDITS_PER_MESSAGE_MAX,
+  type FailedAudits,
   GOSSIP_FRAME_BYTES_MAX,
   type GossipMessage,
   type HeadHints,
@@ -97,6 +99,8 @@ export function splitForFrames(message: GossipMessage): readonly GossipMessage[]
       const parts = chunks(message.admissions, ADMISSIONS_PER_MESSAGE_MAX);
       return (parts.length === 0 ? [[]] : parts).map(admissions => ({ ...message, admissions }));
     }
+    case 'failed-audits':
+      return chunks(message.failed, FAILED_AUDITS_PER_MESSAGE_MAX).map(failed => ({ ...message, failed }));
     case 'log':
     case 'heartbeat':
       return [message];
@@ -117,7 +121,7 @@ function chunks<T>(all: readonly T[], length: number): T[][] {
   return parts;
 }
 
-type WireMessage = Pick<Frame, 'heartbeat' | 'log' | 'heads' | 'claims' | 'config'>;
+type WireMessage = Pick<Frame, 'heartbeat' | 'log' | 'heads' | 'claims' | 'failedAudits' | 'config'>;
 
 function toWire(message: GossipMessage): WireMessage {
   switch (message.kind) {
@@ -133,6 +137,16 @@ function toWire(message: GossipMessage): WireMessage {
           store: bytesOf(message.store),
           claims: message.claims.map(({ parcel, ttlMs }) => ({ parcel: bytesOf(parcel), ttlMs })),
           withdrawn: message.withdrawn.map(bytesOf),
+        },
+      };
+    case 'failed-audits':
+      return {
+        failedAudits: {
+          failed: message.failed.map(({ host, store, parcel }) => ({
+            host: bytesOf(host),
+            store: bytesOf(store),
+            parcel: bytesOf(parcel),
+          })),
         },
       };
     case 'config':
@@ -176,6 +190,7 @@ function messageFrom(wire: WireMessage): GossipMessage | undefined {
   if (wire.log !== undefined) return { kind: 'log', segment: segmentFrom(wire.log) };
   if (wire.heads !== undefined) return headHintsFrom(wire.heads);
   if (wire.claims !== undefined) return claimsFrom(wire.claims);
+  if (wire.failedAudits !== undefined) return failedAuditsFrom(wire.failedAudits);
   if (wire.config !== undefined) return configHintFrom(wire.config);
   return undefined;
 }
@@ -194,6 +209,17 @@ function heartbeatFrom(wire: WireHeartbeat): Heartbeat {
     configVersion: countFrom(wire.configVersion),
     headsDigest: hashFrom(wire.headsDigest),
     paceBytesPerS: countFrom(wire.paceBytesPerS),
+  };
+}
+
+function failedAuditsFrom({ failed }: NonNullable<WireMessage['failedAudits']>): FailedAudits {
+  return {
+    kind: 'failed-audits',
+    failed: atMost(FAILED_AUDITS_PER_MESSAGE_MAX, failed).map(({ host, store, parcel }) => ({
+      host: parseHostId(hexOf(host)),
+      store: parseStoreId(hexOf(store)),
+      parcel: parseParcelId(hexOf(parcel)),
+    })),
   };
 }
 

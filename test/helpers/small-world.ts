@@ -370,6 +370,9 @@ export class SmallWorld {
         });
         return;
       }
+      case 'ask-audit':
+      case 'note-distrust':
+        return;
       case 'cancel-fetch':
         host.cancelled.add(effect.fetch);
         return;

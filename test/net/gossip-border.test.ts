@@ -69,6 +69,10 @@ const message: fc.Arbitrary<GossipMessage> = fc.oneof(
     withdrawn: fc.array(parcel, { maxLength: 5 }),
   }),
   fc.record({
+    kind: fc.constant('failed-audits' as const),
+    failed: fc.array(fc.record({ host, store, parcel }), { maxLength: 5 }),
+  }),
+  fc.record({
     kind: fc.constant('config' as const),
     version: count,
     hash,

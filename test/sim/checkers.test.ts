@@ -18,7 +18,7 @@ const checked = (checker: { see(happening: Happening): void }, happenings: reado
 
 function promises({ promised, lent, wasCut = false }: { promised: readonly number[]; lent: number; wasCut?: boolean }) {
   const checker = new WordChecker({ hosts: [] } as unknown as World);
-  const store = { id: STORE, wasCut };
+  const store = { id: STORE };
   let reserved = 0;
   const by = {
     host: { number: 1, stores: [store] },
@@ -26,7 +26,8 @@ function promises({ promised, lent, wasCut = false }: { promised: readonly numbe
     mountedStores: () => [store],
     promisedBytes: () => reserved,
   };
-  checked(checker, [{ is: 'told', by, input: { is: 'store', store: STORE, lentBytes: lent } }]);
+  for (const lentBytes of wasCut ? [2 * lent, lent] : [lent])
+    checked(checker, [{ is: 'told', by, input: { is: 'store', store: STORE, lentBytes } }]);
   for (const bytes of promised) {
     reserved = bytes;
     checked(checker, [{ is: 'stepped', by }]);

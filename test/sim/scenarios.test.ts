@@ -1,6 +1,7 @@
 /** Scenarios: named situations, run in virtual time. What each promises stands in its own file. */
 import test from 'ava';
 import { run as fewerCopiesWanted } from '../../sim/scenarios/fewer-copies-wanted.js';
+import { run as liarFound } from '../../sim/scenarios/liar-found.js';
 import { run as oneHostLost } from '../../sim/scenarios/one-host-lost.js';
 import { run as powerCut } from '../../sim/scenarios/power-cut.js';
 import { World } from '../../sim/world.js';
@@ -8,6 +9,7 @@ import { World } from '../../sim/world.js';
 const SCENARIOS = {
   'a lost host is made up for, and not twice': oneHostLost,
   'of several that let a copy go at once, one keeps it': fewerCopiesWanted,
+  'a host that says it holds what it has not is found, and its copies are made elsewhere': liarFound,
   'after a power cut everywhere the copies are made all the same': powerCut,
 };
 

@@ -1,0 +1,287 @@
+/**
+ * Auditing: this host's audits of what others say they hold, and which copies count for nothing since one failed.
+ *
+ * The live holders of a parcel stand in a ring, by host id, and each audits the next one: every copy is audited by one host.
+ * A host walks through what it holds once a `scrub`, one audit at a time. What failed is said to all, is audited again within
+ * the hour, and is believed for two hours after it was last said; so whoever missed a word of it, or restarted, comes to
+ * believe what the others do. Nothing is removed because of an audit.
+ *
+ * Driven by the machine. See audit.ts and protocols/audit/audit.md.
+ */
+import { type AuditVerdict, decideAudit } from './audit.js';
+import type { Chance } from './chance.js';
+import type { Effect, Input } from './effects.js';
+import type { Holdings } from './holdings.js';
+import { compareEpochs, type Epoch } from './holdings-log.js';
+import type { HostId, Nonce, StoreId } from './ids.js';
+import type { FailedAudit } from './messages.js';
+import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
+
+/** Between two audits at the least, in ms: a host that holds millions of parcels takes longer than a `scrub`. */
+const GAP_MS_MIN = 1_000;
+/** Rows looked at in one step for one that can be audited. */
+const ROWS_PER_STEP = 1_024;
+/** A copy that was denied, or failed, is audited again after this, in ms: by then its log has told. */
+const DENIED_AGAIN_MS = 60_000;
+const FAILED_AGAIN_MS = 45 * 60_000;
+/** What was not said again for so long is believed no more, in ms. */
+const BELIEVED_MS = 2 * 3_600_000;
+/** Copies that count for nothing: a host with more of them is to be revoked. Beyond, they go on counting. */
+const DISTRUSTED_MAX = 4_096;
+/** Pace of the walk, ± so much, so that hosts do not fall into step. */
+const GAP_JITTER_PERCENT = 20;
+
+interface Copy {
+  readonly row: Row;
+  readonly slot: StoreSlot;
+}
+
+interface Again extends Copy {
+  readonly atMs: number;
+  readonly deniedBefore: boolean;
+}
+
+/** Copies of one store that count for nothing. */
+interface Distrusted {
+  /** Of its log: another one tells anew of all that it holds. */
+  readonly epoch: Epoch;
+  /** Until when that is believed. */
+  readonly untilMs: Map<Row, number>;
+}
+
+export interface AuditingContext {
+  readonly self: HostId;
+  readonly table: ParcelTable;
+  readonly holdings: Holdings;
+  readonly chance: Chance;
+  readonly nonces: () => Nonce;
+  readonly nowMs: () => number;
+  readonly scrubMs: () => number;
+  /** The store of ours that holds the row. */
+  readonly heldIn: (row: Row) => StoreId | undefined;
+  /** A listed snapshot references the row. */
+  readonly isWanted: (row: Row) => boolean;
+  /** Live, connected, and what the store holds counts. */
+  readonly canBeAsked: (slot: StoreSlot) => boolean;
+  readonly askState: (host: HostId) => void;
+  readonly emit: (effect: Effect) => void;
+  readonly lookAgain: (row: Row) => void;
+}
+
+export class Auditing {
+  readonly #of: AuditingContext;
+  #nextMs: number;
+  #cursor: Row | undefined;
+  #running: (Copy & { readonly nonce: Nonce; readonly deniedBefore: boolean }) | undefined;
+  readonly #again: Again[] = [];
+  readonly #distrusted = new Map<StoreSlot, Distrusted>();
+  #distrustedSize = 0;
+  #believedUntilMs = Number.POSITIVE_INFINITY;
+
+  constructor(context: AuditingContext) {
+    this.#of = context;
+    // Not at once: after a start there is more urgent work.
+    this.#nextMs = context.nowMs() + DENIED_AGAIN_MS;
+  }
+
+  /** When it has something to do by time alone. */
+  get dueMs(): number {
+    const again = this.#again[0]?.atMs ?? Number.POSITIVE_INFINITY;
+    const askMs = this.#running === undefined ? Math.min(this.#nextMs, again) : Number.POSITIVE_INFINITY;
+    return Math.min(askMs, this.#believedUntilMs);
+  }
+
+  /** Begins what is due. */
+  tick(): void {
+    const nowMs = this.#of.nowMs();
+    if (nowMs >= this.#believedUntilMs) this.#forgetOld(nowMs);
+    if (this.#running !== undefined) return;
+    const [again] = this.#again;
+    if (again !== undefined && nowMs >= again.atMs) {
+      this.#again.shift();
+      if (this.#isClaimed(again) && this.#of.heldIn(again.row) !== undefined) this.#ask(again, again.deniedBefore);
+      return;
+    }
+    if (nowMs >= this.#nextMs) this.#walk(nowMs);
+  }
+
+  #walk(nowMs: number): void {
+    const { table, chance, scrubMs } = this.#of;
+    if (table.size === 0) {
+      this.#nextMs = nowMs + DENIED_AGAIN_MS;
+      return;
+    }
+    // The same rows are in other places after a restart: a place drawn anew serves all of them alike.
+    let cursor: Row = this.#cursor ?? chance.below(table.size);
+    const gapMs = Math.max(GAP_MS_MIN, chance.jitter(scrubMs() / table.size, GAP_JITTER_PERCENT));
+    for (let looked = 0; looked < Math.min(ROWS_PER_STEP, table.size); looked += 1) {
+      const row: Row = cursor >= table.size ? 0 : cursor;
+      cursor = row + 1;
+      this.#cursor = cursor;
+      // Each row takes its part of the walk's time, whether there is anything to ask or not.
+      this.#nextMs = nowMs + gapMs * (looked + 1);
+      const slot = this.#nextHolder(row);
+      if (slot === undefined) continue;
+      this.#ask({ row, slot }, false);
+      return;
+    }
+  }
+
+  /** The copy of the row that is ours to audit: of the host that comes after this one in the ring. */
+  #nextHolder(row: Row): StoreSlot | undefined {
+    const { self, table, holdings, heldIn, isWanted, canBeAsked } = this.#of;
+    if (table.holderCount(row) < 2 || !isWanted(row) || heldIn(row) === undefined) return undefined;
+    let next: { readonly slot: StoreSlot; readonly host: HostId } | undefined;
+    let first: { readonly slot: StoreSlot; readonly host: HostId } | undefined;
+    for (const slot of table.holders(row, [])) {
+      const host = holdings.hostOf(slot);
+      if (host === self || !canBeAsked(slot)) continue;
+      if (first === undefined || host < first.host) first = { slot, host };
+      if (host > self && (next === undefined || host < next.host)) next = { slot, host };
+    }
+    return (next ?? first)?.slot;
+  }
+
+  #ask({ row, slot }: Copy, deniedBefore: boolean): void {
+    const { table, holdings, heldIn, nonces, canBeAsked, emit } = this.#of;
+    const store = heldIn(row);
+    if (store === undefined || !canBeAsked(slot)) return;
+    const nonce = nonces();
+    this.#running = { row, slot, nonce, deniedBefore };
+    emit({ do: 'ask-audit', audit: nonce, parcel: table.id(row), store, holder: holdings.hostOf(slot) });
+  }
+
+  audited({ audit, expected, answer }: Extract<Input, { is: 'audited' }>): void {
+    const running = this.#running;
+    if (running?.nonce !== audit) return;
+    this.#running = undefined;
+    const { row, slot, deniedBefore } = running;
+    // Its log has told of an end meanwhile: there was nothing to prove.
+    if (!this.#isClaimed(running)) return;
+    this.#follow({ row, slot }, decideAudit({ expected, answer, deniedBefore }));
+  }
+
+  #follow(copy: Copy, verdict: AuditVerdict): void {
+    switch (verdict) {
+      case 'passed':
+        this.#trust(copy);
+        return;
+      case 'denied':
+        this.#of.askState(this.#of.holdings.hostOf(copy.slot));
+        this.#askAgain(copy, { afterMs: DENIED_AGAIN_MS, deniedBefore: true });
+        return;
+      case 'failed':
+        this.#distrust(copy);
+        this.#of.emit({ do: 'gossip', message: { kind: 'failed-audits', failed: [this.#nameOf(copy)] } });
+        this.#askAgain(copy, { afterMs: FAILED_AGAIN_MS, deniedBefore: true });
+        return;
+      case 'unknown':
+        // While it is distrusted, somebody has to find out when it is right again.
+        if (this.#isDistrusted(copy)) this.#askAgain(copy, { afterMs: FAILED_AGAIN_MS, deniedBefore: true });
+        return;
+      default:
+        verdict satisfies never;
+    }
+  }
+
+  #askAgain(copy: Copy, { afterMs, deniedBefore }: { readonly afterMs: number; readonly deniedBefore: boolean }): void {
+    if (this.#again.length >= DISTRUSTED_MAX) return;
+    const atMs = this.#of.nowMs() + afterMs;
+    const place = this.#again.findLastIndex(other => other.atMs <= atMs) + 1;
+    this.#again.splice(place, 0, { ...copy, atMs, deniedBefore });
+  }
+
+  // ------------------------------------------------------------------------------------------------- what counts no more
+
+  /** An active, trusted member says so. */
+  heard(failed: readonly FailedAudit[]): void {
+    const { self, table, holdings } = this.#of;
+    for (const { host, store, parcel } of failed) {
+      const row = table.find(parcel);
+      const slot = holdings.slotOf(host, store);
+      // Of our own copies our own disk knows better.
+      if (host === self || row === undefined || slot === undefined || !this.#isClaimed({ row, slot })) continue;
+      this.#distrust({ row, slot });
+    }
+  }
+
+  /** The log of a store was carried on: what it says of these rows is news, and is believed until the next audit. */
+  told(slot: StoreSlot, rows: readonly Row[]): void {
+    const distrusted = this.#distrusted.get(slot);
+    if (distrusted === undefined) return;
+    if (compareEpochs(distrusted.epoch, this.#of.holdings.position(slot).epoch) !== 0) this.restarted(slot);
+    else for (const row of rows) this.#forget({ row, slot });
+  }
+
+  /** The log is read from its start, or is another one: what it tells from then on is all that is known of it. */
+  restarted(slot: StoreSlot): void {
+    for (const row of [...(this.#distrusted.get(slot)?.untilMs.keys() ?? [])]) this.#forget({ row, slot });
+  }
+
+  /** Its log says that it holds it, whatever we think of that. */
+  #isClaimed({ row, slot }: Copy): boolean {
+    return this.#of.table.isHeldBy(row, slot) || this.#isDistrusted({ row, slot });
+  }
+
+  #isDistrusted({ row, slot }: Copy): boolean {
+    return this.#distrusted.get(slot)?.untilMs.has(row) === true;
+  }
+
+  #distrust(copy: Copy): void {
+    const { row, slot } = copy;
+    const { epoch } = this.#of.holdings.position(slot);
+    const distrusted = this.#distrusted.get(slot) ?? { epoch, untilMs: new Map<Row, number>() };
+    const isNew = !distrusted.untilMs.has(row);
+    if (isNew && this.#distrustedSize >= DISTRUSTED_MAX) return;
+    const untilMs = this.#of.nowMs() + BELIEVED_MS;
+    distrusted.untilMs.set(row, untilMs);
+    this.#distrusted.set(slot, distrusted);
+    this.#believedUntilMs = Math.min(this.#believedUntilMs, untilMs);
+    if (!isNew) return;
+    this.#distrustedSize += 1;
+    this.#of.table.setHeld(row, slot, false);
+    this.#of.lookAgain(row);
+    this.#note(slot);
+  }
+
+  #trust(copy: Copy): void {
+    if (!this.#forget(copy)) return;
+    this.#of.table.setHeld(copy.row, copy.slot, true);
+    this.#of.lookAgain(copy.row);
+  }
+
+  /** @returns false when it was not distrusted. */
+  #forget({ row, slot }: Copy): boolean {
+    const rows = this.#distrusted.get(slot)?.untilMs;
+    if (rows === undefined || !rows.delete(row)) return false;
+    this.#distrustedSize -= 1;
+    if (rows.size === 0) this.#distrusted.delete(slot);
+    this.#note(slot);
+    return true;
+  }
+
+  #forgetOld(nowMs: number): void {
+    this.#believedUntilMs = Number.POSITIVE_INFINITY;
+    for (const [slot, distrusted] of [...this.#distrusted]) {
+      for (const [row, untilMs] of [...distrusted.untilMs]) {
+        if (untilMs <= nowMs) this.#trust({ row, slot });
+        else this.#believedUntilMs = Math.min(this.#believedUntilMs, untilMs);
+      }
+    }
+  }
+
+  #note(slot: StoreSlot): void {
+    const { holdings, emit } = this.#of;
+    const copies = this.#distrusted.get(slot)?.untilMs.size ?? 0;
+    emit({ do: 'note-distrust', host: holdings.hostOf(slot), store: holdings.position(slot).store, copies });
+  }
+
+  #nameOf({ row, slot }: Copy): FailedAudit {
+    const { table, holdings } = this.#of;
+    return {
+      host: holdings.hostOf(slot),
+      store: holdings.position(slot).store,
+      parcel: table.id(row),
+    };
+  }
+}

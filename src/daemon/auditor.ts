@@ -1,0 +1,122 @@
+/**
+ * Auditor: carries out `ask-audit`, and answers the audits of others from our own disks.
+ *
+ * Invariants: every audit of ours has exactly one `audited`, without an answer when the holder is out of reach, breaks off,
+ * answers nothing sensible, or nothing until any read of the parcel should be over, and when the service stops. Our own copy is
+ * read only for an answer that is to be compared with it. What a read for others finds corrupt is in our log before they are told.
+ *
+ * Reads go through the dropper's places, so that a disk is read for two at a time, whoever asks.
+ */
+import type { Logger } from 'pino';
+import type { AuditAnswer } from '../core/audit.js';
+import type { Effect, ReadFailure } from '../core/effects.js';
+import type { HostId, Nonce, ParcelId, PeerName, Possession, StoreId } from '../core/ids.js';
+import { type AuditAsk, askAudit, serveAudits } from '../net/audit-protocol.js';
+import { withDeadline } from '../net/deadline.js';
+import type { Net } from '../net/net.js';
+import { lastingAbort } from '../platform/lasting-abort.js';
+import type { Unstamped } from './driver.js';
+import type { Roster } from './roster.js';
+
+/** An answer that needs no reading comes within this, in ms; a parcel adds what it takes to read it at 20 MB/s. */
+const ANSWER_MS = 60_000;
+const READ_BYTES_PER_MS = 20_000;
+/** Node's timers take no more. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+/** Audits of all peers that are answered at once; each waits for its turn at a disk. Beyond, they are told to come back. */
+const ANSWERED_MAX = 16;
+
+/** `Dropper`, as far as it is needed here. */
+export interface PossessionReader {
+  possess(
+    read: {
+      readonly parcel: ParcelId;
+      readonly store: StoreId;
+      readonly nonce: Nonce;
+      readonly holders: readonly HostId[];
+    },
+    needed: AbortSignal,
+  ): Promise<ReadonlyMap<HostId, Possession> | ReadFailure>;
+}
+
+export interface AuditorOptions {
+  readonly net: Net;
+  readonly roster: Roster;
+  readonly reader: PossessionReader;
+  /** The store of ours that holds the parcel. */
+  readonly storeOf: (parcel: ParcelId) => StoreId | undefined;
+  /** By the parcel's page; undefined where it is not known. */
+  readonly bytesOf: (parcel: ParcelId) => number | undefined;
+  readonly tell: (input: Unstamped) => void;
+  readonly log: Logger;
+  /** For an answer, besides the reading. Default 1 min. */
+  readonly answerMs?: number;
+}
+
+export class Auditor {
+  readonly #options: AuditorOptions;
+  readonly #running = new Set<Promise<void>>();
+  readonly #ended = lastingAbort();
+  #answering = 0;
+
+  constructor(options: AuditorOptions) {
+    this.#options = options;
+  }
+
+  async serve(): Promise<void> {
+    await serveAudits(this.#options.net, (asked, from, signal) => this.#answer(asked, from, signal));
+  }
+
+  /** Carries out `ask-audit`. */
+  ask(effect: Extract<Effect, { do: 'ask-audit' }>): void {
+    const running = this.#ask(effect).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  /** Ends every audit of ours. */
+  async stop(): Promise<void> {
+    this.#ended.abort(new Error('the service stops'));
+    await Promise.all(this.#running);
+  }
+
+  async #ask({ audit, parcel, store, holder }: Parameters<Auditor['ask']>[0]): Promise<void> {
+    const { net, roster, reader, bytesOf, tell, log, answerMs = ANSWER_MS } = this.#options;
+    const peer = roster.peerOf(holder);
+    let answer: AuditAnswer | undefined;
+    let expected: Possession | undefined;
+    try {
+      this.#ended.signal.throwIfAborted();
+      const patienceMs = Math.min(TIMER_MS_MAX, answerMs + (bytesOf(parcel) ?? 0) / READ_BYTES_PER_MS);
+      if (peer !== undefined)
+        answer = await withDeadline(patienceMs, [this.#ended.signal], signal =>
+          askAudit(net, peer, { nonce: audit, parcel }, signal),
+        );
+      if (answer?.answer === 'proof') {
+        const own = await reader.possess({ parcel, store, nonce: audit, holders: [holder] }, this.#ended.signal);
+        expected = typeof own === 'string' ? undefined : own.get(holder);
+      }
+    } catch (error) {
+      if (!this.#ended.signal.aborted)
+        log.debug({ code: 'AUDIT_NOT_ANSWERED', host: holder, parcel, err: error }, 'a host did not answer an audit');
+    }
+    tell({ is: 'audited', audit, expected, answer });
+  }
+
+  async #answer({ nonce, parcel }: AuditAsk, from: PeerName, signal: AbortSignal): Promise<AuditAnswer> {
+    const { roster, reader, storeOf } = this.#options;
+    if (!roster.isTrusted(from)) return { answer: 'deny', because: 'busy' };
+    if (this.#answering >= ANSWERED_MAX) return { answer: 'deny', because: 'busy' };
+    const store = storeOf(parcel);
+    if (store === undefined) return { answer: 'deny', because: 'absent' };
+    this.#answering += 1;
+    try {
+      const read = await reader.possess({ parcel, store, nonce, holders: [roster.self] }, signal);
+      // What could not be read may be read another time: a disk that is busy or gone says nothing of its bytes.
+      if (read === 'unreadable') return { answer: 'deny', because: 'busy' };
+      const possession = read === 'corrupt' ? undefined : read.get(roster.self);
+      return possession === undefined ? { answer: 'deny', because: 'corrupt' } : { answer: 'proof', possession };
+    } finally {
+      this.#answering -= 1;
+    }
+  }
+}

@@ -1,0 +1,260 @@
+/** Auditing: who is asked, what a failure leads to, and how it ends. */
+import test from 'ava';
+import type { AuditAnswer } from '../../src/core/audit.js';
+import { decideAudit } from '../../src/core/audit.js';
+import { Auditing } from '../../src/core/auditing.js';
+import { Chance } from '../../src/core/chance.js';
+import type { Effect } from '../../src/core/effects.js';
+import { Holdings } from '../../src/core/holdings.js';
+import { type Epoch, type LogOp, logAfterAll, logStart } from '../../src/core/holdings-log.js';
+import {
+  type HostId,
+  type ParcelId,
+  type Possession,
+  parseHostId,
+  parseNonce,
+  parseParcelId,
+  parseStoreId,
+} from '../../src/core/ids.js';
+import { ParcelTable } from '../../src/core/parcel-table.js';
+import { RULES } from '../../src/core/rules.js';
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+const RIGHT = 'a'.repeat(64) as Possession;
+const WRONG = 'b'.repeat(64) as Possession;
+
+const hostNumber = (n: number): HostId => parseHostId(n.toString(16).padStart(32, '0'));
+const storeOf = (host: HostId) => parseStoreId(host);
+const parcelNumber = (n: number): ParcelId => parseParcelId(n.toString(16).padStart(64, '0'));
+const EPOCH: Epoch = { counter: 1, random: '00'.repeat(8) };
+
+class Fixture {
+  nowMs = 0;
+  readonly table = new ParcelTable();
+  readonly holdings = new Holdings(this.table, RULES);
+  readonly effects: Effect[] = [];
+  readonly asked: HostId[] = [];
+  readonly away = new Set<HostId>();
+  readonly self = hostNumber(5);
+  readonly auditing: Auditing;
+  #nonces = 0;
+
+  constructor() {
+    this.auditing = new Auditing({
+      self: this.self,
+      table: this.table,
+      holdings: this.holdings,
+      chance: new Chance([1, 2, 3]),
+      nonces: () => parseNonce((++this.#nonces).toString(16).padStart(32, '0')),
+      nowMs: () => this.nowMs,
+      scrubMs: () => 30 * DAY_MS,
+      heldIn: row => {
+        const slot = this.holdings.slotOf(this.self, storeOf(this.self));
+        return slot !== undefined && this.table.isHeldBy(row, slot) ? storeOf(this.self) : undefined;
+      },
+      isWanted: () => true,
+      canBeAsked: slot => !this.away.has(this.holdings.hostOf(slot)),
+      askState: host => void this.asked.push(host),
+      emit: effect => void this.effects.push(effect),
+      lookAgain: () => undefined,
+    });
+  }
+
+  log(host: HostId, ops: readonly LogOp[], epoch = EPOCH): void {
+    const slot = this.holdings.slotOf(host, storeOf(host));
+    const known = slot === undefined ? undefined : this.holdings.position(slot);
+    const start = known?.epoch === epoch ? known : logStart(storeOf(host), epoch);
+    const applied = this.holdings.apply({ host, ops, end: logAfterAll(start, ops), signature: new Uint8Array(64) });
+    if (applied.outcome !== 'extended') throw new Error(applied.outcome);
+    this.auditing.told(this.holdings.slotOf(host, storeOf(host)) as number, applied.rows);
+  }
+
+  holds(host: HostId, ...parcels: readonly number[]): void {
+    this.log(
+      host,
+      parcels.map(n => ({ op: 'add', parcel: parcelNumber(n) })),
+    );
+  }
+
+  isHeld(host: HostId, parcel: number): boolean {
+    const row = this.table.find(parcelNumber(parcel));
+    const slot = this.holdings.slotOf(host, storeOf(host));
+    return row !== undefined && slot !== undefined && this.table.isHeldBy(row, slot);
+  }
+
+  /** Lets time pass until the next audit is asked for. */
+  nextAudit({ withinMs = 31 * DAY_MS } = {}): Extract<Effect, { do: 'ask-audit' }> | undefined {
+    const endMs = this.nowMs + withinMs;
+    for (let steps = 0; steps < 100_000; steps += 1) {
+      const found = this.effects.findIndex(effect => effect.do === 'ask-audit');
+      if (found >= 0) return this.effects.splice(found, 1)[0] as Extract<Effect, { do: 'ask-audit' }>;
+      if (this.auditing.dueMs > endMs) return undefined;
+      this.nowMs = Math.max(this.nowMs, this.auditing.dueMs);
+      this.auditing.tick();
+    }
+    throw new Error('it does not come to an end');
+  }
+
+  answer(audit: Extract<Effect, { do: 'ask-audit' }>, answer: AuditAnswer | undefined, expected = RIGHT): void {
+    this.auditing.audited({ is: 'audited', nowMs: this.nowMs, audit: audit.audit, expected, answer });
+  }
+
+  fails(audit: Extract<Effect, { do: 'ask-audit' }>): void {
+    this.answer(audit, { answer: 'proof', possession: WRONG });
+  }
+
+  taken<Do extends Effect['do']>(what: Do): Extract<Effect, { do: Do }>[] {
+    return this.effects.filter((effect): effect is Extract<Effect, { do: Do }> => effect.do === what);
+  }
+}
+
+/** This host, 5, holds parcel 1; and so does 7. */
+function pair(): Fixture {
+  const fixture = new Fixture();
+  fixture.holds(fixture.self, 1);
+  fixture.holds(hostNumber(7), 1);
+  return fixture;
+}
+
+test('what an answer says: only bytes that differ fail at once, and a denial that is said twice', t => {
+  const proof = (possession: Possession): AuditAnswer => ({ answer: 'proof', possession });
+  const deny = (because: 'busy' | 'absent' | 'corrupt'): AuditAnswer => ({ answer: 'deny', because });
+  const table = [
+    [proof(RIGHT), RIGHT, false, 'passed'],
+    [proof(WRONG), RIGHT, false, 'failed'],
+    [proof(WRONG), undefined, false, 'unknown'],
+    [undefined, RIGHT, true, 'unknown'],
+    [deny('busy'), undefined, true, 'unknown'],
+    [deny('absent'), undefined, false, 'denied'],
+    [deny('corrupt'), undefined, false, 'denied'],
+    [deny('absent'), undefined, true, 'failed'],
+  ] as const;
+  for (const [answer, expected, deniedBefore, verdict] of table)
+    t.is(decideAudit({ answer, expected, deniedBefore }), verdict);
+});
+
+test('each holder asks the one that comes next by host id, and the last one the first', t => {
+  for (const [others, next] of [
+    [[2, 7, 9], 7],
+    [[2, 3], 2],
+    [[9], 9],
+  ] as const) {
+    const fixture = new Fixture();
+    fixture.holds(fixture.self, 1);
+    for (const other of others) fixture.holds(hostNumber(other), 1);
+    t.is(fixture.nextAudit()?.holder, hostNumber(next));
+  }
+});
+
+test('who is away is passed over, and what nobody else holds is not audited', t => {
+  const fixture = pair();
+  fixture.holds(hostNumber(9), 1);
+  fixture.away.add(hostNumber(7));
+  t.is(fixture.nextAudit()?.holder, hostNumber(9));
+  const alone = new Fixture();
+  alone.holds(alone.self, 1);
+  t.is(alone.nextAudit(), undefined);
+});
+
+test('every copy is asked for once in each scrub, one at a time', t => {
+  const fixture = new Fixture();
+  const parcels = Array.from({ length: 40 }, (_, i) => i + 1);
+  fixture.holds(fixture.self, ...parcels);
+  fixture.holds(hostNumber(7), ...parcels);
+  const seen = new Map<ParcelId, number>();
+  for (let audits = 0; audits < 40; audits += 1) {
+    const audit = fixture.nextAudit();
+    if (audit === undefined) break;
+    t.is(fixture.nextAudit({ withinMs: DAY_MS }), undefined, 'one at a time');
+    fixture.answer(audit, { answer: 'proof', possession: RIGHT });
+    seen.set(audit.parcel, (seen.get(audit.parcel) ?? 0) + 1);
+  }
+  t.is(seen.size, 40);
+  t.true(fixture.nowMs > 25 * DAY_MS && fixture.nowMs < 75 * DAY_MS);
+});
+
+test('a copy that fails counts no more, and others hear of it', t => {
+  const fixture = pair();
+  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  t.false(fixture.isHeld(hostNumber(7), 1));
+  t.true(fixture.isHeld(fixture.self, 1));
+  const host = hostNumber(7);
+  t.deepEqual(fixture.taken('gossip'), [
+    {
+      do: 'gossip',
+      message: { kind: 'failed-audits', failed: [{ host, store: storeOf(host), parcel: parcelNumber(1) }] },
+    },
+  ]);
+  t.deepEqual(fixture.taken('note-distrust'), [{ do: 'note-distrust', host, store: storeOf(host), copies: 1 }]);
+});
+
+test('while it fails that is said again within the hour; once it passes it counts again', t => {
+  const fixture = pair();
+  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  const again = fixture.nextAudit({ withinMs: HOUR_MS });
+  t.is(again?.holder, hostNumber(7));
+  fixture.fails(again as Extract<Effect, { do: 'ask-audit' }>);
+  t.is(fixture.taken('gossip').length, 2);
+  const last = fixture.nextAudit({ withinMs: HOUR_MS });
+  fixture.answer(last as Extract<Effect, { do: 'ask-audit' }>, { answer: 'proof', possession: RIGHT });
+  t.true(fixture.isHeld(hostNumber(7), 1));
+  t.is(fixture.taken('note-distrust').at(-1)?.copies, 0);
+});
+
+test('a denial makes its log be read, and counts when it is said once more while the log still has the copy', t => {
+  const fixture = pair();
+  const absent: AuditAnswer = { answer: 'deny', because: 'absent' };
+  fixture.answer(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>, absent);
+  t.deepEqual(fixture.asked, [hostNumber(7)]);
+  t.true(fixture.isHeld(hostNumber(7), 1));
+  fixture.answer(fixture.nextAudit({ withinMs: HOUR_MS }) as Extract<Effect, { do: 'ask-audit' }>, absent);
+  t.false(fixture.isHeld(hostNumber(7), 1));
+});
+
+test('a holder whose log has told of the end meanwhile is not blamed', t => {
+  const fixture = pair();
+  const audit = fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>;
+  fixture.log(hostNumber(7), [{ op: 'del', parcel: parcelNumber(1) }]);
+  fixture.fails(audit);
+  t.deepEqual(fixture.taken('gossip'), []);
+  t.deepEqual(fixture.taken('note-distrust'), []);
+});
+
+test('what its log tells of it anew is believed', t => {
+  const fixture = pair();
+  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  fixture.log(hostNumber(7), [
+    { op: 'corrupt', parcel: parcelNumber(1) },
+    { op: 'add', parcel: parcelNumber(1) },
+  ]);
+  t.true(fixture.isHeld(hostNumber(7), 1));
+  t.is(fixture.taken('note-distrust').at(-1)?.copies, 0);
+});
+
+test('a log of a new epoch that lacks the copy does not get it back by an old failure that is forgotten', t => {
+  const fixture = pair();
+  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  fixture.log(hostNumber(7), [{ op: 'add', parcel: parcelNumber(2) }], { counter: 2, random: '00'.repeat(8) });
+  fixture.nowMs += DAY_MS;
+  fixture.auditing.tick();
+  t.false(fixture.isHeld(hostNumber(7), 1));
+});
+
+test('what another member says is believed for two hours, of anybody but ourselves, and of nothing that is not claimed', t => {
+  const fixture = pair();
+  const failed = (host: HostId, parcel: number) => ({ host, store: storeOf(host), parcel: parcelNumber(parcel) });
+  fixture.auditing.heard([failed(hostNumber(7), 1), failed(fixture.self, 1), failed(hostNumber(7), 3)]);
+  t.false(fixture.isHeld(hostNumber(7), 1));
+  t.true(fixture.isHeld(fixture.self, 1));
+  fixture.nowMs += HOUR_MS;
+  fixture.auditing.heard([failed(hostNumber(7), 1)]);
+  fixture.nowMs += 1.5 * HOUR_MS;
+  fixture.auditing.tick();
+  t.false(fixture.isHeld(hostNumber(7), 1), 'it was said again');
+  fixture.nowMs += HOUR_MS;
+  fixture.auditing.tick();
+  t.true(fixture.isHeld(hostNumber(7), 1));
+  t.false(fixture.isHeld(hostNumber(7), 3));
+});
