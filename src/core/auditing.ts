@@ -19,6 +19,8 @@ import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
 
 /** Between two audits at the least, in ms: a host that holds millions of parcels takes longer than a `scrub`. */
 const GAP_MS_MIN = 1_000;
+/** After a start there is more urgent work, and before the first page there is nothing to do, for so long at the most, in ms. */
+const REST_MS = 60_000;
 /** Rows looked at in one step for one that can be audited. */
 const ROWS_PER_STEP = 1_024;
 /** A copy that was denied, or failed, is audited again after this, in ms: by then its log has told. */
@@ -70,7 +72,8 @@ export interface AuditingContext {
 
 export class Auditing {
   readonly #of: AuditingContext;
-  #nextMs: number;
+  /** Undefined before the first step. */
+  #nextMs: number | undefined;
   #cursor: Row | undefined;
   #running: (Copy & { readonly nonce: Nonce; readonly deniedBefore: boolean }) | undefined;
   readonly #again: Again[] = [];
@@ -80,20 +83,20 @@ export class Auditing {
 
   constructor(context: AuditingContext) {
     this.#of = context;
-    // Not at once: after a start there is more urgent work.
-    this.#nextMs = context.nowMs() + DENIED_AGAIN_MS;
   }
 
   /** When it has something to do by time alone. */
   get dueMs(): number {
     const again = this.#again[0]?.atMs ?? Number.POSITIVE_INFINITY;
-    const askMs = this.#running === undefined ? Math.min(this.#nextMs, again) : Number.POSITIVE_INFINITY;
+    const nextMs = this.#nextMs ?? this.#of.nowMs();
+    const askMs = this.#running === undefined ? Math.min(nextMs, again) : Number.POSITIVE_INFINITY;
     return Math.min(askMs, this.#believedUntilMs);
   }
 
   /** Begins what is due. */
   tick(): void {
     const nowMs = this.#of.nowMs();
+    this.#nextMs ??= nowMs + Math.min(REST_MS, this.#of.scrubMs());
     if (nowMs >= this.#believedUntilMs) this.#forgetOld(nowMs);
     if (this.#running !== undefined) return;
     const [again] = this.#again;
@@ -108,7 +111,7 @@ export class Auditing {
   #walk(nowMs: number): void {
     const { table, chance, scrubMs } = this.#of;
     if (table.size === 0) {
-      this.#nextMs = nowMs + DENIED_AGAIN_MS;
+      this.#nextMs = nowMs + Math.min(REST_MS, scrubMs());
       return;
     }
     // The same rows are in other places after a restart: a place drawn anew serves all of them alike.
