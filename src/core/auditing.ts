@@ -72,8 +72,7 @@ export interface AuditingContext {
 
 export class Auditing {
   readonly #of: AuditingContext;
-  /** Undefined before the first step. */
-  #nextMs: number | undefined;
+  #nextMs = Number.POSITIVE_INFINITY;
   #cursor: Row | undefined;
   #running: (Copy & { readonly nonce: Nonce; readonly deniedBefore: boolean }) | undefined;
   readonly #again: Again[] = [];
@@ -88,15 +87,18 @@ export class Auditing {
   /** When it has something to do by time alone. */
   get dueMs(): number {
     const again = this.#again[0]?.atMs ?? Number.POSITIVE_INFINITY;
-    const nextMs = this.#nextMs ?? this.#of.nowMs();
-    const askMs = this.#running === undefined ? Math.min(nextMs, again) : Number.POSITIVE_INFINITY;
+    const askMs = this.#running === undefined ? Math.min(this.#nextMs, again) : Number.POSITIVE_INFINITY;
     return Math.min(askMs, this.#believedUntilMs);
+  }
+
+  /** A configuration is in force: the first one, or one by which a walk may take less time. */
+  configured(): void {
+    this.#nextMs = Math.min(this.#nextMs, this.#of.nowMs() + Math.min(REST_MS, this.#of.scrubMs()));
   }
 
   /** Begins what is due. */
   tick(): void {
     const nowMs = this.#of.nowMs();
-    this.#nextMs ??= nowMs + Math.min(REST_MS, this.#of.scrubMs());
     if (nowMs >= this.#believedUntilMs) this.#forgetOld(nowMs);
     if (this.#running !== undefined) return;
     const [again] = this.#again;
@@ -116,13 +118,13 @@ export class Auditing {
     }
     // The same rows are in other places after a restart: a place drawn anew serves all of them alike.
     let cursor: Row = this.#cursor ?? chance.below(table.size);
-    const gapMs = Math.max(GAP_MS_MIN, chance.jitter(scrubMs() / table.size, GAP_JITTER_PERCENT));
+    const gapMs = chance.jitter(scrubMs() / table.size, GAP_JITTER_PERCENT);
     for (let looked = 0; looked < Math.min(ROWS_PER_STEP, table.size); looked += 1) {
       const row: Row = cursor >= table.size ? 0 : cursor;
       cursor = row + 1;
       this.#cursor = cursor;
       // Each row takes its part of the walk's time, whether there is anything to ask or not.
-      this.#nextMs = nowMs + gapMs * (looked + 1);
+      this.#nextMs = nowMs + Math.max(GAP_MS_MIN, gapMs * (looked + 1));
       const slot = this.#nextHolder(row);
       if (slot === undefined) continue;
       this.#ask({ row, slot }, false);

@@ -426,6 +426,7 @@ export class Machine {
     this.#hosts.configure(config, this.#nowMs);
     this.#wanted.configure(config);
     if (isOther) this.#dropping.configChanged();
+    this.#auditing.configured();
     this.#heartbeatDueMs = Math.min(this.#heartbeatDueMs, this.#nowMs + this.#hosts.heartbeatIntervalMs);
     this.#markWanted();
   }

@@ -60,6 +60,7 @@ class Fixture {
       emit: effect => void this.effects.push(effect),
       lookAgain: () => undefined,
     });
+    this.auditing.configured();
   }
 
   log(host: HostId, ops: readonly LogOp[], epoch = EPOCH): void {

@@ -16,7 +16,7 @@ const FOUND_MS_MAX = 120_000;
 test.serial('rot that nothing else would find is found by an audit', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
-  makePlainTree(source, { files: 40, name: 'files' });
+  makePlainTree(source, { files: 8, name: 'files' });
   const stores: StorePlace[] = ['b', 'c', 'd'].map(host => ({ host, path: cluster.makeFolder(`${host}.store`) }));
   const [a] = await cluster.found(['a', 'b', 'c', 'd']);
   await cluster.apply({
