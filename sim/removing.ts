@@ -137,17 +137,18 @@ export class Removing {
 
   answerAudit({ nonce, parcel }: AuditQuestion, reply: (answer: AuditAnswer) => void): void {
     const id = this.#of.machine.storeOf(parcel);
-    if (id === undefined) return reply({ answer: 'deny', because: 'absent' });
-    this.#read(id, parcel, (file, store) => {
-      if (file === undefined || store === undefined) return reply({ answer: 'deny', because: 'busy' });
-      const liar = this.#of.host.lies?.audits === true;
-      if (file !== parcel && !liar) {
-        this.#stores.foundCorrupt(store, parcel);
-        return reply({ answer: 'deny', because: 'corrupt' });
-      }
-      const holder = this.#of.host.id;
-      reply({ answer: 'proof', possession: possessionOf({ nonce, holder, content: file }) });
-    });
+    if (id === undefined) reply({ answer: 'deny', because: 'absent' });
+    else this.#read(id, parcel, (file, store) => reply(this.#audited({ nonce, parcel }, file, store)));
+  }
+
+  #audited({ nonce, parcel }: AuditQuestion, file: string | undefined, store: StoreDisk | undefined): AuditAnswer {
+    if (file === undefined || store === undefined) return { answer: 'deny', because: 'busy' };
+    const isLiar = this.#of.host.lies?.audits === true;
+    if (file !== parcel && !isLiar) {
+      this.#stores.foundCorrupt(store, parcel);
+      return { answer: 'deny', because: 'corrupt' };
+    }
+    return { answer: 'proof', possession: possessionOf({ nonce, holder: this.#of.host.id, content: file }) };
   }
 
   // --------------------------------------------------------------------------------------------------------------- drops

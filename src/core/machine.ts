@@ -4,23 +4,20 @@
  * `step(input)` returns effects; the daemon carries them out on real disks and networks, the simulator in virtual time.
  * The machine has no clock (each input says when it happened), no dice (a seeded generator is handed in) and does no I/O.
  *
- * It keeps: who is there (hosts), what is wanted (the parcel table, by the newest heads), what every store holds
- * (holdings), who is about to fetch what (claims), and what this host is after itself (pursuits). From these it grabs what
- * has too few copies, lets go what has too many (dropping), and what nobody wants any more (expiring). Whatever may have changed a decision about a parcel marks its row; marked rows are looked at before
- * the step ends, so that a step costs what changed and not the whole.
+ * It keeps: who is there (hosts), what is wanted (the parcel table, by the newest heads), what every store holds (holdings),
+ * and who is about to fetch what (claims). From these it grabs what has too few copies (pursuing), lets go what has too many
+ * (dropping) and what nobody wants any more (expiring), makes room for what fits nowhere (relocating), and asks others to
+ * show what they say they hold (auditing). Whatever may have changed a decision about a parcel marks its row; marked rows are
+ * looked at before the step ends, so that a step costs what changed and not the whole.
  */
 import { Auditing } from './auditing.js';
 import type { Chance } from './chance.js';
-import { chooseSource, type SourceChoice } from './choose-source.js';
-import { ClaimBudget } from './claim-budget.js';
-import { importanceOf, isLeft } from './claim-order.js';
 import { CLAIM_MS_MAX, Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import { Dropping } from './dropping.js';
-import type { Effect, FetchFailure, Input, PastAbsence } from './effects.js';
+import type { Effect, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
-import { decideGrab, type GrabVerdict, type GrabView, rankMaxOf } from './grab.js';
 import { Holdings } from './holdings.js';
 import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
@@ -36,22 +33,10 @@ import {
 } from './messages.js';
 import { MinQueue } from './min-queue.js';
 import { OtherHolders } from './other-holders.js';
-import { Paces } from './paces.js';
 import type { ParcelRef } from './parcel.js';
 import { FLAG, ParcelTable, type Row } from './parcel-table.js';
-import { type CopyCount, NO_STANDING, Placement } from './placement.js';
-import {
-  BACK_OFF_MS,
-  BACK_OFF_MS_MAX,
-  FETCHES_MAX,
-  FETCHES_OF_SLOW_MAX,
-  FETCHES_PER_SOURCE_MAX,
-  NO_ROOM_BACK_OFF_MS,
-  PURSUITS_MAX,
-  type Pursuit,
-  SOURCE_TRIES_MAX,
-} from './pursuit.js';
-import { Ready, type ReadyRow } from './ready.js';
+import { type CopyCount, Placement } from './placement.js';
+import { Pursuing } from './pursuing.js';
 import { Relocating } from './relocating.js';
 import { Room } from './room.js';
 import { RowSet } from './row-set.js';
@@ -62,8 +47,6 @@ import { Wanted } from './wanted.js';
 /** Heartbeats are spread by this much either way, so that hosts do not fall into step. */
 const HEARTBEAT_JITTER_PERCENT = 20;
 const BOOT_ID_DIGITS = 16;
-/** A pace that has grown by this much is told at once: whom others fetch from, and what they leave to us, depends on it. */
-const PACE_NEWS = 2;
 
 /** What people are told of one source's parcels. */
 export interface SourceSummary {
@@ -103,40 +86,19 @@ export class Machine {
   readonly #expiring: Expiring;
   readonly #relocating: Relocating;
   readonly #auditing: Auditing;
+  readonly #pursuing: Pursuing;
   readonly #ranBeforeMs: number;
   readonly #startedMs: number;
-  readonly #pursuits = new Map<Row, Pursuit>();
-  #pursuedBytes = 0;
-  readonly #fetches = new Map<number, Pursuit>();
-  /** Given up, and not known to have ended: until then their bytes may still come to lie in the store. */
-  readonly #ending = new Map<number, Pick<Pursuit, 'store' | 'reservedBytes'>>();
-  /** Of each source, how many of them; made anew before fetches start. */
-  readonly #load = new Map<HostId, number>();
-  readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
-  /** Missing bytes of parcels whose family is here, where the full size would not fit. */
-  readonly #measured = new Map<
-    Row,
-    { readonly store: StoreId; readonly missingBytes: number; readonly untilMs: number }
-  >();
-  readonly #measuring = new Set<Row>();
-  /** Short, and too large for the room that is left. */
-  readonly #noRoom = new Set<Row>();
   /** Head operations on their way into our stores' logs. */
   readonly #keepingHead = new Set<string>();
   readonly #marked = new RowSet();
   readonly #due = new MinQueue();
-  readonly #ready = new Ready();
   #config: ClusterConfig | undefined;
   #member: Member | undefined;
   #nowMs: number;
   #effects: Effect[] = [];
-  #nextFetch = 1;
   #heartbeatDueMs: number;
-  #renewDueMs = Number.POSITIVE_INFINITY;
   #wakeMs = Number.POSITIVE_INFINITY;
-  readonly #paces: Paces;
-  /** As last told. */
-  #toldPace = 0;
 
   constructor({
     self,
@@ -177,10 +139,6 @@ export class Machine {
       logsOf: host => this.#holdings.slotsOf(host).map(slot => this.#holdings.position(slot)),
       absences: absences.map(({ agoMs, ...absence }) => ({ ...absence, endedAtMs: nowMs - agoMs })),
     });
-    this.#paces = new Paces({
-      saidOf: host => this.#hosts.paceBytesPerS(host),
-      fastest: () => this.#hosts.fastestBytesPerS,
-    });
     const machine = this;
     const ownView = {
       host: self,
@@ -219,7 +177,7 @@ export class Machine {
       isExpiring: row => this.#expiring.isExpiring(row),
       isRelocated: row => this.#relocating.isLeaving(row),
       keepUntilMs: row => this.#relocating.keepUntilMs(row),
-      isPressed: store => this.#noRoom.size > 0 || this.#room.isOver(store),
+      isPressed: store => this.#pursuing.lacksRoom || this.#room.isOver(store),
     });
     this.#relocating = new Relocating({
       ...shared,
@@ -232,12 +190,12 @@ export class Machine {
         this.#holdings.slotsOf(host).some(slot => this.#table.isHeldBy(row, slot) && this.#placement.storeCounts(slot)),
       sayClaim: (row, store) => this.#voice.claim(store, this.#table.id(row), this.#configured().timing.claimMs),
       withdrawClaim: (row, store) => {
-        if (!this.#pursuits.has(row)) this.#voice.withdraw(store, this.#table.id(row));
+        if (!this.#pursuing.isAfter(row)) this.#voice.withdraw(store, this.#table.id(row));
       },
       reserve: (store, bytes) => this.#room.reserveIfFree(store, bytes),
       release: (store, bytes) => this.#room.release(store, bytes),
-      take: row => this.#takeOver(row),
-      isTaking: row => this.#pursuits.has(row),
+      take: row => this.#pursuing.takeOver(row),
+      isTaking: row => this.#pursuing.isAfter(row),
     });
     this.#expiring = new Expiring({
       ...shared,
@@ -246,6 +204,25 @@ export class Machine {
       isOurs: row => this.#holdings.slotsOf(self).some(slot => this.#table.isHeldBy(row, slot)),
       heardSeq: source => Math.max(this.#wanted.heardSeq(source), this.#holdings.highestHead(source)),
       isBusy: row => this.#dropping.isBusy(row),
+    });
+    this.#pursuing = new Pursuing({
+      ...shared,
+      self,
+      holdings: this.#holdings,
+      hosts: this.#hosts,
+      placement: this.#placement,
+      room: this.#room,
+      claims: this.#claims,
+      voice: this.#voice,
+      chance,
+      config: () => this.#configured(),
+      member: () => this.#member,
+      relocating: () => this.#relocating,
+      count: row => this.#count(row),
+      mark: row => this.#marked.add(row),
+      sayPace: () => {
+        this.#heartbeatDueMs = this.#nowMs;
+      },
     });
     this.#auditing = new Auditing({
       ...shared,
@@ -277,9 +254,7 @@ export class Machine {
     for (let row = this.#due.take(this.#nowMs); row !== undefined; row = this.#due.take(this.#nowMs))
       this.#marked.add(row);
     this.#considerMarked();
-    this.#claimReady();
-    this.#startFetches();
-    this.#renewClaims();
+    this.#pursuing.advance();
     this.#auditing.tick();
     // What counts no more, or again, was looked at by nobody yet.
     this.#considerMarked();
@@ -306,8 +281,7 @@ export class Machine {
         const host = this.#hosts.get(input.host);
         if (host === undefined) return;
         this.#hosts.disconnected(host, this.#nowMs);
-        // What only that host could give is given up, so that it keeps nothing else waiting.
-        for (const row of this.#pursuits.keys()) this.#marked.add(row);
+        this.#pursuing.lookAtAll();
         return;
       }
       case 'heard':
@@ -332,30 +306,21 @@ export class Machine {
       case 'wanted':
         this.#headInForce(input);
         return;
-      case 'fetch-progress': {
-        const pursuit = this.#fetches.get(input.fetch);
-        if (pursuit === undefined) return;
-        this.#came(pursuit, input.doneBytes);
+      case 'fetch-progress':
+        this.#pursuing.progressed(input.fetch, input.doneBytes);
         return;
-      }
       case 'fetched':
-        this.#fetched(input);
+        this.#room.used(input.segment.end.store, input.usedBytes);
+        this.#pursuing.fetched(input);
+        // The copy is there even when the pursuit was given up meanwhile: the log says so.
+        this.#ownOps(input.segment);
         return;
       case 'fetch-failed':
-        this.#fetchFailed(input.fetch, input.because, input.retryAfterMs);
+        this.#pursuing.fetchFailed(input.fetch, input.because, input.retryAfterMs);
         return;
-      case 'measured': {
-        const row = this.#table.find(input.parcel);
-        if (row === undefined) return;
-        this.#measuring.delete(row);
-        // What could not be told (nobody had the record) is taken for nothing saved, and asked again later.
-        const untilMs = input.missingBytes === undefined ? this.#nowMs + NO_ROOM_BACK_OFF_MS : Number.POSITIVE_INFINITY;
-        const missingBytes = input.missingBytes ?? this.#table.bytes(row);
-        this.#measured.set(row, { store: input.store, missingBytes, untilMs });
-        if (untilMs !== Number.POSITIVE_INFINITY) this.#due.push(row, untilMs);
-        this.#marked.add(row);
+      case 'measured':
+        this.#pursuing.measured(input);
         return;
-      }
       case 'head-kept':
         this.#keepingHead.delete(`${input.store} ${input.source}`);
         this.#ownOps(input.segment);
@@ -572,7 +537,7 @@ export class Machine {
         for (const row of applied.rows) {
           if (counts) {
             this.#claims.withdraw(row, segment.host);
-            this.#noteTaken(segment.host, row);
+            this.#pursuing.noteTaken(segment.host, row);
           }
           if (segment.host === this.#self) this.#dropping.entered(row);
           this.#marked.add(row);
@@ -603,7 +568,7 @@ export class Machine {
   #removed(segment: LogSegment, usedBytes: number): void {
     this.#room.used(segment.end.store, usedBytes);
     this.#ownOps(segment);
-    this.#markNoRoom();
+    this.#pursuing.markNoRoom();
   }
 
   #storeMeasured(measured: Extract<Input, { is: 'store' }>): void {
@@ -618,8 +583,7 @@ export class Machine {
 
   #storeGone(store: StoreId): void {
     if (!this.#room.remove(store)) return;
-    for (const pursuit of [...this.#pursuits.values()]) if (pursuit.store === store) this.#abandon(pursuit);
-    for (const [fetch, ending] of this.#ending) if (ending.store === store) this.#ending.delete(fetch);
+    this.#pursuing.storeGone(store);
     this.#dropping.storeGone(store);
     this.#relocating.storeGone(store);
     this.#markHeldBy(this.#self);
@@ -652,63 +616,6 @@ export class Machine {
     if (!this.#wanted.takeHead(head)) return;
     this.#effects.push({ do: 'gossip', message: { kind: 'heads', heads: [head] } });
     this.#keepHeads();
-  }
-
-  #fetched({ fetch, receivedBytes, segment, usedBytes }: Extract<Input, { is: 'fetched' }>): void {
-    const pursuit = this.#fetches.get(fetch);
-    this.#room.used(segment.end.store, usedBytes);
-    if (pursuit === undefined) this.#endedAfterAll(fetch);
-    else {
-      this.#came(pursuit, Math.max(pursuit.doneBytes, receivedBytes));
-      this.#release(pursuit);
-      this.#failures.delete(pursuit.row);
-    }
-    // The copy is there even when the pursuit was given up meanwhile: the log says so.
-    this.#ownOps(segment);
-  }
-
-  #fetchFailed(fetch: number, because: FetchFailure, retryAfterMs: number): void {
-    const pursuit = this.#fetches.get(fetch);
-    if (pursuit === undefined) {
-      this.#endedAfterAll(fetch);
-      return;
-    }
-    const { from } = pursuit;
-    this.#endFetch(pursuit);
-    pursuit.stage = 'cleared';
-    this.#countFailure(pursuit.row);
-    pursuit.tries += 1;
-    const { tries } = pursuit;
-    if (from !== undefined) {
-      // What it has not, or has wrong, it will not have right in a moment.
-      const restMs = because === 'gone' || because === 'bad-bytes' ? BACK_OFF_MS_MAX : backOffMs(tries);
-      pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : restMs));
-      // Keep the claim and ask another source, or this one later.
-      if (tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit, because)) return;
-    }
-    this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs);
-  }
-
-  /** Whether it lay with the source, so that asking on makes sense. */
-  #mayAskOn({ row, avoidUntilMs }: Pursuit, because: FetchFailure): boolean {
-    switch (because) {
-      case 'busy':
-      case 'unreachable':
-        return true;
-      case 'gone':
-      case 'bad-bytes':
-        return this.#sourcesOf(row).some(
-          source =>
-            this.#hosts.get(source)?.connected === true &&
-            (avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY) <= this.#nowMs,
-        );
-      case 'no-room':
-      case 'disk':
-      case 'cancelled':
-        return false;
-      default:
-        return unreachable(because);
-    }
   }
 
   // ------------------------------------------------------------------------------------------------------ what changed
@@ -761,10 +668,6 @@ export class Machine {
     for (let place = 0; place < short.size; place += 1) this.#marked.add(short.at(place));
   }
 
-  #markNoRoom(): void {
-    for (const row of this.#noRoom) if (this.#storeFor(row) !== undefined) this.#marked.add(row);
-  }
-
   /** The wanted rows of a host's own sources: its live files are places too. */
   #markFrom(origin: HostId): void {
     for (let row = 0; row < this.#table.size; row += 1) {
@@ -797,16 +700,11 @@ export class Machine {
   }
 
   #consider(row: Row): void {
-    this.#noRoom.delete(row);
     this.#expiring.consider(row);
     const copiesWanted = this.#wanted.copiesWanted(row);
-    const pursuit = this.#pursuits.get(row);
     if (copiesWanted === undefined) {
       this.#table.setShortSince(row, Number.NaN);
-      this.#ready.remove(row);
-      this.#failures.delete(row);
-      this.#measured.delete(row);
-      if (pursuit !== undefined) this.#abandon(pursuit);
+      this.#pursuing.unwanted(row);
       this.#dropping.consider(row);
       this.#relocating.consider(row, false);
       return;
@@ -816,14 +714,9 @@ export class Machine {
     if (count.copies >= copiesWanted) {
       this.#table.setShortSince(row, Number.NaN);
       this.#table.set(row, FLAG.hadCopies, true);
-      this.#failures.delete(row);
     } else if (Number.isNaN(this.#table.shortSinceMs(row))) this.#table.setShortSince(row, this.#nowMs);
     if (count.nextMs !== Number.POSITIVE_INFINITY) this.#lookLater(row, count.nextMs);
-
-    const view = this.#grabView(row, count, copiesWanted);
-    const verdict = decideGrab(view);
-    if (pursuit !== undefined) this.#reconsider(pursuit, verdict, { count, view });
-    else this.#act(row, verdict, { count, view });
+    this.#pursuing.consider(row, count, copiesWanted);
     this.#dropping.consider(row);
   }
 
@@ -843,395 +736,13 @@ export class Machine {
     this.#due.push(row, atMs);
   }
 
-  #reconsider(pursuit: Pursuit, verdict: GrabVerdict, { count, view }: Considered): void {
-    if (verdict.act === 'decline') {
-      this.#abandon(pursuit);
-      return;
-    }
-    if (pursuit.stage !== 'claimed' || this.#nowMs < pursuit.lookAgainMs) return;
-    const isSentTwice = !pursuit.relocated && this.#isSentTwice(pursuit.source, count, view.betterClaims);
-    if (verdict.act === 'grab' && !isSentTwice) pursuit.stage = 'cleared';
-    else this.#abandon(pursuit);
-  }
-
-  /** What comes over a slow link comes once: who claims it has it soon, and then it can be had from there. */
-  #isSentTwice(source: HostId, { copies }: CopyCount, claims: number): boolean {
-    return copies === 0 && claims > 0 && this.#paces.isSlow(source);
-  }
-
-  #act(row: Row, verdict: GrabVerdict, { count, view }: Considered): void {
-    switch (verdict.act) {
-      case 'grab': {
-        const source = this.#giverOf(row);
-        if (source === undefined || this.#isSentTwice(source, count, view.claims)) this.#ready.remove(row);
-        else this.#ready.push(row, this.#importance(row, source, { count, view }), source);
-        return;
-      }
-      case 'wait': {
-        this.#ready.remove(row);
-        // Where others are at it, the end of a claim brings the row up again.
-        if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#lookLater(row, verdict.untilMs);
-        return;
-      }
-      case 'decline':
-        this.#ready.remove(row);
-        if (verdict.because !== 'no-room') return;
-        this.#noRoom.add(row);
-        this.#measureIfFamilyIsHere(row);
-        this.#relocating.considerStuck(row, { copies: count.copies, claims: view.claims });
-        return;
-      default:
-        unreachable(verdict);
-    }
-  }
-
-  #importance(row: Row, source: HostId, { count, view }: Considered): number {
-    return importanceOf({
-      newest: this.#table.has(row, FLAG.newest),
-      copies: count.copies,
-      claims: view.claims,
-      rank: view.rank,
-      bytes: this.#table.bytes(row),
-      left: this.#paces.isLeftToFaster(source, this.#nowMs),
-    });
-  }
-
-  #grabView(row: Row, count: CopyCount, copiesWanted: number): GrabView {
-    const origin = this.#wanted.knownOriginOf(row);
-    const claimants = this.#claims.on(row);
-    const { timing } = this.#configured();
-    const pursuit = this.#pursuits.get(row);
-    const held = this.#isHeldHere(row);
-    // Ranking asks every host; where the cheaper answers already say no, it is left out.
-    const mayHold = this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0;
-    const needed = pursuit?.relocated === true || (count.copies < copiesWanted && !count.domainTaken);
-    const undecided = mayHold && !held && origin !== this.#self && needed;
-    const repair = this.#table.has(row, FLAG.hadCopies);
-    const stepMs = repair ? timing.repairStepMs : timing.stepMs;
-    const lastPlace = repair && count.liveCopies <= 1;
-    const shortSinceMs = this.#table.shortSinceMs(row);
-    const rankMax =
-      pursuit !== undefined || lastPlace
-        ? 0
-        : rankMaxOf({ copiesWanted, stepMs, shortForMs: this.#nowMs - shortSinceMs });
-    const standing = undecided
-      ? this.#placement.standing(row, origin, copiesWanted, { claimants, rankMax })
-      : NO_STANDING;
-    return {
-      nowMs: this.#nowMs,
-      wanted: true,
-      isOrigin: origin === this.#self,
-      held,
-      copiesWanted,
-      copies: count.copies,
-      relocated: pursuit?.relocated === true,
-      domainTaken: count.domainTaken,
-      mayHold,
-      hasRoom: undecided && this.#storeFor(row) !== undefined,
-      hasSource: undecided && this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true),
-      rank: standing.rank,
-      claims: standing.claims,
-      betterClaims: standing.betterClaims,
-      ownDomainClaimed: standing.ownDomainClaimed,
-      ownDomainBetterClaimed: standing.ownDomainBetterClaimed,
-      shortSinceMs,
-      stepMs,
-      lastPlace,
-      claimed: pursuit !== undefined,
-      notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
-    };
-  }
-
-  #claimReady(): void {
-    if (this.#ready.size === 0) return;
-    const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
-    if (completeAtMs > this.#nowMs) return;
-    const budget = new ClaimBudget({
-      pursuits: this.#pursuits.values(),
-      paces: this.#paces,
-      claimWaitMs: this.#configured().timing.claimWaitMs,
-    });
-    const mayTake = (source: HostId, importance: number): boolean =>
-      budget.allows(source) && !(isLeft(importance) && this.#paces.isLeftToFaster(source, this.#nowMs));
-    while (this.#pursuits.size < PURSUITS_MAX) {
-      const ready = this.#ready.take(mayTake);
-      if (ready === undefined) return;
-      budget.spend(ready.source, this.#claimIfStillDue(ready));
-    }
-  }
-
-  /** @returns the bytes reserved; 0 when something else has become of it since it was ready. */
-  #claimIfStillDue({ row, importance }: ReadyRow): number {
-    const copiesWanted = this.#wanted.copiesWanted(row);
-    if (copiesWanted === undefined || this.#pursuits.has(row)) return 0;
-    const count = this.#count(row);
-    const view = this.#grabView(row, count, copiesWanted);
-    const verdict = decideGrab(view);
-    const source = this.#giverOf(row);
-    if (verdict.act !== 'grab' || source === undefined || this.#isSentTwice(source, count, view.claims)) {
-      this.#act(row, verdict, { count, view });
-      return 0;
-    }
-    const importanceNow = this.#importance(row, source, { count, view });
-    if (importanceNow > importance) {
-      this.#ready.push(row, importanceNow, source);
-      return 0;
-    }
-    this.#relocating.giveRoomBack(row);
-    return this.#claim(row, source, false);
-  }
-
-  /** @returns the bytes reserved. */
-  #claim(row: Row, source: HostId, relocated: boolean): number {
-    const place = this.#storeFor(row);
-    assert(place !== undefined, 'a grab without room');
-    const { timing } = this.#configured();
-    const pursuit: Pursuit = {
-      row,
-      store: place.store,
-      source,
-      reservedBytes: place.needBytes,
-      purpose: this.#table.has(row, FLAG.hadCopies) ? 'repair' : 'grab',
-      relocated,
-      stage: relocated ? 'cleared' : 'claimed',
-      lookAgainMs: this.#nowMs + timing.claimWaitMs,
-      fetch: undefined,
-      from: undefined,
-      doneBytes: 0,
-      renewedBytes: 0,
-      tries: 0,
-      avoidUntilMs: new Map(),
-    };
-    this.#room.reserve(place.store, place.needBytes);
-    this.#pursuits.set(row, pursuit);
-    this.#pursuedBytes += pursuit.reservedBytes;
-    this.#sayClaim(pursuit);
-    this.#due.push(row, pursuit.lookAgainMs);
-    this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
-    return place.needBytes;
-  }
-
-  /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
-  #takeOver(row: Row): boolean {
-    if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#isHeldHere(row)) return false;
-    if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
-    if (this.#wanted.knownOriginOf(row) === this.#self || this.#storeFor(row) === undefined) return false;
-    this.#relocating.giveRoomBack(row);
-    this.#claim(row, this.#giverOf(row) ?? this.#wanted.knownOriginOf(row), true);
-    return true;
-  }
-
-  #startFetches(): void {
-    if (this.#pursuits.size === this.#fetches.size) return;
-    this.#load.clear();
-    let slow = 0;
-    for (const { from } of this.#fetches.values()) {
-      if (from === undefined) continue;
-      this.#load.set(from, (this.#load.get(from) ?? 0) + 1);
-      if (this.#paces.isSlow(from)) slow += 1;
-    }
-    let others = this.#fetches.size - slow;
-    for (const pursuit of this.#pursuits.values()) {
-      if (others >= FETCHES_MAX && slow >= FETCHES_OF_SLOW_MAX) return;
-      if (pursuit.stage !== 'cleared') continue;
-      const source = this.#chooseSource(pursuit.row, pursuit.avoidUntilMs, this.#load);
-      if (source.from === undefined) {
-        // Nobody to ask now: every source has its time not to be asked before.
-        if (source.nextMs !== Number.POSITIVE_INFINITY) this.#lookLater(pursuit.row, source.nextMs);
-        continue;
-      }
-      const isSlow = this.#paces.isSlow(source.from);
-      const load = this.#load.get(source.from) ?? 0;
-      if (isSlow ? slow >= FETCHES_OF_SLOW_MAX || load > 0 : others >= FETCHES_MAX || load >= FETCHES_PER_SOURCE_MAX)
-        continue;
-      this.#load.set(source.from, load + 1);
-      if (isSlow) slow += 1;
-      else others += 1;
-      this.#startFetch(pursuit, source.from);
-    }
-  }
-
-  #startFetch(pursuit: Pursuit, from: HostId): void {
-    pursuit.stage = 'fetching';
-    pursuit.fetch = this.#nextFetch;
-    pursuit.from = from;
-    pursuit.doneBytes = 0;
-    pursuit.renewedBytes = 0;
-    this.#nextFetch += 1;
-    this.#fetches.set(pursuit.fetch, pursuit);
-    this.#paces.began(from, this.#nowMs);
-    this.#effects.push({
-      do: 'fetch',
-      fetch: pursuit.fetch,
-      parcel: this.#table.id(pursuit.row),
-      store: pursuit.store,
-      from,
-      purpose: pursuit.purpose,
-    });
-  }
-
-  /** So much of a fetch is here now. */
-  #came(pursuit: Pursuit, doneBytes: number): void {
-    if (pursuit.from !== undefined)
-      this.#paces.came(pursuit.from, Math.max(0, doneBytes - pursuit.doneBytes), this.#nowMs);
-    pursuit.doneBytes = doneBytes;
-    if (this.#paces.own >= PACE_NEWS * this.#toldPace && this.#paces.own > 0) this.#heartbeatDueMs = this.#nowMs;
-  }
-
-  #endFetch(pursuit: Pursuit): void {
-    if (pursuit.fetch === undefined) return;
-    this.#fetches.delete(pursuit.fetch);
-    pursuit.fetch = undefined;
-    if (pursuit.from !== undefined) this.#paces.ended(pursuit.from, this.#nowMs);
-  }
-
-  /** Somebody has a copy: its first one may well have come from the origin. */
-  #noteTaken(host: HostId, row: Row): void {
-    const source = this.#wanted.originOf(row);
-    if (host === this.#self || source === undefined) return;
-    this.#paces.took(host, { source, bytes: this.#table.bytes(row), nowMs: this.#nowMs });
-  }
-
-  /** Who would give a row now; undefined when nobody is connected who could. */
-  #giverOf(row: Row): HostId | undefined {
-    return this.#chooseSource(row, NOTHING_AVOIDED, NO_LOAD).from;
-  }
-
-  #chooseSource(
-    row: Row,
-    avoidUntilMs: ReadonlyMap<HostId, number>,
-    load: ReadonlyMap<HostId, number>,
-  ): SourceChoice<HostId> {
-    return chooseSource({
-      origin: this.#wanted.knownOriginOf(row),
-      holders: this.#holdersOf(row),
-      isConnected: host => this.#hosts.get(host)?.connected === true,
-      hopedOf: host => this.#paces.hopedOf(host),
-      load,
-      avoidUntilMs,
-      turn: row,
-      nowMs: this.#nowMs,
-    });
-  }
-
-  #holdersOf(row: Row): readonly HostId[] {
-    return this.#table.holders(row, []).map(slot => this.#holdings.hostOf(slot));
-  }
-
-  /** The origin, and every host that says it holds the row. */
-  #sourcesOf(row: Row): readonly HostId[] {
-    return [this.#wanted.knownOriginOf(row), ...this.#holdersOf(row)];
-  }
-
-  #failed(pursuit: Pursuit, leastMs: number): void {
-    const tries = this.#failures.get(pursuit.row)?.tries ?? 1;
-    const untilMs = this.#nowMs + Math.max(leastMs, this.#chance.jitter(backOffMs(tries), 50));
-    this.#failures.set(pursuit.row, { tries, untilMs });
-    this.#abandon(pursuit);
-    this.#due.push(pursuit.row, untilMs);
-  }
-
-  #countFailure(row: Row): void {
-    const tries = (this.#failures.get(row)?.tries ?? 0) + 1;
-    this.#failures.set(row, { tries, untilMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY });
-  }
-
-  /** Gives a pursuit up: its fetch ends, its claim is withdrawn, then its room is free. What was verified stays for another try. */
-  #abandon(pursuit: Pursuit): void {
-    const { fetch } = pursuit;
-    if (fetch === undefined) this.#release(pursuit);
-    else {
-      this.#effects.push({ do: 'cancel-fetch', fetch });
-      this.#ending.set(fetch, pursuit);
-      this.#forget(pursuit);
-    }
-    this.#voice.withdraw(pursuit.store, this.#table.id(pursuit.row));
-    this.#marked.add(pursuit.row);
-  }
-
-  #release(pursuit: Pursuit): void {
-    this.#forget(pursuit);
-    this.#giveRoomBack(pursuit);
-  }
-
-  #giveRoomBack({ store, reservedBytes }: Pick<Pursuit, 'store' | 'reservedBytes'>): void {
-    this.#room.release(store, reservedBytes);
-    this.#markNoRoom();
-  }
-
-  /** A fetch that was given up has ended, with a copy or without. */
-  #endedAfterAll(fetch: number): void {
-    const ending = this.#ending.get(fetch);
-    if (ending === undefined) return;
-    this.#ending.delete(fetch);
-    this.#giveRoomBack(ending);
-  }
-
-  #forget(pursuit: Pursuit): void {
-    if (this.#pursuits.delete(pursuit.row)) this.#pursuedBytes -= pursuit.reservedBytes;
-    this.#measured.delete(pursuit.row);
-    this.#endFetch(pursuit);
-  }
-
-  /** The store that takes a row: the one that holds its family, else the roomiest that has room. */
-  #storeFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
-    const kept = this.#relocating.roomFor(row);
-    // Unless the store lends less since: what was reserved is not there then.
-    if (kept !== undefined && this.#room.takesParcels(kept.store) && !this.#room.isOver(kept.store)) return kept;
-    const measured = this.#measured.get(row);
-    return this.#room.placeFor(
-      store => (measured?.store === store ? measured.missingBytes : this.#table.bytes(row)),
-      store => this.#holdsFamily(row, store),
-    );
-  }
-
-  /** Where the whole does not fit, what is missing of it may: the family's blobs are here. */
-  #measureIfFamilyIsHere(row: Row): void {
-    if (this.#measuring.has(row) || this.#nowMs < (this.#measured.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY))
-      return;
-    for (const { store, draining } of this.#room.stores()) {
-      if (draining || !this.#holdsFamily(row, store)) continue;
-      this.#measuring.add(row);
-      this.#effects.push({ do: 'measure', parcel: this.#table.id(row), store });
-      return;
-    }
-  }
-
   /** Every row in a store of ours. */
   *#rowsIn(store: StoreId): IterableIterator<Row> {
     const slot = this.#holdings.slotOf(this.#self, store);
     if (slot !== undefined) yield* this.#table.heldBy(slot);
   }
 
-  #holdsFamily(row: Row, store: StoreId): boolean {
-    const slot = this.#holdings.slotOf(this.#self, store);
-    if (slot === undefined) return false;
-    for (const other of this.#table.familyOf(row)) if (this.#table.isHeldBy(other, slot)) return true;
-    return false;
-  }
-
   // ------------------------------------------------------------------------------------------------------------- speech
-
-  #sayClaim({ row, store }: Pursuit): void {
-    const { claimMs } = this.#configured().timing;
-    const pace = this.#paces.own / Math.max(1, this.#fetches.size);
-    const transferMs = pace > 0 ? (3 * this.#table.bytes(row) * 1000) / pace : 0;
-    this.#voice.claim(store, this.#table.id(row), Math.ceil(Math.max(claimMs, transferMs)));
-  }
-
-  /** A claim lives by progress: a fetch that moves renews its own and those that queue behind it. */
-  #renewClaims(): void {
-    if (this.#nowMs < this.#renewDueMs) return;
-    this.#renewDueMs = Number.POSITIVE_INFINITY;
-    if (this.#pursuits.size === 0) return;
-    const moving = [...this.#fetches.values()].filter(({ doneBytes, renewedBytes }) => doneBytes > renewedBytes);
-    for (const pursuit of this.#pursuits.values()) {
-      const moves = pursuit.stage === 'fetching' ? moving.includes(pursuit) : moving.length > 0;
-      if (moves) this.#sayClaim(pursuit);
-    }
-    for (const pursuit of moving) pursuit.renewedBytes = pursuit.doneBytes;
-    this.#renewDueMs = this.#nowMs + this.#configured().timing.claimMs / 3;
-  }
 
   #speak(): void {
     const isDue = this.#nowMs >= this.#heartbeatDueMs;
@@ -1239,7 +750,7 @@ export class Machine {
       this.#effects.push({ do: 'gossip', message });
     if (!isDue) return;
     this.#effects.push({ do: 'gossip', message: this.heartbeat() });
-    this.#toldPace = this.#paces.own;
+    this.#pursuing.paceTold();
     this.#heartbeatDueMs = this.#nowMs + this.#chance.jitter(this.#hosts.heartbeatIntervalMs, HEARTBEAT_JITTER_PERCENT);
   }
 
@@ -1263,7 +774,7 @@ export class Machine {
       stores,
       configVersion: this.#configured().version,
       headsDigest: this.#wanted.digest(),
-      paceBytesPerS: Math.round(this.#paces.own),
+      paceBytesPerS: this.#pursuing.paceBytesPerS,
     };
   }
 
@@ -1271,13 +782,13 @@ export class Machine {
     let atMs = Math.min(
       this.#heartbeatDueMs,
       this.#voice.dueMs,
-      this.#renewDueMs,
+      this.#pursuing.dueMs,
       this.#due.first,
       this.#claims.firstEndMs,
       this.#auditing.dueMs,
       this.#hosts.settle(this.#nowMs),
     );
-    if (this.#ready.size > 0) {
+    if (this.#pursuing.isReady) {
       const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
       if (completeAtMs > this.#nowMs) atMs = Math.min(atMs, completeAtMs);
     }
@@ -1437,8 +948,8 @@ export class Machine {
     readonly relocations: number;
   } {
     return {
-      pursuits: this.#pursuits.size,
-      fetches: this.#fetches.size,
+      pursuits: this.#pursuing.size,
+      fetches: this.#pursuing.fetches,
       othersClaims: this.#claims.size,
       attempts: this.#dropping.size,
       relocations: this.#relocating.size,
@@ -1446,16 +957,5 @@ export class Machine {
   }
 }
 
-/** What a look at a row has found, for what follows from its verdict. */
-interface Considered {
-  readonly count: CopyCount;
-  readonly view: GrabView;
-}
-
-const NOTHING_AVOIDED: ReadonlyMap<HostId, number> = new Map();
-const NO_LOAD: ReadonlyMap<HostId, number> = new Map();
-
 const haveSameKeys = <Key>(a: ReadonlyMap<Key, unknown>, b: ReadonlyMap<Key, unknown>): boolean =>
   a.size === b.size && [...a.keys()].every(key => b.has(key));
-
-const backOffMs = (tries: number): number => Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));

@@ -1,0 +1,693 @@
+/**
+ * Pursuing: which parcels this host is after, from the verdict of a look to the copy: what it claims, in which order and how
+ * much of it, from whom it fetches, and what follows when that fails.
+ *
+ * A look decides whether to grab (grab.ts); what may be grabbed waits until there is a budget for it (claim-budget.ts), the
+ * most important first (claim-order.ts); a claim is said, looked at once more, and fetched from whoever can be hoped to give
+ * most (choose-source.ts). Room is kept from the claim on until the fetch has ended (I6).
+ *
+ * Driven by the machine.
+ */
+import type { Chance } from './chance.js';
+import { chooseSource, type SourceChoice } from './choose-source.js';
+import { ClaimBudget } from './claim-budget.js';
+import { importanceOf, isLeft } from './claim-order.js';
+import type { Claims } from './claims.js';
+import type { ClusterConfig, Member } from './cluster-config.js';
+import type { Effect, FetchFailure, Input } from './effects.js';
+import { assert, unreachable } from './fault.js';
+import { decideGrab, type GrabVerdict, type GrabView, rankMaxOf } from './grab.js';
+import type { Holdings } from './holdings.js';
+import type { Hosts } from './hosts.js';
+import type { HostId, StoreId } from './ids.js';
+import { Paces } from './paces.js';
+import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
+import { type CopyCount, NO_STANDING, type Placement } from './placement.js';
+import {
+  BACK_OFF_MS,
+  BACK_OFF_MS_MAX,
+  FETCHES_MAX,
+  FETCHES_OF_SLOW_MAX,
+  FETCHES_PER_SOURCE_MAX,
+  NO_ROOM_BACK_OFF_MS,
+  PURSUITS_MAX,
+  type Pursuit,
+  SOURCE_TRIES_MAX,
+} from './pursuit.js';
+import { Ready, type ReadyRow } from './ready.js';
+import type { Relocating } from './relocating.js';
+import type { Room } from './room.js';
+import type { Voice } from './voice.js';
+import type { Wanted } from './wanted.js';
+
+/** A pace that has grown by this much is told at once: whom others fetch from, and what they leave to us, depends on it. */
+const PACE_NEWS = 2;
+
+/** What pursuing must know of its machine. */
+export interface PursuingContext {
+  readonly self: HostId;
+  readonly table: ParcelTable;
+  readonly holdings: Holdings;
+  readonly hosts: Hosts;
+  readonly placement: Placement;
+  readonly room: Room;
+  readonly claims: Claims;
+  readonly voice: Voice;
+  readonly wanted: Wanted;
+  readonly chance: Chance;
+  readonly nowMs: () => number;
+  readonly config: () => ClusterConfig;
+  /** This host; undefined while it is no member. */
+  readonly member: () => Member | undefined;
+  readonly relocating: () => Pick<Relocating, 'roomFor' | 'giveRoomBack' | 'considerStuck'>;
+  /** The store of ours that holds the row. */
+  readonly heldIn: (row: Row) => StoreId | undefined;
+  readonly count: (row: Row) => CopyCount;
+  readonly emit: (effect: Effect) => void;
+  /** Looks at the row in this step. */
+  readonly mark: (row: Row) => void;
+  /** … at `atMs`. */
+  readonly lookAgain: (row: Row, atMs: number) => void;
+  /** … or sooner, for what is asked for at each look. */
+  readonly lookLater: (row: Row, atMs: number) => void;
+  /** The next heartbeat is due now. */
+  readonly sayPace: () => void;
+}
+
+/** What a look at a row has found, for what follows from its verdict. */
+interface Considered {
+  readonly count: CopyCount;
+  readonly view: GrabView;
+}
+
+const NOTHING_AVOIDED: ReadonlyMap<HostId, number> = new Map();
+const NO_LOAD: ReadonlyMap<HostId, number> = new Map();
+
+export class Pursuing {
+  readonly #of: PursuingContext;
+  readonly #table: ParcelTable;
+  readonly #holdings: Holdings;
+  readonly #hosts: Hosts;
+  readonly #placement: Placement;
+  readonly #room: Room;
+  readonly #claims: Claims;
+  readonly #voice: Voice;
+  readonly #wanted: Wanted;
+  readonly #paces: Paces;
+  readonly #pursuits = new Map<Row, Pursuit>();
+  readonly #fetches = new Map<number, Pursuit>();
+  /** Given up, and not known to have ended: until then their bytes may still come to lie in the store. */
+  readonly #ending = new Map<number, Pick<Pursuit, 'store' | 'reservedBytes'>>();
+  /** Of each source, how many of the fetches; made anew before fetches start. */
+  readonly #load = new Map<HostId, number>();
+  readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
+  /** Missing bytes of parcels whose family is here, where the full size would not fit. */
+  readonly #measured = new Map<
+    Row,
+    { readonly store: StoreId; readonly missingBytes: number; readonly untilMs: number }
+  >();
+  readonly #measuring = new Set<Row>();
+  /** Short, and too large for the room that is left. */
+  readonly #noRoom = new Set<Row>();
+  readonly #ready = new Ready();
+  #nextFetch = 1;
+  #renewDueMs = Number.POSITIVE_INFINITY;
+  /** As last told. */
+  #toldPace = 0;
+
+  constructor(context: PursuingContext) {
+    this.#of = context;
+    this.#table = context.table;
+    this.#holdings = context.holdings;
+    this.#hosts = context.hosts;
+    this.#placement = context.placement;
+    this.#room = context.room;
+    this.#claims = context.claims;
+    this.#voice = context.voice;
+    this.#wanted = context.wanted;
+    this.#paces = new Paces({
+      saidOf: host => this.#hosts.paceBytesPerS(host),
+      fastest: () => this.#hosts.fastestBytesPerS,
+    });
+  }
+
+  get size(): number {
+    return this.#pursuits.size;
+  }
+
+  get fetches(): number {
+    return this.#fetches.size;
+  }
+
+  /** Something may be claimed that nobody has got to yet. */
+  get isReady(): boolean {
+    return this.#ready.size > 0;
+  }
+
+  /** Something that is short does not fit. */
+  get lacksRoom(): boolean {
+    return this.#noRoom.size > 0;
+  }
+
+  /** When claims are to be renewed. */
+  get dueMs(): number {
+    return this.#renewDueMs;
+  }
+
+  /** Bytes a second that this host takes in, as heartbeats say. */
+  get paceBytesPerS(): number {
+    return Math.round(this.#paces.own);
+  }
+
+  /** A heartbeat has told the pace. */
+  paceTold(): void {
+    this.#toldPace = this.#paces.own;
+  }
+
+  isAfter(row: Row): boolean {
+    return this.#pursuits.has(row);
+  }
+
+  /** Claims, fetches and renews what is due, when every row that may have changed was looked at. */
+  advance(): void {
+    this.#claimReady();
+    this.#startFetches();
+    this.#renewClaims();
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- looks
+
+  /** Nobody wants the row any more. */
+  unwanted(row: Row): void {
+    const pursuit = this.#pursuits.get(row);
+    this.#ready.remove(row);
+    this.#noRoom.delete(row);
+    this.#failures.delete(row);
+    this.#measured.delete(row);
+    if (pursuit !== undefined) this.#abandon(pursuit);
+  }
+
+  /** A look at a wanted row. */
+  consider(row: Row, count: CopyCount, copiesWanted: number): void {
+    this.#noRoom.delete(row);
+    if (count.copies >= copiesWanted) this.#failures.delete(row);
+    const pursuit = this.#pursuits.get(row);
+    const view = this.#grabView(row, count, copiesWanted);
+    const verdict = decideGrab(view);
+    if (pursuit !== undefined) this.#reconsider(pursuit, verdict, { count, view });
+    else this.#act(row, verdict, { count, view });
+  }
+
+  /** A source is gone: what only it could give is given up, so that it keeps nothing else waiting. */
+  lookAtAll(): void {
+    for (const row of this.#pursuits.keys()) this.#of.mark(row);
+  }
+
+  #reconsider(pursuit: Pursuit, verdict: GrabVerdict, { count, view }: Considered): void {
+    if (verdict.act === 'decline') {
+      this.#abandon(pursuit);
+      return;
+    }
+    if (pursuit.stage !== 'claimed' || this.#nowMs < pursuit.lookAgainMs) return;
+    const isSentTwice = !pursuit.relocated && this.#isSentTwice(pursuit.source, count, view.betterClaims);
+    if (verdict.act === 'grab' && !isSentTwice) pursuit.stage = 'cleared';
+    else this.#abandon(pursuit);
+  }
+
+  /** What comes over a slow link comes once: who claims it has it soon, and then it can be had from there. */
+  #isSentTwice(source: HostId, { copies }: CopyCount, claims: number): boolean {
+    return copies === 0 && claims > 0 && this.#paces.isSlow(source);
+  }
+
+  #act(row: Row, verdict: GrabVerdict, { count, view }: Considered): void {
+    switch (verdict.act) {
+      case 'grab': {
+        const source = this.#giverOf(row);
+        if (source === undefined || this.#isSentTwice(source, count, view.claims)) this.#ready.remove(row);
+        else this.#ready.push(row, this.#importance(row, source, { count, view }), source);
+        return;
+      }
+      case 'wait': {
+        this.#ready.remove(row);
+        // Where others are at it, the end of a claim brings the row up again.
+        if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#of.lookLater(row, verdict.untilMs);
+        return;
+      }
+      case 'decline':
+        this.#ready.remove(row);
+        if (verdict.because !== 'no-room') return;
+        this.#noRoom.add(row);
+        this.#measureIfFamilyIsHere(row);
+        this.#of.relocating().considerStuck(row, { copies: count.copies, claims: view.claims });
+        return;
+      default:
+        unreachable(verdict);
+    }
+  }
+
+  #importance(row: Row, source: HostId, { count, view }: Considered): number {
+    return importanceOf({
+      newest: this.#table.has(row, FLAG.newest),
+      copies: count.copies,
+      claims: view.claims,
+      rank: view.rank,
+      bytes: this.#table.bytes(row),
+      left: this.#paces.isLeftToFaster(source, this.#nowMs),
+    });
+  }
+
+  #grabView(row: Row, count: CopyCount, copiesWanted: number): GrabView {
+    const origin = this.#wanted.knownOriginOf(row);
+    const claimants = this.#claims.on(row);
+    const { timing } = this.#configured();
+    const pursuit = this.#pursuits.get(row);
+    const held = this.#heldIn(row) !== undefined;
+    // Ranking asks every host; where the cheaper answers already say no, it is left out.
+    const mayHold = this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0;
+    const needed = pursuit?.relocated === true || (count.copies < copiesWanted && !count.domainTaken);
+    const undecided = mayHold && !held && origin !== this.#of.self && needed;
+    const repair = this.#table.has(row, FLAG.hadCopies);
+    const stepMs = repair ? timing.repairStepMs : timing.stepMs;
+    const lastPlace = repair && count.liveCopies <= 1;
+    const shortSinceMs = this.#table.shortSinceMs(row);
+    const rankMax =
+      pursuit !== undefined || lastPlace
+        ? 0
+        : rankMaxOf({ copiesWanted, stepMs, shortForMs: this.#nowMs - shortSinceMs });
+    const standing = undecided
+      ? this.#placement.standing(row, origin, copiesWanted, { claimants, rankMax })
+      : NO_STANDING;
+    return {
+      nowMs: this.#nowMs,
+      wanted: true,
+      isOrigin: origin === this.#of.self,
+      held,
+      copiesWanted,
+      copies: count.copies,
+      relocated: pursuit?.relocated === true,
+      domainTaken: count.domainTaken,
+      mayHold,
+      hasRoom: undecided && this.#storeFor(row) !== undefined,
+      hasSource: undecided && this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true),
+      rank: standing.rank,
+      claims: standing.claims,
+      betterClaims: standing.betterClaims,
+      ownDomainClaimed: standing.ownDomainClaimed,
+      ownDomainBetterClaimed: standing.ownDomainBetterClaimed,
+      shortSinceMs,
+      stepMs,
+      lastPlace,
+      claimed: pursuit !== undefined,
+      notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
+    };
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- claims
+
+  #claimReady(): void {
+    if (this.#ready.size === 0) return;
+    const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
+    if (completeAtMs > this.#nowMs) return;
+    const budget = new ClaimBudget({
+      pursuits: this.#pursuits.values(),
+      paces: this.#paces,
+      claimWaitMs: this.#configured().timing.claimWaitMs,
+    });
+    const mayTake = (source: HostId, importance: number): boolean =>
+      budget.allows(source) && !(isLeft(importance) && this.#paces.isLeftToFaster(source, this.#nowMs));
+    while (this.#pursuits.size < PURSUITS_MAX) {
+      const ready = this.#ready.take(mayTake);
+      if (ready === undefined) return;
+      budget.spend(ready.source, this.#claimIfStillDue(ready));
+    }
+  }
+
+  /** @returns the bytes reserved; 0 when something else has become of it since it was ready. */
+  #claimIfStillDue({ row, importance }: ReadyRow): number {
+    const copiesWanted = this.#wanted.copiesWanted(row);
+    if (copiesWanted === undefined || this.#pursuits.has(row)) return 0;
+    const count = this.#of.count(row);
+    const view = this.#grabView(row, count, copiesWanted);
+    const verdict = decideGrab(view);
+    const source = this.#giverOf(row);
+    if (verdict.act !== 'grab' || source === undefined || this.#isSentTwice(source, count, view.claims)) {
+      this.#act(row, verdict, { count, view });
+      return 0;
+    }
+    const importanceNow = this.#importance(row, source, { count, view });
+    if (importanceNow > importance) {
+      this.#ready.push(row, importanceNow, source);
+      return 0;
+    }
+    this.#of.relocating().giveRoomBack(row);
+    return this.#claim(row, source, false);
+  }
+
+  /** @returns the bytes reserved. */
+  #claim(row: Row, source: HostId, relocated: boolean): number {
+    const place = this.#storeFor(row);
+    assert(place !== undefined, 'a grab without room');
+    const { timing } = this.#configured();
+    const pursuit: Pursuit = {
+      row,
+      store: place.store,
+      source,
+      reservedBytes: place.needBytes,
+      purpose: this.#table.has(row, FLAG.hadCopies) ? 'repair' : 'grab',
+      relocated,
+      stage: relocated ? 'cleared' : 'claimed',
+      lookAgainMs: this.#nowMs + timing.claimWaitMs,
+      fetch: undefined,
+      from: undefined,
+      doneBytes: 0,
+      renewedBytes: 0,
+      tries: 0,
+      avoidUntilMs: new Map(),
+    };
+    this.#room.reserve(place.store, place.needBytes);
+    this.#pursuits.set(row, pursuit);
+    this.#sayClaim(pursuit);
+    this.#of.lookAgain(row, pursuit.lookAgainMs);
+    this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
+    return place.needBytes;
+  }
+
+  /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
+  takeOver(row: Row): boolean {
+    if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#heldIn(row) !== undefined) return false;
+    if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
+    if (this.#wanted.knownOriginOf(row) === this.#of.self || this.#storeFor(row) === undefined) return false;
+    this.#of.relocating().giveRoomBack(row);
+    this.#claim(row, this.#giverOf(row) ?? this.#wanted.knownOriginOf(row), true);
+    return true;
+  }
+
+  #sayClaim({ row, store }: Pursuit): void {
+    const { claimMs } = this.#configured().timing;
+    const pace = this.#paces.own / Math.max(1, this.#fetches.size);
+    const transferMs = pace > 0 ? (3 * this.#table.bytes(row) * 1000) / pace : 0;
+    this.#voice.claim(store, this.#table.id(row), Math.ceil(Math.max(claimMs, transferMs)));
+  }
+
+  /** A claim lives by progress: a fetch that moves renews its own and those that queue behind it. */
+  #renewClaims(): void {
+    if (this.#nowMs < this.#renewDueMs) return;
+    this.#renewDueMs = Number.POSITIVE_INFINITY;
+    if (this.#pursuits.size === 0) return;
+    const moving = [...this.#fetches.values()].filter(({ doneBytes, renewedBytes }) => doneBytes > renewedBytes);
+    for (const pursuit of this.#pursuits.values()) {
+      const moves = pursuit.stage === 'fetching' ? moving.includes(pursuit) : moving.length > 0;
+      if (moves) this.#sayClaim(pursuit);
+    }
+    for (const pursuit of moving) pursuit.renewedBytes = pursuit.doneBytes;
+    this.#renewDueMs = this.#nowMs + this.#configured().timing.claimMs / 3;
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- fetches
+
+  #startFetches(): void {
+    if (this.#pursuits.size === this.#fetches.size) return;
+    this.#load.clear();
+    let slow = 0;
+    for (const { from } of this.#fetches.values()) {
+      if (from === undefined) continue;
+      this.#load.set(from, (this.#load.get(from) ?? 0) + 1);
+      if (this.#paces.isSlow(from)) slow += 1;
+    }
+    let others = this.#fetches.size - slow;
+    for (const pursuit of this.#pursuits.values()) {
+      if (others >= FETCHES_MAX && slow >= FETCHES_OF_SLOW_MAX) return;
+      if (pursuit.stage !== 'cleared') continue;
+      const source = this.#chooseSource(pursuit.row, pursuit.avoidUntilMs, this.#load);
+      if (source.from === undefined) {
+        // Nobody to ask now: every source has its time not to be asked before.
+        if (source.nextMs !== Number.POSITIVE_INFINITY) this.#of.lookLater(pursuit.row, source.nextMs);
+        continue;
+      }
+      const isSlow = this.#paces.isSlow(source.from);
+      const load = this.#load.get(source.from) ?? 0;
+      if (isSlow ? slow >= FETCHES_OF_SLOW_MAX || load > 0 : others >= FETCHES_MAX || load >= FETCHES_PER_SOURCE_MAX)
+        continue;
+      this.#load.set(source.from, load + 1);
+      if (isSlow) slow += 1;
+      else others += 1;
+      this.#startFetch(pursuit, source.from);
+    }
+  }
+
+  #startFetch(pursuit: Pursuit, from: HostId): void {
+    pursuit.stage = 'fetching';
+    pursuit.fetch = this.#nextFetch;
+    pursuit.from = from;
+    pursuit.doneBytes = 0;
+    pursuit.renewedBytes = 0;
+    this.#nextFetch += 1;
+    this.#fetches.set(pursuit.fetch, pursuit);
+    this.#paces.began(from, this.#nowMs);
+    this.#of.emit({
+      do: 'fetch',
+      fetch: pursuit.fetch,
+      parcel: this.#table.id(pursuit.row),
+      store: pursuit.store,
+      from,
+      purpose: pursuit.purpose,
+    });
+  }
+
+  /** Who would give a row now; undefined when nobody is connected who could. */
+  #giverOf(row: Row): HostId | undefined {
+    return this.#chooseSource(row, NOTHING_AVOIDED, NO_LOAD).from;
+  }
+
+  #chooseSource(
+    row: Row,
+    avoidUntilMs: ReadonlyMap<HostId, number>,
+    load: ReadonlyMap<HostId, number>,
+  ): SourceChoice<HostId> {
+    return chooseSource({
+      origin: this.#wanted.knownOriginOf(row),
+      holders: this.#holdersOf(row),
+      isConnected: host => this.#hosts.get(host)?.connected === true,
+      hopedOf: host => this.#paces.hopedOf(host),
+      load,
+      avoidUntilMs,
+      turn: row,
+      nowMs: this.#nowMs,
+    });
+  }
+
+  #holdersOf(row: Row): readonly HostId[] {
+    return this.#table.holders(row, []).map(slot => this.#holdings.hostOf(slot));
+  }
+
+  /** The origin, and every host that says it holds the row. */
+  #sourcesOf(row: Row): readonly HostId[] {
+    return [this.#wanted.knownOriginOf(row), ...this.#holdersOf(row)];
+  }
+
+  progressed(fetch: number, doneBytes: number): void {
+    const pursuit = this.#fetches.get(fetch);
+    if (pursuit !== undefined) this.#came(pursuit, doneBytes);
+  }
+
+  /** So much of a fetch is here now. */
+  #came(pursuit: Pursuit, doneBytes: number): void {
+    if (pursuit.from !== undefined)
+      this.#paces.came(pursuit.from, Math.max(0, doneBytes - pursuit.doneBytes), this.#nowMs);
+    pursuit.doneBytes = doneBytes;
+    if (this.#paces.own >= PACE_NEWS * this.#toldPace && this.#paces.own > 0) this.#of.sayPace();
+  }
+
+  fetched({ fetch, receivedBytes }: Extract<Input, { is: 'fetched' }>): void {
+    const pursuit = this.#fetches.get(fetch);
+    if (pursuit === undefined) this.#endedAfterAll(fetch);
+    else {
+      this.#came(pursuit, Math.max(pursuit.doneBytes, receivedBytes));
+      this.#release(pursuit);
+      this.#failures.delete(pursuit.row);
+    }
+  }
+
+  fetchFailed(fetch: number, because: FetchFailure, retryAfterMs: number): void {
+    const pursuit = this.#fetches.get(fetch);
+    if (pursuit === undefined) {
+      this.#endedAfterAll(fetch);
+      return;
+    }
+    const { from } = pursuit;
+    this.#endFetch(pursuit);
+    pursuit.stage = 'cleared';
+    this.#countFailure(pursuit.row);
+    pursuit.tries += 1;
+    const { tries } = pursuit;
+    if (from !== undefined) {
+      // What it has not, or has wrong, it will not have right in a moment.
+      const restMs = because === 'gone' || because === 'bad-bytes' ? BACK_OFF_MS_MAX : backOffMs(tries);
+      pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : restMs));
+      // Keep the claim and ask another source, or this one later.
+      if (tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit, because)) return;
+    }
+    this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs);
+  }
+
+  /** Whether it lay with the source, so that asking on makes sense. */
+  #mayAskOn({ row, avoidUntilMs }: Pursuit, because: FetchFailure): boolean {
+    switch (because) {
+      case 'busy':
+      case 'unreachable':
+        return true;
+      case 'gone':
+      case 'bad-bytes':
+        return this.#sourcesOf(row).some(
+          source =>
+            this.#hosts.get(source)?.connected === true &&
+            (avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY) <= this.#nowMs,
+        );
+      case 'no-room':
+      case 'disk':
+      case 'cancelled':
+        return false;
+      default:
+        return unreachable(because);
+    }
+  }
+
+  #endFetch(pursuit: Pursuit): void {
+    if (pursuit.fetch === undefined) return;
+    this.#fetches.delete(pursuit.fetch);
+    pursuit.fetch = undefined;
+    if (pursuit.from !== undefined) this.#paces.ended(pursuit.from, this.#nowMs);
+  }
+
+  /** Somebody has a copy: its first one may well have come from the origin. */
+  noteTaken(host: HostId, row: Row): void {
+    const source = this.#wanted.originOf(row);
+    if (host === this.#of.self || source === undefined) return;
+    this.#paces.took(host, { source, bytes: this.#table.bytes(row), nowMs: this.#nowMs });
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- ends
+
+  #failed(pursuit: Pursuit, leastMs: number): void {
+    const tries = this.#failures.get(pursuit.row)?.tries ?? 1;
+    const untilMs = this.#nowMs + Math.max(leastMs, this.#of.chance.jitter(backOffMs(tries), 50));
+    this.#failures.set(pursuit.row, { tries, untilMs });
+    this.#abandon(pursuit);
+    this.#of.lookAgain(pursuit.row, untilMs);
+  }
+
+  #countFailure(row: Row): void {
+    const tries = (this.#failures.get(row)?.tries ?? 0) + 1;
+    this.#failures.set(row, { tries, untilMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY });
+  }
+
+  /** Gives a pursuit up: its fetch ends, its claim is withdrawn, then its room is free. What was verified stays for another try. */
+  #abandon(pursuit: Pursuit): void {
+    const { fetch } = pursuit;
+    if (fetch === undefined) this.#release(pursuit);
+    else {
+      this.#of.emit({ do: 'cancel-fetch', fetch });
+      this.#ending.set(fetch, pursuit);
+      this.#forget(pursuit);
+    }
+    this.#voice.withdraw(pursuit.store, this.#table.id(pursuit.row));
+    this.#of.mark(pursuit.row);
+  }
+
+  #release(pursuit: Pursuit): void {
+    this.#forget(pursuit);
+    this.#giveRoomBack(pursuit);
+  }
+
+  #giveRoomBack({ store, reservedBytes }: Pick<Pursuit, 'store' | 'reservedBytes'>): void {
+    this.#room.release(store, reservedBytes);
+    this.markNoRoom();
+  }
+
+  /** A fetch that was given up has ended, with a copy or without. */
+  #endedAfterAll(fetch: number): void {
+    const ending = this.#ending.get(fetch);
+    if (ending === undefined) return;
+    this.#ending.delete(fetch);
+    this.#giveRoomBack(ending);
+  }
+
+  #forget(pursuit: Pursuit): void {
+    this.#pursuits.delete(pursuit.row);
+    this.#measured.delete(pursuit.row);
+    this.#endFetch(pursuit);
+  }
+
+  storeGone(store: StoreId): void {
+    for (const pursuit of [...this.#pursuits.values()]) if (pursuit.store === store) this.#abandon(pursuit);
+    for (const [fetch, ending] of this.#ending) if (ending.store === store) this.#ending.delete(fetch);
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- room
+
+  markNoRoom(): void {
+    for (const row of this.#noRoom) if (this.#storeFor(row) !== undefined) this.#of.mark(row);
+  }
+
+  /** The store that takes a row: the one that holds its family, else the roomiest that has room. */
+  #storeFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
+    const kept = this.#of.relocating().roomFor(row);
+    // Unless the store lends less since: what was reserved is not there then.
+    if (kept !== undefined && this.#room.takesParcels(kept.store) && !this.#room.isOver(kept.store)) return kept;
+    const measured = this.#measured.get(row);
+    return this.#room.placeFor(
+      store => (measured?.store === store ? measured.missingBytes : this.#table.bytes(row)),
+      store => this.#holdsFamily(row, store),
+    );
+  }
+
+  /** Where the whole does not fit, what is missing of it may: the family's blobs are here. */
+  #measureIfFamilyIsHere(row: Row): void {
+    if (this.#measuring.has(row) || this.#nowMs < (this.#measured.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY))
+      return;
+    for (const { store, draining } of this.#room.stores()) {
+      if (draining || !this.#holdsFamily(row, store)) continue;
+      this.#measuring.add(row);
+      this.#of.emit({ do: 'measure', parcel: this.#table.id(row), store });
+      return;
+    }
+  }
+
+  #holdsFamily(row: Row, store: StoreId): boolean {
+    const slot = this.#holdings.slotOf(this.#of.self, store);
+    if (slot === undefined) return false;
+    for (const other of this.#table.familyOf(row)) if (this.#table.isHeldBy(other, slot)) return true;
+    return false;
+  }
+
+  /** What is missing of a row in a store of ours; what could not be told is taken for nothing saved, and asked again later. */
+  measured({ parcel, store, missingBytes }: Extract<Input, { is: 'measured' }>): void {
+    const row = this.#table.find(parcel);
+    if (row === undefined) return;
+    this.#measuring.delete(row);
+    const untilMs = missingBytes === undefined ? this.#nowMs + NO_ROOM_BACK_OFF_MS : Number.POSITIVE_INFINITY;
+    this.#measured.set(row, { store, missingBytes: missingBytes ?? this.#table.bytes(row), untilMs });
+    if (untilMs !== Number.POSITIVE_INFINITY) this.#of.lookAgain(row, untilMs);
+    this.#of.mark(row);
+  }
+
+  // ------------------------------------------------------------------------------------------------------ its machine
+
+  get #nowMs(): number {
+    return this.#of.nowMs();
+  }
+
+  get #member(): Member | undefined {
+    return this.#of.member();
+  }
+
+  #configured(): ClusterConfig {
+    return this.#of.config();
+  }
+
+  #heldIn(row: Row): StoreId | undefined {
+    return this.#of.heldIn(row);
+  }
+}
+
+const backOffMs = (tries: number): number => Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));
