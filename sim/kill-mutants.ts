@@ -1,6 +1,6 @@
 /**
  * Kill mutants: runs seeds with one rule taken out at a time, until a checker sees data in danger; and sees that the whole
- * build passes the same run.
+ * build passes the same seeds, all of them.
  */
 import { MUTANTS, type Mutant } from './mutants.js';
 import { drawRun, type RunOptions } from './run-options.js';
@@ -15,7 +15,7 @@ export interface Killed {
   readonly options: RunOptions;
 }
 
-/** @returns what killed it; undefined when it lived through all of them. `passes`: told of each seed. */
+/** @returns what killed it, or why nothing did. */
 export function killMutant(
   mutant: Mutant,
   { from, to }: { readonly from: number; readonly to: number },
@@ -24,12 +24,24 @@ export function killMutant(
     const options = drawRun(seed, { favours: mutant.favours });
     const { failed } = runSeed(options, { mutant });
     if (failed === undefined || failed.by === 'crash') continue;
-    const whole = runSeed(options);
-    if (whole.failed !== undefined)
-      return { mutant, lived: `without it, seed ${seed} fails too: ${whole.failed.message}` };
-    return { mutant, seed, by: failed.by, message: failed.message, options };
+    const alike = failsWithout(mutant, { from, to: seed });
+    return alike === undefined
+      ? { mutant, seed, by: failed.by, message: failed.message, options }
+      : { mutant, lived: alike };
   }
   return { mutant, lived: `it lived through seeds ${from} to ${to}` };
+}
+
+/** @returns the first of the seeds that the whole build fails by, too. */
+function failsWithout(
+  { favours }: Mutant,
+  { from, to }: { readonly from: number; readonly to: number },
+): string | undefined {
+  for (let seed = from; seed <= to; seed += 1) {
+    const { failed } = runSeed(drawRun(seed, { favours }));
+    if (failed !== undefined) return `without it, seed ${seed} fails too: ${failed.message}`;
+  }
+  return undefined;
 }
 
 export const allMutants = (): readonly Mutant[] => MUTANTS;
