@@ -1,8 +1,11 @@
 /** Frame bytes: about how large a gossip message is on the wire, with its envelope, signature and GossipSub's own words. */
 import type { GossipMessage } from '../src/core/messages.js';
 
-/** Signature, key, topic, sequence number, length prefixes, and what noise and yamux add. */
-const ENVELOPE_BYTES = 260;
+/**
+ * Signature, key, topic, sequence number, length prefixes, and what noise and yamux add, of one copy: as measured between real
+ * services (`bench:sim -- gossip`).
+ */
+const ENVELOPE_BYTES = 416;
 const STORE_REPORT_BYTES = 96;
 const OP_BYTES = 40;
 const HEAD_HINT_BYTES = 100;

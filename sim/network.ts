@@ -24,8 +24,12 @@ const SILENCE_NOTICED_MS = { least: 15_000, most: 60_000 };
 const PATIENCE_MS = 30_000;
 /** What is published so soon after a link came up may not go over it. */
 const MESH_FORMS_MS = 1_000;
-/** In a small mesh everybody gets every frame from this many neighbours at the most. */
-const MESH_DEGREE = 4;
+/** … and one in so many does not. */
+export const YOUNG_LOST_ONE_IN = 2;
+/** Up to this many hosts everybody gossips with everybody (net/gossip-topic.ts), and gets each frame from everybody … */
+const FULL_MESH_HOSTS_MAX = 8;
+/** … and beyond from so many neighbours, as measured between real services with the mesh of 4 to 6 that they ask for. */
+const MESH_DEGREE = 5;
 
 interface Link {
   readonly a: SimHost;
@@ -278,7 +282,8 @@ export class Network {
     this.gossipSent += 1;
     if (this.#isMuted(this.#mutedGossip, from.host)) return;
     const config = from.host.disk.config;
-    const copies = Math.min(MESH_DEGREE, Math.max(1, this.#hosts.length - 1));
+    const others = Math.max(1, this.#hosts.length - 1);
+    const copies = this.#hosts.length > FULL_MESH_HOSTS_MAX ? MESH_DEGREE : others;
     const bytes = frameBytes(message) * copies;
     for (const to of this.#hosts) {
       if (to === from.host || to.running === undefined || this.#isMuted(this.#mutedGossip, to)) continue;
@@ -312,7 +317,7 @@ export class Network {
     const direct = this.#link(from, to);
     if (direct.ends !== undefined && !this.#isCut(direct, from)) {
       const isYoung = this.#nowMs() - direct.upSinceMs < MESH_FORMS_MS;
-      return isYoung && this.#chance.below(2) === 0 ? 0 : 1;
+      return isYoung && this.#chance.below(YOUNG_LOST_ONE_IN) === 0 ? 0 : 1;
     }
     for (const by of this.#hosts) {
       if (by === from || by === to || this.#isMuted(this.#mutedGossip, by)) continue;

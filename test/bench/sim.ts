@@ -1,6 +1,7 @@
 /**
  * `npm run bench:sim`: the figures of placement, repair and talk, in virtual time: ratios and counts that are the same on
- * every machine; but for the simulator's own speed, which is taken from the processor's time.
+ * every machine; but for the simulator's own speed, which is taken from the processor's time, and `gossip`, which holds the
+ * simulator's network against real services on loopback.
  *
  *   npm run bench:sim -- [--json] [--full] [NAME…]
  *
@@ -13,6 +14,7 @@ import { fullestWithNothingShort, tenLargeFilesOnThreeHosts } from '../../sim/be
 import { idleTraffic } from '../../sim/bench/idle.js';
 import { repairAfterLoss } from '../../sim/bench/repair.js';
 import { settleFromNothing } from '../../sim/bench/settle.js';
+import { modelledGossip, realGossip } from './gossip.js';
 import { bytesPerParcel } from './machine-memory.js';
 
 interface Extent {
@@ -21,7 +23,7 @@ interface Extent {
 
 const SEED = 1;
 
-const GROUPS: Readonly<Record<string, (extent: Extent) => Iterable<Figure>>> = {
+const GROUPS: Readonly<Record<string, (extent: Extent) => Iterable<Figure> | AsyncIterable<Figure>>> = {
   *bursts({ full }) {
     for (const hosts of full ? [10, 50, 200] : [10, 50]) {
       const run = { seed: SEED, hosts, bursts: hosts > 50 ? 5 : 10 };
@@ -101,6 +103,29 @@ const GROUPS: Readonly<Record<string, (extent: Extent) => Iterable<Figure>>> = {
     }
   },
 
+  async *gossip() {
+    for (const hosts of [5, 12]) {
+      const real = await realGossip(hosts);
+      const model = modelledGossip(hosts);
+      const what = `gossip, ${hosts} hosts`;
+      yield beside({ figure: `${what}, real, bytes a frame and hearer`, value: real.bytesPerFrame, unit: 'bytes' });
+      yield beside({
+        figure: `${what}, … model / real`,
+        value: model.bytesPerFrame / real.bytesPerFrame,
+        unit: 'ratio',
+      });
+      yield beside({
+        figure: `${what}, real, GossipSub's own words`,
+        value: real.quietBytesPerS / 1000,
+        unit: 'kB/s a host',
+      });
+      yield beside({ figure: `${what}, real, delay on loopback`, value: real.delayMs, unit: 'ms' });
+      yield beside({ figure: `${what}, … model / real`, value: model.delayMs / real.delayMs, unit: 'ratio' });
+      yield beside({ figure: `${what}, real, lost of what is said at once`, value: 100 * real.lostAtStart, unit: '%' });
+      yield beside({ figure: `${what}, … model`, value: 100 * model.lostAtStart, unit: '%' });
+    }
+  },
+
   *memory() {
     const value = bytesPerParcel({ parcels: 200_000, hosts: 30 });
     yield atMost(200, { figure: 'memory of the machine, 200k parcels, 30 hosts', value, unit: 'bytes/parcel' });
@@ -145,5 +170,5 @@ for (const name of names) {
     process.exitCode = 2;
     break;
   }
-  for (const figure of group({ full: values.full })) tell(figure, values.json);
+  for await (const figure of group({ full: values.full })) tell(figure, values.json);
 }
