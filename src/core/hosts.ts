@@ -235,7 +235,10 @@ export class Hosts {
   heardBoot(host: HostView, { boot, bootId }: Boot, nowMs: number): BootVerdict {
     const verdict = decideBoot(host.boots, { boot, bootId });
     if (verdict === 'duplicate') host.setAsideUntilMs = nowMs + this.#timing.deadMs;
-    if (verdict === 'restarted') {
+    if (verdict === 'restarted' || verdict === 'duplicate') {
+      // Of two machines the one that is left is the last one then, whichever that is; the other one would be a duplicate again.
+      const known = host.boots.findIndex(other => other.bootId === bootId);
+      if (known >= 0) host.boots.splice(known, 1);
       host.boots.push({ boot, bootId });
       if (host.boots.length > BOOTS_KEPT) host.boots.shift();
     }

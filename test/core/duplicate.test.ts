@@ -1,4 +1,5 @@
 import test from 'ava';
+import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import { decideBoot } from '../../src/core/duplicate.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
@@ -38,6 +39,35 @@ test('the copies of a host that runs twice count for nobody, and it is said', t 
   for (const id of heldThere) t.is(origin.machine.copies(id), 1);
   t.true(world.effects.some(({ effect }) => effect.do === 'note-duplicate' && effect.host === twice.id));
   t.true(world.runUntil(() => parcels.every(id => origin.machine.copies(id) === 2), 600_000));
+});
+
+test('of two machines with one number the one that is left counts again, whichever of them it is', t => {
+  const world = new SmallWorld([{}, {}, {}]);
+  const [hearer, twice] = world.hosts as [SmallHost, SmallHost];
+  world.run(2_000);
+  const { boot } = twice.machine.heartbeat();
+  const says = (digit: string): void => {
+    const message = { ...twice.machine.heartbeat(), boot: boot + 1, bootId: digit.repeat(16) };
+    world.tell(hearer, { is: 'heard', nowMs: world.nowMs, from: twice.id, message });
+  };
+  const notes = (): readonly boolean[] =>
+    world.effects.flatMap(({ host, effect }) =>
+      host === hearer.id && effect.do === 'note-duplicate' && effect.host === twice.id ? [effect.duplicate] : [],
+    );
+  says('e');
+  says('f');
+  says('e');
+  t.deepEqual(notes(), [true]);
+  for (let passedMs = 0; passedMs < DEFAULT_TIMING.deadMs - 60_000; passedMs += 30_000) {
+    world.run(30_000);
+    says('f');
+  }
+  t.deepEqual(notes(), [true], 'not before it has been alone for as long as the dead are waited for');
+  for (let passedMs = 0; passedMs < 120_000; passedMs += 30_000) {
+    world.run(30_000);
+    says('f');
+  }
+  t.deepEqual(notes(), [true, false]);
 });
 
 test('nobody waits for a host that runs twice: what it takes would not count', t => {
