@@ -29,6 +29,8 @@ export type FaultKind =
   | 'no-room'
   | 'slow-disk'
   | 'lost-write'
+  | 'torn-write'
+  | 'lost-index'
   | 'astray-write'
   | 'wipe'
   | 'old-image'

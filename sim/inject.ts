@@ -180,6 +180,12 @@ export class Injector {
       case 'lost-write':
         this.#loseWrites(host, fault.dice);
         return () => world.start(host);
+      case 'torn-write':
+        this.#tearWrites(host);
+        return () => world.start(host);
+      case 'lost-index':
+        this.#loseIndex(host);
+        return () => world.start(host);
       case 'astray-write':
         for (const store of host.stores) store.goesAstray = true;
         return undefined;
@@ -303,6 +309,24 @@ export class Injector {
         if (!store.present.has(parcel)) this.#world.happened({ is: 'injected-loss', host, parcel });
     }
     this.#world.happened({ is: 'disk-replaced', host });
+  }
+
+  /** The power goes, and of the file that was written last only a part is there, though its `add` is in the log. */
+  #tearWrites(host: SimHost): void {
+    this.#world.crash(host);
+    for (const store of host.stores) {
+      const parcel = [...store.files.keys()].at(-1);
+      if (parcel === undefined) continue;
+      if (store.hasCopy(parcel)) this.#world.happened({ is: 'injected-loss', host, parcel });
+      store.spoil(parcel, 'half');
+    }
+  }
+
+  /** Somebody deletes the index: what was read of others, and how far our own stores were followed. */
+  #loseIndex(host: SimHost): void {
+    this.#world.crash(host);
+    const { archive, frames, index, indexBoot, unwanted } = host.disk;
+    for (const map of [archive, frames, index, indexBoot, unwanted]) map.clear();
   }
 
   #wipe(host: SimHost, dice: number): void {

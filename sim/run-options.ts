@@ -62,6 +62,8 @@ const WEIGHTS: Readonly<Record<FaultKind, number>> = {
   'no-room': 3,
   'slow-disk': 4,
   'lost-write': 2,
+  'torn-write': 2,
+  'lost-index': 1,
   'astray-write': 2,
   wipe: 1,
   'old-image': 2,
@@ -212,6 +214,8 @@ function drawLength(
     case 'crash':
     case 'boundary-crash':
     case 'lost-write':
+    case 'torn-write':
+    case 'lost-index':
       return logBetween(chance, 50, 20 * paceMs);
     case 'slow-disk':
     case 'lag':

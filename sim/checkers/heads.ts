@@ -22,6 +22,8 @@ interface Remembered {
   readonly headSeq: Map<SourceId, number>;
   /** Heads that were only spoken of; forgotten with the service. */
   readonly hintedSeq: Map<SourceId, number>;
+  /** In all, when its service last stopped. */
+  ranMs: number;
   /** When a snapshot was first seen listed, in the host's running time. */
   readonly seenRunMs: Map<ObjectId, { readonly atRunMs: number; readonly source: SourceId }>;
   readonly unwantedSinceRunMs: Map<ParcelId, number>;
@@ -58,6 +60,7 @@ export class HeadChecker implements Checker {
         return;
       case 'stopped':
         this.#of(happening.by.host).hintedSeq.clear();
+        this.#of(happening.by.host).ranMs = happening.by.runMs;
         return;
       case 'disk-replaced':
         this.#replaced(happening.host);
@@ -78,6 +81,7 @@ export class HeadChecker implements Checker {
       config: undefined,
       headSeq: new Map(),
       hintedSeq: new Map(),
+      ranMs: 0,
       seenRunMs: new Map(),
       unwantedSinceRunMs: new Map(),
     };
@@ -94,11 +98,12 @@ export class HeadChecker implements Checker {
     for (const [parcel, sinceRunMs] of host.disk.unwanted) unwantedSinceRunMs.set(parcel, sinceRunMs);
   }
 
-  /** Running time that was not written down yet has not been: what was seen in it is as old as the start. */
+  /** Running time that was not written down has been all the same: what was seen before it is older than the host knows. */
   #startedAgain({ host, runMs }: Running): void {
-    const { seenRunMs, unwantedSinceRunMs } = this.#of(host);
-    for (const [id, { atRunMs, source }] of seenRunMs) seenRunMs.set(id, { atRunMs: Math.min(atRunMs, runMs), source });
-    for (const [parcel, sinceRunMs] of unwantedSinceRunMs) unwantedSinceRunMs.set(parcel, Math.min(sinceRunMs, runMs));
+    const { seenRunMs, unwantedSinceRunMs, ranMs } = this.#of(host);
+    const forgottenMs = Math.max(0, ranMs - runMs);
+    for (const [id, { atRunMs, source }] of seenRunMs) seenRunMs.set(id, { atRunMs: atRunMs - forgottenMs, source });
+    for (const [parcel, sinceRunMs] of unwantedSinceRunMs) unwantedSinceRunMs.set(parcel, sinceRunMs - forgottenMs);
   }
 
   // ------------------------------------------------------------------------------------------------------------------ I7
