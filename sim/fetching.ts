@@ -169,6 +169,12 @@ export class Fetching {
           this.#wasted(fetch, bytes, 'disk');
           return;
         }
+        // Others were written meanwhile.
+        if (store.full || store.usedBytes + bytes > store.lentBytes) {
+          this.#world.counts.noRoom += 1;
+          this.#wasted(fetch, bytes, 'no-room');
+          return;
+        }
         store.trash.delete(parcel);
         if (!this.#stores.writeAstray(store)) {
           store.put(parcel, { content, bytes });

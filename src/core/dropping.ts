@@ -76,6 +76,8 @@ export interface DroppingContext {
   readonly returnedAtMs: (host: HostId) => number | undefined;
   /** The store of ours that holds the row; of several, the first. */
   readonly heldIn: (row: Row) => StoreId | undefined;
+  /** By the log of a store of ours, mounted or not. */
+  readonly isOurs: (row: Row) => boolean;
   readonly isDraining: (store: StoreId) => boolean;
   /** Nobody wants it any more, and it is on its way out. */
   readonly isExpiring: (row: Row) => boolean;
@@ -133,7 +135,8 @@ export class Dropping {
     if (store === undefined) {
       // Gone otherwise, corrupt or unmounted: nothing is left to drop, or to answer for.
       this.#of.table.setSurplusSince(row, Number.NaN);
-      this.#failures.delete(row);
+      // A store that refuses every write comes and goes; what failed for it must not begin anew each time.
+      if (!this.#of.isOurs(row)) this.#failures.delete(row);
       this.#queue.delete(row);
       if (attempt !== undefined && attempt.stage !== 'committing') this.#abort(attempt);
       return;

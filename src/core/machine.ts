@@ -159,6 +159,7 @@ export class Machine {
       wanted: this.#wanted,
       nowMs: () => this.#nowMs,
       heldIn: (row: Row) => this.#heldIn(row),
+      isOurs: (row: Row) => this.#holdings.slotsOf(self).some(slot => this.#table.isHeldBy(row, slot)),
       memberOf: (host: HostId) => (host === self ? this.#member : this.#hosts.believed(host)),
       emit: (effect: Effect) => void this.#effects.push(effect),
       lookAgain: (row: Row, atMs?: number) => this.#lookAgain(row, atMs),
@@ -201,7 +202,6 @@ export class Machine {
       ...shared,
       runMs: () => this.#ranBeforeMs + this.#nowMs - this.#startedMs,
       gcGraceMs: () => this.#configured().timing.gcGraceMs,
-      isOurs: row => this.#holdings.slotsOf(self).some(slot => this.#table.isHeldBy(row, slot)),
       heardSeq: source => Math.max(this.#wanted.heardSeq(source), this.#holdings.highestHead(source)),
       isBusy: row => this.#dropping.isBusy(row),
     });
@@ -401,6 +401,7 @@ export class Machine {
     if (host === undefined) return;
     this.#hosts.connected(host, this.#nowMs);
     this.#askState(host);
+    this.#pursuing.sourceIsBack(id);
     // What nobody could give may be had from this one.
     this.#markShort();
     // Say what we have to somebody who may have missed it: the next heartbeat is due at once.

@@ -29,6 +29,7 @@ import {
   FETCHES_MAX,
   FETCHES_OF_SLOW_MAX,
   FETCHES_PER_SOURCE_MAX,
+  GONE_BACK_OFF_MS_MAX,
   NO_ROOM_BACK_OFF_MS,
   PURSUITS_MAX,
   type Pursuit,
@@ -527,7 +528,7 @@ export class Pursuing {
       // Keep the claim and ask another source, or this one later.
       if (tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit, because)) return;
     }
-    this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs);
+    this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs, because);
   }
 
   /** Whether it lay with the source, so that asking on makes sense. */
@@ -559,8 +560,19 @@ export class Pursuing {
     if (pursuit.from !== undefined) this.#paces.ended(pursuit.from, this.#nowMs);
   }
 
+  /** A host is there again: what it could give is not given up on any more. */
+  sourceIsBack(host: HostId): void {
+    for (const [row, failure] of this.#failures) {
+      if (!this.#sourcesOf(row).includes(host)) continue;
+      failure.untilMs = this.#nowMs;
+      this.#of.mark(row);
+    }
+  }
+
   /** Somebody has a copy: its first one may well have come from the origin. */
   noteTaken(host: HostId, row: Row): void {
+    const failure = this.#failures.get(row);
+    if (failure !== undefined) failure.untilMs = this.#nowMs;
     const source = this.#wanted.originOf(row);
     if (host === this.#of.self || source === undefined) return;
     this.#paces.took(host, { source, bytes: this.#table.bytes(row), nowMs: this.#nowMs });
@@ -568,9 +580,10 @@ export class Pursuing {
 
   // ------------------------------------------------------------------------------------------------------------- ends
 
-  #failed(pursuit: Pursuit, leastMs: number): void {
+  #failed(pursuit: Pursuit, leastMs: number, because: FetchFailure): void {
     const tries = this.#failures.get(pursuit.row)?.tries ?? 1;
-    const untilMs = this.#nowMs + Math.max(leastMs, this.#of.chance.jitter(backOffMs(tries), 50));
+    const restMs = backOffMs(tries, because === 'gone' ? GONE_BACK_OFF_MS_MAX : BACK_OFF_MS_MAX);
+    const untilMs = this.#nowMs + Math.max(leastMs, this.#of.chance.jitter(restMs, 50));
     this.#failures.set(pursuit.row, { tries, untilMs });
     this.#abandon(pursuit);
     this.#of.lookAgain(pursuit.row, untilMs);
@@ -690,4 +703,5 @@ export class Pursuing {
   }
 }
 
-const backOffMs = (tries: number): number => Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));
+const backOffMs = (tries: number, mostMs = BACK_OFF_MS_MAX): number =>
+  Math.min(mostMs, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));
