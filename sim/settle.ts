@@ -18,7 +18,9 @@ const PATIENCE_HEARTBEATS = 60;
 export function heal(world: World, injector: Injector): void {
   injector.heal();
   for (const host of world.hosts) {
-    if (host.isClone && !host.lost) world.lose(host);
+    // Who knows that it was revoked deals with nobody, also where all others who knew are lost.
+    const isRevoked = host.disk.config.members.some(({ host: id, state }) => id === host.id && state === 'revoked');
+    if ((host.isClone || isRevoked) && !host.lost) world.lose(host);
     if (host.lost) continue;
     host.lies = undefined;
     host.armed = undefined;
