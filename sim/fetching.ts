@@ -14,6 +14,10 @@ const PROGRESS_MS = 5_000;
 /** When who was busy may be asked again, in ms. */
 const BUSY_RETRY_MS = 2_000;
 
+const notTaken = (answer: FetchAnswer): void => {
+  if (answer.kind === 'bytes') answer.ended(false);
+};
+
 type Fetch = Extract<Effect, { do: 'fetch' }>;
 
 interface UnderWay {
@@ -45,9 +49,8 @@ export class Fetching {
       to: fetch.from,
       ask: (asked, reply) => reply(asked.answerFetch(fetch.parcel, fetch.purpose, this.#of.host.id)),
       answered: (answer, by) => this.#answered(fetch, underWay, answer, by),
-      late: answer => {
-        if (answer.kind === 'bytes') answer.ended(false);
-      },
+      late: notTaken,
+      unheard: notTaken,
     });
   }
 

@@ -55,6 +55,8 @@ export interface Question<T> {
   readonly answered: (answer: T | undefined, by: SimHost | undefined) => void;
   /** An answer that came after all was called off. */
   readonly late?: (answer: T) => void;
+  /** … and one that reached nobody: whoever gave it must not wait for what does not begin. */
+  readonly unheard?: (answer: T) => void;
 }
 
 export class Network {
@@ -237,7 +239,7 @@ export class Network {
 
   // ------------------------------------------------------------------------------------------------------------ streams
 
-  ask<T>({ from, to, ask, answered, late }: Question<T>): void {
+  ask<T>({ from, to, ask, answered, late, unheard }: Question<T>): void {
     const peers = this.#linked(from.host, to);
     const peer = peers.length === 0 ? undefined : peers.length === 1 ? peers[0] : pick(this.#chance, peers);
     let open = true;
@@ -247,6 +249,7 @@ export class Network {
         return;
       }
       open = false;
+      if (!from.alive && answer !== undefined) unheard?.(answer);
       from.enter(() => answered(answer, peer));
     };
     if (peer === undefined || this.#isMuted(this.#mutedStreams, from.host) || this.#isMuted(this.#mutedStreams, peer)) {
@@ -264,7 +267,11 @@ export class Network {
         ask(asked, answer => {
           this.streamBytes += STREAM_BYTES;
           this.#after(this.#delay(), () => {
-            if (this.#isCut(link, peer)) return lost();
+            if (this.#isCut(link, peer)) {
+              unheard?.(answer);
+              lost();
+              return;
+            }
             forget();
             end(answer);
           });

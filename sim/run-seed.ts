@@ -20,8 +20,8 @@ import { World } from './world.js';
 
 /** Everything is checked in full once in so many events. */
 const FULL_CHECK_EVENTS = 10_000;
-/** A run that goes on for so many events has run away with itself: a few that cut a host off for long make 300,000. */
-const EVENTS_MAX = 500_000;
+/** A run that goes on for so many events has run away with itself. */
+const EVENTS_MAX = 200_000;
 
 export interface Outcome {
   /** What went wrong; undefined when nothing did. `crash`: an assert of the machine's, or a bug of the simulator's. */
