@@ -79,6 +79,8 @@ export class Auditing {
   readonly #distrusted = new Map<StoreSlot, Distrusted>();
   #distrustedSize = 0;
   #believedUntilMs = Number.POSITIVE_INFINITY;
+  /** Stores of which people are to be told anew: once a step, however many copies it is about. */
+  readonly #changed = new Set<StoreSlot>();
 
   constructor(context: AuditingContext) {
     this.#of = context;
@@ -96,10 +98,12 @@ export class Auditing {
     this.#nextMs = Math.min(this.#nextMs, this.#of.nowMs() + Math.min(REST_MS, this.#of.scrubMs()));
   }
 
-  /** Begins what is due. */
+  /** At the end of a step: begins what is due, and says what has changed. */
   tick(): void {
     const nowMs = this.#of.nowMs();
     if (nowMs >= this.#believedUntilMs) this.#forgetOld(nowMs);
+    for (const slot of this.#changed) this.#note(slot);
+    this.#changed.clear();
     if (this.#running !== undefined) return;
     const [again] = this.#again;
     if (again !== undefined && nowMs >= again.atMs) {
@@ -246,7 +250,7 @@ export class Auditing {
     this.#distrustedSize += 1;
     this.#of.table.setHeld(row, slot, false);
     this.#of.lookAgain(row);
-    this.#note(slot);
+    this.#changed.add(slot);
   }
 
   #trust(copy: Copy): void {
@@ -261,7 +265,7 @@ export class Auditing {
     if (rows === undefined || !rows.delete(row)) return false;
     this.#distrustedSize -= 1;
     if (rows.size === 0) this.#distrusted.delete(slot);
-    this.#note(slot);
+    this.#changed.add(slot);
     return true;
   }
 

@@ -106,7 +106,9 @@ class Fixture {
     this.answer(audit, { answer: 'proof', possession: WRONG });
   }
 
+  /** What was asked for, once the step has ended. */
   taken<Do extends Effect['do']>(what: Do): Extract<Effect, { do: Do }>[] {
+    this.auditing.tick();
     return this.effects.filter((effect): effect is Extract<Effect, { do: Do }> => effect.do === what);
   }
 }
