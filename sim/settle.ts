@@ -40,6 +40,23 @@ export function heal(world: World, injector: Injector): void {
   world.configure(({ members }) => ({
     members: members.map(member => (member.state === 'draining' ? { ...member, state: 'active' } : member)),
   }));
+  handOnConfig(world);
+}
+
+/**
+ * Who let them in forgot it, put back from an old image: then all who have the newest configuration are strangers to the
+ * others, and refused. A person has to hand it on.
+ */
+function handOnConfig(world: World): void {
+  const left = new Set(world.hosts.filter(({ lost }) => !lost));
+  const heard = [...left].filter(({ disk, signed }) => disk.config === world.config || signed === world.config);
+  for (const from of heard) {
+    left.delete(from);
+    for (const host of left)
+      if (host.disk.config.members.some(({ host: id, state }) => id === from.id && state !== 'revoked'))
+        heard.push(host);
+  }
+  for (const { running } of left) running?.enter(() => running.offerConfig(world.config));
 }
 
 /** @throws Violation (I10, I12) when it does not come to rest in time. */

@@ -31,8 +31,8 @@ interface Link {
 
 /** What begins or ends so close together shares one computation, in ms. */
 const TOGETHER_MS = 5;
-/** Less than this is no byte, but what rounding has left. */
-const ROUNDING_BYTES = 1e-3;
+/** What is left for less than this, in ms, is what rounding has left: after 100 days a clock of doubles steps by as much. */
+const ROUNDING_MS = 1e-6;
 
 export class Transfers {
   readonly #after: (delayMs: number, run: () => void) => void;
@@ -105,7 +105,7 @@ export class Transfers {
     const done: Moving[] = [];
     for (const moving of this.#moving) {
       this.#settle(moving);
-      if (moving.bytes - moving.doneBytes <= ROUNDING_BYTES) done.push(moving);
+      if (moving.bytes - moving.doneBytes <= ROUNDING_MS * moving.bytesPerMs) done.push(moving);
     }
     for (const moving of done) {
       moving.doneBytes = moving.bytes;

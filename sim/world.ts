@@ -273,6 +273,7 @@ export class World implements Surroundings {
       isClone: true,
     });
     this.hosts.push(copy);
+    this.happened({ is: 'disk-replaced', host: copy });
     this.start(copy);
     return copy;
   }
