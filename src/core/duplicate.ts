@@ -6,6 +6,7 @@
  * Nothing that such a host says can be believed until a person has put it right: it is set aside, and an alarm is raised.
  *
  * A counter that is lower than before, under an id that is new, is a host that was put back from an old image: it goes on.
+ * Or it is a late word of an earlier start that we had not heard of; then the later start speaks again, and is believed.
  *
  * Pure. Driven by hosts.ts at each heartbeat.
  */
@@ -34,5 +35,6 @@ export function decideBoot(known: readonly Boot[], heard: Boot): BootVerdict {
   if (heard.bootId === last.bootId) return 'same';
   // Also where the other machine of a duplicate is heard again: the time of the alarm starts anew.
   if (heard.boot === last.boot) return 'duplicate';
-  return known.some(({ bootId }) => bootId === heard.bootId) ? 'older' : 'restarted';
+  const isKnown = known.some(({ bootId }) => bootId === heard.bootId);
+  return isKnown && heard.boot < last.boot ? 'older' : 'restarted';
 }

@@ -21,6 +21,11 @@ test('an id from before the last start is late', t => {
   t.is(decideBoot([A, B], A), 'older');
 });
 
+test('a late word of a start that was not known is overruled by the later one', t => {
+  t.is(decideBoot([B], A), 'restarted');
+  t.is(decideBoot([B, A], B), 'restarted');
+});
+
 test('the copies of a host that runs twice count for nobody, and it is said', t => {
   const world = new SmallWorld([{}, {}, {}, {}, {}]);
   const [origin, twice] = world.hosts as [SmallHost, SmallHost];
