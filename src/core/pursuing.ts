@@ -29,7 +29,7 @@ import {
   FETCHES_MAX,
   FETCHES_OF_SLOW_MAX,
   FETCHES_PER_SOURCE_MAX,
-  GONE_BACK_OFF_MS_MAX,
+  HOPELESS_BACK_OFF_MS_MAX,
   NO_ROOM_BACK_OFF_MS,
   PURSUITS_MAX,
   type Pursuit,
@@ -523,8 +523,8 @@ export class Pursuing {
     const { tries } = pursuit;
     if (from !== undefined) {
       // What it has not, or has wrong, it will not have right in a moment.
-      const restMs = because === 'gone' || because === 'bad-bytes' ? BACK_OFF_MS_MAX : backOffMs(tries);
-      pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : restMs));
+      const avoidMs = because === 'gone' || because === 'bad-bytes' ? BACK_OFF_MS_MAX : backOffMs(tries);
+      pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : avoidMs));
       // Keep the claim and ask another source, or this one later.
       if (tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit, because)) return;
     }
@@ -582,8 +582,7 @@ export class Pursuing {
 
   #failed(pursuit: Pursuit, leastMs: number, because: FetchFailure): void {
     const tries = this.#failures.get(pursuit.row)?.tries ?? 1;
-    const restMs = backOffMs(tries, because === 'gone' ? GONE_BACK_OFF_MS_MAX : BACK_OFF_MS_MAX);
-    const untilMs = this.#nowMs + Math.max(leastMs, this.#of.chance.jitter(restMs, 50));
+    const untilMs = this.#nowMs + Math.max(leastMs, this.#of.chance.jitter(restMs(tries, because), 50));
     this.#failures.set(pursuit.row, { tries, untilMs });
     this.#abandon(pursuit);
     this.#of.lookAgain(pursuit.row, untilMs);
@@ -705,3 +704,10 @@ export class Pursuing {
 
 const backOffMs = (tries: number, mostMs = BACK_OFF_MS_MAX): number =>
   Math.min(mostMs, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));
+
+/** What everybody who was asked has refused, as often as one claim asks, rests twice as long each time. */
+function restMs(tries: number, because: FetchFailure): number {
+  if (because === 'gone') return backOffMs(tries, HOPELESS_BACK_OFF_MS_MAX);
+  const claims = Math.ceil(tries / SOURCE_TRIES_MAX);
+  return backOffMs(tries, Math.min(HOPELESS_BACK_OFF_MS_MAX, BACK_OFF_MS_MAX * 2 ** Math.min(claims - 1, 16)));
+}

@@ -49,6 +49,6 @@ export const SOURCE_TRIES_MAX = 8;
 export const BACK_OFF_MS = 1_000;
 export const BACK_OFF_MS_MAX = 60_000;
 /** What nobody who is there can give is asked for so seldom in the end: a claim, and word of its end, each time, from every host. */
-export const GONE_BACK_OFF_MS_MAX = 3_600_000;
+export const HOPELESS_BACK_OFF_MS_MAX = 3_600_000;
 /** A full disk is not asked again before this. */
 export const NO_ROOM_BACK_OFF_MS = 60_000;

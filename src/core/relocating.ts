@@ -24,6 +24,9 @@ const MOVE_MS = 60_000;
 const MOVE_BYTES_PER_MS = 1_000;
 /** Room that was made is kept for its parcel this long, in ms. */
 const KEEP_ROOM_MS = 60_000;
+/** What fits nowhere for long is looked at seldom: after a part of the time that it has been so, in ms at most. */
+const REST_PART = 1 / 8;
+const REST_MS_MAX = 30 * 60_000;
 /** Parcels of one offer: a larger family stays where it is. */
 export const OFFERED_PARCELS_MAX = 512;
 
@@ -148,7 +151,7 @@ export class Relocating {
     const verdict = decideRelocate({ ...view, hasMove: true });
     const move = verdict.act === 'relocate' ? this.#chooseMove(row) : undefined;
     if (verdict.act === 'wait') lookAgain(row, verdict.untilMs);
-    else if (move === undefined) lookLater(row, nowMs() + timing.relocateMs);
+    else if (move === undefined) lookLater(row, nowMs() + restOf(timing.relocateMs, view));
     else this.#begin(row, move);
   }
 
@@ -313,3 +316,8 @@ export class Relocating {
     return member?.trust === 'trusted' && (member.state === 'active' || member.state === 'draining');
   }
 }
+
+const restOf = (
+  leastMs: number,
+  { nowMs, shortSinceMs }: { readonly nowMs: number; readonly shortSinceMs: number },
+): number => Math.max(leastMs, Math.min(REST_MS_MAX, (nowMs - shortSinceMs) * REST_PART));
