@@ -9,6 +9,7 @@ import type { Chance } from '../src/core/chance.js';
 import type { Epoch, LogOp, LogPosition, LogSegment } from '../src/core/holdings-log.js';
 import { compareEpochs } from '../src/core/holdings-log.js';
 import type { ParcelId, StoreId } from '../src/core/ids.js';
+import { DOUBT_RESTS, StoreRests } from '../src/core/store-rests.js';
 import { between, oneIn } from './draw.js';
 import type { Running } from './sim-host.js';
 import type { StoreDisk, UnderWay } from './store-disk.js';
@@ -19,8 +20,6 @@ const WRITE_MS = { least: 2, most: 25 };
 const READ_BYTES_PER_MS = 100_000;
 /** A store that failed is opened again after this. */
 const REOPEN_MS = 10_000;
-/** A store is not doubted again before this, as by the daemon, in ms. */
-const DOUBT_EVERY_MS = 60_000;
 /** Where the virtual wall clock starts: what new epochs count from. */
 const WALL_MS = 1_700_000_000_000;
 
@@ -29,7 +28,7 @@ export class OwnStores {
   readonly #world: Surroundings;
   readonly #chance: Chance;
   readonly #toldSeq = new Map<StoreId, number>();
-  readonly #doubtedMs = new Map<StoreId, number>();
+  readonly #doubts = new StoreRests(DOUBT_RESTS);
 
   constructor(of: Running, world: Surroundings) {
     this.#of = of;
@@ -132,12 +131,12 @@ export class OwnStores {
   /** Somebody remembers more of our log, or another one. */
   hearOfOwnLog(theirs: LogPosition): void {
     const store = this.mounted(theirs.store);
-    if (store === undefined || this.#of.nowMs < (this.#doubtedMs.get(store.id) ?? 0) + DOUBT_EVERY_MS) return;
+    if (store === undefined || this.#of.nowMs < this.#doubts.untilMs(store.id)) return;
     const { log } = store;
     const order = compareEpochs(theirs.epoch, log.epoch);
     const differs = order === 0 && (theirs.seq > log.seq || log.digestAt(theirs.seq) !== theirs.digest);
     if (order <= 0 && !differs) return;
-    this.#doubtedMs.set(store.id, this.#of.nowMs);
+    this.#doubts.begin(store.id, this.#of.nowMs);
     this.reopen(store, { counterSeen: theirs.epoch.counter });
   }
 

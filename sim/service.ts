@@ -413,11 +413,13 @@ export class Service implements Running {
 
   answerState({ from, logs, yourStart }: StateQuestion): StateAnswer {
     this.#raiseBoot(yourStart);
-    const knowsLaterLog = [...this.#stores.stores()].some(({ log }) => {
+    const knowsMore = [...this.#stores.stores()].some(({ log }) => {
       const known = logs.get(log.store);
-      return known !== undefined && compareEpochs(known.epoch, log.epoch) > 0;
+      if (known === undefined) return false;
+      const order = compareEpochs(known.epoch, log.epoch);
+      return order > 0 || (order === 0 && known.seq > log.seq);
     });
-    if (knowsLaterLog) this.#askState(from);
+    if (knowsMore) this.#askState(from);
     const segments: { segment: StateAnswer['segments'][number]['segment']; relayed: boolean }[] = [];
     const since = (log: StoreLog): number => {
       const known = logs.get(log.store);
@@ -466,9 +468,11 @@ export class Service implements Running {
     const known = archive.get(store);
     const order = known === undefined ? 1 : compareEpochs(log.epoch, known.log.epoch);
     if (order < 0) return;
-    const carriesOn = known !== undefined && order === 0 && log.continues(known.log, known.seq);
-    if (order === 0 && carriesOn && seq <= (known?.seq ?? 0)) return;
-    if (order === 0 && !carriesOn && relayed) return;
+    if (known !== undefined && order === 0) {
+      if (seq < known.seq) return;
+      const carriesOn = log.continues(known.log, known.seq);
+      if (carriesOn ? seq === known.seq : relayed) return;
+    }
     archive.set(store, place);
   }
 

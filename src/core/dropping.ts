@@ -24,6 +24,7 @@ import type { OtherHolders } from './other-holders.js';
 import type { ParcelTable, Row } from './parcel-table.js';
 import type { Placement } from './placement.js';
 import type { Rules } from './rules.js';
+import type { StoreRests } from './store-rests.js';
 import type { Wanted } from './wanted.js';
 
 /** Parcels in DROPPING at once: for none of them can others get our grant. */
@@ -85,6 +86,7 @@ export interface DroppingContext {
   readonly isRelocated: (row: Row) => boolean;
   /** Until when a copy that was taken over from another host stays. */
   readonly keepUntilMs: (row: Row) => number;
+  readonly rests: StoreRests;
   /** The store is over its limit, or what has too few copies does not fit here. */
   readonly isPressed: (store: StoreId) => boolean;
   readonly emit: (effect: Effect) => void;
@@ -209,7 +211,11 @@ export class Dropping {
       turnMs: timing.repairStepMs,
       relocated: this.#of.isRelocated(row),
       pressed: this.#of.isPressed(store),
-      notBeforeMs: Math.max(this.#of.keepUntilMs(row), this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY),
+      notBeforeMs: Math.max(
+        this.#of.keepUntilMs(row),
+        this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
+        this.#of.rests.untilMs(store),
+      ),
     };
     return { view, granters };
   }
@@ -294,19 +300,26 @@ export class Dropping {
     const attempt = this.#byNonce.get(nonce);
     if (attempt === undefined) return;
     this.#failures.delete(attempt.row);
+    this.#of.rests.forget(attempt.store);
     this.#end(attempt);
   }
 
   /** PRESENT again, and to be tried again after a rest. An attempt whose store has gone since is over already. */
   notDropped({ attempt: nonce }: Extract<Input, { is: 'not-dropped' }>): void {
     const attempt = this.#byNonce.get(nonce);
-    if (attempt !== undefined) this.#giveUp(attempt);
+    if (attempt === undefined) return;
+    this.#of.rests.begin(attempt.store, this.#of.nowMs());
+    this.#giveUp(attempt);
   }
 
   /** Its store takes nothing more until it is opened again; until then nobody knows whether `del` is in its log. */
   storeGone(store: StoreId): void {
     // With a rest, for a store that refuses every write comes back at once, and would be asked again at once.
-    for (const attempt of [...this.#byRow.values()]) if (attempt.store === store) this.#giveUp(attempt);
+    for (const attempt of [...this.#byRow.values()]) {
+      if (attempt.store !== store) continue;
+      if (attempt.stage === 'committing') this.#of.rests.begin(store, this.#of.nowMs());
+      this.#giveUp(attempt);
+    }
   }
 
   /** An attempt by an older configuration is void. */

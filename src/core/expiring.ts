@@ -8,6 +8,7 @@ import type { Effect, Input } from './effects.js';
 import { decideExpiry, type ExpiryView, ExpiryWarrant } from './expiry.js';
 import type { ParcelId, SourceId, StoreId } from './ids.js';
 import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
+import type { StoreRests } from './store-rests.js';
 import type { Wanted } from './wanted.js';
 
 /** What could not be told or done is tried again after this, in ms. */
@@ -28,6 +29,7 @@ export interface ExpiringContext {
   readonly isOurs: (row: Row) => boolean;
   /** An attempt to drop it, or a read for a grant, is under way. */
   readonly isBusy: (row: Row) => boolean;
+  readonly rests: StoreRests;
   readonly emit: (effect: Effect) => void;
   /** Looks at the row again at `atMs`, once, however often it is asked for. */
   readonly lookLater: (row: Row, atMs: number) => void;
@@ -39,7 +41,8 @@ export class Expiring {
   /** Of rows that no page has described: by their record. */
   readonly #sources = new Map<Row, SourceId>();
   readonly #identifying = new Set<Row>();
-  readonly #expiring = new Set<Row>();
+  /** And from which store. */
+  readonly #expiring = new Map<Row, StoreId>();
   /** Rows whose store would not do it: not to be tried before, though the store comes back at once. */
   readonly #restUntilMs = new Map<Row, number>();
 
@@ -82,14 +85,17 @@ export class Expiring {
         emit({ do: 'identify', parcel });
         return;
       case 'expire': {
-        const restUntilMs = this.#restUntilMs.get(row) ?? Number.NEGATIVE_INFINITY;
+        const restUntilMs = Math.max(
+          this.#restUntilMs.get(row) ?? Number.NEGATIVE_INFINITY,
+          this.#of.rests.untilMs(store),
+        );
         if (nowMs() < restUntilMs) {
           lookLater(row, restUntilMs);
           return;
         }
         const warrant = ExpiryWarrant.from(view, { parcel, store });
         if (warrant === undefined) return;
-        this.#expiring.add(row);
+        this.#expiring.set(row, store);
         emit({ do: 'expire', warrant });
       }
     }
@@ -138,9 +144,14 @@ export class Expiring {
 
   /** `expired` or `not-expired`. */
   ended(row: Row, done: boolean): void {
+    const store = this.#expiring.get(row);
     this.#expiring.delete(row);
     this.#restUntilMs.delete(row);
-    if (done) return;
+    if (done) {
+      if (store !== undefined) this.#of.rests.forget(store);
+      return;
+    }
+    if (store !== undefined) this.#of.rests.begin(store, this.#of.nowMs());
     const untilMs = this.#of.nowMs() + TRY_AGAIN_MS;
     this.#restUntilMs.set(row, untilMs);
     this.#of.lookLater(row, untilMs);

@@ -88,10 +88,13 @@ export class Holdings {
     return order > 0 || (order === 0 && ours.seq >= position.seq);
   }
 
-  /** True when we have read a later epoch of the log than the one that `position` is of. */
-  isPastEpoch(host: HostId, position: LogPosition): boolean {
+  /** True when we have read more of the log than `position`, or of a later one. */
+  isPast(host: HostId, position: LogPosition): boolean {
     const slot = this.slotOf(host, position.store);
-    return slot !== undefined && this.#compareEpochs(this.#log(slot).position.epoch, position.epoch) > 0;
+    if (slot === undefined) return false;
+    const ours = this.#log(slot).position;
+    const order = this.#compareEpochs(ours.epoch, position.epoch);
+    return order > 0 || (order === 0 && ours.seq > position.seq);
   }
 
   apply(segment: LogSegment): Applied {

@@ -41,7 +41,7 @@ export interface HostView {
   /** Two machines run with its identity: nothing that it says counts, until then at least. */
   isSetAside: boolean;
   setAsideUntilMs: number;
-  /** When it last came back from the dead, by our time; its copies may be surplus since. */
+  /** When it last came back from the dead, or a store of it from wherever that was, by our time; its copies may be surplus since. */
   returnedAtMs: number | undefined;
   /** The absence that it is in, or has come back from, until that is judged. */
   away: Away | undefined;
@@ -57,6 +57,8 @@ export interface HostView {
   heartbeat: Heartbeat | undefined;
   /** Stores of the last heartbeat, by id. */
   reports: ReadonlyMap<StoreId, StoreReport>;
+  /** Stores that it had since its start and has no more. */
+  readonly storesAway: Set<StoreId>;
   /** Sum of the stated weights of its mounted stores. */
   weightMiB: number;
   /** Most room in one of its stores. */
@@ -273,6 +275,11 @@ export class Hosts {
           after.weightMiB !== weightMiB
         );
       });
+    if (before?.bootId !== heartbeat.bootId) host.storesAway.clear();
+    else
+      for (const { position } of before.stores) if (!reports.has(position.store)) host.storesAway.add(position.store);
+    // Else a store that comes and goes would have others copy, and drop, as often.
+    for (const store of reports.keys()) if (host.storesAway.delete(store)) host.returnedAtMs = nowMs;
     host.reports = reports;
     host.weightMiB = Math.min(WEIGHT_MIB_MAX, sum(heartbeat.stores.map(({ weightMiB }) => weightMiB)));
     host.freeBytes = Math.max(0, ...heartbeat.stores.map(({ lentBytes, usedBytes }) => lentBytes - usedBytes));
@@ -589,6 +596,7 @@ export class Hosts {
       inSuddenOutage: false,
       heartbeat: undefined,
       reports: new Map(),
+      storesAway: new Set(),
       weightMiB: 0,
       freeBytes: 0,
       caughtUp: false,

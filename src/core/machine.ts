@@ -41,6 +41,7 @@ import { Relocating } from './relocating.js';
 import { Room } from './room.js';
 import { RowSet } from './row-set.js';
 import { RULES, type Rules } from './rules.js';
+import { REMOVAL_RESTS, StoreRests } from './store-rests.js';
 import { Voice } from './voice.js';
 import { Wanted } from './wanted.js';
 
@@ -96,6 +97,8 @@ export class Machine {
   #config: ClusterConfig | undefined;
   #member: Member | undefined;
   #nowMs: number;
+  /** When a store of ours came back from wherever it was; undefined where none did since the start. */
+  #returnedAtMs: number | undefined;
   #effects: Effect[] = [];
   #heartbeatDueMs: number;
   #wakeMs = Number.POSITIVE_INFINITY;
@@ -165,15 +168,17 @@ export class Machine {
       lookAgain: (row: Row, atMs?: number) => this.#lookAgain(row, atMs),
       lookLater: (row: Row, atMs: number) => this.#lookLater(row, atMs),
     };
+    const rests = new StoreRests(REMOVAL_RESTS);
     this.#dropping = new Dropping({
       ...shared,
       self,
+      rests,
       placement: this.#placement,
       chance,
       nonces,
       rules,
       config: () => this.#configured(),
-      returnedAtMs: host => this.#hosts.get(host)?.returnedAtMs,
+      returnedAtMs: host => (host === self ? this.#returnedAtMs : this.#hosts.get(host)?.returnedAtMs),
       isDraining: store => !this.#room.takesParcels(store),
       isExpiring: row => this.#expiring.isExpiring(row),
       isRelocated: row => this.#relocating.isLeaving(row),
@@ -200,6 +205,7 @@ export class Machine {
     });
     this.#expiring = new Expiring({
       ...shared,
+      rests,
       runMs: () => this.#ranBeforeMs + this.#nowMs - this.#startedMs,
       gcGraceMs: () => this.#configured().timing.gcGraceMs,
       heardSeq: source => Math.max(this.#wanted.heardSeq(source), this.#holdings.highestHead(source)),
@@ -322,12 +328,12 @@ export class Machine {
         this.#pursuing.measured(input);
         return;
       case 'head-kept':
-        this.#keepingHead.delete(`${input.store} ${input.source}`);
+        this.#keepingHead.delete(keepId(input.store, input.source));
         this.#ownOps(input.segment);
         this.#keepHeads();
         return;
       case 'head-not-kept':
-        this.#keepingHead.delete(`${input.store} ${input.source}`);
+        this.#keepingHead.delete(keepId(input.store, input.source));
         return;
       case 'own-ops':
         this.#room.used(input.segment.end.store, input.usedBytes);
@@ -469,9 +475,8 @@ export class Machine {
     if (!host.caughtUp && behind) this.#askState(host);
     else if (!host.caughtUp) this.#caughtUp(host);
     else if (behind) this.#hosts.expectNews(host, this.#nowMs);
-    // Another machine with its identity wrote a later log and is off now: by our question it learns of that.
-    else if (heartbeat.stores.some(({ position }) => this.#holdings.isPastEpoch(host.id, position)))
-      this.#askState(host);
+    // By our question it learns of that.
+    else if (this.#hasForgotten(host, storesBefore)) this.#askState(host);
     if (!changed) return;
     // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
     if (storesBefore === undefined || !haveSameKeys(storesBefore, host.reports)) {
@@ -503,6 +508,18 @@ export class Machine {
     if (heartbeat === undefined) return false;
     if (heartbeat.headsDigest !== this.#wanted.digest()) return true;
     return heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(id, position));
+  }
+
+  /**
+   * True when a host does not know how far it has written: it was put back from an old image, or another machine with its
+   * identity wrote more and is off now. Its log may overtake a heartbeat, but not two.
+   */
+  #hasForgotten({ id, reports }: HostView, before: HostView['reports'] | undefined): boolean {
+    for (const [store, { position }] of reports) {
+      const isStill = before?.get(store)?.position.digest === position.digest;
+      if (isStill && this.#holdings.isPast(id, position)) return true;
+    }
+    return false;
   }
 
   #caughtUp(host: HostView): void {
@@ -573,7 +590,8 @@ export class Machine {
   }
 
   #storeMeasured(measured: Extract<Input, { is: 'store' }>): void {
-    const { isNew, grew } = this.#room.measured(measured);
+    const { isNew, isBack, grew } = this.#room.measured(measured);
+    if (isBack) this.#returnedAtMs = this.#nowMs;
     if (isNew) {
       this.#markHeldBy(this.#self);
       this.#heartbeatDueMs = this.#nowMs;
@@ -586,6 +604,8 @@ export class Machine {
     if (!this.#room.remove(store)) return;
     this.#pursuing.storeGone(store);
     this.#dropping.storeGone(store);
+    // Nobody may be left to say what became of them.
+    for (const { source } of this.#wanted.heads()) this.#keepingHead.delete(keepId(store, source));
     this.#relocating.storeGone(store);
     this.#markHeldBy(this.#self);
     this.#heartbeatDueMs = this.#nowMs;
@@ -684,7 +704,7 @@ export class Machine {
     for (const { store } of this.#room.stores()) {
       const slot = this.#holdings.slotOf(this.#self, store);
       for (const { source, seq } of this.#wanted.heads()) {
-        const id = `${store} ${source}`;
+        const id = keepId(store, source);
         if (slot !== undefined && this.#holdings.headSeq(slot, source) >= seq) continue;
         if (this.#keepingHead.has(id)) continue;
         this.#keepingHead.add(id);
@@ -957,6 +977,8 @@ export class Machine {
     };
   }
 }
+
+const keepId = (store: StoreId, source: SourceId): string => `${store} ${source}`;
 
 const haveSameKeys = <Key>(a: ReadonlyMap<Key, unknown>, b: ReadonlyMap<Key, unknown>): boolean =>
   a.size === b.size && [...a.keys()].every(key => b.has(key));

@@ -23,6 +23,8 @@ export interface OwnStore {
 
 export class Room {
   readonly #stores = new Map<StoreId, OwnStore>();
+  /** Those that were here since the start and are not now. */
+  readonly #away = new Set<StoreId>();
   #version = 0;
 
   /** Rises when a store comes or goes, begins or ends to be drained, or is stated to be larger or smaller. */
@@ -55,7 +57,7 @@ export class Room {
     return own !== undefined && own.usedBytes + own.reservedBytes > own.lentBytes;
   }
 
-  /** @returns whether the store is new, and whether it has more free room than before. */
+  /** @returns whether the store is new, whether it was here before and away, and whether it has more free room than before. */
   measured({
     store,
     lentBytes,
@@ -63,6 +65,7 @@ export class Room {
     draining,
   }: Pick<OwnStore, 'store' | 'lentBytes' | 'usedBytes' | 'draining'>): {
     readonly isNew: boolean;
+    readonly isBack: boolean;
     readonly grew: boolean;
   } {
     const known = this.#stores.get(store);
@@ -76,7 +79,7 @@ export class Room {
         weightMiB: weightOf(lentBytes),
       });
       this.#version += 1;
-      return { isNew: true, grew: true };
+      return { isNew: true, isBack: this.#away.delete(store), grew: true };
     }
     if (known.draining !== draining) this.#version += 1;
     const grew = lentBytes - usedBytes > known.lentBytes - known.usedBytes;
@@ -88,7 +91,7 @@ export class Room {
       known.weightMiB = weightOf(lentBytes);
       this.#version += 1;
     }
-    return { isNew: false, grew };
+    return { isNew: false, isBack: false, grew };
   }
 
   used(store: StoreId, usedBytes: number): void {
@@ -99,7 +102,9 @@ export class Room {
   /** @returns false when there was no such store. */
   remove(store: StoreId): boolean {
     this.#version += 1;
-    return this.#stores.delete(store);
+    if (!this.#stores.delete(store)) return false;
+    this.#away.add(store);
+    return true;
   }
 
   reserve(store: StoreId, bytes: number): void {

@@ -22,6 +22,7 @@ import {
 import { type ClusterId, type HostId, parseStoreId, type StoreId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
+import { DOUBT_RESTS, StoreRests } from '../core/store-rests.js';
 import type { Lending, StoreSetting } from '../membership/policy.js';
 import { writeDurable } from '../platform/durable.js';
 import type { IndexDatabase } from '../store/index-database.js';
@@ -36,11 +37,6 @@ import { KeyedTurns } from './turns.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
 const MEASURE_EVERY_MS = 60_000;
-/**
- * After a store was opened anew for what others remember of its log, it is not again for so long, in ms: of two machines
- * with one identity neither would else get to anything.
- */
-const DOUBT_EVERY_MS = 60_000;
 /** Operations told to the machine, and signed, at once when a store is mounted. */
 const OPS_AT_ONCE = 4_096;
 
@@ -100,8 +96,8 @@ export class OwnStores {
   #looked = false;
   readonly #turns = new KeyedTurns<string>();
   readonly #remembered = new RememberedLogs();
-  /** When a store's log was last doubted for what others remember. */
-  readonly #doubtedMs = new Map<StoreId, number>();
+  /** Of stores that were opened anew for what others remember of their logs. */
+  readonly #doubts = new StoreRests(DOUBT_RESTS);
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: OwnStoresOptions) {
@@ -155,8 +151,7 @@ export class OwnStores {
   }
 
   async #isDoubted({ store }: Mounted): Promise<boolean> {
-    const lastMs = this.#doubtedMs.get(store.id) ?? Number.NEGATIVE_INFINITY;
-    if (this.#options.clock.nowMs() < lastMs + DOUBT_EVERY_MS) return false;
+    if (this.#options.clock.nowMs() < this.#doubts.untilMs(store.id)) return false;
     return (await this.#remembered.doubt(store)) !== undefined;
   }
 
@@ -347,7 +342,7 @@ export class OwnStores {
     }
     if (doubt === undefined) return store;
     await store.close();
-    this.#doubtedMs.set(store.id, clock.nowMs());
+    this.#doubts.begin(store.id, clock.nowMs());
     alarms.raise(
       'STORE_DOUBT',
       path,

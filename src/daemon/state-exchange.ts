@@ -191,14 +191,14 @@ export class StateExchange {
 
     const asked = new Map(request.logs.map(log => [log.store, log]));
     // Somebody with our identity wrote it. What the asker says unsigned is not believed: we ask it for our own signed words.
-    let knowsLaterLog = false;
+    let knowsMore = false;
     for (const position of stores.positions()) {
       const known = asked.get(position.store);
       const same =
         known !== undefined &&
         known.epoch.counter === position.epoch.counter &&
         known.epoch.random === position.epoch.random;
-      if (known !== undefined && compareEpochs(known.epoch, position.epoch) > 0) knowsLaterLog = true;
+      if (known !== undefined && isPast(known, position)) knowsMore = true;
       yield* this.#segments(position.store, same ? known.seq : 0);
     }
     for (const { host, position } of archive.stores()) {
@@ -215,7 +215,7 @@ export class StateExchange {
     }
     yield* this.#heads(heads, () => true);
     const asker = roster.hostOf(from);
-    if (knowsLaterLog && asker !== undefined) this.#askBack(asker);
+    if (knowsMore && asker !== undefined) this.#askBack(asker);
   }
 
   /** Not waited for, and not again while one is under way: an answer does not hang on the asker's own. */
@@ -252,3 +252,8 @@ export class StateExchange {
     }
   }
 }
+
+const isPast = (known: Pick<LogPosition, 'epoch' | 'seq'>, { epoch, seq }: LogPosition): boolean => {
+  const order = compareEpochs(known.epoch, epoch);
+  return order > 0 || (order === 0 && known.seq > seq);
+};

@@ -4,6 +4,7 @@ import type { Effect } from '../../src/core/effects.js';
 import { Expiring, type ExpiringContext } from '../../src/core/expiring.js';
 import { type ParcelId, parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
 import { ParcelTable } from '../../src/core/parcel-table.js';
+import { REMOVAL_RESTS, StoreRests } from '../../src/core/store-rests.js';
 import { Wanted } from '../../src/core/wanted.js';
 
 const STORE = parseStoreId('c'.repeat(32));
@@ -28,6 +29,7 @@ function expiringOf({ runMs = 1_000, mounted = true }: { readonly runMs?: number
     heldIn: () => (now.mounted ? STORE : undefined),
     isOurs: () => true,
     isBusy: () => false,
+    rests: new StoreRests(REMOVAL_RESTS),
     emit: effect => void effects.push(effect),
     lookLater: (_, atMs) => void looks.push(atMs),
   };

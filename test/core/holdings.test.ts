@@ -8,6 +8,7 @@ import {
   type Epoch,
   encodeOp,
   type LogOp,
+  type LogPosition,
   type LogSegment,
   logAfter,
   logAfterAll,
@@ -93,14 +94,20 @@ test('a greater epoch replaces the log, a lower one is not believed', t => {
   t.false(held(view, 3));
 });
 
-test('a position of a lower epoch than was read is known as such, and one that is only further is not', t => {
+test('a position before what was read, or of a lower epoch, is known as such; the same and one further on are not', t => {
   const view = fresh();
-  const lower = segment([add(1)]).end;
-  t.false(view.holdings.isPastEpoch(host, lower), 'nothing was read yet');
-  view.holdings.apply(segment([add(1)]));
-  t.false(view.holdings.isPastEpoch(host, segment([add(1), add(2)]).end));
+  const [one, two, three] = [[add(1)], [add(1), add(2)], [add(1), add(2), add(3)]].map(ops => segment(ops).end) as [
+    LogPosition,
+    LogPosition,
+    LogPosition,
+  ];
+  t.false(view.holdings.isPast(host, one), 'nothing was read yet');
+  view.holdings.apply(segment([add(1), add(2)]));
+  t.true(view.holdings.isPast(host, one));
+  t.false(view.holdings.isPast(host, two));
+  t.false(view.holdings.isPast(host, three));
   view.holdings.apply(segment([add(2)], 0, { counter: 5, random: '00'.repeat(8) }));
-  t.true(view.holdings.isPastEpoch(host, lower));
+  t.true(view.holdings.isPast(host, three));
 });
 
 test('a host that names another’s store writes a log of its own and takes nothing away', t => {
