@@ -2,8 +2,10 @@
  * Words: that a host says nothing that is not durable (I5), takes no more room than it lends (I6), and deals only
  * with members (I8).
  */
+import type { Member } from '../../src/core/cluster-config.js';
 import type { Effect } from '../../src/core/effects.js';
 import { compareEpochs, type LogPosition } from '../../src/core/holdings-log.js';
+import type { HostId } from '../../src/core/ids.js';
 import type { Happening } from '../happening.js';
 import type { Running } from '../sim-host.js';
 import type { StoreDisk } from '../store-disk.js';
@@ -27,8 +29,11 @@ export class WordChecker implements Checker {
   see(happening: Happening): void {
     if (happening.is === 'effect') this.#effect(happening.by, happening.effect);
     else if (happening.is === 'told') this.#told(happening);
-    else if (happening.is === 'stepped') this.#promises(happening.by);
-    else if (happening.is === 'durable' && happening.op.op === 'add') this.#added(happening);
+    else if (happening.is === 'stepped') {
+      this.#promises(happening.by);
+      // Who counts, and who does not, changes with it.
+      if (happening.input.is === 'config') this.#countsMembers(happening.by);
+    } else if (happening.is === 'durable' && happening.op.op === 'add') this.#added(happening);
   }
 
   #effect(by: Running, effect: Effect): void {
@@ -40,17 +45,28 @@ export class WordChecker implements Checker {
         return;
       case 'drop':
         for (const host of effect.proof.granters) {
-          const member = by.host.disk.config.members.find(({ host: id }) => id === host);
-          if (member?.state !== 'active') throw new Violation('I8', `h${by.host.number} counts a grant of a stranger`);
+          if (memberOf(by, host)?.state !== 'active')
+            throw new Violation('I8', `h${by.host.number} counts a grant of a stranger`);
         }
         return;
-      case 'answer-grant': {
-        if (effect.answer.answer === 'deny') return;
-        const member = by.host.disk.config.members.find(({ host: id }) => id === effect.to);
-        if (member === undefined || member.state === 'revoked')
-          throw new Violation('I8', `h${by.host.number} grants to a stranger`);
+      case 'ask-grants':
+        for (const host of effect.holders) isMember(by, host, 'asks for a grant of');
         return;
-      }
+      case 'answer-grant':
+        if (effect.answer.answer === 'grant') isMember(by, effect.to, 'grants to');
+        return;
+      case 'fetch':
+        isMember(by, effect.from, 'fetches from');
+        return;
+      case 'ask-audit':
+        isMember(by, effect.holder, 'audits');
+        return;
+      case 'offer-relocation':
+        isMember(by, effect.to, 'offers copies to');
+        return;
+      case 'answer-relocation':
+        if (effect.accepted) isMember(by, effect.to, 'takes copies over from');
+        return;
       default:
         return;
     }
@@ -105,6 +121,26 @@ export class WordChecker implements Checker {
         if (bytes !== store.usedBytes)
           throw new Violation('I6', `h${host.number} counts ${store.usedBytes} bytes used, and ${bytes} are`);
       }
+      if (host.running !== undefined) this.#countsMembers(host.running);
     }
   }
+
+  /** Copies count at active, trusted members only. */
+  #countsMembers(by: Running): void {
+    for (const { parcel } of this.#world.listed()) {
+      for (const { host, counts } of by.machine.holders(parcel.ref.id)) {
+        const member = counts ? memberOf(by, host) : undefined;
+        if (counts && (member?.state !== 'active' || member.trust !== 'trusted'))
+          throw new Violation('I8', `h${by.host.number} counts a copy at a stranger`);
+      }
+    }
+  }
+}
+
+const memberOf = (by: Running, host: HostId): Member | undefined =>
+  by.host.disk.config.members.find(({ host: id }) => id === host);
+
+function isMember(by: Running, host: HostId, does: string): void {
+  const state = memberOf(by, host)?.state;
+  if (state === undefined || state === 'revoked') throw new Violation('I8', `h${by.host.number} ${does} a stranger`);
 }

@@ -30,7 +30,7 @@ function promises({ promised, lent, wasCut = false }: { promised: readonly numbe
     checked(checker, [{ is: 'told', by, input: { is: 'store', store: STORE, lentBytes } }]);
   for (const bytes of promised) {
     reserved = bytes;
-    checked(checker, [{ is: 'stepped', by }]);
+    checked(checker, [{ is: 'stepped', by, input: { is: 'wake' } }]);
   }
 }
 
@@ -67,4 +67,49 @@ test('one fetcher more than N + 1 is seen while all is in order (I11)', t => {
   t.throws(() => takeIn(4), { message: /^I11: 4 hosts take in 22222222, and 2 copies are wanted/ });
   t.notThrows(() => takeIn(4, { inOrder: false }));
   t.notThrows(() => takeIn(4, { ended: 1 }));
+});
+
+const PEER: HostId = parseHostId('4'.repeat(32));
+
+/** A host whose configuration has its one peer in this state, if at all. */
+function dealing(state: string | undefined, trust = 'trusted') {
+  const checker = new WordChecker({
+    hosts: [],
+    listed: () => [{ parcel: { ref: { id: PARCEL } } }],
+  } as unknown as World);
+  const members = state === undefined ? [] : [{ host: PEER, state, trust }];
+  const by = {
+    host: { number: 1, stores: [], disk: { config: { members } } },
+    machine: { holders: () => [{ host: PEER, counts: true }] },
+    mountedStores: () => [],
+  };
+  return {
+    does: (effect: object): void => checked(checker, [{ is: 'effect', by, effect }]),
+    configured: (): void => checked(checker, [{ is: 'stepped', by, input: { is: 'config' } }]),
+  };
+}
+
+test('dealings with who is no member, or no longer, are seen (I8)', t => {
+  const deals = [
+    { do: 'fetch', from: PEER },
+    { do: 'ask-grants', holders: [PEER] },
+    { do: 'answer-grant', to: PEER, answer: { answer: 'grant' } },
+    { do: 'ask-audit', holder: PEER },
+    { do: 'offer-relocation', to: PEER },
+    { do: 'answer-relocation', to: PEER, accepted: true },
+    { do: 'drop', proof: { granters: [PEER] } },
+  ];
+  for (const effect of deals) {
+    t.notThrows(() => dealing('active').does(effect));
+    for (const state of [undefined, 'revoked']) t.throws(() => dealing(state).does(effect), { message: /^I8: h1/ });
+  }
+  t.throws(() => dealing('draining').does({ do: 'drop', proof: { granters: [PEER] } }), { message: /^I8/ });
+  t.notThrows(() => dealing(undefined).does({ do: 'answer-grant', to: PEER, answer: { answer: 'deny' } }));
+});
+
+test('copies that count at others than active, trusted members are seen (I8)', t => {
+  t.notThrows(() => dealing('active').configured());
+  for (const state of ['draining', 'revoked', undefined])
+    t.throws(() => dealing(state).configured(), { message: /^I8: h1 counts a copy at a stranger/ });
+  t.throws(() => dealing('active', 'untrusted').configured(), { message: /^I8/ });
 });
