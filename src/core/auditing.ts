@@ -26,6 +26,8 @@ const ROWS_PER_STEP = 1_024;
 /** A copy that was denied, or failed, is audited again after this, in ms: by then its log has told. */
 const DENIED_AGAIN_MS = 60_000;
 const FAILED_AGAIN_MS = 45 * 60_000;
+/** What had no answer is asked for again after this part of a walk's time. */
+const UNANSWERED_AGAIN = 1 / 10;
 /** What was not said again for so long is believed no more, in ms. */
 const BELIEVED_MS = 2 * 3_600_000;
 /** Copies that count for nothing: a host with more of them is to be revoked. Beyond, they go on counting. */
@@ -41,6 +43,12 @@ interface Copy {
 interface Again extends Copy {
   readonly atMs: number;
   readonly deniedBefore: boolean;
+}
+
+/** Questions that a copy had no answer to, since it last had one. */
+interface Unanswered {
+  readonly sinceMs: number;
+  readonly questions: number;
 }
 
 /** Copies of one store that count for nothing. */
@@ -78,6 +86,8 @@ export class Auditing {
   readonly #again: Again[] = [];
   readonly #distrusted = new Map<StoreSlot, Distrusted>();
   #distrustedSize = 0;
+  /** By store and row; forgotten with the service. */
+  readonly #unanswered = new Map<string, Unanswered>();
   #believedUntilMs = Number.POSITIVE_INFINITY;
   /** Stores of which people are to be told anew: once a step, however many copies it is about. */
   readonly #changed = new Set<StoreSlot>();
@@ -167,7 +177,18 @@ export class Auditing {
     const { row, slot, deniedBefore } = running;
     // Its log has told of an end meanwhile: there was nothing to prove.
     if (!this.#isClaimed(running)) return;
-    this.#follow({ row, slot }, decideAudit({ expected, answer, deniedBefore }));
+    const nowMs = this.#of.nowMs();
+    const before = this.#unanswered.get(copyId(running));
+    const unanswered = { questions: before?.questions ?? 0, forMs: before === undefined ? 0 : nowMs - before.sinceMs };
+    const verdict = decideAudit({ expected, answer, deniedBefore, unanswered, scrubMs: this.#of.scrubMs() });
+    // Where only our own copy cannot be read, the holder has answered.
+    if (verdict !== 'unknown' || answer?.answer === 'proof') this.#unanswered.delete(copyId(running));
+    else if (before !== undefined || this.#unanswered.size < DISTRUSTED_MAX)
+      this.#unanswered.set(copyId(running), {
+        sinceMs: before?.sinceMs ?? nowMs,
+        questions: unanswered.questions + 1,
+      });
+    this.#follow({ row, slot }, verdict);
   }
 
   #follow(copy: Copy, verdict: AuditVerdict): void {
@@ -187,6 +208,7 @@ export class Auditing {
       case 'unknown':
         // While it is distrusted, somebody has to find out when it is right again.
         if (this.#isDistrusted(copy)) this.#askAgain(copy, { afterMs: FAILED_AGAIN_MS, deniedBefore: true });
+        else this.#askAgain(copy, { afterMs: UNANSWERED_AGAIN * this.#of.scrubMs(), deniedBefore: false });
         return;
       default:
         verdict satisfies never;
@@ -216,6 +238,7 @@ export class Auditing {
 
   /** The log of a store was carried on: what it says of these rows is news, and is believed until the next audit. */
   told(slot: StoreSlot, rows: readonly Row[]): void {
+    if (this.#unanswered.size > 0) for (const row of rows) this.#unanswered.delete(copyId({ row, slot }));
     const distrusted = this.#distrusted.get(slot);
     if (distrusted === undefined) return;
     if (compareEpochs(distrusted.epoch, this.#of.holdings.position(slot).epoch) !== 0) this.restarted(slot);
@@ -294,3 +317,5 @@ export class Auditing {
     };
   }
 }
+
+const copyId = ({ row, slot }: Copy): string => `${slot} ${row}`;

@@ -134,8 +134,49 @@ test('what an answer says: only bytes that differ fail at once, and a denial tha
     [deny('corrupt'), undefined, false, 'denied'],
     [deny('absent'), undefined, true, 'failed'],
   ] as const;
+  const unanswered = { questions: 0, forMs: 0 };
   for (const [answer, expected, deniedBefore, verdict] of table)
-    t.is(decideAudit({ answer, expected, deniedBefore }), verdict);
+    t.is(decideAudit({ answer, expected, deniedBefore, unanswered, scrubMs: DAY_MS }), verdict);
+});
+
+test('a copy that nobody gets to see in ten questions and two walks counts for nothing', t => {
+  const of = (questions: number, forMs: number, answer?: AuditAnswer) =>
+    decideAudit({
+      expected: RIGHT,
+      answer,
+      deniedBefore: false,
+      unanswered: { questions, forMs },
+      scrubMs: DAY_MS,
+    });
+  t.is(of(10, 2 * DAY_MS), 'failed');
+  t.is(of(10, 2 * DAY_MS, { answer: 'deny', because: 'busy' }), 'failed');
+  t.is(of(9, 2 * DAY_MS), 'unknown');
+  t.is(of(10, 2 * DAY_MS - 1), 'unknown');
+  t.is(of(10, 2 * DAY_MS, { answer: 'proof', possession: RIGHT }), 'passed');
+});
+
+test('who never has an answer is asked more often, and believed no longer; one answer begins the count anew', t => {
+  const fixture = pair();
+  const silence = (whenMs: number): number => {
+    let questions = 0;
+    while (fixture.nowMs < whenMs) {
+      const audit = fixture.nextAudit();
+      if (audit === undefined) break;
+      fixture.answer(audit, questions % 2 === 0 ? undefined : { answer: 'deny', because: 'busy' });
+      questions += 1;
+      if (!fixture.isHeld(hostNumber(7), 1)) break;
+    }
+    return questions;
+  };
+  t.true(silence(50 * DAY_MS) >= 10);
+  const audit = fixture.nextAudit();
+  if (audit !== undefined) fixture.answer(audit, { answer: 'proof', possession: RIGHT });
+  const sinceMs = fixture.nowMs;
+  silence(sinceMs + 59 * DAY_MS);
+  t.true(fixture.isHeld(hostNumber(7), 1));
+  silence(sinceMs + 200 * DAY_MS);
+  t.false(fixture.isHeld(hostNumber(7), 1));
+  t.is(fixture.taken('gossip').length, 1);
 });
 
 test('each holder asks the one that comes next by host id, and the last one the first', t => {
