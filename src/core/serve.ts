@@ -28,7 +28,7 @@ export function decideServe(view: ServeView): 'serve' | 'busy' {
   if (purpose === 'restore') return 'serve';
   if (served >= SERVED_MAX) return 'busy';
   if (copiesWanted === undefined) return 'serve';
-  // Who repairs may know of a death that we have not noticed: then copies are not counted against it.
-  if (copies >= copiesWanted) return purpose === 'grab' ? 'busy' : 'serve';
+  // Who repairs may know of losses that we have not noticed: then copies are not counted against it, and other fetchers are.
+  if (copies >= copiesWanted) return purpose === 'grab' || othersFetching >= copiesWanted ? 'busy' : 'serve';
   return copies + othersFetching >= copiesWanted ? 'busy' : 'serve';
 }

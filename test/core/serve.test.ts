@@ -26,6 +26,8 @@ test('copies that are there and fetchers that are about to be count together', t
 test('a repair is not turned away for copies that its asker may know to be dead', t => {
   t.is(decideServe(view({ purpose: 'repair', copies: 2 })), 'serve');
   t.is(decideServe(view({ purpose: 'repair', copies: 1, othersFetching: 1 })), 'busy');
+  t.is(decideServe(view({ purpose: 'repair', copies: 2, othersFetching: 1 })), 'serve');
+  t.is(decideServe(view({ purpose: 'repair', copies: 2, othersFetching: 2 })), 'busy');
 });
 
 test('a restore is always served', t => {
