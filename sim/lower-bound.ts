@@ -46,4 +46,26 @@ function ingressS(hosts: readonly BoundHost[], missingBytes: number): number {
   return atS + (missingBytes - gotBytes) / rate;
 }
 
+/** A parcel of which one more copy is to be made, and the links of those who have it. */
+export interface BoundParcel {
+  readonly bytes: number;
+  readonly sources: readonly Pick<BoundHost, 'uploadBytesPerS'>[];
+}
+
+/**
+ * The least time in which those who have the parcels could send them: the greatest of each parcel over all its sources' links
+ * together, and of all that a host alone has over its link.
+ */
+export function sendingBoundS(parcels: readonly BoundParcel[]): number {
+  let seconds = 0;
+  const alone = new Map<Pick<BoundHost, 'uploadBytesPerS'>, number>();
+  for (const { bytes, sources } of parcels) {
+    seconds = Math.max(seconds, bytes / sum(sources.map(({ uploadBytesPerS }) => uploadBytesPerS)));
+    const [only, ...others] = sources;
+    if (only !== undefined && others.length === 0) alone.set(only, (alone.get(only) ?? 0) + bytes);
+  }
+  for (const [{ uploadBytesPerS }, bytes] of alone) seconds = Math.max(seconds, bytes / uploadBytesPerS);
+  return seconds;
+}
+
 export const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

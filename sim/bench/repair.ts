@@ -3,8 +3,9 @@ import { sourceIdOf } from '../../src/core/ids.js';
 import type { ParcelModel } from '../catalog-model.js';
 import { CopyWatch } from '../copy-watch.js';
 import { pick } from '../draw.js';
-import { type BoundHost, lowerBoundS, sum } from '../lower-bound.js';
+import { type BoundHost, lowerBoundS, sendingBoundS, sum } from '../lower-bound.js';
 import { drawDisks, drawSizes, GB, LINKS_BYTES_PER_S, MB } from '../shape.js';
+import type { SimHost } from '../sim-host.js';
 import { HOUR_MS, MINUTE_MS, SECOND_MS, World } from '../world.js';
 
 const COPIES = 2;
@@ -69,6 +70,17 @@ export function repairAfterLoss({
 
   const lost = hosts.at(-1);
   if (lost === undefined) throw new Error('no host to lose');
+  const roomBytes = new Map(
+    hosts.map(host => [host, sum(host.stores.map(({ lentBytes, usedBytes }) => lentBytes - usedBytes))]),
+  );
+  const given = lost.stores.flatMap(({ present }) =>
+    [...present].flatMap(id => {
+      const parcel = world.catalog.parcel(id);
+      if (parcel === undefined) return [];
+      const has = (host: SimHost): boolean => host.id === parcel.origin || host.stores.some(store => store.hasCopy(id));
+      return { bytes: parcel.ref.bytes, sources: hosts.filter(host => host !== lost && has(host)) };
+    }),
+  );
   const lostBytes = sum(lost.stores.map(({ usedBytes }) => usedBytes));
   const before = world.counts.receivedBytes;
   let deadMs: number | undefined;
@@ -85,7 +97,7 @@ export function repairAfterLoss({
     (host): BoundHost => ({
       uploadBytesPerS: host.uploadBytesPerS,
       downloadBytesPerS: host.downloadBytesPerS,
-      roomBytes: Number.POSITIVE_INFINITY,
+      roomBytes: roomBytes.get(host) ?? 0,
       ownBytes: 0,
       takesBytes: lostBytes,
     }),
@@ -94,7 +106,7 @@ export function repairAfterLoss({
   return {
     receivedOverLost: (world.counts.receivedBytes - before) / lostBytes,
     seconds,
-    boundS: lowerBoundS(bound, lostBytes),
+    boundS: Math.max(lowerBoundS(bound, lostBytes), sendingBoundS(given)),
     short: watch.short,
   };
 }

@@ -33,6 +33,8 @@ export class ClaimBudget {
   #slowSources = 0;
   #slowBytes = 0;
   #otherBytes = 0;
+  /** What the other sources that something is claimed from can be hoped to give together, in bytes a second. */
+  #otherBytesPerS = 0;
   readonly #bytesMax: number;
 
   constructor(view: ClaimBudgetView) {
@@ -49,6 +51,8 @@ export class ClaimBudget {
     if (bytes > 0 && hoped > 0 && bytes >= this.#claimable(hoped)) return false;
     if (paces.isSlow(source))
       return this.#slowBytes < CLAIMED_BYTES_MAX && (bytes > 0 || this.#slowSources < FETCHES_OF_SLOW_MAX);
+    // A large parcel keeps its source's link busy, and perhaps only a part of this host's own.
+    if (bytes === 0 && this.#otherBytesPerS > 0 && this.#otherBytesPerS < paces.own) return true;
     return this.#otherBytes < Math.min(CLAIMED_BYTES_MAX, bytes === 0 ? SPREAD * this.#bytesMax : this.#bytesMax);
   }
 
@@ -56,8 +60,10 @@ export class ClaimBudget {
     if (bytes === 0) return;
     const before = this.#claimed.get(source) ?? 0;
     this.#claimed.set(source, before + bytes);
-    if (!this.#view.paces.isSlow(source)) {
+    const { paces } = this.#view;
+    if (!paces.isSlow(source)) {
       this.#otherBytes += bytes;
+      if (before === 0) this.#otherBytesPerS += paces.hopedOf(source) || paces.own;
       return;
     }
     this.#slowBytes += bytes;

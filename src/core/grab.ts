@@ -46,6 +46,8 @@ export interface GrabView {
   readonly stepMs: number;
   /** No copy is left but one, or none: everybody who can starts at once. */
   readonly lastPlace: boolean;
+  /** Until when it is left to faster hosts (leave-to-faster.ts). */
+  readonly leftUntilMs: number;
   /** This host has claimed it, or fetches it. */
   readonly claimed: boolean;
   /** Not before this: a failure's back-off. */
@@ -54,7 +56,7 @@ export interface GrabView {
 
 export type GrabVerdict =
   | { readonly act: 'grab' }
-  | { readonly act: 'wait'; readonly untilMs: number; readonly because: 'turn' | 'claimed' | 'back-off' }
+  | { readonly act: 'wait'; readonly untilMs: number; readonly because: 'turn' | 'claimed' | 'back-off' | 'slow' }
   | {
       readonly act: 'decline';
       readonly because:
@@ -108,6 +110,8 @@ export function decideGrab(view: GrabView): GrabVerdict {
     return { act: 'wait', untilMs: Number.POSITIVE_INFINITY, because: 'claimed' };
   }
   if (view.nowMs < view.notBeforeMs) return { act: 'wait', untilMs: view.notBeforeMs, because: 'back-off' };
+
+  if (view.nowMs < view.leftUntilMs) return { act: 'wait', untilMs: view.leftUntilMs, because: 'slow' };
 
   const turn = view.lastPlace ? 0 : Math.max(0, view.rank - (view.copiesWanted - 1));
   const dueMs = view.shortSinceMs + turn * view.stepMs;

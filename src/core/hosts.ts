@@ -153,6 +153,11 @@ export class Hosts {
     return this.#fastestBytesPerS;
   }
 
+  /** What all other live hosts that have any room take in together, as they say. */
+  get roomyBytesPerS(): number {
+    return sum(Array.from(this.#byId.values(), view => (view.freeBytes > 0 ? paceOf(view) : 0)));
+  }
+
   /** A host's pace, as it says; 0 when it is not live or does not know. */
   paceBytesPerS(host: HostId): number {
     const view = this.#byId.get(host);

@@ -733,6 +733,7 @@ export class Machine {
     const count = this.#count(row);
     this.#relocating.consider(row, count.copies < copiesWanted);
     if (count.copies >= copiesWanted) {
+      if (this.#table.short.has(row)) this.#pursuing.filled();
       this.#table.setShortSince(row, Number.NaN);
       this.#table.set(row, FLAG.hadCopies, true);
     } else if (Number.isNaN(this.#table.shortSinceMs(row))) this.#table.setShortSince(row, this.#nowMs);

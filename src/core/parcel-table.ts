@@ -46,6 +46,7 @@ export class ParcelTable {
   readonly #family: Row[] = [];
   /** Rows whose copies are short: those with a number in `#shortSinceMs`. */
   readonly short = new RowSet();
+  #shortBytes = 0;
 
   get size(): number {
     return this.#ids.size;
@@ -66,6 +67,7 @@ export class ParcelTable {
   /** Writes down what a page says of a parcel. A parcel's id fixes its key and size, so this happens once in effect. */
   describe({ id, key, bytes }: ParcelRef, source: number): Row {
     const row = this.rowOf(id);
+    if (this.short.has(row)) this.#shortBytes += bytes - this.bytes(row);
     this.#bytes[row] = bytes;
     this.#source[row] = source;
     if (this.#key[row] === NO_KEY) {
@@ -120,8 +122,16 @@ export class ParcelTable {
 
   setShortSince(row: Row, sinceMs: number): void {
     this.#shortSinceMs[row] = sinceMs;
-    if (Number.isNaN(sinceMs)) this.short.delete(row);
-    else this.short.add(row);
+    const isShort = !Number.isNaN(sinceMs);
+    if (isShort === this.short.has(row)) return;
+    if (isShort) this.short.add(row);
+    else this.short.delete(row);
+    this.#shortBytes += isShort ? this.bytes(row) : -this.bytes(row);
+  }
+
+  /** One copy of each row that is short. */
+  get shortBytes(): number {
+    return this.#shortBytes;
   }
 
   /** Since when others have had enough copies without this host's own; NaN when they have not. */

@@ -20,6 +20,8 @@ import { decideGrab, type GrabVerdict, type GrabView, rankMaxOf } from './grab.j
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
 import type { HostId, StoreId } from './ids.js';
+import { leaveUntilMs } from './leave-to-faster.js';
+import type { OtherHolders } from './other-holders.js';
 import { Paces } from './paces.js';
 import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
 import { type CopyCount, NO_STANDING, type Placement } from './placement.js';
@@ -51,6 +53,7 @@ export interface PursuingContext {
   readonly holdings: Holdings;
   readonly hosts: Hosts;
   readonly placement: Placement;
+  readonly others: Pick<OtherHolders, 'takersOf'>;
   readonly room: Room;
   readonly claims: Claims;
   readonly voice: Voice;
@@ -112,6 +115,7 @@ export class Pursuing {
   readonly #noRoom = new Set<Row>();
   readonly #ready = new Ready();
   #nextFetch = 1;
+  #filledMs = Number.NEGATIVE_INFINITY;
   #renewDueMs = Number.POSITIVE_INFINITY;
   /** As last told. */
   #toldPace = 0;
@@ -197,6 +201,11 @@ export class Pursuing {
     const verdict = decideGrab(view);
     if (pursuit !== undefined) this.#reconsider(pursuit, verdict, { count, view });
     else this.#act(row, verdict, { count, view });
+  }
+
+  /** A row that was short has its copies. */
+  filled(): void {
+    this.#filledMs = this.#nowMs;
   }
 
   /** A source is gone: what only it could give is given up, so that it keeps nothing else waiting. */
@@ -298,9 +307,45 @@ export class Pursuing {
       shortSinceMs,
       stepMs,
       lastPlace,
+      leftUntilMs: undecided && repair && pursuit === undefined ? this.#leftUntilMs(row) : Number.NEGATIVE_INFINITY,
       claimed: pursuit !== undefined,
       notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
     };
+  }
+
+  /** Until when a repair is left to hosts with better links. */
+  #leftUntilMs(row: Row): number {
+    const { own } = this.#paces;
+    return leaveUntilMs({
+      shortSinceMs: this.#table.shortSinceMs(row),
+      filledMs: this.#filledMs,
+      bytes: this.#table.bytes(row),
+      claimedBytes: this.#claimedBytes,
+      ownBytesPerS: own,
+      fastestOther: () => this.#fastestTaker(row),
+      backlogBytes: this.#table.shortBytes,
+      togetherBytesPerS: own + this.#hosts.roomyBytesPerS,
+    });
+  }
+
+  /** What the fastest other host that has room for a row would take it in with, in bytes a second. */
+  #fastestTaker(row: Row): number {
+    if (this.#hosts.fastestBytesPerS <= this.#paces.own) return 0;
+    const source = this.#giverOf(row);
+    const given = source === undefined ? 0 : this.#paces.hopedOf(source);
+    let fastest = 0;
+    for (const { host, freeBytes } of this.#of.others.takersOf([row], this.#wanted.knownOriginOf(row))) {
+      if (freeBytes < this.#table.bytes(row)) continue;
+      fastest = Math.max(fastest, this.#hosts.paceBytesPerS(host));
+    }
+    return given === 0 ? fastest : Math.min(fastest, given);
+  }
+
+  /** Claimed and not here yet. */
+  get #claimedBytes(): number {
+    let bytes = 0;
+    for (const { reservedBytes, doneBytes } of this.#pursuits.values()) bytes += Math.max(0, reservedBytes - doneBytes);
+    return bytes;
   }
 
   // ----------------------------------------------------------------------------------------------------------- claims

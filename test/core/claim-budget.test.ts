@@ -50,6 +50,17 @@ test('the first parcel of a source may go some way beyond', t => {
   t.false(budget.allows(slow));
 });
 
+test('a large parcel that comes over a part of this host’s link keeps it from no other source', t => {
+  const third = hostNumber(4);
+  const hoped = new Map([fast, other, third].map(source => [source, 100 * MB]));
+  const budget = budgetOf({ own: 150 * MB, hoped });
+  budget.spend(fast, 10 * GB);
+  t.false(budget.allows(fast));
+  t.true(budget.allows(other));
+  budget.spend(other, 10 * GB);
+  t.false(budget.allows(third));
+});
+
 test('parcels of slow sources, however large, keep the others from nothing', t => {
   const hoped = new Map([[slow, 10 * MB]]);
   const budget = budgetOf({ hoped, pursuits: [{ source: slow, reservedBytes: 100 * GB }] });

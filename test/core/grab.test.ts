@@ -23,6 +23,7 @@ const view = (change: Partial<GrabView> = {}): GrabView => ({
   shortSinceMs: 10_000,
   stepMs: 4_000,
   lastPlace: false,
+  leftUntilMs: Number.NEGATIVE_INFINITY,
   claimed: false,
   notBeforeMs: Number.NEGATIVE_INFINITY,
   ...change,
@@ -104,4 +105,11 @@ test('law: of hosts that all claimed, exactly the missing number goes on, whatev
       },
     ),
   );
+});
+
+test('what is left to faster hosts waits, also as the last place, and only so long', t => {
+  const left = { leftUntilMs: 15_000, lastPlace: true };
+  t.deepEqual(decideGrab(view(left)), { act: 'wait', untilMs: 15_000, because: 'slow' });
+  t.deepEqual(decideGrab(view({ ...left, nowMs: 15_000 })), { act: 'grab' });
+  t.deepEqual(decideGrab(view({ ...left, claimed: true })), { act: 'grab' });
 });

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { type BoundHost, lowerBoundS } from '../../sim/lower-bound.js';
+import { type BoundHost, lowerBoundS, sendingBoundS } from '../../sim/lower-bound.js';
 
 const host = (changes: Partial<BoundHost> = {}): BoundHost => ({
   uploadBytesPerS: 100,
@@ -29,4 +29,12 @@ test('a host takes no more than there is for it', t => {
 
 test('without the room there is no such time', t => {
   t.is(lowerBoundS([host({ roomBytes: 500 }), host({ roomBytes: 500 })], 2_000), Number.POSITIVE_INFINITY);
+});
+
+test('a parcel leaves over the links of those who have it, and a host alone sends what only it has', t => {
+  const [a, b] = [host(), host({ uploadBytesPerS: 300 })];
+  t.is(sendingBoundS([]), 0);
+  t.is(sendingBoundS([{ bytes: 4_000, sources: [a, b] }]), 10);
+  const onlyA = { bytes: 600, sources: [a] };
+  t.is(sendingBoundS([{ bytes: 4_000, sources: [a, b] }, onlyA, onlyA]), 12);
 });
