@@ -97,6 +97,8 @@ export class Machine {
   #config: ClusterConfig | undefined;
   #member: Member | undefined;
   #nowMs: number;
+  /** Who is connected, members or not: who was let in may be written down as one while the connection stands. As many as the driver lets in. */
+  readonly #connections = new Set<HostId>();
   /** When a store of ours came back from wherever it was; undefined where none did since the start. */
   #returnedAtMs: number | undefined;
   #effects: Effect[] = [];
@@ -284,6 +286,7 @@ export class Machine {
         this.#connected(input.host);
         return;
       case 'disconnected': {
+        this.#connections.delete(input.host);
         const host = this.#hosts.get(input.host);
         if (host === undefined) return;
         this.#hosts.disconnected(host, this.#nowMs);
@@ -398,11 +401,13 @@ export class Machine {
     this.#wanted.configure(config);
     if (isOther) this.#dropping.configChanged();
     this.#auditing.configured();
+    for (const id of this.#connections) if (this.#hosts.get(id)?.connected === false) this.#connected(id);
     this.#heartbeatDueMs = Math.min(this.#heartbeatDueMs, this.#nowMs + this.#hosts.heartbeatIntervalMs);
     this.#markWanted();
   }
 
   #connected(id: HostId): void {
+    this.#connections.add(id);
     const host = this.#hosts.get(id);
     if (host === undefined) return;
     this.#hosts.connected(host, this.#nowMs);

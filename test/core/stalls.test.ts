@@ -245,3 +245,18 @@ test('operations altered by a host that passes them on do not make the writer’
   origin.machine.step({ is: 'log', nowMs: world.nowMs, segment: altered });
   t.is(origin.machine.copies(parcel), 1);
 });
+
+test('who was connected before a configuration made it a member is asked for its state then', t => {
+  const world = new SmallWorld([{}, {}]);
+  const [host, late] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  const members = world.members();
+  world.configure({ members: members.slice(0, 1) });
+  const asked = (): number =>
+    world.effects.filter(({ effect }) => effect.do === 'ask-state' && effect.host === late.id).length;
+  const before = asked();
+  world.tell(host, { is: 'connected', nowMs: world.nowMs, host: late.id });
+  t.is(asked(), before);
+  world.configure({ members });
+  t.is(asked(), before + 1);
+  t.true(host.machine.host(late.id)?.connected);
+});
