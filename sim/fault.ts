@@ -36,6 +36,7 @@ export type FaultKind =
   | 'old-image'
   // The cluster.
   | 'join'
+  | 'late-join'
   | 'drain'
   | 'revoke'
   | 'lose'

@@ -200,6 +200,10 @@ export class Injector {
           stores: this.#options.storesPerHost,
         });
         return undefined;
+      case 'late-join':
+        if (!host.isResponsive || host.isClone) return undefined;
+        world.admit(host, { freeBytes: this.#options.lentBytes, stores: this.#options.storesPerHost });
+        return () => world.writeAdmitted();
       case 'drain':
         return this.#drain(host);
       case 'revoke':

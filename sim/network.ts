@@ -69,6 +69,8 @@ export class Network {
   readonly #mutedGossip = new Map<SimHost, number>();
   readonly #mutedStreams = new Map<SimHost, number>();
   lossPercent = 0;
+  /** Who has been let in by a member while no admin was there, as everybody has heard. */
+  readonly admitted = new Set<HostId>();
   duplicatePercent = 0;
   delayMs = { least: 1, most: 40 };
   /** Gossip frames as they left a host, and copies of them as they reached one, over all mesh neighbours. */
@@ -176,7 +178,7 @@ export class Network {
 
   #couldBeUp({ a, b, cutAToB, cutBToA }: Link): boolean {
     if (!a.isResponsive || !b.isResponsive || cutAToB > 0 || cutBToA > 0 || a.id === b.id) return false;
-    return admits(a, b.id) && admits(b, a.id);
+    return this.#admits(a, b.id) && this.#admits(b, a.id);
   }
 
   #review(link: Link): void {
@@ -339,6 +341,12 @@ export class Network {
     return (muted.get(host) ?? 0) > 0;
   }
 
+  /** As a daemon's gate does: members, and those who were let in and are in no version yet. */
+  #admits(host: SimHost, peer: HostId): boolean {
+    const member = host.disk.config.members.find(({ host: id }) => id === peer);
+    return member === undefined ? this.admitted.has(peer) : member.state !== 'revoked';
+  }
+
   #delay(): number {
     return between(this.#chance, this.delayMs.least, this.delayMs.most);
   }
@@ -346,6 +354,3 @@ export class Network {
 
 /** A question or an answer with its frames, about. */
 const STREAM_BYTES = 400;
-
-const admits = (host: SimHost, peer: HostId): boolean =>
-  host.disk.config.members.some(member => member.host === peer && member.state !== 'revoked');

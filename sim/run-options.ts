@@ -68,6 +68,7 @@ const WEIGHTS: Readonly<Record<FaultKind, number>> = {
   wipe: 1,
   'old-image': 2,
   join: 2,
+  'late-join': 1,
   drain: 2,
   revoke: 1,
   lose: 1,

@@ -37,6 +37,7 @@ export function heal(world: World, injector: Injector): void {
   world.network.duplicatePercent = 0;
   world.network.delayMs = { least: 1, most: 50 };
   world.settleConfig();
+  world.writeAdmitted();
   world.configure(({ members }) => ({
     members: members.map(member => (member.state === 'draining' ? { ...member, state: 'active' } : member)),
   }));

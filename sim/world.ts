@@ -212,6 +212,32 @@ export class World implements Surroundings {
     return hosts;
   }
 
+  /** A host that a member has let in while no admin was there: it is connected, and counts for nothing until it is written down. */
+  admit(by: SimHost, options: HostOptions = {}): void {
+    const id = parseHostId(nameOf(`host ${this.hosts.length} of ${this.seed}`).slice(0, 32));
+    this.network.admitted.add(id);
+    this.start(this.#makeHost(id, new HostDisk(by.disk.config), options));
+  }
+
+  /** An admin is back, and writes down who was let in. */
+  writeAdmitted(): void {
+    const written = new Set(this.config.members.map(({ host }) => host));
+    const left = this.hosts.filter(({ id, lost }) => !lost && this.network.admitted.has(id) && !written.has(id));
+    if (left.length === 0) return;
+    const members = left.map(
+      ({ id: host, number }): Member => ({
+        host,
+        name: `h${number}`,
+        peer: PEER,
+        state: 'active',
+        trust: 'trusted',
+        domain: host,
+        roaming: false,
+      }),
+    );
+    this.configure(({ members: before }) => ({ members: [...before, ...members] }));
+  }
+
   #firstConfig(members: readonly Member[]): SignedConfig {
     this.#newest = {
       cluster: parseClusterId('c'.repeat(32)),
