@@ -258,7 +258,16 @@ export class Relocating {
         table.setSurplusSince(each, Number.NaN);
         lookAgain(each);
       }
+    } else if (move.stage === 'leaving' && !this.#mayLeave(row)) {
+      // Another holder dropped its own first: that one has the room now, and our claim would keep it from using it.
+      this.#end(move);
     }
+  }
+
+  #mayLeave(row: Row): boolean {
+    const { others, wanted } = this.#of;
+    const granters = others.grantersOf(row, wanted.knownOriginOf(row));
+    return granters.length >= (wanted.copiesWanted(row) ?? 0);
   }
 
   /** All of the family has left: its room is the parcel's. */
