@@ -47,6 +47,8 @@ import { Wanted } from './wanted.js';
 
 /** Heartbeats are spread by this much either way, so that hosts do not fall into step. */
 const HEARTBEAT_JITTER_PERCENT = 20;
+/** After somebody has connected the next heartbeat comes so soon, in ms. Each asks the other at once for its state, which has one too. */
+const HELLO_MS = 1_000;
 const BOOT_ID_DIGITS = 16;
 
 /** What people are told of one source's parcels. */
@@ -415,8 +417,9 @@ export class Machine {
     this.#pursuing.sourceIsBack(id);
     // What nobody could give may be had from this one.
     this.#markShort();
-    // Say what we have to somebody who may have missed it: the next heartbeat is due at once.
-    this.#heartbeatDueMs = this.#nowMs;
+    // Say what we have to somebody who may have missed it, once for all who connect about now: where 200 hosts start, each
+    // would else say it 199 times to all.
+    this.#heartbeatDueMs = Math.min(this.#heartbeatDueMs, this.#nowMs + HELLO_MS);
   }
 
   #hear(from: HostId, message: GossipMessage): void {

@@ -260,3 +260,21 @@ test('who was connected before a configuration made it a member is asked for its
   t.is(asked(), before + 1);
   t.true(host.machine.host(late.id)?.connected);
 });
+
+test('however many connect at once, one heartbeat tells them all what is here', t => {
+  const world = new SmallWorld([{}, {}, {}, {}]);
+  world.run(60_000);
+  const [host, ...others] = world.hosts as [SmallWorld['hosts'][0], ...SmallWorld['hosts']];
+  const said = (): number =>
+    world.effects.filter(
+      ({ host: id, effect }) => id === host.id && effect.do === 'gossip' && effect.message.kind === 'heartbeat',
+    ).length;
+  const before = said();
+  for (const other of others) {
+    world.tell(host, { is: 'disconnected', nowMs: world.nowMs, host: other.id });
+    world.tell(host, { is: 'connected', nowMs: world.nowMs, host: other.id });
+  }
+  t.is(said(), before);
+  world.run(1_500);
+  t.is(said(), before + 1);
+});
