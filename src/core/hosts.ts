@@ -22,6 +22,9 @@ const NEWS_MS = 1_000;
 const ASK_AGAIN_MS = 1_000;
 const ASK_AGAIN_MS_MAX = 60_000;
 
+/** As many stores as a policy may give a host: more that come and go are made up. */
+const STORES_AWAY_MAX = 64;
+
 export interface HostView {
   readonly id: HostId;
   readonly words: IdWords;
@@ -282,7 +285,8 @@ export class Hosts {
       });
     if (before?.bootId !== heartbeat.bootId) host.storesAway.clear();
     else
-      for (const { position } of before.stores) if (!reports.has(position.store)) host.storesAway.add(position.store);
+      for (const { position } of before.stores)
+        if (!reports.has(position.store) && host.storesAway.size < STORES_AWAY_MAX) host.storesAway.add(position.store);
     // Else a store that comes and goes would have others copy, and drop, as often.
     for (const store of reports.keys()) if (host.storesAway.delete(store)) host.returnedAtMs = nowMs;
     host.reports = reports;
