@@ -265,9 +265,10 @@ export class Relocating {
   }
 
   #mayLeave(row: Row): boolean {
-    const { others, wanted } = this.#of;
+    const { others, wanted, memberOf } = this.#of;
     const granters = others.grantersOf(row, wanted.knownOriginOf(row));
-    return granters.length >= (wanted.copiesWanted(row) ?? 0);
+    const domains = new Set(granters.map(host => memberOf(host)?.domain));
+    return domains.size >= (wanted.copiesWanted(row) ?? 0);
   }
 
   /** All of the family has left: its room is the parcel's. */
