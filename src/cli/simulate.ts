@@ -231,7 +231,7 @@ async function show(context: Context, report: PlanReport, { svg, seed, rate }: S
   );
   for (const phase of report.phases) {
     await context.print('');
-    for (const line of phaseLines(phase)) await context.print(printable(line));
+    for (const line of phaseLines(phase)) await context.print(line);
   }
   await context.print('');
   for (const line of lossLines(report)) await context.print(printable(line));
@@ -241,7 +241,7 @@ async function show(context: Context, report: PlanReport, { svg, seed, rate }: S
 function phaseLines(phase: Phase): string[] {
   const { what, movedBytes, boundMs, worst, shortParcels, shortBytes, overParcels } = phase;
   const tookMs = phase.endMs - phase.startMs;
-  const lines = [coloured('bold', what)];
+  const lines = [coloured('bold', printable(what))];
   if (movedBytes === 0) lines.push('  nothing was moved');
   else if (Number.isFinite(boundMs)) {
     const ratio = boundMs > 0 ? `, ${(tookMs / boundMs).toFixed(2)} times` : '';
