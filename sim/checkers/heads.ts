@@ -89,13 +89,15 @@ export class HeadChecker implements Checker {
     return made;
   }
 
-  /** What the disk says now is what binds it. */
+  /** What the disk says now is what binds it; what it saw in running time that it has forgotten, it saw before that ended. */
   #replaced(host: SimHost): void {
     this.#hosts.delete(host);
     const { seenRunMs, unwantedSinceRunMs } = this.#of(host);
-    for (const [source, kept] of host.disk.kept)
-      for (const { id, seenRunMs: atRunMs } of kept) seenRunMs.set(id, { atRunMs, source });
-    for (const [parcel, sinceRunMs] of host.disk.unwanted) unwantedSinceRunMs.set(parcel, sinceRunMs);
+    const { kept, unwanted, ranMs } = host.disk;
+    for (const [source, snapshots] of kept)
+      for (const { id, seenRunMs: atRunMs } of snapshots)
+        seenRunMs.set(id, { atRunMs: Math.min(atRunMs, ranMs), source });
+    for (const [parcel, sinceRunMs] of unwanted) unwantedSinceRunMs.set(parcel, Math.min(sinceRunMs, ranMs));
   }
 
   /** Running time that was not written down has been all the same: what was seen before it is older than the host knows. */
