@@ -396,19 +396,16 @@ export function testStoreContract(test: TestFn, { make, reopen, passTime, spoil 
     const store = await make(t);
     const sizes = fc.array(fc.integer({ min: 1, max: 5_000 }), { minLength: 1, maxLength: 4 });
     const seen = new Set<string>();
-    await fc.assert(
-      fc.asyncProperty(sizes, async blobSizes => {
-        const parcel = parcelOf(...blobSizes.map(size => Buffer.alloc(size, size % 251)));
-        const fresh = new Map(parcel.blobs.filter(({ blob }) => !seen.has(blob)).map(ref => [ref.blob, ref.bytes]));
-        const before = (await store.usage()).usedBytes - store.objects.usedBytes;
-        await grab(store, parcel);
-        for (const blob of fresh.keys()) seen.add(blob);
-        const after = (await store.usage()).usedBytes - store.objects.usedBytes;
-        return after - before === [...fresh.values()].reduce((sum, bytes) => sum + bytes, 0);
-      }),
-      { numRuns: 30 },
-    );
-    t.pass();
+    const law = fc.asyncProperty(sizes, async blobSizes => {
+      const parcel = parcelOf(...blobSizes.map(size => Buffer.alloc(size, size % 251)));
+      const fresh = new Map(parcel.blobs.filter(({ blob }) => !seen.has(blob)).map(ref => [ref.blob, ref.bytes]));
+      const before = (await store.usage()).usedBytes - store.objects.usedBytes;
+      await grab(store, parcel);
+      for (const blob of fresh.keys()) seen.add(blob);
+      const after = (await store.usage()).usedBytes - store.objects.usedBytes;
+      return after - before === [...fresh.values()].reduce((sum, bytes) => sum + bytes, 0);
+    });
+    await t.notThrowsAsync(fc.assert(law, { numRuns: 30 }));
   });
 
   test('a limit lends at most itself and at most what its disk can give; a reserve leaves that much', async t => {

@@ -95,7 +95,8 @@ test('an invite or an admission with one flipped bit is refused by name', t => {
     [made.invite.raw, readInvite],
     [admitted.raw, readAdmission],
   ] as const) {
-    fc.assert(
+    law(
+      t,
       fc.property(fc.nat({ max: raw.length * 8 - 1 }), bit => {
         const harmed = Uint8Array.from(raw);
         harmed[bit >> 3] = (harmed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
@@ -109,7 +110,6 @@ test('an invite or an admission with one flipped bit is refused by name', t => {
       { numRuns: 200 },
     );
   }
-  t.pass();
 });
 
 test('bytes that are no invite and no admission are refused by name, whatever they are', t => {

@@ -77,7 +77,7 @@ test('hosts that know each other only through a third find each other, and stay 
   await until(() => !c.net.connected().includes(b.net.peer), 'the middle to be gone');
   const heard = ear(c.net, a.net.peer);
   await sayUntil(a.net, () => heard.length > 0);
-  t.pass();
+  t.is(heard[0]?.from, a.net.peer);
 });
 
 test('what one host says is heard in its order and once', async t => {

@@ -165,8 +165,9 @@ test('a peer that leaves its end open does not hold a stream for ever', async t 
   if (a === undefined || b === undefined) return t.fail();
   await b.net.handle(ECHO, async () => undefined, { lingerMs: 50 });
   const stream = await a.net.open(b.net.peer, ECHO);
-  await until(() => stream.status === 'reset', 'the reset');
-  t.pass();
+  await until(() => stream.status !== 'open', 'the end of the stream');
+  t.is(stream.status, 'reset');
+  t.deepEqual(a.net.connected(), [b.net.peer]);
 });
 
 test('two hosts that dial each other at once are connected, and stay so', async t => {
