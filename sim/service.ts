@@ -10,7 +10,7 @@ import { Chance } from '../src/core/chance.js';
 import type { Effect, Input } from '../src/core/effects.js';
 import { assert } from '../src/core/fault.js';
 import type { GrantAnswer } from '../src/core/grant.js';
-import { compareEpochs } from '../src/core/holdings-log.js';
+import { compareEpochs, comparePositions } from '../src/core/holdings-log.js';
 import { type HostId, type Nonce, type ParcelId, parseNonce, type SourceId, type StoreId } from '../src/core/ids.js';
 import { Machine } from '../src/core/machine.js';
 import type { GossipMessage } from '../src/core/messages.js';
@@ -415,9 +415,7 @@ export class Service implements Running {
     this.#raiseBoot(yourStart);
     const knowsMore = [...this.#stores.stores()].some(({ log }) => {
       const known = logs.get(log.store);
-      if (known === undefined) return false;
-      const order = compareEpochs(known.epoch, log.epoch);
-      return order > 0 || (order === 0 && known.seq > log.seq);
+      return known !== undefined && comparePositions(known, log) > 0;
     });
     if (knowsMore) this.#askState(from);
     const segments: { segment: StateAnswer['segments'][number]['segment']; relayed: boolean }[] = [];

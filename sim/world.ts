@@ -200,9 +200,8 @@ export class World implements Surroundings {
       ({ id }, i) => id ?? parseHostId(nameOf(`host ${this.hosts.length + i} of ${this.seed}`).slice(0, 32)),
     );
     const members = ids.map((host, i): Member => {
-      const { name = `h${this.hosts.length + i}`, roaming = false, hostsPerDomain = 1 } = each[i] ?? {};
-      const { state = 'active', trust = 'trusted', domain = ids[i - (i % hostsPerDomain)] ?? host } = each[i] ?? {};
-      return { host, name, peer: PEER, state, trust, domain, roaming };
+      const { name = `h${this.hosts.length + i}`, hostsPerDomain = 1, ...options } = each[i] ?? {};
+      return memberOf(host, { name, ...options, domain: options.domain ?? ids[i - (i % hostsPerDomain)] ?? host });
     });
     const config = this.#newest === undefined ? this.#firstConfig(members) : this.#changed(members);
     if (config === undefined) return [];
@@ -224,17 +223,7 @@ export class World implements Surroundings {
     const written = new Set(this.config.members.map(({ host }) => host));
     const left = this.hosts.filter(({ id, lost }) => !lost && this.network.admitted.has(id) && !written.has(id));
     if (left.length === 0) return;
-    const members = left.map(
-      ({ id: host, number }): Member => ({
-        host,
-        name: `h${number}`,
-        peer: PEER,
-        state: 'active',
-        trust: 'trusted',
-        domain: host,
-        roaming: false,
-      }),
-    );
+    const members = left.map(({ id, number }) => memberOf(id, { name: `h${number}` }));
     this.configure(({ members: before }) => ({ members: [...before, ...members] }));
   }
 
@@ -512,3 +501,8 @@ const NO_TURNS: Partial<Timing> = { stepMs: 0, repairStepMs: 0, claimWaitMs: 0 }
 const PRECEDENCES = 1_000_000;
 
 const PEER = parsePeerName(`12D3Koo${'A'.repeat(45)}`);
+
+const memberOf = (
+  host: HostId,
+  { name, state = 'active', trust = 'trusted', domain = host, roaming = false }: Partial<Member> & Pick<Member, 'name'>,
+): Member => ({ host, name, peer: PEER, state, trust, domain, roaming });

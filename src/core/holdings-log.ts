@@ -138,3 +138,8 @@ export function compareEpochs(a: Epoch, b: Epoch): number {
   if (a.counter !== b.counter) return a.counter < b.counter ? -1 : 1;
   return a.random < b.random ? -1 : a.random > b.random ? 1 : 0;
 }
+
+/** Negative when `a` is before `b` in the log of one store: of a lower epoch, or after fewer operations. */
+export function comparePositions(a: Pick<LogPosition, 'epoch' | 'seq'>, b: Pick<LogPosition, 'epoch' | 'seq'>): number {
+  return compareEpochs(a.epoch, b.epoch) || a.seq - b.seq;
+}

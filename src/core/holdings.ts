@@ -81,20 +81,21 @@ export class Holdings {
 
   /** True when our copy of the log is not behind `position`. */
   hasReached(host: HostId, position: LogPosition): boolean {
-    const slot = this.slotOf(host, position.store);
-    if (slot === undefined) return position.seq === 0;
-    const ours = this.#log(slot).position;
-    const order = this.#compareEpochs(ours.epoch, position.epoch);
-    return order > 0 || (order === 0 && ours.seq >= position.seq);
+    const ahead = this.#aheadOf(host, position);
+    return ahead === undefined ? position.seq === 0 : ahead >= 0;
   }
 
   /** True when we have read more of the log than `position`, or of a later one. */
   isPast(host: HostId, position: LogPosition): boolean {
+    return (this.#aheadOf(host, position) ?? 0) > 0;
+  }
+
+  /** Positive when our copy of the log goes further than `position`, negative when not as far; undefined when there is none. */
+  #aheadOf(host: HostId, position: LogPosition): number | undefined {
     const slot = this.slotOf(host, position.store);
-    if (slot === undefined) return false;
+    if (slot === undefined) return undefined;
     const ours = this.#log(slot).position;
-    const order = this.#compareEpochs(ours.epoch, position.epoch);
-    return order > 0 || (order === 0 && ours.seq > position.seq);
+    return this.#compareEpochs(ours.epoch, position.epoch) || ours.seq - position.seq;
   }
 
   apply(segment: LogSegment): Applied {

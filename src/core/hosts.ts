@@ -116,7 +116,7 @@ export class Hosts {
   #holesUntilMs: number | undefined;
   #version = 0;
   /** Undefined when it has to be looked up again. */
-  #fastestBytesPerS: number | undefined;
+  #knownPaces: { readonly fastest: number; readonly roomy: number } | undefined;
 
   constructor(
     self: HostId,
@@ -152,13 +152,26 @@ export class Hosts {
 
   /** The greatest pace that any live host says it has, in bytes a second; 0 when none does. */
   get fastestBytesPerS(): number {
-    this.#fastestBytesPerS ??= Math.max(0, ...Array.from(this.#byId.values(), paceOf));
-    return this.#fastestBytesPerS;
+    return this.#paces.fastest;
   }
 
   /** What all other live hosts that have any room take in together, as they say. */
   get roomyBytesPerS(): number {
-    return sum(Array.from(this.#byId.values(), view => (view.freeBytes > 0 ? paceOf(view) : 0)));
+    return this.#paces.roomy;
+  }
+
+  /** Asked at every look at what is short: made anew only when somebody's word has changed. */
+  get #paces(): { readonly fastest: number; readonly roomy: number } {
+    if (this.#knownPaces === undefined) {
+      let [fastest, roomy] = [0, 0];
+      for (const view of this.#byId.values()) {
+        const pace = paceOf(view);
+        fastest = Math.max(fastest, pace);
+        if (view.freeBytes > 0) roomy += pace;
+      }
+      this.#knownPaces = { fastest, roomy };
+    }
+    return this.#knownPaces;
   }
 
   /** A host's pace, as it says; 0 when it is not live or does not know. */
@@ -190,7 +203,7 @@ export class Hosts {
   configure(config: ClusterConfig, nowMs: number): void {
     this.#timing = config.timing;
     this.#version += 1;
-    this.#fastestBytesPerS = undefined;
+    this.#knownPaces = undefined;
     this.#holesUntilMs = undefined;
     this.#nextMs = nowMs;
     this.#missedDiffer = true;
@@ -269,7 +282,7 @@ export class Hosts {
     if (host.away !== undefined) host.away.heartbeatHeard = true;
     const before = host.heartbeat;
     host.heartbeat = heartbeat;
-    if (before?.paceBytesPerS !== heartbeat.paceBytesPerS) this.#fastestBytesPerS = undefined;
+    if (before?.paceBytesPerS !== heartbeat.paceBytesPerS) this.#knownPaces = undefined;
     const reports = new Map(heartbeat.stores.map(report => [report.position.store, report]));
     const changed =
       before === undefined ||
@@ -292,7 +305,10 @@ export class Hosts {
     host.reports = reports;
     host.weightMiB = Math.min(WEIGHT_MIB_MAX, sum(heartbeat.stores.map(({ weightMiB }) => weightMiB)));
     host.freeBytes = Math.max(0, ...heartbeat.stores.map(({ lentBytes, usedBytes }) => lentBytes - usedBytes));
-    if (changed) this.#version += 1;
+    if (changed) {
+      this.#version += 1;
+      this.#knownPaces = undefined;
+    }
     return changed;
   }
 
@@ -307,7 +323,7 @@ export class Hosts {
     host.livenessNextMs = verdict.nextMs;
     if (changed) {
       this.#version += 1;
-      this.#fastestBytesPerS = undefined;
+      this.#knownPaces = undefined;
       this.#touch(host);
       if (host.inOutage) this.#outageMayDiffer = true;
       host.livenessSinceMs = verdict.sinceMs;

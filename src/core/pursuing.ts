@@ -99,6 +99,8 @@ export class Pursuing {
   readonly #wanted: Wanted;
   readonly #paces: Paces;
   readonly #pursuits = new Map<Row, Pursuit>();
+  /** Reserved for them. */
+  #pursuedBytes = 0;
   readonly #fetches = new Map<number, Pursuit>();
   /** Given up, and not known to have ended: until then their bytes may still come to lie in the store. */
   readonly #ending = new Map<number, Pick<Pursuit, 'store' | 'reservedBytes'>>();
@@ -343,8 +345,8 @@ export class Pursuing {
 
   /** Claimed and not here yet. */
   get #claimedBytes(): number {
-    let bytes = 0;
-    for (const { reservedBytes, doneBytes } of this.#pursuits.values()) bytes += Math.max(0, reservedBytes - doneBytes);
+    let bytes = this.#pursuedBytes;
+    for (const { reservedBytes, doneBytes } of this.#fetches.values()) bytes -= Math.min(reservedBytes, doneBytes);
     return bytes;
   }
 
@@ -412,6 +414,7 @@ export class Pursuing {
     };
     this.#room.reserve(place.store, place.needBytes);
     this.#pursuits.set(row, pursuit);
+    this.#pursuedBytes += place.needBytes;
     this.#sayClaim(pursuit);
     this.#of.lookAgain(row, pursuit.lookAgainMs);
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
@@ -670,7 +673,7 @@ export class Pursuing {
   }
 
   #forget(pursuit: Pursuit): void {
-    this.#pursuits.delete(pursuit.row);
+    if (this.#pursuits.delete(pursuit.row)) this.#pursuedBytes -= pursuit.reservedBytes;
     this.#measured.delete(pursuit.row);
     this.#endFetch(pursuit);
   }

@@ -7,7 +7,7 @@
  */
 import type { Logger } from 'pino';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
-import { compareEpochs, positionMessage } from '../core/holdings-log.js';
+import { comparePositions, positionMessage } from '../core/holdings-log.js';
 import { type HostId, type PeerName, type SourceId, type StoreId, splitSourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { GossipMessage } from '../core/messages.js';
@@ -198,7 +198,7 @@ export class StateExchange {
         known !== undefined &&
         known.epoch.counter === position.epoch.counter &&
         known.epoch.random === position.epoch.random;
-      if (known !== undefined && isPast(known, position)) knowsMore = true;
+      if (known !== undefined && comparePositions(known, position) > 0) knowsMore = true;
       yield* this.#segments(position.store, same ? known.seq : 0);
     }
     for (const { host, position } of archive.stores()) {
@@ -252,8 +252,3 @@ export class StateExchange {
     }
   }
 }
-
-const isPast = (known: Pick<LogPosition, 'epoch' | 'seq'>, { epoch, seq }: LogPosition): boolean => {
-  const order = compareEpochs(known.epoch, epoch);
-  return order > 0 || (order === 0 && known.seq > seq);
-};
