@@ -18,6 +18,7 @@ import { Dropping } from './dropping.js';
 import type { Effect, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
+import { Fitting } from './fitting.js';
 import { Holdings } from './holdings.js';
 import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
@@ -89,6 +90,7 @@ export class Machine {
   readonly #expiring: Expiring;
   readonly #relocating: Relocating;
   readonly #auditing: Auditing;
+  readonly #fitting: Fitting;
   readonly #pursuing: Pursuing;
   readonly #ranBeforeMs: number;
   readonly #startedMs: number;
@@ -187,7 +189,7 @@ export class Machine {
       isExpiring: row => this.#expiring.isExpiring(row),
       isRelocated: row => this.#relocating.isLeaving(row),
       keepUntilMs: row => this.#relocating.keepUntilMs(row),
-      isPressed: store => this.#pursuing.lacksRoom || this.#room.isOver(store),
+      isPressed: store => this.#fitting.lacksRoom || this.#room.isOver(store),
     });
     this.#relocating = new Relocating({
       ...shared,
@@ -215,9 +217,19 @@ export class Machine {
       heardSeq: source => Math.max(this.#wanted.heardSeq(source), this.#holdings.highestHead(source)),
       isBusy: row => this.#dropping.isBusy(row),
     });
+    const mark = (row: Row): void => void this.#marked.add(row);
+    this.#fitting = new Fitting({
+      ...shared,
+      self,
+      holdings: this.#holdings,
+      room: this.#room,
+      relocating: () => this.#relocating,
+      mark,
+    });
     this.#pursuing = new Pursuing({
       ...shared,
       self,
+      fitting: this.#fitting,
       holdings: this.#holdings,
       hosts: this.#hosts,
       placement: this.#placement,
@@ -229,7 +241,7 @@ export class Machine {
       member: () => this.#member,
       relocating: () => this.#relocating,
       count: row => this.#count(row),
-      mark: row => this.#marked.add(row),
+      mark,
       sayPace: () => {
         this.#heartbeatDueMs = this.#nowMs;
       },
@@ -330,7 +342,7 @@ export class Machine {
         this.#pursuing.fetchFailed(input.fetch, input.because, input.retryAfterMs);
         return;
       case 'measured':
-        this.#pursuing.measured(input);
+        this.#fitting.measured(input);
         return;
       case 'head-kept':
         this.#keepingHead.delete(keepId(input.store, input.source));
@@ -594,7 +606,7 @@ export class Machine {
   #removed(segment: LogSegment, usedBytes: number): void {
     this.#room.used(segment.end.store, usedBytes);
     this.#ownOps(segment);
-    this.#pursuing.markNoRoom();
+    this.#fitting.roomIsFree();
   }
 
   #storeMeasured(measured: Extract<Input, { is: 'store' }>): void {

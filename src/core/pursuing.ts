@@ -16,6 +16,7 @@ import type { Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, FetchFailure, Input } from './effects.js';
 import { assert, unreachable } from './fault.js';
+import type { Fitting } from './fitting.js';
 import { decideGrab, type GrabVerdict, type GrabView, rankMaxOf } from './grab.js';
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
@@ -55,6 +56,7 @@ export interface PursuingContext {
   readonly placement: Placement;
   readonly others: Pick<OtherHolders, 'takersOf'>;
   readonly room: Room;
+  readonly fitting: Fitting;
   readonly claims: Claims;
   readonly voice: Voice;
   readonly wanted: Wanted;
@@ -63,7 +65,7 @@ export interface PursuingContext {
   readonly config: () => ClusterConfig;
   /** This host; undefined while it is no member. */
   readonly member: () => Member | undefined;
-  readonly relocating: () => Pick<Relocating, 'roomFor' | 'giveRoomBack' | 'considerStuck'>;
+  readonly relocating: () => Pick<Relocating, 'giveRoomBack' | 'considerStuck'>;
   /** The store of ours that holds the row. */
   readonly heldIn: (row: Row) => StoreId | undefined;
   readonly count: (row: Row) => CopyCount;
@@ -107,14 +109,7 @@ export class Pursuing {
   /** Of each source, how many of the fetches; made anew before fetches start. */
   readonly #load = new Map<HostId, number>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
-  /** Missing bytes of parcels whose family is here, where the full size would not fit. */
-  readonly #measured = new Map<
-    Row,
-    { readonly store: StoreId; readonly missingBytes: number; readonly untilMs: number }
-  >();
-  readonly #measuring = new Set<Row>();
-  /** Short, and too large for the room that is left. */
-  readonly #noRoom = new Set<Row>();
+  readonly #fitting: Fitting;
   readonly #ready = new Ready();
   #nextFetch = 1;
   #filledMs = Number.NEGATIVE_INFINITY;
@@ -129,6 +124,7 @@ export class Pursuing {
     this.#hosts = context.hosts;
     this.#placement = context.placement;
     this.#room = context.room;
+    this.#fitting = context.fitting;
     this.#claims = context.claims;
     this.#voice = context.voice;
     this.#wanted = context.wanted;
@@ -149,11 +145,6 @@ export class Pursuing {
   /** Something may be claimed that nobody has got to yet. */
   get isReady(): boolean {
     return this.#ready.size > 0;
-  }
-
-  /** Something that is short does not fit. */
-  get lacksRoom(): boolean {
-    return this.#noRoom.size > 0;
   }
 
   /** When claims are to be renewed. */
@@ -188,15 +179,15 @@ export class Pursuing {
   unwanted(row: Row): void {
     const pursuit = this.#pursuits.get(row);
     this.#ready.remove(row);
-    this.#noRoom.delete(row);
+    this.#fitting.lacksNoMore(row);
+    this.#fitting.forgetMeasure(row);
     this.#failures.delete(row);
-    this.#measured.delete(row);
     if (pursuit !== undefined) this.#abandon(pursuit);
   }
 
   /** A look at a wanted row. */
   consider(row: Row, count: CopyCount, copiesWanted: number): void {
-    this.#noRoom.delete(row);
+    this.#fitting.lacksNoMore(row);
     if (count.copies >= copiesWanted) this.#failures.delete(row);
     const pursuit = this.#pursuits.get(row);
     const view = this.#grabView(row, count, copiesWanted);
@@ -248,8 +239,7 @@ export class Pursuing {
       case 'decline':
         this.#ready.remove(row);
         if (verdict.because !== 'no-room') return;
-        this.#noRoom.add(row);
-        this.#measureIfFamilyIsHere(row);
+        this.#fitting.lacks(row);
         this.#of.relocating().considerStuck(row, { copies: count.copies, claims: view.claims });
         return;
       default:
@@ -299,7 +289,7 @@ export class Pursuing {
       relocated: pursuit?.relocated === true,
       domainTaken: count.domainTaken,
       mayHold,
-      hasRoom: undecided && this.#storeFor(row) !== undefined,
+      hasRoom: undecided && this.#fitting.placeFor(row) !== undefined,
       hasSource: undecided && this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true),
       rank: standing.rank,
       claims: standing.claims,
@@ -393,7 +383,7 @@ export class Pursuing {
 
   /** @returns the bytes reserved. */
   #claim(row: Row, source: HostId, relocated: boolean): number {
-    const place = this.#storeFor(row);
+    const place = this.#fitting.placeFor(row);
     assert(place !== undefined, 'a grab without room');
     const { timing } = this.#configured();
     const pursuit: Pursuit = {
@@ -425,7 +415,7 @@ export class Pursuing {
   takeOver(row: Row): boolean {
     if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#heldIn(row) !== undefined) return false;
     if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
-    if (this.#wanted.knownOriginOf(row) === this.#of.self || this.#storeFor(row) === undefined) return false;
+    if (this.#wanted.knownOriginOf(row) === this.#of.self || this.#fitting.placeFor(row) === undefined) return false;
     this.#of.relocating().giveRoomBack(row);
     this.#claim(row, this.#giverOf(row) ?? this.#wanted.knownOriginOf(row), true);
     return true;
@@ -661,7 +651,7 @@ export class Pursuing {
 
   #giveRoomBack({ store, reservedBytes }: Pick<Pursuit, 'store' | 'reservedBytes'>): void {
     this.#room.release(store, reservedBytes);
-    this.markNoRoom();
+    this.#fitting.roomIsFree();
   }
 
   /** A fetch that was given up has ended, with a copy or without. */
@@ -674,61 +664,13 @@ export class Pursuing {
 
   #forget(pursuit: Pursuit): void {
     if (this.#pursuits.delete(pursuit.row)) this.#pursuedBytes -= pursuit.reservedBytes;
-    this.#measured.delete(pursuit.row);
+    this.#fitting.forgetMeasure(pursuit.row);
     this.#endFetch(pursuit);
   }
 
   storeGone(store: StoreId): void {
     for (const pursuit of [...this.#pursuits.values()]) if (pursuit.store === store) this.#abandon(pursuit);
     for (const [fetch, ending] of this.#ending) if (ending.store === store) this.#ending.delete(fetch);
-  }
-
-  // ------------------------------------------------------------------------------------------------------------- room
-
-  markNoRoom(): void {
-    for (const row of this.#noRoom) if (this.#storeFor(row) !== undefined) this.#of.mark(row);
-  }
-
-  /** The store that takes a row: the one that holds its family, else the roomiest that has room. */
-  #storeFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
-    const kept = this.#of.relocating().roomFor(row);
-    // Unless the store lends less since: what was reserved is not there then.
-    if (kept !== undefined && this.#room.takesParcels(kept.store) && !this.#room.isOver(kept.store)) return kept;
-    const measured = this.#measured.get(row);
-    return this.#room.placeFor(
-      store => (measured?.store === store ? measured.missingBytes : this.#table.bytes(row)),
-      store => this.#holdsFamily(row, store),
-    );
-  }
-
-  /** Where the whole does not fit, what is missing of it may: the family's blobs are here. */
-  #measureIfFamilyIsHere(row: Row): void {
-    if (this.#measuring.has(row) || this.#nowMs < (this.#measured.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY))
-      return;
-    for (const { store, draining } of this.#room.stores()) {
-      if (draining || !this.#holdsFamily(row, store)) continue;
-      this.#measuring.add(row);
-      this.#of.emit({ do: 'measure', parcel: this.#table.id(row), store });
-      return;
-    }
-  }
-
-  #holdsFamily(row: Row, store: StoreId): boolean {
-    const slot = this.#holdings.slotOf(this.#of.self, store);
-    if (slot === undefined) return false;
-    for (const other of this.#table.familyOf(row)) if (this.#table.isHeldBy(other, slot)) return true;
-    return false;
-  }
-
-  /** What is missing of a row in a store of ours; what could not be told is taken for nothing saved, and asked again later. */
-  measured({ parcel, store, missingBytes }: Extract<Input, { is: 'measured' }>): void {
-    const row = this.#table.find(parcel);
-    if (row === undefined) return;
-    this.#measuring.delete(row);
-    const untilMs = missingBytes === undefined ? this.#nowMs + NO_ROOM_BACK_OFF_MS : Number.POSITIVE_INFINITY;
-    this.#measured.set(row, { store, missingBytes: missingBytes ?? this.#table.bytes(row), untilMs });
-    if (untilMs !== Number.POSITIVE_INFINITY) this.#of.lookAgain(row, untilMs);
-    this.#of.mark(row);
   }
 
   // ------------------------------------------------------------------------------------------------------ its machine

@@ -1,0 +1,115 @@
+/**
+ * Fitting: which store of ours takes a parcel, and which parcels fit in none.
+ *
+ * A parcel goes where its family is, else where most room is; room that was made for it by a relocation is its own. Where
+ * the whole does not fit, what is missing of it may: blobs that the family has are there already, and are measured once.
+ *
+ * Driven by pursuing.ts.
+ */
+import type { Effect, Input } from './effects.js';
+import type { Holdings } from './holdings.js';
+import type { HostId, StoreId } from './ids.js';
+import type { ParcelTable, Row } from './parcel-table.js';
+import { NO_ROOM_BACK_OFF_MS } from './pursuit.js';
+import type { Relocating } from './relocating.js';
+import type { Room } from './room.js';
+
+export interface FittingContext {
+  readonly self: HostId;
+  readonly table: ParcelTable;
+  readonly holdings: Holdings;
+  readonly room: Room;
+  readonly relocating: () => Pick<Relocating, 'roomFor'>;
+  readonly nowMs: () => number;
+  readonly emit: (effect: Effect) => void;
+  /** Looks at the row in this step. */
+  readonly mark: (row: Row) => void;
+  /** … at `atMs`. */
+  readonly lookAgain: (row: Row, atMs: number) => void;
+}
+
+export class Fitting {
+  readonly #of: FittingContext;
+  /** Missing bytes of parcels whose family is here, where the full size would not fit. */
+  readonly #measured = new Map<
+    Row,
+    { readonly store: StoreId; readonly missingBytes: number; readonly untilMs: number }
+  >();
+  readonly #measuring = new Set<Row>();
+  /** Short, and too large for the room that is left. */
+  readonly #noRoom = new Set<Row>();
+
+  constructor(context: FittingContext) {
+    this.#of = context;
+  }
+
+  /** Something that is short does not fit. */
+  get lacksRoom(): boolean {
+    return this.#noRoom.size > 0;
+  }
+
+  /** The store that takes a row: the one that holds its family, else the roomiest that has room. */
+  placeFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
+    const { table, room, relocating } = this.#of;
+    const kept = relocating().roomFor(row);
+    // Unless the store lends less since: what was reserved is not there then.
+    if (kept !== undefined && room.takesParcels(kept.store) && !room.isOver(kept.store)) return kept;
+    const measured = this.#measured.get(row);
+    return room.placeFor(
+      store => (measured?.store === store ? measured.missingBytes : table.bytes(row)),
+      store => this.#holdsFamily(row, store),
+    );
+  }
+
+  /** The row is short and fits nowhere. */
+  lacks(row: Row): void {
+    this.#noRoom.add(row);
+    this.#measureIfFamilyIsHere(row);
+  }
+
+  /** Until a look finds it so again. */
+  lacksNoMore(row: Row): void {
+    this.#noRoom.delete(row);
+  }
+
+  /** What of the family lies here may be another part of it the next time. */
+  forgetMeasure(row: Row): void {
+    this.#measured.delete(row);
+  }
+
+  /** Some room is free that was not. */
+  roomIsFree(): void {
+    for (const row of this.#noRoom) if (this.placeFor(row) !== undefined) this.#of.mark(row);
+  }
+
+  /** What is missing of a row in a store of ours; what could not be told is taken for nothing saved, and asked again later. */
+  measured({ parcel, store, missingBytes }: Extract<Input, { is: 'measured' }>): void {
+    const { table, nowMs, mark, lookAgain } = this.#of;
+    const row = table.find(parcel);
+    if (row === undefined) return;
+    this.#measuring.delete(row);
+    const untilMs = missingBytes === undefined ? nowMs() + NO_ROOM_BACK_OFF_MS : Number.POSITIVE_INFINITY;
+    this.#measured.set(row, { store, missingBytes: missingBytes ?? table.bytes(row), untilMs });
+    if (untilMs !== Number.POSITIVE_INFINITY) lookAgain(row, untilMs);
+    mark(row);
+  }
+
+  #measureIfFamilyIsHere(row: Row): void {
+    const { table, room, nowMs, emit } = this.#of;
+    if (this.#measuring.has(row) || nowMs() < (this.#measured.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY)) return;
+    for (const { store, draining } of room.stores()) {
+      if (draining || !this.#holdsFamily(row, store)) continue;
+      this.#measuring.add(row);
+      emit({ do: 'measure', parcel: table.id(row), store });
+      return;
+    }
+  }
+
+  #holdsFamily(row: Row, store: StoreId): boolean {
+    const { self, table, holdings } = this.#of;
+    const slot = holdings.slotOf(self, store);
+    if (slot === undefined) return false;
+    for (const other of table.familyOf(row)) if (table.isHeldBy(other, slot)) return true;
+    return false;
+  }
+}
