@@ -87,6 +87,8 @@ export class Relocating {
   readonly #taken = new Map<Row, number>();
   #families: { readonly store: StoreId; readonly list: readonly Family<Row>[] } | undefined;
   #nextOffer = 1;
+  /** When another host came to have the room that a move of ours was for: its next heartbeat says so. */
+  #roomElsewhereMs = Number.NEGATIVE_INFINITY;
 
   constructor(context: RelocatingContext) {
     this.#of = context;
@@ -136,7 +138,7 @@ export class Relocating {
     const { rank, fitsElsewhere } = others.lackers(row, wanted.knownOriginOf(row));
     const view = {
       nowMs: nowMs(),
-      shortSinceMs: table.shortSinceMs(row),
+      shortSinceMs: Math.max(table.shortSinceMs(row), this.#roomElsewhereMs),
       patienceMs: timing.relocateMs,
       rank,
       turnMs: timing.stepMs,
@@ -260,6 +262,7 @@ export class Relocating {
       }
     } else if (move.stage === 'leaving' && !this.#mayLeave(row)) {
       // Another holder dropped its own first: that one has the room now, and our claim would keep it from using it.
+      this.#roomElsewhereMs = nowMs();
       this.#end(move);
     }
   }

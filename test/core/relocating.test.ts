@@ -130,3 +130,29 @@ test('room that was made and is gone again, before it was claimed, is not promis
   t.is(world.trueHolders(big).length, 0);
   t.is(large.machine.reservedBytes(large.store), 0);
 });
+
+test('a move ends at once when another holder lets go of its copy first: that one has the room now', t => {
+  const lentBytes = 7.5 * GIB;
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes }, { lentBytes }, { lentBytes: MIB }]);
+  const [origin, ...holders] = world.hosts as [SmallHost, ...SmallHost[]];
+  const [, , late] = holders as [SmallHost, SmallHost, SmallHost];
+  const files = (count: number) => Array.from({ length: count }, () => ({ bytes: GIB }));
+  world.run(2_000);
+  const parcels = [...world.backUp(origin, files(6))];
+  world.run(600_000);
+  // Room for one more in each of two, for seven in the third: of three more files one lacks a copy.
+  world.resize(late, lentBytes);
+  const mover = (): SmallHost | undefined => holders.find(({ machine }) => machine.pending().relocations > 0);
+  world.removes = host => host !== mover();
+  parcels.push(...world.backUp(origin, files(3), 'more'));
+  t.true(world.runUntil(() => mover() !== undefined, HOUR_MS));
+  const moving = mover() as SmallHost;
+  const [family = []] = world.effects.flatMap(({ host, effect }) =>
+    host === moving.id && effect.do === 'offer-relocation' ? [effect.parcels] : [],
+  );
+  const dropped = (): boolean =>
+    holders.some(host => host !== moving && host.removed.some(({ parcel }) => family.includes(parcel)));
+  t.true(world.runUntil(dropped, HOUR_MS));
+  t.true(world.runUntil(() => moving.machine.pending().relocations === 0, 5_000));
+  t.true(world.runUntil(() => parcels.every(id => world.trueHolders(id).length >= 2), 60_000));
+});
