@@ -3,7 +3,7 @@
  * is only on its way is in the store's `underWay` or in an event that a crash makes void.
  */
 import type { ClusterConfig } from '../src/core/cluster-config.js';
-import type { PastAbsence } from '../src/core/effects.js';
+import type { PastAbsence, UnansweredAudit } from '../src/core/effects.js';
 import type { SeenSnapshot } from '../src/core/hold.js';
 import type { LogPosition } from '../src/core/holdings-log.js';
 import type { HostId, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
@@ -43,6 +43,8 @@ export class HostDisk {
   readonly heads = new Map<SourceId, HeadModel>();
   readonly kept = new Map<SourceId, readonly KeptSnapshot[]>();
   readonly unwanted = new Map<ParcelId, number>();
+  /** By host, store and parcel. */
+  readonly unanswered = new Map<string, UnansweredAudit>();
   absences: { readonly absence: PastAbsence; readonly notedMs: number }[] = [];
   /** How far other stores' logs have been read. */
   readonly archive = new Map<StoreId, PlaceInLog>();
@@ -69,6 +71,7 @@ export class HostDisk {
       [image.heads, this.heads],
       [image.kept, this.kept],
       [image.unwanted, this.unwanted],
+      [image.unanswered, this.unanswered],
       [image.archive, this.archive],
       [image.frames, this.frames],
       [image.index, this.index],

@@ -329,8 +329,8 @@ export class Injector {
   /** Somebody deletes the index: what was read of others, and how far our own stores were followed. */
   #loseIndex(host: SimHost): void {
     this.#world.crash(host);
-    const { archive, frames, index, indexBoot, unwanted } = host.disk;
-    for (const map of [archive, frames, index, indexBoot, unwanted]) map.clear();
+    const { archive, frames, index, indexBoot, unwanted, unanswered } = host.disk;
+    for (const map of [archive, frames, index, indexBoot, unwanted, unanswered]) map.clear();
   }
 
   #wipe(host: SimHost, dice: number): void {
@@ -339,8 +339,8 @@ export class Injector {
     world.crash(host);
     world.replaceStores(host);
     if (dice % 2 === 0) {
-      const { heads, kept, unwanted, archive } = host.disk;
-      for (const map of [heads, kept, unwanted, archive]) map.clear();
+      const { heads, kept, unwanted, unanswered, archive } = host.disk;
+      for (const map of [heads, kept, unwanted, unanswered, archive]) map.clear();
     }
     world.happened({ is: 'disk-replaced', host });
     world.start(host);

@@ -2,7 +2,7 @@
  * Origin: signs the heads of a host's own sources, as the daemon does: after a start it asks everybody for the highest that
  * they remember and goes on above it, for its disk may be an old image; and what it signs is durable before it is told.
  */
-import type { SourceId } from '../src/core/ids.js';
+import type { ParcelId, SourceId } from '../src/core/ids.js';
 import type { HeadModel, SnapshotModel } from './catalog-model.js';
 import type { HeadKeeping } from './head-keeping.js';
 import type { Running, SnapshotEdit } from './sim-host.js';
@@ -48,6 +48,14 @@ export class Origin {
         this.#sign(source, edit);
       }),
     );
+  }
+
+  /** What the files of our own source have of the parcel. They are those of the newest snapshot; what was before is gone. */
+  liveFile(parcel: ParcelId): { readonly content: string; readonly bytes: number } | undefined {
+    const model = this.#world.catalog.parcel(parcel);
+    if (model?.origin !== this.#of.host.id) return undefined;
+    const isLive = this.#heads.get(model.source)?.snapshots.at(-1)?.refs.has(parcel) === true;
+    return isLive ? { content: parcel, bytes: model.ref.bytes } : undefined;
   }
 
   /** A head of our own source, as somebody remembers it. */

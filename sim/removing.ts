@@ -8,6 +8,7 @@ import type { GrantAnswer } from '../src/core/grant.js';
 import type { HostId, Nonce, ParcelId, Possession } from '../src/core/ids.js';
 import { possessionHasher } from '../src/core/possession.js';
 import { between, logBetween, oneIn } from './draw.js';
+import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
 import type { AuditQuestion, CarriedGrant, GrantQuestion } from './questions.js';
 import type { Running } from './sim-host.js';
@@ -25,16 +26,28 @@ export class Removing {
   readonly #of: Running;
   readonly #world: Surroundings;
   readonly #stores: OwnStores;
+  readonly #origin: Origin;
   readonly #replies = new Map<number, (answer: GrantAnswer) => void>();
   /** The mutant's memory: what was once granted for a parcel, for attempts that are over. */
   readonly #grantsBefore = new Map<ParcelId, Map<HostId, GrantAnswer>>();
   readonly #parcelOf = new Map<Nonce, ParcelId>();
   #nextAsk = 1;
 
-  constructor(of: Running, world: Surroundings, stores: OwnStores) {
+  constructor({
+    of,
+    world,
+    stores,
+    origin,
+  }: {
+    readonly of: Running;
+    readonly world: Surroundings;
+    readonly stores: OwnStores;
+    readonly origin: Origin;
+  }) {
     this.#of = of;
     this.#world = world;
     this.#stores = stores;
+    this.#origin = origin;
   }
 
   // ---------------------------------------------------------------------------------------------------- our own attempts
@@ -127,10 +140,12 @@ export class Removing {
           this.#of.tell({ is: 'audited', audit, expected: undefined, answer });
           return;
         }
-        this.#read(store, parcel, file => {
+        const compare = (file: string | undefined): void => {
           const expected = file === parcel ? possessionOf({ nonce: audit, holder, content: file }) : undefined;
           this.#of.tell({ is: 'audited', audit, expected, answer });
-        });
+        };
+        if (store === undefined) compare(this.#origin.liveFile(parcel)?.content);
+        else this.#read(store, parcel, compare);
       },
     });
   }

@@ -100,8 +100,8 @@ export class Service implements Running {
     this.#heads = new HeadKeeping(this, world);
     this.#origin = new Origin({ of: this, world, heads: this.#heads, askEverybody: () => this.#askEverybody() });
     this.#fetching = new Fetching(this, world, this.#stores);
-    this.#serving = new Serving({ of: this, world, stores: this.#stores, heads: this.#heads });
-    this.#removing = new Removing(this, world, this.#stores);
+    this.#serving = new Serving({ of: this, world, stores: this.#stores, origin: this.#origin });
+    this.#removing = new Removing({ of: this, world, stores: this.#stores, origin: this.#origin });
   }
 
   /** What the daemon does first, in its order. */
@@ -112,6 +112,7 @@ export class Service implements Running {
     this.#heads.open();
     const parcels = [...disk.unwanted].map(([parcel, sinceRunMs]) => ({ parcel, sinceRunMs }));
     if (parcels.length > 0) this.tell({ is: 'unwanted-before', parcels });
+    if (disk.unanswered.size > 0) this.tell({ is: 'unanswered-before', audits: [...disk.unanswered.values()] });
     this.#stores.open();
     if (this.#world.mutant?.name === 'deletion-outlives-restart') this.#removing.carryOutQueuedDeletions();
     this.#doChores();
@@ -239,6 +240,9 @@ export class Service implements Running {
       case 'ask-audit':
         this.#removing.askAudit(effect);
         break;
+      case 'note-unanswered':
+        this.#noteUnanswered(effect);
+        break;
       case 'note-distrust':
         if (effect.copies > 0) this.#world.counts.distrusts += 1;
         break;
@@ -283,6 +287,12 @@ export class Service implements Running {
         effect satisfies never;
     }
     this.dies(effect.do, 'begun');
+  }
+
+  #noteUnanswered({ copy, unanswered }: Extract<Effect, { do: 'note-unanswered' }>): void {
+    const id = `${copy.host} ${copy.store} ${copy.parcel}`;
+    if (unanswered === undefined) this.host.disk.unanswered.delete(id);
+    else this.host.disk.unanswered.set(id, { copy, unanswered });
   }
 
   #offerRelocation({ offer, to, parcels }: Extract<Effect, { do: 'offer-relocation' }>): void {

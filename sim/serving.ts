@@ -4,7 +4,7 @@
  */
 import type { HostId, ParcelId } from '../src/core/ids.js';
 import { decideServe } from '../src/core/serve.js';
-import type { HeadKeeping } from './head-keeping.js';
+import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
 import type { FetchAnswer } from './questions.js';
 import type { Running } from './sim-host.js';
@@ -17,7 +17,7 @@ export class Serving {
   readonly #of: Running;
   readonly #world: Surroundings;
   readonly #stores: OwnStores;
-  readonly #heads: HeadKeeping;
+  readonly #origin: Origin;
   /** Who is being served what, until when: Infinity while it goes on. */
   readonly #fetchers = new Map<ParcelId, Map<HostId, number>>();
   #served = 0;
@@ -26,17 +26,17 @@ export class Serving {
     of,
     world,
     stores,
-    heads,
+    origin,
   }: {
     readonly of: Running;
     readonly world: Surroundings;
     readonly stores: OwnStores;
-    readonly heads: HeadKeeping;
+    readonly origin: Origin;
   }) {
     this.#of = of;
     this.#world = world;
     this.#stores = stores;
-    this.#heads = heads;
+    this.#origin = origin;
   }
 
   answer(parcel: ParcelId, purpose: 'grab' | 'repair', asker: HostId): FetchAnswer {
@@ -83,10 +83,6 @@ export class Serving {
       const file = store.files.get(parcel);
       if (file !== undefined && !store.failing) return file;
     }
-    const model = this.#world.catalog.parcel(parcel);
-    if (model?.origin !== this.#of.host.id) return undefined;
-    // The live files are those of the newest snapshot; what was before is gone.
-    const isLive = this.#heads.get(model.source)?.snapshots.at(-1)?.refs.has(parcel) === true;
-    return isLive ? { content: parcel, bytes: model.ref.bytes } : undefined;
+    return this.#origin.liveFile(parcel);
   }
 }

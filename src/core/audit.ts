@@ -1,10 +1,11 @@
 /**
  * Audit: does another host really have a copy that its log tells of?
  *
- * Who has the same bytes asks for a possession made for this one question (possession.ts) and compares. What it cannot tell
- * (no answer, own bytes that cannot be read) says nothing, unless the holder has no answer for as long as two walks through
- * all copies take: a copy that nobody ever saw counts no longer. A denial may only be ahead of its log, which is then on its way:
- * it counts when it is said a second time while the log still has the copy.
+ * Who has the same bytes, as another holder or as the origin, asks for a possession made for this one question
+ * (possession.ts) and compares. What it cannot tell (no answer, own bytes that cannot be read) says nothing, unless the
+ * holder has no answer for as long as two walks through all copies take: a copy that nobody ever saw counts no longer. A
+ * denial may only be ahead of its log, which is then on its way: it counts when it is said a second time while the log
+ * still has the copy.
  *
  * Pure. Driven by auditing.ts; specified by protocols/audit/audit.md.
  */
@@ -17,7 +18,7 @@ export type AuditAnswer =
 export type AuditDenial = 'busy' | 'absent' | 'corrupt';
 
 export interface AuditView {
-  /** By our own copy; undefined when it could not be read, or was not needed. */
+  /** By our own copy or files; undefined when they could not be read, or were not needed. */
   readonly expected: Possession | undefined;
   /** Undefined when none could be had. */
   readonly answer: AuditAnswer | undefined;

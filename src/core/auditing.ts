@@ -1,7 +1,8 @@
 /**
  * Auditing: this host's audits of what others say they hold, and which copies count for nothing since one failed.
  *
- * The live holders of a parcel stand in a ring, by host id, and each audits the next one: every copy is audited by one host.
+ * The live holders of a parcel stand in a ring, by host id, and each audits the next one: every copy is audited by one host. A
+ * holder that is the only one is audited by the parcel's origin, which has the files that it was made of.
  * A host walks through what it holds once a `scrub`, one audit at a time. What failed is said to all, is audited again within
  * the hour, and is believed for two hours after it was last said; so whoever missed a word of it, or restarted, comes to
  * believe what the others do. Nothing is removed because of an audit.
@@ -10,11 +11,11 @@
  */
 import { type AuditVerdict, decideAudit } from './audit.js';
 import type { Chance } from './chance.js';
-import type { Effect, Input } from './effects.js';
+import type { Effect, Input, UnansweredAudit } from './effects.js';
 import type { Holdings } from './holdings.js';
 import { compareEpochs, type Epoch } from './holdings-log.js';
 import type { HostId, Nonce, StoreId } from './ids.js';
-import type { FailedAudit } from './messages.js';
+import type { CopyName } from './messages.js';
 import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
 
 /** Between two audits at the least, in ms: a host that holds millions of parcels takes longer than a `scrub`. */
@@ -47,7 +48,7 @@ interface Again extends Copy {
 
 /** Questions that a copy had no answer to, since it last had one. */
 interface Unanswered {
-  readonly sinceMs: number;
+  readonly sinceRunMs: number;
   readonly questions: number;
 }
 
@@ -66,9 +67,13 @@ export interface AuditingContext {
   readonly chance: Chance;
   readonly nonces: () => Nonce;
   readonly nowMs: () => number;
+  /** This host's running time of all its starts. */
+  readonly runMs: () => number;
   readonly scrubMs: () => number;
   /** The store of ours that holds the row. */
   readonly heldIn: (row: Row) => StoreId | undefined;
+  /** This host is the row's origin, and trusted: others are not answered. */
+  readonly isFromHere: (row: Row) => boolean;
   /** A listed snapshot references the row. */
   readonly isWanted: (row: Row) => boolean;
   /** Live, connected, and what the store holds counts. */
@@ -86,7 +91,7 @@ export class Auditing {
   readonly #again: Again[] = [];
   readonly #distrusted = new Map<StoreSlot, Distrusted>();
   #distrustedSize = 0;
-  /** By store and row; forgotten with the service. */
+  /** By store and row. */
   readonly #unanswered = new Map<string, Unanswered>();
   #believedUntilMs = Number.POSITIVE_INFINITY;
   /** Stores of which people are to be told anew: once a step, however many copies it is about. */
@@ -118,7 +123,7 @@ export class Auditing {
     const [again] = this.#again;
     if (again !== undefined && nowMs >= again.atMs) {
       this.#again.shift();
-      if (this.#isClaimed(again) && this.#of.heldIn(again.row) !== undefined) this.#ask(again, again.deniedBefore);
+      if (this.#isClaimed(again)) this.#ask(again, again.deniedBefore);
       return;
     }
     if (nowMs >= this.#nextMs) this.#walk(nowMs);
@@ -146,10 +151,12 @@ export class Auditing {
     }
   }
 
-  /** The copy of the row that is ours to audit: of the host that comes after this one in the ring. */
+  /** The copy of the row that is ours to audit: of the host that comes after this one in the ring, or the only one. */
   #nextHolder(row: Row): StoreSlot | undefined {
-    const { self, table, holdings, heldIn, isWanted, canBeAsked } = this.#of;
-    if (table.holderCount(row) < 2 || !isWanted(row) || heldIn(row) === undefined) return undefined;
+    const { self, table, holdings, heldIn, isFromHere, isWanted, canBeAsked } = this.#of;
+    const count = table.holderCount(row);
+    if (count === 0 || !isWanted(row)) return undefined;
+    if (count === 1 ? !isFromHere(row) : heldIn(row) === undefined) return undefined;
     let next: { readonly slot: StoreSlot; readonly host: HostId } | undefined;
     let first: { readonly slot: StoreSlot; readonly host: HostId } | undefined;
     for (const slot of table.holders(row, [])) {
@@ -162,9 +169,9 @@ export class Auditing {
   }
 
   #ask({ row, slot }: Copy, deniedBefore: boolean): void {
-    const { table, holdings, heldIn, nonces, canBeAsked, emit } = this.#of;
+    const { table, holdings, heldIn, isFromHere, nonces, canBeAsked, emit } = this.#of;
     const store = heldIn(row);
-    if (store === undefined || !canBeAsked(slot)) return;
+    if ((store === undefined && !isFromHere(row)) || !canBeAsked(slot)) return;
     const nonce = nonces();
     this.#running = { row, slot, nonce, deniedBefore };
     emit({ do: 'ask-audit', audit: nonce, parcel: table.id(row), store, holder: holdings.hostOf(slot) });
@@ -177,18 +184,41 @@ export class Auditing {
     const { row, slot, deniedBefore } = running;
     // Its log has told of an end meanwhile: there was nothing to prove.
     if (!this.#isClaimed(running)) return;
-    const nowMs = this.#of.nowMs();
+    const runMs = this.#of.runMs();
     const before = this.#unanswered.get(copyId(running));
-    const unanswered = { questions: before?.questions ?? 0, forMs: before === undefined ? 0 : nowMs - before.sinceMs };
+    const unanswered = { questions: before?.questions ?? 0, forMs: runMs - (before?.sinceRunMs ?? runMs) };
     const verdict = decideAudit({ expected, answer, deniedBefore, unanswered, scrubMs: this.#of.scrubMs() });
     // Where only our own copy cannot be read, the holder has answered.
-    if (verdict !== 'unknown' || answer?.answer === 'proof') this.#unanswered.delete(copyId(running));
-    else if (before !== undefined || this.#unanswered.size < DISTRUSTED_MAX)
-      this.#unanswered.set(copyId(running), {
-        sinceMs: before?.sinceMs ?? nowMs,
-        questions: unanswered.questions + 1,
-      });
+    if (verdict !== 'unknown' || answer?.answer === 'proof') this.#answered(running);
+    else
+      this.#unansweredAgain(running, { sinceRunMs: before?.sinceRunMs ?? runMs, questions: unanswered.questions + 1 });
     this.#follow({ row, slot }, verdict);
+  }
+
+  #unansweredAgain(copy: Copy, unanswered: Unanswered): void {
+    if (!this.#unanswered.has(copyId(copy)) && this.#unanswered.size >= DISTRUSTED_MAX) return;
+    this.#unanswered.set(copyId(copy), unanswered);
+    this.#of.emit({ do: 'note-unanswered', copy: this.#nameOf(copy), unanswered });
+  }
+
+  #answered(copy: Copy): void {
+    if (this.#unanswered.delete(copyId(copy)))
+      this.#of.emit({ do: 'note-unanswered', copy: this.#nameOf(copy), unanswered: undefined });
+  }
+
+  /** At start, when the logs that were kept have been handed in: what was noted before. It is asked for again soon. */
+  recall(notes: readonly UnansweredAudit[]): void {
+    const { table, holdings, emit, scrubMs } = this.#of;
+    for (const { copy, unanswered } of notes) {
+      const row = table.find(copy.parcel);
+      const slot = holdings.slotOf(copy.host, copy.store);
+      if (row === undefined || slot === undefined || !this.#isClaimed({ row, slot })) {
+        emit({ do: 'note-unanswered', copy, unanswered: undefined });
+        continue;
+      }
+      this.#unanswered.set(copyId({ row, slot }), unanswered);
+      this.#askAgain({ row, slot }, { afterMs: UNANSWERED_AGAIN * scrubMs(), deniedBefore: false });
+    }
   }
 
   #follow(copy: Copy, verdict: AuditVerdict): void {
@@ -225,7 +255,7 @@ export class Auditing {
   // ------------------------------------------------------------------------------------------------- what counts no more
 
   /** An active, trusted member says so. */
-  heard(failed: readonly FailedAudit[]): void {
+  heard(failed: readonly CopyName[]): void {
     const { self, table, holdings } = this.#of;
     for (const { host, store, parcel } of failed) {
       const row = table.find(parcel);
@@ -238,7 +268,7 @@ export class Auditing {
 
   /** The log of a store was carried on: what it says of these rows is news, and is believed until the next audit. */
   told(slot: StoreSlot, rows: readonly Row[]): void {
-    if (this.#unanswered.size > 0) for (const row of rows) this.#unanswered.delete(copyId({ row, slot }));
+    if (this.#unanswered.size > 0) for (const row of rows) this.#answered({ row, slot });
     const distrusted = this.#distrusted.get(slot);
     if (distrusted === undefined) return;
     if (compareEpochs(distrusted.epoch, this.#of.holdings.position(slot).epoch) !== 0) this.restarted(slot);
@@ -308,7 +338,7 @@ export class Auditing {
     emit({ do: 'note-distrust', host: holdings.hostOf(slot), store: holdings.position(slot).store, copies });
   }
 
-  #nameOf({ row, slot }: Copy): FailedAudit {
+  #nameOf({ row, slot }: Copy): CopyName {
     const { table, holdings } = this.#of;
     return {
       host: holdings.hostOf(slot),

@@ -11,7 +11,7 @@ import type { ExpiryWarrant } from './expiry.js';
 import type { GrantAnswer } from './grant.js';
 import type { LogSegment } from './holdings-log.js';
 import type { HostId, Nonce, ParcelId, Possession, SourceId, StoreId } from './ids.js';
-import type { GossipMessage, HeadHint } from './messages.js';
+import type { CopyName, GossipMessage, HeadHint } from './messages.js';
 import type { ParcelRef } from './parcel.js';
 
 /** Why a fetch ended without a copy. */
@@ -43,6 +43,12 @@ export interface PastAbsence {
   readonly agoMs: number;
   /** The host had been taken for dead. */
   readonly wasDead: boolean;
+}
+
+/** A copy that had no answer to this many audits in a row, the first at `sinceRunMs` of this host's running time. */
+export interface UnansweredAudit {
+  readonly copy: CopyName;
+  readonly unanswered: { readonly questions: number; readonly sinceRunMs: number };
 }
 
 export type Input =
@@ -151,7 +157,7 @@ export type Input =
    * store must be opened again, and this comes after the `store-gone` of that.
    */
   | { readonly is: 'not-dropped'; readonly nowMs: number; readonly attempt: Nonce }
-  /** What came of `ask-audit`. `expected`: by our own copy, where it could be read and was needed. */
+  /** What came of `ask-audit`. `expected`: by our own copy or files, where they could be read and were needed. */
   | {
       readonly is: 'audited';
       readonly nowMs: number;
@@ -211,7 +217,9 @@ export type Input =
       readonly is: 'unwanted-before';
       readonly nowMs: number;
       readonly parcels: readonly { readonly parcel: ParcelId; readonly sinceRunMs: number }[];
-    };
+    }
+  /** At start, when the logs of others that were kept have been handed in: what was noted by `note-unanswered`. */
+  | { readonly is: 'unanswered-before'; readonly nowMs: number; readonly audits: readonly UnansweredAudit[] };
 
 export type Effect =
   | { readonly do: 'gossip'; readonly message: GossipMessage }
@@ -253,17 +261,23 @@ export type Effect =
       readonly holders: readonly HostId[];
       readonly configVersion: number;
     }
-  /** Ask the holder to show the parcel, and read our own copy of it for what must come → `audited`. */
+  /** Ask the holder to show the parcel, and read our own copy of it, or its files at the origin, for what must come → `audited`. */
   | {
       readonly do: 'ask-audit';
       readonly audit: Nonce;
       readonly parcel: ParcelId;
-      /** Ours, with the copy to compare by. */
-      readonly store: StoreId;
+      /** Ours, with the copy to compare by; undefined: this host is the parcel's origin, and has its files. */
+      readonly store: StoreId | undefined;
       readonly holder: HostId;
     }
   /** So many copies that the host's store says it holds count for nothing now, as an audit of each failed. For people. */
   | { readonly do: 'note-distrust'; readonly host: HostId; readonly store: StoreId; readonly copies: number }
+  /** Keep over a restart that the copy did not answer; undefined: forget it. */
+  | {
+      readonly do: 'note-unanswered';
+      readonly copy: CopyName;
+      readonly unanswered: UnansweredAudit['unanswered'] | undefined;
+    }
   /**
    * No read of our own copy and no answer of this attempt is of use any more: it was given up, or has grants enough. To save
    * disk time here and there; each of those effects still ends in its inputs, and what comes of them counts for nothing.

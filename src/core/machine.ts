@@ -209,10 +209,11 @@ export class Machine {
       take: row => this.#pursuing.takeOver(row),
       isTaking: row => this.#pursuing.isAfter(row),
     });
+    const runMs = (): number => this.#ranBeforeMs + this.#nowMs - this.#startedMs;
     this.#expiring = new Expiring({
       ...shared,
       rests,
-      runMs: () => this.#ranBeforeMs + this.#nowMs - this.#startedMs,
+      runMs,
       gcGraceMs: () => this.#configured().timing.gcGraceMs,
       heardSeq: source => Math.max(this.#wanted.heardSeq(source), this.#holdings.highestHead(source)),
       isBusy: row => this.#dropping.isBusy(row),
@@ -252,7 +253,9 @@ export class Machine {
       holdings: this.#holdings,
       chance,
       nonces,
+      runMs,
       scrubMs: () => this.#configured().timing.scrubMs,
+      isFromHere: row => this.#member?.trust === 'trusted' && this.#wanted.originOf(row) === self,
       isWanted: row => this.#table.has(row, FLAG.wanted),
       askState: host => {
         const view = this.#hosts.get(host);
@@ -358,6 +361,9 @@ export class Machine {
         return;
       case 'audited':
         this.#auditing.audited(input);
+        return;
+      case 'unanswered-before':
+        this.#auditing.recall(input.audits);
         return;
       case 'own-proved':
         this.#dropping.ownProved(input);

@@ -59,8 +59,8 @@ export interface Claims {
   readonly withdrawn: readonly ParcelId[];
 }
 
-/** A copy that is not what its holder's log says (auditing.ts). */
-export interface FailedAudit {
+/** A copy, as its holder's log tells of it. */
+export interface CopyName {
   readonly host: HostId;
   readonly store: StoreId;
   readonly parcel: ParcelId;
@@ -69,7 +69,7 @@ export interface FailedAudit {
 /** "I have audited these and they failed": at most 256. Believed for two hours after it was last said. */
 export interface FailedAudits {
   readonly kind: 'failed-audits';
-  readonly failed: readonly FailedAudit[];
+  readonly failed: readonly CopyName[];
 }
 
 export interface ConfigHint {

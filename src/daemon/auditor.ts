@@ -1,9 +1,9 @@
 /**
- * Auditor: carries out `ask-audit`, and answers the audits of others from our own disks.
+ * Auditor: carries out `ask-audit` and `note-unanswered`, and answers the audits of others from our own disks.
  *
  * Invariants: every audit of ours has exactly one `audited`, without an answer when the holder is out of reach, breaks off,
- * answers nothing sensible, or nothing until any read of the parcel should be over, and when the service stops. Our own copy is
- * read only for an answer that is to be compared with it. What a read for others finds corrupt is in our log before they are told.
+ * answers nothing sensible, or nothing until any read of the parcel should be over, and when the service stops. Our own copy,
+ * or at the origin its files, is read only for an answer that is to be compared with it. What a read for others finds corrupt is in our log before they are told.
  *
  * Reads go through the dropper's places, so that a disk is read for two at a time, whoever asks.
  */
@@ -15,7 +15,9 @@ import { type AuditAsk, askAudit, serveAudits } from '../net/audit-protocol.js';
 import { withDeadline } from '../net/deadline.js';
 import type { Net } from '../net/net.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
+import type { UnansweredNotes } from '../store/unanswered-notes.js';
 import type { Unstamped } from './driver.js';
+import type { LiveParcels } from './live-parcels.js';
 import type { Roster } from './roster.js';
 
 /** An answer that needs no reading comes within this, in ms; a parcel adds what it takes to read it at 20 MB/s. */
@@ -43,8 +45,11 @@ export interface AuditorOptions {
   readonly net: Net;
   readonly roster: Roster;
   readonly reader: PossessionReader;
+  /** At the origin, where no store of ours has a copy. */
+  readonly live: Pick<LiveParcels, 'possession'>;
   /** The store of ours that holds the parcel. */
   readonly storeOf: (parcel: ParcelId) => StoreId | undefined;
+  readonly notes: Pick<UnansweredNotes, 'note' | 'forget'>;
   /** By the parcel's page; undefined where it is not known. */
   readonly bytesOf: (parcel: ParcelId) => number | undefined;
   readonly tell: (input: Unstamped) => void;
@@ -79,8 +84,20 @@ export class Auditor {
     await Promise.all(this.#running);
   }
 
+  /** Carries out `note-unanswered`. */
+  note({ copy, unanswered }: Extract<Effect, { do: 'note-unanswered' }>): void {
+    const { notes, log } = this.#options;
+    const noted = unanswered === undefined ? notes.forget(copy) : notes.note({ copy, unanswered });
+    noted.catch((error: unknown) =>
+      log.warn(
+        { code: 'UNANSWERED_NOT_NOTED', ...copy, err: error },
+        'that a copy did not answer an audit was not written down; after a restart it is believed longer',
+      ),
+    );
+  }
+
   async #ask({ audit, parcel, store, holder }: Parameters<Auditor['ask']>[0]): Promise<void> {
-    const { net, roster, reader, bytesOf, tell, log, answerMs = ANSWER_MS } = this.#options;
+    const { net, roster, bytesOf, tell, log, answerMs = ANSWER_MS } = this.#options;
     const peer = roster.peerOf(holder);
     let answer: AuditAnswer | undefined;
     let expected: Possession | undefined;
@@ -91,15 +108,30 @@ export class Auditor {
         answer = await withDeadline(patienceMs, [this.#ended.signal], signal =>
           askAudit(net, peer, { nonce: audit, parcel }, signal),
         );
-      if (answer?.answer === 'proof') {
-        const own = await reader.possess({ parcel, store, nonce: audit, holders: [holder] }, this.#ended.signal);
-        expected = typeof own === 'string' ? undefined : own.get(holder);
-      }
+      if (answer?.answer === 'proof') expected = await this.#expected({ parcel, store, nonce: audit, holder });
     } catch (error) {
       if (!this.#ended.signal.aborted)
         log.debug({ code: 'AUDIT_NOT_ANSWERED', host: holder, parcel, err: error }, 'a host did not answer an audit');
     }
     tell({ is: 'audited', audit, expected, answer });
+  }
+
+  async #expected({
+    parcel,
+    store,
+    nonce,
+    holder,
+  }: {
+    readonly parcel: ParcelId;
+    readonly store: StoreId | undefined;
+    readonly nonce: Nonce;
+    readonly holder: HostId;
+  }): Promise<Possession | undefined> {
+    const { reader, live } = this.#options;
+    const { signal } = this.#ended;
+    if (store === undefined) return live.possession({ parcel, nonce, holder }, signal);
+    const own = await reader.possess({ parcel, store, nonce, holders: [holder] }, signal);
+    return typeof own === 'string' ? undefined : own.get(holder);
   }
 
   async #answer({ nonce, parcel }: AuditAsk, from: PeerName, signal: AbortSignal): Promise<AuditAnswer> {

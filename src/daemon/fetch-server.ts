@@ -1,22 +1,19 @@
 /**
  * Fetch server: gives blobs of a parcel to members: from our stores, or, at the origin, from the live file.
  *
- * The origin keeps no second copy, so it can find that a blob is gone. If nobody holds the parcel yet, the snapshot is cut
- * anew without that file; `onTorn` says so. Who is served at all is decided by
+ * The origin keeps no second copy, so it can find that a blob is gone (live-parcels.ts). If nobody holds the parcel yet,
+ * the snapshot is cut anew without that file. Who is served at all is decided by
  * core/serve.ts, from what this host alone can see: the fetchers themselves.
  */
 
-import type { Entry } from '../catalog/entry.js';
-import { decodeRecord } from '../catalog/record.js';
-import type { ScanCache } from '../catalog/scan-cache.js';
-import { readSourceFile, SourceGone } from '../catalog/source-file.js';
-import type { BlobId, ParcelId, PeerName, SourceId } from '../core/ids.js';
+import { SourceGone } from '../catalog/source-file.js';
+import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
-import type { ObjectReader } from '../core/objects.js';
 import { decideServe } from '../core/serve.js';
 import { type FetchAnswer, type FetchedBlob, type FetchRequest, serveFetch } from '../net/fetch-protocol.js';
 import type { Net } from '../net/net.js';
 import type { Clock } from './clock.js';
+import type { LiveParcels } from './live-parcels.js';
 import type { OwnStores } from './own-stores.js';
 import type { Roster } from './roster.js';
 
@@ -25,27 +22,12 @@ const HEARD_MS = 10_000;
 /** When a fetcher that is one too many may ask again, in ms. */
 const BUSY_RETRY_MS = 2_000;
 
-export interface OwnSource {
-  readonly source: SourceId;
-  /** The folder. */
-  readonly path: string;
-}
-
-export type TornListener = (torn: {
-  readonly source: SourceId;
-  readonly parcel: ParcelId;
-  readonly path: Buffer;
-}) => void;
-
 export class FetchServer {
   readonly #net: Net;
   readonly #machine: Machine;
   readonly #stores: OwnStores;
   readonly #roster: Roster;
-  readonly #catalog: ObjectReader;
-  readonly #cache: ScanCache;
-  readonly #ownSource: (source: SourceId) => OwnSource | undefined;
-  readonly #onTorn: TornListener;
+  readonly #live: LiveParcels;
   readonly #clock: Clock;
   /** Who is being served what, until when: Infinity while it goes on. */
   readonly #fetchers = new Map<ParcelId, Map<PeerName, number>>();
@@ -56,32 +38,22 @@ export class FetchServer {
     machine,
     stores,
     roster,
-    catalog,
-    cache,
+    live,
     clock,
-    ownSource,
-    onTorn,
   }: {
     readonly net: Net;
     readonly machine: Machine;
     readonly stores: OwnStores;
     readonly roster: Roster;
-    /** This host's own catalog: the records of its own sources. */
-    readonly catalog: ObjectReader;
-    readonly cache: ScanCache;
+    readonly live: LiveParcels;
     readonly clock: Clock;
-    readonly ownSource: (source: SourceId) => OwnSource | undefined;
-    readonly onTorn: TornListener;
   }) {
     this.#net = net;
     this.#machine = machine;
     this.#stores = stores;
     this.#roster = roster;
-    this.#catalog = catalog;
-    this.#cache = cache;
+    this.#live = live;
     this.#clock = clock;
-    this.#ownSource = ownSource;
-    this.#onTorn = onTorn;
   }
 
   async serve(): Promise<void> {
@@ -155,16 +127,16 @@ export class FetchServer {
   }
 
   async *#parts({ parcel, blobs }: FetchRequest, signal: AbortSignal): AsyncGenerator<FetchedBlob> {
-    let live: LiveParcel | undefined;
+    let live: Awaited<ReturnType<LiveParcels['find']>>;
     for (const blob of blobs) {
       const held = await this.#openHeld(blob, signal);
       if (held !== undefined) {
         yield held;
         continue;
       }
-      live ??= await this.#liveParcel(parcel);
-      const served = live === undefined ? undefined : await this.#openLive(live, blob, signal);
-      yield served ?? { blob, gone: true };
+      live ??= await this.#live.find(parcel);
+      const opened = live === undefined ? undefined : await this.#live.open(live, blob, signal);
+      yield opened === undefined ? { blob, gone: true } : { blob, ...opened };
     }
   }
 
@@ -175,53 +147,6 @@ export class FetchServer {
     }
     return undefined;
   }
-
-  async #liveParcel(parcel: ParcelId): Promise<LiveParcel | undefined> {
-    const record = await this.#catalog.get(parcel);
-    if (record === undefined) return undefined;
-    const { source, entries } = decodeRecord(record);
-    const own = this.#ownSource(source);
-    return own === undefined ? undefined : { own, parcel, entries };
-  }
-
-  /** The first of the parcel's files with this content that can still be read as it was. */
-  async #openLive(
-    { own, parcel, entries }: LiveParcel,
-    blob: BlobId,
-    signal: AbortSignal,
-  ): Promise<FetchedBlob | undefined> {
-    const named = entries.filter(entry => entry.kind === 'file' && entry.blob === blob);
-    for (const entry of named) {
-      const opened = await readSourceFile({ root: own.path, source: own.source, entry, cache: this.#cache, signal });
-      if (opened !== 'gone') {
-        return {
-          blob,
-          bytes: opened.bytes,
-          content: this.#watched(opened.read(signal), { source: own.source, parcel, path: entry.path }),
-        };
-      }
-    }
-    for (const { path } of named) this.#onTorn({ source: own.source, parcel, path });
-    return undefined;
-  }
-
-  async *#watched(
-    content: AsyncIterable<Uint8Array>,
-    torn: { readonly source: SourceId; readonly parcel: ParcelId; readonly path: Buffer },
-  ): AsyncGenerator<Uint8Array> {
-    try {
-      yield* content;
-    } catch (error) {
-      if (error instanceof SourceGone) this.#onTorn(torn);
-      throw error;
-    }
-  }
-}
-
-interface LiveParcel {
-  readonly own: OwnSource;
-  readonly parcel: ParcelId;
-  readonly entries: readonly Entry[];
 }
 
 async function* gone(blobs: readonly BlobId[]): AsyncGenerator<FetchedBlob> {

@@ -25,7 +25,7 @@ import type { SourceSetting } from '../membership/policy.js';
 import type { Alarms } from './alarms.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
-import type { OwnSource } from './fetch-server.js';
+import type { OwnSource } from './live-parcels.js';
 import { KeyedTurns } from './turns.js';
 
 /** Torn files that are told of within this time are cut out together, in ms. */

@@ -56,6 +56,7 @@ import { Fetcher } from './fetcher.js';
 import { GrantAsker } from './grant-asker.js';
 import { GrantServer } from './grant-server.js';
 import { KnownAddresses } from './known-addresses.js';
+import { LiveParcels } from './live-parcels.js';
 import { LocalObjects, ObjectFinder, PeerPlaces } from './object-finder.js';
 import { Orders } from './orders.js';
 import { Origin } from './origin.js';
@@ -318,10 +319,18 @@ async function serve(
     log,
   });
   teardown.defer(() => asker.stop());
+  const live = new LiveParcels({
+    catalog: objects,
+    cache,
+    ownSource: source => origin.ownSource(source),
+    onTorn: torn => origin.torn(torn),
+  });
   const auditor = new Auditor({
     net,
     roster,
     reader: dropper,
+    live,
+    notes: index.unanswered,
     storeOf: parcel => machine.storeOf(parcel),
     bytesOf: parcel => machine.bytesOf(parcel),
     tell,
@@ -335,11 +344,8 @@ async function serve(
     machine,
     stores,
     roster,
-    catalog: objects,
-    cache,
+    live,
     clock,
-    ownSource: source => origin.ownSource(source),
-    onTorn: torn => origin.torn(torn),
   });
   const orders = new Orders({ net, origin, roster, log });
   const trees = new TreeKeeper({
@@ -424,6 +430,9 @@ async function serve(
         return;
       case 'ask-audit':
         auditor.ask(effect);
+        return;
+      case 'note-unanswered':
+        auditor.note(effect);
         return;
       case 'note-distrust':
         noteDistrust(effect);
@@ -553,6 +562,7 @@ async function serve(
   // --------------------------------------------------------------------------------------------------------------- start
   tell({ is: 'unwanted-before', parcels: index.unwanted.all(running.beforeMs) });
   await exchange.recall();
+  tell({ is: 'unanswered-before', audits: index.unanswered.all(running.beforeMs) });
   await catalog.open();
   net.onConnect((peer, where) => {
     addresses.remember(peer, where);

@@ -3,7 +3,8 @@
  *
  * LMDB in STATE/index. Nothing in it is missed for long: which blobs each store holds (blob-index.ts) and the peers' logs
  * (log-archive.ts), which their writers give out again, are derived; without the notes of what nobody wants
- * (unwanted-notes.ts) that stays longer, and without the last frames (frame-notes.ts) old gossip may be heard once more.
+ * (unwanted-notes.ts) that stays longer, without those of unanswered audits (unanswered-notes.ts) copies are believed longer,
+ * and without the last frames (frame-notes.ts) old gossip may be heard once more.
  * Deleting the folder loses nothing else and costs one pass over the logs.
  */
 import { open, type RootDatabase } from 'lmdb';
@@ -11,6 +12,7 @@ import type { StoreId } from '../core/ids.js';
 import { BlobIndex } from './blob-index.js';
 import { FrameNotes } from './frame-notes.js';
 import { LogArchive } from './log-archive.js';
+import { UnansweredNotes } from './unanswered-notes.js';
 import { UnwantedNotes } from './unwanted-notes.js';
 
 /** A host has a handful of stores, each with a table of its own; removed ones keep theirs until the index is deleted. */
@@ -19,6 +21,7 @@ const TABLES_MAX = 128;
 export interface IndexDatabase {
   readonly logs: LogArchive;
   readonly unwanted: UnwantedNotes;
+  readonly unanswered: UnansweredNotes;
   readonly frames: FrameNotes;
   /** Stores that are mounted now: of a disk and its copy only one can be. */
   readonly mounted: Set<StoreId>;
@@ -40,6 +43,7 @@ export function openIndexDatabase(path: string): IndexDatabase {
   return {
     logs: new LogArchive(root),
     unwanted: new UnwantedNotes(root),
+    unanswered: new UnansweredNotes(root),
     frames: new FrameNotes(root),
     mounted: new Set(),
     blobsOf: store => new BlobIndex(root, store),

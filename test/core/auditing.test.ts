@@ -37,11 +37,12 @@ class Fixture {
   readonly effects: Effect[] = [];
   readonly asked: HostId[] = [];
   readonly away = new Set<HostId>();
+  readonly fromHere = new Set<ParcelId>();
   readonly self = hostNumber(5);
   readonly auditing: Auditing;
   #nonces = 0;
 
-  constructor() {
+  constructor(ranBeforeMs = 0) {
     this.auditing = new Auditing({
       self: this.self,
       table: this.table,
@@ -49,11 +50,13 @@ class Fixture {
       chance: new Chance([1, 2, 3]),
       nonces: () => parseNonce((++this.#nonces).toString(16).padStart(32, '0')),
       nowMs: () => this.nowMs,
+      runMs: () => ranBeforeMs + this.nowMs,
       scrubMs: () => 30 * DAY_MS,
       heldIn: row => {
         const slot = this.holdings.slotOf(this.self, storeOf(this.self));
         return slot !== undefined && this.table.isHeldBy(row, slot) ? storeOf(this.self) : undefined;
       },
+      isFromHere: row => this.fromHere.has(this.table.id(row)),
       isWanted: () => true,
       canBeAsked: slot => !this.away.has(this.holdings.hostOf(slot)),
       askState: host => void this.asked.push(host),
@@ -114,8 +117,8 @@ class Fixture {
 }
 
 /** This host, 5, holds parcel 1; and so does 7. */
-function pair(): Fixture {
-  const fixture = new Fixture();
+function pair(ranBeforeMs = 0): Fixture {
+  const fixture = new Fixture(ranBeforeMs);
   fixture.holds(fixture.self, 1);
   fixture.holds(hostNumber(7), 1);
   return fixture;
@@ -179,6 +182,46 @@ test('who never has an answer is asked more often, and believed no longer; one a
   t.is(fixture.taken('gossip').length, 1);
 });
 
+test('a restart does not begin the count of unanswered questions anew, and asks again soon', t => {
+  const before = pair();
+  const noted = (fixture: Fixture) => fixture.effects.filter(effect => effect.do === 'note-unanswered').at(-1);
+  for (let questions = 0; questions < 9; questions += 1)
+    before.answer(before.nextAudit() as Extract<Effect, { do: 'ask-audit' }>, undefined);
+  const note = noted(before);
+  t.is(note?.unanswered?.questions, 9);
+  const copy = { host: hostNumber(7), store: storeOf(hostNumber(7)), parcel: parcelNumber(1) };
+  t.deepEqual(note?.copy, copy);
+  t.true(before.isHeld(hostNumber(7), 1));
+
+  const unanswered = note?.unanswered as { questions: number; sinceRunMs: number };
+  const after = pair(unanswered.sinceRunMs + 60 * DAY_MS);
+  const gone = { ...copy, parcel: parcelNumber(2) };
+  after.auditing.recall([
+    { copy, unanswered },
+    { copy: gone, unanswered },
+  ]);
+  t.deepEqual(noted(after), { do: 'note-unanswered', copy: gone, unanswered: undefined });
+  after.effects.length = 0;
+  const audit = after.nextAudit({ withinMs: 3 * DAY_MS + HOUR_MS });
+  after.answer(audit as Extract<Effect, { do: 'ask-audit' }>, undefined);
+  t.is(noted(after)?.unanswered?.questions, 10);
+  const last = after.nextAudit({ withinMs: 3 * DAY_MS + HOUR_MS });
+  after.answer(last as Extract<Effect, { do: 'ask-audit' }>, undefined);
+  t.false(after.isHeld(hostNumber(7), 1));
+});
+
+test('an answer, and its log, end what is noted of a copy', t => {
+  const fixture = pair();
+  const noted = () =>
+    fixture.effects.filter(effect => effect.do === 'note-unanswered').map(note => note.unanswered?.questions);
+  fixture.answer(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>, undefined);
+  fixture.answer(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>, { answer: 'proof', possession: RIGHT });
+  t.deepEqual(noted(), [1, undefined]);
+  fixture.answer(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>, undefined);
+  fixture.log(hostNumber(7), [{ op: 'del', parcel: parcelNumber(1) }]);
+  t.deepEqual(noted(), [1, undefined, 1, undefined]);
+});
+
 test('each holder asks the one that comes next by host id, and the last one the first', t => {
   for (const [others, next] of [
     [[2, 7, 9], 7],
@@ -200,6 +243,23 @@ test('who is away is passed over, and what nobody else holds is not audited', t 
   const alone = new Fixture();
   alone.holds(alone.self, 1);
   t.is(alone.nextAudit(), undefined);
+});
+
+test('a copy that is the only one is audited by its origin, which has no copy and goes by its files', t => {
+  const fixture = new Fixture();
+  fixture.holds(hostNumber(7), 1, 2);
+  fixture.holds(hostNumber(9), 2);
+  for (const n of [1, 2]) fixture.fromHere.add(parcelNumber(n));
+  const audit = fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>;
+  t.like(audit, { holder: hostNumber(7), parcel: parcelNumber(1), store: undefined });
+  fixture.fails(audit);
+  t.false(fixture.isHeld(hostNumber(7), 1));
+  // The origin goes on asking, and believes it again once it shows the bytes; two holders of another parcel do without it.
+  const again = fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>;
+  t.like(again, { holder: hostNumber(7), parcel: parcelNumber(1), store: undefined });
+  fixture.answer(again, { answer: 'proof', possession: RIGHT });
+  t.true(fixture.isHeld(hostNumber(7), 1));
+  t.is(fixture.nextAudit()?.parcel, parcelNumber(1));
 });
 
 test('every copy is asked for once in each scrub, one at a time', t => {

@@ -26,6 +26,7 @@ const PARCEL = parseParcelId('4'.repeat(64));
 const STORE = parseStoreId('5'.repeat(32));
 const RIGHT = '6'.repeat(64) as Possession;
 const WRONG = '7'.repeat(64) as Possession;
+const LIVE = '8'.repeat(64) as Possession;
 const log = pino({ level: 'silent' });
 
 type Read = ReadFailure | Possession;
@@ -49,6 +50,7 @@ async function pair(
   ].map((member): Member => ({ ...member, name: member.host, domain: member.host, state: 'active', roaming: false }));
   const told: Unstamped[] = [];
   const reads: string[] = [];
+  const noted: object[] = [];
   const of = (
     self: HostId,
     net: Host['net'],
@@ -70,6 +72,16 @@ async function pair(
           return isFailure(result) ? result : new Map([[HOLDER, result]]);
         },
       },
+      live: {
+        possession: async ({ parcel, nonce, holder }) => {
+          t.deepEqual([parcel, nonce, holder], [PARCEL, AUDIT, HOLDER]);
+          return LIVE;
+        },
+      },
+      notes: {
+        note: async note => void noted.push(note),
+        forget: async copy => void noted.push({ copy, unanswered: undefined }),
+      },
       storeOf,
       bytesOf: () => 1_000,
       tell: input => void told.push(input),
@@ -82,11 +94,13 @@ async function pair(
   const auditor = of(AUDITOR, a.net, own, () => STORE);
   const holder = of(HOLDER, b.net, theirs, () => (holds ? STORE : undefined));
   const ask = (): void => auditor.ask({ do: 'ask-audit', audit: AUDIT, parcel: PARCEL, store: STORE, holder: HOLDER });
+  const askAsOrigin = (): void =>
+    auditor.ask({ do: 'ask-audit', audit: AUDIT, parcel: PARCEL, store: undefined, holder: HOLDER });
   const outcome = async (): Promise<Unstamped | undefined> => {
     await until(() => told.length > 0, 'the outcome');
     return told[0];
   };
-  return { a, b, auditor, holder, ask, outcome, told, reads };
+  return { a, b, auditor, holder, ask, askAsOrigin, outcome, told, reads, noted };
 }
 
 const audited = (answer: object | undefined, expected: Possession | undefined): object => ({
@@ -119,6 +133,26 @@ for (const [what, options, because] of [
     t.false(reads.includes(AUDITOR));
   });
 }
+
+test('at the origin a possession is compared with what the live files give', async t => {
+  const { holder, askAsOrigin, outcome, reads } = await pair(t);
+  await holder.serve();
+  askAsOrigin();
+  t.deepEqual(await outcome(), audited({ answer: 'proof', possession: RIGHT }, LIVE) as Unstamped);
+  t.false(reads.includes(AUDITOR));
+});
+
+test('what did not answer is written down, and forgotten', async t => {
+  const { auditor, noted } = await pair(t);
+  const copy = { host: HOLDER, store: STORE, parcel: PARCEL };
+  const unanswered = { questions: 3, sinceRunMs: 7 };
+  auditor.note({ do: 'note-unanswered', copy, unanswered });
+  auditor.note({ do: 'note-unanswered', copy, unanswered: undefined });
+  t.deepEqual(noted, [
+    { copy, unanswered },
+    { copy, unanswered: undefined },
+  ]);
+});
 
 test('with our own copy unreadable nothing can be said', async t => {
   const { holder, ask, outcome } = await pair(t, { own: 'unreadable' });

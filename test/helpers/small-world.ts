@@ -372,6 +372,7 @@ export class SmallWorld {
       }
       case 'ask-audit':
       case 'note-distrust':
+      case 'note-unanswered':
         return;
       case 'cancel-fetch':
         host.cancelled.add(effect.fetch);

@@ -265,6 +265,27 @@ test('since when nobody wants a parcel is known after a restart, until it is for
   t.deepEqual(bySince(), [{ parcel: first, sinceRunMs: 2_501 }]);
 });
 
+test('which copies did not answer audits is known after a restart, until they do', async t => {
+  const path = join(await mkdtemp(join(tmpdir(), 'index-')), 'index');
+  const index = await open(path);
+  const parcel = parseParcelId('77'.repeat(32));
+  const [here, there] = [STORE, OTHER].map(store => ({ host: HOST, store, parcel })) as [
+    { host: typeof HOST; store: typeof STORE; parcel: ParcelId },
+    { host: typeof HOST; store: typeof STORE; parcel: ParcelId },
+  ];
+  await index.unanswered.note({ copy: here, unanswered: { questions: 1, sinceRunMs: 1_500.25 } });
+  await index.unanswered.note({ copy: there, unanswered: { questions: 300, sinceRunMs: 4_000 } });
+  await index.unanswered.note({ copy: here, unanswered: { questions: 2, sinceRunMs: 1_500.25 } });
+  await index.close();
+  const { unanswered } = await open(path);
+  t.deepEqual(unanswered.all(Number.POSITIVE_INFINITY), [
+    { copy: here, unanswered: { questions: 2, sinceRunMs: 1_501 } },
+    { copy: there, unanswered: { questions: 300, sinceRunMs: 4_000 } },
+  ]);
+  await unanswered.forget(there);
+  t.deepEqual(unanswered.all(1_000), [{ copy: here, unanswered: { questions: 2, sinceRunMs: 1_000 } }]);
+});
+
 test('the last frame of each member is there after a restart, and keeps what came before it out', async t => {
   const path = join(await mkdtemp(join(tmpdir(), 'index-')), 'index');
   const ann = parsePeerName(`12D3Koo${'A'.repeat(45)}`);

@@ -1,0 +1,152 @@
+/**
+ * Live parcels: blobs of our own sources' parcels, read from the live files, for the origin keeps no second copy.
+ *
+ * A blob that no file has any more is told of to `onTorn`, once a file that should have had it.
+ */
+import type { Entry } from '../catalog/entry.js';
+import { decodeRecord, recordBlobs } from '../catalog/record.js';
+import type { ScanCache } from '../catalog/scan-cache.js';
+import { readSourceFile, SourceGone } from '../catalog/source-file.js';
+import { createHasher } from '../core/hash.js';
+import {
+  type BlobId,
+  type HostId,
+  hexOf,
+  type Nonce,
+  type ParcelId,
+  type Possession,
+  type SourceId,
+} from '../core/ids.js';
+import type { ObjectReader } from '../core/objects.js';
+import { possessionHasher } from '../core/possession.js';
+
+export interface OwnSource {
+  readonly source: SourceId;
+  /** The folder. */
+  readonly path: string;
+}
+
+export type TornListener = (torn: {
+  readonly source: SourceId;
+  readonly parcel: ParcelId;
+  readonly path: Buffer;
+}) => void;
+
+export interface LiveBlob {
+  readonly bytes: number;
+  /** @throws SourceGone when the file changes meanwhile: what came of it does not count */
+  readonly content: AsyncIterable<Uint8Array>;
+}
+
+interface LiveParcel {
+  readonly own: OwnSource;
+  readonly parcel: ParcelId;
+  readonly record: Uint8Array;
+  readonly entries: readonly Entry[];
+}
+
+export class LiveParcels {
+  readonly #catalog: ObjectReader;
+  readonly #cache: ScanCache;
+  readonly #ownSource: (source: SourceId) => OwnSource | undefined;
+  readonly #onTorn: TornListener;
+
+  constructor({
+    catalog,
+    cache,
+    ownSource,
+    onTorn,
+  }: {
+    /** This host's own catalog: the records of its own sources. */
+    readonly catalog: ObjectReader;
+    readonly cache: ScanCache;
+    readonly ownSource: (source: SourceId) => OwnSource | undefined;
+    readonly onTorn: TornListener;
+  }) {
+    this.#catalog = catalog;
+    this.#cache = cache;
+    this.#ownSource = ownSource;
+    this.#onTorn = onTorn;
+  }
+
+  /** Undefined when the parcel is not of a source of ours. */
+  async find(parcel: ParcelId): Promise<LiveParcel | undefined> {
+    const record = await this.#catalog.get(parcel);
+    if (record === undefined) return undefined;
+    const { source, entries } = decodeRecord(record);
+    const own = this.#ownSource(source);
+    return own === undefined ? undefined : { own, parcel, record, entries };
+  }
+
+  /** The first of the parcel's files with this content that can still be read as it was. */
+  async open({ own, parcel, entries }: LiveParcel, blob: BlobId, signal: AbortSignal): Promise<LiveBlob | undefined> {
+    const named = entries.filter(entry => entry.kind === 'file' && entry.blob === blob);
+    for (const entry of named) {
+      const opened = await readSourceFile({ root: own.path, source: own.source, entry, cache: this.#cache, signal });
+      if (opened !== 'gone') {
+        return {
+          bytes: opened.bytes,
+          content: this.#watched(opened.read(signal), { source: own.source, parcel, path: entry.path }),
+        };
+      }
+    }
+    for (const { path } of named) this.#onTorn({ source: own.source, parcel, path });
+    return undefined;
+  }
+
+  async *#watched(
+    content: AsyncIterable<Uint8Array>,
+    torn: { readonly source: SourceId; readonly parcel: ParcelId; readonly path: Buffer },
+  ): AsyncGenerator<Uint8Array> {
+    try {
+      yield* content;
+    } catch (error) {
+      if (error instanceof SourceGone) this.#onTorn(torn);
+      throw error;
+    }
+  }
+
+  /**
+   * What a holder of the parcel must answer to the nonce, by the live files. Undefined when one of them is not as it was: of
+   * the holder's copy nothing is known then.
+   */
+  async possession(
+    { parcel, nonce, holder }: { readonly parcel: ParcelId; readonly nonce: Nonce; readonly holder: HostId },
+    signal: AbortSignal,
+  ): Promise<Possession | undefined> {
+    const live = await this.find(parcel);
+    if (live === undefined) return undefined;
+    const hasher = possessionHasher(nonce, holder);
+    let whole = false;
+    try {
+      for (const { blob, bytes } of recordBlobs(live.record)) {
+        const opened = await this.open(live, blob as BlobId, signal);
+        if (opened === undefined) return undefined;
+        hasher.blob(bytes);
+        if ((await hashThrough(opened.content, chunk => hasher.update(chunk))) !== blob) return undefined;
+      }
+      whole = true;
+      return hasher.digest();
+    } catch (error) {
+      if (error instanceof SourceGone) return undefined;
+      throw error;
+    } finally {
+      if (!whole) hasher.dispose();
+    }
+  }
+}
+
+async function hashThrough(content: AsyncIterable<Uint8Array>, onChunk: (chunk: Uint8Array) => void): Promise<string> {
+  const hasher = createHasher();
+  let whole = false;
+  try {
+    for await (const chunk of content) {
+      hasher.update(chunk);
+      onChunk(chunk);
+    }
+    whole = true;
+    return hexOf(hasher.digest());
+  } finally {
+    if (!whole) hasher.dispose();
+  }
+}
