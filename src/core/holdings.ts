@@ -28,10 +28,13 @@ interface StoreLog {
   readonly heads: Map<SourceId, number>;
 }
 
+const NO_SLOTS: readonly StoreSlot[] = [];
+
 export class Holdings {
   readonly #table: ParcelTable;
   /** By host and store: a log is its writer's, so that nobody can take another's store id for its own. */
   readonly #slots = new Map<HostId, Map<StoreId, StoreSlot>>();
+  readonly #slotsOf = new Map<HostId, StoreSlot[]>();
   readonly #logs: StoreLog[] = [];
   readonly #compareEpochs: Rules['compareEpochs'];
 
@@ -63,10 +66,9 @@ export class Holdings {
     for (const { host, position } of this.#logs) yield { host, position };
   }
 
-  slotsOf(host: HostId): StoreSlot[] {
-    const slots: StoreSlot[] = [];
-    for (let slot = 0; slot < this.#logs.length; slot += 1) if (this.#log(slot).host === host) slots.push(slot);
-    return slots;
+  /** In order of their numbers. */
+  slotsOf(host: HostId): readonly StoreSlot[] {
+    return this.#slotsOf.get(host) ?? NO_SLOTS;
   }
 
   /** The highest head of `source` that the store says it durably holds; 0 for none. */
@@ -121,6 +123,7 @@ export class Holdings {
       slot = this.#logs.length;
       const ofHost = this.#slots.get(host) ?? new Map<StoreId, StoreSlot>();
       this.#slots.set(host, ofHost.set(end.store, slot));
+      this.#slotsOf.set(host, [...this.slotsOf(host), slot]);
       this.#logs.push({ host, position, heads: new Map() });
     } else if (order < 0) {
       rows.push(...this.#forget(slot));

@@ -22,7 +22,7 @@ import { Fitting } from './fitting.js';
 import { Holdings } from './holdings.js';
 import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
-import type { HostId, Nonce, ParcelId, SourceId, StoreId } from './ids.js';
+import { type HostId, type Nonce, type ParcelId, type SourceId, type StoreId, splitSourceId } from './ids.js';
 import type { Liveness } from './liveness.js';
 import {
   CLAIMS_PER_MESSAGE_MAX,
@@ -661,8 +661,17 @@ export class Machine {
       }
     }
     if (!this.#wanted.takeHead(head)) return;
-    this.#effects.push({ do: 'gossip', message: { kind: 'heads', heads: [head] } });
+    if (this.#speaksFor(source)) this.#effects.push({ do: 'gossip', message: { kind: 'heads', heads: [head] } });
     this.#keepHeads();
+  }
+
+  /**
+   * Its origin tells everybody of a head; if all did who take it, 200 hosts would each hear 200 times 200 words of 200 heads.
+   * Who missed it sees by the next heartbeat of anybody that there is something to ask for.
+   */
+  #speaksFor(source: SourceId): boolean {
+    const { origin } = splitSourceId(source);
+    return origin === this.#self || this.#hosts.get(origin)?.connected !== true;
   }
 
   // ------------------------------------------------------------------------------------------------------ what changed
@@ -730,8 +739,8 @@ export class Machine {
     for (const { store } of this.#room.stores()) {
       const slot = this.#holdings.slotOf(this.#self, store);
       for (const { source, seq } of this.#wanted.heads()) {
-        const id = keepId(store, source);
         if (slot !== undefined && this.#holdings.headSeq(slot, source) >= seq) continue;
+        const id = keepId(store, source);
         if (this.#keepingHead.has(id)) continue;
         this.#keepingHead.add(id);
         this.#effects.push({ do: 'keep-head', store, source, seq });

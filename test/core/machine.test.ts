@@ -1,7 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { sourceIdOf } from '../../src/core/ids.js';
 import { law } from '../helpers/law.js';
-import { MIB, SmallWorld } from '../helpers/small-world.js';
+import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
 const MINUTE_MS = 60_000;
 const many = (count: number, bytes = MIB) => Array.from({ length: count }, () => ({ bytes }));
@@ -147,6 +148,30 @@ test('a successor stays with the hosts of its family', t => {
   const [second] = world.backUp(origin, [{ bytes: MIB, key: 'album' }]);
   world.run(2 * MINUTE_MS);
   t.deepEqual(world.trueHolders(second as never), before);
+});
+
+test('a head is told by its origin alone, and where that is away by whoever takes it', t => {
+  const world = new SmallWorld([{}, {}, {}]);
+  const [origin, , third] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  const tellers = () =>
+    world.effects.flatMap(({ host, effect }) =>
+      effect.do === 'gossip' && effect.message.kind === 'heads' ? [host] : [],
+    );
+  world.run(2_000);
+  world.backUp(origin, many(1));
+  world.run(10_000);
+  t.deepEqual(tellers(), [origin.id]);
+
+  // What it says reaches nobody but one, and then it is gone.
+  world.kill(third);
+  world.backUp(origin, many(1));
+  world.run(200);
+  world.kill(origin);
+  world.revive(third);
+  world.tell(third, { is: 'disconnected', nowMs: world.nowMs, host: origin.id });
+  world.run(20_000);
+  t.deepEqual(tellers().slice(2), [third.id]);
+  t.is(third.machine.head(sourceIdOf(origin.id, 'photos'))?.seq, 2);
 });
 
 test('the head operation follows the head into every mounted store', t => {
