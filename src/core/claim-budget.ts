@@ -17,8 +17,9 @@ const CLAIMED_BYTES_MAX = 2 * 1024 * 1024 * 1024;
 const SPREAD = 4;
 
 export interface ClaimBudgetView {
-  /** All that is claimed now. */
+  /** All that is claimed when the budget is made; what is claimed later is spent from it. */
   readonly pursuits: Iterable<Pick<Pursuit, 'source' | 'reservedBytes'>>;
+  /** As they are for as long as the budget is asked. */
   readonly paces: {
     readonly own: number;
     hopedOf(source: HostId): number;
@@ -30,6 +31,8 @@ export interface ClaimBudgetView {
 export class ClaimBudget {
   readonly #view: ClaimBudgetView;
   readonly #claimed = new Map<HostId, number>();
+  /** What was answered since something was last spent. */
+  readonly #answers = new Map<HostId, boolean>();
   #slowSources = 0;
   #slowBytes = 0;
   #otherBytes = 0;
@@ -45,6 +48,14 @@ export class ClaimBudget {
 
   /** Whether one more parcel may be claimed that the source would give. The last one may go beyond. */
   allows(source: HostId): boolean {
+    const known = this.#answers.get(source);
+    if (known !== undefined) return known;
+    const answer = this.#answer(source);
+    this.#answers.set(source, answer);
+    return answer;
+  }
+
+  #answer(source: HostId): boolean {
     const { paces } = this.#view;
     const bytes = this.#claimed.get(source) ?? 0;
     const hoped = paces.hopedOf(source);
@@ -58,6 +69,7 @@ export class ClaimBudget {
 
   spend(source: HostId, bytes: number): void {
     if (bytes === 0) return;
+    if (this.#answers.size > 0) this.#answers.clear();
     const before = this.#claimed.get(source) ?? 0;
     this.#claimed.set(source, before + bytes);
     const { paces } = this.#view;

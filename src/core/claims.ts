@@ -7,6 +7,7 @@
 import { grown } from './grown.js';
 import type { HostId } from './ids.js';
 import { MinQueue } from './min-queue.js';
+import { Numbering } from './numbering.js';
 import type { Row } from './parcel-table.js';
 
 /** A host that claims more than this is broken or hostile; what is beyond is not heard. */
@@ -34,15 +35,14 @@ export class Claims {
   #firstFree: Place = NO_PLACE;
   /** Places by an end that was once said. A later one has its own entry. */
   readonly #ends = new MinQueue();
-  readonly #numbers = new Map<HostId, number>();
-  readonly #hosts: HostId[] = [];
+  readonly #hosts = new Numbering<HostId>();
   /** By host number. */
   readonly #count: number[] = [];
   #rows = 0;
 
   /** False for a host that has as many as it may. */
   mayClaim(host: HostId): boolean {
-    return (this.#count[this.#numbers.get(host) ?? -1] ?? 0) < CLAIMS_PER_HOST_MAX;
+    return (this.#count[this.#hosts.find(host) ?? -1] ?? 0) < CLAIMS_PER_HOST_MAX;
   }
 
   /** When the next claim ends; Infinity when there is none. */
@@ -57,7 +57,7 @@ export class Claims {
 
   /** Writes a claim down, or renews it. @returns false when the host has too many. */
   hear(row: Row, host: HostId, untilMs: number): boolean {
-    const number = this.#numberOf(host);
+    const number = this.#hosts.numberOf(host);
     let last = NO_PLACE;
     for (let place = this.#firstOn(row); place !== NO_PLACE; place = this.#next[place] as Place) {
       if (this.#host[place] === number) {
@@ -67,7 +67,7 @@ export class Claims {
       }
       last = place;
     }
-    const count = this.#count[number] as number;
+    const count = this.#count[number] ?? 0;
     if (count >= CLAIMS_PER_HOST_MAX) return false;
     this.#count[number] = count + 1;
     const place = this.#takePlace();
@@ -88,7 +88,7 @@ export class Claims {
   withdraw(row: Row, host: HostId): void {
     let place = this.#firstOn(row);
     if (place === NO_PLACE) return;
-    const number = this.#numbers.get(host);
+    const number = this.#hosts.find(host);
     let before = NO_PLACE;
     for (; place !== NO_PLACE; place = this.#next[place] as Place) {
       if (this.#host[place] === number) {
@@ -138,7 +138,7 @@ export class Claims {
 
   /** Forgets everything that a host claimed. @returns the rows. */
   forgetHost(host: HostId): readonly Row[] {
-    const number = this.#numbers.get(host);
+    const number = this.#hosts.find(host);
     const rows: Row[] = [];
     for (let place = 0; place < this.#places; place += 1) {
       if (this.#host[place] === number && this.#row[place] !== NO_ROW) rows.push(this.#row[place] as Row);
@@ -157,17 +157,7 @@ export class Claims {
   }
 
   #hostAt(place: Place): HostId {
-    return this.#hosts[this.#host[place] as number] as HostId;
-  }
-
-  #numberOf(host: HostId): number {
-    const known = this.#numbers.get(host);
-    if (known !== undefined) return known;
-    const number = this.#hosts.length;
-    this.#numbers.set(host, number);
-    this.#hosts.push(host);
-    this.#count.push(0);
-    return number;
+    return this.#hosts.idOf(this.#host[place] as number);
   }
 
   #takePlace(): Place {

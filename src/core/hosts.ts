@@ -115,6 +115,7 @@ export class Hosts {
   /** Until when the view may have holes, if that is still to come; undefined when it has to be looked up again. */
   #holesUntilMs: number | undefined;
   #version = 0;
+  #sourcesVersion = 0;
   /** Undefined when it has to be looked up again. */
   #knownPaces: { readonly fastest: number; readonly roomy: number } | undefined;
 
@@ -143,6 +144,16 @@ export class Hosts {
   /** Rises when what a host is, lends, or how long its copies count has changed: what others derive from that is derived anew. */
   get version(): number {
     return this.#version;
+  }
+
+  /** Rises when a connection has come or gone, or the pace of any host may be another: who can give, and how much. */
+  get sourcesVersion(): number {
+    return this.#sourcesVersion;
+  }
+
+  #sourcesDiffer(): void {
+    this.#sourcesVersion += 1;
+    this.#knownPaces = undefined;
   }
 
   /** What heartbeats are stretched to, so that control traffic does not grow with the square of the hosts. */
@@ -203,7 +214,7 @@ export class Hosts {
   configure(config: ClusterConfig, nowMs: number): void {
     this.#timing = config.timing;
     this.#version += 1;
-    this.#knownPaces = undefined;
+    this.#sourcesDiffer();
     this.#holesUntilMs = undefined;
     this.#nextMs = nowMs;
     this.#missedDiffer = true;
@@ -231,6 +242,7 @@ export class Hosts {
     host.connected = true;
     host.disconnectedAtMs = undefined;
     host.lastHeardMs = nowMs;
+    this.#sourcesDiffer();
     this.awaitLogs(host, nowMs);
   }
 
@@ -249,6 +261,7 @@ export class Hosts {
   disconnected(host: HostView, nowMs: number): void {
     host.connected = false;
     host.disconnectedAtMs = nowMs;
+    this.#sourcesDiffer();
     // A broken connection may tell sooner than silence does.
     host.livenessNextMs = nowMs;
     this.#touch(host);
@@ -282,7 +295,7 @@ export class Hosts {
     if (host.away !== undefined) host.away.heartbeatHeard = true;
     const before = host.heartbeat;
     host.heartbeat = heartbeat;
-    if (before?.paceBytesPerS !== heartbeat.paceBytesPerS) this.#knownPaces = undefined;
+    if (before?.paceBytesPerS !== heartbeat.paceBytesPerS) this.#sourcesDiffer();
     const reports = new Map(heartbeat.stores.map(report => [report.position.store, report]));
     const changed =
       before === undefined ||
@@ -307,7 +320,7 @@ export class Hosts {
     host.freeBytes = Math.max(0, ...heartbeat.stores.map(({ lentBytes, usedBytes }) => lentBytes - usedBytes));
     if (changed) {
       this.#version += 1;
-      this.#knownPaces = undefined;
+      this.#sourcesDiffer();
     }
     return changed;
   }
@@ -323,7 +336,7 @@ export class Hosts {
     host.livenessNextMs = verdict.nextMs;
     if (changed) {
       this.#version += 1;
-      this.#knownPaces = undefined;
+      this.#sourcesDiffer();
       this.#touch(host);
       if (host.inOutage) this.#outageMayDiffer = true;
       host.livenessSinceMs = verdict.sinceMs;

@@ -84,20 +84,21 @@ export class OtherHolders {
     return isBefore(candidate(other), candidate(asker));
   }
 
-  /** Of the live hosts that could hold the row and do not: how many rank before this one, and whether one has room for it. */
+  /** Whether one of the live hosts that could hold the row and do not has room for it; where none has: how many rank before this one. */
   lackers(row: Row, origin: HostId): { readonly rank: number; readonly fitsElsewhere: boolean } {
-    const key = this.#table.keyWords(row);
     const bytes = this.#table.bytes(row);
     const taken = this.#holderDomains([row]);
+    const lacks = (host: HostView): boolean => this.#mayTake(host, origin) && !taken.has(host.member.domain);
+    for (const host of this.#hosts.others())
+      if (host.freeBytes >= bytes && lacks(host)) return { rank: 0, fitsElsewhere: true };
+    const key = this.#table.keyWords(row);
     const own = scoreOf(key, this.#selfWords, this.#self.host, Math.max(1, this.#self.weightMiB));
     let rank = 0;
-    let fitsElsewhere = false;
     for (const host of this.#hosts.others()) {
-      if (!this.#mayTake(host, origin) || taken.has(host.member.domain)) continue;
-      if (host.freeBytes >= bytes) fitsElsewhere = true;
+      if (!lacks(host)) continue;
       if (comesBefore(scoreOf(key, host.words, host.id, Math.max(1, host.weightMiB)), own)) rank += 1;
     }
-    return { rank, fitsElsewhere };
+    return { rank, fitsElsewhere: false };
   }
 
   /** Hosts that could take this host's copies of a family of one origin, so that its own may go. */

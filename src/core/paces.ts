@@ -31,6 +31,7 @@ export class Paces {
   readonly #own = new Pace();
   readonly #from = new Map<HostId, Pace>();
   readonly #taken = new Map<HostId, Taken>();
+  #version = 0;
 
   constructor({
     saidOf,
@@ -50,7 +51,13 @@ export class Paces {
     return this.#own.bytesPerS;
   }
 
+  /** Rises when this host's own pace, or what came from a source, may be another; what others say of theirs is not in it. */
+  get version(): number {
+    return this.#version;
+  }
+
   began(source: HostId, nowMs: number): void {
+    this.#version += 1;
     this.#own.began(nowMs);
     let pace = this.#from.get(source);
     if (pace === undefined) {
@@ -61,11 +68,13 @@ export class Paces {
   }
 
   came(source: HostId, bytes: number, nowMs: number): void {
+    this.#version += 1;
     this.#own.came(bytes, nowMs);
     this.#from.get(source)?.came(bytes, nowMs);
   }
 
   ended(source: HostId, nowMs: number): void {
+    this.#version += 1;
     this.#own.ended(nowMs);
     this.#from.get(source)?.ended(nowMs);
   }
@@ -94,12 +103,19 @@ export class Paces {
 
   /** Whether this host, slow itself, leaves a slow source's parcels to faster ones: these take about all that it can give. */
   isLeftToFaster(source: HostId, nowMs: number): boolean {
-    if (!this.#taken.has(source) || !this.isSlow(source)) return false;
+    return this.leftUntilMs(source, nowMs) >= nowMs;
+  }
+
+  /** Until when it leaves them, if these take nothing more: then at the latest it is to be asked again; −Infinity when it does not. */
+  leftUntilMs(source: HostId, nowMs: number): number {
+    if (!this.#taken.has(source) || !this.isSlow(source)) return Number.NEGATIVE_INFINITY;
     const hoped = this.hopedOf(source);
-    if (this.own >= SLOW_RATIO * hoped) return false;
+    if (this.own >= SLOW_RATIO * hoped) return Number.NEGATIVE_INFINITY;
     const { sinceMs, bytes, bytesBefore } = this.#takenOf(source, nowMs);
-    const spanMs = nowMs - sinceMs + (bytesBefore > 0 ? TAKEN_MS : 0);
-    return (bytes + bytesBefore) * 1000 >= BUSY_SHARE * hoped * Math.max(TAKEN_MS / 2, spanMs);
+    const fromMs = bytesBefore > 0 ? sinceMs - TAKEN_MS : sinceMs;
+    const busyForMs = ((bytes + bytesBefore) * 1000) / (BUSY_SHARE * hoped);
+    if (busyForMs < Math.max(TAKEN_MS / 2, nowMs - fromMs)) return Number.NEGATIVE_INFINITY;
+    return Math.min(fromMs + busyForMs, sinceMs + TAKEN_MS);
   }
 
   /** Forgets what a host that is no member any more gave. */

@@ -111,6 +111,15 @@ export class Pursuing {
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
   readonly #fitting: Fitting;
   readonly #ready = new Ready();
+  /** What may still be claimed; undefined when it has to be counted anew. */
+  #budget: { readonly of: ClaimBudget; readonly pacesVersion: number } | undefined;
+  /** Rises when a pursuit has come, gone, got further or been looked at. */
+  #version = 0;
+  /** What was last looked for something to claim, and to fetch: until it is another, or the time has come, nothing would be found. */
+  #claimsSoughtOf = -1;
+  #claimsDueMs = Number.POSITIVE_INFINITY;
+  #fetchesSoughtOf = -1;
+  #fetchesDueMs = Number.POSITIVE_INFINITY;
   #nextFetch = 1;
   #filledMs = Number.NEGATIVE_INFINITY;
   #renewDueMs = Number.POSITIVE_INFINITY;
@@ -190,6 +199,7 @@ export class Pursuing {
     this.#fitting.lacksNoMore(row);
     if (count.copies >= copiesWanted) this.#failures.delete(row);
     const pursuit = this.#pursuits.get(row);
+    if (pursuit !== undefined) this.#version += 1;
     const view = this.#grabView(row, count, copiesWanted);
     const verdict = decideGrab(view);
     if (pursuit !== undefined) this.#reconsider(pursuit, verdict, { count, view });
@@ -344,45 +354,70 @@ export class Pursuing {
 
   #claimReady(): void {
     if (this.#ready.size === 0) return;
+    if (this.#claimsSoughtOf === this.#claimsVersion && this.#nowMs < this.#claimsDueMs) return;
     const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
     if (completeAtMs > this.#nowMs) return;
-    const budget = new ClaimBudget({
-      pursuits: this.#pursuits.values(),
-      paces: this.#paces,
-      claimWaitMs: this.#configured().timing.claimWaitMs,
-    });
-    const mayTake = (source: HostId, importance: number): boolean =>
-      budget.allows(source) && !(isLeft(importance) && this.#paces.isLeftToFaster(source, this.#nowMs));
+    this.#claimsDueMs = Number.POSITIVE_INFINITY;
+    const mayTake = (source: HostId, importance: number): boolean => {
+      if (!this.#claimBudget().allows(source)) return false;
+      const leftUntilMs = isLeft(importance) ? this.#paces.leftUntilMs(source, this.#nowMs) : Number.NEGATIVE_INFINITY;
+      if (leftUntilMs < this.#nowMs) return true;
+      this.#claimsDueMs = Math.min(this.#claimsDueMs, leftUntilMs);
+      return false;
+    };
     while (this.#pursuits.size < PURSUITS_MAX) {
       const ready = this.#ready.take(mayTake);
-      if (ready === undefined) return;
-      budget.spend(ready.source, this.#claimIfStillDue(ready));
+      if (ready === undefined) break;
+      this.#claimIfStillDue(ready);
     }
+    this.#claimsSoughtOf = this.#claimsVersion;
   }
 
-  /** @returns the bytes reserved; 0 when something else has become of it since it was ready. */
-  #claimIfStillDue({ row, importance }: ReadyRow): number {
+  /** Rises when something else may be claimed. */
+  get #claimsVersion(): number {
+    return this.#version + this.#ready.version + this.#pacesVersion;
+  }
+
+  #claimBudget(): ClaimBudget {
+    const pacesVersion = this.#pacesVersion;
+    if (this.#budget?.pacesVersion !== pacesVersion) {
+      const of = new ClaimBudget({
+        pursuits: this.#pursuits.values(),
+        paces: this.#paces,
+        claimWaitMs: this.#configured().timing.claimWaitMs,
+      });
+      this.#budget = { of, pacesVersion };
+    }
+    return this.#budget.of;
+  }
+
+  /** Rises when who could give, and how much, may be another. */
+  get #pacesVersion(): number {
+    return this.#paces.version + this.#hosts.sourcesVersion;
+  }
+
+  /** Unless something else has become of it since it was ready. */
+  #claimIfStillDue({ row, importance }: ReadyRow): void {
     const copiesWanted = this.#wanted.copiesWanted(row);
-    if (copiesWanted === undefined || this.#pursuits.has(row)) return 0;
+    if (copiesWanted === undefined || this.#pursuits.has(row)) return;
     const count = this.#of.count(row);
     const view = this.#grabView(row, count, copiesWanted);
     const verdict = decideGrab(view);
     const source = this.#giverOf(row);
     if (verdict.act !== 'grab' || source === undefined || this.#isSentTwice(source, count, view.claims)) {
       this.#act(row, verdict, { count, view });
-      return 0;
+      return;
     }
     const importanceNow = this.#importance(row, source, { count, view });
     if (importanceNow > importance) {
       this.#ready.push(row, importanceNow, source);
-      return 0;
+      return;
     }
     this.#of.relocating().giveRoomBack(row);
-    return this.#claim(row, source, false);
+    this.#claim(row, source, false);
   }
 
-  /** @returns the bytes reserved. */
-  #claim(row: Row, source: HostId, relocated: boolean): number {
+  #claim(row: Row, source: HostId, relocated: boolean): void {
     const place = this.#fitting.placeFor(row);
     assert(place !== undefined, 'a grab without room');
     const { timing } = this.#configured();
@@ -404,11 +439,12 @@ export class Pursuing {
     };
     this.#room.reserve(place.store, place.needBytes);
     this.#pursuits.set(row, pursuit);
+    this.#version += 1;
+    this.#budget?.of.spend(source, place.needBytes);
     this.#pursuedBytes += place.needBytes;
     this.#sayClaim(pursuit);
     this.#of.lookAgain(row, pursuit.lookAgainMs);
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
-    return place.needBytes;
   }
 
   /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
@@ -446,6 +482,10 @@ export class Pursuing {
 
   #startFetches(): void {
     if (this.#pursuits.size === this.#fetches.size) return;
+    const soughtOf = this.#version + this.#pacesVersion;
+    if (this.#fetchesSoughtOf === soughtOf && this.#nowMs < this.#fetchesDueMs) return;
+    this.#fetchesSoughtOf = soughtOf;
+    this.#fetchesDueMs = Number.POSITIVE_INFINITY;
     this.#load.clear();
     let slow = 0;
     for (const { from } of this.#fetches.values()) {
@@ -457,6 +497,8 @@ export class Pursuing {
     for (const pursuit of this.#pursuits.values()) {
       if (others >= FETCHES_MAX && slow >= FETCHES_OF_SLOW_MAX) return;
       if (pursuit.stage !== 'cleared') continue;
+      for (const untilMs of pursuit.avoidUntilMs.values())
+        if (untilMs > this.#nowMs) this.#fetchesDueMs = Math.min(this.#fetchesDueMs, untilMs);
       const source = this.#chooseSource(pursuit.row, pursuit.avoidUntilMs, this.#load);
       if (source.from === undefined) {
         // Nobody to ask now: every source has its time not to be asked before.
@@ -556,6 +598,7 @@ export class Pursuing {
     const { from } = pursuit;
     this.#endFetch(pursuit);
     pursuit.stage = 'cleared';
+    this.#version += 1;
     this.#countFailure(pursuit.row);
     pursuit.tries += 1;
     const { tries } = pursuit;
@@ -663,7 +706,11 @@ export class Pursuing {
   }
 
   #forget(pursuit: Pursuit): void {
-    if (this.#pursuits.delete(pursuit.row)) this.#pursuedBytes -= pursuit.reservedBytes;
+    if (this.#pursuits.delete(pursuit.row)) {
+      this.#pursuedBytes -= pursuit.reservedBytes;
+      this.#version += 1;
+      this.#budget = undefined;
+    }
     this.#fitting.forgetMeasure(pursuit.row);
     this.#endFetch(pursuit);
   }

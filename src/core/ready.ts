@@ -7,6 +7,7 @@
 import { grown } from './grown.js';
 import type { HostId } from './ids.js';
 import { MinQueue } from './min-queue.js';
+import { Numbering } from './numbering.js';
 import type { Row } from './parcel-table.js';
 
 export interface ReadyRow {
@@ -15,11 +16,23 @@ export interface ReadyRow {
   readonly importance: number;
 }
 
+const NO_ROW = -1;
+
 export class Ready {
-  readonly #queues = new Map<HostId, MinQueue>();
+  readonly #sources = new Numbering<HostId>();
+  /** By a source's number; undefined where nothing of it is here. */
+  readonly #queues: (MinQueue | undefined)[] = [];
+  /** The first row that each source would give, as `take` last saw it. */
+  readonly #firsts: Row[] = [];
   /** By row: as last pushed; NaN for one that is not here. An entry of a queue that says something else is out of date. */
   #importance = new Float64Array(64).fill(Number.NaN);
   #size = 0;
+  #version = 0;
+
+  /** Rises when another row may be the first of its source: until then `take` finds what it found before. */
+  get version(): number {
+    return this.#version;
+  }
 
   /** Rows that wait here. */
   get size(): number {
@@ -35,36 +48,41 @@ export class Ready {
     if (row >= this.#importance.length) this.#importance = grown(this.#importance, row + 1, Number.NaN);
     if (this.#importance[row] === importance) return;
     if (!this.has(row)) this.#size += 1;
+    const number = this.#sources.numberOf(source);
+    const queue = this.#queues[number] ?? new MinQueue();
+    this.#queues[number] = queue;
+    if (importance < queue.first || this.#firsts.includes(row)) this.#version += 1;
     this.#importance[row] = importance;
-    let queue = this.#queues.get(source);
-    if (queue === undefined) {
-      queue = new MinQueue();
-      this.#queues.set(source, queue);
-    }
     queue.push(row, importance);
   }
 
   remove(row: Row): void {
     if (!this.has(row)) return;
+    if (this.#firsts.includes(row)) this.#version += 1;
     this.#importance[row] = Number.NaN;
     this.#size -= 1;
   }
 
   /** The most important row that may be taken, from whichever source, taken out. */
   take(mayTake: (source: HostId, importance: number) => boolean): ReadyRow | undefined {
-    let best: { readonly source: HostId; readonly queue: MinQueue; readonly importance: number } | undefined;
-    for (const [source, queue] of this.#queues) {
+    let best = NO_ROW;
+    let bestImportance = Number.POSITIVE_INFINITY;
+    for (let number = 0; number < this.#queues.length; number += 1) {
+      const queue = this.#queues[number];
+      if (queue === undefined) continue;
       this.#skipOutdated(queue);
-      const importance = queue.first;
-      if (queue.size === 0) this.#queues.delete(source);
-      else if ((best === undefined || importance < best.importance) && mayTake(source, importance))
-        best = { source, queue, importance };
+      const first = queue.firstItem;
+      this.#firsts[number] = first ?? NO_ROW;
+      if (first === undefined) this.#queues[number] = undefined;
+      else if (queue.first < bestImportance && mayTake(this.#sources.idOf(number), queue.first)) {
+        best = number;
+        bestImportance = queue.first;
+      }
     }
-    if (best === undefined) return undefined;
-    const { source, queue, importance } = best;
-    const row = queue.take(importance) as Row;
+    const row = this.#queues[best]?.take(bestImportance);
+    if (row === undefined) return undefined;
     this.remove(row);
-    return { row, source, importance };
+    return { row, source: this.#sources.idOf(best), importance: bestImportance };
   }
 
   #skipOutdated(queue: MinQueue): void {

@@ -64,6 +64,23 @@ test('… no longer than they do', t => {
   t.false(paces.isLeftToFaster(slow, 200_000));
 });
 
+test('until when they are left is known beforehand', t => {
+  const paces = pacesWith(
+    new Map([
+      [slow, 10 * MB],
+      [fast, 100 * MB],
+    ]),
+  );
+  t.is(paces.leftUntilMs(slow, 0), Number.NEGATIVE_INFINITY);
+  paces.took(fast, { source: slow, bytes: 40 * MB, nowMs: 0 });
+  t.is(paces.leftUntilMs(slow, 0), 40_000);
+  t.true(paces.isLeftToFaster(slow, 40_000));
+  t.false(paces.isLeftToFaster(slow, 40_001));
+  // What came in one span is looked at anew at its end.
+  paces.took(fast, { source: slow, bytes: 200 * MB, nowMs: 50_000 });
+  t.is(paces.leftUntilMs(slow, 50_000), 60_000);
+});
+
 test('what hosts as slow as this one take changes nothing', t => {
   const paces = pacesWith(
     new Map([

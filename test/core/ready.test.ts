@@ -69,3 +69,30 @@ test('rows far beyond the first ones are kept', t => {
   t.is(ready.size, 1_000);
   t.is(ready.take(() => true)?.row, 999);
 });
+
+test('what changes no source’s first row lets what was sought before be sought no more', t => {
+  const ready = new Ready();
+  const none = (): boolean => false;
+  ready.push(1, 10, slow);
+  ready.push(2, 20, slow);
+  ready.push(3, 30, fast);
+  ready.take(none);
+  const { version } = ready;
+  ready.push(4, 40, fast);
+  ready.push(2, 15, slow);
+  ready.remove(2);
+  t.is(ready.version, version);
+  const changes: readonly (() => void)[] = [
+    () => ready.push(5, 5, slow),
+    () => ready.remove(5),
+    () => ready.push(1, 50, slow),
+    () => ready.push(6, 60, parseHostId('3'.repeat(32))),
+    () => ready.take(() => true),
+  ];
+  for (const change of changes) {
+    ready.take(none);
+    const before = ready.version;
+    change();
+    t.not(ready.version, before, String(change));
+  }
+});
