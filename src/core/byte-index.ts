@@ -1,15 +1,17 @@
 /**
  * Byte index: dense numbers for fixed-width byte strings (parcel ids, keys), so that the machine's tables can be typed
- * arrays. A JavaScript `Map` of hex strings costs some 200 bytes an entry; this costs the width plus about 6.
+ * arrays. A JavaScript `Map` of hex strings costs some 200 bytes an entry; this costs the width plus about 6, and up to a
+ * quarter more than that while there is room for others.
  *
  * Open addressing with linear probing. The strings are parts of hashes, so their first four bytes are the hash.
  * Numbers are given in order of arrival and never change; nothing is ever removed.
  */
 import { assert } from './fault.js';
+import { grown, grownLength } from './grown.js';
 import { idWords } from './rendezvous.js';
 
-/** Slots are doubled when more than this share is taken: probes stay short. */
-const LOAD_PERCENT_MAX = 65;
+/** There are more slots when more than this share is taken: probes stay short. */
+const LOAD_PERCENT_MAX = 75;
 
 export class ByteIndex {
   readonly #width: number;
@@ -42,9 +44,7 @@ export class ByteIndex {
     const number = this.#size;
     this.#size += 1;
     if (this.#size * this.#width > this.#bytes.length) {
-      const grown = new Uint8Array(this.#bytes.length * 2);
-      grown.set(this.#bytes);
-      this.#bytes = grown;
+      this.#bytes = grown(this.#bytes, this.#size * this.#width, 0);
     }
     this.#bytes.set(key, number * this.#width);
     this.#slots[slot] = number;
@@ -65,11 +65,15 @@ export class ByteIndex {
 
   /** The slot that holds `key`, or the empty one where it belongs. */
   #slotOf(key: Uint8Array): number {
-    const mask = this.#slots.length - 1;
+    const slots = this.#slots;
     const hash = (key[0] ?? 0) | ((key[1] ?? 0) << 8) | ((key[2] ?? 0) << 16) | ((key[3] ?? 0) << 24);
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const number = this.#slots[slot] ?? -1;
+    // Their number is no power of two: the hash's share of all hashes is the slot's of all slots.
+    let slot = Math.floor(((hash >>> 0) / 2 ** 32) * slots.length);
+    for (;;) {
+      const number = slots[slot] as number;
       if (number < 0 || this.#equals(number, key)) return slot;
+      slot += 1;
+      if (slot === slots.length) slot = 0;
     }
   }
 
@@ -80,7 +84,7 @@ export class ByteIndex {
   }
 
   #rehash(): void {
-    this.#slots = new Int32Array(this.#slots.length * 2).fill(-1);
+    this.#slots = new Int32Array(grownLength(this.#slots.length, 0)).fill(-1);
     for (let number = 0; number < this.#size; number += 1) this.#slots[this.#slotOf(this.at(number))] = number;
   }
 }

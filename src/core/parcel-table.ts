@@ -6,10 +6,12 @@
  * decides nothing. Rows are never removed; a parcel that is no longer wanted is only marked so.
  */
 import { ByteIndex } from './byte-index.js';
+import { grown } from './grown.js';
 import { bytesOf, hexOf, type Key, type ParcelId } from './ids.js';
 import type { ParcelRef } from './parcel.js';
 import type { IdWords } from './rendezvous.js';
-import { RowSet } from './row-set.js';
+import { RowNumbers } from './row-numbers.js';
+import type { RowSet } from './row-set.js';
 
 /** A row of the table. */
 export type Row = number;
@@ -37,15 +39,14 @@ export class ParcelTable {
   #nextOfFamily = new Int32Array(64).fill(NO_ROW);
   #source = new Int16Array(64).fill(-1);
   #flags = new Uint8Array(64);
-  #shortSinceMs = new Float64Array(64).fill(Number.NaN);
-  #surplusSinceMs = new Float64Array(64).fill(Number.NaN);
+  /** Only copies of this host's own can be too many here, and few of them are at a time. */
+  readonly #surplusSinceMs = new Map<Row, number>();
   #lookAtMs = new Float64Array(64).fill(Number.NaN);
   /** One word array for each 32 stores; bit s % 32 of word s / 32 is set when store s holds the row. */
   readonly #holders: Uint32Array[] = [new Uint32Array(64)];
   /** The first row of each family; the others follow by `nextOfFamily`. */
-  readonly #family: Row[] = [];
-  /** Rows whose copies are short: those with a number in `#shortSinceMs`. */
-  readonly short = new RowSet();
+  #family = new Int32Array(64).fill(NO_ROW);
+  readonly #shortSinceMs = new RowNumbers();
   #shortBytes = 0;
 
   get size(): number {
@@ -67,13 +68,14 @@ export class ParcelTable {
   /** Writes down what a page says of a parcel. A parcel's id fixes its key and size, so this happens once in effect. */
   describe({ id, key, bytes }: ParcelRef, source: number): Row {
     const row = this.rowOf(id);
-    if (this.short.has(row)) this.#shortBytes += bytes - this.bytes(row);
+    if (this.#shortSinceMs.rows.has(row)) this.#shortBytes += bytes - this.bytes(row);
     this.#bytes[row] = bytes;
     this.#source[row] = source;
     if (this.#key[row] === NO_KEY) {
       const family = this.#keys.add(bytesOf(key));
       this.#key[row] = family;
-      this.#nextOfFamily[row] = this.#family[family] ?? NO_ROW;
+      if (family >= this.#family.length) this.#family = grown(this.#family, family + 1, NO_ROW);
+      this.#nextOfFamily[row] = this.#family[family] as Row;
       this.#family[family] = row;
     }
     return row;
@@ -115,18 +117,22 @@ export class ParcelTable {
     this.#flags[row] = on ? flags | flag : flags & ~flag;
   }
 
+  /** Rows whose copies are short. */
+  get short(): Pick<RowSet, 'size' | 'has' | 'at'> {
+    return this.#shortSinceMs.rows;
+  }
+
   /** Since when copies have been short, NaN when they are not. */
   shortSinceMs(row: Row): number {
-    return this.#shortSinceMs[row] ?? Number.NaN;
+    return this.#shortSinceMs.get(row);
   }
 
   setShortSince(row: Row, sinceMs: number): void {
-    this.#shortSinceMs[row] = sinceMs;
+    const wasShort = this.short.has(row);
     const isShort = !Number.isNaN(sinceMs);
-    if (isShort === this.short.has(row)) return;
-    if (isShort) this.short.add(row);
-    else this.short.delete(row);
-    this.#shortBytes += isShort ? this.bytes(row) : -this.bytes(row);
+    if (isShort) this.#shortSinceMs.set(row, sinceMs);
+    else this.#shortSinceMs.delete(row);
+    if (isShort !== wasShort) this.#shortBytes += isShort ? this.bytes(row) : -this.bytes(row);
   }
 
   /** One copy of each row that is short. */
@@ -136,11 +142,12 @@ export class ParcelTable {
 
   /** Since when others have had enough copies without this host's own; NaN when they have not. */
   surplusSinceMs(row: Row): number {
-    return this.#surplusSinceMs[row] ?? Number.NaN;
+    return this.#surplusSinceMs.get(row) ?? Number.NaN;
   }
 
   setSurplusSince(row: Row, sinceMs: number): void {
-    this.#surplusSinceMs[row] = sinceMs;
+    if (Number.isNaN(sinceMs)) this.#surplusSinceMs.delete(row);
+    else this.#surplusSinceMs.set(row, sinceMs);
   }
 
   /** When the machine looks at the row by itself, or last did; NaN for never. */
@@ -222,17 +229,15 @@ export class ParcelTable {
   }
 
   #grow(): void {
-    const capacity = this.#bytes.length * 2;
-    this.#bytes = grown(this.#bytes, new Float64Array(capacity));
-    this.#key = grown(this.#key, new Int32Array(capacity).fill(NO_KEY));
-    this.#nextOfFamily = grown(this.#nextOfFamily, new Int32Array(capacity).fill(NO_ROW));
-    this.#source = grown(this.#source, new Int16Array(capacity).fill(-1));
-    this.#flags = grown(this.#flags, new Uint8Array(capacity));
-    this.#shortSinceMs = grown(this.#shortSinceMs, new Float64Array(capacity).fill(Number.NaN));
-    this.#surplusSinceMs = grown(this.#surplusSinceMs, new Float64Array(capacity).fill(Number.NaN));
-    this.#lookAtMs = grown(this.#lookAtMs, new Float64Array(capacity).fill(Number.NaN));
+    const least = this.#bytes.length + 1;
+    this.#bytes = grown(this.#bytes, least, 0);
+    this.#key = grown(this.#key, least, NO_KEY);
+    this.#nextOfFamily = grown(this.#nextOfFamily, least, NO_ROW);
+    this.#source = grown(this.#source, least, -1);
+    this.#flags = grown(this.#flags, least, 0);
+    this.#lookAtMs = grown(this.#lookAtMs, least, Number.NaN);
     for (let word = 0; word < this.#holders.length; word += 1) {
-      this.#holders[word] = grown(this.#holders[word] as Uint32Array, new Uint32Array(capacity));
+      this.#holders[word] = grown(this.#holders[word] as Uint32Array, least, 0);
     }
   }
 }
@@ -243,9 +248,4 @@ const ID_BYTES = Buffer.alloc(32);
 function idBytes(id: ParcelId): Uint8Array {
   ID_BYTES.write(id, 'hex');
   return ID_BYTES;
-}
-
-function grown<T extends { set(from: T): void }>(from: T, to: T): T {
-  to.set(from);
-  return to;
 }

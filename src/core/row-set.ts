@@ -30,6 +30,12 @@ export class RowSet {
     this.#size += 1;
   }
 
+  /** Where the row stands, from 0 to `size` − 1. The last row takes the place of one that leaves. */
+  placeOf(row: number): number | undefined {
+    const place = this.#places[row] ?? ABSENT;
+    return place === ABSENT ? undefined : place;
+  }
+
   delete(row: number): void {
     const place = this.#places[row] ?? ABSENT;
     if (place === ABSENT) return;

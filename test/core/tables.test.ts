@@ -6,6 +6,7 @@ import { hash } from '../../src/core/hash.js';
 import { parseKey, parseParcelId } from '../../src/core/ids.js';
 import { MinQueue } from '../../src/core/min-queue.js';
 import { FLAG, ParcelTable } from '../../src/core/parcel-table.js';
+import { RowNumbers } from '../../src/core/row-numbers.js';
 import { RowSet } from '../../src/core/row-set.js';
 import { law } from '../helpers/law.js';
 
@@ -21,6 +22,13 @@ test('a byte index gives each string one dense number, for ever', t => {
     t.deepEqual(new Uint8Array(index.at(i)), key);
   }
   t.is(index.find(hash(Buffer.from('unknown'))), -1);
+});
+
+test('… also those that would all stand at the end', t => {
+  const index = new ByteIndex(32, 2);
+  const keys = Array.from({ length: 200 }, (_, i) => new Uint8Array(32).fill(255, 0, 4).fill(i, 4));
+  for (const key of keys) index.add(key);
+  for (const [i, key] of keys.entries()) t.is(index.find(key), i);
 });
 
 test('a min queue gives items in order of priority and stops at the limit', t => {
@@ -59,6 +67,30 @@ test('law: a row set has what a set of numbers would have', t => {
       }
       const left = Array.from({ length: rows.size }, (_, place) => rows.at(place));
       return left.length === model.size && left.every(row => model.has(row));
+    }),
+  );
+});
+
+test('law: row numbers are what a map of numbers would be', t => {
+  const what = fc.record({ act: fc.constantFrom('set', 'delete'), row: fc.nat(300), number: fc.nat() });
+  law(
+    t,
+    fc.property(fc.array(what, { maxLength: 300 }), happenings => {
+      const numbers = new RowNumbers();
+      const model = new Map<number, number>();
+      for (const { act, row, number } of happenings) {
+        if (act === 'set') {
+          numbers.set(row, number);
+          model.set(row, number);
+        } else {
+          numbers.delete(row);
+          model.delete(row);
+        }
+        if (numbers.rows.size !== model.size || numbers.rows.has(row) !== model.has(row)) return false;
+      }
+      return Array.from({ length: 301 }, (_, row) => row).every(row =>
+        Object.is(numbers.get(row), model.get(row) ?? Number.NaN),
+      );
     }),
   );
 });
