@@ -28,6 +28,11 @@ export interface Counts {
   distrusts: number;
   receivedBytes: number;
   wastedBytes: number;
+  /** Copies that were made with all in order, while what that cost was looked at. */
+  thriftyCopies: number;
+  /** … their bytes, and what came of the same parcels beyond them. */
+  neededBytes: number;
+  needlessBytes: number;
 }
 
 export const noCounts = (): Counts => ({
@@ -51,6 +56,9 @@ export const noCounts = (): Counts => ({
   distrusts: 0,
   receivedBytes: 0,
   wastedBytes: 0,
+  thriftyCopies: 0,
+  neededBytes: 0,
+  needlessBytes: 0,
 });
 
 export function addCounts(to: Counts, from: Counts): void {
@@ -68,5 +76,6 @@ export const COUNTS_DUE = {
     noRoom: 20,
     newEpochs: 10,
     configForks: 5,
+    thriftyCopies: 2_000,
   },
 } as const satisfies { readonly runs: number; readonly least: Partial<Counts> };

@@ -2,6 +2,7 @@
  * Fetching: carries out `fetch`: asks, takes the bytes in, checks them, writes them under their name, and then `add`.
  */
 import type { Effect, FetchFailure } from '../src/core/effects.js';
+import type { ParcelId } from '../src/core/ids.js';
 import type { OwnStores } from './own-stores.js';
 import type { FetchAnswer } from './questions.js';
 import type { Running, SimHost } from './sim-host.js';
@@ -21,6 +22,7 @@ const notTaken = (answer: FetchAnswer): void => {
 type Fetch = Extract<Effect, { do: 'fetch' }>;
 
 interface UnderWay {
+  readonly parcel: ParcelId;
   transfer: Transfer | undefined;
   ended: ((whole: boolean) => void) | undefined;
   /** The bytes are here: what follows is not called off any more. */
@@ -42,7 +44,13 @@ export class Fetching {
   }
 
   start(fetch: Fetch): void {
-    const underWay: UnderWay = { transfer: undefined, ended: undefined, writing: false, landed: undefined };
+    const underWay: UnderWay = {
+      parcel: fetch.parcel,
+      transfer: undefined,
+      ended: undefined,
+      writing: false,
+      landed: undefined,
+    };
     this.#underWay.set(fetch.fetch, underWay);
     this.#world.network.ask<FetchAnswer>({
       from: this.#of,
@@ -75,13 +83,18 @@ export class Fetching {
     this.#underWay.clear();
   }
 
-  #stop({ transfer, ended }: UnderWay): void {
+  #stop({ parcel, transfer, ended }: UnderWay): void {
     if (transfer !== undefined) {
-      const came = this.#world.transfers.stop(transfer);
-      this.#world.counts.receivedBytes += came;
-      this.#world.counts.wastedBytes += came;
+      const bytes = this.#world.transfers.stop(transfer);
+      this.#received(parcel, bytes);
+      this.#world.counts.wastedBytes += bytes;
     }
     ended?.(false);
+  }
+
+  #received(parcel: ParcelId, bytes: number): void {
+    this.#world.counts.receivedBytes += bytes;
+    this.#world.happened({ is: 'received', host: this.#of.host, parcel, bytes });
   }
 
   #answered(fetch: Fetch, underWay: UnderWay, answer: FetchAnswer | undefined, by: SimHost | undefined): void {
@@ -125,7 +138,7 @@ export class Fetching {
         this.#of.enter(() => {
           if (isOver()) return;
           underWay.writing = true;
-          this.#world.counts.receivedBytes += answer.bytes;
+          this.#received(fetch.parcel, answer.bytes);
           this.#write(fetch, underWay, answer);
         });
       },

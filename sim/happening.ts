@@ -28,6 +28,8 @@ export type Happening =
     }
   /** A parcel's bytes begin to come. */
   | { readonly is: 'taking-in'; readonly by: Running; readonly fetch: number; readonly parcel: ParcelId }
+  /** So many of its bytes have come to a host, whatever becomes of them. */
+  | { readonly is: 'received'; readonly host: SimHost; readonly parcel: ParcelId; readonly bytes: number }
   /** The simulator took a copy away, or spoiled it. */
   | { readonly is: 'injected-loss'; readonly host: SimHost; readonly parcel: ParcelId }
   /** The host's disk is not the one that it was: what it promised before binds it no longer. */

@@ -72,6 +72,9 @@ export class Network {
   /** Who has been let in by a member while no admin was there, as everybody has heard. */
   readonly admitted = new Set<HostId>();
   duplicatePercent = 0;
+  /** Each hears the frames of each writer in their order, as over one stream: who publishes sends to all that it is connected with. */
+  inOrder = false;
+  readonly #lastArrivalMs = new Map<number, number>();
   delayMs = { least: 1, most: 40 };
   /** Gossip frames as they left a host, and copies of them as they reached one, over all mesh neighbours. */
   gossipSent = 0;
@@ -303,9 +306,18 @@ export class Network {
         let delayMs = 0;
         for (let hop = 0; hop < hops; hop += 1) delayMs += this.#delay();
         this.gossipBytesReceived += bytes;
+        if (this.inOrder) delayMs = this.#delayInOrder(from.host, to, delayMs);
         this.#after(delayMs, () => this.#heard(to, from.host.id, { frame, message, config }));
       }
     }
+  }
+
+  /** The delay, or what brings a frame just after the one before it. */
+  #delayInOrder(from: SimHost, to: SimHost, delayMs: number): number {
+    const key = from.number * 65_536 + to.number;
+    const arrivalMs = Math.max(this.#nowMs() + delayMs, this.#lastArrivalMs.get(key) ?? 0);
+    this.#lastArrivalMs.set(key, arrivalMs);
+    return arrivalMs - this.#nowMs();
   }
 
   #heard(

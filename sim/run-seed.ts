@@ -15,6 +15,7 @@ import { LETHAL } from './mutants.js';
 import type { RunOptions } from './run-options.js';
 import { heal, settle } from './settle.js';
 import { LINK_EVENTS, StateHash } from './state-hash.js';
+import { backUpThriftily } from './thrift.js';
 import { type Invariant, Violation } from './violation.js';
 import { World } from './world.js';
 
@@ -37,6 +38,8 @@ export interface RunSeedOptions {
   /** Ends the run after so many events. */
   readonly untilEvent?: number | undefined;
   readonly hashes?: boolean;
+  /** See `Surroundings.greedy`. Default false. */
+  readonly greedy?: boolean;
   readonly trace?: (happening: Happening, world: World) => void;
 }
 
@@ -45,9 +48,9 @@ class Enough extends Error {}
 
 export function runSeed(
   options: RunOptions,
-  { mutant, untilEvent, hashes = false, trace }: RunSeedOptions = {},
+  { mutant, untilEvent, hashes = false, greedy = false, trace }: RunSeedOptions = {},
 ): Outcome {
-  const world = new World({ seed: options.seed, timing: options.timing, mutant });
+  const world = new World({ seed: options.seed, timing: options.timing, mutant, greedy });
   const checkers: readonly Checker[] = [
     new DropChecker(world),
     new HeadChecker(world),
@@ -105,4 +108,5 @@ function live(world: World, options: RunOptions, isMutant: boolean): void {
   if (isMutant) return;
   heal(world, injector);
   settle(world, options);
+  backUpThriftily(world, options);
 }

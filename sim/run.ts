@@ -21,6 +21,7 @@ import { replayRegression } from './replay-regression.js';
 import { drawRun, type RunOptions } from './run-options.js';
 import { type Outcome, runSeed } from './run-seed.js';
 import { shrink } from './shrink.js';
+import { whatIsWasted } from './thrift.js';
 import { lineOf } from './trace.js';
 
 /** One seed in so many is run twice, and must give the same chain of state hashes. */
@@ -96,7 +97,9 @@ function runSeeds(from: number, to: number): Tally {
   );
   const missing = sawTooLittle(counts, to - from + 1);
   for (const what of missing) say(`tested nothing: ${what}`);
-  tally.failed += missing.length;
+  const wasted = to - from + 1 < COUNTS_DUE.runs ? undefined : whatIsWasted(counts);
+  if (wasted !== undefined) say(`I11: ${wasted}`);
+  tally.failed += missing.length + (wasted === undefined ? 0 : 1);
   return tally;
 }
 

@@ -86,6 +86,7 @@ export class DropChecker implements Checker {
       case 'started':
       case 'stepped':
       case 'taking-in':
+      case 'received':
       case 'disk-replaced':
         return;
       default:

@@ -67,6 +67,7 @@ export class HeadChecker implements Checker {
         return;
       case 'read':
       case 'taking-in':
+      case 'received':
       case 'injected-loss':
         return;
       default:

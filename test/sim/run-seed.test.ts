@@ -1,6 +1,8 @@
 import test from 'ava';
+import { addCounts, noCounts } from '../../sim/counts.js';
 import { drawRun } from '../../sim/run-options.js';
 import { runSeed } from '../../sim/run-seed.js';
+import { whatIsWasted } from '../../sim/thrift.js';
 
 test('the same seed gives the same chain of state hashes', t => {
   const run = () => runSeed(drawRun(3), { hashes: true });
@@ -17,4 +19,19 @@ test('a fault that is left out shifts no other', t => {
 
 test('a few seeds with all faults hold every invariant and come to rest', t => {
   for (const seed of [1, 2, 4, 5, 8]) t.is(runSeed(drawRun(seed)).failed, undefined, `seed ${seed}`);
+});
+
+test('with all in order new parcels cost what they need, and without claims and turns far more', t => {
+  const [options, counts] = [drawRun(24), noCounts()];
+  const outcome = runSeed(options);
+  t.is(outcome.failed, undefined);
+  addCounts(counts, outcome.counts);
+  t.true(counts.thriftyCopies > 10);
+  t.is(whatIsWasted(counts), undefined);
+  t.regex(runSeed(options, { greedy: true }).failed?.message ?? '', /^I11: .* % came beyond/);
+});
+
+test('of what new parcels need one part in a hundred may be wasted', t => {
+  t.is(whatIsWasted({ neededBytes: 1_000, needlessBytes: 10 }), undefined);
+  t.regex(whatIsWasted({ neededBytes: 1_000, needlessBytes: 11 }) ?? '', /^1\.1 % came/);
 });

@@ -1,0 +1,68 @@
+/**
+ * Thrift: a cluster in which all is well takes in what it needs and no more (I11).
+ *
+ * After a run has come to rest, each origin that is there backs up something more; when all has come to rest again, what was
+ * received of that is held against the copies that lie there. Claims and ranks are what keeps hosts from taking the same in: a
+ * machine without them passes all other checks, for what is too many is dropped again.
+ */
+import { addCounts, type Counts, noCounts } from './counts.js';
+import type { RunOptions } from './run-options.js';
+import { settle } from './settle.js';
+import type { SimHost } from './sim-host.js';
+import { Violation } from './violation.js';
+import type { World } from './world.js';
+
+/** I11: of the bytes that are needed, over many runs. */
+const WASTE_PERCENT_MAX = 1;
+/** One run makes some 20 copies so: one of them that is called off half way is more than its share. */
+const WASTE_OF_RUN_PERCENT_MAX = 25;
+/** New parcels of each origin. */
+const PARCELS = 8;
+const BYTES_MAX = 64 * 1024 * 1024;
+
+/** The world has come to rest. @throws Violation (I11) when what is backed up then costs far more than it needs. */
+export function backUpThriftily(world: World, options: RunOptions): void {
+  const origins = world.hosts.filter(host => isThere(world, host) && hasSource(world, host));
+  const sizeBytes = fittingBytes(world, PARCELS * origins.length);
+  if (sizeBytes < 1) return;
+  world.network.inOrder = true;
+  const parcels = new Set(origins.flatMap(origin => world.backUp(origin, { parcels: PARCELS, sizeBytes })));
+  let receivedBytes = 0;
+  world.witnesses.push(happening => {
+    if (happening.is === 'received' && parcels.has(happening.parcel)) receivedBytes += happening.bytes;
+  });
+  settle(world, options);
+  let copies = 0;
+  for (const parcel of parcels) copies += world.holders(parcel).length;
+  const thrift = { neededBytes: copies * sizeBytes, needlessBytes: receivedBytes - copies * sizeBytes };
+  addCounts(world.counts, { ...noCounts(), thriftyCopies: copies, ...thrift });
+  const wrong = whatIsWasted(thrift, WASTE_OF_RUN_PERCENT_MAX);
+  if (wrong !== undefined) throw new Violation('I11', wrong);
+}
+
+/** What is wrong with the runs that these counts are of; undefined when nothing is. */
+export function whatIsWasted(
+  { neededBytes, needlessBytes }: Pick<Counts, 'neededBytes' | 'needlessBytes'>,
+  percentMax = WASTE_PERCENT_MAX,
+): string | undefined {
+  if (needlessBytes * 100 <= neededBytes * percentMax) return undefined;
+  const percent = ((100 * needlessBytes) / neededBytes).toFixed(1);
+  return `${percent} % came beyond the ${neededBytes} bytes that new parcels needed with all in order, and ${percentMax} % may`;
+}
+
+function isThere(world: World, { id, isClone, isUp }: SimHost): boolean {
+  return isUp && !isClone && world.config.members.some(({ host, state }) => host === id && state === 'active');
+}
+
+const hasSource = (world: World, { id }: SimHost): boolean =>
+  world.config.sources.some(({ source }) => source.startsWith(id));
+
+/** A size of which so many fit twice where N hosts and one more have the room: nobody has to make room for them. */
+function fittingBytes(world: World, parcels: number): number {
+  const copies = Math.max(0, ...world.config.sources.map(source => source.copies));
+  const free = world.hosts
+    .filter(host => isThere(world, host))
+    .map(({ stores }) => Math.max(0, ...stores.map(({ lentBytes, usedBytes }) => lentBytes - usedBytes)))
+    .sort((a, b) => b - a);
+  return Math.min(BYTES_MAX, Math.floor((free[copies] ?? 0) / (2 * parcels)));
+}
