@@ -8,6 +8,7 @@
  * Driven by placement.ts.
  */
 import type { Member } from './cluster-config.js';
+import { grown } from './grown.js';
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
 import { bytesOf, type HostId, type StoreId } from './ids.js';
@@ -37,9 +38,10 @@ export class Census {
   readonly #selfWords: IdWords;
   readonly #numbers = new Map<HostId, number>();
   readonly #domains = new Map<string, number>();
+  #ofMembers = -1;
   #ofHosts = -1;
   #ofSelf = -1;
-  #slots = -1;
+  #slots = 0;
 
   hosts = 0;
   ids: HostId[] = [];
@@ -81,20 +83,23 @@ export class Census {
     if (version === this.#ofHosts && this.#self.version === this.#ofSelf && slots === this.#slots) return false;
     this.#ofHosts = version;
     this.#ofSelf = this.#self.version;
-    this.#slots = slots;
+    const areOthers = this.#ofMembers !== this.#hosts.membersVersion;
+    if (areOthers) this.#numberHosts();
+    this.#ofMembers = this.#hosts.membersVersion;
     this.#countHosts();
     if (this.hostOfSlot.length < slots) {
-      this.hostOfSlot = new Int32Array(2 * slots);
-      this.slotCounts = new Uint8Array(2 * slots);
+      this.hostOfSlot = grown(this.hostOfSlot, slots, 0);
+      this.slotCounts = grown(this.slotCounts, slots, 0);
     }
-    for (let slot = 0; slot < slots; slot += 1) {
+    for (let slot = areOthers ? 0 : this.#slots; slot < slots; slot += 1)
       this.hostOfSlot[slot] = this.numberOf(this.#holdings.hostOf(slot));
-      this.slotCounts[slot] = storeCounts(slot) ? 1 : 0;
-    }
+    for (let slot = 0; slot < slots; slot += 1) this.slotCounts[slot] = storeCounts(slot) ? 1 : 0;
+    this.#slots = slots;
     return true;
   }
 
-  #countHosts(): void {
+  /** Who is there, and of which domain: only a configuration changes that. */
+  #numberHosts(): void {
     this.#numbers.clear();
     this.#domains.clear();
     this.ids = [this.#self.host];
@@ -108,16 +113,23 @@ export class Census {
     const member = this.#self.member();
     this.#numbers.set(this.#self.host, SELF);
     this.domain[SELF] = member === undefined ? NOBODY : this.#domainNumber(member.domain);
-    this.live[SELF] = 1;
-    this.candidate[SELF] = 0;
-    this.roaming[SELF] = member?.roaming === true ? 1 : 0;
-    this.weightMiB[SELF] = this.#self.weightMiB;
     let number = SELF;
     for (const host of this.#hosts.others()) {
       number += 1;
       this.#numbers.set(host.id, number);
-      const live = host.liveness === 'live';
       this.domain[number] = this.#domainNumber(host.member.domain);
+    }
+  }
+
+  #countHosts(): void {
+    this.live[SELF] = 1;
+    this.candidate[SELF] = 0;
+    this.roaming[SELF] = this.#self.member()?.roaming === true ? 1 : 0;
+    this.weightMiB[SELF] = this.#self.weightMiB;
+    let number = SELF;
+    for (const host of this.#hosts.others()) {
+      number += 1;
+      const live = host.liveness === 'live';
       this.live[number] = live ? 1 : 0;
       const mayHold = host.member.state === 'active' && host.member.trust === 'trusted' && !host.isSetAside;
       this.candidate[number] = live && mayHold ? 1 : 0;

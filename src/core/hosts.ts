@@ -114,6 +114,7 @@ export class Hosts {
   #nextMs = Number.NEGATIVE_INFINITY;
   /** Until when the view may have holes, if that is still to come; undefined when it has to be looked up again. */
   #holesUntilMs: number | undefined;
+  #membersVersion = 0;
   #version = 0;
   #sourcesVersion = 0;
   /** Undefined when it has to be looked up again. */
@@ -144,6 +145,11 @@ export class Hosts {
   /** Rises when what a host is, lends, or how long its copies count has changed: what others derive from that is derived anew. */
   get version(): number {
     return this.#version;
+  }
+
+  /** Rises when a configuration is in force: who the others are, and what it says of them. `version` rises with it. */
+  get membersVersion(): number {
+    return this.#membersVersion;
   }
 
   /** Rises when a connection has come or gone, or the pace of any host may be another: who can give, and how much. */
@@ -213,6 +219,7 @@ export class Hosts {
 
   configure(config: ClusterConfig, nowMs: number): void {
     this.#timing = config.timing;
+    this.#membersVersion += 1;
     this.#version += 1;
     this.#sourcesDiffer();
     this.#holesUntilMs = undefined;

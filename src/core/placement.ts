@@ -181,13 +181,17 @@ export class Placement {
 
   /**
    * This host's place among the candidates for `row`, and how many of `claimants` come before it. Counting stops at `rankMax`:
-   * who is so far behind need not know how far, before its turn comes.
+   * who is so far behind need not know how far, before its turn comes; nor need anybody where `copies` and claims are enough.
    */
   standing(
     row: Row,
     origin: HostId,
     copiesWanted: number,
-    { claimants, rankMax }: { readonly claimants: readonly HostId[]; readonly rankMax: number },
+    {
+      claimants,
+      copies,
+      rankMax,
+    }: { readonly claimants: readonly HostId[]; readonly copies: number; readonly rankMax: number },
   ): Standing {
     const self = this.#self.member();
     if (self === undefined) return NO_STANDING;
@@ -245,7 +249,8 @@ export class Placement {
         if (domain === ownDomain) ownDomainBetterClaimed = true;
       }
     }
-    for (let host = SELF + 1; host < census.hosts && better < rankMax; host += 1) {
+    const ranksMatter = copies + claims < copiesWanted && !ownDomainClaimed;
+    for (let host = SELF + 1; ranksMatter && host < census.hosts && better < rankMax; host += 1) {
       if (census.candidate[host] === 0 || host === originNumber || this.#claimants.has(host)) continue;
       const weightMiB = census.weightMiB[host] as number;
       if (weightMiB < 1) continue;

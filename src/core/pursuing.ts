@@ -282,12 +282,15 @@ export class Pursuing {
     const stepMs = repair ? timing.repairStepMs : timing.stepMs;
     const lastPlace = repair && count.liveCopies <= 1;
     const shortSinceMs = this.#table.shortSinceMs(row);
+    const hasSource = undecided && this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true);
+    const hasRoom = undecided && this.#fitting.placeFor(row) !== undefined;
+    // Its rank decides when a host begins: not whether one goes on, nor one that cannot begin at all.
     const rankMax =
-      pursuit !== undefined || lastPlace
+      pursuit !== undefined || lastPlace || !hasRoom
         ? 0
         : rankMaxOf({ copiesWanted, stepMs, shortForMs: this.#nowMs - shortSinceMs });
-    const standing = undecided
-      ? this.#placement.standing(row, origin, copiesWanted, { claimants, rankMax })
+    const standing = hasSource
+      ? this.#placement.standing(row, origin, copiesWanted, { claimants, copies: count.copies, rankMax })
       : NO_STANDING;
     return {
       nowMs: this.#nowMs,
@@ -299,8 +302,8 @@ export class Pursuing {
       relocated: pursuit?.relocated === true,
       domainTaken: count.domainTaken,
       mayHold,
-      hasRoom: undecided && this.#fitting.placeFor(row) !== undefined,
-      hasSource: undecided && this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true),
+      hasRoom,
+      hasSource,
       rank: standing.rank,
       claims: standing.claims,
       betterClaims: standing.betterClaims,
