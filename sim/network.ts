@@ -64,7 +64,8 @@ export class Network {
   readonly #after: (delayMs: number, run: () => void) => void;
   readonly #nowMs: () => number;
   readonly #hosts: readonly SimHost[];
-  readonly #links = new Map<number, Link>();
+  /** By the numbers of the two hosts, the lower one first. */
+  readonly #links: Link[][] = [];
   readonly #frames = new Map<Running, number>();
   readonly #mutedGossip = new Map<SimHost, number>();
   readonly #mutedStreams = new Map<SimHost, number>();
@@ -157,8 +158,9 @@ export class Network {
 
   #link(one: SimHost, other: SimHost): Link {
     const [a, b] = one.number < other.number ? [one, other] : [other, one];
-    const key = a.number * 65_536 + b.number;
-    const known = this.#links.get(key);
+    this.#links[a.number] ??= [];
+    const ofLower = this.#links[a.number] as Link[];
+    const known = ofLower[b.number];
     if (known !== undefined) return known;
     const link: Link = {
       a,
@@ -171,7 +173,7 @@ export class Network {
       reviewing: false,
       whenDown: new Set(),
     };
-    this.#links.set(key, link);
+    ofLower[b.number] = link;
     return link;
   }
 
@@ -350,7 +352,7 @@ export class Network {
   }
 
   #isMuted(muted: ReadonlyMap<SimHost, number>, host: SimHost): boolean {
-    return (muted.get(host) ?? 0) > 0;
+    return muted.size > 0 && (muted.get(host) ?? 0) > 0;
   }
 
   /** As a daemon's gate does: members, and those who were let in and are in no version yet. */
