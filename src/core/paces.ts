@@ -28,6 +28,10 @@ interface Taken {
 export class Paces {
   readonly #saidOf: (host: HostId) => number;
   readonly #fastest: () => number;
+  readonly #saidVersion: () => number;
+  /** What `hopedOf` answered since the versions were these. */
+  readonly #hoped = new Map<HostId, number>();
+  #hopedOfVersion = -1;
   readonly #own = new Pace();
   readonly #from = new Map<HostId, Pace>();
   readonly #taken = new Map<HostId, Taken>();
@@ -35,14 +39,18 @@ export class Paces {
 
   constructor({
     saidOf,
+    saidVersion,
     fastest,
   }: {
     /** What a host says it takes in, in bytes a second; 0 when it has said nothing yet. */
     readonly saidOf: (host: HostId) => number;
+    /** Rises when any of that may be another. */
+    readonly saidVersion: () => number;
     /** The greatest that any live host says. */
     readonly fastest: () => number;
   }) {
     this.#saidOf = saidOf;
+    this.#saidVersion = saidVersion;
     this.#fastest = fastest;
   }
 
@@ -51,9 +59,9 @@ export class Paces {
     return this.#own.bytesPerS;
   }
 
-  /** Rises when this host's own pace, or what came from a source, may be another; what others say of theirs is not in it. */
+  /** Rises when this host's own pace, or what can be hoped of any source, may be another. */
   get version(): number {
-    return this.#version;
+    return this.#version + this.#saidVersion();
   }
 
   began(source: HostId, nowMs: number): void {
@@ -81,7 +89,17 @@ export class Paces {
 
   /** What a source may give, in bytes a second: links carry about as much out as in. 0 when nothing is known of it. */
   hopedOf(source: HostId): number {
-    return Math.max(this.#saidOf(source), this.#from.get(source)?.bytesPerS ?? 0);
+    const { version } = this;
+    if (version !== this.#hopedOfVersion) {
+      this.#hoped.clear();
+      this.#hopedOfVersion = version;
+    }
+    let hoped = this.#hoped.get(source);
+    if (hoped === undefined) {
+      hoped = Math.max(this.#saidOf(source), this.#from.get(source)?.bytesPerS ?? 0);
+      this.#hoped.set(source, hoped);
+    }
+    return hoped;
   }
 
   /** Others have links far better than this source's. */

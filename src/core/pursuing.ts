@@ -24,7 +24,7 @@ import type { HostId, StoreId } from './ids.js';
 import { leaveUntilMs } from './leave-to-faster.js';
 import type { OtherHolders } from './other-holders.js';
 import { Paces } from './paces.js';
-import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
+import { FLAG, type ParcelTable, type Row, type StoreSlot } from './parcel-table.js';
 import { type CopyCount, NO_STANDING, type Placement } from './placement.js';
 import {
   BACK_OFF_MS,
@@ -109,6 +109,8 @@ export class Pursuing {
   /** Of each source, how many of the fetches; made anew before fetches start. */
   readonly #load = new Map<HostId, number>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
+  /** Of the row that is looked at, used again for the next. */
+  readonly #slots: StoreSlot[] = [];
   readonly #fitting: Fitting;
   readonly #ready = new Ready();
   /** What may still be claimed; undefined when it has to be counted anew. */
@@ -139,6 +141,7 @@ export class Pursuing {
     this.#wanted = context.wanted;
     this.#paces = new Paces({
       saidOf: host => this.#hosts.paceBytesPerS(host),
+      saidVersion: () => this.#hosts.sourcesVersion,
       fastest: () => this.#hosts.fastestBytesPerS,
     });
   }
@@ -282,7 +285,7 @@ export class Pursuing {
     const stepMs = repair ? timing.repairStepMs : timing.stepMs;
     const lastPlace = repair && count.liveCopies <= 1;
     const shortSinceMs = this.#table.shortSinceMs(row);
-    const hasSource = undecided && this.#sourcesOf(row).some(source => this.#hosts.get(source)?.connected === true);
+    const hasSource = undecided && this.#canBeHad(row, origin);
     const hasRoom = undecided && this.#fitting.placeFor(row) !== undefined;
     // Its rank decides when a host begins: not whether one goes on, nor one that cannot begin at all.
     const rankMax =
@@ -378,11 +381,11 @@ export class Pursuing {
 
   /** Rises when something else may be claimed. */
   get #claimsVersion(): number {
-    return this.#version + this.#ready.version + this.#pacesVersion;
+    return this.#version + this.#ready.version + this.#paces.version;
   }
 
   #claimBudget(): ClaimBudget {
-    const pacesVersion = this.#pacesVersion;
+    const pacesVersion = this.#paces.version;
     if (this.#budget?.pacesVersion !== pacesVersion) {
       const of = new ClaimBudget({
         pursuits: this.#pursuits.values(),
@@ -392,11 +395,6 @@ export class Pursuing {
       this.#budget = { of, pacesVersion };
     }
     return this.#budget.of;
-  }
-
-  /** Rises when who could give, and how much, may be another. */
-  get #pacesVersion(): number {
-    return this.#paces.version + this.#hosts.sourcesVersion;
   }
 
   /** Unless something else has become of it since it was ready. */
@@ -485,7 +483,7 @@ export class Pursuing {
 
   #startFetches(): void {
     if (this.#pursuits.size === this.#fetches.size) return;
-    const soughtOf = this.#version + this.#pacesVersion;
+    const soughtOf = this.#version + this.#paces.version;
     if (this.#fetchesSoughtOf === soughtOf && this.#nowMs < this.#fetchesDueMs) return;
     this.#fetchesSoughtOf = soughtOf;
     this.#fetchesDueMs = Number.POSITIVE_INFINITY;
@@ -561,7 +559,16 @@ export class Pursuing {
   }
 
   #holdersOf(row: Row): readonly HostId[] {
-    return this.#table.holders(row, []).map(slot => this.#holdings.hostOf(slot));
+    return this.#table.holders(row, this.#slots).map(slot => this.#holdings.hostOf(slot));
+  }
+
+  /** Its origin, or a host that says it holds the row, is connected. */
+  #canBeHad(row: Row, origin: HostId): boolean {
+    const isConnected = (host: HostId): boolean => this.#hosts.get(host)?.connected === true;
+    return (
+      isConnected(origin) ||
+      this.#table.holders(row, this.#slots).some(slot => isConnected(this.#holdings.hostOf(slot)))
+    );
   }
 
   /** The origin, and every host that says it holds the row. */

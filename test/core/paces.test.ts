@@ -8,7 +8,11 @@ const [slow, fast, other] = [hostNumber(1), hostNumber(2), hostNumber(3)] as [Ho
 
 /** A host that says nothing of itself has not been heard of. */
 function pacesWith(said: ReadonlyMap<HostId, number>): Paces {
-  return new Paces({ saidOf: host => said.get(host) ?? 0, fastest: () => Math.max(0, ...said.values()) });
+  return new Paces({
+    saidOf: host => said.get(host) ?? 0,
+    saidVersion: () => 0,
+    fastest: () => Math.max(0, ...said.values()),
+  });
 }
 
 function fetched(paces: Paces, source: HostId, { bytesPerS, fromMs }: { bytesPerS: number; fromMs: number }): void {
