@@ -16,6 +16,9 @@ export interface Counts {
   /** A write that found no room. */
   noRoom: number;
   newEpochs: number;
+  /** Of stores' logs; and how often a host read another's. */
+  checkpoints: number;
+  checkpointsRead: number;
   configForks: number;
   duplicates: number;
   outages: number;
@@ -46,6 +49,8 @@ export const noCounts = (): Counts => ({
   denials: 0,
   noRoom: 0,
   newEpochs: 0,
+  checkpoints: 0,
+  checkpointsRead: 0,
   configForks: 0,
   duplicates: 0,
   outages: 0,
@@ -75,6 +80,7 @@ export const COUNTS_DUE = {
     voidAttempts: 50,
     noRoom: 20,
     newEpochs: 10,
+    checkpointsRead: 500,
     configForks: 5,
     thriftyCopies: 2_000,
   },

@@ -6,6 +6,7 @@
  * some beginning of it, and nobody is told.
  */
 import type { Chance } from '../src/core/chance.js';
+import { isCheckpointDue } from '../src/core/checkpoint.js';
 import type { Epoch, LogOp, LogPosition, LogSegment } from '../src/core/holdings-log.js';
 import { compareEpochs } from '../src/core/holdings-log.js';
 import type { ParcelId, StoreId } from '../src/core/ids.js';
@@ -13,6 +14,7 @@ import { DOUBT_RESTS, StoreRests } from '../src/core/store-rests.js';
 import { between, oneIn } from './draw.js';
 import type { Running } from './sim-host.js';
 import type { StoreDisk, UnderWay } from './store-disk.js';
+import type { StoreLog } from './store-log.js';
 import type { Surroundings } from './surroundings.js';
 
 /** A write that is flushed, and a read, in ms, where the disk is not slow. */
@@ -92,6 +94,23 @@ export class OwnStores {
     const segment = store.log.segment(toldSeq);
     this.#toldSeq.set(store.id, store.log.seq);
     completion(segment);
+    this.#makeCheckpointIfDue(store);
+  }
+
+  /** Only what the machine has been told of may go. */
+  #makeCheckpointIfDue(store: StoreDisk): void {
+    const { log } = store;
+    if (this.#toldSeq.get(store.id) !== log.seq || store.full || store.failing) return;
+    const before = log.checkpointBefore(log.seq);
+    const isDue = isCheckpointDue({
+      opsSince: log.seq - (before?.at.seq ?? 0),
+      baseOps: before?.count ?? 0,
+      held: store.present.size + store.heads.size,
+      everyOps: this.#world.checkpointEveryOps,
+    });
+    if (!isDue) return;
+    this.#world.counts.checkpoints += 1;
+    store.makeCheckpoint();
   }
 
   /** A write goes to another place than it should, if a fault says so. @returns whether it did. */
@@ -134,7 +153,7 @@ export class OwnStores {
     if (store === undefined || this.#of.nowMs < this.#doubts.untilMs(store.id)) return;
     const { log } = store;
     const order = compareEpochs(theirs.epoch, log.epoch);
-    const differs = order === 0 && (theirs.seq > log.seq || log.digestAt(theirs.seq) !== theirs.digest);
+    const differs = order === 0 && lacks(log, theirs);
     if (order <= 0 && !differs) return;
     this.#doubts.begin(store.id, this.#of.nowMs);
     this.reopen(store, { counterSeen: theirs.epoch.counter });
@@ -170,7 +189,8 @@ export class OwnStores {
     const { disk } = host;
     const index = disk.index.get(store.id);
     const lastBoot = disk.indexBoot.get(store.id);
-    const lacksWhatIsRemembered = index !== undefined && !has(store, index);
+    const lacksWhatIsRemembered =
+      index !== undefined && (compareEpochs(store.log.epoch, index.epoch) !== 0 || lacks(store.log, index));
     const isOldImage = lastBoot !== undefined && store.boot !== lastBoot;
     const isDoubtful = doubt !== undefined || lacksWhatIsRemembered || isOldImage;
     if (isDoubtful) {
@@ -187,7 +207,10 @@ export class OwnStores {
     if (!isDoubtful) for (const parcel of [...store.files.keys()]) if (!store.present.has(parcel)) store.remove(parcel);
     disk.index.set(store.id, store.log.positionAt(store.log.seq));
     this.#toldSeq.set(store.id, store.log.seq);
-    this.#of.tell({ is: 'log', segment: store.log.segment(0) });
+    const { pieces, segment } = store.log.telling(0);
+    for (const piece of pieces) this.#of.tell({ is: 'checkpoint', piece });
+    this.#of.tell({ is: 'log', segment });
+    this.#makeCheckpointIfDue(store);
     this.#tellRoom(store);
     if (isDoubtful) this.#rescan(store, [...store.files.keys()]);
   }
@@ -265,6 +288,8 @@ function commit(
   world.happened({ is: 'durable', host, store, op });
 }
 
-function has({ log }: StoreDisk, { epoch, seq, digest }: LogPosition): boolean {
-  return compareEpochs(log.epoch, epoch) === 0 && seq <= log.seq && log.digestAt(seq) === digest;
+/** Of what a checkpoint stands for, nobody can say any more. */
+function lacks(log: StoreLog, { seq, digest }: LogPosition): boolean {
+  if (seq > log.seq) return true;
+  return seq >= (log.checkpointBefore(log.seq)?.at.seq ?? 0) && log.digestAt(seq) !== digest;
 }

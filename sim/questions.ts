@@ -1,10 +1,11 @@
 /** Questions: what hosts ask each other over streams, and what they answer. */
 import type { GrantAnswer } from '../src/core/grant.js';
-import type { LogPosition, LogSegment } from '../src/core/holdings-log.js';
+import type { LogPosition } from '../src/core/holdings-log.js';
 import type { HostId, Nonce, ParcelId, StoreId } from '../src/core/ids.js';
 import type { Heartbeat } from '../src/core/messages.js';
 import type { HeadModel } from './catalog-model.js';
 import type { SignedConfig, Start } from './host-disk.js';
+import type { LogTelling } from './store-log.js';
 
 /** What a host asks another that it wants to catch up with. */
 export interface StateQuestion {
@@ -16,7 +17,7 @@ export interface StateQuestion {
 
 export interface StateAnswer {
   readonly heartbeat: Heartbeat;
-  readonly segments: readonly { readonly segment: LogSegment; readonly relayed: boolean }[];
+  readonly logs: readonly (LogTelling & { readonly relayed: boolean })[];
   readonly heads: readonly HeadModel[];
   /** How far the answering host has read the asker's own logs. */
   readonly yours: readonly LogPosition[];

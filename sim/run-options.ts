@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly lentBytes: number;
   readonly paceMs: number;
   readonly timing: Partial<Timing>;
+  /** Absent: as a daemon's, so that no log of a run comes to one. */
+  readonly checkpointEveryOps?: number;
   /** How long faults go on. */
   readonly safetyMs: number;
   readonly lossPercent: number;
@@ -38,6 +40,8 @@ const SAFETY_HEARTBEATS = 80;
 /** The first heartbeats are left in peace mostly, so that there is something to lose. */
 const WARM_UP_HEARTBEATS = 6;
 const PACES_MS = [20_000, 60_000, 300_000, 1_200_000] as const;
+/** Operations between two checkpoints: a store's log has some dozens in a run. */
+const CHECKPOINT_OPS = { least: 4, most: 64 };
 const PAUSE_MS = { least: 100, most: 2 * 24 * 3_600_000 };
 
 /** How often each kind comes, against the others. */
@@ -110,6 +114,7 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
     lentBytes: drawRoom(chance, { parcels, parcelBytesMax, copies, hosts }),
     paceMs,
     timing: drawTiming(chance, paceMs),
+    checkpointEveryOps: logBetween(streams.of('checkpoints'), CHECKPOINT_OPS.least, CHECKPOINT_OPS.most),
     safetyMs,
     lossPercent: isCalm ? 0 : pick(chance, [0, 0, 2, 10, 30]),
     duplicatePercent: isCalm ? 0 : pick(chance, [0, 0, 5]),

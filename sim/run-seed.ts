@@ -50,7 +50,14 @@ export function runSeed(
   options: RunOptions,
   { mutant, untilEvent, hashes = false, greedy = false, trace }: RunSeedOptions = {},
 ): Outcome {
-  const world = new World({ seed: options.seed, timing: options.timing, mutant, greedy });
+  const { seed, timing, checkpointEveryOps } = options;
+  const world = new World({
+    seed,
+    timing,
+    mutant,
+    greedy,
+    ...(checkpointEveryOps === undefined ? {} : { checkpointEveryOps }),
+  });
   const checkers: readonly Checker[] = [
     new DropChecker(world),
     new HeadChecker(world),

@@ -17,7 +17,7 @@ import type { GossipMessage } from '../src/core/messages.js';
 import { RULES } from '../src/core/rules.js';
 import type { HeadModel } from './catalog-model.js';
 import { goesBefore } from './config-chain.js';
-import { between } from './draw.js';
+import { between, oneIn } from './draw.js';
 import { Fetching } from './fetching.js';
 import { HeadKeeping } from './head-keeping.js';
 import type { GossipFrame, SignedConfig, Start } from './host-disk.js';
@@ -35,7 +35,7 @@ import { Removing } from './removing.js';
 import { Serving } from './serving.js';
 import type { Boundary, Running, SimHost, SnapshotEdit, Unstamped } from './sim-host.js';
 import type { StoreDisk } from './store-disk.js';
-import type { StoreLog } from './store-log.js';
+import type { LogTelling, StoreLog } from './store-log.js';
 import type { Surroundings } from './surroundings.js';
 
 /** Stores are measured, running time is written down, and so on, once in so many heartbeats. */
@@ -44,6 +44,8 @@ const CHORES_HEARTBEATS = 12;
 const ASK_CONFIG_MS = 1_000;
 /** Two machines with one identity would raise theirs in turn for ever. */
 const RAISE_BOOT_MS = 600_000;
+/** Of answers with a checkpoint so many end in the middle of it. */
+const CUT_STREAM_ONE_IN = 10;
 
 export class Service implements Running {
   readonly host: SimHost;
@@ -107,8 +109,7 @@ export class Service implements Running {
   /** What the daemon does first, in its order. */
   open(): void {
     const { disk, id } = this.host;
-    for (const [, { log, seq }] of disk.archive)
-      if (log.host !== id) this.tell({ is: 'log', segment: log.segment(0, seq) });
+    for (const [, { log, seq }] of disk.archive) if (log.host !== id) this.#tellLog(log.telling(0, seq));
     this.#heads.open();
     const parcels = [...disk.unwanted].map(([parcel, sinceRunMs]) => ({ parcel, sinceRunMs }));
     if (parcels.length > 0) this.tell({ is: 'unwanted-before', parcels });
@@ -118,6 +119,11 @@ export class Service implements Running {
     this.#doChores();
     // The machine asks for its first wake in answer to something.
     this.tell({ is: 'wake' });
+  }
+
+  #tellLog({ pieces, segment }: LogTelling, relayed = false): void {
+    for (const piece of pieces) this.tell({ is: 'checkpoint', piece, relayed });
+    this.tell({ is: 'log', segment, relayed });
   }
 
   get nowMs(): number {
@@ -392,9 +398,9 @@ export class Service implements Running {
       to: host,
       ask: (asked, reply) => reply(asked.answerState(question)),
       answered: answer => {
-        if (answer !== undefined) this.#takeState(host, answer);
+        const ok = answer !== undefined && this.#takeState(host, answer);
         if (this.dies('ask-state', 'done')) return;
-        this.tell({ is: 'state-answered', host, ok: answer !== undefined });
+        this.tell({ is: 'state-answered', host, ok });
       },
     });
   }
@@ -405,12 +411,19 @@ export class Service implements Running {
     return positions;
   }
 
-  #takeState(from: HostId, { heartbeat, segments, heads, yours, yourStart, config }: StateAnswer): void {
+  /** @returns whether all of it came. */
+  #takeState(from: HostId, { heartbeat, logs, heads, yours, yourStart, config }: StateAnswer): boolean {
     this.#raiseBoot(yourStart);
     this.tell({ is: 'heard', from, message: heartbeat });
-    for (const { segment, relayed } of segments) {
+    for (const { pieces, segment, relayed } of logs) {
       if (segment.host === this.host.id) continue;
-      this.tell({ is: 'log', segment, relayed });
+      // A stream may end anywhere: what came of a checkpoint then counts for nothing, and is asked for again.
+      if (pieces.length > 0 && oneIn(this.#world.chance.of('cut streams'), CUT_STREAM_ONE_IN)) {
+        for (const piece of pieces.slice(0, -1)) this.tell({ is: 'checkpoint', piece, relayed });
+        return false;
+      }
+      if (pieces.length > 0) this.#world.counts.checkpointsRead += 1;
+      this.#tellLog({ pieces, segment }, relayed);
       this.#archive(segment.end.store, segment.end.digest, relayed);
     }
     for (const position of yours) this.#stores.hearOfOwnLog(position);
@@ -419,6 +432,7 @@ export class Service implements Running {
       else this.#heads.offer(head);
     }
     if (goesBefore(config, this.host.disk.config)) this.#useConfig(config);
+    return true;
   }
 
   answerState({ from, logs, yourStart }: StateQuestion): StateAnswer {
@@ -428,7 +442,7 @@ export class Service implements Running {
       return known !== undefined && comparePositions(known, log) > 0;
     });
     if (knowsMore) this.#askState(from);
-    const segments: { segment: StateAnswer['segments'][number]['segment']; relayed: boolean }[] = [];
+    const tellings: StateAnswer['logs'][number][] = [];
     const since = (log: StoreLog): number => {
       const known = logs.get(log.store);
       return known !== undefined && compareEpochs(known.epoch, log.epoch) === 0 ? known.seq : 0;
@@ -436,7 +450,7 @@ export class Service implements Running {
     for (const store of this.#stores.stores()) {
       const afterSeq = since(store.log);
       if (afterSeq === 0 || afterSeq < store.log.seq)
-        segments.push({ segment: store.log.segment(Math.min(afterSeq, store.log.seq)), relayed: false });
+        tellings.push({ ...store.log.telling(Math.min(afterSeq, store.log.seq)), relayed: false });
     }
     const yours: StateAnswer['yours'][number][] = [];
     for (const { log, seq } of this.host.disk.archive.values()) {
@@ -445,12 +459,12 @@ export class Service implements Running {
         // Of a writer that is there itself, only its own word counts.
         const known = logs.get(log.store);
         if (known !== undefined && compareEpochs(known.epoch, log.epoch) > 0) continue;
-        if (since(log) < seq) segments.push({ segment: log.segment(since(log), seq), relayed: true });
+        if (since(log) < seq) tellings.push({ ...log.telling(since(log), seq), relayed: true });
       }
     }
     return {
       heartbeat: this.machine.heartbeat(),
-      segments,
+      logs: tellings,
       heads: this.#heads.heads(),
       yours,
       yourStart: this.host.disk.frames.get(from),

@@ -115,6 +115,11 @@ export class StoreDisk {
     this.#apply(op);
   }
 
+  /** The log stands on what is present from now on; a crash before this has changed nothing. */
+  makeCheckpoint(): void {
+    this.log.makeCheckpoint(this.present, this.heads);
+  }
+
   beginEpoch(epoch: Epoch): void {
     this.log = StoreLog.begin(this.host, this.id, epoch);
     this.replay();

@@ -3,8 +3,10 @@
  * digest after each.
  *
  * Everybody who has read some of a log points into this one object, for it only grows. An image of a disk is another
- * object with the same beginning; what it says after that is another chain.
+ * object with the same beginning; what it says after that is another chain. So operations before a checkpoint stay here,
+ * for those whose copies of the log have not come to it; none is ever given out from behind it (`telling`).
  */
+import { type Checkpoint, type CheckpointPiece, ContentsChain, contentsOf, piecesOf } from '../src/core/checkpoint.js';
 import { assert } from '../src/core/fault.js';
 import {
   type Epoch,
@@ -14,10 +16,24 @@ import {
   logAfter,
   logStart,
 } from '../src/core/holdings-log.js';
-import type { HostId, StoreId } from '../src/core/ids.js';
+import type { HostId, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
 
 /** Signatures are taken for granted here: who may say what is checked at the border, which is not simulated. */
 const SIGNATURE = new Uint8Array(64);
+/** So few that most checkpoints take several pieces. */
+const PIECE_OPS = 8;
+
+/** What is told, in this order, to whoever lacks a part of a log. */
+export interface LogTelling {
+  /** None where the operations are all there. */
+  readonly pieces: readonly CheckpointPiece[];
+  readonly segment: LogSegment;
+}
+
+interface CheckpointWithContents {
+  readonly checkpoint: Checkpoint;
+  readonly contents: readonly LogOp[];
+}
 
 export class StoreLog {
   readonly host: HostId;
@@ -26,6 +42,8 @@ export class StoreLog {
   readonly #ops: LogOp[];
   /** Digest after operation n at index n. */
   readonly #digests: string[];
+  /** In the order in which they were made. */
+  readonly #checkpoints: CheckpointWithContents[];
 
   private constructor({
     host,
@@ -33,28 +51,38 @@ export class StoreLog {
     epoch,
     ops,
     digests,
+    checkpoints,
   }: {
     readonly host: HostId;
     readonly store: StoreId;
     readonly epoch: Epoch;
     readonly ops: LogOp[];
     readonly digests: string[];
+    readonly checkpoints: CheckpointWithContents[];
   }) {
     this.host = host;
     this.store = store;
     this.epoch = epoch;
     this.#ops = ops;
     this.#digests = digests;
+    this.#checkpoints = checkpoints;
   }
 
   static begin(host: HostId, store: StoreId, epoch: Epoch): StoreLog {
-    return new StoreLog({ host, store, epoch, ops: [], digests: [logStart(store, epoch).digest] });
+    return new StoreLog({ host, store, epoch, ops: [], digests: [logStart(store, epoch).digest], checkpoints: [] });
   }
 
   /** Another log with the first `seq` operations of this one. */
   fork(seq = this.seq): StoreLog {
     const { host, store, epoch } = this;
-    return new StoreLog({ host, store, epoch, ops: this.#ops.slice(0, seq), digests: this.#digests.slice(0, seq + 1) });
+    return new StoreLog({
+      host,
+      store,
+      epoch,
+      ops: this.#ops.slice(0, seq),
+      digests: this.#digests.slice(0, seq + 1),
+      checkpoints: this.#checkpoints.filter(({ checkpoint }) => checkpoint.at.seq <= seq),
+    });
   }
 
   get seq(): number {
@@ -83,6 +111,32 @@ export class StoreLog {
   append(op: LogOp): void {
     this.#digests.push(logAfter(this.positionAt(this.seq), op).digest);
     this.#ops.push(op);
+  }
+
+  /** The newest checkpoint of a copy that has operations up to `seq`. */
+  checkpointBefore(seq: number): Checkpoint | undefined {
+    return this.#newestBefore(seq)?.checkpoint;
+  }
+
+  #newestBefore(seq: number): CheckpointWithContents | undefined {
+    return this.#checkpoints.findLast(({ checkpoint }) => checkpoint.at.seq <= seq);
+  }
+
+  /** What is present now, and the heads, stand for all operations so far. */
+  makeCheckpoint(present: Iterable<ParcelId>, heads: Iterable<readonly [SourceId, number]>): void {
+    const contents = [...contentsOf(present, heads)];
+    const chain = new ContentsChain(this.positionAt(this.seq));
+    chain.take(contents);
+    this.#checkpoints.push({ checkpoint: { host: this.host, ...chain.base, signature: SIGNATURE }, contents });
+  }
+
+  /** What a copy that has operations up to `seq` tells whoever has them up to `afterSeq`. */
+  telling(afterSeq: number, seq = this.seq): LogTelling {
+    const known = this.#newestBefore(seq);
+    if (known === undefined || afterSeq >= known.checkpoint.at.seq)
+      return { pieces: [], segment: this.segment(afterSeq, seq) };
+    const pieces = [...piecesOf(known.checkpoint, known.contents, PIECE_OPS)];
+    return { pieces, segment: this.segment(known.checkpoint.at.seq, seq) };
   }
 
   /** Operations `afterSeq` + 1 to `seq`, as they are told to machines and sent. */

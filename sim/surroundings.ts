@@ -20,6 +20,8 @@ export interface Surroundings {
   readonly mutant: Mutant | undefined;
   /** No claims, no turns, and whoever asks is served: what the protocol's wasted bytes are held against. */
   readonly greedy: boolean;
+  /** Stores make a checkpoint of their logs after so many operations. */
+  readonly checkpointEveryOps: number;
   after(delayMs: number, run: () => void): void;
   happened(happening: Happening): void;
   /** Ends a host's service and starts it again. */

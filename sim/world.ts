@@ -4,6 +4,7 @@
  * One queue of events, one seed split by name; the same seed and build give the same run. What must always hold is looked
  * at after every event, what must come to hold at last is waited for.
  */
+import { CHECKPOINT_EVERY_OPS } from '../src/core/checkpoint.js';
 import { type ClusterConfig, DEFAULT_TIMING, type Member, type Timing } from '../src/core/cluster-config.js';
 import { assert } from '../src/core/fault.js';
 import {
@@ -81,6 +82,8 @@ export interface WorldOptions {
   readonly mutant?: Mutant | undefined;
   /** See `Surroundings.greedy`. Default false. */
   readonly greedy?: boolean;
+  /** Default: as a daemon's. */
+  readonly checkpointEveryOps?: number;
 }
 
 export interface BackUpOptions {
@@ -105,6 +108,7 @@ export class World implements Surroundings {
   readonly counts: Counts = noCounts();
   readonly mutant: Mutant | undefined;
   readonly greedy: boolean;
+  readonly checkpointEveryOps: number;
   readonly hosts: SimHost[] = [];
   /** Faults have ended, and all have met since: what happens now is the hosts' own doing. */
   inOrder = false;
@@ -119,11 +123,18 @@ export class World implements Surroundings {
   #newest: SignedConfig | undefined;
   #configsSigned = 0;
 
-  constructor({ seed = 1, timing = {}, mutant, greedy = false }: WorldOptions = {}) {
+  constructor({
+    seed = 1,
+    timing = {},
+    mutant,
+    greedy = false,
+    checkpointEveryOps = CHECKPOINT_EVERY_OPS,
+  }: WorldOptions = {}) {
     this.seed = seed;
     this.chance = new ChanceStreams(seed);
     this.mutant = mutant;
     this.greedy = greedy;
+    this.checkpointEveryOps = checkpointEveryOps;
     this.#timing = { ...DEFAULT_TIMING, ...(greedy && NO_TURNS), ...timing };
     const after = (delayMs: number, run: () => void): void => this.after(delayMs, run);
     const nowMs = (): number => this.nowMs;

@@ -3,7 +3,7 @@
  * counts for a head only on its holder's durable word (I13).
  */
 import type { Effect, Input } from '../../src/core/effects.js';
-import { compareEpochs, type Epoch, type LogSegment } from '../../src/core/holdings-log.js';
+import { compareEpochs, type Epoch, type LogOp, type LogSegment } from '../../src/core/holdings-log.js';
 import type { HostId, ObjectId, ParcelId, SourceId, StoreId } from '../../src/core/ids.js';
 import { goesBefore } from '../config-chain.js';
 import type { Happening } from '../happening.js';
@@ -180,18 +180,18 @@ export class HeadChecker implements Checker {
   }
 
   #stepped(by: Running, input: Input): void {
-    const segment = segmentOf(input);
-    if (segment !== undefined) this.#checkEpoch(by, segment);
+    const told = toldOf(input);
+    if (told !== undefined) this.#checkEpoch(by, told);
     const parcels =
-      segment !== undefined
-        ? segment.ops.slice(-COUNTED_MAX).flatMap(op => (op.op === 'head' ? [] : [op.parcel]))
+      told !== undefined
+        ? told.ops.slice(-COUNTED_MAX).flatMap(op => (op.op === 'head' ? [] : [op.parcel]))
         : input.is === 'wanted'
           ? input.add.slice(0, COUNTED_MAX).map(({ id }) => id)
           : [];
     for (const parcel of parcels) this.#checkCount(by, parcel);
   }
 
-  #checkEpoch(by: Running, { host, end: { store } }: LogSegment): void {
+  #checkEpoch(by: Running, { host, store }: Told): void {
     const epochs = this.#epochs.get(by) ?? new Map<StoreId, Epoch>();
     this.#epochs.set(by, epochs);
     for (const { host: of, position } of by.machine.positions()) {
@@ -231,7 +231,20 @@ export class HeadChecker implements Checker {
   }
 }
 
-function segmentOf(input: Input): LogSegment | undefined {
-  if (input.is === 'log') return input.segment;
-  return input.is === 'heard' && input.message.kind === 'log' ? input.message.segment : undefined;
+/** Of whose log an input tells, and what. */
+interface Told {
+  readonly host: HostId;
+  readonly store: StoreId;
+  readonly ops: readonly LogOp[];
 }
+
+function toldOf(input: Input): Told | undefined {
+  if (input.is === 'checkpoint') {
+    const { checkpoint, ops } = input.piece;
+    return { host: checkpoint.host, store: checkpoint.at.store, ops };
+  }
+  if (input.is === 'log') return toldBy(input.segment);
+  return input.is === 'heard' && input.message.kind === 'log' ? toldBy(input.message.segment) : undefined;
+}
+
+const toldBy = ({ host, end, ops }: LogSegment): Told => ({ host, store: end.store, ops });

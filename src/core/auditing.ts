@@ -275,6 +275,21 @@ export class Auditing {
     else for (const row of rows) this.#forget({ row, slot });
   }
 
+  /** All that the store holds was told at once: no news of a copy that its log had named before, which stays distrusted. */
+  retold(slot: StoreSlot): void {
+    const { table, holdings } = this.#of;
+    const distrusted = this.#distrusted.get(slot);
+    if (distrusted === undefined) return;
+    if (compareEpochs(distrusted.epoch, holdings.position(slot).epoch) !== 0) {
+      this.restarted(slot);
+      return;
+    }
+    for (const row of [...distrusted.untilMs.keys()]) {
+      if (table.isHeldBy(row, slot)) table.setHeld(row, slot, false);
+      else this.#forget({ row, slot });
+    }
+  }
+
   /** The log is read from its start, or is another one: what it tells from then on is all that is known of it. */
   restarted(slot: StoreSlot): void {
     for (const row of [...(this.#distrusted.get(slot)?.untilMs.keys() ?? [])]) this.#forget({ row, slot });

@@ -5,6 +5,7 @@
  * comes back as an input; what must follow a durable write is asked for in the step that gets word of it.
  */
 import type { AuditAnswer } from './audit.js';
+import type { CheckpointPiece } from './checkpoint.js';
 import type { ClusterConfig } from './cluster-config.js';
 import type { DropProof } from './drop-proof.js';
 import type { ExpiryWarrant } from './expiry.js';
@@ -64,6 +65,14 @@ export type Input =
       readonly nowMs: number;
       readonly segment: LogSegment;
       /** Another host passed it on. The signature is over the end alone, so operations that do not lead there prove nothing. */
+      readonly relayed?: boolean;
+    }
+  /** A piece of a checkpoint of anybody's log; the checkpoint's signature has been checked, which says nothing of this piece. */
+  | {
+      readonly is: 'checkpoint';
+      readonly nowMs: number;
+      readonly piece: CheckpointPiece;
+      /** Another host passed it on. */
       readonly relayed?: boolean;
     }
   | { readonly is: 'state-answered'; readonly nowMs: number; readonly host: HostId; readonly ok: boolean }

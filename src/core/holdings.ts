@@ -2,13 +2,16 @@
  * Holdings: what each store holds, as far as its writer's log has reached us.
  *
  * A log that does not extend ours counts for nothing until it is read again from its writer: a gap or a digest that does
- * not fit is a reason to ask, never to guess. Only a greater epoch replaces what we have. The signature of a segment has
- * been checked by whoever hands it in (the daemon, at its border).
+ * not fit is a reason to ask, never to guess. Only a greater epoch replaces what we have, or a later checkpoint of the
+ * same one. A checkpoint comes in pieces, which are collected beside what is known and put in its place in one step: what
+ * is in both never counts as gone. Signatures have been checked by whoever hands things in (the daemon, at its border).
  */
+import { type CheckpointPiece, CheckpointReading } from './checkpoint.js';
 import { assert, unreachable } from './fault.js';
 import { type LogPosition, type LogSegment, logAfterAll, logStart } from './holdings-log.js';
 import type { HostId, SourceId, StoreId } from './ids.js';
 import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
+import { RowSet } from './row-set.js';
 import type { Rules } from './rules.js';
 
 export type Applied =
@@ -16,8 +19,13 @@ export type Applied =
   | { readonly outcome: 'extended'; readonly rows: readonly Row[] }
   /** We had all of it. */
   | { readonly outcome: 'known' }
-  /** It begins after our end, or does not chain with it: ask its writer, from `fromSeq` on. */
-  | { readonly outcome: 'ask'; readonly because: 'gap' | 'mismatch' }
+  /** A piece of a checkpoint; others are still to come. */
+  | { readonly outcome: 'collected' }
+  /**
+   * It begins after our end, or does not chain with it: ask its writer, from `fromSeq` on. `forged`: contents that do not
+   * make their checkpoint, of which nothing was believed.
+   */
+  | { readonly outcome: 'ask'; readonly because: 'gap' | 'mismatch' | 'forged' }
   /** Older than what we have: an epoch that was given up. */
   | { readonly outcome: 'stale' };
 
@@ -25,6 +33,14 @@ interface StoreLog {
   readonly host: HostId;
   position: LogPosition;
   /** For each source, the highest head that the store says it durably holds. */
+  readonly heads: Map<SourceId, number>;
+  collecting?: Collecting | undefined;
+}
+
+/** A checkpoint of which some pieces have come. */
+interface Collecting {
+  readonly reading: CheckpointReading;
+  readonly rows: RowSet;
   readonly heads: Map<SourceId, number>;
 }
 
@@ -119,17 +135,10 @@ export class Holdings {
     if (order === 0 && fresh.length === 0) return { outcome: 'known' };
 
     const rows: Row[] = [];
-    if (slot === undefined) {
-      slot = this.#logs.length;
-      const ofHost = this.#slots.get(host) ?? new Map<StoreId, StoreSlot>();
-      this.#slots.set(host, ofHost.set(end.store, slot));
-      this.#slotsOf.set(host, [...this.slotsOf(host), slot]);
-      this.#logs.push({ host, position, heads: new Map() });
-    } else if (order < 0) {
-      rows.push(...this.#forget(slot));
-    }
+    if (slot === undefined) slot = this.#addLog(host, position);
+    else if (order < 0) rows.push(...this.#forget(slot));
     const log = this.#log(slot);
-    log.position = position;
+    this.#reached(log, position);
     for (const op of fresh) {
       switch (op.op) {
         case 'add':
@@ -150,12 +159,92 @@ export class Holdings {
     return { outcome: 'extended', rows };
   }
 
+  /** Takes a piece of a checkpoint. Nothing counts before the last one has come, and then all of it does at once. */
+  take(piece: CheckpointPiece): Applied {
+    const { host, at } = piece.checkpoint;
+    let slot = this.slotOf(host, at.store);
+    if (slot !== undefined) {
+      const ours = this.#log(slot).position;
+      const order = this.#compareEpochs(ours.epoch, at.epoch);
+      if (order > 0) return { outcome: 'stale' };
+      if (order === 0 && ours.seq > at.seq) return { outcome: 'known' };
+      if (order === 0 && ours.seq === at.seq)
+        return ours.digest === at.digest ? { outcome: 'known' } : { outcome: 'ask', because: 'mismatch' };
+    }
+    slot ??= this.#addLog(host, logStart(at.store, at.epoch));
+    return this.#collect(slot, piece);
+  }
+
+  #collect(slot: StoreSlot, piece: CheckpointPiece): Applied {
+    const log = this.#log(slot);
+    // Of another checkpoint than the one that was begun: whoever told of that has ended, or has made a later one.
+    if (piece.first === 0 && log.collecting?.reading.isOf(piece.checkpoint) !== true) {
+      const reading = new CheckpointReading(piece.checkpoint);
+      log.collecting = { reading, rows: new RowSet(), heads: new Map() };
+    }
+    const { collecting } = log;
+    if (collecting === undefined) return { outcome: 'ask', because: 'gap' };
+    const taken = collecting.reading.take(piece);
+    switch (taken.is) {
+      case 'gap':
+        return { outcome: 'ask', because: 'gap' };
+      case 'forged':
+        log.collecting = undefined;
+        return { outcome: 'ask', because: 'forged' };
+      case 'taken': {
+        for (const op of taken.ops) {
+          if (op.op === 'head') collecting.heads.set(op.source, op.seq);
+          else collecting.rows.add(this.#table.rowOf(op.parcel));
+        }
+        return taken.whole ? this.#swap(slot, collecting) : { outcome: 'collected' };
+      }
+      default:
+        return unreachable(taken);
+    }
+  }
+
+  /** What is in both stays held throughout. */
+  #swap(slot: StoreSlot, { reading, rows, heads }: Collecting): Applied {
+    const log = this.#log(slot);
+    const changed = [...this.#table.heldBy(slot)].filter(row => !rows.has(row));
+    for (const row of changed) this.#table.setHeld(row, slot, false);
+    for (let place = 0; place < rows.size; place += 1) {
+      const row = rows.at(place);
+      if (this.#table.isHeldBy(row, slot)) continue;
+      this.#table.setHeld(row, slot, true);
+      changed.push(row);
+    }
+    log.heads.clear();
+    for (const [source, seq] of heads) log.heads.set(source, seq);
+    this.#reached(log, reading.checkpoint.at);
+    return { outcome: 'extended', rows: changed };
+  }
+
+  /** A checkpoint that the log has reached by other ways is not collected any more. */
+  #reached(log: StoreLog, position: LogPosition): void {
+    log.position = position;
+    const at = log.collecting?.reading.checkpoint.at;
+    if (at === undefined) return;
+    const order = this.#compareEpochs(position.epoch, at.epoch);
+    if (order > 0 || (order === 0 && position.seq >= at.seq)) log.collecting = undefined;
+  }
+
+  #addLog(host: HostId, position: LogPosition): StoreSlot {
+    const slot = this.#logs.length;
+    const ofHost = this.#slots.get(host) ?? new Map<StoreId, StoreSlot>();
+    this.#slots.set(host, ofHost.set(position.store, slot));
+    this.#slotsOf.set(host, [...this.slotsOf(host), slot]);
+    this.#logs.push({ host, position, heads: new Map() });
+    return slot;
+  }
+
   /** Gives up what we have of a log, so that it is read again from its start. @returns the rows that it held. */
   restart(host: HostId, store: StoreId): readonly Row[] {
     const slot = this.slotOf(host, store);
     if (slot === undefined) return [];
     const log = this.#log(slot);
     log.position = logStart(store, log.position.epoch);
+    log.collecting = undefined;
     return this.#forget(slot);
   }
 

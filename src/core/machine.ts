@@ -12,6 +12,7 @@
  */
 import { Auditing } from './auditing.js';
 import type { Chance } from './chance.js';
+import type { CheckpointPiece } from './checkpoint.js';
 import { CLAIM_MS_MAX, Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import { Dropping } from './dropping.js';
@@ -19,7 +20,7 @@ import type { Effect, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
 import { Fitting } from './fitting.js';
-import { Holdings } from './holdings.js';
+import { type Applied, Holdings } from './holdings.js';
 import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
 import { type HostId, type Nonce, type ParcelId, type SourceId, type StoreId, splitSourceId } from './ids.js';
@@ -35,7 +36,7 @@ import {
 import { MinQueue } from './min-queue.js';
 import { OtherHolders } from './other-holders.js';
 import type { ParcelRef } from './parcel.js';
-import { FLAG, ParcelTable, type Row } from './parcel-table.js';
+import { FLAG, ParcelTable, type Row, type StoreSlot } from './parcel-table.js';
 import { type CopyCount, Placement } from './placement.js';
 import { Pursuing } from './pursuing.js';
 import { Relocating } from './relocating.js';
@@ -316,6 +317,9 @@ export class Machine {
       case 'log':
         this.#applyLog(input.segment, input.relayed === true);
         return;
+      case 'checkpoint':
+        this.#takeCheckpoint(input.piece, input.relayed === true);
+        return;
       case 'state-answered': {
         const host = this.#hosts.get(input.host);
         if (host === undefined) return;
@@ -554,16 +558,48 @@ export class Machine {
   }
 
   #applyLog(segment: LogSegment, relayed = false): void {
-    const applied = this.#holdings.apply(segment);
+    this.#applied(this.#holdings.apply(segment), {
+      host: segment.host,
+      store: segment.end.store,
+      relayed,
+      learn: (slot, rows) => this.#auditing.told(slot, rows),
+    });
+  }
+
+  #takeCheckpoint(piece: CheckpointPiece, relayed: boolean): void {
+    const { host, at } = piece.checkpoint;
+    this.#applied(this.#holdings.take(piece), {
+      host,
+      store: at.store,
+      relayed,
+      learn: slot => this.#auditing.retold(slot),
+    });
+  }
+
+  #applied(
+    applied: Applied,
+    {
+      host,
+      store,
+      relayed,
+      learn,
+    }: {
+      readonly host: HostId;
+      readonly store: StoreId;
+      readonly relayed: boolean;
+      readonly learn: (slot: StoreSlot, rows: readonly Row[]) => void;
+    },
+  ): void {
     switch (applied.outcome) {
       case 'known':
+      case 'collected':
       case 'stale':
         return;
       case 'ask': {
-        const writer = this.#hosts.get(segment.host);
+        const writer = this.#hosts.get(host);
         if (applied.because === 'mismatch' && !relayed) {
-          for (const row of this.#holdings.restart(segment.host, segment.end.store)) this.#marked.add(row);
-          const restarted = this.#holdings.slotOf(segment.host, segment.end.store);
+          for (const row of this.#holdings.restart(host, store)) this.#marked.add(row);
+          const restarted = this.#holdings.slotOf(host, store);
           if (restarted !== undefined) this.#auditing.restarted(restarted);
           // What it held looks lost until it is read again.
           if (writer !== undefined) this.#hosts.awaitLogs(writer, this.#nowMs);
@@ -574,16 +610,16 @@ export class Machine {
       case 'extended': {
         // A copy in a store that no heartbeat has named yet does not count: until one does, or its time is up, the claim
         // stands for it.
-        const slot = this.#holdings.slotOf(segment.host, segment.end.store);
+        const slot = this.#holdings.slotOf(host, store);
         const counts = slot !== undefined && this.#placement.storeCounts(slot);
-        if (slot !== undefined) this.#auditing.told(slot, applied.rows);
-        if (segment.host === this.#self) this.#relocating.holdingsChanged();
+        if (slot !== undefined) learn(slot, applied.rows);
+        if (host === this.#self) this.#relocating.holdingsChanged();
         for (const row of applied.rows) {
           if (counts) {
-            this.#claims.withdraw(row, segment.host);
-            this.#pursuing.noteTaken(segment.host, row);
+            this.#claims.withdraw(row, host);
+            this.#pursuing.noteTaken(host, row);
           }
-          if (segment.host === this.#self) this.#dropping.entered(row);
+          if (host === this.#self) this.#dropping.entered(row);
           this.#marked.add(row);
         }
         return;

@@ -4,6 +4,7 @@ import type { AuditAnswer } from '../../src/core/audit.js';
 import { decideAudit } from '../../src/core/audit.js';
 import { Auditing } from '../../src/core/auditing.js';
 import { Chance } from '../../src/core/chance.js';
+import { ContentsChain, contentsOf } from '../../src/core/checkpoint.js';
 import type { Effect } from '../../src/core/effects.js';
 import { Holdings } from '../../src/core/holdings.js';
 import { type Epoch, type LogOp, logAfterAll, logStart } from '../../src/core/holdings-log.js';
@@ -73,6 +74,18 @@ class Fixture {
     const applied = this.holdings.apply({ host, ops, end: logAfterAll(start, ops), signature: new Uint8Array(64) });
     if (applied.outcome !== 'extended') throw new Error(applied.outcome);
     this.auditing.told(this.holdings.slotOf(host, storeOf(host)) as number, applied.rows);
+  }
+
+  /** A checkpoint so many operations on: what the store holds then. */
+  checkpoint(host: HostId, parcels: readonly number[], { ops = 9, epoch = EPOCH } = {}): void {
+    const store = storeOf(host);
+    const chain = new ContentsChain({ ...logStart(store, epoch), seq: ops });
+    const contents = [...contentsOf(parcels.map(parcelNumber), [])];
+    chain.take(contents);
+    const checkpoint = { host, ...chain.base, signature: new Uint8Array(64) };
+    const { outcome } = this.holdings.take({ checkpoint, first: 0, ops: contents });
+    if (outcome !== 'extended') throw new Error(outcome);
+    this.auditing.retold(this.holdings.slotOf(host, store) as number);
   }
 
   holds(host: HostId, ...parcels: readonly number[]): void {
@@ -335,6 +348,27 @@ test('what its log tells of it anew is believed', t => {
   ]);
   t.true(fixture.isHeld(hostNumber(7), 1));
   t.is(fixture.taken('note-distrust').at(-1)?.copies, 0);
+});
+
+test('a checkpoint is no news of a copy that failed, and ends its failure when it has it no more', t => {
+  const fixture = pair();
+  const host = hostNumber(7);
+  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  fixture.checkpoint(host, [1, 2]);
+  t.false(fixture.isHeld(host, 1));
+  t.true(fixture.isHeld(host, 2));
+  fixture.checkpoint(host, [2], { ops: 12 });
+  t.is(fixture.taken('note-distrust').at(-1)?.copies, 0);
+  fixture.nowMs += DAY_MS;
+  fixture.auditing.tick();
+  t.false(fixture.isHeld(host, 1));
+});
+
+test('a checkpoint of a new epoch is another log, and what it tells is believed', t => {
+  const fixture = pair();
+  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  fixture.checkpoint(hostNumber(7), [1], { epoch: { counter: 2, random: '00'.repeat(8) } });
+  t.true(fixture.isHeld(hostNumber(7), 1));
 });
 
 test('a log of a new epoch that lacks the copy does not get it back by an old failure that is forgotten', t => {
