@@ -1123,12 +1123,410 @@ export namespace LastFrame {
   }
 }
 
+export interface Checkpoint {
+  host: Uint8Array
+  at?: Position
+  count: number
+  digest: Uint8Array
+  signature: Uint8Array
+}
+
+export namespace Checkpoint {
+  let _codec: Codec<Checkpoint>
+
+  export const codec = (): Codec<Checkpoint> => {
+    if (_codec == null) {
+      _codec = message<Checkpoint>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.host != null && obj.host.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.host)
+        }
+
+        if (obj.at != null) {
+          w.uint32(18)
+          Position.codec().encode(obj.at, w)
+        }
+
+        if ((obj.count != null && obj.count !== 0)) {
+          w.uint32(24)
+          w.uint64Number(obj.count)
+        }
+
+        if ((obj.digest != null && obj.digest.byteLength > 0)) {
+          w.uint32(34)
+          w.bytes(obj.digest)
+        }
+
+        if ((obj.signature != null && obj.signature.byteLength > 0)) {
+          w.uint32(42)
+          w.bytes(obj.signature)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          host: new Uint8Array(0),
+          count: 0,
+          digest: new Uint8Array(0),
+          signature: new Uint8Array(0)
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.host = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.at = Position.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.at
+              })
+              break
+            }
+            case 3: {
+              obj.count = reader.uint64Number()
+              break
+            }
+            case 4: {
+              obj.digest = reader.bytes()
+              break
+            }
+            case 5: {
+              obj.signature = reader.bytes()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.host`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield * Position.codec().stream(reader, reader.uint32(), `${prefix}.at`, {
+                limits: opts.limits?.at
+              })
+
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.count`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.digest`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.signature`,
+                value: reader.bytes()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface CheckpointHostFieldEvent {
+    field: '$.host'
+    value: Uint8Array
+  }
+
+  export interface CheckpointAtStoreFieldEvent {
+    field: '$.at.store'
+    value: Uint8Array
+  }
+
+  export interface CheckpointAtEpochCounterFieldEvent {
+    field: '$.at.epochCounter'
+    value: number
+  }
+
+  export interface CheckpointAtEpochRandomFieldEvent {
+    field: '$.at.epochRandom'
+    value: Uint8Array
+  }
+
+  export interface CheckpointAtSeqFieldEvent {
+    field: '$.at.seq'
+    value: number
+  }
+
+  export interface CheckpointAtDigestFieldEvent {
+    field: '$.at.digest'
+    value: Uint8Array
+  }
+
+  export interface CheckpointCountFieldEvent {
+    field: '$.count'
+    value: number
+  }
+
+  export interface CheckpointDigestFieldEvent {
+    field: '$.digest'
+    value: Uint8Array
+  }
+
+  export interface CheckpointSignatureFieldEvent {
+    field: '$.signature'
+    value: Uint8Array
+  }
+
+  export function encode (obj: Partial<Checkpoint>): Uint8Array {
+    return encodeMessage(obj, Checkpoint.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Checkpoint>): Checkpoint {
+    return decodeMessage(buf, Checkpoint.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Checkpoint>): Generator<CheckpointHostFieldEvent | CheckpointAtStoreFieldEvent | CheckpointAtEpochCounterFieldEvent | CheckpointAtEpochRandomFieldEvent | CheckpointAtSeqFieldEvent | CheckpointAtDigestFieldEvent | CheckpointCountFieldEvent | CheckpointDigestFieldEvent | CheckpointSignatureFieldEvent> {
+    return streamMessage(buf, Checkpoint.codec(), opts)
+  }
+}
+
+export interface CheckpointPiece {
+  checkpoint?: Checkpoint
+  first: number
+  ops: Uint8Array[]
+}
+
+export namespace CheckpointPiece {
+  let _codec: Codec<CheckpointPiece>
+
+  export const codec = (): Codec<CheckpointPiece> => {
+    if (_codec == null) {
+      _codec = message<CheckpointPiece>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if (obj.checkpoint != null) {
+          w.uint32(10)
+          Checkpoint.codec().encode(obj.checkpoint, w)
+        }
+
+        if ((obj.first != null && obj.first !== 0)) {
+          w.uint32(16)
+          w.uint64Number(obj.first)
+        }
+
+        if (obj.ops != null && obj.ops.length > 0) {
+          for (const value of obj.ops) {
+            w.uint32(26)
+            w.bytes(value)
+          }
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          first: 0,
+          ops: []
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.checkpoint = Checkpoint.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.checkpoint
+              })
+              break
+            }
+            case 2: {
+              obj.first = reader.uint64Number()
+              break
+            }
+            case 3: {
+              if (opts.limits?.ops != null && obj.ops.length === opts.limits.ops) {
+                throw new MaxLengthError('Decode error - repeated field "ops" had too many elements')
+              }
+
+              obj.ops.push(reader.bytes())
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          ops: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield * Checkpoint.codec().stream(reader, reader.uint32(), `${prefix}.checkpoint`, {
+                limits: opts.limits?.checkpoint
+              })
+
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.first`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 3: {
+              if (opts.limits?.ops != null && obj.ops === opts.limits.ops) {
+                throw new MaxLengthError('Streaming decode error - repeated field "ops" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.ops[]`,
+                index: obj.ops,
+                value: reader.bytes()
+              }
+
+              obj.ops++
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface CheckpointPieceCheckpointHostFieldEvent {
+    field: '$.checkpoint.host'
+    value: Uint8Array
+  }
+
+  export interface CheckpointPieceCheckpointAtStoreFieldEvent {
+    field: '$.checkpoint.at.store'
+    value: Uint8Array
+  }
+
+  export interface CheckpointPieceCheckpointAtEpochCounterFieldEvent {
+    field: '$.checkpoint.at.epochCounter'
+    value: number
+  }
+
+  export interface CheckpointPieceCheckpointAtEpochRandomFieldEvent {
+    field: '$.checkpoint.at.epochRandom'
+    value: Uint8Array
+  }
+
+  export interface CheckpointPieceCheckpointAtSeqFieldEvent {
+    field: '$.checkpoint.at.seq'
+    value: number
+  }
+
+  export interface CheckpointPieceCheckpointAtDigestFieldEvent {
+    field: '$.checkpoint.at.digest'
+    value: Uint8Array
+  }
+
+  export interface CheckpointPieceCheckpointCountFieldEvent {
+    field: '$.checkpoint.count'
+    value: number
+  }
+
+  export interface CheckpointPieceCheckpointDigestFieldEvent {
+    field: '$.checkpoint.digest'
+    value: Uint8Array
+  }
+
+  export interface CheckpointPieceCheckpointSignatureFieldEvent {
+    field: '$.checkpoint.signature'
+    value: Uint8Array
+  }
+
+  export interface CheckpointPieceFirstFieldEvent {
+    field: '$.first'
+    value: number
+  }
+
+  export interface CheckpointPieceOpsFieldEvent {
+    field: '$.ops[]'
+    index: number
+    value: Uint8Array
+  }
+
+  export function encode (obj: Partial<CheckpointPiece>): Uint8Array {
+    return encodeMessage(obj, CheckpointPiece.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<CheckpointPiece>): CheckpointPiece {
+    return decodeMessage(buf, CheckpointPiece.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<CheckpointPiece>): Generator<CheckpointPieceCheckpointHostFieldEvent | CheckpointPieceCheckpointAtStoreFieldEvent | CheckpointPieceCheckpointAtEpochCounterFieldEvent | CheckpointPieceCheckpointAtEpochRandomFieldEvent | CheckpointPieceCheckpointAtSeqFieldEvent | CheckpointPieceCheckpointAtDigestFieldEvent | CheckpointPieceCheckpointCountFieldEvent | CheckpointPieceCheckpointDigestFieldEvent | CheckpointPieceCheckpointSignatureFieldEvent | CheckpointPieceFirstFieldEvent | CheckpointPieceOpsFieldEvent> {
+    return streamMessage(buf, CheckpointPiece.codec(), opts)
+  }
+}
+
 export interface Part {
   segment?: Segment
   head?: SignedHead
   end?: End
   yourFrame?: LastFrame
   heartbeat?: Uint8Array
+  checkpoint?: CheckpointPiece
 }
 
 export namespace Part {
@@ -1143,7 +1541,16 @@ export namespace Part {
 
         obj = { ...obj }
 
+        if (obj.checkpoint != null) {
+          obj.heartbeat = undefined
+          obj.yourFrame = undefined
+          obj.end = undefined
+          obj.head = undefined
+          obj.segment = undefined
+        }
+
         if (obj.heartbeat != null) {
+          obj.checkpoint = undefined
           obj.yourFrame = undefined
           obj.end = undefined
           obj.head = undefined
@@ -1151,6 +1558,7 @@ export namespace Part {
         }
 
         if (obj.yourFrame != null) {
+          obj.checkpoint = undefined
           obj.heartbeat = undefined
           obj.end = undefined
           obj.head = undefined
@@ -1158,6 +1566,7 @@ export namespace Part {
         }
 
         if (obj.end != null) {
+          obj.checkpoint = undefined
           obj.heartbeat = undefined
           obj.yourFrame = undefined
           obj.head = undefined
@@ -1165,6 +1574,7 @@ export namespace Part {
         }
 
         if (obj.head != null) {
+          obj.checkpoint = undefined
           obj.heartbeat = undefined
           obj.yourFrame = undefined
           obj.end = undefined
@@ -1172,6 +1582,7 @@ export namespace Part {
         }
 
         if (obj.segment != null) {
+          obj.checkpoint = undefined
           obj.heartbeat = undefined
           obj.yourFrame = undefined
           obj.end = undefined
@@ -1201,6 +1612,11 @@ export namespace Part {
         if (obj.heartbeat != null) {
           w.uint32(34)
           w.bytes(obj.heartbeat)
+        }
+
+        if (obj.checkpoint != null) {
+          w.uint32(50)
+          CheckpointPiece.codec().encode(obj.checkpoint, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1243,6 +1659,12 @@ export namespace Part {
               obj.heartbeat = reader.bytes()
               break
             }
+            case 6: {
+              obj.checkpoint = CheckpointPiece.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.checkpoint
+              })
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1250,7 +1672,16 @@ export namespace Part {
           }
         }
 
+        if (obj.checkpoint != null) {
+          delete obj.heartbeat
+          delete obj.yourFrame
+          delete obj.end
+          delete obj.head
+          delete obj.segment
+        }
+
         if (obj.heartbeat != null) {
+          delete obj.checkpoint
           delete obj.yourFrame
           delete obj.end
           delete obj.head
@@ -1258,6 +1689,7 @@ export namespace Part {
         }
 
         if (obj.yourFrame != null) {
+          delete obj.checkpoint
           delete obj.heartbeat
           delete obj.end
           delete obj.head
@@ -1265,6 +1697,7 @@ export namespace Part {
         }
 
         if (obj.end != null) {
+          delete obj.checkpoint
           delete obj.heartbeat
           delete obj.yourFrame
           delete obj.head
@@ -1272,6 +1705,7 @@ export namespace Part {
         }
 
         if (obj.head != null) {
+          delete obj.checkpoint
           delete obj.heartbeat
           delete obj.yourFrame
           delete obj.end
@@ -1279,6 +1713,7 @@ export namespace Part {
         }
 
         if (obj.segment != null) {
+          delete obj.checkpoint
           delete obj.heartbeat
           delete obj.yourFrame
           delete obj.end
@@ -1326,6 +1761,13 @@ export namespace Part {
                 field: `${prefix}.heartbeat`,
                 value: reader.bytes()
               }
+              break
+            }
+            case 6: {
+              yield * CheckpointPiece.codec().stream(reader, reader.uint32(), `${prefix}.checkpoint`, {
+                limits: opts.limits?.checkpoint
+              })
+
               break
             }
             default: {
@@ -1406,6 +1848,62 @@ export namespace Part {
     value: Uint8Array
   }
 
+  export interface PartCheckpointCheckpointHostFieldEvent {
+    field: '$.checkpoint.checkpoint.host'
+    value: Uint8Array
+  }
+
+  export interface PartCheckpointCheckpointAtStoreFieldEvent {
+    field: '$.checkpoint.checkpoint.at.store'
+    value: Uint8Array
+  }
+
+  export interface PartCheckpointCheckpointAtEpochCounterFieldEvent {
+    field: '$.checkpoint.checkpoint.at.epochCounter'
+    value: number
+  }
+
+  export interface PartCheckpointCheckpointAtEpochRandomFieldEvent {
+    field: '$.checkpoint.checkpoint.at.epochRandom'
+    value: Uint8Array
+  }
+
+  export interface PartCheckpointCheckpointAtSeqFieldEvent {
+    field: '$.checkpoint.checkpoint.at.seq'
+    value: number
+  }
+
+  export interface PartCheckpointCheckpointAtDigestFieldEvent {
+    field: '$.checkpoint.checkpoint.at.digest'
+    value: Uint8Array
+  }
+
+  export interface PartCheckpointCheckpointCountFieldEvent {
+    field: '$.checkpoint.checkpoint.count'
+    value: number
+  }
+
+  export interface PartCheckpointCheckpointDigestFieldEvent {
+    field: '$.checkpoint.checkpoint.digest'
+    value: Uint8Array
+  }
+
+  export interface PartCheckpointCheckpointSignatureFieldEvent {
+    field: '$.checkpoint.checkpoint.signature'
+    value: Uint8Array
+  }
+
+  export interface PartCheckpointFirstFieldEvent {
+    field: '$.checkpoint.first'
+    value: number
+  }
+
+  export interface PartCheckpointOpsFieldEvent {
+    field: '$.checkpoint.ops[]'
+    index: number
+    value: Uint8Array
+  }
+
   export function encode (obj: Partial<Part>): Uint8Array {
     return encodeMessage(obj, Part.codec())
   }
@@ -1414,7 +1912,7 @@ export namespace Part {
     return decodeMessage(buf, Part.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Part>): Generator<PartSegmentHostFieldEvent | PartSegmentEndStoreFieldEvent | PartSegmentEndEpochCounterFieldEvent | PartSegmentEndEpochRandomFieldEvent | PartSegmentEndSeqFieldEvent | PartSegmentEndDigestFieldEvent | PartSegmentOpsFieldEvent | PartSegmentSignatureFieldEvent | PartHeadSourceFieldEvent | PartHeadBytesFieldEvent | PartYourFrameBootFieldEvent | PartYourFrameFrameFieldEvent | PartHeartbeatFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Part>): Generator<PartSegmentHostFieldEvent | PartSegmentEndStoreFieldEvent | PartSegmentEndEpochCounterFieldEvent | PartSegmentEndEpochRandomFieldEvent | PartSegmentEndSeqFieldEvent | PartSegmentEndDigestFieldEvent | PartSegmentOpsFieldEvent | PartSegmentSignatureFieldEvent | PartHeadSourceFieldEvent | PartHeadBytesFieldEvent | PartYourFrameBootFieldEvent | PartYourFrameFrameFieldEvent | PartHeartbeatFieldEvent | PartCheckpointCheckpointHostFieldEvent | PartCheckpointCheckpointAtStoreFieldEvent | PartCheckpointCheckpointAtEpochCounterFieldEvent | PartCheckpointCheckpointAtEpochRandomFieldEvent | PartCheckpointCheckpointAtSeqFieldEvent | PartCheckpointCheckpointAtDigestFieldEvent | PartCheckpointCheckpointCountFieldEvent | PartCheckpointCheckpointDigestFieldEvent | PartCheckpointCheckpointSignatureFieldEvent | PartCheckpointFirstFieldEvent | PartCheckpointOpsFieldEvent> {
     return streamMessage(buf, Part.codec(), opts)
   }
 }

@@ -17,9 +17,9 @@ import { signable } from './signed.js';
 /** A store makes a checkpoint after so many operations at the least: its log has some 4 MB by then. */
 export const CHECKPOINT_EVERY_OPS = 100_000;
 /** A store that holds more makes none. 4 million parcels are 170 MB to send, and 32 MB for a reader to collect. */
-const CHECKPOINT_OPS_MAX = 1 << 22;
+export const CHECKPOINT_OPS_MAX = 1 << 22;
 /** Operations of one piece: at most 460 KB, however long the names of its sources are. */
-const PIECE_OPS_MAX = 4_096;
+export const PIECE_OPS_MAX = 4_096;
 
 /** What a log stands on: the contents have `count` operations, whose chain ends in `digest`. */
 export interface LogBase {
@@ -132,27 +132,38 @@ function* sorted(
   for (const [source, seq] of sources) yield { op: 'head', source, seq };
 }
 
-/** The contents after these operations: `contents` is read as it is needed, and only what the operations change is in memory. */
-export function* contentsAfter(contents: Iterable<LogOp>, ops: Iterable<LogOp>): IterableIterator<LogOp> {
-  const changed = new Map<ParcelId, boolean>();
-  const heads = new Map<SourceId, number>();
-  for (const op of ops) {
-    if (op.op === 'head') heads.set(op.source, Math.max(op.seq, heads.get(op.source) ?? 0));
-    else changed.set(op.parcel, op.op === 'add');
-  }
-  const added = [...changed.keys()].filter(parcel => changed.get(parcel)).sort();
-  let next = 0;
-  for (const op of contents) {
-    if (op.op === 'head') {
-      heads.set(op.source, Math.max(op.seq, heads.get(op.source) ?? 0));
-      continue;
+/** What some operations make of whatever stood in the log before them. In memory is only what they change. */
+export class ContentsChange {
+  readonly #present = new Map<ParcelId, boolean>();
+  readonly #heads = new Map<SourceId, number>();
+
+  take(ops: Iterable<LogOp>): void {
+    for (const op of ops) {
+      if (op.op === 'head') this.#takeHead(op);
+      else this.#present.set(op.parcel, op.op === 'add');
     }
-    for (let parcel = added[next]; parcel !== undefined && parcel < op.parcel; parcel = added[++next])
-      yield { op: 'add', parcel };
-    if (!changed.has(op.parcel)) yield op;
   }
-  for (const parcel of added.slice(next)) yield { op: 'add', parcel };
-  yield* contentsOf([], heads);
+
+  #takeHead({ source, seq }: Extract<LogOp, { op: 'head' }>): void {
+    this.#heads.set(source, Math.max(seq, this.#heads.get(source) ?? 0));
+  }
+
+  /** The contents after the operations; those from before are read as they are needed. Read once, for it takes their heads. */
+  *appliedTo(contents: Iterable<LogOp>): IterableIterator<LogOp> {
+    const added = [...this.#present.keys()].filter(parcel => this.#present.get(parcel)).sort();
+    let next = 0;
+    for (const op of contents) {
+      if (op.op === 'head') {
+        this.#takeHead(op);
+        continue;
+      }
+      for (let parcel = added[next]; parcel !== undefined && parcel < op.parcel; parcel = added[++next])
+        yield { op: 'add', parcel };
+      if (!this.#present.has(op.parcel)) yield op;
+    }
+    for (const parcel of added.slice(next)) yield { op: 'add', parcel };
+    yield* contentsOf([], this.#heads);
+  }
 }
 
 export type Taken =
@@ -195,7 +206,7 @@ export class CheckpointReading {
   }
 }
 
-function isSameBase(a: LogBase, b: LogBase): boolean {
+export function isSameBase(a: LogBase, b: LogBase): boolean {
   return (
     a.at.store === b.at.store &&
     compareEpochs(a.at.epoch, b.at.epoch) === 0 &&

@@ -75,6 +75,8 @@ export type Input =
       /** Another host passed it on. */
       readonly relayed?: boolean;
     }
+  /** What was kept of a log is not what its writer's checkpoint stands for: it counts for nothing until it is read again. */
+  | { readonly is: 'log-forked'; readonly nowMs: number; readonly host: HostId; readonly store: StoreId }
   | { readonly is: 'state-answered'; readonly nowMs: number; readonly host: HostId; readonly ok: boolean }
   /** A store of ours is mounted (its log has been handed in), or its room has been measured again. */
   | {

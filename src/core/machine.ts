@@ -320,6 +320,9 @@ export class Machine {
       case 'checkpoint':
         this.#takeCheckpoint(input.piece, input.relayed === true);
         return;
+      case 'log-forked':
+        this.#readAnew(input.host, input.store);
+        return;
       case 'state-answered': {
         const host = this.#hosts.get(input.host);
         if (host === undefined) return;
@@ -596,14 +599,11 @@ export class Machine {
       case 'stale':
         return;
       case 'ask': {
-        const writer = this.#hosts.get(host);
         if (applied.because === 'mismatch' && !relayed) {
-          for (const row of this.#holdings.restart(host, store)) this.#marked.add(row);
-          const restarted = this.#holdings.slotOf(host, store);
-          if (restarted !== undefined) this.#auditing.restarted(restarted);
-          // What it held looks lost until it is read again.
-          if (writer !== undefined) this.#hosts.awaitLogs(writer, this.#nowMs);
+          this.#readAnew(host, store);
+          return;
         }
+        const writer = this.#hosts.get(host);
         if (writer !== undefined) this.#askState(writer);
         return;
       }
@@ -627,6 +627,18 @@ export class Machine {
       default:
         unreachable(applied);
     }
+  }
+
+  /** A log is not what we took it for. */
+  #readAnew(host: HostId, store: StoreId): void {
+    for (const row of this.#holdings.restart(host, store)) this.#marked.add(row);
+    const restarted = this.#holdings.slotOf(host, store);
+    if (restarted !== undefined) this.#auditing.restarted(restarted);
+    const writer = this.#hosts.get(host);
+    if (writer === undefined) return;
+    // What it held looks lost until it is read again.
+    this.#hosts.awaitLogs(writer, this.#nowMs);
+    this.#askState(writer);
   }
 
   /**

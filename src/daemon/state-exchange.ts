@@ -6,6 +6,7 @@
  * the log archive, so that a host that restarts knows what others held, and can tell of a writer that is away.
  */
 import type { Logger } from 'pino';
+import { type Checkpoint, type CheckpointPiece, checkpointMessage } from '../core/checkpoint.js';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
 import { comparePositions, positionMessage } from '../core/holdings-log.js';
 import { type HostId, type PeerName, type SourceId, type StoreId, splitSourceId } from '../core/ids.js';
@@ -16,7 +17,7 @@ import type { LastFrame } from '../net/frame-order.js';
 import type { Net } from '../net/net.js';
 import { askState, type StatePart, type StateRequest, serveState } from '../net/state-protocol.js';
 import { verify } from '../platform/ed25519.js';
-import type { LogArchive } from '../store/log-archive.js';
+import type { AppendVerdict, LogArchive } from '../store/log-archive.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Unstamped } from './driver.js';
 import type { OwnStores } from './own-stores.js';
@@ -56,7 +57,8 @@ export class StateExchange {
     const { archive, roster, tell } = this.#options;
     for (const { host, position } of archive.stores()) {
       if (roster.member(host) === undefined || host === roster.self) continue;
-      for (let seq = 0; seq < position.seq; ) {
+      for (const piece of archive.pieces(position.store)) tell({ is: 'checkpoint', piece });
+      for (let seq = archive.checkpoint(position.store)?.at.seq ?? 0; seq < position.seq; ) {
         const segment = archive.segment(position.store, seq, SEGMENT_OPS);
         if (segment === undefined || segment.end.seq <= seq) break;
         tell({ is: 'log', segment });
@@ -98,7 +100,7 @@ export class StateExchange {
 
   /** A segment from its writer, or from a host that keeps its words: checked, told, kept. @returns false when its signature is wrong. */
   #takeSegment(segment: LogSegment, from: HostId | undefined): boolean {
-    const { roster, tell, archive, log } = this.#options;
+    const { roster, tell, archive } = this.#options;
     const key = roster.keyOf(segment.host);
     if (key === undefined) return true;
     if (!verify(key, positionMessage(segment.host, segment.end), segment.signature)) return false;
@@ -108,10 +110,42 @@ export class StateExchange {
     }
     const relayed = from !== segment.host;
     tell({ is: 'log', segment, relayed });
+    this.#keep(archive.append(segment), { store: segment.end.store, relayed });
+    return true;
+  }
+
+  /** As `#takeSegment`, a piece of a checkpoint. */
+  #takePiece(piece: CheckpointPiece, from: HostId | undefined): boolean {
+    const { roster, tell, archive } = this.#options;
+    const { checkpoint } = piece;
+    const key = roster.keyOf(checkpoint.host);
+    if (key === undefined) return true;
+    if (!verify(key, checkpointMessage(checkpoint.host, checkpoint), checkpoint.signature)) return false;
+    if (checkpoint.host === roster.self) {
+      this.#hearOfOwnLog(checkpoint.at);
+      return true;
+    }
+    const relayed = from !== checkpoint.host;
+    tell({ is: 'checkpoint', piece, relayed });
+    const { store } = checkpoint.at;
+    const keeping = archive.takePiece(piece).then(verdict => {
+      // Told by the writer of what we have read past: only here it is seen that this was another log.
+      if (verdict === 'fork' && !relayed) tell({ is: 'log-forked', host: checkpoint.host, store });
+      return verdict;
+    });
+    this.#keep(keeping, { store, relayed });
+    return true;
+  }
+
+  /** Not waited for: what was read counts already. */
+  #keep(
+    keeping: Promise<AppendVerdict>,
+    { store, relayed }: { readonly store: StoreId; readonly relayed: boolean },
+  ): void {
+    const { archive, log } = this.#options;
     const keep = async (): Promise<void> => {
-      const verdict = await archive.append(segment);
       // Its writer has another log than the one we kept: that one counts for nothing, and is read anew.
-      if (verdict === 'fork' && !relayed) await archive.drop(segment.end.store);
+      if ((await keeping) === 'fork' && !relayed) await archive.drop(store);
     };
     keep().catch((error: unknown) => {
       log.error(
@@ -119,7 +153,6 @@ export class StateExchange {
         'a log could not be kept; it will be read again after a restart',
       );
     });
-    return true;
   }
 
   /** Not waited for: a store that is opened anew takes longer than an answer may. */
@@ -147,6 +180,10 @@ export class StateExchange {
       case 'segment':
         if (!this.#takeSegment(part.segment, roster.hostOf(peer)))
           throw new Error(`a segment of ${part.segment.host} has a wrong signature`);
+        return;
+      case 'checkpoint':
+        if (!this.#takePiece(part.piece, roster.hostOf(peer)))
+          throw new Error(`a checkpoint of ${part.piece.checkpoint.host} has a wrong signature`);
         return;
       case 'head':
         try {
@@ -199,7 +236,7 @@ export class StateExchange {
         known.epoch.counter === position.epoch.counter &&
         known.epoch.random === position.epoch.random;
       if (known !== undefined && comparePositions(known, position) > 0) knowsMore = true;
-      yield* this.#segments(position.store, same ? known.seq : 0);
+      yield* this.#logAfter(position.store, same ? known.seq : 0);
     }
     for (const { host, position } of archive.stores()) {
       // Of a writer that is there itself, only its own word counts.
@@ -211,7 +248,7 @@ export class StateExchange {
         known.epoch.counter === position.epoch.counter &&
         known.epoch.random === position.epoch.random;
       if (known !== undefined && !same && known.epoch.counter > position.epoch.counter) continue;
-      yield* this.#segments(position.store, same ? known.seq : 0);
+      yield* this.#logAfter(position.store, same ? known.seq : 0);
     }
     yield* this.#heads(heads, () => true);
     const asker = roster.hostOf(from);
@@ -231,7 +268,10 @@ export class StateExchange {
     for (const { host: writer, position } of archive.stores()) {
       if (writer !== host) continue;
       const segment = archive.end(position.store);
+      const checkpoint = archive.checkpoint(position.store);
       if (segment !== undefined) yield { kind: 'segment', segment };
+      // Nothing was read after it.
+      else if (checkpoint !== undefined) yield told(checkpoint);
     }
   }
 
@@ -243,12 +283,31 @@ export class StateExchange {
     }
   }
 
-  *#segments(store: StoreId, fromSeq: number): Generator<StatePart> {
+  *#logAfter(store: StoreId, fromSeq: number): Generator<StatePart> {
+    const { archive } = this.#options;
+    const newest = archive.checkpoint(store);
+    // Whoever has read past it may let go what came before it, too.
+    if (newest !== undefined && fromSeq >= newest.at.seq) yield told(newest);
     for (let seq = fromSeq; ; ) {
-      const segment = this.#options.archive.segment(store, seq, SEGMENT_OPS);
+      const checkpoint = archive.checkpoint(store);
+      if (checkpoint !== undefined && seq < checkpoint.at.seq) {
+        for (const piece of archive.pieces(store)) {
+          yield { kind: 'checkpoint', piece };
+          if (piece.first + piece.ops.length === checkpoint.count) seq = checkpoint.at.seq;
+        }
+        // A later checkpoint may have taken its place before the last piece was told.
+        if (seq === checkpoint.at.seq || archive.checkpoint(store)?.at.seq !== checkpoint.at.seq) continue;
+        return;
+      }
+      const segment = archive.segment(store, seq, SEGMENT_OPS);
       if (segment === undefined || segment.end.seq <= seq) return;
       yield { kind: 'segment', segment };
       seq = segment.end.seq;
     }
   }
 }
+
+const told = (checkpoint: Checkpoint): StatePart => ({
+  kind: 'checkpoint',
+  piece: { checkpoint, first: 0, ops: [] },
+});

@@ -1,10 +1,12 @@
 /**
- * Log border: positions and segments of holdings logs, between core's words and the wire's (gossip and state alike).
+ * Log border: positions, segments and checkpoints of holdings logs, between core's words and the wire's (gossip and state alike).
  *
  * Only shape is checked here. Whether a signature is its host's, and whether a segment extends what is known, is for
  * whoever knows the members and the logs: `src/core`.
  */
 import type { Segment as WireSegment } from '../../protocols/gossip/gossip.js';
+import type { CheckpointPiece as WirePiece } from '../../protocols/state/state.js';
+import { CHECKPOINT_OPS_MAX, type CheckpointPiece, PIECE_OPS_MAX } from '../core/checkpoint.js';
 import { decodeOp, type Epoch, encodeOp, type LogPosition, type LogSegment } from '../core/holdings-log.js';
 import { bytesOf, hexOf, parseHostId, parseStoreId } from '../core/ids.js';
 import { countFrom } from './malformed.js';
@@ -51,12 +53,46 @@ export function toPosition({ store, epoch, seq, digest }: LogPosition): WirePosi
 
 export function segmentFrom(wire: WireSegment): LogSegment {
   if (wire.ops.length > SEGMENT_OPS_MAX) throw new RangeError(`${wire.ops.length} operations`);
-  if (wire.signature.length !== SIGNATURE_BYTES) throw new RangeError('not a signature');
   const end = positionFrom(wire.end);
   if (end.seq < wire.ops.length) throw new RangeError(`${wire.ops.length} operations up to number ${end.seq}`);
-  return { host: parseHostId(hexOf(wire.host)), end, ops: wire.ops.map(decodeOp), signature: wire.signature };
+  const signature = signatureFrom(wire.signature);
+  return { host: parseHostId(hexOf(wire.host)), end, ops: wire.ops.map(decodeOp), signature };
+}
+
+function signatureFrom(bytes: Uint8Array): Uint8Array {
+  if (bytes.length !== SIGNATURE_BYTES) throw new RangeError('not a signature');
+  return bytes;
 }
 
 export function toSegment({ host, end, ops, signature }: LogSegment): WireSegment {
   return { host: bytesOf(host), end: toPosition(end), ops: ops.map(encodeOp), signature };
+}
+
+export function pieceFrom({ checkpoint: wire, first, ops }: WirePiece): CheckpointPiece {
+  if (wire === undefined) throw new RangeError('no checkpoint');
+  if (ops.length > PIECE_OPS_MAX) throw new RangeError(`${ops.length} operations in a piece`);
+  const at = positionFrom(wire.at);
+  const count = countFrom(wire.count);
+  // Each of its contents was an operation of the log.
+  if (count > Math.min(CHECKPOINT_OPS_MAX, at.seq))
+    throw new RangeError(`contents of ${count} operations at ${at.seq}`);
+  if (countFrom(first) + ops.length > count)
+    throw new RangeError(`${ops.length} operations after ${first} of ${count}`);
+  const checkpoint = {
+    host: parseHostId(hexOf(wire.host)),
+    at,
+    count,
+    digest: hashFrom(wire.digest),
+    signature: signatureFrom(wire.signature),
+  };
+  return { checkpoint, first, ops: ops.map(decodeOp) };
+}
+
+export function toPiece({ checkpoint, first, ops }: CheckpointPiece): WirePiece {
+  const { host, at, count, digest, signature } = checkpoint;
+  return {
+    checkpoint: { host: bytesOf(host), at: toPosition(at), count, digest: bytesOf(digest), signature },
+    first,
+    ops: ops.map(encodeOp),
+  };
 }

@@ -5,6 +5,7 @@
  * checked here: signatures, epochs and chains are for `src/core`, which knows the members. See protocols/state/state.md.
  */
 import { Ask, Part } from '../../protocols/state/state.js';
+import { type CheckpointPiece, PIECE_OPS_MAX } from '../core/checkpoint.js';
 import { assert, unreachable } from '../core/fault.js';
 import type { Epoch, LogSegment } from '../core/holdings-log.js';
 import {
@@ -20,7 +21,7 @@ import type { Heartbeat } from '../core/messages.js';
 import { type AskOptions, ask } from './ask.js';
 import type { LastFrame } from './frame-order.js';
 import { decodeHeartbeat, encodeHeartbeat } from './gossip-border.js';
-import { epochFrom, SEGMENT_OPS_MAX, segmentFrom, toSegment } from './log-border.js';
+import { epochFrom, pieceFrom, SEGMENT_OPS_MAX, segmentFrom, toPiece, toSegment } from './log-border.js';
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
@@ -48,12 +49,14 @@ export type StatePart =
   /** The answering host's own, first of all: what it lends, and how far its logs go. */
   | { readonly kind: 'heartbeat'; readonly heartbeat: Heartbeat }
   | { readonly kind: 'segment'; readonly segment: LogSegment }
+  /** A piece of a log's newest checkpoint; without operations, it says that there is one. */
+  | { readonly kind: 'checkpoint'; readonly piece: CheckpointPiece }
   /** The last gossip frame that the answering host has heard of the asker. */
   | { readonly kind: 'your-frame'; readonly frame: LastFrame }
   /** A signed head as its origin made it, not yet verified. */
   | { readonly kind: 'head'; readonly source: SourceId; readonly bytes: Uint8Array };
 
-/** What this host has beyond a request, in the order in which it is to be used: each log's segments rising. */
+/** What this host has beyond a request, in the order in which it is to be used: each log's checkpoint, then its segments rising. */
 export type StateProvider = (request: StateRequest, from: PeerName, signal: AbortSignal) => AsyncIterable<StatePart>;
 
 export async function serveState(net: Net, provide: StateProvider): Promise<void> {
@@ -134,8 +137,9 @@ function toAsk({ logs, heads }: StateRequest): Ask {
   };
 }
 
-function partFrom({ segment, head, heartbeat, yourFrame }: Part): StatePart | undefined {
+function partFrom({ segment, checkpoint, head, heartbeat, yourFrame }: Part): StatePart | undefined {
   if (segment !== undefined) return { kind: 'segment', segment: segmentFrom(segment) };
+  if (checkpoint !== undefined) return { kind: 'checkpoint', piece: pieceFrom(checkpoint) };
   if (heartbeat !== undefined) return { kind: 'heartbeat', heartbeat: decodeHeartbeat(heartbeat) };
   if (yourFrame !== undefined) {
     const { boot, frame } = yourFrame;
@@ -151,6 +155,9 @@ function toPart(part: StatePart): Part {
     case 'segment':
       assert(part.segment.ops.length <= SEGMENT_OPS_MAX, `a segment of ${part.segment.ops.length} operations`);
       return { segment: toSegment(part.segment) };
+    case 'checkpoint':
+      assert(part.piece.ops.length <= PIECE_OPS_MAX, `a piece of ${part.piece.ops.length} operations`);
+      return { checkpoint: toPiece(part.piece) };
     case 'head':
       assert(part.bytes.length <= HEAD_BYTES_MAX, `a head of ${part.bytes.length} bytes`);
       return { head: { source: part.source, bytes: part.bytes } };

@@ -40,13 +40,17 @@ export function openIndexDatabase(path: string): IndexDatabase {
     keyEncoding: 'binary',
     encoding: 'binary',
   });
+  const logs = new LogArchive(root);
   return {
-    logs: new LogArchive(root),
+    logs,
     unwanted: new UnwantedNotes(root),
     unanswered: new UnansweredNotes(root),
     frames: new FrameNotes(root),
     mounted: new Set(),
     blobsOf: store => new BlobIndex(root, store),
-    close: () => root.close(),
+    close: async () => {
+      await logs.close();
+      await root.close();
+    },
   };
 }

@@ -4,8 +4,8 @@ import {
   type Checkpoint,
   type CheckpointPiece,
   ContentsChain,
+  ContentsChange,
   checkpointMessage,
-  contentsAfter,
   contentsOf,
   isCheckpointDue,
   piecesOf,
@@ -305,7 +305,9 @@ test('law: the contents after some operations are those that the whole log makes
     fc.property(fc.array(anOp, { maxLength: 40 }), fc.nat(40), (ops, cut) => {
       const before = stateAfter(ops.slice(0, cut));
       const { present, heads } = stateAfter(ops);
-      const carriedOn = [...contentsAfter(contentsOf(before.present, before.heads), ops.slice(cut))];
+      const change = new ContentsChange();
+      change.take(ops.slice(cut));
+      const carriedOn = [...change.appliedTo(contentsOf(before.present, before.heads))];
       return JSON.stringify(carriedOn) === JSON.stringify([...contentsOf(present, heads)]);
     }),
   );

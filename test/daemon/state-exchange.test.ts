@@ -3,15 +3,32 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
+import {
+  type CheckpointPiece,
+  ContentsChain,
+  checkpointMessage,
+  contentsOf,
+  piecesOf,
+} from '../../src/core/checkpoint.js';
 import type { Member } from '../../src/core/cluster-config.js';
-import { type LogPosition, type LogSegment, logAfter, logStart, positionMessage } from '../../src/core/holdings-log.js';
-import { parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js';
+import {
+  type LogOp,
+  type LogPosition,
+  type LogSegment,
+  logAfter,
+  logAfterAll,
+  logStart,
+  positionMessage,
+} from '../../src/core/holdings-log.js';
+import { type ParcelId, parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js';
+import type { Unstamped } from '../../src/daemon/driver.js';
 import { Roster } from '../../src/daemon/roster.js';
 import { StateExchange, type StateExchangeOptions } from '../../src/daemon/state-exchange.js';
 import { publicKeyOf } from '../../src/membership/peer-key.js';
 import type { LastFrame } from '../../src/net/frame-order.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
+import type { LogArchive } from '../../src/store/log-archive.js';
 import { type Host, House, until } from '../net/fleet.js';
 
 const [asker, answerer] = [parseHostId('a1'.repeat(16)), parseHostId('b2'.repeat(16))];
@@ -25,11 +42,14 @@ async function aPair(
     answererTrust = 'trusted',
     askerHasRead = [],
     answererHas = [],
+    apart = false,
   }: {
     trust?: string;
     answererTrust?: string;
     askerHasRead?: readonly LogPosition[];
     answererHas?: readonly LogPosition[];
+    /** Each has an archive of its own; else what one keeps the other has too. */
+    apart?: boolean;
   } = {},
 ) {
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
@@ -40,6 +60,7 @@ async function aPair(
     { host: answerer, peer: b.net.peer, name: 'b', state: 'active', trust: answererTrust },
   ] as unknown as readonly Member[];
   const heard: LogPosition[] = [];
+  const told: Unstamped[] = [];
   const of = (self: typeof asker, net: Host['net'], more: object) => {
     const roster = new Roster({ self, publicKeyOf });
     roster.update(members);
@@ -66,19 +87,21 @@ async function aPair(
       },
       onOwnFrame: (frame: LastFrame) => frames.push(frame),
       catalog: { hints: () => [], heads: () => [] },
-      tell: () => undefined,
+      tell: (input: Unstamped) => void (self === asker && told.push(input)),
       log: pino({ level: 'silent' }),
       signal: new AbortController().signal,
       ...more,
     } as unknown as StateExchangeOptions);
   };
-  const index = openIndexDatabase(folder);
+  const index = openIndexDatabase(join(folder, 'answerer'));
+  const own = apart ? openIndexDatabase(join(folder, 'asker')) : index;
   t.teardown(async () => {
     await index.close();
+    if (own !== index) await own.close();
     await rm(folder, { recursive: true });
   });
   await of(answerer, b.net, { archive: index.logs }).serve();
-  const exchange = of(asker, a.net, { archive: index.logs });
+  const exchange = of(asker, a.net, { archive: own.logs });
   await exchange.serve();
   return {
     a,
@@ -86,7 +109,10 @@ async function aPair(
     ask: () => exchange.ask(answerer),
     heard,
     frames,
+    recall: () => exchange.recall(),
+    told,
     archive: index.logs,
+    ownArchive: own.logs,
     seeds: { asker: a.seed, answerer: b.seed },
   };
 }
@@ -153,3 +179,100 @@ for (const answererTrust of ['trusted', 'untrusted'] as const) {
     );
   });
 }
+
+// ---- checkpoints
+
+const EPOCH = { counter: 7, random: '00'.repeat(8) };
+const parcels = (count: number): ParcelId[] =>
+  Array.from({ length: count }, (_, n) => parseParcelId((n + 1).toString(16).padStart(64, '0')));
+const adds = (count: number): LogOp[] => parcels(count).map(parcel => ({ op: 'add', parcel }));
+
+/** Operations `from` + 1 to `to` of a log of the answerer's. */
+function segmentOf(seed: Uint8Array, from: number, to: number, host = answerer): LogSegment {
+  const end = logAfterAll(logStart(STORE, EPOCH), adds(to));
+  return { host, end, ops: adds(to).slice(from), signature: signerFromSeed(seed).sign(positionMessage(host, end)) };
+}
+
+function piecesAt(seed: Uint8Array, seq: number, { host = answerer, holds = parcels(seq) } = {}): CheckpointPiece[] {
+  const contents = [...contentsOf(holds, [])];
+  const chain = new ContentsChain(logAfterAll(logStart(STORE, EPOCH), adds(seq)));
+  chain.take(contents);
+  const signature = signerFromSeed(seed).sign(checkpointMessage(host, chain.base));
+  return [...piecesOf({ host, ...chain.base, signature }, contents)];
+}
+
+const toldOf = (told: readonly Unstamped[]): string[] =>
+  told.flatMap(input => {
+    if (input.is === 'log') return [`log ${input.segment.end.seq - input.segment.ops.length}-${input.segment.end.seq}`];
+    if (input.is === 'checkpoint') return [`checkpoint ${input.piece.checkpoint.at.seq}: ${input.piece.ops.length}`];
+    return input.is === 'log-forked' ? ['log-forked'] : [];
+  });
+
+async function keeps(archive: LogArchive, pieces: readonly CheckpointPiece[]): Promise<void> {
+  for (const piece of pieces) await archive.takePiece(piece);
+}
+
+test('who is behind a checkpoint gets its contents and then what came after it, keeps them, and recalls them', async t => {
+  const { ask, archive, ownArchive, told, recall, seeds } = await aPair(t, {
+    apart: true,
+    answererHas: [segmentOf(new Uint8Array(32), 0, 5_100).end],
+  });
+  await keeps(archive, piecesAt(seeds.answerer, 5_000));
+  await archive.append(segmentOf(seeds.answerer, 5_000, 5_100));
+  t.true(await ask());
+  const all = ['checkpoint 5000: 4096', 'checkpoint 5000: 904', 'log 5000-5100'];
+  t.deepEqual(toldOf(told), all);
+  await until(() => ownArchive.position(STORE)?.seq === 5_100, 'the log to be kept');
+  told.length = 0;
+  await recall();
+  t.deepEqual(toldOf(told), all);
+});
+
+test('who has read past a checkpoint is told that there is one, and lets go what came before', async t => {
+  const all = segmentOf(new Uint8Array(32), 0, 60);
+  const { ask, archive, ownArchive, told, seeds } = await aPair(t, {
+    apart: true,
+    askerHasRead: [all.end],
+    answererHas: [all.end],
+  });
+  await keeps(archive, piecesAt(seeds.answerer, 50));
+  await archive.append(segmentOf(seeds.answerer, 50, 60));
+  await ownArchive.append(segmentOf(seeds.answerer, 0, 60));
+  t.true(await ask());
+  t.deepEqual(toldOf(told), ['checkpoint 50: 0']);
+  await until(() => ownArchive.checkpoint(STORE)?.at.seq === 50, 'the archive to stand on it');
+  t.deepEqual(ownArchive.segment(STORE, 50, 100)?.ops, adds(60).slice(50));
+});
+
+test('a checkpoint that what was read does not make is a fork: the log counts for nothing, and is not kept', async t => {
+  const all = segmentOf(new Uint8Array(32), 0, 60);
+  const { ask, archive, ownArchive, told, seeds } = await aPair(t, {
+    apart: true,
+    askerHasRead: [all.end],
+    answererHas: [all.end],
+  });
+  await keeps(archive, piecesAt(seeds.answerer, 50, { holds: parcels(49) }));
+  await ownArchive.append(segmentOf(seeds.answerer, 0, 60));
+  t.true(await ask());
+  await until(() => ownArchive.position(STORE) === undefined, 'the log to be dropped');
+  t.deepEqual(toldOf(told), ['checkpoint 50: 0', 'log-forked']);
+});
+
+test('a checkpoint with another signature than its writer’s ends the reading', async t => {
+  const { ask, archive, ownArchive, told, seeds } = await aPair(t, {
+    apart: true,
+    answererHas: [segmentOf(new Uint8Array(32), 0, 50).end],
+  });
+  await keeps(archive, piecesAt(seeds.asker, 50));
+  t.false(await ask());
+  t.deepEqual(toldOf(told), []);
+  t.is(ownArchive.checkpoint(STORE), undefined);
+});
+
+test('who asks is told how far its own log is remembered, also where that is a checkpoint', async t => {
+  const { ask, heard, archive, seeds } = await aPair(t, { apart: true });
+  const pieces = piecesAt(seeds.asker, 50, { host: asker });
+  await keeps(archive, pieces);
+  t.true(await ask());
+  t.deepEqual(heard, [pieces[0]?.checkpoint.at]);
+});

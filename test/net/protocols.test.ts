@@ -3,6 +3,8 @@ import test, { type ExecutionContext } from 'ava';
 import { encode } from 'it-length-prefixed';
 import { Part } from '../../protocols/fetch/fetch.js';
 import { Answer } from '../../protocols/object/object.js';
+import { Part as StateWire, type CheckpointPiece as WirePiece } from '../../protocols/state/state.js';
+import { CHECKPOINT_OPS_MAX, type CheckpointPiece, PIECE_OPS_MAX } from '../../src/core/checkpoint.js';
 import { hashHex } from '../../src/core/hash.js';
 import type { LogSegment } from '../../src/core/holdings-log.js';
 import {
@@ -24,6 +26,8 @@ import {
   type FetchProvider,
   serveFetch,
 } from '../../src/net/fetch-protocol.js';
+import { toPiece } from '../../src/net/log-border.js';
+import { writeMessage } from '../../src/net/message-stream.js';
 import type { Net } from '../../src/net/net.js';
 import {
   askObjects,
@@ -82,12 +86,27 @@ const segment = (ops: number): LogSegment => ({
   signature: new Uint8Array(64).fill(9),
 });
 
+/** The middle of a checkpoint, with as many operations as there may be after it. */
+const piece = (ops: number): CheckpointPiece => ({
+  checkpoint: {
+    host: HOST,
+    at: segment(0).end,
+    count: 10_000,
+    digest: 'fe'.repeat(32),
+    signature: new Uint8Array(64).fill(8),
+  },
+  first: 10_000 - 4096,
+  ops: segment(ops).ops,
+});
+
 // ---- state
 
 test('state: the asker gets what lies beyond what it has, in order', async t => {
   const [a, b] = await pair(t);
   const source = sourceIdOf(HOST, 'photos');
   const parts: StatePart[] = [
+    { kind: 'checkpoint', piece: piece(4096) },
+    { kind: 'checkpoint', piece: piece(0) },
     { kind: 'segment', segment: segment(4096) },
     { kind: 'segment', segment: segment(1) },
     { kind: 'segment', segment: segment(0) },
@@ -107,6 +126,59 @@ test('state: the asker gets what lies beyond what it has, in order', async t => 
   t.is(asker, a.net.peer);
   t.is(fingerprint(got), fingerprint(parts));
 });
+
+/** What the wire says of a checkpoint, when `change` is made of what is right. */
+async function answeredWith(t: ExecutionContext, change: (wire: WirePiece) => void): Promise<StatePart[]> {
+  const [a, b] = await pair(t);
+  const wire = toPiece(piece(2));
+  change(wire);
+  await b.net.handle(STATE_PROTOCOL, async (stream, _, signal) => {
+    await writeMessage(stream, StateWire, { checkpoint: wire }, { signal });
+    await writeMessage(stream, StateWire, { end: {} }, { signal });
+  });
+  return all(askState(a.net, b.net.peer, { logs: [], heads: [] }));
+}
+
+const statement = (wire: WirePiece) => wire.checkpoint as NonNullable<WirePiece['checkpoint']>;
+const position = (wire: WirePiece) => statement(wire).at as NonNullable<ReturnType<typeof statement>['at']>;
+
+for (const [what, change] of [
+  ['at the limit of its contents', wire => Object.assign(statement(wire), { count: CHECKPOINT_OPS_MAX })],
+  ['at the end of its contents', wire => Object.assign(wire, { first: 9_998 })],
+] as const satisfies readonly (readonly [string, (wire: WirePiece) => void])[]) {
+  test(`state: a piece ${what} is read`, async t => {
+    const got = await answeredWith(t, wire => {
+      position(wire).seq = CHECKPOINT_OPS_MAX;
+      change(wire);
+    });
+    t.deepEqual(
+      got.map(({ kind }) => kind),
+      ['checkpoint'],
+    );
+  });
+}
+
+for (const [what, change] of [
+  ['with contents beyond the limit', wire => Object.assign(statement(wire), { count: CHECKPOINT_OPS_MAX + 1 })],
+  ['with more contents than the log has operations', wire => Object.assign(position(wire), { seq: 9_999 })],
+  ['that goes beyond its contents', wire => Object.assign(wire, { first: 9_999 })],
+  ['of too many operations', wire => Object.assign(wire, toPiece({ ...piece(PIECE_OPS_MAX + 1), first: 0 }))],
+  ['of no checkpoint', wire => Object.assign(wire, { checkpoint: undefined })],
+  ['without a position', wire => Object.assign(statement(wire), { at: undefined })],
+  ['with half a signature', wire => Object.assign(statement(wire), { signature: new Uint8Array(32) })],
+  ['with half a digest', wire => Object.assign(statement(wire), { digest: new Uint8Array(16) })],
+  ['with an operation that is none', wire => void wire.ops.push(Uint8Array.of(7))],
+] as const satisfies readonly (readonly [string, (wire: WirePiece) => void])[]) {
+  test(`state: a piece ${what} is malformed`, async t => {
+    await t.throwsAsync(
+      answeredWith(t, wire => {
+        position(wire).seq = CHECKPOINT_OPS_MAX + 1;
+        change(wire);
+      }),
+      { code: 'MALFORMED_MESSAGE' },
+    );
+  });
+}
 
 test('state: an answer that breaks off is never taken for all', async t => {
   const [a, b] = await pair(t);

@@ -1,10 +1,21 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test from 'ava';
-import { type LogOp, type LogSegment, logAfter, logStart } from '../../src/core/holdings-log.js';
-import { type HostId, parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js';
+import test, { type ExecutionContext } from 'ava';
+import { type CheckpointPiece, ContentsChain, ContentsChange, piecesOf } from '../../src/core/checkpoint.js';
+import { hashHex } from '../../src/core/hash.js';
+import {
+  type Epoch,
+  type LogOp,
+  type LogPosition,
+  type LogSegment,
+  logAfter,
+  logAfterAll,
+  logStart,
+} from '../../src/core/holdings-log.js';
+import { type HostId, parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
+import type { LogArchive } from '../../src/store/log-archive.js';
 
 const store = parseStoreId('5a'.repeat(16));
 const add = (byte: string): LogOp => ({ op: 'add', parcel: parseParcelId(byte.repeat(32)) });
@@ -26,4 +37,214 @@ test('a log is its first writer’s: another host replaces it by no epoch', asyn
   t.is(await index.logs.append(segmentOf(stranger, 9, [add('03')])), 'stranger');
   t.is(index.logs.segment(store, 0, 100)?.host, writer);
   t.is(await index.logs.append(segmentOf(writer, 2, [add('03')])), 'appended');
+});
+
+/** A writer's log of these operations, and the checkpoint after some of them. */
+class Log {
+  readonly writer = parseHostId('aa'.repeat(16));
+  readonly epoch: Epoch;
+  readonly ops: readonly LogOp[];
+
+  constructor(ops: readonly LogOp[], counter = 1) {
+    this.ops = ops;
+    this.epoch = { counter, random: '00'.repeat(8) };
+  }
+
+  positionAt(seq: number): LogPosition {
+    return logAfterAll(logStart(store, this.epoch), this.ops.slice(0, seq));
+  }
+
+  segment(from: number, to: number): LogSegment {
+    const signature = Buffer.alloc(64, `end ${to} `);
+    return { host: this.writer, end: this.positionAt(to), ops: this.ops.slice(from, to), signature };
+  }
+
+  contentsAt(seq: number): LogOp[] {
+    const change = new ContentsChange();
+    change.take(this.ops.slice(0, seq));
+    return [...change.appliedTo([])];
+  }
+
+  pieces(seq: number, opsMax?: number): CheckpointPiece[] {
+    const contents = this.contentsAt(seq);
+    const chain = new ContentsChain(this.positionAt(seq));
+    chain.take(contents);
+    const checkpoint = { host: this.writer, ...chain.base, signature: Buffer.alloc(64, `checkpoint ${seq} `) };
+    return [...piecesOf(checkpoint, contents, opsMax)];
+  }
+
+  /** As one says to who has read past it. */
+  statement(seq: number): CheckpointPiece {
+    return { ...(this.pieces(seq)[0] as CheckpointPiece), ops: [] };
+  }
+}
+
+const parcel = (n: number) => parseParcelId(hashHex(Buffer.from(`parcel ${n}`)));
+/** Three of four stay, and a head now and then. */
+const manyOps = (count: number): LogOp[] =>
+  Array.from({ length: count }, (_, n): LogOp => {
+    if (n % 50 === 49) return { op: 'head', source: sourceIdOf(parseHostId('aa'.repeat(16)), `s${n % 3}`), seq: n };
+    return n % 4 === 3 ? { op: 'del', parcel: parcel(n - 2) } : { op: 'add', parcel: parcel(n) };
+  });
+
+async function archive(t: ExecutionContext) {
+  const folder = mkdtempSync(join(tmpdir(), 'archive-'));
+  const opened = { index: openIndexDatabase(folder) };
+  t.teardown(async () => {
+    await opened.index.close();
+    rmSync(folder, { recursive: true });
+  });
+  return {
+    get logs() {
+      return opened.index.logs;
+    },
+    restart: async () => {
+      await opened.index.close();
+      opened.index = openIndexDatabase(folder);
+    },
+  };
+}
+
+async function takeAll(logs: LogArchive, pieces: readonly CheckpointPiece[]): Promise<string[]> {
+  const verdicts: string[] = [];
+  for (const piece of pieces) verdicts.push(await logs.takePiece(piece));
+  return verdicts;
+}
+
+/** What the archive would tell of the log to whoever has nothing: contents, then operations. */
+function told(logs: LogArchive, opsMax = 1_000) {
+  const contents = [...logs.pieces(store)].flatMap(({ ops }) => ops);
+  const ops: LogOp[] = [];
+  const base = logs.checkpoint(store)?.at.seq ?? 0;
+  for (let segment = logs.segment(store, base, opsMax); segment !== undefined; ) {
+    ops.push(...segment.ops);
+    segment = logs.segment(store, segment.end.seq, opsMax);
+  }
+  return { base, contents, ops };
+}
+
+const toldOf = (log: Log, base: number, to: number) => ({
+  base,
+  contents: base === 0 ? [] : log.contentsAt(base),
+  ops: log.ops.slice(base, to),
+});
+
+test('who is behind a checkpoint collects it, keeps it over a restart, and goes on from there', async t => {
+  const kept = await archive(t);
+  const log = new Log(manyOps(12_000));
+  const pieces = log.pieces(11_000, 4_096);
+  t.true(pieces.length > 1);
+  await kept.logs.append(log.segment(0, 700));
+  t.deepEqual(
+    await takeAll(kept.logs, pieces.slice(0, -1)),
+    pieces.slice(1).map(() => 'collected'),
+  );
+  t.deepEqual(told(kept.logs), toldOf(log, 0, 700), 'a half changes nothing');
+  t.deepEqual(await takeAll(kept.logs, pieces.slice(-1)), ['appended']);
+  t.deepEqual(kept.logs.position(store), log.positionAt(11_000));
+  t.is(await kept.logs.append(log.segment(10_900, 12_000)), 'appended');
+  for (const again of [false, true]) {
+    if (again) await kept.restart();
+    t.deepEqual(told(kept.logs), toldOf(log, 11_000, 12_000));
+    t.is(kept.logs.segment(store, 10_999, 100), undefined, 'nothing from before it is given out');
+    t.deepEqual(kept.logs.ops(store, 0, 20_000), log.ops.slice(11_000));
+    const [piece] = log.pieces(11_000);
+    t.deepEqual(Buffer.from(kept.logs.checkpoint(store)?.signature ?? []), piece?.checkpoint.signature);
+  }
+});
+
+test('who has read past a checkpoint makes it of what it has, again and again', async t => {
+  const kept = await archive(t);
+  const log = new Log(manyOps(15_000));
+  await kept.logs.append(log.segment(0, 9_500));
+  t.is(await kept.logs.takePiece(log.statement(9_000)), 'appended');
+  t.deepEqual(told(kept.logs), toldOf(log, 9_000, 9_500));
+  t.deepEqual(kept.logs.ops(store, 0, 20_000), log.ops.slice(9_000, 9_500), 'what came before is gone');
+  t.is(await kept.logs.takePiece(log.statement(9_000)), 'known');
+  await kept.logs.append(log.segment(9_500, 15_000));
+  t.deepEqual(
+    await takeAll(kept.logs, log.pieces(15_000)),
+    ['appended', 'known', 'known'].slice(0, log.pieces(15_000).length),
+  );
+  await kept.restart();
+  t.deepEqual(told(kept.logs), toldOf(log, 15_000, 15_000));
+  t.is(await kept.logs.takePiece(log.statement(9_000)), 'known', 'an earlier one takes nothing back');
+  t.is(kept.logs.end(store)?.end.seq, 15_000);
+});
+
+test('the end of a log that stands on a checkpoint without more is not signed by itself', async t => {
+  const kept = await archive(t);
+  const log = new Log(manyOps(20));
+  await takeAll(kept.logs, log.pieces(20));
+  t.is(kept.logs.end(store), undefined);
+  t.is(kept.logs.checkpoint(store)?.at.seq, 20);
+});
+
+test('a checkpoint of another log than was read is a fork, and nothing is let go of', async t => {
+  const kept = await archive(t);
+  const log = new Log(manyOps(600));
+  await kept.logs.append(log.segment(0, 600));
+  const other = new Log([...manyOps(499), { op: 'add', parcel: parcel(9_999) }]);
+  t.is(await kept.logs.takePiece(other.statement(500)), 'fork');
+  const right = log.statement(500);
+  const { checkpoint } = right;
+  for (const wrong of [{ digest: 'ff'.repeat(32) }, { count: checkpoint.count + 1 }])
+    t.is(await kept.logs.takePiece({ ...right, checkpoint: { ...checkpoint, ...wrong } }), 'fork');
+  t.deepEqual(told(kept.logs), toldOf(log, 0, 600));
+  t.is(await kept.logs.takePiece(right), 'appended');
+});
+
+test('contents that were forged, pieces that leave a gap, and those of a stranger or an old epoch change nothing', async t => {
+  const kept = await archive(t);
+  const log = new Log(manyOps(40), 3);
+  await kept.logs.append(log.segment(0, 10));
+  const [one, two, three] = log.pieces(40, 8) as [CheckpointPiece, CheckpointPiece, CheckpointPiece];
+  t.deepEqual(await takeAll(kept.logs, [two, one, three]), ['gap', 'collected', 'gap']);
+  t.is(await kept.logs.takePiece({ ...two, ops: [...two.ops].reverse() }), 'gap');
+  t.is(await kept.logs.takePiece(two), 'gap', 'the reading that was spoiled is over');
+  const stranger = { ...one, checkpoint: { ...one.checkpoint, host: parseHostId('bb'.repeat(16)) } };
+  t.is(await kept.logs.takePiece(stranger), 'stranger');
+  t.is(await kept.logs.takePiece(new Log(manyOps(90), 2).pieces(90)[0] as CheckpointPiece), 'old-epoch');
+  t.deepEqual(told(kept.logs), toldOf(log, 0, 10));
+  t.is((await takeAll(kept.logs, log.pieces(40, 8))).at(-1), 'appended');
+});
+
+test('a checkpoint of a greater epoch replaces the log, and a log of a greater epoch the checkpoint', async t => {
+  const kept = await archive(t);
+  const [first, second, third] = [new Log(manyOps(800), 1), new Log(manyOps(300), 2), new Log(manyOps(50), 3)];
+  await kept.logs.append(first.segment(0, 700));
+  await takeAll(kept.logs, [first.statement(400)]);
+  await takeAll(kept.logs, second.pieces(200, 8));
+  t.deepEqual(told(kept.logs), toldOf(second, 200, 200));
+  await kept.logs.append(second.segment(200, 300));
+  t.deepEqual(told(kept.logs), toldOf(second, 200, 300));
+  await kept.logs.append(third.segment(0, 50));
+  t.deepEqual(told(kept.logs), toldOf(third, 0, 50));
+  await kept.logs.drop(store);
+  t.deepEqual(told(kept.logs), { base: 0, contents: [], ops: [] });
+});
+
+test('a half that a restart leaves behind spoils nothing', async t => {
+  const kept = await archive(t);
+  const log = new Log(manyOps(14_000));
+  const pieces = log.pieces(13_000, 3_000);
+  t.deepEqual(await takeAll(kept.logs, pieces.slice(0, 2)), ['collected', 'collected']);
+  await kept.restart();
+  t.is(await kept.logs.takePiece(pieces[2] as CheckpointPiece), 'gap');
+  await takeAll(kept.logs, log.pieces(200, 8));
+  t.deepEqual(told(kept.logs), toldOf(log, 200, 200));
+  await kept.logs.append(log.segment(200, 14_000));
+  await kept.logs.takePiece(log.statement(14_000));
+  t.deepEqual(told(kept.logs), toldOf(log, 14_000, 14_000));
+});
+
+test('whoever reads a checkpoint while the next one takes its place gets no mixture of both', async t => {
+  const kept = await archive(t);
+  const log = new Log(manyOps(13_000));
+  await kept.logs.append(log.segment(0, 13_000));
+  await kept.logs.takePiece(log.statement(12_000));
+  const reading = kept.logs.pieces(store);
+  t.is(reading.next().value?.first, 0);
+  await kept.logs.takePiece(log.statement(13_000));
+  t.true(reading.next().done);
 });
