@@ -34,7 +34,7 @@ export class RememberedLogs {
   }
 
   /** Holds all that was heard of the store against its log. What agrees is forgotten; what does not speaks up until it does. */
-  async doubt(store: Pick<Store, 'id' | 'position' | 'positionAt'>): Promise<LogDoubt | undefined> {
+  async doubt(store: Pick<Store, 'id' | 'base' | 'position' | 'positionAt'>): Promise<LogDoubt | undefined> {
     let found: LogDoubt | undefined;
     const heard = this.#heard.get(store.id);
     for (const [digest, theirs] of [...(heard ?? [])]) {
@@ -47,7 +47,7 @@ export class RememberedLogs {
 }
 
 async function contradiction(
-  store: Pick<Store, 'position' | 'positionAt'>,
+  store: Pick<Store, 'base' | 'position' | 'positionAt'>,
   theirs: LogPosition,
 ): Promise<string | undefined> {
   const ours = store.position();
@@ -56,6 +56,8 @@ async function contradiction(
   if (order > 0) return 'other hosts remember a later log of it, which this host signed';
   if (theirs.seq > ours.seq)
     return `other hosts remember operation ${theirs.seq} of its log, which this host signed, and it ends at ${ours.seq}`;
+  // Of what a checkpoint stands for nothing can be told any more; and whoever has less reads that.
+  if (theirs.seq < (store.base?.at.seq ?? 0)) return undefined;
   if ((await store.positionAt(theirs.seq)).digest === theirs.digest) return undefined;
   return `other hosts remember another operation ${theirs.seq} of its log, which this host signed, than it has`;
 }

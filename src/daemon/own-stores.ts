@@ -10,6 +10,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { recordBlobs } from '../catalog/record.js';
+import { type Checkpoint, checkpointMessage, type LogBase } from '../core/checkpoint.js';
 import { ClusterError } from '../core/fault.js';
 import {
   type LogOp,
@@ -37,6 +38,8 @@ import { KeyedTurns } from './turns.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
 const MEASURE_EVERY_MS = 60_000;
+/** A checkpoint that could not be made is tried again after this, in ms: it takes room, and the log can do without. */
+const CHECKPOINT_AGAIN_MS = 10 * 60_000;
 /** Operations told to the machine, and signed, at once when a store is mounted. */
 const OPS_AT_ONCE = 4_096;
 
@@ -60,6 +63,8 @@ export interface OwnStoresOptions {
   readonly trashMs: () => number;
   /** What the machine keeps free in a store for what it is about to fetch. */
   readonly reservedBytes: (store: StoreId) => number;
+  /** See StoreOpening. */
+  readonly checkpointEveryOps?: number;
   /** A store is mounted and the machine has its log. */
   readonly onMount: (store: Store) => void;
 }
@@ -74,6 +79,8 @@ interface Mounted {
   usedBytes: number;
   /** Operations that the machine has been told of. */
   toldSeq: number;
+  /** No checkpoint is begun before, by `clock.nowMs()`; while one is being made, Infinity. */
+  checkpointAfterMs: number;
 }
 
 /** What people are told of a store that the configuration names. */
@@ -230,7 +237,47 @@ export class OwnStores {
       const segment = await this.#signed(end, ops);
       this.#options.tell(completion(segment));
       mounted.toldSeq = end.seq;
+      this.#checkpointIfDue(mounted);
     });
+  }
+
+  /** Not waited for: it runs beside everything else. */
+  #checkpointIfDue(mounted: Mounted): void {
+    const { clock, log } = this.#options;
+    const { store } = mounted;
+    if (!store.isCheckpointDue || clock.nowMs() < mounted.checkpointAfterMs) return;
+    mounted.checkpointAfterMs = Number.POSITIVE_INFINITY;
+    const make = async (): Promise<void> => {
+      try {
+        await this.#makeCheckpoint(mounted);
+        mounted.checkpointAfterMs = Number.NEGATIVE_INFINITY;
+      } catch (error) {
+        mounted.checkpointAfterMs = clock.nowMs() + CHECKPOINT_AGAIN_MS;
+        if (this.#mounted.get(store.id) !== mounted) return;
+        log.warn(
+          { code: 'CHECKPOINT_NOT_MADE', store: store.id, err: error },
+          'the log of a store could not be made shorter; it goes on as it is, and that is tried again later',
+        );
+      }
+    };
+    void make();
+  }
+
+  async #makeCheckpoint({ store }: Mounted): Promise<void> {
+    const { index, log } = this.#options;
+    const { id } = store;
+    // What it will stand for cannot be read any more: the machine must have been told of each operation.
+    await store.makeCheckpoint(async () => {
+      const usedBytes = await this.usedBytes(id);
+      await this.tellOps(id, segment => ({ is: 'own-ops', segment, usedBytes }));
+    });
+    const { base } = store;
+    if (base === undefined) return;
+    await index.logs.takePiece({ checkpoint: this.#signedBase(base), first: 0, ops: [] });
+    log.info(
+      { code: 'CHECKPOINT_MADE', store: id, seq: base.at.seq, held: base.count },
+      'the log of a store was made shorter',
+    );
   }
 
   /** What the store uses now, its trash apart; also for those who ask for a report. */
@@ -314,7 +361,15 @@ export class OwnStores {
     }
     const store = await this.#open(path);
     if (this.#made.get(path) !== store.id) await this.#remember(path, store.id);
-    const mounted: Mounted = { path, store, lends: setting.lends, lentBytes: 0, usedBytes: 0, toldSeq: 0 };
+    const mounted: Mounted = {
+      path,
+      store,
+      lends: setting.lends,
+      lentBytes: 0,
+      usedBytes: 0,
+      toldSeq: 0,
+      checkpointAfterMs: Number.NEGATIVE_INFINITY,
+    };
     this.#mounted.set(store.id, mounted);
     try {
       await this.#tellLog(mounted);
@@ -325,6 +380,7 @@ export class OwnStores {
       throw error;
     }
     log.info({ code: 'STORE_MOUNTED', path, store: store.id }, 'store mounted');
+    this.#checkpointIfDue(mounted);
     this.#options.onMount(store);
     if (store.rescanDue) this.#rescan(mounted);
   }
@@ -352,7 +408,7 @@ export class OwnStores {
   }
 
   async #openWith(path: string, doubt?: LogDoubt): Promise<Store> {
-    const { cluster, host, boot, previousBoot, index, clock, log } = this.#options;
+    const { cluster, host, boot, previousBoot, index, clock, log, checkpointEveryOps } = this.#options;
     const opened = await openStore({
       path,
       cluster,
@@ -365,6 +421,7 @@ export class OwnStores {
       blobsOf: recordBlobs,
       log,
       random: () => randomBytes(8),
+      ...(checkpointEveryOps === undefined ? {} : { checkpointEveryOps }),
       ...(doubt === undefined ? {} : { doubt }),
     });
     if (opened.kind === 'missing') throw new ClusterError('STORE_MISSING', opened.because, { blame: 'operator' });
@@ -374,13 +431,36 @@ export class OwnStores {
   async #tellLog(mounted: Mounted): Promise<void> {
     const { store } = mounted;
     const end = store.position();
-    let position = logStart(store.id, end.epoch);
+    let position = store.base?.at ?? logStart(store.id, end.epoch);
+    if (store.base !== undefined) await this.#tellBase(store, store.base);
+    mounted.toldSeq = position.seq;
     do {
       const ops = await store.ops(mounted.toldSeq, Math.min(OPS_AT_ONCE, end.seq - mounted.toldSeq));
       position = ops.reduce(logAfter, position);
       mounted.toldSeq += ops.length;
       this.#options.tell({ is: 'log', segment: await this.#signed(position, ops) });
     } while (mounted.toldSeq < end.seq);
+  }
+
+  async #tellBase(store: Store, base: LogBase): Promise<void> {
+    const { index, tell } = this.#options;
+    const checkpoint = this.#signedBase(base);
+    // What the archive has of our own log may be from before a doubt that it did not hear of.
+    if ((await index.logs.takePiece({ checkpoint, first: 0, ops: [] })) === 'fork') await index.logs.drop(store.id);
+    let first = 0;
+    const take = async (ops: readonly LogOp[]): Promise<void> => {
+      const piece = { checkpoint, first, ops };
+      tell({ is: 'checkpoint', piece });
+      await index.logs.takePiece(piece);
+      first += ops.length;
+    };
+    for await (const ops of store.contents()) await take(ops);
+    if (base.count === 0) await take([]);
+  }
+
+  #signedBase(base: LogBase): Checkpoint {
+    const { host, signer } = this.#options;
+    return { host, ...base, signature: signer.sign(checkpointMessage(host, base)) };
   }
 
   /** After doubt about a log: every copy is read again before it counts. Runs beside everything else. */

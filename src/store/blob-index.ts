@@ -116,6 +116,11 @@ export class BlobIndex {
     await this.#root.flushed;
   }
 
+  /** Waits until all that was applied so far is on the disk. */
+  async flush(): Promise<void> {
+    await this.#root.flushed;
+  }
+
   /** Empties the table and forgets its position. */
   async clear(): Promise<void> {
     await this.#root.transaction(() => this.#putNote({ boots: this.note().boots }));

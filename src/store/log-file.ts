@@ -6,16 +6,24 @@
  *
  *   frame = magic (4) ‖ payload bytes (u32) ‖ operations (u32) ‖ payload ‖ digest (32) ‖ check (8)
  *   payload = per operation: bytes (u16) ‖ encodeOp; of the first frame, with no operations: CBOR [store, counter, random]
+ *             or, of a log that stands on a checkpoint, [store, counter, random, seq, digest, contents, late deletions]
  *   check = the first 8 bytes of BLAKE3 over all before it in the frame
  *
  * Nothing was promised for a frame whose flush did not return. So a bad end that no whole frame follows is a torn tail,
  * and is cut off; a bad frame with whole ones behind it is damage to what was promised: the log is in doubt.
+ *
+ * A log that stands on a checkpoint is a new file in the old one's place: behind the first frame the checkpoint's contents,
+ * then a `del` for each late deletion, chained from where the contents' chain starts; then operations from number seq + 1
+ * on, as in any log. It is written beside the old one, flushed and renamed, so a crash leaves one of the two, each whole up
+ * to there; nothing in it up to seq can be torn.
+ *
  * A lost tail that was flushed leaves no trace here: the index and the peers remember a higher number (store-opening.ts).
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { decode, encode } from 'cborg';
+import { ContentsChain, type LogBase } from '../core/checkpoint.js';
 import { assert } from '../core/fault.js';
 import { hash } from '../core/hash.js';
 import {
@@ -27,7 +35,7 @@ import {
   logAfter,
   logStart,
 } from '../core/holdings-log.js';
-import { bytesOf, hexOf, parseStoreId, type StoreId } from '../core/ids.js';
+import { bytesOf, hexOf, type ParcelId, parseStoreId, type StoreId } from '../core/ids.js';
 import { fsyncFolder } from '../platform/durable.js';
 import { FILE_MODE, openOwnFile, storeFull } from './own-folder.js';
 
@@ -59,89 +67,145 @@ interface Place {
   readonly offset: number;
 }
 
+/** Who reads a log that is opened: what it stands on, then where its operations begin, then these. */
+export interface LogReader {
+  /** An operation of a checkpoint's contents, or the `del` of a late deletion. */
+  held(op: LogOp): void;
+  /** The position before the first operation. */
+  begin(position: LogPosition): void;
+  op(op: LogOp, position: LogPosition): void;
+}
+
+export interface LogContents {
+  readonly at: LogPosition;
+  /** In canonical order, so many. */
+  readonly contents: Iterable<LogOp>;
+  readonly count: number;
+  readonly lateDeletions: readonly ParcelId[];
+}
+
 export type OpenedLog =
   | { readonly kind: 'sound'; readonly log: LogFile; readonly cutBytes: number }
   | { readonly kind: 'damaged'; readonly because: string; readonly epoch?: Epoch };
 
+/** A checkpoint that was written beside the log, and is not the log yet. */
+export class LogDraft {
+  readonly base: LogBase;
+  readonly file: FileHandle;
+  readonly path: string;
+  readonly end: number;
+
+  constructor({ base, file, path, end }: Pick<LogDraft, 'base' | 'file' | 'path' | 'end'>) {
+    this.base = base;
+    this.file = file;
+    this.path = path;
+    this.end = end;
+  }
+
+  async discard(): Promise<void> {
+    await this.file.close();
+    await rm(this.path, { force: true });
+  }
+}
+
+/** A file that is closed when its last user lets go of it: a log that was replaced may still be read. */
+class SharedFile {
+  readonly handle: FileHandle;
+  #users = 1;
+
+  constructor(handle: FileHandle) {
+    this.handle = handle;
+  }
+
+  use(): FileHandle {
+    this.#users += 1;
+    return this.handle;
+  }
+
+  async release(): Promise<void> {
+    this.#users -= 1;
+    if (this.#users === 0) await this.handle.close();
+  }
+}
+
+interface LogParts {
+  readonly path: string;
+  readonly file: FileHandle;
+  readonly end: number;
+  readonly position: LogPosition;
+  readonly places: Place[];
+  readonly base?: LogBase | undefined;
+}
+
 export class LogFile {
-  readonly #file: FileHandle;
+  readonly #path: string;
+  #file: SharedFile;
   #end: number;
   #position: LogPosition;
-  readonly #places: Place[];
+  #places: Place[];
+  #base: LogBase | undefined;
   #failure: unknown;
 
-  private constructor(file: FileHandle, end: number, position: LogPosition, places: Place[]) {
-    this.#file = file;
+  private constructor({ path, file, end, position, places, base }: LogParts) {
+    this.#path = path;
+    this.#file = new SharedFile(file);
     this.#end = end;
     this.#position = position;
     this.#places = places;
+    this.#base = base;
   }
 
   /** A new, empty log in the place of whatever was there; durable when this returns. */
   static async create(path: string, store: StoreId, epoch: Epoch): Promise<LogFile> {
     const position = logStart(store, epoch);
     const first = encodeFrame(encode([store, epoch.counter, epoch.random]), 0, position.digest);
-    const beside = `${path}.new`;
-    await rm(beside, { force: true });
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    const file = await open(beside, flags, FILE_MODE);
+    const file = await openBeside(path);
     try {
       await writeAt(file, first, 0);
       await file.sync();
-      await rename(beside, path);
+      await rename(nameBeside(path), path);
       await fsyncFolder(dirname(path));
     } catch (error) {
       await file.close();
       throw error;
     }
-    return new LogFile(file, first.length, position, [{ position, offset: first.length }]);
+    const end = first.length;
+    return new LogFile({ path, file, end, position, places: [{ position, offset: end }] });
   }
 
   /**
-   * Reads the whole log, handing each operation with its position to `onOp`; cuts off a torn tail. What `onOp` was told
-   * of a log that turns out to be damaged is worth nothing.
+   * Reads the whole log, handing all that is in it to `reader`; cuts off a torn tail. What it was told of a log that turns
+   * out to be damaged is worth nothing.
    */
-  static async open(
-    path: string,
-    store: StoreId,
-    onOp: (op: LogOp, position: LogPosition) => void,
-  ): Promise<OpenedLog> {
+  static async open(path: string, store: StoreId, reader: LogReader): Promise<OpenedLog> {
     const reading = await openOwnFile(path);
     if (reading === undefined) return { kind: 'damaged', because: 'the log is missing' };
     await reading.close();
     const file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
-    let epoch: Epoch | undefined;
+    let opening: Opening | undefined;
     try {
+      // A checkpoint that was never finished.
+      await rm(nameBeside(path), { force: true });
       const { size } = await file.stat();
-      let position: LogPosition | undefined;
       let end = 0;
-      const places: Place[] = [];
       for await (const frame of frames(file, 0, size)) {
-        if (position === undefined) {
-          epoch = epochFrom(frame, store);
-          position = logStart(store, epoch);
-        } else {
-          notePlace(places, { position, offset: frame.offset });
-          for (const op of opsOf(frame)) {
-            position = logAfter(position, op);
-            onOp(op, position);
-          }
-        }
-        if (position.digest !== frame.digest) throw new Damage(`the chain breaks at byte ${frame.offset}`);
+        if (opening === undefined) opening = new Opening(firstFrom(frame, store), reader, frame);
+        else opening.take(frame);
         end = frame.end;
       }
-      if (position === undefined) throw new Damage('the log does not begin as a log');
+      if (opening === undefined) throw new Damage('the log does not begin as a log');
+      const { position, places, base } = opening.done(end);
       if (end < size) {
         if (await wholeFrameWithin(file, end + 1, size)) throw new Damage(`a broken frame at byte ${end}`);
         await file.truncate(end);
         await file.sync();
       }
-      if (places.length === 0) places.push({ position, offset: end });
-      const log = new LogFile(file, end, position, places);
+      const log = new LogFile({ path, file, end, position, places, base });
       return { kind: 'sound', log, cutBytes: size - end };
     } catch (error) {
       await file.close();
       if (!(error instanceof Damage)) throw error;
+      const epoch = opening?.epoch;
       return { kind: 'damaged', because: error.message, ...(epoch === undefined ? {} : { epoch }) };
     }
   }
@@ -158,48 +222,126 @@ export class LogFile {
   async append(ops: readonly LogOp[]): Promise<readonly LogPosition[]> {
     if (this.#failure !== undefined) throw this.#failure;
     if (ops.length === 0) return [];
-    const positions: LogPosition[] = [];
-    const parts: Buffer[] = [];
-    const places: Place[] = [];
-    let position = this.#position;
-    let offset = this.#end;
-    for (let at = 0; at < ops.length; at += FRAME_OPS_MAX) {
-      const some = ops.slice(at, at + FRAME_OPS_MAX);
-      const payload: Uint8Array[] = [];
-      places.push({ position, offset });
-      for (const op of some) {
-        const encoded = encodeOp(op);
-        const length = Buffer.alloc(2);
-        length.writeUInt16BE(encoded.length);
-        payload.push(length, encoded);
-        position = logAfter(position, op);
-        positions.push(position);
-      }
-      const frame = encodeFrame(Buffer.concat(payload), some.length, position.digest);
-      parts.push(frame);
-      offset += frame.length;
-    }
+    const framed = framesOf(ops, { position: this.#position, offset: this.#end });
+    const { handle } = this.#file;
     try {
-      await writeAt(this.#file, Buffer.concat(parts), this.#end);
+      await writeAt(handle, framed.bytes, this.#end);
     } catch (error) {
       // Half a frame may be there. Once it is cut off, nothing has happened.
-      await this.#orFail(this.#file.truncate(this.#end));
+      await this.#orFail(handle.truncate(this.#end));
       throw storeFull(error, 'the log');
     }
-    await this.#orFail(this.#file.datasync());
-    for (const place of places) notePlace(this.#places, place);
-    this.#end = offset;
-    this.#position = position;
-    return positions;
+    await this.#orFail(handle.datasync());
+    for (const place of framed.places) notePlace(this.#places, place);
+    this.#end += framed.bytes.length;
+    this.#position = framed.positions.at(-1) ?? this.#position;
+    return framed.positions;
   }
 
-  /** Operations `fromSeq + 1` onwards, at most `max`. */
+  /** What it stands on; `undefined` while it has all operations. */
+  get base(): LogBase | undefined {
+    return this.#base;
+  }
+
+  /** The position before the first operation that it has. */
+  get first(): LogPosition {
+    return this.#places[0]?.position ?? this.#position;
+  }
+
+  /**
+   * Writes a checkpoint beside the log, which changes nothing yet and may go on beside appends.
+   *
+   * @throws whatever the disk says, and the signal's reason: then nothing of it is left
+   */
+  async draft({ at, contents, count, lateDeletions }: LogContents, signal: AbortSignal): Promise<LogDraft> {
+    const path = nameBeside(this.#path);
+    const file = await openBeside(this.#path);
+    try {
+      const { store, epoch, seq, digest } = at;
+      const chain = new ContentsChain(at);
+      let end = 0;
+      const write = async (payload: Uint8Array, ops: number): Promise<void> => {
+        signal.throwIfAborted();
+        const frame = encodeFrame(payload, ops, chain.base.digest);
+        await writeAt(file, frame, end);
+        end += frame.length;
+      };
+      const writeAll = async (ops: Iterable<LogOp>): Promise<void> => {
+        for (const some of runsOf(ops)) {
+          chain.take(some);
+          await write(payloadOf(some), some.length);
+        }
+      };
+      await write(encode([store, epoch.counter, epoch.random, seq, digest, count, lateDeletions.length]), 0);
+      await writeAll(contents);
+      const { base } = chain;
+      assert(base.count === count, `a checkpoint of ${count} operations has ${base.count}`);
+      await writeAll(lateDeletions.map(parcel => ({ op: 'del', parcel })));
+      await file.sync();
+      return new LogDraft({ base, file, path, end });
+    } catch (error) {
+      await file.close();
+      await rm(path, { force: true });
+      throw error;
+    }
+  }
+
+  /**
+   * From now on the log stands on the draft, with the operations that came after it. Its caller waits for it before it
+   * appends, and discards the draft when this throws with `failure` undefined: then nothing has changed.
+   */
+  async standOn({ base, file, path, end }: LogDraft): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const places: Place[] = [{ position: base.at, offset: end }];
+    let offset = end;
+    for (let position = base.at; position.seq < this.#position.seq; ) {
+      const framed = framesOf(await this.ops(position.seq, FRAME_OPS_MAX), { position, offset });
+      assert(framed.positions.length > 0, 'a log has the operations that it counts');
+      await writeAt(file, framed.bytes, offset);
+      for (const place of framed.places) notePlace(places, place);
+      offset += framed.bytes.length;
+      position = framed.positions.at(-1) ?? position;
+    }
+    await file.sync();
+    await rename(path, this.#path);
+    const old = this.#file;
+    this.#file = new SharedFile(file);
+    this.#end = offset;
+    this.#places = places;
+    this.#base = base;
+    await old.release();
+    // Until the name is durable a crash may bring the old file back, without what is appended from now on.
+    await this.#orFail(fsyncFolder(dirname(this.#path)));
+  }
+
+  /** The contents of what it stands on, a frame at a time. */
+  async *contents(): AsyncGenerator<LogOp[]> {
+    const base = this.#base;
+    const [place] = this.#places;
+    if (base === undefined || place === undefined) return;
+    const file = this.#file;
+    const handle = file.use();
+    try {
+      let left = base.count;
+      for await (const frame of frames(handle, 0, place.offset)) {
+        if (left === 0) return;
+        if (frame.count === 0) continue;
+        const ops = [...opsOf(frame)];
+        left -= ops.length;
+        yield ops;
+      }
+    } finally {
+      await file.release();
+    }
+  }
+
+  /** Operations `fromSeq + 1` onwards, at most `max`. It must not stand on a checkpoint after `fromSeq`. */
   async ops(fromSeq: number, max: number): Promise<LogOp[]> {
     const ops: LogOp[] = [];
     if (fromSeq >= this.#position.seq || max <= 0) return ops;
     const place = this.#placeBefore(fromSeq);
     let { seq } = place.position;
-    for await (const frame of frames(this.#file, place.offset, this.#end)) {
+    for await (const frame of this.#framesFrom(place)) {
       if (seq + frame.count <= fromSeq) {
         seq += frame.count;
         continue;
@@ -212,13 +354,23 @@ export class LogFile {
     return ops;
   }
 
-  /** The position after operation `seq`, which the log must have. */
+  async *#framesFrom({ offset }: Place): AsyncGenerator<Frame> {
+    const [file, end] = [this.#file, this.#end];
+    const handle = file.use();
+    try {
+      yield* frames(handle, offset, end);
+    } finally {
+      await file.release();
+    }
+  }
+
+  /** The position after operation `seq`, which the log must have, or stand on. */
   async positionAt(seq: number): Promise<LogPosition> {
-    assert(seq >= 0 && seq <= this.#position.seq, `the log has ${this.#position.seq} operations, not ${seq}`);
+    assert(seq <= this.#position.seq, `the log has ${this.#position.seq} operations, not ${seq}`);
     if (seq === this.#position.seq) return this.#position;
     const place = this.#placeBefore(seq);
     let { position } = place;
-    for await (const frame of frames(this.#file, place.offset, this.#end)) {
+    for await (const frame of this.#framesFrom(place)) {
       for (const op of opsOf(frame)) {
         if (position.seq === seq) return position;
         position = logAfter(position, op);
@@ -229,6 +381,7 @@ export class LogFile {
   }
 
   #placeBefore(seq: number): Place {
+    assert(seq >= this.first.seq, `the log stands on operation ${this.first.seq}, and ${seq} is before it`);
     let low = 0;
     for (let high = this.#places.length; high - low > 1; ) {
       const middle = (low + high) >> 1;
@@ -241,7 +394,7 @@ export class LogFile {
   }
 
   async close(): Promise<void> {
-    await this.#file.close();
+    await this.#file.release();
   }
 
   /** Why it takes no more appends; `undefined` while it does. */
@@ -261,6 +414,133 @@ export class LogFile {
 }
 
 class Damage extends Error {}
+
+/** What the first frame says. */
+interface LogFirst {
+  readonly start: LogPosition;
+  /** Of a log that stands on a checkpoint: how many operations stand for what came before. */
+  readonly held: { readonly count: number; readonly lateDeletions: number } | undefined;
+}
+
+/** A log that is being read from its beginning. */
+class Opening {
+  readonly #reader: LogReader;
+  readonly #chain: ContentsChain | undefined;
+  readonly #count: number;
+  readonly #places: Place[] = [];
+  #heldLeft: number;
+  #position: LogPosition;
+  #base: LogBase | undefined;
+
+  constructor({ start, held }: LogFirst, reader: LogReader, frame: Frame) {
+    this.#reader = reader;
+    this.#position = start;
+    this.#count = held?.count ?? 0;
+    this.#heldLeft = this.#count + (held?.lateDeletions ?? 0);
+    if (held !== undefined) this.#chain = new ContentsChain(start);
+    this.#mustBe(frame, this.#chain?.base.digest ?? start.digest);
+    this.#noteHeld();
+  }
+
+  get epoch(): Epoch {
+    return this.#position.epoch;
+  }
+
+  take(frame: Frame): void {
+    if (this.#heldLeft > 0) this.#takeHeld(frame);
+    else this.#takeOps(frame);
+  }
+
+  #takeHeld(frame: Frame): void {
+    if (frame.count > this.#heldLeft) throw new Damage(`too many operations at byte ${frame.offset}`);
+    for (const op of opsOf(frame)) {
+      this.#chain?.take([op]);
+      this.#reader.held(op);
+      this.#heldLeft -= 1;
+      this.#noteHeld();
+    }
+    this.#mustBe(frame, this.#chain?.base.digest);
+  }
+
+  /** The contents are whole with the last of `count` operations; the log begins behind the late deletions. */
+  #noteHeld(): void {
+    if (this.#chain?.base.count === this.#count) this.#base = this.#chain.base;
+    if (this.#heldLeft === 0) this.#reader.begin(this.#position);
+  }
+
+  #takeOps(frame: Frame): void {
+    notePlace(this.#places, { position: this.#position, offset: frame.offset });
+    for (const op of opsOf(frame)) {
+      this.#position = logAfter(this.#position, op);
+      this.#reader.op(op, this.#position);
+    }
+    this.#mustBe(frame, this.#position.digest);
+  }
+
+  #mustBe(frame: Frame, digest: string | undefined): void {
+    if (frame.digest !== digest) throw new Damage(`the chain breaks at byte ${frame.offset}`);
+  }
+
+  done(end: number): Pick<LogParts, 'position' | 'places' | 'base'> {
+    if (this.#heldLeft > 0) throw new Damage(`the checkpoint ends at byte ${end}, ${this.#heldLeft} operations early`);
+    if (this.#places.length === 0) this.#places.push({ position: this.#position, offset: end });
+    return { position: this.#position, places: this.#places, base: this.#base };
+  }
+}
+
+const nameBeside = (path: string): string => `${path}.new`;
+
+async function openBeside(path: string): Promise<FileHandle> {
+  const beside = nameBeside(path);
+  await rm(beside, { force: true });
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  return open(beside, flags, FILE_MODE);
+}
+
+/** Operations in frames, as they are written behind this place. */
+function framesOf(
+  ops: readonly LogOp[],
+  { position: before, offset: from }: Place,
+): { readonly bytes: Buffer; readonly positions: readonly LogPosition[]; readonly places: readonly Place[] } {
+  const positions: LogPosition[] = [];
+  const parts: Buffer[] = [];
+  const places: Place[] = [];
+  let position = before;
+  let offset = from;
+  for (const some of runsOf(ops)) {
+    places.push({ position, offset });
+    for (const op of some) {
+      position = logAfter(position, op);
+      positions.push(position);
+    }
+    const frame = encodeFrame(payloadOf(some), some.length, position.digest);
+    parts.push(frame);
+    offset += frame.length;
+  }
+  return { bytes: Buffer.concat(parts), positions, places };
+}
+
+function* runsOf(ops: Iterable<LogOp>): Generator<LogOp[]> {
+  let run: LogOp[] = [];
+  for (const op of ops) {
+    run.push(op);
+    if (run.length < FRAME_OPS_MAX) continue;
+    yield run;
+    run = [];
+  }
+  if (run.length > 0) yield run;
+}
+
+function payloadOf(ops: readonly LogOp[]): Buffer {
+  const parts: Uint8Array[] = [];
+  for (const op of ops) {
+    const encoded = encodeOp(op);
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(encoded.length);
+    parts.push(length, encoded);
+  }
+  return Buffer.concat(parts);
+}
 
 function notePlace(places: Place[], place: Place): void {
   const last = places.at(-1);
@@ -353,14 +633,23 @@ function* opsOf(frame: Frame): Generator<LogOp> {
   }
 }
 
-function epochFrom(frame: Frame, store: StoreId): Epoch {
+function firstFrom(frame: Frame, store: StoreId): LogFirst {
   return orDamage(frame, () => {
-    const [named, counter, random] = decode(frame.payload) as [unknown, unknown, unknown];
+    const fields = decode(frame.payload) as unknown[];
+    const [named, counter, random, seq, digest, count, lateDeletions] = fields;
     if (typeof named !== 'string' || !Number.isSafeInteger(counter) || typeof random !== 'string') {
       throw new Damage('the log does not begin as a log');
     }
     if (parseStoreId(named) !== store) throw new Damage(`the log belongs to the store ${named}`);
-    return { counter: counter as number, random };
+    const epoch = { counter: counter as number, random };
+    if (fields.length === 3) return { start: logStart(store, epoch), held: undefined };
+    if (![seq, count, lateDeletions].every(Number.isSafeInteger) || typeof digest !== 'string') {
+      throw new Damage('the log does not begin as one that stands on a checkpoint');
+    }
+    return {
+      start: { store, epoch, seq: seq as number, digest },
+      held: { count: count as number, lateDeletions: lateDeletions as number },
+    };
   });
 }
 

@@ -22,7 +22,8 @@ import { compareEpochs, type LogOp, type LogPosition } from '../core/holdings-lo
 import type { ParcelId, SourceId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import type { BlobChange, BlobIndex, StoreNote } from './blob-index.js';
-import { LogFile, type OpenedLog } from './log-file.js';
+import { LateDeletions } from './late-deletions.js';
+import { LogFile, type LogReader, type OpenedLog } from './log-file.js';
 import { type Marker, writeMarker } from './marker.js';
 import type { ObjectFolder } from './object-folder.js';
 import { systemCode } from './own-folder.js';
@@ -51,6 +52,7 @@ export interface Recovered {
   /** Grows with the number of parcels: 64 hex digits each. */
   readonly present: Set<ParcelId>;
   readonly headSeqs: Map<SourceId, number>;
+  readonly lateDeletions: LateDeletions;
   /** Bytes of all files under `.blobs`. */
   readonly blobBytes: number;
   readonly straysPossible: boolean;
@@ -58,11 +60,6 @@ export interface Recovered {
 
 /** Above this many parcels between index and log, making the index anew is as cheap and needs no large transaction. */
 const CATCH_UP_PARCELS_MAX = 1024;
-/**
- * Deletions that may not be done to their end: those under way when the service ended, and after a power cut those of the
- * half minute before, whose renames the disk may have forgotten. Their records are read only when there are strays.
- */
-const LATE_DELETIONS_MAX = 10_000;
 /** Strays kept by name while the deletions are gone through, 150 bytes each. With more, something else has happened. */
 const STRAYS_MAX = 100_000;
 /** Parcels counted into the index in one transaction. */
@@ -72,7 +69,7 @@ export async function recover(recovering: Recovering): Promise<Recovered> {
   const { folder, objects, index, boot, log: logger } = recovering;
   const note = index.note();
   const replay = new Replay(note.position);
-  const opened = await LogFile.open(folder.log, recovering.marker.store, (op, position) => replay.take(op, position));
+  const opened = await LogFile.open(folder.log, recovering.marker.store, replay);
   const because =
     recovering.doubt?.because ?? bootDoubt(recovering, opened, note) ?? logDoubt(recovering, opened, note, replay);
 
@@ -105,7 +102,7 @@ export async function recover(recovering: Recovering): Promise<Recovered> {
   const files = await survey(recovering);
   if (files.gone > 0) await held.findIncomplete(log.position);
   await held.declareCorrupt(log);
-  if (because === undefined && !marker.rescan) await finishDeletions(recovering, replay.deleted, files);
+  if (because === undefined && !marker.rescan) await finishDeletions(recovering, replay.late, files);
 
   // Noted as "about to" first: whatever of the two a crash leaves behind is no doubt.
   await index.noteBoots([marker.boot, boot]);
@@ -117,6 +114,7 @@ export async function recover(recovering: Recovering): Promise<Recovered> {
     log,
     present: held.present,
     headSeqs: because === undefined ? replay.headSeqs : new Map(),
+    lateDeletions: because === undefined ? replay.late : new LateDeletions(),
     blobBytes: files.bytes,
     straysPossible: files.strays.size > 0 || files.moreStrays || files.gone > 0,
   };
@@ -143,7 +141,7 @@ function logDoubt(
   if (position === undefined) return undefined;
   const order = compareEpochs(ours.epoch, position.epoch);
   if (order < 0) return 'its log is of an earlier epoch than the index remembers';
-  if (order === 0 && !replay.matched) {
+  if (order === 0 && !replay.matched && !replay.hasPassed) {
     return `the index remembers operation ${position.seq}, which its log (up to ${ours.seq}) does not have`;
   }
   return undefined;
@@ -176,51 +174,61 @@ async function beginEpoch(
 }
 
 /** The log, read from its beginning: what should be present, and what has changed since the index's position. */
-class Replay {
+class Replay implements LogReader {
   readonly present = new Set<ParcelId>();
   readonly headSeqs = new Map<SourceId, number>();
-  /** The last that were deleted and not added since, in the order of the log. */
-  readonly deleted = new Set<ParcelId>();
+  readonly late = new LateDeletions();
   /** Parcels touched after the index's position → whether they were present at it. */
   readonly touched = new Map<ParcelId, boolean>();
   readonly #from: StoreNote['position'];
   matched = false;
+  /** The log stands on a checkpoint after the index's position: what it was at that position, nobody can say any more. */
+  hasPassed = false;
 
   constructor(from: StoreNote['position']) {
     this.#from = from;
-    this.matched = from?.seq === 0;
   }
 
-  take(op: LogOp, position: LogPosition): void {
-    if (op.op === 'head') this.headSeqs.set(op.source, op.seq);
-    else {
-      if (this.matched && !this.touched.has(op.parcel)) this.touched.set(op.parcel, this.present.has(op.parcel));
-      if (op.op === 'add') this.present.add(op.parcel);
-      else this.present.delete(op.parcel);
-      this.deleted.delete(op.parcel);
-      if (op.op === 'del') this.#takeDeletion(op.parcel);
-    }
+  held(op: LogOp): void {
+    this.#apply(op);
+  }
+
+  begin(position: LogPosition): void {
     const from = this.#from;
-    if (from !== undefined && position.seq === from.seq) {
-      this.matched = position.digest === from.digest && compareEpochs(position.epoch, from.epoch) === 0;
-    }
+    if (from === undefined) return;
+    this.hasPassed = compareEpochs(position.epoch, from.epoch) === 0 && from.seq < position.seq;
+    this.#match(position);
   }
 
-  #takeDeletion(parcel: ParcelId): void {
-    this.deleted.add(parcel);
-    const [oldest] = this.deleted;
-    if (oldest !== undefined && this.deleted.size > LATE_DELETIONS_MAX) this.deleted.delete(oldest);
+  op(op: LogOp, position: LogPosition): void {
+    if (op.op !== 'head' && this.matched && !this.touched.has(op.parcel))
+      this.touched.set(op.parcel, this.present.has(op.parcel));
+    this.#apply(op);
+    this.#match(position);
+  }
+
+  #apply(op: LogOp): void {
+    this.late.take(op);
+    if (op.op === 'head') this.headSeqs.set(op.source, Math.max(op.seq, this.headSeqs.get(op.source) ?? 0));
+    else if (op.op === 'add') this.present.add(op.parcel);
+    else this.present.delete(op.parcel);
+  }
+
+  #match(position: LogPosition): void {
+    const from = this.#from;
+    if (from === undefined || position.seq !== from.seq) return;
+    this.matched = position.digest === from.digest && compareEpochs(position.epoch, from.epoch) === 0;
   }
 }
 
 /** Does to their end the deletions that are in the log: a crash may have kept their bytes from the trash. */
 async function finishDeletions(
   { folder, objects, index, trash, blobsOf, log }: Recovering,
-  deleted: ReadonlySet<ParcelId>,
+  late: LateDeletions,
   files: Survey,
 ): Promise<void> {
   let moved = 0;
-  for (const parcel of [...deleted].reverse()) {
+  for (const parcel of late.all().reverse()) {
     if (files.strays.size === 0) break;
     const record = await objects.get(parcel);
     for (const { blob } of record === undefined ? [] : blobsOf(record)) {

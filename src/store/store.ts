@@ -12,6 +12,7 @@
  */
 import { lstat, readdir, statfs } from 'node:fs/promises';
 import type { Logger } from 'pino';
+import { CHECKPOINT_EVERY_OPS, contentsOf, isCheckpointDue, type LogBase } from '../core/checkpoint.js';
 import { DropProof } from '../core/drop-proof.js';
 import { ExpiryWarrant } from '../core/expiry.js';
 import { assert, ClusterError } from '../core/fault.js';
@@ -39,6 +40,7 @@ import { Group } from './group.js';
 import { HeldBlobs } from './held-blobs.js';
 import { type Arrival, Incoming, type IncomingBlob } from './incoming.js';
 import type { IndexDatabase } from './index-database.js';
+import type { LateDeletions } from './late-deletions.js';
 import { LogFile } from './log-file.js';
 import { MARKER_NAME, type Marker, readMarker, writeMarker } from './marker.js';
 import { ObjectFolder } from './object-folder.js';
@@ -71,6 +73,8 @@ export interface StoreOpening {
   readonly random: () => Uint8Array;
   /** The wall clock, by which the trash ages. Default: this machine's. */
   readonly wallMs?: () => number;
+  /** Default CHECKPOINT_EVERY_OPS. */
+  readonly checkpointEveryOps?: number;
   /** The caller's own doubt about this store's log: a peer remembers more than it has. Begins a new epoch above `counterSeen`. */
   readonly doubt?: { readonly because: string; readonly counterSeen: number };
 }
@@ -246,6 +250,13 @@ export class Store {
   /** 64 hex digits a parcel in memory: about 20 MB for 10 million files. */
   readonly #present: Set<ParcelId>;
   readonly #headSeqs: Map<SourceId, number>;
+  readonly #lateDeletions: LateDeletions;
+  readonly #checkpointEveryOps: number;
+  /** Parcels that are being read, and whether an operation on them has become durable since. */
+  readonly #reads = new Set<{ readonly parcel: ParcelId; changed: boolean }>();
+  /** Rounds of the log, and what may happen only between two of them. */
+  readonly #rounds = new Turns<'log'>();
+  readonly #checkpointing = new Turns<'checkpoint'>();
   /** What changes one parcel goes one after the other. */
   readonly #turns = new Turns<ParcelId>();
   readonly #ops = new Group<PendingOp>(ops => this.#append(ops));
@@ -262,7 +273,7 @@ export class Store {
   #closed = false;
 
   constructor(parts: StoreParts) {
-    const { marker, log, present, headSeqs } = parts.recovered;
+    const { marker, log, present, headSeqs, lateDeletions } = parts.recovered;
     this.id = marker.store;
     this.path = parts.path;
     this.objects = parts.objects;
@@ -278,6 +289,8 @@ export class Store {
     this.#log = log;
     this.#present = present;
     this.#headSeqs = headSeqs;
+    this.#lateDeletions = lateDeletions;
+    this.#checkpointEveryOps = parts.opening.checkpointEveryOps ?? CHECKPOINT_EVERY_OPS;
     this.#marker = marker;
     this.#signedBytes = parts.signedBytes;
   }
@@ -287,12 +300,64 @@ export class Store {
     return this.#log.position;
   }
 
+  /** What the log stands on; `undefined` while it has all operations. */
+  get base(): LogBase | undefined {
+    return this.#log.base;
+  }
+
+  /** Their contents, a run at a time. */
+  contents(): AsyncGenerator<LogOp[]> {
+    return this.#log.contents();
+  }
+
+  get isCheckpointDue(): boolean {
+    return isCheckpointDue({
+      opsSince: this.#log.position.seq - this.#log.first.seq,
+      baseOps: this.#log.base?.count ?? 0,
+      held: this.#present.size + this.#headSeqs.size,
+      everyOps: this.#checkpointEveryOps,
+    });
+  }
+
+  /**
+   * Makes the log stand on what it says now. Commits go on meanwhile, but for the moment in which it takes the old one's
+   * place. Whatever fails, the log goes on as it was, unless the store fails too.
+   *
+   * @param lastReading called when it is known what will stand for which operations: these can be read once more
+   * @throws what `lastReading` throws, ClusterError STORE_FULL, STORE_CLOSED, and what the disk says
+   */
+  async makeCheckpoint(lastReading: (at: LogPosition) => Promise<void>): Promise<void> {
+    this.#mustWork();
+    await this.#checkpointing.take('checkpoint', async () => {
+      const contents = await this.#rounds.take('log', async () => ({
+        at: this.#log.position,
+        contents: contentsOf(this.#present, this.#headSeqs),
+        count: this.#present.size + this.#headSeqs.size,
+        lateDeletions: this.#lateDeletions.all(),
+      }));
+      try {
+        const draft = await this.#log.draft(contents, this.#ending.signal);
+        try {
+          // Else a crash could leave an index from before it, which would have to be made anew.
+          await this.#index.flush();
+          await lastReading(contents.at);
+          await this.#rounds.take('log', () => this.#log.standOn(draft));
+        } catch (error) {
+          if (this.#log.base !== draft.base) await draft.discard();
+          throw error;
+        }
+      } catch (error) {
+        throw storeFull(error, this.path);
+      }
+    });
+  }
+
   /** The position after operation `seq`, so that any part of the log can be signed. */
   positionAt(seq: number): Promise<LogPosition> {
     return this.#log.positionAt(seq);
   }
 
-  /** Operations after `fromSeq`, at most `max`. */
+  /** Operations after `fromSeq`, at most `max`. The log must not stand on a later one. */
   ops(fromSeq: number, max: number): Promise<LogOp[]> {
     return this.#log.ops(fromSeq, max);
   }
@@ -305,7 +370,7 @@ export class Store {
     return this.#present.has(parcel);
   }
 
-  /** The last `head` operation for this source; 0 when there is none in this epoch. */
+  /** The highest `head` operation for this source; 0 when there is none in this epoch. */
   headSeq(source: SourceId): number {
     return this.#headSeqs.get(source) ?? 0;
   }
@@ -484,18 +549,30 @@ export class Store {
     const record = await this.objects.get(parcel);
     if (record === undefined) return this.#turns.take(parcel, () => this.#foundRecordless(parcel));
     const refs = this.#blobsOf(record);
-    const fromSeq = this.position().seq;
-    const read = await readParcel(refs, blob => this.#folder.blobs.pathOf(blob), ask);
-    if (read.kind === 'whole') return this.#present.has(parcel) ? read : { kind: 'absent' };
+    const watch = { parcel, changed: false };
+    this.#reads.add(watch);
+    try {
+      const read = await readParcel(refs, blob => this.#folder.blobs.pathOf(blob), ask);
+      if (read.kind === 'whole') return this.#present.has(parcel) ? read : { kind: 'absent' };
+      return await this.#foundUnlike(refs, read.blob, watch);
+    } finally {
+      this.#reads.delete(watch);
+    }
+  }
+
+  async #foundUnlike(
+    refs: readonly BlobRef[],
+    wrong: BlobRef,
+    watch: { readonly parcel: ParcelId; readonly changed: boolean },
+  ): Promise<Possessed> {
+    const { parcel } = watch;
     const found = await this.#turns.take(parcel, async () => {
       this.#mustWork();
       // Dropped meanwhile, and perhaps taken back: then its files were moved while they were read, and nothing is wrong.
-      const since = await this.ops(fromSeq, Number.MAX_SAFE_INTEGER);
-      if (since.some(op => op.op !== 'head' && op.parcel === parcel)) return { kind: 'absent' } as const;
-      return this.#foundWrong(parcel, refs, read.blob);
+      return watch.changed ? ({ kind: 'absent' } as const) : this.#foundWrong(parcel, refs, wrong);
     });
     if (found.kind !== 'corrupt') return found;
-    return { kind: 'corrupt', position: (await this.#denounceSharers(read.blob.blob)) ?? found.position };
+    return { kind: 'corrupt', position: (await this.#denounceSharers(wrong.blob)) ?? found.position };
   }
 
   async #foundRecordless(parcel: ParcelId): Promise<Possessed> {
@@ -575,8 +652,12 @@ export class Store {
     return pending.position;
   }
 
+  #append(pending: readonly PendingOp[]): Promise<void> {
+    return this.#rounds.take('log', () => this.#round(pending));
+  }
+
   /** One round: log, index, tables, in this order and in the order of the log. */
-  async #append(pending: readonly PendingOp[]): Promise<void> {
+  async #round(pending: readonly PendingOp[]): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     const positions = await this.#log.append(pending.map(({ op }) => op));
     try {
@@ -591,7 +672,9 @@ export class Store {
       throw error;
     }
     for (const [n, { op }] of pending.entries()) {
-      if (op.op === 'head') this.#headSeqs.set(op.source, op.seq);
+      this.#lateDeletions.take(op);
+      if (op.op !== 'head') for (const read of this.#reads) if (read.parcel === op.parcel) read.changed = true;
+      if (op.op === 'head') this.#headSeqs.set(op.source, Math.max(op.seq, this.headSeq(op.source)));
       else if (op.op === 'add') this.#present.add(op.parcel);
       else this.#present.delete(op.parcel);
       const position = positions[n];
@@ -736,6 +819,7 @@ export class Store {
     this.#ending.abort(closed(this.path));
     await this.#turns.allDone();
     await this.#emptying.allDone();
+    await this.#checkpointing.allDone();
     await this.#ops.join([]).catch(() => {
       // A failed round was reported to those who were in it.
     });

@@ -9,7 +9,15 @@ import type { Entry } from '../../src/catalog/entry.js';
 import { encodeRecord } from '../../src/catalog/record.js';
 import { DropProof } from '../../src/core/drop-proof.js';
 import { hashHex } from '../../src/core/hash.js';
-import { compareEpochs, type LogPosition, type LogSegment } from '../../src/core/holdings-log.js';
+import { Holdings } from '../../src/core/holdings.js';
+import {
+  compareEpochs,
+  type LogOp,
+  type LogPosition,
+  type LogSegment,
+  logAfterAll,
+  logStart,
+} from '../../src/core/holdings-log.js';
 import {
   type ParcelId,
   parseBlobId,
@@ -22,6 +30,8 @@ import {
   type StoreId,
   sourceIdOf,
 } from '../../src/core/ids.js';
+import { ParcelTable } from '../../src/core/parcel-table.js';
+import { RULES } from '../../src/core/rules.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { steadyClock } from '../../src/daemon/clock.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
@@ -35,7 +45,7 @@ import { until } from '../net/fleet.js';
 const host = parseHostId('a1'.repeat(16));
 
 /** The stores of one host in a temporary folder, and all that the machine is told of them. */
-async function anOwner(t: ExecutionContext) {
+async function anOwner(t: ExecutionContext, { checkpointEveryOps = 100_000 } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'own-stores-'));
   await mkdir(join(folder, 'disk'));
   const index = openIndexDatabase(join(folder, 'index'));
@@ -69,6 +79,7 @@ async function anOwner(t: ExecutionContext) {
     trashMs: () => trash.ms,
     reservedBytes: () => reserved.bytes,
     onMount: () => undefined,
+    checkpointEveryOps,
   });
   await stores.open();
   t.teardown(async () => {
@@ -79,7 +90,7 @@ async function anOwner(t: ExecutionContext) {
   });
   const lends = { kind: 'limit', bytes: 1024 * 1024 } as const;
   const settingOf = (name: string) => ({ path: join(folder, name), name: undefined, lends }) as never;
-  return { folder, stores, told, hears, alarms, settingOf, trash, reserved, later, lines };
+  return { folder, stores, logs: index.logs, told, hears, alarms, settingOf, trash, reserved, later, lines };
 }
 
 const segmentsOf = (told: readonly Unstamped[]): LogSegment[] =>
@@ -392,4 +403,107 @@ test('a store is opened anew for what others remember once a minute at most', as
   later.ms = 60_000;
   await stores.refresh();
   t.not(only(stores), second, 'then it is, without being told again');
+});
+
+// ---- checkpoints
+
+/** Says so many heads more, each told to the machine. */
+async function sayHeads(stores: OwnStores, from: number, to: number): Promise<void> {
+  const store = only(stores);
+  for (let seq = from; seq <= to; seq += 1) {
+    await store.appendHead(sourceIdOf(host, `s${seq % 3}`), seq);
+    await stores.tellOps(store.id, segment => ({ is: 'own-ops', segment, usedBytes: 0 }));
+  }
+}
+
+/** What a machine makes of all that it was told. */
+function hears(told: readonly Unstamped[]) {
+  const holdings = new Holdings(new ParcelTable(), RULES);
+  const outcomes = told.flatMap(input => {
+    if (input.is === 'checkpoint') return [holdings.take(input.piece).outcome];
+    return input.is === 'log' || input.is === 'own-ops' ? [holdings.apply(input.segment).outcome] : [];
+  });
+  return {
+    position: holdings.position(0),
+    seqs: [0, 1, 2].map(n => holdings.headSeq(0, sourceIdOf(host, `s${n}`))),
+    outcomes,
+  };
+}
+
+test('a store makes a checkpoint when it is due: the machine misses no operation, and the archive stands on it', async t => {
+  const { stores, logs, told, settingOf } = await anOwner(t, { checkpointEveryOps: 5 });
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  await sayHeads(stores, 1, 4);
+  t.is(store.base, undefined);
+  await sayHeads(stores, 5, 7);
+  await until(() => logs.checkpoint(store.id) !== undefined, 'the checkpoint');
+  t.is(store.base?.count, 3);
+  t.deepEqual(logs.checkpoint(store.id)?.at, store.base?.at);
+  t.deepEqual(hears(told).position, store.position());
+  t.false(hears(told).outcomes.includes('ask'));
+
+  told.length = 0;
+  await stores.reopen(store.id, store);
+  t.deepEqual(
+    told.map(({ is }) => is),
+    ['store-gone', 'checkpoint', 'log', 'store'],
+  );
+  t.like(hears(told), { position: only(stores).position(), seqs: [6, 7, 5] });
+  t.is(hears(told).outcomes[0], 'extended');
+});
+
+test('an archive that was lost, or has another log, gets the checkpoint from the store', async t => {
+  for (const how of ['lost', 'other'] as const) {
+    const { stores, logs, settingOf } = await anOwner(t, { checkpointEveryOps: 5 });
+    await stores.configure([settingOf('disk')]);
+    const store = only(stores);
+    await sayHeads(stores, 1, 6);
+    await until(() => logs.checkpoint(store.id) !== undefined, 'the checkpoint');
+    await logs.drop(store.id);
+    if (how === 'other') {
+      const ops = Array.from(
+        { length: 9 },
+        (_, n): LogOp => ({ op: 'head', source: sourceIdOf(host, 'x'), seq: n + 1 }),
+      );
+      const end = logAfterAll(logStart(store.id, store.position().epoch), ops);
+      await logs.append({ host, end, ops, signature: new Uint8Array(64) });
+    }
+    await stores.reopen(store.id, store);
+    t.deepEqual(logs.checkpoint(store.id)?.at, store.base?.at);
+    t.deepEqual(logs.position(store.id), only(stores).position());
+    await stores.close();
+  }
+});
+
+test('a checkpoint that cannot be written is tried again later, and the log goes on', async t => {
+  const { stores, settingOf, lines, later } = await anOwner(t, { checkpointEveryOps: 5 });
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const missed = () => lines.filter(({ code }) => code === 'CHECKPOINT_NOT_MADE').length;
+  await sayHeads(stores, 1, 4);
+  await mkdir(join(store.path, '.catalog', 'log.new', 'in the way'), { recursive: true });
+  await sayHeads(stores, 5, 6);
+  await until(() => missed() === 1, 'the failure');
+  await sayHeads(stores, 7, 9);
+  t.is(store.base, undefined);
+  t.is(missed(), 1, 'not at each operation');
+  await rm(join(store.path, '.catalog', 'log.new'), { recursive: true });
+  later.ms = 10 * 60_000;
+  await sayHeads(stores, 10, 10);
+  await until(() => store.base !== undefined, 'the checkpoint');
+});
+
+test('what others remember from before a checkpoint is no doubt; another operation behind it is', async t => {
+  const { stores, logs, settingOf } = await anOwner(t, { checkpointEveryOps: 5 });
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  await sayHeads(stores, 1, 5);
+  await until(() => logs.checkpoint(store.id) !== undefined, 'the checkpoint');
+  await sayHeads(stores, 6, 7);
+  const digest = hashHex(randomBytes(8));
+  await stores.hearOfOwnLog({ ...store.position(), seq: (store.base?.at.seq ?? 0) - 1, digest });
+  t.is(only(stores), store);
+  await stores.hearOfOwnLog({ ...store.position(), seq: 6, digest });
+  t.not(only(stores), store);
 });

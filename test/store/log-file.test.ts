@@ -1,12 +1,13 @@
-import { copyFile, mkdtemp, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, open as openFile, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
+import { ContentsChain, ContentsChange } from '../../src/core/checkpoint.js';
 import { hashHex } from '../../src/core/hash.js';
-import type { Epoch, LogOp } from '../../src/core/holdings-log.js';
+import { type Epoch, type LogOp, type LogPosition, logAfterAll, logStart } from '../../src/core/holdings-log.js';
 import { parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
-import { LogFile } from '../../src/store/log-file.js';
+import { type LogDraft, LogFile, type LogReader } from '../../src/store/log-file.js';
 
 const STORE = parseStoreId('51'.repeat(16));
 const EPOCH: Epoch = { counter: 1_700_000_000_001, random: '0123456789abcdef' };
@@ -14,9 +15,15 @@ const EPOCH: Epoch = { counter: 1_700_000_000_001, random: '0123456789abcdef' };
 const opOf = (n: number): LogOp => ({ op: 'add', parcel: parseParcelId(hashHex(Buffer.from(`parcel ${n}`))) });
 const newPath = async () => join(await mkdtemp(join(tmpdir(), 'log-')), 'log');
 
+const readerOf = (ops: LogOp[], held: LogOp[] = []): LogReader => ({
+  held: op => void held.push(op),
+  begin: () => undefined,
+  op: op => void ops.push(op),
+});
+
 async function read(path: string) {
   const ops: LogOp[] = [];
-  const opened = await LogFile.open(path, STORE, op => ops.push(op));
+  const opened = await LogFile.open(path, STORE, readerOf(ops));
   if (opened.kind === 'sound') await opened.log.close();
   return { opened, ops };
 }
@@ -65,7 +72,7 @@ test('a log cut at any byte of its last frame keeps all before it and can be app
     await copyFile(path, copy);
     await truncate(copy, size);
     const found: LogOp[] = [];
-    const opened = await LogFile.open(copy, STORE, op => found.push(op));
+    const opened = await LogFile.open(copy, STORE, readerOf(found));
     if (opened.kind !== 'sound') return false;
     await opened.log.append([opOf(77)]);
     await opened.log.close();
@@ -119,7 +126,7 @@ test('a frame that is whole but does not continue the chain is damage', async t 
 
 test('a missing log, an empty one, and one of another store are damage', async t => {
   const { path } = await logOf([1]);
-  const opened = await LogFile.open(path, parseStoreId('52'.repeat(16)), () => {});
+  const opened = await LogFile.open(path, parseStoreId('52'.repeat(16)), readerOf([]));
   t.is(opened.kind, 'damaged');
   t.is((await read(`${path}.not`)).opened.kind, 'damaged');
   await writeFile(`${path}.empty`, '');
@@ -131,3 +138,246 @@ test('a symlink in the place of the log is not followed', async t => {
   await symlink(path, `${path}.link`);
   t.like(await t.throwsAsync(read(`${path}.link`)), { code: 'STORE_TAMPERED' });
 });
+
+// ---- checkpoints
+
+const NEVER = new AbortController().signal;
+const del = (n: number): LogOp => ({ ...opOf(n), op: 'del' }) as LogOp;
+const photos: LogOp = { op: 'head', source: sourceIdOf(parseHostId('0a'.repeat(16)), 'photos'), seq: 12 };
+const parcelOf = (op: LogOp) => (op.op === 'head' ? [] : [op.parcel]);
+
+function contentsAfter(ops: readonly LogOp[]): LogOp[] {
+  const change = new ContentsChange();
+  change.take(ops);
+  return [...change.appliedTo([])];
+}
+
+/** The checkpoint after these operations, beside the log that has them. */
+function draftOf(log: LogFile, ops: readonly LogOp[], lateDeletions: readonly LogOp[] = []): Promise<LogDraft> {
+  const contents = contentsAfter(ops);
+  const at = logAfterAll(logStart(STORE, EPOCH), ops);
+  return log.draft({ at, contents, count: contents.length, lateDeletions: lateDeletions.flatMap(parcelOf) }, NEVER);
+}
+
+async function readAll(path: string) {
+  const [ops, held]: [LogOp[], LogOp[]] = [[], []];
+  const begun: LogPosition[] = [];
+  const reader = { ...readerOf(ops, held), begin: (position: LogPosition) => void begun.push(position) };
+  const opened = await LogFile.open(path, STORE, reader);
+  const base = opened.kind === 'sound' ? opened.log.base : undefined;
+  const position = opened.kind === 'sound' ? opened.log.position : undefined;
+  if (opened.kind === 'sound') await opened.log.close();
+  return { kind: opened.kind, ops, held, begun, base, position };
+}
+
+/** A log that stands on a checkpoint after the first five operations, and has three more. */
+async function standing() {
+  const path = await newPath();
+  const log = await LogFile.create(path, STORE, EPOCH);
+  const ops = [opOf(1), opOf(2), photos, del(1), opOf(3), opOf(4), opOf(5), opOf(6)];
+  await log.append(ops.slice(0, 5));
+  const { size: sizeBefore } = await stat(path);
+  await log.standOn(await draftOf(log, ops.slice(0, 5), [del(1)]));
+  const { size: sizeAt } = await stat(path);
+  for (const op of ops.slice(5)) await log.append([op]);
+  return { path, log, ops, sizeBefore, sizeAt };
+}
+
+test('a log that stands on a checkpoint gives what it stands on, then what came after, and is appended to', async t => {
+  const { path, log, ops } = await standing();
+  const at = logAfterAll(logStart(STORE, EPOCH), ops.slice(0, 5));
+  const end = logAfterAll(logStart(STORE, EPOCH), ops);
+  t.deepEqual(log.position, end);
+  t.deepEqual(log.first, at);
+  t.deepEqual(await log.ops(5, 99), ops.slice(5));
+  t.deepEqual(await log.ops(6, 1), ops.slice(6, 7));
+  t.deepEqual(await log.positionAt(5), at);
+  t.is((await log.positionAt(7)).seq, 7);
+  await t.throwsAsync(log.positionAt(4), { message: /stands on operation 5/ });
+  const contents: LogOp[] = [];
+  for await (const some of log.contents()) contents.push(...some);
+  t.deepEqual(contents, contentsAfter(ops.slice(0, 5)));
+  const { base } = log;
+  await log.close();
+  const again = await readAll(path);
+  t.deepEqual(again, {
+    kind: 'sound',
+    held: [...contents, del(1)],
+    begun: [at],
+    ops: ops.slice(5),
+    base,
+    position: end,
+  });
+  const chain = new ContentsChain(at);
+  chain.take(contents);
+  t.deepEqual(base, chain.base, 'its digest is without the late deletions');
+});
+
+test('what is appended while a checkpoint is being written stands behind it', async t => {
+  const path = await newPath();
+  const log = await LogFile.create(path, STORE, EPOCH);
+  const ops = Array.from({ length: 9_000 }, (_, n) => opOf(n));
+  await log.append(ops.slice(0, 10));
+  const draft = await draftOf(log, ops.slice(0, 10));
+  await log.append(ops.slice(10));
+  await log.standOn(draft);
+  t.deepEqual(await log.ops(10, 99_999), ops.slice(10));
+  t.is((await log.positionAt(8_000)).seq, 8_000);
+  await log.append([opOf(9_000)]);
+  await log.close();
+  const again = await readAll(path);
+  t.deepEqual([again.held.length, again.ops.length], [10, 8_991]);
+});
+
+test('who reads a log while a checkpoint takes its place reads it to its end', async t => {
+  const { log, ops } = await standing();
+  const reading = log.contents();
+  const before = log.ops(5, 99);
+  const first = await reading.next();
+  await log.standOn(await draftOf(log, ops));
+  t.deepEqual(first.value, contentsAfter(ops.slice(0, 5)));
+  t.true((await reading.next()).done);
+  t.deepEqual(await before, ops.slice(5));
+  await log.close();
+});
+
+test('what a log of the same parcels takes to open and keep does not grow with its history', async t => {
+  const path = await newPath();
+  const log = await LogFile.create(path, STORE, EPOCH);
+  const sizes = new Set<number>();
+  const ops: LogOp[] = [];
+  for (let round = 0; round < 3; round += 1) {
+    const more = Array.from({ length: 3_000 }, (_, n) => (n % 2 === 0 ? opOf(n % 20) : del((n - 1) % 20)));
+    await log.append(more);
+    ops.push(...more);
+    await log.standOn(await draftOf(log, ops));
+    sizes.add((await stat(path)).size);
+  }
+  await log.close();
+  t.true(Math.max(...sizes) < 500);
+  const again = await readAll(path);
+  t.deepEqual([again.held.length, again.ops.length, again.position?.seq], [0, 0, 9_000]);
+});
+
+test('whatever a crash leaves beside the log, the log is as it was; once it has taken its place, the checkpoint is it', async t => {
+  const { path, log, ops } = await standing();
+  const before = await readFile(path);
+  const draft = await draftOf(log, ops);
+  const beside = await readFile(draft.path);
+  const old = await readAll(path);
+  for (const written of [0, 1, 40, beside.length - 1, beside.length]) {
+    const copy = `${path}.copy-${written}`;
+    await writeFile(copy, before);
+    await writeFile(`${copy}.new`, beside.subarray(0, written));
+    t.deepEqual(await readAll(copy), old);
+    await t.throwsAsync(stat(`${copy}.new`), { code: 'ENOENT' });
+  }
+  const renamed = `${path}.renamed`;
+  await writeFile(renamed, beside);
+  const { held, position } = await readAll(renamed);
+  t.deepEqual([held, position], [contentsAfter(ops), log.position]);
+  await draft.discard();
+  await log.close();
+});
+
+test('a log is cut at any byte behind its checkpoint, and damaged at any byte within it', async t => {
+  const { path, log, sizeAt } = await standing();
+  await log.close();
+  const bytes = await readFile(path);
+  const cut = fc.asyncProperty(fc.integer({ min: 1, max: bytes.length - 1 }), async size => {
+    const copy = `${path}.cut`;
+    await writeFile(copy, bytes.subarray(0, size));
+    const { kind, ops } = await readAll(copy);
+    return size < sizeAt ? kind === 'damaged' : kind === 'sound' && ops.length <= 3;
+  });
+  await t.notThrowsAsync(fc.assert(cut, { numRuns: 80 }));
+  const changed = fc.asyncProperty(fc.integer({ min: 0, max: sizeAt - 1 }), async at => {
+    const copy = `${path}.changed`;
+    const other = Buffer.from(bytes);
+    other[at] = (other[at] ?? 0) ^ 0x20;
+    await writeFile(copy, other);
+    return (await readAll(copy)).kind === 'damaged';
+  });
+  await t.notThrowsAsync(fc.assert(changed, { numRuns: 80 }));
+});
+
+test('a checkpoint that ends early or late is damage, though each of its frames is whole', async t => {
+  const one = await standing();
+  await one.log.close();
+  const [path, bytes] = [`${one.path}.late`, await readFile(one.path)];
+  const twice = await newPath();
+  const log = await LogFile.create(twice, STORE, EPOCH);
+  await log.append(one.ops.slice(0, 5));
+  await log.standOn(await draftOf(log, one.ops.slice(0, 5)));
+  await log.close();
+  const other = await readFile(twice);
+  // Its first frame promises a late deletion that the other does not have.
+  const firstOf = (from: Buffer) => from.subarray(0, from.indexOf('f54c4f47', 4, 'hex'));
+  await writeFile(path, Buffer.concat([firstOf(bytes), other.subarray(firstOf(other).length)]));
+  t.is((await readAll(path)).kind, 'damaged');
+});
+
+test('a checkpoint that is given up leaves the log as it is', async t => {
+  const { path, log, ops } = await standing();
+  const ended = new AbortController();
+  ended.abort(new Error('enough'));
+  const contents = contentsAfter(ops);
+  const draft = { at: log.position, contents, count: contents.length, lateDeletions: [] };
+  await t.throwsAsync(log.draft(draft, ended.signal), { message: 'enough' });
+  await t.throwsAsync(stat(`${path}.new`), { code: 'ENOENT' });
+  await log.append([opOf(9)]);
+  t.is(log.failure, undefined);
+  await log.close();
+  t.deepEqual((await readAll(path)).ops, [...ops.slice(5), opOf(9)]);
+});
+
+// Serial, for the disk fails for every log of this process.
+test.serial('a disk without room for a checkpoint, or that cannot flush it, leaves the log as it is', async t => {
+  for (const [call, at] of [
+    ['write', 0],
+    ['write', 1],
+    ['sync', 0],
+  ] as const) {
+    const { path, log, ops } = await standing();
+    await withFailing(call, at, () => t.throwsAsync(draftOf(log, ops), { code: 'ENOSPC' }));
+    await t.throwsAsync(stat(`${path}.new`), { code: 'ENOENT' });
+    const draft = await draftOf(log, ops.slice(0, 7));
+    await withFailing(call === 'write' ? 'write' : 'sync', 0, () =>
+      t.throwsAsync(log.standOn(draft), { code: 'ENOSPC' }),
+    );
+    await draft.discard();
+    t.is(log.failure, undefined);
+    await log.append([opOf(9)]);
+    await log.close();
+    t.deepEqual((await readAll(path)).ops, [...ops.slice(5), opOf(9)]);
+  }
+});
+
+test.serial('a log whose new name may not be durable takes no more operations', async t => {
+  const { path, log, ops } = await standing();
+  const draft = await draftOf(log, ops);
+  // The file's own flush is the first, its folder's the second.
+  await withFailing('sync', 1, () => t.throwsAsync(log.standOn(draft), { code: 'ENOSPC' }));
+  await t.throwsAsync(log.append([opOf(9)]), { code: 'ENOSPC' });
+  await log.close();
+  t.deepEqual((await readAll(path)).position, logAfterAll(logStart(STORE, EPOCH), ops));
+});
+
+/** Runs `work` while a call of this kind fails, after so many that do not. */
+async function withFailing(call: 'write' | 'sync', after: number, work: () => Promise<unknown>): Promise<void> {
+  const folder = await openFile(tmpdir());
+  const handles = Object.getPrototypeOf(folder) as Record<typeof call, (...args: unknown[]) => Promise<unknown>>;
+  await folder.close();
+  const right = handles[call];
+  let calls = 0;
+  handles[call] = function (this: unknown, ...args) {
+    calls += 1;
+    if (calls <= after) return right.apply(this, args);
+    return Promise.reject(Object.assign(new Error('no room'), { code: 'ENOSPC' }));
+  };
+  try {
+    await work();
+  } finally {
+    handles[call] = right;
+  }
+}

@@ -1,8 +1,9 @@
 import { cp, mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import { pino } from 'pino';
 import { compareEpochs } from '../../src/core/holdings-log.js';
-import { parseClusterId, parseHostId } from '../../src/core/ids.js';
+import { parseClusterId, parseHostId, parseNonce, sourceIdOf } from '../../src/core/ids.js';
 import { createStore, openStore, type Store } from '../../src/store/store.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../contracts/store-contract.js';
 import { CLUSTER, HOST, TestHost } from './real-store.js';
@@ -122,20 +123,27 @@ test('an index that was deleted is made anew from the log and the records', asyn
   t.false(store.rescanDue);
 });
 
-test('an index that is behind the log is brought up to it', async t => {
-  const host = await hostWithParcels(t, A);
+/** Opens the host's store with an index of before what happens in `since`. */
+async function withOldIndex(host: TestHost, since: (store: Store) => Promise<void>): Promise<Store> {
   const old = join(host.folder, 'old-index');
-  let store = await host.restart(async () => {
+  const store = await host.restart(async () => {
     await cp(join(host.folder, 'index'), old, { recursive: true });
   });
-  await grab(store, B);
-  await grab(store, C);
+  await since(store);
   host.boot -= 1; // the old index knows the boot before
-  store = await host.restart(async () => {
+  return host.restart(async () => {
     await rm(join(host.folder, 'index'), { recursive: true });
     await rename(old, join(host.folder, 'index'));
     const marker = join(host.storePath, '.scatterhoard');
     await writeFile(marker, (await readFile(marker, 'utf8')).replace('"boot": 2', '"boot": 1'));
+  });
+}
+
+test('an index that is behind the log is brought up to it', async t => {
+  const host = await hostWithParcels(t, A);
+  const store = await withOldIndex(host, async before => {
+    await grab(before, B);
+    await grab(before, C);
   });
   t.false(store.rescanDue);
   t.is([...store.present()].length, 3);
@@ -512,4 +520,119 @@ test('right bytes that come while wrong ones under their name are being read are
   await store.commit(id, record);
   await looking;
   t.deepEqual(await contentOf(store, blobOf('late').blob), Buffer.from('late'));
+});
+
+// ---- checkpoints
+
+const TOLD = async () => undefined;
+
+test('a store whose log stands on a checkpoint has what it had, and its index is not made anew', async t => {
+  const host = await hostWithParcels(t, A, B, C);
+  const lines: string[] = [];
+  const before = host.store as Store;
+  const source = sourceIdOf(HOST, 'photos');
+  await before.appendHead(source, 4);
+  await before.drop(proofFor(before.id, B.id));
+  await before.makeCheckpoint(TOLD);
+  t.is(before.base?.count, 3);
+  for (const more of [false, true]) {
+    if (more) await grab(host.store as Store, B);
+    const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+    const store = await host.restart(undefined, { log });
+    t.false(store.rescanDue);
+    t.deepEqual([...store.present()].sort(), (more ? [A.id, B.id, C.id] : [A.id, C.id]).sort());
+    t.is(store.headSeq(source), 4);
+    t.is(store.position().seq, more ? 6 : 5);
+    t.true(store.holds(blobOf('shared').blob));
+  }
+  t.deepEqual(
+    lines.filter(line => line.includes('INDEX_REBUILD')),
+    [],
+  );
+});
+
+test('an index from before the checkpoint is no doubt, and is made anew', async t => {
+  const host = await hostWithParcels(t, A);
+  const store = await withOldIndex(host, async before => {
+    await grab(before, B);
+    await grab(before, C);
+    await before.makeCheckpoint(TOLD);
+  });
+  t.false(store.rescanDue);
+  t.is([...store.present()].length, 3);
+  t.true(store.holds(blobOf('c2').blob));
+  await store.drop(proofFor(store.id, B.id));
+  t.true(store.holds(blobOf('shared').blob), 'counted once for A');
+});
+
+test('a log from before a checkpoint that the index knows of is in doubt', async t => {
+  const host = await hostWithParcels(t, A, B);
+  const log = await readFile(logPath(host));
+  await grab(host.store as Store, C);
+  await (host.store as Store).makeCheckpoint(TOLD);
+  const store = await host.restart(() => writeFile(logPath(host), log));
+  t.true(store.rescanDue);
+});
+
+test('a deletion that a crash kept from the trash is done to its end behind a checkpoint, too', async t => {
+  const host = await hostWithParcels(t, A, C);
+  const store = host.store as Store;
+  await store.drop(proofFor(store.id, C.id));
+  await store.makeCheckpoint(TOLD);
+  for (const times of [1, 2]) {
+    const again = await host.restart(() => rename(trashPath(host, 'c1'), blobPath(host, 'c1')));
+    t.true(await isThere(trashPath(host, 'c1')), `opened ${times} times`);
+    t.deepEqual([...again.present()], [A.id]);
+    await again.makeCheckpoint(TOLD);
+  }
+});
+
+test('a copy that is dropped and taken back beside a checkpoint, while it is read, is not taken for wrong', async t => {
+  const host = await hostWithParcels(t, A, B);
+  const store = host.store as Store;
+  const nonce = parseNonce('0'.repeat(32));
+  const reading = store.possess(A.id, { nonce, holders: [HOST] });
+  await store.drop(proofFor(store.id, A.id));
+  await store.makeCheckpoint(TOLD);
+  const { kind } = await reading;
+  t.not(kind, 'corrupt');
+  t.deepEqual(await store.ops(store.position().seq, 9), []);
+});
+
+test('commits go on beside a checkpoint, and a store that is closed gives it up', async t => {
+  const host = await hostWithParcels(t, A);
+  const store = host.store as Store;
+  await store.makeCheckpoint(async at => {
+    t.is(at.seq, 1);
+    await grab(store, B);
+    t.deepEqual(await store.ops(0, 9), [
+      { op: 'add', parcel: A.id },
+      { op: 'add', parcel: B.id },
+    ]);
+  });
+  t.is(store.base?.at.seq, 1);
+  t.deepEqual(await store.ops(1, 9), [{ op: 'add', parcel: B.id }]);
+  const failing = store.makeCheckpoint(async () => {
+    throw new Error('nobody listens');
+  });
+  await t.throwsAsync(failing, { message: 'nobody listens' });
+  t.is(store.base?.at.seq, 1);
+  await grab(store, C);
+  const given = store.makeCheckpoint(TOLD);
+  await Promise.all([t.throwsAsync(given, { code: 'STORE_CLOSED' }), store.close()]);
+  const again = await host.restart();
+  t.is([...again.present()].length, 3);
+});
+
+test('a checkpoint is due by what happened since the last one', async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount({ checkpointEveryOps: 3 });
+  const due: boolean[] = [];
+  for (const parcel of [A, B, C]) {
+    await grab(store, parcel);
+    due.push(store.isCheckpointDue);
+  }
+  t.deepEqual(due, [false, false, true]);
+  await store.makeCheckpoint(TOLD);
+  t.false(store.isCheckpointDue);
 });
