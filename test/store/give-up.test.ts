@@ -190,6 +190,7 @@ test.serial('a commit that comes while bytes move to the trash waits for them, a
 
 for (const [what, contents] of [
   ['and whose other file has moved', ['first', 'second']],
+  ['and of whose log a checkpoint is made', ['first', 'second']],
   ['to its end', ['first']],
 ] as const) {
   test.serial(`a parcel that is dropped while it is read, ${what}, is absent, and not wrong`, async t => {
@@ -200,6 +201,7 @@ for (const [what, contents] of [
     const reading = store.possess(parcel.id, ASK);
     await reached;
     const { seq } = await store.drop(proofFor(store.id, parcel.id));
+    if (what.includes('checkpoint')) await store.makeCheckpoint(async () => undefined);
     go();
     t.is((await reading).kind, 'absent');
     t.is(store.position().seq, seq);

@@ -186,6 +186,10 @@ test('a checkpoint of another log than was read is a fork, and nothing is let go
   await kept.logs.append(log.segment(0, 600));
   const other = new Log([...manyOps(499), { op: 'add', parcel: parcel(9_999) }]);
   t.is(await kept.logs.takePiece(other.statement(500)), 'fork');
+  const [first, second, ...rest] = manyOps(600);
+  const sameContents = new Log([second as LogOp, first as LogOp, ...rest]);
+  t.deepEqual(sameContents.contentsAt(500), log.contentsAt(500));
+  t.is(await kept.logs.takePiece(sameContents.statement(500)), 'fork', 'by other operations');
   const right = log.statement(500);
   const { checkpoint } = right;
   for (const wrong of [{ digest: 'ff'.repeat(32) }, { count: checkpoint.count + 1 }])
@@ -238,13 +242,15 @@ test('a half that a restart leaves behind spoils nothing', async t => {
   t.deepEqual(told(kept.logs), toldOf(log, 14_000, 14_000));
 });
 
-test('whoever reads a checkpoint while the next one takes its place gets no mixture of both', async t => {
+test('whoever reads a checkpoint while others take its place gets no mixture of them', async t => {
   const kept = await archive(t);
-  const log = new Log(manyOps(13_000));
-  await kept.logs.append(log.segment(0, 13_000));
+  const log = new Log(manyOps(14_000));
+  await kept.logs.append(log.segment(0, 14_000));
   await kept.logs.takePiece(log.statement(12_000));
   const reading = kept.logs.pieces(store);
   t.is(reading.next().value?.first, 0);
+  // The second one lies where the first one lay.
   await kept.logs.takePiece(log.statement(13_000));
+  await kept.logs.takePiece(log.statement(14_000));
   t.true(reading.next().done);
 });
