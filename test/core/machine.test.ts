@@ -210,3 +210,22 @@ test('law: whatever the sizes, hosts and seeds, copies never exceed N and reach 
     { numRuns: 25 },
   );
 });
+
+test('a log that is found to be another one counts for nothing until its writer has told of it again', t => {
+  const world = new SmallWorld([{}, {}, {}]);
+  const [origin, holder] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  const parcels = world.backUp(origin, many(5));
+  t.true(world.runUntil(() => parcels.every(id => world.trueHolders(id).length >= 2), 5 * MINUTE_MS));
+  world.run(MINUTE_MS);
+  const counted = () => parcels.filter(id => origin.machine.holders(id).some(({ host }) => host === holder.id)).length;
+  t.is(counted(), 5);
+  world.tell(origin, { is: 'log-forked', nowMs: world.nowMs, host: holder.id, store: holder.store });
+  t.is(counted(), 0);
+  t.deepEqual(world.effects.findLast(({ host, effect }) => host === origin.id && effect.do === 'ask-state')?.effect, {
+    do: 'ask-state',
+    host: holder.id,
+  });
+  world.run(MINUTE_MS);
+  t.is(counted(), 5);
+  t.true(parcels.every(id => world.trueHolders(id).length === 2));
+});
