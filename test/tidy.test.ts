@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The core is pure: hashing and canonical bytes are all that it takes from outside. */
-const CORE_PACKAGES = ['blake3-wasm', 'cborg'];
+const CORE_PACKAGES = ['@napi-rs/blake-hash', 'blake3-wasm', 'cborg'];
 
 /** Files of the command line that do without the service, and so reach the parts themselves. */
 const SERVICELESS = ['init', 'join', 'doctor', 'restore'].map(name => `src/cli/${name}.ts`);

@@ -14,6 +14,7 @@ import { type FileHandle, open, opendir } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
 import { createHasher, EMPTY_BLOB, hashHex } from '../core/hash.js';
 import { type BlobId, hexOf, type SourceId } from '../core/ids.js';
+import { type ReadFile, readSmallFile, readSmallFiles } from '../platform/small-files.js';
 import type { Entry } from './entry.js';
 import { errorCode } from './error-code.js';
 import { escapePath } from './path-text.js';
@@ -50,6 +51,8 @@ const GONE_CODES = new Set([
   'EISDIR',
   'ENAMETOOLONG',
   'ENODEV',
+  'NOT_A_FILE',
+  'TOO_LARGE',
 ]);
 
 /** @throws ClusterError SOURCE_MISSING when the whole folder is absent or empty: then no single file is gone. */
@@ -72,24 +75,23 @@ export async function readSourceFile({
   const { blob, size, path, link } = entry;
   if (blob === undefined) return 'gone';
   if (blob === EMPTY_BLOB) return { bytes: 0, read: async function* nothing() {} };
-  const full = Buffer.concat([Buffer.from(root), Buffer.from('/'), path]);
+  const full = fullPath(root, path);
   const file: CachedFile = { source, path, link };
-  const remember: Remember = (stat, found, readFromNs) => cache?.put(file, stat, { blob: found, readFromNs });
   let checked: ContentStat;
   try {
+    if (size <= CHUNK_BYTES) return await readSmall(full, { blob, size, file, cache });
     const handle = await open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     try {
       const before = await handle.stat({ bigint: true });
       if (!before.isFile() || before.size !== BigInt(size)) return 'gone';
       const known = cache?.lookup(file, before);
-      if (size <= CHUNK_BYTES) return await readSmall(handle, { blob, size, before, known, remember });
       if (known !== blob) {
         if (known !== undefined) return 'gone';
-        const readFromNs = BigInt(Date.now()) * 1_000_000n;
+        const readFromNs = nowNs();
         const found = await hashOf(handle, { size, signal });
         const after = await handle.stat({ bigint: true });
         if (found === undefined || !isSame(before, after)) return 'gone';
-        remember(before, found, readFromNs);
+        cache?.put(file, before, { blob: found, readFromNs });
         if (found !== blob) return 'gone';
       }
       checked = before;
@@ -103,44 +105,75 @@ export async function readSourceFile({
   return { bytes: size, read: readSignal => readChecked({ full, entry, checked, signal: readSignal }) };
 }
 
-/** Into the scan cache. `readFromNs`: the wall clock when reading began. */
-type Remember = (stat: ContentStat, blob: BlobId, readFromNs: bigint) => void;
+/**
+ * Small files, all read at once: most of their cost is system calls. Undefined for each that cannot be read as it was, or not
+ * in one go: `readSourceFile` tells why.
+ */
+export async function readSmallSourceFiles({
+  root,
+  source,
+  entries,
+  cache,
+}: {
+  readonly root: string;
+  readonly source: SourceId;
+  readonly entries: readonly Entry[];
+  readonly cache: ScanCache | undefined;
+}): Promise<readonly (Uint8Array | undefined)[]> {
+  const readFromNs = nowNs();
+  const files = entries.map(({ path, size }) => ({ path: fullPath(root, path), bytesMax: size }));
+  const reads = await readSmallFiles(files);
+  return entries.map(({ blob, size, path, link }, n) => {
+    const read = reads[n];
+    if (blob === undefined || read === undefined || read instanceof Error) return undefined;
+    return isAsItWas(read, { blob, size, file: { source, path, link }, cache, readFromNs }) ? read.content : undefined;
+  });
+}
 
-/** A file of one chunk is read while it is looked at: one open instead of two, which is most of a small file's cost. */
 async function readSmall(
-  handle: FileHandle,
-  {
-    blob,
-    size,
-    before,
-    known,
-    remember,
-  }: {
-    readonly blob: BlobId;
-    readonly size: number;
-    readonly before: ContentStat;
-    /** What the scan cache says that it is. */
-    readonly known: BlobId | undefined;
-    readonly remember: Remember;
-  },
+  full: Buffer,
+  expected: Omit<Parameters<typeof isAsItWas>[1], 'readFromNs'>,
 ): Promise<SourceFile | 'gone'> {
-  if (known !== undefined && known !== blob) return 'gone';
-  const readFromNs = BigInt(Date.now()) * 1_000_000n;
-  const content = Buffer.allocUnsafe(size);
-  const { bytesRead } = await handle.read(content, 0, size, 0);
-  if (bytesRead !== size || !isSame(before, await handle.stat({ bigint: true }))) return 'gone';
-  if (known === undefined) {
-    const found = hashHex(content) as BlobId;
-    remember(before, found, readFromNs);
-    if (found !== blob) return 'gone';
-  }
+  const readFromNs = nowNs();
+  const read = await readSmallFile(full, expected.size);
+  if (!isAsItWas(read, { ...expected, readFromNs })) return 'gone';
   return {
-    bytes: size,
+    bytes: expected.size,
     read: async function* whole() {
-      yield content;
+      yield read.content;
     },
   };
 }
+
+/** Whether what was read is the blob: by the scan cache, or else by its hash, which the cache then knows. */
+function isAsItWas(
+  { content, stat, isSteady }: ReadFile,
+  {
+    blob,
+    size,
+    file,
+    cache,
+    readFromNs,
+  }: {
+    readonly blob: BlobId;
+    readonly size: number;
+    readonly file: CachedFile;
+    readonly cache: ScanCache | undefined;
+    /** The wall clock when reading began. */
+    readonly readFromNs: bigint;
+  },
+): boolean {
+  if (!isSteady || content.length !== size) return false;
+  const known = cache?.lookup(file, stat);
+  if (known !== undefined) return known === blob;
+  const found = hashHex(content) as BlobId;
+  cache?.put(file, stat, { blob: found, readFromNs });
+  return found === blob;
+}
+
+const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
+
+const fullPath = (root: string, path: Uint8Array): Buffer => Buffer.concat([Buffer.from(root), Buffer.from('/'), path]);
 
 async function* readChecked({
   full,

@@ -6,7 +6,7 @@
 import type { Logger } from 'pino';
 import type { ContentFrame } from '../catalog/restore-content.js';
 import { ClusterError } from '../core/fault.js';
-import { createHasher } from '../core/hash.js';
+import { createHasher, hashHex } from '../core/hash.js';
 import { type BlobId, type HostId, hexOf, type ParcelId, type PeerName } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import { askFetch } from '../net/fetch-protocol.js';
@@ -145,6 +145,15 @@ export class BlobSource {
               // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
               if (current.leftBytes === 0 && current.check.isRight()) {
                 open.delete(current.blob);
+                yield { kind: 'end' };
+              }
+              break;
+            case 'pack':
+              for (const { blob, content } of part.blobs) {
+                yield { kind: 'start', blob, bytes: content.length };
+                yield { kind: 'data', data: content };
+                if (hashHex(content) !== blob) continue;
+                open.delete(blob);
                 yield { kind: 'end' };
               }
               break;

@@ -10,15 +10,26 @@ import { SourceGone } from '../catalog/source-file.js';
 import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import { decideServe } from '../core/serve.js';
-import { type FetchAnswer, type FetchedBlob, type FetchRequest, serveFetch } from '../net/fetch-protocol.js';
+import {
+  type FetchAnswer,
+  type FetchedBlob,
+  type FetchRequest,
+  type PackedBlob,
+  serveFetch,
+} from '../net/fetch-protocol.js';
 import type { Net } from '../net/net.js';
+import { readAhead } from '../platform/read-ahead.js';
+import type { Store } from '../store/store.js';
 import type { Clock } from './clock.js';
-import type { LiveParcels } from './live-parcels.js';
+import type { LiveParcel, LiveParcels } from './live-parcels.js';
 import type { OwnStores } from './own-stores.js';
 import type { Roster } from './roster.js';
+import { type Located, type Run, runsOf } from './serving-runs.js';
 
 /** How long whoever has had all of a parcel counts as one of its fetchers: its copy is heard of sooner, in ms. */
 const HEARD_MS = 10_000;
+/** Runs of blobs that are read before their turn: a pack is at most 256 KiB. */
+const RUNS_AHEAD = 3;
 /** When a fetcher that is one too many may ask again, in ms. */
 const BUSY_RETRY_MS = 2_000;
 
@@ -127,27 +138,56 @@ export class FetchServer {
   }
 
   async *#parts({ parcel, blobs }: FetchRequest, signal: AbortSignal): AsyncGenerator<FetchedBlob> {
-    let live: Awaited<ReturnType<LiveParcels['find']>>;
+    const places: Located<Place>[] = [];
+    let live: LiveParcel | undefined | 'not looked for' = 'not looked for';
     for (const blob of blobs) {
-      const held = await this.#openHeld(blob, signal);
-      if (held !== undefined) {
-        yield held;
-        continue;
+      let at: Located<Place>['at'] = await this.#heldAt(blob);
+      if (at === undefined) {
+        if (live === 'not looked for') live = await this.#live.find(parcel);
+        const size = live?.files.get(blob)?.[0]?.size;
+        if (live !== undefined && size !== undefined) at = { place: live, bytes: size };
       }
-      live ??= await this.#live.find(parcel);
-      const opened = live === undefined ? undefined : await this.#live.open(live, blob, signal);
-      yield opened === undefined ? { blob, gone: true } : { blob, ...opened };
+      places.push({ blob, at });
     }
+    const runs = readAhead(runsOf(places), run => this.#open(run, signal), RUNS_AHEAD);
+    for await (const run of runs) yield* run;
   }
 
-  async #openHeld(blob: BlobId, signal: AbortSignal): Promise<FetchedBlob | undefined> {
+  async #heldAt(blob: BlobId): Promise<{ readonly place: Store; readonly bytes: number } | undefined> {
     for (const store of this.#stores.stores()) {
       const opened = await store.openBlob(blob);
-      if (opened !== undefined) return { blob, bytes: opened.bytes, content: opened.read(signal) };
+      if (opened !== undefined) return { place: store, bytes: opened.bytes };
     }
     return undefined;
   }
+
+  async #open(run: Run<Place>, signal: AbortSignal): Promise<FetchedBlob[]> {
+    if (run.is === 'one') return [await this.#openOne(run.blob, run.place, signal)];
+    const { place } = run;
+    const contents = await ('files' in place ? this.#live.readSmall(place, run.blobs) : place.readSmall(run.blobs));
+    const pack: PackedBlob[] = [];
+    const others: FetchedBlob[] = [];
+    for (const [n, blob] of run.blobs.entries()) {
+      const content = contents[n];
+      if (content !== undefined) pack.push({ blob, content });
+      else others.push(await this.#openOne(blob, place, signal));
+    }
+    return pack.length === 0 ? others : [{ pack }, ...others];
+  }
+
+  async #openOne(blob: BlobId, place: Place | undefined, signal: AbortSignal): Promise<FetchedBlob> {
+    if (place === undefined) return { blob, gone: true };
+    if (!('files' in place)) {
+      const held = await place.openBlob(blob);
+      return held === undefined ? { blob, gone: true } : { blob, bytes: held.bytes, content: held.read(signal) };
+    }
+    const opened = await this.#live.open(place, blob, signal);
+    return opened === undefined ? { blob, gone: true } : { blob, ...opened };
+  }
 }
+
+/** Where a blob is read from: a store of ours, or the files of a source of ours. */
+type Place = Store | LiveParcel;
 
 async function* gone(blobs: readonly BlobId[]): AsyncGenerator<FetchedBlob> {
   for (const blob of blobs) yield { blob, gone: true };

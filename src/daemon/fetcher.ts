@@ -12,17 +12,21 @@ import type { Effect, FetchFailure } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
 import type { BlobRef, ParcelRef } from '../core/parcel.js';
-import { askFetch } from '../net/fetch-protocol.js';
+import { askFetch, type FetchPart } from '../net/fetch-protocol.js';
+import { FetchSessions } from '../net/fetch-session.js';
 import type { Net } from '../net/net.js';
 import type { IncomingBlob } from '../store/incoming.js';
 import type { Store } from '../store/store.js';
 import type { Unstamped } from './driver.js';
+import { Landing } from './landing.js';
 import type { ObjectFinder } from './object-finder.js';
 import type { OwnStores } from './own-stores.js';
 import type { Roster } from './roster.js';
 
 type FetchEffect = Extract<Effect, { do: 'fetch' }>;
 
+/** Parcels that lack no more than this share a stream. */
+const SHARED_STREAM_BYTES_MAX = 8 * 1024 * 1024;
 /** How often the machine hears of progress, in bytes: often enough to renew a claim at 100 kB/s. */
 const PROGRESS_BYTES = 4 * 1024 * 1024;
 /** After which a peer that could not give all is asked again, in ms. */
@@ -46,6 +50,7 @@ export class Fetcher {
   readonly #tell: (input: Unstamped) => void;
   readonly #fits: (ref: ParcelRef) => boolean;
   readonly #log: Logger;
+  readonly #sessions: FetchSessions;
   #stopped = false;
   readonly #running = new Map<number, { readonly abort: AbortController; readonly done: Promise<void> }>();
 
@@ -74,6 +79,7 @@ export class Fetcher {
     this.#tell = tell;
     this.#fits = fits;
     this.#log = log;
+    this.#sessions = new FetchSessions(net);
   }
 
   start(effect: FetchEffect): void {
@@ -92,6 +98,7 @@ export class Fetcher {
     this.#stopped = true;
     for (const { abort } of this.#running.values()) abort.abort(new Error('the service stops'));
     await Promise.all([...this.#running.values()].map(({ done }) => done));
+    this.#sessions.stop();
   }
 
   async #run(effect: FetchEffect, signal: AbortSignal): Promise<void> {
@@ -146,6 +153,18 @@ export class Fetcher {
     return record;
   }
 
+  #ask(
+    peer: PeerName,
+    { parcel, purpose, missing }: Pick<FetchEffect, 'parcel' | 'purpose'> & { readonly missing: readonly BlobRef[] },
+    signal: AbortSignal,
+  ): AsyncGenerator<FetchPart, void, undefined> {
+    const request = { parcel, blobs: missing.map(({ blob }) => blob as BlobId), purpose };
+    const bytes = missing.reduce((sum, blob) => sum + blob.bytes, 0);
+    return bytes <= SHARED_STREAM_BYTES_MAX
+      ? this.#sessions.ask(peer, request, signal)
+      : askFetch(this.#net, peer, request, { signal });
+  }
+
   async #fill(
     { fetch, parcel, purpose }: FetchEffect,
     { store, peer, missing }: { readonly store: Store; readonly peer: PeerName; readonly missing: readonly BlobRef[] },
@@ -153,28 +172,20 @@ export class Fetcher {
   ): Promise<void> {
     if (missing.length === 0) return;
     const sizes = new Map(missing.map(({ blob, bytes }) => [blob, bytes]));
-    const blobs = missing.map(({ blob }) => blob as BlobId);
-    let current: { readonly incoming: IncomingBlob; leftBytes: number } | undefined;
+    let current: { readonly incoming: IncomingBlob; readonly bytes: number; leftBytes: number } | undefined;
+    const landing = new Landing();
     let doneBytes = 0;
     let toldBytes = 0;
     let gone = 0;
-    // A blob that came wrong does not keep the others from coming: a live file may have changed under its reader.
-    let mismatch: ClusterError | undefined;
     try {
-      for await (const part of askFetch(this.#net, peer, { parcel, blobs, purpose }, { signal })) {
+      for await (const part of this.#ask(peer, { parcel, purpose, missing }, signal)) {
         switch (part.kind) {
           case 'busy':
             throw new PeerBusy(part.retryAfterMs);
           case 'blob': {
-            const bytes = sizes.get(part.blob);
-            if (bytes !== part.bytes) {
-              throw new ClusterError(
-                'BLOB_MISMATCH',
-                `blob ${part.blob} is offered with ${part.bytes} bytes, its record says ${bytes}`,
-                { blame: 'peer' },
-              );
-            }
-            current = { incoming: await store.receive({ blob: part.blob, bytes }), leftBytes: bytes };
+            const { bytes } = part;
+            mustHave(sizes, part.blob, bytes);
+            current = { incoming: await store.receive({ blob: part.blob, bytes }), bytes, leftBytes: bytes };
             break;
           }
           case 'data':
@@ -187,10 +198,17 @@ export class Fetcher {
               this.#tell({ is: 'fetch-progress', fetch, doneBytes });
             }
             if (current.leftBytes === 0) {
-              const { incoming } = current;
+              const { incoming, bytes } = current;
               current = undefined;
-              mismatch = (await finished(incoming)) ?? mismatch;
+              await landing.add(incoming, bytes);
             }
+            break;
+          case 'pack':
+            for (const { blob, content } of part.blobs) {
+              mustHave(sizes, blob, content.length);
+              doneBytes += content.length;
+            }
+            await landing.addSmall(store, part.blobs);
             break;
           case 'gone':
             gone += 1;
@@ -201,23 +219,23 @@ export class Fetcher {
             part satisfies never;
         }
       }
+      await landing.all();
     } finally {
       await current?.incoming.abort();
+      await landing.settled();
     }
-    if (gone === 0 && mismatch !== undefined) throw mismatch;
-    if (gone > 0) throw new BlobsGone(`${gone} of ${blobs.length} blobs are gone at ${peer}`);
+    if (gone === 0 && landing.mismatch !== undefined) throw landing.mismatch;
+    if (gone > 0) throw new BlobsGone(`${gone} of ${missing.length} blobs are gone at ${peer}`);
   }
 }
 
-/** @returns the mismatch, when the blob did not hash to its name; other failures are thrown. */
-async function finished(incoming: IncomingBlob): Promise<ClusterError | undefined> {
-  try {
-    await incoming.finish();
-    return undefined;
-  } catch (error) {
-    if (error instanceof ClusterError && error.code === 'BLOB_MISMATCH') return error;
-    throw error;
-  }
+function mustHave(sizes: ReadonlyMap<string, number>, blob: BlobId, bytes: number): void {
+  if (sizes.get(blob) === bytes) return;
+  throw new ClusterError(
+    'BLOB_MISMATCH',
+    `blob ${blob} is offered with ${bytes} bytes, its record says ${sizes.get(blob)}`,
+    { blame: 'peer' },
+  );
 }
 
 function failureOf(error: unknown): { readonly because: FetchFailure; readonly retryAfterMs: number } {

@@ -6,7 +6,7 @@
 import type { Entry } from '../catalog/entry.js';
 import { decodeRecord, recordBlobs } from '../catalog/record.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
-import { readSourceFile, SourceGone } from '../catalog/source-file.js';
+import { readSmallSourceFiles, readSourceFile, SourceGone } from '../catalog/source-file.js';
 import { createHasher } from '../core/hash.js';
 import {
   type BlobId,
@@ -38,11 +38,12 @@ export interface LiveBlob {
   readonly content: AsyncIterable<Uint8Array>;
 }
 
-interface LiveParcel {
+export interface LiveParcel {
   readonly own: OwnSource;
   readonly parcel: ParcelId;
   readonly record: Uint8Array;
-  readonly entries: readonly Entry[];
+  /** The files that have each blob. */
+  readonly files: ReadonlyMap<BlobId, readonly Entry[]>;
 }
 
 export class LiveParcels {
@@ -75,12 +76,28 @@ export class LiveParcels {
     if (record === undefined) return undefined;
     const { source, entries } = decodeRecord(record);
     const own = this.#ownSource(source);
-    return own === undefined ? undefined : { own, parcel, record, entries };
+    if (own === undefined) return undefined;
+    const files = new Map<BlobId, Entry[]>();
+    for (const entry of entries) {
+      if (entry.kind !== 'file' || entry.blob === undefined) continue;
+      const same = files.get(entry.blob);
+      if (same === undefined) files.set(entry.blob, [entry]);
+      else same.push(entry);
+    }
+    return { own, parcel, record, files };
+  }
+
+  /** Small blobs, all read at once; undefined for each that `open` has to look at more closely. */
+  async readSmall({ own, files }: LiveParcel, blobs: readonly BlobId[]): Promise<readonly (Uint8Array | undefined)[]> {
+    const entries = blobs.flatMap(blob => files.get(blob)?.slice(0, 1) ?? []);
+    const contents = await readSmallSourceFiles({ root: own.path, source: own.source, entries, cache: this.#cache });
+    const byBlob = new Map(entries.map(({ blob }, n) => [blob, contents[n]]));
+    return blobs.map(blob => byBlob.get(blob));
   }
 
   /** The first of the parcel's files with this content that can still be read as it was. */
-  async open({ own, parcel, entries }: LiveParcel, blob: BlobId, signal: AbortSignal): Promise<LiveBlob | undefined> {
-    const named = entries.filter(entry => entry.kind === 'file' && entry.blob === blob);
+  async open({ own, parcel, files }: LiveParcel, blob: BlobId, signal: AbortSignal): Promise<LiveBlob | undefined> {
+    const named = files.get(blob) ?? [];
     for (const entry of named) {
       const opened = await readSourceFile({ root: own.path, source: own.source, entry, cache: this.#cache, signal });
       if (opened !== 'gone') {

@@ -7,51 +7,11 @@
 import { ClusterError } from '../core/fault.js';
 import type { ObjectId, ParcelId, PeerName } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
-import { withDeadline } from '../net/deadline.js';
 import type { Net } from '../net/net.js';
-import { askObjects } from '../net/object-protocol.js';
-import { Places } from './places.js';
+import { ObjectAsks } from './object-asks.js';
 
 /** Peers that are asked for one object before it is given up. */
 const PEERS_ASKED_MAX = 6;
-/** For one object from one peer, in ms: it is at most 1 MiB. */
-const ASK_MS_MAX = 15_000;
-/** Asks of one peer at once: it serves eight, and refuses what is beyond. */
-const ASKS_PER_PEER_MAX = 6;
-
-/** Places for asks, some a peer. */
-export class PeerPlaces extends Places<PeerName> {
-  constructor() {
-    super(ASKS_PER_PEER_MAX);
-  }
-}
-
-/** Reads from one peer alone. */
-class PeerObjects implements ObjectReader {
-  readonly #net: Net;
-  readonly #peer: PeerName;
-  readonly #places: PeerPlaces;
-  readonly #signal: AbortSignal | undefined;
-
-  constructor(net: Net, peer: PeerName, places: PeerPlaces, signal?: AbortSignal) {
-    this.#net = net;
-    this.#peer = peer;
-    this.#places = places;
-    this.#signal = signal;
-  }
-
-  get(id: ObjectId): Promise<Uint8Array | undefined> {
-    return this.#places.take(this.#peer, () =>
-      withDeadline(ASK_MS_MAX, [this.#signal], async signal => {
-        for await (const answer of askObjects(this.#net, this.#peer, [id], { signal })) {
-          if (answer.missing !== true) return answer.bytes;
-        }
-        return undefined;
-      }),
-    );
-  }
-}
-
 /** Reads from several places here, one after the other. */
 export class LocalObjects implements ObjectReader {
   readonly #places: () => Iterable<ObjectReader>;
@@ -72,24 +32,22 @@ export class LocalObjects implements ObjectReader {
 export class ObjectFinder implements ObjectReader {
   readonly #local: ObjectReader;
   readonly #net: Net;
-  readonly #places: PeerPlaces;
+  readonly #asks: ObjectAsks;
   readonly #likely: (id: ObjectId) => Iterable<PeerName>;
 
   constructor({
     local,
     net,
-    places,
     likely,
   }: {
     readonly local: ObjectReader;
     readonly net: Net;
-    readonly places: PeerPlaces;
     /** Peers that should have the object, the likeliest first; others are asked after them. */
     readonly likely: (id: ObjectId) => Iterable<PeerName>;
   }) {
     this.#local = local;
     this.#net = net;
-    this.#places = places;
+    this.#asks = new ObjectAsks(net);
     this.#likely = likely;
   }
 
@@ -115,6 +73,6 @@ export class ObjectFinder implements ObjectReader {
 
   /** One peer alone. */
   from(peer: PeerName, signal?: AbortSignal): ObjectReader {
-    return new PeerObjects(this.#net, peer, this.#places, signal);
+    return { get: id => this.#asks.get(peer, id, signal) };
   }
 }

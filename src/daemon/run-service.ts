@@ -57,7 +57,7 @@ import { GrantAsker } from './grant-asker.js';
 import { GrantServer } from './grant-server.js';
 import { KnownAddresses } from './known-addresses.js';
 import { LiveParcels } from './live-parcels.js';
-import { LocalObjects, ObjectFinder, PeerPlaces } from './object-finder.js';
+import { LocalObjects, ObjectFinder } from './object-finder.js';
 import { Orders } from './orders.js';
 import { Origin } from './origin.js';
 import { OwnStores } from './own-stores.js';
@@ -196,7 +196,7 @@ async function serve(
     const hosts = [machine.originOf(parcel), ...machine.holders(parcel).map(({ host }) => host)];
     return hosts.flatMap(host => (host === undefined ? [] : (roster.peerOf(host) ?? [])));
   };
-  const finder = new ObjectFinder({ local, net, places: new PeerPlaces(), likely: likelyPeers });
+  const finder = new ObjectFinder({ local, net, likely: likelyPeers });
   const catalog = new CatalogKeeper({
     folder: join(stateDir, 'catalog', 'heads'),
     objects,

@@ -1,17 +1,17 @@
 /**
  * Fetch protocol: blobs of one parcel, whole and plain, from its origin or a holder.
  *
- * The server says busy, or answers each blob with its size and bytes, or with gone. It may find out only in the middle
- * that a blob is gone (the origin serves the live file): then gone comes after some of its data, and the receiver throws
- * those bytes away. Nothing is hashed here: the receiver's store checks every blob, and only that check counts. See
- * protocols/fetch/fetch.md.
+ * A stream carries one question after the other, each answered in its turn: busy, or for each blob its size and bytes (of
+ * several small ones together), or gone; then an end mark. The server may find out only in the middle that a blob is gone
+ * (the origin serves the live file): then gone comes after some of its data, and the receiver throws those bytes away.
+ * Nothing is hashed here: the receiver's store checks every blob, and only that check counts. See protocols/fetch/fetch.md.
  */
-import { Part, Want } from '../../protocols/fetch/fetch.js';
+import { type Pack, Part, Want } from '../../protocols/fetch/fetch.js';
 import { assert } from '../core/fault.js';
 import { type BlobId, bytesOf, hexOf, type ParcelId, type PeerName, parseBlobId, parseParcelId } from '../core/ids.js';
 import { type AskOptions, ask } from './ask.js';
 import { countFrom, malformed, reading } from './malformed.js';
-import { cutShort, MessageBatch, readMessage } from './message-stream.js';
+import { cutShort, MessageBatch, readMessages } from './message-stream.js';
 import type { Net } from './net.js';
 
 export const FETCH_PROTOCOL = '/scatterhoard/fetch/1';
@@ -19,11 +19,18 @@ export const FETCH_PROTOCOL = '/scatterhoard/fetch/1';
 const BLOBS_PER_FETCH_MAX = 512;
 /** Bytes of one data part: large enough that its header costs nothing, small enough that many streams share a line. */
 const FETCH_DATA_BYTES_MAX = 256 * 1024;
-const ENVELOPE_BYTES_MAX = 64;
+/** Bytes of the small blobs of one pack. */
+export const PACK_BYTES_MAX = FETCH_DATA_BYTES_MAX;
+const BLOB_ID_BYTES = 32;
+/** Ids and sizes of a pack: 512 of 32 and 3 bytes. */
+const PACK_HEADS_BYTES_MAX = 20 * 1024;
+/** A part of an answer: data, its length and its tags. */
+export const FETCH_PART_BYTES_MAX = FETCH_DATA_BYTES_MAX + PACK_HEADS_BYTES_MAX;
 /** 512 ids of 32 bytes and their tags. */
 const WANT_BYTES_MAX = 32 * 1024;
 /** Fetches of one peer that are served at once. */
 const FETCH_STREAMS_MAX = 16;
+/** Between two questions of one stream, in ms: who has nothing to ask closes it after two seconds. */
 const REQUEST_STALL_MS = 10_000;
 
 /** Why somebody fetches: a server that must choose serves a restore before a repair before a grab. */
@@ -43,14 +50,21 @@ export interface FetchBusy {
   readonly retryAfterMs: number;
 }
 
-/** In order: `blob`, its `data` until `bytes` have come, then the next; or `gone`, for a blob not begun or in its middle. */
+/** A small blob, whole. */
+export interface PackedBlob {
+  readonly blob: BlobId;
+  readonly content: Uint8Array;
+}
+
+/** In order: `blob`, its `data` until `bytes` have come, then the next; `pack` for several small ones at once; or `gone`, for a blob not begun or in its middle. */
 export type FetchPart =
   | FetchBusy
   | { readonly kind: 'blob'; readonly blob: BlobId; readonly bytes: number }
   | { readonly kind: 'data'; readonly data: Uint8Array }
+  | { readonly kind: 'pack'; readonly blobs: readonly PackedBlob[] }
   | { readonly kind: 'gone'; readonly blob: BlobId };
 
-/** A blob to serve. Its `content` must give exactly `bytes`, or throw: `SourceGone` when what it reads from has changed. */
+/** A blob, or several small ones, to serve. Its `content` must give exactly `bytes`, or throw: `SourceGone` when what it reads from has changed. */
 export type FetchedBlob =
   | {
       readonly blob: BlobId;
@@ -58,7 +72,9 @@ export type FetchedBlob =
       readonly content: AsyncIterable<Uint8Array>;
       readonly gone?: false;
     }
-  | { readonly blob: BlobId; readonly gone: true };
+  | { readonly blob: BlobId; readonly gone: true }
+  /** At most `PACK_BYTES_MAX` in all, and 512. */
+  | { readonly pack: readonly PackedBlob[] };
 
 export type FetchAnswer = FetchBusy | { readonly kind: 'blobs'; readonly parts: AsyncIterable<FetchedBlob> };
 
@@ -70,47 +86,76 @@ export async function serveFetch(net: Net, provide: FetchProvider, isGone: (erro
   await net.handle(
     FETCH_PROTOCOL,
     async (stream, from, signal) => {
-      const wire = await readMessage(stream, Want, {
+      const wants = readMessages(stream, Want, {
         what: 'fetch request',
         bytesMax: WANT_BYTES_MAX,
         signal,
         stallMs: REQUEST_STALL_MS,
       });
-      const request = reading('fetch request', () => requestFrom(wire));
       const batch = new MessageBatch<Part>(stream, Part, { signal });
       const say = (part: Part): Promise<void> => batch.write(part);
-
-      const answer = await provide(request, from, signal);
-      if (answer.kind === 'busy') {
-        await say({ busy: { retryAfterMs: answer.retryAfterMs } });
-        return batch.flush();
+      for await (const wire of wants) {
+        const request = reading('fetch request', () => requestFrom(wire));
+        await sendAnswer(await provide(request, from, signal), { request, say, isGone });
+        await say({ end: {} });
+        await batch.flush();
       }
-
-      const open = new Set(request.blobs);
-      for await (const part of answer.parts) {
-        assert(open.delete(part.blob), `serves blob ${part.blob}, which was not asked for or is served already`);
-        const blob = bytesOf(part.blob);
-        if (part.gone === true) {
-          await say({ gone: { blob } });
-          continue;
-        }
-        await say({ blob: { blob, sizeBytes: part.bytes } });
-        try {
-          await sendContent(part, say);
-        } catch (error) {
-          if (!isGone(error)) throw error;
-          await say({ gone: { blob } });
-        }
-      }
-      await batch.flush();
-      assert(open.size === 0, `${open.size} of ${request.blobs.length} asked blobs were not answered`);
     },
     { streamsMax: FETCH_STREAMS_MAX },
   );
 }
 
+async function sendAnswer(
+  answer: FetchAnswer,
+  {
+    request,
+    say,
+    isGone,
+  }: {
+    readonly request: FetchRequest;
+    readonly say: (part: Part) => Promise<void>;
+    readonly isGone: (error: unknown) => boolean;
+  },
+): Promise<void> {
+  if (answer.kind === 'busy') return say({ busy: { retryAfterMs: answer.retryAfterMs } });
+  const open = new Set(request.blobs);
+  const answered = (blob: BlobId): void =>
+    assert(open.delete(blob), `serves blob ${blob}, which was not asked for or is served already`);
+  for await (const part of answer.parts) {
+    if ('pack' in part) {
+      for (const { blob } of part.pack) answered(blob);
+      await say({ pack: toPack(part.pack) });
+      continue;
+    }
+    answered(part.blob);
+    const blob = bytesOf(part.blob);
+    if (part.gone === true) {
+      await say({ gone: { blob } });
+      continue;
+    }
+    await say({ blob: { blob, sizeBytes: part.bytes } });
+    try {
+      await sendContent(part, say);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      await say({ gone: { blob } });
+    }
+  }
+  assert(open.size === 0, `${open.size} of ${request.blobs.length} asked blobs were not answered`);
+}
+
+function toPack(pack: readonly PackedBlob[]): Pack {
+  const data = Buffer.concat(pack.map(({ content }) => content));
+  assert(data.length <= PACK_BYTES_MAX && pack.length <= BLOBS_PER_FETCH_MAX, `a pack of ${data.length} bytes`);
+  return {
+    blobs: Buffer.concat(pack.map(({ blob }) => bytesOf(blob))),
+    sizesBytes: pack.map(({ content }) => content.length),
+    data,
+  };
+}
+
 async function sendContent(
-  { blob, bytes, content }: FetchedBlob & { readonly gone?: false },
+  { blob, bytes, content }: Extract<FetchedBlob, { readonly gone?: false }>,
   say: (part: Part) => Promise<void>,
 ): Promise<void> {
   let leftBytes = bytes;
@@ -136,45 +181,64 @@ export function askFetch(
   request: FetchRequest,
   options: AskOptions = {},
 ): AsyncGenerator<FetchPart, void, undefined> {
-  const asked = new Set(request.blobs);
-  assert(asked.size > 0 && asked.size <= BLOBS_PER_FETCH_MAX, `asked for ${asked.size} blobs at once`);
   const question = {
     protocol: FETCH_PROTOCOL,
-    request: {
-      parcel: bytesOf(request.parcel),
-      blobs: [...asked].map(bytesOf),
-      purpose: PURPOSES.indexOf(request.purpose),
-    },
+    request: toWant(request),
     requestCodec: Want,
     replyCodec: Part,
     what: 'fetch answer',
-    bytesMax: FETCH_DATA_BYTES_MAX + ENVELOPE_BYTES_MAX,
+    bytesMax: FETCH_PART_BYTES_MAX,
   };
-  return ask(net, peer, question, options, parts => readParts(parts, asked));
+  return ask(net, peer, question, options, parts => readAnswer(parts, request));
 }
 
-async function* readParts(
+export function toWant({ parcel, blobs, purpose }: FetchRequest): Want {
+  const asked = new Set(blobs);
+  assert(asked.size > 0 && asked.size <= BLOBS_PER_FETCH_MAX, `asked for ${asked.size} blobs at once`);
+  return { parcel: bytesOf(parcel), blobs: [...asked].map(bytesOf), purpose: PURPOSES.indexOf(purpose) };
+}
+
+/** The answer to one Want: reads up to its end mark and no further. */
+export async function* readAnswer(
   parts: AsyncGenerator<Part, void, undefined>,
-  asked: ReadonlySet<BlobId>,
+  { blobs }: FetchRequest,
 ): AsyncGenerator<FetchPart, void, undefined> {
-  const open = new Set(asked);
+  const open = new Set(blobs);
   let current: BlobId | undefined;
   let leftBytes = 0;
   let first = true;
-  for await (const wire of parts) {
+  let busy = false;
+  // By hand: leaving a `for await` would end the stream for the answers behind this one.
+  for (;;) {
+    const { value: wire, done } = await parts.next();
+    if (done === true) throw cutShort('fetch answer');
+    if (wire.end !== undefined) {
+      if (!busy && (open.size > 0 || leftBytes > 0)) throw malformed('fetch answer: its end before all was answered');
+      return;
+    }
+    if (busy) throw malformed('fetch answer: more after busy');
     if (wire.busy !== undefined) {
       if (!first) throw malformed('fetch answer: busy after it began');
       const { retryAfterMs } = wire.busy;
+      busy = true;
       yield { kind: 'busy', retryAfterMs: reading('fetch answer', () => countFrom(retryAfterMs)) };
-      return;
+      continue;
     }
     first = false;
 
     if (wire.data !== undefined) {
-      if (current === undefined || wire.data.length > leftBytes)
-        throw malformed('fetch answer: data beyond a blob’s size');
+      if (current === undefined || wire.data.length > leftBytes || wire.data.length > FETCH_DATA_BYTES_MAX)
+        throw malformed('fetch answer: data beyond a blob’s size, or too much at once');
       leftBytes -= wire.data.length;
       yield { kind: 'data', data: wire.data };
+    } else if (wire.pack !== undefined) {
+      if (leftBytes > 0) throw malformed('fetch answer: a pack in the middle of a blob');
+      const blobs = packFrom(wire.pack);
+      for (const { blob } of blobs) {
+        if (!open.delete(blob)) throw malformed('fetch answer: a blob that was not asked for, or comes twice');
+      }
+      current = undefined;
+      yield { kind: 'pack', blobs };
     } else if (wire.gone !== undefined) {
       const blob = blobFrom(wire.gone.blob);
       // Also right after its last byte: the server checks the file once more when it has read it.
@@ -194,7 +258,22 @@ async function* readParts(
       throw malformed('fetch answer: a part of no known kind');
     }
   }
-  if (open.size > 0 || leftBytes > 0) throw cutShort('fetch answer');
+}
+
+function packFrom({ blobs, sizesBytes, data }: Pack): PackedBlob[] {
+  if (data.length > PACK_BYTES_MAX || sizesBytes.length > BLOBS_PER_FETCH_MAX)
+    throw malformed(`fetch answer: a pack of ${sizesBytes.length} blobs and ${data.length} bytes`);
+  if (blobs.length !== sizesBytes.length * BLOB_ID_BYTES || sizesBytes.length === 0)
+    throw malformed('fetch answer: a pack whose blobs and sizes differ');
+  let at = 0;
+  const packed = sizesBytes.map((bytes, n): PackedBlob => {
+    const content = data.subarray(at, at + bytes);
+    at += bytes;
+    return { blob: blobFrom(blobs.subarray(n * BLOB_ID_BYTES, (n + 1) * BLOB_ID_BYTES)), content };
+  });
+  if (at !== data.length || sizesBytes.includes(0))
+    throw malformed('fetch answer: a pack whose sizes and bytes differ');
+  return packed;
 }
 
 const blobFrom = (bytes: Uint8Array): BlobId => reading('fetch answer', () => parseBlobId(hexOf(bytes)));

@@ -9,9 +9,10 @@ import { assert, ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import { bytesOf, hexOf, type ObjectId, type PeerName, parseObjectId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
+import { readAhead } from '../platform/read-ahead.js';
 import { type AskOptions, ask } from './ask.js';
 import { malformed, reading } from './malformed.js';
-import { cutShort, readMessage, writeMessage } from './message-stream.js';
+import { cutShort, MessageBatch, readMessage } from './message-stream.js';
 import type { Net } from './net.js';
 
 export const OBJECT_PROTOCOL = '/scatterhoard/object/1';
@@ -21,6 +22,8 @@ export const OBJECT_BYTES_MAX = 1 << 20;
 export const OBJECTS_PER_ASK_MAX = 256;
 /** Asks of one peer that are served at once. */
 const OBJECT_STREAMS_MAX = 8;
+/** Objects that are read while the ones before are sent: of most a few kB. */
+const READ_AHEAD = 8;
 /** An answer's field names and its id. */
 const ENVELOPE_BYTES_MAX = 64;
 /** 256 ids of 32 bytes and their tags. */
@@ -52,14 +55,15 @@ export async function serveObjects(net: Net, readerFor: (peer: PeerName) => Obje
           throw new RangeError(`${want.ids.length} ids`);
         return want.ids.map(id => parseObjectId(hexOf(id)));
       });
-      for (const id of ids) {
-        const found = await reader.get(id);
+      const batch = new MessageBatch<Answer>(stream, Answer, { signal });
+      for await (const { id, found } of readAhead(ids, async id => ({ id, found: await reader.get(id) }), READ_AHEAD)) {
         const answer: Answer =
           found === undefined || found.length > OBJECT_BYTES_MAX
             ? { id: bytesOf(id), missing: {} }
             : { id: bytesOf(id), found };
-        await writeMessage(stream, Answer, answer, { signal });
+        await batch.write(answer);
       }
+      await batch.flush();
     },
     { streamsMax: OBJECT_STREAMS_MAX },
   );

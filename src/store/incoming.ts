@@ -11,12 +11,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, rm } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { assert, ClusterError } from '../core/fault.js';
-import { createHasher } from '../core/hash.js';
+import { createHasher, hashHex } from '../core/hash.js';
 import { type BlobId, hexOf, parseBlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
+import { renameFiles, writeSmallFile, writeSmallFiles } from '../platform/small-files.js';
 import type { FanFolder } from './fan-folder.js';
 import { hashFile } from './hash-file.js';
 import { FILE_MODE, storeFull, systemCode, tampered } from './own-folder.js';
@@ -34,6 +35,12 @@ export interface IncomingBlob {
   finish(): Promise<void>;
   /** Not after `finish`. Also harmless after a failure, which has removed what was written. */
   abort(): Promise<void>;
+}
+
+/** All of it in memory: at most 1 MiB. */
+export interface SmallBlob {
+  readonly blob: BlobId;
+  readonly content: Uint8Array;
 }
 
 /** On this disk, hashed by this process, and listed by no PRESENT parcel yet. */
@@ -113,15 +120,47 @@ export class Incoming {
         wrote: bytes => {
           this.#incomingBytes += bytes;
         },
-        arrived: async path => {
-          if (this.#arrived.has(blob)) {
-            // Came twice, for two parcels that share it.
-            await rm(path, { force: true });
-            this.#incomingBytes -= ref.bytes;
-          } else this.#arrived.set(blob, { blob, bytes: ref.bytes, path, placed: false });
-        },
+        arrived: path => this.#arrive({ blob, bytes: ref.bytes, path, placed: false }),
       },
     );
+  }
+
+  /**
+   * Small blobs, whole, as by `receive` and `finish` for each.
+   * @returns those whose bytes are not their own: nothing of them is kept
+   * @throws ClusterError STORE_FULL, and whatever the disk says; some of them may have arrived then
+   */
+  async receiveSmall(blobs: readonly SmallBlob[]): Promise<readonly SmallBlob[]> {
+    const wrong: SmallBlob[] = [];
+    const files: {
+      readonly blob: BlobId;
+      readonly path: string;
+      readonly content: Uint8Array;
+      readonly mode: number;
+    }[] = [];
+    const mark = newMark();
+    for (const { blob, content } of blobs) {
+      if (hashHex(content) === blob)
+        files.push({ blob, path: `${this.#path}/${blob}.${mark}`, content, mode: FILE_MODE });
+      else wrong.push({ blob, content });
+    }
+    const failures = await writeSmallFiles(files);
+    for (const [n, { blob, path, content }] of files.entries()) {
+      if (failures[n] !== undefined) continue;
+      this.#incomingBytes += content.length;
+      await this.#arrive({ blob, bytes: content.length, path, placed: false });
+    }
+    const failure = failures.find(one => one !== undefined);
+    if (failure !== undefined) throw storeFull(failure, this.#path);
+    return wrong;
+  }
+
+  async #arrive(state: ArrivalState): Promise<void> {
+    if (this.#arrived.has(state.blob)) {
+      // Came twice, for two parcels that share it.
+      await rm(state.path, { force: true });
+      this.#incomingBytes -= state.bytes;
+    } else this.#arrived.set(state.blob, state);
   }
 
   /** The blob with exactly this size, if it is here; hashes what this process has not hashed. */
@@ -233,27 +272,41 @@ export class Incoming {
     }
   }
 
-  /** Moves verified, flushed bytes to their name under `.blobs`. Two commits may ask for the same one. */
-  async place(arrival: Arrival): Promise<void> {
-    const state = this.#state(arrival);
-    if (state.placed) return;
-    state.placing ??= this.#place(state);
+  /** Moves verified, flushed bytes to their names under `.blobs`. Two commits may ask for the same one. */
+  async place(arrivals: readonly Arrival[]): Promise<void> {
+    const states = [...new Set(arrivals.map(arrival => this.#state(arrival)))].filter(({ placed }) => !placed);
+    const ours = states.filter(({ placing }) => placing === undefined);
+    if (ours.length > 0) {
+      const placing = this.#place(ours);
+      for (const state of ours) state.placing = placing;
+    }
+    const all = states.map(({ placing }) => placing);
     try {
-      await state.placing;
+      await Promise.all(all);
     } finally {
-      delete state.placing;
+      for (const state of ours) delete state.placing;
     }
   }
 
-  async #place(state: ArrivalState): Promise<void> {
-    const to = this.#blobs.pathOf(state.blob);
-    // A file of that name that was never hashed is replaced, and must not count twice.
-    const replacedBytes = this.#straysPossible ? await sizeOf(to) : 0;
-    await rename(state.path, to);
-    state.path = to;
-    state.placed = true;
-    this.#incomingBytes -= state.bytes;
-    this.#blobBytes += state.bytes - replacedBytes;
+  async #place(states: readonly ArrivalState[]): Promise<void> {
+    const moves = await Promise.all(
+      states.map(async state => {
+        const to = this.#blobs.pathOf(state.blob);
+        // A file of that name that was never hashed is replaced, and must not count twice.
+        return { path: state.path, to, replacedBytes: this.#straysPossible ? await sizeOf(to) : 0 };
+      }),
+    );
+    const failures = await renameFiles(moves);
+    for (const [n, state] of states.entries()) {
+      const move = moves[n];
+      if (move === undefined || failures[n] !== undefined) continue;
+      state.path = move.to;
+      state.placed = true;
+      this.#incomingBytes -= state.bytes;
+      this.#blobBytes += state.bytes - move.replacedBytes;
+    }
+    const failure = failures.find(one => one !== undefined);
+    if (failure !== undefined) throw failure;
   }
 
   /** Removes what lies under `.incoming` since before `beforeMs` and no commit counts on. */
@@ -287,13 +340,16 @@ export class Incoming {
   }
 
   #newPath(blob: BlobId): string {
-    return `${this.#path}/${blob}.${randomBytes(6).toString('hex')}`;
+    return `${this.#path}/${blob}.${newMark()}`;
   }
 
   #state(arrival: Arrival): ArrivalState {
     return arrival as ArrivalState; // the only maker of arrivals is this file
   }
 }
+
+/** Tells two files of one blob apart. */
+const newMark = (): string => randomBytes(6).toString('hex');
 
 class Receiving implements IncomingBlob {
   readonly #path: string;
@@ -342,7 +398,8 @@ class Receiving implements IncomingBlob {
       );
     }
     await this.#orAbort(async () => {
-      await this.#writeOut();
+      if (this.#file === undefined) await this.#writeWhole();
+      else await this.#writeOut();
       await this.#close();
     });
     this.#over = true;
@@ -359,12 +416,25 @@ class Receiving implements IncomingBlob {
     this.#tell.wrote(-this.#writtenBytes);
   }
 
-  async #writeOut(): Promise<void> {
-    this.#file ??= await open(this.#path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE);
+  /** All of it is still in memory. */
+  async #writeWhole(): Promise<void> {
+    const bytes = this.#taken();
+    await writeSmallFile(this.#path, bytes, FILE_MODE);
+    this.#writtenBytes += bytes.length;
+    this.#tell.wrote(bytes.length);
+  }
+
+  #taken(): Uint8Array {
     const [first, ...more] = this.#waiting;
     const bytes = first !== undefined && more.length === 0 ? first : Buffer.concat(this.#waiting);
     this.#waiting = [];
     this.#waitingBytes = 0;
+    return bytes;
+  }
+
+  async #writeOut(): Promise<void> {
+    this.#file ??= await open(this.#path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE);
+    const bytes = this.#taken();
     for (let at = 0; at < bytes.length; ) {
       const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at);
       at += bytesWritten;

@@ -7,8 +7,7 @@
  * id counts as absent, is reported, and is replaced by the next `put`.
  */
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { lstat, open, readdir, rename, rm } from 'node:fs/promises';
+import { lstat, readdir, rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { brotliCompress, brotliDecompress, constants as zlib } from 'node:zlib';
 import type { Logger } from 'pino';
@@ -16,10 +15,11 @@ import { ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import { type ObjectId, parseObjectId } from '../core/ids.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
+import { Group } from '../platform/group.js';
+import { renameFiles, writeSmallFile } from '../platform/small-files.js';
 import { DiskSync } from './disk-sync.js';
 import { FanFolder } from './fan-folder.js';
-import { Group } from './group.js';
-import { FILE_MODE, makeOwnFolder, openOwnFile, storeFull, systemCode } from './own-folder.js';
+import { FILE_MODE, makeOwnFolder, readOwnFile, storeFull, systemCode } from './own-folder.js';
 
 /** The largest object is a snapshot's list of pages: 1 MiB lists 30,000 pages, some 120 million files. */
 export const OBJECT_BYTES_MAX = 1024 * 1024;
@@ -62,7 +62,7 @@ export class ObjectFolderReader implements ObjectReader {
   protected async read(id: ObjectId, path: string): Promise<Uint8Array | undefined> {
     let stored: Buffer | undefined;
     try {
-      stored = await readFileOf(path);
+      stored = await readOwnFile(path, FILE_BYTES_MAX);
     } catch (error) {
       // Too many open files, no permission: passing troubles of this host, which say nothing about the object.
       const code = systemCode(error);
@@ -151,14 +151,8 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
     const stored = await encodeObject(bytes);
     const path = `${this.fan.path}/new/${id}.${randomBytes(6).toString('hex')}`;
     try {
-      const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE);
-      try {
-        await file.writeFile(stored);
-      } finally {
-        await file.close();
-      }
+      await writeSmallFile(path, stored, FILE_MODE);
     } catch (error) {
-      await rm(path, { force: true });
       throw storeFull(error, path);
     }
     if (this.#waiting.has(id)) {
@@ -180,11 +174,14 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
     const batch = [...this.#waiting];
     // With nothing waiting this still throws when an earlier flush has failed.
     await this.#sync.flush(batch.map(([, path]) => path));
-    for (const [id, path] of batch) {
-      await rename(path, this.fan.pathOf(id));
+    const failures = await renameFiles(batch.map(([id, path]) => ({ path, to: this.fan.pathOf(id) })));
+    for (const [n, [id]] of batch.entries()) {
+      if (failures[n] !== undefined) continue;
       this.#waiting.delete(id);
       this.damaged.delete(id);
     }
+    const failure = failures.find(one => one !== undefined);
+    if (failure !== undefined) throw failure;
     await this.#sync.flush(new Set(batch.map(([id]) => this.fan.folderOf(id))));
   }
 
@@ -210,18 +207,6 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
     } finally {
       if (this.#ownSync) await this.#sync.close();
     }
-  }
-}
-
-async function readFileOf(path: string): Promise<Buffer | undefined> {
-  const file = await openOwnFile(path);
-  if (file === undefined) return undefined;
-  try {
-    const { size } = await file.stat();
-    if (size > FILE_BYTES_MAX) throw new Error(`its file has ${size} bytes, at most ${FILE_BYTES_MAX} can be right`);
-    return await file.readFile();
-  } finally {
-    await file.close();
   }
 }
 

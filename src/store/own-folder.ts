@@ -8,6 +8,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
+import { readSmallFile } from '../platform/small-files.js';
 
 export const FOLDER_MODE = 0o700;
 export const FILE_MODE = 0o600;
@@ -48,16 +49,18 @@ export async function openOwnFile(path: string | Buffer): Promise<FileHandle | u
   throw tampered(path, 'is not a plain file');
 }
 
-/** A small file as a whole; `undefined` when there is none. A longer one was not written by us. */
+/** A small file as a whole; `undefined` when there is none. A longer one was not written by us. @throws ClusterError STORE_TAMPERED */
 export async function readOwnFile(path: string, bytesMax: number): Promise<Buffer | undefined> {
-  const file = await openOwnFile(path);
-  if (file === undefined) return undefined;
   try {
-    const { size } = await file.stat();
-    if (size > bytesMax) throw tampered(path, `has ${size} bytes, at most ${bytesMax} can be right`);
-    return await file.readFile();
-  } finally {
-    await file.close();
+    const { content } = await readSmallFile(path, bytesMax);
+    return Buffer.from(content.buffer, content.byteOffset, content.length);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT') return undefined;
+    if (code === 'ELOOP' || code === 'EMLINK') throw tampered(path, 'is a symlink');
+    if (code === 'NOT_A_FILE') throw tampered(path, 'is not a plain file');
+    if (code === 'TOO_LARGE') throw tampered(path, `has more than the ${bytesMax} bytes that can be right`);
+    throw error;
   }
 }
 

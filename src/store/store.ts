@@ -33,12 +33,13 @@ import {
 } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { writeDurable } from '../platform/durable.js';
+import { Group } from '../platform/group.js';
+import { readSmallFiles } from '../platform/small-files.js';
 import type { BlobIndex } from './blob-index.js';
 import { readBlob, type StoredBlob } from './blob-reader.js';
 import { DiskSync } from './disk-sync.js';
-import { Group } from './group.js';
 import { HeldBlobs } from './held-blobs.js';
-import { type Arrival, Incoming, type IncomingBlob } from './incoming.js';
+import { type Arrival, Incoming, type IncomingBlob, type SmallBlob } from './incoming.js';
 import type { IndexDatabase } from './index-database.js';
 import type { LateDeletions } from './late-deletions.js';
 import { LogFile } from './log-file.js';
@@ -432,6 +433,12 @@ export class Store {
     return this.#incoming.receive(blob);
   }
 
+  /** As `receive` to `finish`, many small blobs at once. @returns those whose bytes are not their own: nothing of them is kept */
+  async receiveSmall(blobs: readonly SmallBlob[]): Promise<readonly SmallBlob[]> {
+    this.#mustWork();
+    return this.#incoming.receiveSmall(blobs);
+  }
+
   /** Removes blobs that arrived before `beforeMs` (wall clock) and that no commit has used. */
   async sweepIncoming(beforeMs: number): Promise<void> {
     await this.#incoming.sweep(beforeMs);
@@ -467,7 +474,7 @@ export class Store {
       await this.objects.put(record);
       const placed = async () => {
         await this.#sync.flush(arrivals.map(({ path }) => path));
-        await Promise.all(arrivals.map(arrival => this.#incoming.place(arrival)));
+        await this.#incoming.place(arrivals);
         await this.#sync.flush(new Set(arrivals.map(({ blob }) => this.#folder.blobs.folderOf(blob))));
         for (const { blob } of arrivals) this.#blobs.notLost(blob);
       };
@@ -692,6 +699,23 @@ export class Store {
   async openBlob(blob: BlobId): Promise<StoredBlob | undefined> {
     const held = this.#blobs.lookup(blob);
     return held === undefined ? undefined : readBlob(this.#folder.blobs.pathOf(blob), blob, held.bytes);
+  }
+
+  /** Small blobs, whole, all read at once; undefined for what no PRESENT parcel lists, and what is not there in full. */
+  async readSmall(blobs: readonly BlobId[]): Promise<readonly (Uint8Array | undefined)[]> {
+    const held = blobs.flatMap(blob => {
+      const found = this.#blobs.lookup(blob);
+      return found === undefined ? [] : [{ blob, path: this.#folder.blobs.pathOf(blob), bytesMax: found.bytes }];
+    });
+    const read = await readSmallFiles(held);
+    const contents = new Map(
+      held.map(({ blob, bytesMax }, n) => {
+        const one = read[n];
+        const isWhole = one !== undefined && !(one instanceof Error) && one.content.length === bytesMax;
+        return [blob, isWhole ? one.content : undefined];
+      }),
+    );
+    return blobs.map(blob => contents.get(blob));
   }
 
   /** True after the log was begun anew: `rescan` brings back what lies here. Until it is done nothing of that counts. */

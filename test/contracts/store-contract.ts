@@ -50,7 +50,9 @@ export type ContractStore = Pick<
   | 'positionAt'
   | 'possess'
   | 'present'
+  | 'readSmall'
   | 'receive'
+  | 'receiveSmall'
   | 'sweepIncoming'
   | 'usage'
 >;
@@ -264,6 +266,28 @@ export function testStoreContract(test: TestFn, { make, reopen, passTime, spoil 
       t.is((await store.usage()).usedBytes, before.usedBytes);
     });
   }
+
+  test('small blobs are received many at once, but for those whose bytes are not their own', async t => {
+    const store = await make(t);
+    const before = await store.usage();
+    const contents = Array.from({ length: 300 }, (_, n) => Buffer.from(`content ${n}`));
+    const small = contents.map(content => ({ blob: parseBlobId(hashHex(content)), content }));
+    const wrong = { blob: parseBlobId(hashHex(Buffer.from('right'))), content: Buffer.from('wrong') };
+    t.deepEqual(await store.receiveSmall([...small, wrong]), [wrong]);
+    // Twice: for two parcels that share them.
+    t.deepEqual(await store.receiveSmall(small), []);
+    const bytes = contents.reduce((sum, { length }) => sum + length, 0);
+    t.is((await store.usage()).usedBytes, before.usedBytes + bytes);
+    t.is((await store.missing([{ blob: wrong.blob, bytes: 5 }])).length, 1);
+    const parcel = parcelOf(...contents.slice(0, 200));
+    await store.commit(parcel.id, parcel.record);
+    const asked = [...small.slice(0, 201).map(({ blob }) => blob), wrong.blob];
+    const read = await store.readSmall(asked);
+    t.deepEqual(
+      read.map(content => (content === undefined ? undefined : Buffer.from(content).toString())),
+      [...contents.slice(0, 200).map(String), undefined, undefined],
+    );
+  });
 
   test('a blob with more bytes than a record says counts as missing for that record', async t => {
     const store = await make(t);

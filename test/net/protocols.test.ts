@@ -329,7 +329,10 @@ async function gather(parts: AsyncIterable<FetchPart>): Promise<Map<BlobId, Buff
       finish();
       current = part.blob;
     } else if (part.kind === 'data') pieces.push(part.data);
-    else if (part.kind === 'gone') {
+    else if (part.kind === 'pack') {
+      finish();
+      for (const { blob, content } of part.blobs) got.set(blob, Buffer.from(content));
+    } else if (part.kind === 'gone') {
       if (part.blob !== current) finish();
       current = undefined;
       pieces = [];
@@ -373,6 +376,76 @@ test('fetch: blobs arrive whole, and what is gone is said to be gone, also in th
   t.is(got.get(blobOf(second)), 'gone');
   t.is(got.get(blobOf(third)), 'gone');
   t.true((got.get(blobOf(fourth)) as Buffer).equals(fourth));
+});
+
+test('fetch: small blobs come packed, between others, each with its own bytes', async t => {
+  const [a, b] = await pair(t);
+  const contents = ['one', 'two', 'three'].map(text => Buffer.from(text));
+  const large = randomBytes(400_000);
+  await serveBlobs(b.net, async () =>
+    answerWith(
+      { pack: contents.slice(0, 2).map(content => ({ blob: blobOf(content), content })) },
+      { blob: blobOf(large), bytes: large.length, content: contentOf(large) },
+      { pack: contents.slice(2).map(content => ({ blob: blobOf(content), content })) },
+    ),
+  );
+  const blobs = [...contents, large].map(blobOf);
+  const got = await gather(askFetch(a.net, b.net.peer, { parcel: PARCEL, blobs, purpose: 'grab' }));
+  for (const content of [...contents, large]) t.true((got.get(blobOf(content)) as Buffer).equals(content));
+});
+
+test('fetch: a pack that no honest build gives is malformed', async t => {
+  const content = Buffer.from('content');
+  const blob = Buffer.from(blobOf(content), 'hex');
+  const pack = (blobs: Uint8Array, sizesBytes: number[], data: Uint8Array): Part => ({
+    pack: { blobs, sizesBytes, data },
+  });
+  const cases: readonly [string, Part[]][] = [
+    ['nothing in it', [pack(Buffer.alloc(0), [], Buffer.alloc(0))]],
+    ['more sizes than blobs', [pack(blob, [3, 4], content)]],
+    ['half an id', [pack(blob.subarray(16), [7], content)]],
+    ['too few bytes', [pack(blob, [8], content)]],
+    ['too many bytes', [pack(blob, [6], content)]],
+    ['an empty blob', [pack(blob, [0], Buffer.alloc(0))]],
+    ['a blob that was not asked for', [pack(Buffer.alloc(32, 1), [7], content)]],
+    ['a blob twice', [pack(Buffer.concat([blob, blob]), [3, 4], content)]],
+    ['in the middle of a blob', [{ blob: { blob, sizeBytes: 7 } }, pack(Buffer.alloc(32, 1), [7], content)]],
+  ];
+  const [a, b] = await pair(t);
+  let next = 0;
+  await b.net.handle(FETCH_PROTOCOL, async stream => {
+    for (const part of cases[next]?.[1] ?? []) stream.send(encode.single(Part.encode(part)));
+  });
+  const asked = { parcel: PARCEL, blobs: [blobOf(content)], purpose: 'grab' as const };
+  for (; next < cases.length; next++) {
+    const error = await t.throwsAsync(all(askFetch(a.net, b.net.peer, asked)), undefined, cases[next]?.[0]);
+    t.is((error as { code?: string } | undefined)?.code, 'MALFORMED_MESSAGE', cases[next]?.[0]);
+  }
+});
+
+test('fetch: what is no end of an answer is none', async t => {
+  const content = Buffer.from('content');
+  const blob = Buffer.from(blobOf(content), 'hex');
+  const cases: readonly [string, Part[], string][] = [
+    ['its end before all was answered', [{ end: {} }], 'MALFORMED_MESSAGE'],
+    [
+      'its end in the middle of a blob',
+      [{ blob: { blob, sizeBytes: 8 } }, { data: content }, { end: {} }],
+      'MALFORMED_MESSAGE',
+    ],
+    ['more after busy', [{ busy: { retryAfterMs: 1 } }, { gone: { blob } }], 'MALFORMED_MESSAGE'],
+    ['all of it, and no end', [{ blob: { blob, sizeBytes: 7 } }, { data: content }], 'STREAM_BROKEN'],
+  ];
+  const [a, b] = await pair(t);
+  let next = 0;
+  await b.net.handle(FETCH_PROTOCOL, async stream => {
+    for (const part of cases[next]?.[1] ?? []) stream.send(encode.single(Part.encode(part)));
+  });
+  const asked = { parcel: PARCEL, blobs: [blobOf(content)], purpose: 'grab' as const };
+  for (; next < cases.length; next++) {
+    const error = await t.throwsAsync(all(askFetch(a.net, b.net.peer, asked)), undefined, cases[next]?.[0]);
+    t.is((error as { code?: string } | undefined)?.code, cases[next]?.[2], cases[next]?.[0]);
+  }
 });
 
 test('fetch: a source that finds out after its last byte may still say gone', async t => {

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { Group } from '../../src/store/group.js';
+import { Group } from '../../src/platform/group.js';
 
 function gated() {
   const rounds: { items: readonly number[]; end: (error?: Error) => void }[] = [];

@@ -1,0 +1,82 @@
+/**
+ * Landing: blobs all of whose bytes have come, on their way to disk while the next ones come in.
+ *
+ * A blob that hashes to another name does not keep the others from landing: a live file may have changed under its reader.
+ * Any other failure is thrown by the next call.
+ */
+import { ClusterError } from '../core/fault.js';
+import type { IncomingBlob, SmallBlob } from '../store/incoming.js';
+import type { Store } from '../store/store.js';
+
+/** Bytes of one fetch that wait for the disk: enough to write some hundred small files at once. */
+const LANDING_BYTES_MAX = 4 * 1024 * 1024;
+
+export class Landing {
+  readonly #under = new Set<Promise<void>>();
+  #bytes = 0;
+  #mismatch: ClusterError | undefined;
+  #failure: { readonly error: unknown } | undefined;
+
+  /** Of the blobs that have landed: one whose bytes were not its own. */
+  get mismatch(): ClusterError | undefined {
+    return this.#mismatch;
+  }
+
+  /** `finish`: of a blob that was received. Returns when there is room for more. */
+  add(incoming: IncomingBlob, bytes: number): Promise<void> {
+    return this.#take(bytes, () => incoming.finish());
+  }
+
+  /** Small blobs that came whole. Returns when there is room for more. */
+  addSmall(store: Pick<Store, 'receiveSmall'>, blobs: readonly SmallBlob[]): Promise<void> {
+    return this.#take(
+      blobs.reduce((sum, { content }) => sum + content.length, 0),
+      async () => {
+        const [wrong] = await store.receiveSmall(blobs);
+        if (wrong !== undefined)
+          throw new ClusterError(
+            'BLOB_MISMATCH',
+            `blob ${wrong.blob}: the bytes that came are others; they were not kept`,
+            {
+              blame: 'peer',
+            },
+          );
+      },
+    );
+  }
+
+  async #take(bytes: number, finish: () => Promise<void>): Promise<void> {
+    this.#bytes += bytes;
+    const landing = this.#finish(finish).finally(() => {
+      this.#bytes -= bytes;
+      this.#under.delete(landing);
+    });
+    this.#under.add(landing);
+    while (this.#bytes > LANDING_BYTES_MAX && this.#under.size > 0) await Promise.race(this.#under);
+    this.#throwFailure();
+  }
+
+  /** Returns when all have landed. */
+  async all(): Promise<void> {
+    await this.settled();
+    this.#throwFailure();
+  }
+
+  /** As `all`, and never throws: for whoever has failed already. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#under);
+  }
+
+  async #finish(finish: () => Promise<void>): Promise<void> {
+    try {
+      await finish();
+    } catch (error) {
+      if (error instanceof ClusterError && error.code === 'BLOB_MISMATCH') this.#mismatch ??= error;
+      else this.#failure ??= { error };
+    }
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * Fetch session: many fetches from one peer over one stream, the next ones asked for while the ones before are answered.
+ *
+ * A stream of its own costs each side some twenty frames of yamux, each of them a frame of noise and a packet: for parcels
+ * of small files more than their bytes do. So small parcels share one; large ones have their own (`askFetch`), for answers
+ * come in the order of the questions, and nobody should wait behind gigabytes.
+ *
+ * Invariants: an answer that its asker has left is read to its end, so that the next one can begin; when the stream breaks,
+ * everybody who still waits is told so; a session that nobody uses ends after two seconds. Nothing is tried again here.
+ */
+import type { Stream } from '@libp2p/interface';
+import { Part, Want } from '../../protocols/fetch/fetch.js';
+import { ClusterError } from '../core/fault.js';
+import type { PeerName } from '../core/ids.js';
+import {
+  FETCH_PART_BYTES_MAX,
+  FETCH_PROTOCOL,
+  type FetchPart,
+  type FetchRequest,
+  readAnswer,
+  toWant,
+} from './fetch-protocol.js';
+import { readMessages, writeMessage } from './message-stream.js';
+import type { Net } from './net.js';
+
+/** Nobody asked for so long: the stream is closed. */
+const IDLE_MS = 2_000;
+
+export class FetchSessions {
+  readonly #net: Net;
+  readonly #open = new Map<PeerName, FetchSession>();
+
+  constructor(net: Net) {
+    this.#net = net;
+  }
+
+  /** As `askFetch`. Answers come one after the other: whoever takes one up takes it to its end, or leaves it. */
+  async *ask(peer: PeerName, request: FetchRequest, signal: AbortSignal): AsyncGenerator<FetchPart, void, undefined> {
+    const answer = this.#sessionWith(peer).ask(request);
+    using aborted = abortOf(signal);
+    let isOver = false;
+    try {
+      for (;;) {
+        const { value, done } = await Promise.race([answer.next(), aborted.promise]);
+        if (done === true) break;
+        yield value;
+      }
+      isOver = true;
+    } catch (error) {
+      isOver = !signal.aborted;
+      throw error;
+    } finally {
+      if (!isOver) drain(answer);
+    }
+  }
+
+  #sessionWith(peer: PeerName): FetchSession {
+    const open = this.#open.get(peer);
+    if (open !== undefined && !open.isOver) return open;
+    const session = new FetchSession(this.#net, peer);
+    this.#open.set(peer, session);
+    return session;
+  }
+
+  /** Resets every stream. */
+  stop(): void {
+    for (const session of this.#open.values()) session.end(new Error('the service stops'));
+    this.#open.clear();
+  }
+}
+
+class FetchSession {
+  readonly #net: Net;
+  readonly #peer: PeerName;
+  readonly #stream: Promise<Stream>;
+  #parts: AsyncGenerator<Part, void, undefined> | undefined;
+  /** Fulfilled when the answer before has been read to its end. */
+  #turn: Promise<void> = Promise.resolve();
+  #asking = 0;
+  #idle: NodeJS.Timeout | undefined;
+  #isOver = false;
+
+  constructor(net: Net, peer: PeerName) {
+    this.#net = net;
+    this.#peer = peer;
+    this.#stream = net.open(peer, FETCH_PROTOCOL);
+    // Everybody who asks is told.
+    this.#stream.catch(() => {});
+  }
+
+  /** No more questions: it broke, or was closed. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Must be taken to its end. */
+  async *ask(request: FetchRequest): AsyncGenerator<FetchPart, void, undefined> {
+    clearTimeout(this.#idle);
+    this.#asking += 1;
+    const before = this.#turn;
+    let end = (): void => {};
+    this.#turn = new Promise<void>(resolve => {
+      end = resolve;
+    });
+    try {
+      const stream = await this.#stream;
+      // Sent in the order of the turns: all who wait for the stream go on in the order in which they came.
+      await writeMessage(stream, Want, toWant(request), {});
+      await before;
+      if (this.#isOver) throw new ClusterError('STREAM_BROKEN', 'the stream to a peer broke', { blame: 'passing' });
+      this.#parts ??= readMessages(stream, Part, { what: 'fetch answer', bytesMax: FETCH_PART_BYTES_MAX });
+      yield* readAnswer(this.#parts, request);
+    } catch (error) {
+      if (error instanceof ClusterError && error.blame === 'peer') this.#net.reportOffence(this.#peer, error);
+      this.end(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    } finally {
+      end();
+      this.#asking -= 1;
+      if (this.#asking === 0 && !this.#isOver) {
+        this.#idle = setTimeout(() => this.#close(), IDLE_MS);
+        this.#idle.unref();
+      }
+    }
+  }
+
+  /** Resets the stream. */
+  end(reason: Error): void {
+    clearTimeout(this.#idle);
+    this.#isOver = true;
+    this.#stream.then(
+      stream => stream.abort(reason),
+      () => {},
+    );
+  }
+
+  #close(): void {
+    this.#isOver = true;
+    this.#stream
+      .then(stream => stream.close())
+      .catch(() => {
+        // It broke meanwhile, and nobody waits for anything.
+      });
+  }
+}
+
+/** What its asker does not want any more is read all the same, for the next answer comes behind it. */
+function drain(answer: AsyncGenerator<FetchPart, void, undefined>): void {
+  const read = async (): Promise<void> => {
+    for (let part = await answer.next(); part.done !== true; ) part = await answer.next();
+  };
+  read().catch(() => {
+    // Whoever waits behind it is told.
+  });
+}
+
+/** A promise that is never fulfilled, and rejected when the signal fires. */
+function abortOf(signal: AbortSignal): Disposable & { readonly promise: Promise<never> } {
+  let onAbort = (): void => {};
+  const promise = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+  promise.catch(() => {});
+  return { promise, [Symbol.dispose]: () => signal.removeEventListener('abort', onAbort) };
+}

@@ -1,0 +1,132 @@
+/**
+ * Small files message: what `SmallFiles` and its worker say to each other: many orders, or their outcomes, in one piece of
+ * memory that is handed over, for a message costs by the number of its objects.
+ */
+
+/** What of a file's metadata tells two contents apart. */
+export interface FileStat {
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly ino: bigint;
+}
+
+export type FileOrder =
+  /** The whole file, if it is a plain one of no more than `bytesMax`. */
+  | { readonly is: 'read'; readonly path: string | Uint8Array; readonly bytesMax: number }
+  /** A new file. */
+  | { readonly is: 'write'; readonly path: string; readonly content: Uint8Array; readonly mode: number }
+  | { readonly is: 'rename'; readonly path: string; readonly to: string };
+
+export interface ReadFile {
+  readonly content: Uint8Array;
+  readonly stat: FileStat;
+  /** Size, times and inode were the same after the read, and all of it was read. */
+  readonly isSteady: boolean;
+}
+
+export interface FileFailure {
+  readonly code: string;
+  readonly message: string;
+  readonly syscall?: string;
+}
+
+export type FileOutcome = { readonly done: true } | { readonly read: ReadFile } | { readonly failed: FileFailure };
+
+/** Per order: kind, bytes of its path, of its content or its second path, and a number (`bytesMax`, `mode`). */
+export interface OrderMessage {
+  readonly heads: Uint32Array<ArrayBuffer>;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+export interface OutcomeMessage {
+  /** Per order: bytes of its content, and whether the file was steady; what failed has 0 and 0. */
+  readonly heads: Uint32Array<ArrayBuffer>;
+  /** Per order: size, mtime, ctime, inode. */
+  readonly stats: BigUint64Array<ArrayBuffer>;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly failures: readonly (readonly [number, FileFailure])[];
+}
+
+const KINDS = ['read', 'write', 'rename'] as const;
+const HEAD = 4;
+
+export function packOrders(orders: readonly FileOrder[]): OrderMessage {
+  const heads = new Uint32Array(orders.length * HEAD);
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for (const [n, order] of orders.entries()) {
+    const path = typeof order.path === 'string' ? Buffer.from(order.path) : order.path;
+    const more = order.is === 'write' ? order.content : order.is === 'rename' ? Buffer.from(order.to) : undefined;
+    const number = order.is === 'read' ? order.bytesMax : order.is === 'write' ? order.mode : 0;
+    heads.set([KINDS.indexOf(order.is), path.length, more?.length ?? 0, number], n * HEAD);
+    parts.push(path);
+    if (more !== undefined) parts.push(more);
+    bytes += path.length + (more?.length ?? 0);
+  }
+  return { heads, bytes: joined(parts, bytes) };
+}
+
+export function* unpackOrders({ heads, bytes }: OrderMessage): Generator<{
+  readonly is: FileOrder['is'];
+  readonly path: Buffer;
+  readonly more: Buffer;
+  readonly number: number;
+}> {
+  const all = Buffer.from(bytes.buffer);
+  let at = 0;
+  for (let n = 0; n < heads.length; n += HEAD) {
+    const [kind = 0, pathBytes = 0, moreBytes = 0, number = 0] = heads.subarray(n, n + HEAD);
+    const path = all.subarray(at, at + pathBytes);
+    const more = all.subarray(at + pathBytes, at + pathBytes + moreBytes);
+    at += pathBytes + moreBytes;
+    yield { is: KINDS[kind] as FileOrder['is'], path, more, number };
+  }
+}
+
+export function packOutcomes(outcomes: readonly FileOutcome[]): OutcomeMessage {
+  const heads = new Uint32Array(outcomes.length * 2);
+  const stats = new BigUint64Array(outcomes.length * 4);
+  const parts: Uint8Array[] = [];
+  const failures: [number, FileFailure][] = [];
+  let bytes = 0;
+  for (const [n, outcome] of outcomes.entries()) {
+    if ('failed' in outcome) failures.push([n, outcome.failed]);
+    if (!('read' in outcome)) continue;
+    const { content, stat, isSteady } = outcome.read;
+    heads.set([content.length, isSteady ? 1 : 0], n * 2);
+    stats.set([stat.size, stat.mtimeNs, stat.ctimeNs, stat.ino], n * 4);
+    parts.push(content);
+    bytes += content.length;
+  }
+  return { heads, stats, bytes: joined(parts, bytes), failures };
+}
+
+/** @param orders what was asked: what did not fail did what it was asked for */
+export function unpackOutcomes(
+  orders: readonly FileOrder[],
+  { heads, stats, bytes, failures }: OutcomeMessage,
+): FileOutcome[] {
+  const failed = new Map(failures);
+  let at = 0;
+  return orders.map((order, n): FileOutcome => {
+    const failure = failed.get(n);
+    if (failure !== undefined) return { failed: failure };
+    if (order.is !== 'read') return { done: true };
+    const [length = 0, isSteady = 0] = heads.subarray(n * 2, n * 2 + 2);
+    const [size = 0n, mtimeNs = 0n, ctimeNs = 0n, ino = 0n] = stats.subarray(n * 4, n * 4 + 4);
+    const content = bytes.subarray(at, at + length);
+    at += length;
+    return { read: { content, stat: { size, mtimeNs, ctimeNs, ino }, isSteady: isSteady === 1 } };
+  });
+}
+
+function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(bytes);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

@@ -1,0 +1,83 @@
+/**
+ * Small files worker: the thread in which `SmallFiles` reads, writes and renames, with synchronous calls.
+ *
+ * It answers every order with one outcome, in order, and never fails as a whole.
+ */
+import { closeSync, constants, fstatSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { parentPort } from 'node:worker_threads';
+import {
+  type FileFailure,
+  type FileOutcome,
+  type FileStat,
+  type OrderMessage,
+  packOutcomes,
+  unpackOrders,
+} from './small-files-message.js';
+
+// O_NONBLOCK: opening a fifo that somebody put there must not hang; it changes nothing for files.
+const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const WRITE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+function readFile(path: Buffer, bytesMax: number): FileOutcome {
+  const file = openSync(path, READ_FLAGS);
+  try {
+    const before = fstatSync(file, { bigint: true });
+    if (!before.isFile()) return { failed: { code: 'NOT_A_FILE', message: 'it is no plain file' } };
+    const size = Number(before.size);
+    if (size > bytesMax)
+      return { failed: { code: 'TOO_LARGE', message: `it has ${size} bytes, ${bytesMax} were expected at the most` } };
+    const content = new Uint8Array(size);
+    let filled = 0;
+    while (filled < size) {
+      const bytesRead = readSync(file, content, filled, size - filled, filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    const isSteady = filled === size && isSame(before, fstatSync(file, { bigint: true }));
+    return { read: { content: content.subarray(0, filled), stat: before, isSteady } };
+  } finally {
+    closeSync(file);
+  }
+}
+
+function writeFile(path: Buffer, content: Buffer, mode: number): FileOutcome {
+  const file = openSync(path, WRITE_FLAGS, mode);
+  try {
+    for (let at = 0; at < content.length; ) at += writeSync(file, content, at, content.length - at);
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  } finally {
+    closeSync(file);
+  }
+  return { done: true };
+}
+
+function isSame(a: FileStat, b: FileStat): boolean {
+  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino;
+}
+
+function* carryOut(orders: OrderMessage): Generator<FileOutcome> {
+  for (const { is, path, more, number } of unpackOrders(orders)) {
+    try {
+      if (is === 'read') yield readFile(path, number);
+      else if (is === 'write') yield writeFile(path, more, number);
+      else {
+        renameSync(path, more);
+        yield { done: true };
+      }
+    } catch (error) {
+      yield { failed: failureOf(error) };
+    }
+  }
+}
+
+function failureOf(error: unknown): FileFailure {
+  const { code, message, syscall } = error as Partial<FileFailure> & { readonly message: string };
+  return { code: code ?? 'UNKNOWN', message, ...(syscall === undefined ? {} : { syscall }) };
+}
+
+parentPort?.on('message', (orders: OrderMessage) => {
+  const reply = packOutcomes([...carryOut(orders)]);
+  parentPort?.postMessage(reply, [reply.bytes.buffer]);
+});
