@@ -102,6 +102,10 @@ export const statusRecord = (report: StatusReport): JsonRecord => ({
   protected: report.protected,
   settled: report.settled,
   pending: report.pending,
+  process: {
+    hasher: report.process.hasher,
+    loop_delay_ms: { p99: report.process.loopDelay.p99Ms, max: report.process.loopDelay.maxMs },
+  },
   sources: report.sources.map(sourceFields),
   hosts: report.hosts.map(host => withoutType(hostRecord(host))),
   alarms: report.alarms.map(({ code, text, sinceMs }) => ({ code, text, since: timeRecord(sinceMs) })),

@@ -11,6 +11,7 @@ import { isPartial } from '../catalog/snapshot.js';
 import { parseSourceSpec, type SourceSpec, type WantedSnapshot } from '../catalog/source-spec.js';
 import { findEntry, readSnapshot, walkEntries } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
+import { hasherName } from '../core/hash.js';
 import { type HostId, type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
@@ -21,6 +22,7 @@ import type { Alarms } from './alarms.js';
 import type { BlobSource } from './blob-source.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
+import type { LoopDelay } from './loop-delay.js';
 import type { Orders } from './orders.js';
 import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
@@ -88,6 +90,7 @@ export interface AnswersOptions {
   /** Where the other members can be reached, as far as we know. */
   readonly knownAddresses: () => Iterable<KnownPeer>;
   readonly isReachable: (host: HostId) => boolean;
+  readonly loopDelay: LoopDelay;
 }
 
 export class Answers implements Service {
@@ -120,6 +123,7 @@ export class Answers implements Service {
         ...this.#shortAlarms(sources),
       ],
       pending: { claims: pursuits + othersClaims, fetches, drops: attempts, relocations },
+      process: { hasher: hasherName, loopDelay: this.#o.loopDelay.report() },
       protected: sources.every(({ lastSnapshot }) => lastSnapshot?.protected === true),
       settled:
         pursuits + othersClaims + attempts + relocations === 0 && sources.every(({ parcels }) => parcels.over === 0),
@@ -130,7 +134,8 @@ export class Answers implements Service {
     let told = '';
     for (;;) {
       const report = await this.status(signal);
-      const text = JSON.stringify({ ...report, hosts: report.hosts.map(host => ({ ...host, seenMs: 0 })) });
+      const hosts = report.hosts.map(host => ({ ...host, seenMs: 0 }));
+      const text = JSON.stringify({ ...report, process: undefined, hosts });
       if (text !== told) yield report;
       told = text;
       await pause(REPORT_EVERY_MS, signal);

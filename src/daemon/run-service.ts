@@ -57,6 +57,7 @@ import { GrantAsker } from './grant-asker.js';
 import { GrantServer } from './grant-server.js';
 import { KnownAddresses } from './known-addresses.js';
 import { LiveParcels } from './live-parcels.js';
+import { LoopDelay } from './loop-delay.js';
 import { LocalObjects, ObjectFinder } from './object-finder.js';
 import { Orders } from './orders.js';
 import { Origin } from './origin.js';
@@ -608,6 +609,8 @@ async function serve(
   useConfiguration();
   trees.start();
 
+  const loopDelay = new LoopDelay();
+  teardown.defer(() => loopDelay.stop());
   const service = new Answers({
     membership,
     machine,
@@ -624,6 +627,7 @@ async function serve(
     addresses: () => net.addresses(),
     knownAddresses: () => addresses.all(),
     isReachable,
+    loopDelay,
   });
   const control = await startControlServer({ stateDir, service, log });
   teardown.defer(() => control.close());

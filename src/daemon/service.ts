@@ -15,6 +15,7 @@
  */
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
 import type { ClusterId, HostId, Key, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
+import type { LoopDelayReport } from './loop-delay.js';
 
 export interface Service {
   status(signal: AbortSignal): Promise<StatusReport>;
@@ -85,6 +86,13 @@ export interface StatusReport {
     readonly drops: number;
     /** Families that this host hands to others to make room. */
     readonly relocations: number;
+  };
+  /** Of the answering host's process. */
+  readonly process: {
+    /** What computes BLAKE3 there. */
+    readonly hasher: 'native' | 'wasm';
+    /** How late its event loop was in the last one to two minutes. */
+    readonly loopDelay: LoopDelayReport;
   };
   /** The newest snapshot of every source is protected, and there is one unless the source is new and empty. */
   readonly protected: boolean;

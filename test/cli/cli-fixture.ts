@@ -123,6 +123,7 @@ export const statusOf = (changes: Partial<StatusReport> = {}): StatusReport => (
   hosts: [hostOf(), hostOf({ name: 'mini', self: false, state: 'suspect' })],
   alarms: [],
   pending: { claims: 0, fetches: 0, drops: 0, relocations: 0 },
+  process: { hasher: 'wasm', loopDelay: { p99Ms: 3, maxMs: 40 } },
   protected: true,
   settled: true,
   ...changes,

@@ -134,6 +134,7 @@ test('status prints the record that scripts rely on, and exits 0', async t => {
   t.is(code, 0);
   const [status] = recordsOf(out);
   t.like(status, { message_type: 'status', cluster: 'home', protected: true, settled: true, alarms: [] });
+  t.deepEqual(status?.process, { hasher: 'wasm', loop_delay_ms: { p99: 3, max: 40 } });
   const { sources, hosts } = status as unknown as { readonly sources: object[]; readonly hosts: object[] };
   t.like(sources[0], {
     source: 'photos',
