@@ -102,8 +102,9 @@ test('when the stream breaks everybody is told, and the next fetch has a new one
   const asked = [contents(ask([1])), contents(ask([2]))];
   const failed = Promise.all(asked.map(one => t.throwsAsync(one, { code: 'STREAM_BROKEN' })));
   await until(() => begun.length === 1, 'the first answer to begin');
+  const broke = new Promise<void>(resolve => void a.net.onDisconnect(() => resolve()));
   await b.net.close(a.net.peer);
-  await failed;
+  await Promise.all([failed, broke]);
   await until(() => a.net.connected().length === 1, 'the connection to come back');
   t.deepEqual(await contents(ask([3])), [3]);
   t.is(streams(), 2);
