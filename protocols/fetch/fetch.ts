@@ -5,10 +5,124 @@ import { decodeMessage, encodeMessage, MaxLengthError, message, streamMessage } 
 import type { Codec, DecodeOptions } from 'protons-runtime'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
+export interface Range {
+  offset: number
+  bytes: number
+}
+
+export namespace Range {
+  let _codec: Codec<Range>
+
+  export const codec = (): Codec<Range> => {
+    if (_codec == null) {
+      _codec = message<Range>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.offset != null && obj.offset !== 0)) {
+          w.uint32(8)
+          w.uint64Number(obj.offset)
+        }
+
+        if ((obj.bytes != null && obj.bytes !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.bytes)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          offset: 0,
+          bytes: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.offset = reader.uint64Number()
+              break
+            }
+            case 2: {
+              obj.bytes = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.offset`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.bytes`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface RangeOffsetFieldEvent {
+    field: '$.offset'
+    value: number
+  }
+
+  export interface RangeBytesFieldEvent {
+    field: '$.bytes'
+    value: number
+  }
+
+  export function encode (obj: Partial<Range>): Uint8Array {
+    return encodeMessage(obj, Range.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Range>): Range {
+    return decodeMessage(buf, Range.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Range>): Generator<RangeOffsetFieldEvent | RangeBytesFieldEvent> {
+    return streamMessage(buf, Range.codec(), opts)
+  }
+}
+
 export interface Want {
   parcel: Uint8Array
   blobs: Uint8Array[]
   purpose: number
+  ranges: Range[]
+  recipe: boolean
 }
 
 export namespace Want {
@@ -38,6 +152,18 @@ export namespace Want {
           w.uint32(obj.purpose)
         }
 
+        if (obj.ranges != null && obj.ranges.length > 0) {
+          for (const value of obj.ranges) {
+            w.uint32(34)
+            Range.codec().encode(value, w)
+          }
+        }
+
+        if ((obj.recipe != null && obj.recipe !== false)) {
+          w.uint32(40)
+          w.bool(obj.recipe)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -45,7 +171,9 @@ export namespace Want {
         const obj: any = {
           parcel: new Uint8Array(0),
           blobs: [],
-          purpose: 0
+          purpose: 0,
+          ranges: [],
+          recipe: false
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -70,6 +198,20 @@ export namespace Want {
               obj.purpose = reader.uint32()
               break
             }
+            case 4: {
+              if (opts.limits?.ranges != null && obj.ranges.length === opts.limits.ranges) {
+                throw new MaxLengthError('Decode error - repeated field "ranges" had too many elements')
+              }
+
+              obj.ranges.push(Range.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.ranges$
+              }))
+              break
+            }
+            case 5: {
+              obj.recipe = reader.bool()
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -80,7 +222,8 @@ export namespace Want {
         return obj
       }, function * (reader, length, prefix, opts = {}) {
         const obj = {
-          blobs: 0
+          blobs: 0,
+          ranges: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -118,6 +261,31 @@ export namespace Want {
               }
               break
             }
+            case 4: {
+              if (opts.limits?.ranges != null && obj.ranges === opts.limits.ranges) {
+                throw new MaxLengthError('Streaming decode error - repeated field "ranges" had too many elements')
+              }
+
+              for (const evt of Range.codec().stream(reader, reader.uint32(), `${prefix}.ranges[]`, {
+                limits: opts.limits?.ranges$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.ranges
+                }
+              }
+
+              obj.ranges++
+
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.recipe`,
+                value: reader.bool()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -146,6 +314,23 @@ export namespace Want {
     value: number
   }
 
+  export interface WantRangesOffsetFieldEvent {
+    field: '$.ranges[].offset'
+    value: number
+    index: number
+  }
+
+  export interface WantRangesBytesFieldEvent {
+    field: '$.ranges[].bytes'
+    value: number
+    index: number
+  }
+
+  export interface WantRecipeFieldEvent {
+    field: '$.recipe'
+    value: boolean
+  }
+
   export function encode (obj: Partial<Want>): Uint8Array {
     return encodeMessage(obj, Want.codec())
   }
@@ -154,7 +339,7 @@ export namespace Want {
     return decodeMessage(buf, Want.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Want>): Generator<WantParcelFieldEvent | WantBlobsFieldEvent | WantPurposeFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Want>): Generator<WantParcelFieldEvent | WantBlobsFieldEvent | WantPurposeFieldEvent | WantRangesOffsetFieldEvent | WantRangesBytesFieldEvent | WantRecipeFieldEvent> {
     return streamMessage(buf, Want.codec(), opts)
   }
 }
@@ -667,6 +852,118 @@ export namespace End {
   }
 }
 
+export interface Recipe {
+  chunks: Uint8Array
+  last: boolean
+}
+
+export namespace Recipe {
+  let _codec: Codec<Recipe>
+
+  export const codec = (): Codec<Recipe> => {
+    if (_codec == null) {
+      _codec = message<Recipe>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.chunks != null && obj.chunks.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.chunks)
+        }
+
+        if ((obj.last != null && obj.last !== false)) {
+          w.uint32(16)
+          w.bool(obj.last)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          chunks: new Uint8Array(0),
+          last: false
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.chunks = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.last = reader.bool()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.chunks`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.last`,
+                value: reader.bool()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface RecipeChunksFieldEvent {
+    field: '$.chunks'
+    value: Uint8Array
+  }
+
+  export interface RecipeLastFieldEvent {
+    field: '$.last'
+    value: boolean
+  }
+
+  export function encode (obj: Partial<Recipe>): Uint8Array {
+    return encodeMessage(obj, Recipe.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Recipe>): Recipe {
+    return decodeMessage(buf, Recipe.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Recipe>): Generator<RecipeChunksFieldEvent | RecipeLastFieldEvent> {
+    return streamMessage(buf, Recipe.codec(), opts)
+  }
+}
+
 export interface Part {
   busy?: Busy
   blob?: Blob
@@ -674,6 +971,7 @@ export interface Part {
   gone?: Gone
   end?: End
   pack?: Pack
+  recipe?: Recipe
 }
 
 export namespace Part {
@@ -688,7 +986,17 @@ export namespace Part {
 
         obj = { ...obj }
 
+        if (obj.recipe != null) {
+          obj.pack = undefined
+          obj.end = undefined
+          obj.gone = undefined
+          obj.data = undefined
+          obj.blob = undefined
+          obj.busy = undefined
+        }
+
         if (obj.pack != null) {
+          obj.recipe = undefined
           obj.end = undefined
           obj.gone = undefined
           obj.data = undefined
@@ -697,6 +1005,7 @@ export namespace Part {
         }
 
         if (obj.end != null) {
+          obj.recipe = undefined
           obj.pack = undefined
           obj.gone = undefined
           obj.data = undefined
@@ -705,6 +1014,7 @@ export namespace Part {
         }
 
         if (obj.gone != null) {
+          obj.recipe = undefined
           obj.pack = undefined
           obj.end = undefined
           obj.data = undefined
@@ -713,6 +1023,7 @@ export namespace Part {
         }
 
         if (obj.data != null) {
+          obj.recipe = undefined
           obj.pack = undefined
           obj.end = undefined
           obj.gone = undefined
@@ -721,6 +1032,7 @@ export namespace Part {
         }
 
         if (obj.blob != null) {
+          obj.recipe = undefined
           obj.pack = undefined
           obj.end = undefined
           obj.gone = undefined
@@ -729,6 +1041,7 @@ export namespace Part {
         }
 
         if (obj.busy != null) {
+          obj.recipe = undefined
           obj.pack = undefined
           obj.end = undefined
           obj.gone = undefined
@@ -764,6 +1077,11 @@ export namespace Part {
         if (obj.pack != null) {
           w.uint32(50)
           Pack.codec().encode(obj.pack, w)
+        }
+
+        if (obj.recipe != null) {
+          w.uint32(58)
+          Recipe.codec().encode(obj.recipe, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -812,6 +1130,12 @@ export namespace Part {
               })
               break
             }
+            case 7: {
+              obj.recipe = Recipe.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.recipe
+              })
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -819,7 +1143,17 @@ export namespace Part {
           }
         }
 
+        if (obj.recipe != null) {
+          delete obj.pack
+          delete obj.end
+          delete obj.gone
+          delete obj.data
+          delete obj.blob
+          delete obj.busy
+        }
+
         if (obj.pack != null) {
+          delete obj.recipe
           delete obj.end
           delete obj.gone
           delete obj.data
@@ -828,6 +1162,7 @@ export namespace Part {
         }
 
         if (obj.end != null) {
+          delete obj.recipe
           delete obj.pack
           delete obj.gone
           delete obj.data
@@ -836,6 +1171,7 @@ export namespace Part {
         }
 
         if (obj.gone != null) {
+          delete obj.recipe
           delete obj.pack
           delete obj.end
           delete obj.data
@@ -844,6 +1180,7 @@ export namespace Part {
         }
 
         if (obj.data != null) {
+          delete obj.recipe
           delete obj.pack
           delete obj.end
           delete obj.gone
@@ -852,6 +1189,7 @@ export namespace Part {
         }
 
         if (obj.blob != null) {
+          delete obj.recipe
           delete obj.pack
           delete obj.end
           delete obj.gone
@@ -860,6 +1198,7 @@ export namespace Part {
         }
 
         if (obj.busy != null) {
+          delete obj.recipe
           delete obj.pack
           delete obj.end
           delete obj.gone
@@ -917,6 +1256,13 @@ export namespace Part {
 
               break
             }
+            case 7: {
+              yield * Recipe.codec().stream(reader, reader.uint32(), `${prefix}.recipe`, {
+                limits: opts.limits?.recipe
+              })
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -970,6 +1316,16 @@ export namespace Part {
     value: Uint8Array
   }
 
+  export interface PartRecipeChunksFieldEvent {
+    field: '$.recipe.chunks'
+    value: Uint8Array
+  }
+
+  export interface PartRecipeLastFieldEvent {
+    field: '$.recipe.last'
+    value: boolean
+  }
+
   export function encode (obj: Partial<Part>): Uint8Array {
     return encodeMessage(obj, Part.codec())
   }
@@ -978,7 +1334,7 @@ export namespace Part {
     return decodeMessage(buf, Part.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Part>): Generator<PartBusyRetryAfterMsFieldEvent | PartBlobBlobFieldEvent | PartBlobSizeBytesFieldEvent | PartDataFieldEvent | PartGoneBlobFieldEvent | PartPackBlobsFieldEvent | PartPackSizesBytesFieldEvent | PartPackDataFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Part>): Generator<PartBusyRetryAfterMsFieldEvent | PartBlobBlobFieldEvent | PartBlobSizeBytesFieldEvent | PartDataFieldEvent | PartGoneBlobFieldEvent | PartPackBlobsFieldEvent | PartPackSizesBytesFieldEvent | PartPackDataFieldEvent | PartRecipeChunksFieldEvent | PartRecipeLastFieldEvent> {
     return streamMessage(buf, Part.codec(), opts)
   }
 }

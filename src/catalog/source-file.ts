@@ -11,6 +11,7 @@
  */
 import { constants, type Dirent } from 'node:fs';
 import { type FileHandle, open, opendir } from 'node:fs/promises';
+import { type ByteRange, inPieces, sumOf } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
 import { createHasher, EMPTY_BLOB, hashHex } from '../core/hash.js';
 import { type BlobId, hexOf, type SourceId } from '../core/ids.js';
@@ -18,12 +19,15 @@ import { type ReadFile, readSmallFile, readSmallFiles } from '../platform/small-
 import type { Entry } from './entry.js';
 import { errorCode } from './error-code.js';
 import { escapePath } from './path-text.js';
+import type { RecipeFile } from './recipe-maker.js';
 import type { CachedFile, ContentStat, ScanCache } from './scan-cache.js';
 
 export interface SourceFile {
   readonly bytes: number;
-  /** Chunks of at most 256 KiB. @throws SourceGone */
-  read(signal?: AbortSignal): AsyncGenerator<Uint8Array>;
+  /** What a recipe is made of (recipe-maker.ts); undefined for a small file, which has none. */
+  readonly file?: RecipeFile;
+  /** Chunks of at most 256 KiB. @param ranges default: all of it. @throws SourceGone */
+  read(signal?: AbortSignal, ranges?: readonly ByteRange[]): AsyncGenerator<Uint8Array>;
 }
 
 /** The file changed or went while it was read. */
@@ -102,7 +106,12 @@ export async function readSourceFile({
     if (GONE_CODES.has(errorCode(error))) return goneUnlessMissing(root);
     throw error;
   }
-  return { bytes: size, read: readSignal => readChecked({ full, entry, checked, signal: readSignal }) };
+  return {
+    bytes: size,
+    file: { path: full, bytes: size, stat: checked },
+    read: (readSignal, ranges = [{ offset: 0, bytes: size }]) =>
+      readChecked({ full, entry, checked, ranges, signal: readSignal }),
+  };
 }
 
 /**
@@ -139,8 +148,8 @@ async function readSmall(
   if (!isAsItWas(read, { ...expected, readFromNs })) return 'gone';
   return {
     bytes: expected.size,
-    read: async function* whole() {
-      yield read.content;
+    read: async function* pieces(_signal, ranges = [{ offset: 0, bytes: expected.size }]) {
+      for (const { offset, bytes } of ranges) yield read.content.subarray(offset, offset + bytes);
     },
   };
 }
@@ -179,28 +188,33 @@ async function* readChecked({
   full,
   entry,
   checked,
+  ranges,
   signal,
 }: {
   readonly full: Buffer;
   readonly entry: Entry;
   readonly checked: ContentStat;
+  readonly ranges: readonly ByteRange[];
   readonly signal: AbortSignal | undefined;
 }): AsyncGenerator<Uint8Array> {
   let handle: FileHandle | undefined;
   try {
     handle = await open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (!isSame(checked, await handle.stat({ bigint: true }))) throw new SourceGone(entry.path);
-    let left = entry.size;
-    while (left > 0) {
-      signal?.throwIfAborted();
-      // A buffer for each chunk: the consumer may hold on to the last one while it sends it.
-      const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, left));
-      const { bytesRead } = await handle.read(chunk, 0, chunk.length, null);
-      if (bytesRead === 0) throw new SourceGone(entry.path);
-      left -= bytesRead;
-      // The last chunk is given only when nothing changed up to here.
-      if (left === 0 && !isSame(checked, await handle.stat({ bigint: true }))) throw new SourceGone(entry.path);
-      yield chunk.subarray(0, bytesRead);
+    let left = sumOf(ranges);
+    for (const { offset, bytes } of inPieces(ranges, CHUNK_BYTES)) {
+      for (let at = 0; at < bytes; ) {
+        signal?.throwIfAborted();
+        // A buffer for each chunk: the consumer may hold on to the last one while it sends it.
+        const chunk = Buffer.allocUnsafe(bytes - at);
+        const { bytesRead } = await handle.read(chunk, 0, chunk.length, offset + at);
+        if (bytesRead === 0) throw new SourceGone(entry.path);
+        at += bytesRead;
+        left -= bytesRead;
+        // The last chunk is given only when nothing changed up to here.
+        if (left === 0 && !isSame(checked, await handle.stat({ bigint: true }))) throw new SourceGone(entry.path);
+        yield chunk.subarray(0, bytesRead);
+      }
     }
   } catch (error) {
     if (GONE_CODES.has(errorCode(error))) throw new SourceGone(entry.path);

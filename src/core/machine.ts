@@ -977,6 +977,12 @@ export class Machine {
       yield { id: this.#table.id(row), key: this.#table.key(row), bytes: this.#table.bytes(row) };
   }
 
+  /** The other parcels of its key, the ones that were heard of last first. */
+  *family(parcel: ParcelId): IterableIterator<ParcelId> {
+    const row = this.#table.find(parcel);
+    if (row !== undefined) for (const other of this.#table.familyOf(row)) yield this.#table.id(other);
+  }
+
   /** Every store that says it holds the parcel, and whether that counts. */
   holders(parcel: ParcelId): readonly CopyReport[] {
     const row = this.#table.find(parcel);

@@ -4,9 +4,15 @@
  * The origin keeps no second copy, so it can find that a blob is gone (live-parcels.ts). If nobody holds the parcel yet,
  * the snapshot is cut anew without that file. Who is served at all is decided by
  * core/serve.ts, from what this host alone can see: the fetchers themselves.
+ *
+ * A large blob is fetched by one ask for its recipe and many for ranges of it, several at once: to all rules here they are one
+ * fetch. Who has begun one is served to its end.
  */
-
+import type { Logger } from 'pino';
+import { NoRecipe } from '../catalog/recipe-maker.js';
 import { SourceGone } from '../catalog/source-file.js';
+import { type ByteRange, sumOf } from '../core/byte-range.js';
+import { ClusterError } from '../core/fault.js';
 import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import { decideServe } from '../core/serve.js';
@@ -17,16 +23,26 @@ import {
   type PackedBlob,
   serveFetch,
 } from '../net/fetch-protocol.js';
+import { malformed } from '../net/malformed.js';
 import type { Net } from '../net/net.js';
 import { readAhead } from '../platform/read-ahead.js';
+import type { StoredBlob } from '../store/blob-reader.js';
 import type { Store } from '../store/store.js';
 import type { Clock } from './clock.js';
 import type { LiveParcel, LiveParcels } from './live-parcels.js';
 import type { OwnStores } from './own-stores.js';
+import { heldPlace, type Recipes } from './recipes.js';
 import type { Roster } from './roster.js';
 import { type Located, type Run, runsOf } from './serving-runs.js';
 
-/** How long whoever has had all of a parcel counts as one of its fetchers: its copy is heard of sooner, in ms. */
+/** A peer that fetches a parcel: by so many streams now, and counted as one of its fetchers until then. */
+interface Fetching {
+  streams: number;
+  /** Infinity while it goes on. */
+  untilMs: number;
+}
+
+/** How long whoever has had all that it asked for counts as a fetcher of the parcel: its copy, or its next ask, comes sooner. In ms. */
 const HEARD_MS = 10_000;
 /** Runs of blobs that are read before their turn: a pack is at most 256 KiB. */
 const RUNS_AHEAD = 3;
@@ -39,9 +55,12 @@ export class FetchServer {
   readonly #stores: OwnStores;
   readonly #roster: Roster;
   readonly #live: LiveParcels;
+  readonly #recipes: Recipes;
   readonly #clock: Clock;
-  /** Who is being served what, until when: Infinity while it goes on. */
-  readonly #fetchers = new Map<ParcelId, Map<PeerName, number>>();
+  readonly #log: Logger;
+  /** Who is being served what. */
+  readonly #fetchers = new Map<ParcelId, Map<PeerName, Fetching>>();
+  /** Fetches served now, however many streams each has. */
   #served = 0;
 
   constructor({
@@ -50,45 +69,64 @@ export class FetchServer {
     stores,
     roster,
     live,
+    recipes,
     clock,
+    log,
   }: {
     readonly net: Net;
     readonly machine: Machine;
     readonly stores: OwnStores;
     readonly roster: Roster;
     readonly live: LiveParcels;
+    readonly recipes: Recipes;
     readonly clock: Clock;
+    readonly log: Logger;
   }) {
     this.#net = net;
     this.#machine = machine;
     this.#stores = stores;
     this.#roster = roster;
     this.#live = live;
+    this.#recipes = recipes;
     this.#clock = clock;
+    this.#log = log;
   }
 
   async serve(): Promise<void> {
     await serveFetch(
       this.#net,
       (request, from, signal) => this.#answer(request, from, signal),
-      error => error instanceof SourceGone,
+      error => error instanceof SourceGone || error instanceof NoRecipe,
     );
   }
 
   async #answer(request: FetchRequest, from: PeerName, signal: AbortSignal): Promise<FetchAnswer> {
     const busy: FetchAnswer = { kind: 'busy', retryAfterMs: BUSY_RETRY_MS };
-    if (!this.#roster.isTrusted(from)) return { kind: 'blobs', parts: gone(request.blobs) };
-    const { parcel, purpose } = request;
-    const verdict = decideServe({
-      purpose,
-      copiesWanted: this.#machine.wantedCopies(parcel),
-      copies: this.#machine.copies(parcel),
-      othersFetching: this.#othersFetching(parcel, from),
-      served: this.#served,
-    });
+    const { parcel, purpose, ranges, recipe } = request;
+    if (!this.#roster.isTrusted(from)) {
+      return recipe ? { kind: 'recipe', pages: noRecipe() } : { kind: 'blobs', parts: gone(request.blobs) };
+    }
+    const goesOn = ranges !== undefined && this.#isFetching(parcel, from);
+    const verdict = goesOn
+      ? 'serve'
+      : decideServe({
+          purpose,
+          copiesWanted: this.#machine.wantedCopies(parcel),
+          copies: this.#machine.copies(parcel),
+          othersFetching: this.#othersFetching(parcel, from),
+          served: this.#served,
+        });
     if (verdict === 'busy') return busy;
-    const parts = this.#parts(request, signal);
-    return { kind: 'blobs', parts: purpose === 'restore' ? parts : this.#counted(parcel, from, parts) };
+    const counted = <T>(parts: AsyncIterable<T>): AsyncIterable<T> =>
+      purpose === 'restore' ? parts : this.#counted(parcel, from, parts);
+    return recipe
+      ? { kind: 'recipe', pages: counted(this.#pages(request, signal)) }
+      : { kind: 'blobs', parts: counted(this.#parts(request, signal)) };
+  }
+
+  #isFetching(parcel: ParcelId, peer: PeerName): boolean {
+    const fetching = this.#fetchers.get(parcel)?.get(peer);
+    return fetching !== undefined && fetching.untilMs > this.#clock.nowMs();
   }
 
   /** Other peers that are being served the parcel, or were just now and are not known to hold it yet. */
@@ -96,40 +134,47 @@ export class FetchServer {
     const holders = new Set(this.#machine.holders(parcel).map(({ host }) => host));
     const nowMs = this.#clock.nowMs();
     let others = 0;
-    for (const [peer, untilMs] of this.#fetchers.get(parcel) ?? []) {
+    for (const [peer, { untilMs }] of this.#fetchers.get(parcel) ?? []) {
       const host = this.#roster.hostOf(peer);
       if (peer !== asker && untilMs > nowMs && (host === undefined || !holders.has(host))) others += 1;
     }
     return others;
   }
 
-  async *#counted(parcel: ParcelId, from: PeerName, parts: AsyncIterable<FetchedBlob>): AsyncGenerator<FetchedBlob> {
-    this.#served += 1;
-    this.#fetchersOf(parcel).set(from, Number.POSITIVE_INFINITY);
+  async *#counted<T>(parcel: ParcelId, from: PeerName, parts: AsyncIterable<T>): AsyncGenerator<T> {
+    const fetching = this.#fetchingOf(parcel, from);
+    if (fetching.streams === 0) this.#served += 1;
+    fetching.streams += 1;
+    fetching.untilMs = Number.POSITIVE_INFINITY;
     let whole = false;
     try {
       yield* parts;
       whole = true;
     } finally {
-      this.#served -= 1;
-      this.#ended(parcel, from, whole);
+      fetching.streams -= 1;
+      if (fetching.streams === 0) {
+        this.#served -= 1;
+        this.#ended(parcel, from, whole);
+      }
     }
   }
 
-  #fetchersOf(parcel: ParcelId): Map<PeerName, number> {
-    const fetchers = this.#fetchers.get(parcel) ?? new Map<PeerName, number>();
+  #fetchingOf(parcel: ParcelId, peer: PeerName): Fetching {
+    const fetchers = this.#fetchers.get(parcel) ?? new Map<PeerName, Fetching>();
     this.#fetchers.set(parcel, fetchers);
-    return fetchers;
+    const fetching = fetchers.get(peer) ?? { streams: 0, untilMs: 0 };
+    fetchers.set(peer, fetching);
+    return fetching;
   }
 
-  /** Who has had all of it is about to say that it holds it; who has not, asks again. */
+  /** Who has had all of it is about to say that it holds it, or to ask for more; who has not, asks again. */
   #ended(parcel: ParcelId, from: PeerName, whole: boolean): void {
-    const fetchers = this.#fetchers.get(parcel);
-    if (fetchers?.has(from) !== true) return;
-    const untilMs = this.#clock.nowMs() + HEARD_MS;
-    if (whole) fetchers.set(from, untilMs);
+    const fetching = this.#fetchingOf(parcel, from);
+    const untilMs = whole ? this.#clock.nowMs() + HEARD_MS : 0;
+    fetching.untilMs = untilMs;
     const forget = (): void => {
-      if (fetchers.get(from) !== (whole ? untilMs : Number.POSITIVE_INFINITY)) return;
+      const fetchers = this.#fetchers.get(parcel);
+      if (fetchers?.get(from) !== fetching || fetching.untilMs !== untilMs) return;
       fetchers.delete(from);
       if (fetchers.size === 0) this.#fetchers.delete(parcel);
     };
@@ -137,11 +182,12 @@ export class FetchServer {
     else forget();
   }
 
-  async *#parts({ parcel, blobs }: FetchRequest, signal: AbortSignal): AsyncGenerator<FetchedBlob> {
+  async *#parts({ parcel, blobs, ranges }: FetchRequest, signal: AbortSignal): AsyncGenerator<FetchedBlob> {
     const places: Located<Place>[] = [];
     let live: LiveParcel | undefined | 'not looked for' = 'not looked for';
     for (const blob of blobs) {
-      let at: Located<Place>['at'] = await this.#heldAt(blob);
+      const held = await this.#held(blob);
+      let at: Located<Place>['at'] = held && { place: held.store, bytes: held.blob.bytes };
       if (at === undefined) {
         if (live === 'not looked for') live = await this.#live.find(parcel);
         const size = live?.files.get(blob)?.[0]?.size;
@@ -149,14 +195,18 @@ export class FetchServer {
       }
       places.push({ blob, at });
     }
+    if (ranges !== undefined) {
+      for (const { blob, at } of places) yield await this.#openOne(blob, at?.place, signal, ranges);
+      return;
+    }
     const runs = readAhead(runsOf(places), run => this.#open(run, signal), RUNS_AHEAD);
     for await (const run of runs) yield* run;
   }
 
-  async #heldAt(blob: BlobId): Promise<{ readonly place: Store; readonly bytes: number } | undefined> {
+  async #held(blob: BlobId): Promise<{ readonly store: Store; readonly blob: StoredBlob } | undefined> {
     for (const store of this.#stores.stores()) {
       const opened = await store.openBlob(blob);
-      if (opened !== undefined) return { place: store, bytes: opened.bytes };
+      if (opened !== undefined) return { store, blob: opened };
     }
     return undefined;
   }
@@ -175,15 +225,65 @@ export class FetchServer {
     return pack.length === 0 ? others : [{ pack }, ...others];
   }
 
-  async #openOne(blob: BlobId, place: Place | undefined, signal: AbortSignal): Promise<FetchedBlob> {
+  async #openOne(
+    blob: BlobId,
+    place: Place | undefined,
+    signal: AbortSignal,
+    ranges?: readonly ByteRange[],
+  ): Promise<FetchedBlob> {
     if (place === undefined) return { blob, gone: true };
     if (!('files' in place)) {
       const held = await place.openBlob(blob);
-      return held === undefined ? { blob, gone: true } : { blob, bytes: held.bytes, content: held.read(signal) };
+      if (held === undefined) return { blob, gone: true };
+      return { blob, bytes: bytesOf(held.bytes, ranges), content: held.read(signal, ranges) };
     }
-    const opened = await this.#live.open(place, blob, signal);
-    return opened === undefined ? { blob, gone: true } : { blob, ...opened };
+    const opened = await this.#live.open(place, blob, signal, ranges);
+    if (opened === undefined) return { blob, gone: true };
+    return { blob, bytes: bytesOf(opened.bytes, ranges), content: opened.content };
   }
+
+  /** @throws NoRecipe, whatever the reason: the bytes can be asked for all the same */
+  async *#pages({ parcel, blobs, ranges }: FetchRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const [blob] = blobs as [BlobId];
+    try {
+      const held = await this.#held(blob);
+      if (held !== undefined) {
+        const { store } = held;
+        const { bytes } = held.blob;
+        bytesOf(bytes, ranges);
+        if (ranges === undefined) return yield* this.#recipes.ofHeld(store, { blob, bytes }, signal);
+        return yield* this.#recipes.pieces(heldPlace(store, held.blob), ranges, signal);
+      }
+      const live = await this.#live.find(parcel);
+      const opened = live === undefined ? undefined : await this.#live.open(live, blob, signal);
+      if (live === undefined || opened?.file === undefined) throw new NoRecipe(`blob ${blob} is not here`);
+      bytesOf(opened.bytes, ranges);
+      const place = { file: opened.file, disk: live.own.source };
+      yield* ranges === undefined
+        ? this.#recipes.pages(blob, place, signal)
+        : this.#recipes.pieces(place, ranges, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof NoRecipe || isOffence(error)) throw error;
+      this.#log.warn({ code: 'RECIPE_NOT_MADE', parcel, blob, err: error }, 'a recipe could not be made');
+      throw new NoRecipe('it could not be made', { cause: error });
+    }
+  }
+}
+
+const isOffence = (error: unknown): boolean => error instanceof ClusterError && error.blame === 'peer';
+
+/** Of a blob of this size, how many bytes are asked for. @throws ClusterError MALFORMED_MESSAGE (peer) */
+function bytesOf(blobBytes: number, ranges: readonly ByteRange[] | undefined): number {
+  const last = ranges?.at(-1);
+  if (ranges === undefined || last === undefined) return blobBytes;
+  if (last.offset + last.bytes > blobBytes) throw malformed('fetch request: a range beyond the end of its blob');
+  return sumOf(ranges);
+}
+
+async function* noRecipe(): AsyncGenerator<never> {
+  yield* [];
+  throw new NoRecipe('not for a host that is not trusted');
 }
 
 /** Where a blob is read from: a store of ours, or the files of a source of ours. */

@@ -2,7 +2,7 @@
  * Fetcher: carries out the machine's `fetch` effects: a parcel from one peer into one of our stores.
  *
  * Record first (checked against the parcel's id), then only the blobs that the store lacks, in one stream, each verified
- * as it lands; then the store commits: bytes durable and in place, `add` in its log. Whatever came whole before a failure
+ * as it lands, a large one chunk by chunk (chunk-fetch.ts); then the store commits: bytes durable and in place, `add` in its log. Whatever came whole before a failure
  * stays in the store's incoming folder for the next try.
  */
 import type { Logger } from 'pino';
@@ -12,15 +12,19 @@ import type { Effect, FetchFailure } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
 import type { BlobRef, ParcelRef } from '../core/parcel.js';
+import { RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
 import { askFetch, type FetchPart } from '../net/fetch-protocol.js';
 import { FetchSessions } from '../net/fetch-session.js';
 import type { Net } from '../net/net.js';
 import type { IncomingBlob } from '../store/incoming.js';
 import type { Store } from '../store/store.js';
+import { fetchByChunks } from './chunk-fetch.js';
 import type { Unstamped } from './driver.js';
 import { Landing } from './landing.js';
 import type { ObjectFinder } from './object-finder.js';
 import type { OwnStores } from './own-stores.js';
+import { BlobsGone, PeerBusy } from './peer-answers.js';
+import type { Recipes } from './recipes.js';
 import type { Roster } from './roster.js';
 
 type FetchEffect = Extract<Effect, { do: 'fetch' }>;
@@ -32,14 +36,11 @@ const PROGRESS_BYTES = 4 * 1024 * 1024;
 /** After which a peer that could not give all is asked again, in ms. */
 const GONE_RETRY_MS = 5_000;
 
-/** The origin cannot give these bytes any more. */
-class BlobsGone extends Error {}
-class PeerBusy extends Error {
-  readonly retryAfterMs: number;
-  constructor(retryAfterMs: number) {
-    super('busy');
-    this.retryAfterMs = retryAfterMs;
-  }
+/** What a store of ours lacks of a parcel, and who is to give it. */
+interface Missing {
+  readonly store: Store;
+  readonly peer: PeerName;
+  readonly missing: readonly BlobRef[];
 }
 
 export class Fetcher {
@@ -47,6 +48,8 @@ export class Fetcher {
   readonly #stores: OwnStores;
   readonly #objects: ObjectFinder;
   readonly #roster: Roster;
+  readonly #recipes: Recipes;
+  readonly #family: (parcel: ParcelId) => Iterable<ParcelId>;
   readonly #tell: (input: Unstamped) => void;
   readonly #fits: (ref: ParcelRef) => boolean;
   readonly #log: Logger;
@@ -59,6 +62,8 @@ export class Fetcher {
     stores,
     objects,
     roster,
+    recipes,
+    family,
     fits,
     tell,
     log,
@@ -67,6 +72,9 @@ export class Fetcher {
     readonly stores: OwnStores;
     readonly objects: ObjectFinder;
     readonly roster: Roster;
+    readonly recipes: Recipes;
+    /** The other parcels of its key, the newest first. */
+    readonly family: (parcel: ParcelId) => Iterable<ParcelId>;
     /** False when a page says otherwise of the parcel. */
     readonly fits: (ref: ParcelRef) => boolean;
     readonly tell: (input: Unstamped) => void;
@@ -76,6 +84,8 @@ export class Fetcher {
     this.#stores = stores;
     this.#objects = objects;
     this.#roster = roster;
+    this.#recipes = recipes;
+    this.#family = family;
     this.#tell = tell;
     this.#fits = fits;
     this.#log = log;
@@ -113,11 +123,13 @@ export class Fetcher {
       const record = await this.#record(parcel, peer, signal);
       const missing = await store.missing(recordBlobs(record));
       if (missing.length > 0) await this.#stores.makeRoom(effect.store);
-      await this.#fill(effect, { store, peer, missing }, signal);
+      const large = await this.#fillLarge(effect, { store, peer, missing }, signal);
+      await this.#fill(effect, { store, peer, missing: large.missing }, signal);
       signal.throwIfAborted();
       await store.commit(parcel, record);
+      for (const [ref, recipe] of large.recipes) await this.#keepRecipe(store, ref, recipe);
       const usedBytes = await this.#stores.usedBytes(effect.store);
-      const receivedBytes = missing.reduce((total, { bytes }) => total + bytes, 0);
+      const receivedBytes = large.missing.reduce((total, { bytes }) => total + bytes, large.receivedBytes);
       await this.#stores.tellOps(effect.store, segment => ({
         is: 'fetched',
         fetch,
@@ -165,9 +177,74 @@ export class Fetcher {
       : askFetch(this.#net, peer, request, { signal });
   }
 
+  /** What has a recipe, by that. What is still missing then has to come as a whole. */
+  async #fillLarge(
+    { fetch, parcel, purpose }: FetchEffect,
+    { store, peer, missing }: Missing,
+    signal: AbortSignal,
+  ): Promise<{
+    readonly missing: readonly BlobRef[];
+    readonly recipes: ReadonlyMap<BlobRef, Uint8Array>;
+    readonly receivedBytes: number;
+  }> {
+    const recipes = new Map<BlobRef, Uint8Array>();
+    const whole: BlobRef[] = [];
+    let receivedBytes = 0;
+    let toldBytes = 0;
+    const onReceived = (bytes: number): void => {
+      receivedBytes += bytes;
+      if (receivedBytes - toldBytes < PROGRESS_BYTES) return;
+      toldBytes = receivedBytes;
+      this.#tell({ is: 'fetch-progress', fetch, doneBytes: receivedBytes });
+    };
+    for (const ref of missing) {
+      if (ref.bytes < RECIPE_BLOB_BYTES_MIN) {
+        whole.push(ref);
+        continue;
+      }
+      const blob = { ...ref, blob: ref.blob as BlobId };
+      await this.#readyLastVersion(parcel, store, signal);
+      const order = { net: this.#net, recipes: this.#recipes, peer, store, parcel, blob, purpose, onReceived };
+      const fetched = await fetchByChunks(order, signal);
+      if (fetched.is === 'no-recipe') whole.push(ref);
+      else {
+        if (fetched.recipe !== undefined) recipes.set(ref, fetched.recipe);
+        this.#log.info({ code: 'LARGE_FETCHED', parcel, bytes: ref.bytes, receivedBytes }, 'a large file is here');
+      }
+    }
+    return { missing: whole, recipes, receivedBytes };
+  }
+
+  /** The newest version that is held, if its recipe was lost, or never made: reading it costs less than fetching what it has. */
+  async #readyLastVersion(parcel: ParcelId, store: Store, signal: AbortSignal): Promise<void> {
+    for (const other of this.#family(parcel)) {
+      if (!store.isPresent(other)) continue;
+      try {
+        const record = await store.objects.get(other);
+        for (const ref of record === undefined ? [] : recordBlobs(record)) {
+          if (ref.bytes < RECIPE_BLOB_BYTES_MIN) continue;
+          for await (const _ of this.#recipes.ofHeld(store, { ...ref, blob: ref.blob as BlobId }, signal));
+        }
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#log.warn({ code: 'RECIPE_NOT_MADE', parcel: other, err: error }, 'more than what changed is fetched');
+      }
+      return;
+    }
+  }
+
+  async #keepRecipe(store: Store, ref: BlobRef, recipe: Uint8Array): Promise<void> {
+    try {
+      await store.keepRecipe(ref, recipe);
+    } catch (error) {
+      // The copy is made. When a later version comes, more of it comes over the wire.
+      this.#log.warn({ code: 'RECIPE_NOT_KEPT', blob: ref.blob, err: error }, 'a recipe could not be kept');
+    }
+  }
+
   async #fill(
     { fetch, parcel, purpose }: FetchEffect,
-    { store, peer, missing }: { readonly store: Store; readonly peer: PeerName; readonly missing: readonly BlobRef[] },
+    { store, peer, missing }: Missing,
     signal: AbortSignal,
   ): Promise<void> {
     if (missing.length === 0) return;

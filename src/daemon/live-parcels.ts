@@ -4,9 +4,11 @@
  * A blob that no file has any more is told of to `onTorn`, once a file that should have had it.
  */
 import type { Entry } from '../catalog/entry.js';
+import type { RecipeFile } from '../catalog/recipe-maker.js';
 import { decodeRecord, recordBlobs } from '../catalog/record.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { readSmallSourceFiles, readSourceFile, SourceGone } from '../catalog/source-file.js';
+import type { ByteRange } from '../core/byte-range.js';
 import { createHasher } from '../core/hash.js';
 import {
   type BlobId,
@@ -36,6 +38,8 @@ export interface LiveBlob {
   readonly bytes: number;
   /** @throws SourceGone when the file changes meanwhile: what came of it does not count */
   readonly content: AsyncIterable<Uint8Array>;
+  /** What its recipe is made of; undefined for a small file. */
+  readonly file: RecipeFile | undefined;
 }
 
 export interface LiveParcel {
@@ -95,15 +99,21 @@ export class LiveParcels {
     return blobs.map(blob => byBlob.get(blob));
   }
 
-  /** The first of the parcel's files with this content that can still be read as it was. */
-  async open({ own, parcel, files }: LiveParcel, blob: BlobId, signal: AbortSignal): Promise<LiveBlob | undefined> {
+  /** The first of the parcel's files with this content that can still be read as it was. @param ranges default: all of it */
+  async open(
+    { own, parcel, files }: LiveParcel,
+    blob: BlobId,
+    signal: AbortSignal,
+    ranges?: readonly ByteRange[],
+  ): Promise<LiveBlob | undefined> {
     const named = files.get(blob) ?? [];
     for (const entry of named) {
       const opened = await readSourceFile({ root: own.path, source: own.source, entry, cache: this.#cache, signal });
       if (opened !== 'gone') {
         return {
           bytes: opened.bytes,
-          content: this.#watched(opened.read(signal), { source: own.source, parcel, path: entry.path }),
+          file: opened.file,
+          content: this.#watched(opened.read(signal, ranges), { source: own.source, parcel, path: entry.path }),
         };
       }
     }

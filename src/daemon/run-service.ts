@@ -64,6 +64,7 @@ import { Origin } from './origin.js';
 import { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import { Protections } from './protection.js';
+import { Recipes } from './recipes.js';
 import { keepsAllByDefault, RecordKeeper } from './record-keeper.js';
 import { Relocator } from './relocator.js';
 import { Roster } from './roster.js';
@@ -296,7 +297,19 @@ async function serve(
     },
   });
   teardown.defer(() => origin.stop());
-  const fetcher = new Fetcher({ net, stores, objects: finder, roster, fits: ref => machine.fits(ref), tell, log });
+  const recipes = new Recipes();
+  teardown.defer(() => recipes.stop());
+  const fetcher = new Fetcher({
+    net,
+    stores,
+    objects: finder,
+    roster,
+    recipes,
+    family: parcel => machine.family(parcel),
+    fits: ref => machine.fits(ref),
+    tell,
+    log,
+  });
   teardown.defer(() => fetcher.stop());
   const grants = new GrantServer({ net, roster, signer, boot, tell });
   const dropper = new Dropper({
@@ -340,14 +353,7 @@ async function serve(
   teardown.defer(() => auditor.stop());
   const relocator = new Relocator({ net, roster, tell, log });
   teardown.defer(() => relocator.stop());
-  const server = new FetchServer({
-    net,
-    machine,
-    stores,
-    roster,
-    live,
-    clock,
-  });
+  const server = new FetchServer({ net, machine, stores, roster, live, recipes, clock, log });
   const orders = new Orders({ net, origin, roster, log });
   const trees = new TreeKeeper({
     stores,
@@ -508,7 +514,9 @@ async function serve(
       const store = stores.mounted(id);
       const record = await finder.get(parcel);
       if (store !== undefined && record !== undefined) {
-        missingBytes = (await store.missing(recordBlobs(record))).reduce((sum, { bytes }) => sum + bytes, 0);
+        const missing = await store.missing(recordBlobs(record));
+        // Of a large file all is written anew, however little of it has to come; but what an earlier fetch left is there.
+        missingBytes = missing.reduce((sum, ref) => sum + ref.bytes - store.partialBytes(ref), 0);
       }
     } catch (error) {
       log.debug(

@@ -1,18 +1,22 @@
 /**
- * Fetch protocol: blobs of one parcel, whole and plain, from its origin or a holder.
+ * Fetch protocol: blobs of one parcel, whole and plain, from its origin or a holder; or ranges of one blob, or its recipe
+ * (fetch-recipe.ts).
  *
  * A stream carries one question after the other, each answered in its turn: busy, or for each blob its size and bytes (of
  * several small ones together), or gone; then an end mark. The server may find out only in the middle that a blob is gone
  * (the origin serves the live file): then gone comes after some of its data, and the receiver throws those bytes away.
  * Nothing is hashed here: the receiver's store checks every blob, and only that check counts. See protocols/fetch/fetch.md.
  */
-import { type Pack, Part, Want } from '../../protocols/fetch/fetch.js';
+import { type Busy, type Pack, Part, Want } from '../../protocols/fetch/fetch.js';
+import { type ByteRange, sumOf } from '../core/byte-range.js';
 import { assert } from '../core/fault.js';
 import { type BlobId, bytesOf, hexOf, type ParcelId, type PeerName, parseBlobId, parseParcelId } from '../core/ids.js';
+import { COMPARED_BYTES_MAX } from '../core/recipe.js';
 import { type AskOptions, ask } from './ask.js';
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, MessageBatch, readMessages } from './message-stream.js';
 import type { Net } from './net.js';
+import { RANGES_PER_FETCH_MAX, rangesFrom } from './wire-ranges.js';
 
 export const FETCH_PROTOCOL = '/scatterhoard/fetch/1';
 /** Blobs of one ask: a record lists at most 512 entries. */
@@ -26,8 +30,8 @@ const BLOB_ID_BYTES = 32;
 const PACK_HEADS_BYTES_MAX = 20 * 1024;
 /** A part of an answer: data, its length and its tags. */
 export const FETCH_PART_BYTES_MAX = FETCH_DATA_BYTES_MAX + PACK_HEADS_BYTES_MAX;
-/** 512 ids of 32 bytes and their tags. */
-const WANT_BYTES_MAX = 32 * 1024;
+/** 4096 ranges of 16 bytes and their tags; 512 ids of 32 bytes are less. */
+const WANT_BYTES_MAX = 80 * 1024;
 /** Fetches of one peer that are served at once. */
 const FETCH_STREAMS_MAX = 16;
 /** Between two questions of one stream, in ms: who has nothing to ask closes it after two seconds. */
@@ -43,6 +47,10 @@ export interface FetchRequest {
   /** Of that parcel; empty blobs are never asked for. 1 to 512. */
   readonly blobs: readonly BlobId[];
   readonly purpose: FetchPurpose;
+  /** Of the one blob, only these bytes: ascending, none in two of them, at most 4096. Default: all. */
+  readonly ranges?: readonly ByteRange[];
+  /** Of the one blob its recipe, and none of its bytes; of ranges, at most 64 MiB in all, their pieces. */
+  readonly recipe?: true;
 }
 
 export interface FetchBusy {
@@ -64,7 +72,7 @@ export type FetchPart =
   | { readonly kind: 'pack'; readonly blobs: readonly PackedBlob[] }
   | { readonly kind: 'gone'; readonly blob: BlobId };
 
-/** A blob, or several small ones, to serve. Its `content` must give exactly `bytes`, or throw: `SourceGone` when what it reads from has changed. */
+/** A blob, or several small ones, to serve, or what is asked of one. Its `content` must give exactly `bytes`, or throw: `SourceGone` when what it reads from has changed. */
 export type FetchedBlob =
   | {
       readonly blob: BlobId;
@@ -76,7 +84,11 @@ export type FetchedBlob =
   /** At most `PACK_BYTES_MAX` in all, and 512. */
   | { readonly pack: readonly PackedBlob[] };
 
-export type FetchAnswer = FetchBusy | { readonly kind: 'blobs'; readonly parts: AsyncIterable<FetchedBlob> };
+export type FetchAnswer =
+  | FetchBusy
+  | { readonly kind: 'blobs'; readonly parts: AsyncIterable<FetchedBlob> }
+  /** Packed pages (core/recipe.ts), sent as they come; to whoever asked for a recipe, and to nobody else. */
+  | { readonly kind: 'recipe'; readonly pages: AsyncIterable<Uint8Array> };
 
 /** Each asked blob exactly once, in any order. */
 export type FetchProvider = (request: FetchRequest, from: PeerName, signal: AbortSignal) => Promise<FetchAnswer>;
@@ -93,11 +105,10 @@ export async function serveFetch(net: Net, provide: FetchProvider, isGone: (erro
         stallMs: REQUEST_STALL_MS,
       });
       const batch = new MessageBatch<Part>(stream, Part, { signal });
-      const say = (part: Part): Promise<void> => batch.write(part);
       for await (const wire of wants) {
         const request = reading('fetch request', () => requestFrom(wire));
-        await sendAnswer(await provide(request, from, signal), { request, say, isGone });
-        await say({ end: {} });
+        await sendAnswer(await provide(request, from, signal), { request, batch, isGone });
+        await batch.write({ end: {} });
         await batch.flush();
       }
     },
@@ -109,15 +120,18 @@ async function sendAnswer(
   answer: FetchAnswer,
   {
     request,
-    say,
+    batch,
     isGone,
   }: {
     readonly request: FetchRequest;
-    readonly say: (part: Part) => Promise<void>;
+    readonly batch: MessageBatch<Part>;
     readonly isGone: (error: unknown) => boolean;
   },
 ): Promise<void> {
+  const say = (part: Part): Promise<void> => batch.write(part);
   if (answer.kind === 'busy') return say({ busy: { retryAfterMs: answer.retryAfterMs } });
+  assert((answer.kind === 'recipe') === (request.recipe === true), 'a recipe is the answer to who asks for one');
+  if (answer.kind === 'recipe') return sendRecipe(answer.pages, { blob: request.blobs[0] as BlobId, batch, isGone });
   const open = new Set(request.blobs);
   const answered = (blob: BlobId): void =>
     assert(open.delete(blob), `serves blob ${blob}, which was not asked for or is served already`);
@@ -152,6 +166,27 @@ function toPack(pack: readonly PackedBlob[]): Pack {
     sizesBytes: pack.map(({ content }) => content.length),
     data,
   };
+}
+
+/** Each page at once, for whoever gets it begins with it. */
+async function sendRecipe(
+  pages: AsyncIterable<Uint8Array>,
+  {
+    blob,
+    batch,
+    isGone,
+  }: { readonly blob: BlobId; readonly batch: MessageBatch<Part>; readonly isGone: (error: unknown) => boolean },
+): Promise<void> {
+  try {
+    for await (const chunks of pages) {
+      await batch.write({ recipe: { chunks, last: false } });
+      await batch.flush();
+    }
+    await batch.write({ recipe: { chunks: new Uint8Array(), last: true } });
+  } catch (error) {
+    if (!isGone(error)) throw error;
+    await batch.write({ gone: { blob: bytesOf(blob) } });
+  }
 }
 
 async function sendContent(
@@ -192,11 +227,26 @@ export function askFetch(
   return ask(net, peer, question, options, parts => readAnswer(parts, request));
 }
 
-export function toWant({ parcel, blobs, purpose }: FetchRequest): Want {
+export function toWant({ parcel, blobs, purpose, ranges = [], recipe }: FetchRequest): Want {
   const asked = new Set(blobs);
   assert(asked.size > 0 && asked.size <= BLOBS_PER_FETCH_MAX, `asked for ${asked.size} blobs at once`);
-  return { parcel: bytesOf(parcel), blobs: [...asked].map(bytesOf), purpose: PURPOSES.indexOf(purpose) };
+  assert(
+    ranges.length === 0 || (ranges.length <= RANGES_PER_FETCH_MAX && asked.size === 1),
+    `asked for ${ranges.length} ranges`,
+  );
+  return {
+    parcel: bytesOf(parcel),
+    blobs: [...asked].map(bytesOf),
+    purpose: PURPOSES.indexOf(purpose),
+    ranges: [...ranges],
+    recipe: recipe === true,
+  };
 }
+
+export const busyFrom = ({ retryAfterMs }: Busy): FetchBusy => ({
+  kind: 'busy',
+  retryAfterMs: reading('fetch answer', () => countFrom(retryAfterMs)),
+});
 
 /** The answer to one Want: reads up to its end mark and no further. */
 export async function* readAnswer(
@@ -219,9 +269,8 @@ export async function* readAnswer(
     if (busy) throw malformed('fetch answer: more after busy');
     if (wire.busy !== undefined) {
       if (!first) throw malformed('fetch answer: busy after it began');
-      const { retryAfterMs } = wire.busy;
       busy = true;
-      yield { kind: 'busy', retryAfterMs: reading('fetch answer', () => countFrom(retryAfterMs)) };
+      yield busyFrom(wire.busy);
       continue;
     }
     first = false;
@@ -278,9 +327,17 @@ function packFrom({ blobs, sizesBytes, data }: Pack): PackedBlob[] {
 
 const blobFrom = (bytes: Uint8Array): BlobId => reading('fetch answer', () => parseBlobId(hexOf(bytes)));
 
-function requestFrom({ parcel, blobs, purpose }: Want): FetchRequest {
+function requestFrom({ parcel, blobs, purpose, ranges, recipe }: Want): FetchRequest {
   if (blobs.length === 0 || blobs.length > BLOBS_PER_FETCH_MAX) throw new RangeError(`${blobs.length} blobs`);
   const ids = blobs.map(blob => parseBlobId(hexOf(blob)));
   if (new Set(ids).size !== ids.length) throw new RangeError('a blob is asked for twice');
-  return { parcel: parseParcelId(hexOf(parcel)), blobs: ids, purpose: PURPOSES[purpose] ?? 'grab' };
+  if (recipe && sumOf(ranges) > COMPARED_BYTES_MAX) throw new RangeError(`pieces of ${sumOf(ranges)} bytes`);
+  if ((recipe || ranges.length > 0) && ids.length > 1) throw new RangeError(`of ${ids.length} blobs only a part`);
+  return {
+    parcel: parseParcelId(hexOf(parcel)),
+    blobs: ids,
+    purpose: PURPOSES[purpose] ?? 'grab',
+    ...(ranges.length === 0 ? {} : { ranges: rangesFrom(ranges) }),
+    ...(recipe ? { recipe } : {}),
+  };
 }

@@ -11,7 +11,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, lutimes, open, readdir, rm } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { assert, ClusterError } from '../core/fault.js';
 import { createHasher, hashHex } from '../core/hash.js';
@@ -26,6 +26,8 @@ import { Turns } from './turns.js';
 
 /** Written at once. Blobs under this are held in memory and hashed before their file is made. */
 const WRITE_BYTES = 1024 * 1024;
+/** After a blob's name: a file that is put together in order. Others have 12 hex digits there. */
+const PARTIAL_MARK = '.part';
 
 /** A blob that is being received. One caller, one call at a time. */
 export interface IncomingBlob {
@@ -41,6 +43,19 @@ export interface IncomingBlob {
 export interface SmallBlob {
   readonly blob: BlobId;
   readonly content: Uint8Array;
+}
+
+/** Where a large blob is put together in order (assembly.ts): what is there of it is its beginning, and is found again. */
+export interface PartialBlob {
+  readonly path: string;
+  /** More of it, or less, is on disk. */
+  wrote(bytes: number): void;
+  /** It is whole and hashes to its name. */
+  arrived(): Promise<void>;
+  /** The file goes; what was written of it has been told. */
+  remove(): Promise<void>;
+  /** What is there stays for a while. */
+  leave(): void;
 }
 
 /** On this disk, hashed by this process, and listed by no PRESENT parcel yet. */
@@ -65,6 +80,10 @@ export class Incoming {
   readonly #arrived = new Map<string, ArrivalState>();
   /** Files of an earlier run, not hashed yet. As many as were being fetched when it ended. */
   readonly #leftovers = new Map<string, string[]>();
+  /** How much is here of blobs of which there is a beginning, under its own name. */
+  readonly #partials = new Map<string, number>();
+  /** Those of them that are being put together now. */
+  readonly #open = new Set<string>();
   readonly #adopting = new Turns<string>();
   /** What commits under way count on is not swept away. */
   readonly #pins: ReadonlyMap<string, number>;
@@ -101,7 +120,15 @@ export class Incoming {
         await rm(path, { force: true }); // a link on its way into a tree
         continue;
       }
-      this.#incomingBytes += (await lstat(path)).size;
+      const { size } = await lstat(path);
+      this.#incomingBytes += size;
+      if (name === `${blob}${PARTIAL_MARK}`) {
+        // Its time begins anew: the host may have been off for longer than a partial is kept.
+        const now = new Date();
+        await lutimes(path, now, now);
+        this.#partials.set(blob, size);
+        continue;
+      }
       this.#leftovers.set(blob, [...(this.#leftovers.get(blob) ?? []), path]);
     }
   }
@@ -161,6 +188,43 @@ export class Incoming {
       await rm(state.path, { force: true });
       this.#incomingBytes -= state.bytes;
     } else this.#arrived.set(state.blob, state);
+  }
+
+  /** What is here of a blob that is being put together, or was left in the middle. */
+  partialBytes(blob: string): number {
+    return this.#partials.get(blob) ?? 0;
+  }
+
+  hasArrived({ blob, bytes }: BlobRef): boolean {
+    return this.#arrived.get(blob)?.bytes === bytes;
+  }
+
+  /** One at a time a blob, and none of a blob that has arrived. */
+  partial(ref: BlobRef): PartialBlob {
+    const blob = parseBlobId(ref.blob);
+    assert(!this.#open.has(blob) && !this.#arrived.has(blob), `blob ${blob} is put together twice`);
+    this.#open.add(blob);
+    const path = `${this.#path}/${blob}${PARTIAL_MARK}`;
+    return {
+      path,
+      wrote: bytes => {
+        this.#incomingBytes += bytes;
+        this.#partials.set(blob, this.partialBytes(blob) + bytes);
+      },
+      arrived: async () => {
+        this.#partials.delete(blob);
+        this.#open.delete(blob);
+        // It may have come whole meanwhile.
+        if (this.#arrived.has(blob)) await this.#remove(path);
+        else this.#arrived.set(blob, { blob, bytes: ref.bytes, path, placed: false });
+      },
+      remove: async () => {
+        await this.#remove(path);
+        this.#partials.delete(blob);
+        this.#open.delete(blob);
+      },
+      leave: () => void this.#open.delete(blob),
+    };
   }
 
   /** The blob with exactly this size, if it is here; hashes what this process has not hashed. */
@@ -330,6 +394,13 @@ export class Incoming {
       );
       if (old.length === paths.length) this.#leftovers.delete(blob);
       for (const path of old) await this.#remove(path);
+    }
+    for (const blob of this.#partials.keys()) {
+      const path = `${this.#path}/${blob}${PARTIAL_MARK}`;
+      // Looked at again: somebody may have gone on with it while its time was read.
+      if (this.#open.has(blob) || (await modifiedMs(path)) >= beforeMs || this.#open.has(blob)) continue;
+      this.#partials.delete(blob);
+      await this.#remove(path);
     }
   }
 

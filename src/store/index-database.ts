@@ -2,7 +2,7 @@
  * Index database: what a host's stores and peers' logs would be too slow to read from their files each time.
  *
  * LMDB in STATE/index. Nothing in it is missed for long: which blobs each store holds (blob-index.ts) and the peers' logs
- * (log-archive.ts), which their writers give out again, are derived; without the notes of what nobody wants
+ * (log-archive.ts), which their writers give out again, are derived; without the recipes (recipe-index.ts) more is fetched; without the notes of what nobody wants
  * (unwanted-notes.ts) that stays longer, without those of unanswered audits (unanswered-notes.ts) copies are believed longer,
  * and without the last frames (frame-notes.ts) old gossip may be heard once more.
  * Deleting the folder loses nothing else and costs one pass over the logs.
@@ -12,10 +12,11 @@ import type { StoreId } from '../core/ids.js';
 import { BlobIndex } from './blob-index.js';
 import { FrameNotes } from './frame-notes.js';
 import { LogArchive } from './log-archive.js';
+import { RecipeIndex } from './recipe-index.js';
 import { UnansweredNotes } from './unanswered-notes.js';
 import { UnwantedNotes } from './unwanted-notes.js';
 
-/** A host has a handful of stores, each with a table of its own; removed ones keep theirs until the index is deleted. */
+/** A host has a handful of stores, each with two tables of its own; removed ones keep theirs until the index is deleted. */
 const TABLES_MAX = 128;
 
 export interface IndexDatabase {
@@ -27,6 +28,7 @@ export interface IndexDatabase {
   readonly mounted: Set<StoreId>;
   /** The table of one of this host's own stores. */
   blobsOf(store: StoreId): BlobIndex;
+  recipesOf(store: StoreId): RecipeIndex;
   /** Waits for what is being written. */
   close(): Promise<void>;
 }
@@ -48,6 +50,7 @@ export function openIndexDatabase(path: string): IndexDatabase {
     frames: new FrameNotes(root),
     mounted: new Set(),
     blobsOf: store => new BlobIndex(root, store),
+    recipesOf: store => new RecipeIndex(root, store),
     close: async () => {
       await logs.close();
       await root.close();

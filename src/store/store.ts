@@ -32,9 +32,11 @@ import {
   type StoreId,
 } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
+import { isRecipe, RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
 import { writeDurable } from '../platform/durable.js';
 import { Group } from '../platform/group.js';
 import { readSmallFiles } from '../platform/small-files.js';
+import { Assemblies, type Assembly } from './assembly.js';
 import type { BlobIndex } from './blob-index.js';
 import { readBlob, type StoredBlob } from './blob-reader.js';
 import { DiskSync } from './disk-sync.js';
@@ -47,6 +49,7 @@ import { MARKER_NAME, type Marker, readMarker, writeMarker } from './marker.js';
 import { ObjectFolder } from './object-folder.js';
 import { FILE_MODE, readOwnFile, storeFull, systemCode } from './own-folder.js';
 import { isRight, type PossessionAsk, readParcel } from './possess.js';
+import type { RecipeIndex } from './recipe-index.js';
 import { type Recovered, recover } from './recovery.js';
 import { headName, headsIn, newEpoch, resolveStorePath, SIGNED_BYTES_MAX, StoreFolder } from './store-folder.js';
 import { Trash, type TrashLimit } from './trash.js';
@@ -201,10 +204,24 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
     });
     await incoming.survey();
     const blobs = new HeldBlobs(index, incoming, pins);
+    const recipes = opening.index.recipesOf(marker.store);
     const signedBytes = (await sizesIn(folder.heads)) + (await sizesIn(folder.config));
     return {
       kind: 'mounted',
-      store: new Store({ path, folder, sync, objects, index, incoming, trash, blobs, signedBytes, recovered, opening }),
+      store: new Store({
+        path,
+        folder,
+        sync,
+        objects,
+        index,
+        incoming,
+        trash,
+        blobs,
+        recipes,
+        signedBytes,
+        recovered,
+        opening,
+      }),
     };
   } catch (error) {
     for (const part of closing) await part.close();
@@ -228,6 +245,7 @@ interface StoreParts {
   readonly incoming: Incoming;
   readonly trash: Trash;
   readonly blobs: HeldBlobs;
+  readonly recipes: RecipeIndex;
   readonly signedBytes: number;
   readonly recovered: Recovered;
   readonly opening: StoreOpening;
@@ -245,6 +263,10 @@ export class Store {
   readonly #incoming: Incoming;
   readonly #trash: Trash;
   readonly #blobs: HeldBlobs;
+  readonly #recipes: RecipeIndex;
+  readonly #assemblies: Assemblies;
+  /** What is being tidied in the index; it never rejects. */
+  #tidying = Promise.resolve();
   readonly #blobsOf: StoreOpening['blobsOf'];
   readonly #log: LogFile;
   readonly #logger: Logger;
@@ -294,6 +316,11 @@ export class Store {
     this.#checkpointEveryOps = parts.opening.checkpointEveryOps ?? CHECKPOINT_EVERY_OPS;
     this.#marker = marker;
     this.#signedBytes = parts.signedBytes;
+    const { recipes, incoming } = parts;
+    this.#recipes = recipes;
+    this.#assemblies = new Assemblies({ recipes, incoming, pathOf: blob => this.#heldPath(blob) });
+    const isHeld = (blob: BlobId): boolean => parts.index.lookup(blob) !== undefined;
+    this.#tidying = this.#tidied(recipes.sweep(isHeld, this.#ending.signal));
   }
 
   /** After the last durable operation of this store's log. */
@@ -417,6 +444,11 @@ export class Store {
     return this.#missing(blobs, { fromTrash: true });
   }
 
+  /** How much of a missing blob is here already, as the beginning of it that a fetch has left. It is used room. */
+  partialBytes(blob: BlobRef): number {
+    return this.#incoming.partialBytes(blob.blob);
+  }
+
   async #missing(blobs: readonly BlobRef[], from: { readonly fromTrash: boolean }): Promise<readonly BlobRef[]> {
     const missing: BlobRef[] = [];
     for (const ref of blobs) {
@@ -437,6 +469,37 @@ export class Store {
   async receiveSmall(blobs: readonly SmallBlob[]): Promise<readonly SmallBlob[]> {
     this.#mustWork();
     return this.#incoming.receiveSmall(blobs);
+  }
+
+  /**
+   * Begins to put a large blob together from its chunks, or goes on where that was left (assembly.ts). The caller must `leave`
+   * it in the end. `undefined`: somebody else has just brought it here.
+   *
+   * @throws ClusterError STORE_FULL, the signal's reason, and what the disk says
+   */
+  async assemble(blob: BlobRef, signal?: AbortSignal): Promise<Assembly | undefined> {
+    this.#mustWork();
+    return this.#assemblies.begin(blob, signal);
+  }
+
+  /** Packed (core/recipe.ts); `undefined` when nobody has kept one. */
+  recipe(blob: BlobRef): Uint8Array | undefined {
+    return this.#recipes.recipe(blob);
+  }
+
+  /** Keeps the recipe of a blob, so that its chunks are found here; nothing when it is not held. It is believed of nobody. */
+  async keepRecipe(ref: BlobRef, packed: Uint8Array): Promise<void> {
+    this.#mustWork();
+    const { blob, bytes } = ref;
+    assert(isRecipe(packed, bytes), `what is kept as the recipe of blob ${blob} is none`);
+    if (this.#blobs.lookup(blob)?.bytes !== bytes || this.#recipes.recipe(ref) !== undefined) return;
+    await this.#recipes.put(blob, packed);
+    // It may have left meanwhile.
+    if (this.#index.lookup(blob) === undefined) await this.#recipes.forget(blob);
+  }
+
+  #heldPath(blob: string): string | undefined {
+    return this.#blobs.lookup(blob) === undefined ? undefined : this.#folder.blobs.pathOf(parseBlobId(blob));
   }
 
   /** Removes blobs that arrived before `beforeMs` (wall clock) and that no commit has used. */
@@ -688,6 +751,17 @@ export class Store {
       const entry = pending[n];
       if (entry !== undefined && position !== undefined) entry.position = position;
     }
+    const left = pending.flatMap(({ refs }) => refs.filter(({ bytes }) => bytes >= RECIPE_BLOB_BYTES_MIN));
+    for (const { blob } of left) {
+      if (this.#index.lookup(blob) === undefined) this.#tidying = this.#tidied(this.#recipes.forget(blob));
+    }
+  }
+
+  /** Behind what is being tidied already. What fails costs room in the index until the next opening. */
+  #tidied(work: Promise<void>): Promise<void> {
+    const failed = (error: unknown): void =>
+      this.#logger.warn({ code: 'INDEX_NOT_TIDIED', err: error }, 'recipes of blobs that left could not be removed');
+    return Promise.all([this.#tidying, work.catch(failed)]).then(() => {});
   }
 
   /** True for blobs of PRESENT parcels. */
@@ -801,7 +875,7 @@ export class Store {
     const update = updateTree(view, {
       storePath: this.#folder.path,
       linksPath: this.#folder.incoming,
-      blobPathOf: blob => (this.#blobs.lookup(blob) === undefined ? undefined : this.#folder.blobs.pathOf(blob)),
+      blobPathOf: blob => this.#heldPath(blob),
     });
     this.#trees.set(tree, update);
     try {
@@ -843,10 +917,13 @@ export class Store {
     this.#ending.abort(closed(this.path));
     await this.#turns.allDone();
     await this.#emptying.allDone();
+    await this.#assemblies.end();
     await this.#checkpointing.allDone();
     await this.#ops.join([]).catch(() => {
       // A failed round was reported to those who were in it.
     });
+    await this.#tidying;
+    await this.#recipes.settled();
     try {
       await this.objects.close();
     } finally {

@@ -65,10 +65,11 @@ export interface StoreMaker {
   /** The store's wall clock goes on. */
   passTime(store: ContractStore, ms: number): void;
   /** What a failing disk does to the bytes of a held blob. */
-  spoil(store: ContractStore, blob: TestBlob, how: (typeof SPOILT)[number]): Promise<void>;
+  spoil(store: ContractStore, blob: TestBlob, how: Spoilt): Promise<void>;
 }
 
 const SPOILT = ['gone', 'shorter', 'longer', 'other'] as const;
+export type Spoilt = (typeof SPOILT)[number];
 
 export interface TestBlob extends BlobRef {
   readonly blob: BlobId;

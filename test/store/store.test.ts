@@ -1,7 +1,8 @@
 import { rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test from 'ava';
-import { type ContractStore, testStoreContract } from '../contracts/store-contract.js';
+import test, { type ExecutionContext } from 'ava';
+import { testAssemblyContract } from '../contracts/assembly-contract.js';
+import { type ContractStore, type Spoilt, type TestBlob, testStoreContract } from '../contracts/store-contract.js';
 import { TestHost } from './real-store.js';
 
 const hosts = new Map<string, TestHost>();
@@ -12,20 +13,20 @@ function hostOf({ id }: Pick<ContractStore, 'id'>): TestHost {
   return host;
 }
 
-testStoreContract(test, {
-  async make(t) {
+const maker = {
+  async make(t: ExecutionContext) {
     const host = await TestHost.begin(t);
     const store = await host.mount();
     hosts.set(store.id, host);
     return store;
   },
-  async reopen(_t, store) {
+  async reopen(_t: ExecutionContext, store: ContractStore) {
     return hostOf(store).restart();
   },
-  passTime(store, ms) {
+  passTime(store: ContractStore, ms: number) {
     hostOf(store).nowMs += ms;
   },
-  async spoil(store, { blob, bytes, content }, how) {
+  async spoil(store: ContractStore, { blob, bytes, content }: TestBlob, how: Spoilt) {
     const path = join(hostOf(store).storePath, '.blobs', blob.slice(0, 2), blob);
     switch (how) {
       case 'gone':
@@ -38,4 +39,7 @@ testStoreContract(test, {
         return writeFile(path, Buffer.from(content).fill(content.readUInt8(bytes - 1) ^ 1, bytes - 1));
     }
   },
-});
+};
+
+testStoreContract(test, maker);
+testAssemblyContract(test, maker);

@@ -1,0 +1,87 @@
+/**
+ * Chunk cutter: where a large file is cut into chunks, by its content, so that an insertion moves only the cuts around it.
+ *
+ * FastCDC (Xia et al., USENIX ATC 2016) with normalized chunking of level 2: a gear hash over the last 32 bytes, no cut before
+ * 256 KiB, a rarer one before 1 MiB than after it, always one at 4 MiB. Both ends of a transfer must cut alike for a chunk to be
+ * found again, so the table and the masks never change; a cut that differs costs bytes on the wire, never a wrong byte.
+ */
+import { hash } from '../core/hash.js';
+import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, PIECE_BYTES_MAX, PIECE_BYTES_MIN } from '../core/recipe.js';
+
+interface CutSizes {
+  readonly min: number;
+  readonly normal: number;
+  readonly max: number;
+  /** The upper bits of the hash, which the most bytes have gone into: a rarer cut before the normal size than after it. */
+  readonly maskBefore: number;
+  readonly maskAfter: number;
+}
+
+/** A cut is 1 in 2^22 before the normal size, 1 in 2^18 after it. */
+const CHUNKS: CutSizes = {
+  min: CHUNK_BYTES_MIN,
+  normal: 1024 * 1024,
+  max: CHUNK_BYTES_MAX,
+  maskBefore: ~0 << 10,
+  maskAfter: ~0 << 14,
+};
+/** 1 in 2^15 and 1 in 2^11. */
+export const PIECES: CutSizes = {
+  min: PIECE_BYTES_MIN,
+  normal: 8 * 1024,
+  max: PIECE_BYTES_MAX,
+  maskBefore: ~0 << 17,
+  maskAfter: ~0 << 21,
+};
+
+/** Random numbers of 32 bits: the first four bytes of BLAKE3 of each byte's value and a label. */
+const GEAR = Int32Array.from({ length: 256 }, (_, byte) => {
+  const digest = hash(Buffer.from(`scatterhoard/gear/1/${byte}`));
+  return new DataView(digest.buffer, digest.byteOffset).getInt32(0);
+});
+
+export class ChunkCutter {
+  /** Bytes of the chunk that is open. */
+  #length = 0;
+  #hash = 0;
+  readonly #sizes: CutSizes;
+
+  /** @param sizes default: of chunks */
+  constructor(sizes: CutSizes = CHUNKS) {
+    this.#sizes = sizes;
+  }
+
+  /**
+   * The end of the open chunk within `bytes`, looked for from `from` on; −1 when it goes on beyond them. After an end the next
+   * call begins a new chunk there.
+   */
+  next(bytes: Uint8Array, from: number): number {
+    const { min, normal, max, maskBefore, maskAfter } = this.#sizes;
+    let at = from;
+    // Nothing is cut before the least size, and the hash forgets what is 32 bytes back.
+    const skip = Math.min(bytes.length - at, Math.max(0, min - 32 - this.#length));
+    at += skip;
+    const begin = at - this.#length - skip;
+    let gear = this.#hash;
+    for (const stop = Math.min(bytes.length, begin + min); at < stop; at += 1)
+      gear = ((gear << 1) + (GEAR[bytes[at] as number] as number)) | 0;
+    for (const stop = Math.min(bytes.length, begin + normal); at < stop; at += 1) {
+      gear = ((gear << 1) + (GEAR[bytes[at] as number] as number)) | 0;
+      if ((gear & maskBefore) === 0) return this.#cutAfter(at);
+    }
+    for (const stop = Math.min(bytes.length, begin + max); at < stop; at += 1) {
+      gear = ((gear << 1) + (GEAR[bytes[at] as number] as number)) | 0;
+      if ((gear & maskAfter) === 0) return this.#cutAfter(at);
+    }
+    if (at === begin + max) return this.#cutAfter(at - 1);
+    this.#length = at - begin;
+    this.#hash = gear | 0;
+    return -1;
+  }
+
+  #cutAfter(last: number): number {
+    this.#length = 0;
+    this.#hash = 0;
+    return last + 1;
+  }
+}

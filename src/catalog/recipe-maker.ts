@@ -1,0 +1,73 @@
+/**
+ * Recipe maker: the recipe of a file, made in a worker thread (recipe-worker.ts) and given out page by page while it is made.
+ */
+import type { ByteRange } from '../core/byte-range.js';
+import { chunksOf, RECIPE_CHUNKS_MAX } from '../core/recipe.js';
+import { type WorkerSession, WorkerThread } from '../platform/worker-thread.js';
+import type { ContentStat } from './scan-cache.js';
+
+export type RecipeAsk =
+  | {
+      readonly is: 'open';
+      readonly session: number;
+      readonly path: Uint8Array;
+      readonly bytes: number;
+      readonly stat: ContentStat | undefined;
+      readonly ranges: readonly ByteRange[] | undefined;
+    }
+  | { readonly is: 'more' | 'close'; readonly session: number };
+
+export type RecipeReply =
+  | { readonly is: 'done' }
+  | { readonly is: 'chunks'; readonly page: Uint8Array<ArrayBuffer>; readonly last: boolean }
+  | { readonly is: 'changed' };
+
+/** Whose recipe is made. */
+export interface RecipeFile {
+  readonly path: Uint8Array;
+  readonly bytes: number;
+  /** As it must be before and after; undefined where only its size is known. */
+  readonly stat: ContentStat | undefined;
+}
+
+/** Reads files of one disk: one that hangs must hold up no other. */
+export type RecipeThread = WorkerThread<RecipeAsk, RecipeReply>;
+
+export const recipeThread = (): RecipeThread =>
+  new WorkerThread(new URL('./recipe-worker.js', import.meta.url), 'recipe');
+
+/** There is none: the file is not, or no longer, as it was said to be, or has too many chunks. What came before may be right. */
+export class NoRecipe extends Error {}
+
+/** Packed pages, some 30 chunks each; of ranges their pieces, each range cut by itself. @throws NoRecipe, and whatever the disk says, with its `code` */
+export async function* makeRecipe(
+  thread: RecipeThread,
+  { path, bytes, stat }: RecipeFile,
+  signal: AbortSignal,
+  ranges?: readonly ByteRange[],
+): AsyncGenerator<Uint8Array, void, undefined> {
+  signal.throwIfAborted();
+  const session: WorkerSession<RecipeAsk, RecipeReply> = thread.open();
+  try {
+    // Only what can be sent to a thread: a whole BigIntStats has more.
+    const seen = stat && { size: stat.size, mtimeNs: stat.mtimeNs, ctimeNs: stat.ctimeNs, ino: stat.ino };
+    let chunks = 0;
+    let reply = await session.ask({ is: 'open', session: session.number, path, bytes, stat: seen, ranges });
+    while (reply.is !== 'changed') {
+      signal.throwIfAborted();
+      reply = await session.ask({ is: 'more', session: session.number });
+      if (reply.is !== 'chunks') continue;
+      chunks += [...chunksOf(reply.page)].length;
+      if (chunks > RECIPE_CHUNKS_MAX)
+        throw new NoRecipe(`a file of ${bytes} bytes has more chunks than a recipe may have`);
+      // The end of a file may be all that an ask finds.
+      if (reply.page.length > 0) yield reply.page;
+      if (reply.last) return;
+    }
+    throw new NoRecipe('a file changed before its recipe was made');
+  } finally {
+    // Its failure would be that the thread has ended, and then nothing is open.
+    session.ask({ is: 'close', session: session.number }).catch(() => {});
+    session.close();
+  }
+}

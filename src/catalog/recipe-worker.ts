@@ -1,0 +1,131 @@
+/**
+ * Recipe worker: reads a file, cuts it and hashes its chunks, in a thread of its own. Synchronous calls, a little at each ask, so
+ * that several files get on side by side and whoever stops asking has stopped the reading. Started by recipe-maker.ts only.
+ */
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import type { ByteRange } from '../core/byte-range.js';
+import { createHasher } from '../core/hash.js';
+import { type Chunk, packChunks } from '../core/recipe.js';
+import { answerAsks } from '../platform/worker-thread.js';
+import { ChunkCutter, PIECES } from './chunk-cutter.js';
+import type { RecipeAsk, RecipeReply } from './recipe-maker.js';
+import type { ContentStat } from './scan-cache.js';
+
+/** Within a processor's cache, for the bytes are gone through twice. */
+const READ_BYTES = 512 * 1024;
+/** Read at one ask: a tenth of a second's work, and at most 128 chunks. */
+const ASK_BYTES = 32 * 1024 * 1024;
+/** The same for pieces, of which this has at most 2048 and the ends of ranges. */
+const ASK_PIECES_BYTES = 4 * 1024 * 1024;
+/** Half a page, for what is read at once adds up to 256. */
+const ASK_CHUNKS_MAX = 2048;
+
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+const buffer = Buffer.allocUnsafe(READ_BYTES);
+
+class Making {
+  readonly #descriptor: number;
+  readonly #bytes: number;
+  readonly #before: BigIntStats;
+  readonly #isWhole: boolean;
+  /** What is not read yet. */
+  readonly #ranges: ByteRange[];
+  #cutter: ChunkCutter;
+  #hasher = createHasher();
+  /** Of the open chunk. */
+  #length = 0;
+
+  constructor(path: Uint8Array, bytes: number, ranges: readonly ByteRange[] | undefined) {
+    this.#bytes = bytes;
+    this.#isWhole = ranges === undefined;
+    this.#ranges = ranges === undefined ? [{ offset: 0, bytes }] : [...ranges];
+    this.#cutter = this.#newCutter();
+    this.#descriptor = openSync(Buffer.from(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    this.#before = fstatSync(this.#descriptor, { bigint: true });
+  }
+
+  /** Whether it is a file of the right size, and as it was when the caller looked. */
+  isAs(stat: ContentStat | undefined): boolean {
+    const now = this.#before;
+    return now.isFile() && now.size === BigInt(this.#bytes) && (stat === undefined || isSame(now, stat));
+  }
+
+  more(): RecipeReply {
+    const chunks: Chunk[] = [];
+    const askBytes = this.#isWhole ? ASK_BYTES : ASK_PIECES_BYTES;
+    for (let readBytes = 0; readBytes < askBytes && chunks.length < ASK_CHUNKS_MAX; ) {
+      const [range] = this.#ranges;
+      if (range === undefined) {
+        if (!isSame(this.#before, fstatSync(this.#descriptor, { bigint: true }))) return { is: 'changed' };
+        return { is: 'chunks', page: packChunks(chunks), last: true };
+      }
+      const { offset, bytes } = range;
+      const got = readSync(this.#descriptor, buffer, 0, Math.min(READ_BYTES, bytes), offset);
+      if (got === 0) return { is: 'changed' };
+      this.#cut(buffer.subarray(0, got), chunks);
+      readBytes += got;
+      if (got < bytes) this.#ranges[0] = { offset: offset + got, bytes: bytes - got };
+      else {
+        this.#ranges.shift();
+        if (this.#length > 0) chunks.push(this.#end());
+        this.#cutter = this.#newCutter();
+      }
+    }
+    return { is: 'chunks', page: packChunks(chunks), last: false };
+  }
+
+  #newCutter(): ChunkCutter {
+    return this.#isWhole ? new ChunkCutter() : new ChunkCutter(PIECES);
+  }
+
+  #cut(bytes: Uint8Array, chunks: Chunk[]): void {
+    for (let at = 0; at < bytes.length; ) {
+      const end = this.#cutter.next(bytes, at);
+      const stop = end === -1 ? bytes.length : end;
+      this.#hasher.update(bytes.subarray(at, stop));
+      this.#length += stop - at;
+      at = stop;
+      if (end !== -1) chunks.push(this.#end());
+    }
+  }
+
+  #end(): Chunk {
+    const chunk = { hash: this.#hasher.digest(), bytes: this.#length };
+    this.#hasher = createHasher();
+    this.#length = 0;
+    return chunk;
+  }
+
+  close(): void {
+    this.#hasher.dispose();
+    closeSync(this.#descriptor);
+  }
+}
+
+function isSame(a: ContentStat, b: ContentStat): boolean {
+  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino;
+}
+
+const open = new Map<number, Making>();
+
+function answer(ask: RecipeAsk): RecipeReply {
+  switch (ask.is) {
+    case 'open': {
+      const making = new Making(ask.path, ask.bytes, ask.ranges);
+      if (!making.isAs(ask.stat)) {
+        making.close();
+        return { is: 'changed' };
+      }
+      open.set(ask.session, making);
+      return { is: 'done' };
+    }
+    case 'more':
+      return open.get(ask.session)?.more() ?? { is: 'changed' };
+    case 'close':
+      open.get(ask.session)?.close();
+      open.delete(ask.session);
+      return { is: 'done' };
+  }
+}
+
+answerAsks(answer, reply => (reply.is === 'chunks' ? [reply.page.buffer] : []));

@@ -1,0 +1,320 @@
+/**
+ * Chunk fetch: one large blob from one peer, by its recipe: what lies in our store already is copied from there, and only the
+ * rest is asked for.
+ *
+ * The recipe is read as it comes, and planned in batches: some ranges to ask for, and what is copied between them. A batch is
+ * one ask. The next is asked when the present one is nearly here, so that the line is never idle; not sooner, for an answer
+ * that nobody reads is given up by its sender after a while. The blob is put together in order (store/assembly.ts), each chunk
+ * checked as it comes; so whatever breaks off is gone on with by the next fetch, from whichever peer. Chunks that are
+ * missing between others that are here are compared with their older version first (older-version.ts).
+ *
+ * Driven by fetcher.ts.
+ */
+import { sumOf } from '../core/byte-range.js';
+import { ClusterError } from '../core/fault.js';
+import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
+import type { BlobRef } from '../core/parcel.js';
+import { type Chunk, chunksOf } from '../core/recipe.js';
+import { askFetch, type FetchPart, type FetchPurpose } from '../net/fetch-protocol.js';
+import { askRecipe, type RecipePart } from '../net/fetch-recipe.js';
+import type { Net } from '../net/net.js';
+import { lastingAbort } from '../platform/lasting-abort.js';
+import type { Assembly, Patch } from '../store/assembly.js';
+import type { Store } from '../store/store.js';
+import { Batch, type Piece, type Step } from './fetch-batch.js';
+import { type Following, followingOf, type Gap, gapsIn, OldPieces } from './older-version.js';
+import { BlobsGone, PeerBusy } from './peer-answers.js';
+import { heldPlace, type Recipes } from './recipes.js';
+import { Replay } from './replay.js';
+
+/** Still to come of a batch when the next one is asked for: what a gigabit brings in 30 ms. */
+const AHEAD_BYTES = 4 * 1024 * 1024;
+
+export interface ChunkFetchOrder {
+  readonly net: Net;
+  readonly peer: PeerName;
+  readonly store: Store;
+  readonly recipes: Recipes;
+  readonly parcel: ParcelId;
+  readonly blob: BlobRef & { readonly blob: BlobId };
+  readonly purpose: FetchPurpose;
+  /** Bytes of the blob came over the wire. */
+  readonly onReceived: (bytes: number) => void;
+}
+
+export type ChunkFetched =
+  /** In the store, whole. Its recipe, packed, if this fetch used one: to be kept once the blob is held. */
+  | { readonly is: 'here'; readonly recipe?: Uint8Array }
+  /** The peer gives no recipe of it: it may still give the bytes. */
+  | { readonly is: 'no-recipe' };
+
+/** @throws ClusterError as `askFetch` and `Assembly`; BlobsGone, PeerBusy. What came is kept for a while. */
+export async function fetchByChunks(order: ChunkFetchOrder, signal: AbortSignal): Promise<ChunkFetched> {
+  const assembly = await order.store.assemble(order.blob, signal);
+  if (assembly === undefined) return { is: 'here' };
+  // However this ends, no stream of it stays.
+  const streams = lastingAbort();
+  const onAbort = (): void => streams.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  try {
+    return await new ChunkFetch(order, assembly, streams.signal).run();
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    streams.abort(new Error('this fetch is over'));
+    await assembly.leave();
+  }
+}
+
+class RecipeGone extends Error {}
+
+class ChunkFetch {
+  readonly #order: ChunkFetchOrder;
+  readonly #assembly: Assembly;
+  readonly #signal: AbortSignal;
+  /** Asks of which all bytes are here, and which the peer has still to end. */
+  readonly #ending: Promise<void>[] = [];
+  /** Behind the last chunk of the batches so far that is copied from here. */
+  #following: Following;
+  #next: Batch | undefined;
+  #ahead: Want | undefined;
+
+  constructor(order: ChunkFetchOrder, assembly: Assembly, signal: AbortSignal) {
+    this.#order = order;
+    this.#assembly = assembly;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<ChunkFetched> {
+    const { net, peer, parcel, blob, purpose } = this.#order;
+    const asked = askRecipe(net, peer, { parcel, blob, purpose }, { signal: this.#signal });
+    // Read at once, however slowly the bytes come: else its sender would wait for us, and give up.
+    const recipe = new Replay(pagesIn(asked));
+    try {
+      await this.#carryOut(this.#batches(recipe.read()));
+    } catch (error) {
+      if (!(error instanceof RecipeGone)) throw error;
+      if (recipe.items.length === 0) return { is: 'no-recipe' };
+      throw new BlobsGone(`blob ${blob.blob} went while ${peer} made its recipe`);
+    }
+    await this.#assembly.finish();
+    await Promise.all(this.#ending);
+    return { is: 'here', recipe: Buffer.concat(recipe.items) };
+  }
+
+  async *#batches(pages: AsyncIterable<Uint8Array>): AsyncGenerator<Batch, undefined, undefined> {
+    let offset = 0;
+    let keeps = true;
+    for await (const page of pages) {
+      let batch = new Batch();
+      for (const chunk of chunksOf(page)) {
+        keeps = keeps && (await this.#assembly.keep(chunk));
+        if (!keeps) {
+          const step: Step = { chunk, offset, place: this.#assembly.find(chunk) };
+          if (!batch.takes(step)) {
+            yield this.#compared(batch);
+            batch = new Batch();
+          }
+          batch.add(step);
+        }
+        offset += chunk.bytes;
+      }
+      // Not held back for the next page, which may have to be made yet.
+      if (batch.steps.length > 0) yield this.#compared(batch);
+    }
+    return undefined;
+  }
+
+  /** Finds out what of its missing chunks lies in their older version. */
+  async #compared(batch: Batch): Promise<Batch> {
+    const gaps = gapsIn(batch.steps, this.#following);
+    const last = batch.steps.findLast(({ place }) => place !== undefined);
+    if (last !== undefined) this.#following = followingOf(last);
+    const missing = gaps.flatMap(({ steps }) => steps);
+    if (missing.length === 0) return batch;
+    const [theirs, ours] = await Promise.all([this.#theirPieces(missing), this.#ourPieces(gaps)]);
+    if (theirs !== undefined) ours.note(missing, theirs);
+    return batch;
+  }
+
+  /** `undefined` when the peer does not say. */
+  async #theirPieces(missing: readonly Step[]): Promise<Uint8Array | undefined> {
+    const { net, peer, parcel, blob, purpose } = this.#order;
+    const ranges = missing.map(({ offset, chunk }) => ({ offset, bytes: chunk.bytes }));
+    const pages: Uint8Array[] = [];
+    try {
+      const asked = askRecipe(net, peer, { parcel, blob, purpose, ranges }, { signal: this.#signal });
+      for await (const page of pagesIn(asked)) pages.push(page);
+      return Buffer.concat(pages);
+    } catch (error) {
+      if (error instanceof RecipeGone) return undefined;
+      throw error;
+    }
+  }
+
+  async #ourPieces(gaps: readonly Gap[]): Promise<OldPieces> {
+    const { store, recipes } = this.#order;
+    const found = new OldPieces();
+    for (const { old } of gaps) {
+      const held = await store.openBlob(old.blob);
+      const bytes = Math.min(old.bytes, (held?.bytes ?? 0) - old.offset);
+      if (held === undefined || bytes <= 0) continue;
+      const ranges = [{ offset: old.offset, bytes }];
+      const pages: Uint8Array[] = [];
+      try {
+        for await (const page of recipes.pieces(heldPlace(store, held), ranges, this.#signal)) pages.push(page);
+      } catch {
+        this.#signal.throwIfAborted();
+        // It cannot be read here: then more has to come.
+        continue;
+      }
+      found.add(old, chunksOf(Buffer.concat(pages)));
+    }
+    return found;
+  }
+
+  async #carryOut(batches: AsyncGenerator<Batch, undefined, undefined>): Promise<void> {
+    for (let coming = batches.next(); ; ) {
+      const { value: batch } = await coming;
+      if (batch === undefined) return;
+      this.#next = undefined;
+      coming = batches.next();
+      coming.then(
+        ({ value }) => {
+          this.#next = value;
+        },
+        () => {}, // thrown when its turn comes
+      );
+      const want = this.#ahead ?? this.#ask(batch);
+      this.#ahead = undefined;
+      for (const step of batch.steps) {
+        await this.#take(step, want);
+        this.#askAhead(want);
+      }
+      if (want !== undefined) this.#ending.push(want.end());
+    }
+  }
+
+  async #take(step: Step, want: Want | undefined): Promise<void> {
+    const { chunk, offset, place, pieces } = step;
+    if (place === undefined && pieces === undefined) return this.#assembly.append(chunk, await read(want, chunk.bytes));
+    if (place !== undefined ? await this.#assembly.copy(chunk) : await this.#patch(chunk, pieces ?? [], want)) return;
+    // It is not there after all, which was not to be expected.
+    const alone = new Batch();
+    alone.add({ chunk, offset, place: undefined });
+    const asked = this.#ask(alone);
+    await this.#assembly.append(chunk, await read(asked, chunk.bytes));
+    if (asked !== undefined) this.#ending.push(asked.end());
+  }
+
+  async #patch(chunk: Chunk, pieces: readonly Piece[], want: Want | undefined): Promise<boolean> {
+    const content = Buffer.allocUnsafeSlow(chunk.bytes);
+    const patches: Patch[] = [];
+    for (const { at, bytes, from } of pieces) {
+      if (from === undefined) content.set(await read(want, bytes), at);
+      else patches.push({ ...from, at, bytes });
+    }
+    if (patches.length > 0) return this.#assembly.patch(chunk, content, patches);
+    await this.#assembly.append(chunk, content);
+    return true;
+  }
+
+  #askAhead(present: Want | undefined): void {
+    if (this.#ahead !== undefined || this.#next === undefined || (present?.leftBytes ?? 0) > AHEAD_BYTES) return;
+    this.#ahead = this.#ask(this.#next);
+  }
+
+  /** `undefined` when all of it is here. */
+  #ask(batch: Batch): Want | undefined {
+    const ranges = batch.ranges();
+    if (ranges.length === 0) return undefined;
+    const bytes = sumOf(ranges);
+    const { net, peer, parcel, blob, purpose, onReceived } = this.#order;
+    const request = { parcel, blobs: [blob.blob], purpose, ranges };
+    return new Want(askFetch(net, peer, request, { signal: this.#signal }), { bytes, blob: blob.blob, onReceived });
+  }
+}
+
+function read(want: Want | undefined, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  if (want === undefined) throw new Error('a chunk that is not here was not asked for');
+  return want.read(bytes);
+}
+
+/** What was asked for at once, as it comes. */
+class Want {
+  readonly #parts: AsyncGenerator<FetchPart, void, undefined>;
+  readonly #wanted: { readonly bytes: number; readonly blob: BlobId; readonly onReceived: (bytes: number) => void };
+  /** The ask goes out with it, before anybody reads. */
+  #first: Promise<IteratorResult<FetchPart, void>> | undefined;
+  #data: Uint8Array = new Uint8Array();
+  leftBytes: number;
+
+  constructor(
+    parts: AsyncGenerator<FetchPart, void, undefined>,
+    wanted: { readonly bytes: number; readonly blob: BlobId; readonly onReceived: (bytes: number) => void },
+  ) {
+    this.#parts = parts;
+    this.#wanted = wanted;
+    this.leftBytes = wanted.bytes;
+    this.#first = parts.next();
+    this.#first.catch(() => {}); // thrown by whoever reads
+  }
+
+  /** In a buffer of its own. */
+  async read(bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const content = Buffer.allocUnsafeSlow(bytes);
+    for (let at = 0; at < bytes; ) {
+      while (this.#data.length === 0) await this.#more();
+      const piece = this.#data.subarray(0, bytes - at);
+      content.set(piece, at);
+      at += piece.length;
+      this.#data = this.#data.subarray(piece.length);
+    }
+    this.leftBytes -= bytes;
+    return content;
+  }
+
+  /** After the last byte. A word of the peer's that the file changed meanwhile is too late: each chunk is checked by its hash. */
+  async end(): Promise<void> {
+    try {
+      for await (const _ of this.#parts);
+    } catch {
+      // All bytes came.
+    }
+  }
+
+  async #more(): Promise<void> {
+    const { value: part } = await (this.#first ?? this.#parts.next());
+    this.#first = undefined;
+    switch (part?.kind) {
+      case 'busy':
+        throw new PeerBusy(part.retryAfterMs);
+      case 'gone':
+      case undefined:
+        throw new BlobsGone(`blob ${this.#wanted.blob} is gone`);
+      case 'blob':
+        if (part.bytes === this.#wanted.bytes) return;
+        throw new ClusterError(
+          'BLOB_MISMATCH',
+          `of blob ${this.#wanted.blob} ${this.#wanted.bytes} bytes were asked for, and ${part.bytes} are offered; nothing of them was used`,
+          { blame: 'peer' },
+        );
+      case 'data':
+        this.#data = part.data;
+        this.#wanted.onReceived(part.data.length);
+    }
+  }
+}
+
+async function* pagesIn(parts: AsyncIterable<RecipePart>): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const part of parts) {
+    switch (part.kind) {
+      case 'busy':
+        throw new PeerBusy(part.retryAfterMs);
+      case 'gone':
+        throw new RecipeGone();
+      case 'chunks':
+        yield part.page;
+    }
+  }
+}

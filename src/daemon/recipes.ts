@@ -1,0 +1,136 @@
+/**
+ * Recipes: what this host gives to whoever asks for the recipe of a large blob.
+ *
+ * One that a store keeps (store/recipe-index.ts) or that was made lately is given at once; any other is made in a worker thread,
+ * given out while it is made, and kept. Whoever asks for the same one meanwhile is given it along with the first, so that N
+ * fetchers of a new file cost its origin one reading. Each disk has a thread of its own: one that hangs must not hold up others.
+ *
+ * A recipe hangs on the blob's content alone. So one that is kept stays right whatever becomes of the file.
+ */
+import { makeRecipe, NoRecipe, type RecipeFile, type RecipeThread, recipeThread } from '../catalog/recipe-maker.js';
+import type { ByteRange } from '../core/byte-range.js';
+import type { BlobId } from '../core/ids.js';
+import type { BlobRef } from '../core/parcel.js';
+import { isRecipe, pagesOf } from '../core/recipe.js';
+import type { StoredBlob } from '../store/blob-reader.js';
+import type { Store } from '../store/store.js';
+import { Replay } from './replay.js';
+
+/** Kept in memory, packed: those of half a terabyte of files. */
+const KEPT_BYTES_MAX = 16 * 1024 * 1024;
+
+type LargeBlob = BlobRef & { readonly blob: BlobId };
+
+/** Where a recipe can be made. */
+export interface RecipePlace {
+  readonly file: RecipeFile;
+  /** What its disk is called: files of one disk are read by one thread. */
+  readonly disk: string;
+}
+
+export function heldPlace(store: Store, { path, bytes }: StoredBlob): RecipePlace {
+  return { file: { path: Buffer.from(path), bytes, stat: undefined }, disk: store.id };
+}
+
+/** A recipe that is being made, for as long as somebody reads it. */
+interface Making {
+  readonly pages: Replay<Uint8Array>;
+  readonly abort: AbortController;
+  readers: number;
+}
+
+export class Recipes {
+  /** The one that was asked for least lately is first. */
+  readonly #kept = new Map<BlobId, Uint8Array>();
+  #keptBytes = 0;
+  readonly #making = new Map<BlobId, Making>();
+  readonly #threads = new Map<string, RecipeThread>();
+
+  #find(blob: BlobId): Uint8Array | undefined {
+    const packed = this.#kept.get(blob);
+    if (packed === undefined) return undefined;
+    this.#kept.delete(blob);
+    this.#kept.set(blob, packed);
+    return packed;
+  }
+
+  /** Pages. @throws NoRecipe, and what the disk says */
+  async *pages(blob: BlobId, place: RecipePlace, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    const kept = this.#find(blob);
+    if (kept !== undefined) return yield* pagesOf(kept);
+    const making = this.#making.get(blob) ?? this.#begin(blob, place);
+    making.readers += 1;
+    try {
+      for await (const page of making.pages.read()) {
+        signal.throwIfAborted();
+        yield page;
+      }
+    } finally {
+      making.readers -= 1;
+      if (making.readers === 0) this.#end(blob, making);
+    }
+  }
+
+  /** Pages of a blob that a store holds, which keeps them from then on. @throws as `pages` */
+  async *ofHeld(store: Store, ref: LargeBlob, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    const kept = store.recipe(ref);
+    if (kept !== undefined) return yield* pagesOf(kept);
+    const opened = await store.openBlob(ref.blob);
+    if (opened === undefined) throw new NoRecipe(`store ${store.id} does not hold blob ${ref.blob}`);
+    const pages: Uint8Array[] = [];
+    for await (const page of this.pages(ref.blob, heldPlace(store, opened), signal)) {
+      pages.push(page);
+      yield page;
+    }
+    await store.keepRecipe(ref, Buffer.concat(pages));
+  }
+
+  /** The pieces of some ranges of a file. They are not kept. @throws as `pages` */
+  pieces(
+    { file, disk }: RecipePlace,
+    ranges: readonly ByteRange[],
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void> {
+    return makeRecipe(this.#threadOf(disk), file, signal, ranges);
+  }
+
+  /** Ends the threads that nobody uses. */
+  async stop(): Promise<void> {
+    for (const { abort } of this.#making.values()) abort.abort(new Error('the service stops'));
+    await Promise.all([...this.#threads.values()].map(thread => thread.end()));
+  }
+
+  #begin(blob: BlobId, { file, disk }: RecipePlace): Making {
+    const thread = this.#threadOf(disk);
+    const abort = new AbortController();
+    const pages = new Replay(makeRecipe(thread, file, abort.signal));
+    const making: Making = { pages, abort, readers: 0 };
+    this.#making.set(blob, making);
+    const made = (): void => this.#keep(blob, Buffer.concat(pages.items), file.bytes);
+    pages.ended.then(made).catch(() => {}); // whoever reads it is told
+    return making;
+  }
+
+  #threadOf(disk: string): RecipeThread {
+    const thread = this.#threads.get(disk) ?? recipeThread();
+    this.#threads.set(disk, thread);
+    return thread;
+  }
+
+  /** Whoever asks from now on begins anew, if it is not kept. */
+  #end(blob: BlobId, making: Making): void {
+    if (this.#making.get(blob) === making) this.#making.delete(blob);
+    making.abort.abort(new Error('nobody waits for this recipe any more'));
+  }
+
+  #keep(blob: BlobId, packed: Uint8Array, bytes: number): void {
+    if (this.#kept.has(blob) || packed.length > KEPT_BYTES_MAX || !isRecipe(packed, bytes)) return;
+    this.#kept.set(blob, packed);
+    this.#keptBytes += packed.length;
+    for (const [oldest, { length }] of this.#kept) {
+      if (this.#keptBytes <= KEPT_BYTES_MAX) break;
+      this.#kept.delete(oldest);
+      this.#keptBytes -= length;
+    }
+  }
+}

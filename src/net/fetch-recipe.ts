@@ -1,0 +1,82 @@
+/**
+ * Fetch recipe: the caller's half of asking for the recipe of a blob, over the fetch protocol. Pages come while the other side is
+ * still making them. It is only looked at whether they can be a recipe of a blob of that size: whether they are, the blob's
+ * own hash says in the end. See protocols/fetch/fetch.md.
+ */
+import { Part, Want } from '../../protocols/fetch/fetch.js';
+import type { ByteRange } from '../core/byte-range.js';
+import { type BlobId, bytesOf, type ParcelId, type PeerName } from '../core/ids.js';
+import type { BlobRef } from '../core/parcel.js';
+import { PiecesCheck, RecipeCheck } from '../core/recipe.js';
+import { type AskOptions, ask } from './ask.js';
+import {
+  busyFrom,
+  FETCH_PART_BYTES_MAX,
+  FETCH_PROTOCOL,
+  type FetchBusy,
+  type FetchPurpose,
+  toWant,
+} from './fetch-protocol.js';
+import { malformed, reading } from './malformed.js';
+import { cutShort } from './message-stream.js';
+import type { Net } from './net.js';
+
+export interface RecipeRequest {
+  readonly parcel: ParcelId;
+  readonly blob: BlobRef & { readonly blob: BlobId };
+  readonly purpose: FetchPurpose;
+  /** Not the blob's recipe but the pieces of these ranges of it. */
+  readonly ranges?: readonly ByteRange[];
+}
+
+/** Pages until all the blob's bytes are in chunks; `busy` alone; or `gone`, at first or later. */
+export type RecipePart =
+  | FetchBusy
+  | { readonly kind: 'chunks'; readonly page: Uint8Array }
+  /** Not the bytes: whoever cannot make the recipe may still have them. */
+  | { readonly kind: 'gone' };
+
+/** @throws as `askFetch`. Pages that came before can be used as they are. */
+export function askRecipe(
+  net: Net,
+  peer: PeerName,
+  { parcel, blob, purpose, ranges }: RecipeRequest,
+  options: AskOptions = {},
+): AsyncGenerator<RecipePart, void, undefined> {
+  const question = {
+    protocol: FETCH_PROTOCOL,
+    request: toWant({ parcel, blobs: [blob.blob], purpose, recipe: true, ...(ranges === undefined ? {} : { ranges }) }),
+    requestCodec: Want,
+    replyCodec: Part,
+    what: 'recipe',
+    bytesMax: FETCH_PART_BYTES_MAX,
+  };
+  return ask(net, peer, question, options, parts =>
+    readPages(parts, blob.blob, ranges === undefined ? new RecipeCheck(blob.bytes) : new PiecesCheck(ranges)),
+  );
+}
+
+async function* readPages(
+  parts: AsyncGenerator<Part, void, undefined>,
+  blob: BlobId,
+  check: RecipeCheck | PiecesCheck,
+): AsyncGenerator<RecipePart, void, undefined> {
+  let isFirst = true;
+  for await (const { busy, gone, recipe } of parts) {
+    if (busy !== undefined && isFirst) return yield busyFrom(busy);
+    if (gone !== undefined) {
+      if (Buffer.compare(gone.blob, bytesOf(blob)) !== 0) throw malformed('recipe: another blob is gone');
+      return yield { kind: 'gone' };
+    }
+    if (recipe === undefined || (recipe.chunks.length === 0 && !recipe.last))
+      throw malformed('recipe: a part that is none of it');
+    isFirst = false;
+    reading('recipe', () => {
+      check.take(recipe.chunks);
+      if (recipe.last) check.end();
+    });
+    if (recipe.chunks.length > 0) yield { kind: 'chunks', page: recipe.chunks };
+    if (recipe.last) return;
+  }
+  throw cutShort('recipe');
+}

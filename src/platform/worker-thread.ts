@@ -1,0 +1,144 @@
+/**
+ * Worker thread: a thread that answers asks one after the other, each by synchronous calls, so that hashing and disks never
+ * hold up the event loop.
+ *
+ * It is begun by the first session and ended a while after the last, for a thread costs some 10 MB and 40 ms to begin. Asks are
+ * done in the order in which they came, of all sessions together, so none should take long. What a session keeps open in the
+ * thread it closes itself. A thread that fails takes its sessions with it; the next session begins another.
+ *
+ * The thread's own half is `answerAsks`.
+ */
+import { parentPort, Worker } from 'node:worker_threads';
+
+/** How long an unused thread stays, in ms: fetches come in rows. */
+const IDLE_MS = 10_000;
+
+export interface WorkerSession<Ask, Reply> {
+  /** Unlike every other session of its thread. */
+  readonly number: number;
+  /** @throws what the thread's answer threw, with its `code`; or why the thread ended */
+  ask(ask: Ask, transfer?: readonly ArrayBuffer[]): Promise<Reply>;
+  /** Harmless when it is closed. What was asked before is answered still. */
+  close(): void;
+}
+
+interface Asked<Ask> {
+  readonly number: number;
+  readonly ask: Ask;
+}
+
+interface Answered<Reply> {
+  readonly number: number;
+  readonly reply?: Reply;
+  readonly failure?: { readonly message: string; readonly code?: string | undefined };
+}
+
+interface Running<Reply> {
+  readonly worker: Worker;
+  readonly open: Map<number, { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void }>;
+  sessions: number;
+  ended?: Error;
+}
+
+export class WorkerThread<Ask, Reply> {
+  readonly #url: URL;
+  readonly #name: string;
+  #running: Running<Reply> | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #next = 0;
+
+  constructor(url: URL, name: string) {
+    this.#url = url;
+    this.#name = name;
+  }
+
+  open(): WorkerSession<Ask, Reply> {
+    clearTimeout(this.#idle);
+    const running = this.#running ?? this.#begin();
+    this.#running = running;
+    running.sessions += 1;
+    running.worker.ref();
+    const number = this.#next++;
+    let isOpen = true;
+    return {
+      number,
+      ask: (ask, transfer = []) =>
+        new Promise<Reply>((resolve, reject) => {
+          if (running.ended !== undefined) return reject(running.ended);
+          const asked: Asked<Ask> = { number: this.#next++, ask };
+          running.open.set(asked.number, { resolve, reject });
+          running.worker.postMessage(asked, transfer);
+        }),
+      close: () => {
+        if (!isOpen) return;
+        isOpen = false;
+        running.sessions -= 1;
+        if (running.sessions === 0 && running.ended === undefined) this.#rest(running);
+      },
+    };
+  }
+
+  /** Ends the thread if no session is open. */
+  async end(): Promise<void> {
+    clearTimeout(this.#idle);
+    const running = this.#running;
+    if (running === undefined || running.sessions > 0) return;
+    this.#running = undefined;
+    await running.worker.terminate();
+  }
+
+  #begin(): Running<Reply> {
+    const worker = new Worker(this.#url, { name: this.#name });
+    const running: Running<Reply> = { worker, open: new Map(), sessions: 0 };
+    const ends = (error: Error): void => {
+      if (running.ended !== undefined) return;
+      running.ended = error;
+      if (this.#running === running) this.#running = undefined;
+      for (const { reject } of running.open.values()) reject(error);
+      running.open.clear();
+    };
+    worker.on('message', ({ number, reply, failure }: Answered<Reply>) => {
+      const asked = running.open.get(number);
+      running.open.delete(number);
+      if (failure === undefined) asked?.resolve(reply as Reply);
+      else
+        asked?.reject(
+          Object.assign(new Error(failure.message), failure.code === undefined ? {} : { code: failure.code }),
+        );
+    });
+    worker.on('error', ends);
+    worker.on('messageerror', ends);
+    worker.on('exit', () => ends(new Error(`the ${this.#name} thread ended`)));
+    return running;
+  }
+
+  /** It does not keep the process alive, and goes in a while. */
+  #rest(running: Running<Reply>): void {
+    running.worker.unref();
+    this.#idle = setTimeout(() => void this.end(), IDLE_MS);
+    this.#idle.unref();
+  }
+}
+
+/** In the thread: answers each ask by `answer`; `transfer` says what of a reply is handed over instead of copied. */
+export function answerAsks<Ask, Reply>(
+  answer: (ask: Ask) => Reply,
+  transfer: (reply: Reply) => readonly ArrayBuffer[] = () => [],
+): void {
+  const port = parentPort;
+  if (port === null) throw new Error('asks are answered in a worker thread only');
+  port.on('message', ({ number, ask }: Asked<Ask>) => {
+    let answered: Answered<Reply>;
+    let handed: readonly ArrayBuffer[] = [];
+    try {
+      const reply = answer(ask);
+      answered = { number, reply };
+      handed = transfer(reply);
+    } catch (error) {
+      const code = (error as { readonly code?: unknown }).code;
+      const message = error instanceof Error ? error.message : String(error);
+      answered = { number, failure: { message, code: typeof code === 'string' ? code : undefined } };
+    }
+    port.postMessage(answered, handed);
+  });
+}

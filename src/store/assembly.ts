@@ -1,0 +1,333 @@
+/**
+ * Assembly: a large blob that is put together from chunks, in order, in one file under `.incoming`.
+ *
+ * Each chunk comes from what lies there already of an earlier try, from another blob of this store, or from a peer; whichever it
+ * is, it is hashed before it is written behind the others, and the whole blob's hash goes along and decides in the end. Since it
+ * grows in order, a file that was left in the middle is simply a beginning: the next try looks through it chunk by chunk
+ * and goes on behind the last that is right, also after a restart, whoever it fetches from.
+ *
+ * Invariants: nothing wrong is ever written behind what is right; one assembly at a time a blob; what is written counts as used
+ * room from then on. Whoever is not the first to want a blob waits, and finds it here or goes on with what is there.
+ *
+ * Hashing, reading and writing is done by a thread of the store's own (assembly-worker.ts). Driven by store.ts.
+ */
+import { assert, ClusterError } from '../core/fault.js';
+import { type BlobId, hexOf } from '../core/ids.js';
+import type { BlobRef } from '../core/parcel.js';
+import type { Chunk } from '../core/recipe.js';
+import { type WorkerSession, WorkerThread } from '../platform/worker-thread.js';
+import type { Incoming, PartialBlob } from './incoming.js';
+import { storeFull } from './own-folder.js';
+import type { ChunkPlace, RecipeIndex } from './recipe-index.js';
+
+export type AssemblyAsk = { readonly session: number } & (
+  | { readonly is: 'open'; readonly path: string }
+  | { readonly is: 'keep'; readonly chunk: Uint8Array; readonly bytes: number }
+  | { readonly is: 'append'; readonly chunk: Uint8Array; readonly content: Uint8Array; readonly holes: readonly Hole[] }
+  | {
+      readonly is: 'copy';
+      readonly chunk: Uint8Array;
+      readonly from: { readonly path: string; readonly offset: number; readonly bytes: number };
+    }
+  | { readonly is: 'finish' | 'close' }
+);
+
+/** A place in a chunk that a piece of a file here belongs into. */
+interface Hole {
+  readonly at: number;
+  readonly path: string;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** The same, with the held blob that has the piece. */
+export interface Patch {
+  readonly at: number;
+  readonly blob: BlobId;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Whether the chunk was right; for `open` how many bytes lie there; for `finish` the hash of the whole. */
+export type AssemblyReply = boolean | number | Uint8Array;
+
+type Session = WorkerSession<AssemblyAsk, AssemblyReply>;
+
+/**
+ * Handed to the thread and not written yet, and so in memory, above which an assembly takes nothing more: the thread has its
+ * next chunk when it is done with one. Eight fetches at once hold some 16 MiB.
+ */
+const AHEAD_BYTES = 2 * 1024 * 1024;
+
+/** Where the assemblies of one store get what they need. */
+export interface AssemblyParts {
+  readonly incoming: Incoming;
+  readonly recipes: RecipeIndex;
+  /** Of a held blob that can be counted on; `undefined` for all others. */
+  readonly pathOf: (blob: string) => string | undefined;
+}
+
+export class Assemblies {
+  readonly #parts: AssemblyParts;
+  readonly #thread = new WorkerThread<AssemblyAsk, AssemblyReply>(
+    new URL('./assembly-worker.js', import.meta.url),
+    'assembly',
+  );
+  /** By blob: until when nobody else may begin. */
+  readonly #open = new Map<string, { readonly assembly: Promise<Assembly>; readonly ended: Promise<void> }>();
+
+  constructor(parts: AssemblyParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Begins, or goes on with what is there. Whoever begins must `leave` in the end. `undefined`: the blob is here, whole.
+   *
+   * @throws the signal's reason, STORE_FULL, and what the disk says
+   */
+  async begin(ref: BlobRef, signal?: AbortSignal): Promise<Assembly | undefined> {
+    for (let other = this.#open.get(ref.blob); other !== undefined; other = this.#open.get(ref.blob))
+      await orAborted(other.ended, signal);
+    if (this.#parts.pathOf(ref.blob) !== undefined || this.#parts.incoming.hasArrived(ref)) return undefined;
+    let end = (): void => {};
+    const ended = new Promise<void>(resolve => {
+      end = () => {
+        this.#open.delete(ref.blob);
+        resolve();
+      };
+    });
+    const assembly = Assembly.open(ref, { ...this.#parts, session: this.#thread.open(), end });
+    this.#open.set(ref.blob, { assembly, ended });
+    return assembly;
+  }
+
+  /** Leaves what is under way as it is. */
+  async end(): Promise<void> {
+    await Promise.all(
+      [...this.#open.values()].map(async ({ assembly }) => {
+        const open = await assembly.catch(() => undefined); // its caller has been told
+        await open?.leave();
+      }),
+    );
+    await this.#thread.end();
+  }
+}
+
+/** One caller, one call at a time. */
+export class Assembly {
+  readonly #ref: BlobRef;
+  readonly #place: PartialBlob;
+  readonly #recipes: RecipeIndex;
+  readonly #pathOf: AssemblyParts['pathOf'];
+  readonly #session: Session;
+  readonly #end: () => void;
+  /** In order. */
+  readonly #ahead: { readonly bytes: number; readonly written: Promise<void> }[] = [];
+  #aheadBytes = 0;
+  /** What lies there and was not looked at yet. */
+  #leftoverBytes = 0;
+  #bytes = 0;
+  #failure: unknown;
+  #leaving: Promise<void> | undefined;
+
+  private constructor(
+    ref: BlobRef,
+    place: PartialBlob,
+    { recipes, pathOf, session, end }: AssemblyParts & { readonly session: Session; readonly end: () => void },
+  ) {
+    this.#ref = ref;
+    this.#place = place;
+    this.#recipes = recipes;
+    this.#pathOf = pathOf;
+    this.#session = session;
+    this.#end = end;
+  }
+
+  /** For `Assemblies` only. */
+  static async open(
+    ref: BlobRef,
+    parts: AssemblyParts & { readonly session: Session; readonly end: () => void },
+  ): Promise<Assembly> {
+    const place = parts.incoming.partial(ref);
+    const assembly = new Assembly(ref, place, parts);
+    try {
+      assembly.#leftoverBytes = (await assembly.#ask({ is: 'open', path: place.path })) as number;
+      return assembly;
+    } catch (error) {
+      await assembly.leave();
+      throw storeFull(error, place.path);
+    }
+  }
+
+  /** What is in place, from the blob's beginning. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * The next chunk, if an earlier try has left it here. To be asked of each chunk from the first on, until it says no: then all
+   * that was left behind that has been cut off.
+   */
+  async keep({ hash, bytes }: Chunk): Promise<boolean> {
+    if (this.#leftoverBytes === 0) return false;
+    const kept = await this.#orFail(() => this.#ask({ is: 'keep', chunk: hash, bytes }));
+    if (kept === true) {
+      this.#leftoverBytes -= bytes;
+      this.#bytes += bytes;
+      return true;
+    }
+    this.#place.wrote(-this.#leftoverBytes);
+    this.#leftoverBytes = 0;
+    return false;
+  }
+
+  /** The blob of this store that is said to have the chunk, and where. `copy` says whether it really has. */
+  find(chunk: Chunk): ChunkPlace | undefined {
+    const found = this.#recipes.find(chunk);
+    return found === undefined || this.#pathOf(found.blob) === undefined ? undefined : found;
+  }
+
+  /** The next chunk from another blob of this store. False: it is not there after all, and has to come otherwise. */
+  async copy(chunk: Chunk): Promise<boolean> {
+    this.#mustGrow();
+    const found = this.#recipes.find(chunk);
+    const path = found && this.#pathOf(found.blob);
+    if (found === undefined || path === undefined) return false;
+    const { hash, bytes } = chunk;
+    const from = { path, offset: found.offset, bytes };
+    const copied = await this.#orFail(() => this.#ask({ is: 'copy', chunk: hash, from }));
+    if (copied === true) this.#grew(bytes);
+    return copied === true;
+  }
+
+  /**
+   * The next chunk, of which some pieces are taken from blobs of this store. False: together they are not it, and it has to come
+   * otherwise.
+   *
+   * @param content with what came in its place; handed over, with all of its buffer
+   */
+  async patch({ hash, bytes }: Chunk, content: Uint8Array<ArrayBuffer>, patches: readonly Patch[]): Promise<boolean> {
+    this.#mustGrow();
+    const holes = patches.flatMap(({ blob, ...hole }) => {
+      const path = this.#pathOf(blob);
+      return path === undefined ? [] : [{ ...hole, path }];
+    });
+    if (holes.length < patches.length) return false;
+    const patched = await this.#orFail(() =>
+      this.#ask({ is: 'append', chunk: hash, content, holes }, [content.buffer]),
+    );
+    if (patched === true) this.#grew(bytes);
+    return patched === true;
+  }
+
+  /**
+   * The next chunk, as it came. Returns when there is room for another one; so an error may be that of an earlier chunk.
+   *
+   * @param content is handed over, with all of its buffer
+   * @throws ClusterError BLOB_MISMATCH (peer), STORE_FULL
+   */
+  async append({ hash, bytes }: Chunk, content: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.#mustGrow();
+    if (this.#failure !== undefined) throw this.#failure;
+    assert(content.length === bytes, `a chunk of ${bytes} bytes comes with ${content.length}`);
+    const written = this.#orFail(async () => {
+      const right = await this.#ask({ is: 'append', chunk: hash, content, holes: [] }, [content.buffer]);
+      if (right !== true)
+        throw this.#mismatch(`a chunk at ${this.#bytes} hashes to another name than its recipe gives it`);
+      this.#grew(bytes);
+    });
+    written.catch(() => {}); // thrown by whoever comes next
+    this.#ahead.push({ bytes, written });
+    this.#aheadBytes += bytes;
+    while (this.#aheadBytes > AHEAD_BYTES) await this.#oldest();
+  }
+
+  /** All chunks are there: the blob has arrived. @throws ClusterError BLOB_MISMATCH (peer): then nothing of it is kept */
+  async finish(): Promise<void> {
+    while (this.#ahead.length > 0) await this.#oldest();
+    assert(this.#leftoverBytes === 0, 'a blob is finished with a leftover behind it');
+    await this.#orFail(async () => {
+      const hash = hexOf((await this.#ask({ is: 'finish' })) as Uint8Array);
+      if (hash === this.#ref.blob && this.#bytes === this.#ref.bytes) return;
+      await this.#place.remove();
+      throw this.#mismatch(`its ${this.#bytes} bytes hash to ${hash}; nothing of it was kept`);
+    });
+    await this.#place.arrived();
+  }
+
+  /** The end, whatever came before it. What is there is kept for a while. Harmless when called twice. */
+  leave(): Promise<void> {
+    this.#leaving ??= this.#leave();
+    return this.#leaving;
+  }
+
+  async #leave(): Promise<void> {
+    await Promise.allSettled(this.#ahead.map(({ written }) => written));
+    try {
+      await this.#ask({ is: 'close' });
+    } catch {
+      // The thread has ended, or could not open the file: nothing is open there.
+    }
+    this.#session.close();
+    // On a full disk what came is in the way of everything else.
+    const isInTheWay = this.#failure instanceof ClusterError && this.#failure.code === 'STORE_FULL';
+    try {
+      if (isInTheWay || this.#bytes + this.#leftoverBytes === 0) await this.#place.remove();
+      else this.#place.leave();
+    } finally {
+      this.#end();
+    }
+  }
+
+  async #oldest(): Promise<void> {
+    const oldest = this.#ahead.shift();
+    this.#aheadBytes -= oldest?.bytes ?? 0;
+    await oldest?.written;
+  }
+
+  #grew(bytes: number): void {
+    this.#bytes += bytes;
+    this.#place.wrote(bytes);
+  }
+
+  #mustGrow(): void {
+    assert(this.#leaving === undefined, 'an assembly goes on after its end');
+    assert(this.#leftoverBytes === 0, 'a chunk is written while a leftover is there');
+  }
+
+  #ask(ask: Parts<AssemblyAsk>, transfer: readonly ArrayBuffer[] = []): Promise<AssemblyReply> {
+    return this.#session.ask({ ...ask, session: this.#session.number }, transfer);
+  }
+
+  async #orFail<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      return await work();
+    } catch (error) {
+      this.#failure ??= storeFull(error, this.#place.path);
+      throw this.#failure;
+    }
+  }
+
+  #mismatch(what: string): ClusterError {
+    return new ClusterError('BLOB_MISMATCH', `blob ${this.#ref.blob}: ${what}`, { blame: 'peer' });
+  }
+}
+
+/** Of each member of a union, all but the session. */
+type Parts<Ask> = Ask extends unknown ? Omit<Ask, 'session'> : never;
+
+async function orAborted(ended: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return ended;
+  let abort = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    await Promise.race([ended, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

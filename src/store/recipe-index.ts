@@ -1,0 +1,131 @@
+/**
+ * Recipe index: where in a store a chunk lies that somebody is about to send.
+ *
+ * For each held blob that is large: its recipe; and for each chunk: a blob that has it, and where. It is filled when a blob is
+ * committed, with the recipe that its fetch used, and emptied when the blob leaves the store. Of several blobs with the same chunk
+ * the one that came last is named, for old versions go first.
+ *
+ * Nothing here is believed: a blob that is named must be held, and bytes are hashed before they count (assembly.ts). So a lost
+ * or stale index costs bytes on the wire and nothing else.
+ *
+ * On disk, some 95 bytes a chunk: 90 MB for a terabyte of large files. Changes go one after the other, a slice at a time, for a
+ * transaction holds up the event loop. Driven by store.ts.
+ */
+import type { Database, RootDatabase } from 'lmdb';
+import { type BlobId, bytesOf, hexOf, parseBlobId, type StoreId } from '../core/ids.js';
+import type { BlobRef } from '../core/parcel.js';
+import { type Chunk, chunksOf, isRecipe, pagesOf } from '../core/recipe.js';
+import { Turns } from './turns.js';
+
+/** Of one transaction: some 2 ms. */
+const SLICE_CHUNKS = 1024;
+/** Blobs looked at in one turn of the event loop: some 2 ms. */
+const SWEPT_AT_ONCE = 256;
+/** Of a chunk's hash: two that share so much of it are 1 in 2^80 for as many chunks as a store can have. */
+const KEY_HASH_BYTES = 16;
+const BLOB_BYTES = 32;
+/** blob, offset u48 */
+const PLACE_BYTES = BLOB_BYTES + 6;
+
+const PAGE_KEY = 0;
+const CHUNK_KEY = 1;
+
+export interface ChunkPlace {
+  readonly blob: BlobId;
+  readonly offset: number;
+}
+
+export class RecipeIndex {
+  readonly #root: RootDatabase<Buffer, Uint8Array>;
+  readonly #table: Database<Buffer, Uint8Array>;
+  readonly #turns = new Turns<'change'>();
+
+  constructor(root: RootDatabase<Buffer, Uint8Array>, store: StoreId) {
+    this.#root = root;
+    this.#table = root.openDB({ name: `recipes-${store}`, keyEncoding: 'binary', encoding: 'binary' });
+  }
+
+  /** Packed; `undefined` when it is not here, or not all of it. */
+  recipe({ blob, bytes }: BlobRef): Uint8Array | undefined {
+    const packed = Buffer.concat([...this.#pages(blob)].map(({ value }) => value));
+    return packed.length > 0 && isRecipe(packed, bytes) ? packed : undefined;
+  }
+
+  find(chunk: Chunk): ChunkPlace | undefined {
+    return placeFrom(this.#table.get(chunkKey(chunk)));
+  }
+
+  /** @param packed a whole recipe of that blob */
+  put(blob: string, packed: Uint8Array): Promise<void> {
+    return this.#turns.take('change', async () => {
+      let offset = 0;
+      for (const [n, page] of [...pagesOf(packed, SLICE_CHUNKS)].entries()) {
+        await this.#root.transaction(() => {
+          for (const chunk of chunksOf(page)) {
+            void this.#table.put(chunkKey(chunk), placeOf(blob, offset));
+            offset += chunk.bytes;
+          }
+          void this.#table.put(pageKey(blob, n), Buffer.from(page));
+        });
+      }
+    });
+  }
+
+  forget(blob: string): Promise<void> {
+    return this.#turns.take('change', async () => {
+      // The last page first: what a crash leaves is no whole recipe, and is swept.
+      for (const { key, value } of [...this.#pages(blob)].reverse()) {
+        await this.#root.transaction(() => {
+          for (const chunk of chunksOf(value)) {
+            if (this.find(chunk)?.blob === blob) void this.#table.remove(chunkKey(chunk));
+          }
+          void this.#table.remove(key);
+        });
+      }
+    });
+  }
+
+  /** Forgets what a crash, or an index made anew, has left of blobs that are not held. */
+  async sweep(isHeld: (blob: BlobId) => boolean, signal: AbortSignal): Promise<void> {
+    let start: Uint8Array = Buffer.of(PAGE_KEY);
+    for (let looked = 0; ; looked += 1) {
+      if (looked % SWEPT_AT_ONCE === 0) await new Promise(setImmediate);
+      if (signal.aborted) return;
+      const [key] = [...this.#table.getKeys({ start, end: Buffer.of(CHUNK_KEY), limit: 1 })];
+      if (key === undefined) return;
+      const blob = parseBlobId(hexOf(key.subarray(1, 1 + BLOB_BYTES)));
+      if (!isHeld(blob)) await this.forget(blob);
+      start = pageKey(blob, 0xffff_ffff);
+    }
+  }
+
+  /** When all that was begun is written. */
+  settled(): Promise<void> {
+    return this.#turns.allDone();
+  }
+
+  #pages(blob: string) {
+    return this.#table.getRange({ start: pageKey(blob, 0), end: pageKey(blob, 0xffff_ffff) });
+  }
+}
+
+function pageKey(blob: string, page: number): Buffer {
+  const key = Buffer.alloc(1 + BLOB_BYTES + 4, PAGE_KEY);
+  key.set(bytesOf(blob), 1);
+  key.writeUInt32BE(page, 1 + BLOB_BYTES);
+  return key;
+}
+
+const chunkKey = ({ hash }: Chunk): Buffer => Buffer.concat([Buffer.of(CHUNK_KEY), hash.subarray(0, KEY_HASH_BYTES)]);
+
+function placeFrom(value: Buffer | undefined): ChunkPlace | undefined {
+  if (value === undefined || value.length !== PLACE_BYTES) return undefined;
+  return { blob: parseBlobId(hexOf(value.subarray(0, BLOB_BYTES))), offset: value.readUIntBE(BLOB_BYTES, 6) };
+}
+
+function placeOf(blob: string, offset: number): Buffer {
+  const place = Buffer.alloc(PLACE_BYTES);
+  place.set(bytesOf(blob));
+  place.writeUIntBE(offset, BLOB_BYTES, 6);
+  return place;
+}

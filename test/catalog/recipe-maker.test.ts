@@ -1,0 +1,109 @@
+/** Recipe maker: chunks that hash to what lies there, or word that the file is not as it was. */
+import { appendFileSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { makeRecipe, NoRecipe, recipeThread } from '../../src/catalog/recipe-maker.js';
+import { hash } from '../../src/core/hash.js';
+import { chunksOf, isRecipe } from '../../src/core/recipe.js';
+import { seededBytes } from '../helpers/seeded-bytes.js';
+
+const MiB = 1024 * 1024;
+/** Exactly what is read at two asks: a third one finds the end. */
+const CONTENT = seededBytes(64 * MiB, 3);
+const { signal } = new AbortController();
+
+function aFile(t: ExecutionContext) {
+  const folder = mkdtempSync(join(tmpdir(), 'recipe-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const name = join(folder, 'file');
+  writeFileSync(name, CONTENT);
+  const thread = recipeThread();
+  t.teardown(() => thread.end());
+  const file = { path: Buffer.from(name), bytes: CONTENT.length, stat: statSync(name, { bigint: true }) };
+  return { name, thread, file };
+}
+
+async function pagesFrom(pages: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
+  const got: Uint8Array[] = [];
+  for await (const page of pages) got.push(page);
+  return got;
+}
+
+test('every chunk hashes to its name, and together they are the file', async t => {
+  const { thread, file } = aFile(t);
+  const pages = await pagesFrom(makeRecipe(thread, file, signal));
+  t.true(pages.length > 1, 'given out while it is made');
+  t.true(pages.every(({ length }) => length > 0));
+  const packed = Buffer.concat(pages);
+  t.true(isRecipe(packed, file.bytes));
+  let at = 0;
+  for (const chunk of chunksOf(packed)) {
+    t.deepEqual(Buffer.from(chunk.hash), Buffer.from(hash(CONTENT.subarray(at, at + chunk.bytes))));
+    at += chunk.bytes;
+  }
+});
+
+test('the pieces of ranges hash to what lies there, each range cut by itself', async t => {
+  const { thread, file } = aFile(t);
+  const ranges = [
+    { offset: 5, bytes: 9 * MiB },
+    { offset: 10 * MiB, bytes: 1 },
+    { offset: CONTENT.length - 300_000, bytes: 300_000 },
+  ];
+  const pages = await pagesFrom(makeRecipe(thread, file, signal, ranges));
+  const pieces = [...chunksOf(Buffer.concat(pages))];
+  for (const { offset, bytes } of ranges) {
+    for (let at = 0; at < bytes; ) {
+      const piece = pieces.shift();
+      if (piece === undefined) return t.fail('there are too few');
+      const begin = offset + at;
+      t.deepEqual(Buffer.from(piece.hash), Buffer.from(hash(CONTENT.subarray(begin, begin + piece.bytes))));
+      at += piece.bytes;
+      t.true(at <= bytes);
+    }
+  }
+  t.is(pieces.length, 0);
+  const beyond = [{ offset: CONTENT.length - 1, bytes: 2 }];
+  await t.throwsAsync(pagesFrom(makeRecipe(thread, file, signal, beyond)), { instanceOf: NoRecipe });
+});
+
+test('two at once in one thread, and one that is left early, do not disturb each other', async t => {
+  const { thread, file } = aFile(t);
+  const [first] = await pagesFrom(makeRecipe(thread, file, signal));
+  const both = [makeRecipe(thread, file, signal), makeRecipe(thread, { ...file, stat: undefined }, signal)];
+  for await (const page of makeRecipe(thread, file, signal)) {
+    t.deepEqual(page, first);
+    break;
+  }
+  const [one, other] = await Promise.all(both.map(pagesFrom));
+  t.deepEqual(one, other);
+});
+
+test('a file that is not as it was has no recipe, before, in the middle and at the end', async t => {
+  const { name, thread, file } = aFile(t);
+  const { stat } = file;
+  const fails = (changed: object, message: string) =>
+    t.throwsAsync(pagesFrom(makeRecipe(thread, { ...file, ...changed }, signal)), { instanceOf: NoRecipe }, message);
+  await fails({ stat: { ...stat, mtimeNs: stat.mtimeNs + 1n } }, 'mtime');
+  await fails({ stat: { ...stat, ctimeNs: stat.ctimeNs + 1n } }, 'ctime');
+  await fails({ stat: { ...stat, ino: stat.ino + 1n } }, 'inode');
+  await fails({ bytes: file.bytes - 1, stat: undefined }, 'size');
+  for (const change of [() => utimesSync(name, 1, 1), () => appendFileSync(name, 'x')]) {
+    const pages = makeRecipe(thread, { ...file, stat: undefined }, signal);
+    await pages.next();
+    change();
+    await t.throwsAsync(pagesFrom(pages), { instanceOf: NoRecipe });
+  }
+});
+
+test('what the disk says is passed on, and a signal ends the making', async t => {
+  const { name, thread, file } = aFile(t);
+  const nowhere = { ...file, path: Buffer.from(`${name}-not`) };
+  await t.throwsAsync(pagesFrom(makeRecipe(thread, nowhere, signal)), { code: 'ENOENT' });
+  const abort = new AbortController();
+  const pages = makeRecipe(thread, file, abort.signal);
+  await pages.next();
+  abort.abort(new Error('enough'));
+  await t.throwsAsync(pagesFrom(pages), { message: 'enough' });
+});

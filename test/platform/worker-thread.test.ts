@@ -1,0 +1,46 @@
+import test, { type ExecutionContext } from 'ava';
+import { WorkerThread } from '../../src/platform/worker-thread.js';
+
+function aThread(t: ExecutionContext): WorkerThread<number | 'throw' | 'end', number> {
+  const thread = new WorkerThread<number | 'throw' | 'end', number>(
+    new URL('./worker-thread-run.js', import.meta.url),
+    'test',
+  );
+  t.teardown(() => thread.end());
+  return thread;
+}
+
+test('asks are answered, of several sessions side by side', async t => {
+  const thread = aThread(t);
+  const [one, other] = [thread.open(), thread.open()];
+  t.not(one.number, other.number);
+  t.deepEqual(await Promise.all([one.ask(1), other.ask(2), one.ask(3)]), [2, 4, 6]);
+  one.close();
+  t.is(await other.ask(4), 8);
+  other.close();
+  other.close();
+  await thread.end();
+  const again = thread.open();
+  t.is(await again.ask(5), 10);
+  again.close();
+});
+
+test('what an answer throws comes back with its code, and the thread goes on', async t => {
+  const session = aThread(t).open();
+  await t.throwsAsync(session.ask('throw'), { message: 'no room', code: 'ENOSPC' });
+  t.is(await session.ask(1), 2);
+  session.close();
+});
+
+test('a thread that ends fails what is asked of it, and the next session begins another', async t => {
+  const thread = aThread(t);
+  const session = thread.open();
+  const ends = session.ask('end');
+  await t.throwsAsync(session.ask(1), { message: /ended/ });
+  await t.throwsAsync(ends, { message: /ended/ });
+  await t.throwsAsync(session.ask(2), { message: /ended/ });
+  session.close();
+  const next = thread.open();
+  t.is(await next.ask(2), 4);
+  next.close();
+});

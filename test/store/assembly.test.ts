@@ -1,0 +1,108 @@
+/** Assembly, where a test has to look behind the store: a full disk, and files that somebody else has changed. */
+import { existsSync, readdirSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { hash } from '../../src/core/hash.js';
+import { Assemblies, Assembly, type AssemblyAsk, type AssemblyParts } from '../../src/store/assembly.js';
+import type { PartialBlob } from '../../src/store/incoming.js';
+import { blobOf } from '../contracts/store-contract.js';
+import { seededBytes } from '../helpers/seeded-bytes.js';
+import { TestHost } from './real-store.js';
+
+const MiB = 1024 * 1024;
+const content = seededBytes(9 * MiB, 1);
+
+/** Written where `path` says, and what becomes of it. */
+function partsAt(path: string) {
+  const told: string[] = [];
+  let usedBytes = 0;
+  const place: PartialBlob = {
+    path,
+    wrote: bytes => {
+      usedBytes += bytes;
+    },
+    arrived: async () => void told.push('arrived'),
+    remove: async () => void told.push('removed'),
+    leave: () => void told.push('left'),
+  };
+  const parts = {
+    incoming: { partial: () => place, hasArrived: () => false },
+    recipes: { find: () => undefined },
+    pathOf: () => undefined,
+  } as unknown as AssemblyParts;
+  return { parts, told, usedBytes: () => usedBytes };
+}
+
+const pieces = Array.from({ length: 9 }, (_, n) => content.subarray(n * MiB, (n + 1) * MiB));
+const append = (assembly: Assembly | undefined, piece: Uint8Array) =>
+  assembly?.append({ hash: hash(piece), bytes: piece.length }, new Uint8Array(piece));
+
+(existsSync('/dev/full') ? test : test.skip)(
+  'what a full disk does not take does not count, and is told of as that',
+  async t => {
+    const { parts, usedBytes } = partsAt('/dev/full');
+    const assemblies = new Assemblies(parts);
+    const assembly = await assemblies.begin(blobOf(content));
+    const appendAll = async (): Promise<void> => {
+      for (const piece of pieces) await append(assembly, piece);
+      await assembly?.finish();
+    };
+    t.like(await t.throwsAsync(appendAll()), { code: 'STORE_FULL', blame: 'passing' });
+    t.like(await t.throwsAsync(appendAll()), { code: 'STORE_FULL' }, 'and it stays so');
+    t.is(usedBytes(), 0);
+    await assembly?.leave();
+    await assemblies.end();
+  },
+);
+
+for (const [code, end] of [
+  ['ENOSPC', 'removed'],
+  ['EIO', 'left'],
+] as const) {
+  test(`what came before ${code} is ${end}`, async t => {
+    const { parts, told, usedBytes } = partsAt('somewhere');
+    let asks = 0;
+    const session = {
+      number: 1,
+      ask: async ({ is }: AssemblyAsk) => {
+        if (is === 'open') return 0;
+        asks += 1;
+        if (is === 'append' && asks > 2) throw Object.assign(new Error('no'), { code });
+        return true;
+      },
+      close: () => {},
+    };
+    const assembly = await Assembly.open(blobOf(content), { ...parts, session, end: () => void told.push('ended') });
+    const appending = async (): Promise<void> => {
+      for (const piece of pieces) await append(assembly, piece);
+    };
+    t.like(await t.throwsAsync(appending()), { code: code === 'ENOSPC' ? 'STORE_FULL' : 'EIO' });
+    t.is(usedBytes(), 2 * MiB);
+    await assembly.leave();
+    await assembly.leave();
+    t.deepEqual(told, [end, 'ended']);
+  });
+}
+
+test('where no file can be made nothing is left open, and the next one may try', async t => {
+  const { parts, told } = partsAt('/nowhere/blob.part');
+  const assemblies = new Assemblies(parts);
+  await t.throwsAsync(assemblies.begin(blobOf(content)), { code: 'ENOENT' });
+  await t.throwsAsync(assemblies.begin(blobOf(content)), { code: 'ENOENT' });
+  t.deepEqual(told, ['removed', 'removed']);
+  await assemblies.end();
+});
+
+test('what was left before a long night is kept its time from the morning on', async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  const assembly = await store.assemble(blobOf(content));
+  await append(assembly, content.subarray(0, MiB));
+  await assembly?.leave();
+  const folder = join(host.storePath, '.incoming');
+  const again = await host.restart(async () => utimesSync(join(folder, readdirSync(folder)[0] as string), 1, 1));
+  await again.sweepIncoming(Date.now() - 60_000);
+  t.is(readdirSync(folder).length, 1);
+  await again.sweepIncoming(Date.now() + 60_000);
+  t.is(readdirSync(folder).length, 0);
+});
