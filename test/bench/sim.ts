@@ -14,6 +14,7 @@ import { fullestWithNothingShort, tenLargeFilesOnThreeHosts } from '../../sim/be
 import { idleTraffic } from '../../sim/bench/idle.js';
 import { repairAfterLoss } from '../../sim/bench/repair.js';
 import { settleFromNothing } from '../../sim/bench/settle.js';
+import { jsonLine, textLine } from './figure-lines.js';
 import { modelledGossip, realGossip } from './gossip.js';
 import { bytesPerParcel } from './machine-memory.js';
 
@@ -22,6 +23,8 @@ interface Extent {
 }
 
 const SEED = 1;
+/** The longest of the names and units below. */
+const WIDTHS = { figure: 72, unit: 12 };
 
 const GROUPS: Readonly<Record<string, (extent: Extent) => Iterable<Figure> | AsyncIterable<Figure>>> = {
   *bursts({ full }) {
@@ -140,20 +143,6 @@ const FULL_BULKS = [
   [50, 100_000],
 ] as const;
 
-function tell(figure: Figure, json: boolean): void {
-  const value = Number(figure.value.toPrecision(4));
-  if (json) {
-    const { goal = null, holds = null } = figure;
-    process.stdout.write(`${JSON.stringify({ figure: figure.figure, value, unit: figure.unit, goal, holds })}\n`);
-    return;
-  }
-  const verdict = figure.holds === undefined ? '' : figure.holds ? 'holds' : 'MISSED';
-  const goal = figure.goal === undefined ? '' : `goal ${figure.goal}`;
-  process.stdout.write(
-    `${figure.figure.padEnd(72)} ${String(value).padStart(10)} ${figure.unit.padEnd(12)} ${goal.padEnd(12)} ${verdict}\n`,
-  );
-}
-
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -170,5 +159,7 @@ for (const name of names) {
     process.exitCode = 2;
     break;
   }
-  for await (const figure of group({ full: values.full })) tell(figure, values.json);
+  for await (const figure of group({ full: values.full })) {
+    process.stdout.write(`${values.json ? jsonLine(figure) : textLine(figure, WIDTHS)}\n`);
+  }
 }

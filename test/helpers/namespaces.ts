@@ -2,7 +2,8 @@
  * Namespaces: machines with a network card each, on one switch, made of Linux network namespaces: a bridge in a namespace
  * of its own, and a veth cable to each host. Nothing of it is seen outside, and it needs root and iproute2.
  *
- * Names hold this process's id, so that several runs do not meet; everything is removed with the test, or with its process.
+ * Names hold this process's id and the switch's number, so that several do not meet; everything is removed with the test,
+ * or with its process.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { atProcessEnd } from './at-process-end.js';
@@ -15,10 +16,13 @@ export type Made =
 
 export class Namespaces {
   readonly #hosts: readonly string[];
-  readonly #prefix = `sh${process.pid}`;
+  readonly #prefix: string;
+  static #switches = 0;
 
   private constructor(hosts: readonly string[]) {
     this.#hosts = hosts;
+    Namespaces.#switches += 1;
+    this.#prefix = `sh${process.pid}-${Namespaces.#switches}`;
   }
 
   /** One machine a name, at 10.47.0.1 and on. */
@@ -42,6 +46,13 @@ export class Namespaces {
 
   addressOf(host: string): string {
     return `10.47.0.${this.#hosts.indexOf(host) + 1}`;
+  }
+
+  /** Bytes that have left this host's card so far, headers included. */
+  sentBytes(host: string): number {
+    const out = ip('-n', this.#space(host), '-s', '-j', 'link', 'show', 'dev', 'eth0');
+    const [card] = JSON.parse(out) as [{ readonly stats64: { readonly tx: { readonly bytes: number } } }];
+    return card.stats64.tx.bytes;
   }
 
   /** Pulls a host's cable out at the switch. */
@@ -95,8 +106,8 @@ export class Namespaces {
   }
 }
 
-function ip(...args: readonly string[]): void {
-  execFileSync('ip', args, { timeout: COMMAND_MS_MAX, stdio: ['ignore', 'ignore', 'pipe'] });
+function ip(...args: readonly string[]): string {
+  return execFileSync('ip', args, { timeout: COMMAND_MS_MAX, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
 }
 
 function whyNot(): string | undefined {

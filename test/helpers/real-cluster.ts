@@ -92,6 +92,8 @@ export interface Launch {
   readonly owner?: number;
   /** Instead of a loopback address and no mDNS. */
   readonly up?: readonly string[];
+  /** How long one of its commands may take, in ms; default `COMMAND_MS_MAX`. */
+  readonly commandMsMax?: number;
 }
 
 export class RealCluster {
@@ -297,7 +299,8 @@ export class RealHost {
   run(...args: readonly string[]): Promise<Ended> {
     return new Promise((resolve, reject) => {
       const [command, words] = this.#command(args);
-      const child = spawn(command, words, { env: ENVIRONMENT, timeout: COMMAND_MS_MAX, killSignal: 'SIGKILL' });
+      const { commandMsMax: timeout = COMMAND_MS_MAX } = this.#launch;
+      const child = spawn(command, words, { env: ENVIRONMENT, timeout, killSignal: 'SIGKILL' });
       this.#commands.add(child);
       const out: Buffer[] = [];
       const err: Buffer[] = [];

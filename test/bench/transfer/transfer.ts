@@ -1,0 +1,164 @@
+/**
+ * Transfer: the bench of the transfer engine. In each round every tool does all works by itself, from nothing, with nothing
+ * else of ours running; the next round takes the tools in another order. So the numbers are alternating, and their medians
+ * are compared.
+ *
+ * All is warm: the trees have just been written, or read by the round before. All lies on the disk of the temporary folder.
+ */
+import { mkdtempSync, statfsSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Figure } from '../../../sim/bench/figure.js';
+import { atProcessEnd } from '../../helpers/at-process-end.js';
+import { textLine } from '../figure-lines.js';
+import { figuresOf, TOOLS, usageFigures } from './figures.js';
+import { Home, type Tree } from './home.js';
+import { OurSide } from './our-side.js';
+import { Results } from './results.js';
+import { RsyncSide } from './rsync-side.js';
+import type { Side, ToolName } from './side.js';
+import { whyNoRsync } from './ssh.js';
+import { FIGURE_WIDTHS, tableLines } from './table.js';
+import { treesOf, WORKS, type WorkName, withNeeds } from './works.js';
+
+/** The trees, three copies of them, one restored, and what else is on its way. */
+const ROOM_TIMES = 6;
+
+export interface TransferOptions {
+  /** Of the trees that the goals name: 1 is all. */
+  readonly part: number;
+  readonly works: readonly WorkName[];
+  readonly rounds: number;
+  /** No round begins that would not end by then; at least one is run. */
+  readonly withinMs: number;
+  /** For people who wait. */
+  readonly say: (line: string) => void;
+}
+
+export interface Transferred {
+  readonly figures: readonly Figure[];
+  /** The same for people. */
+  readonly lines: readonly string[];
+}
+
+export async function benchTransfer({ part, works, rounds, withinMs, say }: TransferOptions): Promise<Transferred> {
+  const names = withNeeds(works);
+  const [busy = 0] = loadavg();
+  const home = new Home(mkdtempSync(join(tmpdir(), 'bench-home-')), part);
+  const forget = atProcessEnd(() => home.remove());
+  try {
+    const trees = treesOf(names);
+    demandRoom(trees.reduce((sum, tree) => sum + home.extents[tree].bytes, 0));
+    say(`making ${trees.map(tree => extentText(home, tree)).join('; ')}`);
+    await home.make(trees);
+
+    const because = whyNoRsync();
+    if (because !== undefined) say(`rsync is left out: ${because}`);
+    const tools = because === undefined ? TOOLS : TOOLS.slice(0, 1);
+    const results = new Results();
+    const done = await runRounds({ tools, names, home, results, rounds, withinMs, say });
+    const figures = [...figuresOf(results, home.extents)];
+    const lines = [
+      '',
+      ...tableLines(results),
+      '',
+      ...figures.map(figure => textLine(figure, FIGURE_WIDTHS)),
+      '',
+      ...notes({ done, home, trees, busy }),
+    ];
+    return { figures: [...figures, ...usageFigures(results)], lines };
+  } finally {
+    home.remove();
+    forget();
+  }
+}
+
+interface Running {
+  readonly tools: readonly ToolName[];
+  readonly names: readonly WorkName[];
+  readonly home: Home;
+  readonly results: Results;
+  readonly rounds: number;
+  readonly withinMs: number;
+  readonly say: (line: string) => void;
+}
+
+/** Gives how many rounds were run. */
+async function runRounds({ rounds, withinMs, ...running }: Running): Promise<number> {
+  const startMs = performance.now();
+  let longestMs = 0;
+  for (let round = 0; round < rounds; round += 1) {
+    const roundMs = performance.now();
+    if (roundMs - startMs + longestMs > withinMs) {
+      running.say(`no time for round ${round + 1}`);
+      return round;
+    }
+    const order = running.tools.map((_, index, { length }) => running.tools[(index + round) % length]);
+    for (const tool of order) {
+      if (tool !== undefined) await runTool(tool, { ...running, words: `round ${round + 1}/${rounds} ${tool}` });
+    }
+    longestMs = Math.max(longestMs, performance.now() - roundMs);
+  }
+  return rounds;
+}
+
+type ToolRun = Pick<Running, 'names' | 'home' | 'results' | 'say'> & { readonly words: string };
+
+async function runTool(tool: ToolName, { names, home, results, say, words }: ToolRun): Promise<void> {
+  const side = sideOf(tool, home);
+  const { onLoopbackBecause } = side;
+  if (onLoopbackBecause !== undefined) say(`on loopback, with everybody's bytes: ${onLoopbackBecause}`);
+  try {
+    await side.start();
+    for (const name of names) {
+      const usage = await WORKS[name].run(side, home);
+      say(`${words}: ${WORKS[name].title}: ${usage.wallS.toFixed(2)} s`);
+      results.add(tool, name, usage);
+      if (name === 'large' && side instanceof OurSide) {
+        results.addRaw(await side.rawStreamsS(home.extents.large.bytes));
+      }
+    }
+    if (side instanceof OurSide) results.addLoad(side.load);
+    await side.verify(treesOf(names));
+    say(`${words}: every content is in its replicas`);
+  } finally {
+    home.moveAllOut();
+    await side.end();
+  }
+}
+
+function sideOf(tool: ToolName, home: Home): Side {
+  return tool === 'scatterhoard' ? new OurSide(home) : new RsyncSide(home, { fsync: tool === 'rsync --fsync' });
+}
+
+function demandRoom(bytes: number): void {
+  const { bavail, bsize } = statfsSync(tmpdir());
+  if (bavail * bsize >= ROOM_TIMES * bytes) return;
+  const gb = (number: number): string => `${(number / 1e9).toFixed(1)} GB`;
+  throw new Error(`${tmpdir()} has ${gb(bavail * bsize)} free, and this takes up to ${gb(ROOM_TIMES * bytes)}`);
+}
+
+function extentText(home: Home, tree: Tree): string {
+  const { files, bytes } = home.extents[tree];
+  return `${tree}: ${files} ${files === 1 ? 'file' : 'files'}, ${(bytes / 1e6).toFixed(0)} MB`;
+}
+
+interface Told {
+  readonly done: number;
+  readonly home: Home;
+  readonly trees: readonly Tree[];
+  readonly busy: number;
+}
+
+function notes({ done, home, trees, busy }: Told): string[] {
+  return [
+    ...trees.map(tree => extentText(home, tree)),
+    '',
+    `Medians of ${done} ${done === 1 ? 'round' : 'rounds'}. Two replicas each, on two machines; warm; our copies are`,
+    "durable when the time ends, rsync's only with --fsync. Ratios against rsync are",
+    'without it. The wire is what all cards have sent, the CPU that of all processes,',
+    "the memory that of the largest one. The policy's waiting times are the demo's.",
+    `Before it began, ${busy.toFixed(1)} processes wanted one of ${cpus().length} processors: above half a one the`,
+    'figures are those of a busy machine.',
+  ];
+}
