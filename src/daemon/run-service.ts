@@ -562,6 +562,8 @@ async function serve(
     tell({ is: 'config', config: clusterConfig });
     for (const store of stores.stores()) keepConfig(store);
     const setting = configuration.policy.hosts.get(own.name);
+    net.paces.upload.set(setting?.limits.uploadBytesPerS);
+    net.paces.download.set(setting?.limits.downloadBytesPerS);
     origin.configure(setting?.sources ?? []);
     stores
       .configure(setting?.stores ?? [])

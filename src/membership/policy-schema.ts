@@ -137,6 +137,12 @@ const source = z.strictObject(
   allowed('a map with path and, if wanted, copies, every, exclude, keep, hold and crossMounts'),
 );
 
+const RATE_ALLOWED = 'a size for each second, at least 256 kB, such as 5 MB';
+/** Below this a stream would stand still for so long, while others have their turns, that its peer gives it up. */
+const RATE_BYTES_PER_S_MIN = 256_000;
+const rate = size.refine(bytesPerS => bytesPerS >= RATE_BYTES_PER_S_MIN, allowed(RATE_ALLOWED)).optional();
+const limits = z.strictObject({ upload: rate, download: rate }, allowed('a map with upload or download, or both'));
+
 const host = z.strictObject(
   {
     domain: name.optional(),
@@ -153,6 +159,7 @@ const host = z.strictObject(
       .max(STORES_MAX, allowed(`at most ${STORES_MAX} stores`))
       .nullish(),
     sources: z.record(name, source, A_MAP).nullish(),
+    limits: limits.nullish(),
   },
   A_MAP,
 );
@@ -208,7 +215,7 @@ export type TimingInput = z.output<typeof timing>;
 export type KeepInput = z.output<typeof keep>;
 
 /** Keys of DESIGN section 10 that this version does not act on: better refused than silently without effect. */
-export const LATER_KEYS: ReadonlySet<string> = new Set(['at', 'watch', 'jitter', 'before', 'after', 'brake', 'limits']);
+export const LATER_KEYS: ReadonlySet<string> = new Set(['at', 'watch', 'jitter', 'before', 'after', 'brake']);
 
 /** The policy's JSON Schema (draft 2020-12), for editors. */
 export function policyJsonSchema(): object {

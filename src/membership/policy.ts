@@ -81,6 +81,8 @@ export interface HostSetting {
   readonly addresses: readonly string[] | undefined;
   readonly stores: readonly StoreSetting[];
   readonly sources: readonly SourceSetting[];
+  /** What it may send and take in fetches, in bytes a second. Undefined: as fast as can be. */
+  readonly limits: { readonly uploadBytesPerS: number | undefined; readonly downloadBytesPerS: number | undefined };
 }
 
 export interface Policy {
@@ -298,7 +300,8 @@ function keysAllowed(path: KeyPath): string {
   if (path.at(-1) === 'keep' && path.length !== 4) return keep;
   if (top === 'defaults') return 'copies, every, keep, hold';
   if (top === 'timing') return TIMING_KEYS.join(', ');
-  if (path.length === 2) return 'domain, roaming, catalog, addresses, stores, sources';
+  if (path.length === 2) return 'domain, roaming, catalog, addresses, stores, sources, limits';
+  if (inHost === 'limits') return 'upload, download';
   return inHost === 'stores' ? 'path, name, limit, reserve' : source;
 }
 
@@ -384,6 +387,7 @@ function resolve(input: PolicyInput): Policy {
       roaming: host?.roaming ?? false,
       catalog: host?.catalog,
       addresses: host?.addresses ?? undefined,
+      limits: { uploadBytesPerS: host?.limits?.upload, downloadBytesPerS: host?.limits?.download },
       stores: (host?.stores ?? []).map(({ path, name: storeName, limit, reserve }) => ({
         path,
         name: storeName,

@@ -16,6 +16,7 @@ import { type AskOptions, ask } from './ask.js';
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, MessageBatch, readMessages } from './message-stream.js';
 import type { Net } from './net.js';
+import type { Pace } from './pace.js';
 import { RANGES_PER_FETCH_MAX, rangesFrom } from './wire-ranges.js';
 
 export const FETCH_PROTOCOL = '/scatterhoard/fetch/1';
@@ -107,7 +108,8 @@ export async function serveFetch(net: Net, provide: FetchProvider, isGone: (erro
       const batch = new MessageBatch<Part>(stream, Part, { signal });
       for await (const wire of wants) {
         const request = reading('fetch request', () => requestFrom(wire));
-        await sendAnswer(await provide(request, from, signal), { request, batch, isGone });
+        const paced = pacedBy(net.paces.upload, { peer: from, request, signal });
+        await sendAnswer(await provide(request, from, signal), { request, batch, isGone, paced });
         await batch.write({ end: {} });
         await batch.flush();
       }
@@ -122,13 +124,18 @@ async function sendAnswer(
     request,
     batch,
     isGone,
+    paced,
   }: {
     readonly request: FetchRequest;
     readonly batch: MessageBatch<Part>;
     readonly isGone: (error: unknown) => boolean;
+    readonly paced: Paced;
   },
 ): Promise<void> {
-  const say = (part: Part): Promise<void> => batch.write(part);
+  const say = async (part: Part): Promise<void> => {
+    await paced(part.data?.length ?? part.pack?.data.length ?? 0);
+    await batch.write(part);
+  };
   if (answer.kind === 'busy') return say({ busy: { retryAfterMs: answer.retryAfterMs } });
   assert((answer.kind === 'recipe') === (request.recipe === true), 'a recipe is the answer to who asks for one');
   if (answer.kind === 'recipe') return sendRecipe(answer.pages, { blob: request.blobs[0] as BlobId, batch, isGone });
@@ -224,7 +231,8 @@ export function askFetch(
     what: 'fetch answer',
     bytesMax: FETCH_PART_BYTES_MAX,
   };
-  return ask(net, peer, question, options, parts => readAnswer(parts, request));
+  const paced = pacedBy(net.paces.download, { peer, request, signal: options.signal });
+  return ask(net, peer, question, options, parts => readAnswer(parts, request, paced));
 }
 
 export function toWant({ parcel, blobs, purpose, ranges = [], recipe }: FetchRequest): Want {
@@ -248,10 +256,27 @@ export const busyFrom = ({ retryAfterMs }: Busy): FetchBusy => ({
   retryAfterMs: reading('fetch answer', () => countFrom(retryAfterMs)),
 });
 
+/** Waits until so many bytes may move; undefined when they may at once. */
+type Paced = (bytes: number) => Promise<void> | undefined;
+
+/** A person waits for a restore, and for nothing else. */
+export function pacedBy(
+  pace: Pace,
+  {
+    peer,
+    request,
+    signal,
+  }: { readonly peer: PeerName; readonly request: FetchRequest; readonly signal?: AbortSignal | undefined },
+): Paced {
+  const isUrgent = request.purpose === 'restore';
+  return bytes => (bytes === 0 ? undefined : pace.take({ peer, bytes, isUrgent }, signal));
+}
+
 /** The answer to one Want: reads up to its end mark and no further. */
 export async function* readAnswer(
   parts: AsyncGenerator<Part, void, undefined>,
   { blobs }: FetchRequest,
+  paced: Paced,
 ): AsyncGenerator<FetchPart, void, undefined> {
   const open = new Set(blobs);
   let current: BlobId | undefined;
@@ -279,6 +304,7 @@ export async function* readAnswer(
       if (current === undefined || wire.data.length > leftBytes || wire.data.length > FETCH_DATA_BYTES_MAX)
         throw malformed('fetch answer: data beyond a blob’s size, or too much at once');
       leftBytes -= wire.data.length;
+      await paced(wire.data.length);
       yield { kind: 'data', data: wire.data };
     } else if (wire.pack !== undefined) {
       if (leftBytes > 0) throw malformed('fetch answer: a pack in the middle of a blob');
@@ -287,6 +313,7 @@ export async function* readAnswer(
         if (!open.delete(blob)) throw malformed('fetch answer: a blob that was not asked for, or comes twice');
       }
       current = undefined;
+      await paced(wire.pack.data.length);
       yield { kind: 'pack', blobs };
     } else if (wire.gone !== undefined) {
       const blob = blobFrom(wire.gone.blob);

@@ -17,6 +17,7 @@ import {
   FETCH_PROTOCOL,
   type FetchPart,
   type FetchRequest,
+  pacedBy,
   readAnswer,
   toWant,
 } from './fetch-protocol.js';
@@ -109,7 +110,8 @@ class FetchSession {
       await before;
       if (this.#isOver) throw new ClusterError('STREAM_BROKEN', 'the stream to a peer broke', { blame: 'passing' });
       this.#parts ??= readMessages(stream, Part, { what: 'fetch answer', bytesMax: FETCH_PART_BYTES_MAX });
-      yield* readAnswer(this.#parts, request);
+      const paced = pacedBy(this.#net.paces.download, { peer: this.#peer, request });
+      yield* readAnswer(this.#parts, request, paced);
     } catch (error) {
       if (error instanceof ClusterError && error.blame === 'peer') this.#net.reportOffence(this.#peer, error);
       this.end(error instanceof Error ? error : new Error(String(error)));

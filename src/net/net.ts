@@ -34,6 +34,7 @@ import type { FrameMemory, LastFrame } from './frame-order.js';
 import { gatedRegistrar } from './gated-registrar.js';
 import { type GossipListener, GossipTopic, gossipOptions } from './gossip-topic.js';
 import { Offences } from './offences.js';
+import { Pace, type Paces } from './pace.js';
 import { type KnownPeer, Redial } from './redial.js';
 import { type NetHandler, ServedStreams } from './served-streams.js';
 
@@ -110,6 +111,8 @@ export interface Net {
    * @throws (our bug) above 64 KiB.
    */
   publish(message: GossipMessage): Promise<{ readonly recipients: number }>;
+  /** How fast fetches may go, all together. No limits until somebody sets them. */
+  readonly paces: Paces;
   /** Gossip frames that this start has sent. */
   readonly framesSent: number;
   /** The last gossip frame that was heard of a member, also before our last start: its start counter, and its number. */
@@ -257,6 +260,7 @@ interface Admission {
 /** `Net` over js-libp2p. */
 class LibraryNet implements Net {
   readonly peer: PeerName;
+  readonly paces: Paces = { upload: new Pace(), download: new Pace() };
   readonly #node: Node;
   readonly #options: NetOptions;
   readonly #log: Logger;

@@ -91,6 +91,23 @@ timing: { heartbeat: 5 }
   t.regex(problems[8] ?? '', /^p\.yaml:8:22: timing\.heartbeat: bad value 5; allowed: a duration/);
 });
 
+test('limits are bytes a second, and not so few that streams stand still', t => {
+  const limitsOf = (text: string) =>
+    parsePolicy(`cluster: home\nhosts: { a: { limits: ${text} } }\n`).policy.hosts.get('a')?.limits;
+  t.deepEqual(limitsOf('{ upload: 2 MB }'), { uploadBytesPerS: 2_000_000, downloadBytesPerS: undefined });
+  t.deepEqual(limitsOf('{ download: 256 kB, upload: 1 MiB }'), {
+    uploadBytesPerS: 1_048_576,
+    downloadBytesPerS: 256_000,
+  });
+  const [low] = problemsOf('cluster: home\nhosts: { a: { limits: { upload: 255 kB } } }\n');
+  t.regex(
+    low ?? '',
+    /hosts\.a\.limits\.upload: bad value "?255 kB"?; allowed: a size for each second, at least 256 kB/,
+  );
+  const [unknown] = problemsOf('cluster: home\nhosts: { a: { limits: { up: 1 MB } } }\n');
+  t.regex(unknown ?? '', /hosts\.a\.limits\.up: unknown key; allowed: upload, download/);
+});
+
 test('keys of later versions are refused as such, not as misspellings', t => {
   for (const key of ['watch', 'at', 'jitter', 'before', 'after', 'brake']) {
     const [problem] = problemsOf(`cluster: home\nhosts: { a: { sources: { s: { path: /s, ${key}: 1 } } } }\n`);

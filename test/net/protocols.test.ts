@@ -448,6 +448,23 @@ test('fetch: what is no end of an answer is none', async t => {
   }
 });
 
+test('fetch: what is sent and what is taken keeps to the rates of the two hosts', async t => {
+  const content = randomBytes(1_500_000);
+  for (const limit of ['upload', 'download'] as const) {
+    const [a, b] = await pair(t);
+    await serveBlobs(b.net, async () =>
+      answerWith({ blob: blobOf(content), bytes: content.length, content: contentOf(content) }),
+    );
+    (limit === 'upload' ? b.net.paces.upload : a.net.paces.download).set(4_000_000);
+    const beginMs = performance.now();
+    const asked = { parcel: PARCEL, blobs: [blobOf(content)], purpose: 'grab' } as const;
+    const got = await gather(askFetch(a.net, b.net.peer, asked));
+    t.true((got.get(blobOf(content)) as Buffer).equals(content));
+    // All but the last piece of 100 kB, and what a late timer makes up for.
+    t.true(performance.now() - beginMs >= 240, limit);
+  }
+});
+
 test('fetch: a source that finds out after its last byte may still say gone', async t => {
   const [a, b] = await pair(t);
   const content = randomBytes(300_000);

@@ -1,0 +1,108 @@
+/**
+ * Pace: no more than so many bytes a second, over all streams together.
+ *
+ * Whoever is about to move bytes takes a turn for them first. A turn is given when the line has had time for those before it, so
+ * a large one makes the next one wait. Turns of people who wait (restores) come before all others; of the others every peer
+ * has a row of its own, and the rows take turns: who has many streams open gets no more than who has one.
+ *
+ * Without a rate nobody waits.
+ */
+import type { PeerName } from '../core/ids.js';
+
+/** A timer that comes late, on a busy machine, is made up for by up to this much, in ms; so is a pause. */
+const LATE_MS_MAX = 100;
+
+export interface Turn {
+  readonly peer: PeerName;
+  readonly bytes: number;
+  /** A person waits for it. */
+  readonly isUrgent: boolean;
+}
+
+interface Waiting extends Turn {
+  readonly go: () => void;
+}
+
+export class Pace {
+  #bytesPerS: number | undefined;
+  readonly #urgent: Waiting[] = [];
+  /** In the order in which they take turns: who had one goes to the end. */
+  readonly #rows = new Map<PeerName, Waiting[]>();
+  #freeAtMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** From now on. @param bytesPerS undefined: as fast as can be */
+  set(bytesPerS: number | undefined): void {
+    this.#bytesPerS = bytesPerS;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#give();
+  }
+
+  /** Undefined when these bytes may move at once. @throws the signal's reason */
+  take(turn: Turn, signal?: AbortSignal): Promise<void> | undefined {
+    if (this.#bytesPerS === undefined) return undefined;
+    return new Promise<void>((resolve, reject) => {
+      if (signal?.aborted === true) return reject(signal.reason);
+      const row = turn.isUrgent ? this.#urgent : this.#rowOf(turn.peer);
+      const waiting: Waiting = {
+        ...turn,
+        go: () => {
+          signal?.removeEventListener('abort', onAbort);
+          resolve();
+        },
+      };
+      const onAbort = (): void => {
+        const at = row.indexOf(waiting);
+        if (at >= 0) row.splice(at, 1);
+        reject(signal?.reason);
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      row.push(waiting);
+      if (this.#timer === undefined) this.#give();
+    });
+  }
+
+  #rowOf(peer: PeerName): Waiting[] {
+    const row = this.#rows.get(peer) ?? [];
+    this.#rows.set(peer, row);
+    return row;
+  }
+
+  #give(): void {
+    for (;;) {
+      const nowMs = performance.now();
+      const waitMs = this.#bytesPerS === undefined ? 0 : this.#freeAtMs - nowMs;
+      if (waitMs > 0) {
+        this.#timer = setTimeout(() => {
+          this.#timer = undefined;
+          this.#give();
+        }, waitMs);
+        return;
+      }
+      const turn = this.#next();
+      if (turn === undefined) return;
+      if (this.#bytesPerS !== undefined)
+        this.#freeAtMs = Math.max(this.#freeAtMs, nowMs - LATE_MS_MAX) + (turn.bytes / this.#bytesPerS) * 1_000;
+      turn.go();
+    }
+  }
+
+  #next(): Waiting | undefined {
+    const urgent = this.#urgent.shift();
+    if (urgent !== undefined) return urgent;
+    for (const [peer, row] of this.#rows) {
+      this.#rows.delete(peer);
+      const turn = row.shift();
+      if (row.length > 0) this.#rows.set(peer, row);
+      if (turn !== undefined) return turn;
+    }
+    return undefined;
+  }
+}
+
+/** Of one host: what it sends, and what it takes. */
+export interface Paces {
+  readonly upload: Pace;
+  readonly download: Pace;
+}
