@@ -164,6 +164,7 @@ function abortOf(signal: AbortSignal): Disposable & { readonly promise: Promise<
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
   });
+  // Whoever races with it is told; if nobody does any more, nobody waits.
   promise.catch(() => {});
   return { promise, [Symbol.dispose]: () => signal.removeEventListener('abort', onAbort) };
 }

@@ -4,7 +4,6 @@
  * It answers every order with one outcome, in order, and never fails as a whole.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { parentPort } from 'node:worker_threads';
 import {
   type FileFailure,
   type FileOutcome,
@@ -13,6 +12,7 @@ import {
   packOutcomes,
   unpackOrders,
 } from './small-files-message.js';
+import { answerAsks } from './worker-thread.js';
 
 // O_NONBLOCK: opening a fifo that somebody put there must not hang; it changes nothing for files.
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -77,7 +77,7 @@ function failureOf(error: unknown): FileFailure {
   return { code: code ?? 'UNKNOWN', message, ...(syscall === undefined ? {} : { syscall }) };
 }
 
-parentPort?.on('message', (orders: OrderMessage) => {
-  const reply = packOutcomes([...carryOut(orders)]);
-  parentPort?.postMessage(reply, [reply.bytes.buffer]);
-});
+answerAsks(
+  (orders: OrderMessage) => packOutcomes([...carryOut(orders)]),
+  ({ bytes }) => [bytes.buffer],
+);

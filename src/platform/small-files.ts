@@ -9,17 +9,18 @@
  * Nothing here is durable, and a write is whole or not there only as long as the service lives: that is for its callers.
  * Threads begin with the first call, and keep no process alive that has nothing else to do.
  */
-import { Worker } from 'node:worker_threads';
 import { Group } from './group.js';
 import {
   type FileFailure,
   type FileOrder,
   type FileOutcome,
+  type OrderMessage,
   type OutcomeMessage,
   packOrders,
   type ReadFile,
   unpackOutcomes,
 } from './small-files-message.js';
+import { WorkerThread } from './worker-thread.js';
 
 export type { ReadFile } from './small-files-message.js';
 
@@ -47,7 +48,11 @@ class FileCallFailed extends Error {
 /** One thread, and those who wait for it. */
 class FileThread {
   readonly #group = new Group<Waiting>(waiting => this.#carryOut(waiting));
-  #worker: Worker | undefined;
+  readonly #thread: WorkerThread<OrderMessage, OutcomeMessage>;
+
+  constructor(name: string) {
+    this.#thread = new WorkerThread(new URL('./small-files-worker.js', import.meta.url), name);
+  }
 
   /** One outcome for each order. */
   async ask(orders: readonly FileOrder[]): Promise<readonly FileOutcome[]> {
@@ -58,37 +63,17 @@ class FileThread {
   }
 
   async #carryOut(waiting: readonly Waiting[]): Promise<void> {
-    for (const some of portions(waiting)) {
-      const orders = some.map(({ order }) => order);
-      const outcomes = unpackOutcomes(orders, await this.#send(orders));
-      for (const [n, one] of some.entries()) one.outcome = outcomes[n] as FileOutcome;
+    const session = this.#thread.open();
+    try {
+      for (const some of portions(waiting)) {
+        const orders = some.map(({ order }) => order);
+        const message = packOrders(orders);
+        const outcomes = unpackOutcomes(orders, await session.ask(message, [message.bytes.buffer]));
+        for (const [n, one] of some.entries()) one.outcome = outcomes[n] as FileOutcome;
+      }
+    } finally {
+      session.close();
     }
-  }
-
-  #send(orders: readonly FileOrder[]): Promise<OutcomeMessage> {
-    this.#worker ??= new Worker(new URL('./small-files-worker.js', import.meta.url), { execArgv: [] });
-    const worker = this.#worker;
-    worker.ref();
-    return new Promise<OutcomeMessage>((resolve, reject) => {
-      const onReply = (reply: OutcomeMessage): void => settle(() => resolve(reply));
-      const onEnd = (cause: unknown): void =>
-        settle(() => {
-          this.#worker = undefined;
-          reject(new Error('the thread for small files ended', { cause }));
-        });
-      const settle = (done: () => void): void => {
-        worker.off('message', onReply);
-        worker.off('error', onEnd);
-        worker.off('exit', onEnd);
-        worker.unref();
-        done();
-      };
-      worker.on('message', onReply);
-      worker.on('error', onEnd);
-      worker.on('exit', onEnd);
-      const message = packOrders(orders);
-      worker.postMessage(message, [message.bytes.buffer]);
-    });
   }
 }
 
@@ -109,8 +94,8 @@ function* portions(waiting: readonly Waiting[]): Generator<readonly Waiting[]> {
 }
 
 /** Reads do not wait behind writes, which a full disk queue may hold back. */
-const reader = new FileThread();
-const writer = new FileThread();
+const reader = new FileThread('small files reading');
+const writer = new FileThread('small files writing');
 
 /**
  * Files as a whole, and whether each stood still meanwhile; or why one could not be read, as node:fs tells of it, and with the

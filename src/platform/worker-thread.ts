@@ -88,7 +88,8 @@ export class WorkerThread<Ask, Reply> {
   }
 
   #begin(): Running<Reply> {
-    const worker = new Worker(this.#url, { name: this.#name });
+    // Not with this process's own options, which may be of no use to a thread, or wrong: `--input-type` of a script.
+    const worker = new Worker(this.#url, { name: this.#name, execArgv: [] });
     const running: Running<Reply> = { worker, open: new Map(), sessions: 0 };
     const ends = (error: Error): void => {
       if (running.ended !== undefined) return;

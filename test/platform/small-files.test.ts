@@ -101,10 +101,25 @@ test('nothing is written over, and what cannot be written says why', async t => 
   chmodSync(join(path, 'newer'), 0o600);
 });
 
-test('a file that does not fit on its disk leaves nothing', async t => {
-  // The one place on every Linux where a write fails for want of room.
-  const [failure] = await writeSmallFiles([{ path: '/dev/full', content: Buffer.from('x'), mode: 0o600 }]);
-  t.is(failure?.code, 'EEXIST', 'what is there is never written to');
+test('of a file that cannot be written whole nothing is left', t => {
+  const path = folder(t);
+  const module = new URL('../../src/platform/small-files.js', import.meta.url).href;
+  const script = `
+    const { writeSmallFiles } = await import(${JSON.stringify(module)});
+    const file = (name, bytes) => ({ path: ${JSON.stringify(path)} + '/' + name, content: Buffer.alloc(bytes), mode: 0o600 });
+    const failures = await writeSmallFiles([file('small', 100), file('large', 1_000_000)]);
+    console.log(JSON.stringify(failures.map(failure => failure?.code ?? 'written')));`;
+  // No file of more than 64 KiB: the one way to make a write stop in the middle on every system.
+  const out = execFileSync(
+    'sh',
+    ['-c', 'ulimit -f 128 && exec "$0" --input-type=module -e "$1"', process.execPath, script],
+    {
+      timeout: 20_000,
+      encoding: 'utf8',
+    },
+  );
+  t.deepEqual(JSON.parse(out), ['written', 'EFBIG']);
+  t.deepEqual(readdirSync(path), ['small']);
 });
 
 test('the threads keep no process alive', t => {

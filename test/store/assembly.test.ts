@@ -37,9 +37,9 @@ const pieces = Array.from({ length: 9 }, (_, n) => content.subarray(n * MiB, (n 
 const append = (assembly: Assembly | undefined, piece: Uint8Array) =>
   assembly?.append({ hash: hash(piece), bytes: piece.length }, new Uint8Array(piece));
 
-(existsSync('/dev/full') ? test : test.skip)(
-  'what a full disk does not take does not count, and is told of as that',
-  async t => {
+// A disk that is really full, which Linux has. The tests below, whose thread is told to fail, run everywhere.
+if (existsSync('/dev/full')) {
+  test('what a full disk does not take does not count, and is told of as that', async t => {
     const { parts, usedBytes } = partsAt('/dev/full');
     const assemblies = new Assemblies(parts);
     const assembly = await assemblies.begin(blobOf(content));
@@ -52,8 +52,8 @@ const append = (assembly: Assembly | undefined, piece: Uint8Array) =>
     t.is(usedBytes(), 0);
     await assembly?.leave();
     await assemblies.end();
-  },
-);
+  });
+}
 
 for (const [code, end] of [
   ['ENOSPC', 'removed'],
