@@ -2,7 +2,7 @@
  * Rsync side: `rsync -a --delete` over ssh to two machines at the same time, as somebody would do it who keeps two copies
  * by a script. The time is that of the slower one.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -19,8 +19,10 @@ const ORIGIN = 'ann';
 const REPLICAS = ['ben', 'cleo'] as const;
 const THIRD = 'dan';
 const COPY_MS_MAX = 1_200_000;
-/** From the end of one side of rsync to that of the other. */
-const PARTIAL_KEPT_MS = 500;
+/** From the end of one side of rsync to that of the other, at the most. */
+const PARTIAL_KEPT_MS_MAX = 10_000;
+/** Between two looks for what it keeps: of its time no more is lost. */
+const LOOK_EVERY_MS = 5;
 /** A server's rsync that was interrupted may still be writing its last file, 100 ms a try. */
 const REMOVE_TRIES = 10;
 
@@ -72,7 +74,7 @@ export class RsyncSide implements Side {
       } catch (error) {
         if (!cut.signal.aborted) throw error;
         // Its other end keeps what it got, under the file's name; else the next one would not find it.
-        await delay(PARTIAL_KEPT_MS);
+        await untilKept(this.#replica(victim, folder));
         await this.#push(folder, victim, { options: ['--partial'] });
       }
     };
@@ -146,4 +148,15 @@ interface RsyncRun {
 /** All to their end, also when one has failed: what is removed then must not be written to any more. */
 async function allEnded(works: readonly Promise<void>[]): Promise<void> {
   for (const work of await Promise.allSettled(works)) if (work.status === 'rejected') throw work.reason;
+}
+
+/** rsync writes under a name that begins with a dot, and gives what it got the file's own name when it ends. */
+async function untilKept(replica: string): Promise<void> {
+  const untilMs = performance.now() + PARTIAL_KEPT_MS_MAX;
+  const isKept = (): boolean =>
+    readdirSync(replica).every(name => !name.startsWith('.')) && readdirSync(replica).length > 0;
+  while (!isKept()) {
+    if (performance.now() > untilMs) throw new Error(`rsync kept nothing in ${replica} of what was interrupted`);
+    await delay(LOOK_EVERY_MS);
+  }
 }
