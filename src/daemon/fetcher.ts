@@ -151,6 +151,18 @@ export class Fetcher {
     }
   }
 
+  /** Takes how many bytes have come, and tells the machine now and then: its claim holds as long as they do. */
+  #progressOf(fetch: number): (bytes: number) => void {
+    let doneBytes = 0;
+    let toldBytes = 0;
+    return bytes => {
+      doneBytes += bytes;
+      if (doneBytes - toldBytes < PROGRESS_BYTES) return;
+      toldBytes = doneBytes;
+      this.#tell({ is: 'fetch-progress', fetch, doneBytes });
+    };
+  }
+
   /** From the peer that we fetch from, which must have it; if it does not, from anybody. */
   async #record(parcel: ParcelId, peer: PeerName, signal: AbortSignal): Promise<Uint8Array> {
     const record = (await this.#objects.from(peer, signal).get(parcel)) ?? (await this.#objects.get(parcel, signal));
@@ -190,12 +202,10 @@ export class Fetcher {
     const recipes = new Map<BlobRef, Uint8Array>();
     const whole: BlobRef[] = [];
     let receivedBytes = 0;
-    let toldBytes = 0;
+    const came = this.#progressOf(fetch);
     const onReceived = (bytes: number): void => {
       receivedBytes += bytes;
-      if (receivedBytes - toldBytes < PROGRESS_BYTES) return;
-      toldBytes = receivedBytes;
-      this.#tell({ is: 'fetch-progress', fetch, doneBytes: receivedBytes });
+      came(bytes);
     };
     for (const ref of missing) {
       if (ref.bytes < RECIPE_BLOB_BYTES_MIN) {
@@ -251,8 +261,7 @@ export class Fetcher {
     const sizes = new Map(missing.map(({ blob, bytes }) => [blob, bytes]));
     let current: { readonly incoming: IncomingBlob; readonly bytes: number; leftBytes: number } | undefined;
     const landing = new Landing();
-    let doneBytes = 0;
-    let toldBytes = 0;
+    const came = this.#progressOf(fetch);
     let gone = 0;
     try {
       for await (const part of this.#ask(peer, { parcel, purpose, missing }, signal)) {
@@ -269,11 +278,7 @@ export class Fetcher {
             if (current === undefined) break;
             await current.incoming.write(part.data);
             current.leftBytes -= part.data.length;
-            doneBytes += part.data.length;
-            if (doneBytes - toldBytes >= PROGRESS_BYTES) {
-              toldBytes = doneBytes;
-              this.#tell({ is: 'fetch-progress', fetch, doneBytes });
-            }
+            came(part.data.length);
             if (current.leftBytes === 0) {
               const { incoming, bytes } = current;
               current = undefined;
@@ -283,7 +288,7 @@ export class Fetcher {
           case 'pack':
             for (const { blob, content } of part.blobs) {
               mustHave(sizes, blob, content.length);
-              doneBytes += content.length;
+              came(content.length);
             }
             await landing.addSmall(store, part.blobs);
             break;
