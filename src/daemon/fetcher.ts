@@ -20,7 +20,7 @@ import type { IncomingBlob } from '../store/incoming.js';
 import type { Store } from '../store/store.js';
 import { fetchByChunks } from './chunk-fetch.js';
 import type { Unstamped } from './driver.js';
-import { Landing } from './landing.js';
+import { Landing, LandingRoom } from './landing.js';
 import type { ObjectFinder } from './object-finder.js';
 import type { OwnStores } from './own-stores.js';
 import { BlobsGone, PeerBusy } from './peer-answers.js';
@@ -54,6 +54,7 @@ export class Fetcher {
   readonly #fits: (ref: ParcelRef) => boolean;
   readonly #log: Logger;
   readonly #sessions: FetchSessions;
+  readonly #landingRoom = new LandingRoom();
   #stopped = false;
   readonly #running = new Map<number, { readonly abort: AbortController; readonly done: Promise<void> }>();
 
@@ -260,7 +261,7 @@ export class Fetcher {
     if (missing.length === 0) return;
     const sizes = new Map(missing.map(({ blob, bytes }) => [blob, bytes]));
     let current: { readonly incoming: IncomingBlob; readonly bytes: number; leftBytes: number } | undefined;
-    const landing = new Landing();
+    const landing = new Landing(this.#landingRoom);
     const came = this.#progressOf(fetch);
     let gone = 0;
     try {

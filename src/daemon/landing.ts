@@ -8,14 +8,28 @@ import { ClusterError } from '../core/fault.js';
 import type { IncomingBlob, SmallBlob } from '../store/incoming.js';
 import type { Store } from '../store/store.js';
 
-/** Bytes of one fetch that wait for the disk: enough to write some hundred small files at once. */
-const LANDING_BYTES_MAX = 4 * 1024 * 1024;
+/** Bytes of all fetches that wait for the disk: enough to write some hundred small files at once. */
+const LANDING_BYTES_MAX = 8 * 1024 * 1024;
 
+/** What all fetches of this host together have under way to its disks. */
+export class LandingRoom {
+  bytes = 0;
+
+  get isFull(): boolean {
+    return this.bytes > LANDING_BYTES_MAX;
+  }
+}
+
+/** Of one fetch, which waits only for what it has under way itself: so each of them goes on, a blob at a time at least. */
 export class Landing {
+  readonly #room: LandingRoom;
   readonly #under = new Set<Promise<void>>();
-  #bytes = 0;
   #mismatch: ClusterError | undefined;
   #failure: { readonly error: unknown } | undefined;
+
+  constructor(room: LandingRoom) {
+    this.#room = room;
+  }
 
   /** Of the blobs that have landed: one whose bytes were not its own. */
   get mismatch(): ClusterError | undefined {
@@ -46,13 +60,13 @@ export class Landing {
   }
 
   async #take(bytes: number, finish: () => Promise<void>): Promise<void> {
-    this.#bytes += bytes;
+    this.#room.bytes += bytes;
     const landing = this.#finish(finish).finally(() => {
-      this.#bytes -= bytes;
+      this.#room.bytes -= bytes;
       this.#under.delete(landing);
     });
     this.#under.add(landing);
-    while (this.#bytes > LANDING_BYTES_MAX && this.#under.size > 0) await Promise.race(this.#under);
+    while (this.#room.isFull && this.#under.size > 0) await Promise.race(this.#under);
     this.#throwFailure();
   }
 

@@ -34,7 +34,7 @@ import {
 } from './cli-fixture.js';
 
 const silent = pino({ level: 'silent' });
-const soon = (): AbortSignal => AbortSignal.timeout(10_000);
+const soon = (): AbortSignal => AbortSignal.timeout(60_000);
 const blobNumber = (number: number): BlobId => parcelNumber(number) as string as BlobId;
 
 async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {

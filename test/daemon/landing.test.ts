@@ -2,7 +2,7 @@
 import test from 'ava';
 import { ClusterError } from '../../src/core/fault.js';
 import { parseBlobId } from '../../src/core/ids.js';
-import { Landing } from '../../src/daemon/landing.js';
+import { Landing, LandingRoom } from '../../src/daemon/landing.js';
 import type { IncomingBlob } from '../../src/store/incoming.js';
 
 const MIB = 1024 * 1024;
@@ -13,24 +13,45 @@ function blobThat(finish: () => Promise<void>): IncomingBlob {
 }
 
 test('blobs land beside each other until so many bytes wait; then the next one waits', async t => {
-  const landing = new Landing();
+  const landing = new Landing(new LandingRoom());
   const ends: (() => void)[] = [];
   const slow = () => blobThat(() => new Promise<void>(resolve => void ends.push(resolve)));
-  for (let i = 0; i < 4; i += 1) await landing.add(slow(), MIB);
-  t.is(ends.length, 4);
+  for (let i = 0; i < 8; i += 1) await landing.add(slow(), MIB);
+  t.is(ends.length, 8);
   let isThrough = false;
-  const fifth = landing.add(slow(), MIB).then(() => (isThrough = true));
+  const ninth = landing.add(slow(), MIB).then(() => (isThrough = true));
   await new Promise(resolve => setImmediate(resolve));
   t.false(isThrough);
   ends[0]?.();
-  await fifth;
+  await ninth;
   for (const end of ends) end();
   await landing.all();
   t.is(landing.mismatch, undefined);
 });
 
+test('what others have under way takes of the room, but keeps nobody from landing one blob after the other', async t => {
+  const room = new LandingRoom();
+  const crowd = new Landing(room);
+  const ends: (() => void)[] = [];
+  const crowding = crowd.add(
+    blobThat(() => new Promise<void>(resolve => void ends.push(resolve))),
+    9 * MIB,
+  );
+  const landing = new Landing(room);
+  const order: string[] = [];
+  const noted = (name: string) => blobThat(async () => void order.push(name));
+  await landing.add(noted('first'), MIB);
+  await landing.add(noted('second'), MIB);
+  t.deepEqual(order, ['first', 'second']);
+  t.is(room.bytes, 9 * MIB);
+  for (const end of ends) end();
+  await crowding;
+  await crowd.all();
+  t.is(room.bytes, 0);
+});
+
 test('a blob that is not what its name says is told of at the end, and the others land', async t => {
-  const landing = new Landing();
+  const landing = new Landing(new LandingRoom());
   let landed = 0;
   const wrong = new ClusterError('BLOB_MISMATCH', 'wrong', { blame: 'peer' });
   await landing.add(
@@ -49,7 +70,7 @@ test('a blob that is not what its name says is told of at the end, and the other
 });
 
 test('small blobs whose bytes are not their own count as such, whatever came with them', async t => {
-  const landing = new Landing();
+  const landing = new Landing(new LandingRoom());
   const blobs = [{ blob: BLOB, content: Buffer.from('x') }];
   await landing.addSmall({ receiveSmall: async all => all }, blobs);
   await landing.all();
@@ -57,7 +78,7 @@ test('small blobs whose bytes are not their own count as such, whatever came wit
 });
 
 test('a disk that fails ends it', async t => {
-  const landing = new Landing();
+  const landing = new Landing(new LandingRoom());
   const full = new ClusterError('STORE_FULL', 'full', { blame: 'passing' });
   await landing
     .add(
