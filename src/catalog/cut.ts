@@ -6,6 +6,10 @@
  * size / 16 MiB, whichever is more. So cuts hang on the entries themselves: an inserted file moves the cuts next to it and
  * no others. All in integers.
  *
+ * A file that was moved along with its folder keeps the mark of the path that it was first met at (scan-cache.ts), and what has
+ * no content to be known again by is marked by its name alone. So a renamed folder is cut as before, and stays where it is held.
+ * When the cache is lost, moved files are cut by their present paths, once.
+ *
  * What is held: one run (512 entries) and the large files inside it (512), which are given after the run that encloses
  * them, since parcels are listed in the order of their first paths (walk.ts).
  */
@@ -26,13 +30,13 @@ const MARK_BELOW = 2 ** 32 / 64;
 /** size / 16 MiB of the range of a mark is size × 256. */
 const MARK_PER_BYTE = 2 ** 32 / (16 * 1024 * 1024);
 
-/** The first 32 bits of BLAKE3 of the path. */
-export function cutMarkOf(path: Uint8Array): number {
-  return cutMarkFrom(hash(path));
-}
+const SLASH = 0x2f;
 
-export const cutMarkFrom = (pathHash: Uint8Array): number =>
-  new DataView(pathHash.buffer, pathHash.byteOffset, pathHash.byteLength).getUint32(0);
+/** The first 32 bits of BLAKE3 of the path; of the last name in it, for all but a file with content. */
+export function cutMarkOf({ path, size }: { readonly path: Uint8Array; readonly size: number }): number {
+  const digest = hash(size > 0 ? path : path.subarray(path.lastIndexOf(SLASH) + 1));
+  return new DataView(digest.buffer, digest.byteOffset, digest.byteLength).getUint32(0);
+}
 
 /** True when a run ends after an entry with this mark and size. */
 export const endsRun = ({ mark, sizeBytes }: { readonly mark: number; readonly sizeBytes: number }): boolean =>
@@ -40,7 +44,7 @@ export const endsRun = ({ mark, sizeBytes }: { readonly mark: number; readonly s
 
 export interface Cuttable {
   readonly entry: Entry;
-  /** `cutMarkOf` its path. */
+  /** `cutMarkOf` it, or of it where it was before. */
   readonly mark: number;
 }
 

@@ -185,7 +185,7 @@ export class ScanMerge {
     for (let old = await this.#peek(); old !== undefined && isWanted(old.entry.path, path); old = await this.#peek()) {
       const entry = old.entry.stale ? old.entry : { ...old.entry, stale: true };
       this.#pass(old);
-      this.#push({ entry, mark: cutMarkOf(entry.path), before: old });
+      this.#push({ entry, mark: cutMarkOf(entry), before: old });
       carried += 1;
       if (this.#merged.length >= STRETCH) yield this.#take();
     }

@@ -32,7 +32,7 @@ import { assert } from '../core/fault.js';
 import { createHasher, EMPTY_BLOB, hash } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
 import { readAccountNames } from './account-names.js';
-import { cutMarkFrom } from './cut.js';
+import { cutMarkOf } from './cut.js';
 import { type EntryKind, PATH_BYTES_MAX, TARGET_BYTES_MAX } from './entry.js';
 import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
@@ -250,21 +250,24 @@ class Scan {
 
   #file(frame: Frame, { name, path, full, stat }: Place): void {
     const link = this.#linkOf(stat);
-    const file = { source: this.#order.source, path, link };
+    const inode = link === undefined ? () => this.#inodeOf(stat) : undefined;
+    const file = { source: this.#order.source, path, link, inode };
     if (stat.size === 0n) {
       this.#push(this.#found({ path, stat, kind: 'file', blob: EMPTY_BLOB as BlobId }));
       return;
     }
     const known = this.#cache?.lookup(file, stat);
-    if (known !== undefined) {
-      this.#push(this.#found({ path, stat, kind: 'file', blob: known }));
+    // Names of one inode have a mark each, but one place in the cache.
+    const mark = (link === undefined ? known?.mark : undefined) ?? cutMarkOf({ path, size: Number(stat.size) });
+    if (known?.blob !== undefined) {
+      this.#push(this.#found({ path, stat, kind: 'file', blob: known.blob, mark }));
       return;
     }
     const readFromNs = BigInt(Date.now()) * 1_000_000n;
     const content = this.#read(full);
     if ('blob' in content) {
-      this.#cache?.put(file, content.stat, { blob: content.blob, readFromNs });
-      this.#push(this.#found({ path, stat: content.stat, kind: 'file', blob: content.blob }));
+      this.#cache?.put(file, content.stat, { blob: content.blob, readFromNs, mark });
+      this.#push(this.#found({ path, stat: content.stat, kind: 'file', blob: content.blob, mark }));
       return;
     }
     if (content.vanished === true && this.#isGone(frame, name)) return;
@@ -355,7 +358,10 @@ class Scan {
   }
 
   #linkOf(stat: BigIntStats): string | undefined {
-    if (stat.nlink < 2n || stat.isDirectory()) return undefined;
+    return stat.nlink < 2n || stat.isDirectory() ? undefined : this.#inodeOf(stat);
+  }
+
+  #inodeOf(stat: BigIntStats): string {
     // The device number of the source's own file system may change at each boot; that must not change the link.
     const device = stat.dev === this.#rootDevice ? 0n : stat.dev;
     return hexOf(hash(Buffer.from(`${this.#order.source}\0${device}\0${stat.ino}`)).subarray(0, 8));
@@ -367,6 +373,7 @@ class Scan {
     kind,
     blob,
     target,
+    mark,
     mount = false,
     hidden = false,
   }: {
@@ -375,6 +382,8 @@ class Scan {
     readonly kind: EntryKind;
     readonly blob?: BlobId;
     readonly target?: Buffer;
+    /** Default: that of its present path. */
+    readonly mark?: number;
     readonly mount?: boolean;
     readonly hidden?: boolean;
   }): FoundMessage {
@@ -385,7 +394,7 @@ class Scan {
     this.#bytes += size;
     return {
       path: path.toString('latin1'),
-      mark: cutMarkFrom(hash(path)),
+      mark: mark ?? cutMarkOf({ path, size }),
       kind,
       mode: Number(stat.mode) & 0o7777,
       uid,

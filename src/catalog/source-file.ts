@@ -88,7 +88,7 @@ export async function readSourceFile({
     try {
       const before = await handle.stat({ bigint: true });
       if (!before.isFile() || before.size !== BigInt(size)) return 'gone';
-      const known = cache?.lookup(file, before);
+      const known = cache?.lookup(file, before).blob;
       if (known !== blob) {
         if (known !== undefined) return 'gone';
         const readFromNs = nowNs();
@@ -173,7 +173,7 @@ function isAsItWas(
   },
 ): boolean {
   if (!isSteady || content.length !== size) return false;
-  const known = cache?.lookup(file, stat);
+  const known = cache?.lookup(file, stat).blob;
   if (known !== undefined) return known === blob;
   const found = hashHex(content) as BlobId;
   cache?.put(file, stat, { blob: found, readFromNs });

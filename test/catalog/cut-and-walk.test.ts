@@ -75,7 +75,7 @@ async function snapshotOf(objects: KeptObjects, entries: readonly Entry[], previ
     before: previous === undefined ? undefined : walkStretches(objects, previous),
     acceptChanges: false,
   });
-  const items = sorted.map(entry => ({ kind: 'entry', entry, mark: cutMarkOf(entry.path), hidden: false }) as const);
+  const items = sorted.map(entry => ({ kind: 'entry', entry, mark: cutMarkOf(entry), hidden: false }) as const);
   for await (const merged of merge.merge(items)) await builder.add(merged);
   const { pages } = await builder.end();
   await builder.close();
@@ -95,7 +95,7 @@ const photos = (
 
 const cut = (entries: readonly Entry[]): Entry[][] => {
   const cutter = new Cutter<MergedEntry>();
-  const parcels = entries.flatMap(entry => [...cutter.push({ entry, mark: cutMarkOf(entry.path), before: undefined })]);
+  const parcels = entries.flatMap(entry => [...cutter.push({ entry, mark: cutMarkOf(entry), before: undefined })]);
   return [...parcels, ...cutter.end()].map(parcel => parcel.map(({ entry }) => entry));
 };
 

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { open } from 'lmdb';
 import { ScanCache } from '../../src/catalog/scan-cache.js';
 import { type BlobId, type HostId, sourceIdOf } from '../../src/core/ids.js';
 import { anyTimeMs, aSource } from './scratch-source.js';
@@ -22,23 +23,51 @@ test('what was put is found again, also after it was opened anew, while size, ti
   const path = cachePath(t);
   const cache = new ScanCache(path, { nowMs: anyTimeMs });
   cache.put(file, stat, { blob, readFromNs: longAfterNs });
-  t.is(cache.lookup(file, stat), blob);
+  t.is(cache.lookup(file, stat).blob, blob);
   await cache.close();
   const again = new ScanCache(path, { nowMs: anyTimeMs });
-  t.is(again.lookup(file, stat), blob);
+  t.is(again.lookup(file, stat).blob, blob);
   for (const change of [{ size: 6n }, { mtimeNs: stat.mtimeNs + 1n }, { ctimeNs: stat.ctimeNs + 1n }, { ino: 78n }]) {
-    t.is(again.lookup(file, { ...stat, ...change }), undefined);
+    t.is(again.lookup(file, { ...stat, ...change }).blob, undefined);
   }
-  t.is(again.lookup({ ...file, path: Buffer.from('a/c') }, stat), undefined);
-  t.is(again.lookup({ ...file, source: sourceIdOf('cd'.repeat(16) as HostId, 'photos') }, stat), undefined);
+  t.is(again.lookup({ ...file, path: Buffer.from('a/c') }, stat).blob, undefined);
+  t.is(again.lookup({ ...file, source: sourceIdOf('cd'.repeat(16) as HostId, 'photos') }, stat).blob, undefined);
   await again.close();
+});
+
+test('a moved file is found by its inode, with its mark, and from then on by its path', async t => {
+  const cache = new ScanCache(cachePath(t), { nowMs: anyTimeMs });
+  const inode = () => '0011223344556677';
+  const moved = { ...file, path: Buffer.from('c/b'), inode };
+  cache.put({ ...file, inode }, stat, { blob, readFromNs: longAfterNs, mark: 7 });
+  for (const change of [{ size: 6n }, { mtimeNs: stat.mtimeNs + 1n }, { ctimeNs: stat.ctimeNs + 1n }, { ino: 78n }])
+    t.deepEqual(cache.lookup(moved, { ...stat, ...change }), { blob: undefined, mark: undefined });
+  t.deepEqual(cache.lookup({ ...moved, inode: () => '0011223344556688' }, stat), { blob: undefined, mark: undefined });
+  t.deepEqual(cache.lookup(moved, stat), { blob, mark: 7 });
+  cache.flush();
+  t.deepEqual(cache.lookup({ ...moved, inode: undefined }, stat), { blob, mark: 7 });
+  // Its content is another now, and its mark the same.
+  t.deepEqual(cache.lookup({ ...moved, inode: undefined }, { ...stat, size: 6n }), { blob: undefined, mark: 7 });
+  cache.put(moved, { ...stat, size: 6n }, { blob, readFromNs: longAfterNs });
+  t.deepEqual(cache.lookup(moved, { ...stat, size: 6n }), { blob, mark: 7 });
+  await cache.close();
+});
+
+test('where times are as coarse as FAT’s, a file that was moved is read again', async t => {
+  const cache = new ScanCache(cachePath(t), { nowMs: anyTimeMs });
+  const inode = () => '0011223344556677';
+  const coarse = { ...stat, ctimeNs: 1_700_000_000_120_000_000n };
+  cache.put({ ...file, inode }, coarse, { blob, readFromNs: longAfterNs });
+  t.is(cache.lookup({ ...file, path: Buffer.from('c/b'), inode }, coarse).blob, undefined);
+  t.is(cache.lookup({ ...file, inode }, coarse).blob, blob);
+  await cache.close();
 });
 
 test('names of one inode share what is known of it', async t => {
   const cache = new ScanCache(cachePath(t), { nowMs: anyTimeMs });
   cache.put({ ...file, link: '0011223344556677' }, stat, { blob, readFromNs: longAfterNs });
-  t.is(cache.lookup({ ...file, path: Buffer.from('other'), link: '0011223344556677' }, stat), blob);
-  t.is(cache.lookup({ ...file, link: '0011223344556688' }, stat), undefined);
+  t.is(cache.lookup({ ...file, path: Buffer.from('other'), link: '0011223344556677' }, stat).blob, blob);
+  t.is(cache.lookup({ ...file, link: '0011223344556688' }, stat).blob, undefined);
   await cache.close();
 });
 
@@ -54,25 +83,30 @@ test('a file changed so shortly before it was read that a later change could loo
   ] as const) {
     const path = Buffer.from(`${one.ctimeNs}-${readFromNs}`);
     cache.put({ ...file, path }, one, { blob, readFromNs });
-    t.is(cache.lookup({ ...file, path }, one), kept ? blob : undefined);
+    t.is(cache.lookup({ ...file, path }, one).blob, kept ? blob : undefined);
   }
   await cache.close();
 });
 
 test('what no scan has met for two months is swept, what a scan meets stays', async t => {
   const path = cachePath(t);
-  const met = { ...file, path: Buffer.from('met') };
+  const met = { ...file, path: Buffer.from('met'), inode: () => '0011223344556677' };
+  const left = { ...file, inode: () => '0011223344556688' };
   const other = { ...file, source: sourceIdOf('cd'.repeat(16) as HostId, 'photos') };
   for (const day of [0, 31, 62]) {
     const cache = new ScanCache(path, { nowMs: anyTimeMs + day * DAY_MS });
-    if (day === 0) for (const one of [file, met, other]) cache.put(one, stat, { blob, readFromNs: longAfterNs });
-    else t.is(cache.lookup(met, stat), blob);
+    if (day === 0) for (const one of [left, met, other]) cache.put(one, stat, { blob, readFromNs: longAfterNs });
+    else t.is(cache.lookup(met, stat).blob, blob);
     cache.sweep(aSource);
-    t.is(cache.lookup(met, stat), blob);
-    t.is(cache.lookup(other, stat), blob);
+    t.is(cache.lookup(met, stat).blob, blob);
+    t.is(cache.lookup(other, stat).blob, blob);
     await cache.close();
   }
   const cache = new ScanCache(path, { nowMs: anyTimeMs });
-  t.is(cache.lookup(file, stat), undefined);
+  t.is(cache.lookup(file, stat).blob, undefined);
+  // What pointed to it is gone as well: only what was met, its inode, the other source's and two marks of the sweeping are left.
   await cache.close();
+  const database = open({ path, noSubdir: true, keyEncoding: 'binary', encoding: 'binary' });
+  t.is([...database.getKeys()].length, 4);
+  await database.close();
 });

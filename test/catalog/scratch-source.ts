@@ -1,5 +1,5 @@
 /** A source in a temporary folder, with all that a snapshot of it needs; a test states only its difference. */
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Entry } from '../../src/catalog/entry.js';
@@ -97,5 +97,16 @@ export class ScratchSource {
     const entry = (await this.entries(snapshot)).find(one => one.path.equals(wanted));
     if (entry === undefined) throw new Error(`no entry ${escapePath(wanted)}`);
     return entry;
+  }
+}
+
+/** Waits until what was just written is older than a tick of the kernel's clock, so that the cache keeps it. */
+export async function settle(source: ScratchSource): Promise<void> {
+  const probe = join(source.folder, 'probe');
+  const writtenNs = statSync(source.root, { bigint: true }).ctimeNs;
+  for (;;) {
+    writeFileSync(probe, '');
+    if (statSync(probe, { bigint: true }).ctimeNs - writtenNs > 100_000_000n) return;
+    await new Promise(resolve => setImmediate(resolve));
   }
 }

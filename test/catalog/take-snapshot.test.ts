@@ -18,7 +18,7 @@ import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
 import { decideBrake, takeSnapshot } from '../../src/catalog/take-snapshot.js';
 import { readSnapshot } from '../../src/catalog/walk.js';
 import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
-import { anyTimeMs, ScratchSource } from './scratch-source.js';
+import { anyTimeMs, ScratchSource, settle } from './scratch-source.js';
 
 const bytesPath = (root: string, ...names: readonly Buffer[]): Buffer =>
   Buffer.concat([Buffer.from(root), ...names.flatMap(name => [Buffer.from('/'), name])]);
@@ -248,14 +248,3 @@ test('a damaged worker order is an error of the call', async t => {
 });
 
 const touch = (path: string, seconds: string): unknown => execFileSync('touch', ['-d', `@${seconds}`, path]);
-
-/** Waits until what was just written is older than a tick of the kernel's clock, so that the cache keeps it. */
-async function settle(source: ScratchSource): Promise<void> {
-  const probe = join(source.folder, 'probe');
-  const writtenNs = statSync(source.root, { bigint: true }).ctimeNs;
-  for (;;) {
-    writeFileSync(probe, '');
-    if (statSync(probe, { bigint: true }).ctimeNs - writtenNs > 100_000_000n) return;
-    await new Promise(resolve => setImmediate(resolve));
-  }
-}

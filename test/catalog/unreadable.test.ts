@@ -82,7 +82,7 @@ const folder = (path: string, change: Partial<Entry> = {}): Entry => ({
 const found = (entry: Entry, hidden = false): ScanItem => ({
   kind: 'entry',
   entry,
-  mark: cutMarkOf(entry.path),
+  mark: cutMarkOf(entry),
   hidden,
 });
 
