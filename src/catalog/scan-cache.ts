@@ -48,8 +48,8 @@ export interface KnownFile {
 
 const UNKNOWN: KnownFile = { blob: undefined, mark: undefined };
 
-/** Puts in one transaction, so that a scan syncs once per this many files that it read. */
-const BATCH_PUTS = 1000;
+/** Puts in one transaction, which costs one sync: two for each file that a scan reads. Some 2 MB wait; a crash loses that much reading. */
+const BATCH_PUTS = 8192;
 /** Kernels stamp ctime from a clock that ticks every 1 to 10 ms. */
 const RACY_NS = 50_000_000n;
 /** FAT stamps in steps of 2 s, some network file systems of 1 s: their times have no fraction. */

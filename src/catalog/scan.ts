@@ -180,15 +180,26 @@ function itemFrom(message: ItemMessage): ScanItem {
   return { kind: 'entry', entry: entryFromMessage(message, path), mark: message.mark, hidden: message.hidden };
 }
 
+/** Field by field: a copy of the rest of the message took a third of what a scan of an unchanged source costs this thread. */
 function entryFromMessage(message: FoundMessage, path: Buffer): Entry {
-  const { mark, hidden, blob, target, ...rest } = message;
+  const { kind, mode, uid, gid, user, group, mtimeNs, size, target, link, device, mount } = message;
   return {
-    ...rest,
     path,
+    kind,
+    mode,
+    uid,
+    gid,
+    user,
+    group,
+    mtimeNs,
+    size,
     // The worker made it with its own hasher: 64 hex digits.
-    blob: blob as BlobId | undefined,
+    blob: message.blob as BlobId | undefined,
     target: target === undefined ? undefined : Buffer.from(target, 'latin1'),
+    link,
+    device,
     xattrs: [],
     stale: false,
+    mount,
   };
 }
