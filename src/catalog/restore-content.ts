@@ -24,7 +24,7 @@ export interface ContentRequest {
  */
 export type ContentFrame =
   | { readonly kind: 'start'; readonly blob: BlobId; readonly bytes: number }
-  /** 1 byte to `CONTENT_DATA_BYTES_MAX`. */
+  /** 1 byte to `CONTENT_DATA_BYTES_MAX`. Good until the next frame is asked for: the giver may use its memory again. */
   | { readonly kind: 'data'; readonly data: Uint8Array }
   | { readonly kind: 'end' }
   /** `hosts`: switch any of these on, and it can be had. */

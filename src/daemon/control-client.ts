@@ -9,12 +9,12 @@
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
-import type { ContentFrame, ContentRequest } from '../catalog/restore-content.js';
 import { ClusterError } from '../core/fault.js';
+import { contentAt } from './content-client.js';
 import {
   CONTROL_SOCKET_NAME,
   checkControlPath,
-  decodeContentFrames,
+  connectionError,
   errorFrom,
   fromJson,
   isErrorRecord,
@@ -24,6 +24,7 @@ import {
   REQUEST_BYTES_MAX,
   routeOf,
   type StreamMethod,
+  serviceGone,
   toJson,
 } from './control-wire.js';
 import type { Service } from './service.js';
@@ -57,7 +58,7 @@ export function serviceAt(stateDir: string): Service {
     placements: signal => stream('placements', undefined, signal),
     resolve: (request, signal) => plain('resolve', request, signal),
     entries: (request, signal) => stream('entries', request, signal),
-    content: (request, signal) => contentFrames(path, request, signal),
+    content: (request, signal) => contentAt(path, request, signal),
   };
 }
 
@@ -110,41 +111,6 @@ async function post({ path, method, body, signal }: Call): Promise<IncomingMessa
   throw isErrorRecord(answer) ? errorFrom(answer) : protocolError(`status ${response.statusCode}`);
 }
 
-function connectionError(error: NodeJS.ErrnoException, path: string): ClusterError {
-  switch (error.code) {
-    case 'ENOENT':
-    case 'ECONNREFUSED':
-      return new ClusterError(
-        'SERVICE_NOT_RUNNING',
-        `the service is not running here: nobody answers on ${path}. Start it with 'cluster up'.`,
-        {
-          blame: 'operator',
-          cause: error,
-        },
-      );
-    case 'EACCES':
-    case 'EPERM':
-      return new ClusterError(
-        'CONTROL_FORBIDDEN',
-        `this user may not use ${path}: run the command as the service's user, or as a member of the group scatterhoard`,
-        { blame: 'operator', cause: error },
-      );
-    default:
-      return serviceGone(error);
-  }
-}
-
-function serviceGone(cause: unknown): ClusterError {
-  return new ClusterError(
-    'SERVICE_GONE',
-    'the service ended while it was answering. Look at its log, start it again and repeat the command.',
-    {
-      blame: 'passing',
-      cause,
-    },
-  );
-}
-
 /** The body's chunks. A body that was cut, or a caller's abort, ends it with the error that a caller should see. */
 async function* chunksOf(response: IncomingMessage, signal: AbortSignal): AsyncIterable<Buffer> {
   try {
@@ -180,7 +146,3 @@ async function* records<Item>(open: () => Promise<IncomingMessage>, signal: Abor
 }
 
 const NEWLINE = 0x0a;
-
-async function* contentFrames(path: string, body: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame> {
-  yield* decodeContentFrames(chunksOf(await post({ path, method: 'content', body, signal }), signal));
-}

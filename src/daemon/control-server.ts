@@ -16,14 +16,14 @@ import { Readable } from 'node:stream';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { CONTENT_BLOBS_MAX, type ContentFrame, type ContentRequest } from '../catalog/restore-content.js';
+import { CONTENT_BLOBS_MAX, type ContentRequest } from '../catalog/restore-content.js';
 import { ClusterError } from '../core/fault.js';
 import { parseBlobId, parseObjectId, parseParcelId, parseSourceId } from '../core/ids.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
+import { sendContent } from './content-wire.js';
 import {
   CONTROL_SOCKET_NAME,
   checkControlPath,
-  encodeContentFrame,
   fromJson,
   type PlainMethod,
   REQUEST_BYTES_MAX,
@@ -46,6 +46,8 @@ export interface ControlServerOptions {
   readonly log: Logger;
 }
 
+/** Of an answer, handed to the kernel by one call, and kept ahead of a client that is slow: Node's 16 KiB are three small files. */
+const ANSWER_BYTES_AHEAD = 256 * 1024;
 /** A local socket answers at once or not at all; this only bounds a service that hangs. */
 const PROBE_MS = 2_000;
 const SOCKET_GROUP = 'scatterhoard';
@@ -140,7 +142,12 @@ export async function startControlServer({ stateDir, service, log }: ControlServ
   await clearStaleSocket(path);
 
   const closing = lastingAbort();
-  const app = fastify({ bodyLimit: REQUEST_BYTES_MAX, logger: false, forceCloseConnections: true });
+  const app = fastify({
+    bodyLimit: REQUEST_BYTES_MAX,
+    logger: false,
+    forceCloseConnections: true,
+    http: { highWaterMark: ANSWER_BYTES_AHEAD },
+  });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     'application/json',
@@ -199,8 +206,8 @@ function addRoute({ app, method, service, closing }: Route): void {
     const signal = AbortSignal.any([gone.signal, closing]);
 
     if (method === 'content') {
-      const frames = service.content(asked.data as ContentRequest, signal);
-      return reply.type('application/octet-stream').send(Readable.from(framesOf(frames), { objectMode: false }));
+      reply.hijack();
+      return sendContent(reply.raw, service.content(asked.data as ContentRequest, signal));
     }
     if (isStream(method)) {
       // TypeScript cannot tie the union of methods to the union of requests; REQUESTS has one schema a method.
@@ -222,14 +229,6 @@ async function* linesOf(records: AsyncIterable<unknown>): AsyncIterable<string> 
   } catch (error) {
     // Reported to the one who asked. When that one is gone nobody reads this, and nobody need.
     yield `${toJson(toErrorRecord(error))}\n`;
-  }
-}
-
-async function* framesOf(frames: AsyncIterable<ContentFrame>): AsyncIterable<Buffer> {
-  try {
-    for await (const frame of frames) yield* encodeContentFrame(frame);
-  } catch (error) {
-    yield* encodeContentFrame(toErrorRecord(error));
   }
 }
 

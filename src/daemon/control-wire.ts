@@ -1,8 +1,8 @@
 /**
  * Control wire: how a `Service` call crosses the control socket.
  *
- * HTTP on STATE/control.sock. Every call is `POST /1/<method>` with one JSON value as its body. A plain answer is one JSON
- * value; a stream of records is NDJSON, one value a line; content is binary frames (below). An error is the record
+ * HTTP on STATE/control.sock. Every call is `POST /2/<method>` with one JSON value as its body. A plain answer is one JSON
+ * value; a stream of records is NDJSON, one value a line; content is binary frames (content-wire.ts). An error is the record
  * `{ message_type: 'error', code, message, blame }`: the whole answer with a status ≥ 400, or the last line (last frame) of
  * a stream that had begun. A stream that breaks off without the end of its HTTP body was cut.
  *
@@ -11,13 +11,11 @@
  * Both ends are this program on one machine, so what the *server* says is trusted; what a *client* says is checked
  * (`control-server.ts`), for the socket is open to a whole group.
  */
-import { CONTENT_DATA_BYTES_MAX, type ContentFrame } from '../catalog/restore-content.js';
 import { type Blame, ClusterError } from '../core/fault.js';
-import { bytesOf, hexOf, parseBlobId } from '../core/ids.js';
 import type { Service } from './service.js';
 
 /** Raised when the shapes change, so that a command of another release says so instead of misreading. */
-const CONTROL_VERSION = 1;
+const CONTROL_VERSION = 2;
 export const CONTROL_SOCKET_NAME = 'control.sock';
 /** sockaddr_un holds 104 bytes on macOS and 108 on Linux, and Node truncates in silence what is longer. */
 export const CONTROL_PATH_BYTES_MAX = 100;
@@ -101,108 +99,47 @@ export function errorFrom({ code, message, blame }: ErrorRecord): ClusterError {
   return new ClusterError(code, message, { blame: blame ?? 'passing' });
 }
 
-// ── Content frames: one byte of kind, four of payload length (big-endian), the payload ──────────────────────────────
-
-const KINDS = { start: 1, data: 2, end: 3, unavailable: 4, error: 5 } as const;
-const HEADER_BYTES = 5;
-const BLOB_BYTES = 32;
-/** `data` is the largest payload; the others are an id and a size, or a sentence. */
-const PAYLOAD_BYTES_MAX = CONTENT_DATA_BYTES_MAX;
-
-function frameOf(kind: number, payload: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(HEADER_BYTES + payload.length);
-  frame.writeUInt8(kind, 0);
-  frame.writeUInt32BE(payload.length, 1);
-  frame.set(payload, HEADER_BYTES);
-  return frame;
-}
-
-/** One or, for data above `CONTENT_DATA_BYTES_MAX`, several frames. */
-export function* encodeContentFrame(frame: ContentFrame | ErrorRecord): Iterable<Buffer> {
-  if ('message_type' in frame) {
-    yield frameOf(KINDS.error, Buffer.from(toJson(frame)));
-    return;
-  }
-  switch (frame.kind) {
-    case 'start': {
-      const payload = Buffer.alloc(BLOB_BYTES + 8);
-      payload.set(bytesOf(frame.blob));
-      payload.writeBigUInt64BE(BigInt(frame.bytes), BLOB_BYTES);
-      yield frameOf(KINDS.start, payload);
-      return;
-    }
-    case 'data':
-      for (let at = 0; at < frame.data.length; at += CONTENT_DATA_BYTES_MAX) {
-        yield frameOf(KINDS.data, frame.data.subarray(at, at + CONTENT_DATA_BYTES_MAX));
-      }
-      return;
-    case 'end':
-      yield frameOf(KINDS.end, Buffer.alloc(0));
-      return;
-    case 'unavailable':
-      yield frameOf(KINDS.unavailable, Buffer.from(toJson(frame)));
-      return;
-  }
-}
-
-/** @throws ClusterError what an error frame says, or CONTROL_PROTOCOL when the bytes are no frames */
-export async function* decodeContentFrames(chunks: AsyncIterable<Uint8Array>): AsyncIterable<ContentFrame> {
-  // Joined only when a whole frame is there, so that each byte is copied once however the stream is cut.
-  let pieces: Uint8Array[] = [];
-  let bytes = 0;
-  let wantedBytes = HEADER_BYTES;
-  for await (const chunk of chunks) {
-    pieces.push(chunk);
-    bytes += chunk.length;
-    if (bytes < wantedBytes) continue;
-    let rest = joined(pieces);
-    for (;;) {
-      wantedBytes = HEADER_BYTES;
-      if (rest.length < wantedBytes) break;
-      const payloadBytes = rest.readUInt32BE(1);
-      if (payloadBytes > PAYLOAD_BYTES_MAX) throw protocolError(`a frame of ${payloadBytes} bytes`);
-      wantedBytes += payloadBytes;
-      if (rest.length < wantedBytes) break;
-      yield contentFrameFrom(rest.readUInt8(0), rest.subarray(HEADER_BYTES, wantedBytes));
-      rest = rest.subarray(wantedBytes);
-    }
-    pieces = rest.length === 0 ? [] : [rest];
-    bytes = rest.length;
-  }
-  if (bytes > 0) throw protocolError('a frame that breaks off');
-}
-
-function joined(pieces: readonly Uint8Array[]): Buffer {
-  const [first] = pieces;
-  if (pieces.length !== 1 || first === undefined) return Buffer.concat(pieces);
-  return Buffer.from(first.buffer, first.byteOffset, first.byteLength);
-}
-
-function contentFrameFrom(kind: number, payload: Buffer): ContentFrame {
-  switch (kind) {
-    case KINDS.start:
-      if (payload.length !== BLOB_BYTES + 8) break;
-      return {
-        kind: 'start',
-        blob: parseBlobId(hexOf(payload.subarray(0, BLOB_BYTES))),
-        bytes: Number(payload.readBigUInt64BE(BLOB_BYTES)),
-      };
-    case KINDS.data:
-      return { kind: 'data', data: payload };
-    case KINDS.end:
-      return { kind: 'end' };
-    case KINDS.unavailable:
-      return fromJson(payload.toString()) as ContentFrame;
-    case KINDS.error:
-      throw errorFrom(fromJson(payload.toString()) as ErrorRecord);
-  }
-  throw protocolError(`a frame of kind ${kind}`);
-}
-
 export function protocolError(what: string): ClusterError {
   return new ClusterError(
     'CONTROL_PROTOCOL',
     `the service sent ${what}: it is probably of another version. Restart it ('cluster up') from the same installation.`,
     { blame: 'passing' },
+  );
+}
+
+/** Nobody took the call up. */
+export function connectionError(error: NodeJS.ErrnoException, path: string): ClusterError {
+  switch (error.code) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return new ClusterError(
+        'SERVICE_NOT_RUNNING',
+        `the service is not running here: nobody answers on ${path}. Start it with 'cluster up'.`,
+        {
+          blame: 'operator',
+          cause: error,
+        },
+      );
+    case 'EACCES':
+    case 'EPERM':
+      return new ClusterError(
+        'CONTROL_FORBIDDEN',
+        `this user may not use ${path}: run the command as the service's user, or as a member of the group scatterhoard`,
+        { blame: 'operator', cause: error },
+      );
+    default:
+      return serviceGone(error);
+  }
+}
+
+/** Somebody did, and ended in the middle. */
+export function serviceGone(cause: unknown): ClusterError {
+  return new ClusterError(
+    'SERVICE_GONE',
+    'the service ended while it was answering. Look at its log, start it again and repeat the command.',
+    {
+      blame: 'passing',
+      cause,
+    },
   );
 }
