@@ -1,6 +1,12 @@
 /**
- * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, one
- * after the other, and the origin's live file last. A holder that goes away in the middle is replaced by the next.
+ * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, and
+ * the origin's live file last. A holder that goes away in the middle is replaced by the next.
+ *
+ * A restore asks for a few parcels at once. Each is asked of the holder that gives us least just then, so the holders share
+ * the work, and who is faster has more of it. What is under way at once is for the caller to bound; nothing is read ahead
+ * here but what a stream holds (net/bulk-stream.ts), so a reader that is slow holds up the holders.
+ *
+ * Driven by answers.ts.
  */
 
 import type { Logger } from 'pino';
@@ -9,7 +15,8 @@ import { ClusterError } from '../core/fault.js';
 import { createHasher, hashHex } from '../core/hash.js';
 import { type BlobId, type HostId, hexOf, type ParcelId, type PeerName } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
-import { askFetch } from '../net/fetch-protocol.js';
+import { askFetch, type FetchPart, type FetchRequest } from '../net/fetch-protocol.js';
+import { FetchSessions } from '../net/fetch-session.js';
 import type { Net } from '../net/net.js';
 import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
@@ -21,12 +28,28 @@ const BUSY_TRIES_MAX = 20;
 const ROUNDS = 2;
 const ROUND_REST_MS = 2_000;
 
+/** What a holder gives us now, and when its turn was. */
+interface Giving {
+  streams: number;
+  lastTurn: number;
+}
+
+/** Who can be asked for a parcel. */
+interface Peers {
+  readonly holders: Set<PeerName>;
+  origin: PeerName | undefined;
+}
+
 export class BlobSource {
   readonly #net: Net;
   readonly #machine: Machine;
   readonly #stores: OwnStores;
   readonly #roster: Roster;
   readonly #log: Logger;
+  readonly #giving = new Map<PeerName, Giving>();
+  #turns = 0;
+  /** Not in use. The streams of one serve one call at a time: a reader that stops in the middle keeps nobody else waiting. */
+  readonly #sessions: FetchSessions[] = [];
 
   constructor({
     net,
@@ -51,28 +74,74 @@ export class BlobSource {
   async *content(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
     const open = new Set<BlobId>();
     for (const blob of blobs) if (!(yield* this.#fromHere(blob, signal))) open.add(blob);
-    for (let round = 0; round < ROUNDS && open.size > 0; round += 1) {
-      if (round > 0) await pause(ROUND_REST_MS, signal);
-      for (const peer of this.#peersWith(parcel)) {
-        if (open.size === 0) return;
-        try {
-          yield* this.#from(peer, parcel, open, signal);
-        } catch (error) {
-          signal.throwIfAborted();
-          // The next holder may do better. What this one began is begun anew.
-          if (!(error instanceof ClusterError)) throw error;
-          this.#log.warn(
-            { code: 'HOLDER_FAILED', parcel, peer, err: error },
-            'a holder could not give a parcel for a restore',
-          );
-        }
-      }
-    }
+    if (open.size > 0) yield* this.#fromPeers(parcel, open, signal);
     const hosts = this.#machine
       .holders(parcel)
       .map(({ host }) => this.#roster.nameOf(host))
       .sort();
     for (const blob of open) yield { kind: 'unavailable', blob, because: 'no host that is up can give it', hosts };
+  }
+
+  async *#fromPeers(parcel: ParcelId, open: Set<BlobId>, signal: AbortSignal): AsyncGenerator<ContentFrame> {
+    // A large file is alone in its parcel. It has a stream of its own, for who leaves a shared one leaves it to be read out.
+    const sessions = open.size > 1 ? (this.#sessions.pop() ?? new FetchSessions(this.#net)) : undefined;
+    const ask: Ask = (peer, request) =>
+      sessions === undefined ? askFetch(this.#net, peer, request, { signal }) : sessions.ask(peer, request, signal);
+    let isReadOut = false;
+    try {
+      for (let round = 0; round < ROUNDS && open.size > 0; round += 1) {
+        if (round > 0) await pause(ROUND_REST_MS, signal);
+        const peers = this.#peersWith(parcel);
+        for (let peer = this.#next(peers); peer !== undefined && open.size > 0; peer = this.#next(peers))
+          yield* this.#tryFrom(peer, { parcel, open, ask }, signal);
+      }
+      isReadOut = true;
+    } finally {
+      if (isReadOut && sessions !== undefined) this.#sessions.push(sessions);
+      else sessions?.stop();
+    }
+  }
+
+  /** What it gives of what is open; nothing when it fails. */
+  async *#tryFrom(peer: PeerName, asking: Asking, signal: AbortSignal): AsyncGenerator<ContentFrame> {
+    const giving = this.#givingOf(peer);
+    giving.streams += 1;
+    this.#turns += 1;
+    giving.lastTurn = this.#turns;
+    try {
+      yield* this.#from(peer, asking, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      // The next holder may do better. What this one began is begun anew.
+      if (!(error instanceof ClusterError)) throw error;
+      this.#log.warn(
+        { code: 'HOLDER_FAILED', parcel: asking.parcel, peer, err: error },
+        'a holder could not give a parcel for a restore',
+      );
+    } finally {
+      giving.streams -= 1;
+    }
+  }
+
+  /** Takes the one of them that gives us least, of equals the one whose turn was longest ago; the origin when no other is left. */
+  #next(peers: Peers): PeerName | undefined {
+    const [next] = [...peers.holders].sort((a, b) => {
+      const [one, other] = [this.#givingOf(a), this.#givingOf(b)];
+      return one.streams - other.streams || one.lastTurn - other.lastTurn;
+    });
+    if (next === undefined) {
+      const { origin } = peers;
+      peers.origin = undefined;
+      return origin;
+    }
+    peers.holders.delete(next);
+    return next;
+  }
+
+  #givingOf(peer: PeerName): Giving {
+    const giving = this.#giving.get(peer) ?? { streams: 0, lastTurn: 0 };
+    this.#giving.set(peer, giving);
+    return giving;
   }
 
   /** @returns whether a store of ours gave the blob's own bytes: a disk may have lost or changed what it holds. */
@@ -108,26 +177,28 @@ export class BlobSource {
     return false;
   }
 
-  #peersWith(parcel: ParcelId): PeerName[] {
+  #peersWith(parcel: ParcelId): Peers {
     const connected = new Set(this.#net.connected());
-    const holders = this.#machine.holders(parcel).map(({ host }) => host);
+    const upAt = (host: HostId): PeerName | undefined => {
+      const peer = this.#roster.peerOf(host);
+      return peer !== undefined && connected.has(peer) ? peer : undefined;
+    };
+    const holders = new Set<PeerName>();
+    for (const { host } of this.#machine.holders(parcel)) {
+      const peer = upAt(host);
+      if (peer !== undefined) holders.add(peer);
+    }
     const origin = this.#machine.originOf(parcel);
-    const hosts: HostId[] = origin === undefined ? holders : [...holders, origin];
-    const peers = hosts.map(host => this.#roster.peerOf(host));
-    return [...new Set(peers)].filter((peer): peer is PeerName => peer !== undefined && connected.has(peer));
+    const originPeer = origin === undefined ? undefined : upAt(origin);
+    return { holders, origin: originPeer !== undefined && holders.has(originPeer) ? undefined : originPeer };
   }
 
-  async *#from(peer: PeerName, parcel: ParcelId, open: Set<BlobId>, signal: AbortSignal): AsyncGenerator<ContentFrame> {
+  async *#from(peer: PeerName, { parcel, open, ask }: Asking, signal: AbortSignal): AsyncGenerator<ContentFrame> {
     for (let tries = 0; tries < BUSY_TRIES_MAX && open.size > 0; tries += 1) {
       let busyMs: number | undefined;
       let current: { readonly blob: BlobId; leftBytes: number; readonly check: BlobCheck } | undefined;
       try {
-        for await (const part of askFetch(
-          this.#net,
-          peer,
-          { parcel, blobs: [...open], purpose: 'restore' },
-          { signal },
-        )) {
+        for await (const part of ask(peer, { parcel, blobs: [...open], purpose: 'restore' })) {
           switch (part.kind) {
             case 'busy':
               busyMs = part.retryAfterMs;
@@ -170,6 +241,16 @@ export class BlobSource {
       await pause(busyMs, signal);
     }
   }
+}
+
+type Ask = (peer: PeerName, request: FetchRequest) => AsyncGenerator<FetchPart, void, undefined>;
+
+/** What is asked for, and how. */
+interface Asking {
+  readonly parcel: ParcelId;
+  /** Not given yet: what has come right leaves it. */
+  readonly open: Set<BlobId>;
+  readonly ask: Ask;
 }
 
 /** Whether the bytes that went by are a blob's own. */

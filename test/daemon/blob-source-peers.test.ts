@@ -1,0 +1,202 @@
+/** Blob source, when the blobs are at other hosts: real nets and streams, and holders that do what each test says. */
+import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import type { ContentFrame } from '../../src/catalog/restore-content.js';
+import { hashHex } from '../../src/core/hash.js';
+import { type BlobId, parseBlobId, parseParcelId } from '../../src/core/ids.js';
+import { BlobSource } from '../../src/daemon/blob-source.js';
+import { FETCH_PROTOCOL, type FetchedBlob, serveFetch } from '../../src/net/fetch-protocol.js';
+import { seededBytes } from '../helpers/seeded-bytes.js';
+import { type Host, House, settled, until } from '../net/fleet.js';
+
+const MIB = 1024 * 1024;
+const PARCEL = parseParcelId('55'.repeat(32));
+const smallOf = (n: number): Buffer => Buffer.alloc(1_000 + n, n);
+const blobOf = (content: Uint8Array): BlobId => parseBlobId(hashHex(content));
+
+/** A gate that the holders wait at. */
+class Gate {
+  open = (): void => {};
+  readonly opened = new Promise<void>(resolve => {
+    this.open = resolve;
+  });
+}
+
+interface Holder {
+  readonly host: Host;
+  /** Blobs of each fetch that it began to answer. */
+  readonly asked: (readonly BlobId[])[];
+  /** What it does before it gives a blob; default: nothing. */
+  before: (blob: BlobId) => Promise<void>;
+  /** Bytes of large contents that it has read to send. */
+  readBytes: number;
+}
+
+/** Our host, and so many holders that have all of `contents`. */
+async function aHouse(t: ExecutionContext, holderCount: number, contents: readonly Buffer[]) {
+  const [self, ...hosts] = (await new House(t).clique(1 + holderCount)) as [Host, ...Host[]];
+  const byBlob = new Map(contents.map(content => [blobOf(content), content]));
+  const holders: Holder[] = [];
+  for (const host of hosts) {
+    const holder: Holder = { host, asked: [], before: async () => {}, readBytes: 0 };
+    const parts = async function* (blobs: readonly BlobId[]): AsyncGenerator<FetchedBlob> {
+      holder.asked.push(blobs);
+      for (const blob of blobs) {
+        await holder.before(blob);
+        const content = byBlob.get(blob) as Buffer;
+        if (content.length <= 10_000) yield { pack: [{ blob, content }] };
+        else yield { blob, bytes: content.length, content: pieces(content, holder) };
+      }
+    };
+    await serveFetch(
+      host.net,
+      async ({ blobs }) => ({ kind: 'blobs', parts: parts(blobs) }),
+      () => false,
+    );
+    holders.push(holder);
+  }
+  let streams = 0;
+  const open = self.net.open.bind(self.net);
+  self.net.open = (peer, protocol, options) => {
+    if (protocol === FETCH_PROTOCOL) streams += 1;
+    return open(peer, protocol, options);
+  };
+  const source = new BlobSource({
+    net: self.net,
+    machine: {
+      holders: () => hosts.map(({ net }) => ({ host: net.peer })),
+      originOf: () => undefined,
+    },
+    stores: { stores: () => [] },
+    roster: { peerOf: (host: unknown) => host, nameOf: () => 'attic' },
+    log: pino({ level: 'silent' }),
+  } as unknown as ConstructorParameters<typeof BlobSource>[0]);
+  const content = (asked: readonly Buffer[], signal = new AbortController().signal): AsyncGenerator<ContentFrame> =>
+    source.content(PARCEL, asked.map(blobOf), signal);
+  return { holders, content, streams: () => streams };
+}
+
+async function* pieces(content: Buffer, holder: Holder): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < content.length; at += MIB / 4) {
+    const piece = content.subarray(at, at + MIB / 4);
+    holder.readBytes += piece.length;
+    if (at === MIB) await holder.before(blobOf(content));
+    yield piece;
+  }
+}
+
+async function kindsOf(frames: AsyncIterable<ContentFrame>): Promise<string> {
+  const kinds: string[] = [];
+  for await (const { kind } of frames) if (kinds.at(-1) !== kind) kinds.push(kind);
+  return kinds.join(' ');
+}
+
+test('what is asked for at once is spread over the holders', async t => {
+  const contents = Array.from({ length: 4 }, (_, n) => smallOf(n));
+  const { holders, content } = await aHouse(t, 2, contents);
+  const gate = new Gate();
+  for (const holder of holders) holder.before = () => gate.opened;
+  const all = Promise.all(contents.map(one => kindsOf(content([one]))));
+  await until(() => holders.every(({ asked }) => asked.length === 2), 'two fetches from each');
+  gate.open();
+  t.deepEqual(
+    await all,
+    Array.from({ length: 4 }, () => 'start data end'),
+  );
+});
+
+test('who is slow is given no more until it is done, and who is alone has it all', async t => {
+  const contents = Array.from({ length: 6 }, (_, n) => smallOf(n));
+  const { holders, content } = await aHouse(t, 2, contents);
+  const [slow, fast] = holders as [Holder, Holder];
+  const gate = new Gate();
+  slow.before = () => gate.opened;
+  const held = kindsOf(content([smallOf(0)]));
+  await until(() => slow.asked.length === 1, 'the first fetch');
+  for (const one of contents.slice(1)) await kindsOf(content([one]));
+  t.deepEqual([slow.asked.length, fast.asked.length], [1, 5]);
+  gate.open();
+  t.is(await held, 'start data end');
+});
+
+test('a holder that dies in the middle is replaced by another, which gives what was not whole', async t => {
+  const large = seededBytes(4 * MIB, 1);
+  const asked = [smallOf(1), large, smallOf(2)];
+  const { holders, content } = await aHouse(t, 2, asked);
+  const [first, second] = holders as [Holder, Holder];
+  const largeBlob = blobOf(large);
+  first.before = async blob => {
+    if (blob === largeBlob && first.readBytes > MIB) await first.host.net.stop();
+  };
+  const got = new Map<BlobId, Buffer>();
+  let starts = 0;
+  let current: { readonly blob: BlobId; readonly data: Buffer[] } | undefined;
+  for await (const frame of content(asked)) {
+    if (frame.kind === 'start') {
+      starts += 1;
+      current = { blob: frame.blob, data: [] };
+    } else if (frame.kind === 'data') current?.data.push(Buffer.from(frame.data));
+    else if (frame.kind === 'end' && current !== undefined) got.set(current.blob, Buffer.concat(current.data));
+    else t.fail(frame.kind);
+  }
+  t.deepEqual([...got.keys()].sort(), asked.map(blobOf).sort());
+  for (const one of asked) t.true(got.get(blobOf(one))?.equals(one));
+  t.is(starts, 4);
+  t.deepEqual(second.asked, [[largeBlob, blobOf(smallOf(2))]]);
+});
+
+test('parcels of many blobs share streams, one call after the other', async t => {
+  const contents = Array.from({ length: 20 }, (_, n) => smallOf(n));
+  const { content, streams } = await aHouse(t, 1, contents);
+  for (let n = 0; n < 20; n += 2)
+    t.is(await kindsOf(content(contents.slice(n, n + 2))), 'start data end start data end');
+  t.is(streams(), 1);
+});
+
+test('a reader that stops or leaves in the middle keeps nobody else waiting', async t => {
+  const contents = Array.from({ length: 6 }, (_, n) => smallOf(n));
+  // More than is sent at once, so that its beginning is here while the holder waits.
+  const begun = seededBytes(100_000, 3);
+  const { holders, content, streams } = await aHouse(t, 1, [begun, ...contents]);
+  const [holder] = holders as [Holder];
+  const heldBlob = blobOf(smallOf(0));
+  holder.before = blob => (blob === heldBlob ? new Promise(() => {}) : Promise.resolve());
+  const stopped = content([begun, smallOf(0)]);
+  t.is((await stopped.next()).value?.kind, 'start');
+  t.is(await kindsOf(content(contents.slice(1, 3))), 'start data end start data end');
+  t.is(streams(), 2);
+  await stopped.return(undefined);
+  // Two at once: neither on the stream that was left, for the rest of its answer is still to come.
+  const both = await Promise.all([contents.slice(1, 3), contents.slice(3, 5)].map(some => kindsOf(content(some))));
+  t.deepEqual(both, ['start data end start data end', 'start data end start data end']);
+  t.is(streams(), 3);
+});
+
+test('a reader that is slow holds up the holder', async t => {
+  const large = seededBytes(32 * MIB, 2);
+  const { holders, content } = await aHouse(t, 1, [large]);
+  const [holder] = holders as [Holder];
+  let got = 0;
+  let aheadMax = 0;
+  for await (const frame of content([large])) {
+    if (frame.kind !== 'data') continue;
+    if (got === 0) await settled(() => holder.readBytes);
+    got += frame.data.length;
+    aheadMax = Math.max(aheadMax, holder.readBytes - got);
+  }
+  t.is(got, large.length);
+  // A stream's windows, what is read ahead of it, and the buffers of the connection.
+  t.true(aheadMax < 8 * MIB, `${aheadMax} bytes ahead`);
+});
+
+test('a call that is aborted ends with the reason', async t => {
+  const { holders, content } = await aHouse(t, 1, [smallOf(1), smallOf(2)]);
+  const [holder] = holders as [Holder];
+  holder.before = () => new Promise(() => {});
+  const abort = new AbortController();
+  const reason = new Error('enough');
+  const frames = kindsOf(content([smallOf(1), smallOf(2)], abort.signal));
+  await until(() => holder.asked.length === 1, 'the fetch');
+  abort.abort(reason);
+  await t.throwsAsync(frames, { is: reason });
+});
