@@ -25,9 +25,12 @@ export const isRoot = (): boolean => IS_ROOT;
 /** Owner and mode of an open file or folder. Opened, because a name could have become a symlink. */
 export function setOwnerAndMode(fd: number, entry: Entry): NotSet[] {
   const faults: NotSet[] = [];
-  // First the owner: the kernel takes setuid and setgid bits away when it changes.
-  if (isRoot()) attempt(faults, 'owner', () => fchownSync(fd, entry.uid, entry.gid));
-  const { uid, gid } = fstatSync(fd);
+  let { uid, gid } = fstatSync(fd);
+  // First the owner: the kernel takes setuid and setgid bits away when it changes. Setting what is so already costs as much.
+  if (isRoot() && (uid !== entry.uid || gid !== entry.gid)) {
+    attempt(faults, 'owner', () => fchownSync(fd, entry.uid, entry.gid));
+    ({ uid, gid } = fstatSync(fd));
+  }
   let mode = entry.mode;
   if (uid !== entry.uid) mode &= ~SETUID;
   if (gid !== entry.gid) mode &= ~SETGID;
