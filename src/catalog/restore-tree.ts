@@ -24,9 +24,7 @@ import {
   rmSync,
   symlinkSync,
 } from 'node:fs';
-import { open } from 'node:fs/promises';
 import type { ParcelId } from '../core/ids.js';
-import { posix } from '../platform/posix.js';
 import { PARCEL_FILE_BYTES } from './cut.js';
 import type { Entry } from './entry.js';
 import type { ContentFrame, ContentRequest, PlacedEntry } from './restore-content.js';
@@ -41,6 +39,7 @@ import {
   throwIfStopping,
   type WantedFile,
 } from './restore-files.js';
+import { RestoreFlush } from './restore-flush.js';
 import { type NotSet, setOwnerAndMode, setSymlinkOwner, setTime } from './restore-metadata.js';
 import { type OpenFolder, RestoreOrder } from './restore-names.js';
 import {
@@ -132,10 +131,7 @@ class Restore {
 
   async run(): Promise<RestoreReport> {
     const { verify } = this.#request;
-    await this.#writeFoldersAndFiles();
-    this.#phase = 'finish';
-    const root = await this.#writeSymlinksAndCloseFolders();
-    await this.#makeDurable();
+    const root = await this.#writeDurably();
     if (verify) await this.#verifyAll();
     // Its removal changes the target's time, so the target itself comes last.
     if (!this.#retry) removeMark(this.#target);
@@ -166,9 +162,26 @@ class Restore {
     return this.#report();
   }
 
+  /** All of it, on disk before the mark goes. Gives the entry of the target itself, which is closed last. */
+  async #writeDurably(): Promise<Entry | undefined> {
+    const flush = new RestoreFlush(this.#folder);
+    try {
+      await this.#writeFoldersAndFiles(flush);
+      this.#phase = 'finish';
+      const root = await this.#writeSymlinksAndCloseFolders();
+      await flush.all().catch(error => {
+        throwIfStopping(error);
+        throw error;
+      });
+      return root;
+    } finally {
+      await flush.close();
+    }
+  }
+
   // ── Pass 1 ──
 
-  async #writeFoldersAndFiles(): Promise<void> {
+  async #writeFoldersAndFiles(flush: RestoreFlush): Promise<void> {
     // One parcel's fatal trouble ends the others too.
     const stop = new AbortController();
     const signal = AbortSignal.any([this.#request.signal, stop.signal]);
@@ -181,6 +194,7 @@ class Restore {
       onOutcome: (file, outcome) => this.#settled(file, outcome),
       onNotSet: ({ entry }, fault) => this.#faults(entry, [fault]),
       onBytes: bytes => {
+        flush.wrote(bytes);
         this.#bytesMoved += bytes;
         this.#tell();
       },
@@ -254,7 +268,7 @@ class Restore {
 
   // ── Pass 2 ──
 
-  /** Gives the entry of the target itself, which is closed last. */
+  /** Gives the entry of the target itself. */
   async #writeSymlinksAndCloseFolders(): Promise<Entry | undefined> {
     let root: Entry | undefined;
     const order = { report: false, onClosed: (folder: OpenFolder) => this.#closeFolder(folder) };
@@ -321,21 +335,6 @@ class Restore {
       closeSync(fd);
     }
     this.#faults(entry, [...faults, ...setTime(place, entry)]);
-  }
-
-  /** Before the mark goes: what is reported as restored shall survive a power cut, where one call can promise it. */
-  async #makeDurable(): Promise<void> {
-    const syncfs = posix()?.syncfs;
-    if (syncfs === undefined) return;
-    const folder = await open(this.#folder, O_RDONLY | O_DIRECTORY);
-    try {
-      await syncfs(folder.fd);
-    } catch (error) {
-      throwIfStopping(error);
-      throw error;
-    } finally {
-      await folder.close();
-    }
   }
 
   // ── Pass 3 ──
