@@ -91,32 +91,41 @@ async function kindsOf(frames: AsyncIterable<ContentFrame>): Promise<string> {
   return kinds.join(' ');
 }
 
-test('what is asked for at once is spread over the holders', async t => {
-  const contents = Array.from({ length: 4 }, (_, n) => smallOf(n));
+test('what is asked for at once is of one holder up to four, then of the next, then shared', async t => {
+  const contents = Array.from({ length: 10 }, (_, n) => smallOf(n));
   const { holders, content } = await aHouse(t, 2, contents);
   const gate = new Gate();
   for (const holder of holders) holder.before = () => gate.opened;
-  const all = Promise.all(contents.map(one => kindsOf(content([one]))));
-  await until(() => holders.every(({ asked }) => asked.length === 2), 'two fetches from each');
+  const asked = (): number[] => holders.map(holder => holder.asked.length);
+  const all: Promise<string>[] = [];
+  for (const [count, each] of [
+    [4, [0, 4]],
+    [6, [2, 4]],
+    [10, [5, 5]],
+  ] as const) {
+    for (const one of contents.slice(all.length, count)) all.push(kindsOf(content([one])));
+    await until(() => asked().reduce((sum, n) => sum + n) === count, `${count} fetches`);
+    t.deepEqual(
+      asked().sort((a, b) => a - b),
+      each,
+    );
+  }
   gate.open();
-  t.deepEqual(
-    await all,
-    Array.from({ length: 4 }, () => 'start data end'),
-  );
+  t.deepEqual(new Set(await Promise.all(all)), new Set(['start data end']));
 });
 
-test('who is slow is given no more until it is done, and who is alone has it all', async t => {
-  const contents = Array.from({ length: 6 }, (_, n) => smallOf(n));
+test('who is slow is given no more until it is done, and the other has it all', async t => {
+  const contents = Array.from({ length: 9 }, (_, n) => smallOf(n));
   const { holders, content } = await aHouse(t, 2, contents);
   const [slow, fast] = holders as [Holder, Holder];
   const gate = new Gate();
   slow.before = () => gate.opened;
-  const held = kindsOf(content([smallOf(0)]));
-  await until(() => slow.asked.length === 1, 'the first fetch');
-  for (const one of contents.slice(1)) await kindsOf(content([one]));
-  t.deepEqual([slow.asked.length, fast.asked.length], [1, 5]);
+  const held = contents.slice(0, 4).map(one => kindsOf(content([one])));
+  await until(() => slow.asked.length === 4, 'the first fetches');
+  for (const one of contents.slice(4)) await kindsOf(content([one]));
+  t.deepEqual([slow.asked.length, fast.asked.length], [4, 5]);
   gate.open();
-  t.is(await held, 'start data end');
+  t.deepEqual(new Set(await Promise.all(held)), new Set(['start data end']));
 });
 
 test('a holder that dies in the middle is replaced by another, which gives what was not whole', async t => {
