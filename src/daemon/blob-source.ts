@@ -2,9 +2,9 @@
  * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, and
  * the origin's live file last. A holder that goes away in the middle is replaced by the next.
  *
- * A restore asks for a few parcels at once. They are asked of one holder up to `STREAMS_PER_HOLDER`, what is more of the
- * next, and who is slow stays full, so the others have more of the work. What is under way at once is for the caller to bound; nothing is read ahead
- * here but what a stream holds (net/bulk-stream.ts), so a reader that is slow holds up the holders.
+ * A restore asks for a few parcels at once. One holder is asked for up to `STREAMS_PER_HOLDER` of them, the next one for what
+ * is more; one that is slow stays full, so that the others do more of the work. How much is under way at once is for the
+ * caller to bound; nothing is read ahead here but what a stream holds (net/bulk-stream.ts), so a slow reader holds up the holders.
  *
  * Driven by answers.ts.
  */
