@@ -116,6 +116,17 @@ function forbiddenImports(source: Source): string[] {
   });
 }
 
+/** What is loaded along with a file: its imports of values, and theirs. */
+function loadedWith(file: string): Set<string> {
+  const loaded = new Set([file]);
+  for (const one of loaded) {
+    const text = withoutComments(SOURCES.find(source => source.file === one)?.text ?? '');
+    for (const [, imported = ''] of text.matchAll(/^(?:import|export) (?!type )[^;']*?from '(\.[^']+)'/gm))
+      loaded.add(targetOf(one, imported));
+  }
+  return loaded;
+}
+
 /** A chain of imports that ends where it began; `undefined` when there is none. */
 function findCycle(sources: readonly Source[]): string[] | undefined {
   const edges = new Map(
@@ -192,6 +203,13 @@ test('every folder of src has its directions written down', t => {
 
 test('no file imports itself, by whatever detour', t => {
   t.deepEqual(findCycle(SOURCES), undefined);
+});
+
+test('a command starts without the simulator, the machine and the hash: it loads them when it is to use them', t => {
+  const loaded = loadedWith('src/cli/main.ts');
+  t.true(loaded.has('src/cli/simulate.ts') && loaded.has('src/daemon/control-client.ts'));
+  const heavy = [...loaded].filter(file => /^sim\/|^src\/core\/(hash|machine)\.ts$|^src\/net\//.test(file));
+  t.deepEqual(heavy, []);
 });
 
 test('core and simulator have no clock and no dice', t => {

@@ -1,14 +1,13 @@
 /**
  * `cluster simulate`: what would a cluster do? It runs the service's own decisions in virtual time, on a made-up cluster or,
- * with `--here`, on the shape of this one; nothing real is touched.
+ * with `--here`, on the shape of this one; nothing real is touched. The simulator, and with it the core, is loaded only when it
+ * is to run: loading it took half of every other command's start.
  */
 import { access, constants, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { makeCluster } from '../../sim/plan/made-cluster.js';
-import { draw } from '../../sim/plan/picture.js';
-import { type Phase, type PlanHost, type PlanInput, type PlanReport, runPlan } from '../../sim/plan/plan.js';
+import type { Phase, PlanHost, PlanInput, PlanReport } from '../../sim/plan/plan.js';
 import { ClusterError } from '../core/fault.js';
 import type { HostReport } from '../daemon/service.js';
 import { readSize, SIZE_ALLOWED } from '../membership/policy-units.js';
@@ -115,9 +114,10 @@ function seedArgument(text: string): number {
 // ------------------------------------------------------------------------------------------------------------------- work
 
 async function simulate(context: Context, options: SimulateOptions): Promise<ExitCode> {
-  const input = options.here ? await presentInput(context, options) : madeInput(options);
+  const input = await (options.here ? presentInput(context, options) : madeInput(options));
   checkNames(input, options);
   if (options.svg !== undefined) await needFolder(options.svg);
+  const { runPlan } = await import('../../sim/plan/plan.js');
   const report = await runPlan({
     ...input,
     progress: async (phase, done) => {
@@ -128,7 +128,7 @@ async function simulate(context: Context, options: SimulateOptions): Promise<Exi
     },
   });
   if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
-  if (options.svg !== undefined) await writeFile(options.svg, pictureOf(report, options));
+  if (options.svg !== undefined) await writeFile(options.svg, await pictureOf(report, options));
   if (context.json) for (const record of recordsOf(report)) await context.record(record);
   else await show(context, report, options);
   return report.phases.at(-1)?.shortParcels === 0 ? EXIT.ok : EXIT.underReplicated;
@@ -146,12 +146,13 @@ async function needFolder(file: string): Promise<void> {
   }
 }
 
-function madeInput({
+async function madeInput({
   hosts = HOSTS_DEFAULT,
   files = FILES_DEFAULT,
   copies = COPIES_DEFAULT,
   ...options
-}: SimulateOptions): PlanInput {
+}: SimulateOptions): Promise<PlanInput> {
+  const { makeCluster } = await import('../../sim/plan/made-cluster.js');
   const { seed, disks, rate } = options;
   const made = makeCluster({ seed, hosts, files, copies, disks });
   return {
@@ -341,7 +342,8 @@ function recordsOf(report: PlanReport): PlanRecord[] {
   ];
 }
 
-function pictureOf(report: PlanReport, { seed, rate }: SimulateOptions): string {
+async function pictureOf(report: PlanReport, { seed, rate }: SimulateOptions): Promise<string> {
+  const { draw } = await import('../../sim/plan/picture.js');
   const moved = report.phases.reduce((sum, { movedBytes }) => sum + movedBytes, 0);
   const tookMs = report.phases.reduce((sum, { startMs, endMs }) => sum + endMs - startMs, 0);
   return draw({
