@@ -2,8 +2,6 @@
  * Hash back ends: BLAKE3 in WebAssembly, which runs everywhere, and native, which is 4 to 8 times as fast and has prebuilt
  * libraries for Linux, macOS and FreeBSD on 64 bits, arm too. They are tested against the same vectors.
  */
-import blake3 from 'blake3-wasm';
-
 export interface Hasher {
   update(bytes: Uint8Array): void;
   /** 32 bytes. A hasher that was asked once is spent; one that will never be asked must be `dispose`d of. */
@@ -22,9 +20,10 @@ export interface HashBackend {
 const WASM_FEED_BYTES = 64 * 1024;
 
 /** blake3-wasm 2.1.5. Its one-shot keyed functions leak 1.9 kB a call: none of them is used. */
-export const wasmBackend: HashBackend = {
-  name: 'wasm',
-  createHasher() {
+export async function wasmBackend(): Promise<HashBackend> {
+  // Loaded only where it is needed: each thread would compile it once more.
+  const { default: blake3 } = await import('blake3-wasm');
+  const createHasher = (): Hasher => {
     const inner = blake3.createHash();
     return {
       update(bytes) {
@@ -34,19 +33,23 @@ export const wasmBackend: HashBackend = {
       digest: () => new Uint8Array(inner.digest()),
       dispose: () => inner.dispose(),
     };
-  },
-  hash(bytes) {
-    // In one call while it is small: a fifth of a hasher's cost.
-    if (bytes.length <= WASM_FEED_BYTES) {
-      const digest = blake3.hash(asBuffer(bytes));
-      // A string only where an encoding was asked for, which its type does not say.
-      return new Uint8Array(digest as Buffer);
-    }
-    const hasher = wasmBackend.createHasher();
-    hasher.update(bytes);
-    return hasher.digest();
-  },
-};
+  };
+  return {
+    name: 'wasm',
+    createHasher,
+    hash(bytes) {
+      // In one call while it is small: a fifth of a hasher's cost.
+      if (bytes.length <= WASM_FEED_BYTES) {
+        const digest = blake3.hash(asBuffer(bytes));
+        // A string only where an encoding was asked for, which its type does not say.
+        return new Uint8Array(digest as Buffer);
+      }
+      const hasher = createHasher();
+      hasher.update(bytes);
+      return hasher.digest();
+    },
+  };
+}
 
 /** Hashers that are done, to be used again: making a native one costs as much as hashing 16 KiB. 2 kB each. */
 const SPARE_HASHERS_MAX = 64;

@@ -9,7 +9,7 @@ import { hexOf } from './ids.js';
 
 export type { Hasher } from './hash-backends.js';
 
-const backend: HashBackend = (await nativeBackend()) ?? wasmBackend;
+const backend: HashBackend = (await nativeBackend()) ?? (await wasmBackend());
 
 /** For people: what hashes here. */
 export const hasherName = backend.name;
