@@ -2,9 +2,8 @@
  * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, and
  * the origin's live file last. A holder that goes away in the middle is replaced by the next.
  *
- * A restore asks for a few parcels at once. One holder is asked for up to `STREAMS_PER_HOLDER` of them, the next one for what
- * is more; one that is slow stays full, so that the others do more of the work. How much is under way at once is for the
- * caller to bound; nothing is read ahead here but what a stream holds (net/bulk-stream.ts), so a slow reader holds up the holders.
+ * A restore asks for a few parcels at once; of whom, is for givers.ts to say. How much is under way at once is for the caller to
+ * bound; nothing is read ahead here but what a stream holds (net/bulk-stream.ts), so a slow reader holds up the holders.
  *
  * Driven by answers.ts.
  */
@@ -18,6 +17,8 @@ import type { Machine } from '../core/machine.js';
 import { askFetch, type FetchPart, type FetchRequest } from '../net/fetch-protocol.js';
 import { FetchSessions } from '../net/fetch-session.js';
 import type { Net } from '../net/net.js';
+import type { Clock } from './clock.js';
+import { Givers } from './givers.js';
 import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import type { Roster } from './roster.js';
@@ -27,19 +28,6 @@ const BUSY_TRIES_MAX = 20;
 /** Every holder is asked so often before a blob is called unavailable: connections break and come back. */
 const ROUNDS = 2;
 const ROUND_REST_MS = 2_000;
-
-/**
- * As many as one restore asks for at once, so that it has one holder as long as that one has room. Two that gave to one
- * which could not take more went through all their memory 22 and 12 times for garbage, one alone never: measured with
- * 256 MiB, four hosts on two processors, 9.5 s of CPU instead of 5.8. Where holders are slower than who restores, less is better.
- */
-const STREAMS_PER_HOLDER = 4;
-
-/** What a holder gives us now, and when its turn was. */
-interface Giving {
-  streams: number;
-  lastTurn: number;
-}
 
 /** Who can be asked for a parcel. */
 interface Peers {
@@ -53,8 +41,7 @@ export class BlobSource {
   readonly #stores: OwnStores;
   readonly #roster: Roster;
   readonly #log: Logger;
-  readonly #giving = new Map<PeerName, Giving>();
-  #turns = 0;
+  readonly #givers: Givers;
   /** Not in use. The streams of one serve one call at a time: a reader that stops in the middle keeps nobody else waiting. */
   readonly #sessions: FetchSessions[] = [];
 
@@ -63,12 +50,14 @@ export class BlobSource {
     machine,
     stores,
     roster,
+    clock,
     log,
   }: {
     readonly net: Net;
     readonly machine: Machine;
     readonly stores: OwnStores;
     readonly roster: Roster;
+    readonly clock: Clock;
     readonly log: Logger;
   }) {
     this.#net = net;
@@ -76,6 +65,7 @@ export class BlobSource {
     this.#stores = stores;
     this.#roster = roster;
     this.#log = log;
+    this.#givers = new Givers(clock);
   }
 
   async *content(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
@@ -111,10 +101,6 @@ export class BlobSource {
 
   /** What it gives of what is open; nothing when it fails. */
   async *#tryFrom(peer: PeerName, asking: Asking, signal: AbortSignal): AsyncGenerator<ContentFrame> {
-    const giving = this.#givingOf(peer);
-    giving.streams += 1;
-    this.#turns += 1;
-    giving.lastTurn = this.#turns;
     try {
       yield* this.#from(peer, asking, signal);
     } catch (error) {
@@ -125,23 +111,12 @@ export class BlobSource {
         { code: 'HOLDER_FAILED', parcel: asking.parcel, peer, err: error },
         'a holder could not give a parcel for a restore',
       );
-    } finally {
-      giving.streams -= 1;
     }
   }
 
-  /**
-   * Takes one of them: one that gives us something and can give more, of equals the one whose turn was longest ago; when
-   * all are full, the one that gives us least; the origin when no other is left.
-   */
+  /** Takes one of them; the origin when no other is left. */
   #next(peers: Peers): PeerName | undefined {
-    const [next] = [...peers.holders].sort((a, b) => {
-      const [one, other] = [this.#givingOf(a), this.#givingOf(b)];
-      const [oneIsFull, otherIsFull] = [one, other].map(({ streams }) => streams >= STREAMS_PER_HOLDER);
-      if (oneIsFull !== otherIsFull) return oneIsFull ? 1 : -1;
-      const fewer = one.streams - other.streams;
-      return (oneIsFull ? fewer : -fewer) || one.lastTurn - other.lastTurn;
-    });
+    const next = this.#givers.best(peers.holders);
     if (next === undefined) {
       const { origin } = peers;
       peers.origin = undefined;
@@ -149,12 +124,6 @@ export class BlobSource {
     }
     peers.holders.delete(next);
     return next;
-  }
-
-  #givingOf(peer: PeerName): Giving {
-    const giving = this.#giving.get(peer) ?? { streams: 0, lastTurn: 0 };
-    this.#giving.set(peer, giving);
-    return giving;
   }
 
   /** @returns whether a store of ours gave the blob's own bytes: a disk may have lost or changed what it holds. */
@@ -211,7 +180,7 @@ export class BlobSource {
       let busyMs: number | undefined;
       let current: { readonly blob: BlobId; leftBytes: number; readonly check: BlobCheck } | undefined;
       try {
-        for await (const part of ask(peer, { parcel, blobs: [...open], purpose: 'restore' })) {
+        for await (const part of this.#givers.from(peer, ask(peer, { parcel, blobs: [...open], purpose: 'restore' }))) {
           switch (part.kind) {
             case 'busy':
               busyMs = part.retryAfterMs;

@@ -631,7 +631,7 @@ async function serve(
     orders,
     roster,
     protections,
-    blobs: new BlobSource({ net, machine, stores, roster, log }),
+    blobs: new BlobSource({ net, machine, stores, roster, clock, log }),
     alarms,
     clock,
     addresses: () => net.addresses(),

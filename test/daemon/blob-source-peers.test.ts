@@ -69,6 +69,7 @@ async function aHouse(t: ExecutionContext, holderCount: number, contents: readon
     },
     stores: { stores: () => [] },
     roster: { peerOf: (host: unknown) => host, nameOf: () => 'attic' },
+    clock: { nowMs: () => 0, wallMs: () => 0 },
     log: pino({ level: 'silent' }),
   } as unknown as ConstructorParameters<typeof BlobSource>[0]);
   const content = (asked: readonly Buffer[], signal = new AbortController().signal): AsyncGenerator<ContentFrame> =>

@@ -24,6 +24,7 @@ async function framesFrom(...stores: readonly unknown[]): Promise<ContentFrame[]
     machine: { holders: () => [], originOf: () => undefined },
     stores: { stores: () => stores },
     roster: {},
+    clock: { nowMs: () => 0, wallMs: () => 0 },
     log: pino({ level: 'silent' }),
   } as unknown as ConstructorParameters<typeof BlobSource>[0]);
   const frames: ContentFrame[] = [];
