@@ -36,7 +36,7 @@ import { cutMarkOf } from './cut.js';
 import { type EntryKind, PATH_BYTES_MAX, TARGET_BYTES_MAX } from './entry.js';
 import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
-import { ScanCache } from './scan-cache.js';
+import { type FolderIdentity, ScanCache } from './scan-cache.js';
 import {
   BATCHES_AHEAD_MAX,
   CANCELLED,
@@ -70,6 +70,9 @@ interface Frame {
   readonly device: bigint;
   /** Its device and inode: another folder under its name proves nothing about this one's names. */
   readonly identity: string;
+  readonly folder: FolderIdentity;
+  /** Where it was at an earlier scan, if elsewhere. */
+  readonly formerPath: Buffer | undefined;
   readonly names: readonly Buffer[];
   next: number;
   relistings: number;
@@ -127,11 +130,12 @@ class Scan {
       const name = frame.names[frame.next];
       if (name === undefined) {
         stack.pop();
+        this.#cache?.noteFolder(this.#order.source, frame.folder, frame.path);
         continue;
       }
       frame.next += 1;
-      const below = this.#visit(frame, name);
-      if (below !== undefined) stack.push(below);
+      const next = this.#visit(frame, name);
+      if (next !== undefined) stack.push(next);
     }
     if (!this.#isRootStill(root)) {
       this.#refuse('missing-source', 'it went away during the scan');
@@ -169,15 +173,7 @@ class Scan {
     this.#send({ kind: 'root', device: stat.dev });
     const mount = parent.dev !== stat.dev;
     this.#items.push(this.#found({ path: Buffer.alloc(0), stat, kind: 'directory', mount }));
-    return {
-      path: Buffer.alloc(0),
-      device: stat.dev,
-      identity: identityOf(stat),
-      names,
-      next: 0,
-      relistings: 0,
-      relisted: undefined,
-    };
+    return this.#frameOf(stat, Buffer.alloc(0), names);
   }
 
   /** False when a file system was mounted over the source, or unmounted from it, while it was scanned. */
@@ -203,7 +199,7 @@ class Scan {
 
   /** Gives the folder to walk next, if this is one. */
   #visit(frame: Frame, name: Buffer): Frame | undefined {
-    const path = frame.path.length === 0 ? name : Buffer.concat([frame.path, SLASH, name]);
+    const path = below(frame.path, name);
     const full = Buffer.concat([this.#root, SLASH, path]);
     let stat: BigIntStats;
     try {
@@ -245,13 +241,29 @@ class Scan {
     }
     this.#push(this.#found({ path, stat, kind: 'directory', mount, hidden: !crossed }));
     if (failure !== undefined) this.#unread(path, 'below', failure);
-    return { path, device: stat.dev, identity: identityOf(stat), names, next: 0, relistings: 0, relisted: undefined };
+    return this.#frameOf(stat, path, names);
+  }
+
+  #frameOf(stat: BigIntStats, path: Buffer, names: readonly Buffer[]): Frame {
+    const folder = { inode: this.#inodeOf(stat), birthtimeNs: stat.birthtimeNs };
+    const known = this.#cache?.folderPath(this.#order.source, folder);
+    return {
+      path,
+      device: stat.dev,
+      identity: identityOf(stat),
+      folder,
+      formerPath: known?.equals(path) ? undefined : known,
+      names,
+      next: 0,
+      relistings: 0,
+      relisted: undefined,
+    };
   }
 
   #file(frame: Frame, { name, path, full, stat }: Place): void {
     const link = this.#linkOf(stat);
-    const inode = link === undefined ? () => this.#inodeOf(stat) : undefined;
-    const file = { source: this.#order.source, path, link, inode };
+    const formerPath = frame.formerPath && below(frame.formerPath, name);
+    const file = { source: this.#order.source, path, link, formerPath };
     if (stat.size === 0n) {
       this.#push(this.#found({ path, stat, kind: 'file', blob: EMPTY_BLOB as BlobId }));
       return;
@@ -455,6 +467,9 @@ interface Place {
   readonly full: Buffer;
   readonly stat: BigIntStats;
 }
+
+const below = (folder: Buffer, name: Buffer): Buffer =>
+  folder.length === 0 ? name : Buffer.concat([folder, SLASH, name]);
 
 function sameContentStat(a: BigIntStats, b: BigIntStats): boolean {
   return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;

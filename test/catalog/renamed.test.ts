@@ -3,7 +3,7 @@ import { renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { readRecord, walkParcels } from '../../src/catalog/walk.js';
-import { hash } from '../../src/core/hash.js';
+import { hash, hashHex } from '../../src/core/hash.js';
 import { ScratchSource, settle } from './scratch-source.js';
 
 /** Of a few bytes up to 20 kB, each unlike all others. */
@@ -77,6 +77,17 @@ test('so are folders below it, and what in them has no content', async t => {
   const after = new Set(await parcelsBelow(source, 'house'));
   const kept = before.filter(parcel => after.has(parcel)).length;
   t.true(before.length >= 8 && kept >= before.length - 2, `${kept} of ${before.length} runs as they were`);
+});
+
+test('a file that was moved in under the name of another is read', async t => {
+  const source = new ScratchSource(t);
+  source.write(filesOf('album', 20));
+  await settle(source);
+  await source.take();
+  renameSync(source.path('album'), source.path('moved'));
+  renameSync(source.path('moved', '7.jpg'), source.path('moved', '3.jpg'));
+  t.is(await readBytesOf(source), contentOf('album/7.jpg').length);
+  t.is(String((await source.entry('moved/3.jpg')).blob), hashHex(contentOf('album/7.jpg')));
 });
 
 test('a file that changed since is read, wherever it was moved', async t => {
