@@ -10,6 +10,11 @@
  */
 /** Turns that a host counts ahead at the least; looking again costs about as much as counting so many hosts. */
 const RANKS_AHEAD = 8;
+/**
+ * So many turns more has a host to wait where others could do it that hold the family: most of the bytes lie there already,
+ * and a host that is only busy would have them moved. A file that has no host for some seconds longer is the cheaper way.
+ */
+const FAMILY_TURNS = 4;
 
 export interface GrabView {
   readonly nowMs: number;
@@ -40,6 +45,8 @@ export interface GrabView {
   readonly ownDomainBetterClaimed: boolean;
   /** This host's place among the candidates: 0 is first. Holders are candidates too. From `rankMaxOf` on: or any later one. */
   readonly rank: number;
+  /** Enough others could take it that hold its family, and this host does not. */
+  readonly leftToFamily: boolean;
   /** Since when copies have been short. */
   readonly shortSinceMs: number;
   /** One rank's turn: `step`, or `repairStep` for what once had its copies. */
@@ -113,7 +120,8 @@ export function decideGrab(view: GrabView): GrabVerdict {
 
   if (view.nowMs < view.leftUntilMs) return { act: 'wait', untilMs: view.leftUntilMs, because: 'slow' };
 
-  const turn = view.lastPlace ? 0 : Math.max(0, view.rank - (view.copiesWanted - 1));
+  const turns = Math.max(0, view.rank - (view.copiesWanted - 1)) + (view.leftToFamily ? FAMILY_TURNS : 0);
+  const turn = view.lastPlace ? 0 : turns;
   const dueMs = view.shortSinceMs + turn * view.stepMs;
   return view.nowMs >= dueMs ? { act: 'grab' } : { act: 'wait', untilMs: dueMs, because: 'turn' };
 }

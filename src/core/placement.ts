@@ -34,6 +34,8 @@ export interface Standing {
   /** Somebody in this host's own domain claims it; and comes before this host. */
   readonly ownDomainClaimed: boolean;
   readonly ownDomainBetterClaimed: boolean;
+  /** This host holds nothing of the row's family, and as many domains as copies are missing have a candidate that does and has not the row. */
+  readonly leftToFamily: boolean;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -45,6 +47,7 @@ export const NO_STANDING: Standing = {
   betterClaims: 0,
   ownDomainClaimed: false,
   ownDomainBetterClaimed: false,
+  leftToFamily: false,
 };
 
 export class Placement {
@@ -63,6 +66,10 @@ export class Placement {
   readonly #holderHosts = new Marks();
   readonly #holderDomains = new Marks();
   readonly #familyHosts = new Marks();
+  /** … one after the other, so many. */
+  #family = new Int32Array(0);
+  #familySize = 0;
+  readonly #familyDomains = new Marks();
   readonly #claimants = new Marks();
   readonly #betterDomains = new Marks();
   readonly #claimedDomains = new Marks();
@@ -265,7 +272,22 @@ export class Placement {
       betterClaims,
       ownDomainClaimed,
       ownDomainBetterClaimed,
+      leftToFamily: !ownFamily && this.#familyDomainsFree(originNumber) >= copiesWanted - copies,
     };
+  }
+
+  /** Domains without the row where somebody could take it who holds another one of its family. */
+  #familyDomainsFree(origin: number): number {
+    const census = this.#census;
+    this.#familyDomains.clear(census.domains);
+    let free = 0;
+    for (let i = 0; i < this.#familySize; i += 1) {
+      const host = this.#family[i] as number;
+      if (host === origin || census.candidate[host] === 0) continue;
+      const domain = census.domain[host] as number;
+      if (!this.#holderDomains.has(domain) && this.#familyDomains.add(domain)) free += 1;
+    }
+    return free;
   }
 
   #refresh(): void {
@@ -303,12 +325,17 @@ export class Placement {
     const census = this.#census;
     const table = this.#table;
     this.#familyHosts.clear(census.hosts);
+    this.#familySize = 0;
+    if (this.#family.length < census.hosts) this.#family = new Int32Array(2 * census.hosts);
     for (let other = table.firstOfFamily(row); other >= 0; other = table.nextOfFamily(other)) {
       if (other === row || !table.has(other, FLAG.wanted)) continue;
       const holders = table.putHolders(other, this.#holders);
       for (let i = 0; i < holders; i += 1) {
         const slot = this.#holders[i] as StoreSlot;
-        if (census.slotCounts[slot] === 1) this.#familyHosts.add(census.hostOfSlot[slot] as number);
+        const host = census.hostOfSlot[slot] as number;
+        if (census.slotCounts[slot] === 0 || !this.#familyHosts.add(host)) continue;
+        this.#family[this.#familySize] = host;
+        this.#familySize += 1;
       }
     }
   }

@@ -312,6 +312,8 @@ export class Pursuing {
       betterClaims: standing.betterClaims,
       ownDomainClaimed: standing.ownDomainClaimed,
       ownDomainBetterClaimed: standing.ownDomainBetterClaimed,
+      // A repair is urgent, whoever has most of the bytes.
+      leftToFamily: standing.leftToFamily && !repair,
       shortSinceMs,
       stepMs,
       lastPlace,

@@ -19,6 +19,7 @@ const view = (change: Partial<GrabView> = {}): GrabView => ({
   betterClaims: 0,
   ownDomainClaimed: false,
   ownDomainBetterClaimed: false,
+  leftToFamily: false,
   rank: 0,
   shortSinceMs: 10_000,
   stepMs: 4_000,
@@ -42,6 +43,14 @@ test('each reason to leave a parcel alone has its own word', t => {
   t.is(because({ domainTaken: true }), 'domain-taken');
   t.is(because({ hasRoom: false }), 'no-room');
   t.is(because({}), 'grab');
+});
+
+test('where hosts of the family could take it, others wait four turns more, unless it is the last place', t => {
+  const dueMs = 10_000 + 5 * 4_000;
+  const left = { leftToFamily: true, rank: 2 };
+  t.deepEqual(decideGrab(view({ ...left, nowMs: dueMs - 1 })), { act: 'wait', untilMs: dueMs, because: 'turn' });
+  t.deepEqual(decideGrab(view({ ...left, nowMs: dueMs })), { act: 'grab' });
+  t.deepEqual(decideGrab(view({ ...left, lastPlace: true })), { act: 'grab' });
 });
 
 test('the first N ranks start at once and each later rank waits one more turn', t => {

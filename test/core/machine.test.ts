@@ -150,6 +150,27 @@ test('a successor stays with the hosts of its family', t => {
   t.deepEqual(world.trueHolders(second as never), before);
 });
 
+test('hosts that are slow are not overtaken by others of no family, and hosts that are full are', t => {
+  for (const areFull of [false, true]) {
+    const world = new SmallWorld([{}, {}, {}, {}, {}], { rate: 4 * MIB });
+    const [origin] = world.hosts as [SmallHost];
+    const [first] = world.backUp(origin, [{ bytes: MIB, key: 'album' }]);
+    world.run(MINUTE_MS);
+    const family = world.trueHolders(first as never);
+    const others = world.hosts.filter(host => host !== origin && !family.includes(host));
+    world.hasChunks = () => false;
+    if (areFull) for (const host of family) world.resize(host, MIB);
+    const parcels = world.backUp(
+      origin,
+      Array.from({ length: 48 }, () => ({ bytes: 4 * MIB, key: 'album' })),
+    );
+    world.run(5 * MINUTE_MS);
+    const takers = new Set(parcels.flatMap(parcel => world.trueHolders(parcel).map(({ id }) => id)));
+    t.deepEqual(takers, new Set((areFull ? others : family).map(({ id }) => id)));
+    for (const parcel of parcels) t.is(world.trueHolders(parcel).length, 2);
+  }
+});
+
 test('a head is told by its origin alone, and where that is away by whoever takes it', t => {
   const world = new SmallWorld([{}, {}, {}]);
   const [origin, , third] = world.hosts as [SmallHost, SmallHost, SmallHost];

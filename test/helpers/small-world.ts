@@ -111,6 +111,8 @@ export class SmallWorld {
   loses: (message: GossipMessage) => boolean = () => false;
   /** Hosts whose stores let go of what they are told to. */
   removes: (host: SmallHost) => boolean = () => true;
+  /** Hosts whose stores have every chunk of what does not fit whole. */
+  hasChunks: (host: SmallHost) => boolean = () => true;
   /** Hosts that read what they are asked for and answer. */
   answersGrants: (host: SmallHost) => boolean = () => true;
   readonly #copies: number;
@@ -390,7 +392,7 @@ export class SmallWorld {
             nowMs: this.nowMs,
             parcel: effect.parcel,
             store: effect.store,
-            missingBytes: 0,
+            missingBytes: this.hasChunks(host) ? 0 : undefined,
           }),
         );
         return;
