@@ -70,6 +70,7 @@ export function settle(world: World, { paceMs, timing }: RunOptions): void {
     // What nobody can give any more is asked for now and then, for ever.
     of => (canAllBeHad(of) ? nothingIsPending(of) : undefined),
     nothingUnwantedIsHeld,
+    everybodyIsHeard,
     viewsAgree,
   ];
   // A scrub once most of what was under way has ended: bytes that went bad are found.
@@ -151,6 +152,19 @@ const everyParcelHasItsCopies: Check = world => {
     // While too few domains have one, each copy is kept, also a second one in a domain: nobody can prove that it is too many.
     if (holders.length > copiesWanted && taken.size >= copiesWanted)
       return `${what} has ${holders.length} copies, and ${copiesWanted} are wanted`;
+  }
+  return undefined;
+};
+
+/** Nobody takes what a host says for a late word of an earlier start, as after a clone of it until it has raised its boot counter. */
+const everybodyIsHeard: Check = world => {
+  const running = world.hosts.flatMap(({ running }) => running ?? []);
+  for (const by of running) {
+    for (const of of running) {
+      const heard = by.host.disk.frames.get(of.host.id);
+      if (heard === undefined || heard.boot < of.boot || heard.bootId === of.bootId) continue;
+      return `h${by.host.number} has heard start ${heard.boot} of h${of.host.number}, which is at ${of.boot}`;
+    }
   }
   return undefined;
 };
