@@ -23,6 +23,7 @@ const BYTES_MAX = 64 * 1024 * 1024;
 /** The world has come to rest. @throws Violation (I11) when what is backed up then costs far more than it needs. */
 export function backUpThriftily(world: World, options: RunOptions): void {
   const origins = world.hosts.filter(host => isThere(world, host) && hasSource(world, host));
+  if (origins.length === 0) return;
   const sizeBytes = fittingBytes(world, PARCELS * origins.length);
   if (sizeBytes < 1) return;
   world.network.inOrder = true;
