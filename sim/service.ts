@@ -526,6 +526,7 @@ export class Service implements Running {
   }
 
   scrub(): void {
+    this.#stores.measure();
     this.#stores.scrub();
   }
 

@@ -92,9 +92,14 @@ export class Holdings {
     return this.#log(slot).heads.get(source) ?? 0;
   }
 
-  /** The highest head of `source` that any store says it durably holds; 0 for none. */
-  highestHead(source: SourceId): number {
-    return this.#logs.reduce((highest, { heads }) => Math.max(highest, heads.get(source) ?? 0), 0);
+  /** The highest head of `source` that any store of such a host says it durably holds; 0 for none. */
+  highestHead(source: SourceId, isBelieved: (host: HostId) => boolean): number {
+    let highest = 0;
+    for (const { host, heads } of this.#logs) {
+      const seq = heads.get(source) ?? 0;
+      if (seq > highest && isBelieved(host)) highest = seq;
+    }
+    return highest;
   }
 
   /** True when our copy of the log is not behind `position`. */

@@ -216,7 +216,7 @@ export class Machine {
       rests,
       runMs,
       gcGraceMs: () => this.#configured().timing.gcGraceMs,
-      heardSeq: source => Math.max(this.#wanted.heardSeq(source), this.#holdings.highestHead(source)),
+      heardSeq: source => this.#heardSeq(source),
       isBusy: row => this.#dropping.isBusy(row),
     });
     const mark = (row: Row): void => void this.#marked.add(row);
@@ -920,6 +920,16 @@ export class Machine {
       if (slot !== undefined && this.#table.isHeldBy(row, slot)) return store;
     }
     return undefined;
+  }
+
+  /**
+   * The highest head of a source that a member spoke of. Of a revoked origin only what members hold durably counts: what it
+   * signed after it was revoked nobody may ever get to see, and its copies would be kept for ever.
+   */
+  #heardSeq(source: SourceId): number {
+    const isMember = (host: HostId): boolean => host === this.#self || this.#hosts.get(host) !== undefined;
+    const said = isMember(splitSourceId(source).origin) ? this.#wanted.heardSeq(source) : 0;
+    return Math.max(said, this.#holdings.highestHead(source, isMember));
   }
 
   #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {

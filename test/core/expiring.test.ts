@@ -3,6 +3,7 @@ import { Chance } from '../../src/core/chance.js';
 import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import { decideExpiry, type ExpiryView, ExpiryWarrant } from '../../src/core/expiry.js';
 import {
+  type ParcelId,
   parseClusterId,
   parseHostId,
   parseNonce,
@@ -52,6 +53,7 @@ test('there is no warrant but on the verdict to expire', t => {
   }
 });
 
+const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const GRACE = { timing: { gcGraceMs: 3 * HOUR_MS } };
 
@@ -75,6 +77,38 @@ test('parcels that no snapshot lists any more leave every holder after the grace
   );
   t.true(kept.every(id => world.trueHolders(id).length === 2));
   t.true(world.hosts.flatMap(host => host.removed).every(({ because }) => because === 'expired'));
+});
+
+test('what a revoked origin said of a head that no member has keeps nothing for ever', t => {
+  for (const [isRevoked, memberHasIt, copies] of [
+    [false, false, 2],
+    [true, false, 0],
+    [true, true, 2],
+  ] as const) {
+    const world = new SmallWorld([{}, {}, {}, {}], GRACE);
+    const [origin, second] = world.hosts as [SmallHost, SmallHost];
+    world.run(2_000);
+    const [parcel] = world.backUp(origin, [{ bytes: MIB }]) as [ParcelId];
+    world.run(5 * MINUTE_MS);
+    world.forget(origin, [parcel]);
+    world.run(MINUTE_MS);
+    // A head that nobody gets to see, by gossip and by a log.
+    const source = sourceIdOf(origin.id, 'photos');
+    const heads = [{ source, seq: 9, hash: 'd'.repeat(64) }];
+    world.kill(origin);
+    const segment = (memberHasIt ? second : origin).append({ op: 'head', source, seq: 9 });
+    for (const host of world.hosts) {
+      world.tell(host, { is: 'heard', nowMs: world.nowMs, from: origin.id, message: { kind: 'heads', heads } });
+      world.tell(host, { is: 'log', nowMs: world.nowMs, segment });
+    }
+    const members = world.members().map(member => ({
+      ...member,
+      state: isRevoked && member.host === origin.id ? ('revoked' as const) : member.state,
+    }));
+    world.configure({ members });
+    world.run(4 * HOUR_MS);
+    t.is(world.trueHolders(parcel).length, copies);
+  }
 });
 
 test('what is wanted again before its time is up stays', t => {
