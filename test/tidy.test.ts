@@ -42,9 +42,10 @@ const CLI_MAY_IMPORT = [
   'src/daemon/service.ts',
   // Must come before libp2p.
   'src/platform/node-shims.ts',
-  // How paths, entries, sizes and times stand in text: pure, and the same for those who write and who read it.
+  // How paths, entries, kinds of snapshots, sizes and times stand in text: pure, and the same for those who write and who read it.
   'src/catalog/path-text.ts',
   'src/catalog/entry.ts',
+  'src/catalog/retention.ts',
   'src/membership/policy-units.ts',
 ];
 

@@ -14,6 +14,7 @@ export interface Frame {
   config?: ConfigHint
   failedAudits?: FailedAudits
   addresses: string[]
+  wallMs: number
 }
 
 export namespace Frame {
@@ -128,6 +129,11 @@ export namespace Frame {
           }
         }
 
+        if ((obj.wallMs != null && obj.wallMs !== 0)) {
+          w.uint32(88)
+          w.uint64Number(obj.wallMs)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -136,7 +142,8 @@ export namespace Frame {
           writer: new Uint8Array(0),
           boot: 0,
           frame: 0,
-          addresses: []
+          addresses: [],
+          wallMs: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -199,6 +206,10 @@ export namespace Frame {
               }
 
               obj.addresses.push(reader.string())
+              break
+            }
+            case 11: {
+              obj.wallMs = reader.uint64Number()
               break
             }
             default: {
@@ -344,6 +355,13 @@ export namespace Frame {
 
               obj.addresses++
 
+              break
+            }
+            case 11: {
+              yield {
+                field: `${prefix}.wallMs`,
+                value: reader.uint64Number()
+              }
               break
             }
             default: {
@@ -568,6 +586,11 @@ export namespace Frame {
     value: string
   }
 
+  export interface FrameWallMsFieldEvent {
+    field: '$.wallMs'
+    value: number
+  }
+
   export function encode (obj: Partial<Frame>): Uint8Array {
     return encodeMessage(obj, Frame.codec())
   }
@@ -576,7 +599,7 @@ export namespace Frame {
     return decodeMessage(buf, Frame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameHeartbeatBootIdFieldEvent | FrameHeartbeatPaceBytesPerSFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameFailedAuditsFailedHostFieldEvent | FrameFailedAuditsFailedStoreFieldEvent | FrameFailedAuditsFailedParcelFieldEvent | FrameAddressesFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameHeartbeatBootIdFieldEvent | FrameHeartbeatPaceBytesPerSFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameFailedAuditsFailedHostFieldEvent | FrameFailedAuditsFailedStoreFieldEvent | FrameFailedAuditsFailedParcelFieldEvent | FrameAddressesFieldEvent | FrameWallMsFieldEvent> {
     return streamMessage(buf, Frame.codec(), opts)
   }
 }

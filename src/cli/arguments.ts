@@ -16,6 +16,11 @@ export function countArgument(text: string): number {
   return count;
 }
 
+export function wholeNumberArgument(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('allowed: a whole number from 0');
+  return Number(text);
+}
+
 /** Paths of the policy lie on the host that it names, so nothing here can make them absolute. */
 export function absolutePathArgument(text: string): string {
   if (!text.startsWith('/'))

@@ -12,6 +12,7 @@ import { backupCommand } from './backup.js';
 import { configCommand } from './config.js';
 import { Context } from './context.js';
 import { EXIT, type ExitCode, exitCodeFor } from './exit-codes.js';
+import { forgetCommand } from './forget.js';
 import { hostsCommand } from './hosts.js';
 import { initCommand } from './init.js';
 import { inviteCommand } from './invite.js';
@@ -94,6 +95,7 @@ const make = [
   revokeCommand,
   backupCommand,
   snapshotsCommand,
+  forgetCommand,
   lsCommand,
   lsReplicasCommand,
   restoreCommand,

@@ -38,6 +38,8 @@ import type {
   ConfigReport,
   DrainRequest,
   EntriesRequest,
+  ForgetReport,
+  ForgetRequest,
   HostReport,
   HostState,
   Invited,
@@ -417,6 +419,41 @@ export class Answers implements Service {
       if (current === replaced) return true;
     }
     return false;
+  }
+
+  async forget({ source, keep, dryRun, yes }: ForgetRequest, signal: AbortSignal): Promise<ForgetReport> {
+    const { origin, roster } = this.#o;
+    const id = this.#sourceNamed(source);
+    const name = this.#nameOf(id);
+    if (origin.ownSource(id) === undefined) {
+      const host = roster.nameOf(splitSourceId(id).origin);
+      throw new ClusterError(
+        'ORIGIN_ELSEWHERE',
+        `which snapshots of ${name} stay listed is decided on ${host}, its origin; run this there. Nothing was changed`,
+        { blame: 'operator' },
+      );
+    }
+    const planned = await origin.retention(id, keep, signal);
+    const leaving = planned.snapshots.filter(({ reasons }) => reasons.length === 0).length;
+    if (!dryRun && keep !== undefined && leaving > 0 && !yes) {
+      throw new ClusterError(
+        'NEEDS_YES',
+        `by these rules ${leaving} of ${planned.snapshots.length} snapshots of ${name} are listed no more; nothing was changed. --dry-run shows which; --yes unlists them`,
+        { blame: 'operator' },
+      );
+    }
+    // As it is told so it is: what changed meanwhile is judged anew.
+    const reports = new Map<ObjectId, SnapshotReport>();
+    for (const { listed } of planned.snapshots) reports.set(listed.id, await this.#snapshotReport(id, listed, signal));
+    const { snapshots, stopped } = dryRun ? planned : await origin.forget(id, keep, signal);
+    return {
+      source: name,
+      snapshots: snapshots.flatMap(({ listed, reasons }) => {
+        const snapshot = reports.get(listed.id);
+        return snapshot === undefined ? [] : [{ snapshot, reasons }];
+      }),
+      ...(stopped === undefined ? {} : { stopped }),
+    };
   }
 
   async snapshots({ source }: { readonly source?: string }, signal: AbortSignal): Promise<readonly SnapshotReport[]> {

@@ -53,6 +53,7 @@ export function serviceAt(stateDir: string): Service {
     revoke: (request, signal) => plain('revoke', request, signal),
     backup: (request, signal) => plain('backup', request, signal),
     protection: (request, signal) => stream('protection', request, signal),
+    forget: (request, signal) => plain('forget', request, signal),
     snapshots: (request, signal) => plain('snapshots', request, signal),
     replicas: (request, signal) => stream('replicas', request, signal),
     placements: signal => stream('placements', undefined, signal),

@@ -17,6 +17,7 @@ import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { CONTENT_BLOBS_MAX, type ContentRequest } from '../catalog/restore-content.js';
+import { KEEP_KINDS, type KeepKind } from '../catalog/retention.js';
 import { ClusterError } from '../core/fault.js';
 import { parseBlobId, parseObjectId, parseParcelId, parseSourceId } from '../core/ids.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
@@ -56,6 +57,8 @@ const SPEC_CHARS_MAX = 20_000;
 const NAME_CHARS_MAX = 200;
 const PATH_CHARS_MAX = 4096;
 const PATH_BYTES_MAX = 4096;
+/** As in a policy. */
+const KEEP_MAX = 10_000;
 
 const nothing = z.undefined();
 const name = z.string().min(1).max(NAME_CHARS_MAX);
@@ -67,6 +70,9 @@ const pathBytes = z
   .refine(path => path.length <= PATH_BYTES_MAX, `longer than ${PATH_BYTES_MAX} bytes`);
 const sourceId = z.string().transform(checked(parseSourceId));
 const objectId = z.string().transform(checked(parseObjectId));
+
+const keepCount = z.int().min(0).max(KEEP_MAX);
+const keepCounts = Object.fromEntries(KEEP_KINDS.map(kind => [kind, keepCount])) as Record<KeepKind, typeof keepCount>;
 
 /** What each call may be asked. `exactOptional`: a field that is there has a value. */
 const REQUESTS = {
@@ -97,6 +103,12 @@ const REQUESTS = {
   revoke: z.strictObject({ host: name, yes: z.boolean() }),
   backup: z.strictObject({ source: name, acceptChanges: z.boolean() }),
   protection: z.strictObject({ sourceId, snapshot: objectId }),
+  forget: z.strictObject({
+    source: name,
+    keep: z.strictObject(keepCounts).exactOptional(),
+    dryRun: z.boolean(),
+    yes: z.boolean(),
+  }),
   snapshots: z.strictObject({ source: name.exactOptional() }),
   replicas: z.strictObject({
     spec: spec.exactOptional(),

@@ -10,6 +10,7 @@ import type { Entry } from '../catalog/entry.js';
 import type { ListedSnapshot } from '../catalog/head.js';
 import { decodeRecord } from '../catalog/record.js';
 import { recut } from '../catalog/recut.js';
+import { isMassChange, type KeepCounts } from '../catalog/retention.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { readSourceFile } from '../catalog/source-file.js';
@@ -23,9 +24,11 @@ import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { SourceSetting } from '../membership/policy.js';
 import type { Alarms } from './alarms.js';
+import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
 import type { OwnSource } from './live-parcels.js';
+import type { Retainer, Retention } from './retention.js';
 import { KeyedTurns } from './turns.js';
 
 /** Torn files that are told of within this time are cut out together, in ms. */
@@ -65,6 +68,8 @@ export interface OriginOptions {
   readonly cache: ScanCache;
   readonly clock: Clock;
   readonly alarms: Alarms;
+  readonly brakes: Brakes;
+  readonly retainer: Retainer;
   readonly log: Logger;
   readonly signal: AbortSignal;
   /** For a run's temporary file: on the state's disk, as the system's own folder for such may be memory. */
@@ -148,9 +153,42 @@ export class Origin {
     return this.#own.get(source)?.missing;
   }
 
-  /** Takes a snapshot now, after any run of the same source that is under way. */
-  backup(source: SourceId, { acceptChanges }: { readonly acceptChanges: boolean }): Promise<Taken> {
-    return this.#turns.take(source, () => this.#run(source, acceptChanges));
+  /** Takes a snapshot now, after any run of the same source that is under way. What it makes one too many is unlisted behind. */
+  async backup(source: SourceId, { acceptChanges }: { readonly acceptChanges: boolean }): Promise<Taken> {
+    const taken = await this.#turns.take(source, () => this.#run(source, acceptChanges));
+    this.#turns
+      .take(source, () => this.#retain(source))
+      .catch((error: unknown) => {
+        if (this.#options.signal.aborted) return;
+        this.#options.log.error(
+          { code: 'RETENTION_FAILED', source, err: error },
+          'no snapshot was unlisted; it is tried again after the next one',
+        );
+      });
+    return taken;
+  }
+
+  /** What `keep` (default: the policy's) makes of the source's snapshots now. Nothing is changed. */
+  retention(source: SourceId, keep: KeepCounts | undefined, signal: AbortSignal): Promise<Retention> {
+    const { setting } = this.#ownOf(source);
+    return this.#options.retainer.judge(source, keep ?? setting.keep, signal);
+  }
+
+  /** Unlists what `keep` (default: the policy's) does not keep. @throws ClusterError RETENTION_STOPPED; then nothing was changed */
+  forget(source: SourceId, keep: KeepCounts | undefined, signal: AbortSignal): Promise<Retention> {
+    return this.#turns.take(source, async () => {
+      const retention = await this.retention(source, keep, signal);
+      if (retention.stopped !== undefined) {
+        const { name } = this.#ownOf(source).setting;
+        throw new ClusterError(
+          'RETENTION_STOPPED',
+          `no snapshot of ${name} was unlisted: ${retention.stopped}. All are kept; look at 'cluster status'`,
+          { blame: 'operator' },
+        );
+      }
+      await this.#unlist(source, retention);
+      return retention;
+    });
   }
 
   /** A file of a listed snapshot cannot be given any more as the snapshot has it. */
@@ -224,9 +262,7 @@ export class Origin {
 
   async #run(source: SourceId, acceptChanges: boolean): Promise<Taken> {
     const { catalog, cache, clock, alarms, signer, signal, log } = this.#options;
-    const own = this.#own.get(source);
-    if (own === undefined)
-      throw new ClusterError('SOURCE_UNKNOWN', `${source} is no source of this host any more`, { blame: 'operator' });
+    const own = this.#ownOf(source);
     await this.#knowOurHeads();
     const { setting } = own;
     const listed = catalog.get(source)?.head.snapshots ?? [];
@@ -260,12 +296,40 @@ export class Origin {
     own.missing = undefined;
     alarms.clear('SOURCE_MISSING', source);
     const complete = !isPartial(verdict);
+    const { snapshot, filesBefore, filesGone, filesChanged } = verdict;
+    const change = { filesBefore, filesGone, filesChanged };
+    if (acceptChanges) await this.#options.brakes.release(source);
+    else if (isMassChange({ ...change, brakePercent: setting.brakePercent }))
+      await this.#options.brakes.pull(source, { snapshot, timeMs, ...change });
     await this.#publish(source, snapshots => [...snapshots, { id: verdict.snapshot, timeMs, complete }]);
     log.info(
       { code: 'SNAPSHOT_TAKEN', source, snapshot: verdict.snapshot, files: verdict.files, bytes: verdict.bytes },
       'snapshot taken',
     );
     return { ...verdict, timeMs };
+  }
+
+  async #retain(source: SourceId): Promise<void> {
+    const own = this.#own.get(source);
+    if (own === undefined) return;
+    const retention = await this.retention(source, undefined, this.#options.signal);
+    if (retention.stopped === undefined) await this.#unlist(source, retention);
+  }
+
+  async #unlist(source: SourceId, { snapshots }: Retention): Promise<void> {
+    const leaving = new Set(snapshots.flatMap(({ listed, reasons }) => (reasons.length === 0 ? [listed.id] : [])));
+    if (leaving.size === 0) return;
+    await this.#publish(source, listed => listed.filter(({ id }) => !leaving.has(id)));
+    this.#options.log.info(
+      { code: 'SNAPSHOTS_UNLISTED', source, snapshots: [...leaving] },
+      'snapshots that the rules do not keep are listed no more; who saw them keeps them for their hold',
+    );
+  }
+
+  #ownOf(source: SourceId): Own {
+    const own = this.#own.get(source);
+    if (own !== undefined) return own;
+    throw new ClusterError('SOURCE_UNKNOWN', `${source} is no source of this host any more`, { blame: 'operator' });
   }
 
   async #publish(

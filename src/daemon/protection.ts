@@ -66,6 +66,15 @@ export class Protections {
     return protection;
   }
 
+  /** The same as `isProtected(of(…))`, and done with the first parcel that is short. */
+  async isProtected(source: SourceId, { id, firstSeq }: ListedSnapshot, signal: AbortSignal): Promise<boolean> {
+    const copiesWanted = this.#machine.copiesWanted(source) ?? 0;
+    if (copiesWanted === 0) return false;
+    for await (const ref of walkParcels(this.#reader, id, { signal }))
+      if (this.#machine.copies(ref.id, firstSeq) < copiesWanted) return false;
+    return true;
+  }
+
   /** What of a snapshot nobody who is up holds in a store. */
   async reach({ id }: Pick<ListedSnapshot, 'id'>, signal?: AbortSignal): Promise<Reach> {
     let parcels = 0;

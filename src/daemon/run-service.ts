@@ -46,6 +46,7 @@ import { Auditor } from './auditor.js';
 import { BlobSource } from './blob-source.js';
 import { countBoot } from './boot-counter.js';
 import { BootWatch } from './boot-watch.js';
+import { Brakes } from './brakes.js';
 import { CatalogKeeper } from './catalog-keeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
@@ -67,6 +68,7 @@ import { Protections } from './protection.js';
 import { Recipes } from './recipes.js';
 import { keepsAllByDefault, RecordKeeper } from './record-keeper.js';
 import { Relocator } from './relocator.js';
+import { Retainer } from './retention.js';
 import { Roster } from './roster.js';
 import { RunningTime } from './running-time.js';
 import { StateExchange } from './state-exchange.js';
@@ -277,6 +279,7 @@ async function serve(
     log,
     signal,
   });
+  const brakes = new Brakes({ stateDir, alarms, log });
   const origin = new Origin({
     host: self,
     signer,
@@ -287,6 +290,8 @@ async function serve(
     cache,
     clock,
     alarms,
+    brakes,
+    retainer: new Retainer({ catalog, protections, brakes, clockAheadMs: () => net.clockAheadMs() }),
     log,
     signal,
     scratchFolder: join(stateDir, 'catalog'),

@@ -13,7 +13,9 @@
  * A source is named as people write it: `name` where that is unique, else `host/name` (`source` below); `sourceId` is the
  * one that never changes its meaning.
  */
+
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
+import type { KeepCounts, KeepReason } from '../catalog/retention.js';
 import type { ClusterId, HostId, Key, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
 import type { LoopDelayReport } from './loop-delay.js';
 
@@ -43,6 +45,11 @@ export interface Service {
    * @throws ClusterError when no head lists the snapshot, nor a re-cut of it, any more
    */
   protection(request: SnapshotName, signal: AbortSignal): AsyncIterable<ProtectionReport>;
+  /**
+   * What the rules make of the snapshots of a source of this host; unless `dryRun`, what they do not keep is unlisted.
+   * @throws ClusterError ORIGIN_ELSEWHERE, NEEDS_YES, RETENTION_STOPPED; then nothing was changed
+   */
+  forget(request: ForgetRequest, signal: AbortSignal): Promise<ForgetReport>;
   /** Listed snapshots, oldest first; of one source, or of all. Retention bounds their number. */
   snapshots(request: { readonly source?: string }, signal: AbortSignal): Promise<readonly SnapshotReport[]>;
   /** Which copies there are, one report a file. */
@@ -260,6 +267,28 @@ export interface SnapshotTaken extends SnapshotReport {
   readonly missed: number;
   /** Some of them, with the reason; at most 20. */
   readonly unread: readonly { readonly path: Buffer; readonly because: string }[];
+}
+
+export interface ForgetRequest {
+  readonly source: string;
+  /** Rules in place of the policy's: what they unlist needs `yes`. */
+  readonly keep?: KeepCounts;
+  readonly dryRun: boolean;
+  readonly yes: boolean;
+}
+
+export interface ForgetReport {
+  readonly source: string;
+  /** Oldest first. */
+  readonly snapshots: readonly Forgotten[];
+  /** Why nothing may be unlisted now: a sentence. Only of a dry run. */
+  readonly stopped?: string;
+}
+
+export interface Forgotten {
+  readonly snapshot: SnapshotReport;
+  /** Why it stays; none: it does not. */
+  readonly reasons: readonly KeepReason[];
 }
 
 export interface ProtectionReport {

@@ -105,6 +105,14 @@ export function isAddress(text: string): boolean {
   }
 }
 
+const BRAKE_ALLOWED = 'a share of the files from 1% to 100%, such as 50%';
+const brake = z.string(allowed(BRAKE_ALLOWED)).transform((value, context) => {
+  const percent = Number(/^(\d{1,3})\s*%$/.exec(value.trim())?.[1] ?? 0);
+  if (percent >= 1 && percent <= 100) return percent;
+  context.addIssue({ code: 'custom', message: BRAKE_ALLOWED, input: value });
+  return z.NEVER;
+});
+
 const keepCount = wholeNumber(0, KEEP_MAX).optional();
 const keep = z.strictObject(
   { last: keepCount, hourly: keepCount, daily: keepCount, weekly: keepCount, monthly: keepCount, yearly: keepCount },
@@ -132,9 +140,10 @@ const source = z.strictObject(
     exclude: exclude.nullish(),
     keep: keep.optional(),
     hold: hold.optional(),
+    brake: brake.optional(),
     crossMounts: flag.optional(),
   },
-  allowed('a map with path and, if wanted, copies, every, exclude, keep, hold and crossMounts'),
+  allowed('a map with path and, if wanted, copies, every, exclude, keep, hold, brake and crossMounts'),
 );
 
 const RATE_ALLOWED = 'a size for each second, at least 256 kB, such as 5 MB';
@@ -215,7 +224,7 @@ export type TimingInput = z.output<typeof timing>;
 export type KeepInput = z.output<typeof keep>;
 
 /** Keys of DESIGN section 10 that this version does not act on: better refused than silently without effect. */
-export const LATER_KEYS: ReadonlySet<string> = new Set(['at', 'watch', 'jitter', 'before', 'after', 'brake']);
+export const LATER_KEYS: ReadonlySet<string> = new Set(['at', 'watch', 'jitter', 'before', 'after']);
 
 /** The policy's JSON Schema (draft 2020-12), for editors. */
 export function policyJsonSchema(): object {

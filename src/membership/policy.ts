@@ -65,6 +65,8 @@ export interface SourceSetting {
   readonly keep: KeepRules;
   /** Days for which holders keep a snapshot whatever later heads say. Undefined: the catalog's own rule. */
   readonly holdDays: number | undefined;
+  /** Where more than this share of the files left or changed at once, in percent, retention stops until a person has looked. */
+  readonly brakePercent: number;
   readonly crossMounts: boolean;
 }
 
@@ -126,6 +128,7 @@ export interface PolicyReading {
 const DEFAULT_COPIES = 2;
 const DEFAULT_EVERY_MS = 3_600_000;
 const DEFAULT_RESERVE_PERCENT = 10;
+const DEFAULT_BRAKE_PERCENT = 50;
 const DEFAULT_KEEP: KeepRules = { last: 3, hourly: 24, daily: 7, weekly: 5, monthly: 12, yearly: 0 };
 
 type KeyPath = readonly (string | number)[];
@@ -293,7 +296,7 @@ function reportIssue(issue: z.core.$ZodIssue, report: Report): void {
 
 /** The keys of the map at a path, as the schema has them. */
 function keysAllowed(path: KeyPath): string {
-  const source = 'path, copies, every, exclude, keep, hold, crossMounts';
+  const source = 'path, copies, every, exclude, keep, hold, brake, crossMounts';
   const keep = 'last, hourly, daily, weekly, monthly, yearly';
   const [top, , inHost] = path;
   if (path.length === 0) return 'cluster, defaults, hosts, timing';
@@ -401,6 +404,7 @@ function resolve(input: PolicyInput): Policy {
         exclude: source.exclude ?? [],
         keep: resolveKeep(source.keep ?? defaults?.keep),
         holdDays: source.hold ?? defaults?.hold,
+        brakePercent: source.brake ?? DEFAULT_BRAKE_PERCENT,
         crossMounts: source.crossMounts ?? false,
       })),
     });

@@ -34,9 +34,11 @@ export interface FrameStamp {
 export interface FrameExtras {
   /** Where the writer listens; none: it does not say. */
   readonly addresses: readonly string[];
+  /** Its wall clock when it wrote the frame; 0: it does not say. */
+  readonly wallMs: number;
 }
 
-const NO_EXTRAS: FrameExtras = { addresses: [] };
+const NO_EXTRAS: FrameExtras = { addresses: [], wallMs: 0 };
 
 /** Addresses of one host: a few interfaces, two address families. */
 export const ADDRESSES_PER_FRAME_MAX = 8;
@@ -56,9 +58,9 @@ const ADMISSIONS_PER_MESSAGE_MAX = 256;
 export function encodeFrame(
   { writer, boot, frame }: FrameStamp,
   message: GossipMessage,
-  { addresses }: FrameExtras = NO_EXTRAS,
+  { addresses, wallMs }: FrameExtras = NO_EXTRAS,
 ): Uint8Array {
-  const bytes = Frame.encode({ writer, boot, frame, ...toWire(message), addresses: [...addresses] });
+  const bytes = Frame.encode({ writer, boot, frame, ...toWire(message), addresses: [...addresses], wallMs });
   assert(bytes.length <= GOSSIP_FRAME_BYTES_MAX, `a ${message.kind} frame of ${bytes.length} bytes`);
   return bytes;
 }
@@ -74,7 +76,7 @@ export function decodeFrame(bytes: Uint8Array): {
     const wire = Frame.decode(bytes);
     const stamp = { writer: wire.writer, boot: countFrom(wire.boot), frame: countFrom(wire.frame) };
     const addresses = atMost(ADDRESSES_PER_FRAME_MAX, wire.addresses).map(addressFrom);
-    return { stamp, message: messageFrom(wire), extras: { addresses } };
+    return { stamp, message: messageFrom(wire), extras: { addresses, wallMs: countFrom(wire.wallMs) } };
   });
 }
 
@@ -112,7 +114,7 @@ export function splitForFrames(message: GossipMessage): readonly GossipMessage[]
 /** What a message's frame takes at most, so that a log delta can be cut to fit `GOSSIP_FRAME_BYTES_MAX` before it is signed. */
 export function frameBytes(message: GossipMessage): number {
   const widest = { writer: new Uint8Array(38), boot: Number.MAX_SAFE_INTEGER, frame: Number.MAX_SAFE_INTEGER };
-  return Frame.encode({ ...widest, ...toWire(message), addresses: [] }).length;
+  return Frame.encode({ ...widest, ...toWire(message), addresses: [], wallMs: 0 }).length;
 }
 
 function chunks<T>(all: readonly T[], length: number): T[][] {

@@ -80,6 +80,8 @@ export interface TopicOptions {
   addresses(): readonly string[];
   /** Where a member says that it listens. */
   onAddresses(peer: PeerName, addresses: readonly string[]): void;
+  /** What a member's wall clock says, ms since 1970; what it said may have been seconds on its way. */
+  onClock(peer: PeerName, wallMs: number): void;
   /** A member sent what no honest build sends. */
   offends(peer: PeerName, error: ClusterError): void;
 }
@@ -131,8 +133,11 @@ export class GossipTopic {
   async publish(message: GossipMessage): Promise<{ readonly recipients: number }> {
     this.#frame += 1;
     const stamp = { writer: this.#writer, boot: this.#options.boot, frame: this.#frame };
-    const addresses = message.kind === 'heartbeat' ? this.#options.addresses().slice(0, ADDRESSES_PER_FRAME_MAX) : [];
-    const bytes = encodeFrame(stamp, message, { addresses });
+    const extras =
+      message.kind === 'heartbeat'
+        ? { addresses: this.#options.addresses().slice(0, ADDRESSES_PER_FRAME_MAX), wallMs: Date.now() }
+        : undefined;
+    const bytes = encodeFrame(stamp, message, extras);
     const { recipients } = await this.#pubsub.publish(this.#topic, bytes);
     return { recipients: recipients.length };
   }
@@ -184,7 +189,9 @@ export class GossipTopic {
     const said = this.#judged.get(message);
     if (said === undefined || message.type !== 'signed') return;
     const author = message.from.toString() as PeerName;
-    if (said.extras.addresses.length > 0) this.#options.onAddresses(author, said.extras.addresses);
+    const { addresses, wallMs } = said.extras;
+    if (addresses.length > 0) this.#options.onAddresses(author, addresses);
+    if (wallMs > 0) this.#options.onClock(author, wallMs);
     for (const listener of this.#listeners) {
       try {
         listener(author, said.message);

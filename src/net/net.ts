@@ -35,6 +35,7 @@ import { gatedRegistrar } from './gated-registrar.js';
 import { type GossipListener, GossipTopic, gossipOptions } from './gossip-topic.js';
 import { Offences } from './offences.js';
 import { Pace, type Paces } from './pace.js';
+import { PeerClocks } from './peer-clocks.js';
 import { type KnownPeer, Redial } from './redial.js';
 import { type NetHandler, ServedStreams } from './served-streams.js';
 
@@ -115,6 +116,8 @@ export interface Net {
   readonly paces: Paces;
   /** Gossip frames that this start has sent. */
   readonly framesSent: number;
+  /** By how much our wall clock is ahead of the median of the members', in ms; undefined while none is known. */
+  clockAheadMs(): number | undefined;
   /** The last gossip frame that was heard of a member, also before our last start: its start counter, and its number. */
   lastFrame(peer: PeerName): LastFrame | undefined;
   /** `from` is the member who wrote the message, by its signature; it may have come through others. */
@@ -273,6 +276,7 @@ class LibraryNet implements Net {
   readonly #accepted = new Set<PeerName>();
   /** Where members last said, in passing, that they listen. */
   readonly #told = new Map<PeerName, readonly string[]>();
+  readonly #clocks = new PeerClocks();
   /** Connections whose identify is on its way. */
   readonly #asking = new Set<Connection>();
   readonly #onConnect = new Set<(peer: PeerName, addresses: string[]) => void>();
@@ -301,6 +305,7 @@ class LibraryNet implements Net {
         this.#told.set(peer, addresses);
         void this.#redial.reach(peer, addresses);
       },
+      onClock: (peer, wallMs) => this.#clocks.hear(peer, wallMs, performance.now()),
       offends: (peer, error) => this.reportOffence(peer, error),
     });
     this.#redial = new Redial({
@@ -316,6 +321,10 @@ class LibraryNet implements Net {
       // Fires once a peer, ever: if this dial fails, the redial loop goes on with what the peer store has kept.
       void this.#redial.reach(nameOf(detail.id), detail.multiaddrs.map(String));
     });
+  }
+
+  clockAheadMs(): number | undefined {
+    return this.#clocks.aheadMs(Date.now(), performance.now());
   }
 
   addresses(): string[] {

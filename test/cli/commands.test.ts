@@ -268,6 +268,64 @@ test('snapshots prints the fields that scripts rely on', async t => {
   );
 });
 
+test('forget says which snapshots stay and why, and which do not', async t => {
+  const asked: unknown[] = [];
+  const stateDir = await serve(t, {
+    forget: async request => {
+      asked.push(request);
+      return {
+        source: 'photos',
+        snapshots: [
+          { snapshot: snapshotOf({ id: 'cd'.repeat(32) as ObjectId, partial: true }), reasons: [] },
+          { snapshot: snapshotOf(), reasons: ['daily', 'newest'] },
+        ],
+        stopped: 'much has changed',
+      };
+    },
+  });
+  const { out, err } = await cluster(['--state', stateDir, 'forget', 'photos', '--dry-run']);
+  t.deepEqual(out.split('\n'), [
+    '1 snapshot of photos kept',
+    'id\ttime\tsize\tstate\tkept as',
+    'abababab\t2026-07-01 12:30:15\t4.1 kB\tprotected\tdaily, newest',
+    '1 snapshot would be unlisted',
+    'id\ttime\tsize\tstate\tkept as',
+    'cdcdcdcd\t2026-07-01 12:30:15\t4.1 kB\tpartial\t',
+    '',
+  ]);
+  t.is(err, 'nothing is unlisted at present: much has changed\n');
+  const json = await cluster([
+    '--state',
+    stateDir,
+    'forget',
+    'photos',
+    '--keep-daily',
+    '7',
+    '--keep-last',
+    '0',
+    '--yes',
+    '--json',
+  ]);
+  t.deepEqual(
+    recordsOf(json.out).map(({ message_type: type, id, keep, reasons }) => ({ type, id, keep, reasons })),
+    [
+      { type: 'forget', id: 'cd'.repeat(32), keep: false, reasons: [] },
+      { type: 'forget', id: 'ab'.repeat(32), keep: true, reasons: ['daily', 'newest'] },
+    ],
+  );
+  t.deepEqual(asked, [
+    { source: 'photos', dryRun: true, yes: false },
+    {
+      source: 'photos',
+      dryRun: false,
+      yes: true,
+      keep: { last: 0, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0 },
+    },
+  ]);
+  t.is((await cluster(['--state', stateDir, 'forget', 'photos', '--keep-daily', 'x'])).code, 2);
+  t.is((await cluster(['--state', stateDir, 'forget', 'photos', '--keep-daily', '99999'])).code, 2);
+});
+
 // ── invite, config ──
 
 test('invite prints the token on stdout and nothing else there', async t => {

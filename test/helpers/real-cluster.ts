@@ -61,6 +61,7 @@ export interface SourcePlan {
   readonly copies?: number;
   readonly every?: string;
   readonly exclude?: readonly string[];
+  readonly keep?: Readonly<Record<string, number>>;
 }
 
 /** What `config apply` is given, but for the cluster's name and the timing. */

@@ -45,6 +45,7 @@ test('the example reads with every default filled in', t => {
       exclude: ['*.tmp'],
       keep: { last: 0, hourly: 0, daily: 7, weekly: 4, monthly: 0, yearly: 0 },
       holdDays: undefined,
+      brakePercent: 50,
       crossMounts: false,
     },
   ]);
@@ -108,8 +109,21 @@ test('limits are bytes a second, and not so few that streams stand still', t => 
   t.regex(unknown ?? '', /hosts\.a\.limits\.up: unknown key; allowed: upload, download/);
 });
 
+test('a brake is a share of the files', t => {
+  const brakeOf = (more: string) => {
+    const text = `cluster: home\nhosts: { a: { sources: { s: { path: /s${more} } } } }\n`;
+    return parsePolicy(text).policy.hosts.get('a')?.sources[0]?.brakePercent;
+  };
+  t.is(brakeOf(''), 50);
+  t.is(brakeOf(', brake: 80%'), 80);
+  for (const wrong of ['0%', '101%', '50', 'half']) {
+    const [problem] = problemsOf(`cluster: home\nhosts: { a: { sources: { s: { path: /s, brake: ${wrong} } } } }\n`);
+    t.regex(problem ?? '', /hosts\.a\.sources\.s\.brake: bad value .*; allowed: a share of the files from 1% to 100%/);
+  }
+});
+
 test('keys of later versions are refused as such, not as misspellings', t => {
-  for (const key of ['watch', 'at', 'jitter', 'before', 'after', 'brake']) {
+  for (const key of ['watch', 'at', 'jitter', 'before', 'after']) {
     const [problem] = problemsOf(`cluster: home\nhosts: { a: { sources: { s: { path: /s, ${key}: 1 } } } }\n`);
     t.regex(problem ?? '', new RegExp(`hosts\\.a\\.sources\\.s\\.${key}: not in this version$`));
   }

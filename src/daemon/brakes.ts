@@ -1,0 +1,110 @@
+/**
+ * Brakes: sources in which so much left or changed at once that a person should look before any of their snapshots is
+ * unlisted (retention.ts of the catalog says how much). Kept in `STATE/brakes.json`, each written before the head that lists
+ * the snapshot which showed it: no crash lets retention pass it by.
+ */
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { type ObjectId, parseObjectId, parseSourceId, type SourceId } from '../core/ids.js';
+import { readIfThere, writeDurable } from '../platform/durable.js';
+import type { Alarms } from './alarms.js';
+import { KeyedTurns } from './turns.js';
+
+const FILE = 'brakes.json';
+
+export interface MassChange {
+  /** The snapshot that shows it. */
+  readonly snapshot: ObjectId;
+  readonly timeMs: number;
+  readonly filesBefore: number;
+  readonly filesGone: number;
+  readonly filesChanged: number;
+}
+
+const count = z.int().nonnegative();
+const massChange = z.strictObject({
+  snapshot: z.string().transform(text => parseObjectId(text)),
+  timeMs: count,
+  filesBefore: count,
+  filesGone: count,
+  filesChanged: count,
+});
+const brakesFile = z.strictObject({ sources: z.record(z.string(), massChange) });
+
+export class Brakes {
+  readonly #stateDir: string;
+  readonly #alarms: Alarms;
+  readonly #on: Map<SourceId, MassChange>;
+  /** The file could not be read: every source may have been in it, but those that a person has looked at since. */
+  readonly #lookedAt: Set<SourceId> | undefined;
+  readonly #turns = new KeyedTurns<'write'>();
+
+  constructor({ stateDir, alarms, log }: { readonly stateDir: string; readonly alarms: Alarms; readonly log: Logger }) {
+    this.#stateDir = stateDir;
+    this.#alarms = alarms;
+    const read = readBrakes(stateDir, log);
+    this.#on = read ?? new Map();
+    this.#lookedAt = read === undefined ? new Set() : undefined;
+    for (const [source, change] of this.#on) this.#alarm(source, change);
+    if (read === undefined) {
+      const text = `${FILE} is damaged: no snapshot is unlisted until each source has been looked at and 'cluster backup SOURCE --accept-changes' says so`;
+      alarms.raise('BRAKES_DAMAGED', FILE, text);
+    }
+  }
+
+  /** Why nothing of the source may be unlisted; undefined when it may. */
+  on(source: SourceId): string | undefined {
+    const change = this.#on.get(source);
+    if (change !== undefined) return changeText(change);
+    return this.#lookedAt?.has(source) === false ? `${FILE} is damaged, and may have named it` : undefined;
+  }
+
+  /** Durable when this returns. */
+  async pull(source: SourceId, change: MassChange): Promise<void> {
+    this.#on.set(source, change);
+    this.#alarm(source, change);
+    await this.#write();
+  }
+
+  /** A person has looked: it is meant. */
+  async release(source: SourceId): Promise<void> {
+    this.#lookedAt?.add(source);
+    if (this.#on.delete(source)) await this.#write();
+    this.#alarms.clear('MASS_CHANGE', source);
+  }
+
+  #alarm(source: SourceId, change: MassChange): void {
+    this.#alarms.raise(
+      'MASS_CHANGE',
+      source,
+      `source ${source}: ${changeText(change)}; its snapshots go on, and none is unlisted until 'cluster backup SOURCE --accept-changes' says that it is meant`,
+    );
+  }
+
+  #write(): Promise<void> {
+    return this.#turns.take('write', async () => {
+      const text = JSON.stringify({ sources: Object.fromEntries(this.#on) }, undefined, 2);
+      await writeDurable(join(this.#stateDir, FILE), `${text}\n`, { mode: 0o600 });
+    });
+  }
+}
+
+function changeText({ snapshot, timeMs, filesBefore, filesGone, filesChanged }: MassChange): string {
+  const at = new Date(timeMs).toISOString().slice(0, 16);
+  return `of ${filesBefore} files ${filesGone} left and ${filesChanged} changed at once in snapshot ${snapshot.slice(0, 8)} of ${at}Z`;
+}
+
+/** None when there is no such file; undefined when it is damaged. */
+function readBrakes(stateDir: string, log: Logger): Map<SourceId, MassChange> | undefined {
+  const file = join(stateDir, FILE);
+  const bytes = readIfThere(file);
+  if (bytes === undefined) return new Map();
+  try {
+    const { sources } = brakesFile.parse(JSON.parse(bytes.toString('utf8')));
+    return new Map(Object.entries(sources).map(([source, change]) => [parseSourceId(source), change]));
+  } catch (error) {
+    log.error({ code: 'BRAKES_DAMAGED', err: error, file }, 'this file is damaged; it was left as it is');
+    return undefined;
+  }
+}

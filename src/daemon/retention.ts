@@ -1,0 +1,86 @@
+/**
+ * Retention: which of a source's listed snapshots stay, as the policy or a person says, and whether anything may be unlisted
+ * at all now. The rules are the catalog's; here is what they are asked about, and what stops them.
+ *
+ * Driven by the origin, after each of its snapshots and for `forget`.
+ */
+import type { ListedSnapshot } from '../catalog/head.js';
+import { decideRetention, type KeepCounts, type KeepReason } from '../catalog/retention.js';
+import type { SourceId } from '../core/ids.js';
+import type { Brakes } from './brakes.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Protections } from './protection.js';
+
+/** A clock that is further off the others' than this tells no days apart. */
+const CLOCK_OFF_MS_MAX = 3_600_000;
+
+export interface Retained {
+  readonly listed: ListedSnapshot;
+  /** None: the rules do not keep it. */
+  readonly reasons: readonly KeepReason[];
+}
+
+export interface Retention {
+  /** One a listed snapshot, oldest first. */
+  readonly snapshots: readonly Retained[];
+  /** Why nothing may be unlisted now, whatever the rules say. */
+  readonly stopped: string | undefined;
+}
+
+export class Retainer {
+  readonly #catalog: CatalogKeeper;
+  readonly #protections: Protections;
+  readonly #brakes: Brakes;
+  readonly #clockAheadMs: () => number | undefined;
+
+  constructor({
+    catalog,
+    protections,
+    brakes,
+    clockAheadMs,
+  }: {
+    readonly catalog: CatalogKeeper;
+    readonly protections: Protections;
+    readonly brakes: Brakes;
+    /** How far our wall clock is ahead of the median of the others', in ms; undefined while none is known. */
+    readonly clockAheadMs: () => number | undefined;
+  }) {
+    this.#catalog = catalog;
+    this.#protections = protections;
+    this.#brakes = brakes;
+    this.#clockAheadMs = clockAheadMs;
+  }
+
+  async judge(source: SourceId, keep: KeepCounts, signal: AbortSignal): Promise<Retention> {
+    const listed = this.#catalog.get(source)?.head.snapshots ?? [];
+    const stopped = this.#stopped(source);
+    const safe = { complete: true, protected: true };
+    const asIfSafe = decideRetention({ snapshots: listed.map(({ id, timeMs }) => ({ id, timeMs, ...safe })), keep });
+    // What is kept then is kept in any case; only if something is left over is it asked, page by page, who holds what.
+    const isProtected = new Set<string>();
+    if (asIfSafe.some(({ reasons }) => reasons.length === 0)) {
+      for (const snapshot of listed)
+        if (await this.#protections.isProtected(source, snapshot, signal)) isProtected.add(snapshot.id);
+    }
+    const snapshots = listed.map(({ id, timeMs, complete }) => ({
+      id,
+      timeMs,
+      complete,
+      protected: isProtected.has(id),
+    }));
+    const verdicts = decideRetention({ snapshots, keep });
+    return {
+      stopped,
+      snapshots: listed.map((one, place) => ({ listed: one, reasons: verdicts[place]?.reasons ?? [] })),
+    };
+  }
+
+  #stopped(source: SourceId): string | undefined {
+    const aheadMs = this.#clockAheadMs();
+    if (aheadMs !== undefined && Math.abs(aheadMs) > CLOCK_OFF_MS_MAX) {
+      const hours = Math.round(Math.abs(aheadMs) / 3_600_000);
+      return `this host's clock is ${hours} h ${aheadMs > 0 ? 'ahead of' : 'behind'} the others'`;
+    }
+    return this.#brakes.on(source);
+  }
+}

@@ -1,0 +1,69 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import { type HostId, parseObjectId, sourceIdOf } from '../../src/core/ids.js';
+import { Alarms } from '../../src/daemon/alarms.js';
+import { Brakes, type MassChange } from '../../src/daemon/brakes.js';
+
+const HOST = 'a'.repeat(32) as HostId;
+const PHOTOS = sourceIdOf(HOST, 'photos');
+const MAIL = sourceIdOf(HOST, 'mail');
+const CHANGE: MassChange = {
+  snapshot: parseObjectId('b'.repeat(64)),
+  timeMs: Date.UTC(2026, 10, 28, 12),
+  filesBefore: 2_000,
+  filesGone: 1_500,
+  filesChanged: 3,
+};
+
+function aStart(stateDir: string) {
+  const log = pino({ level: 'silent' });
+  const alarms = new Alarms({ log, wallMs: () => 0 });
+  return { alarms, brakes: new Brakes({ stateDir, alarms, log }) };
+}
+
+function aFolder(t: ExecutionContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sh-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+test('a brake holds over restarts, with its alarm, until a person has looked', async t => {
+  const folder = aFolder(t);
+  const first = aStart(folder);
+  t.is(first.brakes.on(PHOTOS), undefined);
+  await first.brakes.pull(PHOTOS, CHANGE);
+
+  const second = aStart(folder);
+  t.is(
+    second.brakes.on(PHOTOS),
+    'of 2000 files 1500 left and 3 changed at once in snapshot bbbbbbbb of 2026-11-28T12:00Z',
+  );
+  t.is(second.brakes.on(MAIL), undefined);
+  t.deepEqual(
+    second.alarms.list().map(({ code }) => code),
+    ['MASS_CHANGE'],
+  );
+  await second.brakes.release(PHOTOS);
+  t.is(second.brakes.on(PHOTOS), undefined);
+  t.deepEqual(second.alarms.list(), []);
+  t.is(aStart(folder).brakes.on(PHOTOS), undefined);
+});
+
+test('where the file is damaged every source is braked until a person has looked at it, and the file is left alone', async t => {
+  const folder = aFolder(t);
+  const file = join(folder, 'brakes.json');
+  writeFileSync(file, '{"sources":');
+  const { brakes, alarms } = aStart(folder);
+  t.regex(brakes.on(PHOTOS) ?? '', /damaged/);
+  t.deepEqual(
+    alarms.list().map(({ code }) => code),
+    ['BRAKES_DAMAGED'],
+  );
+  await brakes.release(PHOTOS);
+  t.is(brakes.on(PHOTOS), undefined);
+  t.regex(brakes.on(MAIL) ?? '', /damaged/);
+  t.is(readFileSync(file, 'utf8'), '{"sources":');
+});

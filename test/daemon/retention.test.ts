@@ -1,0 +1,62 @@
+import test from 'ava';
+import type { ListedSnapshot } from '../../src/catalog/head.js';
+import type { KeepCounts } from '../../src/catalog/retention.js';
+import { type HostId, type ObjectId, sourceIdOf } from '../../src/core/ids.js';
+import { Retainer } from '../../src/daemon/retention.js';
+
+const HOUR_MS = 3_600_000;
+const SOURCE = sourceIdOf('a'.repeat(32) as HostId, 'photos');
+const KEEP: KeepCounts = { last: 2, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+
+const idOf = (number: number): ObjectId => String(number).padStart(64, '0') as ObjectId;
+const listed = (count: number): ListedSnapshot[] =>
+  Array.from({ length: count }, (_, i) => ({ id: idOf(i), timeMs: i * HOUR_MS, complete: true, firstSeq: i + 1 }));
+
+function retainer({
+  snapshots = listed(4),
+  unprotected = [],
+  braked,
+  aheadMs,
+}: {
+  readonly snapshots?: readonly ListedSnapshot[];
+  readonly unprotected?: readonly number[];
+  readonly braked?: string;
+  readonly aheadMs?: number;
+}) {
+  const asked: ObjectId[] = [];
+  const made = new Retainer({
+    catalog: { get: () => ({ head: { snapshots } }) },
+    protections: {
+      isProtected: async (_source: unknown, { id }: ListedSnapshot) => {
+        asked.push(id);
+        return !unprotected.map(idOf).includes(id);
+      },
+    },
+    brakes: { on: () => braked },
+    clockAheadMs: () => aheadMs,
+  } as unknown as ConstructorParameters<typeof Retainer>[0]);
+  const judge = async () => {
+    const { snapshots: judged, stopped } = await made.judge(SOURCE, KEEP, new AbortController().signal);
+    return { stopped, kept: judged.map(({ reasons }) => reasons.length > 0) };
+  };
+  return { judge, asked };
+}
+
+test('what is not protected uses up no place', async t => {
+  t.deepEqual((await retainer({}).judge()).kept, [false, false, true, true]);
+  t.deepEqual((await retainer({ unprotected: [3] }).judge()).kept, [false, true, true, true]);
+  t.deepEqual((await retainer({ unprotected: [0, 2, 3] }).judge()).kept, [false, true, true, true]);
+});
+
+test('who holds what is not asked while the rules keep all there is', async t => {
+  const { judge, asked } = retainer({ snapshots: listed(2), unprotected: [1] });
+  t.deepEqual((await judge()).kept, [true, true]);
+  t.deepEqual(asked, []);
+});
+
+test('a mass change stops it, and a clock that is more than an hour off the others', async t => {
+  t.is((await retainer({ braked: 'too much at once' }).judge()).stopped, 'too much at once');
+  t.is((await retainer({ aheadMs: HOUR_MS }).judge()).stopped, undefined);
+  t.is((await retainer({ aheadMs: 26 * HOUR_MS }).judge()).stopped, "this host's clock is 26 h ahead of the others'");
+  t.is((await retainer({ aheadMs: -2 * HOUR_MS }).judge()).stopped, "this host's clock is 2 h behind the others'");
+});

@@ -1,0 +1,88 @@
+/**
+ * Retention: snapshots that the policy does not keep are unlisted once newer ones are safe, and none is after so much left at
+ * once that a person should look.
+ */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { RealCluster, type RealHost } from '../helpers/real-cluster.js';
+
+const FILES = 120;
+
+test('the rules of the policy unlist what newer snapshots replace, and a mass deletion stops that', async t => {
+  const cluster = new RealCluster(t);
+  const source = cluster.makeFolder('src');
+  const many = join(source, 'many');
+  mkdirSync(many);
+  for (let i = 0; i < FILES; i += 1) writeFileSync(join(many, `${i}`), `file ${i}`);
+  const [a, b] = await cluster.found(['a', 'b']);
+  await cluster.apply({
+    defaults: { copies: 1 },
+    hosts: {
+      a: { sources: { pics: { path: source, keep: { last: 2 } } } },
+      b: { stores: [{ path: cluster.makeFolder('b.store') }] },
+    },
+  });
+  const listed = async (host: RealHost): Promise<unknown[]> =>
+    (await host.records('snapshots', 'pics')).map(({ id }) => id);
+  let note = 0;
+  const backUp = async (...options: string[]): Promise<unknown> => {
+    note += 1;
+    writeFileSync(join(source, 'note'), `note ${note}`);
+    return (await a.records('backup', 'pics', '--wait', '--timeout', '60s', ...options)).at(-1)?.id;
+  };
+  const areListed = (host: RealHost, ids: readonly unknown[]): Promise<unknown> =>
+    cluster.until(`${host.name} lists ${ids.length} snapshots`, async () => `${await listed(host)}` === `${ids}`);
+
+  // A new source is backed up at once.
+  const [first] = await cluster.until('a first snapshot', async () => {
+    const all = await listed(a);
+    return all.length > 0 && all;
+  });
+  const second = await backUp();
+  const third = await backUp();
+  // The third was not safe yet when it was taken, so it took nobody's place.
+  await areListed(a, [first, second, third]);
+  const fourth = await backUp();
+  await areListed(a, [second, third, fourth]);
+  await areListed(b, [second, third, fourth]);
+
+  const plan = await a.records('forget', 'pics', '--dry-run');
+  t.deepEqual(
+    plan.map(({ id, keep, reasons }) => [id, keep, reasons]),
+    [
+      [second, false, []],
+      [third, true, ['last']],
+      [fourth, true, ['last', 'newest', 'newest protected', 'newest complete']],
+    ],
+  );
+  t.deepEqual(await listed(a), [second, third, fourth], 'a dry run changes nothing');
+  const refused = await a.run('forget', 'pics', '--keep-last', '1');
+  t.is(refused.code, 2);
+  t.regex(refused.err, /2 of 3 snapshots of pics are listed no more; nothing was changed/);
+  const elsewhere = await b.run('forget', 'pics');
+  t.is(elsewhere.code, 1);
+  t.regex(elsewhere.err, /decided on a, its origin/);
+  await a.ok('forget', 'pics');
+  t.deepEqual(await listed(a), [third, fourth]);
+
+  rmSync(many, { recursive: true });
+  const fifth = await backUp();
+  const sixth = await backUp();
+  const alarms = (): Promise<unknown> =>
+    cluster.until('an alarm', async () => (await a.status()).alarms.some(({ code }) => code === 'MASS_CHANGE'));
+  await alarms();
+  const stopped = await a.run('forget', 'pics', '--keep-last', '1', '--yes');
+  t.is(stopped.code, 1);
+  t.regex(stopped.err, /of 121 files 120 left and 1 changed at once/);
+  await a.kill();
+  await a.up();
+  await alarms();
+  const seventh = await backUp();
+  t.deepEqual(await listed(a), [third, fourth, fifth, sixth, seventh]);
+
+  // It was meant.
+  const eighth = await backUp('--accept-changes');
+  await areListed(a, [sixth, seventh, eighth]);
+  t.false((await a.status()).alarms.some(({ code }) => code === 'MASS_CHANGE'));
+});
