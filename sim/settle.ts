@@ -156,9 +156,10 @@ const everyParcelHasItsCopies: Check = world => {
   return undefined;
 };
 
-/** Nobody takes what a host says for a late word of an earlier start, as after a clone of it until it has raised its boot counter. */
+/** No member takes what another one says for a late word of an earlier start, as after a clone of it until it has raised its boot counter. */
 const everybodyIsHeard: Check = world => {
-  const running = world.hosts.flatMap(({ running }) => running ?? []);
+  const active = new Set(world.config.members.flatMap(({ host, state }) => (state === 'active' ? [host] : [])));
+  const running = world.hosts.flatMap(({ id, running }) => (active.has(id) ? (running ?? []) : []));
   for (const by of running) {
     for (const of of running) {
       const heard = by.host.disk.frames.get(of.host.id);
