@@ -17,6 +17,7 @@ import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Membership } from '../membership/membership.js';
 import { parseSize } from '../membership/policy-units.js';
+import { freshUntil, lateness } from '../membership/schedule.js';
 import type { KnownPeer } from '../net/net.js';
 import type { Alarms } from './alarms.js';
 import type { BlobSource } from './blob-source.js';
@@ -63,8 +64,6 @@ import type {
 const REPORT_EVERY_MS = 250;
 /** Looks at a source whose newest snapshot changes under the look. */
 const LOOKS_MAX = 3;
-/** A snapshot is stale when it is older than so many of its source's intervals. */
-const FRESH_INTERVALS = 2;
 /** An alarm that was not found for so long, in ms, and then again, is a new one. */
 const STANDING_MS = 10 * 60_000;
 /** Texts of alarms remembered. */
@@ -211,7 +210,6 @@ export class Answers implements Service {
       lastSnapshot = listed === undefined ? undefined : await this.#snapshotReport(source, listed, signal);
     }
     const summary = machine.summary(source);
-    const everyMs = this.#settingOf(source)?.everyMs ?? Number.POSITIVE_INFINITY;
     const missing = origin.missing(source);
     return {
       source: this.#nameOf(source),
@@ -219,10 +217,17 @@ export class Answers implements Service {
       origin: roster.nameOf(owner),
       copies: machine.copiesWanted(source) ?? 0,
       parcels: { wanted: summary.parcels, haveMin: summary.haveMin, under: summary.under, over: summary.over },
-      fresh: listed !== undefined && clock.wallMs() - listed.timeMs <= FRESH_INTERVALS * everyMs,
+      fresh: listed !== undefined && clock.wallMs() <= this.#freshUntil(source, listed),
       ...(lastSnapshot === undefined ? {} : { lastSnapshot }),
       ...(missing === undefined ? {} : { missing }),
     };
+  }
+
+  /** A source that is not configured any more is not late. */
+  #freshUntil(source: SourceId, { timeMs }: ListedSnapshot): number {
+    const setting = this.#settingOf(source);
+    if (setting === undefined) return Number.POSITIVE_INFINITY;
+    return freshUntil(setting.schedule, timeMs, lateness(source, setting.jitterMs));
   }
 
   /** Since when an alarm that is found anew at each look has stood. */

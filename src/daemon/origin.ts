@@ -23,6 +23,7 @@ import type { Machine } from '../core/machine.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { SourceSetting } from '../membership/policy.js';
+import { dueAfter, lateness } from '../membership/schedule.js';
 import type { Alarms } from './alarms.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
@@ -243,7 +244,9 @@ export class Origin {
     const wallMs = this.#options.clock.wallMs();
     // A snapshot from the future (the clock was wrong then) does not put the next one off.
     const lastMs = Math.min(last?.timeMs ?? Number.NEGATIVE_INFINITY, wallMs);
-    const dueMs = Math.max(notBeforeMs, lastMs + own.setting.everyMs, 0);
+    const { schedule, jitterMs } = own.setting;
+    const dueMs =
+      last === undefined ? notBeforeMs : Math.max(notBeforeMs, dueAfter(schedule, lastMs, lateness(source, jitterMs)));
     const delayMs = Math.min(DAY_MS, Math.max(0, dueMs - wallMs));
     own.timer = setTimeout(() => {
       if (this.#options.clock.wallMs() < dueMs) {

@@ -8,6 +8,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { z } from 'zod';
 import { NAME_PATTERN } from '../core/ids.js';
 import { DURATION_ALLOWED, readDuration, readSize, SIZE_ALLOWED } from './policy-units.js';
+import { AT_ALLOWED, readAtTime } from './schedule.js';
 
 /** Copies of one parcel: more than this many is a slip of the finger. */
 export const COPIES_MAX = 32;
@@ -23,6 +24,8 @@ const ADDRESS_CHARACTERS_MAX = 300;
 const PATH_BYTES_MAX = 4096;
 const EXCLUDES_MAX = 1000;
 const PATTERN_CHARACTERS_MAX = 1024;
+/** A time for each half hour of a day. */
+const AT_TIMES_MAX = 48;
 const KEEP_MAX = 10_000;
 const HOLD_DAYS_MAX = 3650;
 const DAY_MS = 86_400_000;
@@ -72,6 +75,17 @@ function durationFrom(leastMs: number, what: string) {
 const duration = durationFrom(0, DURATION_ALLOWED);
 /** A scan of a source more often than this would never end. */
 const every = durationFrom(1000, 'a duration of at least 1s, such as 15m, 1h or 1d');
+
+const atTime = z.string(allowed(AT_ALLOWED)).transform((value, context) => {
+  const time = readAtTime(value);
+  if (time !== undefined) return time;
+  context.addIssue({ code: 'custom', message: AT_ALLOWED, input: value });
+  return z.NEVER;
+});
+const atTimes = z
+  .array(atTime, allowed('a list of times of the day, such as [Mon-Fri 10:05]'))
+  .min(1, allowed('at least one time of the day'))
+  .max(AT_TIMES_MAX, allowed(`at most ${AT_TIMES_MAX} times of the day`));
 
 const HOLD_ALLOWED = `whole days from 1d to ${HOLD_DAYS_MAX}d`;
 const hold = durationValue.transform((value, context) => {
@@ -137,13 +151,15 @@ const source = z.strictObject(
     path,
     copies: copies.optional(),
     every: every.optional(),
+    at: atTimes.optional(),
+    jitter: duration.optional(),
     exclude: exclude.nullish(),
     keep: keep.optional(),
     hold: hold.optional(),
     brake: brake.optional(),
     crossMounts: flag.optional(),
   },
-  allowed('a map with path and, if wanted, copies, every, exclude, keep, hold, brake and crossMounts'),
+  allowed('a map with path and, if wanted, copies, every or at, jitter, exclude, keep, hold, brake and crossMounts'),
 );
 
 const RATE_ALLOWED = 'a size for each second, at least 256 kB, such as 5 MB';
@@ -208,7 +224,13 @@ export const policySchema = z.strictObject(
     cluster: name,
     defaults: z
       .strictObject(
-        { copies: copies.optional(), every: every.optional(), keep: keep.optional(), hold: hold.optional() },
+        {
+          copies: copies.optional(),
+          every: every.optional(),
+          jitter: duration.optional(),
+          keep: keep.optional(),
+          hold: hold.optional(),
+        },
         A_MAP,
       )
       .nullish(),
@@ -224,7 +246,7 @@ export type TimingInput = z.output<typeof timing>;
 export type KeepInput = z.output<typeof keep>;
 
 /** Keys of DESIGN section 10 that this version does not act on: better refused than silently without effect. */
-export const LATER_KEYS: ReadonlySet<string> = new Set(['at', 'watch', 'jitter', 'before', 'after']);
+export const LATER_KEYS: ReadonlySet<string> = new Set(['watch', 'before', 'after']);
 
 /** The policy's JSON Schema (draft 2020-12), for editors. */
 export function policyJsonSchema(): object {

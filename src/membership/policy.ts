@@ -22,6 +22,7 @@ import {
   type TimingInput,
 } from './policy-schema.js';
 import { durationText } from './policy-units.js';
+import type { Schedule } from './schedule.js';
 
 /** A policy's text. A host's section is some 500 bytes; this is room for 500 hosts. */
 export const POLICY_BYTES_MAX = 256 * 1024;
@@ -59,7 +60,9 @@ export interface SourceSetting {
   readonly name: string;
   readonly path: string;
   readonly copies: number;
-  readonly everyMs: number;
+  readonly schedule: Schedule;
+  /** Its snapshots are late by a constant share of this. */
+  readonly jitterMs: number;
   /** Patterns as in .gitignore, relative to the source's root. */
   readonly exclude: readonly string[];
   readonly keep: KeepRules;
@@ -127,6 +130,7 @@ export interface PolicyReading {
 
 const DEFAULT_COPIES = 2;
 const DEFAULT_EVERY_MS = 3_600_000;
+const DEFAULT_JITTER_MS = 120_000;
 const DEFAULT_RESERVE_PERCENT = 10;
 const DEFAULT_BRAKE_PERCENT = 50;
 const DEFAULT_KEEP: KeepRules = { last: 3, hourly: 24, daily: 7, weekly: 5, monthly: 12, yearly: 0 };
@@ -296,12 +300,12 @@ function reportIssue(issue: z.core.$ZodIssue, report: Report): void {
 
 /** The keys of the map at a path, as the schema has them. */
 function keysAllowed(path: KeyPath): string {
-  const source = 'path, copies, every, exclude, keep, hold, brake, crossMounts';
+  const source = 'path, copies, every, at, jitter, exclude, keep, hold, brake, crossMounts';
   const keep = 'last, hourly, daily, weekly, monthly, yearly';
   const [top, , inHost] = path;
   if (path.length === 0) return 'cluster, defaults, hosts, timing';
   if (path.at(-1) === 'keep' && path.length !== 4) return keep;
-  if (top === 'defaults') return 'copies, every, keep, hold';
+  if (top === 'defaults') return 'copies, every, jitter, keep, hold';
   if (top === 'timing') return TIMING_KEYS.join(', ');
   if (path.length === 2) return 'domain, roaming, catalog, addresses, stores, sources, limits';
   if (inHost === 'limits') return 'upload, download';
@@ -344,6 +348,8 @@ function reportMeaning(input: PolicyInput, report: Report): void {
     for (const [sourceName, source] of sources) {
       const place = [...at, 'sources', sourceName];
       reportKeep(source.keep, [...place, 'keep'], report);
+      if (source.every !== undefined && source.at !== undefined)
+        report.about([...place, 'at'], 'every and at exclude each other; allowed: one of them, or none for every 1h');
       const around = stores.find(
         store => folder(store.path) === folder(source.path) || isInside(source.path, store.path),
       );
@@ -400,7 +406,11 @@ function resolve(input: PolicyInput): Policy {
         name: sourceName,
         path: source.path,
         copies: source.copies ?? defaults?.copies ?? DEFAULT_COPIES,
-        everyMs: source.every ?? defaults?.every ?? DEFAULT_EVERY_MS,
+        schedule:
+          source.at === undefined
+            ? { kind: 'every', everyMs: source.every ?? defaults?.every ?? DEFAULT_EVERY_MS }
+            : { kind: 'at', times: source.at },
+        jitterMs: source.jitter ?? defaults?.jitter ?? DEFAULT_JITTER_MS,
         exclude: source.exclude ?? [],
         keep: resolveKeep(source.keep ?? defaults?.keep),
         holdDays: source.hold ?? defaults?.hold,

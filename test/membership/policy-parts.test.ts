@@ -142,10 +142,10 @@ test('a host, a store and a source can be added to a policy that has none', t =>
   const { policy } = parsePolicy(text);
   t.regex(text, /# ours\ncluster: home # flat/);
   t.deepEqual(
-    policy.hosts.get('a')?.sources.map(({ name, path, copies, everyMs }) => ({ name, path, copies, everyMs })),
+    policy.hosts.get('a')?.sources.map(({ name, path, copies, schedule }) => ({ name, path, copies, schedule })),
     [
-      { name: 'docs', path: '/d', copies: 3, everyMs: 7_200_000 },
-      { name: 'more', path: '/m', copies: 2, everyMs: 3_600_000 },
+      { name: 'docs', path: '/d', copies: 3, schedule: { kind: 'every', everyMs: 7_200_000 } },
+      { name: 'more', path: '/m', copies: 2, schedule: { kind: 'every', everyMs: 3_600_000 } },
     ],
   );
   t.is(policy.hosts.get('b')?.stores[0]?.name, 'usb');

@@ -41,7 +41,8 @@ test('the example reads with every default filled in', t => {
       name: 'photos',
       path: '/Users/ann/Pictures',
       copies: 3,
-      everyMs: 3_600_000,
+      schedule: { kind: 'every', everyMs: 3_600_000 },
+      jitterMs: 120_000,
       exclude: ['*.tmp'],
       keep: { last: 0, hourly: 0, daily: 7, weekly: 4, monthly: 0, yearly: 0 },
       holdDays: undefined,
@@ -59,8 +60,8 @@ defaults: { copies: 4, every: 15m, keep: { last: 1 }, hold: 9d }
 hosts: { a: { stores: [{ path: /s }, { path: /t, reserve: 20% }], sources: { plain: { path: /p }, own: { path: /o, copies: 1, hold: 2w } } } }
 `);
   const [plain, own] = policy.hosts.get('a')?.sources ?? [];
-  t.like(plain, { copies: 4, everyMs: 900_000, holdDays: 9, keep: { last: 1, daily: 0 } });
-  t.like(own, { copies: 1, everyMs: 900_000, holdDays: 14 });
+  t.like(plain, { copies: 4, schedule: { kind: 'every', everyMs: 900_000 }, holdDays: 9, keep: { last: 1, daily: 0 } });
+  t.like(own, { copies: 1, schedule: { kind: 'every', everyMs: 900_000 }, holdDays: 14 });
   t.deepEqual(
     policy.hosts.get('a')?.stores.map(store => store.lends),
     [
@@ -83,7 +84,7 @@ timing: { heartbeat: 5 }
   t.is(problems.length, 9);
   t.regex(problems[0] ?? '', /^p\.yaml:1:10: cluster: bad value "Home"; allowed: a name of/);
   t.regex(problems[1] ?? '', /^p\.yaml:2:21: defaults\.copies: bad value 0; allowed: a whole number from 1 to 32$/);
-  t.is(problems[2], 'p.yaml:2:24: defaults.copeis: unknown key; allowed: copies, every, keep, hold');
+  t.is(problems[2], 'p.yaml:2:24: defaults.copeis: unknown key; allowed: copies, every, jitter, keep, hold');
   t.regex(problems[3] ?? '', /^p\.yaml:5:23: hosts\.m\.stores\.0\.path: bad value "tank"; allowed: an absolute path/);
   t.regex(problems[4] ?? '', /^p\.yaml:5:36: hosts\.m\.stores\.0\.limit: bad value "500 G"; allowed: a size/);
   t.regex(problems[5] ?? '', /^p\.yaml:6:24: hosts\.m\.sources\.photos\.path: missing; allowed:/);
@@ -122,8 +123,30 @@ test('a brake is a share of the files', t => {
   }
 });
 
+test('a source has its snapshots every so often or at times of the day, each a little late', t => {
+  const sourceOf = (keys: string) =>
+    parsePolicy(`cluster: home\nhosts: { a: { sources: { s: { path: /s, ${keys} } } } }\n`).policy.hosts.get('a')
+      ?.sources[0];
+  t.like(sourceOf('at: [Mon-Fri 10:05, "23:30 Europe/Berlin"], jitter: 0'), {
+    schedule: {
+      kind: 'at',
+      times: [
+        { pattern: '5 10 * * Mon-Fri', zone: undefined },
+        { pattern: '30 23 * * *', zone: 'Europe/Berlin' },
+      ],
+    },
+    jitterMs: 0,
+  });
+  const problem = (keys: string): string =>
+    problemsOf(`cluster: home\nhosts: { a: { sources: { s: { path: /s, ${keys} } } } }\n`)[0] ?? '';
+  t.regex(problem('at: [noon]'), /sources\.s\.at\.0: bad value "?noon"?; allowed: a time of day such as 10:05/);
+  t.regex(problem('at: []'), /sources\.s\.at: .*allowed: at least one time of the day/);
+  t.regex(problem('at: 10:05'), /sources\.s\.at: .*allowed: a list of times of the day/);
+  t.regex(problem('at: ["10:05"], every: 1h'), /sources\.s\.at: every and at exclude each other/);
+});
+
 test('keys of later versions are refused as such, not as misspellings', t => {
-  for (const key of ['watch', 'at', 'jitter', 'before', 'after']) {
+  for (const key of ['watch', 'before', 'after']) {
     const [problem] = problemsOf(`cluster: home\nhosts: { a: { sources: { s: { path: /s, ${key}: 1 } } } }\n`);
     t.regex(problem ?? '', new RegExp(`hosts\\.a\\.sources\\.s\\.${key}: not in this version$`));
   }

@@ -1,0 +1,81 @@
+/**
+ * Schedule: when is the next snapshot of a source due?
+ *
+ * *Every* so often: on the wall clock's own grid (every hour means at each hour), so that a cluster's snapshots stand side by
+ * side, and not sooner after the last one than half of the time between two. *At* times of the day: those, by the host's
+ * local time or in a zone that is named. What was missed while the host was off is made up for once.
+ *
+ * Each source is late by its own constant share of the jitter, or thirty hosts would all begin at once.
+ *
+ * Times of day are croner's business: days on which the clock is set forward or back, and leap years.
+ */
+import { Cron } from 'croner';
+import { hash } from '../core/hash.js';
+import type { SourceId } from '../core/ids.js';
+
+/** One entry of `at`. */
+export interface AtTime {
+  /** Minute, hour, day of the month, month and days of the week, as cron has them. */
+  readonly pattern: string;
+  /** Undefined: the host's own. */
+  readonly zone: string | undefined;
+}
+
+export type Schedule =
+  | { readonly kind: 'every'; readonly everyMs: number }
+  /** At least one. */
+  | { readonly kind: 'at'; readonly times: readonly AtTime[] };
+
+export const AT_ALLOWED = 'a time of day such as 10:05, Mon-Fri 10:05 or "Sat,Sun 23:30 Europe/Berlin"';
+
+const DAY = '(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)';
+const SPAN = `${DAY}(?:-${DAY})?`;
+const AT_TIME = new RegExp(
+  `^(?:(${SPAN}(?:,${SPAN})*) +)?([01]?\\d|2[0-3]):([0-5]\\d)(?: +([A-Za-z][A-Za-z0-9_+/-]{0,63}))?$`,
+);
+
+/** @returns undefined when the text is no time of day, or names a zone that this machine does not know. */
+export function readAtTime(text: string): AtTime | undefined {
+  const [, days = '*', hour, minute, zone] = AT_TIME.exec(text.trim()) ?? [];
+  if (hour === undefined || minute === undefined) return undefined;
+  if (zone !== undefined && !isZone(zone)) return undefined;
+  return { pattern: `${Number(minute)} ${Number(hour)} * * ${days}`, zone };
+}
+
+function isZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return true;
+  } catch {
+    return false; // a RangeError, its only error for a string
+  }
+}
+
+/** By how much a source is late: the same each time, and another one for each. Below `jitterMs`. */
+export function lateness(source: SourceId, jitterMs: number): number {
+  const share = Buffer.from(hash(Buffer.from(source))).readUInt32BE() / 2 ** 32;
+  return Math.floor(share * jitterMs);
+}
+
+/** When the snapshot after one of `lastMs` is due. Wall clock, ms since 1970. */
+export function dueAfter(schedule: Schedule, lastMs: number, lateMs: number): number {
+  if (schedule.kind === 'at') {
+    const last = new Date(lastMs - lateMs);
+    return lateMs + Math.min(...schedule.times.map(time => nextOf(time, last)));
+  }
+  const { everyMs } = schedule;
+  // Half of the time between two is the most that a source may be late by: else it would miss its place.
+  const late = Math.min(lateMs, everyMs / 2);
+  return (Math.floor((lastMs + everyMs / 2 - late) / everyMs) + 1) * everyMs + late;
+}
+
+function nextOf({ pattern, zone }: AtTime, after: Date): number {
+  const cron = new Cron(pattern, { paused: true, ...(zone === undefined ? {} : { timezone: zone }) });
+  return cron.nextRun(after)?.getTime() ?? Number.POSITIVE_INFINITY;
+}
+
+/** Until when a snapshot of `lastMs` is fresh: two more should have been taken by then. */
+export function freshUntil(schedule: Schedule, lastMs: number, lateMs: number): number {
+  if (schedule.kind === 'every') return lastMs + 2 * schedule.everyMs;
+  return dueAfter(schedule, dueAfter(schedule, lastMs, lateMs), lateMs);
+}
