@@ -391,7 +391,7 @@ export class Service implements Running {
     const question: StateQuestion = {
       from: this.host.id,
       logs: this.#knownPositions(),
-      yourStart: this.host.disk.frames.get(host),
+      yourStart: this.#startOf(host),
     };
     this.#world.network.ask<StateAnswer>({
       from: this,
@@ -403,6 +403,13 @@ export class Service implements Running {
         this.tell({ is: 'state-answered', host, ok });
       },
     });
+  }
+
+  /** The latest start of a host that was heard of, by gossip or over a stream. */
+  #startOf(host: HostId): Start | undefined {
+    const gossiped = this.host.disk.frames.get(host);
+    const told = this.machine.startOf(host);
+    return told !== undefined && told.boot > (gossiped?.boot ?? 0) ? told : gossiped;
   }
 
   #knownPositions(): StateQuestion['logs'] {
@@ -467,7 +474,7 @@ export class Service implements Running {
       logs: tellings,
       heads: this.#heads.heads(),
       yours,
-      yourStart: this.host.disk.frames.get(from),
+      yourStart: this.#startOf(from),
       config: this.host.disk.config,
     };
   }

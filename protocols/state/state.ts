@@ -8,6 +8,7 @@ import type { Uint8ArrayList } from 'uint8arraylist'
 export interface Ask {
   logs: LogVector[]
   heads: HeadVector[]
+  yourFrame?: LastFrame
 }
 
 export namespace Ask {
@@ -32,6 +33,11 @@ export namespace Ask {
             w.uint32(18)
             HeadVector.codec().encode(value, w)
           }
+        }
+
+        if (obj.yourFrame != null) {
+          w.uint32(26)
+          LastFrame.codec().encode(obj.yourFrame, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -67,6 +73,12 @@ export namespace Ask {
               obj.heads.push(HeadVector.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.heads$
               }))
+              break
+            }
+            case 3: {
+              obj.yourFrame = LastFrame.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.yourFrame
+              })
               break
             }
             default: {
@@ -125,6 +137,13 @@ export namespace Ask {
 
               break
             }
+            case 3: {
+              yield * LastFrame.codec().stream(reader, reader.uint32(), `${prefix}.yourFrame`, {
+                limits: opts.limits?.yourFrame
+              })
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -173,6 +192,16 @@ export namespace Ask {
     index: number
   }
 
+  export interface AskYourFrameBootFieldEvent {
+    field: '$.yourFrame.boot'
+    value: number
+  }
+
+  export interface AskYourFrameFrameFieldEvent {
+    field: '$.yourFrame.frame'
+    value: number
+  }
+
   export function encode (obj: Partial<Ask>): Uint8Array {
     return encodeMessage(obj, Ask.codec())
   }
@@ -181,7 +210,7 @@ export namespace Ask {
     return decodeMessage(buf, Ask.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ask>): Generator<AskLogsStoreFieldEvent | AskLogsEpochCounterFieldEvent | AskLogsEpochRandomFieldEvent | AskLogsSeqFieldEvent | AskHeadsSourceFieldEvent | AskHeadsSeqFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ask>): Generator<AskLogsStoreFieldEvent | AskLogsEpochCounterFieldEvent | AskLogsEpochRandomFieldEvent | AskLogsSeqFieldEvent | AskHeadsSourceFieldEvent | AskHeadsSeqFieldEvent | AskYourFrameBootFieldEvent | AskYourFrameFrameFieldEvent> {
     return streamMessage(buf, Ask.codec(), opts)
   }
 }

@@ -16,6 +16,7 @@ import type { CheckpointPiece } from './checkpoint.js';
 import { CLAIM_MS_MAX, Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import { Dropping } from './dropping.js';
+import type { Boot } from './duplicate.js';
 import type { Effect, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
@@ -493,7 +494,11 @@ export class Machine {
 
   #hearHeartbeat(host: HostView, heartbeat: Heartbeat): void {
     const boot = this.#hosts.heardBoot(host, heartbeat, this.#nowMs);
-    if (boot === 'older') return;
+    if (boot === 'older') {
+      // A late word, or one of two machines with one identity that has outlived the other: it must learn that it is not heard.
+      this.#askState(host);
+      return;
+    }
     if (boot === 'duplicate') {
       this.#setAside(host);
       return;
@@ -1019,6 +1024,11 @@ export class Machine {
 
   copiesWanted(source: SourceId): number | undefined {
     return this.#wanted.copiesOf(source);
+  }
+
+  /** The last start of a host that is known of, by whatever way it was heard of; undefined for none. */
+  startOf(host: HostId): Boot | undefined {
+    return this.#hosts.get(host)?.boots.at(-1);
   }
 
   host(host: HostId): Readonly<HostView> | undefined {

@@ -594,6 +594,11 @@ async function serve(
     const host = roster.hostOf(from);
     if (host !== undefined) exchange.hear(host, message);
   });
+  net.onOlderStart(peer => {
+    // It learns from our question that it is not heard.
+    const host = roster.hostOf(peer);
+    if (host !== undefined) void exchange.ask(host);
+  });
   net.onOffence((peer, error, banned) => {
     if (banned)
       alarms.raise(

@@ -82,6 +82,7 @@ export class StateExchange {
     const request: StateRequest = {
       logs: [...machine.positions()].map(({ position: { store, epoch, seq } }) => ({ store, epoch, seq })),
       heads: catalog.hints().map(({ source, seq }) => ({ source, seq })),
+      yourFrame: this.#lastFrame(host, peer),
     };
     let ok = false;
     try {
@@ -216,9 +217,11 @@ export class StateExchange {
   async *#answer(request: StateRequest, from: PeerName): AsyncGenerator<StatePart> {
     const { machine, roster, stores, archive } = this.#options;
     const heads = new Map(request.heads.map(({ source, seq }) => [source, seq]));
-    const frame = this.#options.net.lastFrame(from);
+    const host = roster.hostOf(from);
+    if (request.yourFrame !== undefined && roster.isTrusted(from)) this.#options.onOwnFrame(request.yourFrame, from);
+    const frame = this.#lastFrame(host, from);
     if (frame !== undefined) yield { kind: 'your-frame', frame };
-    yield* this.#endsOf(roster.hostOf(from));
+    yield* this.#endsOf(host);
     if (!roster.isTrusted(from)) {
       // An untrusted host is told what we remember of its own sources, and of nobody else's.
       yield* this.#heads(heads, source => splitSourceId(source).origin === roster.hostOf(from));
@@ -253,6 +256,13 @@ export class StateExchange {
     yield* this.#heads(heads, () => true);
     const asker = roster.hostOf(from);
     if (knowsMore && asker !== undefined) this.#askBack(asker);
+  }
+
+  /** The last frame that was heard of a host; of a start that is known by a stream only, frame 0. */
+  #lastFrame(host: HostId | undefined, peer: PeerName): LastFrame | undefined {
+    const gossiped = this.#options.net.lastFrame(peer);
+    const told = host === undefined ? undefined : this.#options.machine.startOf(host);
+    return told !== undefined && told.boot > (gossiped?.boot ?? 0) ? { boot: told.boot, frame: 0 } : gossiped;
   }
 
   /** Not waited for, and not again while one is under way: an answer does not hang on the asker's own. */

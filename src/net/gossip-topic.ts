@@ -82,6 +82,8 @@ export interface TopicOptions {
   onAddresses(peer: PeerName, addresses: readonly string[]): void;
   /** What a member's wall clock says, ms since 1970; what it said may have been seconds on its way. */
   onClock(peer: PeerName, wallMs: number): void;
+  /** Frames come of an earlier start of a member than others of its that were heard. Called at most once a minute for each. */
+  onOlderStart(peer: PeerName): void;
   /** A member sent what no honest build sends. */
   offends(peer: PeerName, error: ClusterError): void;
 }
@@ -168,12 +170,13 @@ export class GossipTopic {
       }
       const verdict = this.#order.admit(author, stamp);
       if (verdict === 'older-boot') {
-        this.#complain(
+        const isTold = this.#complain(
           author,
           'GOSSIP_OLDER_BOOT',
           'a frame from before its writer’s last start: a replay, an old image of its disk, or two machines with one identity',
           nowMs,
         );
+        if (isTold) this.#options.onOlderStart(author);
       }
       if (verdict !== 'newer') return TopicValidatorResult.Ignore;
       if (said !== undefined) this.#judged.set(message, { message: said, extras });
@@ -201,10 +204,12 @@ export class GossipTopic {
     }
   }
 
-  #complain(peer: PeerName, code: string, what: string, nowMs: number): void {
+  /** @returns false when it was said a moment ago. */
+  #complain(peer: PeerName, code: string, what: string, nowMs: number): boolean {
     const key = `${code} ${peer}`;
-    if (nowMs - (this.#complainedMs.get(key) ?? -COMPLAIN_EVERY_MS) < COMPLAIN_EVERY_MS) return;
+    if (nowMs - (this.#complainedMs.get(key) ?? -COMPLAIN_EVERY_MS) < COMPLAIN_EVERY_MS) return false;
     this.#complainedMs.set(key, nowMs);
     this.#options.log.warn({ peer, code }, what);
+    return true;
   }
 }

@@ -126,6 +126,8 @@ export interface Net {
   reportOffence(peer: PeerName, error: ClusterError): void;
   /** A peer offended; `banned` when it is shut out for 10 min from now on: an alarm. */
   onOffence(listener: OffenceListener): () => void;
+  /** Gossip comes of an earlier start of a member than others of its that were heard. At most once a minute for each. */
+  onOlderStart(listener: (peer: PeerName) => void): () => void;
   /** Closes every connection to a peer, at once. The redial loop comes back to it if it is still a member. */
   close(peer: PeerName): Promise<void>;
   /** Closes everything. Safe to call twice. */
@@ -282,6 +284,7 @@ class LibraryNet implements Net {
   readonly #onConnect = new Set<(peer: PeerName, addresses: string[]) => void>();
   readonly #onDisconnect = new Set<(peer: PeerName) => void>();
   readonly #onOffence = new Set<OffenceListener>();
+  readonly #onOlderStart = new Set<(peer: PeerName) => void>();
   #timer: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -306,6 +309,7 @@ class LibraryNet implements Net {
         void this.#redial.reach(peer, addresses);
       },
       onClock: (peer, wallMs) => this.#clocks.hear(peer, wallMs, performance.now()),
+      onOlderStart: peer => this.#tell(this.#onOlderStart, peer),
       offends: (peer, error) => this.reportOffence(peer, error),
     });
     this.#redial = new Redial({
@@ -424,6 +428,11 @@ class LibraryNet implements Net {
   onOffence(listener: OffenceListener): () => void {
     this.#onOffence.add(listener);
     return () => this.#onOffence.delete(listener);
+  }
+
+  onOlderStart(listener: (peer: PeerName) => void): () => void {
+    this.#onOlderStart.add(listener);
+    return () => this.#onOlderStart.delete(listener);
   }
 
   async close(peer: PeerName): Promise<void> {

@@ -43,6 +43,8 @@ export interface StateRequest {
   readonly logs: readonly { readonly store: StoreId; readonly epoch: Epoch; readonly seq: number }[];
   /** The newest head of each source that the asker knows. */
   readonly heads: readonly { readonly source: SourceId; readonly seq: number }[];
+  /** The last gossip frame that the asker has heard of the one it asks; its number is 0 where it knows of that start by a stream only. */
+  readonly yourFrame: LastFrame | undefined;
 }
 
 export type StatePart =
@@ -51,7 +53,7 @@ export type StatePart =
   | { readonly kind: 'segment'; readonly segment: LogSegment }
   /** A piece of a log's newest checkpoint; without operations, it says that there is one. */
   | { readonly kind: 'checkpoint'; readonly piece: CheckpointPiece }
-  /** The last gossip frame that the answering host has heard of the asker. */
+  /** The last gossip frame that the answering host has heard of the asker, as in the request. */
   | { readonly kind: 'your-frame'; readonly frame: LastFrame }
   /** A signed head as its origin made it, not yet verified. */
   | { readonly kind: 'head'; readonly source: SourceId; readonly bytes: Uint8Array };
@@ -111,7 +113,7 @@ export function askState(
   });
 }
 
-function requestFrom({ logs, heads }: Ask): StateRequest {
+function requestFrom({ logs, heads, yourFrame }: Ask): StateRequest {
   if (logs.length > STATE_VECTOR_MAX || heads.length > STATE_VECTOR_MAX) {
     throw new RangeError(`${logs.length} logs, ${heads.length} heads`);
   }
@@ -122,10 +124,11 @@ function requestFrom({ logs, heads }: Ask): StateRequest {
       seq: countFrom(seq),
     })),
     heads: heads.map(({ source, seq }) => ({ source: parseSourceId(source), seq: countFrom(seq) })),
+    yourFrame: yourFrame === undefined ? undefined : frameFrom(yourFrame),
   };
 }
 
-function toAsk({ logs, heads }: StateRequest): Ask {
+function toAsk({ logs, heads, yourFrame }: StateRequest): Ask {
   return {
     logs: logs.map(({ store, epoch, seq }) => ({
       store: bytesOf(store),
@@ -134,17 +137,20 @@ function toAsk({ logs, heads }: StateRequest): Ask {
       seq,
     })),
     heads: heads.map(({ source, seq }) => ({ source, seq })),
+    ...(yourFrame === undefined ? {} : { yourFrame }),
   };
 }
+
+const frameFrom = ({ boot, frame }: { readonly boot: number; readonly frame: number }): LastFrame => ({
+  boot: countFrom(boot),
+  frame: countFrom(frame),
+});
 
 function partFrom({ segment, checkpoint, head, heartbeat, yourFrame }: Part): StatePart | undefined {
   if (segment !== undefined) return { kind: 'segment', segment: segmentFrom(segment) };
   if (checkpoint !== undefined) return { kind: 'checkpoint', piece: pieceFrom(checkpoint) };
   if (heartbeat !== undefined) return { kind: 'heartbeat', heartbeat: decodeHeartbeat(heartbeat) };
-  if (yourFrame !== undefined) {
-    const { boot, frame } = yourFrame;
-    return { kind: 'your-frame', frame: { boot: countFrom(boot), frame: countFrom(frame) } };
-  }
+  if (yourFrame !== undefined) return { kind: 'your-frame', frame: frameFrom(yourFrame) };
   if (head === undefined) return undefined;
   if (head.bytes.length > HEAD_BYTES_MAX) throw malformed(`signed head of ${head.bytes.length} bytes`);
   return { kind: 'head', source: parseSourceId(head.source), bytes: head.bytes };

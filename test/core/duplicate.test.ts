@@ -75,6 +75,24 @@ test('of two machines with one number the one that is left counts again, whichev
   t.deepEqual(notes(), [true, false]);
 });
 
+test('a host that goes on in an earlier start than one that was heard of is asked, so that it learns that it is not heard', t => {
+  const world = new SmallWorld([{}, {}, {}]);
+  const [hearer, twice] = world.hosts as [SmallHost, SmallHost];
+  world.run(60_000);
+  const own = twice.machine.heartbeat();
+  const later = { ...own, boot: own.boot + 1, bootId: 'e'.repeat(16) };
+  world.tell(hearer, { is: 'heard', nowMs: world.nowMs, from: twice.id, message: later });
+  t.deepEqual(hearer.machine.startOf(twice.id), { boot: later.boot, bootId: later.bootId });
+  const asked = (): number =>
+    world.effects.filter(
+      ({ host, effect }) => host === hearer.id && effect.do === 'ask-state' && effect.host === twice.id,
+    ).length;
+  const before = asked();
+  world.run(30_000);
+  t.true(asked() > before);
+  t.true(asked() < before + 30_000 / 1_000, 'not all the time');
+});
+
 test('nobody waits for a host that runs twice: what it takes would not count', t => {
   const world = new SmallWorld([{ lentBytes: 0 }, {}, {}], { copies: 1 });
   const [origin, twice, other] = world.hosts as [SmallHost, SmallHost, SmallHost];

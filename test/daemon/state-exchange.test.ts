@@ -11,6 +11,7 @@ import {
   piecesOf,
 } from '../../src/core/checkpoint.js';
 import type { Member } from '../../src/core/cluster-config.js';
+import type { Boot } from '../../src/core/duplicate.js';
 import {
   type LogOp,
   type LogPosition,
@@ -43,6 +44,7 @@ async function aPair(
     askerHasRead = [],
     answererHas = [],
     apart = false,
+    askerStartedBefore,
   }: {
     trust?: string;
     answererTrust?: string;
@@ -50,6 +52,8 @@ async function aPair(
     answererHas?: readonly LogPosition[];
     /** Each has an archive of its own; else what one keeps the other has too. */
     apart?: boolean;
+    /** A start of the asker that the other one's machine knows of. */
+    askerStartedBefore?: Boot;
   } = {},
 ) {
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
@@ -70,6 +74,7 @@ async function aPair(
       machine: {
         positions: () => (self === asker ? askerHasRead : []).map(position => ({ host: answerer, position })),
         host: () => ({ connected: true }),
+        startOf: (host: string) => (self === answerer && host === asker ? askerStartedBefore : undefined),
         heartbeat: () => ({
           kind: 'heartbeat',
           boot: 1,
@@ -179,6 +184,25 @@ for (const answererTrust of ['trusted', 'untrusted'] as const) {
     );
   });
 }
+
+test('of a start that is known by a stream only, frame 0 is told', async t => {
+  const { ask, frames } = await aPair(t, { askerStartedBefore: { boot: 5, bootId: 'ab'.repeat(8) } });
+  t.true(await ask());
+  t.deepEqual(frames, [{ boot: 5, frame: 0 }]);
+});
+
+test('who is asked learns the last frame that was heard of it, too', async t => {
+  const { a, b, ask, frames } = await aPair(t);
+  await until(() => {
+    void b.net.publish({ kind: 'config', version: 1, hash: '00'.repeat(32), admissions: [] });
+    return a.net.lastFrame(b.net.peer) !== undefined;
+  }, 'a frame to be heard');
+  t.true(await ask());
+  t.deepEqual(
+    frames.map(({ boot, frame }) => [boot, frame >= 1 && frame <= b.net.framesSent]),
+    [[1, true]],
+  );
+});
 
 // ---- checkpoints
 

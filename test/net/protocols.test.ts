@@ -120,7 +120,11 @@ test('state: the asker gets what lies beyond what it has, in order', async t => 
     asker = from;
     yield* parts;
   });
-  const request: StateRequest = { logs: [{ store: STORE, epoch: EPOCH, seq: 41 }], heads: [{ source, seq: 7 }] };
+  const request: StateRequest = {
+    logs: [{ store: STORE, epoch: EPOCH, seq: 41 }],
+    heads: [{ source, seq: 7 }],
+    yourFrame: { boot: 9, frame: 0 },
+  };
   const got = await all(askState(a.net, b.net.peer, request));
   t.deepEqual(asked, request);
   t.is(asker, a.net.peer);
@@ -136,7 +140,7 @@ async function answeredWith(t: ExecutionContext, change: (wire: WirePiece) => vo
     await writeMessage(stream, StateWire, { checkpoint: wire }, { signal });
     await writeMessage(stream, StateWire, { end: {} }, { signal });
   });
-  return all(askState(a.net, b.net.peer, { logs: [], heads: [] }));
+  return all(askState(a.net, b.net.peer, { logs: [], heads: [], yourFrame: undefined }));
 }
 
 const statement = (wire: WirePiece) => wire.checkpoint as NonNullable<WirePiece['checkpoint']>;
@@ -186,12 +190,16 @@ test('state: an answer that breaks off is never taken for all', async t => {
     yield { kind: 'segment', segment: segment(1) };
     throw new Error('disk trouble');
   });
-  await t.throwsAsync(all(askState(a.net, b.net.peer, { logs: [], heads: [] })), { code: 'STREAM_BROKEN' });
+  await t.throwsAsync(all(askState(a.net, b.net.peer, { logs: [], heads: [], yourFrame: undefined })), {
+    code: 'STREAM_BROKEN',
+  });
 
   // Nor one whose stream is closed in good order, as a service does that stops.
   const [c, d] = await pair(t);
   await d.net.handle(STATE_PROTOCOL, async () => undefined);
-  await t.throwsAsync(all(askState(c.net, d.net.peer, { logs: [], heads: [] })), { code: 'STREAM_BROKEN' });
+  await t.throwsAsync(all(askState(c.net, d.net.peer, { logs: [], heads: [], yourFrame: undefined })), {
+    code: 'STREAM_BROKEN',
+  });
 });
 
 test('state: a malformed request is refused, logged, and counted against its sender', async t => {
@@ -210,7 +218,11 @@ test('state: a malformed request is refused, logged, and counted against its sen
   }
   t.deepEqual(offences, Array(2).fill(`${a.net.peer} MALFORMED_MESSAGE`));
   t.true(b.lines.some(({ msg }) => msg === 'a stream was reset'));
-  t.deepEqual(await all(askState(a.net, b.net.peer, { logs: [], heads: [] })), [], 'and the next is served');
+  t.deepEqual(
+    await all(askState(a.net, b.net.peer, { logs: [], heads: [], yourFrame: undefined })),
+    [],
+    'and the next is served',
+  );
 });
 
 // ---- object
