@@ -9,6 +9,7 @@ import type { AuditAnswer } from '../src/core/audit.js';
 import { Chance } from '../src/core/chance.js';
 import type { Effect, Input } from '../src/core/effects.js';
 import { assert } from '../src/core/fault.js';
+import { ALL_HEARD, judgeFrame } from '../src/core/frame-window.js';
 import type { GrantAnswer } from '../src/core/grant.js';
 import { compareEpochs, comparePositions } from '../src/core/holdings-log.js';
 import { type HostId, type Nonce, type ParcelId, parseNonce, type SourceId, type StoreId } from '../src/core/ids.js';
@@ -69,6 +70,8 @@ export class Service implements Running {
   readonly #offers = new Map<number, (accepted: boolean) => void>();
   #nextOffer = 1;
   #askConfigAtMs = Number.NEGATIVE_INFINITY;
+  /** Of each writer's frames before its last one, which were heard. Not on the disk. */
+  readonly #earlierFrames = new Map<HostId, number>();
 
   constructor(host: SimHost, world: Surroundings) {
     const { disk } = host;
@@ -374,14 +377,18 @@ export class Service implements Running {
     if (writer === this.host.id) return;
     const { frames } = this.host.disk;
     const last = frames.get(writer);
-    const isNewer =
-      last === undefined || frame.boot > last.boot || (frame.boot === last.boot && frame.frame > last.frame);
-    if (!isNewer) {
+    const { verdict, heard } = judgeFrame(
+      last === undefined ? undefined : { last, earlier: this.#earlierFrames.get(writer) ?? ALL_HEARD },
+      frame,
+    );
+    this.#earlierFrames.set(writer, heard.earlier);
+    const counts = verdict === 'newer' || (verdict === 'overtaken' && message.kind !== 'heartbeat');
+    if (!counts) {
       // An old image, or one of two machines with one identity: it must learn that it is not heard.
       if (last !== undefined && frame.bootId !== last.bootId) this.#askState(writer);
       return;
     }
-    frames.set(writer, frame);
+    if (verdict === 'newer') frames.set(writer, frame);
     if (message.kind === 'log') this.#archive(message.segment.end.store, message.segment.end.digest, false);
     if (config !== this.host.disk.config && goesBefore(config, this.host.disk.config)) this.#askConfig(writer);
     this.tell({ is: 'heard', from: writer, message });

@@ -12,8 +12,8 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
+import type { FrameNumber } from '../core/frame-window.js';
 import type { PeerName } from '../core/ids.js';
-import type { LastFrame } from '../net/frame-order.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 import type { Alarms } from './alarms.js';
 import { raiseBoot } from './boot-counter.js';
@@ -56,7 +56,7 @@ export class BootWatch {
   }
 
   /** The last frame that a trusted member has heard of us. */
-  hear({ boot, frame }: LastFrame, from: PeerName): void {
+  hear({ boot, frame }: FrameNumber, from: PeerName): void {
     const { boot: ours, framesSent, alarms, nameOf, log } = this.#options;
     if (this.#stopped || boot < ours || (boot === ours && frame <= framesSent())) return;
     if (boot > ours + BEHIND_MAX) {

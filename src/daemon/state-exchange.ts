@@ -7,13 +7,13 @@
  */
 import type { Logger } from 'pino';
 import { type Checkpoint, type CheckpointPiece, checkpointMessage } from '../core/checkpoint.js';
+import type { FrameNumber } from '../core/frame-window.js';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
 import { comparePositions, positionMessage } from '../core/holdings-log.js';
 import { type HostId, type PeerName, type SourceId, type StoreId, splitSourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { GossipMessage } from '../core/messages.js';
 import { withDeadline } from '../net/deadline.js';
-import type { LastFrame } from '../net/frame-order.js';
 import type { Net } from '../net/net.js';
 import { askState, type StatePart, type StateRequest, serveState } from '../net/state-protocol.js';
 import { verify } from '../platform/ed25519.js';
@@ -38,7 +38,7 @@ export interface StateExchangeOptions {
   /** A head of a source of this host itself, as a peer remembers it. */
   readonly onOwnHead: (source: SourceId, sealed: Uint8Array, from: PeerName) => Promise<void>;
   /** The last gossip frame that a trusted member has heard of this host. */
-  readonly onOwnFrame: (frame: LastFrame, from: PeerName) => void;
+  readonly onOwnFrame: (frame: FrameNumber, from: PeerName) => void;
   readonly tell: (input: Unstamped) => void;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -259,7 +259,7 @@ export class StateExchange {
   }
 
   /** The last frame that was heard of a host; of a start that is known by a stream only, frame 0. */
-  #lastFrame(host: HostId | undefined, peer: PeerName): LastFrame | undefined {
+  #lastFrame(host: HostId | undefined, peer: PeerName): FrameNumber | undefined {
     const gossiped = this.#options.net.lastFrame(peer);
     const told = host === undefined ? undefined : this.#options.machine.startOf(host);
     return told !== undefined && told.boot > (gossiped?.boot ?? 0) ? { boot: told.boot, frame: 0 } : gossiped;

@@ -1,47 +1,35 @@
 /**
- * Frame order: is this frame newer than all that its writer has said before?
- *
- * Each start of a host raises its boot counter and each frame its frame counter, so (boot, frame) rises strictly and
- * whatever does not rise is a replay, a late duplicate, or a second machine with the same identity. A frame that a
- * faster one has overtaken is dropped too: gossip is hints, and what it hinted at is asked for over streams.
+ * Frame order: does this frame count, by what its writer has said before (core/frame-window.ts)? What was heard of every writer is
+ * remembered, the highest frame also over a restart.
  */
+import { ALL_HEARD, type FrameNumber, type FramesHeard, type FrameVerdict, judgeFrame } from '../core/frame-window.js';
 import type { PeerName } from '../core/ids.js';
-
-export interface LastFrame {
-  readonly boot: number;
-  readonly frame: number;
-}
 
 /** Where the last frames are kept over a restart. `save` is called at every frame: keep it cheap, write behind. */
 export interface FrameMemory {
-  load(): Iterable<readonly [PeerName, LastFrame]>;
-  save(writer: PeerName, last: LastFrame): void;
+  load(): Iterable<readonly [PeerName, FrameNumber]>;
+  save(writer: PeerName, last: FrameNumber): void;
 }
 
-/** `older-boot`: from before the writer's last start, so a replay, an old image of its disk, or its duplicate. */
-export type FrameVerdict = 'newer' | 'not-newer' | 'older-boot';
-
 export class FrameOrder {
-  readonly #last: Map<PeerName, LastFrame>;
+  readonly #heard = new Map<PeerName, FramesHeard>();
   readonly #memory: FrameMemory | undefined;
 
   constructor(memory: FrameMemory | undefined) {
     this.#memory = memory;
-    this.#last = new Map(memory?.load());
+    for (const [writer, last] of memory?.load() ?? []) this.#heard.set(writer, { last, earlier: ALL_HEARD });
   }
 
-  /** The last frame of a writer that counted. */
-  last(writer: PeerName): LastFrame | undefined {
-    return this.#last.get(writer);
+  /** The highest frame of a writer that counted. */
+  last(writer: PeerName): FrameNumber | undefined {
+    return this.#heard.get(writer)?.last;
   }
 
-  /** Judges a frame whose author is known, and remembers it if it is newer. */
-  admit(writer: PeerName, { boot, frame }: LastFrame): FrameVerdict {
-    const last = this.#last.get(writer);
-    if (last !== undefined && boot < last.boot) return 'older-boot';
-    if (last !== undefined && boot === last.boot && frame <= last.frame) return 'not-newer';
-    this.#last.set(writer, { boot, frame });
-    this.#memory?.save(writer, { boot, frame });
-    return 'newer';
+  /** Judges a frame whose author is known, and remembers it if it counts. */
+  admit(writer: PeerName, { boot, frame }: FrameNumber): FrameVerdict {
+    const { verdict, heard } = judgeFrame(this.#heard.get(writer), { boot, frame });
+    this.#heard.set(writer, heard);
+    if (verdict === 'newer') this.#memory?.save(writer, heard.last);
+    return verdict;
   }
 }

@@ -6,15 +6,16 @@
  * no honest build sends. Ignored: what may come from an honest host at a bad moment. Neither is passed on.
  *
  * Messages of one stream are judged one after the other (`awaitRpcHandler`): GossipSub awaits each signature, and a
- * frame that overtakes another voids it. On Node 20 signatures are checked in order either way (tried); we do not rely on it.
+ * heartbeat that another has overtaken counts no more. On Node 20 signatures are checked in order either way (tried); we do not rely on it.
  */
 import { type GossipSub, type GossipsubOpts, type Message, StrictSign, TopicValidatorResult } from '@libp2p/gossipsub';
 import type { PeerId } from '@libp2p/interface';
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
+import type { FrameNumber } from '../core/frame-window.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
 import type { GossipMessage } from '../core/messages.js';
-import { type FrameMemory, FrameOrder, type LastFrame } from './frame-order.js';
+import { type FrameMemory, FrameOrder } from './frame-order.js';
 import { ADDRESSES_PER_FRAME_MAX, decodeFrame, encodeFrame, type FrameExtras } from './gossip-border.js';
 import { TokenBucket } from './token-bucket.js';
 
@@ -128,7 +129,7 @@ export class GossipTopic {
     return this.#frame;
   }
 
-  lastFrame(writer: PeerName): LastFrame | undefined {
+  lastFrame(writer: PeerName): FrameNumber | undefined {
     return this.#order.last(writer);
   }
 
@@ -178,7 +179,9 @@ export class GossipTopic {
         );
         if (isTold) this.#options.onOlderStart(author);
       }
-      if (verdict !== 'newer') return TopicValidatorResult.Ignore;
+      // What a host says of itself is true as it said it last; what a claim or an operation says stays true.
+      const counts = verdict === 'newer' || (verdict === 'overtaken' && said?.kind !== 'heartbeat');
+      if (!counts) return TopicValidatorResult.Ignore;
       if (said !== undefined) this.#judged.set(message, { message: said, extras });
       return TopicValidatorResult.Accept;
     } catch (error) {

@@ -26,11 +26,12 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
+import type { FrameNumber } from '../core/frame-window.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
 import type { GossipMessage } from '../core/messages.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
 import { withDeadline } from './deadline.js';
-import type { FrameMemory, LastFrame } from './frame-order.js';
+import type { FrameMemory } from './frame-order.js';
 import { gatedRegistrar } from './gated-registrar.js';
 import { type GossipListener, GossipTopic, gossipOptions } from './gossip-topic.js';
 import { Offences } from './offences.js';
@@ -119,7 +120,7 @@ export interface Net {
   /** By how much our wall clock is ahead of the median of the members', in ms; undefined while none is known. */
   clockAheadMs(): number | undefined;
   /** The last gossip frame that was heard of a member, also before our last start: its start counter, and its number. */
-  lastFrame(peer: PeerName): LastFrame | undefined;
+  lastFrame(peer: PeerName): FrameNumber | undefined;
   /** `from` is the member who wrote the message, by its signature; it may have come through others. */
   onGossip(listener: GossipListener): () => void;
   /** For the callers of protocols: this peer's answer was such as no honest build gives. Ten within ten minutes: a ban. */
@@ -407,7 +408,7 @@ class LibraryNet implements Net {
     return this.#gossip.framesSent;
   }
 
-  lastFrame(peer: PeerName): LastFrame | undefined {
+  lastFrame(peer: PeerName): FrameNumber | undefined {
     return this.#gossip.lastFrame(peer);
   }
 

@@ -7,6 +7,7 @@
 import { Ask, Part } from '../../protocols/state/state.js';
 import { type CheckpointPiece, PIECE_OPS_MAX } from '../core/checkpoint.js';
 import { assert, unreachable } from '../core/fault.js';
+import type { FrameNumber } from '../core/frame-window.js';
 import type { Epoch, LogSegment } from '../core/holdings-log.js';
 import {
   bytesOf,
@@ -19,7 +20,6 @@ import {
 } from '../core/ids.js';
 import type { Heartbeat } from '../core/messages.js';
 import { type AskOptions, ask } from './ask.js';
-import type { LastFrame } from './frame-order.js';
 import { decodeHeartbeat, encodeHeartbeat } from './gossip-border.js';
 import { epochFrom, pieceFrom, SEGMENT_OPS_MAX, segmentFrom, toPiece, toSegment } from './log-border.js';
 import { countFrom, malformed, reading } from './malformed.js';
@@ -44,7 +44,7 @@ export interface StateRequest {
   /** The newest head of each source that the asker knows. */
   readonly heads: readonly { readonly source: SourceId; readonly seq: number }[];
   /** The last gossip frame that the asker has heard of the one it asks; its number is 0 where it knows of that start by a stream only. */
-  readonly yourFrame: LastFrame | undefined;
+  readonly yourFrame: FrameNumber | undefined;
 }
 
 export type StatePart =
@@ -54,7 +54,7 @@ export type StatePart =
   /** A piece of a log's newest checkpoint; without operations, it says that there is one. */
   | { readonly kind: 'checkpoint'; readonly piece: CheckpointPiece }
   /** The last gossip frame that the answering host has heard of the asker, as in the request. */
-  | { readonly kind: 'your-frame'; readonly frame: LastFrame }
+  | { readonly kind: 'your-frame'; readonly frame: FrameNumber }
   /** A signed head as its origin made it, not yet verified. */
   | { readonly kind: 'head'; readonly source: SourceId; readonly bytes: Uint8Array };
 
@@ -141,7 +141,7 @@ function toAsk({ logs, heads, yourFrame }: StateRequest): Ask {
   };
 }
 
-const frameFrom = ({ boot, frame }: { readonly boot: number; readonly frame: number }): LastFrame => ({
+const frameFrom = ({ boot, frame }: { readonly boot: number; readonly frame: number }): FrameNumber => ({
   boot: countFrom(boot),
   frame: countFrom(frame),
 });

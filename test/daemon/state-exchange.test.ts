@@ -12,6 +12,7 @@ import {
 } from '../../src/core/checkpoint.js';
 import type { Member } from '../../src/core/cluster-config.js';
 import type { Boot } from '../../src/core/duplicate.js';
+import type { FrameNumber } from '../../src/core/frame-window.js';
 import {
   type LogOp,
   type LogPosition,
@@ -26,7 +27,6 @@ import type { Unstamped } from '../../src/daemon/driver.js';
 import { Roster } from '../../src/daemon/roster.js';
 import { StateExchange, type StateExchangeOptions } from '../../src/daemon/state-exchange.js';
 import { publicKeyOf } from '../../src/membership/peer-key.js';
-import type { LastFrame } from '../../src/net/frame-order.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
@@ -57,7 +57,7 @@ async function aPair(
   } = {},
 ) {
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
-  const frames: LastFrame[] = [];
+  const frames: FrameNumber[] = [];
   const folder = await mkdtemp(join(tmpdir(), 'state-exchange-'));
   const members = [
     { host: asker, peer: a.net.peer, name: 'a', state: 'active', trust },
@@ -90,7 +90,7 @@ async function aPair(
         segment: () => undefined,
         hearOfOwnLog: async (theirs: LogPosition) => void heard.push(theirs),
       },
-      onOwnFrame: (frame: LastFrame) => frames.push(frame),
+      onOwnFrame: (frame: FrameNumber) => frames.push(frame),
       catalog: { hints: () => [], heads: () => [] },
       tell: (input: Unstamped) => void (self === asker && told.push(input)),
       log: pino({ level: 'silent' }),

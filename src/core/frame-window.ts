@@ -1,0 +1,55 @@
+/**
+ * Frame window: does a gossip frame count, by what was heard of its writer before?
+ *
+ * Each start of a host raises its boot counter and each frame its frame counter, so (boot, frame) rises strictly. A frame that a
+ * later one has overtaken on its way through the mesh counts, once, if no more than 32 have: what it says, that a parcel is
+ * claimed, say, is as true as before. Whatever else does not rise is a replay, a duplicate, or a second machine with the same
+ * identity. That is IPsec's anti-replay window (RFC 4303, section 3.4.3).
+ *
+ * Pure. Driven by net/frame-order.ts and by the simulator, which keep what it returns.
+ */
+export interface FrameNumber {
+  readonly boot: number;
+  /** From 1 within a start. */
+  readonly frame: number;
+}
+
+export interface FramesHeard {
+  /** The highest. */
+  readonly last: FrameNumber;
+  /** Bit n: frame `last.frame - 1 - n` was heard. */
+  readonly earlier: number;
+}
+
+/** What is known of earlier frames after a restart, which keeps the highest only: none may come again. */
+export const ALL_HEARD = -1;
+const WINDOW = 32;
+
+export type FrameVerdict =
+  | 'newer'
+  /** Heard for the first time, after a later one. */
+  | 'overtaken'
+  | 'not-newer'
+  /** From before the writer's last start, so a replay, an old image of its disk, or its duplicate. */
+  | 'older-boot';
+
+/** @returns what is to be remembered of the writer besides the verdict; the same object where that has not changed. */
+export function judgeFrame(
+  heard: FramesHeard | undefined,
+  { boot, frame }: FrameNumber,
+): { readonly verdict: FrameVerdict; readonly heard: FramesHeard } {
+  if (heard === undefined || boot > heard.last.boot)
+    return { verdict: 'newer', heard: { last: { boot, frame }, earlier: 0 } };
+  const { last, earlier } = heard;
+  if (boot < last.boot) return { verdict: 'older-boot', heard };
+  const ahead = frame - last.frame;
+  if (ahead > 0) {
+    // Where a shift by 32 or more would be one by its remainder.
+    const shifted = ahead >= WINDOW ? 0 : earlier << ahead;
+    const before = ahead > WINDOW ? 0 : 1 << (ahead - 1);
+    return { verdict: 'newer', heard: { last: { boot, frame }, earlier: shifted | before } };
+  }
+  const bit = ahead < 0 && ahead >= -WINDOW ? 1 << (-ahead - 1) : 0;
+  if (bit === 0 || (earlier & bit) !== 0) return { verdict: 'not-newer', heard };
+  return { verdict: 'overtaken', heard: { last, earlier: earlier | bit } };
+}
