@@ -1,7 +1,7 @@
 /**
- * Leave to faster: should this host leave a repair to others for a while, because their links are better?
+ * Leave to faster: should this host leave a copy to others for a while, because their links are better?
  *
- * A lost host's copies are made again by all who have room. A slow host that takes a large parcel can be at it long after the
+ * What has too few copies is taken by all who have room. A slow host that takes a large parcel can be at it long after the
  * others are done with all the rest; so it takes what it will have by then, and the rest only when nobody has taken it up.
  * That is the rule of list scheduling on unequal machines: no machine takes what it ends later than all would end together
  * (Graham 1969, for equal ones).

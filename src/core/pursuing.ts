@@ -46,6 +46,8 @@ import type { Wanted } from './wanted.js';
 
 /** A pace that has grown by this much is told at once: whom others fetch from, and what they leave to us, depends on it. */
 const PACE_NEWS = 2;
+/** A fetch of which less than this part has come may be given up for a better one. */
+const BEGUN_SHARE = 0.25;
 
 /** What pursuing must know of its machine. */
 export interface PursuingContext {
@@ -224,6 +226,13 @@ export class Pursuing {
       this.#abandon(pursuit);
       return;
     }
+    if (this.#isBegun(pursuit) && count.copies === 0) {
+      const isLeft = this.#paces.isLeftToFaster(pursuit.source, this.#nowMs);
+      if (isLeft || this.#isSentTwice(pursuit.source, count, view.betterClaims)) {
+        this.#abandon(pursuit);
+        return;
+      }
+    }
     if (pursuit.stage !== 'claimed' || this.#nowMs < pursuit.lookAgainMs) return;
     const isSentTwice = !pursuit.relocated && this.#isSentTwice(pursuit.source, count, view.betterClaims);
     if (verdict.act === 'grab' && !isSentTwice) pursuit.stage = 'cleared';
@@ -233,6 +242,15 @@ export class Pursuing {
   /** What comes over a slow link comes once: who claims it has it soon, and then it can be had from there. */
   #isSentTwice(source: HostId, { copies }: CopyCount, claims: number): boolean {
     return copies === 0 && claims > 0 && this.#paces.isSlow(source);
+  }
+
+  /**
+   * Just begun, from an origin that is slow, as is known only since then: where nobody's pace is known yet, N hosts begin with each
+   * parcel, and what one of them gives up now comes to it later over a better link.
+   */
+  #isBegun({ row, stage, from, doneBytes, relocated }: Pursuit): boolean {
+    if (stage !== 'fetching' || relocated || from === undefined || from !== this.#wanted.originOf(row)) return false;
+    return doneBytes < BEGUN_SHARE * this.#table.bytes(row) && this.#paces.isSlow(from);
   }
 
   #act(row: Row, verdict: GrabVerdict, { count, view }: Considered): void {
@@ -317,13 +335,13 @@ export class Pursuing {
       shortSinceMs,
       stepMs,
       lastPlace,
-      leftUntilMs: undecided && repair && pursuit === undefined ? this.#leftUntilMs(row) : Number.NEGATIVE_INFINITY,
+      leftUntilMs: undecided && pursuit === undefined ? this.#leftUntilMs(row) : Number.NEGATIVE_INFINITY,
       claimed: pursuit !== undefined,
       notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
     };
   }
 
-  /** Until when a repair is left to hosts with better links. */
+  /** Until when a row is left to hosts with better links. */
   #leftUntilMs(row: Row): number {
     const { own } = this.#paces;
     return leaveUntilMs({
@@ -588,6 +606,7 @@ export class Pursuing {
     if (pursuit.from !== undefined)
       this.#paces.came(pursuit.from, Math.max(0, doneBytes - pursuit.doneBytes), this.#nowMs);
     pursuit.doneBytes = doneBytes;
+    if (this.#isBegun(pursuit)) this.#of.mark(pursuit.row);
     if (this.#paces.own >= PACE_NEWS * this.#toldPace && this.#paces.own > 0) this.#of.sayPace();
   }
 
