@@ -156,12 +156,14 @@ const everyParcelHasItsCopies: Check = world => {
   return undefined;
 };
 
-/** No member takes what another one says for a late word of an earlier start, as after a clone of it until it has raised its boot counter. */
+/** No member holds another one for a duplicate, or takes what it says for a late word of an earlier start, as after a clone of it. */
 const everybodyIsHeard: Check = world => {
   const active = new Set(world.config.members.flatMap(({ host, state }) => (state === 'active' ? [host] : [])));
   const running = world.hosts.flatMap(({ id, running }) => (active.has(id) ? (running ?? []) : []));
   for (const by of running) {
     for (const of of running) {
+      if (by.machine.host(of.host.id)?.isSetAside === true)
+        return `h${by.host.number} takes h${of.host.number} for one of two machines with one identity`;
       const heard = by.host.disk.frames.get(of.host.id);
       if (heard === undefined || heard.boot < of.boot || heard.bootId === of.bootId) continue;
       return `h${by.host.number} has heard start ${heard.boot} of h${of.host.number}, which is at ${of.boot}`;
