@@ -299,7 +299,7 @@ export class Injector {
     const present = [...(store?.present ?? [])];
     const parcel = present[(dice >>> 8) % Math.max(1, present.length)];
     if (store === undefined || parcel === undefined) return;
-    if (store.hasCopy(parcel)) this.#world.happened({ is: 'injected-loss', host, parcel });
+    if (store.keeps(parcel)) this.#world.happened({ is: 'injected-loss', host, parcel });
     store.spoil(parcel, 'rotten');
   }
 
@@ -321,7 +321,7 @@ export class Injector {
     for (const store of host.stores) {
       const parcel = [...store.files.keys()].at(-1);
       if (parcel === undefined) continue;
-      if (store.hasCopy(parcel)) this.#world.happened({ is: 'injected-loss', host, parcel });
+      if (store.keeps(parcel)) this.#world.happened({ is: 'injected-loss', host, parcel });
       store.spoil(parcel, 'half');
     }
   }
@@ -354,8 +354,8 @@ export class Injector {
       world.crash(host);
       for (const store of host.stores) {
         const old = image.stores.find(({ id }) => id === store.id);
-        for (const parcel of store.present)
-          if (old?.hasCopy(parcel) !== true) world.happened({ is: 'injected-loss', host, parcel });
+        for (const parcel of store.held())
+          if (old?.keeps(parcel) !== true) world.happened({ is: 'injected-loss', host, parcel });
       }
       host.disk = image;
       world.happened({ is: 'disk-replaced', host });

@@ -204,7 +204,8 @@ export class OwnStores {
     for (const parcel of [...store.present]) {
       if (!store.files.has(parcel)) commit(this.#world, host, store, { op: 'corrupt', parcel });
     }
-    if (!isDoubtful) for (const parcel of [...store.files.keys()]) if (!store.present.has(parcel)) store.remove(parcel);
+    if (!store.rescanDue)
+      for (const parcel of [...store.files.keys()]) if (!store.present.has(parcel)) store.remove(parcel);
     disk.index.set(store.id, store.log.positionAt(store.log.seq));
     this.#toldSeq.set(store.id, store.log.seq);
     const { pieces, segment } = store.log.telling(0);
@@ -212,13 +213,16 @@ export class OwnStores {
     this.#of.tell({ is: 'log', segment });
     this.#makeCheckpointIfDue(store);
     this.#tellRoom(store);
-    if (isDoubtful) this.#rescan(store, [...store.files.keys()]);
+    if (store.rescanDue) this.#rescan(store, [...store.files.keys()]);
   }
 
   /** After doubt every copy is read again before it counts. */
   #rescan(store: StoreDisk, parcels: readonly ParcelId[]): void {
     const [parcel, ...others] = parcels;
-    if (parcel === undefined) return;
+    if (parcel === undefined) {
+      store.rescanDue = false;
+      return;
+    }
     const file = store.files.get(parcel);
     this.#world.after(this.readMs(store, file?.bytes ?? 0), () =>
       this.#of.enter(() => {

@@ -46,6 +46,8 @@ export class StoreDisk {
   goesAstray = false;
   /** Its limit was once lowered, maybe below what it held and had promised. */
   wasCut = false;
+  /** The log was begun anew: until every file was read nothing of what lies here counts, and nothing is taken away. As the marker says. */
+  rescanDue = false;
   /** Files whose bytes a fault has changed. */
   readonly hasSpoiled = new Set<ParcelId>();
   /** Each write and read takes this much longer, in ms. */
@@ -78,6 +80,7 @@ export class StoreDisk {
     image.replay();
     image.usedBytes = this.usedBytes;
     image.wasCut = this.wasCut;
+    image.rescanDue = this.rescanDue;
     for (const parcel of this.hasSpoiled) image.hasSpoiled.add(parcel);
     return image;
   }
@@ -85,6 +88,20 @@ export class StoreDisk {
   /** PRESENT and its bytes are right: what counts as a copy for whoever sees all. */
   hasCopy(parcel: ParcelId): boolean {
     return this.present.has(parcel) && this.files.get(parcel)?.content === parcel;
+  }
+
+  /**
+   * … or right and about to count again: after doubt about the log every copy is read anew, over restarts too, and until that is
+   * done nothing is taken away.
+   */
+  keeps(parcel: ParcelId): boolean {
+    return (this.rescanDue || this.present.has(parcel)) && this.files.get(parcel)?.content === parcel;
+  }
+
+  /** What would be lost with it: by its log, or about to be in there again. */
+  *held(): IterableIterator<ParcelId> {
+    yield* this.present;
+    for (const parcel of this.files.keys()) if (!this.present.has(parcel) && this.keeps(parcel)) yield parcel;
   }
 
   put(parcel: ParcelId, file: StoredFile): void {
@@ -122,6 +139,7 @@ export class StoreDisk {
 
   beginEpoch(epoch: Epoch): void {
     this.log = StoreLog.begin(this.host, this.id, epoch);
+    this.rescanDue = true;
     this.replay();
   }
 

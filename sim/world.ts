@@ -367,7 +367,7 @@ export class World implements Surroundings {
   /** Says that all copies of a host are about to be lost by a fault. */
   loseCopies(host: SimHost): void {
     for (const store of host.stores)
-      for (const parcel of store.present) this.happened({ is: 'injected-loss', host, parcel });
+      for (const parcel of store.held()) this.happened({ is: 'injected-loss', host, parcel });
   }
 
   // ------------------------------------------------------------------------------------------------------------- cluster
@@ -466,13 +466,13 @@ export class World implements Surroundings {
     return this.hosts.filter(host => !host.lost && host.stores.some(store => store.hasCopy(parcel)));
   }
 
-  /** … as a configuration counts them: one a domain, of active, trusted members, not at the origin. */
+  /** … as a configuration counts them: one a domain, of active, trusted members, not at the origin; those that are being read anew, too. */
   copies(parcel: ParcelId, config: ClusterConfig = this.config, except?: StoreDisk): number {
     const origin = this.catalog.parcel(parcel)?.origin;
     const domains = new Set<string>();
     for (const host of this.hosts) {
       if (host.lost || host.id === origin) continue;
-      if (!host.stores.some(store => store !== except && store.hasCopy(parcel))) continue;
+      if (!host.stores.some(store => store !== except && store.keeps(parcel))) continue;
       const member = config.members.find(({ host: id }) => id === host.id);
       if (member?.state === 'active' && member.trust === 'trusted') domains.add(member.domain);
     }

@@ -288,7 +288,7 @@ export class DropChecker implements Checker {
       other =>
         !other.lost &&
         other.id !== origin &&
-        other.stores.some(store => store.hasCopy(parcel)) &&
+        other.stores.some(store => store.keeps(parcel)) &&
         config.members.some(({ host: id, domain, state }) => {
           return id === other.id && domain === member.domain && state === 'active';
         }),
