@@ -56,6 +56,7 @@ import { FetchServer } from './fetch-server.js';
 import { Fetcher } from './fetcher.js';
 import { GrantAsker } from './grant-asker.js';
 import { GrantServer } from './grant-server.js';
+import { Hooks } from './hooks.js';
 import { KnownAddresses } from './known-addresses.js';
 import { LiveParcels } from './live-parcels.js';
 import { LoopDelay } from './loop-delay.js';
@@ -132,7 +133,7 @@ async function serve(
   const { host: self, signer, seed } = membership.identity;
 
   // ------------------------------------------------------------------------------------------- what lies on our own disk
-  for (const folder of ['index', 'catalog/heads', 'catalog/own-heads', 'catalog/objects']) {
+  for (const folder of ['index', 'catalog/heads', 'catalog/own-heads', 'catalog/objects', 'hooks']) {
     await mkdir(join(stateDir, folder), { recursive: true, mode: 0o700 });
   }
   const index = openIndexDatabase(join(stateDir, 'index', 'holdings'));
@@ -291,6 +292,7 @@ async function serve(
     clock,
     alarms,
     brakes,
+    hooks: new Hooks({ stateDir, log }),
     retainer: new Retainer({ catalog, protections, brakes, clockAheadMs: () => net.clockAheadMs() }),
     log,
     signal,

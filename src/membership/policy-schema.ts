@@ -76,6 +76,8 @@ const duration = durationFrom(0, DURATION_ALLOWED);
 /** A scan of a source more often than this would never end. */
 const every = durationFrom(1000, 'a duration of at least 1s, such as 15m, 1h or 1d');
 
+const hookTimeout = durationFrom(1000, 'a duration of at least 1s, such as 10m');
+
 const atTime = z.string(allowed(AT_ALLOWED)).transform((value, context) => {
   const time = readAtTime(value);
   if (time !== undefined) return time;
@@ -157,9 +159,15 @@ const source = z.strictObject(
     keep: keep.optional(),
     hold: hold.optional(),
     brake: brake.optional(),
+    before: name.optional(),
+    after: name.optional(),
+    onFailure: name.optional(),
+    hookTimeout: hookTimeout.optional(),
     crossMounts: flag.optional(),
   },
-  allowed('a map with path and, if wanted, copies, every or at, jitter, exclude, keep, hold, brake and crossMounts'),
+  allowed(
+    'a map with path and, if wanted, copies, every or at, jitter, exclude, keep, hold, brake, before, after, onFailure, hookTimeout and crossMounts',
+  ),
 );
 
 const RATE_ALLOWED = 'a size for each second, at least 256 kB, such as 5 MB';
@@ -246,7 +254,7 @@ export type TimingInput = z.output<typeof timing>;
 export type KeepInput = z.output<typeof keep>;
 
 /** Keys of DESIGN section 10 that this version does not act on: better refused than silently without effect. */
-export const LATER_KEYS: ReadonlySet<string> = new Set(['watch', 'before', 'after']);
+export const LATER_KEYS: ReadonlySet<string> = new Set(['watch']);
 
 /** The policy's JSON Schema (draft 2020-12), for editors. */
 export function policyJsonSchema(): object {

@@ -70,6 +70,14 @@ export interface SourceSetting {
   readonly holdDays: number | undefined;
   /** Where more than this share of the files left or changed at once, in percent, retention stops until a person has looked. */
   readonly brakePercent: number;
+  /** Names of programs in the hooks folder of the source's host. */
+  readonly hooks: {
+    readonly before: string | undefined;
+    readonly after: string | undefined;
+    readonly onFailure: string | undefined;
+    /** Of each of them. */
+    readonly timeoutMs: number;
+  };
   readonly crossMounts: boolean;
 }
 
@@ -133,6 +141,7 @@ const DEFAULT_EVERY_MS = 3_600_000;
 const DEFAULT_JITTER_MS = 120_000;
 const DEFAULT_RESERVE_PERCENT = 10;
 const DEFAULT_BRAKE_PERCENT = 50;
+const DEFAULT_HOOK_TIMEOUT_MS = 600_000;
 const DEFAULT_KEEP: KeepRules = { last: 3, hourly: 24, daily: 7, weekly: 5, monthly: 12, yearly: 0 };
 
 type KeyPath = readonly (string | number)[];
@@ -300,7 +309,8 @@ function reportIssue(issue: z.core.$ZodIssue, report: Report): void {
 
 /** The keys of the map at a path, as the schema has them. */
 function keysAllowed(path: KeyPath): string {
-  const source = 'path, copies, every, at, jitter, exclude, keep, hold, brake, crossMounts';
+  const source =
+    'path, copies, every, at, jitter, exclude, keep, hold, brake, before, after, onFailure, hookTimeout, crossMounts';
   const keep = 'last, hourly, daily, weekly, monthly, yearly';
   const [top, , inHost] = path;
   if (path.length === 0) return 'cluster, defaults, hosts, timing';
@@ -415,6 +425,12 @@ function resolve(input: PolicyInput): Policy {
         keep: resolveKeep(source.keep ?? defaults?.keep),
         holdDays: source.hold ?? defaults?.hold,
         brakePercent: source.brake ?? DEFAULT_BRAKE_PERCENT,
+        hooks: {
+          before: source.before,
+          after: source.after,
+          onFailure: source.onFailure,
+          timeoutMs: source.hookTimeout ?? DEFAULT_HOOK_TIMEOUT_MS,
+        },
         crossMounts: source.crossMounts ?? false,
       })),
     });

@@ -46,7 +46,9 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
     log,
     signal: ended.signal,
   } as unknown as ConstructorParameters<typeof Origin>[0]);
-  origin.configure([{ name: 'photos', path: source.root, schedule: { kind: 'every', everyMs: 3_600_000 } } as never]);
+  origin.configure([
+    { name: 'photos', path: source.root, schedule: { kind: 'every', everyMs: 3_600_000 }, hooks: {} } as never,
+  ]);
   t.teardown(async () => {
     ended.abort();
     await origin.stop();

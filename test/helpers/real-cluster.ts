@@ -62,6 +62,9 @@ export interface SourcePlan {
   readonly every?: string;
   readonly exclude?: readonly string[];
   readonly keep?: Readonly<Record<string, number>>;
+  readonly before?: string;
+  readonly after?: string;
+  readonly onFailure?: string;
 }
 
 /** What `config apply` is given, but for the cluster's name and the timing. */

@@ -47,6 +47,7 @@ test('the example reads with every default filled in', t => {
       keep: { last: 0, hourly: 0, daily: 7, weekly: 4, monthly: 0, yearly: 0 },
       holdDays: undefined,
       brakePercent: 50,
+      hooks: { before: undefined, after: undefined, onFailure: undefined, timeoutMs: 600_000 },
       crossMounts: false,
     },
   ]);
@@ -145,8 +146,21 @@ test('a source has its snapshots every so often or at times of the day, each a l
   t.regex(problem('at: ["10:05"], every: 1h'), /sources\.s\.at: every and at exclude each other/);
 });
 
+test('a source names its hooks, and only names them', t => {
+  const text = (keys: string) => `cluster: home\nhosts: { a: { sources: { s: { path: /s, ${keys} } } } }\n`;
+  const source = parsePolicy(text('before: dump, after: go-on, onFailure: mail, hookTimeout: 2m')).policy.hosts.get('a')
+    ?.sources[0];
+  t.deepEqual(source?.hooks, { before: 'dump', after: 'go-on', onFailure: 'mail', timeoutMs: 120_000 });
+  t.regex(
+    problemsOf(text('before: /bin/rm -r'))[0] ?? '',
+    /sources\.s\.before: bad value .*allowed: a name of lower-case/,
+  );
+  t.regex(problemsOf(text('before: ../x'))[0] ?? '', /sources\.s\.before: bad value/);
+  t.regex(problemsOf(text('hookTimeout: 0'))[0] ?? '', /sources\.s\.hookTimeout: .*at least 1s/);
+});
+
 test('keys of later versions are refused as such, not as misspellings', t => {
-  for (const key of ['watch', 'before', 'after']) {
+  for (const key of ['watch']) {
     const [problem] = problemsOf(`cluster: home\nhosts: { a: { sources: { s: { path: /s, ${key}: 1 } } } }\n`);
     t.regex(problem ?? '', new RegExp(`hosts\\.a\\.sources\\.s\\.${key}: not in this version$`));
   }

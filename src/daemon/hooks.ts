@@ -1,0 +1,175 @@
+/**
+ * Hooks: programs that a source's policy names and that run around its snapshots, so that what is backed up is consistent: a
+ * database's dump, say. The policy has only a name; the program lies on the source's own host, in `STATE/hooks`, so that whoever
+ * can change the policy cannot run what they like there.
+ *
+ * A hook has no arguments and no input. It gets the source's folder, and what it is about, in its environment; what it prints goes
+ * into the log, and the end of that into the error when it fails. It and all that it started are ended when its time is up.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { ClusterError } from '../core/fault.js';
+
+export type HookMoment = 'before' | 'after' | 'onFailure';
+
+export interface HookCall {
+  readonly name: string;
+  readonly moment: HookMoment;
+  /** The source's name and folder. */
+  readonly source: string;
+  readonly path: string;
+  readonly timeoutMs: number;
+  /** More for its environment: what is known by then. */
+  readonly more?: Readonly<Record<string, string>>;
+}
+
+/** The end of what a hook printed that is kept, in bytes, and of that what stands in an error. */
+const OUTPUT_BYTES_KEPT = 64 * 1024;
+const OUTPUT_CHARACTERS_TOLD = 500;
+/** Between being asked to end and being ended, in ms. */
+const KILL_AFTER_MS = 10_000;
+/** Of our own environment a hook gets these: no service's secrets. */
+const PASSED_ON = ['PATH', 'HOME', 'USER', 'LOGNAME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
+const GROUP_OR_OTHERS_WRITE = 0o022;
+const ANY_EXECUTE = 0o111;
+
+export class Hooks {
+  readonly #folder: string;
+  readonly #log: Logger;
+
+  constructor({ stateDir, log }: { readonly stateDir: string; readonly log: Logger }) {
+    this.#folder = join(stateDir, 'hooks');
+    this.#log = log;
+  }
+
+  /** @throws ClusterError HOOK_FAILED; the signal's reason, once the hook has ended */
+  async run(call: HookCall, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const file = await this.#programOf(call);
+    const started = performance.now();
+    const ended = await runToEnd({ file, call, signal });
+    const spentMs = Math.round(performance.now() - started);
+    const { name, moment, source } = call;
+    this.#log.info({ code: 'HOOK_RAN', source, hook: name, moment, spentMs, ...ended }, 'a hook has ended');
+    signal.throwIfAborted();
+    const why = whatWentWrong(ended, call.timeoutMs);
+    if (why !== undefined) throw failed(call, `${why}${toldOutput(ended.output)}`);
+  }
+
+  async #programOf(call: HookCall): Promise<string> {
+    const file = join(this.#folder, call.name);
+    // Not what a link leads to: that may be changed by somebody else.
+    const found = await lstat(file).catch((error: unknown) => {
+      throw failed(call, `there is no ${file} (${error instanceof Error ? error.message : error})`);
+    });
+    if (!found.isFile() || (found.mode & ANY_EXECUTE) === 0) throw failed(call, `${file} is no executable file`);
+    const isOurs = found.uid === 0 || found.uid === process.getuid?.();
+    if (!isOurs || (found.mode & GROUP_OR_OTHERS_WRITE) !== 0)
+      throw failed(
+        call,
+        `${file} can be changed by others: it must belong to root or the service's user, and only its owner may write it`,
+      );
+    return file;
+  }
+}
+
+interface HookEnd {
+  readonly exitCode: number | null;
+  readonly killedBy: NodeJS.Signals | null;
+  readonly timedOut: boolean;
+  readonly output: string;
+  /** It could not be started. */
+  readonly fault: string | undefined;
+}
+
+function runToEnd({ file, call, signal }: { file: string; call: HookCall; signal: AbortSignal }): Promise<HookEnd> {
+  return new Promise(resolve => {
+    // A group of its own, so that all that it started can be ended with it.
+    const child = spawn(file, [], {
+      cwd: '/',
+      env: environmentOf(call),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    const output = new Tail();
+    child.stdout.on('data', (chunk: Buffer) => output.add(chunk));
+    child.stderr.on('data', (chunk: Buffer) => output.add(chunk));
+    let timedOut = false;
+    let fault: string | undefined;
+    let killTimer: NodeJS.Timeout | undefined;
+    const end = (): void => {
+      if (killTimer !== undefined) return;
+      signalGroup(child, 'SIGTERM');
+      killTimer = setTimeout(() => signalGroup(child, 'SIGKILL'), KILL_AFTER_MS);
+    };
+    const timer = setTimeout(() => {
+      timedOut = true;
+      end();
+    }, call.timeoutMs);
+    signal.addEventListener('abort', end, { once: true });
+    child.once('error', error => {
+      fault = error.message;
+    });
+    // Its pipes may be held open by what it left running: that it has ended is what counts.
+    const done = (exitCode: number | null, killedBy: NodeJS.Signals | null): void => {
+      clearTimeout(timer);
+      clearTimeout(killTimer);
+      signal.removeEventListener('abort', end);
+      if (timedOut || signal.aborted) signalGroup(child, 'SIGKILL');
+      child.stdout.destroy();
+      child.stderr.destroy();
+      resolve({ exitCode, killedBy, timedOut, output: output.text(), fault });
+    };
+    child.once('exit', (exitCode, killedBy) => setImmediate(done, exitCode, killedBy));
+    child.once('close', (exitCode, killedBy) => {
+      if (child.pid === undefined) done(exitCode, killedBy);
+    });
+  });
+}
+
+/** The group is gone when nothing of it is left. */
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+function environmentOf({ source, path, moment, more = {} }: HookCall): Record<string, string> {
+  const passed = PASSED_ON.flatMap(name => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { ...Object.fromEntries(passed), CLUSTER_SOURCE: source, CLUSTER_PATH: path, CLUSTER_HOOK: moment, ...more };
+}
+
+/** The last bytes of a stream. */
+class Tail {
+  #bytes = Buffer.alloc(0);
+
+  add(chunk: Buffer): void {
+    const joined = Buffer.concat([this.#bytes, chunk]);
+    this.#bytes = Buffer.from(joined.subarray(Math.max(0, joined.length - OUTPUT_BYTES_KEPT)));
+  }
+
+  text(): string {
+    return this.#bytes.toString('utf8').trim();
+  }
+}
+
+function whatWentWrong({ exitCode, killedBy, timedOut, fault }: HookEnd, timeoutMs: number): string | undefined {
+  if (fault !== undefined) return `it could not be started: ${fault}`;
+  if (timedOut) return `it was not done after ${Math.round(timeoutMs / 1_000)} s and was ended`;
+  if (killedBy !== null) return `it was ended by ${killedBy}`;
+  return exitCode === 0 ? undefined : `it ended with ${exitCode}`;
+}
+
+const toldOutput = (output: string): string =>
+  output === '' ? '' : `; the end of what it said: ${output.slice(-OUTPUT_CHARACTERS_TOLD)}`;
+
+const failed = ({ name, moment, source }: HookCall, why: string): ClusterError =>
+  new ClusterError('HOOK_FAILED', `source ${source}: its ${moment} hook ${name} failed: ${why}`, { blame: 'operator' });

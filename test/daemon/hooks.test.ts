@@ -1,0 +1,106 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import { type HookCall, Hooks } from '../../src/daemon/hooks.js';
+
+/** Above what any of these programs takes on a busy machine. */
+const WAIT_MS_MAX = 20_000;
+
+function aFolder(t: ExecutionContext) {
+  const stateDir = mkdtempSync(join(tmpdir(), 'sh-'));
+  t.teardown(() => rmSync(stateDir, { recursive: true, force: true }));
+  mkdirSync(join(stateDir, 'hooks'));
+  const lines: Record<string, unknown>[] = [];
+  const log = pino({}, { write: line => void lines.push(JSON.parse(line)) });
+  const hooks = new Hooks({ stateDir, log });
+  const install = (name: string, text: string, mode = 0o700): void => {
+    writeFileSync(join(stateDir, 'hooks', name), text);
+    chmodSync(join(stateDir, 'hooks', name), mode);
+  };
+  const run = (name: string, more: Partial<HookCall> = {}, signal = new AbortController().signal): Promise<void> =>
+    hooks.run({ name, moment: 'before', source: 'db', path: '/srv/db', timeoutMs: WAIT_MS_MAX, ...more }, signal);
+  return { stateDir, install, run, lines };
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (const startMs = Date.now(); !holds(); await delay(20))
+    if (Date.now() - startMs > WAIT_MS_MAX) throw new Error('not within its time');
+}
+
+const failure = (message: RegExp) => ({ code: 'HOOK_FAILED', message });
+
+test('a hook learns of the source and of nothing secret, and what it says is in the log', async t => {
+  process.env.SOME_SECRET = 'x';
+  const { stateDir, install, run, lines } = aFolder(t);
+  install(
+    'dump',
+    `#!/bin/sh\nenv > ${join(stateDir, 'env')}\npwd >> ${join(stateDir, 'env')}\necho out; echo err >&2\n`,
+  );
+  await run('dump', { more: { CLUSTER_OUTCOME: 'taken' } });
+  const env = readFileSync(join(stateDir, 'env'), 'utf8').split('\n');
+  for (const line of ['CLUSTER_SOURCE=db', 'CLUSTER_PATH=/srv/db', 'CLUSTER_HOOK=before', 'CLUSTER_OUTCOME=taken', '/'])
+    t.true(env.includes(line), line);
+  t.false(env.some(line => line.startsWith('SOME_SECRET')));
+  t.like(lines[0], { code: 'HOOK_RAN', hook: 'dump', exitCode: 0, output: 'out\nerr' });
+});
+
+test('a hook that fails says how, with the end of what it said', async t => {
+  const { install, run } = aFolder(t);
+  install('dump', '#!/bin/sh\nseq 1 100000\necho the disk is full\nexit 7\n');
+  await t.throwsAsync(
+    run('dump'),
+    failure(/its before hook dump failed: it ended with 7; the end of what it said: .*the disk is full$/s),
+  );
+  install('killed', '#!/bin/sh\nkill -9 $$\n');
+  await t.throwsAsync(run('killed'), failure(/ended by SIGKILL/));
+  install('no-program', '#!/no/such/interpreter\n');
+  await t.throwsAsync(run('no-program'), failure(/could not be started/));
+});
+
+test('a hook that takes too long is ended with all that it started', async t => {
+  const { stateDir, install, run } = aFolder(t);
+  const pidFile = join(stateDir, 'pid');
+  install('hang', `#!/bin/sh\nsleep 1000 &\necho $! > ${pidFile}\nwait\n`);
+  await t.throwsAsync(run('hang', { timeoutMs: 1_000 }), failure(/not done after 1 s and was ended/));
+  const pid = Number(readFileSync(pidFile, 'utf8'));
+  const isOver = (): boolean =>
+    !existsSync(`/proc/${pid}`) || readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+  await t.notThrowsAsync(until(isOver));
+});
+
+test('a hook ends when the service stops, and that is no failure of it', async t => {
+  const { stateDir, install, run } = aFolder(t);
+  const begun = join(stateDir, 'begun');
+  install('hang', `#!/bin/sh\ntouch ${begun}\nsleep 1000\n`);
+  const stop = new AbortController();
+  const running = run('hang', {}, stop.signal);
+  await until(() => existsSync(begun));
+  stop.abort(new Error('the service stops'));
+  await t.throwsAsync(running, { message: 'the service stops' });
+  await t.throwsAsync(run('hang', {}, stop.signal), { message: 'the service stops' });
+});
+
+test('what others could change, what is no program and what is not there is not run', async t => {
+  const { stateDir, install, run } = aFolder(t);
+  await t.throwsAsync(run('absent'), failure(/there is no .*absent/));
+  install('plain', '#!/bin/sh\n', 0o600);
+  await t.throwsAsync(run('plain'), failure(/is no executable file/));
+  install('open', '#!/bin/sh\n', 0o720);
+  await t.throwsAsync(run('open'), failure(/can be changed by others/));
+  install('good', '#!/bin/sh\n');
+  symlinkSync(join(stateDir, 'hooks', 'good'), join(stateDir, 'hooks', 'link'));
+  await t.throwsAsync(run('link'), failure(/is no executable file/));
+  await t.notThrowsAsync(run('good'));
+});
