@@ -46,6 +46,7 @@ const CLI_MAY_IMPORT = [
   'src/catalog/path-text.ts',
   'src/catalog/entry.ts',
   'src/catalog/retention.ts',
+  'src/catalog/diff.ts',
   'src/membership/policy-units.ts',
 ];
 

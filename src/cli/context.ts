@@ -48,6 +48,11 @@ export class Context {
     await write(`${JSON.stringify(record)}\n`);
   }
 
+  /** Bytes of the result, as they are. */
+  async write(bytes: Uint8Array): Promise<void> {
+    await write(bytes);
+  }
+
   /** Something that a person should know and a pipe should not get. */
   note(line: string): void {
     process.stderr.write(`${printable(line)}\n`);
@@ -76,7 +81,7 @@ export class Context {
   }
 }
 
-function write(text: string): Promise<void> {
+function write(text: string | Uint8Array): Promise<void> {
   if (process.stdout.write(text)) return Promise.resolve();
   return new Promise(resolve => process.stdout.once('drain', resolve));
 }

@@ -11,6 +11,8 @@ import { toErrorRecord } from '../daemon/control-wire.js';
 import { backupCommand } from './backup.js';
 import { configCommand } from './config.js';
 import { Context } from './context.js';
+import { diffCommand } from './diff.js';
+import { dumpCommand } from './dump.js';
 import { EXIT, type ExitCode, exitCodeFor } from './exit-codes.js';
 import { forgetCommand } from './forget.js';
 import { hostsCommand } from './hosts.js';
@@ -97,6 +99,8 @@ const make = [
   snapshotsCommand,
   forgetCommand,
   lsCommand,
+  diffCommand,
+  dumpCommand,
   lsReplicasCommand,
   restoreCommand,
   simulateCommand,

@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
+import type { ContentFrame, ContentRequest } from '../../src/catalog/restore-content.js';
 import { ClusterError } from '../../src/core/fault.js';
 import type { ObjectId } from '../../src/core/ids.js';
 import type { ConfigApply, ReplicaReport, Service, SnapshotTaken, StatusReport } from '../../src/daemon/service.js';
@@ -529,6 +531,91 @@ test('ls names a newer snapshot that cannot be reached, and which hosts to switc
   );
 });
 
+test('diff says what changed between two snapshots, as restic does', async t => {
+  const later = 'cd'.repeat(32) as ObjectId;
+  const [old, now] = [
+    [fileOf('a', 'four'), fileOf('b', 'x'), fileOf('m', 'x', { mode: 0o600 })],
+    [fileOf('b', 'five!'), entryOf('d', { kind: 'directory' }), fileOf('m', 'x')],
+  ];
+  const stateDir = await serve(t, {
+    resolve: async ({ spec }) =>
+      resolved({
+        snapshot: snapshotOf(spec.includes('@cd') ? { id: later } : {}),
+        under: Buffer.from(spec.split(':')[1] ?? ''),
+      }),
+    entries: ({ snapshot }) => each(...placed(snapshot === later ? now : old)),
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, 'diff', ...args]);
+  const { out, err, code } = await run('photos@abababab', 'photos@cdcdcdcd');
+  t.is(out, '-    a\nM    b\n+    d/\n');
+  t.is(err, '1 entry new, 1 gone, 1 changed; 5 B new, 5 B gone\n');
+  t.is(code, 0);
+  t.is((await run('photos@abababab', 'photos@cdcdcdcd', '--metadata')).out, '-    a\nM    b\n+    d/\nU    m\n');
+  t.deepEqual(recordsOf((await run('photos@abababab', 'photos@cdcdcdcd', '--json')).out), [
+    { message_type: 'change', path: 'a', modifier: '-' },
+    { message_type: 'change', path: 'b', modifier: 'M' },
+    { message_type: 'change', path: 'd/', modifier: '+' },
+    {
+      message_type: 'statistics',
+      added: 1,
+      removed: 1,
+      type: 0,
+      content: 1,
+      metadata: 0,
+      added_bytes: 5,
+      removed_bytes: 5,
+    },
+  ]);
+  const elsewhere = await run('photos@abababab:x', 'photos@cdcdcdcd:y');
+  t.is(elsewhere.code, 2);
+  t.regex(elsewhere.err, /x and y are compared path by path/);
+});
+
+test('dump prints a file and nothing else, and says when its bytes are wrong or cannot be had', async t => {
+  const large = randomBytes(3_000_000);
+  const list = [
+    fileOf('a', 'four'),
+    fileOf('bad', 'right'),
+    fileOf('empty', ''),
+    fileOf('gone', 'gone'),
+    fileOf('large', large),
+  ];
+  const blobs = new Blobs().add('four').corrupt('right', 'wrong').add(large);
+  const stateDir = await serve(t, {
+    resolve: async ({ spec }) => resolved({ under: Buffer.from(spec.split(':')[1] ?? '') }),
+    entries: ({ under }) =>
+      each(
+        ...(under.length === 0
+          ? placed([entryOf('', { kind: 'directory' })])
+          : placed(list.filter(({ path }) => path.equals(under)))),
+      ),
+    async *content(request: ContentRequest, signal: AbortSignal): AsyncGenerator<ContentFrame> {
+      // Its first holder goes away after some bytes, and the next one begins anew.
+      const [blob] = request.blobs;
+      if (blob !== undefined && blob === list.at(-1)?.blob) {
+        yield { kind: 'start', blob, bytes: large.length };
+        yield { kind: 'data', data: large.subarray(0, 700_000) };
+      }
+      yield* blobs.frames(request, signal);
+    },
+  });
+  const run = (path: string) => cluster(['--state', stateDir, 'dump', `photos:${path}`]);
+  t.deepEqual(await run('a'), { code: 0, out: 'four', err: '' });
+  t.deepEqual(await run('empty'), { code: 0, out: '', err: '' });
+  const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+  const child = spawn(process.execPath, [main, '--state', stateDir, 'dump', 'photos:large'], { timeout: 20_000 });
+  t.true(Buffer.concat(await child.stdout.toArray()).equals(large));
+  const bad = await run('bad');
+  t.is(bad.code, 1);
+  t.regex(bad.err, /photos:bad: what was printed is not what was backed up; 5 bytes were printed: throw them away/);
+  const gone = await run('gone');
+  t.is(gone.code, 1);
+  t.regex(gone.err, /photos:gone: no host that is up holds it; switch on: attic/);
+  const folder = await run('');
+  t.is(folder.code, 2);
+  t.regex(folder.err, /photos: is a directory: name one file/);
+});
+
 test('ls-replicas and whereis print the record that scripts rely on', async t => {
   const report: ReplicaReport = {
     source: 'photos',
@@ -674,7 +761,7 @@ test('restore that is interrupted exits 130 and leaves no half file', async t =>
   const midway = new EventEmitter();
   const stateDir = await serve(t, {
     ...served(placed(tree, 1), blobs),
-    async *content(request, signal) {
+    async *content(request: ContentRequest, signal: AbortSignal): AsyncGenerator<ContentFrame> {
       yield* blobs.frames({ ...request, blobs: request.blobs.filter(blob => blob === tree[1]?.blob) }, signal);
       if (!request.blobs.includes(tree[2]?.blob as never)) return;
       yield { kind: 'start', blob: tree[2]?.blob as never, bytes: 5 };

@@ -1,0 +1,64 @@
+/** `cluster dump SOURCE[@SNAPSHOT]:PATH`: the bytes of one file, to stdout. */
+import { Command } from 'commander';
+import { escapePath } from '../catalog/path-text.js';
+import { ClusterError } from '../core/fault.js';
+import { hexOf } from '../core/ids.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { SPEC_HELP } from './ls.js';
+import type { Run } from './run.js';
+import { tellNewer } from './unreachable.js';
+
+export const dumpCommand = (run: Run): Command =>
+  new Command('dump')
+    .description('the bytes of one file, to stdout')
+    .argument('<source:path>', SPEC_HELP)
+    .action(run(dump));
+
+async function dump(context: Context, spec: string): Promise<ExitCode> {
+  const service = context.service();
+  const { sourceId, snapshot, under, newer, source } = await service.resolve({ spec }, context.signal);
+  tellNewer(context, newer);
+  const found = await firstOf(service.entries({ sourceId, snapshot: snapshot.id, under }, context.signal));
+  const name = `${source}:${escapePath(under)}`;
+  if (found?.entry.kind !== 'file') {
+    const what = found?.entry.kind ?? 'directory';
+    throw new ClusterError('BAD_ARGUMENT', `${name} is a ${what}: name one file, or use restore`, {
+      blame: 'operator',
+    });
+  }
+  const { blob, size } = found.entry;
+  if (blob === undefined || size === 0) return EXIT.ok;
+  // Not before it is needed: every other command starts without it.
+  const { createHasher } = await import('../core/hash.js');
+  const hasher = createHasher();
+  let printed = 0;
+  let seen = 0;
+  for await (const frame of service.content({ parcel: found.parcel, blobs: [blob] }, context.signal)) {
+    if (frame.kind === 'start') seen = 0;
+    else if (frame.kind === 'unavailable') {
+      const hosts = frame.hosts.length === 0 ? '' : `; switch on: ${frame.hosts.join(', ')}`;
+      throw new ClusterError('UNREACHABLE', `${name}: ${frame.because}${hosts}${soFar(printed)}`, { blame: 'passing' });
+    } else if (frame.kind === 'data') {
+      // Its first holder went away, and another one begins anew: what was printed is not printed again.
+      const fresh = frame.data.subarray(Math.max(0, printed - seen));
+      seen += frame.data.length;
+      if (fresh.length === 0) continue;
+      hasher.update(fresh);
+      printed += fresh.length;
+      // The frame's memory is used again.
+      await context.write(Buffer.from(fresh));
+    }
+  }
+  if (hexOf(hasher.digest()) === blob) return EXIT.ok;
+  throw new ClusterError('CONTENT_WRONG', `${name}: what was printed is not what was backed up${soFar(printed)}`, {
+    blame: 'passing',
+  });
+}
+
+async function firstOf<T>(items: AsyncIterable<T>): Promise<T | undefined> {
+  for await (const item of items) return item;
+  return undefined;
+}
+
+const soFar = (printed: number): string => (printed === 0 ? '' : `; ${printed} bytes were printed: throw them away`);
