@@ -2,6 +2,8 @@
  * Brakes: sources in which so much left or changed at once that a person should look before any of their snapshots is
  * unlisted (retention.ts of the catalog says how much). Kept in `STATE/brakes.json`, each written before the head that lists
  * the snapshot which showed it: no crash lets retention pass it by.
+ *
+ * A damaged file stays as it is, for it may have named any source: until somebody removes it every start brakes them all.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -48,7 +50,7 @@ export class Brakes {
     this.#lookedAt = read === undefined ? new Set() : undefined;
     for (const [source, change] of this.#on) this.#alarm(source, change);
     if (read === undefined) {
-      const text = `${FILE} is damaged: no snapshot is unlisted until each source has been looked at and 'cluster backup SOURCE --accept-changes' says so`;
+      const text = `${FILE} is damaged, and may have named any source: no snapshot is unlisted until 'cluster backup SOURCE --accept-changes' says that it was looked at. Then remove the file`;
       alarms.raise('BRAKES_DAMAGED', FILE, text);
     }
   }
@@ -82,8 +84,9 @@ export class Brakes {
     );
   }
 
-  #write(): Promise<void> {
-    return this.#turns.take('write', async () => {
+  async #write(): Promise<void> {
+    if (this.#lookedAt !== undefined) return;
+    await this.#turns.take('write', async () => {
       const text = JSON.stringify({ sources: Object.fromEntries(this.#on) }, undefined, 2);
       await writeDurable(join(this.#stateDir, FILE), `${text}\n`, { mode: 0o600 });
     });

@@ -30,6 +30,8 @@ const OUTPUT_BYTES_KEPT = 64 * 1024;
 const OUTPUT_CHARACTERS_TOLD = 500;
 /** Between being asked to end and being ended, in ms. */
 const KILL_AFTER_MS = 10_000;
+/** What it printed last may come a little after its end; what it left running may keep its output open for ever. In ms. */
+const LAST_OUTPUT_MS = 1_000;
 /** Of our own environment a hook gets these: no service's secrets. */
 const PASSED_ON = ['PATH', 'HOME', 'USER', 'LOGNAME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
 const GROUP_OR_OTHERS_WRITE = 0o022;
@@ -112,20 +114,22 @@ function runToEnd({ file, call, signal }: { file: string; call: HookCall; signal
     child.once('error', error => {
       fault = error.message;
     });
-    // Its pipes may be held open by what it left running: that it has ended is what counts.
+    let outputTimer: NodeJS.Timeout | undefined;
     const done = (exitCode: number | null, killedBy: NodeJS.Signals | null): void => {
       clearTimeout(timer);
       clearTimeout(killTimer);
+      clearTimeout(outputTimer);
       signal.removeEventListener('abort', end);
       if (timedOut || signal.aborted) signalGroup(child, 'SIGKILL');
       child.stdout.destroy();
       child.stderr.destroy();
       resolve({ exitCode, killedBy, timedOut, output: output.text(), fault });
     };
-    child.once('exit', (exitCode, killedBy) => setImmediate(done, exitCode, killedBy));
-    child.once('close', (exitCode, killedBy) => {
-      if (child.pid === undefined) done(exitCode, killedBy);
+    child.once('exit', (exitCode, killedBy) => {
+      clearTimeout(timer);
+      outputTimer = setTimeout(done, LAST_OUTPUT_MS, exitCode, killedBy);
     });
+    child.once('close', done);
   });
 }
 

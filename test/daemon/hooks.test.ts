@@ -80,6 +80,15 @@ test('a hook that takes too long is ended with all that it started', async t => 
   await t.notThrowsAsync(until(isOver));
 });
 
+test('a hook has ended when it has, though what it left running keeps its output open', async t => {
+  const { stateDir, install, run, lines } = aFolder(t);
+  const pidFile = join(stateDir, 'pid');
+  install('leaves', `#!/bin/sh\nsleep 1000 &\necho $! > ${pidFile}\necho said\n`);
+  await run('leaves');
+  t.like(lines[0], { exitCode: 0, output: 'said' });
+  process.kill(Number(readFileSync(pidFile, 'utf8')));
+});
+
 test('a hook ends when the service stops, and that is no failure of it', async t => {
   const { stateDir, install, run } = aFolder(t);
   const begun = join(stateDir, 'begun');
