@@ -5,6 +5,7 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
 import sqlite from 'node-sqlite3-wasm';
 import { RealCluster } from '../helpers/real-cluster.js';
@@ -12,6 +13,8 @@ import { RealCluster } from '../helpers/real-cluster.js';
 const SQLITE = createRequire(import.meta.url).resolve('node-sqlite3-wasm');
 /** What all accounts have together, in whatever state the database is. */
 const SUM = 10_000;
+/** As an application with some hundred transactions a second. */
+const WRITE_EVERY_MS = 3;
 
 test('a database that is written to comes back whole, and a hook that fails is an alarm', async t => {
   const cluster = new RealCluster(t);
@@ -59,7 +62,7 @@ renameSync('dump.tmp', 'dump.db');
         if (!String(error).includes('locked')) throw error;
         if (db.inTransaction) db.exec('ROLLBACK');
       }
-      await new Promise(resolve => setImmediate(resolve));
+      await delay(WRITE_EVERY_MS);
     }
   })();
 
