@@ -1,14 +1,8 @@
 /**
  * Run: the simulator's own command.
  *
- *   npm run sim                               500 seeds
- *   npm run sim -- --seeds N | --from A --to B
- *   npm run sim -- replay SEED [--until EVENT] [--trace]
- *   npm run sim -- shrink SEED [--save NAME]
- *   npm run sim -- hashes [--from A --to B] [--save yes]
- *   npm run sim -- mutants [--seeds 2000] [--only NAME] [--save yes] | --replay
- *
- * Every failure prints what is needed to see it again. The last line is `N passed, N failed`; exits 1 if any failed.
+ * Its options stand in USAGE. Every failure prints what is needed to see it again. The last line is `N passed, N failed`; exits 1 if
+ * any failed, 2 where it was asked for what there is not.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -24,6 +18,13 @@ import { shrink } from './shrink.js';
 import { whatIsWasted } from './thrift.js';
 import { lineOf } from './trace.js';
 
+const USAGE = `npm run sim                               500 seeds
+npm run sim -- --seeds N | --from A --to B
+npm run sim -- replay SEED [--until EVENT] [--trace]
+npm run sim -- shrink SEED [--save NAME]
+npm run sim -- hashes [--from A --to B] [--save yes]
+npm run sim -- mutants [--seeds 2000] [--only NAME] [--save yes] | --replay`;
+
 /** One seed in so many is run twice, and must give the same chain of state hashes. */
 const TWICE_EVERY = 25;
 /** Failures told in full; of the others only the seed and the invariant are. */
@@ -33,6 +34,8 @@ const TOLD_MAX = 5;
 const RECORDED_SEEDS = 60;
 /** A regression is made smaller by so many runs at the most. */
 const SAVED_RUNS_MAX = 60;
+
+class UsageError extends Error {}
 
 interface Tally {
   passed: number;
@@ -262,11 +265,19 @@ function main(): Tally {
       return runSeeds(from, Number(values.to ?? from + Number(values.seeds ?? COUNTS_DUE.runs) - 1));
     }
     default:
-      say(`no such command: ${command} (replay, shrink, hashes, mutants)`);
-      return { passed: 0, failed: 1 };
+      throw new UsageError(`no such command: ${command}`);
   }
 }
 
-const { passed, failed } = main();
-say(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+const isParseError = (error: unknown): error is Error =>
+  error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
+
+try {
+  const { passed, failed } = main();
+  say(`${passed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 ? 0 : 1;
+} catch (error) {
+  if (!(error instanceof UsageError) && !isParseError(error)) throw error;
+  process.stderr.write(`${error.message}\n${USAGE}\n`);
+  process.exitCode = 2;
+}
