@@ -14,6 +14,7 @@ import { Context } from './context.js';
 import { diffCommand } from './diff.js';
 import { dumpCommand } from './dump.js';
 import { EXIT, type ExitCode, exitCodeFor } from './exit-codes.js';
+import { findCommand } from './find.js';
 import { forgetCommand } from './forget.js';
 import { hostsCommand } from './hosts.js';
 import { initCommand } from './init.js';
@@ -99,6 +100,7 @@ const make = [
   snapshotsCommand,
   forgetCommand,
   lsCommand,
+  findCommand,
   diffCommand,
   dumpCommand,
   lsReplicasCommand,

@@ -531,6 +531,51 @@ test('ls names a newer snapshot that cannot be reached, and which hosts to switc
   );
 });
 
+test('find names the files of a pattern so that they can be restored by that name', async t => {
+  const [old, now] = ['ab'.repeat(32), 'cd'.repeat(32)] as [ObjectId, ObjectId];
+  const mail = 'ef'.repeat(32) as ObjectId;
+  const trees = new Map([
+    [old, [fileOf('a.jpg', 'x'), fileOf('d/b.jpg', 'x')]],
+    [
+      now,
+      [
+        entryOf('', { kind: 'directory' }),
+        fileOf('.a.jpg', 'x'),
+        fileOf('d/b.JPG', 'x'),
+        fileOf('d/ü\n.jpg', 'x'),
+        fileOf('jpg', 'x'),
+      ],
+    ],
+    [mail, [fileOf('d/c.jpg', 'x')]],
+  ]);
+  const mailId = SOURCE_ID.replace(/[^/]+$/, 'mail') as typeof SOURCE_ID;
+  const stateDir = await serve(t, {
+    snapshots: async ({ source }) =>
+      [
+        snapshotOf({ id: old, timeMs: 1 }),
+        snapshotOf({ id: mail, timeMs: 2, source: 'mail', sourceId: mailId }),
+        snapshotOf({ id: now, timeMs: 3 }),
+      ].filter(snapshot => source === undefined || snapshot.source === source),
+    entries: ({ snapshot }) => each(...placed(trees.get(snapshot) ?? [])),
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, 'find', ...args]);
+  t.is((await run('*.jpg')).out, 'photos@cdcdcdcd:.a.jpg\nphotos@cdcdcdcd:d/ü\\x0a.jpg\nmail@efefefef:d/c.jpg\n');
+  t.is((await run('*.jpg', '--all', '--source', 'photos')).out.split('\n').length, 5);
+  t.is(
+    (await run('D/*.jpg', '-i', '--source', 'photos')).out,
+    'photos@cdcdcdcd:d/b.JPG\nphotos@cdcdcdcd:d/ü\\x0a.jpg\n',
+  );
+  t.is((await run('/d/ü*')).out, 'photos@cdcdcdcd:d/ü\\x0a.jpg\n');
+  const nothing = await run('*.png');
+  t.deepEqual([nothing.code, nothing.out, nothing.err], [0, '', 'nothing found\n']);
+  t.like(recordsOf((await run('c.jpg', '--json')).out)[0], {
+    message_type: 'match',
+    source: 'mail',
+    snapshot: mail,
+    path: 'd/c.jpg',
+  });
+});
+
 test('diff says what changed between two snapshots, as restic does', async t => {
   const later = 'cd'.repeat(32) as ObjectId;
   const [old, now] = [

@@ -1,0 +1,68 @@
+/** `cluster find PATTERN`: where in the snapshots is a file of that name? */
+import { Command } from 'commander';
+import { escapePath } from '../catalog/path-text.js';
+import type { SnapshotReport } from '../daemon/service.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { entryRecord } from './records.js';
+import type { Run } from './run.js';
+import { shortId } from './text.js';
+
+interface FindOptions {
+  readonly source?: string;
+  readonly all?: boolean;
+  readonly ignoreCase?: boolean;
+}
+
+export const findCommand = (run: Run): Command =>
+  new Command('find')
+    .description('where a file is in the snapshots, as SOURCE@SNAPSHOT:PATH')
+    .argument('<pattern>', 'a name such as "*.jpg", or with a slash a path such as "2026/**/*.jpg"')
+    .option('--source <name>', 'only in this source')
+    .option('--all', 'in every snapshot, the newest first; else in the newest of each source')
+    .option('-i, --ignore-case', 'upper and lower case of ASCII letters are the same')
+    .action(run(find));
+
+async function find(context: Context, pattern: string, { source, all, ignoreCase }: FindOptions): Promise<ExitCode> {
+  const service = context.service();
+  const isMatch = await matcherOf(pattern, ignoreCase === true);
+  const listed = await service.snapshots(source === undefined ? {} : { source }, context.signal);
+  const newestFirst = [...listed].reverse();
+  const snapshots = all === true ? newestFirst : newestOfEach(newestFirst);
+  let found = 0;
+  for (const { source: name, sourceId, id } of snapshots) {
+    const request = { sourceId, snapshot: id, under: Buffer.alloc(0) };
+    for await (const { entry } of service.entries(request, context.signal)) {
+      if (entry.path.length === 0 || !isMatch(entry.path)) continue;
+      found += 1;
+      if (context.json)
+        await context.record({ ...entryRecord(entry), message_type: 'match', source: name, snapshot: id });
+      else await context.print(`${name}@${shortId(id)}:${escapePath(entry.path)}`);
+    }
+  }
+  if (found === 0) context.note('nothing found');
+  return EXIT.ok;
+}
+
+function newestOfEach(newestFirst: readonly SnapshotReport[]): SnapshotReport[] {
+  const seen = new Set<string>();
+  return newestFirst.filter(({ sourceId }) => {
+    const isNew = !seen.has(sourceId);
+    seen.add(sourceId);
+    return isNew;
+  });
+}
+
+/** Paths are bytes, and are matched byte by byte (Latin-1), as exclude patterns are: a `?` stands for one byte. */
+async function matcherOf(pattern: string, ignoreCase: boolean): Promise<(path: Buffer) => boolean> {
+  // Not before it is needed: every other command starts without it.
+  const { default: picomatch } = await import('picomatch');
+  const isMatch = picomatch(Buffer.from(pattern.replace(/^\/+/, '')).toString('latin1'), {
+    basename: !pattern.includes('/'),
+    dot: true,
+    nocase: ignoreCase,
+    nonegate: true,
+    windows: false,
+  });
+  return path => isMatch(path.toString('latin1'));
+}
