@@ -7,8 +7,8 @@
  * be read does not make the rest less safe.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
-import { walkParcels } from '../catalog/walk.js';
-import type { HostId, SourceId } from '../core/ids.js';
+import { readPage, readSnapshot, walkParcels } from '../catalog/walk.js';
+import type { HostId, ObjectId, SourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
 
@@ -66,13 +66,34 @@ export class Protections {
     return protection;
   }
 
-  /** The same as `isProtected(of(…))`, and done with the first parcel that is short. */
-  async isProtected(source: SourceId, { id, firstSeq }: ListedSnapshot, signal: AbortSignal): Promise<boolean> {
+  /**
+   * Those of these snapshots for which `isProtected(of(…))` holds. They share most of their pages, and each page that is safe is looked
+   * at once, latest snapshots first: a store that durably has the head of a later one counts for an earlier one, too.
+   */
+  async protectedOf(
+    source: SourceId,
+    snapshots: readonly ListedSnapshot[],
+    signal: AbortSignal,
+  ): Promise<Set<ObjectId>> {
     const copiesWanted = this.#machine.copiesWanted(source) ?? 0;
-    if (copiesWanted === 0) return false;
-    for await (const ref of walkParcels(this.#reader, id, { signal }))
-      if (this.#machine.copies(ref.id, firstSeq) < copiesWanted) return false;
-    return true;
+    const found = new Set<ObjectId>();
+    if (copiesWanted === 0) return found;
+    const safePages = new Set<ObjectId>();
+    const isSafe = async (page: ObjectId, firstSeq: number): Promise<boolean> => {
+      if (safePages.has(page)) return true;
+      signal.throwIfAborted();
+      const refs = await readPage(this.#reader, page);
+      if (refs.some(({ id }) => this.#machine.copies(id, firstSeq) < copiesWanted)) return false;
+      safePages.add(page);
+      return true;
+    };
+    for (const { id, firstSeq } of [...snapshots].sort((a, b) => b.firstSeq - a.firstSeq)) {
+      const { pages } = await readSnapshot(this.#reader, id);
+      let safe = 0;
+      while (safe < pages.length && (await isSafe(pages[safe] as ObjectId, firstSeq))) safe += 1;
+      if (safe === pages.length) found.add(id);
+    }
+    return found;
   }
 
   /** What of a snapshot nobody who is up holds in a store. */

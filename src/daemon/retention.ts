@@ -6,13 +6,14 @@
  */
 import type { ListedSnapshot } from '../catalog/head.js';
 import { decideRetention, type KeepCounts, type KeepReason } from '../catalog/retention.js';
-import type { SourceId } from '../core/ids.js';
+import type { ObjectId, SourceId } from '../core/ids.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Protections } from './protection.js';
 
 /** A clock that is further off the others' than this tells no days apart. */
 const CLOCK_OFF_MS_MAX = 3_600_000;
+const NONE: ReadonlySet<ObjectId> = new Set();
 
 export interface Retained {
   readonly listed: ListedSnapshot;
@@ -57,11 +58,8 @@ export class Retainer {
     const safe = { complete: true, protected: true };
     const asIfSafe = decideRetention({ snapshots: listed.map(({ id, timeMs }) => ({ id, timeMs, ...safe })), keep });
     // What is kept then is kept in any case; only if something is left over is it asked, page by page, who holds what.
-    const isProtected = new Set<string>();
-    if (asIfSafe.some(({ reasons }) => reasons.length === 0)) {
-      for (const snapshot of listed)
-        if (await this.#protections.isProtected(source, snapshot, signal)) isProtected.add(snapshot.id);
-    }
+    const isLeftOver = asIfSafe.some(({ reasons }) => reasons.length === 0);
+    const isProtected = isLeftOver ? await this.#protections.protectedOf(source, listed, signal) : NONE;
     const snapshots = listed.map(({ id, timeMs, complete }) => ({
       id,
       timeMs,

@@ -27,9 +27,9 @@ function retainer({
   const made = new Retainer({
     catalog: { get: () => ({ head: { snapshots } }) },
     protections: {
-      isProtected: async (_source: unknown, { id }: ListedSnapshot) => {
-        asked.push(id);
-        return !unprotected.map(idOf).includes(id);
+      protectedOf: async (_source: unknown, all: readonly ListedSnapshot[]) => {
+        asked.push(...all.map(({ id }) => id));
+        return new Set(all.flatMap(({ id }) => (unprotected.map(idOf).includes(id) ? [] : [id])));
       },
     },
     brakes: { on: () => braked },

@@ -1,0 +1,90 @@
+import test from 'ava';
+import fc from 'fast-check';
+import type { ListedSnapshot } from '../../src/catalog/head.js';
+import { encodePage } from '../../src/catalog/page.js';
+import { encodeSnapshot } from '../../src/catalog/snapshot.js';
+import { type HostId, type Key, type ObjectId, type ParcelId, sourceIdOf } from '../../src/core/ids.js';
+import { isProtected, Protections } from '../../src/daemon/protection.js';
+import { signerFromSeed } from '../../src/platform/ed25519.js';
+import { KeptObjects } from '../catalog/kept-objects.js';
+
+const SOURCE = sourceIdOf('a'.repeat(32) as HostId, 'photos');
+const signer = signerFromSeed(new Uint8Array(32).fill(7));
+const PARCELS_PER_PAGE = 2;
+const parcelOf = (number: number): ParcelId => number.toString(16).padStart(64, '0') as ParcelId;
+
+/** Page p lists parcels 2p and 2p + 1; parcel n is held by hosts that durably have the heads `holders[n]`. */
+async function aHost(listed: readonly (readonly number[])[], holders: readonly (readonly number[])[]) {
+  const objects = new KeptObjects();
+  const pageOf = (page: number): Promise<ObjectId> =>
+    objects.put(
+      encodePage(
+        Array.from({ length: PARCELS_PER_PAGE }, (_, i) => ({
+          id: parcelOf(PARCELS_PER_PAGE * page + i),
+          key: '0'.repeat(32) as Key,
+          bytes: 1,
+        })),
+      ),
+    );
+  const snapshots: ListedSnapshot[] = [];
+  for (const [index, pages] of listed.entries()) {
+    const id = await objects.put(
+      encodeSnapshot(
+        {
+          source: SOURCE,
+          timeMs: index,
+          holdDays: 0,
+          stale: 0,
+          missed: 0,
+          files: 0,
+          bytes: 0,
+          device: 0n,
+          recutOf: undefined,
+          pages: await Promise.all(pages.map(pageOf)),
+        },
+        signer,
+      ),
+    );
+    snapshots.push({ id, timeMs: index, complete: true, firstSeq: index + 1 });
+  }
+  const machine = {
+    copiesWanted: () => 2,
+    copies: (id: ParcelId, seq: number) => holders[Number.parseInt(id, 16)]?.filter(head => head >= seq).length ?? 0,
+  };
+  const options = { machine, reader: objects, isReachable: () => true };
+  return { objects, snapshots, protections: new Protections(options as never) };
+}
+
+const NEVER = new AbortController().signal;
+
+test('law: which snapshots are protected is the same, asked of all at once or one by one', async t => {
+  const pages = 4;
+  await t.notThrowsAsync(
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.uniqueArray(fc.nat({ max: pages - 1 }), { minLength: 1 }), { maxLength: 6 }),
+        fc.array(fc.array(fc.integer({ min: 1, max: 7 }), { maxLength: 4 }), {
+          minLength: pages * PARCELS_PER_PAGE,
+          maxLength: pages * PARCELS_PER_PAGE,
+        }),
+        async (listed, holders) => {
+          const { snapshots, protections } = await aHost(listed, holders);
+          const found = await protections.protectedOf(SOURCE, snapshots, NEVER);
+          for (const snapshot of snapshots)
+            t.is(found.has(snapshot.id), isProtected(await protections.of(SOURCE, snapshot)));
+        },
+      ),
+    ),
+  );
+});
+
+test('a page that many snapshots share is read once', async t => {
+  const shared = [0, 1, 2, 3];
+  const { objects, snapshots, protections } = await aHost(
+    Array.from({ length: 20 }, () => shared),
+    Array.from({ length: 8 }, () => [99, 99]),
+  );
+  objects.reads = 0;
+  t.is((await protections.protectedOf(SOURCE, snapshots, NEVER)).size, 20);
+  t.is(objects.reads, 20 + shared.length);
+});
