@@ -28,7 +28,8 @@ import type { Alarms } from './alarms.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
-import type { HookCall, HookMoment, Hooks } from './hooks.js';
+import { runWithHooks } from './hooked-run.js';
+import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
 import type { Retainer, Retention } from './retention.js';
 import { KeyedTurns } from './turns.js';
@@ -37,9 +38,6 @@ import { KeyedTurns } from './turns.js';
 const RECUT_AFTER_MS = 1_000;
 /** After a run that failed, in ms. */
 const RETRY_MS = 5 * 60_000;
-/** What undoes what a `before` hook did has so long when the service stops, in ms: systemd waits for 90 s. */
-const STOPPING_HOOK_MS = 30_000;
-const NEVER = new AbortController().signal;
 const DAY_MS = 86_400_000;
 /** Days for which holders keep a snapshot whatever later heads say: the first of a day, and others. */
 const HOLD_DAYS_FIRST = 30;
@@ -268,58 +266,10 @@ export class Origin {
     }, delayMs);
   }
 
-  /**
-   * Around the run: `before`, without which there is none; `after`, whatever became of it, once `before` was done, for that may have
-   * stopped something that must go on; and `onFailure`, when any of it failed. A snapshot that was taken stays when only
-   * what came after it failed.
-   */
-  async #runWithHooks(source: SourceId, acceptChanges: boolean): Promise<Taken> {
-    const { alarms, signal } = this.#options;
-    await this.#failingLoudly(source, () => this.#hook(source, 'before', { signal }));
-    const run = this.#failingLoudly(source, () => this.#run(source, acceptChanges));
-    const more = await run.then(
-      ({ snapshot }) => ({ CLUSTER_OUTCOME: 'taken', CLUSTER_SNAPSHOT: snapshot }),
-      () => ({ CLUSTER_OUTCOME: 'failed' }),
-    );
-    const isAfterDone = await this.#failingLoudly(source, () => this.#hook(source, 'after', { more })).then(
-      () => true,
-      () => false, // it is an alarm, and does not undo the snapshot
-    );
-    const taken = await run;
-    if (isAfterDone) alarms.clear('HOOK_FAILED', source);
-    return taken;
-  }
-
-  /** What fails there is told to the hook for it, and what a hook failed with is an alarm. */
-  async #failingLoudly<T>(source: SourceId, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      const { alarms, signal, log } = this.#options;
-      if (signal.aborted) throw error;
-      const text = error instanceof Error ? error.message : String(error);
-      if (error instanceof ClusterError && error.code === 'HOOK_FAILED') alarms.raise('HOOK_FAILED', source, text);
-      await this.#hook(source, 'onFailure', { signal, more: { CLUSTER_ERROR: text } }).catch((hookError: unknown) => {
-        log.warn({ code: 'HOOK_FAILED', source, err: hookError }, 'the hook that is told of failures failed');
-      });
-      throw error;
-    }
-  }
-
-  /** Without a signal it ends by itself: soon, when the service stops. */
-  async #hook(
-    source: SourceId,
-    moment: HookMoment,
-    { signal, more = {} }: { readonly signal?: AbortSignal; readonly more?: HookCall['more'] },
-  ): Promise<void> {
-    const own = this.#own.get(source);
-    const name = own?.setting.hooks[moment];
-    if (own === undefined || name === undefined) return;
-    const { setting } = own;
-    const isStopping = this.#options.signal.aborted;
-    const timeoutMs = isStopping ? Math.min(STOPPING_HOOK_MS, setting.hooks.timeoutMs) : setting.hooks.timeoutMs;
-    const call = { name, moment, source: setting.name, path: setting.path, timeoutMs, more };
-    await this.#options.hooks.run(call, signal ?? NEVER);
+  #runWithHooks(source: SourceId, acceptChanges: boolean): Promise<Taken> {
+    const { hooks, alarms, log, signal } = this.#options;
+    const { setting } = this.#ownOf(source);
+    return runWithHooks({ source, setting, hooks, alarms, log, signal }, () => this.#run(source, acceptChanges));
   }
 
   async #run(source: SourceId, acceptChanges: boolean): Promise<Taken> {

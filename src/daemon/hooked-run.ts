@@ -1,0 +1,91 @@
+/**
+ * Hooked run: a run of a source with its hooks around it.
+ *
+ * `before`, without which there is no run; `after`, whatever became of the run, once `before` was done, for that may have stopped
+ * something that must go on; and `onFailure`, when any of it failed. A snapshot that was taken stays when only what came after it
+ * failed: that is an alarm.
+ */
+import type { Logger } from 'pino';
+import { ClusterError } from '../core/fault.js';
+import type { SourceId } from '../core/ids.js';
+import type { SourceSetting } from '../membership/policy.js';
+import type { Alarms } from './alarms.js';
+import type { HookMoment, Hooks } from './hooks.js';
+
+/** So long may `after` go on once the service stops, in ms: systemd waits for 90 s. */
+const STOPPING_MS = 30_000;
+
+export interface HookedRunOptions {
+  readonly source: SourceId;
+  readonly setting: Pick<SourceSetting, 'name' | 'path' | 'hooks'>;
+  readonly hooks: Pick<Hooks, 'run'>;
+  readonly alarms: Alarms;
+  readonly log: Logger;
+  /** The service stops. */
+  readonly signal: AbortSignal;
+}
+
+/** @throws ClusterError HOOK_FAILED (`before`), and what the run throws */
+export async function runWithHooks<T extends { readonly snapshot: string }>(
+  options: HookedRunOptions,
+  run: () => Promise<T>,
+): Promise<T> {
+  const { source, alarms, signal } = options;
+  await failingLoudly(options, () => hook(options, 'before', {}, signal));
+  const running = failingLoudly(options, run);
+  const outcome = await running.then(
+    ({ snapshot }) => ({ CLUSTER_OUTCOME: 'taken', CLUSTER_SNAPSHOT: snapshot }),
+    () => ({ CLUSTER_OUTCOME: 'failed' }),
+  );
+  const isAfterDone = await failingLoudly(options, () => after(options, outcome)).then(
+    () => true,
+    () => false, // it is an alarm, and does not undo the snapshot
+  );
+  const taken = await running;
+  if (isAfterDone) alarms.clear('HOOK_FAILED', source);
+  return taken;
+}
+
+/** What fails there is told to the hook for it, and what a hook failed with is an alarm. */
+async function failingLoudly<T>(options: HookedRunOptions, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { source, alarms, signal, log } = options;
+    if (signal.aborted) throw error;
+    const text = error instanceof Error ? error.message : String(error);
+    if (error instanceof ClusterError && error.code === 'HOOK_FAILED') alarms.raise('HOOK_FAILED', source, text);
+    await hook(options, 'onFailure', { CLUSTER_ERROR: text }, signal).catch((hookError: unknown) => {
+      log.warn({ code: 'HOOK_FAILED', source, err: hookError }, 'the hook that is told of failures failed');
+    });
+    throw error;
+  }
+}
+
+/** It goes on for a while when the service stops. */
+async function after(options: HookedRunOptions, outcome: Readonly<Record<string, string>>): Promise<void> {
+  const { signal } = options;
+  const late = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const arm = (): void => {
+    timer = setTimeout(() => late.abort(signal.reason), STOPPING_MS);
+  };
+  if (signal.aborted) arm();
+  else signal.addEventListener('abort', arm, { once: true });
+  try {
+    await hook(options, 'after', outcome, late.signal);
+  } finally {
+    signal.removeEventListener('abort', arm);
+    clearTimeout(timer);
+  }
+}
+
+async function hook(
+  { setting: { name: source, path, hooks: named }, hooks }: HookedRunOptions,
+  moment: HookMoment,
+  more: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<void> {
+  const name = named[moment];
+  if (name !== undefined) await hooks.run({ name, moment, source, path, timeoutMs: named.timeoutMs, more }, signal);
+}

@@ -1,0 +1,82 @@
+import test from 'ava';
+import { pino } from 'pino';
+import { ClusterError } from '../../src/core/fault.js';
+import { type HostId, sourceIdOf } from '../../src/core/ids.js';
+import { Alarms } from '../../src/daemon/alarms.js';
+import { runWithHooks } from '../../src/daemon/hooked-run.js';
+import type { HookCall } from '../../src/daemon/hooks.js';
+
+const SOURCE = sourceIdOf('a'.repeat(32) as HostId, 'db');
+const SNAPSHOT = { snapshot: 'ab'.repeat(32) };
+
+function aSource({ failing = [] }: { readonly failing?: readonly string[] } = {}) {
+  const log = pino({ level: 'silent' });
+  const alarms = new Alarms({ log, wallMs: () => 0 });
+  const ran: string[] = [];
+  const stop = new AbortController();
+  const hooks = {
+    run: async ({ moment, more = {} }: HookCall, signal: AbortSignal): Promise<void> => {
+      signal.throwIfAborted();
+      ran.push([moment, more.CLUSTER_OUTCOME, more.CLUSTER_ERROR].filter(Boolean).join(' '));
+      if (failing.includes(moment)) throw new ClusterError('HOOK_FAILED', `${moment} failed`, { blame: 'operator' });
+    },
+  };
+  const named = { before: 'x', after: 'x', onFailure: 'x', timeoutMs: 1_000 };
+  const setting = { name: 'db', path: '/srv/db', hooks: named };
+  const run = (work: () => Promise<typeof SNAPSHOT> = async () => SNAPSHOT) =>
+    runWithHooks({ source: SOURCE, setting, hooks, alarms, log, signal: stop.signal }, () => {
+      ran.push('run');
+      return work();
+    });
+  return { run, ran, stop, codes: () => alarms.list().map(({ code }) => code), failing };
+}
+
+test('before, the run, and after', async t => {
+  const { run, ran, codes } = aSource();
+  t.is(await run(), SNAPSHOT);
+  t.deepEqual(ran, ['before', 'run', 'after taken']);
+  t.deepEqual(codes(), []);
+});
+
+test('without before there is no run, nor anything to be undone', async t => {
+  const { run, ran, codes } = aSource({ failing: ['before'] });
+  await t.throwsAsync(run(), { code: 'HOOK_FAILED' });
+  t.deepEqual(ran, ['before', 'onFailure before failed']);
+  t.deepEqual(codes(), ['HOOK_FAILED']);
+});
+
+test('after a run that failed comes what undoes before, and the failure is that of the run', async t => {
+  const { run, ran, codes } = aSource({ failing: ['after', 'onFailure'] });
+  await t.throwsAsync(
+    run(async () => {
+      throw new Error('no room');
+    }),
+    { message: 'no room' },
+  );
+  t.deepEqual(ran, ['before', 'run', 'onFailure no room', 'after failed', 'onFailure after failed']);
+  t.deepEqual(codes(), ['HOOK_FAILED']);
+});
+
+test('a snapshot stays when only what comes after it fails, and the alarm ends with the next that does not', async t => {
+  const failing = ['after'];
+  const { run, ran, codes } = aSource({ failing });
+  t.is(await run(), SNAPSHOT);
+  t.deepEqual(ran, ['before', 'run', 'after taken', 'onFailure after failed']);
+  t.deepEqual(codes(), ['HOOK_FAILED']);
+  failing.length = 0;
+  await run();
+  t.deepEqual(codes(), []);
+});
+
+test('when the service stops in the midst of a run, before is undone, and nobody is told of a failure', async t => {
+  const { run, ran, stop, codes } = aSource();
+  await t.throwsAsync(
+    run(async () => {
+      stop.abort(new Error('the service stops'));
+      throw stop.signal.reason;
+    }),
+    { message: 'the service stops' },
+  );
+  t.deepEqual(ran, ['before', 'run', 'after failed']);
+  t.deepEqual(codes(), []);
+});
