@@ -438,6 +438,10 @@ export class Answers implements Service {
         { blame: 'operator' },
       );
     }
+    if (keep !== undefined && Object.values(keep).every(count => count === 0))
+      throw new ClusterError('BAD_ARGUMENT', 'these rules keep nothing: at least one of them must be above 0', {
+        blame: 'operator',
+      });
     const planned = await origin.retention(id, keep, signal);
     const leaving = planned.snapshots.filter(({ reasons }) => reasons.length === 0).length;
     if (!dryRun && keep !== undefined && leaving > 0 && !yes) {

@@ -60,6 +60,9 @@ test('the rules of the policy unlist what newer snapshots replace, and a mass de
   const refused = await a.run('forget', 'pics', '--keep-last', '1');
   t.is(refused.code, 2);
   t.regex(refused.err, /2 of 3 snapshots of pics are listed no more; nothing was changed/);
+  const nothing = await a.run('forget', 'pics', '--keep-last', '0', '--yes');
+  t.is(nothing.code, 2);
+  t.regex(nothing.err, /these rules keep nothing/);
   const elsewhere = await b.run('forget', 'pics');
   t.is(elsewhere.code, 1);
   t.regex(elsewhere.err, /decided on a, its origin/);
