@@ -25,6 +25,7 @@ import type { BlobId, Key } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { arbitraryPath } from './arbitraries.js';
+import { BARE_SNAPSHOT } from './bare-snapshot.js';
 import { KeptObjects } from './kept-objects.js';
 import { aSource } from './scratch-source.js';
 
@@ -79,8 +80,7 @@ async function snapshotOf(objects: KeptObjects, entries: readonly Entry[], previ
   for await (const merged of merge.merge(items)) await builder.add(merged);
   const { pages } = await builder.end();
   await builder.close();
-  const numbers = { timeMs: 0, holdDays: 0, stale: 0, missed: 0, files: 0, bytes: 0, device: 0n, recutOf: undefined };
-  return objects.put(encodeSnapshot({ source: aSource, ...numbers, pages }, signer));
+  return objects.put(encodeSnapshot({ ...BARE_SNAPSHOT, source: aSource, pages }, signer));
 }
 
 async function refsOf(objects: KeptObjects, snapshot: SnapshotId): Promise<ParcelRef[]> {

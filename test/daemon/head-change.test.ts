@@ -8,6 +8,7 @@ import { type ObjectId, type ParcelId, parseHostId, parseKey, parseParcelId, sou
 import type { ParcelRef } from '../../src/core/parcel.js';
 import { headChange, type WantedSnapshots } from '../../src/daemon/head-change.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
+import { BARE_SNAPSHOT } from '../catalog/bare-snapshot.js';
 
 const source = sourceIdOf(parseHostId('a'.repeat(32)), 'photos');
 const signer = signerFromSeed(generateKeyPair().seed);
@@ -30,18 +31,7 @@ function snapshot(parcels: readonly number[], timeMs: number, perPage: number): 
   const pages: ObjectId[] = [];
   for (let at = 0; at < parcels.length; at += perPage)
     pages.push(put(encodePage(parcels.slice(at, at + perPage).map(ref))));
-  const fields = {
-    source,
-    timeMs,
-    holdDays: 2,
-    stale: 0,
-    missed: 0,
-    files: 0,
-    bytes: 0,
-    device: 0n,
-    recutOf: undefined,
-    pages,
-  };
+  const fields = { ...BARE_SNAPSHOT, source, timeMs, pages };
   return { id: put(encodeSnapshot(fields, signer)), timeMs, complete: true, firstSeq: 1 };
 }
 

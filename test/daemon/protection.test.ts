@@ -6,6 +6,7 @@ import { encodeSnapshot } from '../../src/catalog/snapshot.js';
 import { type HostId, type Key, type ObjectId, type ParcelId, sourceIdOf } from '../../src/core/ids.js';
 import { isProtected, Protections } from '../../src/daemon/protection.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
+import { BARE_SNAPSHOT } from '../catalog/bare-snapshot.js';
 import { KeptObjects } from '../catalog/kept-objects.js';
 
 const SOURCE = sourceIdOf('a'.repeat(32) as HostId, 'photos');
@@ -30,18 +31,7 @@ async function aHost(listed: readonly (readonly number[])[], holders: readonly (
   for (const [index, pages] of listed.entries()) {
     const id = await objects.put(
       encodeSnapshot(
-        {
-          source: SOURCE,
-          timeMs: index,
-          holdDays: 0,
-          stale: 0,
-          missed: 0,
-          files: 0,
-          bytes: 0,
-          device: 0n,
-          recutOf: undefined,
-          pages: await Promise.all(pages.map(pageOf)),
-        },
+        { ...BARE_SNAPSHOT, source: SOURCE, timeMs: index, pages: await Promise.all(pages.map(pageOf)) },
         signer,
       ),
     );
