@@ -26,7 +26,7 @@ export type RecipeReply =
 export interface RecipeFile {
   readonly path: Uint8Array;
   readonly bytes: number;
-  /** As it must be before and after; undefined where only its size is known. */
+  /** As it must be before and after; undefined for a held blob: of that only the size is known, and its links come and go. */
   readonly stat: ContentStat | undefined;
 }
 

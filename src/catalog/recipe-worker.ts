@@ -28,6 +28,7 @@ class Making {
   readonly #bytes: number;
   readonly #before: BigIntStats;
   readonly #isWhole: boolean;
+  readonly #seen: ContentStat | undefined;
   /** What is not read yet. */
   readonly #ranges: ByteRange[];
   #cutter: ChunkCutter;
@@ -35,8 +36,9 @@ class Making {
   /** Of the open chunk. */
   #length = 0;
 
-  constructor(path: Uint8Array, bytes: number, ranges: readonly ByteRange[] | undefined) {
+  constructor({ path, bytes, ranges, stat }: Extract<RecipeAsk, { is: 'open' }>) {
     this.#bytes = bytes;
+    this.#seen = stat;
     this.#isWhole = ranges === undefined;
     this.#ranges = ranges === undefined ? [{ offset: 0, bytes }] : [...ranges];
     this.#cutter = this.#newCutter();
@@ -45,9 +47,15 @@ class Making {
   }
 
   /** Whether it is a file of the right size, and as it was when the caller looked. */
-  isAs(stat: ContentStat | undefined): boolean {
+  isAsSeen(): boolean {
     const now = this.#before;
-    return now.isFile() && now.size === BigInt(this.#bytes) && (stat === undefined || isSame(now, stat));
+    return now.isFile() && now.size === BigInt(this.#bytes) && (this.#seen === undefined || isSame(now, this.#seen));
+  }
+
+  #isAsBefore(): boolean {
+    const now = fstatSync(this.#descriptor, { bigint: true });
+    // A held blob is linked into the tree, or out of it, meanwhile: that moves its ctime, and no byte.
+    return this.#seen === undefined ? isWrittenAlike(this.#before, now) : isSame(this.#before, now);
   }
 
   more(): RecipeReply {
@@ -56,7 +64,7 @@ class Making {
     for (let readBytes = 0; readBytes < askBytes && chunks.length < ASK_CHUNKS_MAX; ) {
       const [range] = this.#ranges;
       if (range === undefined) {
-        if (!isSame(this.#before, fstatSync(this.#descriptor, { bigint: true }))) return { is: 'changed' };
+        if (!this.#isAsBefore()) return { is: 'changed' };
         return { is: 'chunks', page: packChunks(chunks), last: true };
       }
       const { offset, bytes } = range;
@@ -103,16 +111,18 @@ class Making {
 }
 
 function isSame(a: ContentStat, b: ContentStat): boolean {
-  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino;
+  return isWrittenAlike(a, b) && a.ctimeNs === b.ctimeNs && a.ino === b.ino;
 }
+
+const isWrittenAlike = (a: ContentStat, b: ContentStat): boolean => a.size === b.size && a.mtimeNs === b.mtimeNs;
 
 const open = new Map<number, Making>();
 
 function answer(ask: RecipeAsk): RecipeReply {
   switch (ask.is) {
     case 'open': {
-      const making = new Making(ask.path, ask.bytes, ask.ranges);
-      if (!making.isAs(ask.stat)) {
+      const making = new Making(ask);
+      if (!making.isAsSeen()) {
         making.close();
         return { is: 'changed' };
       }

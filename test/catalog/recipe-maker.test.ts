@@ -1,5 +1,5 @@
 /** Recipe maker: chunks that hash to what lies there, or word that the file is not as it was. */
-import { appendFileSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, linkSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -95,6 +95,20 @@ test('a file that is not as it was has no recipe, before, in the middle and at t
     change();
     await t.throwsAsync(pagesFrom(pages), { instanceOf: NoRecipe });
   }
+});
+
+test('a held blob may be linked to while its recipe is made; a file of a source may not', async t => {
+  const { name, thread, file } = aFile(t);
+  const linkedWhileMade = async (stat: typeof file.stat | undefined): Promise<number> => {
+    let bytes = 0;
+    for await (const page of makeRecipe(thread, { ...file, stat }, signal)) {
+      if (bytes === 0) linkSync(name, `${name}-${stat === undefined}`);
+      for (const chunk of chunksOf(page)) bytes += chunk.bytes;
+    }
+    return bytes;
+  };
+  t.is(await linkedWhileMade(undefined), file.bytes);
+  await t.throwsAsync(linkedWhileMade(statSync(name, { bigint: true })), { instanceOf: NoRecipe });
 });
 
 test('what the disk says is passed on, and a signal ends the making', async t => {

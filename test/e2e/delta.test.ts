@@ -77,7 +77,7 @@ test.serial('of a changed file only what changed moves, and of a renamed or copi
   appendFileSync(join(source, 'renamed'), 'more');
   await backUp();
   const [, , appended] = receivedBytes(b) as [number, number, number];
-  t.true(appended < 100_000, `${appended} bytes came`);
+  t.true(appended < 100_000, `${appended} bytes came\n${cluster.logs()}`);
 
   await a.kill();
   await b.ok('restore', 'films', '--target', cluster.path('out'));
