@@ -2,8 +2,8 @@
  * Relocate: should this host move something away, so that a parcel fits that fits nowhere else?
  *
  * Files are never cut, so a cluster can have room in sum and for one parcel in none of its stores. Then a host that lacks
- * the parcel hands a family of smaller parcels to a host that has room for those. It is asked in rank order, one turn each,
- * and who does it claims the parcel, so that others leave it alone.
+ * the parcel hands a family of smaller parcels, or several, to a host that has room for those. It is asked in rank order, one turn
+ * each, and who does it claims the parcel, so that others leave it alone.
  *
  * Pure: same view, same verdict. Driven by relocating.ts for each parcel that is short and does not fit here.
  */
@@ -26,7 +26,7 @@ export interface RelocateView {
   readonly underWay: boolean;
   /** Moves from this host that are under way. */
   readonly outgoing: number;
-  /** There are a family here and a host for it that would do. */
+  /** There are families here and a host for them that would do. */
   readonly hasMove: boolean;
 }
 
@@ -65,19 +65,20 @@ export interface Taker<Host> {
   readonly freeBytes: number;
 }
 
-/**
- * The smallest family that makes room, and the roomiest host that may take it.
- * @param families in order of their bytes, least first
- */
-export function chooseMove<Row, Host>({
-  needBytes,
-  families,
-  takersOf,
-}: {
-  readonly needBytes: number;
+/** What one host is to take over. */
+export interface ChosenMove<Row, Host> {
   readonly families: readonly Family<Row>[];
-  readonly takersOf: (family: Family<Row>) => readonly Taker<Host>[];
-}): { readonly family: Family<Row>; readonly to: Host } | undefined {
+  readonly to: Host;
+}
+
+/**
+ * The smallest family that makes room, and the roomiest host that may take it; where no single one will do, several smaller
+ * ones to one host.
+ * @param families in order of their bytes, least first
+ * @param parcelsMax of one move
+ */
+export function chooseMove<Row, Host>(choice: MoveChoice<Row, Host>): ChosenMove<Row, Host> | undefined {
+  const { needBytes, families } = choice;
   let low = 0;
   let high = families.length;
   while (low < high) {
@@ -85,16 +86,52 @@ export function chooseMove<Row, Host>({
     if ((families[middle]?.bytes ?? 0) < needBytes) low = middle + 1;
     else high = middle;
   }
-  for (let at = low; at < families.length && at < low + FAMILIES_TRIED_MAX; at += 1) {
-    const family = families[at] as Family<Row>;
+  return chooseOne(choice, low) ?? chooseSeveral(choice, low);
+}
+
+interface MoveChoice<Row, Host> {
+  readonly needBytes: number;
+  readonly families: readonly Family<Row>[];
+  readonly takersOf: (family: Family<Row>) => readonly Taker<Host>[];
+  readonly parcelsMax: number;
+}
+
+function chooseOne<Row, Host>(
+  { families, takersOf }: MoveChoice<Row, Host>,
+  from: number,
+): ChosenMove<Row, Host> | undefined {
+  for (const family of families.slice(from, from + FAMILIES_TRIED_MAX)) {
     let best: Taker<Host> | undefined;
     for (const taker of takersOf(family)) {
       if (taker.freeBytes >= family.bytes && (best === undefined || taker.freeBytes > best.freeBytes)) best = taker;
     }
-    if (best !== undefined) return { family, to: best.host };
+    if (best !== undefined) return { families: [family], to: best.host };
+  }
+  return undefined;
+}
+
+/** The largest first, so that few move; the host that comes to enough first. @param to the first family that is not looked at */
+function chooseSeveral<Row, Host>(
+  { needBytes, families, takersOf, parcelsMax }: MoveChoice<Row, Host>,
+  to: number,
+): ChosenMove<Row, Host> | undefined {
+  const loads = new Map<Host, { families: Family<Row>[]; bytes: number; parcels: number }>();
+  for (const family of families.slice(Math.max(0, to - SEVERAL_TRIED_MAX), to).reverse()) {
+    for (const { host, freeBytes } of takersOf(family)) {
+      if (freeBytes < needBytes) continue;
+      const load = loads.get(host) ?? { families: [], bytes: 0, parcels: 0 };
+      if (load.bytes + family.bytes > freeBytes || load.parcels + family.rows.length > parcelsMax) continue;
+      load.families.push(family);
+      load.bytes += family.bytes;
+      load.parcels += family.rows.length;
+      if (load.bytes >= needBytes) return { families: load.families, to: host };
+      loads.set(host, load);
+    }
   }
   return undefined;
 }
 
 /** Families looked at for one move: of those that make room the smallest are the likeliest to fit elsewhere. */
 const FAMILIES_TRIED_MAX = 64;
+/** … when several are to go: more than one move has parcels, for most may be where they would go. */
+const SEVERAL_TRIED_MAX = 1024;

@@ -5,7 +5,7 @@
  *   short, and fits nowhere --decideRelocate--> offered --accepted--> moving --all of it is there--> leaving --all dropped-->
  *   the room is kept for the parcel until it is claimed
  *
- * The family is fetched and verified there before it is dropped here, and dropped only as section 7 has it: a move that
+ * What moves is fetched and verified there before it is dropped here, and dropped only as section 7 has it: a move that
  * ends at any point leaves a copy too many, never one too few. Moves live in memory alone.
  *
  * Driven by the machine.
@@ -16,10 +16,17 @@ import type { HostId, StoreId } from './ids.js';
 import type { OtherHolders } from './other-holders.js';
 import type { ParcelTable, Row } from './parcel-table.js';
 
-import { chooseMove, decideRelocate, FAMILY_REST_MS, type Family, RELOCATIONS_MAX } from './relocate.js';
+import {
+  type ChosenMove,
+  chooseMove,
+  decideRelocate,
+  FAMILY_REST_MS,
+  type Family,
+  RELOCATIONS_MAX,
+} from './relocate.js';
 import type { Wanted } from './wanted.js';
 
-/** A move may take this long, and a second for each MB of the family, in ms. */
+/** A move may take this long, and a second for each MB that moves, in ms. */
 const MOVE_MS = 60_000;
 const MOVE_BYTES_PER_MS = 1_000;
 /** Room that was made is kept for its parcel this long, in ms. */
@@ -36,7 +43,7 @@ interface Move {
   readonly row: Row;
   readonly store: StoreId;
   readonly to: HostId;
-  /** The family, as far as it is still here. */
+  /** The families, as far as they are still here. */
   readonly rows: Set<Row>;
   stage: 'offered' | 'moving' | 'leaving';
   readonly untilMs: number;
@@ -157,13 +164,14 @@ export class Relocating {
     else this.#begin(row, move);
   }
 
-  #chooseMove(row: Row): { readonly store: StoreId; readonly rows: readonly Row[]; readonly to: HostId } | undefined {
+  #chooseMove(row: Row): (ChosenMove<Row, HostId> & { readonly store: StoreId }) | undefined {
     const { table, others, wanted, roomiest } = this.#of;
     const place = roomiest();
     if (place === undefined) return undefined;
     const chosen = chooseMove({
       needBytes: table.bytes(row) - place.freeBytes,
       families: this.#familiesIn(place.store),
+      parcelsMax: OFFERED_PARCELS_MAX,
       takersOf: ({ rows }: Family<Row>) => {
         const [first] = rows;
         const mayGo =
@@ -173,7 +181,7 @@ export class Relocating {
         return mayGo ? others.takersOf(rows, wanted.knownOriginOf(first)) : [];
       },
     });
-    return chosen === undefined ? undefined : { store: place.store, rows: chosen.family.rows, to: chosen.to };
+    return chosen && { ...chosen, store: place.store };
   }
 
   /** What lies in a store, by key, the smallest family first. Made anew when our copies have changed. */
@@ -193,12 +201,10 @@ export class Relocating {
     return list;
   }
 
-  #begin(
-    row: Row,
-    { store, rows, to }: { readonly store: StoreId; readonly rows: readonly Row[]; readonly to: HostId },
-  ): void {
+  #begin(row: Row, { store, families, to }: ChosenMove<Row, HostId> & { readonly store: StoreId }): void {
     const { table, config, nowMs, sayClaim, emit, lookAgain } = this.#of;
-    const bytes = rows.reduce((sum, each) => sum + table.bytes(each), 0);
+    const rows = families.flatMap(family => family.rows);
+    const bytes = families.reduce((sum, family) => sum + family.bytes, 0);
     const move: Move = {
       offer: this.#nextOffer,
       row,
@@ -214,8 +220,10 @@ export class Relocating {
     this.#byOffer.set(move.offer, move);
     for (const each of rows) this.#moving.set(each, move);
     for (const [rested, untilMs] of this.#rests) if (untilMs <= nowMs()) this.#rests.delete(rested);
-    const [first] = rows;
-    if (first !== undefined) this.#rests.set(first, nowMs() + FAMILY_REST_MS);
+    for (const {
+      rows: [first],
+    } of families)
+      if (first !== undefined) this.#rests.set(first, nowMs() + FAMILY_REST_MS);
     sayClaim(row, store);
     lookAgain(row, Math.min(move.renewClaimMs, move.untilMs));
     emit({ do: 'offer-relocation', offer: move.offer, to, parcels: rows.map(each => table.id(each)) });
@@ -274,7 +282,7 @@ export class Relocating {
     return domains.size >= (wanted.copiesWanted(row) ?? 0);
   }
 
-  /** All of the family has left: its room is the parcel's. */
+  /** All of it has left: its room is the parcel's. */
   #finish(move: Move): void {
     const { table, reserve, nowMs, lookAgain } = this.#of;
     const { row, store } = move;

@@ -45,11 +45,40 @@ test('the smallest family that makes room goes to the roomiest host that may tak
     { host: 'a', freeBytes: 35 },
     { host: 'b', freeBytes: 36 },
   ];
-  t.deepEqual(chooseMove({ needBytes: 15, families, takersOf }), { family: families[1], to: 'b' });
-  t.deepEqual(chooseMove({ needBytes: 20, families, takersOf }), { family: families[1], to: 'b' });
-  t.deepEqual(chooseMove({ needBytes: 21, families, takersOf }), { family: families[2], to: 'b' });
-  t.is(chooseMove({ needBytes: 31, families, takersOf }), undefined);
-  t.is(chooseMove({ needBytes: 41, families, takersOf }), undefined);
+  const choice = { families, takersOf, parcelsMax: 1 };
+  t.deepEqual(chooseMove({ ...choice, needBytes: 15 }), { families: [families[1]], to: 'b' });
+  t.deepEqual(chooseMove({ ...choice, needBytes: 20 }), { families: [families[1]], to: 'b' });
+  t.deepEqual(chooseMove({ ...choice, needBytes: 21 }), { families: [families[2]], to: 'b' });
+  t.is(chooseMove({ ...choice, needBytes: 31 }), undefined);
+  t.is(chooseMove({ ...choice, needBytes: 41 }), undefined);
+});
+
+test('where no single family makes room, several go to one host, the largest first', t => {
+  const families = [2, 3, 5, 8, 30].map(bytes => ({ rows: [bytes], bytes }));
+  const takers: Record<number, { host: string; freeBytes: number }[]> = {
+    2: [{ host: 'a', freeBytes: 16 }],
+    3: [{ host: 'a', freeBytes: 16 }],
+    5: [
+      { host: 'a', freeBytes: 16 },
+      { host: 'b', freeBytes: 16 },
+    ],
+    8: [
+      { host: 'b', freeBytes: 16 },
+      { host: 'c', freeBytes: 8 },
+    ],
+    30: [],
+  };
+  const takersOf = ({ bytes }: { bytes: number }) => takers[bytes] ?? [];
+  const chosen = (needBytes: number, parcelsMax = 10) => {
+    const move = chooseMove({ needBytes, families, takersOf, parcelsMax });
+    return move && { ...move, families: move.families.map(({ bytes }) => bytes) };
+  };
+  t.deepEqual(chosen(12), { families: [8, 5], to: 'b' });
+  t.is(chosen(14), undefined, 'what a, b and c take together is more, and each alone takes less');
+  t.deepEqual(chosen(9), { families: [8, 5], to: 'b' });
+  t.is(chosen(9, 1), undefined, 'nor more parcels than one move may have');
+  takers[8] = [];
+  t.deepEqual(chosen(9), { families: [5, 3, 2], to: 'a' });
 });
 
 test('ten files of 100 GiB find two copies each on three hosts that lend 700 GiB, whoever took what first', t => {
@@ -87,6 +116,20 @@ test('a family moves as a whole, and room that was made is not taken by others',
   t.true(world.runUntil(() => world.trueHolders(big).length === 1, HOUR_MS));
   t.true(large.present.has(big));
   t.deepEqual([...small.present].sort(), [...family].sort());
+});
+
+test('several small families make room for what is larger than each of them', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 10 * GIB }, { lentBytes: MIB }], { copies: 1 });
+  const [origin, large, small] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(2_000);
+  const photos = Array.from({ length: 4 }, () => ({ bytes: GIB }));
+  world.backUp(origin, photos, 'photos');
+  t.true(world.runUntil(() => large.present.size === 4, HOUR_MS));
+  world.resize(small, 6 * GIB);
+  const [big] = world.backUp(origin, [{ bytes: 8 * GIB }], 'films') as [ReturnType<SmallWorld['backUp']>[0]];
+  t.true(world.runUntil(() => world.trueHolders(big).length === 1, HOUR_MS));
+  t.true(large.present.has(big));
+  t.is(small.present.size, 2, 'no more than makes room');
 });
 
 test('nothing is taken over from a host that may hold no copies', t => {
