@@ -15,7 +15,7 @@ const LINK_BYTES_PER_S = 110 * MB;
 /**
  * Hosts whose disks stand 1 to 16, log-normal files up to a fifth of the smallest disk, from an origin that lends nothing:
  * more and more of them, until some do not get their copies.
- * @returns the share of what is lent that copies took when all still had theirs.
+ * @returns the share that copies took when all still had theirs, of what copies on different hosts can take.
  */
 export function fullestWithNothingShort({
   seed,
@@ -28,7 +28,9 @@ export function fullestWithNothingShort({
   const chance = world.chance.of('shape');
   const smallestBytes = 20 * GB;
   const disks = drawDisks(chance, count, { smallestBytes, ratio: 16 });
-  const lentBytes = sum(disks);
+  const largestBytes = Math.max(...disks);
+  // What the largest disk has more than all others together can hold no second copy of anything.
+  const lentBytes = Math.min(sum(disks), COPIES * (sum(disks) - largestBytes));
   const [origin] = world.addEach([
     { freeBytes: 0, bytesPerS: LINK_BYTES_PER_S },
     ...disks.map(freeBytes => ({ freeBytes, bytesPerS: LINK_BYTES_PER_S })),

@@ -949,6 +949,12 @@ export class Machine {
     return this.#count(row, headSeq === undefined ? undefined : { source, seq: headSeq }).copies;
   }
 
+  /** Some snapshot that is listed, or in its hold, lists the parcel, whether its source is configured now or not. */
+  isListed(parcel: ParcelId): boolean {
+    const row = this.#table.find(parcel);
+    return row !== undefined && this.#table.has(row, FLAG.wanted);
+  }
+
   /** N of a parcel that a listed snapshot wants; undefined for any other. */
   wantedCopies(parcel: ParcelId): number | undefined {
     const row = this.#table.find(parcel);

@@ -12,7 +12,7 @@ import { ABSENCE_MEMORY_MS, ABSENCES_MAX, type Absence, withAbsence } from '../c
 import type { PastAbsence } from '../core/effects.js';
 import { type HostId, parseHostId } from '../core/ids.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
-import { KeyedTurns } from './turns.js';
+import { Turns } from '../store/turns.js';
 
 const FILE = 'absences.json';
 
@@ -29,7 +29,7 @@ export class AbsenceKeeper {
   readonly #isMember: (host: HostId) => boolean;
   readonly #log: Logger;
   readonly #byHost: Map<HostId, readonly Absence[]>;
-  readonly #turns = new KeyedTurns<'write'>();
+  readonly #turns = new Turns<'write'>();
 
   constructor({
     stateDir,

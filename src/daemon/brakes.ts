@@ -10,8 +10,8 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import { type ObjectId, parseObjectId, parseSourceId, type SourceId } from '../core/ids.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
+import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
-import { KeyedTurns } from './turns.js';
 
 const FILE = 'brakes.json';
 
@@ -40,7 +40,7 @@ export class Brakes {
   readonly #on: Map<SourceId, MassChange>;
   /** The file could not be read: every source may have been in it, but those that a person has looked at since. */
   readonly #lookedAt: Set<SourceId> | undefined;
-  readonly #turns = new KeyedTurns<'write'>();
+  readonly #turns = new Turns<'write'>();
 
   constructor({ stateDir, alarms, log }: { readonly stateDir: string; readonly alarms: Alarms; readonly log: Logger }) {
     this.#stateDir = stateDir;

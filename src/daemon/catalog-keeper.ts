@@ -24,12 +24,12 @@ import { type ObjectId, type ParcelId, type PeerName, type SourceId, splitSource
 import type { HeadHint } from '../core/messages.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
+import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
 import type { Unstamped } from './driver.js';
 import { type HeadChange, headChange, type WantedSnapshots } from './head-change.js';
 import type { Roster } from './roster.js';
 import { readSeen, SEEN_MAX, type SeenListed, writeSeen } from './seen-snapshots.js';
-import { KeyedTurns } from './turns.js';
 
 /** Pages asked of a peer at a time: it serves 8 such streams of one host, and records are asked for besides. */
 const PAGES_AT_ONCE = 4;
@@ -66,13 +66,15 @@ export class CatalogKeeper {
   readonly #heads = new Map<SourceId, KnownHead>();
   /** The seq of each head on our disk, in force or not: an earlier one never replaces it. */
   readonly #floors = new Map<SourceId, number>();
+  /** Head files that could not be used when they were read, until another head of their source is in force. */
+  readonly #unread = new Set<string>();
   /** By the head in force. */
   readonly #wanted = new Map<SourceId, WantedSnapshots>();
   /** As they are on our disk. */
   readonly #seen = new Map<SourceId, readonly SeenListed[]>();
   /** When the next hold of a source ends, in running time. */
   readonly #nextRunMs = new Map<SourceId, number>();
-  readonly #turns = new KeyedTurns<SourceId>();
+  readonly #turns = new Turns<SourceId>();
   #timer: NodeJS.Timeout | undefined;
   #lettingGo: Promise<void> = Promise.resolve();
   #stopped = false;
@@ -96,6 +98,7 @@ export class CatalogKeeper {
         await this.#enforce({ head, sealed: bytes, hash: headHash(bytes) }, { recuts: false });
       } catch (error) {
         // A damaged file, or an object that is gone: the head, or a later one, comes back from any peer that has it.
+        this.#unread.add(join(folder, name));
         log.error(
           { code: 'HEAD_UNREADABLE', file: name, err: error },
           'a head cannot be used; it will be asked for again',
@@ -118,6 +121,17 @@ export class CatalogKeeper {
 
   heads(): IterableIterator<KnownHead> {
     return this.#heads.values();
+  }
+
+  /** The snapshots whose parcels are wanted: what the head in force lists, and what is in its hold. */
+  wantedSnapshots(source: SourceId): readonly ObjectId[] {
+    const { listed = [], held = [] } = this.#wanted.get(source) ?? {};
+    return [...listed, ...held];
+  }
+
+  /** Some head cannot be read, or is being taken: what is wanted is not known in full, or about to change. */
+  get isUnsettled(): boolean {
+    return this.#unread.size > 0 || !this.#turns.isIdle;
   }
 
   hints(): readonly HeadHint[] {
@@ -174,13 +188,18 @@ export class CatalogKeeper {
     });
   }
 
-  /** Heads, snapshots and pages into another catalog (a store's own), durably. */
-  async copyTo(source: SourceId, target: ObjectWriter): Promise<KnownHead | undefined> {
+  /**
+   * Heads, snapshots and pages into another catalog (a store's own), durably.
+   * @param complete snapshots that are there with all their pages, and so are not looked into: those of the head that is kept there
+   */
+  async copyTo(
+    source: SourceId,
+    target: ObjectWriter,
+    complete: ReadonlySet<ObjectId>,
+  ): Promise<KnownHead | undefined> {
     const known = this.#heads.get(source);
     if (known === undefined) return undefined;
-    // Pages before the snapshots that list them: a snapshot that is there has its pages, so it need not be looked into.
-    const absent: ObjectId[] = [];
-    for (const { id } of known.head.snapshots) if (!(await target.has(id))) absent.push(id);
+    const absent = known.head.snapshots.map(({ id }) => id).filter(id => !complete.has(id));
     for (const id of absent) {
       const { pages } = verifySnapshot(await this.#need(id), this.#keyOf(source));
       for (const page of pages) if (!(await target.has(page))) await target.put(await this.#need(page));
@@ -277,6 +296,7 @@ export class CatalogKeeper {
     const onDisk = readIfThere(file);
     if (onDisk === undefined || !onDisk.equals(sealed)) await writeDurable(file, sealed, { mode: 0o600 });
     this.#heads.set(source, known);
+    this.#unread.delete(file);
     this.#floors.set(source, seq);
     this.#wanted.set(source, wanted);
     this.#nextRunMs.set(source, verdict.nextRunMs);

@@ -6,14 +6,14 @@ import type { PeerName } from '../core/ids.js';
 import type { Membership } from '../membership/membership.js';
 import { readRememberedPeers, writeRememberedPeers } from '../membership/remembered-peers.js';
 import type { KnownPeer } from '../net/net.js';
-import { KeyedTurns } from './turns.js';
+import { Turns } from '../store/turns.js';
 
 export class KnownAddresses {
   readonly #stateDir: string;
   readonly #membership: Membership;
   readonly #log: Logger;
   readonly #remembered: Map<PeerName, readonly string[]>;
-  readonly #turns = new KeyedTurns<'write'>();
+  readonly #turns = new Turns<'write'>();
 
   constructor({
     stateDir,

@@ -24,6 +24,7 @@ import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { SourceSetting } from '../membership/policy.js';
 import { dueAfter, lateness } from '../membership/schedule.js';
+import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
@@ -32,7 +33,6 @@ import { runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
 import type { Retainer, Retention } from './retention.js';
-import { KeyedTurns } from './turns.js';
 
 /** Torn files that are told of within this time are cut out together, in ms. */
 const RECUT_AFTER_MS = 1_000;
@@ -87,7 +87,7 @@ export interface OriginOptions {
 export class Origin {
   readonly #options: OriginOptions;
   readonly #own = new Map<SourceId, Own>();
-  readonly #turns = new KeyedTurns<SourceId>();
+  readonly #turns = new Turns<SourceId>();
   #askedEverybody: Promise<void> | undefined;
 
   constructor(options: OriginOptions) {
@@ -155,6 +155,11 @@ export class Origin {
 
   missing(source: SourceId): string | undefined {
     return this.#own.get(source)?.missing;
+  }
+
+  /** A snapshot is being taken, or snapshots are being unlisted. */
+  get isBusy(): boolean {
+    return !this.#turns.isIdle;
   }
 
   /** Takes a snapshot now, after any run of the same source that is under way. What it makes one too many is unlisted behind. */

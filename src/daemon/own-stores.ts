@@ -29,12 +29,12 @@ import { writeDurable } from '../platform/durable.js';
 import type { IndexDatabase } from '../store/index-database.js';
 import { readMarker } from '../store/marker.js';
 import { createStore, openStore, type Store } from '../store/store.js';
+import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
 import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
 import { type LogDoubt, RememberedLogs } from './log-doubt.js';
 import { makeRoom } from './store-room.js';
-import { KeyedTurns } from './turns.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
 const MEASURE_EVERY_MS = 60_000;
@@ -101,7 +101,7 @@ export class OwnStores {
   #settings: readonly StoreSetting[] = [];
   readonly #missing = new Map<string, string>();
   #looked = false;
-  readonly #turns = new KeyedTurns<string>();
+  readonly #turns = new Turns<string>();
   readonly #remembered = new RememberedLogs();
   /** Of stores that were opened anew for what others remember of their logs. */
   readonly #doubts = new StoreRests(DOUBT_RESTS);

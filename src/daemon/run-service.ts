@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
-import { decodeHead } from '../catalog/head.js';
+import { decodeHead, type Head } from '../catalog/head.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
 import { recordBlobs } from '../catalog/record.js';
 import { ScanCache } from '../catalog/scan-cache.js';
@@ -23,6 +23,7 @@ import {
   type PeerName,
   parseNonce,
   type SourceId,
+  type StoreId,
   splitSourceId,
 } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
@@ -48,6 +49,7 @@ import { countBoot } from './boot-counter.js';
 import { BootWatch } from './boot-watch.js';
 import { Brakes } from './brakes.js';
 import { CatalogKeeper } from './catalog-keeper.js';
+import { CatalogSweeper } from './catalog-sweeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
 import { Driver, type Unstamped } from './driver.js';
@@ -138,7 +140,7 @@ async function serve(
   }
   const index = openIndexDatabase(join(stateDir, 'index', 'holdings'));
   teardown.defer(() => index.close());
-  const objects = await ObjectFolder.open(join(stateDir, 'catalog', 'objects'), { log });
+  const objects = await ObjectFolder.open(join(stateDir, 'catalog', 'objects'), { log, notes: index.unreachedOf() });
   teardown.defer(() => objects.close());
   const cache = new ScanCache(join(stateDir, 'index', 'scan'), { nowMs: clock.wallMs() });
   teardown.defer(() => cache.close());
@@ -375,6 +377,20 @@ async function serve(
     signal,
   });
   teardown.defer(() => trees.stop());
+  const sweeper = new CatalogSweeper({
+    catalog,
+    history,
+    origin,
+    objects,
+    reader: local,
+    stores: () => stores.stores(),
+    isListed: parcel => machine.isListed(parcel),
+    runMs: () => running.nowMs(),
+    graceMs: () => membership.clusterConfig.timing.gcGraceMs,
+    log,
+    signal,
+  });
+  teardown.defer(() => sweeper.stop());
   teardown.defer(() => ended.abort(new Error('the service stops')));
 
   // ------------------------------------------------------------------------------------------------------------- effects
@@ -499,10 +515,12 @@ async function serve(
   async function keepHead({ store: id, source }: Extract<Effect, { do: 'keep-head' }>): Promise<void> {
     try {
       const store = stores.mounted(id);
-      const known = store === undefined ? undefined : await catalog.copyTo(source, store.objects);
-      if (store === undefined || known === undefined)
-        throw new ClusterError('STORE_MISSING', `store ${id} is not mounted`, { blame: 'passing' });
-      if (seqOf(await store.head(source)) <= known.head.seq) await store.putHead(source, known.sealed);
+      if (store === undefined) throw notMounted(id);
+      const kept = headFrom(await store.head(source));
+      const complete = new Set(kept?.snapshots.map(snapshot => snapshot.id));
+      const known = await catalog.copyTo(source, store.objects, complete);
+      if (known === undefined) throw notMounted(id);
+      if ((kept?.seq ?? 0) <= known.head.seq) await store.putHead(source, known.sealed);
       await store.appendHead(source, known.head.seq);
       await stores.tellOps(id, segment => ({ is: 'head-kept', store: id, source, segment }));
     } catch (error) {
@@ -547,7 +565,7 @@ async function serve(
 
   async function learnHead(store: Store, source: SourceId): Promise<void> {
     const sealed = await store.head(source);
-    if (sealed === undefined || seqOf(sealed) <= (catalog.get(source)?.head.seq ?? 0)) return;
+    if (sealed === undefined || (headFrom(sealed)?.seq ?? 0) <= (catalog.get(source)?.head.seq ?? 0)) return;
     if (splitSourceId(source).origin === self) await origin.heardOwnHead(source, sealed, store.objects);
     else await catalog.offer(sealed, store.objects, signal);
     log.warn({ code: 'HEAD_FROM_STORE', source, store: store.id }, 'a store had a later head than the state folder');
@@ -572,6 +590,7 @@ async function serve(
     net.paces.upload.set(setting?.limits.uploadBytesPerS);
     net.paces.download.set(setting?.limits.downloadBytesPerS);
     origin.configure(setting?.sources ?? []);
+    sweeper.start();
     stores
       .configure(setting?.stores ?? [])
       .catch((error: unknown) => log.error({ err: error }, 'stores could not be looked at'));
@@ -664,15 +683,18 @@ async function serve(
   log.info({ code: 'STOPPING' }, 'the service stops');
 }
 
-/** 0 when there is none, or none that can be read. */
-function seqOf(sealed: Uint8Array | undefined): number {
+/** Undefined when there is none, or none that can be read. */
+function headFrom(sealed: Uint8Array | undefined): Head | undefined {
   try {
-    return sealed === undefined ? 0 : decodeHead(sealed).seq;
+    return sealed && decodeHead(sealed);
   } catch (error) {
-    if (error instanceof MalformedObject) return 0;
+    if (error instanceof MalformedObject) return undefined;
     throw error;
   }
 }
+
+const notMounted = (store: StoreId): ClusterError =>
+  new ClusterError('STORE_MISSING', `store ${store} is not mounted`, { blame: 'passing' });
 
 const NOTHING: ObjectReader = { get: async () => undefined };
 

@@ -12,12 +12,12 @@ import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Store } from '../store/store.js';
 import type { TreeEntry } from '../store/tree-view.js';
+import { Turns } from '../store/turns.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
 import type { OwnStores } from './own-stores.js';
 import { isProtected, type Protections } from './protection.js';
 import type { Roster } from './roster.js';
-import { KeyedTurns } from './turns.js';
 
 /** However short the configured quiet, protection is not looked at more often than this, in ms. */
 const LOOK_EVERY_MS_MIN = 200;
@@ -46,7 +46,7 @@ export class TreeKeeper {
   readonly #log: Logger;
   readonly #signal: AbortSignal;
   readonly #trees = new Map<string, Tree>();
-  readonly #turns = new KeyedTurns<'trees'>();
+  readonly #turns = new Turns<'trees'>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: {

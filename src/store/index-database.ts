@@ -3,8 +3,8 @@
  *
  * LMDB in STATE/index. Nothing in it is missed for long: which blobs each store holds (blob-index.ts) and the peers' logs
  * (log-archive.ts), which their writers give out again, are derived; without the recipes (recipe-index.ts) more is fetched; without the notes of what nobody wants
- * (unwanted-notes.ts) that stays longer, without those of unanswered audits (unanswered-notes.ts) copies are believed longer,
- * and without the last frames (frame-notes.ts) old gossip may be heard once more.
+ * (unwanted-notes.ts) or nothing leads to (unreached-notes.ts) that stays longer, without those of unanswered audits
+ * (unanswered-notes.ts) copies are believed longer, and without the last frames (frame-notes.ts) old gossip may be heard once more.
  * Deleting the folder loses nothing else and costs one pass over the logs.
  */
 import { open, type RootDatabase } from 'lmdb';
@@ -14,6 +14,7 @@ import { FrameNotes } from './frame-notes.js';
 import { LogArchive } from './log-archive.js';
 import { RecipeIndex } from './recipe-index.js';
 import { UnansweredNotes } from './unanswered-notes.js';
+import { UnreachedNotes } from './unreached-notes.js';
 import { UnwantedNotes } from './unwanted-notes.js';
 
 /** A host has a handful of stores, each with two tables of its own; removed ones keep theirs until the index is deleted. */
@@ -29,6 +30,8 @@ export interface IndexDatabase {
   /** The table of one of this host's own stores. */
   blobsOf(store: StoreId): BlobIndex;
   recipesOf(store: StoreId): RecipeIndex;
+  /** Of its catalog; of the state folder's own without a store. */
+  unreachedOf(store?: StoreId): UnreachedNotes;
   /** Waits for what is being written. */
   close(): Promise<void>;
 }
@@ -51,6 +54,7 @@ export function openIndexDatabase(path: string): IndexDatabase {
     mounted: new Set(),
     blobsOf: store => new BlobIndex(root, store),
     recipesOf: store => new RecipeIndex(root, store),
+    unreachedOf: store => new UnreachedNotes(root, store),
     close: async () => {
       await logs.close();
       await root.close();

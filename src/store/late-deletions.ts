@@ -25,6 +25,10 @@ export class LateDeletions {
     if (oldest !== undefined && this.#parcels.size > LATE_DELETIONS_MAX) this.#parcels.delete(oldest);
   }
 
+  has(parcel: ParcelId): boolean {
+    return this.#parcels.has(parcel);
+  }
+
   /** The oldest first. */
   all(): ParcelId[] {
     return [...this.#parcels];

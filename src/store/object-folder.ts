@@ -5,9 +5,13 @@
  * bytes are made durable there, then they are renamed, then the names are made durable. So a name under `ab/` is never
  * half an object after a power cut. What is read is hashed again all the same: an object whose bytes do not hash to its
  * id counts as absent, is reported, and is replaced by the next `put`.
+ *
+ * Nobody takes an object out again but a sweep, which is told what is reached from all that is wanted. The rest is noted, and goes
+ * when it has been noted for `gcGrace`. Whoever puts, reads or looks for a noted object takes the note away with it, and an object
+ * is taken out in the same step in which its note is looked at: so none goes that somebody has just found here.
  */
 import { randomBytes } from 'node:crypto';
-import { lstat, readdir, rm } from 'node:fs/promises';
+import { lstat, readdir, rm, unlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { brotliCompress, brotliDecompress, constants as zlib } from 'node:zlib';
 import type { Logger } from 'pino';
@@ -20,6 +24,7 @@ import { renameFiles, writeSmallFile } from '../platform/small-files.js';
 import { DiskSync } from './disk-sync.js';
 import { FanFolder } from './fan-folder.js';
 import { FILE_MODE, makeOwnFolder, readOwnFile, storeFull, systemCode } from './own-folder.js';
+import type { UnreachedNotes } from './unreached-notes.js';
 
 /** The largest object is a snapshot's list of pages: 1 MiB lists 30,000 pages, some 120 million files. */
 export const OBJECT_BYTES_MAX = 1024 * 1024;
@@ -37,6 +42,22 @@ const CODEC_BROTLI = 1;
 
 const compress = promisify(brotliCompress);
 const decompress = promisify(brotliDecompress);
+
+/** A sweep of one folder. */
+export interface ObjectSweep {
+  /** Something that is wanted leads to it, or it is in use. Asked when its turn comes, not before. */
+  readonly isReached: (id: ObjectId) => boolean;
+  /** The running time now, and how long what is not reached stays. */
+  readonly runMs: number;
+  readonly graceMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface Swept {
+  /** Objects that nothing leads to and that stay for now. */
+  unreached: number;
+  removed: number;
+}
 
 /** Reading alone: for a store that is not mounted, too. */
 export class ObjectFolderReader implements ObjectReader {
@@ -89,27 +110,39 @@ export class ObjectFolderReader implements ObjectReader {
   }
 }
 
+export interface ObjectFolderOptions {
+  readonly log: Logger;
+  readonly sync?: DiskSync;
+  /** Without them it is never swept. */
+  readonly notes?: UnreachedNotes;
+}
+
 export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
   readonly #sync: DiskSync;
   readonly #ownSync: boolean;
   /** Put, not yet durable: id → its file under `new/`. */
   readonly #waiting = new Map<ObjectId, string>();
   readonly #flushes = new Group<never>(() => this.#flush());
+  readonly #notes: UnreachedNotes | undefined;
+  /** Used just now: their notes are being taken back, and may be there still. */
+  readonly #used = new Set<ObjectId>();
+  readonly #leaving = new Map<ObjectId, Promise<void>>();
   /** Sum of the files here. Exact after `measure`. */
   #usedBytes = 0;
 
-  private constructor(path: string, log: Logger, sync: DiskSync, ownSync: boolean) {
-    super(path, log);
+  private constructor(path: string, options: ObjectFolderOptions, sync: DiskSync) {
+    super(path, options.log);
+    this.#notes = options.notes;
     this.#sync = sync;
-    this.#ownSync = ownSync;
+    this.#ownSync = options.sync === undefined;
   }
 
   /** In an existing folder. With a `sync` of the same file system, flushes are shared with its other users. */
-  static async open(path: string, options: { readonly log: Logger; readonly sync?: DiskSync }): Promise<ObjectFolder> {
+  static async open(path: string, options: ObjectFolderOptions): Promise<ObjectFolder> {
     const fresh = `${path}/new`;
     await makeOwnFolder(path);
     const sync = options.sync ?? (await DiskSync.open(path));
-    const folder = new ObjectFolder(path, options.log, sync, options.sync === undefined);
+    const folder = new ObjectFolder(path, options, sync);
     await folder.fan.make();
     await makeOwnFolder(fresh);
     // Never flushed, so nobody was promised them.
@@ -120,12 +153,15 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
   }
 
   override async get(id: ObjectId): Promise<Uint8Array | undefined> {
+    this.#use(id);
     const waiting = this.#waiting.get(id);
     // A flush may rename it between the look and the open; then it is under its name.
     return (waiting === undefined ? undefined : await this.read(id, waiting)) ?? super.get(id);
   }
 
   async has(id: ObjectId): Promise<boolean> {
+    this.#use(id);
+    await this.#leaving.get(id);
     if (this.#waiting.has(id)) return true;
     if (this.damaged.has(id)) return false;
     try {
@@ -198,6 +234,66 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
       onShard?.(shard, ids);
     }
     this.#usedBytes = sum;
+  }
+
+  /** Notes what is not reached, and takes out what has been noted for long enough. @throws the signal's reason, in the middle */
+  async sweep({ isReached, runMs, graceMs, signal }: ObjectSweep): Promise<Swept> {
+    const notes = this.#notes;
+    const swept: Swept = { unreached: 0, removed: 0 };
+    if (notes === undefined) return swept;
+    const noted: Promise<void>[] = [];
+    for await (const { ids } of this.fan.shards()) {
+      signal.throwIfAborted();
+      for (const id of ids.map(parseObjectId)) {
+        const sinceRunMs = notes.sinceRunMs(id, runMs);
+        if (isReached(id) || this.#used.has(id)) {
+          if (sinceRunMs !== undefined) noted.push(notes.forget(id));
+        } else if (sinceRunMs !== undefined && runMs - sinceRunMs >= graceMs) {
+          await this.#takeOut(id);
+          noted.push(notes.forget(id));
+          swept.removed += 1;
+        } else {
+          if (sinceRunMs === undefined) noted.push(notes.note(id, runMs));
+          swept.unreached += 1;
+        }
+      }
+      await Promise.all(noted.splice(0));
+    }
+    return swept;
+  }
+
+  #use(id: ObjectId): void {
+    if (this.#notes?.sinceRunMs(id, 0) === undefined || this.#used.has(id)) return;
+    this.#used.add(id);
+    const failed = (error: unknown): void =>
+      this.log.warn(
+        { code: 'INDEX_NOT_TIDIED', object: id, err: error },
+        'a note of the index could not be taken back',
+      );
+    this.#notes
+      .forget(id)
+      .catch(failed)
+      .finally(() => this.#used.delete(id));
+  }
+
+  /** Whoever looks for it from now on waits, and finds it absent. */
+  async #takeOut(id: ObjectId): Promise<void> {
+    const path = this.fan.pathOf(id);
+    const leaving = (async () => {
+      const { size } = await lstat(path);
+      await unlink(path);
+      this.#usedBytes -= size;
+      this.damaged.delete(id);
+    })();
+    this.#leaving.set(
+      id,
+      leaving.catch(() => {}),
+    ); // thrown to the sweep; who waits looks at the disk
+    try {
+      await leaving;
+    } finally {
+      this.#leaving.delete(id);
+    }
   }
 
   /** Flushes, and lets go of the folder. */

@@ -46,7 +46,7 @@ import type { IndexDatabase } from './index-database.js';
 import type { LateDeletions } from './late-deletions.js';
 import { LogFile } from './log-file.js';
 import { MARKER_NAME, type Marker, readMarker, writeMarker } from './marker.js';
-import { ObjectFolder } from './object-folder.js';
+import { ObjectFolder, type ObjectSweep, type Swept } from './object-folder.js';
 import { FILE_MODE, readOwnFile, storeFull, systemCode } from './own-folder.js';
 import { isRight, type PossessionAsk, readParcel } from './possess.js';
 import type { RecipeIndex } from './recipe-index.js';
@@ -187,7 +187,8 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
     await folder.make();
     const sync = await DiskSync.open(real);
     closing.push(sync);
-    const objects = await ObjectFolder.open(folder.objects, { log, sync });
+    const notes = opening.index.unreachedOf(marker.store);
+    const objects = await ObjectFolder.open(folder.objects, { log, sync, notes });
     const index = opening.index.blobsOf(marker.store);
     const trash = await Trash.open(folder.trash, { wallMs: opening.wallMs ?? Date.now });
     const recovered = await recover({ ...opening, folder, marker, objects, index, trash });
@@ -820,6 +821,24 @@ export class Store {
       { code: 'STORE_RESCANNED', parcels: this.#present.size },
       'all that lies in this store was hashed',
     );
+  }
+
+  /**
+   * Takes records out of `.catalog` whose parcels left long ago, and whatever else `isReached` does not know. Nothing while
+   * `rescan` is due, for it goes by the records. @throws as `ObjectFolder.sweep`
+   */
+  async sweepObjects(sweep: ObjectSweep): Promise<Swept> {
+    this.#mustWork();
+    if (this.rescanDue) return { unreached: 0, removed: 0 };
+    return this.objects.sweep({
+      ...sweep,
+      isReached: id => {
+        const parcel = parseParcelId(id);
+        const isOfParcel = this.#present.has(parcel) || this.#turns.busy(parcel) || this.#lateDeletions.has(parcel);
+        return isOfParcel || sweep.isReached(id);
+      },
+      signal: AbortSignal.any([sweep.signal, this.#ending.signal]),
+    });
   }
 
   #refsIfRecord(bytes: Uint8Array): readonly BlobRef[] | undefined {

@@ -23,6 +23,11 @@ export class Turns<Key> {
     return this.#last.has(key);
   }
 
+  /** Nobody is at anything. */
+  get isIdle(): boolean {
+    return this.#last.size === 0;
+  }
+
   /** When all that was asked for so far is done. */
   async allDone(): Promise<void> {
     await Promise.all(this.#last.values());

@@ -7,11 +7,10 @@
 import type { Database, RootDatabase } from 'lmdb';
 import type { UnansweredAudit } from '../core/effects.js';
 import { bytesOf, hexOf, parseHostId, parseParcelId, parseStoreId } from '../core/ids.js';
+import { packRun, RUN_BYTES, runFrom } from './running-bytes.js';
 
 const HOST_BYTES = 16;
 const STORE_BYTES = 16;
-/** 285,000 years of running time. */
-const RUN_BYTES = 6;
 const QUESTIONS_MAX = 2 ** 32 - 1;
 
 export class UnansweredNotes {
@@ -21,7 +20,7 @@ export class UnansweredNotes {
     this.#notes = root.openDB({ name: 'unanswered', keyEncoding: 'binary', encoding: 'binary' });
   }
 
-  /** What was noted later than `ranMs` (the running time was lost) counts from then on: rather too late than too early. */
+  /** @param ranMs the running time now */
   all(ranMs: number): UnansweredAudit[] {
     return [...this.#notes.getRange({})].map(({ key, value }) => ({
       copy: {
@@ -30,18 +29,16 @@ export class UnansweredNotes {
         parcel: parseParcelId(hexOf(key.subarray(HOST_BYTES + STORE_BYTES))),
       },
       unanswered: {
-        sinceRunMs: Math.min(Buffer.from(value).readUIntBE(0, RUN_BYTES), ranMs),
+        sinceRunMs: runFrom(value, ranMs),
         questions: Buffer.from(value).readUInt32BE(RUN_BYTES),
       },
     }));
   }
 
   async note({ copy, unanswered }: UnansweredAudit): Promise<void> {
-    const value = Buffer.alloc(RUN_BYTES + 4);
-    // Rounded up: rather a little later than too early.
-    value.writeUIntBE(Math.ceil(unanswered.sinceRunMs), 0, RUN_BYTES);
-    value.writeUInt32BE(Math.min(unanswered.questions, QUESTIONS_MAX), RUN_BYTES);
-    await this.#notes.put(keyOf(copy), value);
+    const questions = Buffer.alloc(4);
+    questions.writeUInt32BE(Math.min(unanswered.questions, QUESTIONS_MAX));
+    await this.#notes.put(keyOf(copy), Buffer.concat([packRun(unanswered.sinceRunMs), questions]));
   }
 
   async forget(copy: UnansweredAudit['copy']): Promise<void> {

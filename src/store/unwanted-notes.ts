@@ -6,14 +6,12 @@
  */
 import type { Database, RootDatabase } from 'lmdb';
 import { bytesOf, hexOf, type ParcelId, parseParcelId } from '../core/ids.js';
+import { packRun, runFrom } from './running-bytes.js';
 
 export interface UnwantedNote {
   readonly parcel: ParcelId;
   readonly sinceRunMs: number;
 }
-
-/** 285,000 years of running time. */
-const RUN_BYTES = 6;
 
 export class UnwantedNotes {
   readonly #notes: Database<Buffer, Uint8Array>;
@@ -22,19 +20,16 @@ export class UnwantedNotes {
     this.#notes = root.openDB({ name: 'unwanted', keyEncoding: 'binary', encoding: 'binary' });
   }
 
-  /** What was noted later than `ranMs` (the running time was lost) counts from then on: rather too late than too early. */
+  /** @param ranMs the running time now */
   all(ranMs: number): UnwantedNote[] {
     return [...this.#notes.getRange({})].map(({ key, value }) => ({
       parcel: parseParcelId(hexOf(key)),
-      sinceRunMs: Math.min(Buffer.from(value).readUIntBE(0, RUN_BYTES), ranMs),
+      sinceRunMs: runFrom(value, ranMs),
     }));
   }
 
   async note(parcel: ParcelId, sinceRunMs: number): Promise<void> {
-    const value = Buffer.alloc(RUN_BYTES);
-    // Rounded up: rather a little later than too early.
-    value.writeUIntBE(Math.ceil(sinceRunMs), 0, RUN_BYTES);
-    await this.#notes.put(bytesOf(parcel), value);
+    await this.#notes.put(bytesOf(parcel), packRun(sinceRunMs));
   }
 
   async forget(parcel: ParcelId): Promise<void> {

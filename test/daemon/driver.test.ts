@@ -7,7 +7,7 @@ import { Machine } from '../../src/core/machine.js';
 import { steadyClock } from '../../src/daemon/clock.js';
 import { Driver } from '../../src/daemon/driver.js';
 import { Teardown } from '../../src/daemon/teardown.js';
-import { KeyedTurns } from '../../src/daemon/turns.js';
+import { Turns } from '../../src/store/turns.js';
 
 const self = parseHostId('a'.repeat(32));
 
@@ -79,7 +79,7 @@ test('an input that an effect brings about at once waits until the step is over'
 });
 
 test('turns under one key follow each other, also after a failure; other keys do not wait', async t => {
-  const turns = new KeyedTurns<string>();
+  const turns = new Turns<string>();
   const order: string[] = [];
   let open = (): void => undefined;
   const first = turns.take('a', async () => {

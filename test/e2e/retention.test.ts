@@ -1,10 +1,11 @@
 /**
  * Retention: snapshots that the policy does not keep are unlisted once newer ones are safe, and none is after so much left at
- * once that a person should look.
+ * once that a person should look. What nothing leads to any more leaves the catalogs.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { compareTrees } from '../helpers/compare-trees.js';
 import { RealCluster, type RealHost } from '../helpers/real-cluster.js';
 
 const FILES = 120;
@@ -15,13 +16,15 @@ test('the rules of the policy unlist what newer snapshots replace, and a mass de
   const many = join(source, 'many');
   mkdirSync(many);
   for (let i = 0; i < FILES; i += 1) writeFileSync(join(many, `${i}`), `file ${i}`);
+  const store = cluster.makeFolder('b.store');
   const [a, b] = await cluster.found(['a', 'b']);
   await cluster.apply({
     defaults: { copies: 1 },
     hosts: {
       a: { sources: { pics: { path: source, keep: { last: 2 } } } },
-      b: { stores: [{ path: cluster.makeFolder('b.store') }] },
+      b: { stores: [{ path: store }] },
     },
+    timing: { gcGrace: '1s' },
   });
   const listed = async (host: RealHost): Promise<unknown[]> =>
     (await host.records('snapshots', 'pics')).map(({ id }) => id);
@@ -88,4 +91,18 @@ test('the rules of the policy unlist what newer snapshots replace, and a mass de
   const eighth = await backUp('--accept-changes');
   await areListed(a, [sixth, seventh, eighth]);
   t.false((await a.status()).alarms.some(({ code }) => code === 'MASS_CHANGE'));
+
+  // What nothing leads to goes from every catalog, and nothing else does.
+  const folders = [join(a.state, 'catalog/objects'), join(b.state, 'catalog/objects'), join(store, '.catalog/objects')];
+  const strays = folders.map((folder, n) => {
+    const id = `${n}${'5'.repeat(63)}`;
+    writeFileSync(join(folder, id.slice(0, 2), id), 'left by somebody');
+    return join(folder, id.slice(0, 2), id);
+  });
+  await cluster.until('the strays are gone', async () => strays.every(stray => !existsSync(stray)));
+  const heldIn = (folder: string): boolean => existsSync(join(folder, String(third).slice(0, 2), String(third)));
+  t.deepEqual(folders.map(heldIn), [true, true, true], 'unlisted, and in its hold');
+  await a.kill();
+  await b.ok('restore', 'pics', '--target', cluster.path('out'));
+  t.deepEqual(compareTrees(source, cluster.path('out')), []);
 });
