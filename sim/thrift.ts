@@ -5,7 +5,10 @@
  * received of that is held against the copies that lie there. Claims and ranks are what keeps hosts from taking the same in: a
  * machine without them passes all other checks, for what is too many is dropped again.
  */
+
+import type { ParcelId } from '../src/core/ids.js';
 import { addCounts, type Counts, noCounts } from './counts.js';
+import type { Happening } from './happening.js';
 import type { RunOptions } from './run-options.js';
 import { settle } from './settle.js';
 import type { SimHost } from './sim-host.js';
@@ -29,8 +32,11 @@ export function backUpThriftily(world: World, options: RunOptions): void {
   world.network.inOrder = true;
   const parcels = new Set(origins.flatMap(origin => world.backUp(origin, { parcels: PARCELS, sizeBytes })));
   let receivedBytes = 0;
+  const moves = new Moves();
   world.witnesses.push(happening => {
-    if (happening.is === 'received' && parcels.has(happening.parcel)) receivedBytes += happening.bytes;
+    moves.see(happening);
+    if (happening.is !== 'received' || !parcels.has(happening.parcel) || moves.has(happening)) return;
+    receivedBytes += happening.bytes;
   });
   settle(world, options);
   let copies = 0;
@@ -39,6 +45,25 @@ export function backUpThriftily(world: World, options: RunOptions): void {
   addCounts(world.counts, { ...noCounts(), thriftyCopies: copies, ...thrift });
   const wrong = whatIsWasted(thrift, WASTE_OF_RUN_PERCENT_MAX);
   if (wrong !== undefined) throw new Violation('I11', wrong);
+}
+
+/** What hosts have taken over from others: a large parcel that was short before may find its room only now, and new ones move for it. */
+class Moves {
+  readonly #offered = new Map<string, readonly ParcelId[]>();
+  readonly #accepted = new Set<string>();
+
+  see(happening: Happening): void {
+    if (happening.is === 'told' && happening.input.is === 'relocation-offered')
+      this.#offered.set(`${happening.by.host.id} ${happening.input.ask}`, happening.input.parcels);
+    if (happening.is !== 'effect' || happening.effect.do !== 'answer-relocation' || !happening.effect.accepted) return;
+    const { id } = happening.by.host;
+    for (const parcel of this.#offered.get(`${id} ${happening.effect.ask}`) ?? [])
+      this.#accepted.add(`${id} ${parcel}`);
+  }
+
+  has({ host, parcel }: Extract<Happening, { is: 'received' }>): boolean {
+    return this.#accepted.has(`${host.id} ${parcel}`);
+  }
 }
 
 /** What is wrong with the runs that these counts are of; undefined when nothing is. */
