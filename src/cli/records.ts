@@ -19,6 +19,7 @@ export const snapshotRecord = (report: SnapshotReport): JsonRecord => ({
   bytes: report.bytes,
   partial: report.partial,
   protected: report.protected,
+  held: report.held ?? false,
 });
 
 export const hostRecord = (report: HostReport): JsonRecord => ({

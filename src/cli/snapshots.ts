@@ -1,4 +1,4 @@
-/** `cluster snapshots [SOURCE]`: the restore points, oldest first. */
+/** `cluster snapshots [SOURCE] [--held]`: the restore points, oldest first. */
 import { Command } from 'commander';
 import type { SnapshotReport } from '../daemon/service.js';
 import type { Context } from './context.js';
@@ -11,10 +11,16 @@ export const snapshotsCommand = (run: Run): Command =>
   new Command('snapshots')
     .description('restore points of a source, or of all, oldest first')
     .argument('[source]', 'NAME, or HOST/NAME where two hosts have one of that name')
+    .option('--held', 'also those that their origin lists no more, as far as they are in their hold here')
     .action(run(showSnapshots));
 
-async function showSnapshots(context: Context, source: string | undefined): Promise<ExitCode> {
-  const snapshots = await context.service().snapshots(source === undefined ? {} : { source }, context.signal);
+async function showSnapshots(
+  context: Context,
+  source: string | undefined,
+  { held = false }: { readonly held?: boolean },
+): Promise<ExitCode> {
+  const request = { ...(source === undefined ? {} : { source }), ...(held ? { held } : {}) };
+  const snapshots = await context.service().snapshots(request, context.signal);
   if (context.json) {
     for (const snapshot of snapshots) await context.record(snapshotRecord(snapshot));
     return EXIT.ok;
@@ -47,7 +53,7 @@ function snapshotsTable(isTerminal: boolean, snapshots: readonly SnapshotReport[
   );
 }
 
-function stateText({ partial, protected: isProtected }: SnapshotReport): string {
+function stateText({ partial, protected: isProtected, held }: SnapshotReport): string {
   const copies = isProtected ? 'protected' : 'not yet protected';
-  return partial ? `partial, ${copies}` : copies;
+  return [...(held ? ['held'] : []), ...(partial ? ['partial'] : []), copies].join(', ');
 }

@@ -5,11 +5,9 @@
  * see, so `status` and the machine cannot disagree.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
-import { comparePaths } from '../catalog/path-order.js';
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
-import { isPartial } from '../catalog/snapshot.js';
-import { parseSourceSpec, type SourceSpec, type WantedSnapshot } from '../catalog/source-spec.js';
-import { findEntry, readSnapshot, walkEntries } from '../catalog/walk.js';
+import { parseSourceSpec, type SourceSpec } from '../catalog/source-spec.js';
+import { readSnapshot, walkEntries } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { hasherName } from '../core/hash.js';
 import { type HostId, type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
@@ -24,11 +22,12 @@ import type { BlobSource } from './blob-source.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
 import type { LoopDelay } from './loop-delay.js';
+import { NamedSnapshots } from './named-snapshots.js';
 import type { Orders } from './orders.js';
 import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
-import { isProtected, type Protections, type Reach } from './protection.js';
+import { isProtected, type Protections } from './protection.js';
 import type { Roster } from './roster.js';
 import type {
   AddSource,
@@ -54,11 +53,12 @@ import type {
   Service,
   SnapshotName,
   SnapshotReport,
+  SnapshotsRequest,
   SnapshotTaken,
   SourceReport,
   StatusReport,
-  Unreachable,
 } from './service.js';
+import { SourceNames } from './source-names.js';
 
 /** A stream of reports is looked at again at most this often, in ms. */
 const REPORT_EVERY_MS = 250;
@@ -96,10 +96,14 @@ export interface AnswersOptions {
 
 export class Answers implements Service {
   readonly #o: AnswersOptions;
+  readonly #names: SourceNames;
+  readonly #snapshots: NamedSnapshots;
   readonly #seen = new Map<string, { readonly sinceMs: number; readonly lastMs: number }>();
 
   constructor(options: AnswersOptions) {
     this.#o = options;
+    this.#names = new SourceNames(options);
+    this.#snapshots = new NamedSnapshots({ ...options, names: this.#names });
   }
 
   // ------------------------------------------------------------------------------------------------------------- status
@@ -107,7 +111,7 @@ export class Answers implements Service {
   async status(signal: AbortSignal): Promise<StatusReport> {
     const { membership, machine, roster, alarms, addresses } = this.#o;
     const { configuration } = membership;
-    const sources = await Promise.all(this.#sources().map(source => this.#sourceReport(source, signal)));
+    const sources = await Promise.all(this.#names.all().map(source => this.#sourceReport(source, signal)));
     const { pursuits, fetches, othersClaims, attempts, relocations } = machine.pending();
     return {
       cluster: configuration.clusterName,
@@ -202,17 +206,17 @@ export class Answers implements Service {
     const owner = splitSourceId(source).origin;
     const newest = (): ListedSnapshot | undefined => catalog.get(source)?.head.snapshots.at(-1);
     let listed = newest();
-    let lastSnapshot = listed === undefined ? undefined : await this.#snapshotReport(source, listed, signal);
+    let lastSnapshot = listed === undefined ? undefined : await this.#snapshots.report(source, listed, signal);
     // One report tells of one moment: a snapshot that came meanwhile is looked at instead, and the parcels are counted
     // last, so that nothing is called protected and short at once because copies came in between.
     for (let looks = 0; looks < LOOKS_MAX && newest()?.id !== listed?.id; looks += 1) {
       listed = newest();
-      lastSnapshot = listed === undefined ? undefined : await this.#snapshotReport(source, listed, signal);
+      lastSnapshot = listed === undefined ? undefined : await this.#snapshots.report(source, listed, signal);
     }
     const summary = machine.summary(source);
     const missing = origin.missing(source);
     return {
-      source: this.#nameOf(source),
+      source: this.#names.nameOf(source),
       sourceId: source,
       origin: roster.nameOf(owner),
       copies: machine.copiesWanted(source) ?? 0,
@@ -351,7 +355,7 @@ export class Answers implements Service {
   // ---------------------------------------------------------------------------------------------------------- snapshots
 
   async backup({ source, acceptChanges }: BackupRequest, signal: AbortSignal): Promise<SnapshotTaken> {
-    const id = this.#sourceNamed(source);
+    const id = this.#names.named(source);
     const taken = await this.#o.orders.backup(id, { acceptChanges }, signal);
     const listed = {
       id: taken.snapshot,
@@ -361,7 +365,7 @@ export class Answers implements Service {
     };
     return {
       id: taken.snapshot,
-      source: this.#nameOf(id),
+      source: this.#names.nameOf(id),
       sourceId: id,
       origin: this.#o.roster.nameOf(splitSourceId(id).origin),
       timeMs: taken.timeMs,
@@ -383,7 +387,7 @@ export class Answers implements Service {
     for (;;) {
       const listed = await this.#listedOrRecut(sourceId, wanted);
       if (listed === undefined && wasListed) {
-        const text = `snapshot ${wanted.slice(0, 8)} of ${this.#nameOf(sourceId)} is not listed any more; see: snapshots ${this.#nameOf(sourceId)}`;
+        const text = `snapshot ${wanted.slice(0, 8)} of ${this.#names.nameOf(sourceId)} is not listed any more; see: snapshots ${this.#names.nameOf(sourceId)}`;
         throw new ClusterError('SNAPSHOT_UNKNOWN', text, { blame: 'passing' });
       }
       if (listed !== undefined) {
@@ -391,7 +395,7 @@ export class Answers implements Service {
         wanted = listed.id;
         const protection = await this.#o.protections.of(sourceId, listed, signal);
         const report: ProtectionReport = {
-          snapshot: await this.#snapshotReport(sourceId, listed, signal),
+          snapshot: await this.#snapshots.report(sourceId, listed, signal),
           copies: protection.copiesWanted,
           parcels: { wanted: protection.parcels, haveMin: protection.haveMin, under: protection.under },
           missingBytes: protection.missingBytes,
@@ -428,8 +432,8 @@ export class Answers implements Service {
 
   async forget({ source, keep, dryRun, yes }: ForgetRequest, signal: AbortSignal): Promise<ForgetReport> {
     const { origin, roster } = this.#o;
-    const id = this.#sourceNamed(source);
-    const name = this.#nameOf(id);
+    const id = this.#names.named(source);
+    const name = this.#names.nameOf(id);
     if (origin.ownSource(id) === undefined) {
       const host = roster.nameOf(splitSourceId(id).origin);
       throw new ClusterError(
@@ -453,7 +457,8 @@ export class Answers implements Service {
     }
     // As it is told so it is: what changed meanwhile is judged anew.
     const reports = new Map<ObjectId, SnapshotReport>();
-    for (const { listed } of planned.snapshots) reports.set(listed.id, await this.#snapshotReport(id, listed, signal));
+    for (const { listed } of planned.snapshots)
+      reports.set(listed.id, await this.#snapshots.report(id, listed, signal));
     const { snapshots, stopped } = dryRun ? planned : await origin.forget(id, keep, signal);
     return {
       source: name,
@@ -465,30 +470,16 @@ export class Answers implements Service {
     };
   }
 
-  async snapshots({ source }: { readonly source?: string }, signal: AbortSignal): Promise<readonly SnapshotReport[]> {
-    const sources = source === undefined ? this.#sources() : [this.#sourceNamed(source)];
+  async snapshots({ source, held }: SnapshotsRequest, signal: AbortSignal): Promise<readonly SnapshotReport[]> {
+    const sources = source === undefined ? this.#names.all() : [this.#names.named(source)];
     const reports: SnapshotReport[] = [];
     for (const id of sources) {
-      for (const listed of this.#o.catalog.get(id)?.head.snapshots ?? [])
-        reports.push(await this.#snapshotReport(id, listed, signal));
+      for (const listed of this.#snapshots.listed(id)) reports.push(await this.#snapshots.report(id, listed, signal));
+      if (!held) continue;
+      for (const one of this.#snapshots.held(id))
+        reports.push({ ...(await this.#snapshots.report(id, one, signal)), held: true });
     }
     return reports.sort((a, b) => a.timeMs - b.timeMs);
-  }
-
-  async #snapshotReport(source: SourceId, listed: ListedSnapshot, signal: AbortSignal): Promise<SnapshotReport> {
-    const { catalog, protections, roster } = this.#o;
-    const snapshot = await readSnapshot(catalog.objects, listed.id);
-    return {
-      id: listed.id,
-      source: this.#nameOf(source),
-      sourceId: source,
-      origin: roster.nameOf(splitSourceId(source).origin),
-      timeMs: listed.timeMs,
-      files: snapshot.files,
-      bytes: snapshot.bytes,
-      partial: isPartial(snapshot),
-      protected: isProtected(await protections.of(source, listed, signal)),
-    };
   }
 
   async *replicas({ spec, only, host }: ReplicasRequest, signal: AbortSignal): AsyncGenerator<ReplicaReport> {
@@ -496,7 +487,7 @@ export class Answers implements Service {
     if (host !== undefined) this.#needHost(host);
     const places =
       spec === undefined
-        ? this.#sources().flatMap(source => {
+        ? this.#names.all().flatMap(source => {
             const newest = this.#o.catalog.get(source)?.head.snapshots.at(-1);
             return newest === undefined ? [] : [{ source, snapshot: newest.id, under: Buffer.alloc(0) }];
           })
@@ -517,7 +508,7 @@ export class Answers implements Service {
           .map(holder => ({ host: roster.nameOf(holder.host), counts: holder.counts }));
         if (host !== undefined && !holders.some(holder => holder.host === host)) continue;
         yield {
-          source: this.#nameOf(source),
+          source: this.#names.nameOf(source),
           path: entry.path,
           sizeBytes: entry.size,
           want,
@@ -530,7 +521,7 @@ export class Answers implements Service {
 
   async *placements(): AsyncGenerator<PlacementReport> {
     const { machine } = this.#o;
-    for (const sourceId of this.#sources()) {
+    for (const sourceId of this.#names.all()) {
       const want = machine.copiesWanted(sourceId) ?? 0;
       for (const { id, key, bytes } of machine.wanted(sourceId)) {
         const counting = machine.holders(id).filter(({ counts }) => counts);
@@ -544,13 +535,13 @@ export class Answers implements Service {
 
   async resolve({ spec }: { readonly spec: string }, signal: AbortSignal): Promise<Resolved> {
     const parsed = parseSourceSpec(spec);
-    const source = this.#sourceNamed(nameIn(parsed));
-    const { listed, newer, unreachable } = await this.#choose(source, parsed.snapshot, signal);
-    await this.#needPath(source, listed.id, parsed);
+    const source = this.#names.named(nameIn(parsed));
+    const { listed, newer, unreachable } = await this.#snapshots.choose(source, parsed.snapshot, signal);
+    await this.#snapshots.needPath(source, listed.id, parsed);
     return {
-      source: this.#nameOf(source),
+      source: this.#names.nameOf(source),
       sourceId: source,
-      snapshot: await this.#snapshotReport(source, listed, signal),
+      snapshot: await this.#snapshots.report(source, listed, signal),
       under: parsed.path,
       ...(newer === undefined ? {} : { newer }),
       ...(unreachable === undefined ? {} : { unreachable }),
@@ -558,8 +549,8 @@ export class Answers implements Service {
   }
 
   async *entries({ sourceId, snapshot, under }: EntriesRequest, signal: AbortSignal): AsyncGenerator<PlacedEntry> {
-    if (!(this.#o.catalog.get(sourceId)?.head.snapshots ?? []).some(({ id }) => id === snapshot)) {
-      throw new ClusterError('SNAPSHOT_UNKNOWN', `no listed snapshot ${snapshot} of ${this.#nameOf(sourceId)}`, {
+    if (!this.#o.catalog.wantedSnapshots(sourceId).includes(snapshot)) {
+      throw new ClusterError('SNAPSHOT_UNKNOWN', `no snapshot ${snapshot} of ${this.#names.nameOf(sourceId)} is kept`, {
         blame: 'operator',
       });
     }
@@ -573,106 +564,13 @@ export class Answers implements Service {
 
   async #newestOf(spec: string, signal: AbortSignal): Promise<{ source: SourceId; snapshot: ObjectId; under: Buffer }> {
     const parsed = parseSourceSpec(spec);
-    const source = this.#sourceNamed(nameIn(parsed));
+    const source = this.#names.named(nameIn(parsed));
     const listed =
       parsed.snapshot.kind === 'latest'
-        ? this.#newest(source)
-        : (await this.#choose(source, parsed.snapshot, signal)).listed;
-    await this.#needPath(source, listed.id, parsed);
+        ? this.#snapshots.newest(source)
+        : (await this.#snapshots.choose(source, parsed.snapshot, signal)).listed;
+    await this.#snapshots.needPath(source, listed.id, parsed);
     return { source, snapshot: listed.id, under: parsed.path };
-  }
-
-  #newest(source: SourceId): ListedSnapshot {
-    const newest = this.#o.catalog.get(source)?.head.snapshots.at(-1);
-    if (newest !== undefined) return newest;
-    throw new ClusterError(
-      'NO_SNAPSHOT',
-      `source ${this.#nameOf(source)} has no snapshot yet; take one with: backup ${this.#nameOf(source)}`,
-      { blame: 'operator' },
-    );
-  }
-
-  /** The snapshot that a spec names. `latest` is the newest of which every parcel has a copy on a host that is up. */
-  async #choose(
-    source: SourceId,
-    spec: WantedSnapshot,
-    signal: AbortSignal,
-  ): Promise<{ listed: ListedSnapshot; newer?: NonNullable<Resolved['newer']>; unreachable?: Unreachable }> {
-    const newest = this.#newest(source);
-    const snapshots = this.#o.catalog.get(source)?.head.snapshots ?? [];
-    if (spec.kind !== 'latest') {
-      const named = snapshots.filter(snapshot => isNamed(spec, snapshot));
-      const [listed] = spec.kind === 'time' ? named.slice(-1) : named;
-      if (listed === undefined || (spec.kind === 'id' && named.length > 1))
-        throw notFound(this.#nameOf(source), spec, named.length);
-      const reach = await this.#o.protections.reach(listed, signal);
-      return reach.parcels === 0 ? { listed } : { listed, unreachable: this.#unreachable(reach) };
-    }
-    let newer: Reach | undefined;
-    for (const listed of [...snapshots].reverse()) {
-      const reach = await this.#o.protections.reach(listed, signal);
-      if (reach.parcels === 0) {
-        if (newer === undefined) return { listed };
-        const snapshot = await this.#snapshotReport(source, newest, signal);
-        return { listed, newer: { snapshot, unreachable: this.#unreachable(newer) } };
-      }
-      newer ??= reach;
-    }
-    const { hosts } = this.#unreachable(newer ?? { parcels: 0, bytes: 0, hosts: new Set() });
-    const advice = hosts.length > 0 ? `switch on: ${hosts.join(', ')}` : 'no host is known to hold what is missing';
-    throw new ClusterError(
-      'UNREACHABLE',
-      `no snapshot of ${this.#nameOf(source)} has a reachable copy of everything; ${advice}. To restore what there is, name the snapshot: ${this.#nameOf(source)}@${newest.id.slice(0, 8)}`,
-      { blame: 'passing' },
-    );
-  }
-
-  #unreachable({ parcels, bytes, hosts }: Reach): Unreachable {
-    return { parcels, bytes, hosts: [...hosts].map(host => this.#o.roster.nameOf(host)).sort() };
-  }
-
-  async #needPath(source: SourceId, snapshot: ObjectId, { path }: SourceSpec): Promise<void> {
-    if (path.length === 0) return;
-    const found = await findEntry(this.#o.objects, snapshot, path);
-    if (found === undefined || comparePaths(found.entry.path, path) !== 0) {
-      throw new ClusterError(
-        'PATH_UNKNOWN',
-        `snapshot ${snapshot.slice(0, 8)} of ${this.#nameOf(source)} has no such path`,
-        { blame: 'operator' },
-      );
-    }
-  }
-
-  // -------------------------------------------------------------------------------------------------------------- names
-
-  /** Configured sources, and those of which a head is known. */
-  #sources(): SourceId[] {
-    const ids = new Set<SourceId>(this.#o.catalog.sources());
-    for (const { source } of this.#o.membership.clusterConfig.sources) ids.add(source);
-    return [...ids].sort();
-  }
-
-  #nameOf(source: SourceId): string {
-    return this.#o.roster.sourceName(source, this.#sources());
-  }
-
-  #sourceNamed(name: string): SourceId {
-    const { roster } = this.#o;
-    const all = this.#sources();
-    const found = all.filter(source => {
-      const { origin, source: own } = splitSourceId(source);
-      return name === own || name === `${roster.nameOf(origin)}/${own}`;
-    });
-    const [only] = found;
-    if (only !== undefined && found.length === 1) return only;
-    const names = all.map(source => this.#nameOf(source)).sort();
-    const known = names.length === 0 ? 'there is none yet' : `there are: ${names.join(', ')}`;
-    const what = found.length > 1 ? 'several hosts have a source' : 'no source';
-    throw new ClusterError(
-      found.length > 1 ? 'SOURCE_AMBIGUOUS' : 'SOURCE_UNKNOWN',
-      `${what} ${JSON.stringify(name)}; ${known}`,
-      { blame: 'operator' },
-    );
   }
 
   #settingOf(source: SourceId) {
@@ -682,21 +580,4 @@ export class Answers implements Service {
   }
 }
 
-/** A time means the newest before it is over, so every earlier one is a candidate and the last is meant. */
-function isNamed(spec: Exclude<WantedSnapshot, { kind: 'latest' }>, { id, timeMs }: ListedSnapshot): boolean {
-  return spec.kind === 'id' ? id.startsWith(spec.prefix) : timeMs < spec.beforeMs;
-}
-
 const nameIn = ({ host, source }: SourceSpec): string => (host === undefined ? source : `${host}/${source}`);
-
-function notFound(source: string, spec: WantedSnapshot, found: number): ClusterError {
-  if (found > 1) {
-    return new ClusterError('SNAPSHOT_AMBIGUOUS', `${found} snapshots of ${source} begin so; give more digits`, {
-      blame: 'operator',
-    });
-  }
-  const what = spec.kind === 'id' ? `snapshot ${spec.prefix}` : 'snapshot from that time or before';
-  return new ClusterError('SNAPSHOT_UNKNOWN', `source ${source} has no ${what}; see: snapshots ${source}`, {
-    blame: 'operator',
-  });
-}

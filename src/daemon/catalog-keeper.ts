@@ -129,6 +129,13 @@ export class CatalogKeeper {
     return [...listed, ...held];
   }
 
+  /** Those of them that the head in force does not list, oldest first. */
+  heldSnapshots(source: SourceId): readonly { readonly id: ObjectId; readonly timeMs: number }[] {
+    const held = new Set(this.#wanted.get(source)?.held);
+    const seen = held.size === 0 ? [] : this.#seenOf(source).filter(({ id }) => held.has(id));
+    return [...seen].sort((a, b) => a.timeMs - b.timeMs);
+  }
+
   /** Some head cannot be read, or is being taken: what is wanted is not known in full, or about to change. */
   get isUnsettled(): boolean {
     return this.#unread.size > 0 || !this.#turns.isIdle;

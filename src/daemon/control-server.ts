@@ -109,7 +109,7 @@ const REQUESTS = {
     dryRun: z.boolean(),
     yes: z.boolean(),
   }),
-  snapshots: z.strictObject({ source: name.exactOptional() }),
+  snapshots: z.strictObject({ source: name.exactOptional(), held: z.boolean().exactOptional() }),
   replicas: z.strictObject({
     spec: spec.exactOptional(),
     only: z.array(z.enum(['under', 'over', 'missing'])).max(3),

@@ -51,7 +51,7 @@ export interface Service {
    */
   forget(request: ForgetRequest, signal: AbortSignal): Promise<ForgetReport>;
   /** Listed snapshots, oldest first; of one source, or of all. Retention bounds their number. */
-  snapshots(request: { readonly source?: string }, signal: AbortSignal): Promise<readonly SnapshotReport[]>;
+  snapshots(request: SnapshotsRequest, signal: AbortSignal): Promise<readonly SnapshotReport[]>;
   /** Which copies there are, one report a file. */
   replicas(request: ReplicasRequest, signal: AbortSignal): AsyncIterable<ReplicaReport>;
   /** Every wanted parcel and who holds it: the layout without files' names, as the simulator takes it. */
@@ -246,6 +246,12 @@ export interface SnapshotName {
   readonly snapshot: ObjectId;
 }
 
+export interface SnapshotsRequest {
+  readonly source?: string;
+  /** Also those that are listed no more and in their hold here. */
+  readonly held?: boolean;
+}
+
 export interface SnapshotReport {
   readonly id: ObjectId;
   readonly source: string;
@@ -257,6 +263,8 @@ export interface SnapshotReport {
   /** Something in it is stale (carried over unread) or missed (left out). */
   readonly partial: boolean;
   readonly protected: boolean;
+  /** Its origin lists it no more; it is kept until its hold runs out. */
+  readonly held?: true;
 }
 
 export interface SnapshotTaken extends SnapshotReport {

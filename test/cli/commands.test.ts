@@ -262,6 +262,7 @@ test('snapshots prints the fields that scripts rely on', async t => {
       bytes: 4096,
       partial: false,
       protected: true,
+      held: false,
     },
   ]);
   t.regex(

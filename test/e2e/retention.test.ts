@@ -2,7 +2,7 @@
  * Retention: snapshots that the policy does not keep are unlisted once newer ones are safe, and none is after so much left at
  * once that a person should look. What nothing leads to any more leaves the catalogs.
  */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { compareTrees } from '../helpers/compare-trees.js';
@@ -103,6 +103,16 @@ test('the rules of the policy unlist what newer snapshots replace, and a mass de
   const heldIn = (folder: string): boolean => existsSync(join(folder, String(third).slice(0, 2), String(third)));
   t.deepEqual(folders.map(heldIn), [true, true, true], 'unlisted, and in its hold');
   await a.kill();
+  const kept = await b.records('snapshots', 'pics', '--held');
+  t.deepEqual(
+    kept.map(({ id, held }) => [id, held]),
+    [
+      ...[first, second, third, fourth, fifth].map(id => [id, true]),
+      ...[sixth, seventh, eighth].map(id => [id, false]),
+    ],
+  );
+  await b.ok('restore', `pics@${String(third).slice(0, 8)}`, '--target', cluster.path('third'));
+  t.is(readFileSync(join(cluster.path('third'), 'many', '7'), 'utf8'), 'file 7');
   await b.ok('restore', 'pics', '--target', cluster.path('out'));
   t.deepEqual(compareTrees(source, cluster.path('out')), []);
 });

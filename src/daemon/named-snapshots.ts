@@ -1,0 +1,144 @@
+/**
+ * Named snapshots: which one a person means, and what is told of it.
+ *
+ * Those that the head lists, and by their ids also those that it lists no more and that are in their hold here: an origin in
+ * foreign hands may have left them out, and they are what its history is then.
+ */
+import type { ListedSnapshot } from '../catalog/head.js';
+import { comparePaths } from '../catalog/path-order.js';
+import { isPartial } from '../catalog/snapshot.js';
+import type { SourceSpec, WantedSnapshot } from '../catalog/source-spec.js';
+import { findEntry, readSnapshot } from '../catalog/walk.js';
+import { ClusterError } from '../core/fault.js';
+import { type ObjectId, type SourceId, splitSourceId } from '../core/ids.js';
+import type { ObjectReader } from '../core/objects.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import { isProtected, type Protections, type Reach } from './protection.js';
+import type { Roster } from './roster.js';
+import type { Resolved, SnapshotReport, Unreachable } from './service.js';
+import type { SourceNames } from './source-names.js';
+
+export interface NamedSnapshotsOptions {
+  readonly catalog: CatalogKeeper;
+  /** Records too: from here or from whoever has them. */
+  readonly objects: ObjectReader;
+  readonly names: SourceNames;
+  readonly protections: Protections;
+  readonly roster: Roster;
+}
+
+export class NamedSnapshots {
+  readonly #of: NamedSnapshotsOptions;
+
+  constructor(options: NamedSnapshotsOptions) {
+    this.#of = options;
+  }
+
+  /** By the head in force, oldest first. */
+  listed(source: SourceId): readonly ListedSnapshot[] {
+    return this.#of.catalog.get(source)?.head.snapshots ?? [];
+  }
+
+  /** Listed no more, and still kept here; oldest first. No head stands for them: a copy counts whatever its holder knows. */
+  held(source: SourceId): readonly ListedSnapshot[] {
+    const held = this.#of.catalog.heldSnapshots(source);
+    return held.map(({ id, timeMs }) => ({ id, timeMs, complete: true, firstSeq: 0 }));
+  }
+
+  async report(source: SourceId, listed: ListedSnapshot, signal: AbortSignal): Promise<SnapshotReport> {
+    const { catalog, protections, roster } = this.#of;
+    const snapshot = await readSnapshot(catalog.objects, listed.id);
+    return {
+      id: listed.id,
+      source: this.#of.names.nameOf(source),
+      sourceId: source,
+      origin: roster.nameOf(splitSourceId(source).origin),
+      timeMs: listed.timeMs,
+      files: snapshot.files,
+      bytes: snapshot.bytes,
+      partial: isPartial(snapshot),
+      protected: isProtected(await protections.of(source, listed, signal)),
+    };
+  }
+
+  /** @throws ClusterError NO_SNAPSHOT */
+  newest(source: SourceId): ListedSnapshot {
+    const newest = this.listed(source).at(-1);
+    if (newest !== undefined) return newest;
+    throw new ClusterError(
+      'NO_SNAPSHOT',
+      `source ${this.#of.names.nameOf(source)} has no snapshot yet; take one with: backup ${this.#of.names.nameOf(source)}`,
+      { blame: 'operator' },
+    );
+  }
+
+  /** The snapshot that a spec names. `latest` is the newest of which every parcel has a copy on a host that is up. */
+  async choose(
+    source: SourceId,
+    spec: WantedSnapshot,
+    signal: AbortSignal,
+  ): Promise<{ listed: ListedSnapshot; newer?: NonNullable<Resolved['newer']>; unreachable?: Unreachable }> {
+    const newest = this.newest(source);
+    const snapshots = this.listed(source);
+    if (spec.kind !== 'latest') {
+      const candidates = spec.kind === 'id' ? [...snapshots, ...this.held(source)] : snapshots;
+      const named = candidates.filter(snapshot => isNamed(spec, snapshot));
+      const [listed] = spec.kind === 'time' ? named.slice(-1) : named;
+      if (listed === undefined || (spec.kind === 'id' && named.length > 1))
+        throw notFound(this.#of.names.nameOf(source), spec, named.length);
+      const reach = await this.#of.protections.reach(listed, signal);
+      return reach.parcels === 0 ? { listed } : { listed, unreachable: this.#unreachable(reach) };
+    }
+    let newer: Reach | undefined;
+    for (const listed of [...snapshots].reverse()) {
+      const reach = await this.#of.protections.reach(listed, signal);
+      if (reach.parcels === 0) {
+        if (newer === undefined) return { listed };
+        const snapshot = await this.report(source, newest, signal);
+        return { listed, newer: { snapshot, unreachable: this.#unreachable(newer) } };
+      }
+      newer ??= reach;
+    }
+    const { hosts } = this.#unreachable(newer ?? { parcels: 0, bytes: 0, hosts: new Set() });
+    const advice = hosts.length > 0 ? `switch on: ${hosts.join(', ')}` : 'no host is known to hold what is missing';
+    throw new ClusterError(
+      'UNREACHABLE',
+      `no snapshot of ${this.#of.names.nameOf(source)} has a reachable copy of everything; ${advice}. To restore what there is, name the snapshot: ${this.#of.names.nameOf(source)}@${newest.id.slice(0, 8)}`,
+      { blame: 'passing' },
+    );
+  }
+
+  #unreachable({ parcels, bytes, hosts }: Reach): Unreachable {
+    return { parcels, bytes, hosts: [...hosts].map(host => this.#of.roster.nameOf(host)).sort() };
+  }
+
+  /** @throws ClusterError PATH_UNKNOWN */
+  async needPath(source: SourceId, snapshot: ObjectId, { path }: SourceSpec): Promise<void> {
+    if (path.length === 0) return;
+    const found = await findEntry(this.#of.objects, snapshot, path);
+    if (found === undefined || comparePaths(found.entry.path, path) !== 0) {
+      throw new ClusterError(
+        'PATH_UNKNOWN',
+        `snapshot ${snapshot.slice(0, 8)} of ${this.#of.names.nameOf(source)} has no such path`,
+        { blame: 'operator' },
+      );
+    }
+  }
+}
+
+/** A time means the newest before it is over, so every earlier one is a candidate and the last is meant. */
+function isNamed(spec: Exclude<WantedSnapshot, { kind: 'latest' }>, { id, timeMs }: ListedSnapshot): boolean {
+  return spec.kind === 'id' ? id.startsWith(spec.prefix) : timeMs < spec.beforeMs;
+}
+
+function notFound(source: string, spec: WantedSnapshot, found: number): ClusterError {
+  if (found > 1) {
+    return new ClusterError('SNAPSHOT_AMBIGUOUS', `${found} snapshots of ${source} begin so; give more digits`, {
+      blame: 'operator',
+    });
+  }
+  const what = spec.kind === 'id' ? `snapshot ${spec.prefix}` : 'snapshot from that time or before';
+  return new ClusterError('SNAPSHOT_UNKNOWN', `source ${source} has no ${what}; see: snapshots ${source}`, {
+    blame: 'operator',
+  });
+}

@@ -1,0 +1,59 @@
+/**
+ * Source names: what a person calls the sources that this host knows of.
+ */
+import { ClusterError } from '../core/fault.js';
+import { type SourceId, splitSourceId } from '../core/ids.js';
+import type { Membership } from '../membership/membership.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Roster } from './roster.js';
+
+export class SourceNames {
+  readonly #catalog: CatalogKeeper;
+  readonly #membership: Membership;
+  readonly #roster: Roster;
+
+  constructor({
+    catalog,
+    membership,
+    roster,
+  }: {
+    readonly catalog: CatalogKeeper;
+    readonly membership: Membership;
+    readonly roster: Roster;
+  }) {
+    this.#catalog = catalog;
+    this.#membership = membership;
+    this.#roster = roster;
+  }
+
+  /** Configured sources, and those of which a head is known. */
+  all(): SourceId[] {
+    const ids = new Set<SourceId>(this.#catalog.sources());
+    for (const { source } of this.#membership.clusterConfig.sources) ids.add(source);
+    return [...ids].sort();
+  }
+
+  /** NAME, or HOST/NAME where two hosts have one of that name. */
+  nameOf(source: SourceId): string {
+    return this.#roster.sourceName(source, this.all());
+  }
+
+  /** @throws ClusterError SOURCE_UNKNOWN, SOURCE_AMBIGUOUS */
+  named(name: string): SourceId {
+    const all = this.all();
+    const found = all.filter(source => {
+      const { origin, source: own } = splitSourceId(source);
+      return name === own || name === `${this.#roster.nameOf(origin)}/${own}`;
+    });
+    const [only] = found;
+    if (only !== undefined && found.length === 1) return only;
+    const names = all.map(source => this.nameOf(source)).sort();
+    const known = names.length === 0 ? 'there is none yet' : `there are: ${names.join(', ')}`;
+    const what = found.length > 1 ? 'several hosts have a source' : 'no source';
+    throw new ClusterError(
+      found.length > 1 ? 'SOURCE_AMBIGUOUS' : 'SOURCE_UNKNOWN',
+      `${what} ${JSON.stringify(name)}; ${known}`,
+      { blame: 'operator' },
+    );
+  }
+}
