@@ -1,20 +1,22 @@
 /**
  * `npm run bench`: what the program takes for its work, held against other tools that do the same in the same run.
  *
- *   npm run bench -- [--json] [--size tiny|small|half|full] [--rounds N] [--minutes N] [--only WORK,…] [transfer]
+ *   npm run bench -- [--json] [--size tiny|small|half|full] [--rounds N] [--minutes N] [--only WORK,…] [transfer] [history]
  *
- * `--size`: the part of the trees that the goals name; default small, an eighth, which ends within 15 minutes. `--only`:
- * these works and what they need, see WORKS in transfer/works.ts. Progress goes to stderr, figures to stdout. It exits with 0
+ * `--size`: the part of the trees that the goals name; default small, an eighth, which ends within 15 minutes each. `--only`:
+ * these works of the transfer and what they need, see WORKS in transfer/works.ts. Progress goes to stderr, figures to stdout. It exits with 0
  * also where a goal is missed: a bench tells.
  */
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { jsonLine } from './figure-lines.js';
+import { benchHistory } from './history/history.js';
 import { benchTransfer, type TransferOptions } from './transfer/transfer.js';
 import { WORK_NAMES, type WorkName } from './transfer/works.js';
 
 const SIZES: Readonly<Record<string, number>> = { tiny: 1 / 64, small: 1 / 8, half: 1 / 2, full: 1 };
-const GROUPS = ['transfer'];
+const GROUPS = ['transfer', 'history'] as const;
+type Group = (typeof GROUPS)[number];
 const MINUTE_MS = 60_000;
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -25,7 +27,7 @@ const say = (line: string): void => {
   process.stderr.write(`${((performance.now() - startMs) / 1000).toFixed(0).padStart(5)} s  ${line}\n`);
 };
 
-const { json, ...options } = chosen();
+const { json, groups, ...options } = chosen();
 // Before the sides' own, which end everything without a word.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
@@ -34,15 +36,18 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 try {
-  const { figures, lines } = await benchTransfer(options);
-  const out = json ? figures.map(jsonLine) : lines;
-  for (const line of out) process.stdout.write(`${line}\n`);
+  const benches = { transfer: benchTransfer, history: benchHistory };
+  for (const group of groups) {
+    const { figures, lines } = await benches[group](options);
+    const out = json ? figures.map(jsonLine) : lines;
+    for (const line of out) process.stdout.write(`${line}\n`);
+  }
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.stack : error}\n`);
   process.exitCode = EXIT_FAILED;
 }
 
-function chosen(): TransferOptions & { readonly json: boolean } {
+function chosen(): TransferOptions & { readonly json: boolean; readonly groups: readonly Group[] } {
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
@@ -55,12 +60,20 @@ function chosen(): TransferOptions & { readonly json: boolean } {
       },
     });
     if (!existsSync('/proc/self/stat')) throw new Error('what processes use is read from /proc, which is of Linux');
-    for (const name of positionals) oneOf('group', GROUPS, name);
+    const groups = positionals.map(name => oneOf<Group>('group', GROUPS, name));
     const part = SIZES[oneOf('size', Object.keys(SIZES), values.size)];
     const works = values.only.split(',').map(name => oneOf<WorkName>('work', WORK_NAMES, name));
     const rounds = wholeNumber('--rounds', values.rounds);
     const withinMs = wholeNumber('--minutes', values.minutes) * MINUTE_MS;
-    return { json: values.json, part: part ?? 0, works, rounds, withinMs, say };
+    return {
+      json: values.json,
+      groups: groups.length === 0 ? GROUPS : groups,
+      part: part ?? 0,
+      works,
+      rounds,
+      withinMs,
+      say,
+    };
   } catch (error) {
     process.stderr.write(`bench: ${error instanceof Error ? error.message : error}\n`);
     process.exit(EXIT_USAGE);

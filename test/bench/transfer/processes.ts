@@ -21,7 +21,7 @@ export function parseCpu(stat: string): { readonly ownS: number; readonly endedS
 }
 
 /** Bytes of a line such as `VmHWM:  123 kB` of /proc/PID/status; 0 where there is none, as of one that has just ended. */
-export function parseMemory(status: string, name: 'VmHWM' | 'VmRSS'): number {
+export function parseMemory(status: string, name: 'VmHWM' | 'VmRSS' | 'RssAnon'): number {
   return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) * 1024;
 }
 
@@ -41,6 +41,12 @@ export function usedCpuS(): number {
 export function peaks(): Map<number, number> {
   return new Map([...descendants()].map(pid => [pid, parseMemory(read(`${pid}/status`), 'VmHWM')]));
 }
+
+/** CPU seconds so far of one process, without its children. */
+export const ownCpuS = (pid: number): number => parseCpu(read(`${pid}/stat`)).ownS;
+
+/** What a process has in RAM that is no file's: its own memory, without mapped databases. */
+export const anonymousBytes = (pid: number): number => parseMemory(read(`${pid}/status`), 'RssAnon');
 
 export function residentBytes(pid: number): number {
   return parseMemory(read(`${pid}/status`), 'VmRSS');

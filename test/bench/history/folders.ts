@@ -1,0 +1,35 @@
+/** Folders: how much disk one takes, and how long one thread takes to hash all that is in it. */
+import { closeSync, lstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import type { HashBackend } from '../../../src/core/hash-backends.js';
+
+/** Of lstat's blocks, whatever the file system's own are. */
+const BLOCK_BYTES = 512;
+const buffer = Buffer.allocUnsafe(1024 * 1024);
+
+function* filesBelow(folder: string): Generator<string> {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(path);
+    else if (entry.isFile()) yield path;
+  }
+}
+
+/** As it is allocated: a file of one byte takes a block. */
+export function diskBytes(folder: string): number {
+  let bytes = 0;
+  for (const path of filesBelow(folder)) bytes += lstatSync(path).blocks * BLOCK_BYTES;
+  return bytes;
+}
+
+/** Reads and hashes every file, one after the other, in this thread: what `b3sum --num-threads 1` does. */
+export function hashTree(folder: string, { createHasher }: HashBackend): void {
+  for (const path of filesBelow(folder)) {
+    const hasher = createHasher();
+    const file = openSync(path, 'r');
+    for (let got = readSync(file, buffer); got > 0; got = readSync(file, buffer))
+      hasher.update(buffer.subarray(0, got));
+    closeSync(file);
+    hasher.digest();
+  }
+}
