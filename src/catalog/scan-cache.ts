@@ -19,7 +19,10 @@
  * A file's value is 32 bytes of stat, the blob, the day it was met, and the cut mark if the scan gave one; a folder's is the
  * day and its path.
  */
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
+import { ClusterError } from '../core/fault.js';
 import { hash } from '../core/hash.js';
 import { type BlobId, bytesOf, hexOf, type SourceId } from '../core/ids.js';
 
@@ -148,14 +151,18 @@ export class ScanCache {
     this.#add(key, valueFrom(stat, { blob, day: this.#today, mark: kept }));
   }
 
-  /** Writes what waits. Blocks for one sync. */
+  /** Writes what waits. Blocks for one sync. @throws ClusterError STATE_UNWRITABLE */
   flush(): void {
     const waiting = this.#waiting;
     if (waiting.size === 0) return;
     this.#waiting = new Map();
-    this.#database.transactionSync(() => {
-      for (const [key, value] of waiting) this.#database.putSync(Buffer.from(key, 'latin1'), value);
-    });
+    try {
+      this.#database.transactionSync(() => {
+        for (const [key, value] of waiting) this.#database.putSync(Buffer.from(key, 'latin1'), value);
+      });
+    } catch (error) {
+      throw this.#unwritable(error);
+    }
     // A worker's loop never turns, so LMDB's own timer would keep one old view of the file open for the whole scan.
     this.#database.resetReadTxn();
   }
@@ -183,6 +190,16 @@ export class ScanCache {
   async close(): Promise<void> {
     this.flush();
     await this.#database.close();
+  }
+
+  /** LMDB calls a full disk an input/output error. */
+  #unwritable(cause: unknown): ClusterError {
+    const { bavail, bsize } = statfsSync(dirname(this.path));
+    return new ClusterError(
+      'STATE_UNWRITABLE',
+      `what was read could not be noted in ${this.path} (${cause instanceof Error ? cause.message : String(cause)}): its disk has ${bavail * bsize} bytes left`,
+      { blame: 'passing', cause },
+    );
   }
 
   #value(key: Buffer): Buffer | undefined {

@@ -42,19 +42,24 @@ export async function runWithHooks<T extends { readonly snapshot: string }>(
     () => false, // it is an alarm, and does not undo the snapshot
   );
   const taken = await running;
+  alarms.clear('BACKUP_FAILED', source);
   if (isAfterDone) alarms.clear('HOOK_FAILED', source);
   return taken;
 }
 
-/** What fails there is told to the hook for it, and what a hook failed with is an alarm. */
+/** What fails there is told to the hook for it, and is an alarm. */
 async function failingLoudly<T>(options: HookedRunOptions, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    const { source, alarms, signal, log } = options;
+    const { source, setting, alarms, signal, log } = options;
     if (signal.aborted) throw error;
     const text = error instanceof Error ? error.message : String(error);
-    if (error instanceof ClusterError && error.code === 'HOOK_FAILED') alarms.raise('HOOK_FAILED', source, text);
+    const code = error instanceof ClusterError ? error.code : undefined;
+    if (code === 'HOOK_FAILED') alarms.raise(code, source, text);
+    // A source that is missing is an alarm of its own.
+    else if (code !== 'SOURCE_MISSING')
+      alarms.raise('BACKUP_FAILED', source, `source ${setting.name} could not be backed up: ${text}`);
     await hook(options, 'onFailure', { CLUSTER_ERROR: text }, signal).catch((hookError: unknown) => {
       log.warn({ code: 'HOOK_FAILED', source, err: hookError }, 'the hook that is told of failures failed');
     });

@@ -130,7 +130,7 @@ export class Origin {
       clearTimeout(own.timer);
       clearTimeout(own.recutTimer);
       this.#own.delete(source);
-      this.#options.alarms.clear('SOURCE_MISSING', source);
+      for (const code of ['SOURCE_MISSING', 'BACKUP_FAILED', 'HOOK_FAILED']) this.#options.alarms.clear(code, source);
     }
     for (const [source, setting] of wanted) {
       const known = this.#own.get(source);

@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   renameSync,
   rmSync,
   statSync,
@@ -248,3 +250,11 @@ test('a damaged worker order is an error of the call', async t => {
 });
 
 const touch = (path: string, seconds: string): unknown => execFileSync('touch', ['-d', `@${seconds}`, path]);
+
+test('a folder with 200,000 entries is one like any other', async t => {
+  const source = new ScratchSource(t);
+  const count = 200_000;
+  for (let n = 0; n < count; n += 1) closeSync(openSync(source.path(String(n)), 'w'));
+  const first = await source.take();
+  t.like(await readSnapshot(source.objects, first.snapshot), { files: count, stale: 0, missed: 0 });
+});

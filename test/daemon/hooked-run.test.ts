@@ -54,7 +54,7 @@ test('after a run that failed comes what undoes before, and the failure is that 
     { message: 'no room' },
   );
   t.deepEqual(ran, ['before', 'run', 'onFailure no room', 'after failed', 'onFailure after failed']);
-  t.deepEqual(codes(), ['HOOK_FAILED']);
+  t.deepEqual(codes().sort(), ['BACKUP_FAILED', 'HOOK_FAILED']);
 });
 
 test('a snapshot stays when only what comes after it fails, and the alarm ends with the next that does not', async t => {
@@ -65,6 +65,16 @@ test('a snapshot stays when only what comes after it fails, and the alarm ends w
   t.deepEqual(codes(), ['HOOK_FAILED']);
   failing.length = 0;
   await run();
+  t.deepEqual(codes(), []);
+});
+
+test('a run that fails is an alarm until one does not, and a source that is missing has its own', async t => {
+  const { run, codes } = aSource();
+  await t.throwsAsync(run(() => Promise.reject(new Error('no room'))));
+  t.deepEqual(codes(), ['BACKUP_FAILED']);
+  await run();
+  t.deepEqual(codes(), []);
+  await t.throwsAsync(run(() => Promise.reject(new ClusterError('SOURCE_MISSING', 'gone', { blame: 'operator' }))));
   t.deepEqual(codes(), []);
 });
 

@@ -1,0 +1,154 @@
+/**
+ * Bad input: sources that no file system should have, and a machine that has no room left. What is wrong is said, with its exit
+ * code, and nothing of the snapshots before is lost.
+ */
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, mkdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { compareTrees } from '../helpers/compare-trees.js';
+import { RealCluster } from '../helpers/real-cluster.js';
+import { makePlainTree } from './plain-tree.js';
+
+async function backedUp(t: ExecutionContext, { prepare }: { readonly prepare?: (source: string) => void } = {}) {
+  const cluster = new RealCluster(t);
+  const source = cluster.makeFolder('src');
+  makePlainTree(source, { files: 40, name: 'files' });
+  prepare?.(source);
+  const [a, b] = await cluster.found(['a', 'b']);
+  await protect(cluster, source);
+  return { cluster, source, a, b };
+}
+
+async function protect(cluster: RealCluster, source: string): Promise<void> {
+  await cluster.apply({
+    defaults: { copies: 1 },
+    hosts: {
+      a: { sources: { pics: { path: source, every: '7d' } } },
+      b: { stores: [{ path: cluster.makeFolder('b.store'), limit: '1 GB' }] },
+    },
+  });
+  await cluster.host('a').ok('status', '--wait', 'protected', '--timeout', '60s');
+}
+
+/** A folder below `top` whose path, from there, has so many bytes. Made step by step: no call takes a name that long. */
+function makeDeep(top: string, bytes: number): string {
+  const names: string[] = [];
+  for (let left = bytes; left > 0; left -= 201) names.push('d'.repeat(Math.min(200, left)));
+  execFileSync(
+    'sh',
+    ['-c', 'for name; do mkdir -p "$name" && cd -P "$name" || exit; done; echo deep > file', 'sh', ...names],
+    {
+      cwd: top,
+    },
+  );
+  return names.join('/');
+}
+
+test.serial('a path of 4,000 bytes comes back; what no path can name is missed, and named', async t => {
+  const { cluster, source, a, b } = await backedUp(t, { prepare: top => void makeDeep(join(top, 'files'), 3_980) });
+  await b.ok('restore', 'pics', '--target', cluster.path('out'));
+  t.deepEqual(compareTrees(source, cluster.path('out')), []);
+  const asked = await b.run('ls', `pics:${'n'.repeat(4_000)}`);
+  t.is(asked.code, 1);
+  t.regex(asked.err, /has no such path/);
+
+  makeDeep(source, 4_600);
+  const taken = await a.run('backup', 'pics');
+  t.is(taken.code, 3, taken.err);
+  t.regex(taken.err, /not read: d{200}.*ENAMETOOLONG/);
+  t.regex(taken.out, /41 files.*partial/);
+  // As rm does it, for the test's own clearing cannot.
+  execFileSync('rm', ['-rf', join(source, 'd'.repeat(200))]);
+  t.is((await a.run('backup', 'pics')).code, 0);
+});
+
+test.serial('a source that goes while it is read is no empty one: what it had stays listed', async t => {
+  const { cluster, source, a, b } = await backedUp(t);
+  for (let n = 0; n < 60; n += 1) {
+    mkdirSync(join(source, `more ${n}`));
+    for (let m = 0; m < 10; m += 1) writeFileSync(join(source, `more ${n}`, `${m}`), `${n} ${m}`);
+  }
+  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+  const away = cluster.path('away');
+  for (let n = 0; n < 60; n += 1) appendFileSync(join(source, `more ${n}`, '0'), 'changed');
+  const running = a.run('backup', 'pics');
+  // Anywhere between its beginning and its end.
+  await cluster.until('the scan is at it', async () => (await a.run('snapshots', 'pics')).code === 0);
+  renameSync(source, away);
+  const ended = await running;
+  t.true([0, 1, 3].includes(ended.code ?? -1), ended.err);
+  const after = await a.run('backup', 'pics');
+  t.is(after.code, 1);
+  t.regex(after.err, /pics was not backed up: .*its earlier snapshots are kept/);
+  t.true((await a.status()).alarms.some(({ code }) => code === 'SOURCE_MISSING'));
+  await a.ok('status', '--wait', 'protected', '--timeout', '60s');
+  const [newest] = (await a.records('snapshots', 'pics')).slice(-1);
+  t.is(newest?.files, 640);
+  await b.ok('restore', 'pics', '--target', cluster.path('out'));
+
+  renameSync(away, source);
+  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+  t.false((await a.status()).alarms.some(({ code }) => code === 'SOURCE_MISSING'));
+  await b.ok('restore', 'pics', '--target', cluster.path('again'));
+  t.deepEqual(compareTrees(source, cluster.path('again')), []);
+});
+
+test.serial('a file that grows all the time is never torn: it comes back as it once was', async t => {
+  const { cluster, source, a, b } = await backedUp(t);
+  const log = join(source, 'log');
+  const line = `${'l'.repeat(99)}\n`;
+  writeFileSync(log, line.repeat(50_000));
+  const writer = setInterval(() => appendFileSync(log, line), 1);
+  t.teardown(() => clearInterval(writer));
+  const taken = await a.run('backup', 'pics');
+  t.true([0, 3].includes(taken.code ?? -1), taken.err);
+  if (taken.code === 3) t.regex(taken.err, /not read: log: /);
+  clearInterval(writer);
+  const last = await a.run('backup', 'pics', '--wait', '--timeout', '60s');
+  t.is(last.code, 0, last.err);
+  await b.ok('restore', 'pics', '--target', cluster.path('out'));
+  t.deepEqual(compareTrees(source, cluster.path('out')), []);
+});
+
+test.serial('an origin whose disk is full says so, keeps what it had, and goes on when there is room', async t => {
+  const cluster = new RealCluster(t);
+  const a = cluster.add('a');
+  const b = cluster.add('b');
+  mkdirSync(a.state, { mode: 0o700 });
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m,mode=700', 'tmpfs', a.state], { stdio: 'pipe' });
+  } catch (error) {
+    t.log(`SKIPPED: no small file system can be made here (${error instanceof Error ? error.message : error})`);
+    t.pass();
+    return;
+  }
+  t.teardown(() => execFileSync('umount', ['--lazy', a.state]));
+  await a.ok('init', '--name', 'home', '--host', 'a');
+  await a.up();
+  await b.ok('join', await a.invite(), '--host', 'b');
+  await b.up();
+  const source = cluster.makeFolder('src');
+  makePlainTree(source, { files: 40, name: 'files' });
+  await protect(cluster, source);
+  const before = await a.records('snapshots', 'pics');
+
+  const { bavail, bsize } = statfsSync(a.state);
+  writeFileSync(join(a.state, 'filler'), Buffer.alloc(bavail * bsize - 16_384));
+  for (let n = 0; n < 100; n += 1) {
+    mkdirSync(join(source, `more ${n}`));
+    for (let m = 0; m < 30; m += 1) writeFileSync(join(source, `more ${n}`, `${m}`), `${n} ${m}`);
+  }
+  const full = await a.run('backup', 'pics');
+  t.is(full.code, 1, full.out);
+  t.regex(full.err, /no room left|\d+ bytes left/);
+  t.regex(full.err, /(earlier snapshots are as they were|what was held before is untouched)/);
+  t.deepEqual(await a.records('snapshots', 'pics'), before);
+  t.true((await a.status()).alarms.some(({ code, text }) => code === 'BACKUP_FAILED' && text.includes('pics')));
+
+  rmSync(join(a.state, 'filler'));
+  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+  t.false((await a.status()).alarms.some(({ code }) => code === 'BACKUP_FAILED'));
+  await b.ok('restore', 'pics', '--target', cluster.path('out'));
+  t.deepEqual(compareTrees(source, cluster.path('out')), []);
+});
