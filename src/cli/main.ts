@@ -23,6 +23,7 @@ import { joinCommand } from './join.js';
 import { lsCommand } from './ls.js';
 import { lsReplicasCommand } from './ls-replicas.js';
 import { drainCommand, revokeCommand } from './members.js';
+import { rebuildIndexCommand } from './rebuild-index.js';
 import { restoreCommand } from './restore.js';
 import type { Run } from './run.js';
 import { simulateCommand } from './simulate.js';
@@ -105,6 +106,7 @@ const make = [
   dumpCommand,
   lsReplicasCommand,
   restoreCommand,
+  rebuildIndexCommand,
   simulateCommand,
 ];
 for (const command of make) program.addCommand(inheriting(command(run)));

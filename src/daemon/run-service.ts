@@ -59,6 +59,7 @@ import { Fetcher } from './fetcher.js';
 import { GrantAsker } from './grant-asker.js';
 import { GrantServer } from './grant-server.js';
 import { Hooks } from './hooks.js';
+import { beginIndexTrial } from './index-trial.js';
 import { KnownAddresses } from './known-addresses.js';
 import { LiveParcels } from './live-parcels.js';
 import { LoopDelay } from './loop-delay.js';
@@ -135,6 +136,8 @@ async function serve(
   const { host: self, signer, seed } = membership.identity;
 
   // ------------------------------------------------------------------------------------------- what lies on our own disk
+  const trial = beginIndexTrial(stateDir);
+  teardown.defer(() => trial.end());
   for (const folder of ['index', 'catalog/heads', 'catalog/own-heads', 'catalog/objects', 'hooks']) {
     await mkdir(join(stateDir, folder), { recursive: true, mode: 0o700 });
   }
@@ -148,6 +151,7 @@ async function serve(
 
   // ------------------------------------------------------------------------------------------------- members and machine
   const alarms = new Alarms({ log, wallMs: () => clock.wallMs() });
+  if (trial.damaged !== undefined) alarms.raise('INDEX_DAMAGED', 'index', trial.damaged);
   const roster = new Roster({ self, publicKeyOf });
   roster.update(membership.clusterConfig.members);
   const absences = new AbsenceKeeper({

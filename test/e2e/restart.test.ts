@@ -1,7 +1,7 @@
 /**
  * Restart: what a host holds, it holds after a restart, without a byte over the network; also when its index is gone.
  */
-import { lstatSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { compareTrees } from '../helpers/compare-trees.js';
@@ -123,3 +123,46 @@ test.serial('an index that is removed is made again from what it stood for, and 
   await c.ok('restore', 'pics', '--target', cluster.path('out'));
   t.deepEqual(compareTrees(source, cluster.path('out')), []);
 });
+
+test.serial(
+  'an index that ends the process is set aside after a few starts, and made anew; a command does the same',
+  async t => {
+    const { cluster, source, stores, hosts, everythingTwice } = await protectedCluster(t);
+    const [, b] = hosts;
+    const before = inventory(stores);
+    const running = await b.run('rebuild-index');
+    t.is(running.code, 1);
+    t.regex(running.err, /held by the running process \d+: stop it.*nothing was changed/);
+
+    await b.stop();
+    const database = join(b.state, 'index', 'holdings', 'data.mdb');
+    writeFileSync(database, Buffer.alloc(lstatSync(database).size, 0x5a));
+    let failed = 0;
+    const starts = async (): Promise<boolean> => {
+      try {
+        await b.up();
+        return true;
+      } catch {
+        failed += 1;
+        return false;
+      }
+    };
+    await cluster.until('a start that lasts', starts);
+    t.is(failed, 3);
+    await b.sees('everything protected', status => status.protected);
+    const alarms = async (): Promise<unknown[]> => (await b.status()).alarms.map(({ code }) => code);
+    t.true((await alarms()).includes('INDEX_DAMAGED'));
+    await everythingTwice();
+    t.deepEqual(inventory(stores), before);
+
+    await b.stop();
+    t.regex(await b.ok('rebuild-index'), /no copy and no snapshot was in it/);
+    t.false(existsSync(join(b.state, 'index')));
+    await b.up();
+    await b.sees('everything protected', status => status.protected);
+    t.false((await alarms()).includes('INDEX_DAMAGED'));
+    t.deepEqual(inventory(stores), before);
+    await b.ok('restore', 'pics', '--target', cluster.path('out'));
+    t.deepEqual(compareTrees(source, cluster.path('out')), []);
+  },
+);

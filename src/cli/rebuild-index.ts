@@ -1,0 +1,22 @@
+/** `cluster rebuild-index`: the index database is made anew at the next start of the service. */
+import { Command } from 'commander';
+import { removeIndex } from '../daemon/index-trial.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import type { Run } from './run.js';
+
+export const rebuildIndexCommand = (run: Run): Command =>
+  new Command('rebuild-index')
+    .description(
+      'remove the index database: the service makes it anew when it is started, from stores, peers and sources',
+    )
+    .action(run(rebuildIndex));
+
+async function rebuildIndex(context: Context): Promise<ExitCode> {
+  removeIndex(context.stateFolder());
+  const told =
+    'the index is removed; no copy and no snapshot was in it. Start the service: it makes the index anew from the records in its stores and from its peers, and reads its sources once more at their next snapshots';
+  if (context.json) await context.record({ message_type: 'index', removed: true });
+  else await context.print(told);
+  return EXIT.ok;
+}
