@@ -12,6 +12,7 @@ import { backupCommand } from './backup.js';
 import { configCommand } from './config.js';
 import { Context } from './context.js';
 import { diffCommand } from './diff.js';
+import { drillCommand } from './drill.js';
 import { dumpCommand } from './dump.js';
 import { EXIT, type ExitCode, exitCodeFor } from './exit-codes.js';
 import { findCommand } from './find.js';
@@ -26,6 +27,7 @@ import { drainCommand, revokeCommand } from './members.js';
 import { rebuildIndexCommand } from './rebuild-index.js';
 import { restoreCommand } from './restore.js';
 import type { Run } from './run.js';
+import { scrubCommand } from './scrub.js';
 import { simulateCommand } from './simulate.js';
 import { snapshotsCommand } from './snapshots.js';
 import { statusCommand } from './status.js';
@@ -106,6 +108,8 @@ const make = [
   dumpCommand,
   lsReplicasCommand,
   restoreCommand,
+  drillCommand,
+  scrubCommand,
   rebuildIndexCommand,
   simulateCommand,
 ];

@@ -9,7 +9,14 @@ import { sizeText, spanText } from './text.js';
 
 export interface ProgressStep {
   readonly phase: string;
-  readonly files: number;
+  readonly count: number;
+  readonly bytes: number;
+}
+
+export interface ProgressTotal {
+  /** What is counted: files, parcels. */
+  readonly what: string;
+  readonly count: number;
   readonly bytes: number;
 }
 
@@ -21,19 +28,19 @@ const RECORD_MS = 1_000;
 
 export class Progress {
   readonly #context: Context;
-  readonly #total: { readonly files: number; readonly bytes: number };
+  readonly #total: ProgressTotal;
   #bar: SingleBar | undefined;
   #phase = '';
   /** Of the phase. */
   #startMs = performance.now();
   #shownMs = performance.now();
 
-  private constructor(context: Context, total: { readonly files: number; readonly bytes: number }) {
+  private constructor(context: Context, total: ProgressTotal) {
     this.#context = context;
     this.#total = total;
   }
 
-  static async start(context: Context, total: { readonly files: number; readonly bytes: number }): Promise<Progress> {
+  static async start(context: Context, total: ProgressTotal): Promise<Progress> {
     const progress = new Progress(context, total);
     if (process.stderr.isTTY && !context.json && process.env.TERM !== 'dumb') {
       const { default: cliProgress } = await import('cli-progress');
@@ -45,12 +52,12 @@ export class Progress {
         stream: process.stderr,
         linewrap: false,
       });
-      progress.#bar.start(Math.max(total.bytes, 1), 0, { phase: 'restoring', shown: '', rate: '', left: '' });
+      progress.#bar.start(Math.max(total.bytes, 1), 0, { phase: '', shown: '', rate: '', left: '' });
     }
     return progress;
   }
 
-  step({ phase, files, bytes }: ProgressStep): void {
+  step({ phase, count, bytes }: ProgressStep): void {
     const nowMs = performance.now();
     if (phase !== this.#phase) {
       this.#phase = phase;
@@ -62,7 +69,8 @@ export class Progress {
     const seconds = Math.max((nowMs - this.#startMs) / 1000, 0.001);
     const rate = bytes / seconds;
     const leftMs = rate > 0 ? Math.max(0, ((this.#total.bytes - bytes) / rate) * 1000) : 0;
-    const shown = `${files}/${this.#total.files} files, ${sizeText(bytes)}`;
+    const { what } = this.#total;
+    const shown = `${count}/${this.#total.count} ${what}, ${sizeText(bytes)}`;
     const left = leftMs > 0 ? `${spanText(leftMs)} left` : '';
     if (this.#bar !== undefined)
       this.#bar.update(Math.min(bytes, this.#total.bytes), { phase, shown, rate: sizeText(rate), left });
@@ -70,9 +78,9 @@ export class Progress {
       void this.#context.record({
         message_type: 'progress',
         phase,
-        files,
+        [what]: count,
         bytes,
-        total_files: this.#total.files,
+        [`total_${what}`]: this.#total.count,
         total_bytes: this.#total.bytes,
         seconds_left: Math.round(leftMs / 1000),
       });

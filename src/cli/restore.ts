@@ -53,7 +53,8 @@ async function restore(context: Context, spec: string, options: RestoreOptions):
   const { sourceId, snapshot, under } = resolved;
   const request = { sourceId, snapshot: snapshot.id, under };
   const problems = new Problems(context);
-  const progress = await Progress.start(context, await totalOf(service, resolved, signal));
+  const total = await totalOf(service, resolved, signal);
+  const progress = await Progress.start(context, { what: 'files', count: total.files, bytes: total.bytes });
   let report: RestoreReport;
   try {
     report = await restoreTree({
@@ -66,7 +67,7 @@ async function restore(context: Context, spec: string, options: RestoreOptions):
       verify: options.verify === true,
       signal,
       onProblem: problem => problems.add(problem),
-      onProgress: step => progress.step(step),
+      onProgress: ({ phase, files, bytes }) => progress.step({ phase, count: files, bytes }),
     });
   } finally {
     progress.stop();

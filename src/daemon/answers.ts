@@ -29,6 +29,7 @@ import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import { isProtected, type Protections } from './protection.js';
 import type { Roster } from './roster.js';
+import type { SelfTestOptions } from './self-test.js';
 import type {
   AddSource,
   AddStore,
@@ -37,6 +38,8 @@ import type {
   ConfigApply,
   ConfigReport,
   DrainRequest,
+  DrillReport,
+  DrillRequest,
   EntriesRequest,
   ForgetReport,
   ForgetRequest,
@@ -50,6 +53,7 @@ import type {
   ReplicasRequest,
   Resolved,
   RevokeRequest,
+  ScrubReport,
   Service,
   SnapshotName,
   SnapshotReport,
@@ -85,6 +89,8 @@ export interface AnswersOptions {
   readonly roster: Roster;
   readonly protections: Protections;
   readonly blobs: BlobSource;
+  readonly scrub: (signal: AbortSignal) => AsyncGenerator<ScrubReport>;
+  readonly drill: SelfTestOptions['drill'];
   readonly alarms: Alarms;
   readonly clock: Clock;
   readonly addresses: () => readonly string[];
@@ -528,6 +534,30 @@ export class Answers implements Service {
         const holders = counting.map(({ host, store }) => ({ host, store }));
         yield { parcel: id, key, bytes, sourceId, want, holders };
       }
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------------- scrub and drill
+
+  scrub(signal: AbortSignal): AsyncGenerator<ScrubReport> {
+    return this.#o.scrub(signal);
+  }
+
+  async *drill({ source, files }: DrillRequest, signal: AbortSignal): AsyncGenerator<DrillReport> {
+    const sources = source === undefined ? this.#names.all() : [this.#names.named(source)];
+    for (const id of sources) {
+      const name = this.#names.nameOf(id);
+      const snapshot = await this.#o.protections.newestProtected(id, this.#snapshots.listed(id), signal);
+      if (snapshot === undefined) {
+        if (source === undefined) continue;
+        throw new ClusterError(
+          'NOT_PROTECTED',
+          `no snapshot of ${name} has all its copies yet; see: status, and backup ${name} --wait`,
+          { blame: 'passing' },
+        );
+      }
+      for await (const { path, bytes, failure } of this.#o.drill(snapshot, { files, bytes: Infinity }, signal))
+        yield { source: name, snapshot, path, bytes, ...(failure && { failure }) };
     }
   }
 

@@ -71,7 +71,19 @@ export class BlobSource {
   async *content(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
     const open = new Set<BlobId>();
     for (const blob of blobs) if (!(yield* this.#fromHere(blob, signal))) open.add(blob);
-    if (open.size > 0) yield* this.#fromPeers(parcel, open, signal);
+    if (open.size > 0) yield* this.#fromPeers(parcel, { open, origin: true }, signal);
+    yield* this.#unavailable(parcel, open);
+  }
+
+  /** The same from copies alone, those of others first: the origin's live file counts for nothing. */
+  async *copies(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
+    const open = new Set(blobs);
+    yield* this.#fromPeers(parcel, { open, origin: false }, signal);
+    for (const blob of [...open]) if (yield* this.#fromHere(blob, signal)) open.delete(blob);
+    yield* this.#unavailable(parcel, open);
+  }
+
+  *#unavailable(parcel: ParcelId, open: ReadonlySet<BlobId>): Generator<ContentFrame> {
     const hosts = this.#machine
       .holders(parcel)
       .map(({ host }) => this.#roster.nameOf(host))
@@ -79,7 +91,11 @@ export class BlobSource {
     for (const blob of open) yield { kind: 'unavailable', blob, because: 'no host that is up can give it', hosts };
   }
 
-  async *#fromPeers(parcel: ParcelId, open: Set<BlobId>, signal: AbortSignal): AsyncGenerator<ContentFrame> {
+  async *#fromPeers(
+    parcel: ParcelId,
+    { open, origin }: { readonly open: Set<BlobId>; readonly origin: boolean },
+    signal: AbortSignal,
+  ): AsyncGenerator<ContentFrame> {
     // A large file is alone in its parcel. It has a stream of its own, for who leaves a shared one leaves it to be read out.
     const sessions = open.size > 1 ? (this.#sessions.pop() ?? new FetchSessions(this.#net)) : undefined;
     const ask: Ask = (peer, request) =>
@@ -89,6 +105,7 @@ export class BlobSource {
       for (let round = 0; round < ROUNDS && open.size > 0; round += 1) {
         if (round > 0) await pause(ROUND_REST_MS, signal);
         const peers = this.#peersWith(parcel);
+        if (!origin) peers.origin = undefined;
         for (let peer = this.#next(peers); peer !== undefined && open.size > 0; peer = this.#next(peers))
           yield* this.#tryFrom(peer, { parcel, open, ask }, signal);
       }

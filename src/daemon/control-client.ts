@@ -57,6 +57,8 @@ export function serviceAt(stateDir: string): Service {
     snapshots: (request, signal) => plain('snapshots', request, signal),
     replicas: (request, signal) => stream('replicas', request, signal),
     placements: signal => stream('placements', undefined, signal),
+    scrub: signal => stream('scrub', undefined, signal),
+    drill: (request, signal) => stream('drill', request, signal),
     resolve: (request, signal) => plain('resolve', request, signal),
     entries: (request, signal) => stream('entries', request, signal),
     content: (request, signal) => contentAt(path, request, signal),

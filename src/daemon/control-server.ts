@@ -57,6 +57,8 @@ const SPEC_CHARS_MAX = 20_000;
 const NAME_CHARS_MAX = 200;
 const PATH_CHARS_MAX = 4096;
 const PATH_BYTES_MAX = 4096;
+/** Of a source; more are a restore. */
+const DRILL_FILES_MAX = 10_000;
 /** As in a policy. */
 const KEEP_MAX = 10_000;
 
@@ -116,6 +118,8 @@ const REQUESTS = {
     host: name.exactOptional(),
   }),
   placements: nothing,
+  scrub: nothing,
+  drill: z.strictObject({ source: name.exactOptional(), files: z.int().min(1).max(DRILL_FILES_MAX) }),
   resolve: z.strictObject({ spec }),
   entries: z.strictObject({ sourceId, snapshot: objectId, under: pathBytes }),
   content: z.strictObject({
@@ -132,6 +136,8 @@ const STREAMS: ReadonlySet<keyof Service> = new Set<StreamMethod>([
   'protection',
   'replicas',
   'placements',
+  'scrub',
+  'drill',
   'entries',
 ]);
 

@@ -79,6 +79,8 @@ export interface DropperOptions {
   /** Fires when nobody waits for the answer any more; undefined when that is so already. */
   readonly signalOf: (ask: number) => AbortSignal | undefined;
   readonly notes: Pick<UnwantedNotes, 'note' | 'forget'>;
+  /** A copy in that store was found with wrong or missing bytes. */
+  readonly onCorrupt: (store: StoreId) => void;
   readonly nameOf: (host: HostId) => string;
   readonly tell: (input: Unstamped) => void;
   readonly log: Logger;
@@ -177,7 +179,7 @@ export class Dropper {
     },
     needed: AbortSignal,
   ): Promise<ReadonlyMap<HostId, Possession> | ReadFailure> {
-    const { stores, log } = this.#options;
+    const { stores, onCorrupt, log } = this.#options;
     try {
       return await withDeadline(READ_MS_MAX, [this.#ended.signal, needed], signal =>
         this.#reads.take(
@@ -187,6 +189,7 @@ export class Dropper {
             if (read.kind === 'whole') return read.possessions;
             if (read.kind === 'absent') return 'unreadable';
             log.error({ code: 'PARCEL_CORRUPT', parcel, store: id }, 'a copy is not what it was: it counts no more');
+            onCorrupt(id);
             const usedBytes = await stores.usedBytes(id);
             await stores.tellOps(id, segment => ({ is: 'own-ops', segment, usedBytes }));
             return 'corrupt';

@@ -148,6 +148,11 @@ export class Origin {
     }
   }
 
+  /** Configured, of this host. */
+  sources(): IterableIterator<SourceId> {
+    return this.#own.keys();
+  }
+
   ownSource(source: SourceId): OwnSource | undefined {
     const own = this.#own.get(source);
     return own === undefined ? undefined : { source, path: own.setting.path };

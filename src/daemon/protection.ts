@@ -96,6 +96,17 @@ export class Protections {
     return found;
   }
 
+  /** The newest of these snapshots of one source, oldest first, that is protected. */
+  async newestProtected(
+    source: SourceId,
+    snapshots: readonly ListedSnapshot[],
+    signal: AbortSignal,
+  ): Promise<ObjectId | undefined> {
+    for (const listed of [...snapshots].reverse())
+      if (isProtected(await this.of(source, listed, signal))) return listed.id;
+    return undefined;
+  }
+
   /** What of a snapshot nobody who is up holds in a store. */
   async reach({ id }: Pick<ListedSnapshot, 'id'>, signal?: AbortSignal): Promise<Reach> {
     let parcels = 0;

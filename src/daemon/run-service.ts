@@ -4,7 +4,7 @@
  */
 
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
@@ -18,6 +18,7 @@ import type { Effect } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
 import {
   type HostId,
+  type Nonce,
   type ObjectId,
   type ParcelId,
   type PeerName,
@@ -52,6 +53,7 @@ import { CatalogKeeper } from './catalog-keeper.js';
 import { CatalogSweeper } from './catalog-sweeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
+import { type DrillOptions, drill } from './drill.js';
 import { Driver, type Unstamped } from './driver.js';
 import { Dropper } from './dropper.js';
 import { FetchServer } from './fetch-server.js';
@@ -75,6 +77,8 @@ import { Relocator } from './relocator.js';
 import { Retainer } from './retention.js';
 import { Roster } from './roster.js';
 import { RunningTime } from './running-time.js';
+import { scrub } from './scrub.js';
+import { SelfTest, type SelfTestOptions } from './self-test.js';
 import { StateExchange } from './state-exchange.js';
 import { Teardown } from './teardown.js';
 import { TreeKeeper } from './tree-keeper.js';
@@ -165,7 +169,7 @@ async function serve(
     self,
     boot,
     chance: new Chance([...new Uint32Array(new Uint8Array(randomBytes(12)).buffer)] as [number, number, number]),
-    nonces: () => parseNonce(randomBytes(16).toString('hex')),
+    nonces: nonce,
     config: membership.clusterConfig,
     nowMs: clock.nowMs(),
     ranBeforeMs: running.beforeMs,
@@ -325,12 +329,14 @@ async function serve(
   });
   teardown.defer(() => fetcher.stop());
   const grants = new GrantServer({ net, roster, signer, boot, tell });
+  const corrupt = new Map<StoreId, number>();
   const dropper = new Dropper({
     self,
     stores,
     findRecord: (parcel, until) => finder.get(parcel, until),
     signalOf: ask => grants.signalOf(ask),
     notes: index.unwanted,
+    onCorrupt: noteCorrupt,
     nameOf: host => roster.nameOf(host),
     tell,
     log,
@@ -506,6 +512,18 @@ async function serve(
       );
   }
 
+  /** Until the next start: a disk that has begun to fail goes on, and nobody but its owner can look at it. */
+  function noteCorrupt(store: StoreId): void {
+    const count = (corrupt.get(store) ?? 0) + 1;
+    corrupt.set(store, count);
+    const { path } = stores.mounted(store) ?? { path: `store ${store}` };
+    alarms.raise(
+      'COPIES_DAMAGED',
+      store,
+      `in ${path} ${count === 1 ? 'a parcel was' : `${count} parcels were`} found with wrong or missing bytes since this service started: they count no more, and are fetched again from other hosts. Look at that disk (smartctl, the kernel's log); a disk that does this again is to be replaced`,
+    );
+  }
+
   function noteDuplicate({ host, duplicate }: Extract<Effect, { do: 'note-duplicate' }>): void {
     if (!duplicate) alarms.clear('DUPLICATE_IDENTITY', host);
     else
@@ -656,6 +674,26 @@ async function serve(
 
   const loopDelay = new LoopDelay();
   teardown.defer(() => loopDelay.stop());
+  const blobs = new BlobSource({ net, machine, stores, roster, clock, log });
+  const copies: DrillOptions = {
+    objects: finder,
+    copies: (parcel, wanted, until) => blobs.copies(parcel, wanted, until),
+    below: count => randomInt(count),
+  };
+  const drillFrom: SelfTestOptions['drill'] = (snapshot, most, until) => drill(copies, snapshot, most, until);
+  const selfTest = new SelfTest({
+    ownSources: () => origin.sources(),
+    newestProtected: (source, until) =>
+      protections.newestProtected(source, catalog.get(source)?.head.snapshots ?? [], until),
+    drill: drillFrom,
+    hasReachableHolder: parcel => machine.holders(parcel).some(({ host }) => host !== self && isReachable(host)),
+    nameOf: source => roster.sourceName(source, [...catalog.sources()]),
+    alarms,
+    log,
+    signal,
+  });
+  teardown.defer(() => selfTest.stop());
+  selfTest.start();
   const service = new Answers({
     membership,
     machine,
@@ -666,7 +704,13 @@ async function serve(
     orders,
     roster,
     protections,
-    blobs: new BlobSource({ net, machine, stores, roster, clock, log }),
+    blobs,
+    scrub: until =>
+      scrub(
+        { stores: () => stores.stores(), reader: dropper, bytesOf: parcel => machine.bytesOf(parcel) ?? 0, nonce },
+        until,
+      ),
+    drill: drillFrom,
     alarms,
     clock,
     addresses: () => net.addresses(),
@@ -699,6 +743,8 @@ function headFrom(sealed: Uint8Array | undefined): Head | undefined {
 
 const notMounted = (store: StoreId): ClusterError =>
   new ClusterError('STORE_MISSING', `store ${store} is not mounted`, { blame: 'passing' });
+
+const nonce = (): Nonce => parseNonce(randomBytes(16).toString('hex'));
 
 const NOTHING: ObjectReader = { get: async () => undefined };
 

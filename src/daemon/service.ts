@@ -57,6 +57,14 @@ export interface Service {
   /** Every wanted parcel and who holds it: the layout without files' names, as the simulator takes it. */
   placements(signal: AbortSignal): AsyncIterable<PlacementReport>;
 
+  /** Reads every copy in this host's stores: how far it is after each parcel; the last report is the verdict. */
+  scrub(signal: AbortSignal): AsyncIterable<ScrubReport>;
+  /**
+   * Restores a few files picked by chance from the copies of the newest protected snapshot of a source, or of each, and throws the
+   * bytes away: one report a file. @throws ClusterError NOT_PROTECTED when the source that was named has no such snapshot
+   */
+  drill(request: DrillRequest, signal: AbortSignal): AsyncIterable<DrillReport>;
+
   /** What `SOURCE[@SNAPSHOT][:PATH]` names, and whether all of it can be reached now. `ls` and `restore` begin here. */
   resolve(request: { readonly spec: string }, signal: AbortSignal): Promise<Resolved>;
   /**
@@ -306,6 +314,36 @@ export interface ProtectionReport {
   readonly parcels: { readonly wanted: number; readonly haveMin: number; readonly under: number };
   /** Bytes that the missing copies will take, summed over copies. */
   readonly missingBytes: number;
+}
+
+// ── Scrub and drill ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface ScrubReport {
+  readonly stores: number;
+  /** Looked at so far, and in all. */
+  readonly parcels: number;
+  readonly bytes: number;
+  readonly ofParcels: number;
+  readonly ofBytes: number;
+  /** Had wrong or missing bytes: they count no more, and are fetched again. */
+  readonly corrupt: number;
+  /** Could not be read: nothing is known of them. */
+  readonly unread: number;
+}
+
+export interface DrillRequest {
+  readonly source?: string;
+  /** Of each source. */
+  readonly files: number;
+}
+
+export interface DrillReport {
+  readonly source: string;
+  readonly snapshot: ObjectId;
+  readonly path: Buffer;
+  readonly bytes: number;
+  /** Undefined: it came, and is right. `hosts` hold it, by what they say. */
+  readonly failure?: { readonly because: string; readonly hosts: readonly string[] };
 }
 
 // ── Copies ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -151,6 +151,8 @@ export function serviceOf(given: Partial<Service>): Service {
     'snapshots',
     'replicas',
     'placements',
+    'scrub',
+    'drill',
     'resolve',
     'entries',
     'content',

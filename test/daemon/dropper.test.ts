@@ -80,6 +80,7 @@ function aDropper(store: Partial<RemovingStore> | undefined = {}, options: Parti
     findRecord: async () => undefined,
     signalOf: () => asker.signal,
     notes: { note: async () => undefined, forget: async () => undefined },
+    onCorrupt: () => {},
     nameOf: host => `host-${host[0]}`,
     tell: input => told.push(input),
     log: pino({}, { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) }),

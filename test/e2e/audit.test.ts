@@ -1,7 +1,8 @@
 /**
- * Audit: a copy that rots where nobody looks is found because another host asks for it, and made again.
+ * Audit, scrub and drill: a copy that rots where nobody looks is found because another host asks for it, or because a person
+ * does, and made again.
  */
-import { writeFileSync } from 'node:fs';
+import { statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { contentsOf, countCopies, type StorePlace } from '../helpers/count-copies.js';
@@ -46,6 +47,58 @@ test.serial('rot that nothing else would find is found by an audit', async t => 
       .log()
       .some(({ code }) => code === 'PARCEL_CORRUPT'),
   );
+  const alarms = (await cluster.host(victim).status()).alarms;
+  t.true(alarms.some(({ code, text }) => code === 'COPIES_DAMAGED' && text.includes(path)));
   await a.ok('status', '--wait', 'settled', '--timeout', '30s');
   t.deepEqual((await countCopies(stores)).wrong, []);
+});
+
+test.serial('a scrub finds rot now, and a drill says what a restore would find', async t => {
+  const cluster = new RealCluster(t);
+  const source = cluster.makeFolder('src');
+  makePlainTree(source, { files: 60, name: 'files' });
+  const stores: StorePlace[] = ['b', 'c'].map(host => ({ host, path: cluster.makeFolder(`${host}.store`) }));
+  const [a, b, c] = await cluster.found(['a', 'b', 'c']);
+  t.is((await a.run('drill', '--files', '3')).code, 0, 'there is nothing to try yet');
+  await cluster.apply({
+    defaults: { copies: 2 },
+    hosts: {
+      a: { sources: { pics: { path: source } } },
+      ...Object.fromEntries(stores.map(({ host, path }) => [host, { stores: [{ path, limit: '1 GB' }] }])),
+    },
+  });
+  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+  const contents = [...(await contentsOf(source)).keys()];
+  t.regex(await b.ok('scrub'), /in 1 store: all as they should be/);
+  t.regex(await a.ok('scrub'), /0 parcels, 0 B, in 0 stores/);
+  const tried = await a.records('drill', 'pics', '--files', '7');
+  t.is(tried.length, 7);
+  t.true(tried.every(({ restored, bytes }) => restored === true && Number(bytes) > 0));
+  t.is(new Set(tried.map(({ path }) => path)).size, 7);
+  t.true((await c.records('drill', '--files', '500')).length <= contents.length);
+  t.is((await a.run('drill', 'pics', '--files', '0')).code, 2);
+  t.is((await a.run('drill', 'nothing')).code, 1);
+
+  // Of the same size and time as before: nothing but reading it tells.
+  const [, { path }] = stores as [StorePlace, StorePlace];
+  for (const content of contents.slice(0, 2)) {
+    const blob = join(path, '.blobs', content.slice(0, 2), content);
+    const { atime, mtime, size } = statSync(blob);
+    writeFileSync(blob, Buffer.alloc(size, 0x5a));
+    utimesSync(blob, atime, mtime);
+  }
+  const found = await c.run('scrub');
+  t.is(found.code, 1, found.out);
+  t.regex(found.err, /[12] parcels? had wrong or missing bytes: they count no more, and are fetched again/);
+  t.true((await c.status()).alarms.some(({ code }) => code === 'COPIES_DAMAGED'));
+  await c.ok('status', '--wait', 'protected', '--timeout', '60s');
+  t.regex(await c.ok('scrub'), /all as they should be/);
+  t.deepEqual((await countCopies(stores)).wrong, []);
+
+  // With nobody there who has it, a restore would fail, though the origin has every file: so does the drill.
+  await b.stop();
+  await c.stop();
+  const failed = await a.run('drill', 'pics', '--files', '2');
+  t.is(failed.code, 22, failed.out);
+  t.regex(failed.err, /pics:files\/.*: no host that is up can give it; held by b, c/);
 });

@@ -1,0 +1,52 @@
+/** `cluster drill`: a few files, picked by chance, are restored from their copies and thrown away. */
+import { Command } from 'commander';
+import { escapePath } from '../catalog/path-text.js';
+import { countArgument } from './arguments.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import type { Run } from './run.js';
+import { countText, sizeText } from './text.js';
+
+const FILES_DEFAULT = 20;
+
+export const drillCommand = (run: Run): Command =>
+  new Command('drill')
+    .description('restore a few files from their copies, to see that they can be; exit code 22 when one cannot')
+    .argument('[source]', 'NAME, or HOST/NAME where two hosts have one of that name; default: all')
+    .option('--files <n>', `how many of each source; default ${FILES_DEFAULT}`, countArgument)
+    .action(run(drill));
+
+async function drill(
+  context: Context,
+  source: string | undefined,
+  { files = FILES_DEFAULT }: { readonly files?: number },
+): Promise<ExitCode> {
+  let right = 0;
+  let failed = 0;
+  let bytes = 0;
+  const request = { files, ...(source !== undefined && { source }) };
+  for await (const report of context.service().drill(request, context.signal)) {
+    const { failure } = report;
+    if (failure === undefined) {
+      right += 1;
+      bytes += report.bytes;
+    } else {
+      failed += 1;
+      const hosts = failure.hosts.length === 0 ? 'nobody says that it holds it' : `held by ${failure.hosts.join(', ')}`;
+      if (!context.json) context.note(`${report.source}:${escapePath(report.path)}: ${failure.because}; ${hosts}`);
+    }
+    if (context.json)
+      await context.record({
+        message_type: 'drill',
+        source: report.source,
+        snapshot: report.snapshot,
+        path: escapePath(report.path),
+        bytes: report.bytes,
+        restored: failure === undefined,
+        hosts: failure?.hosts ?? [],
+      });
+  }
+  const told = `${countText(right, 'file')}, ${sizeText(bytes)}, came from their copies and are right`;
+  if (!context.json) await context.print(failed === 0 ? told : `${told}; ${failed} did not come`);
+  return failed === 0 ? EXIT.ok : EXIT.drillFailed;
+}

@@ -1,0 +1,40 @@
+/** `cluster scrub`: every copy in this host's stores is read and held against its hash. */
+import { Command } from 'commander';
+import type { ScrubReport } from '../daemon/service.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { Progress } from './progress.js';
+import type { Run } from './run.js';
+import { countText, sizeText } from './text.js';
+
+export const scrubCommand = (run: Run): Command =>
+  new Command('scrub')
+    .description("read every copy in this host's stores now; exit code 1 when some are damaged or cannot be read")
+    .action(run(scrub));
+
+async function scrub(context: Context): Promise<ExitCode> {
+  let progress: Progress | undefined;
+  let last: ScrubReport | undefined;
+  try {
+    for await (const report of context.service().scrub(context.signal)) {
+      progress ??= await Progress.start(context, { what: 'parcels', count: report.ofParcels, bytes: report.ofBytes });
+      progress.step({ phase: 'reading', count: report.parcels, bytes: report.bytes });
+      last = report;
+    }
+  } finally {
+    progress?.stop();
+  }
+  if (last === undefined) return EXIT.ok;
+  const { stores, parcels, bytes, corrupt, unread } = last;
+  if (context.json) await context.record({ message_type: 'scrub', stores, parcels, bytes, corrupt, unread });
+  else {
+    const what = `${countText(parcels, 'parcel')}, ${sizeText(bytes)}, in ${countText(stores, 'store')}`;
+    await context.print(corrupt + unread === 0 ? `${what}: all as they should be` : `${what} were looked at`);
+  }
+  if (corrupt > 0)
+    context.note(
+      `${countText(corrupt, 'parcel')} had wrong or missing bytes: they count no more, and are fetched again from other hosts. That disk may be failing`,
+    );
+  if (unread > 0) context.note(`${countText(unread, 'parcel')} could not be read; the log says why`);
+  return corrupt + unread > 0 ? EXIT.failed : EXIT.ok;
+}

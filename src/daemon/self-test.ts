@@ -1,0 +1,101 @@
+/**
+ * Self-test: once a day of running time each origin restores a few of its files from their copies (drill.ts), so that nobody learns
+ * on the day of need that they cannot be had. What fails though a holder is up is an alarm until a test finds nothing; what fails because
+ * hosts are off is told by `status` anyway.
+ */
+import type { Logger } from 'pino';
+import { escapePath } from '../catalog/path-text.js';
+import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
+import type { Alarms } from './alarms.js';
+import type { Drilled } from './drill.js';
+
+const EVERY_MS = 24 * 3_600_000;
+/** After a start: hosts that start together have to find each other first. */
+const FIRST_MS = 3_600_000;
+/** Of each source: a file a day is found out to be lost before the tenth part of a source is, nine times in ten, within a month. */
+const FILES = 10;
+/** A larger file would cost the network more than it proves. */
+const FILE_BYTES_MAX = 64 * 1024 * 1024;
+
+export interface SelfTestOptions {
+  readonly ownSources: () => Iterable<SourceId>;
+  readonly newestProtected: (source: SourceId, signal: AbortSignal) => Promise<ObjectId | undefined>;
+  readonly drill: (
+    snapshot: ObjectId,
+    most: { readonly files: number; readonly bytes: number },
+    signal: AbortSignal,
+  ) => AsyncIterable<Drilled>;
+  /** Some other host that is up says that it holds it. */
+  readonly hasReachableHolder: (parcel: ParcelId) => boolean;
+  readonly nameOf: (source: SourceId) => string;
+  readonly alarms: Alarms;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+export class SelfTest {
+  readonly #options: SelfTestOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: SelfTestOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#next(FIRST_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#running;
+    clearTimeout(this.#timer);
+  }
+
+  /** All sources of this host. */
+  async run(): Promise<void> {
+    const { ownSources, log, signal } = this.#options;
+    for (const source of [...ownSources()]) {
+      try {
+        await this.#test(source);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ code: 'SELF_TEST_NOT_DONE', source, err: error }, 'a source could not be tested; it is tomorrow');
+      }
+    }
+  }
+
+  async #test(source: SourceId): Promise<void> {
+    const { newestProtected, drill, hasReachableHolder, nameOf, alarms, log, signal } = this.#options;
+    const snapshot = await newestProtected(source, signal);
+    if (snapshot === undefined) return;
+    let right = 0;
+    let away = 0;
+    const wrong: Drilled[] = [];
+    for await (const drilled of drill(snapshot, { files: FILES, bytes: FILE_BYTES_MAX }, signal)) {
+      if (drilled.failure === undefined) right += 1;
+      else if (hasReachableHolder(drilled.parcel)) wrong.push(drilled);
+      else away += 1;
+    }
+    log.info(
+      { code: 'SELF_TESTED', source, snapshot, right, away, wrong: wrong.length },
+      'files were restored to see whether they can be',
+    );
+    const [first] = wrong;
+    if (first === undefined) alarms.clear('SELF_TEST_FAILED', source);
+    else
+      alarms.raise(
+        'SELF_TEST_FAILED',
+        source,
+        `of ${right + wrong.length} files of ${nameOf(source)} that were restored as a test ${wrong.length} did not come, though hosts that are up say that they hold them, such as ${escapePath(first.path)} (${first.failure?.hosts.join(', ')}). Look at their disks, and run: cluster scrub, on each`,
+      );
+  }
+
+  #next(inMs: number): void {
+    this.#timer = setTimeout(() => {
+      this.#running = this.run().finally(() => {
+        if (!this.#options.signal.aborted) this.#next(EVERY_MS);
+      });
+    }, inMs).unref();
+  }
+}

@@ -1,0 +1,59 @@
+import test from 'ava';
+import { pino } from 'pino';
+import { type HostId, type ObjectId, type ParcelId, sourceIdOf } from '../../src/core/ids.js';
+import { Alarms } from '../../src/daemon/alarms.js';
+import type { Drilled } from '../../src/daemon/drill.js';
+import { SelfTest } from '../../src/daemon/self-test.js';
+
+const SOURCE = sourceIdOf('a'.repeat(32) as HostId, 'pics');
+const log = pino({ level: 'silent' });
+const drilled = (name: string, failure?: Drilled['failure']): Drilled => ({
+  parcel: name as ParcelId,
+  path: Buffer.from(name),
+  bytes: 3,
+  ...(failure && { failure }),
+});
+
+function aSelfTest() {
+  const alarms = new Alarms({ log, wallMs: () => 0 });
+  const state = { found: [] as Drilled[], up: new Set<string>(), snapshot: 'ab'.repeat(32) as ObjectId | undefined };
+  const asked: { readonly files: number; readonly bytes: number }[] = [];
+  const test = new SelfTest({
+    ownSources: () => [SOURCE],
+    newestProtected: async () => state.snapshot,
+    async *drill(_snapshot, most) {
+      asked.push(most);
+      yield* state.found;
+    },
+    hasReachableHolder: parcel => state.up.has(parcel),
+    nameOf: () => 'pics',
+    alarms,
+    log,
+    signal: new AbortController().signal,
+  });
+  return { test, state, asked, told: () => alarms.list().map(({ code, text }) => `${code}: ${text}`) };
+}
+
+test('what does not come though a holder is up is an alarm until all comes again', async t => {
+  const { test: selfTest, state, told } = aSelfTest();
+  state.found = [drilled('one'), drilled('two', { because: 'nobody gave it', hosts: ['ben'] })];
+  state.up.add('two');
+  await selfTest.run();
+  t.is(told().length, 1);
+  t.regex(told()[0] ?? '', /SELF_TEST_FAILED: of 2 files of pics .* 1 did not come.*such as two \(ben\)/);
+  state.found = [drilled('one')];
+  await selfTest.run();
+  t.deepEqual(told(), []);
+});
+
+test('hosts that are off are no alarm, and without a protected snapshot nothing is tried', async t => {
+  const { test: selfTest, state, asked, told } = aSelfTest();
+  state.found = [drilled('two', { because: 'no host that is up can give it', hosts: ['ben'] })];
+  await selfTest.run();
+  t.deepEqual(told(), []);
+  t.is(asked.length, 1);
+  t.true((asked[0]?.bytes ?? Infinity) < 2 ** 30, 'no film goes over the network for a test');
+  state.snapshot = undefined;
+  await selfTest.run();
+  t.is(asked.length, 1);
+});
