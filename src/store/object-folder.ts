@@ -38,16 +38,19 @@ const CODEC_BROTLI = 1;
 const compress = promisify(brotliCompress);
 const decompress = promisify(brotliDecompress);
 
+/** An object's bytes are not what its id says, or cannot be read: it counts as absent. */
+export type DamagedObject = (id: ObjectId, error: unknown) => void;
+
 /** Reading alone: for a store that is not mounted, too. */
 export class ObjectFolderReader implements ObjectReader {
   protected readonly fan: FanFolder;
-  protected readonly log: Logger;
+  readonly #onDamaged: DamagedObject;
   /** Found damaged since this was opened; `put` writes them anew. */
   protected readonly damaged = new Set<ObjectId>();
 
-  constructor(path: string, log: Logger) {
+  constructor(path: string, onDamaged: DamagedObject) {
     this.fan = new FanFolder(path);
-    this.log = log;
+    this.#onDamaged = onDamaged;
   }
 
   get(id: ObjectId): Promise<Uint8Array | undefined> {
@@ -81,10 +84,7 @@ export class ObjectFolderReader implements ObjectReader {
 
   #damage(id: ObjectId, error: unknown): undefined {
     this.damaged.add(id);
-    this.log.warn(
-      { code: 'OBJECT_DAMAGED', object: id, err: error },
-      'an object on disk is damaged and counts as absent',
-    );
+    this.#onDamaged(id, error);
     return undefined;
   }
 }
@@ -99,7 +99,9 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
   #usedBytes = 0;
 
   private constructor(path: string, log: Logger, sync: DiskSync, ownSync: boolean) {
-    super(path, log);
+    super(path, (id, error) =>
+      log.warn({ code: 'OBJECT_DAMAGED', object: id, err: error }, 'an object on disk is damaged and counts as absent'),
+    );
     this.#sync = sync;
     this.#ownSync = ownSync;
   }
