@@ -6,11 +6,11 @@ import { Command, Option } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
 import type { PlacedEntry } from '../catalog/restore-content.js';
 import type { RestoreProblem, RestoreReport } from '../catalog/restore-tree.js';
-import { ClusterError } from '../core/fault.js';
 import type { Resolved, Service } from '../daemon/service.js';
 import type { Damage } from '../store/bare-stores.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import { FROM_STORE, needSpec, SPEC_ON_STORES } from './from-store-option.js';
 import { SPEC_HELP } from './ls.js';
 import { Progress } from './progress.js';
 import type { Restorable } from './restorable.js';
@@ -33,9 +33,9 @@ const PROBLEMS_SHOWN = 20;
 export const restoreCommand = (run: Run): Command =>
   new Command('restore')
     .description('write a snapshot, or a part of it, into a folder; exit code 3 when not all of it could be restored')
-    .argument('[source]', `${SPEC_HELP}; with --from-store it may be left out where the stores have one source`)
+    .argument('[source]', `${SPEC_HELP}; ${SPEC_ON_STORES}`)
     .requiredOption('--target <dir>', 'an absent or empty folder, or one where this same restore was interrupted')
-    .option('--from-store <path...>', 'from these folders of stores alone: without a service, a state folder or a key')
+    .option(...FROM_STORE)
     .option('--dry-run', 'say what would be written, and write nothing')
     .option('--verify', 'read everything back afterwards')
     .option('--overwrite', 'in a folder that is not empty: replace files that differ')
@@ -72,6 +72,7 @@ async function restorableOf(
   if (words !== undefined) {
     const { restorableFrom } = await import('./restore-from-store.js');
     return restorableFrom(context, {
+      command: 'restore',
       words,
       spec,
       target,
@@ -80,10 +81,7 @@ async function restorableOf(
       onMissing: path => problems.add({ kind: 'failed', path, because: 'its content is on none of these disks' }),
     });
   }
-  if (spec !== undefined) return fromService(context, spec);
-  throw new ClusterError('BAD_ARGUMENT', 'say which source; only with --from-store it may be left out', {
-    blame: 'operator',
-  });
+  return fromService(context, needSpec(spec));
 }
 
 async function fromService(context: Context, spec: string): Promise<Restorable> {
