@@ -12,7 +12,7 @@ import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { findOnStores, gapText, openStores } from './on-stores.js';
 import { type SnapshotRow, snapshotTable } from './snapshot-table.js';
-import { sourceNamed } from './sources-on-stores.js';
+import { searchSnapshots, sourceNamed } from './sources-on-stores.js';
 import { timeRecord } from './text.js';
 
 export interface ListFromStores {
@@ -41,7 +41,7 @@ export async function listEntries(
   return code;
 }
 
-/** Oldest first, of one source or of all. */
+/** Oldest first, of one source or of all; also those that are listed no more and lie here all the same. */
 export async function listSnapshots(context: Context, from: ListFromStores): Promise<ExitCode> {
   const open = await openStores(context, {
     command: 'snapshots',
@@ -52,14 +52,22 @@ export async function listSnapshots(context: Context, from: ListFromStores): Pro
   const sources = wanted === undefined ? content.sources : [sourceNamed(wanted, content.sources, hint)];
   const whole = new WholeSnapshots(stores);
   const rows: SnapshotRow[] = [];
-  const all = sources.flatMap(source => source.snapshots.map(snapshot => ({ source, snapshot })));
-  for (const { source, snapshot } of all.sort((a, b) => a.snapshot.timeMs - b.snapshot.timeMs)) {
+  const found = await searchSnapshots(stores, content, { sources, signal: context.signal });
+  const all = sources.flatMap(source => {
+    const listed = new Set(source.snapshots.map(({ id }) => id));
+    const held = (found.get(source.id) ?? []).filter(({ id }) => !listed.has(id));
+    return [
+      ...source.snapshots.map(snapshot => ({ source, snapshot, isHeld: false })),
+      ...held.map(snapshot => ({ source, snapshot, isHeld: true })),
+    ];
+  });
+  for (const { source, snapshot, isHeld } of all.sort((a, b) => a.snapshot.timeMs - b.snapshot.timeMs)) {
     const { id, timeMs } = snapshot;
     const read = await ifReadable(readSnapshot(stores.objects, id));
     const isWhole = await whole.isWhole(id, context.signal);
     const { name, origin } = source;
-    const state = isWhole ? 'whole on these disks' : 'not whole on these disks';
-    rows.push({ id, timeMs, source: name, origin, files: read?.files, bytes: read?.bytes, state });
+    const state = [...(isHeld ? ['held'] : []), isWhole ? 'whole on these disks' : 'not whole on these disks'];
+    rows.push({ id, timeMs, source: name, origin, files: read?.files, bytes: read?.bytes, state: state.join(', ') });
     if (!context.json) continue;
     await context.record({
       message_type: 'snapshot',
@@ -71,6 +79,7 @@ export async function listSnapshots(context: Context, from: ListFromStores): Pro
       bytes: read?.bytes ?? null,
       partial: read === undefined ? null : isPartial(read),
       protected: null,
+      held: isHeld,
       whole: isWhole,
     });
   }

@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { escapePath } from '../catalog/path-text.js';
 import { type Shortfall, shortfallOf, WholeSnapshots } from '../catalog/shortfall.js';
 import { isPartial } from '../catalog/snapshot.js';
-import { chooseSnapshot, parseSourceSpec, type SourceSpec } from '../catalog/source-spec.js';
+import { type ChosenSnapshot, chooseSnapshot, parseSourceSpec, type SourceSpec } from '../catalog/source-spec.js';
 import { ifReadable, readSnapshot, type WalkGap, walkReadable } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { BareStores, type Damage } from '../store/bare-stores.js';
@@ -19,6 +19,7 @@ import {
   lookInto,
   type SourceOnStores,
   type StoresContent,
+  searchSnapshots,
   sourceNamed,
 } from './sources-on-stores.js';
 import { countText, shortId, sizeText, tableText, timeRecord, timeText } from './text.js';
@@ -79,7 +80,7 @@ export async function findOnStores(context: Context, open: OpenStores): Promise<
   const source = await sourceOf(context, open);
   if (!source.isVerified) context.note(notVerified(content, source));
   const under = wanted?.path ?? Buffer.alloc(0);
-  const finding: Finding = { context, stores, source };
+  const finding: Finding = { context, stores, content, source };
   const snapshot = await chosen(finding, wanted?.snapshot ?? { kind: 'latest' });
   if (under.length > 0) await needPath(finding, { snapshot, under });
   return { source, snapshot, under };
@@ -189,6 +190,7 @@ async function listSources(
 interface Finding {
   readonly context: Context;
   readonly stores: BareStores;
+  readonly content: StoresContent;
   readonly source: SourceOnStores;
 }
 
@@ -208,7 +210,8 @@ async function chosen(finding: Finding, wanted: SourceSpec['snapshot']): Promise
     );
   }
   if (wanted.kind === 'latest') return latest(finding, readable);
-  const choice = chooseSnapshot(wanted, readable);
+  const listed = chooseSnapshot(wanted, readable);
+  const choice = listed.kind === 'none' && wanted.kind === 'id' ? await unlisted(finding, wanted) : listed;
   if (choice.kind === 'chosen') return choice.snapshot;
   const newest = `the newest is ${snapshotText(readable.at(-1) as KnownSnapshot)}`;
   if (choice.kind === 'ambiguous') {
@@ -224,6 +227,15 @@ async function chosen(finding: Finding, wanted: SourceSpec['snapshot']): Promise
     `source ${source.name} has no ${what} on these stores; there are ${readable.length}, ${newest}`,
     { blame: 'operator' },
   );
+}
+
+/** Nobody lists it any more, and its hold has kept it. */
+async function unlisted(
+  { context, stores, content, source }: Finding,
+  wanted: SourceSpec['snapshot'],
+): Promise<ChosenSnapshot<KnownSnapshot>> {
+  const all = await searchSnapshots(stores, content, { sources: [source], signal: context.signal });
+  return chooseSnapshot(wanted, all.get(source.id) ?? []);
 }
 
 /** @param readable not empty */

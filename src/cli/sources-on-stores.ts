@@ -42,15 +42,15 @@ type Found = Map<SourceId, Map<SnapshotId, KnownSnapshot & { readonly firstSeq: 
 
 export async function lookInto(stores: BareStores, signal: AbortSignal): Promise<StoresContent> {
   const configuration = await newestConfiguration(stores);
+  const keyOf = keysIn(configuration);
   const hosts = new Map(configuration?.hosts.map(one => [one.host, one]));
-  const keyOf: KeyOf = source => hosts.get(splitSourceId(source).origin)?.key;
   const nameOf = (host: HostId): string => hosts.get(host)?.name ?? host;
 
   const found: Found = new Map();
   for (const store of stores.stores) await addHeads(found, { stores, store, keyOf });
   // A head that is lost or damaged must not be the end of what it listed.
-  const unlisted = [...found].filter(([, { size }]) => size === 0).map(([source]) => source);
-  if (found.size === 0 || unlisted.length > 0) await addSnapshots(found, { stores, unlisted, keyOf, signal });
+  const sought = [...found].filter(([, { size }]) => size === 0).map(([source]) => source);
+  if (found.size === 0 || sought.length > 0) await addSnapshots(found, { stores, sought, keyOf, signal });
   const names = [...found.keys()].map(id => splitSourceId(id).source);
   const sources = Array.from(found, ([id, snapshots]): SourceOnStores => {
     const { origin, source } = splitSourceId(id);
@@ -67,6 +67,23 @@ export async function lookInto(stores: BareStores, signal: AbortSignal): Promise
     };
   });
   return { configuration, sources: sources.sort((a, b) => (a.name < b.name ? -1 : 1)) };
+}
+
+const keysIn = (configuration: FoundConfiguration | undefined): KeyOf => {
+  const keys = new Map(configuration?.hosts.map(({ host, key }) => [host, key]));
+  return source => keys.get(splitSourceId(source).origin);
+};
+
+/** All snapshots of these sources that lie here: their origin may have unlisted some while it was in foreign hands. */
+export async function searchSnapshots(
+  stores: BareStores,
+  { configuration }: StoresContent,
+  { sources, signal }: { readonly sources: readonly SourceOnStores[]; readonly signal: AbortSignal },
+): Promise<ReadonlyMap<SourceId, readonly KnownSnapshot[]>> {
+  const found: Found = new Map();
+  const sought = sources.map(({ id }) => id);
+  await addSnapshots(found, { stores, sought, keyOf: keysIn(configuration), signal });
+  return new Map(Array.from(found, ([source, snapshots]) => [source, [...snapshots.values()]]));
 }
 
 /** The sources that have a head there, and what is listed by those that can be trusted. */
@@ -92,14 +109,14 @@ async function addHeads(
 interface Search {
   readonly stores: BareStores;
   /** The sources whose snapshots are looked for; none: all. */
-  readonly unlisted: readonly SourceId[];
+  readonly sought: readonly SourceId[];
   readonly keyOf: KeyOf;
   readonly signal: AbortSignal;
 }
 
 /** All objects are read: that one is a snapshot can be told from its bytes alone. */
-async function addSnapshots(found: Found, { stores, unlisted, keyOf, signal }: Search): Promise<void> {
-  const isSought = (source: SourceId): boolean => unlisted.length === 0 || unlisted.includes(source);
+async function addSnapshots(found: Found, { stores, sought, keyOf, signal }: Search): Promise<void> {
+  const isSought = (source: SourceId): boolean => sought.length === 0 || sought.includes(source);
   for (const store of stores.stores) {
     await readable(stores, store, 'the catalog', async () => {
       for await (const id of store.objects.ids()) {

@@ -26,6 +26,8 @@ export interface Disk {
   readonly holds?: (parcel: WalkedParcel, snapshot: SnapshotId) => boolean;
   /** How many snapshots of each source were taken when its head was written; default: all. */
   readonly snapshots?: number;
+  /** How many of these, the oldest ones, its head does not list; default: 0. */
+  readonly unlisted?: number;
   /** Default: true. */
   readonly hasConfiguration?: boolean;
 }
@@ -126,7 +128,7 @@ export class BareSource {
 
   async copyTo(
     store: Store,
-    { holds = () => true, snapshots = this.listed.length }: Omit<Disk, 'name'>,
+    { holds = () => true, snapshots = this.listed.length, unlisted = 0 }: Omit<Disk, 'name'>,
   ): Promise<void> {
     const { objects } = this.#scratch;
     const listed = this.listed.slice(0, snapshots);
@@ -142,7 +144,8 @@ export class BareSource {
       for (const object of [...pages, id]) await store.objects.put(await this.object(object));
     }
     await store.objects.flush();
-    const head = { source: this.id, seq: Math.max(1, listed.length), snapshots: listed, previous: undefined };
+    const seq = Math.max(1, listed.length);
+    const head = { source: this.id, seq, snapshots: listed.slice(unlisted), previous: undefined };
     await store.putHead(this.id, encodeHead(head, this.#signer));
   }
 

@@ -226,6 +226,20 @@ test.serial('latest is the newest that is whole here, and a newer one is named',
   t.is((await restore('photos@2025-01-01', '--from-store', late, '--target', house.path('none'))).code, 1);
 });
 
+test.serial('a snapshot that its origin has unlisted is told, and restored by its id', async t => {
+  const { house, source } = await aHouse(t);
+  const [old] = source.listed;
+  const before = readFileSync(`${source.root}/0/photo 0`, 'utf8');
+  source.write({ '0/photo 0': 'encrypted by somebody' });
+  await source.take();
+  const disk = await house.disk({ name: 'disk', unlisted: 1 });
+  const unlisted = await restore(`photos@${old?.id.slice(0, 8)}`, '--from-store', disk, '--target', house.path('out'));
+  t.is(unlisted.code, 0, unlisted.err);
+  t.is(readFileSync(`${house.path('out')}/0/photo 0`, 'utf8'), before);
+  const snapshots = await cluster(['snapshots', '--from-store', disk]);
+  t.regex(snapshots.out, /\n.*\theld, whole on these disks\n.*\twhole on these disks\n$/);
+});
+
 test.serial('snapshots and ls tell what is on the disks before anything is restored', async t => {
   const { house, source } = await aHouse(t);
   const old = source.listed[0];
