@@ -67,6 +67,19 @@ export async function openStores(context: Context, asked: AskedOfStores): Promis
   };
 }
 
+/** From then on somebody may think that nothing happens. */
+const LONG_MS = 5_000;
+
+/** Every file is looked for before the first is restored: with many of them, on a slow disk, that takes minutes. */
+export async function tellIfLong<T>(context: Context, what: string, work: Promise<T>): Promise<T> {
+  const timer = setTimeout(() => context.note(what), LONG_MS);
+  try {
+    return await work;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 export interface FoundOnStores {
   readonly source: SourceOnStores;
   readonly snapshot: KnownSnapshot;
@@ -81,7 +94,12 @@ export async function findOnStores(context: Context, open: OpenStores): Promise<
   if (!source.isVerified) context.note(notVerified(content, source));
   const under = wanted?.path ?? Buffer.alloc(0);
   const finding: Finding = { context, stores, content, source };
-  const snapshot = await chosen(finding, wanted?.snapshot ?? { kind: 'latest' });
+  const choosing = chosen(finding, wanted?.snapshot ?? { kind: 'latest' });
+  const snapshot = await tellIfLong(
+    context,
+    `looking which snapshot of ${source.name} is whole on these disks …`,
+    choosing,
+  );
   if (under.length > 0) await needPath(finding, { snapshot, under });
   return { source, snapshot, under };
 }

@@ -12,7 +12,15 @@ import { walkReadable } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import type { BareStores } from '../store/bare-stores.js';
 import type { Context } from './context.js';
-import { type AskedOfStores, type FoundOnStores, findOnStores, gapText, lackText, openStores } from './on-stores.js';
+import {
+  type AskedOfStores,
+  type FoundOnStores,
+  findOnStores,
+  gapText,
+  lackText,
+  openStores,
+  tellIfLong,
+} from './on-stores.js';
 import type { Restorable } from './restorable.js';
 import type { StoresContent } from './sources-on-stores.js';
 import { shortId, timeText } from './text.js';
@@ -31,11 +39,12 @@ export async function restorableFrom(context: Context, from: RestoreFromStores):
   refuseTargetInStore(from.target, stores);
   const found = await findOnStores(context, open);
   const { source, snapshot, under } = found;
-  const shortfall = await shortfallOf(stores, snapshot.id, {
+  const counting = shortfallOf(stores, snapshot.id, {
     under,
     signal: context.signal,
     ...(from.dryRun && { onMissing: from.onMissing }),
   });
+  const shortfall = await tellIfLong(context, 'counting what of it is on these disks …', counting);
   if (!isNothing(shortfall)) {
     context.note(`of snapshot ${shortId(snapshot.id)} ${lackText(shortfall)}`);
     const others = otherStores(content, stores);
