@@ -31,7 +31,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const CORE_PACKAGES = ['@napi-rs/blake-hash', 'blake3-wasm', 'cborg'];
 
 /** Files of the command line that do without the service, and so reach the parts themselves. */
-const SERVICELESS = ['init', 'join', 'doctor', 'restore'].map(name => `src/cli/${name}.ts`);
+const SERVICELESS = [
+  'init',
+  'join',
+  'doctor',
+  'restore',
+  'restorable',
+  'restore-from-store',
+  'list-from-store',
+  'on-stores',
+  'sources-on-stores',
+].map(name => `src/cli/${name}.ts`);
 const SERVICELESS_PARTS = ['membership', 'catalog', 'store', 'net'];
 
 /** Single files that the whole command line may import, and why. */

@@ -1,5 +1,5 @@
 /**
- * Restore content: what a restore reads, whoever gives it (the service over its socket, or later bare disks).
+ * Restore content: what a restore reads, whoever gives it (the service over its socket, or bare disks).
  *
  * Two streams: the entries of a snapshot, each with its parcel, and the bytes of some blobs of one parcel.
  */
@@ -9,6 +9,15 @@ import type { Entry } from './entry.js';
 export interface PlacedEntry {
   readonly entry: Entry;
   readonly parcel: ParcelId;
+  /** A folder that has to be there for what is in it, and of which nothing but that is known. */
+  readonly isStandIn?: boolean;
+}
+
+/** Stands among the entries for some that cannot be read now, nobody knows how many. */
+export interface LackingEntries {
+  /** They come after this path. */
+  readonly after: Buffer;
+  readonly lacking: string;
 }
 
 export interface ContentRequest {

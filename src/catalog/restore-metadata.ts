@@ -10,7 +10,7 @@ import type { Entry } from './entry.js';
 
 /** Something about a restored entry that is not as it was: which part, and why. */
 export interface NotSet {
-  readonly what: 'owner' | 'mode' | 'time' | 'hard link' | 'attributes';
+  readonly what: 'owner' | 'mode' | 'time' | 'hard link' | 'attributes' | 'mode and time';
   readonly because: string;
 }
 

@@ -27,7 +27,7 @@ import {
 import type { ParcelId } from '../core/ids.js';
 import { PARCEL_FILE_BYTES } from './cut.js';
 import type { Entry } from './entry.js';
-import type { ContentFrame, ContentRequest, PlacedEntry } from './restore-content.js';
+import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from './restore-content.js';
 import {
   checkParents,
   FileWriter,
@@ -54,7 +54,7 @@ import {
 
 export interface RestoreRequest {
   /** Must give the same entries at each call, in path order. */
-  readonly entries: (signal: AbortSignal) => AsyncIterable<PlacedEntry>;
+  readonly entries: (signal: AbortSignal) => AsyncIterable<PlacedEntry | LackingEntries>;
   readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
   readonly target: string;
   readonly mark: RestoreMark;
@@ -70,6 +70,8 @@ export interface RestoreRequest {
 /** Told as it happens: there may be as many as entries. */
 export type RestoreProblem =
   | { readonly kind: 'failed'; readonly path: Buffer; readonly because: string }
+  /** Entries that come somewhere after `path`. */
+  | { readonly kind: 'lacking'; readonly path: Buffer; readonly because: string }
   | { readonly kind: 'not-set'; readonly path: Buffer; readonly what: NotSet['what']; readonly because: string };
 
 export interface RestoreProgress {
@@ -92,6 +94,11 @@ export interface RestoreReport {
   readonly verified: number;
   /** The mark was left: the same command, run again, tries what failed once more. */
   readonly resumable: boolean;
+}
+
+interface PlacedBelow extends PlacedEntry {
+  /** Relative to the target. */
+  readonly path: Buffer;
 }
 
 /** Parcels in the making: enough to hide the latency of fetching, few enough to stay small in memory. */
@@ -163,7 +170,7 @@ class Restore {
   }
 
   /** All of it, on disk before the mark goes. Gives the entry of the target itself, which is closed last. */
-  async #writeDurably(): Promise<Entry | undefined> {
+  async #writeDurably(): Promise<PlacedEntry | undefined> {
     const flush = new RestoreFlush(this.#folder);
     try {
       await this.#writeFoldersAndFiles(flush);
@@ -209,8 +216,9 @@ class Restore {
     };
     let run: { readonly parcel: ParcelId; readonly files: WantedFile[] } | undefined;
     try {
-      for await (const { entry, parcel, path } of this.#placed({ report: true, signal })) {
-        if (entry.kind === 'directory') this.#makeFolder(entry, path);
+      for await (const placed of this.#placed({ report: true, signal })) {
+        const { entry, parcel, path } = placed;
+        if (entry.kind === 'directory') this.#makeFolder(placed);
         if (entry.kind !== 'file') continue;
         // Alone in its parcel, maybe between two entries of a run: not collected but begun at once.
         if (entry.size >= PARCEL_FILE_BYTES) await start(parcel, [{ entry, path }]);
@@ -229,7 +237,7 @@ class Restore {
     }
   }
 
-  #makeFolder(entry: Entry, path: Buffer): void {
+  #makeFolder({ entry, path, isStandIn }: PlacedBelow): void {
     const place = below(this.#folder, path);
     this.#guarded(entry, () => {
       checkParents(this.#folder, path);
@@ -245,6 +253,7 @@ class Restore {
         rmSync(place);
       }
       mkdirSync(place, { mode: 0o700 });
+      if (isStandIn) this.#setFolder(place, entry);
       this.#folders += 1;
     });
   }
@@ -269,11 +278,12 @@ class Restore {
   // ── Pass 2 ──
 
   /** Gives the entry of the target itself. */
-  async #writeSymlinksAndCloseFolders(): Promise<Entry | undefined> {
-    let root: Entry | undefined;
+  async #writeSymlinksAndCloseFolders(): Promise<PlacedEntry | undefined> {
+    let root: PlacedEntry | undefined;
     const order = { report: false, onClosed: (folder: OpenFolder) => this.#closeFolder(folder) };
-    for await (const { entry, path } of this.#placed(order)) {
-      if (path.length === 0) root = entry;
+    for await (const placed of this.#placed(order)) {
+      const { entry, path } = placed;
+      if (path.length === 0) root = placed;
       else if (entry.kind === 'symlink') this.#makeSymlink(entry, path);
       else if (entry.kind !== 'file' && entry.kind !== 'directory')
         this.#fail(entry.path, UNMAKEABLE, { retry: false });
@@ -320,10 +330,13 @@ class Restore {
   }
 
   /** Only a folder that is the restore's own gets the metadata of the source's folder; a shared one belongs to somebody. */
-  #closeTarget(root: Entry | undefined): void {
-    if (root !== undefined && this.#target.ownsFolder) this.#guarded(root, () => this.#setFolder(this.#folder, root));
+  #closeTarget(root: PlacedEntry | undefined): void {
+    const { isNew, ownsFolder } = this.#target;
+    // What stands in says nothing about a folder that an earlier run may have known better.
+    const isSet = root?.isStandIn ? isNew : ownsFolder;
+    if (root !== undefined && isSet) this.#guarded(root.entry, () => this.#setFolder(this.#folder, root.entry));
     // A single file came into a folder that was made for it, as mkdir would make it.
-    else if (this.#target.isNew) chmodSync(this.#folder, 0o777 & ~process.umask());
+    else if (root === undefined && isNew) chmodSync(this.#folder, 0o777 & ~process.umask());
   }
 
   #setFolder(place: Buffer, entry: Entry): void {
@@ -343,8 +356,8 @@ class Restore {
     this.#phase = 'verify';
     this.#filesDone = 0;
     this.#bytesMoved = 0;
-    for await (const { entry, path } of this.#placed({ report: false })) {
-      if (path.length === 0) continue;
+    for await (const { entry, path, isStandIn } of this.#placed({ report: false })) {
+      if (path.length === 0 || isStandIn) continue;
       const fault = await this.#differs(entry, below(this.#folder, path)).catch(error => {
         throwIfStopping(error);
         return messageOf(error);
@@ -393,16 +406,28 @@ class Restore {
     readonly report: boolean;
     readonly signal?: AbortSignal;
     readonly onClosed?: (folder: OpenFolder) => void;
-  }): AsyncIterable<PlacedEntry & { readonly path: Buffer }> {
+  }): AsyncIterable<PlacedBelow> {
     const order = new RestoreOrder(this.#request.mark.under);
-    for await (const { entry, parcel } of this.#request.entries(signal)) {
+    /** The open ones: nothing is known that could be set when they are closed. */
+    const standIns = new Set<Entry>();
+    const close = (folder: OpenFolder): void => {
+      if (!standIns.delete(folder.entry)) onClosed(folder);
+    };
+    for await (const item of this.#request.entries(signal)) {
       signal.throwIfAborted();
+      if ('lacking' in item) {
+        if (report) this.#lack(item);
+        continue;
+      }
+      const { entry, isStandIn } = item;
+      if (isStandIn) standIns.add(entry);
+      if (isStandIn && report) this.#faults(entry, [STANDS_IN]);
       const verdict = order.next(entry);
-      for (const folder of verdict.closed) onClosed(folder);
-      if (verdict.act === 'write') yield { entry, parcel, path: verdict.path };
+      for (const folder of verdict.closed) close(folder);
+      if (verdict.act === 'write') yield { ...item, path: verdict.path };
       else if (report) this.#fail(entry.path, verdict.because, { retry: false });
     }
-    for (const folder of order.end()) onClosed(folder);
+    for (const folder of order.end()) close(folder);
   }
 
   #guarded(entry: Entry, work: () => void): void {
@@ -418,6 +443,12 @@ class Restore {
     this.#failed += 1;
     this.#retry ||= retry;
     this.#request.onProblem({ kind: 'failed', path, because });
+  }
+
+  #lack({ after, lacking }: LackingEntries): void {
+    this.#failed += 1;
+    this.#retry = true;
+    this.#request.onProblem({ kind: 'lacking', path: after, because: lacking });
   }
 
   #faults(entry: Entry, faults: readonly NotSet[]): void {
@@ -444,5 +475,10 @@ class Restore {
     };
   }
 }
+
+const STANDS_IN: NotSet = {
+  what: 'mode and time',
+  because: 'the entry of this folder cannot be read; if it is new, it is open to the owner of its content alone',
+};
 
 const UNMAKEABLE = 'pipes, sockets and devices cannot be made by this version';

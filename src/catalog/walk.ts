@@ -8,16 +8,18 @@
  * Parcels stand in the order of their first paths. A run (many entries) may enclose parcels of one large file each, and
  * nothing else; two runs never interleave, and a run closes within `RUN_SPAN_MAX` parcels and entries of its opening
  * (cut.ts). That is what lets `walkEntries` give path order, and find a path, by reading a few records.
+ *
+ * A disk that is left has only some of the records: `walkReadable` goes on behind what is missing, and says what that was.
  */
 import { ClusterError } from '../core/fault.js';
 import type { ObjectId, ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
-import { RUN_SPAN_MAX } from './cut.js';
+import { PARCEL_FILE_BYTES, RUN_SPAN_MAX } from './cut.js';
 import type { Entry } from './entry.js';
 import { MalformedObject } from './malformed-object.js';
 import { decodePage } from './page.js';
-import { comparePaths, isAtOrUnder } from './path-order.js';
+import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
 import { bytesOfParcel, decodeRecord } from './record.js';
 import { decodeSnapshot, type Snapshot, type SnapshotId } from './snapshot.js';
 
@@ -94,8 +96,7 @@ export async function* walkRecords(
   snapshot: SnapshotId,
   { signal }: { readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<WalkedParcel> {
-  const position = { page: 0, ref: 0, ordinal: 0 };
-  yield* recordsFrom(new Pages(reader, await readSnapshot(reader, snapshot)), position, signal);
+  yield* recordsFrom(new Pages(reader, await readSnapshot(reader, snapshot)), FIRST, signal);
 }
 
 /**
@@ -126,7 +127,7 @@ export async function* walkStretches(
 ): AsyncGenerator<readonly WalkedEntry[]> {
   const pages = new Pages(reader, await readSnapshot(reader, snapshot));
   const wanted = under === undefined || under.length === 0 ? undefined : under;
-  const start = wanted === undefined ? { page: 0, ref: 0, ordinal: 0 } : await startFor(pages, wanted);
+  const start = wanted === undefined ? FIRST : await startFor(pages, wanted);
   for await (const stretch of inPathOrder(recordsFrom(pages, start, signal, only))) {
     if (wanted === undefined) {
       yield stretch;
@@ -138,6 +139,53 @@ export async function* walkStretches(
     if (last !== undefined && comparePaths(last.entry.path, wanted) > 0 && !isAtOrUnder(last.entry.path, wanted))
       return;
   }
+}
+
+/** Parcels in a row whose records cannot be read, or of which whole pages cannot: what they list is not known. */
+export interface WalkGap {
+  /** All of it stands after this path (undefined: it may be the first of all) … */
+  readonly after: Buffer | undefined;
+  /** … and before this one (undefined: it may be the last). */
+  readonly before: Buffer | undefined;
+  /** Those of a page that cannot be read are not counted. */
+  readonly parcels: number;
+  readonly bytes: number;
+  readonly pages: number;
+}
+
+export type ReadableItem =
+  | { readonly is: 'entry'; readonly entry: Entry; readonly parcel: ParcelId }
+  /** A folder whose own entry is in a gap, before the first thing in it that is not. It has its owner; the rest is made up. */
+  | { readonly is: 'stand-in'; readonly entry: Entry; readonly parcel: ParcelId }
+  | { readonly is: 'gap'; readonly gap: WalkGap };
+
+/**
+ * `walkEntries` for a reader that has only some of the objects. It throws only when the snapshot itself is missing. A gap
+ * is given as soon as its bounds are known, so some entries behind it may come before it.
+ */
+export async function* walkReadable(
+  reader: ObjectReader,
+  snapshot: SnapshotId,
+  { under = NO_PATH, signal }: { readonly under?: Uint8Array; readonly signal?: AbortSignal } = {},
+): AsyncGenerator<ReadableItem> {
+  const pages = new Pages(reader, await readSnapshot(reader, snapshot));
+  const start = under.length === 0 ? FIRST : ((await ifReadable(startFor(pages, under))) ?? FIRST);
+  const gaps = new Gaps(under);
+  const folders = new OpenFolders(under);
+  walk: for await (const stretch of inPathOrder(readableFrom(pages, { start, gaps, signal }))) {
+    for (const { entry, parcel } of stretch) {
+      if (isAtOrUnder(entry.path, under)) {
+        const missing = folders.missingAbove(entry.path);
+        // Without a gap, a snapshot that does not list a folder is wrong, and its reader is to see that.
+        if (gaps.any) for (const path of missing) yield { is: 'stand-in', entry: standInFor(path, entry), parcel };
+        if (entry.kind === 'directory') folders.open(entry.path);
+        yield { is: 'entry', entry, parcel };
+      } else if (comparePaths(entry.path, under) > 0) break walk;
+    }
+    yield* gaps.take();
+  }
+  gaps.end();
+  yield* gaps.take();
 }
 
 /** The entry at exactly this path; undefined when the snapshot has none. */
@@ -200,6 +248,8 @@ interface Position {
   readonly ordinal: number;
 }
 
+const FIRST: Position = { page: 0, ref: 0, ordinal: 0 };
+
 /** A snapshot's pages, the last few kept decoded: a search comes back to the same ones. */
 class Pages {
   readonly #reader: ObjectReader;
@@ -255,6 +305,148 @@ async function* recordsFrom(
     ordinal += 1;
   }
 }
+
+/** The parcels whose records can be read; the others go to `gaps`. */
+async function* readableFrom(
+  pages: Pages,
+  { start, gaps, signal }: { readonly start: Position; readonly gaps: Gaps; readonly signal: AbortSignal | undefined },
+): AsyncGenerator<WalkedParcel> {
+  async function* refs(): AsyncGenerator<ParcelRef | 'page'> {
+    for (let page = start.page; page < pages.count; page += 1) {
+      const all = await ifReadable(pages.refs(page));
+      if (all === undefined) yield 'page';
+      else yield* page === start.page ? all.slice(start.ref) : all;
+    }
+  }
+  const read = async (ref: ParcelRef | 'page') =>
+    [ref, ref === 'page' ? undefined : await ifReadable(pages.read(ref))] as const;
+  let ordinal = start.ordinal;
+  for await (const [ref, entries] of ahead(refs(), read)) {
+    signal?.throwIfAborted();
+    if (ref === 'page' || entries === undefined) gaps.add(ref);
+    else {
+      gaps.pass(entries);
+      yield { ref, ordinal, entries };
+    }
+    ordinal += 1;
+  }
+}
+
+/** `undefined` when an object is not here, or is not what referred to it says. */
+export async function ifReadable<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof ObjectMissing || error instanceof MalformedObject) return undefined;
+    throw error;
+  }
+}
+
+/** Gaps in the making. A large file may stand inside a run that cannot be read, so only another run ends a gap. */
+class Gaps {
+  readonly #under: Uint8Array;
+  #passed: Buffer | undefined;
+  #open: { readonly after: Buffer | undefined; parcels: number; bytes: number; pages: number } | undefined;
+  #closed: WalkGap[] = [];
+  #any = false;
+
+  /** Told are those that may hold something at or below `under`. */
+  constructor(under: Uint8Array) {
+    this.#under = under;
+  }
+
+  /** Something was missing so far, whether it is told or not. */
+  get any(): boolean {
+    return this.#any;
+  }
+
+  add(missing: ParcelRef | 'page'): void {
+    this.#any = true;
+    this.#open ??= { after: this.#passed, parcels: 0, bytes: 0, pages: 0 };
+    if (missing === 'page') this.#open.pages += 1;
+    else {
+      this.#open.parcels += 1;
+      this.#open.bytes += missing.bytes;
+    }
+  }
+
+  pass(entries: readonly Entry[]): void {
+    const [first] = entries;
+    if (first === undefined) return;
+    if (first.size < PARCEL_FILE_BYTES) this.#close(first.path);
+    this.#passed = first.path;
+  }
+
+  end(): void {
+    this.#close(undefined);
+  }
+
+  take(): ReadableItem[] {
+    return this.#closed.splice(0).map(gap => ({ is: 'gap', gap }));
+  }
+
+  #close(before: Buffer | undefined): void {
+    if (this.#open === undefined) return;
+    const gap = { ...this.#open, before };
+    this.#open = undefined;
+    const { after } = gap;
+    const endsBefore = before !== undefined && comparePaths(before, this.#under) <= 0;
+    const beginsBehind =
+      after !== undefined && comparePaths(after, this.#under) > 0 && !isAtOrUnder(after, this.#under);
+    if (!endsBefore && !beginsBehind) this.#closed.push(gap);
+  }
+}
+
+/** The folders around the entry that the walk is at: bounded by the depth of the tree. */
+class OpenFolders {
+  readonly #under: Buffer;
+  /** Each lies in the one before it. */
+  readonly #open: Buffer[] = [];
+
+  constructor(under: Uint8Array) {
+    this.#under = Buffer.from(under);
+  }
+
+  open(path: Buffer): void {
+    this.#open.push(path);
+  }
+
+  /** Folders from `under` on that stand above `path` and have not come; they count as come now. */
+  missingAbove(path: Buffer): Buffer[] {
+    for (let top = this.#open.at(-1); top !== undefined && !isUnder(path, top); top = this.#open.at(-1))
+      this.#open.pop();
+    const missing: Buffer[] = [];
+    if (this.#open.length === 0 && isUnder(path, this.#under)) missing.push(this.#under);
+    const known = (this.#open.at(-1) ?? this.#under).length;
+    for (let slash = path.indexOf(SLASH, known + 1); slash >= 0; slash = path.indexOf(SLASH, slash + 1))
+      missing.push(path.subarray(0, slash));
+    this.#open.push(...missing);
+    return missing;
+  }
+}
+
+const SLASH = 0x2f;
+const NO_PATH = Buffer.alloc(0);
+
+/** Closed to others, for nobody knows whom it was open to. */
+const standInFor = (path: Buffer, { uid, gid, user, group, mtimeNs }: Entry): Entry => ({
+  path,
+  kind: 'directory',
+  mode: 0o700,
+  uid,
+  gid,
+  user,
+  group,
+  mtimeNs,
+  size: 0,
+  blob: undefined,
+  target: undefined,
+  link: undefined,
+  device: 0n,
+  xattrs: [],
+  stale: false,
+  mount: false,
+});
 
 /** Results in order, with up to READ_AHEAD in the making. */
 async function* ahead<T, R>(items: Iterable<T> | AsyncIterable<T>, make: (item: T) => Promise<R>): AsyncGenerator<R> {
@@ -313,7 +505,7 @@ async function startFor(pages: Pages, path: Uint8Array): Promise<Position> {
   };
   // The last page, then the last parcel in it, that opens at or before the path.
   let page = (await firstIndex(pages.count, index => opensAfter(index, 0))) - 1;
-  if (page < 0) return { page: 0, ref: 0, ordinal: 0 };
+  if (page < 0) return FIRST;
   const inPage = page;
   let ref = (await firstIndex((await pages.refs(page)).length, index => opensAfter(inPage, index))) - 1;
   // That one may be a large file in the middle of a run that opened earlier.

@@ -4,6 +4,7 @@ import type { Entry, EntryKind } from '../catalog/entry.js';
 import { escapePath } from '../catalog/path-text.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import { FROM_STORE, needSpec, SPEC_ON_STORES } from './from-store-option.js';
 import { entryRecord } from './records.js';
 import type { Run } from './run.js';
 import { printable, timeText } from './text.js';
@@ -15,20 +16,34 @@ export const SPEC_HELP =
 export const lsCommand = (run: Run): Command =>
   new Command('ls')
     .description('the entries of a snapshot, in path order')
-    .argument('<source>', SPEC_HELP)
+    .argument('[source]', `${SPEC_HELP}; ${SPEC_ON_STORES}`)
+    .option(...FROM_STORE)
     .option('-l, --long', 'with mode, owner, size and time')
     .action(run(list));
 
-async function list(context: Context, spec: string, { long }: { readonly long?: boolean }): Promise<ExitCode> {
-  const service = context.service();
-  const { sourceId, snapshot, under, newer, unreachable } = await service.resolve({ spec }, context.signal);
-  tellNewer(context, newer);
-  tellUnreachable(context, unreachable);
-  for await (const { entry } of service.entries({ sourceId, snapshot: snapshot.id, under }, context.signal)) {
+interface ListOptions {
+  readonly long?: boolean;
+  readonly fromStore?: readonly string[];
+}
+
+async function list(context: Context, spec: string | undefined, { long, fromStore }: ListOptions): Promise<ExitCode> {
+  const show = async (entry: Entry): Promise<void> => {
     if (context.json) await context.record(entryRecord(entry));
     // The source's own folder has no path to show.
     else if (entry.path.length > 0) await context.print(long ? longLine(entry) : escapePath(entry.path));
+  };
+  if (fromStore !== undefined) {
+    const { listEntries } = await import('./list-from-store.js');
+    return listEntries(context, { words: fromStore, spec }, show);
   }
+  const named = needSpec(spec);
+  const service = context.service();
+  const resolved = await service.resolve({ spec: named }, context.signal);
+  const { sourceId, snapshot, under, newer, unreachable } = resolved;
+  tellNewer(context, newer);
+  tellUnreachable(context, unreachable);
+  for await (const { entry } of service.entries({ sourceId, snapshot: snapshot.id, under }, context.signal))
+    await show(entry);
   return EXIT.ok;
 }
 

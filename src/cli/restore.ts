@@ -1,22 +1,26 @@
 /**
  * `cluster restore SPEC --target DIR`: files back from whoever is up. The service fetches; this process writes, so that what
- * it makes belongs to the one who typed it.
+ * it makes belongs to the one who typed it. With `--from-store`, bare disks stand in for the service.
  */
 import { Command, Option } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
 import type { PlacedEntry } from '../catalog/restore-content.js';
 import type { RestoreProblem, RestoreReport } from '../catalog/restore-tree.js';
 import type { Resolved, Service } from '../daemon/service.js';
+import type { Damage } from '../store/bare-stores.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import { FROM_STORE, needSpec, SPEC_ON_STORES } from './from-store-option.js';
 import { SPEC_HELP } from './ls.js';
 import { Progress } from './progress.js';
+import type { Restorable } from './restorable.js';
 import type { Run } from './run.js';
 import { countText, shortId, sizeText, timeRecord, timeText } from './text.js';
 import { tellNewer, tellUnreachable } from './unreachable.js';
 
 interface RestoreOptions {
   readonly target: string;
+  readonly fromStore?: readonly string[];
   readonly dryRun?: boolean;
   readonly verify?: boolean;
   readonly overwrite?: boolean;
@@ -29,8 +33,9 @@ const PROBLEMS_SHOWN = 20;
 export const restoreCommand = (run: Run): Command =>
   new Command('restore')
     .description('write a snapshot, or a part of it, into a folder; exit code 3 when not all of it could be restored')
-    .argument('<source>', SPEC_HELP)
+    .argument('[source]', `${SPEC_HELP}; ${SPEC_ON_STORES}`)
     .requiredOption('--target <dir>', 'an absent or empty folder, or one where this same restore was interrupted')
+    .option(...FROM_STORE)
     .option('--dry-run', 'say what would be written, and write nothing')
     .option('--verify', 'read everything back afterwards')
     .option('--overwrite', 'in a folder that is not empty: replace files that differ')
@@ -42,39 +47,91 @@ export const restoreCommand = (run: Run): Command =>
     )
     .action(run(restore));
 
-async function restore(context: Context, spec: string, options: RestoreOptions): Promise<ExitCode> {
+async function restore(context: Context, spec: string | undefined, options: RestoreOptions): Promise<ExitCode> {
+  const problems = new Problems(context);
+  try {
+    const restorable = await restorableOf(context, { spec, options, problems });
+    const report = await write(context, { restorable, options, problems });
+    problems.tell();
+    await tell(context, { restorable, report, options });
+    return report.failed > 0 || report.notSet > 0 || restorable.isShort ? EXIT.incomplete : EXIT.ok;
+  } finally {
+    problems.tell();
+  }
+}
+
+async function restorableOf(
+  context: Context,
+  {
+    spec,
+    options,
+    problems,
+  }: { readonly spec: string | undefined; readonly options: RestoreOptions; readonly problems: Problems },
+): Promise<Restorable> {
+  const { fromStore: words, target, dryRun = false } = options;
+  if (words !== undefined) {
+    const { restorableFrom } = await import('./restore-from-store.js');
+    return restorableFrom(context, {
+      command: 'restore',
+      words,
+      spec,
+      target,
+      dryRun,
+      onDamage: damage => problems.damaged(damage),
+      onMissing: path => problems.add({ kind: 'failed', path, because: 'its content is on none of these disks' }),
+    });
+  }
+  return fromService(context, needSpec(spec));
+}
+
+async function fromService(context: Context, spec: string): Promise<Restorable> {
   const service = context.service();
   const { signal } = context;
   const resolved = await service.resolve({ spec }, signal);
   tellNewer(context, resolved.newer);
   tellUnreachable(context, resolved.unreachable);
-  const { restoreTree } = await import('../catalog/restore-tree.js');
-
-  const { sourceId, snapshot, under } = resolved;
+  const { source, sourceId, snapshot, under } = resolved;
   const request = { sourceId, snapshot: snapshot.id, under };
-  const problems = new Problems(context);
-  const total = await totalOf(service, resolved, signal);
+  return {
+    source,
+    sourceId,
+    snapshot,
+    under,
+    total: await totalOf(service, resolved, signal),
+    entries: passSignal => service.entries(request, passSignal),
+    content: (asked, askSignal) => service.content(asked, askSignal),
+    advice: 'What failed may come later: run the same command again, and only that is fetched.',
+    isShort: false,
+  };
+}
+
+async function write(
+  context: Context,
+  {
+    restorable,
+    options,
+    problems,
+  }: { readonly restorable: Restorable; readonly options: RestoreOptions; readonly problems: Problems },
+): Promise<RestoreReport> {
+  const { restoreTree } = await import('../catalog/restore-tree.js');
+  const { sourceId, snapshot, under, total, entries, content } = restorable;
   const progress = await Progress.start(context, { what: 'files', count: total.files, bytes: total.bytes });
-  let report: RestoreReport;
   try {
-    report = await restoreTree({
-      entries: passSignal => service.entries(request, passSignal),
-      content: (asked, askSignal) => service.content(asked, askSignal),
+    return await restoreTree({
+      entries,
+      content,
       target: options.target,
       mark: { snapshot: snapshot.id, sourceId, under },
       existing: options.overwrite ? 'overwrite' : options.keepExisting ? 'keep' : 'refuse',
       dryRun: options.dryRun === true,
       verify: options.verify === true,
-      signal,
+      signal: context.signal,
       onProblem: problem => problems.add(problem),
       onProgress: ({ phase, files, bytes }) => progress.step({ phase, count: files, bytes }),
     });
   } finally {
     progress.stop();
-    problems.tell();
   }
-  await tell(context, { resolved, report, options });
-  return report.failed > 0 || report.notSet > 0 ? EXIT.incomplete : EXIT.ok;
 }
 
 /** For the progress only. Of a part, nobody has counted the files before. */
@@ -107,31 +164,46 @@ class Problems {
 
   add(problem: RestoreProblem): void {
     const path = escapePath(problem.path);
-    const what = problem.kind === 'failed' ? 'not restored' : `${problem.what} not set`;
-    if (this.#context.json) {
-      const { kind, because } = problem;
-      const part = kind === 'not-set' ? { what: problem.what } : {};
-      void this.#context.record({ message_type: 'problem', kind, path, because, ...part });
-    } else if (this.#shown.length < PROBLEMS_SHOWN)
-      this.#shown.push(`${what}: ${path || 'the folder itself'}: ${problem.because}`);
+    const { kind, because } = problem;
+    const part = kind === 'not-set' ? { what: problem.what } : {};
+    const name = path || 'the folder itself';
+    this.#tell(
+      kind === 'failed'
+        ? `not restored: ${name}: ${because}`
+        : kind === 'lacking'
+          ? `not restored: after ${path || 'the beginning'}: ${because}`
+          : `${problem.what} not set: ${name}: ${because}`,
+      { kind, path, because, ...part },
+    );
+  }
+
+  damaged({ path: store, what, because }: Damage): void {
+    this.#tell(`damaged: ${what} on ${store}: ${because}`, { kind: 'damaged', store, what, because });
+  }
+
+  #tell(line: string, fields: Readonly<Record<string, string>>): void {
+    if (this.#context.json) void this.#context.record({ message_type: 'problem', ...fields });
+    else if (this.#shown.length < PROBLEMS_SHOWN) this.#shown.push(line);
     else this.#more += 1;
   }
 
+  /** Each once. */
   tell(): void {
-    for (const line of this.#shown) this.#context.note(line);
+    for (const line of this.#shown.splice(0)) this.#context.note(line);
     if (this.#more > 0) this.#context.note(`… and ${this.#more} more (--json tells all)`);
+    this.#more = 0;
   }
 }
 
 async function tell(
   context: Context,
   {
-    resolved,
+    restorable,
     report,
     options,
-  }: { readonly resolved: Resolved; readonly report: RestoreReport; readonly options: RestoreOptions },
+  }: { readonly restorable: Restorable; readonly report: RestoreReport; readonly options: RestoreOptions },
 ): Promise<void> {
-  const { snapshot, source } = resolved;
+  const { snapshot, source, under, advice } = restorable;
   const { files, bytes, folders, symlinks, kept, failed, notSet, verified, resumable } = report;
   if (context.json) {
     return context.record({
@@ -139,7 +211,7 @@ async function tell(
       source,
       snapshot: snapshot.id,
       time: timeRecord(snapshot.timeMs),
-      path: escapePath(resolved.under),
+      path: escapePath(under),
       target: options.target,
       dry_run: options.dryRun === true,
       restored: files,
@@ -167,5 +239,5 @@ async function tell(
   if (failed > 0) context.note(`${countText(failed, 'entry').replace(/ys$/, 'ies')} could not be restored`);
   if (notSet > 0)
     context.note(`${countText(notSet, 'thing')} could not be set as ${notSet === 1 ? 'it was' : 'they were'}`);
-  if (resumable) context.note('What failed may come later: run the same command again, and only that is fetched.');
+  if (resumable) context.note(advice);
 }

@@ -3,54 +3,37 @@ import { Command } from 'commander';
 import type { SnapshotReport } from '../daemon/service.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import { FROM_STORE } from './from-store-option.js';
 import { snapshotRecord } from './records.js';
 import type { Run } from './run.js';
-import { shortId, sizeText, tableText, timeText } from './text.js';
+import { snapshotTable } from './snapshot-table.js';
 
 export const snapshotsCommand = (run: Run): Command =>
   new Command('snapshots')
     .description('restore points of a source, or of all, oldest first')
     .argument('[source]', 'NAME, or HOST/NAME where two hosts have one of that name')
     .option('--held', 'also those that their origin lists no more, as far as they are in their hold here')
+    .option(...FROM_STORE)
     .action(run(showSnapshots));
 
 async function showSnapshots(
   context: Context,
   source: string | undefined,
-  { held = false }: { readonly held?: boolean },
+  { held = false, fromStore }: { readonly held?: boolean; readonly fromStore?: readonly string[] },
 ): Promise<ExitCode> {
+  if (fromStore !== undefined) {
+    const { listSnapshots } = await import('./list-from-store.js');
+    return listSnapshots(context, { words: fromStore, spec: source });
+  }
   const request = { ...(source === undefined ? {} : { source }), ...(held ? { held } : {}) };
   const snapshots = await context.service().snapshots(request, context.signal);
   if (context.json) {
     for (const snapshot of snapshots) await context.record(snapshotRecord(snapshot));
     return EXIT.ok;
   }
-  await context.print(await snapshotsTable(context.isTerminal, snapshots));
+  const rows = snapshots.map(snapshot => ({ ...snapshot, state: stateText(snapshot) }));
+  await context.print(await snapshotTable(context.isTerminal, rows));
   return EXIT.ok;
-}
-
-function snapshotsTable(isTerminal: boolean, snapshots: readonly SnapshotReport[]): Promise<string> {
-  return tableText(
-    isTerminal,
-    [
-      { head: 'id' },
-      { head: 'time' },
-      { head: 'source' },
-      { head: 'origin' },
-      { head: 'files', align: 'right' },
-      { head: 'size', align: 'right' },
-      { head: 'state' },
-    ],
-    snapshots.map(snapshot => [
-      shortId(snapshot.id),
-      timeText(snapshot.timeMs),
-      snapshot.source,
-      snapshot.origin,
-      String(snapshot.files),
-      sizeText(snapshot.bytes),
-      stateText(snapshot),
-    ]),
-  );
 }
 
 function stateText({ partial, protected: isProtected, held }: SnapshotReport): string {

@@ -9,10 +9,11 @@
  */
 
 import type { Logger } from 'pino';
+import { BlobCheck, contentFromDisks } from '../catalog/blob-content.js';
 import type { ContentFrame } from '../catalog/restore-content.js';
 import { ClusterError } from '../core/fault.js';
-import { createHasher, hashHex } from '../core/hash.js';
-import { type BlobId, type HostId, hexOf, type ParcelId, type PeerName } from '../core/ids.js';
+import { hashHex } from '../core/hash.js';
+import type { BlobId, HostId, ParcelId, PeerName } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import { askFetch, type FetchPart, type FetchRequest } from '../net/fetch-protocol.js';
 import { FetchSessions } from '../net/fetch-session.js';
@@ -143,37 +144,22 @@ export class BlobSource {
     return next;
   }
 
-  /** @returns whether a store of ours gave the blob's own bytes: a disk may have lost or changed what it holds. */
-  async *#fromHere(blob: BlobId, signal: AbortSignal): AsyncGenerator<ContentFrame, boolean> {
-    for (const store of this.#stores.stores()) {
-      const check = new BlobCheck(blob);
-      try {
-        const held = await store.openBlob(blob);
-        if (held === undefined) continue;
-        yield { kind: 'start', blob, bytes: held.bytes };
-        for await (const data of held.read(signal)) {
-          check.update(data);
-          yield { kind: 'data', data };
-        }
-        if (check.isRight()) {
-          yield { kind: 'end' };
-          return true;
-        }
-        this.#log.error(
-          { code: 'BLOB_CHANGED', blob, store: store.id },
-          'a blob in a store of ours has other bytes than its name says; another host is asked for it',
-        );
-      } catch (error) {
-        signal.throwIfAborted();
-        this.#log.warn(
-          { code: 'BLOB_UNREADABLE', blob, store: store.id, err: error },
-          'a blob cannot be read here; another host is asked for it',
-        );
-      } finally {
-        check.end();
-      }
-    }
-    return false;
+  #fromHere(blob: BlobId, signal: AbortSignal): AsyncGenerator<ContentFrame, boolean> {
+    return contentFromDisks(blob, this.#stores.stores(), {
+      signal,
+      onFault: ({ id: store }, fault) => {
+        if (fault.is === 'changed')
+          this.#log.error(
+            { code: 'BLOB_CHANGED', blob, store },
+            'a blob in a store of ours has other bytes than its name says; another host is asked for it',
+          );
+        else
+          this.#log.warn(
+            { code: 'BLOB_UNREADABLE', blob, store, err: fault.error },
+            'a blob cannot be read here; another host is asked for it',
+          );
+      },
+    });
   }
 
   #peersWith(parcel: ParcelId): Peers {
@@ -250,32 +236,4 @@ interface Asking {
   /** Not given yet: what has come right leaves it. */
   readonly open: Set<BlobId>;
   readonly ask: Ask;
-}
-
-/** Whether the bytes that went by are a blob's own. */
-class BlobCheck {
-  readonly #blob: BlobId;
-  readonly #hasher = createHasher();
-  #ended = false;
-
-  constructor(blob: BlobId) {
-    this.#blob = blob;
-  }
-
-  update(data: Uint8Array): void {
-    if (!this.#ended) this.#hasher.update(data);
-  }
-
-  /** Asked once, after the last byte. */
-  isRight(): boolean {
-    if (this.#ended) return false;
-    this.#ended = true;
-    return hexOf(this.#hasher.digest()) === this.#blob;
-  }
-
-  /** Harmless after `isRight`. */
-  end(): void {
-    if (!this.#ended) this.#hasher.dispose();
-    this.#ended = true;
-  }
 }

@@ -59,16 +59,19 @@ export interface Swept {
   removed: number;
 }
 
+/** An object's bytes are not what its id says, or cannot be read: it counts as absent. */
+export type DamagedObject = (id: ObjectId, error: unknown) => void;
+
 /** Reading alone: for a store that is not mounted, too. */
 export class ObjectFolderReader implements ObjectReader {
   protected readonly fan: FanFolder;
-  protected readonly log: Logger;
+  readonly #onDamaged: DamagedObject;
   /** Found damaged since this was opened; `put` writes them anew. */
   protected readonly damaged = new Set<ObjectId>();
 
-  constructor(path: string, log: Logger) {
+  constructor(path: string, onDamaged: DamagedObject) {
     this.fan = new FanFolder(path);
-    this.log = log;
+    this.#onDamaged = onDamaged;
   }
 
   get(id: ObjectId): Promise<Uint8Array | undefined> {
@@ -102,10 +105,7 @@ export class ObjectFolderReader implements ObjectReader {
 
   #damage(id: ObjectId, error: unknown): undefined {
     this.damaged.add(id);
-    this.log.warn(
-      { code: 'OBJECT_DAMAGED', object: id, err: error },
-      'an object on disk is damaged and counts as absent',
-    );
+    this.#onDamaged(id, error);
     return undefined;
   }
 }
@@ -118,6 +118,7 @@ export interface ObjectFolderOptions {
 }
 
 export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
+  readonly #log: Logger;
   readonly #sync: DiskSync;
   readonly #ownSync: boolean;
   /** Put, not yet durable: id → its file under `new/`. */
@@ -131,7 +132,11 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
   #usedBytes = 0;
 
   private constructor(path: string, options: ObjectFolderOptions, sync: DiskSync) {
-    super(path, options.log);
+    const { log } = options;
+    super(path, (id, error) =>
+      log.warn({ code: 'OBJECT_DAMAGED', object: id, err: error }, 'an object on disk is damaged and counts as absent'),
+    );
+    this.#log = log;
     this.#notes = options.notes;
     this.#sync = sync;
     this.#ownSync = options.sync === undefined;
@@ -266,7 +271,7 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
     if (this.#notes?.sinceRunMs(id, 0) === undefined || this.#used.has(id)) return;
     this.#used.add(id);
     const failed = (error: unknown): void =>
-      this.log.warn(
+      this.#log.warn(
         { code: 'INDEX_NOT_TIDIED', object: id, err: error },
         'a note of the index could not be taken back',
       );

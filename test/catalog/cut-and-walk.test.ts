@@ -18,6 +18,8 @@ import {
   readSnapshot,
   walkEntries,
   walkParcels,
+  walkReadable,
+  walkRecords,
   walkStretches,
 } from '../../src/catalog/walk.js';
 import { hashHex } from '../../src/core/hash.js';
@@ -356,6 +358,89 @@ test('an object that is missing is named', async t => {
   objects.lose(ref.id);
   const error = await t.throwsAsync(all(walkEntries(objects, snapshot)), { instanceOf: ObjectMissing });
   t.is((error as ObjectMissing).id, ref.id);
+});
+
+/** Files, and the folders that they lie in. */
+const wholeTrees = trees.map(list => {
+  const folders = new Set<string>(['']);
+  for (const [path] of list) {
+    const parts = path.toString('latin1').split('/');
+    for (let depth = 1; depth < parts.length; depth += 1) folders.add(parts.slice(0, depth).join('/'));
+  }
+  const files = list.filter(([path]) => !folders.has(path.toString('latin1')));
+  return [
+    ...files.map(([path, size]) => aFile(path, { size: size + 1, content: path.toString('latin1') })),
+    ...Array.from(folders, path => aFolder(Buffer.from(path, 'latin1'))),
+  ];
+});
+
+const aFolder = (path: Buffer): Entry => ({ ...aFile(path), kind: 'directory', size: 0, blob: undefined });
+
+test('a walk over what is left gives all of it in order, below folders that stand in, and gaps around all that is lost', async t => {
+  await fc.assert(
+    fc.asyncProperty(wholeTrees, fc.infiniteStream(fc.nat({ max: 2 })), fc.nat(), async (entries, lots, pick) => {
+      const objects = new KeptObjects();
+      const snapshot = await snapshotOf(objects, entries);
+      const parcels = await all(walkRecords(objects, snapshot));
+      const lost = parcels.filter(() => lots.next().value === 0);
+      for (const { ref } of lost) objects.lose(ref.id);
+      const isLost = new Set(lost.flatMap(parcel => parcel.entries.map(({ path }) => path.toString('latin1'))));
+      const under = pick % 3 === 0 ? Buffer.alloc(0) : (entries[pick % entries.length]?.path ?? Buffer.alloc(0));
+      const inside = entries
+        .filter(({ path }) => isAtOrUnder(path, under))
+        .sort((a, b) => comparePaths(a.path, b.path));
+
+      const items = await all(walkReadable(objects, snapshot, { under }));
+      const given = items.flatMap(item => (item.is === 'entry' ? [item.entry] : []));
+      const gaps = items.flatMap(item => (item.is === 'gap' ? [item.gap] : []));
+      t.deepEqual(
+        given,
+        inside.filter(({ path }) => !isLost.has(path.toString('latin1'))),
+      );
+      for (const { path } of inside.filter(entry => isLost.has(entry.path.toString('latin1')))) {
+        const around = gaps.filter(
+          ({ after, before }) =>
+            (after === undefined || comparePaths(after, path) < 0) &&
+            (before === undefined || comparePaths(before, path) > 0),
+        );
+        t.true(around.length > 0, `nothing is told of ${path.toString('latin1')}`);
+      }
+      if (under.length === 0) {
+        t.is(
+          gaps.reduce((sum, { parcels: count }) => sum + count, 0),
+          lost.length,
+        );
+      }
+
+      // Whoever restores it finds every folder before what is in it.
+      const came = items.flatMap(item => (item.is === 'gap' ? [] : [item.entry]));
+      const folders = new Set<string>();
+      for (const [index, { path, kind }] of came.entries()) {
+        const last = came[index - 1];
+        t.true(last === undefined || comparePaths(last.path, path) < 0);
+        const parent = path.subarray(0, Math.max(0, path.lastIndexOf('/'))).toString('latin1');
+        t.true(path.equals(under) || folders.has(parent), `${parent} did not come before ${path.toString('latin1')}`);
+        if (kind === 'directory') folders.add(path.toString('latin1'));
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('a page that is lost is a gap of parcels that nobody can count', async t => {
+  const objects = new KeptObjects();
+  const snapshot = await snapshotOf(objects, photos(10_000));
+  const { pages } = await readSnapshot(objects, snapshot);
+  const [, lost] = pages;
+  t.true(pages.length > 2 && lost !== undefined);
+  if (lost !== undefined) objects.lose(lost);
+  const items = await all(walkReadable(objects, snapshot));
+  const gaps = items.flatMap(item => (item.is === 'gap' ? [item.gap] : []));
+  t.deepEqual(
+    gaps.map(({ parcels, pages: count }) => [parcels, count]),
+    [[0, 1]],
+  );
+  t.true(items.length > 1000);
 });
 
 test('a page that says something else about a record than the record itself is found out', async t => {

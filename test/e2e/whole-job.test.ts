@@ -5,23 +5,11 @@ import test from 'ava';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { contentsOf, countCopies } from '../helpers/count-copies.js';
 import { RealCluster } from '../helpers/real-cluster.js';
-import { makeAwkwardTree } from './awkward-tree.js';
+import { awkwardHouse } from './awkward-house.js';
 
 test.serial('a folder with everything awkward in it comes back the same when its origin is gone', async t => {
   const cluster = new RealCluster(t);
-  const source = cluster.path('src');
-  makeAwkwardTree(source);
-  const stores = ['b', 'c'].map(host => ({ host, path: cluster.makeFolder(`${host}.store`) }));
-  const [a, , , d] = await cluster.found(['a', 'b', 'c', 'd']);
-  await cluster.apply({
-    defaults: { copies: 2 },
-    hosts: {
-      a: { sources: { pics: { path: source } } },
-      ...Object.fromEntries(stores.map(({ host, path }) => [host, { stores: [{ path, limit: '1 GB' }] }])),
-    },
-  });
-  const backup = await a.records('backup', 'pics', '--wait', '--timeout', '60s');
-  t.like(backup.at(-1), { message_type: 'snapshot', protected: true, partial: false });
+  const { source, stores, hosts } = await awkwardHouse(t, cluster, { lenders: ['b', 'c'], others: ['d'] });
 
   // Not by the program's word: by what lies on the disks.
   const contents = await contentsOf(source);
@@ -39,8 +27,9 @@ test.serial('a folder with everything awkward in it comes back the same when its
   );
 
   // The one that restores lends nothing and holds nothing: all that it gives comes from the two.
+  const d = cluster.host('d');
   await d.sees('a snapshot that is protected', ({ sources }) => sources[0]?.lastSnapshot?.protected === true);
-  await a.kill();
+  await hosts[0].kill();
   const restore = await d.records('restore', 'pics', '--target', cluster.path('out'), '--verify');
   t.like(restore.at(-1), { message_type: 'restore', failed: 0, not_set: 0 });
   t.deepEqual(compareTrees(source, cluster.path('out')), []);

@@ -33,6 +33,9 @@ export function compareTrees(source: string, restored: string, { except = [] }: 
   return more > 0 ? [...differences.slice(0, TOLD_MAX), `… and ${more} more`] : differences;
 }
 
+/** Every path below the folder, as latin1. */
+export const pathsBelow = (root: string): Set<string> => new Set(walk(root, []).keys());
+
 interface Found {
   readonly path: Buffer;
   readonly kind: string;

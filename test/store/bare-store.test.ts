@@ -4,7 +4,7 @@ import test from 'ava';
 import { sourceIdOf } from '../../src/core/ids.js';
 import { openBareStore } from '../../src/store/bare-store.js';
 import { blobOf, contentOf, grab, parcelOf } from '../contracts/store-contract.js';
-import { HOST, SILENT, TestHost } from './real-store.js';
+import { HOST, TestHost } from './real-store.js';
 
 test('a disk alone gives out heads, configurations, objects and blobs, and nothing on it changes', async t => {
   const host = await TestHost.begin(t);
@@ -22,7 +22,7 @@ test('a disk alone gives out heads, configurations, objects and blobs, and nothi
   await store.close();
 
   const before = (await readdir(host.storePath, { recursive: true })).sort();
-  const bare = await openBareStore(host.storePath, { log: SILENT });
+  const bare = await openBareStore(host.storePath, { onDamaged: id => t.fail(id) });
   t.is(bare.marker.host, HOST);
   t.deepEqual(await bare.heads(), [source]);
   t.is((await bare.head(source))?.toString(), 'signed head 2');
@@ -37,6 +37,9 @@ test('a disk alone gives out heads, configurations, objects and blobs, and nothi
 test('a folder that is no store is refused', async t => {
   const host = await TestHost.begin(t);
   for (const path of [host.folder, join(host.folder, 'nothing')]) {
-    t.like(await t.throwsAsync(openBareStore(path, { log: SILENT })), { code: 'NOT_A_STORE', blame: 'operator' });
+    t.like(await t.throwsAsync(openBareStore(path, { onDamaged: id => t.fail(id) })), {
+      code: 'NOT_A_STORE',
+      blame: 'operator',
+    });
   }
 });

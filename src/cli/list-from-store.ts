@@ -1,0 +1,92 @@
+/**
+ * List from stores: `cluster snapshots --from-store PATH…` and `cluster ls --from-store PATH…`: what is on the disks that are
+ * left, before anything is restored from them.
+ */
+import type { Entry } from '../catalog/entry.js';
+import { escapePath } from '../catalog/path-text.js';
+import { WholeSnapshots } from '../catalog/shortfall.js';
+import { isPartial } from '../catalog/snapshot.js';
+import { ifReadable, readSnapshot, walkReadable } from '../catalog/walk.js';
+import type { Damage } from '../store/bare-stores.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { findOnStores, gapText, openStores } from './on-stores.js';
+import { type SnapshotRow, snapshotTable } from './snapshot-table.js';
+import { searchSnapshots, sourceNamed } from './sources-on-stores.js';
+import { timeRecord } from './text.js';
+
+export interface ListFromStores {
+  readonly words: readonly string[];
+  readonly spec: string | undefined;
+}
+
+/** Entries whose names are on none of the disks are told, and the exit code says so. */
+export async function listEntries(
+  context: Context,
+  from: ListFromStores,
+  show: (entry: Entry) => Promise<void>,
+): Promise<ExitCode> {
+  const open = await openStores(context, { command: 'ls', ...from, onDamage: damage => noteDamage(context, damage) });
+  const { snapshot, under } = await findOnStores(context, open);
+  let code: ExitCode = EXIT.ok;
+  for await (const item of walkReadable(open.stores.objects, snapshot.id, { under, signal: context.signal })) {
+    if (item.is === 'entry') await show(item.entry);
+    if (item.is !== 'gap') continue;
+    code = EXIT.incomplete;
+    const { after } = item.gap;
+    context.note(
+      `not listed: after ${after === undefined ? 'the beginning' : escapePath(after)}: ${gapText(item.gap)}`,
+    );
+  }
+  return code;
+}
+
+/** Oldest first, of one source or of all; also those that are listed no more and lie here all the same. */
+export async function listSnapshots(context: Context, from: ListFromStores): Promise<ExitCode> {
+  const open = await openStores(context, {
+    command: 'snapshots',
+    ...from,
+    onDamage: damage => noteDamage(context, damage),
+  });
+  const { stores, content, wanted, hint } = open;
+  const sources = wanted === undefined ? content.sources : [sourceNamed(wanted, content.sources, hint)];
+  const whole = new WholeSnapshots(stores);
+  const rows: SnapshotRow[] = [];
+  const found = await searchSnapshots(stores, content, { sources, signal: context.signal });
+  const all = sources.flatMap(source => {
+    const listed = new Set(source.snapshots.map(({ id }) => id));
+    const held = (found.get(source.id) ?? []).filter(({ id }) => !listed.has(id));
+    return [
+      ...source.snapshots.map(snapshot => ({ source, snapshot, isHeld: false })),
+      ...held.map(snapshot => ({ source, snapshot, isHeld: true })),
+    ];
+  });
+  for (const { source, snapshot, isHeld } of all.sort((a, b) => a.snapshot.timeMs - b.snapshot.timeMs)) {
+    const { id, timeMs } = snapshot;
+    const read = await ifReadable(readSnapshot(stores.objects, id));
+    const isWhole = await whole.isWhole(id, context.signal);
+    const { name, origin } = source;
+    const state = [...(isHeld ? ['held'] : []), isWhole ? 'whole on these disks' : 'not whole on these disks'];
+    rows.push({ id, timeMs, source: name, origin, files: read?.files, bytes: read?.bytes, state: state.join(', ') });
+    if (!context.json) continue;
+    await context.record({
+      message_type: 'snapshot',
+      id,
+      source: name,
+      origin,
+      time: timeRecord(timeMs),
+      files: read?.files ?? null,
+      bytes: read?.bytes ?? null,
+      partial: read === undefined ? null : isPartial(read),
+      protected: null,
+      held: isHeld,
+      whole: isWhole,
+    });
+  }
+  if (!context.json) await context.print(await snapshotTable(context.isTerminal, rows));
+  return EXIT.ok;
+}
+
+function noteDamage(context: Context, { path, what, because }: Damage): void {
+  context.note(`damaged: ${what} on ${path}: ${because}`);
+}

@@ -1,0 +1,321 @@
+/**
+ * On stores: what a command that was given `--from-store` has to work with: the disks, the source that was meant, the
+ * snapshot that was meant.
+ *
+ * No service, no state folder, no key and no peer: all that is asked is on the disks (store/bare-stores.ts).
+ */
+import { existsSync } from 'node:fs';
+import { escapePath } from '../catalog/path-text.js';
+import { type Shortfall, shortfallOf, WholeSnapshots } from '../catalog/shortfall.js';
+import { isPartial } from '../catalog/snapshot.js';
+import { type ChosenSnapshot, chooseSnapshot, parseSourceSpec, type SourceSpec } from '../catalog/source-spec.js';
+import { ifReadable, readSnapshot, type WalkGap, walkReadable } from '../catalog/walk.js';
+import { ClusterError } from '../core/fault.js';
+import { BareStores, type Damage } from '../store/bare-stores.js';
+import { MARKER_NAME } from '../store/marker.js';
+import type { Context } from './context.js';
+import {
+  type KnownSnapshot,
+  lookInto,
+  type SourceOnStores,
+  type StoresContent,
+  searchSnapshots,
+  sourceNamed,
+} from './sources-on-stores.js';
+import { countText, shortId, sizeText, tableText, timeRecord, timeText } from './text.js';
+
+export interface AskedOfStores {
+  /** Which it is, for what is told. */
+  readonly command: 'ls' | 'restore' | 'snapshots';
+  /** What stood behind `--from-store`: paths, and maybe the source. */
+  readonly words: readonly string[];
+  /** The argument, where it was given by itself. */
+  readonly spec: string | undefined;
+  readonly onDamage: (damage: Damage) => void;
+}
+
+export interface OpenStores {
+  readonly stores: BareStores;
+  readonly content: StoresContent;
+  /** What was asked for, if anything was. */
+  readonly wanted: SourceSpec | undefined;
+  /** What to type when the source is missing. */
+  readonly example: (source: string) => string;
+  /** Said of a source that there is not. */
+  readonly hint: string;
+}
+
+/** @throws ClusterError for what is wrong with the paths, or when there is nothing on them */
+export async function openStores(context: Context, asked: AskedOfStores): Promise<OpenStores> {
+  const { paths, spec } = partWords(asked);
+  const stores = await BareStores.open(paths, { onDamage: asked.onDamage });
+  const content = await lookInto(stores, context.signal);
+  if (content.sources.length === 0) {
+    throw new ClusterError(
+      'NO_SOURCE',
+      `no snapshot of any source can be found on ${paths.join(', ')}. Nothing was written; another store may have one`,
+      { blame: 'operator' },
+    );
+  }
+  return {
+    stores,
+    content,
+    wanted: spec === undefined ? undefined : parseSourceSpec(spec),
+    example: source =>
+      `cluster ${asked.command} ${source} --from-store ${paths.map(shellWord).join(' ')}${asked.command === 'restore' ? ' --target DIR' : ''}`,
+    hint: spec === asked.spec ? '' : `. ${spec} is no store either`,
+  };
+}
+
+/** From then on somebody may think that nothing happens. */
+const LONG_MS = 5_000;
+
+/** Every file is looked for before the first is restored: with many of them, on a slow disk, that takes minutes. */
+export async function tellIfLong<T>(context: Context, what: string, work: Promise<T>): Promise<T> {
+  const timer = setTimeout(() => context.note(what), LONG_MS);
+  try {
+    return await work;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export interface FoundOnStores {
+  readonly source: SourceOnStores;
+  readonly snapshot: KnownSnapshot;
+  /** Empty for all of it. */
+  readonly under: Buffer;
+}
+
+/** @throws ClusterError SOURCE_NEEDED, and for what was named and is not there */
+export async function findOnStores(context: Context, open: OpenStores): Promise<FoundOnStores> {
+  const { stores, content, wanted } = open;
+  const source = await sourceOf(context, open);
+  if (!source.isVerified) context.note(notVerified(content, source));
+  const under = wanted?.path ?? Buffer.alloc(0);
+  const finding: Finding = { context, stores, content, source };
+  const choosing = chosen(finding, wanted?.snapshot ?? { kind: 'latest' });
+  const snapshot = await tellIfLong(
+    context,
+    `looking which snapshot of ${source.name} is whole on these disks …`,
+    choosing,
+  );
+  if (under.length > 0) await needPath(finding, { snapshot, under });
+  return { source, snapshot, under };
+}
+
+// ── What was typed ──
+
+/** An option takes all words up to the next one, so the source may stand among the paths: it is the one that is no store. */
+function partWords({ words, spec }: AskedOfStores): {
+  readonly paths: readonly [string, ...string[]];
+  readonly spec: string | undefined;
+} {
+  const among = spec !== undefined ? [] : words.filter(word => isSpec(word) && !existsSync(`${word}/${MARKER_NAME}`));
+  const [only] = among.length === 1 ? among : [];
+  const [first, ...others] = words.filter(word => word !== only);
+  if (first !== undefined) return { paths: [first, ...others], spec: spec ?? only };
+  throw new ClusterError(
+    'NOT_A_STORE',
+    `${words.join(' ')} is no store: name the folders that have a ${MARKER_NAME} in them`,
+    {
+      blame: 'operator',
+    },
+  );
+}
+
+function isSpec(word: string): boolean {
+  try {
+    parseSourceSpec(word);
+    return true;
+  } catch (error) {
+    if (error instanceof ClusterError) return false;
+    throw error;
+  }
+}
+
+async function sourceOf(
+  context: Context,
+  { content, stores, wanted, example, hint }: OpenStores,
+): Promise<SourceOnStores> {
+  const { sources } = content;
+  if (wanted !== undefined) return sourceNamed(wanted, sources, hint);
+  const [first] = sources;
+  if (first !== undefined && sources.length === 1) return first;
+  await listSources(context, stores, sources);
+  throw new ClusterError(
+    'SOURCE_NEEDED',
+    `these stores have ${sources.length} sources. Say which, before --from-store: ${example(first?.name ?? 'SOURCE')}`,
+    { blame: 'operator' },
+  );
+}
+
+const shellWord = (word: string): string =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+
+async function listSources(
+  context: Context,
+  { objects }: BareStores,
+  sources: readonly SourceOnStores[],
+): Promise<void> {
+  const rows: string[][] = [];
+  for (const { name, origin, snapshots } of sources) {
+    const newest = snapshots.at(-1);
+    const read = newest === undefined ? undefined : await ifReadable(readSnapshot(objects, newest.id));
+    if (context.json) {
+      await context.record({
+        message_type: 'source',
+        source: name,
+        origin,
+        snapshots: snapshots.length,
+        snapshot:
+          newest === undefined
+            ? null
+            : {
+                id: newest.id,
+                time: timeRecord(newest.timeMs),
+                files: read?.files ?? null,
+                bytes: read?.bytes ?? null,
+                partial: read === undefined ? null : isPartial(read),
+              },
+      });
+    }
+    rows.push([
+      name,
+      origin,
+      newest === undefined ? '' : shortId(newest.id),
+      newest === undefined ? '' : timeText(newest.timeMs),
+      read === undefined ? '' : String(read.files),
+      read === undefined ? '' : sizeText(read.bytes),
+      String(snapshots.length),
+    ]);
+  }
+  if (context.json) return;
+  const columns = [
+    { head: 'source' },
+    { head: 'origin' },
+    { head: 'newest' },
+    { head: 'time' },
+    { head: 'files', align: 'right' },
+    { head: 'size', align: 'right' },
+    { head: 'snapshots', align: 'right' },
+  ] as const;
+  await context.print(await tableText(context.isTerminal, columns, rows));
+}
+
+// ── Which snapshot ──
+
+interface Finding {
+  readonly context: Context;
+  readonly stores: BareStores;
+  readonly content: StoresContent;
+  readonly source: SourceOnStores;
+}
+
+/** `latest` is the newest that is whole on these disks; where none is, the newest. */
+async function chosen(finding: Finding, wanted: SourceSpec['snapshot']): Promise<KnownSnapshot> {
+  const { stores, source } = finding;
+  const readable: KnownSnapshot[] = [];
+  for (const listed of source.snapshots) {
+    const read = await ifReadable(readSnapshot(stores.objects, listed.id));
+    if (read?.source === source.id) readable.push(listed);
+  }
+  if (readable.length === 0) {
+    throw new ClusterError(
+      'NO_SNAPSHOT',
+      `no snapshot of ${source.name} can be read on these stores. Nothing was written; another store may have one`,
+      { blame: 'operator' },
+    );
+  }
+  if (wanted.kind === 'latest') return latest(finding, readable);
+  const listed = chooseSnapshot(wanted, readable);
+  const choice = listed.kind === 'none' && wanted.kind === 'id' ? await unlisted(finding, wanted) : listed;
+  if (choice.kind === 'chosen') return choice.snapshot;
+  const newest = `the newest is ${snapshotText(readable.at(-1) as KnownSnapshot)}`;
+  if (choice.kind === 'ambiguous') {
+    throw new ClusterError(
+      'SNAPSHOT_AMBIGUOUS',
+      `${choice.snapshots.length} snapshots of ${source.name} begin so; give more digits`,
+      { blame: 'operator' },
+    );
+  }
+  const what = wanted.kind === 'id' ? `snapshot ${wanted.prefix}` : 'snapshot from that time or before';
+  throw new ClusterError(
+    'SNAPSHOT_UNKNOWN',
+    `source ${source.name} has no ${what} on these stores; there are ${readable.length}, ${newest}`,
+    { blame: 'operator' },
+  );
+}
+
+/** Nobody lists it any more, and its hold has kept it. */
+async function unlisted(
+  { context, stores, content, source }: Finding,
+  wanted: SourceSpec['snapshot'],
+): Promise<ChosenSnapshot<KnownSnapshot>> {
+  const all = await searchSnapshots(stores, content, { sources: [source], signal: context.signal });
+  return chooseSnapshot(wanted, all.get(source.id) ?? []);
+}
+
+/** @param readable not empty */
+async function latest(
+  { context, stores, source }: Finding,
+  readable: readonly KnownSnapshot[],
+): Promise<KnownSnapshot> {
+  const { signal } = context;
+  const whole = new WholeSnapshots(stores);
+  const newest = source.snapshots.at(-1) as KnownSnapshot;
+  for (const listed of [...readable].reverse()) {
+    if (!(await whole.isWhole(listed.id, signal))) continue;
+    if (listed.id !== newest.id) {
+      const shortfall = await ifReadable(shortfallOf(stores, newest.id, { under: Buffer.alloc(0), signal }));
+      const lack = shortfall === undefined ? 'cannot be read on these disks' : lackText(shortfall);
+      context.note(`a newer snapshot ${snapshotText(newest)} is known, but of it ${lack}`);
+    }
+    return listed;
+  }
+  context.note(`no snapshot of ${source.name} is whole on these disks; the newest is taken`);
+  return readable.at(-1) as KnownSnapshot;
+}
+
+async function needPath(
+  { context, stores, source }: Finding,
+  { snapshot, under }: { readonly snapshot: KnownSnapshot; readonly under: Buffer },
+): Promise<void> {
+  // A gap may hold it.
+  for await (const _ of walkReadable(stores.objects, snapshot.id, { under, signal: context.signal })) return;
+  throw new ClusterError(
+    'PATH_UNKNOWN',
+    `snapshot ${shortId(snapshot.id)} of ${source.name} has no path ${JSON.stringify(escapePath(under))}`,
+    { blame: 'operator' },
+  );
+}
+
+// ── What is told of it ──
+
+const snapshotText = ({ id, timeMs }: KnownSnapshot): string => `${shortId(id)} of ${timeText(timeMs)}`;
+
+export function lackText(shortfall: Shortfall): string {
+  const { missingFiles, missingBytes, unreadParcels, unreadBytes, unreadPages } = shortfall;
+  const parts: string[] = [];
+  if (missingFiles > 0) parts.push(`${countText(missingFiles, 'file')} (${sizeText(missingBytes)})`);
+  if (unreadParcels > 0)
+    parts.push(`${countText(unreadParcels, 'parcel')} (${sizeText(unreadBytes)}) with the names of its files`);
+  if (unreadPages > 0) parts.push(`${countText(unreadPages, 'page')} of such parcels`);
+  return `these disks lack ${parts.join(', and ')}`;
+}
+
+export function gapText({ before, parcels, bytes, pages }: WalkGap): string {
+  const parts: string[] = [];
+  if (parcels > 0) parts.push(`${countText(parcels, 'parcel')} (${sizeText(bytes)})`);
+  if (pages > 0) parts.push(`${countText(pages, 'page')} of parcels`);
+  const end = before === undefined ? '' : ` before ${escapePath(before)}`;
+  return `${parts.join(' and ')}${end}, of which these disks have not even the names`;
+}
+
+function notVerified({ configuration }: StoresContent, { origin }: SourceOnStores): string {
+  const why =
+    configuration === undefined
+      ? 'no configuration can be read on these disks'
+      : `the configuration on these disks does not know the host ${origin}`;
+  return `${why}: who signed the snapshots is not checked. Every hash is`;
+}

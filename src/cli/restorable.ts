@@ -1,0 +1,19 @@
+/**
+ * Restorable: what a restore was asked for, and who gives it: the service, or bare stores.
+ */
+import type { RestoreRequest } from '../catalog/restore-tree.js';
+import type { ObjectId, SourceId } from '../core/ids.js';
+
+export interface Restorable extends Pick<RestoreRequest, 'entries' | 'content'> {
+  /** As people name it. */
+  readonly source: string;
+  readonly sourceId: SourceId;
+  readonly snapshot: { readonly id: ObjectId; readonly timeMs: number };
+  readonly under: Buffer;
+  /** For the progress only. */
+  readonly total: { readonly files: number; readonly bytes: number };
+  /** Told when something may still be had: a sentence. */
+  readonly advice: string;
+  /** A dry run found that not all can be had now. */
+  readonly isShort: boolean;
+}

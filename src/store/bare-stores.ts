@@ -1,0 +1,122 @@
+/**
+ * Bare stores: the disks of one cluster that are left, read as if they were one.
+ *
+ * What one has lost or damaged is taken from the next. What was damaged is told, once, whoever has it right: somebody may
+ * want to throw that disk away.
+ */
+import { ClusterError } from '../core/fault.js';
+import type { BlobId, ClusterId, ObjectId } from '../core/ids.js';
+import type { ObjectReader } from '../core/objects.js';
+import { type BareStore, openBareStore } from './bare-store.js';
+import { systemCode } from './own-folder.js';
+
+/** Something on one of the disks that cannot be used. */
+export interface Damage {
+  /** As the person wrote it. */
+  readonly path: string;
+  readonly what: string;
+  readonly because: string;
+}
+
+export interface NamedStore extends BareStore {
+  /** As the person wrote it. */
+  readonly path: string;
+}
+
+export class BareStores {
+  /** In the order in which they were named; one that was named twice is here once. */
+  readonly stores: readonly NamedStore[];
+  readonly cluster: ClusterId;
+  readonly objects: ObjectReader;
+  readonly #damages: Damages;
+
+  private constructor(stores: readonly NamedStore[], cluster: ClusterId, damages: Damages) {
+    this.stores = stores;
+    this.cluster = cluster;
+    this.objects = { get: id => this.#object(id) };
+    this.#damages = damages;
+  }
+
+  /** @throws ClusterError NOT_A_STORE, STORE_UNREADABLE, STORES_OF_SEVERAL */
+  static async open(
+    paths: readonly [string, ...string[]],
+    { onDamage }: { readonly onDamage: (damage: Damage) => void },
+  ): Promise<BareStores> {
+    const damages = new Damages(onDamage);
+    const open = async (path: string): Promise<NamedStore> => ({
+      path,
+      ...(await openBareStore(path, { onDamaged: (id, error) => damages.tell(path, objectName(id), error) })),
+    });
+    const [firstPath, ...otherPaths] = paths;
+    const first = await open(firstPath);
+    const stores = [first];
+    for (const path of otherPaths) {
+      const store = await open(path);
+      if (!stores.some(({ folder }) => folder === store.folder)) stores.push(store);
+    }
+    const { cluster } = first.marker;
+    if (stores.every(({ marker }) => marker.cluster === cluster)) return new BareStores(stores, cluster, damages);
+    const whose = stores.map(({ path, marker }) => `${path} is of ${marker.cluster}`).join(', ');
+    throw new ClusterError(
+      'STORES_OF_SEVERAL',
+      `these stores are of several clusters: ${whose}. Nothing was written: name those of one`,
+      { blame: 'operator' },
+    );
+  }
+
+  /** A file of this name and size is on one of them. */
+  has(blob: BlobId, bytes: number): boolean {
+    return this.stores.some(store => {
+      try {
+        return store.blobBytes(blob) === bytes;
+      } catch (error) {
+        this.damaged(store, `the blob ${blob}`, error);
+        return false;
+      }
+    });
+  }
+
+  async #object(id: ObjectId): Promise<Uint8Array | undefined> {
+    for (const store of this.stores) {
+      try {
+        const bytes = await store.objects.get(id);
+        if (bytes !== undefined) return bytes;
+      } catch (error) {
+        this.damaged(store, objectName(id), error);
+      }
+    }
+    return undefined;
+  }
+
+  damaged({ path }: NamedStore, what: string, error: unknown): void {
+    this.#damages.tell(path, what, error);
+  }
+}
+
+const objectName = (id: ObjectId): string => `the catalog object ${id}`;
+
+/** A disk that fails as a whole must not fill the memory with what was told of it. */
+const TOLD_MAX = 10_000;
+
+/** Each is told once, however often it is come upon. */
+class Damages {
+  readonly #onDamage: (damage: Damage) => void;
+  readonly #told = new Set<string>();
+
+  constructor(onDamage: (damage: Damage) => void) {
+    this.#onDamage = onDamage;
+  }
+
+  tell(path: string, what: string, error: unknown): void {
+    const key = JSON.stringify([path, what]);
+    if (this.#told.has(key) || this.#told.size >= TOLD_MAX) return;
+    this.#told.add(key);
+    this.#onDamage({ path, what, because: reasonOf(error) });
+  }
+}
+
+/** For people: a phrase, without the path that Node puts behind a system call's error. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return 'syscall' in error ? `it cannot be read (${systemCode(error)})` : error.message;
+}
