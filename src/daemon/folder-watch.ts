@@ -9,7 +9,8 @@
  *
  * A folder that cannot be watched is passed over, like one that cannot be read; when it is for a limit, nothing of the source is
  * watched, for half a watch would be taken for a whole one. The kernel drops changes when too many come at once, and Node does
- * not tell, so nobody may rely on this alone.
+ * not tell, so nobody may rely on this alone. Nor is a folder listened to all the time in which a program writes very fast: Node
+ * gives no other event its turn while there are more of these.
  *
  * Driven by source-watch.ts, one call at a time.
  */
@@ -37,7 +38,10 @@ interface Folder {
   readonly path: Buffer;
   readonly device: bigint;
   readonly identity: string;
-  readonly watcher: FSWatcher;
+  /** Undefined while it is not listened to. */
+  watcher: FSWatcher | undefined;
+  /** Heard since it was last begun to be listened to. */
+  events: number;
   /** By name, as Latin-1. */
   readonly children: Map<string, Folder>;
   /** It was moved or removed. Another one may have its inode since. */
@@ -50,6 +54,11 @@ interface Forbidden {
   /** As Latin-1. */
   readonly path: string;
 }
+
+/** Of one folder: then it is not listened to for a while. These take some 10 ms. */
+export const EVENTS_MAX = 1_000;
+/** In ms. Two programs that wrote as fast as they could stopped all else for 2 s without this. */
+const PAUSE_MS = 100;
 
 /** The user's or the machine's. */
 const LIMITS = ['ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM'];
@@ -64,6 +73,8 @@ export class FolderWatch {
   readonly #exclusion: Exclusion;
   /** In which names came or went. */
   readonly #restless = new Set<Folder>();
+  readonly #paused = new Set<Folder>();
+  #pauseTimer: NodeJS.Timeout | undefined;
   #top: Folder | undefined;
   #broken = false;
 
@@ -90,11 +101,12 @@ export class FolderWatch {
   }
 
   /**
-   * Watches the folders that are new.
+   * Watches the folders that are new, and listens to all.
    * @returns false when it must begin anew: another folder stands under the source's name, or the watching broke
    * @throws a system error: a limit was reached
    */
   async catchUp(): Promise<boolean> {
+    this.#listenAgain();
     const found = await stat(this.#options.path, { bigint: true }).catch(() => undefined);
     if (this.#broken || found === undefined || !isStill(this.#top, found)) return false;
     const restless = [...this.#restless];
@@ -104,6 +116,7 @@ export class FolderWatch {
   }
 
   close(): void {
+    clearTimeout(this.#pauseTimer);
     if (this.#top !== undefined) this.#close(this.#top);
   }
 
@@ -174,30 +187,63 @@ export class FolderWatch {
 
   #watch(path: Buffer, stats: BigIntStats): Folder {
     this.#options.signal.throwIfAborted();
-    const full = this.#full(path);
-    const watcher = this.#recursive
-      ? watch(full.toString(), { encoding: 'buffer', persistent: false, recursive: true })
-      : watch(full, { encoding: 'buffer', persistent: false });
     const folder: Folder = {
       path,
       device: stats.dev,
       identity: identityOf(stats),
-      watcher,
+      watcher: undefined,
+      events: 0,
       children: new Map(),
       gone: false,
       closed: false,
     };
-    watcher.on('change', (kind: string, name: Buffer | string | null) =>
-      this.#notice(folder, kind, name === null ? undefined : Buffer.from(name)),
-    );
-    watcher.on('error', () => {
-      this.#broken = true;
-      this.#options.onChange();
-    });
+    this.#listen(folder);
     return folder;
   }
 
+  #listen(folder: Folder): void {
+    const full = this.#full(folder.path);
+    const watcher = this.#recursive
+      ? watch(full.toString(), { encoding: 'buffer', persistent: false, recursive: true })
+      : watch(full, { encoding: 'buffer', persistent: false });
+    watcher.on('change', (kind: string, name: Buffer | string | null) =>
+      this.#notice(folder, kind, name === null ? undefined : Buffer.from(name)),
+    );
+    watcher.on('error', () => this.#break());
+    folder.watcher = watcher;
+    folder.events = 0;
+  }
+
+  #break(): void {
+    this.#broken = true;
+    this.#options.onChange();
+  }
+
+  #pause(folder: Folder): void {
+    folder.watcher?.close();
+    folder.watcher = undefined;
+    this.#paused.add(folder);
+    this.#pauseTimer ??= setTimeout(() => this.#listenAgain(), PAUSE_MS);
+  }
+
+  #listenAgain(): void {
+    clearTimeout(this.#pauseTimer);
+    this.#pauseTimer = undefined;
+    for (const folder of this.#paused) {
+      this.#paused.delete(folder);
+      if (!this.#recursive) this.#restless.add(folder);
+      try {
+        this.#listen(folder);
+      } catch (error) {
+        if (LIMITS.includes(errorCode(error))) this.#break();
+        folder.gone = true;
+      }
+    }
+  }
+
   #notice(folder: Folder, kind: string, name: Buffer | undefined): void {
+    folder.events += 1;
+    if (folder.events === EVENTS_MAX) this.#pause(folder);
     const path = name === undefined ? folder.path : below(folder.path, name);
     // It is told of itself under its own name, like something in it.
     if (kind === 'rename' && name?.equals(nameOf(this.#full(folder.path)))) folder.gone = true;
@@ -217,8 +263,9 @@ export class FolderWatch {
     const todo = [folder];
     for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
       next.closed = true;
-      next.watcher.close();
+      next.watcher?.close();
       this.#restless.delete(next);
+      this.#paused.delete(next);
       todo.push(...next.children.values());
     }
   }

@@ -1,7 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { type HostId, sourceIdOf } from '../../src/core/ids.js';
@@ -9,10 +8,10 @@ import { Alarms } from '../../src/daemon/alarms.js';
 import { REST_MS_MIN } from '../../src/daemon/change-batch.js';
 import { steadyClock } from '../../src/daemon/clock.js';
 import { ANEW_AFTER_MS, LISTED_MAX, SourceWatch } from '../../src/daemon/source-watch.js';
+import { until } from '../helpers/until.js';
 import { isWatchedByKernel } from '../helpers/watched-by-kernel.js';
 
 const SOURCE = sourceIdOf('a'.repeat(32) as HostId, 'notes');
-const WITHIN_MS = 20_000;
 
 /** Counts how often watching has begun: each time the alarm that it has not is over. */
 class CountingAlarms extends Alarms {
@@ -80,14 +79,6 @@ function aSource(t: ExecutionContext) {
       aheadMs += ms;
     },
   };
-}
-
-async function until(what: string, is: () => boolean): Promise<void> {
-  const untilMs = Date.now() + WITHIN_MS;
-  while (!is()) {
-    if (Date.now() > untilMs) throw new Error(`not within ${WITHIN_MS} ms: ${what}`);
-    await delay(10);
-  }
 }
 
 test('a run is due when watching has begun, and after what changes from then on', async t => {
