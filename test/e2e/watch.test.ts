@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { type JsonRecord, RealCluster } from '../helpers/real-cluster.js';
 
 const BURST_FILES = 200;
@@ -75,44 +75,67 @@ test('what is written is in a snapshot without being asked for, all of a burst i
   await a.stop();
 });
 
-/** Starts a service for which the kernel watches no folder more than these, by a namespace of its own. */
-const watchingAtMost = (folders: number): readonly string[] => [
-  'unshare',
-  '--user',
-  '--map-root-user',
-  'sh',
-  '-c',
-  `echo ${folders} > /proc/sys/user/max_inotify_watches && exec "$@"`,
-  'sh',
-];
+/** Starts a service with a limit of its own, by a namespace of its own; undefined where none can be made. */
+function limited(limit: string, most: number): readonly string[] | undefined {
+  const by = [
+    'unshare',
+    '--user',
+    '--map-root-user',
+    'sh',
+    '-c',
+    `echo ${most} > /proc/sys/user/${limit} && exec "$@"`,
+    'sh',
+  ];
+  const [command = '', ...words] = by;
+  return spawnSync(command, [...words, 'true']).status === 0 ? by : undefined;
+}
 
-test('where the kernel watches no more folders there is an alarm, and the schedule goes on', async t => {
-  const [command = '', ...words] = watchingAtMost(2);
-  if (spawnSync(command, [...words, 'true']).status !== 0) {
-    t.log('skipped: no user namespaces can be made here');
+/** A host whose source `notes` has three folders and is watched, and what its alarm says; undefined where there can be none. */
+async function aLimitedHost(t: ExecutionContext, limit: string, most: number) {
+  const by = limited(limit, most);
+  if (by === undefined) {
+    t.log('skipped: no user namespace can be made here');
     t.pass();
-    return;
+    return undefined;
   }
   const cluster = new RealCluster(t);
-  const notes = cluster.makeFolder('notes');
-  for (const name of ['x', 'y', 'z']) mkdirSync(join(notes, name));
-  const [a] = await cluster.found(['a'], { a: { by: watchingAtMost(2) } });
-  const source = { path: notes, watch: true, every: '5s' };
-  await cluster.apply({ defaults: { copies: 1 }, hosts: { a: { sources: { notes: source } } } });
-  const { alarms } = await a.sees('the alarm', status => status.alarms.some(({ code }) => code === 'NOT_WATCHED'));
-  t.regex(
-    alarms.find(({ code }) => code === 'NOT_WATCHED')?.text ?? '',
-    /source notes: .*\(ENOSPC\): raise fs\.inotify\.max_user_watches .* Snapshots are taken only every 5s/,
+  const path = cluster.makeFolder('notes');
+  for (const name of ['x', 'y', 'z']) mkdirSync(join(path, name));
+  const [a] = await cluster.found(['a'], { a: { by } });
+  const apply = (exclude: readonly string[]): Promise<void> => {
+    const notes = { path, watch: true, every: '5s', exclude };
+    return cluster.apply({ defaults: { copies: 1 }, hosts: { a: { sources: { notes } } } });
+  };
+  await apply([]);
+  const alarm = await cluster.until('an alarm', async () =>
+    (await a.status()).alarms.find(({ code }) => code === 'NOT_WATCHED'),
   );
-  writeFileSync(join(notes, 'x', 'file'), 'x');
+  return { cluster, a, path, apply, text: alarm.text };
+}
+
+test('where the kernel watches no more folders there is an alarm, and the schedule goes on', async t => {
+  const host = await aLimitedHost(t, 'max_inotify_watches', 2);
+  if (host === undefined) return;
+  const { cluster, a, path, apply, text } = host;
+  t.regex(
+    text,
+    /^source notes: .*\(ENOSPC\): raise fs\.inotify\.max_user_watches .* Snapshots are taken only every 5s/,
+  );
+  writeFileSync(join(path, 'x', 'file'), 'x');
   await cluster.until('the schedule has it in a snapshot', () =>
     a.log().some(({ code, files }) => code === 'SNAPSHOT_TAKEN' && files === 1),
   );
-  // Few enough: the next run watches.
-  await cluster.apply({
-    defaults: { copies: 1 },
-    hosts: { a: { sources: { notes: { ...source, exclude: ['/y', '/z'] } } } },
-  });
+  // The two that are left are not too many.
+  await apply(['/y', '/z']);
   await a.sees('no alarm', status => !status.alarms.some(({ code }) => code === 'NOT_WATCHED'));
+  await a.stop();
+});
+
+test('where too many programs watch something there is an alarm, and the service goes on', async t => {
+  const host = await aLimitedHost(t, 'max_inotify_instances', 0);
+  if (host === undefined) return;
+  const { a, text } = host;
+  t.regex(text, /^source notes: .*\(EMFILE\): raise fs\.inotify\.max_user_instances/);
+  await a.ok('backup', 'notes');
   await a.stop();
 });
