@@ -6,7 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type JsonRecord, RealCluster } from '../helpers/real-cluster.js';
+import { type JsonRecord, type Plan, RealCluster, type SourcePlan } from '../helpers/real-cluster.js';
+import { isWatchedByKernel } from '../helpers/watched-by-kernel.js';
 
 const BURST_FILES = 200;
 
@@ -18,19 +19,15 @@ test('what is written is in a snapshot without being asked for, all of a burst i
   const hook = join(a.state, 'hooks', 'note');
   writeFileSync(hook, '#!/bin/sh\nnow=$(date +%N)\necho "$now" > "$CLUSTER_PATH/$CLUSTER_HOOK.$now"\n');
   chmodSync(hook, 0o700);
-  const plan = (watch: boolean) => ({
+  const watched = {
+    notes: { path: notes, watch: true, every: '6h', exclude: ['*.tmp'] },
+    app: { path: app, watch: true, before: 'note', after: 'note' },
+  };
+  const plan = (sources: Readonly<Record<string, SourcePlan>>): Plan => ({
     defaults: { copies: 1 },
-    hosts: {
-      a: {
-        sources: {
-          notes: { path: notes, watch, every: '6h', exclude: ['*.tmp'] },
-          app: { path: app, watch: true, before: 'note', after: 'note' },
-        },
-      },
-      b: { stores: [{ path: cluster.makeFolder('b.store') }] },
-    },
+    hosts: { a: { sources }, b: { stores: [{ path: cluster.makeFolder('b.store') }] } },
   });
-  await cluster.apply(plan(true));
+  await cluster.apply(plan(watched));
   const taken = (source: string): JsonRecord[] =>
     a.log().filter(({ code, source: of }) => code === 'SNAPSHOT_TAKEN' && String(of).endsWith(`/${source}`));
   const takes = (count: number): Promise<unknown> =>
@@ -65,13 +62,16 @@ test('what is written is in a snapshot without being asked for, all of a burst i
     [],
   );
 
-  // With the watching switched off only asking helps; it is over at once, not when the service stops.
-  await cluster.apply(plan(false));
-  const before = taken('notes').length;
-  writeFileSync(join(notes, 'unnoticed'), 'x');
-  writeFileSync(join(app, 'noticed'), 'x');
-  await cluster.until('the other source again', () => taken('app').length === 3);
-  t.is(taken('notes').length, before);
+  // What the policy wants watched no more is not, at once.
+  const isWatched = (path: string): boolean => isWatchedByKernel(path, { pid: a.pid });
+  const isTold = isWatched(notes);
+  t.is(isWatched(app), isTold);
+  await cluster.apply(plan({ notes: { ...watched.notes, watch: false }, app: watched.app }));
+  await cluster.until('the first is watched no more', () => !isWatched(notes));
+  t.is(isWatched(app), isTold);
+  await cluster.apply(plan({ notes: watched.notes }));
+  await cluster.until('the first is watched again', () => isWatched(notes) === isTold);
+  t.false(isWatched(app));
   await a.stop();
 });
 
