@@ -5,6 +5,7 @@
  * One run of a source at a time. Before the first head since our start is signed, every reachable member is asked for the
  * highest head that it knows of our sources: this disk may be an old image, and a seq must never be used twice.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { Entry } from '../catalog/entry.js';
 import type { ListedSnapshot } from '../catalog/head.js';
@@ -33,6 +34,7 @@ import { runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
 import type { Retainer, Retention } from './retention.js';
+import { SourceWatch } from './source-watch.js';
 
 /** Torn files that are told of within this time are cut out together, in ms. */
 const RECUT_AFTER_MS = 1_000;
@@ -49,10 +51,18 @@ interface Own {
   setting: SourceSetting;
   readonly source: SourceId;
   timer: NodeJS.Timeout | undefined;
+  /** Where the policy wants it. */
+  watch: SourceWatch | undefined;
   /** Why no snapshot can be taken. */
   missing: string | undefined;
   readonly torn: Map<ParcelId, Map<string, Buffer>>;
   recutTimer: NodeJS.Timeout | undefined;
+}
+
+interface RunOptions {
+  readonly acceptChanges: boolean;
+  /** That of the moment when the run was asked for. */
+  readonly watch: SourceWatch | undefined;
 }
 
 interface TornFile {
@@ -129,21 +139,26 @@ export class Origin {
       if (wanted.has(source)) continue;
       clearTimeout(own.timer);
       clearTimeout(own.recutTimer);
+      own.watch?.close();
       this.#own.delete(source);
       for (const code of ['SOURCE_MISSING', 'BACKUP_FAILED', 'HOOK_FAILED']) this.#options.alarms.clear(code, source);
     }
     for (const [source, setting] of wanted) {
       const known = this.#own.get(source);
-      if (known !== undefined) known.setting = setting;
-      else
-        this.#own.set(source, {
-          setting,
-          source,
-          timer: undefined,
-          missing: undefined,
-          torn: new Map(),
-          recutTimer: undefined,
-        });
+      const own = known ?? {
+        setting,
+        source,
+        timer: undefined,
+        watch: undefined,
+        missing: undefined,
+        torn: new Map(),
+        recutTimer: undefined,
+      };
+      const isWatchedAsBefore =
+        known !== undefined && isDeepStrictEqual(watchingOf(known.setting), watchingOf(setting));
+      own.setting = setting;
+      this.#own.set(source, own);
+      if (!isWatchedAsBefore) this.#watch(own);
       this.#schedule(source);
     }
   }
@@ -169,7 +184,10 @@ export class Origin {
 
   /** Takes a snapshot now, after any run of the same source that is under way. What it makes one too many is unlisted behind. */
   async backup(source: SourceId, { acceptChanges }: { readonly acceptChanges: boolean }): Promise<Taken> {
-    const taken = await this.#turns.take(source, () => this.#runWithHooks(source, acceptChanges));
+    const watch = this.#own.get(source)?.watch;
+    watch?.runComes();
+    const run = () => this.#runWithHooks(source, { acceptChanges, watch });
+    const taken = await this.#turns.take(source, () => (watch === undefined ? run() : watch.run(run)));
     this.#turns
       .take(source, () => this.#retain(source))
       .catch((error: unknown) => {
@@ -244,6 +262,7 @@ export class Origin {
     for (const own of this.#own.values()) {
       clearTimeout(own.timer);
       clearTimeout(own.recutTimer);
+      own.watch?.close();
     }
     // Runs under way end by the signal; their turns are waited for, so that nothing writes after us.
     await Promise.all([...this.#own.keys()].map(source => this.#turns.take(source, async () => undefined)));
@@ -266,26 +285,55 @@ export class Origin {
         this.#schedule(source, notBeforeMs);
         return;
       }
-      this.backup(source, { acceptChanges: false }).then(
-        () => this.#schedule(source),
-        (error: unknown) => {
-          this.#options.log.warn({ code: 'BACKUP_FAILED', source, err: error }, 'a scheduled snapshot was not taken');
-          this.#schedule(source, this.#options.clock.wallMs() + RETRY_MS);
-        },
-      );
+      this.#takeDue(source);
     }, delayMs);
   }
 
-  #runWithHooks(source: SourceId, acceptChanges: boolean): Promise<Taken> {
-    const { hooks, alarms, log, signal } = this.#options;
-    const { setting } = this.#ownOf(source);
-    return runWithHooks({ source, setting, hooks, alarms, log, signal }, () => this.#run(source, acceptChanges));
+  /** The schedule goes on from this snapshot. */
+  #takeDue(source: SourceId): void {
+    clearTimeout(this.#own.get(source)?.timer);
+    this.backup(source, { acceptChanges: false }).then(
+      () => this.#schedule(source),
+      (error: unknown) => {
+        this.#options.log.warn({ code: 'BACKUP_FAILED', source, err: error }, 'a snapshot that was due was not taken');
+        this.#schedule(source, this.#options.clock.wallMs() + RETRY_MS);
+      },
+    );
   }
 
-  async #run(source: SourceId, acceptChanges: boolean): Promise<Taken> {
+  /** As its setting has it. */
+  #watch(own: Own): void {
+    const { source, setting } = own;
+    const { catalog, forbidden, clock, alarms } = this.#options;
+    own.watch?.close();
+    own.watch = undefined;
+    if (!setting.watch) return;
+    own.watch = new SourceWatch({
+      source,
+      setting,
+      forbidden,
+      clock,
+      alarms,
+      listed: () => catalog.get(source)?.head.snapshots.length ?? 0,
+      onDue: () => this.#takeDue(source),
+    });
+  }
+
+  #runWithHooks(source: SourceId, { acceptChanges, watch }: RunOptions): Promise<Taken> {
+    const { hooks, alarms, log, signal } = this.#options;
+    const { setting } = this.#ownOf(source);
+    const unheard: Pick<Hooks, 'run'> =
+      watch === undefined ? hooks : { run: (call, until) => watch.deafDuring(() => hooks.run(call, until)) };
+    return runWithHooks({ source, setting, hooks: unheard, alarms, log, signal }, () =>
+      this.#run(source, { acceptChanges, watch }),
+    );
+  }
+
+  async #run(source: SourceId, { acceptChanges, watch }: RunOptions): Promise<Taken> {
     const { catalog, cache, clock, alarms, signer, signal, log } = this.#options;
     const own = this.#ownOf(source);
     await this.#knowOurHeads();
+    await watch?.scanBegins();
     const { setting } = own;
     const listed = catalog.get(source)?.head.snapshots ?? [];
     const timeMs = Math.max(clock.wallMs(), (listed.at(-1)?.timeMs ?? 0) + 1);
@@ -431,6 +479,15 @@ export class Origin {
     return this.#askedEverybody;
   }
 }
+
+/** What of a setting the watching depends on. */
+const watchingOf = ({ watch, path, exclude, crossMounts, schedule }: SourceSetting): object => ({
+  watch,
+  path,
+  exclude,
+  crossMounts,
+  schedule,
+});
 
 function holdDaysOf(timeMs: number, listed: readonly ListedSnapshot[]): number {
   const day = Math.floor(timeMs / DAY_MS);

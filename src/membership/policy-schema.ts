@@ -154,6 +154,7 @@ const source = z.strictObject(
     copies: copies.optional(),
     every: every.optional(),
     at: atTimes.optional(),
+    watch: flag.optional(),
     jitter: duration.optional(),
     exclude: exclude.nullish(),
     keep: keep.optional(),
@@ -166,7 +167,7 @@ const source = z.strictObject(
     crossMounts: flag.optional(),
   },
   allowed(
-    'a map with path and, if wanted, copies, every or at, jitter, exclude, keep, hold, brake, before, after, onFailure, hookTimeout and crossMounts',
+    'a map with path and, if wanted, copies, every or at, watch, jitter, exclude, keep, hold, brake, before, after, onFailure, hookTimeout and crossMounts',
   ),
 );
 
@@ -252,9 +253,6 @@ export const policySchema = z.strictObject(
 export type PolicyInput = z.output<typeof policySchema>;
 export type TimingInput = z.output<typeof timing>;
 export type KeepInput = z.output<typeof keep>;
-
-/** Keys of DESIGN section 10 that this version does not act on: better refused than silently without effect. */
-export const LATER_KEYS: ReadonlySet<string> = new Set(['watch']);
 
 /** The policy's JSON Schema (draft 2020-12), for editors. */
 export function policyJsonSchema(): object {

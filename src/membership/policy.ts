@@ -14,7 +14,6 @@ import { DEFAULT_TIMING, type Timing } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import {
   type KeepInput,
-  LATER_KEYS,
   NAME_ALLOWED,
   type PolicyInput,
   policySchema,
@@ -61,6 +60,8 @@ export interface SourceSetting {
   readonly path: string;
   readonly copies: number;
   readonly schedule: Schedule;
+  /** A snapshot also after each change. */
+  readonly watch: boolean;
   /** Its snapshots are late by a constant share of this. */
   readonly jitterMs: number;
   /** Patterns as in .gitignore, relative to the source's root. */
@@ -295,8 +296,7 @@ function reportIssue(issue: z.core.$ZodIssue, report: Report): void {
   switch (issue.code) {
     case 'unrecognized_keys':
       for (const key of issue.keys) {
-        const what = LATER_KEYS.has(key) ? 'not in this version' : `unknown key; allowed: ${keysAllowed(path)}`;
-        report.key([...path, key], what);
+        report.key([...path, key], `unknown key; allowed: ${keysAllowed(path)}`);
       }
       return;
     case 'invalid_key':
@@ -310,7 +310,7 @@ function reportIssue(issue: z.core.$ZodIssue, report: Report): void {
 /** The keys of the map at a path, as the schema has them. */
 function keysAllowed(path: KeyPath): string {
   const source =
-    'path, copies, every, at, jitter, exclude, keep, hold, brake, before, after, onFailure, hookTimeout, crossMounts';
+    'path, copies, every, at, watch, jitter, exclude, keep, hold, brake, before, after, onFailure, hookTimeout, crossMounts';
   const keep = 'last, hourly, daily, weekly, monthly, yearly';
   const [top, , inHost] = path;
   if (path.length === 0) return 'cluster, defaults, hosts, timing';
@@ -420,6 +420,7 @@ function resolve(input: PolicyInput): Policy {
           source.at === undefined
             ? { kind: 'every', everyMs: source.every ?? defaults?.every ?? DEFAULT_EVERY_MS }
             : { kind: 'at', times: source.at },
+        watch: source.watch ?? false,
         jitterMs: source.jitter ?? defaults?.jitter ?? DEFAULT_JITTER_MS,
         exclude: source.exclude ?? [],
         keep: resolveKeep(source.keep ?? defaults?.keep),

@@ -42,6 +42,7 @@ test('the example reads with every default filled in', t => {
       path: '/Users/ann/Pictures',
       copies: 3,
       schedule: { kind: 'every', everyMs: 3_600_000 },
+      watch: false,
       jitterMs: 120_000,
       exclude: ['*.tmp'],
       keep: { last: 0, hourly: 0, daily: 7, weekly: 4, monthly: 0, yearly: 0 },
@@ -159,11 +160,17 @@ test('a source names its hooks, and only names them', t => {
   t.regex(problemsOf(text('hookTimeout: 0'))[0] ?? '', /sources\.s\.hookTimeout: .*at least 1s/);
 });
 
-test('keys of later versions are refused as such, not as misspellings', t => {
-  for (const key of ['watch']) {
-    const [problem] = problemsOf(`cluster: home\nhosts: { a: { sources: { s: { path: /s, ${key}: 1 } } } }\n`);
-    t.regex(problem ?? '', new RegExp(`hosts\\.a\\.sources\\.s\\.${key}: not in this version$`));
-  }
+test('a source may be watched, beside its schedule', t => {
+  const text = (keys: string) => `cluster: home\nhosts: { a: { sources: { s: { path: /s, ${keys} } } } }\n`;
+  const sourceOf = (keys: string) => parsePolicy(text(keys)).policy.hosts.get('a')?.sources[0];
+  t.like(sourceOf('watch: true'), { watch: true, schedule: { kind: 'every', everyMs: 3_600_000 } });
+  t.like(sourceOf('watch: true, every: 6h'), { watch: true, schedule: { kind: 'every', everyMs: 6 * 3_600_000 } });
+  t.like(sourceOf('watch: true, at: ["23:30"]'), { watch: true, schedule: { kind: 'at' } });
+  t.like(sourceOf('watch: false'), { watch: false });
+  t.regex(
+    problemsOf(text('watch: 1h'))[0] ?? '',
+    /hosts\.a\.sources\.s\.watch: bad value "1h"; allowed: true or false/,
+  );
 });
 
 test('a text that is no YAML is told with its place', t => {

@@ -1,0 +1,297 @@
+/**
+ * Folder watch: says that something changes in a source's folder, at once. What has changed is the scan's to find: a watch only
+ * says when to look.
+ *
+ * The kernel of Linux watches folders, one by one. So each folder of the tree is watched by itself, but for what is never scanned:
+ * excluded folders, stores and state folders, other file systems. (Node's own `recursive` watches each file there, and the kernel's
+ * limit is soon reached.) New folders are looked for by `catchUp`, before each scan: what comes into one before it is watched is
+ * in that scan. macOS watches whole trees by itself.
+ *
+ * A folder that cannot be watched is passed over, like one that cannot be read; when it is for a limit, nothing of the source is
+ * watched, for half a watch would be taken for a whole one. The kernel drops changes when too many come at once, and Node does
+ * not tell, so nobody may rely on this alone. Nor is a folder listened to all the time in which a program writes very fast: Node
+ * gives no other event its turn while there are more of these.
+ *
+ * Driven by source-watch.ts, one call at a time.
+ */
+import { type BigIntStats, type Dirent, type FSWatcher, watch } from 'node:fs';
+import { lstat, readdir, realpath, stat } from 'node:fs/promises';
+import { errorCode } from '../catalog/error-code.js';
+import { Exclusion } from '../catalog/exclude.js';
+
+export interface FolderWatchOptions {
+  /** A symlink to a folder is followed. */
+  readonly path: string;
+  /** Patterns as in .gitignore. */
+  readonly exclude: readonly string[];
+  readonly crossMounts: boolean;
+  /** Stores and state folders: what changes in them is our own doing. */
+  readonly forbidden: readonly string[];
+  /** Default: where the system watches whole trees by itself. */
+  readonly recursive?: boolean;
+  readonly onChange: () => void;
+  readonly signal: AbortSignal;
+}
+
+interface Folder {
+  /** Relative to the source's folder; empty for that itself. */
+  readonly path: Buffer;
+  readonly device: bigint;
+  readonly identity: string;
+  /** Undefined while it is not listened to. */
+  watcher: FSWatcher | undefined;
+  /** Heard since it was last begun to be listened to. */
+  events: number;
+  /** By name, as Latin-1. */
+  readonly children: Map<string, Folder>;
+  /** It was moved or removed. Another one may have its inode since. */
+  gone: boolean;
+  closed: boolean;
+}
+
+interface Forbidden {
+  readonly identity: string;
+  /** As Latin-1. */
+  readonly path: string;
+}
+
+/** Of one folder: then it is not listened to for a while. These take some 10 ms. */
+export const EVENTS_MAX = 1_000;
+/** In ms. Two programs that wrote as fast as they could stopped all else for 2 s without this. */
+const PAUSE_MS = 100;
+
+/** The user's or the machine's. */
+const LIMITS = ['ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM'];
+
+const SLASH = Buffer.from('/');
+
+export class FolderWatch {
+  readonly #options: FolderWatchOptions;
+  readonly #root: Buffer;
+  readonly #forbidden: readonly Forbidden[];
+  readonly #recursive: boolean;
+  readonly #exclusion: Exclusion;
+  /** In which names came or went. */
+  readonly #restless = new Set<Folder>();
+  readonly #paused = new Set<Folder>();
+  #pauseTimer: NodeJS.Timeout | undefined;
+  #top: Folder | undefined;
+  #broken = false;
+
+  private constructor(options: FolderWatchOptions, root: Buffer, forbidden: readonly Forbidden[]) {
+    this.#options = options;
+    this.#root = root;
+    this.#forbidden = forbidden;
+    this.#recursive = options.recursive ?? process.platform === 'darwin';
+    this.#exclusion = new Exclusion(options.exclude);
+  }
+
+  /** When it returns, all that changes from now on is told. @throws a system error; the signal's reason */
+  static async begin(options: FolderWatchOptions): Promise<FolderWatch> {
+    const root = await realpath(Buffer.from(options.path), { encoding: 'buffer' });
+    const folderWatch = new FolderWatch(options, root, await forbiddenAmong(options.forbidden));
+    try {
+      await folderWatch.#begin();
+      options.signal.throwIfAborted();
+    } catch (error) {
+      folderWatch.close();
+      throw error;
+    }
+    return folderWatch;
+  }
+
+  /**
+   * Watches the folders that are new, and listens to all.
+   * @returns false when it must begin anew: another folder stands under the source's name, or the watching broke
+   * @throws a system error: a limit was reached
+   */
+  async catchUp(): Promise<boolean> {
+    this.#listenAgain();
+    const found = await stat(this.#options.path, { bigint: true }).catch(() => undefined);
+    if (this.#broken || found === undefined || !isStill(this.#top, found)) return false;
+    const restless = [...this.#restless];
+    this.#restless.clear();
+    for (const folder of restless) if (!folder.closed) await this.#enter(folder);
+    return true;
+  }
+
+  close(): void {
+    clearTimeout(this.#pauseTimer);
+    if (this.#top !== undefined) this.#close(this.#top);
+  }
+
+  async #begin(): Promise<void> {
+    const found = await stat(this.#root, { bigint: true });
+    this.#top = this.#watch(Buffer.alloc(0), found);
+    if (!this.#recursive) await this.#enter(this.#top);
+  }
+
+  /** Watches what is new below a folder that is watched. */
+  async #enter(folder: Folder): Promise<void> {
+    const todo = [folder];
+    for (let next = todo.pop(); next !== undefined; next = todo.pop()) todo.push(...(await this.#lookInto(next)));
+  }
+
+  /** Gives the folders in it that are watched from now on. */
+  async #lookInto(folder: Folder): Promise<Folder[]> {
+    const found = new Map<string, BigIntStats>();
+    for (const { name } of await this.#foldersIn(folder)) {
+      const path = below(folder.path, name);
+      const stats = await lstat(this.#full(path), { bigint: true }).catch(() => undefined);
+      if (stats?.isDirectory() && !this.#isLeftOut(folder, path, stats)) found.set(name.toString('latin1'), stats);
+    }
+    for (const [name, child] of folder.children) {
+      const stats = found.get(name);
+      if (stats !== undefined && isStill(child, stats)) continue;
+      this.#close(child);
+      folder.children.delete(name);
+    }
+    const fresh: Folder[] = [];
+    for (const [name, stats] of found) {
+      if (folder.children.has(name)) continue;
+      const child = this.#watchBelow(below(folder.path, Buffer.from(name, 'latin1')), stats);
+      if (child === undefined) continue;
+      folder.children.set(name, child);
+      fresh.push(child);
+    }
+    return fresh;
+  }
+
+  async #foldersIn(folder: Folder): Promise<Dirent<Buffer>[]> {
+    try {
+      const entries = await readdir(this.#full(folder.path), { encoding: 'buffer', withFileTypes: true });
+      return entries.filter(entry => entry.isDirectory());
+    } catch (error) {
+      if (folder === this.#top) throw error;
+      return []; // gone, or not for us: the scan says which
+    }
+  }
+
+  #isLeftOut(parent: Folder, path: Buffer, stats: BigIntStats): boolean {
+    return (
+      (stats.dev !== parent.device && !this.#options.crossMounts) ||
+      this.#forbidden.some(({ identity }) => identity === identityOf(stats)) ||
+      this.#exclusion.excludes(path, { isDirectory: true })
+    );
+  }
+
+  /** Undefined when it cannot be watched, for a reason of its own. */
+  #watchBelow(path: Buffer, stats: BigIntStats): Folder | undefined {
+    try {
+      return this.#watch(path, stats);
+    } catch (error) {
+      if (this.#options.signal.aborted || LIMITS.includes(errorCode(error))) throw error;
+      return undefined;
+    }
+  }
+
+  #watch(path: Buffer, stats: BigIntStats): Folder {
+    this.#options.signal.throwIfAborted();
+    const folder: Folder = {
+      path,
+      device: stats.dev,
+      identity: identityOf(stats),
+      watcher: undefined,
+      events: 0,
+      children: new Map(),
+      gone: false,
+      closed: false,
+    };
+    this.#listen(folder);
+    return folder;
+  }
+
+  #listen(folder: Folder): void {
+    const full = this.#full(folder.path);
+    const watcher = this.#recursive
+      ? watch(full.toString(), { encoding: 'buffer', persistent: false, recursive: true })
+      : watch(full, { encoding: 'buffer', persistent: false });
+    watcher.on('change', (kind: string, name: Buffer | string | null) =>
+      this.#notice(folder, kind, name === null ? undefined : Buffer.from(name)),
+    );
+    watcher.on('error', () => this.#break());
+    folder.watcher = watcher;
+    folder.events = 0;
+  }
+
+  #break(): void {
+    this.#broken = true;
+    this.#options.onChange();
+  }
+
+  #pause(folder: Folder): void {
+    folder.watcher?.close();
+    folder.watcher = undefined;
+    this.#paused.add(folder);
+    this.#pauseTimer ??= setTimeout(() => this.#listenAgain(), PAUSE_MS);
+  }
+
+  #listenAgain(): void {
+    clearTimeout(this.#pauseTimer);
+    this.#pauseTimer = undefined;
+    for (const folder of this.#paused) {
+      this.#paused.delete(folder);
+      if (!this.#recursive) this.#restless.add(folder);
+      try {
+        this.#listen(folder);
+      } catch (error) {
+        if (LIMITS.includes(errorCode(error))) this.#break();
+        folder.gone = true;
+      }
+    }
+  }
+
+  #notice(folder: Folder, kind: string, name: Buffer | undefined): void {
+    folder.events += 1;
+    if (folder.events === EVENTS_MAX) this.#pause(folder);
+    const path = name === undefined ? folder.path : below(folder.path, name);
+    // It is told of itself under its own name, like something in it.
+    if (kind === 'rename' && name?.equals(nameOf(this.#full(folder.path)))) folder.gone = true;
+    // Whether it is a folder is not known; when it is one that is left out, a scan is made in vain.
+    if (path.length > 0 && this.#exclusion.excludes(path, { isDirectory: false })) return;
+    if (this.#recursive && this.#isForbidden(path)) return;
+    if (kind === 'rename' && !this.#recursive) this.#restless.add(folder);
+    this.#options.onChange();
+  }
+
+  #isForbidden(path: Buffer): boolean {
+    const full = `${this.#full(path).toString('latin1')}/`;
+    return this.#forbidden.some(forbidden => full.startsWith(`${forbidden.path}/`));
+  }
+
+  #close(folder: Folder): void {
+    const todo = [folder];
+    for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+      next.closed = true;
+      next.watcher?.close();
+      this.#restless.delete(next);
+      this.#paused.delete(next);
+      todo.push(...next.children.values());
+    }
+  }
+
+  #full(path: Buffer): Buffer {
+    return path.length === 0 ? this.#root : Buffer.concat([this.#root, SLASH, path]);
+  }
+}
+
+async function forbiddenAmong(paths: readonly string[]): Promise<Forbidden[]> {
+  const forbidden: Forbidden[] = [];
+  for (const path of paths) {
+    const stats = await stat(path, { bigint: true }).catch(() => undefined); // a store that is not there
+    if (stats === undefined) continue;
+    const real = await realpath(Buffer.from(path), { encoding: 'buffer' });
+    forbidden.push({ identity: identityOf(stats), path: real.toString('latin1') });
+  }
+  return forbidden;
+}
+
+const below = (folder: Buffer, name: Buffer): Buffer =>
+  folder.length === 0 ? name : Buffer.concat([folder, SLASH, name]);
+
+const nameOf = (full: Buffer): Buffer => full.subarray(full.lastIndexOf(SLASH) + 1);
+
+const isStill = (folder: Folder | undefined, stats: BigIntStats): boolean =>
+  folder !== undefined && !folder.gone && folder.identity === identityOf(stats);
+
+const identityOf = (stats: BigIntStats): string => `${stats.dev}:${stats.ino}`;

@@ -1,0 +1,194 @@
+/**
+ * Source watch: has a source backed up when something in its folder changes. What is noticed, by folder-watch.ts, is put into
+ * batches, by change-batch.ts; this drives both, with the clock.
+ *
+ * That watching begins counts as a change, for what came before it was not noticed. It begins anew with a run when the last
+ * attempt failed, when another folder stands under the source's name or other stores are to be left out, and after an hour, as
+ * the kernel may have dropped changes and with them new folders. Where it cannot begin, there is an alarm, and the source's schedule stands alone.
+ */
+import { setImmediate as loopTurn } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { errorCode } from '../catalog/error-code.js';
+import type { SourceId } from '../core/ids.js';
+import type { SourceSetting } from '../membership/policy.js';
+import { durationText } from '../membership/policy-units.js';
+import type { Schedule } from '../membership/schedule.js';
+import type { Alarms } from './alarms.js';
+import { ChangeBatch, FAILED_REST_MS } from './change-batch.js';
+import type { Clock } from './clock.js';
+import { FolderWatch } from './folder-watch.js';
+
+/** In ms; it takes 3 s for 30,000 folders. */
+export const ANEW_AFTER_MS = 3_600_000;
+/** A head lists 4096 snapshots, and those that have not their copies cannot be unlisted: hourly ones must find room for months. */
+export const LISTED_MAX = 1_000;
+
+export interface SourceWatchOptions {
+  readonly source: SourceId;
+  readonly setting: Pick<SourceSetting, 'name' | 'path' | 'exclude' | 'crossMounts' | 'schedule'>;
+  /** Stores and state folders: never watched. */
+  readonly forbidden: () => readonly string[];
+  readonly clock: Clock;
+  readonly alarms: Alarms;
+  /** Snapshots of the source that are listed now. */
+  readonly listed: () => number;
+  /** The source is to be backed up: `runComes` and `run` follow. */
+  readonly onDue: () => void;
+}
+
+export class SourceWatch {
+  readonly #options: SourceWatchOptions;
+  readonly #batch = new ChangeBatch();
+  readonly #ended = new AbortController();
+  #folder: FolderWatch | undefined;
+  #beganMs = 0;
+  #leftOut: readonly string[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  readonly #begun: Promise<void>;
+
+  constructor(options: SourceWatchOptions) {
+    this.#options = options;
+    this.#begun = this.#begin().then(() => this.#changed());
+  }
+
+  close(): void {
+    this.#ended.abort(new Error('the source is watched no more'));
+    clearTimeout(this.#timer);
+    this.#folder?.close();
+    for (const code of ['NOT_WATCHED', 'SNAPSHOTS_MANY']) this.#options.alarms.clear(code, this.#options.source);
+  }
+
+  /** A run was asked for; `run` follows. */
+  runComes(): void {
+    this.#batch.runComes();
+  }
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    const { clock } = this.#options;
+    const beganMs = clock.nowMs();
+    let failed = true;
+    try {
+      const done = await work();
+      failed = false;
+      return done;
+    } finally {
+      const nowMs = clock.nowMs();
+      this.#batch.runEnds({ nowMs, tookMs: nowMs - beganMs, failed });
+      this.#arm();
+    }
+  }
+
+  /** Before a run's scan: all that changes after it has begun is noticed. */
+  async scanBegins(): Promise<void> {
+    await this.#begun;
+    this.#batch.scanBegins();
+    const { clock, forbidden } = this.#options;
+    const isOld = clock.nowMs() - this.#beganMs >= ANEW_AFTER_MS || !isDeepStrictEqual(forbidden(), this.#leftOut);
+    try {
+      if (!isOld && (await this.#folder?.catchUp())) return;
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    await this.#begin();
+  }
+
+  /** What changes while one of the source's hooks runs is taken for its doing. */
+  async deafDuring<T>(hook: () => Promise<T>): Promise<T> {
+    this.#batch.hookBegins();
+    try {
+      return await hook();
+    } finally {
+      // What it did last may be heard of in the loop's next turn only.
+      await loopTurn();
+      await loopTurn();
+      this.#batch.hookEnds();
+    }
+  }
+
+  async #begin(): Promise<void> {
+    const { setting, forbidden, clock, alarms, source } = this.#options;
+    this.#folder?.close();
+    this.#folder = undefined;
+    this.#leftOut = forbidden();
+    try {
+      this.#folder = await FolderWatch.begin({
+        path: setting.path,
+        exclude: setting.exclude,
+        crossMounts: setting.crossMounts,
+        forbidden: this.#leftOut,
+        onChange: () => this.#changed(),
+        signal: this.#ended.signal,
+      });
+      this.#beganMs = clock.nowMs();
+      alarms.clear('NOT_WATCHED', source);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    const { setting, alarms, source } = this.#options;
+    this.#folder?.close();
+    this.#folder = undefined;
+    if (this.#ended.signal.aborted) return;
+    alarms.raise(
+      'NOT_WATCHED',
+      source,
+      `source ${setting.name}: changes in ${setting.path} are not noticed, for ${faultText(error)}. Snapshots are taken only ${scheduleText(setting.schedule)}, and each run tries to watch it again`,
+    );
+  }
+
+  #changed(): void {
+    this.#batch.changed(this.#options.clock.nowMs());
+    this.#arm();
+  }
+
+  #arm(): void {
+    const { dueMs } = this.#batch;
+    if (dueMs === undefined || this.#timer !== undefined || this.#ended.signal.aborted) return;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#look();
+      },
+      Math.max(0, dueMs - this.#options.clock.nowMs()),
+    );
+  }
+
+  #look(): void {
+    const { source, setting, clock, alarms, listed, onDue } = this.#options;
+    const { dueMs } = this.#batch;
+    if (dueMs !== undefined && dueMs <= clock.nowMs()) {
+      if (listed() < LISTED_MAX) {
+        alarms.clear('SNAPSHOTS_MANY', source);
+        onDue();
+        return;
+      }
+      alarms.raise(
+        'SNAPSHOTS_MANY',
+        source,
+        `source ${setting.name}: ${LISTED_MAX} or more snapshots are listed, so that no more are taken at each change, only ${scheduleText(setting.schedule)}. Fewer are once 'cluster forget' can unlist some: see what it says with --dry-run`,
+      );
+      this.#batch.putOff(clock.nowMs() + FAILED_REST_MS);
+    }
+    this.#arm();
+  }
+}
+
+function faultText(error: unknown): string {
+  const code = errorCode(error);
+  switch (code) {
+    case 'ENOSPC':
+      return 'the kernel watches no more folders for this user (ENOSPC): raise fs.inotify.max_user_watches with sysctl, or exclude folders';
+    case 'EMFILE':
+      return 'too many programs of this user watch something, or too many files are open (EMFILE): raise fs.inotify.max_user_instances with sysctl';
+    case 'ENOENT':
+      return 'it is not there (ENOENT)';
+    default:
+      return `it cannot be watched (${code})`;
+  }
+}
+
+const scheduleText = (schedule: Schedule): string =>
+  schedule.kind === 'every' ? `every ${durationText(schedule.everyMs)}` : 'at their times of the day';
