@@ -7,7 +7,8 @@
 import { Worker } from 'node:worker_threads';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, SourceId } from '../core/ids.js';
-import type { Entry } from './entry.js';
+import type { Entry, Xattr } from './entry.js';
+import { NO_XATTRS, type UnreadXattrs } from './read-xattrs.js';
 import {
   CANCELLED,
   type FoundMessage,
@@ -48,7 +49,14 @@ export interface ScanOptions {
 
 export type ScanItem =
   /** `hidden`: a folder on another file system, which this scan does not enter: nothing is known about what it had below. */
-  | { readonly kind: 'entry'; readonly entry: Entry; readonly mark: number; readonly hidden: boolean }
+  | {
+      readonly kind: 'entry';
+      readonly entry: Entry;
+      readonly mark: number;
+      readonly hidden: boolean;
+      /** Attributes that the entry lacks, and why. */
+      readonly unreadXattrs?: UnreadXattrs | undefined;
+    }
   | { readonly kind: 'unread'; readonly path: Buffer; readonly scope: UnreadableScope; readonly because: string };
 
 export type ScanEvent =
@@ -177,12 +185,18 @@ async function endsWithin(ending: Promise<void>, limitMs: number): Promise<void>
 function itemFrom(message: ItemMessage): ScanItem {
   const path = Buffer.from(message.path, 'latin1');
   if ('unread' in message) return { kind: 'unread', path, scope: message.unread, because: message.because };
-  return { kind: 'entry', entry: entryFromMessage(message, path), mark: message.mark, hidden: message.hidden };
+  return {
+    kind: 'entry',
+    entry: entryFromMessage(message, path),
+    mark: message.mark,
+    hidden: message.hidden,
+    unreadXattrs: unreadFrom(message.unreadXattrs),
+  };
 }
 
 /** Field by field: a copy of the rest of the message took a third of what a scan of an unchanged source costs this thread. */
 function entryFromMessage(message: FoundMessage, path: Buffer): Entry {
-  const { kind, mode, uid, gid, user, group, mtimeNs, size, target, link, device, mount } = message;
+  const { kind, mode, uid, gid, user, group, mtimeNs, size, target, link, device, xattrs, mount } = message;
   return {
     path,
     kind,
@@ -198,8 +212,19 @@ function entryFromMessage(message: FoundMessage, path: Buffer): Entry {
     target: target === undefined ? undefined : Buffer.from(target, 'latin1'),
     link,
     device,
-    xattrs: [],
+    xattrs: xattrs === undefined ? NO_XATTRS : xattrs.map(xattrFrom),
     stale: false,
     mount,
   };
+}
+
+const xattrFrom = ([name, value]: readonly [string, string]): Xattr => ({
+  name: Buffer.from(name, 'latin1'),
+  value: Buffer.from(value, 'latin1'),
+});
+
+function unreadFrom(unread: FoundMessage['unreadXattrs']): UnreadXattrs | undefined {
+  if (unread === undefined) return undefined;
+  const { because, names } = unread;
+  return { because, names: names === 'all' ? names : names.map(name => Buffer.from(name, 'latin1')) };
 }

@@ -67,7 +67,7 @@ export function whyNoXattrs(): string | undefined {
  * An ACL as the kernel keeps it (linux/posix_acl_xattr.h): rw- for the owner, r-- for the owning group and others, and one more
  * user. The mask is what the mode shows as the group's rights.
  */
-function acl({
+export function acl({
   mask,
   user,
 }: {

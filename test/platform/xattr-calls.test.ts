@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { posix } from '../../src/platform/posix.js';
 import { rawXattrs, setRawXattr, whyNoXattrs } from '../helpers/raw-xattrs.js';
+import { skip } from '../helpers/xattr-test.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'xattr-calls-'));
 const calls = posix()?.xattrs;
@@ -17,10 +18,7 @@ function aFile(name = `file ${++files}`): Buffer {
 }
 
 if (calls === undefined || because !== undefined) {
-  test('extended attributes', t => {
-    t.log(`SKIPPED, nothing was tested: ${because}`);
-    t.pass();
-  });
+  test('extended attributes', t => skip(t, because ?? 'they cannot be had'));
 } else {
   const listed = (path: Buffer): string[] =>
     calls
@@ -96,12 +94,9 @@ if (calls === undefined || because !== undefined) {
     const lacking = ['/sys/kernel/security', '/sys/fs/bpf', '/proc/sys/fs/binfmt_misc'].find(
       path => existsSync(path) && refuses(path),
     );
-    if (lacking === undefined) {
-      t.log('SKIPPED, nothing was tested: every file system here has attributes');
-      return t.pass();
-    }
+    if (lacking === undefined) return skip(t, 'every file system here has attributes');
     t.deepEqual(listed(Buffer.from(lacking)), []);
-    return t.throws(() => calls.set(Buffer.from(lacking), Buffer.from('user.a'), Buffer.of(1)), {
+    t.throws(() => calls.set(Buffer.from(lacking), Buffer.from('user.a'), Buffer.of(1)), {
       message: /NOTSUPP?: /,
     });
   });
