@@ -203,7 +203,7 @@ export function sameEntry(a: Entry, b: Entry): boolean {
   );
 }
 
-const sameXattrs = (a: readonly Xattr[], b: readonly Xattr[]): boolean =>
+export const sameXattrs = (a: readonly Xattr[], b: readonly Xattr[]): boolean =>
   a.length === b.length &&
   a.every((xattr, index) => {
     const other = b[index];

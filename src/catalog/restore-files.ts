@@ -1,9 +1,9 @@
 /**
  * Restore files: the regular files of one parcel, from their content to their places below the target.
  *
- * Bytes go to an unfinished file in the mark's folder and are hashed on the way; owner, mode and time are set there; only
- * then is it renamed into its place. So a name that is there is whole and right, and a restore that goes on can tell by
- * size and time. A blob that several files of the parcel need is fetched once.
+ * Bytes go to an unfinished file in the mark's folder and are hashed on the way; owner, attributes, mode and time are set
+ * there; only then is it renamed into its place. So a name that is there is whole and right, and a restore that goes on can
+ * tell by size and time. A blob that several files of the parcel need is fetched once.
  *
  * Calls are synchronous up to a megabyte at a time: a small file costs 60 µs so and 500 µs by the thread pool, and this
  * process has nothing else to do. Driven by restore-tree.ts, several parcels at once.
@@ -26,7 +26,7 @@ import { createHasher, EMPTY_BLOB, type Hasher } from '../core/hash.js';
 import { type BlobId, hexOf, type ParcelId } from '../core/ids.js';
 import { type Entry, MTIME_SAME_NS } from './entry.js';
 import type { ContentFrame, ContentRequest } from './restore-content.js';
-import { isRoot, type NotSet, setOwnerAndMode, setTime } from './restore-metadata.js';
+import { hasAttributesOf, isRoot, type NotSet, setAllButTime, setTime } from './restore-metadata.js';
 import { below, type ExistingFiles, linkAnchor, partPath } from './restore-target.js';
 
 /** A regular file of the snapshot and its place, relative to the target. */
@@ -186,13 +186,13 @@ export class FileWriter {
     }
   }
 
-  /** Owner, mode, time, then the name. */
+  /** Owner, attributes, mode, time, then the name. */
   #finish(part: Part, file: WantedFile): void {
     const { folder, onOutcome, onNotSet, existing } = this.#work;
     const { entry, path } = file;
     const place = below(folder, path);
     try {
-      const faults = setOwnerAndMode(part.fd, entry);
+      const faults = setAllButTime(part.fd, part.path, entry);
       closeSync(part.fd);
       part.isClosed = true;
       faults.push(...setTime(part.path, entry));
@@ -279,6 +279,7 @@ export class FileWriter {
       looksRight &&
       hasMetadataOf(there, entry) &&
       (entry.link === undefined || there.nlink > 1n) &&
+      hasAttributesOf(place, entry) &&
       (await hashFile(place, this.#work.signal)) === entry.blob &&
       this.#isLinkedRight(place, entry);
     return isRight ? { kind: 'kept' } : 'write';

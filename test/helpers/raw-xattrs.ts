@@ -64,23 +64,27 @@ export function whyNoXattrs(): string | undefined {
 }
 
 /**
- * An ACL as the kernel keeps it (linux/posix_acl_xattr.h): rw- for the owner, r-- for the owning group and others, and one more
- * user. The mask is what the mode shows as the group's rights.
+ * An ACL as the kernel keeps it (linux/posix_acl_xattr.h), with one user besides the owner and r-- for the owning group. The
+ * mask is what the mode shows as the group's rights.
  */
 export function acl({
+  owner = 6,
   mask,
+  others = 4,
   user,
 }: {
+  readonly owner?: number;
   readonly mask: number;
+  readonly others?: number;
   readonly user: { readonly id: number; readonly rights: number };
 }): Buffer {
   const NOBODY_IN_PARTICULAR = 0xffff_ffff;
   const entries = [
-    [0x01, 6, NOBODY_IN_PARTICULAR],
+    [0x01, owner, NOBODY_IN_PARTICULAR],
     [0x02, user.rights, user.id],
     [0x04, 4, NOBODY_IN_PARTICULAR],
     [0x10, mask, NOBODY_IN_PARTICULAR],
-    [0x20, 4, NOBODY_IN_PARTICULAR],
+    [0x20, others, NOBODY_IN_PARTICULAR],
   ] as const;
   const bytes = Buffer.alloc(4 + 8 * entries.length);
   bytes.writeUInt32LE(2, 0);
