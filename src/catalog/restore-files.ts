@@ -18,7 +18,6 @@ import {
   openSync,
   renameSync,
   rmSync,
-  writeSync,
 } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
@@ -28,6 +27,7 @@ import { type Entry, MTIME_SAME_NS } from './entry.js';
 import type { ContentFrame, ContentRequest } from './restore-content.js';
 import { hasAttributesOf, isRoot, type NotSet, setAllButTime, setTime } from './restore-metadata.js';
 import { below, type ExistingFiles, linkAnchor, partPath } from './restore-target.js';
+import { copySparse, SparseWriter } from './sparse-writer.js';
 
 /** A regular file of the snapshot and its place, relative to the target. */
 export interface WantedFile {
@@ -176,7 +176,8 @@ export class FileWriter {
         this.#guardedSync([other], () => {
           if (this.#linked(other)) return;
           const copy = this.#partFor(other);
-          copyFileSync(part.path, copy, COPYFILE_EXCL | COPYFILE_FICLONE);
+          if (incoming.hasHoles) copySparse(part.path, copy);
+          else copyFileSync(part.path, copy, COPYFILE_EXCL | COPYFILE_FICLONE);
           this.#finish({ path: copy, fd: openSync(copy, O_WRONLY | O_NOFOLLOW) }, other);
         });
       }
@@ -352,6 +353,7 @@ class Incoming {
   readonly blob: BlobId;
   readonly sharers: readonly WantedFile[];
   part: Part | undefined;
+  #content: SparseWriter | undefined;
   readonly #hasher: Hasher = createHasher();
   readonly #expectedBytes: number;
   #bytes = 0;
@@ -370,7 +372,13 @@ class Incoming {
     // A giver that sends too much must not fill the disk; `isRight` will say no.
     if (this.#bytes > this.#expectedBytes) return;
     this.#hasher.update(data);
-    for (let at = 0; at < data.length; ) at += writeSync(this.part.fd, data, at);
+    this.#content ??= new SparseWriter(this.part.fd);
+    this.#content.write(data);
+    if (this.#bytes === this.#expectedBytes) this.#content.end();
+  }
+
+  get hasHoles(): boolean {
+    return this.#content?.hasHoles === true;
   }
 
   /** All came, and it hashes to its name. */
