@@ -20,6 +20,7 @@ let calls: Calls | undefined;
 
 /** All attributes of the path itself, names in latin1 and values in hex, in the order of their names. */
 export function rawXattrs(path: string | Buffer): Readonly<Record<string, string>> {
+  if (process.platform !== 'linux') throw new Error('raw attributes are read on Linux only');
   const { list, get } = load();
   const names = Buffer.alloc(BYTES_MAX);
   const bytes = list(text(path), names, BYTES_MAX);
