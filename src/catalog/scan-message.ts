@@ -69,4 +69,6 @@ export type ScanMessage =
   | { readonly kind: 'progress'; readonly files: number; readonly bytes: number; readonly readBytes: number }
   | { readonly kind: 'refused'; readonly because: ScanRefusal; readonly detail: string }
   | { readonly kind: 'done' }
-  | { readonly kind: 'cancelled' };
+  | { readonly kind: 'cancelled' }
+  /** The last of each order: all is closed, and the thread takes another one. */
+  | { readonly kind: 'ended' };

@@ -12,7 +12,7 @@
  * attributes are read between the two, and not asked for of an unchanged file that had none (scan-cache.ts).
  *
  * Sockets are left out (they are no data; restic does the same); fifos and devices are recorded and never opened.
- * Started by scan.ts only.
+ * Started by scan-threads.ts only; takes one order after the other.
  */
 import {
   type BigIntStats,
@@ -28,7 +28,7 @@ import {
   statSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort } from 'node:worker_threads';
 import { assert } from '../core/fault.js';
 import { createHasher, EMPTY_BLOB, hash } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
@@ -541,4 +541,8 @@ const parentOf = (path: Buffer): Buffer => Buffer.from(dirname(path.toString('la
 
 assert(!isMainThread && parentPort !== null, 'scan-worker.js is a worker thread’s entry point');
 const port = parentPort;
-await new Scan(workerData as ScanOrder, message => port.postMessage(message)).run();
+const send = (message: ScanMessage): void => port.postMessage(message);
+port.on('message', async (order: ScanOrder) => {
+  await new Scan(order, send).run();
+  send({ kind: 'ended' });
+});
