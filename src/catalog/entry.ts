@@ -54,9 +54,9 @@ export interface Entry {
   readonly link: string | undefined;
   /** The device number of a block or character device; 0 for other kinds. */
   readonly device: bigint;
-  /** Reserved: always empty for now. Names strictly ascending in byte order. */
+  /** Those that the rule keeps (xattr-rule.ts), POSIX ACLs among them. Names strictly ascending in byte order. */
   readonly xattrs: readonly Xattr[];
-  /** Carried over from an earlier snapshot, because it could not be read for this one. */
+  /** Carried over from an earlier snapshot, whole or in some of its attributes, for these could not be read for this one. */
   readonly stale: boolean;
   /** This directory was the root of another file system than its parent's. */
   readonly mount: boolean;
@@ -68,9 +68,11 @@ export const PATH_BYTES_MAX = 4096;
 export const TARGET_BYTES_MAX = 4096;
 /** In UTF-16 units; useradd allows 32. */
 export const ACCOUNT_NAME_MAX = 256;
-/** All attributes of one inode on Linux's common file systems fit in 64 KiB. */
-const XATTR_BYTES_MAX = 64 * 1024;
-const XATTR_COUNT_MAX = 256;
+/** All attributes of one inode on Linux's common file systems fit in 64 KiB, names and values. */
+export const XATTR_BYTES_MAX = 64 * 1024;
+export const XATTR_COUNT_MAX = 256;
+/** Linux's XATTR_NAME_MAX; the others' are shorter. */
+export const XATTR_NAME_BYTES_MAX = 255;
 /** Two mtimes closer than this are one: file systems, archives and Node's own `utimes` round below it. */
 export const MTIME_SAME_NS = 1_000n;
 
@@ -166,7 +168,7 @@ function xattrsFrom(value: unknown): readonly Xattr[] {
   let last: Buffer | undefined;
   return readArray(value, 'xattrs', { max: XATTR_COUNT_MAX }).map(pair => {
     const [nameField, valueField] = readArray(pair, 'xattr', { min: 2, max: 2 });
-    const name = readBytes(nameField, 'xattr name', { min: 1, max: 255 });
+    const name = readBytes(nameField, 'xattr name', { min: 1, max: XATTR_NAME_BYTES_MAX });
     const content = readBytes(valueField, 'xattr value', { min: 0, max: XATTR_BYTES_MAX });
     bytes += name.length + content.length;
     if (bytes > XATTR_BYTES_MAX) throw new MalformedObject(`xattrs: more than ${XATTR_BYTES_MAX} bytes`);
@@ -197,10 +199,13 @@ export function sameEntry(a: Entry, b: Entry): boolean {
     a.mount === b.mount &&
     a.path.equals(b.path) &&
     (a.target === undefined ? b.target === undefined : b.target !== undefined && a.target.equals(b.target)) &&
-    a.xattrs.length === b.xattrs.length &&
-    a.xattrs.every((xattr, index) => {
-      const other = b.xattrs[index];
-      return other !== undefined && xattr.name.equals(other.name) && xattr.value.equals(other.value);
-    })
+    sameXattrs(a.xattrs, b.xattrs)
   );
 }
+
+export const sameXattrs = (a: readonly Xattr[], b: readonly Xattr[]): boolean =>
+  a.length === b.length &&
+  a.every((xattr, index) => {
+    const other = b[index];
+    return other !== undefined && xattr.name.equals(other.name) && xattr.value.equals(other.value);
+  });

@@ -3,8 +3,8 @@
  *
  * Both sides come in path order, so one pass with one entry of each in hand is enough. **What cannot be read is not
  * deleted**: an entry leaves only when its folder was listed without it. Carried entries are marked `stale`; what could not
- * be read and was never recorded is `missed`. An entry that the scan found as it was keeps the old entry, bit for bit, so
- * that its record need not change.
+ * be read and was never recorded is `missed`. The same holds for single attributes of what was read. An entry that the scan
+ * found as it was keeps the old entry, bit for bit, so that its record need not change.
  *
  * Mount points: a folder that was the root of another file system, had content, and is a plain folder now, was not emptied:
  * its file system is not there. It and all below it is carried over, and what the bare folder holds is not looked at. The
@@ -16,6 +16,7 @@
 import { cutMarkOf } from './cut.js';
 import { type Entry, sameEntry } from './entry.js';
 import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
+import { NO_CALLS, NO_XATTRS, type UnreadXattrs, withinLimits } from './read-xattrs.js';
 import type { ScanItem } from './scan.js';
 import type { WalkedEntry } from './walk.js';
 
@@ -29,9 +30,12 @@ export interface MergedEntry {
 /** Something that could not be read, for a person. */
 export interface Unread {
   readonly path: Buffer;
-  /** An errno code, or UNSTABLE (changed twice while being read), TOO_LONG, NOT_MOUNTED or MOUNTED_OVER. */
+  /**
+   * An errno code, or UNSTABLE (changed twice while being read), TOO_LONG, NOT_MOUNTED or MOUNTED_OVER; of extended attributes
+   * alone, XATTRS_TOO_LARGE or NO_XATTR_CALLS.
+   */
   readonly because: string;
-  /** Entries carried over from the last snapshot; 0: the path is missed. */
+  /** Entries carried over from the last snapshot, whole or in their attributes; 0: the path, or some of these, is missed. */
   readonly carried: number;
 }
 
@@ -131,9 +135,11 @@ export class ScanMerge {
   }
 
   async *#found(item: Extract<ScanItem, { kind: 'entry' }>): AsyncGenerator<readonly MergedEntry[]> {
-    const { entry, mark, hidden } = item;
+    const { mark, hidden, unreadXattrs } = item;
     const old = await this.#peek();
-    const before = old !== undefined && comparePaths(old.entry.path, entry.path) === 0 ? old : undefined;
+    const before = old !== undefined && comparePaths(old.entry.path, item.entry.path) === 0 ? old : undefined;
+    const entry =
+      unreadXattrs === undefined ? item.entry : this.#withUnreadXattrs(item.entry, unreadXattrs, before?.entry);
     if (before === undefined) {
       this.#push({ entry, mark, before });
       return;
@@ -191,7 +197,25 @@ export class ScanMerge {
     }
     this.#tally.stale += carried;
     if (carried === 0) this.#tally.missed += 1;
-    if (this.#unread.length < UNREAD_LISTED_MAX) this.#unread.push({ path, because, carried });
+    this.#note({ path, because, carried });
+  }
+
+  /** The entry, with those attributes of the last snapshot's that could not be read now. */
+  #withUnreadXattrs(entry: Entry, { because, names }: UnreadXattrs, before: Entry | undefined): Entry {
+    const old = before?.kind === entry.kind ? before.xattrs : NO_XATTRS;
+    const unread = old.filter(({ name }) => names === 'all' || names.some(one => one.equals(name)));
+    const xattrs = withinLimits([...entry.xattrs, ...unread]);
+    // Of all paths: told once, of the source's folder.
+    if (because === NO_CALLS && entry.path.length > 0) return { ...entry, xattrs };
+    const carried = unread.length > 0 ? 1 : 0;
+    if (carried > 0) this.#tally.stale += 1;
+    else this.#tally.missed += 1;
+    this.#note({ path: entry.path, because, carried });
+    return { ...entry, xattrs, stale: carried > 0 };
+  }
+
+  #note(unread: Unread): void {
+    if (this.#unread.length < UNREAD_LISTED_MAX) this.#unread.push(unread);
   }
 
   #push(merged: MergedEntry): void {

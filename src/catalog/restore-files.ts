@@ -1,9 +1,9 @@
 /**
  * Restore files: the regular files of one parcel, from their content to their places below the target.
  *
- * Bytes go to an unfinished file in the mark's folder and are hashed on the way; owner, mode and time are set there; only
- * then is it renamed into its place. So a name that is there is whole and right, and a restore that goes on can tell by
- * size and time. A blob that several files of the parcel need is fetched once.
+ * Bytes go to an unfinished file in the mark's folder and are hashed on the way; owner, attributes, mode and time are set
+ * there; only then is it renamed into its place. So a name that is there is whole and right, and a restore that goes on can
+ * tell by size and time. A blob that several files of the parcel need is fetched once.
  *
  * Calls are synchronous up to a megabyte at a time: a small file costs 60 µs so and 500 µs by the thread pool, and this
  * process has nothing else to do. Driven by restore-tree.ts, several parcels at once.
@@ -18,7 +18,6 @@ import {
   openSync,
   renameSync,
   rmSync,
-  writeSync,
 } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
@@ -26,8 +25,9 @@ import { createHasher, EMPTY_BLOB, type Hasher } from '../core/hash.js';
 import { type BlobId, hexOf, type ParcelId } from '../core/ids.js';
 import { type Entry, MTIME_SAME_NS } from './entry.js';
 import type { ContentFrame, ContentRequest } from './restore-content.js';
-import { isRoot, type NotSet, setOwnerAndMode, setTime } from './restore-metadata.js';
+import { hasAttributesOf, isRoot, type NotSet, setAllButTime, setTime } from './restore-metadata.js';
 import { below, type ExistingFiles, linkAnchor, partPath } from './restore-target.js';
+import { copySparse, SparseWriter } from './sparse-writer.js';
 
 /** A regular file of the snapshot and its place, relative to the target. */
 export interface WantedFile {
@@ -176,7 +176,8 @@ export class FileWriter {
         this.#guardedSync([other], () => {
           if (this.#linked(other)) return;
           const copy = this.#partFor(other);
-          copyFileSync(part.path, copy, COPYFILE_EXCL | COPYFILE_FICLONE);
+          if (incoming.hasHoles) copySparse(part.path, copy);
+          else copyFileSync(part.path, copy, COPYFILE_EXCL | COPYFILE_FICLONE);
           this.#finish({ path: copy, fd: openSync(copy, O_WRONLY | O_NOFOLLOW) }, other);
         });
       }
@@ -186,13 +187,13 @@ export class FileWriter {
     }
   }
 
-  /** Owner, mode, time, then the name. */
+  /** Owner, attributes, mode, time, then the name. */
   #finish(part: Part, file: WantedFile): void {
     const { folder, onOutcome, onNotSet, existing } = this.#work;
     const { entry, path } = file;
     const place = below(folder, path);
     try {
-      const faults = setOwnerAndMode(part.fd, entry);
+      const faults = setAllButTime(part.fd, part.path, entry);
       closeSync(part.fd);
       part.isClosed = true;
       faults.push(...setTime(part.path, entry));
@@ -279,6 +280,7 @@ export class FileWriter {
       looksRight &&
       hasMetadataOf(there, entry) &&
       (entry.link === undefined || there.nlink > 1n) &&
+      hasAttributesOf(place, entry) &&
       (await hashFile(place, this.#work.signal)) === entry.blob &&
       this.#isLinkedRight(place, entry);
     return isRight ? { kind: 'kept' } : 'write';
@@ -351,6 +353,7 @@ class Incoming {
   readonly blob: BlobId;
   readonly sharers: readonly WantedFile[];
   part: Part | undefined;
+  #content: SparseWriter | undefined;
   readonly #hasher: Hasher = createHasher();
   readonly #expectedBytes: number;
   #bytes = 0;
@@ -369,7 +372,13 @@ class Incoming {
     // A giver that sends too much must not fill the disk; `isRight` will say no.
     if (this.#bytes > this.#expectedBytes) return;
     this.#hasher.update(data);
-    for (let at = 0; at < data.length; ) at += writeSync(this.part.fd, data, at);
+    this.#content ??= new SparseWriter(this.part.fd);
+    this.#content.write(data);
+    if (this.#bytes === this.#expectedBytes) this.#content.end();
+  }
+
+  get hasHoles(): boolean {
+    return this.#content?.hasHoles === true;
   }
 
   /** All came, and it hashes to its name. */

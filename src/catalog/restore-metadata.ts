@@ -1,5 +1,5 @@
 /**
- * Restore metadata: owner, mode and time of what a restore has made.
+ * Restore metadata: owner, attributes, mode and time of what a restore has made.
  *
  * Owner (by number) only as root; otherwise everything belongs to the caller, which is no fault. Setuid and setgid bits
  * stay only where the owner they speak for is the real one. What cannot be set is told and does not stop anything.
@@ -7,6 +7,7 @@
 import { fchmodSync, fchownSync, fstatSync, lchownSync, lutimesSync } from 'node:fs';
 import { lutimes, posixFault } from '../platform/posix.js';
 import type { Entry } from './entry.js';
+import { hasXattrsOf, setXattrs } from './restore-xattrs.js';
 
 /** Something about a restored entry that is not as it was: which part, and why. */
 export interface NotSet {
@@ -22,15 +23,21 @@ const IS_ROOT = process.getuid?.() === 0;
 
 export const isRoot = (): boolean => IS_ROOT;
 
-/** Owner and mode of an open file or folder. Opened, because a name could have become a symlink. */
-export function setOwnerAndMode(fd: number, entry: Entry): NotSet[] {
+/**
+ * Owner, attributes and mode of an open file or folder at `path`. Opened, because a name could have become a symlink; attributes
+ * are set by the name, and never through a symlink.
+ */
+export function setAllButTime(fd: number, path: Buffer, entry: Entry): NotSet[] {
   const faults: NotSet[] = [];
   let { uid, gid } = fstatSync(fd);
-  // First the owner: the kernel takes setuid and setgid bits away when it changes. Setting what is so already costs as much.
+  // First the owner: the kernel takes setuid and setgid bits and capabilities away when it changes. Setting what is so
+  // already costs as much.
   if (isRoot() && (uid !== entry.uid || gid !== entry.gid)) {
     attempt(faults, 'owner', () => fchownSync(fd, entry.uid, entry.gid));
     ({ uid, gid } = fstatSync(fd));
   }
+  // Before the mode, which may not let the owner write them; and setting an ACL changes the mode.
+  faults.push(...attributeFaults(path, entry));
   let mode = entry.mode;
   if (uid !== entry.uid) mode &= ~SETUID;
   if (gid !== entry.gid) mode &= ~SETGID;
@@ -41,17 +48,21 @@ export function setOwnerAndMode(fd: number, entry: Entry): NotSet[] {
       because: 'setuid or setgid is left out, for it would speak for another owner than before',
     });
   }
-  if (entry.xattrs.length > 0)
-    faults.push({ what: 'attributes', because: 'extended attributes cannot be set by this version' });
   return faults;
 }
 
-/** Owner of a symlink; it has no mode of its own. */
-export function setSymlinkOwner(path: Buffer, entry: Entry): NotSet[] {
+/** Owner and attributes of a symlink; it has no mode of its own. */
+export function setAllButTimeOfSymlink(path: Buffer, entry: Entry): NotSet[] {
   const faults: NotSet[] = [];
   if (isRoot()) attempt(faults, 'owner', () => lchownSync(path, entry.uid, entry.gid));
-  return faults;
+  return [...faults, ...attributeFaults(path, entry)];
 }
+
+/** The attributes of the path are the entry's, as far as they can be set here. */
+export const hasAttributesOf = (path: Buffer, entry: Entry): boolean => hasXattrsOf(path, entry, { isRoot: isRoot() });
+
+const attributeFaults = (path: Buffer, entry: Entry): NotSet[] =>
+  setXattrs(path, entry, { isRoot: isRoot() }).map(because => ({ what: 'attributes', because }));
 
 /** The modification time of the path itself, never of what a symlink points to. */
 export function setTime(path: Buffer, entry: Entry): NotSet[] {

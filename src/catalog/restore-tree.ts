@@ -4,8 +4,8 @@
  * Two passes over the entries, so that memory holds the depth of the tree and a few parcels, never the snapshot:
  *
  *   1. Folders (open to the caller only), and regular files with their hard links, parcel by parcel, several at once.
- *   2. Symlinks, and behind each folder's last entry the folder's owner, mode and time: so deepest first, and only when
- *      nothing more is written into it.
+ *   2. Symlinks, and behind each folder's last entry the folder's owner, attributes, mode and time: so deepest first, and
+ *      only when nothing more is written into it.
  *
  * `verify` adds a third, which reads everything back. No symlink of ours exists while files are written, each parent is
  * looked at before each write, and every name is checked (restore-names.ts): nothing is ever written outside the target.
@@ -40,7 +40,7 @@ import {
   type WantedFile,
 } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
-import { type NotSet, setOwnerAndMode, setSymlinkOwner, setTime } from './restore-metadata.js';
+import { hasAttributesOf, type NotSet, setAllButTime, setAllButTimeOfSymlink, setTime } from './restore-metadata.js';
 import { type OpenFolder, RestoreOrder } from './restore-names.js';
 import {
   below,
@@ -314,7 +314,7 @@ class Restore {
       }
       symlinkSync(target, place);
       this.#symlinks += 1;
-      this.#faults(entry, [...setSymlinkOwner(place, entry), ...setTime(place, entry)]);
+      this.#faults(entry, [...setAllButTimeOfSymlink(place, entry), ...setTime(place, entry)]);
     });
   }
 
@@ -343,7 +343,7 @@ class Restore {
     const fd = openSync(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     let faults: NotSet[];
     try {
-      faults = setOwnerAndMode(fd, entry);
+      faults = setAllButTime(fd, place, entry);
     } finally {
       closeSync(fd);
     }
@@ -389,6 +389,7 @@ class Restore {
         return undefined;
     }
     if (!sameTime(there.mtimeNs, entry.mtimeNs)) return 'its time differs';
+    if (!hasAttributesOf(place, entry)) return 'its attributes differ';
     // Bits that were left out on purpose have been told already.
     return hasMetadataOf({ ...there, mode: there.mode | BigInt(entry.mode & 0o6000) } as typeof there, entry)
       ? undefined

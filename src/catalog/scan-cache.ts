@@ -17,7 +17,8 @@
  * An LMDB file of its own; the scan worker and the service have it open at once. Keys are hashes (paths may be longer than
  * LMDB's keys): 8 bytes for the source, then 24 for the path or, when the inode has several names, for its link, or 16 for a folder.
  * A file's value is 32 bytes of stat, the blob, the day it was met, and the cut mark if the scan gave one; a folder's is the
- * day and its path.
+ * day and its path. The day's highest bit says of a file that it had no extended attributes: to set one changes the ctime, so
+ * those of an unchanged file, which seldom has any, need not be asked for.
  */
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -56,6 +57,8 @@ export interface KnownFile {
   readonly blob: BlobId | undefined;
   /** The cut mark that it was given last, at whichever path; undefined: none is known. */
   readonly mark: number | undefined;
+  /** It is known to have no extended attributes. */
+  readonly isBare: boolean;
 }
 
 /**
@@ -76,6 +79,7 @@ const KEY_BYTES = 32;
 const SOURCE_BYTES = 8;
 const NAME_BYTES = KEY_BYTES - SOURCE_BYTES;
 const DAY_AT = 64;
+const BARE_BIT = 2 ** 31;
 const MARK_AT = 68;
 const VALUE_BYTES = 68;
 const MARKED_VALUE_BYTES = 72;
@@ -106,17 +110,18 @@ export class ScanCache {
     const here = this.#value(key);
     const blob = here && blobOf(here, stat);
     if (here !== undefined && blob !== undefined) {
-      const mark = markOf(here);
-      if (this.#today - here.readUInt32LE(DAY_AT) >= RENEW_DAYS)
-        this.#add(key, valueFrom(stat, { blob, day: this.#today, mark }));
-      return { blob, mark };
+      const known = { blob, mark: markOf(here), isBare: isBareValue(here) };
+      if (this.#today - dayOf(here) >= RENEW_DAYS) this.#add(key, valueFrom(stat, { ...known, day: this.#today }));
+      return known;
     }
     const { formerPath } = file;
     const former = formerPath && this.#value(this.#keyOf({ ...file, path: formerPath }));
     const last = former ?? here;
-    const known = { blob: former && blobOf(former, stat), mark: last && markOf(last) };
-    if (known.blob !== undefined)
-      this.#add(key, valueFrom(stat, { blob: known.blob, day: this.#today, mark: known.mark }));
+    const mark = last && markOf(last);
+    const formerBlob = former && blobOf(former, stat);
+    if (former === undefined || formerBlob === undefined) return { blob: undefined, mark, isBare: false };
+    const known = { blob: formerBlob, mark, isBare: isBareValue(former) };
+    this.#add(key, valueFrom(stat, { ...known, day: this.#today }));
     return known;
   }
 
@@ -138,17 +143,25 @@ export class ScanCache {
     this.#add(key, value);
   }
 
-  /** `readFromNs`: the wall clock when reading began; `mark`: default the one that is known. Durable after `flush`. */
+  /**
+   * `readFromNs`: the wall clock when reading began; `mark`: default the one that is known; `isBare`: default false, nobody
+   * has looked. Durable after `flush`.
+   */
   put(
     file: CachedFile,
     stat: ContentStat,
-    { blob, readFromNs, mark }: { readonly blob: BlobId; readonly readFromNs: bigint; readonly mark?: number },
+    {
+      blob,
+      readFromNs,
+      mark,
+      isBare = false,
+    }: { readonly blob: BlobId; readonly readFromNs: bigint; readonly mark?: number; readonly isBare?: boolean },
   ): void {
     if (isRacy(stat.ctimeNs, readFromNs)) return;
     const key = this.#keyOf(file);
     const known = mark === undefined ? this.#value(key) : undefined;
     const kept = mark ?? (known && markOf(known));
-    this.#add(key, valueFrom(stat, { blob, day: this.#today, mark: kept }));
+    this.#add(key, valueFrom(stat, { blob, day: this.#today, mark: kept, isBare }));
   }
 
   /** Writes what waits. Blocks for one sync. @throws ClusterError STATE_UNWRITABLE */
@@ -180,8 +193,8 @@ export class ScanCache {
       if (swept === undefined) return; // the first scan: everything in it is new
       const range = { start: marker, end: Buffer.concat([marker, Buffer.alloc(NAME_BYTES + 1, 0xff)]) };
       for (const { key, value } of this.#database.getRange(range)) {
-        const dayAt = key.length === KEY_BYTES ? DAY_AT : 0;
-        const isOld = key.length > SOURCE_BYTES && this.#today - value.readUInt32LE(dayAt) > 2 * RENEW_DAYS;
+        const day = key.length === KEY_BYTES ? dayOf(value) : value.readUInt32LE(0);
+        const isOld = key.length > SOURCE_BYTES && this.#today - day > 2 * RENEW_DAYS;
         if (isOld) this.#database.removeSync(key);
       }
     });
@@ -245,6 +258,10 @@ const isValue = ({ length }: Buffer): boolean => length === VALUE_BYTES || lengt
 const markOf = (value: Buffer): number | undefined =>
   value.length === MARKED_VALUE_BYTES ? value.readUInt32LE(MARK_AT) : undefined;
 
+const dayOf = (value: Buffer): number => value.readUInt32LE(DAY_AT) % BARE_BIT;
+
+const isBareValue = (value: Buffer): boolean => value.readUInt32LE(DAY_AT) >= BARE_BIT;
+
 /** Undefined when the file is not as it was. */
 function blobOf(value: Buffer, stat: ContentStat): BlobId | undefined {
   const isSame =
@@ -262,7 +279,12 @@ function isRacy(ctimeNs: bigint, readFromNs: bigint): boolean {
 
 function valueFrom(
   stat: ContentStat,
-  { blob, day, mark }: { readonly blob: BlobId; readonly day: number; readonly mark: number | undefined },
+  {
+    blob,
+    day,
+    mark,
+    isBare,
+  }: { readonly blob: BlobId; readonly day: number; readonly mark: number | undefined; readonly isBare: boolean },
 ): Buffer {
   const value = Buffer.alloc(mark === undefined ? VALUE_BYTES : MARKED_VALUE_BYTES);
   value.writeBigUInt64LE(stat.size, 0);
@@ -270,7 +292,7 @@ function valueFrom(
   value.writeBigInt64LE(stat.ctimeNs, 16);
   value.writeBigUInt64LE(BigInt.asUintN(64, stat.ino), 24);
   value.set(bytesOf(blob), 32);
-  value.writeUInt32LE(day, DAY_AT);
+  value.writeUInt32LE(isBare ? day + BARE_BIT : day, DAY_AT);
   if (mark !== undefined) value.writeUInt32LE(mark, MARK_AT);
   return value;
 }

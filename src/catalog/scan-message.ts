@@ -1,8 +1,8 @@
 /**
  * Scan message: what the scan worker and the thread that started it say to each other.
  *
- * Paths and targets cross as Latin-1 text, one character a byte: a Buffer would be copied with the whole pool that it is
- * cut from. Two counters in shared memory go the other way, since the worker's loop never turns: it looks at `CANCELLED`,
+ * Paths, targets and attributes cross as Latin-1 text, one character a byte: a Buffer would be copied with the whole pool that
+ * it is cut from. Two counters in shared memory go the other way, since the worker's loop never turns: it looks at `CANCELLED`,
  * and waits while it is too far ahead of `TAKEN`.
  */
 import type { SourceId } from '../core/ids.js';
@@ -43,6 +43,9 @@ export interface FoundMessage {
   readonly target: string | undefined;
   readonly link: string | undefined;
   readonly device: bigint;
+  /** Names and values in the order of an entry; undefined: none. */
+  readonly xattrs: readonly (readonly [string, string])[] | undefined;
+  readonly unreadXattrs: { readonly because: string; readonly names: 'all' | readonly string[] } | undefined;
   readonly mount: boolean;
   /** Not entered, because it is another file system's. */
   readonly hidden: boolean;
@@ -66,4 +69,6 @@ export type ScanMessage =
   | { readonly kind: 'progress'; readonly files: number; readonly bytes: number; readonly readBytes: number }
   | { readonly kind: 'refused'; readonly because: ScanRefusal; readonly detail: string }
   | { readonly kind: 'done' }
-  | { readonly kind: 'cancelled' };
+  | { readonly kind: 'cancelled' }
+  /** The last of each order: all is closed, and the thread takes another one. */
+  | { readonly kind: 'ended' };

@@ -8,10 +8,11 @@
  *
  * A name is gone only when its folder was listed without it: what fails otherwise is reported as unread and the thread that
  * merges (merge-scan.ts) carries the last snapshot's entry over. A file's content and its metadata are of one moment:
- * sizes and times are compared before and after reading; changed: read once more; changed again: unread, `UNSTABLE`.
+ * sizes and times are compared before and after reading; changed: read once more; changed again: unread, `UNSTABLE`. Its
+ * attributes are read between the two, and not asked for of an unchanged file that had none (scan-cache.ts).
  *
  * Sockets are left out (they are no data; restic does the same); fifos and devices are recorded and never opened.
- * Started by scan.ts only.
+ * Started by scan-threads.ts only; takes one order after the other.
  */
 import {
   type BigIntStats,
@@ -27,16 +28,17 @@ import {
   statSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort } from 'node:worker_threads';
 import { assert } from '../core/fault.js';
 import { createHasher, EMPTY_BLOB, hash } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
 import { readAccountNames } from './account-names.js';
 import { cutMarkOf } from './cut.js';
-import { type EntryKind, PATH_BYTES_MAX, TARGET_BYTES_MAX } from './entry.js';
+import { type EntryKind, PATH_BYTES_MAX, TARGET_BYTES_MAX, type Xattr } from './entry.js';
 import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
-import { type FolderIdentity, ScanCache } from './scan-cache.js';
+import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
+import { type CachedFile, type FolderIdentity, ScanCache } from './scan-cache.js';
 import {
   BATCHES_AHEAD_MAX,
   CANCELLED,
@@ -81,7 +83,7 @@ interface Frame {
 }
 
 type Content =
-  | { readonly blob: BlobId; readonly stat: BigIntStats }
+  | { readonly blob: BlobId; readonly stat: BigIntStats; readonly attributes: ReadXattrs }
   | { readonly unread: string; readonly vanished?: boolean };
 
 class Scan {
@@ -172,7 +174,8 @@ class Scan {
     }
     this.#send({ kind: 'root', device: stat.dev });
     const mount = parent.dev !== stat.dev;
-    this.#items.push(this.#found({ path: Buffer.alloc(0), stat, kind: 'directory', mount }));
+    const attributes = readXattrs(this.#root);
+    this.#items.push(this.#found({ path: Buffer.alloc(0), stat, kind: 'directory', attributes, mount }));
     return this.#frameOf(stat, Buffer.alloc(0), names);
   }
 
@@ -220,9 +223,9 @@ class Scan {
     if (isDirectory) return this.#enter(frame, { name, path, full, stat });
     if (stat.isFile()) this.#file(frame, { name, path, full, stat });
     else if (stat.isSymbolicLink()) this.#symlink(frame, { name, path, full, stat });
-    else if (stat.isFIFO()) this.#push(this.#found({ path, stat, kind: 'fifo' }));
-    else if (stat.isBlockDevice()) this.#push(this.#found({ path, stat, kind: 'block-device' }));
-    else if (stat.isCharacterDevice()) this.#push(this.#found({ path, stat, kind: 'char-device' }));
+    else if (stat.isFIFO()) this.#special({ path, full, stat }, 'fifo');
+    else if (stat.isBlockDevice()) this.#special({ path, full, stat }, 'block-device');
+    else if (stat.isCharacterDevice()) this.#special({ path, full, stat }, 'char-device');
     return undefined;
   }
 
@@ -239,7 +242,8 @@ class Scan {
         if ((failure === 'ENOENT' || failure === 'ENOTDIR') && this.#isGone(frame, name)) return undefined;
       }
     }
-    this.#push(this.#found({ path, stat, kind: 'directory', mount, hidden: !crossed }));
+    const attributes = readXattrs(full);
+    this.#push(this.#found({ path, stat, kind: 'directory', attributes, mount, hidden: !crossed }));
     if (failure !== undefined) this.#unread(path, 'below', failure);
     return this.#frameOf(stat, path, names);
   }
@@ -265,32 +269,62 @@ class Scan {
     const formerPath = frame.formerPath && below(frame.formerPath, name);
     const file = { source: this.#order.source, path, link, formerPath };
     if (stat.size === 0n) {
-      this.#push(this.#found({ path, stat, kind: 'file', blob: EMPTY_BLOB as BlobId }));
+      const attributes = readXattrs(full);
+      this.#push(this.#found({ path, stat, kind: 'file', attributes, blob: EMPTY_BLOB as BlobId }));
       return;
     }
     const known = this.#cache?.lookup(file, stat);
     // Names of one inode have a mark each, but one place in the cache.
     const mark = (link === undefined ? known?.mark : undefined) ?? cutMarkOf({ path, size: Number(stat.size) });
     if (known?.blob !== undefined) {
-      this.#push(this.#found({ path, stat, kind: 'file', blob: known.blob, mark }));
+      const { blob } = known;
+      const attributes = known.isBare ? BARE : this.#readOfKnown(full, { file, stat, blob, mark });
+      this.#push(this.#found({ path, stat, kind: 'file', attributes, blob, mark }));
       return;
     }
-    const readFromNs = BigInt(Date.now()) * 1_000_000n;
+    const readFromNs = nowNs();
     const content = this.#read(full);
     if ('blob' in content) {
-      this.#cache?.put(file, content.stat, { blob: content.blob, readFromNs, mark });
-      this.#push(this.#found({ path, stat: content.stat, kind: 'file', blob: content.blob, mark }));
+      const { blob, attributes } = content;
+      this.#cache?.put(file, content.stat, { blob, readFromNs, mark, isBare: isBare(attributes) });
+      this.#push(this.#found({ path, stat: content.stat, kind: 'file', attributes, blob, mark }));
       return;
     }
     if (content.vanished === true && this.#isGone(frame, name)) return;
     this.#unread(path, 'content', content.unread);
   }
 
+  /** The attributes of an unchanged file. If it has none, that is noted. */
+  #readOfKnown(
+    full: Buffer,
+    {
+      file,
+      stat,
+      blob,
+      mark,
+    }: {
+      readonly file: CachedFile;
+      readonly stat: BigIntStats;
+      readonly blob: BlobId;
+      readonly mark: number;
+    },
+  ): ReadXattrs {
+    const readFromNs = nowNs();
+    const attributes = readXattrs(full);
+    if (isBare(attributes)) this.#cache?.put(file, stat, { blob, readFromNs, mark, isBare: true });
+    return attributes;
+  }
+
+  /** Something that has no content, and is never opened. */
+  #special({ path, full, stat }: Omit<Place, 'name'>, kind: EntryKind): void {
+    this.#push(this.#found({ path, stat, kind, attributes: readXattrs(full) }));
+  }
+
   #symlink(frame: Frame, { name, path, full, stat }: Place): void {
     try {
       const target = readlinkSync(full, { encoding: 'buffer' });
       if (target.length === 0 || target.length > TARGET_BYTES_MAX) this.#unread(path, 'content', 'TOO_LONG');
-      else this.#push(this.#found({ path, stat, kind: 'symlink', target }));
+      else this.#push(this.#found({ path, stat, kind: 'symlink', attributes: readXattrs(full), target }));
     } catch (error) {
       const code = errorCode(error);
       if (code === 'ENOENT' && this.#isGone(frame, name)) return;
@@ -313,8 +347,9 @@ class Scan {
         const before = fstatSync(descriptor, { bigint: true });
         if (!before.isFile()) return { unread: 'UNSTABLE' };
         const blob = this.#hash(descriptor, before.size);
+        const attributes = readXattrs(full);
         const after = fstatSync(descriptor, { bigint: true });
-        if (blob !== undefined && sameContentStat(before, after)) return { blob, stat: before };
+        if (blob !== undefined && sameContentStat(before, after)) return { blob, stat: before, attributes };
       } catch (error) {
         if (error instanceof Cancelled) throw error;
         return { unread: errorCode(error) };
@@ -383,6 +418,7 @@ class Scan {
     path,
     stat,
     kind,
+    attributes: { xattrs, unread },
     blob,
     target,
     mark,
@@ -392,6 +428,7 @@ class Scan {
     readonly path: Buffer;
     readonly stat: BigIntStats;
     readonly kind: EntryKind;
+    readonly attributes: ReadXattrs;
     readonly blob?: BlobId;
     readonly target?: Buffer;
     /** Default: that of its present path. */
@@ -419,6 +456,11 @@ class Scan {
       target: target?.toString('latin1'),
       link: this.#linkOf(stat),
       device: kind === 'block-device' || kind === 'char-device' ? stat.rdev : 0n,
+      xattrs: xattrs.length === 0 ? undefined : xattrs.map(toText),
+      unreadXattrs: unread && {
+        because: unread.because,
+        names: unread.names === 'all' ? 'all' : unread.names.map(latin1),
+      },
       mount,
       hidden,
     };
@@ -471,6 +513,14 @@ interface Place {
 const below = (folder: Buffer, name: Buffer): Buffer =>
   folder.length === 0 ? name : Buffer.concat([folder, SLASH, name]);
 
+const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
+
+const isBare = ({ xattrs, unread }: ReadXattrs): boolean => xattrs.length === 0 && unread === undefined;
+
+const latin1 = (bytes: Buffer): string => bytes.toString('latin1');
+
+const toText = ({ name, value }: Xattr): readonly [string, string] => [latin1(name), latin1(value)];
+
 function sameContentStat(a: BigIntStats, b: BigIntStats): boolean {
   return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;
 }
@@ -491,4 +541,8 @@ const parentOf = (path: Buffer): Buffer => Buffer.from(dirname(path.toString('la
 
 assert(!isMainThread && parentPort !== null, 'scan-worker.js is a worker thread’s entry point');
 const port = parentPort;
-await new Scan(workerData as ScanOrder, message => port.postMessage(message)).run();
+const send = (message: ScanMessage): void => port.postMessage(message);
+port.on('message', async (order: ScanOrder) => {
+  await new Scan(order, send).run();
+  send({ kind: 'ended' });
+});

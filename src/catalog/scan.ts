@@ -2,12 +2,13 @@
  * Scan: the stream of what a source's folder holds, made by a worker thread (scan-worker.ts).
  *
  * Gives batches in path order and takes the next one only when asked, so a slow consumer slows the walk and nothing piles
- * up. Ending the iteration early, or the signal, ends the worker; its error is thrown here.
+ * up. Ending the iteration early, or the signal, ends the worker's walk; its error is thrown here.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, SourceId } from '../core/ids.js';
-import type { Entry } from './entry.js';
+import type { Entry, Xattr } from './entry.js';
+import { NO_XATTRS, type UnreadXattrs } from './read-xattrs.js';
 import {
   CANCELLED,
   type FoundMessage,
@@ -18,6 +19,7 @@ import {
   TAKEN,
   type UnreadableScope,
 } from './scan-message.js';
+import { startScan } from './scan-threads.js';
 
 export interface ScanProgress {
   /** Files met so far and the sum of their sizes. */
@@ -48,7 +50,14 @@ export interface ScanOptions {
 
 export type ScanItem =
   /** `hidden`: a folder on another file system, which this scan does not enter: nothing is known about what it had below. */
-  | { readonly kind: 'entry'; readonly entry: Entry; readonly mark: number; readonly hidden: boolean }
+  | {
+      readonly kind: 'entry';
+      readonly entry: Entry;
+      readonly mark: number;
+      readonly hidden: boolean;
+      /** Attributes that the entry lacks, and why. */
+      readonly unreadXattrs?: UnreadXattrs | undefined;
+    }
   | { readonly kind: 'unread'; readonly path: Buffer; readonly scope: UnreadableScope; readonly because: string };
 
 export type ScanEvent =
@@ -58,7 +67,7 @@ export type ScanEvent =
   /** Last: the folder was not scanned, or must not be believed. */
   | { readonly kind: 'refused'; readonly because: ScanRefusal; readonly detail: string };
 
-/** How long a cancelled worker may take to end; one that hangs in a system call is left behind. */
+/** How long a cancelled scan may take to end; a worker that hangs in a system call is left behind. */
 const WORKER_END_MS = 2_000;
 
 /** @throws ClusterError SCAN_FAILED when the worker fails; the signal's reason when it is aborted. */
@@ -82,27 +91,32 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
   let failure: unknown;
   let ended = false;
   let wake = (): void => {};
-  const exited = new Promise<void>(resolve => {
-    worker.once('exit', () => {
-      ended = true;
-      wake();
-      resolve();
-    });
+  let settle = (): void => {};
+  const settled = new Promise<void>(resolve => {
+    settle = resolve;
   });
-  worker.on('message', (message: ScanMessage) => {
-    if (message.kind === 'progress') {
-      onProgress?.({ files: message.files, bytes: message.bytes, readBytes: message.readBytes });
-      return;
-    }
-    waiting.push(message);
+  const end = (): void => {
+    // From here on it may be another scan's.
+    for (const [event, listener] of Object.entries(listeners)) worker.off(event, listener);
+    ended = true;
     wake();
-  });
+    settle();
+  };
+  const take = (message: ScanMessage): void => {
+    if (message.kind === 'ended') end();
+    else if (message.kind === 'progress') {
+      onProgress?.({ files: message.files, bytes: message.bytes, readBytes: message.readBytes });
+    } else {
+      waiting.push(message);
+      wake();
+    }
+  };
   const fail = (error: unknown): void => {
     failure = error;
     wake();
   };
-  worker.on('error', fail);
-  worker.on('messageerror', fail);
+  const listeners = { exit: end, message: take, error: fail, messageerror: fail };
+  for (const [event, listener] of Object.entries(listeners)) worker.on(event, listener);
   const abort = (): void => fail(signal?.reason);
   signal?.addEventListener('abort', abort, { once: true });
   try {
@@ -134,6 +148,7 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
           Atomics.notify(control, TAKEN);
           break;
         case 'progress':
+        case 'ended':
           break;
       }
     }
@@ -141,15 +156,15 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
     signal?.removeEventListener('abort', abort);
     Atomics.store(control, CANCELLED, 1);
     Atomics.notify(control, TAKEN);
-    await endsWithin(exited, WORKER_END_MS);
-    // Still there: it hangs in a system call, on a dead disk say, and must not keep the process alive.
+    await endsWithin(settled, WORKER_END_MS);
+    // Still at it: it hangs in a system call, on a dead disk say, and must not keep the process alive.
     if (!ended) worker.unref();
   }
 }
 
 function startWorker(order: ScanOrder): Worker {
   try {
-    return new Worker(new URL('./scan-worker.js', import.meta.url), { workerData: order, name: 'scan' });
+    return startScan(order);
   } catch (error) {
     throw scanFailed(order.path, error);
   }
@@ -177,12 +192,18 @@ async function endsWithin(ending: Promise<void>, limitMs: number): Promise<void>
 function itemFrom(message: ItemMessage): ScanItem {
   const path = Buffer.from(message.path, 'latin1');
   if ('unread' in message) return { kind: 'unread', path, scope: message.unread, because: message.because };
-  return { kind: 'entry', entry: entryFromMessage(message, path), mark: message.mark, hidden: message.hidden };
+  return {
+    kind: 'entry',
+    entry: entryFromMessage(message, path),
+    mark: message.mark,
+    hidden: message.hidden,
+    unreadXattrs: unreadFrom(message.unreadXattrs),
+  };
 }
 
 /** Field by field: a copy of the rest of the message took a third of what a scan of an unchanged source costs this thread. */
 function entryFromMessage(message: FoundMessage, path: Buffer): Entry {
-  const { kind, mode, uid, gid, user, group, mtimeNs, size, target, link, device, mount } = message;
+  const { kind, mode, uid, gid, user, group, mtimeNs, size, target, link, device, xattrs, mount } = message;
   return {
     path,
     kind,
@@ -198,8 +219,19 @@ function entryFromMessage(message: FoundMessage, path: Buffer): Entry {
     target: target === undefined ? undefined : Buffer.from(target, 'latin1'),
     link,
     device,
-    xattrs: [],
+    xattrs: xattrs === undefined ? NO_XATTRS : xattrs.map(xattrFrom),
     stale: false,
     mount,
   };
+}
+
+const xattrFrom = ([name, value]: readonly [string, string]): Xattr => ({
+  name: Buffer.from(name, 'latin1'),
+  value: Buffer.from(value, 'latin1'),
+});
+
+function unreadFrom(unread: FoundMessage['unreadXattrs']): UnreadXattrs | undefined {
+  if (unread === undefined) return undefined;
+  const { because, names } = unread;
+  return { because, names: names === 'all' ? names : names.map(name => Buffer.from(name, 'latin1')) };
 }

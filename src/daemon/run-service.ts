@@ -128,7 +128,7 @@ async function serve(
   teardown.defer(() => lock.release());
   const fault = posixFault();
   if (fault !== undefined)
-    log.warn({ code: 'POSIX_MISSING', fault }, 'one disk flush a file, as syncfs cannot be called');
+    log.warn({ code: 'POSIX_MISSING', fault }, 'one disk flush a file, and no extended attributes');
   const clock = steadyClock();
   const membership = await openMembership({ stateDir, clock: () => clock.wallMs(), log });
   const { boot, previousBoot } = await countBoot(stateDir);

@@ -9,6 +9,7 @@
  */
 import { createRequire } from 'node:module';
 import type koffiModule from 'koffi';
+import { bindXattrs, type XattrCalls } from './xattr-calls.js';
 
 export interface Posix {
   /**
@@ -22,6 +23,8 @@ export interface Posix {
    * Since Linux 5.8 it reports write errors that happened since `fd` was opened; so keep one open.
    */
   readonly syncfs?: (fd: number) => Promise<void>;
+  /** Why: Node has no calls for extended attributes, and ACLs and capabilities are such on Linux. */
+  readonly xattrs: XattrCalls;
 }
 
 /** A failed system call, in the shape of Node's own. */
@@ -102,10 +105,8 @@ const firstLineOf = (error: unknown): string =>
 function bind(koffi: typeof koffiModule, library: string | null, constants: Constants): Posix {
   const libc = koffi.load(library);
   const names = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
-  const fail = (syscall: string, path?: Buffer): SystemCallError => {
-    const errno = koffi.errno();
-    return new SystemCallError(syscall, names.get(errno) ?? `E${errno}`, errno, path);
-  };
+  const fail = (syscall: string, path?: Buffer, errno = koffi.errno()): SystemCallError =>
+    new SystemCallError(syscall, names.get(errno) ?? `E${errno}`, errno, path);
 
   // `long` twice is struct timespec on every 64-bit system that Node 20 runs on.
   const timespec = koffi.struct({ sec: 'long', nsec: 'long' });
@@ -124,11 +125,13 @@ function bind(koffi: typeof koffiModule, library: string | null, constants: Cons
       throw fail('utimensat', path);
     }
   };
-  if (process.platform !== 'linux') return { utimensat: setTimes };
+  const xattrs = bindXattrs({ libc, fail, errno: () => koffi.errno(), errnos: koffi.os.errno });
+  if (process.platform !== 'linux') return { utimensat: setTimes, xattrs };
 
   const syncfs = libc.func('syncfs', 'int', ['int']);
   return {
     utimensat: setTimes,
+    xattrs,
     syncfs: fd =>
       new Promise((resolve, reject) => {
         syncfs.async(fd, (error: unknown, result: number) => {

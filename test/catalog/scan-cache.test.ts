@@ -40,15 +40,39 @@ test('a moved file is found where it was, with its mark, and from then on where 
   const moved = { ...file, path, formerPath: file.path };
   cache.put(file, stat, { blob, readFromNs: longAfterNs, mark: 7 });
   for (const change of [{ size: 6n }, { mtimeNs: stat.mtimeNs + 1n }, { ctimeNs: stat.ctimeNs + 1n }, { ino: 78n }])
-    t.deepEqual(cache.lookup(moved, { ...stat, ...change }), { blob: undefined, mark: 7 });
-  t.deepEqual(cache.lookup({ ...file, path }, stat), { blob: undefined, mark: undefined });
-  t.deepEqual(cache.lookup(moved, stat), { blob, mark: 7 });
+    t.deepEqual(cache.lookup(moved, { ...stat, ...change }), { blob: undefined, mark: 7, isBare: false });
+  t.deepEqual(cache.lookup({ ...file, path }, stat), { blob: undefined, mark: undefined, isBare: false });
+  t.deepEqual(cache.lookup(moved, stat), { blob, mark: 7, isBare: false });
   cache.flush();
-  t.deepEqual(cache.lookup({ ...file, path }, stat), { blob, mark: 7 });
+  t.deepEqual(cache.lookup({ ...file, path }, stat), { blob, mark: 7, isBare: false });
   // Its content is another now, and its mark the same.
   cache.put({ ...file, path }, { ...stat, size: 6n }, { blob, readFromNs: longAfterNs });
-  t.deepEqual(cache.lookup({ ...file, path }, { ...stat, size: 6n }), { blob, mark: 7 });
+  t.deepEqual(cache.lookup({ ...file, path }, { ...stat, size: 6n }), { blob, mark: 7, isBare: false });
   await cache.close();
+});
+
+test('that a file has no attributes is kept with its content, wherever it moves, and is not taken for its age', async t => {
+  const path = cachePath(t);
+  const moved = { ...file, path: Buffer.from('c/b'), formerPath: file.path };
+  const cache = new ScanCache(path, { nowMs: anyTimeMs });
+  cache.put(file, stat, { blob, readFromNs: longAfterNs, mark: 7, isBare: true });
+  for (const one of [file, moved, moved]) t.deepEqual(cache.lookup(one, stat), { blob, mark: 7, isBare: true });
+  t.false(cache.lookup(file, { ...stat, ctimeNs: stat.ctimeNs + 1n }).isBare);
+  cache.sweep(aSource);
+  await cache.close();
+
+  // Renewed after a month, and so not swept after another two.
+  for (const day of [40, 90]) {
+    const later = new ScanCache(path, { nowMs: anyTimeMs + day * DAY_MS });
+    t.deepEqual(later.lookup(file, stat), { blob, mark: 7, isBare: true });
+    later.sweep(aSource);
+    t.is(later.lookup(moved, stat).blob, blob);
+    await later.close();
+  }
+  const last = new ScanCache(path, { nowMs: anyTimeMs + 200 * DAY_MS });
+  last.sweep(aSource);
+  t.is(last.lookup(file, stat).blob, undefined);
+  await last.close();
 });
 
 test('a folder is known by its inode and its birth, if that is precise', async t => {

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { cutMarkOf } from '../../src/catalog/cut.js';
-import type { Entry } from '../../src/catalog/entry.js';
+import { type Entry, XATTR_BYTES_MAX } from '../../src/catalog/entry.js';
 import { ScanMerge } from '../../src/catalog/merge-scan.js';
 import type { ScanItem } from '../../src/catalog/scan.js';
 import type { WalkedEntry, WalkedParcel } from '../../src/catalog/walk.js';
@@ -198,4 +198,49 @@ test('a name that cannot be looked at keeps all that it had below it', async t =
   const { paths, stale } = await merged(before, [found(root), unread, found(file('a.txt')), found(file('b'))]);
   t.deepEqual(paths, ['', 'a', 'a/b', 'a/b/1', 'a.txt', 'b']);
   t.deepEqual(stale, ['a', 'a/b', 'a/b/1']);
+});
+
+const named = (...names: readonly string[]): Entry['xattrs'] =>
+  names.map(name => ({ name: Buffer.from(name), value: Buffer.from(`of ${name}`) }));
+const namesOf = (entry: Entry | undefined): string[] => entry?.xattrs.map(({ name }) => name.toString()) ?? [];
+
+test('attributes that could not be read are carried over, those that are gone are not, and the file is as it is now', async t => {
+  const before = [
+    root,
+    { ...file('a'), xattrs: named('user.gone', 'user.kept', 'user.locked') },
+    { ...file('b'), mode: 0o700 },
+  ];
+  const now = { ...file('a'), mode: 0o600, xattrs: named('user.kept', 'user.new') };
+  const unreadXattrs = { because: 'EIO', names: [Buffer.from('user.locked')] };
+  const all = { because: 'EACCES', names: 'all' } as const;
+  const { entries, merge } = await merged(before, [
+    found(root),
+    { ...found(now), unreadXattrs } as ScanItem,
+    { ...found(file('b')), unreadXattrs: all } as ScanItem,
+    { ...found(file('new')), unreadXattrs: all } as ScanItem,
+  ]);
+  t.deepEqual(namesOf(entries[1]), ['user.kept', 'user.locked', 'user.new']);
+  t.like(entries[1], { mode: 0o600, stale: true });
+  t.like(entries[2], { mode: 0o755, stale: false });
+  t.like(merge.tally, { stale: 1, missed: 2, filesGone: 0 });
+  t.deepEqual(
+    merge.tally.unread.map(({ path, because, carried }) => [path.toString(), because, carried]),
+    [
+      ['a', 'EIO', 1],
+      ['b', 'EACCES', 0],
+      ['new', 'EACCES', 0],
+    ],
+  );
+});
+
+test('attributes are not carried over to what is of another kind, nor beyond what an entry has room for', async t => {
+  const large = [{ name: Buffer.from('user.large'), value: Buffer.alloc(XATTR_BYTES_MAX - 10) }];
+  const before = [root, { ...file('a'), xattrs: large }, { ...file('b'), xattrs: large }];
+  const all = { because: 'EIO', names: 'all' } as const;
+  const { entries } = await merged(before, [
+    found(root),
+    { ...found(folder('a')), unreadXattrs: all } as ScanItem,
+    { ...found({ ...file('b'), xattrs: named('user.a') }), unreadXattrs: all } as ScanItem,
+  ]);
+  t.deepEqual(entries.slice(1).map(namesOf), [[], ['user.a']]);
 });

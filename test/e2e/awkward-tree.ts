@@ -2,8 +2,18 @@
  * Awkward tree: a source with everything that a real folder may hold and a backup may get wrong.
  */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, linkSync, lutimesSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  linkSync,
+  lutimesSync,
+  mkdirSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
+import { acl, setRawXattr, whyNoXattrs } from '../helpers/raw-xattrs.js';
 
 const MiB = 1024 * 1024;
 /** From here on a file is a parcel of its own. */
@@ -13,7 +23,10 @@ const PATH_BYTES_MAX = 4095;
 const NAME_BYTES_MAX = 255;
 /** Enough for several parcels of small files. */
 const SMALL_FILES = 300;
+/** With 5 MB of zeros in the middle, and with 20 MB at its end, which makes it a parcel of its own. */
+export const SPARSE = ['sparse/middle', 'sparse/end'];
 
+/** Without extended attributes where temporary files can have none (`whyNoXattrs`). */
 export function makeAwkwardTree(root: string): void {
   const at = (...names: readonly (string | Buffer)[]): Buffer =>
     Buffer.concat([Buffer.from(root), ...names.flatMap(name => [Buffer.from('/'), Buffer.from(name)])]);
@@ -99,6 +112,12 @@ export function makeAwkwardTree(root: string): void {
   folder('empty folder', 'in an empty folder');
   deepPath(root, 'at the bottom of a path as long as can be');
 
+  // Holes, of which nothing is left but zeros when they are read.
+  write(Buffer.concat([randomBytes(10), Buffer.alloc(5 * MiB), randomBytes(10)]), 'sparse', 'middle');
+  truncateSync(write(randomBytes(100_000), 'sparse', 'end'), 20 * MiB);
+
+  if (whyNoXattrs() === undefined) makeXattrs({ write, folder, at });
+
   // Modes; folders last, for what is in them must be written first.
   chmodSync(write('read only', 'modes', 'read only'), 0o444);
   chmodSync(write('nobody may', 'modes', 'nobody'), 0o000);
@@ -120,6 +139,46 @@ export function makeAwkwardTree(root: string): void {
   lutimesSync(at('times', 'symlink'), 1_000_000_000.5, 1_000_000_000.5);
   utimesSync(folder('times', 'folder'), 1_234_567_890.123456, 1_234_567_890.123456);
   utimesSync(at('times'), 946_684_800, 946_684_800);
+}
+
+interface Maker {
+  readonly write: (content: string | Uint8Array, ...names: readonly string[]) => Buffer;
+  readonly folder: (...names: readonly string[]) => Buffer;
+  readonly at: (...names: readonly string[]) => Buffer;
+}
+
+/** Attributes of users, and ACLs, on whatever can have some; capabilities where we are root. */
+function makeXattrs({ write, folder, at }: Maker): void {
+  const several = write('several', 'xattrs', 'several');
+  setRawXattr(several, 'user.b', 'second');
+  setRawXattr(several, 'user.a', '');
+  setRawXattr(several, Buffer.concat([Buffer.from('user.'), Buffer.of(0xff, 0x0a)]), Buffer.of(0, 0xff));
+  setRawXattr(several, 'user.large', randomBytes(1500));
+  setRawXattr(at('sizes', 'boundary'), 'user.parcel', 'of its own, and with two names');
+  setRawXattr(at('empty'), 'user.empty', 'the file, not the attribute');
+  setRawXattr(at(), 'user.source', 'of the folder itself');
+  // The same content with an attribute and without.
+  setRawXattr(at('duplicates', 'b'), 'user.one', 'of three');
+
+  const locked = write('read only', 'xattrs', 'read-only folder', 'read only');
+  setRawXattr(locked, 'user.locked', 'file');
+  chmodSync(locked, 0o444);
+  setRawXattr(at('xattrs', 'read-only folder'), 'user.locked', 'folder');
+  chmodSync(at('xattrs', 'read-only folder'), 0o555);
+
+  const user = { id: 12_345, rights: 6 };
+  setRawXattr(write('somebody else may write', 'xattrs', 'acl'), 'system.posix_acl_access', acl({ mask: 6, user }));
+  const shared = folder('xattrs', 'shared');
+  const rights = acl({ owner: 7, mask: 7, others: 5, user: { ...user, rights: 7 } });
+  for (const name of ['access', 'default']) setRawXattr(shared, `system.posix_acl_${name}`, rights);
+  write('an ACL from its folder', 'xattrs', 'shared', 'inherited');
+  folder('xattrs', 'shared', 'inherited too');
+  chmodSync(shared, 0o2775);
+  if (process.getuid?.() === 0) {
+    const tool = write('may send raw packets', 'xattrs', 'tool');
+    // cap_net_raw=ep (linux/capability.h): revision 2, effective, and bit 13.
+    setRawXattr(tool, 'security.capability', Buffer.from('0100000200200000000000000000000000000000', 'hex'));
+  }
 }
 
 /**

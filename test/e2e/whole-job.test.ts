@@ -1,11 +1,15 @@
 /**
  * The main job: real hosts keep N copies of a real folder, and give it back byte for byte when its origin is gone.
  */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { contentsOf, countCopies } from '../helpers/count-copies.js';
+import { whyNoXattrs } from '../helpers/raw-xattrs.js';
 import { RealCluster } from '../helpers/real-cluster.js';
 import { awkwardHouse } from './awkward-house.js';
+import { SPARSE } from './awkward-tree.js';
 
 test.serial('a folder with everything awkward in it comes back the same when its origin is gone', async t => {
   const cluster = new RealCluster(t);
@@ -33,4 +37,10 @@ test.serial('a folder with everything awkward in it comes back the same when its
   const restore = await d.records('restore', 'pics', '--target', cluster.path('out'), '--verify');
   t.like(restore.at(-1), { message_type: 'restore', failed: 0, not_set: 0 });
   t.deepEqual(compareTrees(source, cluster.path('out')), []);
+  for (const path of SPARSE) {
+    const { size, blocks } = statSync(join(cluster.path('out'), path));
+    t.true(blocks * 512 < size / 10, `${path} has its holes`);
+  }
+  const because = whyNoXattrs();
+  if (because !== undefined) t.log(`SKIPPED, no extended attributes were tested: ${because}`);
 });

@@ -2,10 +2,12 @@
  * Compare trees: is a restored folder the same as its source? By its own walk (lstat, read, readlink), over bytes, with
  * nothing of the program's: what it says is evidence.
  *
- * Same: every path, kind, content, mode (12 bits), owner, mtime in nanoseconds, symlink target, and which names are one
- * file (hard links). Not looked at: ctime, atime, inode numbers, extended attributes.
+ * Same: every path, kind, content, mode (12 bits), owner, mtime in nanoseconds, symlink target, which names are one file (hard
+ * links), and on Linux, where both have them, the extended attributes that are kept. Not looked at: ctime, atime, inode numbers,
+ * holes.
  */
 import { closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { rawXattrs } from './raw-xattrs.js';
 
 /** More differences than these are not told one by one. */
 const TOLD_MAX = 50;
@@ -101,10 +103,36 @@ function* compareEntries(was: Found, is: Found): Generator<string> {
     }
     return;
   }
+  yield* compareXattrs(xattrsOf(was.path), xattrsOf(is.path));
   if (was.mode !== is.mode) yield `mode ${is.mode.toString(8)}, was ${was.mode.toString(8)}`;
   if (was.kind !== 'file') return;
   if (was.size !== is.size) yield `${is.size} bytes, was ${was.size}`;
   else if (!sameContent(was.path, is.path)) yield `the same ${is.size} bytes in number, but not in content`;
+}
+
+function* compareXattrs(was: Xattrs | undefined, is: Xattrs | undefined): Generator<string> {
+  if (was === undefined || is === undefined) return;
+  for (const name of new Set([...Object.keys(was), ...Object.keys(is)]))
+    if (was[name] !== is[name])
+      yield `attribute ${shown(name)} is ${is[name] ?? 'not there'}, was ${was[name] ?? 'not there'}`;
+}
+
+type Xattrs = Readonly<Record<string, string>>;
+
+/** Those of users, ACLs and, as only root can set them, capabilities; undefined where nobody can tell. */
+function xattrsOf(path: Buffer): Xattrs | undefined {
+  let all: Xattrs;
+  try {
+    all = rawXattrs(path);
+  } catch {
+    // No koffi, or a file system without them: that is told by whoever makes trees with attributes.
+    return undefined;
+  }
+  const isKept = (name: string): boolean =>
+    name.startsWith('user.') ||
+    name.startsWith('system.posix_acl_') ||
+    (name === 'security.capability' && process.getuid?.() === 0);
+  return Object.fromEntries(Object.entries(all).filter(([name]) => isKept(name)));
 }
 
 function sameContent(one: Buffer, other: Buffer): boolean {

@@ -1,0 +1,81 @@
+/**
+ * Read xattrs: the extended attributes of one path as an entry has them: those that the rule keeps, in the order of their
+ * names, within an entry's limits.
+ *
+ * A file is no less readable for an attribute that is not: what could not be read, or is too large for an entry, is left
+ * out here and told, with its name. Driven by the scan, and by the restore that looks whether a file is as it should be.
+ */
+import { posix } from '../platform/posix.js';
+import { XATTR_BYTES_MAX, XATTR_COUNT_MAX, XATTR_NAME_BYTES_MAX, type Xattr } from './entry.js';
+import { errorCode } from './error-code.js';
+import { isKeptXattr } from './xattr-rule.js';
+
+export interface UnreadXattrs {
+  /** An errno code, XATTRS_TOO_LARGE or NO_XATTR_CALLS. */
+  readonly because: string;
+  /** Those that are there and could not be read; `all` when it is not even known which there are. Not the too large ones. */
+  readonly names: 'all' | readonly Buffer[];
+}
+
+export interface ReadXattrs {
+  readonly xattrs: readonly Xattr[];
+  readonly unread: UnreadXattrs | undefined;
+}
+
+const TOO_LARGE = 'XATTRS_TOO_LARGE';
+/** Of every path: this process could not load the system calls. */
+export const NO_CALLS = 'NO_XATTR_CALLS';
+
+/** Most paths have none, and share these. */
+export const NO_XATTRS: readonly Xattr[] = [];
+export const BARE: ReadXattrs = { xattrs: NO_XATTRS, unread: undefined };
+const UNKNOWN: ReadXattrs = { xattrs: NO_XATTRS, unread: { because: NO_CALLS, names: 'all' } };
+
+export function readXattrs(path: Buffer): ReadXattrs {
+  const calls = posix()?.xattrs;
+  if (calls === undefined) return UNKNOWN;
+  let names: Buffer[];
+  try {
+    names = calls.list(path).filter(name => isKeptXattr(name));
+  } catch (error) {
+    const code = errorCode(error);
+    // Gone since it was found, and its attributes with it.
+    if (code === 'ENOENT' || code === 'ENOTDIR') return BARE;
+    return { xattrs: NO_XATTRS, unread: { because: code, names: 'all' } };
+  }
+  if (names.length === 0) return BARE;
+  const read: Xattr[] = [];
+  const failed: Buffer[] = [];
+  let because: string | undefined;
+  let isOver = false;
+  for (const name of names) {
+    try {
+      const value = calls.get(path, name);
+      if (value !== undefined) read.push({ name, value });
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === 'ERANGE') isOver = true;
+      else {
+        because ??= code;
+        failed.push(name);
+      }
+    }
+  }
+  const xattrs = withinLimits(read);
+  if (isOver || xattrs.length < read.length) because ??= TOO_LARGE;
+  return { xattrs, unread: because === undefined ? undefined : { because, names: failed } };
+}
+
+/** In the order of their names, without those that an entry has no room for: rights come before what users have written. */
+export function withinLimits(xattrs: readonly Xattr[]): readonly Xattr[] {
+  let bytes = 0;
+  const kept: Xattr[] = [];
+  for (const xattr of [...xattrs].sort((a, b) => Buffer.compare(a.name, b.name))) {
+    const { name, value } = xattr;
+    const after = bytes + name.length + value.length;
+    if (after > XATTR_BYTES_MAX || name.length > XATTR_NAME_BYTES_MAX || kept.length >= XATTR_COUNT_MAX) continue;
+    bytes = after;
+    kept.push(xattr);
+  }
+  return kept;
+}

@@ -1,0 +1,116 @@
+/**
+ * Sparse writer: a new file's bytes in their order, with holes where they are zeros for long.
+ *
+ * A file of holes (a virtual machine's disk, say) would else take its whole size on the target, and may not fit. Which zeros were
+ * holes at the origin is not known, and nobody who reads can tell. Holes are whole blocks, so that each saves what it covers.
+ *
+ * Driven by restore-files.ts.
+ */
+import { closeSync, constants, ftruncateSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+
+/** Of nearly all file systems, and of memory: no smaller hole saves anything. */
+const BLOCK_BYTES = 4096;
+/** Shorter runs of zeros are written: thousands of small holes make a file slow to read, for little room. */
+const HOLE_BYTES_MIN = 64 * 1024;
+const ZEROS = Buffer.alloc(HOLE_BYTES_MIN);
+const READ_BYTES = 1024 * 1024;
+
+const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+
+export class SparseWriter {
+  readonly #fd: number;
+  /** Bytes taken so far: where the next ones belong. */
+  #taken = 0;
+  /** Up to here all is written, or is a hole; from here to `#taken` there are zeros. */
+  #done = 0;
+  #hasHoles = false;
+
+  /** `fd`: an empty file, open for writing. */
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  get hasHoles(): boolean {
+    return this.#hasHoles;
+  }
+
+  write(data: Uint8Array): void {
+    const start = this.#taken;
+    const end = start + data.length;
+    let zerosFrom = this.#done < start ? this.#done : undefined;
+    for (let at = start; at < end; ) {
+      const next = Math.min(end, at + BLOCK_BYTES - (at % BLOCK_BYTES));
+      if (isZero(data, at - start, next - start)) zerosFrom ??= at;
+      else if (zerosFrom !== undefined) {
+        this.#leaveHole(data, zerosFrom, at);
+        zerosFrom = undefined;
+      }
+      at = next;
+    }
+    this.#put(data, zerosFrom ?? end);
+    this.#taken = end;
+  }
+
+  /** The file has all that was taken, and so its size. */
+  end(): void {
+    const holeFrom = wholeBlocksFrom(this.#done);
+    const isHole = this.#taken - holeFrom >= HOLE_BYTES_MIN;
+    this.#put(ZEROS, isHole ? holeFrom : this.#taken);
+    if (!isHole) return;
+    ftruncateSync(this.#fd, this.#taken);
+    this.#done = this.#taken;
+    this.#hasHoles = true;
+  }
+
+  /** There are zeros from `from` to `to`: the blocks among them become a hole if they are worth one. */
+  #leaveHole(data: Uint8Array, from: number, to: number): void {
+    const holeFrom = wholeBlocksFrom(from);
+    const holeTo = Math.floor(to / BLOCK_BYTES) * BLOCK_BYTES;
+    if (holeTo - holeFrom < HOLE_BYTES_MIN) return;
+    this.#put(data, holeFrom);
+    this.#done = holeTo;
+    this.#hasHoles = true;
+  }
+
+  /** Writes up to this place of the file: zeros that waited, and then what of `data`, which begins at `#taken`, is due. */
+  #put(data: Uint8Array, to: number): void {
+    while (this.#done < Math.min(to, this.#taken)) {
+      const zeros = Math.min(this.#taken - this.#done, to - this.#done, ZEROS.length);
+      this.#done += writeSync(this.#fd, ZEROS, 0, zeros, this.#done);
+    }
+    while (this.#done < to) {
+      const at = this.#done - this.#taken;
+      this.#done += writeSync(this.#fd, data, at, to - this.#done, this.#done);
+    }
+  }
+}
+
+const wholeBlocksFrom = (place: number): number => Math.ceil(place / BLOCK_BYTES) * BLOCK_BYTES;
+
+/** Looks at the ends first: most blocks of most files are told by one byte. */
+function isZero(data: Uint8Array, from: number, to: number): boolean {
+  if (data[from] !== 0 || data[to - 1] !== 0) return false;
+  return ZEROS.compare(data, from, to, 0, to - from) === 0;
+}
+
+/** Copies a file into one that does not exist yet. Node's own copy fills the holes where blocks cannot be shared. */
+export function copySparse(from: Buffer, to: Buffer): void {
+  const source = openSync(from, O_RDONLY | O_NOFOLLOW);
+  let target: number | undefined;
+  let isWhole = false;
+  try {
+    target = openSync(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    const writer = new SparseWriter(target);
+    const buffer = Buffer.allocUnsafe(READ_BYTES);
+    for (let got = readSync(source, buffer); got > 0; got = readSync(source, buffer))
+      writer.write(buffer.subarray(0, got));
+    writer.end();
+    isWhole = true;
+  } finally {
+    closeSync(source);
+    if (target !== undefined) {
+      closeSync(target);
+      if (!isWhole) rmSync(to);
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
+import test from 'ava';
+import { scan } from '../../src/catalog/scan.js';
+import type { ScanMessage, ScanOrder } from '../../src/catalog/scan-message.js';
+import { startScan } from '../../src/catalog/scan-threads.js';
+import { anyTimeMs, aSource } from './scratch-source.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'scan-threads-'));
+const source = join(folder, 'source');
+mkdirSync(source);
+writeFileSync(join(source, 'file'), 'content');
+test.after.always(() => rmSync(folder, { recursive: true }));
+
+const order = (change: Partial<ScanOrder> = {}): ScanOrder => ({
+  path: source,
+  source: aSource,
+  cachePath: undefined,
+  nowMs: anyTimeMs,
+  exclude: [],
+  crossMounts: false,
+  forbidden: [],
+  control: new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT),
+  ...change,
+});
+
+/** What the thread says, up to its last word on the order. */
+const heard = (worker: Worker): Promise<string[]> =>
+  new Promise((resolve, reject) => {
+    const kinds: string[] = [];
+    const hear = ({ kind }: ScanMessage): void => {
+      kinds.push(kind);
+      if (kind !== 'ended') return;
+      worker.off('message', hear);
+      worker.off('error', reject);
+      resolve(kinds);
+    };
+    worker.on('message', hear);
+    worker.on('error', reject);
+  });
+
+test.serial('a later scan takes over the thread of an earlier one, and scans at once have one each', async t => {
+  const first = startScan(order());
+  const other = startScan(order());
+  t.not(other.threadId, first.threadId);
+  for (const kinds of await Promise.all([heard(first), heard(other)])) t.deepEqual(kinds.slice(-2), ['done', 'ended']);
+  const threads = [first.threadId, other.threadId];
+  for (let turn = 0; turn < 5; turn += 1) {
+    const next = startScan(order());
+    t.true(threads.includes(next.threadId));
+    await heard(next);
+  }
+});
+
+test.serial('an order that cannot be sent leaves the thread to the next one', async t => {
+  const first = startScan(order());
+  await heard(first);
+  t.throws(() => startScan(order({ exclude: [Symbol('x') as unknown as string] })), {
+    any: true,
+    name: 'DataCloneError',
+  });
+  const next = startScan(order());
+  t.true((await heard(next)).includes('done'));
+});
+
+test.serial('a thread that fails fails its scan, and the next scan has another', async t => {
+  const isDirectory = join(folder, 'cache');
+  mkdirSync(isDirectory);
+  const run = async (cachePath: string | undefined): Promise<number> => {
+    let items = 0;
+    for await (const event of scan({ path: source, source: aSource, cachePath, nowMs: anyTimeMs }))
+      if (event.kind === 'items') items += event.items.length;
+    return items;
+  };
+  await t.throwsAsync(run(isDirectory), { code: 'SCAN_FAILED' });
+  t.is(await run(undefined), 2);
+});

@@ -1,0 +1,16 @@
+/** A test of extended attributes: where there can be none it says so loudly. */
+import test, { type ExecutionContext } from 'ava';
+import { whyNoXattrs } from './raw-xattrs.js';
+
+const because = whyNoXattrs();
+
+export const xattrTest = (title: string, body: (t: ExecutionContext) => void | Promise<void>): void =>
+  test(title, async t => {
+    if (because !== undefined) return skip(t, because);
+    return body(t);
+  });
+
+export function skip(t: ExecutionContext, why: string): void {
+  t.log(`SKIPPED, nothing was tested: ${why}`);
+  t.pass();
+}
