@@ -33,9 +33,9 @@ const placesIn = (stateDir: string) => ({
 /** Before the index is opened, under the state folder's lock. */
 export function beginIndexTrial(stateDir: string): IndexTrial {
   const { file, index, aside } = placesIn(stateDir);
-  let starts = Number(readIfThere(file)?.toString() ?? 0);
-  // Neither is a count that cannot be read one that was passed.
-  if (!(starts < STARTS_MAX)) {
+  // A power cut may leave anything in the file: what is no number is no reason to read every source anew.
+  let starts = Number(readIfThere(file)?.toString()) || 0;
+  if (starts >= STARTS_MAX) {
     starts = 0;
     rmSync(aside, { recursive: true, force: true });
     if (existsSync(index)) renameSync(index, aside);

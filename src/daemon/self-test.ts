@@ -12,7 +12,7 @@ import type { Drilled } from './drill.js';
 const EVERY_MS = 24 * 3_600_000;
 /** After a start: hosts that start together have to find each other first. */
 const FIRST_MS = 3_600_000;
-/** Of each source: a file a day is found out to be lost before the tenth part of a source is, nine times in ten, within a month. */
+/** Of each source: 300 in a month, which find with 95 % that one file in a hundred is lost. */
 const FILES = 10;
 /** A larger file would cost the network more than it proves. */
 const FILE_BYTES_MAX = 64 * 1024 * 1024;
