@@ -54,8 +54,8 @@ export function openingKey(source: SourceId, path: Uint8Array, turn = 0): Key {
   return hashHex(signable('scatterhoard/key/1', [bytesOf(origin), name, path, turn])).slice(0, 32) as Key;
 }
 
-/** 48 bits of a blob's id. Two blobs that share them cost a worse guess about a rename, no more. */
-export const fingerprintOf = (blob: string): number => Number.parseInt(blob.slice(0, 12), 16);
+/** 48 bits of an id. Two blobs that share them cost a worse guess about a rename, no more. */
+export const fingerprintOf = (id: string): number => Number.parseInt(id.slice(0, 12), 16);
 
 /** Parcels of the last snapshot that are not in the new one as they were, to be found by the blobs that they had. */
 export class Predecessors {

@@ -8,6 +8,7 @@
  */
 import type { Logger } from 'pino';
 import { decodeHead, type ListedSnapshot } from '../catalog/head.js';
+import { fingerprintOf } from '../catalog/inherit-keys.js';
 import type { SourceHistory } from '../catalog/source-history.js';
 import { readPage, readSnapshot } from '../catalog/walk.js';
 import type { ObjectId, ParcelId } from '../core/ids.js';
@@ -104,7 +105,10 @@ export class CatalogSweeper {
     );
   }
 
-  /** Fingerprints of snapshots and pages, and of records where the machine does not know of them. */
+  /**
+   * Of snapshots and pages, and of records where the machine does not know of them: fingerprints, 40 bytes each. What shares one with
+   * something reached stays, and does no harm.
+   */
   async #reached(): Promise<Set<number>> {
     const { catalog, history, reader } = this.#options;
     const reached = new Set<number>();
@@ -167,6 +171,3 @@ export class CatalogSweeper {
     if (!signal.aborted) this.#next(isDone ? this.#everyMs() : Math.min(AGAIN_MS, this.#everyMs()));
   }
 }
-
-/** 48 bits of an id, for 40 bytes of memory each. One that shares them with something reached stays, and does no harm. */
-const fingerprintOf = (id: ObjectId): number => Number.parseInt(id.slice(0, 12), 16);

@@ -7,7 +7,7 @@
 import type { ListedSnapshot } from '../catalog/head.js';
 import { comparePaths } from '../catalog/path-order.js';
 import { isPartial } from '../catalog/snapshot.js';
-import type { SourceSpec, WantedSnapshot } from '../catalog/source-spec.js';
+import { type ChosenSnapshot, chooseSnapshot, type SourceSpec, type WantedSnapshot } from '../catalog/source-spec.js';
 import { findEntry, readSnapshot } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { type ObjectId, type SourceId, splitSourceId } from '../core/ids.js';
@@ -81,11 +81,9 @@ export class NamedSnapshots {
     const newest = this.newest(source);
     const snapshots = this.listed(source);
     if (spec.kind !== 'latest') {
-      const candidates = spec.kind === 'id' ? [...snapshots, ...this.held(source)] : snapshots;
-      const named = candidates.filter(snapshot => isNamed(spec, snapshot));
-      const [listed] = spec.kind === 'time' ? named.slice(-1) : named;
-      if (listed === undefined || (spec.kind === 'id' && named.length > 1))
-        throw notFound(this.#of.names.nameOf(source), spec, named.length);
+      const choice = chooseSnapshot(spec, spec.kind === 'id' ? [...snapshots, ...this.held(source)] : snapshots);
+      if (choice.kind !== 'chosen') throw notChosen(this.#of.names.nameOf(source), spec, choice);
+      const listed = choice.snapshot;
       const reach = await this.#of.protections.reach(listed, signal);
       return reach.parcels === 0 ? { listed } : { listed, unreachable: this.#unreachable(reach) };
     }
@@ -126,16 +124,14 @@ export class NamedSnapshots {
   }
 }
 
-/** A time means the newest before it is over, so every earlier one is a candidate and the last is meant. */
-function isNamed(spec: Exclude<WantedSnapshot, { kind: 'latest' }>, { id, timeMs }: ListedSnapshot): boolean {
-  return spec.kind === 'id' ? id.startsWith(spec.prefix) : timeMs < spec.beforeMs;
-}
-
-function notFound(source: string, spec: WantedSnapshot, found: number): ClusterError {
-  if (found > 1) {
-    return new ClusterError('SNAPSHOT_AMBIGUOUS', `${found} snapshots of ${source} begin so; give more digits`, {
-      blame: 'operator',
-    });
+function notChosen(
+  source: string,
+  spec: WantedSnapshot,
+  choice: Exclude<ChosenSnapshot<ListedSnapshot>, { kind: 'chosen' }>,
+): ClusterError {
+  if (choice.kind === 'ambiguous') {
+    const text = `${choice.snapshots.length} snapshots of ${source} begin so; give more digits`;
+    return new ClusterError('SNAPSHOT_AMBIGUOUS', text, { blame: 'operator' });
   }
   const what = spec.kind === 'id' ? `snapshot ${spec.prefix}` : 'snapshot from that time or before';
   return new ClusterError('SNAPSHOT_UNKNOWN', `source ${source} has no ${what}; see: snapshots ${source}`, {

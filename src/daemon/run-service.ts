@@ -53,6 +53,7 @@ import { CatalogKeeper } from './catalog-keeper.js';
 import { CatalogSweeper } from './catalog-sweeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
+import { DamagedCopies } from './damaged-copies.js';
 import { type DrillOptions, drill } from './drill.js';
 import { Driver, type Unstamped } from './driver.js';
 import { Dropper } from './dropper.js';
@@ -329,14 +330,14 @@ async function serve(
   });
   teardown.defer(() => fetcher.stop());
   const grants = new GrantServer({ net, roster, signer, boot, tell });
-  const corrupt = new Map<StoreId, number>();
+  const damaged = new DamagedCopies({ pathOf: store => stores.mounted(store)?.path, alarms });
   const dropper = new Dropper({
     self,
     stores,
     findRecord: (parcel, until) => finder.get(parcel, until),
     signalOf: ask => grants.signalOf(ask),
     notes: index.unwanted,
-    onCorrupt: noteCorrupt,
+    onCorrupt: store => damaged.note(store),
     nameOf: host => roster.nameOf(host),
     tell,
     log,
@@ -510,18 +511,6 @@ async function serve(
         subject,
         `${roster.nameOf(host)} says that its store ${store} holds ${copies === 1 ? 'a parcel' : `${copies} parcels`} and could not show the bytes when another host asked: these copies do not count, and are made again elsewhere. Look at that disk; if its files are right, stop the service there and see whether somebody has changed it`,
       );
-  }
-
-  /** Until the next start: a disk that has begun to fail goes on, and nobody but its owner can look at it. */
-  function noteCorrupt(store: StoreId): void {
-    const count = (corrupt.get(store) ?? 0) + 1;
-    corrupt.set(store, count);
-    const { path } = stores.mounted(store) ?? { path: `store ${store}` };
-    alarms.raise(
-      'COPIES_DAMAGED',
-      store,
-      `in ${path} ${count === 1 ? 'a parcel was' : `${count} parcels were`} found with wrong or missing bytes since this service started: they count no more, and are fetched again from other hosts. Look at that disk (smartctl, the kernel's log); a disk that does this again is to be replaced`,
-    );
   }
 
   function noteDuplicate({ host, duplicate }: Extract<Effect, { do: 'note-duplicate' }>): void {
