@@ -7,8 +7,9 @@ import type { Entry, Xattr } from '../../src/catalog/entry.js';
 import { hasXattrsOf, setXattrs } from '../../src/catalog/restore-xattrs.js';
 import { lutimes, posix } from '../../src/platform/posix.js';
 import { acl, rawXattrs, setRawXattr, whyNoXattrs } from '../helpers/raw-xattrs.js';
+import { skip } from '../helpers/skip.js';
 import { WITHOUT_KOFFI } from '../helpers/without-koffi.js';
-import { skip, xattrTest } from '../helpers/xattr-test.js';
+import { xattrTest } from '../helpers/xattr-test.js';
 import { Blobs, entryOf, fileOf, placed, restore, temporaryFolder } from './restore-fixture.js';
 
 const ACCESS = 'system.posix_acl_access';

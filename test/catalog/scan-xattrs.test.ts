@@ -6,8 +6,9 @@ import test from 'ava';
 import { type Entry, XATTR_BYTES_MAX, XATTR_COUNT_MAX, XATTR_NAME_BYTES_MAX } from '../../src/catalog/entry.js';
 import { withinLimits } from '../../src/catalog/read-xattrs.js';
 import { acl, rawXattrs, setRawXattr } from '../helpers/raw-xattrs.js';
+import { skip } from '../helpers/skip.js';
 import { WITHOUT_KOFFI } from '../helpers/without-koffi.js';
-import { skip, xattrTest } from '../helpers/xattr-test.js';
+import { xattrTest } from '../helpers/xattr-test.js';
 import { ScratchSource, settle } from './scratch-source.js';
 
 /** As `rawXattrs` gives them. */

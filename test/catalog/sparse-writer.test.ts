@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { copySparse, SparseWriter } from '../../src/catalog/sparse-writer.js';
-import { skip } from '../helpers/xattr-test.js';
+import { skip } from '../helpers/skip.js';
 import { Blobs, fileOf, placed, restore } from './restore-fixture.js';
 
 const KiB = 1024;

@@ -10,10 +10,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { type HookCall, Hooks } from '../../src/daemon/hooks.js';
+import { until } from '../helpers/until.js';
 
 /** Above what any of these programs takes on a busy machine. */
 const WAIT_MS_MAX = 20_000;
@@ -32,11 +32,6 @@ function aFolder(t: ExecutionContext) {
   const run = (name: string, more: Partial<HookCall> = {}, signal = new AbortController().signal): Promise<void> =>
     hooks.run({ name, moment: 'before', source: 'db', path: '/srv/db', timeoutMs: WAIT_MS_MAX, ...more }, signal);
   return { stateDir, install, run, lines };
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  for (const startMs = Date.now(); !holds(); await delay(20))
-    if (Date.now() - startMs > WAIT_MS_MAX) throw new Error('not within its time');
 }
 
 const failure = (message: RegExp) => ({ code: 'HOOK_FAILED', message });
@@ -77,7 +72,7 @@ test('a hook that takes too long is ended with all that it started', async t => 
   const pid = Number(readFileSync(pidFile, 'utf8'));
   const isOver = (): boolean =>
     !existsSync(`/proc/${pid}`) || readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
-  await t.notThrowsAsync(until(isOver));
+  await t.notThrowsAsync(until('it is over', isOver));
 });
 
 test('a hook has ended when it has, though what it left running keeps its output open', async t => {
@@ -95,7 +90,7 @@ test('a hook ends when the service stops, and that is no failure of it', async t
   install('hang', `#!/bin/sh\ntouch ${begun}\nsleep 1000\n`);
   const stop = new AbortController();
   const running = run('hang', {}, stop.signal);
-  await until(() => existsSync(begun));
+  await until('it has begun', () => existsSync(begun));
   stop.abort(new Error('the service stops'));
   await t.throwsAsync(running, { message: 'the service stops' });
   await t.throwsAsync(run('hang', {}, stop.signal), { message: 'the service stops' });

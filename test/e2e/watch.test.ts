@@ -7,6 +7,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { type JsonRecord, type Plan, RealCluster, type SourcePlan } from '../helpers/real-cluster.js';
+import { skip } from '../helpers/skip.js';
 import { isWatchedByKernel } from '../helpers/watched-by-kernel.js';
 
 const BURST_FILES = 200;
@@ -94,8 +95,7 @@ function limited(limit: string, most: number): readonly string[] | undefined {
 async function aLimitedHost(t: ExecutionContext, limit: string, most: number) {
   const by = limited(limit, most);
   if (by === undefined) {
-    t.log('skipped: no user namespace can be made here');
-    t.pass();
+    skip(t, 'no user namespace can be made here');
     return undefined;
   }
   const cluster = new RealCluster(t);

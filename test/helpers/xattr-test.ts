@@ -1,6 +1,7 @@
 /** A test of extended attributes: where there can be none it says so loudly. */
 import test, { type ExecutionContext } from 'ava';
 import { whyNoXattrs } from './raw-xattrs.js';
+import { skip } from './skip.js';
 
 const because = whyNoXattrs();
 
@@ -9,8 +10,3 @@ export const xattrTest = (title: string, body: (t: ExecutionContext) => void | P
     if (because !== undefined) return skip(t, because);
     return body(t);
   });
-
-export function skip(t: ExecutionContext, why: string): void {
-  t.log(`SKIPPED, nothing was tested: ${why}`);
-  t.pass();
-}

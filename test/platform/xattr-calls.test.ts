@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { posix } from '../../src/platform/posix.js';
 import { rawXattrs, setRawXattr, whyNoXattrs } from '../helpers/raw-xattrs.js';
-import { skip } from '../helpers/xattr-test.js';
+import { skip } from '../helpers/skip.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'xattr-calls-'));
 const calls = posix()?.xattrs;
