@@ -60,8 +60,8 @@ export interface Service {
   /** Reads every copy in this host's stores: how far it is after each parcel; the last report is the verdict. */
   scrub(signal: AbortSignal): AsyncIterable<ScrubReport>;
   /**
-   * Restores a few files picked by chance from the copies of the newest protected snapshot of a source, or of each, and throws the
-   * bytes away: one report a file. @throws ClusterError NOT_PROTECTED when the source that was named has no such snapshot
+   * Restores a few files picked by chance from the copies of a source's newest protected snapshot, or of each source's, and throws
+   * the bytes away: one report a file. Where none is protected now, of the newest. @throws ClusterError NO_SNAPSHOT of a named source
    */
   drill(request: DrillRequest, signal: AbortSignal): AsyncIterable<DrillReport>;
 

@@ -98,6 +98,11 @@ test.serial('a scrub finds rot now, and a drill says what a restore would find',
   // With nobody there who has it, a restore would fail, though the origin has every file: so does the drill.
   await b.stop();
   await c.stop();
+  // Also when they have been away for so long that nothing counts as protected any more.
+  await a.sees(
+    'both away',
+    ({ hosts, protected: all }) => !all && hosts.filter(({ state }) => state === 'active').length === 1,
+  );
   const failed = await a.run('drill', 'pics', '--files', '2');
   t.is(failed.code, 22, failed.out);
   t.regex(failed.err, /pics:files\/.*: no host that is up can give it; held by b, c/);
