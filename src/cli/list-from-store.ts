@@ -66,7 +66,7 @@ export async function listSnapshots(context: Context, from: ListFromStores): Pro
     const read = await ifReadable(readSnapshot(stores.objects, id));
     const isWhole = await whole.isWhole(id, context.signal);
     const { name, origin } = source;
-    const state = [...(isHeld ? ['held'] : []), isWhole ? 'whole on these disks' : 'not whole on these disks'];
+    const state = [...(isHeld ? ['held'] : []), isWhole ? 'whole' : 'not whole'];
     rows.push({ id, timeMs, source: name, origin, files: read?.files, bytes: read?.bytes, state: state.join(', ') });
     if (!context.json) continue;
     await context.record({
