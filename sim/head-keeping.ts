@@ -14,6 +14,9 @@ import type { Surroundings } from './surroundings.js';
 
 const NOTHING: WantedSnapshots = { all: [], newest: undefined };
 
+/** Nobody's admin forgets here: a hold ends by running time alone. */
+const NONE_RELEASED = (): boolean => false;
+
 export class HeadKeeping {
   readonly #of: Running;
   readonly #world: Surroundings;
@@ -55,7 +58,12 @@ export class HeadKeeping {
     for (const [source, kept] of this.#of.host.disk.kept) {
       const head = this.get(source);
       if (head === undefined) continue;
-      const { release } = decideHold({ runMs: this.#of.runMs, listed: idsOf(head), seen: kept });
+      const { release } = decideHold({
+        runMs: this.#of.runMs,
+        listed: idsOf(head),
+        seen: kept,
+        isReleased: NONE_RELEASED,
+      });
       if (release.length > 0) this.#enforce(head);
     }
   }
@@ -86,7 +94,7 @@ export class HeadKeeping {
       seen.set(snapshot.id, { id: snapshot.id, holdMs: snapshot.holdMs, seenRunMs: this.#of.runMs, snapshot });
     }
     const listed = idsOf(head);
-    const { held } = decideHold({ runMs: this.#of.runMs, listed, seen: [...seen.values()] });
+    const { held } = decideHold({ runMs: this.#of.runMs, listed, seen: [...seen.values()], isReleased: NONE_RELEASED });
     const kept = [...seen.values()].filter(({ id }) => listed.has(id) || held.some(other => other.id === id));
     disk.kept.set(source, kept);
     const after: WantedSnapshots = { all: inOrder(head, kept), newest: snapshots.at(-1) };

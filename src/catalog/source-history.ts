@@ -95,7 +95,7 @@ export class SourceHistory {
   /** The same, from what is listed when its turn comes: a head that is being adopted now loses nothing. */
   relist(
     source: SourceId,
-    change: (listed: readonly SnapshotToList[]) => readonly SnapshotToList[],
+    change: (listed: readonly ListedSnapshot[]) => readonly SnapshotToList[],
   ): Promise<KnownHead> {
     return this.#change(source, () => this.#publish(source, change(this.#heads.get(source)?.head.snapshots ?? [])));
   }

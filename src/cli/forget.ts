@@ -2,9 +2,10 @@
  * `cluster forget SOURCE`: which snapshots the rules keep, and why; and, without `--dry-run`, an end to listing the others.
  *
  * The service does this by itself after each snapshot, by the policy's `keep`. The command is for looking, and for other
- * rules once.
+ * rules once; and, with an admin's key, for what no rule may do: to end the hold of what is unlisted (`--now`), and to let go of
+ * a source that has left the policy (`--archived`).
  */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { KEEP_KINDS, type KeepCounts, type KeepKind } from '../catalog/retention.js';
 import type { Forgotten } from '../daemon/service.js';
 import { wholeNumberArgument } from './arguments.js';
@@ -12,21 +13,30 @@ import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { snapshotRecord } from './records.js';
 import type { Run } from './run.js';
-import { countText, shortId, sizeText, tableText, timeText } from './text.js';
+import { countText, shortId, sizeText, spanText, tableText, timeText } from './text.js';
 
 type ForgetOptions = Readonly<Partial<Record<`keep${Capitalize<KeepKind>}`, number>>> & {
+  readonly now?: boolean;
+  readonly archived?: boolean;
   readonly dryRun?: boolean;
   readonly yes?: boolean;
 };
 
 export function forgetCommand(run: Run): Command {
   const command = new Command('forget')
-    .description("which snapshots stay listed, and why; the others are unlisted. On the source's own host")
+    .description('which snapshots stay listed, and why; the others are unlisted')
     .argument('<source>', 'NAME, or HOST/NAME where two hosts have one of that name')
     .option('--dry-run', 'only say what would be done');
   for (const kind of KEEP_KINDS) command.option(`--keep-${kind} <n>`, KEEP_TEXTS[kind], wholeNumberArgument);
   return command
-    .option('--yes', 'unlist what the rules given here do not keep')
+    .option('--now', "and what is unlisted is held no longer: needs the admin's key")
+    .addOption(
+      new Option('--archived', "let go of a source that has left the policy: needs the admin's key").conflicts([
+        'now',
+        ...KEEP_KINDS.map(kind => `keep${capitalized(kind)}`),
+      ]),
+    )
+    .option('--yes', 'do it, where that lets go of something that the policy would have kept')
     .addHelpText('after', AFTER_HELP)
     .action(run(forget));
 }
@@ -41,21 +51,29 @@ const KEEP_TEXTS: Readonly<Record<KeepKind, string>> = {
 };
 
 const AFTER_HELP = `
+On the source's own host; --now and --archived on any host with an admin's key.
 Rules given here stand in place of the policy's: a kind that is not named is 0.
-What is unlisted cannot be restored any more. Its copies stay with their holders
-for the days that the snapshot's hold says, and then give way.`;
+What is unlisted stays with its holders for the days that the snapshot's hold says:
+'snapshots --held' shows it, and it can be restored until then. --now ends that for
+all unlisted snapshots of the source. What nobody wants any more goes when the
+policy's gcGrace has passed, and through the trash.`;
 
 async function forget(context: Context, source: string, options: ForgetOptions): Promise<ExitCode> {
   const keep = countsIn(options);
   const dryRun = options.dryRun === true;
-  const report = await context
-    .service()
-    .forget({ source, dryRun, yes: options.yes === true, ...(keep === undefined ? {} : { keep }) }, context.signal);
+  const now = options.now === true;
+  const request = { source, dryRun, yes: options.yes === true };
+  const report =
+    options.archived === true
+      ? await context.service().forgetArchived(request, context.signal)
+      : await context.service().forget({ ...request, now, ...(keep === undefined ? {} : { keep }) }, context.signal);
   const stays = report.snapshots.filter(({ reasons }) => reasons.length > 0);
   const leaves = report.snapshots.filter(({ reasons }) => reasons.length === 0);
   if (context.json) {
     for (const { snapshot, reasons } of report.snapshots)
       await context.record({ ...snapshotRecord(snapshot), message_type: 'forget', keep: reasons.length > 0, reasons });
+    for (const snapshot of report.released)
+      await context.record({ ...snapshotRecord(snapshot), message_type: 'forget', keep: false, reasons: [] });
   } else {
     await context.print(
       await tableOf(context.isTerminal, `${countText(stays.length, 'snapshot')} of ${report.source} kept`, stays),
@@ -63,11 +81,23 @@ async function forget(context: Context, source: string, options: ForgetOptions):
     const what = dryRun ? 'would be unlisted' : 'unlisted';
     if (leaves.length > 0)
       await context.print(await tableOf(context.isTerminal, `${countText(leaves.length, 'snapshot')} ${what}`, leaves));
-    else await context.print('none to unlist');
+    else if (report.released.length === 0) await context.print('none to unlist');
+    if (report.released.length > 0) {
+      const held = report.released.map(snapshot => ({ snapshot, reasons: [] }));
+      const released = `${countText(held.length, 'unlisted snapshot')} ${dryRun ? 'would be held' : 'held'} no longer`;
+      await context.print(await tableOf(context.isTerminal, released, held));
+    }
+    if (leaves.length + report.released.length > 0 && (now || options.archived === true))
+      await context.print(
+        `what nothing else wants goes after ${spanText(report.graceMs)} of each holder's running time`,
+      );
   }
   if (report.stopped !== undefined) context.note(`nothing is unlisted at present: ${report.stopped}`);
   return EXIT.ok;
 }
+
+const capitalized = (kind: KeepKind): Capitalize<KeepKind> =>
+  `${kind.charAt(0).toUpperCase()}${kind.slice(1)}` as Capitalize<KeepKind>;
 
 /** The kinds that are not named are 0, as with restic. @returns undefined when none is: then the policy's rules hold. */
 function countsIn(options: ForgetOptions): KeepCounts | undefined {

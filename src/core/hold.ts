@@ -3,7 +3,7 @@
  *
  * Those that the newest head lists, and those that it once saw listed and whose own `hold` has not run out by this host's
  * own running time, whatever later heads say. So an origin that was taken over, or whose clock is wrong, cannot erase
- * history faster than it once promised to keep it.
+ * history faster than it once promised to keep it. Only an admin can, who releases snapshots by the signed configuration.
  *
  * Pure. Driven by the catalog keeper (and the simulator) at each new head and at `nextRunMs`. What was seen is durable
  * before the head that it came with is in force.
@@ -23,6 +23,8 @@ export interface HoldView {
   readonly listed: ReadonlySet<ObjectId>;
   /** All that were seen listed and are not let go yet; those of the newest head among them. */
   readonly seen: readonly SeenSnapshot[];
+  /** An admin has let it go before its time. */
+  readonly isReleased: (snapshot: ObjectId) => boolean;
 }
 
 export interface HoldVerdict {
@@ -34,9 +36,9 @@ export interface HoldVerdict {
   readonly nextRunMs: number;
 }
 
-export function decideHold({ runMs, listed, seen }: HoldView): HoldVerdict {
+export function decideHold({ runMs, listed, seen, isReleased }: HoldView): HoldVerdict {
   const unlisted = seen.filter(({ id }) => !listed.has(id));
-  const isHeld = ({ seenRunMs, holdMs }: SeenSnapshot): boolean => runMs < seenRunMs + holdMs;
+  const isHeld = ({ id, seenRunMs, holdMs }: SeenSnapshot): boolean => runMs < seenRunMs + holdMs && !isReleased(id);
   const held = unlisted.filter(isHeld);
   return {
     held,

@@ -21,6 +21,7 @@ import type { Alarms } from './alarms.js';
 import type { BlobSource } from './blob-source.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
+import { Forgetting } from './forgetting.js';
 import type { LoopDelay } from './loop-delay.js';
 import { NamedSnapshots } from './named-snapshots.js';
 import type { Orders } from './orders.js';
@@ -41,6 +42,7 @@ import type {
   DrillReport,
   DrillRequest,
   EntriesRequest,
+  ForgetArchivedRequest,
   ForgetReport,
   ForgetRequest,
   HostReport,
@@ -104,12 +106,14 @@ export class Answers implements Service {
   readonly #o: AnswersOptions;
   readonly #names: SourceNames;
   readonly #snapshots: NamedSnapshots;
+  readonly #forgetting: Forgetting;
   readonly #seen = new Map<string, { readonly sinceMs: number; readonly lastMs: number }>();
 
   constructor(options: AnswersOptions) {
     this.#o = options;
     this.#names = new SourceNames(options);
     this.#snapshots = new NamedSnapshots({ ...options, names: this.#names });
+    this.#forgetting = new Forgetting({ ...options, names: this.#names, snapshots: this.#snapshots });
   }
 
   // ------------------------------------------------------------------------------------------------------------- status
@@ -436,44 +440,12 @@ export class Answers implements Service {
     return false;
   }
 
-  async forget({ source, keep, dryRun, yes }: ForgetRequest, signal: AbortSignal): Promise<ForgetReport> {
-    const { origin, roster } = this.#o;
-    const id = this.#names.named(source);
-    const name = this.#names.nameOf(id);
-    if (origin.ownSource(id) === undefined) {
-      const host = roster.nameOf(splitSourceId(id).origin);
-      throw new ClusterError(
-        'ORIGIN_ELSEWHERE',
-        `which snapshots of ${name} stay listed is decided on ${host}, its origin; run this there. Nothing was changed`,
-        { blame: 'operator' },
-      );
-    }
-    if (keep !== undefined && Object.values(keep).every(count => count === 0))
-      throw new ClusterError('BAD_ARGUMENT', 'these rules keep nothing: at least one of them must be above 0', {
-        blame: 'operator',
-      });
-    const planned = await origin.retention(id, keep, signal);
-    const leaving = planned.snapshots.filter(({ reasons }) => reasons.length === 0).length;
-    if (!dryRun && keep !== undefined && leaving > 0 && !yes) {
-      throw new ClusterError(
-        'NEEDS_YES',
-        `by these rules ${leaving} of ${planned.snapshots.length} snapshots of ${name} are listed no more; nothing was changed. --dry-run shows which; --yes unlists them`,
-        { blame: 'operator' },
-      );
-    }
-    // As it is told so it is: what changed meanwhile is judged anew.
-    const reports = new Map<ObjectId, SnapshotReport>();
-    for (const { listed } of planned.snapshots)
-      reports.set(listed.id, await this.#snapshots.report(id, listed, signal));
-    const { snapshots, stopped } = dryRun ? planned : await origin.forget(id, keep, signal);
-    return {
-      source: name,
-      snapshots: snapshots.flatMap(({ listed, reasons }) => {
-        const snapshot = reports.get(listed.id);
-        return snapshot === undefined ? [] : [{ snapshot, reasons }];
-      }),
-      ...(stopped === undefined ? {} : { stopped }),
-    };
+  forget(request: ForgetRequest, signal: AbortSignal): Promise<ForgetReport> {
+    return this.#forgetting.unlist(request, signal);
+  }
+
+  forgetArchived(request: ForgetArchivedRequest, signal: AbortSignal): Promise<ForgetReport> {
+    return this.#forgetting.archived(request, signal);
   }
 
   async snapshots({ source, held }: SnapshotsRequest, signal: AbortSignal): Promise<readonly SnapshotReport[]> {

@@ -27,6 +27,7 @@ import { readIfThere, writeDurable } from '../platform/durable.js';
 import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
 import type { Unstamped } from './driver.js';
+import type { Forgotten } from './forgotten.js';
 import { type HeadChange, headChange, type WantedSnapshots } from './head-change.js';
 import type { Roster } from './roster.js';
 import { readSeen, SEEN_MAX, type SeenListed, writeSeen } from './seen-snapshots.js';
@@ -45,8 +46,8 @@ export interface CatalogKeeperOptions {
   readonly objects: ObjectWriter;
   /** Where snapshots and pages come from that are not here: a peer that knows the head. */
   readonly fromPeer: (peer: PeerName) => ObjectReader;
-  /** In the configuration, or archived by it: no other source's head is taken, so that no member can make up sources. */
-  readonly isConfigured: (source: SourceId) => boolean;
+  /** What the configuration lets go; and which sources there are at all. */
+  readonly forgotten: Forgotten;
   /** This host's running time: holds are counted in it. */
   readonly runMs: () => number;
   /** Somebody holds it, or may: then no re-cut takes it out of its hold. */
@@ -64,6 +65,8 @@ export class CatalogKeeper {
   readonly objects: ObjectWriter;
   readonly #options: CatalogKeeperOptions;
   readonly #heads = new Map<SourceId, KnownHead>();
+  /** Those of them that want nothing, as their source is forgotten. */
+  readonly #void = new Set<SourceId>();
   /** The seq of each head on our disk, in force or not: an earlier one never replaces it. */
   readonly #floors = new Map<SourceId, number>();
   /** Head files that could not be used when they were read, until another head of their source is in force. */
@@ -111,14 +114,16 @@ export class CatalogKeeper {
     this.#listeners.push(listener);
   }
 
+  /** The head in force; undefined for a forgotten source. */
   get(source: SourceId): KnownHead | undefined {
-    return this.#heads.get(source);
+    return this.#void.has(source) ? undefined : this.#heads.get(source);
   }
 
-  sources(): IterableIterator<SourceId> {
-    return this.#heads.keys();
+  *sources(): IterableIterator<SourceId> {
+    for (const source of this.#heads.keys()) if (!this.#void.has(source)) yield source;
   }
 
+  /** All that are known, those of forgotten sources among them. */
   heads(): IterableIterator<KnownHead> {
     return this.#heads.values();
   }
@@ -134,6 +139,11 @@ export class CatalogKeeper {
     const held = new Set(this.#wanted.get(source)?.held);
     const seen = held.size === 0 ? [] : this.#seenOf(source).filter(({ id }) => held.has(id));
     return [...seen].sort((a, b) => a.timeMs - b.timeMs);
+  }
+
+  /** An admin has let go what this head lists. */
+  isForgotten({ source, seq }: Pick<Head, 'source' | 'seq'>): boolean {
+    return this.#options.forgotten.isVoid(source, seq);
   }
 
   /** Some head cannot be read, or is being taken: what is wanted is not known in full, or about to change. */
@@ -157,7 +167,7 @@ export class CatalogKeeper {
       if (key === undefined) {
         throw new ClusterError('HEAD_OF_STRANGER', `the head of ${source} is by no member`, { blame: 'peer' });
       }
-      if (!this.#options.isConfigured(source)) {
+      if (!this.#options.forgotten.isSource(source)) {
         // Its configuration may be on its way to us: the head is asked for again when it is here.
         throw new ClusterError('SOURCE_UNKNOWN', `${source} is not in the configuration`, { blame: 'passing' });
       }
@@ -173,9 +183,13 @@ export class CatalogKeeper {
         );
         if (known.hash < hash) return;
       }
+      if (this.#options.forgotten.isVoid(source, head.seq)) {
+        await this.#enforce({ head, sealed: bytes, hash }, { recuts: false });
+        return;
+      }
       const reader = typeof from === 'string' ? this.#options.fromPeer(from) : from;
       const listed = head.snapshots.map(({ id }) => id);
-      const had = new Set(known?.head.snapshots.map(({ id }) => id));
+      const had = new Set(this.get(source)?.head.snapshots.map(({ id }) => id));
       const fetching = { source, reader, key, signal };
       await this.#fetchObjects(
         listed.filter(id => !had.has(id)),
@@ -204,7 +218,7 @@ export class CatalogKeeper {
     target: ObjectWriter,
     complete: ReadonlySet<ObjectId>,
   ): Promise<KnownHead | undefined> {
-    const known = this.#heads.get(source);
+    const known = this.get(source);
     if (known === undefined) return undefined;
     const absent = known.head.snapshots.map(({ id }) => id).filter(id => !complete.has(id));
     for (const id of absent) {
@@ -283,9 +297,14 @@ export class CatalogKeeper {
   async #enforce(known: KnownHead, { recuts }: { readonly recuts: boolean }): Promise<void> {
     const { head, sealed, hash } = known;
     const { source, seq } = head;
-    const listed = head.snapshots.map(({ id }) => id);
-    const saw = await this.#sawListed(head);
-    const hold = { runMs: this.#options.runMs(), listed: new Set(listed) };
+    const isVoid = this.#options.forgotten.isVoid(source, seq);
+    const listed = isVoid ? [] : head.snapshots.map(({ id }) => id);
+    const saw = isVoid ? [] : await this.#sawListed(head);
+    const hold = {
+      runMs: this.#options.runMs(),
+      listed: new Set(listed),
+      isReleased: (snapshot: ObjectId) => this.#options.forgotten.isReleased(snapshot),
+    };
     let verdict = decideHold({ ...hold, seen: saw });
     const released = new Set(verdict.release.map(({ id }) => id));
     if (recuts) {
@@ -303,6 +322,8 @@ export class CatalogKeeper {
     const onDisk = readIfThere(file);
     if (onDisk === undefined || !onDisk.equals(sealed)) await writeDurable(file, sealed, { mode: 0o600 });
     this.#heads.set(source, known);
+    if (isVoid) this.#void.add(source);
+    else this.#void.delete(source);
     this.#unread.delete(file);
     this.#floors.set(source, seq);
     this.#wanted.set(source, wanted);
@@ -313,6 +334,25 @@ export class CatalogKeeper {
   }
 
   // ------------------------------------------------------------------------------------------------------------- holds
+
+  /** The configuration has changed: it may have let sources and snapshots go. */
+  async reconsider(): Promise<void> {
+    const { forgotten, runMs } = this.#options;
+    for (const [source, { head }] of this.#heads) {
+      const isVoid = forgotten.isVoid(source, head.seq);
+      if (this.#void.has(source) && !isVoid) await this.#turns.take(source, async () => this.#unlearn(source));
+      else if (this.#void.has(source) !== isVoid || this.#wanted.get(source)?.held.some(id => forgotten.isReleased(id)))
+        this.#nextRunMs.set(source, runMs());
+    }
+    await this.letGo();
+  }
+
+  /** What a void head lists is not here any more. Of a source that is back the next head tells what is wanted. */
+  #unlearn(source: SourceId): void {
+    this.#heads.delete(source);
+    this.#void.delete(source);
+    this.#wanted.delete(source);
+  }
 
   /** Lets go of the snapshots whose hold has run out. Its own timer calls it when it is time; a call too many does nothing. */
   async letGo(): Promise<void> {

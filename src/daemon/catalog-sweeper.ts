@@ -29,7 +29,7 @@ const FIRST_MS_MAX = 10 * 60_000;
 const AGAIN_MS = 60_000;
 
 export interface CatalogSweeperOptions {
-  readonly catalog: Pick<CatalogKeeper, 'sources' | 'wantedSnapshots' | 'get' | 'isUnsettled'>;
+  readonly catalog: Pick<CatalogKeeper, 'sources' | 'wantedSnapshots' | 'get' | 'isUnsettled' | 'isForgotten'>;
   readonly history: Pick<SourceHistory, 'heads'>;
   readonly origin: Pick<Origin, 'isBusy'>;
   /** The state folder's. */
@@ -114,7 +114,7 @@ export class CatalogSweeper {
     const reached = new Set<number>();
     for (const source of [...catalog.sources()]) await this.#reach(catalog.wantedSnapshots(source), reader, reached);
     for (const { head, hash } of history.heads()) {
-      if (catalog.get(head.source)?.hash === hash) continue;
+      if (catalog.get(head.source)?.hash === hash || catalog.isForgotten(head)) continue;
       // Not in force yet: nobody has told the machine of its parcels.
       for (const { id } of head.snapshots) {
         await this.#reach([id], reader, reached);

@@ -108,9 +108,11 @@ const REQUESTS = {
   forget: z.strictObject({
     source: name,
     keep: z.strictObject(keepCounts).exactOptional(),
+    now: z.boolean(),
     dryRun: z.boolean(),
     yes: z.boolean(),
   }),
+  forgetArchived: z.strictObject({ source: name, dryRun: z.boolean(), yes: z.boolean() }),
   snapshots: z.strictObject({ source: name.exactOptional(), held: z.boolean().exactOptional() }),
   replicas: z.strictObject({
     spec: spec.exactOptional(),

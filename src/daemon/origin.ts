@@ -30,6 +30,7 @@ import type { Alarms } from './alarms.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
+import type { Forgotten } from './forgotten.js';
 import { runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
@@ -75,6 +76,7 @@ export interface OriginOptions {
   readonly signer: Signer;
   readonly history: SourceHistory;
   readonly catalog: CatalogKeeper;
+  readonly forgotten: Pick<Forgotten, 'seqOf'>;
   /** The catalog here; what is missing of it is read from those who have it. */
   readonly objects: ObjectWriter;
   readonly machine: Machine;
@@ -121,8 +123,9 @@ export class Origin {
     // Also when it was adopted before, and its snapshots and pages could not be read then.
     const own = history.head(source);
     if (own !== undefined && catalog.get(source)?.hash !== own.hash) await catalog.offer(own.sealed, from);
-    if (adoption.kind !== 'adopted' || adoption.unlisted.length === 0) return;
-    const { unlisted } = adoption;
+    if (adoption.kind !== 'adopted') return;
+    const unlisted = adoption.unlisted.filter(snapshot => !this.#isForgotten(source, snapshot));
+    if (unlisted.length === 0) return;
     await this.#publish(source, listed => {
       const known = new Set(listed.map(({ id }) => id));
       return [...listed, ...unlisted.filter(({ id }) => !known.has(id))];
@@ -407,8 +410,15 @@ export class Origin {
     change: (snapshots: readonly SnapshotToList[]) => readonly SnapshotToList[],
   ): Promise<void> {
     const { history, catalog } = this.#options;
-    const { sealed } = await history.relist(source, change);
+    const { sealed } = await history.relist(source, listed =>
+      change(listed.filter(snapshot => !this.#isForgotten(source, snapshot))),
+    );
     await catalog.offer(sealed, undefined);
+  }
+
+  /** From before an admin forgot the source: its objects are let go, here too. */
+  #isForgotten(source: SourceId, { firstSeq }: ListedSnapshot): boolean {
+    return firstSeq <= this.#options.forgotten.seqOf(source);
   }
 
   /** Cuts what nobody can give any more out of every listed snapshot that has it. */

@@ -59,6 +59,7 @@ import { Driver, type Unstamped } from './driver.js';
 import { Dropper } from './dropper.js';
 import { FetchServer } from './fetch-server.js';
 import { Fetcher } from './fetcher.js';
+import { Forgotten } from './forgotten.js';
 import { GrantAsker } from './grant-asker.js';
 import { GrantServer } from './grant-server.js';
 import { Hooks } from './hooks.js';
@@ -213,11 +214,12 @@ async function serve(
     return hosts.flatMap(host => (host === undefined ? [] : (roster.peerOf(host) ?? [])));
   };
   const finder = new ObjectFinder({ local, net, likely: likelyPeers });
+  const forgotten = new Forgotten(membership.configuration, source => machine.copiesWanted(source) !== undefined);
   const catalog = new CatalogKeeper({
     folder: join(stateDir, 'catalog', 'heads'),
     objects,
     fromPeer: peer => finder.from(peer, signal),
-    isConfigured: source => machine.copiesWanted(source) !== undefined,
+    forgotten,
     runMs: () => running.nowMs(),
     // A disk that is not there may have a copy.
     hasCopy: parcel => !stores.allMounted || machine.holders(parcel).length > 0,
@@ -297,6 +299,7 @@ async function serve(
     signer,
     history,
     catalog,
+    forgotten,
     objects: withReader(objects, finder),
     machine,
     cache,
@@ -523,16 +526,12 @@ async function serve(
       );
   }
 
-  async function keepHead({ store: id, source }: Extract<Effect, { do: 'keep-head' }>): Promise<void> {
+  async function keepHead({ store: id, source, seq }: Extract<Effect, { do: 'keep-head' }>): Promise<void> {
     try {
       const store = stores.mounted(id);
       if (store === undefined) throw notMounted(id);
-      const kept = headFrom(await store.head(source));
-      const complete = new Set(kept?.snapshots.map(snapshot => snapshot.id));
-      const known = await catalog.copyTo(source, store.objects, complete);
-      if (known === undefined) throw notMounted(id);
-      if ((kept?.seq ?? 0) <= known.head.seq) await store.putHead(source, known.sealed);
-      await store.appendHead(source, known.head.seq);
+      // Of a forgotten source there is nothing to keep but the word that the head was heard.
+      await store.appendHead(source, catalog.isForgotten({ source, seq }) ? seq : await copyHead(store, source));
       await stores.tellOps(id, segment => ({ is: 'head-kept', store: id, source, segment }));
     } catch (error) {
       if (!signal.aborted)
@@ -542,6 +541,16 @@ async function serve(
         );
       tell({ is: 'head-not-kept', store: id, source });
     }
+  }
+
+  /** The head in force, with what it lists. @returns its seq */
+  async function copyHead(store: Store, source: SourceId): Promise<number> {
+    const kept = headFrom(await store.head(source));
+    const known = await catalog.copyTo(source, store.objects, new Set(kept?.snapshots.map(({ id }) => id)));
+    if (known === undefined)
+      throw new ClusterError('HEAD_UNKNOWN', `no head of ${source} is in force`, { blame: 'passing' });
+    if ((kept?.seq ?? 0) <= known.head.seq) await store.putHead(source, known.sealed);
+    return known.head.seq;
   }
 
   async function measure({ parcel, store: id }: Extract<Effect, { do: 'measure' }>): Promise<void> {
@@ -563,7 +572,10 @@ async function serve(
     tell({ is: 'measured', parcel, store: id, missingBytes });
   }
 
-  /** A store may have later heads than this state folder, which then is an old image: they are taken from there. */
+  /**
+   * A store may have later heads than this state folder, which then is an old image: they are taken from there. Those that an admin
+   * has forgotten go: with them what only they lead to.
+   */
   async function learnHeads(store: Store): Promise<void> {
     let source: SourceId | undefined;
     try {
@@ -576,7 +588,12 @@ async function serve(
 
   async function learnHead(store: Store, source: SourceId): Promise<void> {
     const sealed = await store.head(source);
-    if (sealed === undefined || (headFrom(sealed)?.seq ?? 0) <= (catalog.get(source)?.head.seq ?? 0)) return;
+    const head = headFrom(sealed);
+    if (head !== undefined && catalog.isForgotten(head)) {
+      await store.removeHead(source);
+      return;
+    }
+    if (sealed === undefined || (head?.seq ?? 0) <= (catalog.get(source)?.head.seq ?? 0)) return;
     if (splitSourceId(source).origin === self) await origin.heardOwnHead(source, sealed, store.objects);
     else await catalog.offer(sealed, store.objects, signal);
     log.warn({ code: 'HEAD_FROM_STORE', source, store: store.id }, 'a store had a later head than the state folder');
@@ -596,6 +613,11 @@ async function serve(
     const { configuration, clusterConfig, self: own } = membership;
     for (const peer of roster.update(clusterConfig.members)) void net.close(peer);
     tell({ is: 'config', config: clusterConfig });
+    forgotten.update(configuration);
+    catalog
+      .reconsider()
+      .then(() => Promise.all([...stores.stores()].map(learnHeads)))
+      .catch((error: unknown) => log.error({ err: error }, 'what was forgotten could not be let go'));
     for (const store of stores.stores()) keepConfig(store);
     const setting = configuration.policy.hosts.get(own.name);
     net.paces.upload.set(setting?.limits.uploadBytesPerS);

@@ -46,10 +46,13 @@ export interface Service {
    */
   protection(request: SnapshotName, signal: AbortSignal): AsyncIterable<ProtectionReport>;
   /**
-   * What the rules make of the snapshots of a source of this host; unless `dryRun`, what they do not keep is unlisted.
-   * @throws ClusterError ORIGIN_ELSEWHERE, NEEDS_YES, RETENTION_STOPPED; then nothing was changed
+   * What the rules make of the snapshots of a source of this host; unless `dryRun`, what they do not keep is unlisted. `now`:
+   * and what is unlisted is held no longer, which needs the admin key, and of a source of another host is all that is done.
+   * @throws ClusterError ORIGIN_ELSEWHERE, NEEDS_YES, NO_ADMIN_KEY, RETENTION_STOPPED; then nothing was changed
    */
   forget(request: ForgetRequest, signal: AbortSignal): Promise<ForgetReport>;
+  /** Ends what keeps an archived source, unless `dryRun`. @throws ClusterError NOT_ARCHIVED, NEEDS_YES, NO_ADMIN_KEY; then nothing was changed */
+  forgetArchived(request: ForgetArchivedRequest, signal: AbortSignal): Promise<ForgetReport>;
   /** Listed snapshots, oldest first; of one source, or of all. Retention bounds their number. */
   snapshots(request: SnapshotsRequest, signal: AbortSignal): Promise<readonly SnapshotReport[]>;
   /** Which copies there are, one report a file. */
@@ -289,14 +292,26 @@ export interface ForgetRequest {
   readonly source: string;
   /** Rules in place of the policy's: what they unlist needs `yes`. */
   readonly keep?: KeepCounts;
+  /** What is unlisted is not held either. Needs `yes`. */
+  readonly now: boolean;
+  readonly dryRun: boolean;
+  readonly yes: boolean;
+}
+
+export interface ForgetArchivedRequest {
+  readonly source: string;
   readonly dryRun: boolean;
   readonly yes: boolean;
 }
 
 export interface ForgetReport {
   readonly source: string;
-  /** Oldest first. */
+  /** Listed ones, oldest first. */
   readonly snapshots: readonly Forgotten[];
+  /** Unlisted before, and not held any longer now; oldest first. */
+  readonly released: readonly SnapshotReport[];
+  /** What nobody wants any more stays with its holders for this much of their running time. */
+  readonly graceMs: number;
   /** Why nothing may be unlisted now: a sentence. Only of a dry run. */
   readonly stopped?: string;
 }

@@ -18,9 +18,11 @@ import {
   type HostId,
   hexOf,
   NAME_PATTERN,
+  type ObjectId,
   type PeerName,
   parseClusterId,
   parseHostId,
+  parseObjectId,
   parseSourceId,
   type SourceId,
 } from '../core/ids.js';
@@ -39,8 +41,10 @@ export const MEMBERS_MAX = HOSTS_MAX;
 export const ADMINS_MAX = 16;
 /** Addresses in one member's record: what it listened on when it joined. */
 export const MEMBER_ADDRESSES_MAX = 8;
-/** Sources kept in force after they left the policy. */
+/** Sources kept in force after they left the policy, and those that were forgotten. */
 const ARCHIVED_MAX = 10_000;
+/** Snapshots let go before their hold has run out: 80 kB. Those let go first leave the list first; they are long gone. */
+export const RELEASED_MAX = 2_048;
 const REVOKED_HEADS_MAX = 1000;
 /** A day in the year 9999, in ms: beyond it a date cannot be printed. */
 export const TIME_MS_MAX = 253_402_300_799_000;
@@ -85,6 +89,13 @@ export interface ArchivedSource {
   readonly copies: number;
 }
 
+/** An archived source that an admin forgot: what its heads up to this one list is wanted by nobody. */
+export interface ForgottenSource {
+  readonly source: SourceId;
+  /** Of the newest head that the admin's host knew; 0 for none. */
+  readonly seq: number;
+}
+
 interface ConfigurationPart {
   readonly name: PolicyPartName;
   readonly hash: string;
@@ -109,6 +120,9 @@ export interface UncheckedVersion {
   readonly admins: readonly Admin[];
   readonly revoked: readonly Revocation[];
   readonly archived: readonly ArchivedSource[];
+  readonly forgotten: readonly ForgottenSource[];
+  /** Snapshots that are not held any more once their source's head does not list them; let go last, last. */
+  readonly released: readonly ObjectId[];
   readonly parts: readonly ConfigurationPart[];
   readonly body: Uint8Array;
   readonly signature: Uint8Array;
@@ -164,6 +178,9 @@ export function readVersion(raw: Uint8Array): UncheckedVersion {
     source: readSource(item),
     copies: item.integer('copies', 1, COPIES_MAX),
   }));
+  // Versions in which nothing was ever forgotten end here.
+  const forgotten = fields.isAtEnd() ? [] : fields.list('forgotten', ARCHIVED_MAX, readForgotten);
+  const released = fields.isAtEnd() ? [] : fields.list('released', RELEASED_MAX, readReleased);
   fields.end();
 
   if ((version === 1) !== (cluster === undefined) || (version === 1) !== (previous === undefined)) {
@@ -196,6 +213,11 @@ export function readVersion(raw: Uint8Array): UncheckedVersion {
     'archived source',
     archived.map(({ source }) => source),
   );
+  unique(
+    'forgotten source',
+    forgotten.map(({ source }) => source),
+  );
+  unique('released snapshot', released);
 
   const parts = partHeads.map((part, index): ConfigurationPart => {
     const bytes = texts[index];
@@ -214,6 +236,8 @@ export function readVersion(raw: Uint8Array): UncheckedVersion {
     admins,
     revoked,
     archived,
+    forgotten,
+    released,
     parts,
     body,
     signature,
@@ -244,6 +268,10 @@ function readRevocation(item: Fields): Revocation {
     })),
   };
 }
+
+const readForgotten = (item: Fields): ForgottenSource => ({ source: readSource(item), seq: item.integer('seq', 0) });
+
+const readReleased = (item: Fields): ObjectId => parseObjectId(item.hex('snapshot', HASH_BYTES));
 
 const readSource = (item: Fields): SourceId =>
   parseSourceId(item.text('source', /^[0-9a-f]{32}\/[a-z0-9][a-z0-9-]{0,62}$/));
@@ -307,6 +335,8 @@ export interface ConfigurationContent {
   readonly admins: readonly Admin[];
   readonly revoked: readonly Revocation[];
   readonly archived: readonly ArchivedSource[];
+  readonly forgotten: readonly ForgottenSource[];
+  readonly released: readonly ObjectId[];
   readonly policyText: string;
 }
 
@@ -359,6 +389,7 @@ export function signVersion(
       heads.map(head => [head.source, head.seq, bytesOf(head.hash)]),
     ]),
     content.archived.map(({ source, copies }) => [source, copies]),
+    ...forgettingFields(content),
   ]);
   const raw = encode([body, signer.sign(body), parts.map(part => [part.bytes])]);
   if (raw.length > VERSION_BYTES_MAX) {
@@ -375,13 +406,21 @@ export function signVersion(
   return checked;
 }
 
+/** Left out while there is nothing in them: so an earlier release reads the version. */
+const forgettingFields = ({ forgotten, released }: ConfigurationContent): readonly (readonly unknown[])[] =>
+  forgotten.length + released.length === 0
+    ? []
+    : [forgotten.map(({ source, seq }) => [source, seq]), released.map(snapshot => [bytesOf(snapshot)])];
+
 /** The content to start an edit from. */
-export const contentOf = ({ members, admins, revoked, archived, policyText }: Configuration): ConfigurationContent => ({
-  members,
-  admins,
-  revoked,
-  archived,
-  policyText,
+export const contentOf = (version: Configuration): ConfigurationContent => ({
+  members: version.members,
+  admins: version.admins,
+  revoked: version.revoked,
+  archived: version.archived,
+  forgotten: version.forgotten,
+  released: version.released,
+  policyText: version.policyText,
 });
 
 /** Whose eyes a version is for. */

@@ -82,6 +82,11 @@ export class Fields {
     return true;
   }
 
+  /** True when nothing follows: fields that a later release added are missing in what an earlier one wrote. */
+  isAtEnd(): boolean {
+    return this.#at >= this.#values.length;
+  }
+
   /** @throws when fields are left over: a format of another version must not pass for this one. */
   end(): void {
     if (this.#at !== this.#values.length)

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { ClusterConfig, MemberState } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
-import { type ClusterId, hexOf, NAME_PATTERN, type PeerName } from '../core/ids.js';
+import { type ClusterId, hexOf, NAME_PATTERN, type ObjectId, type PeerName, type SourceId } from '../core/ids.js';
 import type { ConfigHint } from '../core/messages.js';
 import type { Signer } from '../core/signed.js';
 import { type Admission, admissionFlaw, type Joiner, readAdmission, signAdmission } from './admission.js';
@@ -26,6 +26,7 @@ import {
   clusterIdOf,
   contentOf,
   MEMBER_ADDRESSES_MAX,
+  RELEASED_MAX,
   type Reader,
   type Revocation,
   signVersion,
@@ -136,6 +137,8 @@ export async function initCluster({
       admins: [{ key: hexOf(admin.publicKey), host: identity.host }],
       revoked: [],
       archived: [],
+      forgotten: [],
+      released: [],
       policyText: `cluster: ${clusterName}\ndefaults:\n  copies: 2\n`,
     },
     { parent: undefined, signer: admin, nowMs },
@@ -622,6 +625,37 @@ export class Membership {
       );
       return await this.#sign({ ...content, members, admins, revoked: [...content.revoked, { host, peer, heads }] });
     });
+  }
+
+  /**
+   * Ends what keeps an archived source. `seq`: of its newest head here. @returns false when it is not archived (any more)
+   * @throws ClusterError NO_ADMIN_KEY
+   */
+  forgetArchived(source: SourceId, seq: number): Promise<boolean> {
+    return this.#alone(async () => {
+      const content = contentOf(this.configuration);
+      const archived = content.archived.filter(other => other.source !== source);
+      if (archived.length === content.archived.length) return false;
+      const others = content.forgotten.filter(other => other.source !== source);
+      await this.#sign({ ...content, archived, forgotten: [...others, { source, seq }] });
+      return true;
+    });
+  }
+
+  /** Ends the hold of snapshots that no head lists. At most `RELEASED_MAX`. @throws ClusterError NO_ADMIN_KEY */
+  releaseSnapshots(snapshots: readonly ObjectId[]): Promise<void> {
+    return this.#alone(async () => {
+      const content = contentOf(this.configuration);
+      const released = new Set(content.released);
+      const added = snapshots.filter(snapshot => !released.has(snapshot));
+      if (added.length === 0) return;
+      await this.#sign({ ...content, released: [...content.released, ...added].slice(-RELEASED_MAX) });
+    });
+  }
+
+  /** @throws ClusterError NO_ADMIN_KEY, which names the hosts that have one */
+  mustBeAdmin(): void {
+    this.#needAdmin();
   }
 
   #memberNamed(name: string) {

@@ -10,7 +10,7 @@
  *
  * Driven by the daemon, one object a mounted store. Contract: test/contracts/store-contract.ts; layout: DESIGN section 8.
  */
-import { lstat, readdir, statfs } from 'node:fs/promises';
+import { lstat, readdir, rm, statfs } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { CHECKPOINT_EVERY_OPS, contentsOf, isCheckpointDue, type LogBase } from '../core/checkpoint.js';
 import { DropProof } from '../core/drop-proof.js';
@@ -33,7 +33,7 @@ import {
 } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { isRecipe, RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
-import { writeDurable } from '../platform/durable.js';
+import { fsyncFolder, writeDurable } from '../platform/durable.js';
 import { Group } from '../platform/group.js';
 import { readSmallFiles } from '../platform/small-files.js';
 import { Assemblies, type Assembly } from './assembly.js';
@@ -853,6 +853,16 @@ export class Store {
   /** Keeps a signed head for restores from this disk alone; durable when this returns. */
   async putHead(source: SourceId, signedHead: Uint8Array): Promise<void> {
     await this.#putSigned(this.#headPath(source), signedHead);
+  }
+
+  /** Of a source that was forgotten: then its snapshots and pages have nothing left that leads to them. */
+  async removeHead(source: SourceId): Promise<void> {
+    this.#mustWork();
+    const path = this.#headPath(source);
+    const before = await readOwnFile(path, SIGNED_BYTES_MAX);
+    await rm(path, { force: true });
+    await fsyncFolder(this.#folder.heads);
+    this.#signedBytes -= before?.length ?? 0;
   }
 
   head(source: SourceId): Promise<Buffer | undefined> {

@@ -282,6 +282,8 @@ test('forget says which snapshots stay and why, and which do not', async t => {
           { snapshot: snapshotOf({ id: 'cd'.repeat(32) as ObjectId, partial: true }), reasons: [] },
           { snapshot: snapshotOf(), reasons: ['daily', 'newest'] },
         ],
+        released: [],
+        graceMs: 1,
         stopped: 'much has changed',
       };
     },
@@ -317,9 +319,10 @@ test('forget says which snapshots stay and why, and which do not', async t => {
     ],
   );
   t.deepEqual(asked, [
-    { source: 'photos', dryRun: true, yes: false },
+    { source: 'photos', now: false, dryRun: true, yes: false },
     {
       source: 'photos',
+      now: false,
       dryRun: false,
       yes: true,
       keep: { last: 0, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0 },
@@ -327,6 +330,43 @@ test('forget says which snapshots stay and why, and which do not', async t => {
   ]);
   t.is((await cluster(['--state', stateDir, 'forget', 'photos', '--keep-daily', 'x'])).code, 2);
   t.is((await cluster(['--state', stateDir, 'forget', 'photos', '--keep-daily', '99999'])).code, 2);
+});
+
+test('forget --now and --archived say what is held no longer, and when its copies go', async t => {
+  const asked: unknown[] = [];
+  const released = [snapshotOf({ id: 'ef'.repeat(32) as ObjectId, held: true })];
+  const stateDir = await serve(t, {
+    forget: async request => {
+      asked.push(request);
+      return { source: 'photos', snapshots: [], released, graceMs: 7 * 86_400_000 };
+    },
+    forgetArchived: async request => {
+      asked.push(request);
+      return { source: 'photos', snapshots: [{ snapshot: snapshotOf(), reasons: [] }], released, graceMs: 1000 };
+    },
+  });
+  const forget = (...args: string[]) => cluster(['--state', stateDir, 'forget', 'photos', ...args]);
+  t.deepEqual((await forget('--now', '--yes')).out.split('\n'), [
+    '0 snapshots of photos kept',
+    '1 unlisted snapshot held no longer',
+    'id\ttime\tsize\tstate\tkept as',
+    'efefefef\t2026-07-01 12:30:15\t4.1 kB\tprotected\t',
+    "what nothing else wants goes after 7 d of each holder's running time",
+    '',
+  ]);
+  t.deepEqual(
+    recordsOf((await forget('--archived', '--yes', '--json')).out).map(({ id, keep, held }) => [id, keep, held]),
+    [
+      ['ab'.repeat(32), false, false],
+      ['ef'.repeat(32), false, true],
+    ],
+  );
+  t.deepEqual(asked, [
+    { source: 'photos', now: true, dryRun: false, yes: true },
+    { source: 'photos', dryRun: false, yes: true },
+  ]);
+  t.is((await forget('--archived', '--now')).code, 2);
+  t.is((await forget('--archived', '--keep-last', '1')).code, 2);
 });
 
 // ── invite, config ──

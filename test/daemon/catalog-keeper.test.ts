@@ -13,6 +13,7 @@ import type { ObjectWriter } from '../../src/core/objects.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { CatalogKeeper } from '../../src/daemon/catalog-keeper.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
+import { Forgotten } from '../../src/daemon/forgotten.js';
 import { Origin } from '../../src/daemon/origin.js';
 import type { Roster } from '../../src/daemon/roster.js';
 import { SEEN_MAX, writeSeen } from '../../src/daemon/seen-snapshots.js';
@@ -78,9 +79,13 @@ const sealedHead = (seq: number, snapshots: readonly { id: SnapshotId; timeMs: n
     signer,
   );
 
+type Letting = Parameters<Forgotten['update']>[0];
+const NOTHING_FORGOTTEN: Letting = { forgotten: [], released: [] };
+
 interface Kept {
   readonly headOnDisk?: Uint8Array;
   readonly isConfigured?: () => boolean;
+  readonly config?: Letting;
   /** What another keeper kept before. */
   readonly after?: { readonly folder: string; readonly objects: Objects };
   /** The host's running time. */
@@ -89,7 +94,15 @@ interface Kept {
 }
 
 async function aKeeper(t: ExecutionContext, options: Kept = {}) {
-  const { headOnDisk, isConfigured = () => true, after, run = { ms: 0 }, held = new Set() } = options;
+  const {
+    headOnDisk,
+    isConfigured = () => true,
+    after,
+    run = { ms: 0 },
+    held = new Set(),
+    config = NOTHING_FORGOTTEN,
+  } = options;
+  const forgotten = new Forgotten(config, isConfigured);
   const folder = after?.folder ?? mkdtempSync(join(tmpdir(), 'keeper-'));
   if (after === undefined) t.teardown(() => rmSync(folder, { recursive: true }));
   const file = join(folder, `${origin}-photos.head`);
@@ -101,7 +114,7 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
     folder,
     objects,
     fromPeer: () => new Objects(),
-    isConfigured,
+    forgotten,
     runMs: () => run.ms,
     hasCopy: parcel => held.has(parcel),
     // The keeper asks it for keys only.
@@ -112,7 +125,7 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
   });
   t.teardown(() => catalog.stop());
   await catalog.open();
-  return { folder, file, objects, catalog, told, alarms };
+  return { folder, file, objects, catalog, told, alarms, forgotten };
 }
 
 test('a head on our disk that cannot be used for now is not replaced by an earlier one', async t => {
@@ -215,6 +228,68 @@ test('what later heads leave out stays wanted through its hold, by the time that
   t.deepEqual(wantedBy(told), parcels(2));
   await catalog.offer(sealedHead(3, [await aSnapshot(theirs, 3)]), theirs);
   t.deepEqual(wantedBy(told), parcels(3));
+});
+
+test('an admin ends the hold of a snapshot, and of no other; what is listed stays', async t => {
+  const theirs = new Objects();
+  const { catalog, told, forgotten } = await aKeeper(t);
+  const [one, two, three] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2), await aSnapshot(theirs, 3)];
+  await catalog.offer(sealedHead(1, [one, two]), theirs);
+  await catalog.offer(sealedHead(2, [three]), theirs);
+  t.deepEqual(wantedBy(told), parcels(1, 2, 3));
+  forgotten.update({ forgotten: [], released: [one.id, three.id] });
+  await catalog.reconsider();
+  t.deepEqual(wantedBy(told), parcels(2, 3));
+  t.deepEqual(
+    catalog.heldSnapshots(source).map(({ id }) => id),
+    [two.id],
+  );
+  // Once let go it stays so: the admin's word may leave the configuration.
+  forgotten.update(NOTHING_FORGOTTEN);
+  await catalog.offer(sealedHead(3, [await aSnapshot(theirs, 4)]), theirs);
+  t.deepEqual(wantedBy(told), parcels(2, 3, 4));
+});
+
+test('a forgotten source wants and holds nothing, also after a restart, and its head stays known', async t => {
+  const theirs = new Objects();
+  const config = { forgotten: [{ source, seq: 2 }], released: [] };
+  const first = await aKeeper(t);
+  const [one, two] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2)];
+  await first.catalog.offer(sealedHead(1, [one]), theirs);
+  await first.catalog.offer(sealedHead(2, [two]), theirs);
+  first.forgotten.update(config);
+  await first.catalog.reconsider();
+  t.deepEqual(wantedBy(first.told), parcels());
+  t.is(first.catalog.get(source), undefined);
+  t.deepEqual([...first.catalog.sources()], []);
+  t.deepEqual(
+    first.catalog.hints().map(({ seq }) => seq),
+    [2],
+  );
+
+  const second = await aKeeper(t, { after: first, config });
+  t.deepEqual(wantedBy(second.told), parcels());
+  t.deepEqual(second.catalog.wantedSnapshots(source), []);
+  // It is back in the policy: only what is new is wanted.
+  await second.catalog.offer(sealedHead(3, [await aSnapshot(theirs, 3)]), theirs);
+  t.deepEqual(wantedBy(second.told), parcels(3));
+  t.deepEqual(second.catalog.heldSnapshots(source), []);
+});
+
+test('the head of a forgotten source is taken without what it lists, and a later one is not wanted before the policy has it', async t => {
+  const theirs = new Objects();
+  let configured = false;
+  const config = { forgotten: [{ source, seq: 1 }], released: [] };
+  const { catalog, objects, told } = await aKeeper(t, { isConfigured: () => configured, config });
+  await catalog.offer(sealedHead(1, [await aSnapshot(theirs, 1)]), theirs);
+  await catalog.offer(sealedHead(2, [await aSnapshot(theirs, 2)]), theirs);
+  t.is(objects.kept.size, 0);
+  t.deepEqual(wantedBy(told), parcels());
+  t.is(catalog.hints()[0]?.seq, 2);
+  configured = true;
+  await catalog.reconsider();
+  await catalog.offer(sealedHead(2, [await aSnapshot(theirs, 2)]), theirs);
+  t.deepEqual(wantedBy(told), parcels(2));
 });
 
 test('holds go on after a restart, and after the running time was lost begin again', async t => {
@@ -326,6 +401,7 @@ async function anOrigin(t: ExecutionContext) {
     signer,
     history,
     catalog: kept.catalog,
+    forgotten: kept.forgotten,
     objects: kept.objects,
     alarms: kept.alarms,
     log: silent,

@@ -42,6 +42,7 @@ async function aCatalog(t: ExecutionContext) {
     wanted: [] as SnapshotId[],
     listed: new Set<string>(),
     inForce: '',
+    forgotten: false,
     unsettled: false,
     busy: false,
     stores: [] as Store[],
@@ -52,6 +53,7 @@ async function aCatalog(t: ExecutionContext) {
       sources: () => [SOURCE].values(),
       wantedSnapshots: () => state.wanted,
       get: () => ({ hash: state.inForce }) as ReturnType<CatalogKeeperGet>,
+      isForgotten: () => state.forgotten,
       get isUnsettled() {
         return state.unsettled;
       },
@@ -113,6 +115,15 @@ test('what a head of our own lists stays before it is in force, its records too'
   t.is(await left(made), 'id page record');
   // In force it wants nothing here: then what it lists is for the catalog and the machine to say.
   state.inForce = hash;
+  t.true(await sweepTwice());
+  t.is(await left(made), '');
+});
+
+test('what a head of our own lists goes once an admin has forgotten it', async t => {
+  const { state, history, make, sweepTwice, left } = await aCatalog(t);
+  const made = await make(1);
+  await history.publish(SOURCE, { snapshots: [{ id: made.id, timeMs: 1, complete: true }] });
+  state.forgotten = true;
   t.true(await sweepTwice());
   t.is(await left(made), '');
 });

@@ -7,6 +7,7 @@ import { findEntry, readSnapshot } from '../../src/catalog/walk.js';
 import type { ParcelId } from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { CatalogKeeper } from '../../src/daemon/catalog-keeper.js';
+import { Forgotten } from '../../src/daemon/forgotten.js';
 import { Origin } from '../../src/daemon/origin.js';
 import type { Roster } from '../../src/daemon/roster.js';
 import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';
@@ -18,11 +19,12 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
   mkdirSync(folder);
   const alarms = new Alarms({ log, wallMs: () => 0 });
   const held = new Set<ParcelId>();
+  const forgotten = new Forgotten({ forgotten: [], released: [] }, () => true);
   const catalog = new CatalogKeeper({
     folder,
     objects: source.objects,
     fromPeer: () => source.objects,
-    isConfigured: () => true,
+    forgotten,
     runMs: () => 0,
     hasCopy: parcel => held.has(parcel),
     // The keeper asks it for keys only.
@@ -38,6 +40,7 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
     signer: source.signer,
     history,
     catalog,
+    forgotten,
     objects: source.objects,
     machine: { holders: (parcel: ParcelId) => (held.has(parcel) ? ['somebody'] : []) },
     cache: source.cache,

@@ -76,6 +76,8 @@ export function found(admins: readonly Key[], content: Partial<ConfigurationCont
       admins: admins.map(key => ({ key: hexOf(key.publicKey), host: hostOf(key) })),
       revoked: [],
       archived: [],
+      forgotten: [],
+      released: [],
       policyText: 'cluster: home\n',
       ...content,
     },

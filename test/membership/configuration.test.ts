@@ -2,13 +2,14 @@ import test from 'ava';
 import { decode, encode } from 'cborg';
 import fc from 'fast-check';
 import { ClusterError } from '../../src/core/fault.js';
-import { parseSourceId } from '../../src/core/ids.js';
+import { parseObjectId, parseSourceId } from '../../src/core/ids.js';
 import {
   ADMINS_MAX,
   checkVersion,
   clusterIdOf,
   decideFork,
   isWholeFor,
+  RELEASED_MAX,
   readVersion,
   signVersion,
   VERSION_BYTES_MAX,
@@ -157,8 +158,33 @@ test('what is written reads back', t => {
       { host: hostOf(guest), peer: memberOf(guest, 'x').peer, heads: [{ source, seq: 7, hash: 'cd'.repeat(32) }] },
     ],
     archived: [{ source, copies: 3 }],
+    forgotten: [{ source: parseSourceId(`${hostOf(guest)}/old`), seq: 9 }],
+    released: [parseObjectId('ef'.repeat(32))],
   } as const;
   t.like(found([admin], content), content);
+});
+
+test('a version in which nothing was forgotten is written as before there was forgetting', t => {
+  const admin = newKey();
+  const before = found([admin]);
+  const fields = decode(before.body);
+  t.is(fields.length, 11);
+  t.deepEqual([before.forgotten, before.released], [[], []]);
+  const after = next(before, admin, { released: [parseObjectId('ef'.repeat(32))] });
+  t.is(decode(after.body).length, 13);
+  t.is(decode(next(after, admin, { released: [] }).body).length, 11);
+});
+
+test('one source forgotten twice is refused, and so is one snapshot released twice', t => {
+  const admin = newKey();
+  const source = parseSourceId(`${hostOf(admin)}/docs`);
+  const snapshot = parseObjectId('ef'.repeat(32));
+  for (const content of [
+    { forgotten: [1, 2].map(seq => ({ source, seq })) },
+    { released: [snapshot, snapshot] },
+    { released: Array.from({ length: RELEASED_MAX + 1 }, (_, n) => parseObjectId(`${n}`.padStart(64, '0'))) },
+  ])
+    t.throws(() => found([admin], content), { code: 'MALFORMED' });
 });
 
 test('a body with two hosts of one name, one id or one key is refused', t => {

@@ -1,7 +1,8 @@
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { sourceIdOf } from '../../src/core/ids.js';
+import { parseObjectId, sourceIdOf } from '../../src/core/ids.js';
+import { RELEASED_MAX } from '../../src/membership/configuration.js';
 import { loadIdentity } from '../../src/membership/identity.js';
 import { parseToken } from '../../src/membership/invite.js';
 import { initCluster, type Membership, openMembership } from '../../src/membership/membership.js';
@@ -117,6 +118,36 @@ test('a source that leaves stays in force, and does not come back with fewer cop
   await membership.addSource({ host: 'imac', name: 'docs', path: '/docs', copies: 4 });
   t.deepEqual(membership.clusterConfig.sources, [{ source, copies: 4 }]);
   t.deepEqual(membership.configuration.archived, []);
+});
+
+test('an archived source is forgotten once, with its head; what is in the policy is not', async t => {
+  const { membership } = await founded(t);
+  await membership.applyPolicy({ text: POLICY });
+  const source = sourceIdOf(membership.identity.host, 'docs');
+  t.false(await membership.forgetArchived(source, 4));
+  t.is(membership.configuration.version, 2);
+  await membership.applyPolicy({ text: 'cluster: home\nhosts:\n  imac:\n    stores: [{ path: /disk }]\n' });
+  t.true(await membership.forgetArchived(source, 4));
+  t.deepEqual(membership.clusterConfig.sources, []);
+  t.deepEqual(membership.configuration.forgotten, [{ source, seq: 4 }]);
+  // Back, and gone once more.
+  await membership.applyPolicy({ text: POLICY });
+  t.deepEqual(membership.configuration.forgotten, [{ source, seq: 4 }]);
+  await membership.applyPolicy({ text: 'cluster: home\n', yes: true });
+  t.true(await membership.forgetArchived(source, 7));
+  t.deepEqual(membership.configuration.forgotten, [{ source, seq: 7 }]);
+});
+
+test('released snapshots are kept up to a number, those released first go', async t => {
+  const { membership } = await founded(t);
+  const ids = Array.from({ length: RELEASED_MAX + 1 }, (_, n) => parseObjectId(`${n}`.padStart(64, '0')));
+  const [first, ...others] = ids;
+  await membership.releaseSnapshots(first === undefined ? [] : [first]);
+  const { version } = membership.configuration;
+  await membership.releaseSnapshots(ids.slice(0, 1));
+  t.is(membership.configuration.version, version, 'nothing new is no new version');
+  await membership.releaseSnapshots(others);
+  t.deepEqual(membership.configuration.released, others);
 });
 
 test('one-line changes keep the comments', async t => {

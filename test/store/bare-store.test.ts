@@ -19,6 +19,11 @@ test('a disk alone gives out heads, configurations, objects and blobs, and nothi
   t.deepEqual(await store.heads(), [source]);
   t.is((await store.head(source))?.toString(), 'signed head 2');
   t.is(await store.head(sourceIdOf(HOST, 'other')), undefined);
+  await store.putHead(sourceIdOf(HOST, 'gone'), Buffer.from('signed head of it'));
+  await store.removeHead(sourceIdOf(HOST, 'gone'));
+  await store.removeHead(sourceIdOf(HOST, 'gone'));
+  t.is(await store.head(sourceIdOf(HOST, 'gone')), undefined);
+  t.deepEqual(await store.heads(), [source]);
   await store.close();
 
   const before = (await readdir(host.storePath, { recursive: true })).sort();

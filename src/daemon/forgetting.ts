@@ -1,0 +1,140 @@
+/**
+ * Forgetting: what a person asks to be let go: snapshots that the rules do not keep, at once those that are unlisted and held
+ * still, and archived sources. The first is the origin's to do; the others go round what holders have promised to keep, so an
+ * admin's key signs them.
+ *
+ * Nothing is deleted here: holders let go of what nobody wants, each by its own running time.
+ */
+import { ClusterError } from '../core/fault.js';
+import { type ObjectId, type SourceId, splitSourceId } from '../core/ids.js';
+import { RELEASED_MAX } from '../membership/configuration.js';
+import type { Membership } from '../membership/membership.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { NamedSnapshots } from './named-snapshots.js';
+import type { Origin } from './origin.js';
+import type { Retention } from './retention.js';
+import type { Roster } from './roster.js';
+import type { ForgetArchivedRequest, ForgetReport, ForgetRequest, SnapshotReport } from './service.js';
+import type { SourceNames } from './source-names.js';
+
+/** Of a source of another host: what is listed is not judged. */
+const NOT_JUDGED: Retention = { snapshots: [], stopped: undefined };
+
+export interface ForgettingOptions {
+  readonly membership: Membership;
+  readonly catalog: CatalogKeeper;
+  readonly origin: Origin;
+  readonly roster: Roster;
+  readonly names: SourceNames;
+  readonly snapshots: NamedSnapshots;
+}
+
+export class Forgetting {
+  readonly #o: ForgettingOptions;
+
+  constructor(options: ForgettingOptions) {
+    this.#o = options;
+  }
+
+  async unlist(request: ForgetRequest, signal: AbortSignal): Promise<ForgetReport> {
+    const { origin, membership } = this.#o;
+    const { keep, now, dryRun, yes } = request;
+    const id = this.#o.names.named(request.source);
+    const source = this.#o.names.nameOf(id);
+    const isOurs = origin.ownSource(id) !== undefined;
+    if (!isOurs && (!now || keep !== undefined)) this.#refuseElsewhere(id, source);
+    if (keep !== undefined && Object.values(keep).every(count => count === 0))
+      throw new ClusterError('BAD_ARGUMENT', 'these rules keep nothing: at least one of them must be above 0', {
+        blame: 'operator',
+      });
+    if (now && !dryRun) membership.mustBeAdmin();
+    const planned = isOurs ? await origin.retention(id, keep, signal) : NOT_JUDGED;
+    const leaving = planned.snapshots.flatMap(({ listed, reasons }) => (reasons.length === 0 ? [listed.id] : []));
+    const held = now ? await this.#held(id, signal) : [];
+    if (!dryRun && !yes) {
+      if (keep !== undefined && leaving.length > 0)
+        throw needsYes(
+          `by these rules ${leaving.length} of ${planned.snapshots.length} snapshots of ${source} are listed no more; nothing was changed. --dry-run shows which; --yes unlists them`,
+        );
+      if (leaving.length + held.length > 0 && now)
+        throw needsYes(
+          `${leaving.length} snapshots of ${source} are unlisted by this, and these and ${held.length} that are unlisted already are held no longer: nobody gets them back. Nothing was changed. --dry-run shows which; --yes lets them go`,
+        );
+    }
+    // As it is told so it is: what changed meanwhile is judged anew.
+    const reports = new Map<ObjectId, SnapshotReport>();
+    for (const { listed } of planned.snapshots)
+      reports.set(listed.id, await this.#o.snapshots.report(id, listed, signal));
+    const { snapshots, stopped } = dryRun || !isOurs ? planned : await origin.forget(id, keep, signal);
+    const mayGo = new Set([...held.map(snapshot => snapshot.id), ...leaving]);
+    const released = dryRun || !now ? held : await this.#release(id, mayGo, signal);
+    return {
+      source,
+      snapshots: snapshots.flatMap(({ listed, reasons }) => {
+        const snapshot = reports.get(listed.id);
+        return snapshot === undefined ? [] : [{ snapshot, reasons }];
+      }),
+      released: released.filter(snapshot => !reports.has(snapshot.id)),
+      graceMs: this.#graceMs,
+      ...(stopped === undefined ? {} : { stopped }),
+    };
+  }
+
+  async archived({ source: name, dryRun, yes }: ForgetArchivedRequest, signal: AbortSignal): Promise<ForgetReport> {
+    const { membership, catalog, roster } = this.#o;
+    const id = this.#o.names.named(name);
+    const source = this.#o.names.nameOf(id);
+    if (!membership.configuration.archived.some(other => other.source === id))
+      throw new ClusterError(
+        'NOT_ARCHIVED',
+        `${source} is not archived: the policy of ${roster.nameOf(splitSourceId(id).origin)} has it. Take it out of the policy first; nothing was changed`,
+        { blame: 'operator' },
+      );
+    if (!dryRun) membership.mustBeAdmin();
+    const listed: SnapshotReport[] = [];
+    for (const one of this.#o.snapshots.listed(id)) listed.push(await this.#o.snapshots.report(id, one, signal));
+    const released = await this.#held(id, signal);
+    if (!dryRun && !yes)
+      throw needsYes(
+        `${source} has ${listed.length + released.length} snapshots, and these copies may be all that is left of it: nobody gets them back. Nothing was changed. --dry-run shows them; --yes forgets the source`,
+      );
+    if (!dryRun) await membership.forgetArchived(id, catalog.get(id)?.head.seq ?? 0);
+    return {
+      source,
+      snapshots: listed.map(snapshot => ({ snapshot, reasons: [] })),
+      released,
+      graceMs: this.#graceMs,
+    };
+  }
+
+  /** @throws ClusterError ORIGIN_ELSEWHERE */
+  #refuseElsewhere(id: SourceId, source: string): never {
+    const host = this.#o.roster.nameOf(splitSourceId(id).origin);
+    throw new ClusterError(
+      'ORIGIN_ELSEWHERE',
+      `which snapshots of ${source} stay listed is decided on ${host}, its origin; run this there. Nothing was changed`,
+      { blame: 'operator' },
+    );
+  }
+
+  async #held(id: SourceId, signal: AbortSignal): Promise<readonly SnapshotReport[]> {
+    const reports: SnapshotReport[] = [];
+    for (const one of this.#o.snapshots.held(id))
+      reports.push({ ...(await this.#o.snapshots.report(id, one, signal)), held: true });
+    return reports;
+  }
+
+  /** Of those that are held here and were asked for: a head that came meanwhile adds nothing. */
+  async #release(id: SourceId, mayGo: ReadonlySet<ObjectId>, signal: AbortSignal): Promise<readonly SnapshotReport[]> {
+    const held = await this.#held(id, signal);
+    const released = held.filter(snapshot => mayGo.has(snapshot.id)).slice(0, RELEASED_MAX);
+    await this.#o.membership.releaseSnapshots(released.map(snapshot => snapshot.id));
+    return released;
+  }
+
+  get #graceMs(): number {
+    return this.#o.membership.clusterConfig.timing.gcGraceMs;
+  }
+}
+
+const needsYes = (text: string): ClusterError => new ClusterError('NEEDS_YES', text, { blame: 'operator' });
