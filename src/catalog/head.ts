@@ -36,6 +36,8 @@ export interface Head {
   readonly snapshots: readonly ListedSnapshot[];
   /** `headHash` of the head that the origin knew before this one; undefined for the first. 64 hex digits. */
   readonly previous: string | undefined;
+  /** Snapshots from this time on show a mass change that nobody has accepted: trees in stores show the last one before it. */
+  readonly unacceptedSinceMs?: number;
 }
 
 const TAG = 'scatterhoard/head/1';
@@ -44,7 +46,7 @@ export const HEAD_SNAPSHOTS_MAX = 4096;
 /** 4096 × 54 bytes, and the rest. */
 const HEAD_BYTES_MAX = 256 * 1024;
 
-export function encodeHead({ source, seq, snapshots, previous }: Head, signer: Signer): Uint8Array {
+export function encodeHead({ source, seq, snapshots, previous, unacceptedSinceMs }: Head, signer: Signer): Uint8Array {
   const { origin, source: name } = splitSourceId(source);
   const body = signable(TAG, [
     bytesOf(origin),
@@ -52,6 +54,7 @@ export function encodeHead({ source, seq, snapshots, previous }: Head, signer: S
     seq,
     previous === undefined ? null : bytesOf(previous),
     snapshots.map(({ id, timeMs, complete, firstSeq }) => [bytesOf(id), timeMs, complete ? 1 : 0, firstSeq]),
+    ...(unacceptedSinceMs === undefined ? [] : [unacceptedSinceMs]),
   ]);
   return seal(body, signer);
 }
@@ -62,6 +65,7 @@ export function decodeHead(sealed: Uint8Array): Head {
     tag: TAG,
     bytesMax: HEAD_BYTES_MAX,
     fields: 5,
+    optional: 1,
   });
   const origin = parseHostId(readHex(fields[0], 'origin', 16));
   const name = readText(fields[1], 'source', { max: 63 });
@@ -82,7 +86,8 @@ export function decodeHead(sealed: Uint8Array): Head {
     if (before !== undefined && compareListed(before, listed) >= 0)
       throw new MalformedObject('snapshots: not in order');
   }
-  return { source, seq, snapshots, previous };
+  const head = { source, seq, snapshots, previous };
+  return fields[5] === undefined ? head : { ...head, unacceptedSinceMs: readCount(fields[5], 'unaccepted since') };
 }
 
 /** @throws MalformedObject, BadSignature */

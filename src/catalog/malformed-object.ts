@@ -11,10 +11,15 @@ export class MalformedObject extends Error {
   readonly blame = 'peer';
 }
 
-/** The fields of a canonical array that begins with `tag`. @throws MalformedObject */
+/** The fields of a canonical array that begins with `tag`, the optional ones at the end. @throws MalformedObject */
 export function decodeFields(
   bytes: Uint8Array,
-  { tag, bytesMax, fields }: { readonly tag: string; readonly bytesMax: number; readonly fields: number },
+  {
+    tag,
+    bytesMax,
+    fields,
+    optional = 0,
+  }: { readonly tag: string; readonly bytesMax: number; readonly fields: number; readonly optional?: number },
 ): readonly unknown[] {
   if (bytes.length > bytesMax)
     throw new MalformedObject(`${tag}: ${bytes.length} bytes, at most ${bytesMax} are allowed`);
@@ -33,7 +38,8 @@ export function decodeFields(
   if (!Array.isArray(decoded)) throw new MalformedObject(`${tag}: not an array`);
   const [found, ...rest] = decoded as unknown[];
   if (found !== tag) throw new MalformedObject(`${tag}: another kind of object`);
-  if (rest.length !== fields) throw new MalformedObject(`${tag}: ${rest.length} fields instead of ${fields}`);
+  if (rest.length < fields || rest.length > fields + optional)
+    throw new MalformedObject(`${tag}: ${rest.length} fields instead of ${fields}`);
   return rest;
 }
 

@@ -35,6 +35,12 @@ export interface KnownHead {
 /** A snapshot to list; `firstSeq` is filled in where it is new. */
 export type SnapshotToList = Omit<ListedSnapshot, 'firstSeq'>;
 
+/** What its origin decides of a head; the rest follows. */
+export interface HeadToSign {
+  readonly snapshots: readonly SnapshotToList[];
+  readonly unacceptedSinceMs: number | undefined;
+}
+
 export type Adoption =
   /** It is the one that is here. */
   | { readonly kind: 'known' }
@@ -89,15 +95,12 @@ export class SourceHistory {
 
   /** Signs the next head, which lists exactly these; durable when this returns. @throws ClusterError HEAD_FULL */
   publish(source: SourceId, { snapshots }: { readonly snapshots: readonly SnapshotToList[] }): Promise<KnownHead> {
-    return this.#change(source, () => this.#publish(source, snapshots));
+    return this.#change(source, () => this.#publish(source, { snapshots, unacceptedSinceMs: undefined }));
   }
 
-  /** The same, from what is listed when its turn comes: a head that is being adopted now loses nothing. */
-  relist(
-    source: SourceId,
-    change: (listed: readonly ListedSnapshot[]) => readonly SnapshotToList[],
-  ): Promise<KnownHead> {
-    return this.#change(source, () => this.#publish(source, change(this.#heads.get(source)?.head.snapshots ?? [])));
+  /** The same, from what the newest head says when its turn comes: a head that is being adopted now loses nothing. */
+  relist(source: SourceId, change: (newest: Head | undefined) => HeadToSign): Promise<KnownHead> {
+    return this.#change(source, () => this.#publish(source, change(this.#heads.get(source)?.head)));
   }
 
   /**
@@ -117,11 +120,15 @@ export class SourceHistory {
       if (head.seq < own.head.seq) return { kind: 'older' };
       if (found.hash === own.hash) return { kind: 'known' };
       const union = new Map([...head.snapshots, ...own.head.snapshots].map(listed => [listed.id, listed]));
-      return { kind: 'forked', union: await this.#publish(source, [...union.values()]) };
+      const unacceptedSinceMs = own.head.unacceptedSinceMs ?? head.unacceptedSinceMs;
+      return {
+        kind: 'forked',
+        union: await this.#publish(source, { snapshots: [...union.values()], unacceptedSinceMs }),
+      };
     });
   }
 
-  async #publish(source: SourceId, snapshots: readonly SnapshotToList[]): Promise<KnownHead> {
+  async #publish(source: SourceId, { snapshots, unacceptedSinceMs }: HeadToSign): Promise<KnownHead> {
     if (snapshots.length > HEAD_SNAPSHOTS_MAX) {
       throw new ClusterError(
         'HEAD_FULL',
@@ -135,7 +142,13 @@ export class SourceHistory {
     const listed = snapshots.map(
       ({ id, timeMs, complete }): ListedSnapshot => ({ id, timeMs, complete, firstSeq: firstSeqs.get(id) ?? seq }),
     );
-    const head: Head = { source, seq, previous: own?.hash, snapshots: listed.sort(compareListed) };
+    const head: Head = {
+      source,
+      seq,
+      previous: own?.hash,
+      snapshots: listed.sort(compareListed),
+      ...(unacceptedSinceMs === undefined ? {} : { unacceptedSinceMs }),
+    };
     const sealed = encodeHead(head, this.#signer);
     const known: KnownHead = { head: decodeHead(sealed), sealed, hash: headHash(sealed) };
     await this.#keep(known);

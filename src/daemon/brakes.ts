@@ -25,19 +25,22 @@ export interface MassChange {
 }
 
 const count = z.int().nonnegative();
-const massChange = z.strictObject({
+const braked = z.strictObject({
   snapshot: z.string().transform(text => parseObjectId(text)),
   timeMs: count,
   filesBefore: count,
   filesGone: count,
   filesChanged: count,
+  /** The time of the first snapshot that nobody has accepted; `timeMs` is of the last that showed a mass change. */
+  sinceMs: count.optional(),
 });
-const brakesFile = z.strictObject({ sources: z.record(z.string(), massChange) });
+type Braked = z.infer<typeof braked>;
+const brakesFile = z.strictObject({ sources: z.record(z.string(), braked) });
 
 export class Brakes {
   readonly #stateDir: string;
   readonly #alarms: Alarms;
-  readonly #on: Map<SourceId, MassChange>;
+  readonly #on: Map<SourceId, Braked>;
   /** The file could not be read: every source may have been in it, but those that a person has looked at since. */
   readonly #lookedAt: Set<SourceId> | undefined;
   readonly #turns = new Turns<'write'>();
@@ -62,9 +65,15 @@ export class Brakes {
     return this.#lookedAt?.has(source) === false ? `${FILE} is damaged, and may have named it` : undefined;
   }
 
+  /** Snapshots from then on are not accepted yet; undefined when all are, or nobody knows. */
+  sinceMs(source: SourceId): number | undefined {
+    const change = this.#on.get(source);
+    return change?.sinceMs ?? change?.timeMs;
+  }
+
   /** Durable when this returns. */
   async pull(source: SourceId, change: MassChange): Promise<void> {
-    this.#on.set(source, change);
+    this.#on.set(source, { ...change, sinceMs: this.sinceMs(source) ?? change.timeMs });
     this.#alarm(source, change);
     await this.#write();
   }
@@ -80,7 +89,7 @@ export class Brakes {
     this.#alarms.raise(
       'MASS_CHANGE',
       source,
-      `source ${source}: ${changeText(change)}; its snapshots go on, and none is unlisted until 'cluster backup SOURCE --accept-changes' says that it is meant`,
+      `source ${source}: ${changeText(change)}; its snapshots go on, but none is unlisted and the trees in the stores stay as they were until 'cluster backup SOURCE --accept-changes' says that it is meant`,
     );
   }
 
@@ -99,7 +108,7 @@ function changeText({ snapshot, timeMs, filesBefore, filesGone, filesChanged }: 
 }
 
 /** None when there is no such file; undefined when it is damaged. */
-function readBrakes(stateDir: string, log: Logger): Map<SourceId, MassChange> | undefined {
+function readBrakes(stateDir: string, log: Logger): Map<SourceId, Braked> | undefined {
   const file = join(stateDir, FILE);
   const bytes = readIfThere(file);
   if (bytes === undefined) return new Map();

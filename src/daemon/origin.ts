@@ -409,10 +409,13 @@ export class Origin {
     source: SourceId,
     change: (snapshots: readonly SnapshotToList[]) => readonly SnapshotToList[],
   ): Promise<void> {
-    const { history, catalog } = this.#options;
-    const { sealed } = await history.relist(source, listed =>
-      change(listed.filter(snapshot => !this.#isForgotten(source, snapshot))),
-    );
+    const { history, catalog, brakes } = this.#options;
+    const { sealed } = await history.relist(source, newest => ({
+      snapshots: change(newest?.snapshots.filter(snapshot => !this.#isForgotten(source, snapshot)) ?? []),
+      // While the brakes cannot say since when, it stays as it was told.
+      unacceptedSinceMs:
+        brakes.sinceMs(source) ?? (brakes.on(source) === undefined ? undefined : newest?.unacceptedSinceMs),
+    }));
     await catalog.offer(sealed, undefined);
   }
 

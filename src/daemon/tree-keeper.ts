@@ -2,7 +2,7 @@
  * Tree keeper: keeps each store's plain tree of a source at its newest protected snapshot, as far as the store holds it.
  *
  * A tree is a view for people, so it is not hurried: it is rewritten after some quiet and not too often, and left as it is
- * when nothing that it shows has changed.
+ * when nothing that it shows has changed. After a mass change it stays at the last snapshot before, until a person has accepted it.
  */
 import type { Logger } from 'pino';
 import { walkStretches } from '../catalog/walk.js';
@@ -129,7 +129,9 @@ export class TreeKeeper {
     }
     if (nowMs < tree.touchedMs + treeQuietMs || nowMs < tree.writtenMs + treeEveryMs) return;
 
-    for (const listed of [...known.head.snapshots].reverse()) {
+    const { snapshots, unacceptedSinceMs = Number.POSITIVE_INFINITY } = known.head;
+    const accepted = snapshots.filter(({ timeMs }) => timeMs < unacceptedSinceMs);
+    for (const listed of [...accepted].reverse()) {
       if (!isProtected(await this.#protections.of(source, listed, this.#signal))) continue;
       const { origin, source: name } = splitSourceId(source);
       const report = await store.updateTree({
@@ -141,7 +143,7 @@ export class TreeKeeper {
       });
       tree.writtenMs = nowMs;
       // An older snapshot is shown while the newest is not protected yet: then it is looked at again.
-      if (listed === known.head.snapshots.at(-1)) tree.shows = state;
+      if (listed === accepted.at(-1)) tree.shows = state;
       this.#log.info(
         { code: 'TREE_WRITTEN', source, store: store.id, snapshot: listed.id, ...report },
         'tree brought up to date',

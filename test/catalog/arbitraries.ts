@@ -120,12 +120,16 @@ const listed = (seq: number): fc.Arbitrary<ListedSnapshot> =>
   fc.record({ id: objectId, timeMs: fc.nat(), complete: fc.boolean(), firstSeq: fc.integer({ min: 1, max: seq }) });
 
 export const arbitraryHead: fc.Arbitrary<Head> = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }).chain(seq =>
-  fc.record({
-    source: arbitrarySource,
-    seq: fc.constant(seq),
-    previous: fc.option(hex(32), { nil: undefined }),
-    snapshots: fc
-      .uniqueArray(listed(seq), { maxLength: 10, selector: one => one.id })
-      .map(list => list.sort(compareListed)),
-  }),
+  fc.record(
+    {
+      source: arbitrarySource,
+      seq: fc.constant(seq),
+      previous: fc.option(hex(32), { nil: undefined }),
+      snapshots: fc
+        .uniqueArray(listed(seq), { maxLength: 10, selector: one => one.id })
+        .map(list => list.sort(compareListed)),
+      unacceptedSinceMs: fc.nat(),
+    },
+    { requiredKeys: ['source', 'seq', 'previous', 'snapshots'] },
+  ),
 );

@@ -52,6 +52,19 @@ test('a brake holds over restarts, with its alarm, until a person has looked', a
   t.is(aStart(folder).brakes.on(PHOTOS), undefined);
 });
 
+test('a brake knows since when nothing was accepted, however much changes after it, and over restarts', async t => {
+  const folder = aFolder(t);
+  const { brakes } = aStart(folder);
+  t.is(brakes.sinceMs(PHOTOS), undefined);
+  await brakes.pull(PHOTOS, CHANGE);
+  await brakes.pull(PHOTOS, { ...CHANGE, timeMs: CHANGE.timeMs + 60_000 });
+  const again = aStart(folder).brakes;
+  t.is(again.sinceMs(PHOTOS), CHANGE.timeMs);
+  t.regex(again.on(PHOTOS) ?? '', /of 2026-11-28T12:01Z/);
+  await again.release(PHOTOS);
+  t.is(again.sinceMs(PHOTOS), undefined);
+});
+
 test('where the file is damaged every source is braked until a person has looked at it, and the file is left alone', async t => {
   const folder = aFolder(t);
   const file = join(folder, 'brakes.json');

@@ -402,6 +402,7 @@ async function anOrigin(t: ExecutionContext) {
     history,
     catalog: kept.catalog,
     forgotten: kept.forgotten,
+    brakes: { on: () => undefined, sinceMs: () => undefined },
     objects: kept.objects,
     alarms: kept.alarms,
     log: silent,
@@ -439,7 +440,10 @@ test('what is being adopted while a head is made loses nothing', async t => {
   const { history, objects } = await anOrigin(t);
   const [one, two] = [await aSnapshot(objects, 1), await aSnapshot(objects, 2)];
   const adopting = history.adopt(source, sealedHead(9, [one]));
-  const made = history.relist(source, listed => [...listed, { ...two, complete: true }]);
+  const made = history.relist(source, newest => ({
+    snapshots: [...(newest?.snapshots ?? []), { ...two, complete: true }],
+    unacceptedSinceMs: undefined,
+  }));
   await adopting;
   t.deepEqual(
     (await made).head.snapshots.map(({ id }) => id),

@@ -41,6 +41,7 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
     history,
     catalog,
     forgotten,
+    brakes: { on: () => undefined, sinceMs: () => undefined },
     objects: source.objects,
     machine: { holders: (parcel: ParcelId) => (held.has(parcel) ? ['somebody'] : []) },
     cache: source.cache,
@@ -59,7 +60,10 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
   const list = async (): Promise<void> => {
     const id = source.last as NonNullable<typeof source.last>;
     const { timeMs } = await readSnapshot(source.objects, id);
-    const known = await history.relist(aSource, listed => [...listed, { id, timeMs, complete: true }]);
+    const known = await history.relist(aSource, newest => ({
+      snapshots: [...(newest?.snapshots ?? []), { id, timeMs, complete: true }],
+      unacceptedSinceMs: undefined,
+    }));
     await catalog.offer(known.sealed, undefined);
   };
   const tear = async (path: string): Promise<void> => {

@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { readIfThere } from '../../src/platform/durable.js';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { RealCluster, type RealHost } from '../helpers/real-cluster.js';
 
@@ -71,6 +72,11 @@ test('the rules of the policy unlist what newer snapshots replace, and a mass de
   t.regex(elsewhere.err, /decided on a, its origin/);
   await a.ok('forget', 'pics');
   t.deepEqual(await listed(a), [third, fourth]);
+  const tree = (): unknown =>
+    readIfThere(join(store, 'a', 'pics.snapshot'))
+      ?.toString()
+      .trim();
+  await cluster.until('the tree is that of the fourth', () => tree() === fourth);
 
   rmSync(many, { recursive: true });
   const fifth = await backUp();
@@ -86,9 +92,13 @@ test('the rules of the policy unlist what newer snapshots replace, and a mass de
   await alarms();
   const seventh = await backUp();
   t.deepEqual(await listed(a), [third, fourth, fifth, sixth, seventh]);
+  t.is(tree(), fourth, 'nobody has accepted what came after');
+  t.is(readFileSync(join(store, 'a', 'pics', 'many', '7'), 'utf8'), 'file 7');
 
   // It was meant.
   const eighth = await backUp('--accept-changes');
+  await cluster.until('the tree goes on', () => tree() === eighth);
+  t.false(existsSync(join(store, 'a', 'pics', 'many')));
   await areListed(a, [sixth, seventh, eighth]);
   t.false((await a.status()).alarms.some(({ code }) => code === 'MASS_CHANGE'));
 
