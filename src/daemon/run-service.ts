@@ -620,8 +620,16 @@ async function serve(
       .catch((error: unknown) => log.error({ err: error }, 'what was forgotten could not be let go'));
     for (const store of stores.stores()) keepConfig(store);
     const setting = configuration.policy.hosts.get(own.name);
-    net.paces.upload.set(setting?.limits.uploadBytesPerS);
-    net.paces.download.set(setting?.limits.downloadBytesPerS);
+    for (const [line, rate] of [
+      [net.paces.upload, 'uploadBytesPerS'],
+      [net.paces.download, 'downloadBytesPerS'],
+    ] as const) {
+      const ofPeers = [...(setting?.limits.peers ?? [])].flatMap(([name, rates]) => {
+        const peer = roster.named(name)?.peer;
+        return peer === undefined || rates[rate] === undefined ? [] : [[peer, rates[rate]] as const];
+      });
+      line.set({ all: setting?.limits[rate], ofPeers: new Map(ofPeers) });
+    }
     origin.configure(setting?.sources ?? []);
     sweeper.start();
     stores

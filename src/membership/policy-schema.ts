@@ -175,7 +175,14 @@ const RATE_ALLOWED = 'a size for each second, at least 256 kB, such as 5 MB';
 /** Below this a stream would stand still for so long, while others have their turns, that its peer gives it up. */
 const RATE_BYTES_PER_S_MIN = 256_000;
 const rate = size.refine(bytesPerS => bytesPerS >= RATE_BYTES_PER_S_MIN, allowed(RATE_ALLOWED)).optional();
-const limits = z.strictObject({ upload: rate, download: rate }, allowed('a map with upload or download, or both'));
+const rates = { upload: rate, download: rate };
+const limits = z.strictObject(
+  {
+    ...rates,
+    peers: z.record(name, z.strictObject(rates, allowed('a map with upload or download, or both')), A_MAP).nullish(),
+  },
+  allowed('a map with upload, download, and peers: the same for single hosts'),
+);
 
 const host = z.strictObject(
   {

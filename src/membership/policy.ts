@@ -95,8 +95,18 @@ export interface HostSetting {
   readonly addresses: readonly string[] | undefined;
   readonly stores: readonly StoreSetting[];
   readonly sources: readonly SourceSetting[];
-  /** What it may send and take in fetches, in bytes a second. Undefined: as fast as can be. */
-  readonly limits: { readonly uploadBytesPerS: number | undefined; readonly downloadBytesPerS: number | undefined };
+  readonly limits: LimitsSetting;
+}
+
+/** What a host may send and take in fetches, in bytes a second. Undefined: as fast as can be. */
+export interface RatesSetting {
+  readonly uploadBytesPerS: number | undefined;
+  readonly downloadBytesPerS: number | undefined;
+}
+
+/** To and from all others together, and of single hosts, by name, what is less. */
+export interface LimitsSetting extends RatesSetting {
+  readonly peers: ReadonlyMap<string, RatesSetting>;
 }
 
 export interface Policy {
@@ -181,13 +191,23 @@ export function parsePolicy(
   report.end();
 
   const policy = resolve(input);
-  const known = members === undefined ? undefined : new Set(members);
-  const warnings = [...policy.hosts.keys()]
-    .filter(name => known !== undefined && !known.has(name))
+  return { policy, warnings: members === undefined ? [] : warnOfStrangers(policy, new Set(members)) };
+}
+
+/** What is said of hosts that are no members: it takes effect when one of that name joins, or never if the name is a slip. */
+function warnOfStrangers({ hosts }: Policy, members: ReadonlySet<string>): readonly string[] {
+  const isStranger = (name: string): boolean => !members.has(name);
+  const sections = [...hosts.keys()]
+    .filter(isStranger)
     .map(
       name => `hosts.${name} is no member of this cluster yet: its section takes effect when a host of that name joins`,
     );
-  return { policy, warnings };
+  const rates = [...hosts.values()].flatMap(({ name, limits }) =>
+    [...limits.peers.keys()]
+      .filter(isStranger)
+      .map(peer => `hosts.${name}.limits.peers.${peer} is no member of this cluster yet: it limits nobody`),
+  );
+  return [...sections, ...rates];
 }
 
 /** One YAML document of the core schema, with nothing printed and nothing thrown. */
@@ -318,7 +338,7 @@ function keysAllowed(path: KeyPath): string {
   if (top === 'defaults') return 'copies, every, jitter, keep, hold';
   if (top === 'timing') return TIMING_KEYS.join(', ');
   if (path.length === 2) return 'domain, roaming, catalog, addresses, stores, sources, limits';
-  if (inHost === 'limits') return 'upload, download';
+  if (inHost === 'limits') return path.length === 3 ? 'upload, download, peers' : 'upload, download';
   return inHost === 'stores' ? 'path, name, limit, reserve' : source;
 }
 
@@ -396,6 +416,13 @@ function reportTiming(input: TimingInput, report: Report): void {
   least('claimWait', timing.claimWaitMs, 20, '');
 }
 
+const ratesOf = (
+  rates: { upload?: number | undefined; download?: number | undefined } | null | undefined,
+): RatesSetting => ({
+  uploadBytesPerS: rates?.upload,
+  downloadBytesPerS: rates?.download,
+});
+
 function resolve(input: PolicyInput): Policy {
   const { defaults } = input;
   const hosts = new Map<string, HostSetting>();
@@ -406,7 +433,10 @@ function resolve(input: PolicyInput): Policy {
       roaming: host?.roaming ?? false,
       catalog: host?.catalog,
       addresses: host?.addresses ?? undefined,
-      limits: { uploadBytesPerS: host?.limits?.upload, downloadBytesPerS: host?.limits?.download },
+      limits: {
+        ...ratesOf(host?.limits),
+        peers: new Map(Object.entries(host?.limits?.peers ?? {}).map(([peer, rates]) => [peer, ratesOf(rates)])),
+      },
       stores: (host?.stores ?? []).map(({ path, name: storeName, limit, reserve }) => ({
         path,
         name: storeName,

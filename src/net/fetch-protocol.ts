@@ -16,7 +16,7 @@ import { type AskOptions, ask } from './ask.js';
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, MessageBatch, readMessages } from './message-stream.js';
 import type { Net } from './net.js';
-import type { Pace } from './pace.js';
+import type { PacedLine } from './pace.js';
 import { RANGES_PER_FETCH_MAX, rangesFrom } from './wire-ranges.js';
 
 export const FETCH_PROTOCOL = '/scatterhoard/fetch/1';
@@ -261,7 +261,7 @@ type Paced = (bytes: number) => Promise<void> | undefined;
 
 /** A person waits for a restore, and for nothing else. */
 export function pacedBy(
-  pace: Pace,
+  line: PacedLine,
   {
     peer,
     request,
@@ -269,7 +269,7 @@ export function pacedBy(
   }: { readonly peer: PeerName; readonly request: FetchRequest; readonly signal?: AbortSignal | undefined },
 ): Paced {
   const isUrgent = request.purpose === 'restore';
-  return bytes => (bytes === 0 ? undefined : pace.take({ peer, bytes, isUrgent }, signal));
+  return bytes => (bytes === 0 ? undefined : line.take({ peer, bytes, isUrgent }, signal));
 }
 
 /** The answer to one Want: reads up to its end mark and no further. */

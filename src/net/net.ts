@@ -35,7 +35,7 @@ import type { FrameMemory } from './frame-order.js';
 import { gatedRegistrar } from './gated-registrar.js';
 import { type GossipListener, GossipTopic, gossipOptions } from './gossip-topic.js';
 import { Offences } from './offences.js';
-import { Pace, type Paces } from './pace.js';
+import { PacedLine, type Paces } from './pace.js';
 import { PeerClocks } from './peer-clocks.js';
 import { type KnownPeer, Redial } from './redial.js';
 import { type NetHandler, ServedStreams } from './served-streams.js';
@@ -266,7 +266,7 @@ interface Admission {
 /** `Net` over js-libp2p. */
 class LibraryNet implements Net {
   readonly peer: PeerName;
-  readonly paces: Paces = { upload: new Pace(), download: new Pace() };
+  readonly paces: Paces = { upload: new PacedLine(), download: new PacedLine() };
   readonly #node: Node;
   readonly #options: NetOptions;
   readonly #log: Logger;

@@ -5,7 +5,7 @@
  * a large one makes the next one wait. Turns of people who wait (restores) come before all others; of the others every peer
  * has a row of its own, and the rows take turns: who has many streams open gets no more than who has one.
  *
- * Without a rate nobody waits.
+ * Without a rate nobody waits. A peer may have a rate of its own, which its turns wait for before they wait for that of all.
  */
 import type { PeerName } from '../core/ids.js';
 
@@ -101,8 +101,41 @@ export class Pace {
   }
 }
 
+/** Bytes a second; a peer that is not named has only the rate of all together. */
+export interface Rates {
+  readonly all: number | undefined;
+  readonly ofPeers: ReadonlyMap<PeerName, number>;
+}
+
+/** One direction of a host's traffic. */
+export class PacedLine {
+  readonly #all = new Pace();
+  readonly #ofPeers = new Map<PeerName, Pace>();
+
+  /** From now on. */
+  set({ all, ofPeers }: Rates): void {
+    this.#all.set(all);
+    for (const [peer, pace] of this.#ofPeers) {
+      if (ofPeers.has(peer)) continue;
+      pace.set(undefined);
+      this.#ofPeers.delete(peer);
+    }
+    for (const [peer, bytesPerS] of ofPeers) {
+      const pace = this.#ofPeers.get(peer) ?? new Pace();
+      pace.set(bytesPerS);
+      this.#ofPeers.set(peer, pace);
+    }
+  }
+
+  /** Undefined when these bytes may move at once. @throws the signal's reason */
+  take(turn: Turn, signal?: AbortSignal): Promise<void> | undefined {
+    const own = this.#ofPeers.get(turn.peer)?.take(turn, signal);
+    return own === undefined ? this.#all.take(turn, signal) : own.then(() => this.#all.take(turn, signal));
+  }
+}
+
 /** Of one host: what it sends, and what it takes. */
 export interface Paces {
-  readonly upload: Pace;
-  readonly download: Pace;
+  readonly upload: PacedLine;
+  readonly download: PacedLine;
 }

@@ -98,10 +98,17 @@ timing: { heartbeat: 5 }
 test('limits are bytes a second, and not so few that streams stand still', t => {
   const limitsOf = (text: string) =>
     parsePolicy(`cluster: home\nhosts: { a: { limits: ${text} } }\n`).policy.hosts.get('a')?.limits;
-  t.deepEqual(limitsOf('{ upload: 2 MB }'), { uploadBytesPerS: 2_000_000, downloadBytesPerS: undefined });
+  const peers = new Map();
+  t.deepEqual(limitsOf('{ upload: 2 MB }'), { uploadBytesPerS: 2_000_000, downloadBytesPerS: undefined, peers });
   t.deepEqual(limitsOf('{ download: 256 kB, upload: 1 MiB }'), {
     uploadBytesPerS: 1_048_576,
     downloadBytesPerS: 256_000,
+    peers,
+  });
+  t.deepEqual(limitsOf('{ peers: { mini: { download: 1 MB } } }'), {
+    uploadBytesPerS: undefined,
+    downloadBytesPerS: undefined,
+    peers: new Map([['mini', { uploadBytesPerS: undefined, downloadBytesPerS: 1_000_000 }]]),
   });
   const [low] = problemsOf('cluster: home\nhosts: { a: { limits: { upload: 255 kB } } }\n');
   t.regex(
@@ -109,7 +116,9 @@ test('limits are bytes a second, and not so few that streams stand still', t => 
     /hosts\.a\.limits\.upload: bad value "?255 kB"?; allowed: a size for each second, at least 256 kB/,
   );
   const [unknown] = problemsOf('cluster: home\nhosts: { a: { limits: { up: 1 MB } } }\n');
-  t.regex(unknown ?? '', /hosts\.a\.limits\.up: unknown key; allowed: upload, download/);
+  t.regex(unknown ?? '', /hosts\.a\.limits\.up: unknown key; allowed: upload, download, peers/);
+  const [deep] = problemsOf('cluster: home\nhosts: { a: { limits: { peers: { b: { up: 1 MB } } } } }\n');
+  t.regex(deep ?? '', /hosts\.a\.limits\.peers\.b\.up: unknown key; allowed: upload, download$/);
 });
 
 test('a brake is a share of the files', t => {
@@ -234,6 +243,11 @@ test('a section of a host that is no member is a warning, not an error', t => {
   const { warnings } = parsePolicy(EXAMPLE, { members: ['imac'] });
   t.is(warnings.length, 1);
   t.regex(warnings[0] ?? '', /hosts\.mini is no member/);
+  const rates = 'cluster: home\nhosts: { a: { limits: { peers: { b: { upload: 1 MB } } } } }\n';
+  t.deepEqual(parsePolicy(rates, { members: ['a'] }).warnings, [
+    'hosts.a.limits.peers.b is no member of this cluster yet: it limits nobody',
+  ]);
+  t.deepEqual(parsePolicy(rates, { members: ['a', 'b'] }).warnings, []);
 });
 
 test('empty sections read as absent ones', t => {

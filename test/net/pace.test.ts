@@ -1,7 +1,7 @@
 /** Pace: how fast bytes move, and whose turn it is. */
 import test from 'ava';
 import { type PeerName, parsePeerName } from '../../src/core/ids.js';
-import { Pace } from '../../src/net/pace.js';
+import { Pace, PacedLine } from '../../src/net/pace.js';
 
 const [ann, bob] = ['A', 'B'].map(letter => parsePeerName(`12D3Koo${letter.repeat(45)}`)) as [PeerName, PeerName];
 const grab = (peer: PeerName, bytes: number) => ({ peer, bytes, isUrgent: false });
@@ -52,4 +52,25 @@ test('who gives up leaves its turn to the others', async t => {
   await t.throwsAsync(left as Promise<void>, { message: 'left' });
   await next;
   await t.throwsAsync(pace.take(grab(ann, 1), gaveUp.signal) as Promise<void>, { message: 'left' });
+});
+
+test('a peer with a rate of its own waits for that first, and others do not wait for it', async t => {
+  const line = new PacedLine();
+  line.set({ all: undefined, ofPeers: new Map([[ann, 1_000]]) });
+  await line.take(grab(ann, 1e9));
+  const waits = line.take(grab(ann, 1));
+  t.true(waits instanceof Promise);
+  t.is(line.take(grab(bob, 1e9)), undefined);
+  // Its rate is lifted.
+  line.set({ all: undefined, ofPeers: new Map() });
+  await waits;
+  t.is(line.take(grab(ann, 1)), undefined);
+
+  line.set({ all: 1_000, ofPeers: new Map([[ann, 1e12]]) });
+  await line.take(grab(ann, 1e9));
+  const gaveUp = new AbortController();
+  const both = line.take(grab(ann, 1), gaveUp.signal) as Promise<void>;
+  gaveUp.abort(new Error('left'));
+  await t.throwsAsync(both, { message: 'left' });
+  line.set({ all: undefined, ofPeers: new Map() });
 });

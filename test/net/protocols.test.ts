@@ -462,18 +462,28 @@ test('fetch: what is no end of an answer is none', async t => {
 
 test('fetch: what is sent and what is taken keeps to the rates of the two hosts', async t => {
   const content = randomBytes(1_500_000);
-  for (const limit of ['upload', 'download'] as const) {
+  for (const [limit, ofOnePeer] of [
+    ['upload', false],
+    ['download', false],
+    ['upload', true],
+    ['download', true],
+  ] as const) {
     const [a, b] = await pair(t);
     await serveBlobs(b.net, async () =>
       answerWith({ blob: blobOf(content), bytes: content.length, content: contentOf(content) }),
     );
-    (limit === 'upload' ? b.net.paces.upload : a.net.paces.download).set(4_000_000);
+    const [line, other] = limit === 'upload' ? [b.net.paces.upload, a] : [a.net.paces.download, b];
+    line.set(
+      ofOnePeer
+        ? { all: undefined, ofPeers: new Map([[other.net.peer, 4_000_000]]) }
+        : { all: 4_000_000, ofPeers: new Map() },
+    );
     const beginMs = performance.now();
     const asked = { parcel: PARCEL, blobs: [blobOf(content)], purpose: 'grab' } as const;
     const got = await gather(askFetch(a.net, b.net.peer, asked));
     t.true((got.get(blobOf(content)) as Buffer).equals(content));
     // All but the last piece of 100 kB, and what a late timer makes up for.
-    t.true(performance.now() - beginMs >= 240, limit);
+    t.true(performance.now() - beginMs >= 240, `${limit}, of one peer: ${ofOnePeer}`);
   }
 });
 
