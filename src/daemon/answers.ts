@@ -6,7 +6,7 @@
  */
 import type { ListedSnapshot } from '../catalog/head.js';
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
-import { parseSourceSpec, type SourceSpec } from '../catalog/source-spec.js';
+import { parseSourceSpec } from '../catalog/source-spec.js';
 import { readSnapshot, walkEntries } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { hasherName } from '../core/hash.js';
@@ -21,6 +21,7 @@ import type { Alarms } from './alarms.js';
 import type { BlobSource } from './blob-source.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
+import { LiveDiffs } from './live-diffs.js';
 import type { LoopDelay } from './loop-delay.js';
 import { NamedSnapshots } from './named-snapshots.js';
 import type { Orders } from './orders.js';
@@ -47,6 +48,8 @@ import type {
   HostState,
   Invited,
   InviteRequest,
+  LiveDiffReport,
+  LiveDiffRequest,
   PlacementReport,
   ProtectionReport,
   ReplicaReport,
@@ -62,7 +65,7 @@ import type {
   SourceReport,
   StatusReport,
 } from './service.js';
-import { SourceNames } from './source-names.js';
+import { nameIn, SourceNames } from './source-names.js';
 
 /** A stream of reports is looked at again at most this often, in ms. */
 const REPORT_EVERY_MS = 250;
@@ -98,18 +101,22 @@ export interface AnswersOptions {
   readonly knownAddresses: () => Iterable<KnownPeer>;
   readonly isReachable: (host: HostId) => boolean;
   readonly loopDelay: LoopDelay;
+  /** For temporary files, on the state's disk. */
+  readonly scratchFolder: string;
 }
 
 export class Answers implements Service {
   readonly #o: AnswersOptions;
   readonly #names: SourceNames;
   readonly #snapshots: NamedSnapshots;
+  readonly #liveDiffs: LiveDiffs;
   readonly #seen = new Map<string, { readonly sinceMs: number; readonly lastMs: number }>();
 
   constructor(options: AnswersOptions) {
     this.#o = options;
     this.#names = new SourceNames(options);
     this.#snapshots = new NamedSnapshots({ ...options, names: this.#names });
+    this.#liveDiffs = new LiveDiffs({ ...options, names: this.#names, snapshots: this.#snapshots });
   }
 
   // ------------------------------------------------------------------------------------------------------------- status
@@ -583,6 +590,10 @@ export class Answers implements Service {
       yield { entry, parcel };
   }
 
+  liveDiff(request: LiveDiffRequest, signal: AbortSignal): AsyncGenerator<LiveDiffReport> {
+    return this.#liveDiffs.of(request, signal);
+  }
+
   content({ parcel, blobs }: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame> {
     return this.#o.blobs.content(parcel, blobs, signal);
   }
@@ -604,5 +615,3 @@ export class Answers implements Service {
     return host?.sources.find(setting => sourceIdOf(origin, setting.name) === source && setting.name === name);
   }
 }
-
-const nameIn = ({ host, source }: SourceSpec): string => (host === undefined ? source : `${host}/${source}`);

@@ -61,6 +61,7 @@ export function serviceAt(stateDir: string): Service {
     drill: (request, signal) => stream('drill', request, signal),
     resolve: (request, signal) => plain('resolve', request, signal),
     entries: (request, signal) => stream('entries', request, signal),
+    liveDiff: (request, signal) => stream('liveDiff', request, signal),
     content: (request, signal) => contentAt(path, request, signal),
   };
 }

@@ -122,6 +122,7 @@ const REQUESTS = {
   drill: z.strictObject({ source: name.exactOptional(), files: z.int().min(1).max(DRILL_FILES_MAX) }),
   resolve: z.strictObject({ spec }),
   entries: z.strictObject({ sourceId, snapshot: objectId, under: pathBytes }),
+  liveDiff: z.strictObject({ spec }),
   content: z.strictObject({
     parcel: z.string().transform(checked(parseParcelId)),
     blobs: z
@@ -139,6 +140,7 @@ const STREAMS: ReadonlySet<keyof Service> = new Set<StreamMethod>([
   'scrub',
   'drill',
   'entries',
+  'liveDiff',
 ]);
 
 /** `parse…` of core as a zod transform. */

@@ -14,6 +14,7 @@
  * one that never changes its meaning.
  */
 
+import type { LiveDifference } from '../catalog/live-diff.js';
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
 import type { KeepCounts, KeepReason } from '../catalog/retention.js';
 import type { ClusterId, HostId, Key, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
@@ -73,6 +74,12 @@ export interface Service {
    * @throws ClusterError mid-way when a record can be had from nobody
    */
   entries(request: EntriesRequest, signal: AbortSignal): AsyncIterable<PlacedEntry>;
+  /**
+   * How a source's folder, as it is now, differs from the snapshot that `SOURCE[@SNAPSHOT][:PATH]` names; `latest` is the newest,
+   * whoever has copies of it, when any run of the source that is under way has ended. All is compared before any of it is told.
+   * @throws ClusterError ORIGIN_ELSEWHERE, SOURCE_MISSING, PATH_UNKNOWN of a path that neither has
+   */
+  liveDiff(request: LiveDiffRequest, signal: AbortSignal): AsyncIterable<LiveDiffReport>;
   /** The bytes of some blobs of one parcel, from this host's stores or sources or from whoever is up. */
   content(request: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame>;
 }
@@ -413,3 +420,14 @@ export interface EntriesRequest {
   readonly snapshot: ObjectId;
   readonly under: Buffer;
 }
+
+export interface LiveDiffRequest {
+  readonly spec: string;
+}
+
+export type LiveDiffReport =
+  /** At once, while a run of the source is under way. */
+  | { readonly kind: 'waits' }
+  /** Before all differences. */
+  | { readonly kind: 'against'; readonly snapshot: SnapshotReport }
+  | LiveDifference;

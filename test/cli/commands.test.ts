@@ -8,7 +8,14 @@ import test from 'ava';
 import type { ContentFrame, ContentRequest } from '../../src/catalog/restore-content.js';
 import { ClusterError } from '../../src/core/fault.js';
 import type { ObjectId } from '../../src/core/ids.js';
-import type { ConfigApply, ReplicaReport, Service, SnapshotTaken, StatusReport } from '../../src/daemon/service.js';
+import type {
+  ConfigApply,
+  LiveDiffReport,
+  ReplicaReport,
+  Service,
+  SnapshotTaken,
+  StatusReport,
+} from '../../src/daemon/service.js';
 import { Blobs, entryOf, fileOf, parcelNumber, placed } from '../catalog/restore-fixture.js';
 import {
   cluster,
@@ -615,6 +622,36 @@ test('diff says what changed between two snapshots, as restic does', async t => 
   const elsewhere = await run('photos@abababab:x', 'photos@cdcdcdcd:y');
   t.is(elsewhere.code, 2);
   t.regex(elsewhere.err, /x and y are compared path by path/);
+});
+
+test('diff of one snapshot is with the folder: it says what waits, and exits 3 when something could not be read', async t => {
+  const asked: unknown[] = [];
+  const stateDir = await serve(t, {
+    liveDiff: request => {
+      asked.push(request);
+      return each<LiveDiffReport>(
+        { kind: 'waits' },
+        { kind: 'against', snapshot: snapshotOf() },
+        { kind: 'removed', before: fileOf('d/a', 'four') },
+        { kind: 'unread', path: Buffer.from('d/\x1b'), because: 'EACCES' },
+        { kind: 'more-unread', count: 7 },
+      );
+    },
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, ...args, 'diff', 'photos@abababab:d']);
+  const { out, err, code } = await run();
+  t.deepEqual(asked, [{ spec: 'photos@abababab:d' }]);
+  t.is(out, '-    d/a\n');
+  t.deepEqual(err.split('\n'), [
+    'a backup of it is under way: the folder is looked at after that',
+    'snapshot abababab of photos, 2026-07-01 12:30:15, and the folder as it is now',
+    'not read, so not compared: d/\\x1b: EACCES',
+    '… and 7 more in this source not read',
+    '0 entries new, 1 gone, 0 changed; 0 B new, 4 B gone',
+    '',
+  ]);
+  t.is(code, 3);
+  t.like(recordsOf((await run('--json')).out).at(-1), { snapshot: snapshotOf().id, removed: 1, unread: 8 });
 });
 
 test('dump prints a file and nothing else, and says when its bytes are wrong or cannot be had', async t => {
