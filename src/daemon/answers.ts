@@ -21,6 +21,7 @@ import type { Alarms } from './alarms.js';
 import type { BlobSource } from './blob-source.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
+import { DatedTrees } from './dated-trees.js';
 import { LiveDiffs } from './live-diffs.js';
 import type { LoopDelay } from './loop-delay.js';
 import { NamedSnapshots } from './named-snapshots.js';
@@ -38,6 +39,7 @@ import type {
   BackupRequest,
   ConfigApply,
   ConfigReport,
+  DatedTreeReport,
   DrainRequest,
   DrillReport,
   DrillRequest,
@@ -52,6 +54,7 @@ import type {
   LiveDiffRequest,
   PlacementReport,
   ProtectionReport,
+  RemovedTreeReport,
   ReplicaReport,
   ReplicasRequest,
   Resolved,
@@ -64,8 +67,10 @@ import type {
   SnapshotTaken,
   SourceReport,
   StatusReport,
+  TreesRequest,
 } from './service.js';
 import { nameIn, SourceNames } from './source-names.js';
+import type { TreeKeeper } from './tree-keeper.js';
 
 /** A stream of reports is looked at again at most this often, in ms. */
 const REPORT_EVERY_MS = 250;
@@ -103,6 +108,7 @@ export interface AnswersOptions {
   readonly loopDelay: LoopDelay;
   /** For temporary files, on the state's disk. */
   readonly scratchFolder: string;
+  readonly trees: TreeKeeper;
 }
 
 export class Answers implements Service {
@@ -110,6 +116,7 @@ export class Answers implements Service {
   readonly #names: SourceNames;
   readonly #snapshots: NamedSnapshots;
   readonly #liveDiffs: LiveDiffs;
+  readonly #datedTrees: DatedTrees;
   readonly #seen = new Map<string, { readonly sinceMs: number; readonly lastMs: number }>();
 
   constructor(options: AnswersOptions) {
@@ -117,6 +124,7 @@ export class Answers implements Service {
     this.#names = new SourceNames(options);
     this.#snapshots = new NamedSnapshots({ ...options, names: this.#names });
     this.#liveDiffs = new LiveDiffs({ ...options, names: this.#names, snapshots: this.#snapshots });
+    this.#datedTrees = new DatedTrees({ ...options, names: this.#names, snapshots: this.#snapshots });
   }
 
   // ------------------------------------------------------------------------------------------------------------- status
@@ -592,6 +600,14 @@ export class Answers implements Service {
 
   liveDiff(request: LiveDiffRequest, signal: AbortSignal): AsyncGenerator<LiveDiffReport> {
     return this.#liveDiffs.of(request, signal);
+  }
+
+  makeTrees(request: TreesRequest, signal: AbortSignal): Promise<readonly DatedTreeReport[]> {
+    return this.#datedTrees.make(request, signal);
+  }
+
+  removeTrees(request: TreesRequest): Promise<readonly RemovedTreeReport[]> {
+    return this.#datedTrees.remove(request);
   }
 
   content({ parcel, blobs }: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame> {

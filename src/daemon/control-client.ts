@@ -62,6 +62,8 @@ export function serviceAt(stateDir: string): Service {
     resolve: (request, signal) => plain('resolve', request, signal),
     entries: (request, signal) => stream('entries', request, signal),
     liveDiff: (request, signal) => stream('liveDiff', request, signal),
+    makeTrees: (request, signal) => plain('makeTrees', request, signal),
+    removeTrees: (request, signal) => plain('removeTrees', request, signal),
     content: (request, signal) => contentAt(path, request, signal),
   };
 }

@@ -708,6 +708,7 @@ async function serve(
     isReachable,
     loopDelay,
     scratchFolder,
+    trees,
   });
   const control = await startControlServer({ stateDir, service, log });
   teardown.defer(() => control.close());

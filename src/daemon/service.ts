@@ -80,6 +80,14 @@ export interface Service {
    * @throws ClusterError ORIGIN_ELSEWHERE, SOURCE_MISSING, PATH_UNKNOWN of a path that neither has
    */
   liveDiff(request: LiveDiffRequest, signal: AbortSignal): AsyncIterable<LiveDiffReport>;
+  /**
+   * Makes a dated tree of the snapshot that `SOURCE[@SNAPSHOT]` names in each store of this host that holds something of it:
+   * plain files, by hard links. They are kept as they should be until they are removed or the snapshot is.
+   * @throws ClusterError NO_STORE, STORE_UNKNOWN, STORE_MISSING, NOTHING_HELD, NO_HARD_LINKS, TREE_TAKEN
+   */
+  makeTrees(request: TreesRequest, signal: AbortSignal): Promise<readonly DatedTreeReport[]>;
+  /** Removes such trees: that of the snapshot, or without @SNAPSHOT all of the source. @throws ClusterError TREE_UNKNOWN when there is none */
+  removeTrees(request: TreesRequest, signal: AbortSignal): Promise<readonly RemovedTreeReport[]>;
   /** The bytes of some blobs of one parcel, from this host's stores or sources or from whoever is up. */
   content(request: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame>;
 }
@@ -431,3 +439,30 @@ export type LiveDiffReport =
   /** Before all differences. */
   | { readonly kind: 'against'; readonly snapshot: SnapshotReport }
   | LiveDifference;
+
+// ── Dated trees ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface TreesRequest {
+  /** Without a path: a tree is of all of it. */
+  readonly spec: string;
+  /** Paths as the policy has them; none: all stores of this host. */
+  readonly stores: readonly string[];
+}
+
+export interface RemovedTreeReport {
+  /** Where it was. */
+  readonly path: string;
+  readonly source: string;
+  readonly snapshot: ObjectId;
+  readonly timeMs: number;
+  /** Things in it that are not ours, and were left where they are. */
+  readonly left: number;
+}
+
+export interface DatedTreeReport extends RemovedTreeReport {
+  /** Files of the snapshot. */
+  readonly files: number;
+  /** … that stand in the tree; that are held in this store and have no place in it, for their names: listed in PATH.unplaced. */
+  readonly placed: number;
+  readonly unplaced: number;
+}

@@ -156,6 +156,8 @@ export function serviceOf(given: Partial<Service>): Service {
     'resolve',
     'entries',
     'liveDiff',
+    'makeTrees',
+    'removeTrees',
     'content',
   ] as const satisfies readonly (keyof Service)[];
   const refusing = Object.fromEntries(methods.map(method => [method, notExpected(method)]));

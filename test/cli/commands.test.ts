@@ -927,3 +927,42 @@ test('drain and revoke say what is in force then, and pass on what the service r
   const { out } = await cluster(['--state', stateDir, '--json', 'revoke', 'mini', '--yes']);
   t.like(JSON.parse(out), { message_type: 'config', version: 7 });
 });
+
+test('tree prints where it is, and says what is not in it', async t => {
+  const asked: unknown[] = [];
+  const { id: snapshot, source, timeMs } = snapshotOf();
+  const report = { path: '/srv/hoard/imac/photos@x', source, snapshot, timeMs, left: 0 };
+  const stateDir = await serve(t, {
+    makeTrees: async request => {
+      asked.push(request);
+      return [{ ...report, files: 9, placed: 6, unplaced: 1, left: 2 }];
+    },
+    removeTrees: async request => {
+      asked.push(request);
+      return [report];
+    },
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, ...args]);
+  const made = await run('tree', 'photos@abababab', '--store', '/srv/hoard', '/mnt/hoard');
+  t.is(made.out, '/srv/hoard/imac/photos@x\n');
+  t.deepEqual(made.err.split('\n'), [
+    'snapshot abababab of photos, 2026-07-01 12:30:15: 6 of 9 files',
+    '2 files not held in this store',
+    '1 file held without a place in it; see /srv/hoard/imac/photos@x.unplaced',
+    '2 things in /srv/hoard/imac/photos@x not of this program, and left there',
+    '',
+  ]);
+  t.is(made.code, 0);
+  t.is((await run('tree', 'photos', '--remove')).out, 'removed: /srv/hoard/imac/photos@x\n');
+  t.deepEqual(asked, [
+    { spec: 'photos@abababab', stores: ['/srv/hoard', '/mnt/hoard'] },
+    { spec: 'photos', stores: [] },
+  ]);
+  const fields = { message_type: 'tree', path: report.path, source, snapshot, time: '2026-07-01T12:30:15.000Z' };
+  t.deepEqual(recordsOf((await run('--json', 'tree', 'photos')).out), [
+    { ...fields, left: 2, removed: false, files: 9, placed: 6, unplaced: 1, not_held: 2 },
+  ]);
+  t.deepEqual(recordsOf((await run('--json', 'tree', 'photos', '--remove')).out), [
+    { ...fields, left: 0, removed: true },
+  ]);
+});
