@@ -63,7 +63,7 @@ async function diffWithFolder(context: Context, spec: string, told: ToldDifferen
   for await (const report of context.service().liveDiff({ spec }, context.signal)) {
     switch (report.kind) {
       case 'waits':
-        context.note('a backup of it is under way: the folder is looked at after that');
+        context.note('a backup of it, or another diff, is under way: the folder is looked at after that');
         break;
       case 'against': {
         const { id, source, timeMs } = report.snapshot;

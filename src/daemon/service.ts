@@ -83,7 +83,7 @@ export interface Service {
   /**
    * Makes a dated tree of the snapshot that `SOURCE[@SNAPSHOT]` names in each store of this host that holds something of it:
    * plain files, by hard links. They are kept as they should be until they are removed or the snapshot is.
-   * @throws ClusterError NO_STORE, STORE_UNKNOWN, STORE_MISSING, NOTHING_HELD, NO_HARD_LINKS, TREE_TAKEN
+   * @throws ClusterError NO_STORE, STORE_UNKNOWN, STORE_MISSING, NOTHING_HELD, NO_HARD_LINKS, TREE_TAKEN, TREES_TOO_MANY
    */
   makeTrees(request: TreesRequest, signal: AbortSignal): Promise<readonly DatedTreeReport[]>;
   /** Removes such trees: that of the snapshot, or without @SNAPSHOT all of the source. @throws ClusterError TREE_UNKNOWN when there is none */

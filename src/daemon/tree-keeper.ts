@@ -31,6 +31,9 @@ const LOOK_EVERY_MS_MIN = 200;
 /** … and however long, not more rarely: it may be shortened meanwhile, in ms. */
 const LOOK_EVERY_MS_MAX = 5_000;
 
+/** Of a store: each is walked again whenever what is held of its snapshot changes. */
+const DATED_TREES_MAX = 100;
+
 interface Tree {
   /** When something that the tree may show last changed. */
   touchedMs: number;
@@ -112,12 +115,14 @@ export class TreeKeeper {
 
   /**
    * Makes a dated tree, or brings it up to date. `undefined`: nothing of its snapshot is held in this store, so there is none.
-   * @throws ClusterError TREE_TAKEN, NO_HARD_LINKS
+   * @throws ClusterError TREE_TAKEN, TREES_TOO_MANY, NO_HARD_LINKS
    */
   makeDated({ store, tree }: DatedTreeOrder, signal: AbortSignal): Promise<TreeReport | undefined> {
     return this.#turns.take('trees', async () => {
       signal.throwIfAborted();
-      const known = (await store.datedTrees()).find(one => isSameTree(one, tree));
+      const there = await store.datedTrees();
+      const known = there.find(one => isSameTree(one, tree));
+      if (known === undefined && there.length >= DATED_TREES_MAX) throw tooMany(store);
       // One that was cut anew takes the place of the other.
       if (known !== undefined && known.snapshot !== tree.snapshot && this.#isKept(known) === true) throw taken(known);
       try {
@@ -271,6 +276,11 @@ export class TreeKeeper {
       }
     }
   }
+}
+
+function tooMany(store: Store): ClusterError {
+  const text = `${store.path} has ${DATED_TREES_MAX} trees of single snapshots, which are all it may have; no other was made. Remove some: tree SOURCE[@SNAPSHOT] --remove`;
+  return new ClusterError('TREES_TOO_MANY', text, { blame: 'operator' });
 }
 
 function taken(tree: DatedTree): ClusterError {

@@ -643,7 +643,7 @@ test('diff of one snapshot is with the folder: it says what waits, and exits 3 w
   t.deepEqual(asked, [{ spec: 'photos@abababab:d' }]);
   t.is(out, '-    d/a\n');
   t.deepEqual(err.split('\n'), [
-    'a backup of it is under way: the folder is looked at after that',
+    'a backup of it, or another diff, is under way: the folder is looked at after that',
     'snapshot abababab of photos, 2026-07-01 12:30:15, and the folder as it is now',
     'not read, so not compared: d/\\x1b: EACCES',
     '… and 7 more in this source not read',

@@ -189,3 +189,16 @@ test('of two snapshots of one second the one that has the tree keeps it, unless 
   await house.make();
   t.deepEqual(house.written, [['a', 'b/c']]);
 });
+
+test('a store has a hundred dated trees at the most', async t => {
+  const house = await House.begin(t);
+  const other = 'ee'.repeat(32) as ObjectId;
+  for (let n = 1; n < 100; n += 1) house.dated.push({ ...house.tree, datedMs: n * 1000, snapshot: other });
+  await house.make();
+  t.is(house.dated.length, 100);
+  await house.make();
+  house.dated.pop();
+  house.dated.push({ ...house.tree, datedMs: 100_000, snapshot: other });
+  await t.throwsAsync(house.make(), { code: 'TREES_TOO_MANY' });
+  t.is(house.dated.length, 100);
+});
