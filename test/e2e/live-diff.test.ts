@@ -1,5 +1,5 @@
 /** Live diff: a person asks on the source's own host what is another than in a snapshot. Nobody needs to have a copy of it. */
-import { chmodSync, chownSync, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { serviceAt } from '../../src/daemon/control-client.js';
@@ -13,6 +13,10 @@ test('the folder is compared with its newest snapshot or with a named one, and n
   const source = cluster.makeFolder('src');
   const write = (name: string, text: string): void => {
     writeFileSync(join(source, name), text);
+    if (launch.owner !== undefined) chownSync(join(source, name), launch.owner, launch.owner);
+  };
+  const makeFolder = (name: string): void => {
+    mkdirSync(join(source, name));
     if (launch.owner !== undefined) chownSync(join(source, name), launch.owner, launch.owner);
   };
   for (const name of ['a', 'b', 'c.tmp', 'locked']) write(name, name);
@@ -59,7 +63,22 @@ test('the folder is compared with its newest snapshot or with a named one, and n
   t.is((await a.run('diff', 'pics:new')).code, 0);
   chmodSync(join(source, 'locked'), 0o644);
 
-  const unknown = await a.run('diff', 'pics:nowhere');
+  // Of many only the first are named, and each folder once, whatever it held.
+  const many = Array.from({ length: 104 }, (_, n) => `m${String(n).padStart(3, '0')}`);
+  makeFolder('folder');
+  for (const name of ['folder/1', 'folder/2', 'folder/3', ...many]) write(name, name);
+  await a.ok('backup', 'pics');
+  for (const name of ['folder', ...many]) chmodSync(join(source, name), 0);
+  const hidden = await a.run('diff', 'pics');
+  t.is(hidden.out, '');
+  t.is(hidden.err.match(/\nnot read, so not compared: (folder|m\d{3}): EACCES/g)?.length, 100);
+  t.regex(hidden.err, /\n… and 5 more in this source not read\n/);
+  t.is(hidden.code, 3);
+  const within = await a.run('diff', 'pics:folder/2');
+  t.regex(within.err, /not compared: folder: EACCES/, 'what is above hides it');
+  t.is(within.code, 3);
+
+  const unknown = await a.run('diff', 'pics:nowhere/at/all');
   t.is(unknown.code, 1);
   t.regex(unknown.err, /neither snapshot [0-9a-f]{8} nor the folder has such a path/);
 
