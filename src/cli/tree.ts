@@ -10,7 +10,7 @@ export const treeCommand = (run: Run): Command =>
   new Command('tree')
     .description("a snapshot as a tree of plain files in this host's stores, as far as they hold it")
     .argument('<source>', 'NAME[@SNAPSHOT]; without @SNAPSHOT the newest, or with --remove all')
-    .option('--store <path...>', 'only in these stores; default: in all of this host')
+    .option('--store <path...>', 'only in these stores; default: in all of this host that can have one')
     .option('--remove', 'remove such trees; what is held stays')
     .addHelpText('after', AFTER_HELP)
     .action(run(tree));

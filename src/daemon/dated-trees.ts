@@ -44,13 +44,21 @@ export class DatedTrees {
         : (await snapshots.choose(source, parsed.snapshot, signal)).listed;
     const { files } = await readSnapshot(objects, id);
     const reports: DatedTreeReport[] = [];
+    let noLinks: ClusterError | undefined;
     for (const store of this.#stores(paths)) {
       const tree = { ...this.#named(source), datedMs: timeMs, snapshot: id };
-      const made = await trees.makeDated({ store, tree }, signal);
-      if (made === undefined) continue;
-      const { placed, unplaced, left } = made;
-      reports.push({ ...this.#reportOf(store, source, tree), files, placed, unplaced, left });
+      try {
+        const made = await trees.makeDated({ store, tree }, signal);
+        if (made === undefined) continue;
+        const { placed, unplaced, left } = made;
+        reports.push({ ...this.#reportOf(store, source, tree), files, placed, unplaced, left });
+      } catch (error) {
+        // Of all stores, those that can have trees are meant.
+        if (paths.length > 0 || !(error instanceof ClusterError) || error.code !== 'NO_HARD_LINKS') throw error;
+        noLinks ??= error;
+      }
     }
+    if (reports.length === 0 && noLinks !== undefined) throw noLinks;
     if (reports.length > 0) return reports;
     const name = this.#of.names.nameOf(source);
     const text = `no store named here holds anything of snapshot ${id.slice(0, 8)} of ${name}, so no tree was made; 'cluster ls-replicas ${name}@${id.slice(0, 8)}' names the hosts that do`;

@@ -81,8 +81,9 @@ export interface Service {
    */
   liveDiff(request: LiveDiffRequest, signal: AbortSignal): AsyncIterable<LiveDiffReport>;
   /**
-   * Makes a dated tree of the snapshot that `SOURCE[@SNAPSHOT]` names in each store of this host that holds something of it:
-   * plain files, by hard links. They are kept as they should be until they are removed or the snapshot is.
+   * Makes a dated tree of the snapshot that `SOURCE[@SNAPSHOT]` names in each store of this host that holds something of it
+   * and, unless it is named, can have hard links, of which the tree is made. They are kept as they should be until they are
+   * removed, or their snapshot is.
    * @throws ClusterError NO_STORE, STORE_UNKNOWN, STORE_MISSING, NOTHING_HELD, NO_HARD_LINKS, TREE_TAKEN, TREES_TOO_MANY
    */
   makeTrees(request: TreesRequest, signal: AbortSignal): Promise<readonly DatedTreeReport[]>;

@@ -379,7 +379,7 @@ function noHardLinks(storePath: string): ClusterError {
   return new ClusterError(
     'NO_HARD_LINKS',
     `the file system of the store ${storePath} has no hard links: a tree there would have to be a second copy of every byte, so it has none; ` +
-      "what is held is as it was. Name the other stores by --store, or let 'cluster restore' write the snapshot to another disk",
+      "what is held is as it was. 'cluster restore' writes the snapshot to another disk",
     { blame: 'operator' },
   );
 }
