@@ -1,4 +1,4 @@
-/** `cluster diff A B`: what changed from one snapshot to another. */
+/** `cluster diff A [B]`: what changed from one snapshot to another, or from one to the folder as it is now. */
 import { Command } from 'commander';
 import type { Difference } from '../catalog/diff.js';
 import type { Entry } from '../catalog/entry.js';
@@ -9,7 +9,7 @@ import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { SPEC_HELP } from './ls.js';
 import type { Run } from './run.js';
-import { countText, sizeText } from './text.js';
+import { countText, shortId, sizeText, timeText } from './text.js';
 
 /** As restic shows them. */
 const LETTERS: Readonly<Record<Difference['kind'], string>> = {
@@ -24,15 +24,23 @@ export const diffCommand = (run: Run): Command =>
   new Command('diff')
     .description('what changed from one snapshot to another: + new, - gone, M other content, T other type')
     .argument('<a>', SPEC_HELP)
-    .argument('<b>', 'the later one, of the same path')
+    .argument('[b]', "the later one, of the same path; without it: the folder as it is now, on the source's own host")
     .option('--metadata', 'also where only mode, owner, time or attributes changed (U)')
     .action(run(diff));
 
-async function diff(
+interface DiffOptions {
+  readonly metadata?: boolean;
+}
+
+async function diff(context: Context, a: string, b: string | undefined, options: DiffOptions): Promise<ExitCode> {
+  const told = new ToldDifferences(context, options);
+  return b === undefined ? diffWithFolder(context, a, told) : diffOfSnapshots(context, [a, b], told);
+}
+
+async function diffOfSnapshots(
   context: Context,
-  a: string,
-  b: string,
-  { metadata }: { readonly metadata?: boolean },
+  [a, b]: readonly [string, string],
+  told: ToldDifferences,
 ): Promise<ExitCode> {
   const service = context.service();
   const before = await service.resolve({ spec: a }, context.signal);
@@ -43,34 +51,80 @@ async function diff(
   }
   // Not before it is needed: every other command starts without it.
   const { diffEntries } = await import('../catalog/diff.js');
-  const counts: Record<Difference['kind'], number> = { added: 0, removed: 0, type: 0, content: 0, metadata: 0 };
-  let addedBytes = 0;
-  let removedBytes = 0;
   const entries = (of: Resolved): AsyncIterable<Entry> => entriesOf(service, of, context.signal);
-  for await (const difference of diffEntries(entries(before), entries(after))) {
+  for await (const difference of diffEntries(entries(before), entries(after))) await told.tell(difference);
+  await told.end();
+  return EXIT.ok;
+}
+
+async function diffWithFolder(context: Context, spec: string, told: ToldDifferences): Promise<ExitCode> {
+  let snapshot: string | undefined;
+  let unread = 0;
+  for await (const report of context.service().liveDiff({ spec }, context.signal)) {
+    switch (report.kind) {
+      case 'waits':
+        context.note('a backup of it, or another diff, is under way: the folder is looked at after that');
+        break;
+      case 'against': {
+        const { id, source, timeMs } = report.snapshot;
+        snapshot = id;
+        context.note(`snapshot ${shortId(id)} of ${source}, ${timeText(timeMs)}, and the folder as it is now`);
+        break;
+      }
+      case 'unread':
+        unread += 1;
+        context.note(`not read, so not compared: ${escapePath(report.path) || '.'}: ${report.because}`);
+        break;
+      case 'more-unread':
+        unread += report.count;
+        context.note(`… and ${report.count} more in this source not read`);
+        break;
+      default:
+        await told.tell(report);
+    }
+  }
+  await told.end({ snapshot, unread });
+  return unread > 0 ? EXIT.incomplete : EXIT.ok;
+}
+
+class ToldDifferences {
+  readonly #context: Context;
+  readonly #metadata: boolean;
+  readonly #counts: Record<Difference['kind'], number> = { added: 0, removed: 0, type: 0, content: 0, metadata: 0 };
+  #addedBytes = 0;
+  #removedBytes = 0;
+
+  constructor(context: Context, { metadata }: DiffOptions) {
+    this.#context = context;
+    this.#metadata = metadata === true;
+  }
+
+  async tell(difference: Difference): Promise<void> {
     const { kind } = difference;
-    if (kind === 'metadata' && metadata !== true) continue;
-    counts[kind] += 1;
-    if ('before' in difference && kind !== 'metadata') removedBytes += difference.before.size;
-    if ('after' in difference && kind !== 'metadata') addedBytes += difference.after.size;
+    if (kind === 'metadata' && !this.#metadata) return;
+    this.#counts[kind] += 1;
+    if ('before' in difference && kind !== 'metadata') this.#removedBytes += difference.before.size;
+    if ('after' in difference && kind !== 'metadata') this.#addedBytes += difference.after.size;
     const entry = 'after' in difference ? difference.after : difference.before;
     const path = entry.path.length === 0 ? '.' : `${escapePath(entry.path)}${entry.kind === 'directory' ? '/' : ''}`;
-    if (context.json) await context.record({ message_type: 'change', path, modifier: LETTERS[kind] });
-    else await context.print(`${LETTERS[kind]}    ${path}`);
+    if (this.#context.json) await this.#context.record({ message_type: 'change', path, modifier: LETTERS[kind] });
+    else await this.#context.print(`${LETTERS[kind]}    ${path}`);
   }
-  if (context.json)
-    await context.record({
-      message_type: 'statistics',
-      ...counts,
-      added_bytes: addedBytes,
-      removed_bytes: removedBytes,
-    });
-  else
-    context.note(
-      `${countText(counts.added, 'entry').replace(/ys$/, 'ies')} new, ${counts.removed} gone, ${counts.content + counts.type} changed; ` +
+
+  /** What was told, in numbers; `fields`: more of the record. */
+  async end(fields: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    const { added, removed, content, type } = this.#counts;
+    const [addedBytes, removedBytes] = [this.#addedBytes, this.#removedBytes];
+    if (this.#context.json) {
+      const bytes = { added_bytes: addedBytes, removed_bytes: removedBytes };
+      await this.#context.record({ message_type: 'statistics', ...this.#counts, ...bytes, ...fields });
+      return;
+    }
+    this.#context.note(
+      `${countText(added, 'entry').replace(/ys$/, 'ies')} new, ${removed} gone, ${content + type} changed; ` +
         `${sizeText(addedBytes)} new, ${sizeText(removedBytes)} gone`,
     );
-  return EXIT.ok;
+  }
 }
 
 async function* entriesOf(

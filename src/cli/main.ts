@@ -32,6 +32,7 @@ import { simulateCommand } from './simulate.js';
 import { snapshotsCommand } from './snapshots.js';
 import { statusCommand } from './status.js';
 import { printable } from './text.js';
+import { treeCommand } from './tree.js';
 import { upCommand } from './up.js';
 import { packageVersion } from './version.js';
 
@@ -108,6 +109,7 @@ const make = [
   dumpCommand,
   lsReplicasCommand,
   restoreCommand,
+  treeCommand,
   drillCommand,
   scrubCommand,
   rebuildIndexCommand,

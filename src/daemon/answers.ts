@@ -6,7 +6,7 @@
  */
 import type { ListedSnapshot } from '../catalog/head.js';
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
-import { parseSourceSpec, type SourceSpec } from '../catalog/source-spec.js';
+import { parseSourceSpec } from '../catalog/source-spec.js';
 import { readSnapshot, walkEntries } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { hasherName } from '../core/hash.js';
@@ -21,7 +21,9 @@ import type { Alarms } from './alarms.js';
 import type { BlobSource } from './blob-source.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
+import { DatedTrees } from './dated-trees.js';
 import { Forgetting } from './forgetting.js';
+import { LiveDiffs } from './live-diffs.js';
 import type { LoopDelay } from './loop-delay.js';
 import { NamedSnapshots } from './named-snapshots.js';
 import type { Orders } from './orders.js';
@@ -38,6 +40,7 @@ import type {
   BackupRequest,
   ConfigApply,
   ConfigReport,
+  DatedTreeReport,
   DrainRequest,
   DrillReport,
   DrillRequest,
@@ -49,8 +52,11 @@ import type {
   HostState,
   Invited,
   InviteRequest,
+  LiveDiffReport,
+  LiveDiffRequest,
   PlacementReport,
   ProtectionReport,
+  RemovedTreeReport,
   ReplicaReport,
   ReplicasRequest,
   Resolved,
@@ -63,8 +69,10 @@ import type {
   SnapshotTaken,
   SourceReport,
   StatusReport,
+  TreesRequest,
 } from './service.js';
-import { SourceNames } from './source-names.js';
+import { nameIn, SourceNames } from './source-names.js';
+import type { TreeKeeper } from './tree-keeper.js';
 
 /** A stream of reports is looked at again at most this often, in ms. */
 const REPORT_EVERY_MS = 250;
@@ -100,6 +108,9 @@ export interface AnswersOptions {
   readonly knownAddresses: () => Iterable<KnownPeer>;
   readonly isReachable: (host: HostId) => boolean;
   readonly loopDelay: LoopDelay;
+  /** For temporary files, on the state's disk. */
+  readonly scratchFolder: string;
+  readonly trees: TreeKeeper;
 }
 
 export class Answers implements Service {
@@ -107,6 +118,8 @@ export class Answers implements Service {
   readonly #names: SourceNames;
   readonly #snapshots: NamedSnapshots;
   readonly #forgetting: Forgetting;
+  readonly #liveDiffs: LiveDiffs;
+  readonly #datedTrees: DatedTrees;
   readonly #seen = new Map<string, { readonly sinceMs: number; readonly lastMs: number }>();
 
   constructor(options: AnswersOptions) {
@@ -114,6 +127,8 @@ export class Answers implements Service {
     this.#names = new SourceNames(options);
     this.#snapshots = new NamedSnapshots({ ...options, names: this.#names });
     this.#forgetting = new Forgetting({ ...options, names: this.#names, snapshots: this.#snapshots });
+    this.#liveDiffs = new LiveDiffs({ ...options, names: this.#names, snapshots: this.#snapshots });
+    this.#datedTrees = new DatedTrees({ ...options, names: this.#names, snapshots: this.#snapshots });
   }
 
   // ------------------------------------------------------------------------------------------------------------- status
@@ -555,6 +570,18 @@ export class Answers implements Service {
       yield { entry, parcel };
   }
 
+  liveDiff(request: LiveDiffRequest, signal: AbortSignal): AsyncGenerator<LiveDiffReport> {
+    return this.#liveDiffs.of(request, signal);
+  }
+
+  makeTrees(request: TreesRequest, signal: AbortSignal): Promise<readonly DatedTreeReport[]> {
+    return this.#datedTrees.make(request, signal);
+  }
+
+  removeTrees(request: TreesRequest): Promise<readonly RemovedTreeReport[]> {
+    return this.#datedTrees.remove(request);
+  }
+
   content({ parcel, blobs }: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame> {
     return this.#o.blobs.content(parcel, blobs, signal);
   }
@@ -576,5 +603,3 @@ export class Answers implements Service {
     return host?.sources.find(setting => sourceIdOf(origin, setting.name) === source && setting.name === name);
   }
 }
-
-const nameIn = ({ host, source }: SourceSpec): string => (host === undefined ? source : `${host}/${source}`);

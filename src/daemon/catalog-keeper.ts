@@ -123,6 +123,11 @@ export class CatalogKeeper {
     for (const source of this.#heads.keys()) if (!this.#void.has(source)) yield source;
   }
 
+  /** Those of which a head is known that wants nothing. */
+  forgottenSources(): ReadonlySet<SourceId> {
+    return this.#void;
+  }
+
   /** All that are known, those of forgotten sources among them. */
   heads(): IterableIterator<KnownHead> {
     return this.#heads.values();

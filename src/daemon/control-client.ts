@@ -62,6 +62,9 @@ export function serviceAt(stateDir: string): Service {
     drill: (request, signal) => stream('drill', request, signal),
     resolve: (request, signal) => plain('resolve', request, signal),
     entries: (request, signal) => stream('entries', request, signal),
+    liveDiff: (request, signal) => stream('liveDiff', request, signal),
+    makeTrees: (request, signal) => plain('makeTrees', request, signal),
+    removeTrees: (request, signal) => plain('removeTrees', request, signal),
     content: (request, signal) => contentAt(path, request, signal),
   };
 }

@@ -59,6 +59,8 @@ const PATH_CHARS_MAX = 4096;
 const PATH_BYTES_MAX = 4096;
 /** Of a source; more are a restore. */
 const DRILL_FILES_MAX = 10_000;
+/** That one command names. */
+const STORES_MAX = 100;
 /** As in a policy. */
 const KEEP_MAX = 10_000;
 
@@ -75,6 +77,8 @@ const objectId = z.string().transform(checked(parseObjectId));
 
 const keepCount = z.int().min(0).max(KEEP_MAX);
 const keepCounts = Object.fromEntries(KEEP_KINDS.map(kind => [kind, keepCount])) as Record<KeepKind, typeof keepCount>;
+
+const trees = z.strictObject({ spec, stores: z.array(localPath).max(STORES_MAX) });
 
 /** What each call may be asked. `exactOptional`: a field that is there has a value. */
 const REQUESTS = {
@@ -124,6 +128,9 @@ const REQUESTS = {
   drill: z.strictObject({ source: name.exactOptional(), files: z.int().min(1).max(DRILL_FILES_MAX) }),
   resolve: z.strictObject({ spec }),
   entries: z.strictObject({ sourceId, snapshot: objectId, under: pathBytes }),
+  liveDiff: z.strictObject({ spec }),
+  makeTrees: trees,
+  removeTrees: trees,
   content: z.strictObject({
     parcel: z.string().transform(checked(parseParcelId)),
     blobs: z
@@ -141,6 +148,7 @@ const STREAMS: ReadonlySet<keyof Service> = new Set<StreamMethod>([
   'scrub',
   'drill',
   'entries',
+  'liveDiff',
 ]);
 
 /** `parse…` of core as a zod transform. */

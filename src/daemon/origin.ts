@@ -9,6 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { Entry } from '../catalog/entry.js';
 import type { ListedSnapshot } from '../catalog/head.js';
+import { diffLive, type LiveDifference, type LiveDiffOrder } from '../catalog/live-diff.js';
 import { decodeRecord } from '../catalog/record.js';
 import { recut } from '../catalog/recut.js';
 import { isMassChange, type KeepCounts } from '../catalog/retention.js';
@@ -16,7 +17,7 @@ import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { readSourceFile } from '../catalog/source-file.js';
 import type { SnapshotToList, SourceHistory } from '../catalog/source-history.js';
-import { type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
+import { type SnapshotRefusal, type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
 import { findEntry, walkParcels } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, sourceIdOf } from '../core/ids.js';
@@ -201,6 +202,37 @@ export class Origin {
         );
       });
     return taken;
+  }
+
+  /** A run of the source is under way, or waits for its turn. */
+  isRunning(source: SourceId): boolean {
+    return this.#turns.busy(source);
+  }
+
+  /**
+   * How the source's folder differs from a snapshot, which is chosen after any run that is under way; the next run waits.
+   * @throws ClusterError SOURCE_MISSING, PATH_UNKNOWN; then what was told before does not hold
+   */
+  compare(
+    source: SourceId,
+    { choose, under, signal }: Pick<LiveDiffOrder, 'under' | 'signal'> & { readonly choose: () => Promise<ObjectId> },
+    tell: (difference: LiveDifference) => Promise<void>,
+  ): Promise<void> {
+    return this.#turns.take(source, async () => {
+      const { objects, cache, clock, forbidden } = this.#options;
+      const { path, exclude, crossMounts, name } = this.#ownOf(source).setting;
+      const folder = { path, source, exclude, crossMounts, forbidden: forbidden(), nowMs: clock.wallMs() };
+      signal.throwIfAborted();
+      const snapshot = await choose();
+      for await (const difference of diffLive({ ...folder, snapshot, under, objects, cache, signal })) {
+        if (difference.kind !== 'refused') {
+          await tell(difference);
+          continue;
+        }
+        const text = `nothing of source ${name} was compared: ${refusalText(difference, path)}; its snapshots are kept`;
+        throw new ClusterError('SOURCE_MISSING', text, { blame: 'operator' });
+      }
+    });
   }
 
   /** What `keep` (default: the policy's) makes of the source's snapshots now. Nothing is changed. */
@@ -508,7 +540,10 @@ function holdDaysOf(timeMs: number, listed: readonly ListedSnapshot[]): number {
 }
 
 /** For people, who know their folders better than their errno. */
-function refusalText({ because, detail }: Extract<SnapshotVerdict, { kind: 'refused' }>, path: string): string {
+function refusalText(
+  { because, detail }: { readonly because: SnapshotRefusal; readonly detail: string },
+  path: string,
+): string {
   switch (because) {
     case 'missing-source':
       return `${path} is missing (${detail})`;

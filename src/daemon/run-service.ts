@@ -294,6 +294,7 @@ async function serve(
     signal,
   });
   const brakes = new Brakes({ stateDir, alarms, log });
+  const scratchFolder = join(stateDir, 'catalog');
   const origin = new Origin({
     host: self,
     signer,
@@ -310,7 +311,7 @@ async function serve(
     retainer: new Retainer({ catalog, protections, brakes, clockAheadMs: () => net.clockAheadMs() }),
     log,
     signal,
-    scratchFolder: join(stateDir, 'catalog'),
+    scratchFolder,
     forbidden: () => [stateDir, ...stores.reports().map(({ path }) => path)],
     askEverybody: async () => {
       await meetMembers({ net, roster, clock, signal });
@@ -736,6 +737,8 @@ async function serve(
     knownAddresses: () => addresses.all(),
     isReachable,
     loopDelay,
+    scratchFolder,
+    trees,
   });
   const control = await startControlServer({ stateDir, service, log });
   teardown.defer(() => control.close());

@@ -14,6 +14,7 @@
  * one that never changes its meaning.
  */
 
+import type { LiveDifference } from '../catalog/live-diff.js';
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
 import type { KeepCounts, KeepReason } from '../catalog/retention.js';
 import type { ClusterId, HostId, Key, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
@@ -76,6 +77,21 @@ export interface Service {
    * @throws ClusterError mid-way when a record can be had from nobody
    */
   entries(request: EntriesRequest, signal: AbortSignal): AsyncIterable<PlacedEntry>;
+  /**
+   * How a source's folder, as it is now, differs from the snapshot that `SOURCE[@SNAPSHOT][:PATH]` names; `latest` is the newest,
+   * whoever has copies of it, when any run of the source that is under way has ended. All is compared before any of it is told.
+   * @throws ClusterError ORIGIN_ELSEWHERE, SOURCE_MISSING, PATH_UNKNOWN of a path that neither has
+   */
+  liveDiff(request: LiveDiffRequest, signal: AbortSignal): AsyncIterable<LiveDiffReport>;
+  /**
+   * Makes a dated tree of the snapshot that `SOURCE[@SNAPSHOT]` names in each store of this host that holds something of it
+   * and, unless it is named, can have hard links, of which the tree is made. They are kept as they should be until they are
+   * removed, or their snapshot is.
+   * @throws ClusterError NO_STORE, STORE_UNKNOWN, STORE_MISSING, NOTHING_HELD, NO_HARD_LINKS, TREE_TAKEN, TREES_TOO_MANY
+   */
+  makeTrees(request: TreesRequest, signal: AbortSignal): Promise<readonly DatedTreeReport[]>;
+  /** Removes such trees: that of the snapshot, or without @SNAPSHOT all of the source. @throws ClusterError TREE_UNKNOWN when there is none */
+  removeTrees(request: TreesRequest, signal: AbortSignal): Promise<readonly RemovedTreeReport[]>;
   /** The bytes of some blobs of one parcel, from this host's stores or sources or from whoever is up. */
   content(request: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame>;
 }
@@ -427,4 +443,42 @@ export interface EntriesRequest {
   readonly sourceId: SourceId;
   readonly snapshot: ObjectId;
   readonly under: Buffer;
+}
+
+export interface LiveDiffRequest {
+  readonly spec: string;
+}
+
+export type LiveDiffReport =
+  /** At once, while a run of the source is under way. */
+  | { readonly kind: 'waits' }
+  /** Before all differences. */
+  | { readonly kind: 'against'; readonly snapshot: SnapshotReport }
+  | LiveDifference;
+
+// ── Dated trees ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface TreesRequest {
+  /** Without a path: a tree is of all of it. */
+  readonly spec: string;
+  /** Paths as the policy has them; none: all stores of this host. */
+  readonly stores: readonly string[];
+}
+
+export interface RemovedTreeReport {
+  /** Where it was. */
+  readonly path: string;
+  readonly source: string;
+  readonly snapshot: ObjectId;
+  readonly timeMs: number;
+  /** Things in it that are not ours, and were left where they are. */
+  readonly left: number;
+}
+
+export interface DatedTreeReport extends RemovedTreeReport {
+  /** Files of the snapshot. */
+  readonly files: number;
+  /** … that stand in the tree; that are held in this store and have no place in it, for their names: listed in PATH.unplaced. */
+  readonly placed: number;
+  readonly unplaced: number;
 }

@@ -1,6 +1,7 @@
 /**
  * Source names: what a person calls the sources that this host knows of.
  */
+import type { SourceSpec } from '../catalog/source-spec.js';
 import { ClusterError } from '../core/fault.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
 import type { Membership } from '../membership/membership.js';
@@ -57,3 +58,7 @@ export class SourceNames {
     );
   }
 }
+
+/** As `named` takes it. */
+export const nameIn = ({ host, source }: Pick<SourceSpec, 'host' | 'source'>): string =>
+  host === undefined ? source : `${host}/${source}`;

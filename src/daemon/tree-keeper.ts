@@ -1,17 +1,24 @@
 /**
- * Tree keeper: keeps each store's plain tree of a source at its newest protected snapshot, as far as the store holds it.
+ * Tree keeper: keeps each store's plain tree of a source at its newest protected snapshot, as far as the store holds it; and
+ * the dated trees, which people have asked for, at what the store holds of theirs.
  *
  * A tree is a view for people, so it is not hurried: it is rewritten after some quiet and not too often, and left as it is
  * when nothing that it shows has changed. After a mass change it stays at the last snapshot before, until a person has accepted it.
+ * A dated tree goes when nothing of its snapshot is held any more, or when nobody keeps that one.
  */
 import type { Logger } from 'pino';
-import { walkStretches } from '../catalog/walk.js';
+import { walkParcels, walkStretches } from '../catalog/walk.js';
 import type { Timing } from '../core/cluster-config.js';
-import { type SourceId, splitSourceId } from '../core/ids.js';
+import { ClusterError } from '../core/fault.js';
+import { hashHex } from '../core/hash.js';
+import { type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
+import type { ParcelRef } from '../core/parcel.js';
+import type { DatedTree } from '../store/dated-trees.js';
 import type { Store } from '../store/store.js';
-import type { TreeEntry } from '../store/tree-view.js';
+import { treeNameOf } from '../store/tree-name.js';
+import type { TreeEntry, TreeReport } from '../store/tree-view.js';
 import { Turns } from '../store/turns.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
@@ -24,6 +31,9 @@ const LOOK_EVERY_MS_MIN = 200;
 /** … and however long, not more rarely: it may be shortened meanwhile, in ms. */
 const LOOK_EVERY_MS_MAX = 5_000;
 
+/** Of a store: each is walked again whenever what is held of its snapshot changes. */
+const DATED_TREES_MAX = 100;
+
 interface Tree {
   /** When something that the tree may show last changed. */
   touchedMs: number;
@@ -32,6 +42,12 @@ interface Tree {
   seen: string;
   /** … and when the newest snapshot was written. */
   shows: string;
+}
+
+/** A tree that somebody wants, or does not want any more, and where. */
+export interface DatedTreeOrder {
+  readonly store: Store;
+  readonly tree: DatedTree;
 }
 
 export class TreeKeeper {
@@ -46,6 +62,8 @@ export class TreeKeeper {
   readonly #log: Logger;
   readonly #signal: AbortSignal;
   readonly #trees = new Map<string, Tree>();
+  /** What each dated tree was made of: the parcels of its snapshot that were held. */
+  readonly #madeOf = new Map<string, string>();
   readonly #turns = new Turns<'trees'>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -95,40 +113,90 @@ export class TreeKeeper {
     clearTimeout(this.#timer);
   }
 
+  /**
+   * Makes a dated tree, or brings it up to date. `undefined`: nothing of its snapshot is held in this store, so there is none.
+   * @throws ClusterError TREE_TAKEN, TREES_TOO_MANY, NO_HARD_LINKS
+   */
+  makeDated({ store, tree }: DatedTreeOrder, signal: AbortSignal): Promise<TreeReport | undefined> {
+    return this.#turns.take('trees', async () => {
+      signal.throwIfAborted();
+      const there = await store.datedTrees();
+      const known = there.find(one => isSameTree(one, tree));
+      if (known === undefined && there.length >= DATED_TREES_MAX) throw tooMany(store);
+      // One that was cut anew takes the place of the other.
+      if (known !== undefined && known.snapshot !== tree.snapshot && this.#isKept(known) === true) throw taken(known);
+      try {
+        return await this.#writeDated(store, tree, signal);
+      } catch (error) {
+        // Half a tree that nobody was told of would be finished behind the back of the one who called it off.
+        if (known === undefined) await this.#orWarn(store, undefined, async () => void (await store.removeTree(tree)));
+        throw error;
+      }
+    });
+  }
+
+  /** How many things in it are not ours, and stayed. */
+  removeDated({ store, tree }: DatedTreeOrder): Promise<number> {
+    return this.#turns.take('trees', () => this.#removeDated(store, tree));
+  }
+
   async #look(): Promise<void> {
     for (const store of this.#stores.stores()) {
-      for (const source of this.#catalog.sources()) {
-        if (this.#signal.aborted) return;
-        try {
-          await this.#keep(store, source);
-        } catch (error) {
-          if (this.#signal.aborted) return;
-          this.#log.warn(
-            { code: 'TREE_NOT_WRITTEN', source, store: store.id, err: error },
-            'a tree could not be brought up to date; its blobs are whole',
-          );
-        }
-      }
+      for (const source of this.#catalog.sources()) await this.#orWarn(store, source, () => this.#keep(store, source));
+      for (const source of this.#catalog.forgottenSources())
+        await this.#orWarn(store, source, () => this.#clear(store, source));
+      await this.#orWarn(store, undefined, () => this.#keepDated(store));
     }
   }
 
-  async #keep(store: Store, source: SourceId): Promise<void> {
+  /** The tree of a source that an admin has forgotten. */
+  async #clear(store: Store, source: SourceId): Promise<void> {
+    const key = `${store.id} ${source}`;
+    const tree = this.#trees.get(key);
+    if (tree?.shows === CLEARED) return;
+    const { origin, source: name } = splitSourceId(source);
+    await store.removeTree({ originName: this.#roster.nameOf(origin), source: name });
+    const nowMs = this.#clock.nowMs();
+    this.#trees.set(key, { touchedMs: nowMs, writtenMs: nowMs, seen: CLEARED, shows: CLEARED });
+  }
+
+  async #orWarn(store: Store, source: SourceId | undefined, work: () => Promise<void>): Promise<void> {
+    if (this.#signal.aborted) return;
+    try {
+      await work();
+    } catch (error) {
+      if (this.#signal.aborted) return;
+      this.#log.warn(
+        { code: 'TREE_NOT_WRITTEN', source, store: store.id, err: error },
+        'a tree could not be brought up to date; its blobs are whole',
+      );
+    }
+  }
+
+  /** What there is to be written, if it is time to; `heads`: what of them it depends on. */
+  #due(id: string, store: Store, heads: string): { readonly tree: Tree; readonly state: string } | undefined {
     const nowMs = this.#clock.nowMs();
     const { treeQuietMs, treeEveryMs } = this.#timing();
-    const id = `${store.id} ${source}`;
-    const tree = this.#trees.get(id) ?? { touchedMs: nowMs, writtenMs: Number.NEGATIVE_INFINITY, seen: '', shows: '' };
-    this.#trees.set(id, tree);
-
-    const known = this.#catalog.get(source);
+    const key = `${store.id} ${id}`;
+    const tree = this.#trees.get(key) ?? { touchedMs: nowMs, writtenMs: Number.NEGATIVE_INFINITY, seen: '', shows: '' };
+    this.#trees.set(key, tree);
     // The log's length stands for all that the store holds: nothing changes without an operation.
-    const state = `${known?.hash} ${store.position().epoch.random} ${store.position().seq}`;
-    if (known === undefined || tree.shows === state) return;
+    const state = `${heads} ${store.position().epoch.random} ${store.position().seq}`;
+    if (tree.shows === state) return undefined;
     if (tree.seen !== state) {
       tree.seen = state;
       tree.touchedMs = nowMs;
     }
-    if (nowMs < tree.touchedMs + treeQuietMs || nowMs < tree.writtenMs + treeEveryMs) return;
+    if (nowMs < tree.touchedMs + treeQuietMs || nowMs < tree.writtenMs + treeEveryMs) return undefined;
+    return { tree, state };
+  }
 
+  async #keep(store: Store, source: SourceId): Promise<void> {
+    const known = this.#catalog.get(source);
+    if (known === undefined) return;
+    const due = this.#due(source, store, known.hash);
+    if (due === undefined) return;
+    const { tree, state } = due;
     const { snapshots, unacceptedSinceMs = Number.POSITIVE_INFINITY } = known.head;
     const accepted = snapshots.filter(({ timeMs }) => timeMs < unacceptedSinceMs);
     for (const listed of [...accepted].reverse()) {
@@ -138,10 +206,10 @@ export class TreeKeeper {
         originName: this.#roster.nameOf(origin),
         source: name,
         snapshot: listed.id,
-        files: this.#files(store, listed.id),
+        files: this.#files(store, listed.id, this.#signal),
         signal: this.#signal,
       });
-      tree.writtenMs = nowMs;
+      tree.writtenMs = this.#clock.nowMs();
       // An older snapshot is shown while the newest is not protected yet: then it is looked at again.
       if (listed === accepted.at(-1)) tree.shows = state;
       this.#log.info(
@@ -152,10 +220,68 @@ export class TreeKeeper {
     }
   }
 
-  async *#files(store: Store, snapshot: Parameters<typeof walkStretches>[1]): AsyncGenerator<TreeEntry> {
-    const holds = (parcel: { readonly id: Parameters<Machine['holders']>[0] }): boolean =>
-      this.#machine.holders(parcel.id).some(holder => holder.store === store.id);
-    for await (const stretch of walkStretches(this.#objects, snapshot, { signal: this.#signal, only: holds })) {
+  async #keepDated(store: Store): Promise<void> {
+    const heads = [...this.#catalog.sources()].map(source => this.#catalog.get(source)?.hash);
+    const due = this.#due(DATED, store, heads.join(' '));
+    // Of a head that is on its way it is not known yet which snapshots it wants.
+    if (due === undefined || this.#catalog.isUnsettled) return;
+    for (const tree of await store.datedTrees()) {
+      const isKept = this.#isKept(tree);
+      if (isKept === undefined) continue;
+      await this.#orWarn(store, undefined, async () => {
+        if (!isKept) await this.#removeDated(store, tree);
+        else if (this.#madeOf.get(keyOf(store, tree)) !== (await this.#heldOf(store, tree.snapshot)))
+          await this.#writeDated(store, tree, this.#signal);
+      });
+    }
+    due.tree.writtenMs = this.#clock.nowMs();
+    due.tree.shows = due.state;
+  }
+
+  /** Whether anybody keeps its snapshot. `undefined`: its host has left, or no head is known, and nobody says so or not. */
+  #isKept({ originName, source: name, snapshot }: DatedTree): boolean | undefined {
+    const host = this.#roster.named(originName)?.host;
+    const source = host && sourceIdOf(host, name);
+    if (source !== undefined && this.#catalog.forgottenSources().has(source)) return false;
+    if (source === undefined || this.#catalog.get(source) === undefined) return undefined;
+    return this.#catalog.wantedSnapshots(source).includes(snapshot);
+  }
+
+  async #writeDated(store: Store, tree: DatedTree, signal: AbortSignal): Promise<TreeReport | undefined> {
+    const { snapshot } = tree;
+    const held = await this.#heldOf(store, snapshot);
+    const report = await store.updateTree({ ...tree, files: this.#files(store, snapshot, signal), signal });
+    if (report.placed + report.unplaced === 0) {
+      await this.#removeDated(store, tree);
+      return undefined;
+    }
+    this.#madeOf.set(keyOf(store, tree), held);
+    this.#log.info({ code: 'TREE_WRITTEN', store: store.id, snapshot, ...report }, 'dated tree brought up to date');
+    return report;
+  }
+
+  async #removeDated(store: Store, tree: DatedTree): Promise<number> {
+    const left = await store.removeTree(tree);
+    this.#madeOf.delete(keyOf(store, tree));
+    this.#log.info({ code: 'TREE_REMOVED', store: store.id, snapshot: tree.snapshot, left }, 'dated tree removed');
+    return left;
+  }
+
+  /** Stands for the parcels of a snapshot that a store holds. */
+  async #heldOf(store: Store, snapshot: ObjectId): Promise<string> {
+    const ids: string[] = [];
+    for await (const parcel of walkParcels(this.#objects, snapshot, { signal: this.#signal }))
+      if (this.#holds(store, parcel)) ids.push(parcel.id);
+    return hashHex(Buffer.from(ids.join(' ')));
+  }
+
+  #holds(store: Store, parcel: ParcelRef): boolean {
+    return this.#machine.holders(parcel.id).some(holder => holder.store === store.id);
+  }
+
+  async *#files(store: Store, snapshot: ObjectId, signal: AbortSignal): AsyncGenerator<TreeEntry> {
+    const only = (parcel: ParcelRef): boolean => this.#holds(store, parcel);
+    for await (const stretch of walkStretches(this.#objects, snapshot, { signal, only })) {
       for (const { entry } of stretch) {
         if (entry.path.length === 0) continue;
         if (entry.kind === 'directory') yield { kind: 'directory', path: entry.path };
@@ -166,3 +292,25 @@ export class TreeKeeper {
     }
   }
 }
+
+function tooMany(store: Store): ClusterError {
+  const text = `${store.path} has ${DATED_TREES_MAX} trees of single snapshots, which are all it may have; no other was made. Remove some: tree SOURCE[@SNAPSHOT] --remove`;
+  return new ClusterError('TREES_TOO_MANY', text, { blame: 'operator' });
+}
+
+function taken(tree: DatedTree): ClusterError {
+  const text = `${treeNameOf(tree)} is the tree of snapshot ${tree.snapshot.slice(0, 8)}, which was taken in the same second; it is left as it is. Remove it first: tree ${tree.source}@${tree.snapshot.slice(0, 8)} --remove`;
+  return new ClusterError('TREE_TAKEN', text, { blame: 'operator' });
+}
+
+/** In place of what a tree shows. */
+const CLEARED = 'nothing';
+
+/** In place of a source's id: all dated trees of a store are looked at together. */
+const DATED = 'dated';
+
+const keyOf = (store: Store, { originName, source, datedMs }: DatedTree): string =>
+  `${store.id} ${originName}/${source} ${datedMs}`;
+
+const isSameTree = (a: DatedTree, b: DatedTree): boolean =>
+  a.originName === b.originName && a.source === b.source && a.datedMs === b.datedMs;

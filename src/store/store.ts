@@ -39,6 +39,7 @@ import { readSmallFiles } from '../platform/small-files.js';
 import { Assemblies, type Assembly } from './assembly.js';
 import type { BlobIndex } from './blob-index.js';
 import { readBlob, type StoredBlob } from './blob-reader.js';
+import { type DatedTree, findDatedTrees, removeTree } from './dated-trees.js';
 import { DiskSync } from './disk-sync.js';
 import { HeldBlobs } from './held-blobs.js';
 import { type Arrival, Incoming, type IncomingBlob, type SmallBlob } from './incoming.js';
@@ -53,8 +54,9 @@ import type { RecipeIndex } from './recipe-index.js';
 import { type Recovered, recover } from './recovery.js';
 import { headName, headsIn, newEpoch, resolveStorePath, SIGNED_BYTES_MAX, StoreFolder } from './store-folder.js';
 import { Trash, type TrashLimit } from './trash.js';
+import { type TreeName, treeNameOf } from './tree-name.js';
 import { removeFromTrees } from './tree-prune.js';
-import { type TreeReport, type TreeView, updateTree } from './tree-view.js';
+import { type TreePlace, type TreeReport, type TreeView, updateTree } from './tree-view.js';
 import { Turns } from './turns.js';
 
 export interface StoreOpening {
@@ -284,7 +286,7 @@ export class Store {
   /** What changes one parcel goes one after the other. */
   readonly #turns = new Turns<ParcelId>();
   readonly #ops = new Group<PendingOp>(ops => this.#append(ops));
-  readonly #trees = new Map<string, Promise<TreeReport>>();
+  readonly #trees = new Map<string, Promise<unknown>>();
   /** Names in the trees are being removed: no update begins. */
   #pruning: Promise<void> | undefined;
   /** One at a time: of two, one would let updates begin while the other still looks through the trees. */
@@ -895,13 +897,28 @@ export class Store {
     this.#signedBytes += bytes.length - (before?.length ?? 0);
   }
 
-  /** Makes STORE/<origin>/<source> look like this snapshot, as far as its blobs are held here (tree-view.ts). One at a time a source. */
-  async updateTree(view: TreeView): Promise<TreeReport> {
+  /** Makes a tree look like its snapshot, as far as its blobs are held here (tree-view.ts). One at a time a tree. */
+  updateTree(view: TreeView): Promise<TreeReport> {
+    return this.#atTree(view, place => updateTree(view, place));
+  }
+
+  /** The trees of single snapshots that somebody asked for. */
+  datedTrees(): Promise<DatedTree[]> {
     this.#mustWork();
-    const tree = `${view.originName}/${view.source}`;
+    return findDatedTrees(this.#folder.path);
+  }
+
+  /** How many things in it are not ours, and stayed. */
+  removeTree(tree: TreeName): Promise<number> {
+    return this.#atTree(tree, place => removeTree(tree, place));
+  }
+
+  async #atTree<Result>(named: TreeName, work: (place: TreePlace) => Promise<Result>): Promise<Result> {
+    this.#mustWork();
+    const tree = `${named.originName}/${treeNameOf(named)}`;
     while (this.#pruning !== undefined) await this.#pruning;
     assert(!this.#trees.has(tree), `the tree ${tree} is being updated already`);
-    const update = updateTree(view, {
+    const update = work({
       storePath: this.#folder.path,
       linksPath: this.#folder.incoming,
       blobPathOf: blob => this.#heldPath(blob),

@@ -1,5 +1,6 @@
 /**
- * Tree view: STORE/<origin>/<source>, the user's own tree of a snapshot, as hard links to the blobs that are held here.
+ * Tree view: STORE/<origin>/<source>, the user's own tree of a snapshot, as hard links to the blobs that are held here; and
+ * STORE/<origin>/<source>@<time>, the same of a snapshot that a person has asked for (tree-name.ts).
  *
  * A view: nothing in it is ever the only name of a byte, so it may be wrong or half done and the next update mends it.
  * The snapshot's entries come in path order (`/` lowest) and are merged, folder by folder, with what is there. What
@@ -17,21 +18,19 @@ import { constants } from 'node:fs';
 import { link, lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
 import { EMPTY_BLOB } from '../core/hash.js';
-import { NAME_PATTERN, type ObjectId } from '../core/ids.js';
+import type { ObjectId } from '../core/ids.js';
 import { writeDurable } from '../platform/durable.js';
 import { FILE_MODE, FOLDER_MODE, makeOwnFolder, storeFull, systemCode } from './own-folder.js';
 import { removeHalfWritten } from './store-folder.js';
 import { b3Line, ListFile, unplacedLine } from './tree-lists.js';
+import { type TreeName, treeNameOf } from './tree-name.js';
 
 /** One path of the snapshot. Other kinds than these have no place in a store. */
 export type TreeEntry =
   | { readonly kind: 'directory'; readonly path: Buffer }
   | { readonly kind: 'file'; readonly path: Buffer; readonly blob: string; readonly bytes: number };
 
-export interface TreeView {
-  /** The origin's host name and the source's name: two folders under the store's own. */
-  readonly originName: string;
-  readonly source: string;
+export interface TreeView extends TreeName {
   readonly snapshot: ObjectId;
   /** In path order, `/` lowest. */
   readonly files: AsyncIterable<TreeEntry>;
@@ -94,23 +93,26 @@ const REFUSALS: ReadonlyMap<string, Unplaced> = new Map([
   ['EXDEV', 'no-hard-links'],
 ]);
 
+/** @throws ClusterError BAD_NAME, STORE_FULL; NO_HARD_LINKS of a dated tree, which is nothing without them */
 export async function updateTree(view: TreeView, place: TreePlace): Promise<TreeReport> {
-  const { originName, source, snapshot, signal } = view;
-  for (const name of [originName, source]) {
-    if (!NAME_PATTERN.test(name))
-      throw new ClusterError('BAD_NAME', `not a name for a tree: ${JSON.stringify(name)}`, { blame: 'peer' });
-  }
+  const { originName, snapshot, signal, datedMs } = view;
+  const name = treeNameOf(view);
   const origin = `${place.storePath}/${originName}`;
+  const tree = `${origin}/${name}`;
+  const nameSnapshot = () => writeDurable(`${tree}.snapshot`, `${snapshot}\n`, { mode: FILE_MODE });
   await makeOwnFolder(origin);
-  await makeOwnFolder(`${origin}/${source}`);
-  await removeHalfWritten(origin, `${source}.`);
-  const sums = await ListFile.create(`${origin}/${source}.b3`);
-  const unplaced = await ListFile.create(`${origin}/${source}.unplaced`);
+  await removeHalfWritten(origin, `${name}.`);
+  // A dated tree is of one snapshot from its first file on; that of the newest is still of the one before.
+  if (datedMs !== undefined) await nameSnapshot();
+  await makeOwnFolder(tree);
+  const sums = await ListFile.create(`${tree}.b3`);
+  const unplaced = await ListFile.create(`${tree}.unplaced`);
   try {
-    const walk = new TreeWalk(Buffer.from(`${origin}/${source}`), place, {
+    const walk = new TreeWalk(Buffer.from(tree), place, {
       sums,
       unplaced,
-      prefix: Buffer.from(`${source}/`),
+      prefix: Buffer.from(`${name}/`),
+      needsLinks: datedMs !== undefined,
     });
     await walk.begin();
     for await (const entry of view.files) {
@@ -121,7 +123,7 @@ export async function updateTree(view: TreeView, place: TreePlace): Promise<Tree
     // An empty .b3 says that nothing of it is here; a missing one, that nobody looked.
     await sums.finish({ keepEmpty: true });
     await unplaced.finish({ keepEmpty: false });
-    await writeDurable(`${origin}/${source}.snapshot`, `${snapshot}\n`, { mode: FILE_MODE });
+    if (datedMs === undefined) await nameSnapshot();
     return walk.report;
   } catch (error) {
     await Promise.allSettled([sums.discard(), unplaced.discard()]);
@@ -140,6 +142,15 @@ interface Level {
   at: number;
 }
 
+interface Lists {
+  readonly sums: ListFile;
+  readonly unplaced: ListFile;
+  /** Of the paths in `sums`. */
+  readonly prefix: Buffer;
+  /** Nobody wants a list of all that a tree without links lacks. */
+  readonly needsLinks: boolean;
+}
+
 type Outcome =
   | { readonly is: 'placed' }
   | { readonly is: 'absent' }
@@ -147,7 +158,7 @@ type Outcome =
 
 class TreeWalk {
   readonly #place: TreePlace;
-  readonly #lists: { readonly sums: ListFile; readonly unplaced: ListFile; readonly prefix: Buffer };
+  readonly #lists: Lists;
   readonly #root: Buffer;
   readonly #levels: Level[] = [];
   readonly #linking: { readonly entry: TreeEntry & { kind: 'file' }; readonly outcome: Promise<Outcome> }[] = [];
@@ -161,11 +172,7 @@ class TreeWalk {
   #absent = 0;
   #left = 0;
 
-  constructor(
-    root: Buffer,
-    place: TreePlace,
-    lists: { readonly sums: ListFile; readonly unplaced: ListFile; readonly prefix: Buffer },
-  ) {
+  constructor(root: Buffer, place: TreePlace, lists: Lists) {
     this.#root = root;
     this.#place = place;
     this.#lists = lists;
@@ -251,6 +258,7 @@ class TreeWalk {
         this.#absent += 1;
         return;
       case 'unplaced':
+        if (this.#lists.needsLinks && outcome.why === 'no-hard-links') throw noHardLinks(this.#place.storePath);
         this.#unplaced += 1;
         await this.#lists.unplaced.add(unplacedLine(first.entry.blob, outcome.why, first.entry.path));
         return;
@@ -365,6 +373,15 @@ class TreeWalk {
     if (there !== undefined && replaces) await this.#remove(path, there);
     return { is: 'absent' };
   }
+}
+
+function noHardLinks(storePath: string): ClusterError {
+  return new ClusterError(
+    'NO_HARD_LINKS',
+    `the file system of the store ${storePath} has no hard links: a tree there would have to be a second copy of every byte, so it has none; ` +
+      "what is held is as it was. 'cluster restore' writes the snapshot to another disk",
+    { blame: 'operator' },
+  );
 }
 
 /** A link to a blob has another name; an empty file has nothing to lose. Whatever else is there is not ours. */

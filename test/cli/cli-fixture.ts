@@ -155,6 +155,9 @@ export function serviceOf(given: Partial<Service>): Service {
     'drill',
     'resolve',
     'entries',
+    'liveDiff',
+    'makeTrees',
+    'removeTrees',
     'content',
   ] as const satisfies readonly (keyof Service)[];
   const refusing = Object.fromEntries(methods.map(method => [method, notExpected(method)]));

@@ -8,7 +8,14 @@ import test from 'ava';
 import type { ContentFrame, ContentRequest } from '../../src/catalog/restore-content.js';
 import { ClusterError } from '../../src/core/fault.js';
 import type { ObjectId } from '../../src/core/ids.js';
-import type { ConfigApply, ReplicaReport, Service, SnapshotTaken, StatusReport } from '../../src/daemon/service.js';
+import type {
+  ConfigApply,
+  LiveDiffReport,
+  ReplicaReport,
+  Service,
+  SnapshotTaken,
+  StatusReport,
+} from '../../src/daemon/service.js';
 import { Blobs, entryOf, fileOf, parcelNumber, placed } from '../catalog/restore-fixture.js';
 import {
   cluster,
@@ -657,6 +664,36 @@ test('diff says what changed between two snapshots, as restic does', async t => 
   t.regex(elsewhere.err, /x and y are compared path by path/);
 });
 
+test('diff of one snapshot is with the folder: it says what waits, and exits 3 when something could not be read', async t => {
+  const asked: unknown[] = [];
+  const stateDir = await serve(t, {
+    liveDiff: request => {
+      asked.push(request);
+      return each<LiveDiffReport>(
+        { kind: 'waits' },
+        { kind: 'against', snapshot: snapshotOf() },
+        { kind: 'removed', before: fileOf('d/a', 'four') },
+        { kind: 'unread', path: Buffer.from('d/\x1b'), because: 'EACCES' },
+        { kind: 'more-unread', count: 7 },
+      );
+    },
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, ...args, 'diff', 'photos@abababab:d']);
+  const { out, err, code } = await run();
+  t.deepEqual(asked, [{ spec: 'photos@abababab:d' }]);
+  t.is(out, '-    d/a\n');
+  t.deepEqual(err.split('\n'), [
+    'a backup of it, or another diff, is under way: the folder is looked at after that',
+    'snapshot abababab of photos, 2026-07-01 12:30:15, and the folder as it is now',
+    'not read, so not compared: d/\\x1b: EACCES',
+    '… and 7 more in this source not read',
+    '0 entries new, 1 gone, 0 changed; 0 B new, 4 B gone',
+    '',
+  ]);
+  t.is(code, 3);
+  t.like(recordsOf((await run('--json')).out).at(-1), { snapshot: snapshotOf().id, removed: 1, unread: 8 });
+});
+
 test('dump prints a file and nothing else, and says when its bytes are wrong or cannot be had', async t => {
   const large = randomBytes(3_000_000);
   const list = [
@@ -929,4 +966,43 @@ test('drain and revoke say what is in force then, and pass on what the service r
   t.regex(refused.err, /without mini, 3 parcels/);
   const { out } = await cluster(['--state', stateDir, '--json', 'revoke', 'mini', '--yes']);
   t.like(JSON.parse(out), { message_type: 'config', version: 7 });
+});
+
+test('tree prints where it is, and says what is not in it', async t => {
+  const asked: unknown[] = [];
+  const { id: snapshot, source, timeMs } = snapshotOf();
+  const report = { path: '/srv/hoard/imac/photos@x', source, snapshot, timeMs, left: 0 };
+  const stateDir = await serve(t, {
+    makeTrees: async request => {
+      asked.push(request);
+      return [{ ...report, files: 9, placed: 6, unplaced: 1, left: 2 }];
+    },
+    removeTrees: async request => {
+      asked.push(request);
+      return [report];
+    },
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, ...args]);
+  const made = await run('tree', 'photos@abababab', '--store', '/srv/hoard', '/mnt/hoard');
+  t.is(made.out, '/srv/hoard/imac/photos@x\n');
+  t.deepEqual(made.err.split('\n'), [
+    'snapshot abababab of photos, 2026-07-01 12:30:15: 6 of 9 files',
+    '2 files not held in this store',
+    '1 file held without a place in it; see /srv/hoard/imac/photos@x.unplaced',
+    '2 things in /srv/hoard/imac/photos@x not of this program, and left there',
+    '',
+  ]);
+  t.is(made.code, 0);
+  t.is((await run('tree', 'photos', '--remove')).out, 'removed: /srv/hoard/imac/photos@x\n');
+  t.deepEqual(asked, [
+    { spec: 'photos@abababab', stores: ['/srv/hoard', '/mnt/hoard'] },
+    { spec: 'photos', stores: [] },
+  ]);
+  const fields = { message_type: 'tree', path: report.path, source, snapshot, time: '2026-07-01T12:30:15.000Z' };
+  t.deepEqual(recordsOf((await run('--json', 'tree', 'photos')).out), [
+    { ...fields, left: 2, removed: false, files: 9, placed: 6, unplaced: 1, not_held: 2 },
+  ]);
+  t.deepEqual(recordsOf((await run('--json', 'tree', 'photos', '--remove')).out), [
+    { ...fields, left: 0, removed: true },
+  ]);
 });

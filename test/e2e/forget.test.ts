@@ -77,6 +77,7 @@ test('an admin ends the hold of unlisted snapshots, and lets an archived source 
   await b.stop();
   await b.up();
   await cluster.until('every byte of it is gone', () => blobs().length === 0);
+  await cluster.until('its tree is gone', () => readdirSync(join(store, 'a')).length === 0);
   const heads = join(store, '.catalog', 'heads');
   await cluster.until('its head is gone', () => readdirSync(heads).length === 0);
   t.is((await b.run('snapshots', 'pics')).code, 1);

@@ -1,0 +1,147 @@
+/**
+ * Live diff: how a source's folder, as it is now, differs from a snapshot.
+ *
+ * It looks as the next run would (scan.ts, merge-scan.ts), so what cannot be read is told as unread and never as gone, and a
+ * folder of which no snapshot would be taken, because it is missing or empty, is refused. It puts nothing; what it had to
+ * read is noted in the scan cache, and the next run need not read it again. The folder is walked whole, whatever path is
+ * asked for: what a mount point above it is, and whether the folder is the source at all, is seen only so.
+ *
+ * Both sides stream. Driven by origin.ts, between two runs of the source.
+ */
+import { ClusterError } from '../core/fault.js';
+import type { SourceId } from '../core/ids.js';
+import type { ObjectReader } from '../core/objects.js';
+import { type Difference, diffEntries } from './diff.js';
+import type { Entry } from './entry.js';
+import { ScanMerge, type Unread } from './merge-scan.js';
+import { isAtOrUnder } from './path-order.js';
+import { scan } from './scan.js';
+import type { ScanCache } from './scan-cache.js';
+import type { SnapshotId } from './snapshot.js';
+import { decideBrake, type SnapshotRefusal } from './take-snapshot.js';
+import { readSnapshot, walkEntries, walkStretches } from './walk.js';
+
+export interface LiveDiffOrder {
+  /** The source's folder. */
+  readonly path: string;
+  readonly source: SourceId;
+  readonly snapshot: SnapshotId;
+  /** Only what differs at this path and below it; empty for all. */
+  readonly under: Buffer;
+  readonly objects: ObjectReader;
+  readonly cache: ScanCache;
+  readonly exclude: readonly string[];
+  readonly crossMounts: boolean;
+  /** The stores and state folders of this host: never scanned. */
+  readonly forbidden: readonly string[];
+  /** The wall clock. */
+  readonly nowMs: number;
+  readonly signal: AbortSignal;
+}
+
+export type LiveDifference =
+  /** In path order. */
+  | Difference
+  /** After all differences: what was not compared, because it cannot be read. */
+  | { readonly kind: 'unread'; readonly path: Buffer; readonly because: string }
+  /** … and how much more, anywhere in the source. */
+  | { readonly kind: 'more-unread'; readonly count: number };
+
+/** Last and instead of the rest: nothing that was given before it holds. */
+export interface LiveRefusal {
+  readonly kind: 'refused';
+  readonly because: SnapshotRefusal;
+  readonly detail: string;
+}
+
+/** @throws ClusterError PATH_UNKNOWN, SCAN_FAILED; ObjectMissing and MalformedObject about the snapshot; the signal's reason. */
+export async function* diffLive(order: LiveDiffOrder): AsyncGenerator<LiveDifference | LiveRefusal> {
+  const look = new Look(order);
+  try {
+    for await (const difference of diffEntries(look.before(), look.now())) {
+      if (look.refused !== undefined) break;
+      yield difference;
+    }
+    const refused = look.refused ?? (await look.brake());
+    if (refused !== undefined) yield { ...refused, kind: 'refused' };
+    else yield* look.unread();
+  } finally {
+    await look.close();
+  }
+}
+
+class Look {
+  readonly #order: LiveDiffOrder;
+  readonly #merge: ScanMerge;
+  #device = 0n;
+  #isPathKnown = false;
+  /** Why the folder was not scanned. */
+  refused: Omit<LiveRefusal, 'kind'> | undefined;
+
+  constructor(order: LiveDiffOrder) {
+    const { objects, snapshot, signal } = order;
+    this.#order = order;
+    this.#merge = new ScanMerge({ before: walkStretches(objects, snapshot, { signal }), acceptChanges: false });
+  }
+
+  /** As the snapshot has it. */
+  async *before(): AsyncGenerator<Entry> {
+    const { objects, snapshot, under, signal } = this.#order;
+    for await (const { entry } of walkEntries(objects, snapshot, { under, signal })) {
+      this.#isPathKnown = true;
+      yield entry;
+    }
+  }
+
+  /** As it is; what cannot be read, as the snapshot has it. */
+  async *now(): AsyncGenerator<Entry> {
+    const { path, source, cache, exclude, crossMounts, forbidden, nowMs, signal, under } = this.#order;
+    cache.flush();
+    const order = { path, source, cachePath: cache.path, exclude, crossMounts, forbidden, nowMs, signal };
+    for await (const event of scan(order)) {
+      if (event.kind === 'refused') {
+        this.refused = event;
+        return;
+      }
+      if (event.kind === 'root') {
+        this.#device = event.device;
+        continue;
+      }
+      for await (const stretch of this.#merge.merge(event.items)) {
+        for (const { entry } of stretch) {
+          if (!isAtOrUnder(entry.path, under)) continue;
+          this.#isPathKnown = true;
+          yield entry;
+        }
+      }
+    }
+    await this.#merge.end();
+  }
+
+  /** Whether this is the source, or only the place where it was. */
+  async brake(): Promise<Omit<LiveRefusal, 'kind'> | undefined> {
+    const { device } = await readSnapshot(this.#order.objects, this.#order.snapshot);
+    return decideBrake({ tally: this.#merge.tally, sameDevice: device === this.#device });
+  }
+
+  *unread(): Generator<LiveDifference> {
+    const { under, snapshot } = this.#order;
+    const { unread, stale, missed } = this.#merge.tally;
+    // What cannot be read above the path hides it.
+    const told = unread.filter(({ path }) => isAtOrUnder(path, under) || isAtOrUnder(under, path));
+    if (!this.#isPathKnown && told.length === 0) {
+      const text = `neither snapshot ${snapshot.slice(0, 8)} nor the folder has such a path`;
+      throw new ClusterError('PATH_UNKNOWN', text, { blame: 'operator' });
+    }
+    for (const { path, because } of told) yield { kind: 'unread', path, because };
+    const count = stale + missed - unread.reduce((sum, one) => sum + entriesOf(one), 0);
+    if (count > 0) yield { kind: 'more-unread', count };
+  }
+
+  async close(): Promise<void> {
+    await this.#merge.close();
+  }
+}
+
+/** As the tally counts it. */
+const entriesOf = ({ carried }: Unread): number => Math.max(1, carried);

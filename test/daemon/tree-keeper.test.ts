@@ -1,0 +1,205 @@
+import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import { walkParcels } from '../../src/catalog/walk.js';
+import { type ObjectId, type ParcelId, parseStoreId, splitSourceId } from '../../src/core/ids.js';
+import { TreeKeeper } from '../../src/daemon/tree-keeper.js';
+import type { DatedTree } from '../../src/store/dated-trees.js';
+import type { Store } from '../../src/store/store.js';
+import type { TreeView } from '../../src/store/tree-view.js';
+import { aSource, ScratchSource } from '../catalog/scratch-source.js';
+import { until } from '../helpers/until.js';
+
+const STORE = parseStoreId('57'.repeat(16));
+const { origin, source: name } = splitSourceId(aSource);
+
+/** A store that holds the parcels of one snapshot and has a dated tree of it, and all that a keeper looks at. */
+class House {
+  readonly source: ScratchSource;
+  readonly tree: DatedTree;
+  readonly keeper: TreeKeeper;
+  readonly held = new Set<ParcelId>();
+  readonly dated: DatedTree[] = [];
+  /** Paths of each update. */
+  readonly written: string[][] = [];
+  wanted: readonly ObjectId[];
+  isUnsettled = false;
+  isHeadKnown = true;
+  seq = 1;
+  looks = 0;
+
+  private constructor(t: ExecutionContext, source: ScratchSource, snapshot: ObjectId) {
+    this.source = source;
+    this.wanted = [snapshot];
+    this.tree = { originName: 'imac', source: name, datedMs: 0, snapshot };
+    const ended = new AbortController();
+    this.keeper = new TreeKeeper({
+      stores: { stores: () => [this.store] },
+      catalog: this.#catalog(),
+      objects: source.objects,
+      machine: { holders: (id: ParcelId) => (this.held.has(id) ? [{ store: STORE }] : []) },
+      roster: { named: (host: string) => (host === 'imac' ? { host: origin } : undefined) },
+      clock: { nowMs: () => 0 },
+      timing: () => ({ treeQuietMs: 0, treeEveryMs: 0 }),
+      log: pino({ level: 'silent' }),
+      signal: ended.signal,
+    } as unknown as ConstructorParameters<typeof TreeKeeper>[0]);
+    t.teardown(async () => {
+      ended.abort();
+      await this.keeper.stop();
+    });
+  }
+
+  static async begin(t: ExecutionContext): Promise<House> {
+    const source = new ScratchSource(t);
+    source.write({ a: 'a', 'b/c': 'c' });
+    const { snapshot } = await source.take();
+    const house = new House(t, source, snapshot);
+    for await (const { id } of walkParcels(source.objects, snapshot)) house.held.add(id);
+    return house;
+  }
+
+  get store(): Store {
+    return {
+      id: STORE,
+      position: () => {
+        this.looks += 1;
+        return { epoch: { random: 'e' }, seq: this.seq };
+      },
+      datedTrees: async () => [...this.dated],
+      updateTree: async ({ files, signal, ...tree }: TreeView) => {
+        if (!this.dated.some(({ snapshot }) => snapshot === tree.snapshot)) this.dated.push(tree as DatedTree);
+        const paths: string[] = [];
+        for await (const { path, kind } of files) if (kind === 'file') paths.push(path.toString());
+        this.written.push(paths);
+        signal?.throwIfAborted();
+        return { placed: paths.length, unplaced: 0, absent: 0, left: 0 };
+      },
+      removeTree: async ({ snapshot }: DatedTree) => {
+        this.dated.splice(0, this.dated.length, ...this.dated.filter(tree => tree.snapshot !== snapshot));
+        return 0;
+      },
+    } as unknown as Store;
+  }
+
+  #catalog(): object {
+    const house = this;
+    return {
+      sources: () => [aSource],
+      forgottenSources: () => new Set(),
+      get: () => (house.isHeadKnown ? { hash: `head ${house.wanted}`, head: { snapshots: [] } } : undefined),
+      wantedSnapshots: () => house.wanted,
+      get isUnsettled() {
+        return house.isUnsettled;
+      },
+    };
+  }
+
+  make(signal: AbortSignal = AbortSignal.timeout(60_000)): Promise<unknown> {
+    return this.keeper.makeDated({ store: this.store, tree: this.tree }, signal);
+  }
+
+  async looksAgain(): Promise<void> {
+    const from = this.looks;
+    await until('some more looks', () => this.looks >= from + 3);
+  }
+}
+
+test('a dated tree is written again when what is held of it has changed, and not before', async t => {
+  const house = await House.begin(t);
+  await house.make();
+  t.deepEqual(house.written, [['a', 'b/c']]);
+  house.keeper.start();
+  house.seq += 1;
+  await house.looksAgain();
+  t.is(house.written.length, 1);
+  house.held.clear();
+  house.seq += 1;
+  await until('it is gone with the last of it', () => house.dated.length === 0);
+  t.deepEqual(house.written, [['a', 'b/c'], []]);
+});
+
+test('one that is found at the start is written once', async t => {
+  const house = await House.begin(t);
+  house.dated.push(house.tree);
+  house.keeper.start();
+  await until('it is written', () => house.written.length > 0);
+  await house.looksAgain();
+  t.deepEqual(house.written, [['a', 'b/c']]);
+});
+
+test('it goes when nobody keeps its snapshot any more, and not while that is not known', async t => {
+  const house = await House.begin(t);
+  await house.make();
+  house.wanted = [];
+  house.isUnsettled = true;
+  house.keeper.start();
+  await house.looksAgain();
+  t.is(house.dated.length, 1, 'a head is on its way');
+  house.isHeadKnown = false;
+  house.isUnsettled = false;
+  await house.looksAgain();
+  t.is(house.dated.length, 1, 'no head is known');
+  house.isHeadKnown = true;
+  await until('it is gone', () => house.dated.length === 0);
+});
+
+test('one of a host that is no member stays', async t => {
+  const house = await House.begin(t);
+  house.dated.push({ ...house.tree, originName: 'gone' });
+  house.wanted = [];
+  house.keeper.start();
+  await house.looksAgain();
+  t.is(house.dated.length, 1);
+});
+
+test('what is called off while it is made is taken away, unless it was there before', async t => {
+  const house = await House.begin(t);
+  const calledOff = AbortSignal.abort(new Error('enough'));
+  const late = new AbortController();
+  await t.throwsAsync(house.make(calledOff), { message: 'enough' });
+  t.deepEqual(house.written, []);
+  const making = house.make(late.signal);
+  late.abort(new Error('enough'));
+  await t.throwsAsync(making, { message: 'enough' });
+  t.deepEqual(house.dated, []);
+
+  await house.make();
+  const again = new AbortController();
+  const updating = house.make(again.signal);
+  again.abort(new Error('enough'));
+  await t.throwsAsync(updating, { message: 'enough' });
+  t.deepEqual(house.dated, [house.tree]);
+});
+
+test('of nothing that is held no tree is made', async t => {
+  const house = await House.begin(t);
+  house.held.clear();
+  t.is(await house.make(), undefined);
+  t.deepEqual(house.dated, []);
+});
+
+test('of two snapshots of one second the one that has the tree keeps it, unless nobody keeps that one', async t => {
+  const house = await House.begin(t);
+  const other = { ...house.tree, snapshot: 'ee'.repeat(32) as ObjectId };
+  house.dated.push(other);
+  house.wanted = [...house.wanted, other.snapshot];
+  const refusal = await t.throwsAsync(house.make(), { code: 'TREE_TAKEN' });
+  t.regex(refusal?.message ?? '', /tree of snapshot eeeeeeee.*tree photos@eeeeeeee --remove/);
+  t.deepEqual(house.written, []);
+  house.wanted = [house.tree.snapshot];
+  await house.make();
+  t.deepEqual(house.written, [['a', 'b/c']]);
+});
+
+test('a store has a hundred dated trees at the most', async t => {
+  const house = await House.begin(t);
+  const other = 'ee'.repeat(32) as ObjectId;
+  for (let n = 1; n < 100; n += 1) house.dated.push({ ...house.tree, datedMs: n * 1000, snapshot: other });
+  await house.make();
+  t.is(house.dated.length, 100);
+  await house.make();
+  house.dated.pop();
+  house.dated.push({ ...house.tree, datedMs: 100_000, snapshot: other });
+  await t.throwsAsync(house.make(), { code: 'TREES_TOO_MANY' });
+  t.is(house.dated.length, 100);
+});
