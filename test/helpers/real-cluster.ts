@@ -33,6 +33,8 @@ export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.u
 /** Far above what any step takes on two busy cores: a hang fails the test, slowness does not. */
 const STEP_MS_MAX = 60_000;
 const LOOK_EVERY_MS = 100;
+/** … at what a service has printed, which costs nothing: half of the other is a twentieth of its start. */
+const LOOK_AT_OUTPUT_EVERY_MS = 5;
 /** Of each host's log, in an error. */
 const LOG_LINES_TOLD = 25;
 const LOG_LINE_CHARACTERS_TOLD = 600;
@@ -183,14 +185,14 @@ export class RealCluster {
   async until<T>(
     what: string,
     condition: () => Promise<T | undefined | false> | T | undefined | false,
-    { withinMs = STEP_MS_MAX }: { readonly withinMs?: number } = {},
+    { withinMs = STEP_MS_MAX, everyMs = LOOK_EVERY_MS }: { readonly withinMs?: number; readonly everyMs?: number } = {},
   ): Promise<T> {
     const untilMs = Date.now() + withinMs;
     for (;;) {
       const found = await condition();
       if (found !== undefined && found !== false) return found;
       if (Date.now() >= untilMs) throw new Error(`not within ${withinMs} ms: ${what}\n${this.logs()}`);
-      await delay(LOOK_EVERY_MS);
+      await delay(everyMs);
     }
   }
 
@@ -265,11 +267,16 @@ export class RealHost {
     void forgotten.then(given => {
       code = given;
     });
-    const ready = await this.#cluster.until(`${this.name} is ready`, () => {
-      if (code !== undefined) throw new Error(`${this.name} ended with ${code} before it was ready\n${this.logTail()}`);
-      const end = out.indexOf('\n');
-      return end >= 0 && out.slice(0, end);
-    });
+    const ready = await this.#cluster.until(
+      `${this.name} is ready`,
+      () => {
+        if (code !== undefined)
+          throw new Error(`${this.name} ended with ${code} before it was ready\n${this.logTail()}`);
+        const end = out.indexOf('\n');
+        return end >= 0 && out.slice(0, end);
+      },
+      { everyMs: LOOK_AT_OUTPUT_EVERY_MS },
+    );
     this.#addresses = (JSON.parse(ready) as { readonly addresses: readonly string[] }).addresses;
   }
 
