@@ -141,6 +141,43 @@ export async function* walkStretches(
   }
 }
 
+/** A snapshot of which stretches are read, in order, and the rest is passed over. Each page is read once or twice. */
+export class SnapshotParcels {
+  readonly #pages: Pages;
+  readonly #signal: AbortSignal | undefined;
+
+  private constructor(pages: Pages, signal: AbortSignal | undefined) {
+    this.#pages = pages;
+    this.#signal = signal;
+  }
+
+  static async open(
+    reader: ObjectReader,
+    snapshot: SnapshotId,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<SnapshotParcels> {
+    return new SnapshotParcels(new Pages(reader, await readSnapshot(reader, snapshot)), signal);
+  }
+
+  /** Entries in path order from a parcel on which opens behind all entries of those before it. */
+  async *stretchesFrom(ordinal: number): AsyncGenerator<readonly WalkedEntry[]> {
+    yield* inPathOrder(recordsFrom(this.#pages, await this.#pages.positionOf(ordinal), this.#signal));
+  }
+
+  async refs({ ordinal, count }: { readonly ordinal: number; readonly count: number }): Promise<readonly ParcelRef[]> {
+    const { page, ref } = await this.#pages.positionOf(ordinal);
+    const refs = (await this.#pages.refs(page)).slice(ref, ref + count);
+    for (let next = page + 1; refs.length < count && next < this.#pages.count; next += 1)
+      refs.push(...(await this.#pages.refs(next)).slice(0, count - refs.length));
+    return refs;
+  }
+
+  /** The parcels for which `isWanted`, with their entries. */
+  records(isWanted: (ordinal: number) => boolean): AsyncGenerator<WalkedParcel> {
+    return recordsFrom(this.#pages, FIRST, this.#signal, (_, ordinal) => isWanted(ordinal));
+  }
+}
+
 /** Parcels in a row whose records cannot be read, or of which whole pages cannot: what they list is not known. */
 export interface WalkGap {
   /** All of it stands after this path (undefined: it may be the first of all) … */
@@ -255,6 +292,8 @@ class Pages {
   readonly #reader: ObjectReader;
   readonly #ids: readonly ObjectId[];
   readonly #recent = new Map<number, Promise<readonly ParcelRef[]>>();
+  /** Of the first parcel of each page: of those that were looked for so far, and one more. */
+  readonly #ordinals = [0];
 
   constructor(reader: ObjectReader, snapshot: Snapshot) {
     this.#reader = reader;
@@ -276,6 +315,17 @@ class Pages {
     return reading;
   }
 
+  async positionOf(ordinal: number): Promise<Position> {
+    const ordinals = this.#ordinals;
+    for (let last = ordinals.length - 1; last < this.count; last += 1) {
+      const end = (ordinals[last] ?? 0) + (await this.refs(last)).length;
+      ordinals[last + 1] = end;
+      if (end > ordinal) break;
+    }
+    const page = (await firstIndex(ordinals.length, async index => (ordinals[index] ?? 0) > ordinal)) - 1;
+    return { page, ref: ordinal - (ordinals[page] ?? 0), ordinal };
+  }
+
   async entries(page: number, ref: number): Promise<readonly Entry[]> {
     const wanted = (await this.refs(page))[ref];
     return wanted === undefined ? [] : this.read(wanted);
@@ -290,19 +340,22 @@ async function* recordsFrom(
   pages: Pages,
   start: Position,
   signal: AbortSignal | undefined,
-  only: ParcelFilter = () => true,
+  only: (ref: ParcelRef, ordinal: number) => boolean = () => true,
 ): AsyncGenerator<WalkedParcel> {
-  async function* refs(): AsyncGenerator<ParcelRef> {
+  async function* places(): AsyncGenerator<Omit<WalkedParcel, 'entries'>> {
+    let { ordinal } = start;
     for (let page = start.page; page < pages.count; page += 1) {
-      const all = await pages.refs(page);
-      yield* (page === start.page ? all.slice(start.ref) : all).filter(only);
+      const refs = await pages.refs(page);
+      for (const ref of page === start.page ? refs.slice(start.ref) : refs) {
+        if (only(ref, ordinal)) yield { ref, ordinal };
+        ordinal += 1;
+      }
     }
   }
-  let ordinal = start.ordinal;
-  for await (const [ref, entries] of ahead(refs(), async ref => [ref, await pages.read(ref)] as const)) {
+  const read = async (place: Omit<WalkedParcel, 'entries'>) => ({ ...place, entries: await pages.read(place.ref) });
+  for await (const parcel of ahead(places(), read)) {
     signal?.throwIfAborted();
-    yield { ref, ordinal, entries };
-    ordinal += 1;
+    yield parcel;
   }
 }
 

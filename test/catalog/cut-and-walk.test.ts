@@ -16,11 +16,11 @@ import {
   ObjectMissing,
   readRecord,
   readSnapshot,
+  SnapshotParcels,
   walkEntries,
   walkParcels,
   walkReadable,
   walkRecords,
-  walkStretches,
 } from '../../src/catalog/walk.js';
 import { hashHex } from '../../src/core/hash.js';
 import type { BlobId, Key } from '../../src/core/ids.js';
@@ -67,17 +67,16 @@ function aFile(
 /** A snapshot of made-up entries: all of taking one but the scan. */
 async function snapshotOf(objects: KeptObjects, entries: readonly Entry[], previous?: SnapshotId): Promise<SnapshotId> {
   const sorted = [...entries].sort((a, b) => comparePaths(a.path, b.path));
+  const before = previous === undefined ? undefined : await SnapshotParcels.open(objects, previous);
   const builder = await ParcelBuilder.create({
     source: aSource,
     objects,
-    previous,
+    previous: before,
+    day: 0,
     scratchFolder: tmpdir(),
     signal: undefined,
   });
-  const merge = new ScanMerge({
-    before: previous === undefined ? undefined : walkStretches(objects, previous),
-    acceptChanges: false,
-  });
+  const merge = new ScanMerge({ previous: before, acceptChanges: false });
   const items = sorted.map(entry => ({ kind: 'entry', entry, mark: cutMarkOf(entry), hidden: false }) as const);
   for await (const merged of merge.merge(items)) await builder.add(merged);
   const { pages } = await builder.end();
