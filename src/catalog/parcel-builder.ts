@@ -2,12 +2,14 @@
  * Parcel builder: makes parcels of merged entries, gives them their keys, and puts their records and pages.
  *
  * A run that is entry for entry a parcel of the last snapshot *is* that parcel: its reference is used again, nothing is
- * encoded or put; the scan may give its section (section.ts) instead of its entries. All others need a key, and which one is known only when the whole source has been seen (a renamed folder's
- * parcels may be inherited by runs far away). So they wait in a spool on disk and are put in a second pass. The first
- * snapshot of a source has nothing to inherit and goes straight through.
+ * encoded or put. Of what is as it was the scan gives whole sections (section.ts), whose entries are not even seen here. All
+ * others need a key, and which one is known only when the whole source has been seen (a renamed folder's parcels may be
+ * inherited by runs far away). So they wait in a spool on disk and are put in a second pass. The first snapshot of a source has
+ * nothing to inherit and goes straight through.
  *
  * Memory grows with the number of parcels (files / 64), never with that of files: a bit for each parcel of the last
- * snapshot, 100 bytes for each key in use, 150 for each section, some 300 bytes for each changed parcel, and what inherit-keys.ts says.
+ * snapshot, 100 bytes for each key in use, 150 for each section, some 300 for each changed parcel, and what inherit-keys.ts
+ * says.
  */
 import { decode, encode } from 'cborg';
 import { assert } from '../core/fault.js';

@@ -90,15 +90,6 @@ export async function* walkParcels(
   }
 }
 
-/** The snapshot's parcels with their entries. */
-export async function* walkRecords(
-  reader: ObjectReader,
-  snapshot: SnapshotId,
-  { signal }: { readonly signal?: AbortSignal } = {},
-): AsyncGenerator<WalkedParcel> {
-  yield* recordsFrom(new Pages(reader, await readSnapshot(reader, snapshot)), FIRST, signal);
-}
-
 /**
  * The snapshot's entries in path order; with `under`, only that path and what lies below it, found by reading a number of
  * records that grows with the logarithm of the snapshot's size. The first entry of all has the empty path: the source's
@@ -172,8 +163,8 @@ export class SnapshotParcels {
     return refs;
   }
 
-  /** The parcels for which `isWanted`, with their entries. */
-  records(isWanted: (ordinal: number) => boolean): AsyncGenerator<WalkedParcel> {
+  /** The parcels for which `isWanted` (default: all), with their entries. */
+  records(isWanted: (ordinal: number) => boolean = () => true): AsyncGenerator<WalkedParcel> {
     return recordsFrom(this.#pages, FIRST, this.#signal, (_, ordinal) => isWanted(ordinal));
   }
 }

@@ -20,7 +20,6 @@ import {
   walkEntries,
   walkParcels,
   walkReadable,
-  walkRecords,
 } from '../../src/catalog/walk.js';
 import { hashHex } from '../../src/core/hash.js';
 import type { BlobId, Key } from '../../src/core/ids.js';
@@ -380,7 +379,7 @@ test('a walk over what is left gives all of it in order, below folders that stan
     fc.asyncProperty(wholeTrees, fc.infiniteStream(fc.nat({ max: 2 })), fc.nat(), async (entries, lots, pick) => {
       const objects = new KeptObjects();
       const snapshot = await snapshotOf(objects, entries);
-      const parcels = await all(walkRecords(objects, snapshot));
+      const parcels = await all((await SnapshotParcels.open(objects, snapshot)).records());
       const lost = parcels.filter(() => lots.next().value === 0);
       for (const { ref } of lost) objects.lose(ref.id);
       const isLost = new Set(lost.flatMap(parcel => parcel.entries.map(({ path }) => path.toString('latin1'))));
