@@ -73,6 +73,11 @@ export class Cutter<T extends Cuttable> {
     return [...closed, ...this.end()];
   }
 
+  /** Nothing is open: what comes next is cut as if it were the first of all. */
+  get isEmpty(): boolean {
+    return this.#span === 0;
+  }
+
   /** The parcels that are still open. */
   end(): readonly (readonly T[])[] {
     const closed = this.#run.length === 0 ? [] : [this.#run, ...this.#enclosed];

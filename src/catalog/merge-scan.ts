@@ -18,14 +18,24 @@ import { type Entry, sameEntry } from './entry.js';
 import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
 import { NO_CALLS, NO_XATTRS, type UnreadXattrs, withinLimits } from './read-xattrs.js';
 import type { ScanItem } from './scan.js';
-import type { WalkedEntry } from './walk.js';
+import type { Section } from './section.js';
+import type { SnapshotParcels, WalkedEntry } from './walk.js';
 
 export interface MergedEntry {
   readonly entry: Entry;
   readonly mark: number;
   /** The last snapshot's entry of this path. */
   readonly before: WalkedEntry | undefined;
+  /** `statPrint` of it, unless it may be in no section. */
+  readonly print?: Buffer | undefined;
 }
+
+/** A section of the last snapshot, all of whose entries are as they were. */
+export interface MergedSection {
+  readonly same: Section;
+}
+
+export type Merged = MergedEntry | MergedSection;
 
 /** Something that could not be read, for a person. */
 export interface Unread {
@@ -67,14 +77,18 @@ const STRETCH = 1000;
 const SLASH = 0x2f;
 
 export class ScanMerge {
-  readonly #before: AsyncIterator<readonly WalkedEntry[]> | undefined;
+  readonly #previous: Pick<SnapshotParcels, 'stretchesFrom'> | undefined;
   readonly #acceptChanges: boolean;
+  /** The last snapshot's entries from here on; not begun while all is as it was. */
+  #before: AsyncIterator<readonly WalkedEntry[]> | undefined;
+  /** The parcel from which it begins. */
+  #from = 0;
   #stretch: readonly WalkedEntry[] = [];
   #at = 0;
   #ended: boolean;
   /** What the scan finds below this folder is not looked at. */
   #shut: Buffer | undefined;
-  #merged: MergedEntry[] = [];
+  #merged: Merged[] = [];
   #unread: Unread[] = [];
   #tally = {
     entries: 0,
@@ -91,16 +105,15 @@ export class ScanMerge {
   };
 
   constructor({
-    before,
+    previous,
     acceptChanges,
   }: {
-    /** The last snapshot's entries in path order (`walkStretches`). */
-    readonly before: AsyncIterable<readonly WalkedEntry[]> | undefined;
+    readonly previous: Pick<SnapshotParcels, 'stretchesFrom'> | undefined;
     /** Mount points that are gone were meant to go. */
     readonly acceptChanges: boolean;
   }) {
-    this.#before = before?.[Symbol.asyncIterator]();
-    this.#ended = before === undefined;
+    this.#previous = previous;
+    this.#ended = previous === undefined;
     this.#acceptChanges = acceptChanges;
   }
 
@@ -109,8 +122,12 @@ export class ScanMerge {
   }
 
   /** The merged entries up to and with these items of the scan. */
-  async *merge(items: readonly ScanItem[]): AsyncGenerator<readonly MergedEntry[]> {
+  async *merge(items: readonly ScanItem[]): AsyncGenerator<readonly Merged[]> {
     for (const item of items) {
+      if (item.kind === 'same') {
+        await this.#same(item.section);
+        continue;
+      }
       const path = item.kind === 'entry' ? item.entry.path : item.path;
       if (this.#shut !== undefined) {
         if (isUnder(path, this.#shut)) continue;
@@ -132,16 +149,36 @@ export class ScanMerge {
   /** Lets go of the last snapshot's records. */
   async close(): Promise<void> {
     await this.#before?.return?.();
+    this.#before = undefined;
   }
 
-  async *#found(item: Extract<ScanItem, { kind: 'entry' }>): AsyncGenerator<readonly MergedEntry[]> {
-    const { mark, hidden, unreadXattrs } = item;
+  /** What comes before it is gone. (Nothing below a mount point is in a section, so none is shut.) */
+  async #same(section: Section): Promise<void> {
+    const { opening, ordinal, parcels, entries, files, bytes, top } = section;
+    if (this.#before !== undefined || this.#from < ordinal) await this.#dropUpTo(opening);
+    await this.close();
+    this.#stretch = [];
+    this.#at = 0;
+    this.#ended = false;
+    this.#from = ordinal + parcels;
+    this.#shut = undefined;
+    this.#tally.entries += entries;
+    this.#tally.files += files;
+    this.#tally.filesBefore += files;
+    this.#tally.bytes += bytes;
+    this.#tally.topBefore += top;
+    this.#tally.topKept += top;
+    this.#merged.push({ same: section });
+  }
+
+  async *#found(item: Extract<ScanItem, { kind: 'entry' }>): AsyncGenerator<readonly Merged[]> {
+    const { mark, hidden, unreadXattrs, print } = item;
     const old = await this.#peek();
     const before = old !== undefined && comparePaths(old.entry.path, item.entry.path) === 0 ? old : undefined;
     const entry =
       unreadXattrs === undefined ? item.entry : this.#withUnreadXattrs(item.entry, unreadXattrs, before?.entry);
     if (before === undefined) {
-      this.#push({ entry, mark, before });
+      this.#push({ entry, mark, before, print });
       return;
     }
     if (entry.path.length === 0) this.#tally.rootUnmounted = before.entry.mount && !entry.mount;
@@ -159,10 +196,10 @@ export class ScanMerge {
     if (before.entry.kind === 'file' && entry.kind === 'file' && before.entry.blob !== entry.blob)
       this.#tally.filesChanged += 1;
     if (before.entry.kind === 'file' && entry.kind !== 'file') this.#tally.filesGone += 1;
-    this.#push({ entry: sameEntry(before.entry, entry) ? before.entry : entry, mark, before });
+    this.#push({ entry: sameEntry(before.entry, entry) ? before.entry : entry, mark, before, print });
   }
 
-  async *#unreadItem(item: Extract<ScanItem, { kind: 'unread' }>): AsyncGenerator<readonly MergedEntry[]> {
+  async *#unreadItem(item: Extract<ScanItem, { kind: 'unread' }>): AsyncGenerator<readonly Merged[]> {
     const { path, scope, because } = item;
     switch (scope) {
       case 'tree':
@@ -186,7 +223,7 @@ export class ScanMerge {
   async *#carry(
     path: Buffer,
     { because, isWanted }: { readonly because: string; readonly isWanted: (old: Buffer, path: Buffer) => boolean },
-  ): AsyncGenerator<readonly MergedEntry[]> {
+  ): AsyncGenerator<readonly Merged[]> {
     let carried = 0;
     for (let old = await this.#peek(); old !== undefined && isWanted(old.entry.path, path); old = await this.#peek()) {
       const entry = old.entry.stale ? old.entry : { ...old.entry, stale: true };
@@ -225,7 +262,7 @@ export class ScanMerge {
     this.#merged.push(merged);
   }
 
-  #take(): readonly MergedEntry[] {
+  #take(): readonly Merged[] {
     const merged = this.#merged;
     this.#merged = [];
     return merged;
@@ -277,6 +314,7 @@ export class ScanMerge {
 
   async #peek(): Promise<WalkedEntry | undefined> {
     while (this.#at >= this.#stretch.length && !this.#ended) {
+      this.#before ??= this.#previous?.stretchesFrom(this.#from);
       const next = await this.#before?.next();
       if (next === undefined || next.done === true) this.#ended = true;
       else {
@@ -303,4 +341,4 @@ function whyShut({
   return undefined;
 }
 
-const isTop = (path: Buffer): boolean => path.length > 0 && !path.includes(SLASH);
+export const isTop = (path: Buffer): boolean => path.length > 0 && !path.includes(SLASH);

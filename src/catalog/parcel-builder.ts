@@ -2,12 +2,14 @@
  * Parcel builder: makes parcels of merged entries, gives them their keys, and puts their records and pages.
  *
  * A run that is entry for entry a parcel of the last snapshot *is* that parcel: its reference is used again, nothing is
- * encoded or put. All others need a key, and which one is known only when the whole source has been seen (a renamed folder's
- * parcels may be inherited by runs far away). So they wait in a spool on disk and are put in a second pass. The first
- * snapshot of a source has nothing to inherit and goes straight through.
+ * encoded or put. Of what is as it was the scan gives whole sections (section.ts), whose entries are not even seen here. All
+ * others need a key, and which one is known only when the whole source has been seen (a renamed folder's parcels may be
+ * inherited by runs far away). So they wait in a spool on disk and are put in a second pass. The first snapshot of a source has
+ * nothing to inherit and goes straight through.
  *
  * Memory grows with the number of parcels (files / 64), never with that of files: a bit for each parcel of the last
- * snapshot, 100 bytes for each key in use, some 300 bytes for each changed parcel, and what inherit-keys.ts says.
+ * snapshot, 100 bytes for each key in use, 150 for each section, some 300 for each changed parcel, and what inherit-keys.ts
+ * says.
  */
 import { decode, encode } from 'cborg';
 import { assert } from '../core/fault.js';
@@ -15,28 +17,44 @@ import { EMPTY_BLOB } from '../core/hash.js';
 import { bytesOf, hexOf, type Key, type ObjectId, type ParcelId, type SourceId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
-import { Cutter } from './cut.js';
+import { Cutter, cutMarkOf } from './cut.js';
 import { encodeEntry } from './entry.js';
 import { FrameSpool } from './frame-spool.js';
 import { fingerprintOf, inheritKeys, type Overlap, OverlapCount, openingKey, Predecessors } from './inherit-keys.js';
-import type { MergedEntry } from './merge-scan.js';
+import { isTop, type Merged, type MergedEntry } from './merge-scan.js';
 import { PageWriter } from './page-writer.js';
 import { bytesOfParcel, recordFromEntries } from './record.js';
-import type { SnapshotId } from './snapshot.js';
-import { walkRecords } from './walk.js';
+import { encodeSection, ownerText, SECTION_ENTRIES_MAX, type Section, SectionPrint } from './section.js';
+import type { SnapshotParcels } from './walk.js';
 
 export interface BuiltParcels {
   readonly pages: readonly ObjectId[];
   readonly parcels: number;
   /** Parcels that are those of the last snapshot. */
   readonly reused: number;
+  /** Encoded, one after the other: `decodeSections`. */
+  readonly sections: Buffer;
+}
+
+/** A section in the making. */
+interface OpenSection {
+  readonly opening: Buffer;
+  readonly ordinal: number;
+  entries: number;
+  files: number;
+  bytes: number;
+  top: number;
+  /** None of its entries must be given one by one. */
+  isWhole: boolean;
 }
 
 interface Place {
   readonly source: SourceId;
   readonly objects: ObjectWriter;
   /** The last snapshot. */
-  readonly previous: SnapshotId | undefined;
+  readonly previous: SnapshotParcels | undefined;
+  /** Of the scan: the sections' own, for those that are not the last snapshot's. */
+  readonly day: number;
   readonly scratchFolder: string;
   readonly signal: AbortSignal | undefined;
 }
@@ -56,6 +74,9 @@ export class ParcelBuilder {
   readonly #changed: { readonly opening: Buffer; readonly overlaps: OverlapCount }[] = [];
   #parcels = 0;
   #newcomers = false;
+  readonly #sections: Buffer[] = [];
+  #section: OpenSection | undefined;
+  readonly #print = new SectionPrint();
 
   private constructor(place: Place, spool: FrameSpool | undefined) {
     this.#place = place;
@@ -70,19 +91,85 @@ export class ParcelBuilder {
     );
   }
 
-  async add(entries: readonly MergedEntry[]): Promise<void> {
-    for (const merged of entries) for (const parcel of this.#cutter.push(merged)) await this.#cut(parcel);
+  async add(merged: readonly Merged[]): Promise<void> {
+    for (const one of merged) {
+      if ('same' in one) await this.#addSection(one.same);
+      else await this.#addEntry(one);
+    }
   }
 
   /** Puts what waits. Nothing is flushed. */
   async end(): Promise<BuiltParcels> {
     for (const parcel of this.#cutter.end()) await this.#cut(parcel);
     if (this.#spool !== undefined) await this.#settle(this.#spool);
-    return { pages: await this.#pages.end(), parcels: this.#parcels, reused: this.#reused.size };
+    return {
+      pages: await this.#pages.end(),
+      parcels: this.#parcels,
+      reused: this.#reused.size,
+      sections: Buffer.concat(this.#sections),
+    };
   }
 
   async close(): Promise<void> {
+    this.#print.clear();
     await this.#spool?.close();
+  }
+
+  async #addEntry(merged: MergedEntry): Promise<void> {
+    const section = this.#note(merged);
+    for (const parcel of this.#cutter.push(merged)) await this.#cut(parcel);
+    if (!this.#cutter.isEmpty) return;
+    this.#section = undefined;
+    if (!section.isWhole) return;
+    const print = this.#print.digest();
+    this.#sections.push(
+      encodeSection({ ...section, print, day: this.#place.day, parcels: this.#parcels - section.ordinal }),
+    );
+  }
+
+  #note({ entry, print }: MergedEntry): OpenSection {
+    const isFirst = this.#section === undefined;
+    const ordinal = this.#parcels;
+    this.#section ??= { opening: entry.path, ordinal, entries: 0, files: 0, bytes: 0, top: 0, isWhole: true };
+    const section = this.#section;
+    if (isFirst) this.#print.clear();
+    section.entries += 1;
+    if (entry.kind === 'file') section.files += 1;
+    section.bytes += entry.size;
+    if (isTop(entry.path)) section.top += 1;
+    section.isWhole &&= print !== undefined && !entry.stale && section.entries <= SECTION_ENTRIES_MAX;
+    if (section.isWhole && print !== undefined)
+      this.#print.add({ path: entry.path, stat: print, owner: ownerText(entry.user, entry.group) });
+    return section;
+  }
+
+  /** Its parcels, if they are cut alike here too: not where the run before it goes on into it. */
+  async #addSection(section: Section): Promise<void> {
+    const { previous } = this.#place;
+    assert(previous !== undefined && this.#spool !== undefined, 'a section of no snapshot');
+    const { ordinal, parcels, entries } = section;
+    if (!this.#cutter.isEmpty) {
+      let left = entries;
+      for await (const stretch of previous.stretchesFrom(ordinal)) {
+        for (const before of stretch.slice(0, left)) {
+          const { entry } = before;
+          await this.#addEntry({ entry, mark: cutMarkOf(entry), before });
+        }
+        left -= stretch.length;
+        if (left <= 0) break;
+      }
+      return;
+    }
+    this.#sections.push(encodeSection({ ...section, ordinal: this.#parcels }));
+    for (const [index, ref] of (await previous.refs({ ordinal, count: parcels })).entries())
+      await this.#reuse(this.#spool, { ordinal: ordinal + index, ref });
+    this.#parcels += parcels;
+  }
+
+  async #reuse(spool: FrameSpool, { ordinal, ref: { id, key, bytes } }: Reusable): Promise<void> {
+    this.#reused.add(ordinal);
+    this.#keys.add(key);
+    await spool.add(encode([REUSED, bytesOf(id), bytesOf(key), bytes]));
   }
 
   async #cut(parcel: readonly MergedEntry[]): Promise<void> {
@@ -99,9 +186,7 @@ export class ParcelBuilder {
     }
     const same = unchanged(parcel);
     if (same !== undefined) {
-      this.#reused.add(same.ordinal);
-      this.#keys.add(same.ref.key);
-      await spool.add(encode([REUSED, bytesOf(same.ref.id), bytesOf(same.ref.key), same.ref.bytes]));
+      await this.#reuse(spool, same);
       return;
     }
     const overlaps = new OverlapCount();
@@ -153,16 +238,11 @@ export class ParcelBuilder {
 
   /** Adds to the overlaps the blobs that are at other paths than in the last snapshot. */
   async #findMoved(spool: FrameSpool): Promise<void> {
-    const { previous, objects, signal } = this.#place;
+    const { previous } = this.#place;
     assert(previous !== undefined, 'a spool without a last snapshot');
     const predecessors = new Predecessors();
-    for await (const { ordinal, ref, entries } of walkRecords(
-      objects,
-      previous,
-      signal === undefined ? {} : { signal },
-    )) {
-      if (!this.#reused.has(ordinal)) predecessors.add({ ordinal, key: ref.key, entries });
-    }
+    for await (const { ordinal, ref, entries } of previous.records(ordinal => !this.#reused.has(ordinal)))
+      predecessors.add({ ordinal, key: ref.key, entries });
     let index = 0;
     for await (const frame of spool.frames()) {
       const fields = decode(frame) as FrameFields;
@@ -216,8 +296,14 @@ function* entriesOf(parcel: readonly MergedEntry[]): Generator<MergedEntry['entr
   for (const { entry } of parcel) yield entry;
 }
 
+/** A parcel of the last snapshot, at its place there. */
+interface Reusable {
+  readonly ordinal: number;
+  readonly ref: ParcelRef;
+}
+
 /** The last snapshot's parcel that has exactly these entries. */
-function unchanged(parcel: readonly MergedEntry[]): { readonly ordinal: number; readonly ref: ParcelRef } | undefined {
+function unchanged(parcel: readonly MergedEntry[]): Reusable | undefined {
   const of = parcel[0]?.before?.of;
   if (of === undefined || of.entries.length !== parcel.length) return undefined;
   for (const { entry, before } of parcel)

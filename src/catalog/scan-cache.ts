@@ -18,14 +18,15 @@
  * LMDB's keys): 8 bytes for the source, then 24 for the path or, when the inode has several names, for its link, or 16 for a folder.
  * A file's value is 32 bytes of stat, the blob, the day it was met, and the cut mark if the scan gave one; a folder's is the
  * day and its path. The day's highest bit says of a file that it had no extended attributes: to set one changes the ctime, so
- * those of an unchanged file, which seldom has any, need not be asked for.
+ * those of an unchanged file, which seldom has any, need not be asked for. The sections of a source's last snapshot (section.ts)
+ * are one value beside them; what they spare a look-up is looked up every 30 days for its day to be renewed.
  */
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { ClusterError } from '../core/fault.js';
 import { hash } from '../core/hash.js';
-import { type BlobId, bytesOf, hexOf, type SourceId } from '../core/ids.js';
+import { type BlobId, bytesOf, hexOf, type ObjectId, type SourceId } from '../core/ids.js';
 
 /** What of a `BigIntStats` tells two contents apart. */
 export interface ContentStat {
@@ -86,6 +87,11 @@ const MARKED_VALUE_BYTES = 72;
 const FOLDER_NAME_BYTES = 16;
 /** Of a folder's value. */
 const FOLDER_PATH_AT = 4;
+/** Of the sections' value: the day, the snapshot, and the sections themselves. */
+const DAY_BYTES = 4;
+const SECTIONS_AT = DAY_BYTES + 32;
+const SECTIONS_NAME = Buffer.from('sections');
+
 /** FAT stamps births in steps of this, HFS+ of 1 s; all others in steps of 100 ns or less. 0 stands for none. */
 const COARSE_BIRTH_NS = 10_000_000n;
 
@@ -162,6 +168,33 @@ export class ScanCache {
     const known = mark === undefined ? this.#value(key) : undefined;
     const kept = mark ?? (known && markOf(known));
     this.#add(key, valueFrom(stat, { blob, day: this.#today, mark: kept, isBare }));
+  }
+
+  /** The sections (section.ts) of this source that were put with this snapshot. */
+  sections(source: SourceId, snapshot: ObjectId): Buffer | undefined {
+    const value = this.#database.getBinary(this.#sectionsKeyOf(source));
+    const isOfIt = value !== undefined && hexOf(value.subarray(DAY_BYTES, SECTIONS_AT)) === snapshot;
+    return isOfIt ? value.subarray(SECTIONS_AT) : undefined;
+  }
+
+  /** In place of those of an earlier snapshot. Blocks for one sync. @throws ClusterError STATE_UNWRITABLE */
+  putSections(source: SourceId, snapshot: ObjectId, sections: Uint8Array): void {
+    const day = Buffer.alloc(DAY_BYTES);
+    day.writeUInt32LE(this.#today);
+    try {
+      this.#database.putSync(this.#sectionsKeyOf(source), Buffer.concat([day, bytesOf(snapshot), sections]));
+    } catch (error) {
+      throw this.#unwritable(error);
+    }
+  }
+
+  /** True when what a scan of that day looked up need not be looked up to be renewed. */
+  isFresh({ day }: { readonly day: number }): boolean {
+    return this.#today - day < RENEW_DAYS;
+  }
+
+  get today(): number {
+    return this.#today;
   }
 
   /** Writes what waits. Blocks for one sync. @throws ClusterError STATE_UNWRITABLE */
@@ -242,6 +275,10 @@ export class ScanCache {
     return this.#key(source, link === undefined ? path : Buffer.from(`\0${link}`), NAME_BYTES);
   }
 
+  #sectionsKeyOf(source: SourceId): Buffer {
+    return Buffer.concat([this.#prefixOf(source), SECTIONS_NAME]);
+  }
+
   #folderKeyOf(source: SourceId, { inode, birthtimeNs }: FolderIdentity): Buffer {
     return this.#key(source, Buffer.from(`${inode} ${birthtimeNs}`), FOLDER_NAME_BYTES);
   }
@@ -272,7 +309,7 @@ function blobOf(value: Buffer, stat: ContentStat): BlobId | undefined {
   return isSame ? (hexOf(value.subarray(32, 64)) as BlobId) : undefined;
 }
 
-function isRacy(ctimeNs: bigint, readFromNs: bigint): boolean {
+export function isRacy(ctimeNs: bigint, readFromNs: bigint): boolean {
   const isCoarse = ctimeNs % SECOND_NS === 0n;
   return ctimeNs > readFromNs - (isCoarse ? RACY_COARSE_NS : RACY_NS);
 }

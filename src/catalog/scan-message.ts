@@ -5,13 +5,16 @@
  * it is cut from. Two counters in shared memory go the other way, since the worker's loop never turns: it looks at `CANCELLED`,
  * and waits while it is too far ahead of `TAKEN`.
  */
-import type { SourceId } from '../core/ids.js';
+import type { ObjectId, SourceId } from '../core/ids.js';
 import type { EntryKind } from './entry.js';
+import type { Section } from './section.js';
 
 export interface ScanOrder {
   readonly path: string;
   readonly source: SourceId;
   readonly cachePath: string | undefined;
+  /** The snapshot whose sections (section.ts) are told of as a whole where they are as they were. */
+  readonly previous: ObjectId | undefined;
   readonly nowMs: number;
   readonly exclude: readonly string[];
   readonly crossMounts: boolean;
@@ -49,6 +52,8 @@ export interface FoundMessage {
   readonly mount: boolean;
   /** Not entered, because it is another file system's. */
   readonly hidden: boolean;
+  /** `statPrint` of it, unless it may be in no section. */
+  readonly print: string | undefined;
 }
 
 export interface UnreadMessage {
@@ -58,7 +63,12 @@ export interface UnreadMessage {
   readonly because: string;
 }
 
-export type ItemMessage = FoundMessage | UnreadMessage;
+/** All entries of a section of the last snapshot are as they were. */
+export interface SameMessage {
+  readonly same: Omit<Section, 'opening' | 'print'> & { readonly opening: string; readonly print: string };
+}
+
+export type ItemMessage = FoundMessage | UnreadMessage | SameMessage;
 
 /** Why a source's folder was not scanned at all. */
 export type ScanRefusal = 'missing-source' | 'not-a-folder' | 'unreadable-source' | 'inside-store';

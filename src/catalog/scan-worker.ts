@@ -11,6 +11,8 @@
  * sizes and times are compared before and after reading; changed: read once more; changed again: unread, `UNSTABLE`. Its
  * attributes are read between the two, and not asked for of an unchanged file that had none (scan-cache.ts).
  *
+ * What may be a section (section.ts) that is as it was is held back until that is known, and then told in one item.
+ *
  * Sockets are left out (they are no data; restic does the same); fifos and devices are recorded and never opened.
  * Started by scan-threads.ts only; takes one order after the other.
  */
@@ -37,8 +39,9 @@ import { cutMarkOf } from './cut.js';
 import { type EntryKind, PATH_BYTES_MAX, TARGET_BYTES_MAX, type Xattr } from './entry.js';
 import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
+import { comparePaths } from './path-order.js';
 import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
-import { type CachedFile, type FolderIdentity, ScanCache } from './scan-cache.js';
+import { type CachedFile, type FolderIdentity, isRacy, ScanCache } from './scan-cache.js';
 import {
   BATCHES_AHEAD_MAX,
   CANCELLED,
@@ -49,6 +52,7 @@ import {
   TAKEN,
   type UnreadableScope,
 } from './scan-message.js';
+import { decodeSections, ownerText, type Section, SectionPrint, statPrint } from './section.js';
 
 /** Items a message: some 5 ms of walking. */
 const BATCH_ITEMS = 256;
@@ -82,6 +86,19 @@ interface Frame {
   relisted: ReadonlySet<string> | undefined;
 }
 
+/** Entries that are those of a section so far. */
+interface Trial {
+  readonly section: Section;
+  readonly held: Met[];
+}
+
+/** An entry's stat, and what looks the rest up and gives it. */
+interface Met {
+  readonly path: Buffer;
+  readonly stat: BigIntStats;
+  readonly give: () => void;
+}
+
 type Content =
   | { readonly blob: BlobId; readonly stat: BigIntStats; readonly attributes: ReadXattrs }
   | { readonly unread: string; readonly vanished?: boolean };
@@ -94,6 +111,12 @@ class Scan {
   readonly #accounts = readAccountNames();
   readonly #cache: ScanCache | undefined;
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
+  readonly #startNs = nowNs();
+  readonly #sections: Iterator<Section>;
+  /** The next one that may be met. */
+  #section: Section | undefined;
+  #trial: Trial | undefined;
+  readonly #print = new SectionPrint();
   #root: Buffer = Buffer.alloc(0);
   #rootDevice = 0n;
   #forbidden: ReadonlySet<string> = new Set();
@@ -110,6 +133,11 @@ class Scan {
     this.#control = new Int32Array(order.control);
     this.#exclusion = new Exclusion(order.exclude);
     this.#cache = order.cachePath === undefined ? undefined : new ScanCache(order.cachePath, { nowMs: order.nowMs });
+    const { source, previous } = order;
+    this.#sections = decodeSections(
+      (previous === undefined ? undefined : this.#cache?.sections(source, previous)) ?? Buffer.alloc(0),
+    );
+    this.#nextSection();
   }
 
   async run(): Promise<void> {
@@ -139,6 +167,7 @@ class Scan {
       const next = this.#visit(frame, name);
       if (next !== undefined) stack.push(next);
     }
+    this.#endTrial();
     if (!this.#isRootStill(root)) {
       this.#refuse('missing-source', 'it went away during the scan');
       return;
@@ -221,13 +250,77 @@ class Scan {
       return undefined;
     }
     if (isDirectory) return this.#enter(frame, { name, path, full, stat });
-    if (stat.isFile()) this.#file(frame, { name, path, full, stat });
-    else if (stat.isSymbolicLink()) this.#symlink(frame, { name, path, full, stat });
-    else if (stat.isFIFO()) this.#special({ path, full, stat }, 'fifo');
-    else if (stat.isBlockDevice()) this.#special({ path, full, stat }, 'block-device');
-    else if (stat.isCharacterDevice()) this.#special({ path, full, stat }, 'char-device');
+    if (stat.isSocket()) return undefined;
+    this.#meet({ path, stat, give: () => this.#give(frame, { name, path, full, stat }) });
     return undefined;
   }
+
+  #give(frame: Frame, place: Place): void {
+    const { stat } = place;
+    if (stat.isFile()) this.#file(frame, place);
+    else if (stat.isSymbolicLink()) this.#symlink(frame, place);
+    else if (stat.isFIFO()) this.#special(place, 'fifo');
+    else if (stat.isBlockDevice()) this.#special(place, 'block-device');
+    else if (stat.isCharacterDevice()) this.#special(place, 'char-device');
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ sections
+
+  /** Holds back what may be a section of the last snapshot as it was, and gives the rest. */
+  #meet(met: Met): void {
+    const { path, stat } = met;
+    if (this.#trial !== undefined && this.#section !== undefined && comparePaths(path, this.#section.opening) >= 0)
+      this.#endTrial(); // it had more entries
+    if (this.#trial === undefined) {
+      while (this.#section !== undefined && comparePaths(this.#section.opening, path) < 0) this.#nextSection();
+      const section = this.#section;
+      if (section === undefined || !section.opening.equals(path)) {
+        met.give();
+        return;
+      }
+      this.#nextSection();
+      this.#trial = { section, held: [] };
+    }
+    const { section, held } = this.#trial;
+    held.push(met);
+    // Else its link would be that of its device's present number.
+    if (stat.dev !== this.#rootDevice) {
+      this.#endTrial();
+      return;
+    }
+    this.#print.add({ path, stat: statPrint(stat), owner: this.#ownerOf(stat) });
+    if (held.length < section.entries) return;
+    if (this.#print.digest().equals(section.print)) {
+      this.#trial = undefined;
+      this.#files += section.files;
+      this.#bytes += section.bytes;
+      const { opening, print, ...rest } = section;
+      this.#push({ same: { ...rest, opening: latin1(opening), print: latin1(print) } });
+    } else this.#endTrial();
+  }
+
+  /** What is held back is not as it was: gives it one by one. */
+  #endTrial(): void {
+    const trial = this.#trial;
+    if (trial === undefined) return;
+    this.#trial = undefined;
+    this.#print.clear();
+    for (const { give } of trial.held) give();
+  }
+
+  /** That was looked up shortly enough ago: the look-ups of the others renew what the cache has of them. */
+  #nextSection(): void {
+    do {
+      const next = this.#sections.next();
+      this.#section = next.done === true ? undefined : next.value;
+    } while (this.#section !== undefined && this.#cache?.isFresh(this.#section) === false);
+  }
+
+  #ownerOf({ uid, gid }: BigIntStats): string {
+    return ownerText(this.#accounts.user(Number(uid)), this.#accounts.group(Number(gid)));
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- entries
 
   #enter(frame: Frame, { name, path, full, stat }: Place): Frame | undefined {
     const mount = stat.dev !== frame.device;
@@ -242,8 +335,14 @@ class Scan {
         if ((failure === 'ENOENT' || failure === 'ENOTDIR') && this.#isGone(frame, name)) return undefined;
       }
     }
-    const attributes = readXattrs(full);
-    this.#push(this.#found({ path, stat, kind: 'directory', attributes, mount, hidden: !crossed }));
+    this.#meet({
+      path,
+      stat,
+      give: () => {
+        const attributes = readXattrs(full);
+        this.#push(this.#found({ path, stat, kind: 'directory', attributes, mount, hidden: !crossed }));
+      },
+    });
     if (failure !== undefined) this.#unread(path, 'below', failure);
     return this.#frameOf(stat, path, names);
   }
@@ -441,9 +540,17 @@ class Scan {
     const size = kind === 'file' ? Number(stat.size) : 0;
     if (kind === 'file') this.#files += 1;
     this.#bytes += size;
+    const ownMark = cutMarkOf({ path, size });
+    const isSectionable =
+      (mark ?? ownMark) === ownMark &&
+      isBare({ xattrs, unread }) &&
+      stat.dev === this.#rootDevice &&
+      !mount &&
+      !hidden &&
+      !isRacy(stat.ctimeNs, this.#startNs);
     return {
       path: path.toString('latin1'),
-      mark: mark ?? cutMarkOf({ path, size }),
+      mark: mark ?? ownMark,
       kind,
       mode: Number(stat.mode) & 0o7777,
       uid,
@@ -463,10 +570,12 @@ class Scan {
       },
       mount,
       hidden,
+      print: isSectionable ? latin1(statPrint(stat)) : undefined,
     };
   }
 
   #unread(path: Buffer, unread: UnreadableScope, because: string): void {
+    this.#endTrial();
     this.#push({ path: path.toString('latin1'), unread, because });
   }
 

@@ -20,6 +20,8 @@ import {
   type UnreadableScope,
 } from './scan-message.js';
 import { startScan } from './scan-threads.js';
+import type { Section } from './section.js';
+import type { SnapshotId } from './snapshot.js';
 
 export interface ScanProgress {
   /** Files met so far and the sum of their sizes. */
@@ -35,6 +37,8 @@ export interface ScanOptions {
   readonly source: SourceId;
   /** The file of the `ScanCache`; undefined: every file is read. */
   readonly cachePath: string | undefined;
+  /** The last snapshot. Default: none; every entry is given. */
+  readonly previous?: SnapshotId | undefined;
   /** The wall clock. */
   readonly nowMs: number;
   /** Patterns as in .gitignore (exclude.ts). Default: none. */
@@ -57,7 +61,11 @@ export type ScanItem =
       readonly hidden: boolean;
       /** Attributes that the entry lacks, and why. */
       readonly unreadXattrs?: UnreadXattrs | undefined;
+      /** `statPrint` of it, unless it may be in no section. */
+      readonly print?: Buffer | undefined;
     }
+  /** A section of the last snapshot whose entries are all as they were. */
+  | { readonly kind: 'same'; readonly section: Section }
   | { readonly kind: 'unread'; readonly path: Buffer; readonly scope: UnreadableScope; readonly because: string };
 
 export type ScanEvent =
@@ -80,6 +88,7 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
     path: options.path,
     source: options.source,
     cachePath: options.cachePath,
+    previous: options.previous,
     nowMs: options.nowMs,
     exclude: options.exclude ?? [],
     crossMounts: options.crossMounts ?? false,
@@ -190,6 +199,13 @@ async function endsWithin(ending: Promise<void>, limitMs: number): Promise<void>
 }
 
 function itemFrom(message: ItemMessage): ScanItem {
+  if ('same' in message) {
+    const { opening, print, ...rest } = message.same;
+    return {
+      kind: 'same',
+      section: { ...rest, opening: Buffer.from(opening, 'latin1'), print: Buffer.from(print, 'latin1') },
+    };
+  }
   const path = Buffer.from(message.path, 'latin1');
   if ('unread' in message) return { kind: 'unread', path, scope: message.unread, because: message.because };
   return {
@@ -198,6 +214,7 @@ function itemFrom(message: ItemMessage): ScanItem {
     mark: message.mark,
     hidden: message.hidden,
     unreadXattrs: unreadFrom(message.unreadXattrs),
+    print: message.print === undefined ? undefined : Buffer.from(message.print, 'latin1'),
   };
 }
 

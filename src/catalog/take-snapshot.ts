@@ -22,7 +22,7 @@ import { type ScanOptions, type ScanProgress, scan } from './scan.js';
 import type { ScanCache } from './scan-cache.js';
 import type { ScanRefusal } from './scan-message.js';
 import { encodeSnapshot, SNAPSHOT_PAGES_MAX, type Snapshot, type SnapshotId } from './snapshot.js';
-import { readSnapshot, walkStretches } from './walk.js';
+import { readSnapshot, SnapshotParcels } from './walk.js';
 
 export interface SnapshotOrder {
   /** The source's folder. */
@@ -81,20 +81,18 @@ export type SnapshotVerdict =
  */
 export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdict> {
   const { source, previous, objects, signal, acceptChanges = false } = order;
-  const signalled = signal === undefined ? {} : { signal };
   const last = previous === undefined ? undefined : await readSnapshot(objects, previous);
   if (last !== undefined && last.source !== source) {
     throw new Error(`bug: ${previous} is a snapshot of ${last.source} and cannot be the last one of ${source}`);
   }
   order.cache?.flush();
-  const merge = new ScanMerge({
-    before: previous === undefined ? undefined : walkStretches(objects, previous, signalled),
-    acceptChanges,
-  });
+  const parcelsBefore = previous === undefined ? undefined : await SnapshotParcels.open(objects, previous, { signal });
+  const merge = new ScanMerge({ previous: parcelsBefore, acceptChanges });
   const builder = await ParcelBuilder.create({
     source,
     objects,
-    previous,
+    previous: parcelsBefore,
+    day: order.cache?.today ?? 0,
     scratchFolder: order.scratchFolder ?? tmpdir(),
     signal,
   });
@@ -106,7 +104,7 @@ export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdic
         device = event.device;
         continue;
       }
-      for await (const entries of merge.merge(event.items)) await builder.add(entries);
+      for await (const merged of merge.merge(event.items)) await builder.add(merged);
     }
     await merge.end();
     const { tally } = merge;
@@ -114,7 +112,7 @@ export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdic
       ? undefined
       : decideBrake({ tally, sameDevice: last === undefined || last.device === device });
     if (braked !== undefined) return { kind: 'refused', ...braked };
-    const { pages, parcels, reused } = await builder.end();
+    const { pages, parcels, reused, sections } = await builder.end();
     if (pages.length > SNAPSHOT_PAGES_MAX) throw tooLarge(source, parcels);
     const snapshot: Snapshot = {
       source,
@@ -130,6 +128,7 @@ export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdic
     };
     const id = await objects.put(encodeSnapshot(snapshot, order.signer));
     await objects.flush();
+    order.cache?.putSections(source, id, sections);
     const { files, bytes, stale, missed, unread, filesBefore, filesGone, filesChanged } = tally;
     return {
       kind: 'taken',
@@ -178,6 +177,7 @@ function scanOptions(order: SnapshotOrder): ScanOptions {
     path: order.path,
     source: order.source,
     cachePath: order.cache?.path,
+    previous: order.previous,
     nowMs: order.nowMs,
     exclude: order.exclude ?? [],
     crossMounts: order.crossMounts ?? false,

@@ -90,15 +90,6 @@ export async function* walkParcels(
   }
 }
 
-/** The snapshot's parcels with their entries. */
-export async function* walkRecords(
-  reader: ObjectReader,
-  snapshot: SnapshotId,
-  { signal }: { readonly signal?: AbortSignal } = {},
-): AsyncGenerator<WalkedParcel> {
-  yield* recordsFrom(new Pages(reader, await readSnapshot(reader, snapshot)), FIRST, signal);
-}
-
 /**
  * The snapshot's entries in path order; with `under`, only that path and what lies below it, found by reading a number of
  * records that grows with the logarithm of the snapshot's size. The first entry of all has the empty path: the source's
@@ -138,6 +129,43 @@ export async function* walkStretches(
     const last = stretch.at(-1);
     if (last !== undefined && comparePaths(last.entry.path, wanted) > 0 && !isAtOrUnder(last.entry.path, wanted))
       return;
+  }
+}
+
+/** A snapshot of which stretches are read, in order, and the rest is passed over. Each page is read once or twice. */
+export class SnapshotParcels {
+  readonly #pages: Pages;
+  readonly #signal: AbortSignal | undefined;
+
+  private constructor(pages: Pages, signal: AbortSignal | undefined) {
+    this.#pages = pages;
+    this.#signal = signal;
+  }
+
+  static async open(
+    reader: ObjectReader,
+    snapshot: SnapshotId,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<SnapshotParcels> {
+    return new SnapshotParcels(new Pages(reader, await readSnapshot(reader, snapshot)), signal);
+  }
+
+  /** Entries in path order from a parcel on which opens behind all entries of those before it. */
+  async *stretchesFrom(ordinal: number): AsyncGenerator<readonly WalkedEntry[]> {
+    yield* inPathOrder(recordsFrom(this.#pages, await this.#pages.positionOf(ordinal), this.#signal));
+  }
+
+  async refs({ ordinal, count }: { readonly ordinal: number; readonly count: number }): Promise<readonly ParcelRef[]> {
+    const { page, ref } = await this.#pages.positionOf(ordinal);
+    const refs = (await this.#pages.refs(page)).slice(ref, ref + count);
+    for (let next = page + 1; refs.length < count && next < this.#pages.count; next += 1)
+      refs.push(...(await this.#pages.refs(next)).slice(0, count - refs.length));
+    return refs;
+  }
+
+  /** The parcels for which `isWanted` (default: all), with their entries. */
+  records(isWanted: (ordinal: number) => boolean = () => true): AsyncGenerator<WalkedParcel> {
+    return recordsFrom(this.#pages, FIRST, this.#signal, (_, ordinal) => isWanted(ordinal));
   }
 }
 
@@ -255,6 +283,8 @@ class Pages {
   readonly #reader: ObjectReader;
   readonly #ids: readonly ObjectId[];
   readonly #recent = new Map<number, Promise<readonly ParcelRef[]>>();
+  /** Of the first parcel of each page: of those that were looked for so far, and one more. */
+  readonly #ordinals = [0];
 
   constructor(reader: ObjectReader, snapshot: Snapshot) {
     this.#reader = reader;
@@ -276,6 +306,17 @@ class Pages {
     return reading;
   }
 
+  async positionOf(ordinal: number): Promise<Position> {
+    const ordinals = this.#ordinals;
+    for (let last = ordinals.length - 1; last < this.count; last += 1) {
+      const end = (ordinals[last] ?? 0) + (await this.refs(last)).length;
+      ordinals[last + 1] = end;
+      if (end > ordinal) break;
+    }
+    const page = (await firstIndex(ordinals.length, async index => (ordinals[index] ?? 0) > ordinal)) - 1;
+    return { page, ref: ordinal - (ordinals[page] ?? 0), ordinal };
+  }
+
   async entries(page: number, ref: number): Promise<readonly Entry[]> {
     const wanted = (await this.refs(page))[ref];
     return wanted === undefined ? [] : this.read(wanted);
@@ -290,19 +331,22 @@ async function* recordsFrom(
   pages: Pages,
   start: Position,
   signal: AbortSignal | undefined,
-  only: ParcelFilter = () => true,
+  only: (ref: ParcelRef, ordinal: number) => boolean = () => true,
 ): AsyncGenerator<WalkedParcel> {
-  async function* refs(): AsyncGenerator<ParcelRef> {
+  async function* places(): AsyncGenerator<Omit<WalkedParcel, 'entries'>> {
+    let { ordinal } = start;
     for (let page = start.page; page < pages.count; page += 1) {
-      const all = await pages.refs(page);
-      yield* (page === start.page ? all.slice(start.ref) : all).filter(only);
+      const refs = await pages.refs(page);
+      for (const ref of page === start.page ? refs.slice(start.ref) : refs) {
+        if (only(ref, ordinal)) yield { ref, ordinal };
+        ordinal += 1;
+      }
     }
   }
-  let ordinal = start.ordinal;
-  for await (const [ref, entries] of ahead(refs(), async ref => [ref, await pages.read(ref)] as const)) {
+  const read = async (place: Omit<WalkedParcel, 'entries'>) => ({ ...place, entries: await pages.read(place.ref) });
+  for await (const parcel of ahead(places(), read)) {
     signal?.throwIfAborted();
-    yield { ref, ordinal, entries };
-    ordinal += 1;
+    yield parcel;
   }
 }
 

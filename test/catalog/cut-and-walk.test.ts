@@ -16,11 +16,10 @@ import {
   ObjectMissing,
   readRecord,
   readSnapshot,
+  SnapshotParcels,
   walkEntries,
   walkParcels,
   walkReadable,
-  walkRecords,
-  walkStretches,
 } from '../../src/catalog/walk.js';
 import { hashHex } from '../../src/core/hash.js';
 import type { BlobId, Key } from '../../src/core/ids.js';
@@ -67,17 +66,16 @@ function aFile(
 /** A snapshot of made-up entries: all of taking one but the scan. */
 async function snapshotOf(objects: KeptObjects, entries: readonly Entry[], previous?: SnapshotId): Promise<SnapshotId> {
   const sorted = [...entries].sort((a, b) => comparePaths(a.path, b.path));
+  const before = previous === undefined ? undefined : await SnapshotParcels.open(objects, previous);
   const builder = await ParcelBuilder.create({
     source: aSource,
     objects,
-    previous,
+    previous: before,
+    day: 0,
     scratchFolder: tmpdir(),
     signal: undefined,
   });
-  const merge = new ScanMerge({
-    before: previous === undefined ? undefined : walkStretches(objects, previous),
-    acceptChanges: false,
-  });
+  const merge = new ScanMerge({ previous: before, acceptChanges: false });
   const items = sorted.map(entry => ({ kind: 'entry', entry, mark: cutMarkOf(entry), hidden: false }) as const);
   for await (const merged of merge.merge(items)) await builder.add(merged);
   const { pages } = await builder.end();
@@ -381,7 +379,7 @@ test('a walk over what is left gives all of it in order, below folders that stan
     fc.asyncProperty(wholeTrees, fc.infiniteStream(fc.nat({ max: 2 })), fc.nat(), async (entries, lots, pick) => {
       const objects = new KeptObjects();
       const snapshot = await snapshotOf(objects, entries);
-      const parcels = await all(walkRecords(objects, snapshot));
+      const parcels = await all((await SnapshotParcels.open(objects, snapshot)).records());
       const lost = parcels.filter(() => lots.next().value === 0);
       for (const { ref } of lost) objects.lose(ref.id);
       const isLost = new Set(lost.flatMap(parcel => parcel.entries.map(({ path }) => path.toString('latin1'))));

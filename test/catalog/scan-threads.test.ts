@@ -18,6 +18,7 @@ const order = (change: Partial<ScanOrder> = {}): ScanOrder => ({
   path: source,
   source: aSource,
   cachePath: undefined,
+  previous: undefined,
   nowMs: anyTimeMs,
   exclude: [],
   crossMounts: false,

@@ -104,11 +104,12 @@ async function merged(
       yield entries.map(entry => ({ entry, parcel: of.ref.id, of }));
     }
   }
-  const merge = new ScanMerge({ before: stretches(), acceptChanges });
+  const merge = new ScanMerge({ previous: { stretchesFrom: stretches }, acceptChanges });
   const entries: Entry[] = [];
   // One item a batch: nothing may hang on where batches end.
   for (const item of scan)
-    for await (const some of merge.merge([item])) entries.push(...some.map(({ entry }) => entry));
+    for await (const some of merge.merge([item]))
+      entries.push(...some.flatMap(one => ('entry' in one ? [one.entry] : [])));
   await merge.end();
   const paths = entries.map(({ path }) => path.toString());
   return { paths, stale: entries.filter(({ stale }) => stale).map(({ path }) => path.toString()), merge, entries };

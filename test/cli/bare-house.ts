@@ -10,7 +10,7 @@ import { pino } from 'pino';
 import { encodeHead, type ListedSnapshot } from '../../src/catalog/head.js';
 import { recordBlobs } from '../../src/catalog/record.js';
 import type { SnapshotId } from '../../src/catalog/snapshot.js';
-import { readSnapshot, type WalkedParcel, walkRecords } from '../../src/catalog/walk.js';
+import { readSnapshot, SnapshotParcels, type WalkedParcel } from '../../src/catalog/walk.js';
 import { type BlobId, type ObjectId, parseBlobId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
 import type { Signer } from '../../src/core/signed.js';
 import type { Configuration } from '../../src/membership/configuration.js';
@@ -133,7 +133,7 @@ export class BareSource {
     const { objects } = this.#scratch;
     const listed = this.listed.slice(0, snapshots);
     for (const { id } of listed) {
-      for await (const parcel of walkRecords(objects, id)) {
+      for await (const parcel of (await SnapshotParcels.open(objects, id)).records()) {
         if (!holds(parcel, id) || store.isPresent(parcel.ref.id)) continue;
         const record = await this.object(parcel.ref.id);
         const missing = (await store.missing(recordBlobs(record))).map(({ blob }) => parseBlobId(blob));
