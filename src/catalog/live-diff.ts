@@ -8,7 +8,7 @@
  *
  * Both sides stream. Driven by origin.ts, between two runs of the source.
  */
-import { ClusterError } from '../core/fault.js';
+import { assert, ClusterError } from '../core/fault.js';
 import type { SourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import { type Difference, diffEntries } from './diff.js';
@@ -81,7 +81,9 @@ class Look {
   constructor(order: LiveDiffOrder) {
     const { objects, snapshot, signal } = order;
     this.#order = order;
-    this.#merge = new ScanMerge({ before: walkStretches(objects, snapshot, { signal }), acceptChanges: false });
+    // Every entry is compared one by one: the scan is told of no sections, and so none is passed over.
+    const previous = { stretchesFrom: () => walkStretches(objects, snapshot, { signal }) };
+    this.#merge = new ScanMerge({ previous, acceptChanges: false });
   }
 
   /** As the snapshot has it. */
@@ -108,7 +110,9 @@ class Look {
         continue;
       }
       for await (const stretch of this.#merge.merge(event.items)) {
-        for (const { entry } of stretch) {
+        for (const merged of stretch) {
+          assert(!('same' in merged), 'a section of a scan that was told of none');
+          const { entry } = merged;
           if (!isAtOrUnder(entry.path, under)) continue;
           this.#isPathKnown = true;
           yield entry;
