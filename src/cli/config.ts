@@ -33,6 +33,7 @@ export const configCommand = (run: Run): Command => {
     .argument('<path>', 'absolute, on that host', absolutePathArgument)
     .option('--copies <n>', 'wanted copies', countArgument)
     .option('--every <duration>', 'between snapshots, such as 1h')
+    .option('--watch', 'also when something has changed, soon after it')
     .action(run(addSource));
   return config;
 };
@@ -84,6 +85,7 @@ async function addStore(context: Context, host: string, path: string, options: S
 interface SourceOptions {
   readonly copies?: number;
   readonly every?: string;
+  readonly watch?: boolean;
 }
 
 async function addSource(
@@ -93,8 +95,7 @@ async function addSource(
   path: string,
   options: SourceOptions,
 ): Promise<ExitCode> {
-  const { copies, every } = options;
-  const request = { host, name, path, ...(copies !== undefined && { copies }), ...(every !== undefined && { every }) };
+  const request = { host, name, path, ...options };
   await tell(context, await context.service().configAddSource(request, context.signal));
   return EXIT.ok;
 }

@@ -314,15 +314,9 @@ export class Answers implements Service {
     return this.configShow();
   }
 
-  async configAddSource({ host, name, path, copies, every }: AddSource): Promise<ConfigReport> {
-    this.#needHost(host);
-    await this.#o.membership.addSource({
-      host,
-      name,
-      path,
-      ...(copies === undefined ? {} : { copies }),
-      ...(every === undefined ? {} : { every }),
-    });
+  async configAddSource(addition: AddSource): Promise<ConfigReport> {
+    this.#needHost(addition.host);
+    await this.#o.membership.addSource(addition);
     return this.configShow();
   }
 

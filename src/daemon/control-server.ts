@@ -99,6 +99,7 @@ const REQUESTS = {
     path: localPath,
     copies: z.int().min(1).max(32).exactOptional(),
     every: quantity.exactOptional(),
+    watch: z.boolean().exactOptional(),
   }),
   invite: z.strictObject({
     uses: z.int().min(1).max(10_000),

@@ -245,6 +245,7 @@ export interface AddSource {
   readonly copies?: number;
   /** A duration as people write it ("1h"). */
   readonly every?: string;
+  readonly watch?: boolean;
 }
 
 export interface InviteRequest {

@@ -25,6 +25,7 @@ export interface SourceAddition {
   readonly copies?: number;
   /** As the operator wrote it: `1h`. */
   readonly every?: string;
+  readonly watch?: boolean;
 }
 
 /** @throws ClusterError STORE_EXISTS when the host has a store at this path. */
@@ -46,9 +47,9 @@ export function addStore(text: string, { host, path, name, limit, reserve }: Sto
 }
 
 /** @throws ClusterError SOURCE_EXISTS when the host has a source of this name. */
-export function addSource(text: string, { host, name, path, copies, every }: SourceAddition): string {
+export function addSource(text: string, { host, name, path, copies, every, watch }: SourceAddition): string {
   return editHost(text, host, (document, section) => {
-    const source = document.createNode(without({ path, copies, every }));
+    const source = document.createNode(without({ path, copies, every, watch }));
     const sources = section.get('sources');
     if (!isMap(sources)) {
       section.set('sources', document.createNode({ [name]: source }));

@@ -440,10 +440,12 @@ test('config add-store and add-source pass on what was said and nothing else', a
   await run('add-store', 'mini', '/tank/hoard');
   await run('add-store', 'mini', '/tank/hoard', '--limit', '300 GB');
   await run('add-source', 'imac', 'photos', '/Users/ann/Pictures', '--copies', '3', '--every', '1h');
+  await run('add-source', 'imac', 'notes', '/Users/ann/Notes', '--watch');
   t.deepEqual(asked, [
     { host: 'mini', path: '/tank/hoard' },
     { host: 'mini', path: '/tank/hoard', limit: '300 GB' },
     { host: 'imac', name: 'photos', path: '/Users/ann/Pictures', copies: 3, every: '1h' },
+    { host: 'imac', name: 'notes', path: '/Users/ann/Notes', watch: true },
   ]);
   t.is((await run('add-store', 'mini', '/x', '--limit', '1 GB', '--reserve', '1 GB')).code, 2);
 });

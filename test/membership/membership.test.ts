@@ -154,7 +154,8 @@ test('one-line changes keep the comments', async t => {
   const { membership } = await founded(t);
   await membership.applyPolicy({ text: POLICY });
   await membership.addStore({ host: 'imac', path: '/new', reserve: '5 GB' });
-  await membership.addSource({ host: 'imac', name: 'pics', path: '/pics', copies: 1, every: '30m' });
+  await membership.addSource({ host: 'imac', name: 'pics', path: '/pics', copies: 1, every: '30m', watch: true });
+  t.true(membership.configuration.policy.hosts.get('imac')?.sources[1]?.watch);
   t.regex(membership.configuration.policyText, /^cluster: home # ours$/m);
   t.deepEqual(
     membership.configuration.policy.hosts.get('imac')?.sources.map(({ name }) => name),
