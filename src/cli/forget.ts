@@ -29,9 +29,9 @@ export function forgetCommand(run: Run): Command {
     .option('--dry-run', 'only say what would be done');
   for (const kind of KEEP_KINDS) command.option(`--keep-${kind} <n>`, KEEP_TEXTS[kind], wholeNumberArgument);
   return command
-    .option('--now', "and what is unlisted is held no longer: needs the admin's key")
+    .option('--now', "what is unlisted is not held either: needs an admin's key")
     .addOption(
-      new Option('--archived', "let go of a source that has left the policy: needs the admin's key").conflicts([
+      new Option('--archived', "let go of a source that left the policy: needs an admin's key").conflicts([
         'now',
         ...KEEP_KINDS.map(kind => `keep${capitalized(kind)}`),
       ]),
@@ -53,10 +53,10 @@ const KEEP_TEXTS: Readonly<Record<KeepKind, string>> = {
 const AFTER_HELP = `
 On the source's own host; --now and --archived on any host with an admin's key.
 Rules given here stand in place of the policy's: a kind that is not named is 0.
-What is unlisted stays with its holders for the days that the snapshot's hold says:
-'snapshots --held' shows it, and it can be restored until then. --now ends that for
-all unlisted snapshots of the source. What nobody wants any more goes when the
-policy's gcGrace has passed, and through the trash.`;
+What is unlisted stays with its holders for the days that the snapshot's hold
+says: 'snapshots --held' shows it, and it can be restored until then. --now ends
+that for all unlisted snapshots of the source. What nobody wants any more goes
+when the policy's gcGrace has passed, and through the trash.`;
 
 async function forget(context: Context, source: string, options: ForgetOptions): Promise<ExitCode> {
   const keep = countsIn(options);

@@ -16,9 +16,10 @@ export const treeCommand = (run: Run): Command =>
     .action(run(tree));
 
 const AFTER_HELP = `
-It stands in STORE/ORIGIN/SOURCE@TIME beside the tree of the newest snapshot, and
-takes no room: its files are hard links to what the store holds anyway. So look
-at them and copy them, but change none. It goes with its snapshot, or by --remove.`;
+It stands in STORE/ORIGIN/SOURCE@TIME beside the tree of the newest snapshot,
+and takes no room: its files are hard links to what the store holds anyway. So
+look at them and copy them, but change none. It goes with its snapshot, or by
+--remove.`;
 
 interface TreeOptions {
   readonly store?: readonly string[];
