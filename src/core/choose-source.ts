@@ -1,16 +1,13 @@
 /**
  * Choose source: whom to fetch a parcel from? Of its origin and its holders that are connected, the one that can be hoped to
  * give most beside what we fetch from it already; among equals rather a holder, as only the origin can give what nobody else
- * has. A slow origin is asked only for what no holder gives: its link has to carry every byte once, and what it carries twice is
- * time lost for all.
+ * has.
  *
  * Pure: same view, same choice. Driven by the machine, when a parcel may be claimed and each time a fetch may start.
  */
 export interface SourceView<Host extends string> {
   readonly origin: Host;
   readonly holders: readonly Host[];
-  /** Others have links far better than the origin's. */
-  readonly originIsSlow: boolean;
   readonly isConnected: (host: Host) => boolean;
   /** Bytes a second; 0 when nothing is known of it, which is taken for as much as anybody gives. */
   readonly hopedOf: (host: Host) => number;
@@ -37,7 +34,6 @@ export function chooseSource<Host extends string>(view: SourceView<Host>): Sourc
   for (let i = 0; i <= holders.length; i += 1) {
     const source = i === holders.length ? origin : (holders[(i + view.turn) % holders.length] as Host);
     if (!view.isConnected(source)) continue;
-    if (i === holders.length && from !== undefined && view.originIsSlow) continue;
     const avoidMs = view.avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY;
     if (avoidMs > nowMs) {
       nextMs = Math.min(nextMs, avoidMs);

@@ -566,11 +566,9 @@ export class Pursuing {
     avoidUntilMs: ReadonlyMap<HostId, number>,
     load: ReadonlyMap<HostId, number>,
   ): SourceChoice<HostId> {
-    const origin = this.#wanted.knownOriginOf(row);
     return chooseSource({
-      origin,
+      origin: this.#wanted.knownOriginOf(row),
       holders: this.#holdersOf(row),
-      originIsSlow: this.#paces.isSlow(origin),
       isConnected: host => this.#hosts.get(host)?.connected === true,
       hopedOf: host => this.#paces.hopedOf(host),
       load,

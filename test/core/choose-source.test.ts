@@ -4,7 +4,6 @@ import { chooseSource, type SourceView } from '../../src/core/choose-source.js';
 const view = (change: Partial<SourceView<string>> = {}): SourceView<string> => ({
   origin: 'origin',
   holders: ['a', 'b'],
-  originIsSlow: false,
   isConnected: () => true,
   hopedOf: () => 100,
   load: new Map(),
@@ -32,20 +31,6 @@ test('who can be hoped to give most beside what it gives us already is asked', t
   t.is(chooseSource(view({ hopedOf })).from, 'b');
   t.is(chooseSource(view({ hopedOf, load: new Map([['b', 1]]) })).from, 'b');
   t.is(chooseSource(view({ hopedOf, load: new Map([['b', 3]]) })).from, 'a');
-});
-
-test('a slow origin is asked only when no holder can be', t => {
-  const slow = (change: Partial<SourceView<string>> = {}) =>
-    chooseSource(view({ originIsSlow: true, hopedOf: host => (host === 'origin' ? 9 : 1), ...change })).from;
-  t.is(slow(), 'a');
-  t.is(slow({ load: new Map([['a', 9]]) }), 'b');
-  t.is(slow({ isConnected: host => host === 'origin' }), 'origin');
-  t.is(slow({ holders: [] }), 'origin');
-  const left = new Map([
-    ['a', 2_000],
-    ['b', 2_000],
-  ]);
-  t.is(slow({ avoidUntilMs: left }), 'origin');
 });
 
 test('of whom nothing is known, most is hoped', t => {
