@@ -83,7 +83,8 @@ test.serial('a source that goes while it is read is no empty one: what it had st
   t.is(after.code, 1);
   t.regex(after.err, /pics was not backed up: .*its earlier snapshots are kept/);
   t.true((await a.status()).alarms.some(({ code }) => code === 'SOURCE_MISSING'));
-  await a.ok('status', '--wait', 'protected', '--timeout', '60s');
+  // A run that was done before that has listed what nobody can be given while the source is away.
+  if (ended.code === 1) await a.ok('status', '--wait', 'protected', '--timeout', '60s');
   const [newest] = (await a.records('snapshots', 'pics')).slice(-1);
   t.is(newest?.files, 640);
   await b.ok('restore', 'pics', '--target', cluster.path('out'));

@@ -2,7 +2,7 @@
  * Forget: with an admin's key, and only so, unlisted snapshots go before their hold has run out, and so does a source that has
  * left the policy. It may come back, and begins anew.
  */
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { hashHex } from '../../src/core/hash.js';
@@ -68,6 +68,7 @@ test('an admin ends the hold of unlisted snapshots, and lets an archived source 
   const inForce = await a.run('forget', 'pics', '--archived', '--yes');
   t.is(inForce.code, 1);
   t.regex(inForce.err, /pics is not archived: the policy of a has it/);
+  await cluster.until('it has a tree', () => existsSync(join(store, 'a', 'pics.snapshot')));
   await cluster.apply(policy({}));
   const careless = await a.run('forget', 'pics', '--archived');
   t.is(careless.code, 2);
