@@ -87,9 +87,13 @@ const MARKED_VALUE_BYTES = 72;
 const FOLDER_NAME_BYTES = 16;
 /** Of a folder's value. */
 const FOLDER_PATH_AT = 4;
-/** Of the sections' value: the day, the snapshot, and the sections themselves. */
+/**
+ * Of the sections' value: the day, the snapshot, a BLAKE3 of the sections, and these themselves. LMDB checks nothing that it reads:
+ * a bit that an SD card lost would put other parcels into a snapshot, and nobody would see.
+ */
 const DAY_BYTES = 4;
-const SECTIONS_AT = DAY_BYTES + 32;
+const SECTIONS_HASH_AT = DAY_BYTES + 32;
+const SECTIONS_AT = SECTIONS_HASH_AT + 32;
 const SECTIONS_NAME = Buffer.from('sections');
 
 /** FAT stamps births in steps of this, HFS+ of 1 s; all others in steps of 100 ns or less. 0 stands for none. */
@@ -170,11 +174,12 @@ export class ScanCache {
     this.#add(key, valueFrom(stat, { blob, day: this.#today, mark: kept, isBare }));
   }
 
-  /** The sections (section.ts) of this source that were put with this snapshot. */
+  /** The sections (section.ts) of this source that were put with this snapshot; undefined also when they are damaged. */
   sections(source: SourceId, snapshot: ObjectId): Buffer | undefined {
     const value = this.#database.getBinary(this.#sectionsKeyOf(source));
-    const isOfIt = value !== undefined && hexOf(value.subarray(DAY_BYTES, SECTIONS_AT)) === snapshot;
-    return isOfIt ? value.subarray(SECTIONS_AT) : undefined;
+    if (value === undefined || hexOf(value.subarray(DAY_BYTES, SECTIONS_HASH_AT)) !== snapshot) return undefined;
+    const sections = value.subarray(SECTIONS_AT);
+    return hash(sections).every((byte, at) => value[SECTIONS_HASH_AT + at] === byte) ? sections : undefined;
   }
 
   /** In place of those of an earlier snapshot. Blocks for one sync. @throws ClusterError STATE_UNWRITABLE */
@@ -182,7 +187,10 @@ export class ScanCache {
     const day = Buffer.alloc(DAY_BYTES);
     day.writeUInt32LE(this.#today);
     try {
-      this.#database.putSync(this.#sectionsKeyOf(source), Buffer.concat([day, bytesOf(snapshot), sections]));
+      this.#database.putSync(
+        this.#sectionsKeyOf(source),
+        Buffer.concat([day, bytesOf(snapshot), hash(sections), sections]),
+      );
     } catch (error) {
       throw this.#unwritable(error);
     }

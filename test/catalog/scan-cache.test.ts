@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { ScanCache } from '../../src/catalog/scan-cache.js';
-import { type BlobId, type HostId, sourceIdOf } from '../../src/core/ids.js';
+import { type BlobId, type HostId, type ObjectId, sourceIdOf } from '../../src/core/ids.js';
 import { anyTimeMs, aSource } from './scratch-source.js';
 
 const blob = '12'.repeat(32) as BlobId;
@@ -31,6 +31,23 @@ test('what was put is found again, also after it was opened anew, while size, ti
   }
   t.is(again.lookup({ ...file, path: Buffer.from('a/c') }, stat).blob, undefined);
   t.is(again.lookup({ ...file, source: sourceIdOf('cd'.repeat(16) as HostId, 'photos') }, stat).blob, undefined);
+  await again.close();
+});
+
+test('sections of which the disk lost a bit are none', async t => {
+  const path = cachePath(t);
+  const snapshot = 'ab'.repeat(32) as ObjectId;
+  const sections = Buffer.from('some sections of a snapshot');
+  const cache = new ScanCache(path, { nowMs: anyTimeMs });
+  cache.putSections(aSource, snapshot, sections);
+  t.deepEqual(cache.sections(aSource, snapshot), sections);
+  t.is(cache.sections(aSource, 'cd'.repeat(32) as ObjectId), undefined);
+  await cache.close();
+  const disk = readFileSync(path);
+  for (let at = disk.indexOf(sections); at >= 0; at = disk.indexOf(sections, at + 1)) disk.write('S', at);
+  writeFileSync(path, disk);
+  const again = new ScanCache(path, { nowMs: anyTimeMs });
+  t.is(again.sections(aSource, snapshot), undefined);
   await again.close();
 });
 
