@@ -7,7 +7,7 @@
  */
 import { Command, Option } from 'commander';
 import { KEEP_KINDS, type KeepCounts, type KeepKind } from '../catalog/retention.js';
-import type { Forgotten } from '../daemon/service.js';
+import type { JudgedSnapshot } from '../daemon/service.js';
 import { wholeNumberArgument } from './arguments.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -108,7 +108,7 @@ function countsIn(options: ForgetOptions): KeepCounts | undefined {
   return { last, hourly, daily, weekly, monthly, yearly };
 }
 
-async function tableOf(isTerminal: boolean, head: string, snapshots: readonly Forgotten[]): Promise<string> {
+async function tableOf(isTerminal: boolean, head: string, snapshots: readonly JudgedSnapshot[]): Promise<string> {
   if (snapshots.length === 0) return head;
   const table = await tableText(
     isTerminal,

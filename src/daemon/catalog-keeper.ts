@@ -179,7 +179,9 @@ export class CatalogKeeper {
       const head = verifyHead(bytes, key);
       const hash = headHash(bytes);
       const known = this.#heads.get(source);
-      if (head.seq < (this.#floors.get(source) ?? 0) || known?.hash === hash) return;
+      const isVoid = this.#options.forgotten.isVoid(source, head.seq);
+      if (head.seq < (this.#floors.get(source) ?? 0)) return;
+      if (known?.hash === hash && this.#void.has(source) === isVoid) return;
       if (known !== undefined && known.head.seq === head.seq) {
         this.#options.alarms.raise(
           'HEAD_FORKED',
@@ -188,7 +190,7 @@ export class CatalogKeeper {
         );
         if (known.hash < hash) return;
       }
-      if (this.#options.forgotten.isVoid(source, head.seq)) {
+      if (isVoid) {
         await this.#enforce({ head, sealed: bytes, hash }, { recuts: false });
         return;
       }
@@ -340,23 +342,18 @@ export class CatalogKeeper {
 
   // ------------------------------------------------------------------------------------------------------------- holds
 
-  /** The configuration has changed: it may have let sources and snapshots go. */
+  /**
+   * The configuration has changed: it may have let sources and snapshots go; or it has a source again, as when another branch of it won.
+   * What that one's head lists may be gone from here: then any peer that tells of the head gives it.
+   */
   async reconsider(): Promise<void> {
     const { forgotten, runMs } = this.#options;
     for (const [source, { head }] of this.#heads) {
       const isVoid = forgotten.isVoid(source, head.seq);
-      if (this.#void.has(source) && !isVoid) await this.#turns.take(source, async () => this.#unlearn(source));
-      else if (this.#void.has(source) !== isVoid || this.#wanted.get(source)?.held.some(id => forgotten.isReleased(id)))
+      if (this.#void.has(source) !== isVoid || this.#wanted.get(source)?.held.some(id => forgotten.isReleased(id)))
         this.#nextRunMs.set(source, runMs());
     }
-    await this.letGo();
-  }
-
-  /** What a void head lists is not here any more. Of a source that is back the next head tells what is wanted. */
-  #unlearn(source: SourceId): void {
-    this.#heads.delete(source);
-    this.#void.delete(source);
-    this.#wanted.delete(source);
+    await this.#letGoInTurn();
   }
 
   /** Lets go of the snapshots whose hold has run out. Its own timer calls it when it is time; a call too many does nothing. */
@@ -371,7 +368,7 @@ export class CatalogKeeper {
       } catch (error) {
         this.#options.log.error(
           { code: 'HOLD_NOT_ENDED', source, err: error },
-          'snapshots whose hold has run out could not be let go; they are kept and looked at again',
+          'what is wanted of a source could not be judged anew; nothing was let go, and it is looked at again',
         );
         this.#nextRunMs.set(source, this.#options.runMs() + AGAIN_MS);
       }
@@ -391,9 +388,13 @@ export class CatalogKeeper {
     const nextRunMs = Math.min(Number.POSITIVE_INFINITY, ...this.#nextRunMs.values());
     if (this.#stopped || nextRunMs === Number.POSITIVE_INFINITY) return;
     const delayMs = Math.min(TIMER_MS_MAX, Math.max(0, Math.ceil(nextRunMs - this.#options.runMs())));
-    this.#timer = setTimeout(() => {
-      this.#lettingGo = this.letGo();
-    }, delayMs).unref();
+    this.#timer = setTimeout(() => void this.#letGoInTurn(), delayMs).unref();
+  }
+
+  /** What `stop` waits for; after it, nothing. */
+  #letGoInTurn(): Promise<void> {
+    this.#lettingGo = this.#lettingGo.then(() => (this.#stopped ? undefined : this.letGo()));
+    return this.#lettingGo;
   }
 
   /** All that was seen listed so far, by this head too. */

@@ -58,7 +58,7 @@ export class Forgetting {
         );
       if (leaving.length + held.length > 0 && now)
         throw needsYes(
-          `${leaving.length} snapshots of ${source} are unlisted by this, and these and ${held.length} that are unlisted already are held no longer: nobody gets them back. Nothing was changed. --dry-run shows which; --yes lets them go`,
+          `snapshots of ${source} that are unlisted by this (${leaving.length}) and that are unlisted already (${held.length}) are held no longer: nobody gets them back. Nothing was changed. --dry-run shows which; --yes lets them go`,
         );
     }
     // As it is told so it is: what changed meanwhile is judged anew.
@@ -96,7 +96,7 @@ export class Forgetting {
     const released = await this.#held(id, signal);
     if (!dryRun && !yes)
       throw needsYes(
-        `${source} has ${listed.length + released.length} snapshots, and these copies may be all that is left of it: nobody gets them back. Nothing was changed. --dry-run shows them; --yes forgets the source`,
+        `the copies of ${source} (snapshots: ${listed.length + released.length}) may be all that is left of it: nobody gets them back. Nothing was changed. --dry-run shows them; --yes forgets the source`,
       );
     if (!dryRun) await membership.forgetArchived(id, catalog.get(id)?.head.seq ?? 0);
     return {

@@ -575,12 +575,14 @@ async function serve(
 
   /**
    * A store may have later heads than this state folder, which then is an old image: they are taken from there. Those that an admin
-   * has forgotten go: with them what only they lead to.
+   * has forgotten go: with them what only they lead to. And one that its log says it has, and that is not there, is put there again.
    */
   async function learnHeads(store: Store): Promise<void> {
     let source: SourceId | undefined;
     try {
       for (source of await store.heads()) await learnHead(store, source);
+      for (source of catalog.sources())
+        if (store.headSeq(source) > 0 && (await store.head(source)) === undefined) await copyHead(store, source);
     } catch (error) {
       if (signal.aborted) return;
       log.warn({ code: 'HEAD_NOT_TAKEN', source, store: store.id, err: error }, 'heads of a store cannot be used');

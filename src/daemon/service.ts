@@ -324,7 +324,7 @@ export interface ForgetArchivedRequest {
 export interface ForgetReport {
   readonly source: string;
   /** Listed ones, oldest first. */
-  readonly snapshots: readonly Forgotten[];
+  readonly snapshots: readonly JudgedSnapshot[];
   /** Unlisted before, and not held any longer now; oldest first. */
   readonly released: readonly SnapshotReport[];
   /** What nobody wants any more stays with its holders for this much of their running time. */
@@ -333,7 +333,7 @@ export interface ForgetReport {
   readonly stopped?: string;
 }
 
-export interface Forgotten {
+export interface JudgedSnapshot {
   readonly snapshot: SnapshotReport;
   /** Why it stays; none: it does not. */
   readonly reasons: readonly KeepReason[];

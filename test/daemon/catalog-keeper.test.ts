@@ -250,6 +250,18 @@ test('an admin ends the hold of a snapshot, and of no other; what is listed stay
   t.deepEqual(wantedBy(told), parcels(2, 3, 4));
 });
 
+test('after the stop nothing is let go, though the configuration changes', async t => {
+  const theirs = new Objects();
+  const { catalog, told, forgotten } = await aKeeper(t);
+  const [one, two] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2)];
+  await catalog.offer(sealedHead(1, [one]), theirs);
+  await catalog.offer(sealedHead(2, [two]), theirs);
+  await catalog.stop();
+  forgotten.update({ forgotten: [], released: [one.id] });
+  await catalog.reconsider();
+  t.deepEqual(wantedBy(told), parcels(1, 2));
+});
+
 test('a forgotten source wants and holds nothing, also after a restart, and its head stays known', async t => {
   const theirs = new Objects();
   const config = { forgotten: [{ source, seq: 2 }], released: [] };
@@ -274,6 +286,20 @@ test('a forgotten source wants and holds nothing, also after a restart, and its 
   await second.catalog.offer(sealedHead(3, [await aSnapshot(theirs, 3)]), theirs);
   t.deepEqual(wantedBy(second.told), parcels(3));
   t.deepEqual(second.catalog.heldSnapshots(source), []);
+});
+
+test('a source that was forgotten by a branch of the configuration that lost is wanted again, though no peer tells of it', async t => {
+  const theirs = new Objects();
+  const { catalog, told, forgotten } = await aKeeper(t);
+  const head = sealedHead(2, [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2)]);
+  await catalog.offer(head, theirs);
+  forgotten.update({ forgotten: [{ source, seq: 2 }], released: [] });
+  await catalog.reconsider();
+  t.deepEqual(wantedBy(told), parcels());
+  forgotten.update(NOTHING_FORGOTTEN);
+  await catalog.reconsider();
+  t.deepEqual(wantedBy(told), parcels(1, 2));
+  t.is(catalog.get(source)?.hash, headHash(head));
 });
 
 test('the head of a forgotten source is taken without what it lists, and a later one is not wanted before the policy has it', async t => {

@@ -56,7 +56,10 @@ test('an admin ends the hold of unlisted snapshots, and lets an archived source 
   );
   const unsure = await a.run('forget', 'pics', '--now');
   t.is(unsure.code, 2);
-  t.regex(unsure.err, /that are unlisted already are held no longer: nobody gets them back. Nothing was changed/);
+  t.regex(
+    unsure.err,
+    /that are unlisted already \(\d\) are held no longer: nobody gets them back. Nothing was changed/,
+  );
   t.deepEqual(await states(), { listed: [second], held });
 
   await a.ok('forget', 'pics', '--now', '--yes');
@@ -72,7 +75,7 @@ test('an admin ends the hold of unlisted snapshots, and lets an archived source 
   await cluster.apply(policy({}));
   const careless = await a.run('forget', 'pics', '--archived');
   t.is(careless.code, 2);
-  t.regex(careless.err, /pics has 1 snapshots, and these copies may be all that is left of it/);
+  t.regex(careless.err, /the copies of pics \(snapshots: 1\) may be all that is left of it/);
   t.not(blobs().length, 0);
   await a.ok('forget', 'pics', '--archived', '--yes');
   await b.stop();
@@ -91,5 +94,11 @@ test('an admin ends the hold of unlisted snapshots, and lets an archived source 
   });
   t.false(listed.includes(second));
   await b.ok('restore', 'pics', '--target', cluster.path('anew'));
+
+  // A store that has lost a head gets it again: from it alone all must come back.
+  await b.stop();
+  for (const name of readdirSync(heads)) rmSync(join(heads, name));
+  await b.up();
+  await cluster.until('its head is there again', () => readdirSync(heads).length === 1);
   t.deepEqual(compareTrees(source, cluster.path('anew')), []);
 });
