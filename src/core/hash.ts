@@ -2,14 +2,16 @@
  * BLAKE3-256: the one hash of this program. A blob's hash is plain, so that `b3sum` verifies it.
  *
  * Two back ends make the same bytes (hash-backends.ts): a native one where its prebuilt library loads, WebAssembly
- * everywhere else. Which one is chosen once, at start.
+ * everywhere else. Which one is chosen once, at start; `CLUSTER_HASHER=wasm` in the environment does without the native one, for a
+ * library that loads and then ends the process (on a processor that it was not built for) leaves no other way.
  */
 import { type HashBackend, type Hasher, nativeBackend, wasmBackend } from './hash-backends.js';
 import { hexOf } from './ids.js';
 
 export type { Hasher } from './hash-backends.js';
 
-const backend: HashBackend = (await nativeBackend()) ?? (await wasmBackend());
+const backend: HashBackend =
+  (process.env.CLUSTER_HASHER === 'wasm' ? undefined : await nativeBackend()) ?? (await wasmBackend());
 
 /** For people: what hashes here. */
 export const hasherName = backend.name;

@@ -99,9 +99,8 @@ async function firstSnapshots({ part, rounds, say }: HistoryOptions): Promise<Fi
     await makeTree(tree, sizes);
     const native = await nativeBackend();
     const figures: Figure[] = [];
-    // The library says no where it is told of one that is not there; then the service hashes with WebAssembly.
     const backends = [
-      { backend: await wasmBackend(), by: ['env', 'NAPI_RS_NATIVE_LIBRARY_PATH=/none'], goal: FIRST_WASM_GOAL },
+      { backend: await wasmBackend(), by: ['env', 'CLUSTER_HASHER=wasm'], goal: FIRST_WASM_GOAL },
       ...(native === undefined ? [] : [{ backend: native, by: ['env'], goal: FIRST_NATIVE_GOAL }]),
     ];
     for (const { backend, by, goal } of backends) {
@@ -110,6 +109,9 @@ async function firstSnapshots({ part, rounds, say }: HistoryOptions): Promise<Fi
       const host = cluster.add(backend.name, { by, commandMsMax: COMMAND_MS_MAX });
       await host.ok('init', '--name', 'home', '--host', host.name);
       await host.up();
+      const { hasher } = (await host.status()).process;
+      if (hasher !== backend.name)
+        throw new Error(`the service hashes by ${hasher}: nothing would be known of ${backend.name}`);
       const sources = Object.fromEntries(
         Array.from({ length: rounds }, (_, n) => [`home${n}`, { path: join(source, String(n)), every: '7d' }]),
       );
