@@ -111,7 +111,7 @@ export class ScanCache {
   constructor(path: string, { nowMs }: { readonly nowMs: number }) {
     this.path = path;
     this.#database = open<Buffer, Buffer>({ path, noSubdir: true, keyEncoding: 'binary', encoding: 'binary' });
-    this.#today = Math.floor(nowMs / DAY_MS);
+    this.#today = dayAt(nowMs);
   }
 
   /** The blob that the file had when it was last read, if it is unchanged since. Notes where a moved one is now. */
@@ -199,10 +199,6 @@ export class ScanCache {
   /** True when what a scan of that day looked up need not be looked up to be renewed. */
   isFresh({ day }: { readonly day: number }): boolean {
     return this.#today - day < RENEW_DAYS;
-  }
-
-  get today(): number {
-    return this.#today;
   }
 
   /** Writes what waits. Blocks for one sync. @throws ClusterError STATE_UNWRITABLE */
@@ -295,6 +291,9 @@ export class ScanCache {
     return Buffer.concat([this.#prefixOf(source), hash(name).subarray(0, bytes)]);
   }
 }
+
+/** As entries are dated. `nowMs`: the wall clock. */
+export const dayAt = (nowMs: number): number => Math.floor(nowMs / DAY_MS);
 
 const isBornPrecisely = ({ birthtimeNs }: FolderIdentity): boolean => birthtimeNs % COARSE_BIRTH_NS !== 0n;
 

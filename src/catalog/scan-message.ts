@@ -2,8 +2,8 @@
  * Scan message: what the scan worker and the thread that started it say to each other.
  *
  * Paths, targets and attributes cross as Latin-1 text, one character a byte: a Buffer would be copied with the whole pool that
- * it is cut from. Two counters in shared memory go the other way, since the worker's loop never turns: it looks at `CANCELLED`,
- * and waits while it is too far ahead of `TAKEN`.
+ * it is cut from. Words in shared memory go the other way, since the worker's loop never turns: it looks at `CANCELLED`, waits
+ * while it is too far ahead of `TAKEN`, and waits for an answer at `SEAM`, where its part of a divided scan ends or begins.
  */
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { EntryKind } from './entry.js';
@@ -19,14 +19,30 @@ export interface ScanOrder {
   readonly exclude: readonly string[];
   readonly crossMounts: boolean;
   readonly forbidden: readonly string[];
-  /** Two 32-bit counters, `CANCELLED` and `TAKEN`. */
+  /** As Latin-1. This thread's part of the source: from this path on (undefined: all before `to`) … */
+  readonly from: string | undefined;
+  /** … and before this one, if the thread that begins there meets the same folders on the way to it (undefined: all). */
+  readonly to: string | undefined;
+  /** Items that may wait to be taken. */
+  readonly itemsAheadMax: number;
+  /** 32-bit words: `CANCELLED`, `TAKEN`, `SEAM`. */
   readonly control: SharedArrayBuffer;
 }
 
 export const CANCELLED = 0;
+/** A count of items. */
 export const TAKEN = 1;
-/** Batches that may wait to be taken. */
-export const BATCHES_AHEAD_MAX = 4;
+/** `JOINED` or `GO_ON` to a thread that came to its `to`, `JOINED` to one that began at its `from`. */
+export const SEAM = 2;
+export const CONTROL_WORDS = 3;
+
+/** The other thread's part goes on from here, and both are believed. */
+export const JOINED = 1;
+/** A folder on the way that changed while it was listed: it is like no other listing. */
+export const UNSETTLED_WAY = '';
+
+/** There is no other part: what is behind `to` is this thread's, too. */
+export const GO_ON = 2;
 
 /** What could not be read: the path and all below it, only what is below it, or the content of the file there. */
 export type UnreadableScope = 'tree' | 'below' | 'content';
@@ -74,7 +90,12 @@ export type ItemMessage = FoundMessage | UnreadMessage | SameMessage;
 export type ScanRefusal = 'missing-source' | 'not-a-folder' | 'unreadable-source' | 'inside-store';
 
 export type ScanMessage =
-  | { readonly kind: 'root'; readonly device: bigint }
+  /** First, unless it was refused or not reached. `way`: of each folder from the source's to the one of `from`, which it is and what it lists. */
+  | { readonly kind: 'root'; readonly device: bigint; readonly way: readonly string[] }
+  /** The folder of `from` is not there, or not to be entered. The last but `ended`. */
+  | { readonly kind: 'unreached' }
+  /** All before `to` is sent. `way`: as above, of the folders on the way to `to` that were entered. */
+  | { readonly kind: 'seam'; readonly way: readonly string[] }
   | { readonly kind: 'items'; readonly items: readonly ItemMessage[] }
   | { readonly kind: 'progress'; readonly files: number; readonly bytes: number; readonly readBytes: number }
   | { readonly kind: 'refused'; readonly because: ScanRefusal; readonly detail: string }

@@ -13,6 +13,10 @@
  *
  * What may be a section (section.ts) that is as it was is held back until that is known, and then told in one item.
  *
+ * **Divided**: of a large source two threads walk a part each (scan.ts). Where the parts meet, the first one waits to hear whether
+ * the other came there through the very folders that it has entered itself, with the same names in them. What was made, moved or
+ * unmounted meanwhile could be in both parts or in none: then the first thread goes on, and the other's part is not used.
+ *
  * Sockets are left out (they are no data; restic does the same); fifos and devices are recorded and never opened.
  * Started by scan-threads.ts only; takes one order after the other.
  */
@@ -39,17 +43,19 @@ import { cutMarkOf } from './cut.js';
 import { type EntryKind, PATH_BYTES_MAX, TARGET_BYTES_MAX, type Xattr } from './entry.js';
 import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
-import { comparePaths } from './path-order.js';
+import { comparePaths, isUnder } from './path-order.js';
 import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
 import { type CachedFile, type FolderIdentity, isRacy, ScanCache } from './scan-cache.js';
 import {
-  BATCHES_AHEAD_MAX,
   CANCELLED,
   type FoundMessage,
   type ItemMessage,
+  JOINED,
   type ScanMessage,
   type ScanOrder,
+  SEAM,
   TAKEN,
+  UNSETTLED_WAY,
   type UnreadableScope,
 } from './scan-message.js';
 import { decodeSections, ownerText, type Section, SectionPrint, statPrint } from './section.js';
@@ -80,6 +86,8 @@ interface Frame {
   /** Where it was at an earlier scan, if elsewhere. */
   readonly formerPath: Buffer | undefined;
   readonly names: readonly Buffer[];
+  /** What this thread has in it begins in its midst. */
+  readonly isShared: boolean;
   next: number;
   relistings: number;
   /** The names of the last listing again, as Latin-1. */
@@ -116,6 +124,10 @@ class Scan {
   /** The next one that may be met. */
   #section: Section | undefined;
   #trial: Trial | undefined;
+  /** Where this thread's part ends; undefined also when it has gone on. */
+  #to: Buffer | undefined;
+  /** `wayMark` of the folders on the way to it, or to where this part begins, that were entered. */
+  readonly #way: string[] = [];
   readonly #print = new SectionPrint();
   #root: Buffer = Buffer.alloc(0);
   #rootDevice = 0n;
@@ -133,6 +145,7 @@ class Scan {
     this.#control = new Int32Array(order.control);
     this.#exclusion = new Exclusion(order.exclude);
     this.#cache = order.cachePath === undefined ? undefined : new ScanCache(order.cachePath, { nowMs: order.nowMs });
+    this.#to = order.to === undefined ? undefined : Buffer.from(order.to, 'latin1');
     const { source, previous } = order;
     this.#sections = decodeSections(
       (previous === undefined ? undefined : this.#cache?.sections(source, previous)) ?? Buffer.alloc(0),
@@ -152,33 +165,94 @@ class Scan {
   }
 
   #walk(): void {
-    const root = this.#openRoot();
+    const stack = this.#open();
+    const root = stack[0];
     if (root === undefined) return;
-    const stack: Frame[] = [root];
-    for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
-      this.#lookUp();
-      const name = frame.names[frame.next];
-      if (name === undefined) {
-        stack.pop();
-        this.#cache?.noteFolder(this.#order.source, frame.folder, frame.path);
-        continue;
-      }
-      frame.next += 1;
-      const next = this.#visit(frame, name);
-      if (next !== undefined) stack.push(next);
-    }
+    const shared: Frame[] = [];
+    const isLast = this.#walkFrom(stack, shared);
     this.#endTrial();
     if (!this.#isRootStill(root)) {
       this.#refuse('missing-source', 'it went away during the scan');
       return;
     }
-    this.#cache?.sweep(this.#order.source);
     this.#flush();
     this.#progress();
+    // The thread before this one looks for what was in these folders before they were moved.
+    if (shared.length > 0) this.#hear(SEAM);
+    for (const frame of shared) this.#noteFolder(frame);
+    if (isLast) this.#cache?.sweep(this.#order.source);
     this.#send({ kind: 'done' });
   }
 
-  #openRoot(): Frame | undefined {
+  /** False when another thread has what is left. */
+  #walkFrom(stack: Frame[], shared: Frame[]): boolean {
+    for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
+      this.#lookUp();
+      const name = frame.names[frame.next];
+      if (name === undefined) {
+        stack.pop();
+        if (frame.isShared) shared.push(frame);
+        else this.#noteFolder(frame);
+        continue;
+      }
+      const path = below(frame.path, name);
+      if (this.#to !== undefined && comparePaths(path, this.#to) >= 0 && this.#isJoined()) return false;
+      frame.next += 1;
+      const next = this.#visit(frame, { name, path });
+      if (next !== undefined) stack.push(next);
+    }
+    return this.#to === undefined || !this.#isJoined();
+  }
+
+  #noteFolder({ folder, path }: Frame): void {
+    this.#cache?.noteFolder(this.#order.source, folder, path);
+  }
+
+  // ------------------------------------------------------------------------------------------------------- divided in two
+
+  /** The folders on the way to where this thread's part begins. Undefined: it cannot be entered there. */
+  #descend(root: Frame, from: Buffer): Frame[] | undefined {
+    const way = [root];
+    let frame = root;
+    try {
+      for (let end = from.indexOf(SLASH); end >= 0; end = from.indexOf(SLASH, end + 1)) {
+        const path = from.subarray(0, end);
+        const full = Buffer.concat([this.#root, SLASH, path]);
+        const stat = lstatSync(full, { bigint: true });
+        const isCrossed = stat.dev === frame.device || this.#order.crossMounts;
+        if (!stat.isDirectory() || !isCrossed || this.#isLeftOut(path, stat)) return undefined;
+        frame = this.#frameOf(stat, { path, names: this.#list(full), from });
+        way.push(frame);
+        this.#way.push(wayMark(full, stat));
+      }
+    } catch {
+      // What is the matter there is for the thread to say that comes to it.
+      return undefined;
+    }
+    return way;
+  }
+
+  /** Whether another thread goes on from here. */
+  #isJoined(): boolean {
+    this.#endTrial();
+    this.#flush();
+    this.#send({ kind: 'seam', way: this.#way });
+    this.#to = undefined;
+    return this.#hear(SEAM) === JOINED;
+  }
+
+  /** Waits for the other side's word. */
+  #hear(word: number): number {
+    for (;;) {
+      if (Atomics.load(this.#control, CANCELLED) !== 0) throw new Cancelled();
+      const heard = Atomics.load(this.#control, word);
+      if (heard !== 0) return heard;
+      Atomics.wait(this.#control, word, 0, WAIT_MS);
+    }
+  }
+
+  /** The folders in which the walk begins, from the source's own on; none: that has been told. */
+  #open(): Frame[] {
     let stat: BigIntStats;
     let names: Buffer[];
     let parent: BigIntStats;
@@ -201,11 +275,21 @@ class Scan {
     } catch (error) {
       return this.#refuse('unreadable-source', errorCode(error));
     }
-    this.#send({ kind: 'root', device: stat.dev });
-    const mount = parent.dev !== stat.dev;
-    const attributes = readXattrs(this.#root);
-    this.#items.push(this.#found({ path: Buffer.alloc(0), stat, kind: 'directory', attributes, mount }));
-    return this.#frameOf(stat, Buffer.alloc(0), names);
+    const from = this.#order.from === undefined ? undefined : Buffer.from(this.#order.from, 'latin1');
+    const root = this.#frameOf(stat, { path: Buffer.alloc(0), names, from });
+    this.#way.push(wayMark(this.#root, stat));
+    const stack = from === undefined ? [root] : this.#descend(root, from);
+    if (stack === undefined) {
+      this.#send({ kind: 'unreached' });
+      return [];
+    }
+    this.#send({ kind: 'root', device: stat.dev, way: this.#way });
+    if (from === undefined) {
+      const mount = parent.dev !== stat.dev;
+      const attributes = readXattrs(this.#root);
+      this.#items.push(this.#found({ path: Buffer.alloc(0), stat, kind: 'directory', attributes, mount }));
+    }
+    return stack;
   }
 
   /** False when a file system was mounted over the source, or unmounted from it, while it was scanned. */
@@ -217,8 +301,10 @@ class Scan {
     }
   }
 
-  #refuse(because: Extract<ScanMessage, { kind: 'refused' }>['because'], detail: string): undefined {
+  /** There is nothing to walk. */
+  #refuse(because: Extract<ScanMessage, { kind: 'refused' }>['because'], detail: string): [] {
     this.#send({ kind: 'refused', because, detail });
+    return [];
   }
 
   /** The forbidden folder that the source lies in, if any. */
@@ -230,8 +316,7 @@ class Scan {
   }
 
   /** Gives the folder to walk next, if this is one. */
-  #visit(frame: Frame, name: Buffer): Frame | undefined {
-    const path = below(frame.path, name);
+  #visit(frame: Frame, { name, path }: Pick<Place, 'name' | 'path'>): Frame | undefined {
     const full = Buffer.concat([this.#root, SLASH, path]);
     let stat: BigIntStats;
     try {
@@ -242,17 +327,21 @@ class Scan {
       if (!this.#exclusion.excludes(path, { isDirectory: false })) this.#unread(path, 'tree', code);
       return undefined;
     }
-    const isDirectory = stat.isDirectory();
-    if (isDirectory && this.#forbidden.has(identityOf(stat))) return undefined;
-    if (this.#exclusion.excludes(path, { isDirectory })) return undefined;
+    if (this.#isLeftOut(path, stat)) return undefined;
     if (path.length > PATH_BYTES_MAX) {
       this.#unread(path, 'tree', 'TOO_LONG');
       return undefined;
     }
-    if (isDirectory) return this.#enter(frame, { name, path, full, stat });
+    if (stat.isDirectory()) return this.#enter(frame, { name, path, full, stat });
     if (stat.isSocket()) return undefined;
     this.#meet({ path, stat, give: () => this.#give(frame, { name, path, full, stat }) });
     return undefined;
+  }
+
+  #isLeftOut(path: Buffer, stat: BigIntStats): boolean {
+    const isDirectory = stat.isDirectory();
+    if (isDirectory && this.#forbidden.has(identityOf(stat))) return true;
+    return this.#exclusion.excludes(path, { isDirectory });
   }
 
   #give(frame: Frame, place: Place): void {
@@ -344,10 +433,20 @@ class Scan {
       },
     });
     if (failure !== undefined) this.#unread(path, 'below', failure);
-    return this.#frameOf(stat, path, names);
+    else if (crossed && this.#to !== undefined && isUnder(this.#to, path)) this.#way.push(wayMark(full, stat));
+    return this.#frameOf(stat, { path, names });
   }
 
-  #frameOf(stat: BigIntStats, path: Buffer, names: readonly Buffer[]): Frame {
+  /** `from`: where this thread begins, in this folder. */
+  #frameOf(
+    stat: BigIntStats,
+    {
+      path,
+      names,
+      from,
+    }: { readonly path: Buffer; readonly names: readonly Buffer[]; readonly from?: Buffer | undefined },
+  ): Frame {
+    const first = from === undefined ? 0 : names.findIndex(name => comparePaths(below(path, name), from) >= 0);
     const folder = { inode: this.#inodeOf(stat), birthtimeNs: stat.birthtimeNs };
     const known = this.#cache?.folderPath(this.#order.source, folder);
     return {
@@ -357,7 +456,8 @@ class Scan {
       folder,
       formerPath: known?.equals(path) ? undefined : known,
       names,
-      next: 0,
+      isShared: from !== undefined,
+      next: first < 0 ? names.length : first,
       relistings: 0,
       relisted: undefined,
     };
@@ -601,12 +701,12 @@ class Scan {
   #flush(): void {
     if (this.#items.length === 0) return;
     this.#send({ kind: 'items', items: this.#items });
+    this.#sent += this.#items.length;
     this.#items = [];
-    this.#sent += 1;
     for (;;) {
       if (Atomics.load(this.#control, CANCELLED) !== 0) throw new Cancelled();
       const taken = Atomics.load(this.#control, TAKEN);
-      if (this.#sent - taken < BATCHES_AHEAD_MAX) return;
+      if (this.#sent - taken < this.#order.itemsAheadMax) return;
       Atomics.wait(this.#control, TAKEN, taken, WAIT_MS);
     }
   }
@@ -636,12 +736,26 @@ function sameContentStat(a: BigIntStats, b: BigIntStats): boolean {
 
 const identityOf = (stat: BigIntStats): string => `${stat.dev}:${stat.ino}`;
 
+/** Of a folder that was listed after that stat: equal marks are of listings with the same names. */
+function wayMark(full: Buffer, stat: BigIntStats): string {
+  try {
+    const isSettled = lstatSync(full, { bigint: true }).ctimeNs === stat.ctimeNs && !isRacy(stat.ctimeNs, nowNs());
+    return isSettled ? `${identityOf(stat)}:${stat.ctimeNs}` : UNSETTLED_WAY;
+  } catch {
+    // Gone, or not to be looked at: no other listing is like it.
+    return UNSETTLED_WAY;
+  }
+}
+
 /** By identity and not by name: a store reached over a symlink or a bind mount is the same store. */
 function identitiesOf(paths: readonly string[]): ReadonlySet<string> {
   const identities = new Set<string>();
   for (const path of paths) {
-    const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
-    if (stat !== undefined) identities.add(identityOf(stat));
+    try {
+      identities.add(identityOf(statSync(path, { bigint: true })));
+    } catch {
+      // Not there, or on a disk that fails: nothing is scanned through it either.
+    }
   }
   return identities;
 }

@@ -1,35 +1,25 @@
 /**
- * Scan: the stream of what a source's folder holds, made by a worker thread (scan-worker.ts).
+ * Scan: the stream of what a source's folder holds, made by one worker thread or two (scan-worker.ts).
  *
  * Gives batches in path order and takes the next one only when asked, so a slow consumer slows the walk and nothing piles
  * up. Ending the iteration early, or the signal, ends the worker's walk; its error is thrown here.
  */
-import type { Worker } from 'node:worker_threads';
-import { ClusterError } from '../core/fault.js';
+import { assert } from '../core/fault.js';
 import type { BlobId, SourceId } from '../core/ids.js';
 import type { Entry, Xattr } from './entry.js';
 import { NO_XATTRS, type UnreadXattrs } from './read-xattrs.js';
 import {
-  CANCELLED,
   type FoundMessage,
+  GO_ON,
   type ItemMessage,
-  type ScanMessage,
-  type ScanOrder,
+  JOINED,
   type ScanRefusal,
-  TAKEN,
+  UNSETTLED_WAY,
   type UnreadableScope,
 } from './scan-message.js';
-import { startScan } from './scan-threads.js';
+import { type PartOrder, ScanPart, type ScanProgress } from './scan-part.js';
 import type { Section } from './section.js';
 import type { SnapshotId } from './snapshot.js';
-
-export interface ScanProgress {
-  /** Files met so far and the sum of their sizes. */
-  readonly files: number;
-  readonly bytes: number;
-  /** Of these bytes, how many had to be read. */
-  readonly readBytes: number;
-}
 
 export interface ScanOptions {
   /** The source's folder; a symlink to it is followed. */
@@ -39,6 +29,8 @@ export interface ScanOptions {
   readonly cachePath: string | undefined;
   /** The last snapshot. Default: none; every entry is given. */
   readonly previous?: SnapshotId | undefined;
+  /** A path in the midst of a large source, there or not: a second thread begins with it. Default: one thread does it all. */
+  readonly divideAt?: Buffer | undefined;
   /** The wall clock. */
   readonly nowMs: number;
   /** Patterns as in .gitignore (exclude.ts). Default: none. */
@@ -75,16 +67,53 @@ export type ScanEvent =
   /** Last: the folder was not scanned, or must not be believed. */
   | { readonly kind: 'refused'; readonly because: ScanRefusal; readonly detail: string };
 
-/** How long a cancelled scan may take to end; a worker that hangs in a system call is left behind. */
-const WORKER_END_MS = 2_000;
+/** Items that a thread may be ahead of who takes them. */
+const ITEMS_AHEAD_MAX = 1024;
+/** … if its part is taken last: those of a million files that are as they were, or 15 MB of others. */
+const ITEMS_AHEAD_MAX_BEHIND = 16 * 1024;
 
-/** @throws ClusterError SCAN_FAILED when the worker fails; the signal's reason when it is aborted. */
+/** @throws ClusterError SCAN_FAILED when a worker fails; the signal's reason when it is aborted. */
 export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
-  const shared = new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT);
-  const control = new Int32Array(shared);
-  const order: ScanOrder = {
+  const parts: ScanPart[] = [];
+  const report = (): void => onProgress?.(parts.map(({ progress }) => progress).reduce(sumOf));
+  const abort = (): void => {
+    for (const part of parts) part.fail(signal?.reason);
+  };
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    for (const order of ordersOf(options)) parts.push(new ScanPart(order, report));
+    for (const part of parts) {
+      for (let message = await part.take(); message.kind !== 'done'; message = await part.take()) {
+        switch (message.kind) {
+          case 'refused':
+            yield message;
+            return;
+          case 'root':
+            if (part === parts[0]) yield { kind: 'root', device: message.device };
+            break;
+          case 'items':
+            yield { kind: 'items', items: message.items.map(itemFrom) };
+            part.took(message.items.length);
+            break;
+          case 'seam':
+            await join(parts, message.way);
+            break;
+          case 'unreached':
+          case 'cancelled':
+            throw new Error(`bug: a scan was given what ended as ${message.kind}`);
+        }
+      }
+    }
+  } finally {
+    signal?.removeEventListener('abort', abort);
+    await Promise.all(parts.map(part => part.close()));
+  }
+}
+
+function* ordersOf(options: ScanOptions): Generator<PartOrder> {
+  const order: PartOrder = {
     path: options.path,
     source: options.source,
     cachePath: options.cachePath,
@@ -93,110 +122,35 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
     exclude: options.exclude ?? [],
     crossMounts: options.crossMounts ?? false,
     forbidden: options.forbidden ?? [],
-    control: shared,
+    from: undefined,
+    to: options.divideAt?.toString('latin1'),
+    itemsAheadMax: ITEMS_AHEAD_MAX,
   };
-  const worker = startWorker(order);
-  const waiting: ScanMessage[] = [];
-  let failure: unknown;
-  let ended = false;
-  let wake = (): void => {};
-  let settle = (): void => {};
-  const settled = new Promise<void>(resolve => {
-    settle = resolve;
-  });
-  const end = (): void => {
-    // From here on it may be another scan's.
-    for (const [event, listener] of Object.entries(listeners)) worker.off(event, listener);
-    ended = true;
-    wake();
-    settle();
-  };
-  const take = (message: ScanMessage): void => {
-    if (message.kind === 'ended') end();
-    else if (message.kind === 'progress') {
-      onProgress?.({ files: message.files, bytes: message.bytes, readBytes: message.readBytes });
-    } else {
-      waiting.push(message);
-      wake();
-    }
-  };
-  const fail = (error: unknown): void => {
-    failure = error;
-    wake();
-  };
-  const listeners = { exit: end, message: take, error: fail, messageerror: fail };
-  for (const [event, listener] of Object.entries(listeners)) worker.on(event, listener);
-  const abort = (): void => fail(signal?.reason);
-  signal?.addEventListener('abort', abort, { once: true });
-  try {
-    for (;;) {
-      signal?.throwIfAborted();
-      const message = waiting.shift();
-      if (message === undefined) {
-        if (failure !== undefined) throw scanFailed(options.path, failure);
-        if (ended) throw scanFailed(options.path, new Error('the scan worker ended before the scan did'));
-        await new Promise<void>(resolve => {
-          wake = resolve;
-          if (waiting.length > 0 || failure !== undefined || ended) resolve();
-        });
-        continue;
-      }
-      switch (message.kind) {
-        case 'done':
-        case 'cancelled':
-          return;
-        case 'refused':
-          yield message;
-          return;
-        case 'root':
-          yield message;
-          break;
-        case 'items':
-          yield { kind: 'items', items: message.items.map(itemFrom) };
-          Atomics.add(control, TAKEN, 1);
-          Atomics.notify(control, TAKEN);
-          break;
-        case 'progress':
-        case 'ended':
-          break;
-      }
-    }
-  } finally {
-    signal?.removeEventListener('abort', abort);
-    Atomics.store(control, CANCELLED, 1);
-    Atomics.notify(control, TAKEN);
-    await endsWithin(settled, WORKER_END_MS);
-    // Still at it: it hangs in a system call, on a dead disk say, and must not keep the process alive.
-    if (!ended) worker.unref();
+  yield order;
+  if (order.to !== undefined) yield { ...order, from: order.to, to: undefined, itemsAheadMax: ITEMS_AHEAD_MAX_BEHIND };
+}
+
+/** The first thread has come to where the other began. If that was not by the same folders, the first one goes on alone. */
+async function join(parts: ScanPart[], way: readonly string[]): Promise<void> {
+  const [first, behind] = parts;
+  assert(first !== undefined && behind !== undefined, 'a seam without two parts');
+  const began = await behind.peek();
+  const isSame =
+    began.kind === 'root' &&
+    began.way.length === way.length &&
+    way.every((mark, at) => mark !== UNSETTLED_WAY && mark === began.way[at]);
+  if (!isSame) {
+    parts.pop();
+    await behind.close();
   }
+  for (const part of parts) part.answer(isSame ? JOINED : GO_ON);
 }
 
-function startWorker(order: ScanOrder): Worker {
-  try {
-    return startScan(order);
-  } catch (error) {
-    throw scanFailed(order.path, error);
-  }
-}
-
-function scanFailed(path: string, cause: unknown): ClusterError {
-  return new ClusterError(
-    'SCAN_FAILED',
-    `the scan of ${path} failed: ${cause instanceof Error ? cause.message : String(cause)}; earlier snapshots are as they were`,
-    { blame: 'passing', cause },
-  );
-}
-
-async function endsWithin(ending: Promise<void>, limitMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([
-    ending,
-    new Promise<void>(resolve => {
-      timer = setTimeout(resolve, limitMs);
-    }),
-  ]);
-  clearTimeout(timer);
-}
+const sumOf = (a: ScanProgress, b: ScanProgress): ScanProgress => ({
+  files: a.files + b.files,
+  bytes: a.bytes + b.bytes,
+  readBytes: a.readBytes + b.readBytes,
+});
 
 function itemFrom(message: ItemMessage): ScanItem {
   if ('same' in message) {

@@ -9,26 +9,33 @@
  * is none now; or its device number is another and more than half of the names in it are gone. (The number alone does not
  * decide: btrfs, NFS and USB disks get another one at each boot.) `acceptChanges` is the operator's word that it is meant.
  *
+ * What of the last snapshot cannot be read, nowhere, counts as not in it: what the folder has there is put anew.
+ *
  * Driven by the daemon, one call at a time for a source.
  */
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { ClusterError } from '../core/fault.js';
 import type { SourceId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
+import { MalformedObject } from './malformed-object.js';
 import { ScanMerge, type Tally, type Unread } from './merge-scan.js';
 import { ParcelBuilder } from './parcel-builder.js';
-import { type ScanOptions, type ScanProgress, scan } from './scan.js';
-import type { ScanCache } from './scan-cache.js';
+import { type ScanOptions, scan } from './scan.js';
+import { dayAt, type ScanCache } from './scan-cache.js';
 import type { ScanRefusal } from './scan-message.js';
+import type { ScanProgress } from './scan-part.js';
 import { encodeSnapshot, SNAPSHOT_PAGES_MAX, type Snapshot, type SnapshotId } from './snapshot.js';
-import { readSnapshot, SnapshotParcels } from './walk.js';
+import { ObjectMissing, readSnapshot, SnapshotParcels } from './walk.js';
+
+/** Below this a second scan thread takes as long to start as it saves. */
+const DIVIDED_FILES_MIN = 20_000;
 
 export interface SnapshotOrder {
   /** The source's folder. */
   readonly path: string;
   readonly source: SourceId;
-  /** The source's last snapshot; all its pages and records must be in `objects`. Undefined: the first. */
+  /** The source's last snapshot. Undefined: the first. */
   readonly previous: SnapshotId | undefined;
   readonly objects: ObjectWriter;
   /** Undefined: every file is read. */
@@ -71,34 +78,53 @@ export type SnapshotVerdict =
       readonly filesBefore: number;
       readonly filesGone: number;
       readonly filesChanged: number;
+      /** Why not all of the last snapshot could be read. */
+      readonly lastUnread: string | undefined;
     }
   /** No snapshot was taken; the earlier ones are as they were. */
   | { readonly kind: 'refused'; readonly because: SnapshotRefusal; readonly detail: string };
 
 /**
- * @throws ClusterError SCAN_FAILED, SOURCE_TOO_LARGE; ObjectMissing and MalformedObject about the last snapshot; the
- *   signal's reason.
+ * @throws ClusterError SCAN_FAILED, SOURCE_TOO_LARGE; ObjectMissing and MalformedObject about the last snapshot itself, not its
+ *   pages and records; the signal's reason.
  */
 export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdict> {
+  try {
+    return await take(order, undefined);
+  } catch (error) {
+    if (!(error instanceof ObjectMissing || error instanceof MalformedObject)) throw error;
+    return take(order, error.message);
+  }
+}
+
+/** `lastUnread`: what of the last snapshot cannot be read is done without. */
+async function take(order: SnapshotOrder, lastUnread: string | undefined): Promise<SnapshotVerdict> {
   const { source, previous, objects, signal, acceptChanges = false } = order;
   const last = previous === undefined ? undefined : await readSnapshot(objects, previous);
   if (last !== undefined && last.source !== source) {
     throw new Error(`bug: ${previous} is a snapshot of ${last.source} and cannot be the last one of ${source}`);
   }
   order.cache?.flush();
-  const parcelsBefore = previous === undefined ? undefined : await SnapshotParcels.open(objects, previous, { signal });
+  const readableOnly = lastUnread !== undefined;
+  const parcelsBefore =
+    previous === undefined ? undefined : await SnapshotParcels.open(objects, previous, { signal, readableOnly });
   const merge = new ScanMerge({ previous: parcelsBefore, acceptChanges });
   const builder = await ParcelBuilder.create({
     source,
     objects,
     previous: parcelsBefore,
-    day: order.cache?.today ?? 0,
+    // Not the cache's own, which is that of the service's start.
+    day: dayAt(order.nowMs),
     scratchFolder: order.scratchFolder ?? tmpdir(),
     signal,
   });
   try {
     let device = 0n;
-    for await (const event of scan(scanOptions(order))) {
+    const isDivided = last !== undefined && last.files >= DIVIDED_FILES_MIN && availableParallelism() > 1;
+    const divideAt = isDivided ? await parcelsBefore?.middle() : undefined;
+    // A section would be taken over unread.
+    const sectionsOf = readableOnly ? undefined : previous;
+    for await (const event of scan({ ...scanOptions(order), previous: sectionsOf, divideAt })) {
       if (event.kind === 'refused') return event;
       if (event.kind === 'root') {
         device = event.device;
@@ -107,7 +133,7 @@ export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdic
       for await (const merged of merge.merge(event.items)) await builder.add(merged);
     }
     await merge.end();
-    const { tally } = merge;
+    const tally = readableOnly && last !== undefined ? withAllOf(last, merge.tally) : merge.tally;
     const braked = acceptChanges
       ? undefined
       : decideBrake({ tally, sameDevice: last === undefined || last.device === device });
@@ -143,11 +169,19 @@ export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdic
       filesBefore,
       filesGone,
       filesChanged,
+      lastUnread,
     };
   } finally {
     await builder.close();
     await merge.close();
   }
+}
+
+/** Where not all that was there is known, it is taken for gone as far as there is less now, so that the brakes hold. */
+function withAllOf({ files }: Snapshot, tally: Tally): Tally {
+  const topBefore = Math.max(tally.topBefore, files > 0 ? 1 : 0);
+  const filesGone = Math.max(tally.filesGone, files - tally.files);
+  return { ...tally, topBefore, filesBefore: files, filesGone };
 }
 
 /** Is this folder the source, or the place where the source was? */
@@ -177,7 +211,6 @@ function scanOptions(order: SnapshotOrder): ScanOptions {
     path: order.path,
     source: order.source,
     cachePath: order.cache?.path,
-    previous: order.previous,
     nowMs: order.nowMs,
     exclude: order.exclude ?? [],
     crossMounts: order.crossMounts ?? false,

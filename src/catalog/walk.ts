@@ -11,7 +11,7 @@
  *
  * A disk that is left has only some of the records: `walkReadable` goes on behind what is missing, and says what that was.
  */
-import { ClusterError } from '../core/fault.js';
+import { assert, ClusterError } from '../core/fault.js';
 import type { ObjectId, ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
@@ -132,27 +132,49 @@ export async function* walkStretches(
   }
 }
 
+interface SnapshotParcelsOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** What cannot be read is passed over, as if the snapshot did not have it. Default: it is thrown of. */
+  readonly readableOnly?: boolean;
+}
+
 /** A snapshot of which stretches are read, in order, and the rest is passed over. Each page is read once or twice. */
 export class SnapshotParcels {
   readonly #pages: Pages;
   readonly #signal: AbortSignal | undefined;
+  readonly #readableOnly: boolean;
 
-  private constructor(pages: Pages, signal: AbortSignal | undefined) {
+  private constructor(pages: Pages, { signal, readableOnly = false }: SnapshotParcelsOptions) {
     this.#pages = pages;
     this.#signal = signal;
+    this.#readableOnly = readableOnly;
   }
 
   static async open(
     reader: ObjectReader,
     snapshot: SnapshotId,
-    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+    options: SnapshotParcelsOptions = {},
   ): Promise<SnapshotParcels> {
-    return new SnapshotParcels(new Pages(reader, await readSnapshot(reader, snapshot)), signal);
+    return new SnapshotParcels(new Pages(reader, await readSnapshot(reader, snapshot)), options);
   }
 
-  /** Entries in path order from a parcel on which opens behind all entries of those before it. */
+  /** Entries in path order from a parcel on which opens behind all entries of those before it. Of what is readable only: from the first. */
   async *stretchesFrom(ordinal: number): AsyncGenerator<readonly WalkedEntry[]> {
-    yield* inPathOrder(recordsFrom(this.#pages, await this.#pages.positionOf(ordinal), this.#signal));
+    assert(!this.#readableOnly || ordinal === 0, 'where pages are missing, nobody knows where a parcel stands');
+    yield* inPathOrder(
+      this.#readableOnly
+        ? this.#readable()
+        : recordsFrom(this.#pages, await this.#pages.positionOf(ordinal), this.#signal),
+    );
+  }
+
+  /** A path near the middle one, by parcels; undefined when what tells it cannot be read. Reads a page and a record. */
+  async middle(): Promise<Buffer | undefined> {
+    const half = this.#pages.count / 2;
+    const page = Math.floor(half);
+    const refs = (await ifReadable(this.#pages.refs(page))) ?? [];
+    const ref = refs[Math.floor((half - page) * refs.length)];
+    return ref && (await ifReadable(this.#pages.read(ref)))?.[0]?.path;
   }
 
   async refs({ ordinal, count }: { readonly ordinal: number; readonly count: number }): Promise<readonly ParcelRef[]> {
@@ -164,8 +186,13 @@ export class SnapshotParcels {
   }
 
   /** The parcels for which `isWanted` (default: all), with their entries. */
-  records(isWanted: (ordinal: number) => boolean = () => true): AsyncGenerator<WalkedParcel> {
-    return recordsFrom(this.#pages, FIRST, this.#signal, (_, ordinal) => isWanted(ordinal));
+  async *records(isWanted: (ordinal: number) => boolean = () => true): AsyncGenerator<WalkedParcel> {
+    if (!this.#readableOnly) yield* recordsFrom(this.#pages, FIRST, this.#signal, (_, ordinal) => isWanted(ordinal));
+    else for await (const parcel of this.#readable()) if (isWanted(parcel.ordinal)) yield parcel;
+  }
+
+  #readable(): AsyncGenerator<WalkedParcel> {
+    return readableFrom(this.#pages, { start: FIRST, signal: this.#signal });
   }
 }
 
@@ -350,10 +377,10 @@ async function* recordsFrom(
   }
 }
 
-/** The parcels whose records can be read; the others go to `gaps`. */
+/** The parcels whose records can be read; the others go to `gaps`, if that is given. */
 async function* readableFrom(
   pages: Pages,
-  { start, gaps, signal }: { readonly start: Position; readonly gaps: Gaps; readonly signal: AbortSignal | undefined },
+  { start, gaps, signal }: { readonly start: Position; readonly gaps?: Gaps; readonly signal: AbortSignal | undefined },
 ): AsyncGenerator<WalkedParcel> {
   async function* refs(): AsyncGenerator<ParcelRef | 'page'> {
     for (let page = start.page; page < pages.count; page += 1) {
@@ -367,9 +394,9 @@ async function* readableFrom(
   let ordinal = start.ordinal;
   for await (const [ref, entries] of ahead(refs(), read)) {
     signal?.throwIfAborted();
-    if (ref === 'page' || entries === undefined) gaps.add(ref);
+    if (ref === 'page' || entries === undefined) gaps?.add(ref);
     else {
-      gaps.pass(entries);
+      gaps?.pass(entries);
       yield { ref, ordinal, entries };
     }
     ordinal += 1;

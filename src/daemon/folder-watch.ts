@@ -278,10 +278,13 @@ export class FolderWatch {
 async function forbiddenAmong(paths: readonly string[]): Promise<Forbidden[]> {
   const forbidden: Forbidden[] = [];
   for (const path of paths) {
-    const stats = await stat(path, { bigint: true }).catch(() => undefined); // a store that is not there
-    if (stats === undefined) continue;
-    const real = await realpath(Buffer.from(path), { encoding: 'buffer' });
-    forbidden.push({ identity: identityOf(stats), path: real.toString('latin1') });
+    try {
+      const identity = identityOf(await stat(path, { bigint: true }));
+      const real = await realpath(Buffer.from(path), { encoding: 'buffer' });
+      forbidden.push({ identity, path: real.toString('latin1') });
+    } catch {
+      // A store that is not there, or on a disk that fails: nothing is watched through it either.
+    }
   }
   return forbidden;
 }

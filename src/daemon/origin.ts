@@ -400,6 +400,11 @@ export class Origin {
     }
     own.missing = undefined;
     alarms.clear('SOURCE_MISSING', source);
+    if (verdict.lastUnread !== undefined)
+      log.warn(
+        { code: 'LAST_SNAPSHOT_UNREAD', source, why: verdict.lastUnread },
+        'not all that the last snapshot lists could be read, here or from others: what is in the folder was listed anew',
+      );
     const complete = !isPartial(verdict);
     const { snapshot, filesBefore, filesGone, filesChanged } = verdict;
     const change = { filesBefore, filesGone, filesChanged };

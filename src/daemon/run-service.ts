@@ -772,10 +772,16 @@ const nonce = (): Nonce => parseNonce(randomBytes(16).toString('hex'));
 
 const NOTHING: ObjectReader = { get: async () => undefined };
 
-/** Reads also what others have; writes only here. */
+/** Reads also what others have, and keeps that: it was lost here. Writes only here. */
 function withReader(objects: ObjectFolder, finder: ObjectFinder): ObjectWriter {
   return {
-    get: (id: ObjectId) => finder.get(id),
+    get: async (id: ObjectId) => {
+      const here = await objects.get(id);
+      if (here !== undefined) return here;
+      const found = await finder.get(id);
+      if (found !== undefined) await objects.put(found);
+      return found;
+    },
     has: id => objects.has(id),
     put: bytes => objects.put(bytes),
     flush: () => objects.flush(),

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { scan } from '../../src/catalog/scan.js';
-import type { ScanMessage, ScanOrder } from '../../src/catalog/scan-message.js';
+import { CONTROL_WORDS, type ScanMessage, type ScanOrder } from '../../src/catalog/scan-message.js';
 import { startScan } from '../../src/catalog/scan-threads.js';
 import { anyTimeMs, aSource } from './scratch-source.js';
 
@@ -23,7 +23,10 @@ const order = (change: Partial<ScanOrder> = {}): ScanOrder => ({
   exclude: [],
   crossMounts: false,
   forbidden: [],
-  control: new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT),
+  from: undefined,
+  to: undefined,
+  itemsAheadMax: 1024,
+  control: new SharedArrayBuffer(CONTROL_WORDS * Int32Array.BYTES_PER_ELEMENT),
   ...change,
 });
 

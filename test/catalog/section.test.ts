@@ -95,6 +95,13 @@ test('what was not looked up for a month is, so that the cache keeps it', async 
   }
 });
 
+test('a service that has run for long dates its sections by today', async t => {
+  const source = await settledSource(t);
+  const nowMs = anyTimeMs + 40 * DAY_MS;
+  const { parcels } = await source.take({ nowMs });
+  t.true((await readsOf(source, { nowMs })) < parcels / 2);
+});
+
 test('what may have changed since its time was stamped is in no section', async t => {
   const source = await settledSource(t);
   const pathsInSections = async (snapshot: ObjectId): Promise<string[]> => {

@@ -18,8 +18,10 @@ import { join } from 'node:path';
 import test from 'ava';
 import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
 import { decideBrake, takeSnapshot } from '../../src/catalog/take-snapshot.js';
-import { readSnapshot } from '../../src/catalog/walk.js';
+import { readPage, readSnapshot } from '../../src/catalog/walk.js';
 import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
+import type { ObjectId } from '../../src/core/ids.js';
+import type { ParcelRef } from '../../src/core/parcel.js';
 import { anyTimeMs, ScratchSource, settle } from './scratch-source.js';
 
 const bytesPath = (root: string, ...names: readonly Buffer[]): Buffer =>
@@ -180,7 +182,9 @@ test('stores and state folders are never scanned, under whatever name, and a sou
   const source = new ScratchSource(t);
   source.write({ 'hoard/blob': 'x', 'fine/y': 'y' });
   symlinkSync(source.path('hoard'), join(source.folder, 'alias'));
-  await source.take({ forbidden: [join(source.folder, 'alias'), join(source.folder, 'absent')] });
+  symlinkSync('loop', join(source.folder, 'loop'));
+  const neither = ['absent', 'loop'].map(name => join(source.folder, name));
+  await source.take({ forbidden: [join(source.folder, 'alias'), ...neither] });
   t.deepEqual(await source.paths(), ['fine', 'fine/y']);
   const inside = await takeSnapshot(
     source.order({ path: source.path('hoard'), previous: undefined, forbidden: [source.root] }),
@@ -258,3 +262,38 @@ test('a folder with 200,000 entries is one like any other', async t => {
   const first = await source.take();
   t.like(await readSnapshot(source.objects, first.snapshot), { files: count, stale: 0, missed: 0 });
 });
+
+for (const [what, lose] of [
+  ['records', ({ id }: ParcelRef, n: number) => (n % 3 === 0 ? id : undefined)],
+  ['a page', (_: ParcelRef, n: number, page: ObjectId) => (n === 0 ? page : undefined)],
+] as const) {
+  test(`${what} of the last snapshot that nobody has any more are made anew from what is in the folder`, async t => {
+    const source = new ScratchSource(t);
+    for (let n = 0; n < 600; n += 1) source.write({ [`folder${n % 7}/file${n}`]: `content ${n}` });
+    await settle(source);
+    const first = await source.take();
+    const before = await source.entries();
+    const { pages } = await readSnapshot(source.objects, first.snapshot);
+    const lost: ObjectId[] = [];
+    for (const page of pages) {
+      for (const [n, ref] of (await readPage(source.objects, page)).entries()) {
+        const id = lose(ref, n, page);
+        if (id !== undefined) lost.push(id);
+      }
+    }
+    t.true(lost.length > 0);
+    for (const id of lost) source.objects.lose(id);
+    // What is lost inside a section is not seen while nothing in it changes.
+    const next = await source.take({ cache: undefined });
+    t.regex(next.lastUnread ?? '', new RegExp(lost.join('|')));
+    t.deepEqual(await source.entries(), before);
+    t.deepEqual([next.stale, next.missed, next.filesBefore, next.filesGone], [0, 0, 600, 0]);
+    const after = await source.take();
+    t.is(after.lastUnread, undefined);
+    rmSync(source.root, { recursive: true });
+    mkdirSync(source.root);
+    for (const id of lost) source.objects.lose(id);
+    const emptied = await takeSnapshot(source.order());
+    t.is(emptied.kind === 'refused' && emptied.because, 'empty-source');
+  });
+}

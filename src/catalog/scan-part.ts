@@ -1,0 +1,159 @@
+/**
+ * Scan part: what one scan thread sends of a source's folder, or of its part of it, in order.
+ *
+ * Driven by scan.ts, which reads the parts one after the other while their threads walk at once; what a thread may be ahead of
+ * that is in its order.
+ */
+import type { Worker } from 'node:worker_threads';
+import { ClusterError } from '../core/fault.js';
+import {
+  CANCELLED,
+  CONTROL_WORDS,
+  type GO_ON,
+  type JOINED,
+  type ScanMessage,
+  type ScanOrder,
+  SEAM,
+  TAKEN,
+} from './scan-message.js';
+import { startScan } from './scan-threads.js';
+
+/** How long a cancelled scan may take to end; a worker that hangs in a system call is left behind. */
+const WORKER_END_MS = 2_000;
+
+export interface ScanProgress {
+  /** Files met so far and the sum of their sizes. */
+  readonly files: number;
+  readonly bytes: number;
+  /** Of these bytes, how many had to be read. */
+  readonly readBytes: number;
+}
+
+export type PartOrder = Omit<ScanOrder, 'control'>;
+
+/** What waits to be taken: the others are seen to at once. */
+type Waiting = Exclude<ScanMessage, { readonly kind: 'progress' | 'ended' }>;
+
+export class ScanPart {
+  readonly #path: string;
+  readonly #worker: Worker;
+  readonly #control: Int32Array;
+  readonly #onProgress: () => void;
+  readonly #waiting: Waiting[] = [];
+  readonly #settled: Promise<void>;
+  #settle = (): void => {};
+  #wake = (): void => {};
+  #failure: unknown;
+  #ended = false;
+  #progress: ScanProgress = { files: 0, bytes: 0, readBytes: 0 };
+
+  /** Its thread begins at once. @throws ClusterError SCAN_FAILED */
+  constructor(order: PartOrder, onProgress: () => void) {
+    this.#path = order.path;
+    this.#onProgress = onProgress;
+    const control = new SharedArrayBuffer(CONTROL_WORDS * Int32Array.BYTES_PER_ELEMENT);
+    this.#control = new Int32Array(control);
+    this.#settled = new Promise(resolve => {
+      this.#settle = resolve;
+    });
+    try {
+      this.#worker = startScan({ ...order, control });
+    } catch (error) {
+      throw this.#failed(error);
+    }
+    for (const [event, listener] of Object.entries(this.#listeners)) this.#worker.on(event, listener);
+  }
+
+  get progress(): ScanProgress {
+    return this.#progress;
+  }
+
+  /** The first message that was not taken yet. @throws ClusterError SCAN_FAILED; what `fail` was told */
+  async peek(): Promise<Waiting> {
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure;
+      const [message] = this.#waiting;
+      if (message !== undefined) return message;
+      if (this.#ended) throw this.#failed(new Error('the scan worker ended before the scan did'));
+      await new Promise<void>(resolve => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** As `peek`, and it is taken. */
+  async take(): Promise<Waiting> {
+    const message = await this.peek();
+    this.#waiting.shift();
+    return message;
+  }
+
+  /** Lets the thread go on by as many items. */
+  took(items: number): void {
+    Atomics.add(this.#control, TAKEN, items);
+    Atomics.notify(this.#control, TAKEN);
+  }
+
+  /** At a seam. */
+  answer(word: typeof JOINED | typeof GO_ON): void {
+    Atomics.store(this.#control, SEAM, word);
+    Atomics.notify(this.#control, SEAM);
+  }
+
+  /** Whoever waits for a message is told. */
+  fail(reason: unknown): void {
+    this.#failure ??= reason;
+    this.#wake();
+  }
+
+  /** Ends the thread's walk, if it has not come to its end. */
+  async close(): Promise<void> {
+    Atomics.store(this.#control, CANCELLED, 1);
+    for (const word of [TAKEN, SEAM]) Atomics.notify(this.#control, word);
+    await endsWithin(this.#settled, WORKER_END_MS);
+    // Still at it: it hangs in a system call, on a dead disk say, and must not keep the process alive.
+    if (!this.#ended) this.#worker.unref();
+  }
+
+  readonly #take = (message: ScanMessage): void => {
+    if (message.kind === 'ended') this.#end();
+    else if (message.kind === 'progress') {
+      this.#progress = message;
+      this.#onProgress();
+    } else {
+      this.#waiting.push(message);
+      this.#wake();
+    }
+  };
+
+  readonly #end = (): void => {
+    // From here on the thread may be another scan's.
+    for (const [event, listener] of Object.entries(this.#listeners)) this.#worker.off(event, listener);
+    this.#ended = true;
+    this.#wake();
+    this.#settle();
+  };
+
+  readonly #fail = (error: unknown): void => this.fail(this.#failed(error));
+
+  readonly #listeners = { exit: this.#end, message: this.#take, error: this.#fail, messageerror: this.#fail };
+
+  #failed(cause: unknown): ClusterError {
+    return new ClusterError(
+      'SCAN_FAILED',
+      `the scan of ${this.#path} failed: ${cause instanceof Error ? cause.message : String(cause)}; earlier snapshots are as they were`,
+      { blame: 'passing', cause },
+    );
+  }
+}
+
+async function endsWithin(ending: Promise<void>, limitMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    ending,
+    new Promise<void>(resolve => {
+      timer = setTimeout(resolve, limitMs);
+    }),
+  ]);
+  clearTimeout(timer);
+}
