@@ -100,6 +100,14 @@ export interface StoreUsage {
   readonly totalOnDiskBytes: number;
 }
 
+/** What a fetch counts on while it runs: nothing of that leaves this store before its end. */
+export interface Expected {
+  /** As by `missing`. */
+  readonly missing: readonly BlobRef[];
+  /** However the fetch went. What came for it, and is not held now, is kept for its time from here on. Never throws. */
+  end(): Promise<void>;
+}
+
 /** Whether this host has the bytes of a parcel, by a look at its disk. */
 export type Possessed =
   /** Every byte was read and is right: what each of the holders must answer. */
@@ -447,6 +455,31 @@ export class Store {
     return this.#missing(blobs, { fromTrash: true });
   }
 
+  /**
+   * As `missing`, for a fetch of the parcel that begins now, and may take hours.
+   *
+   * @param blobs all that the parcel lists
+   */
+  async expect(parcel: ParcelId, blobs: readonly BlobRef[]): Promise<Expected> {
+    this.#mustWork();
+    const pinned: string[] = [];
+    const end = async (): Promise<void> => {
+      // Another object may write to this disk by now. The next opening begins the time of what is here anew.
+      if (this.#closed) return;
+      await this.#turns.take(parcel, async () => {
+        await this.#incoming.renew(pinned);
+        await this.#blobs.release(pinned);
+      });
+    };
+    try {
+      const { missing } = await this.#pinAll(blobs, pinned);
+      return { missing, end };
+    } catch (error) {
+      await end();
+      throw error;
+    }
+  }
+
   /** How much of a missing blob is here already, as the beginning of it that a fetch has left. It is used room. */
   partialBytes(blob: BlobRef): number {
     return this.#incoming.partialBytes(blob.blob);
@@ -536,7 +569,9 @@ export class Store {
     let arrivals: readonly Arrival[] = [];
     let held = false;
     try {
-      arrivals = await this.#arrivalsOf(parcel, refs, pinned);
+      const counted = await this.#pinAll(refs, pinned);
+      if (counted.missing.length > 0) throw lacking(parcel, refs, counted.missing);
+      ({ arrivals } = counted);
       await this.objects.put(record);
       const placed = async () => {
         await this.#sync.flush(arrivals.map(({ path }) => path));
@@ -560,8 +595,11 @@ export class Store {
     }
   }
 
-  /** The blobs that are not held yet; none may be missing. Notes in `pinned` what the caller has to release. */
-  async #arrivalsOf(parcel: ParcelId, refs: readonly BlobRef[], pinned: string[]): Promise<readonly Arrival[]> {
+  /** The blobs that are not held yet. Notes in `pinned` what the caller has to release, also when this fails. */
+  async #pinAll(
+    refs: readonly BlobRef[],
+    pinned: string[],
+  ): Promise<{ readonly arrivals: readonly Arrival[]; readonly missing: readonly BlobRef[] }> {
     const arrivals: Arrival[] = [];
     const missing: BlobRef[] = [];
     for (const ref of refs) {
@@ -570,8 +608,7 @@ export class Store {
       if (counted.is === 'missing') missing.push(ref);
       else if (counted.is === 'arrived') arrivals.push(counted.arrival);
     }
-    if (missing.length > 0) throw lacking(parcel, refs, missing);
-    return arrivals;
+    return { arrivals, missing };
   }
 
   /**

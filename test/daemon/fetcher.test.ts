@@ -44,8 +44,12 @@ test('a parcel of small files tells of its progress, so that its claim holds', a
     () => false,
   );
   const told: Unstamped[] = [];
+  let ends = 0;
+  const end = async () => {
+    ends += 1;
+  };
   const store = {
-    missing: async (refs: readonly object[]) => refs,
+    expect: async (_parcel: unknown, missing: readonly object[]) => ({ missing, end }),
     receiveSmall: async () => [],
     commit: async () => undefined,
   };
@@ -70,4 +74,5 @@ test('a parcel of small files tells of its progress, so that its claim holds', a
   fetcher.start({ do: 'fetch', fetch: 1, parcel, store: '2'.repeat(32) as never, from, purpose: 'grab' });
   await until(() => told.some(({ is }) => is !== 'fetch-progress'), 'the end of the fetch');
   t.deepEqual([...new Set(told.map(({ is }) => is))], ['fetch-progress', 'fetched']);
+  t.is(ends, 1);
 });
