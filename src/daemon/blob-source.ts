@@ -1,6 +1,9 @@
 /**
- * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, and
- * the origin's live file last. A holder that goes away in the middle is replaced by the next.
+ * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, then
+ * the origin's live file. A host that goes away in the middle is replaced by the next.
+ *
+ * The last resort is everybody else who is up. A copy that has lost one file is no copy to anybody, and one of a log that was begun
+ * anew is none until it is read again; but the files of it may be the last there are, and each is hashed here.
  *
  * A restore asks for a few parcels at once; of whom, is for givers.ts to say. How much is under way at once is for the caller to
  * bound; nothing is read ahead here but what a stream holds (net/bulk-stream.ts), so a slow reader holds up the holders.
@@ -30,11 +33,8 @@ const BUSY_TRIES_MAX = 20;
 const ROUNDS = 2;
 const ROUND_REST_MS = 2_000;
 
-/** Who can be asked for a parcel. */
-interface Peers {
-  readonly holders: Set<PeerName>;
-  origin: PeerName | undefined;
-}
+/** Who can be asked for a parcel: somebody of a rank, when nobody is left of those before it. */
+type Ranks = readonly Set<PeerName>[];
 
 export class BlobSource {
   readonly #net: Net;
@@ -105,9 +105,8 @@ export class BlobSource {
     try {
       for (let round = 0; round < ROUNDS && open.size > 0; round += 1) {
         if (round > 0) await pause(ROUND_REST_MS, signal);
-        const peers = this.#peersWith(parcel);
-        if (!origin) peers.origin = undefined;
-        for (let peer = this.#next(peers); peer !== undefined && open.size > 0; peer = this.#next(peers))
+        const ranks = this.#ranksFor(parcel, { origin });
+        for (let peer = this.#next(ranks); peer !== undefined && open.size > 0; peer = this.#next(ranks))
           yield* this.#tryFrom(peer, { parcel, open, ask }, signal);
       }
       isReadOut = true;
@@ -132,20 +131,18 @@ export class BlobSource {
     }
   }
 
-  /** Takes one of them; the origin when no other is left. */
-  #next(peers: Peers): PeerName | undefined {
-    const next = this.#givers.best(peers.holders);
-    if (next === undefined) {
-      const { origin } = peers;
-      peers.origin = undefined;
-      return origin;
-    }
-    peers.holders.delete(next);
+  /** Takes one of them. */
+  #next(ranks: Ranks): PeerName | undefined {
+    const rank = ranks.find(({ size }) => size > 0);
+    const next = rank && this.#givers.best(rank);
+    if (next !== undefined) rank?.delete(next);
     return next;
   }
 
   #fromHere(blob: BlobId, signal: AbortSignal): AsyncGenerator<ContentFrame, boolean> {
-    return contentFromDisks(blob, this.#stores.stores(), {
+    const stores = [...this.#stores.stores()];
+    const strays = stores.map(store => ({ id: store.id, openBlob: () => store.openStray(blob) }));
+    return contentFromDisks(blob, [...stores, ...strays], {
       signal,
       onFault: ({ id: store }, fault) => {
         if (fault.is === 'changed')
@@ -162,20 +159,15 @@ export class BlobSource {
     });
   }
 
-  #peersWith(parcel: ParcelId): Peers {
-    const connected = new Set(this.#net.connected());
-    const upAt = (host: HostId): PeerName | undefined => {
-      const peer = this.#roster.peerOf(host);
-      return peer !== undefined && connected.has(peer) ? peer : undefined;
-    };
-    const holders = new Set<PeerName>();
-    for (const { host } of this.#machine.holders(parcel)) {
-      const peer = upAt(host);
-      if (peer !== undefined) holders.add(peer);
-    }
+  #ranksFor(parcel: ParcelId, { origin: isOriginAsked }: { readonly origin: boolean }): Ranks {
+    const left = new Set(this.#net.connected());
+    const take = (hosts: readonly HostId[]): Set<PeerName> =>
+      new Set(hosts.flatMap(host => this.#roster.peerOf(host) ?? []).filter(peer => left.delete(peer)));
+    const holders = take(this.#machine.holders(parcel).map(({ host }) => host));
     const origin = this.#machine.originOf(parcel);
-    const originPeer = origin === undefined ? undefined : upAt(origin);
-    return { holders, origin: originPeer !== undefined && holders.has(originPeer) ? undefined : originPeer };
+    const live = take(origin === undefined ? [] : [origin]);
+    const others = new Set([...left].filter(peer => this.#roster.isTrusted(peer)));
+    return isOriginAsked ? [holders, live, others] : [holders, others];
   }
 
   async *#from(peer: PeerName, { parcel, open, ask }: Asking, signal: AbortSignal): AsyncGenerator<ContentFrame> {

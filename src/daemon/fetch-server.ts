@@ -3,7 +3,8 @@
  *
  * The origin keeps no second copy, so it can find that a blob is gone (live-parcels.ts). If nobody holds the parcel yet,
  * the snapshot is cut anew without that file. What a disk of ours cannot read is gone too: whoever asks gets all that stands
- * behind it, and the copy is looked at (doubted-copies.ts). Who is served at all is decided by
+ * behind it, and the copy is looked at (doubted-copies.ts). What lies here and counts for nothing is given too, as the last
+ * resort: whoever gets it hashes it. Who is served at all is decided by
  * core/serve.ts, from what this host alone can see: the fetchers themselves.
  *
  * A large blob is fetched by one ask for its recipe and many for ranges of it, several at once: to all rules here they are one
@@ -195,13 +196,13 @@ export class FetchServer {
     const places: Located<Place>[] = [];
     let live: LiveParcel | undefined | 'not looked for' = 'not looked for';
     for (const blob of blobs) {
-      const held = await this.#held(blob);
-      let at: Located<Place>['at'] = held && { place: held.store, bytes: held.blob.bytes };
+      let at = locate(await this.#inStores(store => store.openBlob(blob)));
       if (at === undefined) {
         if (live === 'not looked for') live = await this.#live.find(parcel);
         const size = live?.files.get(blob)?.[0]?.size;
         if (live !== undefined && size !== undefined) at = { place: live, bytes: size };
       }
+      at ??= locate(await this.#inStores(store => store.openStray(blob)));
       places.push({ blob, at });
     }
     if (ranges !== undefined) {
@@ -212,10 +213,11 @@ export class FetchServer {
     for await (const run of runs) yield* run;
   }
 
-  async #held(blob: BlobId): Promise<{ readonly store: Store; readonly blob: StoredBlob } | undefined> {
+  /** In the first of our stores that can open it. */
+  async #inStores(open: (store: Store) => Promise<StoredBlob | undefined>): Promise<InStore | undefined> {
     for (const store of this.#stores.stores()) {
-      const opened = await store.openBlob(blob);
-      if (opened !== undefined) return { store, blob: opened };
+      const blob = await open(store);
+      if (blob !== undefined) return { store, blob };
     }
     return undefined;
   }
@@ -238,7 +240,7 @@ export class FetchServer {
     const { blob, ranges } = wanted;
     if (place === undefined) return { blob, gone: true };
     if (!('files' in place)) {
-      const held = await place.openBlob(blob);
+      const held = (await place.openBlob(blob)) ?? (await place.openStray(blob));
       if (held === undefined) return { blob, gone: true };
       return { blob, bytes: bytesOf(held.bytes, ranges), content: this.#read(held, wanted, place.id, signal) };
     }
@@ -271,7 +273,7 @@ export class FetchServer {
   async *#pages({ parcel, blobs, ranges }: FetchRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const [blob] = blobs as [BlobId];
     try {
-      const held = await this.#held(blob);
+      const held = await this.#inStores(store => store.openBlob(blob));
       if (held !== undefined) {
         const { store } = held;
         const { bytes } = held.blob;
@@ -320,6 +322,14 @@ interface WantedBlob {
 
 /** Where a blob is read from: a store of ours, or the files of a source of ours. */
 type Place = Store | LiveParcel;
+
+interface InStore {
+  readonly store: Store;
+  readonly blob: StoredBlob;
+}
+
+const locate = (found: InStore | undefined): Located<Place>['at'] =>
+  found === undefined ? undefined : { place: found.store, bytes: found.blob.bytes };
 
 async function* gone(blobs: readonly BlobId[]): AsyncGenerator<FetchedBlob> {
   for (const blob of blobs) yield { blob, gone: true };

@@ -293,6 +293,14 @@ export class Incoming {
     else this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: false });
   }
 
+  /** What lies under the blob's name in `.blobs`, hashed by nobody; `undefined` when there is none, or surely none. */
+  async stray(blob: BlobId): Promise<{ readonly path: string; readonly bytes: number } | undefined> {
+    if (!this.#straysPossible) return undefined;
+    const path = this.#blobs.pathOf(blob);
+    const bytes = await sizeOf(path);
+    return bytes === 0 ? undefined : { path, bytes };
+  }
+
   /** Bytes that are not what their name under `.blobs` says must not stay there; they may be all that is left of a file. */
   async setAside(blob: BlobId, countedBytes: number): Promise<void> {
     const aside = await this.#trash.setAside(this.#blobs.pathOf(blob), blob);

@@ -815,6 +815,15 @@ export class Store {
     return held === undefined ? undefined : readBlob(this.#folder.blobs.pathOf(blob), blob, held.bytes);
   }
 
+  /**
+   * What lies under the blob's name and counts for nothing: the right blobs of a corrupt parcel, and copies that are not read again
+   * yet. They may be the last of their kind; nobody has hashed them, so whoever reads them must.
+   */
+  async openStray(blob: BlobId): Promise<StoredBlob | undefined> {
+    const stray = this.holds(blob) ? undefined : await this.#incoming.stray(blob);
+    return stray === undefined ? undefined : readBlob(stray.path, blob, stray.bytes);
+  }
+
   /** Small blobs, whole, all read at once; undefined for what no PRESENT parcel lists, and what is not there in full. */
   async readSmall(blobs: readonly BlobId[]): Promise<readonly (Uint8Array | undefined)[]> {
     const held = blobs.flatMap(blob => {

@@ -12,6 +12,7 @@ const blob = parseBlobId(hashHex(right));
 const aStore = (read: () => AsyncGenerator<Uint8Array>) => ({
   id: 'a store',
   openBlob: async (id: BlobId) => (id === blob ? { bytes: right.length, read } : undefined),
+  openStray: async (): Promise<unknown> => undefined,
 });
 const giving = (bytes: Uint8Array) =>
   aStore(async function* read() {
@@ -40,6 +41,13 @@ test('bytes of ours that are not the blob’s are not passed off as it', async t
   const wrong = Buffer.from(right).fill('x');
   t.is(kinds(await framesFrom(giving(wrong))), 'start data unavailable');
   t.is(kinds(await framesFrom(giving(wrong), giving(right))), 'start data start data end');
+});
+
+test('what counts for nothing in a store of ours is given when none holds the blob rightly', async t => {
+  const stray = { ...giving(right), openBlob: async () => undefined, openStray: giving(right).openBlob };
+  t.is(kinds(await framesFrom(stray)), 'start data end');
+  t.is(kinds(await framesFrom(stray, giving(right))), 'start data end');
+  t.is(kinds(await framesFrom(stray, giving(Buffer.from(right).fill('x')))), 'start data start data end');
 });
 
 test('a disk of ours that fails is passed over', async t => {

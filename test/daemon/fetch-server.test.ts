@@ -2,7 +2,7 @@
 import { rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import type { BlobId, ParcelId, StoreId } from '../../src/core/ids.js';
+import { type BlobId, type ParcelId, parseNonce, type StoreId } from '../../src/core/ids.js';
 import { FetchServer } from '../../src/daemon/fetch-server.js';
 import { askFetch, type FetchPurpose } from '../../src/net/fetch-protocol.js';
 import { grab, parcelOf, type TestBlob, type TestParcel } from '../contracts/store-contract.js';
@@ -72,4 +72,16 @@ test('a blob that cannot be read is gone, all others come, and the copy is looke
     looks,
     bad.map(() => ({ parcel: PARCEL.id, store: store.id })),
   );
+});
+
+test('of a copy that is corrupt all is given but what is wrong, and it counts for nothing all the same', async t => {
+  const { store, ask, pathOf } = await aHolder(t, PARCEL);
+  const [wrong] = PARCEL.blobs as [TestBlob];
+  rmSync(pathOf(wrong));
+  t.like(await store.possess(PARCEL.id, { nonce: parseNonce('0e'.repeat(16)), holders: [] }), { kind: 'corrupt' });
+  const got = await ask(PARCEL);
+  for (const one of PARCEL.blobs) {
+    t.deepEqual(got.get(one.blob), one === wrong ? undefined : one.content);
+    t.false(store.holds(one.blob));
+  }
 });
