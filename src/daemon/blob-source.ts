@@ -22,6 +22,7 @@ import { askFetch, type FetchPart, type FetchRequest } from '../net/fetch-protoc
 import { FetchSessions } from '../net/fetch-session.js';
 import type { Net } from '../net/net.js';
 import type { Clock } from './clock.js';
+import type { DoubtedCopies } from './doubted-copies.js';
 import { Givers } from './givers.js';
 import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
@@ -41,6 +42,7 @@ export class BlobSource {
   readonly #machine: Machine;
   readonly #stores: OwnStores;
   readonly #roster: Roster;
+  readonly #doubted: Pick<DoubtedCopies, 'look'>;
   readonly #log: Logger;
   readonly #givers: Givers;
   /** Not in use. The streams of one serve one call at a time: a reader that stops in the middle keeps nobody else waiting. */
@@ -51,6 +53,7 @@ export class BlobSource {
     machine,
     stores,
     roster,
+    doubted,
     clock,
     log,
   }: {
@@ -58,6 +61,7 @@ export class BlobSource {
     readonly machine: Machine;
     readonly stores: OwnStores;
     readonly roster: Roster;
+    readonly doubted: Pick<DoubtedCopies, 'look'>;
     readonly clock: Clock;
     readonly log: Logger;
   }) {
@@ -65,13 +69,14 @@ export class BlobSource {
     this.#machine = machine;
     this.#stores = stores;
     this.#roster = roster;
+    this.#doubted = doubted;
     this.#log = log;
     this.#givers = new Givers(clock);
   }
 
   async *content(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
     const open = new Set<BlobId>();
-    for (const blob of blobs) if (!(yield* this.#fromHere(blob, signal))) open.add(blob);
+    for (const blob of blobs) if (!(yield* this.#fromHere(parcel, blob, signal))) open.add(blob);
     if (open.size > 0) yield* this.#fromPeers(parcel, { open, origin: true }, signal);
     yield* this.#unavailable(parcel, open);
   }
@@ -80,7 +85,7 @@ export class BlobSource {
   async *copies(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
     const open = new Set(blobs);
     yield* this.#fromPeers(parcel, { open, origin: false }, signal);
-    for (const blob of [...open]) if (yield* this.#fromHere(blob, signal)) open.delete(blob);
+    for (const blob of [...open]) if (yield* this.#fromHere(parcel, blob, signal)) open.delete(blob);
     yield* this.#unavailable(parcel, open);
   }
 
@@ -139,12 +144,13 @@ export class BlobSource {
     return next;
   }
 
-  #fromHere(blob: BlobId, signal: AbortSignal): AsyncGenerator<ContentFrame, boolean> {
+  #fromHere(parcel: ParcelId, blob: BlobId, signal: AbortSignal): AsyncGenerator<ContentFrame, boolean> {
     const stores = [...this.#stores.stores()];
     const strays = stores.map(store => ({ id: store.id, openBlob: () => store.openStray(blob) }));
     return contentFromDisks(blob, [...stores, ...strays], {
       signal,
       onFault: ({ id: store }, fault) => {
+        this.#doubted.look({ parcel, store });
         if (fault.is === 'changed')
           this.#log.error(
             { code: 'BLOB_CHANGED', blob, store },

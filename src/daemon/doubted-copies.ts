@@ -2,7 +2,7 @@
  * Doubted copies: a copy of ours of which a blob could not be given is read whole, now and not only when an audit comes by: what is
  * wrong in it counts no more from then on, and is fetched again.
  *
- * One look at a copy at a time, however many ask for it meanwhile. Told of by fetch-server.ts.
+ * One look at a copy at a time, however many ask for it meanwhile. Told of by fetch-server.ts and blob-source.ts.
  */
 import type { Nonce, ParcelId, StoreId } from '../core/ids.js';
 import { lastingAbort } from '../platform/lasting-abort.js';

@@ -699,7 +699,7 @@ async function serve(
 
   const loopDelay = new LoopDelay();
   teardown.defer(() => loopDelay.stop());
-  const blobs = new BlobSource({ net, machine, stores, roster, clock, log });
+  const blobs = new BlobSource({ net, machine, stores, roster, doubted, clock, log });
   const copies: DrillOptions = {
     objects: finder,
     copies: (parcel, wanted, until) => blobs.copies(parcel, wanted, until),

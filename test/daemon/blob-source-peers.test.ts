@@ -77,6 +77,7 @@ async function aHouse(
     },
     stores: { stores: () => [] },
     roster: { peerOf: (host: unknown) => host, nameOf: () => 'attic', isTrusted: () => true },
+    doubted: { look: () => undefined },
     clock: { nowMs: () => 0, wallMs: () => 0 },
     log: pino({ level: 'silent' }),
   } as unknown as ConstructorParameters<typeof BlobSource>[0]);

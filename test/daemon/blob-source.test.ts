@@ -19,19 +19,27 @@ const giving = (bytes: Uint8Array) =>
     yield bytes;
   });
 
+const parcel = parseParcelId('00'.repeat(32));
+
 async function framesFrom(...stores: readonly unknown[]): Promise<ContentFrame[]> {
+  return (await lookedUp(...stores)).frames;
+}
+
+/** What came, and which copies were told to be looked at. */
+async function lookedUp(...stores: readonly unknown[]) {
+  const looks: unknown[] = [];
   const source = new BlobSource({
     net: { connected: () => [] },
     machine: { holders: () => [], originOf: () => undefined },
     stores: { stores: () => stores },
     roster: {},
+    doubted: { look: (copy: unknown) => void looks.push(copy) },
     clock: { nowMs: () => 0, wallMs: () => 0 },
     log: pino({ level: 'silent' }),
   } as unknown as ConstructorParameters<typeof BlobSource>[0]);
   const frames: ContentFrame[] = [];
-  const parcel = parseParcelId('00'.repeat(32));
   for await (const frame of source.content(parcel, [blob], new AbortController().signal)) frames.push(frame);
-  return frames;
+  return { frames, looks };
 }
 
 const kinds = (frames: readonly ContentFrame[]): string => frames.map(({ kind }) => kind).join(' ');
@@ -57,4 +65,15 @@ test('a disk of ours that fails is passed over', async t => {
   });
   t.is(kinds(await framesFrom(failing, giving(right))), 'start data start data end');
   t.is(kinds(await framesFrom(failing)), 'start data unavailable');
+});
+
+test('a copy of ours that did not give a blob, or gave another one, is looked at', async t => {
+  const failing = aStore(async function* read() {
+    yield* [];
+    throw new Error('EIO');
+  });
+  const copy = { parcel, store: 'a store' };
+  t.deepEqual((await lookedUp(failing, giving(right))).looks, [copy]);
+  t.deepEqual((await lookedUp(giving(Buffer.from(right).fill('x')), giving(right))).looks, [copy]);
+  t.deepEqual((await lookedUp(giving(right))).looks, []);
 });
