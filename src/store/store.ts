@@ -662,12 +662,12 @@ export class Store {
   async possess(parcel: ParcelId, ask: PossessionAsk): Promise<Possessed> {
     this.#mustWork();
     if (!this.#present.has(parcel)) return { kind: 'absent' };
-    const record = await this.objects.get(parcel);
-    if (record === undefined) return this.#turns.take(parcel, () => this.#foundRecordless(parcel));
-    const refs = this.#blobsOf(record);
     const watch = { parcel, changed: false };
     this.#reads.add(watch);
     try {
+      const record = await this.objects.get(parcel);
+      if (record === undefined) return await this.#turns.take(parcel, () => this.#foundRecordless(parcel));
+      const refs = this.#blobsOf(record);
       const read = await readParcel(refs, blob => this.#folder.blobs.pathOf(blob), ask);
       if (read.kind === 'whole') return this.#present.has(parcel) ? read : { kind: 'absent' };
       return await this.#foundUnlike(refs, read, watch);
