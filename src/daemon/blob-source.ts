@@ -28,7 +28,7 @@ import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import type { Roster } from './roster.js';
 
-/** A holder that is busy is asked again after its own word, but not more often than this. */
+/** Those who are busy are asked again when the first of them said, after all others; but not more often than this. */
 const BUSY_TRIES_MAX = 20;
 /** Every holder is asked so often before a blob is called unavailable: connections break and come back. */
 const ROUNDS = 2;
@@ -110,9 +110,13 @@ export class BlobSource {
     try {
       for (let round = 0; round < ROUNDS && open.size > 0; round += 1) {
         if (round > 0) await pause(ROUND_REST_MS, signal);
-        const ranks = this.#ranksFor(parcel, { origin });
-        for (let peer = this.#next(ranks); peer !== undefined && open.size > 0; peer = this.#next(ranks))
-          yield* this.#tryFrom(peer, { parcel, open, ask }, signal);
+        let ranks = this.#ranksFor(parcel, { origin });
+        for (let tries = 0; tries < BUSY_TRIES_MAX && open.size > 0; tries += 1) {
+          const busy = yield* this.#fromRanks(ranks, { parcel, open, ask }, signal);
+          if (busy.size === 0) break;
+          await pause(Math.min(...busy.values()), signal);
+          ranks = [new Set(busy.keys())];
+        }
       }
       isReadOut = true;
     } finally {
@@ -121,10 +125,28 @@ export class BlobSource {
     }
   }
 
-  /** What it gives of what is open; nothing when it fails. */
-  async *#tryFrom(peer: PeerName, asking: Asking, signal: AbortSignal): AsyncGenerator<ContentFrame> {
+  /** @returns who is busy, and for how long, in ms; nobody when all is here */
+  async *#fromRanks(
+    ranks: Ranks,
+    asking: Asking,
+    signal: AbortSignal,
+  ): AsyncGenerator<ContentFrame, ReadonlyMap<PeerName, number>> {
+    const busy = new Map<PeerName, number>();
+    for (let peer = this.#next(ranks); peer !== undefined && asking.open.size > 0; peer = this.#next(ranks)) {
+      const busyMs = yield* this.#tryFrom(peer, asking, signal);
+      if (busyMs !== undefined) busy.set(peer, busyMs);
+    }
+    return asking.open.size > 0 ? busy : new Map();
+  }
+
+  /** What it gives of what is open; nothing when it fails. @returns for how long it is busy, in ms */
+  async *#tryFrom(
+    peer: PeerName,
+    asking: Asking,
+    signal: AbortSignal,
+  ): AsyncGenerator<ContentFrame, number | undefined> {
     try {
-      yield* this.#from(peer, asking, signal);
+      return yield* this.#from(peer, asking);
     } catch (error) {
       signal.throwIfAborted();
       // The next holder may do better. What this one began is begun anew.
@@ -133,6 +155,7 @@ export class BlobSource {
         { code: 'HOLDER_FAILED', parcel: asking.parcel, peer, err: error },
         'a holder could not give a parcel for a restore',
       );
+      return undefined;
     }
   }
 
@@ -176,53 +199,50 @@ export class BlobSource {
     return isOriginAsked ? [holders, live, others] : [holders, others];
   }
 
-  async *#from(peer: PeerName, { parcel, open, ask }: Asking, signal: AbortSignal): AsyncGenerator<ContentFrame> {
-    for (let tries = 0; tries < BUSY_TRIES_MAX && open.size > 0; tries += 1) {
-      let busyMs: number | undefined;
-      let current: { readonly blob: BlobId; leftBytes: number; readonly check: BlobCheck } | undefined;
-      try {
-        for await (const part of this.#givers.from(peer, ask(peer, { parcel, blobs: [...open], purpose: 'restore' }))) {
-          switch (part.kind) {
-            case 'busy':
-              busyMs = part.retryAfterMs;
-              break;
-            case 'blob':
-              current?.check.end();
-              current = { blob: part.blob, leftBytes: part.bytes, check: new BlobCheck(part.blob) };
-              yield { kind: 'start', blob: part.blob, bytes: part.bytes };
-              break;
-            case 'data':
-              yield { kind: 'data', data: part.data };
-              if (current === undefined) break;
-              current.leftBytes -= part.data.length;
-              current.check.update(part.data);
-              // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
-              if (current.leftBytes === 0 && current.check.isRight()) {
-                open.delete(current.blob);
-                yield { kind: 'end' };
-              }
-              break;
-            case 'pack':
-              for (const { blob, content } of part.blobs) {
-                yield { kind: 'start', blob, bytes: content.length };
-                yield { kind: 'data', data: content };
-                if (hashHex(content) !== blob) continue;
-                open.delete(blob);
-                yield { kind: 'end' };
-              }
-              break;
-            case 'gone':
-              break;
-            default:
-              part satisfies never;
-          }
+  async *#from(peer: PeerName, { parcel, open, ask }: Asking): AsyncGenerator<ContentFrame, number | undefined> {
+    let busyMs: number | undefined;
+    let current: { readonly blob: BlobId; leftBytes: number; readonly check: BlobCheck } | undefined;
+    try {
+      for await (const part of this.#givers.from(peer, ask(peer, { parcel, blobs: [...open], purpose: 'restore' }))) {
+        switch (part.kind) {
+          case 'busy':
+            busyMs = part.retryAfterMs;
+            break;
+          case 'blob':
+            current?.check.end();
+            current = { blob: part.blob, leftBytes: part.bytes, check: new BlobCheck(part.blob) };
+            yield { kind: 'start', blob: part.blob, bytes: part.bytes };
+            break;
+          case 'data':
+            yield { kind: 'data', data: part.data };
+            if (current === undefined) break;
+            current.leftBytes -= part.data.length;
+            current.check.update(part.data);
+            // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
+            if (current.leftBytes === 0 && current.check.isRight()) {
+              open.delete(current.blob);
+              yield { kind: 'end' };
+            }
+            break;
+          case 'pack':
+            for (const { blob, content } of part.blobs) {
+              yield { kind: 'start', blob, bytes: content.length };
+              yield { kind: 'data', data: content };
+              if (hashHex(content) !== blob) continue;
+              open.delete(blob);
+              yield { kind: 'end' };
+            }
+            break;
+          case 'gone':
+            break;
+          default:
+            part satisfies never;
         }
-      } finally {
-        current?.check.end();
       }
-      if (busyMs === undefined) return;
-      await pause(busyMs, signal);
+    } finally {
+      current?.check.end();
     }
+    return busyMs;
   }
 }
 

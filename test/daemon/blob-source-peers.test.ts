@@ -28,6 +28,8 @@ interface Holder {
   readonly asked: (readonly BlobId[])[];
   /** What it has not. */
   readonly gone: Set<BlobId>;
+  /** So many asks it answers with busy, before it gives anything. */
+  busyTimes: number;
   /** What it does before it gives a blob; default: nothing. */
   before: (blob: BlobId) => Promise<void>;
   /** Bytes of large contents that it has read to send. */
@@ -45,7 +47,7 @@ async function aHouse(
   const byBlob = new Map(contents.map(content => [blobOf(content), content]));
   const holders: Holder[] = [];
   for (const host of hosts) {
-    const holder: Holder = { host, asked: [], gone: new Set(), before: async () => {}, readBytes: 0 };
+    const holder: Holder = { host, asked: [], gone: new Set(), busyTimes: 0, before: async () => {}, readBytes: 0 };
     const parts = async function* (blobs: readonly BlobId[]): AsyncGenerator<FetchedBlob> {
       holder.asked.push(blobs);
       for (const blob of blobs) {
@@ -58,7 +60,12 @@ async function aHouse(
     };
     await serveFetch(
       host.net,
-      async ({ blobs }) => ({ kind: 'blobs', parts: parts(blobs) }),
+      async ({ blobs }) => {
+        if (holder.busyTimes === 0) return { kind: 'blobs', parts: parts(blobs) };
+        holder.busyTimes -= 1;
+        holder.asked.push([]);
+        return { kind: 'busy', retryAfterMs: 1 };
+      },
       () => false,
     );
     holders.push(holder);
@@ -177,6 +184,25 @@ test('who is up and counts for no holder is asked for what neither the holders n
   other.gone.add(blobOf(three));
   t.is(await kindsOf(copies([two, three])), 'start data end unavailable');
   t.is(origin.asked.length, 1, 'its live files are no copies');
+});
+
+test('who is busy is asked again when all others have been asked', async t => {
+  const [one, two] = [smallOf(1), smallOf(2)];
+  const { holders, content } = await aHouse(t, 3, [one, two]);
+  const [first, second, third] = holders as [Holder, Holder, Holder];
+  first.busyTimes = 1;
+  second.busyTimes = 9;
+  t.is(await kindsOf(content([one])), 'start data end');
+  t.deepEqual(
+    [first, second, third].map(({ asked }) => asked.length),
+    [1, 1, 1],
+  );
+  third.gone.add(blobOf(two));
+  first.busyTimes = 3;
+  second.busyTimes = 9;
+  t.is(await kindsOf(content([two])), 'start data end');
+  t.is(third.asked.length, 2);
+  t.deepEqual(first.asked.slice(1), [[], [], [], [blobOf(two)]]);
 });
 
 test('parcels of many blobs share streams, one call after the other', async t => {
