@@ -19,8 +19,8 @@ import { type BlobId, hexOf, parseBlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { renameFiles, writeSmallFile, writeSmallFiles } from '../platform/small-files.js';
 import type { FanFolder } from './fan-folder.js';
-import { hashFile } from './hash-file.js';
-import { FILE_MODE, storeFull, systemCode, tampered } from './own-folder.js';
+import { type HashedFile, hashFile } from './hash-file.js';
+import { FILE_MODE, isBadSector, storeFull, systemCode, tampered } from './own-folder.js';
 import type { Trash } from './trash.js';
 import { Turns } from './turns.js';
 
@@ -257,7 +257,7 @@ export class Incoming {
   async #adopt(blob: BlobId, fromTrash: boolean): Promise<void> {
     if (this.#straysPossible && !this.#arrived.has(blob)) {
       const path = this.#blobs.pathOf(blob);
-      const found = await hashFile(path);
+      const found = await this.#hashStray(blob, path);
       if (found !== undefined && found.hash !== blob) await this.setAside(blob, found.bytes);
       // If it came another way meanwhile, that takes this one's place.
       else if (found !== undefined && !this.#arrived.has(blob)) {
@@ -278,6 +278,20 @@ export class Incoming {
       this.#incomingBytes -= bytes;
       this.#tellDamage(blob, await this.#trash.setAside(path, blob));
     });
+  }
+
+  /** One that the disk does not give stays where it is until the blob comes again and takes its place. */
+  async #hashStray(blob: BlobId, path: string): Promise<HashedFile | undefined> {
+    try {
+      return await hashFile(path);
+    } catch (error) {
+      if (!isBadSector(error)) throw error;
+      this.#log.warn(
+        { code: 'BLOB_UNREADABLE', blob, err: error },
+        'a file that counts for nothing cannot be read; its blob has to come again',
+      );
+      return undefined;
+    }
   }
 
   /** When the disk cannot read it, it stays a leftover. */

@@ -12,7 +12,7 @@ import type { HostId, Nonce, Possession } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { type PossessionHasher, possessionHasher } from '../core/possession.js';
 import { hashFile } from './hash-file.js';
-import { openOwnFile, systemCode } from './own-folder.js';
+import { isBadSector, openOwnFile } from './own-folder.js';
 
 /** Enough to see that a disk still reads. */
 const GLANCE_BYTES = 64 * 1024;
@@ -73,9 +73,6 @@ export async function isRight(
 ): Promise<boolean> {
   return (await hashFile(path, { ...options, bytes }))?.hash === blob;
 }
-
-/** So a disk tells of a sector that it cannot read, and btrfs and ZFS of bytes that do not fit their checksum; a disk that was pulled too. */
-export const isBadSector = (error: unknown): boolean => systemCode(error) === 'EIO';
 
 /** Whether the disk still gives the beginning of that file. */
 export async function canBeRead(path: string): Promise<boolean> {

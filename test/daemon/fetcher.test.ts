@@ -44,6 +44,7 @@ test('a parcel of small files tells of its progress, so that its claim holds', a
     () => false,
   );
   const told: Unstamped[] = [];
+  let fails = false;
   let ends = 0;
   const end = async () => {
     ends += 1;
@@ -51,7 +52,9 @@ test('a parcel of small files tells of its progress, so that its claim holds', a
   const store = {
     expect: async (_parcel: unknown, missing: readonly object[]) => ({ missing, end }),
     receiveSmall: async () => [],
-    commit: async () => undefined,
+    commit: async () => {
+      if (fails) throw new Error('EIO');
+    },
   };
   const fetcher = new Fetcher({
     net: a.net,
@@ -71,8 +74,13 @@ test('a parcel of small files tells of its progress, so that its claim holds', a
   } as unknown as ConstructorParameters<typeof Fetcher>[0]);
   t.teardown(() => fetcher.stop());
   const from = parseHostId('1'.repeat(32));
-  fetcher.start({ do: 'fetch', fetch: 1, parcel, store: '2'.repeat(32) as never, from, purpose: 'grab' });
+  const effect = { do: 'fetch', parcel, store: '2'.repeat(32) as never, from, purpose: 'grab' } as const;
+  fetcher.start({ ...effect, fetch: 1 });
   await until(() => told.some(({ is }) => is !== 'fetch-progress'), 'the end of the fetch');
   t.deepEqual([...new Set(told.map(({ is }) => is))], ['fetch-progress', 'fetched']);
   t.is(ends, 1);
+  fails = true;
+  fetcher.start({ ...effect, fetch: 2 });
+  await until(() => told.some(({ is }) => is === 'fetch-failed'), 'the failure of the next');
+  t.is(ends, 2, 'the store expects it no longer');
 });

@@ -88,3 +88,28 @@ test.serial('nor does one whose marker is gone', async t => {
   await t.throwsAsync(store.possess(PARCEL.id, ASK), { code: 'EIO' });
   t.true(store.isPresent(PARCEL.id));
 });
+
+test.serial('of a corrupt copy also what else the disk does not give comes again', async t => {
+  const parcel = parcelOf('first', 'second', 'third');
+  const { host, store } = await begin(t, parcel);
+  const broken = parcel.blobs.slice(0, 2);
+  await breakDisk(t, host, broken);
+  const { usedBytes } = await store.usage();
+  t.is((await store.possess(parcel.id, ASK)).kind, 'corrupt');
+  t.deepEqual(await store.missing(parcel.blobs), broken);
+  await grab(store, parcel);
+  t.is((await store.possess(parcel.id, ASK)).kind, 'whole');
+  await store.emptyTrash({ olderThanMs: 0 });
+  t.is((await store.usage()).usedBytes, usedBytes);
+});
+
+test.serial('all copies but the one that the disk does not give are read again after a doubt', async t => {
+  const [bad, good, better] = [parcelOf('bad'), parcelOf('good'), parcelOf('better')];
+  const { host } = await begin(t, bad, good, better);
+  await breakDisk(t, host, bad.blobs);
+  const again = await host.restart(undefined, { doubt: { because: 'a test', counterSeen: 2_000_000_000_000 } });
+  const found: string[] = [];
+  for await (const { parcel } of again.rescan()) found.push(parcel);
+  t.deepEqual(found.sort(), [good.id, better.id].sort());
+  t.false(again.rescanDue);
+});
