@@ -1,6 +1,9 @@
 /**
- * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, and
- * the origin's live file last. A holder that goes away in the middle is replaced by the next.
+ * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, then
+ * the origin's live file. A host that goes away in the middle is replaced by the next.
+ *
+ * The last resort is everybody else who is up. A copy that has lost one file is no copy to anybody, and one of a log that was begun
+ * anew is none until it is read again; but the files of it may be the last there are, and each is hashed here.
  *
  * A restore asks for a few parcels at once; of whom, is for givers.ts to say. How much is under way at once is for the caller to
  * bound; nothing is read ahead here but what a stream holds (net/bulk-stream.ts), so a slow reader holds up the holders.
@@ -19,28 +22,27 @@ import { askFetch, type FetchPart, type FetchRequest } from '../net/fetch-protoc
 import { FetchSessions } from '../net/fetch-session.js';
 import type { Net } from '../net/net.js';
 import type { Clock } from './clock.js';
+import type { DoubtedCopies } from './doubted-copies.js';
 import { Givers } from './givers.js';
 import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import type { Roster } from './roster.js';
 
-/** A holder that is busy is asked again after its own word, but not more often than this. */
+/** Those who are busy are asked again when the first of them said, after all others; but not more often than this. */
 const BUSY_TRIES_MAX = 20;
 /** Every holder is asked so often before a blob is called unavailable: connections break and come back. */
 const ROUNDS = 2;
 const ROUND_REST_MS = 2_000;
 
-/** Who can be asked for a parcel. */
-interface Peers {
-  readonly holders: Set<PeerName>;
-  origin: PeerName | undefined;
-}
+/** Who can be asked for a parcel: somebody of a rank, when nobody is left of those before it. */
+type Ranks = readonly Set<PeerName>[];
 
 export class BlobSource {
   readonly #net: Net;
   readonly #machine: Machine;
   readonly #stores: OwnStores;
   readonly #roster: Roster;
+  readonly #doubted: Pick<DoubtedCopies, 'look'>;
   readonly #log: Logger;
   readonly #givers: Givers;
   /** Not in use. The streams of one serve one call at a time: a reader that stops in the middle keeps nobody else waiting. */
@@ -51,6 +53,7 @@ export class BlobSource {
     machine,
     stores,
     roster,
+    doubted,
     clock,
     log,
   }: {
@@ -58,6 +61,7 @@ export class BlobSource {
     readonly machine: Machine;
     readonly stores: OwnStores;
     readonly roster: Roster;
+    readonly doubted: Pick<DoubtedCopies, 'look'>;
     readonly clock: Clock;
     readonly log: Logger;
   }) {
@@ -65,13 +69,14 @@ export class BlobSource {
     this.#machine = machine;
     this.#stores = stores;
     this.#roster = roster;
+    this.#doubted = doubted;
     this.#log = log;
     this.#givers = new Givers(clock);
   }
 
   async *content(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
     const open = new Set<BlobId>();
-    for (const blob of blobs) if (!(yield* this.#fromHere(blob, signal))) open.add(blob);
+    for (const blob of blobs) if (!(yield* this.#fromHere(parcel, blob, signal))) open.add(blob);
     if (open.size > 0) yield* this.#fromPeers(parcel, { open, origin: true }, signal);
     yield* this.#unavailable(parcel, open);
   }
@@ -80,7 +85,7 @@ export class BlobSource {
   async *copies(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
     const open = new Set(blobs);
     yield* this.#fromPeers(parcel, { open, origin: false }, signal);
-    for (const blob of [...open]) if (yield* this.#fromHere(blob, signal)) open.delete(blob);
+    for (const blob of [...open]) if (yield* this.#fromHere(parcel, blob, signal)) open.delete(blob);
     yield* this.#unavailable(parcel, open);
   }
 
@@ -105,10 +110,13 @@ export class BlobSource {
     try {
       for (let round = 0; round < ROUNDS && open.size > 0; round += 1) {
         if (round > 0) await pause(ROUND_REST_MS, signal);
-        const peers = this.#peersWith(parcel);
-        if (!origin) peers.origin = undefined;
-        for (let peer = this.#next(peers); peer !== undefined && open.size > 0; peer = this.#next(peers))
-          yield* this.#tryFrom(peer, { parcel, open, ask }, signal);
+        let ranks = this.#ranksFor(parcel, { origin });
+        for (let tries = 0; tries < BUSY_TRIES_MAX && open.size > 0; tries += 1) {
+          const busy = yield* this.#fromRanks(ranks, { parcel, open, ask }, signal);
+          if (busy.size === 0) break;
+          await pause(Math.min(...busy.values()), signal);
+          ranks = [new Set(busy.keys())];
+        }
       }
       isReadOut = true;
     } finally {
@@ -117,10 +125,28 @@ export class BlobSource {
     }
   }
 
-  /** What it gives of what is open; nothing when it fails. */
-  async *#tryFrom(peer: PeerName, asking: Asking, signal: AbortSignal): AsyncGenerator<ContentFrame> {
+  /** @returns who is busy, and for how long, in ms; nobody when all is here */
+  async *#fromRanks(
+    ranks: Ranks,
+    asking: Asking,
+    signal: AbortSignal,
+  ): AsyncGenerator<ContentFrame, ReadonlyMap<PeerName, number>> {
+    const busy = new Map<PeerName, number>();
+    for (let peer = this.#next(ranks); peer !== undefined && asking.open.size > 0; peer = this.#next(ranks)) {
+      const busyMs = yield* this.#tryFrom(peer, asking, signal);
+      if (busyMs !== undefined) busy.set(peer, busyMs);
+    }
+    return asking.open.size > 0 ? busy : new Map();
+  }
+
+  /** What it gives of what is open; nothing when it fails. @returns for how long it is busy, in ms */
+  async *#tryFrom(
+    peer: PeerName,
+    asking: Asking,
+    signal: AbortSignal,
+  ): AsyncGenerator<ContentFrame, number | undefined> {
     try {
-      yield* this.#from(peer, asking, signal);
+      return yield* this.#from(peer, asking);
     } catch (error) {
       signal.throwIfAborted();
       // The next holder may do better. What this one began is begun anew.
@@ -129,25 +155,25 @@ export class BlobSource {
         { code: 'HOLDER_FAILED', parcel: asking.parcel, peer, err: error },
         'a holder could not give a parcel for a restore',
       );
+      return undefined;
     }
   }
 
-  /** Takes one of them; the origin when no other is left. */
-  #next(peers: Peers): PeerName | undefined {
-    const next = this.#givers.best(peers.holders);
-    if (next === undefined) {
-      const { origin } = peers;
-      peers.origin = undefined;
-      return origin;
-    }
-    peers.holders.delete(next);
+  /** Takes one of them. */
+  #next(ranks: Ranks): PeerName | undefined {
+    const rank = ranks.find(({ size }) => size > 0);
+    const next = rank && this.#givers.best(rank);
+    if (next !== undefined) rank?.delete(next);
     return next;
   }
 
-  #fromHere(blob: BlobId, signal: AbortSignal): AsyncGenerator<ContentFrame, boolean> {
-    return contentFromDisks(blob, this.#stores.stores(), {
+  #fromHere(parcel: ParcelId, blob: BlobId, signal: AbortSignal): AsyncGenerator<ContentFrame, boolean> {
+    const stores = [...this.#stores.stores()];
+    const strays = stores.map(store => ({ id: store.id, openBlob: () => store.openStray(blob) }));
+    return contentFromDisks(blob, [...stores, ...strays], {
       signal,
       onFault: ({ id: store }, fault) => {
+        this.#doubted.look({ parcel, store });
         if (fault.is === 'changed')
           this.#log.error(
             { code: 'BLOB_CHANGED', blob, store },
@@ -162,69 +188,61 @@ export class BlobSource {
     });
   }
 
-  #peersWith(parcel: ParcelId): Peers {
-    const connected = new Set(this.#net.connected());
-    const upAt = (host: HostId): PeerName | undefined => {
-      const peer = this.#roster.peerOf(host);
-      return peer !== undefined && connected.has(peer) ? peer : undefined;
-    };
-    const holders = new Set<PeerName>();
-    for (const { host } of this.#machine.holders(parcel)) {
-      const peer = upAt(host);
-      if (peer !== undefined) holders.add(peer);
-    }
+  #ranksFor(parcel: ParcelId, { origin: isOriginAsked }: { readonly origin: boolean }): Ranks {
+    const left = new Set(this.#net.connected());
+    const take = (hosts: readonly HostId[]): Set<PeerName> =>
+      new Set(hosts.flatMap(host => this.#roster.peerOf(host) ?? []).filter(peer => left.delete(peer)));
+    const holders = take(this.#machine.holders(parcel).map(({ host }) => host));
     const origin = this.#machine.originOf(parcel);
-    const originPeer = origin === undefined ? undefined : upAt(origin);
-    return { holders, origin: originPeer !== undefined && holders.has(originPeer) ? undefined : originPeer };
+    const live = take(origin === undefined ? [] : [origin]);
+    const others = new Set([...left].filter(peer => this.#roster.isTrusted(peer)));
+    return isOriginAsked ? [holders, live, others] : [holders, others];
   }
 
-  async *#from(peer: PeerName, { parcel, open, ask }: Asking, signal: AbortSignal): AsyncGenerator<ContentFrame> {
-    for (let tries = 0; tries < BUSY_TRIES_MAX && open.size > 0; tries += 1) {
-      let busyMs: number | undefined;
-      let current: { readonly blob: BlobId; leftBytes: number; readonly check: BlobCheck } | undefined;
-      try {
-        for await (const part of this.#givers.from(peer, ask(peer, { parcel, blobs: [...open], purpose: 'restore' }))) {
-          switch (part.kind) {
-            case 'busy':
-              busyMs = part.retryAfterMs;
-              break;
-            case 'blob':
-              current?.check.end();
-              current = { blob: part.blob, leftBytes: part.bytes, check: new BlobCheck(part.blob) };
-              yield { kind: 'start', blob: part.blob, bytes: part.bytes };
-              break;
-            case 'data':
-              yield { kind: 'data', data: part.data };
-              if (current === undefined) break;
-              current.leftBytes -= part.data.length;
-              current.check.update(part.data);
-              // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
-              if (current.leftBytes === 0 && current.check.isRight()) {
-                open.delete(current.blob);
-                yield { kind: 'end' };
-              }
-              break;
-            case 'pack':
-              for (const { blob, content } of part.blobs) {
-                yield { kind: 'start', blob, bytes: content.length };
-                yield { kind: 'data', data: content };
-                if (hashHex(content) !== blob) continue;
-                open.delete(blob);
-                yield { kind: 'end' };
-              }
-              break;
-            case 'gone':
-              break;
-            default:
-              part satisfies never;
-          }
+  async *#from(peer: PeerName, { parcel, open, ask }: Asking): AsyncGenerator<ContentFrame, number | undefined> {
+    let busyMs: number | undefined;
+    let current: { readonly blob: BlobId; leftBytes: number; readonly check: BlobCheck } | undefined;
+    try {
+      for await (const part of this.#givers.from(peer, ask(peer, { parcel, blobs: [...open], purpose: 'restore' }))) {
+        switch (part.kind) {
+          case 'busy':
+            busyMs = part.retryAfterMs;
+            break;
+          case 'blob':
+            current?.check.end();
+            current = { blob: part.blob, leftBytes: part.bytes, check: new BlobCheck(part.blob) };
+            yield { kind: 'start', blob: part.blob, bytes: part.bytes };
+            break;
+          case 'data':
+            yield { kind: 'data', data: part.data };
+            if (current === undefined) break;
+            current.leftBytes -= part.data.length;
+            current.check.update(part.data);
+            // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
+            if (current.leftBytes === 0 && current.check.isRight()) {
+              open.delete(current.blob);
+              yield { kind: 'end' };
+            }
+            break;
+          case 'pack':
+            for (const { blob, content } of part.blobs) {
+              yield { kind: 'start', blob, bytes: content.length };
+              yield { kind: 'data', data: content };
+              if (hashHex(content) !== blob) continue;
+              open.delete(blob);
+              yield { kind: 'end' };
+            }
+            break;
+          case 'gone':
+            break;
+          default:
+            part satisfies never;
         }
-      } finally {
-        current?.check.end();
       }
-      if (busyMs === undefined) return;
-      await pause(busyMs, signal);
+    } finally {
+      current?.check.end();
     }
+    return busyMs;
   }
 }
 

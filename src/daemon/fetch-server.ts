@@ -2,7 +2,9 @@
  * Fetch server: gives blobs of a parcel to members: from our stores, or, at the origin, from the live file.
  *
  * The origin keeps no second copy, so it can find that a blob is gone (live-parcels.ts). If nobody holds the parcel yet,
- * the snapshot is cut anew without that file. Who is served at all is decided by
+ * the snapshot is cut anew without that file. What a disk of ours cannot read is gone too: whoever asks gets all that stands
+ * behind it, and the copy is looked at (doubted-copies.ts). What lies here and counts for nothing is given too, as the last
+ * resort: whoever gets it hashes it. Who is served at all is decided by
  * core/serve.ts, from what this host alone can see: the fetchers themselves.
  *
  * A large blob is fetched by one ask for its recipe and many for ranges of it, several at once: to all rules here they are one
@@ -13,7 +15,7 @@ import { NoRecipe } from '../catalog/recipe-maker.js';
 import { SourceGone } from '../catalog/source-file.js';
 import { type ByteRange, sumOf } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
-import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
+import type { BlobId, ParcelId, PeerName, StoreId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import { decideServe } from '../core/serve.js';
 import {
@@ -29,6 +31,7 @@ import { readAhead } from '../platform/read-ahead.js';
 import type { StoredBlob } from '../store/blob-reader.js';
 import type { Store } from '../store/store.js';
 import type { Clock } from './clock.js';
+import type { DoubtedCopies } from './doubted-copies.js';
 import type { LiveParcel, LiveParcels } from './live-parcels.js';
 import type { OwnStores } from './own-stores.js';
 import { heldPlace, type Recipes } from './recipes.js';
@@ -49,6 +52,9 @@ const RUNS_AHEAD = 3;
 /** When a fetcher that is one too many may ask again, in ms. */
 const BUSY_RETRY_MS = 2_000;
 
+/** A disk of ours does not give a blob that it holds. */
+class HeldUnreadable extends Error {}
+
 export class FetchServer {
   readonly #net: Net;
   readonly #machine: Machine;
@@ -56,6 +62,7 @@ export class FetchServer {
   readonly #roster: Roster;
   readonly #live: LiveParcels;
   readonly #recipes: Recipes;
+  readonly #doubted: Pick<DoubtedCopies, 'look'>;
   readonly #clock: Clock;
   readonly #log: Logger;
   /** Who is being served what. */
@@ -70,6 +77,7 @@ export class FetchServer {
     roster,
     live,
     recipes,
+    doubted,
     clock,
     log,
   }: {
@@ -79,6 +87,7 @@ export class FetchServer {
     readonly roster: Roster;
     readonly live: LiveParcels;
     readonly recipes: Recipes;
+    readonly doubted: Pick<DoubtedCopies, 'look'>;
     readonly clock: Clock;
     readonly log: Logger;
   }) {
@@ -88,6 +97,7 @@ export class FetchServer {
     this.#roster = roster;
     this.#live = live;
     this.#recipes = recipes;
+    this.#doubted = doubted;
     this.#clock = clock;
     this.#log = log;
   }
@@ -96,7 +106,7 @@ export class FetchServer {
     await serveFetch(
       this.#net,
       (request, from, signal) => this.#answer(request, from, signal),
-      error => error instanceof SourceGone || error instanceof NoRecipe,
+      error => error instanceof SourceGone || error instanceof HeldUnreadable || error instanceof NoRecipe,
     );
   }
 
@@ -186,33 +196,34 @@ export class FetchServer {
     const places: Located<Place>[] = [];
     let live: LiveParcel | undefined | 'not looked for' = 'not looked for';
     for (const blob of blobs) {
-      const held = await this.#held(blob);
-      let at: Located<Place>['at'] = held && { place: held.store, bytes: held.blob.bytes };
+      let at = locate(await this.#inStores(store => store.openBlob(blob)));
       if (at === undefined) {
         if (live === 'not looked for') live = await this.#live.find(parcel);
         const size = live?.files.get(blob)?.[0]?.size;
         if (live !== undefined && size !== undefined) at = { place: live, bytes: size };
       }
+      at ??= locate(await this.#inStores(store => store.openStray(blob)));
       places.push({ blob, at });
     }
     if (ranges !== undefined) {
-      for (const { blob, at } of places) yield await this.#openOne(blob, at?.place, signal, ranges);
+      for (const { blob, at } of places) yield await this.#openOne({ parcel, blob, ranges }, at?.place, signal);
       return;
     }
-    const runs = readAhead(runsOf(places), run => this.#open(run, signal), RUNS_AHEAD);
+    const runs = readAhead(runsOf(places), run => this.#open(parcel, run, signal), RUNS_AHEAD);
     for await (const run of runs) yield* run;
   }
 
-  async #held(blob: BlobId): Promise<{ readonly store: Store; readonly blob: StoredBlob } | undefined> {
+  /** In the first of our stores that can open it. */
+  async #inStores(open: (store: Store) => Promise<StoredBlob | undefined>): Promise<InStore | undefined> {
     for (const store of this.#stores.stores()) {
-      const opened = await store.openBlob(blob);
-      if (opened !== undefined) return { store, blob: opened };
+      const blob = await open(store);
+      if (blob !== undefined) return { store, blob };
     }
     return undefined;
   }
 
-  async #open(run: Run<Place>, signal: AbortSignal): Promise<FetchedBlob[]> {
-    if (run.is === 'one') return [await this.#openOne(run.blob, run.place, signal)];
+  async #open(parcel: ParcelId, run: Run<Place>, signal: AbortSignal): Promise<FetchedBlob[]> {
+    if (run.is === 'one') return [await this.#openOne({ parcel, blob: run.blob }, run.place, signal)];
     const { place } = run;
     const contents = await ('files' in place ? this.#live.readSmall(place, run.blobs) : place.readSmall(run.blobs));
     const pack: PackedBlob[] = [];
@@ -220,33 +231,49 @@ export class FetchServer {
     for (const [n, blob] of run.blobs.entries()) {
       const content = contents[n];
       if (content !== undefined) pack.push({ blob, content });
-      else others.push(await this.#openOne(blob, place, signal));
+      else others.push(await this.#openOne({ parcel, blob }, place, signal));
     }
     return pack.length === 0 ? others : [{ pack }, ...others];
   }
 
-  async #openOne(
-    blob: BlobId,
-    place: Place | undefined,
-    signal: AbortSignal,
-    ranges?: readonly ByteRange[],
-  ): Promise<FetchedBlob> {
+  async #openOne(wanted: WantedBlob, place: Place | undefined, signal: AbortSignal): Promise<FetchedBlob> {
+    const { blob, ranges } = wanted;
     if (place === undefined) return { blob, gone: true };
     if (!('files' in place)) {
-      const held = await place.openBlob(blob);
+      const held = (await place.openBlob(blob)) ?? (await place.openStray(blob));
       if (held === undefined) return { blob, gone: true };
-      return { blob, bytes: bytesOf(held.bytes, ranges), content: held.read(signal, ranges) };
+      return { blob, bytes: bytesOf(held.bytes, ranges), content: this.#read(held, wanted, place.id, signal) };
     }
     const opened = await this.#live.open(place, blob, signal, ranges);
     if (opened === undefined) return { blob, gone: true };
     return { blob, bytes: bytesOf(opened.bytes, ranges), content: opened.content };
   }
 
+  /** @throws HeldUnreadable for whatever the disk says */
+  async *#read(
+    held: StoredBlob,
+    { parcel, blob, ranges }: WantedBlob,
+    store: StoreId,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    try {
+      yield* held.read(signal, ranges);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#log.warn(
+        { code: 'BLOB_UNREADABLE', parcel, blob, store, err: error },
+        'a blob cannot be read here; whoever asked for it is told so, and all of its parcel is read',
+      );
+      this.#doubted.look({ parcel, store });
+      throw new HeldUnreadable(`blob ${blob}`, { cause: error });
+    }
+  }
+
   /** @throws NoRecipe, whatever the reason: the bytes can be asked for all the same */
   async *#pages({ parcel, blobs, ranges }: FetchRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const [blob] = blobs as [BlobId];
     try {
-      const held = await this.#held(blob);
+      const held = await this.#inStores(store => store.openBlob(blob));
       if (held !== undefined) {
         const { store } = held;
         const { bytes } = held.blob;
@@ -286,8 +313,23 @@ async function* noRecipe(): AsyncGenerator<never> {
   throw new NoRecipe('not for a host that is not trusted');
 }
 
+/** A blob of the parcel that is asked for, or ranges of it. */
+interface WantedBlob {
+  readonly parcel: ParcelId;
+  readonly blob: BlobId;
+  readonly ranges?: readonly ByteRange[];
+}
+
 /** Where a blob is read from: a store of ours, or the files of a source of ours. */
 type Place = Store | LiveParcel;
+
+interface InStore {
+  readonly store: Store;
+  readonly blob: StoredBlob;
+}
+
+const locate = (found: InStore | undefined): Located<Place>['at'] =>
+  found === undefined ? undefined : { place: found.store, bytes: found.blob.bytes };
 
 async function* gone(blobs: readonly BlobId[]): AsyncGenerator<FetchedBlob> {
   for (const blob of blobs) yield { blob, gone: true };

@@ -122,15 +122,8 @@ export class Fetcher {
         return;
       }
       const record = await this.#record(parcel, peer, signal);
-      const missing = await store.missing(recordBlobs(record));
-      if (missing.length > 0) await this.#stores.makeRoom(effect.store);
-      const large = await this.#fillLarge(effect, { store, peer, missing }, signal);
-      await this.#fill(effect, { store, peer, missing: large.missing }, signal);
-      signal.throwIfAborted();
-      await store.commit(parcel, record);
-      for (const [ref, recipe] of large.recipes) await this.#keepRecipe(store, ref, recipe);
+      const receivedBytes = await this.#bring(effect, { store, peer, record }, signal);
       const usedBytes = await this.#stores.usedBytes(effect.store);
-      const receivedBytes = large.missing.reduce((total, { bytes }) => total + bytes, large.receivedBytes);
       await this.#stores.tellOps(effect.store, segment => ({
         is: 'fetched',
         fetch,
@@ -149,6 +142,27 @@ export class Fetcher {
         );
       }
       this.#tell({ is: 'fetch-failed', fetch, because, retryAfterMs });
+    }
+  }
+
+  /** What is missing, and the commit. @returns how many bytes came over the wire */
+  async #bring(
+    effect: FetchEffect,
+    { store, peer, record }: { readonly store: Store; readonly peer: PeerName; readonly record: Uint8Array },
+    signal: AbortSignal,
+  ): Promise<number> {
+    const { parcel } = effect;
+    const { missing, end } = await store.expect(parcel, recordBlobs(record));
+    try {
+      if (missing.length > 0) await this.#stores.makeRoom(effect.store);
+      const large = await this.#fillLarge(effect, { store, peer, missing }, signal);
+      await this.#fill(effect, { store, peer, missing: large.missing }, signal);
+      signal.throwIfAborted();
+      await store.commit(parcel, record);
+      for (const [ref, recipe] of large.recipes) await this.#keepRecipe(store, ref, recipe);
+      return large.missing.reduce((total, { bytes }) => total + bytes, large.receivedBytes);
+    } finally {
+      await end();
     }
   }
 

@@ -372,7 +372,8 @@ export class OwnStores {
     };
     this.#mounted.set(store.id, mounted);
     try {
-      await this.#tellLog(mounted);
+      // In its turn: an operation that comes meanwhile and is told of between two pieces would be told of twice, or never.
+      await this.#turns.take(`log ${store.id}`, () => this.#tellLog(mounted));
       await this.#measure(mounted);
     } catch (error) {
       // The machine would take a log of which it has heard a part for the whole.

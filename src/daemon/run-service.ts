@@ -54,6 +54,7 @@ import { CatalogSweeper } from './catalog-sweeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
 import { DamagedCopies } from './damaged-copies.js';
+import { DoubtedCopies } from './doubted-copies.js';
 import { type DrillOptions, drill } from './drill.js';
 import { Driver, type Unstamped } from './driver.js';
 import { Dropper } from './dropper.js';
@@ -377,7 +378,9 @@ async function serve(
   teardown.defer(() => auditor.stop());
   const relocator = new Relocator({ net, roster, tell, log });
   teardown.defer(() => relocator.stop());
-  const server = new FetchServer({ net, machine, stores, roster, live, recipes, clock, log });
+  const doubted = new DoubtedCopies({ reader: dropper, nonce });
+  teardown.defer(() => doubted.stop());
+  const server = new FetchServer({ net, machine, stores, roster, live, recipes, doubted, clock, log });
   const orders = new Orders({ net, origin, roster, log });
   const trees = new TreeKeeper({
     stores,
@@ -696,7 +699,7 @@ async function serve(
 
   const loopDelay = new LoopDelay();
   teardown.defer(() => loopDelay.stop());
-  const blobs = new BlobSource({ net, machine, stores, roster, clock, log });
+  const blobs = new BlobSource({ net, machine, stores, roster, doubted, clock, log });
   const copies: DrillOptions = {
     objects: finder,
     copies: (parcel, wanted, until) => blobs.copies(parcel, wanted, until),

@@ -38,6 +38,9 @@ const FETCH_STREAMS_MAX = 16;
 /** Between two questions of one stream, in ms: who has nothing to ask closes it after two seconds. */
 const REQUEST_STALL_MS = 10_000;
 
+/** No peer is believed that it is busy for longer, in ms: ours say two seconds. */
+const BUSY_MS_MAX = 60_000;
+
 /** Why somebody fetches: a server that must choose serves a restore before a repair before a grab. */
 export type FetchPurpose = 'grab' | 'repair' | 'restore';
 /** Their numbers on the wire. A number of a later version counts as the humblest. */
@@ -56,6 +59,7 @@ export interface FetchRequest {
 
 export interface FetchBusy {
   readonly kind: 'busy';
+  /** A minute at most. */
   readonly retryAfterMs: number;
 }
 
@@ -253,7 +257,10 @@ export function toWant({ parcel, blobs, purpose, ranges = [], recipe }: FetchReq
 
 export const busyFrom = ({ retryAfterMs }: Busy): FetchBusy => ({
   kind: 'busy',
-  retryAfterMs: reading('fetch answer', () => countFrom(retryAfterMs)),
+  retryAfterMs: Math.min(
+    reading('fetch answer', () => countFrom(retryAfterMs)),
+    BUSY_MS_MAX,
+  ),
 });
 
 /** Waits until so many bytes may move; undefined when they may at once. */

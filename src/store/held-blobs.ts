@@ -3,9 +3,9 @@
  *
  * The index says which blobs PRESENT parcels list. Between two looks at it things happen, and three words tell what:
  *
- *   pinned     a commit under way counts on the blob: whether held or just arrived, it stays where it is until that is over
+ *   pinned     a fetch or a commit under way counts on the blob: held or just arrived, it stays where it is until that is over
  *   leaving    a parcel that lists it is being dropped: who wants a pin waits, and looks again
- *   lingering  the last parcel that lists it was dropped while it was pinned: it leaves with its last pin, unless that commit
+ *   lingering  the last parcel that lists it was dropped while it was pinned: it leaves with its last pin, unless a commit
  *              made it held again
  *
  * Without them a commit that found a blob held, and so received nothing, could enter its `add` when the blob is in the

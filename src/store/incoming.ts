@@ -19,8 +19,8 @@ import { type BlobId, hexOf, parseBlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { renameFiles, writeSmallFile, writeSmallFiles } from '../platform/small-files.js';
 import type { FanFolder } from './fan-folder.js';
-import { hashFile } from './hash-file.js';
-import { FILE_MODE, storeFull, systemCode, tampered } from './own-folder.js';
+import { type HashedFile, hashFile } from './hash-file.js';
+import { FILE_MODE, isBadSector, storeFull, systemCode, tampered } from './own-folder.js';
 import type { Trash } from './trash.js';
 import { Turns } from './turns.js';
 
@@ -85,7 +85,7 @@ export class Incoming {
   /** Those of them that are being put together now. */
   readonly #open = new Set<string>();
   readonly #adopting = new Turns<string>();
-  /** What commits under way count on is not swept away. */
+  /** What fetches and commits under way count on is not swept away. */
   readonly #pins: ReadonlyMap<string, number>;
   /** Whether `.blobs` may have files that nothing in the log covers; looking for each costs a system call. */
   #straysPossible: boolean;
@@ -122,10 +122,9 @@ export class Incoming {
       }
       const { size } = await lstat(path);
       this.#incomingBytes += size;
+      // The host may have been off for longer than it is kept.
+      await beginAnew(path);
       if (name === `${blob}${PARTIAL_MARK}`) {
-        // Its time begins anew: the host may have been off for longer than a partial is kept.
-        const now = new Date();
-        await lutimes(path, now, now);
         this.#partials.set(blob, size);
         continue;
       }
@@ -199,12 +198,25 @@ export class Incoming {
     return this.#arrived.get(blob)?.bytes === bytes;
   }
 
+  /** What is here of these blobs is kept for its time again, as if it had come now. Never throws. */
+  async renew(blobs: readonly string[]): Promise<void> {
+    for (const blob of blobs) {
+      const arrival = this.#arrived.get(blob);
+      try {
+        if (arrival?.placed === false) await beginAnew(arrival.path);
+        if (this.#partials.has(blob)) await beginAnew(this.#partialPath(blob));
+      } catch {
+        // A commit has moved it, or it is swept by its old time, and has to come again.
+      }
+    }
+  }
+
   /** One at a time a blob, and none of a blob that has arrived. */
   partial(ref: BlobRef): PartialBlob {
     const blob = parseBlobId(ref.blob);
     assert(!this.#open.has(blob) && !this.#arrived.has(blob), `blob ${blob} is put together twice`);
     this.#open.add(blob);
-    const path = `${this.#path}/${blob}${PARTIAL_MARK}`;
+    const path = this.#partialPath(blob);
     return {
       path,
       wrote: bytes => {
@@ -245,7 +257,7 @@ export class Incoming {
   async #adopt(blob: BlobId, fromTrash: boolean): Promise<void> {
     if (this.#straysPossible && !this.#arrived.has(blob)) {
       const path = this.#blobs.pathOf(blob);
-      const found = await hashFile(path);
+      const found = await this.#hashStray(blob, path);
       if (found !== undefined && found.hash !== blob) await this.setAside(blob, found.bytes);
       // If it came another way meanwhile, that takes this one's place.
       else if (found !== undefined && !this.#arrived.has(blob)) {
@@ -268,6 +280,20 @@ export class Incoming {
     });
   }
 
+  /** One that the disk does not give stays where it is until the blob comes again and takes its place. */
+  async #hashStray(blob: BlobId, path: string): Promise<HashedFile | undefined> {
+    try {
+      return await hashFile(path);
+    } catch (error) {
+      if (!isBadSector(error)) throw error;
+      this.#log.warn(
+        { code: 'BLOB_UNREADABLE', blob, err: error },
+        'a file that counts for nothing cannot be read; its blob has to come again',
+      );
+      return undefined;
+    }
+  }
+
   /** When the disk cannot read it, it stays a leftover. */
   async #adoptLeftover(blob: BlobId, path: string, whenWrong: () => Promise<void>): Promise<void> {
     const found = await hashFile(path);
@@ -279,6 +305,14 @@ export class Incoming {
     // It came another way meanwhile.
     else if (this.#arrived.has(blob)) await this.#remove(path);
     else this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: false });
+  }
+
+  /** What lies under the blob's name in `.blobs`, hashed by nobody; `undefined` when there is none, or surely none. */
+  async stray(blob: BlobId): Promise<{ readonly path: string; readonly bytes: number } | undefined> {
+    if (!this.#straysPossible) return undefined;
+    const path = this.#blobs.pathOf(blob);
+    const bytes = await sizeOf(path);
+    return bytes === 0 ? undefined : { path, bytes };
   }
 
   /** Bytes that are not what their name under `.blobs` says must not stay there; they may be all that is left of a file. */
@@ -373,12 +407,12 @@ export class Incoming {
     if (failure !== undefined) throw failure;
   }
 
-  /** Removes what lies under `.incoming` since before `beforeMs` and no commit counts on. */
+  /** Removes what lies under `.incoming` since before `beforeMs` and no fetch or commit counts on. */
   async sweep(beforeMs: number): Promise<void> {
     for (const [blob, state] of this.#arrived) {
       const stays = () => state.placed || this.#pins.has(blob) || this.#arrived.get(blob) !== state;
       if (stays() || (await modifiedMs(state.path)) >= beforeMs) continue;
-      // Looked at again: a commit may have taken it while its time was read.
+      // Looked at again: somebody may have taken it while its time was read.
       if (stays()) continue;
       this.#arrived.delete(blob);
       await this.#remove(state.path);
@@ -396,9 +430,10 @@ export class Incoming {
       for (const path of old) await this.#remove(path);
     }
     for (const blob of this.#partials.keys()) {
-      const path = `${this.#path}/${blob}${PARTIAL_MARK}`;
+      const path = this.#partialPath(blob);
+      const stays = () => this.#open.has(blob) || this.#pins.has(blob);
       // Looked at again: somebody may have gone on with it while its time was read.
-      if (this.#open.has(blob) || (await modifiedMs(path)) >= beforeMs || this.#open.has(blob)) continue;
+      if (stays() || (await modifiedMs(path)) >= beforeMs || stays()) continue;
       this.#partials.delete(blob);
       await this.#remove(path);
     }
@@ -412,6 +447,10 @@ export class Incoming {
 
   #newPath(blob: BlobId): string {
     return `${this.#path}/${blob}.${newMark()}`;
+  }
+
+  #partialPath(blob: string): string {
+    return `${this.#path}/${blob}${PARTIAL_MARK}`;
   }
 
   #state(arrival: Arrival): ArrivalState {
@@ -546,6 +585,12 @@ async function sizeOf(path: string): Promise<number> {
     if (systemCode(error) === 'ENOENT') return 0;
     throw error;
   }
+}
+
+/** The time of a file under `.incoming`, by which it is swept. */
+async function beginAnew(path: string): Promise<void> {
+  const now = new Date();
+  await lutimes(path, now, now);
 }
 
 /** Far in the future when there is no such file: then there is nothing to sweep. */

@@ -76,6 +76,9 @@ export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** So a disk tells of a sector that it cannot read, and btrfs and ZFS of bytes that do not fit their checksum; a disk that was pulled too. */
+export const isBadSector = (error: unknown): boolean => systemCode(error) === 'EIO';
+
 /** No room is the one failure that everybody who writes must expect: it becomes a ClusterError, others stay as they are. */
 export function storeFull(error: unknown, path: string): unknown {
   const code = systemCode(error);

@@ -12,6 +12,10 @@ import type { HostId, Nonce, Possession } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { type PossessionHasher, possessionHasher } from '../core/possession.js';
 import { hashFile } from './hash-file.js';
+import { isBadSector, openOwnFile } from './own-folder.js';
+
+/** Enough to see that a disk still reads. */
+const GLANCE_BYTES = 64 * 1024;
 
 export interface PossessionAsk {
   readonly nonce: Nonce;
@@ -22,8 +26,8 @@ export interface PossessionAsk {
 
 export type ParcelRead =
   | { readonly kind: 'whole'; readonly possessions: ReadonlyMap<HostId, Possession> }
-  /** The first blob whose file is gone, or has other bytes than its name says. */
-  | { readonly kind: 'wrong'; readonly blob: BlobRef };
+  /** The first blob whose file is gone, has other bytes than its name says, or is not given by its disk: then also what that said. */
+  | { readonly kind: 'wrong'; readonly blob: BlobRef; readonly error?: unknown };
 
 /**
  * @param refs the parcel's non-empty blobs in record order
@@ -43,7 +47,12 @@ export async function readParcel(
       const onChunk = (chunk: Uint8Array) => {
         for (const hasher of hashers.values()) hasher.update(chunk);
       };
-      if (!(await isRight(pathOf(blob.blob), blob, { onChunk, signal }))) return { kind: 'wrong', blob };
+      try {
+        if (!(await isRight(pathOf(blob.blob), blob, { onChunk, signal }))) return { kind: 'wrong', blob };
+      } catch (error) {
+        if (!isBadSector(error)) throw error;
+        return { kind: 'wrong', blob, error };
+      }
     }
     const possessions = new Map<HostId, Possession>();
     for (const [holder, hasher] of hashers) {
@@ -63,4 +72,20 @@ export async function isRight(
   options: { readonly onChunk?: (chunk: Uint8Array) => void; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<boolean> {
   return (await hashFile(path, { ...options, bytes }))?.hash === blob;
+}
+
+/** Whether the disk still gives the beginning of that file. */
+export async function canBeRead(path: string): Promise<boolean> {
+  try {
+    const file = await openOwnFile(path);
+    try {
+      await file?.read(Buffer.allocUnsafe(GLANCE_BYTES), 0, GLANCE_BYTES, 0);
+    } finally {
+      await file?.close();
+    }
+    return file !== undefined;
+  } catch {
+    // Whatever it was, it was not read.
+    return false;
+  }
 }

@@ -48,8 +48,8 @@ import type { LateDeletions } from './late-deletions.js';
 import { LogFile } from './log-file.js';
 import { MARKER_NAME, type Marker, readMarker, writeMarker } from './marker.js';
 import { ObjectFolder, type ObjectSweep, type Swept } from './object-folder.js';
-import { FILE_MODE, readOwnFile, storeFull, systemCode } from './own-folder.js';
-import { isRight, type PossessionAsk, readParcel } from './possess.js';
+import { FILE_MODE, isBadSector, readOwnFile, storeFull, systemCode } from './own-folder.js';
+import { canBeRead, isRight, type ParcelRead, type PossessionAsk, readParcel } from './possess.js';
 import type { RecipeIndex } from './recipe-index.js';
 import { type Recovered, recover } from './recovery.js';
 import { headName, headsIn, newEpoch, resolveStorePath, SIGNED_BYTES_MAX, StoreFolder } from './store-folder.js';
@@ -100,6 +100,14 @@ export interface StoreUsage {
   readonly totalOnDiskBytes: number;
 }
 
+/** What a fetch counts on while it runs: nothing of that leaves this store before its end. */
+export interface Expected {
+  /** As by `missing`. */
+  readonly missing: readonly BlobRef[];
+  /** However the fetch went. What came for it, and is not held now, is kept for its time from here on. Never throws. */
+  end(): Promise<void>;
+}
+
 /** Whether this host has the bytes of a parcel, by a look at its disk. */
 export type Possessed =
   /** Every byte was read and is right: what each of the holders must answer. */
@@ -114,6 +122,9 @@ export type Possessed =
  * read to find them, about a second; with more, each is found when it is read itself.
  */
 const SHARERS_SOUGHT_MAX = 10_000;
+
+/** Of so many other files one must be read before a disk that does not give one is believed to have lost just that. */
+const OTHERS_TRIED_MAX = 8;
 
 /**
  * Makes a store in an existing folder, once.
@@ -238,6 +249,8 @@ interface PendingOp {
   readonly refs: readonly BlobRef[];
   position?: LogPosition;
 }
+
+type WrongRead = Extract<ParcelRead, { readonly kind: 'wrong' }>;
 
 interface StoreParts {
   readonly path: string;
@@ -447,6 +460,31 @@ export class Store {
     return this.#missing(blobs, { fromTrash: true });
   }
 
+  /**
+   * As `missing`, for a fetch of the parcel that begins now, and may take hours.
+   *
+   * @param blobs all that the parcel lists
+   */
+  async expect(parcel: ParcelId, blobs: readonly BlobRef[]): Promise<Expected> {
+    this.#mustWork();
+    const pinned: string[] = [];
+    const end = async (): Promise<void> => {
+      // Another object may write to this disk by now. The next opening begins the time of what is here anew.
+      if (this.#closed) return;
+      await this.#turns.take(parcel, async () => {
+        await this.#incoming.renew(pinned);
+        await this.#blobs.release(pinned);
+      });
+    };
+    try {
+      const { missing } = await this.#pinAll(blobs, pinned);
+      return { missing, end };
+    } catch (error) {
+      await end();
+      throw error;
+    }
+  }
+
   /** How much of a missing blob is here already, as the beginning of it that a fetch has left. It is used room. */
   partialBytes(blob: BlobRef): number {
     return this.#incoming.partialBytes(blob.blob);
@@ -536,7 +574,9 @@ export class Store {
     let arrivals: readonly Arrival[] = [];
     let held = false;
     try {
-      arrivals = await this.#arrivalsOf(parcel, refs, pinned);
+      const counted = await this.#pinAll(refs, pinned);
+      if (counted.missing.length > 0) throw lacking(parcel, refs, counted.missing);
+      ({ arrivals } = counted);
       await this.objects.put(record);
       const placed = async () => {
         await this.#sync.flush(arrivals.map(({ path }) => path));
@@ -560,8 +600,11 @@ export class Store {
     }
   }
 
-  /** The blobs that are not held yet; none may be missing. Notes in `pinned` what the caller has to release. */
-  async #arrivalsOf(parcel: ParcelId, refs: readonly BlobRef[], pinned: string[]): Promise<readonly Arrival[]> {
+  /** The blobs that are not held yet. Notes in `pinned` what the caller has to release, also when this fails. */
+  async #pinAll(
+    refs: readonly BlobRef[],
+    pinned: string[],
+  ): Promise<{ readonly arrivals: readonly Arrival[]; readonly missing: readonly BlobRef[] }> {
     const arrivals: Arrival[] = [];
     const missing: BlobRef[] = [];
     for (const ref of refs) {
@@ -570,8 +613,7 @@ export class Store {
       if (counted.is === 'missing') missing.push(ref);
       else if (counted.is === 'arrived') arrivals.push(counted.arrival);
     }
-    if (missing.length > 0) throw lacking(parcel, refs, missing);
-    return arrivals;
+    return { arrivals, missing };
   }
 
   /**
@@ -612,22 +654,23 @@ export class Store {
 
   /**
    * Reads every blob of a parcel from the disk, in this call, and says what each of these holders must answer to the nonce.
-   * What turns out to be wrong or gone is written into the log as `corrupt`, and its file is set aside.
+   * What turns out to be wrong or gone is written into the log as `corrupt`, and its file is set aside; so is what the disk twice
+   * failed to read while it reads others.
    *
-   * @throws what the disk says when it cannot be read, and the signal's reason: then nothing is known and nothing changes
+   * @throws what the disk says otherwise when it cannot be read, and the signal's reason: then nothing is known and nothing changes
    */
   async possess(parcel: ParcelId, ask: PossessionAsk): Promise<Possessed> {
     this.#mustWork();
     if (!this.#present.has(parcel)) return { kind: 'absent' };
-    const record = await this.objects.get(parcel);
-    if (record === undefined) return this.#turns.take(parcel, () => this.#foundRecordless(parcel));
-    const refs = this.#blobsOf(record);
     const watch = { parcel, changed: false };
     this.#reads.add(watch);
     try {
+      const record = await this.objects.get(parcel);
+      if (record === undefined) return await this.#turns.take(parcel, () => this.#foundRecordless(parcel));
+      const refs = this.#blobsOf(record);
       const read = await readParcel(refs, blob => this.#folder.blobs.pathOf(blob), ask);
       if (read.kind === 'whole') return this.#present.has(parcel) ? read : { kind: 'absent' };
-      return await this.#foundUnlike(refs, read.blob, watch);
+      return await this.#foundUnlike(refs, read, watch);
     } finally {
       this.#reads.delete(watch);
     }
@@ -635,17 +678,17 @@ export class Store {
 
   async #foundUnlike(
     refs: readonly BlobRef[],
-    wrong: BlobRef,
+    read: WrongRead,
     watch: { readonly parcel: ParcelId; readonly changed: boolean },
   ): Promise<Possessed> {
     const { parcel } = watch;
     const found = await this.#turns.take(parcel, async () => {
       this.#mustWork();
       // Dropped meanwhile, and perhaps taken back: then its files were moved while they were read, and nothing is wrong.
-      return watch.changed ? ({ kind: 'absent' } as const) : this.#foundWrong(parcel, refs, wrong);
+      return watch.changed ? ({ kind: 'absent' } as const) : this.#foundWrong(parcel, refs, read);
     });
     if (found.kind !== 'corrupt') return found;
-    return { kind: 'corrupt', position: (await this.#denounceSharers(wrong.blob)) ?? found.position };
+    return { kind: 'corrupt', position: (await this.#denounceSharers(read.blob.blob)) ?? found.position };
   }
 
   async #foundRecordless(parcel: ParcelId): Promise<Possessed> {
@@ -656,12 +699,12 @@ export class Store {
     return this.#enterCorrupt(parcel, []);
   }
 
-  async #foundWrong(parcel: ParcelId, refs: readonly BlobRef[], wrong: BlobRef): Promise<Possessed> {
+  async #foundWrong(parcel: ParcelId, refs: readonly BlobRef[], { blob: wrong, error }: WrongRead): Promise<Possessed> {
     return this.#blobs.whileLeaving([wrong], async () => {
       const blob = parseBlobId(wrong.blob);
       const known = this.#blobs.isLost(blob);
       // Looked at once more, for a memory or a cable that errs must not cost a copy.
-      if (!known && (await isRight(this.#folder.blobs.pathOf(blob), wrong))) throw unsteady(`blob ${blob}`);
+      if (!known && (await this.#isRightAfterAll(refs, wrong))) throw error ?? unsteady(`blob ${blob}`);
       // First, so that no commit enters an `add` that relies on it.
       this.#blobs.lose(blob);
       try {
@@ -673,6 +716,34 @@ export class Store {
         if (!known && this.#blobs.isLost(blob)) await this.#incoming.setAsideHeld(blob, wrong.bytes);
       }
     });
+  }
+
+  /** @throws what the disk says, unless it has lost just this file */
+  async #isRightAfterAll(refs: readonly BlobRef[], wrong: BlobRef): Promise<boolean> {
+    try {
+      return await isRight(this.#folder.blobs.pathOf(wrong.blob), wrong);
+    } catch (error) {
+      if (isBadSector(error) && (await this.#readsOthers(refs, wrong.blob))) return false;
+      throw error;
+    }
+  }
+
+  /** A disk that is gone may still give what the kernel has of it; but then `corrupt` cannot be written to it either. */
+  async #readsOthers(refs: readonly BlobRef[], than: string): Promise<boolean> {
+    if ((await this.whyGone()) !== undefined) return false;
+    let tried = 0;
+    for await (const blob of this.#blobsBut(than, refs)) {
+      if (await canBeRead(this.#folder.blobs.pathOf(blob))) return true;
+      tried += 1;
+      if (tried === OTHERS_TRIED_MAX) break;
+    }
+    return false;
+  }
+
+  /** Those of its parcel first. */
+  async *#blobsBut(than: string, refs: readonly BlobRef[]): AsyncGenerator<string> {
+    for (const { blob } of refs) if (blob !== than) yield blob;
+    for await (const { ids } of this.#folder.blobs.shards()) for (const id of ids) if (id !== than) yield id;
   }
 
   /** Its other blobs stay where they are: whoever takes the parcel again finds them, and they may be the last of their kind. */
@@ -776,6 +847,15 @@ export class Store {
   async openBlob(blob: BlobId): Promise<StoredBlob | undefined> {
     const held = this.#blobs.lookup(blob);
     return held === undefined ? undefined : readBlob(this.#folder.blobs.pathOf(blob), blob, held.bytes);
+  }
+
+  /**
+   * What lies under the blob's name and counts for nothing: the right blobs of a corrupt parcel, and copies that are not read again
+   * yet. They may be the last of their kind; nobody has hashed them, so whoever reads them must.
+   */
+  async openStray(blob: BlobId): Promise<StoredBlob | undefined> {
+    const stray = this.holds(blob) ? undefined : await this.#incoming.stray(blob);
+    return stray === undefined ? undefined : readBlob(stray.path, blob, stray.bytes);
   }
 
   /** Small blobs, whole, all read at once; undefined for what no PRESENT parcel lists, and what is not there in full. */

@@ -36,6 +36,7 @@ export type ContractStore = Pick<
   | 'commit'
   | 'drop'
   | 'emptyTrash'
+  | 'expect'
   | 'expire'
   | 'headSeq'
   | 'holds'
@@ -569,6 +570,55 @@ export function testStoreContract(test: TestFn, { make, reopen, passTime, spoil 
     t.is((await store.usage()).trashBytes, 0);
   });
 
+  test('what came for a fetch stays as long as it runs, and what was held before it stays in its place', async t => {
+    const store = await make(t);
+    const [old, next] = [parcelOf('held'), parcelOf('held', 'first', 'last')];
+    await grab(store, old);
+    const { missing, end } = await store.expect(next.id, next.blobs);
+    t.deepEqual(
+      missing.map(({ blob }) => blob),
+      ['first', 'last'].map(content => blobOf(content).blob),
+    );
+    await receive(store, blobOf('first'));
+    await store.sweepIncoming(Number.MAX_SAFE_INTEGER);
+    await store.drop(proofFor(store.id, old.id));
+    await store.emptyTrash({ olderThanMs: 0 });
+    await receive(store, blobOf('last'));
+    await store.commit(next.id, next.record);
+    await end();
+    for (const { blob, content } of next.blobs) t.deepEqual(await contentOf(store, blob), content);
+  });
+
+  test('a fetch that failed leaves nothing behind but what is kept for its time', async t => {
+    const store = await make(t);
+    const bytesHere = async () => (await store.usage()).usedBytes - store.objects.usedBytes;
+    const before = await bytesHere();
+    const [old, next] = [parcelOf('held'), parcelOf('held', 'first', 'last')];
+    await grab(store, old);
+    const { end } = await store.expect(next.id, next.blobs);
+    await receive(store, blobOf('first'));
+    await store.drop(proofFor(store.id, old.id));
+    t.is((await store.usage()).trashBytes, 0);
+    await end();
+    t.is((await store.usage()).trashBytes, 'held'.length);
+    await store.sweepIncoming(Number.MAX_SAFE_INTEGER);
+    await store.emptyTrash({ olderThanMs: 0 });
+    t.is(await bytesHere(), before);
+    t.deepEqual(await store.missing(next.blobs), next.blobs);
+  });
+
+  test('a fetch that ends when its store was opened anew moves nothing there', async t => {
+    const store = await make(t);
+    const [old, next] = [parcelOf('held'), parcelOf('held', 'new')];
+    await grab(store, old);
+    const { end } = await store.expect(next.id, next.blobs);
+    await store.drop(proofFor(store.id, old.id));
+    const again = await reopen(t, store);
+    await grab(again, next);
+    await end();
+    for (const { blob, content } of next.blobs) t.deepEqual(await contentOf(again, blob), content);
+  });
+
   test('the trash is emptied of what has been there long enough, whatever restarts came between', async t => {
     let store = await make(t);
     const [first, second] = [parcelOf('first'), parcelOf('second')];
@@ -671,7 +721,7 @@ export function testStoreContract(test: TestFn, { make, reopen, passTime, spoil 
       parcelOf(...blobs.map(n => Buffer.alloc(100 + n, n))),
     );
     const step = fc.record({
-      act: fc.constantFrom('grab', 'grab', 'commit', 'drop', 'drop', 'missing', 'possess', 'empty', 'sweep'),
+      act: fc.constantFrom('grab', 'grab', 'commit', 'drop', 'drop', 'missing', 'fetch', 'possess', 'empty', 'sweep'),
       parcel: fc.nat(parcels.length - 1),
       gap: fc.integer({ min: 0, max: 6 }),
     });
@@ -685,6 +735,11 @@ export function testStoreContract(test: TestFn, { make, reopen, passTime, spoil 
         commit: ({ id, record }: TestParcel) => store.commit(id, record).catch(refused),
         drop: ({ id }: TestParcel) => store.drop(proofFor(store.id, id)),
         missing: ({ blobs }: TestParcel) => store.missing(blobs),
+        fetch: async (parcel: TestParcel) => {
+          const { end } = await store.expect(parcel.id, parcel.blobs);
+          await grab(store, parcel).catch(refused);
+          await end();
+        },
         possess: async ({ id }: TestParcel) => {
           const { kind } = await store.possess(id, { nonce: NONCE, holders: [OTHER] });
           if (kind === 'corrupt') throw new Error('what was only moved was taken for wrong');

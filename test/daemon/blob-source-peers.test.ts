@@ -26,31 +26,46 @@ interface Holder {
   readonly host: Host;
   /** Blobs of each fetch that it began to answer. */
   readonly asked: (readonly BlobId[])[];
+  /** What it has not. */
+  readonly gone: Set<BlobId>;
+  /** So many asks it answers with busy, before it gives anything. */
+  busyTimes: number;
   /** What it does before it gives a blob; default: nothing. */
   before: (blob: BlobId) => Promise<void>;
   /** Bytes of large contents that it has read to send. */
   readBytes: number;
 }
 
-/** Our host, and so many holders that have all of `contents`. */
-async function aHouse(t: ExecutionContext, holderCount: number, contents: readonly Buffer[]) {
+/** Our host, and so many others that have all of `contents`; all of them are holders, or the first, and the second is the origin. */
+async function aHouse(
+  t: ExecutionContext,
+  holderCount: number,
+  contents: readonly Buffer[],
+  { areHolders = true } = {},
+) {
   const [self, ...hosts] = (await new House(t).clique(1 + holderCount)) as [Host, ...Host[]];
   const byBlob = new Map(contents.map(content => [blobOf(content), content]));
   const holders: Holder[] = [];
   for (const host of hosts) {
-    const holder: Holder = { host, asked: [], before: async () => {}, readBytes: 0 };
+    const holder: Holder = { host, asked: [], gone: new Set(), busyTimes: 0, before: async () => {}, readBytes: 0 };
     const parts = async function* (blobs: readonly BlobId[]): AsyncGenerator<FetchedBlob> {
       holder.asked.push(blobs);
       for (const blob of blobs) {
         await holder.before(blob);
         const content = byBlob.get(blob) as Buffer;
-        if (content.length <= 10_000) yield { pack: [{ blob, content }] };
+        if (holder.gone.has(blob)) yield { blob, gone: true };
+        else if (content.length <= 10_000) yield { pack: [{ blob, content }] };
         else yield { blob, bytes: content.length, content: pieces(content, holder) };
       }
     };
     await serveFetch(
       host.net,
-      async ({ blobs }) => ({ kind: 'blobs', parts: parts(blobs) }),
+      async ({ blobs }) => {
+        if (holder.busyTimes === 0) return { kind: 'blobs', parts: parts(blobs) };
+        holder.busyTimes -= 1;
+        holder.asked.push([]);
+        return { kind: 'busy', retryAfterMs: 1 };
+      },
       () => false,
     );
     holders.push(holder);
@@ -64,17 +79,20 @@ async function aHouse(t: ExecutionContext, holderCount: number, contents: readon
   const source = new BlobSource({
     net: self.net,
     machine: {
-      holders: () => hosts.map(({ net }) => ({ host: net.peer })),
-      originOf: () => undefined,
+      holders: () => hosts.slice(0, areHolders ? hosts.length : 1).map(({ net }) => ({ host: net.peer })),
+      originOf: () => (areHolders ? undefined : hosts[1]?.net.peer),
     },
     stores: { stores: () => [] },
-    roster: { peerOf: (host: unknown) => host, nameOf: () => 'attic' },
+    roster: { peerOf: (host: unknown) => host, nameOf: () => 'attic', isTrusted: () => true },
+    doubted: { look: () => undefined },
     clock: { nowMs: () => 0, wallMs: () => 0 },
     log: pino({ level: 'silent' }),
   } as unknown as ConstructorParameters<typeof BlobSource>[0]);
   const content = (asked: readonly Buffer[], signal = new AbortController().signal): AsyncGenerator<ContentFrame> =>
     source.content(PARCEL, asked.map(blobOf), signal);
-  return { holders, content, streams: () => streams };
+  const copies = (asked: readonly Buffer[]): AsyncGenerator<ContentFrame> =>
+    source.copies(PARCEL, asked.map(blobOf), new AbortController().signal);
+  return { holders, content, copies, streams: () => streams };
 }
 
 async function* pieces(content: Buffer, holder: Holder): AsyncGenerator<Uint8Array> {
@@ -153,6 +171,38 @@ test('a holder that dies in the middle is replaced by another, which gives what 
   for (const one of asked) t.true(got.get(blobOf(one))?.equals(one));
   t.is(starts, 4);
   t.deepEqual(second.asked, [[largeBlob, blobOf(smallOf(2))]]);
+});
+
+test('who is up and counts for no holder is asked for what neither the holders nor the origin give', async t => {
+  const [one, two, three] = [smallOf(1), smallOf(2), smallOf(3)];
+  const { holders, content, copies } = await aHouse(t, 3, [one, two, three], { areHolders: false });
+  const [holder, origin, other] = holders as [Holder, Holder, Holder];
+  for (const missing of [two, three]) holder.gone.add(blobOf(missing));
+  origin.gone.add(blobOf(three));
+  t.is(await kindsOf(content([one, two, three])), 'start data end start data end start data end');
+  t.deepEqual([origin.asked, other.asked], [[[two, three].map(blobOf)], [[blobOf(three)]]]);
+  other.gone.add(blobOf(three));
+  t.is(await kindsOf(copies([two, three])), 'start data end unavailable');
+  t.is(origin.asked.length, 1, 'its live files are no copies');
+});
+
+test('who is busy is asked again when all others have been asked', async t => {
+  const [one, two] = [smallOf(1), smallOf(2)];
+  const { holders, content } = await aHouse(t, 3, [one, two]);
+  const [first, second, third] = holders as [Holder, Holder, Holder];
+  first.busyTimes = 1;
+  second.busyTimes = 9;
+  t.is(await kindsOf(content([one])), 'start data end');
+  t.deepEqual(
+    [first, second, third].map(({ asked }) => asked.length),
+    [1, 1, 1],
+  );
+  third.gone.add(blobOf(two));
+  first.busyTimes = 3;
+  second.busyTimes = 9;
+  t.is(await kindsOf(content([two])), 'start data end');
+  t.is(third.asked.length, 2);
+  t.deepEqual(first.asked.slice(1), [[], [], [], [blobOf(two)]]);
 });
 
 test('parcels of many blobs share streams, one call after the other', async t => {

@@ -12,25 +12,34 @@ const blob = parseBlobId(hashHex(right));
 const aStore = (read: () => AsyncGenerator<Uint8Array>) => ({
   id: 'a store',
   openBlob: async (id: BlobId) => (id === blob ? { bytes: right.length, read } : undefined),
+  openStray: async (): Promise<unknown> => undefined,
 });
 const giving = (bytes: Uint8Array) =>
   aStore(async function* read() {
     yield bytes;
   });
 
+const parcel = parseParcelId('00'.repeat(32));
+
 async function framesFrom(...stores: readonly unknown[]): Promise<ContentFrame[]> {
+  return (await lookedUp(...stores)).frames;
+}
+
+/** What came, and which copies were told to be looked at. */
+async function lookedUp(...stores: readonly unknown[]) {
+  const looks: unknown[] = [];
   const source = new BlobSource({
     net: { connected: () => [] },
     machine: { holders: () => [], originOf: () => undefined },
     stores: { stores: () => stores },
     roster: {},
+    doubted: { look: (copy: unknown) => void looks.push(copy) },
     clock: { nowMs: () => 0, wallMs: () => 0 },
     log: pino({ level: 'silent' }),
   } as unknown as ConstructorParameters<typeof BlobSource>[0]);
   const frames: ContentFrame[] = [];
-  const parcel = parseParcelId('00'.repeat(32));
   for await (const frame of source.content(parcel, [blob], new AbortController().signal)) frames.push(frame);
-  return frames;
+  return { frames, looks };
 }
 
 const kinds = (frames: readonly ContentFrame[]): string => frames.map(({ kind }) => kind).join(' ');
@@ -42,6 +51,13 @@ test('bytes of ours that are not the blob’s are not passed off as it', async t
   t.is(kinds(await framesFrom(giving(wrong), giving(right))), 'start data start data end');
 });
 
+test('what counts for nothing in a store of ours is given when none holds the blob rightly', async t => {
+  const stray = { ...giving(right), openBlob: async () => undefined, openStray: giving(right).openBlob };
+  t.is(kinds(await framesFrom(stray)), 'start data end');
+  t.is(kinds(await framesFrom(stray, giving(right))), 'start data end');
+  t.is(kinds(await framesFrom(stray, giving(Buffer.from(right).fill('x')))), 'start data start data end');
+});
+
 test('a disk of ours that fails is passed over', async t => {
   const failing = aStore(async function* read() {
     yield right.subarray(0, 3);
@@ -49,4 +65,15 @@ test('a disk of ours that fails is passed over', async t => {
   });
   t.is(kinds(await framesFrom(failing, giving(right))), 'start data start data end');
   t.is(kinds(await framesFrom(failing)), 'start data unavailable');
+});
+
+test('a copy of ours that did not give a blob, or gave another one, is looked at', async t => {
+  const failing = aStore(async function* read() {
+    yield* [];
+    throw new Error('EIO');
+  });
+  const copy = { parcel, store: 'a store' };
+  t.deepEqual((await lookedUp(failing, giving(right))).looks, [copy]);
+  t.deepEqual((await lookedUp(giving(Buffer.from(right).fill('x')), giving(right))).looks, [copy]);
+  t.deepEqual((await lookedUp(giving(right))).looks, []);
 });

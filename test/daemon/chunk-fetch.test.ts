@@ -101,6 +101,7 @@ class Cluster {
       roster: { isTrusted: () => true, hostOf: () => undefined },
       live,
       recipes: this.recipes,
+      doubted: { look: () => undefined },
       clock: { nowMs: () => performance.now(), wallMs: () => Date.now() },
       log: SILENT,
     } as unknown as ConstructorParameters<typeof FetchServer>[0]).serve();

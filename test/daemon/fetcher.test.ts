@@ -1,6 +1,7 @@
-/** Fetcher: what the machine hears of a fetch while it goes on. */
-import test from 'ava';
+/** Fetcher: what the machine hears of a fetch while it goes on, and what its store keeps for it meanwhile. */
+import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
+import { recordBlobs } from '../../src/catalog/record.js';
 import { walkParcels } from '../../src/catalog/walk.js';
 import { type BlobId, parseHostId } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
@@ -10,8 +11,13 @@ import { LiveParcels } from '../../src/daemon/live-parcels.js';
 import { serveFetch } from '../../src/net/fetch-protocol.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
 import { type Host, House, until } from '../net/fleet.js';
+import { TestHost } from '../store/real-store.js';
 
-test('a parcel of small files tells of its progress, so that its claim holds', async t => {
+/** A parcel of many small files, whose origin does something before it gives each, and a fetcher of it. */
+async function aFetch(
+  t: ExecutionContext,
+  { store, before }: { readonly store: object; readonly before: () => Promise<void> },
+) {
   const source = new ScratchSource(t);
   source.write(
     Object.fromEntries(Array.from({ length: 600 }, (_, n) => [`photo-${n}.jpg`, Buffer.alloc(60_000, `${n} `)])),
@@ -37,18 +43,15 @@ test('a parcel of small files tells of its progress, so that its claim holds', a
       parts: (async function* () {
         const found = (await live.find(parcel)) as NonNullable<Awaited<ReturnType<LiveParcels['find']>>>;
         const contents = await live.readSmall(found, blobs);
-        for (const [n, blob] of blobs.entries())
+        for (const [n, blob] of blobs.entries()) {
+          await before();
           yield { pack: [{ blob: blob as BlobId, content: contents[n] as Uint8Array }] };
+        }
       })(),
     }),
     () => false,
   );
   const told: Unstamped[] = [];
-  const store = {
-    missing: async (refs: readonly object[]) => refs,
-    receiveSmall: async () => [],
-    commit: async () => undefined,
-  };
   const fetcher = new Fetcher({
     net: a.net,
     stores: {
@@ -67,7 +70,46 @@ test('a parcel of small files tells of its progress, so that its claim holds', a
   } as unknown as ConstructorParameters<typeof Fetcher>[0]);
   t.teardown(() => fetcher.stop());
   const from = parseHostId('1'.repeat(32));
-  fetcher.start({ do: 'fetch', fetch: 1, parcel, store: '2'.repeat(32) as never, from, purpose: 'grab' });
-  await until(() => told.some(({ is }) => is !== 'fetch-progress'), 'the end of the fetch');
-  t.deepEqual([...new Set(told.map(({ is }) => is))], ['fetch-progress', 'fetched']);
+  /** What the machine is told, until the fetch has ended. */
+  const fetch = async (): Promise<Unstamped[]> => {
+    told.length = 0;
+    fetcher.start({ do: 'fetch', fetch: 1, parcel, store: '2'.repeat(32) as never, from, purpose: 'grab' });
+    await until(() => told.some(({ is }) => is !== 'fetch-progress'), 'the end of the fetch');
+    return told;
+  };
+  return { parcel, fetch };
+}
+
+test('a parcel of small files tells of its progress, so that its claim holds', async t => {
+  let fails = false;
+  let ends = 0;
+  const end = async () => {
+    ends += 1;
+  };
+  const store = {
+    expect: async (_parcel: unknown, missing: readonly object[]) => ({ missing, end }),
+    receiveSmall: async () => [],
+    commit: async () => {
+      if (fails) throw new Error('EIO');
+    },
+  };
+  const { fetch } = await aFetch(t, { store, before: async () => {} });
+  t.deepEqual([...new Set((await fetch()).map(({ is }) => is))], ['fetch-progress', 'fetched']);
+  t.is(ends, 1);
+  fails = true;
+  t.is((await fetch()).at(-1)?.is, 'fetch-failed');
+  t.is(ends, 2, 'the store expects it no longer');
+});
+
+test('what has come of a parcel is there at its end, however old it is by then', async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount({ blobsOf: recordBlobs });
+  let sweeps = 0;
+  const before = async () => {
+    sweeps += 1;
+    if (sweeps % 50 === 0) await store.sweepIncoming(Number.MAX_SAFE_INTEGER);
+  };
+  const { parcel, fetch } = await aFetch(t, { store, before });
+  t.is((await fetch()).at(-1)?.is, 'fetched');
+  t.true(store.isPresent(parcel));
 });

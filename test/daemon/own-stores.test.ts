@@ -50,7 +50,7 @@ async function anOwner(t: ExecutionContext, { checkpointEveryOps = 100_000 } = {
   await mkdir(join(folder, 'disk'));
   const index = openIndexDatabase(join(folder, 'index'));
   const told: Unstamped[] = [];
-  const hears = { logs: true };
+  const hears = { logs: true, thenOnce: () => {} };
   const ended = new AbortController();
   const trash = { ms: 86_400_000 };
   const reserved = { bytes: 0 };
@@ -72,6 +72,10 @@ async function anOwner(t: ExecutionContext, { checkpointEveryOps = 100_000 } = {
     tell: input => {
       if (input.is === 'log' && !hears.logs) throw new Error('the machine does not hear');
       told.push(input);
+      if (input.is !== 'log') return;
+      const then = hears.thenOnce;
+      hears.thenOnce = () => {};
+      then();
     },
     log,
     signal: ended.signal,
@@ -129,6 +133,33 @@ test('what could not be told is told with the next', async t => {
   await store.appendHead(source, 2);
   await stores.tellOps(store.id, segment => ({ is: 'head-kept', store: store.id, source, segment }));
   t.is(segmentsOf(told).at(-1)?.ops.length, 2);
+});
+
+test('who tells of a store while its long log is told does so after that', async t => {
+  const { stores, told, hears, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const { id } = only(stores);
+  const append = (n: number) => only(stores).appendHead(sourceIdOf(host, `s${n}`), 1);
+  await Promise.all(Array.from({ length: 5_000 }, (_, n) => append(n)));
+  told.length = 0;
+  const tell = () => stores.tellOps(id, segment => ({ is: 'log', segment }));
+  let telling: Promise<void> | undefined;
+  hears.thenOnce = () => {
+    telling = tell();
+  };
+  await stores.reopen(id, only(stores));
+  await telling;
+  await append(5_000);
+  await tell();
+  t.deepEqual(
+    segmentsOf(told).map(({ end, ops }) => [end.seq - ops.length, end.seq]),
+    [
+      [0, 4_096],
+      [4_096, 5_000],
+      [5_000, 5_000],
+      [5_000, 5_001],
+    ],
+  );
 });
 
 test('a store that is opened again is gone first, then its whole log is told; once', async t => {

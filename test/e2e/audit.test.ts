@@ -2,9 +2,11 @@
  * Audit, scrub and drill: a copy that rots where nobody looks is found because another host asks for it, or because a person
  * does, and made again.
  */
-import { statSync, utimesSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { hashHex } from '../../src/core/hash.js';
+import { compareTrees } from '../helpers/compare-trees.js';
 import { contentsOf, countCopies, type StorePlace } from '../helpers/count-copies.js';
 import { RealCluster } from '../helpers/real-cluster.js';
 import { makePlainTree } from './plain-tree.js';
@@ -106,4 +108,34 @@ test.serial('a scrub finds rot now, and a drill says what a restore would find',
   const failed = await a.run('drill', 'pics', '--files', '2');
   t.is(failed.code, 22, failed.out);
   t.regex(failed.err, /pics:files\/.*: no host that is up can give it; held by b, c/);
+});
+
+test.serial('of the last copy, one file of which is wrong, all others are restored, and that one is named', async t => {
+  const cluster = new RealCluster(t);
+  const source = cluster.makeFolder('src');
+  makePlainTree(source, { files: 60, name: 'files' });
+  const store = cluster.makeFolder('b.store');
+  const [a, b, c] = await cluster.found(['a', 'b', 'c']);
+  await cluster.apply({
+    defaults: { copies: 1 },
+    hosts: { a: { sources: { pics: { path: source } } }, b: { stores: [{ path: store, limit: '1 GB' }] } },
+  });
+  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+  const [snapshot] = await c.records('snapshots', 'pics');
+  await a.kill();
+  const wrong = 'files/folder 0/file 7';
+  const blob = hashHex(readFileSync(join(source, wrong)));
+  writeFileSync(join(store, '.blobs', blob.slice(0, 2), blob), 'not what it was');
+  t.is((await b.run('scrub')).code, 1);
+  await cluster.until('c to hear that there is no copy any more', async () =>
+    (await c.records('ls-replicas', 'pics')).some(({ have }) => have === 0),
+  );
+  for (const host of [b, c]) {
+    const target = cluster.path(`out of ${host.name}`);
+    const restored = await host.run('restore', `pics@${snapshot?.id}`, '--target', target);
+    t.is(restored.code, 3, restored.err);
+    t.regex(restored.err, /files\/folder 0\/file 7: no host that is up can give it/);
+    t.is(restored.err.match(/no host that is up can give it/g)?.length, 1);
+    t.deepEqual(compareTrees(source, target, { except: [wrong, '.scatterhoard-restore'] }), []);
+  }
 });

@@ -513,6 +513,18 @@ test('fetch: a busy server says when to come again, and nothing else', async t =
   ]);
 });
 
+test('fetch: nobody is believed that it is busy for more than a minute', async t => {
+  const [a, b] = await pair(t);
+  const said = [60_000, 60_001, Number.MAX_SAFE_INTEGER];
+  const waits = [...said];
+  await serveBlobs(b.net, async () => ({ kind: 'busy', retryAfterMs: waits.shift() ?? 0 }));
+  const blobs = [blobOf(Buffer.from('x'))];
+  for (const _ of said)
+    t.deepEqual(await all(askFetch(a.net, b.net.peer, { parcel: PARCEL, blobs, purpose: 'grab' })), [
+      { kind: 'busy', retryAfterMs: 60_000 },
+    ]);
+});
+
 test('fetch: a slow receiver holds the server back, and leaving early stops it', async t => {
   const [a, b] = await pair(t);
   const total = 64 << 20;

@@ -210,6 +210,22 @@ for (const [what, contents] of [
   });
 }
 
+test.serial('a parcel that is dropped while its record is looked for is absent, and not wrong', async t => {
+  const { store } = await begin(t);
+  const get = store.objects.get.bind(store.objects);
+  store.objects.get = async id => {
+    const record = await get(id);
+    store.objects.get = get;
+    await store.drop(proofFor(store.id, OLD.id));
+    return record;
+  };
+  t.is((await store.possess(OLD.id, ASK)).kind, 'absent');
+  t.is(store.position().seq, 2);
+  t.is(await store.whyGone(), undefined);
+  await grab(store, OLD);
+  t.is((await store.possess(OLD.id, ASK)).kind, 'whole');
+});
+
 test.serial('a disk that cannot read says nothing about the bytes', async t => {
   const { store } = await begin(t);
   const { reached, fail } = await gate(t, 'read');

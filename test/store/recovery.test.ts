@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { pino } from 'pino';
@@ -396,6 +396,27 @@ test('leftovers are swept when they are old enough, and not while a commit count
   t.is((await again.missing([blobOf('older')])).length, 1);
   t.deepEqual(await readdir(join(host.storePath, '.incoming')), []);
   t.true((await again.usage()).usedBytes > empty);
+});
+
+test('what a fetch has verified is kept its time from the end of the fetch, and of a night that the host was off', async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  const { id, blobs } = parcelOf('came', 'did not');
+  const folder = join(host.storePath, '.incoming');
+  const makeOld = async () => {
+    for (const name of await readdir(folder)) await utimes(join(folder, name), 1, 1);
+  };
+  const { end } = await store.expect(id, blobs);
+  await receive(store, blobOf('came'));
+  await makeOld();
+  await end();
+  await store.sweepIncoming(Date.now() - 60_000);
+  t.deepEqual(await store.missing(blobs), blobs.slice(1));
+  const again = await host.restart(makeOld);
+  await again.sweepIncoming(Date.now() - 60_000);
+  t.deepEqual(await again.missing(blobs), blobs.slice(1));
+  await again.sweepIncoming(Date.now() + 60_000);
+  t.deepEqual(await again.missing(blobs), blobs);
 });
 
 test('folders are 0700 and files 0600', async t => {

@@ -1,0 +1,115 @@
+/**
+ * Bad sectors: what a store makes of files that its disk does not give. Reads are made to fail in the whole process; so these
+ * tests go one by one.
+ */
+import { type FileHandle, open, rename, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { parseNonce } from '../../src/core/ids.js';
+import { grab, parcelOf, receive, type TestBlob, type TestParcel } from '../contracts/store-contract.js';
+import { TestHost } from './real-store.js';
+
+const ASK = { nonce: parseNonce('0e'.repeat(16)), holders: [] };
+const PARCEL = parcelOf('first', 'second');
+const [FIRST] = PARCEL.blobs as [TestBlob];
+
+async function begin(t: ExecutionContext, ...parcels: readonly TestParcel[]) {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  for (const parcel of parcels) await grab(store, parcel);
+  return { host, store };
+}
+
+/** From now on the disk does not give the files of these blobs: as often as it is asked, or so many times. */
+async function breakDisk(t: ExecutionContext, host: TestHost, blobs: readonly TestBlob[], times = 100): Promise<void> {
+  const broken = new Set<number>();
+  for (const { blob } of blobs) broken.add((await stat(join(host.storePath, '.blobs', blob.slice(0, 2), blob))).ino);
+  const file = await open(process.execPath);
+  const handles = Object.getPrototypeOf(file) as { read: (...args: unknown[]) => Promise<unknown> };
+  await file.close();
+  const { read } = handles;
+  let left = times;
+  handles.read = async function (this: FileHandle, ...args) {
+    if (left > 0 && broken.has((await this.stat()).ino)) {
+      left -= 1;
+      throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO', syscall: 'read' });
+    }
+    return read.apply(this, args);
+  };
+  t.teardown(() => {
+    handles.read = read;
+  });
+}
+
+test.serial(
+  'a copy of which the disk twice does not give a file, and gives others, is corrupt, and whole again once that came',
+  async t => {
+    const { host, store } = await begin(t, PARCEL);
+    await breakDisk(t, host, [FIRST]);
+    t.deepEqual(await store.possess(PARCEL.id, ASK), { kind: 'corrupt', position: store.position() });
+    t.deepEqual(await store.ops(1, 9), [{ op: 'corrupt', parcel: PARCEL.id }]);
+    t.deepEqual(
+      (await store.missing(PARCEL.blobs)).map(({ blob }) => blob),
+      [FIRST.blob],
+    );
+    await receive(store, FIRST);
+    await store.commit(PARCEL.id, PARCEL.record);
+    t.is((await store.possess(PARCEL.id, ASK)).kind, 'whole');
+  },
+);
+
+test.serial('a file that stands alone in its parcel is held against those of others', async t => {
+  const [alone, other] = [parcelOf('alone'), parcelOf('other')];
+  const { host, store } = await begin(t, alone, other);
+  await breakDisk(t, host, alone.blobs);
+  t.is((await store.possess(alone.id, ASK)).kind, 'corrupt');
+});
+
+test.serial('a disk that gives a file when it is asked again says nothing of it', async t => {
+  const { host, store } = await begin(t, PARCEL);
+  await breakDisk(t, host, [FIRST], 1);
+  await t.throwsAsync(store.possess(PARCEL.id, ASK), { code: 'EIO' });
+  t.true(store.isPresent(PARCEL.id));
+  t.is((await store.possess(PARCEL.id, ASK)).kind, 'whole');
+});
+
+test.serial('a disk that gives no file at all says nothing of any', async t => {
+  const { host, store } = await begin(t, PARCEL);
+  await breakDisk(t, host, PARCEL.blobs);
+  await t.throwsAsync(store.possess(PARCEL.id, ASK), { code: 'EIO' });
+  t.true(store.isPresent(PARCEL.id));
+  t.is(store.position().seq, 1);
+});
+
+test.serial('nor does one whose marker is gone', async t => {
+  const { host, store } = await begin(t, PARCEL);
+  await breakDisk(t, host, [FIRST]);
+  await rename(join(host.storePath, '.scatterhoard'), join(host.storePath, 'elsewhere'));
+  await t.throwsAsync(store.possess(PARCEL.id, ASK), { code: 'EIO' });
+  t.true(store.isPresent(PARCEL.id));
+});
+
+test.serial('of a corrupt copy also what else the disk does not give comes again', async t => {
+  const parcel = parcelOf('first', 'second', 'third');
+  const { host, store } = await begin(t, parcel);
+  const broken = parcel.blobs.slice(0, 2);
+  await breakDisk(t, host, broken);
+  const { usedBytes } = await store.usage();
+  t.is((await store.possess(parcel.id, ASK)).kind, 'corrupt');
+  t.deepEqual(await store.missing(parcel.blobs), broken);
+  await grab(store, parcel);
+  t.is((await store.possess(parcel.id, ASK)).kind, 'whole');
+  await store.emptyTrash({ olderThanMs: 0 });
+  t.is((await store.usage()).usedBytes, usedBytes);
+});
+
+test.serial('all copies but the one that the disk does not give are read again after a doubt', async t => {
+  const [bad, good, better] = [parcelOf('bad'), parcelOf('good'), parcelOf('better')];
+  const { host } = await begin(t, bad, good, better);
+  await breakDisk(t, host, bad.blobs);
+  const again = await host.restart(undefined, { doubt: { because: 'a test', counterSeen: 2_000_000_000_000 } });
+  const found: string[] = [];
+  for await (const { parcel } of again.rescan()) found.push(parcel);
+  t.deepEqual(found.sort(), [good.id, better.id].sort());
+  t.false(again.rescanDue);
+});
