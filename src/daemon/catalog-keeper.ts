@@ -29,6 +29,7 @@ import type { Alarms } from './alarms.js';
 import type { Unstamped } from './driver.js';
 import type { Forgotten } from './forgotten.js';
 import { type HeadChange, headChange, type WantedSnapshots } from './head-change.js';
+import type { Revocations } from './revocations.js';
 import type { Roster } from './roster.js';
 import { readSeen, SEEN_MAX, type SeenListed, writeSeen } from './seen-snapshots.js';
 
@@ -53,6 +54,7 @@ export interface CatalogKeeperOptions {
   /** Somebody holds it, or may: then no re-cut takes it out of its hold. */
   readonly hasCopy: (parcel: ParcelId) => boolean;
   readonly roster: Roster;
+  readonly revocations: Revocations;
   readonly tell: (input: Unstamped) => void;
   readonly alarms: Alarms;
   readonly log: Logger;
@@ -162,16 +164,12 @@ export class CatalogKeeper {
 
   /**
    * A head from a peer or a store of ours, or from our own history (`from` undefined: then all its objects are here already).
-   * @throws BadSignature, MalformedObject (peer); ObjectMissing (passing)
+   * @throws BadSignature, MalformedObject, HEAD_OF_STRANGER, HEAD_OF_REVOKED (peer); SOURCE_UNKNOWN, ObjectMissing (passing)
    */
   async offer(bytes: Uint8Array, from: PeerName | ObjectReader | undefined, signal?: AbortSignal): Promise<void> {
     const { source } = decodeHead(bytes);
     await this.#turns.take(source, async () => {
-      const { origin } = splitSourceId(source);
-      const key = this.#options.roster.keyOf(origin);
-      if (key === undefined) {
-        throw new ClusterError('HEAD_OF_STRANGER', `the head of ${source} is by no member`, { blame: 'peer' });
-      }
+      const key = this.#keyOf(source);
       if (!this.#options.forgotten.isSource(source)) {
         // Its configuration may be on its way to us: the head is asked for again when it is here.
         throw new ClusterError('SOURCE_UNKNOWN', `${source} is not in the configuration`, { blame: 'passing' });
@@ -182,13 +180,14 @@ export class CatalogKeeper {
       const isVoid = this.#options.forgotten.isVoid(source, head.seq);
       if (head.seq < (this.#floors.get(source) ?? 0)) return;
       if (known?.hash === hash && this.#void.has(source) === isVoid) return;
+      const isLast = this.#isLastOfRevoked(head, hash);
       if (known !== undefined && known.head.seq === head.seq) {
         this.#options.alarms.raise(
           'HEAD_FORKED',
           source,
           `source ${source} has two heads with number ${head.seq}: was its origin restored from an old image?`,
         );
-        if (known.hash < hash) return;
+        if (known.hash < hash && !isLast) return;
       }
       if (isVoid) {
         await this.#enforce({ head, sealed: bytes, hash }, { recuts: false });
@@ -238,10 +237,34 @@ export class CatalogKeeper {
     return known;
   }
 
+  /** By which its heads and snapshots are signed: that of its origin, also of a revoked one. */
   #keyOf(source: SourceId): Uint8Array {
-    const key = this.#options.roster.keyOf(splitSourceId(source).origin);
-    if (key === undefined) throw new ClusterError('HEAD_OF_STRANGER', `${source} is no member's`, { blame: 'passing' });
+    const { origin } = splitSourceId(source);
+    const key = this.#options.roster.keyOf(origin) ?? this.#options.revocations.keyOf(origin);
+    if (key === undefined)
+      throw new ClusterError('HEAD_OF_STRANGER', `${source} is of no member, and of none that was one`, {
+        blame: 'peer',
+      });
     return key;
+  }
+
+  /**
+   * Its origin is revoked, and this is the last head of the source that stays valid: no other one of its number goes before it.
+   * @throws HEAD_OF_REVOKED for a later one, or another one of its number
+   */
+  #isLastOfRevoked({ source, seq }: Head, hash: string): boolean {
+    const { roster, revocations } = this.#options;
+    const { origin } = splitSourceId(source);
+    if (roster.keyOf(origin) !== undefined) return false;
+    const last = revocations.lastHead(source);
+    if (last?.hash === hash) return true;
+    if (last !== undefined && seq < last.seq) return false;
+    const valid = last === undefined ? 'none of its heads is' : `head ${last.seq} is the last one that is`;
+    throw new ClusterError(
+      'HEAD_OF_REVOKED',
+      `head ${seq} of ${source} is not valid, for ${roster.nameOf(origin)} was revoked: ${valid}; what is held stays`,
+      { blame: 'peer' },
+    );
   }
 
   async #need(id: ObjectId): Promise<Uint8Array> {

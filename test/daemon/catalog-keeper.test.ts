@@ -15,8 +15,10 @@ import { CatalogKeeper } from '../../src/daemon/catalog-keeper.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
 import { Forgotten } from '../../src/daemon/forgotten.js';
 import { Origin } from '../../src/daemon/origin.js';
+import { Revocations } from '../../src/daemon/revocations.js';
 import type { Roster } from '../../src/daemon/roster.js';
 import { SEEN_MAX, writeSeen } from '../../src/daemon/seen-snapshots.js';
+import { peerNameOf } from '../../src/membership/peer-key.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 
 const { publicKey, seed } = generateKeyPair();
@@ -80,6 +82,7 @@ const sealedHead = (seq: number, snapshots: readonly { id: SnapshotId; timeMs: n
   );
 
 type Letting = Parameters<Forgotten['update']>[0];
+type Revoked = ConstructorParameters<typeof Revocations>[0]['revoked'];
 const NOTHING_FORGOTTEN: Letting = { forgotten: [], released: [] };
 
 interface Kept {
@@ -91,6 +94,8 @@ interface Kept {
   /** The host's running time. */
   readonly run?: { ms: number };
   readonly held?: ReadonlySet<ParcelId>;
+  /** The origin is no member any more. */
+  readonly revoked?: Revoked;
 }
 
 async function aKeeper(t: ExecutionContext, options: Kept = {}) {
@@ -101,6 +106,7 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
     run = { ms: 0 },
     held = new Set(),
     config = NOTHING_FORGOTTEN,
+    revoked = [],
   } = options;
   const forgotten = new Forgotten(config, isConfigured);
   const folder = after?.folder ?? mkdtempSync(join(tmpdir(), 'keeper-'));
@@ -117,8 +123,12 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
     forgotten,
     runMs: () => run.ms,
     hasCopy: parcel => held.has(parcel),
-    // The keeper asks it for keys only.
-    roster: { keyOf: () => publicKey } as unknown as Roster,
+    // The keeper asks it for keys and names only.
+    roster: {
+      keyOf: () => (revoked.length === 0 ? publicKey : undefined),
+      nameOf: () => 'laptop',
+    } as unknown as Roster,
+    revocations: new Revocations({ revoked }),
     tell: input => told.push(input),
     alarms,
     log: silent,
@@ -142,6 +152,64 @@ test('a head on our disk that cannot be used for now is not replaced by an earli
   await catalog.offer(seventh, theirs);
   t.is(catalog.get(source)?.head.seq, 7);
   t.is(told.length, 1);
+});
+
+/** The record by which it was revoked, with the last head that stays valid. */
+const revokedAt = (...heads: readonly (readonly [seq: number, sealed: Uint8Array])[]): Revoked => [
+  {
+    host: origin,
+    peer: peerNameOf(publicKey),
+    heads: heads.map(([seq, sealed]) => ({ source, seq, hash: headHash(sealed) })),
+  },
+];
+
+test('of a revoked origin heads are taken up to the last one that the revocation names, also into a store', async t => {
+  const theirs = new Objects();
+  const [one, two, three] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2), await aSnapshot(theirs, 3)];
+  const last = sealedHead(2, [one, two]);
+  const { catalog } = await aKeeper(t, { revoked: revokedAt([2, last]) });
+  await catalog.offer(sealedHead(1, [one]), theirs);
+  t.is(catalog.get(source)?.head.seq, 1);
+  await t.throwsAsync(catalog.offer(sealedHead(3, [three]), theirs), {
+    code: 'HEAD_OF_REVOKED',
+    message: /head 3 of .* is not valid, for laptop was revoked: head 2 is the last one that is; what is held stays/,
+  });
+  await t.throwsAsync(catalog.offer(sealedHead(2, [three]), theirs), { code: 'HEAD_OF_REVOKED' });
+  t.is(catalog.get(source)?.head.seq, 1);
+  await catalog.offer(last, theirs);
+  t.is(catalog.get(source)?.hash, headHash(last));
+
+  const store = new Objects();
+  t.is((await catalog.copyTo(source, store, new Set()))?.hash, headHash(last));
+  t.deepEqual([store.kept.has(one.id), store.kept.has(two.id)], [true, true]);
+});
+
+test('the last valid head of a revoked origin takes the place of another one of its number, whichever hash is lower', async t => {
+  const theirs = new Objects();
+  const [one, two] = [sealedHead(2, [await aSnapshot(theirs, 1)]), sealedHead(2, [await aSnapshot(theirs, 2)])];
+  for (const [valid, other] of [
+    [one, two],
+    [two, one],
+  ] as const) {
+    const before = await aKeeper(t);
+    await before.catalog.offer(other, theirs);
+    const { catalog } = await aKeeper(t, { after: before, revoked: revokedAt([2, valid]) });
+    t.is(catalog.get(source)?.hash, headHash(other));
+    await catalog.offer(valid, theirs);
+    t.is(catalog.get(source)?.hash, headHash(valid));
+  }
+});
+
+test('of a revoked origin that nobody had a head of none is taken, and none of somebody who never was a member', async t => {
+  const theirs = new Objects();
+  const head = sealedHead(1, [await aSnapshot(theirs, 1)]);
+  const { catalog } = await aKeeper(t, { revoked: revokedAt() });
+  await t.throwsAsync(catalog.offer(head, theirs), { code: 'HEAD_OF_REVOKED', message: /none of its heads is/ });
+  const stranger = await aKeeper(t, {
+    revoked: revokedAt().map(one => ({ ...one, host: parseHostId('0b'.repeat(16)) })),
+  });
+  await t.throwsAsync(stranger.catalog.offer(head, theirs), { code: 'HEAD_OF_STRANGER' });
+  t.is(theirs.most, 0);
 });
 
 test('pages are asked for a few at a time', async t => {

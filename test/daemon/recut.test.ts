@@ -9,6 +9,7 @@ import { Alarms } from '../../src/daemon/alarms.js';
 import { CatalogKeeper } from '../../src/daemon/catalog-keeper.js';
 import { Forgotten } from '../../src/daemon/forgotten.js';
 import { Origin } from '../../src/daemon/origin.js';
+import { Revocations } from '../../src/daemon/revocations.js';
 import type { Roster } from '../../src/daemon/roster.js';
 import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';
 
@@ -29,6 +30,7 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
     hasCopy: parcel => held.has(parcel),
     // The keeper asks it for keys only.
     roster: { keyOf: () => source.keys.publicKey } as unknown as Roster,
+    revocations: new Revocations({ revoked: [] }),
     tell: () => undefined,
     alarms,
     log,
