@@ -121,6 +121,11 @@ export class CatalogKeeper {
     return this.#void.has(source) ? undefined : this.#heads.get(source);
   }
 
+  /** The sealed head on our disk, whether it could be put in force or not. */
+  onDisk(source: SourceId): Uint8Array | undefined {
+    return readIfThere(this.#file(source, 'head'));
+  }
+
   *sources(): IterableIterator<SourceId> {
     for (const source of this.#heads.keys()) if (!this.#void.has(source)) yield source;
   }
@@ -164,7 +169,8 @@ export class CatalogKeeper {
 
   /**
    * A head from a peer or a store of ours, or from our own history (`from` undefined: then all its objects are here already).
-   * @throws BadSignature, MalformedObject, HEAD_OF_STRANGER, HEAD_OF_REVOKED (peer); SOURCE_UNKNOWN, ObjectMissing (passing)
+   * @throws BadSignature, MalformedObject, HEAD_OF_STRANGER, HEAD_OF_REVOKED (peer); SOURCE_UNKNOWN, ObjectMissing (passing);
+   * HEAD_BEHIND (operator) for one of our own history
    */
   async offer(bytes: Uint8Array, from: PeerName | ObjectReader | undefined, signal?: AbortSignal): Promise<void> {
     const { source } = decodeHead(bytes);
@@ -178,7 +184,15 @@ export class CatalogKeeper {
       const hash = headHash(bytes);
       const known = this.#heads.get(source);
       const isVoid = this.#options.forgotten.isVoid(source, head.seq);
-      if (head.seq < (this.#floors.get(source) ?? 0)) return;
+      const floor = this.#floors.get(source) ?? 0;
+      if (head.seq < floor) {
+        if (from !== undefined) return;
+        throw new ClusterError(
+          'HEAD_BEHIND',
+          `head ${head.seq} of ${source} is not in force: ${this.#file(source, 'head')} has head ${floor}. All snapshots are kept; if that file is not this host's own word, stop the service, move the file away and start it again`,
+          { blame: 'operator' },
+        );
+      }
       if (known?.hash === hash && this.#void.has(source) === isVoid) return;
       const isLast = this.#isLastOfRevoked(head, hash);
       if (known !== undefined && known.head.seq === head.seq) {

@@ -212,6 +212,19 @@ test('of a revoked origin that nobody had a head of none is taken, and none of s
   t.is(theirs.most, 0);
 });
 
+test('a head of our own history that is behind the one on our disk is no head in force, and whoever signed it is told', async t => {
+  const theirs = new Objects();
+  const one = await aSnapshot(theirs, 1);
+  const seventh = sealedHead(7, [one]);
+  const { catalog, file, objects } = await aKeeper(t, { headOnDisk: seventh });
+  const ours = sealedHead(6, [await aSnapshot(objects, 1)]);
+  await t.throwsAsync(catalog.offer(ours, undefined), {
+    code: 'HEAD_BEHIND',
+    message: /head 6 of .* is not in force: .*\.head has head 7\. All snapshots are kept; .* move the file away/,
+  });
+  t.deepEqual(new Uint8Array(readFileSync(file)), new Uint8Array(seventh));
+});
+
 test('pages are asked for a few at a time', async t => {
   const theirs = new Objects();
   const { catalog } = await aKeeper(t);
