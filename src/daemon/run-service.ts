@@ -221,6 +221,7 @@ async function serve(
     folder: join(stateDir, 'catalog', 'heads'),
     objects,
     fromPeer: peer => finder.from(peer, signal),
+    find: (object, until) => finder.get(object, until),
     forgotten,
     runMs: () => running.nowMs(),
     // A disk that is not there may have a copy.

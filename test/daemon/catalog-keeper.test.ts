@@ -5,7 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { encodeHead, headHash } from '../../src/catalog/head.js';
 import { encodePage } from '../../src/catalog/page.js';
-import { encodeSnapshot, type Snapshot, type SnapshotId } from '../../src/catalog/snapshot.js';
+import { decodeSnapshot, encodeSnapshot, type Snapshot, type SnapshotId } from '../../src/catalog/snapshot.js';
 import { SourceHistory } from '../../src/catalog/source-history.js';
 import { hashHex } from '../../src/core/hash.js';
 import { type ObjectId, type ParcelId, parseHostId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
@@ -109,6 +109,8 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
     revoked = [],
   } = options;
   const forgotten = new Forgotten(config, isConfigured);
+  /** What other hosts have, besides the one that tells of a head. */
+  const elsewhere = new Objects();
   const folder = after?.folder ?? mkdtempSync(join(tmpdir(), 'keeper-'));
   if (after === undefined) t.teardown(() => rmSync(folder, { recursive: true }));
   const file = join(folder, `${origin}-photos.head`);
@@ -120,6 +122,7 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
     folder,
     objects,
     fromPeer: () => new Objects(),
+    find: id => elsewhere.get(id),
     forgotten,
     runMs: () => run.ms,
     hasCopy: parcel => held.has(parcel),
@@ -135,7 +138,9 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
   });
   t.teardown(() => catalog.stop());
   await catalog.open();
-  return { folder, file, objects, catalog, told, alarms, forgotten };
+  const heldIds = () => catalog.heldSnapshots(source).map(({ id }) => id);
+  const codes = () => alarms.list().map(({ code }) => code);
+  return { folder, file, objects, elsewhere, catalog, told, alarms, forgotten, heldIds, codes };
 }
 
 test('a head on our disk that cannot be used for now is not replaced by an earlier one', async t => {
@@ -267,6 +272,7 @@ function wantedBy(told: readonly Unstamped[]): Set<ParcelId> {
   return wanted;
 }
 
+const inOrder = (ids: Iterable<ParcelId>): ParcelId[] => [...ids].sort();
 const parcels = (...numbers: readonly number[]): Set<ParcelId> => new Set(numbers.map(number => parcelOf(number)));
 
 test('what later heads leave out stays wanted through its hold, by the time that this host has run since it saw it', async t => {
@@ -450,6 +456,81 @@ test('an object of a held snapshot that is lost is asked for like a listed one',
   objects.kept.delete(one.id);
   await catalog.offer(sealedHead(3, [three]), theirs);
   t.deepEqual(wantedBy(told), parcels(1, 2, 3));
+  t.true(objects.kept.has(one.id));
+});
+
+/** A keeper with a snapshot in its hold that has lost its first page, or all, and nobody has it; a newer head is in force. */
+async function aKeeperThatLacks(t: ExecutionContext, what: 'page' | 'all', run: { ms: number }) {
+  const theirs = new Objects();
+  const kept = await aKeeper(t, { run });
+  const old = await aSnapshot(theirs, 1, 2);
+  await kept.catalog.offer(sealedHead(1, [old]), theirs);
+  // Not held: when it leaves, the rest is read.
+  await kept.catalog.offer(sealedHead(2, [await aSnapshot(theirs, 2, 1, { holdDays: 0 })]), theirs);
+  const lost = what === 'all' ? old.id : decodeSnapshot(theirs.kept.get(old.id) as Uint8Array).pages[0];
+  const bytes = theirs.kept.get(lost as ObjectId) as Uint8Array;
+  for (const { kept: objects } of [theirs, kept.objects]) objects.delete(lost as ObjectId);
+  await kept.catalog.offer(sealedHead(3, [await aSnapshot(theirs, 3)]), theirs);
+  return { ...kept, old, bytes };
+}
+
+const WITH_ALL_OF_OLD = new Set([parcelOf(1, 0), parcelOf(1, 1), parcelOf(3)]);
+
+test('a held snapshot that lost an object everywhere keeps no newer head out, and of what was wanted nothing goes before its hold ends', async t => {
+  for (const what of ['page', 'all'] as const) {
+    const run = { ms: 10 * DAY_MS };
+    const { catalog, told, old, heldIds, alarms, codes } = await aKeeperThatLacks(t, what, run);
+    t.is(catalog.get(source)?.head.seq, 3);
+    t.deepEqual(inOrder(wantedBy(told)), inOrder(WITH_ALL_OF_OLD));
+    t.is(heldIds().includes(old.id), what === 'page');
+    t.deepEqual(codes(), ['HELD_LOST']);
+    t.regex(
+      alarms.list()[0]?.text ?? '',
+      new RegExp(`of snapshots .* still held \\(${old.id.slice(0, 8)}\\) .* is lost`),
+    );
+
+    run.ms += DAY_MS;
+    await catalog.letGo();
+    t.deepEqual(codes(), []);
+    // Of what nothing tells any more whose it was, it is known after a restart that nobody wants it.
+    t.is(wantedBy(told).has(parcelOf(1, 1)), what === 'all');
+    t.true(wantedBy(told).has(parcelOf(1, 0)));
+  }
+});
+
+test('after a restart a head is in force though a held snapshot lost an object; what is found again is wanted again', async t => {
+  for (const what of ['page', 'all'] as const) {
+    const run = { ms: 10 * DAY_MS };
+    const before = await aKeeperThatLacks(t, what, run);
+    const { catalog, told, elsewhere, heldIds, codes } = await aKeeper(t, { after: before, run });
+    t.is(catalog.get(source)?.head.seq, 3);
+    t.false(wantedBy(told).has(parcelOf(1, 0)));
+    run.ms += 60_000 - 1;
+    await elsewhere.put(before.bytes);
+    await catalog.letGo();
+    t.false(wantedBy(told).has(parcelOf(1, 0)));
+    run.ms += 1;
+    await catalog.letGo();
+    t.deepEqual(inOrder(wantedBy(told)), inOrder(WITH_ALL_OF_OLD));
+    t.true(heldIds().includes(before.old.id));
+    t.deepEqual(codes(), []);
+  }
+});
+
+test('a snapshot that was cut anew and cannot be read is not let go: nobody knows whether somebody holds it', async t => {
+  const theirs = new Objects();
+  const torn = await aSnapshot(theirs, 1);
+  const recut = await aSnapshot(theirs, 2, 1, { timeMs: torn.timeMs, recutOf: torn.id });
+  const { catalog, objects, folder } = await aKeeper(t, { held: parcels(1) });
+  await catalog.offer(sealedHead(1, [torn]), theirs);
+  for (const { kept } of [theirs, objects])
+    for (const page of decodeSnapshot(theirs.kept.get(torn.id) as Uint8Array).pages) kept.delete(page);
+  await catalog.offer(sealedHead(2, [recut]), theirs);
+  const { seen } = JSON.parse(readFileSync(join(folder, `${origin}-photos.seen`), 'utf8'));
+  t.deepEqual(
+    seen.map(({ id }: { id: SnapshotId }) => id),
+    [torn.id, recut.id],
+  );
 });
 
 test('a snapshot that was cut anew is let go where nobody holds what was cut out, and held where somebody does', async t => {

@@ -25,6 +25,7 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
     folder,
     objects: source.objects,
     fromPeer: () => source.objects,
+    find: async () => undefined,
     forgotten,
     runMs: () => 0,
     hasCopy: parcel => held.has(parcel),
