@@ -9,7 +9,8 @@
  * was seen is durable before the head is in force, too. What is held and has lost an object that nobody has keeps no head out: it
  * is wanted as far as it can be read.
  *
- * Of two heads with one seq the lower hash wins, everywhere; the origin, told by an alarm, goes on above both.
+ * Of two heads with one seq the lower hash wins, everywhere, and an alarm says so until the origin's answer, with what both list, is
+ * in force.
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -98,6 +99,8 @@ export class CatalogKeeper {
   readonly #wanted = new Map<SourceId, WantedBefore>();
   /** As they are on our disk. */
   readonly #seen = new Map<SourceId, readonly SeenListed[]>();
+  /** Sources that had two heads of one number, and all that they list: a later head that lists it too is the origin's answer. */
+  readonly #forks = new Map<SourceId, { readonly seq: number; readonly listed: ReadonlySet<ObjectId> }>();
   /** Sources with a snapshot in its hold of which an object is lost here. */
   readonly #lacking = new Set<SourceId>();
   /** When the next hold of a source ends, in running time. */
@@ -218,13 +221,13 @@ export class CatalogKeeper {
       }
       if (known?.hash === hash && this.#void.has(source) === isVoid) return;
       const isLast = this.#isLastOfRevoked(head, hash);
-      if (known !== undefined && known.head.seq === head.seq) {
-        this.#options.alarms.raise(
-          'HEAD_FORKED',
-          source,
-          `source ${source} has two heads with number ${head.seq}: was its origin restored from an old image?`,
-        );
-        if (known.hash < hash && !isLast) return;
+      if (known !== undefined && known.head.seq === head.seq && known.hash !== hash) {
+        // An admin has said which one stands.
+        if (isLast) this.#endFork(source);
+        else {
+          this.#noteFork(known.head, head);
+          if (known.hash < hash) return;
+        }
       }
       if (isVoid) {
         await this.#enforce({ head, sealed: bytes, hash }, { recuts: false, seek: undefined });
@@ -400,6 +403,7 @@ export class CatalogKeeper {
     this.#unread.delete(file);
     this.#floors.set(source, seq);
     this.#wanted.set(source, wanted);
+    if (isVoid || this.#answersFork(head)) this.#endFork(source);
     this.#tellLacking(source, lacking, { isAsked: seek !== undefined });
     const againRunMs = lacking.length === 0 ? Number.POSITIVE_INFINITY : hold.runMs + AGAIN_MS;
     this.#nextRunMs.set(source, Math.min(verdict.nextRunMs, againRunMs));
@@ -616,6 +620,27 @@ export class CatalogKeeper {
     if (before.length === seen.length && seen.every(({ id }) => had.has(id))) return;
     await writeSeen(this.#file(source, 'seen'), seen);
     this.#seen.set(source, seen);
+  }
+
+  #noteFork(one: Head, other: Head): void {
+    const { source, seq } = one;
+    const both = [...one.snapshots, ...other.snapshots].map(({ id }) => id);
+    this.#forks.set(source, { seq, listed: new Set([...(this.#forks.get(source)?.listed ?? []), ...both]) });
+    this.#options.alarms.raise(
+      'HEAD_FORKED',
+      source,
+      `source ${source} has two heads with number ${seq}: was its origin restored from an old image?`,
+    );
+  }
+
+  #answersFork({ source, seq, snapshots }: Head): boolean {
+    const fork = this.#forks.get(source);
+    const listed = new Set(snapshots.map(({ id }) => id));
+    return fork !== undefined && seq > fork.seq && [...fork.listed].every(id => listed.has(id));
+  }
+
+  #endFork(source: SourceId): void {
+    if (this.#forks.delete(source)) this.#options.alarms.clear('HEAD_FORKED', source);
   }
 
   #file(source: SourceId, kind: 'head' | 'seen'): string {

@@ -198,10 +198,11 @@ test('the last valid head of a revoked origin takes the place of another one of 
   ] as const) {
     const before = await aKeeper(t);
     await before.catalog.offer(other, theirs);
-    const { catalog } = await aKeeper(t, { after: before, revoked: revokedAt([2, valid]) });
+    const { catalog, codes } = await aKeeper(t, { after: before, revoked: revokedAt([2, valid]) });
     t.is(catalog.get(source)?.hash, headHash(other));
     await catalog.offer(valid, theirs);
     t.is(catalog.get(source)?.hash, headHash(valid));
+    t.deepEqual(codes(), []);
   }
 });
 
@@ -274,6 +275,51 @@ function wantedBy(told: readonly Unstamped[]): Set<ParcelId> {
 
 const inOrder = (ids: Iterable<ParcelId>): ParcelId[] => [...ids].sort();
 const parcels = (...numbers: readonly number[]): Set<ParcelId> => new Set(numbers.map(number => parcelOf(number)));
+
+test('two heads of one number are an alarm until a later head lists what both do', async t => {
+  const theirs = new Objects();
+  const [one, two, three] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2), await aSnapshot(theirs, 3)];
+  const { catalog, codes } = await aKeeper(t);
+  await catalog.offer(sealedHead(2, [one]), theirs);
+  await catalog.offer(sealedHead(2, [one]), theirs);
+  t.deepEqual(codes(), []);
+  await catalog.offer(sealedHead(2, [two]), theirs);
+  t.deepEqual(codes(), ['HEAD_FORKED']);
+  await catalog.offer(sealedHead(2, [one, two]), theirs);
+  t.deepEqual(codes(), ['HEAD_FORKED']);
+  // One of the two machines, which knows nothing of the other.
+  await catalog.offer(sealedHead(3, [one, three]), theirs);
+  t.deepEqual(codes(), ['HEAD_FORKED']);
+  await catalog.offer(sealedHead(4, [one, two, three]), theirs);
+  t.deepEqual(codes(), []);
+});
+
+test('one head is no fork though the configuration has just let it go, or has it again', async t => {
+  const theirs = new Objects();
+  const { catalog, forgotten, told, codes } = await aKeeper(t);
+  const head = sealedHead(2, [await aSnapshot(theirs, 1)]);
+  await catalog.offer(head, theirs);
+  for (const [letting, wanted] of [
+    [{ forgotten: [{ source, seq: 2 }], released: [] }, parcels()],
+    [NOTHING_FORGOTTEN, parcels(1)],
+  ] as const) {
+    forgotten.update(letting);
+    await catalog.offer(head, theirs);
+    t.deepEqual(wantedBy(told), wanted);
+    t.deepEqual(codes(), []);
+  }
+});
+
+test('two heads of one number are no alarm any more when the source is forgotten', async t => {
+  const theirs = new Objects();
+  const { catalog, forgotten, codes } = await aKeeper(t);
+  await catalog.offer(sealedHead(2, [await aSnapshot(theirs, 1)]), theirs);
+  await catalog.offer(sealedHead(2, [await aSnapshot(theirs, 2)]), theirs);
+  t.deepEqual(codes(), ['HEAD_FORKED']);
+  forgotten.update({ forgotten: [{ source, seq: 2 }], released: [] });
+  await catalog.reconsider();
+  t.deepEqual(codes(), []);
+});
 
 test('what later heads leave out stays wanted through its hold, by the time that this host has run since it saw it', async t => {
   const theirs = new Objects();
