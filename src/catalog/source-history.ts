@@ -180,7 +180,7 @@ function readHead(path: string, sealed: Uint8Array): Head {
 function damaged(path: string, cause: unknown): ClusterError {
   return new ClusterError(
     'HEAD_DAMAGED',
-    `${path} is not a head of this host's source (${cause instanceof Error ? cause.message : String(cause)}); nothing was changed: move the file away and the last head is asked of the peers that remember it`,
+    `${path} is not a head of this host's source (${cause instanceof Error ? cause.message : String(cause)}); nothing was changed: move the file away and it goes on from the head in the catalog, or a later one that peers remember`,
     { blame: 'passing', cause },
   );
 }

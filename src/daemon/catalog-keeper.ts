@@ -6,9 +6,11 @@
  * a head's seq never goes back, not even over a crash (I7).
  *
  * What it lists is wanted, and what this host saw listed before stays wanted through its own `hold` (core/hold.ts): that it
- * was seen is durable before the head is in force, too.
+ * was seen is durable before the head is in force, too. What is held and has lost an object that nobody has keeps no head out: it
+ * is wanted as far as it can be read.
  *
- * Of two heads with one seq the lower hash wins, everywhere; the origin, told by an alarm, goes on above both.
+ * Of two heads with one seq the lower hash wins, everywhere, and an alarm says so until the origin's answer, with what both list, is
+ * in force.
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -23,20 +25,26 @@ import { decideHold } from '../core/hold.js';
 import { type ObjectId, type ParcelId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
 import type { HeadHint } from '../core/messages.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
+import { withDeadline } from '../net/deadline.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
 import type { Unstamped } from './driver.js';
 import type { Forgotten } from './forgotten.js';
-import { type HeadChange, headChange, type WantedSnapshots } from './head-change.js';
+import { type HeadChange, headChange, type WantedBefore, type WantedSnapshots } from './head-change.js';
+import type { Revocations } from './revocations.js';
 import type { Roster } from './roster.js';
 import { readSeen, SEEN_MAX, type SeenListed, writeSeen } from './seen-snapshots.js';
 
 /** Pages asked of a peer at a time: it serves 8 such streams of one host, and records are asked for besides. */
 const PAGES_AT_ONCE = 4;
 const DAY_MS = 86_400_000;
-/** A hold that could not be ended is looked at again after this, in ms. */
+/** A hold that could not be ended, or of which something is lost, is looked at again after this, in ms. */
 const AGAIN_MS = 60_000;
+/** For what is lost of one source, in ms: its newer heads wait for it. */
+const SEEK_MS_MAX = 30_000;
+/** Snapshots that an alarm names. */
+const LACKING_TOLD = 3;
 /** Node's timers take no more. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -46,6 +54,8 @@ export interface CatalogKeeperOptions {
   readonly objects: ObjectWriter;
   /** Where snapshots and pages come from that are not here: a peer that knows the head. */
   readonly fromPeer: (peer: PeerName) => ObjectReader;
+  /** The same from whoever is there. */
+  readonly find: (object: ObjectId, signal: AbortSignal) => Promise<Uint8Array | undefined>;
   /** What the configuration lets go; and which sources there are at all. */
   readonly forgotten: Forgotten;
   /** This host's running time: holds are counted in it. */
@@ -53,9 +63,23 @@ export interface CatalogKeeperOptions {
   /** Somebody holds it, or may: then no re-cut takes it out of its hold. */
   readonly hasCopy: (parcel: ParcelId) => boolean;
   readonly roster: Roster;
+  readonly revocations: Revocations;
   readonly tell: (input: Unstamped) => void;
   readonly alarms: Alarms;
   readonly log: Logger;
+}
+
+/** Where to look for objects of held snapshots that are lost here: at this peer, then everywhere. */
+interface Seek {
+  readonly reader: ObjectReader | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+interface Judged {
+  readonly wanted: WantedBefore;
+  readonly change: HeadChange;
+  /** Snapshots in their hold of which an object is lost everywhere, as far as it was looked for. */
+  readonly lacking: readonly ObjectId[];
 }
 
 /** Told of each head that has come into force, and of each end of a hold, and of what it changed. */
@@ -72,15 +96,19 @@ export class CatalogKeeper {
   /** Head files that could not be used when they were read, until another head of their source is in force. */
   readonly #unread = new Set<string>();
   /** By the head in force. */
-  readonly #wanted = new Map<SourceId, WantedSnapshots>();
+  readonly #wanted = new Map<SourceId, WantedBefore>();
   /** As they are on our disk. */
   readonly #seen = new Map<SourceId, readonly SeenListed[]>();
+  /** Sources that had two heads of one number, and all that they list: a later head that lists it too is the origin's answer. */
+  readonly #forks = new Map<SourceId, { readonly seq: number; readonly listed: ReadonlySet<ObjectId> }>();
+  /** Sources with a snapshot in its hold of which an object is lost here. */
+  readonly #lacking = new Set<SourceId>();
   /** When the next hold of a source ends, in running time. */
   readonly #nextRunMs = new Map<SourceId, number>();
   readonly #turns = new Turns<SourceId>();
   #timer: NodeJS.Timeout | undefined;
   #lettingGo: Promise<void> = Promise.resolve();
-  #stopped = false;
+  readonly #end = new AbortController();
   readonly #listeners: HeadListener[] = [];
 
   constructor(options: CatalogKeeperOptions) {
@@ -98,7 +126,7 @@ export class CatalogKeeper {
         const head = decodeHead(bytes);
         this.#floors.set(head.source, head.seq);
         // Who holds what is not known yet.
-        await this.#enforce({ head, sealed: bytes, hash: headHash(bytes) }, { recuts: false });
+        await this.#enforce({ head, sealed: bytes, hash: headHash(bytes) }, { recuts: false, seek: undefined });
       } catch (error) {
         // A damaged file, or an object that is gone: the head, or a later one, comes back from any peer that has it.
         this.#unread.add(join(folder, name));
@@ -117,6 +145,11 @@ export class CatalogKeeper {
   /** The head in force; undefined for a forgotten source. */
   get(source: SourceId): KnownHead | undefined {
     return this.#void.has(source) ? undefined : this.#heads.get(source);
+  }
+
+  /** The sealed head on our disk, whether it could be put in force or not. */
+  onDisk(source: SourceId): Uint8Array | undefined {
+    return readIfThere(this.#file(source, 'head'));
   }
 
   *sources(): IterableIterator<SourceId> {
@@ -162,16 +195,13 @@ export class CatalogKeeper {
 
   /**
    * A head from a peer or a store of ours, or from our own history (`from` undefined: then all its objects are here already).
-   * @throws BadSignature, MalformedObject (peer); ObjectMissing (passing)
+   * @throws BadSignature, MalformedObject, HEAD_OF_STRANGER, HEAD_OF_REVOKED (peer); SOURCE_UNKNOWN, ObjectMissing (passing);
+   * HEAD_BEHIND (operator) for one of our own history
    */
   async offer(bytes: Uint8Array, from: PeerName | ObjectReader | undefined, signal?: AbortSignal): Promise<void> {
     const { source } = decodeHead(bytes);
     await this.#turns.take(source, async () => {
-      const { origin } = splitSourceId(source);
-      const key = this.#options.roster.keyOf(origin);
-      if (key === undefined) {
-        throw new ClusterError('HEAD_OF_STRANGER', `the head of ${source} is by no member`, { blame: 'peer' });
-      }
+      const key = this.#keyOf(source);
       if (!this.#options.forgotten.isSource(source)) {
         // Its configuration may be on its way to us: the head is asked for again when it is here.
         throw new ClusterError('SOURCE_UNKNOWN', `${source} is not in the configuration`, { blame: 'passing' });
@@ -180,18 +210,27 @@ export class CatalogKeeper {
       const hash = headHash(bytes);
       const known = this.#heads.get(source);
       const isVoid = this.#options.forgotten.isVoid(source, head.seq);
-      if (head.seq < (this.#floors.get(source) ?? 0)) return;
-      if (known?.hash === hash && this.#void.has(source) === isVoid) return;
-      if (known !== undefined && known.head.seq === head.seq) {
-        this.#options.alarms.raise(
-          'HEAD_FORKED',
-          source,
-          `source ${source} has two heads with number ${head.seq}: was its origin restored from an old image?`,
+      const floor = this.#floors.get(source) ?? 0;
+      if (head.seq < floor) {
+        if (from !== undefined) return;
+        throw new ClusterError(
+          'HEAD_BEHIND',
+          `head ${head.seq} of ${source} is not in force: ${this.#file(source, 'head')} has head ${floor}. All snapshots are kept; if that file is not this host's own word, stop the service, move the file away and start it again`,
+          { blame: 'operator' },
         );
-        if (known.hash < hash) return;
+      }
+      if (known?.hash === hash && this.#void.has(source) === isVoid) return;
+      const isLast = this.#isLastOfRevoked(head, hash);
+      if (known !== undefined && known.head.seq === head.seq && known.hash !== hash) {
+        // An admin has said which one stands.
+        if (isLast) this.#endFork(source);
+        else {
+          this.#noteFork(known.head, head);
+          if (known.hash < hash) return;
+        }
       }
       if (isVoid) {
-        await this.#enforce({ head, sealed: bytes, hash }, { recuts: false });
+        await this.#enforce({ head, sealed: bytes, hash }, { recuts: false, seek: undefined });
         return;
       }
       const reader = typeof from === 'string' ? this.#options.fromPeer(from) : from;
@@ -203,15 +242,15 @@ export class CatalogKeeper {
         fetching,
       );
       await this.objects.flush();
+      const enforce = () => this.#enforce({ head, sealed: bytes, hash }, { recuts: true, seek: { reader, signal } });
       try {
-        await this.#enforce({ head, sealed: bytes, hash }, { recuts: true });
+        await enforce();
       } catch (error) {
         if (reader === undefined || !(error instanceof ClusterError) || error.code !== 'OBJECT_MISSING') throw error;
-        // An object that we had is lost: everything that is wanted is looked for, not only what is new.
-        const seen = this.#seenOf(source).map(({ id }) => id);
-        await this.#fetchObjects(new Set([...listed, ...seen]), fetching);
+        // An object that we had is lost: everything that is listed is looked for, not only what is new.
+        await this.#fetchObjects(listed, fetching);
         await this.objects.flush();
-        await this.#enforce({ head, sealed: bytes, hash }, { recuts: true });
+        await enforce();
       }
     });
   }
@@ -238,10 +277,34 @@ export class CatalogKeeper {
     return known;
   }
 
+  /** By which its heads and snapshots are signed: that of its origin, also of a revoked one. */
   #keyOf(source: SourceId): Uint8Array {
-    const key = this.#options.roster.keyOf(splitSourceId(source).origin);
-    if (key === undefined) throw new ClusterError('HEAD_OF_STRANGER', `${source} is no member's`, { blame: 'passing' });
+    const { origin } = splitSourceId(source);
+    const key = this.#options.roster.keyOf(origin) ?? this.#options.revocations.keyOf(origin);
+    if (key === undefined)
+      throw new ClusterError('HEAD_OF_STRANGER', `${source} is of no member, and of none that was one`, {
+        blame: 'peer',
+      });
     return key;
+  }
+
+  /**
+   * Its origin is revoked, and this is the last head of the source that stays valid: no other one of its number goes before it.
+   * @throws HEAD_OF_REVOKED for a later one, or another one of its number
+   */
+  #isLastOfRevoked({ source, seq }: Head, hash: string): boolean {
+    const { roster, revocations } = this.#options;
+    const { origin } = splitSourceId(source);
+    if (roster.keyOf(origin) !== undefined) return false;
+    const last = revocations.lastHead(source);
+    if (last?.hash === hash) return true;
+    if (last !== undefined && seq < last.seq) return false;
+    const valid = last === undefined ? 'none of its heads is' : `head ${last.seq} is the last one that is`;
+    throw new ClusterError(
+      'HEAD_OF_REVOKED',
+      `head ${seq} of ${source} is not valid, for ${roster.nameOf(origin)} was revoked: ${valid}; what is held stays`,
+      { blame: 'peer' },
+    );
   }
 
   async #need(id: ObjectId): Promise<Uint8Array> {
@@ -301,7 +364,10 @@ export class CatalogKeeper {
   }
 
   /** `recuts`: what a re-cut took the place of may be let go. */
-  async #enforce(known: KnownHead, { recuts }: { readonly recuts: boolean }): Promise<void> {
+  async #enforce(
+    known: KnownHead,
+    { recuts, seek }: { readonly recuts: boolean; readonly seek: Seek | undefined },
+  ): Promise<void> {
     const { head, sealed, hash } = known;
     const { source, seq } = head;
     const isVoid = this.#options.forgotten.isVoid(source, seq);
@@ -320,8 +386,11 @@ export class CatalogKeeper {
     }
     const seen = saw.filter(({ id }) => !released.has(id));
     verdict = decideHold({ ...hold, seen });
-    const wanted = { listed, held: verdict.held.map(({ id }) => id) };
-    const change = await headChange(this.objects, this.#wanted.get(source), wanted);
+    const { wanted, change, lacking } = await this.#judge(
+      source,
+      { listed, held: verdict.held.map(({ id }) => id) },
+      seek,
+    );
 
     // What was seen first: a head that is in force and whose snapshots were not seen would be one that holds nothing.
     await this.#keepSeen(source, seen);
@@ -334,10 +403,85 @@ export class CatalogKeeper {
     this.#unread.delete(file);
     this.#floors.set(source, seq);
     this.#wanted.set(source, wanted);
-    this.#nextRunMs.set(source, verdict.nextRunMs);
+    if (isVoid || this.#answersFork(head)) this.#endFork(source);
+    this.#tellLacking(source, lacking, { isAsked: seek !== undefined });
+    const againRunMs = lacking.length === 0 ? Number.POSITIVE_INFINITY : hold.runMs + AGAIN_MS;
+    this.#nextRunMs.set(source, Math.min(verdict.nextRunMs, againRunMs));
     this.#arm();
     this.#options.tell({ is: 'wanted', source, head: { source, seq, hash }, ...change });
     for (const listener of this.#listeners) listener(source, change);
+  }
+
+  /** What the snapshots change; those whose own object is lost are left out until it is found. */
+  async #judge(source: SourceId, snapshots: WantedSnapshots, seek: Seek | undefined): Promise<Judged> {
+    const before = this.#wanted.get(source);
+    const { change, lost } = await headChange(this.objects, before, snapshots);
+    if (lost.size === 0 && !this.#lacking.has(source)) return { wanted: { ...snapshots, lost }, change, lacking: [] };
+    const lacking = await this.#seek(snapshots.held, seek);
+    const wanted = { ...snapshots, held: snapshots.held.filter(id => lacking.get(id) !== 'all') };
+    const again = await headChange(this.objects, before, wanted);
+    return { wanted: { ...wanted, lost: again.lost }, change: again.change, lacking: [...lacking.keys()] };
+  }
+
+  /** Looks for what is lost of held snapshots. @returns those that lack something still: a page, or all, as nobody knows which */
+  async #seek(held: readonly ObjectId[], seek: Seek | undefined): Promise<ReadonlyMap<ObjectId, 'page' | 'all'>> {
+    const lacking = new Map<ObjectId, 'page' | 'all'>();
+    const looked = new Map<ObjectId, boolean>();
+    await withDeadline(SEEK_MS_MAX, [seek?.signal, this.#end.signal], async until => {
+      const isHere = async (id: ObjectId): Promise<boolean> => {
+        const is =
+          looked.get(id) ?? ((await this.objects.get(id)) !== undefined || (await this.#sought(id, seek, until)));
+        looked.set(id, is);
+        return is;
+      };
+      for (const id of held) {
+        if (!(await isHere(id))) {
+          lacking.set(id, 'all');
+          continue;
+        }
+        for (const page of (await readSnapshot(this.objects, id)).pages)
+          if (!(await isHere(page))) lacking.set(id, 'page');
+      }
+    });
+    await this.objects.flush();
+    return lacking;
+  }
+
+  /** @returns whether it was found, and is here now */
+  async #sought(id: ObjectId, seek: Seek | undefined, until: AbortSignal): Promise<boolean> {
+    if (seek === undefined) return false;
+    const places = [() => seek.reader?.get(id), () => this.#options.find(id, until)];
+    for (const place of places) {
+      if (until.aborted) break;
+      try {
+        const bytes = await place();
+        if (bytes === undefined) continue;
+        await this.objects.put(bytes);
+        return true;
+      } catch (error) {
+        seek.signal?.throwIfAborted();
+        // Another may have it, and it is looked for again.
+        this.#options.log.debug({ code: 'OBJECT_NOT_READ', object: id, err: error }, 'a lost object was not found');
+      }
+    }
+    return false;
+  }
+
+  /** `isAsked`: those who are there were. */
+  #tellLacking(source: SourceId, lacking: readonly ObjectId[], { isAsked }: { readonly isAsked: boolean }): void {
+    if (lacking.length === 0) {
+      if (this.#lacking.delete(source)) this.#options.alarms.clear('HELD_LOST', source);
+      return;
+    }
+    this.#lacking.add(source);
+    if (!isAsked) return;
+    const named = lacking.slice(0, LACKING_TOLD).map(id => id.slice(0, 8));
+    const ids = [...named, ...(lacking.length > named.length ? ['…'] : [])].join(', ');
+    this.#options.alarms.raise(
+      'HELD_LOST',
+      source,
+      `source ${source}: of snapshots that are listed no more and still held (${ids}) a part of the catalog is lost, here and on every host that is up; what nothing else leads to is held for gcGrace and no longer. Switch on the hosts that are off: it is looked for every minute`,
+    );
   }
 
   // ------------------------------------------------------------------------------------------------------------- holds
@@ -363,7 +507,8 @@ export class CatalogKeeper {
         await this.#turns.take(source, async () => {
           const known = this.#heads.get(source);
           const dueRunMs = this.#nextRunMs.get(source) ?? Number.POSITIVE_INFINITY;
-          if (known !== undefined && this.#options.runMs() >= dueRunMs) await this.#enforce(known, { recuts: false });
+          if (known !== undefined && this.#options.runMs() >= dueRunMs)
+            await this.#enforce(known, { recuts: false, seek: { reader: undefined, signal: undefined } });
         });
       } catch (error) {
         this.#options.log.error(
@@ -378,7 +523,7 @@ export class CatalogKeeper {
 
   /** Nothing is written of holds after this. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#end.abort();
     clearTimeout(this.#timer);
     await this.#lettingGo;
   }
@@ -386,14 +531,14 @@ export class CatalogKeeper {
   #arm(): void {
     clearTimeout(this.#timer);
     const nextRunMs = Math.min(Number.POSITIVE_INFINITY, ...this.#nextRunMs.values());
-    if (this.#stopped || nextRunMs === Number.POSITIVE_INFINITY) return;
+    if (this.#end.signal.aborted || nextRunMs === Number.POSITIVE_INFINITY) return;
     const delayMs = Math.min(TIMER_MS_MAX, Math.max(0, Math.ceil(nextRunMs - this.#options.runMs())));
     this.#timer = setTimeout(() => void this.#letGoInTurn(), delayMs).unref();
   }
 
   /** What `stop` waits for; after it, nothing. */
   #letGoInTurn(): Promise<void> {
-    this.#lettingGo = this.#lettingGo.then(() => (this.#stopped ? undefined : this.letGo()));
+    this.#lettingGo = this.#lettingGo.then(() => (this.#end.signal.aborted ? undefined : this.letGo()));
     return this.#lettingGo;
   }
 
@@ -431,12 +576,15 @@ export class CatalogKeeper {
     for (const id of wanted.held) {
       if (!(await this.#hasRecutAt(head, timeOf.get(id)))) continue;
       const before = wanted.held.filter(other => !released.includes(other));
-      const { remove } = await headChange(
+      const { change, lost } = await headChange(
         this.objects,
-        { ...wanted, held: before },
+        { ...wanted, held: before, lost: new Set() },
         { ...wanted, held: before.filter(other => other !== id) },
       );
-      if (!remove.some(parcel => this.#options.hasCopy(parcel))) released.push(id);
+      const pages = lost.has(id) ? [] : (await readSnapshot(this.objects, id)).pages;
+      // Of what cannot be read nobody knows whether somebody holds it.
+      if (lost.has(id) || pages.some(page => lost.has(page))) continue;
+      if (!change.remove.some(parcel => this.#options.hasCopy(parcel))) released.push(id);
     }
     return released;
   }
@@ -472,6 +620,27 @@ export class CatalogKeeper {
     if (before.length === seen.length && seen.every(({ id }) => had.has(id))) return;
     await writeSeen(this.#file(source, 'seen'), seen);
     this.#seen.set(source, seen);
+  }
+
+  #noteFork(one: Head, other: Head): void {
+    const { source, seq } = one;
+    const both = [...one.snapshots, ...other.snapshots].map(({ id }) => id);
+    this.#forks.set(source, { seq, listed: new Set([...(this.#forks.get(source)?.listed ?? []), ...both]) });
+    this.#options.alarms.raise(
+      'HEAD_FORKED',
+      source,
+      `source ${source} has two heads with number ${seq}: was its origin restored from an old image?`,
+    );
+  }
+
+  #answersFork({ source, seq, snapshots }: Head): boolean {
+    const fork = this.#forks.get(source);
+    const listed = new Set(snapshots.map(({ id }) => id));
+    return fork !== undefined && seq > fork.seq && [...fork.listed].every(id => listed.has(id));
+  }
+
+  #endFork(source: SourceId): void {
+    if (this.#forks.delete(source)) this.#options.alarms.clear('HEAD_FORKED', source);
   }
 
   #file(source: SourceId, kind: 'head' | 'seen'): string {

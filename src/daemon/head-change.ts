@@ -2,8 +2,11 @@
  * Head change: what a new head, or the end of a hold, changes in what is wanted. Pages are content-addressed, so only pages
  * that are wanted before or after and not both are read, but where something leaves: then the rest must be asked whether it
  * stays.
+ *
+ * What the head lists must be read, or there is no change. What is held, or was wanted before, may be lost everywhere: what only
+ * lost pages lead to is neither added nor removed.
  */
-import { readPage, readSnapshot } from '../catalog/walk.js';
+import { ifReadable, readPage, readSnapshot } from '../catalog/walk.js';
 import type { ObjectId, ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
@@ -16,6 +19,11 @@ export interface WantedSnapshots {
   readonly held: readonly ObjectId[];
 }
 
+export interface WantedBefore extends WantedSnapshots {
+  /** Could not be read when they became so: what these pages lead to may not be known to be wanted. */
+  readonly lost: ReadonlySet<ObjectId>;
+}
+
 export interface HeadChange {
   /** In a page that is new; some may have been wanted before. */
   readonly add: readonly ParcelRef[];
@@ -26,64 +34,113 @@ export interface HeadChange {
   readonly newestAgain: readonly ParcelId[];
 }
 
-/** Grows with the parcels of the pages that changed: some 300 bytes each, for the time of the call. */
+export interface JudgedChange {
+  readonly change: HeadChange;
+  /** Snapshots and pages that no listed snapshot leads to, and that cannot be read. */
+  readonly lost: ReadonlySet<ObjectId>;
+}
+
+/**
+ * Grows with the parcels of the pages that changed: some 300 bytes each, for the time of the call.
+ * @throws ObjectMissing, MalformedObject for what is listed
+ */
 export async function headChange(
   reader: ObjectReader,
-  before: WantedSnapshots | undefined,
+  before: WantedBefore | undefined,
   after: WantedSnapshots,
-): Promise<HeadChange> {
-  const old = before === undefined ? NO_PAGES : await pagesOf(reader, before);
-  const now = await pagesOf(reader, after);
+): Promise<JudgedChange> {
+  const pages = new Pages(reader);
+  const now = await pages.after(after);
+  const old = before === undefined ? NO_PAGES : await pages.before(before);
 
-  const added = await refsOf(reader, minus(now.all, old.all));
-  const left = await refsOf(reader, minus(old.all, now.all));
+  const come = before === undefined ? now.all : minus(now.all, minus(old.all, before.lost));
+  const added = await pages.refsOf(come);
+  const left = await pages.refsOf(minus(old.all, now.all));
   for (const id of added.keys()) left.delete(id);
   if (left.size > 0) {
-    for await (const ref of eachRef(reader, intersection(now.all, old.all))) left.delete(ref.id);
+    for await (const ref of pages.eachRef(intersection(now.all, old.all))) left.delete(ref.id);
   }
 
-  const newestAgain = await refsOf(reader, minus(now.newest, old.newest));
-  const notNewest = await refsOf(reader, minus(old.newest, now.newest));
+  const newestAgain = await pages.refsOf(minus(now.newest, old.newest));
+  const notNewest = await pages.refsOf(minus(old.newest, now.newest));
   // An older snapshot that was not wanted before brings parcels that never were in the newest.
-  const addedOlder = await refsOf(reader, minus(minus(now.all, old.all), now.newest));
+  const addedOlder = await pages.refsOf(minus(come, now.newest));
   for (const [id, ref] of addedOlder) notNewest.set(id, ref);
   if (notNewest.size > 0) {
-    for await (const ref of eachRef(reader, now.newest)) notNewest.delete(ref.id);
+    for await (const ref of pages.eachRef(now.newest)) notNewest.delete(ref.id);
   }
-  return {
+  const change = {
     add: [...added.values()],
     remove: [...left.keys()],
     notNewest: [...notNewest.keys()].filter(id => !left.has(id)),
     newestAgain: [...newestAgain.keys()].filter(id => !added.has(id)),
   };
+  return { change, lost: pages.lost };
 }
 
-interface Pages {
+interface PagesOf {
   readonly all: ReadonlySet<ObjectId>;
   readonly newest: ReadonlySet<ObjectId>;
 }
 
-const NO_PAGES: Pages = { all: new Set(), newest: new Set() };
+const NO_PAGES: PagesOf = { all: new Set(), newest: new Set() };
 
-async function pagesOf(reader: ObjectReader, { listed, held }: WantedSnapshots): Promise<Pages> {
-  const all = new Set<ObjectId>();
-  let newest = new Set<ObjectId>();
-  for (const id of [...held, ...listed]) {
-    const { pages } = await readSnapshot(reader, id);
-    for (const page of pages) all.add(page);
-    if (id === listed.at(-1)) newest = new Set(pages);
+/** Reads pages for one change. */
+class Pages {
+  readonly lost = new Set<ObjectId>();
+  readonly #reader: ObjectReader;
+  /** Snapshots and pages without which there is no change. */
+  readonly #needed = new Set<ObjectId>();
+
+  constructor(reader: ObjectReader) {
+    this.#reader = reader;
   }
-  return { all, newest };
-}
 
-async function* eachRef(reader: ObjectReader, pages: Iterable<ObjectId>): AsyncGenerator<ParcelRef> {
-  for (const page of pages) yield* await readPage(reader, page);
-}
+  /** Comes first: what is listed then is needed. */
+  after(wanted: WantedSnapshots): Promise<PagesOf> {
+    return this.#of(wanted, { isNeeded: true });
+  }
 
-async function refsOf(reader: ObjectReader, pages: Iterable<ObjectId>): Promise<Map<ParcelId, ParcelRef>> {
-  const refs = new Map<ParcelId, ParcelRef>();
-  for await (const ref of eachRef(reader, pages)) refs.set(ref.id, ref);
-  return refs;
+  before(wanted: WantedSnapshots): Promise<PagesOf> {
+    return this.#of(wanted, { isNeeded: false });
+  }
+
+  async #of({ listed, held }: WantedSnapshots, { isNeeded }: { readonly isNeeded: boolean }): Promise<PagesOf> {
+    const ofListed = new Set<ObjectId>();
+    let newest: ReadonlySet<ObjectId> = new Set();
+    for (const id of listed) {
+      if (isNeeded) this.#needed.add(id);
+      const pages = await this.#pagesOf(id);
+      for (const page of pages) ofListed.add(page);
+      if (id === listed.at(-1)) newest = new Set(pages);
+    }
+    if (isNeeded) for (const page of ofListed) this.#needed.add(page);
+    const all = new Set<ObjectId>();
+    for (const id of held) for (const page of await this.#pagesOf(id)) all.add(page);
+    for (const page of ofListed) all.add(page);
+    return { all, newest };
+  }
+
+  async *eachRef(pages: Iterable<ObjectId>): AsyncGenerator<ParcelRef> {
+    for (const page of pages) yield* (await this.#read(page, readPage)) ?? [];
+  }
+
+  async refsOf(pages: Iterable<ObjectId>): Promise<Map<ParcelId, ParcelRef>> {
+    const refs = new Map<ParcelId, ParcelRef>();
+    for await (const ref of this.eachRef(pages)) refs.set(ref.id, ref);
+    return refs;
+  }
+
+  async #pagesOf(snapshot: ObjectId): Promise<readonly ObjectId[]> {
+    return (await this.#read(snapshot, readSnapshot))?.pages ?? [];
+  }
+
+  async #read<T>(id: ObjectId, read: (reader: ObjectReader, id: ObjectId) => Promise<T>): Promise<T | undefined> {
+    if (this.#needed.has(id)) return read(this.#reader, id);
+    const found = await ifReadable(read(this.#reader, id));
+    if (found === undefined) this.lost.add(id);
+    return found;
+  }
 }
 
 const minus = (a: ReadonlySet<ObjectId>, b: ReadonlySet<ObjectId>): Set<ObjectId> =>

@@ -8,15 +8,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { Entry } from '../catalog/entry.js';
-import type { ListedSnapshot } from '../catalog/head.js';
+import { headHash, type ListedSnapshot } from '../catalog/head.js';
 import { diffLive, type LiveDifference, type LiveDiffOrder } from '../catalog/live-diff.js';
+import { MalformedObject } from '../catalog/malformed-object.js';
 import { decodeRecord } from '../catalog/record.js';
 import { recut } from '../catalog/recut.js';
 import { isMassChange, type KeepCounts } from '../catalog/retention.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
+import { BadSignature } from '../catalog/sealed-object.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { readSourceFile } from '../catalog/source-file.js';
-import type { SnapshotToList, SourceHistory } from '../catalog/source-history.js';
+import type { Adoption, SnapshotToList, SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotRefusal, type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
 import { findEntry, walkParcels } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
@@ -112,7 +114,16 @@ export class Origin {
    * another one of the same number, this identity was used twice: both lists are kept, and a person is told.
    */
   async heardOwnHead(source: SourceId, sealed: Uint8Array, from: PeerName | ObjectReader): Promise<void> {
-    const { history, catalog, alarms, log } = this.#options;
+    const { history, catalog } = this.#options;
+    const adoption = await this.#adopt(source, sealed);
+    // Also when it was adopted before, and its snapshots and pages could not be read then.
+    const own = history.head(source);
+    if (own !== undefined && catalog.get(source)?.hash !== own.hash) await catalog.offer(own.sealed, from);
+    await this.#listAgain(source, adoption);
+  }
+
+  async #adopt(source: SourceId, sealed: Uint8Array): Promise<Adoption> {
+    const { history, alarms } = this.#options;
     const adoption = await history.adopt(source, sealed);
     if (adoption.kind === 'forked') {
       alarms.raise(
@@ -121,9 +132,11 @@ export class Origin {
         `source ${source} had two heads with one number: two machines have used this host's key. All snapshots of both are kept; keep only one of the machines`,
       );
     }
-    // Also when it was adopted before, and its snapshots and pages could not be read then.
-    const own = history.head(source);
-    if (own !== undefined && catalog.get(source)?.hash !== own.hash) await catalog.offer(own.sealed, from);
+    return adoption;
+  }
+
+  /** What we listed, and a later head of ours does not. */
+  async #listAgain(source: SourceId, adoption: Adoption): Promise<void> {
     if (adoption.kind !== 'adopted') return;
     const unlisted = adoption.unlisted.filter(snapshot => !this.#isForgotten(source, snapshot));
     if (unlisted.length === 0) return;
@@ -131,10 +144,29 @@ export class Origin {
       const known = new Set(listed.map(({ id }) => id));
       return [...listed, ...unlisted.filter(({ id }) => !known.has(id))];
     });
-    log.warn(
+    this.#options.log.warn(
       { code: 'SNAPSHOTS_LISTED_AGAIN', source, snapshots: unlisted.map(({ id }) => id) },
-      'a peer remembered a later head of ours that does not list these snapshots: they are listed again',
+      'a later head of ours was remembered that does not list these snapshots: they are listed again',
     );
+  }
+
+  /** The file of our own history may be gone, or older than the head in the catalog beside it: no number is given twice. */
+  async #adoptOnDisk(source: SourceId): Promise<void> {
+    const { catalog, history, log } = this.#options;
+    const sealed = catalog.onDisk(source);
+    if (sealed === undefined || headHash(sealed) === history.head(source)?.hash) return;
+    let adoption: Adoption;
+    try {
+      adoption = await this.#adopt(source, sealed);
+    } catch (error) {
+      if (!(error instanceof BadSignature || error instanceof MalformedObject)) throw error;
+      log.error(
+        { code: 'HEAD_UNREADABLE', source, err: error },
+        'the head of a source of ours in the catalog is damaged; our own history goes on without it',
+      );
+      return;
+    }
+    await this.#listAgain(source, adoption);
   }
 
   configure(settings: readonly SourceSetting[]): void {
@@ -447,6 +479,7 @@ export class Origin {
     change: (snapshots: readonly SnapshotToList[]) => readonly SnapshotToList[],
   ): Promise<void> {
     const { history, catalog, brakes } = this.#options;
+    await this.#adoptOnDisk(source);
     const { sealed } = await history.relist(source, newest => ({
       snapshots: change(newest?.snapshots.filter(snapshot => !this.#isForgotten(source, snapshot)) ?? []),
       // While the brakes cannot say since when, it stays as it was told.

@@ -78,6 +78,7 @@ import { Recipes } from './recipes.js';
 import { keepsAllByDefault, RecordKeeper } from './record-keeper.js';
 import { Relocator } from './relocator.js';
 import { Retainer } from './retention.js';
+import { Revocations } from './revocations.js';
 import { Roster } from './roster.js';
 import { RunningTime } from './running-time.js';
 import { scrub } from './scrub.js';
@@ -216,15 +217,18 @@ async function serve(
   };
   const finder = new ObjectFinder({ local, net, likely: likelyPeers });
   const forgotten = new Forgotten(membership.configuration, source => machine.copiesWanted(source) !== undefined);
+  const revocations = new Revocations(membership.configuration);
   const catalog = new CatalogKeeper({
     folder: join(stateDir, 'catalog', 'heads'),
     objects,
     fromPeer: peer => finder.from(peer, signal),
+    find: (object, until) => finder.get(object, until),
     forgotten,
     runMs: () => running.nowMs(),
     // A disk that is not there may have a copy.
     hasCopy: parcel => !stores.allMounted || machine.holders(parcel).length > 0,
     roster,
+    revocations,
     tell,
     alarms,
     log,
@@ -581,15 +585,24 @@ async function serve(
    * has forgotten go: with them what only they lead to. And one that its log says it has, and that is not there, is put there again.
    */
   async function learnHeads(store: Store): Promise<void> {
-    let source: SourceId | undefined;
+    await tryHeads(store, undefined, async () => {
+      for (const source of await store.heads()) await tryHeads(store, source, () => learnHead(store, source));
+    });
+    for (const source of [...catalog.sources()]) await tryHeads(store, source, () => putBackHead(store, source));
+  }
+
+  /** One source's head that cannot be used must not keep those of the others from the store, or from us. */
+  async function tryHeads(store: Store, source: SourceId | undefined, use: () => Promise<void>): Promise<void> {
     try {
-      for (source of await store.heads()) await learnHead(store, source);
-      for (source of catalog.sources())
-        if (store.headSeq(source) > 0 && (await store.head(source)) === undefined) await copyHead(store, source);
+      await use();
     } catch (error) {
       if (signal.aborted) return;
       log.warn({ code: 'HEAD_NOT_TAKEN', source, store: store.id, err: error }, 'heads of a store cannot be used');
     }
+  }
+
+  async function putBackHead(store: Store, source: SourceId): Promise<void> {
+    if (store.headSeq(source) > 0 && (await store.head(source)) === undefined) await copyHead(store, source);
   }
 
   async function learnHead(store: Store, source: SourceId): Promise<void> {
@@ -620,6 +633,7 @@ async function serve(
     for (const peer of roster.update(clusterConfig.members)) void net.close(peer);
     tell({ is: 'config', config: clusterConfig });
     forgotten.update(configuration);
+    revocations.update(configuration);
     catalog
       .reconsider()
       .then(() => Promise.all([...stores.stores()].map(learnHeads)))

@@ -5,7 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { encodeHead, headHash } from '../../src/catalog/head.js';
 import { encodePage } from '../../src/catalog/page.js';
-import { encodeSnapshot, type Snapshot, type SnapshotId } from '../../src/catalog/snapshot.js';
+import { decodeSnapshot, encodeSnapshot, type Snapshot, type SnapshotId } from '../../src/catalog/snapshot.js';
 import { SourceHistory } from '../../src/catalog/source-history.js';
 import { hashHex } from '../../src/core/hash.js';
 import { type ObjectId, type ParcelId, parseHostId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
@@ -15,8 +15,10 @@ import { CatalogKeeper } from '../../src/daemon/catalog-keeper.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
 import { Forgotten } from '../../src/daemon/forgotten.js';
 import { Origin } from '../../src/daemon/origin.js';
+import { Revocations } from '../../src/daemon/revocations.js';
 import type { Roster } from '../../src/daemon/roster.js';
 import { SEEN_MAX, writeSeen } from '../../src/daemon/seen-snapshots.js';
+import { peerNameOf } from '../../src/membership/peer-key.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 
 const { publicKey, seed } = generateKeyPair();
@@ -80,6 +82,7 @@ const sealedHead = (seq: number, snapshots: readonly { id: SnapshotId; timeMs: n
   );
 
 type Letting = Parameters<Forgotten['update']>[0];
+type Revoked = ConstructorParameters<typeof Revocations>[0]['revoked'];
 const NOTHING_FORGOTTEN: Letting = { forgotten: [], released: [] };
 
 interface Kept {
@@ -91,6 +94,8 @@ interface Kept {
   /** The host's running time. */
   readonly run?: { ms: number };
   readonly held?: ReadonlySet<ParcelId>;
+  /** The origin is no member any more. */
+  readonly revoked?: Revoked;
 }
 
 async function aKeeper(t: ExecutionContext, options: Kept = {}) {
@@ -101,8 +106,11 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
     run = { ms: 0 },
     held = new Set(),
     config = NOTHING_FORGOTTEN,
+    revoked = [],
   } = options;
   const forgotten = new Forgotten(config, isConfigured);
+  /** What other hosts have, besides the one that tells of a head. */
+  const elsewhere = new Objects();
   const folder = after?.folder ?? mkdtempSync(join(tmpdir(), 'keeper-'));
   if (after === undefined) t.teardown(() => rmSync(folder, { recursive: true }));
   const file = join(folder, `${origin}-photos.head`);
@@ -114,18 +122,25 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
     folder,
     objects,
     fromPeer: () => new Objects(),
+    find: id => elsewhere.get(id),
     forgotten,
     runMs: () => run.ms,
     hasCopy: parcel => held.has(parcel),
-    // The keeper asks it for keys only.
-    roster: { keyOf: () => publicKey } as unknown as Roster,
+    // The keeper asks it for keys and names only.
+    roster: {
+      keyOf: () => (revoked.length === 0 ? publicKey : undefined),
+      nameOf: () => 'laptop',
+    } as unknown as Roster,
+    revocations: new Revocations({ revoked }),
     tell: input => told.push(input),
     alarms,
     log: silent,
   });
   t.teardown(() => catalog.stop());
   await catalog.open();
-  return { folder, file, objects, catalog, told, alarms, forgotten };
+  const heldIds = () => catalog.heldSnapshots(source).map(({ id }) => id);
+  const codes = () => alarms.list().map(({ code }) => code);
+  return { folder, file, objects, elsewhere, catalog, told, alarms, forgotten, heldIds, codes };
 }
 
 test('a head on our disk that cannot be used for now is not replaced by an earlier one', async t => {
@@ -142,6 +157,78 @@ test('a head on our disk that cannot be used for now is not replaced by an earli
   await catalog.offer(seventh, theirs);
   t.is(catalog.get(source)?.head.seq, 7);
   t.is(told.length, 1);
+});
+
+/** The record by which it was revoked, with the last head that stays valid. */
+const revokedAt = (...heads: readonly (readonly [seq: number, sealed: Uint8Array])[]): Revoked => [
+  {
+    host: origin,
+    peer: peerNameOf(publicKey),
+    heads: heads.map(([seq, sealed]) => ({ source, seq, hash: headHash(sealed) })),
+  },
+];
+
+test('of a revoked origin heads are taken up to the last one that the revocation names, also into a store', async t => {
+  const theirs = new Objects();
+  const [one, two, three] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2), await aSnapshot(theirs, 3)];
+  const last = sealedHead(2, [one, two]);
+  const { catalog } = await aKeeper(t, { revoked: revokedAt([2, last]) });
+  await catalog.offer(sealedHead(1, [one]), theirs);
+  t.is(catalog.get(source)?.head.seq, 1);
+  await t.throwsAsync(catalog.offer(sealedHead(3, [three]), theirs), {
+    code: 'HEAD_OF_REVOKED',
+    message: /head 3 of .* is not valid, for laptop was revoked: head 2 is the last one that is; what is held stays/,
+  });
+  await t.throwsAsync(catalog.offer(sealedHead(2, [three]), theirs), { code: 'HEAD_OF_REVOKED' });
+  t.is(catalog.get(source)?.head.seq, 1);
+  await catalog.offer(last, theirs);
+  t.is(catalog.get(source)?.hash, headHash(last));
+
+  const store = new Objects();
+  t.is((await catalog.copyTo(source, store, new Set()))?.hash, headHash(last));
+  t.deepEqual([store.kept.has(one.id), store.kept.has(two.id)], [true, true]);
+});
+
+test('the last valid head of a revoked origin takes the place of another one of its number, whichever hash is lower', async t => {
+  const theirs = new Objects();
+  const [one, two] = [sealedHead(2, [await aSnapshot(theirs, 1)]), sealedHead(2, [await aSnapshot(theirs, 2)])];
+  for (const [valid, other] of [
+    [one, two],
+    [two, one],
+  ] as const) {
+    const before = await aKeeper(t);
+    await before.catalog.offer(other, theirs);
+    const { catalog, codes } = await aKeeper(t, { after: before, revoked: revokedAt([2, valid]) });
+    t.is(catalog.get(source)?.hash, headHash(other));
+    await catalog.offer(valid, theirs);
+    t.is(catalog.get(source)?.hash, headHash(valid));
+    t.deepEqual(codes(), []);
+  }
+});
+
+test('of a revoked origin that nobody had a head of none is taken, and none of somebody who never was a member', async t => {
+  const theirs = new Objects();
+  const head = sealedHead(1, [await aSnapshot(theirs, 1)]);
+  const { catalog } = await aKeeper(t, { revoked: revokedAt() });
+  await t.throwsAsync(catalog.offer(head, theirs), { code: 'HEAD_OF_REVOKED', message: /none of its heads is/ });
+  const stranger = await aKeeper(t, {
+    revoked: revokedAt().map(one => ({ ...one, host: parseHostId('0b'.repeat(16)) })),
+  });
+  await t.throwsAsync(stranger.catalog.offer(head, theirs), { code: 'HEAD_OF_STRANGER' });
+  t.is(theirs.most, 0);
+});
+
+test('a head of our own history that is behind the one on our disk is no head in force, and whoever signed it is told', async t => {
+  const theirs = new Objects();
+  const one = await aSnapshot(theirs, 1);
+  const seventh = sealedHead(7, [one]);
+  const { catalog, file, objects } = await aKeeper(t, { headOnDisk: seventh });
+  const ours = sealedHead(6, [await aSnapshot(objects, 1)]);
+  await t.throwsAsync(catalog.offer(ours, undefined), {
+    code: 'HEAD_BEHIND',
+    message: /head 6 of .* is not in force: .*\.head has head 7\. All snapshots are kept; .* move the file away/,
+  });
+  t.deepEqual(new Uint8Array(readFileSync(file)), new Uint8Array(seventh));
 });
 
 test('pages are asked for a few at a time', async t => {
@@ -186,7 +273,53 @@ function wantedBy(told: readonly Unstamped[]): Set<ParcelId> {
   return wanted;
 }
 
+const inOrder = (ids: Iterable<ParcelId>): ParcelId[] => [...ids].sort();
 const parcels = (...numbers: readonly number[]): Set<ParcelId> => new Set(numbers.map(number => parcelOf(number)));
+
+test('two heads of one number are an alarm until a later head lists what both do', async t => {
+  const theirs = new Objects();
+  const [one, two, three] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2), await aSnapshot(theirs, 3)];
+  const { catalog, codes } = await aKeeper(t);
+  await catalog.offer(sealedHead(2, [one]), theirs);
+  await catalog.offer(sealedHead(2, [one]), theirs);
+  t.deepEqual(codes(), []);
+  await catalog.offer(sealedHead(2, [two]), theirs);
+  t.deepEqual(codes(), ['HEAD_FORKED']);
+  await catalog.offer(sealedHead(2, [one, two]), theirs);
+  t.deepEqual(codes(), ['HEAD_FORKED']);
+  // One of the two machines, which knows nothing of the other.
+  await catalog.offer(sealedHead(3, [one, three]), theirs);
+  t.deepEqual(codes(), ['HEAD_FORKED']);
+  await catalog.offer(sealedHead(4, [one, two, three]), theirs);
+  t.deepEqual(codes(), []);
+});
+
+test('one head is no fork though the configuration has just let it go, or has it again', async t => {
+  const theirs = new Objects();
+  const { catalog, forgotten, told, codes } = await aKeeper(t);
+  const head = sealedHead(2, [await aSnapshot(theirs, 1)]);
+  await catalog.offer(head, theirs);
+  for (const [letting, wanted] of [
+    [{ forgotten: [{ source, seq: 2 }], released: [] }, parcels()],
+    [NOTHING_FORGOTTEN, parcels(1)],
+  ] as const) {
+    forgotten.update(letting);
+    await catalog.offer(head, theirs);
+    t.deepEqual(wantedBy(told), wanted);
+    t.deepEqual(codes(), []);
+  }
+});
+
+test('two heads of one number are no alarm any more when the source is forgotten', async t => {
+  const theirs = new Objects();
+  const { catalog, forgotten, codes } = await aKeeper(t);
+  await catalog.offer(sealedHead(2, [await aSnapshot(theirs, 1)]), theirs);
+  await catalog.offer(sealedHead(2, [await aSnapshot(theirs, 2)]), theirs);
+  t.deepEqual(codes(), ['HEAD_FORKED']);
+  forgotten.update({ forgotten: [{ source, seq: 2 }], released: [] });
+  await catalog.reconsider();
+  t.deepEqual(codes(), []);
+});
 
 test('what later heads leave out stays wanted through its hold, by the time that this host has run since it saw it', async t => {
   const theirs = new Objects();
@@ -369,6 +502,81 @@ test('an object of a held snapshot that is lost is asked for like a listed one',
   objects.kept.delete(one.id);
   await catalog.offer(sealedHead(3, [three]), theirs);
   t.deepEqual(wantedBy(told), parcels(1, 2, 3));
+  t.true(objects.kept.has(one.id));
+});
+
+/** A keeper with a snapshot in its hold that has lost its first page, or all, and nobody has it; a newer head is in force. */
+async function aKeeperThatLacks(t: ExecutionContext, what: 'page' | 'all', run: { ms: number }) {
+  const theirs = new Objects();
+  const kept = await aKeeper(t, { run });
+  const old = await aSnapshot(theirs, 1, 2);
+  await kept.catalog.offer(sealedHead(1, [old]), theirs);
+  // Not held: when it leaves, the rest is read.
+  await kept.catalog.offer(sealedHead(2, [await aSnapshot(theirs, 2, 1, { holdDays: 0 })]), theirs);
+  const lost = what === 'all' ? old.id : decodeSnapshot(theirs.kept.get(old.id) as Uint8Array).pages[0];
+  const bytes = theirs.kept.get(lost as ObjectId) as Uint8Array;
+  for (const { kept: objects } of [theirs, kept.objects]) objects.delete(lost as ObjectId);
+  await kept.catalog.offer(sealedHead(3, [await aSnapshot(theirs, 3)]), theirs);
+  return { ...kept, old, bytes };
+}
+
+const WITH_ALL_OF_OLD = new Set([parcelOf(1, 0), parcelOf(1, 1), parcelOf(3)]);
+
+test('a held snapshot that lost an object everywhere keeps no newer head out, and of what was wanted nothing goes before its hold ends', async t => {
+  for (const what of ['page', 'all'] as const) {
+    const run = { ms: 10 * DAY_MS };
+    const { catalog, told, old, heldIds, alarms, codes } = await aKeeperThatLacks(t, what, run);
+    t.is(catalog.get(source)?.head.seq, 3);
+    t.deepEqual(inOrder(wantedBy(told)), inOrder(WITH_ALL_OF_OLD));
+    t.is(heldIds().includes(old.id), what === 'page');
+    t.deepEqual(codes(), ['HELD_LOST']);
+    t.regex(
+      alarms.list()[0]?.text ?? '',
+      new RegExp(`of snapshots .* still held \\(${old.id.slice(0, 8)}\\) .* is lost`),
+    );
+
+    run.ms += DAY_MS;
+    await catalog.letGo();
+    t.deepEqual(codes(), []);
+    // Of what nothing tells any more whose it was, it is known after a restart that nobody wants it.
+    t.is(wantedBy(told).has(parcelOf(1, 1)), what === 'all');
+    t.true(wantedBy(told).has(parcelOf(1, 0)));
+  }
+});
+
+test('after a restart a head is in force though a held snapshot lost an object; what is found again is wanted again', async t => {
+  for (const what of ['page', 'all'] as const) {
+    const run = { ms: 10 * DAY_MS };
+    const before = await aKeeperThatLacks(t, what, run);
+    const { catalog, told, elsewhere, heldIds, codes } = await aKeeper(t, { after: before, run });
+    t.is(catalog.get(source)?.head.seq, 3);
+    t.false(wantedBy(told).has(parcelOf(1, 0)));
+    run.ms += 60_000 - 1;
+    await elsewhere.put(before.bytes);
+    await catalog.letGo();
+    t.false(wantedBy(told).has(parcelOf(1, 0)));
+    run.ms += 1;
+    await catalog.letGo();
+    t.deepEqual(inOrder(wantedBy(told)), inOrder(WITH_ALL_OF_OLD));
+    t.true(heldIds().includes(before.old.id));
+    t.deepEqual(codes(), []);
+  }
+});
+
+test('a snapshot that was cut anew and cannot be read is not let go: nobody knows whether somebody holds it', async t => {
+  const theirs = new Objects();
+  const torn = await aSnapshot(theirs, 1);
+  const recut = await aSnapshot(theirs, 2, 1, { timeMs: torn.timeMs, recutOf: torn.id });
+  const { catalog, objects, folder } = await aKeeper(t, { held: parcels(1) });
+  await catalog.offer(sealedHead(1, [torn]), theirs);
+  for (const { kept } of [theirs, objects])
+    for (const page of decodeSnapshot(theirs.kept.get(torn.id) as Uint8Array).pages) kept.delete(page);
+  await catalog.offer(sealedHead(2, [recut]), theirs);
+  const { seen } = JSON.parse(readFileSync(join(folder, `${origin}-photos.seen`), 'utf8'));
+  t.deepEqual(
+    seen.map(({ id }: { id: SnapshotId }) => id),
+    [torn.id, recut.id],
+  );
 });
 
 test('a snapshot that was cut anew is let go where nobody holds what was cut out, and held where somebody does', async t => {

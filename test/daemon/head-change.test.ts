@@ -6,7 +6,7 @@ import { encodeSnapshot } from '../../src/catalog/snapshot.js';
 import { hashHex } from '../../src/core/hash.js';
 import { type ObjectId, type ParcelId, parseHostId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
-import { headChange, type WantedSnapshots } from '../../src/daemon/head-change.js';
+import { headChange, type WantedBefore } from '../../src/daemon/head-change.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { BARE_SNAPSHOT } from '../catalog/bare-snapshot.js';
 
@@ -35,9 +35,10 @@ function snapshot(parcels: readonly number[], timeMs: number, perPage: number): 
   return { id: put(encodeSnapshot(fields, signer)), timeMs, complete: true, firstSeq: 1 };
 }
 
-const wanting = (listed: readonly ListedSnapshot[], held: readonly ListedSnapshot[] = []): WantedSnapshots => ({
+const wanting = (listed: readonly ListedSnapshot[], held: readonly ListedSnapshot[] = []): WantedBefore => ({
   listed: listed.map(({ id }) => id),
   held: held.map(({ id }) => id),
+  lost: new Set(),
 });
 const idsOf = (parcels: Iterable<number>): Set<ParcelId> => new Set([...parcels].map(i => ref(i).id));
 
@@ -62,7 +63,7 @@ test('law: applied to what was wanted before, the change gives what is wanted no
         // Before: all of it was listed, or all but the last; and what is held is as often from before as not.
         const old = before === null ? undefined : wanting(made(before).slice(-1), made(before).slice(0, -1));
         const held = holding.length % 2 === 0 ? made(holding) : made(before ?? []);
-        const change = await headChange(reader, old, wanting(made(after), held));
+        const { change } = await headChange(reader, old, wanting(made(after), held));
 
         const wanted = idsOf((before ?? []).flat());
         const newest = idsOf(before?.at(-1) ?? []);
@@ -96,10 +97,47 @@ test('pages that both heads have are not read unless something left', async t =>
       return objects.get(id);
     },
   };
-  const change = await headChange(watching, wanting([shared]), wanting([shared, more]));
+  const { change } = await headChange(watching, wanting([shared]), wanting([shared, more]));
   t.deepEqual(
     change.add.map(({ bytes }) => bytes),
     [5],
   );
   t.false(read.includes(sharedPage));
+});
+
+test('what is lost of snapshots that are not listed is neither added nor removed, and what the others say stands', async t => {
+  const [shared, alone, listed] = [[1, 2], [3], [4]] as const;
+  const held = snapshot([...shared, ...alone], 1, 2);
+  const other = snapshot(shared, 2, 2);
+  const newest = snapshot(listed, 3, 2);
+  const lostPage = put(encodePage(alone.map(ref)));
+  const without = (...lost: readonly ObjectId[]) => ({
+    get: async (id: ObjectId) => (lost.includes(id) ? undefined : objects.get(id)),
+  });
+  const before = wanting([other], [held]);
+  const gone = (change: Awaited<ReturnType<typeof headChange>>['change']) => new Set(change.remove);
+
+  const still = await headChange(without(lostPage), before, wanting([newest], [held]));
+  t.deepEqual(gone(still.change), idsOf([]));
+  t.deepEqual(
+    still.change.add.map(({ bytes }) => bytes),
+    [4],
+  );
+  const over = await headChange(without(lostPage), before, wanting([newest]));
+  t.deepEqual([gone(over.change), over.lost], [idsOf(shared), new Set([lostPage])]);
+  const all = await headChange(without(held.id), before, wanting([newest]));
+  t.deepEqual([gone(all.change), all.lost], [idsOf(shared), new Set([held.id])]);
+
+  // Found again: it is not known to be wanted.
+  const found = await headChange(reader, { ...before, lost: new Set([lostPage]) }, before);
+  t.deepEqual(
+    found.change.add.map(({ bytes }) => bytes),
+    [3],
+  );
+  t.deepEqual(new Set(found.change.notNewest), idsOf(alone));
+
+  // Without what is listed there is no change, though something that is held leads to it too.
+  for (const lost of [newest.id, put(encodePage(listed.map(ref)))])
+    await t.throwsAsync(headChange(without(lost), before, wanting([newest], [held])), { code: 'OBJECT_MISSING' });
+  await t.throwsAsync(headChange(without(lostPage), undefined, wanting([held], [held])), { code: 'OBJECT_MISSING' });
 });

@@ -9,6 +9,7 @@ import { Alarms } from '../../src/daemon/alarms.js';
 import { CatalogKeeper } from '../../src/daemon/catalog-keeper.js';
 import { Forgotten } from '../../src/daemon/forgotten.js';
 import { Origin } from '../../src/daemon/origin.js';
+import { Revocations } from '../../src/daemon/revocations.js';
 import type { Roster } from '../../src/daemon/roster.js';
 import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';
 
@@ -24,11 +25,13 @@ async function anOrigin(t: ExecutionContext, source: ScratchSource) {
     folder,
     objects: source.objects,
     fromPeer: () => source.objects,
+    find: async () => undefined,
     forgotten,
     runMs: () => 0,
     hasCopy: parcel => held.has(parcel),
     // The keeper asks it for keys only.
     roster: { keyOf: () => source.keys.publicKey } as unknown as Roster,
+    revocations: new Revocations({ revoked: [] }),
     tell: () => undefined,
     alarms,
     log,

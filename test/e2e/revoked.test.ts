@@ -1,0 +1,72 @@
+/**
+ * Revoked: a machine was stolen, and shut out. What it had backed up stays, also for who comes after it; what somebody signs with
+ * its key from then on is no word of its.
+ */
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { decodeHead, encodeHead } from '../../src/catalog/head.js';
+import { loadIdentity } from '../../src/membership/identity.js';
+import { compareTrees } from '../helpers/compare-trees.js';
+import { type Plan, RealCluster } from '../helpers/real-cluster.js';
+import { makePlainTree } from './plain-tree.js';
+
+test.serial(
+  'a host that joins when the origin is revoked takes its copies and restores, from its own disk alone too',
+  async t => {
+    const cluster = new RealCluster(t);
+    const pics = cluster.makeFolder('pics');
+    const docs = cluster.makeFolder('docs');
+    makePlainTree(pics, { files: 60, name: 'pics' });
+    makePlainTree(docs, { files: 10, name: 'docs' });
+    const storeOf = (host: string): string => cluster.makeFolder(`${host}.store`);
+    const plan = (...lending: readonly string[]): Plan => ({
+      defaults: { copies: 2 },
+      hosts: {
+        a: { sources: { docs: { path: docs } } },
+        laptop: { sources: { pics: { path: pics } } },
+        ...Object.fromEntries(lending.map(host => [host, { stores: [{ path: storeOf(host) }] }])),
+      },
+    });
+    const [a, laptop, b] = await cluster.found(['a', 'laptop', 'b']);
+    await cluster.apply(plan('b'));
+    await a.sees('that b has a copy of everything', ({ sources }) => {
+      return sources.length === 2 && sources.every(({ parcels }) => parcels.wanted > 0 && parcels.haveMin === 1);
+    });
+    const [snapshot] = await a.records('snapshots', 'pics');
+    await laptop.stop();
+    await a.ok('revoke', 'laptop', '--yes');
+
+    const c = cluster.add('c');
+    await c.ok('join', await a.invite(), '--host', 'c');
+    await c.up();
+    await cluster.apply(plan('b', 'c'));
+    await c.sees('that all is protected and settled', ({ sources, settled, protected: isProtected }) => {
+      return sources.length === 2 && isProtected && settled;
+    });
+    t.is((await c.records('snapshots', 'pics'))[0]?.id, snapshot?.id);
+
+    await b.stop();
+    await c.ok('restore', 'pics', '--target', cluster.path('from-c'), '--verify');
+    t.deepEqual(compareTrees(pics, cluster.path('from-c')), []);
+    const fromStore = cluster.path('from-store');
+    await c.ok('restore', 'pics', '--from-store', storeOf('c'), '--target', fromStore, '--verify');
+    t.deepEqual(compareTrees(pics, fromStore), []);
+
+    // Who has the laptop signs that there is nothing; and the head of another source is lost from the same disk.
+    const heads = join(storeOf('b'), '.catalog', 'heads');
+    for (const name of readdirSync(heads)) {
+      const file = join(heads, name);
+      const head = decodeHead(readFileSync(file));
+      const stolen = await loadIdentity(laptop.state);
+      if (stolen === undefined) return t.fail();
+      if (name.endsWith('pics'))
+        writeFileSync(file, encodeHead({ ...head, seq: head.seq + 1, snapshots: [] }, stolen.signer));
+      else rmSync(file);
+    }
+    await b.up();
+    await cluster.until('the head that was lost is there again', () => readdirSync(heads).length === 2);
+    t.regex(JSON.stringify(b.log()), /HEAD_OF_REVOKED/);
+    t.is((await b.records('snapshots', 'pics'))[0]?.id, snapshot?.id);
+  },
+);
