@@ -35,11 +35,14 @@ import type { Forgotten } from './forgotten.js';
 import { runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
+import type { OnceCopied } from './once-copied.js';
 import type { Retainer, Retention } from './retention.js';
 import { SourceWatch } from './source-watch.js';
 
 /** Torn files that are told of within this time are cut out together, in ms. */
 const RECUT_AFTER_MS = 1_000;
+/** Between two looks at which snapshots have come to be copied, in ms. A look ends at the first parcel that nobody has. */
+const COPIED_LOOK_MS = 10 * 60_000;
 /** After a run that failed, in ms. */
 const RETRY_MS = 5 * 60_000;
 const DAY_MS = 86_400_000;
@@ -59,6 +62,8 @@ interface Own {
   missing: string | undefined;
   readonly torn: Map<ParcelId, Map<string, Buffer>>;
   recutTimer: NodeJS.Timeout | undefined;
+  /** While some wanted snapshot is not known to have been copied. */
+  copiedTimer: NodeJS.Timeout | undefined;
 }
 
 interface RunOptions {
@@ -87,6 +92,7 @@ export interface OriginOptions {
   readonly brakes: Brakes;
   readonly hooks: Hooks;
   readonly retainer: Retainer;
+  readonly onceCopied: OnceCopied;
   readonly log: Logger;
   readonly signal: AbortSignal;
   /** For a run's temporary file: on the state's disk, as the system's own folder for such may be memory. */
@@ -141,9 +147,7 @@ export class Origin {
     const wanted = new Map(settings.map(setting => [sourceIdOf(this.#options.host, setting.name), setting]));
     for (const [source, own] of this.#own) {
       if (wanted.has(source)) continue;
-      clearTimeout(own.timer);
-      clearTimeout(own.recutTimer);
-      own.watch?.close();
+      this.#end(own);
       this.#own.delete(source);
       for (const code of ['SOURCE_MISSING', 'BACKUP_FAILED', 'HOOK_FAILED']) this.#options.alarms.clear(code, source);
     }
@@ -157,6 +161,7 @@ export class Origin {
         missing: undefined,
         torn: new Map(),
         recutTimer: undefined,
+        copiedTimer: undefined,
       };
       const isWatchedAsBefore =
         known !== undefined && isDeepStrictEqual(watchingOf(known.setting), watchingOf(setting));
@@ -164,6 +169,7 @@ export class Origin {
       this.#own.set(source, own);
       if (!isWatchedAsBefore) this.#watch(own);
       this.#schedule(source);
+      this.#lookForCopies(own);
     }
   }
 
@@ -192,6 +198,8 @@ export class Origin {
     watch?.runComes();
     const run = () => this.#runWithHooks(source, { acceptChanges, watch });
     const taken = await this.#turns.take(source, () => (watch === undefined ? run() : watch.run(run)));
+    const own = this.#own.get(source);
+    if (own !== undefined) this.#lookForCopies(own);
     this.#turns
       .take(source, () => this.#retain(source))
       .catch((error: unknown) => {
@@ -293,14 +301,47 @@ export class Origin {
     await this.#turns.take(source, () => this.#recut(own));
   }
 
+  /** Notes which of the source's snapshots are copied by now, after any run that is under way. @returns whether all are, or were */
+  noteCopied(source: SourceId): Promise<boolean> {
+    const { onceCopied, signal } = this.#options;
+    return this.#turns.take(source, () => onceCopied.look(source, this.#wantedSnapshots(source), signal));
+  }
+
   async stop(): Promise<void> {
-    for (const own of this.#own.values()) {
-      clearTimeout(own.timer);
-      clearTimeout(own.recutTimer);
-      own.watch?.close();
-    }
+    for (const own of this.#own.values()) this.#end(own);
     // Runs under way end by the signal; their turns are waited for, so that nothing writes after us.
     await Promise.all([...this.#own.keys()].map(source => this.#turns.take(source, async () => undefined)));
+  }
+
+  #end({ timer, recutTimer, copiedTimer, watch }: Own): void {
+    for (const each of [timer, recutTimer, copiedTimer]) clearTimeout(each);
+    watch?.close();
+  }
+
+  /** After a while, and until all are. */
+  #lookForCopies(own: Own): void {
+    const { log, signal } = this.#options;
+    if (signal.aborted) return;
+    own.copiedTimer ??= setTimeout(() => {
+      own.copiedTimer = undefined;
+      this.noteCopied(own.source)
+        .catch((error: unknown) => {
+          if (signal.aborted) return true;
+          log.warn(
+            { code: 'COPIED_NOT_NOTED', source: own.source, err: error },
+            'which snapshots are copied could not be noted; it is tried again',
+          );
+          return false;
+        })
+        .then(areAllCopied => {
+          if (!areAllCopied && this.#own.get(own.source) === own) this.#lookForCopies(own);
+        });
+    }, COPIED_LOOK_MS).unref();
+  }
+
+  #wantedSnapshots(source: SourceId): readonly { readonly id: ObjectId; readonly timeMs: number }[] {
+    const { catalog } = this.#options;
+    return [...catalog.heldSnapshots(source), ...(catalog.get(source)?.head.snapshots ?? [])];
   }
 
   #schedule(source: SourceId, notBeforeMs = 0): void {
@@ -456,12 +497,12 @@ export class Origin {
     return firstSeq <= this.#options.forgotten.seqOf(source);
   }
 
-  /** Cuts what nobody can give any more out of every listed snapshot that has it. */
+  /** Cuts what nobody can give any more, and nobody ever had, out of every listed snapshot that has it. */
   async #recut(own: Own): Promise<void> {
     const { catalog, signer, log, machine } = this.#options;
     const told = [...own.torn].filter(([parcel]) => machine.holders(parcel).length === 0);
     own.torn.clear();
-    const torn = await this.#stillGone(own, told);
+    const torn = await this.#neverCopied(own, await this.#stillGone(own, told));
     const known = catalog.get(own.source);
     if (torn.length === 0 || known === undefined) return;
     const replaced = new Map<ObjectId, SnapshotToList>();
@@ -509,6 +550,22 @@ export class Origin {
       }
     }
     return gone;
+  }
+
+  /** Those of which no host may have a copy, though none says so. */
+  async #neverCopied({ source }: Own, torn: readonly TornFile[]): Promise<readonly TornFile[]> {
+    if (torn.length === 0) return torn;
+    const { catalog, onceCopied, log } = this.#options;
+    const parcels = new Set(torn.map(({ parcel }) => parcel));
+    const kept = new Set<ParcelId>();
+    for (const snapshot of onceCopied.mayHaveCopies(source, this.#wantedSnapshots(source)))
+      for await (const { id } of walkParcels(catalog.objects, snapshot)) if (parcels.has(id)) kept.add(id);
+    if (kept.size > 0)
+      log.warn(
+        { code: 'RECUT_SPARED', source, parcels: kept.size },
+        'files are gone that nobody says he holds, but somebody may: no snapshot was cut anew without them',
+      );
+    return torn.filter(({ parcel }) => !kept.has(parcel));
   }
 
   /** A file that could not be read was carried over: its bytes are with the holders of its earlier parcel, who take this one first. */

@@ -68,6 +68,7 @@ import { KnownAddresses } from './known-addresses.js';
 import { LiveParcels } from './live-parcels.js';
 import { LoopDelay } from './loop-delay.js';
 import { LocalObjects, ObjectFinder } from './object-finder.js';
+import { OnceCopied } from './once-copied.js';
 import { Orders } from './orders.js';
 import { Origin } from './origin.js';
 import { OwnStores } from './own-stores.js';
@@ -221,8 +222,8 @@ async function serve(
     fromPeer: peer => finder.from(peer, signal),
     forgotten,
     runMs: () => running.nowMs(),
-    // A disk that is not there may have a copy.
-    hasCopy: parcel => !stores.allMounted || machine.holders(parcel).length > 0,
+    // A disk that is not there, or is being read again, may have a copy.
+    hasCopy: parcel => !stores.logsTellAll || machine.holders(parcel).length > 0,
     roster,
     tell,
     alarms,
@@ -295,13 +296,14 @@ async function serve(
   });
   const brakes = new Brakes({ stateDir, alarms, log });
   const scratchFolder = join(stateDir, 'catalog');
+  const sourceObjects = withReader(objects, finder);
   const origin = new Origin({
     host: self,
     signer,
     history,
     catalog,
     forgotten,
-    objects: withReader(objects, finder),
+    objects: sourceObjects,
     machine,
     cache,
     clock,
@@ -309,6 +311,7 @@ async function serve(
     brakes,
     hooks: new Hooks({ stateDir, log }),
     retainer: new Retainer({ catalog, protections, brakes, clockAheadMs: () => net.clockAheadMs() }),
+    onceCopied: new OnceCopied({ self, stateDir, machine, objects: sourceObjects, wallMs: () => clock.wallMs(), log }),
     log,
     signal,
     scratchFolder,
