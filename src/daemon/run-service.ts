@@ -703,6 +703,7 @@ async function serve(
   const copies: DrillOptions = {
     objects: finder,
     copies: (parcel, wanted, until) => blobs.copies(parcel, wanted, until),
+    holders: parcel => machine.holders(parcel).map(({ host }) => roster.nameOf(host)),
     below: count => randomInt(count),
   };
   const drillFrom: SelfTestOptions['drill'] = (snapshot, most, until) => drill(copies, snapshot, most, until);

@@ -372,7 +372,8 @@ export interface DrillRequest {
 export interface DrillReport {
   readonly source: string;
   readonly snapshot: ObjectId;
-  readonly path: Buffer;
+  /** Undefined: nothing could be tried, not even by its name. */
+  readonly path?: Buffer;
   readonly bytes: number;
   /** Undefined: it came, and is right. `hosts` hold it, by what they say. */
   readonly failure?: { readonly because: string; readonly hosts: readonly string[] };
