@@ -18,7 +18,7 @@ import { isPartial } from '../catalog/snapshot.js';
 import { readSourceFile } from '../catalog/source-file.js';
 import type { SnapshotToList, SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotRefusal, type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
-import { findEntry, walkParcels } from '../catalog/walk.js';
+import { findEntry, readPage, readSnapshot, walkParcels } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, sourceIdOf } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
@@ -149,7 +149,8 @@ export class Origin {
       if (wanted.has(source)) continue;
       this.#end(own);
       this.#own.delete(source);
-      for (const code of ['SOURCE_MISSING', 'BACKUP_FAILED', 'HOOK_FAILED']) this.#options.alarms.clear(code, source);
+      for (const code of ['SOURCE_MISSING', 'BACKUP_FAILED', 'HOOK_FAILED', 'RETENTION_FAILED'])
+        this.#options.alarms.clear(code, source);
     }
     for (const [source, setting] of wanted) {
       const known = this.#own.get(source);
@@ -202,13 +203,10 @@ export class Origin {
     if (own !== undefined) this.#lookForCopies(own);
     this.#turns
       .take(source, () => this.#retain(source))
-      .catch((error: unknown) => {
-        if (this.#options.signal.aborted) return;
-        this.#options.log.error(
-          { code: 'RETENTION_FAILED', source, err: error },
-          'no snapshot was unlisted; it is tried again after the next one',
-        );
-      });
+      .then(
+        () => this.#options.alarms.clear('RETENTION_FAILED', source),
+        (error: unknown) => this.#retentionFailed(source, error),
+      );
     return taken;
   }
 
@@ -462,14 +460,43 @@ export class Origin {
     if (retention.stopped === undefined) await this.#unlist(source, retention);
   }
 
+  #retentionFailed(source: SourceId, error: unknown): void {
+    const { alarms, log, signal } = this.#options;
+    if (signal.aborted) return;
+    log.error({ code: 'RETENTION_FAILED', source, err: error }, 'no snapshot was unlisted');
+    const own = this.#own.get(source);
+    if (own === undefined) return;
+    const why = error instanceof Error ? error.message : String(error);
+    alarms.raise(
+      'RETENTION_FAILED',
+      source,
+      `source ${own.setting.name}: no snapshot was unlisted, for ${why}. All stay listed, and it is tried again after the next one; let the other hosts be on then, for what is lost here comes from them`,
+    );
+  }
+
   async #unlist(source: SourceId, { snapshots }: Retention): Promise<void> {
     const leaving = new Set(snapshots.flatMap(({ listed, reasons }) => (reasons.length === 0 ? [listed.id] : [])));
     if (leaving.size === 0) return;
+    await this.#mendPages(source);
     await this.#publish(source, listed => listed.filter(({ id }) => !leaving.has(id)));
     this.#options.log.info(
       { code: 'SNAPSHOTS_UNLISTED', source, snapshots: [...leaving] },
       'snapshots that the rules do not keep are listed no more; who saw them keeps them for their hold',
     );
+  }
+
+  /** What leaves is told by the pages of all that stays, from our own catalog; and it is too late to lack one when the head is signed. */
+  async #mendPages(source: SourceId): Promise<void> {
+    const { objects, signal } = this.#options;
+    const read = new Set<ObjectId>();
+    for (const { id } of this.#wantedSnapshots(source)) {
+      for (const page of (await readSnapshot(objects, id)).pages) {
+        signal.throwIfAborted();
+        if (!read.has(page)) await readPage(objects, page);
+        read.add(page);
+      }
+    }
+    await objects.flush();
   }
 
   #ownOf(source: SourceId): Own {

@@ -28,7 +28,7 @@ import {
   splitSourceId,
 } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
-import type { ObjectReader, ObjectWriter } from '../core/objects.js';
+import type { ObjectReader } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
 import { publicKeyOf } from '../membership/peer-key.js';
 import { type Spread, spreadMembership } from '../membership/spread.js';
@@ -67,7 +67,7 @@ import { beginIndexTrial } from './index-trial.js';
 import { KnownAddresses } from './known-addresses.js';
 import { LiveParcels } from './live-parcels.js';
 import { LoopDelay } from './loop-delay.js';
-import { LocalObjects, ObjectFinder } from './object-finder.js';
+import { LocalObjects, MendingObjects, ObjectFinder } from './object-finder.js';
 import { OnceCopied } from './once-copied.js';
 import { Orders } from './orders.js';
 import { Origin } from './origin.js';
@@ -215,6 +215,7 @@ async function serve(
     return hosts.flatMap(host => (host === undefined ? [] : (roster.peerOf(host) ?? [])));
   };
   const finder = new ObjectFinder({ local, net, likely: likelyPeers });
+  const mending = new MendingObjects({ own: objects, finder });
   const forgotten = new Forgotten(membership.configuration, source => machine.copiesWanted(source) !== undefined);
   const catalog = new CatalogKeeper({
     folder: join(stateDir, 'catalog', 'heads'),
@@ -270,7 +271,7 @@ async function serve(
     records.forget(remove);
     records.want(add);
   });
-  const protections = new Protections({ machine, reader: objects, isReachable });
+  const protections = new Protections({ machine, reader: mending, isReachable });
   const watch = new BootWatch({
     stateDir,
     boot,
@@ -296,14 +297,13 @@ async function serve(
   });
   const brakes = new Brakes({ stateDir, alarms, log });
   const scratchFolder = join(stateDir, 'catalog');
-  const sourceObjects = withReader(objects, finder);
   const origin = new Origin({
     host: self,
     signer,
     history,
     catalog,
     forgotten,
-    objects: sourceObjects,
+    objects: mending,
     machine,
     cache,
     clock,
@@ -311,7 +311,7 @@ async function serve(
     brakes,
     hooks: new Hooks({ stateDir, log }),
     retainer: new Retainer({ catalog, protections, brakes, clockAheadMs: () => net.clockAheadMs() }),
-    onceCopied: new OnceCopied({ self, stateDir, machine, objects: sourceObjects, wallMs: () => clock.wallMs(), log }),
+    onceCopied: new OnceCopied({ self, stateDir, machine, objects: mending, wallMs: () => clock.wallMs(), log }),
     log,
     signal,
     scratchFolder,
@@ -775,16 +775,6 @@ const notMounted = (store: StoreId): ClusterError =>
 const nonce = (): Nonce => parseNonce(randomBytes(16).toString('hex'));
 
 const NOTHING: ObjectReader = { get: async () => undefined };
-
-/** Reads also what others have; writes only here. */
-function withReader(objects: ObjectFolder, finder: ObjectFinder): ObjectWriter {
-  return {
-    get: (id: ObjectId) => finder.get(id),
-    has: id => objects.has(id),
-    put: bytes => objects.put(bytes),
-    flush: () => objects.flush(),
-  };
-}
 
 /** Returns when every member is connected, or after a while: who is off is not waited for. */
 async function meetMembers({
