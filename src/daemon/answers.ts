@@ -46,6 +46,7 @@ import type {
   DrillRequest,
   EntriesRequest,
   ForgetArchivedRequest,
+  ForgetFutureRequest,
   ForgetReport,
   ForgetRequest,
   HostReport,
@@ -451,6 +452,10 @@ export class Answers implements Service {
 
   forget(request: ForgetRequest, signal: AbortSignal): Promise<ForgetReport> {
     return this.#forgetting.unlist(request, signal);
+  }
+
+  forgetFuture(request: ForgetFutureRequest, signal: AbortSignal): Promise<ForgetReport> {
+    return this.#forgetting.future(request, signal);
   }
 
   forgetArchived(request: ForgetArchivedRequest, signal: AbortSignal): Promise<ForgetReport> {

@@ -36,7 +36,7 @@ import { runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
 import type { OnceCopied } from './once-copied.js';
-import type { Retainer, Retention } from './retention.js';
+import { fromFuture, type Retainer, type Retention } from './retention.js';
 import { SourceWatch } from './source-watch.js';
 
 /** Torn files that are told of within this time are cut out together, in ms. */
@@ -68,6 +68,8 @@ interface Own {
 
 interface RunOptions {
   readonly acceptChanges: boolean;
+  /** It takes the place of listed snapshots from the future. */
+  readonly unlistFuture?: boolean;
   /** That of the moment when the run was asked for. */
   readonly watch: SourceWatch | undefined;
 }
@@ -149,7 +151,7 @@ export class Origin {
       if (wanted.has(source)) continue;
       this.#end(own);
       this.#own.delete(source);
-      for (const code of ['SOURCE_MISSING', 'BACKUP_FAILED', 'HOOK_FAILED', 'RETENTION_FAILED'])
+      for (const code of ['SOURCE_MISSING', 'BACKUP_FAILED', 'HOOK_FAILED', 'RETENTION_FAILED', 'SNAPSHOT_FROM_FUTURE'])
         this.#options.alarms.clear(code, source);
     }
     for (const [source, setting] of wanted) {
@@ -194,10 +196,10 @@ export class Origin {
   }
 
   /** Takes a snapshot now, after any run of the same source that is under way. What it makes one too many is unlisted behind. */
-  async backup(source: SourceId, { acceptChanges }: { readonly acceptChanges: boolean }): Promise<Taken> {
+  async backup(source: SourceId, options: Omit<RunOptions, 'watch'>): Promise<Taken> {
     const watch = this.#own.get(source)?.watch;
     watch?.runComes();
-    const run = () => this.#runWithHooks(source, { acceptChanges, watch });
+    const run = () => this.#runWithHooks(source, { ...options, watch });
     const taken = await this.#turns.take(source, () => (watch === undefined ? run() : watch.run(run)));
     const own = this.#own.get(source);
     if (own !== undefined) this.#lookForCopies(own);
@@ -251,17 +253,27 @@ export class Origin {
   forget(source: SourceId, keep: KeepCounts | undefined, signal: AbortSignal): Promise<Retention> {
     return this.#turns.take(source, async () => {
       const retention = await this.retention(source, keep, signal);
-      if (retention.stopped !== undefined) {
-        const { name } = this.#ownOf(source).setting;
-        throw new ClusterError(
-          'RETENTION_STOPPED',
-          `no snapshot of ${name} was unlisted: ${retention.stopped}. All are kept; look at 'cluster status'`,
-          { blame: 'operator' },
-        );
-      }
+      if (retention.stopped !== undefined) throw retentionStopped(this.#ownOf(source), retention.stopped);
       await this.#unlist(source, retention);
       return retention;
     });
+  }
+
+  /** Listed snapshots that are from the future by this host's clock, oldest first. */
+  fromFuture(source: SourceId): readonly ListedSnapshot[] {
+    const { catalog, clock } = this.#options;
+    return fromFuture(catalog.get(source)?.head.snapshots ?? [], clock.wallMs());
+  }
+
+  /**
+   * Takes a snapshot in place of those from the future, which have the newest of the source: they are listed until it is.
+   * @throws ClusterError RETENTION_STOPPED, and what `backup` throws; then nothing was changed
+   */
+  async forgetFuture(source: SourceId): Promise<void> {
+    const { retainer, brakes } = this.#options;
+    const why = retainer.clockOff() ?? brakes.on(source);
+    if (why !== undefined) throw retentionStopped(this.#ownOf(source), why);
+    await this.backup(source, { acceptChanges: false, unlistFuture: true });
   }
 
   /** A file of a listed snapshot cannot be given any more as the snapshot has it. */
@@ -393,24 +405,26 @@ export class Origin {
     });
   }
 
-  #runWithHooks(source: SourceId, { acceptChanges, watch }: RunOptions): Promise<Taken> {
+  #runWithHooks(source: SourceId, options: RunOptions): Promise<Taken> {
+    const { watch } = options;
     const { hooks, alarms, log, signal } = this.#options;
     const { setting } = this.#ownOf(source);
     const unheard: Pick<Hooks, 'run'> =
       watch === undefined ? hooks : { run: (call, until) => watch.deafDuring(() => hooks.run(call, until)) };
-    return runWithHooks({ source, setting, hooks: unheard, alarms, log, signal }, () =>
-      this.#run(source, { acceptChanges, watch }),
-    );
+    return runWithHooks({ source, setting, hooks: unheard, alarms, log, signal }, () => this.#run(source, options));
   }
 
-  async #run(source: SourceId, { acceptChanges, watch }: RunOptions): Promise<Taken> {
+  async #run(source: SourceId, { acceptChanges, unlistFuture = false, watch }: RunOptions): Promise<Taken> {
     const { catalog, cache, clock, alarms, signer, signal, log } = this.#options;
     const own = this.#ownOf(source);
     await this.#knowOurHeads();
     await watch?.scanBegins();
     const { setting } = own;
     const listed = catalog.get(source)?.head.snapshots ?? [];
-    const timeMs = Math.max(clock.wallMs(), (listed.at(-1)?.timeMs ?? 0) + 1);
+    const wallMs = clock.wallMs();
+    const leaving = new Set(unlistFuture ? fromFuture(listed, wallMs).map(({ id }) => id) : []);
+    const lastStaying = listed.findLast(({ id }) => !leaving.has(id));
+    const timeMs = Math.max(wallMs, (lastStaying?.timeMs ?? 0) + 1);
     const verdict = await takeSnapshot({
       path: setting.path,
       source,
@@ -421,7 +435,7 @@ export class Origin {
       crossMounts: setting.crossMounts,
       forbidden: this.#options.forbidden(),
       nowMs: timeMs,
-      holdDays: setting.holdDays ?? holdDaysOf(timeMs, listed),
+      holdDays: setting.holdDays ?? holdDaysOf(wallMs, listed),
       signer,
       acceptChanges,
       scratchFolder: this.#options.scratchFolder,
@@ -445,7 +459,16 @@ export class Origin {
     if (acceptChanges) await this.#options.brakes.release(source);
     else if (isMassChange({ ...change, brakePercent: setting.brakePercent }))
       await this.#options.brakes.pull(source, { snapshot, timeMs, ...change });
-    await this.#publish(source, snapshots => [...snapshots, { id: verdict.snapshot, timeMs, complete }]);
+    if (leaving.size > 0) {
+      // This run may have shown a mass change: what was before it is among those that would leave.
+      const braked = this.#options.brakes.on(source);
+      if (braked !== undefined) throw retentionStopped(own, braked);
+      await this.#mendPages(source);
+    }
+    await this.#publish(source, snapshots => [
+      ...snapshots.filter(({ id }) => !leaving.has(id)),
+      { id: snapshot, timeMs, complete },
+    ]);
     log.info(
       { code: 'SNAPSHOT_TAKEN', source, snapshot: verdict.snapshot, files: verdict.files, bytes: verdict.bytes },
       'snapshot taken',
@@ -456,8 +479,24 @@ export class Origin {
   async #retain(source: SourceId): Promise<void> {
     const own = this.#own.get(source);
     if (own === undefined) return;
+    this.#tellFuture(own);
     const retention = await this.retention(source, undefined, this.#options.signal);
     if (retention.stopped === undefined) await this.#unlist(source, retention);
+  }
+
+  #tellFuture({ source, setting: { name } }: Own): void {
+    const { alarms } = this.#options;
+    const last = this.fromFuture(source).at(-1);
+    if (last === undefined) {
+      alarms.clear('SNAPSHOT_FROM_FUTURE', source);
+      return;
+    }
+    const date = new Date(last.timeMs).toISOString().slice(0, 16);
+    alarms.raise(
+      'SNAPSHOT_FROM_FUTURE',
+      source,
+      `source ${name}: its newest snapshot is dated ${date}Z, which is in the future, and none is unlisted before that time. If this host's clock is wrong, set it. If it is right, it was ahead: 'cluster forget ${name} --future' takes a snapshot in place of those from the future`,
+    );
   }
 
   #retentionFailed(source: SourceId, error: unknown): void {
@@ -618,8 +657,16 @@ const watchingOf = ({ watch, path, exclude, crossMounts, schedule }: SourceSetti
   schedule,
 });
 
-function holdDaysOf(timeMs: number, listed: readonly ListedSnapshot[]): number {
-  const day = Math.floor(timeMs / DAY_MS);
+const retentionStopped = ({ setting: { name } }: Own, why: string): ClusterError =>
+  new ClusterError(
+    'RETENTION_STOPPED',
+    `no snapshot of ${name} was unlisted: ${why}. All are kept; look at 'cluster status'`,
+    { blame: 'operator' },
+  );
+
+/** By the wall clock: those that are dated after one from the future are of no day. */
+function holdDaysOf(wallMs: number, listed: readonly ListedSnapshot[]): number {
+  const day = Math.floor(wallMs / DAY_MS);
   return listed.some(snapshot => Math.floor(snapshot.timeMs / DAY_MS) === day) ? HOLD_DAYS_OTHER : HOLD_DAYS_FIRST;
 }
 

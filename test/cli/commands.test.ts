@@ -339,6 +339,21 @@ test('forget says which snapshots stay and why, and which do not', async t => {
   t.is((await cluster(['--state', stateDir, 'forget', 'photos', '--keep-daily', '99999'])).code, 2);
 });
 
+test('forget --future unlists by no rule', async t => {
+  const asked: unknown[] = [];
+  const snapshots = [{ snapshot: snapshotOf(), reasons: [] }];
+  const stateDir = await serve(t, {
+    forgetFuture: async request => {
+      asked.push(request);
+      return { source: 'photos', snapshots, released: [], graceMs: 1000 };
+    },
+  });
+  const forget = (...args: string[]) => cluster(['--state', stateDir, 'forget', 'photos', '--future', ...args]);
+  t.regex((await forget('--yes')).out, /^0 snapshots of photos kept\n1 snapshot unlisted\n/);
+  t.deepEqual(asked, [{ source: 'photos', dryRun: false, yes: true }]);
+  for (const other of [['--now'], ['--archived'], ['--keep-last', '1']]) t.is((await forget(...other)).code, 2);
+});
+
 test('forget --now and --archived say what is held no longer, and when its copies go', async t => {
   const asked: unknown[] = [];
   const released = [snapshotOf({ id: 'ef'.repeat(32) as ObjectId, held: true })];
