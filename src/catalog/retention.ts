@@ -35,7 +35,14 @@ export interface RetentionView {
 }
 
 /** Why a snapshot stays: a kind of the rules (`oldest`: for want of an older one), or because it is the newest of its sort. */
-export type KeepReason = KeepKind | `oldest ${KeepKind}` | 'newest' | 'newest protected' | 'newest complete';
+export type KeepReason =
+  | KeepKind
+  | `oldest ${KeepKind}`
+  | 'newest'
+  | 'newest protected'
+  | 'newest complete'
+  /** No rule was asked: only those from the future are to go. */
+  | 'not from the future';
 
 export interface SnapshotVerdict {
   readonly id: SnapshotId;

@@ -33,14 +33,15 @@ async function drill(
     } else {
       failed += 1;
       const hosts = failure.hosts.length === 0 ? 'nobody says that it holds it' : `held by ${failure.hosts.join(', ')}`;
-      if (!context.json) context.note(`${report.source}:${escapePath(report.path)}: ${failure.because}; ${hosts}`);
+      const what = report.path === undefined ? `, ${sizeText(report.bytes)}` : `:${escapePath(report.path)}`;
+      if (!context.json) context.note(`${report.source}${what}: ${failure.because}; ${hosts}`);
     }
     if (context.json)
       await context.record({
         message_type: 'drill',
         source: report.source,
         snapshot: report.snapshot,
-        path: escapePath(report.path),
+        ...(report.path && { path: escapePath(report.path) }),
         bytes: report.bytes,
         restored: failure === undefined,
         hosts: failure?.hosts ?? [],

@@ -2,7 +2,7 @@
  * `cluster forget SOURCE`: which snapshots the rules keep, and why; and, without `--dry-run`, an end to listing the others.
  *
  * The service does this by itself after each snapshot, by the policy's `keep`. The command is for looking, and for other
- * rules once; and, with an admin's key, for what no rule may do: to end the hold of what is unlisted (`--now`), and to let go of
+ * rules once; for what a clock that was ahead has dated into the future (`--future`); and, with an admin's key, for what no rule may do: to end the hold of what is unlisted (`--now`), and to let go of
  * a source that has left the policy (`--archived`).
  */
 import { Command, Option } from 'commander';
@@ -17,6 +17,7 @@ import { countText, shortId, sizeText, spanText, tableText, timeText } from './t
 
 type ForgetOptions = Readonly<Partial<Record<`keep${Capitalize<KeepKind>}`, number>>> & {
   readonly now?: boolean;
+  readonly future?: boolean;
   readonly archived?: boolean;
   readonly dryRun?: boolean;
   readonly yes?: boolean;
@@ -28,12 +29,20 @@ export function forgetCommand(run: Run): Command {
     .argument('<source>', 'NAME, or HOST/NAME where two hosts have one of that name')
     .option('--dry-run', 'only say what would be done');
   for (const kind of KEEP_KINDS) command.option(`--keep-${kind} <n>`, KEEP_TEXTS[kind], wholeNumberArgument);
+  const keeps = KEEP_KINDS.map(kind => `keep${capitalized(kind)}`);
   return command
+    .addOption(
+      new Option('--future', 'unlist what the clock has dated ahead; take one in its place').conflicts([
+        'now',
+        'archived',
+        ...keeps,
+      ]),
+    )
     .option('--now', "what is unlisted is not held either: needs an admin's key")
     .addOption(
       new Option('--archived', "let go of a source that left the policy: needs an admin's key").conflicts([
         'now',
-        ...KEEP_KINDS.map(kind => `keep${capitalized(kind)}`),
+        ...keeps,
       ]),
     )
     .option('--yes', 'do it, where that lets go of something that the policy would have kept')
@@ -63,10 +72,13 @@ async function forget(context: Context, source: string, options: ForgetOptions):
   const dryRun = options.dryRun === true;
   const now = options.now === true;
   const request = { source, dryRun, yes: options.yes === true };
+  const service = context.service();
   const report =
     options.archived === true
-      ? await context.service().forgetArchived(request, context.signal)
-      : await context.service().forget({ ...request, now, ...(keep === undefined ? {} : { keep }) }, context.signal);
+      ? await service.forgetArchived(request, context.signal)
+      : options.future === true
+        ? await service.forgetFuture(request, context.signal)
+        : await service.forget({ ...request, now, ...(keep === undefined ? {} : { keep }) }, context.signal);
   const stays = report.snapshots.filter(({ reasons }) => reasons.length > 0);
   const leaves = report.snapshots.filter(({ reasons }) => reasons.length === 0);
   if (context.json) {

@@ -46,6 +46,7 @@ import type {
   DrillRequest,
   EntriesRequest,
   ForgetArchivedRequest,
+  ForgetFutureRequest,
   ForgetReport,
   ForgetRequest,
   HostReport,
@@ -453,6 +454,10 @@ export class Answers implements Service {
     return this.#forgetting.unlist(request, signal);
   }
 
+  forgetFuture(request: ForgetFutureRequest, signal: AbortSignal): Promise<ForgetReport> {
+    return this.#forgetting.future(request, signal);
+  }
+
   forgetArchived(request: ForgetArchivedRequest, signal: AbortSignal): Promise<ForgetReport> {
     return this.#forgetting.archived(request, signal);
   }
@@ -532,8 +537,14 @@ export class Answers implements Service {
       if (source === undefined && listed.length === 0) continue;
       // With holders away none may be protected now, and what a restore would find is the question then.
       const snapshot = (await this.#o.protections.newestProtected(id, listed, signal)) ?? this.#snapshots.newest(id).id;
-      for await (const { path, bytes, failure } of this.#o.drill(snapshot, { files, bytes: Infinity }, signal))
-        yield { source: name, snapshot, path, bytes, ...(failure && { failure }) };
+      let isTried = false;
+      for await (const { path, bytes, failure } of this.#o.drill(snapshot, { files, bytes: Infinity }, signal)) {
+        isTried = true;
+        yield { source: name, snapshot, ...(path && { path }), bytes, ...(failure && { failure }) };
+      }
+      const { bytes } = await readSnapshot(this.#o.objects, snapshot);
+      if (!isTried && bytes > 0)
+        yield { source: name, snapshot, bytes, failure: { because: 'no file was found to be tried', hosts: [] } };
     }
   }
 

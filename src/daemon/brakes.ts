@@ -3,8 +3,10 @@
  * unlisted (retention.ts of the catalog says how much). Kept in `STATE/brakes.json`, each written before the head that lists
  * the snapshot which showed it: no crash lets retention pass it by.
  *
- * A damaged file stays as it is, for it may have named any source: until somebody removes it every start brakes them all.
+ * A damaged file stays as it is, for it may have named any source: until somebody removes it every start brakes them all. It is
+ * seen to be gone when the next brake is to be written.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -42,7 +44,7 @@ export class Brakes {
   readonly #alarms: Alarms;
   readonly #on: Map<SourceId, Braked>;
   /** The file could not be read: every source may have been in it, but those that a person has looked at since. */
-  readonly #lookedAt: Set<SourceId> | undefined;
+  #lookedAt: Set<SourceId> | undefined;
   readonly #turns = new Turns<'write'>();
 
   constructor({ stateDir, alarms, log }: { readonly stateDir: string; readonly alarms: Alarms; readonly log: Logger }) {
@@ -81,7 +83,7 @@ export class Brakes {
   /** A person has looked: it is meant. */
   async release(source: SourceId): Promise<void> {
     this.#lookedAt?.add(source);
-    if (this.#on.delete(source)) await this.#write();
+    if (this.#on.delete(source) || this.#lookedAt !== undefined) await this.#write();
     this.#alarms.clear('MASS_CHANGE', source);
   }
 
@@ -94,10 +96,15 @@ export class Brakes {
   }
 
   async #write(): Promise<void> {
-    if (this.#lookedAt !== undefined) return;
+    const file = join(this.#stateDir, FILE);
+    if (this.#lookedAt !== undefined) {
+      if (existsSync(file)) return;
+      this.#lookedAt = undefined;
+      this.#alarms.clear('BRAKES_DAMAGED', FILE);
+    }
     await this.#turns.take('write', async () => {
       const text = JSON.stringify({ sources: Object.fromEntries(this.#on) }, undefined, 2);
-      await writeDurable(join(this.#stateDir, FILE), `${text}\n`, { mode: 0o600 });
+      await writeDurable(file, `${text}\n`, { mode: 0o600 });
     });
   }
 }

@@ -54,6 +54,7 @@ export function serviceAt(stateDir: string): Service {
     backup: (request, signal) => plain('backup', request, signal),
     protection: (request, signal) => stream('protection', request, signal),
     forget: (request, signal) => plain('forget', request, signal),
+    forgetFuture: (request, signal) => plain('forgetFuture', request, signal),
     forgetArchived: (request, signal) => plain('forgetArchived', request, signal),
     snapshots: (request, signal) => plain('snapshots', request, signal),
     replicas: (request, signal) => stream('replicas', request, signal),

@@ -117,6 +117,7 @@ const REQUESTS = {
     dryRun: z.boolean(),
     yes: z.boolean(),
   }),
+  forgetFuture: z.strictObject({ source: name, dryRun: z.boolean(), yes: z.boolean() }),
   forgetArchived: z.strictObject({ source: name, dryRun: z.boolean(), yes: z.boolean() }),
   snapshots: z.strictObject({ source: name.exactOptional(), held: z.boolean().exactOptional() }),
   replicas: z.strictObject({

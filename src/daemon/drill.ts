@@ -3,6 +3,7 @@
  * sample. Other hosts' copies first, then our own; never the origin's live file, which is what would be gone.
  *
  * A parcel is picked among the snapshot's pages, then a file in its record: a few objects are read, however large the snapshot is.
+ * Without its record nobody knows what a parcel's bytes are called: that nobody gives it is a failure of all that is in it.
  */
 
 import { decodeRecord } from '../catalog/record.js';
@@ -18,13 +19,17 @@ export interface DrillOptions {
   /** Records too. */
   readonly objects: ObjectReader;
   readonly copies: (parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal) => AsyncIterable<ContentFrame>;
+  /** Names of the hosts that say that they hold it. */
+  readonly holders: (parcel: ParcelId) => readonly string[];
   /** A whole number from 0, below this. */
   readonly below: (count: number) => number;
 }
 
 export interface Drilled {
   readonly parcel: ParcelId;
-  readonly path: Buffer;
+  /** Undefined: not even the names in the parcel could be had. */
+  readonly path: Buffer | undefined;
+  /** Of the file, or of the parcel. */
   readonly bytes: number;
   /** Why it could not be had; undefined: it came, and is right. */
   readonly failure?: { readonly because: string; readonly hosts: readonly string[] };
@@ -32,20 +37,29 @@ export interface Drilled {
 
 /** @param most how many files, and how large each may be */
 export async function* drill(
-  { objects, copies, below }: DrillOptions,
+  { objects, copies, holders, below }: DrillOptions,
   snapshot: ObjectId,
   most: { readonly files: number; readonly bytes: number },
   signal: AbortSignal,
 ): AsyncGenerator<Drilled> {
   const { pages } = await readSnapshot(objects, snapshot);
   const done = new Set<string>();
+  const nameless = new Set<ParcelId>();
+  const isEnough = (): boolean => done.size + nameless.size >= most.files;
   const one = <T>(list: readonly T[]): T | undefined => list[below(list.length)];
-  for (let picks = 0; picks < most.files * PICKS_PER_FILE && done.size < most.files && pages.length > 0; picks += 1) {
+  for (let picks = 0; picks < most.files * PICKS_PER_FILE && !isEnough() && pages.length > 0; picks += 1) {
     signal.throwIfAborted();
-    const refs = await readPage(objects, one(pages) as ObjectId);
+    const refs = (await readPage(objects, one(pages) as ObjectId)).filter(({ bytes }) => bytes > 0);
     const ref = refs.length === 0 ? undefined : one(refs);
-    const record = ref && (await objects.get(ref.id));
-    if (ref === undefined || record === undefined) continue;
+    if (ref === undefined) continue;
+    const record = await objects.get(ref.id);
+    if (record === undefined) {
+      if (nameless.has(ref.id)) continue;
+      nameless.add(ref.id);
+      const failure = { because: 'nobody gives the record that names what is in it', hosts: holders(ref.id) };
+      yield { parcel: ref.id, path: undefined, bytes: ref.bytes, failure };
+      continue;
+    }
     const files = decodeRecord(record).entries.filter(({ size }) => size > 0 && size <= most.bytes);
     const file = files.length === 0 ? undefined : one(files);
     if (file?.blob === undefined || done.has(file.path.toString('latin1'))) continue;

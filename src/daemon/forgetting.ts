@@ -1,6 +1,6 @@
 /**
  * Forgetting: what a person asks to be let go: snapshots that the rules do not keep, at once those that are unlisted and held
- * still, and archived sources. The first is the origin's to do; the others go round what holders have promised to keep, so an
+ * still, those that a clock which was ahead has dated into the future, and archived sources. What is listed is the origin's to judge; the others go round what holders have promised to keep, so an
  * admin's key signs them.
  *
  * Nothing is deleted here: holders let go of what nobody wants, each by its own running time.
@@ -14,7 +14,14 @@ import type { NamedSnapshots } from './named-snapshots.js';
 import type { Origin } from './origin.js';
 import type { Retention } from './retention.js';
 import type { Roster } from './roster.js';
-import type { ForgetArchivedRequest, ForgetReport, ForgetRequest, SnapshotReport } from './service.js';
+import type {
+  ForgetArchivedRequest,
+  ForgetFutureRequest,
+  ForgetReport,
+  ForgetRequest,
+  JudgedSnapshot,
+  SnapshotReport,
+} from './service.js';
 import type { SourceNames } from './source-names.js';
 
 /** Of a source of another host: what is listed is not judged. */
@@ -78,6 +85,26 @@ export class Forgetting {
       graceMs: this.#graceMs,
       ...(stopped === undefined ? {} : { stopped }),
     };
+  }
+
+  async future({ source: name, dryRun, yes }: ForgetFutureRequest, signal: AbortSignal): Promise<ForgetReport> {
+    const { origin } = this.#o;
+    const id = this.#o.names.named(name);
+    const source = this.#o.names.nameOf(id);
+    if (origin.ownSource(id) === undefined) this.#refuseElsewhere(id, source);
+    const leaving = new Set(origin.fromFuture(id).map(listed => listed.id));
+    const snapshots: JudgedSnapshot[] = [];
+    for (const listed of this.#o.snapshots.listed(id))
+      snapshots.push({
+        snapshot: await this.#o.snapshots.report(id, listed, signal),
+        reasons: leaving.has(listed.id) ? [] : ['not from the future'],
+      });
+    if (!dryRun && !yes && leaving.size > 0)
+      throw needsYes(
+        `${leaving.size} of ${snapshots.length} snapshots of ${source} are from the future by this host's clock: a snapshot is taken in their place, and they are listed no more. Nothing was changed. --dry-run shows which; --yes does it`,
+      );
+    if (!dryRun && leaving.size > 0) await origin.forgetFuture(id);
+    return { source, snapshots, released: [], graceMs: this.#graceMs };
   }
 
   async archived({ source: name, dryRun, yes }: ForgetArchivedRequest, signal: AbortSignal): Promise<ForgetReport> {

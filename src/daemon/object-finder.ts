@@ -6,7 +6,7 @@
  */
 import { ClusterError } from '../core/fault.js';
 import type { ObjectId, ParcelId, PeerName } from '../core/ids.js';
-import type { ObjectReader } from '../core/objects.js';
+import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Net } from '../net/net.js';
 import { ObjectAsks } from './object-asks.js';
 
@@ -74,5 +74,36 @@ export class ObjectFinder implements ObjectReader {
   /** One peer alone. */
   from(peer: PeerName, signal?: AbortSignal): ObjectReader {
     return { get: id => this.#asks.get(peer, id, signal) };
+  }
+}
+
+/** This host's own catalog; what is lost or damaged there comes from wherever it is, and is kept. */
+export class MendingObjects implements ObjectWriter {
+  readonly #own: ObjectWriter;
+  readonly #finder: ObjectReader;
+
+  constructor({ own, finder }: { readonly own: ObjectWriter; readonly finder: ObjectReader }) {
+    this.#own = own;
+    this.#finder = finder;
+  }
+
+  async get(id: ObjectId): Promise<Uint8Array | undefined> {
+    const here = await this.#own.get(id);
+    if (here !== undefined) return here;
+    const found = await this.#finder.get(id);
+    if (found !== undefined) await this.#own.put(found);
+    return found;
+  }
+
+  has(id: ObjectId): Promise<boolean> {
+    return this.#own.has(id);
+  }
+
+  put(bytes: Uint8Array): Promise<ObjectId> {
+    return this.#own.put(bytes);
+  }
+
+  flush(): Promise<void> {
+    return this.#own.flush();
   }
 }

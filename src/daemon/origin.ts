@@ -20,7 +20,7 @@ import { isPartial } from '../catalog/snapshot.js';
 import { readSourceFile } from '../catalog/source-file.js';
 import type { Adoption, SnapshotToList, SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotRefusal, type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
-import { findEntry, walkParcels } from '../catalog/walk.js';
+import { findEntry, readPage, readSnapshot, walkParcels } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, sourceIdOf } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
@@ -37,11 +37,14 @@ import type { Forgotten } from './forgotten.js';
 import { runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
-import type { Retainer, Retention } from './retention.js';
+import type { OnceCopied } from './once-copied.js';
+import { fromFuture, type Retainer, type Retention } from './retention.js';
 import { SourceWatch } from './source-watch.js';
 
 /** Torn files that are told of within this time are cut out together, in ms. */
 const RECUT_AFTER_MS = 1_000;
+/** Between two looks at which snapshots have come to be copied, in ms. A look ends at the first parcel that nobody has. */
+const COPIED_LOOK_MS = 10 * 60_000;
 /** After a run that failed, in ms. */
 const RETRY_MS = 5 * 60_000;
 const DAY_MS = 86_400_000;
@@ -61,10 +64,14 @@ interface Own {
   missing: string | undefined;
   readonly torn: Map<ParcelId, Map<string, Buffer>>;
   recutTimer: NodeJS.Timeout | undefined;
+  /** While some wanted snapshot is not known to have been copied. */
+  copiedTimer: NodeJS.Timeout | undefined;
 }
 
 interface RunOptions {
   readonly acceptChanges: boolean;
+  /** It takes the place of listed snapshots from the future. */
+  readonly unlistFuture?: boolean;
   /** That of the moment when the run was asked for. */
   readonly watch: SourceWatch | undefined;
 }
@@ -89,6 +96,7 @@ export interface OriginOptions {
   readonly brakes: Brakes;
   readonly hooks: Hooks;
   readonly retainer: Retainer;
+  readonly onceCopied: OnceCopied;
   readonly log: Logger;
   readonly signal: AbortSignal;
   /** For a run's temporary file: on the state's disk, as the system's own folder for such may be memory. */
@@ -173,11 +181,10 @@ export class Origin {
     const wanted = new Map(settings.map(setting => [sourceIdOf(this.#options.host, setting.name), setting]));
     for (const [source, own] of this.#own) {
       if (wanted.has(source)) continue;
-      clearTimeout(own.timer);
-      clearTimeout(own.recutTimer);
-      own.watch?.close();
+      this.#end(own);
       this.#own.delete(source);
-      for (const code of ['SOURCE_MISSING', 'BACKUP_FAILED', 'HOOK_FAILED']) this.#options.alarms.clear(code, source);
+      for (const code of ['SOURCE_MISSING', 'BACKUP_FAILED', 'HOOK_FAILED', 'RETENTION_FAILED', 'SNAPSHOT_FROM_FUTURE'])
+        this.#options.alarms.clear(code, source);
     }
     for (const [source, setting] of wanted) {
       const known = this.#own.get(source);
@@ -189,6 +196,7 @@ export class Origin {
         missing: undefined,
         torn: new Map(),
         recutTimer: undefined,
+        copiedTimer: undefined,
       };
       const isWatchedAsBefore =
         known !== undefined && isDeepStrictEqual(watchingOf(known.setting), watchingOf(setting));
@@ -196,6 +204,7 @@ export class Origin {
       this.#own.set(source, own);
       if (!isWatchedAsBefore) this.#watch(own);
       this.#schedule(source);
+      this.#lookForCopies(own);
     }
   }
 
@@ -219,20 +228,19 @@ export class Origin {
   }
 
   /** Takes a snapshot now, after any run of the same source that is under way. What it makes one too many is unlisted behind. */
-  async backup(source: SourceId, { acceptChanges }: { readonly acceptChanges: boolean }): Promise<Taken> {
+  async backup(source: SourceId, options: Omit<RunOptions, 'watch'>): Promise<Taken> {
     const watch = this.#own.get(source)?.watch;
     watch?.runComes();
-    const run = () => this.#runWithHooks(source, { acceptChanges, watch });
+    const run = () => this.#runWithHooks(source, { ...options, watch });
     const taken = await this.#turns.take(source, () => (watch === undefined ? run() : watch.run(run)));
+    const own = this.#own.get(source);
+    if (own !== undefined) this.#lookForCopies(own);
     this.#turns
       .take(source, () => this.#retain(source))
-      .catch((error: unknown) => {
-        if (this.#options.signal.aborted) return;
-        this.#options.log.error(
-          { code: 'RETENTION_FAILED', source, err: error },
-          'no snapshot was unlisted; it is tried again after the next one',
-        );
-      });
+      .then(
+        () => this.#options.alarms.clear('RETENTION_FAILED', source),
+        (error: unknown) => this.#retentionFailed(source, error),
+      );
     return taken;
   }
 
@@ -277,17 +285,27 @@ export class Origin {
   forget(source: SourceId, keep: KeepCounts | undefined, signal: AbortSignal): Promise<Retention> {
     return this.#turns.take(source, async () => {
       const retention = await this.retention(source, keep, signal);
-      if (retention.stopped !== undefined) {
-        const { name } = this.#ownOf(source).setting;
-        throw new ClusterError(
-          'RETENTION_STOPPED',
-          `no snapshot of ${name} was unlisted: ${retention.stopped}. All are kept; look at 'cluster status'`,
-          { blame: 'operator' },
-        );
-      }
+      if (retention.stopped !== undefined) throw retentionStopped(this.#ownOf(source), retention.stopped);
       await this.#unlist(source, retention);
       return retention;
     });
+  }
+
+  /** Listed snapshots that are from the future by this host's clock, oldest first. */
+  fromFuture(source: SourceId): readonly ListedSnapshot[] {
+    const { catalog, clock } = this.#options;
+    return fromFuture(catalog.get(source)?.head.snapshots ?? [], clock.wallMs());
+  }
+
+  /**
+   * Takes a snapshot in place of those from the future, which have the newest of the source: they are listed until it is.
+   * @throws ClusterError RETENTION_STOPPED, and what `backup` throws; then nothing was changed
+   */
+  async forgetFuture(source: SourceId): Promise<void> {
+    const { retainer, brakes } = this.#options;
+    const why = retainer.clockOff() ?? brakes.on(source);
+    if (why !== undefined) throw retentionStopped(this.#ownOf(source), why);
+    await this.backup(source, { acceptChanges: false, unlistFuture: true });
   }
 
   /** A file of a listed snapshot cannot be given any more as the snapshot has it. */
@@ -325,14 +343,47 @@ export class Origin {
     await this.#turns.take(source, () => this.#recut(own));
   }
 
+  /** Notes which of the source's snapshots are copied by now, after any run that is under way. @returns whether all are, or were */
+  noteCopied(source: SourceId): Promise<boolean> {
+    const { onceCopied, signal } = this.#options;
+    return this.#turns.take(source, () => onceCopied.look(source, this.#wantedSnapshots(source), signal));
+  }
+
   async stop(): Promise<void> {
-    for (const own of this.#own.values()) {
-      clearTimeout(own.timer);
-      clearTimeout(own.recutTimer);
-      own.watch?.close();
-    }
+    for (const own of this.#own.values()) this.#end(own);
     // Runs under way end by the signal; their turns are waited for, so that nothing writes after us.
     await Promise.all([...this.#own.keys()].map(source => this.#turns.take(source, async () => undefined)));
+  }
+
+  #end({ timer, recutTimer, copiedTimer, watch }: Own): void {
+    for (const each of [timer, recutTimer, copiedTimer]) clearTimeout(each);
+    watch?.close();
+  }
+
+  /** After a while, and until all are. */
+  #lookForCopies(own: Own): void {
+    const { log, signal } = this.#options;
+    if (signal.aborted) return;
+    own.copiedTimer ??= setTimeout(() => {
+      own.copiedTimer = undefined;
+      this.noteCopied(own.source)
+        .catch((error: unknown) => {
+          if (signal.aborted) return true;
+          log.warn(
+            { code: 'COPIED_NOT_NOTED', source: own.source, err: error },
+            'which snapshots are copied could not be noted; it is tried again',
+          );
+          return false;
+        })
+        .then(areAllCopied => {
+          if (!areAllCopied && this.#own.get(own.source) === own) this.#lookForCopies(own);
+        });
+    }, COPIED_LOOK_MS).unref();
+  }
+
+  #wantedSnapshots(source: SourceId): readonly { readonly id: ObjectId; readonly timeMs: number }[] {
+    const { catalog } = this.#options;
+    return [...catalog.heldSnapshots(source), ...(catalog.get(source)?.head.snapshots ?? [])];
   }
 
   #schedule(source: SourceId, notBeforeMs = 0): void {
@@ -386,24 +437,26 @@ export class Origin {
     });
   }
 
-  #runWithHooks(source: SourceId, { acceptChanges, watch }: RunOptions): Promise<Taken> {
+  #runWithHooks(source: SourceId, options: RunOptions): Promise<Taken> {
+    const { watch } = options;
     const { hooks, alarms, log, signal } = this.#options;
     const { setting } = this.#ownOf(source);
     const unheard: Pick<Hooks, 'run'> =
       watch === undefined ? hooks : { run: (call, until) => watch.deafDuring(() => hooks.run(call, until)) };
-    return runWithHooks({ source, setting, hooks: unheard, alarms, log, signal }, () =>
-      this.#run(source, { acceptChanges, watch }),
-    );
+    return runWithHooks({ source, setting, hooks: unheard, alarms, log, signal }, () => this.#run(source, options));
   }
 
-  async #run(source: SourceId, { acceptChanges, watch }: RunOptions): Promise<Taken> {
+  async #run(source: SourceId, { acceptChanges, unlistFuture = false, watch }: RunOptions): Promise<Taken> {
     const { catalog, cache, clock, alarms, signer, signal, log } = this.#options;
     const own = this.#ownOf(source);
     await this.#knowOurHeads();
     await watch?.scanBegins();
     const { setting } = own;
     const listed = catalog.get(source)?.head.snapshots ?? [];
-    const timeMs = Math.max(clock.wallMs(), (listed.at(-1)?.timeMs ?? 0) + 1);
+    const wallMs = clock.wallMs();
+    const leaving = new Set(unlistFuture ? fromFuture(listed, wallMs).map(({ id }) => id) : []);
+    const lastStaying = listed.findLast(({ id }) => !leaving.has(id));
+    const timeMs = Math.max(wallMs, (lastStaying?.timeMs ?? 0) + 1);
     const verdict = await takeSnapshot({
       path: setting.path,
       source,
@@ -414,7 +467,7 @@ export class Origin {
       crossMounts: setting.crossMounts,
       forbidden: this.#options.forbidden(),
       nowMs: timeMs,
-      holdDays: setting.holdDays ?? holdDaysOf(timeMs, listed),
+      holdDays: setting.holdDays ?? holdDaysOf(wallMs, listed),
       signer,
       acceptChanges,
       scratchFolder: this.#options.scratchFolder,
@@ -443,7 +496,16 @@ export class Origin {
     if (acceptChanges) await this.#options.brakes.release(source);
     else if (isMassChange({ ...change, brakePercent: setting.brakePercent }))
       await this.#options.brakes.pull(source, { snapshot, timeMs, ...change });
-    await this.#publish(source, snapshots => [...snapshots, { id: verdict.snapshot, timeMs, complete }]);
+    if (leaving.size > 0) {
+      // This run may have shown a mass change: what was before it is among those that would leave.
+      const braked = this.#options.brakes.on(source);
+      if (braked !== undefined) throw retentionStopped(own, braked);
+      await this.#mendPages(source);
+    }
+    await this.#publish(source, snapshots => [
+      ...snapshots.filter(({ id }) => !leaving.has(id)),
+      { id: snapshot, timeMs, complete },
+    ]);
     log.info(
       { code: 'SNAPSHOT_TAKEN', source, snapshot: verdict.snapshot, files: verdict.files, bytes: verdict.bytes },
       'snapshot taken',
@@ -454,18 +516,63 @@ export class Origin {
   async #retain(source: SourceId): Promise<void> {
     const own = this.#own.get(source);
     if (own === undefined) return;
+    this.#tellFuture(own);
     const retention = await this.retention(source, undefined, this.#options.signal);
     if (retention.stopped === undefined) await this.#unlist(source, retention);
+  }
+
+  #tellFuture({ source, setting: { name } }: Own): void {
+    const { alarms } = this.#options;
+    const last = this.fromFuture(source).at(-1);
+    if (last === undefined) {
+      alarms.clear('SNAPSHOT_FROM_FUTURE', source);
+      return;
+    }
+    const date = new Date(last.timeMs).toISOString().slice(0, 16);
+    alarms.raise(
+      'SNAPSHOT_FROM_FUTURE',
+      source,
+      `source ${name}: its newest snapshot is dated ${date}Z, which is in the future, and none is unlisted before that time. If this host's clock is wrong, set it. If it is right, it was ahead: 'cluster forget ${name} --future' takes a snapshot in place of those from the future`,
+    );
+  }
+
+  #retentionFailed(source: SourceId, error: unknown): void {
+    const { alarms, log, signal } = this.#options;
+    if (signal.aborted) return;
+    log.error({ code: 'RETENTION_FAILED', source, err: error }, 'no snapshot was unlisted');
+    const own = this.#own.get(source);
+    if (own === undefined) return;
+    const why = error instanceof Error ? error.message : String(error);
+    alarms.raise(
+      'RETENTION_FAILED',
+      source,
+      `source ${own.setting.name}: no snapshot was unlisted, for ${why}. All stay listed, and it is tried again after the next one; let the other hosts be on then, for what is lost here comes from them`,
+    );
   }
 
   async #unlist(source: SourceId, { snapshots }: Retention): Promise<void> {
     const leaving = new Set(snapshots.flatMap(({ listed, reasons }) => (reasons.length === 0 ? [listed.id] : [])));
     if (leaving.size === 0) return;
+    await this.#mendPages(source);
     await this.#publish(source, listed => listed.filter(({ id }) => !leaving.has(id)));
     this.#options.log.info(
       { code: 'SNAPSHOTS_UNLISTED', source, snapshots: [...leaving] },
       'snapshots that the rules do not keep are listed no more; who saw them keeps them for their hold',
     );
+  }
+
+  /** What leaves is told by the pages of all that stays, from our own catalog; and it is too late to lack one when the head is signed. */
+  async #mendPages(source: SourceId): Promise<void> {
+    const { objects, signal } = this.#options;
+    const read = new Set<ObjectId>();
+    for (const { id } of this.#wantedSnapshots(source)) {
+      for (const page of (await readSnapshot(objects, id)).pages) {
+        signal.throwIfAborted();
+        if (!read.has(page)) await readPage(objects, page);
+        read.add(page);
+      }
+    }
+    await objects.flush();
   }
 
   #ownOf(source: SourceId): Own {
@@ -494,12 +601,12 @@ export class Origin {
     return firstSeq <= this.#options.forgotten.seqOf(source);
   }
 
-  /** Cuts what nobody can give any more out of every listed snapshot that has it. */
+  /** Cuts what nobody can give any more, and nobody ever had, out of every listed snapshot that has it. */
   async #recut(own: Own): Promise<void> {
     const { catalog, signer, log, machine } = this.#options;
     const told = [...own.torn].filter(([parcel]) => machine.holders(parcel).length === 0);
     own.torn.clear();
-    const torn = await this.#stillGone(own, told);
+    const torn = await this.#neverCopied(own, await this.#stillGone(own, told));
     const known = catalog.get(own.source);
     if (torn.length === 0 || known === undefined) return;
     const replaced = new Map<ObjectId, SnapshotToList>();
@@ -549,6 +656,22 @@ export class Origin {
     return gone;
   }
 
+  /** Those of which no host may have a copy, though none says so. */
+  async #neverCopied({ source }: Own, torn: readonly TornFile[]): Promise<readonly TornFile[]> {
+    if (torn.length === 0) return torn;
+    const { catalog, onceCopied, log } = this.#options;
+    const parcels = new Set(torn.map(({ parcel }) => parcel));
+    const kept = new Set<ParcelId>();
+    for (const snapshot of onceCopied.mayHaveCopies(source, this.#wantedSnapshots(source)))
+      for await (const { id } of walkParcels(catalog.objects, snapshot)) if (parcels.has(id)) kept.add(id);
+    if (kept.size > 0)
+      log.warn(
+        { code: 'RECUT_SPARED', source, parcels: kept.size },
+        'files are gone that nobody says he holds, but somebody may: no snapshot was cut anew without them',
+      );
+    return torn.filter(({ parcel }) => !kept.has(parcel));
+  }
+
   /** A file that could not be read was carried over: its bytes are with the holders of its earlier parcel, who take this one first. */
   async #isHeldBefore({ entry }: TornFile, previous: ObjectId | undefined): Promise<boolean> {
     const { objects, machine } = this.#options;
@@ -572,8 +695,16 @@ const watchingOf = ({ watch, path, exclude, crossMounts, schedule }: SourceSetti
   schedule,
 });
 
-function holdDaysOf(timeMs: number, listed: readonly ListedSnapshot[]): number {
-  const day = Math.floor(timeMs / DAY_MS);
+const retentionStopped = ({ setting: { name } }: Own, why: string): ClusterError =>
+  new ClusterError(
+    'RETENTION_STOPPED',
+    `no snapshot of ${name} was unlisted: ${why}. All are kept; look at 'cluster status'`,
+    { blame: 'operator' },
+  );
+
+/** By the wall clock: those that are dated after one from the future are of no day. */
+function holdDaysOf(wallMs: number, listed: readonly ListedSnapshot[]): number {
+  const day = Math.floor(wallMs / DAY_MS);
   return listed.some(snapshot => Math.floor(snapshot.timeMs / DAY_MS) === day) ? HOLD_DAYS_OTHER : HOLD_DAYS_FIRST;
 }
 

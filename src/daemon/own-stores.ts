@@ -198,9 +198,10 @@ export class OwnStores {
     for (const store of this.stores()) yield store.objects;
   }
 
-  /** Every configured store has been looked for and is mounted: what is in none of their logs is on no disk of ours. */
-  get allMounted(): boolean {
-    return this.#looked && this.#missing.size === 0;
+  /** Every configured store has been looked for, is mounted and is not being read again: what is in none of their logs is on no disk of ours. */
+  get logsTellAll(): boolean {
+    const isRead = [...this.#mounted.values()].every(({ store }) => !store.rescanDue);
+    return this.#looked && this.#missing.size === 0 && isRead;
   }
 
   positions(): readonly LogPosition[] {

@@ -4,10 +4,11 @@
  *
  * *Protected*: every parcel has its N copies on hosts that durably hold a head that lists the snapshot (so that none of them
  * could take the parcel for unwanted), with the records beside the copies. *Partial* is told apart: a file that could not
- * be read does not make the rest less safe.
+ * be read does not make the rest less safe. A snapshot of which a page can be had from nobody now is not protected: what it lists
+ * is not known.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
-import { readPage, readSnapshot, walkParcels } from '../catalog/walk.js';
+import { ObjectMissing, readPage, readSnapshot, walkParcels } from '../catalog/walk.js';
 import type { HostId, ObjectId, SourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
@@ -55,15 +56,21 @@ export class Protections {
   async of(source: SourceId, { id, firstSeq }: ListedSnapshot, signal?: AbortSignal): Promise<Protection> {
     const copiesWanted = this.#machine.copiesWanted(source) ?? 0;
     const protection = { copiesWanted, parcels: 0, under: 0, haveMin: copiesWanted, missingBytes: 0 };
-    for await (const { id: parcel, bytes } of walkParcels(this.#reader, id, signal === undefined ? {} : { signal })) {
-      const copies = this.#machine.copies(parcel, firstSeq);
-      protection.parcels += 1;
-      protection.haveMin = Math.min(protection.haveMin, copies);
-      if (copies >= copiesWanted) continue;
-      protection.under += 1;
-      protection.missingBytes += (copiesWanted - copies) * bytes;
+    try {
+      for await (const { id: parcel, bytes } of walkParcels(this.#reader, id, signal === undefined ? {} : { signal })) {
+        const copies = this.#machine.copies(parcel, firstSeq);
+        protection.parcels += 1;
+        protection.haveMin = Math.min(protection.haveMin, copies);
+        if (copies >= copiesWanted) continue;
+        protection.under += 1;
+        protection.missingBytes += (copiesWanted - copies) * bytes;
+      }
+      return protection;
+    } catch (error) {
+      if (!(error instanceof ObjectMissing)) throw error;
+      // One parcel, at least, is behind what is missing.
+      return { ...protection, parcels: protection.parcels + 1, under: protection.under + 1, haveMin: 0 };
     }
-    return protection;
   }
 
   /**
@@ -79,7 +86,7 @@ export class Protections {
     const found = new Set<ObjectId>();
     if (copiesWanted === 0) return found;
     const safePages = new Set<ObjectId>();
-    const isSafe = async (page: ObjectId, firstSeq: number): Promise<boolean> => {
+    const isSafePage = async (page: ObjectId, firstSeq: number): Promise<boolean> => {
       if (safePages.has(page)) return true;
       signal.throwIfAborted();
       const refs = await readPage(this.#reader, page);
@@ -87,12 +94,18 @@ export class Protections {
       safePages.add(page);
       return true;
     };
-    for (const { id, firstSeq } of [...snapshots].sort((a, b) => b.firstSeq - a.firstSeq)) {
-      const { pages } = await readSnapshot(this.#reader, id);
-      let safe = 0;
-      while (safe < pages.length && (await isSafe(pages[safe] as ObjectId, firstSeq))) safe += 1;
-      if (safe === pages.length) found.add(id);
-    }
+    const isSafe = async ({ id, firstSeq }: ListedSnapshot): Promise<boolean> => {
+      try {
+        for (const page of (await readSnapshot(this.#reader, id)).pages)
+          if (!(await isSafePage(page, firstSeq))) return false;
+        return true;
+      } catch (error) {
+        if (error instanceof ObjectMissing) return false;
+        throw error;
+      }
+    };
+    for (const listed of [...snapshots].sort((a, b) => b.firstSeq - a.firstSeq))
+      if (await isSafe(listed)) found.add(listed.id);
     return found;
   }
 

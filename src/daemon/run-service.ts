@@ -28,7 +28,7 @@ import {
   splitSourceId,
 } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
-import type { ObjectReader, ObjectWriter } from '../core/objects.js';
+import type { ObjectReader } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
 import { publicKeyOf } from '../membership/peer-key.js';
 import { type Spread, spreadMembership } from '../membership/spread.js';
@@ -68,7 +68,8 @@ import { beginIndexTrial } from './index-trial.js';
 import { KnownAddresses } from './known-addresses.js';
 import { LiveParcels } from './live-parcels.js';
 import { LoopDelay } from './loop-delay.js';
-import { LocalObjects, ObjectFinder } from './object-finder.js';
+import { LocalObjects, MendingObjects, ObjectFinder } from './object-finder.js';
+import { OnceCopied } from './once-copied.js';
 import { Orders } from './orders.js';
 import { Origin } from './origin.js';
 import { OwnStores } from './own-stores.js';
@@ -216,6 +217,7 @@ async function serve(
     return hosts.flatMap(host => (host === undefined ? [] : (roster.peerOf(host) ?? [])));
   };
   const finder = new ObjectFinder({ local, net, likely: likelyPeers });
+  const mending = new MendingObjects({ own: objects, finder });
   const forgotten = new Forgotten(membership.configuration, source => machine.copiesWanted(source) !== undefined);
   const revocations = new Revocations(membership.configuration);
   const catalog = new CatalogKeeper({
@@ -225,8 +227,8 @@ async function serve(
     find: (object, until) => finder.get(object, until),
     forgotten,
     runMs: () => running.nowMs(),
-    // A disk that is not there may have a copy.
-    hasCopy: parcel => !stores.allMounted || machine.holders(parcel).length > 0,
+    // A disk that is not there, or is being read again, may have a copy.
+    hasCopy: parcel => !stores.logsTellAll || machine.holders(parcel).length > 0,
     roster,
     revocations,
     tell,
@@ -274,7 +276,7 @@ async function serve(
     records.forget(remove);
     records.want(add);
   });
-  const protections = new Protections({ machine, reader: objects, isReachable });
+  const protections = new Protections({ machine, reader: mending, isReachable });
   const watch = new BootWatch({
     stateDir,
     boot,
@@ -306,14 +308,21 @@ async function serve(
     history,
     catalog,
     forgotten,
-    objects: withReader(objects, finder),
+    objects: mending,
     machine,
     cache,
     clock,
     alarms,
     brakes,
     hooks: new Hooks({ stateDir, log }),
-    retainer: new Retainer({ catalog, protections, brakes, clockAheadMs: () => net.clockAheadMs() }),
+    retainer: new Retainer({
+      catalog,
+      protections,
+      brakes,
+      clockAheadMs: () => net.clockAheadMs(),
+      wallMs: () => clock.wallMs(),
+    }),
+    onceCopied: new OnceCopied({ self, stateDir, machine, objects: mending, wallMs: () => clock.wallMs(), log }),
     log,
     signal,
     scratchFolder,
@@ -717,6 +726,7 @@ async function serve(
   const copies: DrillOptions = {
     objects: finder,
     copies: (parcel, wanted, until) => blobs.copies(parcel, wanted, until),
+    holders: parcel => machine.holders(parcel).map(({ host }) => roster.nameOf(host)),
     below: count => randomInt(count),
   };
   const drillFrom: SelfTestOptions['drill'] = (snapshot, most, until) => drill(copies, snapshot, most, until);
@@ -788,22 +798,6 @@ const notMounted = (store: StoreId): ClusterError =>
 const nonce = (): Nonce => parseNonce(randomBytes(16).toString('hex'));
 
 const NOTHING: ObjectReader = { get: async () => undefined };
-
-/** Reads also what others have, and keeps that: it was lost here. Writes only here. */
-function withReader(objects: ObjectFolder, finder: ObjectFinder): ObjectWriter {
-  return {
-    get: async (id: ObjectId) => {
-      const here = await objects.get(id);
-      if (here !== undefined) return here;
-      const found = await finder.get(id);
-      if (found !== undefined) await objects.put(found);
-      return found;
-    },
-    has: id => objects.has(id),
-    put: bytes => objects.put(bytes),
-    flush: () => objects.flush(),
-  };
-}
 
 /** Returns when every member is connected, or after a while: who is off is not waited for. */
 async function meetMembers({

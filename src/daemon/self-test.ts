@@ -1,7 +1,7 @@
 /**
  * Self-test: once a day of running time each origin restores a few of its files from their copies (drill.ts), so that nobody learns
  * on the day of need that they cannot be had. What fails though a holder is up is an alarm until a test finds nothing; what fails because
- * hosts are off is told by `status` anyway.
+ * hosts are off is told by `status` anyway. A test in which nothing came proves nothing, and ends no alarm.
  */
 import type { Logger } from 'pino';
 import { escapePath } from '../catalog/path-text.js';
@@ -82,12 +82,13 @@ export class SelfTest {
       'files were restored to see whether they can be',
     );
     const [first] = wrong;
-    if (first === undefined) alarms.clear('SELF_TEST_FAILED', source);
-    else
+    if (first === undefined) {
+      if (right > 0) alarms.clear('SELF_TEST_FAILED', source);
+    } else
       alarms.raise(
         'SELF_TEST_FAILED',
         source,
-        `of ${right + wrong.length} files of ${nameOf(source)} that were restored as a test ${wrong.length} did not come, though hosts that are up say that they hold them, such as ${escapePath(first.path)} (${first.failure?.hosts.join(', ')}). Look at their disks, and run: cluster scrub, on each`,
+        `of ${right + wrong.length} files of ${nameOf(source)} that were restored as a test ${wrong.length} did not come, though hosts that are up say that they hold them, such as ${first.path === undefined ? `all in parcel ${first.parcel}` : escapePath(first.path)} (${first.failure?.hosts.join(', ')}). Look at their disks, and run: cluster scrub, on each`,
       );
   }
 

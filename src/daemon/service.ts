@@ -52,6 +52,11 @@ export interface Service {
    * @throws ClusterError ORIGIN_ELSEWHERE, NEEDS_YES, NO_ADMIN_KEY, RETENTION_STOPPED; then nothing was changed
    */
   forget(request: ForgetRequest, signal: AbortSignal): Promise<ForgetReport>;
+  /**
+   * Unlists snapshots that are from the future by this host's clock, unless `dryRun`, and takes one in their place.
+   * @throws ClusterError ORIGIN_ELSEWHERE, NEEDS_YES, RETENTION_STOPPED, SOURCE_MISSING; then nothing was changed
+   */
+  forgetFuture(request: ForgetFutureRequest, signal: AbortSignal): Promise<ForgetReport>;
   /** Ends what keeps an archived source, unless `dryRun`. @throws ClusterError NOT_ARCHIVED, NEEDS_YES, NO_ADMIN_KEY; then nothing was changed */
   forgetArchived(request: ForgetArchivedRequest, signal: AbortSignal): Promise<ForgetReport>;
   /** Listed snapshots, oldest first; of one source, or of all. Retention bounds their number. */
@@ -321,6 +326,8 @@ export interface ForgetArchivedRequest {
   readonly yes: boolean;
 }
 
+export type ForgetFutureRequest = ForgetArchivedRequest;
+
 export interface ForgetReport {
   readonly source: string;
   /** Listed ones, oldest first. */
@@ -372,7 +379,8 @@ export interface DrillRequest {
 export interface DrillReport {
   readonly source: string;
   readonly snapshot: ObjectId;
-  readonly path: Buffer;
+  /** Undefined: nothing could be tried, not even by its name. */
+  readonly path?: Buffer;
   readonly bytes: number;
   /** Undefined: it came, and is right. `hosts` hold it, by what they say. */
   readonly failure?: { readonly because: string; readonly hosts: readonly string[] };

@@ -339,6 +339,21 @@ test('forget says which snapshots stay and why, and which do not', async t => {
   t.is((await cluster(['--state', stateDir, 'forget', 'photos', '--keep-daily', '99999'])).code, 2);
 });
 
+test('forget --future unlists by no rule', async t => {
+  const asked: unknown[] = [];
+  const snapshots = [{ snapshot: snapshotOf(), reasons: [] }];
+  const stateDir = await serve(t, {
+    forgetFuture: async request => {
+      asked.push(request);
+      return { source: 'photos', snapshots, released: [], graceMs: 1000 };
+    },
+  });
+  const forget = (...args: string[]) => cluster(['--state', stateDir, 'forget', 'photos', '--future', ...args]);
+  t.regex((await forget('--yes')).out, /^0 snapshots of photos kept\n1 snapshot unlisted\n/);
+  t.deepEqual(asked, [{ source: 'photos', dryRun: false, yes: true }]);
+  for (const other of [['--now'], ['--archived'], ['--keep-last', '1']]) t.is((await forget(...other)).code, 2);
+});
+
 test('forget --now and --archived say what is held no longer, and when its copies go', async t => {
   const asked: unknown[] = [];
   const released = [snapshotOf({ id: 'ef'.repeat(32) as ObjectId, held: true })];
@@ -477,6 +492,19 @@ test('backup prints the snapshot', async t => {
     (await cluster(['--state', stateDir, 'backup', 'photos'])).out,
     'snapshot abababab of photos: 3 files, 4.1 kB\n',
   );
+});
+
+test('drill exits 22 when nothing could be tried by its name, and says how much that was', async t => {
+  const failure = { because: 'nobody gives the record that names what is in it', hosts: ['mini'] };
+  const report = { source: 'photos', snapshot: 'ab'.repeat(32) as ObjectId, bytes: 3000, failure };
+  const stateDir = await serve(t, { drill: () => each(report) });
+  const { code, out, err } = await cluster(['--state', stateDir, 'drill']);
+  t.is(code, 22);
+  t.regex(err, /^photos, 3 kB: nobody gives the record .*; held by mini$/m);
+  t.regex(out, /0 files.*; 1 did not come/);
+  const json = await cluster(['--state', stateDir, 'drill', '--json']);
+  t.is(json.code, 22);
+  t.like(recordsOf(json.out)[0], { message_type: 'drill', path: undefined, restored: false, hosts: ['mini'] });
 });
 
 test('backup exits 3 and names what could not be read', async t => {

@@ -82,3 +82,22 @@ test('where the file is damaged every source is braked until a person has looked
   await brakes.pull(MAIL, CHANGE);
   t.is(readFileSync(file, 'utf8'), '{"sources":');
 });
+
+test('once a person has removed the damaged file, brakes are written again, with those that were pulled meanwhile', async t => {
+  const folder = aFolder(t);
+  const file = join(folder, 'brakes.json');
+  writeFileSync(file, '{"sources":');
+  const { brakes, alarms } = aStart(folder);
+  await brakes.pull(MAIL, CHANGE);
+  rmSync(file);
+  await brakes.release(PHOTOS);
+  t.is(brakes.on(PHOTOS), undefined);
+  t.deepEqual(
+    alarms.list().map(({ code }) => code),
+    ['MASS_CHANGE'],
+  );
+  await brakes.pull(PHOTOS, CHANGE);
+  const again = aStart(folder).brakes;
+  t.regex(again.on(MAIL) ?? '', /1500 left/);
+  t.regex(again.on(PHOTOS) ?? '', /1500 left/);
+});

@@ -54,6 +54,7 @@ async function anOwner(t: ExecutionContext, { checkpointEveryOps = 100_000 } = {
   const ended = new AbortController();
   const trash = { ms: 86_400_000 };
   const reserved = { bytes: 0 };
+  const toldAllAtMount: boolean[] = [];
   const steady = steadyClock();
   const later = { ms: 0 };
   const lines: { readonly code?: string }[] = [];
@@ -82,7 +83,7 @@ async function anOwner(t: ExecutionContext, { checkpointEveryOps = 100_000 } = {
     partialMs: () => 1_000,
     trashMs: () => trash.ms,
     reservedBytes: () => reserved.bytes,
-    onMount: () => undefined,
+    onMount: () => void toldAllAtMount.push(stores.logsTellAll),
     checkpointEveryOps,
   });
   await stores.open();
@@ -94,7 +95,20 @@ async function anOwner(t: ExecutionContext, { checkpointEveryOps = 100_000 } = {
   });
   const lends = { kind: 'limit', bytes: 1024 * 1024 } as const;
   const settingOf = (name: string) => ({ path: join(folder, name), name: undefined, lends }) as never;
-  return { folder, stores, logs: index.logs, told, hears, alarms, settingOf, trash, reserved, later, lines };
+  return {
+    folder,
+    stores,
+    logs: index.logs,
+    told,
+    hears,
+    alarms,
+    settingOf,
+    trash,
+    reserved,
+    later,
+    lines,
+    toldAllAtMount,
+  };
 }
 
 const segmentsOf = (told: readonly Unstamped[]): LogSegment[] =>
@@ -255,15 +269,15 @@ test('one store under two paths is mounted once', async t => {
   t.regex(String(stores.reports()[1]?.because), /name it once/);
 });
 
-test('all stores are mounted when all were looked for, and none is missing', async t => {
+test('the logs tell all when all stores were looked for, and none is missing', async t => {
   const { stores, settingOf } = await anOwner(t);
-  t.false(stores.allMounted);
+  t.false(stores.logsTellAll);
   await stores.configure([settingOf('disk')]);
-  t.true(stores.allMounted);
+  t.true(stores.logsTellAll);
   await stores.configure([settingOf('disk'), settingOf('not-there')]);
-  t.false(stores.allMounted);
+  t.false(stores.logsTellAll);
   await stores.configure([]);
-  t.true(stores.allMounted);
+  t.true(stores.logsTellAll);
 });
 
 test('a store that is missing and then not wanted any more leaves no alarm', async t => {
@@ -359,13 +373,14 @@ const doubts = (lines: readonly { readonly code?: string; readonly subject?: str
   lines.filter(({ code, subject }) => code === 'STORE_DOUBT' && subject !== undefined).length;
 
 test('a store of whose log others remember more begins a new one, and its copies are read again', async t => {
-  const { stores, told, settingOf, lines, alarms } = await anOwner(t);
+  const { stores, told, settingOf, lines, alarms, toldAllAtMount } = await anOwner(t);
   await stores.configure([settingOf('disk')]);
   const store = only(stores);
   const parcel = await aCopy(store, 300_000);
   await stores.tellOps(store.id, segment => ({ is: 'log', segment }));
   const theirs = beyond(store);
   told.length = 0;
+  t.true(stores.logsTellAll);
   await Promise.all([stores.hearOfOwnLog(theirs), stores.hearOfOwnLog(theirs)]);
   t.deepEqual(
     told.slice(0, 3).map(({ is }) => is),
@@ -375,7 +390,9 @@ test('a store of whose log others remember more begins a new one, and its copies
   t.true(compareEpochs(again.position().epoch, theirs.epoch) > 0);
   t.is(segmentsOf(told)[0]?.ops.length, 0, 'no copy counts before it was read');
   t.is(doubts(lines), 1, 'an alarm, once');
+  t.false(toldAllAtMount.at(-1), 'what lies there unread may be a copy');
   await until(() => !again.rescanDue, 'the rescan');
+  t.true(stores.logsTellAll);
   t.deepEqual([...again.present()], [parcel]);
   t.deepEqual(segmentsOf(told).at(-1)?.ops, [{ op: 'add', parcel }]);
   await until(() => alarms.list().length === 0, 'the alarm to be over');

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import type { ListedSnapshot } from '../../src/catalog/head.js';
 import { encodePage } from '../../src/catalog/page.js';
 import { encodeSnapshot } from '../../src/catalog/snapshot.js';
+import { readSnapshot } from '../../src/catalog/walk.js';
 import { type HostId, type Key, type ObjectId, type ParcelId, sourceIdOf } from '../../src/core/ids.js';
 import { isProtected, Protections } from '../../src/daemon/protection.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
@@ -77,4 +78,18 @@ test('a page that many snapshots share is read once', async t => {
   objects.reads = 0;
   t.is((await protections.protectedOf(SOURCE, snapshots, NEVER)).size, 20);
   t.is(objects.reads, 20 + shared.length);
+});
+
+test('a snapshot with a page that nobody gives is not protected, and keeps no other from being it', async t => {
+  const { objects, snapshots, protections } = await aHost(
+    [[0], [0, 1], [0]],
+    Array.from({ length: 4 }, () => [99, 99]),
+  );
+  const [first, torn, last] = snapshots as [ListedSnapshot, ListedSnapshot, ListedSnapshot];
+  const [, page] = (await readSnapshot(objects, torn.id)).pages;
+  objects.lose(page as ObjectId);
+  t.deepEqual([...(await protections.protectedOf(SOURCE, snapshots, NEVER))].sort(), [first.id, last.id].sort());
+  t.like(await protections.of(SOURCE, torn), { under: 1, haveMin: 0 });
+  objects.lose(last.id);
+  t.is(await protections.newestProtected(SOURCE, snapshots, NEVER), first.id);
 });

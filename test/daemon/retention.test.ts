@@ -17,11 +17,13 @@ function retainer({
   unprotected = [],
   braked,
   aheadMs,
+  wallMs = 100 * HOUR_MS,
 }: {
   readonly snapshots?: readonly ListedSnapshot[];
   readonly unprotected?: readonly number[];
   readonly braked?: string;
   readonly aheadMs?: number;
+  readonly wallMs?: number;
 }) {
   const asked: ObjectId[] = [];
   const made = new Retainer({
@@ -34,6 +36,7 @@ function retainer({
     },
     brakes: { on: () => braked },
     clockAheadMs: () => aheadMs,
+    wallMs: () => wallMs,
   } as unknown as ConstructorParameters<typeof Retainer>[0]);
   const judge = async () => {
     const { snapshots: judged, stopped } = await made.judge(SOURCE, KEEP, new AbortController().signal);
@@ -59,4 +62,12 @@ test('a mass change stops it, and a clock that is more than an hour off the othe
   t.is((await retainer({ aheadMs: HOUR_MS }).judge()).stopped, undefined);
   t.is((await retainer({ aheadMs: 26 * HOUR_MS }).judge()).stopped, "this host's clock is 26 h ahead of the others'");
   t.is((await retainer({ aheadMs: -2 * HOUR_MS }).judge()).stopped, "this host's clock is 2 h behind the others'");
+});
+
+test('a snapshot that is more than an hour ahead of the clock stops it, for all that follow it lie in its hour', async t => {
+  t.is((await retainer({ wallMs: 2 * HOUR_MS }).judge()).stopped, undefined);
+  t.is(
+    (await retainer({ wallMs: 2 * HOUR_MS - 1 }).judge()).stopped,
+    'its newest snapshot is dated 1970-01-01T03:00Z, which is in the future',
+  );
 });

@@ -46,6 +46,17 @@ test('what does not come though a holder is up is an alarm until all comes again
   t.deepEqual(told(), []);
 });
 
+test('a test in which nothing came ends no alarm, and of a parcel without a record the parcel is told', async t => {
+  const { test: selfTest, state, told } = aSelfTest();
+  state.found = [{ ...drilled('two', { because: 'nobody gives the record', hosts: ['ben'] }), path: undefined }];
+  state.up.add('two');
+  await selfTest.run();
+  t.regex(told()[0] ?? '', /such as all in parcel two \(ben\)/);
+  state.found = [];
+  await selfTest.run();
+  t.is(told().length, 1);
+});
+
 test('hosts that are off are no alarm, and without a protected snapshot nothing is tried', async t => {
   const { test: selfTest, state, asked, told } = aSelfTest();
   state.found = [drilled('two', { because: 'no host that is up can give it', hosts: ['ben'] })];

@@ -1,0 +1,170 @@
+/**
+ * Once copied: the snapshots of this host's sources of which each parcel has had a holder. What they list is cut out of no
+ * snapshot (recut.ts is for what is gone *before* anybody has it), though nobody may say any more that he holds it: a log that
+ * was begun anew says nothing of what lies in its store until all of that has been read again, which takes hours.
+ *
+ * For that time the same goes for every snapshot older than the new log: how much of it the store has is not known.
+ *
+ * Kept in `STATE/copied.json`. Where that is damaged, all that is wanted then counts as copied. Driven by the origin.
+ */
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { ObjectMissing, walkParcels } from '../catalog/walk.js';
+import {
+  type HostId,
+  type ObjectId,
+  parseObjectId,
+  parseSourceId,
+  parseStoreId,
+  type SourceId,
+  type StoreId,
+} from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { ObjectReader } from '../core/objects.js';
+import { readIfThere, writeDurable } from '../platform/durable.js';
+import { Turns } from '../store/turns.js';
+
+const FILE = 'copied.json';
+/** A disk of 4 TB is read in a day and a half by a Pi that hashes 30 MB/s; and its host may be off meanwhile. */
+const READ_AGAIN_MS = 3 * 86_400_000;
+
+const seenLog = z.strictObject({
+  /** Of its epoch. */
+  counter: z.int().nonnegative(),
+  /** When this host first met the epoch, having met an earlier one. Wall clock. */
+  anewAtMs: z.int().optional(),
+});
+type SeenLog = z.infer<typeof seenLog>;
+const copiedFile = z.strictObject({
+  sources: z.record(z.string(), z.array(z.string())),
+  logs: z.record(z.string(), seenLog),
+});
+
+interface Copied {
+  readonly sources: Map<SourceId, ReadonlySet<ObjectId>>;
+  readonly logs: Map<StoreId, SeenLog>;
+}
+
+interface WantedSnapshot {
+  readonly id: ObjectId;
+  readonly timeMs: number;
+}
+
+export interface OnceCopiedOptions {
+  readonly self: HostId;
+  readonly stateDir: string;
+  readonly machine: Pick<Machine, 'holders' | 'positions'>;
+  readonly objects: ObjectReader;
+  readonly wallMs: () => number;
+  readonly log: Logger;
+}
+
+export class OnceCopied {
+  readonly #options: OnceCopiedOptions;
+  readonly #sources: Copied['sources'];
+  readonly #logs: Copied['logs'];
+  readonly #isDamaged: boolean;
+  /** Or nothing was noted: then there is no file. */
+  #isWritten = true;
+  readonly #turns = new Turns<'write'>();
+
+  constructor(options: OnceCopiedOptions) {
+    this.#options = options;
+    const read = readCopied(options);
+    this.#isDamaged = read === undefined;
+    this.#sources = read?.sources ?? new Map();
+    this.#logs = read?.logs ?? new Map();
+  }
+
+  /**
+   * Notes which of a source's wanted snapshots are copied now, durably. What is wanted no more is let go.
+   * @returns whether all of them are, or were
+   */
+  async look(source: SourceId, wanted: readonly WantedSnapshot[], signal: AbortSignal): Promise<boolean> {
+    const before = this.#noted(source, wanted);
+    const copied = new Set<ObjectId>();
+    for (const { id } of wanted) if (before.has(id) || (await this.#isCopied(id, signal))) copied.add(id);
+    this.#meetLogs();
+    if (this.#sources.get(source) === undefined || !isSame(copied, before)) this.#isWritten = false;
+    this.#sources.set(source, copied);
+    if (!this.#isWritten) await this.#write();
+    return copied.size === wanted.length;
+  }
+
+  /** Those of a source's wanted snapshots of which a host may have what no host says that it holds. */
+  mayHaveCopies(source: SourceId, wanted: readonly WantedSnapshot[]): ReadonlySet<ObjectId> {
+    this.#meetLogs();
+    const noted = this.#noted(source, wanted);
+    const nowMs = this.#options.wallMs();
+    const unreadMs = [...this.#logs.values()].flatMap(({ anewAtMs }) =>
+      anewAtMs !== undefined && nowMs - anewAtMs < READ_AGAIN_MS ? [anewAtMs] : [],
+    );
+    const anewAtMs = Math.max(Number.NEGATIVE_INFINITY, ...unreadMs);
+    return new Set(wanted.flatMap(({ id, timeMs }) => (noted.has(id) || timeMs <= anewAtMs ? [id] : [])));
+  }
+
+  #noted(source: SourceId, wanted: readonly WantedSnapshot[]): ReadonlySet<ObjectId> {
+    return this.#sources.get(source) ?? (this.#isDamaged ? new Set(wanted.map(({ id }) => id)) : NONE);
+  }
+
+  async #isCopied(snapshot: ObjectId, signal: AbortSignal): Promise<boolean> {
+    const { machine, objects } = this.#options;
+    try {
+      for await (const { id } of walkParcels(objects, snapshot, { signal }))
+        if (machine.holders(id).length === 0) return false;
+      return true;
+    } catch (error) {
+      if (error instanceof ObjectMissing) return false;
+      throw error;
+    }
+  }
+
+  #meetLogs(): void {
+    const { machine, self, wallMs } = this.#options;
+    for (const { host, position } of machine.positions()) {
+      const { store, epoch } = position;
+      const known = this.#logs.get(store);
+      // Our own stores have no copies of our own sources.
+      if (host === self || (known !== undefined && epoch.counter <= known.counter)) continue;
+      this.#logs.set(store, { counter: epoch.counter, ...(known && { anewAtMs: wallMs() }) });
+      this.#isWritten = false;
+    }
+  }
+
+  async #write(): Promise<void> {
+    this.#isWritten = true;
+    await this.#turns.take('write', async () => {
+      const sources = Object.fromEntries([...this.#sources].map(([source, copied]) => [source, [...copied]]));
+      const text = JSON.stringify({ sources, logs: Object.fromEntries(this.#logs) });
+      await writeDurable(join(this.#options.stateDir, FILE), `${text}\n`, { mode: 0o600 });
+    });
+  }
+}
+
+const NONE: ReadonlySet<ObjectId> = new Set();
+
+const isSame = (a: ReadonlySet<ObjectId>, b: ReadonlySet<ObjectId>): boolean =>
+  a.size === b.size && [...a].every(id => b.has(id));
+
+/** Nothing when there is no such file; undefined when it is damaged. */
+function readCopied({ stateDir, log }: Pick<OnceCopiedOptions, 'stateDir' | 'log'>): Copied | undefined {
+  const file = join(stateDir, FILE);
+  const bytes = readIfThere(file);
+  if (bytes === undefined) return { sources: new Map(), logs: new Map() };
+  try {
+    const { sources, logs } = copiedFile.parse(JSON.parse(bytes.toString('utf8')));
+    return {
+      sources: new Map(
+        Object.entries(sources).map(([id, copied]) => [parseSourceId(id), new Set(copied.map(parseObjectId))]),
+      ),
+      logs: new Map(Object.entries(logs).map(([store, seen]) => [parseStoreId(store), seen])),
+    };
+  } catch (error) {
+    log.warn(
+      { code: 'COPIED_DAMAGED', err: error, file },
+      'this file is damaged and will be written anew; nothing is cut out of the snapshots that there are',
+    );
+    return undefined;
+  }
+}

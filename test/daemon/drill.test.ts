@@ -1,0 +1,76 @@
+import test from 'ava';
+import { findEntry } from '../../src/catalog/walk.js';
+import { Answers } from '../../src/daemon/answers.js';
+import { type Drilled, drill } from '../../src/daemon/drill.js';
+import type { DrillReport } from '../../src/daemon/service.js';
+import { aSource, ScratchSource } from '../catalog/scratch-source.js';
+
+const NEVER = new AbortController().signal;
+
+async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const found: Item[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}
+
+/** A drill of the source's last snapshot, of which every blob comes; each pick is the next in turn. */
+function drilled(source: ScratchSource, files: number): Promise<Drilled[]> {
+  let turn = 0;
+  const options = {
+    objects: source.objects,
+    async *copies() {
+      yield { kind: 'end' } as const;
+    },
+    holders: () => ['ben'],
+    below: (count: number) => turn++ % count,
+  };
+  return all(drill(options, source.last as never, { files, bytes: Infinity }, NEVER));
+}
+
+test('a record that nobody gives is a failure of its parcel, told once', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'one.txt': 'one', 'folder/empty.txt': '' });
+  await source.take();
+  t.deepEqual(
+    (await drilled(source, 2)).map(({ path, failure }) => [path?.toString(), failure]),
+    [['one.txt', undefined]],
+  );
+  const found = await findEntry(source.objects, source.last as never, Buffer.from('one.txt'));
+  source.objects.lose(found?.parcel as never);
+  const failed = await drilled(source, 2);
+  t.is(failed.length, 1);
+  t.like(failed[0], { parcel: found?.parcel, path: undefined, bytes: 3, failure: { hosts: ['ben'] } });
+  t.regex(failed[0]?.failure?.because ?? '', /record/);
+});
+
+test('a parcel without bytes is not tried: there is nothing to be had of it', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'empty.txt': '' });
+  await source.take();
+  const found = await findEntry(source.objects, source.last as never, Buffer.from('empty.txt'));
+  source.objects.lose(found?.parcel as never);
+  t.deepEqual(await drilled(source, 2), []);
+});
+
+test('where there are bytes and nothing could be tried, that is a failure; an empty source has none', async t => {
+  const source = new ScratchSource(t);
+  const asked = async (): Promise<DrillReport[]> => {
+    const snapshots = [{ id: source.last, timeMs: 0, complete: true, firstSeq: 1 }];
+    const answers = new Answers({
+      membership: { clusterConfig: { sources: [] } },
+      catalog: { sources: () => [aSource], get: () => ({ head: { snapshots } }) },
+      roster: { sourceName: () => 'photos', nameOf: () => 'imac' },
+      protections: { newestProtected: async () => source.last },
+      objects: source.objects,
+      drill: async function* () {},
+    } as unknown as ConstructorParameters<typeof Answers>[0]);
+    return all(answers.drill({ source: 'photos', files: 3 }, NEVER));
+  };
+  source.write({ 'empty.txt': '' });
+  await source.take();
+  t.deepEqual(await asked(), []);
+  source.write({ 'one.txt': 'one' });
+  await source.take();
+  t.like(await asked(), [{ source: 'photos', snapshot: source.last, bytes: 3 }]);
+  t.truthy((await asked())[0]?.failure);
+});
