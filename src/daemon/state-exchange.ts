@@ -57,9 +57,9 @@ export class StateExchange {
     const { archive, roster, tell } = this.#options;
     for (const { host, position } of archive.stores()) {
       if (roster.member(host) === undefined || host === roster.self) continue;
-      for (const piece of archive.pieces(position.store)) tell({ is: 'checkpoint', piece });
-      for (let seq = archive.checkpoint(position.store)?.at.seq ?? 0; seq < position.seq; ) {
-        const segment = archive.segment(position.store, seq, SEGMENT_OPS);
+      for (const piece of archive.pieces(host, position.store)) tell({ is: 'checkpoint', piece });
+      for (let seq = archive.checkpoint(host, position.store)?.at.seq ?? 0; seq < position.seq; ) {
+        const segment = archive.segment(host, position.store, seq, SEGMENT_OPS);
         if (segment === undefined || segment.end.seq <= seq) break;
         tell({ is: 'log', segment });
         seq = segment.end.seq;
@@ -80,7 +80,12 @@ export class StateExchange {
       return false;
     }
     const request: StateRequest = {
-      logs: [...machine.positions()].map(({ position: { store, epoch, seq } }) => ({ store, epoch, seq })),
+      logs: [...machine.positions()].map(({ host: writer, position: { store, epoch, seq } }) => ({
+        host: writer,
+        store,
+        epoch,
+        seq,
+      })),
       heads: catalog.hints().map(({ source, seq }) => ({ source, seq })),
       yourFrame: this.#lastFrame(host, peer),
     };
@@ -111,7 +116,7 @@ export class StateExchange {
     }
     const relayed = from !== segment.host;
     tell({ is: 'log', segment, relayed });
-    this.#keep(archive.append(segment), { store: segment.end.store, relayed });
+    this.#keep(archive.append(segment), { host: segment.host, store: segment.end.store, relayed });
     return true;
   }
 
@@ -134,19 +139,19 @@ export class StateExchange {
       if (verdict === 'fork' && !relayed) tell({ is: 'log-forked', host: checkpoint.host, store });
       return verdict;
     });
-    this.#keep(keeping, { store, relayed });
+    this.#keep(keeping, { host: checkpoint.host, store, relayed });
     return true;
   }
 
   /** Not waited for: what was read counts already. */
   #keep(
     keeping: Promise<AppendVerdict>,
-    { store, relayed }: { readonly store: StoreId; readonly relayed: boolean },
+    { host, store, relayed }: { readonly host: HostId; readonly store: StoreId; readonly relayed: boolean },
   ): void {
     const { archive, log } = this.#options;
     const keep = async (): Promise<void> => {
       // Its writer has another log than the one we kept: that one counts for nothing, and is read anew.
-      if ((await keeping) === 'fork' && !relayed) await archive.drop(store);
+      if ((await keeping) === 'fork' && !relayed) await archive.drop(host, store);
     };
     keep().catch((error: unknown) => {
       log.error(
@@ -229,29 +234,30 @@ export class StateExchange {
     }
     yield { kind: 'heartbeat', heartbeat: machine.heartbeat() };
 
-    const asked = new Map(request.logs.map(log => [log.store, log]));
+    // By writer, too: else one that names another's store would hide how far that log was read.
+    const asked = new Map(request.logs.map(log => [`${log.host}/${log.store}`, log]));
     // Somebody with our identity wrote it. What the asker says unsigned is not believed: we ask it for our own signed words.
     let knowsMore = false;
     for (const position of stores.positions()) {
-      const known = asked.get(position.store);
+      const known = asked.get(`${roster.self}/${position.store}`);
       const same =
         known !== undefined &&
         known.epoch.counter === position.epoch.counter &&
         known.epoch.random === position.epoch.random;
       if (known !== undefined && comparePositions(known, position) > 0) knowsMore = true;
-      yield* this.#logAfter(position.store, same ? known.seq : 0);
+      yield* this.#logAfter(roster.self, position.store, same ? known.seq : 0);
     }
     for (const { host, position } of archive.stores()) {
       // Of a writer that is there itself, only its own word counts.
       const away = host !== roster.hostOf(from) && machine.host(host)?.connected === false;
       if (!away) continue;
-      const known = asked.get(position.store);
+      const known = asked.get(`${host}/${position.store}`);
       const same =
         known !== undefined &&
         known.epoch.counter === position.epoch.counter &&
         known.epoch.random === position.epoch.random;
       if (known !== undefined && !same && known.epoch.counter > position.epoch.counter) continue;
-      yield* this.#logAfter(position.store, same ? known.seq : 0);
+      yield* this.#logAfter(host, position.store, same ? known.seq : 0);
     }
     yield* this.#heads(heads, () => true);
     const asker = roster.hostOf(from);
@@ -277,8 +283,8 @@ export class StateExchange {
     const { archive } = this.#options;
     for (const { host: writer, position } of archive.stores()) {
       if (writer !== host) continue;
-      const segment = archive.end(position.store);
-      const checkpoint = archive.checkpoint(position.store);
+      const segment = archive.end(writer, position.store);
+      const checkpoint = archive.checkpoint(writer, position.store);
       if (segment !== undefined) yield { kind: 'segment', segment };
       // Nothing was read after it.
       else if (checkpoint !== undefined) yield told(checkpoint);
@@ -293,23 +299,23 @@ export class StateExchange {
     }
   }
 
-  *#logAfter(store: StoreId, fromSeq: number): Generator<StatePart> {
+  *#logAfter(host: HostId, store: StoreId, fromSeq: number): Generator<StatePart> {
     const { archive } = this.#options;
-    const newest = archive.checkpoint(store);
+    const newest = archive.checkpoint(host, store);
     // Whoever has read past it may let go what came before it, too.
     if (newest !== undefined && fromSeq >= newest.at.seq) yield told(newest);
     for (let seq = fromSeq; ; ) {
-      const checkpoint = archive.checkpoint(store);
+      const checkpoint = archive.checkpoint(host, store);
       if (checkpoint !== undefined && seq < checkpoint.at.seq) {
-        for (const piece of archive.pieces(store)) {
+        for (const piece of archive.pieces(host, store)) {
           yield { kind: 'checkpoint', piece };
           if (piece.first + piece.ops.length === checkpoint.count) seq = checkpoint.at.seq;
         }
         // A later checkpoint may have taken its place before the last piece was told.
-        if (seq === checkpoint.at.seq || archive.checkpoint(store)?.at.seq !== checkpoint.at.seq) continue;
+        if (seq === checkpoint.at.seq || archive.checkpoint(host, store)?.at.seq !== checkpoint.at.seq) continue;
         return;
       }
-      const segment = archive.segment(store, seq, SEGMENT_OPS);
+      const segment = archive.segment(host, store, seq, SEGMENT_OPS);
       if (segment === undefined || segment.end.seq <= seq) return;
       yield { kind: 'segment', segment };
       seq = segment.end.seq;

@@ -22,7 +22,7 @@ import {
   logStart,
   positionMessage,
 } from '../../src/core/holdings-log.js';
-import { type ParcelId, parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js';
+import { type HostId, type ParcelId, parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
 import { Roster } from '../../src/daemon/roster.js';
 import { StateExchange, type StateExchangeOptions } from '../../src/daemon/state-exchange.js';
@@ -32,7 +32,11 @@ import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
 import { type Host, House, until } from '../net/fleet.js';
 
-const [asker, answerer] = [parseHostId('a1'.repeat(16)), parseHostId('b2'.repeat(16))];
+const [asker, answerer, third] = ['a1', 'b2', 'c3'].map(byte => parseHostId(byte.repeat(16))) as [
+  HostId,
+  HostId,
+  HostId,
+];
 const STORE = parseStoreId('5a'.repeat(16));
 
 /** Two members, of which one may be asked; its log archive is empty, and the asker has no store mounted. */
@@ -42,6 +46,7 @@ async function aPair(
     trust = 'trusted',
     answererTrust = 'trusted',
     askerHasRead = [],
+    squattedByOther = [],
     answererHas = [],
     apart = false,
     askerStartedBefore,
@@ -49,6 +54,8 @@ async function aPair(
     trust?: string;
     answererTrust?: string;
     askerHasRead?: readonly LogPosition[];
+    /** Logs that the asker has read of a third host. */
+    squattedByOther?: readonly LogPosition[];
     answererHas?: readonly LogPosition[];
     /** Each has an archive of its own; else what one keeps the other has too. */
     apart?: boolean;
@@ -72,7 +79,13 @@ async function aPair(
       net,
       roster,
       machine: {
-        positions: () => (self === asker ? askerHasRead : []).map(position => ({ host: answerer, position })),
+        positions: () =>
+          self === asker
+            ? [
+                ...askerHasRead.map(position => ({ host: answerer, position })),
+                ...squattedByOther.map(position => ({ host: third, position })),
+              ]
+            : [],
         host: () => ({ connected: true }),
         startOf: (host: string) => (self === answerer && host === asker ? askerStartedBefore : undefined),
         heartbeat: () => ({
@@ -204,6 +217,21 @@ test('who is asked learns the last frame that was heard of it, too', async t => 
   );
 });
 
+test('a log that another host has under the same store’s id does not hide how far its own was read', async t => {
+  const answererHas = [logOf(new Uint8Array(32), answerer).end];
+  const squattedByOther = [logStart(STORE, { counter: 9, random: '00'.repeat(8) })];
+  const { ask, told, heard, archive, seeds } = await aPair(t, {
+    askerHasRead: answererHas,
+    squattedByOther,
+    answererHas,
+  });
+  await archive.append(logOf(seeds.answerer, answerer));
+  t.true(await ask());
+  t.true(await ask());
+  t.deepEqual(toldOf(told), []);
+  t.deepEqual(heard, [], 'nor is it a reason to ask back');
+});
+
 // ---- checkpoints
 
 const EPOCH = { counter: 7, random: '00'.repeat(8) };
@@ -246,7 +274,7 @@ test('who is behind a checkpoint gets its contents and then what came after it, 
   t.true(await ask());
   const all = ['checkpoint 5000: 4096', 'checkpoint 5000: 904', 'log 5000-5100'];
   t.deepEqual(toldOf(told), all);
-  await until(() => ownArchive.position(STORE)?.seq === 5_100, 'the log to be kept');
+  await until(() => ownArchive.position(answerer, STORE)?.seq === 5_100, 'the log to be kept');
   told.length = 0;
   await recall();
   t.deepEqual(toldOf(told), all);
@@ -264,8 +292,8 @@ test('who has read past a checkpoint is told that there is one, and lets go what
   await ownArchive.append(segmentOf(seeds.answerer, 0, 60));
   t.true(await ask());
   t.deepEqual(toldOf(told), ['checkpoint 50: 0']);
-  await until(() => ownArchive.checkpoint(STORE)?.at.seq === 50, 'the archive to stand on it');
-  t.deepEqual(ownArchive.segment(STORE, 50, 100)?.ops, adds(60).slice(50));
+  await until(() => ownArchive.checkpoint(answerer, STORE)?.at.seq === 50, 'the archive to stand on it');
+  t.deepEqual(ownArchive.segment(answerer, STORE, 50, 100)?.ops, adds(60).slice(50));
 });
 
 test('a checkpoint that what was read does not make is a fork: the log counts for nothing, and is not kept', async t => {
@@ -278,7 +306,7 @@ test('a checkpoint that what was read does not make is a fork: the log counts fo
   await keeps(archive, piecesAt(seeds.answerer, 50, { holds: parcels(49) }));
   await ownArchive.append(segmentOf(seeds.answerer, 0, 60));
   t.true(await ask());
-  await until(() => ownArchive.position(STORE) === undefined, 'the log to be dropped');
+  await until(() => ownArchive.position(answerer, STORE) === undefined, 'the log to be dropped');
   t.deepEqual(toldOf(told), ['checkpoint 50: 0', 'log-forked']);
 });
 
@@ -290,7 +318,7 @@ test('a checkpoint with another signature than its writer’s ends the reading',
   await keeps(archive, piecesAt(seeds.asker, 50));
   t.false(await ask());
   t.deepEqual(toldOf(told), []);
-  t.is(ownArchive.checkpoint(STORE), undefined);
+  t.is(ownArchive.checkpoint(answerer, STORE), undefined);
 });
 
 test('who asks is told how far its own log is remembered, also where that is a checkpoint', async t => {
