@@ -94,6 +94,7 @@ const IS_KEPT: Readonly<Record<AppendVerdict, boolean>> = {
   appended: true,
   known: true,
   collected: true,
+  full: false,
   gap: false,
   'old-epoch': false,
   fork: false,
@@ -486,6 +487,7 @@ export class OwnStores {
       'the index has another log of a store; it is told anew',
     );
     await index.logs.drop(host, store.id);
+    if (verdict === 'full') await index.logs.keepOnly(host, new Set(this.#mounted.keys()));
     for await (const again of this.#wholeLog(store)) verdict = await this.#archived(again);
     if (IS_KEPT[verdict]) return;
     log.error(

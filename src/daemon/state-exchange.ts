@@ -7,6 +7,7 @@
  */
 import type { Logger } from 'pino';
 import { type Checkpoint, type CheckpointPiece, checkpointMessage } from '../core/checkpoint.js';
+import { mayHoldCopies } from '../core/cluster-config.js';
 import type { FrameNumber } from '../core/frame-window.js';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
 import { comparePositions, positionMessage } from '../core/holdings-log.js';
@@ -56,7 +57,7 @@ export class StateExchange {
   async recall(): Promise<void> {
     const { archive, roster, tell } = this.#options;
     for (const { host, position } of archive.stores()) {
-      if (roster.member(host) === undefined || host === roster.self) continue;
+      if (!this.#readsLogsOf(host) || host === roster.self) continue;
       for (const piece of archive.pieces(host, position.store)) tell({ is: 'checkpoint', piece });
       for (let seq = archive.checkpoint(host, position.store)?.at.seq ?? 0; seq < position.seq; ) {
         const segment = archive.segment(host, position.store, seq, SEGMENT_OPS);
@@ -104,6 +105,12 @@ export class StateExchange {
     return ok;
   }
 
+  /** As the machine: what others' logs say is not kept either. */
+  #readsLogsOf(host: HostId): boolean {
+    const writer = this.#options.roster.member(host);
+    return writer !== undefined && mayHoldCopies(writer);
+  }
+
   /** A segment from its writer, or from a host that keeps its words: checked, told, kept. @returns false when its signature is wrong. */
   #takeSegment(segment: LogSegment, from: HostId | undefined): boolean {
     const { roster, tell, archive } = this.#options;
@@ -114,9 +121,10 @@ export class StateExchange {
       this.#hearOfOwnLog(segment.end);
       return true;
     }
+    if (!this.#readsLogsOf(segment.host)) return true;
     const relayed = from !== segment.host;
     tell({ is: 'log', segment, relayed });
-    this.#keep(archive.append(segment), { host: segment.host, store: segment.end.store, relayed });
+    this.#keep(() => archive.append(segment), { host: segment.host, store: segment.end.store, relayed });
     return true;
   }
 
@@ -131,27 +139,38 @@ export class StateExchange {
       this.#hearOfOwnLog(checkpoint.at);
       return true;
     }
+    if (!this.#readsLogsOf(checkpoint.host)) return true;
     const relayed = from !== checkpoint.host;
     tell({ is: 'checkpoint', piece, relayed });
     const { store } = checkpoint.at;
-    const keeping = archive.takePiece(piece).then(verdict => {
+    const take = async (): Promise<AppendVerdict> => {
+      const verdict = await archive.takePiece(piece);
       // Told by the writer of what we have read past: only here it is seen that this was another log.
       if (verdict === 'fork' && !relayed) tell({ is: 'log-forked', host: checkpoint.host, store });
       return verdict;
-    });
-    this.#keep(keeping, { host: checkpoint.host, store, relayed });
+    };
+    this.#keep(take, { host: checkpoint.host, store, relayed });
     return true;
   }
 
   /** Not waited for: what was read counts already. */
   #keep(
-    keeping: Promise<AppendVerdict>,
+    take: () => Promise<AppendVerdict>,
     { host, store, relayed }: { readonly host: HostId; readonly store: StoreId; readonly relayed: boolean },
   ): void {
-    const { archive, log } = this.#options;
+    const { archive, machine, log } = this.#options;
     const keep = async (): Promise<void> => {
+      let verdict = await take();
+      if (verdict === 'full') {
+        // The machine has given up another log for this one, or has not read it.
+        const ofHost = [...machine.positions()].filter(({ host: writer }) => writer === host);
+        const read = new Set(ofHost.map(({ position }) => position.store));
+        if (!read.has(store)) return;
+        await archive.keepOnly(host, read);
+        verdict = await take();
+      }
       // Its writer has another log than the one we kept: that one counts for nothing, and is read anew.
-      if ((await keeping) === 'fork' && !relayed) await archive.drop(host, store);
+      if (verdict === 'fork' && !relayed) await archive.drop(host, store);
     };
     keep().catch((error: unknown) => {
       log.error(
@@ -226,12 +245,12 @@ export class StateExchange {
     if (request.yourFrame !== undefined && roster.isTrusted(from)) this.#options.onOwnFrame(request.yourFrame, from);
     const frame = this.#lastFrame(host, from);
     if (frame !== undefined) yield { kind: 'your-frame', frame };
-    yield* this.#endsOf(host);
     if (!roster.isTrusted(from)) {
       // An untrusted host is told what we remember of its own sources, and of nobody else's.
       yield* this.#heads(heads, source => splitSourceId(source).origin === roster.hostOf(from));
       return;
     }
+    yield* this.#endsOf(host);
     yield { kind: 'heartbeat', heartbeat: machine.heartbeat() };
 
     // By writer, too: else one that names another's store would hide how far that log was read.

@@ -28,6 +28,7 @@ import {
   PIECE_OPS_MAX,
   piecesOf,
 } from '../core/checkpoint.js';
+import { HOLDINGS_LIMITS } from '../core/holdings.js';
 import {
   compareEpochs,
   decodeOp,
@@ -51,6 +52,8 @@ export type AppendVerdict =
   | 'collected'
   /** It begins after what we have: ask the writer from our position on. */
   | 'gap'
+  /** Of one store more than a host can have: `keepOnly` makes room. */
+  | 'full'
   /** It belongs to an epoch that a greater one has replaced. */
   | 'old-epoch'
   /** It does not continue what we have, or does not make its own digest. Counts for nothing until re-read from its writer. */
@@ -139,6 +142,7 @@ export class LogArchive {
     const old = this.#head(log);
     const order = old === undefined ? 1 : compareEpochs(end.epoch, old.position.epoch);
     if (order < 0) return 'old-epoch';
+    if (old === undefined && this.#isFull(log)) return 'full';
     const ours = old === undefined || order > 0 ? logStart(end.store, end.epoch) : old.position;
     const before = end.seq - ops.length;
     if (end.seq <= ours.seq && (end.seq > 0 || old !== undefined) && order === 0) {
@@ -186,6 +190,7 @@ export class LogArchive {
 
   async #collect(log: LogKey, piece: CheckpointPiece): Promise<AppendVerdict> {
     const { checkpoint } = piece;
+    if (this.#head(log) === undefined && this.#isFull(log)) return 'full';
     if (piece.first === 0 && this.#collecting.get(log)?.reading.isOf(checkpoint) !== true) {
       const writing = await this.#beginContents(log);
       this.#collecting.set(log, { reading: new CheckpointReading(checkpoint), writing });
@@ -377,6 +382,28 @@ export class LogArchive {
       this.#collecting.delete(log);
       await this.#root.transaction(() => this.#remove(log));
     });
+  }
+
+  /** Forgets the logs of a host of all but these stores. */
+  async keepOnly(host: HostId, stores: ReadonlySet<StoreId>): Promise<void> {
+    for (const log of this.#logsOf(host)) if (!stores.has(storeOf(log))) await this.drop(host, storeOf(log));
+  }
+
+  /** Also those of which only pieces of a checkpoint have come. */
+  #logsOf(host: HostId): Set<LogKey> {
+    const start = Buffer.alloc(LOG_KEY_BYTES);
+    start.set(bytesOf(host));
+    const end = Buffer.alloc(LOG_KEY_BYTES + 1, 0xff);
+    end.set(bytesOf(host));
+    const kept = [...this.#heads.getKeys({ start, end })].map(hexOf);
+    return new Set([...kept, ...[...this.#collecting.keys()].filter(log => hostOf(log) === host)]);
+  }
+
+  /** Its host has as many other logs here as it may. */
+  #isFull(log: LogKey): boolean {
+    const others = this.#logsOf(hostOf(log));
+    others.delete(log);
+    return others.size >= HOLDINGS_LIMITS.logs;
   }
 
   #remove(log: LogKey): void {

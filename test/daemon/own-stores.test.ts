@@ -418,7 +418,12 @@ async function sayHeads(stores: OwnStores, from: number, to: number): Promise<vo
 
 /** What a machine makes of all that it was told. */
 function hears(told: readonly Unstamped[]) {
-  const holdings = new Holdings(new ParcelTable(), RULES);
+  const holdings = new Holdings(new ParcelTable(), {
+    ...RULES,
+    self: host,
+    isListed: () => true,
+    onGivenUp: () => undefined,
+  });
   const outcomes = told.flatMap(input => {
     if (input.is === 'checkpoint') return [holdings.take(input.piece).outcome];
     return input.is === 'log' || input.is === 'own-ops' ? [holdings.apply(input.segment).outcome] : [];

@@ -72,9 +72,11 @@ async function aPair(
   ] as unknown as readonly Member[];
   const heard: LogPosition[] = [];
   const told: Unstamped[] = [];
+  const rosters: Roster[] = [];
   const of = (self: typeof asker, net: Host['net'], more: object) => {
     const roster = new Roster({ self, publicKeyOf });
     roster.update(members);
+    rosters.push(roster);
     return new StateExchange({
       net,
       roster,
@@ -128,6 +130,13 @@ async function aPair(
     heard,
     frames,
     recall: () => exchange.recall(),
+    /** The answerer gossips a part of its log. */
+    hears: (segment: LogSegment) => exchange.hear(answerer, { kind: 'log', segment }),
+    /** … is another member from now on. */
+    become: (change: object) => {
+      const changed = members.map(member => (member.host === answerer ? { ...member, ...change } : member));
+      for (const roster of rosters) roster.update(changed);
+    },
     told,
     archive: index.logs,
     ownArchive: own.logs,
@@ -142,17 +151,59 @@ function logOf(seed: Uint8Array, host = asker): LogSegment {
   return { host, end, ops, signature: signerFromSeed(seed).sign(positionMessage(host, end)) };
 }
 
-for (const trust of ['trusted', 'untrusted'] as const) {
-  test(`who asks is told how far its own logs are remembered, also when ${trust}`, async t => {
-    const { ask, heard, archive, seeds } = await aPair(t, { trust });
-    t.true(await ask());
-    t.deepEqual(heard, []);
-    const segment = logOf(seeds.asker);
-    await archive.append(segment);
-    t.true(await ask());
-    t.deepEqual(heard, [segment.end]);
+test('who asks is told how far its own logs are remembered', async t => {
+  const { ask, heard, archive, seeds } = await aPair(t);
+  t.true(await ask());
+  t.deepEqual(heard, []);
+  const segment = logOf(seeds.asker);
+  await archive.append(segment);
+  t.true(await ask());
+  t.deepEqual(heard, [segment.end]);
+});
+
+for (const change of [{ state: 'provisional' }, { state: 'revoked' }, { trust: 'untrusted' }]) {
+  test(`a log of a member that is ${Object.values(change)[0]} is neither taken, nor kept, nor recalled`, async t => {
+    const { hears, told, ownArchive, recall, become, seeds } = await aPair(t, { apart: true });
+    const segment = logOf(seeds.answerer, answerer);
+    hears(segment);
+    await until(() => ownArchive.position(answerer, STORE)?.seq === 2, 'the log to be kept');
+    await recall();
+    t.deepEqual(toldOf(told), ['log 0-2', 'log 0-2']);
+
+    told.length = 0;
+    become(change);
+    hears(segmentOf(seeds.answerer, 0, 3));
+    await recall();
+    t.deepEqual(toldOf(told), []);
+    t.is(ownArchive.position(answerer, STORE)?.seq, 2);
   });
 }
+
+test('of one host so many logs are kept, and those in place of others that the machine has given up', async t => {
+  const storeNumber = (n: number) => parseStoreId(n.toString(16).padStart(32, '0'));
+  const read: LogPosition[] = [];
+  const { hears, ownArchive, seeds } = await aPair(t, { apart: true, askerHasRead: read });
+  const logNumber = (n: number): LogSegment => {
+    const end = logStart(storeNumber(n), { counter: n, random: '00'.repeat(8) });
+    return {
+      host: answerer,
+      end,
+      ops: [],
+      signature: signerFromSeed(seeds.answerer).sign(positionMessage(answerer, end)),
+    };
+  };
+  for (let n = 1; n <= 64; n += 1) {
+    read.push(logNumber(n).end);
+    await ownArchive.append(logNumber(n));
+  }
+  hears(logNumber(65));
+  read[0] = logNumber(66).end;
+  hears(logNumber(66));
+  await until(() => ownArchive.position(answerer, storeNumber(66)) !== undefined, 'the log to be kept');
+  const kept = [...ownArchive.stores()].map(({ position }) => position.store);
+  t.is(kept.length, 64);
+  t.false(kept.includes(storeNumber(1)));
+});
 
 test('who is asked by a host that has read a later log of it asks back, and hears of it in its own words', async t => {
   const answererHas = [logStart(STORE, { counter: 6, random: '00'.repeat(8) })];

@@ -46,6 +46,33 @@ test('a host that names another’s store has a log of its own there, and takes 
   t.is(logs.position(writer, store)?.seq, 2);
 });
 
+test('of one host 64 logs are kept, those of which only pieces came among them, and of others all the same', async t => {
+  const { logs } = await archive(t);
+  const ofStore = (n: number, host = writer): LogSegment => {
+    const start = logStart(parseStoreId(n.toString(16).padStart(32, '0')), { counter: 1, random: '00'.repeat(8) });
+    return { host, end: logAfter(start, add('01')), ops: [add('01')], signature: new Uint8Array(64) };
+  };
+  const [half] = new Log(manyOps(40)).pieces(40, 8) as [CheckpointPiece];
+  t.is(await logs.takePiece(half), 'collected');
+  for (let n = 1; n <= 63; n += 1) t.is(await logs.append(ofStore(n)), 'appended');
+  t.is(await logs.append(ofStore(64)), 'full');
+  const other = parseStoreId('5b'.repeat(16));
+  t.is(
+    await logs.takePiece({ ...half, checkpoint: { ...half.checkpoint, at: { ...half.checkpoint.at, store: other } } }),
+    'full',
+  );
+  t.is(await logs.append(ofStore(64, parseHostId('bb'.repeat(16)))), 'appended');
+  t.is(await logs.append(ofStore(63)), 'known');
+
+  await logs.keepOnly(writer, new Set([ofStore(2).end.store]));
+  t.deepEqual(
+    [...logs.stores()].filter(({ host }) => host === writer).map(({ position }) => position.store),
+    [ofStore(2).end.store],
+  );
+  t.is([...logs.stores()].length, 2);
+  for (let n = 3; n <= 65; n += 1) t.is(await logs.append(ofStore(n)), 'appended', 'what was half there has gone, too');
+});
+
 test('logs that an earlier build kept by store alone are let go', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'archive-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
