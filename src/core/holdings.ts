@@ -138,12 +138,12 @@ export class Holdings {
     return this.#log(slot).heads.get(source) ?? 0;
   }
 
-  /** The highest head of `source` that any store of such a host says it durably holds; 0 for none. */
-  highestHead(source: SourceId, isBelieved: (host: HostId) => boolean): number {
+  /** The highest head of `source`, up to `seqMax`, that any store of such a host says it durably holds; 0 for none. */
+  highestHead(source: SourceId, seqMax: number, isBelieved: (host: HostId) => boolean): number {
     let highest = 0;
     for (const { host, heads } of this.#logs) {
       const seq = heads.get(source) ?? 0;
-      if (seq > highest && isBelieved(host)) highest = seq;
+      if (seq > highest && seq <= seqMax && isBelieved(host)) highest = seq;
     }
     return highest;
   }

@@ -468,7 +468,7 @@ export class Machine {
         if (message.segment.host === from) this.#applyLog(message.segment);
         return;
       case 'heads':
-        for (const hint of message.heads) this.#wanted.hear(hint);
+        for (const hint of message.heads) if (this.#isHeeded(from, hint.source)) this.#wanted.hear(hint);
         if (message.heads.some(hint => this.#wanted.isNews(hint))) this.#askState(host);
         return;
       case 'claims': {
@@ -946,13 +946,25 @@ export class Machine {
   }
 
   /**
-   * The highest head of a source that a member spoke of. Of a revoked origin only what members hold durably counts: what it
+   * Whether a host's word of a source's newest head keeps what the one in force does not list: else any member could have
+   * everything kept for ever. Of its own sources an origin may say what it likes.
+   */
+  #isHeeded(host: HostId, source: SourceId): boolean {
+    if (host === this.#self) return true;
+    const member = this.#hosts.believed(host);
+    return member !== undefined && (mayHoldCopies(member) || splitSourceId(source).origin === host);
+  }
+
+  /**
+   * The highest head of a source that a member spoke of who is heeded. Of a revoked origin only what members hold durably counts: what it
    * signed after it was revoked nobody may ever get to see, and its copies would be kept for ever.
    */
   #heardSeq(source: SourceId): number {
-    const isMember = (host: HostId): boolean => host === this.#self || this.#hosts.get(host) !== undefined;
-    const said = isMember(splitSourceId(source).origin) ? this.#wanted.heardSeq(source) : 0;
-    return Math.max(said, this.#holdings.highestHead(source, isMember));
+    const { origin } = splitSourceId(source);
+    const isMember = origin === this.#self || this.#hosts.get(origin) !== undefined;
+    const said = isMember ? this.#wanted.heardSeq(source) : 0;
+    const held = this.#holdings.highestHead(source, this.#wanted.credibleSeq(source), by => this.#isHeeded(by, source));
+    return Math.max(said, held);
   }
 
   #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {
