@@ -410,6 +410,10 @@ export class Membership {
             { code: 'CONFIG_REFUSED', because: acceptance.because },
             'a configuration from a peer was refused',
           );
+          if (acceptance.because === 'policy-unreadable' && !this.#hasUnreadable) {
+            this.#hasUnreadable = true;
+            this.#tell();
+          }
           break;
         case 'fork-lost':
           this.#log.warn(
