@@ -6,7 +6,7 @@ import type { Signer } from '../../src/core/signed.js';
 import { RELEASED_MAX } from '../../src/membership/configuration.js';
 import { loadAdminKey, loadIdentity } from '../../src/membership/identity.js';
 import { parseToken } from '../../src/membership/invite.js';
-import { initCluster, type Membership, openMembership } from '../../src/membership/membership.js';
+import { INVITES_MAX, initCluster, type Membership, openMembership } from '../../src/membership/membership.js';
 import { peerNameOf } from '../../src/membership/peer-key.js';
 import {
   admission,
@@ -218,6 +218,19 @@ test('a clock that was set back does not open an expired invite again once an ad
   await membership.applyPolicy({ text: POLICY });
   clock.nowMs = NOON_MS;
   t.false(membership.strangersWelcome());
+});
+
+test('invites that have expired leave their places to those of other hosts, too', async t => {
+  const { membership, stateDir, clock } = await founded(t);
+  const admin = (await loadAdminKey(stateDir)) as Signer;
+  const invites = Array.from({ length: INVITES_MAX + 1 }, (_, n) =>
+    invitation(membership.configuration, admin, { expiresMs: NOON_MS + (n === 0 ? 1 : 2) * HOUR_MS }),
+  );
+  const last = invites.pop();
+  for (const { invite } of invites) t.true(await membership.acceptInvite(invite.raw));
+  t.false(await membership.acceptInvite(last?.invite.raw ?? new Uint8Array()));
+  clock.nowMs = NOON_MS + HOUR_MS;
+  t.true(await membership.acceptInvite(last?.invite.raw ?? new Uint8Array()));
 });
 
 test('without an admin key nothing is signed, and the hosts that have one are named', async t => {
