@@ -180,6 +180,12 @@ export namespace Ask {
     index: number
   }
 
+  export interface AskLogsHostFieldEvent {
+    field: '$.logs[].host'
+    value: Uint8Array
+    index: number
+  }
+
   export interface AskHeadsSourceFieldEvent {
     field: '$.heads[].source'
     value: string
@@ -210,7 +216,7 @@ export namespace Ask {
     return decodeMessage(buf, Ask.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ask>): Generator<AskLogsStoreFieldEvent | AskLogsEpochCounterFieldEvent | AskLogsEpochRandomFieldEvent | AskLogsSeqFieldEvent | AskHeadsSourceFieldEvent | AskHeadsSeqFieldEvent | AskYourFrameBootFieldEvent | AskYourFrameFrameFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ask>): Generator<AskLogsStoreFieldEvent | AskLogsEpochCounterFieldEvent | AskLogsEpochRandomFieldEvent | AskLogsSeqFieldEvent | AskLogsHostFieldEvent | AskHeadsSourceFieldEvent | AskHeadsSeqFieldEvent | AskYourFrameBootFieldEvent | AskYourFrameFrameFieldEvent> {
     return streamMessage(buf, Ask.codec(), opts)
   }
 }
@@ -220,6 +226,7 @@ export interface LogVector {
   epochCounter: number
   epochRandom: Uint8Array
   seq: number
+  host: Uint8Array
 }
 
 export namespace LogVector {
@@ -252,6 +259,11 @@ export namespace LogVector {
           w.uint64Number(obj.seq)
         }
 
+        if ((obj.host != null && obj.host.byteLength > 0)) {
+          w.uint32(42)
+          w.bytes(obj.host)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -260,7 +272,8 @@ export namespace LogVector {
           store: new Uint8Array(0),
           epochCounter: 0,
           epochRandom: new Uint8Array(0),
-          seq: 0
+          seq: 0,
+          host: new Uint8Array(0)
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -283,6 +296,10 @@ export namespace LogVector {
             }
             case 4: {
               obj.seq = reader.uint64Number()
+              break
+            }
+            case 5: {
+              obj.host = reader.bytes()
               break
             }
             default: {
@@ -328,6 +345,13 @@ export namespace LogVector {
               }
               break
             }
+            case 5: {
+              yield {
+                field: `${prefix}.host`,
+                value: reader.bytes()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -360,6 +384,11 @@ export namespace LogVector {
     value: number
   }
 
+  export interface LogVectorHostFieldEvent {
+    field: '$.host'
+    value: Uint8Array
+  }
+
   export function encode (obj: Partial<LogVector>): Uint8Array {
     return encodeMessage(obj, LogVector.codec())
   }
@@ -368,7 +397,7 @@ export namespace LogVector {
     return decodeMessage(buf, LogVector.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<LogVector>): Generator<LogVectorStoreFieldEvent | LogVectorEpochCounterFieldEvent | LogVectorEpochRandomFieldEvent | LogVectorSeqFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<LogVector>): Generator<LogVectorStoreFieldEvent | LogVectorEpochCounterFieldEvent | LogVectorEpochRandomFieldEvent | LogVectorSeqFieldEvent | LogVectorHostFieldEvent> {
     return streamMessage(buf, LogVector.codec(), opts)
   }
 }

@@ -41,6 +41,7 @@ export class Census {
   #ofMembers = -1;
   #ofHosts = -1;
   #ofSelf = -1;
+  #ofLogs = 0;
   #slots = 0;
 
   hosts = 0;
@@ -79,8 +80,9 @@ export class Census {
   /** Makes all of it true again; to be called before anything is read. @returns whether it was not. */
   refresh(storeCounts: (slot: StoreSlot) => boolean): boolean {
     const { version } = this.#hosts;
-    const slots = this.#holdings.size;
-    if (version === this.#ofHosts && this.#self.version === this.#ofSelf && slots === this.#slots) return false;
+    const { size: slots, logsBegun } = this.#holdings;
+    if (version === this.#ofHosts && this.#self.version === this.#ofSelf && logsBegun === this.#ofLogs) return false;
+    this.#ofLogs = logsBegun;
     this.#ofHosts = version;
     this.#ofSelf = this.#self.version;
     const areOthers = this.#ofMembers !== this.#hosts.membersVersion;

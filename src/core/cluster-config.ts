@@ -18,6 +18,13 @@ export interface Member {
   readonly roaming: boolean;
 }
 
+/**
+ * Whether copies may lie with a member, now or once it drains no more. The logs of these are read, and of nobody else: no
+ * copy of an untrusted or a provisional member counts, whatever its log says.
+ */
+export const mayHoldCopies = ({ state, trust }: Member): boolean =>
+  trust === 'trusted' && (state === 'active' || state === 'draining');
+
 export interface SourcePolicy {
   readonly source: SourceId;
   /** Wanted copies, N. 1 to 32. */

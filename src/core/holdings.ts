@@ -5,11 +5,14 @@
  * not fit is a reason to ask, never to guess. Only a greater epoch replaces what we have, or a later checkpoint of the
  * same one. A checkpoint comes in pieces, which are collected beside what is known and put in its place in one step: what
  * is in both never counts as gone. Signatures have been checked by whoever hands things in (the daemon, at its border).
+ *
+ * What another host can make this one remember has limits, for a log is one's own word and can be of anything: so many
+ * stores, parcels that nobody else has named, and sources. Beyond them nothing is believed, which costs bytes at the most.
  */
-import { type CheckpointPiece, CheckpointReading } from './checkpoint.js';
+import { CHECKPOINT_OPS_MAX, type CheckpointPiece, CheckpointReading } from './checkpoint.js';
 import { assert, unreachable } from './fault.js';
 import { type LogPosition, type LogSegment, logAfterAll, logStart } from './holdings-log.js';
-import type { HostId, SourceId, StoreId } from './ids.js';
+import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
 import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
 import { RowSet } from './row-set.js';
 import type { Rules } from './rules.js';
@@ -27,7 +30,38 @@ export type Applied =
    */
   | { readonly outcome: 'ask'; readonly because: 'gap' | 'mismatch' | 'forged' }
   /** Older than what we have: an epoch that was given up. */
-  | { readonly outcome: 'stale' };
+  | { readonly outcome: 'stale' }
+  /** Of one store more than a host can have. */
+  | { readonly outcome: 'too-many' };
+
+export interface HoldingsLimits {
+  /** Logs of one host. */
+  readonly logs: number;
+  /** Parcels that nobody had named before the logs of one host did. */
+  readonly parcels: number;
+  /** Sources of which one log tells heads. */
+  readonly sources: number;
+}
+
+export const HOLDINGS_LIMITS: HoldingsLimits = {
+  // As many stores as a policy may give a host, and a heartbeat may list.
+  logs: 64,
+  // As many as a checkpoint may have. They stay for as long as this host runs, with some 100 bytes each.
+  parcels: CHECKPOINT_OPS_MAX,
+  // 250 hosts with as many sources as they may have.
+  sources: 65_536,
+};
+
+export interface HoldingsContext extends Pick<Rules, 'compareEpochs'> {
+  /** This host, whose own logs have no limits: all that lies here must be known here. */
+  readonly self: HostId;
+  /** False for a store that its host does not have any more, as it says: its log makes room for another one's. */
+  readonly isListed: (host: HostId, store: StoreId) => boolean;
+  /** The number is another store's from now on. */
+  readonly onGivenUp: (slot: StoreSlot) => void;
+  /** Others than `HOLDINGS_LIMITS` only to show what they are for. */
+  readonly limits?: HoldingsLimits;
+}
 
 interface StoreLog {
   readonly host: HostId;
@@ -52,11 +86,18 @@ export class Holdings {
   readonly #slots = new Map<HostId, Map<StoreId, StoreSlot>>();
   readonly #slotsOf = new Map<HostId, StoreSlot[]>();
   readonly #logs: StoreLog[] = [];
+  /** Parcels that a host's logs were the first to name. */
+  readonly #namedFirst = new Map<HostId, number>();
+  readonly #of: HoldingsContext;
+  readonly #limits: HoldingsLimits;
   readonly #compareEpochs: Rules['compareEpochs'];
+  #logsBegun = 0;
 
-  constructor(table: ParcelTable, { compareEpochs }: Pick<Rules, 'compareEpochs'>) {
+  constructor(table: ParcelTable, context: HoldingsContext) {
     this.#table = table;
-    this.#compareEpochs = compareEpochs;
+    this.#of = context;
+    this.#limits = context.limits ?? HOLDINGS_LIMITS;
+    this.#compareEpochs = context.compareEpochs;
   }
 
   /** The store's number, or undefined when nothing was ever heard of it. */
@@ -67,6 +108,11 @@ export class Holdings {
   /** Stores that were ever heard of: they are numbered from 0. */
   get size(): number {
     return this.#logs.length;
+  }
+
+  /** Rises when a number is a store's that it was not before. */
+  get logsBegun(): number {
+    return this.#logsBegun;
   }
 
   hostOf(slot: StoreSlot): HostId {
@@ -92,12 +138,12 @@ export class Holdings {
     return this.#log(slot).heads.get(source) ?? 0;
   }
 
-  /** The highest head of `source` that any store of such a host says it durably holds; 0 for none. */
-  highestHead(source: SourceId, isBelieved: (host: HostId) => boolean): number {
+  /** The highest head of `source`, up to `seqMax`, that any store of such a host says it durably holds; 0 for none. */
+  highestHead(source: SourceId, seqMax: number, isBelieved: (host: HostId) => boolean): number {
     let highest = 0;
     for (const { host, heads } of this.#logs) {
       const seq = heads.get(source) ?? 0;
-      if (seq > highest && isBelieved(host)) highest = seq;
+      if (seq > highest && seq <= seqMax && isBelieved(host)) highest = seq;
     }
     return highest;
   }
@@ -142,6 +188,7 @@ export class Holdings {
     const rows: Row[] = [];
     if (slot === undefined) slot = this.#addLog(host, position);
     else if (order < 0) rows.push(...this.#forget(slot));
+    if (slot === undefined) return { outcome: 'too-many' };
     const log = this.#log(slot);
     this.#reached(log, position);
     for (const op of fresh) {
@@ -149,13 +196,14 @@ export class Holdings {
         case 'add':
         case 'del':
         case 'corrupt': {
-          const row = this.#table.rowOf(op.parcel);
+          const row = this.#rowOf(host, op.parcel);
+          if (row === undefined) break;
           this.#table.setHeld(row, slot, op.op === 'add');
           rows.push(row);
           break;
         }
         case 'head':
-          log.heads.set(op.source, Math.max(op.seq, log.heads.get(op.source) ?? 0));
+          this.#noteHead(log.heads, op.source, Math.max(op.seq, log.heads.get(op.source) ?? 0));
           break;
         default:
           unreachable(op);
@@ -177,6 +225,7 @@ export class Holdings {
         return ours.digest === at.digest ? { outcome: 'known' } : { outcome: 'ask', because: 'mismatch' };
     }
     slot ??= this.#addLog(host, logStart(at.store, at.epoch));
+    if (slot === undefined) return { outcome: 'too-many' };
     return this.#collect(slot, piece);
   }
 
@@ -198,8 +247,12 @@ export class Holdings {
         return { outcome: 'ask', because: 'forged' };
       case 'taken': {
         for (const op of taken.ops) {
-          if (op.op === 'head') collecting.heads.set(op.source, op.seq);
-          else collecting.rows.add(this.#table.rowOf(op.parcel));
+          if (op.op === 'head') {
+            this.#noteHead(collecting.heads, op.source, op.seq);
+            continue;
+          }
+          const row = this.#rowOf(log.host, op.parcel);
+          if (row !== undefined) collecting.rows.add(row);
         }
         return taken.whole ? this.#swap(slot, collecting) : { outcome: 'collected' };
       }
@@ -234,13 +287,43 @@ export class Holdings {
     if (order > 0 || (order === 0 && position.seq >= at.seq)) log.collecting = undefined;
   }
 
-  #addLog(host: HostId, position: LogPosition): StoreSlot {
-    const slot = this.#logs.length;
+  /** @returns undefined when the host has as many as it may, and says that it has them all. */
+  #addLog(host: HostId, position: LogPosition): StoreSlot | undefined {
+    const slots = this.slotsOf(host);
+    const isFull = host !== this.#of.self && slots.length >= this.#limits.logs;
+    const slot = isFull ? this.#giveUpOne(slots) : this.#logs.length;
+    if (slot === undefined) return undefined;
     const ofHost = this.#slots.get(host) ?? new Map<StoreId, StoreSlot>();
     this.#slots.set(host, ofHost.set(position.store, slot));
-    this.#slotsOf.set(host, [...this.slotsOf(host), slot]);
-    this.#logs.push({ host, position, heads: new Map() });
+    if (!isFull) this.#slotsOf.set(host, [...slots, slot]);
+    this.#logs[slot] = { host, position, heads: new Map() };
+    this.#logsBegun += 1;
     return slot;
+  }
+
+  /** The log that was begun first of those whose stores are not there any more. Its copies count for nothing since. */
+  #giveUpOne(slots: readonly StoreSlot[]): StoreSlot | undefined {
+    const gone = slots.filter(slot => !this.#of.isListed(this.hostOf(slot), this.position(slot).store));
+    const [first] = gone.sort((a, b) => this.#compareEpochs(this.position(a).epoch, this.position(b).epoch));
+    if (first === undefined) return undefined;
+    this.#forget(first);
+    this.#slots.get(this.hostOf(first))?.delete(this.position(first).store);
+    this.#of.onGivenUp(first);
+    return first;
+  }
+
+  /** The row of a parcel that a log names; undefined when its host has named too many of which nobody else knows. */
+  #rowOf(host: HostId, parcel: ParcelId): Row | undefined {
+    const known = this.#table.find(parcel);
+    if (known !== undefined) return known;
+    const named = this.#namedFirst.get(host) ?? 0;
+    if (host !== this.#of.self && named >= this.#limits.parcels) return undefined;
+    this.#namedFirst.set(host, named + 1);
+    return this.#table.rowOf(parcel);
+  }
+
+  #noteHead(heads: Map<SourceId, number>, source: SourceId, seq: number): void {
+    if (heads.has(source) || heads.size < this.#limits.sources) heads.set(source, seq);
   }
 
   /** Gives up what we have of a log, so that it is read again from its start. @returns the rows that it held. */

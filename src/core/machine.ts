@@ -14,7 +14,7 @@ import { Auditing } from './auditing.js';
 import type { Chance } from './chance.js';
 import type { CheckpointPiece } from './checkpoint.js';
 import { CLAIM_MS_MAX, Claims } from './claims.js';
-import type { ClusterConfig, Member } from './cluster-config.js';
+import { type ClusterConfig, type Member, mayHoldCopies } from './cluster-config.js';
 import { Dropping } from './dropping.js';
 import type { Boot } from './duplicate.js';
 import type { Effect, Input, PastAbsence } from './effects.js';
@@ -145,7 +145,16 @@ export class Machine {
     this.#startedMs = nowMs;
     this.#ranBeforeMs = ranBeforeMs;
     this.#heartbeatDueMs = nowMs;
-    this.#holdings = new Holdings(this.#table, rules);
+    this.#holdings = new Holdings(this.#table, {
+      self,
+      compareEpochs: rules.compareEpochs,
+      // Before its first heartbeat a host's stores are taken as its logs have them.
+      isListed: (host, store) => {
+        const view = this.#hosts.get(host);
+        return view?.heartbeat === undefined || view.reports.has(store);
+      },
+      onGivenUp: slot => this.#auditing.restarted(slot),
+    });
     this.#hosts = new Hosts(self, config.timing, {
       logsOf: host => this.#holdings.slotsOf(host).map(slot => this.#holdings.position(slot)),
       absences: absences.map(({ agoMs, ...absence }) => ({ ...absence, endedAtMs: nowMs - agoMs })),
@@ -459,7 +468,7 @@ export class Machine {
         if (message.segment.host === from) this.#applyLog(message.segment);
         return;
       case 'heads':
-        for (const hint of message.heads) this.#wanted.hear(hint);
+        for (const hint of message.heads) if (this.#isHeeded(from, hint.source)) this.#wanted.hear(hint);
         if (message.heads.some(hint => this.#wanted.isNews(hint))) this.#askState(host);
         return;
       case 'claims': {
@@ -542,10 +551,10 @@ export class Machine {
   }
 
   /** It has said more than has reached us. */
-  #isBehind({ id, heartbeat }: HostView): boolean {
+  #isBehind({ id, member, heartbeat }: HostView): boolean {
     if (heartbeat === undefined) return false;
     if (heartbeat.headsDigest !== this.#wanted.digest()) return true;
-    return heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(id, position));
+    return mayHoldCopies(member) && heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(id, position));
   }
 
   /**
@@ -565,7 +574,14 @@ export class Machine {
     this.#markShort();
   }
 
+  /** Not of members that may hold no copies: what their logs say would stay for nothing. Strangers' logs the driver does not read. */
+  #readsLogsOf(host: HostId): boolean {
+    const writer = this.#hosts.get(host);
+    return writer === undefined || mayHoldCopies(writer.member);
+  }
+
   #applyLog(segment: LogSegment, relayed = false): void {
+    if (!this.#readsLogsOf(segment.host)) return;
     this.#applied(this.#holdings.apply(segment), {
       host: segment.host,
       store: segment.end.store,
@@ -576,6 +592,7 @@ export class Machine {
 
   #takeCheckpoint(piece: CheckpointPiece, relayed: boolean): void {
     const { host, at } = piece.checkpoint;
+    if (!this.#readsLogsOf(host)) return;
     this.#applied(this.#holdings.take(piece), {
       host,
       store: at.store,
@@ -602,6 +619,7 @@ export class Machine {
       case 'known':
       case 'collected':
       case 'stale':
+      case 'too-many':
         return;
       case 'ask': {
         if (applied.because === 'mismatch' && !relayed) {
@@ -928,13 +946,25 @@ export class Machine {
   }
 
   /**
-   * The highest head of a source that a member spoke of. Of a revoked origin only what members hold durably counts: what it
+   * Whether a host's word of a source's newest head keeps what the one in force does not list: else any member could have
+   * everything kept for ever. Of its own sources an origin may say what it likes.
+   */
+  #isHeeded(host: HostId, source: SourceId): boolean {
+    if (host === this.#self) return true;
+    const member = this.#hosts.believed(host);
+    return member !== undefined && (mayHoldCopies(member) || splitSourceId(source).origin === host);
+  }
+
+  /**
+   * The highest head of a source that a member spoke of who is heeded. Of a revoked origin only what members hold durably counts: what it
    * signed after it was revoked nobody may ever get to see, and its copies would be kept for ever.
    */
   #heardSeq(source: SourceId): number {
-    const isMember = (host: HostId): boolean => host === this.#self || this.#hosts.get(host) !== undefined;
-    const said = isMember(splitSourceId(source).origin) ? this.#wanted.heardSeq(source) : 0;
-    return Math.max(said, this.#holdings.highestHead(source, isMember));
+    const { origin } = splitSourceId(source);
+    const isMember = origin === this.#self || this.#hosts.get(origin) !== undefined;
+    const said = isMember ? this.#wanted.heardSeq(source) : 0;
+    const held = this.#holdings.highestHead(source, this.#wanted.credibleSeq(source), by => this.#isHeeded(by, source));
+    return Math.max(said, held);
   }
 
   #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {

@@ -15,6 +15,12 @@ import type { ParcelRef } from './parcel.js';
 import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
 import { signable } from './signed.js';
 
+/**
+ * What is said of a head so far beyond the newest that is known here is not heard: nobody has missed as many, with one a
+ * minute for two years, and by its word nothing would ever expire.
+ */
+const HEAD_JUMP_MAX = 2 ** 20;
+
 export class Wanted {
   readonly #table: ParcelTable;
   readonly #sources: SourceId[] = [];
@@ -140,15 +146,21 @@ export class Wanted {
     return true;
   }
 
-  /** Somebody says that there is this head. */
+  /** Somebody who is heeded says that there is this head. */
   hear({ source, seq }: HeadHint): void {
     if (!this.#heads.has(source) && !this.#copies.has(source)) return;
+    if (seq > this.credibleSeq(source)) return;
     this.#heard.set(source, Math.max(seq, this.#heard.get(source) ?? 0));
   }
 
   /** The highest head of the source that anybody spoke of in gossip; 0 for none. */
   heardSeq(source: SourceId): number {
     return this.#heard.get(source) ?? 0;
+  }
+
+  /** The highest head of the source that there may be. */
+  credibleSeq(source: SourceId): number {
+    return (this.#heads.get(source)?.seq ?? 0) + HEAD_JUMP_MAX;
   }
 
   /** A later head than ours, or another one of the same number. */

@@ -27,6 +27,7 @@ import { DOUBT_RESTS, StoreRests } from '../core/store-rests.js';
 import type { Lending, StoreSetting } from '../membership/policy.js';
 import { writeDurable } from '../platform/durable.js';
 import type { IndexDatabase } from '../store/index-database.js';
+import type { AppendVerdict } from '../store/log-archive.js';
 import { readMarker } from '../store/marker.js';
 import { createStore, openStore, type Store } from '../store/store.js';
 import { Turns } from '../store/turns.js';
@@ -82,6 +83,22 @@ interface Mounted {
   /** No checkpoint is begun before, by `clock.nowMs()`; while one is being made, Infinity. */
   checkpointAfterMs: number;
 }
+
+/** A part of a store's log, as the machine is told of it. */
+type LogPart = Extract<Unstamped, { readonly is: 'log' | 'checkpoint' }>;
+
+const endOf = (part: LogPart): number => (part.is === 'log' ? part.segment.end.seq : part.piece.checkpoint.at.seq);
+
+/** Verdicts of the archive on a part of a log of our own that leave it with that part. */
+const IS_KEPT: Readonly<Record<AppendVerdict, boolean>> = {
+  appended: true,
+  known: true,
+  collected: true,
+  full: false,
+  gap: false,
+  'old-epoch': false,
+  fork: false,
+};
 
 /** What people are told of a store that the configuration names. */
 export interface OwnStoreReport {
@@ -235,7 +252,8 @@ export class OwnStores {
         throw new ClusterError('STORE_MISSING', `store ${id} is not mounted any more`, { blame: 'passing' });
       const end = mounted.store.position();
       const ops = await mounted.store.ops(mounted.toldSeq, end.seq - mounted.toldSeq);
-      const segment = await this.#signed(end, ops);
+      const segment = this.#signed(end, ops);
+      await this.#keep(mounted.store, { is: 'log', segment });
       this.#options.tell(completion(segment));
       mounted.toldSeq = end.seq;
       this.#checkpointIfDue(mounted);
@@ -432,32 +450,57 @@ export class OwnStores {
 
   async #tellLog(mounted: Mounted): Promise<void> {
     const { store } = mounted;
-    const end = store.position();
-    let position = store.base?.at ?? logStart(store.id, end.epoch);
-    if (store.base !== undefined) await this.#tellBase(store, store.base);
-    mounted.toldSeq = position.seq;
-    do {
-      const ops = await store.ops(mounted.toldSeq, Math.min(OPS_AT_ONCE, end.seq - mounted.toldSeq));
-      position = ops.reduce(logAfter, position);
-      mounted.toldSeq += ops.length;
-      this.#options.tell({ is: 'log', segment: await this.#signed(position, ops) });
-    } while (mounted.toldSeq < end.seq);
+    for await (const part of this.#wholeLog(store)) {
+      mounted.toldSeq = endOf(part);
+      this.#options.tell(part);
+      await this.#keep(store, part);
+    }
   }
 
-  async #tellBase(store: Store, base: LogBase): Promise<void> {
-    const { index, tell } = this.#options;
-    const checkpoint = this.#signedBase(base);
-    // What the archive has of our own log may be from before a doubt that it did not hear of.
-    if ((await index.logs.takePiece({ checkpoint, first: 0, ops: [] })) === 'fork') await index.logs.drop(store.id);
-    let first = 0;
-    const take = async (ops: readonly LogOp[]): Promise<void> => {
-      const piece = { checkpoint, first, ops };
-      tell({ is: 'checkpoint', piece });
-      await index.logs.takePiece(piece);
-      first += ops.length;
-    };
-    for await (const ops of store.contents()) await take(ops);
-    if (base.count === 0) await take([]);
+  /** What a store's log stands on, and then its operations up to now: as the machine is told, in that order. */
+  async *#wholeLog(store: Store): AsyncGenerator<LogPart> {
+    const { base } = store;
+    const end = store.position();
+    if (base !== undefined) {
+      const checkpoint = this.#signedBase(base);
+      let first = 0;
+      for await (const ops of store.contents()) {
+        yield { is: 'checkpoint', piece: { checkpoint, first, ops } };
+        first += ops.length;
+      }
+      if (base.count === 0) yield { is: 'checkpoint', piece: { checkpoint, first, ops: [] } };
+    }
+    let position = base?.at ?? logStart(store.id, end.epoch);
+    do {
+      const ops = await store.ops(position.seq, Math.min(OPS_AT_ONCE, end.seq - position.seq));
+      position = ops.reduce(logAfter, position);
+      yield { is: 'log', segment: this.#signed(position, ops) };
+    } while (position.seq < end.seq);
+  }
+
+  /** Into the archive, from which every log is served. */
+  async #keep(store: Store, part: LogPart): Promise<void> {
+    const { host, index, log } = this.#options;
+    let verdict = await this.#archived(part);
+    if (IS_KEPT[verdict]) return;
+    // The index was lost, or is from before a doubt that it did not hear of: others would read nothing of this log, or another one.
+    log.warn(
+      { code: 'OWN_LOG_NOT_KEPT', store: store.id, because: verdict },
+      'the index has another log of a store; it is told anew',
+    );
+    await index.logs.drop(host, store.id);
+    if (verdict === 'full') await index.logs.keepOnly(host, new Set(this.#mounted.keys()));
+    for await (const again of this.#wholeLog(store)) verdict = await this.#archived(again);
+    if (IS_KEPT[verdict]) return;
+    log.error(
+      { code: 'OWN_LOG_NOT_KEPT', store: store.id, because: verdict },
+      'the index does not take the log of a store; others will not hear of its copies until it is mounted anew',
+    );
+  }
+
+  #archived(part: LogPart): Promise<AppendVerdict> {
+    const { logs } = this.#options.index;
+    return part.is === 'log' ? logs.append(part.segment) : logs.takePiece(part.piece);
   }
 
   #signedBase(base: LogBase): Checkpoint {
@@ -515,12 +558,9 @@ export class OwnStores {
     await this.#turns.take(`log ${store.id}`, async () => undefined);
   }
 
-  /** Signed, and kept in the archive, from which every log is served. */
-  async #signed(end: LogPosition, ops: readonly LogOp[]): Promise<LogSegment> {
-    const { host, signer, index } = this.#options;
-    const segment = { host, end, ops, signature: signer.sign(positionMessage(host, end)) };
-    await index.logs.append(segment);
-    return segment;
+  #signed(end: LogPosition, ops: readonly LogOp[]): LogSegment {
+    const { host, signer } = this.#options;
+    return { host, end, ops, signature: signer.sign(positionMessage(host, end)) };
   }
 
   async #remember(path: string, id: StoreId): Promise<void> {

@@ -7,6 +7,7 @@
  */
 import type { Logger } from 'pino';
 import { type Checkpoint, type CheckpointPiece, checkpointMessage } from '../core/checkpoint.js';
+import { mayHoldCopies } from '../core/cluster-config.js';
 import type { FrameNumber } from '../core/frame-window.js';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
 import { comparePositions, positionMessage } from '../core/holdings-log.js';
@@ -56,10 +57,10 @@ export class StateExchange {
   async recall(): Promise<void> {
     const { archive, roster, tell } = this.#options;
     for (const { host, position } of archive.stores()) {
-      if (roster.member(host) === undefined || host === roster.self) continue;
-      for (const piece of archive.pieces(position.store)) tell({ is: 'checkpoint', piece });
-      for (let seq = archive.checkpoint(position.store)?.at.seq ?? 0; seq < position.seq; ) {
-        const segment = archive.segment(position.store, seq, SEGMENT_OPS);
+      if (!this.#readsLogsOf(host) || host === roster.self) continue;
+      for (const piece of archive.pieces(host, position.store)) tell({ is: 'checkpoint', piece });
+      for (let seq = archive.checkpoint(host, position.store)?.at.seq ?? 0; seq < position.seq; ) {
+        const segment = archive.segment(host, position.store, seq, SEGMENT_OPS);
         if (segment === undefined || segment.end.seq <= seq) break;
         tell({ is: 'log', segment });
         seq = segment.end.seq;
@@ -80,7 +81,12 @@ export class StateExchange {
       return false;
     }
     const request: StateRequest = {
-      logs: [...machine.positions()].map(({ position: { store, epoch, seq } }) => ({ store, epoch, seq })),
+      logs: [...machine.positions()].map(({ host: writer, position: { store, epoch, seq } }) => ({
+        host: writer,
+        store,
+        epoch,
+        seq,
+      })),
       heads: catalog.hints().map(({ source, seq }) => ({ source, seq })),
       yourFrame: this.#lastFrame(host, peer),
     };
@@ -99,6 +105,12 @@ export class StateExchange {
     return ok;
   }
 
+  /** As the machine: what others' logs say is not kept either. */
+  #readsLogsOf(host: HostId): boolean {
+    const writer = this.#options.roster.member(host);
+    return writer !== undefined && mayHoldCopies(writer);
+  }
+
   /** A segment from its writer, or from a host that keeps its words: checked, told, kept. @returns false when its signature is wrong. */
   #takeSegment(segment: LogSegment, from: HostId | undefined): boolean {
     const { roster, tell, archive } = this.#options;
@@ -109,9 +121,10 @@ export class StateExchange {
       this.#hearOfOwnLog(segment.end);
       return true;
     }
+    if (!this.#readsLogsOf(segment.host)) return true;
     const relayed = from !== segment.host;
     tell({ is: 'log', segment, relayed });
-    this.#keep(archive.append(segment), { store: segment.end.store, relayed });
+    this.#keep(() => archive.append(segment), { host: segment.host, store: segment.end.store, relayed });
     return true;
   }
 
@@ -126,27 +139,38 @@ export class StateExchange {
       this.#hearOfOwnLog(checkpoint.at);
       return true;
     }
+    if (!this.#readsLogsOf(checkpoint.host)) return true;
     const relayed = from !== checkpoint.host;
     tell({ is: 'checkpoint', piece, relayed });
     const { store } = checkpoint.at;
-    const keeping = archive.takePiece(piece).then(verdict => {
+    const take = async (): Promise<AppendVerdict> => {
+      const verdict = await archive.takePiece(piece);
       // Told by the writer of what we have read past: only here it is seen that this was another log.
       if (verdict === 'fork' && !relayed) tell({ is: 'log-forked', host: checkpoint.host, store });
       return verdict;
-    });
-    this.#keep(keeping, { store, relayed });
+    };
+    this.#keep(take, { host: checkpoint.host, store, relayed });
     return true;
   }
 
   /** Not waited for: what was read counts already. */
   #keep(
-    keeping: Promise<AppendVerdict>,
-    { store, relayed }: { readonly store: StoreId; readonly relayed: boolean },
+    take: () => Promise<AppendVerdict>,
+    { host, store, relayed }: { readonly host: HostId; readonly store: StoreId; readonly relayed: boolean },
   ): void {
-    const { archive, log } = this.#options;
+    const { archive, machine, log } = this.#options;
     const keep = async (): Promise<void> => {
+      let verdict = await take();
+      if (verdict === 'full') {
+        // The machine has given up another log for this one, or has not read it.
+        const ofHost = [...machine.positions()].filter(({ host: writer }) => writer === host);
+        const read = new Set(ofHost.map(({ position }) => position.store));
+        if (!read.has(store)) return;
+        await archive.keepOnly(host, read);
+        verdict = await take();
+      }
       // Its writer has another log than the one we kept: that one counts for nothing, and is read anew.
-      if ((await keeping) === 'fork' && !relayed) await archive.drop(store);
+      if (verdict === 'fork' && !relayed) await archive.drop(host, store);
     };
     keep().catch((error: unknown) => {
       log.error(
@@ -221,37 +245,38 @@ export class StateExchange {
     if (request.yourFrame !== undefined && roster.isTrusted(from)) this.#options.onOwnFrame(request.yourFrame, from);
     const frame = this.#lastFrame(host, from);
     if (frame !== undefined) yield { kind: 'your-frame', frame };
-    yield* this.#endsOf(host);
     if (!roster.isTrusted(from)) {
       // An untrusted host is told what we remember of its own sources, and of nobody else's.
       yield* this.#heads(heads, source => splitSourceId(source).origin === roster.hostOf(from));
       return;
     }
+    yield* this.#endsOf(host);
     yield { kind: 'heartbeat', heartbeat: machine.heartbeat() };
 
-    const asked = new Map(request.logs.map(log => [log.store, log]));
+    // By writer, too: else one that names another's store would hide how far that log was read.
+    const asked = new Map(request.logs.map(log => [`${log.host}/${log.store}`, log]));
     // Somebody with our identity wrote it. What the asker says unsigned is not believed: we ask it for our own signed words.
     let knowsMore = false;
     for (const position of stores.positions()) {
-      const known = asked.get(position.store);
+      const known = asked.get(`${roster.self}/${position.store}`);
       const same =
         known !== undefined &&
         known.epoch.counter === position.epoch.counter &&
         known.epoch.random === position.epoch.random;
       if (known !== undefined && comparePositions(known, position) > 0) knowsMore = true;
-      yield* this.#logAfter(position.store, same ? known.seq : 0);
+      yield* this.#logAfter(roster.self, position.store, same ? known.seq : 0);
     }
     for (const { host, position } of archive.stores()) {
       // Of a writer that is there itself, only its own word counts.
       const away = host !== roster.hostOf(from) && machine.host(host)?.connected === false;
       if (!away) continue;
-      const known = asked.get(position.store);
+      const known = asked.get(`${host}/${position.store}`);
       const same =
         known !== undefined &&
         known.epoch.counter === position.epoch.counter &&
         known.epoch.random === position.epoch.random;
       if (known !== undefined && !same && known.epoch.counter > position.epoch.counter) continue;
-      yield* this.#logAfter(position.store, same ? known.seq : 0);
+      yield* this.#logAfter(host, position.store, same ? known.seq : 0);
     }
     yield* this.#heads(heads, () => true);
     const asker = roster.hostOf(from);
@@ -277,8 +302,8 @@ export class StateExchange {
     const { archive } = this.#options;
     for (const { host: writer, position } of archive.stores()) {
       if (writer !== host) continue;
-      const segment = archive.end(position.store);
-      const checkpoint = archive.checkpoint(position.store);
+      const segment = archive.end(writer, position.store);
+      const checkpoint = archive.checkpoint(writer, position.store);
       if (segment !== undefined) yield { kind: 'segment', segment };
       // Nothing was read after it.
       else if (checkpoint !== undefined) yield told(checkpoint);
@@ -293,23 +318,23 @@ export class StateExchange {
     }
   }
 
-  *#logAfter(store: StoreId, fromSeq: number): Generator<StatePart> {
+  *#logAfter(host: HostId, store: StoreId, fromSeq: number): Generator<StatePart> {
     const { archive } = this.#options;
-    const newest = archive.checkpoint(store);
+    const newest = archive.checkpoint(host, store);
     // Whoever has read past it may let go what came before it, too.
     if (newest !== undefined && fromSeq >= newest.at.seq) yield told(newest);
     for (let seq = fromSeq; ; ) {
-      const checkpoint = archive.checkpoint(store);
+      const checkpoint = archive.checkpoint(host, store);
       if (checkpoint !== undefined && seq < checkpoint.at.seq) {
-        for (const piece of archive.pieces(store)) {
+        for (const piece of archive.pieces(host, store)) {
           yield { kind: 'checkpoint', piece };
           if (piece.first + piece.ops.length === checkpoint.count) seq = checkpoint.at.seq;
         }
         // A later checkpoint may have taken its place before the last piece was told.
-        if (seq === checkpoint.at.seq || archive.checkpoint(store)?.at.seq !== checkpoint.at.seq) continue;
+        if (seq === checkpoint.at.seq || archive.checkpoint(host, store)?.at.seq !== checkpoint.at.seq) continue;
         return;
       }
-      const segment = archive.segment(store, seq, SEGMENT_OPS);
+      const segment = archive.segment(host, store, seq, SEGMENT_OPS);
       if (segment === undefined || segment.end.seq <= seq) return;
       yield { kind: 'segment', segment };
       seq = segment.end.seq;

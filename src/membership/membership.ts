@@ -410,6 +410,10 @@ export class Membership {
             { code: 'CONFIG_REFUSED', because: acceptance.because },
             'a configuration from a peer was refused',
           );
+          if (acceptance.because === 'policy-unreadable' && !this.#hasUnreadable) {
+            this.#hasUnreadable = true;
+            this.#tell();
+          }
           break;
         case 'fork-lost':
           this.#log.warn(
@@ -516,7 +520,6 @@ export class Membership {
     return this.#alone(async () => {
       const admin = this.#needAdmin();
       const nowMs = this.nowMs();
-      await this.#invites.prune(({ expiresMs }) => expiresMs <= nowMs);
       const { invite, seed } = signInvite(
         { cluster: this.cluster, uses, nowMs, expiresMs: nowMs + lifeMs, trust },
         admin,
@@ -730,6 +733,9 @@ export class Membership {
 
   async #keepInvite(invite: Invite): Promise<boolean> {
     if (this.#invites.has(invite.id)) return true;
+    // They come from other hosts, too: where none is made they would fill the places until the next start.
+    const nowMs = this.nowMs();
+    await this.#invites.prune(({ expiresMs }) => expiresMs <= nowMs);
     if (this.#invites.size >= INVITES_MAX) return false;
     await this.#invites.add(invite);
     this.#tell();

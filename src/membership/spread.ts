@@ -11,6 +11,7 @@
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
 import type { PeerName } from '../core/ids.js';
+import { splitForFrames } from '../net/gossip-border.js';
 import type { Net } from '../net/net.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
 import { askConfig, serveConfig } from './config-protocol.js';
@@ -89,9 +90,11 @@ export async function spreadMembership({
         if (membership.isMember(peer)) ask(peer, { answering: false });
         else void net.close(peer); // revoked or refused: it gets no byte more
       }
-      net.publish(membership.hint()).catch((error: unknown) => {
-        log.warn({ err: error }, 'a change of the configuration could not be gossiped; it travels by asking');
-      });
+      for (const hint of splitForFrames(membership.hint())) {
+        net.publish(hint).catch((error: unknown) => {
+          log.warn({ err: error }, 'a change of the configuration could not be gossiped; it travels by asking');
+        });
+      }
     }),
   ];
   for (const peer of net.connected()) ask(peer, { answering: false });

@@ -52,7 +52,7 @@ const STORES_PER_HEARTBEAT_MAX = 64;
 /** Heads of one message: at most 150 bytes each, so under 40 KiB. */
 export const HEADS_PER_MESSAGE_MAX = 256;
 /** Admissions of one message; more are waiting only while no admin host is up. */
-const ADMISSIONS_PER_MESSAGE_MAX = 256;
+export const ADMISSIONS_PER_MESSAGE_MAX = 256;
 
 /** @throws (our bug) when the frame would exceed 64 KiB: call `splitForFrames` first, or cut the log delta shorter. */
 export function encodeFrame(

@@ -4,6 +4,8 @@
  * GossipSub checks the author's signature; the judge here checks the rest *before* a message is delivered or forwarded:
  * the author is a member and the frame's writer, the size, the shape, the order, the rate. Rejected (an offence): what
  * no honest build sends. Ignored: what may come from an honest host at a bad moment. Neither is passed on.
+ * What counts is charged to its author's rate, what does not to the rate of whoever passed it on: else anybody could say a
+ * member's old frames again until its new ones are over its rate.
  *
  * Messages of one stream are judged one after the other (`awaitRpcHandler`): GossipSub awaits each signature, and a
  * heartbeat that another has overtaken counts no more. On Node 20 signatures are checked in order either way (tried); we do not rely on it.
@@ -97,7 +99,10 @@ export class GossipTopic {
   readonly #topic: string;
   readonly #writer: Uint8Array;
   readonly #order: FrameOrder;
+  /** By author, what counts. */
   readonly #rates = new Map<PeerName, TokenBucket>();
+  /** By relay, what does not. */
+  readonly #replayRates = new Map<PeerName, TokenBucket>();
   readonly #complainedMs = new Map<string, number>();
   readonly #listeners = new Set<GossipListener>();
   /** Judged and not yet delivered: GossipSub delivers the very object that it had judged. */
@@ -110,7 +115,7 @@ export class GossipTopic {
     this.#topic = topicOf(options.cluster);
     this.#writer = options.self.toMultihash().bytes;
     this.#order = new FrameOrder(options.memory);
-    pubsub.topicValidators.set(this.#topic, (_relay, message) => this.#judge(message));
+    pubsub.topicValidators.set(this.#topic, (relay, message) => this.#judge(relay.toString() as PeerName, message));
     pubsub.addEventListener('message', ({ detail }) => this.#deliver(detail));
   }
 
@@ -145,23 +150,13 @@ export class GossipTopic {
     return { recipients: recipients.length };
   }
 
-  #judge(message: Message): TopicValidatorResult {
+  #judge(relay: PeerName, message: Message): TopicValidatorResult {
     if (message.type !== 'signed') return TopicValidatorResult.Reject;
     const author = message.from.toString() as PeerName;
     // A relay may know of a member that we have not heard of yet, or not have heard of a revocation.
     if (!this.#options.admits(author)) return TopicValidatorResult.Ignore;
 
     const nowMs = Date.now();
-    let rate = this.#rates.get(author);
-    if (rate === undefined) {
-      rate = new TokenBucket({ perSecond: FRAMES_PER_SECOND_MAX, burst: FRAMES_BURST_MAX, nowMs });
-      this.#rates.set(author, rate);
-    }
-    if (!rate.take(1, nowMs)) {
-      this.#complain(author, 'GOSSIP_TOO_FAST', 'a member gossips faster than is allowed; the rest is dropped', nowMs);
-      return TopicValidatorResult.Ignore;
-    }
-
     try {
       const { stamp, message: said, extras } = decodeFrame(message.data);
       if (!Buffer.from(stamp.writer).equals(message.from.toMultihash().bytes)) {
@@ -181,7 +176,26 @@ export class GossipTopic {
       }
       // What a host says of itself is true as it said it last; what a claim or an operation says stays true.
       const counts = verdict === 'newer' || (verdict === 'overtaken' && said?.kind !== 'heartbeat');
-      if (!counts) return TopicValidatorResult.Ignore;
+      if (!counts) {
+        // No offence: it may know less of the author than we do, and have been taken in itself.
+        if (!takeOne(this.#replayRates, relay, nowMs))
+          this.#complain(
+            relay,
+            'GOSSIP_REPLAYS',
+            'a member passes on much that was said before; none of it counts',
+            nowMs,
+          );
+        return TopicValidatorResult.Ignore;
+      }
+      if (!takeOne(this.#rates, author, nowMs)) {
+        this.#complain(
+          author,
+          'GOSSIP_TOO_FAST',
+          'a member gossips faster than is allowed; the rest is dropped',
+          nowMs,
+        );
+        return TopicValidatorResult.Ignore;
+      }
       if (said !== undefined) this.#judged.set(message, { message: said, extras });
       return TopicValidatorResult.Accept;
     } catch (error) {
@@ -215,4 +229,11 @@ export class GossipTopic {
     this.#options.log.warn({ peer, code }, what);
     return true;
   }
+}
+
+/** A frame of a peer's rate. @returns false when there is none left. */
+function takeOne(rates: Map<PeerName, TokenBucket>, peer: PeerName, nowMs: number): boolean {
+  const rate = rates.get(peer) ?? new TokenBucket({ perSecond: FRAMES_PER_SECOND_MAX, burst: FRAMES_BURST_MAX, nowMs });
+  rates.set(peer, rate);
+  return rate.take(1, nowMs);
 }

@@ -11,8 +11,10 @@ import type { FrameNumber } from '../core/frame-window.js';
 import type { Epoch, LogSegment } from '../core/holdings-log.js';
 import {
   bytesOf,
+  type HostId,
   hexOf,
   type PeerName,
+  parseHostId,
   parseSourceId,
   parseStoreId,
   type SourceId,
@@ -33,14 +35,19 @@ const STATE_VECTOR_MAX = 4096;
 const HEAD_BYTES_MAX = 512 * 1024;
 /** One part of an answer. 4096 operations are 160 KiB, a head at most 512. */
 const STATE_PART_BYTES_MAX = 1 << 20;
-/** A vector of 4096 logs takes 250 KiB, one of 4096 heads at most 470. */
+/** A vector of 4096 logs takes 320 KiB, one of 4096 heads at most 470. */
 const ASK_BYTES_MAX = 1 << 20;
 const STATE_STREAMS_MAX = 4;
 const REQUEST_STALL_MS = 10_000;
 
 export interface StateRequest {
   /** How far the asker has each log: operations 1 to `seq` of that epoch. Logs that are left out it does not have at all. */
-  readonly logs: readonly { readonly store: StoreId; readonly epoch: Epoch; readonly seq: number }[];
+  readonly logs: readonly {
+    readonly host: HostId;
+    readonly store: StoreId;
+    readonly epoch: Epoch;
+    readonly seq: number;
+  }[];
   /** The newest head of each source that the asker knows. */
   readonly heads: readonly { readonly source: SourceId; readonly seq: number }[];
   /** The last gossip frame that the asker has heard of the one it asks; its number is 0 where it knows of that start by a stream only. */
@@ -118,7 +125,8 @@ function requestFrom({ logs, heads, yourFrame }: Ask): StateRequest {
     throw new RangeError(`${logs.length} logs, ${heads.length} heads`);
   }
   return {
-    logs: logs.map(({ store, epochCounter, epochRandom, seq }) => ({
+    logs: logs.map(({ host, store, epochCounter, epochRandom, seq }) => ({
+      host: parseHostId(hexOf(host)),
       store: parseStoreId(hexOf(store)),
       epoch: epochFrom(epochCounter, epochRandom),
       seq: countFrom(seq),
@@ -130,7 +138,8 @@ function requestFrom({ logs, heads, yourFrame }: Ask): StateRequest {
 
 function toAsk({ logs, heads, yourFrame }: StateRequest): Ask {
   return {
-    logs: logs.map(({ store, epoch, seq }) => ({
+    logs: logs.map(({ host, store, epoch, seq }) => ({
+      host: bytesOf(host),
       store: bytesOf(store),
       epochCounter: epoch.counter,
       epochRandom: bytesOf(epoch.random),

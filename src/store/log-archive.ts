@@ -3,7 +3,8 @@
  *
  * Kept so that a restart does not ask for everything again, and so that a host that has a writer's log can give it to
  * others while the writer is away. For that, signed ends are kept: a segment is only worth something with its writer's
- * signature over the position after its last operation.
+ * signature over the position after its last operation. A log is its writer's, under host and store: nobody takes the place
+ * of another's by naming the store first.
  *
  * A log stands on its newest checkpoint: its contents, piece by piece, and only the operations after it. Who followed the
  * log derives them from what it has; who is behind collects them. New contents are written beside the ones in use, on the
@@ -27,6 +28,7 @@ import {
   PIECE_OPS_MAX,
   piecesOf,
 } from '../core/checkpoint.js';
+import { HOLDINGS_LIMITS } from '../core/holdings.js';
 import {
   compareEpochs,
   decodeOp,
@@ -50,10 +52,10 @@ export type AppendVerdict =
   | 'collected'
   /** It begins after what we have: ask the writer from our position on. */
   | 'gap'
+  /** Of one store more than a host can have: `keepOnly` makes room. */
+  | 'full'
   /** It belongs to an epoch that a greater one has replaced. */
   | 'old-epoch'
-  /** The store is another host's. */
-  | 'stranger'
   /** It does not continue what we have, or does not make its own digest. Counts for nothing until re-read from its writer. */
   | 'fork';
 
@@ -62,8 +64,16 @@ export type AppendVerdict =
  * parcel would else cost a signature each. A segment given out may be this much longer than asked for.
  */
 export const SIGNED_EVERY_OPS = 512;
+/** What builds from before December 2026 kept by store alone; it is asked of its writers again. To go with 0.2. */
+const TABLES_BY_STORE = ['log-heads', 'log-ops', 'log-ends', 'log-checkpoints', 'log-contents'];
 /** Removed in one transaction when operations are not needed any more, or read at once when a log is dropped. */
 const DROP_ROWS = 65_536;
+
+/** Host and store, in hex digits one after the other. */
+type LogKey = string;
+const logKeyOf = (host: HostId, store: StoreId): LogKey => `${host}${store}`;
+const HOST_DIGITS = 32;
+const LOG_KEY_BYTES = 32;
 
 interface End {
   readonly digest: string;
@@ -71,7 +81,6 @@ interface End {
 }
 
 interface Head {
-  readonly host: HostId;
   readonly position: LogPosition;
   /** The last kept signature before the one at `position`. */
   readonly signedBefore: number;
@@ -99,20 +108,22 @@ export class LogArchive {
   readonly #checkpoints: Database<Buffer, Uint8Array>;
   /** Runs of PIECE_OPS_MAX, the last one shorter. */
   readonly #contents: Database<Buffer, Uint8Array>;
-  readonly #collecting = new Map<StoreId, Collecting>();
+  readonly #collecting = new Map<LogKey, Collecting>();
   /** What changes one log goes one after the other: a checkpoint takes more than one transaction. */
-  readonly #turns = new Turns<StoreId>();
+  readonly #turns = new Turns<LogKey>();
   #closing = false;
 
   constructor(root: RootDatabase<Buffer, Uint8Array>) {
     const table = (name: string) =>
       root.openDB<Buffer, Uint8Array>({ name, keyEncoding: 'binary', encoding: 'binary' });
     this.#root = root;
-    this.#heads = table('log-heads');
-    this.#ops = table('log-ops');
-    this.#ends = table('log-ends');
-    this.#checkpoints = table('log-checkpoints');
-    this.#contents = table('log-contents');
+    this.#heads = table('host-log-heads');
+    this.#ops = table('host-log-ops');
+    this.#ends = table('host-log-ends');
+    this.#checkpoints = table('host-log-checkpoints');
+    this.#contents = table('host-log-contents');
+    const there = new Set([...root.getKeys()].map(name => name.toString().replace(/\0$/, '')));
+    for (const name of TABLES_BY_STORE) if (there.has(name)) table(name).dropSync();
   }
 
   /** Waits for what is being written. A checkpoint that is half made is given up, and made when it is told of again. */
@@ -123,18 +134,16 @@ export class LogArchive {
 
   /** Kept on disk, not flushed: after a power cut the writer is asked again. */
   append(segment: LogSegment): Promise<AppendVerdict> {
-    return this.#turns.take(segment.end.store, () => this.#root.transaction(() => this.#append(segment)));
+    const log = logKeyOf(segment.host, segment.end.store);
+    return this.#turns.take(log, () => this.#root.transaction(() => this.#append(log, segment)));
   }
 
-  #append(segment: LogSegment): AppendVerdict {
-    const { end, host, ops, signature } = segment;
-    const { store } = end;
-    const old = this.#head(store);
-    // A store is its first writer's; whatever epoch another host claims for it, it replaces nothing.
-    if (old !== undefined && old.host !== host) return 'stranger';
+  #append(log: LogKey, { end, ops, signature }: LogSegment): AppendVerdict {
+    const old = this.#head(log);
     const order = old === undefined ? 1 : compareEpochs(end.epoch, old.position.epoch);
     if (order < 0) return 'old-epoch';
-    const ours = old === undefined || order > 0 ? logStart(store, end.epoch) : old.position;
+    if (old === undefined && this.#isFull(log)) return 'full';
+    const ours = old === undefined || order > 0 ? logStart(end.store, end.epoch) : old.position;
     const before = end.seq - ops.length;
     if (end.seq <= ours.seq && (end.seq > 0 || old !== undefined) && order === 0) {
       // Equal numbers with another digest: two logs under one epoch, a clone of a disk.
@@ -147,15 +156,14 @@ export class LogArchive {
     for (const op of fresh) position = logAfter(position, op);
     if (position.digest !== end.digest) return 'fork';
 
-    if (old !== undefined && order > 0) this.#remove(store);
-    if (order > 0) this.#collecting.delete(store);
-    for (const [n, op] of fresh.entries())
-      void this.#ops.put(keyOf(store, ours.seq + n + 1), Buffer.from(encodeOp(op)));
+    if (old !== undefined && order > 0) this.#remove(log);
+    if (order > 0) this.#collecting.delete(log);
+    for (const [n, op] of fresh.entries()) void this.#ops.put(keyOf(log, ours.seq + n + 1), Buffer.from(encodeOp(op)));
     let signedBefore = order === 0 && old !== undefined ? old.signedBefore : 0;
     if (ours.seq - signedBefore >= SIGNED_EVERY_OPS) signedBefore = ours.seq;
-    else if (ours.seq > 0) void this.#ends.remove(keyOf(store, ours.seq));
-    void this.#ends.put(keyOf(store, end.seq), Buffer.from(encode([bytesOf(end.digest), signature])));
-    this.#putHead({ host, position: end, signedBefore });
+    else if (ours.seq > 0) void this.#ends.remove(keyOf(log, ours.seq));
+    void this.#ends.put(keyOf(log, end.seq), Buffer.from(encode([bytesOf(end.digest), signature])));
+    this.#putHead(log, { position: end, signedBefore });
     return 'appended';
   }
 
@@ -164,62 +172,62 @@ export class LogArchive {
    * first piece is enough: the contents are derived, and what came before them is let go.
    */
   takePiece(piece: CheckpointPiece): Promise<AppendVerdict> {
-    return this.#turns.take(piece.checkpoint.at.store, () => this.#takePiece(piece));
+    const log = logKeyOf(piece.checkpoint.host, piece.checkpoint.at.store);
+    return this.#turns.take(log, () => this.#takePiece(log, piece));
   }
 
-  async #takePiece(piece: CheckpointPiece): Promise<AppendVerdict> {
+  async #takePiece(log: LogKey, piece: CheckpointPiece): Promise<AppendVerdict> {
     const { checkpoint } = piece;
-    const { store, epoch, seq } = checkpoint.at;
-    const old = this.#head(store);
+    const { epoch, seq } = checkpoint.at;
+    const old = this.#head(log);
     if (old !== undefined) {
-      if (old.host !== checkpoint.host) return 'stranger';
       const order = compareEpochs(epoch, old.position.epoch);
       if (order < 0) return 'old-epoch';
-      if (order === 0 && old.position.seq >= seq) return this.#compact(checkpoint);
+      if (order === 0 && old.position.seq >= seq) return this.#compact(log, checkpoint);
     }
-    return this.#collect(piece);
+    return this.#collect(log, piece);
   }
 
-  async #collect(piece: CheckpointPiece): Promise<AppendVerdict> {
+  async #collect(log: LogKey, piece: CheckpointPiece): Promise<AppendVerdict> {
     const { checkpoint } = piece;
-    const { store } = checkpoint.at;
-    if (piece.first === 0 && this.#collecting.get(store)?.reading.isOf(checkpoint) !== true) {
-      const writing = await this.#beginContents(store);
-      this.#collecting.set(store, { reading: new CheckpointReading(checkpoint), writing });
+    if (this.#head(log) === undefined && this.#isFull(log)) return 'full';
+    if (piece.first === 0 && this.#collecting.get(log)?.reading.isOf(checkpoint) !== true) {
+      const writing = await this.#beginContents(log);
+      this.#collecting.set(log, { reading: new CheckpointReading(checkpoint), writing });
     }
-    const collecting = this.#collecting.get(store);
+    const collecting = this.#collecting.get(log);
     if (collecting === undefined) return 'gap';
     const taken = collecting.reading.take(piece);
     if (taken.is === 'gap') return 'gap';
     if (taken.is === 'forged') {
-      this.#collecting.delete(store);
+      this.#collecting.delete(log);
       return 'gap';
     }
     await collecting.writing.put(taken.ops);
     if (!taken.whole) return 'collected';
-    this.#collecting.delete(store);
+    this.#collecting.delete(log);
     await collecting.writing.end();
     await this.#root.transaction(() => {
-      const old = this.#head(store);
+      const old = this.#head(log);
       // Of another epoch nothing may be left behind whose numbers are those of this one.
-      if (old !== undefined && compareEpochs(old.position.epoch, checkpoint.at.epoch) !== 0) this.#removeLog(store);
-      this.#putHead({ host: checkpoint.host, position: checkpoint.at, signedBefore: checkpoint.at.seq });
-      this.#putStanding({ checkpoint, side: collecting.writing.side });
+      if (old !== undefined && compareEpochs(old.position.epoch, checkpoint.at.epoch) !== 0) this.#removeLog(log);
+      this.#putHead(log, { position: checkpoint.at, signedBefore: checkpoint.at.seq });
+      this.#putStanding(log, { checkpoint, side: collecting.writing.side });
     });
-    await this.#letGoBefore(checkpoint.at);
+    await this.#letGoBefore(log, checkpoint.at.seq);
     return 'appended';
   }
 
   /** Makes a log that has gone past a checkpoint stand on it. */
-  async #compact(checkpoint: Checkpoint): Promise<AppendVerdict> {
+  async #compact(log: LogKey, checkpoint: Checkpoint): Promise<AppendVerdict> {
     const { store, seq, epoch } = checkpoint.at;
-    const standing = this.#standing(store);
+    const standing = this.#standing(log);
     const start = standing?.checkpoint.at ?? logStart(store, epoch);
     if (seq < start.seq || (standing !== undefined && isSameBase(standing.checkpoint, checkpoint))) return 'known';
     const change = new ContentsChange();
     let position = start;
     while (position.seq < seq) {
-      const ops = this.ops(store, position.seq, Math.min(PIECE_OPS_MAX, seq - position.seq));
+      const ops = this.#opsOf(log, position.seq, Math.min(PIECE_OPS_MAX, seq - position.seq));
       if (this.#closing) return 'gap';
       if (ops.length === 0) return 'fork';
       change.take(ops);
@@ -229,8 +237,8 @@ export class LogArchive {
     }
     if (position.digest !== checkpoint.at.digest) return 'fork';
     const chain = new ContentsChain(checkpoint.at);
-    const writing = await this.#beginContents(store);
-    const derived = change.appliedTo(standing === undefined ? [] : this.#contentsOf(store, standing.side));
+    const writing = await this.#beginContents(log);
+    const derived = change.appliedTo(standing === undefined ? [] : this.#contentsOf(log, standing.side));
     for (const { ops: some } of piecesOf(checkpoint, derived)) {
       if (this.#closing) return 'gap';
       chain.take(some);
@@ -238,25 +246,24 @@ export class LogArchive {
     }
     if (!isSameBase(chain.base, checkpoint)) return 'fork';
     await writing.end();
-    await this.#root.transaction(() => this.#putStanding({ checkpoint, side: writing.side }));
-    await this.#letGoBefore(checkpoint.at);
+    await this.#root.transaction(() => this.#putStanding(log, { checkpoint, side: writing.side }));
+    await this.#letGoBefore(log, checkpoint.at.seq);
     return 'appended';
   }
 
-  async #beginContents(store: StoreId): Promise<ContentsWriting> {
-    const side: Side = this.#standing(store)?.side === 0 ? 1 : 0;
-    this.#collecting.delete(store);
-    await this.#removeRows(this.#contents, contentsRange(store, side));
-    return new ContentsWriting(store, side, (key, value) => this.#contents.put(key, value));
+  async #beginContents(log: LogKey): Promise<ContentsWriting> {
+    const side: Side = this.#standing(log)?.side === 0 ? 1 : 0;
+    this.#collecting.delete(log);
+    await this.#removeRows(this.#contents, contentsRange(log, side));
+    return new ContentsWriting(log, side, (key, value) => this.#contents.put(key, value));
   }
 
-  async #letGoBefore({ store, seq }: LogPosition): Promise<void> {
-    const range = { start: keyOf(store, 0), end: keyOf(store, seq + 1) };
+  async #letGoBefore(log: LogKey, seq: number): Promise<void> {
+    const range = { start: keyOf(log, 0), end: keyOf(log, seq + 1) };
     await this.#removeRows(this.#ops, range);
-    await this.#removeRows(this.#ends, { start: range.start, end: keyOf(store, seq) });
-    const standing = this.#standing(store);
-    if (standing !== undefined)
-      await this.#removeRows(this.#contents, contentsRange(store, standing.side === 0 ? 1 : 0));
+    await this.#removeRows(this.#ends, { start: range.start, end: keyOf(log, seq) });
+    const standing = this.#standing(log);
+    if (standing !== undefined) await this.#removeRows(this.#contents, contentsRange(log, standing.side === 0 ? 1 : 0));
   }
 
   async #removeRows(table: Database<Buffer, Uint8Array>, range: KeyRange): Promise<void> {
@@ -270,55 +277,63 @@ export class LogArchive {
   }
 
   /** What a store's log stands on; `undefined` while it has all operations. */
-  checkpoint(store: StoreId): Checkpoint | undefined {
-    return this.#standing(store)?.checkpoint;
+  checkpoint(host: HostId, store: StoreId): Checkpoint | undefined {
+    return this.#standing(logKeyOf(host, store))?.checkpoint;
   }
 
   /** The contents of what the log stands on, in pieces. Ends early when that changes meanwhile, or its rows are not there. */
-  *pieces(store: StoreId): Generator<CheckpointPiece> {
-    const standing = this.#standing(store);
+  *pieces(host: HostId, store: StoreId): Generator<CheckpointPiece> {
+    const log = logKeyOf(host, store);
+    const standing = this.#standing(log);
     if (standing === undefined) return;
     const { checkpoint, side } = standing;
     let first = 0;
     do {
-      const now = this.#standing(store);
+      const now = this.#standing(log);
       if (now === undefined || !isSameBase(now.checkpoint, checkpoint)) return;
-      const ops = this.#run(store, side, first / PIECE_OPS_MAX);
+      const ops = this.#run(log, side, first / PIECE_OPS_MAX);
       if (ops.length === 0 && checkpoint.count > 0) return;
       yield { checkpoint, first, ops };
       first += PIECE_OPS_MAX;
     } while (first < checkpoint.count);
   }
 
-  *#contentsOf(store: StoreId, side: Side): Generator<LogOp> {
+  *#contentsOf(log: LogKey, side: Side): Generator<LogOp> {
     for (let run = 0; ; run += 1) {
-      const ops = this.#run(store, side, run);
+      const ops = this.#run(log, side, run);
       if (ops.length === 0) return;
       yield* ops;
     }
   }
 
-  #run(store: StoreId, side: Side, run: number): LogOp[] {
-    const value = this.#contents.get(contentsKey(store, side, run));
+  #run(log: LogKey, side: Side, run: number): LogOp[] {
+    const value = this.#contents.get(contentsKey(log, side, run));
     return value === undefined ? [] : (decode(value) as Uint8Array[]).map(decodeOp);
   }
 
   /** The last signed position that we have of a store's log. */
-  position(store: StoreId): LogPosition | undefined {
-    return this.#head(store)?.position;
+  position(host: HostId, store: StoreId): LogPosition | undefined {
+    return this.#head(logKeyOf(host, store))?.position;
   }
 
   /** Every store of which we have a log, with its writer and position. */
   *stores(): Generator<{ readonly host: HostId; readonly position: LogPosition }> {
-    for (const { key, value } of [...this.#heads.getRange({})]) yield parseHead(parseStoreId(hexOf(key)), value);
+    for (const { key, value } of [...this.#heads.getRange({})]) {
+      const log = hexOf(key);
+      yield { host: hostOf(log), position: parseHead(log, value).position };
+    }
   }
 
   /** Operations `fromSeq + 1` onwards, at most `max`. */
-  ops(store: StoreId, fromSeq: number, max: number): LogOp[] {
-    const head = this.#head(store);
+  ops(host: HostId, store: StoreId, fromSeq: number, max: number): LogOp[] {
+    return this.#opsOf(logKeyOf(host, store), fromSeq, max);
+  }
+
+  #opsOf(log: LogKey, fromSeq: number, max: number): LogOp[] {
+    const head = this.#head(log);
     if (head === undefined || max <= 0) return [];
-    const end = keyOf(store, head.position.seq + 1);
-    const rows = this.#ops.getRange({ start: keyOf(store, fromSeq + 1), end, limit: max });
+    const end = keyOf(log, head.position.seq + 1);
+    const rows = this.#ops.getRange({ start: keyOf(log, fromSeq + 1), end, limit: max });
     return [...rows].map(({ value }) => decodeOp(value));
   }
 
@@ -326,12 +341,13 @@ export class LogArchive {
    * Operations `fromSeq + 1` onwards up to a signed end: about `opsMax`, at most SIGNED_EVERY_OPS or one segment as it
    * came more. `undefined` when there is nothing after `fromSeq`, or the log stands on a checkpoint after it.
    */
-  segment(store: StoreId, fromSeq: number, opsMax: number): LogSegment | undefined {
-    const head = this.#head(store);
+  segment(host: HostId, store: StoreId, fromSeq: number, opsMax: number): LogSegment | undefined {
+    const log = logKeyOf(host, store);
+    const head = this.#head(log);
     if (head === undefined || fromSeq >= head.position.seq) return undefined;
-    if (fromSeq < (this.checkpoint(store)?.at.seq ?? 0)) return undefined;
+    if (fromSeq < (this.#standing(log)?.checkpoint.at.seq ?? 0)) return undefined;
     const signedAfter = (seq: number) =>
-      this.#ends.getRange({ start: keyOf(store, seq + 1), end: keyOf(store, Number.MAX_SAFE_INTEGER), limit: 1 });
+      this.#ends.getRange({ start: keyOf(log, seq + 1), end: keyOf(log, Number.MAX_SAFE_INTEGER), limit: 1 });
     let last: { readonly seq: number; readonly end: End } | undefined;
     for (;;) {
       const [row] = [...signedAfter(last?.seq ?? fromSeq)];
@@ -343,40 +359,64 @@ export class LogArchive {
     if (last === undefined) return undefined;
     const { seq, end } = last;
     return {
-      host: head.host,
+      host,
       end: { store, epoch: head.position.epoch, seq, digest: end.digest },
-      ops: this.ops(store, fromSeq, seq - fromSeq),
+      ops: this.#opsOf(log, fromSeq, seq - fromSeq),
       signature: end.signature,
     };
   }
 
   /** The last signed end, without operations. */
-  end(store: StoreId): LogSegment | undefined {
-    const head = this.#head(store);
-    const row = head === undefined ? undefined : this.#ends.get(keyOf(store, head.position.seq));
+  end(host: HostId, store: StoreId): LogSegment | undefined {
+    const log = logKeyOf(host, store);
+    const head = this.#head(log);
+    const row = head === undefined ? undefined : this.#ends.get(keyOf(log, head.position.seq));
     if (head === undefined || row === undefined) return undefined;
-    return { host: head.host, end: head.position, ops: [], signature: parseEnd(row).signature };
+    return { host, end: head.position, ops: [], signature: parseEnd(row).signature };
   }
 
   /** Forgets a store's log, for it counts for nothing until its writer is asked again. */
-  async drop(store: StoreId): Promise<void> {
-    await this.#turns.take(store, async () => {
-      this.#collecting.delete(store);
-      await this.#root.transaction(() => this.#remove(store));
+  async drop(host: HostId, store: StoreId): Promise<void> {
+    const log = logKeyOf(host, store);
+    await this.#turns.take(log, async () => {
+      this.#collecting.delete(log);
+      await this.#root.transaction(() => this.#remove(log));
     });
   }
 
-  #remove(store: StoreId): void {
-    this.#removeLog(store);
+  /** Forgets the logs of a host of all but these stores. */
+  async keepOnly(host: HostId, stores: ReadonlySet<StoreId>): Promise<void> {
+    for (const log of this.#logsOf(host)) if (!stores.has(storeOf(log))) await this.drop(host, storeOf(log));
+  }
+
+  /** Also those of which only pieces of a checkpoint have come. */
+  #logsOf(host: HostId): Set<LogKey> {
+    const start = Buffer.alloc(LOG_KEY_BYTES);
+    start.set(bytesOf(host));
+    const end = Buffer.alloc(LOG_KEY_BYTES + 1, 0xff);
+    end.set(bytesOf(host));
+    const kept = [...this.#heads.getKeys({ start, end })].map(hexOf);
+    return new Set([...kept, ...[...this.#collecting.keys()].filter(log => hostOf(log) === host)]);
+  }
+
+  /** Its host has as many other logs here as it may. */
+  #isFull(log: LogKey): boolean {
+    const others = this.#logsOf(hostOf(log));
+    others.delete(log);
+    return others.size >= HOLDINGS_LIMITS.logs;
+  }
+
+  #remove(log: LogKey): void {
+    this.#removeLog(log);
     for (const side of [0, 1] as const)
-      for (const key of [...this.#contents.getKeys(contentsRange(store, side))]) void this.#contents.remove(key);
+      for (const key of [...this.#contents.getKeys(contentsRange(log, side))]) void this.#contents.remove(key);
   }
 
   /** All but the contents of checkpoints. */
-  #removeLog(store: StoreId): void {
-    void this.#heads.remove(bytesOf(store));
-    void this.#checkpoints.remove(bytesOf(store));
-    const range = { start: keyOf(store, 0), end: keyOf(store, Number.MAX_SAFE_INTEGER), limit: DROP_ROWS };
+  #removeLog(log: LogKey): void {
+    void this.#heads.remove(bytesOf(log));
+    void this.#checkpoints.remove(bytesOf(log));
+    const range = { start: keyOf(log, 0), end: keyOf(log, Number.MAX_SAFE_INTEGER), limit: DROP_ROWS };
     for (const table of [this.#ops, this.#ends]) {
       for (;;) {
         const keys = [...table.getKeys(range)];
@@ -386,26 +426,26 @@ export class LogArchive {
     }
   }
 
-  #head(store: StoreId): Head | undefined {
-    const value = this.#heads.get(bytesOf(store));
-    return value === undefined ? undefined : parseHead(store, value);
+  #head(log: LogKey): Head | undefined {
+    const value = this.#heads.get(bytesOf(log));
+    return value === undefined ? undefined : parseHead(log, value);
   }
 
-  #standing(store: StoreId): Standing | undefined {
-    const value = this.#checkpoints.get(bytesOf(store));
-    return value === undefined ? undefined : parseStanding(store, value);
+  #standing(log: LogKey): Standing | undefined {
+    const value = this.#checkpoints.get(bytesOf(log));
+    return value === undefined ? undefined : parseStanding(log, value);
   }
 
-  #putStanding({ checkpoint, side }: Standing): void {
-    const { host, at, count, digest, signature } = checkpoint;
-    const value = encode([side, host, at.epoch.counter, at.epoch.random, at.seq, at.digest, count, digest, signature]);
-    void this.#checkpoints.put(bytesOf(at.store), Buffer.from(value));
+  #putStanding(log: LogKey, { checkpoint, side }: Standing): void {
+    const { at, count, digest, signature } = checkpoint;
+    const value = encode([side, at.epoch.counter, at.epoch.random, at.seq, at.digest, count, digest, signature]);
+    void this.#checkpoints.put(bytesOf(log), Buffer.from(value));
   }
 
-  #putHead({ host, position, signedBefore }: Head): void {
-    const { store, epoch, seq, digest } = position;
-    const value = encode([host, epoch.counter, epoch.random, seq, digest, signedBefore]);
-    void this.#heads.put(bytesOf(store), Buffer.from(value));
+  #putHead(log: LogKey, { position, signedBefore }: Head): void {
+    const { epoch, seq, digest } = position;
+    const value = encode([epoch.counter, epoch.random, seq, digest, signedBefore]);
+    void this.#heads.put(bytesOf(log), Buffer.from(value));
   }
 }
 
@@ -417,13 +457,13 @@ interface KeyRange {
 /** Contents on their way to one side, in runs of PIECE_OPS_MAX whatever pieces they come in. */
 class ContentsWriting {
   readonly side: Side;
-  readonly #store: StoreId;
+  readonly #log: LogKey;
   readonly #put: (key: Buffer, value: Buffer) => Promise<unknown>;
   #waiting: Uint8Array[] = [];
   #runs = 0;
 
-  constructor(store: StoreId, side: Side, put: (key: Buffer, value: Buffer) => Promise<unknown>) {
-    this.#store = store;
+  constructor(log: LogKey, side: Side, put: (key: Buffer, value: Buffer) => Promise<unknown>) {
+    this.#log = log;
     this.side = side;
     this.#put = put;
   }
@@ -438,53 +478,48 @@ class ContentsWriting {
   }
 
   async #write(run: readonly Uint8Array[]): Promise<void> {
-    await this.#put(contentsKey(this.#store, this.side, this.#runs), Buffer.from(encode(run)));
+    await this.#put(contentsKey(this.#log, this.side, this.#runs), Buffer.from(encode(run)));
     this.#runs += 1;
   }
 }
 
-/** Store, side, then the run's number. */
-function contentsKey(store: StoreId, side: Side, run: number): Buffer {
-  const key = Buffer.alloc(21);
-  key.set(bytesOf(store));
-  key.writeUInt8(side, 16);
-  key.writeUInt32BE(run, 17);
+/** Log, side, then the run's number. */
+function contentsKey(log: LogKey, side: Side, run: number): Buffer {
+  const key = Buffer.alloc(LOG_KEY_BYTES + 5);
+  key.set(bytesOf(log));
+  key.writeUInt8(side, LOG_KEY_BYTES);
+  key.writeUInt32BE(run, LOG_KEY_BYTES + 1);
   return key;
 }
 
-const contentsRange = (store: StoreId, side: Side): KeyRange => ({
-  start: contentsKey(store, side, 0),
-  end: contentsKey(store, side, 0xffff_ffff),
+const contentsRange = (log: LogKey, side: Side): KeyRange => ({
+  start: contentsKey(log, side, 0),
+  end: contentsKey(log, side, 0xffff_ffff),
 });
 
-/** Store, then number: so that a range is a log in order. */
-function keyOf(store: StoreId, seq: number): Buffer {
-  const key = Buffer.alloc(24);
-  key.set(bytesOf(store));
-  key.writeBigUInt64BE(BigInt(seq), 16);
+/** Log, then number: so that a range is a log in order. */
+function keyOf(log: LogKey, seq: number): Buffer {
+  const key = Buffer.alloc(LOG_KEY_BYTES + 8);
+  key.set(bytesOf(log));
+  key.writeBigUInt64BE(BigInt(seq), LOG_KEY_BYTES);
   return key;
 }
 
 function seqOf(key: Uint8Array): number {
-  return Number(Buffer.from(key).readBigUInt64BE(16));
+  return Number(Buffer.from(key).readBigUInt64BE(LOG_KEY_BYTES));
 }
 
-function parseHead(store: StoreId, value: Uint8Array): Head {
-  const [host, counter, random, seq, digest, signedBefore] = decode(value) as [
-    string,
-    number,
-    string,
-    number,
-    string,
-    number,
-  ];
-  return { host: parseHostId(host), position: { store, epoch: { counter, random }, seq, digest }, signedBefore };
+const hostOf = (log: LogKey): HostId => parseHostId(log.slice(0, HOST_DIGITS));
+const storeOf = (log: LogKey): StoreId => parseStoreId(log.slice(HOST_DIGITS));
+
+function parseHead(log: LogKey, value: Uint8Array): Head {
+  const [counter, random, seq, digest, signedBefore] = decode(value) as [number, string, number, string, number];
+  return { position: { store: storeOf(log), epoch: { counter, random }, seq, digest }, signedBefore };
 }
 
-function parseStanding(store: StoreId, value: Uint8Array): Standing {
-  const [side, host, counter, random, seq, atDigest, count, digest, signature] = decode(value) as [
+function parseStanding(log: LogKey, value: Uint8Array): Standing {
+  const [side, counter, random, seq, atDigest, count, digest, signature] = decode(value) as [
     Side,
-    string,
     number,
     string,
     number,
@@ -493,8 +528,8 @@ function parseStanding(store: StoreId, value: Uint8Array): Standing {
     string,
     Uint8Array,
   ];
-  const at = { store, epoch: { counter, random }, seq, digest: atDigest };
-  return { side, checkpoint: { host: parseHostId(host), at, count, digest, signature } };
+  const at = { store: storeOf(log), epoch: { counter, random }, seq, digest: atDigest };
+  return { side, checkpoint: { host: hostOf(log), at, count, digest, signature } };
 }
 
 function parseEnd(value: Uint8Array): End {

@@ -34,7 +34,12 @@ const EPOCH: Epoch = { counter: 1, random: '00'.repeat(8) };
 class Fixture {
   nowMs = 0;
   readonly table = new ParcelTable();
-  readonly holdings = new Holdings(this.table, RULES);
+  readonly holdings = new Holdings(this.table, {
+    ...RULES,
+    self: hostNumber(5),
+    isListed: () => true,
+    onGivenUp: () => undefined,
+  });
   readonly effects: Effect[] = [];
   readonly asked: HostId[] = [];
   readonly away = new Set<HostId>();

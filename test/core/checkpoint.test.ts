@@ -80,7 +80,10 @@ class WatchedTable extends ParcelTable {
 
 function fresh() {
   const table = new WatchedTable();
-  return { table, holdings: new Holdings(table, RULES) };
+  return {
+    table,
+    holdings: new Holdings(table, { ...RULES, self: host, isListed: () => true, onGivenUp: () => undefined }),
+  };
 }
 
 const held = ({ table }: ReturnType<typeof fresh>): ParcelId[] => [...table.heldBy(0)].map(row => table.id(row)).sort();

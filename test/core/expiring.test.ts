@@ -111,6 +111,57 @@ test('what a revoked origin said of a head that no member has keeps nothing for 
   }
 });
 
+test('a word of a newer head keeps what is unwanted only if it can be true, and comes from who is heeded', t => {
+  const known = 2;
+  const jump = 2 ** 20;
+  for (const [of, seq, copies, who] of [
+    [{}, known + jump, 2, 'a trusted member'],
+    [{}, known + jump + 1, 0, 'a trusted member, of more than can be'],
+    [{}, Number.MAX_SAFE_INTEGER, 0, 'a trusted member, of the last number'],
+    [{ state: 'draining' }, known + 1, 2, 'one that drains'],
+    [{ state: 'provisional' }, known + 1, 0, 'a provisional member'],
+    [{ trust: 'untrusted' }, known + 1, 0, 'an untrusted one'],
+  ] as const) {
+    for (const how of ['gossip', 'log'] as const) {
+      const world = new SmallWorld([{}, {}, {}, { lentBytes: 0 }], GRACE);
+      const [origin, , , other] = world.hosts as [SmallHost, SmallHost, SmallHost, SmallHost];
+      world.run(2_000);
+      const [parcel] = world.backUp(origin, [{ bytes: MIB }]) as [ParcelId];
+      world.run(5 * MINUTE_MS);
+      world.forget(origin, [parcel]);
+      world.run(MINUTE_MS);
+      world.configure({ members: world.members().map(m => (m.host === other.id ? { ...m, ...of } : m)) });
+      const source = sourceIdOf(origin.id, 'photos');
+      t.is(world.sources.get(source)?.seq, known);
+      const message = { kind: 'heads', heads: [{ source, seq, hash: 'd'.repeat(64) }] } as const;
+      const segment = other.append({ op: 'head', source, seq });
+      for (const host of world.hosts) {
+        if (host === other) continue;
+        if (how === 'log') world.tell(host, { is: 'log', nowMs: world.nowMs, segment });
+        else world.tell(host, { is: 'heard', nowMs: world.nowMs, from: other.id, message });
+      }
+      world.run(4 * HOUR_MS);
+      t.is(world.trueHolders(parcel).length, copies, `${how}: ${who}`);
+    }
+  }
+});
+
+test('of its own source an origin is heeded, whatever its standing', t => {
+  const world = new SmallWorld([{}, {}, {}, {}], GRACE);
+  const [origin] = world.hosts as [SmallHost];
+  world.run(2_000);
+  const [parcel] = world.backUp(origin, [{ bytes: MIB }]) as [ParcelId];
+  world.run(5 * MINUTE_MS);
+  world.forget(origin, [parcel]);
+  world.run(MINUTE_MS);
+  world.configure({ members: world.members().map(m => (m.host === origin.id ? { ...m, trust: 'untrusted' } : m)) });
+  const heads = [{ source: sourceIdOf(origin.id, 'photos'), seq: 9, hash: 'd'.repeat(64) }];
+  for (const host of world.hosts)
+    world.tell(host, { is: 'heard', nowMs: world.nowMs, from: origin.id, message: { kind: 'heads', heads } });
+  world.run(4 * HOUR_MS);
+  t.is(world.trueHolders(parcel).length, 2);
+});
+
 test('what is wanted again before its time is up stays', t => {
   const world = new SmallWorld([{}, {}, {}, {}], GRACE);
   const [origin] = world.hosts as [SmallHost];

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { hashHex } from '../../src/core/hash.js';
-import { Holdings } from '../../src/core/holdings.js';
+import { Holdings, type HoldingsContext } from '../../src/core/holdings.js';
 import {
   compareEpochs,
   decodeOp,
@@ -15,7 +15,14 @@ import {
   logStart,
   MalformedOp,
 } from '../../src/core/holdings-log.js';
-import { MalformedId, parseHostId, parseParcelId, parseSourceId, parseStoreId } from '../../src/core/ids.js';
+import {
+  MalformedId,
+  parseHostId,
+  parseParcelId,
+  parseSourceId,
+  parseStoreId,
+  sourceIdOf,
+} from '../../src/core/ids.js';
 import { ParcelTable } from '../../src/core/parcel-table.js';
 import { RULES } from '../../src/core/rules.js';
 import { law } from '../helpers/law.js';
@@ -32,9 +39,18 @@ function segment(ops: readonly LogOp[], from = 0, epoch: Epoch = { counter: 1, r
   return { host, end, ops: ops.slice(from), signature: new Uint8Array(64) };
 }
 
-function fresh() {
+function fresh(others: Partial<HoldingsContext> = {}) {
   const table = new ParcelTable();
-  return { table, holdings: new Holdings(table, RULES) };
+  return {
+    table,
+    holdings: new Holdings(table, {
+      ...RULES,
+      self: host,
+      isListed: () => true,
+      onGivenUp: () => undefined,
+      ...others,
+    }),
+  };
 }
 
 const held = ({ table }: ReturnType<typeof fresh>, i: number) => {
@@ -119,6 +135,64 @@ test('a host that names another’s store writes a log of its own and takes noth
   t.is(view.holdings.hostOf(slot), host);
   t.true(view.table.isHeldBy(view.table.find(parcel(2)) ?? -1, slot));
   t.false(view.table.isHeldBy(view.table.find(parcel(9)) ?? -1, slot));
+});
+
+/** A log with one parcel, of the n-th store of another host. */
+function floodOf(n: number): LogSegment {
+  const end = logAfter(
+    logStart(parseStoreId(n.toString(16).padStart(32, '0')), { counter: n, random: '00'.repeat(8) }),
+    add(n),
+  );
+  return { host: parseHostId('c'.repeat(32)), end, ops: [add(n)], signature: new Uint8Array(64) };
+}
+
+test('of another host so many logs are read, and one more only in place of a store that it has no more; of this host all', t => {
+  const listed = new Set([1, 2, 3].map(n => floodOf(n).end.store));
+  const givenUp: number[] = [];
+  const view = fresh({
+    isListed: (_, of) => listed.has(of),
+    onGivenUp: slot => givenUp.push(slot),
+    limits: { logs: 3, parcels: 100, sources: 1 },
+  });
+  for (const n of [1, 2, 3]) t.is(view.holdings.apply(floodOf(n)).outcome, 'extended');
+  t.is(view.holdings.apply(floodOf(4)).outcome, 'too-many');
+  t.is(view.holdings.size, 3);
+  t.is(view.table.find(parcel(4)), undefined);
+
+  listed.delete(floodOf(2).end.store);
+  const { logsBegun } = view.holdings;
+  t.is(view.holdings.apply(floodOf(4)).outcome, 'extended');
+  t.deepEqual([view.holdings.size, view.holdings.logsBegun, givenUp], [3, logsBegun + 1, [1]]);
+  t.is(view.holdings.slotOf(parseHostId('c'.repeat(32)), floodOf(2).end.store), undefined);
+  t.deepEqual(view.holdings.position(1), floodOf(4).end);
+  t.deepEqual(
+    [2, 4].map(n => view.table.isHeldBy(view.table.find(parcel(n)) ?? -1, 1)),
+    [false, true],
+  );
+  for (const n of [5, 6, 7, 8]) t.is(view.holdings.apply({ ...floodOf(n), host }).outcome, 'extended');
+});
+
+test('of the parcels and sources that only another host names, so many are remembered', t => {
+  const others = parseHostId('c'.repeat(32));
+  const view = fresh({ limits: { logs: 3, parcels: 2, sources: 1 } });
+  view.table.rowOf(parcel(9));
+  const heads = ['x', 'y'].map((name): LogOp => ({ op: 'head', source: sourceIdOf(others, name), seq: 1 }));
+  const del: LogOp = { op: 'del', parcel: parcel(8) };
+  const { end, ops } = segment([add(1), add(2), del, add(3), add(9), ...heads]);
+  t.is(view.holdings.apply({ host: others, end, ops, signature: new Uint8Array(64) }).outcome, 'extended');
+  t.deepEqual(
+    [1, 2, 3, 8, 9].map(n => held(view, n)),
+    [true, true, false, false, true],
+    'what is known already counts all the same',
+  );
+  t.is(view.table.size, 3);
+  t.deepEqual(
+    ['x', 'y'].map(name => view.holdings.headSeq(0, sourceIdOf(others, name))),
+    [1, 0],
+  );
+  t.deepEqual(view.holdings.position(0), end, 'and the log is read on');
+  view.holdings.apply(segment([add(4), add(5), add(6)]));
+  t.is(view.table.size, 6, 'of this host all');
 });
 
 test('the highest head of each source is remembered', t => {

@@ -1,6 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { sourceIdOf } from '../../src/core/ids.js';
+import type { Member } from '../../src/core/cluster-config.js';
+import { logAfterAll, logStart } from '../../src/core/holdings-log.js';
+import { parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
 import { law } from '../helpers/law.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
@@ -128,6 +130,44 @@ test('a provisional member holds nothing', t => {
   t.is(world.hosts[2]?.receivedBytes, 0);
   t.is(world.hosts[1]?.machine.summary([...world.sources.keys()][0] as never).under, 20);
   t.true(parcels.every(id => world.trueHolders(id).length === 1));
+});
+
+test('the logs of provisional and untrusted members are not read until they may hold copies', t => {
+  const world = new SmallWorld([{}, {}, {}]);
+  const [reader, , writer] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  const readOf = () => [...reader.machine.positions()].find(({ host }) => host === writer.id)?.position.seq;
+  const become = (change: Partial<Member>) =>
+    world.configure({ members: world.members().map(m => (m.host === writer.id ? { ...m, ...change } : m)) });
+  for (const change of [{ state: 'provisional' }, { trust: 'untrusted' }] as const) {
+    const before = readOf();
+    become(change);
+    const segment = writer.append({ op: 'head', source: sourceIdOf(writer.id, 's'), seq: writer.ops.length + 1 });
+    world.tell(writer, { is: 'log', nowMs: world.nowMs, segment });
+    world.run(MINUTE_MS);
+    world.effects.length = 0;
+    world.run(5 * MINUTE_MS);
+    t.is(readOf(), before, Object.values(change)[0]);
+    const asks = world.effects.filter(({ effect }) => effect.do === 'ask-state' && effect.host === writer.id);
+    t.deepEqual(asks, [], 'nor is it asked for what is not read');
+    become({ state: 'active', trust: 'trusted' });
+    t.true(world.runUntil(() => readOf() === writer.ops.length, 2 * MINUTE_MS));
+  }
+});
+
+test('a member that makes up stores has 64 of its logs read, and its true one when it says that it has that', t => {
+  const world = new SmallWorld([{}, {}]);
+  const [reader, liar] = world.hosts as [SmallHost, SmallHost];
+  for (let n = 1; n <= 4_097; n += 1) {
+    const ops = [{ op: 'add', parcel: parseParcelId(n.toString(16).padStart(64, '0')) }] as const;
+    const start = logStart(parseStoreId(n.toString(16).padStart(32, '0')), { counter: n, random: '00'.repeat(8) });
+    const segment = { host: liar.id, end: logAfterAll(start, ops), ops, signature: new Uint8Array(64) };
+    world.tell(reader, { is: 'log', nowMs: world.nowMs, segment });
+  }
+  const read = () => [...reader.machine.positions()].filter(({ host }) => host === liar.id);
+  t.is(read().length, 64);
+  liar.append({ op: 'head', source: sourceIdOf(liar.id, 's'), seq: 1 });
+  t.true(world.runUntil(() => read().some(({ position }) => position.store === liar.store), 2 * MINUTE_MS));
+  t.is(read().length, 64);
 });
 
 test('no store ever holds and reserves more than it lends, and what fits nowhere is left short', t => {

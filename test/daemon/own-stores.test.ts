@@ -466,7 +466,12 @@ async function sayHeads(stores: OwnStores, from: number, to: number): Promise<vo
 
 /** What a machine makes of all that it was told. */
 function hears(told: readonly Unstamped[]) {
-  const holdings = new Holdings(new ParcelTable(), RULES);
+  const holdings = new Holdings(new ParcelTable(), {
+    ...RULES,
+    self: host,
+    isListed: () => true,
+    onGivenUp: () => undefined,
+  });
   const outcomes = told.flatMap(input => {
     if (input.is === 'checkpoint') return [holdings.take(input.piece).outcome];
     return input.is === 'log' || input.is === 'own-ops' ? [holdings.apply(input.segment).outcome] : [];
@@ -485,9 +490,9 @@ test('a store makes a checkpoint when it is due: the machine misses no operation
   await sayHeads(stores, 1, 4);
   t.is(store.base, undefined);
   await sayHeads(stores, 5, 7);
-  await until(() => logs.checkpoint(store.id) !== undefined, 'the checkpoint');
+  await until(() => logs.checkpoint(host, store.id) !== undefined, 'the checkpoint');
   t.is(store.base?.count, 3);
-  t.deepEqual(logs.checkpoint(store.id)?.at, store.base?.at);
+  t.deepEqual(logs.checkpoint(host, store.id)?.at, store.base?.at);
   t.deepEqual(hears(told).position, store.position());
   t.false(hears(told).outcomes.includes('ask'));
 
@@ -507,8 +512,8 @@ test('an archive that was lost, or has another log, gets the checkpoint from the
     await stores.configure([settingOf('disk')]);
     const store = only(stores);
     await sayHeads(stores, 1, 6);
-    await until(() => logs.checkpoint(store.id) !== undefined, 'the checkpoint');
-    await logs.drop(store.id);
+    await until(() => logs.checkpoint(host, store.id) !== undefined, 'the checkpoint');
+    await logs.drop(host, store.id);
     if (how === 'other') {
       const ops = Array.from(
         { length: 9 },
@@ -518,8 +523,29 @@ test('an archive that was lost, or has another log, gets the checkpoint from the
       await logs.append({ host, end, ops, signature: new Uint8Array(64) });
     }
     await stores.reopen(store.id, store);
-    t.deepEqual(logs.checkpoint(store.id)?.at, store.base?.at);
-    t.deepEqual(logs.position(store.id), only(stores).position());
+    t.deepEqual(logs.checkpoint(host, store.id)?.at, store.base?.at);
+    t.deepEqual(logs.position(host, store.id), only(stores).position());
+    await stores.close();
+  }
+});
+
+test('an archive that loses a log while its store is mounted has all of it again with the next operation', async t => {
+  for (const checkpointEveryOps of [5, 100_000]) {
+    const { stores, logs, lines, settingOf } = await anOwner(t, { checkpointEveryOps });
+    await stores.configure([settingOf('disk')]);
+    const store = only(stores);
+    await sayHeads(stores, 1, 6);
+    await until(() => checkpointEveryOps > 5 || logs.checkpoint(host, store.id) !== undefined, 'the checkpoint');
+    await logs.drop(host, store.id);
+    await sayHeads(stores, 7, 7);
+    t.deepEqual(logs.position(host, store.id), store.position());
+    t.deepEqual(logs.checkpoint(host, store.id)?.at, store.base?.at);
+    const from = store.base?.at.seq ?? 0;
+    t.is(logs.segment(host, store.id, from, 100)?.ops.length, 7 - from);
+    t.deepEqual(
+      lines.map(({ code }) => code),
+      ['OWN_LOG_NOT_KEPT'],
+    );
     await stores.close();
   }
 });
@@ -547,7 +573,7 @@ test('what others remember from before a checkpoint is no doubt; another operati
   await stores.configure([settingOf('disk')]);
   const store = only(stores);
   await sayHeads(stores, 1, 5);
-  await until(() => logs.checkpoint(store.id) !== undefined, 'the checkpoint');
+  await until(() => logs.checkpoint(host, store.id) !== undefined, 'the checkpoint');
   await sayHeads(stores, 6, 7);
   const digest = hashHex(randomBytes(8));
   await stores.hearOfOwnLog({ ...store.position(), seq: (store.base?.at.seq ?? 0) - 1, digest });

@@ -22,7 +22,7 @@ import {
   logStart,
   positionMessage,
 } from '../../src/core/holdings-log.js';
-import { type ParcelId, parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js';
+import { type HostId, type ParcelId, parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
 import { Roster } from '../../src/daemon/roster.js';
 import { StateExchange, type StateExchangeOptions } from '../../src/daemon/state-exchange.js';
@@ -32,7 +32,11 @@ import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
 import { type Host, House, until } from '../net/fleet.js';
 
-const [asker, answerer] = [parseHostId('a1'.repeat(16)), parseHostId('b2'.repeat(16))];
+const [asker, answerer, third] = ['a1', 'b2', 'c3'].map(byte => parseHostId(byte.repeat(16))) as [
+  HostId,
+  HostId,
+  HostId,
+];
 const STORE = parseStoreId('5a'.repeat(16));
 
 /** Two members, of which one may be asked; its log archive is empty, and the asker has no store mounted. */
@@ -42,6 +46,7 @@ async function aPair(
     trust = 'trusted',
     answererTrust = 'trusted',
     askerHasRead = [],
+    squattedByOther = [],
     answererHas = [],
     apart = false,
     askerStartedBefore,
@@ -49,6 +54,8 @@ async function aPair(
     trust?: string;
     answererTrust?: string;
     askerHasRead?: readonly LogPosition[];
+    /** Logs that the asker has read of a third host. */
+    squattedByOther?: readonly LogPosition[];
     answererHas?: readonly LogPosition[];
     /** Each has an archive of its own; else what one keeps the other has too. */
     apart?: boolean;
@@ -65,14 +72,22 @@ async function aPair(
   ] as unknown as readonly Member[];
   const heard: LogPosition[] = [];
   const told: Unstamped[] = [];
+  const rosters: Roster[] = [];
   const of = (self: typeof asker, net: Host['net'], more: object) => {
     const roster = new Roster({ self, publicKeyOf });
     roster.update(members);
+    rosters.push(roster);
     return new StateExchange({
       net,
       roster,
       machine: {
-        positions: () => (self === asker ? askerHasRead : []).map(position => ({ host: answerer, position })),
+        positions: () =>
+          self === asker
+            ? [
+                ...askerHasRead.map(position => ({ host: answerer, position })),
+                ...squattedByOther.map(position => ({ host: third, position })),
+              ]
+            : [],
         host: () => ({ connected: true }),
         startOf: (host: string) => (self === answerer && host === asker ? askerStartedBefore : undefined),
         heartbeat: () => ({
@@ -115,6 +130,13 @@ async function aPair(
     heard,
     frames,
     recall: () => exchange.recall(),
+    /** The answerer gossips a part of its log. */
+    hears: (segment: LogSegment) => exchange.hear(answerer, { kind: 'log', segment }),
+    /** … is another member from now on. */
+    become: (change: object) => {
+      const changed = members.map(member => (member.host === answerer ? { ...member, ...change } : member));
+      for (const roster of rosters) roster.update(changed);
+    },
     told,
     archive: index.logs,
     ownArchive: own.logs,
@@ -129,17 +151,59 @@ function logOf(seed: Uint8Array, host = asker): LogSegment {
   return { host, end, ops, signature: signerFromSeed(seed).sign(positionMessage(host, end)) };
 }
 
-for (const trust of ['trusted', 'untrusted'] as const) {
-  test(`who asks is told how far its own logs are remembered, also when ${trust}`, async t => {
-    const { ask, heard, archive, seeds } = await aPair(t, { trust });
-    t.true(await ask());
-    t.deepEqual(heard, []);
-    const segment = logOf(seeds.asker);
-    await archive.append(segment);
-    t.true(await ask());
-    t.deepEqual(heard, [segment.end]);
+test('who asks is told how far its own logs are remembered', async t => {
+  const { ask, heard, archive, seeds } = await aPair(t);
+  t.true(await ask());
+  t.deepEqual(heard, []);
+  const segment = logOf(seeds.asker);
+  await archive.append(segment);
+  t.true(await ask());
+  t.deepEqual(heard, [segment.end]);
+});
+
+for (const change of [{ state: 'provisional' }, { state: 'revoked' }, { trust: 'untrusted' }]) {
+  test(`a log of a member that is ${Object.values(change)[0]} is neither taken, nor kept, nor recalled`, async t => {
+    const { hears, told, ownArchive, recall, become, seeds } = await aPair(t, { apart: true });
+    const segment = logOf(seeds.answerer, answerer);
+    hears(segment);
+    await until(() => ownArchive.position(answerer, STORE)?.seq === 2, 'the log to be kept');
+    await recall();
+    t.deepEqual(toldOf(told), ['log 0-2', 'log 0-2']);
+
+    told.length = 0;
+    become(change);
+    hears(segmentOf(seeds.answerer, 0, 3));
+    await recall();
+    t.deepEqual(toldOf(told), []);
+    t.is(ownArchive.position(answerer, STORE)?.seq, 2);
   });
 }
+
+test('of one host so many logs are kept, and those in place of others that the machine has given up', async t => {
+  const storeNumber = (n: number) => parseStoreId(n.toString(16).padStart(32, '0'));
+  const read: LogPosition[] = [];
+  const { hears, ownArchive, seeds } = await aPair(t, { apart: true, askerHasRead: read });
+  const logNumber = (n: number): LogSegment => {
+    const end = logStart(storeNumber(n), { counter: n, random: '00'.repeat(8) });
+    return {
+      host: answerer,
+      end,
+      ops: [],
+      signature: signerFromSeed(seeds.answerer).sign(positionMessage(answerer, end)),
+    };
+  };
+  for (let n = 1; n <= 64; n += 1) {
+    read.push(logNumber(n).end);
+    await ownArchive.append(logNumber(n));
+  }
+  hears(logNumber(65));
+  read[0] = logNumber(66).end;
+  hears(logNumber(66));
+  await until(() => ownArchive.position(answerer, storeNumber(66)) !== undefined, 'the log to be kept');
+  const kept = [...ownArchive.stores()].map(({ position }) => position.store);
+  t.is(kept.length, 64);
+  t.false(kept.includes(storeNumber(1)));
+});
 
 test('who is asked by a host that has read a later log of it asks back, and hears of it in its own words', async t => {
   const answererHas = [logStart(STORE, { counter: 6, random: '00'.repeat(8) })];
@@ -204,6 +268,21 @@ test('who is asked learns the last frame that was heard of it, too', async t => 
   );
 });
 
+test('a log that another host has under the same store’s id does not hide how far its own was read', async t => {
+  const answererHas = [logOf(new Uint8Array(32), answerer).end];
+  const squattedByOther = [logStart(STORE, { counter: 9, random: '00'.repeat(8) })];
+  const { ask, told, heard, archive, seeds } = await aPair(t, {
+    askerHasRead: answererHas,
+    squattedByOther,
+    answererHas,
+  });
+  await archive.append(logOf(seeds.answerer, answerer));
+  t.true(await ask());
+  t.true(await ask());
+  t.deepEqual(toldOf(told), []);
+  t.deepEqual(heard, [], 'nor is it a reason to ask back');
+});
+
 // ---- checkpoints
 
 const EPOCH = { counter: 7, random: '00'.repeat(8) };
@@ -246,7 +325,7 @@ test('who is behind a checkpoint gets its contents and then what came after it, 
   t.true(await ask());
   const all = ['checkpoint 5000: 4096', 'checkpoint 5000: 904', 'log 5000-5100'];
   t.deepEqual(toldOf(told), all);
-  await until(() => ownArchive.position(STORE)?.seq === 5_100, 'the log to be kept');
+  await until(() => ownArchive.position(answerer, STORE)?.seq === 5_100, 'the log to be kept');
   told.length = 0;
   await recall();
   t.deepEqual(toldOf(told), all);
@@ -264,8 +343,8 @@ test('who has read past a checkpoint is told that there is one, and lets go what
   await ownArchive.append(segmentOf(seeds.answerer, 0, 60));
   t.true(await ask());
   t.deepEqual(toldOf(told), ['checkpoint 50: 0']);
-  await until(() => ownArchive.checkpoint(STORE)?.at.seq === 50, 'the archive to stand on it');
-  t.deepEqual(ownArchive.segment(STORE, 50, 100)?.ops, adds(60).slice(50));
+  await until(() => ownArchive.checkpoint(answerer, STORE)?.at.seq === 50, 'the archive to stand on it');
+  t.deepEqual(ownArchive.segment(answerer, STORE, 50, 100)?.ops, adds(60).slice(50));
 });
 
 test('a checkpoint that what was read does not make is a fork: the log counts for nothing, and is not kept', async t => {
@@ -278,7 +357,7 @@ test('a checkpoint that what was read does not make is a fork: the log counts fo
   await keeps(archive, piecesAt(seeds.answerer, 50, { holds: parcels(49) }));
   await ownArchive.append(segmentOf(seeds.answerer, 0, 60));
   t.true(await ask());
-  await until(() => ownArchive.position(STORE) === undefined, 'the log to be dropped');
+  await until(() => ownArchive.position(answerer, STORE) === undefined, 'the log to be dropped');
   t.deepEqual(toldOf(told), ['checkpoint 50: 0', 'log-forked']);
 });
 
@@ -290,7 +369,7 @@ test('a checkpoint with another signature than its writer’s ends the reading',
   await keeps(archive, piecesAt(seeds.asker, 50));
   t.false(await ask());
   t.deepEqual(toldOf(told), []);
-  t.is(ownArchive.checkpoint(STORE), undefined);
+  t.is(ownArchive.checkpoint(answerer, STORE), undefined);
 });
 
 test('who asks is told how far its own log is remembered, also where that is a checkpoint', async t => {

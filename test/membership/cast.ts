@@ -6,7 +6,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { decode, encode } from 'cborg';
 import { type Logger, pino } from 'pino';
+import { hash } from '../../src/core/hash.js';
 import type { HostId } from '../../src/core/ids.js';
 import { hexOf } from '../../src/core/ids.js';
 import type { Signer } from '../../src/core/signed.js';
@@ -93,6 +95,16 @@ export function next(
   content: Partial<ConfigurationContent> = {},
 ): Configuration {
   return signVersion({ ...contentOf(parent), ...content }, { parent, signer, nowMs: NOON_MS + ++tick });
+}
+
+/** A version of one part, as a later release signs it: its policy has a key that this one does not know. */
+export function fromLaterRelease({ body, parts }: Configuration, signer: Signer): Uint8Array {
+  const text = Buffer.from(`${parts[0]?.text}future: 1\n`);
+  const fields = (decode(body) as unknown[]).map(field =>
+    Array.isArray(field) && field[0]?.[0] === 'head' ? [['head', hash(text)]] : field,
+  );
+  const later = encode(fields);
+  return encode([later, signer.sign(later), [[text]]]);
 }
 
 export interface Invitation {

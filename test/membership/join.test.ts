@@ -1,10 +1,13 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'ava';
+import type { HostId } from '../../src/core/ids.js';
 import { hasCluster } from '../../src/membership/config-store.js';
 import { parseToken, tokenText } from '../../src/membership/invite.js';
 import { openMembership } from '../../src/membership/membership.js';
 import { readRememberedPeers } from '../../src/membership/remembered-peers.js';
-import { HOUR_MS, newKey, silent, stateFolder } from './cast.js';
+import { ADMISSIONS_PER_MESSAGE_MAX } from '../../src/net/gossip-border.js';
+import { admission, HOUR_MS, newKey, silent, stateFolder } from './cast.js';
 import { House, until } from './house.js';
 
 test('who joins through an admin host is an active member at once, with the chain, its admission and an address to begin with', async t => {
@@ -71,6 +74,39 @@ test('while the admin is away another member admits provisionally; the admin com
   await back.meet(b);
   await until(() => [back, b, c].every(host => host.standingOf('c') === 'active'), 'c to be active everywhere');
   t.is(new Set([back, b, c].map(({ membership }) => membership.configuration.hash)).size, 1);
+});
+
+test('more hosts are admitted while the admin is away than one hint can name, and no member takes that amiss', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const [b, c] = [await house.admit(a, 'b'), await house.admit(a, 'c')];
+  for (const host of [b, c]) await host.meet(a);
+  const made = parseToken(await a.invite({ uses: 300 }));
+  await until(() => [b, c].every(({ membership }) => membership.hasInvite(made.invite.id)), 'the invite');
+  for (const host of [a, b, c]) await host.down();
+
+  // As many as fit, on both before they start: one after the other they would take half a minute.
+  const admitter = { ...b.membership.identity.signer, seed: b.membership.identity.seed };
+  const guest = () => admission(made, newKey(), admitter, 'guest', Date.now());
+  for (let n = 0; n < ADMISSIONS_PER_MESSAGE_MAX; n += 1) {
+    const { hash, raw } = guest();
+    for (const { stateDir } of [b, c]) await writeFile(join(stateDir, 'admissions', hash), raw);
+  }
+  const [b2, c2] = [await house.up(b.stateDir), await house.up(c.stateDir)];
+  const named = new Set<HostId>();
+  const offences: string[] = [];
+  c2.net.onGossip((from, message) => {
+    if (from === b.peer && message.kind === 'config') for (const host of message.admissions) named.add(host);
+  });
+  for (const { net } of [b2, c2]) net.onOffence((_, { code }) => offences.push(code));
+  await b2.meet(c2);
+  await until(() => {
+    // The first words after connecting may reach no one.
+    void b2.membership.acceptAdmission(guest().raw);
+    return named.size > ADMISSIONS_PER_MESSAGE_MAX;
+  }, 'all of them to be named');
+  t.deepEqual(offences, []);
+  t.true(b2.net.connected().includes(c2.peer));
 });
 
 test('of two hosts that two members admitted on one use, the admin keeps one and refuses the other, with an alarm', async t => {

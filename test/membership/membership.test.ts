@@ -2,12 +2,25 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseObjectId, sourceIdOf } from '../../src/core/ids.js';
+import type { Signer } from '../../src/core/signed.js';
 import { RELEASED_MAX } from '../../src/membership/configuration.js';
-import { loadIdentity } from '../../src/membership/identity.js';
+import { loadAdminKey, loadIdentity } from '../../src/membership/identity.js';
 import { parseToken } from '../../src/membership/invite.js';
-import { initCluster, type Membership, openMembership } from '../../src/membership/membership.js';
+import { INVITES_MAX, initCluster, type Membership, openMembership } from '../../src/membership/membership.js';
 import { peerNameOf } from '../../src/membership/peer-key.js';
-import { admission, found, HOUR_MS, invitation, type Key, NOON_MS, newKey, silent, stateFolder } from './cast.js';
+import {
+  admission,
+  found,
+  fromLaterRelease,
+  HOUR_MS,
+  invitation,
+  type Key,
+  NOON_MS,
+  newKey,
+  next,
+  silent,
+  stateFolder,
+} from './cast.js';
 
 interface Founded {
   readonly stateDir: string;
@@ -207,6 +220,19 @@ test('a clock that was set back does not open an expired invite again once an ad
   t.false(membership.strangersWelcome());
 });
 
+test('invites that have expired leave their places to those of other hosts, too', async t => {
+  const { membership, stateDir, clock } = await founded(t);
+  const admin = (await loadAdminKey(stateDir)) as Signer;
+  const invites = Array.from({ length: INVITES_MAX + 1 }, (_, n) =>
+    invitation(membership.configuration, admin, { expiresMs: NOON_MS + (n === 0 ? 1 : 2) * HOUR_MS }),
+  );
+  const last = invites.pop();
+  for (const { invite } of invites) t.true(await membership.acceptInvite(invite.raw));
+  t.false(await membership.acceptInvite(last?.invite.raw ?? new Uint8Array()));
+  clock.nowMs = NOON_MS + HOUR_MS;
+  t.true(await membership.acceptInvite(last?.invite.raw ?? new Uint8Array()));
+});
+
 test('without an admin key nothing is signed, and the hosts that have one are named', async t => {
   const { stateDir } = await founded(t);
   await rm(join(stateDir, 'admin.key'));
@@ -307,6 +333,27 @@ test('a configuration of a peer takes effect, a forged one does not', async t =>
   const forger = newKey();
   t.like(await membership.acceptVersion(found([forger]).raw), { kind: 'refused', because: 'other-cluster' });
   t.is((await membership.acceptVersion(copy.raw)).kind, 'known');
+});
+
+test('a configuration that this release cannot read wants a person, until one comes that it can', async t => {
+  const { stateDir, membership } = await founded(t);
+  const admin = (await loadAdminKey(stateDir)) as Signer;
+  const before = membership.configuration;
+  const readable = next(before, admin, { policyText: 'cluster: home\n' });
+  let news = 0;
+  membership.onChange(() => (news += 1));
+  for (let times = 0; times < 3; times += 1)
+    t.like(await membership.acceptVersion(fromLaterRelease(readable, admin)), {
+      kind: 'refused',
+      because: 'policy-unreadable',
+    });
+  t.is(news, 1, 'else the others would be asked for it again, without an end');
+  t.deepEqual(membership.alarms(), [
+    'there is a configuration after 1 that this release cannot read; update this host',
+  ]);
+  t.is(membership.configuration.version, 1);
+  await membership.acceptVersion(readable.raw);
+  t.deepEqual(membership.alarms(), []);
 });
 
 test('a hint tells whether its writer is worth asking', async t => {

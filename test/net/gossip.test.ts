@@ -275,3 +275,19 @@ test('a member that gossips too fast is cut to its rate, and said to', async t =
   const count = heardByB?.length ?? 0;
   t.true(count >= FRAMES_BURST_MAX && count < FRAMES_BURST_MAX + 200, `${count} were heard`);
 });
+
+test('old frames that are said again, however many, leave their writer its rate; who passes them on is complained of', async t => {
+  const { b, c, heard, offences, say, frame } = await rawMember(t);
+  await say(frame(1, { frame: 1_000 }));
+  await until(() => heard.every(list => list.length === 1), 'the first frame');
+  for (let i = 0; i < 2 * FRAMES_BURST_MAX; i++) void say(frame(i, { frame: 1 + (i % 900) }));
+  await say(frame(2, { frame: 1_001 }));
+  await until(() => heard.every(list => list.at(-1)?.version === 2), 'what is new');
+  for (const list of heard) t.deepEqual(versionsOf(list), [1, 2]);
+  t.is(b.lines.filter(({ code }) => code === 'GOSSIP_REPLAYS').length, 1);
+  t.deepEqual(
+    [...b.lines, ...c.lines].filter(({ code }) => code === 'GOSSIP_TOO_FAST'),
+    [],
+  );
+  t.deepEqual(offences, [[], []]);
+});

@@ -121,7 +121,7 @@ test('state: the asker gets what lies beyond what it has, in order', async t => 
     yield* parts;
   });
   const request: StateRequest = {
-    logs: [{ store: STORE, epoch: EPOCH, seq: 41 }],
+    logs: [{ host: HOST, store: STORE, epoch: EPOCH, seq: 41 }],
     heads: [{ source, seq: 7 }],
     yourFrame: { boot: 9, frame: 0 },
   };

@@ -73,11 +73,11 @@ test('a log is kept segment by segment and given out again, over a restart', asy
   t.is(await index.logs.append(new Writer(2, { store: OTHER }).segment(0, 2)), 'appended');
   await index.close();
   const { logs } = await open(path);
-  t.deepEqual(logs.position(STORE), writer.positions[9]);
-  t.deepEqual(logs.ops(STORE, 0, 100), writer.ops);
-  t.deepEqual(logs.ops(STORE, 3, 4), writer.ops.slice(3, 7));
-  t.deepEqual(logs.ops(STORE, 9, 4), []);
-  t.is(logs.ops(OTHER, 0, 100).length, 2);
+  t.deepEqual(logs.position(HOST, STORE), writer.positions[9]);
+  t.deepEqual(logs.ops(HOST, STORE, 0, 100), writer.ops);
+  t.deepEqual(logs.ops(HOST, STORE, 3, 4), writer.ops.slice(3, 7));
+  t.deepEqual(logs.ops(HOST, STORE, 9, 4), []);
+  t.is(logs.ops(HOST, OTHER, 0, 100).length, 2);
   t.deepEqual(
     [...logs.stores()].map(({ host, position }) => [host, position.store, position.seq]),
     [
@@ -91,13 +91,13 @@ test('what is known is known, what leaves a gap is not kept, what overlaps is ke
   const { logs } = await open();
   const writer = new Writer(10);
   t.is(await logs.append(writer.segment(3, 5)), 'gap');
-  t.is(logs.position(STORE), undefined);
+  t.is(logs.position(HOST, STORE), undefined);
   t.is(await logs.append(writer.segment(0, 5)), 'appended');
   t.is(await logs.append(writer.segment(0, 5)), 'known');
   t.is(await logs.append(writer.segment(1, 3)), 'known');
   t.is(await logs.append(writer.segment(6, 8)), 'gap');
   t.is(await logs.append(writer.segment(2, 8)), 'appended');
-  t.deepEqual(logs.ops(STORE, 0, 100), writer.ops.slice(0, 8));
+  t.deepEqual(logs.ops(HOST, STORE, 0, 100), writer.ops.slice(0, 8));
 });
 
 test('a log that does not continue ours is a fork, and ours stays', async t => {
@@ -109,7 +109,7 @@ test('a log that does not continue ours is a fork, and ours stays', async t => {
   t.is(await logs.append(clone.segment(4, 6)), 'fork');
   t.is(await logs.append({ ...writer.segment(4, 6), ops: clone.ops.slice(4, 6) }), 'fork');
   t.is(await logs.append({ ...writer.segment(4, 6), ops: [...writer.ops, ...writer.ops] }), 'fork');
-  t.deepEqual(logs.position(STORE), writer.positions[4]);
+  t.deepEqual(logs.position(HOST, STORE), writer.positions[4]);
 });
 
 test('only a greater epoch replaces a log, whole and from its beginning', async t => {
@@ -123,22 +123,22 @@ test('only a greater epoch replaces a log, whole and from its beginning', async 
     'old-epoch',
   );
   t.is(await logs.append(later.segment(0, 3)), 'appended');
-  t.deepEqual(logs.ops(STORE, 0, 100), later.ops);
+  t.deepEqual(logs.ops(HOST, STORE, 0, 100), later.ops);
   t.is(await logs.append(writer.segment(0, 6)), 'old-epoch');
   const empty = new Writer(0, { epoch: { counter: 7, random: '0000000000000000' } });
   t.is(await logs.append(empty.segment(0, 0)), 'appended');
-  t.deepEqual(logs.ops(STORE, 0, 100), []);
-  t.is(logs.segment(STORE, 0, 10), undefined);
+  t.deepEqual(logs.ops(HOST, STORE, 0, 100), []);
+  t.is(logs.segment(HOST, STORE, 0, 10), undefined);
 });
 
 test('a log that is dropped is gone, and others stay', async t => {
   const { logs } = await open();
   await logs.append(new Writer(6).segment(0, 6));
   await logs.append(new Writer(2, { store: OTHER }).segment(0, 2));
-  await logs.drop(STORE);
-  t.is(logs.position(STORE), undefined);
-  t.deepEqual(logs.ops(STORE, 0, 100), []);
-  t.is(logs.ops(OTHER, 0, 100).length, 2);
+  await logs.drop(HOST, STORE);
+  t.is(logs.position(HOST, STORE), undefined);
+  t.deepEqual(logs.ops(HOST, STORE, 0, 100), []);
+  t.is(logs.ops(HOST, OTHER, 0, 100).length, 2);
   t.is(await logs.append(new Writer(1).segment(0, 1)), 'appended');
 });
 
@@ -155,7 +155,7 @@ test('whatever segments came, what is given out ends at a signature and leads to
     }
     const widest = Math.max(...counts) + SIGNED_EVERY_OPS;
     for (let at = 0; at < seq; ) {
-      const segment = logs.segment(STORE, at, opsMax);
+      const segment = logs.segment(HOST, STORE, at, opsMax);
       if (segment === undefined) return false;
       const { end, ops, signature } = segment;
       const right =
@@ -167,7 +167,7 @@ test('whatever segments came, what is given out ends at a signature and leads to
       if (!right) return false;
       at = end.seq;
     }
-    return logs.segment(STORE, seq, opsMax) === undefined;
+    return logs.segment(HOST, STORE, seq, opsMax) === undefined;
   });
   await t.notThrowsAsync(fc.assert(law, { numRuns: 12 }));
 });

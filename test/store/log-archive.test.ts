@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { open } from 'lmdb';
 import { type CheckpointPiece, ContentsChain, ContentsChange, piecesOf } from '../../src/core/checkpoint.js';
 import { hashHex } from '../../src/core/hash.js';
 import {
@@ -17,6 +18,7 @@ import { type HostId, parseHostId, parseParcelId, parseStoreId, sourceIdOf } fro
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
 
+const writer = parseHostId('aa'.repeat(16));
 const store = parseStoreId('5a'.repeat(16));
 const add = (byte: string): LogOp => ({ op: 'add', parcel: parseParcelId(byte.repeat(32)) });
 
@@ -25,23 +27,74 @@ function segmentOf(host: HostId, counter: number, ops: readonly LogOp[]): LogSeg
   return { host, end: ops.reduce(logAfter, start), ops, signature: new Uint8Array(64) };
 }
 
-test('a log is its first writer’s: another host replaces it by no epoch', async t => {
+test('a host that names another’s store has a log of its own there, and takes and hides nothing, whoever was first', async t => {
+  const { logs } = await archive(t);
+  const squatter = parseHostId('bb'.repeat(16));
+  t.is(await logs.append(segmentOf(squatter, 9, [add('03')])), 'appended');
+  t.is(await logs.append(segmentOf(writer, 1, [add('01'), add('02')])), 'appended');
+  t.deepEqual(logs.segment(writer, store, 0, 100)?.ops, [add('01'), add('02')]);
+  t.deepEqual(logs.segment(squatter, store, 0, 100)?.ops, [add('03')]);
+  t.deepEqual(
+    [...logs.stores()].map(({ host, position }) => [host, position.seq]),
+    [
+      [writer, 2],
+      [squatter, 1],
+    ],
+  );
+  await logs.drop(squatter, store);
+  t.is(logs.position(squatter, store), undefined);
+  t.is(logs.position(writer, store)?.seq, 2);
+});
+
+test('of one host 64 logs are kept, those of which only pieces came among them, and of others all the same', async t => {
+  const { logs } = await archive(t);
+  const ofStore = (n: number, host = writer): LogSegment => {
+    const start = logStart(parseStoreId(n.toString(16).padStart(32, '0')), { counter: 1, random: '00'.repeat(8) });
+    return { host, end: logAfter(start, add('01')), ops: [add('01')], signature: new Uint8Array(64) };
+  };
+  const [half] = new Log(manyOps(40)).pieces(40, 8) as [CheckpointPiece];
+  t.is(await logs.takePiece(half), 'collected');
+  for (let n = 1; n <= 63; n += 1) t.is(await logs.append(ofStore(n)), 'appended');
+  t.is(await logs.append(ofStore(64)), 'full');
+  const other = parseStoreId('5b'.repeat(16));
+  t.is(
+    await logs.takePiece({ ...half, checkpoint: { ...half.checkpoint, at: { ...half.checkpoint.at, store: other } } }),
+    'full',
+  );
+  t.is(await logs.append(ofStore(64, parseHostId('bb'.repeat(16)))), 'appended');
+  t.is(await logs.append(ofStore(63)), 'known');
+
+  await logs.keepOnly(writer, new Set([ofStore(2).end.store]));
+  t.deepEqual(
+    [...logs.stores()].filter(({ host }) => host === writer).map(({ position }) => position.store),
+    [ofStore(2).end.store],
+  );
+  t.is([...logs.stores()].length, 2);
+  for (let n = 3; n <= 65; n += 1) t.is(await logs.append(ofStore(n)), 'appended', 'what was half there has gone, too');
+});
+
+test('logs that an earlier build kept by store alone are let go', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'archive-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const tables = async <T>(look: (root: ReturnType<typeof open>) => Promise<T>): Promise<T> => {
+    const root = open({ path: folder, maxDbs: 128, noSubdir: false, keyEncoding: 'binary' });
+    try {
+      return await look(root);
+    } finally {
+      await root.close();
+    }
+  };
+  const names = () => tables(async root => [...root.getKeys()].map(String).filter(name => /^log-/.test(name)));
+  await tables(root => root.openDB({ name: 'log-heads', keyEncoding: 'binary' }).put(Buffer.alloc(16), 'old'));
+  t.is((await names()).length, 1);
   const index = openIndexDatabase(folder);
-  t.teardown(async () => {
-    await index.close();
-    rmSync(folder, { recursive: true });
-  });
-  const [writer, stranger] = [parseHostId('aa'.repeat(16)), parseHostId('bb'.repeat(16))];
-  t.is(await index.logs.append(segmentOf(writer, 1, [add('01'), add('02')])), 'appended');
-  t.is(await index.logs.append(segmentOf(stranger, 9, [add('03')])), 'stranger');
-  t.is(index.logs.segment(store, 0, 100)?.host, writer);
-  t.is(await index.logs.append(segmentOf(writer, 2, [add('03')])), 'appended');
+  t.deepEqual([...index.logs.stores()], []);
+  await index.close();
+  t.deepEqual(await names(), []);
 });
 
 /** A writer's log of these operations, and the checkpoint after some of them. */
 class Log {
-  readonly writer = parseHostId('aa'.repeat(16));
   readonly epoch: Epoch;
   readonly ops: readonly LogOp[];
 
@@ -56,7 +109,7 @@ class Log {
 
   segment(from: number, to: number): LogSegment {
     const signature = Buffer.alloc(64, `end ${to} `);
-    return { host: this.writer, end: this.positionAt(to), ops: this.ops.slice(from, to), signature };
+    return { host: writer, end: this.positionAt(to), ops: this.ops.slice(from, to), signature };
   }
 
   contentsAt(seq: number): LogOp[] {
@@ -69,7 +122,7 @@ class Log {
     const contents = this.contentsAt(seq);
     const chain = new ContentsChain(this.positionAt(seq));
     chain.take(contents);
-    const checkpoint = { host: this.writer, ...chain.base, signature: Buffer.alloc(64, `checkpoint ${seq} `) };
+    const checkpoint = { host: writer, ...chain.base, signature: Buffer.alloc(64, `checkpoint ${seq} `) };
     return [...piecesOf(checkpoint, contents, opsMax)];
   }
 
@@ -113,12 +166,12 @@ async function takeAll(logs: LogArchive, pieces: readonly CheckpointPiece[]): Pr
 
 /** What the archive would tell of the log to whoever has nothing: contents, then operations. */
 function told(logs: LogArchive, opsMax = 1_000) {
-  const contents = [...logs.pieces(store)].flatMap(({ ops }) => ops);
+  const contents = [...logs.pieces(writer, store)].flatMap(({ ops }) => ops);
   const ops: LogOp[] = [];
-  const base = logs.checkpoint(store)?.at.seq ?? 0;
-  for (let segment = logs.segment(store, base, opsMax); segment !== undefined; ) {
+  const base = logs.checkpoint(writer, store)?.at.seq ?? 0;
+  for (let segment = logs.segment(writer, store, base, opsMax); segment !== undefined; ) {
     ops.push(...segment.ops);
-    segment = logs.segment(store, segment.end.seq, opsMax);
+    segment = logs.segment(writer, store, segment.end.seq, opsMax);
   }
   return { base, contents, ops };
 }
@@ -141,15 +194,15 @@ test('who is behind a checkpoint collects it, keeps it over a restart, and goes 
   );
   t.deepEqual(told(kept.logs), toldOf(log, 0, 700), 'a half changes nothing');
   t.deepEqual(await takeAll(kept.logs, pieces.slice(-1)), ['appended']);
-  t.deepEqual(kept.logs.position(store), log.positionAt(11_000));
+  t.deepEqual(kept.logs.position(writer, store), log.positionAt(11_000));
   t.is(await kept.logs.append(log.segment(10_900, 12_000)), 'appended');
   for (const again of [false, true]) {
     if (again) await kept.restart();
     t.deepEqual(told(kept.logs), toldOf(log, 11_000, 12_000));
-    t.is(kept.logs.segment(store, 10_999, 100), undefined, 'nothing from before it is given out');
-    t.deepEqual(kept.logs.ops(store, 0, 20_000), log.ops.slice(11_000));
+    t.is(kept.logs.segment(writer, store, 10_999, 100), undefined, 'nothing from before it is given out');
+    t.deepEqual(kept.logs.ops(writer, store, 0, 20_000), log.ops.slice(11_000));
     const [piece] = log.pieces(11_000);
-    t.deepEqual(Buffer.from(kept.logs.checkpoint(store)?.signature ?? []), piece?.checkpoint.signature);
+    t.deepEqual(Buffer.from(kept.logs.checkpoint(writer, store)?.signature ?? []), piece?.checkpoint.signature);
   }
 });
 
@@ -159,7 +212,7 @@ test('who has read past a checkpoint makes it of what it has, again and again', 
   await kept.logs.append(log.segment(0, 9_500));
   t.is(await kept.logs.takePiece(log.statement(9_000)), 'appended');
   t.deepEqual(told(kept.logs), toldOf(log, 9_000, 9_500));
-  t.deepEqual(kept.logs.ops(store, 0, 20_000), log.ops.slice(9_000, 9_500), 'what came before is gone');
+  t.deepEqual(kept.logs.ops(writer, store, 0, 20_000), log.ops.slice(9_000, 9_500), 'what came before is gone');
   t.is(await kept.logs.takePiece(log.statement(9_000)), 'known');
   await kept.logs.append(log.segment(9_500, 15_000));
   t.deepEqual(
@@ -169,15 +222,15 @@ test('who has read past a checkpoint makes it of what it has, again and again', 
   await kept.restart();
   t.deepEqual(told(kept.logs), toldOf(log, 15_000, 15_000));
   t.is(await kept.logs.takePiece(log.statement(9_000)), 'known', 'an earlier one takes nothing back');
-  t.is(kept.logs.end(store)?.end.seq, 15_000);
+  t.is(kept.logs.end(writer, store)?.end.seq, 15_000);
 });
 
 test('the end of a log that stands on a checkpoint without more is not signed by itself', async t => {
   const kept = await archive(t);
   const log = new Log(manyOps(20));
   await takeAll(kept.logs, log.pieces(20));
-  t.is(kept.logs.end(store), undefined);
-  t.is(kept.logs.checkpoint(store)?.at.seq, 20);
+  t.is(kept.logs.end(writer, store), undefined);
+  t.is(kept.logs.checkpoint(writer, store)?.at.seq, 20);
 });
 
 test('a checkpoint of another log than was read is a fork, and nothing is let go of', async t => {
@@ -198,7 +251,7 @@ test('a checkpoint of another log than was read is a fork, and nothing is let go
   t.is(await kept.logs.takePiece(right), 'appended');
 });
 
-test('contents that were forged, pieces that leave a gap, and those of a stranger or an old epoch change nothing', async t => {
+test('contents that were forged, pieces that leave a gap, and those of another host or an old epoch change nothing', async t => {
   const kept = await archive(t);
   const log = new Log(manyOps(40), 3);
   await kept.logs.append(log.segment(0, 10));
@@ -207,7 +260,7 @@ test('contents that were forged, pieces that leave a gap, and those of a strange
   t.is(await kept.logs.takePiece({ ...two, ops: [...two.ops].reverse() }), 'gap');
   t.is(await kept.logs.takePiece(two), 'gap', 'the reading that was spoiled is over');
   const stranger = { ...one, checkpoint: { ...one.checkpoint, host: parseHostId('bb'.repeat(16)) } };
-  t.is(await kept.logs.takePiece(stranger), 'stranger');
+  t.is(await kept.logs.takePiece(stranger), 'collected');
   t.is(await kept.logs.takePiece(new Log(manyOps(90), 2).pieces(90)[0] as CheckpointPiece), 'old-epoch');
   t.deepEqual(told(kept.logs), toldOf(log, 0, 10));
   t.is((await takeAll(kept.logs, log.pieces(40, 8))).at(-1), 'appended');
@@ -224,7 +277,7 @@ test('a checkpoint of a greater epoch replaces the log, and a log of a greater e
   t.deepEqual(told(kept.logs), toldOf(second, 200, 300));
   await kept.logs.append(third.segment(0, 50));
   t.deepEqual(told(kept.logs), toldOf(third, 0, 50));
-  await kept.logs.drop(store);
+  await kept.logs.drop(writer, store);
   t.deepEqual(told(kept.logs), { base: 0, contents: [], ops: [] });
 });
 
@@ -247,7 +300,7 @@ test('whoever reads a checkpoint while others take its place gets no mixture of 
   const log = new Log(manyOps(14_000));
   await kept.logs.append(log.segment(0, 14_000));
   await kept.logs.takePiece(log.statement(12_000));
-  const reading = kept.logs.pieces(store);
+  const reading = kept.logs.pieces(writer, store);
   t.is(reading.next().value?.first, 0);
   // The second one lies where the first one lay.
   await kept.logs.takePiece(log.statement(13_000));
