@@ -16,7 +16,7 @@ import type { Machine } from '../core/machine.js';
 import type { GossipMessage } from '../core/messages.js';
 import { withDeadline } from '../net/deadline.js';
 import type { Net } from '../net/net.js';
-import { askState, type StatePart, type StateRequest, serveState } from '../net/state-protocol.js';
+import { askState, STATE_VECTOR_MAX, type StatePart, type StateRequest, serveState } from '../net/state-protocol.js';
 import { verify } from '../platform/ed25519.js';
 import type { AppendVerdict, LogArchive } from '../store/log-archive.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
@@ -80,14 +80,20 @@ export class StateExchange {
       tell({ is: 'state-answered', host, ok: false });
       return false;
     }
+    // Its own logs first, for it tells these for certain. What has no room is told anew: that costs bytes, and no more.
+    const positions = [...machine.positions()].sort((a, b) => Number(b.host === host) - Number(a.host === host));
+    const logs = positions.slice(0, STATE_VECTOR_MAX).map(({ host: writer, position: { store, epoch, seq } }) => ({
+      host: writer,
+      store,
+      epoch,
+      seq,
+    }));
     const request: StateRequest = {
-      logs: [...machine.positions()].map(({ host: writer, position: { store, epoch, seq } }) => ({
-        host: writer,
-        store,
-        epoch,
-        seq,
-      })),
-      heads: catalog.hints().map(({ source, seq }) => ({ source, seq })),
+      logs,
+      heads: catalog
+        .hints()
+        .slice(0, STATE_VECTOR_MAX)
+        .map(({ source, seq }) => ({ source, seq })),
       yourFrame: this.#lastFrame(host, peer),
     };
     let ok = false;

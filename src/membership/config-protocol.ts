@@ -102,8 +102,9 @@ export async function askConfig(
         if (kind === 'refused' && acceptance.because !== 'policy-unreadable' && acceptance.because !== 'withheld') {
           throw badFrame(`a configuration that is refused: ${acceptance.because}`);
         }
-        if (kind !== 'accepted' && kind !== 'fork-won' && kind !== 'known') break; // what follows has no ground to stand on
-        isAhead ||= kind !== 'known';
+        if (kind === 'gap' || kind === 'refused') break; // what follows has no ground to stand on
+        // A branch that loses so far may win by what follows.
+        isAhead ||= kind === 'accepted' || kind === 'fork-won';
       }
       for (const raw of admissions.slice(0, ADMISSIONS_MAX))
         isAhead = (await membership.acceptAdmission(raw)) || isAhead;

@@ -5,9 +5,10 @@
  * only once its file and then `current` are durable, so a crash leaves the old or the new and never half; the version
  * never goes back, but for the one case below. Everything is verified again, from the cluster's id up, at each start.
  *
- * Forks: when two admins sign a successor of one parent while apart, every host that sees both takes the same one
+ * Forks: when two admins sign a successor of one parent while apart, every host that sees both takes the same branch
  * (`decideFork`) at the earliest fork, however long the branches are; so after a lost fork the number may be lower than
  * before. Lost versions are kept in `lost/`, with their policy as plain YAML, and told of until an operator removes them.
+ * A branch that lost may go on elsewhere, to a version by which it wins: then it is taken from there.
  *
  * Driven by membership.ts. One operation at a time.
  */
@@ -18,6 +19,7 @@ import { ClusterError } from '../core/fault.js';
 import { type ClusterId, parseClusterId } from '../core/ids.js';
 import { fsyncFolder, readIfThere, writeDurable } from '../platform/durable.js';
 import {
+  type Branch,
   type Configuration,
   checkVersion,
   decideFork,
@@ -32,13 +34,13 @@ import { joinPolicy } from './policy-parts.js';
 
 export type Acceptance =
   | { readonly kind: 'accepted'; readonly configuration: Configuration }
-  /** It is in the chain already, or lost a fork before. */
+  /** It is in the chain already, or lost a fork before and does so still. */
   | { readonly kind: 'known' }
   /** The version before it is not in our chain: ask from further back, or it stands on a branch that lost. */
   | { readonly kind: 'gap' }
-  /** A rival of a version of ours, which it beat: ours from there on are in `lost/`. */
+  /** Its branch is a rival of ours, which it beat: ours from the fork on is in `lost/`. */
   | { readonly kind: 'fork-won'; readonly configuration: Configuration; readonly lost: readonly LostVersion[] }
-  /** A rival of a version of ours, which stands. */
+  /** Its branch is a rival of ours, which stands. */
   | { readonly kind: 'fork-lost'; readonly lost: LostVersion }
   | { readonly kind: 'refused'; readonly because: VersionRefusal | 'withheld' };
 
@@ -70,6 +72,8 @@ const VERSION_FILE = /^(\d{8,16})-([0-9a-f]{64})\.version$/;
 
 const folderOf = (stateDir: string): string => join(stateDir, 'config');
 const fileOf = ({ version, hash }: Mark): string => `${String(version).padStart(8, '0')}-${hash}.version`;
+
+const isBranch = (versions: readonly UncheckedVersion[]): versions is Branch => versions.length > 0;
 
 /** True when this state folder belongs to a cluster, whole or damaged. */
 export const hasCluster = (stateDir: string): boolean => readIfThere(join(folderOf(stateDir), CURRENT)) !== undefined;
@@ -145,7 +149,7 @@ export class ConfigStore {
 
   /** Versions that lost a fork, for alarms. */
   get lost(): readonly LostVersion[] {
-    return this.#lost;
+    return this.#lost.filter(version => !this.has(version));
   }
 
   /** How far this chain goes: the newest, then steps back that double, then the first. */
@@ -217,36 +221,53 @@ export class ConfigStore {
       if (isMalformed(error)) return { kind: 'refused', because: 'malformed' };
       throw error;
     }
-    if (this.has(unchecked) || this.#lost.some(({ hash }) => hash === unchecked.hash)) return { kind: 'known' };
+    if (this.has(unchecked)) return { kind: 'known' };
     const newest = this.#hashes.length;
-    if (
-      unchecked.version > newest + 1 ||
-      (unchecked.version > 1 && this.#hashes[unchecked.version - 2] !== unchecked.previous)
-    ) {
+    const before = await this.#lostBefore(unchecked);
+    const [first = unchecked] = before;
+    if (first.version > newest + 1 || (first.version > 1 && this.#hashes[first.version - 2] !== first.previous)) {
       return { kind: 'gap' };
     }
-    const parent = unchecked.version === newest + 1 ? this.#current : await this.#loadBefore(unchecked);
+    const ground = first.version === newest + 1 ? this.#current : await this.#loadBefore(first);
+    const parent = before.at(-1) ?? ground;
     const checked = checkVersion(unchecked, { cluster: this.cluster, parent });
     if (typeof checked === 'string') return { kind: 'refused', because: checked };
     if (!isWholeFor(checked, reader)) return { kind: 'refused', because: 'withheld' };
-    if (checked.version === newest + 1) {
+    if (checked.version === newest + 1 && before.length === 0) {
       await this.#take(checked);
       return { kind: 'accepted', configuration: checked };
     }
-
     // A second version 1 would have another cluster id, so a rival has a parent.
-    if (parent === undefined) return { kind: 'refused', because: 'other-cluster' };
-    const ours = await this.#load(this.#mark(checked.version));
-    if (decideFork(parent, ours, checked) === 'a') {
-      const lost = await this.#keepLost(checked);
-      return { kind: 'fork-lost', lost };
+    if (ground === undefined) return { kind: 'refused', because: 'other-cluster' };
+    return await this.#settle({ ground, ours: await this.#chainFrom(first.version), rival: [...before, checked] });
+  }
+
+  /** Takes the rival branch in place of ours, or keeps its last version among the lost; those before it are there. */
+  async #settle({
+    ground,
+    ours,
+    rival,
+  }: {
+    readonly ground: UncheckedVersion;
+    readonly ours: readonly UncheckedVersion[];
+    readonly rival: readonly UncheckedVersion[];
+  }): Promise<Acceptance> {
+    const newest = rival.at(-1);
+    if (newest === undefined) throw new Error('bug: a branch without a version');
+    if (isBranch(ours) && isBranch(rival) && decideFork(ground, ours, rival) === 'a') {
+      if (this.#isKept(newest)) return { kind: 'known' };
+      return { kind: 'fork-lost', lost: await this.#keepLost(newest) };
     }
     const losers: LostVersion[] = [];
-    for (let version = checked.version; version <= newest; version++) {
-      losers.push(await this.#keepLost(await this.#load(this.#mark(version))));
+    for (const version of ours) losers.push(await this.#keepLost(version));
+    let parent = ground;
+    for (const version of rival) {
+      const configuration = checkVersion(version, { cluster: this.cluster, parent });
+      if (typeof configuration === 'string') throw new Error(`bug: a version that was kept is ${configuration}`);
+      await this.#take(configuration);
+      parent = configuration;
     }
-    await this.#take(checked);
-    return { kind: 'fork-won', configuration: checked, lost: losers };
+    return { kind: 'fork-won', configuration: this.current, lost: losers };
   }
 
   /** Durable first, then in use. */
@@ -269,8 +290,32 @@ export class ConfigStore {
     const texts = version.parts.flatMap(({ name: part, text }) => (text === undefined ? [] : [{ name: part, text }]));
     await writeDurable(lost.policyPath, joinPolicy(texts));
     await writeDurable(join(folder, name), version.raw);
-    this.#lost.push(lost);
+    if (!this.#lost.some(({ hash }) => hash === lost.hash)) this.#lost.push(lost);
     return lost;
+  }
+
+  /** It lost, and nobody has removed it since. */
+  #isKept(mark: Mark): boolean {
+    const isLost = this.#lost.some(({ hash }) => hash === mark.hash);
+    return isLost && readIfThere(join(this.#folder, 'lost', fileOf(mark))) !== undefined;
+  }
+
+  /** The versions before this one that lost, oldest first, as far down as they are here: to ours if nothing is missing. */
+  async #lostBefore(version: UncheckedVersion): Promise<readonly UncheckedVersion[]> {
+    const before: UncheckedVersion[] = [];
+    for (let above = version; above.previous !== undefined; ) {
+      const mark = { version: above.version - 1, hash: above.previous };
+      if (this.has(mark) || !this.#isKept(mark)) break;
+      above = await this.#load(mark, join(this.#folder, 'lost'));
+      before.unshift(above);
+    }
+    return before;
+  }
+
+  /** Our chain from this version on. */
+  async #chainFrom(version: number): Promise<readonly UncheckedVersion[]> {
+    const marks = this.#hashes.slice(version - 1).map((hash, n) => ({ version: version + n, hash }));
+    return await Promise.all(marks.map(mark => this.#load(mark)));
   }
 
   #mark(version: number): Mark {
@@ -280,8 +325,8 @@ export class ConfigStore {
   }
 
   /** A version of our chain, as far as its own hash proves it. @throws ClusterError CONFIG_DAMAGED */
-  async #load(mark: Mark): Promise<UncheckedVersion> {
-    const path = join(this.#folder, fileOf(mark));
+  async #load(mark: Mark, folder = this.#folder): Promise<UncheckedVersion> {
+    const path = join(folder, fileOf(mark));
     try {
       const loaded = readVersion(await readFile(path));
       if (loaded.hash === mark.hash && loaded.version === mark.version) return loaded;

@@ -30,7 +30,7 @@ import type { Net } from './net.js';
 
 export const STATE_PROTOCOL = '/scatterhoard/state/1';
 /** Logs, and heads, of one ask: 64 hosts with 64 stores each. */
-const STATE_VECTOR_MAX = 4096;
+export const STATE_VECTOR_MAX = 4096;
 /** A signed head's bytes: its listed snapshots, some hundreds of 60 bytes. */
 const HEAD_BYTES_MAX = 512 * 1024;
 /** One part of an answer. 4096 operations are 160 KiB, a head at most 512. */

@@ -27,6 +27,7 @@ import type { Unstamped } from '../../src/daemon/driver.js';
 import { Roster } from '../../src/daemon/roster.js';
 import { StateExchange, type StateExchangeOptions } from '../../src/daemon/state-exchange.js';
 import { publicKeyOf } from '../../src/membership/peer-key.js';
+import { STATE_VECTOR_MAX } from '../../src/net/state-protocol.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
@@ -47,6 +48,7 @@ async function aPair(
     answererTrust = 'trusted',
     askerHasRead = [],
     squattedByOther = [],
+    othersFirst = false,
     answererHas = [],
     apart = false,
     askerStartedBefore,
@@ -56,6 +58,8 @@ async function aPair(
     askerHasRead?: readonly LogPosition[];
     /** Logs that the asker has read of a third host. */
     squattedByOther?: readonly LogPosition[];
+    /** It read these before the answerer's. */
+    othersFirst?: boolean;
     answererHas?: readonly LogPosition[];
     /** Each has an archive of its own; else what one keeps the other has too. */
     apart?: boolean;
@@ -81,13 +85,12 @@ async function aPair(
       net,
       roster,
       machine: {
-        positions: () =>
-          self === asker
-            ? [
-                ...askerHasRead.map(position => ({ host: answerer, position })),
-                ...squattedByOther.map(position => ({ host: third, position })),
-              ]
-            : [],
+        positions: () => {
+          const own = askerHasRead.map(position => ({ host: answerer, position }));
+          const others = squattedByOther.map(position => ({ host: third, position }));
+          if (self !== asker) return [];
+          return othersFirst ? [...others, ...own] : [...own, ...others];
+        },
         host: () => ({ connected: true }),
         startOf: (host: string) => (self === answerer && host === asker ? askerStartedBefore : undefined),
         heartbeat: () => ({
@@ -281,6 +284,22 @@ test('a log that another host has under the same store’s id does not hide how 
   t.true(await ask());
   t.deepEqual(toldOf(told), []);
   t.deepEqual(heard, [], 'nor is it a reason to ask back');
+});
+
+test('who has read more logs than an ask has room for asks all the same, and names those of the asked one', async t => {
+  const answererHas = [logOf(new Uint8Array(32), answerer).end];
+  const squattedByOther = Array.from({ length: STATE_VECTOR_MAX }, (_, n) =>
+    logStart(parseStoreId(n.toString(16).padStart(32, '0')), { counter: 9, random: '00'.repeat(8) }),
+  );
+  const { ask, told, archive, seeds } = await aPair(t, {
+    askerHasRead: answererHas,
+    squattedByOther,
+    othersFirst: true,
+    answererHas,
+  });
+  await archive.append(logOf(seeds.answerer, answerer));
+  t.true(await ask());
+  t.deepEqual(toldOf(told), []);
 });
 
 // ---- checkpoints

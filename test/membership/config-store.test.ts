@@ -177,11 +177,46 @@ test('the branch that loses is kept with its policy, told of, and known from the
   t.is((await again.accept(loser.raw, TRUSTED)).kind, 'known');
 });
 
+test('a stolen key does not come back by a rival from before its revocation, wherever that was seen first', async t => {
+  const [stolen, honest] = [newKey(), newKey()];
+  const root = found([stolen, honest]);
+  const edit = next(root, honest);
+  const revoked = next(edit, honest, { admins: root.admins.filter(({ host }) => host !== hostOf(stolen)) });
+  const rival = next(root, stolen);
+  const rival2 = next(rival, stolen);
+
+  const stateDir = await stateFolder(t);
+  const saw = await storeWith(stateDir, [root, edit, revoked]);
+  t.is((await saw.accept(rival.raw, TRUSTED)).kind, 'fork-lost');
+  t.is((await saw.accept(rival.raw, TRUSTED)).kind, 'known');
+  t.is((await saw.accept(rival2.raw, TRUSTED)).kind, 'fork-lost');
+  t.is(saw.current.hash, revoked.hash);
+
+  const fooledDir = await stateFolder(t);
+  const fooled = await storeWith(fooledDir, [root, rival, rival2]);
+  t.is((await fooled.accept(edit.raw, TRUSTED)).kind, 'fork-lost');
+  await rm(join(fooledDir, 'config', 'lost', `00000002-${edit.hash}.version`));
+  t.is((await fooled.accept(revoked.raw, TRUSTED)).kind, 'gap', 'an operator has removed what it follows');
+  t.is((await fooled.accept(edit.raw, TRUSTED)).kind, 'fork-lost');
+  const again = await ConfigStore.open(fooledDir);
+  const acceptance = await again.accept(revoked.raw, TRUSTED);
+  if (acceptance.kind !== 'fork-won') return t.fail(acceptance.kind);
+  t.deepEqual([again.current.hash, ...acceptance.lost.map(({ version }) => version)], [revoked.hash, 2, 3]);
+  const reopened = await ConfigStore.open(fooledDir);
+  t.is(reopened.current.hash, revoked.hash);
+  t.deepEqual(
+    reopened.lost.map(({ hash }) => hash).sort(),
+    [rival.hash, rival2.hash].sort(),
+    'what is in force is told of as lost no more',
+  );
+});
+
 test('stores that get the branches of forks in any order end with the same chain', async t => {
   const admins = [newKey(), newKey(), newKey()];
   const root = found(admins);
-  // A tree of versions: each new one follows a random earlier one, signed by a random admin.
-  const trees = fc.array(fc.tuple(fc.nat({ max: 1000 }), fc.nat({ max: 2 })), { minLength: 1, maxLength: 7 });
+  // A tree of versions: each new one follows a random earlier one, signed by a random admin; some take one out, or in again.
+  const change = fc.tuple(fc.nat({ max: 1000 }), fc.nat({ max: 2 }), fc.option(fc.nat({ max: 2 })));
+  const trees = fc.array(change, { minLength: 1, maxLength: 7 });
   await fc.assert(
     fc.asyncProperty(
       trees,
@@ -189,10 +224,17 @@ test('stores that get the branches of forks in any order end with the same chain
       fc.array(fc.nat(), { minLength: 30, maxLength: 30 }),
       async (shape, orderA, orderB) => {
         const tree: Configuration[] = [root];
-        for (const [parent, signer] of shape) {
+        for (const [parent, signer, changed] of shape) {
           const key = admins[signer];
           const above = tree[parent % tree.length];
-          if (key !== undefined && above !== undefined) tree.push(next(above, key));
+          if (key === undefined || above === undefined || !above.admins.some(({ host }) => host === hostOf(key)))
+            continue;
+          const entry = changed === null ? undefined : root.admins[changed];
+          const others = above.admins.filter(admin => admin.key !== entry?.key);
+          const isIn = others.length < above.admins.length;
+          if (entry === undefined) tree.push(next(above, key));
+          else if (!isIn) tree.push(next(above, key, { admins: [...others, entry] }));
+          else if (others.length > 0) tree.push(next(above, key, { admins: others }));
         }
         const [a, b] = [await storeWith(await stateFolder(t), [root]), await storeWith(await stateFolder(t), [root])];
         // Each gets the versions in its own order, repeats included; then they tell each other until neither learns more.
@@ -214,7 +256,7 @@ test('stores that get the branches of forks in any order end with the same chain
         t.is(a.current.hash, b.current.hash);
       },
     ),
-    { numRuns: 25 },
+    { numRuns: 60 },
   );
 });
 
