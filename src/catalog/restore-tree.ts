@@ -35,6 +35,7 @@ import {
   hasMetadataOf,
   messageOf,
   type Outcome,
+  rethrow,
   sameTime,
   throwIfStopping,
   type WantedFile,
@@ -176,10 +177,7 @@ class Restore {
       await this.#writeFoldersAndFiles(flush);
       this.#phase = 'finish';
       const root = await this.#writeSymlinksAndCloseFolders();
-      await flush.all().catch(error => {
-        throwIfStopping(error);
-        throw error;
-      });
+      await flush.all().catch(rethrow);
       return root;
     } finally {
       await flush.close();
@@ -197,6 +195,7 @@ class Restore {
       existing: this.#request.existing,
       isResume: this.#target.state === 'resume',
       content: this.#request.content,
+      flush,
       signal,
       onOutcome: (file, outcome) => this.#settled(file, outcome),
       onNotSet: ({ entry }, fault) => this.#faults(entry, [fault]),
@@ -230,9 +229,13 @@ class Restore {
       }
       if (run !== undefined) await start(run.parcel, run.files);
       await Promise.all(running);
+      // A folder's time is set in pass 2, and a name that comes into it changes that.
+      await flush.all().catch(rethrow);
     } catch (error) {
       stop.abort(error);
       await Promise.allSettled(running);
+      // What is finished gets its name all the same. That it does not is the lesser news: the next run writes it again.
+      await flush.all().catch(() => {});
       throw stop.signal.reason;
     }
   }
