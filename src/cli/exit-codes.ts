@@ -17,6 +17,7 @@ export const EXIT = {
   /** Not a member, not let in, or without the key that this needs. */
   notAllowed: 12,
   underReplicated: 20,
+  /** A source is missing, or its newest snapshot is too old. */
   stale: 21,
   drillFailed: 22,
   interrupted: 130,

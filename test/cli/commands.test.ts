@@ -172,6 +172,21 @@ test('status exits 20 while something has too few copies, and shows alarms and m
   t.regex(out, /alarm ONE_ADMIN, for 1 min: there is one admin key/);
 });
 
+test('status exits 21 when all has its copies and a source is stale, missing or never backed up; --wait does not', async t => {
+  const { lastSnapshot: _, ...never } = sourceOf({ fresh: false });
+  for (const source of [sourceOf({ fresh: false }), sourceOf({ missing: 'its folder is gone' }), never]) {
+    const status = statusOf({ sources: [sourceOf(), source] });
+    const stateDir = await serve(t, {
+      status: async () => status,
+      statusChanges: signal => eachThenSilence(signal, status),
+    });
+    t.is((await cluster(['--state', stateDir, 'status'])).code, 21);
+    t.is((await cluster(['--state', stateDir, 'status', '--wait', 'protected'])).code, 0);
+  }
+  const both = await serve(t, { status: async () => statusOf({ sources: [under(), sourceOf({ fresh: false })] }) });
+  t.is((await cluster(['--state', both, 'status'])).code, 20);
+});
+
 test('status says what is pending while it is not settled', async t => {
   const lineOf = async (pending: StatusReport['pending'], settled = false): Promise<string | undefined> => {
     const stateDir = await serve(t, { status: async () => statusOf({ pending, settled }) });
