@@ -52,6 +52,8 @@ const CLI_MAY_IMPORT = [
   'src/daemon/service.ts',
   // Must come before libp2p.
   'src/platform/node-shims.ts',
+  // Durations as people give them, some of which Node's own timers do not take.
+  'src/platform/long-timer.ts',
   // How paths, entries, kinds of snapshots, sizes and times stand in text: pure, and the same for those who write and who read it.
   'src/catalog/path-text.ts',
   'src/catalog/entry.ts',

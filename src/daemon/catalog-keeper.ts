@@ -24,6 +24,7 @@ import { type ObjectId, type ParcelId, type PeerName, type SourceId, splitSource
 import type { HeadHint } from '../core/messages.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
+import { TIMER_MS_MAX } from '../platform/long-timer.js';
 import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
 import type { Unstamped } from './driver.js';
@@ -37,8 +38,6 @@ const PAGES_AT_ONCE = 4;
 const DAY_MS = 86_400_000;
 /** A hold that could not be ended is looked at again after this, in ms. */
 const AGAIN_MS = 60_000;
-/** Node's timers take no more. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 
 export interface CatalogKeeperOptions {
   /** STATE/catalog/heads, which exists. */

@@ -239,6 +239,14 @@ test.serial('status --wait exits 20 when the time is up, with the last status', 
   t.like(recordsOf(err), [{ message_type: 'error', code: 'WAIT_TIMEOUT' }]);
 });
 
+test('a --timeout that is longer than a timer of Node can be is waited for', async t => {
+  const stateDir = await serve(t, {
+    statusChanges: signal => eachThenSilence(signal, statusOf({ protected: false }), statusOf()),
+  });
+  const { code, err } = await cluster(['--state', stateDir, 'status', '--wait', 'protected', '--timeout', '25d']);
+  t.deepEqual([code, err], [0, '']);
+});
+
 test('status --watch prints every change until it is interrupted, which exits 130', async t => {
   const stateDir = await serve(t, {
     statusChanges: signal => eachThenSilence(signal, statusOf({ configVersion: 1 }), statusOf({ configVersion: 2 })),
