@@ -25,6 +25,7 @@ import {
   symlinkSync,
 } from 'node:fs';
 import type { ParcelId } from '../core/ids.js';
+import { abortWith } from '../platform/abort-with.js';
 import { PARCEL_FILE_BYTES } from './cut.js';
 import type { Entry } from './entry.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from './restore-content.js';
@@ -189,7 +190,8 @@ class Restore {
   async #writeFoldersAndFiles(flush: RestoreFlush): Promise<void> {
     // One parcel's fatal trouble ends the others too.
     const stop = new AbortController();
-    const signal = AbortSignal.any([this.#request.signal, stop.signal]);
+    const { signal } = stop;
+    const undo = abortWith(stop, [this.#request.signal]);
     const writer = new FileWriter({
       folder: this.#folder,
       existing: this.#request.existing,
@@ -236,7 +238,9 @@ class Restore {
       await Promise.allSettled(running);
       // What is finished gets its name all the same. That it does not is the lesser news: the next run writes it again.
       await flush.all().catch(() => {});
-      throw stop.signal.reason;
+      throw signal.reason;
+    } finally {
+      undo();
     }
   }
 
