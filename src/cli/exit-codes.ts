@@ -69,6 +69,13 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   INTERRUPTED: EXIT.interrupted,
 };
 
+/** The error comes of an abort with this reason, in whatever words the one that listened for it has. */
+export function isInterruption(error: unknown, reason: unknown): boolean {
+  for (let one = error; one instanceof Error; one = one.cause)
+    if (one === reason || one.name === 'AbortError') return true;
+  return false;
+}
+
 export function exitCodeFor(error: unknown): ExitCode {
   return (error instanceof ClusterError ? EXIT_OF[error.code] : undefined) ?? EXIT.failed;
 }

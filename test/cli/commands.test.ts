@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
@@ -17,6 +17,7 @@ import type {
   StatusReport,
 } from '../../src/daemon/service.js';
 import { Blobs, entryOf, fileOf, parcelNumber, placed } from '../catalog/restore-fixture.js';
+import { until } from '../helpers/until.js';
 import {
   cluster,
   each,
@@ -814,6 +815,22 @@ test('SIGTERM ends a command with 130', async t => {
   const stateDir = await serve(t, { statusChanges: signal => eachThenSilence(signal, statusOf()) });
   const kill = { signal: 'SIGTERM', when: /status/ } as const;
   t.is((await cluster(['--state', stateDir, 'status', '--watch', '--json'], { kill })).code, 130);
+});
+
+test('a service that was stopped and did not end cleanly exits 1 and says why, in its log too', async t => {
+  const state = join(temporaryFolder(t), 'state');
+  await cluster(['--state', state, 'init', '--name', 'home', '--host', 'imac']);
+  const ready = until('the service answers', () => existsSync(join(state, 'control.sock'))).then(() => {
+    rmSync(join(state, 'lock'));
+    mkdirSync(join(state, 'lock'));
+  });
+  const { code, err } = await cluster(['--state', state, 'up', '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns'], {
+    kill: { signal: 'SIGTERM', when: ready },
+  });
+  t.is(code, 1);
+  t.regex(err, /"code":"TEARDOWN_FAILED".*EISDIR/);
+  t.regex(err, /^cluster: the service did not end cleanly: EISDIR/m);
+  t.notRegex(err, /^interrupted$/m);
 });
 
 test('a reader that closes the pipe ends the command quietly', async t => {
