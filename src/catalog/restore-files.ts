@@ -228,20 +228,18 @@ export class FileWriter {
     const { link, blob } = file.entry;
     const anchor = link === undefined || blob === undefined ? undefined : pathKey(linkAnchor(folder, link, blob));
     if (anchor !== undefined && !this.#unnamedLinks.has(anchor)) this.#unnamedLinks.set(anchor, part);
-    const discard = (): void => {
+    const forget = (): void => {
       if (anchor !== undefined && this.#unnamedLinks.get(anchor) === part) this.#unnamedLinks.delete(anchor);
-      // Renaming one name of an inode onto another does nothing, by POSIX, and leaves both.
-      rmSync(part, { force: true });
     };
     flush.nameOnDisk({
       name: () => {
-        try {
-          this.#guardedSync([file], () => this.#name(part, file, finished));
-        } finally {
-          discard();
-        }
+        forget();
+        this.#guardedSync([file], () => this.#name(part, file, finished));
       },
-      discard,
+      discard: () => {
+        forget();
+        rmSync(part, { force: true });
+      },
     });
   }
 
@@ -249,13 +247,20 @@ export class FileWriter {
     const { folder, onOutcome, onNotSet, existing } = this.#work;
     const { entry, path } = file;
     const place = below(folder, path);
-    checkParents(folder, path);
-    const there = lstatSync(place, { throwIfNoEntry: false });
-    if (there !== undefined && existing !== 'overwrite') {
-      onOutcome(file, alreadyThere);
-      return;
+    let isLeft = true;
+    try {
+      checkParents(folder, path);
+      const there = lstatSync(place, { throwIfNoEntry: false });
+      if (there !== undefined && existing !== 'overwrite') {
+        onOutcome(file, alreadyThere);
+        return;
+      }
+      renameSync(part, place);
+      // Renaming one name of an inode onto another does nothing, by POSIX, and leaves both.
+      isLeft = entry.link !== undefined;
+    } finally {
+      if (isLeft) rmSync(part, { force: true });
     }
-    renameSync(part, place);
     const unlinked = this.#anchor(place, entry);
     for (const fault of unlinked === undefined ? faults : [...faults, unlinked]) onNotSet(file, fault);
     onOutcome(file, { kind: 'restored', bytes });

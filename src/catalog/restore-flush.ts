@@ -16,7 +16,7 @@ import { posix } from '../platform/posix.js';
 
 /** Written since the last one began: a tenth of a second of a quick disk, some seconds of a slow one, which has no more than one at a time. */
 export const FLUSH_BYTES = 64 * 1024 * 1024;
-/** Files that wait: 0.2 s of renaming, 4 MiB of entries, and a tenth of what a call costs that has 16 MiB to write. */
+/** Files that one call lets go, and as many may wait behind it: a quarter of a second of renaming, and 4 MiB of entries. */
 export const FLUSH_FILES = 4096;
 
 type SyncFileSystem = (fd: number) => Promise<void>;
