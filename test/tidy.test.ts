@@ -52,6 +52,10 @@ const CLI_MAY_IMPORT = [
   'src/daemon/service.ts',
   // Must come before libp2p.
   'src/platform/node-shims.ts',
+  // In place of AbortSignal.any.
+  'src/platform/abort-with.ts',
+  // Durations as people give them, some of which Node's own timers do not take.
+  'src/platform/long-timer.ts',
   // How paths, entries, kinds of snapshots, sizes and times stand in text: pure, and the same for those who write and who read it.
   'src/catalog/path-text.ts',
   'src/catalog/entry.ts',
@@ -230,6 +234,16 @@ test('core and simulator have no clock and no dice', t => {
   const pure = SOURCES.filter(({ file }) => file.startsWith('src/core/') || file.startsWith('sim/'));
   t.deepEqual(
     pure.flatMap(source => clocksAndDice(source).map(found => `${source.file}: ${found}`)),
+    [],
+  );
+});
+
+test('no source calls AbortSignal.any, which leaks at each call: there is abort-with.ts', t => {
+  const calling = SOURCES.filter(
+    ({ file, text }) => file.startsWith('src/') && /\bAbortSignal\.any\(/.test(withoutComments(text)),
+  );
+  t.deepEqual(
+    calling.map(({ file }) => file),
     [],
   );
 });

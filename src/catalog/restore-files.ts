@@ -2,8 +2,9 @@
  * Restore files: the regular files of one parcel, from their content to their places below the target.
  *
  * Bytes go to an unfinished file in the mark's folder and are hashed on the way; owner, attributes, mode and time are set
- * there; only then is it renamed into its place. So a name that is there is whole and right, and a restore that goes on can
- * tell by size and time. A blob that several files of the parcel need is fetched once.
+ * there; when the disk has all of it (restore-flush.ts) it is renamed into its place, and not before. So a name that is there
+ * is whole and right, also after a power cut, and a restore that goes on can tell by size and time. A blob that several files
+ * of the parcel need is fetched once.
  *
  * Calls are synchronous up to a megabyte at a time: a small file costs 60 µs so and 500 µs by the thread pool, and this
  * process has nothing else to do. Driven by restore-tree.ts, several parcels at once.
@@ -13,6 +14,8 @@ import {
   closeSync,
   constants,
   copyFileSync,
+  fstatSync,
+  fsyncSync,
   linkSync,
   lstatSync,
   openSync,
@@ -25,6 +28,7 @@ import { createHasher, EMPTY_BLOB, type Hasher } from '../core/hash.js';
 import { type BlobId, hexOf, type ParcelId } from '../core/ids.js';
 import { type Entry, MTIME_SAME_NS } from './entry.js';
 import type { ContentFrame, ContentRequest } from './restore-content.js';
+import type { RestoreFlush } from './restore-flush.js';
 import { hasAttributesOf, isRoot, type NotSet, setAllButTime, setTime } from './restore-metadata.js';
 import { below, type ExistingFiles, linkAnchor, partPath } from './restore-target.js';
 import { copySparse, SparseWriter } from './sparse-writer.js';
@@ -47,6 +51,8 @@ export interface FilesWork {
   /** The target carried this restore's mark: what is there may be ours. */
   readonly isResume: boolean;
   readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
+  /** Says when a finished file may get its name; outcomes come then. */
+  readonly flush: RestoreFlush;
   readonly signal: AbortSignal;
   readonly onOutcome: (file: WantedFile, outcome: Outcome) => void;
   readonly onNotSet: (file: WantedFile, fault: NotSet) => void;
@@ -54,7 +60,7 @@ export interface FilesWork {
   readonly onBytes: (bytes: number) => void;
 }
 
-const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, COPYFILE_EXCL, COPYFILE_FICLONE } = constants;
+const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, COPYFILE_EXCL, COPYFILE_FICLONE } = constants;
 /** A blob whose bytes were wrong is asked for once more: another holder may have it right. */
 const ASKS_MAX = 2;
 
@@ -74,6 +80,8 @@ export class FileWriter {
   readonly #work: FilesWork;
   /** The target's file system. */
   readonly #device: number;
+  /** Of each hard-linked file whose first name waits for the disk, its anchor's path and its unfinished file. */
+  readonly #unnamedLinks = new Map<string, Buffer>();
   #parts = 0;
 
   constructor(work: FilesWork) {
@@ -81,8 +89,12 @@ export class FileWriter {
     this.#device = lstatSync(work.folder).dev;
   }
 
-  /** Ends when every file has had its outcome. @throws ClusterError RESTORE_STOPPED, or what the content's giver throws */
+  /**
+   * Ends when every file has had its outcome, or has only its name to wait for.
+   * @throws ClusterError RESTORE_STOPPED, what the content's giver throws, or what `flush` does
+   */
   async restore(parcel: ParcelId, files: readonly WantedFile[]): Promise<void> {
+    await this.#work.flush.room().catch(rethrow);
     const wanted = new Map<BlobId, WantedFile[]>();
     for (const file of files) {
       this.#work.signal.throwIfAborted();
@@ -187,74 +199,107 @@ export class FileWriter {
     }
   }
 
-  /** Owner, attributes, mode, time, then the name. */
+  /** Owner, attributes, mode, time; then it waits for its name. */
   #finish(part: Part, file: WantedFile): void {
-    const { folder, onOutcome, onNotSet, existing } = this.#work;
-    const { entry, path } = file;
-    const place = below(folder, path);
+    const { flush } = this.#work;
+    const { entry } = file;
+    let alone: number | undefined;
     try {
+      // Opened while the mode lets us, for its time is set by its path and must be on disk too.
+      if (!flush.reaches(fstatSync(part.fd).dev)) alone = openSync(part.path, O_RDONLY | O_NOFOLLOW);
       const faults = setAllButTime(part.fd, part.path, entry);
       closeSync(part.fd);
       part.isClosed = true;
       faults.push(...setTime(part.path, entry));
       // Between the first look and now another name of the same inode may have been finished.
       if (this.#linked(file)) return;
+      if (alone !== undefined) fsyncSync(alone);
+      part.isHandedOn = true;
+      this.#nameOnDisk(part.path, file, { bytes: entry.size, faults });
+    } finally {
+      if (alone !== undefined) closeSync(alone);
+      removePart(part);
+    }
+  }
+
+  /** Gives an unfinished file of which all is done its name, when the disk has it. */
+  #nameOnDisk(part: Buffer, file: WantedFile, finished: Finished): void {
+    const { folder, flush } = this.#work;
+    const { link, blob } = file.entry;
+    const anchor = link === undefined || blob === undefined ? undefined : pathKey(linkAnchor(folder, link, blob));
+    if (anchor !== undefined && !this.#unnamedLinks.has(anchor)) this.#unnamedLinks.set(anchor, part);
+    const forget = (): void => {
+      if (anchor !== undefined && this.#unnamedLinks.get(anchor) === part) this.#unnamedLinks.delete(anchor);
+    };
+    flush.nameOnDisk({
+      name: () => {
+        forget();
+        this.#guardedSync([file], () => this.#name(part, file, finished));
+      },
+      discard: () => {
+        forget();
+        rmSync(part, { force: true });
+      },
+    });
+  }
+
+  #name(part: Buffer, file: WantedFile, { bytes, faults }: Finished): void {
+    const { folder, onOutcome, onNotSet, existing } = this.#work;
+    const { entry, path } = file;
+    const place = below(folder, path);
+    let isLeft = true;
+    try {
       checkParents(folder, path);
       const there = lstatSync(place, { throwIfNoEntry: false });
       if (there !== undefined && existing !== 'overwrite') {
         onOutcome(file, alreadyThere);
         return;
       }
-      renameSync(part.path, place);
-      part.isPlaced = true;
-      if (entry.link !== undefined) {
-        const fault = this.#anchor(place, entry);
-        if (fault !== undefined) faults.push(fault);
-      }
-      for (const fault of faults) onNotSet(file, fault);
-      onOutcome(file, { kind: 'restored', bytes: entry.size });
+      renameSync(part, place);
+      // Renaming one name of an inode onto another does nothing, by POSIX, and leaves both.
+      isLeft = entry.link !== undefined;
     } finally {
-      removePart(part);
+      if (isLeft) rmSync(part, { force: true });
     }
+    const unlinked = this.#anchor(place, entry);
+    for (const fault of unlinked === undefined ? faults : [...faults, unlinked]) onNotSet(file, fault);
+    onOutcome(file, { kind: 'restored', bytes });
   }
 
   // ── Hard links ──
 
-  /** Makes the file another name of one that is restored already. False: there is none, or no link can be made. */
+  /** Makes the file another name of one that is restored, or about to be. False: there is none, or no link can be made. */
   #linked(file: WantedFile): boolean {
-    const { folder, onOutcome } = this.#work;
+    const { folder } = this.#work;
     const { link, blob } = file.entry;
     if (link === undefined || blob === undefined) return false;
     const anchor = linkAnchor(folder, link, blob);
-    const found = lstatSync(anchor, { throwIfNoEntry: false, bigint: true });
+    const first = this.#unnamedLinks.get(pathKey(anchor)) ?? anchor;
+    const found = lstatSync(first, { throwIfNoEntry: false, bigint: true });
     // A name restored by an earlier run may have been written to since; the anchor is the same inode.
     if (found === undefined || found.size !== BigInt(file.entry.size) || !sameTime(found.mtimeNs, file.entry.mtimeNs))
       return false;
     const part = this.#partFor(file);
     try {
-      linkSync(anchor, part);
+      linkSync(first, part);
     } catch {
       // No more links to it, say: it gets content of its own, and `#anchor` reports that where it matters.
       return false;
     }
-    try {
-      checkParents(folder, file.path);
-      renameSync(part, below(folder, file.path));
-    } finally {
-      // Renaming one name of an inode onto another does nothing, by POSIX, and leaves both.
-      rmSync(part, { force: true });
-    }
-    onOutcome(file, { kind: 'restored', bytes: 0 });
+    this.#nameOnDisk(part, file, { bytes: 0, faults: [] });
     return true;
   }
 
-  /** Remembers, on disk, one name of this inode for the names that come later. */
+  /** Remembers, on disk, one name of this inode for the names that come later; of another inode, tells why it is that. */
   #anchor(place: Buffer, { link, blob }: Entry): NotSet | undefined {
     if (link === undefined || blob === undefined) return undefined;
+    const anchor = linkAnchor(this.#work.folder, link, blob);
     try {
-      linkSync(place, linkAnchor(this.#work.folder, link, blob));
+      linkSync(place, anchor);
       return undefined;
     } catch (error) {
+      const [here, first] = [lstatSync(place), lstatSync(anchor, { throwIfNoEntry: false })];
+      if (here.ino === first?.ino && here.dev === first.dev) return undefined;
       return { what: 'hard link', because: `a file of its own instead: ${messageOf(error)}` };
     }
   }
@@ -272,8 +317,8 @@ export class FileWriter {
     if (there.isDirectory()) return { kind: 'failed', because: 'a folder is there in its place', retry: false };
     const looksRight = there.isFile() && there.size === BigInt(entry.size) && sameTime(there.mtimeNs, entry.mtimeNs);
     if (existing === 'refuse') {
-      // From this restore's own last run: its name came only with right bytes.
-      const isOurs = isResume && looksRight && this.#isLinkedRight(place, entry);
+      // From this restore's own last run: its name came only when its bytes were right and on disk.
+      const isOurs = isResume && looksRight && this.#anchor(place, entry) === undefined;
       return isOurs ? { kind: 'kept' } : alreadyThere;
     }
     const isRight =
@@ -282,17 +327,8 @@ export class FileWriter {
       (entry.link === undefined || there.nlink > 1n) &&
       hasAttributesOf(place, entry) &&
       (await hashFile(place, this.#work.signal)) === entry.blob &&
-      this.#isLinkedRight(place, entry);
+      this.#anchor(place, entry) === undefined;
     return isRight ? { kind: 'kept' } : 'write';
-  }
-
-  /** Of a hard-linked file: it is the inode that the other names have, or the first of them. */
-  #isLinkedRight(place: Buffer, entry: Entry): boolean {
-    const { link, blob } = entry;
-    if (link === undefined || blob === undefined) return true;
-    const anchor = lstatSync(linkAnchor(this.#work.folder, link, blob), { throwIfNoEntry: false });
-    if (anchor === undefined) return this.#anchor(place, entry) === undefined;
-    return lstatSync(place).ino === anchor.ino;
   }
 
   // ── Unfinished files ──
@@ -341,6 +377,9 @@ export class FileWriter {
 }
 
 const SLASH = 0x2f;
+
+/** Bytes of a path as a key: names need not be UTF-8. */
+const pathKey = (path: Buffer): string => path.toString('latin1');
 
 const alreadyThere: Outcome = {
   kind: 'failed',
@@ -403,20 +442,26 @@ class Incoming {
   }
 }
 
+/** What is told of a file when it has its name. */
+interface Finished {
+  readonly bytes: number;
+  readonly faults: readonly NotSet[];
+}
+
 interface Part {
   readonly path: Buffer;
   readonly fd: number;
   isClosed?: boolean;
-  /** It has its name; nothing is left to remove. */
-  isPlaced?: boolean;
+  /** It waits for its name, or was removed: nothing is left to remove. */
+  isHandedOn?: boolean;
 }
 
-/** Closes and removes what is left of it; nothing when it has its name already. */
+/** Closes and removes what is left of it; only closes what waits for its name. */
 function removePart(part: Part): void {
   if (part.isClosed !== true) closeSync(part.fd);
   part.isClosed = true;
-  if (part.isPlaced !== true) rmSync(part.path, { force: true });
-  part.isPlaced = true;
+  if (part.isHandedOn !== true) rmSync(part.path, { force: true });
+  part.isHandedOn = true;
 }
 
 /**
@@ -473,6 +518,12 @@ export function throwIfStopping(error: unknown): void {
     `the restore stopped: ${why}. What is written is whole and stays: see to the target and run the same command again, and it goes on from there.`,
     { blame: 'operator', cause: error },
   );
+}
+
+/** For a promise's `catch`. @throws as `throwIfStopping`, else the error itself */
+export function rethrow(error: unknown): never {
+  throwIfStopping(error);
+  throw error;
 }
 
 /** Without the path that Node puts behind a system call's error: it is told already, and escaped. */

@@ -25,6 +25,7 @@ import {
   symlinkSync,
 } from 'node:fs';
 import type { ParcelId } from '../core/ids.js';
+import { abortWith } from '../platform/abort-with.js';
 import { PARCEL_FILE_BYTES } from './cut.js';
 import type { Entry } from './entry.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from './restore-content.js';
@@ -35,6 +36,7 @@ import {
   hasMetadataOf,
   messageOf,
   type Outcome,
+  rethrow,
   sameTime,
   throwIfStopping,
   type WantedFile,
@@ -176,10 +178,7 @@ class Restore {
       await this.#writeFoldersAndFiles(flush);
       this.#phase = 'finish';
       const root = await this.#writeSymlinksAndCloseFolders();
-      await flush.all().catch(error => {
-        throwIfStopping(error);
-        throw error;
-      });
+      await flush.all().catch(rethrow);
       return root;
     } finally {
       await flush.close();
@@ -191,12 +190,14 @@ class Restore {
   async #writeFoldersAndFiles(flush: RestoreFlush): Promise<void> {
     // One parcel's fatal trouble ends the others too.
     const stop = new AbortController();
-    const signal = AbortSignal.any([this.#request.signal, stop.signal]);
+    const { signal } = stop;
+    const undo = abortWith(stop, [this.#request.signal]);
     const writer = new FileWriter({
       folder: this.#folder,
       existing: this.#request.existing,
       isResume: this.#target.state === 'resume',
       content: this.#request.content,
+      flush,
       signal,
       onOutcome: (file, outcome) => this.#settled(file, outcome),
       onNotSet: ({ entry }, fault) => this.#faults(entry, [fault]),
@@ -230,10 +231,16 @@ class Restore {
       }
       if (run !== undefined) await start(run.parcel, run.files);
       await Promise.all(running);
+      // A folder's time is set in pass 2, and a name that comes into it changes that.
+      await flush.all().catch(rethrow);
     } catch (error) {
       stop.abort(error);
       await Promise.allSettled(running);
-      throw stop.signal.reason;
+      // What is finished gets its name all the same. That it does not is the lesser news: the next run writes it again.
+      await flush.all().catch(() => {});
+      throw signal.reason;
+    } finally {
+      undo();
     }
   }
 

@@ -17,6 +17,7 @@ export const EXIT = {
   /** Not a member, not let in, or without the key that this needs. */
   notAllowed: 12,
   underReplicated: 20,
+  /** A source is missing, or its newest snapshot is too old. */
   stale: 21,
   drillFailed: 22,
   interrupted: 130,
@@ -67,6 +68,13 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
 
   INTERRUPTED: EXIT.interrupted,
 };
+
+/** The error comes of an abort with this reason, in whatever words the one that listened for it has. */
+export function isInterruption(error: unknown, reason: unknown): boolean {
+  for (let one = error; one instanceof Error; one = one.cause)
+    if (one === reason || one.name === 'AbortError') return true;
+  return false;
+}
 
 export function exitCodeFor(error: unknown): ExitCode {
   return (error instanceof ClusterError ? EXIT_OF[error.code] : undefined) ?? EXIT.failed;

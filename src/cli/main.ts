@@ -14,7 +14,7 @@ import { Context } from './context.js';
 import { diffCommand } from './diff.js';
 import { drillCommand } from './drill.js';
 import { dumpCommand } from './dump.js';
-import { EXIT, type ExitCode, exitCodeFor } from './exit-codes.js';
+import { EXIT, type ExitCode, exitCodeFor, isInterruption } from './exit-codes.js';
 import { findCommand } from './find.js';
 import { forgetCommand } from './forget.js';
 import { hostsCommand } from './hosts.js';
@@ -134,7 +134,7 @@ function usageErrorText(text: string): string {
 function tellError(error: unknown): ExitCode {
   // Help and version end that way too; commander has printed whatever there is to say.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  if (received !== undefined) {
+  if (received !== undefined && isInterruption(error, interrupt.signal.reason)) {
     process.stderr.write('interrupted\n');
     return EXIT.interrupted;
   }

@@ -1,4 +1,9 @@
-/** `cluster status`: is everything where it should be? Exits with 20 while something has too few copies. */
+/**
+ * `cluster status`: is everything where it should be? Exits with 20 while something has too few copies, else with 21 while a
+ * source is missing or its newest snapshot too old.
+ *
+ * `--wait` is about copies alone: what it waits for does not make a laptop that is away back up.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { ClusterError } from '../core/fault.js';
@@ -20,7 +25,9 @@ interface StatusOptions {
 
 export const statusCommand = (run: Run): Command =>
   new Command('status')
-    .description('sources, hosts and alarms; exit code 20 while something has too few copies')
+    .description(
+      'sources, hosts and alarms; exit code 20 while something has too few copies, else (not with --wait) 21 while a source is stale or missing',
+    )
     .addOption(
       new Option(
         '--wait <state>',
@@ -56,7 +63,8 @@ async function showStatus(context: Context, { wait, timeout, watch }: StatusOpti
   if (wait === undefined) {
     const status = await service.status(context.signal);
     await show(context, status);
-    return exitOf(status);
+    const isStale = status.sources.some(({ fresh, missing }) => !fresh || missing !== undefined);
+    return isUnder(status) ? EXIT.underReplicated : isStale ? EXIT.stale : EXIT.ok;
   }
   using limit = timeLimit(context.signal, timeout);
   let last: StatusReport | undefined;
@@ -69,7 +77,7 @@ async function showStatus(context: Context, { wait, timeout, watch }: StatusOpti
     if (!limit.isUp()) throw error;
   }
   if (last !== undefined) await show(context, last);
-  if (last?.[wait]) return exitOf(last);
+  if (last?.[wait]) return isUnder(last) ? EXIT.underReplicated : EXIT.ok;
   throw new ClusterError(
     'WAIT_TIMEOUT',
     `not ${wait} after ${spanText(timeout ?? 0)}; nothing was changed, and the hosts go on`,
@@ -83,8 +91,7 @@ const WATCH_MS = 500;
 /** Cursor home, then everything below it away. */
 const CLEAR_SCREEN = '\u001b[H\u001b[2J';
 
-const exitOf = ({ sources }: StatusReport): ExitCode =>
-  sources.some(({ parcels }) => parcels.under > 0) ? EXIT.underReplicated : EXIT.ok;
+const isUnder = ({ sources }: StatusReport): boolean => sources.some(({ parcels }) => parcels.under > 0);
 
 async function show(context: Context, status: StatusReport): Promise<void> {
   if (context.json) return context.record(statusRecord(status));

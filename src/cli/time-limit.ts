@@ -1,4 +1,7 @@
 /** Time limit: a signal that is aborted with another or when the time is up, and knows which it was. */
+import { abortWith } from '../platform/abort-with.js';
+import { longTimer } from '../platform/long-timer.js';
+
 export interface TimeLimit {
   readonly signal: AbortSignal;
   isUp(): boolean;
@@ -7,12 +10,22 @@ export interface TimeLimit {
 
 /** Without `limitMs` there is no limit. */
 export function timeLimit(outer: AbortSignal, limitMs: number | undefined): TimeLimit {
-  const timer = new AbortController();
+  const ended = new AbortController();
+  const undo = abortWith(ended, [outer]);
+  let isUp = false;
   const timeout =
-    limitMs === undefined ? undefined : setTimeout(() => timer.abort(new Error('the time is up')), limitMs);
+    limitMs === undefined
+      ? undefined
+      : longTimer(limitMs, () => {
+          isUp = true;
+          ended.abort(new Error('the time is up'));
+        });
   return {
-    signal: AbortSignal.any([outer, timer.signal]),
-    isUp: () => timer.signal.aborted && !outer.aborted,
-    [Symbol.dispose]: () => clearTimeout(timeout),
+    signal: ended.signal,
+    isUp: () => isUp && !outer.aborted,
+    [Symbol.dispose]: () => {
+      timeout?.stop();
+      undo();
+    },
   };
 }

@@ -13,7 +13,8 @@ import { hasherName } from '../core/hash.js';
 import { type HostId, type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
-import type { Membership } from '../membership/membership.js';
+import type { Configuration } from '../membership/configuration.js';
+import type { Membership, PolicyApplied } from '../membership/membership.js';
 import { parseSize } from '../membership/policy-units.js';
 import { freshUntil, lateness } from '../membership/schedule.js';
 import type { KnownPeer } from '../net/net.js';
@@ -293,32 +294,29 @@ export class Answers implements Service {
   // ------------------------------------------------------------------------------------------------------ configuration
 
   async configShow(): Promise<ConfigReport> {
-    const { policyText, version, hash } = this.#o.membership.configuration;
-    return { text: policyText, version, hash };
+    return configReport(this.#o.membership.configuration);
   }
 
   async configApply({ text, fileName, yes }: ConfigApply): Promise<ConfigReport> {
-    await this.#o.membership.applyPolicy({ text, file: fileName, yes });
-    return this.configShow();
+    return appliedReport(await this.#o.membership.applyPolicy({ text, file: fileName, yes }));
   }
 
   async configAddStore({ host, path, limit, reserve }: AddStore): Promise<ConfigReport> {
     this.#needHost(host);
     if (limit !== undefined) parseSize(limit);
     if (reserve !== undefined) parseSize(reserve);
-    await this.#o.membership.addStore({
+    const applied = await this.#o.membership.addStore({
       host,
       path,
       ...(limit === undefined ? {} : { limit }),
       ...(reserve === undefined ? {} : { reserve }),
     });
-    return this.configShow();
+    return appliedReport(applied);
   }
 
   async configAddSource(addition: AddSource): Promise<ConfigReport> {
     this.#needHost(addition.host);
-    await this.#o.membership.addSource(addition);
-    return this.configShow();
+    return appliedReport(await this.#o.membership.addSource(addition));
   }
 
   async invite({ uses, expiresMs, trust }: InviteRequest): Promise<Invited> {
@@ -608,3 +606,14 @@ export class Answers implements Service {
     return host?.sources.find(setting => sourceIdOf(origin, setting.name) === source && setting.name === name);
   }
 }
+
+const configReport = ({ policyText, version, hash }: Configuration): ConfigReport => ({
+  text: policyText,
+  version,
+  hash,
+});
+
+const appliedReport = ({ configuration, warnings }: PolicyApplied): ConfigReport => ({
+  ...configReport(configuration),
+  warnings,
+});

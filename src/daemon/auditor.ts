@@ -15,6 +15,7 @@ import { type AuditAsk, askAudit, serveAudits } from '../net/audit-protocol.js';
 import { withDeadline } from '../net/deadline.js';
 import type { Net } from '../net/net.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
+import { TIMER_MS_MAX } from '../platform/long-timer.js';
 import type { UnansweredNotes } from '../store/unanswered-notes.js';
 import type { Unstamped } from './driver.js';
 import type { LiveParcels } from './live-parcels.js';
@@ -23,8 +24,6 @@ import type { Roster } from './roster.js';
 /** An answer that needs no reading comes within this, in ms; a parcel adds what it takes to read it at 20 MB/s. */
 const ANSWER_MS = 60_000;
 const READ_BYTES_PER_MS = 20_000;
-/** Node's timers take no more. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Audits of all peers that are answered at once; each waits for its turn at a disk. Beyond, they are told to come back. */
 const ANSWERED_MAX = 16;
 

@@ -27,6 +27,7 @@ import type { HeadHint } from '../core/messages.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { withDeadline } from '../net/deadline.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
+import { TIMER_MS_MAX } from '../platform/long-timer.js';
 import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
 import type { Unstamped } from './driver.js';
@@ -45,8 +46,6 @@ const AGAIN_MS = 60_000;
 const SEEK_MS_MAX = 30_000;
 /** Snapshots that an alarm names. */
 const LACKING_TOLD = 3;
-/** Node's timers take no more. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 
 export interface CatalogKeeperOptions {
   /** STATE/catalog/heads, which exists. */

@@ -20,6 +20,7 @@ import { CONTENT_BLOBS_MAX, type ContentRequest } from '../catalog/restore-conte
 import { KEEP_KINDS, type KeepKind } from '../catalog/retention.js';
 import { ClusterError } from '../core/fault.js';
 import { parseBlobId, parseObjectId, parseParcelId, parseSourceId } from '../core/ids.js';
+import { abortWith } from '../platform/abort-with.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
 import { sendContent } from './content-wire.js';
 import {
@@ -235,11 +236,13 @@ function addRoute({ app, method, service, closing }: Route): void {
         blame: 'operator',
       });
     }
-    const gone = new AbortController();
-    reply.raw.once('close', () =>
-      gone.abort(new ClusterError('CLIENT_GONE', 'the client went away', { blame: 'passing' })),
-    );
-    const signal = AbortSignal.any([gone.signal, closing]);
+    const ended = new AbortController();
+    const { signal } = ended;
+    const undo = abortWith(ended, [closing]);
+    reply.raw.once('close', () => {
+      undo();
+      ended.abort(new ClusterError('CLIENT_GONE', 'the client went away', { blame: 'passing' }));
+    });
 
     if (method === 'content') {
       reply.hijack();

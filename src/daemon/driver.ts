@@ -6,13 +6,11 @@
  */
 import type { Effect, Input } from '../core/effects.js';
 import type { Machine } from '../core/machine.js';
+import { TIMER_MS_MAX } from '../platform/long-timer.js';
 import type { Clock } from './clock.js';
 
 /** An input before it is stamped. */
 export type Unstamped = Input extends infer I ? (I extends Input ? Omit<I, 'nowMs'> : never) : never;
-
-/** Node's timers take no more; the machine is then woken early and asks again. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 
 export class Driver {
   readonly #machine: Machine;
@@ -63,6 +61,7 @@ export class Driver {
   #wakeAt(atMs: number): void {
     clearTimeout(this.#timer);
     if (atMs === Number.POSITIVE_INFINITY) return;
+    // Woken early, the machine asks again.
     const delayMs = Math.min(TIMER_MS_MAX, Math.max(0, Math.ceil(atMs - this.#clock.nowMs())));
     this.#timer = setTimeout(() => this.tell({ is: 'wake' }), delayMs);
   }

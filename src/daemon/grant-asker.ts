@@ -18,6 +18,7 @@ import { withDeadline } from '../net/deadline.js';
 import { ASKS_PER_MESSAGE_MAX, askGrants, type ParcelAsk } from '../net/drop-protocol.js';
 import type { Net } from '../net/net.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
+import { TIMER_MS_MAX } from '../platform/long-timer.js';
 import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
 import type { Roster } from './roster.js';
@@ -30,8 +31,6 @@ const STREAMS_PER_HOLDER_MAX = 6;
 const WAITING_MAX = 4_096;
 /** How fast a holder reads at least, as attempts reckon: 20 MB/s. */
 const READ_BYTES_PER_MS = 20_000;
-/** Node's timers take no more. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 
 interface Question extends ParcelAsk {
   /** No answer is of use after this. */

@@ -11,6 +11,7 @@ import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
+import { longTimer } from '../platform/long-timer.js';
 
 export type HookMoment = 'before' | 'after' | 'onFailure';
 
@@ -106,17 +107,17 @@ function runToEnd({ file, call, signal }: { file: string; call: HookCall; signal
       signalGroup(child, 'SIGTERM');
       killTimer = setTimeout(() => signalGroup(child, 'SIGKILL'), KILL_AFTER_MS);
     };
-    const timer = setTimeout(() => {
+    const timer = longTimer(call.timeoutMs, () => {
       timedOut = true;
       end();
-    }, call.timeoutMs);
+    });
     signal.addEventListener('abort', end, { once: true });
     child.once('error', error => {
       fault = error.message;
     });
     let outputTimer: NodeJS.Timeout | undefined;
     const done = (exitCode: number | null, killedBy: NodeJS.Signals | null): void => {
-      clearTimeout(timer);
+      timer.stop();
       clearTimeout(killTimer);
       clearTimeout(outputTimer);
       signal.removeEventListener('abort', end);
@@ -126,7 +127,7 @@ function runToEnd({ file, call, signal }: { file: string; call: HookCall; signal
       resolve({ exitCode, killedBy, timedOut, output: output.text(), fault });
     };
     child.once('exit', (exitCode, killedBy) => {
-      clearTimeout(timer);
+      timer.stop();
       outputTimer = setTimeout(done, LAST_OUTPUT_MS, exitCode, killedBy);
     });
     child.once('close', done);

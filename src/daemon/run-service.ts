@@ -111,17 +111,23 @@ export interface ServiceOptions {
 
 /**
  * Runs until `signal` aborts; returns when everything has ended.
- * @throws StateLocked; ClusterError BOOT_BEHIND, NO_CLUSTER, CONFIG_DAMAGED, CONTROL_PATH_TOO_LONG, …
+ * @throws StateLocked; ClusterError BOOT_BEHIND, NO_CLUSTER, CONFIG_DAMAGED, CONTROL_PATH_TOO_LONG, …; where nothing else made it
+ * end, AggregateError of what did not end cleanly
  */
 export async function runService(options: ServiceOptions): Promise<void> {
   const { stateDir } = options;
   // JSON lines on stderr; stdout has one line, when the service is ready.
   const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'msg' }, pino.destination(2));
-  const teardown = new Teardown();
+  const teardown = new Teardown(log);
+  let failures: readonly unknown[] = [];
   try {
     await serve(options, { stateDir, log, teardown });
   } finally {
-    await teardown.run();
+    failures = await teardown.run();
+  }
+  if (failures.length > 0) {
+    const why = failures.map(error => (error instanceof Error ? error.message : String(error))).join('; ');
+    throw new AggregateError(failures, `the service did not end cleanly: ${why}`);
   }
 }
 

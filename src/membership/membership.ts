@@ -38,7 +38,7 @@ import { type Identity, loadAdminKey, loadIdentity, loadOrCreateAdminKey, loadOr
 import { type Door, type Invite, readInvite, signInvite, TOKEN_PEERS_MAX, tokenText } from './invite.js';
 import { Notes } from './notes.js';
 import { parsePolicy } from './policy.js';
-import { archive, demandYes, lossesOf } from './policy-change.js';
+import { archive, demandYes, lossesOf, warnOfLeaving } from './policy-change.js';
 import { addSource, addStore, type SourceAddition, type StoreAddition } from './policy-edit.js';
 import { isAddress, NAME_ALLOWED } from './policy-schema.js';
 import { hostNameFrom, memberFrom, type Roster, settleAdmissions, toClusterConfig } from './roster.js';
@@ -678,18 +678,18 @@ export class Membership {
 
   async #applyPolicy(text: string, file: string | undefined, yes: boolean): Promise<PolicyApplied> {
     const members = this.#clusterConfig.members.map(({ host, name }) => ({ host, name }));
-    const { policy: after, warnings } = parsePolicy(text, {
+    const { policy: after, warnings: strangers } = parsePolicy(text, {
       ...(file === undefined ? {} : { file }),
       members: members.map(({ name }) => name),
     });
     this.#needAdmin();
     const content = contentOf(this.configuration);
-    if (text === content.policyText) return { configuration: this.configuration, changed: false, warnings };
+    if (text === content.policyText) return { configuration: this.configuration, changed: false, warnings: strangers };
     const { policy: before } = this.configuration;
     const change = { before, after, archived: content.archived, members };
     demandYes(lossesOf(change), yes);
     const configuration = await this.#sign({ ...content, policyText: text, archived: archive(change) });
-    return { configuration, changed: true, warnings };
+    return { configuration, changed: true, warnings: [...warnOfLeaving(change), ...strangers] };
   }
 
   /** Signs the next version, keeps it, acts on it. */

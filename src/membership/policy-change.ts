@@ -1,6 +1,7 @@
 /**
  * Policy change: what a new policy takes away from the one in use. Copies lowered and stores removed can cost copies of
- * what is there, so they want the operator's word. Sources that leave are archived, which costs nothing.
+ * what is there, so they want the operator's word. Sources that leave are archived, which costs nothing that is there; but they
+ * are backed up no longer, so that is said.
  *
  * Pure. A store is its path: another path is another disk as far as anybody can tell, so a changed one counts as removed.
  */
@@ -66,6 +67,19 @@ export function demandYes(losses: readonly PolicyLoss[], yes: boolean): void {
     {
       blame: 'operator',
     },
+  );
+}
+
+/** What is said of sources that leave. A host's name that was misspelt is the likeliest way to end its backups unmeant. */
+export function warnOfLeaving({ before, after, members }: PolicyChange): readonly string[] {
+  const stays = sourcesOf(after, members);
+  return members.flatMap(({ host, name }) =>
+    (before.hosts.get(name)?.sources ?? [])
+      .filter(source => !stays.has(sourceIdOf(host, source.name)))
+      .map(
+        source =>
+          `${name}/${source.name} (${source.path}) is in the policy no longer: it is backed up no more. Its snapshots and their copies stay as they are`,
+      ),
   );
 }
 

@@ -33,6 +33,7 @@ import {
 } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { isRecipe, RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
+import { abortWith } from '../platform/abort-with.js';
 import { fsyncFolder, writeDurable } from '../platform/durable.js';
 import { Group } from '../platform/group.js';
 import { readSmallFiles } from '../platform/small-files.js';
@@ -912,15 +913,21 @@ export class Store {
   async sweepObjects(sweep: ObjectSweep): Promise<Swept> {
     this.#mustWork();
     if (this.rescanDue) return { unreached: 0, removed: 0 };
-    return this.objects.sweep({
-      ...sweep,
-      isReached: id => {
-        const parcel = parseParcelId(id);
-        const isOfParcel = this.#present.has(parcel) || this.#turns.busy(parcel) || this.#lateDeletions.has(parcel);
-        return isOfParcel || sweep.isReached(id);
-      },
-      signal: AbortSignal.any([sweep.signal, this.#ending.signal]),
-    });
+    const ended = new AbortController();
+    const undo = abortWith(ended, [sweep.signal, this.#ending.signal]);
+    try {
+      return await this.objects.sweep({
+        ...sweep,
+        isReached: id => {
+          const parcel = parseParcelId(id);
+          const isOfParcel = this.#present.has(parcel) || this.#turns.busy(parcel) || this.#lateDeletions.has(parcel);
+          return isOfParcel || sweep.isReached(id);
+        },
+        signal: ended.signal,
+      });
+    } finally {
+      undo();
+    }
   }
 
   #refsIfRecord(bytes: Uint8Array): readonly BlobRef[] | undefined {

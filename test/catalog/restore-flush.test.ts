@@ -1,12 +1,16 @@
 import test, { type ExecutionContext } from 'ava';
-import { FLUSH_BYTES, RestoreFlush } from '../../src/catalog/restore-flush.js';
+import { FLUSH_BYTES, FLUSH_FILES, RestoreFlush } from '../../src/catalog/restore-flush.js';
 import { temporaryFolder } from './restore-fixture.js';
 
 /** Flushes that end when the test says so. */
 function flushed(t: ExecutionContext) {
   const ends: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
   const sync = (): Promise<void> => new Promise((resolve, reject) => ends.push({ resolve, reject }));
-  return { ends, flush: new RestoreFlush(temporaryFolder(t), sync) };
+  const flush = new RestoreFlush(temporaryFolder(t), sync);
+  const said: string[] = [];
+  const wait = (file: string): void =>
+    flush.nameOnDisk({ name: () => said.push(`named ${file}`), discard: () => said.push(`discarded ${file}`) });
+  return { ends, flush, said, wait };
 }
 const aTurn = (): Promise<void> => new Promise(setImmediate);
 
@@ -44,16 +48,80 @@ test('at the end another one begins when the last has ended, for what was writte
   await flush.close();
 });
 
-test('a failure in the midst is told at the end, though the last one succeeds', async t => {
-  const { ends, flush } = flushed(t);
-  const failure = Object.assign(new Error('EIO: input/output error'), { code: 'EIO' });
+test('a file is named when a flush that began after it was finished has ended', async t => {
+  const { ends, flush, said, wait } = flushed(t);
+  wait('a');
   flush.wrote(FLUSH_BYTES);
-  ends[0]?.reject(failure);
+  wait('b');
+  t.deepEqual(said, []);
+  ends[0]?.resolve();
   await aTurn();
-  const all = t.throwsAsync(flush.all(), { is: failure });
+  t.deepEqual(said, ['named a']);
+  const all = flush.all();
   await aTurn();
+  t.deepEqual(said, ['named a']);
   ends[1]?.resolve();
   await all;
+  t.deepEqual(said, ['named a', 'named b']);
+  await flush.close();
+});
+
+test('no more files wait than may: the next ones are let in when the flush has ended', async t => {
+  const { ends, flush } = flushed(t);
+  let named = 0;
+  const wait = (files: number): void => {
+    for (let n = 0; n < files; n += 1) flush.nameOnDisk({ name: () => (named += 1), discard: () => {} });
+  };
+  wait(FLUSH_FILES - 1);
+  t.is(ends.length, 0);
+  wait(1);
+  t.is(ends.length, 1);
+  wait(FLUSH_FILES - 1);
+  await flush.room();
+  wait(1);
+  let hasRoom = false;
+  const room = flush.room().then(() => {
+    hasRoom = true;
+  });
+  await aTurn();
+  t.false(hasRoom);
+  ends[0]?.resolve();
+  await room;
+  t.is(named, FLUSH_FILES);
+  await flush.close();
+});
+
+test('after a failure nothing is named any more, and it is told again at the end', async t => {
+  const { ends, flush, said, wait } = flushed(t);
+  const failure = Object.assign(new Error('EIO: input/output error'), { code: 'EIO' });
+  wait('a');
+  flush.wrote(FLUSH_BYTES);
+  wait('b');
+  ends[0]?.reject(failure);
+  await aTurn();
+  t.deepEqual(said, ['discarded a']);
+  await t.throwsAsync(flush.room(), { is: failure });
+  await t.throwsAsync(flush.all(), { is: failure });
+  t.deepEqual(said, ['discarded a', 'discarded b']);
+  t.is(ends.length, 1, 'a later flush could only say that it is good');
+  await flush.close();
+});
+
+test('what a name throws is told, and the files behind it are discarded', async t => {
+  const { ends, flush, said, wait } = flushed(t);
+  const failure = new Error('no room');
+  flush.nameOnDisk({
+    name: () => {
+      throw failure;
+    },
+    discard: () => said.push('discarded a'),
+  });
+  wait('b');
+  const all = t.throwsAsync(flush.all(), { is: failure });
+  await aTurn();
+  ends[0]?.resolve();
+  await all;
+  t.deepEqual(said, ['discarded b']);
   await flush.close();
 });
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
@@ -17,6 +17,7 @@ import type {
   StatusReport,
 } from '../../src/daemon/service.js';
 import { Blobs, entryOf, fileOf, parcelNumber, placed } from '../catalog/restore-fixture.js';
+import { until } from '../helpers/until.js';
 import {
   cluster,
   each,
@@ -172,6 +173,21 @@ test('status exits 20 while something has too few copies, and shows alarms and m
   t.regex(out, /alarm ONE_ADMIN, for 1 min: there is one admin key/);
 });
 
+test('status exits 21 when all has its copies and a source is stale, missing or never backed up; --wait does not', async t => {
+  const { lastSnapshot: _, ...never } = sourceOf({ fresh: false });
+  for (const source of [sourceOf({ fresh: false }), sourceOf({ missing: 'its folder is gone' }), never]) {
+    const status = statusOf({ sources: [sourceOf(), source] });
+    const stateDir = await serve(t, {
+      status: async () => status,
+      statusChanges: signal => eachThenSilence(signal, status),
+    });
+    t.is((await cluster(['--state', stateDir, 'status'])).code, 21);
+    t.is((await cluster(['--state', stateDir, 'status', '--wait', 'protected'])).code, 0);
+  }
+  const both = await serve(t, { status: async () => statusOf({ sources: [under(), sourceOf({ fresh: false })] }) });
+  t.is((await cluster(['--state', both, 'status'])).code, 20);
+});
+
 test('status says what is pending while it is not settled', async t => {
   const lineOf = async (pending: StatusReport['pending'], settled = false): Promise<string | undefined> => {
     const stateDir = await serve(t, { status: async () => statusOf({ pending, settled }) });
@@ -222,6 +238,14 @@ test.serial('status --wait exits 20 when the time is up, with the last status', 
   t.is(code, 20);
   t.like(recordsOf(out), [{ message_type: 'status', protected: false }]);
   t.like(recordsOf(err), [{ message_type: 'error', code: 'WAIT_TIMEOUT' }]);
+});
+
+test('a --timeout that is longer than a timer of Node can be is waited for', async t => {
+  const stateDir = await serve(t, {
+    statusChanges: signal => eachThenSilence(signal, statusOf({ protected: false }), statusOf()),
+  });
+  const { code, err } = await cluster(['--state', stateDir, 'status', '--wait', 'protected', '--timeout', '25d']);
+  t.deepEqual([code, err], [0, '']);
 });
 
 test('status --watch prints every change until it is interrupted, which exits 130', async t => {
@@ -819,6 +843,22 @@ test('SIGTERM ends a command with 130', async t => {
   const stateDir = await serve(t, { statusChanges: signal => eachThenSilence(signal, statusOf()) });
   const kill = { signal: 'SIGTERM', when: /status/ } as const;
   t.is((await cluster(['--state', stateDir, 'status', '--watch', '--json'], { kill })).code, 130);
+});
+
+test('a service that was stopped and did not end cleanly exits 1 and says why, in its log too', async t => {
+  const state = join(temporaryFolder(t), 'state');
+  await cluster(['--state', state, 'init', '--name', 'home', '--host', 'imac']);
+  const ready = until('the service answers', () => existsSync(join(state, 'control.sock'))).then(() => {
+    rmSync(join(state, 'lock'));
+    mkdirSync(join(state, 'lock'));
+  });
+  const { code, err } = await cluster(['--state', state, 'up', '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns'], {
+    kill: { signal: 'SIGTERM', when: ready },
+  });
+  t.is(code, 1);
+  t.regex(err, /"code":"TEARDOWN_FAILED".*EISDIR/);
+  t.regex(err, /^cluster: the service did not end cleanly: EISDIR/m);
+  t.notRegex(err, /^interrupted$/m);
 });
 
 test('a reader that closes the pipe ends the command quietly', async t => {

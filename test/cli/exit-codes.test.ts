@@ -1,5 +1,5 @@
 import test from 'ava';
-import { EXIT, exitCodeFor } from '../../src/cli/exit-codes.js';
+import { EXIT, exitCodeFor, isInterruption } from '../../src/cli/exit-codes.js';
 import { findStateFolder, newStateFolder } from '../../src/cli/state-folder.js';
 import { printable, spanText, tableText } from '../../src/cli/text.js';
 import { ClusterError } from '../../src/core/fault.js';
@@ -14,6 +14,15 @@ test('an error that the table does not know exits with 1', t => {
   t.is(exitCodeFor(new Error('bug')), 1);
   t.is(exitCodeFor('text'), 1);
   t.is(exitCodeFor(new ClusterError('SERVICE_NOT_RUNNING', '', { blame: 'operator' })), 11);
+});
+
+test('an interruption is the abort itself, or what somebody made of it, and no other failure', t => {
+  const reason = new ClusterError('INTERRUPTED', 'interrupted', { blame: 'operator' });
+  t.true(isInterruption(reason, reason));
+  t.true(isInterruption(new Error('could not be read', { cause: reason }), reason));
+  t.true(isInterruption(Object.assign(new Error('aborted'), { name: 'AbortError' }), reason));
+  t.false(isInterruption(new AggregateError([new Error('EIO')], 'did not end cleanly'), reason));
+  t.false(isInterruption('text', reason));
 });
 
 test('a state folder that is named is never replaced by another one', t => {

@@ -64,6 +64,12 @@ test('a hook that fails says how, with the end of what it said', async t => {
   await t.throwsAsync(run('no-program'), failure(/could not be started/));
 });
 
+test('a hook may take longer than a timer of Node can be', async t => {
+  const { install, run } = aFolder(t);
+  install('slow', '#!/bin/sh\nsleep 0.1\n');
+  await t.notThrowsAsync(run('slow', { timeoutMs: 2 ** 31 }));
+});
+
 test('a hook that takes too long is ended with all that it started', async t => {
   const { stateDir, install, run } = aFolder(t);
   const pidFile = join(stateDir, 'pid');

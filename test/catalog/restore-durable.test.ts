@@ -1,0 +1,130 @@
+/** What a power cut would leave of a restore, told by when the disk was asked to keep what. */
+import fs, { fstatSync, lstatSync, readdirSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
+import { posix } from '../../src/platform/posix.js';
+import { Blobs, entryOf, fileOf, placed, restore, temporaryFolder } from './restore-fixture.js';
+
+/** These tests put themselves before the system's call. */
+const stoodIn = posix() as { syncfs?: ((fd: number) => Promise<void>) | undefined } | undefined;
+
+/** Inode, size and time of each regular file below `folder`. */
+function filesOf(folder: string): Map<string, string> {
+  const files = new Map<string, string>();
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    const stats = lstatSync(join(folder, name), { bigint: true });
+    if (stats.isFile()) files.set(name, `${stats.ino} ${stats.size} ${stats.mtimeNs}`);
+  }
+  return files;
+}
+
+/** What is below `target` when a flush begins is on disk when it has ended. */
+function watchFlushes(t: ExecutionContext, target: string, failing = false) {
+  const kept = new Set<string>();
+  const real = stoodIn?.syncfs;
+  if (stoodIn === undefined || real === undefined) throw new Error('not on this system');
+  stoodIn.syncfs = async fd => {
+    const found = [...filesOf(target).values()];
+    if (failing) throw Object.assign(new Error('EIO: syncfs failed'), { code: 'EIO' });
+    await real(fd);
+    for (const file of found) kept.add(file);
+  };
+  t.teardown(() => {
+    stoodIn.syncfs = real;
+  });
+  return { notKept: () => [...namedIn(target)].filter(([, file]) => !kept.has(file)).map(([name]) => name) };
+}
+
+const namedIn = (target: string): [string, string][] =>
+  [...filesOf(target)].filter(([name]) => !name.startsWith(MARK_FOLDER));
+
+function aTree() {
+  const blobs = new Blobs();
+  const link = { link: '00000000000000bb' };
+  const hole = Buffer.concat([Buffer.from('begins'), Buffer.alloc(256 * 1024)]);
+  const contents = ['', 'a', 'shared', 'shared', hole, Buffer.alloc(9 * 1024 * 1024, 7)];
+  const entries = [
+    entryOf('', { kind: 'directory' }),
+    ...contents.map((content, n) => fileOf(`f${n}`, content)),
+    fileOf('linked1', 'one inode', link),
+    fileOf('linked2', 'one inode', link),
+  ];
+  for (const content of [...contents, 'one inode']) blobs.add(content);
+  return { list: placed(entries, 3), blobs, files: contents.length + 2 };
+}
+
+if (stoodIn?.syncfs !== undefined) {
+  test.serial('no file has its name before its bytes and its time are on disk', async t => {
+    const target = join(temporaryFolder(t), 'target');
+    const { list, blobs, files } = aTree();
+    const { notKept } = watchFlushes(t, target);
+    const early = new Set<string>();
+    const { report } = await restore({
+      target,
+      list,
+      blobs,
+      onProgress: () => {
+        for (const name of notKept()) early.add(name);
+      },
+    });
+    t.deepEqual([...early], []);
+    t.is(namedIn(target).length, files);
+    t.like(report, { files, failed: 0, notSet: 0 });
+    t.is(lstatSync(join(target, 'linked1')).ino, lstatSync(join(target, 'linked2')).ino);
+  });
+
+  test.serial('an interrupted restore names what is finished, when the disk has it', async t => {
+    const target = join(temporaryFolder(t), 'target');
+    const { list, blobs } = aTree();
+    const { notKept } = watchFlushes(t, target);
+    const interrupt = new AbortController();
+    const interrupted = restore({
+      target,
+      list,
+      blobs,
+      signal: interrupt.signal,
+      onProgress: ({ bytes }) => {
+        if (bytes > 8 * 1024 * 1024) interrupt.abort(new Error('interrupted'));
+      },
+    });
+    await t.throwsAsync(interrupted, { message: 'interrupted' });
+    t.true(namedIn(target).length > 0);
+    t.deepEqual(notKept(), []);
+  });
+
+  test.serial('a disk that did not take it stops the restore, with nothing named and nothing left beside', async t => {
+    const target = join(temporaryFolder(t), 'target');
+    const { list, blobs } = aTree();
+    watchFlushes(t, target, true);
+    await t.throwsAsync(restore({ target, list, blobs }), { code: 'RESTORE_STOPPED', message: /EIO/ });
+    t.deepEqual([...filesOf(target).keys()], [`${MARK_FOLDER}/mark`]);
+  });
+
+  test.serial('where there is no such call, each file is flushed by itself before it is named', async t => {
+    const target = join(temporaryFolder(t), 'target');
+    const { list, blobs, files } = aTree();
+    const { syncfs } = stoodIn;
+    const { fsyncSync } = fs;
+    const flushed = new Set<string>();
+    stoodIn.syncfs = undefined;
+    fs.fsyncSync = fd => {
+      fsyncSync(fd);
+      const { ino, size, mtimeNs } = fstatSync(fd, { bigint: true });
+      flushed.add(`${ino} ${size} ${mtimeNs}`);
+    };
+    syncBuiltinESMExports();
+    t.teardown(() => {
+      stoodIn.syncfs = syncfs;
+      fs.fsyncSync = fsyncSync;
+      syncBuiltinESMExports();
+    });
+    const { report } = await restore({ target, list, blobs });
+    t.like(report, { files, failed: 0 });
+    t.deepEqual(
+      namedIn(target).filter(([, file]) => !flushed.has(file)),
+      [],
+    );
+  });
+}

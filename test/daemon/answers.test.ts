@@ -1,0 +1,57 @@
+import test, { type ExecutionContext } from 'ava';
+import { Answers, type AnswersOptions } from '../../src/daemon/answers.js';
+import { Roster } from '../../src/daemon/roster.js';
+import { initCluster, openMembership } from '../../src/membership/membership.js';
+import { publicKeyOf } from '../../src/membership/peer-key.js';
+import { NOON_MS, silent, stateFolder } from '../membership/cast.js';
+
+/** The service of a cluster of one host, `imac`, as far as its configuration goes. */
+async function answers(t: ExecutionContext): Promise<Answers> {
+  const stateDir = await stateFolder(t);
+  await initCluster({ stateDir, clusterName: 'home', hostName: 'imac', nowMs: NOON_MS });
+  const membership = await openMembership({ stateDir, clock: () => NOON_MS, log: silent });
+  const roster = new Roster({ self: membership.identity.host, publicKeyOf });
+  roster.update(membership.clusterConfig.members);
+  // Nothing else is asked of by what these tests call.
+  return new Answers({ membership, roster } as AnswersOptions);
+}
+
+const policyOf = (host: string): string => `cluster: home
+hosts:
+  ${host}:
+    sources: { photos: { path: /home/ann/Pictures } }
+`;
+
+test('a host whose name was misspelt in a new policy: its sources are told of, and the name', async t => {
+  const service = await answers(t);
+  const before = await service.configApply({ text: policyOf('imac'), fileName: 'p.yaml', yes: false });
+  t.deepEqual(before.warnings, []);
+
+  const {
+    version,
+    text,
+    warnings = [],
+  } = await service.configApply({
+    text: policyOf('imca'),
+    fileName: 'p.yaml',
+    yes: false,
+  });
+  t.deepEqual([version, text], [3, policyOf('imca')]);
+  t.is(warnings.length, 2);
+  t.regex(
+    warnings[0] ?? '',
+    /^imac\/photos \(\/home\/ann\/Pictures\) is in the policy no longer: it is backed up no more/,
+  );
+  t.regex(warnings[1] ?? '', /^hosts\.imca is no member of this cluster yet/);
+});
+
+test('what a policy has of strangers is told of again with each addition to it', async t => {
+  const service = await answers(t);
+  await service.configApply({ text: policyOf('imca'), fileName: 'p.yaml', yes: false });
+  for (const added of [
+    await service.configAddSource({ host: 'imac', name: 'docs', path: '/docs' }),
+    await service.configAddStore({ host: 'imac', path: '/disk' }),
+  ]) {
+    t.regex((added.warnings ?? []).join('\n'), /^hosts\.imca is no member of this cluster yet[^\n]*$/);
+  }
+});
