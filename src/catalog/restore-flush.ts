@@ -1,9 +1,10 @@
 /**
  * Restore flush: when is what a restore has written on disk?
  *
- * What is reported as restored shall survive a power cut, where one call can promise it (Linux's syncfs). One call at the end
- * would find all of the restore still to be written, while the disk has had nothing to do: so it is begun now and then as the
- * writing goes on, beside it, and the last one has little left.
+ * What is reported as restored shall survive a power cut, where one call can promise it (platform/sync-file-system.ts says
+ * where). Elsewhere the call is made for what it does write out, and promises nothing: an fsync of each file would take hours on
+ * a stick. One call at the end would find all of the restore still to be written, while the disk has had nothing to do: so it is
+ * begun now and then as the writing goes on, beside it, and the last one has little left.
  *
  * The folder is opened before the first write and stays open, for the call tells of the failures since then: also of those
  * that the kernel met when it wrote by itself.
@@ -12,11 +13,10 @@
  */
 import { closeSync, constants, openSync } from 'node:fs';
 import { posix } from '../platform/posix.js';
+import type { SyncFileSystem } from '../platform/sync-file-system.js';
 
 /** Written since the last one began: a tenth of a second of a quick disk, some seconds of a slow one, which has no more than one at a time. */
 export const FLUSH_BYTES = 64 * 1024 * 1024;
-
-type SyncFileSystem = (fd: number) => Promise<void>;
 
 export class RestoreFlush {
   readonly #fd: number;

@@ -2,7 +2,7 @@
  * Disk sync: makes files and names durable, for many callers at once.
  *
  * Many small files at once cost one syncfs; a few cost one fsync each, since syncfs also waits for whatever else is
- * being written to that disk. Without syncfs (not Linux, or no koffi): always one fsync each.
+ * being written to that disk. Where syncfs cannot be believed (platform/sync-file-system.ts): always one fsync each.
  *
  * After a failed flush the kernel may report the next one as good though bytes are lost. So one failure is final here:
  * the store must be opened again, and opening hashes what it did not commit.
@@ -11,7 +11,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
 import { Group } from '../platform/group.js';
-import { posix } from '../platform/posix.js';
+import { type SyncFileSystem, syncFileSystemOf } from '../platform/sync-file-system.js';
 import { systemCode } from './own-folder.js';
 
 /** From this many on, one syncfs is cheaper than fsync each: on ext4 0.5 ms against 1.3 at 8 files of 4 KiB, 8 against 90 at 512. */
@@ -21,16 +21,19 @@ const FSYNC_AT_ONCE = 4;
 
 export class DiskSync {
   readonly #root: FileHandle;
+  readonly #syncFileSystem: SyncFileSystem | undefined;
   readonly #group = new Group<string>(paths => this.#flush(new Set(paths)));
   #failure: ClusterError | undefined;
 
-  private constructor(root: FileHandle) {
+  private constructor(root: FileHandle, syncFileSystem: SyncFileSystem | undefined) {
     this.#root = root;
+    this.#syncFileSystem = syncFileSystem;
   }
 
   /** `folder` names the file system; it stays open, for syncfs reports errors since then. */
   static async open(folder: string): Promise<DiskSync> {
-    return new DiskSync(await open(folder, constants.O_RDONLY | constants.O_DIRECTORY));
+    const syncFileSystem = syncFileSystemOf(folder);
+    return new DiskSync(await open(folder, constants.O_RDONLY | constants.O_DIRECTORY), syncFileSystem);
   }
 
   /** Why nothing is flushed any more; `undefined` while all is well. */
@@ -47,8 +50,8 @@ export class DiskSync {
 
   async #flush(paths: ReadonlySet<string>): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
-    const syncfs = posix()?.syncfs;
-    if (syncfs !== undefined && paths.size >= SYNCFS_FROM) await this.#finally(syncfs(this.#root.fd));
+    const syncFileSystem = this.#syncFileSystem;
+    if (syncFileSystem !== undefined && paths.size >= SYNCFS_FROM) await this.#finally(syncFileSystem(this.#root.fd));
     else await this.#fsyncEach(paths);
   }
 
