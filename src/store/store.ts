@@ -48,6 +48,7 @@ import type { LateDeletions } from './late-deletions.js';
 import { LogFile } from './log-file.js';
 import { MARKER_NAME, type Marker, readMarker, writeMarker } from './marker.js';
 import { ObjectFolder, type ObjectSweep, type Swept } from './object-folder.js';
+import { freeOpeningRoom, isDiskFull } from './opening-room.js';
 import { FILE_MODE, readOwnFile, storeFull, systemCode } from './own-folder.js';
 import { isRight, type PossessionAsk, readParcel } from './possess.js';
 import type { RecipeIndex } from './recipe-index.js';
@@ -168,7 +169,7 @@ export async function openStore(opening: StoreOpening): Promise<OpenedStore> {
 }
 
 async function open(opening: StoreOpening): Promise<OpenedStore> {
-  const { path, cluster, host, log } = opening;
+  const { path, cluster, host } = opening;
   const missing = (because: string): OpenedStore => ({ kind: 'missing', because });
   const real = await resolveStorePath(path);
   if (real === undefined) return missing('its folder is not there');
@@ -182,12 +183,42 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
   const { mounted } = opening.index;
   if (mounted.has(marker.store)) return missing(`store ${marker.store} is mounted already: this is a copy of its disk`);
   mounted.add(marker.store);
-  const closing: { close(): Promise<void> }[] = [{ close: async () => void mounted.delete(marker.store) }];
-
   try {
-    const folder = new StoreFolder(real);
+    return { kind: 'mounted', store: await mountWithRoom(opening, new StoreFolder(real), marker) };
+  } catch (error) {
+    mounted.delete(marker.store);
+    if (isDiskFull(error)) return missing(TOO_FULL);
+    throw error;
+  }
+}
+
+const TOO_FULL =
+  'its disk is full, and nothing of its .trash and .incoming could go for the few blocks that opening it takes: ' +
+  'free some room on the disk; what it holds is untouched';
+
+/** On a full disk once more, when there is room for it. */
+async function mountWithRoom(opening: StoreOpening, folder: StoreFolder, marker: Marker): Promise<Store> {
+  try {
+    return await mount(opening, folder, marker);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    const bytes = await freeOpeningRoom(folder, opening.wallMs ?? Date.now);
+    opening.log.warn(
+      { code: 'OPENING_ROOM_FREED', bytes, err: error },
+      'the disk of a store was too full for it to be opened: the oldest of its trash went, and that is tried once more',
+    );
+    // It may have got as far as a new epoch.
+    const again = await readMarker(folder.path);
+    return mount(opening, folder, again.kind === 'found' ? again.marker : marker);
+  }
+}
+
+async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker): Promise<Store> {
+  const { path, log } = opening;
+  const closing: { close(): Promise<void> }[] = [];
+  try {
     await folder.make();
-    const sync = await DiskSync.open(real);
+    const sync = await DiskSync.open(folder.path);
     closing.push(sync);
     const notes = opening.index.unreachedOf(marker.store);
     const objects = await ObjectFolder.open(folder.objects, { log, sync, notes });
@@ -209,23 +240,20 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
     const blobs = new HeldBlobs(index, incoming, pins);
     const recipes = opening.index.recipesOf(marker.store);
     const signedBytes = (await sizesIn(folder.heads)) + (await sizesIn(folder.config));
-    return {
-      kind: 'mounted',
-      store: new Store({
-        path,
-        folder,
-        sync,
-        objects,
-        index,
-        incoming,
-        trash,
-        blobs,
-        recipes,
-        signedBytes,
-        recovered,
-        opening,
-      }),
-    };
+    return new Store({
+      path,
+      folder,
+      sync,
+      objects,
+      index,
+      incoming,
+      trash,
+      blobs,
+      recipes,
+      signedBytes,
+      recovered,
+      opening,
+    });
   } catch (error) {
     for (const part of closing) await part.close();
     throw error;
