@@ -7,6 +7,9 @@
  * right. So an interrupted fetch goes on where it was, what was dropped need not be sent again while it lies in the trash,
  * and nothing is believed because of its name.
  *
+ * After a flush that failed, until the machine starts again, a hash says nothing of what the disk has (disk-sync.ts). Then what
+ * an earlier mount left under `.incoming` goes, and what is found elsewhere is written anew, into a file of its own.
+ *
  * Driven by store.ts and held-blobs.ts.
  */
 import { randomBytes } from 'node:crypto';
@@ -18,6 +21,7 @@ import { createHasher, hashHex } from '../core/hash.js';
 import { type BlobId, hexOf, parseBlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { renameFiles, writeSmallFile, writeSmallFiles } from '../platform/small-files.js';
+import { readBlob } from './blob-reader.js';
 import type { FanFolder } from './fan-folder.js';
 import { hashFile } from './hash-file.js';
 import { FILE_MODE, storeFull, systemCode, tampered } from './own-folder.js';
@@ -87,6 +91,7 @@ export class Incoming {
   readonly #adopting = new Turns<string>();
   /** What commits under way count on is not swept away. */
   readonly #pins: ReadonlyMap<string, number>;
+  readonly #flushFailed: boolean;
   /** Whether `.blobs` may have files that nothing in the log covers; looking for each costs a system call. */
   #straysPossible: boolean;
   #incomingBytes = 0;
@@ -101,6 +106,8 @@ export class Incoming {
     readonly blobBytes: number;
     readonly straysPossible: boolean;
     readonly pins: ReadonlyMap<string, number>;
+    /** In an earlier mount, and in this boot of the machine. */
+    readonly flushFailed: boolean;
   }) {
     this.#path = options.path;
     this.#trash = options.trash;
@@ -109,6 +116,7 @@ export class Incoming {
     this.#blobBytes = options.blobBytes;
     this.#straysPossible = options.straysPossible;
     this.#pins = options.pins;
+    this.#flushFailed = options.flushFailed;
   }
 
   /** Looks at what an earlier run left. */
@@ -116,8 +124,9 @@ export class Incoming {
     for (const name of await readdir(this.#path)) {
       const path = `${this.#path}/${name}`;
       const [blob] = name.split('.');
-      if (blob === undefined || !/^[0-9a-f]{64}$/.test(blob)) {
-        await rm(path, { force: true }); // a link on its way into a tree
+      // Else it is a link on its way into a tree.
+      if (this.#flushFailed || blob === undefined || !/^[0-9a-f]{64}$/.test(blob)) {
+        await rm(path, { force: true });
         continue;
       }
       const { size } = await lstat(path);
@@ -249,7 +258,8 @@ export class Incoming {
       if (found !== undefined && found.hash !== blob) await this.setAside(blob, found.bytes);
       // If it came another way meanwhile, that takes this one's place.
       else if (found !== undefined && !this.#arrived.has(blob)) {
-        this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: true });
+        if (this.#flushFailed) await this.#writeAnew(blob, found.bytes, path);
+        else this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: true });
       }
     }
     for (const path of this.#leftovers.get(blob) ?? []) {
@@ -268,17 +278,32 @@ export class Incoming {
     });
   }
 
-  /** When the disk cannot read it, it stays a leftover. */
+  /** When the disk cannot read it, or not write it anew, it stays a leftover. */
   async #adoptLeftover(blob: BlobId, path: string, whenWrong: () => Promise<void>): Promise<void> {
     const found = await hashFile(path);
+    if (this.#flushFailed && found?.hash === blob && !this.#arrived.has(blob)) {
+      await this.#writeAnew(blob, found.bytes, path);
+    }
     const others = this.#leftovers.get(blob)?.filter(other => other !== path) ?? [];
     if (others.length > 0) this.#leftovers.set(blob, others);
     else this.#leftovers.delete(blob);
     if (found === undefined) return;
     if (found.hash !== blob) await whenWrong();
-    // It came another way meanwhile.
+    // It came another way meanwhile, or was written anew.
     else if (this.#arrived.has(blob)) await this.#remove(path);
     else this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: false });
+  }
+
+  /** As if it came from somebody else. */
+  async #writeAnew(blob: BlobId, bytes: number, path: string): Promise<void> {
+    const incoming = this.receive({ blob, bytes });
+    try {
+      for await (const chunk of readBlob(path, blob, bytes).read()) await incoming.write(chunk);
+      await incoming.finish();
+    } catch (error) {
+      await incoming.abort();
+      throw error;
+    }
   }
 
   /** Bytes that are not what their name under `.blobs` says must not stay there; they may be all that is left of a file. */

@@ -35,6 +35,7 @@ import type { BlobRef } from '../core/parcel.js';
 import { isRecipe, RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
 import { fsyncFolder, writeDurable } from '../platform/durable.js';
 import { Group } from '../platform/group.js';
+import { bootId } from '../platform/lock.js';
 import { readSmallFiles } from '../platform/small-files.js';
 import { Assemblies, type Assembly } from './assembly.js';
 import type { BlobIndex } from './blob-index.js';
@@ -218,11 +219,21 @@ async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker)
   const closing: { close(): Promise<void> }[] = [];
   try {
     await folder.make();
-    const sync = await DiskSync.open(folder.path);
+    const index = opening.index.blobsOf(marker.store);
+    const { flushFailedIn } = index.note();
+    const flushFailed = flushFailedIn !== undefined && flushFailedIn === bootId();
+    const noteFailure = async (): Promise<void> => {
+      try {
+        await index.noteFlushFailed(bootId());
+      } catch (error) {
+        // Until the machine starts again the next opening believes what it reads.
+        log.error({ code: 'FLUSH_FAILURE_NOT_NOTED', path, err: error }, 'a flush that failed could not be noted');
+      }
+    };
+    const sync = await DiskSync.open(folder.path, noteFailure);
     closing.push(sync);
     const notes = opening.index.unreachedOf(marker.store);
     const objects = await ObjectFolder.open(folder.objects, { log, sync, notes });
-    const index = opening.index.blobsOf(marker.store);
     const trash = await Trash.open(folder.trash, { wallMs: opening.wallMs ?? Date.now });
     const recovered = await recover({ ...opening, folder, marker, objects, index, trash });
     closing.push(recovered.log);
@@ -235,6 +246,7 @@ async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker)
       blobBytes: recovered.blobBytes,
       straysPossible: recovered.straysPossible,
       pins,
+      flushFailed,
     });
     await incoming.survey();
     const blobs = new HeldBlobs(index, incoming, pins);
