@@ -8,10 +8,11 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
-import { decodeHead, type Head } from '../catalog/head.js';
+import { decodeHead, type Head, verifyHead } from '../catalog/head.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
 import { recordBlobs } from '../catalog/record.js';
 import { ScanCache } from '../catalog/scan-cache.js';
+import { BadSignature } from '../catalog/sealed-object.js';
 import { SourceHistory } from '../catalog/source-history.js';
 import { Chance } from '../core/chance.js';
 import type { Effect } from '../core/effects.js';
@@ -546,12 +547,29 @@ async function serve(
 
   /** The head in force, with what it lists. @returns its seq */
   async function copyHead(store: Store, source: SourceId): Promise<number> {
-    const kept = headFrom(await store.head(source));
+    const kept = signedHead(source, await store.head(source));
     const known = await catalog.copyTo(source, store.objects, new Set(kept?.snapshots.map(({ id }) => id)));
     if (known === undefined)
       throw new ClusterError('HEAD_UNKNOWN', `no head of ${source} is in force`, { blame: 'passing' });
     if ((kept?.seq ?? 0) <= known.head.seq) await store.putHead(source, known.sealed);
     return known.head.seq;
+  }
+
+  async function renewHead(store: Store, source: SourceId): Promise<void> {
+    try {
+      await copyHead(store, source);
+    } catch (error) {
+      log.warn(
+        { code: 'HEAD_NOT_KEPT', store: store.id, source, err: error },
+        'what is damaged of a head in a store could not be written anew; the next head of the source does it',
+      );
+    }
+  }
+
+  /** `undefined` for what its origin has not signed so; of an origin that left, whatever can be read. */
+  function signedHead(source: SourceId, sealed: Uint8Array | undefined): Head | undefined {
+    const key = roster.keyOf(splitSourceId(source).origin);
+    return key === undefined ? headFrom(sealed) : headFrom(sealed, bytes => verifyHead(bytes, key));
   }
 
   async function measure({ parcel, store: id }: Extract<Effect, { do: 'measure' }>): Promise<void> {
@@ -729,7 +747,14 @@ async function serve(
     blobs,
     scrub: until =>
       scrub(
-        { stores: () => stores.stores(), reader: dropper, bytesOf: parcel => machine.bytesOf(parcel) ?? 0, nonce },
+        {
+          stores: () => stores.stores(),
+          reader: dropper,
+          bytesOf: parcel => machine.bytesOf(parcel) ?? 0,
+          nonce,
+          headFrom: signedHead,
+          renewHead,
+        },
         until,
       ),
     drill: drillFrom,
@@ -756,11 +781,11 @@ async function serve(
 }
 
 /** Undefined when there is none, or none that can be read. */
-function headFrom(sealed: Uint8Array | undefined): Head | undefined {
+function headFrom(sealed: Uint8Array | undefined, read: (sealed: Uint8Array) => Head = decodeHead): Head | undefined {
   try {
-    return sealed && decodeHead(sealed);
+    return sealed && read(sealed);
   } catch (error) {
-    if (error instanceof MalformedObject) return undefined;
+    if (error instanceof MalformedObject || error instanceof BadSignature) return undefined;
     throw error;
   }
 }

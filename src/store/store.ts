@@ -233,7 +233,7 @@ async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker)
     const sync = await DiskSync.open(folder.path, noteFailure);
     closing.push(sync);
     const notes = opening.index.unreachedOf(marker.store);
-    const objects = await ObjectFolder.open(folder.objects, { log, sync, notes });
+    const objects = await ObjectFolder.open(folder.objects, { log, sync, notes, flushFailed });
     const trash = await Trash.open(folder.trash, { wallMs: opening.wallMs ?? Date.now });
     const recovered = await recover({ ...opening, folder, marker, objects, index, trash });
     closing.push(recovered.log);
@@ -577,7 +577,7 @@ export class Store {
     let held = false;
     try {
       arrivals = await this.#arrivalsOf(parcel, refs, pinned);
-      await this.objects.put(record);
+      await this.objects.putReadable(record);
       const placed = async () => {
         await this.#sync.flush(arrivals.map(({ path }) => path));
         await this.#incoming.place(arrivals);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { pino } from 'pino';
 import { compareEpochs } from '../../src/core/holdings-log.js';
-import { parseClusterId, parseHostId, sourceIdOf } from '../../src/core/ids.js';
+import { parseClusterId, parseHostId, parseNonce, sourceIdOf } from '../../src/core/ids.js';
 import { createStore, openStore, type Store } from '../../src/store/store.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../contracts/store-contract.js';
 import { CLUSTER, HOST, TestHost } from './real-store.js';
@@ -67,6 +67,18 @@ test('a parcel whose record is lost is corrupt, and its blobs do not count', asy
   t.false(store.holds(blobOf('a1').blob));
   await grab(store, A);
   t.true(store.isPresent(A.id));
+});
+
+test('a record that is damaged on disk is written anew by the commit that relies on it', async t => {
+  const host = await hostWithParcels(t, A, C);
+  const spoil = () => writeFile(recordPath(host, A.id), 'spoilt');
+  await spoil();
+  t.like(await host.store?.possess(A.id, { nonce: parseNonce('0f'.repeat(16)), holders: [] }), { kind: 'corrupt' });
+  const store = await host.restart(); // which knows nothing of the damage
+  await grab(store, A);
+  t.true(store.isPresent(A.id));
+  t.deepEqual(Buffer.from((await store.objects.get(A.id)) ?? []), Buffer.from(A.record));
+  t.true((await host.restart()).isPresent(A.id));
 });
 
 test('all blobs lost: every parcel is corrupt, none is forgotten', async t => {
