@@ -51,7 +51,7 @@ import { countBoot } from './boot-counter.js';
 import { BootWatch } from './boot-watch.js';
 import { Brakes } from './brakes.js';
 import { CatalogKeeper } from './catalog-keeper.js';
-import { CatalogSweeper } from './catalog-sweeper.js';
+import { CatalogSweeper, type ShortParcel } from './catalog-sweeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
 import { DamagedCopies } from './damaged-copies.js';
@@ -401,6 +401,7 @@ async function serve(
     reader: local,
     stores: () => stores.stores(),
     isListed: parcel => machine.isListed(parcel),
+    short: shortOf,
     runMs: () => running.nowMs(),
     graceMs: () => membership.clusterConfig.timing.gcGraceMs,
     log,
@@ -553,6 +554,13 @@ async function serve(
       throw new ClusterError('HEAD_UNKNOWN', `no head of ${source} is in force`, { blame: 'passing' });
     if ((kept?.seq ?? 0) <= known.head.seq) await store.putHead(source, known.sealed);
     return known.head.seq;
+  }
+
+  function* shortOf(source: SourceId): Generator<ShortParcel> {
+    for (const { id } of machine.wanted(source)) {
+      const copies = machine.copies(id);
+      if (copies < (machine.wantedCopies(id) ?? 1)) yield { parcel: id, copies };
+    }
   }
 
   async function renewHead(store: Store, source: SourceId): Promise<void> {

@@ -333,17 +333,26 @@ export class Incoming {
     );
   }
 
-  /** Moves a blob that no PRESENT parcel lists any more, and that nobody counts on, to the trash. Never throws. */
-  async discard(blob: string, bytes: number): Promise<void> {
+  /** Moves a blob that no PRESENT parcel lists any more, and that nobody counts on, to the trash. Whether it did; never throws. */
+  async discard(blob: string, bytes: number): Promise<boolean> {
     if (this.#arrived.get(blob)?.placed) this.#arrived.delete(blob);
     try {
       await this.#trash.put(this.#blobs.pathOf(blob), blob);
       this.#blobBytes -= bytes;
+      return true;
     } catch (error) {
       // The log has it already, so it counts no more; as a stray it is found by whoever wants it, and by the next opening.
       this.#straysPossible = true;
       this.#log.warn({ code: 'BLOB_NOT_TRASHED', blob, err: error }, 'a dropped blob could not be moved to the trash');
+      return false;
     }
+  }
+
+  /** As `discard`, of what no PRESENT parcel listed before either. False when it is not there, or cannot be moved. */
+  async discardStray(blob: BlobId): Promise<boolean> {
+    const bytes = await sizeOf(this.#blobs.pathOf(blob));
+    if (bytes === 0) return false;
+    return this.discard(blob, bytes);
   }
 
   /** Blobs that are under `.blobs` rightly may have lost the last parcel that lists them. */

@@ -10,7 +10,7 @@
  *
  * Files that no PRESENT parcel lists (strays) never count, and stay where they are: most are what is left of a parcel that
  * lacks one other file, and may be the last of their kind; some came with a commit that was interrupted. Whoever grabs
- * such a parcel finds and hashes them. Only a deletion that is in a sound log is done to its end: what a lately deleted
+ * such a parcel finds and hashes them; what nobody grabs in `gcGrace` is swept (stray-sweep.ts). Only a deletion that is in a sound log is done to its end: what a lately deleted
  * parcel lists, and no present one, goes to the trash. A deletion that is not in the log has not happened.
  *
  * Files under `.blobs` are looked at by name, not by size: a look at each inode would take a Pi's disk minutes a million

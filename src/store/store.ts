@@ -55,6 +55,8 @@ import { isRight, type PossessionAsk, readParcel } from './possess.js';
 import type { RecipeIndex } from './recipe-index.js';
 import { type Recovered, recover } from './recovery.js';
 import { headName, headsIn, newEpoch, resolveStorePath, SIGNED_BYTES_MAX, StoreFolder } from './store-folder.js';
+import type { StrayNotes } from './stray-notes.js';
+import { type StraySweep, type SweptStrays, sweepStrays } from './stray-sweep.js';
 import { Trash, type TrashLimit } from './trash.js';
 import { type TreeName, treeNameOf } from './tree-name.js';
 import { removeFromTrees } from './tree-prune.js';
@@ -307,6 +309,7 @@ export class Store {
   readonly #trash: Trash;
   readonly #blobs: HeldBlobs;
   readonly #recipes: RecipeIndex;
+  readonly #strays: StrayNotes;
   readonly #assemblies: Assemblies;
   /** What is being tidied in the index; it never rejects. */
   #tidying = Promise.resolve();
@@ -331,6 +334,7 @@ export class Store {
   #pruning: Promise<void> | undefined;
   /** One at a time: of two, one would let updates begin while the other still looks through the trees. */
   readonly #emptying = new Turns<'trash'>();
+  readonly #sweeping = new Turns<'strays'>();
   readonly #ending = new AbortController();
   readonly #mounted: Set<StoreId>;
   #marker: Marker;
@@ -352,6 +356,7 @@ export class Store {
     this.#blobsOf = parts.opening.blobsOf;
     this.#logger = parts.opening.log;
     this.#mounted = parts.opening.index.mounted;
+    this.#strays = parts.opening.index.straysOf(marker.store);
     this.#log = log;
     this.#present = present;
     this.#headSeqs = headSeqs;
@@ -883,6 +888,18 @@ export class Store {
     });
   }
 
+  /**
+   * Moves to the trash what has been under `.blobs` for long and is of no PRESENT parcel. Nothing while `rescan` is due, for then
+   * nothing is PRESENT yet. @throws as `sweepStrays`
+   */
+  async sweepStrays(sweep: StraySweep): Promise<SweptStrays> {
+    this.#mustWork();
+    if (this.rescanDue) return { strays: 0, trashed: 0 };
+    const parts = { blobs: this.#folder.blobs, held: this.#blobs, notes: this.#strays };
+    const signal = AbortSignal.any([sweep.signal, this.#ending.signal]);
+    return this.#sweeping.take('strays', () => sweepStrays(parts, { ...sweep, signal }));
+  }
+
   #refsIfRecord(bytes: Uint8Array): readonly BlobRef[] | undefined {
     try {
       return this.#blobsOf(bytes);
@@ -1003,6 +1020,7 @@ export class Store {
     this.#ending.abort(closed(this.path));
     await this.#turns.allDone();
     await this.#emptying.allDone();
+    await this.#sweeping.allDone();
     await this.#assemblies.end();
     await this.#checkpointing.allDone();
     await this.#ops.join([]).catch(() => {
