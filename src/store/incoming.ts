@@ -5,7 +5,7 @@
  * found on disk without having been hashed by this process (leftovers of an earlier run under `.incoming`, strays under
  * `.blobs` that no `add` in the log covers, the trash) is hashed when somebody asks for it, and counts as arrived if it is
  * right. So an interrupted fetch goes on where it was, what was dropped need not be sent again while it lies in the trash,
- * and nothing is believed because of its name.
+ * and nothing is believed because of its name. What came back from the trash and was not used goes there again, for its full time.
  *
  * After a flush that failed, until the machine starts again, a hash says nothing of what the disk has (disk-sync.ts). Then what
  * an earlier mount left under `.incoming` goes, and what is found elsewhere is written anew, into a file of its own.
@@ -32,6 +32,8 @@ import { Turns } from './turns.js';
 const WRITE_BYTES = 1024 * 1024;
 /** After a blob's name: a file that is put together in order. Others have 12 hex digits there. */
 const PARTIAL_MARK = '.part';
+/** Behind the 12 hex digits of what came back from the trash. */
+const TRASH_MARK = '.trash';
 
 /** A blob that is being received. One caller, one call at a time. */
 export interface IncomingBlob {
@@ -124,6 +126,10 @@ export class Incoming {
     for (const name of await readdir(this.#path)) {
       const path = `${this.#path}/${name}`;
       const [blob] = name.split('.');
+      if (this.#flushFailed && path.endsWith(TRASH_MARK) && blob !== undefined) {
+        await this.#trash.put(path, blob);
+        continue;
+      }
       // Else it is a link on its way into a tree.
       if (this.#flushFailed || blob === undefined || !/^[0-9a-f]{64}$/.test(blob)) {
         await rm(path, { force: true });
@@ -267,7 +273,7 @@ export class Incoming {
       await this.#adoptLeftover(blob, path, () => this.#remove(path));
     }
     if (!fromTrash || this.#arrived.has(blob)) return;
-    const path = this.#newPath(blob);
+    const path = `${this.#newPath(blob)}${TRASH_MARK}`;
     const bytes = await this.#trash.takeBack(blob, path);
     if (bytes === undefined) return;
     this.#incomingBytes += bytes;
@@ -415,7 +421,7 @@ export class Incoming {
       // Looked at again: a commit may have taken it while its time was read.
       if (stays()) continue;
       this.#arrived.delete(blob);
-      await this.#remove(state.path);
+      await this.#removeUnused(blob, state.path);
     }
     for (const [blob, paths] of this.#leftovers) {
       if (this.#adopting.busy(blob)) continue;
@@ -427,7 +433,7 @@ export class Incoming {
         paths.filter(path => !old.includes(path)),
       );
       if (old.length === paths.length) this.#leftovers.delete(blob);
-      for (const path of old) await this.#remove(path);
+      for (const path of old) await this.#removeUnused(blob, path);
     }
     for (const blob of this.#partials.keys()) {
       const path = `${this.#path}/${blob}${PARTIAL_MARK}`;
@@ -436,6 +442,11 @@ export class Incoming {
       this.#partials.delete(blob);
       await this.#remove(path);
     }
+  }
+
+  async #removeUnused(blob: string, path: string): Promise<void> {
+    if (!path.endsWith(TRASH_MARK)) return this.#remove(path);
+    this.#incomingBytes -= (await this.#trash.put(path, blob)) ?? 0;
   }
 
   async #remove(path: string): Promise<void> {

@@ -410,6 +410,27 @@ test('leftovers are swept when they are old enough, and not while a commit count
   t.true((await again.usage()).usedBytes > empty);
 });
 
+for (const isRestarted of [false, true]) {
+  test(`what came back from the trash and was not used goes there again${isRestarted ? ', after a restart too' : ''}`, async t => {
+    const host = await hostWithParcels(t, C);
+    let store = host.store as Store;
+    await store.drop(proofFor(store.id, C.id));
+    const { usedBytes } = await store.usage();
+    host.nowMs += 23 * 3_600_000;
+    t.deepEqual(await store.missing(C.blobs), []);
+    if (isRestarted) store = await host.restart();
+    const inTrash = () => Promise.all(['c1', 'c2'].map(content => isThere(trashPath(host, content))));
+    t.deepEqual(await inTrash(), [false, false]);
+    await store.sweepIncoming(Date.now() + 10 * 24 * 3_600_000);
+    t.deepEqual(await inTrash(), [true, true]);
+    t.deepEqual(await readdir(join(host.storePath, '.incoming')), []);
+    t.is((await store.usage()).usedBytes, usedBytes);
+    host.nowMs += 23 * 3_600_000;
+    await store.emptyTrash({ olderThanMs: 24 * 3_600_000 });
+    t.deepEqual(await store.missing(C.blobs), [], 'for its full time');
+  });
+}
+
 test('folders are 0700 and files 0600', async t => {
   const host = await hostWithParcels(t, A);
   const names = await readdir(host.storePath, { recursive: true });
