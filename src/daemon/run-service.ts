@@ -83,6 +83,7 @@ import { RunningTime } from './running-time.js';
 import { scrub } from './scrub.js';
 import { SelfTest, type SelfTestOptions } from './self-test.js';
 import { StateExchange } from './state-exchange.js';
+import { type LostParcel, TakingBack } from './taking-back.js';
 import { Teardown } from './teardown.js';
 import { TreeKeeper } from './tree-keeper.js';
 
@@ -408,6 +409,21 @@ async function serve(
     signal,
   });
   teardown.defer(() => sweeper.stop());
+  const takingBack = new TakingBack({
+    lost: lostParcels,
+    reader: local,
+    blobsOf: recordBlobs,
+    stores: () => (membership.self.standing === 'active' && membership.self.trust === 'trusted' ? stores.stores() : []),
+    roomBytes: id => stores.roomBytes(id),
+    tell: async id => {
+      const usedBytes = await stores.usedBytes(id);
+      await stores.tellOps(id, segment => ({ is: 'own-ops', segment, usedBytes }));
+    },
+    log,
+    signal,
+  });
+  teardown.defer(() => takingBack.stop());
+  takingBack.start();
   teardown.defer(() => ended.abort(new Error('the service stops')));
 
   // ------------------------------------------------------------------------------------------------------------- effects
@@ -554,6 +570,15 @@ async function serve(
       throw new ClusterError('HEAD_UNKNOWN', `no head of ${source} is in force`, { blame: 'passing' });
     if ((kept?.seq ?? 0) <= known.head.seq) await store.putHead(source, known.sealed);
     return known.head.seq;
+  }
+
+  function* lostParcels(): Generator<LostParcel> {
+    for (const source of catalog.sources()) {
+      const { origin } = splitSourceId(source);
+      if (isReachable(origin)) continue;
+      for (const { id, bytes } of machine.wanted(source))
+        if (machine.copies(id) === 0 && machine.storeOf(id) === undefined) yield { parcel: id, bytes };
+    }
   }
 
   function* shortOf(source: SourceId): Generator<ShortParcel> {

@@ -214,6 +214,12 @@ export class Incoming {
     return this.#arrived.get(blob)?.bytes === bytes;
   }
 
+  /** By its name alone, and nothing is moved: it came, was left by an earlier run, is a stray, or lies in the trash. */
+  async mayHave({ blob }: BlobRef): Promise<boolean> {
+    if (this.#arrived.has(blob) || this.#leftovers.has(blob) || this.#trash.has(blob)) return true;
+    return this.#straysPossible && (await sizeOf(this.#blobs.pathOf(blob))) > 0;
+  }
+
   /** One at a time a blob, and none of a blob that has arrived. */
   partial(ref: BlobRef): PartialBlob {
     const blob = parseBlobId(ref.blob);

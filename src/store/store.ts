@@ -492,6 +492,13 @@ export class Store {
     return this.#missing(blobs, { fromTrash: true });
   }
 
+  /** False when some of these are surely missing: a look at names, which takes nothing out of the trash. */
+  async mayHaveAll(blobs: readonly BlobRef[]): Promise<boolean> {
+    for (const ref of blobs)
+      if (this.#blobs.lookup(ref.blob) === undefined && !(await this.#incoming.mayHave(ref))) return false;
+    return true;
+  }
+
   /** How much of a missing blob is here already, as the beginning of it that a fetch has left. It is used room. */
   partialBytes(blob: BlobRef): number {
     return this.#incoming.partialBytes(blob.blob);
