@@ -2,12 +2,15 @@
  * A store after a flush that failed: the kernel shows what the disk may not have, and flushes it with success, for its pages
  * count as written. So what is looked at here is whether they are written once more.
  */
+import { mkdirSync } from 'node:fs';
 import { open, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import type { Store } from '../../src/store/store.js';
+import { createStore, type Store } from '../../src/store/store.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../contracts/store-contract.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
+import { skip } from '../helpers/skip.js';
+import { FailingDisk, whyNoFailingDisk } from '../helpers/small-disk.js';
 import { TestHost } from './real-store.js';
 
 const LARGE = seededBytes(3 * 1024 * 1024, 8);
@@ -101,4 +104,36 @@ test.serial('when the machine has started since, what is read is what the disk h
   await host.index.blobsOf(store.id).noteFlushFailed('another boot');
   const again = await host.restart();
   t.deepEqual(await again.missing(NEXT.blobs), []);
+});
+
+test.serial('on a disk that really fails, what is announced afterwards is on it', async t => {
+  const why = whyNoFailingDisk();
+  if (why !== undefined) return skip(t, why);
+  let disk: FailingDisk | undefined;
+  const host = await TestHost.begin(t, path => {
+    disk = new FailingDisk(t, path);
+    mkdirSync(join(disk.path, 'store'));
+  });
+  if (disk === undefined) return t.fail();
+  const path = join(disk.path, 'store');
+  await createStore(path, host.opening());
+  const mount = () => host.mount({ path });
+  // More than 8 files, which one call flushes.
+  const contents = Array.from({ length: 16 }, (_, n) => seededBytes(200_000, n));
+  const parcel = parcelOf(...contents);
+  const store = await mount();
+  for (const blob of parcel.blobs) await receive(store, blob);
+  disk.fail();
+  t.like(await t.throwsAsync(store.commit(parcel.id, parcel.record)), { code: 'STORE_FAILED' });
+  await t.throwsAsync(store.close(), { code: 'STORE_FAILED' });
+  disk.mend();
+  const again = await mount();
+  await grab(again, parcel);
+  t.true(again.isPresent(parcel.id));
+  await again.close();
+  disk.remount();
+  const last = await mount();
+  for (const [n, { blob }] of parcel.blobs.entries()) {
+    t.true((await contentOf(last, blob))?.equals(contents[n] as Uint8Array), `blob ${n}`);
+  }
 });
