@@ -4,7 +4,8 @@
  * A name that comes before its bytes is, after a power cut or a disk pulled out, the name of an empty file with the right
  * size and time; nobody who looks at it can tell. So a finished file waits without its name until one call (Linux's syncfs)
  * has put all that waits on disk. The call is begun now and then as the writing goes on, beside it: one file each would cost a
- * disk flush a file, and one call at the end would find all of the restore still to be written.
+ * disk flush a file, and one call at the end would find all of the restore still to be written. Where the call promises less than
+ * an fsync (platform/sync-file-system.ts) it is made all the same: an fsync of each file would take hours on a stick.
  *
  * The folder is opened before the first write and stays open, for the call tells of the failures since then: also of those
  * that the kernel met when it wrote by itself. After a failure nothing that waits gets its name.
@@ -13,13 +14,12 @@
  */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { posix } from '../platform/posix.js';
+import type { SyncFileSystem } from '../platform/sync-file-system.js';
 
 /** Written since the last one began: a tenth of a second of a quick disk, some seconds of a slow one, which has no more than one at a time. */
 export const FLUSH_BYTES = 64 * 1024 * 1024;
 /** Files that one call lets go, and as many may wait behind it: a quarter of a second of renaming, and 4 MiB of entries. */
 export const FLUSH_FILES = 4096;
-
-type SyncFileSystem = (fd: number) => Promise<void>;
 
 /** A finished file that has no name yet. */
 export interface Unnamed {

@@ -25,16 +25,21 @@ async function scrub(context: Context): Promise<ExitCode> {
     progress?.stop();
   }
   if (last === undefined) return EXIT.ok;
-  const { stores, parcels, bytes, corrupt, unread } = last;
-  if (context.json) await context.record({ message_type: 'scrub', stores, parcels, bytes, corrupt, unread });
+  const { stores, parcels, bytes, corrupt, unread, catalog } = last;
+  const wrong = corrupt + unread + catalog;
+  if (context.json) await context.record({ message_type: 'scrub', stores, parcels, bytes, corrupt, unread, catalog });
   else {
     const what = `${countText(parcels, 'parcel')}, ${sizeText(bytes)}, in ${countText(stores, 'store')}`;
-    await context.print(corrupt + unread === 0 ? `${what}: all as they should be` : `${what} were looked at`);
+    await context.print(wrong === 0 ? `${what}: all as they should be` : `${what} were looked at`);
   }
   if (corrupt > 0)
     context.note(
       `${countText(corrupt, 'parcel')} had wrong or missing bytes: they count no more, and are fetched again from other hosts. That disk may be failing`,
     );
   if (unread > 0) context.note(`${countText(unread, 'parcel')} could not be read; the log says why`);
-  return corrupt + unread > 0 ? EXIT.failed : EXIT.ok;
+  if (catalog > 0)
+    context.note(
+      `${countText(catalog, 'object')} of the catalog had wrong bytes or were gone: they are written anew from this host's own catalog. That disk may be failing`,
+    );
+  return wrong > 0 ? EXIT.failed : EXIT.ok;
 }

@@ -137,7 +137,10 @@ export type Input =
       readonly segment: LogSegment;
     }
   | { readonly is: 'head-not-kept'; readonly nowMs: number; readonly store: StoreId; readonly source: SourceId }
-  /** Operations of our own store that nobody waits for became durable: a scrub, or a read for a grant, found a copy corrupt. */
+  /**
+   * Operations of our own store that nobody waits for became durable: a scrub, or a read for a grant, found a copy corrupt, or one
+   * was taken back out of the trash.
+   */
   | { readonly is: 'own-ops'; readonly nowMs: number; readonly segment: LogSegment; readonly usedBytes: number }
   /** Our copy is whole, and this is what each holder that was named must answer. */
   | {

@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { decodeHead, type Head, headHash, verifyHead } from '../catalog/head.js';
 import { decodePage } from '../catalog/page.js';
-import { verifySnapshot } from '../catalog/snapshot.js';
+import { decodeSnapshot, verifySnapshot } from '../catalog/snapshot.js';
 import type { KnownHead } from '../catalog/source-history.js';
 import { readSnapshot } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
@@ -256,7 +256,8 @@ export class CatalogKeeper {
 
   /**
    * Heads, snapshots and pages into another catalog (a store's own), durably.
-   * @param complete snapshots that are there with all their pages, and so are not looked into: those of the head that is kept there
+   * @param complete snapshots that should be there with all their pages: those of the head that is kept there. They are read, and of
+   *   the pages the names are looked at, for a disk loses some
    */
   async copyTo(
     source: SourceId,
@@ -265,7 +266,10 @@ export class CatalogKeeper {
   ): Promise<KnownHead | undefined> {
     const known = this.get(source);
     if (known === undefined) return undefined;
-    const absent = known.head.snapshots.map(({ id }) => id).filter(id => !complete.has(id));
+    const absent: ObjectId[] = [];
+    const there = new Set<ObjectId>();
+    for (const { id } of known.head.snapshots)
+      if (!complete.has(id) || !(await isWhole(id, target, there))) absent.push(id);
     for (const id of absent) {
       const { pages } = verifySnapshot(await this.#need(id), this.#keyOf(source));
       for (const page of pages) if (!(await target.has(page))) await target.put(await this.#need(page));
@@ -646,4 +650,16 @@ export class CatalogKeeper {
     const { origin, source: name } = splitSourceId(source);
     return join(this.#options.folder, `${origin}-${name}.${kind}`);
   }
+}
+
+/** `there`: pages that were looked for already; snapshots share most of theirs. */
+async function isWhole(id: ObjectId, objects: ObjectWriter, there: Set<ObjectId>): Promise<boolean> {
+  const sealed = await objects.get(id);
+  if (sealed === undefined) return false;
+  for (const page of decodeSnapshot(sealed).pages) {
+    if (there.has(page)) continue;
+    if (!(await objects.has(page))) return false;
+    there.add(page);
+  }
+  return true;
 }

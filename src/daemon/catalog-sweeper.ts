@@ -1,20 +1,26 @@
 /**
- * Catalog sweeper: takes out of the state folder's catalog, and out of each mounted store's, what nothing leads to any more.
+ * Catalog sweeper: takes out of the state folder's catalog, and out of each mounted store's, what nothing leads to any more; and out of
+ * the store's blobs what no copy lists.
  *
  * Reached are the snapshots that a head in force lists or that are in their hold, those of this host's own heads and of the heads
  * that a store keeps, their pages, and the records of the parcels in them; a store's own rules spare the records of what it holds.
  * All else goes when it has been unreached for `gcGrace` of this host's running time. When in doubt nothing goes: no folder is swept
  * while a head cannot be read, a snapshot that should be here is not, or heads are being made or taken.
+ *
+ * Blobs that belong to no copy may be the last of a parcel that is short of copies: by its record they are spared; and while a parcel
+ * that has no copy at all has no record here either, no blob goes.
  */
 import type { Logger } from 'pino';
 import { decodeHead, type ListedSnapshot } from '../catalog/head.js';
 import { fingerprintOf } from '../catalog/inherit-keys.js';
+import { recordBlobs } from '../catalog/record.js';
 import type { SourceHistory } from '../catalog/source-history.js';
 import { readPage, readSnapshot } from '../catalog/walk.js';
-import type { ObjectId, ParcelId } from '../core/ids.js';
+import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ObjectFolder, Swept } from '../store/object-folder.js';
 import type { Store } from '../store/store.js';
+import type { StraySweep } from '../store/stray-sweep.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Origin } from './origin.js';
 
@@ -28,6 +34,11 @@ const FIRST_MS_MAX = 10 * 60_000;
 /** What is in doubt is looked at again after this. */
 const AGAIN_MS = 60_000;
 
+export interface ShortParcel {
+  readonly parcel: ParcelId;
+  readonly copies: number;
+}
+
 export interface CatalogSweeperOptions {
   readonly catalog: Pick<CatalogKeeper, 'sources' | 'wantedSnapshots' | 'get' | 'isUnsettled' | 'isForgotten'>;
   readonly history: Pick<SourceHistory, 'heads'>;
@@ -38,6 +49,8 @@ export interface CatalogSweeperOptions {
   readonly reader: ObjectReader;
   readonly stores: () => Iterable<Store>;
   readonly isListed: (parcel: ParcelId) => boolean;
+  /** The source's wanted parcels that have fewer copies than they should. */
+  readonly short: (source: SourceId) => Iterable<ShortParcel>;
   readonly runMs: () => number;
   readonly graceMs: () => number;
   readonly log: Logger;
@@ -76,8 +89,10 @@ export class CatalogSweeper {
       signal: this.#options.signal,
     };
     this.#tell(await objects.sweep(sweep), undefined);
+    const spared = await this.#spared();
     for (const store of [...stores()]) {
       try {
+        if (spared !== undefined) await this.#sweepStrays(store, { ...sweep, spared });
         const kept = await this.#reachedIn(store, reached);
         this.#tell(
           await store.sweepObjects({
@@ -95,6 +110,35 @@ export class CatalogSweeper {
       }
     }
     return true;
+  }
+
+  async #sweepStrays(
+    store: Store,
+    { spared, ...sweep }: Omit<StraySweep, 'isSpared'> & { readonly spared: ReadonlySet<number> },
+  ): Promise<void> {
+    const { strays, trashed } = await store.sweepStrays({
+      ...sweep,
+      isSpared: blob => spared.has(fingerprintOf(blob)),
+    });
+    if (trashed === 0) return;
+    this.#options.log.info(
+      { code: 'STRAYS_SWEPT', store: store.id, trashed, strays },
+      'blobs that belong to no copy were moved to the trash',
+    );
+  }
+
+  /** Blobs of parcels that are short of copies, as in `#reached`; undefined: of one that has none, nobody here knows its blobs. */
+  async #spared(): Promise<ReadonlySet<number> | undefined> {
+    const { catalog, short, reader } = this.#options;
+    const spared = new Set<number>();
+    for (const source of [...catalog.sources()]) {
+      for (const { parcel, copies } of [...short(source)]) {
+        const record = await reader.get(parcel);
+        if (record === undefined && copies === 0) return undefined;
+        for (const { blob } of record === undefined ? [] : recordBlobs(record)) spared.add(fingerprintOf(blob));
+      }
+    }
+    return spared;
   }
 
   #tell({ removed, unreached }: Swept, store: Store | undefined): void {

@@ -8,10 +8,11 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
-import { decodeHead, type Head } from '../catalog/head.js';
+import { decodeHead, type Head, verifyHead } from '../catalog/head.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
 import { recordBlobs } from '../catalog/record.js';
 import { ScanCache } from '../catalog/scan-cache.js';
+import { BadSignature } from '../catalog/sealed-object.js';
 import { SourceHistory } from '../catalog/source-history.js';
 import { Chance } from '../core/chance.js';
 import type { Effect } from '../core/effects.js';
@@ -50,7 +51,7 @@ import { countBoot } from './boot-counter.js';
 import { BootWatch } from './boot-watch.js';
 import { Brakes } from './brakes.js';
 import { CatalogKeeper } from './catalog-keeper.js';
-import { CatalogSweeper } from './catalog-sweeper.js';
+import { CatalogSweeper, type ShortParcel } from './catalog-sweeper.js';
 import { type Clock, steadyClock } from './clock.js';
 import { startControlServer } from './control-server.js';
 import { DamagedCopies } from './damaged-copies.js';
@@ -85,6 +86,7 @@ import { RunningTime } from './running-time.js';
 import { scrub } from './scrub.js';
 import { SelfTest, type SelfTestOptions } from './self-test.js';
 import { StateExchange } from './state-exchange.js';
+import { type LostParcel, TakingBack } from './taking-back.js';
 import { Teardown } from './teardown.js';
 import { TreeKeeper } from './tree-keeper.js';
 
@@ -422,12 +424,28 @@ async function serve(
     reader: local,
     stores: () => stores.stores(),
     isListed: parcel => machine.isListed(parcel),
+    short: shortOf,
     runMs: () => running.nowMs(),
     graceMs: () => membership.clusterConfig.timing.gcGraceMs,
     log,
     signal,
   });
   teardown.defer(() => sweeper.stop());
+  const takingBack = new TakingBack({
+    lost: lostParcels,
+    reader: local,
+    blobsOf: recordBlobs,
+    stores: () => (membership.self.standing === 'active' && membership.self.trust === 'trusted' ? stores.stores() : []),
+    roomBytes: id => stores.roomBytes(id),
+    tell: async id => {
+      const usedBytes = await stores.usedBytes(id);
+      await stores.tellOps(id, segment => ({ is: 'own-ops', segment, usedBytes }));
+    },
+    log,
+    signal,
+  });
+  teardown.defer(() => takingBack.stop());
+  takingBack.start();
   teardown.defer(() => ended.abort(new Error('the service stops')));
 
   // ------------------------------------------------------------------------------------------------------------- effects
@@ -568,12 +586,45 @@ async function serve(
 
   /** The head in force, with what it lists. @returns its seq */
   async function copyHead(store: Store, source: SourceId): Promise<number> {
-    const kept = headFrom(await store.head(source));
+    const kept = signedHead(source, await store.head(source));
     const known = await catalog.copyTo(source, store.objects, new Set(kept?.snapshots.map(({ id }) => id)));
     if (known === undefined)
       throw new ClusterError('HEAD_UNKNOWN', `no head of ${source} is in force`, { blame: 'passing' });
     if ((kept?.seq ?? 0) <= known.head.seq) await store.putHead(source, known.sealed);
     return known.head.seq;
+  }
+
+  function* lostParcels(): Generator<LostParcel> {
+    for (const source of catalog.sources()) {
+      const { origin } = splitSourceId(source);
+      if (isReachable(origin)) continue;
+      for (const { id, bytes } of machine.wanted(source))
+        if (machine.copies(id) === 0 && machine.storeOf(id) === undefined) yield { parcel: id, bytes };
+    }
+  }
+
+  function* shortOf(source: SourceId): Generator<ShortParcel> {
+    for (const { id } of machine.wanted(source)) {
+      const copies = machine.copies(id);
+      if (copies < (machine.wantedCopies(id) ?? 1)) yield { parcel: id, copies };
+    }
+  }
+
+  async function renewHead(store: Store, source: SourceId): Promise<void> {
+    try {
+      await copyHead(store, source);
+    } catch (error) {
+      log.warn(
+        { code: 'HEAD_NOT_KEPT', store: store.id, source, err: error },
+        'what is damaged of a head in a store could not be written anew; the next head of the source does it',
+      );
+    }
+  }
+
+  /** `undefined` for what its origin has not signed so; of an origin that left, whatever can be read. */
+  function signedHead(source: SourceId, sealed: Uint8Array | undefined): Head | undefined {
+    const key = roster.keyOf(splitSourceId(source).origin);
+    return key === undefined ? headFrom(sealed) : headFrom(sealed, bytes => verifyHead(bytes, key));
   }
 
   async function measure({ parcel, store: id }: Extract<Effect, { do: 'measure' }>): Promise<void> {
@@ -762,7 +813,14 @@ async function serve(
     blobs,
     scrub: until =>
       scrub(
-        { stores: () => stores.stores(), reader: dropper, bytesOf: parcel => machine.bytesOf(parcel) ?? 0, nonce },
+        {
+          stores: () => stores.stores(),
+          reader: dropper,
+          bytesOf: parcel => machine.bytesOf(parcel) ?? 0,
+          nonce,
+          headFrom: signedHead,
+          renewHead,
+        },
         until,
       ),
     drill: drillFrom,
@@ -789,11 +847,11 @@ async function serve(
 }
 
 /** Undefined when there is none, or none that can be read. */
-function headFrom(sealed: Uint8Array | undefined): Head | undefined {
+function headFrom(sealed: Uint8Array | undefined, read: (sealed: Uint8Array) => Head = decodeHead): Head | undefined {
   try {
-    return sealed && decodeHead(sealed);
+    return sealed && read(sealed);
   } catch (error) {
-    if (error instanceof MalformedObject) return undefined;
+    if (error instanceof MalformedObject || error instanceof BadSignature) return undefined;
     throw error;
   }
 }

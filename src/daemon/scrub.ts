@@ -3,9 +3,12 @@
  * once in `scrub`, so this is for a person who does not want to wait: after a fall, a power cut, a disk that clicks.
  *
  * What is wrong counts no more from then on and is fetched again (store.ts, dropper.ts). One parcel at a time, and one disk after
- * the other, beside whatever else the host does.
+ * the other, beside whatever else the host does. Nobody audits the heads, snapshots and pages that a store keeps: they are read
+ * here too, and where one is damaged the head is put there again with all that it lists.
  */
-import type { Nonce, ParcelId } from '../core/ids.js';
+import type { Head } from '../catalog/head.js';
+import { decodeSnapshot } from '../catalog/snapshot.js';
+import type { Nonce, ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { Store } from '../store/store.js';
 import type { Dropper } from './dropper.js';
 import type { ScrubReport } from './service.js';
@@ -16,19 +19,31 @@ export interface ScrubOptions {
   /** 0 for what nobody wants any more. */
   readonly bytesOf: (parcel: ParcelId) => number;
   readonly nonce: () => Nonce;
+  /** `undefined` for what no origin has signed so. */
+  readonly headFrom: (source: SourceId, sealed: Uint8Array | undefined) => Head | undefined;
+  /** Puts the head in force there again, with what it lists. It never rejects. */
+  readonly renewHead: (store: Store, source: SourceId) => Promise<void>;
 }
 
 /** After each parcel: how far it is; the last one is the verdict. */
-export async function* scrub(
-  { stores, reader, bytesOf, nonce }: ScrubOptions,
-  signal: AbortSignal,
-): AsyncGenerator<ScrubReport> {
+export async function* scrub(options: ScrubOptions, signal: AbortSignal): AsyncGenerator<ScrubReport> {
+  const { stores, reader, bytesOf, nonce } = options;
   const work = [...stores()].map(store => ({ store, parcels: [...store.present()].sort() }));
-  const report = { stores: work.length, parcels: 0, bytes: 0, ofParcels: 0, ofBytes: 0, corrupt: 0, unread: 0 };
+  const report = {
+    stores: work.length,
+    parcels: 0,
+    bytes: 0,
+    ofParcels: 0,
+    ofBytes: 0,
+    corrupt: 0,
+    unread: 0,
+    catalog: 0,
+  };
   for (const { parcels } of work) {
     report.ofParcels += parcels.length;
     for (const parcel of parcels) report.ofBytes += bytesOf(parcel);
   }
+  for (const { store } of work) report.catalog += await scrubCatalog(store, options, signal);
   yield { ...report };
   for (const { store, parcels } of work) {
     for (const parcel of parcels) {
@@ -45,4 +60,40 @@ export async function* scrub(
       yield { ...report };
     }
   }
+}
+
+/** How many of its heads, and of the snapshots and pages that these list, are damaged or gone. */
+async function scrubCatalog(
+  store: Store,
+  { headFrom, renewHead }: Pick<ScrubOptions, 'headFrom' | 'renewHead'>,
+  signal: AbortSignal,
+): Promise<number> {
+  let damaged = 0;
+  for (const source of await store.heads()) {
+    const head = headFrom(source, await store.head(source));
+    const found = head === undefined ? 1 : await damagedOf(head, store, signal);
+    if (found > 0) await renewHead(store, source);
+    damaged += found;
+  }
+  return damaged;
+}
+
+async function damagedOf(
+  { snapshots }: Head,
+  { objects }: Pick<Store, 'objects'>,
+  signal: AbortSignal,
+): Promise<number> {
+  let damaged = 0;
+  const read = new Set<ObjectId>();
+  for (const { id } of snapshots) {
+    signal.throwIfAborted();
+    const sealed = await objects.get(id);
+    if (sealed === undefined) damaged += 1;
+    for (const page of sealed === undefined ? [] : decodeSnapshot(sealed).pages) {
+      if (read.has(page)) continue;
+      read.add(page);
+      if ((await objects.get(page)) === undefined) damaged += 1;
+    }
+  }
+  return damaged;
 }

@@ -368,6 +368,8 @@ export interface ScrubReport {
   readonly corrupt: number;
   /** Could not be read: nothing is known of them. */
   readonly unread: number;
+  /** Heads, snapshots and pages that were damaged or gone, and that this host has put there again as far as it has them. */
+  readonly catalog: number;
 }
 
 export interface DrillRequest {

@@ -108,8 +108,11 @@ function startOf(pid: number): string | undefined {
   return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
 }
 
-/** Empty where the system does not say: then process id and start time decide, and a start time includes the date. */
-function bootId(): string {
+/**
+ * Which boot of the machine this is. Empty where the system does not say: then process id and start time decide, and a start
+ * time includes the date.
+ */
+export function bootId(): string {
   if (process.platform === 'linux') return readText('/proc/sys/kernel/random/boot_id')?.trim() ?? '';
   // Not kern.boottime: it moves whenever the clock is set, and a live lock would look stale.
   return run('sysctl', ['-n', process.platform === 'darwin' ? 'kern.bootsessionuuid' : 'kern.boot_id']) ?? '';

@@ -20,7 +20,8 @@ export interface Posix {
   /**
    * Returns when all that was written to the file system of `fd` is on disk. Only on Linux.
    * Why: one call makes hundreds of small files and their names durable; fsync each costs one disk flush a file.
-   * Since Linux 5.8 it reports write errors that happened since `fd` was opened; so keep one open.
+   * Since Linux 5.8 it reports write errors that happened since `fd` was opened; so keep one open. Of which file systems it
+   * can be believed, sync-file-system.ts says.
    */
   readonly syncfs?: (fd: number) => Promise<void>;
   /** Why: Node has no calls for extended attributes, and ACLs and capabilities are such on Linux. */

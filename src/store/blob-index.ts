@@ -29,7 +29,11 @@ export interface StoreNote {
   readonly position?: Pick<LogPosition, 'epoch' | 'seq' | 'digest'>;
   /** Boot counters that the store's marker may rightly have: of the last mount, and of one that was about to be noted. */
   readonly boots: readonly number[];
+  /** The boot of the machine (platform/lock.ts) in which a flush of the store failed last. */
+  readonly flushFailedIn?: string;
 }
+
+type NoteFields = [number[], [number, string, number, string] | null, string?];
 
 /** refs u32, bytes u48 */
 const VALUE_BYTES = 10;
@@ -98,22 +102,32 @@ export class BlobIndex {
    */
   async distrust(): Promise<void> {
     this.#distrusted = true;
-    await this.#root.transaction(() => this.#putNote({ boots: this.note().boots }));
+    await this.#root.transaction(() => this.#putNote(this.#withoutPosition()));
   }
 
   note(): StoreNote {
     const bytes = this.#notes.get(this.#key);
     if (bytes === undefined) return { boots: [] };
-    const [boots, position] = decode(bytes) as [number[], [number, string, number, string] | null];
-    if (position === null) return { boots };
+    const [boots, position, flushFailedIn] = decode(bytes) as NoteFields;
+    const failed = flushFailedIn === undefined ? {} : { flushFailedIn };
+    if (position === null) return { boots, ...failed };
     const [counter, random, seq, digest] = position;
-    return { boots, position: { epoch: { counter, random }, seq, digest } };
+    return { boots, position: { epoch: { counter, random }, seq, digest }, ...failed };
+  }
+
+  #withoutPosition(): StoreNote {
+    const { position: _, ...note } = this.note();
+    return note;
   }
 
   /** Durable when this returns. */
   async noteBoots(boots: readonly number[]): Promise<void> {
     await this.#root.transaction(() => this.#putNote({ ...this.note(), boots }));
     await this.#root.flushed;
+  }
+
+  async noteFlushFailed(flushFailedIn: string): Promise<void> {
+    await this.#root.transaction(() => this.#putNote({ ...this.note(), flushFailedIn }));
   }
 
   /** Waits until all that was applied so far is on the disk. */
@@ -123,7 +137,7 @@ export class BlobIndex {
 
   /** Empties the table and forgets its position. */
   async clear(): Promise<void> {
-    await this.#root.transaction(() => this.#putNote({ boots: this.note().boots }));
+    await this.#root.transaction(() => this.#putNote(this.#withoutPosition()));
     for (;;) {
       const keys = [...this.#blobs.getKeys({ limit: CLEAR_ROWS })];
       if (keys.length === 0) return;
@@ -133,9 +147,10 @@ export class BlobIndex {
     }
   }
 
-  #putNote({ boots, position }: StoreNote): void {
+  #putNote({ boots, position, flushFailedIn }: StoreNote): void {
     const place = position && [position.epoch.counter, position.epoch.random, position.seq, position.digest];
-    void this.#notes.put(this.#key, Buffer.from(encode([boots, place ?? null])));
+    const failed = flushFailedIn === undefined ? [] : [flushFailedIn];
+    void this.#notes.put(this.#key, Buffer.from(encode([boots, place ?? null, ...failed])));
   }
 }
 

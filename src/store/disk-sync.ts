@@ -2,16 +2,18 @@
  * Disk sync: makes files and names durable, for many callers at once.
  *
  * Many small files at once cost one syncfs; a few cost one fsync each, since syncfs also waits for whatever else is
- * being written to that disk. Without syncfs (not Linux, or no koffi): always one fsync each.
+ * being written to that disk. Where syncfs cannot be believed (platform/sync-file-system.ts): always one fsync each.
  *
- * After a failed flush the kernel may report the next one as good though bytes are lost. So one failure is final here:
- * the store must be opened again, and opening hashes what it did not commit.
+ * After a failed flush the kernel takes the pages for written: they are read and hashed as if they were there, and the next
+ * flush succeeds, while the disk never got them (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC
+ * 2020). So one failure is final here: the store must be opened again, and what it finds then and has not committed is
+ * written anew before it counts (incoming.ts, log-file.ts).
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
 import { Group } from '../platform/group.js';
-import { posix } from '../platform/posix.js';
+import { type SyncFileSystem, syncFileSystemOf } from '../platform/sync-file-system.js';
 import { systemCode } from './own-folder.js';
 
 /** From this many on, one syncfs is cheaper than fsync each: on ext4 0.5 ms against 1.3 at 8 files of 4 KiB, 8 against 90 at 512. */
@@ -21,16 +23,26 @@ const FSYNC_AT_ONCE = 4;
 
 export class DiskSync {
   readonly #root: FileHandle;
+  readonly #syncFileSystem: SyncFileSystem | undefined;
+  readonly #onFailure: () => Promise<void>;
   readonly #group = new Group<string>(paths => this.#flush(new Set(paths)));
   #failure: ClusterError | undefined;
 
-  private constructor(root: FileHandle) {
+  private constructor(root: FileHandle, syncFileSystem: SyncFileSystem | undefined, onFailure: () => Promise<void>) {
     this.#root = root;
+    this.#syncFileSystem = syncFileSystem;
+    this.#onFailure = onFailure;
   }
 
-  /** `folder` names the file system; it stays open, for syncfs reports errors since then. */
-  static async open(folder: string): Promise<DiskSync> {
-    return new DiskSync(await open(folder, constants.O_RDONLY | constants.O_DIRECTORY));
+  /**
+   * `folder` names the file system; it stays open, for syncfs reports errors since then.
+   *
+   * @param onFailure called once, before the first that fails is told; it never rejects
+   */
+  static async open(folder: string, onFailure: () => Promise<void> = async () => {}): Promise<DiskSync> {
+    const syncFileSystem = syncFileSystemOf(folder);
+    const root = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+    return new DiskSync(root, syncFileSystem, onFailure);
   }
 
   /** Why nothing is flushed any more; `undefined` while all is well. */
@@ -47,8 +59,8 @@ export class DiskSync {
 
   async #flush(paths: ReadonlySet<string>): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
-    const syncfs = posix()?.syncfs;
-    if (syncfs !== undefined && paths.size >= SYNCFS_FROM) await this.#finally(syncfs(this.#root.fd));
+    const syncFileSystem = this.#syncFileSystem;
+    if (syncFileSystem !== undefined && paths.size >= SYNCFS_FROM) await this.#finally(syncFileSystem(this.#root.fd));
     else await this.#fsyncEach(paths);
   }
 
@@ -73,12 +85,16 @@ export class DiskSync {
     try {
       await flush;
     } catch (cause) {
-      this.#failure = new ClusterError(
+      // Of several at once the first one tells.
+      if (this.#failure !== undefined) throw this.#failure;
+      const failure = new ClusterError(
         'STORE_FAILED',
         'the disk did not take what was written: this store takes nothing more until it is opened again; what it holds is untouched',
         { blame: 'operator', cause },
       );
-      throw this.#failure;
+      this.#failure = failure;
+      await this.#onFailure();
+      throw failure;
     }
   }
 

@@ -17,6 +17,7 @@
  *
  * Driven by store.ts.
  */
+import type { BlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import type { BlobIndex, HeldBlob } from './blob-index.js';
 import type { Arrival, Incoming } from './incoming.js';
@@ -96,7 +97,7 @@ export class HeldBlobs {
   }
 
   /** Nobody gets a pin on these until `work` is done. Of those who want the same blobs, one after the other. */
-  async whileLeaving<T>(refs: readonly BlobRef[], work: () => Promise<T>): Promise<T> {
+  async whileLeaving<T>(refs: readonly Pick<BlobRef, 'blob'>[], work: () => Promise<T>): Promise<T> {
     // All or none, so that no two wait for each other.
     for (;;) {
       const other = refs.find(({ blob }) => this.#leaving.has(blob));
@@ -125,6 +126,19 @@ export class HeldBlobs {
       if (this.#pins.has(blob)) this.#lingering.set(blob, bytes);
       else await this.#incoming.discard(blob, bytes);
     }
+  }
+
+  /** Some PRESENT parcel lists it, whether its file is right or not. */
+  isListed(blob: string): boolean {
+    return this.#index.lookup(blob) !== undefined;
+  }
+
+  /** Moves a stray to the trash. False when somebody counts on it, and when it cannot be moved. */
+  reclaim(blob: BlobId): Promise<boolean> {
+    return this.whileLeaving([{ blob }], async () => {
+      const isCounted = this.#pins.has(blob) || this.#lingering.has(blob) || this.isListed(blob);
+      return !isCounted && (await this.#incoming.discardStray(blob));
+    });
   }
 
   isLost(blob: string): boolean {

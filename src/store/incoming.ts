@@ -5,7 +5,10 @@
  * found on disk without having been hashed by this process (leftovers of an earlier run under `.incoming`, strays under
  * `.blobs` that no `add` in the log covers, the trash) is hashed when somebody asks for it, and counts as arrived if it is
  * right. So an interrupted fetch goes on where it was, what was dropped need not be sent again while it lies in the trash,
- * and nothing is believed because of its name.
+ * and nothing is believed because of its name. What came back from the trash and was not used goes there again, for its full time.
+ *
+ * After a flush that failed, until the machine starts again, a hash says nothing of what the disk has (disk-sync.ts). Then what
+ * an earlier mount left under `.incoming` goes, and what is found elsewhere is written anew, into a file of its own.
  *
  * Driven by store.ts and held-blobs.ts.
  */
@@ -18,6 +21,7 @@ import { createHasher, hashHex } from '../core/hash.js';
 import { type BlobId, hexOf, parseBlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { renameFiles, writeSmallFile, writeSmallFiles } from '../platform/small-files.js';
+import { readBlob } from './blob-reader.js';
 import type { FanFolder } from './fan-folder.js';
 import { type HashedFile, hashFile } from './hash-file.js';
 import { FILE_MODE, isBadSector, storeFull, systemCode, tampered } from './own-folder.js';
@@ -28,6 +32,8 @@ import { Turns } from './turns.js';
 const WRITE_BYTES = 1024 * 1024;
 /** After a blob's name: a file that is put together in order. Others have 12 hex digits there. */
 const PARTIAL_MARK = '.part';
+/** Behind the 12 hex digits of what came back from the trash. */
+const TRASH_MARK = '.trash';
 
 /** A blob that is being received. One caller, one call at a time. */
 export interface IncomingBlob {
@@ -87,6 +93,7 @@ export class Incoming {
   readonly #adopting = new Turns<string>();
   /** What fetches and commits under way count on is not swept away. */
   readonly #pins: ReadonlyMap<string, number>;
+  readonly #flushFailed: boolean;
   /** Whether `.blobs` may have files that nothing in the log covers; looking for each costs a system call. */
   #straysPossible: boolean;
   #incomingBytes = 0;
@@ -101,6 +108,8 @@ export class Incoming {
     readonly blobBytes: number;
     readonly straysPossible: boolean;
     readonly pins: ReadonlyMap<string, number>;
+    /** In an earlier mount, and in this boot of the machine. */
+    readonly flushFailed: boolean;
   }) {
     this.#path = options.path;
     this.#trash = options.trash;
@@ -109,6 +118,7 @@ export class Incoming {
     this.#blobBytes = options.blobBytes;
     this.#straysPossible = options.straysPossible;
     this.#pins = options.pins;
+    this.#flushFailed = options.flushFailed;
   }
 
   /** Looks at what an earlier run left. */
@@ -116,8 +126,13 @@ export class Incoming {
     for (const name of await readdir(this.#path)) {
       const path = `${this.#path}/${name}`;
       const [blob] = name.split('.');
-      if (blob === undefined || !/^[0-9a-f]{64}$/.test(blob)) {
-        await rm(path, { force: true }); // a link on its way into a tree
+      if (this.#flushFailed && path.endsWith(TRASH_MARK) && blob !== undefined) {
+        await this.#trash.put(path, blob);
+        continue;
+      }
+      // Else it is a link on its way into a tree.
+      if (this.#flushFailed || blob === undefined || !/^[0-9a-f]{64}$/.test(blob)) {
+        await rm(path, { force: true });
         continue;
       }
       const { size } = await lstat(path);
@@ -211,6 +226,12 @@ export class Incoming {
     }
   }
 
+  /** By its name alone, and nothing is moved: it came, was left by an earlier run, is a stray, or lies in the trash. */
+  async mayHave({ blob }: BlobRef): Promise<boolean> {
+    if (this.#arrived.has(blob) || this.#leftovers.has(blob) || this.#trash.has(blob)) return true;
+    return this.#straysPossible && (await sizeOf(this.#blobs.pathOf(blob))) > 0;
+  }
+
   /** One at a time a blob, and none of a blob that has arrived. */
   partial(ref: BlobRef): PartialBlob {
     const blob = parseBlobId(ref.blob);
@@ -261,7 +282,8 @@ export class Incoming {
       if (found !== undefined && found.hash !== blob) await this.setAside(blob, found.bytes);
       // If it came another way meanwhile, that takes this one's place.
       else if (found !== undefined && !this.#arrived.has(blob)) {
-        this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: true });
+        if (this.#flushFailed) await this.#writeAnew(blob, found.bytes, path);
+        else this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: true });
       }
     }
     for (const path of this.#leftovers.get(blob) ?? []) {
@@ -269,7 +291,7 @@ export class Incoming {
       await this.#adoptLeftover(blob, path, () => this.#remove(path));
     }
     if (!fromTrash || this.#arrived.has(blob)) return;
-    const path = this.#newPath(blob);
+    const path = `${this.#newPath(blob)}${TRASH_MARK}`;
     const bytes = await this.#trash.takeBack(blob, path);
     if (bytes === undefined) return;
     this.#incomingBytes += bytes;
@@ -294,15 +316,18 @@ export class Incoming {
     }
   }
 
-  /** When the disk cannot read it, it stays a leftover. */
+  /** When the disk cannot read it, or not write it anew, it stays a leftover. */
   async #adoptLeftover(blob: BlobId, path: string, whenWrong: () => Promise<void>): Promise<void> {
     const found = await hashFile(path);
+    if (this.#flushFailed && found?.hash === blob && !this.#arrived.has(blob)) {
+      await this.#writeAnew(blob, found.bytes, path);
+    }
     const others = this.#leftovers.get(blob)?.filter(other => other !== path) ?? [];
     if (others.length > 0) this.#leftovers.set(blob, others);
     else this.#leftovers.delete(blob);
     if (found === undefined) return;
     if (found.hash !== blob) await whenWrong();
-    // It came another way meanwhile.
+    // It came another way meanwhile, or was written anew.
     else if (this.#arrived.has(blob)) await this.#remove(path);
     else this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: false });
   }
@@ -313,6 +338,18 @@ export class Incoming {
     const path = this.#blobs.pathOf(blob);
     const bytes = await sizeOf(path);
     return bytes === 0 ? undefined : { path, bytes };
+  }
+
+  /** As if it came from somebody else. */
+  async #writeAnew(blob: BlobId, bytes: number, path: string): Promise<void> {
+    const incoming = this.receive({ blob, bytes });
+    try {
+      for await (const chunk of readBlob(path, blob, bytes).read()) await incoming.write(chunk);
+      await incoming.finish();
+    } catch (error) {
+      await incoming.abort();
+      throw error;
+    }
   }
 
   /** Bytes that are not what their name under `.blobs` says must not stay there; they may be all that is left of a file. */
@@ -342,17 +379,26 @@ export class Incoming {
     );
   }
 
-  /** Moves a blob that no PRESENT parcel lists any more, and that nobody counts on, to the trash. Never throws. */
-  async discard(blob: string, bytes: number): Promise<void> {
+  /** Moves a blob that no PRESENT parcel lists any more, and that nobody counts on, to the trash. Whether it did; never throws. */
+  async discard(blob: string, bytes: number): Promise<boolean> {
     if (this.#arrived.get(blob)?.placed) this.#arrived.delete(blob);
     try {
       await this.#trash.put(this.#blobs.pathOf(blob), blob);
       this.#blobBytes -= bytes;
+      return true;
     } catch (error) {
       // The log has it already, so it counts no more; as a stray it is found by whoever wants it, and by the next opening.
       this.#straysPossible = true;
       this.#log.warn({ code: 'BLOB_NOT_TRASHED', blob, err: error }, 'a dropped blob could not be moved to the trash');
+      return false;
     }
+  }
+
+  /** As `discard`, of what no PRESENT parcel listed before either. False when it is not there, or cannot be moved. */
+  async discardStray(blob: BlobId): Promise<boolean> {
+    const bytes = await sizeOf(this.#blobs.pathOf(blob));
+    if (bytes === 0) return false;
+    return this.discard(blob, bytes);
   }
 
   /** Blobs that are under `.blobs` rightly may have lost the last parcel that lists them. */
@@ -415,7 +461,7 @@ export class Incoming {
       // Looked at again: somebody may have taken it while its time was read.
       if (stays()) continue;
       this.#arrived.delete(blob);
-      await this.#remove(state.path);
+      await this.#removeUnused(blob, state.path);
     }
     for (const [blob, paths] of this.#leftovers) {
       if (this.#adopting.busy(blob)) continue;
@@ -427,7 +473,7 @@ export class Incoming {
         paths.filter(path => !old.includes(path)),
       );
       if (old.length === paths.length) this.#leftovers.delete(blob);
-      for (const path of old) await this.#remove(path);
+      for (const path of old) await this.#removeUnused(blob, path);
     }
     for (const blob of this.#partials.keys()) {
       const path = this.#partialPath(blob);
@@ -437,6 +483,11 @@ export class Incoming {
       this.#partials.delete(blob);
       await this.#remove(path);
     }
+  }
+
+  async #removeUnused(blob: string, path: string): Promise<void> {
+    if (!path.endsWith(TRASH_MARK)) return this.#remove(path);
+    this.#incomingBytes -= (await this.#trash.put(path, blob)) ?? 0;
   }
 
   async #remove(path: string): Promise<void> {

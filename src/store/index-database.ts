@@ -3,7 +3,7 @@
  *
  * LMDB in STATE/index. Nothing in it is missed for long: which blobs each store holds (blob-index.ts) and the peers' logs
  * (log-archive.ts), which their writers give out again, are derived; without the recipes (recipe-index.ts) more is fetched; without the notes of what nobody wants
- * (unwanted-notes.ts) or nothing leads to (unreached-notes.ts) that stays longer, without those of unanswered audits
+ * (unwanted-notes.ts), nothing leads to (unreached-notes.ts) or no copy lists (stray-notes.ts) that stays longer, without those of unanswered audits
  * (unanswered-notes.ts) copies are believed longer, and without the last frames (frame-notes.ts) old gossip may be heard once more.
  * Deleting the folder loses nothing else and costs one pass over the logs.
  */
@@ -13,6 +13,7 @@ import { BlobIndex } from './blob-index.js';
 import { FrameNotes } from './frame-notes.js';
 import { LogArchive } from './log-archive.js';
 import { RecipeIndex } from './recipe-index.js';
+import { StrayNotes } from './stray-notes.js';
 import { UnansweredNotes } from './unanswered-notes.js';
 import { UnreachedNotes } from './unreached-notes.js';
 import { UnwantedNotes } from './unwanted-notes.js';
@@ -32,6 +33,7 @@ export interface IndexDatabase {
   recipesOf(store: StoreId): RecipeIndex;
   /** Of its catalog; of the state folder's own without a store. */
   unreachedOf(store?: StoreId): UnreachedNotes;
+  straysOf(store: StoreId): StrayNotes;
   /** Waits for what is being written. */
   close(): Promise<void>;
 }
@@ -55,6 +57,7 @@ export function openIndexDatabase(path: string): IndexDatabase {
     blobsOf: store => new BlobIndex(root, store),
     recipesOf: store => new RecipeIndex(root, store),
     unreachedOf: store => new UnreachedNotes(root, store),
+    straysOf: store => new StrayNotes(root, store),
     close: async () => {
       await logs.close();
       await root.close();

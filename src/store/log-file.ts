@@ -17,6 +17,9 @@
  * on, as in any log. It is written beside the old one, flushed and renamed, so a crash leaves one of the two, each whole up
  * to there; nothing in it up to seq can be torn.
  *
+ * After a flush that failed the kernel may show a tail that the disk never got, and flush it with success, for it takes its
+ * pages for written. So whoever opens a log writes its end once more before it believes it (see disk-sync.ts).
+ *
  * A lost tail that was flushed leaves no trace here: the index and the peers remember a higher number (store-opening.ts).
  */
 import { constants } from 'node:fs';
@@ -198,8 +201,8 @@ export class LogFile {
       if (end < size) {
         if (await wholeFrameWithin(file, end + 1, size)) throw new Damage(`a broken frame at byte ${end}`);
         await file.truncate(end);
-        await file.sync();
       }
+      await writeEndAnew(file, end);
       const log = new LogFile({ path, file, end, position, places, base });
       return { kind: 'sound', log, cutBytes: size - end };
     } catch (error) {
@@ -613,6 +616,13 @@ async function readWindow(file: FileHandle, offset: number, to: number): Promise
     filled += bytesRead;
   }
   return bytes.subarray(0, filled);
+}
+
+/** More than the operations of one append, which may be several frames. The same bytes: a crash in between changes nothing. */
+async function writeEndAnew(file: FileHandle, end: number): Promise<void> {
+  const from = Math.max(0, end - WINDOW_BYTES);
+  await writeAt(file, await readWindow(file, from, end), from);
+  await file.sync();
 }
 
 async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {

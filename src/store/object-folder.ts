@@ -113,6 +113,8 @@ export class ObjectFolderReader implements ObjectReader {
 export interface ObjectFolderOptions {
   readonly log: Logger;
   readonly sync?: DiskSync;
+  /** What is read may not be on the disk (disk-sync.ts). Default: false. */
+  readonly flushFailed?: boolean;
   /** Without them it is never swept. */
   readonly notes?: UnreachedNotes;
 }
@@ -121,6 +123,7 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
   readonly #log: Logger;
   readonly #sync: DiskSync;
   readonly #ownSync: boolean;
+  readonly #flushFailed: boolean;
   /** Put, not yet durable: id → its file under `new/`. */
   readonly #waiting = new Map<ObjectId, string>();
   readonly #flushes = new Group<never>(() => this.#flush());
@@ -140,6 +143,7 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
     this.#notes = options.notes;
     this.#sync = sync;
     this.#ownSync = options.sync === undefined;
+    this.#flushFailed = options.flushFailed ?? false;
   }
 
   /** In an existing folder. With a `sync` of the same file system, flushes are shared with its other users. */
@@ -205,6 +209,15 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
     this.#usedBytes += stored.length;
     if (this.#waiting.size >= WAITING_MAX) await this.flush();
     return id;
+  }
+
+  /** As `put`, of what is about to be announced: where it is here already, it is read first, and a damaged one written anew. */
+  async putReadable(bytes: Uint8Array): Promise<ObjectId> {
+    const id = parseObjectId(hashHex(bytes));
+    // What `get` finds damaged, `put` takes for absent.
+    await this.get(id);
+    if (this.#flushFailed) this.damaged.add(id);
+    return this.put(bytes);
   }
 
   flush(): Promise<void> {

@@ -10,7 +10,7 @@
  *
  * Files that no PRESENT parcel lists (strays) never count, and stay where they are: most are what is left of a parcel that
  * lacks one other file, and may be the last of their kind; some came with a commit that was interrupted. Whoever grabs
- * such a parcel finds and hashes them. Only a deletion that is in a sound log is done to its end: what a lately deleted
+ * such a parcel finds and hashes them; what nobody grabs in `gcGrace` is swept (stray-sweep.ts). Only a deletion that is in a sound log is done to its end: what a lately deleted
  * parcel lists, and no present one, goes to the trash. A deletion that is not in the log has not happened.
  *
  * Files under `.blobs` are looked at by name, not by size: a look at each inode would take a Pi's disk minutes a million
@@ -66,7 +66,7 @@ const STRAYS_MAX = 100_000;
 const BATCH_PARCELS = 128;
 
 export async function recover(recovering: Recovering): Promise<Recovered> {
-  const { folder, objects, index, boot, log: logger } = recovering;
+  const { folder, index, log: logger } = recovering;
   const note = index.note();
   const replay = new Replay(note.position);
   const opened = await LogFile.open(folder.log, recovering.marker.store, replay);
@@ -97,17 +97,41 @@ export async function recover(recovering: Recovering): Promise<Recovered> {
     held = new Held(recovering, replay.present);
   }
 
+  try {
+    return await bringUp(recovering, { marker, log, held, replay, because });
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+}
+
+/** Holds what the log says, or what a new one begins with, against the disk. */
+async function bringUp(
+  recovering: Recovering,
+  found: {
+    readonly marker: Marker;
+    readonly log: LogFile;
+    readonly held: Held;
+    readonly replay: Replay;
+    readonly because: string | undefined;
+  },
+): Promise<Recovered> {
+  const { folder, objects, index, boot } = recovering;
+  const { log, held, replay, because } = found;
   await objects.measure((shard, ids) => held.takeRecords(shard, ids));
   await held.bringIndexUp(replay, log.position);
   const files = await survey(recovering);
   if (files.gone > 0) await held.findIncomplete(log.position);
   await held.declareCorrupt(log);
-  if (because === undefined && !marker.rescan) await finishDeletions(recovering, replay.late, files);
+  if (because === undefined && !found.marker.rescan) await finishDeletions(recovering, replay.late, files);
 
-  // Noted as "about to" first: whatever of the two a crash leaves behind is no doubt.
-  await index.noteBoots([marker.boot, boot]);
-  marker = { ...marker, boot };
-  await writeMarker(folder.path, marker);
+  const marker: Marker = { ...found.marker, boot };
+  // Not for the same content: on a full disk there is no room for another marker.
+  if (found.marker.boot !== boot) {
+    // Noted as "about to" first: whatever of the two a crash leaves behind is no doubt.
+    await index.noteBoots([found.marker.boot, boot]);
+    await writeMarker(folder.path, marker);
+  }
   await index.noteBoots([boot]);
   return {
     marker,

@@ -36,6 +36,7 @@ import { isRecipe, RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
 import { abortWith } from '../platform/abort-with.js';
 import { fsyncFolder, writeDurable } from '../platform/durable.js';
 import { Group } from '../platform/group.js';
+import { bootId } from '../platform/lock.js';
 import { readSmallFiles } from '../platform/small-files.js';
 import { Assemblies, type Assembly } from './assembly.js';
 import type { BlobIndex } from './blob-index.js';
@@ -49,11 +50,14 @@ import type { LateDeletions } from './late-deletions.js';
 import { LogFile } from './log-file.js';
 import { MARKER_NAME, type Marker, readMarker, writeMarker } from './marker.js';
 import { ObjectFolder, type ObjectSweep, type Swept } from './object-folder.js';
+import { freeOpeningRoom, isDiskFull } from './opening-room.js';
 import { FILE_MODE, isBadSector, readOwnFile, storeFull, systemCode } from './own-folder.js';
 import { canBeRead, isRight, type ParcelRead, type PossessionAsk, readParcel } from './possess.js';
 import type { RecipeIndex } from './recipe-index.js';
 import { type Recovered, recover } from './recovery.js';
 import { headName, headsIn, newEpoch, resolveStorePath, SIGNED_BYTES_MAX, StoreFolder } from './store-folder.js';
+import type { StrayNotes } from './stray-notes.js';
+import { type StraySweep, type SweptStrays, sweepStrays } from './stray-sweep.js';
 import { Trash, type TrashLimit } from './trash.js';
 import { type TreeName, treeNameOf } from './tree-name.js';
 import { removeFromTrees } from './tree-prune.js';
@@ -180,7 +184,7 @@ export async function openStore(opening: StoreOpening): Promise<OpenedStore> {
 }
 
 async function open(opening: StoreOpening): Promise<OpenedStore> {
-  const { path, cluster, host, log } = opening;
+  const { path, cluster, host } = opening;
   const missing = (because: string): OpenedStore => ({ kind: 'missing', because });
   const real = await resolveStorePath(path);
   if (real === undefined) return missing('its folder is not there');
@@ -194,16 +198,56 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
   const { mounted } = opening.index;
   if (mounted.has(marker.store)) return missing(`store ${marker.store} is mounted already: this is a copy of its disk`);
   mounted.add(marker.store);
-  const closing: { close(): Promise<void> }[] = [{ close: async () => void mounted.delete(marker.store) }];
-
   try {
-    const folder = new StoreFolder(real);
+    return { kind: 'mounted', store: await mountWithRoom(opening, new StoreFolder(real), marker) };
+  } catch (error) {
+    mounted.delete(marker.store);
+    if (isDiskFull(error)) return missing(TOO_FULL);
+    throw error;
+  }
+}
+
+const TOO_FULL =
+  'its disk is full, and nothing of its .trash and .incoming could go for the few blocks that opening it takes: ' +
+  'free some room on the disk; what it holds is untouched';
+
+/** On a full disk once more, when there is room for it. */
+async function mountWithRoom(opening: StoreOpening, folder: StoreFolder, marker: Marker): Promise<Store> {
+  try {
+    return await mount(opening, folder, marker);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    const bytes = await freeOpeningRoom(folder, opening.wallMs ?? Date.now);
+    opening.log.warn(
+      { code: 'OPENING_ROOM_FREED', bytes, err: error },
+      'the disk of a store was too full for it to be opened: the oldest of its trash went, and that is tried once more',
+    );
+    // It may have got as far as a new epoch.
+    const again = await readMarker(folder.path);
+    return mount(opening, folder, again.kind === 'found' ? again.marker : marker);
+  }
+}
+
+async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker): Promise<Store> {
+  const { path, log } = opening;
+  const closing: { close(): Promise<void> }[] = [];
+  try {
     await folder.make();
-    const sync = await DiskSync.open(real);
+    const index = opening.index.blobsOf(marker.store);
+    const { flushFailedIn } = index.note();
+    const flushFailed = flushFailedIn !== undefined && flushFailedIn === bootId();
+    const noteFailure = async (): Promise<void> => {
+      try {
+        await index.noteFlushFailed(bootId());
+      } catch (error) {
+        // Until the machine starts again the next opening believes what it reads.
+        log.error({ code: 'FLUSH_FAILURE_NOT_NOTED', path, err: error }, 'a flush that failed could not be noted');
+      }
+    };
+    const sync = await DiskSync.open(folder.path, noteFailure);
     closing.push(sync);
     const notes = opening.index.unreachedOf(marker.store);
-    const objects = await ObjectFolder.open(folder.objects, { log, sync, notes });
-    const index = opening.index.blobsOf(marker.store);
+    const objects = await ObjectFolder.open(folder.objects, { log, sync, notes, flushFailed });
     const trash = await Trash.open(folder.trash, { wallMs: opening.wallMs ?? Date.now });
     const recovered = await recover({ ...opening, folder, marker, objects, index, trash });
     closing.push(recovered.log);
@@ -216,28 +260,26 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
       blobBytes: recovered.blobBytes,
       straysPossible: recovered.straysPossible,
       pins,
+      flushFailed,
     });
     await incoming.survey();
     const blobs = new HeldBlobs(index, incoming, pins);
     const recipes = opening.index.recipesOf(marker.store);
     const signedBytes = (await sizesIn(folder.heads)) + (await sizesIn(folder.config));
-    return {
-      kind: 'mounted',
-      store: new Store({
-        path,
-        folder,
-        sync,
-        objects,
-        index,
-        incoming,
-        trash,
-        blobs,
-        recipes,
-        signedBytes,
-        recovered,
-        opening,
-      }),
-    };
+    return new Store({
+      path,
+      folder,
+      sync,
+      objects,
+      index,
+      incoming,
+      trash,
+      blobs,
+      recipes,
+      signedBytes,
+      recovered,
+      opening,
+    });
   } catch (error) {
     for (const part of closing) await part.close();
     throw error;
@@ -281,6 +323,7 @@ export class Store {
   readonly #trash: Trash;
   readonly #blobs: HeldBlobs;
   readonly #recipes: RecipeIndex;
+  readonly #strays: StrayNotes;
   readonly #assemblies: Assemblies;
   /** What is being tidied in the index; it never rejects. */
   #tidying = Promise.resolve();
@@ -305,6 +348,7 @@ export class Store {
   #pruning: Promise<void> | undefined;
   /** One at a time: of two, one would let updates begin while the other still looks through the trees. */
   readonly #emptying = new Turns<'trash'>();
+  readonly #sweeping = new Turns<'strays'>();
   readonly #ending = new AbortController();
   readonly #mounted: Set<StoreId>;
   #marker: Marker;
@@ -326,6 +370,7 @@ export class Store {
     this.#blobsOf = parts.opening.blobsOf;
     this.#logger = parts.opening.log;
     this.#mounted = parts.opening.index.mounted;
+    this.#strays = parts.opening.index.straysOf(marker.store);
     this.#log = log;
     this.#present = present;
     this.#headSeqs = headSeqs;
@@ -486,6 +531,13 @@ export class Store {
     }
   }
 
+  /** False when some of these are surely missing: a look at names, which takes nothing out of the trash. */
+  async mayHaveAll(blobs: readonly BlobRef[]): Promise<boolean> {
+    for (const ref of blobs)
+      if (this.#blobs.lookup(ref.blob) === undefined && !(await this.#incoming.mayHave(ref))) return false;
+    return true;
+  }
+
   /** How much of a missing blob is here already, as the beginning of it that a fetch has left. It is used room. */
   partialBytes(blob: BlobRef): number {
     return this.#incoming.partialBytes(blob.blob);
@@ -578,7 +630,7 @@ export class Store {
       const counted = await this.#pinAll(refs, pinned);
       if (counted.missing.length > 0) throw lacking(parcel, refs, counted.missing);
       ({ arrivals } = counted);
-      await this.objects.put(record);
+      await this.objects.putReadable(record);
       const placed = async () => {
         await this.#sync.flush(arrivals.map(({ path }) => path));
         await this.#incoming.place(arrivals);
@@ -930,6 +982,23 @@ export class Store {
     }
   }
 
+  /**
+   * Moves to the trash what has been under `.blobs` for long and is of no PRESENT parcel. Nothing while `rescan` is due, for then
+   * nothing is PRESENT yet. @throws as `sweepStrays`
+   */
+  async sweepStrays(sweep: StraySweep): Promise<SweptStrays> {
+    this.#mustWork();
+    if (this.rescanDue) return { strays: 0, trashed: 0 };
+    const parts = { blobs: this.#folder.blobs, held: this.#blobs, notes: this.#strays };
+    const ended = new AbortController();
+    const undo = abortWith(ended, [sweep.signal, this.#ending.signal]);
+    try {
+      return await this.#sweeping.take('strays', () => sweepStrays(parts, { ...sweep, signal: ended.signal }));
+    } finally {
+      undo();
+    }
+  }
+
   #refsIfRecord(bytes: Uint8Array): readonly BlobRef[] | undefined {
     try {
       return this.#blobsOf(bytes);
@@ -1050,6 +1119,7 @@ export class Store {
     this.#ending.abort(closed(this.path));
     await this.#turns.allDone();
     await this.#emptying.allDone();
+    await this.#sweeping.allDone();
     await this.#assemblies.end();
     await this.#checkpointing.allDone();
     await this.#ops.join([]).catch(() => {

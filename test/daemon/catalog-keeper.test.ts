@@ -684,3 +684,18 @@ test('what is being adopted while a head is made loses nothing', async t => {
     [one.id, two.id],
   );
 });
+
+test('what a store should have of a head is looked at, and what it lost is put there again', async t => {
+  const { catalog, objects } = await aKeeper(t);
+  const snapshots = [await aSnapshot(objects, 1, 3), await aSnapshot(objects, 2, 2)];
+  await catalog.offer(sealedHead(1, snapshots), undefined);
+  const target = new Objects();
+  const complete = new Set(snapshots.map(({ id }) => id));
+  await catalog.copyTo(source, target, new Set());
+  t.is(target.kept.size, 7);
+  for (const lost of [...target.kept.keys()]) {
+    target.kept.delete(lost);
+    await catalog.copyTo(source, target, complete);
+    t.is(target.kept.size, 7);
+  }
+});

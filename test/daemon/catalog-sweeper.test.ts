@@ -1,20 +1,25 @@
 /** Catalog sweeper: what leads to an object, and when nothing goes because it is in doubt. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
 import { pino } from 'pino';
+import type { Entry } from '../../src/catalog/entry.js';
 import { encodeHead } from '../../src/catalog/head.js';
 import { encodePage } from '../../src/catalog/page.js';
+import { encodeRecord } from '../../src/catalog/record.js';
 import { encodeSnapshot, type SnapshotId } from '../../src/catalog/snapshot.js';
 import { SourceHistory } from '../../src/catalog/source-history.js';
 import { hashHex } from '../../src/core/hash.js';
 import { type ObjectId, parseHostId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
-import { CatalogSweeper } from '../../src/daemon/catalog-sweeper.js';
+import { CatalogSweeper, type ShortParcel } from '../../src/daemon/catalog-sweeper.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import { ObjectFolder } from '../../src/store/object-folder.js';
 import type { Store } from '../../src/store/store.js';
+import { arbitraryEntry } from '../catalog/arbitraries.js';
+import { blobOf } from '../contracts/store-contract.js';
 import { TestHost } from '../store/real-store.js';
 
 const signer = signerFromSeed(generateKeyPair().seed);
@@ -46,6 +51,7 @@ async function aCatalog(t: ExecutionContext) {
     unsettled: false,
     busy: false,
     stores: [] as Store[],
+    short: [] as ShortParcel[],
     runMs: 0,
   };
   const sweeper = new CatalogSweeper({
@@ -68,6 +74,7 @@ async function aCatalog(t: ExecutionContext) {
     reader: objects,
     stores: () => state.stores,
     isListed: parcel => state.listed.has(parcel),
+    short: () => state.short,
     runMs: () => state.runMs,
     graceMs: () => GRACE_MS,
     log,
@@ -169,4 +176,32 @@ test('a store keeps what its own head lists, though a later one is in force; one
   t.true(await sweepTwice());
   t.is(await left(more, store.objects), 'id page record');
   t.is(await left(mine), '', 'which keeps nobody else from being swept');
+});
+
+test('blobs that belong to no copy go, but for those of a parcel that is short; none while nobody knows which these are', async t => {
+  const { objects, state, sweepTwice } = await aCatalog(t);
+  const host = await TestHost.begin(t);
+  state.stores = [await host.mount()];
+  const strays = ['needed', 'not needed'].map(content => ({ ...blobOf(content), content }));
+  const pathOf = (blob: string): string => join(host.storePath, '.blobs', blob.slice(0, 2), blob);
+  for (const { blob, content } of strays) await writeFile(pathOf(blob), content);
+  const [needed, other] = strays.map(({ blob }) => blob);
+  const [sample] = fc.sample(arbitraryEntry, { numRuns: 1, seed: 1 }) as [Entry];
+  const { blob } = blobOf('needed');
+  const file: Entry = { ...sample, kind: 'file', size: 'needed'.length, blob, target: undefined, device: 0n };
+  const record = encodeRecord({ source: SOURCE, key: parseKey('0b'.repeat(16)), entries: [file] });
+  const parcel = parseParcelId(hashHex(record));
+  const trash = () => readdir(join(host.storePath, '.trash'));
+
+  state.listed.add(parcel);
+  state.short = [{ parcel, copies: 0 }];
+  t.true(await sweepTwice());
+  t.deepEqual(await trash(), [], 'its record is not here');
+  await objects.put(record);
+  await objects.flush();
+  t.true(await sweepTwice());
+  t.deepEqual(await trash(), [other as string]);
+  state.short = [];
+  t.true(await sweepTwice());
+  t.deepEqual((await trash()).sort(), [needed as string, other as string].sort());
 });

@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { posix } from '../../src/platform/posix.js';
+import { syncFileSystemOf } from '../../src/platform/sync-file-system.js';
 import { DiskSync } from '../../src/store/disk-sync.js';
 
 async function folderOf(count: number) {
@@ -27,12 +27,23 @@ test('a file that another commit moved on meanwhile is no failure', async t => {
   await sync.close();
 });
 
-if (posix()?.syncfs !== undefined) {
+if (syncFileSystemOf(tmpdir()) !== undefined) {
   test('a flush that fails is final: none after it is believed', async t => {
     const { paths, sync } = await folderOf(20);
     await sync.close(); // syncfs on a closed descriptor fails as a broken disk would
     const first = await t.throwsAsync(sync.flush(paths));
     t.like(first, { code: 'STORE_FAILED', blame: 'operator' });
     t.is(await t.throwsAsync(sync.flush(paths.slice(0, 1))), first);
+  });
+}
+
+if (process.platform === 'linux') {
+  test('where one call for all cannot be believed, each of many files is flushed', async t => {
+    // Of proc the one call succeeds; its files refuse an fsync.
+    const names = ['cmdline', 'environ', 'io', 'limits', 'maps', 'mounts', 'stat', 'status'];
+    const sync = await DiskSync.open('/proc/self');
+    const failure = await t.throwsAsync(sync.flush(names.map(name => `/proc/self/${name}`)));
+    t.like(failure, { code: 'STORE_FAILED', cause: { code: 'EINVAL', syscall: 'fsync' } });
+    await sync.close();
   });
 }

@@ -331,6 +331,37 @@ test('a checkpoint that is given up leaves the log as it is', async t => {
   t.deepEqual((await readAll(path)).ops, [...ops.slice(5), opOf(9)]);
 });
 
+// A flush that failed leaves pages that are read and count as written: only writing them again brings them to the disk.
+test.serial('the end of a log is written and flushed once more before it is believed', async t => {
+  const { path, ends } = await logOf([1, 3_000, 2]);
+  const content = await readFile(path);
+  const told: (string | { readonly at: number; readonly bytes: Buffer })[] = [];
+  const handle = await openFile(path);
+  const handles = Object.getPrototypeOf(handle) as Record<'write' | 'sync', (...args: unknown[]) => Promise<unknown>>;
+  await handle.close();
+  const { write, sync } = handles;
+  handles.write = function (this: unknown, ...args) {
+    const [bytes, offset, length, at] = args as [Buffer, number, number, number];
+    told.push({ at, bytes: Buffer.from(bytes.subarray(offset, offset + length)) });
+    return write.apply(this, args);
+  };
+  handles.sync = function (this: unknown, ...args) {
+    told.push('flushed');
+    return sync.apply(this, args);
+  };
+  try {
+    t.is((await read(path)).opened.kind, 'sound');
+  } finally {
+    Object.assign(handles, { write, sync });
+  }
+  const [written, flushed] = told;
+  if (typeof written !== 'object') return t.fail('nothing was written');
+  t.true(written.at <= (ends[1] ?? 0), 'all frames that one append may have');
+  t.deepEqual(written.bytes, content.subarray(written.at));
+  t.is(flushed, 'flushed');
+  t.deepEqual(await readFile(path), content);
+});
+
 // Serial, for the disk fails for every log of this process.
 test.serial('a disk without room for a checkpoint, or that cannot flush it, leaves the log as it is', async t => {
   for (const [call, at] of [

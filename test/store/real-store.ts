@@ -29,7 +29,8 @@ export class TestHost {
     this.index = openIndexDatabase(join(folder, 'index'));
   }
 
-  static async begin(t: ExecutionContext): Promise<TestHost> {
+  /** @param prepare the folder of the store, before it is one */
+  static async begin(t: ExecutionContext, prepare: (storePath: string) => void = () => {}): Promise<TestHost> {
     const folder = await mkdtemp(join(tmpdir(), 'store-'));
     const host = new TestHost(folder);
     t.teardown(async () => {
@@ -37,6 +38,7 @@ export class TestHost {
       await rm(folder, { recursive: true, force: true });
     });
     await mkdir(host.storePath);
+    prepare(host.storePath);
     await createStore(host.storePath, host.#creating());
     return host;
   }
@@ -76,8 +78,12 @@ export class TestHost {
     await this.stop();
     await between();
     this.boot += 1;
-    this.index = openIndexDatabase(join(this.folder, 'index'));
+    this.reopenIndex();
     return this.mount(changes);
+  }
+
+  reopenIndex(): void {
+    this.index = openIndexDatabase(join(this.folder, 'index'));
   }
 
   async forgetIndex(): Promise<void> {

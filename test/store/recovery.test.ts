@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { pino } from 'pino';
 import { compareEpochs } from '../../src/core/holdings-log.js';
-import { parseClusterId, parseHostId, sourceIdOf } from '../../src/core/ids.js';
+import { parseClusterId, parseHostId, parseNonce, sourceIdOf } from '../../src/core/ids.js';
 import { createStore, openStore, type Store } from '../../src/store/store.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../contracts/store-contract.js';
 import { CLUSTER, HOST, TestHost } from './real-store.js';
@@ -67,6 +67,18 @@ test('a parcel whose record is lost is corrupt, and its blobs do not count', asy
   t.false(store.holds(blobOf('a1').blob));
   await grab(store, A);
   t.true(store.isPresent(A.id));
+});
+
+test('a record that is damaged on disk is written anew by the commit that relies on it', async t => {
+  const host = await hostWithParcels(t, A, C);
+  const spoil = () => writeFile(recordPath(host, A.id), 'spoilt');
+  await spoil();
+  t.like(await host.store?.possess(A.id, { nonce: parseNonce('0f'.repeat(16)), holders: [] }), { kind: 'corrupt' });
+  const store = await host.restart(); // which knows nothing of the damage
+  await grab(store, A);
+  t.true(store.isPresent(A.id));
+  t.deepEqual(Buffer.from((await store.objects.get(A.id)) ?? []), Buffer.from(A.record));
+  t.true((await host.restart()).isPresent(A.id));
 });
 
 test('all blobs lost: every parcel is corrupt, none is forgotten', async t => {
@@ -418,6 +430,27 @@ test('what a fetch has verified is kept its time from the end of the fetch, and 
   await again.sweepIncoming(Date.now() + 60_000);
   t.deepEqual(await again.missing(blobs), blobs);
 });
+
+for (const isRestarted of [false, true]) {
+  test(`what came back from the trash and was not used goes there again${isRestarted ? ', after a restart too' : ''}`, async t => {
+    const host = await hostWithParcels(t, C);
+    let store = host.store as Store;
+    await store.drop(proofFor(store.id, C.id));
+    const { usedBytes } = await store.usage();
+    host.nowMs += 23 * 3_600_000;
+    t.deepEqual(await store.missing(C.blobs), []);
+    if (isRestarted) store = await host.restart();
+    const inTrash = () => Promise.all(['c1', 'c2'].map(content => isThere(trashPath(host, content))));
+    t.deepEqual(await inTrash(), [false, false]);
+    await store.sweepIncoming(Date.now() + 10 * 24 * 3_600_000);
+    t.deepEqual(await inTrash(), [true, true]);
+    t.deepEqual(await readdir(join(host.storePath, '.incoming')), []);
+    t.is((await store.usage()).usedBytes, usedBytes);
+    host.nowMs += 23 * 3_600_000;
+    await store.emptyTrash({ olderThanMs: 24 * 3_600_000 });
+    t.deepEqual(await store.missing(C.blobs), [], 'for its full time');
+  });
+}
 
 test('folders are 0700 and files 0600', async t => {
   const host = await hostWithParcels(t, A);

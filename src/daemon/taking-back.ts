@@ -1,0 +1,95 @@
+/**
+ * Taking back: a wanted parcel that nobody has a copy of and whose origin cannot be reached, while all its bytes lie on a disk of this
+ * host: in the trash of a store, as strays, or as blobs of other parcels.
+ *
+ * A grab begins only where there is somebody to fetch from (core/grab.ts), so nothing would happen until the trash is emptied. Here it
+ * is looked for by name, without touching what is not whole; then every byte is hashed, and the copy is committed as after a fetch.
+ *
+ * Not at once after a start: what others hold is not known then, and what was dropped rightly would be taken back.
+ */
+import type { Logger } from 'pino';
+import type { ParcelId, StoreId } from '../core/ids.js';
+import type { ObjectReader } from '../core/objects.js';
+import type { BlobRef } from '../core/parcel.js';
+import type { Store } from '../store/store.js';
+
+/** Often enough for a trash of 24 h, and seldom for what costs a look at each parcel that is lost. */
+const EVERY_MS = 10 * 60_000;
+
+export interface LostParcel {
+  readonly parcel: ParcelId;
+  readonly bytes: number;
+}
+
+export interface TakingBackOptions {
+  /** Wanted, without a copy, and not to be had from its origin. */
+  readonly lost: () => Iterable<LostParcel>;
+  /** The catalogs of this host: no peer is asked. */
+  readonly reader: ObjectReader;
+  /** The non-empty blobs of a record. @throws on bytes that are none */
+  readonly blobsOf: (record: Uint8Array) => readonly BlobRef[];
+  /** Those that may take copies. */
+  readonly stores: () => Iterable<Store>;
+  /** What a store has left for copies. */
+  readonly roomBytes: (store: StoreId) => number;
+  /** Its log has an operation more. */
+  readonly tell: (store: StoreId) => Promise<void>;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+export class TakingBack {
+  readonly #options: TakingBackOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: TakingBackOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#timer = setTimeout(() => {
+      this.#running = this.takeBack().then(() => {
+        if (!this.#options.signal.aborted) this.start();
+      });
+    }, EVERY_MS).unref();
+  }
+
+  async stop(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#running;
+    clearTimeout(this.#timer);
+  }
+
+  /** One parcel after the other. Never rejects. */
+  async takeBack(): Promise<void> {
+    const { lost, log, signal } = this.#options;
+    for (const one of [...lost()]) {
+      if (signal.aborted) return;
+      try {
+        await this.#takeBack(one);
+      } catch (error) {
+        log.warn(
+          { code: 'NOT_TAKEN_BACK', parcel: one.parcel, err: error },
+          'a parcel that nobody has a copy of could not be looked for on the disks of this host; it is tried again',
+        );
+      }
+    }
+  }
+
+  async #takeBack({ parcel, bytes }: LostParcel): Promise<void> {
+    const { reader, blobsOf, stores, roomBytes, tell, log } = this.#options;
+    const record = await reader.get(parcel);
+    if (record === undefined) return;
+    const refs = blobsOf(record);
+    for (const store of [...stores()]) {
+      // While it is to be rescanned it finds by itself what lies there.
+      if (store.rescanDue || roomBytes(store.id) < bytes || !(await store.mayHaveAll(refs))) continue;
+      if ((await store.missing(refs)).length > 0) continue;
+      await store.commit(parcel, record);
+      await tell(store.id);
+      log.info({ code: 'TAKEN_BACK', parcel, store: store.id }, 'the last copy of a parcel was taken out of the trash');
+      return;
+    }
+  }
+}

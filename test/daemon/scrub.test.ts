@@ -1,0 +1,70 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { decodeHead, encodeHead, type Head } from '../../src/catalog/head.js';
+import { encodePage } from '../../src/catalog/page.js';
+import { encodeSnapshot } from '../../src/catalog/snapshot.js';
+import { hashHex } from '../../src/core/hash.js';
+import { type ObjectId, parseKey, parseNonce, parseParcelId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
+import { scrub } from '../../src/daemon/scrub.js';
+import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
+import type { Store } from '../../src/store/store.js';
+import { HOST, TestHost } from '../store/real-store.js';
+
+const source = sourceIdOf(HOST, 'photos');
+const signer = signerFromSeed(generateKeyPair().seed);
+
+/** A store with a head that lists two snapshots of two pages each, one of them shared. */
+async function aStore(t: ExecutionContext) {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  const pages: ObjectId[] = [];
+  for (const n of [1, 2, 3]) {
+    const id = parseParcelId(hashHex(Buffer.of(n)));
+    pages.push(await store.objects.put(encodePage([{ id, key: parseKey(id.slice(0, 32)), bytes: 1 }])));
+  }
+  const counts = { holdDays: 1, stale: 0, missed: 0, files: 1, bytes: 1, device: 1n, recutOf: undefined };
+  const listed: Head['snapshots'][number][] = [];
+  for (const at of [0, 1]) {
+    const snapshot = encodeSnapshot({ source, ...counts, timeMs: at, pages: pages.slice(at, at + 2) }, signer);
+    listed.push({ id: await store.objects.put(snapshot), timeMs: at, complete: true, firstSeq: 1 });
+  }
+  await store.objects.flush();
+  await store.putHead(source, encodeHead({ source, seq: 1, previous: undefined, snapshots: listed }, signer));
+  const pathOf = (id: ObjectId) => join(host.storePath, '.catalog/objects', id.slice(0, 2), id);
+  return { host, store, pages, snapshots: listed.map(({ id }) => id), pathOf };
+}
+
+async function scrubbed(store: Store, headFrom: (sealed: Uint8Array) => Head | undefined = decodeHead) {
+  const renewed: SourceId[] = [];
+  let damaged = 0;
+  const options = {
+    stores: () => [store],
+    reader: { possess: async () => new Map() },
+    bytesOf: () => 0,
+    nonce: () => parseNonce('0f'.repeat(16)),
+    headFrom: (_: SourceId, sealed: Uint8Array | undefined) => sealed && headFrom(sealed),
+    renewHead: async (_: Store, of: SourceId) => void renewed.push(of),
+  };
+  for await (const report of scrub(options, new AbortController().signal)) damaged = report.catalog;
+  return { damaged, renewed };
+}
+
+test('a catalog that is as it should be is read, and nothing is put there again', async t => {
+  const { store } = await aStore(t);
+  t.deepEqual(await scrubbed(store), { damaged: 0, renewed: [] });
+});
+
+for (const what of ['pages', 'snapshots'] as const) {
+  test(`damaged ${what} are counted, and the head is put there again`, async t => {
+    const { store, pathOf, ...objects } = await aStore(t);
+    for (const id of objects[what].slice(0, 2)) await writeFile(pathOf(id), 'spoilt');
+    t.deepEqual(await scrubbed(store), { damaged: 2, renewed: [source] });
+    t.false(await store.objects.has(objects[what][0] as ObjectId), 'so that it is written anew');
+  });
+}
+
+test('so is a head that its origin has not signed', async t => {
+  const { store } = await aStore(t);
+  t.deepEqual(await scrubbed(store, () => undefined), { damaged: 1, renewed: [source] });
+});

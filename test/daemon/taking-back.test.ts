@@ -1,0 +1,76 @@
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { type LostParcel, TakingBack } from '../../src/daemon/taking-back.js';
+import { blobOf, blobsOf, contentOf, grab, parcelOf, proofFor, type TestParcel } from '../contracts/store-contract.js';
+import { SILENT, TestHost } from '../store/real-store.js';
+
+const DROPPED = parcelOf('dropped', 'shared');
+const KEPT = parcelOf('kept', 'shared');
+
+/** A store in whose trash one parcel lies, and somebody who looks for what is lost. */
+async function begin(t: ExecutionContext) {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  for (const parcel of [DROPPED, KEPT]) await grab(store, parcel);
+  await store.drop(proofFor(store.id, DROPPED.id));
+  const state = { roomBytes: 1_000, told: 0, ended: new AbortController() };
+  const lookFor = async (...parcels: readonly TestParcel[]): Promise<void> => {
+    for (const { record } of parcels) await store.objects.put(record);
+    const takingBack = new TakingBack({
+      lost: () => parcels.map(({ id }): LostParcel => ({ parcel: id, bytes: 10 })),
+      reader: store.objects,
+      blobsOf,
+      stores: () => [store],
+      roomBytes: () => state.roomBytes,
+      tell: async () => {
+        state.told += 1;
+      },
+      log: SILENT,
+      signal: state.ended.signal,
+    });
+    await takingBack.takeBack();
+  };
+  const namesIn = (folder: string) => readdir(join(host.storePath, folder));
+  return { host, store, state, lookFor, namesIn };
+}
+
+test('a lost parcel whose bytes lie in the trash is held again, and the machine hears of it', async t => {
+  const { store, state, lookFor, namesIn } = await begin(t);
+  await lookFor(DROPPED);
+  t.true(store.isPresent(DROPPED.id));
+  t.deepEqual(await contentOf(store, blobOf('dropped').blob), Buffer.from('dropped'));
+  t.deepEqual(await namesIn('.trash'), []);
+  t.is(state.told, 1);
+});
+
+test('one of which something is missing stays where it is, and keeps no other from coming back', async t => {
+  const { store, state, lookFor, namesIn } = await begin(t);
+  const half = parcelOf('dropped', 'nowhere');
+  await lookFor(half);
+  t.deepEqual(await namesIn('.trash'), [blobOf('dropped').blob]);
+  t.deepEqual(await namesIn('.incoming'), []);
+  t.is(state.told, 0);
+  await lookFor(half, DROPPED);
+  t.false(store.isPresent(half.id));
+  t.true(store.isPresent(DROPPED.id));
+});
+
+test('bytes that rotted in the trash do not come back', async t => {
+  const { host, store, state, lookFor } = await begin(t);
+  await writeFile(join(host.storePath, '.trash', blobOf('dropped').blob), 'DROPPED');
+  await lookFor(DROPPED);
+  t.false(store.isPresent(DROPPED.id));
+  t.is(state.told, 0);
+});
+
+test('without room for it nothing comes back, nor when the service is about to stop', async t => {
+  const { store, state, lookFor } = await begin(t);
+  state.roomBytes = 9;
+  await lookFor(DROPPED);
+  t.false(store.isPresent(DROPPED.id));
+  state.roomBytes = 10;
+  state.ended.abort();
+  await lookFor(DROPPED);
+  t.false(store.isPresent(DROPPED.id));
+});
