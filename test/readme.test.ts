@@ -6,13 +6,16 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { parse, stringify } from 'yaml';
 import { EXIT } from '../src/cli/exit-codes.js';
+import { DEFAULT_TIMING } from '../src/core/cluster-config.js';
 import { parsePolicy } from '../src/membership/policy.js';
 import { policyJsonSchema } from '../src/membership/policy-schema.js';
 
 /** Where npm runs the tests. */
 const ROOT = process.cwd();
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+const POLICY = README.split('```yaml\n')[1]?.split('```')[0] ?? '';
 const MAIN = join(ROOT, 'build/src/cli/main.js');
 
 /** The names in the list of commands that a help text ends with, aliases too. */
@@ -21,9 +24,14 @@ function commandsIn(help: string): string[] {
   return [...list.matchAll(/^ {2}([a-z|-]+)/gm)].flatMap(([, names = '']) => names.split('|'));
 }
 
+const helps = new Map<string, string>();
+
 function help(...command: readonly string[]): string {
+  const asked = helps.get(command.join(' '));
+  if (asked !== undefined) return asked;
   const { status, stdout } = spawnSync(process.execPath, [MAIN, ...command, '--help'], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`cluster ${command.join(' ')} --help ended with ${status}`);
+  helps.set(command.join(' '), stdout);
   return stdout;
 }
 
@@ -55,40 +63,109 @@ test('the README says how to begin, in two commands', t => {
   for (const [, script = ''] of README.matchAll(/npm run ([a-z:]+)/g)) t.true(script in scripts, script);
 });
 
-test('every option in the README is one', t => {
-  const commands = [
-    [],
-    ...commandsIn(help()).map(name => [name]),
-    ...commandsIn(help('config')).map(name => ['config', name]),
-  ];
-  const known = new Set(
-    commands
-      .filter(command => command.at(-1) !== 'help')
-      .flatMap(command => help(...command).match(/--[a-z-]+/g) ?? []),
-  );
-  const said = [...README.matchAll(/\bcluster [^\n`]*/g)].flatMap(([line]) => line.match(/(?<= )--[a-z-]+/g) ?? []);
-  t.true(said.length > 5);
-  t.deepEqual(
-    said.filter(option => !known.has(option)),
-    [],
-  );
+test('every option in the README is one of the command that it stands with', t => {
+  const general = optionsOf();
+  const wrong: string[] = [];
+  let options = 0;
+  for (const { command, words } of commandsSaid()) {
+    t.true(commandsIn(help()).includes(command[0] ?? ''), command.join(' '));
+    const known = [...optionsOf(...command), ...general];
+    const said = words.match(/(?<= )--[a-z-]+/g) ?? [];
+    options += said.length;
+    wrong.push(
+      ...said.filter(option => !known.includes(option)).map(option => `cluster ${command.join(' ')} ${option}`),
+    );
+  }
+  // Its line in the table of commands names some too.
+  for (const row of table('command | does').matchAll(/^\| `cluster ([a-z -]+)`.*$/gm)) {
+    const [line, name = ''] = row;
+    const known = optionsOf(...name.split(' '));
+    wrong.push(...(line.match(/(?<=`)--[a-z-]+/g) ?? []).filter(option => !known.includes(option)));
+  }
+  t.true(options > 30, `${options}`);
+  t.deepEqual(wrong, []);
 });
 
-test('the policy in the README is one, and shows every key', t => {
-  const [, text = ''] = README.split('```yaml\n');
-  const yaml = text.split('```')[0] ?? '';
-  t.notThrows(() => parsePolicy(yaml));
-  const unshown = [...keysOf(policyJsonSchema())].filter(key => !yaml.includes(`${key}:`));
+test('the policy in the README is one, and shows every key in its place', t => {
+  const shown = pathsIn(parse(POLICY));
+  const unshown = keyPathsOf(policyJsonSchema()).filter(wanted => !shown.some(path => fits(path, wanted)));
   t.deepEqual(unshown, []);
 });
 
-/** The names of all properties in a JSON Schema. */
-function keysOf(schema: unknown): Set<string> {
-  if (typeof schema !== 'object' || schema === null) return new Set();
-  const keys = new Set<string>();
-  for (const [name, below] of Object.entries(schema)) {
-    if (name === 'properties') for (const key of Object.keys(below as object)) keys.add(key);
-    for (const key of keysOf(below)) keys.add(key);
+test('the policy in the README has the values that hold where nothing is said, or says that they are others', t => {
+  const { policy } = parsePolicy(POLICY);
+  t.deepEqual(policy.timing, DEFAULT_TIMING);
+  const { cluster, defaults } = parse(POLICY) as {
+    readonly cluster: string;
+    readonly defaults: Record<string, unknown>;
+  };
+  t.regex(POLICY, /^ {2}hold: .* # not the default\b/m);
+  const { hold: _, ...usual } = defaults;
+  const hosts = { imac: { sources: { photos: { path: '/photos' } } } };
+  t.deepEqual(parsePolicy(stringify({ cluster, defaults: usual, hosts })), parsePolicy(stringify({ cluster, hosts })));
+});
+
+test('the hosts that the policy in the README shows can hold the copies that it wants', t => {
+  const { hosts } = parsePolicy(POLICY).policy;
+  for (const { name, sources } of hosts.values()) {
+    const lenders = [...hosts.values()].filter(other => other.name !== name && other.stores.length > 0);
+    for (const source of sources) t.true(source.copies <= lenders.length, source.name);
   }
-  return keys;
+});
+
+/** What stands as code in the README of a command: which one it is, and the words after it. */
+function commandsSaid(): { readonly command: readonly string[]; readonly words: string }[] {
+  const blocks = [...README.matchAll(/```sh\n(.*?)```/gs)].flatMap(([, block = '']) => block.split('\n'));
+  const inline = [...README.replaceAll(/```.*?```/gs, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code);
+  const names = commandsIn(help());
+  return [...blocks, ...inline].flatMap(code =>
+    [...code.matchAll(/\b(cluster|scatterhoard) (?!cluster\b)([a-z][a-z-]*)([^|;&<>]*)/g)].flatMap(
+      ([, program, name = '', words = '']) => {
+        // The other name is also that of the service's user.
+        if (program === 'scatterhoard' && !names.includes(name)) return [];
+        const below = name === 'config' ? words.trim().split(' ').slice(0, 1) : [];
+        return [{ command: [name, ...below], words }];
+      },
+    ),
+  );
+}
+
+function optionsOf(...command: readonly string[]): readonly string[] {
+  return command[0] === 'help' ? [] : (help(...command).match(/--[a-z-]+/g) ?? []);
+}
+
+type KeyPath = readonly string[];
+
+/** A key that is whatever somebody calls a host or a source. */
+const ANY = '*';
+
+const fits = (path: KeyPath, wanted: KeyPath): boolean =>
+  path.length === wanted.length && wanted.every((key, at) => key === ANY || key === path[at]);
+
+/** Where each key stands in a policy. What is in a list stands where the list does. */
+function pathsIn(value: unknown, path: KeyPath = []): readonly KeyPath[] {
+  if (Array.isArray(value)) return value.flatMap(item => pathsIn(item, path));
+  if (typeof value !== 'object' || value === null) return [path];
+  return [path, ...Object.entries(value).flatMap(([key, below]) => pathsIn(below, [...path, key]))];
+}
+
+/** The same of a JSON Schema. */
+function keyPathsOf(schema: unknown, path: KeyPath = []): readonly KeyPath[] {
+  if (typeof schema !== 'object' || schema === null) return [];
+  return Object.entries(schema).flatMap(([word, below]): readonly KeyPath[] => {
+    switch (word) {
+      case 'properties':
+        return Object.entries(below as object).flatMap(([key, what]) => [
+          [...path, key],
+          ...keyPathsOf(what, [...path, key]),
+        ]);
+      case 'additionalProperties':
+        return keyPathsOf(below, [...path, ANY]);
+      case 'items':
+      case 'anyOf':
+        return (Array.isArray(below) ? below : [below]).flatMap(what => keyPathsOf(what, path));
+      default:
+        return [];
+    }
+  });
 }

@@ -58,7 +58,7 @@ export class Context {
     process.stderr.write(`${printable(line)}\n`);
   }
 
-  /** @throws ClusterError NO_STATE_FOLDER */
+  /** @throws ClusterError NO_STATE_FOLDER, CONTROL_FORBIDDEN */
   stateFolder(): string {
     return findStateFolder(this.#places);
   }

@@ -14,7 +14,7 @@ export const EXIT = {
   incomplete: 3,
   noCluster: 10,
   serviceNotRunning: 11,
-  /** Not a member, not let in, or without the key that this needs. */
+  /** Not a member, not let in, without the key that this needs, or as a user whom the service does not hear. */
   notAllowed: 12,
   underReplicated: 20,
   /** A source is missing, or its newest snapshot is too old. */
@@ -35,6 +35,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   BAD_SOURCE_SPEC: EXIT.usage,
   CONTROL_BAD_REQUEST: EXIT.usage,
   CONTROL_PATH_TOO_LONG: EXIT.usage,
+  FILE_UNREADABLE: EXIT.usage,
   NEEDS_YES: EXIT.usage,
   NOT_A_STORE: EXIT.usage,
   POLICY_INVALID: EXIT.usage,
@@ -53,6 +54,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
 
   SERVICE_NOT_RUNNING: EXIT.serviceNotRunning,
 
+  CONTROL_FORBIDDEN: EXIT.notAllowed,
   IDENTITY_MISSING: EXIT.notAllowed,
   KEY_REVOKED: EXIT.notAllowed,
   NO_ADMIN_KEY: EXIT.notAllowed,

@@ -4,10 +4,11 @@
  * `--state DIR`, then `$CLUSTER_STATE`, then the first that exists of the system's and the user's own place. What is said
  * explicitly is taken as it is, for a typo must not lead to another cluster.
  */
-import { statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { ClusterError } from '../core/fault.js';
+import { controlForbidden } from '../daemon/control-wire.js';
 
 export interface StatePlaces {
   /** `--state`. */
@@ -18,7 +19,7 @@ export interface StatePlaces {
 
 const SYSTEM_FOLDER = '/var/lib/scatterhoard';
 
-/** The state folder, which exists. @throws ClusterError NO_STATE_FOLDER */
+/** The state folder, which exists. @throws ClusterError NO_STATE_FOLDER, CONTROL_FORBIDDEN */
 export function findStateFolder(places: StatePlaces): string {
   const said = saidFolder(places);
   const candidates = said === undefined ? usualFolders(places.environment) : [said];
@@ -32,12 +33,11 @@ export function findStateFolder(places: StatePlaces): string {
   );
 }
 
-/** Where `init` and `join` put a new state folder; it may exist already. */
+/** Where `init` and `join` put a new state folder; it may exist already. @throws ClusterError CONTROL_FORBIDDEN */
 export function newStateFolder(places: StatePlaces): string {
   const said = saidFolder(places);
-  if (said !== undefined) return said;
-  const folders = usualFolders(places.environment);
-  return folders.find(isFolder) ?? (places.isRoot ? SYSTEM_FOLDER : folders.at(-1)) ?? SYSTEM_FOLDER;
+  const folders = said === undefined ? usualFolders(places.environment) : [said];
+  return folders.find(isFolder) ?? said ?? (places.isRoot ? SYSTEM_FOLDER : folders.at(-1)) ?? SYSTEM_FOLDER;
 }
 
 function saidFolder({ option, environment }: StatePlaces): string | undefined {
@@ -52,4 +52,14 @@ function usualFolders(environment: StatePlaces['environment']): readonly string[
   return [SYSTEM_FOLDER, join(base, 'scatterhoard')];
 }
 
-const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+/** @throws ClusterError CONTROL_FORBIDDEN: what is in it, or whether it is there, is not for this user to know */
+function isFolder(path: string): boolean {
+  try {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return false;
+    // Nothing can be found in a folder that is closed to us, which is not the same as being empty.
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch (error) {
+    throw error instanceof Error && 'code' in error && error.code === 'EACCES' ? controlForbidden(path, error) : error;
+  }
+}

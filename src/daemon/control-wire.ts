@@ -122,14 +122,19 @@ export function connectionError(error: NodeJS.ErrnoException, path: string): Clu
       );
     case 'EACCES':
     case 'EPERM':
-      return new ClusterError(
-        'CONTROL_FORBIDDEN',
-        `this user may not use ${path}: run the command as the service's user, or as a member of the group scatterhoard`,
-        { blame: 'operator', cause: error },
-      );
+      return controlForbidden(path, error);
     default:
       return serviceGone(error);
   }
+}
+
+/** The socket, or the folder that it lies in, is not for this user. */
+export function controlForbidden(path: string, cause: unknown): ClusterError {
+  return new ClusterError(
+    'CONTROL_FORBIDDEN',
+    `this user may not use ${path}; nothing was done. Run the command with sudo, or as the service's user.`,
+    { blame: 'operator', cause },
+  );
 }
 
 /** Somebody did, and ended in the middle. */

@@ -101,7 +101,7 @@ export interface ServiceOptions {
   /** Addresses to dial besides those that are known. */
   readonly peers: readonly string[];
   readonly mdns: boolean;
-  /** Ends the service when it aborts. */
+  /** Ends the service when it aborts, also before it is ready. */
   readonly signal: AbortSignal;
   /** Called once, when everything runs. */
   readonly onReady: (ready: {
@@ -191,6 +191,10 @@ async function serve(
   const driver = new Driver({ machine, clock, carryOut: effect => carryOut(effect) });
   teardown.defer(() => driver.stop());
   const tell = (input: Unstamped): void => driver.tell(input);
+
+  // Large indexes and catalogs take minutes to read. Who stops the service meanwhile is heard here and twice below, so that it
+  // still ends by itself: a start that is killed counts against the index.
+  if (options.signal.aborted) return;
 
   // ------------------------------------------------------------------------------------------------------------- network
   const addresses = new KnownAddresses({ stateDir, membership, log });
@@ -728,6 +732,7 @@ async function serve(
   await exchange.recall();
   tell({ is: 'unanswered-before', audits: index.unanswered.all(running.beforeMs) });
   await catalog.open();
+  if (options.signal.aborted) return;
   net.onConnect((peer, where) => {
     addresses.remember(peer, where);
     alarms.clear('PEER_BANNED', peer);
@@ -773,6 +778,7 @@ async function serve(
     if (host !== undefined) tell({ is: 'connected', host });
   }
   await stores.open();
+  if (options.signal.aborted) return;
   teardown.defer(membership.onChange(useConfiguration));
   useConfiguration();
   trees.start();

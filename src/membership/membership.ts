@@ -608,16 +608,25 @@ export class Membership {
     });
   }
 
-  /** Ends a membership. `heads`: the last ones of its sources that stay valid. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, LAST_ADMIN */
+  /**
+   * Ends a membership. `heads`: the last ones of its sources that stay valid. The key that signs this stays one, also where the host
+   * it was made on goes: that host is dead, and its key was brought here.
+   *
+   * @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, LAST_ADMIN
+   */
   revoke(hostName: string, heads: Revocation['heads']): Promise<Configuration> {
     return this.#alone(async () => {
       const { host, peer } = this.#memberNamed(hostName);
       const content = contentOf(this.configuration);
-      const admins = content.admins.filter(admin => admin.host !== host);
+      const { host: self } = this.identity;
+      const own = hexOf(this.#needAdmin().publicKey);
+      const admins = content.admins
+        .map(admin => (admin.key === own && admin.host === host ? { ...admin, host: self } : admin))
+        .filter(admin => admin.host !== host);
       if (admins.length === 0) {
         throw new ClusterError(
           'LAST_ADMIN',
-          `${hostName} is the only host with an admin key; nothing was changed. Make another admin first`,
+          `${hostName} is the only host with an admin key; nothing was changed. Put its admin.key into the state folder of another member, start that one's service anew and revoke ${hostName} there`,
           {
             blame: 'operator',
           },

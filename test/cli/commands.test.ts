@@ -464,7 +464,7 @@ test('config show prints the policy as it is, and config apply takes it back fro
     { text, fileName: 'stdin', yes: true },
   ]);
   const absent = await cluster(['--state', stateDir, 'config', 'apply', `${file}x`]);
-  t.is(absent.code, 1);
+  t.is(absent.code, 2);
   t.regex(absent.err, /cannot read the policy: ENOENT/);
 });
 

@@ -1,10 +1,11 @@
 /**
  * Refusals: what the command says, and how it ends, when it cannot do what it was asked; and that nothing was changed.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { type Ended, RealCluster } from '../helpers/real-cluster.js';
+import { unprivileged } from '../helpers/unprivileged.js';
 import { makePlainTree } from './plain-tree.js';
 
 /** What a command that failed printed, as text and as the error record that scripts get. */
@@ -41,6 +42,19 @@ test.serial('a command without a cluster, or without its service, says so', asyn
   t.is(second.code, 1);
   t.regex(second.err, /lock|runs|running/);
   t.is((await a.status()).host, 'a');
+});
+
+test.serial('a state folder that is closed to this user is not taken for one without a cluster', async t => {
+  const cluster = new RealCluster(t);
+  const a = cluster.add('a', unprivileged());
+  await a.ok('init', '--name', 'home', '--host', 'a');
+  chmodSync(a.state, 0);
+  for (const command of [['status'], ['up'], ['init', '--name', 'other'], ['join', 'token']]) {
+    const said = refusal(t, await a.run(...command), 12);
+    t.true(said.includes(a.state) && /nothing was done.*sudo/.test(said) && !/cluster init/.test(said), said);
+  }
+  chmodSync(a.state, 0o700);
+  refusal(t, await a.run('status'), 11);
 });
 
 test.serial('a state folder whose socket would have too long a path is refused, by the byte', async t => {
@@ -118,9 +132,8 @@ test.serial('a policy that is wrong, or takes something away, changes nothing un
     writeFileSync(file, text);
     t.regex(refusal(t, await a.run('config', 'apply', file), 2), expected);
   }
-  const absent = await a.run('config', 'apply', cluster.path('absent.yaml'));
-  t.not(absent.code, 0);
-  t.regex(absent.err, /absent\.yaml/);
+  const absent = cluster.path('absent.yaml');
+  t.regex(refusal(t, await a.run('config', 'apply', absent), 2), /absent\.yaml.*[Nn]othing was changed/);
 
   // Less safe than before: only when it is meant.
   const fewer = cluster.policyFile({ ...plan, defaults: { copies: 1 } });
