@@ -33,14 +33,20 @@ export interface Ended {
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
+  /** What starts it, as somebody else. */
+  readonly by?: readonly string[];
   /** Sent once `when` matches what was printed to stdout so far, or resolves. */
   readonly kill?: { readonly signal: NodeJS.Signals; readonly when: RegExp | Promise<unknown> };
 }
 
-export function cluster(args: readonly string[], { env = {}, input = '', kill }: RunOptions = {}): Promise<Ended> {
+export function cluster(
+  args: readonly string[],
+  { env = {}, input = '', by = [], kill }: RunOptions = {},
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const clean = { PATH: process.env.PATH, HOME: '/nonexistent', XDG_STATE_HOME: '/nonexistent', TZ: 'UTC', ...env };
-    const child = spawn(process.execPath, [MAIN, ...args], { env: clean, timeout: RUN_MS_MAX, killSignal: 'SIGKILL' });
+    const [command = '', ...words] = [...by, process.execPath, MAIN, ...args];
+    const child = spawn(command, words, { env: clean, timeout: RUN_MS_MAX, killSignal: 'SIGKILL' });
     let out = '';
     let err = '';
     let sent = false;
