@@ -50,6 +50,11 @@ export function setRawXattr(path: string | Buffer, name: string | Buffer, value:
 /** Why attributes cannot be tested in temporary folders here; undefined where they can. */
 export function whyNoXattrs(): string | undefined {
   if (process.platform !== 'linux') return 'raw attributes are read on Linux only';
+  try {
+    load();
+  } catch (error) {
+    return `koffi did not load: ${error instanceof Error ? error.message : String(error)}`;
+  }
   const folder = mkdtempSync(join(tmpdir(), 'xattrs-'));
   try {
     const file = join(folder, 'file');
@@ -58,7 +63,7 @@ export function whyNoXattrs(): string | undefined {
     setRawXattr(file, 'system.posix_acl_access', acl({ mask: 4, user: { id: 1, rights: 4 } }));
     return undefined;
   } catch (error) {
-    return `the file system of ${tmpdir()}, or koffi: ${error instanceof Error ? error.message : String(error)}`;
+    return `the file system of ${tmpdir()} takes no attributes: ${error instanceof Error ? error.message : String(error)}`;
   } finally {
     rmSync(folder, { recursive: true });
   }
