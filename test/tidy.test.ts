@@ -71,6 +71,8 @@ const CLOCKS_AND_DICE: readonly RegExp[] = [
   /\bprocess\.hrtime\b/,
 ];
 
+const MAKES_TEMPORARY_FOLDER = /\bmkdtemp(Sync)?\b/;
+
 /** The service itself is a command, and so is what is done to its state while it is stopped. */
 const SERVICE_OWN = ['src/cli/up.ts', 'src/cli/rebuild-index.ts'];
 
@@ -231,6 +233,14 @@ test('core and simulator have no clock and no dice', t => {
   t.deepEqual(
     pure.flatMap(source => clocksAndDice(source).map(found => `${source.file}: ${found}`)),
     [],
+  );
+});
+
+test('temporary folders are made in one place, which sees to it that they go', t => {
+  const makers = SOURCES.filter(({ text }) => MAKES_TEMPORARY_FOLDER.test(withoutStrings(withoutComments(text))));
+  t.deepEqual(
+    makers.map(({ file }) => file),
+    ['test/helpers/temporary-folder.ts'],
   );
 });
 

@@ -19,7 +19,8 @@ import { escapePath } from '../../src/catalog/path-text.js';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
 import { lutimes, posix } from '../../src/platform/posix.js';
 import { skip } from '../helpers/skip.js';
-import { Blobs, entryOf, fileOf, parcelNumber, placed, restore, scan, temporaryFolder } from './restore-fixture.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { Blobs, entryOf, fileOf, parcelNumber, placed, restore, scan } from './restore-fixture.js';
 
 /** An account without rights, whatever its number means here. */
 const NOBODY = 65_534;

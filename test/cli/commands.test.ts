@@ -17,6 +17,7 @@ import type {
   StatusReport,
 } from '../../src/daemon/service.js';
 import { Blobs, entryOf, fileOf, parcelNumber, placed } from '../catalog/restore-fixture.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import {
   cluster,
   each,
@@ -28,7 +29,6 @@ import {
   snapshotOf,
   sourceOf,
   statusOf,
-  temporaryFolder,
 } from './cli-fixture.js';
 
 const under = () => sourceOf({ parcels: { wanted: 10, haveMin: 1, under: 3, over: 0 } });

@@ -15,6 +15,7 @@ import { serviceAt } from '../../src/daemon/control-client.js';
 import { startControlServer } from '../../src/daemon/control-server.js';
 import { CONTROL_PATH_BYTES_MAX, fromJson, REQUEST_BYTES_MAX, toJson } from '../../src/daemon/control-wire.js';
 import { entryOf, fileOf, parcelNumber } from '../catalog/restore-fixture.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { unprivileged } from '../helpers/unprivileged.js';
 import {
   cluster,
@@ -26,7 +27,6 @@ import {
   serviceOf,
   snapshotOf,
   statusOf,
-  temporaryFolder,
 } from './cli-fixture.js';
 
 const silent = pino({ level: 'silent' });

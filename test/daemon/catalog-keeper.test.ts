@@ -1,5 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -18,6 +17,7 @@ import { Origin } from '../../src/daemon/origin.js';
 import type { Roster } from '../../src/daemon/roster.js';
 import { SEEN_MAX, writeSeen } from '../../src/daemon/seen-snapshots.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const { publicKey, seed } = generateKeyPair();
 const signer = signerFromSeed(seed);
@@ -103,8 +103,7 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
     config = NOTHING_FORGOTTEN,
   } = options;
   const forgotten = new Forgotten(config, isConfigured);
-  const folder = after?.folder ?? mkdtempSync(join(tmpdir(), 'keeper-'));
-  if (after === undefined) t.teardown(() => rmSync(folder, { recursive: true }));
+  const folder = after?.folder ?? temporaryFolder(t);
   const file = join(folder, `${origin}-photos.head`);
   if (headOnDisk !== undefined) writeFileSync(file, headOnDisk);
   const told: Unstamped[] = [];

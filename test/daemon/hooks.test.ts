@@ -1,26 +1,16 @@
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { type HookCall, Hooks } from '../../src/daemon/hooks.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
 
 /** Above what any of these programs takes on a busy machine. */
 const WAIT_MS_MAX = 20_000;
 
 function aFolder(t: ExecutionContext) {
-  const stateDir = mkdtempSync(join(tmpdir(), 'sh-'));
-  t.teardown(() => rmSync(stateDir, { recursive: true, force: true }));
+  const stateDir = temporaryFolder(t);
   mkdirSync(join(stateDir, 'hooks'));
   const lines: Record<string, unknown>[] = [];
   const log = pino({}, { write: line => void lines.push(JSON.parse(line)) });

@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -30,6 +28,7 @@ import { publicKeyOf } from '../../src/membership/peer-key.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { type Host, House, until } from '../net/fleet.js';
 
 const [asker, answerer] = [parseHostId('a1'.repeat(16)), parseHostId('b2'.repeat(16))];
@@ -58,7 +57,7 @@ async function aPair(
 ) {
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
   const frames: FrameNumber[] = [];
-  const folder = await mkdtemp(join(tmpdir(), 'state-exchange-'));
+  const folder = temporaryFolder(t);
   const members = [
     { host: asker, peer: a.net.peer, name: 'a', state: 'active', trust },
     { host: answerer, peer: b.net.peer, name: 'b', state: 'active', trust: answererTrust },
@@ -103,7 +102,6 @@ async function aPair(
   t.teardown(async () => {
     await index.close();
     if (own !== index) await own.close();
-    await rm(folder, { recursive: true });
   });
   await of(answerer, b.net, { archive: index.logs }).serve();
   const exchange = of(asker, a.net, { archive: own.logs });

@@ -2,11 +2,12 @@
  * Raw xattrs: what the kernel says of a path's extended attributes, by calls of its own and with nothing of the program's:
  * what it says is evidence. Linux only; elsewhere nobody can tell, and tests skip.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type koffiModule from 'koffi';
+import { newTemporaryFolder } from './temporary-folder.js';
 
 interface Calls {
   list(path: Buffer, names: Buffer, bytes: number): number;
@@ -55,7 +56,7 @@ export function whyNoXattrs(): string | undefined {
   } catch (error) {
     return `koffi did not load: ${error instanceof Error ? error.message : String(error)}`;
   }
-  const folder = mkdtempSync(join(tmpdir(), 'xattrs-'));
+  const folder = newTemporaryFolder();
   try {
     const file = join(folder, 'file');
     writeFileSync(file, '');

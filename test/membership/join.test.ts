@@ -4,7 +4,8 @@ import { hasCluster } from '../../src/membership/config-store.js';
 import { parseToken, tokenText } from '../../src/membership/invite.js';
 import { openMembership } from '../../src/membership/membership.js';
 import { readRememberedPeers } from '../../src/membership/remembered-peers.js';
-import { HOUR_MS, newKey, silent, stateFolder } from './cast.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { HOUR_MS, newKey, silent } from './cast.js';
 import { House, until } from './house.js';
 
 test('who joins through an admin host is an active member at once, with the chain, its admission and an address to begin with', async t => {
@@ -134,7 +135,7 @@ test('a used-up token is refused as used up, and nothing is left but a host key'
   const a = await house.found();
   const token = await a.invite();
   await house.join(token, 'b');
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   await t.throwsAsync(house.join(token, 'c', { stateDir }), { code: 'TOKEN_USED_UP', message: /cluster invite/ });
   t.deepEqual(await readdir(stateDir), ['identity.key']);
   t.is(a.membership.configuration.members.length, 2);
@@ -161,7 +162,7 @@ test('a damaged token is told at once, before anything is made', async t => {
   const house = new House(t);
   const a = await house.found();
   const token = await a.invite();
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   await t.throwsAsync(house.join(`${token.slice(0, 40)}x${token.slice(41)}`, 'c', { stateDir }), {
     code: 'TOKEN_DAMAGED',
   });

@@ -4,11 +4,12 @@
  * Checks the Promela models beside the protocols with spin, each in the sizes of runs.ts. A model as it stands must be safe; a
  * mutant, which lacks one rule, must be caught. Prints a table; exits 1 if anything is otherwise, 0 where spin is missing.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { newTemporaryFolder } from '../helpers/temporary-folder.js';
 import { INVARIANTS, RUNS } from './runs.js';
 import { check, missingProgram } from './spin.js';
 
@@ -45,7 +46,7 @@ async function checkAll(): Promise<number> {
   }
 
   const waiting = RUNS.filter(({ isLong }) => isFull || !isLong).entries();
-  const folder = await mkdtemp(join(tmpdir(), 'scatterhoard-model-'));
+  const folder = newTemporaryFolder();
   let passed = 0;
   let failed = 0;
   /** Jobs share one iterator: each takes the next run that nobody has. */

@@ -1,15 +1,15 @@
 import { execFile } from 'node:child_process';
-import { closeSync, lstatSync, mkdtempSync, openSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, lstatSync, openSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
 import fc from 'fast-check';
 import { lutimes, posix, posixFault } from '../../src/platform/posix.js';
 import { skip } from '../helpers/skip.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const run = promisify(execFile);
-const folder = mkdtempSync(join(tmpdir(), 'posix-'));
+const folder = temporaryFolder({ teardown: test.after.always });
 const calls = posix();
 
 test('where the calls cannot be had, the reason is kept; where they can, there is none', async t => {

@@ -1,13 +1,13 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { posix } from '../../src/platform/posix.js';
 import { DiskSync } from '../../src/store/disk-sync.js';
 import { skip } from '../helpers/skip.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
-async function folderOf(count: number) {
-  const folder = await mkdtemp(join(tmpdir(), 'sync-'));
+async function folderOf(t: ExecutionContext, count: number) {
+  const folder = temporaryFolder(t);
   const paths = Array.from({ length: count }, (_, n) => join(folder, `file ${n}`));
   for (const path of paths) await writeFile(path, 'x');
   return { folder, paths, sync: await DiskSync.open(folder) };
@@ -15,14 +15,14 @@ async function folderOf(count: number) {
 
 for (const count of [0, 1, 7, 8, 100]) {
   test(`${count} files and their folder are flushed`, async t => {
-    const { folder, paths, sync } = await folderOf(count);
+    const { folder, paths, sync } = await folderOf(t, count);
     await t.notThrowsAsync(sync.flush([...paths, folder]));
     await sync.close();
   });
 }
 
 test('a file that another commit moved on meanwhile is no failure', async t => {
-  const { folder, paths, sync } = await folderOf(2);
+  const { folder, paths, sync } = await folderOf(t, 2);
   await t.notThrowsAsync(sync.flush([join(folder, 'moved on'), ...paths]));
   await t.notThrowsAsync(sync.flush(paths));
   await sync.close();
@@ -30,7 +30,7 @@ test('a file that another commit moved on meanwhile is no failure', async t => {
 
 test('a flush that fails is final: none after it is believed', async t => {
   if (posix()?.syncfs === undefined) return skip(t, 'there is no syncfs');
-  const { paths, sync } = await folderOf(20);
+  const { paths, sync } = await folderOf(t, 20);
   await sync.close(); // syncfs on a closed descriptor fails as a broken disk would
   const first = await t.throwsAsync(sync.flush(paths));
   t.like(first, { code: 'STORE_FAILED', blame: 'operator' });

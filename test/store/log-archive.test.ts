@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { type CheckpointPiece, ContentsChain, ContentsChange, piecesOf } from '../../src/core/checkpoint.js';
 import { hashHex } from '../../src/core/hash.js';
@@ -16,6 +13,7 @@ import {
 import { type HostId, parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const store = parseStoreId('5a'.repeat(16));
 const add = (byte: string): LogOp => ({ op: 'add', parcel: parseParcelId(byte.repeat(32)) });
@@ -26,12 +24,9 @@ function segmentOf(host: HostId, counter: number, ops: readonly LogOp[]): LogSeg
 }
 
 test('a log is its first writer’s: another host replaces it by no epoch', async t => {
-  const folder = mkdtempSync(join(tmpdir(), 'archive-'));
+  const folder = temporaryFolder(t);
   const index = openIndexDatabase(folder);
-  t.teardown(async () => {
-    await index.close();
-    rmSync(folder, { recursive: true });
-  });
+  t.teardown(() => index.close());
   const [writer, stranger] = [parseHostId('aa'.repeat(16)), parseHostId('bb'.repeat(16))];
   t.is(await index.logs.append(segmentOf(writer, 1, [add('01'), add('02')])), 'appended');
   t.is(await index.logs.append(segmentOf(stranger, 9, [add('03')])), 'stranger');
@@ -88,12 +83,9 @@ const manyOps = (count: number): LogOp[] =>
   });
 
 async function archive(t: ExecutionContext) {
-  const folder = mkdtempSync(join(tmpdir(), 'archive-'));
+  const folder = temporaryFolder(t);
   const opened = { index: openIndexDatabase(folder) };
-  t.teardown(async () => {
-    await opened.index.close();
-    rmSync(folder, { recursive: true });
-  });
+  t.teardown(() => opened.index.close());
   return {
     get logs() {
       return opened.index.logs;
