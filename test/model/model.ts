@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { SKIPPED } from '../helpers/skip.js';
 import { newTemporaryFolder } from '../helpers/temporary-folder.js';
 import { INVARIANTS, RUNS } from './runs.js';
 import { check, missingProgram } from './spin.js';
@@ -28,7 +29,9 @@ const EXIT_INTERRUPTED = 130;
 const isFull = readArguments();
 const missing = missingProgram();
 if (missing !== undefined) {
-  say(`skipped: the models need ${missing}, which is not installed here (Debian: apt-get install spin gcc libc6-dev)`);
+  say(
+    `${SKIPPED}: the models need ${missing}, which is not installed here (Debian: apt-get install spin gcc libc6-dev)`,
+  );
 } else {
   process.exitCode = await checkAll();
 }
