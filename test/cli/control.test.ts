@@ -249,6 +249,7 @@ test('a socket that a killed service left is replaced', async t => {
   const path = join(stateDir, 'control.sock');
   const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('up'))`;
   const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+  t.teardown(() => child.kill('SIGKILL'));
   await once(child.stdout, 'data');
   child.kill('SIGKILL');
   await once(child, 'exit');

@@ -36,6 +36,7 @@ test('the lock of a process that was killed is taken over', async t => {
   const child = spawn(process.execPath, ['--input-type=module', '-e', code, path], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  t.teardown(() => child.kill('SIGKILL'));
   await once(child.stdout, 'data');
   t.throws(() => takeLock(path), { code: 'STATE_LOCKED' });
   child.kill('SIGKILL');
