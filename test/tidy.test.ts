@@ -75,6 +75,8 @@ const CLOCKS_AND_DICE: readonly RegExp[] = [
   /\bprocess\.hrtime\b/,
 ];
 
+const MAKES_TEMPORARY_FOLDER = /\bmkdtemp(Sync)?\b/;
+
 /** The service itself is a command, and so is what is done to its state while it is stopped. */
 const SERVICE_OWN = ['src/cli/up.ts', 'src/cli/rebuild-index.ts'];
 
@@ -245,6 +247,14 @@ test('no source calls AbortSignal.any, which leaks at each call: there is abort-
   t.deepEqual(
     calling.map(({ file }) => file),
     [],
+  );
+});
+
+test('temporary folders are made in one place, which sees to it that they go', t => {
+  const makers = SOURCES.filter(({ text }) => MAKES_TEMPORARY_FOLDER.test(withoutStrings(withoutComments(text))));
+  t.deepEqual(
+    makers.map(({ file }) => file),
+    ['test/helpers/temporary-folder.ts'],
   );
 });
 

@@ -4,7 +4,7 @@ import { escapePath } from '../catalog/path-text.js';
 import { ClusterError } from '../core/fault.js';
 import type { ProtectionReport, SnapshotReport, SnapshotTaken } from '../daemon/service.js';
 import { durationArgument } from './arguments.js';
-import type { Context } from './context.js';
+import type { Context, JsonRecord } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { snapshotRecord } from './records.js';
 import type { Run } from './run.js';
@@ -55,7 +55,7 @@ async function backup(
     if (!limit.isUp()) throw error;
   }
   const now: SnapshotReport = last?.snapshot ?? taken;
-  if (context.json) await context.record(snapshotRecord(now));
+  if (context.json) await context.record(takenRecord(now, taken));
   if (!now.protected) {
     const under =
       last === undefined
@@ -79,11 +79,16 @@ function tellUnread(context: Context, { stale, missed, unread }: SnapshotTaken):
   if (missed > 0) context.note(`${missed} not in the snapshot (missed)`);
 }
 
+/** The snapshot as it is now, and what the run found: files that were gone before they were copied make it partial alone. */
+const takenRecord = (now: SnapshotReport, { unchanged, stale, missed }: SnapshotTaken): JsonRecord => ({
+  ...snapshotRecord(now),
+  unchanged,
+  stale,
+  missed,
+});
+
 async function tell(context: Context, taken: SnapshotTaken): Promise<void> {
-  if (context.json) {
-    const { unchanged, stale, missed } = taken;
-    return context.record({ ...snapshotRecord(taken), unchanged, stale, missed });
-  }
+  if (context.json) return context.record(takenRecord(taken, taken));
   const what = `${countText(taken.files, 'file')}, ${sizeText(taken.bytes)}`;
   const how = taken.unchanged ? ', unchanged' : taken.partial ? ', partial' : '';
   await context.print(`snapshot ${shortId(taken.id)} of ${taken.source}: ${what}${how}`);

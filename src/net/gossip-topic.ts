@@ -22,7 +22,7 @@ import { ADDRESSES_PER_FRAME_MAX, decodeFrame, encodeFrame, type FrameExtras } f
 import { TokenBucket } from './token-bucket.js';
 
 /** Sustained frames of one writer: heartbeats every 100 ms and full log deltas besides. 3 MiB/s at most. */
-const FRAMES_PER_SECOND_MAX = 50;
+export const FRAMES_PER_SECOND_MAX = 50;
 /** Frames at once: a first scan announces thousands of parcels, 512 a frame. */
 export const FRAMES_BURST_MAX = 500;
 /** Up to this many hosts everybody gossips with everybody: 4 to 9 ms and nothing lost (measured; D = 2 loses first messages). */
@@ -78,6 +78,8 @@ export interface TopicOptions {
   readonly boot: number;
   readonly log: Logger;
   readonly memory: FrameMemory | undefined;
+  /** ms since 1970. */
+  wallMs(): number;
   admits(peer: PeerName): boolean;
   /** Where this host listens: goes with each heartbeat. */
   addresses(): readonly string[];
@@ -143,7 +145,7 @@ export class GossipTopic {
     const stamp = { writer: this.#writer, boot: this.#options.boot, frame: this.#frame };
     const extras =
       message.kind === 'heartbeat'
-        ? { addresses: this.#options.addresses().slice(0, ADDRESSES_PER_FRAME_MAX), wallMs: Date.now() }
+        ? { addresses: this.#options.addresses().slice(0, ADDRESSES_PER_FRAME_MAX), wallMs: this.#options.wallMs() }
         : undefined;
     const bytes = encodeFrame(stamp, message, extras);
     const { recipients } = await this.#pubsub.publish(this.#topic, bytes);
@@ -156,7 +158,7 @@ export class GossipTopic {
     // A relay may know of a member that we have not heard of yet, or not have heard of a revocation.
     if (!this.#options.admits(author)) return TopicValidatorResult.Ignore;
 
-    const nowMs = Date.now();
+    const nowMs = this.#options.wallMs();
     try {
       const { stamp, message: said, extras } = decodeFrame(message.data);
       if (!Buffer.from(stamp.writer).equals(message.from.toMultihash().bytes)) {

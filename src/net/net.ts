@@ -72,6 +72,8 @@ export interface NetOptions {
   readonly hosts?: number;
   /** Keeps the last frame of each writer over a restart, so that nothing can be replayed. Default: in memory only. */
   readonly frameMemory?: FrameMemory;
+  /** By which gossip is dated and its rate is limited, in ms since 1970. Default: this machine's wall clock. */
+  readonly gossipWallMs?: () => number;
 }
 
 export interface HandleOptions {
@@ -305,6 +307,7 @@ class LibraryNet implements Net {
       boot: options.boot,
       log: options.log,
       memory: options.frameMemory,
+      wallMs: options.gossipWallMs ?? Date.now,
       admits: peer => admission.admits(peer),
       addresses: () => this.addresses(),
       onAddresses: (peer, addresses) => {

@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { atLeast, atMost, beside } from '../../sim/bench/figure.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { jsonLine, textLine } from './figure-lines.js';
 import { figuresOf } from './transfer/figures.js';
 import { Home } from './transfer/home.js';
@@ -21,12 +21,6 @@ const usage = (wallS: number, more: Partial<Usage> = {}): Usage => ({
   peakBytes: 50_000_000,
   ...more,
 });
-
-function temporaryFolder(t: { teardown(end: () => void): void }): string {
-  const folder = mkdtempSync(join(tmpdir(), 'bench-test-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  return folder;
-}
 
 test('CPU seconds are read from /proc, whatever a program is called', t => {
   const line = '42 (a) b ( c) S 1 42 42 0 -1 4194560 100 0 0 0 150 50 300 100 20 0 12 0 5000 1 2';

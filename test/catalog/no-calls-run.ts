@@ -12,7 +12,7 @@ import { anyTimeMs, aSource, ScratchSource } from './scratch-source.js';
 /** More than a scan finds before somebody takes it. */
 const FILES_AHEAD_MIN = 2000;
 
-const ends: (() => Promise<void>)[] = [];
+const ends: (() => void | Promise<void>)[] = [];
 const source = new ScratchSource({ teardown: end => void ends.push(end) });
 source.write({ file: 'content', changed: 'before' });
 mkdirSync(source.path('folder'));
@@ -40,5 +40,5 @@ process.env.WITHOUT_KOFFI = 'yes';
 source.write({ changed: 'after', new: 'never seen before' });
 steps.push(await step());
 await held.return(undefined);
-for (const end of ends) await end();
+for (const end of ends.reverse()) await end();
 process.stdout.write(`${JSON.stringify(steps)}\n`);

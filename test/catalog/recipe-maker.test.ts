@@ -1,12 +1,12 @@
 /** Recipe maker: chunks that hash to what lies there, or word that the file is not as it was. */
-import { appendFileSync, linkSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, linkSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { makeRecipe, NoRecipe, recipeThread } from '../../src/catalog/recipe-maker.js';
 import { hash } from '../../src/core/hash.js';
 import { chunksOf, isRecipe } from '../../src/core/recipe.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const MiB = 1024 * 1024;
 /** Exactly what is read at two asks: a third one finds the end. */
@@ -14,8 +14,7 @@ const CONTENT = seededBytes(64 * MiB, 3);
 const { signal } = new AbortController();
 
 function aFile(t: ExecutionContext) {
-  const folder = mkdtempSync(join(tmpdir(), 'recipe-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const name = join(folder, 'file');
   writeFileSync(name, CONTENT);
   const thread = recipeThread();

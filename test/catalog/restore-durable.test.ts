@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
 import { posix } from '../../src/platform/posix.js';
-import { Blobs, entryOf, fileOf, placed, restore, temporaryFolder } from './restore-fixture.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { Blobs, entryOf, fileOf, placed, restore } from './restore-fixture.js';
 
 /** These tests put themselves before the system's call. */
 const stoodIn = posix() as { syncfs?: ((fd: number) => Promise<void>) | undefined } | undefined;

@@ -1,21 +1,12 @@
 /**
  * A real folder as a snapshot would describe it, made by a walk of its own, and the content of its files served from it.
  */
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { ExecutionContext } from 'ava';
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { Entry, EntryKind } from '../../src/catalog/entry.js';
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../../src/catalog/restore-content.js';
 import { type RestoreProblem, type RestoreRequest, restoreTree } from '../../src/catalog/restore-tree.js';
 import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
 import type { BlobId, ParcelId } from '../../src/core/ids.js';
-
-export function temporaryFolder(t: ExecutionContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'scatterhoard-restore-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 export const parcelNumber = (number: number): ParcelId => number.toString(16).padStart(64, '0') as ParcelId;
 

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import { FLUSH_BYTES, FLUSH_FILES, RestoreFlush } from '../../src/catalog/restore-flush.js';
-import { temporaryFolder } from './restore-fixture.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 /** Flushes that end when the test says so. */
 function flushed(t: ExecutionContext) {

@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import type { Entry } from '../../src/catalog/entry.js';
 import { comparePaths } from '../../src/catalog/path-order.js';
 import { COMPONENT_BYTES_MAX, MARK_FOLDER, nameFault, RestoreOrder } from '../../src/catalog/restore-names.js';
-import { Blobs, entryOf, fileOf, parcelNumber, placed, restore, scan, temporaryFolder } from './restore-fixture.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { Blobs, entryOf, fileOf, parcelNumber, placed, restore, scan } from './restore-fixture.js';
 
 const long = (bytes: number): string => 'n'.repeat(bytes);
 const deep = (bytes: number): string => `${`${'d'.repeat(200)}/`.repeat(Math.ceil(bytes / 201)).slice(0, bytes - 1)}f`;

@@ -18,7 +18,9 @@ import type { Entry } from '../../src/catalog/entry.js';
 import { escapePath } from '../../src/catalog/path-text.js';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
 import { lutimes, posix } from '../../src/platform/posix.js';
-import { Blobs, entryOf, fileOf, parcelNumber, placed, restore, scan, temporaryFolder } from './restore-fixture.js';
+import { skip } from '../helpers/skip.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { Blobs, entryOf, fileOf, parcelNumber, placed, restore, scan } from './restore-fixture.js';
 
 /** An account without rights, whatever its number means here. */
 const NOBODY = 65_534;
@@ -387,12 +389,12 @@ test.serial('an owner that cannot be set is told, and setuid and setgid are left
 });
 
 test('as root, the owner is the one of the snapshot', async t => {
-  if (process.getuid?.() !== 0) return t.pass('only root can give files away');
+  if (process.getuid?.() !== 0) return skip(t, 'only root can give files away');
   const target = join(temporaryFolder(t), 'target');
   const tool = fileOf('tool', 'x', { mode: 0o6755, uid: 12_345, gid: 54_321 });
   await restore({ target, list: placed([tool]), blobs: new Blobs().add('x') });
   const { mode, uid, gid } = statSync(join(target, 'tool'));
-  return t.deepEqual([mode & 0o7777, uid, gid], [0o6755, 12_345, 54_321]);
+  t.deepEqual([mode & 0o7777, uid, gid], [0o6755, 12_345, 54_321]);
 });
 
 test('what this version cannot make is reported and the rest restored', async t => {

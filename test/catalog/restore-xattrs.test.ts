@@ -8,9 +8,10 @@ import { hasXattrsOf, setXattrs } from '../../src/catalog/restore-xattrs.js';
 import { lutimes, posix } from '../../src/platform/posix.js';
 import { acl, rawXattrs, setRawXattr, whyNoXattrs } from '../helpers/raw-xattrs.js';
 import { skip } from '../helpers/skip.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { WITHOUT_KOFFI } from '../helpers/without-koffi.js';
 import { xattrTest } from '../helpers/xattr-test.js';
-import { Blobs, entryOf, fileOf, placed, restore, temporaryFolder } from './restore-fixture.js';
+import { Blobs, entryOf, fileOf, placed, restore } from './restore-fixture.js';
 
 const ACCESS = 'system.posix_acl_access';
 const DEFAULT = 'system.posix_acl_default';

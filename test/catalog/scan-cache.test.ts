@@ -1,9 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { ScanCache } from '../../src/catalog/scan-cache.js';
 import { type BlobId, type HostId, type ObjectId, sourceIdOf } from '../../src/core/ids.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { anyTimeMs, aSource } from './scratch-source.js';
 
 const blob = '12'.repeat(32) as BlobId;
@@ -13,9 +13,7 @@ const file = { source: aSource, path: Buffer.from('a/b'), link: undefined };
 const DAY_MS = 86_400_000;
 
 function cachePath(t: ExecutionContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'scan-cache-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  return join(folder, 'scan.mdb');
+  return join(temporaryFolder(t), 'scan.mdb');
 }
 
 test('what was put is found again, also after it was opened anew, while size, times and inode are the same', async t => {

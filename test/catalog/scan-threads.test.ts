@@ -1,18 +1,17 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { scan } from '../../src/catalog/scan.js';
 import { CONTROL_WORDS, type ScanMessage, type ScanOrder } from '../../src/catalog/scan-message.js';
 import { startScan } from '../../src/catalog/scan-threads.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { anyTimeMs, aSource } from './scratch-source.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'scan-threads-'));
+const folder = temporaryFolder({ teardown: test.after.always });
 const source = join(folder, 'source');
 mkdirSync(source);
 writeFileSync(join(source, 'file'), 'content');
-test.after.always(() => rmSync(folder, { recursive: true }));
 
 const order = (change: Partial<ScanOrder> = {}): ScanOrder => ({
   path: source,

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, linkSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
@@ -7,6 +7,7 @@ import { type Entry, XATTR_BYTES_MAX, XATTR_COUNT_MAX, XATTR_NAME_BYTES_MAX } fr
 import { withinLimits } from '../../src/catalog/read-xattrs.js';
 import { acl, rawXattrs, setRawXattr } from '../helpers/raw-xattrs.js';
 import { skip } from '../helpers/skip.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { WITHOUT_KOFFI } from '../helpers/without-koffi.js';
 import { xattrTest } from '../helpers/xattr-test.js';
 import { ScratchSource, settle } from './scratch-source.js';
@@ -94,8 +95,7 @@ const ROOMY = '/dev/shm';
 xattrTest('attributes beyond the limit are left out and named, and the file is recorded', async t => {
   if (!existsSync(ROOMY)) return skip(t, `there is no ${ROOMY}`);
   const source = new ScratchSource(t);
-  const folder = mkdtempSync(join(ROOMY, 'xattrs-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
+  const folder = temporaryFolder(t, { below: ROOMY });
   writeFileSync(join(folder, 'file'), 'content');
   const half = Buffer.alloc(XATTR_BYTES_MAX / 2);
   try {

@@ -1,6 +1,5 @@
 /** A source in a temporary folder, with all that a snapshot of it needs; a test states only its difference. */
-import { mkdirSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Entry } from '../../src/catalog/entry.js';
 import { escapePath } from '../../src/catalog/path-text.js';
@@ -10,6 +9,7 @@ import { type SnapshotOrder, type SnapshotVerdict, takeSnapshot } from '../../sr
 import { walkEntries } from '../../src/catalog/walk.js';
 import { type HostId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { KeptObjects } from './kept-objects.js';
 
 export const aSource: SourceId = sourceIdOf('ab'.repeat(16) as HostId, 'photos');
@@ -27,15 +27,12 @@ export class ScratchSource {
   readonly signer = signerFromSeed(this.keys.seed);
   last: SnapshotId | undefined;
 
-  constructor(t: { teardown(end: () => Promise<void>): void }) {
-    this.folder = mkdtempSync(join(tmpdir(), 'catalog-'));
+  constructor(t: { teardown(end: () => void | Promise<void>): void }) {
+    this.folder = temporaryFolder(t);
     this.root = join(this.folder, 'source');
     mkdirSync(this.root);
     this.cache = new ScanCache(join(this.folder, 'scan.mdb'), { nowMs: anyTimeMs });
-    t.teardown(async () => {
-      await this.cache.close();
-      rmSync(this.folder, { recursive: true, force: true });
-    });
+    t.teardown(() => this.cache.close());
   }
 
   /** Writes files (text), and folders on the way to them. */

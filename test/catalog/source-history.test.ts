@@ -1,5 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { encodeHead, HEAD_SNAPSHOTS_MAX, headHash, verifyHead } from '../../src/catalog/head.js';
@@ -7,6 +6,7 @@ import { BadSignature } from '../../src/catalog/sealed-object.js';
 import type { SnapshotId } from '../../src/catalog/snapshot.js';
 import { type SnapshotToList, SourceHistory } from '../../src/catalog/source-history.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { aSource } from './scratch-source.js';
 
 const { publicKey, seed } = generateKeyPair();
@@ -18,9 +18,7 @@ const snapshot = (number: number, complete = true): SnapshotToList => ({
 });
 
 function aFolder(t: ExecutionContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'heads-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  return join(folder, 'heads');
+  return join(temporaryFolder(t), 'heads');
 }
 
 const open = (folder: string): Promise<SourceHistory> => SourceHistory.open({ folder, signer });

@@ -1,15 +1,15 @@
-import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { copySparse, SparseWriter } from '../../src/catalog/sparse-writer.js';
 import { skip } from '../helpers/skip.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { Blobs, fileOf, placed, restore } from './restore-fixture.js';
 
 const KiB = 1024;
-const folder = mkdtempSync(join(tmpdir(), 'sparse-'));
-test.after.always(() => rmSync(folder, { recursive: true }));
+const folder = temporaryFolder({ teardown: test.after.always });
 
 let files = 0;
 const aPath = (): string => join(folder, `file ${++files}`);

@@ -6,7 +6,7 @@ import { chmodSync, lstatSync } from 'node:fs';
 import { escapePath } from '../../src/catalog/path-text.js';
 import { ScratchSource, type Taken } from './scratch-source.js';
 
-const ends: (() => Promise<void>)[] = [];
+const ends: (() => void | Promise<void>)[] = [];
 const source = new ScratchSource({ teardown: end => void ends.push(end) });
 const locked = ['file', 'list', 'enter', 'new', 'new-folder'];
 
@@ -41,5 +41,5 @@ await step();
 await step();
 for (const name of locked) chmodSync(source.path(name), lstatSync(source.path(name)).isDirectory() ? 0o755 : 0o644);
 await step();
-for (const end of ends) await end();
+for (const end of ends.reverse()) await end();
 process.stdout.write(`${JSON.stringify(steps)}\n`);

@@ -17,8 +17,8 @@ import type { Configuration } from '../../src/membership/configuration.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import { createStore, openStore, type Store } from '../../src/store/store.js';
 import { ScratchSource } from '../catalog/scratch-source.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { found, hostOf, memberOf, newKey } from '../membership/cast.js';
-import { temporaryFolder } from './cli-fixture.js';
 
 export interface Disk {
   readonly name: string;

@@ -2,8 +2,7 @@
  * The real command, run as a child process, against the real control server in this process, whose service gives fixed data.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
@@ -12,17 +11,11 @@ import { ClusterError } from '../../src/core/fault.js';
 import type { ClusterId, HostId, ObjectId, SourceId } from '../../src/core/ids.js';
 import { startControlServer } from '../../src/daemon/control-server.js';
 import type { HostReport, Service, SnapshotReport, SourceReport, StatusReport } from '../../src/daemon/service.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 /** Above what any of these commands takes on a busy machine; a hang fails the test. */
 const RUN_MS_MAX = 30_000;
-
-/** Under /tmp by a short name: sockets have short paths. */
-export function temporaryFolder(t: ExecutionContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'sh-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 export interface Ended {
   readonly code: number | null;
@@ -33,14 +26,20 @@ export interface Ended {
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
+  /** What starts it, as somebody else. */
+  readonly by?: readonly string[];
   /** Sent once `when` matches what was printed to stdout so far, or resolves. */
   readonly kill?: { readonly signal: NodeJS.Signals; readonly when: RegExp | Promise<unknown> };
 }
 
-export function cluster(args: readonly string[], { env = {}, input = '', kill }: RunOptions = {}): Promise<Ended> {
+export function cluster(
+  args: readonly string[],
+  { env = {}, input = '', by = [], kill }: RunOptions = {},
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const clean = { PATH: process.env.PATH, HOME: '/nonexistent', XDG_STATE_HOME: '/nonexistent', TZ: 'UTC', ...env };
-    const child = spawn(process.execPath, [MAIN, ...args], { env: clean, timeout: RUN_MS_MAX, killSignal: 'SIGKILL' });
+    const [command = '', ...words] = [...by, process.execPath, MAIN, ...args];
+    const child = spawn(command, words, { env: clean, timeout: RUN_MS_MAX, killSignal: 'SIGKILL' });
     let out = '';
     let err = '';
     let sent = false;

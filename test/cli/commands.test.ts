@@ -17,6 +17,7 @@ import type {
   StatusReport,
 } from '../../src/daemon/service.js';
 import { Blobs, entryOf, fileOf, parcelNumber, placed } from '../catalog/restore-fixture.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
 import {
   cluster,
@@ -29,7 +30,6 @@ import {
   snapshotOf,
   sourceOf,
   statusOf,
-  temporaryFolder,
 } from './cli-fixture.js';
 
 const under = () => sourceOf({ parcels: { wanted: 10, haveMin: 1, under: 3, over: 0 } });
@@ -542,7 +542,7 @@ test('backup exits 3 and names what could not be read', async t => {
 test('backup --wait follows re-cuts until the snapshot is protected', async t => {
   const recut = snapshotOf({ id: 'cd'.repeat(32) as ObjectId, partial: true, protected: true });
   const stateDir = await serve(t, {
-    backup: async () => taken(),
+    backup: async () => taken({ stale: 1, missed: 2 }),
     protection: (_, signal) =>
       eachThenSilence(
         signal,
@@ -557,7 +557,7 @@ test('backup --wait follows re-cuts until the snapshot is protected', async t =>
   const json = recordsOf((await cluster(['--state', stateDir, 'backup', 'photos', '--wait', '--json'])).out);
   t.like(
     json.filter(({ message_type }) => message_type === 'snapshot'),
-    [{ id: 'cd'.repeat(32), protected: true }],
+    [{ id: 'cd'.repeat(32), protected: true, unchanged: false, stale: 1, missed: 2 }],
   );
 });
 

@@ -3,7 +3,7 @@ import { EXIT, exitCodeFor, isInterruption } from '../../src/cli/exit-codes.js';
 import { findStateFolder, newStateFolder } from '../../src/cli/state-folder.js';
 import { printable, spanText, tableText } from '../../src/cli/text.js';
 import { ClusterError } from '../../src/core/fault.js';
-import { temporaryFolder } from './cli-fixture.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 test('exit codes are the ones that scripts know', t => {
   t.deepEqual(Object.values(EXIT), [0, 1, 2, 3, 10, 11, 12, 20, 21, 22, 130]);

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { HostId, Key, ParcelId, StoreId } from '../../src/core/ids.js';
 import type { HostReport, PlacementReport } from '../../src/daemon/service.js';
-import { cluster, each, HOST, hostOf, recordsOf, SOURCE_ID, serve, temporaryFolder } from './cli-fixture.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { cluster, each, HOST, hostOf, recordsOf, SOURCE_ID, serve } from './cli-fixture.js';
 
 const SMALL = ['simulate', '--hosts', '4', '--files', '40', '--seed', '3'];
 

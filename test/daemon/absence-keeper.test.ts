@@ -1,20 +1,14 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { pino } from 'pino';
 import { ABSENCE_MEMORY_MS } from '../../src/core/absence.js';
 import { type HostId, parseHostId } from '../../src/core/ids.js';
 import { AbsenceKeeper } from '../../src/daemon/absence-keeper.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const A = parseHostId('a'.repeat(32));
 const B = parseHostId('b'.repeat(32));
-
-function folder(t: ExecutionContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'absences-'));
-  t.teardown(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 /** A keeper that was made at `wallMs`. */
 function keeper(stateDir: string, wallMs: number, members: readonly HostId[] = [A, B]): AbsenceKeeper {
@@ -25,7 +19,7 @@ function keeper(stateDir: string, wallMs: number, members: readonly HostId[] = [
 const noted = (lengthMs: number, agoMs = 0) => ({ host: A, lengthMs, agoMs, wasDead: true });
 
 test('what was noted is there after a restart, older by the time that we were off', async t => {
-  const stateDir = folder(t);
+  const stateDir = temporaryFolder(t);
   const before = keeper(stateDir, 1_000_000);
   t.deepEqual(before.past(), []);
   before.note(noted(5_000, 300));
@@ -38,7 +32,7 @@ test('what was noted is there after a restart, older by the time that we were of
 });
 
 test('where the wall clock was set back, an absence has ended just now', async t => {
-  const stateDir = folder(t);
+  const stateDir = temporaryFolder(t);
   const before = keeper(stateDir, 1_000_000);
   before.note(noted(5_000));
   await before.close();
@@ -46,7 +40,7 @@ test('where the wall clock was set back, an absence has ended just now', async t
 });
 
 test('what is older than 14 days, and what is told of hosts that left, goes with the next write', async t => {
-  const stateDir = folder(t);
+  const stateDir = temporaryFolder(t);
   const before = keeper(stateDir, 1_000_000);
   before.note(noted(5_000));
   before.note({ ...noted(5_000), host: B });
@@ -67,7 +61,7 @@ test('what is older than 14 days, and what is told of hosts that left, goes with
 });
 
 test('a damaged file costs what was learned and nothing else', async t => {
-  const stateDir = folder(t);
+  const stateDir = temporaryFolder(t);
   const file = join(stateDir, 'absences.json');
   for (const text of [
     '{',

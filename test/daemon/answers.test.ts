@@ -3,11 +3,12 @@ import { Answers, type AnswersOptions } from '../../src/daemon/answers.js';
 import { Roster } from '../../src/daemon/roster.js';
 import { initCluster, openMembership } from '../../src/membership/membership.js';
 import { publicKeyOf } from '../../src/membership/peer-key.js';
-import { NOON_MS, silent, stateFolder } from '../membership/cast.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { NOON_MS, silent } from '../membership/cast.js';
 
 /** The service of a cluster of one host, `imac`, as far as its configuration goes. */
 async function answers(t: ExecutionContext): Promise<Answers> {
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   await initCluster({ stateDir, clusterName: 'home', hostName: 'imac', nowMs: NOON_MS });
   const membership = await openMembership({ stateDir, clock: () => NOON_MS, log: silent });
   const roster = new Roster({ self: membership.identity.host, publicKeyOf });

@@ -1,6 +1,4 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -8,13 +6,14 @@ import type { PeerName } from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { countBoot } from '../../src/daemon/boot-counter.js';
 import { BEHIND_MAX, BootWatch, RAISE_EVERY_MS } from '../../src/daemon/boot-watch.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const PEER = 'a peer' as PeerName;
 const OTHERS_MS = 50;
 
 /** The watch of start 8 of a host, which has sent three frames. */
 async function aWatch(t: ExecutionContext, { raisedMs }: { readonly raisedMs?: number } = {}) {
-  const stateDir = await mkdtemp(join(tmpdir(), 'boot-watch-'));
+  const stateDir = temporaryFolder(t);
   writeFileSync(join(stateDir, 'boot'), '7\n');
   if (raisedMs !== undefined) writeFileSync(join(stateDir, 'boot-raised'), `${raisedMs}\n`);
   const { boot } = await countBoot(stateDir);
@@ -30,10 +29,7 @@ async function aWatch(t: ExecutionContext, { raisedMs }: { readonly raisedMs?: n
     log,
     othersMs: OTHERS_MS,
   });
-  t.teardown(async () => {
-    watch.stop();
-    await rm(stateDir, { recursive: true });
-  });
+  t.teardown(() => watch.stop());
   const counter = (): string => readFileSync(join(stateDir, 'boot'), 'utf8').trim();
   const isRaised = (): boolean => existsSync(join(stateDir, 'boot-raised'));
   return { watch, counter, isRaised, alarms, stateDir };

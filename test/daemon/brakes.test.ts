@@ -1,11 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { pino } from 'pino';
 import { type HostId, parseObjectId, sourceIdOf } from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { Brakes, type MassChange } from '../../src/daemon/brakes.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const HOST = 'a'.repeat(32) as HostId;
 const PHOTOS = sourceIdOf(HOST, 'photos');
@@ -24,14 +24,8 @@ function aStart(stateDir: string) {
   return { alarms, brakes: new Brakes({ stateDir, alarms, log }) };
 }
 
-function aFolder(t: ExecutionContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'sh-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
-
 test('a brake holds over restarts, with its alarm, until a person has looked', async t => {
-  const folder = aFolder(t);
+  const folder = temporaryFolder(t);
   const first = aStart(folder);
   t.is(first.brakes.on(PHOTOS), undefined);
   await first.brakes.pull(PHOTOS, CHANGE);
@@ -53,7 +47,7 @@ test('a brake holds over restarts, with its alarm, until a person has looked', a
 });
 
 test('a brake knows since when nothing was accepted, however much changes after it, and over restarts', async t => {
-  const folder = aFolder(t);
+  const folder = temporaryFolder(t);
   const { brakes } = aStart(folder);
   t.is(brakes.sinceMs(PHOTOS), undefined);
   await brakes.pull(PHOTOS, CHANGE);
@@ -66,7 +60,7 @@ test('a brake knows since when nothing was accepted, however much changes after 
 });
 
 test('where the file is damaged every source is braked until a person has looked at it, and the file is left alone', async t => {
-  const folder = aFolder(t);
+  const folder = temporaryFolder(t);
   const file = join(folder, 'brakes.json');
   writeFileSync(file, '{"sources":');
   const { brakes, alarms } = aStart(folder);
@@ -84,7 +78,7 @@ test('where the file is damaged every source is braked until a person has looked
 });
 
 test('once a person has removed the damaged file, brakes are written again, with those that were pulled meanwhile', async t => {
-  const folder = aFolder(t);
+  const folder = temporaryFolder(t);
   const file = join(folder, 'brakes.json');
   writeFileSync(file, '{"sources":');
   const { brakes, alarms } = aStart(folder);

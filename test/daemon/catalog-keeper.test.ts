@@ -1,5 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -20,6 +19,7 @@ import type { Roster } from '../../src/daemon/roster.js';
 import { SEEN_MAX, writeSeen } from '../../src/daemon/seen-snapshots.js';
 import { peerNameOf } from '../../src/membership/peer-key.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const { publicKey, seed } = generateKeyPair();
 const signer = signerFromSeed(seed);
@@ -111,8 +111,7 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
   const forgotten = new Forgotten(config, isConfigured);
   /** What other hosts have, besides the one that tells of a head. */
   const elsewhere = new Objects();
-  const folder = after?.folder ?? mkdtempSync(join(tmpdir(), 'keeper-'));
-  if (after === undefined) t.teardown(() => rmSync(folder, { recursive: true }));
+  const folder = after?.folder ?? temporaryFolder(t);
   const file = join(folder, `${origin}-photos.head`);
   if (headOnDisk !== undefined) writeFileSync(file, headOnDisk);
   const told: Unstamped[] = [];

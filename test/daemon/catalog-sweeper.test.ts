@@ -1,6 +1,5 @@
 /** Catalog sweeper: what leads to an object, and when nothing goes because it is in doubt. */
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
@@ -20,6 +19,7 @@ import { ObjectFolder } from '../../src/store/object-folder.js';
 import type { Store } from '../../src/store/store.js';
 import { arbitraryEntry } from '../catalog/arbitraries.js';
 import { blobOf } from '../contracts/store-contract.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { TestHost } from '../store/real-store.js';
 
 const signer = signerFromSeed(generateKeyPair().seed);
@@ -34,14 +34,13 @@ interface Made {
 }
 
 async function aCatalog(t: ExecutionContext) {
-  const folder = await mkdtemp(join(tmpdir(), 'sweeper-'));
+  const folder = temporaryFolder(t);
   const index = openIndexDatabase(join(folder, 'index'));
   const objects = await ObjectFolder.open(join(folder, 'objects'), { log, notes: index.unreachedOf() });
   const history = await SourceHistory.open({ folder: join(folder, 'own-heads'), signer });
   t.teardown(async () => {
     await objects.close();
     await index.close();
-    await rm(folder, { recursive: true, force: true });
   });
   const state = {
     wanted: [] as SnapshotId[],

@@ -2,7 +2,6 @@ import {
   appendFileSync,
   closeSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   realpathSync,
   renameSync,
@@ -11,17 +10,17 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { EVENTS_MAX, FolderWatch, type FolderWatchOptions } from '../../src/daemon/folder-watch.js';
 import { skip } from '../helpers/skip.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
 import { isWatchedByKernel } from '../helpers/watched-by-kernel.js';
 
 /** A watched folder, with `a/b` in it. */
 async function aFolder(t: ExecutionContext, options: Partial<FolderWatchOptions> = {}) {
-  const root = realpathSync(mkdtempSync(join(tmpdir(), 'folder-watch-')));
+  const root = realpathSync(temporaryFolder(t));
   t.teardown(() => rmSync(root, { recursive: true, force: true }));
   const at = (...names: readonly string[]): string => join(root, 'src', ...names);
   mkdirSync(at('a', 'b'), { recursive: true });

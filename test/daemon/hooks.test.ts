@@ -1,26 +1,18 @@
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { type HookCall, Hooks } from '../../src/daemon/hooks.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
 
 /** Above what any of these programs takes on a busy machine. */
 const WAIT_MS_MAX = 20_000;
+/** Longer than any test waits for its end, and no longer: it is left to itself where a test's process is killed. */
+const LEFT_RUNNING_S = 60;
 
 function aFolder(t: ExecutionContext) {
-  const stateDir = mkdtempSync(join(tmpdir(), 'sh-'));
-  t.teardown(() => rmSync(stateDir, { recursive: true, force: true }));
+  const stateDir = temporaryFolder(t);
   mkdirSync(join(stateDir, 'hooks'));
   const lines: Record<string, unknown>[] = [];
   const log = pino({}, { write: line => void lines.push(JSON.parse(line)) });
@@ -32,6 +24,19 @@ function aFolder(t: ExecutionContext) {
   const run = (name: string, more: Partial<HookCall> = {}, signal = new AbortController().signal): Promise<void> =>
     hooks.run({ name, moment: 'before', source: 'db', path: '/srv/db', timeoutMs: WAIT_MS_MAX, ...more }, signal);
   return { stateDir, install, run, lines };
+}
+
+/** Whether the process whose id is in that file has ended. */
+function isOver(pidFile: string): boolean {
+  const pid = readFileSync(pidFile, 'utf8').trim();
+  return !existsSync(`/proc/${pid}`) || readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+}
+
+/** That process, if it was begun, ends with the test. */
+function endsWith(t: ExecutionContext, pidFile: string): void {
+  t.teardown(() => {
+    if (existsSync(pidFile) && !isOver(pidFile)) process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGKILL');
+  });
 }
 
 const failure = (message: RegExp) => ({ code: 'HOOK_FAILED', message });
@@ -73,28 +78,28 @@ test('a hook may take longer than a timer of Node can be', async t => {
 test('a hook that takes too long is ended with all that it started', async t => {
   const { stateDir, install, run } = aFolder(t);
   const pidFile = join(stateDir, 'pid');
-  install('hang', `#!/bin/sh\nsleep 1000 &\necho $! > ${pidFile}\nwait\n`);
+  install('hang', `#!/bin/sh\nsleep ${LEFT_RUNNING_S} &\necho $! > ${pidFile}\nwait\n`);
+  endsWith(t, pidFile);
   await t.throwsAsync(run('hang', { timeoutMs: 1_000 }), failure(/not done after 1 s and was ended/));
-  const pid = Number(readFileSync(pidFile, 'utf8'));
-  const isOver = (): boolean =>
-    !existsSync(`/proc/${pid}`) || readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
-  await t.notThrowsAsync(until('it is over', isOver));
+  await t.notThrowsAsync(until('it is over', () => isOver(pidFile)));
 });
 
 test('a hook has ended when it has, though what it left running keeps its output open', async t => {
   const { stateDir, install, run, lines } = aFolder(t);
   const pidFile = join(stateDir, 'pid');
-  install('leaves', `#!/bin/sh\nsleep 1000 &\necho $! > ${pidFile}\necho said\n`);
+  install('leaves', `#!/bin/sh\nsleep ${LEFT_RUNNING_S} &\necho $! > ${pidFile}\necho said\n`);
+  endsWith(t, pidFile);
   await run('leaves');
   t.like(lines[0], { exitCode: 0, output: 'said' });
-  process.kill(Number(readFileSync(pidFile, 'utf8')));
+  t.false(isOver(pidFile));
 });
 
 test('a hook ends when the service stops, and that is no failure of it', async t => {
   const { stateDir, install, run } = aFolder(t);
   const begun = join(stateDir, 'begun');
-  install('hang', `#!/bin/sh\ntouch ${begun}\nsleep 1000\n`);
+  install('hang', `#!/bin/sh\ntouch ${begun}\nsleep ${LEFT_RUNNING_S}\n`);
   const stop = new AbortController();
+  t.teardown(() => stop.abort());
   const running = run('hang', {}, stop.signal);
   await until('it has begun', () => existsSync(begun));
   stop.abort(new Error('the service stops'));

@@ -1,12 +1,11 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { beginIndexTrial, removeIndex } from '../../src/daemon/index-trial.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 function aState(t: ExecutionContext) {
-  const stateDir = mkdtempSync(join(tmpdir(), 'trial-'));
-  t.teardown(() => rmSync(stateDir, { recursive: true, force: true }));
+  const stateDir = temporaryFolder(t);
   mkdirSync(join(stateDir, 'index'));
   const has = (name: string): boolean => existsSync(join(stateDir, name));
   return { stateDir, has };

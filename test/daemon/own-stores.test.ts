@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -40,13 +40,14 @@ import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { Store } from '../../src/store/store.js';
 import { arbitraryEntry } from '../catalog/arbitraries.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../net/fleet.js';
 
 const host = parseHostId('a1'.repeat(16));
 
 /** The stores of one host in a temporary folder, and all that the machine is told of them. */
 async function anOwner(t: ExecutionContext, { checkpointEveryOps = 100_000 } = {}) {
-  const folder = await mkdtemp(join(tmpdir(), 'own-stores-'));
+  const folder = temporaryFolder(t);
   await mkdir(join(folder, 'disk'));
   const index = openIndexDatabase(join(folder, 'index'));
   const told: Unstamped[] = [];
@@ -91,7 +92,6 @@ async function anOwner(t: ExecutionContext, { checkpointEveryOps = 100_000 } = {
     ended.abort();
     await stores.close();
     await index.close();
-    await rm(folder, { recursive: true });
   });
   const lends = { kind: 'limit', bytes: 1024 * 1024 } as const;
   const settingOf = (name: string) => ({ path: join(folder, name), name: undefined, lends }) as never;

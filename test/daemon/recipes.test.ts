@@ -1,6 +1,5 @@
 /** Recipes: made once for all who ask, kept while there is room, and begun anew when nobody waited for them. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { NoRecipe } from '../../src/catalog/recipe-maker.js';
@@ -9,6 +8,7 @@ import { Recipes } from '../../src/daemon/recipes.js';
 import { Replay } from '../../src/daemon/replay.js';
 import { blobOf, grab, parcelOf } from '../contracts/store-contract.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { TestHost } from '../store/real-store.js';
 
 const MiB = 1024 * 1024;
@@ -17,12 +17,9 @@ const { blob } = blobOf(CONTENT);
 const { signal } = new AbortController();
 
 function aFile(t: ExecutionContext) {
-  const folder = mkdtempSync(join(tmpdir(), 'recipes-'));
+  const folder = temporaryFolder(t);
   const recipes = new Recipes();
-  t.teardown(async () => {
-    await recipes.stop();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  t.teardown(() => recipes.stop());
   const path = join(folder, 'file');
   writeFileSync(path, CONTENT);
   const place = { file: { path: Buffer.from(path), bytes: CONTENT.length, stat: undefined }, disk: 'a disk' };

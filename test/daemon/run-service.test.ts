@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { runService } from '../../src/daemon/run-service.js';
 import { initCluster } from '../../src/membership/membership.js';
-import { NOON_MS, stateFolder } from '../membership/cast.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { NOON_MS } from '../membership/cast.js';
 
 /** A service of which one part, the lock of its state folder, cannot end. Its log goes to this process's stderr. */
 async function run(t: ExecutionContext, onReady: (end: AbortController) => void): Promise<void> {
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   await initCluster({ stateDir, clusterName: 'home', hostName: 'imac', nowMs: NOON_MS });
   const end = new AbortController();
   await runService({

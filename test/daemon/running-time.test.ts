@@ -1,17 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { pino } from 'pino';
 import { RunningTime } from '../../src/daemon/running-time.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const log = pino({ level: 'silent' });
-
-function aState(t: ExecutionContext): string {
-  const stateDir = mkdtempSync(join(tmpdir(), 'running-'));
-  t.teardown(() => rmSync(stateDir, { recursive: true }));
-  return stateDir;
-}
 
 /** A start of the service at some steady time. */
 function aStart(stateDir: string, atMs: number) {
@@ -20,7 +14,7 @@ function aStart(stateDir: string, atMs: number) {
 }
 
 test('the time of all starts adds up, and what lies between them does not count', async t => {
-  const stateDir = aState(t);
+  const stateDir = temporaryFolder(t);
   const first = aStart(stateDir, 1_000_000);
   t.is(first.running.beforeMs, 0);
   first.clock.at += 5_000.75;
@@ -38,7 +32,7 @@ test('the time of all starts adds up, and what lies between them does not count'
 
 test('a file that says nothing sensible is shown to a person, and left as it is', t => {
   for (const text of ['', 'null', '{}', '{"ranMs":-1}', '{"ranMs":1.5}', '{"ranMs":"1"}', '{"ranMs":']) {
-    const stateDir = aState(t);
+    const stateDir = temporaryFolder(t);
     writeFileSync(join(stateDir, 'running.json'), text);
     t.throws(() => aStart(stateDir, 0), { code: 'STATE_DAMAGED' }, text);
     t.is(readFileSync(join(stateDir, 'running.json'), 'utf8'), text);

@@ -1,5 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -8,6 +7,7 @@ import { Alarms } from '../../src/daemon/alarms.js';
 import { REST_MS_MIN } from '../../src/daemon/change-batch.js';
 import { steadyClock } from '../../src/daemon/clock.js';
 import { ANEW_AFTER_MS, LISTED_MAX, SourceWatch } from '../../src/daemon/source-watch.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
 import { isWatchedByKernel } from '../helpers/watched-by-kernel.js';
 
@@ -25,10 +25,9 @@ class CountingAlarms extends Alarms {
 
 /** Watches of one folder, `src`, by a clock that can be set on. */
 function aSource(t: ExecutionContext) {
-  const folder = mkdtempSync(join(tmpdir(), 'source-watch-'));
+  const folder = temporaryFolder(t);
   const path = join(folder, 'src');
   mkdirSync(path);
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const alarms = new CountingAlarms({ log: pino({ level: 'silent' }), wallMs: () => 0 });
   const clock = steadyClock();
   let aheadMs = 0;

@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -31,6 +29,7 @@ import { STATE_VECTOR_MAX } from '../../src/net/state-protocol.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { type Host, House, until } from '../net/fleet.js';
 
 const [asker, answerer, third] = ['a1', 'b2', 'c3'].map(byte => parseHostId(byte.repeat(16))) as [
@@ -69,7 +68,7 @@ async function aPair(
 ) {
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
   const frames: FrameNumber[] = [];
-  const folder = await mkdtemp(join(tmpdir(), 'state-exchange-'));
+  const folder = temporaryFolder(t);
   const members = [
     { host: asker, peer: a.net.peer, name: 'a', state: 'active', trust },
     { host: answerer, peer: b.net.peer, name: 'b', state: 'active', trust: answererTrust },
@@ -121,7 +120,6 @@ async function aPair(
   t.teardown(async () => {
     await index.close();
     if (own !== index) await own.close();
-    await rm(folder, { recursive: true });
   });
   await of(answerer, b.net, { archive: index.logs }).serve();
   const exchange = of(asker, a.net, { archive: own.logs });

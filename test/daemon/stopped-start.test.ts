@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import test from 'ava';
 import { runService } from '../../src/daemon/run-service.js';
 import { initCluster } from '../../src/membership/membership.js';
-import { NOON_MS, stateFolder } from '../membership/cast.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { NOON_MS } from '../membership/cast.js';
 
 /** When the service is told to end: the network is begun with `listen`. */
 for (const when of ['before anything was read', 'when the network is begun'] as const) {
   test(`a service that is stopped ${when} ends without a fault, and never is ready`, async t => {
-    const stateDir = await stateFolder(t);
+    const stateDir = temporaryFolder(t);
     await initCluster({ stateDir, clusterName: 'home', hostName: 'imac', nowMs: NOON_MS });
     const end = new AbortController();
     let begun = 0;

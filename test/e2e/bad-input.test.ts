@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { atProcessEnd } from '../helpers/at-process-end.js';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { RealCluster } from '../helpers/real-cluster.js';
 import { skip } from '../helpers/skip.js';
@@ -123,7 +124,12 @@ test.serial('an origin whose disk is full says so, keeps what it had, and goes o
   } catch (error) {
     return skip(t, `no small file system can be made here (${error instanceof Error ? error.message : error})`);
   }
-  t.teardown(() => execFileSync('umount', ['--lazy', a.state]));
+  const unmount = (): void => void execFileSync('umount', ['--lazy', a.state]);
+  const forget = atProcessEnd(unmount);
+  t.teardown(() => {
+    unmount();
+    forget();
+  });
   await a.ok('init', '--name', 'home', '--host', 'a');
   await a.up();
   await b.ok('join', await a.invite(), '--host', 'b');

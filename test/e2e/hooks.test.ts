@@ -53,6 +53,10 @@ renameSync('dump.tmp', 'dump.db');
     moves += 1;
   };
   let writing = true;
+  t.teardown(async () => {
+    writing = false;
+    await writer.finally(() => db.close());
+  });
   const writer = (async () => {
     while (writing) {
       try {
@@ -116,5 +120,4 @@ renameSync('dump.tmp', 'dump.db');
     if (folder === 'out') t.true(row.moves > movesBefore && row.moves <= moves, `${row.moves} of ${moves}`);
     restored.close();
   }
-  db.close();
 });

@@ -21,9 +21,15 @@ export function atProcessEnd(undo: () => void): () => void {
   };
 }
 
-/** The last first: processes before the network that they run in. */
+/** The last first: processes before the network that they run in. One that fails keeps none of the others from it. */
 function undoAll(): void {
-  for (const undo of [...undoing].reverse()) undo();
+  for (const undo of [...undoing].reverse()) {
+    try {
+      undo();
+    } catch (error) {
+      process.stderr.write(`not undone at the process's end: ${error instanceof Error ? error.stack : error}\n`);
+    }
+  }
 }
 
 function exit(): void {

@@ -2,11 +2,12 @@
  * Raw xattrs: what the kernel says of a path's extended attributes, by calls of its own and with nothing of the program's:
  * what it says is evidence. Linux only; elsewhere nobody can tell, and tests skip.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type koffiModule from 'koffi';
+import { newTemporaryFolder } from './temporary-folder.js';
 
 interface Calls {
   list(path: Buffer, names: Buffer, bytes: number): number;
@@ -50,7 +51,12 @@ export function setRawXattr(path: string | Buffer, name: string | Buffer, value:
 /** Why attributes cannot be tested in temporary folders here; undefined where they can. */
 export function whyNoXattrs(): string | undefined {
   if (process.platform !== 'linux') return 'raw attributes are read on Linux only';
-  const folder = mkdtempSync(join(tmpdir(), 'xattrs-'));
+  try {
+    load();
+  } catch (error) {
+    return `koffi did not load: ${error instanceof Error ? error.message : String(error)}`;
+  }
+  const folder = newTemporaryFolder();
   try {
     const file = join(folder, 'file');
     writeFileSync(file, '');
@@ -58,7 +64,7 @@ export function whyNoXattrs(): string | undefined {
     setRawXattr(file, 'system.posix_acl_access', acl({ mask: 4, user: { id: 1, rights: 4 } }));
     return undefined;
   } catch (error) {
-    return `the file system of ${tmpdir()}, or koffi: ${error instanceof Error ? error.message : String(error)}`;
+    return `the file system of ${tmpdir()} takes no attributes: ${error instanceof Error ? error.message : String(error)}`;
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -13,13 +13,11 @@ import {
   closeSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -27,6 +25,7 @@ import { stringify } from 'yaml';
 import { serviceAt } from '../../src/daemon/control-client.js';
 import type { StatusReport } from '../../src/daemon/service.js';
 import { atProcessEnd } from './at-process-end.js';
+import { newTemporaryFolder } from './temporary-folder.js';
 
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -109,7 +108,7 @@ export class RealCluster {
 
   constructor(t: { teardown(end: () => Promise<void>): void }) {
     // By a short name: sockets have short paths. Open to hosts that run as somebody else.
-    this.folder = mkdtempSync(join(tmpdir(), 'sh-'));
+    this.folder = newTemporaryFolder();
     chmodSync(this.folder, 0o755);
     const forget = atProcessEnd(() => this.killNow());
     t.teardown(async () => {

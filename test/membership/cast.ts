@@ -1,11 +1,3 @@
-/**
- * A cast for membership tests: keys, state folders that go when the test ends, a clock that stands, and versions signed
- * by hand.
- */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { ExecutionContext } from 'ava';
 import { decode, encode } from 'cborg';
 import { type Logger, pino } from 'pino';
 import { hash } from '../../src/core/hash.js';
@@ -36,12 +28,6 @@ export const NOON_MS = Date.UTC(2026, 10, 21, 12);
 export const HOUR_MS = 3_600_000;
 
 export const silent: Logger = pino({ level: 'silent' });
-
-export async function stateFolder(t: ExecutionContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'scatterhoard-membership-'));
-  t.teardown(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 export interface Key extends Signer {
   readonly seed: Uint8Array;

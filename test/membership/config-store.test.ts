@@ -4,7 +4,8 @@ import test from 'ava';
 import fc from 'fast-check';
 import { ConfigStore, hasCluster } from '../../src/membership/config-store.js';
 import { type Configuration, versionFor } from '../../src/membership/configuration.js';
-import { found, hostOf, type Key, memberOf, newKey, next, stateFolder } from './cast.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { found, hostOf, type Key, memberOf, newKey, next } from './cast.js';
 
 const TRUSTED = { host: hostOf(newKey()), trust: 'trusted' } as const;
 const ALL = { countMax: 1000, bytesMax: 1 << 30 };
@@ -34,7 +35,7 @@ const fileNamed = async (stateDir: string, version: number): Promise<string> => 
 };
 
 test('what was accepted is there after a restart', async t => {
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   const admin = newKey();
   const first = found([admin]);
   const versions = [first, ...chain(first, admin, 3)];
@@ -55,7 +56,7 @@ test('a version is refused by name when it is forged, foreign, withheld, or its 
   const first = found([admin], { policyText: 'cluster: home\nhosts:\n  x: {}\n' });
   const [second, third] = chain(first, admin, 2);
   if (second === undefined || third === undefined) return t.fail();
-  const store = await storeWith(await stateFolder(t), [first]);
+  const store = await storeWith(temporaryFolder(t), [first]);
   t.deepEqual(await store.accept(third.raw, TRUSTED), { kind: 'gap' });
   t.deepEqual(await store.accept(Uint8Array.of(0x80), TRUSTED), { kind: 'refused', because: 'malformed' });
   t.deepEqual(await store.accept(found([newKey()]).raw, TRUSTED), { kind: 'refused', because: 'other-cluster' });
@@ -65,7 +66,7 @@ test('a version is refused by name when it is forged, foreign, withheld, or its 
 });
 
 test('a state folder belongs to no cluster before commit, and to one only after it', async t => {
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   await t.throwsAsync(ConfigStore.open(stateDir), { code: 'NO_CLUSTER' });
   const first = found([newKey()]);
   const store = await ConfigStore.begin(stateDir, first.cluster);
@@ -100,7 +101,7 @@ test('a damaged, truncated or missing file is found at the start and nothing is 
       ),
   ];
   for (const harm of harms) {
-    const stateDir = await stateFolder(t);
+    const stateDir = temporaryFolder(t);
     await storeWith(stateDir, versions);
     await harm(stateDir);
     const before = await readdir(join(stateDir, 'config'));
@@ -113,7 +114,7 @@ test('a damaged, truncated or missing file is found at the start and nothing is 
 });
 
 test('a version written but not pointed at before a crash is set aside, and can come again', async t => {
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   const admin = newKey();
   const first = found([admin]);
   const [second] = chain(first, admin, 1);
@@ -132,8 +133,8 @@ test('marks tell a long chain in few words, and the common version is found', as
   const admin = newKey();
   const first = found([admin]);
   const versions = [first, ...chain(first, admin, 40)];
-  const long = await storeWith(await stateFolder(t), versions);
-  const short = await storeWith(await stateFolder(t), versions.slice(0, 12));
+  const long = await storeWith(temporaryFolder(t), versions);
+  const short = await storeWith(temporaryFolder(t), versions.slice(0, 12));
   t.is(long.marks()[0]?.version, 41);
   t.is(long.marks().at(-1)?.version, 1);
   t.true(long.marks().length <= 9);
@@ -149,7 +150,7 @@ test('marks tell a long chain in few words, and the common version is found', as
 });
 
 test('the branch that loses is kept with its policy, told of, and known from then on', async t => {
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   const [strong, weak] = [newKey(), newKey()];
   const root = found([strong, weak]);
   const loserText = 'cluster: home # by the weak one\n';
@@ -185,14 +186,14 @@ test('a stolen key does not come back by a rival from before its revocation, whe
   const rival = next(root, stolen);
   const rival2 = next(rival, stolen);
 
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   const saw = await storeWith(stateDir, [root, edit, revoked]);
   t.is((await saw.accept(rival.raw, TRUSTED)).kind, 'fork-lost');
   t.is((await saw.accept(rival.raw, TRUSTED)).kind, 'known');
   t.is((await saw.accept(rival2.raw, TRUSTED)).kind, 'fork-lost');
   t.is(saw.current.hash, revoked.hash);
 
-  const fooledDir = await stateFolder(t);
+  const fooledDir = temporaryFolder(t);
   const fooled = await storeWith(fooledDir, [root, rival, rival2]);
   t.is((await fooled.accept(edit.raw, TRUSTED)).kind, 'fork-lost');
   await rm(join(fooledDir, 'config', 'lost', `00000002-${edit.hash}.version`));
@@ -236,7 +237,7 @@ test('stores that get the branches of forks in any order end with the same chain
           else if (!isIn) tree.push(next(above, key, { admins: [...others, entry] }));
           else if (others.length > 0) tree.push(next(above, key, { admins: others }));
         }
-        const [a, b] = [await storeWith(await stateFolder(t), [root]), await storeWith(await stateFolder(t), [root])];
+        const [a, b] = [await storeWith(temporaryFolder(t), [root]), await storeWith(temporaryFolder(t), [root])];
         // Each gets the versions in its own order, repeats included; then they tell each other until neither learns more.
         for (const [store, order] of [
           [a, orderA],
@@ -263,7 +264,7 @@ test('stores that get the branches of forks in any order end with the same chain
 test('a member that joined nothing yet is not trusted with a rival of version 1', async t => {
   const admin = newKey();
   const first = found([admin]);
-  const store = await storeWith(await stateFolder(t), [first]);
+  const store = await storeWith(temporaryFolder(t), [first]);
   const rival = found([admin], { members: [memberOf(admin, 'other')] });
   t.deepEqual(await store.accept(rival.raw, TRUSTED), { kind: 'refused', because: 'other-cluster' });
 });

@@ -10,8 +10,9 @@ import { initCluster, type Membership, openMembership } from '../../src/membersh
 import { readRememberedPeers } from '../../src/membership/remembered-peers.js';
 import { type Spread, spreadMembership } from '../../src/membership/spread.js';
 import { type Net, startNet } from '../../src/net/net.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { addressOf, until } from '../net/fleet.js';
-import { HOUR_MS, silent, stateFolder } from './cast.js';
+import { HOUR_MS, silent } from './cast.js';
 
 export { until };
 
@@ -24,7 +25,7 @@ export class House {
 
   /** A new cluster's first host, up. */
   async found(name = 'a'): Promise<LiveHost> {
-    const stateDir = await stateFolder(this.#t);
+    const stateDir = temporaryFolder(this.#t);
     await initCluster({ stateDir, clusterName: 'home', hostName: name, nowMs: Date.now() });
     return await this.up(stateDir);
   }
@@ -62,7 +63,7 @@ export class House {
     hostName: string,
     more: Partial<JoinOptions> = {},
   ): Promise<Joined & { readonly stateDir: string }> {
-    const stateDir = more.stateDir ?? (await stateFolder(this.#t));
+    const stateDir = more.stateDir ?? temporaryFolder(this.#t);
     const joined = await joinCluster({
       token,
       hostName,

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import test from 'ava';
 import { createIdentity, loadAdminKey, loadIdentity, loadOrCreateAdminKey } from '../../src/membership/identity.js';
 import { hostIdOf, peerNameOf, publicKeyOf } from '../../src/membership/peer-key.js';
-import { stateFolder } from './cast.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 test('an identity is made once, owned by its user alone, and reads back', async t => {
-  const stateDir = join(await stateFolder(t), 'state');
+  const stateDir = join(temporaryFolder(t), 'state');
   t.is(await loadIdentity(stateDir), undefined);
   const made = await createIdentity(stateDir);
   t.is((await stat(stateDir)).mode & 0o777, 0o700);
@@ -21,14 +21,14 @@ test('an identity is made once, owned by its user alone, and reads back', async 
 });
 
 test('a key file that others can read is refused', async t => {
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   await createIdentity(stateDir);
   await chmod(join(stateDir, 'identity.key'), 0o640);
   await t.throwsAsync(loadIdentity(stateDir), { code: 'KEY_EXPOSED', message: /mode 640/ });
 });
 
 test('a damaged key is told of, never taken for another one', async t => {
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   await createIdentity(stateDir);
   await loadOrCreateAdminKey(stateDir);
   const path = join(stateDir, 'identity.key');

@@ -7,7 +7,8 @@ import { parseToken, tokenText } from '../../src/membership/invite.js';
 import { openMembership } from '../../src/membership/membership.js';
 import { readRememberedPeers } from '../../src/membership/remembered-peers.js';
 import { ADMISSIONS_PER_MESSAGE_MAX } from '../../src/net/gossip-border.js';
-import { admission, HOUR_MS, newKey, silent, stateFolder } from './cast.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { admission, HOUR_MS, newKey, silent } from './cast.js';
 import { House, until } from './house.js';
 
 test('who joins through an admin host is an active member at once, with the chain, its admission and an address to begin with', async t => {
@@ -100,11 +101,13 @@ test('more hosts are admitted while the admin is away than one hint can name, an
   });
   for (const { net } of [b2, c2]) net.onOffence((_, { code }) => offences.push(code));
   await b2.meet(c2);
+  const accepted: Promise<unknown>[] = [];
   await until(() => {
     // The first words after connecting may reach no one.
-    void b2.membership.acceptAdmission(guest().raw);
+    accepted.push(b2.membership.acceptAdmission(guest().raw));
     return named.size > ADMISSIONS_PER_MESSAGE_MAX;
   }, 'all of them to be named');
+  await Promise.all(accepted);
   t.deepEqual(offences, []);
   t.true(b2.net.connected().includes(c2.peer));
 });
@@ -170,7 +173,7 @@ test('a used-up token is refused as used up, and nothing is left but a host key'
   const a = await house.found();
   const token = await a.invite();
   await house.join(token, 'b');
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   await t.throwsAsync(house.join(token, 'c', { stateDir }), { code: 'TOKEN_USED_UP', message: /cluster invite/ });
   t.deepEqual(await readdir(stateDir), ['identity.key']);
   t.is(a.membership.configuration.members.length, 2);
@@ -197,7 +200,7 @@ test('a damaged token is told at once, before anything is made', async t => {
   const house = new House(t);
   const a = await house.found();
   const token = await a.invite();
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   await t.throwsAsync(house.join(`${token.slice(0, 40)}x${token.slice(41)}`, 'c', { stateDir }), {
     code: 'TOKEN_DAMAGED',
   });

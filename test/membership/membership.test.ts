@@ -8,6 +8,7 @@ import { loadAdminKey, loadIdentity } from '../../src/membership/identity.js';
 import { parseToken } from '../../src/membership/invite.js';
 import { INVITES_MAX, initCluster, type Membership, openMembership } from '../../src/membership/membership.js';
 import { peerNameOf } from '../../src/membership/peer-key.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import {
   admission,
   found,
@@ -19,7 +20,6 @@ import {
   newKey,
   next,
   silent,
-  stateFolder,
 } from './cast.js';
 
 interface Founded {
@@ -30,7 +30,7 @@ interface Founded {
 }
 
 async function founded(t: ExecutionContext): Promise<Founded> {
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   await initCluster({ stateDir, clusterName: 'home', hostName: 'imac', nowMs: NOON_MS });
   const clock = { nowMs: NOON_MS };
   return { stateDir, clock, membership: await openMembership({ stateDir, clock: () => clock.nowMs, log: silent }) };
@@ -62,7 +62,7 @@ test('init makes a cluster of one active admin host, once', async t => {
 });
 
 test('init refuses names that are none and takes up a try that failed', async t => {
-  const stateDir = await stateFolder(t);
+  const stateDir = temporaryFolder(t);
   await t.throwsAsync(initCluster({ stateDir, clusterName: 'My Home', nowMs: NOON_MS }), { code: 'BAD_NAME' });
   await t.throwsAsync(initCluster({ stateDir, clusterName: 'home', hostName: '', nowMs: NOON_MS }), {
     code: 'BAD_NAME',

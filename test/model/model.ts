@@ -4,11 +4,13 @@
  * Checks the Promela models beside the protocols with spin, each in the sizes of runs.ts. A model as it stands must be safe; a
  * mutant, which lacks one rule, must be caught. Prints a table; exits 1 if anything is otherwise, 0 where spin is missing.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { SKIPPED } from '../helpers/skip.js';
+import { newTemporaryFolder } from '../helpers/temporary-folder.js';
 import { INVARIANTS, RUNS } from './runs.js';
 import { check, missingProgram } from './spin.js';
 
@@ -27,7 +29,9 @@ const EXIT_INTERRUPTED = 130;
 const isFull = readArguments();
 const missing = missingProgram();
 if (missing !== undefined) {
-  say(`skipped: the models need ${missing}, which is not installed here (Debian: apt-get install spin gcc libc6-dev)`);
+  say(
+    `${SKIPPED}: the models need ${missing}, which is not installed here (Debian: apt-get install spin gcc libc6-dev)`,
+  );
 } else {
   process.exitCode = await checkAll();
 }
@@ -45,7 +49,7 @@ async function checkAll(): Promise<number> {
   }
 
   const waiting = RUNS.filter(({ isLong }) => isFull || !isLong).entries();
-  const folder = await mkdtemp(join(tmpdir(), 'scatterhoard-model-'));
+  const folder = newTemporaryFolder();
   let passed = 0;
   let failed = 0;
   /** Jobs share one iterator: each takes the next run that nobody has. */

@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import test from 'ava';
 import { parseClusterId } from '../../src/core/ids.js';
 import { STREAMS_PER_PEER_MAX } from '../../src/net/net.js';
-import { addressOf, House, until, WAIT_MS_MAX } from './fleet.js';
+import { hasMulticast } from '../helpers/multicast.js';
+import { skip } from '../helpers/skip.js';
+import { addressOf, type Host, House, settled, until, WAIT_MS_MAX } from './fleet.js';
 
 const ECHO = '/scatterhoard/echo/1';
 const OTHER = '/scatterhoard/other/1';
@@ -203,6 +205,7 @@ test('a port that is taken is said to be', async t => {
 });
 
 test('two members of one cluster find each other by mDNS, and a host of another cluster does not', async t => {
+  if (!(await hasMulticast())) return skip(t, 'no multicast here, which mDNS needs');
   const house = new House(t, parseClusterId(randomBytes(16).toString('hex')));
   const elsewhere = new House(t, parseClusterId(randomBytes(16).toString('hex')));
   // Members of each other already, so that only discovery keeps the third apart.
@@ -210,8 +213,18 @@ test('two members of one cluster find each other by mDNS, and a host of another 
   const b = await house.host({ mdns: true });
   const c = await elsewhere.host({ mdns: true });
   for (const { net } of [a, b, c]) for (const { members } of [house, elsewhere]) members.add(net.peer);
-  await until(() => a.net.connected().includes(b.net.peer) && b.net.connected().includes(a.net.peer), 'mDNS');
-  t.deepEqual(c.net.connected(), []);
+  const met = (x: Host, y: Host): boolean =>
+    x.net.connected().includes(y.net.peer) && y.net.connected().includes(x.net.peer);
+  await until(() => met(a, b), 'mDNS');
+  // The last that comes asks all that are there, and is found by its own: by then c would have found the others, too.
+  const d = await elsewhere.host({ mdns: true });
+  for (const { members } of [house, elsewhere]) members.add(d.net.peer);
+  await until(() => met(c, d), 'mDNS of the other cluster');
+  await settled(() => [a, b, c, d].reduce((sum, { net }) => sum + net.connected().length, 0));
+  t.deepEqual(
+    [a, b, c, d].map(({ net }) => net.connected()),
+    [[b.net.peer], [a.net.peer], [d.net.peer], [c.net.peer]],
+  );
 });
 
 test('a process whose net has stopped ends by itself', async t => {
@@ -236,13 +249,10 @@ test('a process whose net has stopped ends by itself', async t => {
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  t.teardown(() => child.kill('SIGKILL'));
   let output = '';
   child.stdout.on('data', chunk => {
     output += chunk;
-  });
-  let stoppedMs = 0;
-  child.stdout.on('data', () => {
-    stoppedMs = Date.now();
   });
   const ended = once(child, 'exit');
   const giveUp = setTimeout(() => child.kill('SIGKILL'), WAIT_MS_MAX);
@@ -250,5 +260,4 @@ test('a process whose net has stopped ends by itself', async t => {
   clearTimeout(giveUp);
   t.is(output, 'stopped\n');
   t.deepEqual([code, signal], [0, null]);
-  t.true(Date.now() - stoppedMs < 3_000, `${Date.now() - stoppedMs} ms after it had stopped`);
 });

@@ -1,13 +1,11 @@
-import { mkdtemp, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { readIfThere, writeDurable } from '../../src/platform/durable.js';
-
-const folder = () => mkdtemp(join(tmpdir(), 'durable-'));
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 test('a file is replaced as a whole, with the mode asked for, and nothing is left beside it', async t => {
-  const path = join(await folder(), 'marker');
+  const path = join(temporaryFolder(t), 'marker');
   await writeFile(path, 'old and much longer', { mode: 0o644 });
   await writeDurable(path, 'new');
   t.is(await readFile(path, 'utf8'), 'new');
@@ -16,7 +14,7 @@ test('a file is replaced as a whole, with the mode asked for, and nothing is lef
 });
 
 test('a write that cannot be done leaves the old file and nothing beside it', async t => {
-  const path = join(await folder(), 'marker');
+  const path = join(temporaryFolder(t), 'marker');
   await t.throwsAsync(writeDurable(join(path, 'below', 'nothing'), 'x'), { code: 'ENOENT' });
   await writeDurable(path, 'old');
   await t.throwsAsync(writeDurable(`${path}/x`, 'new'), { code: 'ENOTDIR' });
@@ -25,7 +23,7 @@ test('a write that cannot be done leaves the old file and nothing beside it', as
 });
 
 test('a symlink in the place of the file is replaced, and what it points to stays as it is', async t => {
-  const root = await folder();
+  const root = temporaryFolder(t);
   await writeFile(join(root, 'elsewhere'), 'mine');
   await symlink('elsewhere', join(root, 'marker'));
   await writeDurable(join(root, 'marker'), 'new');
@@ -34,7 +32,7 @@ test('a symlink in the place of the file is replaced, and what it points to stay
 });
 
 test('a missing file reads as undefined, an unreadable one throws', async t => {
-  const root = await folder();
+  const root = temporaryFolder(t);
   t.is(readIfThere(join(root, 'nothing')), undefined);
   t.throws(() => readIfThere(root), { code: 'EISDIR' });
 });

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { takeLock } from '../../src/platform/lock.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
-const newPath = () => join(mkdtempSync(join(tmpdir(), 'lock-')), 'lock');
+const newPath = (t: ExecutionContext): string => join(temporaryFolder(t), 'lock');
 
 /** A lock as this process would write it, with some fields changed. */
 function writeLock(path: string, changes: object): void {
@@ -17,7 +17,7 @@ function writeLock(path: string, changes: object): void {
 }
 
 test('the lock of a live process is refused and stays', t => {
-  const path = newPath();
+  const path = newPath(t);
   const lock = takeLock(path);
   const text = readFileSync(path, 'utf8');
   t.like(
@@ -30,12 +30,13 @@ test('the lock of a live process is refused and stays', t => {
 });
 
 test('the lock of a process that was killed is taken over', async t => {
-  const path = newPath();
+  const path = newPath(t);
   const module = new URL('../../src/platform/lock.js', import.meta.url).href;
   const code = `const { takeLock } = await import(${JSON.stringify(module)}); takeLock(process.argv[1]); console.log('held'); setInterval(() => {}, 1e6);`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', code, path], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  t.teardown(() => child.kill('SIGKILL'));
   await once(child.stdout, 'data');
   t.throws(() => takeLock(path), { code: 'STATE_LOCKED' });
   child.kill('SIGKILL');
@@ -50,14 +51,14 @@ for (const [what, changes] of [
   ['nobody, in words that this program does not write', { pid: 'x' }],
 ] as const) {
   test(`a lock by ${what} is stale`, t => {
-    const path = newPath();
+    const path = newPath(t);
     writeLock(path, changes);
     t.notThrows(() => takeLock(path));
   });
 }
 
 test('releasing does not remove the lock of somebody who took it over', t => {
-  const path = newPath();
+  const path = newPath(t);
   const lock = takeLock(path);
   writeFileSync(path, '{"pid":1,"started":"1","boot":""}');
   lock.release();

@@ -1,19 +1,8 @@
 /** Small files: what node:fs would have said, for many at once, and in order. */
 import { execFileSync } from 'node:child_process';
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import {
   readSmallFile,
   readSmallFiles,
@@ -21,15 +10,10 @@ import {
   writeSmallFile,
   writeSmallFiles,
 } from '../../src/platform/small-files.js';
-
-function folder(t: ExecutionContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'small-'));
-  t.teardown(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 test('files are written, moved and read as they are, many at once and in their order', async t => {
-  const path = folder(t);
+  const path = temporaryFolder(t);
   const files = Array.from({ length: 1_500 }, (_, n) => ({
     path: join(path, String(n)),
     content: Buffer.alloc(n % 700, n),
@@ -47,7 +31,7 @@ test('files are written, moved and read as they are, many at once and in their o
 });
 
 test('a name need not be text', async t => {
-  const path = Buffer.concat([Buffer.from(`${folder(t)}/`), Buffer.from([0x66, 0xff, 0xfe])]);
+  const path = Buffer.concat([Buffer.from(`${temporaryFolder(t)}/`), Buffer.from([0x66, 0xff, 0xfe])]);
   writeFileSync(path, 'bytes');
   const { content, stat, isSteady } = await readSmallFile(path, 100);
   t.is(Buffer.from(content).toString(), 'bytes');
@@ -58,7 +42,7 @@ test('a name need not be text', async t => {
 });
 
 test('each that cannot be read says why, and the others are read', async t => {
-  const path = folder(t);
+  const path = temporaryFolder(t);
   writeFileSync(join(path, 'file'), 'content');
   writeFileSync(join(path, 'large'), 'x'.repeat(101));
   symlinkSync('file', join(path, 'link'));
@@ -73,7 +57,7 @@ test('each that cannot be read says why, and the others are read', async t => {
 });
 
 test('nothing is written over, and what cannot be written says why', async t => {
-  const path = folder(t);
+  const path = temporaryFolder(t);
   writeFileSync(join(path, 'there'), 'before');
   symlinkSync(join(path, 'elsewhere'), join(path, 'link'));
   const failures = await writeSmallFiles(
@@ -102,7 +86,7 @@ test('nothing is written over, and what cannot be written says why', async t => 
 });
 
 test('of a file that cannot be written whole nothing is left', t => {
-  const path = folder(t);
+  const path = temporaryFolder(t);
   const module = new URL('../../src/platform/small-files.js', import.meta.url).href;
   const script = `
     const { writeSmallFiles } = await import(${JSON.stringify(module)});

@@ -1,12 +1,12 @@
-import { existsSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { posix } from '../../src/platform/posix.js';
 import { rawXattrs, setRawXattr, whyNoXattrs } from '../helpers/raw-xattrs.js';
 import { skip } from '../helpers/skip.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'xattr-calls-'));
+const folder = temporaryFolder({ teardown: test.after.always });
 const calls = posix()?.xattrs;
 const because = calls === undefined ? 'koffi did not load' : whyNoXattrs();
 

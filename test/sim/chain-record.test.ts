@@ -1,9 +1,9 @@
 /** Chain record: a seed gives the chain that was recorded of it, and what differs is named. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { chainOfSeed, firstDifference, readChains } from '../../sim/chain-record.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 /** Short ones. */
 const SEEDS = [4, 5, 6];
@@ -24,8 +24,7 @@ test('the first link that differs is named', t => {
 });
 
 test('a record that is missing or damaged says so, and how to make another', async t => {
-  const folder = await mkdtemp(join(tmpdir(), 'chain-record-'));
-  t.teardown(() => rm(folder, { recursive: true }));
+  const folder = temporaryFolder(t);
   const file = join(folder, 'chain.json');
   t.throws(() => readChains(file), { message: /cannot be read .*hashes --save yes/ });
   for (const [text, says] of [

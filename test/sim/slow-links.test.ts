@@ -41,5 +41,8 @@ test('a slow host leaves large parcels to fast ones that are done with them long
   }
   while (watch.short > 0 && world.step(startMs + 60 * MINUTE_MS));
   t.true(world.nowMs - startMs < 150 * SECOND_MS, `${world.nowMs - startMs} ms`);
-  t.true(large.every(id => !world.holders(id).includes(slow)));
+  for (const id of large) {
+    t.is(world.holders(id).length, 2);
+    t.false(world.holders(id).includes(slow));
+  }
 });

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { copyFile, lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, lstat, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { hashHex } from '../../src/core/hash.js';
@@ -9,6 +9,7 @@ import type { TreeEntry } from '../../src/store/tree-view.js';
 import { updateTree } from '../../src/store/tree-view.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor } from '../contracts/store-contract.js';
 import { skip } from '../helpers/skip.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { TestHost } from './real-store.js';
 
 const NEWEST = parseObjectId('5a'.repeat(32));
@@ -140,8 +141,7 @@ test('without hard links there is none, for it would be a copy; the tree of the 
   const host = await TestHost.begin(t);
   if (!existsSync(elsewhere) || statSync(elsewhere).dev === statSync(host.folder).dev)
     return skip(t, 'no second file system, over which nothing can be linked as on FAT');
-  const blobs = await mkdtemp(join(elsewhere, 'sh-'));
-  t.teardown(() => rm(blobs, { recursive: true, force: true }));
+  const blobs = temporaryFolder(t, { below: elsewhere });
   const { blob } = blobOf('old');
   await writeFile(join(host.folder, 'old'), 'old');
   await copyFile(join(host.folder, 'old'), join(blobs, blob));

@@ -1,7 +1,5 @@
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { hashHex } from '../../src/core/hash.js';
 import {
@@ -17,19 +15,20 @@ import { FrameOrder } from '../../src/net/frame-order.js';
 import { type IndexDatabase, openIndexDatabase } from '../../src/store/index-database.js';
 import { SIGNED_EVERY_OPS } from '../../src/store/log-archive.js';
 import { blobOf } from '../contracts/store-contract.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const HOST = parseHostId('a1'.repeat(16));
 const STORE = parseStoreId('51'.repeat(16));
 const OTHER = parseStoreId('52'.repeat(16));
 const EPOCH: Epoch = { counter: 5, random: '0123456789abcdef' };
 
-const opened: IndexDatabase[] = [];
-async function open(path?: string): Promise<IndexDatabase> {
-  const index = openIndexDatabase(path ?? join(await mkdtemp(join(tmpdir(), 'index-')), 'index'));
-  opened.push(index);
+const newPath = (t: ExecutionContext): string => join(temporaryFolder(t), 'index');
+
+function open(t: ExecutionContext, path = newPath(t)): IndexDatabase {
+  const index = openIndexDatabase(path);
+  t.teardown(() => index.close());
   return index;
 }
-test.after.always(() => Promise.allSettled(opened.map(index => index.close())));
 
 const opOf = (n: number): LogOp => ({
   op: n % 3 === 2 ? 'del' : 'add',
@@ -61,8 +60,8 @@ class Writer {
 const signatureOf = (seq: number): Uint8Array => Buffer.alloc(64, `signature at ${seq} `);
 
 test('a log is kept segment by segment and given out again, over a restart', async t => {
-  const path = join(await mkdtemp(join(tmpdir(), 'index-')), 'index');
-  const index = await open(path);
+  const path = newPath(t);
+  const index = open(t, path);
   const writer = new Writer(9);
   for (const [from, to] of [
     [0, 4],
@@ -72,7 +71,7 @@ test('a log is kept segment by segment and given out again, over a restart', asy
     t.is(await index.logs.append(writer.segment(from, to)), 'appended');
   t.is(await index.logs.append(new Writer(2, { store: OTHER }).segment(0, 2)), 'appended');
   await index.close();
-  const { logs } = await open(path);
+  const { logs } = open(t, path);
   t.deepEqual(logs.position(HOST, STORE), writer.positions[9]);
   t.deepEqual(logs.ops(HOST, STORE, 0, 100), writer.ops);
   t.deepEqual(logs.ops(HOST, STORE, 3, 4), writer.ops.slice(3, 7));
@@ -88,7 +87,7 @@ test('a log is kept segment by segment and given out again, over a restart', asy
 });
 
 test('what is known is known, what leaves a gap is not kept, what overlaps is kept from where it is new', async t => {
-  const { logs } = await open();
+  const { logs } = open(t);
   const writer = new Writer(10);
   t.is(await logs.append(writer.segment(3, 5)), 'gap');
   t.is(logs.position(HOST, STORE), undefined);
@@ -101,7 +100,7 @@ test('what is known is known, what leaves a gap is not kept, what overlaps is ke
 });
 
 test('a log that does not continue ours is a fork, and ours stays', async t => {
-  const { logs } = await open();
+  const { logs } = open(t);
   const writer = new Writer(6);
   const clone = new Writer(6, { from: 100 });
   await logs.append(writer.segment(0, 4));
@@ -113,7 +112,7 @@ test('a log that does not continue ours is a fork, and ours stays', async t => {
 });
 
 test('only a greater epoch replaces a log, whole and from its beginning', async t => {
-  const { logs } = await open();
+  const { logs } = open(t);
   const writer = new Writer(6);
   const later = new Writer(3, { epoch: { counter: 6, random: '0000000000000000' }, from: 50 });
   await logs.append(writer.segment(0, 6));
@@ -132,7 +131,7 @@ test('only a greater epoch replaces a log, whole and from its beginning', async 
 });
 
 test('a log that is dropped is gone, and others stay', async t => {
-  const { logs } = await open();
+  const { logs } = open(t);
   await logs.append(new Writer(6).segment(0, 6));
   await logs.append(new Writer(2, { store: OTHER }).segment(0, 2));
   await logs.drop(HOST, STORE);
@@ -146,7 +145,7 @@ test('whatever segments came, what is given out ends at a signature and leads to
   const writer = new Writer(3_000);
   const cuts = fc.array(fc.integer({ min: 1, max: 700 }), { minLength: 1, maxLength: 40 });
   const law = fc.asyncProperty(cuts, fc.integer({ min: 1, max: 900 }), async (counts, opsMax) => {
-    const { logs } = await open();
+    const { logs } = open(t);
     let seq = 0;
     for (const count of counts) {
       const to = Math.min(seq + count, 3_000);
@@ -173,7 +172,7 @@ test('whatever segments came, what is given out ends at a signature and leads to
 });
 
 test('blobs are counted up and down, each store by itself', async t => {
-  const index = await open();
+  const index = open(t);
   const [blobs, others] = [index.blobsOf(STORE), index.blobsOf(OTHER)];
   const [a, b] = [blobOf('a'), blobOf('bb')];
   await blobs.apply(
@@ -209,7 +208,7 @@ test('blobs are counted up and down, each store by itself', async t => {
 });
 
 test('the blobs of a shard come in order, however many they are', async t => {
-  const blobs = (await open()).blobsOf(STORE);
+  const blobs = open(t).blobsOf(STORE);
   const ids = Array.from({ length: 9_000 }, (_, n) => `ab${n.toString(16).padStart(62, '0')}`);
   await blobs.apply(
     ids.map(blob => ({ blob: { blob, bytes: 1 }, by: 1 as const })),
@@ -232,7 +231,7 @@ test('the blobs of a shard come in order, however many they are', async t => {
 });
 
 test('boots and position are noted independently of each other', async t => {
-  const blobs = (await open()).blobsOf(STORE);
+  const blobs = open(t).blobsOf(STORE);
   t.deepEqual(blobs.note(), { boots: [] });
   await blobs.noteBoots([3, 4]);
   const { epoch, seq, digest, ...rest } = new Writer(2).positions[2] ?? logStart(STORE, EPOCH);
@@ -243,8 +242,8 @@ test('boots and position are noted independently of each other', async t => {
 });
 
 test('since when nobody wants a parcel is known after a restart, until it is forgotten', async t => {
-  const path = join(await mkdtemp(join(tmpdir(), 'index-')), 'index');
-  const index = await open(path);
+  const path = newPath(t);
+  const index = open(t, path);
   const [first, second] = [opOf(0), opOf(1)].map(op => ('parcel' in op ? op.parcel : undefined)) as [
     ParcelId,
     ParcelId,
@@ -253,7 +252,7 @@ test('since when nobody wants a parcel is known after a restart, until it is for
   await index.unwanted.note(second, 10 * 365 * 86_400_000);
   await index.unwanted.note(first, 2_500.25);
   await index.close();
-  const { unwanted } = await open(path);
+  const { unwanted } = open(t, path);
   const bySince = (ranMs = Number.POSITIVE_INFINITY) => unwanted.all(ranMs).sort((a, b) => a.sinceRunMs - b.sinceRunMs);
   t.deepEqual(bySince(), [
     { parcel: first, sinceRunMs: 2_501 },
@@ -266,8 +265,8 @@ test('since when nobody wants a parcel is known after a restart, until it is for
 });
 
 test('which copies did not answer audits is known after a restart, until they do', async t => {
-  const path = join(await mkdtemp(join(tmpdir(), 'index-')), 'index');
-  const index = await open(path);
+  const path = newPath(t);
+  const index = open(t, path);
   const parcel = parseParcelId('77'.repeat(32));
   const [here, there] = [STORE, OTHER].map(store => ({ host: HOST, store, parcel })) as [
     { host: typeof HOST; store: typeof STORE; parcel: ParcelId },
@@ -277,7 +276,7 @@ test('which copies did not answer audits is known after a restart, until they do
   await index.unanswered.note({ copy: there, unanswered: { questions: 300, sinceRunMs: 4_000 } });
   await index.unanswered.note({ copy: here, unanswered: { questions: 2, sinceRunMs: 1_500.25 } });
   await index.close();
-  const { unanswered } = await open(path);
+  const { unanswered } = open(t, path);
   t.deepEqual(unanswered.all(Number.POSITIVE_INFINITY), [
     { copy: here, unanswered: { questions: 2, sinceRunMs: 1_501 } },
     { copy: there, unanswered: { questions: 300, sinceRunMs: 4_000 } },
@@ -287,16 +286,16 @@ test('which copies did not answer audits is known after a restart, until they do
 });
 
 test('the last frame of each member is there after a restart, and keeps what came before it out', async t => {
-  const path = join(await mkdtemp(join(tmpdir(), 'index-')), 'index');
+  const path = newPath(t);
   const ann = parsePeerName(`12D3Koo${'A'.repeat(45)}`);
   const ben = parsePeerName(`12D3Koo${'B'.repeat(45)}`);
-  const first = await open(path);
+  const first = open(t, path);
   const heard = new FrameOrder(first.frames);
   heard.admit(ann, { boot: 3, frame: 7 });
   heard.admit(ann, { boot: 3, frame: 8 });
   heard.admit(ben, { boot: 2 ** 40, frame: 1 });
   await first.close();
-  const again = new FrameOrder((await open(path)).frames);
+  const again = new FrameOrder(open(t, path).frames);
   t.is(again.admit(ann, { boot: 3, frame: 8 }), 'not-newer');
   t.is(again.admit(ben, { boot: 2 ** 40 - 1, frame: 9 }), 'older-boot');
   t.is(again.admit(ann, { boot: 3, frame: 9 }), 'newer');

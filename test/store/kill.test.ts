@@ -88,6 +88,7 @@ test('whatever moment the process is killed at, what it reported is so, and what
     await store.sweepIncoming(Date.now() + 60_000);
     await store.close();
   }
+  t.true(said.held.size > 0 && said.dropped.size > 0);
   t.log(
     `${said.held.size} commits and ${said.dropped.size} drops reported; of drops that a kill cut short, the openings moved ${leftToOpenings} files`,
   );

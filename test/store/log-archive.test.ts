@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { open } from 'lmdb';
 import { type CheckpointPiece, ContentsChain, ContentsChange, piecesOf } from '../../src/core/checkpoint.js';
@@ -17,6 +14,7 @@ import {
 import { type HostId, parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const writer = parseHostId('aa'.repeat(16));
 const store = parseStoreId('5a'.repeat(16));
@@ -74,8 +72,7 @@ test('of one host 64 logs are kept, those of which only pieces came among them, 
 });
 
 test('logs that an earlier build kept by store alone are let go', async t => {
-  const folder = mkdtempSync(join(tmpdir(), 'archive-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
+  const folder = temporaryFolder(t);
   const tables = async <T>(look: (root: ReturnType<typeof open>) => Promise<T>): Promise<T> => {
     const root = open({ path: folder, maxDbs: 128, noSubdir: false, keyEncoding: 'binary' });
     try {
@@ -141,12 +138,9 @@ const manyOps = (count: number): LogOp[] =>
   });
 
 async function archive(t: ExecutionContext) {
-  const folder = mkdtempSync(join(tmpdir(), 'archive-'));
+  const folder = temporaryFolder(t);
   const opened = { index: openIndexDatabase(folder) };
-  t.teardown(async () => {
-    await opened.index.close();
-    rmSync(folder, { recursive: true });
-  });
+  t.teardown(() => opened.index.close());
   return {
     get logs() {
       return opened.index.logs;

@@ -1,19 +1,20 @@
-import { copyFile, mkdtemp, open as openFile, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, open as openFile, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { ContentsChain, ContentsChange } from '../../src/core/checkpoint.js';
 import { hashHex } from '../../src/core/hash.js';
 import { type Epoch, type LogOp, type LogPosition, logAfterAll, logStart } from '../../src/core/holdings-log.js';
 import { parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
 import { type LogDraft, LogFile, type LogReader } from '../../src/store/log-file.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const STORE = parseStoreId('51'.repeat(16));
 const EPOCH: Epoch = { counter: 1_700_000_000_001, random: '0123456789abcdef' };
 
 const opOf = (n: number): LogOp => ({ op: 'add', parcel: parseParcelId(hashHex(Buffer.from(`parcel ${n}`))) });
-const newPath = async () => join(await mkdtemp(join(tmpdir(), 'log-')), 'log');
+const newPath = (t: ExecutionContext): string => join(temporaryFolder(t), 'log');
 
 const readerOf = (ops: LogOp[], held: LogOp[] = []): LogReader => ({
   held: op => void held.push(op),
@@ -29,8 +30,11 @@ async function read(path: string) {
 }
 
 /** A log of some ops in some frames, and the file sizes after each frame. */
-async function logOf(frames: readonly number[]): Promise<{ path: string; ends: number[]; ops: LogOp[] }> {
-  const path = await newPath();
+async function logOf(
+  t: ExecutionContext,
+  frames: readonly number[],
+): Promise<{ path: string; ends: number[]; ops: LogOp[] }> {
+  const path = newPath(t);
   const log = await LogFile.create(path, STORE, EPOCH);
   const ends = [(await stat(path)).size];
   const ops: LogOp[] = [];
@@ -45,7 +49,7 @@ async function logOf(frames: readonly number[]): Promise<{ path: string; ends: n
 }
 
 test('what was appended is read back in order, over many frames and windows', async t => {
-  const path = await newPath();
+  const path = newPath(t);
   const log = await LogFile.create(path, STORE, EPOCH);
   const ops: LogOp[] = Array.from({ length: 30_000 }, (_, n) => opOf(n));
   ops[5] = { op: 'head', source: sourceIdOf(parseHostId('0a'.repeat(16)), 'photos'), seq: 12 };
@@ -65,7 +69,7 @@ test('what was appended is read back in order, over many frames and windows', as
 });
 
 test('a log cut at any byte of its last frame keeps all before it and can be appended to', async t => {
-  const { path, ends, ops } = await logOf([2, 1, 3]);
+  const { path, ends, ops } = await logOf(t, [2, 1, 3]);
   const [whole = 0, last = 0] = [ends.at(-2), ends.at(-1)];
   const law = fc.asyncProperty(fc.integer({ min: whole, max: last - 1 }), async size => {
     const copy = `${path}.copy`;
@@ -92,7 +96,7 @@ for (const [what, tail] of [
   ['the first half of a frame that claims to be huge', Buffer.from('f54c4f47ffffffffffffffff', 'hex')],
 ] as const) {
   test(`a tail of ${what} is cut off`, async t => {
-    const { path, ops } = await logOf([2, 2]);
+    const { path, ops } = await logOf(t, [2, 2]);
     const { size } = await stat(path);
     await writeFile(path, tail, { flag: 'a' });
     const again = await read(path);
@@ -103,7 +107,7 @@ for (const [what, tail] of [
 }
 
 test('a changed byte before the last frame is damage, wherever it is', async t => {
-  const { path, ends } = await logOf([2, 1, 3]);
+  const { path, ends } = await logOf(t, [2, 1, 3]);
   const bytes = await readFile(path);
   const law = fc.asyncProperty(fc.integer({ min: 0, max: (ends.at(-2) ?? 0) - 1 }), async at => {
     const copy = `${path}.copy`;
@@ -117,7 +121,7 @@ test('a changed byte before the last frame is damage, wherever it is', async t =
 });
 
 test('a frame that is whole but does not continue the chain is damage', async t => {
-  const [one, other] = [await logOf([1, 2]), await logOf([3, 2])];
+  const [one, other] = [await logOf(t, [1, 2]), await logOf(t, [3, 2])];
   const head = (await readFile(one.path)).subarray(0, one.ends[1]);
   const tail = (await readFile(other.path)).subarray(other.ends[1]);
   await writeFile(one.path, Buffer.concat([head, tail]));
@@ -125,7 +129,7 @@ test('a frame that is whole but does not continue the chain is damage', async t 
 });
 
 test('a missing log, an empty one, and one of another store are damage', async t => {
-  const { path } = await logOf([1]);
+  const { path } = await logOf(t, [1]);
   const opened = await LogFile.open(path, parseStoreId('52'.repeat(16)), readerOf([]));
   t.is(opened.kind, 'damaged');
   t.is((await read(`${path}.not`)).opened.kind, 'damaged');
@@ -134,7 +138,7 @@ test('a missing log, an empty one, and one of another store are damage', async t
 });
 
 test('a symlink in the place of the log is not followed', async t => {
-  const { path } = await logOf([1]);
+  const { path } = await logOf(t, [1]);
   await symlink(path, `${path}.link`);
   t.like(await t.throwsAsync(read(`${path}.link`)), { code: 'STORE_TAMPERED' });
 });
@@ -171,8 +175,8 @@ async function readAll(path: string) {
 }
 
 /** A log that stands on a checkpoint after the first five operations, and has three more. */
-async function standing() {
-  const path = await newPath();
+async function standing(t: ExecutionContext) {
+  const path = newPath(t);
   const log = await LogFile.create(path, STORE, EPOCH);
   const ops = [opOf(1), opOf(2), photos, del(1), opOf(3), opOf(4), opOf(5), opOf(6)];
   await log.append(ops.slice(0, 5));
@@ -184,7 +188,7 @@ async function standing() {
 }
 
 test('a log that stands on a checkpoint gives what it stands on, then what came after, and is appended to', async t => {
-  const { path, log, ops } = await standing();
+  const { path, log, ops } = await standing(t);
   const at = logAfterAll(logStart(STORE, EPOCH), ops.slice(0, 5));
   const end = logAfterAll(logStart(STORE, EPOCH), ops);
   t.deepEqual(log.position, end);
@@ -214,7 +218,7 @@ test('a log that stands on a checkpoint gives what it stands on, then what came 
 });
 
 test('what is appended while a checkpoint is being written stands behind it', async t => {
-  const path = await newPath();
+  const path = newPath(t);
   const log = await LogFile.create(path, STORE, EPOCH);
   const ops = Array.from({ length: 9_000 }, (_, n) => opOf(n));
   await log.append(ops.slice(0, 10));
@@ -230,7 +234,7 @@ test('what is appended while a checkpoint is being written stands behind it', as
 });
 
 test('who reads a log while a checkpoint takes its place reads it to its end', async t => {
-  const { log, ops } = await standing();
+  const { log, ops } = await standing(t);
   const reading = log.contents();
   const before = log.ops(5, 99);
   const first = await reading.next();
@@ -242,7 +246,7 @@ test('who reads a log while a checkpoint takes its place reads it to its end', a
 });
 
 test('what a log of the same parcels takes to open and keep does not grow with its history', async t => {
-  const path = await newPath();
+  const path = newPath(t);
   const log = await LogFile.create(path, STORE, EPOCH);
   const sizes = new Set<number>();
   const ops: LogOp[] = [];
@@ -260,7 +264,7 @@ test('what a log of the same parcels takes to open and keep does not grow with i
 });
 
 test('whatever a crash leaves beside the log, the log is as it was; once it has taken its place, the checkpoint is it', async t => {
-  const { path, log, ops } = await standing();
+  const { path, log, ops } = await standing(t);
   const before = await readFile(path);
   const draft = await draftOf(log, ops);
   const beside = await readFile(draft.path);
@@ -281,7 +285,7 @@ test('whatever a crash leaves beside the log, the log is as it was; once it has 
 });
 
 test('a log is cut at any byte behind its checkpoint, and damaged at any byte within it', async t => {
-  const { path, log, sizeAt } = await standing();
+  const { path, log, sizeAt } = await standing(t);
   await log.close();
   const bytes = await readFile(path);
   const cut = fc.asyncProperty(fc.integer({ min: 1, max: bytes.length - 1 }), async size => {
@@ -302,10 +306,10 @@ test('a log is cut at any byte behind its checkpoint, and damaged at any byte wi
 });
 
 test('a checkpoint that ends early or late is damage, though each of its frames is whole', async t => {
-  const one = await standing();
+  const one = await standing(t);
   await one.log.close();
   const [path, bytes] = [`${one.path}.late`, await readFile(one.path)];
-  const twice = await newPath();
+  const twice = newPath(t);
   const log = await LogFile.create(twice, STORE, EPOCH);
   await log.append(one.ops.slice(0, 5));
   await log.standOn(await draftOf(log, one.ops.slice(0, 5)));
@@ -318,7 +322,7 @@ test('a checkpoint that ends early or late is damage, though each of its frames 
 });
 
 test('a checkpoint that is given up leaves the log as it is', async t => {
-  const { path, log, ops } = await standing();
+  const { path, log, ops } = await standing(t);
   const ended = new AbortController();
   ended.abort(new Error('enough'));
   const contents = contentsAfter(ops);
@@ -333,7 +337,7 @@ test('a checkpoint that is given up leaves the log as it is', async t => {
 
 // A flush that failed leaves pages that are read and count as written: only writing them again brings them to the disk.
 test.serial('the end of a log is written and flushed once more before it is believed', async t => {
-  const { path, ends } = await logOf([1, 3_000, 2]);
+  const { path, ends } = await logOf(t, [1, 3_000, 2]);
   const content = await readFile(path);
   const told: (string | { readonly at: number; readonly bytes: Buffer })[] = [];
   const handle = await openFile(path);
@@ -369,7 +373,7 @@ test.serial('a disk without room for a checkpoint, or that cannot flush it, leav
     ['write', 1],
     ['sync', 0],
   ] as const) {
-    const { path, log, ops } = await standing();
+    const { path, log, ops } = await standing(t);
     await withFailing(call, at, () => t.throwsAsync(draftOf(log, ops), { code: 'ENOSPC' }));
     await t.throwsAsync(stat(`${path}.new`), { code: 'ENOENT' });
     const draft = await draftOf(log, ops.slice(0, 7));
@@ -385,7 +389,7 @@ test.serial('a disk without room for a checkpoint, or that cannot flush it, leav
 });
 
 test.serial('a log whose new name may not be durable takes no more operations', async t => {
-  const { path, log, ops } = await standing();
+  const { path, log, ops } = await standing(t);
   const draft = await draftOf(log, ops);
   // The file's own flush is the first, its folder's the second.
   await withFailing('sync', 1, () => t.throwsAsync(log.standOn(draft), { code: 'ENOSPC' }));

@@ -1,29 +1,28 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { hashHex } from '../../src/core/hash.js';
 import { type ObjectId, parseObjectId } from '../../src/core/ids.js';
 import { OBJECT_BYTES_MAX, ObjectFolder } from '../../src/store/object-folder.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const SILENT = pino({ level: 'silent' });
-const newPath = async () => join(await mkdtemp(join(tmpdir(), 'objects-')), 'objects');
-const opened: ObjectFolder[] = [];
-const open = async (path?: string) => {
-  const folder = await ObjectFolder.open(path ?? (await newPath()), { log: SILENT });
-  opened.push(folder);
+const newPath = (t: ExecutionContext): string => join(temporaryFolder(t), 'objects');
+const open = async (t: ExecutionContext, path = newPath(t)): Promise<ObjectFolder> => {
+  const folder = await ObjectFolder.open(path, { log: SILENT });
+  // A second open of the same path stands for a restart; what the first had waiting is gone then, and it cannot close well.
+  t.teardown(() => Promise.allSettled([folder.close()]));
   return folder;
 };
-// A second open of the same path stands for a restart; what the first had waiting is gone then.
-test.after.always(() => Promise.allSettled(opened.map(folder => folder.close())));
 const fileOf = (path: string, id: ObjectId) => join(path, id.slice(0, 2), id);
 
 test('every object is read back as it was put, before and after the flush and a restart', async t => {
-  const path = await newPath();
-  const folder = await open(path);
+  const path = newPath(t);
+  const folder = await open(t, path);
   const sizes = fc.uint8Array({ maxLength: 3_000 });
   const ids: [ObjectId, Uint8Array][] = [];
   await fc.assert(
@@ -39,7 +38,7 @@ test('every object is read back as it was put, before and after the flush and a 
     { numRuns: 50 },
   );
   await folder.flush();
-  const again = await open(path);
+  const again = await open(t, path);
   for (const [id, bytes] of ids) t.deepEqual(Buffer.from((await again.get(id)) ?? []), Buffer.from(bytes));
   const there: string[] = [];
   for await (const id of again.ids()) there.push(id);
@@ -47,17 +46,17 @@ test('every object is read back as it was put, before and after the flush and a 
 });
 
 test('an object that was never flushed is not there after a restart, and leaves nothing', async t => {
-  const path = await newPath();
-  const id = await (await open(path)).put(Buffer.from('waiting'));
-  const again = await open(path);
+  const path = newPath(t);
+  const id = await (await open(t, path)).put(Buffer.from('waiting'));
+  const again = await open(t, path);
   t.false(await again.has(id));
   t.is(await again.get(id), undefined);
   t.deepEqual(await readdir(join(path, 'new')), []);
 });
 
 test('text is kept smaller than it is, and what does not compress costs one byte more', async t => {
-  const path = await newPath();
-  const folder = await open(path);
+  const path = newPath(t);
+  const folder = await open(t, path);
   const [text, noise] = [Buffer.from('pictures/2024/'.repeat(500)), randomBytes(5_000)];
   const ids = [await folder.put(text), await folder.put(noise)] as const;
   await folder.flush();
@@ -73,8 +72,8 @@ for (const [what, spoil] of [
   ['no bytes at all', (bytes: Buffer) => bytes.subarray(0, 0)],
 ] as const) {
   test(`a file with ${what} counts as absent, and the next put mends it`, async t => {
-    const path = await newPath();
-    const folder = await open(path);
+    const path = newPath(t);
+    const folder = await open(t, path);
     const bytes = Buffer.from('a record, short enough to be kept plain');
     const id = await folder.put(bytes);
     await folder.flush();
@@ -89,8 +88,8 @@ for (const [what, spoil] of [
 }
 
 test('a few bytes that unpack to more than an object may have are refused', async t => {
-  const path = await newPath();
-  const folder = await open(path);
+  const path = newPath(t);
+  const folder = await open(t, path);
   const { brotliCompressSync } = await import('node:zlib');
   const bomb = Buffer.concat([Buffer.of(1), brotliCompressSync(Buffer.alloc(OBJECT_BYTES_MAX + 1))]);
   const id = parseObjectId(hashHex(Buffer.alloc(OBJECT_BYTES_MAX + 1)));
@@ -99,14 +98,14 @@ test('a few bytes that unpack to more than an object may have are refused', asyn
 });
 
 test('an object of exactly the limit is kept, one byte more is refused', async t => {
-  const folder = await open();
+  const folder = await open(t);
   await t.notThrowsAsync(folder.put(randomBytes(OBJECT_BYTES_MAX)));
   t.like(await t.throwsAsync(folder.put(randomBytes(OBJECT_BYTES_MAX + 1))), { code: 'OBJECT_TOO_LARGE' });
 });
 
 test('a symlink in the place of an object is not followed', async t => {
-  const path = await newPath();
-  const folder = await open(path);
+  const path = newPath(t);
+  const folder = await open(t, path);
   const bytes = Buffer.from('elsewhere');
   const id = parseObjectId(hashHex(bytes));
   await writeFile(join(path, 'plain'), Buffer.concat([Buffer.of(0), bytes]));
@@ -116,13 +115,13 @@ test('a symlink in the place of an object is not followed', async t => {
 });
 
 test('a folder that is a symlink is refused', async t => {
-  const path = await newPath();
+  const path = newPath(t);
   await symlink(tmpdir(), path);
-  t.like(await t.throwsAsync(open(path)), { code: 'STORE_TAMPERED' });
+  t.like(await t.throwsAsync(open(t, path)), { code: 'STORE_TAMPERED' });
 });
 
 test('the same object put many times at once is kept once', async t => {
-  const folder = await open();
+  const folder = await open(t);
   const bytes = Buffer.from('the same');
   await Promise.all(Array.from({ length: 20 }, () => folder.put(bytes)));
   await folder.flush();
@@ -130,8 +129,8 @@ test('the same object put many times at once is kept once', async t => {
 });
 
 test('more objects than may wait are flushed on the way', async t => {
-  const path = await newPath();
-  const folder = await open(path);
+  const path = newPath(t);
+  const folder = await open(t, path);
   const ids: ObjectId[] = [];
   for (let n = 0; n < 1_100; n++) ids.push(await folder.put(Buffer.from(`object ${n}`)));
   t.true((await readdir(join(path, 'new'))).length < 1_024);

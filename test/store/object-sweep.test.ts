@@ -1,6 +1,5 @@
 /** Sweeps of an object folder: what nothing leads to goes when its time is up, and never what somebody has just found here. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -8,6 +7,7 @@ import type { ObjectId } from '../../src/core/ids.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import { ObjectFolder } from '../../src/store/object-folder.js';
 import { blobOf, grab, parcelOf, proofFor } from '../contracts/store-contract.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { TestHost } from './real-store.js';
 
 const SILENT = pino({ level: 'silent' });
@@ -15,7 +15,7 @@ const GRACE_MS = 1_000;
 const { signal } = new AbortController();
 
 async function aFolder(t: ExecutionContext) {
-  const root = await mkdtemp(join(tmpdir(), 'sweep-'));
+  const root = temporaryFolder(t);
   const path = join(root, 'objects');
   let index = openIndexDatabase(join(root, 'index'));
   let objects = await ObjectFolder.open(path, { log: SILENT, notes: index.unreachedOf() });
@@ -23,10 +23,7 @@ async function aFolder(t: ExecutionContext) {
     await objects.close();
     await index.close();
   };
-  t.teardown(async () => {
-    await close();
-    await rm(root, { recursive: true, force: true });
-  });
+  t.teardown(close);
   return {
     put: async (content: string): Promise<ObjectId> => {
       const id = await objects.put(Buffer.from(content));
@@ -125,7 +122,7 @@ test('an object that is put while it is swept is there afterwards, whichever cam
 });
 
 test('a folder without notes is never swept, and a sweep ends when it is told to', async t => {
-  const root = await mkdtemp(join(tmpdir(), 'sweep-'));
+  const root = temporaryFolder(t);
   const objects = await ObjectFolder.open(join(root, 'objects'), { log: SILENT });
   t.teardown(() => objects.close());
   const all = { isReached: () => false, graceMs: 0 };

@@ -1,7 +1,6 @@
 /** Real stores in temporary folders, for the tests of this folder. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -9,6 +8,7 @@ import { parseClusterId, parseHostId } from '../../src/core/ids.js';
 import { type IndexDatabase, openIndexDatabase } from '../../src/store/index-database.js';
 import { createStore, openStore, type Store, type StoreOpening } from '../../src/store/store.js';
 import { blobsOf } from '../contracts/store-contract.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 export const CLUSTER = parseClusterId('c1'.repeat(16));
 export const HOST = parseHostId('a1'.repeat(16));
@@ -31,12 +31,9 @@ export class TestHost {
 
   /** @param prepare the folder of the store, before it is one */
   static async begin(t: ExecutionContext, prepare: (storePath: string) => void = () => {}): Promise<TestHost> {
-    const folder = await mkdtemp(join(tmpdir(), 'store-'));
+    const folder = temporaryFolder(t);
     const host = new TestHost(folder);
-    t.teardown(async () => {
-      await host.stop();
-      await rm(folder, { recursive: true, force: true });
-    });
+    t.teardown(() => host.stop());
     await mkdir(host.storePath);
     prepare(host.storePath);
     await createStore(host.storePath, host.#creating());

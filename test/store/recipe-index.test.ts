@@ -1,7 +1,4 @@
 /** Recipe index: what it says of chunks, and what of it survives a crash. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { hash, hashHex } from '../../src/core/hash.js';
@@ -9,16 +6,14 @@ import { type BlobId, parseBlobId, parseStoreId } from '../../src/core/ids.js';
 import { CHUNK_BYTES_MIN, type Chunk, chunksOf, packChunks } from '../../src/core/recipe.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { RecipeIndex } from '../../src/store/recipe-index.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const { signal } = new AbortController();
 
 function anIndex(t: ExecutionContext): RecipeIndex {
-  const folder = mkdtempSync(join(tmpdir(), 'recipes-'));
+  const folder = temporaryFolder(t);
   const database = openIndexDatabase(folder);
-  t.teardown(async () => {
-    await database.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  t.teardown(() => database.close());
   return database.recipesOf(parseStoreId('ab'.repeat(16)));
 }
 

@@ -1,12 +1,11 @@
-import { link, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { link, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Trash } from '../../src/store/trash.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 async function begin(t: ExecutionContext, options: { filesMax?: number } = {}) {
-  const folder = await mkdtemp(join(tmpdir(), 'trash-'));
-  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const path = join(folder, 'trash');
   await mkdir(path);
   const clock = { nowMs: 1_700_000_000_000 };

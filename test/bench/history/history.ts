@@ -4,14 +4,14 @@
  * `many` is a source of a million small files (of which `--size` takes a part), with its copy at a second host; `mixed` one of a
  * home's 20,000 files of 2 GiB, on a host that is alone. All is warm. What is held against another tool is measured in turns.
  */
-import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { atLeast, atMost, beside, type Figure } from '../../../sim/bench/figure.js';
 import { nativeBackend, wasmBackend } from '../../../src/core/hash-backends.js';
 import { atProcessEnd } from '../../helpers/at-process-end.js';
 import { RealCluster, type RealHost } from '../../helpers/real-cluster.js';
+import { newTemporaryFolder } from '../../helpers/temporary-folder.js';
 import { textLine } from '../figure-lines.js';
 import { anonymousBytes, ownCpuS } from '../transfer/processes.js';
 import { median } from '../transfer/results.js';
@@ -70,7 +70,7 @@ export async function benchHistory(
 
 /** Work with trees in a folder of its own, and with a cluster; all of it is gone afterwards. */
 async function withCluster<T>(work: (root: string, cluster: RealCluster) => Promise<T>): Promise<T> {
-  const root = mkdtempSync(join(tmpdir(), 'bench-history-'));
+  const root = newTemporaryFolder();
   const remove = (): void => rmSync(root, { recursive: true, force: true });
   const forget = atProcessEnd(remove);
   const ends: (() => Promise<void>)[] = [];

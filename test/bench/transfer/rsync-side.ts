@@ -2,11 +2,11 @@
  * Rsync side: `rsync -a --delete` over ssh to two machines at the same time, as somebody would do it who keeps two copies
  * by a script. The time is that of the slower one.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { atProcessEnd } from '../../helpers/at-process-end.js';
+import { newTemporaryFolder } from '../../helpers/temporary-folder.js';
 import { demandContents } from './demand-contents.js';
 import type { Home } from './home.js';
 import { measure, type Usage } from './meter.js';
@@ -30,7 +30,7 @@ export class RsyncSide implements Side {
   readonly tool;
   readonly #home: Home;
   readonly #options: readonly string[];
-  readonly #folder = mkdtempSync(join(tmpdir(), 'bench-rsync-'));
+  readonly #folder = newTemporaryFolder();
   readonly #ends: (() => void)[] = [];
   readonly #network: Network;
   readonly #ssh: Ssh;

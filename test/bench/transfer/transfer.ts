@@ -5,11 +5,11 @@
  *
  * All is warm: the trees have just been written, or read by the round before. All lies on the disk of the temporary folder.
  */
-import { mkdtempSync, statfsSync } from 'node:fs';
+import { statfsSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Figure } from '../../../sim/bench/figure.js';
 import { atProcessEnd } from '../../helpers/at-process-end.js';
+import { newTemporaryFolder } from '../../helpers/temporary-folder.js';
 import { textLine } from '../figure-lines.js';
 import { figuresOf, TOOLS, usageFigures } from './figures.js';
 import { Home, type Tree } from './home.js';
@@ -44,7 +44,7 @@ export interface Transferred {
 export async function benchTransfer({ part, works, rounds, withinMs, say }: TransferOptions): Promise<Transferred> {
   const names = withNeeds(works);
   const [busy = 0] = loadavg();
-  const home = new Home(mkdtempSync(join(tmpdir(), 'bench-home-')), part);
+  const home = new Home(newTemporaryFolder(), part);
   const forget = atProcessEnd(() => home.remove());
   try {
     const trees = treesOf(names);

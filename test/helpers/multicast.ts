@@ -1,0 +1,30 @@
+/** Whether what a machine says to many is heard, if only by itself: mDNS can do nothing without. */
+import { createSocket } from 'node:dgram';
+
+/** The group of mDNS; by a port of our own, so that nobody else is asked anything. */
+const GROUP = '224.0.0.251';
+/** Far above what it takes on a busy machine; waited for in full only where there is none. In ms. */
+const HEARD_WITHIN_MS = 5_000;
+
+export function hasMulticast(): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = createSocket('udp4');
+    const end = (heard: boolean): void => {
+      clearTimeout(limit);
+      socket.close();
+      resolve(heard);
+    };
+    const limit = setTimeout(() => end(false), HEARD_WITHIN_MS);
+    socket.once('error', () => end(false));
+    socket.once('message', () => end(true));
+    socket.bind(0, () => {
+      // Throws where there is no route to the group.
+      try {
+        socket.addMembership(GROUP);
+        socket.send('heard?', socket.address().port, GROUP);
+      } catch {
+        end(false);
+      }
+    });
+  });
+}
