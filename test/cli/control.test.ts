@@ -308,7 +308,7 @@ test('a socket that this user may not open is told apart from a service that is 
   for (const folder of [dirname(stateDir), stateDir]) chmodSync(folder, 0o755);
   chmodSync(join(stateDir, 'control.sock'), 0o000);
   const { code, err } = await cluster(['--json', '--state', stateDir, 'status'], unprivileged());
-  t.is(code, 1);
+  t.is(code, 12);
   t.like(JSON.parse(err), { message_type: 'error', code: 'CONTROL_FORBIDDEN' });
 });
 
