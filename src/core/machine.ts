@@ -258,6 +258,8 @@ export class Machine {
         this.#heartbeatDueMs = this.#nowMs;
       },
     });
+    const isThere = (slot: StoreSlot): boolean =>
+      this.#hosts.get(this.#holdings.hostOf(slot))?.liveness === 'live' && this.#placement.storeCounts(slot);
     this.#auditing = new Auditing({
       ...shared,
       self,
@@ -272,10 +274,8 @@ export class Machine {
         const view = this.#hosts.get(host);
         if (view !== undefined) this.#askState(view);
       },
-      canBeAsked: slot => {
-        const host = this.#hosts.get(this.#holdings.hostOf(slot));
-        return host?.liveness === 'live' && host.connected && this.#placement.storeCounts(slot);
-      },
+      isThere,
+      canBeAsked: slot => isThere(slot) && this.#hosts.get(this.#holdings.hostOf(slot))?.connected === true,
     });
     this.#configure(config);
   }
