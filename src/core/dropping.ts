@@ -66,7 +66,7 @@ export interface DroppingContext {
   readonly table: ParcelTable;
   readonly placement: Pick<Placement, 'domainOf'>;
   readonly others: Pick<OtherHolders, 'grantersOf' | 'dropsBefore'>;
-  readonly wanted: Pick<Wanted, 'copiesWanted' | 'originOf'>;
+  readonly wanted: Pick<Wanted, 'copiesWanted' | 'originOf' | 'originsOf'>;
   readonly chance: Chance;
   readonly nonces: () => Nonce;
   readonly rules: Rules;
@@ -188,7 +188,7 @@ export class Dropping {
     const copiesWanted = wanted.copiesWanted(row);
     const origin = wanted.originOf(row);
     const member = memberOf(self);
-    const granters = origin === undefined ? [] : others.grantersOf(row, origin);
+    const granters = origin === undefined ? [] : others.grantersOf(row, wanted.originsOf(row));
     const grantable = new Set(granters.map(host => placement.domainOf(host))).size;
     const isSurplus = copiesWanted !== undefined && grantable >= copiesWanted;
     if (!isSurplus) table.setSurplusSince(row, Number.NaN);
@@ -279,14 +279,14 @@ export class Dropping {
 
   #commitIfProved(attempt: Attempt): void {
     const { self, wanted, config, memberOf } = this.#of;
-    const origin = wanted.originOf(attempt.row);
+    const origins = wanted.originsOf(attempt.row);
     const copiesWanted = wanted.copiesWanted(attempt.row);
-    if (origin === undefined || copiesWanted === undefined || config().version !== attempt.configVersion) return;
+    if (origins.length === 0 || copiesWanted === undefined || config().version !== attempt.configVersion) return;
     const proof = DropProof.from({
       parcel: attempt.parcel,
       store: attempt.store,
       self,
-      origin,
+      origins,
       nonce: attempt.nonce,
       copiesWanted,
       configVersion: attempt.configVersion,

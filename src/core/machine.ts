@@ -268,7 +268,7 @@ export class Machine {
       nonces,
       runMs,
       scrubMs: () => this.#configured().timing.scrubMs,
-      isFromHere: row => this.#member?.trust === 'trusted' && this.#wanted.originOf(row) === self,
+      isFromHere: row => this.#member?.trust === 'trusted' && this.#wanted.originsOf(row).includes(self),
       isWanted: row => this.#table.has(row, FLAG.wanted),
       askState: host => {
         const view = this.#hosts.get(host);
@@ -798,7 +798,7 @@ export class Machine {
   /** The wanted rows of a host's own sources: its live files are places too. */
   #markFrom(origin: HostId): void {
     for (let row = 0; row < this.#table.size; row += 1) {
-      if (this.#table.has(row, FLAG.wanted) && this.#wanted.originOf(row) === origin) this.#marked.add(row);
+      if (this.#table.has(row, FLAG.wanted) && this.#wanted.originsOf(row).includes(origin)) this.#marked.add(row);
     }
   }
 
@@ -968,7 +968,7 @@ export class Machine {
   }
 
   #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {
-    return this.#placement.count(row, this.#wanted.knownOriginOf(row), this.#nowMs, withHead);
+    return this.#placement.count(row, this.#wanted.originsOf(row), this.#nowMs, withHead);
   }
 
   /** Copies of a wanted parcel that count; with `headSeq` only those whose stores durably hold that head or a later one. */

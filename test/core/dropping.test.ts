@@ -232,7 +232,7 @@ function droppingOf(parcels: number) {
       grantersOf: row => (table.isHeldBy(row, slots.other) && !silent.has(row) ? [other] : []),
       dropsBefore: () => false,
     },
-    wanted: { copiesWanted: () => 1, originOf: () => origin },
+    wanted: { copiesWanted: () => 1, originOf: () => origin, originsOf: () => [origin] },
     chance: new Chance([1, 2, 3]),
     nonces: () => parseNonce((++nonces).toString(16).padStart(32, '0')),
     rules: RULES,
