@@ -2,7 +2,8 @@
  * Fitting: which store of ours takes a parcel, and which parcels fit in none.
  *
  * A parcel goes where its family is, else where most room is; room that was made for it by a relocation is its own. Where
- * the whole does not fit, what is missing of it may: blobs that the family has are there already, and are measured once.
+ * the whole does not fit, what is missing of it may: blobs that the family has are there already, and are measured, once for
+ * what lies here of the family.
  *
  * Driven by pursuing.ts.
  */
@@ -36,6 +37,8 @@ export class Fitting {
     { readonly store: StoreId; readonly missingBytes: number; readonly untilMs: number }
   >();
   readonly #measuring = new Set<Row>();
+  /** … while the family here became another: what comes is of before. */
+  readonly #outdated = new Set<Row>();
   /** Short, and too large for the room that is left. */
   readonly #noRoom = new Set<Row>();
 
@@ -77,6 +80,16 @@ export class Fitting {
     this.#measured.delete(row);
   }
 
+  /** A copy of the row has come to one of our stores, or has left it: what was measured beside it is not so any more. */
+  copiesChanged(row: Row): void {
+    if (this.#measured.size === 0 && this.#measuring.size === 0) return;
+    for (const other of this.#of.table.familyOf(row)) {
+      if (this.#measuring.has(other)) this.#outdated.add(other);
+      // It may fit by less than was missing, or not any more.
+      if (this.#measured.delete(other)) this.#of.mark(other);
+    }
+  }
+
   /** Some room is free that was not. */
   roomIsFree(): void {
     for (const row of this.#noRoom) if (this.placeFor(row) !== undefined) this.#of.mark(row);
@@ -88,6 +101,10 @@ export class Fitting {
     const row = table.find(parcel);
     if (row === undefined) return;
     this.#measuring.delete(row);
+    if (this.#outdated.delete(row)) {
+      mark(row);
+      return;
+    }
     const untilMs = missingBytes === undefined ? nowMs() + NO_ROOM_BACK_OFF_MS : Number.POSITIVE_INFINITY;
     this.#measured.set(row, { store, missingBytes: missingBytes ?? table.bytes(row), untilMs });
     if (untilMs !== Number.POSITIVE_INFINITY) lookAgain(row, untilMs);

@@ -642,7 +642,10 @@ export class Machine {
             this.#claims.withdraw(row, host);
             this.#pursuing.noteTaken(host, row);
           }
-          if (host === this.#self) this.#dropping.entered(row);
+          if (host === this.#self) {
+            this.#dropping.entered(row);
+            this.#fitting.copiesChanged(row);
+          }
           this.#marked.add(row);
         }
         return;
