@@ -414,6 +414,10 @@ function reportTiming(input: TimingInput, report: Report): void {
   least('dead', timing.deadMs, 2 * timing.suspectMs, ' (2 × suspect)');
   least('deadMax', timing.deadMaxMs, timing.deadMs, ' (dead)');
   least('claimWait', timing.claimWaitMs, 20, '');
+  // What ends, or comes again, after no time at all would have hosts do nothing else.
+  least('claim', timing.claimMs, 1_000, '');
+  least('dropBackOff', timing.dropBackOffMs, 100, '');
+  least('scrub', timing.scrubMs, 1_000, '');
 }
 
 const ratesOf = (
