@@ -782,8 +782,9 @@ export class Machine {
   }
 
   #askState(writer: HostView): void {
-    // Only the writer's own word settles what it holds; while it is out of reach, anybody who has read it may tell.
-    const asked = writer.connected ? writer : this.#hosts.someConnected();
+    // Only the writer's own word settles what it holds; while it is out of reach, anybody who has read it may tell, one after
+    // the other, for who is asked may not have either.
+    const asked = writer.connected ? writer : this.#hosts.nextRelay();
     if (asked !== undefined && this.#hosts.mayAsk(asked, this.#nowMs)) {
       this.#effects.push({ do: 'ask-state', host: asked.id });
     }
@@ -1050,6 +1051,13 @@ export class Machine {
         liveness: this.#placement.livenessOf(host),
       };
     });
+  }
+
+  /** Hosts that are heard of and not connected: others are asked for their logs, who may be connected to them. */
+  outOfReach(): readonly HostId[] {
+    return [...this.#hosts.others()].flatMap(({ id, member, liveness, connected }) =>
+      liveness === 'live' && !connected && mayHoldCopies(member) ? [id] : [],
+    );
   }
 
   /** How far every log has been read: what to ask others from. */

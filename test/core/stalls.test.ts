@@ -307,3 +307,21 @@ test('however many connect at once, one heartbeat tells them all what is here', 
   world.run(1_500);
   t.is(said(), before + 1);
 });
+
+test('for the log of a host that is heard of and not connected one after the other is asked who may have it', t => {
+  const world = new SmallWorld([{}, {}, {}, {}]);
+  const [host, writer, ...relays] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  world.run(20_000);
+  t.deepEqual(host.machine.outOfReach(), []);
+  world.tell(host, { is: 'disconnected', nowMs: world.nowMs, host: writer.id });
+  world.loses = message => message.kind === 'log';
+  writer.append({ op: 'head', source: sourceIdOf(host.id, 'photos'), seq: 1 });
+  world.tell(writer, { is: 'own-ops', nowMs: world.nowMs, segment: writer.segmentAfter(0), usedBytes: 0 });
+  world.effects.length = 0;
+  world.run(60_000);
+  t.deepEqual(host.machine.outOfReach(), [writer.id]);
+  const asked = world.effects.flatMap(each =>
+    each.host === host.id && each.effect.do === 'ask-state' ? [each.effect.host] : [],
+  );
+  t.deepEqual([...new Set(asked)].sort(), relays.map(({ id }) => id).sort());
+});

@@ -27,6 +27,7 @@ import type { Unstamped } from '../../src/daemon/driver.js';
 import { Roster } from '../../src/daemon/roster.js';
 import { StateExchange, type StateExchangeOptions } from '../../src/daemon/state-exchange.js';
 import { publicKeyOf } from '../../src/membership/peer-key.js';
+import { askState } from '../../src/net/state-protocol.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
@@ -89,6 +90,7 @@ async function aPair(
               ]
             : [],
         host: () => ({ connected: true }),
+        outOfReach: () => [],
         startOf: (host: string) => (self === answerer && host === asker ? askerStartedBefore : undefined),
         heartbeat: () => ({
           kind: 'heartbeat',
@@ -281,6 +283,24 @@ test('a log that another host has under the same store’s id does not hide how 
   t.true(await ask());
   t.deepEqual(toldOf(told), []);
   t.deepEqual(heard, [], 'nor is it a reason to ask back');
+});
+
+test('the log of a writer that is there is told to who says that it cannot reach that one, and to nobody else', async t => {
+  const { a, b, archive, seeds } = await aPair(t);
+  const segment = logOf(seeds.answerer, third);
+  await archive.append(segment);
+  const { store, epoch } = segment.end;
+  const told = async (outOfReach: readonly HostId[], seq: number): Promise<number> => {
+    const request = { logs: [{ host: third, store, epoch, seq }], heads: [], outOfReach, yourFrame: undefined };
+    let operations = 0;
+    for await (const part of askState(a.net, b.net.peer, request))
+      if (part.kind === 'segment') operations += part.segment.ops.length;
+    return operations;
+  };
+  t.is(await told([], 0), 0);
+  t.is(await told([third], 0), 2);
+  t.is(await told([third], 1), 1);
+  t.is(await told([third], 2), 0);
 });
 
 // ---- checkpoints

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
-import { HOSTS_MAX, POLICY_BYTES_MAX, PolicyError, parsePolicy } from '../../src/membership/policy.js';
+import { DEFAULT_TIMING, HOSTS_MAX } from '../../src/core/cluster-config.js';
+import { POLICY_BYTES_MAX, PolicyError, parsePolicy } from '../../src/membership/policy.js';
 import { policyJsonSchema } from '../../src/membership/policy-schema.js';
 import { law } from '../helpers/law.js';
 
