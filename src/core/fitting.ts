@@ -10,6 +10,7 @@
 import type { Effect, Input } from './effects.js';
 import type { Holdings } from './holdings.js';
 import type { HostId, StoreId } from './ids.js';
+import { MinQueue } from './min-queue.js';
 import type { ParcelTable, Row } from './parcel-table.js';
 import { NO_ROOM_BACK_OFF_MS } from './pursuit.js';
 import type { Relocating } from './relocating.js';
@@ -41,6 +42,10 @@ export class Fitting {
   readonly #outdated = new Set<Row>();
   /** Short, and too large for the room that is left. */
   readonly #noRoom = new Set<Row>();
+  /** … by the bytes that they lack, the smallest first; also such as have found room since. */
+  readonly #queue = new MinQueue();
+  /** By what a row stands in the queue: once. */
+  readonly #queuedBytes = new Map<Row, number>();
 
   constructor(context: FittingContext) {
     this.#of = context;
@@ -67,6 +72,7 @@ export class Fitting {
   /** The row is short and fits nowhere. */
   lacks(row: Row): void {
     this.#noRoom.add(row);
+    this.#enqueue(row);
     this.#measureIfFamilyIsHere(row);
   }
 
@@ -92,7 +98,24 @@ export class Fitting {
 
   /** Some room is free that was not. */
   roomIsFree(): void {
-    for (const row of this.#noRoom) if (this.placeFor(row) !== undefined) this.#of.mark(row);
+    // Where thousands fit nowhere, those that are larger than any room are not looked at: each fetch and each drop comes by here.
+    const freeBytes = this.#of.room.roomiest()?.freeBytes ?? Number.NEGATIVE_INFINITY;
+    const looked: Row[] = [];
+    for (let row = this.#queue.take(freeBytes); row !== undefined; row = this.#queue.take(freeBytes)) {
+      this.#queuedBytes.delete(row);
+      if (!this.#noRoom.has(row)) continue;
+      if (this.placeFor(row) !== undefined) this.#of.mark(row);
+      looked.push(row);
+    }
+    for (const row of looked) this.#enqueue(row);
+  }
+
+  #enqueue(row: Row): void {
+    const needBytes = this.#measured.get(row)?.missingBytes ?? this.#of.table.bytes(row);
+    // A measure that has come since makes it smaller: then its old place is the one in vain.
+    if ((this.#queuedBytes.get(row) ?? Number.POSITIVE_INFINITY) <= needBytes) return;
+    this.#queuedBytes.set(row, needBytes);
+    this.#queue.push(row, needBytes);
   }
 
   /** What is missing of a row in a store of ours; what could not be told is taken for nothing saved, and asked again later. */
