@@ -9,6 +9,7 @@ export interface Ask {
   logs: LogVector[]
   heads: HeadVector[]
   yourFrame?: LastFrame
+  outOfReach: Uint8Array[]
 }
 
 export namespace Ask {
@@ -40,13 +41,21 @@ export namespace Ask {
           LastFrame.codec().encode(obj.yourFrame, w)
         }
 
+        if (obj.outOfReach != null && obj.outOfReach.length > 0) {
+          for (const value of obj.outOfReach) {
+            w.uint32(34)
+            w.bytes(value)
+          }
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
       }, (reader, length, opts = {}) => {
         const obj: any = {
           logs: [],
-          heads: []
+          heads: [],
+          outOfReach: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -81,6 +90,14 @@ export namespace Ask {
               })
               break
             }
+            case 4: {
+              if (opts.limits?.outOfReach != null && obj.outOfReach.length === opts.limits.outOfReach) {
+                throw new MaxLengthError('Decode error - repeated field "outOfReach" had too many elements')
+              }
+
+              obj.outOfReach.push(reader.bytes())
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -92,7 +109,8 @@ export namespace Ask {
       }, function * (reader, length, prefix, opts = {}) {
         const obj = {
           logs: 0,
-          heads: 0
+          heads: 0,
+          outOfReach: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -141,6 +159,21 @@ export namespace Ask {
               yield * LastFrame.codec().stream(reader, reader.uint32(), `${prefix}.yourFrame`, {
                 limits: opts.limits?.yourFrame
               })
+
+              break
+            }
+            case 4: {
+              if (opts.limits?.outOfReach != null && obj.outOfReach === opts.limits.outOfReach) {
+                throw new MaxLengthError('Streaming decode error - repeated field "outOfReach" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.outOfReach[]`,
+                index: obj.outOfReach,
+                value: reader.bytes()
+              }
+
+              obj.outOfReach++
 
               break
             }
@@ -208,6 +241,12 @@ export namespace Ask {
     value: number
   }
 
+  export interface AskOutOfReachFieldEvent {
+    field: '$.outOfReach[]'
+    index: number
+    value: Uint8Array
+  }
+
   export function encode (obj: Partial<Ask>): Uint8Array {
     return encodeMessage(obj, Ask.codec())
   }
@@ -216,7 +255,7 @@ export namespace Ask {
     return decodeMessage(buf, Ask.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ask>): Generator<AskLogsStoreFieldEvent | AskLogsEpochCounterFieldEvent | AskLogsEpochRandomFieldEvent | AskLogsSeqFieldEvent | AskLogsHostFieldEvent | AskHeadsSourceFieldEvent | AskHeadsSeqFieldEvent | AskYourFrameBootFieldEvent | AskYourFrameFrameFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ask>): Generator<AskLogsStoreFieldEvent | AskLogsEpochCounterFieldEvent | AskLogsEpochRandomFieldEvent | AskLogsSeqFieldEvent | AskLogsHostFieldEvent | AskHeadsSourceFieldEvent | AskHeadsSeqFieldEvent | AskYourFrameBootFieldEvent | AskYourFrameFrameFieldEvent | AskOutOfReachFieldEvent> {
     return streamMessage(buf, Ask.codec(), opts)
   }
 }

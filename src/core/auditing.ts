@@ -4,8 +4,9 @@
  * The live holders of a parcel stand in a ring, by host id, and each audits the next one: every copy is audited by one host. A
  * holder that is the only one is audited by the parcel's origin, which has the files that it was made of.
  * A host walks through what it holds once a `scrub`, one audit at a time. What failed is said to all, is audited again within
- * the hour, and is believed for two hours after it was last said; so whoever missed a word of it, or restarted, comes to
- * believe what the others do. Nothing is removed because of an audit.
+ * the hour, and is believed for two hours after it was last said, not counting while its holder is away; so whoever missed a
+ * word of it, or restarted, comes to believe what the others do. Who has the bytes believes it until it passes. Nothing is
+ * removed because of an audit.
  *
  * Driven by the machine. See audit.ts and protocols/audit/audit.md.
  */
@@ -29,7 +30,7 @@ const DENIED_AGAIN_MS = 60_000;
 const FAILED_AGAIN_MS = 45 * 60_000;
 /** What had no answer is asked for again after this part of a walk's time. */
 const UNANSWERED_AGAIN = 1 / 10;
-/** What was not said again for so long is believed no more, in ms. */
+/** What was not said again for so long, of a holder that is there, is believed no more, in ms: it is asked twice in that time. */
 const BELIEVED_MS = 2 * 3_600_000;
 /** Copies that count for nothing: a host with more of them is to be revoked. Beyond, they go on counting. */
 const DISTRUSTED_MAX = 4_096;
@@ -43,6 +44,8 @@ interface Copy {
 
 interface Again extends Copy {
   readonly atMs: number;
+  /** After how long that was, or will be again. */
+  readonly afterMs: number;
   readonly deniedBefore: boolean;
 }
 
@@ -76,7 +79,9 @@ export interface AuditingContext {
   readonly isFromHere: (row: Row) => boolean;
   /** A listed snapshot references the row. */
   readonly isWanted: (row: Row) => boolean;
-  /** Live, connected, and what the store holds counts. */
+  /** Live, and what the store holds counts. */
+  readonly isThere: (slot: StoreSlot) => boolean;
+  /** … and connected. */
   readonly canBeAsked: (slot: StoreSlot) => boolean;
   readonly askState: (host: HostId) => void;
   readonly emit: (effect: Effect) => void;
@@ -88,12 +93,14 @@ export class Auditing {
   #nextMs = Number.POSITIVE_INFINITY;
   #cursor: Row | undefined;
   #running: (Copy & { readonly nonce: Nonce; readonly deniedBefore: boolean }) | undefined;
+  /** By their time. A copy has one place at the most. */
   readonly #again: Again[] = [];
   readonly #distrusted = new Map<StoreSlot, Distrusted>();
   #distrustedSize = 0;
   /** By store and row. */
   readonly #unanswered = new Map<string, Unanswered>();
-  #believedUntilMs = Number.POSITIVE_INFINITY;
+  /** When what is distrusted is looked through, for what has lasted and for who is away. */
+  #lookThroughMs = Number.POSITIVE_INFINITY;
   /** Stores of which people are to be told anew: once a step, however many copies it is about. */
   readonly #changed = new Set<StoreSlot>();
 
@@ -105,7 +112,7 @@ export class Auditing {
   get dueMs(): number {
     const again = this.#again[0]?.atMs ?? Number.POSITIVE_INFINITY;
     const askMs = this.#running === undefined ? Math.min(this.#nextMs, again) : Number.POSITIVE_INFINITY;
-    return Math.min(askMs, this.#believedUntilMs);
+    return Math.min(askMs, this.#lookThroughMs);
   }
 
   /** A configuration is in force: the first one, or one by which a walk may take less time. */
@@ -116,15 +123,19 @@ export class Auditing {
   /** At the end of a step: begins what is due, and says what has changed. */
   tick(): void {
     const nowMs = this.#of.nowMs();
-    if (nowMs >= this.#believedUntilMs) this.#forgetOld(nowMs);
+    if (nowMs >= this.#lookThroughMs) this.#lookThrough(nowMs);
     for (const slot of this.#changed) this.#note(slot);
     this.#changed.clear();
     if (this.#running !== undefined) return;
-    const [again] = this.#again;
-    if (again !== undefined && nowMs >= again.atMs) {
+    for (let again = this.#again[0]; again !== undefined && nowMs >= again.atMs; again = this.#again[0]) {
       this.#again.shift();
-      if (this.#isClaimed(again)) this.#ask(again, again.deniedBefore);
-      return;
+      if (!this.#isClaimed(again) || !this.#canCheck(again.row)) continue;
+      if (this.#of.canBeAsked(again.slot)) {
+        this.#ask(again, again.deniedBefore);
+        return;
+      }
+      // Else what it failed, or denied, would be forgotten by its being away at the right moment.
+      this.#askAgain(again, { afterMs: again.afterMs, deniedBefore: again.deniedBefore });
     }
     if (nowMs >= this.#nextMs) this.#walk(nowMs);
   }
@@ -168,13 +179,16 @@ export class Auditing {
     return (next ?? first)?.slot;
   }
 
+  /** It has the bytes, as a copy or as files, that an answer is compared with. */
+  #canCheck(row: Row): boolean {
+    return this.#of.heldIn(row) !== undefined || this.#of.isFromHere(row);
+  }
+
   #ask({ row, slot }: Copy, deniedBefore: boolean): void {
-    const { table, holdings, heldIn, isFromHere, nonces, canBeAsked, emit } = this.#of;
-    const store = heldIn(row);
-    if ((store === undefined && !isFromHere(row)) || !canBeAsked(slot)) return;
+    const { table, holdings, heldIn, nonces, emit } = this.#of;
     const nonce = nonces();
     this.#running = { row, slot, nonce, deniedBefore };
-    emit({ do: 'ask-audit', audit: nonce, parcel: table.id(row), store, holder: holdings.hostOf(slot) });
+    emit({ do: 'ask-audit', audit: nonce, parcel: table.id(row), store: heldIn(row), holder: holdings.hostOf(slot) });
   }
 
   audited({ audit, expected, answer }: Extract<Input, { is: 'audited' }>): void {
@@ -192,7 +206,16 @@ export class Auditing {
     if (verdict !== 'unknown' || answer?.answer === 'proof') this.#answered(running);
     else
       this.#unansweredAgain(running, { sinceRunMs: before?.sinceRunMs ?? runMs, questions: unanswered.questions + 1 });
-    this.#follow({ row, slot }, verdict);
+    const believedUntilMs = this.#distrusted.get(slot)?.untilMs.get(row);
+    // … and this host is none that could find out: it believes what has lasted, as they do.
+    if (
+      verdict === 'unknown' &&
+      answer?.answer === 'proof' &&
+      believedUntilMs !== undefined &&
+      believedUntilMs <= this.#of.nowMs()
+    )
+      this.#trust({ row, slot });
+    else this.#follow({ row, slot }, verdict);
   }
 
   #unansweredAgain(copy: Copy, unanswered: Unanswered): void {
@@ -247,9 +270,10 @@ export class Auditing {
 
   #askAgain(copy: Copy, { afterMs, deniedBefore }: { readonly afterMs: number; readonly deniedBefore: boolean }): void {
     if (this.#again.length >= DISTRUSTED_MAX) return;
+    const { row, slot } = copy;
     const atMs = this.#of.nowMs() + afterMs;
     const place = this.#again.findLastIndex(other => other.atMs <= atMs) + 1;
-    this.#again.splice(place, 0, { ...copy, atMs, deniedBefore });
+    this.#again.splice(place, 0, { row, slot, atMs, afterMs, deniedBefore });
   }
 
   // ------------------------------------------------------------------------------------------------- what counts no more
@@ -313,7 +337,7 @@ export class Auditing {
     const untilMs = this.#of.nowMs() + BELIEVED_MS;
     distrusted.untilMs.set(row, untilMs);
     this.#distrusted.set(slot, distrusted);
-    this.#believedUntilMs = Math.min(this.#believedUntilMs, untilMs);
+    this.#lookThroughMs = Math.min(this.#lookThroughMs, this.#of.nowMs() + FAILED_AGAIN_MS);
     if (!isNew) return;
     this.#distrustedSize += 1;
     this.#of.table.setHeld(row, slot, false);
@@ -337,14 +361,26 @@ export class Auditing {
     return true;
   }
 
-  #forgetOld(nowMs: number): void {
-    this.#believedUntilMs = Number.POSITIVE_INFINITY;
+  #lookThrough(nowMs: number): void {
+    this.#lookThroughMs = Number.POSITIVE_INFINITY;
     for (const [slot, distrusted] of [...this.#distrusted]) {
+      const isThere = this.#of.isThere(slot);
       for (const [row, untilMs] of [...distrusted.untilMs]) {
-        if (untilMs <= nowMs) this.#trust({ row, slot });
-        else this.#believedUntilMs = Math.min(this.#believedUntilMs, untilMs);
+        if (!isThere) distrusted.untilMs.set(row, nowMs + BELIEVED_MS);
+        else if (untilMs <= nowMs) this.#lasted({ row, slot });
+        else this.#lookThroughMs = Math.min(this.#lookThroughMs, untilMs);
       }
     }
+    if (this.#distrustedSize > 0) this.#lookThroughMs = Math.min(this.#lookThroughMs, nowMs + FAILED_AGAIN_MS);
+  }
+
+  /** Nobody has said it again, who may have restarted and not know of it: whoever has the bytes finds out. */
+  #lasted(copy: Copy): void {
+    const isSame = (other: Copy | undefined): boolean => other?.row === copy.row && other.slot === copy.slot;
+    if (isSame(this.#running) || this.#again.some(isSame)) return;
+    if (this.#canCheck(copy.row) && this.#of.canBeAsked(copy.slot))
+      this.#askAgain(copy, { afterMs: DENIED_AGAIN_MS, deniedBefore: true });
+    else this.#trust(copy);
   }
 
   #note(slot: StoreSlot): void {

@@ -6,7 +6,8 @@
  * Pure: same view, same choice. Driven by the machine, when a parcel may be claimed and each time a fetch may start.
  */
 export interface SourceView<Host extends string> {
-  readonly origin: Host;
+  /** More than one where several sources list it, of which one alone need have it. */
+  readonly origins: readonly Host[];
   readonly holders: readonly Host[];
   readonly isConnected: (host: Host) => boolean;
   /** Bytes a second; 0 when nothing is known of it, which is taken for as much as anybody gives. */
@@ -26,13 +27,15 @@ export type SourceChoice<Host> =
   | { readonly from: undefined; readonly nextMs: number };
 
 export function chooseSource<Host extends string>(view: SourceView<Host>): SourceChoice<Host> {
-  const { origin, holders, nowMs } = view;
+  const { origins, holders, nowMs } = view;
   let from: Host | undefined;
   let most = Number.NEGATIVE_INFINITY;
   let leastLoad = Number.POSITIVE_INFINITY;
   let nextMs = Number.POSITIVE_INFINITY;
-  for (let i = 0; i <= holders.length; i += 1) {
-    const source = i === holders.length ? origin : (holders[(i + view.turn) % holders.length] as Host);
+  for (let i = 0; i < holders.length + origins.length; i += 1) {
+    const source = (
+      i < holders.length ? holders[(i + view.turn) % holders.length] : origins[i - holders.length]
+    ) as Host;
     if (!view.isConnected(source)) continue;
     const avoidMs = view.avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY;
     if (avoidMs > nowMs) {

@@ -16,6 +16,11 @@ const CLAIMS_PER_HOST_MAX = 4096;
 /** No claim holds others up for longer without being renewed, in ms: a transfer that moves renews it every 20 s. */
 export const CLAIM_MS_MAX = 3_600_000;
 
+/** Ends that are queued for each place, renewals and all, before those that came to nothing are taken out. */
+const ENDS_PER_PLACE_MAX = 4;
+/** … and with few places. */
+const ENDS_LEAST = 1_024;
+
 /** A claim's place in the arrays. */
 type Place = number;
 const NO_PLACE = -1;
@@ -62,7 +67,7 @@ export class Claims {
     for (let place = this.#firstOn(row); place !== NO_PLACE; place = this.#next[place] as Place) {
       if (this.#host[place] === number) {
         this.#untilMs[place] = untilMs;
-        this.#ends.push(place, untilMs);
+        this.#queueEnd(place);
         return true;
       }
       last = place;
@@ -75,7 +80,7 @@ export class Claims {
     this.#host[place] = number;
     this.#untilMs[place] = untilMs;
     this.#next[place] = NO_PLACE;
-    this.#ends.push(place, untilMs);
+    this.#queueEnd(place);
     if (last !== NO_PLACE) this.#next[last] = place;
     else {
       if (row >= this.#first.length) this.#first = grown(this.#first, row + 1, NO_PLACE);
@@ -83,6 +88,17 @@ export class Claims {
       this.#rows += 1;
     }
     return true;
+  }
+
+  /** Else who renews a claim thousands of times a second would fill the memory with its ends. */
+  #queueEnd(place: Place): void {
+    if (this.#ends.size >= Math.max(ENDS_LEAST, ENDS_PER_PLACE_MAX * this.#places)) {
+      this.#ends.clear();
+      for (let each = 0; each < this.#places; each += 1) {
+        if (each !== place && this.#row[each] !== NO_ROW) this.#ends.push(each, this.#untilMs[each] as number);
+      }
+    }
+    this.#ends.push(place, this.#untilMs[place] as number);
   }
 
   withdraw(row: Row, host: HostId): void {

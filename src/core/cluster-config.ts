@@ -25,6 +25,9 @@ export interface Member {
 export const mayHoldCopies = ({ state, trust }: Member): boolean =>
   trust === 'trusted' && (state === 'active' || state === 'draining');
 
+/** Members of a cluster, and so host sections of a policy. */
+export const HOSTS_MAX = 1000;
+
 export interface SourcePolicy {
   readonly source: SourceId;
   /** Wanted copies, N. 1 to 32. */

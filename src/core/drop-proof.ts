@@ -20,9 +20,9 @@ export interface Grant {
 export interface DropClaim {
   readonly parcel: ParcelId;
   readonly store: StoreId;
-  /** The host that drops, and the origin: neither's own word counts. */
+  /** The host that drops, and the origins of all sources that list the parcel: none of their own words counts. */
   readonly self: HostId;
-  readonly origin: HostId;
+  readonly origins: readonly HostId[];
   readonly nonce: Nonce;
   /** N. */
   readonly copiesWanted: number;
@@ -52,7 +52,7 @@ export class DropProof {
     const byDomain = new Map<string, HostId>();
     for (const { host, nonce, possession, expected } of claim.grants) {
       if (nonce !== claim.nonce || possession !== expected) continue;
-      if (host === claim.self || host === claim.origin) continue;
+      if (host === claim.self || claim.origins.includes(host)) continue;
       const member = claim.memberOf(host);
       if (member?.state !== 'active' || member.trust !== 'trusted') continue;
       if (!byDomain.has(member.domain)) byDomain.set(member.domain, host);

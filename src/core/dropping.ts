@@ -65,8 +65,8 @@ export interface DroppingContext {
   readonly self: HostId;
   readonly table: ParcelTable;
   readonly placement: Pick<Placement, 'domainOf'>;
-  readonly others: OtherHolders;
-  readonly wanted: Wanted;
+  readonly others: Pick<OtherHolders, 'grantersOf' | 'dropsBefore'>;
+  readonly wanted: Pick<Wanted, 'copiesWanted' | 'originOf' | 'originsOf'>;
   readonly chance: Chance;
   readonly nonces: () => Nonce;
   readonly rules: Rules;
@@ -132,6 +132,13 @@ export class Dropping {
 
   /** Looks at a row: whether its surplus is ripe, or whether an attempt has lost its reason. */
   consider(row: Row): void {
+    this.#queue.delete(row);
+    this.#decide(row);
+    // It may have been its turn, and it did not take it.
+    if (!this.#byRow.has(row)) this.#nextTurn();
+  }
+
+  #decide(row: Row): void {
     const store = this.#of.heldIn(row);
     const attempt = this.#byRow.get(row);
     if (store === undefined) {
@@ -139,7 +146,6 @@ export class Dropping {
       this.#of.table.setSurplusSince(row, Number.NaN);
       // A store that refuses every write comes and goes; what failed for it must not begin anew each time.
       if (!this.#of.isOurs(row)) this.#failures.delete(row);
-      this.#queue.delete(row);
       if (attempt !== undefined && attempt.stage !== 'committing') this.#abort(attempt);
       return;
     }
@@ -155,9 +161,7 @@ export class Dropping {
       if (attempt.stage !== 'committing' && ended) this.#giveUp(attempt);
       return;
     }
-    const verdict = decideDrop(view);
-    this.#queue.delete(row);
-    this.#act(row, store, verdict, granters);
+    this.#act(row, store, decideDrop(view), granters);
   }
 
   /** Most rows, most of the time: no more copies anywhere than are wanted, whoever may count. */
@@ -184,7 +188,7 @@ export class Dropping {
     const copiesWanted = wanted.copiesWanted(row);
     const origin = wanted.originOf(row);
     const member = memberOf(self);
-    const granters = origin === undefined ? [] : others.grantersOf(row, origin);
+    const granters = origin === undefined ? [] : others.grantersOf(row, wanted.originsOf(row));
     const grantable = new Set(granters.map(host => placement.domainOf(host))).size;
     const isSurplus = copiesWanted !== undefined && grantable >= copiesWanted;
     if (!isSurplus) table.setSurplusSince(row, Number.NaN);
@@ -275,14 +279,14 @@ export class Dropping {
 
   #commitIfProved(attempt: Attempt): void {
     const { self, wanted, config, memberOf } = this.#of;
-    const origin = wanted.originOf(attempt.row);
+    const origins = wanted.originsOf(attempt.row);
     const copiesWanted = wanted.copiesWanted(attempt.row);
-    if (origin === undefined || copiesWanted === undefined || config().version !== attempt.configVersion) return;
+    if (origins.length === 0 || copiesWanted === undefined || config().version !== attempt.configVersion) return;
     const proof = DropProof.from({
       parcel: attempt.parcel,
       store: attempt.store,
       self,
-      origin,
+      origins,
       nonce: attempt.nonce,
       copiesWanted,
       configVersion: attempt.configVersion,
@@ -348,8 +352,12 @@ export class Dropping {
     this.#byNonce.delete(attempt.nonce);
     // What was begun for it would keep disks busy, here and there, until their patience ends.
     if (attempt.stage !== 'committing') this.#of.emit({ do: 'cancel-attempt', attempt: attempt.nonce });
+    this.#nextTurn();
+  }
+
+  #nextTurn(): void {
     const [next] = this.#queue;
-    if (next === undefined) return;
+    if (next === undefined || this.#byRow.size >= ATTEMPTS_MAX) return;
     this.#queue.delete(next);
     this.#of.lookAgain(next);
   }

@@ -125,7 +125,10 @@ export class Expiring {
       source,
       wanted: table.has(row, FLAG.wanted),
       headSeq: source === undefined ? 0 : (wanted.head(source)?.seq ?? 0),
-      heardSeq: source === undefined ? 0 : heardSeq(source),
+      // Every log of every host is asked for it: only where the verdict hangs on it.
+      get heardSeq() {
+        return source === undefined ? 0 : heardSeq(source);
+      },
       runMs: runMs(),
       unwantedSinceRunMs,
       gcGraceMs: gcGraceMs(),

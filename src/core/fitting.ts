@@ -2,13 +2,15 @@
  * Fitting: which store of ours takes a parcel, and which parcels fit in none.
  *
  * A parcel goes where its family is, else where most room is; room that was made for it by a relocation is its own. Where
- * the whole does not fit, what is missing of it may: blobs that the family has are there already, and are measured once.
+ * the whole does not fit, what is missing of it may: blobs that the family has are there already, and are measured, once for
+ * what lies here of the family.
  *
  * Driven by pursuing.ts.
  */
 import type { Effect, Input } from './effects.js';
 import type { Holdings } from './holdings.js';
 import type { HostId, StoreId } from './ids.js';
+import { MinQueue } from './min-queue.js';
 import type { ParcelTable, Row } from './parcel-table.js';
 import { NO_ROOM_BACK_OFF_MS } from './pursuit.js';
 import type { Relocating } from './relocating.js';
@@ -36,8 +38,14 @@ export class Fitting {
     { readonly store: StoreId; readonly missingBytes: number; readonly untilMs: number }
   >();
   readonly #measuring = new Set<Row>();
+  /** … while the family here became another: what comes is of before. */
+  readonly #outdated = new Set<Row>();
   /** Short, and too large for the room that is left. */
   readonly #noRoom = new Set<Row>();
+  /** … by the bytes that they lack, the smallest first; also such as have found room since. */
+  readonly #queue = new MinQueue();
+  /** By what a row stands in the queue: once. */
+  readonly #queuedBytes = new Map<Row, number>();
 
   constructor(context: FittingContext) {
     this.#of = context;
@@ -64,6 +72,7 @@ export class Fitting {
   /** The row is short and fits nowhere. */
   lacks(row: Row): void {
     this.#noRoom.add(row);
+    this.#enqueue(row);
     this.#measureIfFamilyIsHere(row);
   }
 
@@ -77,9 +86,36 @@ export class Fitting {
     this.#measured.delete(row);
   }
 
+  /** A copy of the row has come to one of our stores, or has left it: what was measured beside it is not so any more. */
+  copiesChanged(row: Row): void {
+    if (this.#measured.size === 0 && this.#measuring.size === 0) return;
+    for (const other of this.#of.table.familyOf(row)) {
+      if (this.#measuring.has(other)) this.#outdated.add(other);
+      // It may fit by less than was missing, or not any more.
+      if (this.#measured.delete(other)) this.#of.mark(other);
+    }
+  }
+
   /** Some room is free that was not. */
   roomIsFree(): void {
-    for (const row of this.#noRoom) if (this.placeFor(row) !== undefined) this.#of.mark(row);
+    // Where thousands fit nowhere, those that are larger than any room are not looked at: each fetch and each drop comes by here.
+    const freeBytes = this.#of.room.roomiest()?.freeBytes ?? Number.NEGATIVE_INFINITY;
+    const looked: Row[] = [];
+    for (let row = this.#queue.take(freeBytes); row !== undefined; row = this.#queue.take(freeBytes)) {
+      this.#queuedBytes.delete(row);
+      if (!this.#noRoom.has(row)) continue;
+      if (this.placeFor(row) !== undefined) this.#of.mark(row);
+      looked.push(row);
+    }
+    for (const row of looked) this.#enqueue(row);
+  }
+
+  #enqueue(row: Row): void {
+    const needBytes = this.#measured.get(row)?.missingBytes ?? this.#of.table.bytes(row);
+    // A measure that has come since makes it smaller: then its old place is the one in vain.
+    if ((this.#queuedBytes.get(row) ?? Number.POSITIVE_INFINITY) <= needBytes) return;
+    this.#queuedBytes.set(row, needBytes);
+    this.#queue.push(row, needBytes);
   }
 
   /** What is missing of a row in a store of ours; what could not be told is taken for nothing saved, and asked again later. */
@@ -88,6 +124,10 @@ export class Fitting {
     const row = table.find(parcel);
     if (row === undefined) return;
     this.#measuring.delete(row);
+    if (this.#outdated.delete(row)) {
+      mark(row);
+      return;
+    }
     const untilMs = missingBytes === undefined ? nowMs() + NO_ROOM_BACK_OFF_MS : Number.POSITIVE_INFINITY;
     this.#measured.set(row, { store, missingBytes: missingBytes ?? table.bytes(row), untilMs });
     if (untilMs !== Number.POSITIVE_INFINITY) lookAgain(row, untilMs);

@@ -3,7 +3,7 @@
  */
 import { type Absence, decidePatience, longestAbsenceMs, type Patience, withAbsence } from './absence.js';
 import { decideReturn } from './came-back.js';
-import type { ClusterConfig, Member, Timing } from './cluster-config.js';
+import { type ClusterConfig, type Member, mayHoldCopies, type Timing } from './cluster-config.js';
 import { BOOTS_KEPT, type Boot, type BootVerdict, decideBoot } from './duplicate.js';
 import type { PastAbsence } from './effects.js';
 import type { LogPosition } from './holdings-log.js';
@@ -116,6 +116,7 @@ export class Hosts {
   #holesUntilMs: number | undefined;
   #membersVersion = 0;
   #version = 0;
+  #relay = 0;
   #sourcesVersion = 0;
   /** Undefined when it has to be looked up again. */
   #knownPaces: { readonly fastest: number; readonly roomy: number } | undefined;
@@ -212,9 +213,11 @@ export class Hosts {
     return this.#byId.values();
   }
 
-  someConnected(): HostView | undefined {
-    for (const host of this.#byId.values()) if (host.connected) return host;
-    return undefined;
+  /** A connected host that may have what others wrote: each time another, as far as there are any. */
+  nextRelay(): HostView | undefined {
+    const relays = [...this.#byId.values()].filter(({ connected, member }) => connected && mayHoldCopies(member));
+    this.#relay += 1;
+    return relays[this.#relay % relays.length];
   }
 
   configure(config: ClusterConfig, nowMs: number): void {

@@ -258,6 +258,8 @@ export class Machine {
         this.#heartbeatDueMs = this.#nowMs;
       },
     });
+    const isThere = (slot: StoreSlot): boolean =>
+      this.#hosts.get(this.#holdings.hostOf(slot))?.liveness === 'live' && this.#placement.storeCounts(slot);
     this.#auditing = new Auditing({
       ...shared,
       self,
@@ -266,16 +268,14 @@ export class Machine {
       nonces,
       runMs,
       scrubMs: () => this.#configured().timing.scrubMs,
-      isFromHere: row => this.#member?.trust === 'trusted' && this.#wanted.originOf(row) === self,
+      isFromHere: row => this.#member?.trust === 'trusted' && this.#wanted.originsOf(row).includes(self),
       isWanted: row => this.#table.has(row, FLAG.wanted),
       askState: host => {
         const view = this.#hosts.get(host);
         if (view !== undefined) this.#askState(view);
       },
-      canBeAsked: slot => {
-        const host = this.#hosts.get(this.#holdings.hostOf(slot));
-        return host?.liveness === 'live' && host.connected && this.#placement.storeCounts(slot);
-      },
+      isThere,
+      canBeAsked: slot => isThere(slot) && this.#hosts.get(this.#holdings.hostOf(slot))?.connected === true,
     });
     this.#configure(config);
   }
@@ -642,7 +642,10 @@ export class Machine {
             this.#claims.withdraw(row, host);
             this.#pursuing.noteTaken(host, row);
           }
-          if (host === this.#self) this.#dropping.entered(row);
+          if (host === this.#self) {
+            this.#dropping.entered(row);
+            this.#fitting.copiesChanged(row);
+          }
           this.#marked.add(row);
         }
         return;
@@ -779,8 +782,9 @@ export class Machine {
   }
 
   #askState(writer: HostView): void {
-    // Only the writer's own word settles what it holds; while it is out of reach, anybody who has read it may tell.
-    const asked = writer.connected ? writer : this.#hosts.someConnected();
+    // Only the writer's own word settles what it holds; while it is out of reach, anybody who has read it may tell, one after
+    // the other, for who is asked may not have either.
+    const asked = writer.connected ? writer : this.#hosts.nextRelay();
     if (asked !== undefined && this.#hosts.mayAsk(asked, this.#nowMs)) {
       this.#effects.push({ do: 'ask-state', host: asked.id });
     }
@@ -798,7 +802,7 @@ export class Machine {
   /** The wanted rows of a host's own sources: its live files are places too. */
   #markFrom(origin: HostId): void {
     for (let row = 0; row < this.#table.size; row += 1) {
-      if (this.#table.has(row, FLAG.wanted) && this.#wanted.originOf(row) === origin) this.#marked.add(row);
+      if (this.#table.has(row, FLAG.wanted) && this.#wanted.originsOf(row).includes(origin)) this.#marked.add(row);
     }
   }
 
@@ -968,7 +972,7 @@ export class Machine {
   }
 
   #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {
-    return this.#placement.count(row, this.#wanted.knownOriginOf(row), this.#nowMs, withHead);
+    return this.#placement.count(row, this.#wanted.originsOf(row), this.#nowMs, withHead);
   }
 
   /** Copies of a wanted parcel that count; with `headSeq` only those whose stores durably hold that head or a later one. */
@@ -1047,6 +1051,13 @@ export class Machine {
         liveness: this.#placement.livenessOf(host),
       };
     });
+  }
+
+  /** Hosts that are heard of and not connected: others are asked for their logs, who may be connected to them. */
+  outOfReach(): readonly HostId[] {
+    return [...this.#hosts.others()].flatMap(({ id, member, liveness, connected }) =>
+      liveness === 'live' && !connected && mayHoldCopies(member) ? [id] : [],
+    );
   }
 
   /** How far every log has been read: what to ask others from. */

@@ -66,7 +66,7 @@ export interface CopyName {
   readonly parcel: ParcelId;
 }
 
-/** "I have audited these and they failed": at most 256. Believed for two hours after it was last said. */
+/** "I have audited these and they failed": at most 256. Believed for two hours after it was last said, and by who has the bytes until it has audited them itself. */
 export interface FailedAudits {
   readonly kind: 'failed-audits';
   readonly failed: readonly CopyName[];

@@ -25,6 +25,11 @@ export class MinQueue {
     return this.#size === 0 ? undefined : this.#items[0];
   }
 
+  /** Keeps its room. */
+  clear(): void {
+    this.#size = 0;
+  }
+
   push(item: number, priority: number): void {
     if (this.#size === this.#items.length) {
       this.#priorities = grown(this.#priorities, this.#size + 1, 0);

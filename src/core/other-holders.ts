@@ -51,11 +51,11 @@ export class OtherHolders {
   }
 
   /** Other hosts that could grant a drop of the row: live, with a copy that counts. */
-  grantersOf(row: Row, origin: HostId): readonly HostId[] {
+  grantersOf(row: Row, origins: readonly HostId[]): readonly HostId[] {
     const granters = new Set<HostId>();
     for (const slot of this.#table.holders(row, this.#slots)) {
       const host = this.#holdings.hostOf(slot);
-      if (host === this.#self.host || host === origin || this.#placement.livenessOf(host) !== 'live') continue;
+      if (host === this.#self.host || origins.includes(host) || this.#placement.livenessOf(host) !== 'live') continue;
       if (this.#placement.storeCounts(slot)) granters.add(host);
     }
     return [...granters];
@@ -85,10 +85,10 @@ export class OtherHolders {
   }
 
   /** Whether one of the live hosts that could hold the row and do not has room for it; where none has: how many rank before this one. */
-  lackers(row: Row, origin: HostId): { readonly rank: number; readonly fitsElsewhere: boolean } {
+  lackers(row: Row, origins: readonly HostId[]): { readonly rank: number; readonly fitsElsewhere: boolean } {
     const bytes = this.#table.bytes(row);
     const taken = this.#holderDomains([row]);
-    const lacks = (host: HostView): boolean => this.#mayTake(host, origin) && !taken.has(host.member.domain);
+    const lacks = (host: HostView): boolean => this.#mayTake(host, origins) && !taken.has(host.member.domain);
     for (const host of this.#hosts.others())
       if (host.freeBytes >= bytes && lacks(host)) return { rank: 0, fitsElsewhere: true };
     const key = this.#table.keyWords(row);
@@ -101,21 +101,21 @@ export class OtherHolders {
     return { rank, fitsElsewhere: false };
   }
 
-  /** Hosts that could take this host's copies of a family of one origin, so that its own may go. */
-  takersOf(rows: readonly Row[], origin: HostId): readonly Taker<HostId>[] {
+  /** Hosts that could take this host's copies of a family of one source, so that its own may go. */
+  takersOf(rows: readonly Row[], origins: readonly HostId[]): readonly Taker<HostId>[] {
     const taken = this.#holderDomains(rows);
     const takers: Taker<HostId>[] = [];
     for (const host of this.#hosts.others()) {
-      if (!host.connected || !this.#mayTake(host, origin) || taken.has(host.member.domain)) continue;
+      if (!host.connected || !this.#mayTake(host, origins) || taken.has(host.member.domain)) continue;
       takers.push({ host: host.id, freeBytes: host.freeBytes });
     }
     return takers;
   }
 
-  #mayTake(host: HostView, origin: HostId): boolean {
+  #mayTake(host: HostView, origins: readonly HostId[]): boolean {
     const { member } = host;
     return (
-      member.host !== origin &&
+      !origins.includes(member.host) &&
       member.state === 'active' &&
       member.trust === 'trusted' &&
       !member.roaming &&

@@ -63,6 +63,8 @@ export class Placement {
   #untilMs = new Float64Array(0);
   readonly #liveDomains = new Marks();
   readonly #suspectDomains = new Marks();
+  /** The hosts of whose sources the parcel is. */
+  readonly #origins = new Marks();
   readonly #holderHosts = new Marks();
   readonly #holderDomains = new Marks();
   readonly #familyHosts = new Marks();
@@ -130,13 +132,13 @@ export class Placement {
    */
   count(
     row: Row,
-    origin: HostId,
+    origins: readonly HostId[],
     nowMs: number,
     withHead?: { readonly source: SourceId; readonly seq: number },
   ): CopyCount {
     const census = this.#census;
     this.#refresh();
-    const originNumber = census.numberOf(origin);
+    const isOriginLive = this.#markOrigins(origins);
     const holders = this.#table.putHolders(row, this.#holders);
     this.#liveDomains.clear(census.domains);
     this.#suspectDomains.clear(census.domains);
@@ -146,7 +148,7 @@ export class Placement {
       const slot = this.#holders[i] as StoreSlot;
       if (census.slotCounts[slot] === 0) continue;
       const host = census.hostOfSlot[slot] as number;
-      if (host === originNumber) continue;
+      if (this.#origins.has(host)) continue;
       if (
         withHead !== undefined &&
         !this.#rules.countsForHead(this.#holdings.headSeq(slot, withHead.source), withHead.seq)
@@ -167,7 +169,7 @@ export class Placement {
     }
 
     // With one live place left, or none, an absent host's copies count only for a while longer.
-    const places = live + (originNumber !== NOBODY && census.live[originNumber] === 1 ? 1 : 0);
+    const places = live + (isOriginLive ? 1 : 0);
     const ownDomain = census.domain[SELF] as number;
     let nextMs = Number.POSITIVE_INFINITY;
     let copies = live;
@@ -192,7 +194,7 @@ export class Placement {
    */
   standing(
     row: Row,
-    origin: HostId,
+    origins: readonly HostId[],
     copiesWanted: number,
     {
       claimants,
@@ -204,7 +206,9 @@ export class Placement {
     if (self === undefined) return NO_STANDING;
     const census = this.#census;
     this.#refresh();
-    const originNumber = census.numberOf(origin);
+    this.#markOrigins(origins);
+    const [origin] = origins;
+    const originNumber = origin === undefined ? NOBODY : census.numberOf(origin);
     const ownDomain = census.domain[SELF] as number;
     const bytes = this.#table.bytes(row);
 
@@ -241,7 +245,7 @@ export class Placement {
       this.#betterClaimed.clear(census.domains);
       for (const claimant of claimants) {
         const host = census.numberOf(claimant);
-        if (host === NOBODY || host === originNumber || census.candidate[host] === 0) continue;
+        if (host === NOBODY || this.#origins.has(host) || census.candidate[host] === 0) continue;
         const domain = census.domain[host] as number;
         if (this.#holderDomains.has(domain)) continue;
         this.#claimants.add(host);
@@ -258,7 +262,7 @@ export class Placement {
     }
     const ranksMatter = copies + claims < copiesWanted && !ownDomainClaimed;
     for (let host = SELF + 1; ranksMatter && host < census.hosts && better < rankMax; host += 1) {
-      if (census.candidate[host] === 0 || host === originNumber || this.#claimants.has(host)) continue;
+      if (census.candidate[host] === 0 || this.#origins.has(host) || this.#claimants.has(host)) continue;
       const weightMiB = census.weightMiB[host] as number;
       if (weightMiB < 1) continue;
       // A host that visibly has no room would only cost a turn.
@@ -272,22 +276,36 @@ export class Placement {
       betterClaims,
       ownDomainClaimed,
       ownDomainBetterClaimed,
-      leftToFamily: !ownFamily && this.#familyDomainsFree(originNumber) >= copiesWanted - copies,
+      leftToFamily: !ownFamily && this.#familyDomainsFree() >= copiesWanted - copies,
     };
   }
 
   /** Domains without the row where somebody could take it who holds another one of its family. */
-  #familyDomainsFree(origin: number): number {
+  #familyDomainsFree(): number {
     const census = this.#census;
     this.#familyDomains.clear(census.domains);
     let free = 0;
     for (let i = 0; i < this.#familySize; i += 1) {
       const host = this.#family[i] as number;
-      if (host === origin || census.candidate[host] === 0) continue;
+      if (this.#origins.has(host) || census.candidate[host] === 0) continue;
       const domain = census.domain[host] as number;
       if (!this.#holderDomains.has(domain) && this.#familyDomains.add(domain)) free += 1;
     }
     return free;
+  }
+
+  /** @returns whether the file is a place too: as it is of one of them that are up, nobody knows of which, all must be. */
+  #markOrigins(origins: readonly HostId[]): boolean {
+    const census = this.#census;
+    this.#origins.clear(census.hosts);
+    let live = 0;
+    for (const origin of origins) {
+      const host = census.numberOf(origin);
+      if (host === NOBODY) continue;
+      this.#origins.add(host);
+      if (census.live[host] === 1) live += 1;
+    }
+    return live > 0 && live === origins.length;
   }
 
   #refresh(): void {

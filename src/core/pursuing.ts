@@ -249,7 +249,8 @@ export class Pursuing {
    * parcel, and what one of them gives up now comes to it later over a better link.
    */
   #isBegun({ row, stage, from, doneBytes, relocated }: Pursuit): boolean {
-    if (stage !== 'fetching' || relocated || from === undefined || from !== this.#wanted.originOf(row)) return false;
+    if (stage !== 'fetching' || relocated || from === undefined || !this.#wanted.originsOf(row).includes(from))
+      return false;
     return doneBytes < BEGUN_SHARE * this.#table.bytes(row) && this.#paces.isSlow(from);
   }
 
@@ -290,7 +291,8 @@ export class Pursuing {
   }
 
   #grabView(row: Row, count: CopyCount, copiesWanted: number): GrabView {
-    const origin = this.#wanted.knownOriginOf(row);
+    const origins = this.#wanted.originsOf(row);
+    const isOrigin = origins.includes(this.#of.self);
     const claimants = this.#claims.on(row);
     const { timing } = this.#configured();
     const pursuit = this.#pursuits.get(row);
@@ -298,12 +300,12 @@ export class Pursuing {
     // Ranking asks every host; where the cheaper answers already say no, it is left out.
     const mayHold = this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0;
     const needed = pursuit?.relocated === true || (count.copies < copiesWanted && !count.domainTaken);
-    const undecided = mayHold && !held && origin !== this.#of.self && needed;
+    const undecided = mayHold && !held && !isOrigin && needed;
     const repair = this.#table.has(row, FLAG.hadCopies);
     const stepMs = repair ? timing.repairStepMs : timing.stepMs;
     const lastPlace = repair && count.liveCopies <= 1;
     const shortSinceMs = this.#table.shortSinceMs(row);
-    const hasSource = undecided && this.#canBeHad(row, origin);
+    const hasSource = undecided && this.#canBeHad(row);
     const hasRoom = undecided && this.#fitting.placeFor(row) !== undefined;
     // Its rank decides when a host begins: not whether one goes on, nor one that cannot begin at all.
     const rankMax =
@@ -311,12 +313,12 @@ export class Pursuing {
         ? 0
         : rankMaxOf({ copiesWanted, stepMs, shortForMs: this.#nowMs - shortSinceMs });
     const standing = hasSource
-      ? this.#placement.standing(row, origin, copiesWanted, { claimants, copies: count.copies, rankMax })
+      ? this.#placement.standing(row, origins, copiesWanted, { claimants, copies: count.copies, rankMax })
       : NO_STANDING;
     return {
       nowMs: this.#nowMs,
       wanted: true,
-      isOrigin: origin === this.#of.self,
+      isOrigin,
       held,
       copiesWanted,
       copies: count.copies,
@@ -362,7 +364,7 @@ export class Pursuing {
     const source = this.#giverOf(row);
     const given = source === undefined ? 0 : this.#paces.hopedOf(source);
     let fastest = 0;
-    for (const { host, freeBytes } of this.#of.others.takersOf([row], this.#wanted.knownOriginOf(row))) {
+    for (const { host, freeBytes } of this.#of.others.takersOf([row], this.#wanted.originsOf(row))) {
       if (freeBytes < this.#table.bytes(row)) continue;
       fastest = Math.max(fastest, this.#hosts.paceBytesPerS(host));
     }
@@ -472,7 +474,7 @@ export class Pursuing {
   takeOver(row: Row): boolean {
     if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#heldIn(row) !== undefined) return false;
     if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
-    if (this.#wanted.knownOriginOf(row) === this.#of.self || this.#fitting.placeFor(row) === undefined) return false;
+    if (this.#wanted.originsOf(row).includes(this.#of.self) || this.#fitting.placeFor(row) === undefined) return false;
     this.#of.relocating().giveRoomBack(row);
     this.#claim(row, this.#giverOf(row) ?? this.#wanted.knownOriginOf(row), true);
     return true;
@@ -567,7 +569,7 @@ export class Pursuing {
     load: ReadonlyMap<HostId, number>,
   ): SourceChoice<HostId> {
     return chooseSource({
-      origin: this.#wanted.knownOriginOf(row),
+      origins: this.#wanted.originsOf(row),
       holders: this.#holdersOf(row),
       isConnected: host => this.#hosts.get(host)?.connected === true,
       hopedOf: host => this.#paces.hopedOf(host),
@@ -582,18 +584,18 @@ export class Pursuing {
     return this.#table.holders(row, this.#slots).map(slot => this.#holdings.hostOf(slot));
   }
 
-  /** Its origin, or a host that says it holds the row, is connected. */
-  #canBeHad(row: Row, origin: HostId): boolean {
+  /** An origin of it, or a host that says it holds the row, is connected. */
+  #canBeHad(row: Row): boolean {
     const isConnected = (host: HostId): boolean => this.#hosts.get(host)?.connected === true;
     return (
-      isConnected(origin) ||
+      this.#wanted.originsOf(row).some(isConnected) ||
       this.#table.holders(row, this.#slots).some(slot => isConnected(this.#holdings.hostOf(slot)))
     );
   }
 
-  /** The origin, and every host that says it holds the row. */
+  /** Its origins, and every host that says it holds the row. */
   #sourcesOf(row: Row): readonly HostId[] {
-    return [this.#wanted.knownOriginOf(row), ...this.#holdersOf(row)];
+    return [...this.#wanted.originsOf(row), ...this.#holdersOf(row)];
   }
 
   progressed(fetch: number, doneBytes: number): void {

@@ -142,7 +142,7 @@ export class Relocating {
     const copiesWanted = wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#byRow.has(row)) return;
     const { timing } = config();
-    const { rank, fitsElsewhere } = others.lackers(row, wanted.knownOriginOf(row));
+    const { rank, fitsElsewhere } = others.lackers(row, wanted.originsOf(row));
     const view = {
       nowMs: nowMs(),
       shortSinceMs: Math.max(table.shortSinceMs(row), this.#roomElsewhereMs),
@@ -178,7 +178,7 @@ export class Relocating {
           first !== undefined &&
           (this.#rests.get(first) ?? 0) <= this.#of.nowMs() &&
           rows.every(each => wanted.copiesWanted(each) !== undefined && !this.#moving.has(each));
-        return mayGo ? others.takersOf(rows, wanted.knownOriginOf(first)) : [];
+        return mayGo ? others.takersOf(rows, wanted.originsOf(first)) : [];
       },
     });
     return chosen && { ...chosen, store: place.store };
@@ -277,7 +277,7 @@ export class Relocating {
 
   #mayLeave(row: Row): boolean {
     const { others, wanted, memberOf } = this.#of;
-    const granters = others.grantersOf(row, wanted.knownOriginOf(row));
+    const granters = others.grantersOf(row, wanted.originsOf(row));
     const domains = new Set(granters.map(host => memberOf(host)?.domain));
     return domains.size >= (wanted.copiesWanted(row) ?? 0);
   }

@@ -4,7 +4,8 @@
  *
  * A record names its source, so a parcel is of one source; but a page is believed without its records, and an origin that is
  * out of its mind can list what is another's. Then the parcel is wanted for as long as anybody lists it, and by the highest
- * N of those: nobody can take from others what they want by wanting it too, or no longer.
+ * N of those: nobody can take from others what they want by wanting it too, or no longer. Any of those origins may be the one
+ * whose files it was made of, so what lies with one of them is no copy.
  */
 import type { ClusterConfig } from './cluster-config.js';
 import { assert } from './fault.js';
@@ -21,11 +22,14 @@ import { signable } from './signed.js';
  */
 const HEAD_JUMP_MAX = 2 ** 20;
 
+const NOBODY: readonly HostId[] = [];
+
 export class Wanted {
   readonly #table: ParcelTable;
   readonly #sources: SourceId[] = [];
   readonly #numbers = new Map<SourceId, number>();
-  readonly #origins: HostId[] = [];
+  /** By number: one origin each, in the form in which it is asked for. */
+  readonly #origins: (readonly HostId[])[] = [];
   readonly #heads = new Map<SourceId, HeadHint>();
   /** Of sources that we know: the highest head that anybody spoke of. */
   readonly #heard = new Map<SourceId, number>();
@@ -83,7 +87,7 @@ export class Wanted {
     const number = this.#sources.length;
     this.#sources.push(source);
     this.#copiesOf.push(this.#copies.get(source));
-    this.#origins.push(splitSourceId(source).origin);
+    this.#origins.push([splitSourceId(source).origin]);
     this.#numbers.set(source, number);
     return number;
   }
@@ -94,7 +98,15 @@ export class Wanted {
   }
 
   originOf(row: Row): HostId | undefined {
-    return this.#origins[this.#table.source(row)];
+    return this.#origins[this.#table.source(row)]?.[0];
+  }
+
+  /** … and those of the other sources that list it. */
+  originsOf(row: Row): readonly HostId[] {
+    const origins = this.#origins[this.#table.source(row)] ?? NOBODY;
+    const others = this.#alsoListed.size === 0 ? undefined : this.#alsoListed.get(row);
+    if (others === undefined) return origins;
+    return [...new Set([...origins, ...[...others.keys()].flatMap(number => this.#origins[number] ?? NOBODY)])];
   }
 
   /** … of a row that is known to be described. */

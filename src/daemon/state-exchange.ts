@@ -94,6 +94,7 @@ export class StateExchange {
         .hints()
         .slice(0, STATE_VECTOR_MAX)
         .map(({ source, seq }) => ({ source, seq })),
+      outOfReach: machine.outOfReach(),
       yourFrame: this.#lastFrame(host, peer),
     };
     let ok = false;
@@ -261,6 +262,7 @@ export class StateExchange {
 
     // By writer, too: else one that names another's store would hide how far that log was read.
     const asked = new Map(request.logs.map(log => [`${log.host}/${log.store}`, log]));
+    const outOfReach = new Set(request.outOfReach);
     // Somebody with our identity wrote it. What the asker says unsigned is not believed: we ask it for our own signed words.
     let knowsMore = false;
     for (const position of stores.positions()) {
@@ -273,9 +275,9 @@ export class StateExchange {
       yield* this.#logAfter(roster.self, position.store, same ? known.seq : 0);
     }
     for (const { host, position } of archive.stores()) {
-      // Of a writer that is there itself, only its own word counts.
-      const away = host !== roster.hostOf(from) && machine.host(host)?.connected === false;
-      if (!away) continue;
+      // A writer that is there itself tells of its log: else each host would be told by all others what one has said.
+      const isAway = machine.host(host)?.connected === false || outOfReach.has(host);
+      if (host === roster.hostOf(from) || !isAway) continue;
       const known = asked.get(`${host}/${position.store}`);
       const same =
         known !== undefined &&

@@ -9,7 +9,9 @@
  *
  * Pure but for the signer handed in. Kept in order by config-store.ts, which also settles forks.
  */
+
 import { encode } from 'cborg';
+import { HOSTS_MAX } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import { hash, hashHex } from '../core/hash.js';
 import {
@@ -30,7 +32,7 @@ import { type Signer, signable } from '../core/signed.js';
 import { verify } from '../platform/ed25519.js';
 import { type Fields, malformed, readFields, readSignable } from './fields.js';
 import { HASH_BYTES, ID_BYTES, KEY_BYTES, peerNameOf, publicKeyOf, SIGNATURE_BYTES } from './peer-key.js';
-import { HOSTS_MAX, POLICY_BYTES_MAX, type Policy, PolicyError, parsePolicy } from './policy.js';
+import { POLICY_BYTES_MAX, type Policy, PolicyError, parsePolicy } from './policy.js';
 import { joinPolicy, type PolicyPartName, splitPolicy } from './policy-parts.js';
 import { COPIES_MAX, isAddress } from './policy-schema.js';
 

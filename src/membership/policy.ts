@@ -10,7 +10,7 @@
  */
 import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import type { z } from 'zod';
-import { DEFAULT_TIMING, type Timing } from '../core/cluster-config.js';
+import { DEFAULT_TIMING, HOSTS_MAX, type Timing } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import {
   type KeepInput,
@@ -25,8 +25,6 @@ import type { Schedule } from './schedule.js';
 
 /** A policy's text. A host's section is some 500 bytes; this is room for 500 hosts. */
 export const POLICY_BYTES_MAX = 256 * 1024;
-/** Members of a cluster, and so host sections of a policy. */
-export const HOSTS_MAX = 1000;
 /** Problems told at once; the rest is usually a consequence. */
 const PROBLEMS_MAX = 20;
 const BAD_VALUE_CHARACTERS_MAX = 60;
@@ -414,6 +412,10 @@ function reportTiming(input: TimingInput, report: Report): void {
   least('dead', timing.deadMs, 2 * timing.suspectMs, ' (2 × suspect)');
   least('deadMax', timing.deadMaxMs, timing.deadMs, ' (dead)');
   least('claimWait', timing.claimWaitMs, 20, '');
+  // What ends, or comes again, after no time at all would have hosts do nothing else.
+  least('claim', timing.claimMs, 1_000, '');
+  least('dropBackOff', timing.dropBackOffMs, 100, '');
+  least('scrub', timing.scrubMs, 1_000, '');
 }
 
 const ratesOf = (

@@ -25,6 +25,7 @@ import { yamux } from '@libp2p/yamux';
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import type { Logger } from 'pino';
+import { HOSTS_MAX } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import type { FrameNumber } from '../core/frame-window.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
@@ -144,6 +145,8 @@ export const STREAMS_PER_PEER_MAX = 32;
 export const STREAMS_PER_STRANGER_MAX = 2;
 /** A class of thirty that joins at once needs a few at a time; each is done within seconds and the others come back. */
 export const STRANGERS_MAX = 16;
+/** Two of each member, for two that dial each other at once have both for a moment; libp2p's own limit of 300 would cut members off. */
+const CONNECTIONS_MAX = 2 * HOSTS_MAX + STRANGERS_MAX;
 /** Joining takes a few round trips; a stranger that stays longer has another reason. */
 export const STRANGER_CONNECTION_MS_MAX = 60_000;
 /** How often known members that are not connected are dialled, unless told otherwise. Heals within it (measured 0.1 to 1 s). */
@@ -207,6 +210,7 @@ export async function startNet(options: NetOptions): Promise<Net> {
     connectionManager: {
       // Five a second from one address is too few where many hosts stand behind one address: tests, containers, a NAT.
       inboundConnectionThreshold: 50,
+      maxConnections: CONNECTIONS_MAX,
       addressDialTimeout: DIAL_MS_MAX,
       // It dials tagged peers after a disconnect; our own loop does that for all, for ever.
       reconnectRetries: 0,

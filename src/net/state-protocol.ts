@@ -37,6 +37,8 @@ const HEAD_BYTES_MAX = 512 * 1024;
 const STATE_PART_BYTES_MAX = 1 << 20;
 /** A vector of 4096 logs takes 320 KiB, one of 4096 heads at most 470. */
 const ASK_BYTES_MAX = 1 << 20;
+/** A cluster has 1000 members at most. */
+const OUT_OF_REACH_MAX = 1024;
 const STATE_STREAMS_MAX = 4;
 const REQUEST_STALL_MS = 10_000;
 
@@ -50,6 +52,8 @@ export interface StateRequest {
   }[];
   /** The newest head of each source that the asker knows. */
   readonly heads: readonly { readonly source: SourceId; readonly seq: number }[];
+  /** Hosts that the asker hears of and is not connected to: it has their logs from others or not at all. */
+  readonly outOfReach: readonly HostId[];
   /** The last gossip frame that the asker has heard of the one it asks; its number is 0 where it knows of that start by a stream only. */
   readonly yourFrame: FrameNumber | undefined;
 }
@@ -101,6 +105,7 @@ export function askState(
     request.logs.length <= STATE_VECTOR_MAX && request.heads.length <= STATE_VECTOR_MAX,
     `a state request of ${request.logs.length} logs and ${request.heads.length} heads`,
   );
+  assert(request.outOfReach.length <= OUT_OF_REACH_MAX, `${request.outOfReach.length} hosts out of reach`);
   const question = {
     protocol: STATE_PROTOCOL,
     request: toAsk(request),
@@ -120,10 +125,11 @@ export function askState(
   });
 }
 
-function requestFrom({ logs, heads, yourFrame }: Ask): StateRequest {
+function requestFrom({ logs, heads, yourFrame, outOfReach }: Ask): StateRequest {
   if (logs.length > STATE_VECTOR_MAX || heads.length > STATE_VECTOR_MAX) {
     throw new RangeError(`${logs.length} logs, ${heads.length} heads`);
   }
+  if (outOfReach.length > OUT_OF_REACH_MAX) throw new RangeError(`${outOfReach.length} hosts out of reach`);
   return {
     logs: logs.map(({ host, store, epochCounter, epochRandom, seq }) => ({
       host: parseHostId(hexOf(host)),
@@ -132,11 +138,12 @@ function requestFrom({ logs, heads, yourFrame }: Ask): StateRequest {
       seq: countFrom(seq),
     })),
     heads: heads.map(({ source, seq }) => ({ source: parseSourceId(source), seq: countFrom(seq) })),
+    outOfReach: outOfReach.map(host => parseHostId(hexOf(host))),
     yourFrame: yourFrame === undefined ? undefined : frameFrom(yourFrame),
   };
 }
 
-function toAsk({ logs, heads, yourFrame }: StateRequest): Ask {
+function toAsk({ logs, heads, yourFrame, outOfReach }: StateRequest): Ask {
   return {
     logs: logs.map(({ host, store, epoch, seq }) => ({
       host: bytesOf(host),
@@ -146,6 +153,7 @@ function toAsk({ logs, heads, yourFrame }: StateRequest): Ask {
       seq,
     })),
     heads: heads.map(({ source, seq }) => ({ source, seq })),
+    outOfReach: outOfReach.map(bytesOf),
     ...(yourFrame === undefined ? {} : { yourFrame }),
   };
 }

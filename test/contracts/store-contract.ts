@@ -142,7 +142,7 @@ export function proofFor(store: StoreId, parcel: ParcelId): DropProof {
     parcel,
     store,
     self: HOST,
-    origin: HOST,
+    origins: [HOST],
     nonce: NONCE,
     copiesWanted: 1,
     configVersion: 1,

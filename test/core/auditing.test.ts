@@ -31,6 +31,9 @@ const storeOf = (host: HostId) => parseStoreId(host);
 const parcelNumber = (n: number): ParcelId => parseParcelId(n.toString(16).padStart(64, '0'));
 const EPOCH: Epoch = { counter: 1, random: '00'.repeat(8) };
 
+const failed = (host: HostId, parcel: number) => ({ host, store: storeOf(host), parcel: parcelNumber(parcel) });
+type Audit = Extract<Effect, { do: 'ask-audit' }>;
+
 class Fixture {
   nowMs = 0;
   readonly table = new ParcelTable();
@@ -64,6 +67,7 @@ class Fixture {
       },
       isFromHere: row => this.fromHere.has(this.table.id(row)),
       isWanted: () => true,
+      isThere: slot => !this.away.has(this.holdings.hostOf(slot)),
       canBeAsked: slot => !this.away.has(this.holdings.hostOf(slot)),
       askState: host => void this.asked.push(host),
       emit: effect => void this.effects.push(effect),
@@ -107,11 +111,11 @@ class Fixture {
   }
 
   /** Lets time pass until the next audit is asked for. */
-  nextAudit({ withinMs = 31 * DAY_MS } = {}): Extract<Effect, { do: 'ask-audit' }> | undefined {
+  nextAudit({ withinMs = 31 * DAY_MS } = {}): Audit | undefined {
     const endMs = this.nowMs + withinMs;
     for (let steps = 0; steps < 100_000; steps += 1) {
       const found = this.effects.findIndex(effect => effect.do === 'ask-audit');
-      if (found >= 0) return this.effects.splice(found, 1)[0] as Extract<Effect, { do: 'ask-audit' }>;
+      if (found >= 0) return this.effects.splice(found, 1)[0] as Audit;
       if (this.auditing.dueMs > endMs) return undefined;
       this.nowMs = Math.max(this.nowMs, this.auditing.dueMs);
       this.auditing.tick();
@@ -119,11 +123,11 @@ class Fixture {
     throw new Error('it does not come to an end');
   }
 
-  answer(audit: Extract<Effect, { do: 'ask-audit' }>, answer: AuditAnswer | undefined, expected = RIGHT): void {
+  answer(audit: Audit, answer: AuditAnswer | undefined, expected = RIGHT): void {
     this.auditing.audited({ is: 'audited', nowMs: this.nowMs, audit: audit.audit, expected, answer });
   }
 
-  fails(audit: Extract<Effect, { do: 'ask-audit' }>): void {
+  fails(audit: Audit): void {
     this.answer(audit, { answer: 'proof', possession: WRONG });
   }
 
@@ -203,8 +207,7 @@ test('who never has an answer is asked more often, and believed no longer; one a
 test('a restart does not begin the count of unanswered questions anew, and asks again soon', t => {
   const before = pair();
   const noted = (fixture: Fixture) => fixture.effects.filter(effect => effect.do === 'note-unanswered').at(-1);
-  for (let questions = 0; questions < 9; questions += 1)
-    before.answer(before.nextAudit() as Extract<Effect, { do: 'ask-audit' }>, undefined);
+  for (let questions = 0; questions < 9; questions += 1) before.answer(before.nextAudit() as Audit, undefined);
   const note = noted(before);
   t.is(note?.unanswered?.questions, 9);
   const copy = { host: hostNumber(7), store: storeOf(hostNumber(7)), parcel: parcelNumber(1) };
@@ -221,10 +224,10 @@ test('a restart does not begin the count of unanswered questions anew, and asks 
   t.deepEqual(noted(after), { do: 'note-unanswered', copy: gone, unanswered: undefined });
   after.effects.length = 0;
   const audit = after.nextAudit({ withinMs: 3 * DAY_MS + HOUR_MS });
-  after.answer(audit as Extract<Effect, { do: 'ask-audit' }>, undefined);
+  after.answer(audit as Audit, undefined);
   t.is(noted(after)?.unanswered?.questions, 10);
   const last = after.nextAudit({ withinMs: 3 * DAY_MS + HOUR_MS });
-  after.answer(last as Extract<Effect, { do: 'ask-audit' }>, undefined);
+  after.answer(last as Audit, undefined);
   t.false(after.isHeld(hostNumber(7), 1));
 });
 
@@ -232,10 +235,10 @@ test('an answer, and its log, end what is noted of a copy', t => {
   const fixture = pair();
   const noted = () =>
     fixture.effects.filter(effect => effect.do === 'note-unanswered').map(note => note.unanswered?.questions);
-  fixture.answer(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>, undefined);
-  fixture.answer(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>, { answer: 'proof', possession: RIGHT });
+  fixture.answer(fixture.nextAudit() as Audit, undefined);
+  fixture.answer(fixture.nextAudit() as Audit, { answer: 'proof', possession: RIGHT });
   t.deepEqual(noted(), [1, undefined]);
-  fixture.answer(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>, undefined);
+  fixture.answer(fixture.nextAudit() as Audit, undefined);
   fixture.log(hostNumber(7), [{ op: 'del', parcel: parcelNumber(1) }]);
   t.deepEqual(noted(), [1, undefined, 1, undefined]);
 });
@@ -268,12 +271,12 @@ test('a copy that is the only one is audited by its origin, which has no copy an
   fixture.holds(hostNumber(7), 1, 2);
   fixture.holds(hostNumber(9), 2);
   for (const n of [1, 2]) fixture.fromHere.add(parcelNumber(n));
-  const audit = fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>;
+  const audit = fixture.nextAudit() as Audit;
   t.like(audit, { holder: hostNumber(7), parcel: parcelNumber(1), store: undefined });
   fixture.fails(audit);
   t.false(fixture.isHeld(hostNumber(7), 1));
   // The origin goes on asking, and believes it again once it shows the bytes; two holders of another parcel do without it.
-  const again = fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>;
+  const again = fixture.nextAudit() as Audit;
   t.like(again, { holder: hostNumber(7), parcel: parcelNumber(1), store: undefined });
   fixture.answer(again, { answer: 'proof', possession: RIGHT });
   t.true(fixture.isHeld(hostNumber(7), 1));
@@ -299,7 +302,7 @@ test('every copy is asked for once in each scrub, one at a time', t => {
 
 test('a copy that fails counts no more, and others hear of it', t => {
   const fixture = pair();
-  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  fixture.fails(fixture.nextAudit() as Audit);
   t.false(fixture.isHeld(hostNumber(7), 1));
   t.true(fixture.isHeld(fixture.self, 1));
   const host = hostNumber(7);
@@ -314,13 +317,13 @@ test('a copy that fails counts no more, and others hear of it', t => {
 
 test('while it fails that is said again within the hour; once it passes it counts again', t => {
   const fixture = pair();
-  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  fixture.fails(fixture.nextAudit() as Audit);
   const again = fixture.nextAudit({ withinMs: HOUR_MS });
   t.is(again?.holder, hostNumber(7));
-  fixture.fails(again as Extract<Effect, { do: 'ask-audit' }>);
+  fixture.fails(again as Audit);
   t.is(fixture.taken('gossip').length, 2);
   const last = fixture.nextAudit({ withinMs: HOUR_MS });
-  fixture.answer(last as Extract<Effect, { do: 'ask-audit' }>, { answer: 'proof', possession: RIGHT });
+  fixture.answer(last as Audit, { answer: 'proof', possession: RIGHT });
   t.true(fixture.isHeld(hostNumber(7), 1));
   t.is(fixture.taken('note-distrust').at(-1)?.copies, 0);
 });
@@ -328,16 +331,16 @@ test('while it fails that is said again within the hour; once it passes it count
 test('a denial makes its log be read, and counts when it is said once more while the log still has the copy', t => {
   const fixture = pair();
   const absent: AuditAnswer = { answer: 'deny', because: 'absent' };
-  fixture.answer(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>, absent);
+  fixture.answer(fixture.nextAudit() as Audit, absent);
   t.deepEqual(fixture.asked, [hostNumber(7)]);
   t.true(fixture.isHeld(hostNumber(7), 1));
-  fixture.answer(fixture.nextAudit({ withinMs: HOUR_MS }) as Extract<Effect, { do: 'ask-audit' }>, absent);
+  fixture.answer(fixture.nextAudit({ withinMs: HOUR_MS }) as Audit, absent);
   t.false(fixture.isHeld(hostNumber(7), 1));
 });
 
 test('a holder whose log has told of the end meanwhile is not blamed', t => {
   const fixture = pair();
-  const audit = fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>;
+  const audit = fixture.nextAudit() as Audit;
   fixture.log(hostNumber(7), [{ op: 'del', parcel: parcelNumber(1) }]);
   fixture.fails(audit);
   t.deepEqual(fixture.taken('gossip'), []);
@@ -346,7 +349,7 @@ test('a holder whose log has told of the end meanwhile is not blamed', t => {
 
 test('what its log tells of it anew is believed', t => {
   const fixture = pair();
-  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  fixture.fails(fixture.nextAudit() as Audit);
   fixture.log(hostNumber(7), [
     { op: 'corrupt', parcel: parcelNumber(1) },
     { op: 'add', parcel: parcelNumber(1) },
@@ -358,7 +361,7 @@ test('what its log tells of it anew is believed', t => {
 test('a checkpoint is no news of a copy that failed, and ends its failure when it has it no more', t => {
   const fixture = pair();
   const host = hostNumber(7);
-  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  fixture.fails(fixture.nextAudit() as Audit);
   fixture.checkpoint(host, [1, 2]);
   t.false(fixture.isHeld(host, 1));
   t.true(fixture.isHeld(host, 2));
@@ -371,14 +374,14 @@ test('a checkpoint is no news of a copy that failed, and ends its failure when i
 
 test('a checkpoint of a new epoch is another log, and what it tells is believed', t => {
   const fixture = pair();
-  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  fixture.fails(fixture.nextAudit() as Audit);
   fixture.checkpoint(hostNumber(7), [1], { epoch: { counter: 2, random: '00'.repeat(8) } });
   t.true(fixture.isHeld(hostNumber(7), 1));
 });
 
 test('a log of a new epoch that lacks the copy does not get it back by an old failure that is forgotten', t => {
   const fixture = pair();
-  fixture.fails(fixture.nextAudit() as Extract<Effect, { do: 'ask-audit' }>);
+  fixture.fails(fixture.nextAudit() as Audit);
   fixture.log(hostNumber(7), [{ op: 'add', parcel: parcelNumber(2) }], { counter: 2, random: '00'.repeat(8) });
   fixture.nowMs += DAY_MS;
   fixture.auditing.tick();
@@ -387,17 +390,85 @@ test('a log of a new epoch that lacks the copy does not get it back by an old fa
 
 test('what another member says is believed for two hours, of anybody but ourselves, and of nothing that is not claimed', t => {
   const fixture = pair();
-  const failed = (host: HostId, parcel: number) => ({ host, store: storeOf(host), parcel: parcelNumber(parcel) });
-  fixture.auditing.heard([failed(hostNumber(7), 1), failed(fixture.self, 1), failed(hostNumber(7), 3)]);
-  t.false(fixture.isHeld(hostNumber(7), 1));
+  fixture.holds(hostNumber(7), 2);
+  fixture.auditing.heard([failed(hostNumber(7), 2), failed(fixture.self, 1), failed(hostNumber(7), 3)]);
+  t.false(fixture.isHeld(hostNumber(7), 2));
   t.true(fixture.isHeld(fixture.self, 1));
   fixture.nowMs += HOUR_MS;
-  fixture.auditing.heard([failed(hostNumber(7), 1)]);
+  fixture.auditing.heard([failed(hostNumber(7), 2)]);
   fixture.nowMs += 1.5 * HOUR_MS;
   fixture.auditing.tick();
-  t.false(fixture.isHeld(hostNumber(7), 1), 'it was said again');
+  t.false(fixture.isHeld(hostNumber(7), 2), 'it was said again');
   fixture.nowMs += HOUR_MS;
   fixture.auditing.tick();
-  t.true(fixture.isHeld(hostNumber(7), 1));
+  t.true(fixture.isHeld(hostNumber(7), 2));
   t.false(fixture.isHeld(hostNumber(7), 3));
+});
+
+/** Lets time pass, with a look each minute. */
+function pass(fixture: Fixture, forMs: number): void {
+  for (const endMs = fixture.nowMs + forMs; fixture.nowMs < endMs; fixture.nowMs += MINUTE_MS) fixture.auditing.tick();
+}
+
+test('a holder that is away when it is to be asked again is asked when it is back, and not believed until then', t => {
+  const fixture = pair();
+  const host = hostNumber(7);
+  fixture.fails(fixture.nextAudit() as Audit);
+  fixture.away.add(host);
+  pass(fixture, 10 * HOUR_MS);
+  t.false(fixture.isHeld(host, 1));
+  fixture.away.delete(host);
+  const again = fixture.nextAudit({ withinMs: HOUR_MS }) as Audit;
+  t.false(fixture.isHeld(host, 1));
+  fixture.answer(again, { answer: 'proof', possession: RIGHT });
+  t.true(fixture.isHeld(host, 1));
+});
+
+test('a holder that is away after it denied a copy is asked when it is back, and its next denial is its second', t => {
+  const fixture = pair();
+  const absent: AuditAnswer = { answer: 'deny', because: 'absent' };
+  fixture.answer(fixture.nextAudit() as Audit, absent);
+  fixture.away.add(hostNumber(7));
+  pass(fixture, 10 * MINUTE_MS);
+  fixture.away.delete(hostNumber(7));
+  fixture.answer(fixture.nextAudit({ withinMs: 2 * MINUTE_MS }) as Audit, absent);
+  t.false(fixture.isHeld(hostNumber(7), 1));
+});
+
+test('what another member said and says no more is found out by a host that has the bytes itself', t => {
+  for (const possession of [RIGHT, WRONG]) {
+    const fixture = pair();
+    fixture.auditing.heard([failed(hostNumber(7), 1)]);
+    fixture.nowMs += 2 * HOUR_MS;
+    const audit = fixture.nextAudit({ withinMs: 2 * MINUTE_MS }) as Audit;
+    t.false(fixture.isHeld(hostNumber(7), 1));
+    fixture.answer(audit, { answer: 'proof', possession });
+    t.is(fixture.isHeld(hostNumber(7), 1), possession === RIGHT);
+    t.is(fixture.taken('gossip').length, possession === RIGHT ? 0 : 1);
+  }
+});
+
+test('a host that has the bytes and cannot read them believes what has lasted, as one that has not', t => {
+  const fixture = pair();
+  fixture.auditing.heard([failed(hostNumber(7), 1)]);
+  fixture.nowMs += 2 * HOUR_MS;
+  const { audit } = fixture.nextAudit({ withinMs: 2 * MINUTE_MS }) as Audit;
+  const answer: AuditAnswer = { answer: 'proof', possession: WRONG };
+  fixture.auditing.audited({ is: 'audited', nowMs: fixture.nowMs, audit, expected: undefined, answer });
+  t.true(fixture.isHeld(hostNumber(7), 1));
+});
+
+test('what another member said of a holder that is away since is believed until that is back for two hours', t => {
+  const fixture = pair();
+  const host = hostNumber(7);
+  fixture.holds(host, 2);
+  fixture.auditing.heard([failed(host, 2)]);
+  pass(fixture, HOUR_MS);
+  fixture.away.add(host);
+  pass(fixture, 5 * HOUR_MS);
+  fixture.away.delete(host);
+  pass(fixture, HOUR_MS);
+  t.false(fixture.isHeld(host, 2));
+  pass(fixture, 2 * HOUR_MS);
+  t.true(fixture.isHeld(host, 2));
 });

@@ -2,7 +2,7 @@ import test from 'ava';
 import { chooseSource, type SourceView } from '../../src/core/choose-source.js';
 
 const view = (change: Partial<SourceView<string>> = {}): SourceView<string> => ({
-  origin: 'origin',
+  origins: ['origin'],
   holders: ['a', 'b'],
   isConnected: () => true,
   hopedOf: () => 100,

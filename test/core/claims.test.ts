@@ -87,3 +87,14 @@ test('law: they are what a list of them would be', t => {
     }),
   );
 });
+
+test('renewing a claim a million times takes no more memory than once, and the last end counts', t => {
+  const claims = new Claims();
+  const before = process.memoryUsage().arrayBuffers;
+  claims.hear(2, host(2), 500);
+  for (let time = 0; time < 1_000_000; time += 1) claims.hear(1, host(1), 2_000_000 - time);
+  t.true(process.memoryUsage().arrayBuffers - before < 2 ** 20);
+  t.is(claims.firstEndMs, 500);
+  t.deepEqual(claims.expire(1_000_000), [2]);
+  t.deepEqual(claims.expire(1_000_001), [1]);
+});

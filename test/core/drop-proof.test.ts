@@ -16,6 +16,7 @@ import { law } from '../helpers/law.js';
 const hostNumber = (n: number): HostId => parseHostId(n.toString(16).padStart(32, '0'));
 const SELF = hostNumber(1);
 const ORIGIN = hostNumber(2);
+const OTHER_ORIGIN = hostNumber(6);
 const NONCE = parseNonce('1'.repeat(32));
 const OTHER_NONCE = parseNonce('2'.repeat(32));
 const RIGHT = parsePossession('a'.repeat(64));
@@ -46,7 +47,7 @@ const proofOf = (
     parcel: parseParcelId('c'.repeat(64)),
     store: parseStoreId('d'.repeat(32)),
     self: SELF,
-    origin: ORIGIN,
+    origins: [ORIGIN, OTHER_ORIGIN],
     nonce: NONCE,
     copiesWanted,
     configVersion: 4,
@@ -72,6 +73,7 @@ for (const [title, second, members] of [
   ['one that was not asked', { ...grant(4), expected: undefined }, {}],
   ['this host itself', grant(1), {}],
   ['the origin', grant(2), {}],
+  ['the origin of another source that lists the parcel', grant(6), {}],
   ['a host that is no member any more', grant(4), { 4: undefined }],
   ['a draining host', grant(4), { 4: { state: 'draining' } }],
   ['a provisional host', grant(4), { 4: { state: 'provisional' } }],
@@ -100,7 +102,9 @@ test('whatever the grants, a proof counts N distinct domains of active, trusted 
         possession: right ? RIGHT : WRONG,
         nonce: fresh ? NONCE : OTHER_NONCE,
       }));
-      const good = answers.filter(({ n, right, fresh }) => right && fresh && n > 2).map(({ n }) => domains[n]);
+      const good = answers
+        .filter(({ n, right, fresh }) => right && fresh && n > 2 && n !== 6)
+        .map(({ n }) => domains[n]);
       return (proofOf(grants, { members, copiesWanted }) !== undefined) === new Set(good).size >= copiesWanted;
     }),
   );

@@ -1,7 +1,23 @@
 import test from 'ava';
 import fc from 'fast-check';
-import type { ClusterConfig } from '../../src/core/cluster-config.js';
-import type { HostId } from '../../src/core/ids.js';
+import { Chance } from '../../src/core/chance.js';
+import { type ClusterConfig, DEFAULT_TIMING, type Member } from '../../src/core/cluster-config.js';
+import { Dropping } from '../../src/core/dropping.js';
+import { type LogSegment, logStart } from '../../src/core/holdings-log.js';
+import {
+  type HostId,
+  parseClusterId,
+  parseHostId,
+  parseKey,
+  parseNonce,
+  parseParcelId,
+  parsePeerName,
+  parseStoreId,
+} from '../../src/core/ids.js';
+import { ParcelTable, type Row } from '../../src/core/parcel-table.js';
+import { RowSet } from '../../src/core/row-set.js';
+import { RULES } from '../../src/core/rules.js';
+import { REMOVAL_RESTS, StoreRests } from '../../src/core/store-rests.js';
 import { law } from '../helpers/law.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
@@ -184,4 +200,122 @@ test('an attempt whose holders say nothing until its time is up is called off th
   );
   t.deepEqual(copiesOf(world, ids), all(5, 2));
   t.true(others.every(host => host.removed.length === 0));
+});
+
+/** One host's dropping without its machine: parcels of which it and one other host have the only copies, one of them too many. */
+function droppingOf(parcels: number) {
+  const [self, other, origin] = ['1', '2', '3'].map(digit => parseHostId(digit.repeat(32))) as [HostId, HostId, HostId];
+  const store = parseStoreId('4'.repeat(32));
+  const slots = { own: 0, other: 1 };
+  const member: Member = {
+    host: self,
+    name: 'h1',
+    peer: parsePeerName(`12D3Koo${'A'.repeat(45)}`),
+    state: 'active',
+    trust: 'trusted',
+    domain: self,
+    roaming: false,
+  };
+  const timing = { ...DEFAULT_TIMING, surplusMs: 0 };
+  const config = { cluster: parseClusterId('c'.repeat(32)), version: 1, members: [member], sources: [], timing };
+  const table = new ParcelTable();
+  const marked = new RowSet();
+  const silent = new Set<Row>();
+  const attempts: { readonly row: Row; readonly nonce: ReturnType<typeof parseNonce> }[] = [];
+  const rowOf = (n: number): Row => table.rowOf(parseParcelId(n.toString(16).padStart(64, '0')));
+  let nonces = 0;
+  const dropping = new Dropping({
+    self,
+    table,
+    placement: { domainOf: host => host },
+    others: {
+      grantersOf: row => (table.isHeldBy(row, slots.other) && !silent.has(row) ? [other] : []),
+      dropsBefore: () => false,
+    },
+    wanted: { copiesWanted: () => 1, originOf: () => origin, originsOf: () => [origin] },
+    chance: new Chance([1, 2, 3]),
+    nonces: () => parseNonce((++nonces).toString(16).padStart(32, '0')),
+    rules: RULES,
+    nowMs: () => 0,
+    config: () => config,
+    memberOf: () => member,
+    returnedAtMs: () => undefined,
+    heldIn: row => (table.isHeldBy(row, slots.own) ? store : undefined),
+    isOurs: row => table.isHeldBy(row, slots.own),
+    isDraining: () => false,
+    isExpiring: () => false,
+    isRelocated: () => false,
+    keepUntilMs: () => Number.NEGATIVE_INFINITY,
+    rests: new StoreRests(REMOVAL_RESTS),
+    isPressed: () => false,
+    emit: effect => {
+      const row = effect.do === 'prove-own' ? table.find(effect.parcel) : undefined;
+      if (effect.do === 'prove-own' && row !== undefined) attempts.push({ row, nonce: effect.attempt });
+    },
+    lookAgain: (row, atMs) => {
+      if (atMs === undefined) marked.add(row);
+    },
+    lookLater: () => undefined,
+  });
+  const look = (): void => {
+    for (let row = marked.take(); row !== undefined; row = marked.take()) dropping.consider(row);
+  };
+  for (let n = 0; n < parcels; n += 1) {
+    const row = rowOf(n);
+    table.describe({ id: table.id(row), key: parseKey('0'.repeat(32)), bytes: MIB }, 0);
+    table.setHeld(row, slots.own, true);
+    table.setHeld(row, slots.other, true);
+    dropping.consider(row);
+  }
+  return {
+    dropping,
+    attempts,
+    /** The other host lets its copies of so many go. */
+    othersGo(from: number, to: number): void {
+      for (let n = from; n < to; n += 1) {
+        table.setHeld(rowOf(n), slots.other, false);
+        marked.add(rowOf(n));
+      }
+      look();
+    },
+    /** … or can grant nothing for them, which is seen when they are looked at. */
+    othersAreSilent(from: number, to: number): void {
+      for (let n = from; n < to; n += 1) silent.add(rowOf(n));
+    },
+    /** All attempts that are under way come to their end. */
+    allDropped(): void {
+      for (const { row, nonce } of attempts.splice(0)) {
+        table.setHeld(row, slots.own, false);
+        const segment: LogSegment = {
+          host: self,
+          end: logStart(store, { counter: 1, random: '00'.repeat(8) }),
+          ops: [],
+          signature: new Uint8Array(64),
+        };
+        dropping.dropped({ is: 'dropped', nowMs: 0, attempt: nonce, segment, usedBytes: 0 });
+        marked.add(row);
+      }
+      look();
+    },
+  };
+}
+
+test('what others have dropped gives its turn to what waits behind it', t => {
+  const { dropping, attempts, othersGo, allDropped } = droppingOf(200);
+  t.is(dropping.size, 64);
+  othersGo(64, 128);
+  allDropped();
+  t.is(dropping.size, 64);
+  t.is(attempts.length, 64);
+  allDropped();
+  allDropped();
+  t.is(dropping.size, 0);
+  t.is(attempts.length, 0);
+});
+
+test('what is found needed when its turn comes gives it to the next', t => {
+  const { dropping, othersAreSilent, allDropped } = droppingOf(129);
+  othersAreSilent(64, 128);
+  allDropped();
+  t.is(dropping.size, 1);
 });

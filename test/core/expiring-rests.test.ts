@@ -16,7 +16,7 @@ function expiringOf({ runMs = 1_000, mounted = true }: { readonly runMs?: number
   const row = table.rowOf(PARCEL);
   const wanted = new Wanted(table);
   wanted.takeHead({ source: SOURCE, seq: 1, hash: 'f'.repeat(64) });
-  const now = { ms: 5_000, runMs, mounted };
+  const now = { ms: 5_000, runMs, mounted, asked: 0 };
   const effects: Effect[] = [];
   const looks: number[] = [];
   const context: ExpiringContext = {
@@ -25,7 +25,10 @@ function expiringOf({ runMs = 1_000, mounted = true }: { readonly runMs?: number
     nowMs: () => now.ms,
     runMs: () => now.runMs,
     gcGraceMs: () => 1_000,
-    heardSeq: () => 1,
+    heardSeq: () => {
+      now.asked += 1;
+      return 1;
+    },
     heldIn: () => (now.mounted ? STORE : undefined),
     isOurs: () => true,
     isBusy: () => false,
@@ -54,6 +57,18 @@ test('the next look is a whole millisecond away at the least, whatever the clock
   now.runMs = 2_000 - 1e-10;
   expiring.consider(row);
   t.deepEqual(looks, [now.ms + 1_000, now.ms + 1]);
+});
+
+test('what anybody has heard of heads is asked for only when a parcel is due', t => {
+  const { expiring, row, now, effects } = expiringOf();
+  expiring.consider(row);
+  expiring.identified(row, SOURCE);
+  expiring.consider(row);
+  t.is(now.asked, 0);
+  now.runMs += 1_000;
+  expiring.consider(row);
+  t.true(now.asked > 0);
+  t.true(effects.some(effect => effect.do === 'expire'));
 });
 
 test('what a store refused to remove is left alone for a while, though the store comes back at once', t => {

@@ -28,6 +28,28 @@ test('every parcel gets exactly N copies, none at its origin, and nothing is fet
     t.deepEqual(host.machine.pending(), { pursuits: 0, fetches: 0, othersClaims: 0, attempts: 0, relocations: 0 });
 });
 
+test('what another origin listed first is fetched from who has it, and lies with neither of the two', t => {
+  const hosts = [{}, {}, {}, {}];
+  const twin = new SmallWorld(hosts);
+  twin.backUp(twin.hosts[0] as SmallHost, many(20));
+  const [refs] = [...twin.sources.values()].map(({ parcels }) => parcels);
+
+  const world = new SmallWorld(hosts);
+  const [origin, lister] = world.hosts as [SmallHost, SmallHost];
+  world.run(2_000);
+  world.list(lister, refs ?? []);
+  world.run(2_000);
+  const parcels = world.backUp(origin, many(20));
+  world.run(5 * MINUTE_MS);
+  for (const id of parcels) {
+    t.deepEqual(
+      world.trueHolders(id).map(host => world.hosts.indexOf(host)),
+      [2, 3],
+    );
+    for (const host of world.hosts) t.is(host.machine.copies(id), 2);
+  }
+});
+
 test('hosts that do not know of each other’s room yet heed each other’s claims all the same', t => {
   const world = new SmallWorld([
     { lentBytes: 0 },

@@ -202,31 +202,60 @@ test('a source that gives wrong bytes is not the only one that is asked', t => {
   );
 });
 
-test('what a family saves is not asked for in a circle while nobody can tell', t => {
+/** A host with 20 MiB left that holds a parcel of 80 MiB, and is told of others of its family. */
+function fullWithFamily(bytes: readonly number[]) {
   const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 100 * MIB }], { copies: 1 });
   world.run(40_000);
   const [origin, taker] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
   const [old] = world.backUp(origin, [{ bytes: 80 * MIB, key: 'k' }]) as [ParcelId];
-  t.true(world.runUntil(() => world.trueHolders(old).length === 1, MINUTE_MS));
+  world.runUntil(() => world.trueHolders(old).length === 1, MINUTE_MS);
   taker.machine.step({ is: 'wake', nowMs: world.nowMs });
   const source = sourceIdOf(origin.id, 'photos');
-  const next = parseParcelId('cd'.repeat(32));
+  const refs = bytes.map((size, i) => ({
+    id: parseParcelId(hashHex(Buffer.from(`next ${i}`))),
+    key: parseKey(hashHex(Buffer.from('k')).slice(0, 32)),
+    bytes: size,
+  }));
   const { nowMs } = world;
   const asked = taker.machine.step({
     is: 'wanted',
     nowMs,
     source,
     head: { source, seq: 2, hash: 'f'.repeat(64) },
-    add: [{ id: next, key: parseKey(hashHex(Buffer.from('k')).slice(0, 32)), bytes: 90 * MIB }],
+    add: refs,
     remove: [],
     notNewest: [],
     newestAgain: [],
   });
-  const measures = (effects: readonly Effect[]) => effects.filter(effect => effect.do === 'measure').length;
+  return { taker, nowMs, asked, parcels: refs.map(({ id }) => id) };
+}
+
+const measures = (effects: readonly Effect[]) => effects.filter(effect => effect.do === 'measure').length;
+
+test('what a family saves is not asked for in a circle while nobody can tell', t => {
+  const { taker, nowMs, asked, parcels } = fullWithFamily([90 * MIB]);
   t.is(measures(asked), 1);
-  const told = { is: 'measured', parcel: next, store: taker.store, missingBytes: undefined } as const;
+  const told = { is: 'measured', parcel: parcels[0] as ParcelId, store: taker.store, missingBytes: undefined } as const;
   t.is(measures(taker.machine.step({ ...told, nowMs })), 0);
   t.is(measures(taker.machine.step({ is: 'wake', nowMs: nowMs + MINUTE_MS })), 1);
+});
+
+test('what a family saves is measured anew when one of it comes or leaves, also while it is being measured', t => {
+  const { taker, nowMs, asked, parcels } = fullWithFamily([90 * MIB, 15 * MIB]);
+  const [large, small] = parcels as [ParcelId, ParcelId];
+  t.is(measures(asked), 1);
+  const told = { is: 'measured', nowMs, parcel: large, store: taker.store, missingBytes: 30 * MIB } as const;
+  const changes = (op: 'add' | 'del') =>
+    taker.machine.step({
+      is: 'own-ops',
+      nowMs,
+      segment: taker.append({ op, parcel: small }),
+      usedBytes: 80 * MIB,
+    });
+  t.is(measures(changes('add')), 0);
+  t.is(measures(taker.machine.step(told)), 1, 'it was of before');
+  t.is(measures(taker.machine.step(told)), 0);
+  t.is(measures(changes('del')), 1);
 });
 
 test('operations altered by a host that passes them on do not make the writer’s copies disappear', t => {
@@ -277,4 +306,22 @@ test('however many connect at once, one heartbeat tells them all what is here', 
   t.is(said(), before);
   world.run(1_500);
   t.is(said(), before + 1);
+});
+
+test('for the log of a host that is heard of and not connected one after the other is asked who may have it', t => {
+  const world = new SmallWorld([{}, {}, {}, {}]);
+  const [host, writer, ...relays] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
+  world.run(20_000);
+  t.deepEqual(host.machine.outOfReach(), []);
+  world.tell(host, { is: 'disconnected', nowMs: world.nowMs, host: writer.id });
+  world.loses = message => message.kind === 'log';
+  writer.append({ op: 'head', source: sourceIdOf(host.id, 'photos'), seq: 1 });
+  world.tell(writer, { is: 'own-ops', nowMs: world.nowMs, segment: writer.segmentAfter(0), usedBytes: 0 });
+  world.effects.length = 0;
+  world.run(60_000);
+  t.deepEqual(host.machine.outOfReach(), [writer.id]);
+  const asked = world.effects.flatMap(each =>
+    each.host === host.id && each.effect.do === 'ask-state' ? [each.effect.host] : [],
+  );
+  t.deepEqual([...new Set(asked)].sort(), relays.map(({ id }) => id).sort());
 });

@@ -42,7 +42,7 @@ const proof = DropProof.from({
   parcel,
   store: disk,
   self,
-  origin,
+  origins: [origin],
   nonce: nonceOf(7),
   copiesWanted: 2,
   configVersion: 1,

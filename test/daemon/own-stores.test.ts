@@ -297,7 +297,7 @@ function aProof(parcel: ParcelId, store: StoreId): DropProof {
     parcel,
     store,
     self: host,
-    origin: parseHostId('d4'.repeat(16)),
+    origins: [parseHostId('d4'.repeat(16))],
     nonce,
     copiesWanted: 2,
     configVersion: 1,

@@ -25,7 +25,7 @@ import type { Unstamped } from '../../src/daemon/driver.js';
 import { Roster } from '../../src/daemon/roster.js';
 import { StateExchange, type StateExchangeOptions } from '../../src/daemon/state-exchange.js';
 import { publicKeyOf } from '../../src/membership/peer-key.js';
-import { STATE_VECTOR_MAX } from '../../src/net/state-protocol.js';
+import { askState, STATE_VECTOR_MAX } from '../../src/net/state-protocol.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
@@ -91,6 +91,7 @@ async function aPair(
           return othersFirst ? [...others, ...own] : [...own, ...others];
         },
         host: () => ({ connected: true }),
+        outOfReach: () => [],
         startOf: (host: string) => (self === answerer && host === asker ? askerStartedBefore : undefined),
         heartbeat: () => ({
           kind: 'heartbeat',
@@ -298,6 +299,24 @@ test('who has read more logs than an ask has room for asks all the same, and nam
   await archive.append(logOf(seeds.answerer, answerer));
   t.true(await ask());
   t.deepEqual(toldOf(told), []);
+});
+
+test('the log of a writer that is there is told to who says that it cannot reach that one, and to nobody else', async t => {
+  const { a, b, archive, seeds } = await aPair(t);
+  const segment = logOf(seeds.answerer, third);
+  await archive.append(segment);
+  const { store, epoch } = segment.end;
+  const told = async (outOfReach: readonly HostId[], seq: number): Promise<number> => {
+    const request = { logs: [{ host: third, store, epoch, seq }], heads: [], outOfReach, yourFrame: undefined };
+    let operations = 0;
+    for await (const part of askState(a.net, b.net.peer, request))
+      if (part.kind === 'segment') operations += part.segment.ops.length;
+    return operations;
+  };
+  t.is(await told([], 0), 0);
+  t.is(await told([third], 0), 2);
+  t.is(await told([third], 1), 1);
+  t.is(await told([third], 2), 0);
 });
 
 // ---- checkpoints

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
-import { HOSTS_MAX, POLICY_BYTES_MAX, PolicyError, parsePolicy } from '../../src/membership/policy.js';
+import { DEFAULT_TIMING, HOSTS_MAX } from '../../src/core/cluster-config.js';
+import { POLICY_BYTES_MAX, PolicyError, parsePolicy } from '../../src/membership/policy.js';
 import { policyJsonSchema } from '../../src/membership/policy-schema.js';
 import { law } from '../helpers/law.js';
 
@@ -215,6 +215,12 @@ test('both sides of each floor of timing', t => {
   t.is(timing('dead: 2h, deadMax: 7199s'), 1);
   t.is(timing('claimWait: 20ms'), 0);
   t.is(timing('claimWait: 19ms'), 1);
+  t.is(timing('claim: 1s'), 0);
+  t.is(timing('claim: 999ms'), 1);
+  t.is(timing('dropBackOff: 100ms'), 0);
+  t.is(timing('dropBackOff: 99ms'), 1);
+  t.is(timing('scrub: 1s'), 0);
+  t.is(timing('scrub: 999ms'), 1);
   t.is(timing('surplus: 0, step: 0s'), 0);
 });
 

@@ -123,6 +123,7 @@ test('state: the asker gets what lies beyond what it has, in order', async t => 
   const request: StateRequest = {
     logs: [{ host: HOST, store: STORE, epoch: EPOCH, seq: 41 }],
     heads: [{ source, seq: 7 }],
+    outOfReach: [HOST],
     yourFrame: { boot: 9, frame: 0 },
   };
   const got = await all(askState(a.net, b.net.peer, request));
@@ -140,7 +141,7 @@ async function answeredWith(t: ExecutionContext, change: (wire: WirePiece) => vo
     await writeMessage(stream, StateWire, { checkpoint: wire }, { signal });
     await writeMessage(stream, StateWire, { end: {} }, { signal });
   });
-  return all(askState(a.net, b.net.peer, { logs: [], heads: [], yourFrame: undefined }));
+  return all(askState(a.net, b.net.peer, { logs: [], heads: [], outOfReach: [], yourFrame: undefined }));
 }
 
 const statement = (wire: WirePiece) => wire.checkpoint as NonNullable<WirePiece['checkpoint']>;
@@ -190,14 +191,14 @@ test('state: an answer that breaks off is never taken for all', async t => {
     yield { kind: 'segment', segment: segment(1) };
     throw new Error('disk trouble');
   });
-  await t.throwsAsync(all(askState(a.net, b.net.peer, { logs: [], heads: [], yourFrame: undefined })), {
+  await t.throwsAsync(all(askState(a.net, b.net.peer, { logs: [], heads: [], outOfReach: [], yourFrame: undefined })), {
     code: 'STREAM_BROKEN',
   });
 
   // Nor one whose stream is closed in good order, as a service does that stops.
   const [c, d] = await pair(t);
   await d.net.handle(STATE_PROTOCOL, async () => undefined);
-  await t.throwsAsync(all(askState(c.net, d.net.peer, { logs: [], heads: [], yourFrame: undefined })), {
+  await t.throwsAsync(all(askState(c.net, d.net.peer, { logs: [], heads: [], outOfReach: [], yourFrame: undefined })), {
     code: 'STREAM_BROKEN',
   });
 });
@@ -219,7 +220,7 @@ test('state: a malformed request is refused, logged, and counted against its sen
   t.deepEqual(offences, Array(2).fill(`${a.net.peer} MALFORMED_MESSAGE`));
   t.true(b.lines.some(({ msg }) => msg === 'a stream was reset'));
   t.deepEqual(
-    await all(askState(a.net, b.net.peer, { logs: [], heads: [], yourFrame: undefined })),
+    await all(askState(a.net, b.net.peer, { logs: [], heads: [], outOfReach: [], yourFrame: undefined })),
     [],
     'and the next is served',
   );
