@@ -625,9 +625,10 @@ async function serve(
     }
   }
 
-  /** `undefined` for what its origin has not signed so; of an origin that left, whatever can be read. */
+  /** `undefined` for what its origin has not signed so, also one that was revoked; of an unknown one, whatever can be read. */
   function signedHead(source: SourceId, sealed: Uint8Array | undefined): Head | undefined {
-    const key = roster.keyOf(splitSourceId(source).origin);
+    const { origin } = splitSourceId(source);
+    const key = roster.keyOf(origin) ?? revocations.keyOf(origin);
     return key === undefined ? headFrom(sealed) : headFrom(sealed, bytes => verifyHead(bytes, key));
   }
 
