@@ -6,7 +6,7 @@
  * reserved together would be more than is lent (I6 holds on the disk too): once a minute, and before a fetch begins.
  */
 import type { Lending } from '../membership/policy.js';
-import type { StoreUsage } from '../store/store.js';
+import type { StoreUsage } from '../store/store-usage.js';
 
 /** A mounted store, as far as its room goes. */
 export interface RoomyStore {

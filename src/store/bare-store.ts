@@ -5,14 +5,14 @@
  * read, and whoever reads a blob hashes it. There is no index, so a blob is here when its file is.
  */
 import { lstatSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, SourceId } from '../core/ids.js';
 import { readBlob, type StoredBlob } from './blob-reader.js';
 import { type Marker, readMarker } from './marker.js';
 import { type DamagedObject, ObjectFolderReader } from './object-folder.js';
-import { readOwnFile, systemCode, tampered } from './own-folder.js';
-import { headName, headsIn, resolveStorePath, SIGNED_BYTES_MAX, StoreFolder } from './store-folder.js';
+import { systemCode, tampered } from './own-folder.js';
+import { SignedFileReader } from './signed-files.js';
+import { resolveStorePath, StoreFolder } from './store-folder.js';
 
 export interface BareStore {
   readonly marker: Marker;
@@ -41,6 +41,7 @@ export async function openBareStore(
 ): Promise<BareStore> {
   const { real, marker } = await findStore(path);
   const folder = new StoreFolder(real);
+  const signed = new SignedFileReader(folder);
   const blobBytes = (blob: BlobId): number | undefined => {
     const place = folder.blobs.pathOf(blob);
     const found = lstatSync(place, { throwIfNoEntry: false });
@@ -51,16 +52,10 @@ export async function openBareStore(
     marker,
     folder: real,
     objects: new ObjectFolderReader(folder.objects, onDamaged),
-    heads: () => headsIn(folder),
-    head: source => readOwnFile(`${folder.heads}/${headName(source)}`, SIGNED_BYTES_MAX),
-    configVersions: async () => {
-      const names = await readdir(folder.config);
-      return names
-        .filter(name => /^[1-9]\d*$/.test(name))
-        .map(Number)
-        .sort((a, b) => a - b);
-    },
-    config: version => readOwnFile(`${folder.config}/${version}`, SIGNED_BYTES_MAX),
+    heads: () => signed.heads(),
+    head: source => signed.head(source),
+    configVersions: () => signed.configVersions(),
+    config: version => signed.config(version),
     blobBytes,
     openBlob: async blob => {
       const bytes = blobBytes(blob);

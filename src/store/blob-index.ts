@@ -2,7 +2,7 @@
  * Blob index: which blobs a store holds, by how many of its PRESENT parcels, and how large they are.
  *
  * A blob is held when it is in this table. The table names the log position that it stands for: one that is a prefix of
- * the store's log is brought up to date from there, any other is made anew (store-opening.ts). A record takes 42 bytes.
+ * the store's log is brought up to date from there, any other is made anew (recovery.ts). A record takes 42 bytes.
  */
 
 import { decode, encode } from 'cborg';

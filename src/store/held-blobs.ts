@@ -15,7 +15,7 @@
  * A `lost` blob was held, but its file is gone or was wrong and was set aside: it is not counted on until it arrives again.
  * Not kept over a restart: the next opening sees that its file is not there.
  *
- * Driven by store.ts.
+ * Driven by store.ts, commit.ts, give-up.ts and corrupt-parcels.ts.
  */
 import type { BlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
@@ -64,6 +64,36 @@ export class HeldBlobs {
       await this.release([blob]);
       throw error;
     }
+  }
+
+  /**
+   * Pins them all; what is here and not held yet, and what is missing. Notes in `pinned` what the caller has to release, also when
+   * this fails.
+   */
+  async pinAll(
+    refs: readonly BlobRef[],
+    pinned: string[],
+  ): Promise<{ readonly arrivals: readonly Arrival[]; readonly missing: readonly BlobRef[] }> {
+    const arrivals: Arrival[] = [];
+    const missing: BlobRef[] = [];
+    for (const ref of refs) {
+      const counted = await this.pin(ref, { fromTrash: true });
+      pinned.push(ref.blob);
+      if (counted.is === 'missing') missing.push(ref);
+      else if (counted.is === 'arrived') arrivals.push(counted.arrival);
+    }
+    return { arrivals, missing };
+  }
+
+  /** Those of them that nobody could count on. */
+  async missing(refs: readonly BlobRef[], options: { readonly fromTrash: boolean }): Promise<readonly BlobRef[]> {
+    const missing: BlobRef[] = [];
+    for (const ref of refs) {
+      const counted = await this.pin(ref, options);
+      if (counted.is === 'missing') missing.push(ref);
+      await this.release([ref.blob]);
+    }
+    return missing;
   }
 
   async release(blobs: Iterable<string>): Promise<void> {

@@ -10,7 +10,7 @@
  * After a flush that failed, until the machine starts again, a hash says nothing of what the disk has (disk-sync.ts). Then what
  * an earlier mount left under `.incoming` goes, and what is found elsewhere is written anew, into a file of its own.
  *
- * Driven by store.ts and held-blobs.ts.
+ * Driven by store.ts, commit.ts and held-blobs.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';

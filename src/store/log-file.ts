@@ -20,7 +20,7 @@
  * After a flush that failed the kernel may show a tail that the disk never got, and flush it with success, for it takes its
  * pages for written. So whoever opens a log writes its end once more before it believes it (see disk-sync.ts).
  *
- * A lost tail that was flushed leaves no trace here: the index and the peers remember a higher number (store-opening.ts).
+ * A lost tail that was flushed leaves no trace here: the index and the peers remember a higher number (recovery.ts).
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';

@@ -2,7 +2,7 @@
  * Marker: the file that says that a folder is a store, whose, and in which epoch its log is.
  *
  * A folder without it is not a store: its disk may not be mounted, and to make another would fill the disk below and
- * count copies twice. So it is made once, by `createStore`, and otherwise only rewritten.
+ * count copies twice. So it is made once (create-store.ts), and otherwise only rewritten.
  */
 import type { Epoch } from '../core/holdings-log.js';
 import {
@@ -52,6 +52,18 @@ export async function readMarker(storePath: string): Promise<ReadMarker> {
   } catch (error) {
     if (!(error instanceof MalformedId) && !(error instanceof TypeError)) throw error;
     return { kind: 'unreadable', because: error.message };
+  }
+}
+
+/** Why this is no longer the folder of that store, for people; `undefined` when it is. Never throws. */
+export async function whyNotOf(storePath: string, store: StoreId): Promise<string | undefined> {
+  try {
+    const read = await readMarker(storePath);
+    if (read.kind === 'absent') return `its folder has no ${MARKER_NAME} any more: the disk is not mounted`;
+    if (read.kind === 'unreadable') return `its ${MARKER_NAME} cannot be read any more: ${read.because}`;
+    return read.marker.store === store ? undefined : `another store, ${read.marker.store}, is in its place`;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
 }
 

@@ -5,7 +5,7 @@
  * stay closed, and nobody empties the trash of a closed store. So what is the first to go for a fetch goes for an opening:
  * the trash, the oldest first, and where that is not enough what lies under `.incoming`, which costs that it comes once more.
  *
- * Driven by store.ts, while nothing else runs in the store.
+ * Driven by open-store.ts, while nothing else runs in the store.
  */
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { systemCode } from './own-folder.js';

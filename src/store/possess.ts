@@ -6,7 +6,7 @@
  * DESIGN section 7 allows 64 ranges of a large parcel that was scrubbed lately, which needs a record of scrubs that no
  * store keeps yet. "From disk" is as the kernel gives it: what it has cached is not read from the platter again.
  *
- * In memory: one chunk, and a hasher a holder. Driven by store.ts, which decides what wrong bytes mean.
+ * In memory: one chunk, and a hasher a holder. Driven by corrupt-parcels.ts, which decides what wrong bytes mean.
  */
 import type { HostId, Nonce, Possession } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';

@@ -9,7 +9,7 @@
  * or stale index costs bytes on the wire and nothing else.
  *
  * On disk, some 95 bytes a chunk: 90 MB for a terabyte of large files. Changes go one after the other, a slice at a time, for a
- * transaction holds up the event loop. Driven by store.ts.
+ * transaction holds up the event loop. Driven by kept-recipes.ts, and read by assembly.ts.
  */
 import type { Database, RootDatabase } from 'lmdb';
 import { type BlobId, bytesOf, hexOf, parseBlobId, type StoreId } from '../core/ids.js';

@@ -3,7 +3,7 @@
  */
 import { lstat, readdir, realpath, rm } from 'node:fs/promises';
 import type { Epoch } from '../core/holdings-log.js';
-import { hexOf, MalformedId, parseSourceId, type SourceId } from '../core/ids.js';
+import { hexOf } from '../core/ids.js';
 import { fsyncFolder, NEW_MARK } from '../platform/durable.js';
 import { FanFolder } from './fan-folder.js';
 import { makeOwnFolder, systemCode } from './own-folder.js';
@@ -67,27 +67,6 @@ const EPOCH_RANDOM_BYTES = 8;
 /** Greater than every epoch of this store that anybody has seen. */
 export function newEpoch(countersSeen: readonly number[], random: () => Uint8Array): Epoch {
   return { counter: Math.max(...countersSeen) + 1, random: hexOf(random().subarray(0, EPOCH_RANDOM_BYTES)) };
-}
-
-/** A signed head has some hundred bytes a snapshot; a configuration grows with members: both stay far below. */
-export const SIGNED_BYTES_MAX = 16 * 1024 * 1024;
-
-/** `<host id>.<source>`: a source's name has no dot. */
-export function headName(source: SourceId): string {
-  return source.replace('/', '.');
-}
-
-export async function headsIn(folder: StoreFolder): Promise<SourceId[]> {
-  const sources: SourceId[] = [];
-  for (const name of await readdir(folder.heads)) {
-    try {
-      sources.push(parseSourceId(name.replace('.', '/')));
-    } catch (error) {
-      // What a crash left beside a head while it was written.
-      if (!(error instanceof MalformedId)) throw error;
-    }
-  }
-  return sources.sort();
 }
 
 /** Removes what a crash left beside files whose names begin so while they were being replaced. */

@@ -6,7 +6,7 @@
  * file, and only when bytes that are to go have other names at all.
  *
  * Removed is what is a link to one of these inodes, has another name, and lies in folders of ours. Nothing is followed.
- * Driven by store.ts, and never beside an update of a tree: that could put a name where this has been.
+ * Driven by trees.ts, and never beside an update of a tree: that could put a name where this has been.
  */
 import type { Stats } from 'node:fs';
 import { lstat, readdir, unlink } from 'node:fs/promises';

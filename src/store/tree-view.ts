@@ -10,7 +10,7 @@
  * Paths come from peers. Whatever could lead out of the tree, and whatever this file system cannot name, is written down
  * in `<source>.unplaced` and stays in `.blobs` alone. No component is followed before it was seen to be a folder of ours.
  *
- * In memory: the names of the folders on the way to the present entry. Driven by store.ts.
+ * In memory: the names of the folders on the way to the present entry. Driven by trees.ts.
  */
 import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';

@@ -14,8 +14,10 @@ import { readSnapshot, SnapshotParcels, type WalkedParcel } from '../../src/cata
 import { type BlobId, type ObjectId, parseBlobId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
 import type { Signer } from '../../src/core/signed.js';
 import type { Configuration } from '../../src/membership/configuration.js';
+import { createStore } from '../../src/store/create-store.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
-import { createStore, openStore, type Store } from '../../src/store/store.js';
+import { openStore } from '../../src/store/open-store.js';
+import type { Store } from '../../src/store/store.js';
 import { ScratchSource } from '../catalog/scratch-source.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { found, hostOf, memberOf, newKey } from '../membership/cast.js';

@@ -2,7 +2,7 @@
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { openStore } from '../../src/store/store.js';
+import { openStore } from '../../src/store/open-store.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../contracts/store-contract.js';
 import { skip } from '../helpers/skip.js';
 import { fillDisk, mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';

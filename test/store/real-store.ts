@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { parseClusterId, parseHostId } from '../../src/core/ids.js';
+import { createStore } from '../../src/store/create-store.js';
 import { type IndexDatabase, openIndexDatabase } from '../../src/store/index-database.js';
-import { createStore, openStore, type Store, type StoreOpening } from '../../src/store/store.js';
+import { openStore, type StoreOpening } from '../../src/store/open-store.js';
+import type { Store } from '../../src/store/store.js';
 import { blobsOf } from '../contracts/store-contract.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 

@@ -4,7 +4,9 @@ import test from 'ava';
 import { pino } from 'pino';
 import { compareEpochs } from '../../src/core/holdings-log.js';
 import { parseClusterId, parseHostId, parseNonce, sourceIdOf } from '../../src/core/ids.js';
-import { createStore, openStore, type Store } from '../../src/store/store.js';
+import { createStore } from '../../src/store/create-store.js';
+import { openStore } from '../../src/store/open-store.js';
+import type { Store } from '../../src/store/store.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../contracts/store-contract.js';
 import { CLUSTER, HOST, TestHost } from './real-store.js';
 

@@ -1,0 +1,202 @@
+/**
+ * Corrupt parcels: whether this store has the bytes of a PRESENT parcel, by a read of its disk, and what follows when it has not.
+ *
+ *   read      every blob, against its hash (possess.ts)
+ *   again     what was wrong or gone is looked at once more, for a memory or a cable that errs must not cost a copy
+ *   lost      no commit counts on that blob any more (held-blobs.ts)
+ *   entered   `corrupt` in the log, flushed → the index: the parcel counts no more, and is fetched again
+ *   aside     the wrong file is moved to `.trash`, where a person finds it
+ *   sharers   other parcels that list the blob count no longer either
+ *
+ * The parcel's other blobs stay where they are: whoever takes it again finds them, and they may be the last of their kind.
+ *
+ * Driven by store.ts, for grants, audits and scrubs.
+ */
+import type { Logger } from 'pino';
+import { ClusterError } from '../core/fault.js';
+import type { LogPosition } from '../core/holdings-log.js';
+import { type HostId, type ParcelId, type Possession, parseBlobId } from '../core/ids.js';
+import type { BlobRef } from '../core/parcel.js';
+import type { BlobIndex } from './blob-index.js';
+import type { FanFolder } from './fan-folder.js';
+import type { HeldBlobs } from './held-blobs.js';
+import type { HeldParcels, ParcelWatch } from './held-parcels.js';
+import type { Incoming } from './incoming.js';
+import { isBadSector } from './own-folder.js';
+import { canBeRead, isRight, type ParcelRead, type PossessionAsk, readParcel } from './possess.js';
+import type { Records } from './records.js';
+
+/** Whether this host has the bytes of a parcel, by a look at its disk. */
+export type Possessed =
+  /** Every byte was read and is right: what each of the holders must answer. */
+  | { readonly kind: 'whole'; readonly possessions: ReadonlyMap<HostId, Possession> }
+  /** A file of it is gone or wrong. It counts no more: `corrupt` is in the log, up to this position. */
+  | { readonly kind: 'corrupt'; readonly position: LogPosition }
+  /** Not PRESENT, or no longer when the read was over. */
+  | { readonly kind: 'absent' };
+
+type WrongRead = Extract<ParcelRead, { readonly kind: 'wrong' }>;
+
+/**
+ * When a blob turns out to be wrong, other parcels may list it too. With no more parcels here than this, all records are
+ * read to find them, about a second; with more, each is found when it is read itself.
+ */
+const SHARERS_SOUGHT_MAX = 10_000;
+
+/** Of so many other files one must be read before a disk that does not give one is believed to have lost just that. */
+const OTHERS_TRIED_MAX = 8;
+
+export interface CorruptParcelsParts {
+  readonly parcels: HeldParcels;
+  readonly blobs: HeldBlobs;
+  readonly incoming: Incoming;
+  readonly records: Records;
+  readonly index: BlobIndex;
+  readonly blobFolder: FanFolder;
+  /** See `Store.whyGone`. */
+  readonly whyGone: () => Promise<string | undefined>;
+  readonly log: Logger;
+}
+
+export class CorruptParcels {
+  readonly #parcels: HeldParcels;
+  readonly #blobs: HeldBlobs;
+  readonly #incoming: Incoming;
+  readonly #records: Records;
+  readonly #index: BlobIndex;
+  readonly #blobFolder: FanFolder;
+  readonly #whyGone: CorruptParcelsParts['whyGone'];
+  readonly #log: Logger;
+
+  constructor(parts: CorruptParcelsParts) {
+    this.#parcels = parts.parcels;
+    this.#blobs = parts.blobs;
+    this.#incoming = parts.incoming;
+    this.#records = parts.records;
+    this.#index = parts.index;
+    this.#blobFolder = parts.blobFolder;
+    this.#whyGone = parts.whyGone;
+    this.#log = parts.log;
+  }
+
+  /** As `Store.possess`. */
+  async possess(parcel: ParcelId, ask: PossessionAsk): Promise<Possessed> {
+    if (!this.#parcels.isPresent(parcel)) return { kind: 'absent' };
+    const watch = this.#parcels.watch(parcel);
+    try {
+      const refs = await this.#records.refsOf(parcel);
+      if (refs === undefined) return await this.#parcels.take(parcel, () => this.#foundRecordless(parcel));
+      const read = await readParcel(refs, blob => this.#blobFolder.pathOf(blob), ask);
+      if (read.kind === 'whole') return this.#parcels.isPresent(parcel) ? read : { kind: 'absent' };
+      return await this.#foundUnlike(parcel, refs, { read, watch });
+    } finally {
+      watch.end();
+    }
+  }
+
+  async #foundRecordless(parcel: ParcelId): Promise<Possessed> {
+    this.#parcels.mustWork();
+    if (!this.#parcels.isPresent(parcel)) return { kind: 'absent' };
+    if ((await this.#records.refsOf(parcel)) !== undefined) throw unsteady(`the record of parcel ${parcel}`);
+    await this.#index.distrust();
+    return this.#enter(parcel, []);
+  }
+
+  async #foundUnlike(
+    parcel: ParcelId,
+    refs: readonly BlobRef[],
+    { read, watch }: { readonly read: WrongRead; readonly watch: ParcelWatch },
+  ): Promise<Possessed> {
+    const found = await this.#parcels.take(parcel, async () => {
+      this.#parcels.mustWork();
+      // Dropped meanwhile, and perhaps taken back: then its files were moved while they were read, and nothing is wrong.
+      return watch.changed ? ({ kind: 'absent' } as const) : this.#foundWrong(parcel, refs, read);
+    });
+    if (found.kind !== 'corrupt') return found;
+    return { kind: 'corrupt', position: (await this.#denounceSharers(read.blob.blob)) ?? found.position };
+  }
+
+  async #foundWrong(parcel: ParcelId, refs: readonly BlobRef[], { blob: wrong, error }: WrongRead): Promise<Possessed> {
+    return this.#blobs.whileLeaving([wrong], async () => {
+      const blob = parseBlobId(wrong.blob);
+      const known = this.#blobs.isLost(blob);
+      if (!known && (await this.#isRightAfterAll(refs, wrong))) throw error ?? unsteady(`blob ${blob}`);
+      // First, so that no commit enters an `add` that relies on it.
+      this.#blobs.lose(blob);
+      try {
+        return await this.#enter(parcel, refs);
+      } catch (error) {
+        if (!known) this.#blobs.notLost(blob);
+        throw error;
+      } finally {
+        if (!known && this.#blobs.isLost(blob)) await this.#incoming.setAsideHeld(blob, wrong.bytes);
+      }
+    });
+  }
+
+  /** @throws what the disk says, unless it has lost just this file */
+  async #isRightAfterAll(refs: readonly BlobRef[], wrong: BlobRef): Promise<boolean> {
+    try {
+      return await isRight(this.#blobFolder.pathOf(wrong.blob), wrong);
+    } catch (error) {
+      if (isBadSector(error) && (await this.#readsOthers(refs, wrong.blob))) return false;
+      throw error;
+    }
+  }
+
+  /** A disk that is gone may still give what the kernel has of it; but then `corrupt` cannot be written to it either. */
+  async #readsOthers(refs: readonly BlobRef[], than: string): Promise<boolean> {
+    if ((await this.#whyGone()) !== undefined) return false;
+    let tried = 0;
+    for await (const blob of this.#blobsBut(than, refs)) {
+      if (await canBeRead(this.#blobFolder.pathOf(blob))) return true;
+      tried += 1;
+      if (tried === OTHERS_TRIED_MAX) break;
+    }
+    return false;
+  }
+
+  /** Those of its parcel first. */
+  async *#blobsBut(than: string, refs: readonly BlobRef[]): AsyncGenerator<string> {
+    for (const { blob } of refs) if (blob !== than) yield blob;
+    for await (const { ids } of this.#blobFolder.shards()) for (const id of ids) if (id !== than) yield id;
+  }
+
+  async #enter(parcel: ParcelId, refs: readonly BlobRef[]): Promise<Possessed> {
+    this.#incoming.expectStrays();
+    const position = await this.#parcels.enter({ op: 'corrupt', parcel }, refs);
+    this.#log.warn({ code: 'PARCEL_CORRUPT', parcel }, 'a parcel lacks right bytes here and counts no longer');
+    return { kind: 'corrupt', position };
+  }
+
+  /** The position after the last that was found. */
+  async #denounceSharers(blob: string): Promise<LogPosition | undefined> {
+    let position: LogPosition | undefined;
+    if (this.#parcels.count > SHARERS_SOUGHT_MAX) return position;
+    try {
+      for (const parcel of [...this.#parcels.present()]) {
+        // Found all, or it has arrived again and they are whole.
+        if (!this.#blobs.isListed(blob) || !this.#blobs.isLost(blob)) break;
+        const refs = (await this.#records.refsOf(parcel)) ?? [];
+        if (!refs.some(ref => ref.blob === blob)) continue;
+        const found = await this.#parcels.take(parcel, async () => {
+          this.#parcels.mustWork();
+          const still = this.#parcels.isPresent(parcel) && this.#blobs.isLost(blob);
+          return still ? this.#enter(parcel, refs) : undefined;
+        });
+        if (found?.kind === 'corrupt') ({ position } = found);
+      }
+    } catch (error) {
+      // What was asked about is answered; the others are found when they are read.
+      this.#log.warn({ code: 'SHARERS_NOT_SOUGHT', blob, err: error }, 'parcels that share a lost blob were not found');
+    }
+    return position;
+  }
+}
+
+const unsteady = (what: string) =>
+  new ClusterError(
+    'STORE_UNSTEADY',
+    `${what} was wrong when it was read and right when it was read again: check this host's memory, disk and cables; nothing was changed`,
+    { blame: 'operator' },
+  );

@@ -1,0 +1,59 @@
+/**
+ * Give up: the order in which a parcel leaves a store, the commit's the other way round (commit.ts).
+ *
+ *   allowed   by a proof or a warrant, of this parcel in this store
+ *   leaving   nobody gets a pin on its blobs any more (held-blobs.ts)
+ *   entered   `del` in the log, flushed → the index (held-parcels.ts)
+ *   moved     what no PRESENT parcel lists now goes to `.trash`, or stays until the last commit that counts on it is over
+ *   told      the caller
+ *
+ * A crash after `entered` leaves bytes that count for nothing; the next opening moves them (recovery.ts). Driven by store.ts.
+ */
+import { DropProof } from '../core/drop-proof.js';
+import { ExpiryWarrant } from '../core/expiry.js';
+import { assert } from '../core/fault.js';
+import type { LogPosition } from '../core/holdings-log.js';
+import type { ParcelId, StoreId } from '../core/ids.js';
+import type { BlobIndex } from './blob-index.js';
+import type { HeldBlobs } from './held-blobs.js';
+import type { HeldParcels } from './held-parcels.js';
+import type { Records } from './records.js';
+
+export interface GiveUpParts {
+  readonly store: StoreId;
+  readonly parcels: HeldParcels;
+  readonly blobs: HeldBlobs;
+  readonly records: Records;
+  readonly index: BlobIndex;
+}
+
+export async function drop(parts: GiveUpParts, proof: DropProof): Promise<LogPosition> {
+  // Not by its type alone: a value that merely has its fields has that too.
+  assert(proof instanceof DropProof, 'a drop needs a proof that DropProof.from has made');
+  return giveUp(parts, proof);
+}
+
+export async function expire(parts: GiveUpParts, warrant: ExpiryWarrant): Promise<LogPosition> {
+  assert(warrant instanceof ExpiryWarrant, 'an expiry needs a warrant that ExpiryWarrant.from has made');
+  return giveUp(parts, warrant);
+}
+
+async function giveUp(
+  parts: GiveUpParts,
+  { parcel, store }: { readonly parcel: ParcelId; readonly store: StoreId },
+): Promise<LogPosition> {
+  const { parcels, blobs } = parts;
+  assert(store === parts.store, `store ${parts.store} is asked to give up a copy by the word for store ${store}`);
+  return parcels.take(parcel, async () => {
+    if (!parcels.isPresent(parcel)) return parcels.position;
+    const refs = await refsToRelease(parts, parcel);
+    return blobs.letGo(refs, () => parcels.enter({ op: 'del', parcel }, refs));
+  });
+}
+
+/** Nothing when its record is lost: then the index holds too much until it is made anew. */
+async function refsToRelease({ records, index }: GiveUpParts, parcel: ParcelId) {
+  const refs = await records.refsOf(parcel);
+  if (refs === undefined) await index.distrust();
+  return refs ?? [];
+}

@@ -1,0 +1,210 @@
+/**
+ * Held parcels: which parcels of a store are PRESENT, and the one way in which that changes.
+ *
+ * PRESENT: a parcel whose `add` is in the log and all of whose files are there. A change is an operation, and goes through a
+ * round, which all who come at once share: the log, flushed → the index → the tables here → the callers are told. So nobody
+ * is told what a power cut could take back, and the index knows of nothing that the log does not have. The round that the
+ * log has and the index has not is the last one of this object: the next opening brings the index up (recovery.ts).
+ *
+ * Heads are operations of the same log, and so they are here too. In memory: 64 hex digits a parcel, about 20 MB for 10
+ * million files.
+ *
+ * Driven by commit.ts, give-up.ts and corrupt-parcels.ts, which know what has to be durable before an operation may be
+ * entered, and what may be moved after it; and by store.ts.
+ */
+import { contentsOf, isCheckpointDue } from '../core/checkpoint.js';
+import { assert } from '../core/fault.js';
+import type { LogOp, LogPosition } from '../core/holdings-log.js';
+import type { ParcelId, SourceId } from '../core/ids.js';
+import type { BlobRef } from '../core/parcel.js';
+import { Group } from '../platform/group.js';
+import type { BlobIndex } from './blob-index.js';
+import type { LateDeletions } from './late-deletions.js';
+import type { LogFile } from './log-file.js';
+import type { Recovered } from './recovery.js';
+import { Turns } from './turns.js';
+
+export interface HeldParcelsParts {
+  readonly found: Pick<Recovered, 'log' | 'present' | 'headSeqs' | 'lateDeletions'>;
+  readonly index: BlobIndex;
+  /** Aborted with the error that is for whoever comes after the end. */
+  readonly ending: AbortSignal;
+  /** Called after each round, with what its operations list. */
+  readonly onRound: (refs: readonly BlobRef[]) => void;
+}
+
+/** A parcel that somebody reads. */
+export interface ParcelWatch {
+  /** An operation on it has become durable since. */
+  readonly changed: boolean;
+  end(): void;
+}
+
+interface PendingOp {
+  readonly op: LogOp;
+  /** What it lists, or lists no longer. */
+  readonly refs: readonly BlobRef[];
+  position?: LogPosition;
+}
+
+export class HeldParcels {
+  readonly #log: LogFile;
+  readonly #index: BlobIndex;
+  readonly #present: Set<ParcelId>;
+  readonly #headSeqs: Map<SourceId, number>;
+  readonly #lateDeletions: LateDeletions;
+  readonly #ending: AbortSignal;
+  readonly #onRound: HeldParcelsParts['onRound'];
+  readonly #watched = new Set<{ readonly parcel: ParcelId; changed: boolean }>();
+  /** What changes one parcel goes one after the other. */
+  readonly #turns = new Turns<ParcelId>();
+  readonly #ops = new Group<PendingOp>(ops => this.#rounds.take('log', () => this.#round(ops)));
+  /** Rounds, and what may happen only between two of them. */
+  readonly #rounds = new Turns<'log'>();
+  readonly #checkpointing = new Turns<'checkpoint'>();
+  #failure: unknown;
+
+  constructor({ found, index, ending, onRound }: HeldParcelsParts) {
+    this.#log = found.log;
+    this.#present = found.present;
+    this.#headSeqs = found.headSeqs;
+    this.#lateDeletions = found.lateDeletions;
+    this.#index = index;
+    this.#ending = ending;
+    this.#onRound = onRound;
+  }
+
+  get count(): number {
+    return this.#present.size;
+  }
+
+  present(): IterableIterator<ParcelId> {
+    return this.#present.values();
+  }
+
+  isPresent(parcel: ParcelId): boolean {
+    return this.#present.has(parcel);
+  }
+
+  /** It is PRESENT, is about to be or was until lately: its record is needed. */
+  isKnown(parcel: ParcelId): boolean {
+    return this.#present.has(parcel) || this.#turns.busy(parcel) || this.#lateDeletions.has(parcel);
+  }
+
+  /** The highest `head` operation for this source; 0 when there is none in this epoch. */
+  headSeq(source: SourceId): number {
+    return this.#headSeqs.get(source) ?? 0;
+  }
+
+  /** After the last durable operation. */
+  get position(): LogPosition {
+    return this.#log.position;
+  }
+
+  /** Why nothing can be entered any more; `undefined` while all is well. */
+  get failure(): unknown {
+    return this.#failure ?? this.#log.failure;
+  }
+
+  /** @throws when the store has ended, or a round has failed of which the log has its part */
+  mustWork(): void {
+    this.#ending.throwIfAborted();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** What changes a parcel takes its turn at it. */
+  take<T>(parcel: ParcelId, work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(parcel, work);
+  }
+
+  watch(parcel: ParcelId): ParcelWatch {
+    const watch = { parcel, changed: false, end: () => void this.#watched.delete(watch) };
+    this.#watched.add(watch);
+    return watch;
+  }
+
+  /** Durable when this returns. `refs`: what its parcel lists. @throws ClusterError STORE_FULL: then nothing has changed */
+  async enter(op: LogOp, refs: readonly BlobRef[]): Promise<LogPosition> {
+    const pending: PendingOp = { op, refs };
+    await this.#ops.join([pending]);
+    assert(pending.position !== undefined, 'an operation that was appended has a position');
+    return pending.position;
+  }
+
+  /** Log, index, tables, in this order and in the order of the log. */
+  async #round(pending: readonly PendingOp[]): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const positions = await this.#log.append(pending.map(({ op }) => op));
+    try {
+      const changes = pending.flatMap(({ op, refs }) => {
+        const by = op.op === 'add' ? 1 : -1;
+        return refs.map(blob => ({ blob, by }) as const);
+      });
+      await this.#index.apply(changes, this.#log.position);
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
+    for (const [n, entry] of pending.entries()) {
+      this.#apply(entry.op);
+      const position = positions[n];
+      if (position !== undefined) entry.position = position;
+    }
+    this.#onRound(pending.flatMap(({ refs }) => refs));
+  }
+
+  #apply(op: LogOp): void {
+    this.#lateDeletions.take(op);
+    if (op.op === 'head') {
+      this.#headSeqs.set(op.source, Math.max(op.seq, this.headSeq(op.source)));
+      return;
+    }
+    for (const watch of this.#watched) if (watch.parcel === op.parcel) watch.changed = true;
+    if (op.op === 'add') this.#present.add(op.parcel);
+    else this.#present.delete(op.parcel);
+  }
+
+  isCheckpointDue(everyOps: number): boolean {
+    return isCheckpointDue({
+      opsSince: this.#log.position.seq - this.#log.first.seq,
+      baseOps: this.#log.base?.count ?? 0,
+      held: this.#present.size + this.#headSeqs.size,
+      everyOps,
+    });
+  }
+
+  /** As `Store.makeCheckpoint`. @throws what `lastReading` throws, the end's error, and what the disk says */
+  makeCheckpoint(lastReading: (at: LogPosition) => Promise<void>): Promise<void> {
+    return this.#checkpointing.take('checkpoint', async () => {
+      const contents = await this.#rounds.take('log', async () => ({
+        at: this.#log.position,
+        contents: contentsOf(this.#present, this.#headSeqs),
+        count: this.#present.size + this.#headSeqs.size,
+        lateDeletions: this.#lateDeletions.all(),
+      }));
+      const draft = await this.#log.draft(contents, this.#ending);
+      try {
+        // Else a crash could leave an index from before it, which would have to be made anew.
+        await this.#index.flush();
+        await lastReading(contents.at);
+        await this.#rounds.take('log', () => this.#log.standOn(draft));
+      } catch (error) {
+        if (this.#log.base !== draft.base) await draft.discard();
+        throw error;
+      }
+    });
+  }
+
+  /** When whoever has a turn at a parcel is done with it. */
+  changed(): Promise<void> {
+    return this.#turns.allDone();
+  }
+
+  /** When nothing is entered any more. */
+  async settled(): Promise<void> {
+    await this.#checkpointing.allDone();
+    await this.#ops.join([]).catch(() => {
+      // A failed round was reported to those who were in it.
+    });
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * Open store: mounts a store that is there, or says why it is missing.
+ *
+ * Missing is what has no marker, or somebody else's: its disk may not be mounted, and whatever is written there would be lost or
+ * counted twice. So nothing is touched before the marker was read. Then the parts are put together, in the order in which
+ * each needs the ones before: what the disk shows is held against the log (recovery.ts), and only then is anything counted.
+ *
+ * Driven by the daemon, at its start and whenever a disk is back.
+ */
+import type { Logger } from 'pino';
+import { CHECKPOINT_EVERY_OPS } from '../core/checkpoint.js';
+import { bootId } from '../platform/lock.js';
+import type { BlobIndex } from './blob-index.js';
+import type { StoreCreating } from './create-store.js';
+import { DiskSync } from './disk-sync.js';
+import { HeldBlobs } from './held-blobs.js';
+import { Incoming } from './incoming.js';
+import type { IndexDatabase } from './index-database.js';
+import { MARKER_NAME, type Marker, readMarker } from './marker.js';
+import { ObjectFolder } from './object-folder.js';
+import { freeOpeningRoom, isDiskFull } from './opening-room.js';
+import { systemCode } from './own-folder.js';
+import { type BlobsOf, Records } from './records.js';
+import { recover } from './recovery.js';
+import { SignedFiles } from './signed-files.js';
+import { Store } from './store.js';
+import { resolveStorePath, StoreFolder } from './store-folder.js';
+import { Trash } from './trash.js';
+
+export interface StoreOpening extends StoreCreating {
+  readonly path: string;
+  /** The state folder's counter before this start: the marker must have it, unless the index knows better. */
+  readonly previousBoot: number;
+  readonly index: IndexDatabase;
+  readonly blobsOf: BlobsOf;
+  readonly log: Logger;
+  /** The wall clock, by which the trash ages. Default: this machine's. */
+  readonly wallMs?: () => number;
+  /** Default CHECKPOINT_EVERY_OPS. */
+  readonly checkpointEveryOps?: number;
+  /** The caller's own doubt about this store's log: a peer remembers more than it has. Begins a new epoch above `counterSeen`. */
+  readonly doubt?: { readonly because: string; readonly counterSeen: number };
+}
+
+export type OpenedStore =
+  | { readonly kind: 'mounted'; readonly store: Store }
+  /** Its folder is absent, has no marker or somebody else's, or its disk does not answer. */
+  | { readonly kind: 'missing'; readonly because: string };
+
+/** Mounts a store and finds out what it really holds (recovery.ts). Writes to it from the start. */
+export async function openStore(opening: StoreOpening): Promise<OpenedStore> {
+  try {
+    return await open(opening);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === undefined || (error instanceof Error && !('syscall' in error) && code !== 'STORE_TAMPERED'))
+      throw error;
+    const message = error instanceof Error ? error.message : code;
+    return { kind: 'missing', because: `it cannot be used: ${message}` };
+  }
+}
+
+async function open(opening: StoreOpening): Promise<OpenedStore> {
+  const { path, cluster, host } = opening;
+  const missing = (because: string): OpenedStore => ({ kind: 'missing', because });
+  const real = await resolveStorePath(path);
+  if (real === undefined) return missing('its folder is not there');
+  const read = await readMarker(real);
+  if (read.kind === 'absent')
+    return missing(`its folder has no ${MARKER_NAME}: the disk is not mounted, or this is no store`);
+  if (read.kind === 'unreadable') return missing(`its ${MARKER_NAME} cannot be read: ${read.because}`);
+  const { marker } = read;
+  if (marker.cluster !== cluster) return missing(`it belongs to another cluster, ${marker.cluster}`);
+  if (marker.host !== host) return missing(`it belongs to another host, ${marker.host}`);
+  const { mounted } = opening.index;
+  if (mounted.has(marker.store)) return missing(`store ${marker.store} is mounted already: this is a copy of its disk`);
+  mounted.add(marker.store);
+  try {
+    return { kind: 'mounted', store: await mountWithRoom(opening, new StoreFolder(real), marker) };
+  } catch (error) {
+    mounted.delete(marker.store);
+    if (isDiskFull(error)) return missing(TOO_FULL);
+    throw error;
+  }
+}
+
+const TOO_FULL =
+  'its disk is full, and nothing of its .trash and .incoming could go for the few blocks that opening it takes: ' +
+  'free some room on the disk; what it holds is untouched';
+
+/** On a full disk once more, when there is room for it. */
+async function mountWithRoom(opening: StoreOpening, folder: StoreFolder, marker: Marker): Promise<Store> {
+  try {
+    return await mount(opening, folder, marker);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    const bytes = await freeOpeningRoom(folder, opening.wallMs ?? Date.now);
+    opening.log.warn(
+      { code: 'OPENING_ROOM_FREED', bytes, err: error },
+      'the disk of a store was too full for it to be opened: the oldest of its trash went, and that is tried once more',
+    );
+    // It may have got as far as a new epoch.
+    const again = await readMarker(folder.path);
+    return mount(opening, folder, again.kind === 'found' ? again.marker : marker);
+  }
+}
+
+async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker): Promise<Store> {
+  const { path, log } = opening;
+  const closing: { close(): Promise<void> }[] = [];
+  try {
+    await folder.make();
+    const index = opening.index.blobsOf(marker.store);
+    const { flushFailedIn } = index.note();
+    const flushFailed = flushFailedIn !== undefined && flushFailedIn === bootId();
+    const sync = await DiskSync.open(folder.path, () => noteFlushFailed(opening, index));
+    closing.push(sync);
+    const notes = opening.index.unreachedOf(marker.store);
+    const objects = await ObjectFolder.open(folder.objects, { log, sync, notes, flushFailed });
+    const trash = await Trash.open(folder.trash, { wallMs: opening.wallMs ?? Date.now });
+    const recovered = await recover({ ...opening, folder, marker, objects, index, trash });
+    closing.push(recovered.log);
+    const pins = new Map<string, number>();
+    const incoming = new Incoming({
+      path: folder.incoming,
+      trash,
+      blobs: folder.blobs,
+      log,
+      blobBytes: recovered.blobBytes,
+      straysPossible: recovered.straysPossible,
+      pins,
+      flushFailed,
+    });
+    await incoming.survey();
+    const blobs = new HeldBlobs(index, incoming, pins);
+    const signed = await SignedFiles.open(folder);
+    return new Store({
+      path,
+      folder,
+      sync,
+      objects,
+      index,
+      incoming,
+      trash,
+      blobs,
+      signed,
+      recovered,
+      records: new Records(objects, opening.blobsOf),
+      recipes: opening.index.recipesOf(marker.store),
+      strays: opening.index.straysOf(marker.store),
+      checkpointEveryOps: opening.checkpointEveryOps ?? CHECKPOINT_EVERY_OPS,
+      log,
+      onClosed: () => void opening.index.mounted.delete(marker.store),
+    });
+  } catch (error) {
+    for (const part of closing) await part.close();
+    throw error;
+  }
+}
+
+/** Never throws. */
+async function noteFlushFailed({ path, log }: StoreOpening, index: BlobIndex): Promise<void> {
+  try {
+    await index.noteFlushFailed(bootId());
+  } catch (error) {
+    // Until the machine starts again the next opening believes what it reads.
+    log.error({ code: 'FLUSH_FAILURE_NOT_NOTED', path, err: error }, 'a flush that failed could not be noted');
+  }
+}

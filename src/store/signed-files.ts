@@ -1,0 +1,113 @@
+/**
+ * Signed files: the newest head of each source, and the configuration versions, as a store keeps them under `.catalog`. They are
+ * for a restore from this disk alone, and whoever reads them checks their signatures.
+ *
+ *   .catalog/heads/<host id>.<source>   .catalog/config/<version>
+ *
+ * A file is replaced as a whole, and durable before its writer is told. Driven by store.ts; read by bare-store.ts, too.
+ */
+import { lstat, readdir, rm } from 'node:fs/promises';
+import { assert } from '../core/fault.js';
+import { MalformedId, parseSourceId, type SourceId } from '../core/ids.js';
+import { fsyncFolder, writeDurable } from '../platform/durable.js';
+import { FILE_MODE, readOwnFile, storeFull } from './own-folder.js';
+import type { StoreFolder } from './store-folder.js';
+
+/** A signed head has some hundred bytes a snapshot; a configuration grows with members: both stay far below. */
+const SIGNED_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Reading alone: for a store that is not mounted, too. */
+export class SignedFileReader {
+  protected readonly folder: StoreFolder;
+
+  constructor(folder: StoreFolder) {
+    this.folder = folder;
+  }
+
+  /** The sources whose heads are kept here. */
+  async heads(): Promise<SourceId[]> {
+    const sources: SourceId[] = [];
+    for (const name of await readdir(this.folder.heads)) {
+      try {
+        sources.push(parseSourceId(name.replace('.', '/')));
+      } catch (error) {
+        // What a crash left beside a head while it was written.
+        if (!(error instanceof MalformedId)) throw error;
+      }
+    }
+    return sources.sort();
+  }
+
+  head(source: SourceId): Promise<Buffer | undefined> {
+    return readOwnFile(this.headPath(source), SIGNED_BYTES_MAX);
+  }
+
+  /** The configuration versions kept here, in order. */
+  async configVersions(): Promise<number[]> {
+    const names = await readdir(this.folder.config);
+    return names
+      .filter(name => /^[1-9]\d*$/.test(name))
+      .map(Number)
+      .sort((a, b) => a - b);
+  }
+
+  config(version: number): Promise<Buffer | undefined> {
+    return readOwnFile(this.configPath(version), SIGNED_BYTES_MAX);
+  }
+
+  /** A source's name has no dot. */
+  protected headPath(source: SourceId): string {
+    return `${this.folder.heads}/${source.replace('/', '.')}`;
+  }
+
+  protected configPath(version: number): string {
+    return `${this.folder.config}/${version}`;
+  }
+}
+
+export class SignedFiles extends SignedFileReader {
+  #usedBytes = 0;
+
+  static async open(folder: StoreFolder): Promise<SignedFiles> {
+    const files = new SignedFiles(folder);
+    files.#usedBytes = (await sizesIn(folder.heads)) + (await sizesIn(folder.config));
+    return files;
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  async putHead(source: SourceId, signedHead: Uint8Array): Promise<void> {
+    await this.#put(this.headPath(source), signedHead);
+  }
+
+  async putConfig(version: number, raw: Uint8Array): Promise<void> {
+    assert(Number.isSafeInteger(version) && version > 0, 'configuration versions count from 1');
+    await this.#put(this.configPath(version), raw);
+  }
+
+  async #put(path: string, bytes: Uint8Array): Promise<void> {
+    const before = await readOwnFile(path, SIGNED_BYTES_MAX);
+    try {
+      await writeDurable(path, bytes, { mode: FILE_MODE });
+    } catch (error) {
+      throw storeFull(error, path);
+    }
+    this.#usedBytes += bytes.length - (before?.length ?? 0);
+  }
+
+  async removeHead(source: SourceId): Promise<void> {
+    const path = this.headPath(source);
+    const before = await readOwnFile(path, SIGNED_BYTES_MAX);
+    await rm(path, { force: true });
+    await fsyncFolder(this.folder.heads);
+    this.#usedBytes -= before?.length ?? 0;
+  }
+}
+
+async function sizesIn(path: string): Promise<number> {
+  let sum = 0;
+  for (const name of await readdir(path)) sum += (await lstat(`${path}/${name}`)).size;
+  return sum;
+}

@@ -1,0 +1,64 @@
+/**
+ * Trees: all trees of a store, and what may not be done to them at once.
+ *
+ * Different trees are updated side by side, one at a time each. When names of bytes that are about to go are taken out of the
+ * trees (tree-prune.ts), that waits for the updates under way, and no other begins before it is over: one could put a name where the
+ * prune has been.
+ *
+ * What is done to one tree: tree-view.ts, dated-trees.ts. Driven by store.ts.
+ */
+import { assert } from '../core/fault.js';
+import { type DatedTree, findDatedTrees, removeTree } from './dated-trees.js';
+import type { StoreFolder } from './store-folder.js';
+import { type TreeName, treeNameOf } from './tree-name.js';
+import { removeFromTrees } from './tree-prune.js';
+import { type TreePlace, type TreeReport, type TreeView, updateTree } from './tree-view.js';
+
+export class Trees {
+  readonly #place: TreePlace;
+  /** By name: what is being done to it. */
+  readonly #updates = new Map<string, Promise<unknown>>();
+  #pruning: Promise<void> | undefined;
+
+  constructor(folder: StoreFolder, blobPathOf: TreePlace['blobPathOf']) {
+    this.#place = { storePath: folder.path, linksPath: folder.incoming, blobPathOf };
+  }
+
+  update(view: TreeView): Promise<TreeReport> {
+    return this.#at(view, () => updateTree(view, this.#place));
+  }
+
+  remove(tree: TreeName): Promise<number> {
+    return this.#at(tree, () => removeTree(tree, this.#place));
+  }
+
+  dated(): Promise<DatedTree[]> {
+    return findDatedTrees(this.#place.storePath);
+  }
+
+  async #at<Result>(named: TreeName, work: () => Promise<Result>): Promise<Result> {
+    const tree = `${named.originName}/${treeNameOf(named)}`;
+    while (this.#pruning !== undefined) await this.#pruning;
+    assert(!this.#updates.has(tree), `the tree ${tree} is being updated already`);
+    const update = work();
+    this.#updates.set(tree, update);
+    try {
+      return await update;
+    } finally {
+      this.#updates.delete(tree);
+    }
+  }
+
+  /** Takes the names of these inodes out of all trees. One call at a time. */
+  async prune(inodes: ReadonlySet<number>, signal: AbortSignal): Promise<void> {
+    const updates = [...this.#updates.values()];
+    // Failures of the updates, and ours for those who wait, are their own callers'.
+    const pruning = Promise.allSettled(updates).then(() => removeFromTrees(this.#place.storePath, inodes, signal));
+    this.#pruning = pruning.catch(() => {});
+    try {
+      await pruning;
+    } finally {
+      this.#pruning = undefined;
+    }
+  }
+}
