@@ -7,7 +7,8 @@ import { type Chunk, packChunks } from '../../src/core/recipe.js';
 import type { Assembly } from '../../src/store/assembly.js';
 import type { Store } from '../../src/store/store.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
-import { blobOf, type ContractStore, contentOf, grab, parcelOf, proofFor, type StoreMaker } from './store-contract.js';
+import { blobOf, contentOf, grab, parcelOf, proofFor } from '../helpers/test-parcels.js';
+import type { ContractStore, StoreMaker } from './contract-store.js';
 
 type AssemblingStore = ContractStore & Pick<Store, 'assemble' | 'recipe' | 'keepRecipe' | 'partialBytes'>;
 

@@ -18,8 +18,8 @@ import { openIndexDatabase } from '../../src/store/index-database.js';
 import { ObjectFolder } from '../../src/store/object-folder.js';
 import type { Store } from '../../src/store/store.js';
 import { arbitraryEntry } from '../catalog/arbitraries.js';
-import { blobOf } from '../contracts/store-contract.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { blobOf } from '../helpers/test-parcels.js';
 import { TestHost } from '../store/real-store.js';
 
 const signer = signerFromSeed(generateKeyPair().seed);

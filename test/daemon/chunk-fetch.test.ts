@@ -26,8 +26,8 @@ import { askFetch, type FetchPart, type FetchProvider, serveFetch } from '../../
 import { askRecipe } from '../../src/net/fetch-recipe.js';
 import type { Store } from '../../src/store/store.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
-import { contentOf } from '../contracts/store-contract.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
+import { contentOf } from '../helpers/test-parcels.js';
 import { connect, type Host, House } from '../net/fleet.js';
 import { SILENT, TestHost } from '../store/real-store.js';
 

@@ -5,8 +5,8 @@ import test, { type ExecutionContext } from 'ava';
 import { type BlobId, type ParcelId, parseNonce, type StoreId } from '../../src/core/ids.js';
 import { FetchServer } from '../../src/daemon/fetch-server.js';
 import { askFetch, type FetchPurpose } from '../../src/net/fetch-protocol.js';
-import { grab, parcelOf, type TestBlob, type TestParcel } from '../contracts/store-contract.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
+import { grab, parcelOf, type TestBlob, type TestParcel } from '../helpers/test-parcels.js';
 import { type Host, House } from '../net/fleet.js';
 import { SILENT, TestHost } from '../store/real-store.js';
 

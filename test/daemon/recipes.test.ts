@@ -6,9 +6,9 @@ import { NoRecipe } from '../../src/catalog/recipe-maker.js';
 import { isRecipe } from '../../src/core/recipe.js';
 import { Recipes } from '../../src/daemon/recipes.js';
 import { Replay } from '../../src/daemon/replay.js';
-import { blobOf, grab, parcelOf } from '../contracts/store-contract.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { blobOf, grab, parcelOf } from '../helpers/test-parcels.js';
 import { TestHost } from '../store/real-store.js';
 
 const MiB = 1024 * 1024;

@@ -5,9 +5,9 @@ import test from 'ava';
 import { hash } from '../../src/core/hash.js';
 import { Assemblies, Assembly, type AssemblyAsk, type AssemblyParts } from '../../src/store/assembly.js';
 import type { PartialBlob } from '../../src/store/incoming.js';
-import { blobOf } from '../contracts/store-contract.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { skip } from '../helpers/skip.js';
+import { blobOf } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const MiB = 1024 * 1024;

@@ -6,7 +6,7 @@ import { type FileHandle, open, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseNonce } from '../../src/core/ids.js';
-import { grab, parcelOf, receive, type TestBlob, type TestParcel } from '../contracts/store-contract.js';
+import { grab, parcelOf, receive, type TestBlob, type TestParcel } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const ASK = { nonce: parseNonce('0e'.repeat(16)), holders: [] };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { sourceIdOf } from '../../src/core/ids.js';
 import { openBareStore } from '../../src/store/bare-store.js';
-import { blobOf, contentOf, grab, parcelOf } from '../contracts/store-contract.js';
+import { blobOf, contentOf, grab, parcelOf } from '../helpers/test-parcels.js';
 import { HOST, TestHost } from './real-store.js';
 
 test('a disk alone gives out heads, configurations, objects and blobs, and nothing on it changes', async t => {

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import { openStore } from '../../src/store/open-store.js';
-import { blobsOf, grab, parcelOf, proofFor, type TestParcel } from '../contracts/store-contract.js';
+import { blobsOf, grab, parcelOf, proofFor, type TestParcel } from '../helpers/test-parcels.js';
 import { CLUSTER, HOST, SILENT } from './real-store.js';
 
 const IN_FLIGHT = 4;

@@ -7,9 +7,9 @@ import { parseObjectId } from '../../src/core/ids.js';
 import { datedTreeFrom, treeNameOf } from '../../src/store/tree-name.js';
 import type { TreeEntry } from '../../src/store/tree-view.js';
 import { updateTree } from '../../src/store/tree-view.js';
-import { blobOf, contentOf, grab, parcelOf, proofFor } from '../contracts/store-contract.js';
 import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { blobOf, contentOf, grab, parcelOf, proofFor } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const NEWEST = parseObjectId('5a'.repeat(32));

@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import test from 'ava';
 import { createStore } from '../../src/store/create-store.js';
 import type { Store } from '../../src/store/store.js';
-import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../contracts/store-contract.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { skip } from '../helpers/skip.js';
 import { FailingDisk, whyNoFailingDisk } from '../helpers/small-disk.js';
+import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const LARGE = seededBytes(3 * 1024 * 1024, 8);

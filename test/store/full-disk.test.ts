@@ -3,9 +3,9 @@ import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { openStore } from '../../src/store/open-store.js';
-import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../contracts/store-contract.js';
 import { skip } from '../helpers/skip.js';
 import { fillDisk, mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';
+import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const DISK_BYTES = 4 * 1024 * 1024;

@@ -14,8 +14,8 @@ import { type ParcelId, parseHostId, parseParcelId, parsePeerName, parseStoreId 
 import { FrameOrder } from '../../src/net/frame-order.js';
 import { type IndexDatabase, openIndexDatabase } from '../../src/store/index-database.js';
 import { SIGNED_EVERY_OPS } from '../../src/store/log-archive.js';
-import { blobOf } from '../contracts/store-contract.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { blobOf } from '../helpers/test-parcels.js';
 
 const HOST = parseHostId('a1'.repeat(16));
 const STORE = parseStoreId('51'.repeat(16));

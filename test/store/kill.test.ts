@@ -8,7 +8,7 @@ import test from 'ava';
 import { hashHex } from '../../src/core/hash.js';
 import { type ParcelId, parseBlobId, parseParcelId } from '../../src/core/ids.js';
 import type { Store } from '../../src/store/store.js';
-import { blobsOf, presentByLog } from '../contracts/store-contract.js';
+import { blobsOf, presentByLog } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const KILLS = 10;

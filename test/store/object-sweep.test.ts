@@ -6,8 +6,8 @@ import { pino } from 'pino';
 import type { ObjectId } from '../../src/core/ids.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import { ObjectFolder } from '../../src/store/object-folder.js';
-import { blobOf, grab, parcelOf, proofFor } from '../contracts/store-contract.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { blobOf, grab, parcelOf, proofFor } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const SILENT = pino({ level: 'silent' });

@@ -9,8 +9,8 @@ import { createStore } from '../../src/store/create-store.js';
 import { type IndexDatabase, openIndexDatabase } from '../../src/store/index-database.js';
 import { openStore, type StoreOpening } from '../../src/store/open-store.js';
 import type { Store } from '../../src/store/store.js';
-import { blobsOf } from '../contracts/store-contract.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { blobsOf } from '../helpers/test-parcels.js';
 
 export const CLUSTER = parseClusterId('c1'.repeat(16));
 export const HOST = parseHostId('a1'.repeat(16));

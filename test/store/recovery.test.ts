@@ -7,7 +7,7 @@ import { parseClusterId, parseHostId, parseNonce, sourceIdOf } from '../../src/c
 import { createStore } from '../../src/store/create-store.js';
 import { openStore } from '../../src/store/open-store.js';
 import type { Store } from '../../src/store/store.js';
-import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../contracts/store-contract.js';
+import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../helpers/test-parcels.js';
 import { CLUSTER, HOST, TestHost } from './real-store.js';
 
 const A = parcelOf('a1', 'shared');

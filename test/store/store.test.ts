@@ -2,7 +2,9 @@ import { rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { testAssemblyContract } from '../contracts/assembly-contract.js';
-import { type ContractStore, type Spoilt, type TestBlob, testStoreContract } from '../contracts/store-contract.js';
+import type { ContractStore, Spoilt } from '../contracts/contract-store.js';
+import { testStoreContract } from '../contracts/store-contract.js';
+import type { TestBlob } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const hosts = new Map<string, TestHost>();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseNonce } from '../../src/core/ids.js';
 import type { Store } from '../../src/store/store.js';
-import { blobOf, contentOf, grab, parcelOf } from '../contracts/store-contract.js';
+import { blobOf, contentOf, grab, parcelOf } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const GRACE_MS = 1_000;

@@ -8,8 +8,8 @@ import { parseObjectId } from '../../src/core/ids.js';
 import type { Store } from '../../src/store/store.js';
 import { removeFromTrees } from '../../src/store/tree-prune.js';
 import type { TreeEntry, TreeReport } from '../../src/store/tree-view.js';
-import { blobOf, contentOf, grab, parcelOf, proofFor } from '../contracts/store-contract.js';
 import { skip } from '../helpers/skip.js';
+import { blobOf, contentOf, grab, parcelOf, proofFor } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const SNAPSHOT = parseObjectId('5a'.repeat(32));
