@@ -12,6 +12,7 @@ import { MalformedId, parseSourceId, type SourceId } from '../core/ids.js';
 import { fsyncFolder, writeDurable } from '../platform/durable.js';
 import { FILE_MODE, readOwnFile, storeFull } from './own-folder.js';
 import type { StoreFolder } from './store-folder.js';
+import { Turns } from './turns.js';
 
 /** A signed head has some hundred bytes a snapshot; a configuration grows with members: both stay far below. */
 const SIGNED_BYTES_MAX = 16 * 1024 * 1024;
@@ -67,6 +68,8 @@ export class SignedFileReader {
 
 export class SignedFiles extends SignedFileReader {
   #usedBytes = 0;
+  /** By path: of two at once each must see what the other has left there. */
+  readonly #turns = new Turns<string>();
 
   static async open(folder: StoreFolder): Promise<SignedFiles> {
     const files = new SignedFiles(folder);
@@ -87,22 +90,26 @@ export class SignedFiles extends SignedFileReader {
     await this.#put(this.configPath(version), raw);
   }
 
-  async #put(path: string, bytes: Uint8Array): Promise<void> {
-    const before = await readOwnFile(path, SIGNED_BYTES_MAX);
-    try {
-      await writeDurable(path, bytes, { mode: FILE_MODE });
-    } catch (error) {
-      throw storeFull(error, path);
-    }
-    this.#usedBytes += bytes.length - (before?.length ?? 0);
+  #put(path: string, bytes: Uint8Array): Promise<void> {
+    return this.#turns.take(path, async () => {
+      const before = await readOwnFile(path, SIGNED_BYTES_MAX);
+      try {
+        await writeDurable(path, bytes, { mode: FILE_MODE });
+      } catch (error) {
+        throw storeFull(error, path);
+      }
+      this.#usedBytes += bytes.length - (before?.length ?? 0);
+    });
   }
 
-  async removeHead(source: SourceId): Promise<void> {
+  removeHead(source: SourceId): Promise<void> {
     const path = this.headPath(source);
-    const before = await readOwnFile(path, SIGNED_BYTES_MAX);
-    await rm(path, { force: true });
-    await fsyncFolder(this.folder.heads);
-    this.#usedBytes -= before?.length ?? 0;
+    return this.#turns.take(path, async () => {
+      const before = await readOwnFile(path, SIGNED_BYTES_MAX);
+      await rm(path, { force: true });
+      await fsyncFolder(this.folder.heads);
+      this.#usedBytes -= before?.length ?? 0;
+    });
   }
 }
 
