@@ -4,6 +4,7 @@
  * Only where nothing says that one was there: a folder without its marker may be a disk that is not mounted, or a store whose
  * marker was lost, and neither may get another. Nothing is a store until its marker is there, which comes last (marker.ts).
  */
+import { readdir } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
 import { type ClusterId, type HostId, hexOf, parseStoreId, type StoreId } from '../core/ids.js';
 import { LogFile } from './log-file.js';
@@ -53,14 +54,16 @@ export async function createStore(
   return store;
 }
 
-async function hasBlobs(folder: StoreFolder): Promise<boolean> {
-  try {
-    for await (const { ids } of folder.blobs.shards()) if (ids.length > 0) return true;
-    return false;
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false;
-    throw error;
+/** Whatever is left of their folders: what copies a disk may leave out those that are empty. */
+async function hasBlobs({ blobs }: StoreFolder): Promise<boolean> {
+  for (const folder of blobs.folders()) {
+    try {
+      if ((await readdir(folder)).length > 0) return true;
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    }
   }
+  return false;
 }
 
 const refusal = (code: string, message: string) => new ClusterError(code, message, { blame: 'operator' });

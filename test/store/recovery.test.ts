@@ -388,6 +388,13 @@ test('a store is made once, in a folder that exists and holds no blobs', async t
   t.like(await t.throwsAsync(createStore(join(host.folder, 'nothing'), options)), { code: 'STORE_FOLDER_MISSING' });
   await rm(join(host.storePath, '.scatterhoard'));
   t.like(await t.throwsAsync(createStore(host.storePath, options)), { code: 'STORE_HAS_REMAINS' });
+  await host.stop();
+  for (const shard of await readdir(join(host.storePath, '.blobs'))) {
+    // As a copy of the disk without its empty folders.
+    if (shard !== blobOf('shared').blob.slice(0, 2))
+      await rm(join(host.storePath, '.blobs', shard), { recursive: true });
+  }
+  t.like(await t.throwsAsync(createStore(host.storePath, options)), { code: 'STORE_HAS_REMAINS' });
   const path = join(host.folder, 'other');
   await mkdir(path);
   await mkdir(join(path, 'lost+found'));
