@@ -113,7 +113,7 @@ export class Store {
     this.#reader = new HeldReader({ blobs, incoming, blobFolder });
     const pathOf = (blob: string) => this.#reader.pathOf(blob);
     this.#assemblies = new Assemblies({ recipes: parts.recipes, incoming, pathOf });
-    this.#trees = new Trees(folder, pathOf);
+    this.#trees = new Trees(folder, pathOf, ending);
     const whyGone = () => this.whyGone();
     this.#corrupt = new CorruptParcels({ parcels, blobs, incoming, records, index, blobFolder, whyGone, log });
     this.#rescan = new Rescan({
@@ -447,27 +447,26 @@ export class Store {
     return this.#emptying.take('trash', () => this.#parts.trash.empty(limit, prune, signal));
   }
 
-  /** Waits for commits and drops that are under way, and lets go of the disk. */
+  /** Waits for what is under way, and lets go of the disk. A tree that is being updated stays as far as it got. */
   async close(): Promise<void> {
     if (this.#ending.signal.aborted) return;
     this.#ending.abort(new ClusterError('STORE_CLOSED', `the store ${this.path} was unmounted`, { blame: 'passing' }));
-    await this.#parcels.changed();
-    await this.#emptying.allDone();
-    await this.#sweeping.allDone();
-    await this.#assemblies.end();
-    await this.#parcels.settled();
-    await this.#recipes.settled();
-    const { sync, onClosed } = this.#parts;
-    try {
-      await this.objects.close();
-    } finally {
-      // Whatever its disk says to this: else it would count as mounted, and could not be opened again.
-      try {
-        await this.#log.close();
-      } finally {
-        onClosed();
-        await sync.close();
-      }
-    }
+    const endings = [
+      () => this.#parcels.changed(),
+      () => this.#trees.settled(),
+      () => this.#emptying.allDone(),
+      () => this.#sweeping.allDone(),
+      () => this.#assemblies.end(),
+      () => this.#parcels.settled(),
+      () => this.#recipes.settled(),
+      () => this.objects.close(),
+      () => this.#log.close(),
+      async () => this.#parts.onClosed(),
+      () => this.#parts.sync.close(),
+    ];
+    const failures: unknown[] = [];
+    // Each, whatever its disk says to the others: else it would count as mounted, and could not be opened again.
+    for (const end of endings) await end().catch((error: unknown) => void failures.push(error));
+    if (failures.length > 0) throw failures[0];
   }
 }

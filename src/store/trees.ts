@@ -3,11 +3,12 @@
  *
  * Different trees are updated side by side, one at a time each. When names of bytes that are about to go are taken out of the
  * trees (tree-prune.ts), that waits for the updates under way, and no other begins before it is over: one could put a name where the
- * prune has been.
+ * prune has been. None begins, or goes on, once the store is being closed.
  *
  * What is done to one tree: tree-view.ts, dated-trees.ts. Driven by store.ts.
  */
 import { assert } from '../core/fault.js';
+import { abortWith } from '../platform/abort-with.js';
 import { type DatedTree, findDatedTrees, removeTree } from './dated-trees.js';
 import type { StoreFolder } from './store-folder.js';
 import { type TreeName, treeNameOf } from './tree-name.js';
@@ -16,16 +17,27 @@ import { type TreePlace, type TreeReport, type TreeView, updateTree } from './tr
 
 export class Trees {
   readonly #place: TreePlace;
+  readonly #ending: AbortSignal;
   /** By name: what is being done to it. */
   readonly #updates = new Map<string, Promise<unknown>>();
   #pruning: Promise<void> | undefined;
 
-  constructor(folder: StoreFolder, blobPathOf: TreePlace['blobPathOf']) {
+  constructor(folder: StoreFolder, blobPathOf: TreePlace['blobPathOf'], ending: AbortSignal) {
+    this.#ending = ending;
     this.#place = { storePath: folder.path, linksPath: folder.incoming, blobPathOf };
   }
 
+  /** @throws as `updateTree`, and the end's error */
   update(view: TreeView): Promise<TreeReport> {
-    return this.#at(view, () => updateTree(view, this.#place));
+    return this.#at(view, async () => {
+      const ended = new AbortController();
+      const undo = abortWith(ended, [view.signal, this.#ending]);
+      try {
+        return await updateTree({ ...view, signal: ended.signal }, this.#place);
+      } finally {
+        undo();
+      }
+    });
   }
 
   remove(tree: TreeName): Promise<number> {
@@ -39,6 +51,7 @@ export class Trees {
   async #at<Result>(named: TreeName, work: () => Promise<Result>): Promise<Result> {
     const tree = `${named.originName}/${treeNameOf(named)}`;
     while (this.#pruning !== undefined) await this.#pruning;
+    this.#ending.throwIfAborted();
     assert(!this.#updates.has(tree), `the tree ${tree} is being updated already`);
     const update = work();
     this.#updates.set(tree, update);
@@ -60,5 +73,10 @@ export class Trees {
     } finally {
       this.#pruning = undefined;
     }
+  }
+
+  /** When nothing is done to any of them. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#updates.values());
   }
 }

@@ -10,6 +10,7 @@ import { removeFromTrees } from '../../src/store/tree-prune.js';
 import type { TreeEntry, TreeReport } from '../../src/store/tree-view.js';
 import { skip } from '../helpers/skip.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor } from '../helpers/test-parcels.js';
+import { until } from '../helpers/until.js';
 import { TestHost } from './real-store.js';
 
 const SNAPSHOT = parseObjectId('5a'.repeat(32));
@@ -376,6 +377,45 @@ test('the only name of a byte is never taken out of a tree', async t => {
   await removeFromTrees(host.host.storePath, new Set(inodes));
   t.deepEqual(await host.content(), { mine: 'only here' });
   t.deepEqual(await contentOf(host.store, blobOf('x').blob), Buffer.from('x'), 'nor a name that is in no tree');
+});
+
+test('a tree that is being updated when its store is closed stays as far as it got, and the store waits for that', async t => {
+  const host = await TreeHost.begin(t, 'x');
+  const seen: string[] = [];
+  async function* files() {
+    yield file('a', 'x');
+    seen.push('closing');
+    void host.store.close().then(() => seen.push('closed'));
+    // Longer than a store takes to close that waits for nobody.
+    for (let look = 0; look < 500 && !seen.includes('closed'); look++) await lstat(host.path);
+    yield file('b', 'x');
+  }
+  const view = { originName: 'imac', source: 'photos', snapshot: SNAPSHOT, files: files() };
+  await t.throwsAsync(host.store.updateTree(view), { code: 'STORE_CLOSED' });
+  seen.push('left');
+  await until('the store is closed', () => seen.includes('closed'));
+  t.deepEqual(seen, ['closing', 'left', 'closed']);
+  t.deepEqual(await host.content(), { a: 'x' });
+});
+
+test('nor is anything begun with a tree that waited for the trash to be emptied', async t => {
+  const host = await TreeHost.begin(t, 'dropped');
+  await host.update([file('a', 'dropped')]);
+  await host.store.drop(proofFor(host.store.id, parcelOf('dropped').id));
+  await grab(host.store, parcelOf('new'));
+  const closed = { code: 'STORE_CLOSED' };
+  const begun: Promise<unknown>[] = [];
+  async function* files() {
+    begun.push(t.throwsAsync(host.store.emptyTrash({ olderThanMs: 0 }), closed));
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    begun.push(t.throwsAsync(host.store.removeTree({ originName: 'imac', source: 'photos' }), closed));
+    begun.push(host.store.close());
+    yield file('c', 'new');
+  }
+  const other = { originName: 'imac', source: 'videos', snapshot: SNAPSHOT, files: files() };
+  await t.throwsAsync(host.store.updateTree(other), closed);
+  await Promise.all(begun);
+  t.deepEqual(await host.content(), { a: 'dropped' });
 });
 
 test('a tree that is being updated keeps its place while the trash is emptied, and the other way round', async t => {
