@@ -56,8 +56,11 @@ async function commitAbsent(parts: CommitParts, parcel: ParcelId, record: Uint8A
     if (counted.missing.length > 0) throw lacking(parcel, refs, counted.missing);
     ({ arrivals } = counted);
     await objects.putReadable(record);
-    // Side by side, so that the record's two flushes are those of the blobs.
-    await Promise.all([place(parts, arrivals), objects.flush()]);
+    // Side by side, so that the record's two flushes are those of the blobs. Whatever becomes of one, the other does not go on
+    // behind a commit that is over: its blobs would move when nobody has them pinned, or the store is closed.
+    const writes = [place(parts, arrivals), objects.flush()];
+    await Promise.allSettled(writes);
+    await Promise.all(writes);
     // A read may have found a blob wrong that we took for held.
     const lost = refs.filter(({ blob }) => blobs.isLost(blob));
     if (lost.length > 0) throw lacking(parcel, refs, lost);
