@@ -276,16 +276,7 @@ export class Incoming {
 
   /** Looks for the blob wherever it may lie, until it is found. */
   async #adopt(blob: BlobId, fromTrash: boolean): Promise<void> {
-    if (this.#straysPossible && !this.#arrived.has(blob)) {
-      const path = this.#blobs.pathOf(blob);
-      const found = await this.#hashStray(blob, path);
-      if (found !== undefined && found.hash !== blob) await this.setAside(blob, found.bytes);
-      // If it came another way meanwhile, that takes this one's place.
-      else if (found !== undefined && !this.#arrived.has(blob)) {
-        if (this.#flushFailed) await this.#writeAnew(blob, found.bytes, path);
-        else this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: true });
-      }
-    }
+    if (this.#straysPossible && !this.#arrived.has(blob)) await this.#adoptStray(blob);
     for (const path of this.#leftovers.get(blob) ?? []) {
       if (this.#arrived.has(blob)) return;
       await this.#adoptLeftover(blob, path, () => this.#remove(path));
@@ -303,7 +294,19 @@ export class Incoming {
   }
 
   /** One that the disk does not give stays where it is until the blob comes again and takes its place. */
-  async #hashStray(blob: BlobId, path: string): Promise<HashedFile | undefined> {
+  async #adoptStray(blob: BlobId): Promise<void> {
+    const path = this.#blobs.pathOf(blob);
+    const found = await this.#hash(blob, path);
+    if (found === undefined || found === 'unreadable') return;
+    if (found.hash !== blob) return this.setAside(blob, found.bytes);
+    // If it came another way meanwhile, that takes this one's place.
+    if (this.#arrived.has(blob)) return;
+    if (this.#flushFailed) await this.#writeAnew(blob, found.bytes, path);
+    else this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: true });
+  }
+
+  /** `undefined` when there is no such file. One that the disk does not give is in nobody's way: its blob can come again. */
+  async #hash(blob: BlobId, path: string): Promise<HashedFile | 'unreadable' | undefined> {
     try {
       return await hashFile(path);
     } catch (error) {
@@ -312,13 +315,14 @@ export class Incoming {
         { code: 'BLOB_UNREADABLE', blob, err: error },
         'a file that counts for nothing cannot be read; its blob has to come again',
       );
-      return undefined;
+      return 'unreadable';
     }
   }
 
   /** When the disk cannot read it, or not write it anew, it stays a leftover. */
   async #adoptLeftover(blob: BlobId, path: string, whenWrong: () => Promise<void>): Promise<void> {
-    const found = await hashFile(path);
+    const found = await this.#hash(blob, path);
+    if (found === 'unreadable') return;
     if (this.#flushFailed && found?.hash === blob && !this.#arrived.has(blob)) {
       await this.#writeAnew(blob, found.bytes, path);
     }

@@ -6,7 +6,8 @@ import { type FileHandle, open, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseNonce } from '../../src/core/ids.js';
-import { grab, parcelOf, receive, type TestBlob, type TestParcel } from '../helpers/test-parcels.js';
+import type { Store } from '../../src/store/store.js';
+import { grab, parcelOf, proofFor, receive, type TestBlob, type TestParcel } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const ASK = { nonce: parseNonce('0e'.repeat(16)), holders: [] };
@@ -101,6 +102,25 @@ test.serial('of a corrupt copy also what else the disk does not give comes again
   t.is((await store.possess(parcel.id, ASK)).kind, 'whole');
   await store.emptyTrash({ olderThanMs: 0 });
   t.is((await store.usage()).usedBytes, usedBytes);
+});
+
+test.serial('what the disk does not give any more of the trash, or of an earlier run, comes again', async t => {
+  const { host, store } = await begin(t, PARCEL);
+  const { usedBytes } = await store.usage();
+  await breakDisk(t, host, [FIRST]);
+  await store.drop(proofFor(store.id, PARCEL.id));
+  for (const where of ['in the trash', 'left by a fetch', 'left by an earlier run']) {
+    if (where === 'left by an earlier run') await host.restart();
+    const here = host.store as Store;
+    t.deepEqual(await here.missing(PARCEL.blobs), [FIRST], where);
+  }
+  const again = host.store as Store;
+  await grab(again, PARCEL);
+  t.is((await again.possess(PARCEL.id, ASK)).kind, 'whole');
+  t.is((await again.usage()).usedBytes, usedBytes + FIRST.bytes, 'it stays until its time is up');
+  await again.sweepIncoming(Number.MAX_SAFE_INTEGER);
+  await again.emptyTrash({ olderThanMs: 0 });
+  t.is((await again.usage()).usedBytes, usedBytes);
 });
 
 test.serial('all copies but the one that the disk does not give are read again after a doubt', async t => {
