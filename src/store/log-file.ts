@@ -1,21 +1,13 @@
 /**
  * Log file: a store's holdings log on disk, the commit record of what the store holds.
  *
- * Operations are appended in frames, one or more a write, each write flushed before the next begins. A frame carries the
- * chain's digest after its last operation and a check over itself, so a reader knows where it is whole.
- *
- *   frame = magic (4) ‖ payload bytes (u32) ‖ operations (u32) ‖ payload ‖ digest (32) ‖ check (8)
- *   payload = per operation: bytes (u16) ‖ encodeOp; of the first frame, with no operations: CBOR [store, counter, random]
- *             or, of a log that stands on a checkpoint, [store, counter, random, seq, digest, contents, late deletions]
- *   check = the first 8 bytes of BLAKE3 over all before it in the frame
+ * Operations are appended in frames (log-frames.ts), one or more a write, each write flushed before the next begins.
  *
  * Nothing was promised for a frame whose flush did not return. So a bad end that no whole frame follows is a torn tail,
  * and is cut off; a bad frame with whole ones behind it is damage to what was promised: the log is in doubt.
  *
- * A log that stands on a checkpoint is a new file in the old one's place: behind the first frame the checkpoint's contents,
- * then a `del` for each late deletion, chained from where the contents' chain starts; then operations from number seq + 1
- * on, as in any log. It is written beside the old one, flushed and renamed, so a crash leaves one of the two, each whole up
- * to there; nothing in it up to seq can be torn.
+ * A log that stands on a checkpoint is a new file in the old one's place (log-opening.ts). It is written beside the old one,
+ * flushed and renamed, so a crash leaves one of the two, each whole up to there; nothing in it up to there can be torn.
  *
  * After a flush that failed the kernel may show a tail that the disk never got, and flush it with success, for it takes its
  * pages for written. So whoever opens a log writes its end once more before it believes it (see disk-sync.ts).
@@ -25,59 +17,27 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { decode, encode } from 'cborg';
 import { ContentsChain, type LogBase } from '../core/checkpoint.js';
 import { assert } from '../core/fault.js';
-import { hash } from '../core/hash.js';
-import {
-  decodeOp,
-  type Epoch,
-  encodeOp,
-  type LogOp,
-  type LogPosition,
-  logAfter,
-  logStart,
-} from '../core/holdings-log.js';
-import { bytesOf, hexOf, type ParcelId, parseStoreId, type StoreId } from '../core/ids.js';
+import { type Epoch, type LogOp, type LogPosition, logAfter, logStart } from '../core/holdings-log.js';
+import type { ParcelId, StoreId } from '../core/ids.js';
 import { fsyncFolder } from '../platform/durable.js';
+import {
+  encodeFrame,
+  FRAME_OPS_MAX,
+  type Frame,
+  frames,
+  LogDamage,
+  opsOf,
+  payloadOf,
+  runsOf,
+  wholeFrameWithin,
+  writeAt,
+  writeEndAnew,
+} from './log-frames.js';
+import { firstPayload, LogOpening, type LogReader } from './log-opening.js';
+import { framesOf, notePlace, type Place, placeBefore } from './log-places.js';
 import { FILE_MODE, openOwnFile, storeFull } from './own-folder.js';
-
-/** Arbitrary, and no run of bytes that CBOR or hex text would contain. */
-const MAGIC = Buffer.from([0xf5, 0x4c, 0x4f, 0x47]);
-const HEAD_BYTES = 12;
-const DIGEST_BYTES = 32;
-const CHECK_BYTES = 8;
-const AROUND_BYTES = HEAD_BYTES + DIGEST_BYTES + CHECK_BYTES;
-/** An encoded operation is at most about 110 bytes (`head`, longest source name), so a full frame has 230 KB. */
-const FRAME_OPS_MAX = 2048;
-const FRAME_BYTES_MAX = 256 * 1024;
-/** Read at once. More than a frame, so that a frame is never wider than the window. */
-const WINDOW_BYTES = 1024 * 1024;
-/** One remembered place for so many operations: what a reader may have to skip, for some 200 bytes of memory. */
-const PLACE_EVERY_OPS = 1024;
-
-interface Frame {
-  readonly offset: number;
-  readonly end: number;
-  readonly count: number;
-  readonly payload: Buffer;
-  readonly digest: string;
-}
-
-/** Where a frame begins, and the log's position before it. */
-interface Place {
-  readonly position: LogPosition;
-  readonly offset: number;
-}
-
-/** Who reads a log that is opened: what it stands on, then where its operations begin, then these. */
-export interface LogReader {
-  /** An operation of a checkpoint's contents, or the `del` of a late deletion. */
-  held(op: LogOp): void;
-  /** The position before the first operation. */
-  begin(position: LogPosition): void;
-  op(op: LogOp, position: LogPosition): void;
-}
 
 export interface LogContents {
   readonly at: LogPosition;
@@ -161,7 +121,7 @@ export class LogFile {
   /** A new, empty log in the place of whatever was there; durable when this returns. */
   static async create(path: string, store: StoreId, epoch: Epoch): Promise<LogFile> {
     const position = logStart(store, epoch);
-    const first = encodeFrame(encode([store, epoch.counter, epoch.random]), 0, position.digest);
+    const first = encodeFrame(firstPayload(position), 0, position.digest);
     const file = await openBeside(path);
     try {
       await writeAt(file, first, 0);
@@ -185,21 +145,21 @@ export class LogFile {
     if (reading === undefined) return { kind: 'damaged', because: 'the log is missing' };
     await reading.close();
     const file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
-    let opening: Opening | undefined;
+    let opening: LogOpening | undefined;
     try {
       // A checkpoint that was never finished.
       await rm(nameBeside(path), { force: true });
       const { size } = await file.stat();
       let end = 0;
       for await (const frame of frames(file, 0, size)) {
-        if (opening === undefined) opening = new Opening(firstFrom(frame, store), reader, frame);
+        if (opening === undefined) opening = new LogOpening(frame, store, reader);
         else opening.take(frame);
         end = frame.end;
       }
-      if (opening === undefined) throw new Damage('the log does not begin as a log');
+      if (opening === undefined) throw new LogDamage('the log does not begin as a log');
       const { position, places, base } = opening.done(end);
       if (end < size) {
-        if (await wholeFrameWithin(file, end + 1, size)) throw new Damage(`a broken frame at byte ${end}`);
+        if (await wholeFrameWithin(file, end + 1, size)) throw new LogDamage(`a broken frame at byte ${end}`);
         await file.truncate(end);
       }
       await writeEndAnew(file, end);
@@ -207,7 +167,7 @@ export class LogFile {
       return { kind: 'sound', log, cutBytes: size - end };
     } catch (error) {
       await file.close();
-      if (!(error instanceof Damage)) throw error;
+      if (!(error instanceof LogDamage)) throw error;
       const epoch = opening?.epoch;
       return { kind: 'damaged', because: error.message, ...(epoch === undefined ? {} : { epoch }) };
     }
@@ -260,7 +220,6 @@ export class LogFile {
     const path = nameBeside(this.#path);
     const file = await openBeside(this.#path);
     try {
-      const { store, epoch, seq, digest } = at;
       const chain = new ContentsChain(at);
       let end = 0;
       const write = async (payload: Uint8Array, ops: number): Promise<void> => {
@@ -275,7 +234,7 @@ export class LogFile {
           await write(payloadOf(some), some.length);
         }
       };
-      await write(encode([store, epoch.counter, epoch.random, seq, digest, count, lateDeletions.length]), 0);
+      await write(firstPayload(at, { count, lateDeletions: lateDeletions.length }), 0);
       await writeAll(contents);
       const { base } = chain;
       assert(base.count === count, `a checkpoint of ${count} operations has ${base.count}`);
@@ -385,15 +344,7 @@ export class LogFile {
 
   #placeBefore(seq: number): Place {
     assert(seq >= this.first.seq, `the log stands on operation ${this.first.seq}, and ${seq} is before it`);
-    let low = 0;
-    for (let high = this.#places.length; high - low > 1; ) {
-      const middle = (low + high) >> 1;
-      if ((this.#places[middle]?.position.seq ?? 0) <= seq) low = middle;
-      else high = middle;
-    }
-    const place = this.#places[low];
-    assert(place !== undefined, 'a log has a place to start from');
-    return place;
+    return placeBefore(this.#places, seq);
   }
 
   async close(): Promise<void> {
@@ -416,81 +367,6 @@ export class LogFile {
   }
 }
 
-class Damage extends Error {}
-
-/** What the first frame says. */
-interface LogFirst {
-  readonly start: LogPosition;
-  /** Of a log that stands on a checkpoint: how many operations stand for what came before. */
-  readonly held: { readonly count: number; readonly lateDeletions: number } | undefined;
-}
-
-/** A log that is being read from its beginning. */
-class Opening {
-  readonly #reader: LogReader;
-  readonly #chain: ContentsChain | undefined;
-  readonly #count: number;
-  readonly #places: Place[] = [];
-  #heldLeft: number;
-  #position: LogPosition;
-  #base: LogBase | undefined;
-
-  constructor({ start, held }: LogFirst, reader: LogReader, frame: Frame) {
-    this.#reader = reader;
-    this.#position = start;
-    this.#count = held?.count ?? 0;
-    this.#heldLeft = this.#count + (held?.lateDeletions ?? 0);
-    if (held !== undefined) this.#chain = new ContentsChain(start);
-    this.#mustBe(frame, this.#chain?.base.digest ?? start.digest);
-    this.#noteHeld();
-  }
-
-  get epoch(): Epoch {
-    return this.#position.epoch;
-  }
-
-  take(frame: Frame): void {
-    if (this.#heldLeft > 0) this.#takeHeld(frame);
-    else this.#takeOps(frame);
-  }
-
-  #takeHeld(frame: Frame): void {
-    if (frame.count > this.#heldLeft) throw new Damage(`too many operations at byte ${frame.offset}`);
-    for (const op of opsOf(frame)) {
-      this.#chain?.take([op]);
-      this.#reader.held(op);
-      this.#heldLeft -= 1;
-      this.#noteHeld();
-    }
-    this.#mustBe(frame, this.#chain?.base.digest);
-  }
-
-  /** The contents are whole with the last of `count` operations; the log begins behind the late deletions. */
-  #noteHeld(): void {
-    if (this.#chain?.base.count === this.#count) this.#base = this.#chain.base;
-    if (this.#heldLeft === 0) this.#reader.begin(this.#position);
-  }
-
-  #takeOps(frame: Frame): void {
-    notePlace(this.#places, { position: this.#position, offset: frame.offset });
-    for (const op of opsOf(frame)) {
-      this.#position = logAfter(this.#position, op);
-      this.#reader.op(op, this.#position);
-    }
-    this.#mustBe(frame, this.#position.digest);
-  }
-
-  #mustBe(frame: Frame, digest: string | undefined): void {
-    if (frame.digest !== digest) throw new Damage(`the chain breaks at byte ${frame.offset}`);
-  }
-
-  done(end: number): Pick<LogParts, 'position' | 'places' | 'base'> {
-    if (this.#heldLeft > 0) throw new Damage(`the checkpoint ends at byte ${end}, ${this.#heldLeft} operations early`);
-    if (this.#places.length === 0) this.#places.push({ position: this.#position, offset: end });
-    return { position: this.#position, places: this.#places, base: this.#base };
-  }
-}
-
 const nameBeside = (path: string): string => `${path}.new`;
 
 async function openBeside(path: string): Promise<FileHandle> {
@@ -498,177 +374,4 @@ async function openBeside(path: string): Promise<FileHandle> {
   await rm(beside, { force: true });
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   return open(beside, flags, FILE_MODE);
-}
-
-/** Operations in frames, as they are written behind this place. */
-function framesOf(
-  ops: readonly LogOp[],
-  { position: before, offset: from }: Place,
-): { readonly bytes: Buffer; readonly positions: readonly LogPosition[]; readonly places: readonly Place[] } {
-  const positions: LogPosition[] = [];
-  const parts: Buffer[] = [];
-  const places: Place[] = [];
-  let position = before;
-  let offset = from;
-  for (const some of runsOf(ops)) {
-    places.push({ position, offset });
-    for (const op of some) {
-      position = logAfter(position, op);
-      positions.push(position);
-    }
-    const frame = encodeFrame(payloadOf(some), some.length, position.digest);
-    parts.push(frame);
-    offset += frame.length;
-  }
-  return { bytes: Buffer.concat(parts), positions, places };
-}
-
-function* runsOf(ops: Iterable<LogOp>): Generator<LogOp[]> {
-  let run: LogOp[] = [];
-  for (const op of ops) {
-    run.push(op);
-    if (run.length < FRAME_OPS_MAX) continue;
-    yield run;
-    run = [];
-  }
-  if (run.length > 0) yield run;
-}
-
-function payloadOf(ops: readonly LogOp[]): Buffer {
-  const parts: Uint8Array[] = [];
-  for (const op of ops) {
-    const encoded = encodeOp(op);
-    const length = Buffer.alloc(2);
-    length.writeUInt16BE(encoded.length);
-    parts.push(length, encoded);
-  }
-  return Buffer.concat(parts);
-}
-
-function notePlace(places: Place[], place: Place): void {
-  const last = places.at(-1);
-  if (last === undefined || place.position.seq - last.position.seq >= PLACE_EVERY_OPS) places.push(place);
-}
-
-function encodeFrame(payload: Uint8Array, count: number, digest: string): Buffer {
-  const frame = Buffer.alloc(AROUND_BYTES + payload.length);
-  assert(frame.length <= FRAME_BYTES_MAX, 'a frame of the log stays under its limit');
-  MAGIC.copy(frame);
-  frame.writeUInt32BE(payload.length, 4);
-  frame.writeUInt32BE(count, 8);
-  frame.set(payload, HEAD_BYTES);
-  frame.set(bytesOf(digest), HEAD_BYTES + payload.length);
-  const checked = frame.subarray(0, frame.length - CHECK_BYTES);
-  frame.set(hash(checked).subarray(0, CHECK_BYTES), checked.length);
-  return frame;
-}
-
-/** The frame at `at` of `bytes`; `undefined` when there is no whole one. */
-function decodeFrame(bytes: Buffer, at: number, offset: number): Frame | undefined {
-  if (at + HEAD_BYTES > bytes.length || bytes.compare(MAGIC, 0, MAGIC.length, at, at + MAGIC.length) !== 0)
-    return undefined;
-  const length = AROUND_BYTES + bytes.readUInt32BE(at + 4);
-  if (length > FRAME_BYTES_MAX || at + length > bytes.length) return undefined;
-  const checked = bytes.subarray(at, at + length - CHECK_BYTES);
-  const check = bytes.subarray(at + length - CHECK_BYTES, at + length);
-  if (check.compare(hash(checked), 0, CHECK_BYTES) !== 0) return undefined;
-  return {
-    offset,
-    end: offset + length,
-    count: bytes.readUInt32BE(at + 8),
-    payload: bytes.subarray(at + HEAD_BYTES, at + length - CHECK_BYTES - DIGEST_BYTES),
-    digest: hexOf(bytes.subarray(at + length - CHECK_BYTES - DIGEST_BYTES, at + length - CHECK_BYTES)),
-  };
-}
-
-/** Whole frames, one behind the other, until one is not whole. */
-async function* frames(file: FileHandle, from: number, to: number): AsyncGenerator<Frame> {
-  for (let offset = from; offset < to; ) {
-    const bytes = await readWindow(file, offset, to);
-    const start = offset;
-    for (;;) {
-      const frame = decodeFrame(bytes, offset - start, offset);
-      if (frame === undefined) break;
-      yield frame;
-      offset = frame.end;
-    }
-    // Not one whole frame in a window that is wider than any frame: what follows is broken.
-    if (offset === start) return;
-  }
-}
-
-async function wholeFrameWithin(file: FileHandle, from: number, to: number): Promise<boolean> {
-  for (let offset = from; offset < to; offset += WINDOW_BYTES - FRAME_BYTES_MAX) {
-    const bytes = await readWindow(file, offset, to);
-    for (let at = bytes.indexOf(MAGIC); at >= 0; at = bytes.indexOf(MAGIC, at + 1)) {
-      if (decodeFrame(bytes, at, offset + at) !== undefined) return true;
-    }
-  }
-  return false;
-}
-
-async function readWindow(file: FileHandle, offset: number, to: number): Promise<Buffer> {
-  const bytes = Buffer.alloc(Math.min(WINDOW_BYTES, to - offset));
-  let filled = 0;
-  while (filled < bytes.length) {
-    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, offset + filled);
-    if (bytesRead === 0) break;
-    filled += bytesRead;
-  }
-  return bytes.subarray(0, filled);
-}
-
-/** More than the operations of one append, which may be several frames. The same bytes: a crash in between changes nothing. */
-async function writeEndAnew(file: FileHandle, end: number): Promise<void> {
-  const from = Math.max(0, end - WINDOW_BYTES);
-  await writeAt(file, await readWindow(file, from, end), from);
-  await file.sync();
-}
-
-async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
-  let written = 0;
-  while (written < bytes.length) {
-    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, offset + written);
-    written += bytesWritten;
-  }
-}
-
-function* opsOf(frame: Frame): Generator<LogOp> {
-  let at = 0;
-  for (let n = 0; n < frame.count; n++) {
-    if (at + 2 > frame.payload.length) throw new Damage(`too few operations at byte ${frame.offset}`);
-    const length = frame.payload.readUInt16BE(at);
-    yield orDamage(frame, () => decodeOp(frame.payload.subarray(at + 2, at + 2 + length)));
-    at += 2 + length;
-  }
-}
-
-function firstFrom(frame: Frame, store: StoreId): LogFirst {
-  return orDamage(frame, () => {
-    const fields = decode(frame.payload) as unknown[];
-    const [named, counter, random, seq, digest, count, lateDeletions] = fields;
-    if (typeof named !== 'string' || !Number.isSafeInteger(counter) || typeof random !== 'string') {
-      throw new Damage('the log does not begin as a log');
-    }
-    if (parseStoreId(named) !== store) throw new Damage(`the log belongs to the store ${named}`);
-    const epoch = { counter: counter as number, random };
-    if (fields.length === 3) return { start: logStart(store, epoch), held: undefined };
-    if (![seq, count, lateDeletions].every(Number.isSafeInteger) || typeof digest !== 'string') {
-      throw new Damage('the log does not begin as one that stands on a checkpoint');
-    }
-    return {
-      start: { store, epoch, seq: seq as number, digest },
-      held: { count: count as number, lateDeletions: lateDeletions as number },
-    };
-  });
-}
-
-/** Its check is right and yet it cannot be read: written by another program, and so in doubt. */
-function orDamage<T>(frame: Frame, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (cause instanceof Damage) throw cause;
-    throw new Damage(`the frame at byte ${frame.offset} is not understood`, { cause });
-  }
 }

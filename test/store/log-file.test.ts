@@ -7,7 +7,8 @@ import { ContentsChain, ContentsChange } from '../../src/core/checkpoint.js';
 import { hashHex } from '../../src/core/hash.js';
 import { type Epoch, type LogOp, type LogPosition, logAfterAll, logStart } from '../../src/core/holdings-log.js';
 import { parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
-import { type LogDraft, LogFile, type LogReader } from '../../src/store/log-file.js';
+import { type LogDraft, LogFile } from '../../src/store/log-file.js';
+import type { LogReader } from '../../src/store/log-opening.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const STORE = parseStoreId('51'.repeat(16));
