@@ -16,7 +16,7 @@ import { RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
 import { askFetch, type FetchPart } from '../net/fetch-protocol.js';
 import { FetchSessions } from '../net/fetch-session.js';
 import type { Net } from '../net/net.js';
-import type { IncomingBlob } from '../store/incoming.js';
+import type { IncomingBlob } from '../store/receiving.js';
 import type { Store } from '../store/store.js';
 import { fetchByChunks } from './chunk-fetch.js';
 import type { Unstamped } from './driver.js';

@@ -5,7 +5,8 @@
  * Any other failure is thrown by the next call.
  */
 import { ClusterError } from '../core/fault.js';
-import type { IncomingBlob, SmallBlob } from '../store/incoming.js';
+import type { SmallBlob } from '../store/incoming.js';
+import type { IncomingBlob } from '../store/receiving.js';
 import type { Store } from '../store/store.js';
 
 /** Bytes of all fetches that wait for the disk: enough to write some hundred small files at once. */

@@ -16,8 +16,9 @@ import { type BlobId, hexOf } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import type { Chunk } from '../core/recipe.js';
 import { type WorkerSession, WorkerThread } from '../platform/worker-thread.js';
-import type { Incoming, PartialBlob } from './incoming.js';
+import type { Incoming } from './incoming.js';
 import { storeFull } from './own-folder.js';
+import type { PartialBlob } from './partial-blobs.js';
 import type { ChunkPlace, RecipeIndex } from './recipe-index.js';
 
 export type AssemblyAsk = { readonly session: number } & (

@@ -13,55 +13,30 @@
  * Driven by store.ts, commit.ts and held-blobs.ts.
  */
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { type FileHandle, lstat, lutimes, open, readdir, rm } from 'node:fs/promises';
+import { lstat, readdir, rm } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import { assert, ClusterError } from '../core/fault.js';
-import { createHasher, hashHex } from '../core/hash.js';
-import { type BlobId, hexOf, parseBlobId } from '../core/ids.js';
+import { assert } from '../core/fault.js';
+import { hashHex } from '../core/hash.js';
+import { type BlobId, parseBlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
-import { renameFiles, writeSmallFile, writeSmallFiles } from '../platform/small-files.js';
+import { renameFiles, writeSmallFiles } from '../platform/small-files.js';
 import { readBlob } from './blob-reader.js';
 import type { FanFolder } from './fan-folder.js';
 import { type HashedFile, hashFile } from './hash-file.js';
-import { FILE_MODE, isBadSector, storeFull, systemCode, tampered } from './own-folder.js';
+import { beginAnew, modifiedMs, sizeOf } from './incoming-file.js';
+import { FILE_MODE, isBadSector, storeFull } from './own-folder.js';
+import { type PartialBlob, PartialBlobs, partialNameOf } from './partial-blobs.js';
+import { type IncomingBlob, Receiving } from './receiving.js';
 import type { Trash } from './trash.js';
 import { Turns } from './turns.js';
 
-/** Written at once. Blobs under this are held in memory and hashed before their file is made. */
-const WRITE_BYTES = 1024 * 1024;
-/** After a blob's name: a file that is put together in order. Others have 12 hex digits there. */
-const PARTIAL_MARK = '.part';
 /** Behind the 12 hex digits of what came back from the trash. */
 const TRASH_MARK = '.trash';
-
-/** A blob that is being received. One caller, one call at a time. */
-export interface IncomingBlob {
-  /** Takes the bytes over: the caller does not change the chunk afterwards. @throws ClusterError BLOB_MISMATCH, STORE_FULL */
-  write(chunk: Uint8Array): Promise<void>;
-  /** The end: verified and on its way to disk, durable only by `commit`. @throws ClusterError BLOB_MISMATCH, STORE_FULL */
-  finish(): Promise<void>;
-  /** Not after `finish`. Also harmless after a failure, which has removed what was written. */
-  abort(): Promise<void>;
-}
 
 /** All of it in memory: at most 1 MiB. */
 export interface SmallBlob {
   readonly blob: BlobId;
   readonly content: Uint8Array;
-}
-
-/** Where a large blob is put together in order (assembly.ts): what is there of it is its beginning, and is found again. */
-export interface PartialBlob {
-  readonly path: string;
-  /** More of it, or less, is on disk. */
-  wrote(bytes: number): void;
-  /** It is whole and hashes to its name. */
-  arrived(): Promise<void>;
-  /** The file goes; what was written of it has been told. */
-  remove(): Promise<void>;
-  /** What is there stays for a while. */
-  leave(): void;
 }
 
 /** On this disk, hashed by this process, and listed by no PRESENT parcel yet. */
@@ -86,10 +61,7 @@ export class Incoming {
   readonly #arrived = new Map<string, ArrivalState>();
   /** Files of an earlier run, not hashed yet. As many as were being fetched when it ended. */
   readonly #leftovers = new Map<string, string[]>();
-  /** How much is here of blobs of which there is a beginning, under its own name. */
-  readonly #partials = new Map<string, number>();
-  /** Those of them that are being put together now. */
-  readonly #open = new Set<string>();
+  readonly #partials: PartialBlobs;
   readonly #adopting = new Turns<string>();
   /** What fetches and commits under way count on is not swept away. */
   readonly #pins: ReadonlyMap<string, number>;
@@ -97,6 +69,9 @@ export class Incoming {
   /** Whether `.blobs` may have files that nothing in the log covers; looking for each costs a system call. */
   #straysPossible: boolean;
   #incomingBytes = 0;
+  readonly #wrote = (bytes: number): void => {
+    this.#incomingBytes += bytes;
+  };
   /** Files under `.blobs`, held or not. */
   #blobBytes: number;
 
@@ -112,6 +87,7 @@ export class Incoming {
     readonly flushFailed: boolean;
   }) {
     this.#path = options.path;
+    this.#partials = new PartialBlobs(options.path);
     this.#trash = options.trash;
     this.#blobs = options.blobs;
     this.#log = options.log;
@@ -139,11 +115,8 @@ export class Incoming {
       this.#incomingBytes += size;
       // The host may have been off for longer than it is kept.
       await beginAnew(path);
-      if (name === `${blob}${PARTIAL_MARK}`) {
-        this.#partials.set(blob, size);
-        continue;
-      }
-      this.#leftovers.set(blob, [...(this.#leftovers.get(blob) ?? []), path]);
+      if (name === partialNameOf(blob)) this.#partials.found(blob, size);
+      else this.#leftovers.set(blob, [...(this.#leftovers.get(blob) ?? []), path]);
     }
   }
 
@@ -158,9 +131,7 @@ export class Incoming {
       this.#newPath(blob),
       { blob, bytes: ref.bytes },
       {
-        wrote: bytes => {
-          this.#incomingBytes += bytes;
-        },
+        wrote: this.#wrote,
         arrived: path => this.#arrive({ blob, bytes: ref.bytes, path, placed: false }),
       },
     );
@@ -206,7 +177,7 @@ export class Incoming {
 
   /** What is here of a blob that is being put together, or was left in the middle. */
   partialBytes(blob: string): number {
-    return this.#partials.get(blob) ?? 0;
+    return this.#partials.bytes(blob);
   }
 
   hasArrived({ blob, bytes }: BlobRef): boolean {
@@ -219,7 +190,7 @@ export class Incoming {
       const arrival = this.#arrived.get(blob);
       try {
         if (arrival?.placed === false) await beginAnew(arrival.path);
-        if (this.#partials.has(blob)) await beginAnew(this.#partialPath(blob));
+        await this.#partials.renew(blob);
       } catch {
         // A commit has moved it, or it is swept by its old time, and has to come again.
       }
@@ -235,29 +206,11 @@ export class Incoming {
   /** One at a time a blob, and none of a blob that has arrived. */
   partial(ref: BlobRef): PartialBlob {
     const blob = parseBlobId(ref.blob);
-    assert(!this.#open.has(blob) && !this.#arrived.has(blob), `blob ${blob} is put together twice`);
-    this.#open.add(blob);
-    const path = this.#partialPath(blob);
-    return {
-      path,
-      wrote: bytes => {
-        this.#incomingBytes += bytes;
-        this.#partials.set(blob, this.partialBytes(blob) + bytes);
-      },
-      arrived: async () => {
-        this.#partials.delete(blob);
-        this.#open.delete(blob);
-        // It may have come whole meanwhile.
-        if (this.#arrived.has(blob)) await this.#remove(path);
-        else this.#arrived.set(blob, { blob, bytes: ref.bytes, path, placed: false });
-      },
-      remove: async () => {
-        await this.#remove(path);
-        this.#partials.delete(blob);
-        this.#open.delete(blob);
-      },
-      leave: () => void this.#open.delete(blob),
-    };
+    assert(!this.#arrived.has(blob), `blob ${blob} is put together, and is here`);
+    return this.#partials.begin(blob, {
+      wrote: this.#wrote,
+      arrived: path => this.#arrive({ blob, bytes: ref.bytes, path, placed: false }),
+    });
   }
 
   /** The blob with exactly this size, if it is here; hashes what this process has not hashed. */
@@ -479,14 +432,7 @@ export class Incoming {
       if (old.length === paths.length) this.#leftovers.delete(blob);
       for (const path of old) await this.#removeUnused(blob, path);
     }
-    for (const blob of this.#partials.keys()) {
-      const path = this.#partialPath(blob);
-      const stays = () => this.#open.has(blob) || this.#pins.has(blob);
-      // Looked at again: somebody may have gone on with it while its time was read.
-      if (stays() || (await modifiedMs(path)) >= beforeMs || stays()) continue;
-      this.#partials.delete(blob);
-      await this.#remove(path);
-    }
+    await this.#partials.sweep(beforeMs, { isPinned: blob => this.#pins.has(blob), wrote: this.#wrote });
   }
 
   async #removeUnused(blob: string, path: string): Promise<void> {
@@ -504,10 +450,6 @@ export class Incoming {
     return `${this.#path}/${blob}.${newMark()}`;
   }
 
-  #partialPath(blob: string): string {
-    return `${this.#path}/${blob}${PARTIAL_MARK}`;
-  }
-
   #state(arrival: Arrival): ArrivalState {
     return arrival as ArrivalState; // the only maker of arrivals is this file
   }
@@ -515,145 +457,3 @@ export class Incoming {
 
 /** Tells two files of one blob apart. */
 const newMark = (): string => randomBytes(6).toString('hex');
-
-class Receiving implements IncomingBlob {
-  readonly #path: string;
-  readonly #ref: { readonly blob: BlobId; readonly bytes: number };
-  readonly #tell: { readonly wrote: (bytes: number) => void; readonly arrived: (path: string) => Promise<void> };
-  readonly #hasher = createHasher();
-  #waiting: Uint8Array[] = [];
-  #waitingBytes = 0;
-  #takenBytes = 0;
-  #writtenBytes = 0;
-  #file: FileHandle | undefined;
-  #over = false;
-
-  constructor(
-    path: string,
-    ref: { readonly blob: BlobId; readonly bytes: number },
-    tell: { readonly wrote: (bytes: number) => void; readonly arrived: (path: string) => Promise<void> },
-  ) {
-    this.#path = path;
-    this.#ref = ref;
-    this.#tell = tell;
-  }
-
-  async write(chunk: Uint8Array): Promise<void> {
-    assert(!this.#over, 'a blob is written to after its end');
-    this.#takenBytes += chunk.length;
-    if (this.#takenBytes > this.#ref.bytes) {
-      await this.abort();
-      throw this.#mismatch(`more than ${this.#ref.bytes} bytes came`);
-    }
-    this.#hasher.update(chunk);
-    this.#waiting.push(chunk);
-    this.#waitingBytes += chunk.length;
-    if (this.#waitingBytes >= WRITE_BYTES) await this.#orAbort(() => this.#writeOut());
-  }
-
-  async finish(): Promise<void> {
-    assert(!this.#over, 'a blob is finished twice');
-    const found = this.#takenBytes === this.#ref.bytes ? hexOf(this.#hasher.digest()) : undefined;
-    if (found !== this.#ref.blob) {
-      await this.abort();
-      throw this.#mismatch(
-        found === undefined
-          ? `${this.#takenBytes} of ${this.#ref.bytes} bytes came`
-          : `the bytes that came hash to ${found}`,
-      );
-    }
-    await this.#orAbort(async () => {
-      if (this.#file === undefined) await this.#writeWhole();
-      else await this.#writeOut();
-      await this.#close();
-    });
-    this.#over = true;
-    await this.#tell.arrived(this.#path);
-  }
-
-  async abort(): Promise<void> {
-    if (this.#over) return;
-    this.#over = true;
-    this.#waiting = [];
-    this.#hasher.dispose();
-    await this.#close();
-    await rm(this.#path, { force: true });
-    this.#tell.wrote(-this.#writtenBytes);
-  }
-
-  /** All of it is still in memory. */
-  async #writeWhole(): Promise<void> {
-    const bytes = this.#taken();
-    await writeSmallFile(this.#path, bytes, FILE_MODE);
-    this.#writtenBytes += bytes.length;
-    this.#tell.wrote(bytes.length);
-  }
-
-  #taken(): Uint8Array {
-    const [first, ...more] = this.#waiting;
-    const bytes = first !== undefined && more.length === 0 ? first : Buffer.concat(this.#waiting);
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    return bytes;
-  }
-
-  async #writeOut(): Promise<void> {
-    this.#file ??= await open(this.#path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE);
-    const bytes = this.#taken();
-    for (let at = 0; at < bytes.length; ) {
-      const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at);
-      at += bytesWritten;
-      this.#writtenBytes += bytesWritten;
-      this.#tell.wrote(bytesWritten);
-    }
-  }
-
-  async #close(): Promise<void> {
-    const file = this.#file;
-    this.#file = undefined;
-    await file?.close();
-  }
-
-  async #orAbort(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      await this.abort();
-      throw storeFull(error, this.#path);
-    }
-  }
-
-  #mismatch(what: string): ClusterError {
-    return new ClusterError('BLOB_MISMATCH', `blob ${this.#ref.blob}: ${what}; nothing of it was kept`, {
-      blame: 'peer',
-    });
-  }
-}
-
-/** 0 when there is no such file. */
-async function sizeOf(path: string): Promise<number> {
-  try {
-    const found = await lstat(path);
-    if (!found.isFile()) throw tampered(path, 'is not a plain file');
-    return found.size;
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return 0;
-    throw error;
-  }
-}
-
-/** The time of a file under `.incoming`, by which it is swept. */
-async function beginAnew(path: string): Promise<void> {
-  const now = new Date();
-  await lutimes(path, now, now);
-}
-
-/** Far in the future when there is no such file: then there is nothing to sweep. */
-async function modifiedMs(path: string): Promise<number> {
-  try {
-    return (await lstat(path)).mtimeMs;
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return Number.POSITIVE_INFINITY;
-    throw error;
-  }
-}

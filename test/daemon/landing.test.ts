@@ -3,7 +3,7 @@ import test from 'ava';
 import { ClusterError } from '../../src/core/fault.js';
 import { parseBlobId } from '../../src/core/ids.js';
 import { Landing, LandingRoom } from '../../src/daemon/landing.js';
-import type { IncomingBlob } from '../../src/store/incoming.js';
+import type { IncomingBlob } from '../../src/store/receiving.js';
 
 const MIB = 1024 * 1024;
 const BLOB = parseBlobId('5'.repeat(64));

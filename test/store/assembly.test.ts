@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { hash } from '../../src/core/hash.js';
 import { Assemblies, Assembly, type AssemblyAsk, type AssemblyParts } from '../../src/store/assembly.js';
-import type { PartialBlob } from '../../src/store/incoming.js';
+import type { PartialBlob } from '../../src/store/partial-blobs.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { skip } from '../helpers/skip.js';
 import { blobOf } from '../helpers/test-parcels.js';
