@@ -16,7 +16,6 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import { decode, encode } from 'cborg';
 import type { Database, RootDatabase } from 'lmdb';
 import {
   type Checkpoint,
@@ -40,7 +39,31 @@ import {
   logAfterAll,
   logStart,
 } from '../core/holdings-log.js';
-import { bytesOf, type HostId, hexOf, parseHostId, parseStoreId, type StoreId } from '../core/ids.js';
+import { bytesOf, type HostId, hexOf, type StoreId } from '../core/ids.js';
+import {
+  ContentsWriting,
+  contentsKey,
+  contentsRange,
+  type End,
+  formatEnd,
+  formatHead,
+  formatStanding,
+  type Head,
+  hostOf,
+  type KeyRange,
+  keyOf,
+  type LogKey,
+  logKeyOf,
+  logsRange,
+  parseEnd,
+  parseHead,
+  parseRun,
+  parseStanding,
+  type Side,
+  type Standing,
+  seqOf,
+  storeOf,
+} from './log-rows.js';
 import { Turns } from './turns.js';
 
 export type AppendVerdict =
@@ -68,31 +91,6 @@ export const SIGNED_EVERY_OPS = 512;
 const TABLES_BY_STORE = ['log-heads', 'log-ops', 'log-ends', 'log-checkpoints', 'log-contents'];
 /** Removed in one transaction when operations are not needed any more, or read at once when a log is dropped. */
 const DROP_ROWS = 65_536;
-
-/** Host and store, in hex digits one after the other. */
-type LogKey = string;
-const logKeyOf = (host: HostId, store: StoreId): LogKey => `${host}${store}`;
-const HOST_DIGITS = 32;
-const LOG_KEY_BYTES = 32;
-
-interface End {
-  readonly digest: string;
-  readonly signature: Uint8Array;
-}
-
-interface Head {
-  readonly position: LogPosition;
-  /** The last kept signature before the one at `position`. */
-  readonly signedBefore: number;
-}
-
-/** The contents of a checkpoint lie on one of two sides, and the next one's on the other. */
-type Side = 0 | 1;
-
-interface Standing {
-  readonly checkpoint: Checkpoint;
-  readonly side: Side;
-}
 
 /** A checkpoint of which some pieces have come. */
 interface Collecting {
@@ -162,7 +160,7 @@ export class LogArchive {
     let signedBefore = order === 0 && old !== undefined ? old.signedBefore : 0;
     if (ours.seq - signedBefore >= SIGNED_EVERY_OPS) signedBefore = ours.seq;
     else if (ours.seq > 0) void this.#ends.remove(keyOf(log, ours.seq));
-    void this.#ends.put(keyOf(log, end.seq), Buffer.from(encode([bytesOf(end.digest), signature])));
+    void this.#ends.put(keyOf(log, end.seq), formatEnd({ digest: end.digest, signature }));
     this.#putHead(log, { position: end, signedBefore });
     return 'appended';
   }
@@ -308,7 +306,7 @@ export class LogArchive {
 
   #run(log: LogKey, side: Side, run: number): LogOp[] {
     const value = this.#contents.get(contentsKey(log, side, run));
-    return value === undefined ? [] : (decode(value) as Uint8Array[]).map(decodeOp);
+    return value === undefined ? [] : parseRun(value);
   }
 
   /** The last signed position that we have of a store's log. */
@@ -391,11 +389,7 @@ export class LogArchive {
 
   /** Also those of which only pieces of a checkpoint have come. */
   #logsOf(host: HostId): Set<LogKey> {
-    const start = Buffer.alloc(LOG_KEY_BYTES);
-    start.set(bytesOf(host));
-    const end = Buffer.alloc(LOG_KEY_BYTES + 1, 0xff);
-    end.set(bytesOf(host));
-    const kept = [...this.#heads.getKeys({ start, end })].map(hexOf);
+    const kept = [...this.#heads.getKeys(logsRange(host))].map(hexOf);
     return new Set([...kept, ...[...this.#collecting.keys()].filter(log => hostOf(log) === host)]);
   }
 
@@ -436,103 +430,11 @@ export class LogArchive {
     return value === undefined ? undefined : parseStanding(log, value);
   }
 
-  #putStanding(log: LogKey, { checkpoint, side }: Standing): void {
-    const { at, count, digest, signature } = checkpoint;
-    const value = encode([side, at.epoch.counter, at.epoch.random, at.seq, at.digest, count, digest, signature]);
-    void this.#checkpoints.put(bytesOf(log), Buffer.from(value));
+  #putStanding(log: LogKey, standing: Standing): void {
+    void this.#checkpoints.put(bytesOf(log), formatStanding(standing));
   }
 
-  #putHead(log: LogKey, { position, signedBefore }: Head): void {
-    const { epoch, seq, digest } = position;
-    const value = encode([epoch.counter, epoch.random, seq, digest, signedBefore]);
-    void this.#heads.put(bytesOf(log), Buffer.from(value));
+  #putHead(log: LogKey, head: Head): void {
+    void this.#heads.put(bytesOf(log), formatHead(head));
   }
-}
-
-interface KeyRange {
-  readonly start: Buffer;
-  readonly end: Buffer;
-}
-
-/** Contents on their way to one side, in runs of PIECE_OPS_MAX whatever pieces they come in. */
-class ContentsWriting {
-  readonly side: Side;
-  readonly #log: LogKey;
-  readonly #put: (key: Buffer, value: Buffer) => Promise<unknown>;
-  #waiting: Uint8Array[] = [];
-  #runs = 0;
-
-  constructor(log: LogKey, side: Side, put: (key: Buffer, value: Buffer) => Promise<unknown>) {
-    this.#log = log;
-    this.side = side;
-    this.#put = put;
-  }
-
-  async put(ops: readonly LogOp[]): Promise<void> {
-    for (const op of ops) this.#waiting.push(encodeOp(op));
-    while (this.#waiting.length >= PIECE_OPS_MAX) await this.#write(this.#waiting.splice(0, PIECE_OPS_MAX));
-  }
-
-  async end(): Promise<void> {
-    if (this.#waiting.length > 0) await this.#write(this.#waiting.splice(0));
-  }
-
-  async #write(run: readonly Uint8Array[]): Promise<void> {
-    await this.#put(contentsKey(this.#log, this.side, this.#runs), Buffer.from(encode(run)));
-    this.#runs += 1;
-  }
-}
-
-/** Log, side, then the run's number. */
-function contentsKey(log: LogKey, side: Side, run: number): Buffer {
-  const key = Buffer.alloc(LOG_KEY_BYTES + 5);
-  key.set(bytesOf(log));
-  key.writeUInt8(side, LOG_KEY_BYTES);
-  key.writeUInt32BE(run, LOG_KEY_BYTES + 1);
-  return key;
-}
-
-const contentsRange = (log: LogKey, side: Side): KeyRange => ({
-  start: contentsKey(log, side, 0),
-  end: contentsKey(log, side, 0xffff_ffff),
-});
-
-/** Log, then number: so that a range is a log in order. */
-function keyOf(log: LogKey, seq: number): Buffer {
-  const key = Buffer.alloc(LOG_KEY_BYTES + 8);
-  key.set(bytesOf(log));
-  key.writeBigUInt64BE(BigInt(seq), LOG_KEY_BYTES);
-  return key;
-}
-
-function seqOf(key: Uint8Array): number {
-  return Number(Buffer.from(key).readBigUInt64BE(LOG_KEY_BYTES));
-}
-
-const hostOf = (log: LogKey): HostId => parseHostId(log.slice(0, HOST_DIGITS));
-const storeOf = (log: LogKey): StoreId => parseStoreId(log.slice(HOST_DIGITS));
-
-function parseHead(log: LogKey, value: Uint8Array): Head {
-  const [counter, random, seq, digest, signedBefore] = decode(value) as [number, string, number, string, number];
-  return { position: { store: storeOf(log), epoch: { counter, random }, seq, digest }, signedBefore };
-}
-
-function parseStanding(log: LogKey, value: Uint8Array): Standing {
-  const [side, counter, random, seq, atDigest, count, digest, signature] = decode(value) as [
-    Side,
-    number,
-    string,
-    number,
-    string,
-    number,
-    string,
-    Uint8Array,
-  ];
-  const at = { store: storeOf(log), epoch: { counter, random }, seq, digest: atDigest };
-  return { side, checkpoint: { host: hostOf(log), at, count, digest, signature } };
-}
-
-function parseEnd(value: Uint8Array): End {
-  const [digest, signature] = decode(value) as [Uint8Array, Uint8Array];
-  return { digest: hexOf(digest), signature };
 }
