@@ -95,7 +95,7 @@ export class Store {
   readonly #rescan: Rescan;
   /** One at a time: of two, one would let updates begin while the other still looks through the trees. */
   readonly #emptying = new Turns<'trash'>();
-  readonly #sweeping = new Turns<'strays'>();
+  readonly #sweeping = new Turns<'strays' | 'incoming'>();
   readonly #ending = new AbortController();
 
   constructor(parts: StoreParts) {
@@ -278,7 +278,8 @@ export class Store {
 
   /** Removes blobs that arrived before `beforeMs` (wall clock) and that no commit has used. */
   async sweepIncoming(beforeMs: number): Promise<void> {
-    await this.#parts.incoming.sweep(beforeMs);
+    this.#parcels.mustWork();
+    await this.#sweeping.take('incoming', () => this.#parts.incoming.sweep(beforeMs));
   }
 
   /**

@@ -43,6 +43,7 @@ export function testStoreContract(test: TestFn, maker: StoreMaker): void {
     t.like(await t.throwsAsync(store.drop(proofFor(store.id, parcelOf().id))), { code: 'STORE_CLOSED' });
     t.like(await t.throwsAsync(store.possess(parcelOf().id, { nonce: NONCE, holders: [] })), { code: 'STORE_CLOSED' });
     t.like(await t.throwsAsync(store.emptyTrash({ olderThanMs: 0 })), { code: 'STORE_CLOSED' });
+    t.like(await t.throwsAsync(store.sweepIncoming(0)), { code: 'STORE_CLOSED' });
   });
 
   test('whatever is committed, dropped and looked for at once, what the log says is held, whole, and counted once', async t => {

@@ -1,5 +1,5 @@
 /** The end of a store: what is let go of, whatever its disk says. */
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { blobOf, grab, parcelOf } from '../helpers/test-parcels.js';
@@ -18,4 +18,16 @@ test('a store that its disk does not let close cleanly is closed all the same, a
   await rm(part, { recursive: true });
   const again = await host.mount();
   t.true(again.isPresent(parcelOf('held').id));
+});
+
+test('a sweep that is under way when the store is closed takes nothing away from the next mount', async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  // More than are looked at while a store closes that waits for nobody.
+  const blobs = Array.from({ length: 2_000 }, (_, n) => blobOf(`blob ${n}`));
+  t.deepEqual(await store.receiveSmall(blobs), []);
+  const sweeping = store.sweepIncoming(Number.MAX_SAFE_INTEGER);
+  await store.close();
+  t.deepEqual(await readdir(join(host.storePath, '.incoming')), []);
+  await sweeping;
 });
