@@ -14,6 +14,7 @@ import { type SourceId, type StoreId, splitSourceId } from '../core/ids.js';
 import type { Store } from '../store/store.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Unstamped } from './driver.js';
+import { HeadSigners } from './head-signers.js';
 import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
 import type { Revocations } from './revocations.js';
@@ -33,9 +34,11 @@ export interface StoreHeadsOptions {
 
 export class StoreHeads {
   readonly #options: StoreHeadsOptions;
+  readonly #signers: HeadSigners;
 
   constructor(options: StoreHeadsOptions) {
     this.#options = options;
+    this.#signers = new HeadSigners(options);
   }
 
   /** Puts the head in force into a store and notes it in the store's log; the machine is told how it went. */
@@ -83,9 +86,7 @@ export class StoreHeads {
 
   /** `undefined` for what its origin has not signed so, also one that was revoked; of an unknown one, whatever can be read. */
   signed(source: SourceId, sealed: Uint8Array | undefined): Head | undefined {
-    const { roster, revocations } = this.#options;
-    const { origin } = splitSourceId(source);
-    const key = roster.keyOf(origin) ?? revocations.keyOf(origin);
+    const key = this.#signers.keyOf(source);
     return key === undefined ? headFrom(sealed) : headFrom(sealed, bytes => verifyHead(bytes, key));
   }
 
