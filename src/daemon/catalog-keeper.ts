@@ -169,6 +169,11 @@ export class CatalogKeeper {
     return [...seen].sort((a, b) => a.timeMs - b.timeMs);
   }
 
+  /** What is wanted of a source is all known: its head is in force, and nothing in its hold is lost here. */
+  isKnownInFull(source: SourceId): boolean {
+    return this.get(source) !== undefined && !this.#lacking.has(source);
+  }
+
   /** An admin has let go what this head lists. */
   isForgotten({ source, seq }: Pick<Head, 'source' | 'seq'>): boolean {
     return this.#options.forgotten.isVoid(source, seq);

@@ -248,8 +248,10 @@ export class Origin {
 
   /** Notes which of the source's snapshots are copied by now, after any run that is under way. @returns whether all are, or were */
   noteCopied(source: SourceId): Promise<boolean> {
-    const { onceCopied, signal } = this.#options;
-    return this.#turns.take(source, () => onceCopied.look(source, this.#heads.wanted(source), signal));
+    const { catalog, onceCopied, signal } = this.#options;
+    return this.#turns.take(source, () =>
+      onceCopied.look(source, this.#heads.wanted(source), { areAll: catalog.isKnownInFull(source), signal }),
+    );
   }
 
   async stop(): Promise<void> {
@@ -399,7 +401,7 @@ export class Origin {
     if (acceptChanges) await this.#options.brakes.release(source);
     else if (isMassChange({ ...change, brakePercent: setting.brakePercent }))
       await this.#options.brakes.pull(source, { snapshot, timeMs, ...change });
-    if (leaving.size > 0) await this.#unlisting.readyToReplace(source, setting);
+    if (leaving.size > 0) await this.#unlisting.readyToReplace(source, setting, leaving);
     await this.#heads.publish(source, snapshots => [
       ...snapshots.filter(({ id }) => !leaving.has(id)),
       { id: snapshot, timeMs, complete },

@@ -14,7 +14,7 @@ import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { readSourceFile } from '../catalog/source-file.js';
 import type { SnapshotToList } from '../catalog/source-history.js';
-import { findEntry, walkParcels } from '../catalog/walk.js';
+import { findEntry, ifReadable, walkParcels } from '../catalog/walk.js';
 import type { ObjectId, ParcelId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectWriter } from '../core/objects.js';
@@ -87,7 +87,7 @@ export class TornFiles {
     const { snapshots } = known.head;
     for (const [index, { id, timeMs }] of snapshots.entries()) {
       const within: ParcelId[] = [];
-      for await (const ref of walkParcels(catalog.objects, id)) if (parcels.has(ref.id)) within.push(ref.id);
+      for await (const ref of walkParcels(objects, id)) if (parcels.has(ref.id)) within.push(ref.id);
       if (within.length === 0) continue;
       const before = snapshots[index - 1];
       const previous = before === undefined ? undefined : (replaced.get(before.id)?.id ?? before.id);
@@ -131,17 +131,28 @@ export class TornFiles {
   /** Those of which no host may have a copy, though none says so. */
   async #neverCopied({ source }: OwnSource, torn: readonly TornFile[]): Promise<readonly TornFile[]> {
     if (torn.length === 0) return torn;
-    const { heads, catalog, onceCopied, log } = this.#options;
+    const { heads, onceCopied, log } = this.#options;
     const parcels = new Set(torn.map(({ parcel }) => parcel));
     const kept = new Set<ParcelId>();
     for (const snapshot of onceCopied.mayHaveCopies(source, heads.wanted(source)))
-      for await (const { id } of walkParcels(catalog.objects, snapshot)) if (parcels.has(id)) kept.add(id);
+      for (const parcel of await this.#mayBeWithin(snapshot, parcels)) kept.add(parcel);
     if (kept.size > 0)
       log.warn(
         { code: 'RECUT_SPARED', source, parcels: kept.size },
         'files are gone that nobody says he holds, but somebody may: no snapshot was cut anew without them',
       );
     return torn.filter(({ parcel }) => !kept.has(parcel));
+  }
+
+  /** Any may be, where a page of the snapshot is lost. */
+  async #mayBeWithin(snapshot: ObjectId, parcels: ReadonlySet<ParcelId>): Promise<ReadonlySet<ParcelId>> {
+    const { objects, signal } = this.#options;
+    const search = async (): Promise<ReadonlySet<ParcelId>> => {
+      const within = new Set<ParcelId>();
+      for await (const { id } of walkParcels(objects, snapshot, { signal })) if (parcels.has(id)) within.add(id);
+      return within;
+    };
+    return (await ifReadable(search())) ?? parcels;
   }
 
   /** A file that could not be read was carried over: its bytes are with the holders of its earlier parcel, who take this one first. */

@@ -7,7 +7,7 @@
 import type { Logger } from 'pino';
 import type { ListedSnapshot } from '../catalog/head.js';
 import type { KeepCounts } from '../catalog/retention.js';
-import { readPage, readSnapshot } from '../catalog/walk.js';
+import { ifReadable, readPage, readSnapshot } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';
@@ -97,12 +97,12 @@ export class Unlisting {
     if (why !== undefined) throw retentionStopped(name, why);
   }
 
-  /** Right before a head is signed that replaces them. @throws ClusterError RETENTION_STOPPED, OBJECT_MISSING */
-  async readyToReplace(source: SourceId, { name }: Named): Promise<void> {
+  /** Right before a head is signed that replaces `leaving`. @throws ClusterError RETENTION_STOPPED, OBJECT_MISSING */
+  async readyToReplace(source: SourceId, { name }: Named, leaving: ReadonlySet<ObjectId>): Promise<void> {
     // This run may have shown a mass change: what was before it is among those that would leave.
     const braked = this.#options.brakes.on(source);
     if (braked !== undefined) throw retentionStopped(name, braked);
-    await this.#mendPages(source);
+    await this.#mendPages(source, leaving);
   }
 
   #tellFuture(source: SourceId, name: string): void {
@@ -123,7 +123,7 @@ export class Unlisting {
   async #unlist(source: SourceId, { snapshots }: Retention): Promise<void> {
     const leaving = new Set(snapshots.flatMap(({ listed, reasons }) => (reasons.length === 0 ? [listed.id] : [])));
     if (leaving.size === 0) return;
-    await this.#mendPages(source);
+    await this.#mendPages(source, leaving);
     await this.#options.heads.publish(source, listed => listed.filter(({ id }) => !leaving.has(id)));
     this.#options.log.info(
       { code: 'SNAPSHOTS_UNLISTED', source, snapshots: [...leaving] },
@@ -131,15 +131,22 @@ export class Unlisting {
     );
   }
 
-  /** What leaves is told by the pages of all that stays, from our own catalog; and it is too late to lack one when the head is signed. */
-  async #mendPages(source: SourceId): Promise<void> {
-    const { heads, objects, signal } = this.#options;
-    const read = new Set<ObjectId>();
-    for (const { id } of heads.wanted(source)) {
-      for (const page of (await readSnapshot(objects, id)).pages) {
+  /**
+   * What leaves is told by the pages of all that stays, from our own catalog; and it is too late to lack one when the head is signed.
+   * What leaves, or stays by its hold alone, keeps nothing up when nobody has it.
+   */
+  async #mendPages(source: SourceId, leaving: ReadonlySet<ObjectId>): Promise<void> {
+    const { heads, catalog, objects, signal } = this.#options;
+    const listed = catalog.get(source)?.head.snapshots ?? [];
+    const staying = new Set(listed.flatMap(({ id }) => (leaving.has(id) ? [] : [id])));
+    const others = heads.wanted(source).flatMap(({ id }) => (staying.has(id) ? [] : [id]));
+    const sought = new Set<ObjectId>();
+    for (const id of [...staying, ...others]) {
+      const reading = <Result>(read: Promise<Result>) => (staying.has(id) ? read : ifReadable(read));
+      for (const page of (await reading(readSnapshot(objects, id)))?.pages ?? []) {
         signal.throwIfAborted();
-        if (!read.has(page)) await readPage(objects, page);
-        read.add(page);
+        if (!sought.has(page)) await reading(readPage(objects, page));
+        sought.add(page);
       }
     }
     await objects.flush();
