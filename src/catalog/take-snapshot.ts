@@ -9,7 +9,8 @@
  * is none now; or its device number is another and more than half of the names in it are gone. (The number alone does not
  * decide: btrfs, NFS and USB disks get another one at each boot.) `acceptChanges` is the operator's word that it is meant.
  *
- * What of the last snapshot cannot be read, nowhere, counts as not in it: what the folder has there is put anew.
+ * What of the last snapshot cannot be read, nowhere, counts as not in it: what the folder has there is put anew. What it has not (a
+ * mount that is away) may be missed and cannot be named: so the snapshot is partial.
  *
  * Driven by the daemon, one call at a time for a source.
  */
@@ -177,11 +178,11 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
   }
 }
 
-/** Where not all that was there is known, it is taken for gone as far as there is less now, so that the brakes hold. */
+/** Where not all that was there is known, it is taken for gone as far as there is less now, so that the brakes hold; and something for missed. */
 function withAllOf({ files }: Snapshot, tally: Tally): Tally {
   const topBefore = Math.max(tally.topBefore, files > 0 ? 1 : 0);
   const filesGone = Math.max(tally.filesGone, files - tally.files);
-  return { ...tally, topBefore, filesBefore: files, filesGone };
+  return { ...tally, missed: Math.max(tally.missed, 1), topBefore, filesBefore: files, filesGone };
 }
 
 /** Is this folder the source, or the place where the source was? */

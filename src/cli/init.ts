@@ -17,7 +17,7 @@ export const initCommand = (run: Run): Command =>
     .action(run(init));
 
 async function init(context: Context, { name, host }: InitOptions): Promise<ExitCode> {
-  const { initCluster } = await import('../membership/membership.js');
+  const { initCluster } = await import('../membership/init-cluster.js');
   const stateDir = context.newStateFolder();
   const configuration = await initCluster({
     stateDir,

@@ -16,16 +16,11 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { decodeHead, type Head, headHash, verifyHead } from '../catalog/head.js';
-import { decodePage } from '../catalog/page.js';
-import { decodeSnapshot, verifySnapshot } from '../catalog/snapshot.js';
 import type { KnownHead } from '../catalog/source-history.js';
-import { readSnapshot } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
-import { decideHold } from '../core/hold.js';
 import { type ObjectId, type ParcelId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
 import type { HeadHint } from '../core/messages.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
-import { withDeadline } from '../net/deadline.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 import { TIMER_MS_MAX } from '../platform/long-timer.js';
 import { Turns } from '../store/turns.js';
@@ -33,17 +28,15 @@ import type { Alarms } from './alarms.js';
 import type { Unstamped } from './driver.js';
 import type { Forgotten } from './forgotten.js';
 import { type HeadChange, headChange, type WantedBefore, type WantedSnapshots } from './head-change.js';
+import { HeadForks } from './head-forks.js';
+import { HeadObjects, type Seek } from './head-objects.js';
+import { HeadSigners } from './head-signers.js';
+import { HeldSnapshots } from './held-snapshots.js';
 import type { Revocations } from './revocations.js';
 import type { Roster } from './roster.js';
-import { readSeen, SEEN_MAX, type SeenListed, writeSeen } from './seen-snapshots.js';
 
-/** Pages asked of a peer at a time: it serves 8 such streams of one host, and records are asked for besides. */
-const PAGES_AT_ONCE = 4;
-const DAY_MS = 86_400_000;
 /** A hold that could not be ended, or of which something is lost, is looked at again after this, in ms. */
 const AGAIN_MS = 60_000;
-/** For what is lost of one source, in ms: its newer heads wait for it. */
-const SEEK_MS_MAX = 30_000;
 /** Snapshots that an alarm names. */
 const LACKING_TOLD = 3;
 
@@ -68,12 +61,6 @@ export interface CatalogKeeperOptions {
   readonly log: Logger;
 }
 
-/** Where to look for objects of held snapshots that are lost here: at this peer, then everywhere. */
-interface Seek {
-  readonly reader: ObjectReader | undefined;
-  readonly signal: AbortSignal | undefined;
-}
-
 interface Judged {
   readonly wanted: WantedBefore;
   readonly change: HeadChange;
@@ -96,10 +83,6 @@ export class CatalogKeeper {
   readonly #unread = new Set<string>();
   /** By the head in force. */
   readonly #wanted = new Map<SourceId, WantedBefore>();
-  /** As they are on our disk. */
-  readonly #seen = new Map<SourceId, readonly SeenListed[]>();
-  /** Sources that had two heads of one number, and all that they list: a later head that lists it too is the origin's answer. */
-  readonly #forks = new Map<SourceId, { readonly seq: number; readonly listed: ReadonlySet<ObjectId> }>();
   /** Sources with a snapshot in its hold of which an object is lost here. */
   readonly #lacking = new Set<SourceId>();
   /** When the next hold of a source ends, in running time. */
@@ -109,10 +92,18 @@ export class CatalogKeeper {
   #lettingGo: Promise<void> = Promise.resolve();
   readonly #end = new AbortController();
   readonly #listeners: HeadListener[] = [];
+  readonly #signers: HeadSigners;
+  readonly #held: HeldSnapshots;
+  readonly #headObjects: HeadObjects;
+  readonly #forks: HeadForks;
 
   constructor(options: CatalogKeeperOptions) {
     this.#options = options;
     this.objects = options.objects;
+    this.#signers = new HeadSigners(options);
+    this.#held = new HeldSnapshots({ ...options, fileOf: source => this.#file(source, 'seen') });
+    this.#headObjects = new HeadObjects({ ...options, signal: this.#end.signal });
+    this.#forks = new HeadForks(options.alarms);
   }
 
   /** Reads the heads that were in force before, and tells the machine what they want. */
@@ -174,8 +165,13 @@ export class CatalogKeeper {
   /** Those of them that the head in force does not list, oldest first. */
   heldSnapshots(source: SourceId): readonly { readonly id: ObjectId; readonly timeMs: number }[] {
     const held = new Set(this.#wanted.get(source)?.held);
-    const seen = held.size === 0 ? [] : this.#seenOf(source).filter(({ id }) => held.has(id));
+    const seen = held.size === 0 ? [] : this.#held.seenOf(source).filter(({ id }) => held.has(id));
     return [...seen].sort((a, b) => a.timeMs - b.timeMs);
+  }
+
+  /** What is wanted of a source is all known: its head is in force, and nothing in its hold is lost here. */
+  isKnownInFull(source: SourceId): boolean {
+    return this.get(source) !== undefined && !this.#lacking.has(source);
   }
 
   /** An admin has let go what this head lists. */
@@ -200,7 +196,7 @@ export class CatalogKeeper {
   async offer(bytes: Uint8Array, from: PeerName | ObjectReader | undefined, signal?: AbortSignal): Promise<void> {
     const { source } = decodeHead(bytes);
     await this.#turns.take(source, async () => {
-      const key = this.#keyOf(source);
+      const key = this.#signers.needKey(source);
       if (!this.#options.forgotten.isSource(source)) {
         // Its configuration may be on its way to us: the head is asked for again when it is here.
         throw new ClusterError('SOURCE_UNKNOWN', `${source} is not in the configuration`, { blame: 'passing' });
@@ -219,12 +215,12 @@ export class CatalogKeeper {
         );
       }
       if (known?.hash === hash && this.#void.has(source) === isVoid) return;
-      const isLast = this.#isLastOfRevoked(head, hash);
+      const isLast = this.#signers.isLastOfRevoked(head, hash);
       if (known !== undefined && known.head.seq === head.seq && known.hash !== hash) {
         // An admin has said which one stands.
-        if (isLast) this.#endFork(source);
+        if (isLast) this.#forks.end(source);
         else {
-          this.#noteFork(known.head, head);
+          this.#forks.note(known.head, head);
           if (known.hash < hash) return;
         }
       }
@@ -236,7 +232,7 @@ export class CatalogKeeper {
       const listed = head.snapshots.map(({ id }) => id);
       const had = new Set(this.get(source)?.head.snapshots.map(({ id }) => id));
       const fetching = { source, reader, key, signal };
-      await this.#fetchObjects(
+      await this.#headObjects.fetch(
         listed.filter(id => !had.has(id)),
         fetching,
       );
@@ -247,7 +243,7 @@ export class CatalogKeeper {
       } catch (error) {
         if (reader === undefined || !(error instanceof ClusterError) || error.code !== 'OBJECT_MISSING') throw error;
         // An object that we had is lost: everything that is listed is looked for, not only what is new.
-        await this.#fetchObjects(listed, fetching);
+        await this.#headObjects.fetch(listed, fetching);
         await this.objects.flush();
         await enforce();
       }
@@ -255,9 +251,9 @@ export class CatalogKeeper {
   }
 
   /**
-   * Heads, snapshots and pages into another catalog (a store's own), durably.
-   * @param complete snapshots that should be there with all their pages: those of the head that is kept there. They are read, and of
-   *   the pages the names are looked at, for a disk loses some
+   * What the head in force lists, into another catalog (a store's own), durably.
+   * @param complete snapshots that should be there with all their pages: those of the head that is kept there
+   * @returns the head; undefined where none is in force
    */
   async copyTo(
     source: SourceId,
@@ -266,104 +262,9 @@ export class CatalogKeeper {
   ): Promise<KnownHead | undefined> {
     const known = this.get(source);
     if (known === undefined) return undefined;
-    const absent: ObjectId[] = [];
-    const there = new Set<ObjectId>();
-    for (const { id } of known.head.snapshots)
-      if (!complete.has(id) || !(await isWhole(id, target, there))) absent.push(id);
-    for (const id of absent) {
-      const { pages } = verifySnapshot(await this.#need(id), this.#keyOf(source));
-      for (const page of pages) if (!(await target.has(page))) await target.put(await this.#need(page));
-    }
-    await target.flush();
-    for (const id of absent) await target.put(await this.#need(id));
-    await target.flush();
+    const listed = known.head.snapshots.map(({ id }) => id);
+    await this.#headObjects.copy(listed, target, { key: () => this.#signers.needKey(source), complete });
     return known;
-  }
-
-  /** By which its heads and snapshots are signed: that of its origin, also of a revoked one. */
-  #keyOf(source: SourceId): Uint8Array {
-    const { origin } = splitSourceId(source);
-    const key = this.#options.roster.keyOf(origin) ?? this.#options.revocations.keyOf(origin);
-    if (key === undefined)
-      throw new ClusterError('HEAD_OF_STRANGER', `${source} is of no member, and of none that was one`, {
-        blame: 'peer',
-      });
-    return key;
-  }
-
-  /**
-   * Its origin is revoked, and this is the last head of the source that stays valid: no other one of its number goes before it.
-   * @throws HEAD_OF_REVOKED for a later one, or another one of its number
-   */
-  #isLastOfRevoked({ source, seq }: Head, hash: string): boolean {
-    const { roster, revocations } = this.#options;
-    const { origin } = splitSourceId(source);
-    if (roster.keyOf(origin) !== undefined) return false;
-    const last = revocations.lastHead(source);
-    if (last?.hash === hash) return true;
-    if (last !== undefined && seq < last.seq) return false;
-    const valid = last === undefined ? 'none of its heads is' : `head ${last.seq} is the last one that is`;
-    throw new ClusterError(
-      'HEAD_OF_REVOKED',
-      `head ${seq} of ${source} is not valid, for ${roster.nameOf(origin)} was revoked: ${valid}; what is held stays`,
-      { blame: 'peer' },
-    );
-  }
-
-  async #need(id: ObjectId): Promise<Uint8Array> {
-    const bytes = await this.objects.get(id);
-    if (bytes === undefined) {
-      throw new ClusterError('OBJECT_MISSING', `catalog object ${id} is missing here; it will be asked for again`, {
-        blame: 'passing',
-      });
-    }
-    return bytes;
-  }
-
-  /** Those of these snapshots, and of their pages, that are not here; nothing when there is no reader. */
-  async #fetchObjects(
-    snapshots: Iterable<ObjectId>,
-    {
-      source,
-      reader,
-      key,
-      signal,
-    }: {
-      readonly source: SourceId;
-      readonly reader: ObjectReader | undefined;
-      readonly key: Uint8Array;
-      readonly signal: AbortSignal | undefined;
-    },
-  ): Promise<void> {
-    if (reader === undefined) return;
-    for (const id of snapshots) {
-      signal?.throwIfAborted();
-      const sealed = await this.#fetchObject(id, reader);
-      const snapshot = verifySnapshot(sealed, key);
-      if (snapshot.source !== source) {
-        throw new ClusterError('FOREIGN_SNAPSHOT', `the head of ${source} lists a snapshot of ${snapshot.source}`, {
-          blame: 'peer',
-        });
-      }
-      for (let at = 0; at < snapshot.pages.length; at += PAGES_AT_ONCE) {
-        signal?.throwIfAborted();
-        const pages = snapshot.pages.slice(at, at + PAGES_AT_ONCE);
-        await Promise.all(pages.map(async page => decodePage(await this.#fetchObject(page, reader))));
-      }
-    }
-  }
-
-  async #fetchObject(id: ObjectId, reader: ObjectReader): Promise<Uint8Array> {
-    const here = await this.objects.get(id);
-    if (here !== undefined) return here;
-    const bytes = await reader.get(id);
-    if (bytes === undefined) {
-      throw new ClusterError('OBJECT_MISSING', `the peer that told of a head lacks its object ${id}`, {
-        blame: 'passing',
-      });
-    }
-    await this.objects.put(bytes);
-    return bytes;
   }
 
   /** `recuts`: what a re-cut took the place of may be let go. */
@@ -375,28 +276,11 @@ export class CatalogKeeper {
     const { source, seq } = head;
     const isVoid = this.#options.forgotten.isVoid(source, seq);
     const listed = isVoid ? [] : head.snapshots.map(({ id }) => id);
-    const saw = isVoid ? [] : await this.#sawListed(head);
-    const hold = {
-      runMs: this.#options.runMs(),
-      listed: new Set(listed),
-      isReleased: (snapshot: ObjectId) => this.#options.forgotten.isReleased(snapshot),
-    };
-    let verdict = decideHold({ ...hold, seen: saw });
-    const released = new Set(verdict.release.map(({ id }) => id));
-    if (recuts) {
-      const held = verdict.held.map(({ id }) => id);
-      for (const id of await this.#recutWithoutCopy(head, saw, { listed, held })) released.add(id);
-    }
-    const seen = saw.filter(({ id }) => !released.has(id));
-    verdict = decideHold({ ...hold, seen });
-    const { wanted, change, lacking } = await this.#judge(
-      source,
-      { listed, held: verdict.held.map(({ id }) => id) },
-      seek,
-    );
+    const { seen, held, nextRunMs } = await this.#held.judge(isVoid ? undefined : head, { recuts });
+    const { wanted, change, lacking } = await this.#judge(source, { listed, held }, seek);
 
     // What was seen first: a head that is in force and whose snapshots were not seen would be one that holds nothing.
-    await this.#keepSeen(source, seen);
+    await this.#held.keep(source, seen);
     const file = this.#file(source, 'head');
     const onDisk = readIfThere(file);
     if (onDisk === undefined || !onDisk.equals(sealed)) await writeDurable(file, sealed, { mode: 0o600 });
@@ -406,10 +290,10 @@ export class CatalogKeeper {
     this.#unread.delete(file);
     this.#floors.set(source, seq);
     this.#wanted.set(source, wanted);
-    if (isVoid || this.#answersFork(head)) this.#endFork(source);
+    if (isVoid || this.#forks.isAnswer(head)) this.#forks.end(source);
     this.#tellLacking(source, lacking, { isAsked: seek !== undefined });
-    const againRunMs = lacking.length === 0 ? Number.POSITIVE_INFINITY : hold.runMs + AGAIN_MS;
-    this.#nextRunMs.set(source, Math.min(verdict.nextRunMs, againRunMs));
+    const againRunMs = lacking.length === 0 ? Number.POSITIVE_INFINITY : this.#options.runMs() + AGAIN_MS;
+    this.#nextRunMs.set(source, Math.min(nextRunMs, againRunMs));
     this.#arm();
     this.#options.tell({ is: 'wanted', source, head: { source, seq, hash }, ...change });
     for (const listener of this.#listeners) listener(source, change);
@@ -420,54 +304,10 @@ export class CatalogKeeper {
     const before = this.#wanted.get(source);
     const { change, lost } = await headChange(this.objects, before, snapshots);
     if (lost.size === 0 && !this.#lacking.has(source)) return { wanted: { ...snapshots, lost }, change, lacking: [] };
-    const lacking = await this.#seek(snapshots.held, seek);
+    const lacking = await this.#headObjects.seek(snapshots.held, seek);
     const wanted = { ...snapshots, held: snapshots.held.filter(id => lacking.get(id) !== 'all') };
     const again = await headChange(this.objects, before, wanted);
     return { wanted: { ...wanted, lost: again.lost }, change: again.change, lacking: [...lacking.keys()] };
-  }
-
-  /** Looks for what is lost of held snapshots. @returns those that lack something still: a page, or all, as nobody knows which */
-  async #seek(held: readonly ObjectId[], seek: Seek | undefined): Promise<ReadonlyMap<ObjectId, 'page' | 'all'>> {
-    const lacking = new Map<ObjectId, 'page' | 'all'>();
-    const looked = new Map<ObjectId, boolean>();
-    await withDeadline(SEEK_MS_MAX, [seek?.signal, this.#end.signal], async until => {
-      const isHere = async (id: ObjectId): Promise<boolean> => {
-        const is =
-          looked.get(id) ?? ((await this.objects.get(id)) !== undefined || (await this.#sought(id, seek, until)));
-        looked.set(id, is);
-        return is;
-      };
-      for (const id of held) {
-        if (!(await isHere(id))) {
-          lacking.set(id, 'all');
-          continue;
-        }
-        for (const page of (await readSnapshot(this.objects, id)).pages)
-          if (!(await isHere(page))) lacking.set(id, 'page');
-      }
-    });
-    await this.objects.flush();
-    return lacking;
-  }
-
-  /** @returns whether it was found, and is here now */
-  async #sought(id: ObjectId, seek: Seek | undefined, until: AbortSignal): Promise<boolean> {
-    if (seek === undefined) return false;
-    const places = [() => seek.reader?.get(id), () => this.#options.find(id, until)];
-    for (const place of places) {
-      if (until.aborted) break;
-      try {
-        const bytes = await place();
-        if (bytes === undefined) continue;
-        await this.objects.put(bytes);
-        return true;
-      } catch (error) {
-        seek.signal?.throwIfAborted();
-        // Another may have it, and it is looked for again.
-        this.#options.log.debug({ code: 'OBJECT_NOT_READ', object: id, err: error }, 'a lost object was not found');
-      }
-    }
-    return false;
   }
 
   /** `isAsked`: those who are there were. */
@@ -545,121 +385,8 @@ export class CatalogKeeper {
     return this.#lettingGo;
   }
 
-  /** All that was seen listed so far, by this head too. */
-  async #sawListed({ source, snapshots }: Head): Promise<readonly SeenListed[]> {
-    const seen = [...this.#seenOf(source)];
-    const known = new Set(seen.map(({ id }) => id));
-    const seenRunMs = Math.floor(this.#options.runMs());
-    for (const { id, timeMs } of snapshots) {
-      if (known.has(id)) continue;
-      const { holdDays } = await readSnapshot(this.objects, id);
-      seen.push({ id, timeMs, holdMs: holdDays * DAY_MS, seenRunMs });
-    }
-    if (seen.length > SEEN_MAX) {
-      const why = `source ${source} has listed ${seen.length} snapshots whose hold has not run out (at most ${SEEN_MAX}): its newer heads are not taken; is its origin itself?`;
-      this.#options.alarms.raise('HOLDS_FULL', source, why);
-      throw new ClusterError('HOLDS_FULL', why, { blame: 'peer' });
-    }
-    this.#options.alarms.clear('HOLDS_FULL', source);
-    return seen;
-  }
-
-  /**
-   * A re-cut takes out of a snapshot what nobody can give any more, and takes its place at the same time. What was cut out
-   * would stay wanted, in vain, for as long as the hold; so the old one is let go if nobody holds what it alone has: there
-   * is no copy that the hold could keep. Were there one, a hijacked origin could make "re-cuts" to be rid of it.
-   */
-  async #recutWithoutCopy(
-    head: Head,
-    saw: readonly SeenListed[],
-    wanted: WantedSnapshots,
-  ): Promise<readonly ObjectId[]> {
-    const timeOf = new Map(saw.map(({ id, timeMs }) => [id, timeMs]));
-    const released: ObjectId[] = [];
-    for (const id of wanted.held) {
-      if (!(await this.#hasRecutAt(head, timeOf.get(id)))) continue;
-      const before = wanted.held.filter(other => !released.includes(other));
-      const { change, lost } = await headChange(
-        this.objects,
-        { ...wanted, held: before, lost: new Set() },
-        { ...wanted, held: before.filter(other => other !== id) },
-      );
-      const pages = lost.has(id) ? [] : (await readSnapshot(this.objects, id)).pages;
-      // Of what cannot be read nobody knows whether somebody holds it.
-      if (lost.has(id) || pages.some(page => lost.has(page))) continue;
-      if (!change.remove.some(parcel => this.#options.hasCopy(parcel))) released.push(id);
-    }
-    return released;
-  }
-
-  async #hasRecutAt({ snapshots }: Head, at: number | undefined): Promise<boolean> {
-    for (const { id, timeMs } of snapshots) {
-      if (timeMs === at && (await readSnapshot(this.objects, id)).recutOf !== undefined) return true;
-    }
-    return false;
-  }
-
-  #seenOf(source: SourceId): readonly SeenListed[] {
-    let seen = this.#seen.get(source);
-    if (seen !== undefined) return seen;
-    try {
-      seen = readSeen(this.#file(source, 'seen'), this.#options.runMs());
-    } catch (error) {
-      this.#options.log.error({ code: 'HOLDS_DAMAGED', source, err: error }, 'what was seen listed cannot be read');
-      this.#options.alarms.raise(
-        'HOLDS_DAMAGED',
-        source,
-        `which snapshots of ${source} are in their hold cannot be read: of what its head does not list any more, nothing is held beyond gcGrace`,
-      );
-      seen = [];
-    }
-    this.#seen.set(source, seen);
-    return seen;
-  }
-
-  async #keepSeen(source: SourceId, seen: readonly SeenListed[]): Promise<void> {
-    const before = this.#seenOf(source);
-    const had = new Set(before.map(({ id }) => id));
-    if (before.length === seen.length && seen.every(({ id }) => had.has(id))) return;
-    await writeSeen(this.#file(source, 'seen'), seen);
-    this.#seen.set(source, seen);
-  }
-
-  #noteFork(one: Head, other: Head): void {
-    const { source, seq } = one;
-    const both = [...one.snapshots, ...other.snapshots].map(({ id }) => id);
-    this.#forks.set(source, { seq, listed: new Set([...(this.#forks.get(source)?.listed ?? []), ...both]) });
-    this.#options.alarms.raise(
-      'HEAD_FORKED',
-      source,
-      `source ${source} has two heads with number ${seq}: was its origin restored from an old image?`,
-    );
-  }
-
-  #answersFork({ source, seq, snapshots }: Head): boolean {
-    const fork = this.#forks.get(source);
-    const listed = new Set(snapshots.map(({ id }) => id));
-    return fork !== undefined && seq > fork.seq && [...fork.listed].every(id => listed.has(id));
-  }
-
-  #endFork(source: SourceId): void {
-    if (this.#forks.delete(source)) this.#options.alarms.clear('HEAD_FORKED', source);
-  }
-
   #file(source: SourceId, kind: 'head' | 'seen'): string {
     const { origin, source: name } = splitSourceId(source);
     return join(this.#options.folder, `${origin}-${name}.${kind}`);
   }
-}
-
-/** `there`: pages that were looked for already; snapshots share most of theirs. */
-async function isWhole(id: ObjectId, objects: ObjectWriter, there: Set<ObjectId>): Promise<boolean> {
-  const sealed = await objects.get(id);
-  if (sealed === undefined) return false;
-  for (const page of decodeSnapshot(sealed).pages) {
-    if (there.has(page)) continue;
-    if (!(await objects.has(page))) return false;
-    there.add(page);
-  }
-  return true;
 }

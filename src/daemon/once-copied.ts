@@ -79,17 +79,22 @@ export class OnceCopied {
 
   /**
    * Notes which of a source's wanted snapshots are copied now, durably. What is wanted no more is let go.
+   * @param options.areAll these are all that are wanted; else some more may be, and nothing is let go
    * @returns whether all of them are, or were
    */
-  async look(source: SourceId, wanted: readonly WantedSnapshot[], signal: AbortSignal): Promise<boolean> {
+  async look(
+    source: SourceId,
+    wanted: readonly WantedSnapshot[],
+    { areAll, signal }: { readonly areAll: boolean; readonly signal: AbortSignal },
+  ): Promise<boolean> {
     const before = this.#noted(source, wanted);
-    const copied = new Set<ObjectId>();
+    const copied = new Set<ObjectId>(areAll ? [] : before);
     for (const { id } of wanted) if (before.has(id) || (await this.#isCopied(id, signal))) copied.add(id);
     this.#meetLogs();
     if (this.#sources.get(source) === undefined || !isSame(copied, before)) this.#isWritten = false;
     this.#sources.set(source, copied);
     if (!this.#isWritten) await this.#write();
-    return copied.size === wanted.length;
+    return areAll && copied.size === wanted.length;
   }
 
   /** Those of a source's wanted snapshots of which a host may have what no host says that it holds. */
@@ -133,11 +138,17 @@ export class OnceCopied {
   }
 
   async #write(): Promise<void> {
-    this.#isWritten = true;
     await this.#turns.take('write', async () => {
       const sources = Object.fromEntries([...this.#sources].map(([source, copied]) => [source, [...copied]]));
       const text = JSON.stringify({ sources, logs: Object.fromEntries(this.#logs) });
-      await writeDurable(join(this.#options.stateDir, FILE), `${text}\n`, { mode: 0o600 });
+      // What is noted from here on is not in it.
+      this.#isWritten = true;
+      try {
+        await writeDurable(join(this.#options.stateDir, FILE), `${text}\n`, { mode: 0o600 });
+      } catch (error) {
+        this.#isWritten = false;
+        throw error;
+      }
     });
   }
 }

@@ -1,33 +1,25 @@
 /**
- * Origin: this host's own sources: when their snapshots are taken, how a head comes to list them, and what happens when a
- * file that a snapshot lists can no longer be given to anybody.
+ * Origin: this host's own sources, and the runs that take their snapshots. Whatever is done to a source (a run, an unlisting, a re-cut,
+ * a look at its folder) is done in its turn, one at a time; here is who gets the turn, and when.
  *
- * One run of a source at a time. Before the first head since our start is signed, every reachable member is asked for the
- * highest head that it knows of our sources: this disk may be an old image, and a seq must never be used twice.
+ * How a head comes to list a snapshot stands in own-heads.ts, what is unlisted in unlisting.ts, what becomes of a file that can no
+ * longer be given to anybody in torn-files.ts.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import type { Entry } from '../catalog/entry.js';
-import { headHash, type ListedSnapshot } from '../catalog/head.js';
+import type { ListedSnapshot } from '../catalog/head.js';
 import { diffLive, type LiveDifference, type LiveDiffOrder } from '../catalog/live-diff.js';
-import { MalformedObject } from '../catalog/malformed-object.js';
-import { decodeRecord } from '../catalog/record.js';
-import { recut } from '../catalog/recut.js';
 import { isMassChange, type KeepCounts } from '../catalog/retention.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
-import { BadSignature } from '../catalog/sealed-object.js';
 import { isPartial } from '../catalog/snapshot.js';
-import { readSourceFile } from '../catalog/source-file.js';
-import type { Adoption, SnapshotToList, SourceHistory } from '../catalog/source-history.js';
+import type { SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotRefusal, type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
-import { findEntry, readPage, readSnapshot, walkParcels } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, sourceIdOf } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { SourceSetting } from '../membership/policy.js';
-import { dueAfter, lateness } from '../membership/schedule.js';
 import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
 import type { Brakes } from './brakes.js';
@@ -38,11 +30,13 @@ import { runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
 import type { OnceCopied } from './once-copied.js';
+import { OwnHeads } from './own-heads.js';
 import { fromFuture, type Retainer, type Retention } from './retention.js';
+import { SourceSchedule } from './source-schedule.js';
 import { SourceWatch } from './source-watch.js';
+import { TornFiles } from './torn-files.js';
+import { Unlisting } from './unlisting.js';
 
-/** Torn files that are told of within this time are cut out together, in ms. */
-const RECUT_AFTER_MS = 1_000;
 /** Between two looks at which snapshots have come to be copied, in ms. A look ends at the first parcel that nobody has. */
 const COPIED_LOOK_MS = 10 * 60_000;
 /** After a run that failed, in ms. */
@@ -57,13 +51,12 @@ export type Taken = Extract<SnapshotVerdict, { kind: 'taken' }> & { readonly tim
 interface Own {
   setting: SourceSetting;
   readonly source: SourceId;
-  timer: NodeJS.Timeout | undefined;
+  readonly schedule: SourceSchedule;
   /** Where the policy wants it. */
   watch: SourceWatch | undefined;
   /** Why no snapshot can be taken. */
   missing: string | undefined;
-  readonly torn: Map<ParcelId, Map<string, Buffer>>;
-  recutTimer: NodeJS.Timeout | undefined;
+  readonly torn: TornFiles;
   /** While some wanted snapshot is not known to have been copied. */
   copiedTimer: NodeJS.Timeout | undefined;
 }
@@ -74,11 +67,6 @@ interface RunOptions {
   readonly unlistFuture?: boolean;
   /** That of the moment when the run was asked for. */
   readonly watch: SourceWatch | undefined;
-}
-
-interface TornFile {
-  readonly parcel: ParcelId;
-  readonly entry: Entry;
 }
 
 export interface OriginOptions {
@@ -111,70 +99,18 @@ export class Origin {
   readonly #options: OriginOptions;
   readonly #own = new Map<SourceId, Own>();
   readonly #turns = new Turns<SourceId>();
-  #askedEverybody: Promise<void> | undefined;
+  readonly #heads: OwnHeads;
+  readonly #unlisting: Unlisting;
 
   constructor(options: OriginOptions) {
     this.#options = options;
+    this.#heads = new OwnHeads(options);
+    this.#unlisting = new Unlisting({ ...options, heads: this.#heads });
   }
 
-  /**
-   * A head of a source of ours that a peer, or a store of ours, remembers. If ours is older, this disk is an old image: go on above it. If it is
-   * another one of the same number, this identity was used twice: both lists are kept, and a person is told.
-   */
-  async heardOwnHead(source: SourceId, sealed: Uint8Array, from: PeerName | ObjectReader): Promise<void> {
-    const { history, catalog } = this.#options;
-    const adoption = await this.#adopt(source, sealed);
-    // Also when it was adopted before, and its snapshots and pages could not be read then.
-    const own = history.head(source);
-    if (own !== undefined && catalog.get(source)?.hash !== own.hash) await catalog.offer(own.sealed, from);
-    await this.#listAgain(source, adoption);
-  }
-
-  async #adopt(source: SourceId, sealed: Uint8Array): Promise<Adoption> {
-    const { history, alarms } = this.#options;
-    const adoption = await history.adopt(source, sealed);
-    if (adoption.kind === 'forked') {
-      alarms.raise(
-        'HEAD_FORKED',
-        source,
-        `source ${source} had two heads with one number: two machines have used this host's key. All snapshots of both are kept; keep only one of the machines`,
-      );
-    }
-    return adoption;
-  }
-
-  /** What we listed, and a later head of ours does not. */
-  async #listAgain(source: SourceId, adoption: Adoption): Promise<void> {
-    if (adoption.kind !== 'adopted') return;
-    const unlisted = adoption.unlisted.filter(snapshot => !this.#isForgotten(source, snapshot));
-    if (unlisted.length === 0) return;
-    await this.#publish(source, listed => {
-      const known = new Set(listed.map(({ id }) => id));
-      return [...listed, ...unlisted.filter(({ id }) => !known.has(id))];
-    });
-    this.#options.log.warn(
-      { code: 'SNAPSHOTS_LISTED_AGAIN', source, snapshots: unlisted.map(({ id }) => id) },
-      'a later head of ours was remembered that does not list these snapshots: they are listed again',
-    );
-  }
-
-  /** The file of our own history may be gone, or older than the head in the catalog beside it: no number is given twice. */
-  async #adoptOnDisk(source: SourceId): Promise<void> {
-    const { catalog, history, log } = this.#options;
-    const sealed = catalog.onDisk(source);
-    if (sealed === undefined || headHash(sealed) === history.head(source)?.hash) return;
-    let adoption: Adoption;
-    try {
-      adoption = await this.#adopt(source, sealed);
-    } catch (error) {
-      if (!(error instanceof BadSignature || error instanceof MalformedObject)) throw error;
-      log.error(
-        { code: 'HEAD_UNREADABLE', source, err: error },
-        'the head of a source of ours in the catalog is damaged; our own history goes on without it',
-      );
-      return;
-    }
-    await this.#listAgain(source, adoption);
+  /** A head of a source of ours that a peer, or a store of ours, remembers. */
+  heardOwnHead(source: SourceId, sealed: Uint8Array, from: PeerName | ObjectReader): Promise<void> {
+    return this.#heads.heard(source, sealed, from);
   }
 
   configure(settings: readonly SourceSetting[]): void {
@@ -188,16 +124,7 @@ export class Origin {
     }
     for (const [source, setting] of wanted) {
       const known = this.#own.get(source);
-      const own = known ?? {
-        setting,
-        source,
-        timer: undefined,
-        watch: undefined,
-        missing: undefined,
-        torn: new Map(),
-        recutTimer: undefined,
-        copiedTimer: undefined,
-      };
+      const own = known ?? this.#begin(source, setting);
       const isWatchedAsBefore =
         known !== undefined && isDeepStrictEqual(watchingOf(known.setting), watchingOf(setting));
       own.setting = setting;
@@ -235,12 +162,7 @@ export class Origin {
     const taken = await this.#turns.take(source, () => (watch === undefined ? run() : watch.run(run)));
     const own = this.#own.get(source);
     if (own !== undefined) this.#lookForCopies(own);
-    this.#turns
-      .take(source, () => this.#retain(source))
-      .then(
-        () => this.#options.alarms.clear('RETENTION_FAILED', source),
-        (error: unknown) => this.#retentionFailed(source, error),
-      );
+    this.#retain(source);
     return taken;
   }
 
@@ -278,23 +200,20 @@ export class Origin {
   /** What `keep` (default: the policy's) makes of the source's snapshots now. Nothing is changed. */
   retention(source: SourceId, keep: KeepCounts | undefined, signal: AbortSignal): Promise<Retention> {
     const { setting } = this.#ownOf(source);
-    return this.#options.retainer.judge(source, keep ?? setting.keep, signal);
+    return this.#unlisting.judge(source, keep ?? setting.keep, signal);
   }
 
   /** Unlists what `keep` (default: the policy's) does not keep. @throws ClusterError RETENTION_STOPPED; then nothing was changed */
   forget(source: SourceId, keep: KeepCounts | undefined, signal: AbortSignal): Promise<Retention> {
     return this.#turns.take(source, async () => {
-      const retention = await this.retention(source, keep, signal);
-      if (retention.stopped !== undefined) throw retentionStopped(this.#ownOf(source), retention.stopped);
-      await this.#unlist(source, retention);
-      return retention;
+      const { setting } = this.#ownOf(source);
+      return this.#unlisting.byPerson(source, { ...setting, keep: keep ?? setting.keep }, signal);
     });
   }
 
   /** Listed snapshots that are from the future by this host's clock, oldest first. */
   fromFuture(source: SourceId): readonly ListedSnapshot[] {
-    const { catalog, clock } = this.#options;
-    return fromFuture(catalog.get(source)?.head.snapshots ?? [], clock.wallMs());
+    return this.#unlisting.fromFuture(source);
   }
 
   /**
@@ -302,9 +221,7 @@ export class Origin {
    * @throws ClusterError RETENTION_STOPPED, and what `backup` throws; then nothing was changed
    */
   async forgetFuture(source: SourceId): Promise<void> {
-    const { retainer, brakes } = this.#options;
-    const why = retainer.clockOff() ?? brakes.on(source);
-    if (why !== undefined) throw retentionStopped(this.#ownOf(source), why);
+    this.#unlisting.mayReplaceFuture(source, this.#ownOf(source).setting);
     await this.backup(source, { acceptChanges: false, unlistFuture: true });
   }
 
@@ -318,35 +235,23 @@ export class Origin {
     readonly parcel: ParcelId;
     readonly path: Buffer;
   }): void {
-    const own = this.#own.get(source);
-    // Who has a copy gives it; only what nobody has must leave the snapshot.
-    if (own === undefined || this.#options.machine.holders(parcel).length > 0) return;
-    const paths = own.torn.get(parcel) ?? new Map<string, Buffer>();
-    paths.set(path.toString('latin1'), path);
-    own.torn.set(parcel, paths);
-    own.recutTimer ??= setTimeout(() => {
-      this.cutOutTorn(source).catch((error: unknown) => {
-        this.#options.log.error(
-          { code: 'RECUT_FAILED', source, err: error },
-          'a snapshot could not be cut anew; the next one replaces it',
-        );
-      });
-    }, RECUT_AFTER_MS);
+    this.#own.get(source)?.torn.tell(parcel, path);
   }
 
   /** Cuts the source's snapshots anew without what was told to be torn and is; now, after any run that is under way. */
   async cutOutTorn(source: SourceId): Promise<void> {
     const own = this.#own.get(source);
     if (own === undefined) return;
-    clearTimeout(own.recutTimer);
-    own.recutTimer = undefined;
-    await this.#turns.take(source, () => this.#recut(own));
+    own.torn.close();
+    await this.#turns.take(source, () => own.torn.cutOut({ source, path: own.setting.path }));
   }
 
   /** Notes which of the source's snapshots are copied by now, after any run that is under way. @returns whether all are, or were */
   noteCopied(source: SourceId): Promise<boolean> {
-    const { onceCopied, signal } = this.#options;
-    return this.#turns.take(source, () => onceCopied.look(source, this.#wantedSnapshots(source), signal));
+    const { catalog, onceCopied, signal } = this.#options;
+    return this.#turns.take(source, () =>
+      onceCopied.look(source, this.#heads.wanted(source), { areAll: catalog.isKnownInFull(source), signal }),
+    );
   }
 
   async stop(): Promise<void> {
@@ -355,8 +260,29 @@ export class Origin {
     await Promise.all([...this.#own.keys()].map(source => this.#turns.take(source, async () => undefined)));
   }
 
-  #end({ timer, recutTimer, copiedTimer, watch }: Own): void {
-    for (const each of [timer, recutTimer, copiedTimer]) clearTimeout(each);
+  #begin(source: SourceId, setting: SourceSetting): Own {
+    const { catalog, clock, log } = this.#options;
+    const torn = new TornFiles({ ...this.#options, heads: this.#heads }, () => {
+      this.cutOutTorn(source).catch((error: unknown) => {
+        log.error(
+          { code: 'RECUT_FAILED', source, err: error },
+          'a snapshot could not be cut anew; the next one replaces it',
+        );
+      });
+    });
+    const schedule = new SourceSchedule({
+      source,
+      lastMs: () => catalog.get(source)?.head.snapshots.at(-1)?.timeMs,
+      wallMs: () => clock.wallMs(),
+      onDue: () => this.#takeDue(source),
+    });
+    return { setting, source, schedule, watch: undefined, missing: undefined, torn, copiedTimer: undefined };
+  }
+
+  #end({ schedule, torn, copiedTimer, watch }: Own): void {
+    schedule.rest();
+    torn.close();
+    clearTimeout(copiedTimer);
     watch?.close();
   }
 
@@ -381,35 +307,14 @@ export class Origin {
     }, COPIED_LOOK_MS).unref();
   }
 
-  #wantedSnapshots(source: SourceId): readonly { readonly id: ObjectId; readonly timeMs: number }[] {
-    const { catalog } = this.#options;
-    return [...catalog.heldSnapshots(source), ...(catalog.get(source)?.head.snapshots ?? [])];
-  }
-
   #schedule(source: SourceId, notBeforeMs = 0): void {
     const own = this.#own.get(source);
-    if (own === undefined || this.#options.signal.aborted) return;
-    clearTimeout(own.timer);
-    const last = this.#options.catalog.get(source)?.head.snapshots.at(-1);
-    const wallMs = this.#options.clock.wallMs();
-    // A snapshot from the future (the clock was wrong then) does not put the next one off.
-    const lastMs = Math.min(last?.timeMs ?? Number.NEGATIVE_INFINITY, wallMs);
-    const { schedule, jitterMs } = own.setting;
-    const dueMs =
-      last === undefined ? notBeforeMs : Math.max(notBeforeMs, dueAfter(schedule, lastMs, lateness(source, jitterMs)));
-    const delayMs = Math.min(DAY_MS, Math.max(0, dueMs - wallMs));
-    own.timer = setTimeout(() => {
-      if (this.#options.clock.wallMs() < dueMs) {
-        this.#schedule(source, notBeforeMs);
-        return;
-      }
-      this.#takeDue(source);
-    }, delayMs);
+    if (own !== undefined && !this.#options.signal.aborted) own.schedule.arm(own.setting, notBeforeMs);
   }
 
   /** The schedule goes on from this snapshot. */
   #takeDue(source: SourceId): void {
-    clearTimeout(this.#own.get(source)?.timer);
+    this.#own.get(source)?.schedule.rest();
     this.backup(source, { acceptChanges: false }).then(
       () => this.#schedule(source),
       (error: unknown) => {
@@ -449,7 +354,7 @@ export class Origin {
   async #run(source: SourceId, { acceptChanges, unlistFuture = false, watch }: RunOptions): Promise<Taken> {
     const { catalog, cache, clock, alarms, signer, signal, log } = this.#options;
     const own = this.#ownOf(source);
-    await this.#knowOurHeads();
+    await this.#heads.knowAll();
     await watch?.scanBegins();
     const { setting } = own;
     const listed = catalog.get(source)?.head.snapshots ?? [];
@@ -496,13 +401,8 @@ export class Origin {
     if (acceptChanges) await this.#options.brakes.release(source);
     else if (isMassChange({ ...change, brakePercent: setting.brakePercent }))
       await this.#options.brakes.pull(source, { snapshot, timeMs, ...change });
-    if (leaving.size > 0) {
-      // This run may have shown a mass change: what was before it is among those that would leave.
-      const braked = this.#options.brakes.on(source);
-      if (braked !== undefined) throw retentionStopped(own, braked);
-      await this.#mendPages(source);
-    }
-    await this.#publish(source, snapshots => [
+    if (leaving.size > 0) await this.#unlisting.readyToReplace(source, setting, leaving);
+    await this.#heads.publish(source, snapshots => [
       ...snapshots.filter(({ id }) => !leaving.has(id)),
       { id: snapshot, timeMs, complete },
     ]);
@@ -513,176 +413,23 @@ export class Origin {
     return { ...verdict, timeMs };
   }
 
-  async #retain(source: SourceId): Promise<void> {
-    const own = this.#own.get(source);
-    if (own === undefined) return;
-    this.#tellFuture(own);
-    const retention = await this.retention(source, undefined, this.#options.signal);
-    if (retention.stopped === undefined) await this.#unlist(source, retention);
-  }
-
-  #tellFuture({ source, setting: { name } }: Own): void {
-    const { alarms } = this.#options;
-    const last = this.fromFuture(source).at(-1);
-    if (last === undefined) {
-      alarms.clear('SNAPSHOT_FROM_FUTURE', source);
-      return;
-    }
-    const date = new Date(last.timeMs).toISOString().slice(0, 16);
-    alarms.raise(
-      'SNAPSHOT_FROM_FUTURE',
-      source,
-      `source ${name}: its newest snapshot is dated ${date}Z, which is in the future, and none is unlisted before that time. If this host's clock is wrong, set it. If it is right, it was ahead: 'cluster forget ${name} --future' takes a snapshot in place of those from the future`,
+  /** Behind the run that asks for it. */
+  #retain(source: SourceId): void {
+    const settingNow = () => this.#own.get(source)?.setting;
+    const unlisted = this.#turns.take(source, async () => {
+      const setting = settingNow();
+      if (setting !== undefined) await this.#unlisting.byPolicy(source, setting);
+    });
+    unlisted.then(
+      () => this.#unlisting.told(source, settingNow(), undefined),
+      (error: unknown) => this.#unlisting.told(source, settingNow(), { error }),
     );
-  }
-
-  #retentionFailed(source: SourceId, error: unknown): void {
-    const { alarms, log, signal } = this.#options;
-    if (signal.aborted) return;
-    log.error({ code: 'RETENTION_FAILED', source, err: error }, 'no snapshot was unlisted');
-    const own = this.#own.get(source);
-    if (own === undefined) return;
-    const why = error instanceof Error ? error.message : String(error);
-    alarms.raise(
-      'RETENTION_FAILED',
-      source,
-      `source ${own.setting.name}: no snapshot was unlisted, for ${why}. All stay listed, and it is tried again after the next one; let the other hosts be on then, for what is lost here comes from them`,
-    );
-  }
-
-  async #unlist(source: SourceId, { snapshots }: Retention): Promise<void> {
-    const leaving = new Set(snapshots.flatMap(({ listed, reasons }) => (reasons.length === 0 ? [listed.id] : [])));
-    if (leaving.size === 0) return;
-    await this.#mendPages(source);
-    await this.#publish(source, listed => listed.filter(({ id }) => !leaving.has(id)));
-    this.#options.log.info(
-      { code: 'SNAPSHOTS_UNLISTED', source, snapshots: [...leaving] },
-      'snapshots that the rules do not keep are listed no more; who saw them keeps them for their hold',
-    );
-  }
-
-  /** What leaves is told by the pages of all that stays, from our own catalog; and it is too late to lack one when the head is signed. */
-  async #mendPages(source: SourceId): Promise<void> {
-    const { objects, signal } = this.#options;
-    const read = new Set<ObjectId>();
-    for (const { id } of this.#wantedSnapshots(source)) {
-      for (const page of (await readSnapshot(objects, id)).pages) {
-        signal.throwIfAborted();
-        if (!read.has(page)) await readPage(objects, page);
-        read.add(page);
-      }
-    }
-    await objects.flush();
   }
 
   #ownOf(source: SourceId): Own {
     const own = this.#own.get(source);
     if (own !== undefined) return own;
     throw new ClusterError('SOURCE_UNKNOWN', `${source} is no source of this host any more`, { blame: 'operator' });
-  }
-
-  async #publish(
-    source: SourceId,
-    change: (snapshots: readonly SnapshotToList[]) => readonly SnapshotToList[],
-  ): Promise<void> {
-    const { history, catalog, brakes } = this.#options;
-    await this.#adoptOnDisk(source);
-    const { sealed } = await history.relist(source, newest => ({
-      snapshots: change(newest?.snapshots.filter(snapshot => !this.#isForgotten(source, snapshot)) ?? []),
-      // While the brakes cannot say since when, it stays as it was told.
-      unacceptedSinceMs:
-        brakes.sinceMs(source) ?? (brakes.on(source) === undefined ? undefined : newest?.unacceptedSinceMs),
-    }));
-    await catalog.offer(sealed, undefined);
-  }
-
-  /** From before an admin forgot the source: its objects are let go, here too. */
-  #isForgotten(source: SourceId, { firstSeq }: ListedSnapshot): boolean {
-    return firstSeq <= this.#options.forgotten.seqOf(source);
-  }
-
-  /** Cuts what nobody can give any more, and nobody ever had, out of every listed snapshot that has it. */
-  async #recut(own: Own): Promise<void> {
-    const { catalog, signer, log, machine } = this.#options;
-    const told = [...own.torn].filter(([parcel]) => machine.holders(parcel).length === 0);
-    own.torn.clear();
-    const torn = await this.#neverCopied(own, await this.#stillGone(own, told));
-    const known = catalog.get(own.source);
-    if (torn.length === 0 || known === undefined) return;
-    const replaced = new Map<ObjectId, SnapshotToList>();
-    const parcels = new Set(torn.map(({ parcel }) => parcel));
-    const { snapshots } = known.head;
-    for (const [index, { id, timeMs }] of snapshots.entries()) {
-      const within: ParcelId[] = [];
-      for await (const ref of walkParcels(catalog.objects, id)) if (parcels.has(ref.id)) within.push(ref.id);
-      if (within.length === 0) continue;
-      const before = snapshots[index - 1];
-      const previous = before === undefined ? undefined : (replaced.get(before.id)?.id ?? before.id);
-      const lost: TornFile[] = [];
-      for (const file of torn)
-        if (within.includes(file.parcel) && !(await this.#isHeldBefore(file, previous))) lost.push(file);
-      if (lost.length === 0) continue;
-      const next = await recut({
-        snapshot: id,
-        previous,
-        torn: lost.map(({ parcel, entry }) => ({ parcel, path: entry.path })),
-        objects: this.#options.objects,
-        signer,
-      });
-      replaced.set(id, { id: next.snapshot, timeMs, complete: !isPartial(next) });
-    }
-    if (replaced.size === 0) return;
-    await catalog.objects.flush();
-    await this.#publish(own.source, listed => listed.map(snapshot => replaced.get(snapshot.id) ?? snapshot));
-    log.warn(
-      { code: 'SNAPSHOT_RECUT', source: own.source, parcels: parcels.size },
-      'files changed or vanished before anybody had a copy: their snapshot was cut anew without them',
-    );
-  }
-
-  /** Those that cannot be read as they were now either: a file that was only touched while it was read is the same. */
-  async #stillGone(own: Own, told: readonly (readonly [ParcelId, Map<string, Buffer>])[]): Promise<TornFile[]> {
-    const { cache, objects, signal } = this.#options;
-    const root = own.setting.path;
-    const gone: TornFile[] = [];
-    for (const [parcel, paths] of told) {
-      const record = await objects.get(parcel);
-      for (const entry of record === undefined ? [] : decodeRecord(record).entries) {
-        if (entry.kind !== 'file' || !paths.has(entry.path.toString('latin1'))) continue;
-        if ((await readSourceFile({ root, source: own.source, entry, cache, signal })) === 'gone')
-          gone.push({ parcel, entry });
-      }
-    }
-    return gone;
-  }
-
-  /** Those of which no host may have a copy, though none says so. */
-  async #neverCopied({ source }: Own, torn: readonly TornFile[]): Promise<readonly TornFile[]> {
-    if (torn.length === 0) return torn;
-    const { catalog, onceCopied, log } = this.#options;
-    const parcels = new Set(torn.map(({ parcel }) => parcel));
-    const kept = new Set<ParcelId>();
-    for (const snapshot of onceCopied.mayHaveCopies(source, this.#wantedSnapshots(source)))
-      for await (const { id } of walkParcels(catalog.objects, snapshot)) if (parcels.has(id)) kept.add(id);
-    if (kept.size > 0)
-      log.warn(
-        { code: 'RECUT_SPARED', source, parcels: kept.size },
-        'files are gone that nobody says he holds, but somebody may: no snapshot was cut anew without them',
-      );
-    return torn.filter(({ parcel }) => !kept.has(parcel));
-  }
-
-  /** A file that could not be read was carried over: its bytes are with the holders of its earlier parcel, who take this one first. */
-  async #isHeldBefore({ entry }: TornFile, previous: ObjectId | undefined): Promise<boolean> {
-    const { objects, machine } = this.#options;
-    const found = previous === undefined ? undefined : await findEntry(objects, previous, entry.path);
-    return found !== undefined && found.entry.blob === entry.blob && machine.holders(found.parcel).length > 0;
-  }
-
-  /** Once in our life: what others remember of our heads, before we sign a new one. */
-  #knowOurHeads(): Promise<void> {
-    this.#askedEverybody ??= this.#options.askEverybody();
-    return this.#askedEverybody;
   }
 }
 
@@ -694,13 +441,6 @@ const watchingOf = ({ watch, path, exclude, crossMounts, schedule }: SourceSetti
   crossMounts,
   schedule,
 });
-
-const retentionStopped = ({ setting: { name } }: Own, why: string): ClusterError =>
-  new ClusterError(
-    'RETENTION_STOPPED',
-    `no snapshot of ${name} was unlisted: ${why}. All are kept; look at 'cluster status'`,
-    { blame: 'operator' },
-  );
 
 /** By the wall clock: those that are dated after one from the future are of no day. */
 function holdDaysOf(wallMs: number, listed: readonly ListedSnapshot[]): number {

@@ -10,8 +10,10 @@ import { bytesOf, hexOf, type PeerName } from '../core/ids.js';
 import type { Net } from '../net/net.js';
 import { MARKS_MAX, type Mark } from './config-store.js';
 import { VERSION_BYTES_MAX, versionFor } from './configuration.js';
+import { ADMISSIONS_MAX } from './decide-admission.js';
 import { badFrame, framed, within } from './framed-stream.js';
-import { ADMISSIONS_MAX, INVITES_MAX, type Membership } from './membership.js';
+import type { Membership } from './membership.js';
+import { INVITES_MAX } from './open-invites.js';
 import { HASH_BYTES, ID_BYTES } from './peer-key.js';
 
 export const CONFIG_PROTOCOL = '/scatterhoard/config/1';

@@ -16,6 +16,7 @@ import { bytesOf, type HostId, type PeerName } from '../core/ids.js';
 import { type Net, startNet } from '../net/net.js';
 import { signerFromSeed } from '../platform/ed25519.js';
 import { type Admission, admissionFlaw, type Joiner, NONCE_BYTES, proofMessage, readAdmission } from './admission.js';
+import { checkName } from './check-name.js';
 import { ANSWER_BYTES_MAX, VERSIONS_PER_ANSWER_MAX } from './config-protocol.js';
 import { ConfigStore, hasCluster } from './config-store.js';
 import { type Configuration, MEMBER_ADDRESSES_MAX, type Trust } from './configuration.js';
@@ -23,7 +24,7 @@ import { badFrame, type FramedStream, framed, within } from './framed-stream.js'
 import { type Identity, loadOrCreateIdentity } from './identity.js';
 import { type Door, parseToken, type Token } from './invite.js';
 import { JOIN_MS_MAX, JOIN_PROTOCOL } from './join-protocol.js';
-import { checkName, openAdmissions } from './membership.js';
+import { openAdmissions } from './membership.js';
 import { isAddress } from './policy-schema.js';
 import { writeRememberedPeers } from './remembered-peers.js';
 import { hostNameFrom, settleAdmissions } from './roster.js';

@@ -13,9 +13,10 @@ import type { Net } from '../net/net.js';
 import { NONCE_BYTES } from './admission.js';
 import { ANSWER_BYTES_MAX, VERSIONS_PER_ANSWER_MAX } from './config-protocol.js';
 import { MEMBER_ADDRESSES_MAX, versionFor } from './configuration.js';
+import type { JoinRefusal } from './decide-admission.js';
 import { badFrame, framed, within } from './framed-stream.js';
 import { INVITE_BYTES_MAX } from './invite.js';
-import type { JoinRefusal, Membership } from './membership.js';
+import type { Membership } from './membership.js';
 import { ID_BYTES, SIGNATURE_BYTES } from './peer-key.js';
 import { isAddress } from './policy-schema.js';
 

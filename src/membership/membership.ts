@@ -3,52 +3,48 @@
  *
  * It holds the chain of configurations, the admissions and the invites, all on disk and checked; answers at once who is a
  * member and whether strangers may knock; takes in what peers have; and, on a host with an admin key, signs new versions,
- * also by itself when it meets an admission that nobody has written yet.
+ * also by itself when it meets an admission that nobody has written yet. Who is admitted is decided in decide-admission.ts, and what
+ * a command makes of a configuration in content-change.ts and policy-change.ts; here they come into force.
  *
  * Invariants: nothing is acted on that is not durable; changes are made one at a time; whatever comes from a peer is
  * verified before it is kept. Time comes from the clock handed in, but is never earlier than what an admin has signed.
  *
  * Driven by src/daemon, join-protocol.ts and config-protocol.ts. Specified in DESIGN section 9.
  */
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { ClusterConfig, MemberState } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
-import { type ClusterId, hexOf, NAME_PATTERN, type ObjectId, type PeerName, type SourceId } from '../core/ids.js';
+import { type ClusterId, hexOf, type ObjectId, type PeerName, type SourceId } from '../core/ids.js';
 import type { ConfigHint } from '../core/messages.js';
 import type { Signer } from '../core/signed.js';
 import { type Admission, admissionFlaw, type Joiner, readAdmission, signAdmission } from './admission.js';
-import { type Acceptance, ConfigStore, hasCluster, type Mark } from './config-store.js';
+import { type Acceptance, ConfigStore, type Mark } from './config-store.js';
 import {
   type Configuration,
   type ConfigurationContent,
-  clusterIdOf,
   contentOf,
-  MEMBER_ADDRESSES_MAX,
-  RELEASED_MAX,
   type Reader,
   type Revocation,
   signVersion,
   type Trust,
   type UncheckedVersion,
 } from './configuration.js';
+import { withAddresses, withoutArchived, withoutHost, withReleased, withState } from './content-change.js';
+import { ADMISSIONS_MAX, decideAdmission, type JoinRefusal, type JoinVerdict } from './decide-admission.js';
 import { isMalformed } from './fields.js';
-import { type Identity, loadAdminKey, loadIdentity, loadOrCreateAdminKey, loadOrCreateIdentity } from './identity.js';
+import { type Identity, loadAdminKey, loadIdentity } from './identity.js';
 import { type Door, type Invite, readInvite, signInvite, TOKEN_PEERS_MAX, tokenText } from './invite.js';
+import { membershipAlarms } from './membership-alarms.js';
 import { Notes } from './notes.js';
+import { INVITES_MAX, OpenInvites } from './open-invites.js';
 import { parsePolicy } from './policy.js';
 import { archive, demandYes, lossesOf, warnOfLeaving } from './policy-change.js';
 import { addSource, addStore, type SourceAddition, type StoreAddition } from './policy-edit.js';
-import { isAddress, NAME_ALLOWED } from './policy-schema.js';
-import { hostNameFrom, memberFrom, type Roster, settleAdmissions, toClusterConfig } from './roster.js';
+import { memberFrom, type Roster, settleAdmissions, toClusterConfig } from './roster.js';
 
-/** Admissions kept: those not written yet and those whose invite has not expired. Each is under 4 KiB. */
-export const ADMISSIONS_MAX = 2000;
 /** Beyond an invite's uses, so many more admissions by it are kept: two members may have admitted at once, not twenty. */
 const ADMISSIONS_OVER_USES_MAX = 16;
-/** Invites that are open at once. */
-export const INVITES_MAX = 256;
 
 export interface MembershipOptions {
   readonly stateDir: string;
@@ -56,22 +52,6 @@ export interface MembershipOptions {
   readonly clock: () => number;
   readonly log: Logger;
 }
-
-/** Why a stranger is not let in. A closed list: it crosses the wire. */
-export type JoinRefusal =
-  | 'not-admitting'
-  | 'expired'
-  | 'used-up'
-  | 'bad-proof'
-  | 'unknown-invite'
-  | 'other-cluster'
-  | 'already-member'
-  | 'revoked'
-  | 'full';
-
-export type JoinVerdict =
-  | { readonly kind: 'admitted'; readonly admission: Admission }
-  | { readonly kind: 'refused'; readonly because: JoinRefusal };
 
 /** How a host stands: a member's state, or a word for one whose admission came to nothing. */
 export type Standing = MemberState | 'refused' | 'unknown';
@@ -92,74 +72,6 @@ export interface InviteOrder {
   readonly addresses: readonly string[];
   /** Where other members were last reached: some go into the token, for when this host is away. */
   readonly others?: readonly Door[];
-}
-
-/**
- * Founds a cluster: host key, admin key, configuration version 1. An earlier try that failed half-way is taken up.
- *
- * @throws ClusterError ALREADY_IN_CLUSTER, BAD_NAME
- */
-export async function initCluster({
-  stateDir,
-  clusterName,
-  hostName = hostNameFrom(hostname()),
-  addresses = [],
-  nowMs,
-}: {
-  readonly stateDir: string;
-  readonly clusterName: string;
-  /** Default: this machine's name. */
-  readonly hostName?: string;
-  readonly addresses?: readonly string[];
-  readonly nowMs: number;
-}): Promise<Configuration> {
-  checkName('cluster name', clusterName);
-  checkName('host name', hostName);
-  if (hasCluster(stateDir)) {
-    throw new ClusterError('ALREADY_IN_CLUSTER', `${stateDir} belongs to a cluster already; nothing was changed`, {
-      blame: 'operator',
-    });
-  }
-  const identity = await loadOrCreateIdentity(stateDir);
-  const admin = await loadOrCreateAdminKey(stateDir);
-  const founder = {
-    host: identity.host,
-    name: hostName,
-    peer: identity.peer,
-    trust: 'trusted',
-    state: 'active',
-    addresses: addresses.slice(0, MEMBER_ADDRESSES_MAX),
-    invite: undefined,
-  } as const;
-  const first = signVersion(
-    {
-      members: [founder],
-      admins: [{ key: hexOf(admin.publicKey), host: identity.host }],
-      revoked: [],
-      archived: [],
-      forgotten: [],
-      released: [],
-      policyText: `cluster: ${clusterName}\ndefaults:\n  copies: 2\n`,
-    },
-    { parent: undefined, signer: admin, nowMs },
-  );
-  const store = await ConfigStore.begin(stateDir, clusterIdOf(first));
-  await store.accept(first.raw, { host: identity.host, trust: 'trusted' });
-  await store.commit();
-  return store.current;
-}
-
-/** @throws ClusterError BAD_NAME */
-export function checkName(what: string, name: string): void {
-  if (!NAME_PATTERN.test(name)) {
-    throw new ClusterError(
-      'BAD_NAME',
-      `not a ${what}: ${JSON.stringify(name.slice(0, 80))}; allowed: ${NAME_ALLOWED}. Nothing was changed`,
-      {
-        blame: 'operator',
-      },
-    );
-  }
 }
 
 /** @throws ClusterError NO_CLUSTER, CONFIG_DAMAGED, KEY_DAMAGED, KEY_EXPOSED, IDENTITY_MISSING */
@@ -191,7 +103,7 @@ export class Membership {
   readonly cluster: ClusterId;
   readonly #store: ConfigStore;
   readonly #admin: Signer | undefined;
-  readonly #invites: Notes<Invite>;
+  readonly #invites: OpenInvites;
   readonly #admissions: Notes<Admission>;
   readonly #clock: () => number;
   readonly #log: Logger;
@@ -216,7 +128,12 @@ export class Membership {
     this.cluster = parts.store.cluster;
     this.#store = parts.store;
     this.#admin = parts.admin;
-    this.#invites = parts.invites;
+    this.#invites = new OpenInvites({
+      notes: parts.invites,
+      cluster: this.cluster,
+      isAdmin: key => this.#isAdminKey(key),
+      nowMs: () => this.nowMs(),
+    });
     this.#admissions = parts.admissions;
     this.#clock = parts.clock;
     this.#log = parts.log;
@@ -228,7 +145,7 @@ export class Membership {
   async start(): Promise<void> {
     await this.#alone(async () => {
       const nowMs = this.nowMs();
-      await this.#invites.prune(invite => invite.expiresMs <= nowMs || invite.cluster !== this.cluster);
+      await this.#invites.prune();
       const waiting = new Set(this.#roster.provisional.map(({ admission }) => admission.hash));
       await this.#admissions.prune(
         ({ hash, host, invite }) => !waiting.has(hash) && host !== this.identity.host && invite.expiresMs <= nowMs,
@@ -251,7 +168,7 @@ export class Membership {
   /** True on a host that may sign configurations. */
   get isAdmin(): boolean {
     const admin = this.#admin;
-    return admin !== undefined && this.configuration.admins.some(({ key }) => key === hexOf(admin.publicKey));
+    return admin !== undefined && this.#isAdminKey(hexOf(admin.publicKey));
   }
 
   /** This host's own name and standing. */
@@ -269,11 +186,7 @@ export class Membership {
 
   /** The clock, or the latest time that an admin has signed if that is later. */
   nowMs(): number {
-    return Math.max(
-      this.#clock(),
-      this.#store.latestSignedMs,
-      ...[...this.#invites.values()].map(({ madeMs }) => madeMs),
-    );
+    return Math.max(this.#clock(), this.#store.latestSignedMs, this.#invites.latestMadeMs);
   }
 
   // For the gate: from memory, at once.
@@ -291,8 +204,7 @@ export class Membership {
   }
 
   openInvites(): readonly Invite[] {
-    const nowMs = this.nowMs();
-    return [...this.#invites.values()].filter(invite => invite.expiresMs > nowMs && this.#isOurs(invite));
+    return this.#invites.open();
   }
 
   /** Where each other member may be reached, as configured or as it said when it joined. */
@@ -307,25 +219,13 @@ export class Membership {
 
   /** One line for each thing that wants a person. */
   alarms(): readonly string[] {
-    const refusals = this.#roster.refused.map(({ admission, because }) => {
-      const who = admission.host === this.identity.host ? 'this host' : `${admission.wantedName} (${admission.host})`;
-      const by = this.configuration.members.find(({ peer }) => peer === admission.admitter)?.name ?? admission.admitter;
-      const why = {
-        'used-up': 'its invite was used up by another host that joined at the same time; make it a new invite',
-        'key-taken': 'its key is revoked or belongs to another host; join it again with a new state folder',
-        'not-valid-here': 'the admin or the member that vouched for it is none any more; make it a new invite',
-        full: 'the cluster has as many members as it can have',
-      }[because];
-      return `${who}, admitted by ${by}, is refused: ${why}`;
+    return membershipAlarms({
+      self: this.identity.host,
+      configuration: this.configuration,
+      refused: this.#roster.refused,
+      lost: this.#store.lost,
+      hasUnreadable: this.#hasUnreadable,
     });
-    const lost = this.#store.lost.map(
-      ({ version, policyPath }) =>
-        `configuration ${version} was signed twice by admins apart from each other; the one that lost is kept in ${policyPath}. Apply again what is missing, then remove it from config/lost`,
-    );
-    const unreadable = this.#hasUnreadable
-      ? [`there is a configuration after ${this.configuration.version} that this release cannot read; update this host`]
-      : [];
-    return [...refusals, ...lost, ...unreadable];
   }
 
   /** Calls back after every change, when it is durable and in use. Returns the function that ends it. */
@@ -451,7 +351,7 @@ export class Membership {
   acceptInvite(raw: Uint8Array): Promise<boolean> {
     return this.#alone(async () => {
       const invite = readOr(readInvite, raw);
-      if (invite === undefined || !this.#isOurs(invite) || invite.expiresMs <= this.nowMs()) return false;
+      if (invite === undefined || !this.#invites.isOurs(invite) || this.#invites.hasExpired(invite)) return false;
       return await this.#keepInvite(invite);
     });
   }
@@ -469,37 +369,24 @@ export class Membership {
     readonly proof: Uint8Array;
   }): Promise<JoinVerdict> {
     return this.#alone(async () => {
-      const refused = (because: JoinRefusal): JoinVerdict => ({ kind: 'refused', because });
       const flaw = this.inviteFlaw(rawInvite);
-      if (flaw !== undefined) return refused(flaw);
+      if (flaw !== undefined) return { kind: 'refused', because: flaw };
       const invite = readInvite(rawInvite);
-      if (this.configuration.revoked.some(({ peer }) => peer === joiner.peer)) return refused('revoked');
-
-      let admission: Admission;
-      try {
-        admission = signAdmission(joiner, { invite, nonce, proof, signer: this.identity.signer, nowMs: this.nowMs() });
-      } catch (error) {
-        if (isMalformed(error)) return refused('bad-proof');
-        throw error;
-      }
-      // It has proved the key. If it did before, and the answer got lost, the first admission stands.
-      const before = [...this.#admissions.values()].find(
-        ({ peer, invite: { id } }) => peer === joiner.peer && id === invite.id,
-      );
-      const standing = this.#clusterConfig.members.find(({ peer }) => peer === joiner.peer)?.state;
-      if (standing === 'revoked') return refused('revoked');
-      if (standing !== undefined)
-        return before === undefined ? refused('already-member') : { kind: 'admitted', admission: before };
-
-      const { refused: losers } = settleAdmissions(this.configuration, [...this.#admissions.values(), admission]);
-      if (this.#isTaken(invite)) return refused('used-up');
-      const because = losers.find(loser => loser.admission === admission)?.because;
-      if (because === 'full') return refused('full');
-      if (this.#admissions.size >= ADMISSIONS_MAX) return refused('full');
+      const { signer } = this.identity;
+      const verdict = decideAdmission({
+        invite,
+        joiner,
+        configuration: this.configuration,
+        members: this.#clusterConfig.members,
+        provisional: this.#roster.provisional,
+        admissions: [...this.#admissions.values()],
+        sign: () => signAdmission(joiner, { invite, nonce, proof, signer, nowMs: this.nowMs() }),
+      });
+      if (verdict.kind === 'refused' || this.#admissions.has(verdict.admission.hash)) return verdict;
       await this.#keepInvite(invite);
-      await this.#admissions.add(admission);
+      await this.#admissions.add(verdict.admission);
       await this.#changed();
-      return { kind: 'admitted', admission };
+      return verdict;
     });
   }
 
@@ -509,8 +396,8 @@ export class Membership {
     const invite = readOr(readInvite, raw);
     if (invite === undefined) return 'unknown-invite';
     if (invite.cluster !== this.cluster) return 'other-cluster';
-    if (!this.#isOurs(invite)) return 'unknown-invite';
-    return invite.expiresMs <= this.nowMs() ? 'expired' : undefined;
+    if (!this.#invites.isOurs(invite)) return 'unknown-invite';
+    return this.#invites.hasExpired(invite) ? 'expired' : undefined;
   }
 
   // What an operator does. All but the last need this host's admin key.
@@ -573,116 +460,40 @@ export class Membership {
   }
 
   /** Says anew where a member listens. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, BAD_ADDRESS */
-  setAddresses(hostName: string, addresses: readonly string[]): Promise<Configuration> {
-    return this.#alone(async () => {
-      const wrong = addresses.find(address => !isAddress(address));
-      if (wrong !== undefined || addresses.length > MEMBER_ADDRESSES_MAX) {
-        throw new ClusterError(
-          'BAD_ADDRESS',
-          `${wrong === undefined ? `${addresses.length} addresses` : JSON.stringify(wrong)}: expected at most ${MEMBER_ADDRESSES_MAX} multiaddrs; nothing was changed`,
-          {
-            blame: 'operator',
-          },
-        );
-      }
-      const { host } = this.#memberNamed(hostName);
-      const content = contentOf(this.configuration);
-      return await this.#sign({
-        ...content,
-        members: content.members.map(member => (member.host === host ? { ...member, addresses } : member)),
-      });
-    });
+  async setAddresses(hostName: string, addresses: readonly string[]): Promise<Configuration> {
+    return (await this.#change(content => withAddresses(content, hostName, addresses))).configuration;
   }
 
   /** Lets a host be emptied, or hold copies again. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST */
-  drain(hostName: string, undo: boolean): Promise<Configuration> {
-    return this.#alone(async () => {
-      const { host } = this.#memberNamed(hostName);
-      const content = contentOf(this.configuration);
-      const state = undo ? 'active' : 'draining';
-      if (content.members.some(member => member.host === host && member.state === state)) return this.configuration;
-      return await this.#sign({
-        ...content,
-        members: content.members.map(member => (member.host === host ? { ...member, state } : member)),
-      });
-    });
+  async drain(hostName: string, undo: boolean): Promise<Configuration> {
+    return (await this.#change(content => withState(content, hostName, undo ? 'active' : 'draining'))).configuration;
   }
 
   /**
-   * Ends a membership. `heads`: the last ones of its sources that stay valid. The key that signs this stays one, also where the host
-   * it was made on goes: that host is dead, and its key was brought here.
-   *
+   * Ends a membership. `heads`: the last ones of its sources that stay valid.
    * @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, LAST_ADMIN
    */
-  revoke(hostName: string, heads: Revocation['heads']): Promise<Configuration> {
-    return this.#alone(async () => {
-      const { host, peer } = this.#memberNamed(hostName);
-      const content = contentOf(this.configuration);
-      const { host: self } = this.identity;
-      const own = hexOf(this.#needAdmin().publicKey);
-      const admins = content.admins
-        .map(admin => (admin.key === own && admin.host === host ? { ...admin, host: self } : admin))
-        .filter(admin => admin.host !== host);
-      if (admins.length === 0) {
-        throw new ClusterError(
-          'LAST_ADMIN',
-          `${hostName} is the only host with an admin key; nothing was changed. Put its admin.key into the state folder of another member, start that one's service anew and revoke ${hostName} there`,
-          {
-            blame: 'operator',
-          },
-        );
-      }
-      const members = content.members.map(member =>
-        member.host === host ? { ...member, state: 'revoked' as const } : member,
-      );
-      return await this.#sign({ ...content, members, admins, revoked: [...content.revoked, { host, peer, heads }] });
-    });
+  async revoke(hostName: string, heads: Revocation['heads']): Promise<Configuration> {
+    const by = { signer: this.identity.host, key: () => hexOf(this.#needAdmin().publicKey) };
+    return (await this.#change(content => withoutHost(content, hostName, { heads, ...by }))).configuration;
   }
 
   /**
    * Ends what keeps an archived source. `seq`: of its newest head here. @returns false when it is not archived (any more)
    * @throws ClusterError NO_ADMIN_KEY
    */
-  forgetArchived(source: SourceId, seq: number): Promise<boolean> {
-    return this.#alone(async () => {
-      const content = contentOf(this.configuration);
-      const archived = content.archived.filter(other => other.source !== source);
-      if (archived.length === content.archived.length) return false;
-      const others = content.forgotten.filter(other => other.source !== source);
-      await this.#sign({ ...content, archived, forgotten: [...others, { source, seq }] });
-      return true;
-    });
+  async forgetArchived(source: SourceId, seq: number): Promise<boolean> {
+    return (await this.#change(content => withoutArchived(content, source, seq))).changed;
   }
 
   /** Ends the hold of snapshots that no head lists. At most `RELEASED_MAX`. @throws ClusterError NO_ADMIN_KEY */
-  releaseSnapshots(snapshots: readonly ObjectId[]): Promise<void> {
-    return this.#alone(async () => {
-      const content = contentOf(this.configuration);
-      const released = new Set(content.released);
-      const added = snapshots.filter(snapshot => !released.has(snapshot));
-      if (added.length === 0) return;
-      await this.#sign({ ...content, released: [...content.released, ...added].slice(-RELEASED_MAX) });
-    });
+  async releaseSnapshots(snapshots: readonly ObjectId[]): Promise<void> {
+    await this.#change(content => withReleased(content, snapshots));
   }
 
   /** @throws ClusterError NO_ADMIN_KEY, which names the hosts that have one */
   mustBeAdmin(): void {
     this.#needAdmin();
-  }
-
-  #memberNamed(name: string) {
-    const member = this.configuration.members.find(other => other.name === name && other.state !== 'revoked');
-    if (member === undefined) {
-      const names = this.configuration.members.map(other => other.name).join(', ');
-      throw new ClusterError(
-        'NO_SUCH_HOST',
-        `no host ${JSON.stringify(name)} in this cluster (there are: ${names}); nothing was changed`,
-        {
-          blame: 'operator',
-        },
-      );
-    }
-    return member;
   }
 
   async #applyPolicy(text: string, file: string | undefined, yes: boolean): Promise<PolicyApplied> {
@@ -699,6 +510,18 @@ export class Membership {
     demandYes(lossesOf(change), yes);
     const configuration = await this.#sign({ ...content, policyText: text, archived: archive(change) });
     return { configuration, changed: true, warnings: [...warnOfLeaving(change), ...strangers] };
+  }
+
+  /** Signs what `change` makes of the content. */
+  #change(
+    change: (content: ConfigurationContent) => ConfigurationContent,
+  ): Promise<Pick<PolicyApplied, 'configuration' | 'changed'>> {
+    return this.#alone(async () => {
+      const before = contentOf(this.configuration);
+      const after = change(before);
+      if (after === before) return { configuration: this.configuration, changed: false };
+      return { configuration: await this.#sign(after), changed: true };
+    });
   }
 
   /** Signs the next version, keeps it, acts on it. */
@@ -740,31 +563,20 @@ export class Membership {
     }
   }
 
+  /** False when there is no room for it. */
   async #keepInvite(invite: Invite): Promise<boolean> {
-    if (this.#invites.has(invite.id)) return true;
-    // They come from other hosts, too: where none is made they would fill the places until the next start.
-    const nowMs = this.nowMs();
-    await this.#invites.prune(({ expiresMs }) => expiresMs <= nowMs);
-    if (this.#invites.size >= INVITES_MAX) return false;
-    await this.#invites.add(invite);
-    this.#tell();
-    return true;
+    const kept = await this.#invites.keep(invite);
+    if (kept === 'new') this.#tell();
+    return kept !== 'full';
+  }
+
+  #isAdminKey(hex: string): boolean {
+    return this.configuration.admins.some(({ key }) => key === hex);
   }
 
   #mayAdmit(): boolean {
     const { standing, trust } = this.self;
     return (standing === 'active' || standing === 'draining') && trust === 'trusted';
-  }
-
-  #isOurs({ cluster, admin }: Invite): boolean {
-    return cluster === this.cluster && this.configuration.admins.some(({ key }) => key === admin);
-  }
-
-  /** True when every use of an invite is taken by a member, written or not. */
-  #isTaken({ id, uses }: Invite): boolean {
-    const written = this.configuration.members.filter(({ invite }) => invite === id).length;
-    const waiting = this.#roster.provisional.filter(({ admission }) => admission.invite.id === id).length;
-    return written + waiting >= uses;
   }
 
   async #changed(): Promise<void> {

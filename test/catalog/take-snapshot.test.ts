@@ -287,7 +287,8 @@ for (const [what, lose] of [
     const next = await source.take({ cache: undefined });
     t.regex(next.lastUnread ?? '', new RegExp(lost.join('|')));
     t.deepEqual(await source.entries(), before);
-    t.deepEqual([next.stale, next.missed, next.filesBefore, next.filesGone], [0, 0, 600, 0]);
+    // A mount that is away may have been in what cannot be read.
+    t.deepEqual([next.stale, next.missed, next.filesBefore, next.filesGone], [0, 1, 600, 0]);
     const after = await source.take();
     t.is(after.lastUnread, undefined);
     rmSync(source.root, { recursive: true });

@@ -1,7 +1,8 @@
 import test, { type ExecutionContext } from 'ava';
 import { Answers, type AnswersOptions } from '../../src/daemon/answers.js';
 import { Roster } from '../../src/daemon/roster.js';
-import { initCluster, openMembership } from '../../src/membership/membership.js';
+import { initCluster } from '../../src/membership/init-cluster.js';
+import { openMembership } from '../../src/membership/membership.js';
 import { publicKeyOf } from '../../src/membership/peer-key.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { NOON_MS, silent } from '../membership/cast.js';

@@ -1,8 +1,8 @@
-import { rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { PARCEL_FILE_BYTES } from '../../src/catalog/cut.js';
-import { findEntry } from '../../src/catalog/walk.js';
+import { findEntry, readSnapshot } from '../../src/catalog/walk.js';
 import { logStart } from '../../src/core/holdings-log.js';
 import { type ParcelId, parseHostId, parseStoreId } from '../../src/core/ids.js';
 import { anyTimeMs, ScratchSource } from '../catalog/scratch-source.js';
@@ -117,4 +117,29 @@ test('nothing that is older than a log which was begun anew is cut, for as long 
   now.ms += 4 * 86_400_000;
   await tear('kept.txt');
   t.deepEqual(await source.paths(newest()), ['large.bin']);
+});
+
+test('where a page of what was once copied is lost, nothing is cut that may be within', async t => {
+  const { source, first, next, held, tear, newest, noteCopied } = await twoSnapshots(t);
+  await noteCopied();
+  await next();
+  held.clear();
+  for (const page of (await readSnapshot(source.objects, first)).pages) source.objects.lose(page);
+  await tear('kept.txt');
+  t.is(newest(), source.last);
+});
+
+test('what is copied is noted again after a disk that would not take it, and let go only when all that is wanted is known', async t => {
+  const { source, noteCopied } = await twoSnapshots(t);
+  const file = join(source.folder, 'copied.json');
+  mkdirSync(join(file, 'in the way'), { recursive: true });
+  await t.throwsAsync(noteCopied());
+  rmSync(file, { recursive: true });
+  t.true(await noteCopied());
+  const noted = readFileSync(file, 'utf8');
+
+  // Its head is not in force, as after a start with a damaged one.
+  const again = await anOrigin(t, source);
+  t.false(await again.noteCopied());
+  t.is(readFileSync(file, 'utf8'), noted);
 });

@@ -2,7 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { runService } from '../../src/daemon/run-service.js';
-import { initCluster } from '../../src/membership/membership.js';
+import { initCluster } from '../../src/membership/init-cluster.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { NOON_MS } from '../membership/cast.js';
 

@@ -36,7 +36,7 @@ async function threeSnapshots(t: ExecutionContext) {
   const bytes = (await source.objects.get(page)) as Uint8Array;
   source.objects.lose(page);
   const forget = () => made.origin.forget(aSource, undefined, new AbortController().signal);
-  return { ...made, source, peer, page, bytes, times, forget };
+  return { ...made, source, peer, page, bytes, ids, times, forget };
 }
 
 test('a page that is lost here comes from a peer, is kept, and what the rules do not keep is unlisted', async t => {
@@ -56,6 +56,18 @@ test('while nobody gives the page no head is signed that leaves something out', 
   peer.set(page, bytes);
   await forget();
   t.deepEqual(times(), [1, 2]);
+});
+
+test('a lost page keeps up neither the leaving of its own snapshot nor, in its hold, that of others', async t => {
+  const { source, page, bytes, ids, times, forget } = await threeSnapshots(t);
+  await source.objects.put(bytes);
+  const [lost] = (await readSnapshot(source.objects, ids[0] as ObjectId)).pages as [ObjectId];
+  t.not(lost, page);
+  source.objects.lose(lost);
+  await forget();
+  t.deepEqual(times(), [1, 2]);
+  await forget();
+  t.deepEqual(times(), [2]);
 });
 
 test('that nothing can be unlisted after a snapshot is an alarm until it can', async t => {

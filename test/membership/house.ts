@@ -5,8 +5,9 @@
 import type { ExecutionContext } from 'ava';
 import type { Logger } from 'pino';
 import type { PeerName } from '../../src/core/ids.js';
+import { initCluster } from '../../src/membership/init-cluster.js';
 import { type Joined, type JoinOptions, joinCluster } from '../../src/membership/join-cluster.js';
-import { initCluster, type Membership, openMembership } from '../../src/membership/membership.js';
+import { type Membership, openMembership } from '../../src/membership/membership.js';
 import { readRememberedPeers } from '../../src/membership/remembered-peers.js';
 import { type Spread, spreadMembership } from '../../src/membership/spread.js';
 import { type Net, startNet } from '../../src/net/net.js';

@@ -5,8 +5,10 @@ import { parseObjectId, sourceIdOf } from '../../src/core/ids.js';
 import type { Signer } from '../../src/core/signed.js';
 import { RELEASED_MAX } from '../../src/membership/configuration.js';
 import { loadAdminKey, loadIdentity } from '../../src/membership/identity.js';
+import { initCluster } from '../../src/membership/init-cluster.js';
 import { parseToken } from '../../src/membership/invite.js';
-import { INVITES_MAX, initCluster, type Membership, openMembership } from '../../src/membership/membership.js';
+import { type Membership, openMembership } from '../../src/membership/membership.js';
+import { INVITES_MAX } from '../../src/membership/open-invites.js';
 import { peerNameOf } from '../../src/membership/peer-key.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import {

@@ -1,0 +1,85 @@
+/**
+ * Configuration use: what of a new configuration each part of this host is to know, and that every store gets a copy of it, so that
+ * a disk alone says whose it is.
+ *
+ * Called once when all parts are there, and then at every change, which is durable by then.
+ */
+import type { Logger } from 'pino';
+import type { Membership } from '../membership/membership.js';
+import type { LimitsSetting } from '../membership/policy.js';
+import type { Net } from '../net/net.js';
+import type { Store } from '../store/store.js';
+import type { Unstamped } from './driver.js';
+import type { KnownSources } from './known-sources.js';
+import type { Origin } from './origin.js';
+import type { OwnStores } from './own-stores.js';
+import type { Roster } from './roster.js';
+import type { StoreHeads } from './store-heads.js';
+import type { Upkeep } from './upkeep.js';
+
+export interface ConfigurationUseOptions {
+  readonly membership: Membership;
+  readonly roster: Roster;
+  readonly net: Pick<Net, 'close' | 'paces'>;
+  readonly known: KnownSources;
+  readonly stores: OwnStores;
+  readonly storeHeads: StoreHeads;
+  readonly origin: Origin;
+  readonly sweeper: Upkeep['sweeper'];
+  readonly tell: (input: Unstamped) => void;
+  readonly log: Logger;
+}
+
+export class ConfigurationUse {
+  readonly #options: ConfigurationUseOptions;
+
+  constructor(options: ConfigurationUseOptions) {
+    this.#options = options;
+  }
+
+  /** Who is no member any more goes first; the stores come last, for what they hold is judged by all the rest. */
+  begin(): void {
+    const { membership, roster, net, known, stores, storeHeads, origin, sweeper, tell, log } = this.#options;
+    const { configuration, clusterConfig, self } = membership;
+    for (const peer of roster.update(clusterConfig.members)) void net.close(peer);
+    tell({ is: 'config', config: clusterConfig });
+    known.forgotten.update(configuration);
+    known.revocations.update(configuration);
+    known.catalog
+      .reconsider()
+      .then(() => Promise.all([...stores.stores()].map(store => storeHeads.learn(store))))
+      .catch((error: unknown) => log.error({ err: error }, 'what was forgotten could not be let go'));
+    for (const store of stores.stores()) this.keepIn(store);
+    const setting = configuration.policy.hosts.get(self.name);
+    this.#setPaces(setting?.limits);
+    origin.configure(setting?.sources ?? []);
+    sweeper.start();
+    stores
+      .configure(setting?.stores ?? [])
+      .catch((error: unknown) => log.error({ err: error }, 'stores could not be looked at'));
+  }
+
+  keepIn(store: Pick<Store, 'putConfig'>): void {
+    const { version, raw } = this.#options.membership.configuration;
+    store.putConfig(version, raw).catch((error: unknown) => {
+      this.#options.log.warn(
+        { code: 'CONFIG_NOT_KEPT', err: error },
+        'a store could not take the configuration; the state folder has it',
+      );
+    });
+  }
+
+  #setPaces(limits: LimitsSetting | undefined): void {
+    const { roster, net } = this.#options;
+    for (const [line, rate] of [
+      [net.paces.upload, 'uploadBytesPerS'],
+      [net.paces.download, 'downloadBytesPerS'],
+    ] as const) {
+      const ofPeers = [...(limits?.peers ?? [])].flatMap(([name, rates]) => {
+        const peer = roster.named(name)?.peer;
+        return peer === undefined || rates[rate] === undefined ? [] : [[peer, rates[rate]] as const];
+      });
+      line.set({ all: limits?.[rate], ofPeers: new Map(ofPeers) });
+    }
+  }
+}

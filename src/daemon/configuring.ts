@@ -1,0 +1,133 @@
+/**
+ * Configuring: what a person asks of the cluster's configuration: the policy and its one-line changes, invites, and members that leave.
+ *
+ * What it passes on is checked and signed by the membership; here is what only a running host can say before: which hosts there are,
+ * where they answer, and what would be lost without one.
+ */
+import { ClusterError } from '../core/fault.js';
+import { splitSourceId } from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { Configuration } from '../membership/configuration.js';
+import type { Membership, PolicyApplied } from '../membership/membership.js';
+import { parseSize } from '../membership/policy-units.js';
+import type { KnownPeer } from '../net/net.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Roster } from './roster.js';
+import type {
+  AddSource,
+  AddStore,
+  ConfigApply,
+  ConfigReport,
+  DrainRequest,
+  Invited,
+  InviteRequest,
+  RevokeRequest,
+} from './service.js';
+
+export interface ConfiguringOptions {
+  readonly membership: Membership;
+  readonly roster: Roster;
+  readonly machine: Machine;
+  readonly catalog: CatalogKeeper;
+  /** Where this host listens. */
+  readonly addresses: () => readonly string[];
+  /** Where the other members can be reached, as far as we know. */
+  readonly knownAddresses: () => Iterable<KnownPeer>;
+}
+
+export class Configuring {
+  readonly #options: ConfiguringOptions;
+
+  constructor(options: ConfiguringOptions) {
+    this.#options = options;
+  }
+
+  show(): ConfigReport {
+    return configReport(this.#options.membership.configuration);
+  }
+
+  async apply({ text, fileName, yes }: ConfigApply): Promise<ConfigReport> {
+    return appliedReport(await this.#options.membership.applyPolicy({ text, file: fileName, yes }));
+  }
+
+  async addStore({ host, path, limit, reserve }: AddStore): Promise<ConfigReport> {
+    needHost(this.#options.roster, host);
+    if (limit !== undefined) parseSize(limit);
+    if (reserve !== undefined) parseSize(reserve);
+    const applied = await this.#options.membership.addStore({
+      host,
+      path,
+      ...(limit === undefined ? {} : { limit }),
+      ...(reserve === undefined ? {} : { reserve }),
+    });
+    return appliedReport(applied);
+  }
+
+  async addSource(addition: AddSource): Promise<ConfigReport> {
+    needHost(this.#options.roster, addition.host);
+    return appliedReport(await this.#options.membership.addSource(addition));
+  }
+
+  async invite({ uses, expiresMs, trust }: InviteRequest): Promise<Invited> {
+    const { membership, addresses, knownAddresses } = this.#options;
+    const untilMs = membership.nowMs() + expiresMs;
+    const token = await membership.createInvite({
+      uses,
+      lifeMs: expiresMs,
+      trust,
+      addresses: addresses(),
+      // Where they really answer, so that the token is good while this host is away.
+      others: [...knownAddresses()],
+    });
+    return { token, untilMs };
+  }
+
+  async drain({ host, undo }: DrainRequest): Promise<ConfigReport> {
+    await this.#options.membership.drain(host, undo);
+    return this.show();
+  }
+
+  async revoke({ host: name, yes }: RevokeRequest): Promise<ConfigReport> {
+    const { membership, roster, machine, catalog } = this.#options;
+    const host = roster.named(name)?.host;
+    if (host !== undefined && !yes) this.#demandYesToLose(name, machine.without(host));
+    const heads = [...catalog.heads()]
+      .filter(({ head }) => splitSourceId(head.source).origin === host)
+      .map(({ head, hash }) => ({ source: head.source, seq: head.seq, hash }));
+    await membership.revoke(name, heads);
+    return this.show();
+  }
+
+  #demandYesToLose(name: string, { under, lost }: { readonly under: number; readonly lost: number }): void {
+    if (under === 0) return;
+    const gone = lost === 0 ? '' : `, ${lost} of them with no copy elsewhere`;
+    throw new ClusterError(
+      'NEEDS_YES',
+      `without ${name}, ${under} parcels have fewer copies than wanted${gone}; nothing was changed. ` +
+        `'cluster drain ${name}' moves them first; --yes revokes it as it is`,
+      { blame: 'operator' },
+    );
+  }
+}
+
+const configReport = ({ policyText, version, hash }: Configuration): ConfigReport => ({
+  text: policyText,
+  version,
+  hash,
+});
+
+const appliedReport = ({ configuration, warnings }: PolicyApplied): ConfigReport => ({
+  ...configReport(configuration),
+  warnings,
+});
+
+/** @throws ClusterError HOST_UNKNOWN */
+export function needHost(roster: Roster, name: string): void {
+  if (roster.named(name) !== undefined) return;
+  const names = [...roster.members()].map(member => member.name).sort();
+  throw new ClusterError(
+    'HOST_UNKNOWN',
+    `no host ${JSON.stringify(name)} in this cluster; there are: ${names.join(', ')}. Nothing was changed`,
+    { blame: 'operator' },
+  );
+}

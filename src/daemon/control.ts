@@ -1,0 +1,120 @@
+/**
+ * Control: what people can ask of the running host over its socket, and the self test, which asks the same by itself: can what is
+ * held be restored?
+ */
+import { randomInt } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { HostId } from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { Membership } from '../membership/membership.js';
+import type { Net } from '../net/net.js';
+import type { Alarms } from './alarms.js';
+import { Answers } from './answers.js';
+import { BlobSource } from './blob-source.js';
+import type { Clock } from './clock.js';
+import { startControlServer } from './control-server.js';
+import { type Copies, freshNonce } from './copies.js';
+import { type DrillOptions, drill } from './drill.js';
+import type { KnownAddresses } from './known-addresses.js';
+import type { KnownSources } from './known-sources.js';
+import { LoopDelay } from './loop-delay.js';
+import type { Orders } from './orders.js';
+import type { Origin } from './origin.js';
+import type { OwnStores } from './own-stores.js';
+import type { Protections } from './protection.js';
+import type { Roster } from './roster.js';
+import { scrub } from './scrub.js';
+import { SelfTest, type SelfTestOptions } from './self-test.js';
+import type { StoreHeads } from './store-heads.js';
+import type { Teardown } from './teardown.js';
+import type { TreeKeeper } from './tree-keeper.js';
+
+export interface ControlOptions {
+  readonly stateDir: string;
+  /** For temporary files, on the state's disk. */
+  readonly scratchFolder: string;
+  readonly membership: Membership;
+  readonly machine: Machine;
+  readonly roster: Roster;
+  readonly net: Net;
+  readonly addresses: KnownAddresses;
+  readonly known: KnownSources;
+  readonly stores: OwnStores;
+  readonly storeHeads: StoreHeads;
+  readonly origin: Origin;
+  readonly orders: Orders;
+  readonly protections: Protections;
+  readonly copies: Copies;
+  readonly trees: TreeKeeper;
+  readonly isReachable: (host: HostId) => boolean;
+  readonly clock: Clock;
+  readonly alarms: Alarms;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** @throws ClusterError CONTROL_PATH_TOO_LONG, … */
+export async function startControl(options: ControlOptions, teardown: Teardown): Promise<void> {
+  const { stateDir, scratchFolder, membership, machine, roster, net, addresses, known, stores, storeHeads } = options;
+  const { origin, orders, protections, copies, trees, isReachable, clock, alarms, log, signal } = options;
+  const { catalog, finder } = known;
+  const { doubted, dropper } = copies;
+  const loopDelay = new LoopDelay();
+  teardown.defer(() => loopDelay.stop());
+  const blobs = new BlobSource({ net, machine, stores, roster, doubted, clock, log });
+  const tried: DrillOptions = {
+    objects: finder,
+    copies: (parcel, wanted, until) => blobs.copies(parcel, wanted, until),
+    holders: parcel => machine.holders(parcel).map(({ host }) => roster.nameOf(host)),
+    below: count => randomInt(count),
+  };
+  const drillFrom: SelfTestOptions['drill'] = (snapshot, most, until) => drill(tried, snapshot, most, until);
+  const selfTest = new SelfTest({
+    ownSources: () => origin.sources(),
+    newestProtected: (source, until) =>
+      protections.newestProtected(source, catalog.get(source)?.head.snapshots ?? [], until),
+    drill: drillFrom,
+    hasReachableHolder: parcel => machine.holders(parcel).some(({ host }) => host !== roster.self && isReachable(host)),
+    nameOf: source => roster.sourceName(source, [...catalog.sources()]),
+    alarms,
+    log,
+    signal,
+  });
+  teardown.defer(() => selfTest.stop());
+  selfTest.start();
+  const service = new Answers({
+    membership,
+    machine,
+    catalog,
+    objects: finder,
+    stores,
+    origin,
+    orders,
+    roster,
+    protections,
+    blobs,
+    scrub: until =>
+      scrub(
+        {
+          stores: () => stores.stores(),
+          reader: dropper,
+          bytesOf: parcel => machine.bytesOf(parcel) ?? 0,
+          nonce: freshNonce,
+          headFrom: (source, sealed) => storeHeads.signed(source, sealed),
+          renewHead: (store, source) => storeHeads.renew(store, source),
+        },
+        until,
+      ),
+    drill: drillFrom,
+    alarms,
+    clock,
+    addresses: () => net.addresses(),
+    knownAddresses: () => addresses.all(),
+    isReachable,
+    loopDelay,
+    scratchFolder,
+    trees,
+  });
+  const control = await startControlServer({ stateDir, service, log });
+  teardown.defer(() => control.close());
+}

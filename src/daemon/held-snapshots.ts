@@ -1,0 +1,157 @@
+/**
+ * Held snapshots: which snapshots this host has seen listed, of each source, and which of them it keeps wanted though a later head does
+ * not list them (core/hold.ts). What was seen is durable, in `<source>.seen` beside the source's head.
+ *
+ * Driven by the catalog keeper, in the source's turn.
+ */
+import type { Logger } from 'pino';
+import type { Head } from '../catalog/head.js';
+import { readSnapshot } from '../catalog/walk.js';
+import { ClusterError } from '../core/fault.js';
+import { decideHold } from '../core/hold.js';
+import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
+import type { ObjectReader } from '../core/objects.js';
+import type { Alarms } from './alarms.js';
+import type { Forgotten } from './forgotten.js';
+import { headChange, type WantedSnapshots } from './head-change.js';
+import { readSeen, SEEN_MAX, type SeenListed, writeSeen } from './seen-snapshots.js';
+
+const DAY_MS = 86_400_000;
+
+export interface HeldSnapshotsOptions {
+  readonly fileOf: (source: SourceId) => string;
+  readonly objects: ObjectReader;
+  readonly forgotten: Pick<Forgotten, 'isReleased'>;
+  /** This host's running time: holds are counted in it. */
+  readonly runMs: () => number;
+  /** Somebody holds it, or may: then no re-cut takes it out of its hold. */
+  readonly hasCopy: (parcel: ParcelId) => boolean;
+  readonly alarms: Alarms;
+  readonly log: Logger;
+}
+
+export interface Holding {
+  /** All that was seen listed and is not let go. */
+  readonly seen: readonly SeenListed[];
+  /** Those of them that are not listed. */
+  readonly held: readonly ObjectId[];
+  /** When the next hold ends, in running time; Infinity for never. */
+  readonly nextRunMs: number;
+}
+
+export class HeldSnapshots {
+  readonly #options: HeldSnapshotsOptions;
+  /** As they are on our disk. */
+  readonly #seen = new Map<SourceId, readonly SeenListed[]>();
+
+  constructor(options: HeldSnapshotsOptions) {
+    this.#options = options;
+  }
+
+  /** As far as it can be read. */
+  seenOf(source: SourceId): readonly SeenListed[] {
+    let seen = this.#seen.get(source);
+    if (seen !== undefined) return seen;
+    try {
+      seen = readSeen(this.#options.fileOf(source), this.#options.runMs());
+    } catch (error) {
+      this.#options.log.error({ code: 'HOLDS_DAMAGED', source, err: error }, 'what was seen listed cannot be read');
+      this.#options.alarms.raise(
+        'HOLDS_DAMAGED',
+        source,
+        `which snapshots of ${source} are in their hold cannot be read: of what its head does not list any more, nothing is held beyond gcGrace`,
+      );
+      seen = [];
+    }
+    this.#seen.set(source, seen);
+    return seen;
+  }
+
+  /**
+   * What is held once this head is in force. Nothing is changed. `head`: undefined where it wants nothing.
+   * @param recuts what a re-cut took the place of may be let go
+   * @throws ClusterError HOLDS_FULL (peer)
+   */
+  async judge(head: Head | undefined, { recuts }: { readonly recuts: boolean }): Promise<Holding> {
+    const { runMs, forgotten } = this.#options;
+    const listed = head?.snapshots.map(({ id }) => id) ?? [];
+    const saw = head === undefined ? [] : await this.#sawListed(head);
+    const hold = {
+      runMs: runMs(),
+      listed: new Set(listed),
+      isReleased: (snapshot: ObjectId) => forgotten.isReleased(snapshot),
+    };
+    const first = decideHold({ ...hold, seen: saw });
+    const released = new Set(first.release.map(({ id }) => id));
+    if (recuts && head !== undefined) {
+      const held = first.held.map(({ id }) => id);
+      for (const id of await this.#recutWithoutCopy(head, saw, { listed, held })) released.add(id);
+    }
+    const seen = saw.filter(({ id }) => !released.has(id));
+    const { held, nextRunMs } = decideHold({ ...hold, seen });
+    return { seen, held: held.map(({ id }) => id), nextRunMs };
+  }
+
+  /** Durable when this returns. */
+  async keep(source: SourceId, seen: readonly SeenListed[]): Promise<void> {
+    const before = this.seenOf(source);
+    const had = new Set(before.map(({ id }) => id));
+    if (before.length === seen.length && seen.every(({ id }) => had.has(id))) return;
+    await writeSeen(this.#options.fileOf(source), seen);
+    this.#seen.set(source, seen);
+  }
+
+  /** All that was seen listed so far, by this head too. */
+  async #sawListed({ source, snapshots }: Head): Promise<readonly SeenListed[]> {
+    const seen = [...this.seenOf(source)];
+    const known = new Set(seen.map(({ id }) => id));
+    const seenRunMs = Math.floor(this.#options.runMs());
+    for (const { id, timeMs } of snapshots) {
+      if (known.has(id)) continue;
+      const { holdDays } = await readSnapshot(this.#options.objects, id);
+      seen.push({ id, timeMs, holdMs: holdDays * DAY_MS, seenRunMs });
+    }
+    if (seen.length > SEEN_MAX) {
+      const why = `source ${source} has listed ${seen.length} snapshots whose hold has not run out (at most ${SEEN_MAX}): its newer heads are not taken; is its origin itself?`;
+      this.#options.alarms.raise('HOLDS_FULL', source, why);
+      throw new ClusterError('HOLDS_FULL', why, { blame: 'peer' });
+    }
+    this.#options.alarms.clear('HOLDS_FULL', source);
+    return seen;
+  }
+
+  /**
+   * A re-cut takes out of a snapshot what nobody can give any more, and takes its place at the same time. What was cut out
+   * would stay wanted, in vain, for as long as the hold; so the old one is let go if nobody holds what it alone has: there
+   * is no copy that the hold could keep. Were there one, a hijacked origin could make "re-cuts" to be rid of it.
+   */
+  async #recutWithoutCopy(
+    head: Head,
+    saw: readonly SeenListed[],
+    wanted: WantedSnapshots,
+  ): Promise<readonly ObjectId[]> {
+    const timeOf = new Map(saw.map(({ id, timeMs }) => [id, timeMs]));
+    const released: ObjectId[] = [];
+    for (const id of wanted.held) {
+      if (!(await this.#hasRecutAt(head, timeOf.get(id)))) continue;
+      const before = wanted.held.filter(other => !released.includes(other));
+      const { change, lost } = await headChange(
+        this.#options.objects,
+        { ...wanted, held: before, lost: new Set() },
+        { ...wanted, held: before.filter(other => other !== id) },
+      );
+      const pages = lost.has(id) ? [] : (await readSnapshot(this.#options.objects, id)).pages;
+      // Of what cannot be read nobody knows whether somebody holds it.
+      if (lost.has(id) || pages.some(page => lost.has(page))) continue;
+      if (!change.remove.some(parcel => this.#options.hasCopy(parcel))) released.push(id);
+    }
+    return released;
+  }
+
+  async #hasRecutAt({ snapshots }: Head, at: number | undefined): Promise<boolean> {
+    for (const { id, timeMs } of snapshots) {
+      if (timeMs === at && (await readSnapshot(this.#options.objects, id)).recutOf !== undefined) return true;
+    }
+    return false;
+  }
+}

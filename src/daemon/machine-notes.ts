@@ -1,0 +1,61 @@
+/**
+ * Machine notes: what the machine has noticed of other hosts and a person should know, as alarms and log lines.
+ *
+ * Each note tells how it stands now: it also takes an alarm back.
+ */
+import type { Logger } from 'pino';
+import type { Effect } from '../core/effects.js';
+import type { Alarms } from './alarms.js';
+import type { Roster } from './roster.js';
+
+type Note<Do extends Effect['do']> = Extract<Effect, { do: Do }>;
+
+export class MachineNotes {
+  readonly #roster: Roster;
+  readonly #alarms: Alarms;
+  readonly #log: Logger;
+
+  constructor({ roster, alarms, log }: { readonly roster: Roster; readonly alarms: Alarms; readonly log: Logger }) {
+    this.#roster = roster;
+    this.#alarms = alarms;
+    this.#log = log;
+  }
+
+  liveness({ host, state }: Note<'note-liveness'>): void {
+    this.#log.info({ code: 'HOST_LIVENESS', host: this.#roster.nameOf(host), state }, `a host is ${state}`);
+  }
+
+  outage({ hosts }: Note<'note-outage'>): void {
+    if (hosts.length === 0) {
+      this.#alarms.clear('OUTAGE', '');
+      return;
+    }
+    const names = hosts.map(host => this.#roster.nameOf(host)).join(', ');
+    this.#alarms.raise(
+      'OUTAGE',
+      '',
+      `${hosts.length} hosts vanished at about the same time (${names}): their power or network may have failed, or this host's own; what they hold is made again only after twice the usual wait`,
+    );
+  }
+
+  distrust({ host, store, copies }: Note<'note-distrust'>): void {
+    const subject = `${host} ${store}`;
+    if (copies === 0) this.#alarms.clear('AUDIT_FAILED', subject);
+    else
+      this.#alarms.raise(
+        'AUDIT_FAILED',
+        subject,
+        `${this.#roster.nameOf(host)} says that its store ${store} holds ${copies === 1 ? 'a parcel' : `${copies} parcels`} and could not show the bytes when another host asked: these copies do not count, and are made again elsewhere. Look at that disk; if its files are right, stop the service there and see whether somebody has changed it`,
+      );
+  }
+
+  duplicate({ host, duplicate }: Note<'note-duplicate'>): void {
+    if (!duplicate) this.#alarms.clear('DUPLICATE_IDENTITY', host);
+    else
+      this.#alarms.raise(
+        'DUPLICATE_IDENTITY',
+        host,
+        `two machines run as ${this.#roster.nameOf(host)}: its copies count for nothing until one of them is off. Switch off the copy, or revoke it and let it join anew`,
+      );
+  }
+}

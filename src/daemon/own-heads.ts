@@ -1,0 +1,133 @@
+/**
+ * Own heads: how a head of a source of ours comes to list what it lists. No number is given twice, and no list is lost, even where this
+ * disk, or this host's key on another machine, is an old image.
+ *
+ * So before the first head since our start is signed, every reachable member is asked for the highest head that it knows of our sources;
+ * and a head of ours that anybody remembers is adopted: what it lists is listed again, unless an admin forgot it.
+ *
+ * Driven by the origin, and by whoever hears of a head of ours.
+ */
+import type { Logger } from 'pino';
+import { headHash, type ListedSnapshot } from '../catalog/head.js';
+import { MalformedObject } from '../catalog/malformed-object.js';
+import { BadSignature } from '../catalog/sealed-object.js';
+import type { Adoption, SnapshotToList, SourceHistory } from '../catalog/source-history.js';
+import type { ObjectId, PeerName, SourceId } from '../core/ids.js';
+import type { ObjectReader } from '../core/objects.js';
+import type { Alarms } from './alarms.js';
+import type { Brakes } from './brakes.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Forgotten } from './forgotten.js';
+
+export interface OwnHeadsOptions {
+  readonly history: SourceHistory;
+  readonly catalog: CatalogKeeper;
+  readonly forgotten: Pick<Forgotten, 'seqOf'>;
+  readonly brakes: Brakes;
+  readonly alarms: Alarms;
+  readonly log: Logger;
+  /** Asks every reachable member for its state, so that their heads of our sources are here. */
+  readonly askEverybody: () => Promise<void>;
+}
+
+export class OwnHeads {
+  readonly #options: OwnHeadsOptions;
+  #askedEverybody: Promise<void> | undefined;
+
+  constructor(options: OwnHeadsOptions) {
+    this.#options = options;
+  }
+
+  /** Once in our life: what others remember of our heads, before we sign a new one. */
+  knowAll(): Promise<void> {
+    this.#askedEverybody ??= this.#options.askEverybody();
+    return this.#askedEverybody;
+  }
+
+  /** Those whose parcels are wanted: what the head in force does not list (any more) before what it lists, each oldest first. */
+  wanted(source: SourceId): readonly { readonly id: ObjectId; readonly timeMs: number }[] {
+    const { catalog } = this.#options;
+    return [...catalog.heldSnapshots(source), ...(catalog.get(source)?.head.snapshots ?? [])];
+  }
+
+  /**
+   * A head of ours that a peer, or a store of ours, remembers. If ours is older, this disk is an old image: go on above it. If it is
+   * another one of the same number, this identity was used twice: both lists are kept, and a person is told.
+   */
+  async heard(source: SourceId, sealed: Uint8Array, from: PeerName | ObjectReader): Promise<void> {
+    const { history, catalog } = this.#options;
+    const adoption = await this.#adopt(source, sealed);
+    // Also when it was adopted before, and its snapshots and pages could not be read then.
+    const own = history.head(source);
+    if (own !== undefined && catalog.get(source)?.hash !== own.hash) await catalog.offer(own.sealed, from);
+    await this.#listAgain(source, adoption);
+  }
+
+  /** Signs the next head, with what `change` makes of the list, and puts it in force. */
+  async publish(
+    source: SourceId,
+    change: (snapshots: readonly SnapshotToList[]) => readonly SnapshotToList[],
+  ): Promise<void> {
+    const { history, catalog, brakes } = this.#options;
+    await this.#adoptOnDisk(source);
+    const { sealed } = await history.relist(source, newest => ({
+      snapshots: change(newest?.snapshots.filter(snapshot => !this.#isForgotten(source, snapshot)) ?? []),
+      // While the brakes cannot say since when, it stays as it was told.
+      unacceptedSinceMs:
+        brakes.sinceMs(source) ?? (brakes.on(source) === undefined ? undefined : newest?.unacceptedSinceMs),
+    }));
+    await catalog.offer(sealed, undefined);
+  }
+
+  async #adopt(source: SourceId, sealed: Uint8Array): Promise<Adoption> {
+    const { history, alarms } = this.#options;
+    const adoption = await history.adopt(source, sealed);
+    if (adoption.kind === 'forked') {
+      alarms.raise(
+        'HEAD_FORKED',
+        source,
+        `source ${source} had two heads with one number: two machines have used this host's key. All snapshots of both are kept; keep only one of the machines`,
+      );
+    }
+    return adoption;
+  }
+
+  /** What we listed, and a later head of ours does not. */
+  async #listAgain(source: SourceId, adoption: Adoption): Promise<void> {
+    if (adoption.kind !== 'adopted') return;
+    const unlisted = adoption.unlisted.filter(snapshot => !this.#isForgotten(source, snapshot));
+    if (unlisted.length === 0) return;
+    await this.publish(source, listed => {
+      const known = new Set(listed.map(({ id }) => id));
+      return [...listed, ...unlisted.filter(({ id }) => !known.has(id))];
+    });
+    this.#options.log.warn(
+      { code: 'SNAPSHOTS_LISTED_AGAIN', source, snapshots: unlisted.map(({ id }) => id) },
+      'a later head of ours was remembered that does not list these snapshots: they are listed again',
+    );
+  }
+
+  /** The file of our own history may be gone, or older than the head in the catalog beside it: no number is given twice. */
+  async #adoptOnDisk(source: SourceId): Promise<void> {
+    const { catalog, history, log } = this.#options;
+    const sealed = catalog.onDisk(source);
+    if (sealed === undefined || headHash(sealed) === history.head(source)?.hash) return;
+    let adoption: Adoption;
+    try {
+      adoption = await this.#adopt(source, sealed);
+    } catch (error) {
+      if (!(error instanceof BadSignature || error instanceof MalformedObject)) throw error;
+      log.error(
+        { code: 'HEAD_UNREADABLE', source, err: error },
+        'the head of a source of ours in the catalog is damaged; our own history goes on without it',
+      );
+      return;
+    }
+    await this.#listAgain(source, adoption);
+  }
+
+  /** From before an admin forgot the source: its objects are let go, here too. */
+  #isForgotten(source: SourceId, { firstSeq }: ListedSnapshot): boolean {
+    return firstSeq <= this.#options.forgotten.seqOf(source);
+  }
+}

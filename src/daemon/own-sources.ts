@@ -1,0 +1,77 @@
+/**
+ * Own sources: the origin of this host's sources, with what it asks before it acts: the brakes, the hooks, the rules of retention, and
+ * the other members, who may remember later heads of ours than this disk has.
+ */
+import type { Logger } from 'pino';
+import type { Machine } from '../core/machine.js';
+import type { Signer } from '../core/signed.js';
+import type { Net } from '../net/net.js';
+import type { Alarms } from './alarms.js';
+import { Brakes } from './brakes.js';
+import type { Clock } from './clock.js';
+import { Hooks } from './hooks.js';
+import type { KnownSources } from './known-sources.js';
+import { meetMembers } from './meet-members.js';
+import { OnceCopied } from './once-copied.js';
+import { Origin } from './origin.js';
+import type { OwnStores } from './own-stores.js';
+import type { Protections } from './protection.js';
+import { Retainer } from './retention.js';
+import type { Roster } from './roster.js';
+import type { StateDisk } from './state-disk.js';
+import type { StateExchange } from './state-exchange.js';
+import type { Teardown } from './teardown.js';
+
+export interface OwnSourcesOptions {
+  readonly stateDir: string;
+  /** For temporary files, on the state's disk. */
+  readonly scratchFolder: string;
+  readonly signer: Signer;
+  readonly disk: Pick<StateDisk, 'history' | 'cache'>;
+  readonly known: KnownSources;
+  readonly protections: Protections;
+  readonly stores: Pick<OwnStores, 'reports'>;
+  readonly exchange: Pick<StateExchange, 'ask'>;
+  readonly machine: Machine;
+  readonly roster: Roster;
+  readonly net: Pick<Net, 'clockAheadMs' | 'connected'>;
+  readonly clock: Clock;
+  readonly alarms: Alarms;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+export function makeOrigin(options: OwnSourcesOptions, teardown: Teardown): Origin {
+  const { stateDir, scratchFolder, signer, disk, known, protections, stores, exchange } = options;
+  const { machine, roster, net, clock, alarms, log, signal } = options;
+  const { catalog, forgotten, mending } = known;
+  const { self } = roster;
+  const brakes = new Brakes({ stateDir, alarms, log });
+  const wallMs = (): number => clock.wallMs();
+  const origin = new Origin({
+    host: self,
+    signer,
+    history: disk.history,
+    catalog,
+    forgotten,
+    objects: mending,
+    machine,
+    cache: disk.cache,
+    clock,
+    alarms,
+    brakes,
+    hooks: new Hooks({ stateDir, log }),
+    retainer: new Retainer({ catalog, protections, brakes, clockAheadMs: () => net.clockAheadMs(), wallMs }),
+    onceCopied: new OnceCopied({ self, stateDir, machine, objects: mending, wallMs, log }),
+    log,
+    signal,
+    scratchFolder,
+    forbidden: () => [stateDir, ...stores.reports().map(({ path }) => path)],
+    askEverybody: async () => {
+      await meetMembers({ connected: () => net.connected(), roster, clock, signal });
+      await Promise.all(net.connected().map(peer => exchange.ask(roster.hostOf(peer) ?? self)));
+    },
+  });
+  teardown.defer(() => origin.stop());
+  return origin;
+}

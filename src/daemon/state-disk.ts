@@ -1,0 +1,55 @@
+/**
+ * State disk: the parts that read and write the state folder all the time: the index database, the catalog's objects, what the last
+ * scans found, and this host's own heads.
+ *
+ * The index trial stands around them all: it begins before the index is opened and ends after it is closed, for what goes wrong in
+ * between may be the index's doing.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { ScanCache } from '../catalog/scan-cache.js';
+import { SourceHistory } from '../catalog/source-history.js';
+import type { Signer } from '../core/signed.js';
+import { type IndexDatabase, openIndexDatabase } from '../store/index-database.js';
+import { ObjectFolder } from '../store/object-folder.js';
+import { beginIndexTrial } from './index-trial.js';
+import type { Teardown } from './teardown.js';
+
+export interface StateDisk {
+  /** What is to be told of an index that was set aside. */
+  readonly damaged: string | undefined;
+  readonly index: IndexDatabase;
+  /** The catalog's: snapshots, pages and records. */
+  readonly objects: ObjectFolder;
+  readonly cache: ScanCache;
+  readonly history: SourceHistory;
+}
+
+export interface StateDiskOptions {
+  readonly stateDir: string;
+  /** Of this host's own heads. */
+  readonly signer: Signer;
+  readonly wallMs: number;
+  readonly log: Logger;
+}
+
+/** Under the state folder's lock. */
+export async function openStateDisk(
+  { stateDir, signer, wallMs, log }: StateDiskOptions,
+  teardown: Teardown,
+): Promise<StateDisk> {
+  const trial = beginIndexTrial(stateDir);
+  teardown.defer(() => trial.end());
+  for (const folder of ['index', 'catalog/heads', 'catalog/own-heads', 'catalog/objects', 'hooks']) {
+    await mkdir(join(stateDir, folder), { recursive: true, mode: 0o700 });
+  }
+  const index = openIndexDatabase(join(stateDir, 'index', 'holdings'));
+  teardown.defer(() => index.close());
+  const objects = await ObjectFolder.open(join(stateDir, 'catalog', 'objects'), { log, notes: index.unreachedOf() });
+  teardown.defer(() => objects.close());
+  const cache = new ScanCache(join(stateDir, 'index', 'scan'), { nowMs: wallMs });
+  teardown.defer(() => cache.close());
+  const history = await SourceHistory.open({ folder: join(stateDir, 'catalog', 'own-heads'), signer });
+  return { damaged: trial.damaged, index, objects, cache, history };
+}

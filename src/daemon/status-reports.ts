@@ -1,0 +1,220 @@
+/**
+ * Status reports: how the cluster stands as this host sees it: its hosts, its sources, what is pending and what wants a person.
+ *
+ * What they say is what the decisions see, for they ask the machine. One report tells of one moment.
+ */
+import type { ListedSnapshot } from '../catalog/head.js';
+import { hasherName } from '../core/hash.js';
+import { type HostId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { Membership } from '../membership/membership.js';
+import { freshUntil, lateness } from '../membership/schedule.js';
+import type { Alarms } from './alarms.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Clock } from './clock.js';
+import type { LoopDelay } from './loop-delay.js';
+import type { NamedSnapshots } from './named-snapshots.js';
+import type { Origin } from './origin.js';
+import type { OwnStores } from './own-stores.js';
+import { pause } from './pause.js';
+import type { Roster } from './roster.js';
+import type { Alarm, HostReport, HostState, SourceReport, StatusReport } from './service.js';
+import type { SourceNames } from './source-names.js';
+
+/** A stream of reports is looked at again at most this often, in ms. */
+export const REPORT_EVERY_MS = 250;
+/** Looks at a source whose newest snapshot changes under the look. */
+const LOOKS_MAX = 3;
+/** An alarm that was not found for so long, in ms, and then again, is a new one. */
+const STANDING_MS = 10 * 60_000;
+/** Texts of alarms remembered. */
+const STANDING_MAX = 500;
+
+export interface StatusReportsOptions {
+  readonly membership: Membership;
+  readonly machine: Machine;
+  readonly catalog: CatalogKeeper;
+  readonly stores: OwnStores;
+  readonly origin: Origin;
+  readonly roster: Roster;
+  readonly alarms: Alarms;
+  readonly clock: Clock;
+  /** Where this host listens. */
+  readonly addresses: () => readonly string[];
+  readonly loopDelay: LoopDelay;
+  readonly names: SourceNames;
+  readonly snapshots: NamedSnapshots;
+}
+
+export class StatusReports {
+  readonly #options: StatusReportsOptions;
+  /** Alarms that are found anew at each look. */
+  readonly #seen = new Map<string, { readonly sinceMs: number; readonly lastMs: number }>();
+
+  constructor(options: StatusReportsOptions) {
+    this.#options = options;
+  }
+
+  async now(signal: AbortSignal): Promise<StatusReport> {
+    const { membership, machine, roster, alarms, addresses } = this.#options;
+    const { configuration } = membership;
+    const sources = await Promise.all(this.#options.names.all().map(source => this.#sourceReport(source, signal)));
+    const { pursuits, fetches, othersClaims, attempts, relocations } = machine.pending();
+    return {
+      cluster: configuration.clusterName,
+      clusterId: configuration.cluster,
+      host: roster.nameOf(roster.self),
+      hostId: roster.self,
+      configVersion: configuration.version,
+      addresses: addresses(),
+      sources,
+      hosts: this.hosts(),
+      alarms: [
+        ...alarms.list(),
+        ...membership.alarms().map(text => this.#standing({ code: 'MEMBERSHIP', text })),
+        ...this.#shortAlarms(sources),
+      ],
+      pending: { claims: pursuits + othersClaims, fetches, drops: attempts, relocations },
+      process: { hasher: hasherName, loopDelay: this.#options.loopDelay.report() },
+      protected: sources.every(({ lastSnapshot }) => lastSnapshot?.protected === true),
+      settled:
+        pursuits + othersClaims + attempts + relocations === 0 && sources.every(({ parcels }) => parcels.over === 0),
+    };
+  }
+
+  /** Each that differs from the one before, until the signal aborts. */
+  async *changes(signal: AbortSignal): AsyncGenerator<StatusReport> {
+    let told = '';
+    for (;;) {
+      const report = await this.now(signal);
+      const hosts = report.hosts.map(host => ({ ...host, seenMs: 0 }));
+      const text = JSON.stringify({ ...report, process: undefined, hosts });
+      if (text !== told) yield report;
+      told = text;
+      await pause(REPORT_EVERY_MS, signal);
+    }
+  }
+
+  hosts(): readonly HostReport[] {
+    const reports = [...this.#options.roster.members()].map(({ host }) => this.#hostReport(host));
+    return reports.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  #hostReport(host: HostId): HostReport {
+    const { roster, machine, stores, clock, membership } = this.#options;
+    const member = roster.member(host);
+    const self = host === roster.self;
+    const view = machine.host(host);
+    const name = roster.nameOf(host);
+    const paths = membership.configuration.policy.hosts.get(name)?.stores ?? [];
+    const hostStores = self
+      ? stores.reports().map(({ path, id, mounted, lentBytes, usedBytes, because }) => ({
+          path,
+          lentBytes,
+          usedBytes,
+          mounted,
+          ...(id === undefined ? {} : { id }),
+          ...(because === undefined ? {} : { because }),
+        }))
+      : [...(view?.reports.values() ?? [])].map(({ position, lentBytes, usedBytes }) => ({
+          id: position.store,
+          lentBytes,
+          usedBytes,
+          mounted: true,
+          ...(paths.length === 1 && paths[0] !== undefined ? { path: paths[0].path } : {}),
+        }));
+    const lentBytes = hostStores.reduce((sum, store) => sum + store.lentBytes, 0);
+    const usedBytes = hostStores.reduce((sum, store) => sum + store.usedBytes, 0);
+    const seenMs = self ? clock.wallMs() : view?.lastHeardMs;
+    return {
+      name,
+      id: host,
+      state: this.#stateOf(host),
+      self,
+      trust: member?.trust ?? 'trusted',
+      domain: member?.domain ?? host,
+      lentBytes,
+      usedBytes,
+      freeBytes: Math.max(0, lentBytes - usedBytes),
+      stores: hostStores,
+      ...(seenMs === undefined ? {} : { seenMs: Math.round(seenMs) }),
+    };
+  }
+
+  #stateOf(host: HostId): HostState {
+    const { roster, machine } = this.#options;
+    const state = roster.member(host)?.state ?? 'revoked';
+    if (state !== 'active' || host === roster.self) return state;
+    const liveness = machine.host(host)?.liveness ?? 'suspect';
+    return liveness === 'live' ? 'active' : liveness;
+  }
+
+  async #sourceReport(source: SourceId, signal: AbortSignal): Promise<SourceReport> {
+    const { machine, catalog, roster, origin, clock } = this.#options;
+    const owner = splitSourceId(source).origin;
+    const newest = (): ListedSnapshot | undefined => catalog.get(source)?.head.snapshots.at(-1);
+    let listed = newest();
+    let lastSnapshot = listed === undefined ? undefined : await this.#options.snapshots.report(source, listed, signal);
+    // One report tells of one moment: a snapshot that came meanwhile is looked at instead, and the parcels are counted
+    // last, so that nothing is called protected and short at once because copies came in between.
+    for (let looks = 0; looks < LOOKS_MAX && newest()?.id !== listed?.id; looks += 1) {
+      listed = newest();
+      lastSnapshot = listed === undefined ? undefined : await this.#options.snapshots.report(source, listed, signal);
+    }
+    const summary = machine.summary(source);
+    const missing = origin.missing(source);
+    return {
+      source: this.#options.names.nameOf(source),
+      sourceId: source,
+      origin: roster.nameOf(owner),
+      copies: machine.copiesWanted(source) ?? 0,
+      parcels: { wanted: summary.parcels, haveMin: summary.haveMin, under: summary.under, over: summary.over },
+      fresh: listed !== undefined && clock.wallMs() <= this.#freshUntil(source, listed),
+      ...(lastSnapshot === undefined ? {} : { lastSnapshot }),
+      ...(missing === undefined ? {} : { missing }),
+    };
+  }
+
+  /** A source that is not configured any more is not late. */
+  #freshUntil(source: SourceId, { timeMs }: ListedSnapshot): number {
+    const setting = this.#settingOf(source);
+    if (setting === undefined) return Number.POSITIVE_INFINITY;
+    return freshUntil(setting.schedule, timeMs, lateness(source, setting.jitterMs));
+  }
+
+  /** Since when an alarm that is found anew at each look has stood. */
+  #standing({ code, text }: { readonly code: string; readonly text: string }): Alarm {
+    const nowMs = this.#options.clock.wallMs();
+    const seen = this.#seen.get(text);
+    const sinceMs = seen === undefined || nowMs - seen.lastMs > STANDING_MS ? nowMs : seen.sinceMs;
+    if (seen === undefined && this.#seen.size >= STANDING_MAX) this.#seen.clear();
+    this.#seen.set(text, { sinceMs, lastMs: nowMs });
+    return { code, text, sinceMs };
+  }
+
+  /** Where copies cannot be made at all, a person must add a host or room; waiting would not help. */
+  #shortAlarms(sources: readonly SourceReport[]): StatusReport['alarms'] {
+    const { roster, machine } = this.#options;
+    const alarms: StatusReport['alarms'][number][] = [];
+    for (const { source, sourceId, copies, parcels } of sources) {
+      if (parcels.under === 0) continue;
+      const domains = new Set<string>();
+      for (const { host, domain, state, trust } of roster.members()) {
+        if (state !== 'active' || trust !== 'trusted' || host === splitSourceId(sourceId).origin) continue;
+        const lends =
+          host === roster.self ? this.#hostReport(host).lentBytes > 0 : (machine.host(host)?.weightMiB ?? 0) > 0;
+        if (lends) domains.add(domain);
+      }
+      if (domains.size >= copies) continue;
+      const text = `source ${source} wants ${copies} copies, but only ${domains.size} other host(s) lend room: add a store on another host`;
+      alarms.push(this.#standing({ code: 'TOO_FEW_HOSTS', text }));
+    }
+    return alarms;
+  }
+
+  #settingOf(source: SourceId) {
+    const { origin, source: name } = splitSourceId(source);
+    const host = this.#options.membership.configuration.policy.hosts.get(this.#options.roster.nameOf(origin));
+    return host?.sources.find(setting => sourceIdOf(origin, setting.name) === source && setting.name === name);
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Store heads: the heads that a store keeps, with what they list, so that one disk alone is enough to restore from.
+ *
+ * A store gets the head in force when the machine says so, and again where it is damaged or gone. It may also have a later one than
+ * the state folder, which then is an old image: that one is taken from there. What an admin has forgotten goes.
+ */
+import type { Logger } from 'pino';
+import { decodeHead, type Head, verifyHead } from '../catalog/head.js';
+import { MalformedObject } from '../catalog/malformed-object.js';
+import { BadSignature } from '../catalog/sealed-object.js';
+import type { Effect } from '../core/effects.js';
+import { ClusterError } from '../core/fault.js';
+import { type SourceId, type StoreId, splitSourceId } from '../core/ids.js';
+import type { Store } from '../store/store.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Unstamped } from './driver.js';
+import { HeadSigners } from './head-signers.js';
+import type { Origin } from './origin.js';
+import type { OwnStores } from './own-stores.js';
+import type { Revocations } from './revocations.js';
+import type { Roster } from './roster.js';
+
+export interface StoreHeadsOptions {
+  readonly stores: Pick<OwnStores, 'mounted' | 'tellOps'>;
+  readonly catalog: CatalogKeeper;
+  /** A later head of a source of ours is its to take in. */
+  readonly origin: Pick<Origin, 'heardOwnHead'>;
+  readonly roster: Roster;
+  readonly revocations: Revocations;
+  readonly tell: (input: Unstamped) => void;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+export class StoreHeads {
+  readonly #options: StoreHeadsOptions;
+  readonly #signers: HeadSigners;
+
+  constructor(options: StoreHeadsOptions) {
+    this.#options = options;
+    this.#signers = new HeadSigners(options);
+  }
+
+  /** Puts the head in force into a store and notes it in the store's log; the machine is told how it went. */
+  async keep({ store: id, source, seq }: Extract<Effect, { do: 'keep-head' }>): Promise<void> {
+    const { stores, catalog, tell, log, signal } = this.#options;
+    try {
+      const store = stores.mounted(id);
+      if (store === undefined) throw notMounted(id);
+      // Of a forgotten source there is nothing to keep but the word that the head was heard.
+      await store.appendHead(source, catalog.isForgotten({ source, seq }) ? seq : await this.#copy(store, source));
+      await stores.tellOps(id, segment => ({ is: 'head-kept', store: id, source, segment }));
+    } catch (error) {
+      if (!signal.aborted)
+        log.warn(
+          { code: 'HEAD_NOT_KEPT', store: id, source, err: error },
+          'a store could not take a head; it is tried again',
+        );
+      tell({ is: 'head-not-kept', store: id, source });
+    }
+  }
+
+  /** Writes anew what is damaged of a head in a store. Never rejects. */
+  async renew(store: Store, source: SourceId): Promise<void> {
+    try {
+      await this.#copy(store, source);
+    } catch (error) {
+      this.#options.log.warn(
+        { code: 'HEAD_NOT_KEPT', store: store.id, source, err: error },
+        'what is damaged of a head in a store could not be written anew; the next head of the source does it',
+      );
+    }
+  }
+
+  /**
+   * A store's later heads are taken from there, those that an admin has forgotten go, with them what only they lead to; and one that
+   * its log says it has, and that is not there, is put there again. Never rejects.
+   */
+  async learn(store: Store): Promise<void> {
+    await this.#try(store, undefined, async () => {
+      for (const source of await store.heads()) await this.#try(store, source, () => this.#learn(store, source));
+    });
+    for (const source of [...this.#options.catalog.sources()])
+      await this.#try(store, source, () => this.#putBack(store, source));
+  }
+
+  /** `undefined` for what its origin has not signed so, also one that was revoked; of an unknown one, whatever can be read. */
+  signed(source: SourceId, sealed: Uint8Array | undefined): Head | undefined {
+    const key = this.#signers.keyOf(source);
+    return key === undefined ? headFrom(sealed) : headFrom(sealed, bytes => verifyHead(bytes, key));
+  }
+
+  /** The head in force, with what it lists. @returns its seq */
+  async #copy(store: Store, source: SourceId): Promise<number> {
+    const kept = this.signed(source, await store.head(source));
+    const complete = new Set(kept?.snapshots.map(({ id }) => id));
+    const known = await this.#options.catalog.copyTo(source, store.objects, complete);
+    if (known === undefined)
+      throw new ClusterError('HEAD_UNKNOWN', `no head of ${source} is in force`, { blame: 'passing' });
+    if ((kept?.seq ?? 0) <= known.head.seq) await store.putHead(source, known.sealed);
+    return known.head.seq;
+  }
+
+  /** One source's head that cannot be used must not keep those of the others from the store, or from us. */
+  async #try(store: Store, source: SourceId | undefined, use: () => Promise<void>): Promise<void> {
+    try {
+      await use();
+    } catch (error) {
+      const { log, signal } = this.#options;
+      if (signal.aborted) return;
+      log.warn({ code: 'HEAD_NOT_TAKEN', source, store: store.id, err: error }, 'heads of a store cannot be used');
+    }
+  }
+
+  async #putBack(store: Store, source: SourceId): Promise<void> {
+    if (store.headSeq(source) > 0 && (await store.head(source)) === undefined) await this.#copy(store, source);
+  }
+
+  async #learn(store: Store, source: SourceId): Promise<void> {
+    const { catalog, origin, roster, log, signal } = this.#options;
+    const sealed = await store.head(source);
+    const head = headFrom(sealed);
+    if (head !== undefined && catalog.isForgotten(head)) {
+      await store.removeHead(source);
+      return;
+    }
+    if (sealed === undefined || (head?.seq ?? 0) <= (catalog.get(source)?.head.seq ?? 0)) return;
+    if (splitSourceId(source).origin === roster.self) await origin.heardOwnHead(source, sealed, store.objects);
+    else await catalog.offer(sealed, store.objects, signal);
+    log.warn({ code: 'HEAD_FROM_STORE', source, store: store.id }, 'a store had a later head than the state folder');
+  }
+}
+
+/** Undefined when there is none, or none that can be read. */
+function headFrom(sealed: Uint8Array | undefined, read: (sealed: Uint8Array) => Head = decodeHead): Head | undefined {
+  try {
+    return sealed && read(sealed);
+  } catch (error) {
+    if (error instanceof MalformedObject || error instanceof BadSignature) return undefined;
+    throw error;
+  }
+}
+
+const notMounted = (store: StoreId): ClusterError =>
+  new ClusterError('STORE_MISSING', `store ${store} is not mounted`, { blame: 'passing' });

@@ -1,0 +1,167 @@
+/**
+ * Torn files: files of listed snapshots that cannot be given any more as the snapshot has them, because they changed or vanished before
+ * anybody had a copy. Every listed snapshot that has one is cut anew without it.
+ *
+ * Only what nobody has, nor ever may have had, leaves a snapshot: a holder that is away comes back.
+ *
+ * Driven by whoever reads the live files; the cutting, by the origin in the source's turn.
+ */
+import type { Logger } from 'pino';
+import type { Entry } from '../catalog/entry.js';
+import { decodeRecord } from '../catalog/record.js';
+import { recut } from '../catalog/recut.js';
+import type { ScanCache } from '../catalog/scan-cache.js';
+import { isPartial } from '../catalog/snapshot.js';
+import { readSourceFile } from '../catalog/source-file.js';
+import type { SnapshotToList } from '../catalog/source-history.js';
+import { findEntry, ifReadable, walkParcels } from '../catalog/walk.js';
+import type { ObjectId, ParcelId } from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { ObjectWriter } from '../core/objects.js';
+import type { Signer } from '../core/signed.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { OwnSource } from './live-parcels.js';
+import type { OnceCopied } from './once-copied.js';
+import type { OwnHeads } from './own-heads.js';
+
+/** Torn files that are told of within this time are cut out together, in ms. */
+const RECUT_AFTER_MS = 1_000;
+
+export interface TornFilesOptions {
+  readonly heads: OwnHeads;
+  readonly catalog: CatalogKeeper;
+  /** The catalog here; what is missing of it is read from those who have it. */
+  readonly objects: ObjectWriter;
+  readonly machine: Pick<Machine, 'holders'>;
+  readonly cache: ScanCache;
+  readonly onceCopied: OnceCopied;
+  readonly signer: Signer;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+interface TornFile {
+  readonly parcel: ParcelId;
+  readonly entry: Entry;
+}
+
+/** Of one source. */
+export class TornFiles {
+  readonly #options: TornFilesOptions;
+  /** Told of and not looked at yet; the paths by their bytes as text, so that each is there once. */
+  readonly #told = new Map<ParcelId, Map<string, Buffer>>();
+  readonly #due: () => void;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param due it is time to cut out what was told */
+  constructor(options: TornFilesOptions, due: () => void) {
+    this.#options = options;
+    this.#due = due;
+  }
+
+  tell(parcel: ParcelId, path: Buffer): void {
+    // Who has a copy gives it; only what nobody has must leave the snapshot.
+    if (this.#isHeld(parcel)) return;
+    const paths = this.#told.get(parcel) ?? new Map<string, Buffer>();
+    paths.set(path.toString('latin1'), path);
+    this.#told.set(parcel, paths);
+    this.#timer ??= setTimeout(this.#due, RECUT_AFTER_MS);
+  }
+
+  /** What is told from now on is due anew. */
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Cuts what nobody can give any more, and nobody ever had, out of every listed snapshot that has it. */
+  async cutOut(own: OwnSource): Promise<void> {
+    const { heads, catalog, objects, signer, log } = this.#options;
+    const told = [...this.#told].filter(([parcel]) => !this.#isHeld(parcel));
+    this.#told.clear();
+    const torn = await this.#neverCopied(own, await this.#stillGone(own, told));
+    const known = catalog.get(own.source);
+    if (torn.length === 0 || known === undefined) return;
+    const replaced = new Map<ObjectId, SnapshotToList>();
+    const parcels = new Set(torn.map(({ parcel }) => parcel));
+    const { snapshots } = known.head;
+    for (const [index, { id, timeMs }] of snapshots.entries()) {
+      const within: ParcelId[] = [];
+      for await (const ref of walkParcels(objects, id)) if (parcels.has(ref.id)) within.push(ref.id);
+      if (within.length === 0) continue;
+      const before = snapshots[index - 1];
+      const previous = before === undefined ? undefined : (replaced.get(before.id)?.id ?? before.id);
+      const lost: TornFile[] = [];
+      for (const file of torn)
+        if (within.includes(file.parcel) && !(await this.#isHeldBefore(file, previous))) lost.push(file);
+      if (lost.length === 0) continue;
+      const next = await recut({
+        snapshot: id,
+        previous,
+        torn: lost.map(({ parcel, entry }) => ({ parcel, path: entry.path })),
+        objects,
+        signer,
+      });
+      replaced.set(id, { id: next.snapshot, timeMs, complete: !isPartial(next) });
+    }
+    if (replaced.size === 0) return;
+    await catalog.objects.flush();
+    await heads.publish(own.source, listed => listed.map(snapshot => replaced.get(snapshot.id) ?? snapshot));
+    log.warn(
+      { code: 'SNAPSHOT_RECUT', source: own.source, parcels: parcels.size },
+      'files changed or vanished before anybody had a copy: their snapshot was cut anew without them',
+    );
+  }
+
+  /** Those that cannot be read as they were now either: a file that was only touched while it was read is the same. */
+  async #stillGone(own: OwnSource, told: readonly (readonly [ParcelId, Map<string, Buffer>])[]): Promise<TornFile[]> {
+    const { cache, objects, signal } = this.#options;
+    const gone: TornFile[] = [];
+    for (const [parcel, paths] of told) {
+      const record = await objects.get(parcel);
+      for (const entry of record === undefined ? [] : decodeRecord(record).entries) {
+        if (entry.kind !== 'file' || !paths.has(entry.path.toString('latin1'))) continue;
+        if ((await readSourceFile({ root: own.path, source: own.source, entry, cache, signal })) === 'gone')
+          gone.push({ parcel, entry });
+      }
+    }
+    return gone;
+  }
+
+  /** Those of which no host may have a copy, though none says so. */
+  async #neverCopied({ source }: OwnSource, torn: readonly TornFile[]): Promise<readonly TornFile[]> {
+    if (torn.length === 0) return torn;
+    const { heads, onceCopied, log } = this.#options;
+    const parcels = new Set(torn.map(({ parcel }) => parcel));
+    const kept = new Set<ParcelId>();
+    for (const snapshot of onceCopied.mayHaveCopies(source, heads.wanted(source)))
+      for (const parcel of await this.#mayBeWithin(snapshot, parcels)) kept.add(parcel);
+    if (kept.size > 0)
+      log.warn(
+        { code: 'RECUT_SPARED', source, parcels: kept.size },
+        'files are gone that nobody says he holds, but somebody may: no snapshot was cut anew without them',
+      );
+    return torn.filter(({ parcel }) => !kept.has(parcel));
+  }
+
+  /** Any may be, where a page of the snapshot is lost. */
+  async #mayBeWithin(snapshot: ObjectId, parcels: ReadonlySet<ParcelId>): Promise<ReadonlySet<ParcelId>> {
+    const { objects, signal } = this.#options;
+    const search = async (): Promise<ReadonlySet<ParcelId>> => {
+      const within = new Set<ParcelId>();
+      for await (const { id } of walkParcels(objects, snapshot, { signal })) if (parcels.has(id)) within.add(id);
+      return within;
+    };
+    return (await ifReadable(search())) ?? parcels;
+  }
+
+  /** A file that could not be read was carried over: its bytes are with the holders of its earlier parcel, who take this one first. */
+  async #isHeldBefore({ entry }: TornFile, previous: ObjectId | undefined): Promise<boolean> {
+    const found = previous === undefined ? undefined : await findEntry(this.#options.objects, previous, entry.path);
+    return found !== undefined && found.entry.blob === entry.blob && this.#isHeld(found.parcel);
+  }
+
+  #isHeld(parcel: ParcelId): boolean {
+    return this.#options.machine.holders(parcel).length > 0;
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Upkeep: what is done on this host's own disks from time to time, and nobody waits for: the trees in the stores, the sweep of the
+ * catalogs and of stray blobs, and the taking back of what was dropped and has become the last copy.
+ */
+import type { Logger } from 'pino';
+import { recordBlobs } from '../catalog/record.js';
+import type { ClusterConfig } from '../core/cluster-config.js';
+import { type HostId, type SourceId, splitSourceId } from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { Membership } from '../membership/membership.js';
+import { CatalogSweeper, type ShortParcel } from './catalog-sweeper.js';
+import type { Clock } from './clock.js';
+import type { KnownSources } from './known-sources.js';
+import type { Origin } from './origin.js';
+import type { OwnStores } from './own-stores.js';
+import type { Protections } from './protection.js';
+import type { Roster } from './roster.js';
+import type { RunningTime } from './running-time.js';
+import type { StateDisk } from './state-disk.js';
+import { type LostParcel, TakingBack } from './taking-back.js';
+import type { Teardown } from './teardown.js';
+import { TreeKeeper } from './tree-keeper.js';
+
+export interface UpkeepOptions {
+  readonly membership: Membership;
+  readonly disk: Pick<StateDisk, 'history' | 'objects'>;
+  readonly known: KnownSources;
+  readonly stores: OwnStores;
+  readonly origin: Origin;
+  readonly protections: Protections;
+  readonly machine: Machine;
+  readonly roster: Roster;
+  readonly isReachable: (host: HostId) => boolean;
+  readonly running: RunningTime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+export interface Upkeep {
+  readonly trees: TreeKeeper;
+  readonly sweeper: CatalogSweeper;
+}
+
+export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
+  const { membership, disk, known, stores, origin, protections, machine, roster, running, clock, log, signal } =
+    options;
+  const { catalog, local } = known;
+  const timing = (): ClusterConfig['timing'] => membership.clusterConfig.timing;
+  const trees = new TreeKeeper({
+    stores,
+    catalog,
+    objects: local,
+    machine,
+    protections,
+    roster,
+    clock,
+    timing,
+    log,
+    signal,
+  });
+  teardown.defer(() => trees.stop());
+  const sweeper = new CatalogSweeper({
+    catalog,
+    history: disk.history,
+    origin,
+    objects: disk.objects,
+    reader: local,
+    stores: () => stores.stores(),
+    isListed: parcel => machine.isListed(parcel),
+    short: source => shortOf(source, machine),
+    runMs: () => running.nowMs(),
+    graceMs: () => timing().gcGraceMs,
+    log,
+    signal,
+  });
+  teardown.defer(() => sweeper.stop());
+  const takingBack = new TakingBack({
+    lost: () => lostParcels(options),
+    reader: local,
+    blobsOf: recordBlobs,
+    stores: () => (membership.self.standing === 'active' && membership.self.trust === 'trusted' ? stores.stores() : []),
+    roomBytes: id => stores.roomBytes(id),
+    tell: async id => {
+      const usedBytes = await stores.usedBytes(id);
+      await stores.tellOps(id, segment => ({ is: 'own-ops', segment, usedBytes }));
+    },
+    log,
+    signal,
+  });
+  teardown.defer(() => takingBack.stop());
+  takingBack.start();
+  return { trees, sweeper };
+}
+
+/** Wanted, held by nobody, and not to be had from an origin that cannot be reached. */
+function* lostParcels({
+  known,
+  machine,
+  isReachable,
+}: Pick<UpkeepOptions, 'known' | 'machine' | 'isReachable'>): Generator<LostParcel> {
+  for (const source of known.catalog.sources()) {
+    const { origin } = splitSourceId(source);
+    if (isReachable(origin)) continue;
+    for (const { id, bytes } of machine.wanted(source))
+      if (machine.copies(id) === 0 && machine.storeOf(id) === undefined) yield { parcel: id, bytes };
+  }
+}
+
+function* shortOf(source: SourceId, machine: Machine): Generator<ShortParcel> {
+  for (const { id } of machine.wanted(source)) {
+    const copies = machine.copies(id);
+    if (copies < (machine.wantedCopies(id) ?? 1)) yield { parcel: id, copies };
+  }
+}

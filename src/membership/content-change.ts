@@ -1,0 +1,106 @@
+/**
+ * Content change: what an operator's command makes of a configuration's content, but for the policy (policy-change.ts).
+ *
+ * Pure: the content in, the next one out; the same one where there is nothing to change, and then no version is made of it.
+ */
+import type { MemberState } from '../core/cluster-config.js';
+import { ClusterError } from '../core/fault.js';
+import type { HostId, ObjectId, SourceId } from '../core/ids.js';
+import {
+  type ConfigurationContent,
+  type ConfigurationMember,
+  MEMBER_ADDRESSES_MAX,
+  RELEASED_MAX,
+  type Revocation,
+} from './configuration.js';
+import { isAddress } from './policy-schema.js';
+
+/** @throws ClusterError NO_SUCH_HOST, BAD_ADDRESS */
+export function withAddresses(
+  content: ConfigurationContent,
+  hostName: string,
+  addresses: readonly string[],
+): ConfigurationContent {
+  const wrong = addresses.find(address => !isAddress(address));
+  if (wrong !== undefined || addresses.length > MEMBER_ADDRESSES_MAX) {
+    throw new ClusterError(
+      'BAD_ADDRESS',
+      `${wrong === undefined ? `${addresses.length} addresses` : JSON.stringify(wrong)}: expected at most ${MEMBER_ADDRESSES_MAX} multiaddrs; nothing was changed`,
+      { blame: 'operator' },
+    );
+  }
+  return withMember(content, memberNamed(content, hostName), { addresses });
+}
+
+/** @throws ClusterError NO_SUCH_HOST */
+export function withState(
+  content: ConfigurationContent,
+  hostName: string,
+  state: Extract<MemberState, 'active' | 'draining'>,
+): ConfigurationContent {
+  const member = memberNamed(content, hostName);
+  return member.state === state ? content : withMember(content, member, { state });
+}
+
+/**
+ * Ends a membership. The key that signs this, at `signer`, stays one, also where the host it was made on goes: that host is dead, and
+ * its key was brought here.
+ *
+ * @throws ClusterError NO_SUCH_HOST, LAST_ADMIN; what `key` throws where this host has none
+ */
+export function withoutHost(
+  content: ConfigurationContent,
+  hostName: string,
+  { heads, signer, key }: { readonly heads: Revocation['heads']; readonly signer: HostId; readonly key: () => string },
+): ConfigurationContent {
+  const member = memberNamed(content, hostName);
+  const { host, peer } = member;
+  const own = key();
+  const admins = content.admins
+    .map(admin => (admin.key === own && admin.host === host ? { ...admin, host: signer } : admin))
+    .filter(admin => admin.host !== host);
+  if (admins.length === 0) {
+    throw new ClusterError(
+      'LAST_ADMIN',
+      `${hostName} is the only host with an admin key; nothing was changed. Put its admin.key into the state folder of another member, start that one's service anew and revoke ${hostName} there`,
+      { blame: 'operator' },
+    );
+  }
+  const { members } = withMember(content, member, { state: 'revoked' });
+  return { ...content, members, admins, revoked: [...content.revoked, { host, peer, heads }] };
+}
+
+/** `seq`: of its newest head here. */
+export function withoutArchived(content: ConfigurationContent, source: SourceId, seq: number): ConfigurationContent {
+  const archived = content.archived.filter(other => other.source !== source);
+  if (archived.length === content.archived.length) return content;
+  const others = content.forgotten.filter(other => other.source !== source);
+  return { ...content, archived, forgotten: [...others, { source, seq }] };
+}
+
+/** The newest `RELEASED_MAX` stay. */
+export function withReleased(content: ConfigurationContent, snapshots: readonly ObjectId[]): ConfigurationContent {
+  const released = new Set(content.released);
+  const added = snapshots.filter(snapshot => !released.has(snapshot));
+  return added.length === 0 ? content : { ...content, released: [...content.released, ...added].slice(-RELEASED_MAX) };
+}
+
+const withMember = (
+  content: ConfigurationContent,
+  { host }: ConfigurationMember,
+  changes: Partial<Pick<ConfigurationMember, 'addresses' | 'state'>>,
+): ConfigurationContent => ({
+  ...content,
+  members: content.members.map(member => (member.host === host ? { ...member, ...changes } : member)),
+});
+
+function memberNamed({ members }: ConfigurationContent, name: string): ConfigurationMember {
+  const member = members.find(other => other.name === name && other.state !== 'revoked');
+  if (member !== undefined) return member;
+  const names = members.map(other => other.name).join(', ');
+  throw new ClusterError(
+    'NO_SUCH_HOST',
+    `no host ${JSON.stringify(name)} in this cluster (there are: ${names}); nothing was changed`,
+    { blame: 'operator' },
+  );
+}

@@ -1,0 +1,79 @@
+/**
+ * Decide admission: is a stranger with an invite that stands let in by this host?
+ *
+ * Who has proved the key and was let in before gets the same admission again, for the answer may have got lost.
+ *
+ * Pure, but for the signature, which is also the check of the proof. Driven by membership.ts.
+ */
+import type { Member } from '../core/cluster-config.js';
+import type { Admission, Joiner } from './admission.js';
+import type { Configuration } from './configuration.js';
+import { isMalformed } from './fields.js';
+import type { Invite } from './invite.js';
+import { type Provisional, settleAdmissions } from './roster.js';
+
+/** Admissions kept: those not written yet and those whose invite has not expired. Each is under 4 KiB. */
+export const ADMISSIONS_MAX = 2000;
+
+/** Why a stranger is not let in. A closed list: it crosses the wire. */
+export type JoinRefusal =
+  | 'not-admitting'
+  | 'expired'
+  | 'used-up'
+  | 'bad-proof'
+  | 'unknown-invite'
+  | 'other-cluster'
+  | 'already-member'
+  | 'revoked'
+  | 'full';
+
+export type JoinVerdict =
+  | { readonly kind: 'admitted'; readonly admission: Admission }
+  | { readonly kind: 'refused'; readonly because: JoinRefusal };
+
+export interface AdmissionView {
+  /** Nothing stands against it. */
+  readonly invite: Invite;
+  readonly joiner: Joiner;
+  readonly configuration: Configuration;
+  /** Written, provisional and revoked. */
+  readonly members: readonly Member[];
+  readonly provisional: readonly Provisional[];
+  /** All that this host keeps. */
+  readonly admissions: readonly Admission[];
+  /** @throws what is malformed, for a proof that is none */
+  readonly sign: () => Admission;
+}
+
+export function decideAdmission(view: AdmissionView): JoinVerdict {
+  const { invite, joiner, configuration, members, admissions, sign } = view;
+  if (configuration.revoked.some(({ peer }) => peer === joiner.peer)) return refused('revoked');
+  let admission: Admission;
+  try {
+    admission = sign();
+  } catch (error) {
+    if (isMalformed(error)) return refused('bad-proof');
+    throw error;
+  }
+  // It has proved the key. If it did before, and the answer got lost, the first admission stands.
+  const before = admissions.find(({ peer, invite: { id } }) => peer === joiner.peer && id === invite.id);
+  const standing = members.find(({ peer }) => peer === joiner.peer)?.state;
+  if (standing === 'revoked') return refused('revoked');
+  if (standing !== undefined)
+    return before === undefined ? refused('already-member') : { kind: 'admitted', admission: before };
+
+  if (isTaken(view)) return refused('used-up');
+  const { refused: losers } = settleAdmissions(configuration, [...admissions, admission]);
+  const because = losers.find(loser => loser.admission === admission)?.because;
+  if (because === 'full' || admissions.length >= ADMISSIONS_MAX) return refused('full');
+  return { kind: 'admitted', admission };
+}
+
+/** True when every use of the invite is taken by a member, written or not. */
+function isTaken({ invite: { id, uses }, configuration, provisional }: AdmissionView): boolean {
+  const written = configuration.members.filter(({ invite }) => invite === id).length;
+  const waiting = provisional.filter(({ admission }) => admission.invite.id === id).length;
+  return written + waiting >= uses;
+}
+
+const refused = (because: JoinRefusal): JoinVerdict => ({ kind: 'refused', because });

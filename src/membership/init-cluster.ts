@@ -1,0 +1,60 @@
+/** Init cluster: founds a cluster in a state folder: host key, admin key, and the first configuration, whose only member this host is. */
+import { hostname } from 'node:os';
+import { ClusterError } from '../core/fault.js';
+import { hexOf } from '../core/ids.js';
+import { checkName } from './check-name.js';
+import { ConfigStore, hasCluster } from './config-store.js';
+import { type Configuration, clusterIdOf, MEMBER_ADDRESSES_MAX, signVersion } from './configuration.js';
+import { loadOrCreateAdminKey, loadOrCreateIdentity } from './identity.js';
+import { hostNameFrom } from './roster.js';
+
+/** An earlier try that failed half-way is taken up. @throws ClusterError ALREADY_IN_CLUSTER, BAD_NAME */
+export async function initCluster({
+  stateDir,
+  clusterName,
+  hostName = hostNameFrom(hostname()),
+  addresses = [],
+  nowMs,
+}: {
+  readonly stateDir: string;
+  readonly clusterName: string;
+  /** Default: this machine's name. */
+  readonly hostName?: string;
+  readonly addresses?: readonly string[];
+  readonly nowMs: number;
+}): Promise<Configuration> {
+  checkName('cluster name', clusterName);
+  checkName('host name', hostName);
+  if (hasCluster(stateDir)) {
+    throw new ClusterError('ALREADY_IN_CLUSTER', `${stateDir} belongs to a cluster already; nothing was changed`, {
+      blame: 'operator',
+    });
+  }
+  const identity = await loadOrCreateIdentity(stateDir);
+  const admin = await loadOrCreateAdminKey(stateDir);
+  const founder = {
+    host: identity.host,
+    name: hostName,
+    peer: identity.peer,
+    trust: 'trusted',
+    state: 'active',
+    addresses: addresses.slice(0, MEMBER_ADDRESSES_MAX),
+    invite: undefined,
+  } as const;
+  const first = signVersion(
+    {
+      members: [founder],
+      admins: [{ key: hexOf(admin.publicKey), host: identity.host }],
+      revoked: [],
+      archived: [],
+      forgotten: [],
+      released: [],
+      policyText: `cluster: ${clusterName}\ndefaults:\n  copies: 2\n`,
+    },
+    { parent: undefined, signer: admin, nowMs },
+  );
+  const store = await ConfigStore.begin(stateDir, clusterIdOf(first));
+  await store.accept(first.raw, { host: identity.host, trust: 'trusted' });
+  await store.commit();
+  return store.current;
+}

@@ -1,0 +1,40 @@
+/** Membership alarms: what of the admissions and the configurations wants a person, one line each. Found anew at each look. */
+import type { HostId } from '../core/ids.js';
+import type { LostVersion } from './config-store.js';
+import type { Configuration } from './configuration.js';
+import type { Roster } from './roster.js';
+
+export function membershipAlarms({
+  self,
+  configuration,
+  refused,
+  lost,
+  hasUnreadable,
+}: {
+  readonly self: HostId;
+  readonly configuration: Pick<Configuration, 'members' | 'version'>;
+  readonly refused: Roster['refused'];
+  readonly lost: readonly LostVersion[];
+  /** An admin has signed a policy that this release cannot read. */
+  readonly hasUnreadable: boolean;
+}): readonly string[] {
+  const refusals = refused.map(({ admission, because }) => {
+    const who = admission.host === self ? 'this host' : `${admission.wantedName} (${admission.host})`;
+    const by = configuration.members.find(({ peer }) => peer === admission.admitter)?.name ?? admission.admitter;
+    const why = {
+      'used-up': 'its invite was used up by another host that joined at the same time; make it a new invite',
+      'key-taken': 'its key is revoked or belongs to another host; join it again with a new state folder',
+      'not-valid-here': 'the admin or the member that vouched for it is none any more; make it a new invite',
+      full: 'the cluster has as many members as it can have',
+    }[because];
+    return `${who}, admitted by ${by}, is refused: ${why}`;
+  });
+  const forks = lost.map(
+    ({ version, policyPath }) =>
+      `configuration ${version} was signed twice by admins apart from each other; the one that lost is kept in ${policyPath}. Apply again what is missing, then remove it from config/lost`,
+  );
+  const unreadable = hasUnreadable
+    ? [`there is a configuration after ${configuration.version} that this release cannot read; update this host`]
+    : [];
+  return [...refusals, ...forks, ...unreadable];
+}

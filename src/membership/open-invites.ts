@@ -1,0 +1,74 @@
+/**
+ * Open invites: those by which somebody may still join, as far as this host knows them: its own and those that members have told of.
+ *
+ * An invite counts while it has not expired and the admin who signed it is one; by which time and which admins, the membership says.
+ */
+import type { ClusterId } from '../core/ids.js';
+import type { Invite } from './invite.js';
+import type { Notes } from './notes.js';
+
+/** Invites that are open at once. */
+export const INVITES_MAX = 256;
+
+export class OpenInvites {
+  readonly #notes: Notes<Invite>;
+  readonly #cluster: ClusterId;
+  readonly #isAdmin: (key: string) => boolean;
+  readonly #nowMs: () => number;
+
+  constructor({
+    notes,
+    cluster,
+    isAdmin,
+    nowMs,
+  }: {
+    readonly notes: Notes<Invite>;
+    readonly cluster: ClusterId;
+    /** Whether this is a key, in hex, of an admin in the configuration in use. */
+    readonly isAdmin: (key: string) => boolean;
+    readonly nowMs: () => number;
+  }) {
+    this.#notes = notes;
+    this.#cluster = cluster;
+    this.#isAdmin = isAdmin;
+    this.#nowMs = nowMs;
+  }
+
+  open(): readonly Invite[] {
+    const nowMs = this.#nowMs();
+    return [...this.#notes.values()].filter(invite => invite.expiresMs > nowMs && this.isOurs(invite));
+  }
+
+  has(id: string): boolean {
+    return this.#notes.has(id);
+  }
+
+  /** When the latest of them was made, by its admin's clock; -Infinity for none. */
+  get latestMadeMs(): number {
+    return Math.max(Number.NEGATIVE_INFINITY, ...[...this.#notes.values()].map(({ madeMs }) => madeMs));
+  }
+
+  isOurs({ cluster, admin }: Invite): boolean {
+    return cluster === this.#cluster && this.#isAdmin(admin);
+  }
+
+  hasExpired({ expiresMs }: Invite): boolean {
+    return expiresMs <= this.#nowMs();
+  }
+
+  /** Durably. */
+  async keep(invite: Invite): Promise<'new' | 'known' | 'full'> {
+    if (this.#notes.has(invite.id)) return 'known';
+    // They come from other hosts, too: where none is made they would fill the places until the next start.
+    await this.prune();
+    if (this.#notes.size >= INVITES_MAX) return 'full';
+    await this.#notes.add(invite);
+    return 'new';
+  }
+
+  /** Forgets those that have no more use. */
+  async prune(): Promise<void> {
+    const nowMs = this.#nowMs();
+    await this.#notes.prune(({ expiresMs, cluster }) => expiresMs <= nowMs || cluster !== this.#cluster);
+  }
+}
