@@ -5,7 +5,8 @@
  *   again     what was wrong or gone is looked at once more, for a memory or a cable that errs must not cost a copy
  *   lost      no commit counts on that blob any more (held-blobs.ts)
  *   entered   `corrupt` in the log, flushed → the index: the parcel counts no more, and is fetched again
- *   aside     the wrong file is moved to `.trash`, where a person finds it
+ *   aside     the wrong file is moved to `.trash`, where a person finds it; one that the disk does not give stays where it is, for
+ *             it may give it once more, and nobody else may have it
  *   sharers   other parcels that list the blob count no longer either
  *
  * The parcel's other blobs stay where they are: whoever takes it again finds them, and they may be the last of their kind.
@@ -120,7 +121,8 @@ export class CorruptParcels {
     return this.#blobs.whileLeaving([wrong], async () => {
       const blob = parseBlobId(wrong.blob);
       const known = this.#blobs.isLost(blob);
-      if (!known && (await this.#isRightAfterAll(refs, wrong))) throw error ?? unsteady(`blob ${blob}`);
+      const again = known ? 'wrong' : await this.#lookAgain(refs, wrong);
+      if (again === 'right') throw error ?? unsteady(`blob ${blob}`);
       // First, so that no commit enters an `add` that relies on it.
       this.#blobs.lose(blob);
       try {
@@ -129,17 +131,18 @@ export class CorruptParcels {
         if (!known) this.#blobs.notLost(blob);
         throw error;
       } finally {
-        if (!known && this.#blobs.isLost(blob)) await this.#incoming.setAsideHeld(blob, wrong.bytes);
+        const isSetAside = !known && again === 'wrong' && this.#blobs.isLost(blob);
+        if (isSetAside) await this.#incoming.setAsideHeld(blob, wrong.bytes);
       }
     });
   }
 
   /** @throws what the disk says, unless it has lost just this file */
-  async #isRightAfterAll(refs: readonly BlobRef[], wrong: BlobRef): Promise<boolean> {
+  async #lookAgain(refs: readonly BlobRef[], wrong: BlobRef): Promise<'right' | 'wrong' | 'unreadable'> {
     try {
-      return await isRight(this.#blobFolder.pathOf(wrong.blob), wrong);
+      return (await isRight(this.#blobFolder.pathOf(wrong.blob), wrong)) ? 'right' : 'wrong';
     } catch (error) {
-      if (isBadSector(error) && (await this.#readsOthers(refs, wrong.blob))) return false;
+      if (isBadSector(error) && (await this.#readsOthers(refs, wrong.blob))) return 'unreadable';
       throw error;
     }
   }

@@ -437,7 +437,9 @@ export class Incoming {
 
   async #removeUnused(blob: string, path: string): Promise<void> {
     if (!path.endsWith(TRASH_MARK)) return this.#remove(path);
-    this.#incomingBytes -= (await this.#trash.put(path, blob)) ?? 0;
+    const bytes = (await this.#trash.put(path, blob)) ?? 0;
+    // Read after the wait: others count meanwhile.
+    this.#incomingBytes -= bytes;
   }
 
   async #remove(path: string): Promise<void> {

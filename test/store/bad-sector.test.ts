@@ -59,6 +59,20 @@ test.serial(
   },
 );
 
+test.serial('a file that the disk does not give is given once more when it does, however long that takes', async t => {
+  const { host, store } = await begin(t, PARCEL);
+  const { usedBytes } = await store.usage();
+  // The read that finds it, the second look at it.
+  await breakDisk(t, host, [FIRST], 2);
+  t.is((await store.possess(PARCEL.id, ASK)).kind, 'corrupt');
+  await store.emptyTrash({ olderThanMs: 0 });
+  t.is((await store.usage()).usedBytes, usedBytes);
+  t.deepEqual(await store.missing(PARCEL.blobs), []);
+  await store.commit(PARCEL.id, PARCEL.record);
+  t.is((await store.possess(PARCEL.id, ASK)).kind, 'whole');
+  t.is((await store.usage()).usedBytes, usedBytes);
+});
+
 test.serial('a file that stands alone in its parcel is held against those of others', async t => {
   const [alone, other] = [parcelOf('alone'), parcelOf('other')];
   const { host, store } = await begin(t, alone, other);
