@@ -5,9 +5,9 @@
  * read, and whoever reads a blob hashes it. There is no index, so a blob is here when its file is.
  */
 import { lstatSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, SourceId } from '../core/ids.js';
+import { readdir } from '../platform/disk-calls.js';
 import { readBlob, type StoredBlob } from './blob-reader.js';
 import { type Marker, readMarker } from './marker.js';
 import { type DamagedObject, ObjectFolderReader } from './object-folder.js';

@@ -14,12 +14,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, lutimes, open, readdir, rm } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { assert, ClusterError } from '../core/fault.js';
 import { createHasher, hashHex } from '../core/hash.js';
 import { type BlobId, hexOf, parseBlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
+import { lstat, lutimes, type OpenFile, open, readdir, rm } from '../platform/disk-calls.js';
 import { renameFiles, writeSmallFile, writeSmallFiles } from '../platform/small-files.js';
 import { readBlob } from './blob-reader.js';
 import type { FanFolder } from './fan-folder.js';
@@ -521,7 +521,7 @@ class Receiving implements IncomingBlob {
   #waitingBytes = 0;
   #takenBytes = 0;
   #writtenBytes = 0;
-  #file: FileHandle | undefined;
+  #file: OpenFile | undefined;
   #over = false;
 
   constructor(

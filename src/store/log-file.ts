@@ -23,7 +23,6 @@
  * A lost tail that was flushed leaves no trace here: the index and the peers remember a higher number (store-opening.ts).
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { decode, encode } from 'cborg';
 import { ContentsChain, type LogBase } from '../core/checkpoint.js';
@@ -39,6 +38,7 @@ import {
   logStart,
 } from '../core/holdings-log.js';
 import { bytesOf, hexOf, type ParcelId, parseStoreId, type StoreId } from '../core/ids.js';
+import { type OpenFile, open, rename, rm } from '../platform/disk-calls.js';
 import { fsyncFolder } from '../platform/durable.js';
 import { FILE_MODE, openOwnFile, storeFull } from './own-folder.js';
 
@@ -94,7 +94,7 @@ export type OpenedLog =
 /** A checkpoint that was written beside the log, and is not the log yet. */
 export class LogDraft {
   readonly base: LogBase;
-  readonly file: FileHandle;
+  readonly file: OpenFile;
   readonly path: string;
   readonly end: number;
 
@@ -113,14 +113,14 @@ export class LogDraft {
 
 /** A file that is closed when its last user lets go of it: a log that was replaced may still be read. */
 class SharedFile {
-  readonly handle: FileHandle;
+  readonly handle: OpenFile;
   #users = 1;
 
-  constructor(handle: FileHandle) {
+  constructor(handle: OpenFile) {
     this.handle = handle;
   }
 
-  use(): FileHandle {
+  use(): OpenFile {
     this.#users += 1;
     return this.handle;
   }
@@ -133,7 +133,7 @@ class SharedFile {
 
 interface LogParts {
   readonly path: string;
-  readonly file: FileHandle;
+  readonly file: OpenFile;
   readonly end: number;
   readonly position: LogPosition;
   readonly places: Place[];
@@ -493,7 +493,7 @@ class Opening {
 
 const nameBeside = (path: string): string => `${path}.new`;
 
-async function openBeside(path: string): Promise<FileHandle> {
+async function openBeside(path: string): Promise<OpenFile> {
   const beside = nameBeside(path);
   await rm(beside, { force: true });
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -582,7 +582,7 @@ function decodeFrame(bytes: Buffer, at: number, offset: number): Frame | undefin
 }
 
 /** Whole frames, one behind the other, until one is not whole. */
-async function* frames(file: FileHandle, from: number, to: number): AsyncGenerator<Frame> {
+async function* frames(file: OpenFile, from: number, to: number): AsyncGenerator<Frame> {
   for (let offset = from; offset < to; ) {
     const bytes = await readWindow(file, offset, to);
     const start = offset;
@@ -597,7 +597,7 @@ async function* frames(file: FileHandle, from: number, to: number): AsyncGenerat
   }
 }
 
-async function wholeFrameWithin(file: FileHandle, from: number, to: number): Promise<boolean> {
+async function wholeFrameWithin(file: OpenFile, from: number, to: number): Promise<boolean> {
   for (let offset = from; offset < to; offset += WINDOW_BYTES - FRAME_BYTES_MAX) {
     const bytes = await readWindow(file, offset, to);
     for (let at = bytes.indexOf(MAGIC); at >= 0; at = bytes.indexOf(MAGIC, at + 1)) {
@@ -607,7 +607,7 @@ async function wholeFrameWithin(file: FileHandle, from: number, to: number): Pro
   return false;
 }
 
-async function readWindow(file: FileHandle, offset: number, to: number): Promise<Buffer> {
+async function readWindow(file: OpenFile, offset: number, to: number): Promise<Buffer> {
   const bytes = Buffer.alloc(Math.min(WINDOW_BYTES, to - offset));
   let filled = 0;
   while (filled < bytes.length) {
@@ -619,13 +619,13 @@ async function readWindow(file: FileHandle, offset: number, to: number): Promise
 }
 
 /** More than the operations of one append, which may be several frames. The same bytes: a crash in between changes nothing. */
-async function writeEndAnew(file: FileHandle, end: number): Promise<void> {
+async function writeEndAnew(file: OpenFile, end: number): Promise<void> {
   const from = Math.max(0, end - WINDOW_BYTES);
   await writeAt(file, await readWindow(file, from, end), from);
   await file.sync();
 }
 
-async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+async function writeAt(file: OpenFile, bytes: Uint8Array, offset: number): Promise<void> {
   let written = 0;
   while (written < bytes.length) {
     const { bytesWritten } = await file.write(bytes, written, bytes.length - written, offset + written);

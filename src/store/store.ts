@@ -10,7 +10,7 @@
  *
  * Driven by the daemon, one object a mounted store. Contract: test/contracts/store-contract.ts; layout: DESIGN section 8.
  */
-import { lstat, readdir, rm, statfs } from 'node:fs/promises';
+
 import type { Logger } from 'pino';
 import { CHECKPOINT_EVERY_OPS, contentsOf, isCheckpointDue, type LogBase } from '../core/checkpoint.js';
 import { DropProof } from '../core/drop-proof.js';
@@ -34,6 +34,7 @@ import {
 import type { BlobRef } from '../core/parcel.js';
 import { isRecipe, RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
 import { abortWith } from '../platform/abort-with.js';
+import { lstat, readdir, rm, statfs } from '../platform/disk-calls.js';
 import { fsyncFolder, writeDurable } from '../platform/durable.js';
 import { Group } from '../platform/group.js';
 import { bootId } from '../platform/lock.js';
