@@ -842,6 +842,8 @@ async function serve(
   });
   const control = await startControlServer({ stateDir, service, log });
   teardown.defer(() => control.close());
+  // First of all: whatever ends below may wait for a disk.
+  teardown.defer(() => stores.hurry());
 
   await options.onReady({
     host: membership.self.name,
