@@ -74,12 +74,11 @@ export class Disk {
     if (!this.#folders.includes(name)) this.#folders.push(name);
   }
 
-  has(path: string | Uint8Array): boolean {
-    if (typeof path === 'string')
-      return this.#folders.some(
-        name => path.startsWith(name) || (path.length + 1 === name.length && name.startsWith(path)),
-      );
-    return this.has(Buffer.from(path.buffer, path.byteOffset, path.byteLength).toString());
+  /** How long the name is by which a path, with a slash behind it, lies on it; 0 when it does not. */
+  nameLength(path: string): number {
+    let length = 0;
+    for (const name of this.#folders) if (name.length > length && path.startsWith(name)) length = name.length;
+    return length;
   }
 
   get isGivenUp(): boolean {
@@ -187,9 +186,20 @@ export function setApart(folder: string): Disk {
   return disk;
 }
 
-/** `undefined` for what waits together with all else. */
+/** The innermost, where one lies below another. `undefined` for what waits together with all else. */
 export function diskOf(path: string | Uint8Array): Disk | undefined {
-  return disks.find(disk => disk.has(path));
+  // What is no UTF-8 comes behind the name of the disk.
+  const text = typeof path === 'string' ? path : Buffer.from(path.buffer, path.byteOffset, path.byteLength).toString();
+  const name = `${text}/`;
+  let found: Disk | undefined;
+  let foundLength = 0;
+  for (const disk of disks) {
+    const length = disk.nameLength(name);
+    if (length <= foundLength) continue;
+    found = disk;
+    foundLength = length;
+  }
+  return found;
 }
 
 /** Of what has a thread of its own, and waits for a disk that may have been set apart. */

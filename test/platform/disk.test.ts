@@ -53,6 +53,9 @@ test('a path belongs to the disk that it lies on, by whatever name', t => {
     '/by/another/name/a',
   ])
     t.is(diskOf(path), disk, String(path));
+  const inner = setApart(join(folder, 'a', 'mounted'));
+  t.is(diskOf(join(folder, 'a', 'mounted', 'b')), inner);
+  t.is(diskOf(join(folder, 'a', 'b')), disk);
   // A byte that is no UTF-8.
   t.is(diskOf(Buffer.concat([Buffer.from(`${folder}/`), Buffer.of(0xff)])), disk);
   for (const path of [`${folder}-2`, `${folder}-2/a`, '/by/another', join(folder, '..')])
