@@ -5,7 +5,6 @@
  * `.snapshot`, which is there before the rest and goes after it: one that was being made, or removed, when the power went
  * is known at the next start.
  */
-
 import { MalformedId, NAME_PATTERN, type ObjectId, parseObjectId } from '../core/ids.js';
 import { lstat, readdir, rm, rmdir } from '../platform/disk-calls.js';
 import { fsyncFolder } from '../platform/durable.js';

@@ -16,7 +16,6 @@
  * Files under `.blobs` are looked at by name, not by size: a look at each inode would take a Pi's disk minutes a million
  * files. What is shorter than it should be is found when it is read.
  */
-
 import type { Logger } from 'pino';
 import { compareEpochs, type LogOp, type LogPosition } from '../core/holdings-log.js';
 import type { ParcelId, SourceId } from '../core/ids.js';

@@ -1,7 +1,6 @@
 /**
  * Store folder: where things lie in a store.
  */
-
 import type { Epoch } from '../core/holdings-log.js';
 import { hexOf, MalformedId, parseSourceId, type SourceId } from '../core/ids.js';
 import { diskOf } from '../platform/disk.js';

@@ -10,7 +10,6 @@
  *
  * Driven by the daemon, one object a mounted store. Contract: test/contracts/store-contract.ts; layout: DESIGN section 8.
  */
-
 import type { Logger } from 'pino';
 import { CHECKPOINT_EVERY_OPS, contentsOf, isCheckpointDue, type LogBase } from '../core/checkpoint.js';
 import { DropProof } from '../core/drop-proof.js';
