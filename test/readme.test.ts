@@ -16,7 +16,7 @@ import { policyJsonSchema } from '../src/membership/policy-schema.js';
 const ROOT = process.cwd();
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 const POLICY = README.split('```yaml\n')[1]?.split('```')[0] ?? '';
-const MAIN = join(ROOT, 'build/src/cli/main.js');
+const MAIN = join(ROOT, 'build/src/cli/cluster.cjs');
 
 /** The names in the list of commands that a help text ends with, aliases too. */
 function commandsIn(help: string): string[] {

@@ -54,6 +54,8 @@ const CLI_MAY_IMPORT = [
   'src/platform/node-shims.ts',
   // In place of AbortSignal.any.
   'src/platform/abort-with.ts',
+  // The end of a process of which a disk hangs.
+  'src/platform/end-process.ts',
   // Durations as people give them, some of which Node's own timers do not take.
   'src/platform/long-timer.ts',
   // How paths, entries, kinds of snapshots, sizes and times stand in text: pure, and the same for those who write and who read it.

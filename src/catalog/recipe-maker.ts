@@ -3,6 +3,7 @@
  */
 import type { ByteRange } from '../core/byte-range.js';
 import { chunksOf, RECIPE_CHUNKS_MAX } from '../core/recipe.js';
+import { diskOf, watchedBy } from '../platform/disk.js';
 import { type WorkerSession, WorkerThread } from '../platform/worker-thread.js';
 import type { ContentStat } from './scan-cache.js';
 
@@ -48,14 +49,16 @@ export async function* makeRecipe(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   signal.throwIfAborted();
   const session: WorkerSession<RecipeAsk, RecipeReply> = thread.open();
+  const disk = diskOf(path);
+  const ask = (asked: RecipeAsk): Promise<RecipeReply> => watchedBy(disk, () => session.ask(asked));
   try {
     // Only what can be sent to a thread: a whole BigIntStats has more.
     const seen = stat && { size: stat.size, mtimeNs: stat.mtimeNs, ctimeNs: stat.ctimeNs, ino: stat.ino };
     let chunks = 0;
-    let reply = await session.ask({ is: 'open', session: session.number, path, bytes, stat: seen, ranges });
+    let reply = await ask({ is: 'open', session: session.number, path, bytes, stat: seen, ranges });
     while (reply.is !== 'changed') {
       signal.throwIfAborted();
-      reply = await session.ask({ is: 'more', session: session.number });
+      reply = await ask({ is: 'more', session: session.number });
       if (reply.is !== 'chunks') continue;
       chunks += [...chunksOf(reply.page)].length;
       if (chunks > RECIPE_CHUNKS_MAX)

@@ -1,6 +1,5 @@
-#!/usr/bin/env node
 /**
- * The `cluster` command (also called `scatterhoard`, for Debian's graphviz owns the shorter name).
+ * The `cluster` command (also called `scatterhoard`, for Debian's graphviz owns the shorter name), begun by cluster.cts.
  *
  * This file owns what ends the process: signals, errors and exit codes (exit-codes.ts). A command gives its exit code or
  * throws; it never exits by itself.
@@ -8,6 +7,7 @@
 import { Command, CommanderError } from 'commander';
 import { ClusterError } from '../core/fault.js';
 import { toErrorRecord } from '../daemon/control-wire.js';
+import { endProcess } from '../platform/end-process.js';
 import { backupCommand } from './backup.js';
 import { configCommand } from './config.js';
 import { Context } from './context.js';
@@ -42,7 +42,7 @@ let received: NodeJS.Signals | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
     // The second time the person means it.
-    if (received !== undefined) process.exit(EXIT.interrupted);
+    if (received !== undefined) endProcess(EXIT.interrupted);
     received = signal;
     interrupt.abort(new ClusterError('INTERRUPTED', 'interrupted', { blame: 'operator' }));
   });
@@ -154,4 +154,4 @@ try {
   exitCode = tellError(error);
 }
 // Nothing that a command left open may hold the process; what it printed must be out.
-process.stdout.write('', () => process.exit(exitCode));
+process.stdout.write('', () => endProcess(exitCode));

@@ -4,6 +4,11 @@
  *
  * A store's marker is made once, in a folder that exists, and never again: a disk that is not plugged in looks like an
  * empty folder, and must not become a second, empty store.
+ *
+ * Each store is looked at in a turn of its own, for a disk that hangs must not hold up the others (platform/disk.ts). One that has
+ * hung for too long is given up: the machine hears that its store is gone, nothing of it is told from then on, and the store is
+ * closed without waiting for its disk. A call that was under way may still write there, and what it enters into the log nobody has
+ * announced. So the store is mounted again only when the last such call has ended: its log is then read anew, and told as it is.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
@@ -25,6 +30,7 @@ import type { ObjectReader } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import { DOUBT_RESTS, StoreRests } from '../core/store-rests.js';
 import type { Lending, StoreSetting } from '../membership/policy.js';
+import { type Disk, PATIENCE, type Patience, setApart } from '../platform/disk.js';
 import { writeDurable } from '../platform/durable.js';
 import { createStore } from '../store/create-store.js';
 import type { IndexDatabase } from '../store/index-database.js';
@@ -41,6 +47,14 @@ import { makeRoom } from './store-room.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
 const MEASURE_EVERY_MS = 60_000;
+/** How often is looked whether a disk hangs, in ms. */
+const WATCH_EVERY_MS = 2_000;
+/** When the service ends, a disk is waited for so long, in ms: well below the 90 s after which systemd and launchd kill it. */
+const END_MS_MAX = 30_000;
+/** A store whose disk keeps somebody waiting for so long, in ms, is asked for no objects that may lie elsewhere too. */
+const SLOW_MS = 5_000;
+const HANGS =
+  'its disk does not answer. Look at its cable, its power and what the system says of it; what it holds is untouched, and counts again when it answers';
 /** A checkpoint that could not be made is tried again after this, in ms: it takes room, and the log can do without. */
 const CHECKPOINT_AGAIN_MS = 10 * 60_000;
 /** Operations told to the machine, and signed, at once when a store is mounted. */
@@ -68,6 +82,8 @@ export interface OwnStoresOptions {
   readonly reservedBytes: (store: StoreId) => number;
   /** See StoreOpening. */
   readonly checkpointEveryOps?: number;
+  /** How long a disk may take before it hangs; `endMs`: when the service ends. Default: PATIENCE, END_MS_MAX. */
+  readonly patience?: Patience & { readonly endMs: number };
   /** A store is mounted and the machine has its log. */
   readonly onMount: (store: Store) => void;
 }
@@ -124,26 +140,64 @@ export class OwnStores {
   readonly #remembered = new RememberedLogs();
   /** Of stores that were opened anew for what others remember of their logs. */
   readonly #doubts = new StoreRests(DOUBT_RESTS);
+  /** By path, of all stores that were ever configured. */
+  readonly #disks = new Map<string, Disk>();
+  #patience: Patience;
+  #isEnding = false;
   #timer: NodeJS.Timeout | undefined;
+  #watch: NodeJS.Timeout | undefined;
 
   constructor(options: OwnStoresOptions) {
     this.#options = options;
+    this.#patience = options.patience ?? PATIENCE;
   }
 
   async open(): Promise<void> {
     this.#made = await readMade(join(this.#options.stateDir, 'stores.json'));
-    this.#timer = setInterval(() => void this.refresh(), MEASURE_EVERY_MS);
+    this.#timer = setInterval(() => this.#lookAgain(), MEASURE_EVERY_MS);
+    this.#watch = setInterval(() => this.#watchDisks(), WATCH_EVERY_MS);
   }
 
   /** Mounts, unmounts and measures as these settings say. Failures become alarms, never errors. */
   configure(settings: readonly StoreSetting[]): Promise<void> {
     this.#settings = settings;
+    for (const { path } of settings) this.#disks.set(path, setApart(path));
     return this.refresh();
   }
 
-  /** Looks at every configured store again. */
-  refresh(): Promise<void> {
-    return this.#turns.take('refresh', () => this.#lookAtAll());
+  /** Looks at every configured store again, side by side. */
+  async refresh(): Promise<void> {
+    await Promise.all([...this.#disks.keys()].map(path => this.#inTurn(path, () => this.#lookAt(path))));
+    this.#looked = true;
+  }
+
+  #inTurn(path: string, work: () => Promise<void>): Promise<void> {
+    return this.#turns.take(turnOf(path), work);
+  }
+
+  /** But not at those that are being looked at: a disk may be slow. */
+  #lookAgain(): void {
+    for (const path of this.#disks.keys())
+      if (!this.#turns.busy(turnOf(path))) void this.#inTurn(path, () => this.#lookAt(path));
+  }
+
+  #watchDisks(): void {
+    for (const [path, disk] of this.#disks) if (!disk.isGivenUp && disk.hangs(this.#patience)) this.#giveUp(path, disk);
+  }
+
+  #giveUp(path: string, disk: Disk): void {
+    disk.giveUp();
+    const mounted = this.#mountedAt(path);
+    if (mounted !== undefined) this.#forget(mounted);
+    this.#isMissing(path, HANGS);
+    const closed = this.#inTurn(path, async () => {
+      if (mounted !== undefined) await this.#closedOrWarn(mounted.store);
+    });
+    void closed.then(() => disk.settled()).then(() => this.#inTurn(path, () => this.#lookAt(path)));
+  }
+
+  #mountedAt(path: string): Mounted | undefined {
+    return [...this.#mounted.values()].find(mounted => mounted.path === path);
   }
 
   /**
@@ -153,10 +207,12 @@ export class OwnStores {
    * @param store as `mounted` gave it
    */
   reopen(id: StoreId, store: unknown): Promise<void> {
-    return this.#turns.take('refresh', async () => {
+    const path = this.#mounted.get(id)?.path;
+    if (path === undefined) return Promise.resolve();
+    return this.#inTurn(path, async () => {
       if (this.#mounted.get(id)?.store !== store) return;
       await this.#unmount(id);
-      await this.#lookAtAll();
+      await this.#lookAt(path);
     });
   }
 
@@ -170,9 +226,12 @@ export class OwnStores {
     // Nearly always: the others have all that we have.
     if (this.#mounted.get(theirs.store)?.store.position().digest === theirs.digest) return;
     if (!this.#remembered.hear(theirs)) return;
-    await this.#turns.take('refresh', async () => {
+    // Also while it is being mounted, and its log may have been compared with what others remembered until then.
+    const [path] = [...this.#made].find(([, id]) => id === theirs.store) ?? [];
+    if (path === undefined) return;
+    await this.#inTurn(path, async () => {
       const mounted = this.#mounted.get(theirs.store);
-      if (mounted !== undefined && (await this.#isDoubted(mounted))) await this.#lookAtAll();
+      if (mounted !== undefined && (await this.#isDoubted(mounted))) await this.#lookAt(path);
     });
   }
 
@@ -181,27 +240,38 @@ export class OwnStores {
     return (await this.#remembered.doubt(store)) !== undefined;
   }
 
-  async #lookAtAll(): Promise<void> {
+  /** In its turn. */
+  async #lookAt(path: string): Promise<void> {
+    if (this.#isEnding) return;
+    const setting = this.#settings.find(wanted => wanted.path === path);
+    if (setting === undefined) {
+      const mounted = this.#mountedAt(path);
+      if (mounted !== undefined) await this.#unmount(mounted.store.id);
+      this.#options.alarms.clear('STORE_DOUBT', path);
+      this.#found(path);
+      return;
+    }
+    const disk = setApart(path);
+    if (disk.isGivenUp) {
+      // Something that was under way there has not ended yet.
+      if (disk.isBusy) return this.#isMissing(path, HANGS);
+      disk.takeUp();
+    }
+    try {
+      await this.#mountOrMeasure(setting);
+    } catch (error) {
+      if (disk.isGivenUp) return;
+      const because = error instanceof Error ? error.message : String(error);
+      this.#isMissing(path, because, error);
+    }
+  }
+
+  #isMissing(path: string, because: string, error?: unknown): void {
     const { alarms, log } = this.#options;
-    const wanted = new Set(this.#settings.map(({ path }) => path));
-    for (const [id, { path }] of [...this.#mounted]) {
-      if (wanted.has(path)) continue;
-      await this.#unmount(id);
-      alarms.clear('STORE_DOUBT', path);
-    }
-    for (const path of [...this.#missing.keys()]) if (!wanted.has(path)) this.#found(path);
-    for (const setting of this.#settings) {
-      try {
-        await this.#mountOrMeasure(setting);
-      } catch (error) {
-        const because = error instanceof Error ? error.message : String(error);
-        if (this.#missing.get(setting.path) !== because)
-          log.error({ code: 'STORE_NOT_MOUNTED', path: setting.path, err: error }, 'a store is not mounted');
-        this.#missing.set(setting.path, because);
-        alarms.raise('STORE_MISSING', setting.path, `store ${setting.path} is not mounted: ${because}`);
-      }
-    }
-    this.#looked = true;
+    if (this.#missing.get(path) !== because)
+      log.error({ code: 'STORE_NOT_MOUNTED', path, because, err: error }, 'a store is not mounted');
+    this.#missing.set(path, because);
+    alarms.raise('STORE_MISSING', path, `store ${path} is not mounted: ${because}`);
   }
 
   mounted(id: StoreId): Store | undefined {
@@ -212,9 +282,10 @@ export class OwnStores {
     for (const { store } of this.#mounted.values()) yield store;
   }
 
-  /** The catalogs of the mounted stores: where the records of our copies are. */
+  /** The catalogs of the mounted stores, where the records of our copies are; but for those that would keep whoever asks waiting. */
   *catalogs(): IterableIterator<ObjectReader> {
-    for (const store of this.stores()) yield store.objects;
+    const patience = { ...this.#patience, callMs: SLOW_MS };
+    for (const { path, store } of this.#mounted.values()) if (!setApart(path).hangs(patience)) yield store.objects;
   }
 
   /** Every configured store has been looked for, is mounted and is not being read again: what is in none of their logs is on no disk of ours. */
@@ -250,12 +321,13 @@ export class OwnStores {
   tellOps(id: StoreId, completion: (segment: LogSegment) => Unstamped): Promise<void> {
     return this.#turns.take(`log ${id}`, async () => {
       const mounted = this.#mounted.get(id);
-      if (mounted === undefined)
-        throw new ClusterError('STORE_MISSING', `store ${id} is not mounted any more`, { blame: 'passing' });
+      if (mounted === undefined) throw gone(id);
       const end = mounted.store.position();
       const ops = await mounted.store.ops(mounted.toldSeq, end.seq - mounted.toldSeq);
       const segment = this.#signed(end, ops);
       await this.#keep(mounted.store, { is: 'log', segment });
+      // The machine may have heard meanwhile that it is gone. It hears of this with the whole log, when it is mounted again.
+      if (this.#mounted.get(id) !== mounted) throw gone(id);
       this.#options.tell(completion(segment));
       mounted.toldSeq = end.seq;
       this.#checkpointIfDue(mounted);
@@ -332,17 +404,34 @@ export class OwnStores {
     });
   }
 
+  /** The service is to end: from now on a disk is waited for only so long. */
+  hurry(): void {
+    const endMs = this.#options.patience?.endMs ?? END_MS_MAX;
+    this.#patience = { callMs: endMs, flushMs: endMs };
+  }
+
+  /** @throws AggregateError of what stores did not take at their end. Of a disk that hangs it is an alarm */
   async close(): Promise<void> {
+    this.#isEnding = true;
+    this.hurry();
     clearInterval(this.#timer);
-    await this.#turns.take('refresh', async () => {
-      const stores = [...this.stores()];
-      this.#mounted.clear();
-      for (const store of stores) await this.#closed(store);
-    });
+    const closed = [...this.#disks.keys()].map(path =>
+      this.#inTurn(path, async () => {
+        const mounted = this.#mountedAt(path);
+        if (mounted === undefined) return;
+        this.#mounted.delete(mounted.store.id);
+        await this.#closed(mounted.store);
+      }),
+    );
+    const failures = (await Promise.allSettled(closed)).flatMap(end => (end.status === 'rejected' ? [end.reason] : []));
+    // What was given up meanwhile is closed in a turn of its own.
+    await this.#turns.allDone();
+    clearInterval(this.#watch);
+    if (failures.length > 0) throw new AggregateError(failures, `${failures.length} stores did not close cleanly`);
   }
 
   async #mountOrMeasure(setting: StoreSetting): Promise<void> {
-    let known = [...this.#mounted.values()].find(({ path }) => path === setting.path);
+    let known = this.#mountedAt(setting.path);
     if (known !== undefined && (await this.#isDoubted(known))) {
       await this.#unmount(known.store.id);
       known = undefined;
@@ -460,6 +549,7 @@ export class OwnStores {
   async #tellLog(mounted: Mounted): Promise<void> {
     const { store } = mounted;
     for await (const part of this.#wholeLog(store)) {
+      if (this.#mounted.get(store.id) !== mounted) throw gone(store.id);
       mounted.toldSeq = endOf(part);
       this.#options.tell(part);
       await this.#keep(store, part);
@@ -551,13 +641,24 @@ export class OwnStores {
   async #unmount(id: StoreId): Promise<void> {
     const mounted = this.#mounted.get(id);
     if (mounted === undefined) return;
-    this.#mounted.delete(id);
-    this.#options.tell({ is: 'store-gone', store: id });
+    this.#forget(mounted);
+    await this.#closedOrWarn(mounted.store);
+  }
+
+  #forget({ store }: Mounted): void {
+    this.#mounted.delete(store.id);
+    this.#options.tell({ is: 'store-gone', store: store.id });
+  }
+
+  async #closedOrWarn(store: Store): Promise<void> {
     try {
-      await this.#closed(mounted.store);
+      await this.#closed(store);
     } catch (error) {
       // Its disk may be gone already, and nothing of it is used any more.
-      this.#options.log.warn({ code: 'STORE_NOT_CLOSED', store: id, err: error }, 'a store did not close cleanly');
+      this.#options.log.warn(
+        { code: 'STORE_NOT_CLOSED', store: store.id, err: error },
+        'a store did not close cleanly',
+      );
     }
   }
 
@@ -572,13 +673,21 @@ export class OwnStores {
     return { host, end, ops, signature: signer.sign(positionMessage(host, end)) };
   }
 
-  async #remember(path: string, id: StoreId): Promise<void> {
+  #remember(path: string, id: StoreId): Promise<void> {
     this.#made.set(path, id);
-    await mkdir(this.#options.stateDir, { recursive: true });
-    const text = `${JSON.stringify(Object.fromEntries(this.#made), null, 2)}\n`;
-    await writeDurable(join(this.#options.stateDir, 'stores.json'), Buffer.from(text), { mode: 0o600 });
+    // One after the other, or an older list would take the place of a newer one.
+    return this.#turns.take('made', async () => {
+      await mkdir(this.#options.stateDir, { recursive: true });
+      const text = `${JSON.stringify(Object.fromEntries(this.#made), null, 2)}\n`;
+      await writeDurable(join(this.#options.stateDir, 'stores.json'), Buffer.from(text), { mode: 0o600 });
+    });
   }
 }
+
+const turnOf = (path: string): string => `store ${path}`;
+
+const gone = (id: StoreId): ClusterError =>
+  new ClusterError('STORE_MISSING', `store ${id} is not mounted any more`, { blame: 'passing' });
 
 async function readMade(path: string): Promise<Map<string, StoreId>> {
   let text: string;

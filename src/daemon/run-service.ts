@@ -359,6 +359,8 @@ async function serve(
     },
     teardown,
   );
+  // First of all: whatever ends below may wait for a disk.
+  teardown.defer(() => stores.hurry());
 
   await options.onReady({
     host: membership.self.name,

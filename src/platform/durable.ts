@@ -6,8 +6,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants, readFileSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { open, rename, rm } from './disk-calls.js';
 
 /** Between a file's name and six random bytes in hex: the name of its next content while that is being written. */
 export const NEW_MARK = '.new-';

@@ -24,6 +24,11 @@ export interface Posix {
    * can be believed, sync-file-system.ts says.
    */
   readonly syncfs?: (fd: number) => Promise<void>;
+  /**
+   * Ends the process: nothing after this is done, and nobody is waited for.
+   * Why: `process.exit` waits for every thread, and one that is in a call to a disk that hangs does not end.
+   */
+  exitAtOnce(exitCode: number): void;
   /** Why: Node has no calls for extended attributes, and ACLs and capabilities are such on Linux. */
   readonly xattrs: XattrCalls;
 }
@@ -126,12 +131,14 @@ function bind(koffi: typeof koffiModule, library: string | null, constants: Cons
       throw fail('utimensat', path);
     }
   };
+  const exitAtOnce: Posix['exitAtOnce'] = libc.func('_exit', 'void', ['int']);
   const xattrs = bindXattrs({ libc, fail, errno: () => koffi.errno(), errnos: koffi.os.errno });
-  if (process.platform !== 'linux') return { utimensat: setTimes, xattrs };
+  if (process.platform !== 'linux') return { utimensat: setTimes, exitAtOnce, xattrs };
 
   const syncfs = libc.func('syncfs', 'int', ['int']);
   return {
     utimensat: setTimes,
+    exitAtOnce,
     xattrs,
     syncfs: fd =>
       new Promise((resolve, reject) => {

@@ -7,8 +7,10 @@
  * measured on ext4 with files of 4 KiB, 14 µs instead of 68 to read one, 32 instead of 73 to write one.
  *
  * Nothing here is durable, and a write is whole or not there only as long as the service lives: that is for its callers.
- * Threads begin with the first call, and keep no process alive that has nothing else to do.
+ * Each disk that was set apart (disk.ts) has threads of its own, for one that hangs must hold up no other. They begin with the
+ * first call, and keep no process alive that has nothing else to do.
  */
+import { type Disk, diskOf, watchedBy } from './disk.js';
 import { Group } from './group.js';
 import {
   type FileFailure,
@@ -49,14 +51,15 @@ class FileCallFailed extends Error {
 class FileThread {
   readonly #group = new Group<Waiting>(waiting => this.#carryOut(waiting));
   readonly #thread: WorkerThread<OrderMessage, OutcomeMessage>;
+  readonly #disk: Disk | undefined;
 
-  constructor(name: string) {
+  constructor(name: string, disk: Disk | undefined) {
+    this.#disk = disk;
     this.#thread = new WorkerThread(new URL('./small-files-worker.js', import.meta.url), name);
   }
 
   /** One outcome for each order. */
   async ask(orders: readonly FileOrder[]): Promise<readonly FileOutcome[]> {
-    if (orders.length === 0) return [];
     const waiting = orders.map((order): Waiting => ({ order }));
     await this.#group.join(waiting);
     return waiting.map(({ outcome }) => outcome as FileOutcome);
@@ -68,7 +71,8 @@ class FileThread {
       for (const some of portions(waiting)) {
         const orders = some.map(({ order }) => order);
         const message = packOrders(orders);
-        const outcomes = unpackOutcomes(orders, await session.ask(message, [message.bytes.buffer]));
+        const reply = await watchedBy(this.#disk, () => session.ask(message, [message.bytes.buffer]));
+        const outcomes = unpackOutcomes(orders, reply);
         for (const [n, one] of some.entries()) one.outcome = outcomes[n] as FileOutcome;
       }
     } finally {
@@ -94,17 +98,39 @@ function* portions(waiting: readonly Waiting[]): Generator<readonly Waiting[]> {
 }
 
 /** Reads do not wait behind writes, which a full disk queue may hold back. */
-const reader = new FileThread('small files reading');
-const writer = new FileThread('small files writing');
+class FileThreads {
+  readonly reader: FileThread;
+  readonly writer: FileThread;
+
+  constructor(disk: Disk | undefined) {
+    this.reader = new FileThread('small files reading', disk);
+    this.writer = new FileThread('small files writing', disk);
+  }
+}
+
+/** By disk; `undefined`: of all that were not set apart. */
+const threads = new Map<Disk | undefined, FileThreads>();
+
+function threadsOf(path: string | Uint8Array): FileThreads {
+  const disk = diskOf(path);
+  const known = threads.get(disk) ?? new FileThreads(disk);
+  threads.set(disk, known);
+  return known;
+}
 
 /**
- * Files as a whole, and whether each stood still meanwhile; or why one could not be read, as node:fs tells of it, and with the
- * codes NOT_A_FILE and TOO_LARGE. Symlinks are not followed.
+ * Files of one disk as a whole, and whether each stood still meanwhile; or why one could not be read, as node:fs tells of it, and
+ * with the codes NOT_A_FILE and TOO_LARGE. Symlinks are not followed.
+ *
+ * @throws DiskHangs
  */
 export async function readSmallFiles(
   files: readonly { readonly path: string | Uint8Array; readonly bytesMax: number }[],
 ): Promise<readonly (ReadFile | FileCallFailed)[]> {
-  const outcomes = await reader.ask(files.map(({ path, bytesMax }) => ({ is: 'read', path, bytesMax })));
+  const outcomes = await ask(
+    'reader',
+    files.map(({ path, bytesMax }) => ({ is: 'read', path, bytesMax })),
+  );
   return outcomes.map(outcome => {
     if ('failed' in outcome) return new FileCallFailed(outcome.failed);
     if ('read' in outcome) return outcome.read;
@@ -119,11 +145,16 @@ export async function readSmallFile(path: string | Uint8Array, bytesMax: number)
   return read;
 }
 
-/** New files; of one that cannot be written whole, nothing is left. @returns why, for each that failed; EEXIST too */
+/** New files of one disk; of one that cannot be written whole, nothing is left. @returns why, for each that failed; EEXIST too */
 export async function writeSmallFiles(
   files: readonly { readonly path: string; readonly content: Uint8Array; readonly mode: number }[],
 ): Promise<readonly (FileCallFailed | undefined)[]> {
-  return failuresOf(await writer.ask(files.map(file => ({ is: 'write', ...file }))));
+  return failuresOf(
+    await ask(
+      'writer',
+      files.map(file => ({ is: 'write', ...file })),
+    ),
+  );
 }
 
 /** As `writeSmallFiles`, one. @throws why it could not be written */
@@ -132,11 +163,21 @@ export async function writeSmallFile(path: string, content: Uint8Array, mode: nu
   if (failure !== undefined) throw failure;
 }
 
-/** @returns why, for each that failed */
+/** Of one disk. @returns why, for each that failed */
 export async function renameFiles(
   files: readonly { readonly path: string; readonly to: string }[],
 ): Promise<readonly (FileCallFailed | undefined)[]> {
-  return failuresOf(await writer.ask(files.map(file => ({ is: 'rename', ...file }))));
+  return failuresOf(
+    await ask(
+      'writer',
+      files.map(file => ({ is: 'rename', ...file })),
+    ),
+  );
+}
+
+async function ask(which: 'reader' | 'writer', orders: readonly FileOrder[]): Promise<readonly FileOutcome[]> {
+  const [first] = orders;
+  return first === undefined ? [] : threadsOf(first.path)[which].ask(orders);
 }
 
 function failuresOf(outcomes: readonly FileOutcome[]): readonly (FileCallFailed | undefined)[] {

@@ -33,9 +33,13 @@ const TELLS_SINCE = { major: 5, minor: 8 };
 
 /** The call, where it can be believed of the file system that `folder` lies on; else each file has to be flushed itself. */
 export function syncFileSystemOf(folder: Buffer | string): SyncFileSystem | undefined {
+  return syncFileSystemFor(statfsSync(folder).type);
+}
+
+/** As `syncFileSystemOf`, by the type that statfs gives. */
+export function syncFileSystemFor(type: number): SyncFileSystem | undefined {
   const syncfs = posix()?.syncfs;
-  if (syncfs === undefined) return undefined;
-  return isSyncfsBelieved({ type: statfsSync(folder).type, release: release() }) ? syncfs : undefined;
+  return syncfs !== undefined && isSyncfsBelieved({ type, release: release() }) ? syncfs : undefined;
 }
 
 /** @param options.release as uname gives it; one that is not understood is taken for an old one */

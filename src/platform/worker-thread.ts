@@ -84,7 +84,9 @@ export class WorkerThread<Ask, Reply> {
     const running = this.#running;
     if (running === undefined || running.sessions > 0) return;
     this.#running = undefined;
-    await running.worker.terminate();
+    const ended = running.worker.terminate();
+    // It ends when the call is over that it is at, which nobody waits for any more: its disk may hang.
+    if (running.open.size === 0) await ended;
   }
 
   #begin(): Running<Reply> {

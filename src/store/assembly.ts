@@ -15,6 +15,7 @@ import { assert, ClusterError } from '../core/fault.js';
 import { type BlobId, hexOf } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import type { Chunk } from '../core/recipe.js';
+import { diskOf, watchedBy } from '../platform/disk.js';
 import { type WorkerSession, WorkerThread } from '../platform/worker-thread.js';
 import type { Incoming } from './incoming.js';
 import { storeFull } from './own-folder.js';
@@ -107,7 +108,7 @@ export class Assemblies {
     await Promise.all(
       [...this.#open.values()].map(async ({ assembly }) => {
         const open = await assembly.catch(() => undefined); // its caller has been told
-        await open?.leave();
+        await open?.leave().catch(() => {}); // so has whoever puts it together
       }),
     );
     await this.#thread.end();
@@ -297,7 +298,9 @@ export class Assembly {
   }
 
   #ask(ask: Parts<AssemblyAsk>, transfer: readonly ArrayBuffer[] = []): Promise<AssemblyReply> {
-    return this.#session.ask({ ...ask, session: this.#session.number }, transfer);
+    return watchedBy(diskOf(this.#place.path), () =>
+      this.#session.ask({ ...ask, session: this.#session.number }, transfer),
+    );
   }
 
   async #orFail<T>(work: () => Promise<T>): Promise<T> {

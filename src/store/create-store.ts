@@ -4,9 +4,10 @@
  * Only where nothing says that one was there: a folder without its marker may be a disk that is not mounted, or a store whose
  * marker was lost, and neither may get another. Nothing is a store until its marker is there, which comes last (marker.ts).
  */
-import { readdir } from 'node:fs/promises';
+
 import { ClusterError } from '../core/fault.js';
 import { type ClusterId, type HostId, hexOf, parseStoreId, type StoreId } from '../core/ids.js';
+import { readdir } from '../platform/disk-calls.js';
 import { LogFile } from './log-file.js';
 import { MARKER_NAME, readMarker, writeMarker } from './marker.js';
 import { systemCode } from './own-folder.js';

@@ -5,8 +5,8 @@
  * `.snapshot`, which is there before the rest and goes after it: one that was being made, or removed, when the power went
  * is known at the next start.
  */
-import { lstat, readdir, rm, rmdir } from 'node:fs/promises';
 import { MalformedId, NAME_PATTERN, type ObjectId, parseObjectId } from '../core/ids.js';
+import { lstat, readdir, rm, rmdir } from '../platform/disk-calls.js';
 import { fsyncFolder } from '../platform/durable.js';
 import { readOwnFile, systemCode } from './own-folder.js';
 import { datedTreeFrom, type TreeName, treeNameOf } from './tree-name.js';

@@ -3,7 +3,7 @@
  *
  * All 256 are made and checked when it is opened, so that nobody has to think of them afterwards.
  */
-import { readdir } from 'node:fs/promises';
+import { readdir } from '../platform/disk-calls.js';
 import { fsyncFolder } from '../platform/durable.js';
 import { makeOwnFolder } from './own-folder.js';
 

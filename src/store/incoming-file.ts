@@ -3,7 +3,7 @@
  *
  * Driven by incoming.ts and partial-blobs.ts.
  */
-import { lstat, lutimes } from 'node:fs/promises';
+import { lstat, lutimes } from '../platform/disk-calls.js';
 import { systemCode, tampered } from './own-folder.js';
 
 /** 0 when there is no such file. */

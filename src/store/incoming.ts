@@ -13,12 +13,12 @@
  * Driven by store.ts, commit.ts and held-blobs.ts.
  */
 import { randomBytes } from 'node:crypto';
-import { lstat, readdir, rm } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { assert } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import { type BlobId, parseBlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
+import { lstat, readdir, rm } from '../platform/disk-calls.js';
 import { renameFiles, writeSmallFiles } from '../platform/small-files.js';
 import { readBlob } from './blob-reader.js';
 import type { FanFolder } from './fan-folder.js';

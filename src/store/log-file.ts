@@ -15,12 +15,12 @@
  * A lost tail that was flushed leaves no trace here: the index and the peers remember a higher number (recovery.ts).
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ContentsChain, type LogBase } from '../core/checkpoint.js';
 import { assert } from '../core/fault.js';
 import { type Epoch, type LogOp, type LogPosition, logAfter, logStart } from '../core/holdings-log.js';
 import type { ParcelId, StoreId } from '../core/ids.js';
+import { type OpenFile, open, rename, rm } from '../platform/disk-calls.js';
 import { fsyncFolder } from '../platform/durable.js';
 import {
   encodeFrame,
@@ -54,7 +54,7 @@ export type OpenedLog =
 /** A checkpoint that was written beside the log, and is not the log yet. */
 export class LogDraft {
   readonly base: LogBase;
-  readonly file: FileHandle;
+  readonly file: OpenFile;
   readonly path: string;
   readonly end: number;
 
@@ -73,14 +73,14 @@ export class LogDraft {
 
 /** A file that is closed when its last user lets go of it: a log that was replaced may still be read. */
 class SharedFile {
-  readonly handle: FileHandle;
+  readonly handle: OpenFile;
   #users = 1;
 
-  constructor(handle: FileHandle) {
+  constructor(handle: OpenFile) {
     this.handle = handle;
   }
 
-  use(): FileHandle {
+  use(): OpenFile {
     this.#users += 1;
     return this.handle;
   }
@@ -93,7 +93,7 @@ class SharedFile {
 
 interface LogParts {
   readonly path: string;
-  readonly file: FileHandle;
+  readonly file: OpenFile;
   readonly end: number;
   readonly position: LogPosition;
   readonly places: Place[];
@@ -369,7 +369,7 @@ export class LogFile {
 
 const nameBeside = (path: string): string => `${path}.new`;
 
-async function openBeside(path: string): Promise<FileHandle> {
+async function openBeside(path: string): Promise<OpenFile> {
   const beside = nameBeside(path);
   await rm(beside, { force: true });
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;

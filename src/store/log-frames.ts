@@ -10,11 +10,12 @@
  *
  * Driven by log-file.ts.
  */
-import type { FileHandle } from 'node:fs/promises';
+
 import { assert } from '../core/fault.js';
 import { hash } from '../core/hash.js';
 import { decodeOp, encodeOp, type LogOp } from '../core/holdings-log.js';
 import { bytesOf, hexOf } from '../core/ids.js';
+import type { OpenFile } from '../platform/disk-calls.js';
 
 /** Arbitrary, and no run of bytes that CBOR or hex text would contain. */
 const MAGIC = Buffer.from([0xf5, 0x4c, 0x4f, 0x47]);
@@ -113,7 +114,7 @@ function decodeFrame(bytes: Buffer, at: number, offset: number): Frame | undefin
 }
 
 /** Whole frames, one behind the other, until one is not whole. */
-export async function* frames(file: FileHandle, from: number, to: number): AsyncGenerator<Frame> {
+export async function* frames(file: OpenFile, from: number, to: number): AsyncGenerator<Frame> {
   for (let offset = from; offset < to; ) {
     const bytes = await readWindow(file, offset, to);
     const start = offset;
@@ -128,7 +129,7 @@ export async function* frames(file: FileHandle, from: number, to: number): Async
   }
 }
 
-export async function wholeFrameWithin(file: FileHandle, from: number, to: number): Promise<boolean> {
+export async function wholeFrameWithin(file: OpenFile, from: number, to: number): Promise<boolean> {
   for (let offset = from; offset < to; offset += WINDOW_BYTES - FRAME_BYTES_MAX) {
     const bytes = await readWindow(file, offset, to);
     for (let at = bytes.indexOf(MAGIC); at >= 0; at = bytes.indexOf(MAGIC, at + 1)) {
@@ -138,7 +139,7 @@ export async function wholeFrameWithin(file: FileHandle, from: number, to: numbe
   return false;
 }
 
-async function readWindow(file: FileHandle, offset: number, to: number): Promise<Buffer> {
+async function readWindow(file: OpenFile, offset: number, to: number): Promise<Buffer> {
   const bytes = Buffer.alloc(Math.min(WINDOW_BYTES, to - offset));
   let filled = 0;
   while (filled < bytes.length) {
@@ -150,13 +151,13 @@ async function readWindow(file: FileHandle, offset: number, to: number): Promise
 }
 
 /** More than the operations of one append, which may be several frames. The same bytes: a crash in between changes nothing. */
-export async function writeEndAnew(file: FileHandle, end: number): Promise<void> {
+export async function writeEndAnew(file: OpenFile, end: number): Promise<void> {
   const from = Math.max(0, end - WINDOW_BYTES);
   await writeAt(file, await readWindow(file, from, end), from);
   await file.sync();
 }
 
-export async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+export async function writeAt(file: OpenFile, bytes: Uint8Array, offset: number): Promise<void> {
   let written = 0;
   while (written < bytes.length) {
     const { bytesWritten } = await file.write(bytes, written, bytes.length - written, offset + written);

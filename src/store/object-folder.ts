@@ -11,7 +11,6 @@
  * is taken out in the same step in which its note is looked at: so none goes that somebody has just found here.
  */
 import { randomBytes } from 'node:crypto';
-import { lstat, readdir, rm, unlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { brotliCompress, brotliDecompress, constants as zlib } from 'node:zlib';
 import type { Logger } from 'pino';
@@ -19,6 +18,7 @@ import { ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import { type ObjectId, parseObjectId } from '../core/ids.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
+import { lstat, readdir, rm, unlink } from '../platform/disk-calls.js';
 import { Group } from '../platform/group.js';
 import { renameFiles, writeSmallFile } from '../platform/small-files.js';
 import { DiskSync } from './disk-sync.js';

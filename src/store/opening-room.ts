@@ -7,7 +7,7 @@
  *
  * Driven by open-store.ts, while nothing else runs in the store.
  */
-import { lstat, readdir, rm } from 'node:fs/promises';
+import { lstat, readdir, rm } from '../platform/disk-calls.js';
 import { systemCode } from './own-folder.js';
 import type { StoreFolder } from './store-folder.js';
 import { Trash } from './trash.js';

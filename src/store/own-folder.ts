@@ -6,8 +6,8 @@
  * root could swap one.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
+import { lstat, mkdir, type OpenFile, open } from '../platform/disk-calls.js';
 import { readSmallFile } from '../platform/small-files.js';
 
 export const FOLDER_MODE = 0o700;
@@ -33,8 +33,8 @@ export async function makeOwnFolder(path: string | Buffer): Promise<void> {
 }
 
 /** `undefined` when there is no such file. @throws ClusterError STORE_TAMPERED on whatever is no plain file. */
-export async function openOwnFile(path: string | Buffer): Promise<FileHandle | undefined> {
-  let file: FileHandle;
+export async function openOwnFile(path: string | Buffer): Promise<OpenFile | undefined> {
+  let file: OpenFile;
   try {
     // O_NONBLOCK: opening a fifo that somebody put there must not hang; it changes nothing for files.
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

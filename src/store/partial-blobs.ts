@@ -4,9 +4,10 @@
  *
  * Driven by incoming.ts.
  */
-import { rm } from 'node:fs/promises';
+
 import { assert } from '../core/fault.js';
 import type { BlobId } from '../core/ids.js';
+import { rm } from '../platform/disk-calls.js';
 import { beginAnew, modifiedMs, sizeOf } from './incoming-file.js';
 import type { ReceivingTells } from './receiving.js';
 

@@ -5,10 +5,10 @@
  * In memory: at most one piece of 1 MiB; a smaller blob is hashed before its file is made. Driven by incoming.ts.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open, rm } from 'node:fs/promises';
 import { assert, ClusterError } from '../core/fault.js';
 import { createHasher } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
+import { type OpenFile, open, rm } from '../platform/disk-calls.js';
 import { writeSmallFile } from '../platform/small-files.js';
 import { FILE_MODE, storeFull } from './own-folder.js';
 
@@ -42,7 +42,7 @@ export class Receiving implements IncomingBlob {
   #waitingBytes = 0;
   #takenBytes = 0;
   #writtenBytes = 0;
-  #file: FileHandle | undefined;
+  #file: OpenFile | undefined;
   #over = false;
 
   constructor(path: string, ref: { readonly blob: BlobId; readonly bytes: number }, tell: ReceivingTells) {

@@ -16,11 +16,11 @@
  * Files under `.blobs` are looked at by name, not by size: a look at each inode would take a Pi's disk minutes a million
  * files. What is shorter than it should be is found when it is read.
  */
-import { lstat, rename } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { compareEpochs, type LogOp, type LogPosition } from '../core/holdings-log.js';
 import type { ParcelId, SourceId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
+import { lstat, rename } from '../platform/disk-calls.js';
 import type { BlobChange, BlobIndex, StoreNote } from './blob-index.js';
 import { LateDeletions } from './late-deletions.js';
 import { LogFile, type OpenedLog } from './log-file.js';

@@ -6,9 +6,10 @@
  *
  * A file is replaced as a whole, and durable before its writer is told. Driven by store.ts; read by bare-store.ts, too.
  */
-import { lstat, readdir, rm } from 'node:fs/promises';
+
 import { assert } from '../core/fault.js';
 import { MalformedId, parseSourceId, type SourceId } from '../core/ids.js';
+import { lstat, readdir, rm } from '../platform/disk-calls.js';
 import { fsyncFolder, writeDurable } from '../platform/durable.js';
 import { FILE_MODE, readOwnFile, storeFull } from './own-folder.js';
 import type { StoreFolder } from './store-folder.js';

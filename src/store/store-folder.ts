@@ -1,9 +1,10 @@
 /**
  * Store folder: where things lie in a store.
  */
-import { lstat, readdir, realpath, rm } from 'node:fs/promises';
 import type { Epoch } from '../core/holdings-log.js';
 import { hexOf } from '../core/ids.js';
+import { diskOf } from '../platform/disk.js';
+import { lstat, readdir, realpath, rm } from '../platform/disk-calls.js';
 import { fsyncFolder, NEW_MARK } from '../platform/durable.js';
 import { FanFolder } from './fan-folder.js';
 import { makeOwnFolder, systemCode } from './own-folder.js';
@@ -55,6 +56,7 @@ export class StoreFolder {
 export async function resolveStorePath(path: string): Promise<string | undefined> {
   try {
     const real = await realpath(path);
+    diskOf(path)?.alsoAt(real);
     return (await lstat(real)).isDirectory() ? real : undefined;
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;

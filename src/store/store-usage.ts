@@ -3,7 +3,7 @@
  *
  * Driven by store.ts.
  */
-import { statfs } from 'node:fs/promises';
+import { statfs } from '../platform/disk-calls.js';
 
 export interface StoreUsage {
   /** Everything under `.blobs`, `.catalog`, `.incoming` and `.trash`, as file sizes. */

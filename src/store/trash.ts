@@ -16,7 +16,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { lstat, lutimes, readdir, rename, unlink } from 'node:fs/promises';
+import { lstat, lutimes, readdir, rename, unlink } from '../platform/disk-calls.js';
 import { systemCode, tampered } from './own-folder.js';
 import { Turns } from './turns.js';
 

@@ -3,8 +3,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { type OpenFile, open, rename, rm } from '../platform/disk-calls.js';
 import { fsyncFolder, NEW_MARK } from '../platform/durable.js';
 import { FILE_MODE } from './own-folder.js';
 
@@ -37,11 +37,11 @@ const WRITE_CHARS = 64 * 1024;
 export class ListFile {
   readonly #path: string;
   readonly #beside: string;
-  readonly #file: FileHandle;
+  readonly #file: OpenFile;
   #waiting = '';
   #lines = 0;
 
-  private constructor(path: string, beside: string, file: FileHandle) {
+  private constructor(path: string, beside: string, file: OpenFile) {
     this.#path = path;
     this.#beside = beside;
     this.#file = file;

@@ -9,7 +9,7 @@
  * Driven by trees.ts, and never beside an update of a tree: that could put a name where this has been.
  */
 import type { Stats } from 'node:fs';
-import { lstat, readdir, unlink } from 'node:fs/promises';
+import { lstat, readdir, unlink } from '../platform/disk-calls.js';
 import { systemCode } from './own-folder.js';
 
 const SLASH = Buffer.from('/');

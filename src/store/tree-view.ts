@@ -15,10 +15,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises';
 import { ClusterError } from '../core/fault.js';
 import { EMPTY_BLOB } from '../core/hash.js';
 import type { ObjectId } from '../core/ids.js';
+import { link, lstat, mkdir, open, readdir, rename, rmdir, unlink } from '../platform/disk-calls.js';
 import { writeDurable } from '../platform/durable.js';
 import { FILE_MODE, FOLDER_MODE, makeOwnFolder, storeFull, systemCode } from './own-folder.js';
 import { removeHalfWritten } from './store-folder.js';

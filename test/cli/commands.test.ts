@@ -779,7 +779,7 @@ test('dump prints a file and nothing else, and says when its bytes are wrong or 
   const run = (path: string) => cluster(['--state', stateDir, 'dump', `photos:${path}`]);
   t.deepEqual(await run('a'), { code: 0, out: 'four', err: '' });
   t.deepEqual(await run('empty'), { code: 0, out: '', err: '' });
-  const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+  const main = fileURLToPath(new URL('../../src/cli/cluster.cjs', import.meta.url));
   const child = spawn(process.execPath, [main, '--state', stateDir, 'dump', 'photos:large'], { timeout: 20_000 });
   t.true(Buffer.concat(await child.stdout.toArray()).equals(large));
   const bad = await run('bad');
@@ -869,7 +869,7 @@ test('a reader that closes the pipe ends the command quietly', async t => {
         yield { entry: fileOf(`file ${String(index).padStart(9, '0')}`, 'x'), parcel: parcelNumber(index) };
     },
   });
-  const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+  const main = fileURLToPath(new URL('../../src/cli/cluster.cjs', import.meta.url));
   const script = '{ "$@"; echo "exit $?" >&2; } | head -n 1';
   const child = spawn('sh', ['-c', script, 'sh', process.execPath, main, '--state', stateDir, 'ls', 'photos'], {
     timeout: 20_000,

@@ -27,7 +27,7 @@ import type { StatusReport } from '../../src/daemon/service.js';
 import { atProcessEnd } from './at-process-end.js';
 import { newTemporaryFolder } from './temporary-folder.js';
 
-export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../src/cli/cluster.cjs', import.meta.url));
 
 /** Far above what any step takes on two busy cores: a hang fails the test, slowness does not. */
 const STEP_MS_MAX = 60_000;

@@ -1,0 +1,123 @@
+/**
+ * Disk calls: those of node:fs/promises that a store makes, of which each waits for its own disk alone (disk.ts).
+ *
+ * Names, arguments and errors are Node's; besides them there is DiskHangs. Where no disk was set apart they are Node's own.
+ */
+import type { Stats } from 'node:fs';
+import * as calls from 'node:fs/promises';
+import { type CallKind, type Disk, DiskHangs, diskOf } from './disk.js';
+
+/** Of Node's FileHandle, what is needed. */
+export interface OpenFile {
+  readonly fd: number;
+  read(buffer: Uint8Array, offset: number, bytes: number, at: number | null): Promise<{ readonly bytesRead: number }>;
+  /** Without `at`: behind what was written last. */
+  write(buffer: Uint8Array, offset: number, bytes: number, at?: number): Promise<{ readonly bytesWritten: number }>;
+  writeFile(content: Uint8Array | string): Promise<void>;
+  appendFile(text: string): Promise<void>;
+  truncate(bytes: number): Promise<void>;
+  stat(): Promise<Stats>;
+  sync(): Promise<void>;
+  datasync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A file on a disk of its own. It stays shut once that was given up. */
+class FileApart implements OpenFile {
+  readonly #disk: Disk;
+  readonly #file: calls.FileHandle;
+  readonly #life: number;
+
+  constructor(disk: Disk, file: calls.FileHandle) {
+    this.#disk = disk;
+    this.#file = file;
+    this.#life = disk.life;
+  }
+
+  get fd(): number {
+    return this.#file.fd;
+  }
+
+  read(buffer: Uint8Array, offset: number, bytes: number, at: number | null) {
+    return this.#run(() => this.#file.read(buffer, offset, bytes, at));
+  }
+
+  write(buffer: Uint8Array, offset: number, bytes: number, at?: number) {
+    return this.#run(() => this.#file.write(buffer, offset, bytes, at));
+  }
+
+  writeFile(content: Uint8Array | string): Promise<void> {
+    return this.#run(() => this.#file.writeFile(content));
+  }
+
+  appendFile(text: string): Promise<void> {
+    return this.#run(() => this.#file.appendFile(text));
+  }
+
+  truncate(bytes: number): Promise<void> {
+    return this.#run(() => this.#file.truncate(bytes));
+  }
+
+  stat(): Promise<Stats> {
+    return this.#run(() => this.#file.stat());
+  }
+
+  sync(): Promise<void> {
+    return this.#run(() => this.#file.sync(), 'flush');
+  }
+
+  datasync(): Promise<void> {
+    return this.#run(() => this.#file.datasync(), 'flush');
+  }
+
+  async close(): Promise<void> {
+    if (this.#isShut) this.#disk.letGo(() => this.#file.close());
+    // A network file system flushes.
+    else await this.#disk.run(() => this.#file.close(), 'flush');
+  }
+
+  get #isShut(): boolean {
+    return this.#disk.life !== this.#life;
+  }
+
+  #run<T>(call: () => Promise<T>, kind?: CallKind): Promise<T> {
+    if (this.#isShut) return Promise.reject(new DiskHangs(this.#disk.folder));
+    return this.#disk.run(call, kind);
+  }
+}
+
+export async function open(path: string | Buffer, flags: number | string, mode?: number): Promise<OpenFile> {
+  const disk = diskOf(path);
+  if (disk === undefined) return calls.open(path, flags, mode);
+  return disk.run(async () => {
+    const file = await calls.open(path, flags, mode);
+    // It came too late for whoever wanted it.
+    if (disk.isGivenUp) await file.close();
+    return new FileApart(disk, file);
+  });
+}
+
+type PathCall = (path: never, ...more: never[]) => Promise<unknown>;
+
+/** By the path that comes first. */
+function apart<Call extends PathCall>(call: Call): Call {
+  const waiting = (path: string | Buffer, ...more: unknown[]): Promise<unknown> => {
+    // The same arguments in the same places: what the types say of them is Node's, with all its forms of one call.
+    const begin = (): Promise<unknown> => call(path as never, ...(more as never[]));
+    const disk = diskOf(path);
+    return disk === undefined ? begin() : disk.run(begin);
+  };
+  return waiting as unknown as Call;
+}
+
+export const link = apart(calls.link);
+export const lstat = apart(calls.lstat);
+export const lutimes = apart(calls.lutimes);
+export const mkdir = apart(calls.mkdir);
+export const readdir = apart(calls.readdir);
+export const realpath = apart(calls.realpath);
+export const rename = apart(calls.rename);
+export const rm = apart(calls.rm);
+export const rmdir = apart(calls.rmdir);
+export const statfs = apart(calls.statfs);
+export const unlink = apart(calls.unlink);

@@ -1,0 +1,56 @@
+/**
+ * Hanging disk: a host lends two stores, and the server of one does not answer any more. The host starts, takes copies, answers
+ * and ends all the same.
+ */
+import test from 'ava';
+import { FolderAway, whyNoFolderAway } from '../helpers/hanging-disk.js';
+import { RealCluster } from '../helpers/real-cluster.js';
+import { skip } from '../helpers/skip.js';
+import { makePlainTree } from './plain-tree.js';
+
+/** How long a host waits for a disk when it ends is a part of this. */
+const TEST_MS_MAX = 240_000;
+
+test.serial(
+  'a host of which a disk hangs starts, takes copies in its other store, answers, and ends by itself',
+  async t => {
+    const why = whyNoFolderAway();
+    if (why !== undefined) return skip(t, why);
+    t.timeout(TEST_MS_MAX);
+    const cluster = new RealCluster(t);
+    const source = cluster.makeFolder('src');
+    makePlainTree(source, { files: 50, name: 'first' });
+    const [away, here] = [cluster.makeFolder('away'), cluster.makeFolder('here')];
+    const [a, b] = await cluster.found(['a', 'b']);
+    await cluster.apply({
+      hosts: {
+        a: { sources: { pics: { path: source, copies: 1 } } },
+        // Nothing fits into it: a copy that is on its way there waits until its disk is given up.
+        b: {
+          stores: [
+            { path: away, limit: '1 kB' },
+            { path: here, limit: '1 GB' },
+          ],
+        },
+      },
+    });
+    await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+    await b.sees('both stores', ({ alarms }) => alarms.length === 0);
+    const server = new FolderAway(t, away);
+
+    server.goAway();
+    makePlainTree(source, { files: 50, name: 'second' });
+    await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+    // Something waits for it when the service is to end.
+    void b.run('scrub');
+    t.is((await b.status()).hosts.length, 2);
+    await b.stop();
+    t.true(b.log().some(({ path, because }) => path === away && /does not answer/.test(String(because))));
+
+    await b.up();
+    makePlainTree(source, { files: 50, name: 'third' });
+    await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+    t.is((await b.status()).hosts.length, 2);
+    await b.kill();
+  },
+);
