@@ -254,8 +254,9 @@ export class Origin {
 
   async stop(): Promise<void> {
     for (const own of this.#own.values()) this.#end(own);
-    // Runs under way end by the signal; their turns are waited for, so that nothing writes after us.
-    await Promise.all([...this.#own.keys()].map(source => this.#turns.take(source, async () => undefined)));
+    // Runs under way end by the signal; their turns are waited for, so that nothing writes after us: also those of sources that the
+    // policy has no more.
+    await this.#turns.allDone();
   }
 
   #begin(source: SourceId, setting: SourceSetting): Own {
