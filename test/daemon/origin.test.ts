@@ -27,6 +27,17 @@ async function aFirstRun(t: ExecutionContext) {
 /** Timers of no delay fire in the order in which they are set. */
 const dueTimers = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 0));
 
+test('a configuration that changes while a first snapshot is taken has no other one taken behind it', async t => {
+  const { origin, configure, listed, goOn } = await aFirstRun(t);
+  for (let changes = 0; changes < 3; changes += 1) {
+    configure();
+    await dueTimers();
+  }
+  goOn();
+  await until('all runs', () => !origin.isBusy);
+  t.is(listed(), 1);
+});
+
 test('an origin that is stopped waits for the run of a source that the policy has no more', async t => {
   const { origin, listed, goOn } = await aFirstRun(t);
   origin.configure([]);
