@@ -364,11 +364,12 @@ export class CatalogKeeper {
     this.#arm();
   }
 
-  /** Nothing is written of holds after this. */
+  /** Nothing is written after this. What is read from a peer for a head ends by the signal that the head was offered with. */
   async stop(): Promise<void> {
     this.#end.abort();
     clearTimeout(this.#timer);
     await this.#lettingGo;
+    await this.#turns.allDone();
   }
 
   #arm(): void {

@@ -52,6 +52,8 @@ interface Own {
   setting: SourceSetting;
   readonly source: SourceId;
   readonly schedule: SourceSchedule;
+  /** Under way or waiting: the schedule goes on from the last of them. */
+  dueRuns: number;
   /** Where the policy wants it. */
   watch: SourceWatch | undefined;
   /** Why no snapshot can be taken. */
@@ -256,8 +258,9 @@ export class Origin {
 
   async stop(): Promise<void> {
     for (const own of this.#own.values()) this.#end(own);
-    // Runs under way end by the signal; their turns are waited for, so that nothing writes after us.
-    await Promise.all([...this.#own.keys()].map(source => this.#turns.take(source, async () => undefined)));
+    // Runs under way end by the signal; their turns are waited for, so that nothing writes after us: also those of sources that the
+    // policy has no more.
+    await this.#turns.allDone();
   }
 
   #begin(source: SourceId, setting: SourceSetting): Own {
@@ -276,7 +279,16 @@ export class Origin {
       wallMs: () => clock.wallMs(),
       onDue: () => this.#takeDue(source),
     });
-    return { setting, source, schedule, watch: undefined, missing: undefined, torn, copiedTimer: undefined };
+    return {
+      setting,
+      source,
+      schedule,
+      dueRuns: 0,
+      watch: undefined,
+      missing: undefined,
+      torn,
+      copiedTimer: undefined,
+    };
   }
 
   #end({ schedule, torn, copiedTimer, watch }: Own): void {
@@ -309,15 +321,23 @@ export class Origin {
 
   #schedule(source: SourceId, notBeforeMs = 0): void {
     const own = this.#own.get(source);
-    if (own !== undefined && !this.#options.signal.aborted) own.schedule.arm(own.setting, notBeforeMs);
+    if (own === undefined || own.dueRuns > 0 || this.#options.signal.aborted) return;
+    own.schedule.arm(own.setting, notBeforeMs);
   }
 
   /** The schedule goes on from this snapshot. */
   #takeDue(source: SourceId): void {
-    this.#own.get(source)?.schedule.rest();
+    const own = this.#own.get(source);
+    if (own === undefined) return;
+    own.schedule.rest();
+    own.dueRuns += 1;
     this.backup(source, { acceptChanges: false }).then(
-      () => this.#schedule(source),
+      () => {
+        own.dueRuns -= 1;
+        this.#schedule(source);
+      },
       (error: unknown) => {
+        own.dueRuns -= 1;
         this.#options.log.warn({ code: 'BACKUP_FAILED', source, err: error }, 'a snapshot that was due was not taken');
         this.#schedule(source, this.#options.clock.wallMs() + RETRY_MS);
       },

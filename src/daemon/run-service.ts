@@ -3,7 +3,7 @@
  * parts that are of use together only are made in one: state-disk.ts, known-sources.ts, own-sources.ts, copies.ts, upkeep.ts, control.ts.
  *
  * Each part is made after those that it needs and ended before them, in exactly the reverse order: so whoever still works when the
- * service ends finds what it works with. First of all, whatever is under way is told to end.
+ * service ends finds what it works with. Once nobody can ask any more, whatever is under way is told to end.
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
@@ -307,7 +307,7 @@ async function serve(
     tell,
     log,
   });
-  // All parts wait for what they have under way when they are ended: this makes it end, and is deferred after them to come first.
+  // A part that is ended waits for what it has under way: this makes it end, and is deferred after them all to come before.
   teardown.defer(() => ended.abort(new Error('the service stops')));
 
   // --------------------------------------------------------------------------------------------------------------- start

@@ -85,6 +85,15 @@ export const snapshotOf = (changes: Partial<SnapshotReport> = {}): SnapshotRepor
   ...changes,
 });
 
+/** What a name of the newest snapshot stands for. */
+export const resolved = (changes: Partial<Awaited<ReturnType<Service['resolve']>>> = {}) => ({
+  source: 'photos',
+  sourceId: SOURCE_ID,
+  snapshot: snapshotOf(),
+  under: Buffer.alloc(0),
+  ...changes,
+});
+
 export const hostOf = (changes: Partial<HostReport> = {}): HostReport => ({
   name: 'imac',
   id: HOST,

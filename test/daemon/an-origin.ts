@@ -125,6 +125,7 @@ export async function anOrigin(
     history,
     alarms,
     held,
+    configure,
     list,
     listed,
     tear,

@@ -158,6 +158,15 @@ test('a head on our disk that cannot be used for now is not replaced by an earli
   t.is(told.length, 1);
 });
 
+test('a keeper that is stopped waits for the head that is being taken: nothing is written after it', async t => {
+  const theirs = new Objects();
+  const { catalog } = await aKeeper(t);
+  const taken = catalog.offer(sealedHead(1, [await aSnapshot(theirs, 1)]), theirs);
+  await catalog.stop();
+  t.is(catalog.get(source)?.head.seq, 1);
+  await taken;
+});
+
 /** The record by which it was revoked, with the last head that stays valid. */
 const revokedAt = (...heads: readonly (readonly [seq: number, sealed: Uint8Array])[]): Revoked => [
   {

@@ -5,28 +5,33 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { atProcessEnd } from '../helpers/at-process-end.js';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { RealCluster } from '../helpers/real-cluster.js';
 import { skip } from '../helpers/skip.js';
 import { makePlainTree } from './plain-tree.js';
 
-async function backedUp(t: ExecutionContext, { prepare }: { readonly prepare?: (source: string) => void } = {}) {
-  const cluster = new RealCluster(t);
-  const source = cluster.makeFolder('src');
+/** Two hosts for all that need no more: each test has a source of its own there. */
+const shared = new RealCluster({ teardown: end => test.after.always('the cluster ends', end) });
+
+test.before('two hosts', async () => {
+  await shared.found(['a', 'b']);
+});
+
+async function backedUp(name: string, { prepare }: { readonly prepare?: (source: string) => void } = {}) {
+  const source = shared.makeFolder(name);
   makePlainTree(source, { files: 40, name: 'files' });
   prepare?.(source);
-  const [a, b] = await cluster.found(['a', 'b']);
-  await protect(cluster, source);
-  return { cluster, source, a, b };
+  await protect(shared, source, name);
+  return { cluster: shared, source, a: shared.host('a'), b: shared.host('b') };
 }
 
-async function protect(cluster: RealCluster, source: string): Promise<void> {
+async function protect(cluster: RealCluster, path: string, name: string): Promise<void> {
   await cluster.apply({
     defaults: { copies: 1 },
     hosts: {
-      a: { sources: { pics: { path: source, every: '7d' } } },
+      a: { sources: { [name]: { path, every: '7d' } } },
       b: { stores: [{ path: cluster.makeFolder('b.store'), limit: '1 GB' }] },
     },
   });
@@ -48,70 +53,72 @@ function makeDeep(top: string, bytes: number): string {
 }
 
 test.serial('a path of 4,000 bytes comes back; what no path can name is missed, and named', async t => {
-  const { cluster, source, a, b } = await backedUp(t, { prepare: top => void makeDeep(join(top, 'files'), 3_980) });
-  await b.ok('restore', 'pics', '--target', cluster.path('out'));
-  t.deepEqual(compareTrees(source, cluster.path('out')), []);
-  const asked = await b.run('ls', `pics:${'n'.repeat(4_000)}`);
+  const { cluster, source, a, b } = await backedUp('deep', {
+    prepare: top => void makeDeep(join(top, 'files'), 3_980),
+  });
+  await b.ok('restore', 'deep', '--target', cluster.path('out of deep'));
+  t.deepEqual(compareTrees(source, cluster.path('out of deep')), []);
+  const asked = await b.run('ls', `deep:${'n'.repeat(4_000)}`);
   t.is(asked.code, 1);
   t.regex(asked.err, /has no such path/);
 
   makeDeep(source, 4_600);
-  const taken = await a.run('backup', 'pics');
+  const taken = await a.run('backup', 'deep');
   t.is(taken.code, 3, taken.err);
   t.regex(taken.err, /not read: d{200}.*ENAMETOOLONG/);
   t.regex(taken.out, /41 files.*partial/);
   // As rm does it, for the test's own clearing cannot.
   execFileSync('rm', ['-rf', join(source, 'd'.repeat(200))]);
-  t.is((await a.run('backup', 'pics')).code, 0);
+  t.is((await a.run('backup', 'deep')).code, 0);
 });
 
 test.serial('a source that goes while it is read is no empty one: what it had stays listed', async t => {
-  const { cluster, source, a, b } = await backedUp(t);
+  const { cluster, source, a, b } = await backedUp('goes');
   for (let n = 0; n < 60; n += 1) {
     mkdirSync(join(source, `more ${n}`));
     for (let m = 0; m < 10; m += 1) writeFileSync(join(source, `more ${n}`, `${m}`), `${n} ${m}`);
   }
-  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+  await a.ok('backup', 'goes', '--wait', '--timeout', '60s');
   const away = cluster.path('away');
   for (let n = 0; n < 60; n += 1) appendFileSync(join(source, `more ${n}`, '0'), 'changed');
-  const running = a.run('backup', 'pics');
+  const running = a.run('backup', 'goes');
   // Anywhere between its beginning and its end.
-  await cluster.until('the scan is at it', async () => (await a.run('snapshots', 'pics')).code === 0);
+  await cluster.until('the scan is at it', async () => (await a.run('snapshots', 'goes')).code === 0);
   renameSync(source, away);
   const ended = await running;
   t.true([0, 1, 3].includes(ended.code ?? -1), ended.err);
-  const after = await a.run('backup', 'pics');
+  const after = await a.run('backup', 'goes');
   t.is(after.code, 1);
-  t.regex(after.err, /pics was not backed up: .*its earlier snapshots are kept/);
+  t.regex(after.err, /goes was not backed up: .*its earlier snapshots are kept/);
   t.true((await a.status()).alarms.some(({ code }) => code === 'SOURCE_MISSING'));
   // A run that was done before that has listed what nobody can be given while the source is away.
   if (ended.code === 1) await a.ok('status', '--wait', 'protected', '--timeout', '60s');
-  const [newest] = (await a.records('snapshots', 'pics')).slice(-1);
+  const [newest] = (await a.records('snapshots', 'goes')).slice(-1);
   t.is(newest?.files, 640);
-  await b.ok('restore', 'pics', '--target', cluster.path('out'));
+  await b.ok('restore', 'goes', '--target', cluster.path('out of goes'));
 
   renameSync(away, source);
-  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+  await a.ok('backup', 'goes', '--wait', '--timeout', '60s');
   t.false((await a.status()).alarms.some(({ code }) => code === 'SOURCE_MISSING'));
-  await b.ok('restore', 'pics', '--target', cluster.path('again'));
+  await b.ok('restore', 'goes', '--target', cluster.path('again'));
   t.deepEqual(compareTrees(source, cluster.path('again')), []);
 });
 
 test.serial('a file that grows all the time is never torn: it comes back as it once was', async t => {
-  const { cluster, source, a, b } = await backedUp(t);
+  const { cluster, source, a, b } = await backedUp('grows');
   const log = join(source, 'log');
   const line = `${'l'.repeat(99)}\n`;
   writeFileSync(log, line.repeat(50_000));
   const writer = setInterval(() => appendFileSync(log, line), 1);
   t.teardown(() => clearInterval(writer));
-  const taken = await a.run('backup', 'pics');
+  const taken = await a.run('backup', 'grows');
   t.true([0, 3].includes(taken.code ?? -1), taken.err);
   if (taken.code === 3) t.regex(taken.err, /not read: log: /);
   clearInterval(writer);
-  const last = await a.run('backup', 'pics', '--wait', '--timeout', '60s');
+  const last = await a.run('backup', 'grows', '--wait', '--timeout', '60s');
   t.is(last.code, 0, last.err);
-  await b.ok('restore', 'pics', '--target', cluster.path('out'));
-  t.deepEqual(compareTrees(source, cluster.path('out')), []);
+  await b.ok('restore', 'grows', '--target', cluster.path('out of grows'));
+  t.deepEqual(compareTrees(source, cluster.path('out of grows')), []);
 });
 
 test.serial('an origin whose disk is full says so, keeps what it had, and goes on when there is room', async t => {
@@ -130,13 +137,13 @@ test.serial('an origin whose disk is full says so, keeps what it had, and goes o
     unmount();
     forget();
   });
-  await a.ok('init', '--name', 'home', '--host', 'a');
+  await a.init();
   await a.up();
-  await b.ok('join', await a.invite(), '--host', 'b');
+  await b.join(await a.invite());
   await b.up();
   const source = cluster.makeFolder('src');
   makePlainTree(source, { files: 40, name: 'files' });
-  await protect(cluster, source);
+  await protect(cluster, source, 'pics');
   const before = await a.records('snapshots', 'pics');
 
   const { bavail, bsize } = statfsSync(a.state);

@@ -45,7 +45,7 @@ test.serial('a host that joins late takes its share of what comes then, and what
   const before = [...(await contentsOf(source)).keys()];
 
   const d = cluster.add('d');
-  await d.ok('join', await a.invite(), '--host', 'd');
+  await d.join(await a.invite());
   await d.up();
   await cluster.apply(planFor(source, stores, timing));
   await a.sees('that d lends room', ({ hosts }) => hosts.some(({ name, lentBytes }) => name === 'd' && lentBytes > 0));

@@ -22,13 +22,14 @@ function inventory(stores: readonly StorePlace[]): readonly string[] {
   });
 }
 
-/** A cluster of an origin and two holders with everything protected. */
-async function protectedCluster(t: ExecutionContext) {
-  const cluster = new RealCluster(t);
-  const source = cluster.makeFolder('src');
+/** One for all: an origin and two holders. */
+const cluster = new RealCluster({ teardown: end => test.after.always('the cluster ends', end) });
+const source = cluster.makeFolder('src');
+const stores: readonly StorePlace[] = ['b', 'c'].map(host => ({ host, path: cluster.makeFolder(`${host}.store`) }));
+
+test.before('a cluster with everything protected', async () => {
   makePlainTree(source, { files: 500, name: 'files' });
-  const stores: StorePlace[] = ['b', 'c'].map(host => ({ host, path: cluster.makeFolder(`${host}.store`) }));
-  const [a, b, c] = await cluster.found(['a', 'b', 'c']);
+  const [a] = await cluster.found(['a', 'b', 'c']);
   await cluster.apply({
     defaults: { copies: 2 },
     hosts: {
@@ -38,6 +39,21 @@ async function protectedCluster(t: ExecutionContext) {
   });
   await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
   await a.ok('status', '--wait', 'settled', '--timeout', '60s');
+});
+
+const settled = async (): Promise<void> => {
+  for (const name of ['a', 'b', 'c']) {
+    await cluster.host(name).sees('everything protected and settled, by three hosts', status => {
+      return status.protected && status.settled && status.hosts.every(({ state }) => state === 'active');
+    });
+  }
+};
+
+/** As a test finds it, whatever the one before has left: all hosts run, and every content is in both stores. */
+async function protectedCluster(t: ExecutionContext) {
+  const hosts = [cluster.host('a'), cluster.host('b'), cluster.host('c')] as const;
+  await Promise.all(hosts.filter(({ pid }) => pid === undefined).map(host => host.up()));
+  await settled();
   const contents = await contentsOf(source);
   const everythingTwice = async (): Promise<void> => {
     const { copies, wrong } = await countCopies(stores);
@@ -48,11 +64,11 @@ async function protectedCluster(t: ExecutionContext) {
     );
   };
   await everythingTwice();
-  return { cluster, source, stores, hosts: [a, b, c] as const, everythingTwice };
+  return { hosts, everythingTwice };
 }
 
 test.serial('a host that is restarted keeps its copies and fetches nothing again', async t => {
-  const { stores, hosts, everythingTwice } = await protectedCluster(t);
+  const { hosts, everythingTwice } = await protectedCluster(t);
   const [a, b, c] = hosts;
   const before = inventory(stores);
   // Cleanly, and as when the plug is pulled.
@@ -60,11 +76,7 @@ test.serial('a host that is restarted keeps its copies and fetches nothing again
   await b.up();
   await c.kill();
   await c.up();
-  for (const host of hosts) {
-    await host.sees('everything protected and settled, by three hosts', status => {
-      return status.protected && status.settled && status.hosts.every(({ state }) => state === 'active');
-    });
-  }
+  await settled();
   t.deepEqual(inventory(stores), before);
   await everythingTwice();
   const again = (await a.records('backup', 'pics', '--wait', '--timeout', '30s')).at(-1);
@@ -73,25 +85,21 @@ test.serial('a host that is restarted keeps its copies and fetches nothing again
 });
 
 test.serial('a whole cluster that is switched off and on settles again without moving a byte', async t => {
-  const { cluster, source, stores, hosts, everythingTwice } = await protectedCluster(t);
+  const { hosts, everythingTwice } = await protectedCluster(t);
   const [a, b, c] = hosts;
   const before = inventory(stores);
   // Whatever was not written down is gone: all at once, no good-bye.
   await Promise.all(hosts.map(host => host.kill()));
   await Promise.all(hosts.map(host => host.up()));
-  for (const host of hosts) {
-    await host.sees('everything protected and settled, by three hosts', status => {
-      return status.protected && status.settled && status.hosts.every(({ state }) => state === 'active');
-    });
-  }
+  await settled();
   t.deepEqual(inventory(stores), before);
 
   await Promise.all(hosts.map(host => host.stop()));
   await Promise.all([b, c].map(host => host.up()));
   // The origin stays away: the others know of themselves what there is to restore.
   await c.sees('b', status => status.hosts.every(({ name, state }) => name === 'a' || state === 'active'));
-  await c.ok('restore', 'pics', '--target', cluster.path('out'));
-  t.deepEqual(compareTrees(source, cluster.path('out')), []);
+  await c.ok('restore', 'pics', '--target', cluster.path('without its origin'));
+  t.deepEqual(compareTrees(source, cluster.path('without its origin')), []);
   await a.up();
   await a.ok('status', '--wait', 'settled', '--timeout', '60s');
   t.deepEqual(inventory(stores), before);
@@ -99,7 +107,7 @@ test.serial('a whole cluster that is switched off and on settles again without m
 });
 
 test.serial('an index that is removed is made again from what it stood for, and nothing is lost', async t => {
-  const { cluster, source, stores, hosts, everythingTwice } = await protectedCluster(t);
+  const { hosts, everythingTwice } = await protectedCluster(t);
   const [a, b, c] = hosts;
   const before = inventory(stores);
   for (const host of hosts) {
@@ -107,11 +115,7 @@ test.serial('an index that is removed is made again from what it stood for, and 
     rmSync(join(host.state, 'index'), { recursive: true });
   }
   for (const host of hosts) await host.up();
-  for (const host of hosts) {
-    await host.sees('everything protected and settled, by three hosts', status => {
-      return status.protected && status.settled && status.hosts.every(({ state }) => state === 'active');
-    });
-  }
+  await settled();
   await everythingTwice();
   t.deepEqual(inventory(stores), before, 'no copy was fetched or written again');
 
@@ -120,14 +124,14 @@ test.serial('an index that is removed is made again from what it stood for, and 
   t.like(again, { unchanged: true, stale: 0, missed: 0 });
   await a.kill();
   await b.kill();
-  await c.ok('restore', 'pics', '--target', cluster.path('out'));
-  t.deepEqual(compareTrees(source, cluster.path('out')), []);
+  await c.ok('restore', 'pics', '--target', cluster.path('of a new index'));
+  t.deepEqual(compareTrees(source, cluster.path('of a new index')), []);
 });
 
 test.serial(
   'an index that ends the process is set aside after a few starts, and made anew; a command does the same',
   async t => {
-    const { cluster, source, stores, hosts, everythingTwice } = await protectedCluster(t);
+    const { hosts, everythingTwice } = await protectedCluster(t);
     const [, b] = hosts;
     const before = inventory(stores);
     const running = await b.run('rebuild-index');
@@ -162,7 +166,7 @@ test.serial(
     await b.sees('everything protected', status => status.protected);
     t.false((await alarms()).includes('INDEX_DAMAGED'));
     t.deepEqual(inventory(stores), before);
-    await b.ok('restore', 'pics', '--target', cluster.path('out'));
-    t.deepEqual(compareTrees(source, cluster.path('out')), []);
+    await b.ok('restore', 'pics', '--target', cluster.path('of one made anew'));
+    t.deepEqual(compareTrees(source, cluster.path('of one made anew')), []);
   },
 );

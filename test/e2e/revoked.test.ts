@@ -38,7 +38,7 @@ test.serial(
     await a.ok('revoke', 'laptop', '--yes');
 
     const c = cluster.add('c');
-    await c.ok('join', await a.invite(), '--host', 'c');
+    await c.join(await a.invite());
     await c.up();
     await cluster.apply(plan('b', 'c'));
     await c.sees('that all is protected and settled', ({ sources, settled, protected: isProtected }) => {

@@ -14,35 +14,60 @@ const TIMING = { surplus: '1s', dropBackOff: '200ms', attempt: '10s' };
 /** A second of surplus, then attempts that void each other; the rest is for a busy machine. */
 const DROPPED_MS_MAX = 60_000;
 
-/** Five hosts; `a` has a source, and every other one holds all of it. */
-async function fullCluster(t: ExecutionContext, copies: number) {
-  const cluster = new RealCluster(t);
-  const source = cluster.makeFolder('src');
-  makePlainTree(source, { files: 300, name: 'files' });
-  const stores: StorePlace[] = HOLDERS.map(host => ({ host, path: cluster.makeFolder(`${host}.store`) }));
-  const [a] = await cluster.found(['a', 'b', 'c', 'd', 'e']);
-  const planFor = (wanted: number): Plan => ({
-    defaults: { copies: wanted },
-    hosts: {
-      a: { sources: { pics: { path: source } } },
-      ...Object.fromEntries(stores.map(({ host, path }) => [host, { stores: [{ path, limit: '1 GB' }] }])),
-    },
-    timing: TIMING,
-  });
-  await cluster.apply(planFor(copies));
-  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
-  const contents = [...(await contentsOf(source)).keys()];
-  const countEach = async (): Promise<readonly number[]> => {
-    const { copies: found, wrong } = await countCopies(stores);
-    t.deepEqual(wrong, [], 'no wrong bytes at any time');
-    return contents.map(hash => found.get(hash)?.hosts.length ?? 0);
-  };
-  return { cluster, source, stores, a, planFor, contents, countEach };
+/** Five hosts; `a` has a source, and the others hold it. */
+class House {
+  readonly cluster: RealCluster;
+  readonly source: string;
+  readonly stores: readonly StorePlace[];
+
+  constructor(t: { teardown(end: () => Promise<void>): void }) {
+    this.cluster = new RealCluster(t);
+    this.source = this.cluster.makeFolder('src');
+    this.stores = HOLDERS.map(host => ({ host, path: this.cluster.makeFolder(`${host}.store`) }));
+  }
+
+  async found(): Promise<void> {
+    makePlainTree(this.source, { files: 300, name: 'files' });
+    await this.cluster.found(['a', 'b', 'c', 'd', 'e']);
+  }
+
+  planFor(wanted: number): Plan {
+    return {
+      defaults: { copies: wanted },
+      hosts: {
+        a: { sources: { pics: { path: this.source } } },
+        ...Object.fromEntries(this.stores.map(({ host, path }) => [host, { stores: [{ path, limit: '1 GB' }] }])),
+      },
+      timing: TIMING,
+    };
+  }
+
+  /** So many copies of everything, and nothing pending, whatever a test before has left. */
+  async fill(t: ExecutionContext, copies: number) {
+    const a = this.cluster.host('a');
+    if (a.pid === undefined) await a.up();
+    await this.cluster.apply(this.planFor(copies));
+    await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+    await a.ok('status', '--wait', 'settled', '--timeout', '60s');
+    const contents = [...(await contentsOf(this.source)).keys()];
+    const countEach = async (): Promise<readonly number[]> => {
+      const { copies: found, wrong } = await countCopies(this.stores);
+      t.deepEqual(wrong, [], 'no wrong bytes at any time');
+      return contents.map(hash => found.get(hash)?.hosts.length ?? 0);
+    };
+    return { a, contents, countEach };
+  }
 }
 
+/** For the two that lower N. */
+const house = new House({ teardown: end => test.after.always('the house ends', end) });
+
+test.before('five hosts', () => house.found());
+
 test.serial('with N lowered the surplus goes to the trash, and what is left restores', async t => {
-  const { cluster, source, stores, a, planFor, countEach } = await fullCluster(t, 4);
-  await cluster.apply(planFor(2), { yes: true });
+  const { cluster, source, stores } = house;
+  const { a, countEach } = await house.fill(t, 4);
+  await cluster.apply(house.planFor(2), { yes: true });
   const counts = await cluster.until(
     'exactly two copies of everything',
     async () => {
@@ -64,14 +89,15 @@ test.serial('with N lowered the surplus goes to the trash, and what is left rest
 });
 
 test.serial('a copy that has rotted unnoticed is not counted on: it is found, and made again', async t => {
-  const { cluster, stores, a, planFor, contents } = await fullCluster(t, 3);
+  const { cluster, stores } = house;
+  const { a, contents } = await house.fill(t, 3);
   const { copies: before } = await countCopies(stores);
   // Of three copies of one content one rots: with N lowered to two, neither of the others may go for it.
   const [rotten = ''] = contents;
   const [victim = ''] = before.get(rotten)?.hosts ?? [];
   const path = stores.find(({ host }) => host === victim)?.path ?? '';
   writeFileSync(join(path, '.blobs', rotten.slice(0, 2), rotten), 'not what it was');
-  await cluster.apply(planFor(2), { yes: true });
+  await cluster.apply(house.planFor(2), { yes: true });
   await cluster.until(
     'two right copies of what rotted, and no wrong one',
     async () => {
@@ -92,7 +118,11 @@ test.serial('a copy that has rotted unnoticed is not counted on: it is found, an
 });
 
 test.serial('a drained host ends empty, and everything has its copies all the while', async t => {
-  const { cluster, stores, a, contents, countEach } = await fullCluster(t, 2);
+  // Of its own: who has dropped a parcel does not take it back at once, and others would stand in for it.
+  const draining = new House(t);
+  const { cluster, stores } = draining;
+  await draining.found();
+  const { a, contents, countEach } = await draining.fill(t, 2);
   const { copies } = await countCopies(stores);
   const heldBy = (host: string) => contents.filter(hash => copies.get(hash)?.hosts.includes(host)).length;
   const [leaving = ''] = [...HOLDERS].sort((x, y) => heldBy(y) - heldBy(x));

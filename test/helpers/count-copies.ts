@@ -4,11 +4,15 @@
  * It asks nobody and shares nothing with the program but the layout of a store (`.blobs/ab/<BLAKE3>`), so what it says is
  * evidence. A blob whose bytes do not hash to its name is no copy: it is told of as wrong.
  *
- * Run as a program (`node count-copies.js`, a question as JSON on stdin) it prints one JSON line a file; `countCopies`
- * and `contentsOf` start that process and add its lines up.
+ * Run as a program (`node count-copies.js`) it answers each question, a line of JSON on stdin, by one line of JSON. `countCopies` and
+ * `contentsOf` start that process when it is asked for the first time, ask it again and again, and add up what it says; it ends with
+ * the process that asks.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { closeSync, constants, lstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import blake3 from 'blake3-wasm';
 
@@ -58,22 +62,54 @@ interface Found {
   readonly wrong?: string;
 }
 
+/** One question after the other. */
+let turn: Promise<unknown> = Promise.resolve();
+let counting: { readonly child: ChildProcessByStdio<Writable, Readable, null>; readonly lines: Interface } | undefined;
+
 function ask(question: Question): Promise<Found[]> {
+  const answer = turn.then(() => askNow(question));
+  turn = answer.catch(() => undefined); // told to its caller through `answer`
+  return answer;
+}
+
+function askNow(question: Question): Promise<Found[]> {
+  counting ??= startCounting();
+  const { child, lines } = counting;
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], { stdio: ['pipe', 'pipe', 'inherit'] });
-    const chunks: Buffer[] = [];
-    child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-    child.on('error', reject);
-    child.on('close', code => {
-      if (code !== 0) {
-        reject(new Error(`count-copies ended with ${code}`));
-        return;
-      }
-      const lines = Buffer.concat(chunks).toString().split('\n');
-      resolve(lines.filter(line => line !== '').map(line => JSON.parse(line) as Found));
-    });
-    child.stdin.end(JSON.stringify(question));
+    // While somebody waits for an answer, this process does not end.
+    hold(child, true);
+    const done = (): void => {
+      lines.off('line', answered);
+      child.off('close', ended);
+      hold(child, false);
+    };
+    const answered = (line: string): void => {
+      done();
+      resolve(JSON.parse(line) as Found[]);
+    };
+    const ended = (code: number | null): void => {
+      done();
+      counting = undefined;
+      reject(new Error(`count-copies ended with ${code}`));
+    };
+    lines.on('line', answered);
+    child.on('close', ended);
+    child.stdin.write(`${JSON.stringify(question)}\n`);
   });
+}
+
+function startCounting(): NonNullable<typeof counting> {
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  // What made it end is told to whoever waits for an answer.
+  child.stdin.on('error', () => {});
+  return { child, lines: createInterface(child.stdout) };
+}
+
+function hold(child: ChildProcessByStdio<Writable, Readable, null>, isHeld: boolean): void {
+  for (const one of [child, child.stdin as unknown as Socket, child.stdout as unknown as Socket]) {
+    if (isHeld) one.ref();
+    else one.unref();
+  }
 }
 
 // ------------------------------------------------------------------------------------------------------- the other process
@@ -82,15 +118,15 @@ function ask(question: Question): Promise<Found[]> {
 const FEED_BYTES = 64 * 1024;
 const SLASH = Buffer.from('/');
 
-function main(question: Question): void {
+function* answerTo(question: Question): Generator<Found> {
   if ('folder' in question) {
-    for (const path of filesBelow(Buffer.from(question.folder))) tell(hashed(path));
+    for (const path of filesBelow(Buffer.from(question.folder))) yield hashed(path);
     return;
   }
   for (const { host, path } of question.stores) {
     for (const file of filesBelow(Buffer.from(`${path}/.blobs`))) {
       const found = foundBlob(file);
-      if (found !== undefined) tell({ ...found, host });
+      if (found !== undefined) yield { ...found, host };
     }
   }
 }
@@ -141,12 +177,9 @@ function* filesBelow(folder: Buffer): Generator<Buffer> {
   }
 }
 
-const tell = (found: Found): boolean => process.stdout.write(`${JSON.stringify(found)}\n`);
-
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   // Whoever asked has gone, and with it the reason to go on.
   process.stdout.on('error', () => process.exit(1));
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  main(JSON.parse(Buffer.concat(chunks).toString()) as Question);
+  for await (const line of createInterface(process.stdin))
+    process.stdout.write(`${JSON.stringify([...answerTo(JSON.parse(line) as Question)])}\n`);
 }

@@ -21,9 +21,11 @@ import {
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
 import { stringify } from 'yaml';
 import { serviceAt } from '../../src/daemon/control-client.js';
-import type { StatusReport } from '../../src/daemon/service.js';
+import type { Service, StatusReport } from '../../src/daemon/service.js';
+import { initCluster } from '../../src/membership/init-cluster.js';
 import { atProcessEnd } from './at-process-end.js';
 import { newTemporaryFolder } from './temporary-folder.js';
 
@@ -32,6 +34,8 @@ export const MAIN = fileURLToPath(new URL('../../src/cli/cluster.cjs', import.me
 /** Far above what any step takes on two busy cores: a hang fails the test, slowness does not. */
 const STEP_MS_MAX = 60_000;
 const LOOK_EVERY_MS = 100;
+/** Longer than any test. */
+const INVITE_MS = 3_600_000;
 /** … at what a service has printed, which costs nothing: half of the other is a twentieth of its start. */
 const LOOK_AT_OUTPUT_EVERY_MS = 5;
 /** Of each host's log, in an error. */
@@ -135,20 +139,24 @@ export class RealCluster {
     return host;
   }
 
-  /** The first founds the cluster `home` and is its admin, the others join; then all run. */
+  /**
+   * The first founds the cluster `home` and is its admin, the others join; then all run. What the commands would do is done here where it
+   * can be: a command that joins costs as much as a service's start. Their own tests are in test/cli, admission and refusals.
+   */
   async found<const Names extends readonly [string, ...string[]]>(
     names: Names,
     launches: Readonly<Record<string, Launch>> = {},
   ): Promise<{ readonly [Index in keyof Names]: RealHost }> {
     const hosts = names.map(name => this.add(name, launches[name]));
     const [founder, ...others] = hosts as [RealHost, ...RealHost[]];
-    await founder.ok('init', '--name', 'home', '--host', founder.name);
+    await founder.init();
     await founder.up();
     if (others.length > 0) {
-      const token = await founder.invite(others.length);
+      const order = { uses: others.length, expiresMs: INVITE_MS, trust: 'trusted' } as const;
+      const { token } = await founder.service().invite(order, AbortSignal.timeout(STEP_MS_MAX));
       await Promise.all(
         others.map(async host => {
-          await host.ok('join', token, '--host', host.name);
+          await host.join(token);
           await host.up();
         }),
       );
@@ -161,7 +169,8 @@ export class RealCluster {
     const [first] = this.#hosts.values();
     const admin = by ?? first;
     if (admin === undefined) throw new Error('there is no host yet');
-    await admin.ok('config', 'apply', this.policyFile(plan), ...(yes ? ['--yes'] : []));
+    const text = readFileSync(this.policyFile(plan), 'utf8');
+    await admin.service().configApply({ text, fileName: 'policy.yaml', yes }, AbortSignal.timeout(STEP_MS_MAX));
   }
 
   policyFile(plan: Plan): string {
@@ -232,6 +241,29 @@ export class RealHost {
 
   get pid(): number | undefined {
     return this.#service?.child.pid;
+  }
+
+  // --------------------------------------------------------------------------------------------------------- membership
+
+  /** As `cluster init` does it. */
+  async init(): Promise<void> {
+    if (this.#launch.by !== undefined) {
+      await this.ok('init', '--name', 'home', '--host', this.name);
+      return;
+    }
+    await initCluster({ stateDir: this.state, clusterName: 'home', hostName: this.name, nowMs: Date.now() });
+  }
+
+  /** As `cluster join` does it. */
+  async join(token: string): Promise<void> {
+    if (this.#launch.by !== undefined) {
+      await this.ok('join', token, '--host', this.name);
+      return;
+    }
+    // The net takes a second of work to load: who founds a cluster of one does without.
+    const { joinCluster } = await import('../../src/membership/join-cluster.js');
+    const log = pino({ level: 'silent' });
+    await joinCluster({ token, stateDir: this.state, hostName: this.name, mdns: false, clock: Date.now, log });
   }
 
   // ------------------------------------------------------------------------------------------------------------- service
@@ -342,9 +374,13 @@ export class RealHost {
     return (await this.ok('invite', '--uses', String(uses), ...args)).trim();
   }
 
-  /** What `status` says, over the socket, without the cost of a process. */
+  /** What its commands ask, over the socket, without the cost of a process. */
+  service(): Service {
+    return serviceAt(this.state);
+  }
+
   status(): Promise<StatusReport> {
-    return serviceAt(this.state).status(AbortSignal.timeout(STEP_MS_MAX));
+    return this.service().status(AbortSignal.timeout(STEP_MS_MAX));
   }
 
   /** Until what this host says of the cluster is so. */

@@ -1,0 +1,139 @@
+import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { ClusterError } from '../../src/core/fault.js';
+import type { ConfigApply } from '../../src/daemon/service.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { cluster, recordsOf, serve } from './cli-fixture.js';
+
+test('init founds a cluster in a folder of its own, once', async t => {
+  const state = join(temporaryFolder(t), 'new/state');
+  const { code, out } = await cluster(['--state', state, 'init', '--name', 'home', '--host', 'imac', '--json']);
+  t.is(code, 0);
+  t.like(recordsOf(out), [{ message_type: 'init', cluster: 'home', host: 'imac', state, config_version: 1 }]);
+  t.is(statSync(state).mode & 0o777, 0o700);
+  const again = await cluster(['--state', state, 'init', '--name', 'other', '--json']);
+  t.is(again.code, 1);
+  t.like(recordsOf(again.err), [{ code: 'ALREADY_IN_CLUSTER' }]);
+  t.is((await cluster(['--state', state, 'status'])).code, 11, 'a cluster, but no service yet');
+});
+
+test('init refuses a bad name with 2 and leaves nothing', async t => {
+  const state = join(temporaryFolder(t), 'state');
+  const { code, err } = await cluster(['--state', state, 'init', '--name', 'Ann & Co']);
+  t.is(code, 2);
+  t.regex(err, /Ann & Co/);
+  t.false(existsSync(join(state, 'config')));
+});
+
+test('join refuses a damaged token with 2', async t => {
+  const state = join(temporaryFolder(t), 'state');
+  for (const token of ['hello', 'scatterhoard1abc']) {
+    const { code, err } = await cluster(['--state', state, 'join', token]);
+    t.is(code, 2);
+    t.regex(err, /no whole token/);
+  }
+  t.is((await cluster(['--state', state, 'join', '-'], { input: 'hello\n' })).code, 2);
+});
+
+test('up without a cluster exits 10', async t => {
+  t.is((await cluster(['up', '--state', join(temporaryFolder(t), 'absent')])).code, 10);
+});
+
+test('invite prints the token on stdout and nothing else there', async t => {
+  const stateDir = await serve(t, {
+    invite: async ({ uses, expiresMs, trust }) => ({
+      token: `scatterhoard1-${uses}-${expiresMs}-${trust}`,
+      untilMs: 0,
+    }),
+  });
+  t.is((await cluster(['--state', stateDir, 'invite'])).out, 'scatterhoard1-1-86400000-trusted\n');
+  const { out } = await cluster([
+    '--state',
+    stateDir,
+    'invite',
+    '--uses',
+    '30',
+    '--expires',
+    '1h30m',
+    '--trust',
+    'untrusted',
+  ]);
+  t.is(out, 'scatterhoard1-30-5400000-untrusted\n');
+});
+
+test('config show prints the policy as it is, and config apply takes it back from a file or stdin', async t => {
+  const text = '# mine\ncluster: home\n';
+  const asked: ConfigApply[] = [];
+  const stateDir = await serve(t, {
+    configShow: async () => ({ text, version: 7, hash: 'h' }),
+    configApply: async request => {
+      asked.push(request);
+      return { text: request.text, version: 8, hash: 'h', warnings: ['domains: there is one'] };
+    },
+  });
+  const shown = await cluster(['--state', stateDir, 'config', 'show']);
+  t.is(shown.out, text);
+  const file = join(temporaryFolder(t), 'p.yaml');
+  writeFileSync(file, text);
+  const applied = await cluster(['--state', stateDir, 'config', 'apply', file]);
+  t.deepEqual(
+    [applied.code, applied.out, applied.err],
+    [0, 'configuration 8 is in force\n', 'domains: there is one\n'],
+  );
+  await cluster(['--state', stateDir, 'config', 'apply', '-', '--yes'], { input: text });
+  t.deepEqual(asked, [
+    { text, fileName: file, yes: false },
+    { text, fileName: 'stdin', yes: true },
+  ]);
+  const absent = await cluster(['--state', stateDir, 'config', 'apply', `${file}x`]);
+  t.is(absent.code, 2);
+  t.regex(absent.err, /cannot read the policy: ENOENT/);
+});
+
+test('config add-store and add-source pass on what was said and nothing else', async t => {
+  const asked: unknown[] = [];
+  const answer = async (request: unknown) => {
+    asked.push(request);
+    return { text: '', version: 2, hash: 'h' };
+  };
+  const stateDir = await serve(t, { configAddStore: answer, configAddSource: answer });
+  const run = (...args: string[]) => cluster(['--state', stateDir, 'config', ...args]);
+  await run('add-store', 'mini', '/tank/hoard');
+  await run('add-store', 'mini', '/tank/hoard', '--limit', '300 GB');
+  await run('add-source', 'imac', 'photos', '/Users/ann/Pictures', '--copies', '3', '--every', '1h');
+  await run('add-source', 'imac', 'notes', '/Users/ann/Notes', '--watch');
+  t.deepEqual(asked, [
+    { host: 'mini', path: '/tank/hoard' },
+    { host: 'mini', path: '/tank/hoard', limit: '300 GB' },
+    { host: 'imac', name: 'photos', path: '/Users/ann/Pictures', copies: 3, every: '1h' },
+    { host: 'imac', name: 'notes', path: '/Users/ann/Notes', watch: true },
+  ]);
+  t.is((await run('add-store', 'mini', '/x', '--limit', '1 GB', '--reserve', '1 GB')).code, 2);
+});
+
+test('drain and revoke say what is in force then, and pass on what the service refuses', async t => {
+  const asked: unknown[] = [];
+  const report = { text: '', version: 7, hash: 'c'.repeat(64) };
+  const stateDir = await serve(t, {
+    drain: async request => {
+      asked.push(request);
+      return report;
+    },
+    revoke: async ({ yes }) => {
+      if (!yes) throw new ClusterError('NEEDS_YES', 'without mini, 3 parcels …', { blame: 'operator' });
+      return report;
+    },
+  });
+  t.regex((await cluster(['--state', stateDir, 'drain', 'mini'])).out, /mini is draining.*configuration 7/);
+  t.is((await cluster(['--state', stateDir, 'drain', 'mini', '--undo'])).code, 0);
+  t.deepEqual(asked, [
+    { host: 'mini', undo: false },
+    { host: 'mini', undo: true },
+  ]);
+  const refused = await cluster(['--state', stateDir, 'revoke', 'mini']);
+  t.is(refused.code, 2);
+  t.regex(refused.err, /without mini, 3 parcels/);
+  const { out } = await cluster(['--state', stateDir, '--json', 'revoke', 'mini', '--yes']);
+  t.like(JSON.parse(out), { message_type: 'config', version: 7 });
+});

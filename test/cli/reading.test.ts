@@ -1,0 +1,289 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import type { ContentFrame, ContentRequest } from '../../src/catalog/restore-content.js';
+import type { ObjectId } from '../../src/core/ids.js';
+import type { LiveDiffReport, ReplicaReport } from '../../src/daemon/service.js';
+import { Blobs, entryOf, fileOf, placed } from '../catalog/restore-fixture.js';
+import { cluster, each, recordsOf, resolved, SOURCE_ID, serve, snapshotOf } from './cli-fixture.js';
+
+test('ls prints paths, or modes and owners too, or records', async t => {
+  const entries = [
+    entryOf('', { kind: 'directory' }),
+    entryOf('d', { kind: 'directory', mode: 0o1777, user: 'ann', group: 'staff' }),
+    fileOf(Buffer.from([0x64, 0x2f, 0xff, 0x0a]), 'four', { mode: 0o4755 }),
+    entryOf('l', { kind: 'symlink', target: Buffer.from('a\u001b'), mode: 0o777 }),
+  ];
+  const stateDir = await serve(t, { resolve: async () => resolved(), entries: () => each(...placed(entries)) });
+  const run = async (...args: string[]) => (await cluster(['--state', stateDir, 'ls', 'photos', ...args])).out;
+  t.is(await run(), 'd\nd/\\xff\\x0a\nl\n');
+  const [folder, file, symlink] = (await run('-l')).split('\n');
+  t.regex(folder ?? '', /^drwxrwxrwt ann {6}staff/);
+  t.regex(file ?? '', /^-rwsr-xr-x .* 4 2020-09-13 12:26:40 d\/\\xff\\x0a$/);
+  t.regex(symlink ?? '', /^lrwxrwxrwx .* l -> a\\x1b$/);
+  t.like(recordsOf(await run('--json'))[2], {
+    message_type: 'entry',
+    path: 'd/\\xff\\x0a',
+    kind: 'file',
+    size: 4,
+    mode: '4755',
+  });
+});
+
+test('ls names a newer snapshot that cannot be reached, and which hosts to switch on', async t => {
+  const newer = {
+    snapshot: snapshotOf({ id: 'ef'.repeat(32) as ObjectId }),
+    unreachable: { parcels: 2, bytes: 1000, hosts: ['pi', 'nas'] },
+  };
+  const stateDir = await serve(t, { resolve: async () => resolved({ newer }), entries: () => each() });
+  t.regex(
+    (await cluster(['--state', stateDir, 'ls', 'photos'])).err,
+    /newer snapshot efefefef .* 2 parcels \(1 kB\) cannot be reached: switch on pi or nas/,
+  );
+});
+
+test('find names the files of a pattern so that they can be restored by that name', async t => {
+  const [old, now] = ['ab'.repeat(32), 'cd'.repeat(32)] as [ObjectId, ObjectId];
+  const mail = 'ef'.repeat(32) as ObjectId;
+  const trees = new Map([
+    [old, [fileOf('a.jpg', 'x'), fileOf('d/b.jpg', 'x')]],
+    [
+      now,
+      [
+        entryOf('', { kind: 'directory' }),
+        fileOf('.a.jpg', 'x'),
+        fileOf('d/b.JPG', 'x'),
+        fileOf('d/ü\n.jpg', 'x'),
+        fileOf('jpg', 'x'),
+      ],
+    ],
+    [mail, [fileOf('d/c.jpg', 'x')]],
+  ]);
+  const mailId = SOURCE_ID.replace(/[^/]+$/, 'mail') as typeof SOURCE_ID;
+  const stateDir = await serve(t, {
+    snapshots: async ({ source }) =>
+      [
+        snapshotOf({ id: old, timeMs: 1 }),
+        snapshotOf({ id: mail, timeMs: 2, source: 'mail', sourceId: mailId }),
+        snapshotOf({ id: now, timeMs: 3 }),
+      ].filter(snapshot => source === undefined || snapshot.source === source),
+    entries: ({ snapshot }) => each(...placed(trees.get(snapshot) ?? [])),
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, 'find', ...args]);
+  t.is((await run('*.jpg')).out, 'photos@cdcdcdcd:.a.jpg\nphotos@cdcdcdcd:d/ü\\x0a.jpg\nmail@efefefef:d/c.jpg\n');
+  t.is((await run('*.jpg', '--all', '--source', 'photos')).out.split('\n').length, 5);
+  t.is(
+    (await run('D/*.jpg', '-i', '--source', 'photos')).out,
+    'photos@cdcdcdcd:d/b.JPG\nphotos@cdcdcdcd:d/ü\\x0a.jpg\n',
+  );
+  t.is((await run('/d/ü*')).out, 'photos@cdcdcdcd:d/ü\\x0a.jpg\n');
+  const nothing = await run('*.png');
+  t.deepEqual([nothing.code, nothing.out, nothing.err], [0, '', 'nothing found\n']);
+  t.like(recordsOf((await run('c.jpg', '--json')).out)[0], {
+    message_type: 'match',
+    source: 'mail',
+    snapshot: mail,
+    path: 'd/c.jpg',
+  });
+});
+
+test('diff says what changed between two snapshots, as restic does', async t => {
+  const later = 'cd'.repeat(32) as ObjectId;
+  const [old, now] = [
+    [fileOf('a', 'four'), fileOf('b', 'x'), fileOf('m', 'x', { mode: 0o600 })],
+    [fileOf('b', 'five!'), entryOf('d', { kind: 'directory' }), fileOf('m', 'x')],
+  ];
+  const stateDir = await serve(t, {
+    resolve: async ({ spec }) =>
+      resolved({
+        snapshot: snapshotOf(spec.includes('@cd') ? { id: later } : {}),
+        under: Buffer.from(spec.split(':')[1] ?? ''),
+      }),
+    entries: ({ snapshot }) => each(...placed(snapshot === later ? now : old)),
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, 'diff', ...args]);
+  const { out, err, code } = await run('photos@abababab', 'photos@cdcdcdcd');
+  t.is(out, '-    a\nM    b\n+    d/\n');
+  t.is(err, '1 entry new, 1 gone, 1 changed; 5 B new, 5 B gone\n');
+  t.is(code, 0);
+  t.is((await run('photos@abababab', 'photos@cdcdcdcd', '--metadata')).out, '-    a\nM    b\n+    d/\nU    m\n');
+  t.deepEqual(recordsOf((await run('photos@abababab', 'photos@cdcdcdcd', '--json')).out), [
+    { message_type: 'change', path: 'a', modifier: '-' },
+    { message_type: 'change', path: 'b', modifier: 'M' },
+    { message_type: 'change', path: 'd/', modifier: '+' },
+    {
+      message_type: 'statistics',
+      added: 1,
+      removed: 1,
+      type: 0,
+      content: 1,
+      metadata: 0,
+      added_bytes: 5,
+      removed_bytes: 5,
+    },
+  ]);
+  const elsewhere = await run('photos@abababab:x', 'photos@cdcdcdcd:y');
+  t.is(elsewhere.code, 2);
+  t.regex(elsewhere.err, /x and y are compared path by path/);
+});
+
+test('diff of one snapshot is with the folder: it says what waits, and exits 3 when something could not be read', async t => {
+  const asked: unknown[] = [];
+  const stateDir = await serve(t, {
+    liveDiff: request => {
+      asked.push(request);
+      return each<LiveDiffReport>(
+        { kind: 'waits' },
+        { kind: 'against', snapshot: snapshotOf() },
+        { kind: 'removed', before: fileOf('d/a', 'four') },
+        { kind: 'unread', path: Buffer.from('d/\x1b'), because: 'EACCES' },
+        { kind: 'more-unread', count: 7 },
+      );
+    },
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, ...args, 'diff', 'photos@abababab:d']);
+  const { out, err, code } = await run();
+  t.deepEqual(asked, [{ spec: 'photos@abababab:d' }]);
+  t.is(out, '-    d/a\n');
+  t.deepEqual(err.split('\n'), [
+    'a backup of it, or another diff, is under way: the folder is looked at after that',
+    'snapshot abababab of photos, 2026-07-01 12:30:15, and the folder as it is now',
+    'not read, so not compared: d/\\x1b: EACCES',
+    '… and 7 more in this source not read',
+    '0 entries new, 1 gone, 0 changed; 0 B new, 4 B gone',
+    '',
+  ]);
+  t.is(code, 3);
+  t.like(recordsOf((await run('--json')).out).at(-1), { snapshot: snapshotOf().id, removed: 1, unread: 8 });
+});
+
+test('dump prints a file and nothing else, and says when its bytes are wrong or cannot be had', async t => {
+  const large = randomBytes(3_000_000);
+  const list = [
+    fileOf('a', 'four'),
+    fileOf('bad', 'right'),
+    fileOf('empty', ''),
+    fileOf('gone', 'gone'),
+    fileOf('large', large),
+  ];
+  const blobs = new Blobs().add('four').corrupt('right', 'wrong').add(large);
+  const stateDir = await serve(t, {
+    resolve: async ({ spec }) => resolved({ under: Buffer.from(spec.split(':')[1] ?? '') }),
+    entries: ({ under }) =>
+      each(
+        ...(under.length === 0
+          ? placed([entryOf('', { kind: 'directory' })])
+          : placed(list.filter(({ path }) => path.equals(under)))),
+      ),
+    async *content(request: ContentRequest, signal: AbortSignal): AsyncGenerator<ContentFrame> {
+      // Its first holder goes away after some bytes, and the next one begins anew.
+      const [blob] = request.blobs;
+      if (blob !== undefined && blob === list.at(-1)?.blob) {
+        yield { kind: 'start', blob, bytes: large.length };
+        yield { kind: 'data', data: large.subarray(0, 700_000) };
+      }
+      yield* blobs.frames(request, signal);
+    },
+  });
+  const run = (path: string) => cluster(['--state', stateDir, 'dump', `photos:${path}`]);
+  t.deepEqual(await run('a'), { code: 0, out: 'four', err: '' });
+  t.deepEqual(await run('empty'), { code: 0, out: '', err: '' });
+  const main = fileURLToPath(new URL('../../src/cli/cluster.cjs', import.meta.url));
+  const child = spawn(process.execPath, [main, '--state', stateDir, 'dump', 'photos:large'], { timeout: 20_000 });
+  t.true(Buffer.concat(await child.stdout.toArray()).equals(large));
+  const bad = await run('bad');
+  t.is(bad.code, 1);
+  t.regex(bad.err, /photos:bad: what was printed is not what was backed up; 5 bytes were printed: throw them away/);
+  const gone = await run('gone');
+  t.is(gone.code, 1);
+  t.regex(gone.err, /photos:gone: no host that is up holds it; switch on: attic/);
+  const folder = await run('');
+  t.is(folder.code, 2);
+  t.regex(folder.err, /photos: is a directory: name one file/);
+});
+
+test('ls-replicas and whereis print the record that scripts rely on', async t => {
+  const report: ReplicaReport = {
+    source: 'photos',
+    path: Buffer.from('a\tb'),
+    sizeBytes: 5,
+    want: 2,
+    have: 1,
+    holders: [
+      { host: 'mini', counts: true, verifiedMs: Date.UTC(2026, 6, 2) },
+      { host: 'pi', counts: false, verifiedMs: Date.UTC(2026, 6, 1) },
+    ],
+  };
+  const asked: unknown[] = [];
+  const stateDir = await serve(t, {
+    replicas: request => {
+      asked.push(request);
+      return each(report);
+    },
+  });
+  const { out } = await cluster([
+    '--state',
+    stateDir,
+    'whereis',
+    'photos:a',
+    '--under',
+    '--missing',
+    '--host',
+    'mini',
+    '--json',
+  ]);
+  t.like(recordsOf(out), [
+    {
+      message_type: 'replica',
+      source: 'photos',
+      path: 'a\\x09b',
+      size: 5,
+      want: 2,
+      have: 1,
+      hosts: ['mini', 'pi'],
+      verified: '2026-07-01T00:00:00.000Z',
+    },
+  ]);
+  t.is((await cluster(['--state', stateDir, 'ls-replicas'])).out, '1\t2\tphotos\ta\\x09b\tmini,pi\n');
+  t.deepEqual(asked, [{ spec: 'photos:a', only: ['under', 'missing'], host: 'mini' }, { only: [] }]);
+});
+
+test('tree prints where it is, and says what is not in it', async t => {
+  const asked: unknown[] = [];
+  const { id: snapshot, source, timeMs } = snapshotOf();
+  const report = { path: '/srv/hoard/imac/photos@x', source, snapshot, timeMs, left: 0 };
+  const stateDir = await serve(t, {
+    makeTrees: async request => {
+      asked.push(request);
+      return [{ ...report, files: 9, placed: 6, unplaced: 1, left: 2 }];
+    },
+    removeTrees: async request => {
+      asked.push(request);
+      return [report];
+    },
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, ...args]);
+  const made = await run('tree', 'photos@abababab', '--store', '/srv/hoard', '/mnt/hoard');
+  t.is(made.out, '/srv/hoard/imac/photos@x\n');
+  t.deepEqual(made.err.split('\n'), [
+    'snapshot abababab of photos, 2026-07-01 12:30:15: 6 of 9 files',
+    '2 files not held in this store',
+    '1 file held without a place in it; see /srv/hoard/imac/photos@x.unplaced',
+    '2 things in /srv/hoard/imac/photos@x not of this program, and left there',
+    '',
+  ]);
+  t.is(made.code, 0);
+  t.is((await run('tree', 'photos', '--remove')).out, 'removed: /srv/hoard/imac/photos@x\n');
+  t.deepEqual(asked, [
+    { spec: 'photos@abababab', stores: ['/srv/hoard', '/mnt/hoard'] },
+    { spec: 'photos', stores: [] },
+  ]);
+  const fields = { message_type: 'tree', path: report.path, source, snapshot, time: '2026-07-01T12:30:15.000Z' };
+  t.deepEqual(recordsOf((await run('--json', 'tree', 'photos')).out), [
+    { ...fields, left: 2, removed: false, files: 9, placed: 6, unplaced: 1, not_held: 2 },
+  ]);
+  t.deepEqual(recordsOf((await run('--json', 'tree', 'photos', '--remove')).out), [
+    { ...fields, left: 0, removed: true },
+  ]);
+});

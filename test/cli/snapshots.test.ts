@@ -1,0 +1,237 @@
+import test from 'ava';
+import type { ObjectId } from '../../src/core/ids.js';
+import type { SnapshotTaken } from '../../src/daemon/service.js';
+import { cluster, each, eachThenSilence, recordsOf, serve, snapshotOf } from './cli-fixture.js';
+
+const taken = (changes: Partial<SnapshotTaken> = {}): SnapshotTaken => ({
+  ...snapshotOf({ protected: false }),
+  unchanged: false,
+  stale: 0,
+  missed: 0,
+  unread: [],
+  ...changes,
+});
+
+test('snapshots prints the fields that scripts rely on', async t => {
+  const stateDir = await serve(t, { snapshots: async ({ source }) => [snapshotOf({ source: source ?? 'all' })] });
+  const { out } = await cluster(['--state', stateDir, 'snapshots', 'photos', '--json']);
+  t.deepEqual(recordsOf(out), [
+    {
+      message_type: 'snapshot',
+      id: 'ab'.repeat(32),
+      source: 'photos',
+      origin: 'imac',
+      time: '2026-07-01T12:30:15.000Z',
+      files: 3,
+      bytes: 4096,
+      partial: false,
+      protected: true,
+      held: false,
+    },
+  ]);
+  t.regex(
+    (await cluster(['--state', stateDir, 'snapshots'])).out,
+    /abababab\t2026-07-01 12:30:15\tall\timac\t3\t4.1 kB\tprotected/,
+  );
+});
+
+test('forget says which snapshots stay and why, and which do not', async t => {
+  const asked: unknown[] = [];
+  const stateDir = await serve(t, {
+    forget: async request => {
+      asked.push(request);
+      return {
+        source: 'photos',
+        snapshots: [
+          { snapshot: snapshotOf({ id: 'cd'.repeat(32) as ObjectId, partial: true }), reasons: [] },
+          { snapshot: snapshotOf(), reasons: ['daily', 'newest'] },
+        ],
+        released: [],
+        graceMs: 1,
+        stopped: 'much has changed',
+      };
+    },
+  });
+  const { out, err } = await cluster(['--state', stateDir, 'forget', 'photos', '--dry-run']);
+  t.deepEqual(out.split('\n'), [
+    '1 snapshot of photos kept',
+    'id\ttime\tsize\tstate\tkept as',
+    'abababab\t2026-07-01 12:30:15\t4.1 kB\tprotected\tdaily, newest',
+    '1 snapshot would be unlisted',
+    'id\ttime\tsize\tstate\tkept as',
+    'cdcdcdcd\t2026-07-01 12:30:15\t4.1 kB\tpartial\t',
+    '',
+  ]);
+  t.is(err, 'nothing is unlisted at present: much has changed\n');
+  const json = await cluster([
+    '--state',
+    stateDir,
+    'forget',
+    'photos',
+    '--keep-daily',
+    '7',
+    '--keep-last',
+    '0',
+    '--yes',
+    '--json',
+  ]);
+  t.deepEqual(
+    recordsOf(json.out).map(({ message_type: type, id, keep, reasons }) => ({ type, id, keep, reasons })),
+    [
+      { type: 'forget', id: 'cd'.repeat(32), keep: false, reasons: [] },
+      { type: 'forget', id: 'ab'.repeat(32), keep: true, reasons: ['daily', 'newest'] },
+    ],
+  );
+  t.deepEqual(asked, [
+    { source: 'photos', now: false, dryRun: true, yes: false },
+    {
+      source: 'photos',
+      now: false,
+      dryRun: false,
+      yes: true,
+      keep: { last: 0, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0 },
+    },
+  ]);
+  t.is((await cluster(['--state', stateDir, 'forget', 'photos', '--keep-daily', 'x'])).code, 2);
+  t.is((await cluster(['--state', stateDir, 'forget', 'photos', '--keep-daily', '99999'])).code, 2);
+});
+
+test('forget --future unlists by no rule', async t => {
+  const asked: unknown[] = [];
+  const snapshots = [{ snapshot: snapshotOf(), reasons: [] }];
+  const stateDir = await serve(t, {
+    forgetFuture: async request => {
+      asked.push(request);
+      return { source: 'photos', snapshots, released: [], graceMs: 1000 };
+    },
+  });
+  const forget = (...args: string[]) => cluster(['--state', stateDir, 'forget', 'photos', '--future', ...args]);
+  t.regex((await forget('--yes')).out, /^0 snapshots of photos kept\n1 snapshot unlisted\n/);
+  t.deepEqual(asked, [{ source: 'photos', dryRun: false, yes: true }]);
+  for (const other of [['--now'], ['--archived'], ['--keep-last', '1']]) t.is((await forget(...other)).code, 2);
+});
+
+test('forget --now and --archived say what is held no longer, and when its copies go', async t => {
+  const asked: unknown[] = [];
+  const released = [snapshotOf({ id: 'ef'.repeat(32) as ObjectId, held: true })];
+  const stateDir = await serve(t, {
+    forget: async request => {
+      asked.push(request);
+      return { source: 'photos', snapshots: [], released, graceMs: 7 * 86_400_000 };
+    },
+    forgetArchived: async request => {
+      asked.push(request);
+      return { source: 'photos', snapshots: [{ snapshot: snapshotOf(), reasons: [] }], released, graceMs: 1000 };
+    },
+  });
+  const forget = (...args: string[]) => cluster(['--state', stateDir, 'forget', 'photos', ...args]);
+  t.deepEqual((await forget('--now', '--yes')).out.split('\n'), [
+    '0 snapshots of photos kept',
+    '1 unlisted snapshot held no longer',
+    'id\ttime\tsize\tstate\tkept as',
+    'efefefef\t2026-07-01 12:30:15\t4.1 kB\tprotected\t',
+    "what nothing else wants goes after 7 d of each holder's running time",
+    '',
+  ]);
+  t.deepEqual(
+    recordsOf((await forget('--archived', '--yes', '--json')).out).map(({ id, keep, held }) => [id, keep, held]),
+    [
+      ['ab'.repeat(32), false, false],
+      ['ef'.repeat(32), false, true],
+    ],
+  );
+  t.deepEqual(asked, [
+    { source: 'photos', now: true, dryRun: false, yes: true },
+    { source: 'photos', dryRun: false, yes: true },
+  ]);
+  t.is((await forget('--archived', '--now')).code, 2);
+  t.is((await forget('--archived', '--keep-last', '1')).code, 2);
+});
+
+test('backup prints the snapshot', async t => {
+  const asked: unknown[] = [];
+  const stateDir = await serve(t, {
+    backup: async request => {
+      asked.push(request);
+      return taken();
+    },
+  });
+  const { code, out } = await cluster(['--state', stateDir, 'backup', 'photos', '--accept-changes', '--json']);
+  t.is(code, 0);
+  t.like(recordsOf(out), [{ message_type: 'snapshot', source: 'photos', partial: false }]);
+  t.deepEqual(asked, [{ source: 'photos', acceptChanges: true }]);
+  t.is(
+    (await cluster(['--state', stateDir, 'backup', 'photos'])).out,
+    'snapshot abababab of photos: 3 files, 4.1 kB\n',
+  );
+});
+
+test('drill exits 22 when nothing could be tried by its name, and says how much that was', async t => {
+  const failure = { because: 'nobody gives the record that names what is in it', hosts: ['mini'] };
+  const report = { source: 'photos', snapshot: 'ab'.repeat(32) as ObjectId, bytes: 3000, failure };
+  const stateDir = await serve(t, { drill: () => each(report) });
+  const { code, out, err } = await cluster(['--state', stateDir, 'drill']);
+  t.is(code, 22);
+  t.regex(err, /^photos, 3 kB: nobody gives the record .*; held by mini$/m);
+  t.regex(out, /0 files.*; 1 did not come/);
+  const json = await cluster(['--state', stateDir, 'drill', '--json']);
+  t.is(json.code, 22);
+  t.like(recordsOf(json.out)[0], { message_type: 'drill', path: undefined, restored: false, hosts: ['mini'] });
+});
+
+test('backup exits 3 and names what could not be read', async t => {
+  const unread = [{ path: Buffer.from([0x61, 0xff]), because: 'EACCES' }];
+  const stateDir = await serve(t, { backup: async () => taken({ partial: true, stale: 1, missed: 2, unread }) });
+  const { code, err } = await cluster(['--state', stateDir, 'backup', 'photos']);
+  t.is(code, 3);
+  t.regex(err, /not read: a\\xff: EACCES\n… and 2 more/);
+});
+
+test('backup --wait follows re-cuts until the snapshot is protected', async t => {
+  const recut = snapshotOf({ id: 'cd'.repeat(32) as ObjectId, partial: true, protected: true });
+  const stateDir = await serve(t, {
+    backup: async () => taken({ stale: 1, missed: 2 }),
+    protection: (_, signal) =>
+      eachThenSilence(
+        signal,
+        { snapshot: taken(), copies: 2, parcels: { wanted: 4, haveMin: 0, under: 4 }, missingBytes: 100 },
+        { snapshot: recut, copies: 2, parcels: { wanted: 4, haveMin: 2, under: 0 }, missingBytes: 0 },
+      ),
+  });
+  const { code, out, err } = await cluster(['--state', stateDir, 'backup', 'photos', '--wait']);
+  t.is(code, 3, 'it has become partial on the way');
+  t.regex(out, /protected: cdcdcdcd of photos/);
+  t.regex(err, /cdcdcdcd takes the snapshot's place/);
+  const json = recordsOf((await cluster(['--state', stateDir, 'backup', 'photos', '--wait', '--json'])).out);
+  t.like(
+    json.filter(({ message_type }) => message_type === 'snapshot'),
+    [{ id: 'cd'.repeat(32), protected: true, unchanged: false, stale: 1, missed: 2 }],
+  );
+});
+
+// Serial, so that the other tests' processes do not eat up the time in which the first report must arrive.
+test.serial('backup --wait exits 20 when the time is up, and still prints the snapshot', async t => {
+  const stateDir = await serve(t, {
+    backup: async () => taken(),
+    protection: (_, signal) =>
+      eachThenSilence(signal, {
+        snapshot: taken(),
+        copies: 2,
+        parcels: { wanted: 4, haveMin: 1, under: 4 },
+        missingBytes: 100,
+      }),
+  });
+  const { code, out, err } = await cluster([
+    '--state',
+    stateDir,
+    'backup',
+    'photos',
+    '--wait',
+    '--timeout',
+    '3s',
+    '--json',
+  ]);
+  t.is(code, 20);
+  t.like(recordsOf(out).at(-1), { message_type: 'snapshot', protected: false });
+  t.regex(err, /4 parcels of 4 short of 2 copies/);
+});

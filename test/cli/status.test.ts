@@ -1,0 +1,146 @@
+import test from 'ava';
+import type { StatusReport } from '../../src/daemon/service.js';
+import { cluster, eachThenSilence, hostOf, recordsOf, serve, sourceOf, statusOf } from './cli-fixture.js';
+
+const under = () => sourceOf({ parcels: { wanted: 10, haveMin: 1, under: 3, over: 0 } });
+
+test('status prints the record that scripts rely on, and exits 0', async t => {
+  const stateDir = await serve(t, { status: async () => statusOf() });
+  const { code, out } = await cluster(['--state', stateDir, '--json', 'status']);
+  t.is(code, 0);
+  const [status] = recordsOf(out);
+  t.like(status, { message_type: 'status', cluster: 'home', protected: true, settled: true, alarms: [] });
+  t.deepEqual(status?.process, { hasher: 'wasm', loop_delay_ms: { p99: 3, max: 40 } });
+  const { sources, hosts } = status as unknown as { readonly sources: object[]; readonly hosts: object[] };
+  t.like(sources[0], {
+    source: 'photos',
+    copies: 2,
+    wanted: 10,
+    have_min: 2,
+    under: 0,
+    over: 0,
+    fresh: true,
+  });
+  t.like(hosts[1], { name: 'mini', state: 'suspect' });
+});
+
+test('status exits 20 while something has too few copies, and shows alarms and missing sources', async t => {
+  const stateDir = await serve(t, {
+    status: async () =>
+      statusOf({
+        sources: [under(), sourceOf({ source: 'music', missing: 'its folder is gone' })],
+        alarms: [{ code: 'ONE_ADMIN', text: 'there is one admin key', sinceMs: Date.now() - 65_000 }],
+      }),
+  });
+  const { code, out } = await cluster(['--state', stateDir, 'status']);
+  t.is(code, 20);
+  t.regex(out, /photos\timac\t1\/2\t10\t3\t0/);
+  t.regex(out, /missing source music: its folder is gone/);
+  t.regex(out, /alarm ONE_ADMIN, for 1 min: there is one admin key/);
+});
+
+test('status exits 21 when all has its copies and a source is stale, missing or never backed up; --wait does not', async t => {
+  const { lastSnapshot: _, ...never } = sourceOf({ fresh: false });
+  for (const source of [sourceOf({ fresh: false }), sourceOf({ missing: 'its folder is gone' }), never]) {
+    const status = statusOf({ sources: [sourceOf(), source] });
+    const stateDir = await serve(t, {
+      status: async () => status,
+      statusChanges: signal => eachThenSilence(signal, status),
+    });
+    t.is((await cluster(['--state', stateDir, 'status'])).code, 21);
+    t.is((await cluster(['--state', stateDir, 'status', '--wait', 'protected'])).code, 0);
+  }
+  const both = await serve(t, { status: async () => statusOf({ sources: [under(), sourceOf({ fresh: false })] }) });
+  t.is((await cluster(['--state', both, 'status'])).code, 20);
+});
+
+test('status says what is pending while it is not settled', async t => {
+  const lineOf = async (pending: StatusReport['pending'], settled = false): Promise<string | undefined> => {
+    const stateDir = await serve(t, { status: async () => statusOf({ pending, settled }) });
+    return (await cluster(['--state', stateDir, 'status'])).out.split('\n')[0]?.split(' · ').at(-1);
+  };
+  t.is(await lineOf({ claims: 0, fetches: 0, drops: 0, relocations: 0 }, true), 'settled');
+  t.is(await lineOf({ claims: 1, fetches: 2, drops: 0, relocations: 0 }), '2 fetches here, 1 claim');
+  t.is(await lineOf({ claims: 0, fetches: 1, drops: 3, relocations: 0 }), '1 fetch here, 0 claims, 3 drops');
+  t.is(
+    await lineOf({ claims: 2, fetches: 0, drops: 1, relocations: 2 }),
+    '0 fetches here, 2 claims, 1 drop, 2 relocations',
+  );
+});
+
+test('status --wait ends when it is so, and not before', async t => {
+  const stateDir = await serve(t, {
+    statusChanges: signal =>
+      eachThenSilence(
+        signal,
+        statusOf({ protected: false, sources: [under()] }),
+        statusOf({ protected: true, settled: false }),
+        statusOf(),
+      ),
+  });
+  const isProtected = await cluster(['--state', stateDir, 'status', '--wait', 'protected', '--json']);
+  t.is(isProtected.code, 0);
+  t.like(recordsOf(isProtected.out), [{ protected: true, settled: false }]);
+  t.like(recordsOf((await cluster(['--state', stateDir, 'status', '--wait', 'settled', '--json'])).out), [
+    { settled: true },
+  ]);
+});
+
+// Serial, so that the other tests' processes do not eat up the time in which the first report must arrive.
+test.serial('status --wait exits 20 when the time is up, with the last status', async t => {
+  const stateDir = await serve(t, {
+    statusChanges: signal => eachThenSilence(signal, statusOf({ protected: false, sources: [under()] })),
+  });
+  const { code, out, err } = await cluster([
+    '--state',
+    stateDir,
+    'status',
+    '--wait',
+    'protected',
+    '--timeout',
+    '3s',
+    '--json',
+  ]);
+  t.is(code, 20);
+  t.like(recordsOf(out), [{ message_type: 'status', protected: false }]);
+  t.like(recordsOf(err), [{ message_type: 'error', code: 'WAIT_TIMEOUT' }]);
+});
+
+test('a --timeout that is longer than a timer of Node can be is waited for', async t => {
+  const stateDir = await serve(t, {
+    statusChanges: signal => eachThenSilence(signal, statusOf({ protected: false }), statusOf()),
+  });
+  const { code, err } = await cluster(['--state', stateDir, 'status', '--wait', 'protected', '--timeout', '25d']);
+  t.deepEqual([code, err], [0, '']);
+});
+
+test('status --watch prints every change until it is interrupted, which exits 130', async t => {
+  const stateDir = await serve(t, {
+    statusChanges: signal => eachThenSilence(signal, statusOf({ configVersion: 1 }), statusOf({ configVersion: 2 })),
+  });
+  const { code, out, err } = await cluster(['--state', stateDir, 'status', '--watch', '--json'], {
+    kill: { signal: 'SIGINT', when: /"config_version":2/ },
+  });
+  t.deepEqual([code, recordsOf(out).length, err], [130, 2, 'interrupted\n']);
+});
+
+test('hosts prints a record each, and a table with a head in a pipe', async t => {
+  const hosts = [hostOf(), hostOf({ name: 'pi', self: false, state: 'dead' })];
+  const { seenMs: _, ...unseen } = hostOf({ name: 'new', self: false });
+  const stateDir = await serve(t, { hosts: async () => [...hosts, unseen] });
+  const json = await cluster(['--state', stateDir, 'hosts', '--json']);
+  const records = recordsOf(json.out);
+  t.like(records[1], {
+    message_type: 'host',
+    name: 'pi',
+    state: 'dead',
+    lent: 300_000_000_000,
+    used: 1_000_000_000,
+    free: 299_000_000_000,
+    seen: '2026-07-01T00:00:00.000Z',
+  });
+  t.is(records[2]?.seen, null);
+  const [head, first] = (await cluster(['--state', stateDir, 'hosts'])).out.split('\n');
+  t.is(head, 'host\tstate\tlent\tused\tfree\tseen\tstores');
+  t.is(first, 'imac (here)\tactive\t300 GB\t1 GB\t299 GB\tnow\t0');
+});

@@ -1,0 +1,48 @@
+import { EventEmitter, once } from 'node:events';
+import test, { type ExecutionContext } from 'ava';
+import { aSource, ScratchSource } from '../catalog/scratch-source.js';
+import { until } from '../helpers/until.js';
+import { anOrigin } from './an-origin.js';
+
+/** A source without a snapshot, and an origin that is held up at the beginning of its first run. */
+async function aFirstRun(t: ExecutionContext) {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  const held = new EventEmitter();
+  const heldUp = once(held, 'go on');
+  let hasBegun = false;
+  const { origin, catalog, configure } = await anOrigin(t, source, {
+    askEverybody: async () => {
+      hasBegun = true;
+      await heldUp;
+    },
+    retainer: { judge: async () => ({ stopped: undefined, snapshots: [] }) } as never,
+  });
+  configure();
+  await until('the run that is due', () => hasBegun);
+  const listed = () => catalog.get(aSource)?.head.snapshots.length ?? 0;
+  return { origin, configure, listed, goOn: () => held.emit('go on') };
+}
+
+/** Timers of no delay fire in the order in which they are set. */
+const dueTimers = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 0));
+
+test('a configuration that changes while a first snapshot is taken has no other one taken behind it', async t => {
+  const { origin, configure, listed, goOn } = await aFirstRun(t);
+  for (let changes = 0; changes < 3; changes += 1) {
+    configure();
+    await dueTimers();
+  }
+  goOn();
+  await until('all runs', () => !origin.isBusy);
+  t.is(listed(), 1);
+});
+
+test('an origin that is stopped waits for the run of a source that the policy has no more', async t => {
+  const { origin, listed, goOn } = await aFirstRun(t);
+  origin.configure([]);
+  const stopped = origin.stop().then(listed);
+  await dueTimers();
+  goOn();
+  t.is(await stopped, 1);
+});
