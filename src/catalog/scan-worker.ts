@@ -45,7 +45,8 @@ import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
 import { comparePaths, isUnder } from './path-order.js';
 import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
-import { type CachedFile, type FolderIdentity, isRacy, ScanCache } from './scan-cache.js';
+import { type CachedFile, isRacy, ScanCache } from './scan-cache.js';
+import type { FolderIdentity } from './scan-cache-format.js';
 import {
   CANCELLED,
   type FoundMessage,
