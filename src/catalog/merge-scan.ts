@@ -17,7 +17,7 @@ import { cutMarkOf } from './cut.js';
 import { type Entry, sameEntry } from './entry.js';
 import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
 import { NO_CALLS, NO_XATTRS, type UnreadXattrs, withinLimits } from './read-xattrs.js';
-import type { ScanItem } from './scan.js';
+import type { ScanItem } from './scan-items.js';
 import type { Section } from './section.js';
 import type { SnapshotParcels, WalkedEntry } from './walk.js';
 

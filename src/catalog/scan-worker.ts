@@ -7,9 +7,8 @@
  * folders on the way from the source's folder to the present one, nothing that grows with the number of files in all.
  *
  * A name is gone only when its folder was listed without it: what fails otherwise is reported as unread and the thread that
- * merges (merge-scan.ts) carries the last snapshot's entry over. A file's content and its metadata are of one moment:
- * sizes and times are compared before and after reading; changed: read once more; changed again: unread, `UNSTABLE`. Its
- * attributes are read between the two, and not asked for of an unchanged file that had none (scan-cache.ts).
+ * merges (merge-scan.ts) carries the last snapshot's entry over. What changed is read by scan-reader.ts; attributes are not asked for
+ * of an unchanged file that had none (scan-cache.ts).
  *
  * What may be a section (section.ts) that is as it was is held back until that is known, and then told in one item.
  *
@@ -20,23 +19,11 @@
  * Sockets are left out (they are no data; restic does the same); fifos and devices are recorded and never opened.
  * Started by scan-threads.ts only; takes one order after the other.
  */
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-  realpathSync,
-  statSync,
-} from 'node:fs';
+import { type BigIntStats, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isMainThread, parentPort } from 'node:worker_threads';
 import { assert } from '../core/fault.js';
-import { createHasher, EMPTY_BLOB, hash } from '../core/hash.js';
+import { EMPTY_BLOB, hash } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
 import { readAccountNames } from './account-names.js';
 import { cutMarkOf } from './cut.js';
@@ -47,9 +34,9 @@ import { comparePaths, isUnder } from './path-order.js';
 import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
 import { type CachedFile, isRacy, ScanCache } from './scan-cache.js';
 import type { FolderIdentity } from './scan-cache-format.js';
+import { BATCH_ITEMS, ItemBatch } from './scan-items.js';
 import {
   CANCELLED,
-  type FoundMessage,
   type ItemMessage,
   JOINED,
   type ScanMessage,
@@ -59,20 +46,17 @@ import {
   UNSETTLED_WAY,
   type UnreadableScope,
 } from './scan-message.js';
+import { ScanReader } from './scan-reader.js';
 import { decodeSections, ownerText, type Section, SectionPrint, statPrint } from './section.js';
 
-/** Items a message: some 5 ms of walking. */
-const BATCH_ITEMS = 256;
-/** … and a message at least this often, so that a slow disk shows progress. */
+/** A message at least this often, so that a slow disk shows progress. */
 const BATCH_MS = 250;
-const READ_BYTES = 1024 * 1024;
 /** Times that one folder is listed again to see whether names are gone; then what is left of it is unstable. */
 const RELISTINGS_MAX = 64;
 /** How long a wait for the other thread lasts before the worker looks again. */
 const WAIT_MS = 1000;
 
 const SLASH = Buffer.from('/');
-const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 class Cancelled extends Error {}
 
@@ -108,10 +92,6 @@ interface Met {
   readonly give: () => void;
 }
 
-type Content =
-  | { readonly blob: BlobId; readonly stat: BigIntStats; readonly attributes: ReadXattrs }
-  | { readonly unread: string; readonly vanished?: boolean };
-
 class Scan {
   readonly #order: ScanOrder;
   readonly #send: (message: ScanMessage) => void;
@@ -119,7 +99,10 @@ class Scan {
   readonly #exclusion: Exclusion;
   readonly #accounts = readAccountNames();
   readonly #cache: ScanCache | undefined;
-  readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
+  readonly #reader = new ScanReader(bytes => {
+    this.#readBytes += bytes;
+    this.#lookUp();
+  });
   readonly #startNs = nowNs();
   readonly #sections: Iterator<Section>;
   /** The next one that may be met. */
@@ -133,7 +116,7 @@ class Scan {
   #root: Buffer = Buffer.alloc(0);
   #rootDevice = 0n;
   #forbidden: ReadonlySet<string> = new Set();
-  #items: ItemMessage[] = [];
+  readonly #items = new ItemBatch();
   #sent = 0;
   #sentMs = 0;
   #files = 0;
@@ -288,7 +271,7 @@ class Scan {
     if (from === undefined) {
       const mount = parent.dev !== stat.dev;
       const attributes = readXattrs(this.#root);
-      this.#items.push(this.#found({ path: Buffer.alloc(0), stat, kind: 'directory', attributes, mount }));
+      this.#tell({ path: Buffer.alloc(0), stat, kind: 'directory', attributes, mount });
     }
     return stack;
   }
@@ -430,7 +413,7 @@ class Scan {
       stat,
       give: () => {
         const attributes = readXattrs(full);
-        this.#push(this.#found({ path, stat, kind: 'directory', attributes, mount, hidden: !crossed }));
+        this.#tell({ path, stat, kind: 'directory', attributes, mount, hidden: !crossed });
       },
     });
     if (failure !== undefined) this.#unread(path, 'below', failure);
@@ -470,7 +453,7 @@ class Scan {
     const file = { source: this.#order.source, path, link, formerPath };
     if (stat.size === 0n) {
       const attributes = readXattrs(full);
-      this.#push(this.#found({ path, stat, kind: 'file', attributes, blob: EMPTY_BLOB as BlobId }));
+      this.#tell({ path, stat, kind: 'file', attributes, blob: EMPTY_BLOB as BlobId });
       return;
     }
     const known = this.#cache?.lookup(file, stat);
@@ -479,15 +462,15 @@ class Scan {
     if (known?.blob !== undefined) {
       const { blob } = known;
       const attributes = known.isBare ? BARE : this.#readOfKnown(full, { file, stat, blob, mark });
-      this.#push(this.#found({ path, stat, kind: 'file', attributes, blob, mark }));
+      this.#tell({ path, stat, kind: 'file', attributes, blob, mark });
       return;
     }
     const readFromNs = nowNs();
-    const content = this.#read(full);
+    const content = this.#reader.read(full, stat);
     if ('blob' in content) {
       const { blob, attributes } = content;
       this.#cache?.put(file, content.stat, { blob, readFromNs, mark, isBare: isBare(attributes) });
-      this.#push(this.#found({ path, stat: content.stat, kind: 'file', attributes, blob, mark }));
+      this.#tell({ path, stat: content.stat, kind: 'file', attributes, blob, mark });
       return;
     }
     if (content.vanished === true && this.#isGone(frame, name)) return;
@@ -517,68 +500,18 @@ class Scan {
 
   /** Something that has no content, and is never opened. */
   #special({ path, full, stat }: Omit<Place, 'name'>, kind: EntryKind): void {
-    this.#push(this.#found({ path, stat, kind, attributes: readXattrs(full) }));
+    this.#tell({ path, stat, kind, attributes: readXattrs(full) });
   }
 
   #symlink(frame: Frame, { name, path, full, stat }: Place): void {
     try {
       const target = readlinkSync(full, { encoding: 'buffer' });
       if (target.length === 0 || target.length > TARGET_BYTES_MAX) this.#unread(path, 'content', 'TOO_LONG');
-      else this.#push(this.#found({ path, stat, kind: 'symlink', attributes: readXattrs(full), target }));
+      else this.#tell({ path, stat, kind: 'symlink', attributes: readXattrs(full), target });
     } catch (error) {
       const code = errorCode(error);
       if (code === 'ENOENT' && this.#isGone(frame, name)) return;
       this.#unread(path, 'content', code === 'EINVAL' || code === 'ENOENT' ? 'UNSTABLE' : code);
-    }
-  }
-
-  /** A file's blob, and the metadata that it had while it was read. */
-  #read(full: Buffer): Content {
-    for (let attempt = 0; attempt < 2; attempt += 1) {
-      let descriptor: number;
-      try {
-        descriptor = openSync(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-      } catch (error) {
-        const code = errorCode(error);
-        // A symlink now, where a file was: that is a change, not a failure to read.
-        return { unread: code === 'ELOOP' ? 'UNSTABLE' : code, vanished: code === 'ENOENT' || code === 'ENOTDIR' };
-      }
-      try {
-        const before = fstatSync(descriptor, { bigint: true });
-        if (!before.isFile()) return { unread: 'UNSTABLE' };
-        const blob = this.#hash(descriptor, before.size);
-        const attributes = readXattrs(full);
-        const after = fstatSync(descriptor, { bigint: true });
-        if (blob !== undefined && sameContentStat(before, after)) return { blob, stat: before, attributes };
-      } catch (error) {
-        if (error instanceof Cancelled) throw error;
-        return { unread: errorCode(error) };
-      } finally {
-        closeSync(descriptor);
-      }
-    }
-    return { unread: 'UNSTABLE' };
-  }
-
-  /** Undefined when the file does not end where it said. */
-  #hash(descriptor: number, size: bigint): BlobId | undefined {
-    const hasher = createHasher();
-    let total = 0n;
-    let whole = false;
-    try {
-      for (;;) {
-        const got = readSync(descriptor, this.#buffer, 0, READ_BYTES, null);
-        if (got === 0) break;
-        total += BigInt(got);
-        if (total > size) break;
-        hasher.update(this.#buffer.subarray(0, got));
-        this.#readBytes += got;
-        this.#lookUp();
-      }
-      whole = total === size;
-      return whole ? (hexOf(hasher.digest()) as BlobId) : undefined;
-    } finally {
-      if (!whole) hasher.dispose();
     }
   }
 
@@ -614,7 +547,7 @@ class Scan {
     return hexOf(hash(Buffer.from(`${this.#order.source}\0${device}\0${stat.ino}`)).subarray(0, 8));
   }
 
-  #found({
+  #tell({
     path,
     stat,
     kind,
@@ -635,7 +568,7 @@ class Scan {
     readonly mark?: number;
     readonly mount?: boolean;
     readonly hidden?: boolean;
-  }): FoundMessage {
+  }): void {
     const uid = Number(stat.uid);
     const gid = Number(stat.gid);
     const size = kind === 'file' ? Number(stat.size) : 0;
@@ -649,20 +582,28 @@ class Scan {
       !mount &&
       !hidden &&
       !isRacy(stat.ctimeNs, this.#startNs);
-    return {
+    const user = this.#accounts.user(uid);
+    const group = this.#accounts.group(gid);
+    const link = this.#linkOf(stat);
+    if (isSectionable && link === undefined && (kind === 'file' || kind === 'directory')) {
+      this.#items.addPlain({ path, stat, user, group, mark: ownMark, blob });
+      this.#pushed();
+      return;
+    }
+    this.#push({
       path: path.toString('latin1'),
       mark: mark ?? ownMark,
       kind,
       mode: Number(stat.mode) & 0o7777,
       uid,
       gid,
-      user: this.#accounts.user(uid),
-      group: this.#accounts.group(gid),
+      user,
+      group,
       mtimeNs: stat.mtimeNs,
       size,
       blob,
       target: target?.toString('latin1'),
-      link: this.#linkOf(stat),
+      link,
       device: kind === 'block-device' || kind === 'char-device' ? stat.rdev : 0n,
       xattrs: xattrs.length === 0 ? undefined : xattrs.map(toText),
       unreadXattrs: unread && {
@@ -672,7 +613,7 @@ class Scan {
       mount,
       hidden,
       print: isSectionable ? latin1(statPrint(stat)) : undefined,
-    };
+    });
   }
 
   #unread(path: Buffer, unread: UnreadableScope, because: string): void {
@@ -681,8 +622,12 @@ class Scan {
   }
 
   #push(item: ItemMessage): void {
-    this.#items.push(item);
-    if (this.#items.length >= BATCH_ITEMS) this.#flush();
+    this.#items.add(item);
+    this.#pushed();
+  }
+
+  #pushed(): void {
+    if (this.#items.items >= BATCH_ITEMS) this.#flush();
   }
 
   /** Between two names or two reads: sends what is due and ends the scan if that is wanted. */
@@ -700,10 +645,10 @@ class Scan {
   }
 
   #flush(): void {
-    if (this.#items.length === 0) return;
-    this.#send({ kind: 'items', items: this.#items });
-    this.#sent += this.#items.length;
-    this.#items = [];
+    const { items } = this.#items;
+    if (items === 0) return;
+    this.#send(this.#items.take());
+    this.#sent += items;
     for (;;) {
       if (Atomics.load(this.#control, CANCELLED) !== 0) throw new Cancelled();
       const taken = Atomics.load(this.#control, TAKEN);
@@ -730,10 +675,6 @@ const isBare = ({ xattrs, unread }: ReadXattrs): boolean => xattrs.length === 0 
 const latin1 = (bytes: Buffer): string => bytes.toString('latin1');
 
 const toText = ({ name, value }: Xattr): readonly [string, string] => [latin1(name), latin1(value)];
-
-function sameContentStat(a: BigIntStats, b: BigIntStats): boolean {
-  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;
-}
 
 const identityOf = (stat: BigIntStats): string => `${stat.dev}:${stat.ino}`;
 
@@ -765,7 +706,8 @@ const parentOf = (path: Buffer): Buffer => Buffer.from(dirname(path.toString('la
 
 assert(!isMainThread && parentPort !== null, 'scan-worker.js is a worker thread’s entry point');
 const port = parentPort;
-const send = (message: ScanMessage): void => port.postMessage(message);
+const send = (message: ScanMessage): void =>
+  port.postMessage(message, message.kind === 'items' ? [message.rows.buffer] : []);
 port.on('message', async (order: ScanOrder) => {
   await new Scan(order, send).run();
   send({ kind: 'ended' });

@@ -4,7 +4,7 @@ import test from 'ava';
 import { cutMarkOf } from '../../src/catalog/cut.js';
 import { type Entry, XATTR_BYTES_MAX } from '../../src/catalog/entry.js';
 import { ScanMerge } from '../../src/catalog/merge-scan.js';
-import type { ScanItem } from '../../src/catalog/scan.js';
+import type { ScanItem } from '../../src/catalog/scan-items.js';
 import type { WalkedEntry, WalkedParcel } from '../../src/catalog/walk.js';
 import { EMPTY_BLOB } from '../../src/core/hash.js';
 import type { BlobId } from '../../src/core/ids.js';
