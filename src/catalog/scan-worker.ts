@@ -56,7 +56,8 @@ const RELISTINGS_MAX = 64;
 /** How long a wait for the other thread lasts before the worker looks again. */
 const WAIT_MS = 1000;
 
-const SLASH = Buffer.from('/');
+const SLASH_CODE = 0x2f;
+const SLASH = Buffer.of(SLASH_CODE);
 
 class Cancelled extends Error {}
 
@@ -70,12 +71,13 @@ interface Frame {
   readonly folder: FolderIdentity;
   /** Where it was at an earlier scan, if elsewhere. */
   readonly formerPath: Buffer | undefined;
-  readonly names: readonly Buffer[];
+  /** As Latin-1: a Buffer each took the collector of garbage as long as listing takes. In the order of their bytes. */
+  readonly names: readonly string[];
   /** What this thread has in it begins in its midst. */
   readonly isShared: boolean;
   next: number;
   relistings: number;
-  /** The names of the last listing again, as Latin-1. */
+  /** The names of the last listing again. */
   relisted: ReadonlySet<string> | undefined;
 }
 
@@ -238,7 +240,7 @@ class Scan {
   /** The folders in which the walk begins, from the source's own on; none: that has been told. */
   #open(): Frame[] {
     let stat: BigIntStats;
-    let names: Buffer[];
+    let names: string[];
     let parent: BigIntStats;
     try {
       this.#root = realpathSync.native(Buffer.from(this.#order.path), { encoding: 'buffer' });
@@ -398,7 +400,7 @@ class Scan {
   #enter(frame: Frame, { name, path, full, stat }: Place): Frame | undefined {
     const mount = stat.dev !== frame.device;
     const crossed = !mount || this.#order.crossMounts;
-    let names: readonly Buffer[] = [];
+    let names: readonly string[] = [];
     let failure: string | undefined;
     if (crossed) {
       try {
@@ -428,7 +430,7 @@ class Scan {
       path,
       names,
       from,
-    }: { readonly path: Buffer; readonly names: readonly Buffer[]; readonly from?: Buffer | undefined },
+    }: { readonly path: Buffer; readonly names: readonly string[]; readonly from?: Buffer | undefined },
   ): Frame {
     const first = from === undefined ? 0 : names.findIndex(name => comparePaths(below(path, name), from) >= 0);
     const folder = { inode: this.#inodeOf(stat), birthtimeNs: stat.birthtimeNs };
@@ -516,25 +518,24 @@ class Scan {
   }
 
   /** True when the folder, listed again, no longer has the name. */
-  #isGone(frame: Frame, name: Buffer): boolean {
-    const text = name.toString('latin1');
-    if (frame.relisted !== undefined && !frame.relisted.has(text)) return true;
+  #isGone(frame: Frame, name: string): boolean {
+    if (frame.relisted !== undefined && !frame.relisted.has(name)) return true;
     if (frame.relistings >= RELISTINGS_MAX) return false;
     frame.relistings += 1;
     try {
       const folder = frame.path.length === 0 ? this.#root : Buffer.concat([this.#root, SLASH, frame.path]);
       const names = this.#list(folder);
       if (identityOf(lstatSync(folder, { bigint: true })) !== frame.identity) return false;
-      frame.relisted = new Set(names.map(listed => listed.toString('latin1')));
+      frame.relisted = new Set(names);
     } catch {
       // The folder cannot be listed any more: so nothing is known to be gone, and the caller reports the name as unread.
       return false;
     }
-    return !frame.relisted.has(text);
+    return !frame.relisted.has(name);
   }
 
-  #list(full: Buffer): Buffer[] {
-    return readdirSync(full, { encoding: 'buffer' }).sort(Buffer.compare);
+  #list(full: Buffer): string[] {
+    return readdirSync(full, { encoding: 'latin1' }).sort();
   }
 
   #linkOf(stat: BigIntStats): string | undefined {
@@ -659,14 +660,20 @@ class Scan {
 }
 
 interface Place {
-  readonly name: Buffer;
+  readonly name: string;
   readonly path: Buffer;
   readonly full: Buffer;
   readonly stat: BigIntStats;
 }
 
-const below = (folder: Buffer, name: Buffer): Buffer =>
-  folder.length === 0 ? name : Buffer.concat([folder, SLASH, name]);
+function below(folder: Buffer, name: string): Buffer {
+  if (folder.length === 0) return Buffer.from(name, 'latin1');
+  const path = Buffer.allocUnsafe(folder.length + 1 + name.length);
+  path.set(folder);
+  path[folder.length] = SLASH_CODE;
+  path.write(name, folder.length + 1, 'latin1');
+  return path;
+}
 
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
