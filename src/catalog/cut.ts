@@ -11,7 +11,7 @@
  * When the cache is lost, moved files are cut by their present paths, once.
  *
  * What is held: one run (512 entries) and the large files inside it (512), which are given after the run that encloses
- * them, since parcels are listed in the order of their first paths (walk.ts).
+ * them, since parcels are listed in the order of their first paths (entries-in-order.ts).
  */
 import { hashHex } from '../core/hash.js';
 import type { Entry } from './entry.js';

@@ -5,9 +5,10 @@
  * see, so `status` and the machine cannot disagree.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
+import { readSnapshot } from '../catalog/read-object.js';
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
 import { parseSourceSpec } from '../catalog/source-spec.js';
-import { readSnapshot, walkEntries } from '../catalog/walk.js';
+import { walkEntries } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { hasherName } from '../core/hash.js';
 import { type HostId, type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
