@@ -10,7 +10,7 @@
  * merges (merge-scan.ts) carries the last snapshot's entry over. What changed is read by scan-reader.ts; attributes are not asked for
  * of an unchanged file that had none (scan-cache.ts).
  *
- * What may be a section (section.ts) that is as it was is held back until that is known, and then told in one item.
+ * What may be a section that is as it was is held back until that is known (section-trial.ts), and then told in one item.
  *
  * **Divided**: of a large source two threads walk a part each (scan.ts). Where the parts meet, the first one waits to hear whether
  * the other came there through the very folders that it has entered itself, with the same names in them. What was made, moved or
@@ -47,7 +47,8 @@ import {
   type UnreadableScope,
 } from './scan-message.js';
 import { ScanReader } from './scan-reader.js';
-import { decodeSections, ownerText, type Section, SectionPrint, statPrint } from './section.js';
+import { decodeSections, ownerText, type Section, statPrint } from './section.js';
+import { SectionTrial } from './section-trial.js';
 
 /** A message at least this often, so that a slow disk shows progress. */
 const BATCH_MS = 250;
@@ -81,19 +82,6 @@ interface Frame {
   relisted: ReadonlySet<string> | undefined;
 }
 
-/** Entries that are those of a section so far. */
-interface Trial {
-  readonly section: Section;
-  readonly held: Met[];
-}
-
-/** An entry's stat, and what looks the rest up and gives it. */
-interface Met {
-  readonly path: Buffer;
-  readonly stat: BigIntStats;
-  readonly give: () => void;
-}
-
 class Scan {
   readonly #order: ScanOrder;
   readonly #send: (message: ScanMessage) => void;
@@ -106,15 +94,11 @@ class Scan {
     this.#lookUp();
   });
   readonly #startNs = nowNs();
-  readonly #sections: Iterator<Section>;
-  /** The next one that may be met. */
-  #section: Section | undefined;
-  #trial: Trial | undefined;
+  readonly #trial: SectionTrial;
   /** Where this thread's part ends; undefined also when it has gone on. */
   #to: Buffer | undefined;
   /** `wayMark` of the folders on the way to it, or to where this part begins, that were entered. */
   readonly #way: string[] = [];
-  readonly #print = new SectionPrint();
   #root: Buffer = Buffer.alloc(0);
   #rootDevice = 0n;
   #forbidden: ReadonlySet<string> = new Set();
@@ -132,11 +116,10 @@ class Scan {
     this.#exclusion = new Exclusion(order.exclude);
     this.#cache = order.cachePath === undefined ? undefined : new ScanCache(order.cachePath, { nowMs: order.nowMs });
     this.#to = order.to === undefined ? undefined : Buffer.from(order.to, 'latin1');
-    const { source, previous } = order;
-    this.#sections = decodeSections(
-      (previous === undefined ? undefined : this.#cache?.sections(source, previous)) ?? Buffer.alloc(0),
-    );
-    this.#nextSection();
+    this.#trial = new SectionTrial(this.#freshSections(), {
+      ownerOf: ({ uid, gid }) => ownerText(this.#accounts.user(Number(uid)), this.#accounts.group(Number(gid))),
+      onSame: section => this.#same(section),
+    });
   }
 
   async run(): Promise<void> {
@@ -156,7 +139,7 @@ class Scan {
     if (root === undefined) return;
     const shared: Frame[] = [];
     const isLast = this.#walkFrom(stack, shared);
-    this.#endTrial();
+    this.#trial.end();
     if (!this.#isRootStill(root)) {
       this.#refuse('missing-source', 'it went away during the scan');
       return;
@@ -220,7 +203,7 @@ class Scan {
 
   /** Whether another thread goes on from here. */
   #isJoined(): boolean {
-    this.#endTrial();
+    this.#trial.end();
     this.#flush();
     this.#send({ kind: 'seam', way: this.#way });
     this.#to = undefined;
@@ -320,7 +303,7 @@ class Scan {
     }
     if (stat.isDirectory()) return this.#enter(frame, { name, path, full, stat });
     if (stat.isSocket()) return undefined;
-    this.#meet({ path, stat, give: () => this.#give(frame, { name, path, full, stat }) });
+    this.#trial.meet({ path, stat, give: () => this.#give(frame, { name, path, full, stat }) }, this.#rootDevice);
     return undefined;
   }
 
@@ -341,58 +324,18 @@ class Scan {
 
   // ------------------------------------------------------------------------------------------------------------ sections
 
-  /** Holds back what may be a section of the last snapshot as it was, and gives the rest. */
-  #meet(met: Met): void {
-    const { path, stat } = met;
-    if (this.#trial !== undefined && this.#section !== undefined && comparePaths(path, this.#section.opening) >= 0)
-      this.#endTrial(); // it had more entries
-    if (this.#trial === undefined) {
-      while (this.#section !== undefined && comparePaths(this.#section.opening, path) < 0) this.#nextSection();
-      const section = this.#section;
-      if (section === undefined || !section.opening.equals(path)) {
-        met.give();
-        return;
-      }
-      this.#nextSection();
-      this.#trial = { section, held: [] };
-    }
-    const { section, held } = this.#trial;
-    held.push(met);
-    // Else its link would be that of its device's present number.
-    if (stat.dev !== this.#rootDevice) {
-      this.#endTrial();
-      return;
-    }
-    this.#print.add({ path, stat: statPrint(stat), owner: this.#ownerOf(stat) });
-    if (held.length < section.entries) return;
-    if (this.#print.digest().equals(section.print)) {
-      this.#trial = undefined;
-      this.#files += section.files;
-      this.#bytes += section.bytes;
-      const { opening, print, ...rest } = section;
-      this.#push({ same: { ...rest, opening: latin1(opening), print: latin1(print) } });
-    } else this.#endTrial();
+  /** Those that were looked up shortly enough ago: the look-ups of the others renew what the cache has of them. */
+  *#freshSections(): Generator<Section> {
+    const { source, previous } = this.#order;
+    const frames = previous === undefined ? undefined : this.#cache?.sections(source, previous);
+    for (const section of decodeSections(frames ?? Buffer.alloc(0)))
+      if (this.#cache?.isFresh(section) !== false) yield section;
   }
 
-  /** What is held back is not as it was: gives it one by one. */
-  #endTrial(): void {
-    const trial = this.#trial;
-    if (trial === undefined) return;
-    this.#trial = undefined;
-    this.#print.clear();
-    for (const { give } of trial.held) give();
-  }
-
-  /** That was looked up shortly enough ago: the look-ups of the others renew what the cache has of them. */
-  #nextSection(): void {
-    do {
-      const next = this.#sections.next();
-      this.#section = next.done === true ? undefined : next.value;
-    } while (this.#section !== undefined && this.#cache?.isFresh(this.#section) === false);
-  }
-
-  #ownerOf({ uid, gid }: BigIntStats): string {
-    return ownerText(this.#accounts.user(Number(uid)), this.#accounts.group(Number(gid)));
+  #same({ opening, print, ...rest }: Section): void {
+    this.#files += rest.files;
+    this.#bytes += rest.bytes;
+    this.#push({ same: { ...rest, opening: latin1(opening), print: latin1(print) } });
   }
 
   // ------------------------------------------------------------------------------------------------------------- entries
@@ -410,14 +353,9 @@ class Scan {
         if ((failure === 'ENOENT' || failure === 'ENOTDIR') && this.#isGone(frame, name)) return undefined;
       }
     }
-    this.#meet({
-      path,
-      stat,
-      give: () => {
-        const attributes = readXattrs(full);
-        this.#tell({ path, stat, kind: 'directory', attributes, mount, hidden: !crossed });
-      },
-    });
+    const give = (): void =>
+      this.#tell({ path, stat, kind: 'directory', attributes: readXattrs(full), mount, hidden: !crossed });
+    this.#trial.meet({ path, stat, give }, this.#rootDevice);
     if (failure !== undefined) this.#unread(path, 'below', failure);
     else if (crossed && this.#to !== undefined && isUnder(this.#to, path)) this.#way.push(wayMark(full, stat));
     return this.#frameOf(stat, { path, names });
@@ -618,7 +556,7 @@ class Scan {
   }
 
   #unread(path: Buffer, unread: UnreadableScope, because: string): void {
-    this.#endTrial();
+    this.#trial.end();
     this.#push({ path: path.toString('latin1'), unread, because });
   }
 
