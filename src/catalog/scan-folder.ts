@@ -19,7 +19,8 @@ export class ScanFolder {
   readonly device: bigint;
   /** Its device and inode: another folder under its name proves nothing about this one's names. */
   readonly identity: string;
-  readonly folder: FolderIdentity;
+  /** It outlasts a rename. */
+  readonly lastingIdentity: FolderIdentity;
   /** Where it was at an earlier scan, if elsewhere. */
   readonly formerPath: Buffer | undefined;
   /** As `listNames` gives them. */
@@ -38,17 +39,19 @@ export class ScanFolder {
     {
       path,
       full,
-      folder,
+      lastingIdentity,
       formerPath,
       names,
       isShared,
       next,
-    }: Pick<ScanFolder, 'path' | 'folder' | 'formerPath' | 'names' | 'isShared' | 'next'> & { readonly full: Buffer },
+    }: Pick<ScanFolder, 'path' | 'lastingIdentity' | 'formerPath' | 'names' | 'isShared' | 'next'> & {
+      readonly full: Buffer;
+    },
   ) {
     this.path = path;
     this.device = stat.dev;
     this.identity = identityOf(stat);
-    this.folder = folder;
+    this.lastingIdentity = lastingIdentity;
     this.formerPath = formerPath;
     this.names = names;
     this.isShared = isShared;

@@ -19,7 +19,7 @@
  * Sockets are left out (they are no data; restic does the same); fifos and devices are recorded and never opened.
  * Started by scan-threads.ts only; takes one order after the other.
  */
-import { type BigIntStats, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { type BigIntStats, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isMainThread, parentPort } from 'node:worker_threads';
 import { assert } from '../core/fault.js';
@@ -33,7 +33,7 @@ import { Exclusion } from './exclude.js';
 import { comparePaths, isUnder } from './path-order.js';
 import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
 import { type CachedFile, isRacy, ScanCache } from './scan-cache.js';
-import type { FolderIdentity } from './scan-cache-format.js';
+import { below, identityOf, listNames, ScanFolder } from './scan-folder.js';
 import { BATCH_ITEMS, ItemBatch } from './scan-items.js';
 import {
   CANCELLED,
@@ -52,35 +52,12 @@ import { SectionTrial } from './section-trial.js';
 
 /** A message at least this often, so that a slow disk shows progress. */
 const BATCH_MS = 250;
-/** Times that one folder is listed again to see whether names are gone; then what is left of it is unstable. */
-const RELISTINGS_MAX = 64;
 /** How long a wait for the other thread lasts before the worker looks again. */
 const WAIT_MS = 1000;
 
-const SLASH_CODE = 0x2f;
-const SLASH = Buffer.of(SLASH_CODE);
+const SLASH = Buffer.from('/');
 
 class Cancelled extends Error {}
-
-/** A folder that is being walked. */
-interface Frame {
-  /** Relative to the source's folder. */
-  readonly path: Buffer;
-  readonly device: bigint;
-  /** Its device and inode: another folder under its name proves nothing about this one's names. */
-  readonly identity: string;
-  readonly folder: FolderIdentity;
-  /** Where it was at an earlier scan, if elsewhere. */
-  readonly formerPath: Buffer | undefined;
-  /** As Latin-1: a Buffer each took the collector of garbage as long as listing takes. In the order of their bytes. */
-  readonly names: readonly string[];
-  /** What this thread has in it begins in its midst. */
-  readonly isShared: boolean;
-  next: number;
-  relistings: number;
-  /** The names of the last listing again. */
-  relisted: ReadonlySet<string> | undefined;
-}
 
 class Scan {
   readonly #order: ScanOrder;
@@ -137,7 +114,7 @@ class Scan {
     const stack = this.#open();
     const root = stack[0];
     if (root === undefined) return;
-    const shared: Frame[] = [];
+    const shared: ScanFolder[] = [];
     const isLast = this.#walkFrom(stack, shared);
     this.#trial.end();
     if (!this.#isRootStill(root)) {
@@ -148,50 +125,50 @@ class Scan {
     this.#progress();
     // The thread before this one looks for what was in these folders before they were moved.
     if (shared.length > 0) this.#hear(SEAM);
-    for (const frame of shared) this.#noteFolder(frame);
+    for (const folder of shared) this.#noteFolder(folder);
     if (isLast) this.#cache?.sweep(this.#order.source);
     this.#send({ kind: 'done' });
   }
 
   /** False when another thread has what is left. */
-  #walkFrom(stack: Frame[], shared: Frame[]): boolean {
-    for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
+  #walkFrom(stack: ScanFolder[], shared: ScanFolder[]): boolean {
+    for (let folder = stack.at(-1); folder !== undefined; folder = stack.at(-1)) {
       this.#lookUp();
-      const name = frame.names[frame.next];
+      const name = folder.names[folder.next];
       if (name === undefined) {
         stack.pop();
-        if (frame.isShared) shared.push(frame);
-        else this.#noteFolder(frame);
+        if (folder.isShared) shared.push(folder);
+        else this.#noteFolder(folder);
         continue;
       }
-      const path = below(frame.path, name);
+      const path = below(folder.path, name);
       if (this.#to !== undefined && comparePaths(path, this.#to) >= 0 && this.#isJoined()) return false;
-      frame.next += 1;
-      const next = this.#visit(frame, { name, path });
+      folder.next += 1;
+      const next = this.#visit(folder, { name, path });
       if (next !== undefined) stack.push(next);
     }
     return this.#to === undefined || !this.#isJoined();
   }
 
-  #noteFolder({ folder, path }: Frame): void {
-    this.#cache?.noteFolder(this.#order.source, folder, path);
+  #noteFolder({ lastingIdentity, path }: ScanFolder): void {
+    this.#cache?.noteFolder(this.#order.source, lastingIdentity, path);
   }
 
   // ------------------------------------------------------------------------------------------------------- divided in two
 
   /** The folders on the way to where this thread's part begins. Undefined: it cannot be entered there. */
-  #descend(root: Frame, from: Buffer): Frame[] | undefined {
+  #descend(root: ScanFolder, from: Buffer): ScanFolder[] | undefined {
     const way = [root];
-    let frame = root;
+    let folder = root;
     try {
       for (let end = from.indexOf(SLASH); end >= 0; end = from.indexOf(SLASH, end + 1)) {
         const path = from.subarray(0, end);
         const full = Buffer.concat([this.#root, SLASH, path]);
         const stat = lstatSync(full, { bigint: true });
-        const isCrossed = stat.dev === frame.device || this.#order.crossMounts;
+        const isCrossed = stat.dev === folder.device || this.#order.crossMounts;
         if (!stat.isDirectory() || !isCrossed || this.#isLeftOut(path, stat)) return undefined;
-        frame = this.#frameOf(stat, { path, names: this.#list(full), from });
-        way.push(frame);
+        folder = this.#folderOf(stat, { path, full, names: listNames(full), from });
+        way.push(folder);
         this.#way.push(wayMark(full, stat));
       }
     } catch {
@@ -221,7 +198,7 @@ class Scan {
   }
 
   /** The folders in which the walk begins, from the source's own on; none: that has been told. */
-  #open(): Frame[] {
+  #open(): ScanFolder[] {
     let stat: BigIntStats;
     let names: string[];
     let parent: BigIntStats;
@@ -240,12 +217,12 @@ class Scan {
     const store = this.#enclosingStore();
     if (store !== undefined) return this.#refuse('inside-store', store);
     try {
-      names = this.#list(this.#root);
+      names = listNames(this.#root);
     } catch (error) {
       return this.#refuse('unreadable-source', errorCode(error));
     }
     const from = this.#order.from === undefined ? undefined : Buffer.from(this.#order.from, 'latin1');
-    const root = this.#frameOf(stat, { path: Buffer.alloc(0), names, from });
+    const root = this.#folderOf(stat, { path: Buffer.alloc(0), full: this.#root, names, from });
     this.#way.push(wayMark(this.#root, stat));
     const stack = from === undefined ? [root] : this.#descend(root, from);
     if (stack === undefined) {
@@ -262,7 +239,7 @@ class Scan {
   }
 
   /** False when a file system was mounted over the source, or unmounted from it, while it was scanned. */
-  #isRootStill(root: Frame): boolean {
+  #isRootStill(root: ScanFolder): boolean {
     try {
       return identityOf(statSync(this.#order.path, { bigint: true })) === root.identity;
     } catch {
@@ -285,14 +262,14 @@ class Scan {
   }
 
   /** Gives the folder to walk next, if this is one. */
-  #visit(frame: Frame, { name, path }: Pick<Place, 'name' | 'path'>): Frame | undefined {
+  #visit(folder: ScanFolder, { name, path }: Pick<Place, 'name' | 'path'>): ScanFolder | undefined {
     const full = Buffer.concat([this.#root, SLASH, path]);
     let stat: BigIntStats;
     try {
       stat = lstatSync(full, { bigint: true });
     } catch (error) {
       const code = errorCode(error);
-      if ((code === 'ENOENT' || code === 'ENOTDIR') && this.#isGone(frame, name)) return undefined;
+      if ((code === 'ENOENT' || code === 'ENOTDIR') && folder.isGone(name)) return undefined;
       if (!this.#exclusion.excludes(path, { isDirectory: false })) this.#unread(path, 'tree', code);
       return undefined;
     }
@@ -301,9 +278,9 @@ class Scan {
       this.#unread(path, 'tree', 'TOO_LONG');
       return undefined;
     }
-    if (stat.isDirectory()) return this.#enter(frame, { name, path, full, stat });
+    if (stat.isDirectory()) return this.#enter(folder, { name, path, full, stat });
     if (stat.isSocket()) return undefined;
-    this.#trial.meet({ path, stat, give: () => this.#give(frame, { name, path, full, stat }) }, this.#rootDevice);
+    this.#trial.meet({ path, stat, give: () => this.#give(folder, { name, path, full, stat }) }, this.#rootDevice);
     return undefined;
   }
 
@@ -313,10 +290,10 @@ class Scan {
     return this.#exclusion.excludes(path, { isDirectory });
   }
 
-  #give(frame: Frame, place: Place): void {
+  #give(folder: ScanFolder, place: Place): void {
     const { stat } = place;
-    if (stat.isFile()) this.#file(frame, place);
-    else if (stat.isSymbolicLink()) this.#symlink(frame, place);
+    if (stat.isFile()) this.#file(folder, place);
+    else if (stat.isSymbolicLink()) this.#symlink(folder, place);
     else if (stat.isFIFO()) this.#special(place, 'fifo');
     else if (stat.isBlockDevice()) this.#special(place, 'block-device');
     else if (stat.isCharacterDevice()) this.#special(place, 'char-device');
@@ -340,17 +317,17 @@ class Scan {
 
   // ------------------------------------------------------------------------------------------------------------- entries
 
-  #enter(frame: Frame, { name, path, full, stat }: Place): Frame | undefined {
-    const mount = stat.dev !== frame.device;
+  #enter(folder: ScanFolder, { name, path, full, stat }: Place): ScanFolder | undefined {
+    const mount = stat.dev !== folder.device;
     const crossed = !mount || this.#order.crossMounts;
     let names: readonly string[] = [];
     let failure: string | undefined;
     if (crossed) {
       try {
-        names = this.#list(full);
+        names = listNames(full);
       } catch (error) {
         failure = errorCode(error);
-        if ((failure === 'ENOENT' || failure === 'ENOTDIR') && this.#isGone(frame, name)) return undefined;
+        if ((failure === 'ENOENT' || failure === 'ENOTDIR') && folder.isGone(name)) return undefined;
       }
     }
     const give = (): void =>
@@ -358,38 +335,36 @@ class Scan {
     this.#trial.meet({ path, stat, give }, this.#rootDevice);
     if (failure !== undefined) this.#unread(path, 'below', failure);
     else if (crossed && this.#to !== undefined && isUnder(this.#to, path)) this.#way.push(wayMark(full, stat));
-    return this.#frameOf(stat, { path, names });
+    return this.#folderOf(stat, { path, full, names });
   }
 
   /** `from`: where this thread begins, in this folder. */
-  #frameOf(
+  #folderOf(
     stat: BigIntStats,
     {
       path,
+      full,
       names,
       from,
-    }: { readonly path: Buffer; readonly names: readonly string[]; readonly from?: Buffer | undefined },
-  ): Frame {
+    }: Pick<Place, 'path' | 'full'> & { readonly names: readonly string[]; readonly from?: Buffer | undefined },
+  ): ScanFolder {
     const first = from === undefined ? 0 : names.findIndex(name => comparePaths(below(path, name), from) >= 0);
-    const folder = { inode: this.#inodeOf(stat), birthtimeNs: stat.birthtimeNs };
-    const known = this.#cache?.folderPath(this.#order.source, folder);
-    return {
+    const lastingIdentity = { inode: this.#inodeOf(stat), birthtimeNs: stat.birthtimeNs };
+    const known = this.#cache?.folderPath(this.#order.source, lastingIdentity);
+    return new ScanFolder(stat, {
       path,
-      device: stat.dev,
-      identity: identityOf(stat),
-      folder,
+      full,
+      lastingIdentity,
       formerPath: known?.equals(path) ? undefined : known,
       names,
       isShared: from !== undefined,
       next: first < 0 ? names.length : first,
-      relistings: 0,
-      relisted: undefined,
-    };
+    });
   }
 
-  #file(frame: Frame, { name, path, full, stat }: Place): void {
+  #file(folder: ScanFolder, { name, path, full, stat }: Place): void {
     const link = this.#linkOf(stat);
-    const formerPath = frame.formerPath && below(frame.formerPath, name);
+    const formerPath = folder.formerPath && below(folder.formerPath, name);
     const file = { source: this.#order.source, path, link, formerPath };
     if (stat.size === 0n) {
       const attributes = readXattrs(full);
@@ -413,7 +388,7 @@ class Scan {
       this.#tell({ path, stat: content.stat, kind: 'file', attributes, blob, mark });
       return;
     }
-    if (content.vanished === true && this.#isGone(frame, name)) return;
+    if (content.vanished === true && folder.isGone(name)) return;
     this.#unread(path, 'content', content.unread);
   }
 
@@ -443,37 +418,16 @@ class Scan {
     this.#tell({ path, stat, kind, attributes: readXattrs(full) });
   }
 
-  #symlink(frame: Frame, { name, path, full, stat }: Place): void {
+  #symlink(folder: ScanFolder, { name, path, full, stat }: Place): void {
     try {
       const target = readlinkSync(full, { encoding: 'buffer' });
       if (target.length === 0 || target.length > TARGET_BYTES_MAX) this.#unread(path, 'content', 'TOO_LONG');
       else this.#tell({ path, stat, kind: 'symlink', attributes: readXattrs(full), target });
     } catch (error) {
       const code = errorCode(error);
-      if (code === 'ENOENT' && this.#isGone(frame, name)) return;
+      if (code === 'ENOENT' && folder.isGone(name)) return;
       this.#unread(path, 'content', code === 'EINVAL' || code === 'ENOENT' ? 'UNSTABLE' : code);
     }
-  }
-
-  /** True when the folder, listed again, no longer has the name. */
-  #isGone(frame: Frame, name: string): boolean {
-    if (frame.relisted !== undefined && !frame.relisted.has(name)) return true;
-    if (frame.relistings >= RELISTINGS_MAX) return false;
-    frame.relistings += 1;
-    try {
-      const folder = frame.path.length === 0 ? this.#root : Buffer.concat([this.#root, SLASH, frame.path]);
-      const names = this.#list(folder);
-      if (identityOf(lstatSync(folder, { bigint: true })) !== frame.identity) return false;
-      frame.relisted = new Set(names);
-    } catch {
-      // The folder cannot be listed any more: so nothing is known to be gone, and the caller reports the name as unread.
-      return false;
-    }
-    return !frame.relisted.has(name);
-  }
-
-  #list(full: Buffer): string[] {
-    return readdirSync(full, { encoding: 'latin1' }).sort();
   }
 
   #linkOf(stat: BigIntStats): string | undefined {
@@ -604,15 +558,6 @@ interface Place {
   readonly stat: BigIntStats;
 }
 
-function below(folder: Buffer, name: string): Buffer {
-  if (folder.length === 0) return Buffer.from(name, 'latin1');
-  const path = Buffer.allocUnsafe(folder.length + 1 + name.length);
-  path.set(folder);
-  path[folder.length] = SLASH_CODE;
-  path.write(name, folder.length + 1, 'latin1');
-  return path;
-}
-
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 const isBare = ({ xattrs, unread }: ReadXattrs): boolean => xattrs.length === 0 && unread === undefined;
@@ -620,8 +565,6 @@ const isBare = ({ xattrs, unread }: ReadXattrs): boolean => xattrs.length === 0 
 const latin1 = (bytes: Buffer): string => bytes.toString('latin1');
 
 const toText = ({ name, value }: Xattr): readonly [string, string] => [latin1(name), latin1(value)];
-
-const identityOf = (stat: BigIntStats): string => `${stat.dev}:${stat.ino}`;
 
 /** Of a folder that was listed after that stat: equal marks are of listings with the same names. */
 function wayMark(full: Buffer, stat: BigIntStats): string {
