@@ -34,42 +34,21 @@ import { comparePaths, isUnder } from './path-order.js';
 import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
 import { type CachedFile, isRacy, ScanCache } from './scan-cache.js';
 import { below, identityOf, listNames, ScanFolder } from './scan-folder.js';
-import { BATCH_ITEMS, ItemBatch } from './scan-items.js';
-import {
-  CANCELLED,
-  type ItemMessage,
-  JOINED,
-  type ScanMessage,
-  type ScanOrder,
-  SEAM,
-  TAKEN,
-  UNSETTLED_WAY,
-  type UnreadableScope,
-} from './scan-message.js';
+import { JOINED, type ScanMessage, type ScanOrder, SEAM, UNSETTLED_WAY, type UnreadableScope } from './scan-message.js';
 import { ScanReader } from './scan-reader.js';
+import { Cancelled, ScanSender } from './scan-sender.js';
 import { decodeSections, ownerText, type Section, statPrint } from './section.js';
 import { SectionTrial } from './section-trial.js';
 
-/** A message at least this often, so that a slow disk shows progress. */
-const BATCH_MS = 250;
-/** How long a wait for the other thread lasts before the worker looks again. */
-const WAIT_MS = 1000;
-
 const SLASH = Buffer.from('/');
-
-class Cancelled extends Error {}
 
 class Scan {
   readonly #order: ScanOrder;
-  readonly #send: (message: ScanMessage) => void;
-  readonly #control: Int32Array;
+  readonly #sender: ScanSender;
   readonly #exclusion: Exclusion;
   readonly #accounts = readAccountNames();
   readonly #cache: ScanCache | undefined;
-  readonly #reader = new ScanReader(bytes => {
-    this.#readBytes += bytes;
-    this.#lookUp();
-  });
+  readonly #reader = new ScanReader(bytes => this.#sender.countRead(bytes));
   readonly #startNs = nowNs();
   readonly #trial: SectionTrial;
   /** Where this thread's part ends; undefined also when it has gone on. */
@@ -79,17 +58,10 @@ class Scan {
   #root: Buffer = Buffer.alloc(0);
   #rootDevice = 0n;
   #forbidden: ReadonlySet<string> = new Set();
-  readonly #items = new ItemBatch();
-  #sent = 0;
-  #sentMs = 0;
-  #files = 0;
-  #bytes = 0;
-  #readBytes = 0;
 
   constructor(order: ScanOrder, send: (message: ScanMessage) => void) {
     this.#order = order;
-    this.#send = send;
-    this.#control = new Int32Array(order.control);
+    this.#sender = new ScanSender(order, send);
     this.#exclusion = new Exclusion(order.exclude);
     this.#cache = order.cachePath === undefined ? undefined : new ScanCache(order.cachePath, { nowMs: order.nowMs });
     this.#to = order.to === undefined ? undefined : Buffer.from(order.to, 'latin1');
@@ -104,7 +76,7 @@ class Scan {
       this.#walk();
     } catch (error) {
       if (!(error instanceof Cancelled)) throw error;
-      this.#send({ kind: 'cancelled' });
+      this.#sender.send({ kind: 'cancelled' });
     } finally {
       await this.#cache?.close();
     }
@@ -121,19 +93,19 @@ class Scan {
       this.#refuse('missing-source', 'it went away during the scan');
       return;
     }
-    this.#flush();
-    this.#progress();
+    this.#sender.flush();
+    this.#sender.progress();
     // The thread before this one looks for what was in these folders before they were moved.
-    if (shared.length > 0) this.#hear(SEAM);
+    if (shared.length > 0) this.#sender.hear(SEAM);
     for (const folder of shared) this.#noteFolder(folder);
     if (isLast) this.#cache?.sweep(this.#order.source);
-    this.#send({ kind: 'done' });
+    this.#sender.send({ kind: 'done' });
   }
 
   /** False when another thread has what is left. */
   #walkFrom(stack: ScanFolder[], shared: ScanFolder[]): boolean {
     for (let folder = stack.at(-1); folder !== undefined; folder = stack.at(-1)) {
-      this.#lookUp();
+      this.#sender.lookUp();
       const name = folder.names[folder.next];
       if (name === undefined) {
         stack.pop();
@@ -181,20 +153,10 @@ class Scan {
   /** Whether another thread goes on from here. */
   #isJoined(): boolean {
     this.#trial.end();
-    this.#flush();
-    this.#send({ kind: 'seam', way: this.#way });
+    this.#sender.flush();
+    this.#sender.send({ kind: 'seam', way: this.#way });
     this.#to = undefined;
-    return this.#hear(SEAM) === JOINED;
-  }
-
-  /** Waits for the other side's word. */
-  #hear(word: number): number {
-    for (;;) {
-      if (Atomics.load(this.#control, CANCELLED) !== 0) throw new Cancelled();
-      const heard = Atomics.load(this.#control, word);
-      if (heard !== 0) return heard;
-      Atomics.wait(this.#control, word, 0, WAIT_MS);
-    }
+    return this.#sender.hear(SEAM) === JOINED;
   }
 
   /** The folders in which the walk begins, from the source's own on; none: that has been told. */
@@ -226,10 +188,10 @@ class Scan {
     this.#way.push(wayMark(this.#root, stat));
     const stack = from === undefined ? [root] : this.#descend(root, from);
     if (stack === undefined) {
-      this.#send({ kind: 'unreached' });
+      this.#sender.send({ kind: 'unreached' });
       return [];
     }
-    this.#send({ kind: 'root', device: stat.dev, way: this.#way });
+    this.#sender.send({ kind: 'root', device: stat.dev, way: this.#way });
     if (from === undefined) {
       const mount = parent.dev !== stat.dev;
       const attributes = readXattrs(this.#root);
@@ -249,7 +211,7 @@ class Scan {
 
   /** There is nothing to walk. */
   #refuse(because: Extract<ScanMessage, { kind: 'refused' }>['because'], detail: string): [] {
-    this.#send({ kind: 'refused', because, detail });
+    this.#sender.send({ kind: 'refused', because, detail });
     return [];
   }
 
@@ -310,9 +272,8 @@ class Scan {
   }
 
   #same({ opening, print, ...rest }: Section): void {
-    this.#files += rest.files;
-    this.#bytes += rest.bytes;
-    this.#push({ same: { ...rest, opening: latin1(opening), print: latin1(print) } });
+    this.#sender.count(rest);
+    this.#sender.add({ same: { ...rest, opening: latin1(opening), print: latin1(print) } });
   }
 
   // ------------------------------------------------------------------------------------------------------------- entries
@@ -465,8 +426,7 @@ class Scan {
     const uid = Number(stat.uid);
     const gid = Number(stat.gid);
     const size = kind === 'file' ? Number(stat.size) : 0;
-    if (kind === 'file') this.#files += 1;
-    this.#bytes += size;
+    this.#sender.count({ files: kind === 'file' ? 1 : 0, bytes: size });
     const ownMark = cutMarkOf({ path, size });
     const isSectionable =
       (mark ?? ownMark) === ownMark &&
@@ -479,11 +439,10 @@ class Scan {
     const group = this.#accounts.group(gid);
     const link = this.#linkOf(stat);
     if (isSectionable && link === undefined && (kind === 'file' || kind === 'directory')) {
-      this.#items.addPlain({ path, stat, user, group, mark: ownMark, blob });
-      this.#pushed();
+      this.#sender.addPlain({ path, stat, user, group, mark: ownMark, blob });
       return;
     }
-    this.#push({
+    this.#sender.add({
       path: path.toString('latin1'),
       mark: mark ?? ownMark,
       kind,
@@ -511,43 +470,7 @@ class Scan {
 
   #unread(path: Buffer, unread: UnreadableScope, because: string): void {
     this.#trial.end();
-    this.#push({ path: path.toString('latin1'), unread, because });
-  }
-
-  #push(item: ItemMessage): void {
-    this.#items.add(item);
-    this.#pushed();
-  }
-
-  #pushed(): void {
-    if (this.#items.items >= BATCH_ITEMS) this.#flush();
-  }
-
-  /** Between two names or two reads: sends what is due and ends the scan if that is wanted. */
-  #lookUp(): void {
-    if (Atomics.load(this.#control, CANCELLED) !== 0) throw new Cancelled();
-    const nowMs = performance.now();
-    if (nowMs - this.#sentMs < BATCH_MS) return;
-    this.#flush();
-    this.#progress();
-    this.#sentMs = nowMs;
-  }
-
-  #progress(): void {
-    this.#send({ kind: 'progress', files: this.#files, bytes: this.#bytes, readBytes: this.#readBytes });
-  }
-
-  #flush(): void {
-    const { items } = this.#items;
-    if (items === 0) return;
-    this.#send(this.#items.take());
-    this.#sent += items;
-    for (;;) {
-      if (Atomics.load(this.#control, CANCELLED) !== 0) throw new Cancelled();
-      const taken = Atomics.load(this.#control, TAKEN);
-      if (this.#sent - taken < this.#order.itemsAheadMax) return;
-      Atomics.wait(this.#control, TAKEN, taken, WAIT_MS);
-    }
+    this.#sender.add({ path: path.toString('latin1'), unread, because });
   }
 }
 
