@@ -108,7 +108,8 @@ export const linkKey = (place: number, link: string): Buffer =>
 /** Folders that were made one after the other stand side by side. */
 export function folderKey(place: number, { inode, birthtimeNs }: FolderIdentity): Buffer {
   const birth = Buffer.alloc(8);
-  birth.writeBigInt64BE(birthtimeNs);
+  // A damaged file system may give any.
+  birth.writeBigInt64BE(BigInt.asIntN(64, birthtimeNs));
   return Buffer.concat([kindKey(FOLDER, place), birth, Buffer.from(inode, 'latin1')]);
 }
 

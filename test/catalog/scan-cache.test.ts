@@ -103,6 +103,9 @@ test('a folder is known by its inode and its birth, if that is precise', async t
   t.deepEqual(cache.folderPath(aSource, folder), Buffer.from('c'));
   t.is(cache.folderPath(aSource, { ...folder, birthtimeNs: folder.birthtimeNs + 1n }), undefined);
   t.is(cache.folderPath(aSource, { ...folder, inode: '0011223344556688' }), undefined);
+  const farBorn = { ...folder, birthtimeNs: 2n ** 70n + 1n };
+  cache.noteFolder(aSource, farBorn, Buffer.from('d'));
+  t.deepEqual(cache.folderPath(aSource, farBorn), Buffer.from('d'));
   // None, and as FAT stamps it: such inodes are made up anew at each mount.
   for (const birthtimeNs of [0n, 1_600_000_000_120_000_000n]) {
     cache.noteFolder(aSource, { ...folder, birthtimeNs }, file.path);
