@@ -11,9 +11,9 @@
  * When the cache is lost, moved files are cut by their present paths, once.
  *
  * What is held: one run (512 entries) and the large files inside it (512), which are given after the run that encloses
- * them, since parcels are listed in the order of their first paths (walk.ts).
+ * them, since parcels are listed in the order of their first paths (entries-in-order.ts).
  */
-import { hash } from '../core/hash.js';
+import { hashHex } from '../core/hash.js';
 import type { Entry } from './entry.js';
 import { entryBytesBound } from './entry.js';
 import { RECORD_BYTES_MAX, RECORD_ENTRIES_MAX, RECORD_HEAD_BYTES_MAX } from './record.js';
@@ -30,12 +30,15 @@ const MARK_BELOW = 2 ** 32 / 64;
 /** size / 16 MiB of the range of a mark is size × 256. */
 const MARK_PER_BYTE = 2 ** 32 / (16 * 1024 * 1024);
 
+/** 32 bits. */
+const MARK_DIGITS = 8;
+
 const SLASH = 0x2f;
 
 /** The first 32 bits of BLAKE3 of the path; of the last name in it, for all but a file with content. */
 export function cutMarkOf({ path, size }: { readonly path: Uint8Array; readonly size: number }): number {
-  const digest = hash(size > 0 ? path : path.subarray(path.lastIndexOf(SLASH) + 1));
-  return new DataView(digest.buffer, digest.byteOffset, digest.byteLength).getUint32(0);
+  const digest = hashHex(size > 0 ? path : path.subarray(path.lastIndexOf(SLASH) + 1));
+  return Number.parseInt(digest.slice(0, MARK_DIGITS), 16);
 }
 
 /** True when a run ends after an entry with this mark and size. */

@@ -15,11 +15,12 @@ import { type Difference, diffEntries } from './diff.js';
 import type { Entry } from './entry.js';
 import { ScanMerge, type Unread } from './merge-scan.js';
 import { isAtOrUnder } from './path-order.js';
+import { readSnapshot } from './read-object.js';
 import { scan } from './scan.js';
 import type { ScanCache } from './scan-cache.js';
 import type { SnapshotId } from './snapshot.js';
 import { decideBrake, type SnapshotRefusal } from './take-snapshot.js';
-import { readSnapshot, walkEntries, walkStretches } from './walk.js';
+import { walkEntries, walkStretches } from './walk.js';
 
 export interface LiveDiffOrder {
   /** The source's folder. */

@@ -14,12 +14,13 @@
  * Driven by take-snapshot.ts.
  */
 import { cutMarkOf } from './cut.js';
+import type { WalkedEntry } from './entries-in-order.js';
 import { type Entry, sameEntry } from './entry.js';
 import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
 import { NO_CALLS, NO_XATTRS, type UnreadXattrs, withinLimits } from './read-xattrs.js';
-import type { ScanItem } from './scan.js';
+import type { ScanItem } from './scan-items.js';
 import type { Section } from './section.js';
-import type { SnapshotParcels, WalkedEntry } from './walk.js';
+import type { SnapshotParcels } from './snapshot-parcels.js';
 
 export interface MergedEntry {
   readonly entry: Entry;

@@ -25,7 +25,7 @@ import { isTop, type Merged, type MergedEntry } from './merge-scan.js';
 import { PageWriter } from './page-writer.js';
 import { bytesOfParcel, recordFromEntries } from './record.js';
 import { encodeSection, ownerText, SECTION_ENTRIES_MAX, type Section, SectionPrint } from './section.js';
-import type { SnapshotParcels } from './walk.js';
+import type { SnapshotParcels } from './snapshot-parcels.js';
 
 export interface BuiltParcels {
   readonly pages: readonly ObjectId[];

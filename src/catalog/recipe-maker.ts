@@ -5,7 +5,7 @@ import type { ByteRange } from '../core/byte-range.js';
 import { chunksOf, RECIPE_CHUNKS_MAX } from '../core/recipe.js';
 import { diskOf, watchedBy } from '../platform/disk.js';
 import { type WorkerSession, WorkerThread } from '../platform/worker-thread.js';
-import type { ContentStat } from './scan-cache.js';
+import type { ContentStat } from './scan-cache-format.js';
 
 export type RecipeAsk =
   | {

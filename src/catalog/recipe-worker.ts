@@ -9,7 +9,7 @@ import { type Chunk, packChunks } from '../core/recipe.js';
 import { answerAsks } from '../platform/worker-thread.js';
 import { ChunkCutter, PIECES } from './chunk-cutter.js';
 import type { RecipeAsk, RecipeReply } from './recipe-maker.js';
-import type { ContentStat } from './scan-cache.js';
+import type { ContentStat } from './scan-cache-format.js';
 
 /** Within a processor's cache, for the bytes are gone through twice. */
 const READ_BYTES = 512 * 1024;

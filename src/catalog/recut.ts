@@ -14,9 +14,10 @@ import type { ParcelRef } from '../core/parcel.js';
 import type { Signer } from '../core/signed.js';
 import type { Entry } from './entry.js';
 import { encodePage } from './page.js';
+import { readPage, readRecord, readSnapshot } from './read-object.js';
 import { encodeRecord, parcelRefOf } from './record.js';
 import { encodeSnapshot, type SnapshotId } from './snapshot.js';
-import { findEntry, readPage, readRecord, readSnapshot } from './walk.js';
+import { findEntry } from './walk.js';
 
 export interface TornEntry {
   readonly parcel: ParcelId;

@@ -86,6 +86,18 @@ export interface SameMessage {
 
 export type ItemMessage = FoundMessage | UnreadMessage | SameMessage;
 
+/** Packed by scan-items.ts. */
+export interface ItemsMessage {
+  readonly kind: 'items';
+  /** How many. */
+  readonly items: number;
+  readonly rows: Uint8Array<ArrayBuffer>;
+  /** Names of users and groups. */
+  readonly accounts: readonly (readonly [string, string])[];
+  /** With their places among all. */
+  readonly cloned: readonly (readonly [number, ItemMessage])[];
+}
+
 /** Why a source's folder was not scanned at all. */
 export type ScanRefusal = 'missing-source' | 'not-a-folder' | 'unreadable-source' | 'inside-store';
 
@@ -96,7 +108,7 @@ export type ScanMessage =
   | { readonly kind: 'unreached' }
   /** All before `to` is sent. `way`: as above, of the folders on the way to `to` that were entered. */
   | { readonly kind: 'seam'; readonly way: readonly string[] }
-  | { readonly kind: 'items'; readonly items: readonly ItemMessage[] }
+  | ItemsMessage
   | { readonly kind: 'progress'; readonly files: number; readonly bytes: number; readonly readBytes: number }
   | { readonly kind: 'refused'; readonly because: ScanRefusal; readonly detail: string }
   | { readonly kind: 'done' }

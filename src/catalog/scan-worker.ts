@@ -7,11 +7,10 @@
  * folders on the way from the source's folder to the present one, nothing that grows with the number of files in all.
  *
  * A name is gone only when its folder was listed without it: what fails otherwise is reported as unread and the thread that
- * merges (merge-scan.ts) carries the last snapshot's entry over. A file's content and its metadata are of one moment:
- * sizes and times are compared before and after reading; changed: read once more; changed again: unread, `UNSTABLE`. Its
- * attributes are read between the two, and not asked for of an unchanged file that had none (scan-cache.ts).
+ * merges (merge-scan.ts) carries the last snapshot's entry over. What changed is read by scan-reader.ts; attributes are not asked for
+ * of an unchanged file that had none (scan-cache.ts).
  *
- * What may be a section (section.ts) that is as it was is held back until that is known, and then told in one item.
+ * What may be a section that is as it was is held back until that is known (section-trial.ts), and then told in one item.
  *
  * **Divided**: of a large source two threads walk a part each (scan.ts). Where the parts meet, the first one waits to hear whether
  * the other came there through the very folders that it has entered itself, with the same names in them. What was made, moved or
@@ -20,23 +19,11 @@
  * Sockets are left out (they are no data; restic does the same); fifos and devices are recorded and never opened.
  * Started by scan-threads.ts only; takes one order after the other.
  */
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-  realpathSync,
-  statSync,
-} from 'node:fs';
+import { type BigIntStats, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isMainThread, parentPort } from 'node:worker_threads';
 import { assert } from '../core/fault.js';
-import { createHasher, EMPTY_BLOB, hash } from '../core/hash.js';
+import { EMPTY_BLOB, hash } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
 import { readAccountNames } from './account-names.js';
 import { cutMarkOf } from './cut.js';
@@ -45,112 +32,43 @@ import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
 import { comparePaths, isUnder } from './path-order.js';
 import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
-import { type CachedFile, type FolderIdentity, isRacy, ScanCache } from './scan-cache.js';
-import {
-  CANCELLED,
-  type FoundMessage,
-  type ItemMessage,
-  JOINED,
-  type ScanMessage,
-  type ScanOrder,
-  SEAM,
-  TAKEN,
-  UNSETTLED_WAY,
-  type UnreadableScope,
-} from './scan-message.js';
-import { decodeSections, ownerText, type Section, SectionPrint, statPrint } from './section.js';
-
-/** Items a message: some 5 ms of walking. */
-const BATCH_ITEMS = 256;
-/** … and a message at least this often, so that a slow disk shows progress. */
-const BATCH_MS = 250;
-const READ_BYTES = 1024 * 1024;
-/** Times that one folder is listed again to see whether names are gone; then what is left of it is unstable. */
-const RELISTINGS_MAX = 64;
-/** How long a wait for the other thread lasts before the worker looks again. */
-const WAIT_MS = 1000;
+import { type CachedFile, isRacy, ScanCache } from './scan-cache.js';
+import { below, identityOf, listNames, ScanFolder } from './scan-folder.js';
+import { JOINED, type ScanMessage, type ScanOrder, SEAM, UNSETTLED_WAY, type UnreadableScope } from './scan-message.js';
+import { ScanReader } from './scan-reader.js';
+import { Cancelled, ScanSender } from './scan-sender.js';
+import { decodeSections, ownerText, type Section, statPrint } from './section.js';
+import { SectionTrial } from './section-trial.js';
 
 const SLASH = Buffer.from('/');
-const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
-
-class Cancelled extends Error {}
-
-/** A folder that is being walked. */
-interface Frame {
-  /** Relative to the source's folder. */
-  readonly path: Buffer;
-  readonly device: bigint;
-  /** Its device and inode: another folder under its name proves nothing about this one's names. */
-  readonly identity: string;
-  readonly folder: FolderIdentity;
-  /** Where it was at an earlier scan, if elsewhere. */
-  readonly formerPath: Buffer | undefined;
-  readonly names: readonly Buffer[];
-  /** What this thread has in it begins in its midst. */
-  readonly isShared: boolean;
-  next: number;
-  relistings: number;
-  /** The names of the last listing again, as Latin-1. */
-  relisted: ReadonlySet<string> | undefined;
-}
-
-/** Entries that are those of a section so far. */
-interface Trial {
-  readonly section: Section;
-  readonly held: Met[];
-}
-
-/** An entry's stat, and what looks the rest up and gives it. */
-interface Met {
-  readonly path: Buffer;
-  readonly stat: BigIntStats;
-  readonly give: () => void;
-}
-
-type Content =
-  | { readonly blob: BlobId; readonly stat: BigIntStats; readonly attributes: ReadXattrs }
-  | { readonly unread: string; readonly vanished?: boolean };
 
 class Scan {
   readonly #order: ScanOrder;
-  readonly #send: (message: ScanMessage) => void;
-  readonly #control: Int32Array;
+  readonly #sender: ScanSender;
   readonly #exclusion: Exclusion;
   readonly #accounts = readAccountNames();
   readonly #cache: ScanCache | undefined;
-  readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
+  readonly #reader = new ScanReader(bytes => this.#sender.countRead(bytes));
   readonly #startNs = nowNs();
-  readonly #sections: Iterator<Section>;
-  /** The next one that may be met. */
-  #section: Section | undefined;
-  #trial: Trial | undefined;
+  readonly #trial: SectionTrial;
   /** Where this thread's part ends; undefined also when it has gone on. */
   #to: Buffer | undefined;
   /** `wayMark` of the folders on the way to it, or to where this part begins, that were entered. */
   readonly #way: string[] = [];
-  readonly #print = new SectionPrint();
   #root: Buffer = Buffer.alloc(0);
   #rootDevice = 0n;
   #forbidden: ReadonlySet<string> = new Set();
-  #items: ItemMessage[] = [];
-  #sent = 0;
-  #sentMs = 0;
-  #files = 0;
-  #bytes = 0;
-  #readBytes = 0;
 
   constructor(order: ScanOrder, send: (message: ScanMessage) => void) {
     this.#order = order;
-    this.#send = send;
-    this.#control = new Int32Array(order.control);
+    this.#sender = new ScanSender(order, send);
     this.#exclusion = new Exclusion(order.exclude);
     this.#cache = order.cachePath === undefined ? undefined : new ScanCache(order.cachePath, { nowMs: order.nowMs });
     this.#to = order.to === undefined ? undefined : Buffer.from(order.to, 'latin1');
-    const { source, previous } = order;
-    this.#sections = decodeSections(
-      (previous === undefined ? undefined : this.#cache?.sections(source, previous)) ?? Buffer.alloc(0),
-    );
-    this.#nextSection();
+    this.#trial = new SectionTrial(this.#freshSections(), {
+      ownerOf: ({ uid, gid }) => ownerText(this.#accounts.user(Number(uid)), this.#accounts.group(Number(gid))),
+      onSame: section => this.#same(section),
+    });
   }
 
   async run(): Promise<void> {
@@ -158,7 +76,7 @@ class Scan {
       this.#walk();
     } catch (error) {
       if (!(error instanceof Cancelled)) throw error;
-      this.#send({ kind: 'cancelled' });
+      this.#sender.send({ kind: 'cancelled' });
     } finally {
       await this.#cache?.close();
     }
@@ -168,61 +86,61 @@ class Scan {
     const stack = this.#open();
     const root = stack[0];
     if (root === undefined) return;
-    const shared: Frame[] = [];
+    const shared: ScanFolder[] = [];
     const isLast = this.#walkFrom(stack, shared);
-    this.#endTrial();
+    this.#trial.end();
     if (!this.#isRootStill(root)) {
       this.#refuse('missing-source', 'it went away during the scan');
       return;
     }
-    this.#flush();
-    this.#progress();
+    this.#sender.flush();
+    this.#sender.progress();
     // The thread before this one looks for what was in these folders before they were moved.
-    if (shared.length > 0) this.#hear(SEAM);
-    for (const frame of shared) this.#noteFolder(frame);
+    if (shared.length > 0) this.#sender.hear(SEAM);
+    for (const folder of shared) this.#noteFolder(folder);
     if (isLast) this.#cache?.sweep(this.#order.source);
-    this.#send({ kind: 'done' });
+    this.#sender.send({ kind: 'done' });
   }
 
   /** False when another thread has what is left. */
-  #walkFrom(stack: Frame[], shared: Frame[]): boolean {
-    for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
-      this.#lookUp();
-      const name = frame.names[frame.next];
+  #walkFrom(stack: ScanFolder[], shared: ScanFolder[]): boolean {
+    for (let folder = stack.at(-1); folder !== undefined; folder = stack.at(-1)) {
+      this.#sender.lookUp();
+      const name = folder.names[folder.next];
       if (name === undefined) {
         stack.pop();
-        if (frame.isShared) shared.push(frame);
-        else this.#noteFolder(frame);
+        if (folder.isShared) shared.push(folder);
+        else this.#noteFolder(folder);
         continue;
       }
-      const path = below(frame.path, name);
+      const path = below(folder.path, name);
       if (this.#to !== undefined && comparePaths(path, this.#to) >= 0 && this.#isJoined()) return false;
-      frame.next += 1;
-      const next = this.#visit(frame, { name, path });
+      folder.next += 1;
+      const next = this.#visit(folder, { name, path });
       if (next !== undefined) stack.push(next);
     }
     return this.#to === undefined || !this.#isJoined();
   }
 
-  #noteFolder({ folder, path }: Frame): void {
-    this.#cache?.noteFolder(this.#order.source, folder, path);
+  #noteFolder({ lastingIdentity, path }: ScanFolder): void {
+    this.#cache?.noteFolder(this.#order.source, lastingIdentity, path);
   }
 
   // ------------------------------------------------------------------------------------------------------- divided in two
 
   /** The folders on the way to where this thread's part begins. Undefined: it cannot be entered there. */
-  #descend(root: Frame, from: Buffer): Frame[] | undefined {
+  #descend(root: ScanFolder, from: Buffer): ScanFolder[] | undefined {
     const way = [root];
-    let frame = root;
+    let folder = root;
     try {
       for (let end = from.indexOf(SLASH); end >= 0; end = from.indexOf(SLASH, end + 1)) {
         const path = from.subarray(0, end);
         const full = Buffer.concat([this.#root, SLASH, path]);
         const stat = lstatSync(full, { bigint: true });
-        const isCrossed = stat.dev === frame.device || this.#order.crossMounts;
+        const isCrossed = stat.dev === folder.device || this.#order.crossMounts;
         if (!stat.isDirectory() || !isCrossed || this.#isLeftOut(path, stat)) return undefined;
-        frame = this.#frameOf(stat, { path, names: this.#list(full), from });
-        way.push(frame);
+        folder = this.#folderOf(stat, { path, full, names: listNames(full), from });
+        way.push(folder);
         this.#way.push(wayMark(full, stat));
       }
     } catch {
@@ -234,27 +152,17 @@ class Scan {
 
   /** Whether another thread goes on from here. */
   #isJoined(): boolean {
-    this.#endTrial();
-    this.#flush();
-    this.#send({ kind: 'seam', way: this.#way });
+    this.#trial.end();
+    this.#sender.flush();
+    this.#sender.send({ kind: 'seam', way: this.#way });
     this.#to = undefined;
-    return this.#hear(SEAM) === JOINED;
-  }
-
-  /** Waits for the other side's word. */
-  #hear(word: number): number {
-    for (;;) {
-      if (Atomics.load(this.#control, CANCELLED) !== 0) throw new Cancelled();
-      const heard = Atomics.load(this.#control, word);
-      if (heard !== 0) return heard;
-      Atomics.wait(this.#control, word, 0, WAIT_MS);
-    }
+    return this.#sender.hear(SEAM) === JOINED;
   }
 
   /** The folders in which the walk begins, from the source's own on; none: that has been told. */
-  #open(): Frame[] {
+  #open(): ScanFolder[] {
     let stat: BigIntStats;
-    let names: Buffer[];
+    let names: string[];
     let parent: BigIntStats;
     try {
       this.#root = realpathSync.native(Buffer.from(this.#order.path), { encoding: 'buffer' });
@@ -271,29 +179,29 @@ class Scan {
     const store = this.#enclosingStore();
     if (store !== undefined) return this.#refuse('inside-store', store);
     try {
-      names = this.#list(this.#root);
+      names = listNames(this.#root);
     } catch (error) {
       return this.#refuse('unreadable-source', errorCode(error));
     }
     const from = this.#order.from === undefined ? undefined : Buffer.from(this.#order.from, 'latin1');
-    const root = this.#frameOf(stat, { path: Buffer.alloc(0), names, from });
+    const root = this.#folderOf(stat, { path: Buffer.alloc(0), full: this.#root, names, from });
     this.#way.push(wayMark(this.#root, stat));
     const stack = from === undefined ? [root] : this.#descend(root, from);
     if (stack === undefined) {
-      this.#send({ kind: 'unreached' });
+      this.#sender.send({ kind: 'unreached' });
       return [];
     }
-    this.#send({ kind: 'root', device: stat.dev, way: this.#way });
+    this.#sender.send({ kind: 'root', device: stat.dev, way: this.#way });
     if (from === undefined) {
       const mount = parent.dev !== stat.dev;
       const attributes = readXattrs(this.#root);
-      this.#items.push(this.#found({ path: Buffer.alloc(0), stat, kind: 'directory', attributes, mount }));
+      this.#tell({ path: Buffer.alloc(0), stat, kind: 'directory', attributes, mount });
     }
     return stack;
   }
 
   /** False when a file system was mounted over the source, or unmounted from it, while it was scanned. */
-  #isRootStill(root: Frame): boolean {
+  #isRootStill(root: ScanFolder): boolean {
     try {
       return identityOf(statSync(this.#order.path, { bigint: true })) === root.identity;
     } catch {
@@ -303,7 +211,7 @@ class Scan {
 
   /** There is nothing to walk. */
   #refuse(because: Extract<ScanMessage, { kind: 'refused' }>['because'], detail: string): [] {
-    this.#send({ kind: 'refused', because, detail });
+    this.#sender.send({ kind: 'refused', because, detail });
     return [];
   }
 
@@ -316,14 +224,14 @@ class Scan {
   }
 
   /** Gives the folder to walk next, if this is one. */
-  #visit(frame: Frame, { name, path }: Pick<Place, 'name' | 'path'>): Frame | undefined {
+  #visit(folder: ScanFolder, { name, path }: Pick<Place, 'name' | 'path'>): ScanFolder | undefined {
     const full = Buffer.concat([this.#root, SLASH, path]);
     let stat: BigIntStats;
     try {
       stat = lstatSync(full, { bigint: true });
     } catch (error) {
       const code = errorCode(error);
-      if ((code === 'ENOENT' || code === 'ENOTDIR') && this.#isGone(frame, name)) return undefined;
+      if ((code === 'ENOENT' || code === 'ENOTDIR') && folder.isGone(name)) return undefined;
       if (!this.#exclusion.excludes(path, { isDirectory: false })) this.#unread(path, 'tree', code);
       return undefined;
     }
@@ -332,9 +240,9 @@ class Scan {
       this.#unread(path, 'tree', 'TOO_LONG');
       return undefined;
     }
-    if (stat.isDirectory()) return this.#enter(frame, { name, path, full, stat });
+    if (stat.isDirectory()) return this.#enter(folder, { name, path, full, stat });
     if (stat.isSocket()) return undefined;
-    this.#meet({ path, stat, give: () => this.#give(frame, { name, path, full, stat }) });
+    this.#trial.meet({ path, stat, give: () => this.#give(folder, { name, path, full, stat }) }, this.#rootDevice);
     return undefined;
   }
 
@@ -344,10 +252,10 @@ class Scan {
     return this.#exclusion.excludes(path, { isDirectory });
   }
 
-  #give(frame: Frame, place: Place): void {
+  #give(folder: ScanFolder, place: Place): void {
     const { stat } = place;
-    if (stat.isFile()) this.#file(frame, place);
-    else if (stat.isSymbolicLink()) this.#symlink(frame, place);
+    if (stat.isFile()) this.#file(folder, place);
+    else if (stat.isSymbolicLink()) this.#symlink(folder, place);
     else if (stat.isFIFO()) this.#special(place, 'fifo');
     else if (stat.isBlockDevice()) this.#special(place, 'block-device');
     else if (stat.isCharacterDevice()) this.#special(place, 'char-device');
@@ -355,121 +263,73 @@ class Scan {
 
   // ------------------------------------------------------------------------------------------------------------ sections
 
-  /** Holds back what may be a section of the last snapshot as it was, and gives the rest. */
-  #meet(met: Met): void {
-    const { path, stat } = met;
-    if (this.#trial !== undefined && this.#section !== undefined && comparePaths(path, this.#section.opening) >= 0)
-      this.#endTrial(); // it had more entries
-    if (this.#trial === undefined) {
-      while (this.#section !== undefined && comparePaths(this.#section.opening, path) < 0) this.#nextSection();
-      const section = this.#section;
-      if (section === undefined || !section.opening.equals(path)) {
-        met.give();
-        return;
-      }
-      this.#nextSection();
-      this.#trial = { section, held: [] };
-    }
-    const { section, held } = this.#trial;
-    held.push(met);
-    // Else its link would be that of its device's present number.
-    if (stat.dev !== this.#rootDevice) {
-      this.#endTrial();
-      return;
-    }
-    this.#print.add({ path, stat: statPrint(stat), owner: this.#ownerOf(stat) });
-    if (held.length < section.entries) return;
-    if (this.#print.digest().equals(section.print)) {
-      this.#trial = undefined;
-      this.#files += section.files;
-      this.#bytes += section.bytes;
-      const { opening, print, ...rest } = section;
-      this.#push({ same: { ...rest, opening: latin1(opening), print: latin1(print) } });
-    } else this.#endTrial();
+  /** Those that were looked up shortly enough ago: the look-ups of the others renew what the cache has of them. */
+  *#freshSections(): Generator<Section> {
+    const { source, previous } = this.#order;
+    const frames = previous === undefined ? undefined : this.#cache?.sections(source, previous);
+    for (const section of decodeSections(frames ?? Buffer.alloc(0)))
+      if (this.#cache?.isFresh(section) !== false) yield section;
   }
 
-  /** What is held back is not as it was: gives it one by one. */
-  #endTrial(): void {
-    const trial = this.#trial;
-    if (trial === undefined) return;
-    this.#trial = undefined;
-    this.#print.clear();
-    for (const { give } of trial.held) give();
-  }
-
-  /** That was looked up shortly enough ago: the look-ups of the others renew what the cache has of them. */
-  #nextSection(): void {
-    do {
-      const next = this.#sections.next();
-      this.#section = next.done === true ? undefined : next.value;
-    } while (this.#section !== undefined && this.#cache?.isFresh(this.#section) === false);
-  }
-
-  #ownerOf({ uid, gid }: BigIntStats): string {
-    return ownerText(this.#accounts.user(Number(uid)), this.#accounts.group(Number(gid)));
+  #same({ opening, print, ...rest }: Section): void {
+    this.#sender.count(rest);
+    this.#sender.add({ same: { ...rest, opening: latin1(opening), print: latin1(print) } });
   }
 
   // ------------------------------------------------------------------------------------------------------------- entries
 
-  #enter(frame: Frame, { name, path, full, stat }: Place): Frame | undefined {
-    const mount = stat.dev !== frame.device;
+  #enter(folder: ScanFolder, { name, path, full, stat }: Place): ScanFolder | undefined {
+    const mount = stat.dev !== folder.device;
     const crossed = !mount || this.#order.crossMounts;
-    let names: readonly Buffer[] = [];
+    let names: readonly string[] = [];
     let failure: string | undefined;
     if (crossed) {
       try {
-        names = this.#list(full);
+        names = listNames(full);
       } catch (error) {
         failure = errorCode(error);
-        if ((failure === 'ENOENT' || failure === 'ENOTDIR') && this.#isGone(frame, name)) return undefined;
+        if ((failure === 'ENOENT' || failure === 'ENOTDIR') && folder.isGone(name)) return undefined;
       }
     }
-    this.#meet({
-      path,
-      stat,
-      give: () => {
-        const attributes = readXattrs(full);
-        this.#push(this.#found({ path, stat, kind: 'directory', attributes, mount, hidden: !crossed }));
-      },
-    });
+    const give = (): void =>
+      this.#tell({ path, stat, kind: 'directory', attributes: readXattrs(full), mount, hidden: !crossed });
+    this.#trial.meet({ path, stat, give }, this.#rootDevice);
     if (failure !== undefined) this.#unread(path, 'below', failure);
     else if (crossed && this.#to !== undefined && isUnder(this.#to, path)) this.#way.push(wayMark(full, stat));
-    return this.#frameOf(stat, { path, names });
+    return this.#folderOf(stat, { path, full, names });
   }
 
   /** `from`: where this thread begins, in this folder. */
-  #frameOf(
+  #folderOf(
     stat: BigIntStats,
     {
       path,
+      full,
       names,
       from,
-    }: { readonly path: Buffer; readonly names: readonly Buffer[]; readonly from?: Buffer | undefined },
-  ): Frame {
+    }: Pick<Place, 'path' | 'full'> & { readonly names: readonly string[]; readonly from?: Buffer | undefined },
+  ): ScanFolder {
     const first = from === undefined ? 0 : names.findIndex(name => comparePaths(below(path, name), from) >= 0);
-    const folder = { inode: this.#inodeOf(stat), birthtimeNs: stat.birthtimeNs };
-    const known = this.#cache?.folderPath(this.#order.source, folder);
-    return {
+    const lastingIdentity = { inode: this.#inodeOf(stat), birthtimeNs: stat.birthtimeNs };
+    const known = this.#cache?.folderPath(this.#order.source, lastingIdentity);
+    return new ScanFolder(stat, {
       path,
-      device: stat.dev,
-      identity: identityOf(stat),
-      folder,
+      full,
+      lastingIdentity,
       formerPath: known?.equals(path) ? undefined : known,
       names,
       isShared: from !== undefined,
       next: first < 0 ? names.length : first,
-      relistings: 0,
-      relisted: undefined,
-    };
+    });
   }
 
-  #file(frame: Frame, { name, path, full, stat }: Place): void {
+  #file(folder: ScanFolder, { name, path, full, stat }: Place): void {
     const link = this.#linkOf(stat);
-    const formerPath = frame.formerPath && below(frame.formerPath, name);
+    const formerPath = folder.formerPath && below(folder.formerPath, name);
     const file = { source: this.#order.source, path, link, formerPath };
     if (stat.size === 0n) {
       const attributes = readXattrs(full);
-      this.#push(this.#found({ path, stat, kind: 'file', attributes, blob: EMPTY_BLOB as BlobId }));
+      this.#tell({ path, stat, kind: 'file', attributes, blob: EMPTY_BLOB as BlobId });
       return;
     }
     const known = this.#cache?.lookup(file, stat);
@@ -478,18 +338,18 @@ class Scan {
     if (known?.blob !== undefined) {
       const { blob } = known;
       const attributes = known.isBare ? BARE : this.#readOfKnown(full, { file, stat, blob, mark });
-      this.#push(this.#found({ path, stat, kind: 'file', attributes, blob, mark }));
+      this.#tell({ path, stat, kind: 'file', attributes, blob, mark });
       return;
     }
     const readFromNs = nowNs();
-    const content = this.#read(full);
+    const content = this.#reader.read(full, stat);
     if ('blob' in content) {
       const { blob, attributes } = content;
       this.#cache?.put(file, content.stat, { blob, readFromNs, mark, isBare: isBare(attributes) });
-      this.#push(this.#found({ path, stat: content.stat, kind: 'file', attributes, blob, mark }));
+      this.#tell({ path, stat: content.stat, kind: 'file', attributes, blob, mark });
       return;
     }
-    if (content.vanished === true && this.#isGone(frame, name)) return;
+    if (content.vanished === true && folder.isGone(name)) return;
     this.#unread(path, 'content', content.unread);
   }
 
@@ -516,91 +376,19 @@ class Scan {
 
   /** Something that has no content, and is never opened. */
   #special({ path, full, stat }: Omit<Place, 'name'>, kind: EntryKind): void {
-    this.#push(this.#found({ path, stat, kind, attributes: readXattrs(full) }));
+    this.#tell({ path, stat, kind, attributes: readXattrs(full) });
   }
 
-  #symlink(frame: Frame, { name, path, full, stat }: Place): void {
+  #symlink(folder: ScanFolder, { name, path, full, stat }: Place): void {
     try {
       const target = readlinkSync(full, { encoding: 'buffer' });
       if (target.length === 0 || target.length > TARGET_BYTES_MAX) this.#unread(path, 'content', 'TOO_LONG');
-      else this.#push(this.#found({ path, stat, kind: 'symlink', attributes: readXattrs(full), target }));
+      else this.#tell({ path, stat, kind: 'symlink', attributes: readXattrs(full), target });
     } catch (error) {
       const code = errorCode(error);
-      if (code === 'ENOENT' && this.#isGone(frame, name)) return;
+      if (code === 'ENOENT' && folder.isGone(name)) return;
       this.#unread(path, 'content', code === 'EINVAL' || code === 'ENOENT' ? 'UNSTABLE' : code);
     }
-  }
-
-  /** A file's blob, and the metadata that it had while it was read. */
-  #read(full: Buffer): Content {
-    for (let attempt = 0; attempt < 2; attempt += 1) {
-      let descriptor: number;
-      try {
-        descriptor = openSync(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-      } catch (error) {
-        const code = errorCode(error);
-        // A symlink now, where a file was: that is a change, not a failure to read.
-        return { unread: code === 'ELOOP' ? 'UNSTABLE' : code, vanished: code === 'ENOENT' || code === 'ENOTDIR' };
-      }
-      try {
-        const before = fstatSync(descriptor, { bigint: true });
-        if (!before.isFile()) return { unread: 'UNSTABLE' };
-        const blob = this.#hash(descriptor, before.size);
-        const attributes = readXattrs(full);
-        const after = fstatSync(descriptor, { bigint: true });
-        if (blob !== undefined && sameContentStat(before, after)) return { blob, stat: before, attributes };
-      } catch (error) {
-        if (error instanceof Cancelled) throw error;
-        return { unread: errorCode(error) };
-      } finally {
-        closeSync(descriptor);
-      }
-    }
-    return { unread: 'UNSTABLE' };
-  }
-
-  /** Undefined when the file does not end where it said. */
-  #hash(descriptor: number, size: bigint): BlobId | undefined {
-    const hasher = createHasher();
-    let total = 0n;
-    let whole = false;
-    try {
-      for (;;) {
-        const got = readSync(descriptor, this.#buffer, 0, READ_BYTES, null);
-        if (got === 0) break;
-        total += BigInt(got);
-        if (total > size) break;
-        hasher.update(this.#buffer.subarray(0, got));
-        this.#readBytes += got;
-        this.#lookUp();
-      }
-      whole = total === size;
-      return whole ? (hexOf(hasher.digest()) as BlobId) : undefined;
-    } finally {
-      if (!whole) hasher.dispose();
-    }
-  }
-
-  /** True when the folder, listed again, no longer has the name. */
-  #isGone(frame: Frame, name: Buffer): boolean {
-    const text = name.toString('latin1');
-    if (frame.relisted !== undefined && !frame.relisted.has(text)) return true;
-    if (frame.relistings >= RELISTINGS_MAX) return false;
-    frame.relistings += 1;
-    try {
-      const folder = frame.path.length === 0 ? this.#root : Buffer.concat([this.#root, SLASH, frame.path]);
-      const names = this.#list(folder);
-      if (identityOf(lstatSync(folder, { bigint: true })) !== frame.identity) return false;
-      frame.relisted = new Set(names.map(listed => listed.toString('latin1')));
-    } catch {
-      // The folder cannot be listed any more: so nothing is known to be gone, and the caller reports the name as unread.
-      return false;
-    }
-    return !frame.relisted.has(text);
-  }
-
-  #list(full: Buffer): Buffer[] {
-    return readdirSync(full, { encoding: 'buffer' }).sort(Buffer.compare);
   }
 
   #linkOf(stat: BigIntStats): string | undefined {
@@ -613,7 +401,7 @@ class Scan {
     return hexOf(hash(Buffer.from(`${this.#order.source}\0${device}\0${stat.ino}`)).subarray(0, 8));
   }
 
-  #found({
+  #tell({
     path,
     stat,
     kind,
@@ -634,12 +422,11 @@ class Scan {
     readonly mark?: number;
     readonly mount?: boolean;
     readonly hidden?: boolean;
-  }): FoundMessage {
+  }): void {
     const uid = Number(stat.uid);
     const gid = Number(stat.gid);
     const size = kind === 'file' ? Number(stat.size) : 0;
-    if (kind === 'file') this.#files += 1;
-    this.#bytes += size;
+    this.#sender.count({ files: kind === 'file' ? 1 : 0, bytes: size });
     const ownMark = cutMarkOf({ path, size });
     const isSectionable =
       (mark ?? ownMark) === ownMark &&
@@ -648,20 +435,27 @@ class Scan {
       !mount &&
       !hidden &&
       !isRacy(stat.ctimeNs, this.#startNs);
-    return {
+    const user = this.#accounts.user(uid);
+    const group = this.#accounts.group(gid);
+    const link = this.#linkOf(stat);
+    if (isSectionable && link === undefined && (kind === 'file' || kind === 'directory')) {
+      this.#sender.addPlain({ path, stat, user, group, mark: ownMark, blob });
+      return;
+    }
+    this.#sender.add({
       path: path.toString('latin1'),
       mark: mark ?? ownMark,
       kind,
       mode: Number(stat.mode) & 0o7777,
       uid,
       gid,
-      user: this.#accounts.user(uid),
-      group: this.#accounts.group(gid),
+      user,
+      group,
       mtimeNs: stat.mtimeNs,
       size,
       blob,
       target: target?.toString('latin1'),
-      link: this.#linkOf(stat),
+      link,
       device: kind === 'block-device' || kind === 'char-device' ? stat.rdev : 0n,
       xattrs: xattrs.length === 0 ? undefined : xattrs.map(toText),
       unreadXattrs: unread && {
@@ -671,56 +465,21 @@ class Scan {
       mount,
       hidden,
       print: isSectionable ? latin1(statPrint(stat)) : undefined,
-    };
+    });
   }
 
   #unread(path: Buffer, unread: UnreadableScope, because: string): void {
-    this.#endTrial();
-    this.#push({ path: path.toString('latin1'), unread, because });
-  }
-
-  #push(item: ItemMessage): void {
-    this.#items.push(item);
-    if (this.#items.length >= BATCH_ITEMS) this.#flush();
-  }
-
-  /** Between two names or two reads: sends what is due and ends the scan if that is wanted. */
-  #lookUp(): void {
-    if (Atomics.load(this.#control, CANCELLED) !== 0) throw new Cancelled();
-    const nowMs = performance.now();
-    if (nowMs - this.#sentMs < BATCH_MS) return;
-    this.#flush();
-    this.#progress();
-    this.#sentMs = nowMs;
-  }
-
-  #progress(): void {
-    this.#send({ kind: 'progress', files: this.#files, bytes: this.#bytes, readBytes: this.#readBytes });
-  }
-
-  #flush(): void {
-    if (this.#items.length === 0) return;
-    this.#send({ kind: 'items', items: this.#items });
-    this.#sent += this.#items.length;
-    this.#items = [];
-    for (;;) {
-      if (Atomics.load(this.#control, CANCELLED) !== 0) throw new Cancelled();
-      const taken = Atomics.load(this.#control, TAKEN);
-      if (this.#sent - taken < this.#order.itemsAheadMax) return;
-      Atomics.wait(this.#control, TAKEN, taken, WAIT_MS);
-    }
+    this.#trial.end();
+    this.#sender.add({ path: path.toString('latin1'), unread, because });
   }
 }
 
 interface Place {
-  readonly name: Buffer;
+  readonly name: string;
   readonly path: Buffer;
   readonly full: Buffer;
   readonly stat: BigIntStats;
 }
-
-const below = (folder: Buffer, name: Buffer): Buffer =>
-  folder.length === 0 ? name : Buffer.concat([folder, SLASH, name]);
 
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
@@ -729,12 +488,6 @@ const isBare = ({ xattrs, unread }: ReadXattrs): boolean => xattrs.length === 0 
 const latin1 = (bytes: Buffer): string => bytes.toString('latin1');
 
 const toText = ({ name, value }: Xattr): readonly [string, string] => [latin1(name), latin1(value)];
-
-function sameContentStat(a: BigIntStats, b: BigIntStats): boolean {
-  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;
-}
-
-const identityOf = (stat: BigIntStats): string => `${stat.dev}:${stat.ino}`;
 
 /** Of a folder that was listed after that stat: equal marks are of listings with the same names. */
 function wayMark(full: Buffer, stat: BigIntStats): string {
@@ -764,7 +517,8 @@ const parentOf = (path: Buffer): Buffer => Buffer.from(dirname(path.toString('la
 
 assert(!isMainThread && parentPort !== null, 'scan-worker.js is a worker thread’s entry point');
 const port = parentPort;
-const send = (message: ScanMessage): void => port.postMessage(message);
+const send = (message: ScanMessage): void =>
+  port.postMessage(message, message.kind === 'items' ? [message.rows.buffer] : []);
 port.on('message', async (order: ScanOrder) => {
   await new Scan(order, send).run();
   send({ kind: 'ended' });

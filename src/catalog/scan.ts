@@ -5,20 +5,10 @@
  * up. Ending the iteration early, or the signal, ends the worker's walk; its error is thrown here.
  */
 import { assert } from '../core/fault.js';
-import type { BlobId, SourceId } from '../core/ids.js';
-import type { Entry, Xattr } from './entry.js';
-import { NO_XATTRS, type UnreadXattrs } from './read-xattrs.js';
-import {
-  type FoundMessage,
-  GO_ON,
-  type ItemMessage,
-  JOINED,
-  type ScanRefusal,
-  UNSETTLED_WAY,
-  type UnreadableScope,
-} from './scan-message.js';
+import type { SourceId } from '../core/ids.js';
+import { type ScanItem, unpackItems } from './scan-items.js';
+import { GO_ON, JOINED, type ScanRefusal, UNSETTLED_WAY } from './scan-message.js';
 import { type PartOrder, ScanPart, type ScanProgress } from './scan-part.js';
-import type { Section } from './section.js';
 import type { SnapshotId } from './snapshot.js';
 
 export interface ScanOptions {
@@ -43,22 +33,6 @@ export interface ScanOptions {
   /** Four times a second at most. */
   readonly onProgress?: (progress: ScanProgress) => void;
 }
-
-export type ScanItem =
-  /** `hidden`: a folder on another file system, which this scan does not enter: nothing is known about what it had below. */
-  | {
-      readonly kind: 'entry';
-      readonly entry: Entry;
-      readonly mark: number;
-      readonly hidden: boolean;
-      /** Attributes that the entry lacks, and why. */
-      readonly unreadXattrs?: UnreadXattrs | undefined;
-      /** `statPrint` of it, unless it may be in no section. */
-      readonly print?: Buffer | undefined;
-    }
-  /** A section of the last snapshot whose entries are all as they were. */
-  | { readonly kind: 'same'; readonly section: Section }
-  | { readonly kind: 'unread'; readonly path: Buffer; readonly scope: UnreadableScope; readonly because: string };
 
 export type ScanEvent =
   /** First, unless the scan is refused. */
@@ -94,8 +68,8 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
             if (part === parts[0]) yield { kind: 'root', device: message.device };
             break;
           case 'items':
-            yield { kind: 'items', items: message.items.map(itemFrom) };
-            part.took(message.items.length);
+            yield { kind: 'items', items: [...unpackItems(message)] };
+            part.took(message.items);
             break;
           case 'seam':
             await join(parts, message.way);
@@ -151,58 +125,3 @@ const sumOf = (a: ScanProgress, b: ScanProgress): ScanProgress => ({
   bytes: a.bytes + b.bytes,
   readBytes: a.readBytes + b.readBytes,
 });
-
-function itemFrom(message: ItemMessage): ScanItem {
-  if ('same' in message) {
-    const { opening, print, ...rest } = message.same;
-    return {
-      kind: 'same',
-      section: { ...rest, opening: Buffer.from(opening, 'latin1'), print: Buffer.from(print, 'latin1') },
-    };
-  }
-  const path = Buffer.from(message.path, 'latin1');
-  if ('unread' in message) return { kind: 'unread', path, scope: message.unread, because: message.because };
-  return {
-    kind: 'entry',
-    entry: entryFromMessage(message, path),
-    mark: message.mark,
-    hidden: message.hidden,
-    unreadXattrs: unreadFrom(message.unreadXattrs),
-    print: message.print === undefined ? undefined : Buffer.from(message.print, 'latin1'),
-  };
-}
-
-/** Field by field: a copy of the rest of the message took a third of what a scan of an unchanged source costs this thread. */
-function entryFromMessage(message: FoundMessage, path: Buffer): Entry {
-  const { kind, mode, uid, gid, user, group, mtimeNs, size, target, link, device, xattrs, mount } = message;
-  return {
-    path,
-    kind,
-    mode,
-    uid,
-    gid,
-    user,
-    group,
-    mtimeNs,
-    size,
-    // The worker made it with its own hasher: 64 hex digits.
-    blob: message.blob as BlobId | undefined,
-    target: target === undefined ? undefined : Buffer.from(target, 'latin1'),
-    link,
-    device,
-    xattrs: xattrs === undefined ? NO_XATTRS : xattrs.map(xattrFrom),
-    stale: false,
-    mount,
-  };
-}
-
-const xattrFrom = ([name, value]: readonly [string, string]): Xattr => ({
-  name: Buffer.from(name, 'latin1'),
-  value: Buffer.from(value, 'latin1'),
-});
-
-function unreadFrom(unread: FoundMessage['unreadXattrs']): UnreadXattrs | undefined {
-  if (unread === undefined) return undefined;
-  const { because, names } = unread;
-  return { because, names: names === 'all' ? names : names.map(name => Buffer.from(name, 'latin1')) };
-}

@@ -67,7 +67,8 @@ export function* decodeSections(frames: Buffer): Generator<Section> {
   }
 }
 
-const stats = new BigInt64Array(9);
+export const STAT_BYTES = 72;
+const stats = new BigInt64Array(STAT_BYTES / 8);
 const statBytes = Buffer.from(stats.buffer);
 
 /** All of a stat that an entry comes from. The bytes are written over by the next call. */

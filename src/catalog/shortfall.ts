@@ -8,9 +8,10 @@
  */
 import { type BlobId, type ObjectId, parseBlobId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
+import { ifReadable, readPage, readRecord, readSnapshot } from './read-object.js';
 import { blobsOf } from './record.js';
 import type { SnapshotId } from './snapshot.js';
-import { ifReadable, readPage, readRecord, readSnapshot, walkReadable } from './walk.js';
+import { walkReadable } from './walk-readable.js';
 
 export interface Disks {
   readonly objects: ObjectReader;

@@ -20,7 +20,8 @@ import type { Entry } from './entry.js';
 import { errorCode } from './error-code.js';
 import { escapePath } from './path-text.js';
 import type { RecipeFile } from './recipe-maker.js';
-import type { CachedFile, ContentStat, ScanCache } from './scan-cache.js';
+import type { CachedFile, ScanCache } from './scan-cache.js';
+import type { ContentStat } from './scan-cache-format.js';
 
 export interface SourceFile {
   readonly bytes: number;

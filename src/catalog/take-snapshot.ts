@@ -22,12 +22,13 @@ import type { Signer } from '../core/signed.js';
 import { MalformedObject } from './malformed-object.js';
 import { ScanMerge, type Tally, type Unread } from './merge-scan.js';
 import { ParcelBuilder } from './parcel-builder.js';
+import { ObjectMissing, readSnapshot } from './read-object.js';
 import { type ScanOptions, scan } from './scan.js';
 import { dayAt, type ScanCache } from './scan-cache.js';
 import type { ScanRefusal } from './scan-message.js';
 import type { ScanProgress } from './scan-part.js';
 import { encodeSnapshot, SNAPSHOT_PAGES_MAX, type Snapshot, type SnapshotId } from './snapshot.js';
-import { ObjectMissing, readSnapshot, SnapshotParcels } from './walk.js';
+import { SnapshotParcels } from './snapshot-parcels.js';
 
 /** Below this a second scan thread takes as long to start as it saves. */
 const DIVIDED_FILES_MIN = 20_000;

@@ -4,9 +4,10 @@
  */
 import type { Entry } from '../catalog/entry.js';
 import { escapePath } from '../catalog/path-text.js';
+import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import { WholeSnapshots } from '../catalog/shortfall.js';
 import { isPartial } from '../catalog/snapshot.js';
-import { ifReadable, readSnapshot, walkReadable } from '../catalog/walk.js';
+import { walkReadable } from '../catalog/walk-readable.js';
 import type { Damage } from '../store/bare-stores.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';

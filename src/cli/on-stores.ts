@@ -6,10 +6,11 @@
  */
 import { existsSync } from 'node:fs';
 import { escapePath } from '../catalog/path-text.js';
+import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import { type Shortfall, shortfallOf, WholeSnapshots } from '../catalog/shortfall.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { type ChosenSnapshot, chooseSnapshot, parseSourceSpec, type SourceSpec } from '../catalog/source-spec.js';
-import { ifReadable, readSnapshot, type WalkGap, walkReadable } from '../catalog/walk.js';
+import { type WalkGap, walkReadable } from '../catalog/walk-readable.js';
 import { ClusterError } from '../core/fault.js';
 import { BareStores, type Damage } from '../store/bare-stores.js';
 import { MARKER_NAME } from '../store/marker.js';

@@ -8,7 +8,7 @@ import { dirname, resolve } from 'node:path';
 import { type BlobFault, contentFromDisks } from '../catalog/blob-content.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import { isNothing, shortfallOf } from '../catalog/shortfall.js';
-import { walkReadable } from '../catalog/walk.js';
+import { walkReadable } from '../catalog/walk-readable.js';
 import { ClusterError } from '../core/fault.js';
 import type { BareStores } from '../store/bare-stores.js';
 import type { Context } from './context.js';

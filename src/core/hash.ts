@@ -6,7 +6,6 @@
  * library that loads and then ends the process (on a processor that it was not built for) leaves no other way.
  */
 import { type HashBackend, type Hasher, nativeBackend, wasmBackend } from './hash-backends.js';
-import { hexOf } from './ids.js';
 
 export type { Hasher } from './hash-backends.js';
 
@@ -21,7 +20,7 @@ export const createHasher = (): Hasher => backend.createHasher();
 /** BLAKE3-256 of bytes that are in memory: 32 bytes. */
 export const hash = (bytes: Uint8Array): Uint8Array => backend.hash(bytes);
 
-export const hashHex = (bytes: Uint8Array): string => hexOf(hash(bytes));
+export const hashHex = (bytes: Uint8Array): string => backend.hashHex(bytes);
 
 /** BLAKE3 of no bytes: the blob of every empty file. It is never stored, sent or counted: everybody has it. */
 export const EMPTY_BLOB = 'af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262';

@@ -4,9 +4,11 @@
  * It only reads (the machine, the catalog, the configuration) and passes orders on; what it says is what the decisions
  * see, so `status` and the machine cannot disagree. Here a request finds who answers it, and what needs no part of its own is answered.
  */
+
+import { readSnapshot } from '../catalog/read-object.js';
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
 import { parseSourceSpec } from '../catalog/source-spec.js';
-import { readSnapshot, walkEntries } from '../catalog/walk.js';
+import { walkEntries } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import type { HostId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';

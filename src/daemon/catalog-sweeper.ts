@@ -13,9 +13,9 @@
 import type { Logger } from 'pino';
 import { decodeHead, type ListedSnapshot } from '../catalog/head.js';
 import { fingerprintOf } from '../catalog/inherit-keys.js';
+import { readPage, readSnapshot } from '../catalog/read-object.js';
 import { recordBlobs } from '../catalog/record.js';
 import type { SourceHistory } from '../catalog/source-history.js';
-import { readPage, readSnapshot } from '../catalog/walk.js';
 import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ObjectFolder, Swept } from '../store/object-folder.js';

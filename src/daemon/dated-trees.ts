@@ -2,8 +2,8 @@
  * Dated trees, as a person asks for them and has them removed: of which snapshot, in which of this host's stores. The
  * keeper (tree-keeper.ts) makes them and keeps them as they should be.
  */
+import { readSnapshot } from '../catalog/read-object.js';
 import { chooseSnapshot, parseSourceSpec, type SourceSpec } from '../catalog/source-spec.js';
-import { readSnapshot } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';

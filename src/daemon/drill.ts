@@ -6,9 +6,9 @@
  * Without its record nobody knows what a parcel's bytes are called: that nobody gives it is a failure of all that is in it.
  */
 
+import { readPage, readSnapshot } from '../catalog/read-object.js';
 import { decodeRecord } from '../catalog/record.js';
 import type { ContentFrame } from '../catalog/restore-content.js';
-import { readPage, readSnapshot } from '../catalog/walk.js';
 import type { BlobId, ObjectId, ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 

@@ -6,7 +6,7 @@
  * What the head lists must be read, or there is no change. What is held, or was wanted before, may be lost everywhere: what only
  * lost pages lead to is neither added nor removed.
  */
-import { ifReadable, readPage, readSnapshot } from '../catalog/walk.js';
+import { ifReadable, readPage, readSnapshot } from '../catalog/read-object.js';
 import type { ObjectId, ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';

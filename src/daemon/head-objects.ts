@@ -6,8 +6,8 @@
  */
 import type { Logger } from 'pino';
 import { decodePage } from '../catalog/page.js';
+import { readSnapshot } from '../catalog/read-object.js';
 import { decodeSnapshot, verifySnapshot } from '../catalog/snapshot.js';
-import { readSnapshot } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';

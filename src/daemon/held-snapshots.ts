@@ -6,7 +6,7 @@
  */
 import type { Logger } from 'pino';
 import type { Head } from '../catalog/head.js';
-import { readSnapshot } from '../catalog/walk.js';
+import { readSnapshot } from '../catalog/read-object.js';
 import { ClusterError } from '../core/fault.js';
 import { decideHold } from '../core/hold.js';
 import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';

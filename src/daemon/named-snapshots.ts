@@ -6,9 +6,10 @@
  */
 import type { ListedSnapshot } from '../catalog/head.js';
 import { comparePaths } from '../catalog/path-order.js';
+import { readSnapshot } from '../catalog/read-object.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { type ChosenSnapshot, chooseSnapshot, type SourceSpec, type WantedSnapshot } from '../catalog/source-spec.js';
-import { findEntry, readSnapshot } from '../catalog/walk.js';
+import { findEntry } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { type ObjectId, type SourceId, splitSourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';

@@ -10,7 +10,8 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { ObjectMissing, walkParcels } from '../catalog/walk.js';
+import { ObjectMissing } from '../catalog/read-object.js';
+import { walkParcels } from '../catalog/walk.js';
 import {
   type HostId,
   type ObjectId,

@@ -4,7 +4,7 @@
  * Meanwhile it may be cut anew, as files change before anybody has a copy: then its protection is that of what took its place.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
-import { readSnapshot } from '../catalog/walk.js';
+import { readSnapshot } from '../catalog/read-object.js';
 import { ClusterError } from '../core/fault.js';
 import { type ObjectId, type SourceId, splitSourceId } from '../core/ids.js';
 import type { CatalogKeeper } from './catalog-keeper.js';

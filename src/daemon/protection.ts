@@ -8,7 +8,8 @@
  * is not known.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
-import { ObjectMissing, readPage, readSnapshot, walkParcels } from '../catalog/walk.js';
+import { ObjectMissing, readPage, readSnapshot } from '../catalog/read-object.js';
+import { walkParcels } from '../catalog/walk.js';
 import type { HostId, ObjectId, SourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';

@@ -8,13 +8,14 @@
  */
 import type { Logger } from 'pino';
 import type { Entry } from '../catalog/entry.js';
+import { ifReadable } from '../catalog/read-object.js';
 import { decodeRecord } from '../catalog/record.js';
 import { recut } from '../catalog/recut.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { readSourceFile } from '../catalog/source-file.js';
 import type { SnapshotToList } from '../catalog/source-history.js';
-import { findEntry, ifReadable, walkParcels } from '../catalog/walk.js';
+import { findEntry, walkParcels } from '../catalog/walk.js';
 import type { ObjectId, ParcelId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectWriter } from '../core/objects.js';

@@ -6,8 +6,8 @@
  */
 import type { Logger } from 'pino';
 import type { ListedSnapshot } from '../catalog/head.js';
+import { ifReadable, readPage, readSnapshot } from '../catalog/read-object.js';
 import type { KeepCounts } from '../catalog/retention.js';
-import { ifReadable, readPage, readSnapshot } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';

@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os';
 import test from 'ava';
 import fc from 'fast-check';
+import { changedParcels } from '../../src/catalog/changed-parcels.js';
 import { Cutter, cutMarkOf, endsRun, PARCEL_FILE_BYTES, RUN_BYTES_MAX, RUN_SPAN_MAX } from '../../src/catalog/cut.js';
 import { type Entry, encodeEntry } from '../../src/catalog/entry.js';
 import { inheritKeys, openingKey } from '../../src/catalog/inherit-keys.js';
@@ -8,19 +9,12 @@ import type { MergedEntry } from '../../src/catalog/merge-scan.js';
 import { ScanMerge } from '../../src/catalog/merge-scan.js';
 import { ParcelBuilder } from '../../src/catalog/parcel-builder.js';
 import { comparePaths, isAtOrUnder } from '../../src/catalog/path-order.js';
+import { ObjectMissing, readRecord, readSnapshot } from '../../src/catalog/read-object.js';
 import { RECORD_BYTES_MAX } from '../../src/catalog/record.js';
 import { encodeSnapshot, type SnapshotId } from '../../src/catalog/snapshot.js';
-import {
-  changedParcels,
-  findEntry,
-  ObjectMissing,
-  readRecord,
-  readSnapshot,
-  SnapshotParcels,
-  walkEntries,
-  walkParcels,
-  walkReadable,
-} from '../../src/catalog/walk.js';
+import { SnapshotParcels } from '../../src/catalog/snapshot-parcels.js';
+import { findEntry, walkEntries, walkParcels } from '../../src/catalog/walk.js';
+import { walkReadable } from '../../src/catalog/walk-readable.js';
 import { hashHex } from '../../src/core/hash.js';
 import type { BlobId, Key } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';

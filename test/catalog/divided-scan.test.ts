@@ -2,7 +2,8 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import test from 'ava';
 import { comparePaths } from '../../src/catalog/path-order.js';
-import { type ScanItem, type ScanOptions, scan } from '../../src/catalog/scan.js';
+import { type ScanOptions, scan } from '../../src/catalog/scan.js';
+import type { ScanItem } from '../../src/catalog/scan-items.js';
 import { anyTimeMs, aSource, ScratchSource, settle } from './scratch-source.js';
 
 const FILES = 300;

@@ -2,7 +2,8 @@
 import { renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { readRecord, walkParcels } from '../../src/catalog/walk.js';
+import { readRecord } from '../../src/catalog/read-object.js';
+import { walkParcels } from '../../src/catalog/walk.js';
 import { hash, hashHex } from '../../src/core/hash.js';
 import { ScratchSource, settle } from './scratch-source.js';
 

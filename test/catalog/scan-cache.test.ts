@@ -1,6 +1,7 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { open } from 'lmdb';
 import { ScanCache } from '../../src/catalog/scan-cache.js';
 import { type BlobId, type HostId, type ObjectId, sourceIdOf } from '../../src/core/ids.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -11,6 +12,9 @@ const stat = { size: 5n, mtimeNs: 1_700_000_000_123_456_789n, ctimeNs: 1_700_000
 const longAfterNs = stat.ctimeNs + 10_000_000_000n;
 const file = { source: aSource, path: Buffer.from('a/b'), link: undefined };
 const DAY_MS = 86_400_000;
+const FILES = 20_000;
+/** A file takes 110 where pages are full, and twice as much where each is split in the middle. */
+const BYTES_A_FILE_MAX = 150;
 
 function cachePath(t: ExecutionContext): string {
   return join(temporaryFolder(t), 'scan.mdb');
@@ -99,6 +103,9 @@ test('a folder is known by its inode and its birth, if that is precise', async t
   t.deepEqual(cache.folderPath(aSource, folder), Buffer.from('c'));
   t.is(cache.folderPath(aSource, { ...folder, birthtimeNs: folder.birthtimeNs + 1n }), undefined);
   t.is(cache.folderPath(aSource, { ...folder, inode: '0011223344556688' }), undefined);
+  const farBorn = { ...folder, birthtimeNs: 2n ** 70n + 1n };
+  cache.noteFolder(aSource, farBorn, Buffer.from('d'));
+  t.deepEqual(cache.folderPath(aSource, farBorn), Buffer.from('d'));
   // None, and as FAT stamps it: such inodes are made up anew at each mount.
   for (const birthtimeNs of [0n, 1_600_000_000_120_000_000n]) {
     cache.noteFolder(aSource, { ...folder, birthtimeNs }, file.path);
@@ -152,4 +159,70 @@ test('what no scan has met for two months is swept, what a scan meets stays', as
   t.is(cache.folderPath(aSource, folder('left')), undefined);
   t.deepEqual(cache.folderPath(aSource, folder('met')), file.path);
   await cache.close();
+});
+
+test('what is met in a row fills the database page by page, of a later source too', async t => {
+  const path = cachePath(t);
+  const cache = new ScanCache(path, { nowMs: anyTimeMs });
+  for (const [n, name] of ['photos', 'music', 'work'].entries()) {
+    const source = sourceIdOf('cd'.repeat(16) as HostId, name);
+    for (let i = 0; i < FILES; i += 1) {
+      const [folder, number] = [String(Math.floor(i / 100)).padStart(4, '0'), String(i).padStart(6, '0')];
+      const one = { source, path: Buffer.from(`folder-${folder}/file-${number}`), link: undefined };
+      cache.put(one, stat, { blob, readFromNs: longAfterNs, mark: 7 });
+    }
+    cache.flush();
+    t.true(statSync(path).size < (n + 1) * FILES * BYTES_A_FILE_MAX);
+  }
+  await cache.close();
+});
+
+test('paths of any length are told apart', async t => {
+  const cache = new ScanCache(cachePath(t), { nowMs: anyTimeMs });
+  const blobOf = (n: number): BlobId => n.toString(16).padStart(64, '0') as BlobId;
+  const start = Buffer.alloc(4095, 'deep/');
+  const paths = [55, 56, 57, 70, 71, 72, 73, 1000, 4094].flatMap(length =>
+    ['a', 'b'].map(end => Buffer.concat([start.subarray(0, length), Buffer.from(end)])),
+  );
+  for (const [n, path] of paths.entries())
+    cache.put({ ...file, path }, stat, { blob: blobOf(n), readFromNs: longAfterNs });
+  cache.flush();
+  t.deepEqual(
+    paths.map(path => cache.lookup({ ...file, path }, stat).blob),
+    paths.map((_, n) => blobOf(n)),
+  );
+  await cache.close();
+});
+
+test('sources that two threads meet first do not share a place', async t => {
+  const path = cachePath(t);
+  const caches = [0, 1].map(() => new ScanCache(path, { nowMs: anyTimeMs }));
+  const sources = ['photos', 'music'].map(name => sourceIdOf('cd'.repeat(16) as HostId, name));
+  for (const [n, cache] of caches.entries()) {
+    const own = { ...file, source: sources[n] ?? aSource };
+    cache.put(own, { ...stat, ino: BigInt(n) }, { blob, readFromNs: longAfterNs });
+    cache.flush();
+  }
+  for (const cache of caches) {
+    const found = (n: number, ino: bigint) =>
+      cache.lookup({ ...file, source: sources[n] ?? aSource }, { ...stat, ino }).blob;
+    t.deepEqual([found(0, 0n), found(1, 1n), found(0, 1n), found(1, 0n)], [blob, blob, undefined, undefined]);
+  }
+  for (const cache of caches) await cache.close();
+});
+
+test('a cache of another format is emptied, and one of this format is not', async t => {
+  const path = cachePath(t);
+  const old = open<Buffer, Buffer>({ path, noSubdir: true, keyEncoding: 'binary', encoding: 'binary' });
+  old.putSync(Buffer.alloc(32, 'k'), Buffer.alloc(68, 'v'));
+  await old.close();
+  const cache = new ScanCache(path, { nowMs: anyTimeMs });
+  cache.put(file, stat, { blob, readFromNs: longAfterNs });
+  await cache.close();
+  const again = new ScanCache(path, { nowMs: anyTimeMs });
+  t.is(again.lookup(file, stat).blob, blob);
+  await again.close();
+  const seen = open<Buffer, Buffer>({ path, noSubdir: true, keyEncoding: 'binary', encoding: 'binary' });
+  t.is(seen.getBinary(Buffer.alloc(32, 'k')), undefined);
+  await seen.close();
 });

@@ -16,9 +16,9 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
+import { readPage, readSnapshot } from '../../src/catalog/read-object.js';
 import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
 import { decideBrake, takeSnapshot } from '../../src/catalog/take-snapshot.js';
-import { readPage, readSnapshot } from '../../src/catalog/walk.js';
 import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
 import type { ObjectId } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';

@@ -13,10 +13,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import test from 'ava';
+import { type ChangedParcel, changedParcels } from '../../src/catalog/changed-parcels.js';
+import { readSnapshot } from '../../src/catalog/read-object.js';
 import { recut, type TornEntry } from '../../src/catalog/recut.js';
 import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
 import { readSourceFile, type SourceFile, SourceGone } from '../../src/catalog/source-file.js';
-import { type ChangedParcel, changedParcels, findEntry, readSnapshot } from '../../src/catalog/walk.js';
+import { findEntry } from '../../src/catalog/walk.js';
 import { anyTimeMs, aSource, ScratchSource } from './scratch-source.js';
 
 async function serve(source: ScratchSource, path: string, { cached = true } = {}): Promise<SourceFile | 'gone'> {

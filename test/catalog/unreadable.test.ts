@@ -2,10 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { cutMarkOf } from '../../src/catalog/cut.js';
+import type { WalkedEntry } from '../../src/catalog/entries-in-order.js';
 import { type Entry, XATTR_BYTES_MAX } from '../../src/catalog/entry.js';
 import { ScanMerge } from '../../src/catalog/merge-scan.js';
-import type { ScanItem } from '../../src/catalog/scan.js';
-import type { WalkedEntry, WalkedParcel } from '../../src/catalog/walk.js';
+import type { ScanItem } from '../../src/catalog/scan-items.js';
+import type { WalkedParcel } from '../../src/catalog/snapshot-pages.js';
 import { EMPTY_BLOB } from '../../src/core/hash.js';
 import type { BlobId } from '../../src/core/ids.js';
 

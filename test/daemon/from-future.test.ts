@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
-import { readSnapshot } from '../../src/catalog/walk.js';
+import { readSnapshot } from '../../src/catalog/read-object.js';
 import { Forgetting } from '../../src/daemon/forgetting.js';
 import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';
 import { until } from '../helpers/until.js';

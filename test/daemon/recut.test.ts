@@ -2,7 +2,8 @@ import { mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { PARCEL_FILE_BYTES } from '../../src/catalog/cut.js';
-import { findEntry, readSnapshot } from '../../src/catalog/walk.js';
+import { readSnapshot } from '../../src/catalog/read-object.js';
+import { findEntry } from '../../src/catalog/walk.js';
 import { logStart } from '../../src/core/holdings-log.js';
 import { type ParcelId, parseHostId, parseStoreId } from '../../src/core/ids.js';
 import { anyTimeMs, ScratchSource } from '../catalog/scratch-source.js';

@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
-import { readSnapshot } from '../../src/catalog/walk.js';
+import { readSnapshot } from '../../src/catalog/read-object.js';
 import type { ObjectId, SourceId } from '../../src/core/ids.js';
 import { MendingObjects } from '../../src/daemon/object-finder.js';
 import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';

@@ -1,0 +1,110 @@
+/**
+ * Scan reader: a file's blob, with the metadata that it had while it was read.
+ *
+ * Content and metadata are of one moment: size, times and inode are compared before and after. Changed: it is read once more;
+ * changed again: unread, `UNSTABLE`. The attributes are read between the two.
+ *
+ * A small file takes five calls: what the walk saw of it is what it was before, and where it ends is known without reading on.
+ *
+ * Driven by scan-worker.ts.
+ */
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { createHasher, hashHex } from '../core/hash.js';
+import { type BlobId, hexOf } from '../core/ids.js';
+import { errorCode } from './error-code.js';
+import { type ReadXattrs, readXattrs } from './read-xattrs.js';
+
+export type Content =
+  | { readonly blob: BlobId; readonly stat: BigIntStats; readonly attributes: ReadXattrs }
+  /** `vanished`: its folder may be without it by now. */
+  | { readonly unread: string; readonly vanished?: boolean };
+
+const READ_BYTES = 1024 * 1024;
+/** A file below this is read in one call; one byte more is asked for, to see one that is longer than it says. */
+const SMALL_BYTES = READ_BYTES - 1;
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+
+/** What reading says of that which has come in place of a file: a folder, a pipe. */
+const REPLACED_CODES: ReadonlySet<string> = new Set(['EISDIR', 'EAGAIN']);
+
+export class ScanReader {
+  readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
+  readonly #onRead: (bytes: number) => void;
+
+  /** `onRead`: after each call; what it throws ends the reading. */
+  constructor(onRead: (bytes: number) => void) {
+    this.#onRead = onRead;
+  }
+
+  /** `met`: of an lstat of this path. @throws what `onRead` does */
+  read(full: Buffer, met: BigIntStats): Content {
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      let descriptor: number;
+      try {
+        descriptor = openSync(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      } catch (error) {
+        const code = errorCode(error);
+        // A symlink now, where a file was: that is a change, not a failure to read.
+        return { unread: code === 'ELOOP' ? 'UNSTABLE' : code, vanished: code === 'ENOENT' || code === 'ENOTDIR' };
+      }
+      try {
+        // A large one that has changed since it was met should not be read for nothing.
+        const isAsMet = attempt === 0 && met.size <= SMALL_BYTES;
+        const before = isAsMet ? met : fstatSync(descriptor, { bigint: true });
+        if (!before.isFile()) return { unread: 'UNSTABLE' };
+        const size = Number(before.size);
+        const blob = size <= SMALL_BYTES ? this.#hashSmall(descriptor, size) : this.#hashLarge(descriptor, size);
+        const attributes = readXattrs(full);
+        const after = fstatSync(descriptor, { bigint: true });
+        if (blob !== undefined && isSameContent(before, after)) return { blob, stat: before, attributes };
+      } catch (error) {
+        if (!isSystemError(error)) throw error;
+        const code = errorCode(error);
+        return { unread: REPLACED_CODES.has(code) ? 'UNSTABLE' : code };
+      } finally {
+        closeSync(descriptor);
+      }
+    }
+    return { unread: 'UNSTABLE' };
+  }
+
+  /** Undefined when the file does not end where it said. */
+  #hashSmall(descriptor: number, size: number): BlobId | undefined {
+    const buffer = this.#buffer;
+    let total = 0;
+    while (total < size) {
+      const got = readSync(descriptor, buffer, total, size + 1 - total, null);
+      if (got === 0) return undefined;
+      total += got;
+      this.#onRead(got);
+    }
+    return total === size ? (hashHex(buffer.subarray(0, size)) as BlobId) : undefined;
+  }
+
+  /** As `#hashSmall`. */
+  #hashLarge(descriptor: number, size: number): BlobId | undefined {
+    const hasher = createHasher();
+    let total = 0;
+    let isWhole = false;
+    try {
+      for (;;) {
+        const got = readSync(descriptor, this.#buffer, 0, READ_BYTES, null);
+        if (got === 0) break;
+        total += got;
+        if (total > size) break;
+        hasher.update(this.#buffer.subarray(0, got));
+        this.#onRead(got);
+      }
+      isWhole = total === size;
+      return isWhole ? (hexOf(hasher.digest()) as BlobId) : undefined;
+    } finally {
+      if (!isWhole) hasher.dispose();
+    }
+  }
+}
+
+const isSystemError = (error: unknown): boolean => error instanceof Error && 'syscall' in error;
+
+/** Of one path, so also: it is the same file. */
+const isSameContent = (a: BigIntStats, b: BigIntStats): boolean =>
+  a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino && a.dev === b.dev;
