@@ -163,6 +163,10 @@ export class Injector {
           };
         });
       case 'no-room':
+        if (fault.dice % 4 === 0) {
+          this.#setQuotas(host, fault.dice);
+          return undefined;
+        }
         return this.#setStores(host, store => {
           store.full = true;
           return () => {
@@ -292,6 +296,12 @@ export class Injector {
     return () => {
       for (const end of ends) end();
     };
+  }
+
+  /** Nobody is told, and it stays so. */
+  #setQuotas({ stores }: SimHost, dice: number): void {
+    for (const store of stores)
+      store.quotaBytes = store.usedBytes + Math.floor(((store.lentBytes - store.usedBytes) * ((dice >>> 8) % 32)) / 64);
   }
 
   #spoil(host: SimHost, dice: number): void {

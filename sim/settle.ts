@@ -144,8 +144,7 @@ const everyParcelHasItsCopies: Check = world => {
       if (member?.state !== 'active' || host.id === origin) continue;
       const holds = host.stores.some(store => store.hasCopy(ref.id));
       if (holds) taken.add(member.domain);
-      if (holds || host.stores.some(store => store.lentBytes - store.usedBytes >= ref.bytes))
-        domains.add(member.domain);
+      if (holds || host.stores.some(store => store.freeBytes >= ref.bytes)) domains.add(member.domain);
     }
     const wanted = Math.min(copiesWanted, domains.size);
     if (taken.size < wanted) return `${what} has ${taken.size} of ${wanted} copies`;

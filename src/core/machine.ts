@@ -254,7 +254,7 @@ export class Machine {
       relocating: () => this.#relocating,
       count: row => this.#count(row),
       mark,
-      sayPace: () => {
+      sayNow: () => {
         this.#heartbeatDueMs = this.#nowMs;
       },
     });
@@ -287,6 +287,7 @@ export class Machine {
     this.#take(input);
     this.#judgeHosts();
     for (const row of this.#claims.expire(this.#nowMs)) this.#marked.add(row);
+    if (this.#room.liftCeilings(this.#nowMs)) this.#moreRoom();
     for (let row = this.#due.take(this.#nowMs); row !== undefined; row = this.#due.take(this.#nowMs))
       this.#marked.add(row);
     this.#considerMarked();
@@ -700,6 +701,12 @@ export class Machine {
     if (grew) this.#markShort();
   }
 
+  /** A store of ours has more than before: for what is short here, and for others to plan on. */
+  #moreRoom(): void {
+    this.#markShort();
+    this.#heartbeatDueMs = this.#nowMs;
+  }
+
   #storeGone(store: StoreId): void {
     if (!this.#room.remove(store)) return;
     this.#pursuing.storeGone(store);
@@ -889,14 +896,14 @@ export class Machine {
   /** What this host says of itself: gossiped, and told first to whoever asks over a stream. */
   heartbeat(): Heartbeat {
     const stores: StoreReport[] = [];
-    for (const { store, lentBytes, usedBytes, reservedBytes, weightMiB, draining } of this.#room.stores()) {
-      const slot = this.#holdings.slotOf(this.#self, store);
-      if (slot === undefined || draining) continue;
+    for (const own of this.#room.stores()) {
+      const slot = this.#holdings.slotOf(this.#self, own.store);
+      if (slot === undefined || own.draining) continue;
       stores.push({
         position: this.#holdings.position(slot),
-        lentBytes,
-        usedBytes: usedBytes + reservedBytes,
-        weightMiB,
+        lentBytes: this.#room.lendableBytes(own),
+        usedBytes: own.usedBytes + own.reservedBytes,
+        weightMiB: own.weightMiB,
       });
     }
     return {
@@ -917,6 +924,7 @@ export class Machine {
       this.#pursuing.dueMs,
       this.#due.first,
       this.#claims.firstEndMs,
+      this.#room.dueMs,
       this.#auditing.dueMs,
       this.#hosts.settle(this.#nowMs),
     );

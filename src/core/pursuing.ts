@@ -79,7 +79,7 @@ export interface PursuingContext {
   /** … or sooner, for what is asked for at each look. */
   readonly lookLater: (row: Row, atMs: number) => void;
   /** The next heartbeat is due now. */
-  readonly sayPace: () => void;
+  readonly sayNow: () => void;
 }
 
 /** What a look at a row has found, for what follows from its verdict. */
@@ -609,7 +609,7 @@ export class Pursuing {
       this.#paces.came(pursuit.from, Math.max(0, doneBytes - pursuit.doneBytes), this.#nowMs);
     pursuit.doneBytes = doneBytes;
     if (this.#isBegun(pursuit)) this.#of.mark(pursuit.row);
-    if (this.#paces.own >= PACE_NEWS * this.#toldPace && this.#paces.own > 0) this.#of.sayPace();
+    if (this.#paces.own >= PACE_NEWS * this.#toldPace && this.#paces.own > 0) this.#of.sayNow();
   }
 
   fetched({ fetch, receivedBytes }: Extract<Input, { is: 'fetched' }>): void {
@@ -643,6 +643,15 @@ export class Pursuing {
       if (tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit, because)) return;
     }
     this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs, because);
+    if (because === 'no-room') this.#refused(pursuit);
+  }
+
+  /** Its disk has less room than it says. What was claimed by that word and has not begun is claimed anew where it fits. */
+  #refused({ store, reservedBytes }: Pursuit): void {
+    for (const pursuit of [...this.#pursuits.values()])
+      if (pursuit.store === store && pursuit.stage !== 'fetching') this.#abandon(pursuit);
+    this.#room.refused(store, reservedBytes, this.#nowMs);
+    this.#of.sayNow();
   }
 
   /** Whether it lay with the source, so that asking on makes sense. */
