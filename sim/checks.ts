@@ -29,6 +29,16 @@ export const noParcelHasOver =
     return undefined;
   };
 
+/** No host has a parcel in two of its stores. */
+export const noHostHasTwo: Check = ({ hosts }) => {
+  for (const { number, stores } of hosts) {
+    const held = stores.flatMap(({ present }) => [...present]);
+    const twice = held.find((parcel, i) => held.indexOf(parcel) !== i);
+    if (twice !== undefined) return `h${number} has parcel ${twice.slice(0, 8)} twice`;
+  }
+  return undefined;
+};
+
 /** Every active member that runs sees the same heads and holdings. */
 export const viewsAgree: Check = world => {
   const active = new Set(world.config.members.flatMap(({ host, state }) => (state === 'active' ? [host] : [])));

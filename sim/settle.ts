@@ -151,6 +151,9 @@ const everyParcelHasItsCopies: Check = world => {
     // While too few domains have one, each copy is kept, also a second one in a domain: nobody can prove that it is too many.
     if (holders.length > copiesWanted && taken.size >= copiesWanted)
       return `${what} has ${holders.length} copies, and ${copiesWanted} are wanted`;
+    if (taken.size < copiesWanted) continue;
+    for (const { number, stores } of holders)
+      if (stores.filter(({ present }) => present.has(ref.id)).length > 1) return `h${number} holds ${what} twice`;
   }
   return undefined;
 };

@@ -40,6 +40,8 @@ export class StoreDisk {
   usedBytes = 0;
   /** The disk gives errors instead of bytes. */
   failing = false;
+  /** It is not there, until somebody puts it back. */
+  pulled = false;
   /** No write succeeds for want of room, whatever the accounts say. */
   full = false;
   /** So much fits, whatever it lends: a quota of which the file system does not tell. */

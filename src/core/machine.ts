@@ -195,6 +195,7 @@ export class Machine {
       nonces,
       rules,
       config: () => this.#configured(),
+      storesOf: row => this.#storesOf(row),
       returnedAtMs: host => (host === self ? this.#returnedAtMs : this.#hosts.get(host)?.returnedAtMs),
       isDraining: store => !this.#room.takesParcels(store),
       isExpiring: row => this.#expiring.isExpiring(row),
@@ -948,7 +949,17 @@ export class Machine {
     return this.#heldIn(row) !== undefined;
   }
 
-  /** The store of ours that holds the row. */
+  /** The stores of ours that hold the row, in the order in which they should keep it. */
+  #storesOf(row: Row): readonly StoreId[] {
+    const holding = [...this.#room.stores()].filter(({ store }) => {
+      const slot = this.#holdings.slotOf(this.#self, store);
+      return slot !== undefined && this.#table.isHeldBy(row, slot);
+    });
+    holding.sort((a, b) => Number(this.#room.isBetterKept(b, a)) - Number(this.#room.isBetterKept(a, b)));
+    return holding.map(({ store }) => store);
+  }
+
+  /** The first store of ours that holds the row. */
   #heldIn(row: Row): StoreId | undefined {
     for (const { store } of this.#room.stores()) {
       const slot = this.#holdings.slotOf(this.#self, store);

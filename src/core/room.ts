@@ -125,6 +125,12 @@ export class Room {
     return Math.min(lentBytes, this.#ceilings.bytesOf(store));
   }
 
+  /** Whether a copy that lies in both should stay in `a`: in what takes parcels, then where more room is left. */
+  isBetterKept(a: OwnStore, b: OwnStore): boolean {
+    if (a.draining !== b.draining) return b.draining;
+    return this.#freeBytes(a) > this.#freeBytes(b);
+  }
+
   #freeBytes(own: OwnStore): number {
     return this.lendableBytes(own) - own.usedBytes - own.reservedBytes;
   }
