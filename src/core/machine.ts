@@ -54,17 +54,26 @@ const HEARTBEAT_JITTER_PERCENT = 20;
 const HELLO_MS = 1_000;
 const BOOT_ID_DIGITS = 16;
 
-/** What people are told of one source's parcels. */
+/**
+ * What people are told of one source's parcels.
+ *
+ * Too few copies are told of what is listed. What is kept by a hold alone (hold.ts) each host wants for its own running time: one that
+ * is on for two hours a day does so for a year when the others have let it go, rightly, after a month, and would call it short
+ * for all that time, though nobody can and nobody should do anything about it. While the others want it, too, they make its
+ * copies again as any other's.
+ */
 export interface SourceSummary {
+  /** Listed or held. */
   readonly parcels: number;
   readonly bytes: number;
   /** Parcels with N copies or more. */
   readonly full: number;
+  /** Listed, with fewer. */
   readonly under: number;
   readonly over: number;
-  /** Of the parcels that are short, how many have no copy at all. */
+  /** Of the parcels that are listed and short, how many have no copy at all. */
   readonly without: number;
-  /** The least number of copies of any parcel; N when there is none. */
+  /** The least number of copies of any parcel that is listed; N when there is none. */
   readonly haveMin: number;
 }
 
@@ -719,10 +728,10 @@ export class Machine {
     this.#heartbeatDueMs = this.#nowMs;
   }
 
-  #headInForce({ source, head, add, remove, notNewest, newestAgain }: Extract<Input, { is: 'wanted' }>): void {
+  #headInForce({ source, head, add, remove, ...changed }: Extract<Input, { is: 'wanted' }>): void {
     for (const ref of add) {
       const row = this.#wanted.list(source, ref);
-      this.#table.set(row, FLAG.newest, true);
+      this.#table.set(row, FLAG.newest | FLAG.listed, true);
       this.#marked.add(row);
     }
     for (const parcel of remove) {
@@ -732,8 +741,10 @@ export class Machine {
       this.#marked.add(row);
     }
     for (const [parcels, flag, on] of [
-      [notNewest, FLAG.newest, false],
-      [newestAgain, FLAG.newest, true],
+      [changed.notNewest, FLAG.newest, false],
+      [changed.newestAgain, FLAG.newest, true],
+      [changed.notListed, FLAG.listed, false],
+      [changed.listedAgain, FLAG.listed, true],
     ] as const) {
       for (const parcel of parcels) {
         const row = this.#table.find(parcel);
@@ -1128,8 +1139,9 @@ export class Machine {
       summary.parcels += 1;
       summary.bytes += this.#table.bytes(row);
       if (copies >= copiesWanted) summary.full += 1;
-      if (copies < copiesWanted) summary.under += 1;
       if (copies > copiesWanted) summary.over += 1;
+      if (!this.#table.has(row, FLAG.listed)) continue;
+      if (copies < copiesWanted) summary.under += 1;
       if (copies === 0) summary.without += 1;
       summary.haveMin = Math.min(summary.haveMin, copies);
     }
