@@ -38,15 +38,17 @@ export interface ParcelModel {
   readonly origin: HostId;
 }
 
-/** What a host wants of a source: the snapshots that keep parcels wanted, and the newest of those that are listed. */
+/** What a host wants of a source: the snapshots that keep parcels wanted, and those of them that are listed, the newest last. */
 export interface WantedSnapshots {
   readonly all: readonly SnapshotModel[];
-  readonly newest: SnapshotModel | undefined;
+  readonly listed: readonly SnapshotModel[];
 }
 
-type WantedChange = Pick<Extract<Input, { is: 'wanted' }>, 'add' | 'remove' | 'notNewest' | 'newestAgain'>;
+type WantedChange = Omit<Extract<Input, { is: 'wanted' }>, 'is' | 'nowMs' | 'source' | 'head'>;
 
-const NOTHING: ReadonlyMap<ParcelId, ParcelRef> = new Map();
+type Refs = ReadonlyMap<ParcelId, ParcelRef>;
+
+const NOTHING: Refs = new Map();
 
 /** 64 hex digits that nothing else has. */
 export const nameOf = (text: string): string => hashHex(Buffer.from(text));
@@ -115,7 +117,8 @@ export class CatalogModel {
 
   /** What changes when these snapshots keep parcels wanted, and no longer those. */
   change(before: WantedSnapshots, after: WantedSnapshots): WantedChange {
-    const key = [...before.all, before.newest, undefined, ...after.all, after.newest].map(of => of?.id ?? '').join();
+    const parts = [before.all, before.listed, after.all, after.listed];
+    const key = parts.map(snapshots => snapshots.map(({ id }) => id).join()).join(';');
     if (this.#last?.key !== key) this.#last = { key, change: compare(before, after) };
     return this.#last.change;
   }
@@ -124,22 +127,23 @@ export class CatalogModel {
 function compare(before: WantedSnapshots, after: WantedSnapshots): WantedChange {
   const old = union(before.all);
   const now = union(after.all);
-  const oldNewest = before.newest?.refs ?? NOTHING;
-  const newest = after.newest?.refs ?? NOTHING;
-  const add: ParcelRef[] = [];
-  const notNewest: ParcelId[] = [];
-  const newestAgain: ParcelId[] = [];
-  for (const [id, ref] of now) {
-    if (!old.has(id)) {
-      add.push(ref);
-      if (!newest.has(id)) notNewest.push(id);
-    } else if (newest.has(id) && !oldNewest.has(id)) newestAgain.push(id);
-    else if (!newest.has(id) && oldNewest.has(id)) notNewest.push(id);
-  }
-  return { add, remove: [...old.keys()].filter(id => !now.has(id)), notNewest, newestAgain };
+  const among = (was: Refs, is: Refs): { readonly not: readonly ParcelId[]; readonly again: readonly ParcelId[] } => ({
+    not: [...now.keys()].filter(id => !is.has(id) && (was.has(id) || !old.has(id))),
+    again: [...now.keys()].filter(id => is.has(id) && !was.has(id) && old.has(id)),
+  });
+  const newest = among(before.listed.at(-1)?.refs ?? NOTHING, after.listed.at(-1)?.refs ?? NOTHING);
+  const listed = among(union(before.listed), union(after.listed));
+  return {
+    add: [...now].flatMap(([id, ref]) => (old.has(id) ? [] : [ref])),
+    remove: [...old.keys()].filter(id => !now.has(id)),
+    notNewest: newest.not,
+    newestAgain: newest.again,
+    notListed: listed.not,
+    listedAgain: listed.again,
+  };
 }
 
-function union(snapshots: readonly SnapshotModel[]): ReadonlyMap<ParcelId, ParcelRef> {
+function union(snapshots: readonly SnapshotModel[]): Refs {
   const [only] = snapshots;
   if (snapshots.length === 1 && only !== undefined) return only.refs;
   const all = new Map<ParcelId, ParcelRef>();

@@ -6,6 +6,11 @@ export const everyParcelHas =
   (copies: number): Check =>
   world => {
     if (world.snapshotsDue > 0) return 'a snapshot is still to be taken';
+    for (const { source } of world.config.sources) {
+      // Until it is durable somewhere what it lists is not asked for.
+      const signed = world.catalog.heads(source).at(-1)?.seq ?? 0;
+      if ((world.newestHead(source)?.seq ?? 0) < signed) return `head ${signed} of ${source} is still to be written`;
+    }
     for (const { parcel } of world.listed()) {
       const have = world.copies(parcel.ref.id);
       if (have < copies) return `parcel ${parcel.ref.id.slice(0, 8)} has ${have} copies, not ${copies}`;
@@ -23,6 +28,16 @@ export const noParcelHasOver =
     }
     return undefined;
   };
+
+/** No host has a parcel in two of its stores. */
+export const noHostHasTwo: Check = ({ hosts }) => {
+  for (const { number, stores } of hosts) {
+    const held = stores.flatMap(({ present }) => [...present]);
+    const twice = held.find((parcel, i) => held.indexOf(parcel) !== i);
+    if (twice !== undefined) return `h${number} has parcel ${twice.slice(0, 8)} twice`;
+  }
+  return undefined;
+};
 
 /** Every active member that runs sees the same heads and holdings. */
 export const viewsAgree: Check = world => {

@@ -173,7 +173,7 @@ export class Fetching {
       this.#wasted(fetch, bytes, 'bad-bytes');
       return;
     }
-    if (store.full || store.usedBytes + bytes > store.lentBytes) {
+    if (store.full || bytes > store.freeBytes) {
       this.#world.counts.noRoom += 1;
       this.#wasted(fetch, bytes, 'no-room');
       return;
@@ -186,7 +186,7 @@ export class Fetching {
           return;
         }
         // Others were written meanwhile.
-        if (store.full || store.usedBytes + bytes > store.lentBytes) {
+        if (store.full || bytes > store.freeBytes) {
           this.#world.counts.noRoom += 1;
           this.#wasted(fetch, bytes, 'no-room');
           return;

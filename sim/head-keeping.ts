@@ -12,7 +12,7 @@ import type { KeptSnapshot } from './host-disk.js';
 import type { Running } from './sim-host.js';
 import type { Surroundings } from './surroundings.js';
 
-const NOTHING: WantedSnapshots = { all: [], newest: undefined };
+const NOTHING: WantedSnapshots = { all: [], listed: [] };
 
 /** Nobody's admin forgets here: a hold ends by running time alone. */
 const NONE_RELEASED = (): boolean => false;
@@ -97,7 +97,7 @@ export class HeadKeeping {
     const { held } = decideHold({ runMs: this.#of.runMs, listed, seen: [...seen.values()], isReleased: NONE_RELEASED });
     const kept = [...seen.values()].filter(({ id }) => listed.has(id) || held.some(other => other.id === id));
     disk.kept.set(source, kept);
-    const after: WantedSnapshots = { all: inOrder(head, kept), newest: snapshots.at(-1) };
+    const after: WantedSnapshots = { all: inOrder(head, kept), listed: snapshots };
     const change = this.#world.catalog.change(this.#inForce.get(source) ?? NOTHING, after);
     this.#inForce.set(source, after);
     this.#of.tell({ is: 'wanted', source, head: { source, seq, hash }, ...change });

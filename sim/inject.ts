@@ -156,6 +156,7 @@ export class Injector {
         this.#spoil(host, fault.dice);
         return undefined;
       case 'read-error':
+        if (fault.dice % 2 === 0 && host.stores.length > 1) return this.#pull(host, fault.dice);
         return this.#setStores(host, store => {
           store.failing = true;
           return () => {
@@ -163,6 +164,10 @@ export class Injector {
           };
         });
       case 'no-room':
+        if (fault.dice % 4 === 0) {
+          this.#setQuotas(host, fault.dice);
+          return undefined;
+        }
         return this.#setStores(host, store => {
           store.full = true;
           return () => {
@@ -292,6 +297,24 @@ export class Injector {
     return () => {
       for (const end of ends) end();
     };
+  }
+
+  /** One of several disks is not there for a while: the host goes on with the others. */
+  #pull(host: SimHost, dice: number): () => void {
+    const store = host.stores[(dice >>> 8) % host.stores.length] as SimHost['stores'][number];
+    const set = (pulled: boolean): void => {
+      store.pulled = pulled;
+      const { running } = host;
+      running?.enter(() => running.lookAgain());
+    };
+    set(true);
+    return () => set(false);
+  }
+
+  /** Nobody is told, and it stays so. */
+  #setQuotas({ stores }: SimHost, dice: number): void {
+    for (const store of stores)
+      store.quotaBytes = store.usedBytes + Math.floor(((store.lentBytes - store.usedBytes) * ((dice >>> 8) % 32)) / 64);
   }
 
   #spoil(host: SimHost, dice: number): void {

@@ -134,11 +134,25 @@ export class OwnStores {
     });
   }
 
-  /** The store takes nothing more until it is opened again. */
-  reopen(store: StoreDisk, because?: { readonly counterSeen: number }): void {
-    if (!this.#toldSeq.delete(store.id)) return;
+  /** Somebody has pulled a disk, or put it back. */
+  lookAgain(): void {
+    for (const store of this.#of.host.stores) {
+      if (store.pulled) this.#unmount(store);
+      else if (!this.#toldSeq.has(store.id)) this.#mount(store);
+    }
+  }
+
+  /** @returns whether it was mounted. */
+  #unmount(store: StoreDisk): boolean {
+    if (!this.#toldSeq.delete(store.id)) return false;
     settleUnderWay(this.#world, this.#of.host, store, this.#chance);
     this.#of.tell({ is: 'store-gone', store: store.id });
+    return true;
+  }
+
+  /** The store takes nothing more until it is opened again. */
+  reopen(store: StoreDisk, because?: { readonly counterSeen: number }): void {
+    if (!this.#unmount(store)) return;
     this.#world.after(REOPEN_MS, () =>
       this.#of.enter(() => {
         if (!this.#of.host.stores.includes(store) || this.#toldSeq.has(store.id)) return;
@@ -185,6 +199,7 @@ export class OwnStores {
   }
 
   #mount(store: StoreDisk, doubt?: { readonly counterSeen: number }): void {
+    if (store.pulled) return;
     const { host, boot } = this.#of;
     const { disk } = host;
     const index = disk.index.get(store.id);

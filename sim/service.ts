@@ -539,6 +539,10 @@ export class Service implements Running {
     this.#origin.backUp(source, edit);
   }
 
+  lookAgain(): void {
+    this.#stores.lookAgain();
+  }
+
   scrub(): void {
     this.#stores.measure();
     this.#stores.scrub();

@@ -144,14 +144,16 @@ const everyParcelHasItsCopies: Check = world => {
       if (member?.state !== 'active' || host.id === origin) continue;
       const holds = host.stores.some(store => store.hasCopy(ref.id));
       if (holds) taken.add(member.domain);
-      if (holds || host.stores.some(store => store.lentBytes - store.usedBytes >= ref.bytes))
-        domains.add(member.domain);
+      if (holds || host.stores.some(store => store.freeBytes >= ref.bytes)) domains.add(member.domain);
     }
     const wanted = Math.min(copiesWanted, domains.size);
     if (taken.size < wanted) return `${what} has ${taken.size} of ${wanted} copies`;
     // While too few domains have one, each copy is kept, also a second one in a domain: nobody can prove that it is too many.
     if (holders.length > copiesWanted && taken.size >= copiesWanted)
       return `${what} has ${holders.length} copies, and ${copiesWanted} are wanted`;
+    if (taken.size < copiesWanted) continue;
+    for (const { number, stores } of holders)
+      if (stores.filter(({ present }) => present.has(ref.id)).length > 1) return `h${number} holds ${what} twice`;
   }
   return undefined;
 };

@@ -158,6 +158,8 @@ export interface Running {
   // What people do.
   offerConfig(config: SignedConfig): void;
   backUp(source: SourceId, edit: SnapshotEdit): void;
+  /** Pulls a disk, or puts it back. */
+  lookAgain(): void;
   /** Looks at all that lies in its stores, and measures them. */
   scrub(): void;
   /** Says in the store's log that it holds these, and holds nothing. */

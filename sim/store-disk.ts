@@ -40,8 +40,12 @@ export class StoreDisk {
   usedBytes = 0;
   /** The disk gives errors instead of bytes. */
   failing = false;
+  /** It is not there, until somebody puts it back. */
+  pulled = false;
   /** No write succeeds for want of room, whatever the accounts say. */
   full = false;
+  /** So much fits, whatever it lends: a quota of which the file system does not tell. */
+  quotaBytes = Number.POSITIVE_INFINITY;
   /** The next file is written to another's place. */
   goesAstray = false;
   /** Its limit was once lowered, maybe below what it held and had promised. */
@@ -70,6 +74,11 @@ export class StoreDisk {
     this.log = StoreLog.begin(host, id, epoch);
   }
 
+  /** What truly fits beside what lies here. */
+  get freeBytes(): number {
+    return this.full ? 0 : Math.min(this.lentBytes, this.quotaBytes) - this.usedBytes;
+  }
+
   /** An image of the disk as it is, with what was durable. */
   image(): StoreDisk {
     const image = new StoreDisk({ id: this.id, host: this.host, lentBytes: this.lentBytes, epoch: this.log.epoch });
@@ -79,6 +88,7 @@ export class StoreDisk {
     for (const [parcel, file] of this.trash) image.trash.set(parcel, file);
     image.replay();
     image.usedBytes = this.usedBytes;
+    image.quotaBytes = this.quotaBytes;
     image.wasCut = this.wasCut;
     image.rescanDue = this.rescanDue;
     for (const parcel of this.hasSpoiled) image.hasSpoiled.add(parcel);

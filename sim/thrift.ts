@@ -26,7 +26,11 @@ const BYTES_MAX = 64 * 1024 * 1024;
 /** The world has come to rest. @throws Violation (I11) when what is backed up then costs far more than it needs. */
 export function backUpThriftily(world: World, options: RunOptions): void {
   const origins = world.hosts.filter(host => isThere(world, host) && hasSource(world, host));
-  if (origins.length === 0) return;
+  // What a disk that says more than it has takes in is in vain: not all is well then.
+  const areDisksHonest = world.hosts.every(({ stores }) =>
+    stores.every(({ quotaBytes }) => quotaBytes === Number.POSITIVE_INFINITY),
+  );
+  if (origins.length === 0 || !areDisksHonest) return;
   const sizeBytes = fittingBytes(world, PARCELS * origins.length);
   if (sizeBytes < 1) return;
   world.network.inOrder = true;
@@ -88,7 +92,7 @@ function fittingBytes(world: World, parcels: number): number {
   const copies = Math.max(0, ...world.config.sources.map(source => source.copies));
   const free = world.hosts
     .filter(host => isThere(world, host))
-    .map(({ stores }) => Math.max(0, ...stores.map(({ lentBytes, usedBytes }) => lentBytes - usedBytes)))
+    .map(({ stores }) => Math.max(0, ...stores.map(({ freeBytes }) => freeBytes)))
     .sort((a, b) => b - a);
   return Math.min(BYTES_MAX, Math.floor((free[copies] ?? 0) / (2 * parcels)));
 }

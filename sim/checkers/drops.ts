@@ -20,6 +20,8 @@ type Effects<Do extends Effect['do']> = Extract<Effect, { do: Do }>;
 interface Attempt {
   readonly by: Running;
   readonly parcel: ParcelId;
+  /** Whose copy is read whole. */
+  readonly proves: StoreId;
   readonly enteredAt: number;
   readonly untilMs: number;
   state: 'open' | 'over' | 'committed';
@@ -158,12 +160,13 @@ export class DropChecker implements Checker {
 
   // ---------------------------------------------------------------------------------------------------------- attempts
 
-  #entered(by: Running, { attempt: nonce, parcel }: Effects<'prove-own'>): void {
+  #entered(by: Running, { attempt: nonce, parcel, store }: Effects<'prove-own'>): void {
     const isUsed = this.#attempts.has(nonce);
     const { timing } = by.host.disk.config;
     const attempt: Attempt = {
       by,
       parcel,
+      proves: store,
       enteredAt: this.#order,
       untilMs: by.nowMs + timing.attemptMs,
       state: 'open',
@@ -204,6 +207,10 @@ export class DropChecker implements Checker {
       const member = config.members.find(({ host }) => host === grant.by);
       if (member?.state === 'active' && grant.by !== by.host.id) domains.add(member.domain);
     }
+    // What stays in another store of its own was read for it, and counts for the host itself.
+    const stays = by.host.stores.find(({ id }) => id === attempt.proves);
+    const self = config.members.find(({ host }) => host === by.host.id);
+    if (attempt.proves !== store && stays?.present.has(parcel) && self?.state === 'active') domains.add(self.domain);
     const source = this.#world.catalog.parcel(parcel)?.source;
     const copiesWanted = config.sources.find(policy => policy.source === source)?.copies ?? Number.POSITIVE_INFINITY;
     if (domains.size < copiesWanted) {

@@ -1,5 +1,5 @@
 /**
- * `cluster status`: is everything where it should be? Exits with 20 while something has too few copies, else with 21 while a
+ * `cluster status`: is everything where it should be? Exits with 20 while something listed has too few copies, else with 21 while a
  * source is missing or its newest snapshot too old.
  *
  * `--wait` is about copies alone: what it waits for does not make a laptop that is away back up.
@@ -26,7 +26,7 @@ interface StatusOptions {
 export const statusCommand = (run: Run): Command =>
   new Command('status')
     .description(
-      'sources, hosts and alarms; exit code 20 while something has too few copies, else (not with --wait) 21 while a source is stale or missing',
+      'sources, hosts and alarms; exit code 20 while something that is listed has too few copies, else (not with --wait) 21 while a source is stale or missing',
     )
     .addOption(
       new Option(

@@ -1,5 +1,6 @@
 /**
- * Drop proof: that a copy may go, for N others were read from disk by their holders in answer to this very attempt.
+ * Drop proof: that a copy may go, for N others were read from disk by their holders in answer to this very attempt. Where the
+ * host has the parcel in another store, too, that one may be one of the N: what goes then is not what it counts by.
  *
  * A store drops nothing without one, and `DropProof.from` is the only maker: it counts the grants itself, by what the
  * configuration in use says of their hosts. That the attempt entered DROPPING before it asked, and that nothing made it
@@ -20,6 +21,8 @@ export interface Grant {
 export interface DropClaim {
   readonly parcel: ParcelId;
   readonly store: StoreId;
+  /** Another store of this host in which the parcel was read whole, in this attempt, and stays; undefined where it has no other. */
+  readonly stays: StoreId | undefined;
   /** The host that drops, and the origins of all sources that list the parcel: none of their own words counts. */
   readonly self: HostId;
   readonly origins: readonly HostId[];
@@ -36,7 +39,7 @@ export class DropProof {
   readonly store: StoreId;
   readonly nonce: Nonce;
   readonly configVersion: number;
-  /** The holders that were counted, one a domain: N or more. */
+  /** The holders that were counted, one a domain: N or more; this host among them where another store of it has the parcel. */
   readonly granters: readonly HostId[];
 
   private constructor({ parcel, store, nonce, configVersion }: DropClaim, granters: readonly HostId[]) {
@@ -50,13 +53,14 @@ export class DropProof {
   /** @returns undefined while the grants are too few. */
   static from(claim: DropClaim): DropProof | undefined {
     const byDomain = new Map<string, HostId>();
-    for (const { host, nonce, possession, expected } of claim.grants) {
-      if (nonce !== claim.nonce || possession !== expected) continue;
-      if (host === claim.self || claim.origins.includes(host)) continue;
+    const count = (host: HostId): void => {
       const member = claim.memberOf(host);
-      if (member?.state !== 'active' || member.trust !== 'trusted') continue;
+      if (claim.origins.includes(host) || member?.state !== 'active' || member.trust !== 'trusted') return;
       if (!byDomain.has(member.domain)) byDomain.set(member.domain, host);
-    }
+    };
+    for (const { host, nonce, possession, expected } of claim.grants)
+      if (nonce === claim.nonce && possession === expected && host !== claim.self) count(host);
+    if (claim.stays !== undefined && claim.stays !== claim.store) count(claim.self);
     if (claim.copiesWanted < 1 || byDomain.size < claim.copiesWanted) return undefined;
     return new DropProof(claim, [...byDomain.values()]);
   }

@@ -20,7 +20,7 @@ export interface DropView {
   readonly draining: boolean;
   /** N; undefined for what no listed or held snapshot of a configured source references. */
   readonly copiesWanted: number | undefined;
-  /** Domains with a live holder that could give a grant, without this host. */
+  /** Domains with a live holder that could give a grant; this host's own only where it is held twice. */
   readonly grantable: number;
   /** Holders before this one in the order of dropping: 0 when it goes first. */
   readonly place: number;
@@ -32,6 +32,8 @@ export interface DropView {
   readonly patienceMs: number;
   /** One holder's turn. */
   readonly turnMs: number;
+  /** Another store of ours has it, too, and keeps it. */
+  readonly heldTwice: boolean;
   /** Another host has taken it over from this one. */
   readonly relocated: boolean;
   /** The store is over its limit, or what has too few copies does not fit here. */
@@ -55,8 +57,10 @@ export function decideDrop(view: DropView): DropVerdict {
   const because = view.draining ? 'draining' : view.relocated ? 'relocated' : view.pressed ? 'pressed' : 'surplus';
   const ripeMs = because === 'surplus' ? view.surplusSinceMs + view.patienceMs : view.surplusSinceMs;
   if (view.nowMs < ripeMs) return { act: 'wait', untilMs: ripeMs, because: 'young' };
-  // A draining host's copy is in nobody's count, and a relocated one is this host's to drop: nobody else need go first.
-  const turnMs = view.draining || view.relocated ? 0 : Math.max(0, view.place - (view.surplus - 1)) * view.turnMs;
+  // A draining host's copy is in nobody's count, nor is a second one of a host, and a relocated one is this host's to drop:
+  // nobody else need go first.
+  const isOwn = view.draining || view.relocated || view.heldTwice;
+  const turnMs = isOwn ? 0 : Math.max(0, view.place - (view.surplus - 1)) * view.turnMs;
   if (view.nowMs < ripeMs + turnMs) return { act: 'wait', untilMs: ripeMs + turnMs, because: 'turn' };
   if (view.nowMs < view.notBeforeMs) return { act: 'wait', untilMs: view.notBeforeMs, because: 'back-off' };
   return { act: 'drop', because };

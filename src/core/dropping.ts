@@ -11,6 +11,10 @@
  * That copies are never too few by it, in three lines: of all attempts that have committed, take the one that entered
  * DROPPING last. Its N granters were PRESENT after that. Had one of them committed, it would have entered later still.
  *
+ * A host that holds a parcel in two stores, for one of them was away, counts once: the second copy is too many as soon as N hosts
+ * hold it, this one among them. Then the copy that stays is the one that is read whole in the attempt, and stands for this
+ * host among the N; of one parcel it has one attempt at a time, so the three lines hold as they stand.
+ *
  * Keeps I1 to I4. Driven by the machine; specified by protocols/drop/drop.md and checked by the models beside it.
  */
 import type { Chance } from './chance.js';
@@ -40,6 +44,8 @@ interface Attempt {
   readonly row: Row;
   readonly parcel: ParcelId;
   readonly store: StoreId;
+  /** The other store of ours that has it, and keeps it. */
+  readonly stays: StoreId | undefined;
   readonly configVersion: number;
   readonly holders: readonly HostId[];
   readonly untilMs: number;
@@ -48,6 +54,9 @@ interface Attempt {
   readonly grants: Grant[];
   readonly unanswered: Set<HostId>;
 }
+
+/** The copy of ours that may go, and the one that stays, if there is another. */
+type OwnCopies = Pick<Attempt, 'store' | 'stays'>;
 
 /** A question of another host whose bytes are being read. */
 interface PendingRead {
@@ -77,6 +86,8 @@ export interface DroppingContext {
   readonly returnedAtMs: (host: HostId) => number | undefined;
   /** The store of ours that holds the row; of several, the first. */
   readonly heldIn: (row: Row) => StoreId | undefined;
+  /** All of them, in the order in which they should keep it. */
+  readonly storesOf: (row: Row) => readonly StoreId[];
   /** By the log of a store of ours, mounted or not. */
   readonly isOurs: (row: Row) => boolean;
   readonly isDraining: (store: StoreId) => boolean;
@@ -154,14 +165,31 @@ export class Dropping {
       this.#failures.delete(row);
       return;
     }
-    const { view, granters } = this.#view(row, store);
+    const copies = attempt ?? this.#choose(row, store);
+    const { view, granters } = this.#view(row, copies);
     if (attempt !== undefined) {
       const ended =
-        this.#of.nowMs() >= attempt.untilMs || (view.copiesWanted ?? Number.POSITIVE_INFINITY) > view.grantable;
+        this.#of.nowMs() >= attempt.untilMs ||
+        (view.copiesWanted ?? Number.POSITIVE_INFINITY) > view.grantable ||
+        !this.#stillStays(attempt);
       if (attempt.stage !== 'committing' && ended) this.#giveUp(attempt);
       return;
     }
-    this.#act(row, store, decideDrop(view), granters);
+    this.#act(row, copies, decideDrop(view), granters);
+  }
+
+  /** Of several copies here the one that would go, and the one that would stay for it. */
+  #choose(row: Row, store: StoreId): OwnCopies {
+    const [stays, ...others] = this.#of.storesOf(row);
+    const goes = others.at(-1);
+    // What is in no store but such as are to be emptied counts in none.
+    if (goes === undefined || stays === undefined || this.#of.isDraining(stays)) return { store, stays: undefined };
+    return { store: goes, stays };
+  }
+
+  /** True also where there was nothing to stay. */
+  #stillStays({ row, stays }: Attempt): boolean {
+    return stays === undefined || (this.#of.storesOf(row).includes(stays) && !this.#of.isDraining(stays));
   }
 
   /** Most rows, most of the time: no more copies anywhere than are wanted, whoever may count. */
@@ -171,17 +199,17 @@ export class Dropping {
     return table.holderCount(row) <= (wanted.copiesWanted(row) ?? Number.POSITIVE_INFINITY);
   }
 
-  #act(row: Row, store: StoreId, verdict: DropVerdict, granters: readonly HostId[]): void {
+  #act(row: Row, copies: OwnCopies, verdict: DropVerdict, granters: readonly HostId[]): void {
     if (verdict.act === 'wait') this.#of.lookLater(row, verdict.untilMs);
     if (verdict.act !== 'drop') return;
     // Who has just given way reads for the other: to begin again before that is done would deny it after all, and so for
     // ever (progress.pml). The end of the read brings the row up.
     if (this.#generations.has(row)) return;
     if (this.#byRow.size >= ATTEMPTS_MAX) this.#queue.add(row);
-    else this.#begin(row, store, granters);
+    else this.#begin(row, copies, granters);
   }
 
-  #view(row: Row, store: StoreId): { readonly view: DropView; readonly granters: readonly HostId[] } {
+  #view(row: Row, { store, stays }: OwnCopies): { readonly view: DropView; readonly granters: readonly HostId[] } {
     const { table, placement, others, wanted, self, memberOf, config } = this.#of;
     const nowMs = this.#of.nowMs();
     const { timing } = config();
@@ -189,7 +217,10 @@ export class Dropping {
     const origin = wanted.originOf(row);
     const member = memberOf(self);
     const granters = origin === undefined ? [] : others.grantersOf(row, wanted.originsOf(row));
-    const grantable = new Set(granters.map(host => placement.domainOf(host))).size;
+    const domains = new Set(granters.map(host => placement.domainOf(host)));
+    if (stays !== undefined && member?.state === 'active' && !wanted.originsOf(row).includes(self))
+      domains.add(member.domain);
+    const grantable = domains.size;
     const isSurplus = copiesWanted !== undefined && grantable >= copiesWanted;
     if (!isSurplus) table.setSurplusSince(row, Number.NaN);
     else if (Number.isNaN(table.surplusSinceMs(row))) table.setSurplusSince(row, nowMs);
@@ -213,6 +244,7 @@ export class Dropping {
       surplusSinceMs: table.surplusSinceMs(row),
       patienceMs: returned ? timing.returnMs : timing.surplusMs,
       turnMs: timing.repairStepMs,
+      heldTwice: stays !== undefined,
       relocated: this.#of.isRelocated(row),
       pressed: this.#of.isPressed(store),
       notBeforeMs: Math.max(
@@ -224,7 +256,7 @@ export class Dropping {
     return { view, granters };
   }
 
-  #begin(row: Row, store: StoreId, holders: readonly HostId[]): void {
+  #begin(row: Row, { store, stays }: OwnCopies, holders: readonly HostId[]): void {
     const { table, nonces, config, emit, lookAgain } = this.#of;
     const { timing, version } = config();
     const attempt: Attempt = {
@@ -232,6 +264,7 @@ export class Dropping {
       row,
       parcel: table.id(row),
       store,
+      stays,
       configVersion: version,
       holders,
       untilMs: this.#of.nowMs() + timing.attemptMs + Math.ceil(table.bytes(row) / READ_BYTES_PER_MS),
@@ -243,7 +276,7 @@ export class Dropping {
     this.#byRow.set(row, attempt);
     this.#byNonce.set(attempt.nonce, attempt);
     lookAgain(row, attempt.untilMs);
-    emit({ do: 'prove-own', attempt: attempt.nonce, parcel: attempt.parcel, store, holders });
+    emit({ do: 'prove-own', attempt: attempt.nonce, parcel: attempt.parcel, store: stays ?? store, holders });
   }
 
   ownProved({ attempt: nonce, expected }: Extract<Input, { is: 'own-proved' }>): void {
@@ -252,7 +285,9 @@ export class Dropping {
     attempt.stage = 'asking';
     attempt.expected = expected;
     const { parcel, holders, configVersion } = attempt;
-    this.#of.emit({ do: 'ask-grants', attempt: nonce, parcel, holders, configVersion });
+    if (holders.length > 0) this.#of.emit({ do: 'ask-grants', attempt: nonce, parcel, holders, configVersion });
+    // The copy that stays may be all that is wanted.
+    else this.#commitIfProved(attempt);
   }
 
   /** Our own copy is corrupt (its log says so by itself) or cannot be read. */
@@ -282,9 +317,11 @@ export class Dropping {
     const origins = wanted.originsOf(attempt.row);
     const copiesWanted = wanted.copiesWanted(attempt.row);
     if (origins.length === 0 || copiesWanted === undefined || config().version !== attempt.configVersion) return;
+    if (!this.#stillStays(attempt)) return;
     const proof = DropProof.from({
       parcel: attempt.parcel,
       store: attempt.store,
+      stays: attempt.stays,
       self,
       origins,
       nonce: attempt.nonce,

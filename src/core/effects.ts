@@ -94,14 +94,18 @@ export type Input =
       readonly nowMs: number;
       readonly source: SourceId;
       readonly head: HeadHint;
-      /** New to the listed snapshots. */
+      /** New to the listed snapshots and to those in their hold. */
       readonly add: readonly ParcelRef[];
-      /** Listed before, and no longer. */
+      /** Listed or held before, and neither now. */
       readonly remove: readonly ParcelId[];
-      /** Still listed, and no longer in the newest snapshot. */
+      /** Still wanted, and no longer in the newest snapshot. */
       readonly notNewest: readonly ParcelId[];
-      /** Listed before, and again in the newest snapshot. */
+      /** Wanted before, and again in the newest snapshot. */
       readonly newestAgain: readonly ParcelId[];
+      /** Still wanted, and by snapshots in their hold alone. */
+      readonly notListed: readonly ParcelId[];
+      /** Wanted before, and listed again. */
+      readonly listedAgain: readonly ParcelId[];
     }
   | { readonly is: 'fetch-progress'; readonly nowMs: number; readonly fetch: number; readonly doneBytes: number }
   /** Verified, durable, and its `add` is in our log: `segment` ends with it. */

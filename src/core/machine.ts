@@ -5,15 +5,15 @@
  * The machine has no clock (each input says when it happened), no dice (a seeded generator is handed in) and does no I/O.
  *
  * It keeps: who is there (hosts), what is wanted (the parcel table, by the newest heads), what every store holds (holdings),
- * and who is about to fetch what (claims). From these it grabs what has too few copies (pursuing), lets go what has too many
- * (dropping) and what nobody wants any more (expiring), makes room for what fits nowhere (relocating), and asks others to
- * show what they say they hold (auditing). Whatever may have changed a decision about a parcel marks its row; marked rows are
- * looked at before the step ends, so that a step costs what changed and not the whole.
+ * and who is about to fetch what (claims), as others say it (listening) and as logs have it (log-reading). From these it grabs
+ * what has too few copies (pursuing), lets go what has too many (dropping) and what nobody wants any more (expiring), makes
+ * room for what fits nowhere (relocating), and asks others to show what they say they hold (auditing). Whatever may have
+ * changed a decision about a parcel marks its row; marked rows are looked at before the step ends, so that a step costs what
+ * changed and not the whole.
  */
 import { Auditing } from './auditing.js';
 import type { Chance } from './chance.js';
-import type { CheckpointPiece } from './checkpoint.js';
-import { CLAIM_MS_MAX, Claims } from './claims.js';
+import { Claims } from './claims.js';
 import { type ClusterConfig, type Member, mayHoldCopies } from './cluster-config.js';
 import { Dropping } from './dropping.js';
 import type { Boot } from './duplicate.js';
@@ -21,19 +21,14 @@ import type { Effect, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
 import { Fitting } from './fitting.js';
-import { type Applied, Holdings } from './holdings.js';
+import { Holdings } from './holdings.js';
 import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
 import { type HostId, type Nonce, type ParcelId, type SourceId, type StoreId, splitSourceId } from './ids.js';
+import { Listening } from './listening.js';
 import type { Liveness } from './liveness.js';
-import {
-  CLAIMS_PER_MESSAGE_MAX,
-  FAILED_AUDITS_PER_MESSAGE_MAX,
-  type GossipMessage,
-  type HeadHint,
-  type Heartbeat,
-  type StoreReport,
-} from './messages.js';
+import { LogReading } from './log-reading.js';
+import type { HeadHint, Heartbeat, StoreReport } from './messages.js';
 import { MinQueue } from './min-queue.js';
 import { OtherHolders } from './other-holders.js';
 import type { ParcelRef } from './parcel.js';
@@ -54,17 +49,26 @@ const HEARTBEAT_JITTER_PERCENT = 20;
 const HELLO_MS = 1_000;
 const BOOT_ID_DIGITS = 16;
 
-/** What people are told of one source's parcels. */
+/**
+ * What people are told of one source's parcels.
+ *
+ * Too few copies are told of what is listed. What is kept by a hold alone (hold.ts) each host wants for its own running time: one that
+ * is on for two hours a day does so for a year when the others have let it go, rightly, after a month, and would call it short
+ * for all that time, though nobody can and nobody should do anything about it. While the others want it, too, they make its
+ * copies again as any other's.
+ */
 export interface SourceSummary {
+  /** Listed or held. */
   readonly parcels: number;
   readonly bytes: number;
   /** Parcels with N copies or more. */
   readonly full: number;
+  /** Listed, with fewer. */
   readonly under: number;
   readonly over: number;
-  /** Of the parcels that are short, how many have no copy at all. */
+  /** Of the parcels that are listed and short, how many have no copy at all. */
   readonly without: number;
-  /** The least number of copies of any parcel; N when there is none. */
+  /** The least number of copies of any parcel that is listed; N when there is none. */
   readonly haveMin: number;
 }
 
@@ -94,6 +98,8 @@ export class Machine {
   readonly #auditing: Auditing;
   readonly #fitting: Fitting;
   readonly #pursuing: Pursuing;
+  readonly #logs: LogReading;
+  readonly #listening: Listening;
   readonly #ranBeforeMs: number;
   readonly #startedMs: number;
   /** Head operations on their way into our stores' logs. */
@@ -175,6 +181,10 @@ export class Machine {
     this.#placement = new Placement({ ...seen, rules });
     const shared = {
       table: this.#table,
+      holdings: this.#holdings,
+      hosts: this.#hosts,
+      placement: this.#placement,
+      claims: this.#claims,
       others: new OtherHolders({ ...seen, placement: this.#placement }),
       wanted: this.#wanted,
       nowMs: () => this.#nowMs,
@@ -182,6 +192,7 @@ export class Machine {
       isOurs: (row: Row) => this.#holdings.slotsOf(self).some(slot => this.#table.isHeldBy(row, slot)),
       memberOf: (host: HostId) => (host === self ? this.#member : this.#hosts.believed(host)),
       emit: (effect: Effect) => void this.#effects.push(effect),
+      mark: (row: Row) => void this.#marked.add(row),
       lookAgain: (row: Row, atMs?: number) => this.#lookAgain(row, atMs),
       lookLater: (row: Row, atMs: number) => this.#lookLater(row, atMs),
     };
@@ -190,11 +201,11 @@ export class Machine {
       ...shared,
       self,
       rests,
-      placement: this.#placement,
       chance,
       nonces,
       rules,
       config: () => this.#configured(),
+      storesOf: row => this.#storesOf(row),
       returnedAtMs: host => (host === self ? this.#returnedAtMs : this.#hosts.get(host)?.returnedAtMs),
       isDraining: store => !this.#room.takesParcels(store),
       isExpiring: row => this.#expiring.isExpiring(row),
@@ -229,32 +240,24 @@ export class Machine {
       heardSeq: source => this.#heardSeq(source),
       isBusy: row => this.#dropping.isBusy(row),
     });
-    const mark = (row: Row): void => void this.#marked.add(row);
     this.#fitting = new Fitting({
       ...shared,
       self,
-      holdings: this.#holdings,
       room: this.#room,
       relocating: () => this.#relocating,
-      mark,
     });
     this.#pursuing = new Pursuing({
       ...shared,
       self,
       fitting: this.#fitting,
-      holdings: this.#holdings,
-      hosts: this.#hosts,
-      placement: this.#placement,
       room: this.#room,
-      claims: this.#claims,
       voice: this.#voice,
       chance,
       config: () => this.#configured(),
       member: () => this.#member,
       relocating: () => this.#relocating,
       count: row => this.#count(row),
-      mark,
-      sayPace: () => {
+      sayNow: () => {
         this.#heartbeatDueMs = this.#nowMs;
       },
     });
@@ -263,7 +266,6 @@ export class Machine {
     this.#auditing = new Auditing({
       ...shared,
       self,
-      holdings: this.#holdings,
       chance,
       nonces,
       runMs,
@@ -272,10 +274,28 @@ export class Machine {
       isWanted: row => this.#table.has(row, FLAG.wanted),
       askState: host => {
         const view = this.#hosts.get(host);
-        if (view !== undefined) this.#askState(view);
+        if (view !== undefined) this.#listening.askState(view);
       },
       isThere,
       canBeAsked: slot => isThere(slot) && this.#hosts.get(this.#holdings.hostOf(slot))?.connected === true,
+    });
+    this.#logs = new LogReading({
+      ...shared,
+      self,
+      auditing: () => this.#auditing,
+      askState: writer => this.#listening.askState(writer),
+      taken: (host, row) => this.#pursuing.noteTaken(host, row),
+      ownChanged: row => this.#ownChanged(row),
+    });
+    this.#listening = new Listening({
+      ...shared,
+      auditing: () => this.#auditing,
+      logs: () => this.#logs,
+      config: () => this.#configured(),
+      isHeeded: (host, source) => this.#isHeeded(host, source),
+      markHeldBy: host => this.#markHeldBy(host),
+      markFrom: host => this.#markFrom(host),
+      markShort: () => this.#markShort(),
     });
     this.#configure(config);
   }
@@ -285,8 +305,9 @@ export class Machine {
     this.#nowMs = Math.max(this.#nowMs, input.nowMs);
     this.#effects = [];
     this.#take(input);
-    this.#judgeHosts();
+    this.#listening.judge();
     for (const row of this.#claims.expire(this.#nowMs)) this.#marked.add(row);
+    if (this.#room.liftCeilings(this.#nowMs)) this.#moreRoom();
     for (let row = this.#due.take(this.#nowMs); row !== undefined; row = this.#due.take(this.#nowMs))
       this.#marked.add(row);
     this.#considerMarked();
@@ -322,16 +343,16 @@ export class Machine {
         return;
       }
       case 'heard':
-        this.#hear(input.from, input.message);
+        this.#listening.hear(input.from, input.message);
         return;
       case 'log':
-        this.#applyLog(input.segment, input.relayed === true);
+        this.#logs.apply(input.segment, input.relayed === true);
         return;
       case 'checkpoint':
-        this.#takeCheckpoint(input.piece, input.relayed === true);
+        this.#logs.takeCheckpoint(input.piece, input.relayed === true);
         return;
       case 'log-forked':
-        this.#readAnew(input.host, input.store);
+        this.#logs.readAnew(input.host, input.store);
         return;
       case 'state-answered': {
         const host = this.#hosts.get(input.host);
@@ -448,7 +469,7 @@ export class Machine {
     const host = this.#hosts.get(id);
     if (host === undefined) return;
     this.#hosts.connected(host, this.#nowMs);
-    this.#askState(host);
+    this.#listening.askState(host);
     this.#pursuing.sourceIsBack(id);
     // What nobody could give may be had from this one.
     this.#markShort();
@@ -457,214 +478,11 @@ export class Machine {
     this.#heartbeatDueMs = Math.min(this.#heartbeatDueMs, this.#nowMs + HELLO_MS);
   }
 
-  #hear(from: HostId, message: GossipMessage): void {
-    const host = this.#hosts.get(from);
-    if (host === undefined) return;
-    switch (message.kind) {
-      case 'heartbeat':
-        this.#hearHeartbeat(host, message);
-        return;
-      case 'log':
-        if (message.segment.host === from) this.#applyLog(message.segment);
-        return;
-      case 'heads':
-        for (const hint of message.heads) if (this.#isHeeded(from, hint.source)) this.#wanted.hear(hint);
-        if (message.heads.some(hint => this.#wanted.isNews(hint))) this.#askState(host);
-        return;
-      case 'claims': {
-        if (host.member.state !== 'active' || host.member.trust !== 'trusted') return;
-        for (const { parcel, ttlMs } of message.claims.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
-          const known = this.#table.find(parcel);
-          // A flood of claims must not make rows, which stay for ever.
-          if (known === undefined && !this.#claims.mayClaim(from)) break;
-          const row = known ?? this.#table.rowOf(parcel);
-          // It keeps this host from what it was not after yet: that is seen when its turn comes.
-          if (!this.#claims.hear(row, from, this.#nowMs + Math.min(ttlMs, CLAIM_MS_MAX))) break;
-        }
-        for (const parcel of message.withdrawn.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
-          const row = this.#table.find(parcel);
-          if (row === undefined) continue;
-          this.#claims.withdraw(row, from);
-          this.#marked.add(row);
-        }
-        return;
-      }
-      case 'failed-audits':
-        if (host.member.state === 'active' && host.member.trust === 'trusted' && !host.isSetAside)
-          this.#auditing.heard(message.failed.slice(0, FAILED_AUDITS_PER_MESSAGE_MAX));
-        return;
-      case 'config':
-        // Configurations are compared and fetched by membership, which alone can judge them.
-        return;
-      default:
-        unreachable(message);
-    }
-  }
-
-  #hearHeartbeat(host: HostView, heartbeat: Heartbeat): void {
-    const boot = this.#hosts.heardBoot(host, heartbeat, this.#nowMs);
-    if (boot === 'older') {
-      // A late word, or one of two machines with one identity that has outlived the other: it must learn that it is not heard.
-      this.#askState(host);
-      return;
-    }
-    if (boot === 'duplicate') {
-      this.#setAside(host);
-      return;
-    }
-    if (host.isSetAside && this.#nowMs >= host.setAsideUntilMs) this.#takeBack(host);
-    const roomBefore = host.freeBytes;
-    // Before its first heartbeat a host's stores are taken as its logs have them.
-    const storesBefore = host.heartbeat === undefined ? undefined : host.reports;
-    const changed = this.#hosts.heartbeat(host, heartbeat, this.#nowMs);
-    if (heartbeat.configVersion > this.#configured().version) this.#effects.push({ do: 'ask-config', host: host.id });
-    const behind = this.#isBehind(host);
-    if (!host.caughtUp && behind) this.#askState(host);
-    else if (!host.caughtUp) this.#caughtUp(host);
-    else if (behind) this.#hosts.expectNews(host, this.#nowMs);
-    // By our question it learns of that.
-    else if (this.#hasForgotten(host, storesBefore)) this.#askState(host);
-    if (!changed) return;
-    // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
-    if (storesBefore === undefined || !haveSameKeys(storesBefore, host.reports)) {
-      this.#markHeldBy(host.id);
-      for (const slot of this.#holdings.slotsOf(host.id)) {
-        if (!this.#placement.storeCounts(slot)) continue;
-        for (const row of this.#table.heldBy(slot)) this.#claims.withdraw(row, host.id);
-      }
-    }
-    if (host.freeBytes > roomBefore && roomBefore === 0) this.#markShort();
-  }
-
-  #setAside(host: HostView): void {
-    if (host.isSetAside) return;
-    this.#hosts.setAside(host, true);
-    this.#effects.push({ do: 'note-duplicate', host: host.id, duplicate: true });
-    this.#markHeldBy(host.id);
-  }
-
-  /** The alternation has ended: one of the two is off. */
-  #takeBack(host: HostView): void {
-    this.#hosts.setAside(host, false);
-    this.#effects.push({ do: 'note-duplicate', host: host.id, duplicate: false });
-    this.#markHeldBy(host.id);
-  }
-
-  /** It has said more than has reached us. */
-  #isBehind({ id, member, heartbeat }: HostView): boolean {
-    if (heartbeat === undefined) return false;
-    if (heartbeat.headsDigest !== this.#wanted.digest()) return true;
-    return mayHoldCopies(member) && heartbeat.stores.some(({ position }) => !this.#holdings.hasReached(id, position));
-  }
-
-  /**
-   * True when a host does not know how far it has written: it was put back from an old image, or another machine with its
-   * identity wrote more and is off now. Its log may overtake a heartbeat, but not two.
-   */
-  #hasForgotten({ id, reports }: HostView, before: HostView['reports'] | undefined): boolean {
-    for (const [store, { position }] of reports) {
-      const isStill = before?.get(store)?.position.digest === position.digest;
-      if (isStill && this.#holdings.isPast(id, position)) return true;
-    }
-    return false;
-  }
-
-  #caughtUp(host: HostView): void {
-    host.caughtUp = true;
-    this.#markShort();
-  }
-
-  /** Not of members that may hold no copies: what their logs say would stay for nothing. Strangers' logs the driver does not read. */
-  #readsLogsOf(host: HostId): boolean {
-    const writer = this.#hosts.get(host);
-    return writer === undefined || mayHoldCopies(writer.member);
-  }
-
-  #applyLog(segment: LogSegment, relayed = false): void {
-    if (!this.#readsLogsOf(segment.host)) return;
-    this.#applied(this.#holdings.apply(segment), {
-      host: segment.host,
-      store: segment.end.store,
-      relayed,
-      learn: (slot, rows) => this.#auditing.told(slot, rows),
-    });
-  }
-
-  #takeCheckpoint(piece: CheckpointPiece, relayed: boolean): void {
-    const { host, at } = piece.checkpoint;
-    if (!this.#readsLogsOf(host)) return;
-    this.#applied(this.#holdings.take(piece), {
-      host,
-      store: at.store,
-      relayed,
-      learn: slot => this.#auditing.retold(slot),
-    });
-  }
-
-  #applied(
-    applied: Applied,
-    {
-      host,
-      store,
-      relayed,
-      learn,
-    }: {
-      readonly host: HostId;
-      readonly store: StoreId;
-      readonly relayed: boolean;
-      readonly learn: (slot: StoreSlot, rows: readonly Row[]) => void;
-    },
-  ): void {
-    switch (applied.outcome) {
-      case 'known':
-      case 'collected':
-      case 'stale':
-      case 'too-many':
-        return;
-      case 'ask': {
-        if (applied.because === 'mismatch' && !relayed) {
-          this.#readAnew(host, store);
-          return;
-        }
-        const writer = this.#hosts.get(host);
-        if (writer !== undefined) this.#askState(writer);
-        return;
-      }
-      case 'extended': {
-        // A copy in a store that no heartbeat has named yet does not count: until one does, or its time is up, the claim
-        // stands for it.
-        const slot = this.#holdings.slotOf(host, store);
-        const counts = slot !== undefined && this.#placement.storeCounts(slot);
-        if (slot !== undefined) learn(slot, applied.rows);
-        if (host === this.#self) this.#relocating.holdingsChanged();
-        for (const row of applied.rows) {
-          if (counts) {
-            this.#claims.withdraw(row, host);
-            this.#pursuing.noteTaken(host, row);
-          }
-          if (host === this.#self) {
-            this.#dropping.entered(row);
-            this.#fitting.copiesChanged(row);
-          }
-          this.#marked.add(row);
-        }
-        return;
-      }
-      default:
-        unreachable(applied);
-    }
-  }
-
-  /** A log is not what we took it for. */
-  #readAnew(host: HostId, store: StoreId): void {
-    for (const row of this.#holdings.restart(host, store)) this.#marked.add(row);
-    const restarted = this.#holdings.slotOf(host, store);
-    if (restarted !== undefined) this.#auditing.restarted(restarted);
-    const writer = this.#hosts.get(host);
-    if (writer === undefined) return;
-    // What it held looks lost until it is read again.
-    this.#hosts.awaitLogs(writer, this.#nowMs);
-    this.#askState(writer);
+  /** A copy of our own has come or gone: what was concluded from those that were here is concluded anew. */
+  #ownChanged(row: Row): void {
+    this.#relocating.holdingsChanged();
+    this.#dropping.entered(row);
+    this.#fitting.copiesChanged(row);
   }
 
   /**
@@ -675,7 +493,7 @@ export class Machine {
     const { store, seq } = segment.end;
     const slot = this.#holdings.slotOf(this.#self, store);
     const knownSeq = slot === undefined ? 0 : this.#holdings.position(slot).seq;
-    this.#applyLog(segment);
+    this.#logs.apply(segment);
     if (seq <= knownSeq) return;
     const ops = segment.ops.slice(Math.max(0, knownSeq - (seq - segment.ops.length)));
     for (const op of ops) if (op.op === 'del' || op.op === 'corrupt') this.#expiring.left(this.#table.rowOf(op.parcel));
@@ -700,6 +518,12 @@ export class Machine {
     if (grew) this.#markShort();
   }
 
+  /** A store of ours has more than before: for what is short here, and for others to plan on. */
+  #moreRoom(): void {
+    this.#markShort();
+    this.#heartbeatDueMs = this.#nowMs;
+  }
+
   #storeGone(store: StoreId): void {
     if (!this.#room.remove(store)) return;
     this.#pursuing.storeGone(store);
@@ -711,10 +535,10 @@ export class Machine {
     this.#heartbeatDueMs = this.#nowMs;
   }
 
-  #headInForce({ source, head, add, remove, notNewest, newestAgain }: Extract<Input, { is: 'wanted' }>): void {
+  #headInForce({ source, head, add, remove, ...changed }: Extract<Input, { is: 'wanted' }>): void {
     for (const ref of add) {
       const row = this.#wanted.list(source, ref);
-      this.#table.set(row, FLAG.newest, true);
+      this.#table.set(row, FLAG.newest | FLAG.listed, true);
       this.#marked.add(row);
     }
     for (const parcel of remove) {
@@ -724,8 +548,10 @@ export class Machine {
       this.#marked.add(row);
     }
     for (const [parcels, flag, on] of [
-      [notNewest, FLAG.newest, false],
-      [newestAgain, FLAG.newest, true],
+      [changed.notNewest, FLAG.newest, false],
+      [changed.newestAgain, FLAG.newest, true],
+      [changed.notListed, FLAG.listed, false],
+      [changed.listedAgain, FLAG.listed, true],
     ] as const) {
       for (const parcel of parcels) {
         const row = this.#table.find(parcel);
@@ -749,46 +575,6 @@ export class Machine {
   }
 
   // ------------------------------------------------------------------------------------------------------ what changed
-
-  #judgeHosts(): void {
-    this.#judgeDue();
-    // What is held by hosts that are waited for longer now, or no longer, counts until another time.
-    for (const host of this.#hosts.judgeOutage(this.#nowMs)) this.#markHeldBy(host.id);
-    // Who has just been missed, or is not in an outage any more, may be due once more.
-    if (this.#hosts.settle(this.#nowMs) <= this.#nowMs) this.#judgeDue();
-    const outage = this.#hosts.outageNews();
-    if (outage !== undefined) this.#effects.push({ do: 'note-outage', hosts: outage });
-  }
-
-  #judgeDue(): void {
-    for (const host of this.#hosts.due(this.#nowMs)) {
-      if (this.#nowMs >= host.newsDueMs) {
-        host.newsDueMs = Number.POSITIVE_INFINITY;
-        if (this.#isBehind(host)) this.#askState(host);
-      }
-      if (this.#hosts.isToBeAsked(host) && this.#nowMs >= host.askNotBeforeMs) this.#askState(host);
-      const absence = this.#hosts.learnAbsence(host, this.#nowMs);
-      if (absence !== undefined) this.#effects.push({ do: 'note-absence', absence });
-      if (this.#nowMs < host.livenessNextMs && host.liveness === 'live') continue;
-      if (!this.#hosts.judge(host, this.#nowMs)) continue;
-      this.#effects.push({ do: 'note-liveness', host: host.id, state: host.liveness });
-      if (host.liveness === 'live') this.#askState(host);
-      if (host.liveness === 'dead') for (const row of this.#claims.forgetHost(host.id)) this.#marked.add(row);
-      this.#markHeldBy(host.id);
-      // Its absence can leave a parcel with one place, which then is short though it was not.
-      this.#markFrom(host.id);
-      this.#markShort();
-    }
-  }
-
-  #askState(writer: HostView): void {
-    // Only the writer's own word settles what it holds; while it is out of reach, anybody who has read it may tell, one after
-    // the other, for who is asked may not have either.
-    const asked = writer.connected ? writer : this.#hosts.nextRelay();
-    if (asked !== undefined && this.#hosts.mayAsk(asked, this.#nowMs)) {
-      this.#effects.push({ do: 'ask-state', host: asked.id });
-    }
-  }
 
   #markHeldBy(host: HostId): void {
     for (const slot of this.#holdings.slotsOf(host)) for (const row of this.#table.heldBy(slot)) this.#marked.add(row);
@@ -889,14 +675,14 @@ export class Machine {
   /** What this host says of itself: gossiped, and told first to whoever asks over a stream. */
   heartbeat(): Heartbeat {
     const stores: StoreReport[] = [];
-    for (const { store, lentBytes, usedBytes, reservedBytes, weightMiB, draining } of this.#room.stores()) {
-      const slot = this.#holdings.slotOf(this.#self, store);
-      if (slot === undefined || draining) continue;
+    for (const own of this.#room.stores()) {
+      const slot = this.#holdings.slotOf(this.#self, own.store);
+      if (slot === undefined || own.draining) continue;
       stores.push({
         position: this.#holdings.position(slot),
-        lentBytes,
-        usedBytes: usedBytes + reservedBytes,
-        weightMiB,
+        lentBytes: this.#room.lendableBytes(own),
+        usedBytes: own.usedBytes + own.reservedBytes,
+        weightMiB: own.weightMiB,
       });
     }
     return {
@@ -917,6 +703,7 @@ export class Machine {
       this.#pursuing.dueMs,
       this.#due.first,
       this.#claims.firstEndMs,
+      this.#room.dueMs,
       this.#auditing.dueMs,
       this.#hosts.settle(this.#nowMs),
     );
@@ -940,7 +727,17 @@ export class Machine {
     return this.#heldIn(row) !== undefined;
   }
 
-  /** The store of ours that holds the row. */
+  /** The stores of ours that hold the row, in the order in which they should keep it. */
+  #storesOf(row: Row): readonly StoreId[] {
+    const holding = [...this.#room.stores()].filter(({ store }) => {
+      const slot = this.#holdings.slotOf(this.#self, store);
+      return slot !== undefined && this.#table.isHeldBy(row, slot);
+    });
+    holding.sort((a, b) => Number(this.#room.isBetterKept(b, a)) - Number(this.#room.isBetterKept(a, b)));
+    return holding.map(({ store }) => store);
+  }
+
+  /** The first store of ours that holds the row. */
   #heldIn(row: Row): StoreId | undefined {
     for (const { store } of this.#room.stores()) {
       const slot = this.#holdings.slotOf(this.#self, store);
@@ -1109,8 +906,9 @@ export class Machine {
       summary.parcels += 1;
       summary.bytes += this.#table.bytes(row);
       if (copies >= copiesWanted) summary.full += 1;
-      if (copies < copiesWanted) summary.under += 1;
       if (copies > copiesWanted) summary.over += 1;
+      if (!this.#table.has(row, FLAG.listed)) continue;
+      if (copies < copiesWanted) summary.under += 1;
       if (copies === 0) summary.without += 1;
       summary.haveMin = Math.min(summary.haveMin, copies);
     }
@@ -1136,6 +934,3 @@ export class Machine {
 }
 
 const keepId = (store: StoreId, source: SourceId): string => `${store} ${source}`;
-
-const haveSameKeys = <Key>(a: ReadonlyMap<Key, unknown>, b: ReadonlyMap<Key, unknown>): boolean =>
-  a.size === b.size && [...a.keys()].every(key => b.has(key));

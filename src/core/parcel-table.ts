@@ -23,9 +23,11 @@ const NO_KEY = -1;
 const NO_ROW = -1;
 
 export const FLAG = {
-  /** A listed snapshot of its source's newest head references it. */
+  /** A snapshot that its source's newest head lists references it, or one in its hold. */
   wanted: 1,
-  /** … and so does the newest of these snapshots. */
+  /** … one that is listed … */
+  listed: 8,
+  /** … and so does the newest of these. */
   newest: 2,
   /** It once had all its copies: what is missing now was lost, and repairs are quicker than first copies. */
   hadCopies: 4,

@@ -4,12 +4,11 @@
  *
  * A look decides whether to grab (grab.ts); what may be grabbed waits until there is a budget for it (claim-budget.ts), the
  * most important first (claim-order.ts); a claim is said, looked at once more, and fetched from whoever can be hoped to give
- * most (choose-source.ts). Room is kept from the claim on until the fetch has ended (I6).
+ * most (givers.ts). Room is kept from the claim on until the fetch has ended (I6).
  *
  * Driven by the machine.
  */
 import type { Chance } from './chance.js';
-import { chooseSource, type SourceChoice } from './choose-source.js';
 import { ClaimBudget } from './claim-budget.js';
 import { importanceOf, isLeft } from './claim-order.js';
 import type { Claims } from './claims.js';
@@ -17,6 +16,7 @@ import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, FetchFailure, Input } from './effects.js';
 import { assert, unreachable } from './fault.js';
 import type { Fitting } from './fitting.js';
+import { Givers } from './givers.js';
 import { decideGrab, type GrabVerdict, type GrabView, rankMaxOf } from './grab.js';
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
@@ -24,7 +24,7 @@ import type { HostId, StoreId } from './ids.js';
 import { leaveUntilMs } from './leave-to-faster.js';
 import type { OtherHolders } from './other-holders.js';
 import { Paces } from './paces.js';
-import { FLAG, type ParcelTable, type Row, type StoreSlot } from './parcel-table.js';
+import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
 import { type CopyCount, NO_STANDING, type Placement } from './placement.js';
 import {
   BACK_OFF_MS,
@@ -79,7 +79,7 @@ export interface PursuingContext {
   /** … or sooner, for what is asked for at each look. */
   readonly lookLater: (row: Row, atMs: number) => void;
   /** The next heartbeat is due now. */
-  readonly sayPace: () => void;
+  readonly sayNow: () => void;
 }
 
 /** What a look at a row has found, for what follows from its verdict. */
@@ -88,13 +88,9 @@ interface Considered {
   readonly view: GrabView;
 }
 
-const NOTHING_AVOIDED: ReadonlyMap<HostId, number> = new Map();
-const NO_LOAD: ReadonlyMap<HostId, number> = new Map();
-
 export class Pursuing {
   readonly #of: PursuingContext;
   readonly #table: ParcelTable;
-  readonly #holdings: Holdings;
   readonly #hosts: Hosts;
   readonly #placement: Placement;
   readonly #room: Room;
@@ -102,6 +98,7 @@ export class Pursuing {
   readonly #voice: Voice;
   readonly #wanted: Wanted;
   readonly #paces: Paces;
+  readonly #givers: Givers;
   readonly #pursuits = new Map<Row, Pursuit>();
   /** Reserved for them. */
   #pursuedBytes = 0;
@@ -111,8 +108,6 @@ export class Pursuing {
   /** Of each source, how many of the fetches; made anew before fetches start. */
   readonly #load = new Map<HostId, number>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
-  /** Of the row that is looked at, used again for the next. */
-  readonly #slots: StoreSlot[] = [];
   readonly #fitting: Fitting;
   readonly #ready = new Ready();
   /** What may still be claimed; undefined when it has to be counted anew. */
@@ -133,7 +128,6 @@ export class Pursuing {
   constructor(context: PursuingContext) {
     this.#of = context;
     this.#table = context.table;
-    this.#holdings = context.holdings;
     this.#hosts = context.hosts;
     this.#placement = context.placement;
     this.#room = context.room;
@@ -146,6 +140,7 @@ export class Pursuing {
       saidVersion: () => this.#hosts.sourcesVersion,
       fastest: () => this.#hosts.fastestBytesPerS,
     });
+    this.#givers = new Givers({ ...context, paces: this.#paces });
   }
 
   get size(): number {
@@ -257,7 +252,7 @@ export class Pursuing {
   #act(row: Row, verdict: GrabVerdict, { count, view }: Considered): void {
     switch (verdict.act) {
       case 'grab': {
-        const source = this.#giverOf(row);
+        const source = this.#givers.best(row);
         if (source === undefined || this.#isSentTwice(source, count, view.claims)) this.#ready.remove(row);
         else this.#ready.push(row, this.#importance(row, source, { count, view }), source);
         return;
@@ -305,7 +300,7 @@ export class Pursuing {
     const stepMs = repair ? timing.repairStepMs : timing.stepMs;
     const lastPlace = repair && count.liveCopies <= 1;
     const shortSinceMs = this.#table.shortSinceMs(row);
-    const hasSource = undecided && this.#canBeHad(row);
+    const hasSource = undecided && this.#givers.areThere(row);
     const hasRoom = undecided && this.#fitting.placeFor(row) !== undefined;
     // Its rank decides when a host begins: not whether one goes on, nor one that cannot begin at all.
     const rankMax =
@@ -361,7 +356,7 @@ export class Pursuing {
   /** What the fastest other host that has room for a row would take it in with, in bytes a second. */
   #fastestTaker(row: Row): number {
     if (this.#hosts.fastestBytesPerS <= this.#paces.own) return 0;
-    const source = this.#giverOf(row);
+    const source = this.#givers.best(row);
     const given = source === undefined ? 0 : this.#paces.hopedOf(source);
     let fastest = 0;
     for (const { host, freeBytes } of this.#of.others.takersOf([row], this.#wanted.originsOf(row))) {
@@ -426,7 +421,7 @@ export class Pursuing {
     const count = this.#of.count(row);
     const view = this.#grabView(row, count, copiesWanted);
     const verdict = decideGrab(view);
-    const source = this.#giverOf(row);
+    const source = this.#givers.best(row);
     if (verdict.act !== 'grab' || source === undefined || this.#isSentTwice(source, count, view.claims)) {
       this.#act(row, verdict, { count, view });
       return;
@@ -476,7 +471,7 @@ export class Pursuing {
     if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
     if (this.#wanted.originsOf(row).includes(this.#of.self) || this.#fitting.placeFor(row) === undefined) return false;
     this.#of.relocating().giveRoomBack(row);
-    this.#claim(row, this.#giverOf(row) ?? this.#wanted.knownOriginOf(row), true);
+    this.#claim(row, this.#givers.best(row) ?? this.#wanted.knownOriginOf(row), true);
     return true;
   }
 
@@ -522,7 +517,7 @@ export class Pursuing {
       if (pursuit.stage !== 'cleared') continue;
       for (const untilMs of pursuit.avoidUntilMs.values())
         if (untilMs > this.#nowMs) this.#fetchesDueMs = Math.min(this.#fetchesDueMs, untilMs);
-      const source = this.#chooseSource(pursuit.row, pursuit.avoidUntilMs, this.#load);
+      const source = this.#givers.choose(pursuit.row, pursuit.avoidUntilMs, this.#load);
       if (source.from === undefined) {
         // Nobody to ask now: every source has its time not to be asked before.
         if (source.nextMs !== Number.POSITIVE_INFINITY) this.#of.lookLater(pursuit.row, source.nextMs);
@@ -558,46 +553,6 @@ export class Pursuing {
     });
   }
 
-  /** Who would give a row now; undefined when nobody is connected who could. */
-  #giverOf(row: Row): HostId | undefined {
-    return this.#chooseSource(row, NOTHING_AVOIDED, NO_LOAD).from;
-  }
-
-  #chooseSource(
-    row: Row,
-    avoidUntilMs: ReadonlyMap<HostId, number>,
-    load: ReadonlyMap<HostId, number>,
-  ): SourceChoice<HostId> {
-    return chooseSource({
-      origins: this.#wanted.originsOf(row),
-      holders: this.#holdersOf(row),
-      isConnected: host => this.#hosts.get(host)?.connected === true,
-      hopedOf: host => this.#paces.hopedOf(host),
-      load,
-      avoidUntilMs,
-      turn: row,
-      nowMs: this.#nowMs,
-    });
-  }
-
-  #holdersOf(row: Row): readonly HostId[] {
-    return this.#table.holders(row, this.#slots).map(slot => this.#holdings.hostOf(slot));
-  }
-
-  /** An origin of it, or a host that says it holds the row, is connected. */
-  #canBeHad(row: Row): boolean {
-    const isConnected = (host: HostId): boolean => this.#hosts.get(host)?.connected === true;
-    return (
-      this.#wanted.originsOf(row).some(isConnected) ||
-      this.#table.holders(row, this.#slots).some(slot => isConnected(this.#holdings.hostOf(slot)))
-    );
-  }
-
-  /** Its origins, and every host that says it holds the row. */
-  #sourcesOf(row: Row): readonly HostId[] {
-    return [...this.#wanted.originsOf(row), ...this.#holdersOf(row)];
-  }
-
   progressed(fetch: number, doneBytes: number): void {
     const pursuit = this.#fetches.get(fetch);
     if (pursuit !== undefined) this.#came(pursuit, doneBytes);
@@ -609,7 +564,7 @@ export class Pursuing {
       this.#paces.came(pursuit.from, Math.max(0, doneBytes - pursuit.doneBytes), this.#nowMs);
     pursuit.doneBytes = doneBytes;
     if (this.#isBegun(pursuit)) this.#of.mark(pursuit.row);
-    if (this.#paces.own >= PACE_NEWS * this.#toldPace && this.#paces.own > 0) this.#of.sayPace();
+    if (this.#paces.own >= PACE_NEWS * this.#toldPace && this.#paces.own > 0) this.#of.sayNow();
   }
 
   fetched({ fetch, receivedBytes }: Extract<Input, { is: 'fetched' }>): void {
@@ -643,6 +598,15 @@ export class Pursuing {
       if (tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit, because)) return;
     }
     this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs, because);
+    if (because === 'no-room') this.#refused(pursuit);
+  }
+
+  /** Its disk has less room than it says. What was claimed by that word and has not begun is claimed anew where it fits. */
+  #refused({ store, reservedBytes }: Pursuit): void {
+    for (const pursuit of [...this.#pursuits.values()])
+      if (pursuit.store === store && pursuit.stage !== 'fetching') this.#abandon(pursuit);
+    this.#room.refused(store, reservedBytes, this.#nowMs);
+    this.#of.sayNow();
   }
 
   /** Whether it lay with the source, so that asking on makes sense. */
@@ -653,11 +617,12 @@ export class Pursuing {
         return true;
       case 'gone':
       case 'bad-bytes':
-        return this.#sourcesOf(row).some(
-          source =>
-            this.#hosts.get(source)?.connected === true &&
-            (avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY) <= this.#nowMs,
-        );
+        return this.#givers
+          .all(row)
+          .some(
+            source =>
+              this.#givers.isConnected(source) && (avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY) <= this.#nowMs,
+          );
       case 'no-room':
       case 'disk':
       case 'cancelled':
@@ -677,7 +642,7 @@ export class Pursuing {
   /** A host is there again: what it could give is not given up on any more. */
   sourceIsBack(host: HostId): void {
     for (const [row, failure] of this.#failures) {
-      if (!this.#sourcesOf(row).includes(host)) continue;
+      if (!this.#givers.all(row).includes(host)) continue;
       failure.untilMs = this.#nowMs;
       this.#of.mark(row);
     }

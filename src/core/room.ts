@@ -1,8 +1,10 @@
 /**
  * Room: what this host's own stores lend, use, and keep free for parcels that are on their way (I6: used + reserved ≤ lent).
  *
- * Used bytes are measured by the stores; reserved ones are counted here, from a claim to its end.
+ * Used bytes are measured by the stores; reserved ones are counted here, from a claim to its end. What is lent is their word,
+ * unless their disks say otherwise (ceilings.ts).
  */
+import { Ceilings } from './ceilings.js';
 import { assert } from './fault.js';
 import type { StoreId } from './ids.js';
 import { WEIGHT_MIB_MAX } from './rendezvous.js';
@@ -25,6 +27,7 @@ export class Room {
   readonly #stores = new Map<StoreId, OwnStore>();
   /** Those that were here since the start and are not now. */
   readonly #away = new Set<StoreId>();
+  readonly #ceilings = new Ceilings();
   #version = 0;
 
   /** Rises when a store comes or goes, begins or ends to be drained, or is stated to be larger or smaller. */
@@ -97,6 +100,39 @@ export class Room {
   used(store: StoreId, usedBytes: number): void {
     const own = this.#stores.get(store);
     if (own !== undefined) own.usedBytes = usedBytes;
+    this.#ceilings.holds(store, usedBytes);
+  }
+
+  /** Its disk had no room for so much, whatever it says is free: for a while others are told so, and no more is put there. */
+  refused(store: StoreId, neededBytes: number, nowMs: number): void {
+    const own = this.#stores.get(store);
+    if (own === undefined) return;
+    this.#ceilings.refused(store, { heldBytes: own.usedBytes + own.reservedBytes, neededBytes }, nowMs);
+  }
+
+  /** When there may be more room by time alone; Infinity for never. */
+  get dueMs(): number {
+    return this.#ceilings.dueMs;
+  }
+
+  /** @returns whether there is more room by time alone, and others are to be told. */
+  liftCeilings(nowMs: number): boolean {
+    return this.#ceilings.lift(nowMs);
+  }
+
+  /** What the store lends, as far as its disk goes along. */
+  lendableBytes({ store, lentBytes }: OwnStore): number {
+    return Math.min(lentBytes, this.#ceilings.bytesOf(store));
+  }
+
+  /** Whether a copy that lies in both should stay in `a`: in what takes parcels, then where more room is left. */
+  isBetterKept(a: OwnStore, b: OwnStore): boolean {
+    if (a.draining !== b.draining) return b.draining;
+    return this.#freeBytes(a) > this.#freeBytes(b);
+  }
+
+  #freeBytes(own: OwnStore): number {
+    return this.lendableBytes(own) - own.usedBytes - own.reservedBytes;
   }
 
   /** @returns false when there was no such store. */
@@ -117,9 +153,9 @@ export class Room {
   /** The store that takes parcels and has most free room. */
   roomiest(): { readonly store: StoreId; readonly freeBytes: number } | undefined {
     let best: { store: StoreId; freeBytes: number } | undefined;
-    for (const { store, lentBytes, usedBytes, reservedBytes, draining } of this.#stores.values()) {
-      const freeBytes = lentBytes - usedBytes - reservedBytes;
-      if (!draining && (best === undefined || freeBytes > best.freeBytes)) best = { store, freeBytes };
+    for (const own of this.#stores.values()) {
+      const freeBytes = this.#freeBytes(own);
+      if (!own.draining && (best === undefined || freeBytes > best.freeBytes)) best = { store: own.store, freeBytes };
     }
     return best;
   }
@@ -127,7 +163,7 @@ export class Room {
   /** @returns false, and reserves nothing, where the room is not there. */
   reserveIfFree(store: StoreId, bytes: number): boolean {
     const own = this.#stores.get(store);
-    if (own === undefined || own.draining || own.usedBytes + own.reservedBytes + bytes > own.lentBytes) return false;
+    if (own === undefined || own.draining || bytes > this.#freeBytes(own)) return false;
     own.reservedBytes += bytes;
     return true;
   }
@@ -144,9 +180,10 @@ export class Room {
     prefers: (store: StoreId) => boolean,
   ): { readonly store: StoreId; readonly needBytes: number } | undefined {
     let best: { store: StoreId; needBytes: number; freeBytes: number } | undefined;
-    for (const { store, lentBytes, usedBytes, reservedBytes, draining } of this.#stores.values()) {
-      if (draining) continue;
-      const freeBytes = lentBytes - usedBytes - reservedBytes;
+    for (const own of this.#stores.values()) {
+      const { store } = own;
+      if (own.draining) continue;
+      const freeBytes = this.#freeBytes(own);
       const needBytes = needBytesIn(store);
       if (needBytes > freeBytes) continue;
       if (prefers(store)) return { store, needBytes };

@@ -32,6 +32,10 @@ export interface HeadChange {
   readonly notNewest: readonly ParcelId[];
   /** Wanted before, and in the newest snapshot now. */
   readonly newestAgain: readonly ParcelId[];
+  /** Wanted, and in no snapshot that is listed (any more). */
+  readonly notListed: readonly ParcelId[];
+  /** Wanted before, and listed now. */
+  readonly listedAgain: readonly ParcelId[];
 }
 
 export interface JudgedChange {
@@ -61,29 +65,41 @@ export async function headChange(
     for await (const ref of pages.eachRef(intersection(now.all, old.all))) left.delete(ref.id);
   }
 
-  const newestAgain = await pages.refsOf(minus(now.newest, old.newest));
-  const notNewest = await pages.refsOf(minus(old.newest, now.newest));
-  // An older snapshot that was not wanted before brings parcels that never were in the newest.
-  const addedOlder = await pages.refsOf(minus(come, now.newest));
-  for (const [id, ref] of addedOlder) notNewest.set(id, ref);
-  if (notNewest.size > 0) {
-    for await (const ref of pages.eachRef(now.newest)) notNewest.delete(ref.id);
-  }
+  /** Of what is wanted, what is not in these pages (any more), and what is in them again. */
+  const among = async (which: 'newest' | 'listed'): Promise<{ not: ParcelId[]; again: ParcelId[] }> => {
+    const again = await pages.refsOf(minus(now[which], old[which]));
+    const not = await pages.refsOf(minus(old[which], now[which]));
+    // A snapshot that was not wanted before brings parcels that never were in them.
+    const addedElsewhere = await pages.refsOf(minus(come, now[which]));
+    for (const [id, ref] of addedElsewhere) not.set(id, ref);
+    if (not.size > 0) {
+      for await (const ref of pages.eachRef(now[which])) not.delete(ref.id);
+    }
+    return {
+      not: [...not.keys()].filter(id => !left.has(id)),
+      again: [...again.keys()].filter(id => !added.has(id)),
+    };
+  };
+  const newest = await among('newest');
+  const listed = await among('listed');
   const change = {
     add: [...added.values()],
     remove: [...left.keys()],
-    notNewest: [...notNewest.keys()].filter(id => !left.has(id)),
-    newestAgain: [...newestAgain.keys()].filter(id => !added.has(id)),
+    notNewest: newest.not,
+    newestAgain: newest.again,
+    notListed: listed.not,
+    listedAgain: listed.again,
   };
   return { change, lost: pages.lost };
 }
 
 interface PagesOf {
   readonly all: ReadonlySet<ObjectId>;
+  readonly listed: ReadonlySet<ObjectId>;
   readonly newest: ReadonlySet<ObjectId>;
 }
 
-const NO_PAGES: PagesOf = { all: new Set(), newest: new Set() };
+const NO_PAGES: PagesOf = { all: new Set(), listed: new Set(), newest: new Set() };
 
 /** Reads pages for one change. */
 class Pages {
@@ -118,7 +134,7 @@ class Pages {
     const all = new Set<ObjectId>();
     for (const id of held) for (const page of await this.#pagesOf(id)) all.add(page);
     for (const page of ofListed) all.add(page);
-    return { all, newest };
+    return { all, listed: ofListed, newest };
   }
 
   async *eachRef(pages: Iterable<ObjectId>): AsyncGenerator<ParcelRef> {

@@ -16,6 +16,7 @@ import {
   sourceIdOf,
 } from '../../src/core/ids.js';
 import { Machine } from '../../src/core/machine.js';
+import { NO_CHANGE } from '../helpers/no-change.js';
 
 const COPIES = 2;
 const BATCH = 1_000;
@@ -103,10 +104,8 @@ export function bytesPerParcel({
       nowMs: 3,
       source,
       head: { source, seq: 1 + from, hash: nameOf(`head ${from}`) },
+      ...NO_CHANGE,
       add,
-      remove: [],
-      notNewest: [],
-      newestAgain: [],
     });
   }
   const bytes = used() - before;

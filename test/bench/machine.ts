@@ -27,6 +27,7 @@ import {
 } from '../../src/core/ids.js';
 import { Machine } from '../../src/core/machine.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
+import { NO_CHANGE } from '../helpers/no-change.js';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -213,7 +214,7 @@ class Fleet {
       return { id, key: parseKey(name(`key ${i}`).slice(0, 32)), bytes: MIB };
     });
     const head = { source: this.#source, seq: this.#seq, hash: name(`head ${this.#seq}`) };
-    const change = { source: this.#source, head, add, remove: [], notNewest: [], newestAgain: [] };
+    const change = { source: this.#source, head, ...NO_CHANGE, add };
     for (const host of this.hosts) this.tell(host, { is: 'wanted', nowMs: this.nowMs, ...change });
   }
 
@@ -425,7 +426,14 @@ function measureMemory({ hosts, parcels }: Shape): Figure {
     });
     const seq = 1 + from / 1_000;
     const head = { source, seq, hash: name(`head ${seq}`) };
-    observer.machine.step({ is: 'wanted', nowMs, source, head, add, remove: [], notNewest: [], newestAgain: [] });
+    observer.machine.step({
+      is: 'wanted',
+      nowMs,
+      source,
+      head,
+      ...NO_CHANGE,
+      add,
+    });
     for (const [i, { id }] of add.entries()) {
       for (const shift of [0, 1]) {
         const holder = fleet.hosts[2 + ((i + shift) % (hosts - 2))] as BenchHost;

@@ -10,6 +10,7 @@ import {
   parsePeerName,
   parsePossession,
   parseStoreId,
+  type StoreId,
 } from '../../src/core/ids.js';
 import { law } from '../helpers/law.js';
 
@@ -17,6 +18,8 @@ const hostNumber = (n: number): HostId => parseHostId(n.toString(16).padStart(32
 const SELF = hostNumber(1);
 const ORIGIN = hostNumber(2);
 const OTHER_ORIGIN = hostNumber(6);
+const STORE = parseStoreId('d'.repeat(32));
+const OTHER_STORE = parseStoreId('e'.repeat(32));
 const NONCE = parseNonce('1'.repeat(32));
 const OTHER_NONCE = parseNonce('2'.repeat(32));
 const RIGHT = parsePossession('a'.repeat(64));
@@ -41,11 +44,13 @@ const proofOf = (
   {
     members = {},
     copiesWanted = 2,
-  }: { members?: Record<number, Partial<Member> | undefined>; copiesWanted?: number } = {},
+    stays,
+  }: { members?: Record<number, Partial<Member> | undefined>; copiesWanted?: number; stays?: StoreId } = {},
 ) =>
   DropProof.from({
     parcel: parseParcelId('c'.repeat(64)),
-    store: parseStoreId('d'.repeat(32)),
+    store: STORE,
+    stays,
     self: SELF,
     origins: [ORIGIN, OTHER_ORIGIN],
     nonce: NONCE,
@@ -82,6 +87,27 @@ for (const [title, second, members] of [
   test(`it does not count: ${title}`, t => {
     t.is(proofOf([grant(3), second], { members }), undefined);
     t.not(proofOf([grant(3), second, grant(5)], { members }), undefined);
+  });
+}
+
+test('a copy that stays in another store of the host counts for the host itself', t => {
+  const stays = OTHER_STORE;
+  t.deepEqual(proofOf([grant(3)], { stays })?.granters, [hostNumber(3), SELF]);
+  t.deepEqual(proofOf([], { stays, copiesWanted: 1 })?.granters, [SELF]);
+});
+
+for (const [title, options] of [
+  ['it is the one that goes', { stays: STORE }],
+  [
+    'a grant is of the same domain',
+    { stays: OTHER_STORE, members: { 1: { domain: 'shelf' }, 3: { domain: 'shelf' } } },
+  ],
+  ['the host is draining', { stays: OTHER_STORE, members: { 1: { state: 'draining' } } }],
+  ['the host is no member any more', { stays: OTHER_STORE, members: { 1: undefined } }],
+] as const) {
+  test(`… but not where ${title}`, t => {
+    t.is(proofOf([grant(3)], options), undefined);
+    t.not(proofOf([grant(3), grant(4)], options), undefined);
   });
 }
 

@@ -13,6 +13,7 @@ const view = (changes: Partial<DropView> = {}): DropView => ({
   surplusSinceMs: 70_000,
   patienceMs: 30_000,
   turnMs: 1_000,
+  heldTwice: false,
   relocated: false,
   pressed: false,
   notBeforeMs: Number.NEGATIVE_INFINITY,
@@ -41,6 +42,12 @@ test('of several holders as many go at once as are too many; each after them wai
   t.deepEqual(decideDrop(view({ place: 1 })), { act: 'wait', untilMs: 101_000, because: 'turn' });
   t.deepEqual(decideDrop(view({ place: 2 })), { act: 'wait', untilMs: 102_000, because: 'turn' });
   t.is(decideDrop(view({ place: 2, nowMs: 102_000 })).act, 'drop');
+});
+
+test('the second copy of a host waits for its age, and for nobody else', t => {
+  t.deepEqual(decideDrop(view({ heldTwice: true, place: 2 })), { act: 'drop', because: 'surplus' });
+  t.is(decideDrop(view({ heldTwice: true, nowMs: 99_999 })).act, 'wait');
+  t.deepEqual(decideDrop(view({ heldTwice: true, grantable: 1 })), { act: 'keep', because: 'needed' });
 });
 
 test('after an attempt in vain it rests', t => {

@@ -3,16 +3,20 @@ import fc from 'fast-check';
 import { Chance } from '../../src/core/chance.js';
 import { type ClusterConfig, DEFAULT_TIMING, type Member } from '../../src/core/cluster-config.js';
 import { Dropping } from '../../src/core/dropping.js';
+import type { Effect } from '../../src/core/effects.js';
 import { type LogSegment, logStart } from '../../src/core/holdings-log.js';
 import {
   type HostId,
+  type Nonce,
   parseClusterId,
   parseHostId,
   parseKey,
   parseNonce,
   parseParcelId,
   parsePeerName,
+  parsePossession,
   parseStoreId,
+  type StoreId,
 } from '../../src/core/ids.js';
 import { ParcelTable, type Row } from '../../src/core/parcel-table.js';
 import { RowSet } from '../../src/core/row-set.js';
@@ -203,10 +207,11 @@ test('an attempt whose holders say nothing until its time is up is called off th
 });
 
 /** One host's dropping without its machine: parcels of which it and one other host have the only copies, one of them too many. */
-function droppingOf(parcels: number) {
+function droppingOf(parcels: number, { isTwice = false, isElsewhere = true, copiesWanted = 1 } = {}) {
   const [self, other, origin] = ['1', '2', '3'].map(digit => parseHostId(digit.repeat(32))) as [HostId, HostId, HostId];
   const store = parseStoreId('4'.repeat(32));
-  const slots = { own: 0, other: 1 };
+  const second = parseStoreId('5'.repeat(32));
+  const slots = { own: 0, other: 1, second: 2 };
   const member: Member = {
     host: self,
     name: 'h1',
@@ -222,6 +227,8 @@ function droppingOf(parcels: number) {
   const marked = new RowSet();
   const silent = new Set<Row>();
   const attempts: { readonly row: Row; readonly nonce: ReturnType<typeof parseNonce> }[] = [];
+  const effects: Effect[] = [];
+  const draining = new Set<StoreId>();
   const rowOf = (n: number): Row => table.rowOf(parseParcelId(n.toString(16).padStart(64, '0')));
   let nonces = 0;
   const dropping = new Dropping({
@@ -232,23 +239,28 @@ function droppingOf(parcels: number) {
       grantersOf: row => (table.isHeldBy(row, slots.other) && !silent.has(row) ? [other] : []),
       dropsBefore: () => false,
     },
-    wanted: { copiesWanted: () => 1, originOf: () => origin, originsOf: () => [origin] },
+    wanted: { copiesWanted: () => copiesWanted, originOf: () => origin, originsOf: () => [origin] },
     chance: new Chance([1, 2, 3]),
     nonces: () => parseNonce((++nonces).toString(16).padStart(32, '0')),
     rules: RULES,
     nowMs: () => 0,
     config: () => config,
-    memberOf: () => member,
+    memberOf: host => ({ ...member, host, domain: host }),
     returnedAtMs: () => undefined,
     heldIn: row => (table.isHeldBy(row, slots.own) ? store : undefined),
     isOurs: row => table.isHeldBy(row, slots.own),
-    isDraining: () => false,
+    storesOf: row => [
+      ...(table.isHeldBy(row, slots.own) ? [store] : []),
+      ...(table.isHeldBy(row, slots.second) ? [second] : []),
+    ],
+    isDraining: id => draining.has(id),
     isExpiring: () => false,
     isRelocated: () => false,
     keepUntilMs: () => Number.NEGATIVE_INFINITY,
     rests: new StoreRests(REMOVAL_RESTS),
     isPressed: () => false,
     emit: effect => {
+      effects.push(effect);
       const row = effect.do === 'prove-own' ? table.find(effect.parcel) : undefined;
       if (effect.do === 'prove-own' && row !== undefined) attempts.push({ row, nonce: effect.attempt });
     },
@@ -264,12 +276,25 @@ function droppingOf(parcels: number) {
     const row = rowOf(n);
     table.describe({ id: table.id(row), key: parseKey('0'.repeat(32)), bytes: MIB }, 0);
     table.setHeld(row, slots.own, true);
-    table.setHeld(row, slots.other, true);
+    table.setHeld(row, slots.other, isElsewhere);
+    table.setHeld(row, slots.second, isTwice);
     dropping.consider(row);
   }
   return {
     dropping,
     attempts,
+    effects,
+    other,
+    store,
+    second,
+    /** The store that should keep the copy of a parcel has it no more. */
+    lost(n: number): void {
+      table.setHeld(rowOf(n), slots.own, false);
+      dropping.consider(rowOf(n));
+    },
+    drains(id: StoreId): void {
+      draining.add(id);
+    },
     /** The other host lets its copies of so many go. */
     othersGo(from: number, to: number): void {
       for (let n = from; n < to; n += 1) {
@@ -318,4 +343,65 @@ test('what is found needed when its turn comes gives it to the next', t => {
   othersAreSilent(64, 128);
   allDropped();
   t.is(dropping.size, 1);
+});
+
+/** This host has one parcel in two stores, one other host has it, too, and two copies are wanted. */
+function heldTwice() {
+  const of = droppingOf(1, { isTwice: true, copiesWanted: 2 });
+  const { dropping, attempts, effects, other } = of;
+  const { nonce } = attempts[0] as { readonly nonce: Nonce };
+  const possession = parsePossession('a'.repeat(64));
+  return {
+    ...of,
+    proved: () =>
+      dropping.ownProved({ is: 'own-proved', nowMs: 0, attempt: nonce, expected: new Map([[other, possession]]) }),
+    granted: () =>
+      dropping.grantAnswered({
+        is: 'grant-answered',
+        nowMs: 0,
+        attempt: nonce,
+        from: other,
+        answer: { answer: 'grant', possession, configVersion: 1 },
+      }),
+    drops: () => effects.flatMap(effect => (effect.do === 'drop' ? [effect.proof] : [])),
+  };
+}
+
+test('of a parcel in two stores of a host one copy goes, when the other one was read and N hosts have it with that', t => {
+  const { effects, proved, granted, drops, store, second, other } = heldTwice();
+  t.like(effects[0], { do: 'prove-own', store, holders: [other] });
+  proved();
+  t.deepEqual(drops(), []);
+  granted();
+  t.like(drops(), [{ store: second }]);
+  t.is(drops()[0]?.granters.length, 2);
+});
+
+test('… and not when the one that should stay has gone meanwhile, or is to be emptied', t => {
+  const gone = heldTwice();
+  gone.proved();
+  gone.lost(0);
+  gone.granted();
+  t.deepEqual(gone.drops(), []);
+  t.is(gone.dropping.size, 0);
+  const drained = heldTwice();
+  drained.proved();
+  drained.drains(drained.store);
+  drained.granted();
+  t.deepEqual(drained.drops(), []);
+});
+
+test('… nor while fewer than N hosts have it: then the second copy is kept', t => {
+  t.is(droppingOf(1, { isTwice: true, copiesWanted: 3 }).dropping.size, 0);
+});
+
+test('where one copy is all that is wanted nobody has to be asked', t => {
+  const { dropping, attempts, effects, second } = droppingOf(1, { isTwice: true, isElsewhere: false });
+  for (const { nonce } of attempts)
+    dropping.ownProved({ is: 'own-proved', nowMs: 0, attempt: nonce, expected: new Map() });
+  t.deepEqual(
+    effects.map(effect => effect.do),
+    ['prove-own', 'drop'],
+  );
+  t.like(effects[1], { proof: { store: second } });
 });

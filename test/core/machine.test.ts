@@ -1,9 +1,11 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type { Member } from '../../src/core/cluster-config.js';
+import type { Input } from '../../src/core/effects.js';
 import { logAfterAll, logStart } from '../../src/core/holdings-log.js';
-import { parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
+import { type ParcelId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
 import { law } from '../helpers/law.js';
+import { NO_CHANGE } from '../helpers/no-change.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
 const MINUTE_MS = 60_000;
@@ -199,6 +201,25 @@ test('no store ever holds and reserves more than it lends, and what fits nowhere
   for (const host of world.hosts) t.true(host.usedBytes <= host.lentBytes);
   t.is(world.hosts[1]?.usedBytes, 10 * MIB);
   t.true((world.hosts[0]?.machine.summary([...world.sources.keys()][0] as never).under ?? 0) >= 5);
+});
+
+test('what is kept by its hold alone is short of copies in no summary, until it is listed again', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, {}]);
+  const [origin] = world.hosts as [SmallHost, SmallHost];
+  const [parcel] = world.backUp(origin, many(1)) as [ParcelId];
+  world.run(5 * MINUTE_MS);
+  const source = sourceIdOf(origin.id, 'photos');
+  const summary = () => origin.machine.summary(source);
+  const tell = (seq: number, changed: Partial<Extract<Input, { is: 'wanted' }>>): void => {
+    const head = { source, seq, hash: `${seq}`.padStart(64, '0') };
+    origin.machine.step({ is: 'wanted', nowMs: world.nowMs, source, head, ...NO_CHANGE, ...changed });
+  };
+  const short = { parcels: 1, full: 0, under: 1, without: 0, haveMin: 1 };
+  t.like(summary(), short);
+  tell(2, { notNewest: [parcel], notListed: [parcel] });
+  t.like(summary(), { parcels: 1, full: 0, under: 0, without: 0, haveMin: 2 });
+  tell(3, { listedAgain: [parcel] });
+  t.like(summary(), short);
 });
 
 test('a successor stays with the hosts of its family', t => {

@@ -4,6 +4,7 @@ import type { Effect } from '../../src/core/effects.js';
 import { hashHex } from '../../src/core/hash.js';
 import type { HostView } from '../../src/core/hosts.js';
 import { type ParcelId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
+import { NO_CHANGE } from '../helpers/no-change.js';
 import { MIB, SmallWorld } from '../helpers/small-world.js';
 
 const MINUTE_MS = 60_000;
@@ -121,10 +122,9 @@ test('room that is set free by a parcel given up is used for another, once its f
   t.true(world.runUntil(() => taker.machine.pending().fetches === 1, 10_000));
   const source = sourceIdOf(origin.id, 'photos');
   const { nowMs } = world;
-  const nothing = { add: [], notNewest: [], newestAgain: [] };
   const head = { source, seq: 2, hash: 'f'.repeat(64) };
   // The large one, fetched first, is not wanted any more.
-  const effects = taker.machine.step({ is: 'wanted', nowMs, source, head, ...nothing, remove: [large] });
+  const effects = taker.machine.step({ is: 'wanted', nowMs, source, head, ...NO_CHANGE, remove: [large] });
   const [fetch] = effects.flatMap(effect => (effect.do === 'cancel-fetch' ? [effect.fetch] : []));
   t.not(fetch, undefined);
   // Its bytes may still come to lie there.
@@ -222,10 +222,8 @@ function fullWithFamily(bytes: readonly number[]) {
     nowMs,
     source,
     head: { source, seq: 2, hash: 'f'.repeat(64) },
+    ...NO_CHANGE,
     add: refs,
-    remove: [],
-    notNewest: [],
-    newestAgain: [],
   });
   return { taker, nowMs, asked, parcels: refs.map(({ id }) => id) };
 }

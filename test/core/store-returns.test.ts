@@ -3,6 +3,7 @@ import test from 'ava';
 import type { Input } from '../../src/core/effects.js';
 import type { LogSegment } from '../../src/core/holdings-log.js';
 import { sourceIdOf } from '../../src/core/ids.js';
+import { NO_CHANGE } from '../helpers/no-change.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
 const HOUR_MS = 3_600_000;
@@ -66,10 +67,7 @@ test('a head that was on its way into a store that went away is asked for again 
     nowMs: world.nowMs,
     source,
     head,
-    add: [],
-    remove: [],
-    notNewest: [],
-    newestAgain: [],
+    ...NO_CHANGE,
   };
   t.true(machine.step(wanted).some(effect => effect.do === 'keep-head'));
   goes();

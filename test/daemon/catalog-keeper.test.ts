@@ -347,6 +347,8 @@ test('what later heads leave out stays wanted through its hold, by the time that
     remove: [],
     notNewest: [parcelOf(1)],
     newestAgain: [],
+    notListed: [parcelOf(1)],
+    listedAgain: [],
   });
 
   run.ms += DAY_MS / 2 - 1;

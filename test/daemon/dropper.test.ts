@@ -41,6 +41,7 @@ const segment: LogSegment = { host: self, end: position, ops: [], signature: new
 const proof = DropProof.from({
   parcel,
   store: disk,
+  stays: undefined,
   self,
   origins: [origin],
   nonce: nonceOf(7),

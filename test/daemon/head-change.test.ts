@@ -67,19 +67,18 @@ test('law: applied to what was wanted before, the change gives what is wanted no
 
         const wanted = idsOf((before ?? []).flat());
         const newest = idsOf(before?.at(-1) ?? []);
-        for (const { id } of change.add) {
-          wanted.add(id);
-          newest.add(id);
-        }
-        for (const id of change.remove) {
-          wanted.delete(id);
-          newest.delete(id);
-        }
+        // Before, the newest alone was listed.
+        const listed = new Set(newest);
+        for (const { id } of change.add) for (const set of [wanted, newest, listed]) set.add(id);
+        for (const id of change.remove) for (const set of [wanted, newest, listed]) set.delete(id);
         for (const id of change.notNewest) newest.delete(id);
         for (const id of change.newestAgain) newest.add(id);
+        for (const id of change.notListed) listed.delete(id);
+        for (const id of change.listedAgain) listed.add(id);
         const heldParcels = (holding.length % 2 === 0 ? holding : (before ?? [])).flat();
         t.deepEqual([...wanted].sort(), [...idsOf([...after.flat(), ...heldParcels])].sort());
         t.deepEqual([...newest].sort(), [...idsOf(after.at(-1) ?? [])].sort());
+        t.deepEqual([...listed].sort(), [...idsOf(after.flat())].sort());
       },
     ),
     { numRuns: 300 },
@@ -134,7 +133,7 @@ test('what is lost of snapshots that are not listed is neither added nor removed
     found.change.add.map(({ bytes }) => bytes),
     [3],
   );
-  t.deepEqual(new Set(found.change.notNewest), idsOf(alone));
+  t.deepEqual([new Set(found.change.notNewest), new Set(found.change.notListed)], [idsOf(alone), idsOf(alone)]);
 
   // Without what is listed there is no change, though something that is held leads to it too.
   for (const lost of [newest.id, put(encodePage(listed.map(ref)))])

@@ -204,6 +204,7 @@ function aProof(parcel: ParcelId, store: StoreId): DropProof {
   return DropProof.from({
     parcel,
     store,
+    stays: undefined,
     self: host,
     origins: [parseHostId('d4'.repeat(16))],
     nonce,

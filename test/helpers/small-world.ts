@@ -27,6 +27,7 @@ import {
 import { Machine } from '../../src/core/machine.js';
 import type { GossipMessage } from '../../src/core/messages.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
+import { NO_CHANGE } from './no-change.js';
 
 export const MIB = 1024 * 1024;
 const name = (text: string): string => hashHex(Buffer.from(text));
@@ -545,10 +546,9 @@ export class SmallWorld {
         nowMs: this.nowMs,
         source,
         head: { source, seq: theirs, hash: name(`${source} ${theirs}`) },
+        ...NO_CHANGE,
         add: parcels.filter(({ id }) => !known.has(id)),
         remove: [...known].filter(id => !listed.has(id)),
-        notNewest: [],
-        newestAgain: [],
       });
     }
   }

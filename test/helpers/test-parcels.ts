@@ -93,6 +93,7 @@ export function proofFor(store: StoreId, parcel: ParcelId): DropProof {
   const proof = DropProof.from({
     parcel,
     store,
+    stays: undefined,
     self: HOST,
     origins: [HOST],
     nonce: NONCE,

@@ -4,6 +4,8 @@ import { run as fewerCopiesWanted } from '../../sim/scenarios/fewer-copies-wante
 import { run as liarFound } from '../../sim/scenarios/liar-found.js';
 import { run as oneHostLost } from '../../sim/scenarios/one-host-lost.js';
 import { run as powerCut } from '../../sim/scenarios/power-cut.js';
+import { run as pulledDisk } from '../../sim/scenarios/pulled-disk.js';
+import { run as roomInNameOnly } from '../../sim/scenarios/room-in-name-only.js';
 import { World } from '../../sim/world.js';
 
 const SCENARIOS = {
@@ -11,6 +13,8 @@ const SCENARIOS = {
   'of several that let a copy go at once, one keeps it': fewerCopiesWanted,
   'a host that says it holds what it has not is found, and its copies are made elsewhere': liarFound,
   'after a power cut everywhere the copies are made all the same': powerCut,
+  'what a host holds twice since a disk of it was put back is dropped, and never the last copy': pulledDisk,
+  'a disk that refuses what it says it has room for keeps nobody from making room elsewhere': roomInNameOnly,
 };
 
 for (const [title, run] of Object.entries(SCENARIOS)) {

@@ -1,0 +1,225 @@
+/**
+ * Listening: what other hosts say, and what it means when they fall silent: their heartbeats, claims and words of heads and failed
+ * audits taken in, and each judged live, suspect or dead by them; and who has said more than has reached us, asked for it.
+ *
+ * Gossip carries hints, which may be lost, late or a lie: what is held is learnt from logs (log-reading.ts), and what is wanted
+ * from heads that are verified.
+ *
+ * Driven by the machine.
+ */
+import type { Auditing } from './auditing.js';
+import { CLAIM_MS_MAX, type Claims } from './claims.js';
+import { type ClusterConfig, mayHoldCopies } from './cluster-config.js';
+import type { Effect } from './effects.js';
+import { unreachable } from './fault.js';
+import type { Holdings } from './holdings.js';
+import type { Hosts, HostView } from './hosts.js';
+import type { HostId, SourceId } from './ids.js';
+import type { LogReading } from './log-reading.js';
+import {
+  CLAIMS_PER_MESSAGE_MAX,
+  FAILED_AUDITS_PER_MESSAGE_MAX,
+  type GossipMessage,
+  type Heartbeat,
+} from './messages.js';
+import type { ParcelTable, Row } from './parcel-table.js';
+import type { Placement } from './placement.js';
+import type { Wanted } from './wanted.js';
+
+/** What listening must know of its machine. */
+export interface ListeningContext {
+  readonly table: ParcelTable;
+  readonly holdings: Holdings;
+  readonly hosts: Hosts;
+  readonly placement: Pick<Placement, 'storeCounts'>;
+  readonly claims: Claims;
+  readonly wanted: Wanted;
+  readonly logs: () => Pick<LogReading, 'apply'>;
+  readonly auditing: () => Pick<Auditing, 'heard'>;
+  readonly nowMs: () => number;
+  readonly config: () => ClusterConfig;
+  /** Whether the host's word of the source's newest head keeps anything. */
+  readonly isHeeded: (host: HostId, source: SourceId) => boolean;
+  readonly emit: (effect: Effect) => void;
+  /** Looks in this step at the row … */
+  readonly mark: (row: Row) => void;
+  /** … at all that the host's stores hold … */
+  readonly markHeldBy: (host: HostId) => void;
+  /** … at all that is wanted of its own sources … */
+  readonly markFrom: (origin: HostId) => void;
+  /** … and at all that is short. */
+  readonly markShort: () => void;
+}
+
+export class Listening {
+  readonly #of: ListeningContext;
+
+  constructor(context: ListeningContext) {
+    this.#of = context;
+  }
+
+  hear(from: HostId, message: GossipMessage): void {
+    const host = this.#of.hosts.get(from);
+    if (host === undefined) return;
+    switch (message.kind) {
+      case 'heartbeat':
+        this.#hearHeartbeat(host, message);
+        return;
+      case 'log':
+        if (message.segment.host === from) this.#of.logs().apply(message.segment);
+        return;
+      case 'heads':
+        for (const hint of message.heads) if (this.#of.isHeeded(from, hint.source)) this.#of.wanted.hear(hint);
+        if (message.heads.some(hint => this.#of.wanted.isNews(hint))) this.askState(host);
+        return;
+      case 'claims': {
+        if (host.member.state !== 'active' || host.member.trust !== 'trusted') return;
+        for (const { parcel, ttlMs } of message.claims.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
+          const known = this.#of.table.find(parcel);
+          // A flood of claims must not make rows, which stay for ever.
+          if (known === undefined && !this.#of.claims.mayClaim(from)) break;
+          const row = known ?? this.#of.table.rowOf(parcel);
+          // It keeps this host from what it was not after yet: that is seen when its turn comes.
+          if (!this.#of.claims.hear(row, from, this.#of.nowMs() + Math.min(ttlMs, CLAIM_MS_MAX))) break;
+        }
+        for (const parcel of message.withdrawn.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
+          const row = this.#of.table.find(parcel);
+          if (row === undefined) continue;
+          this.#of.claims.withdraw(row, from);
+          this.#of.mark(row);
+        }
+        return;
+      }
+      case 'failed-audits':
+        if (host.member.state === 'active' && host.member.trust === 'trusted' && !host.isSetAside)
+          this.#of.auditing().heard(message.failed.slice(0, FAILED_AUDITS_PER_MESSAGE_MAX));
+        return;
+      case 'config':
+        // Configurations are compared and fetched by membership, which alone can judge them.
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+
+  #hearHeartbeat(host: HostView, heartbeat: Heartbeat): void {
+    const boot = this.#of.hosts.heardBoot(host, heartbeat, this.#of.nowMs());
+    if (boot === 'older') {
+      // A late word, or one of two machines with one identity that has outlived the other: it must learn that it is not heard.
+      this.askState(host);
+      return;
+    }
+    if (boot === 'duplicate') {
+      this.#setAside(host);
+      return;
+    }
+    if (host.isSetAside && this.#of.nowMs() >= host.setAsideUntilMs) this.#takeBack(host);
+    const roomBefore = host.freeBytes;
+    // Before its first heartbeat a host's stores are taken as its logs have them.
+    const storesBefore = host.heartbeat === undefined ? undefined : host.reports;
+    const changed = this.#of.hosts.heartbeat(host, heartbeat, this.#of.nowMs());
+    if (heartbeat.configVersion > this.#of.config().version) this.#of.emit({ do: 'ask-config', host: host.id });
+    const behind = this.#isBehind(host);
+    if (!host.caughtUp && behind) this.askState(host);
+    else if (!host.caughtUp) this.#caughtUp(host);
+    else if (behind) this.#of.hosts.expectNews(host, this.#of.nowMs());
+    // By our question it learns of that.
+    else if (this.#hasForgotten(host, storesBefore)) this.askState(host);
+    if (!changed) return;
+    // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
+    if (storesBefore === undefined || !haveSameKeys(storesBefore, host.reports)) {
+      this.#of.markHeldBy(host.id);
+      for (const slot of this.#of.holdings.slotsOf(host.id)) {
+        if (!this.#of.placement.storeCounts(slot)) continue;
+        for (const row of this.#of.table.heldBy(slot)) this.#of.claims.withdraw(row, host.id);
+      }
+    }
+    if (host.freeBytes > roomBefore && roomBefore === 0) this.#of.markShort();
+  }
+
+  #setAside(host: HostView): void {
+    if (host.isSetAside) return;
+    this.#of.hosts.setAside(host, true);
+    this.#of.emit({ do: 'note-duplicate', host: host.id, duplicate: true });
+    this.#of.markHeldBy(host.id);
+  }
+
+  /** The alternation has ended: one of the two is off. */
+  #takeBack(host: HostView): void {
+    this.#of.hosts.setAside(host, false);
+    this.#of.emit({ do: 'note-duplicate', host: host.id, duplicate: false });
+    this.#of.markHeldBy(host.id);
+  }
+
+  /** It has said more than has reached us. */
+  #isBehind({ id, member, heartbeat }: HostView): boolean {
+    if (heartbeat === undefined) return false;
+    if (heartbeat.headsDigest !== this.#of.wanted.digest()) return true;
+    return (
+      mayHoldCopies(member) && heartbeat.stores.some(({ position }) => !this.#of.holdings.hasReached(id, position))
+    );
+  }
+
+  /**
+   * True when a host does not know how far it has written: it was put back from an old image, or another machine with its
+   * identity wrote more and is off now. Its log may overtake a heartbeat, but not two.
+   */
+  #hasForgotten({ id, reports }: HostView, before: HostView['reports'] | undefined): boolean {
+    for (const [store, { position }] of reports) {
+      const isStill = before?.get(store)?.position.digest === position.digest;
+      if (isStill && this.#of.holdings.isPast(id, position)) return true;
+    }
+    return false;
+  }
+
+  #caughtUp(host: HostView): void {
+    host.caughtUp = true;
+    this.#of.markShort();
+  }
+
+  /** Judges whoever is due. */
+  judge(): void {
+    this.#judgeDue();
+    // What is held by hosts that are waited for longer now, or no longer, counts until another time.
+    for (const host of this.#of.hosts.judgeOutage(this.#of.nowMs())) this.#of.markHeldBy(host.id);
+    // Who has just been missed, or is not in an outage any more, may be due once more.
+    if (this.#of.hosts.settle(this.#of.nowMs()) <= this.#of.nowMs()) this.#judgeDue();
+    const outage = this.#of.hosts.outageNews();
+    if (outage !== undefined) this.#of.emit({ do: 'note-outage', hosts: outage });
+  }
+
+  #judgeDue(): void {
+    for (const host of this.#of.hosts.due(this.#of.nowMs())) {
+      if (this.#of.nowMs() >= host.newsDueMs) {
+        host.newsDueMs = Number.POSITIVE_INFINITY;
+        if (this.#isBehind(host)) this.askState(host);
+      }
+      if (this.#of.hosts.isToBeAsked(host) && this.#of.nowMs() >= host.askNotBeforeMs) this.askState(host);
+      const absence = this.#of.hosts.learnAbsence(host, this.#of.nowMs());
+      if (absence !== undefined) this.#of.emit({ do: 'note-absence', absence });
+      if (this.#of.nowMs() < host.livenessNextMs && host.liveness === 'live') continue;
+      if (!this.#of.hosts.judge(host, this.#of.nowMs())) continue;
+      this.#of.emit({ do: 'note-liveness', host: host.id, state: host.liveness });
+      if (host.liveness === 'live') this.askState(host);
+      if (host.liveness === 'dead') for (const row of this.#of.claims.forgetHost(host.id)) this.#of.mark(row);
+      this.#of.markHeldBy(host.id);
+      // Its absence can leave a parcel with one place, which then is short though it was not.
+      this.#of.markFrom(host.id);
+      this.#of.markShort();
+    }
+  }
+
+  /**
+   * Asks for what a host has written. Only its own word settles what it holds; while it is out of reach, anybody who has read it
+   * may tell, one after the other, for who is asked may not have either.
+   */
+  askState(writer: HostView): void {
+    const asked = writer.connected ? writer : this.#of.hosts.nextRelay();
+    if (asked !== undefined && this.#of.hosts.mayAsk(asked, this.#of.nowMs())) {
+      this.#of.emit({ do: 'ask-state', host: asked.id });
+    }
+  }
+}
+
+const haveSameKeys = <Key>(a: ReadonlyMap<Key, unknown>, b: ReadonlyMap<Key, unknown>): boolean =>
+  a.size === b.size && [...a.keys()].every(key => b.has(key));

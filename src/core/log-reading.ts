@@ -1,0 +1,135 @@
+/**
+ * Log reading: what the logs of all stores say is held, our own among them, and what follows where they say something new.
+ *
+ * Only the writer's own word settles what it holds: what does not follow from what was read is asked for, and what contradicts it
+ * counts for nothing until it is read anew, from the start.
+ *
+ * Driven by the machine, and by listening.ts for what gossip brings.
+ */
+import type { Auditing } from './auditing.js';
+import type { CheckpointPiece } from './checkpoint.js';
+import type { Claims } from './claims.js';
+import { mayHoldCopies } from './cluster-config.js';
+import { unreachable } from './fault.js';
+import type { Applied, Holdings } from './holdings.js';
+import type { LogSegment } from './holdings-log.js';
+import type { Hosts, HostView } from './hosts.js';
+import type { HostId, StoreId } from './ids.js';
+import type { Row, StoreSlot } from './parcel-table.js';
+import type { Placement } from './placement.js';
+
+/** What reading logs must know of its machine. */
+export interface LogReadingContext {
+  readonly self: HostId;
+  readonly holdings: Holdings;
+  readonly hosts: Hosts;
+  readonly placement: Pick<Placement, 'storeCounts'>;
+  readonly claims: Claims;
+  readonly auditing: () => Pick<Auditing, 'told' | 'retold' | 'restarted'>;
+  readonly nowMs: () => number;
+  readonly askState: (writer: HostView) => void;
+  /** A store of the host has a copy of the row that counts. */
+  readonly taken: (host: HostId, row: Row) => void;
+  /** A copy of our own has come or gone. */
+  readonly ownChanged: (row: Row) => void;
+  /** Looks at the row in this step. */
+  readonly mark: (row: Row) => void;
+}
+
+export class LogReading {
+  readonly #of: LogReadingContext;
+
+  constructor(context: LogReadingContext) {
+    this.#of = context;
+  }
+
+  /** Not of members that may hold no copies: what their logs say would stay for nothing. Strangers' logs the driver does not read. */
+  #readsLogsOf(host: HostId): boolean {
+    const writer = this.#of.hosts.get(host);
+    return writer === undefined || mayHoldCopies(writer.member);
+  }
+
+  /** @param relayed another host passed it on */
+  apply(segment: LogSegment, relayed = false): void {
+    if (!this.#readsLogsOf(segment.host)) return;
+    this.#applied(this.#of.holdings.apply(segment), {
+      host: segment.host,
+      store: segment.end.store,
+      relayed,
+      learn: (slot, rows) => this.#of.auditing().told(slot, rows),
+    });
+  }
+
+  takeCheckpoint(piece: CheckpointPiece, relayed: boolean): void {
+    const { host, at } = piece.checkpoint;
+    if (!this.#readsLogsOf(host)) return;
+    this.#applied(this.#of.holdings.take(piece), {
+      host,
+      store: at.store,
+      relayed,
+      learn: slot => this.#of.auditing().retold(slot),
+    });
+  }
+
+  #applied(
+    applied: Applied,
+    {
+      host,
+      store,
+      relayed,
+      learn,
+    }: {
+      readonly host: HostId;
+      readonly store: StoreId;
+      readonly relayed: boolean;
+      readonly learn: (slot: StoreSlot, rows: readonly Row[]) => void;
+    },
+  ): void {
+    switch (applied.outcome) {
+      case 'known':
+      case 'collected':
+      case 'stale':
+      case 'too-many':
+        return;
+      case 'ask': {
+        if (applied.because === 'mismatch' && !relayed) {
+          this.readAnew(host, store);
+          return;
+        }
+        const writer = this.#of.hosts.get(host);
+        if (writer !== undefined) this.#of.askState(writer);
+        return;
+      }
+      case 'extended': {
+        // A copy in a store that no heartbeat has named yet does not count: until one does, or its time is up, the claim
+        // stands for it.
+        const slot = this.#of.holdings.slotOf(host, store);
+        const counts = slot !== undefined && this.#of.placement.storeCounts(slot);
+        if (slot !== undefined) learn(slot, applied.rows);
+        for (const row of applied.rows) {
+          if (counts) {
+            this.#of.claims.withdraw(row, host);
+            this.#of.taken(host, row);
+          }
+          if (host === this.#of.self) this.#of.ownChanged(row);
+          this.#of.mark(row);
+        }
+        return;
+      }
+      default:
+        unreachable(applied);
+    }
+  }
+
+  /** A log is not what we took it for. */
+  readAnew(host: HostId, store: StoreId): void {
+    for (const row of this.#of.holdings.restart(host, store)) this.#of.mark(row);
+    const restarted = this.#of.holdings.slotOf(host, store);
+    if (restarted !== undefined) this.#of.auditing().restarted(restarted);
+    const writer = this.#of.hosts.get(host);
+    if (writer === undefined) return;
+    // What it held looks lost until it is read again.
+    this.#of.hosts.awaitLogs(writer, this.#of.nowMs());
+    this.#of.askState(writer);
+  }
+}
