@@ -3,11 +3,12 @@
  * count as written. So what is looked at here is whether they are written once more.
  */
 import { mkdirSync } from 'node:fs';
-import { open, readdir, stat, writeFile } from 'node:fs/promises';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { createStore } from '../../src/store/create-store.js';
 import type { Store } from '../../src/store/store.js';
+import { withFailingFlush } from '../helpers/failing-flush.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { skip } from '../helpers/skip.js';
 import { FailingDisk, whyNoFailingDisk } from '../helpers/small-disk.js';
@@ -22,22 +23,6 @@ const pathOf = (host: TestHost, content: string | Uint8Array) => {
   const { blob } = blobOf(content);
   return join(host.storePath, '.blobs', blob.slice(0, 2), blob);
 };
-
-/** Runs `work` while no file of this process can be flushed: serial tests only. */
-async function withFailingFlush(work: () => Promise<unknown>): Promise<void> {
-  const file = await open(process.execPath);
-  const handles = Object.getPrototypeOf(file) as { sync: unknown };
-  await file.close();
-  const { sync } = handles;
-  handles.sync = async () => {
-    throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
-  };
-  try {
-    await work();
-  } finally {
-    handles.sync = sync;
-  }
-}
 
 async function failCommit(host: TestHost, store: Store): Promise<void> {
   const one = parcelOf('one that the disk does not take');
