@@ -14,6 +14,7 @@
  * the mark stays when running the same restore again would help.
  */
 import {
+  type BigIntStats,
   chmodSync,
   closeSync,
   constants,
@@ -28,6 +29,7 @@ import type { ParcelId } from '../core/ids.js';
 import { abortWith } from '../platform/abort-with.js';
 import { PARCEL_FILE_BYTES } from './cut.js';
 import type { Entry } from './entry.js';
+import { errorCode } from './error-code.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from './restore-content.js';
 import {
   checkParents,
@@ -153,11 +155,9 @@ class Restore {
     const { existing } = this.#request;
     for await (const { entry, path } of this.#placed({ report: true })) {
       if (path.length === 0) continue;
-      const there = this.#target.isNew
-        ? undefined
-        : lstatSync(below(this.#folder, path), { throwIfNoEntry: false, bigint: true });
+      const there = this.#target.isNew ? undefined : found(below(this.#folder, path));
       if (entry.kind === 'directory') {
-        if (there === undefined) this.#folders += 1;
+        if (there?.isDirectory() !== true) this.#folders += 1;
         continue;
       }
       const looksRight = there?.size === BigInt(entry.size) && sameTime(there.mtimeNs, entry.mtimeNs);
@@ -481,6 +481,16 @@ class Restore {
       verified: this.#verified,
       resumable: this.#retry,
     };
+  }
+}
+
+/** Below what is no folder yet, nothing is. */
+function found(place: Buffer): BigIntStats | undefined {
+  try {
+    return lstatSync(place, { throwIfNoEntry: false, bigint: true });
+  } catch (error) {
+    if (errorCode(error) === 'ENOTDIR') return undefined;
+    throw error;
   }
 }
 

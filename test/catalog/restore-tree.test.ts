@@ -146,6 +146,18 @@ test('a rehearsal writes nothing and says what would be written', async t => {
   t.false(existsSync(target));
 });
 
+test('a rehearsal of --overwrite looks past a file that stands in the place of a folder, as the restore does', async t => {
+  const target = temporaryFolder(t);
+  writeFileSync(join(target, 'd'), 'no folder');
+  const list = placed([entryOf('d', { kind: 'directory' }), fileOf('d/a', 'four')]);
+  const request = { target, list, blobs: new Blobs().add('four'), existing: 'overwrite' } as const;
+  const rehearsed = await restore({ ...request, dryRun: true });
+  t.is(readFileSync(join(target, 'd'), 'utf8'), 'no folder');
+  const { report } = await restore(request);
+  t.deepEqual(rehearsed.report, report);
+  t.like(report, { files: 1, bytes: 4, folders: 1 });
+});
+
 test('below a path, its content lands in the target itself; a single file lands in it by its name', async t => {
   const folder = temporaryFolder(t);
   const blobs = new Blobs().add('x').add('y');
