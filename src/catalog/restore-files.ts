@@ -379,7 +379,7 @@ export class FileWriter {
 const SLASH = 0x2f;
 
 /** Bytes of a path as a key: names need not be UTF-8. */
-const pathKey = (path: Buffer): string => path.toString('latin1');
+export const pathKey = (path: Buffer): string => path.toString('latin1');
 
 const alreadyThere: Outcome = {
   kind: 'failed',

@@ -38,6 +38,7 @@ import {
   hasMetadataOf,
   messageOf,
   type Outcome,
+  pathKey,
   rethrow,
   sameTime,
   throwIfStopping,
@@ -105,6 +106,8 @@ interface PlacedBelow extends PlacedEntry {
   readonly path: Buffer;
 }
 
+/** Paths that failed, kept for the reading back, which would tell of each once more: some 10 MiB. It does tell of what fails beyond. */
+export const FAILED_KEPT_MAX = 65_536;
 /** Parcels in the making: enough to hide the latency of fetching, few enough to stay small in memory. */
 const PARCELS_AT_ONCE = 4;
 
@@ -133,6 +136,8 @@ class Restore {
   #notSet = 0;
   #verified = 0;
   #retry = false;
+  /** Paths that have been told as failed, as far as they are kept. */
+  readonly #failedPaths = new Set<string>();
 
   constructor(request: RestoreRequest, target: RestoreTarget) {
     this.#request = request;
@@ -364,7 +369,7 @@ class Restore {
     this.#filesDone = 0;
     this.#bytesMoved = 0;
     for await (const { entry, path, isStandIn } of this.#placed({ report: false })) {
-      if (path.length === 0 || isStandIn) continue;
+      if (path.length === 0 || isStandIn || this.#failedPaths.has(pathKey(entry.path))) continue;
       const fault = await this.#differs(entry, below(this.#folder, path)).catch(error => {
         throwIfStopping(error);
         return messageOf(error);
@@ -393,7 +398,7 @@ class Restore {
         this.#bytesMoved += entry.size;
         break;
       default:
-        return undefined;
+        return UNMAKEABLE;
     }
     if (!sameTime(there.mtimeNs, entry.mtimeNs)) return 'its time differs';
     if (!hasAttributesOf(place, entry)) return 'its attributes differ';
@@ -450,6 +455,7 @@ class Restore {
   #fail(path: Buffer, because: string, { retry }: { readonly retry: boolean }): void {
     this.#failed += 1;
     this.#retry ||= retry;
+    if (this.#request.verify && this.#failedPaths.size < FAILED_KEPT_MAX) this.#failedPaths.add(pathKey(path));
     this.#request.onProblem({ kind: 'failed', path, because });
   }
 
