@@ -30,7 +30,8 @@ import { type Entry, MTIME_SAME_NS } from './entry.js';
 import type { ContentFrame, ContentRequest } from './restore-content.js';
 import type { RestoreFlush } from './restore-flush.js';
 import { hasAttributesOf, isRoot, type NotSet, setAllButTime, setTime } from './restore-metadata.js';
-import { below, type ExistingFiles, linkAnchor, partPath } from './restore-target.js';
+import type { RestoreParts } from './restore-parts.js';
+import { below, type ExistingFiles, linkAnchor } from './restore-target.js';
 import { copySparse, SparseWriter } from './sparse-writer.js';
 
 /** A regular file of the snapshot and its place, relative to the target. */
@@ -51,6 +52,7 @@ export interface FilesWork {
   /** The target carried this restore's mark: what is there may be ours. */
   readonly isResume: boolean;
   readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
+  readonly parts: RestoreParts;
   /** Says when a finished file may get its name; outcomes come then. */
   readonly flush: RestoreFlush;
   readonly signal: AbortSignal;
@@ -78,15 +80,11 @@ const STOPPING: ReadonlySet<string> = new Set([
 
 export class FileWriter {
   readonly #work: FilesWork;
-  /** The target's file system. */
-  readonly #device: number;
   /** Of each hard-linked file whose first name waits for the disk, its anchor's path and its unfinished file. */
   readonly #unnamedLinks = new Map<string, Buffer>();
-  #parts = 0;
 
   constructor(work: FilesWork) {
     this.#work = work;
-    this.#device = lstatSync(work.folder).dev;
   }
 
   /**
@@ -187,7 +185,7 @@ export class FileWriter {
       for (const other of others) {
         this.#guardedSync([other], () => {
           if (this.#linked(other)) return;
-          const copy = this.#partFor(other);
+          const copy = this.#work.parts.pathFor(other.path);
           if (incoming.hasHoles) copySparse(part.path, copy);
           else copyFileSync(part.path, copy, COPYFILE_EXCL | COPYFILE_FICLONE);
           this.#finish({ path: copy, fd: openSync(copy, O_WRONLY | O_NOFOLLOW) }, other);
@@ -270,7 +268,7 @@ export class FileWriter {
 
   /** Makes the file another name of one that is restored, or about to be. False: there is none, or no link can be made. */
   #linked(file: WantedFile): boolean {
-    const { folder } = this.#work;
+    const { folder, parts } = this.#work;
     const { link, blob } = file.entry;
     if (link === undefined || blob === undefined) return false;
     const anchor = linkAnchor(folder, link, blob);
@@ -279,7 +277,7 @@ export class FileWriter {
     // A name restored by an earlier run may have been written to since; the anchor is the same inode.
     if (found === undefined || found.size !== BigInt(file.entry.size) || !sameTime(found.mtimeNs, file.entry.mtimeNs))
       return false;
-    const part = this.#partFor(file);
+    const part = parts.pathFor(file.path);
     try {
       linkSync(first, part);
     } catch {
@@ -334,17 +332,8 @@ export class FileWriter {
   // ── Unfinished files ──
 
   #openPart(file: WantedFile): Part {
-    const path = this.#partFor(file);
+    const path = this.#work.parts.pathFor(file.path);
     return { path, fd: openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600) };
-  }
-
-  /** In the mark's folder; beside the name where that lies on another file system, for a rename cannot cross. */
-  #partFor({ path }: WantedFile): Buffer {
-    const { folder } = this.#work;
-    this.#parts += 1;
-    const parent = below(folder, path.subarray(0, Math.max(path.lastIndexOf(SLASH), 0)));
-    if (lstatSync(parent).dev === this.#device) return partPath(folder, this.#parts);
-    return below(parent, `.scatterhoard-part-${process.pid}-${this.#parts}`);
   }
 
   // ── Failures ──

@@ -22,6 +22,7 @@ import {
   mkdirSync,
   openSync,
   readlinkSync,
+  renameSync,
   rmSync,
   symlinkSync,
 } from 'node:fs';
@@ -47,6 +48,7 @@ import {
 import { RestoreFlush } from './restore-flush.js';
 import { hasAttributesOf, type NotSet, setAllButTime, setAllButTimeOfSymlink, setTime } from './restore-metadata.js';
 import { type OpenFolder, RestoreOrder } from './restore-names.js';
+import { RestoreParts } from './restore-parts.js';
 import {
   below,
   type ExistingFiles,
@@ -124,6 +126,7 @@ class Restore {
   readonly #request: RestoreRequest;
   readonly #target: RestoreTarget;
   readonly #folder: Buffer;
+  readonly #parts: RestoreParts;
   #phase: RestoreProgress['phase'] = 'write';
   #files = 0;
   #filesDone = 0;
@@ -143,6 +146,7 @@ class Restore {
     this.#request = request;
     this.#target = target;
     this.#folder = target.folder;
+    this.#parts = new RestoreParts(target.folder);
   }
 
   async run(): Promise<RestoreReport> {
@@ -202,6 +206,7 @@ class Restore {
       existing: this.#request.existing,
       isResume: this.#target.state === 'resume',
       content: this.#request.content,
+      parts: this.#parts,
       flush,
       signal,
       onOutcome: (file, outcome) => this.#settled(file, outcome),
@@ -259,15 +264,26 @@ class Restore {
         if ((there.mode & 0o700) !== 0o700) chmodSync(place, (there.mode & 0o7777) | 0o700);
         return;
       }
-      if (there !== undefined) {
-        if (this.#request.existing !== 'overwrite')
-          throw new Error('something that is no folder is there in its place');
-        rmSync(place);
-      }
-      mkdirSync(place, { mode: 0o700 });
+      if (there === undefined) mkdirSync(place, { mode: 0o700 });
+      else if (this.#request.existing === 'overwrite') this.#replaceByFolder(path);
+      else throw new Error('something that is no folder is there in its place');
       if (isStandIn) this.#setFolder(place, entry);
       this.#folders += 1;
     });
+  }
+
+  /** What is there goes when the folder is there, and not before. */
+  #replaceByFolder(path: Buffer): void {
+    const place = below(this.#folder, path);
+    const aside = this.#parts.pathFor(path);
+    renameSync(place, aside);
+    try {
+      mkdirSync(place, { mode: 0o700 });
+    } catch (error) {
+      renameSync(aside, place);
+      throw error;
+    }
+    rmSync(aside);
   }
 
   #settled({ entry }: WantedFile, outcome: Outcome): void {
@@ -322,11 +338,17 @@ class Restore {
         }
         if (there.isDirectory()) throw new Error('a folder is there in its place');
         if (existing !== 'overwrite') throw new Error('something else has its name in the target already');
-        rmSync(place);
       }
-      symlinkSync(target, place);
-      this.#symlinks += 1;
-      this.#faults(entry, [...setAllButTimeOfSymlink(place, entry), ...setTime(place, entry)]);
+      const part = this.#parts.pathFor(path);
+      try {
+        symlinkSync(target, part);
+        const faults = [...setAllButTimeOfSymlink(part, entry), ...setTime(part, entry)];
+        renameSync(part, place);
+        this.#symlinks += 1;
+        this.#faults(entry, faults);
+      } finally {
+        rmSync(part, { force: true });
+      }
     });
   }
 

@@ -1,12 +1,12 @@
 /** What a power cut would leave of a restore, told by when the disk was asked to keep what. */
-import fs, { fstatSync, lstatSync, readdirSync } from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
+import { fstatSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
 import { posix } from '../../src/platform/posix.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { Blobs, entryOf, fileOf, placed, restore } from './restore-fixture.js';
+import { standIn } from './stand-in.js';
 
 /** These tests put themselves before the system's call. */
 const stoodIn = posix() as { syncfs?: ((fd: number) => Promise<void>) | undefined } | undefined;
@@ -107,19 +107,15 @@ if (stoodIn?.syncfs !== undefined) {
     const target = join(temporaryFolder(t), 'target');
     const { list, blobs, files } = aTree();
     const { syncfs } = stoodIn;
-    const { fsyncSync } = fs;
     const flushed = new Set<string>();
     stoodIn.syncfs = undefined;
-    fs.fsyncSync = fd => {
-      fsyncSync(fd);
+    standIn(t, 'fsyncSync', real => fd => {
+      real(fd);
       const { ino, size, mtimeNs } = fstatSync(fd, { bigint: true });
       flushed.add(`${ino} ${size} ${mtimeNs}`);
-    };
-    syncBuiltinESMExports();
+    });
     t.teardown(() => {
       stoodIn.syncfs = syncfs;
-      fs.fsyncSync = fsyncSync;
-      syncBuiltinESMExports();
     });
     const { report } = await restore({ target, list, blobs });
     t.like(report, { files, failed: 0 });
