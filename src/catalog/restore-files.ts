@@ -3,8 +3,8 @@
  *
  * Bytes go to an unfinished file in the mark's folder and are hashed on the way; owner, attributes, mode and time are set
  * there; when the disk has all of it (restore-flush.ts) it is renamed into its place, and not before. So a name that is there
- * is whole and right, also after a power cut, and a restore that goes on can tell by size and time. A blob that several files
- * of the parcel need is fetched once.
+ * is whole and right, also after a power cut, and a restore that goes on can tell by size and time, or else by its bytes. A
+ * blob that several files of the parcel need is fetched once.
  *
  * Calls are synchronous up to a megabyte at a time: a small file costs 60 µs so and 500 µs by the thread pool, and this
  * process has nothing else to do. Driven by restore-tree.ts, several parcels at once.
@@ -313,12 +313,9 @@ export class FileWriter {
     if (there === undefined) return 'write';
     if (existing === 'keep') return { kind: 'kept' };
     if (there.isDirectory()) return { kind: 'failed', because: 'a folder is there in its place', retry: false };
-    const looksRight = there.isFile() && there.size === BigInt(entry.size) && sameTime(there.mtimeNs, entry.mtimeNs);
-    if (existing === 'refuse') {
-      // From this restore's own last run: its name came only when its bytes were right and on disk.
-      const isOurs = isResume && looksRight && this.#anchor(place, entry) === undefined;
-      return isOurs ? { kind: 'kept' } : alreadyThere;
-    }
+    const hasSize = there.isFile() && there.size === BigInt(entry.size);
+    const looksRight = hasSize && sameTime(there.mtimeNs, entry.mtimeNs);
+    if (existing === 'refuse') return isResume && hasSize ? this.#fromLastRun(file, { looksRight }) : alreadyThere;
     const isRight =
       looksRight &&
       hasMetadataOf(there, entry) &&
@@ -327,6 +324,21 @@ export class FileWriter {
       (await hashFile(place, this.#work.signal)) === entry.blob &&
       this.#anchor(place, entry) === undefined;
     return isRight ? { kind: 'kept' } : 'write';
+  }
+
+  /**
+   * This restore's own last run gave it its name only when its bytes were right and on disk. Where times are coarser than the
+   * snapshot's, or there are no hard links, nobody can tell by looking: then its bytes say it.
+   */
+  async #fromLastRun(file: WantedFile, { looksRight }: { readonly looksRight: boolean }): Promise<Outcome> {
+    const { folder, signal, onNotSet } = this.#work;
+    const { entry, path } = file;
+    const place = below(folder, path);
+    if (looksRight && this.#anchor(place, entry) === undefined) return { kind: 'kept' };
+    if ((await hashFile(place, signal)) !== entry.blob) return alreadyThere;
+    const unlinked = this.#anchor(place, entry);
+    if (unlinked !== undefined) onNotSet(file, unlinked);
+    return { kind: 'kept' };
   }
 
   // ── Unfinished files ──
