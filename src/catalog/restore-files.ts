@@ -382,11 +382,10 @@ const SLASH = 0x2f;
 /** Bytes of a path as a key: names need not be UTF-8. */
 export const pathKey = (path: Buffer): string => path.toString('latin1');
 
-const alreadyThere: Outcome = {
-  kind: 'failed',
-  because: 'something else has its name in the target already (this file system may take two names for one)',
-  retry: false,
-};
+export const NAME_TAKEN =
+  'something else has its name in the target already (this file system may take two names for one)';
+
+const alreadyThere: Outcome = { kind: 'failed', because: NAME_TAKEN, retry: false };
 
 /** A blob on its way into an unfinished file. */
 class Incoming {

@@ -2,7 +2,7 @@
  * Restore target: may a restore begin in this folder, and what may it do with what is there?
  *
  * A restore marks its target with a folder `.scatterhoard-restore`: `mark` says which restore it is, `part-…` are unfinished
- * files, `links/…` holds one name of each hard-linked file. It goes at the end; where it stays, the same restore goes on.
+ * files, `links/…` holds one name of each hard-linked file, in `names` names are tried. It goes at the end; where it stays, the same restore goes on.
  * Unfinished files lie there and not beside their names, so that nothing is left behind and nobody sees half a file.
  *
  * Driven by restore-tree.ts.
@@ -46,6 +46,7 @@ interface TargetRequest {
 /** Names shown when a target is refused. */
 const NAMES_SHOWN = 3;
 const LINKS_FOLDER = 'links';
+const NAMES_FOLDER = 'names';
 const PART = 'part-';
 
 /** Looks, and writes nothing. @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY */
@@ -105,6 +106,7 @@ export async function prepareTarget(request: TargetRequest): Promise<RestoreTarg
   }
   for (const name of readdirSync(markFolder))
     if (name.startsWith(PART)) rmSync(below(markFolder, name), { force: true });
+  rmSync(below(markFolder, NAMES_FOLDER), { recursive: true, force: true });
   if (state !== 'resume') rmSync(below(markFolder, LINKS_FOLDER), { recursive: true, force: true });
   mkdirSync(below(markFolder, LINKS_FOLDER), { recursive: true, mode: 0o700 });
   const { snapshot, sourceId, under } = request.mark;
@@ -123,6 +125,9 @@ export function removeMark({ folder }: RestoreTarget): void {
 
 /** Where unfinished file number `number` lies. */
 export const partPath = (folder: Buffer, number: number): Buffer => below(folder, `${MARK_FOLDER}/${PART}${number}`);
+
+/** Where names are tried: there only while one is. */
+export const namesFolder = (folder: Buffer): Buffer => below(folder, `${MARK_FOLDER}/${NAMES_FOLDER}`);
 
 /** One name of a hard-linked file: its group and its content, for only equal content may be linked. */
 export const linkAnchor = (folder: Buffer, link: string, blob: string): Buffer =>

@@ -46,6 +46,7 @@ import {
   type WantedFile,
 } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
+import { FoldedNames, foldsNames } from './restore-folding.js';
 import { hasAttributesOf, type NotSet, setAllButTime, setAllButTimeOfSymlink, setTime } from './restore-metadata.js';
 import { type OpenFolder, RestoreOrder } from './restore-names.js';
 import { RestoreParts } from './restore-parts.js';
@@ -127,6 +128,8 @@ class Restore {
   readonly #target: RestoreTarget;
   readonly #folder: Buffer;
   readonly #parts: RestoreParts;
+  /** Two names of a folder may be one on the target. */
+  #foldsNames = false;
   #phase: RestoreProgress['phase'] = 'write';
   #files = 0;
   #filesDone = 0;
@@ -151,6 +154,7 @@ class Restore {
 
   async run(): Promise<RestoreReport> {
     const { verify } = this.#request;
+    this.#foldsNames = foldsNames(this.#folder);
     const root = await this.#writeDurably();
     if (verify) await this.#verifyAll();
     // Its removal changes the target's time, so the target itself comes last.
@@ -443,10 +447,11 @@ class Restore {
     readonly onClosed?: (folder: OpenFolder) => void;
   }): AsyncIterable<PlacedBelow> {
     const order = new RestoreOrder(this.#request.mark.under);
-    /** The open ones: nothing is known that could be set when they are closed. */
-    const standIns = new Set<Entry>();
+    const names = this.#foldsNames ? new FoldedNames(this.#folder) : undefined;
+    /** The open ones of which nothing is known that could be set when they are closed, or that have no place. */
+    const leftAlone = new Set<Entry>();
     const close = (folder: OpenFolder): void => {
-      if (!standIns.delete(folder.entry)) onClosed(folder);
+      if (!leftAlone.delete(folder.entry)) onClosed(folder);
     };
     for await (const item of this.#request.entries(signal)) {
       signal.throwIfAborted();
@@ -455,12 +460,20 @@ class Restore {
         continue;
       }
       const { entry, isStandIn } = item;
-      if (isStandIn) standIns.add(entry);
+      if (isStandIn) leftAlone.add(entry);
       if (isStandIn && report) this.#faults(entry, [STANDS_IN]);
       const verdict = order.next(entry);
       for (const folder of verdict.closed) close(folder);
-      if (verdict.act === 'write') yield { ...item, path: verdict.path };
-      else if (report) this.#fail(entry.path, verdict.because, { retry: false });
+      if (verdict.act === 'refuse') {
+        if (report) this.#fail(entry.path, verdict.because, { retry: false });
+        continue;
+      }
+      const taken = names?.next(verdict.path);
+      if (taken === undefined) yield { ...item, path: verdict.path };
+      else {
+        if (entry.kind === 'directory') leftAlone.add(entry);
+        if (report) this.#fail(entry.path, taken, { retry: false });
+      }
     }
     for (const folder of order.end()) close(folder);
   }

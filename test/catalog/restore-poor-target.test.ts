@@ -1,12 +1,13 @@
 /** Targets whose file system can do less than the source's, as their calls would answer. */
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
 import { lutimes } from '../../src/platform/posix.js';
+import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { Blobs, entryOf, fileOf, placed, restore } from './restore-fixture.js';
-import { failWith, standIn } from './stand-in.js';
+import { failWith, foldNames, standIn } from './stand-in.js';
 
 test.serial('--overwrite leaves a file in its place until the symlink for it could be made', async t => {
   const target = temporaryFolder(t);
@@ -80,4 +81,56 @@ test.serial('a restore goes on where there are no hard links, and tells of them 
     problems.map(problem => problem.kind === 'not-set' && problem.what),
     ['hard link', 'hard link'],
   );
+});
+
+const FOLDED = placed([
+  entryOf('', { kind: 'directory' }),
+  entryOf('.Scatterhoard-Restore', { kind: 'directory' }),
+  fileOf('.Scatterhoard-Restore/mark', 'six'),
+  fileOf('A.txt', 'one'),
+  entryOf('D', { kind: 'directory', mode: 0o750 }),
+  fileOf('D/x', 'three'),
+  entryOf('L', { kind: 'symlink', target: Buffer.from('D') }),
+  fileOf('a.txt', 'two'),
+  entryOf('d', { kind: 'directory', mode: 0o700 }),
+  fileOf('d/X', 'four'),
+  fileOf('d/y', 'five'),
+  entryOf('l', { kind: 'symlink', target: Buffer.from('d') }),
+]);
+
+for (const existing of ['refuse', 'keep', 'overwrite'] as const) {
+  test.serial(`where two names are one, the second is told and takes nothing away (existing: ${existing})`, async t => {
+    const target = temporaryFolder(t);
+    if (existing !== 'refuse') writeFileSync(join(target, 'mine'), 'mine');
+    const blobs = new Blobs();
+    for (const content of ['one', 'two', 'three', 'four', 'five', 'six']) blobs.add(content);
+    foldNames(t, target, name => name.toLowerCase());
+
+    const { report, problems } = await restore({ target, list: FOLDED, blobs, existing, verify: true });
+    t.deepEqual(
+      problems.map(({ path }) => path.toString()),
+      ['.Scatterhoard-Restore', '.Scatterhoard-Restore/mark', 'a.txt', 'd', 'd/X', 'd/y', 'l'],
+    );
+    t.like(report, { files: 2, folders: 1, symlinks: 1, kept: 0, failed: 7, verified: 4, resumable: false });
+    t.is(readFileSync(join(target, 'A.txt'), 'utf8'), 'one');
+    t.is(readlinkSync(join(target, 'L'), 'utf8'), 'D');
+    t.deepEqual(readdirSync(join(target, 'D')), ['x']);
+    t.is(statSync(join(target, 'D')).mode & 0o777, 0o750);
+    t.false(existsSync(join(target, MARK_FOLDER)));
+  });
+}
+
+test.serial('names are refused only where this file system takes them for one', async t => {
+  if (process.platform !== 'linux') return skip(t, 'file systems here may fold more');
+  const target = join(temporaryFolder(t), 'target');
+  const names = ['A', 'a', 'e\u0301', '\u00e9'];
+  foldNames(t, target, name => name.normalize());
+  const blobs = new Blobs();
+  for (const name of names) blobs.add(name);
+  const { problems } = await restore({ target, list: placed(names.map(name => fileOf(name, name))), blobs });
+  t.deepEqual(
+    problems.map(({ path }) => path.toString()),
+    ['\u00e9'],
+  );
+  for (const name of names.slice(0, 3)) t.is(readFileSync(join(target, name), 'utf8'), name);
 });
