@@ -52,6 +52,8 @@ export interface FilesWork {
   /** The target carried this restore's mark: what is there may be ours. */
   readonly isResume: boolean;
   readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
+  /** `content` may begin behind what is here already. */
+  readonly canBeginLater: boolean;
   readonly parts: RestoreParts;
   /** Says when a finished file may get its name; outcomes come then. */
   readonly flush: RestoreFlush;
@@ -65,6 +67,8 @@ export interface FilesWork {
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, COPYFILE_EXCL, COPYFILE_FICLONE } = constants;
 /** A blob whose bytes were wrong is asked for once more: another holder may have it right. */
 const ASKS_MAX = 2;
+/** From this size on, what has come of a file outlasts the run: less comes again within a minute, over a line of 10 Mbit/s. */
+export const BEGUN_BYTES_MIN = 64 * 1024 * 1024;
 
 /** Failures of the target as a whole, not of one name: going on would fail again and again. */
 const STOPPING: ReadonlySet<string> = new Set([
@@ -82,6 +86,8 @@ export class FileWriter {
   readonly #work: FilesWork;
   /** Of each hard-linked file whose first name waits for the disk, its anchor's path and its unfinished file. */
   readonly #unnamedLinks = new Map<string, Buffer>();
+  /** Large blobs that are coming in: of two files with the same one, one may be begun where it outlasts the run. */
+  readonly #begun = new Set<BlobId>();
 
   constructor(work: FilesWork) {
     this.#work = work;
@@ -125,15 +131,20 @@ export class FileWriter {
 
   async #fetch(parcel: ParcelId, wanted: Map<BlobId, WantedFile[]>): Promise<void> {
     const { content, signal } = this.#work;
+    const begun = this.#begin(wanted);
     let incoming: Incoming | undefined;
     try {
-      for await (const frame of content({ parcel, blobs: [...wanted.keys()] }, signal)) {
+      incoming = begun && (await this.#takeUp(begun));
+      const request = { parcel, blobs: [...wanted.keys()], ...(incoming && { from: incoming.bytes }) };
+      for await (const frame of content(request, signal)) {
         signal.throwIfAborted();
         switch (frame.kind) {
           case 'start': {
+            if (incoming?.blob === frame.blob && incoming.bytes === frame.from) break;
             incoming?.discard();
             const sharers = wanted.get(frame.blob);
-            incoming = sharers === undefined ? undefined : new Incoming(frame.blob, sharers);
+            const isUsable = sharers !== undefined && (frame.from ?? 0) === 0;
+            incoming = isUsable ? new Incoming(frame.blob, sharers, begun?.path) : undefined;
             break;
           }
           case 'data':
@@ -157,7 +168,38 @@ export class FileWriter {
         }
       }
     } finally {
-      incoming?.discard();
+      incoming?.leave();
+      if (begun !== undefined) this.#begun.delete(begun.blob);
+    }
+  }
+
+  /** The one large file of a parcel, unless another with the same content is coming in. */
+  #begin(wanted: ReadonlyMap<BlobId, readonly WantedFile[]>): Begun | undefined {
+    const [[blob, sharers] = [], ...others] = wanted;
+    const [file, ...sharing] = sharers ?? [];
+    if (blob === undefined || file === undefined || others.length > 0 || sharing.length > 0) return undefined;
+    if (file.entry.size < BEGUN_BYTES_MIN || this.#begun.has(blob)) return undefined;
+    const path = this.#work.parts.begunPathFor(file.path, blob);
+    if (path === undefined) return undefined;
+    this.#begun.add(blob);
+    return { blob, file, path };
+  }
+
+  /** What the last run has left of it, hashed again up to its end. `undefined`: it begins at its first byte. */
+  async #takeUp({ blob, file, path }: Begun): Promise<Incoming | undefined> {
+    const { canBeginLater, signal } = this.#work;
+    const there = lstatSync(path, { throwIfNoEntry: false });
+    if (!canBeginLater || !there?.isFile() || there.size === 0 || there.size >= file.entry.size) return undefined;
+    const incoming = new Incoming(blob, [file], path);
+    try {
+      await incoming.takeUp({ path, fd: openSync(path, O_WRONLY | O_NOFOLLOW) }, signal);
+      return incoming;
+    } catch (error) {
+      incoming.leave();
+      signal.throwIfAborted();
+      throwIfStopping(error);
+      // What cannot be read any more is of no use.
+      return undefined;
     }
   }
 
@@ -165,7 +207,7 @@ export class FileWriter {
     const [first] = incoming.sharers;
     if (first === undefined) return;
     try {
-      incoming.part ??= this.#openPart(first);
+      incoming.part ??= this.#openPart(first, incoming.begunPath);
       incoming.write(data);
       this.#work.onBytes(data.length);
     } catch (error) {
@@ -191,7 +233,10 @@ export class FileWriter {
           this.#finish({ path: copy, fd: openSync(copy, O_WRONLY | O_NOFOLLOW) }, other);
         });
       }
-      this.#guardedSync([first], () => this.#finish(part, first));
+      this.#guardedSync([first], () => {
+        if (incoming.begunPath !== undefined) this.#renamePart(part, first);
+        this.#finish(part, first);
+      });
     } finally {
       removePart(part);
     }
@@ -343,9 +388,18 @@ export class FileWriter {
 
   // ── Unfinished files ──
 
-  #openPart(file: WantedFile): Part {
-    const path = this.#work.parts.pathFor(file.path);
+  #openPart(file: WantedFile, begunPath?: Buffer): Part {
+    const path = begunPath ?? this.#work.parts.pathFor(file.path);
+    // What an earlier run left, and this one did not take up.
+    if (begunPath !== undefined) rmSync(path, { force: true });
     return { path, fd: openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600) };
+  }
+
+  /** Whole, it waits for its name among the others, and its blob may come in again for another file. */
+  #renamePart(part: Part, { path }: WantedFile): void {
+    const own = this.#work.parts.pathFor(path);
+    renameSync(part.path, own);
+    part.path = own;
   }
 
   // ── Failures ──
@@ -391,6 +445,8 @@ const alreadyThere: Outcome = { kind: 'failed', because: NAME_TAKEN, retry: fals
 class Incoming {
   readonly blob: BlobId;
   readonly sharers: readonly WantedFile[];
+  /** Where its unfinished file lies if that is to outlast the run. */
+  readonly begunPath: Buffer | undefined;
   part: Part | undefined;
   #content: SparseWriter | undefined;
   readonly #hasher: Hasher = createHasher();
@@ -399,10 +455,22 @@ class Incoming {
   #digest: string | undefined;
   #isDiscarded = false;
 
-  constructor(blob: BlobId, sharers: readonly WantedFile[]) {
+  constructor(blob: BlobId, sharers: readonly WantedFile[], begunPath?: Buffer) {
     this.blob = blob;
     this.sharers = sharers;
+    this.begunPath = begunPath;
     this.#expectedBytes = sharers[0]?.entry.size ?? 0;
+  }
+
+  /** Bytes that are here. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  async takeUp(part: Part, signal: AbortSignal): Promise<void> {
+    this.part = part;
+    this.#bytes = await hashInto(this.#hasher, part.path, signal);
+    this.#content = new SparseWriter(part.fd, this.#bytes);
   }
 
   write(data: Uint8Array): void {
@@ -434,6 +502,12 @@ class Incoming {
     return part;
   }
 
+  /** It has come to no end: what outlasts the run stays where it is. */
+  leave(): void {
+    if (this.part !== undefined && this.begunPath !== undefined) this.part.isHandedOn = true;
+    this.discard();
+  }
+
   discard(): void {
     if (!this.#isDiscarded && this.#digest === undefined) this.#hasher.dispose();
     this.#isDiscarded = true;
@@ -448,11 +522,18 @@ interface Finished {
   readonly faults: readonly NotSet[];
 }
 
-interface Part {
+/** A large file whose unfinished one outlasts the run. */
+interface Begun {
+  readonly blob: BlobId;
+  readonly file: WantedFile;
   readonly path: Buffer;
+}
+
+interface Part {
+  path: Buffer;
   readonly fd: number;
   isClosed?: boolean;
-  /** It waits for its name, or was removed: nothing is left to remove. */
+  /** It waits for its name or for the next run, or was removed: nothing is left to remove. */
   isHandedOn?: boolean;
 }
 
@@ -486,21 +567,31 @@ export function hasMetadataOf(there: BigIntStats, entry: Entry): boolean {
 
 /** BLAKE3 of the regular file at `path`; a symlink is not followed. */
 export async function hashFile(path: Buffer, signal: AbortSignal): Promise<string> {
-  const file = await open(path, constants.O_RDONLY | O_NOFOLLOW);
   const hasher = createHasher();
   let isSpent = false;
+  try {
+    await hashInto(hasher, path, signal);
+    isSpent = true;
+    return hexOf(hasher.digest());
+  } finally {
+    if (!isSpent) hasher.dispose();
+  }
+}
+
+/** @returns how many bytes */
+async function hashInto(hasher: Hasher, path: Buffer, signal: AbortSignal): Promise<number> {
+  const file = await open(path, constants.O_RDONLY | O_NOFOLLOW);
+  let bytes = 0;
   try {
     const buffer = Buffer.allocUnsafe(READ_BYTES);
     for (;;) {
       signal.throwIfAborted();
       const { bytesRead } = await file.read(buffer, 0, READ_BYTES);
-      if (bytesRead === 0) break;
+      if (bytesRead === 0) return bytes;
       hasher.update(buffer.subarray(0, bytesRead));
+      bytes += bytesRead;
     }
-    isSpent = true;
-    return hexOf(hasher.digest());
   } finally {
-    if (!isSpent) hasher.dispose();
     await file.close();
   }
 }

@@ -64,6 +64,8 @@ export interface RestoreRequest {
   /** Must give the same entries at each call, in path order. */
   readonly entries: (signal: AbortSignal) => AsyncIterable<PlacedEntry | LackingEntries>;
   readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
+  /** `content` can begin behind what is here already, so what has come of a large file is of use. Default: it cannot. */
+  readonly canBeginLater?: boolean;
   readonly target: string;
   readonly mark: RestoreMark;
   readonly existing: ExistingFiles;
@@ -109,7 +111,7 @@ interface PlacedBelow extends PlacedEntry {
   readonly path: Buffer;
 }
 
-/** Paths that failed, kept for the reading back, which would tell of each once more: some 10 MiB. It does tell of what fails beyond. */
+/** Paths that failed, kept for the reading back, which else tells of each once more: some 10 MiB. */
 export const FAILED_KEPT_MAX = 65_536;
 /** Parcels in the making: enough to hide the latency of fetching, few enough to stay small in memory. */
 const PARCELS_AT_ONCE = 4;
@@ -210,6 +212,7 @@ class Restore {
       existing: this.#request.existing,
       isResume: this.#target.state === 'resume',
       content: this.#request.content,
+      canBeginLater: this.#request.canBeginLater === true,
       parts: this.#parts,
       flush,
       signal,

@@ -5,7 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
 import { posix } from '../../src/platform/posix.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
-import { Blobs, entryOf, fileOf, placed, restore } from './restore-fixture.js';
+import { Blobs, entryOf, fileOf, interruptedRestore, placed, restore } from './restore-fixture.js';
 import { standIn } from './stand-in.js';
 
 /** These tests put themselves before the system's call. */
@@ -80,16 +80,7 @@ if (stoodIn?.syncfs !== undefined) {
     const target = join(temporaryFolder(t), 'target');
     const { list, blobs } = aTree();
     const { notKept } = watchFlushes(t, target);
-    const interrupt = new AbortController();
-    const interrupted = restore({
-      target,
-      list,
-      blobs,
-      signal: interrupt.signal,
-      onProgress: ({ bytes }) => {
-        if (bytes > 8 * 1024 * 1024) interrupt.abort(new Error('interrupted'));
-      },
-    });
+    const interrupted = interruptedRestore({ target, list, blobs }, { afterBytes: 8 * 1024 * 1024 + 1 });
     await t.throwsAsync(interrupted, { message: 'interrupted' });
     t.true(namedIn(target).length > 0);
     t.deepEqual(notKept(), []);
