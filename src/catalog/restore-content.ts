@@ -24,15 +24,19 @@ export interface ContentRequest {
   readonly parcel: ParcelId;
   /** 1 to `CONTENT_BLOBS_MAX`, of this parcel, none twice, none empty. */
   readonly blobs: readonly BlobId[];
+  /** Of the only blob so many bytes are here already. A giver may begin behind them, and says so in its `start`. */
+  readonly from?: number;
 }
 
 /**
  * `start`, `data`…, `end` for each blob, one after the other, in any order of blobs. A `start` before the `end` means that
- * what came of the blob so far is void and it begins anew (its holder went away). `unavailable` ends a blob too. The
- * receiver checks the hash; so does the sender, but bytes that cross a process border are checked again.
+ * what came of the blob so far is void and it begins anew (its holder went away); unless it has `from`, and that is all that
+ * is here and has come: then the data goes on there. `unavailable` ends a blob too. The receiver checks the hash; so does
+ * the sender, but bytes that cross a process border are checked again.
  */
 export type ContentFrame =
-  | { readonly kind: 'start'; readonly blob: BlobId; readonly bytes: number }
+  /** `bytes`: of the whole blob. */
+  | { readonly kind: 'start'; readonly blob: BlobId; readonly bytes: number; readonly from?: number }
   /** 1 byte to `CONTENT_DATA_BYTES_MAX`. Good until the next frame is asked for: the giver may use its memory again. */
   | { readonly kind: 'data'; readonly data: Uint8Array }
   | { readonly kind: 'end' }

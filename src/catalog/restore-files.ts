@@ -3,8 +3,8 @@
  *
  * Bytes go to an unfinished file in the mark's folder and are hashed on the way; owner, attributes, mode and time are set
  * there; when the disk has all of it (restore-flush.ts) it is renamed into its place, and not before. So a name that is there
- * is whole and right, also after a power cut, and a restore that goes on can tell by size and time. A blob that several files
- * of the parcel need is fetched once.
+ * is whole and right, also after a power cut, and a restore that goes on can tell by size and time, or else by its bytes. A
+ * blob that several files of the parcel need is fetched once.
  *
  * Calls are synchronous up to a megabyte at a time: a small file costs 60 µs so and 500 µs by the thread pool, and this
  * process has nothing else to do. Driven by restore-tree.ts, several parcels at once.
@@ -30,7 +30,8 @@ import { type Entry, MTIME_SAME_NS } from './entry.js';
 import type { ContentFrame, ContentRequest } from './restore-content.js';
 import type { RestoreFlush } from './restore-flush.js';
 import { hasAttributesOf, isRoot, type NotSet, setAllButTime, setTime } from './restore-metadata.js';
-import { below, type ExistingFiles, linkAnchor, partPath } from './restore-target.js';
+import type { RestoreParts } from './restore-parts.js';
+import { below, type ExistingFiles, linkAnchor } from './restore-target.js';
 import { copySparse, SparseWriter } from './sparse-writer.js';
 
 /** A regular file of the snapshot and its place, relative to the target. */
@@ -51,6 +52,9 @@ export interface FilesWork {
   /** The target carried this restore's mark: what is there may be ours. */
   readonly isResume: boolean;
   readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
+  /** `content` may begin behind what is here already. */
+  readonly canBeginLater: boolean;
+  readonly parts: RestoreParts;
   /** Says when a finished file may get its name; outcomes come then. */
   readonly flush: RestoreFlush;
   readonly signal: AbortSignal;
@@ -63,6 +67,8 @@ export interface FilesWork {
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, COPYFILE_EXCL, COPYFILE_FICLONE } = constants;
 /** A blob whose bytes were wrong is asked for once more: another holder may have it right. */
 const ASKS_MAX = 2;
+/** From this size on, what has come of a file outlasts the run: less comes again within a minute, over a line of 10 Mbit/s. */
+export const BEGUN_BYTES_MIN = 64 * 1024 * 1024;
 
 /** Failures of the target as a whole, not of one name: going on would fail again and again. */
 const STOPPING: ReadonlySet<string> = new Set([
@@ -78,15 +84,13 @@ const STOPPING: ReadonlySet<string> = new Set([
 
 export class FileWriter {
   readonly #work: FilesWork;
-  /** The target's file system. */
-  readonly #device: number;
   /** Of each hard-linked file whose first name waits for the disk, its anchor's path and its unfinished file. */
   readonly #unnamedLinks = new Map<string, Buffer>();
-  #parts = 0;
+  /** Large blobs that are coming in: of two files with the same one, one may be begun where it outlasts the run. */
+  readonly #begun = new Set<BlobId>();
 
   constructor(work: FilesWork) {
     this.#work = work;
-    this.#device = lstatSync(work.folder).dev;
   }
 
   /**
@@ -127,15 +131,20 @@ export class FileWriter {
 
   async #fetch(parcel: ParcelId, wanted: Map<BlobId, WantedFile[]>): Promise<void> {
     const { content, signal } = this.#work;
+    const begun = this.#begin(wanted);
     let incoming: Incoming | undefined;
     try {
-      for await (const frame of content({ parcel, blobs: [...wanted.keys()] }, signal)) {
+      incoming = begun && (await this.#takeUp(begun));
+      const request = { parcel, blobs: [...wanted.keys()], ...(incoming && { from: incoming.bytes }) };
+      for await (const frame of content(request, signal)) {
         signal.throwIfAborted();
         switch (frame.kind) {
           case 'start': {
+            if (incoming?.blob === frame.blob && incoming.bytes === frame.from) break;
             incoming?.discard();
             const sharers = wanted.get(frame.blob);
-            incoming = sharers === undefined ? undefined : new Incoming(frame.blob, sharers);
+            const isUsable = sharers !== undefined && (frame.from ?? 0) === 0;
+            incoming = isUsable ? new Incoming(frame.blob, sharers, begun?.path) : undefined;
             break;
           }
           case 'data':
@@ -159,7 +168,38 @@ export class FileWriter {
         }
       }
     } finally {
-      incoming?.discard();
+      incoming?.leave();
+      if (begun !== undefined) this.#begun.delete(begun.blob);
+    }
+  }
+
+  /** The one large file of a parcel, unless another with the same content is coming in. */
+  #begin(wanted: ReadonlyMap<BlobId, readonly WantedFile[]>): Begun | undefined {
+    const [[blob, sharers] = [], ...others] = wanted;
+    const [file, ...sharing] = sharers ?? [];
+    if (blob === undefined || file === undefined || others.length > 0 || sharing.length > 0) return undefined;
+    if (file.entry.size < BEGUN_BYTES_MIN || this.#begun.has(blob)) return undefined;
+    const path = this.#work.parts.begunPathFor(file.path, blob);
+    if (path === undefined) return undefined;
+    this.#begun.add(blob);
+    return { blob, file, path };
+  }
+
+  /** What the last run has left of it, hashed again up to its end. `undefined`: it begins at its first byte. */
+  async #takeUp({ blob, file, path }: Begun): Promise<Incoming | undefined> {
+    const { canBeginLater, signal } = this.#work;
+    const there = lstatSync(path, { throwIfNoEntry: false });
+    if (!canBeginLater || !there?.isFile() || there.size === 0 || there.size >= file.entry.size) return undefined;
+    const incoming = new Incoming(blob, [file], path);
+    try {
+      await incoming.takeUp({ path, fd: openSync(path, O_WRONLY | O_NOFOLLOW) }, signal);
+      return incoming;
+    } catch (error) {
+      incoming.leave();
+      signal.throwIfAborted();
+      throwIfStopping(error);
+      // What cannot be read any more is of no use.
+      return undefined;
     }
   }
 
@@ -167,7 +207,7 @@ export class FileWriter {
     const [first] = incoming.sharers;
     if (first === undefined) return;
     try {
-      incoming.part ??= this.#openPart(first);
+      incoming.part ??= this.#openPart(first, incoming.begunPath);
       incoming.write(data);
       this.#work.onBytes(data.length);
     } catch (error) {
@@ -187,13 +227,16 @@ export class FileWriter {
       for (const other of others) {
         this.#guardedSync([other], () => {
           if (this.#linked(other)) return;
-          const copy = this.#partFor(other);
+          const copy = this.#work.parts.pathFor(other.path);
           if (incoming.hasHoles) copySparse(part.path, copy);
           else copyFileSync(part.path, copy, COPYFILE_EXCL | COPYFILE_FICLONE);
           this.#finish({ path: copy, fd: openSync(copy, O_WRONLY | O_NOFOLLOW) }, other);
         });
       }
-      this.#guardedSync([first], () => this.#finish(part, first));
+      this.#guardedSync([first], () => {
+        if (incoming.begunPath !== undefined) this.#renamePart(part, first);
+        this.#finish(part, first);
+      });
     } finally {
       removePart(part);
     }
@@ -270,7 +313,7 @@ export class FileWriter {
 
   /** Makes the file another name of one that is restored, or about to be. False: there is none, or no link can be made. */
   #linked(file: WantedFile): boolean {
-    const { folder } = this.#work;
+    const { folder, parts } = this.#work;
     const { link, blob } = file.entry;
     if (link === undefined || blob === undefined) return false;
     const anchor = linkAnchor(folder, link, blob);
@@ -279,7 +322,7 @@ export class FileWriter {
     // A name restored by an earlier run may have been written to since; the anchor is the same inode.
     if (found === undefined || found.size !== BigInt(file.entry.size) || !sameTime(found.mtimeNs, file.entry.mtimeNs))
       return false;
-    const part = this.#partFor(file);
+    const part = parts.pathFor(file.path);
     try {
       linkSync(first, part);
     } catch {
@@ -315,12 +358,9 @@ export class FileWriter {
     if (there === undefined) return 'write';
     if (existing === 'keep') return { kind: 'kept' };
     if (there.isDirectory()) return { kind: 'failed', because: 'a folder is there in its place', retry: false };
-    const looksRight = there.isFile() && there.size === BigInt(entry.size) && sameTime(there.mtimeNs, entry.mtimeNs);
-    if (existing === 'refuse') {
-      // From this restore's own last run: its name came only when its bytes were right and on disk.
-      const isOurs = isResume && looksRight && this.#anchor(place, entry) === undefined;
-      return isOurs ? { kind: 'kept' } : alreadyThere;
-    }
+    const hasSize = there.isFile() && there.size === BigInt(entry.size);
+    const looksRight = hasSize && sameTime(there.mtimeNs, entry.mtimeNs);
+    if (existing === 'refuse') return isResume && hasSize ? this.#fromLastRun(file, { looksRight }) : alreadyThere;
     const isRight =
       looksRight &&
       hasMetadataOf(there, entry) &&
@@ -331,20 +371,35 @@ export class FileWriter {
     return isRight ? { kind: 'kept' } : 'write';
   }
 
+  /**
+   * This restore's own last run gave it its name only when its bytes were right and on disk. Where times are coarser than the
+   * snapshot's, or there are no hard links, nobody can tell by looking: then its bytes say it.
+   */
+  async #fromLastRun(file: WantedFile, { looksRight }: { readonly looksRight: boolean }): Promise<Outcome> {
+    const { folder, signal, onNotSet } = this.#work;
+    const { entry, path } = file;
+    const place = below(folder, path);
+    if (looksRight && this.#anchor(place, entry) === undefined) return { kind: 'kept' };
+    if ((await hashFile(place, signal)) !== entry.blob) return alreadyThere;
+    const unlinked = this.#anchor(place, entry);
+    if (unlinked !== undefined) onNotSet(file, unlinked);
+    return { kind: 'kept' };
+  }
+
   // ── Unfinished files ──
 
-  #openPart(file: WantedFile): Part {
-    const path = this.#partFor(file);
+  #openPart(file: WantedFile, begunPath?: Buffer): Part {
+    const path = begunPath ?? this.#work.parts.pathFor(file.path);
+    // What an earlier run left, and this one did not take up.
+    if (begunPath !== undefined) rmSync(path, { force: true });
     return { path, fd: openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600) };
   }
 
-  /** In the mark's folder; beside the name where that lies on another file system, for a rename cannot cross. */
-  #partFor({ path }: WantedFile): Buffer {
-    const { folder } = this.#work;
-    this.#parts += 1;
-    const parent = below(folder, path.subarray(0, Math.max(path.lastIndexOf(SLASH), 0)));
-    if (lstatSync(parent).dev === this.#device) return partPath(folder, this.#parts);
-    return below(parent, `.scatterhoard-part-${process.pid}-${this.#parts}`);
+  /** Whole, it waits for its name among the others, and its blob may come in again for another file. */
+  #renamePart(part: Part, { path }: WantedFile): void {
+    const own = this.#work.parts.pathFor(path);
+    renameSync(part.path, own);
+    part.path = own;
   }
 
   // ── Failures ──
@@ -379,18 +434,19 @@ export class FileWriter {
 const SLASH = 0x2f;
 
 /** Bytes of a path as a key: names need not be UTF-8. */
-const pathKey = (path: Buffer): string => path.toString('latin1');
+export const pathKey = (path: Buffer): string => path.toString('latin1');
 
-const alreadyThere: Outcome = {
-  kind: 'failed',
-  because: 'something else has its name in the target already (this file system may take two names for one)',
-  retry: false,
-};
+export const NAME_TAKEN =
+  'something else has its name in the target already (this file system may take two names for one)';
+
+const alreadyThere: Outcome = { kind: 'failed', because: NAME_TAKEN, retry: false };
 
 /** A blob on its way into an unfinished file. */
 class Incoming {
   readonly blob: BlobId;
   readonly sharers: readonly WantedFile[];
+  /** Where its unfinished file lies if that is to outlast the run. */
+  readonly begunPath: Buffer | undefined;
   part: Part | undefined;
   #content: SparseWriter | undefined;
   readonly #hasher: Hasher = createHasher();
@@ -399,10 +455,22 @@ class Incoming {
   #digest: string | undefined;
   #isDiscarded = false;
 
-  constructor(blob: BlobId, sharers: readonly WantedFile[]) {
+  constructor(blob: BlobId, sharers: readonly WantedFile[], begunPath?: Buffer) {
     this.blob = blob;
     this.sharers = sharers;
+    this.begunPath = begunPath;
     this.#expectedBytes = sharers[0]?.entry.size ?? 0;
+  }
+
+  /** Bytes that are here. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  async takeUp(part: Part, signal: AbortSignal): Promise<void> {
+    this.part = part;
+    this.#bytes = await hashInto(this.#hasher, part.path, signal);
+    this.#content = new SparseWriter(part.fd, this.#bytes);
   }
 
   write(data: Uint8Array): void {
@@ -434,6 +502,12 @@ class Incoming {
     return part;
   }
 
+  /** It has come to no end: what outlasts the run stays where it is. */
+  leave(): void {
+    if (this.part !== undefined && this.begunPath !== undefined) this.part.isHandedOn = true;
+    this.discard();
+  }
+
   discard(): void {
     if (!this.#isDiscarded && this.#digest === undefined) this.#hasher.dispose();
     this.#isDiscarded = true;
@@ -448,11 +522,18 @@ interface Finished {
   readonly faults: readonly NotSet[];
 }
 
-interface Part {
+/** A large file whose unfinished one outlasts the run. */
+interface Begun {
+  readonly blob: BlobId;
+  readonly file: WantedFile;
   readonly path: Buffer;
+}
+
+interface Part {
+  path: Buffer;
   readonly fd: number;
   isClosed?: boolean;
-  /** It waits for its name, or was removed: nothing is left to remove. */
+  /** It waits for its name or for the next run, or was removed: nothing is left to remove. */
   isHandedOn?: boolean;
 }
 
@@ -486,21 +567,31 @@ export function hasMetadataOf(there: BigIntStats, entry: Entry): boolean {
 
 /** BLAKE3 of the regular file at `path`; a symlink is not followed. */
 export async function hashFile(path: Buffer, signal: AbortSignal): Promise<string> {
-  const file = await open(path, constants.O_RDONLY | O_NOFOLLOW);
   const hasher = createHasher();
   let isSpent = false;
+  try {
+    await hashInto(hasher, path, signal);
+    isSpent = true;
+    return hexOf(hasher.digest());
+  } finally {
+    if (!isSpent) hasher.dispose();
+  }
+}
+
+/** @returns how many bytes */
+async function hashInto(hasher: Hasher, path: Buffer, signal: AbortSignal): Promise<number> {
+  const file = await open(path, constants.O_RDONLY | O_NOFOLLOW);
+  let bytes = 0;
   try {
     const buffer = Buffer.allocUnsafe(READ_BYTES);
     for (;;) {
       signal.throwIfAborted();
       const { bytesRead } = await file.read(buffer, 0, READ_BYTES);
-      if (bytesRead === 0) break;
+      if (bytesRead === 0) return bytes;
       hasher.update(buffer.subarray(0, bytesRead));
+      bytes += bytesRead;
     }
-    isSpent = true;
-    return hexOf(hasher.digest());
   } finally {
-    if (!isSpent) hasher.dispose();
     await file.close();
   }
 }

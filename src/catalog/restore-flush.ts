@@ -25,7 +25,7 @@ export const FLUSH_FILES = 4096;
 export interface Unnamed {
   /** Called once, when it is on disk. What it throws ends the restore. */
   name(): void;
-  /** Called once instead, when the disk did not take it. */
+  /** Called once instead, when the disk did not take it. The first failure stays the one that is told. */
   discard(): void;
 }
 
@@ -95,6 +95,7 @@ export class RestoreFlush {
     });
   }
 
+  /** Never throws: one that runs beside the writing has nobody who waits for it. */
   async #carryOut(files: readonly Unnamed[]): Promise<void> {
     const left = files.values();
     try {
@@ -105,7 +106,13 @@ export class RestoreFlush {
     } catch (error) {
       this.#failure ??= { error };
     }
-    for (const file of left) file.discard();
+    for (const file of left) {
+      try {
+        file.discard();
+      } catch (error) {
+        this.#failure ??= { error };
+      }
+    }
   }
 
   #throwIfFailed(): void {

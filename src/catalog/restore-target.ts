@@ -2,7 +2,8 @@
  * Restore target: may a restore begin in this folder, and what may it do with what is there?
  *
  * A restore marks its target with a folder `.scatterhoard-restore`: `mark` says which restore it is, `part-…` are unfinished
- * files, `links/…` holds one name of each hard-linked file. It goes at the end; where it stays, the same restore goes on.
+ * files, `begun-…` those of them that the next run may go on with, `links/…` holds one name of each hard-linked file, and in
+ * `names` names are tried. It goes at the end; where it stays, the same restore goes on.
  * Unfinished files lie there and not beside their names, so that nothing is left behind and nobody sees half a file.
  *
  * Driven by restore-tree.ts.
@@ -10,6 +11,7 @@
 import { lstatSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { ClusterError } from '../core/fault.js';
+import type { BlobId } from '../core/ids.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 import { escapePath } from './path-text.js';
 import { MARK_FOLDER } from './restore-names.js';
@@ -46,7 +48,9 @@ interface TargetRequest {
 /** Names shown when a target is refused. */
 const NAMES_SHOWN = 3;
 const LINKS_FOLDER = 'links';
+const NAMES_FOLDER = 'names';
 const PART = 'part-';
+const BEGUN = 'begun-';
 
 /** Looks, and writes nothing. @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY */
 export function lookAtTarget({
@@ -103,8 +107,9 @@ export async function prepareTarget(request: TargetRequest): Promise<RestoreTarg
       },
     );
   }
-  for (const name of readdirSync(markFolder))
-    if (name.startsWith(PART)) rmSync(below(markFolder, name), { force: true });
+  const isLeftover = (name: string): boolean => name.startsWith(PART) || (name.startsWith(BEGUN) && state !== 'resume');
+  for (const name of readdirSync(markFolder)) if (isLeftover(name)) rmSync(below(markFolder, name), { force: true });
+  rmSync(below(markFolder, NAMES_FOLDER), { recursive: true, force: true });
   if (state !== 'resume') rmSync(below(markFolder, LINKS_FOLDER), { recursive: true, force: true });
   mkdirSync(below(markFolder, LINKS_FOLDER), { recursive: true, mode: 0o700 });
   const { snapshot, sourceId, under } = request.mark;
@@ -123,6 +128,12 @@ export function removeMark({ folder }: RestoreTarget): void {
 
 /** Where unfinished file number `number` lies. */
 export const partPath = (folder: Buffer, number: number): Buffer => below(folder, `${MARK_FOLDER}/${PART}${number}`);
+
+/** Where what has come of a large blob lies, also between two runs. */
+export const begunPath = (folder: Buffer, blob: BlobId): Buffer => below(folder, `${MARK_FOLDER}/${BEGUN}${blob}`);
+
+/** Where names are tried: there only while one is. */
+export const namesFolder = (folder: Buffer): Buffer => below(folder, `${MARK_FOLDER}/${NAMES_FOLDER}`);
 
 /** One name of a hard-linked file: its group and its content, for only equal content may be linked. */
 export const linkAnchor = (folder: Buffer, link: string, blob: string): Buffer =>

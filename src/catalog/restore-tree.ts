@@ -14,6 +14,7 @@
  * the mark stays when running the same restore again would help.
  */
 import {
+  type BigIntStats,
   chmodSync,
   closeSync,
   constants,
@@ -21,6 +22,7 @@ import {
   mkdirSync,
   openSync,
   readlinkSync,
+  renameSync,
   rmSync,
   symlinkSync,
 } from 'node:fs';
@@ -28,6 +30,7 @@ import type { ParcelId } from '../core/ids.js';
 import { abortWith } from '../platform/abort-with.js';
 import { PARCEL_FILE_BYTES } from './cut.js';
 import type { Entry } from './entry.js';
+import { errorCode } from './error-code.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from './restore-content.js';
 import {
   checkParents,
@@ -36,14 +39,17 @@ import {
   hasMetadataOf,
   messageOf,
   type Outcome,
+  pathKey,
   rethrow,
   sameTime,
   throwIfStopping,
   type WantedFile,
 } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
+import { FoldedNames, foldsNames } from './restore-folding.js';
 import { hasAttributesOf, type NotSet, setAllButTime, setAllButTimeOfSymlink, setTime } from './restore-metadata.js';
 import { type OpenFolder, RestoreOrder } from './restore-names.js';
+import { RestoreParts } from './restore-parts.js';
 import {
   below,
   type ExistingFiles,
@@ -58,6 +64,8 @@ export interface RestoreRequest {
   /** Must give the same entries at each call, in path order. */
   readonly entries: (signal: AbortSignal) => AsyncIterable<PlacedEntry | LackingEntries>;
   readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
+  /** `content` can begin behind what is here already, so what has come of a large file is of use. Default: it cannot. */
+  readonly canBeginLater?: boolean;
   readonly target: string;
   readonly mark: RestoreMark;
   readonly existing: ExistingFiles;
@@ -103,6 +111,8 @@ interface PlacedBelow extends PlacedEntry {
   readonly path: Buffer;
 }
 
+/** Paths that failed, kept for the reading back, which else tells of each once more: some 10 MiB. */
+export const FAILED_KEPT_MAX = 65_536;
 /** Parcels in the making: enough to hide the latency of fetching, few enough to stay small in memory. */
 const PARCELS_AT_ONCE = 4;
 
@@ -119,6 +129,9 @@ class Restore {
   readonly #request: RestoreRequest;
   readonly #target: RestoreTarget;
   readonly #folder: Buffer;
+  readonly #parts: RestoreParts;
+  /** Two names of a folder may be one on the target. */
+  #foldsNames = false;
   #phase: RestoreProgress['phase'] = 'write';
   #files = 0;
   #filesDone = 0;
@@ -131,15 +144,19 @@ class Restore {
   #notSet = 0;
   #verified = 0;
   #retry = false;
+  /** Paths that have been told as failed, as far as they are kept. */
+  readonly #failedPaths = new Set<string>();
 
   constructor(request: RestoreRequest, target: RestoreTarget) {
     this.#request = request;
     this.#target = target;
     this.#folder = target.folder;
+    this.#parts = new RestoreParts(target.folder);
   }
 
   async run(): Promise<RestoreReport> {
     const { verify } = this.#request;
+    this.#foldsNames = foldsNames(this.#folder);
     const root = await this.#writeDurably();
     if (verify) await this.#verifyAll();
     // Its removal changes the target's time, so the target itself comes last.
@@ -153,11 +170,9 @@ class Restore {
     const { existing } = this.#request;
     for await (const { entry, path } of this.#placed({ report: true })) {
       if (path.length === 0) continue;
-      const there = this.#target.isNew
-        ? undefined
-        : lstatSync(below(this.#folder, path), { throwIfNoEntry: false, bigint: true });
+      const there = this.#target.isNew ? undefined : found(below(this.#folder, path));
       if (entry.kind === 'directory') {
-        if (there === undefined) this.#folders += 1;
+        if (there?.isDirectory() !== true) this.#folders += 1;
         continue;
       }
       const looksRight = there?.size === BigInt(entry.size) && sameTime(there.mtimeNs, entry.mtimeNs);
@@ -197,6 +212,8 @@ class Restore {
       existing: this.#request.existing,
       isResume: this.#target.state === 'resume',
       content: this.#request.content,
+      canBeginLater: this.#request.canBeginLater === true,
+      parts: this.#parts,
       flush,
       signal,
       onOutcome: (file, outcome) => this.#settled(file, outcome),
@@ -254,15 +271,26 @@ class Restore {
         if ((there.mode & 0o700) !== 0o700) chmodSync(place, (there.mode & 0o7777) | 0o700);
         return;
       }
-      if (there !== undefined) {
-        if (this.#request.existing !== 'overwrite')
-          throw new Error('something that is no folder is there in its place');
-        rmSync(place);
-      }
-      mkdirSync(place, { mode: 0o700 });
+      if (there === undefined) mkdirSync(place, { mode: 0o700 });
+      else if (this.#request.existing === 'overwrite') this.#replaceByFolder(path);
+      else throw new Error('something that is no folder is there in its place');
       if (isStandIn) this.#setFolder(place, entry);
       this.#folders += 1;
     });
+  }
+
+  /** What is there goes when the folder is there, and not before. */
+  #replaceByFolder(path: Buffer): void {
+    const place = below(this.#folder, path);
+    const aside = this.#parts.pathFor(path);
+    renameSync(place, aside);
+    try {
+      mkdirSync(place, { mode: 0o700 });
+    } catch (error) {
+      renameSync(aside, place);
+      throw error;
+    }
+    rmSync(aside);
   }
 
   #settled({ entry }: WantedFile, outcome: Outcome): void {
@@ -317,11 +345,17 @@ class Restore {
         }
         if (there.isDirectory()) throw new Error('a folder is there in its place');
         if (existing !== 'overwrite') throw new Error('something else has its name in the target already');
-        rmSync(place);
       }
-      symlinkSync(target, place);
-      this.#symlinks += 1;
-      this.#faults(entry, [...setAllButTimeOfSymlink(place, entry), ...setTime(place, entry)]);
+      const part = this.#parts.pathFor(path);
+      try {
+        symlinkSync(target, part);
+        const faults = [...setAllButTimeOfSymlink(part, entry), ...setTime(part, entry)];
+        renameSync(part, place);
+        this.#symlinks += 1;
+        this.#faults(entry, faults);
+      } finally {
+        rmSync(part, { force: true });
+      }
     });
   }
 
@@ -364,7 +398,7 @@ class Restore {
     this.#filesDone = 0;
     this.#bytesMoved = 0;
     for await (const { entry, path, isStandIn } of this.#placed({ report: false })) {
-      if (path.length === 0 || isStandIn) continue;
+      if (path.length === 0 || isStandIn || this.#failedPaths.has(pathKey(entry.path))) continue;
       const fault = await this.#differs(entry, below(this.#folder, path)).catch(error => {
         throwIfStopping(error);
         return messageOf(error);
@@ -393,7 +427,7 @@ class Restore {
         this.#bytesMoved += entry.size;
         break;
       default:
-        return undefined;
+        return UNMAKEABLE;
     }
     if (!sameTime(there.mtimeNs, entry.mtimeNs)) return 'its time differs';
     if (!hasAttributesOf(place, entry)) return 'its attributes differ';
@@ -416,10 +450,11 @@ class Restore {
     readonly onClosed?: (folder: OpenFolder) => void;
   }): AsyncIterable<PlacedBelow> {
     const order = new RestoreOrder(this.#request.mark.under);
-    /** The open ones: nothing is known that could be set when they are closed. */
-    const standIns = new Set<Entry>();
+    const names = this.#foldsNames ? new FoldedNames(this.#folder) : undefined;
+    /** The open ones of which nothing is known that could be set when they are closed, or that have no place. */
+    const leftAlone = new Set<Entry>();
     const close = (folder: OpenFolder): void => {
-      if (!standIns.delete(folder.entry)) onClosed(folder);
+      if (!leftAlone.delete(folder.entry)) onClosed(folder);
     };
     for await (const item of this.#request.entries(signal)) {
       signal.throwIfAborted();
@@ -428,12 +463,20 @@ class Restore {
         continue;
       }
       const { entry, isStandIn } = item;
-      if (isStandIn) standIns.add(entry);
+      if (isStandIn) leftAlone.add(entry);
       if (isStandIn && report) this.#faults(entry, [STANDS_IN]);
       const verdict = order.next(entry);
       for (const folder of verdict.closed) close(folder);
-      if (verdict.act === 'write') yield { ...item, path: verdict.path };
-      else if (report) this.#fail(entry.path, verdict.because, { retry: false });
+      if (verdict.act === 'refuse') {
+        if (report) this.#fail(entry.path, verdict.because, { retry: false });
+        continue;
+      }
+      const taken = names?.next(verdict.path);
+      if (taken === undefined) yield { ...item, path: verdict.path };
+      else {
+        if (entry.kind === 'directory') leftAlone.add(entry);
+        if (report) this.#fail(entry.path, taken, { retry: false });
+      }
     }
     for (const folder of order.end()) close(folder);
   }
@@ -450,6 +493,7 @@ class Restore {
   #fail(path: Buffer, because: string, { retry }: { readonly retry: boolean }): void {
     this.#failed += 1;
     this.#retry ||= retry;
+    if (this.#request.verify && this.#failedPaths.size < FAILED_KEPT_MAX) this.#failedPaths.add(pathKey(path));
     this.#request.onProblem({ kind: 'failed', path, because });
   }
 
@@ -481,6 +525,16 @@ class Restore {
       verified: this.#verified,
       resumable: this.#retry,
     };
+  }
+}
+
+/** Below what is no folder yet, nothing is. */
+function found(place: Buffer): BigIntStats | undefined {
+  try {
+    return lstatSync(place, { throwIfNoEntry: false, bigint: true });
+  } catch (error) {
+    if (errorCode(error) === 'ENOTDIR') return undefined;
+    throw error;
   }
 }
 

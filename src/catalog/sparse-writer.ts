@@ -20,14 +20,16 @@ const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
 export class SparseWriter {
   readonly #fd: number;
   /** Bytes taken so far: where the next ones belong. */
-  #taken = 0;
+  #taken: number;
   /** Up to here all is written, or is a hole; from here to `#taken` there are zeros. */
-  #done = 0;
+  #done: number;
   #hasHoles = false;
 
-  /** `fd`: an empty file, open for writing. */
-  constructor(fd: number) {
+  /** `fd`: a file open for writing, empty, or with the first `from` bytes. */
+  constructor(fd: number, from = 0) {
     this.#fd = fd;
+    this.#taken = from;
+    this.#done = from;
   }
 
   get hasHoles(): boolean {

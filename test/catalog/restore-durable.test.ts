@@ -1,12 +1,12 @@
 /** What a power cut would leave of a restore, told by when the disk was asked to keep what. */
-import fs, { fstatSync, lstatSync, readdirSync } from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
+import { fstatSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
 import { posix } from '../../src/platform/posix.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
-import { Blobs, entryOf, fileOf, placed, restore } from './restore-fixture.js';
+import { Blobs, entryOf, fileOf, interruptedRestore, placed, restore } from './restore-fixture.js';
+import { standIn } from './stand-in.js';
 
 /** These tests put themselves before the system's call. */
 const stoodIn = posix() as { syncfs?: ((fd: number) => Promise<void>) | undefined } | undefined;
@@ -80,16 +80,7 @@ if (stoodIn?.syncfs !== undefined) {
     const target = join(temporaryFolder(t), 'target');
     const { list, blobs } = aTree();
     const { notKept } = watchFlushes(t, target);
-    const interrupt = new AbortController();
-    const interrupted = restore({
-      target,
-      list,
-      blobs,
-      signal: interrupt.signal,
-      onProgress: ({ bytes }) => {
-        if (bytes > 8 * 1024 * 1024) interrupt.abort(new Error('interrupted'));
-      },
-    });
+    const interrupted = interruptedRestore({ target, list, blobs }, { afterBytes: 8 * 1024 * 1024 + 1 });
     await t.throwsAsync(interrupted, { message: 'interrupted' });
     t.true(namedIn(target).length > 0);
     t.deepEqual(notKept(), []);
@@ -107,19 +98,15 @@ if (stoodIn?.syncfs !== undefined) {
     const target = join(temporaryFolder(t), 'target');
     const { list, blobs, files } = aTree();
     const { syncfs } = stoodIn;
-    const { fsyncSync } = fs;
     const flushed = new Set<string>();
     stoodIn.syncfs = undefined;
-    fs.fsyncSync = fd => {
-      fsyncSync(fd);
+    standIn(t, 'fsyncSync', real => fd => {
+      real(fd);
       const { ino, size, mtimeNs } = fstatSync(fd, { bigint: true });
       flushed.add(`${ino} ${size} ${mtimeNs}`);
-    };
-    syncBuiltinESMExports();
+    });
     t.teardown(() => {
       stoodIn.syncfs = syncfs;
-      fs.fsyncSync = fsyncSync;
-      syncBuiltinESMExports();
     });
     const { report } = await restore({ target, list, blobs });
     t.like(report, { files, failed: 0 });

@@ -80,6 +80,8 @@ export class Blobs {
   /** Every request so far. */
   readonly asked: ContentRequest[] = [];
   readonly unavailable = new Set<string>();
+  /** Begins where it is asked to, not at the first byte. */
+  beginsLater = false;
 
   add(content: Uint8Array | string): this {
     const bytes = Buffer.from(content);
@@ -109,8 +111,9 @@ export class Blobs {
         yield { kind: 'unavailable', blob, because: 'no host that is up holds it', hosts: ['attic'] };
         continue;
       }
-      yield { kind: 'start', blob, bytes: content.length };
-      for (let at = 0; at < content.length; at += 1024 * 1024) {
+      const from = this.beginsLater ? (request.from ?? 0) : 0;
+      yield { kind: 'start', blob, bytes: content.length, ...(from > 0 && { from }) };
+      for (let at = from; at < content.length; at += 1024 * 1024) {
         yield { kind: 'data', data: content.subarray(at, at + 1024 * 1024) };
       }
       yield { kind: 'end' };
@@ -130,6 +133,21 @@ export function placed(entries: readonly Entry[], perParcel = 5): PlacedEntry[] 
 export interface Restored {
   readonly report: Awaited<ReturnType<typeof restoreTree>>;
   readonly problems: readonly RestoreProblem[];
+}
+
+/** One that is interrupted when so many bytes of content have come. */
+export function interruptedRestore(
+  request: Parameters<typeof restore>[0],
+  { afterBytes }: { readonly afterBytes: number },
+): Promise<Restored> {
+  const interrupt = new AbortController();
+  return restore({
+    ...request,
+    signal: interrupt.signal,
+    onProgress: ({ bytes }) => {
+      if (bytes >= afterBytes) interrupt.abort(new Error('interrupted'));
+    },
+  });
 }
 
 export async function restore(

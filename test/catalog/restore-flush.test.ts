@@ -125,6 +125,25 @@ test('what a name throws is told, and the files behind it are discarded', async 
   await flush.close();
 });
 
+test('a target that cannot even discard hides neither the first failure nor the other files', async t => {
+  const { ends, flush, said, wait } = flushed(t);
+  const failure = Object.assign(new Error('EIO: input/output error'), { code: 'EIO' });
+  flush.nameOnDisk({
+    name: () => said.push('named a'),
+    discard: () => {
+      throw Object.assign(new Error('EROFS: read-only file system'), { code: 'EROFS' });
+    },
+  });
+  wait('b');
+  // Beside the writing, so that nobody waits for it when it fails.
+  flush.wrote(FLUSH_BYTES);
+  ends[0]?.reject(failure);
+  await aTurn();
+  t.deepEqual(said, ['discarded b']);
+  await t.throwsAsync(flush.all(), { is: failure });
+  await t.notThrowsAsync(flush.close());
+});
+
 test('the folder stays open until the one under way has ended', async t => {
   const { ends, flush } = flushed(t);
   flush.wrote(FLUSH_BYTES);

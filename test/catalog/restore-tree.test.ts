@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -15,8 +16,10 @@ import {
 import { join } from 'node:path';
 import test from 'ava';
 import type { Entry } from '../../src/catalog/entry.js';
+import { comparePaths } from '../../src/catalog/path-order.js';
 import { escapePath } from '../../src/catalog/path-text.js';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
+import { FAILED_KEPT_MAX } from '../../src/catalog/restore-tree.js';
 import { lutimes, posix } from '../../src/platform/posix.js';
 import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -144,6 +147,18 @@ test('a rehearsal writes nothing and says what would be written', async t => {
   const { report } = await restore({ target, list, blobs: new Blobs(), dryRun: true });
   t.like(report, { files: 1, bytes: 4, folders: 1 });
   t.false(existsSync(target));
+});
+
+test('a rehearsal of --overwrite looks past a file that stands in the place of a folder, as the restore does', async t => {
+  const target = temporaryFolder(t);
+  writeFileSync(join(target, 'd'), 'no folder');
+  const list = placed([entryOf('d', { kind: 'directory' }), fileOf('d/a', 'four')]);
+  const request = { target, list, blobs: new Blobs().add('four'), existing: 'overwrite' } as const;
+  const rehearsed = await restore({ ...request, dryRun: true });
+  t.is(readFileSync(join(target, 'd'), 'utf8'), 'no folder');
+  const { report } = await restore(request);
+  t.deepEqual(rehearsed.report, report);
+  t.like(report, { files: 1, bytes: 4, folders: 1 });
 });
 
 test('below a path, its content lands in the target itself; a single file lands in it by its name', async t => {
@@ -422,6 +437,38 @@ test('--verify finds what changed under its hands', async t => {
   });
   t.is(report.failed, 1);
   t.regex(problems[0]?.because ?? '', /read back: its bytes differ/);
+});
+
+test('--verify neither tells again of what failed nor calls it verified', async t => {
+  const target = temporaryFolder(t);
+  execFileSync('mkfifo', [join(target, 'pipe')]);
+  const list = placed(
+    [
+      entryOf('folder', { kind: 'directory', mtimeNs: 1n }),
+      fileOf('lost', 'nobody has it'),
+      fileOf('right', 'right'),
+      entryOf('pipe', { kind: 'fifo' }),
+      entryOf('symlink', { kind: 'symlink' }),
+    ].sort((a, b) => comparePaths(a.path, b.path)),
+  );
+  const { report, problems } = await restore({
+    target,
+    list,
+    blobs: new Blobs().add('right'),
+    existing: 'overwrite',
+    verify: true,
+  });
+  t.deepEqual(problems.map(({ path }) => path.toString()).sort(), ['lost', 'pipe', 'symlink']);
+  t.like(report, { failed: 3, verified: 2 });
+});
+
+test('of failures that are too many to be kept, --verify tells again, and never calls one verified', async t => {
+  const target = temporaryFolder(t);
+  execFileSync('mkfifo', [join(target, 'pipe')]);
+  const refused = Array.from({ length: FAILED_KEPT_MAX }, (_, index) => entryOf(`${index}`, { kind: 'fifo' }));
+  const list = placed([...refused, entryOf('pipe', { kind: 'fifo' })].sort((a, b) => comparePaths(a.path, b.path)));
+  const { report } = await restore({ target, list, blobs: new Blobs(), existing: 'overwrite', verify: true });
+  t.like(report, { failed: FAILED_KEPT_MAX + 2, verified: 0 });
 });
 
 test('entries are never all in memory: a parcel is fetched before the entries after the next ones are pulled', async t => {

@@ -1,0 +1,108 @@
+/**
+ * Restore folding: which names of one folder does the target's file system take for one?
+ *
+ * A source may hold `A.txt` beside `a.txt`. On APFS, exFAT or NTFS the second would replace the first, and a folder be poured
+ * into another one. So the first in the snapshot's order gets the name, and the others are refused with all that is below them.
+ *
+ * How it folds is for the file system to say, for each has its own rules and tables: names that might be one are tried, one
+ * made and the other looked up. Where it folds nothing, nothing is remembered; else the names in the folders that are open,
+ * so that memory holds the widest of them, never the snapshot. A file system that is mounted below the target is taken to
+ * fold as the target does.
+ *
+ * Driven by restore-tree.ts, in each pass.
+ */
+import { closeSync, constants, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { isAtOrUnder } from './path-order.js';
+import { NAME_TAKEN, throwIfStopping } from './restore-files.js';
+import { MARK_FOLDER } from './restore-names.js';
+import { below, namesFolder } from './restore-target.js';
+
+const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants;
+const SLASH = 0x2f;
+
+/** Each by one of the rules that file systems fold by: case, unicode form, dots at the end. */
+const FOLDED_SOMEWHERE: readonly (readonly [string, string])[] = [
+  ['a', 'A'],
+  ['\u00e9', 'e\u0301'],
+  ['a', 'a.'],
+];
+
+/** Asked once a restore. @throws ClusterError RESTORE_STOPPED */
+export function foldsNames(folder: Buffer): boolean {
+  return FOLDED_SOMEWHERE.some(([one, other]) => isOneName(folder, Buffer.from(one), Buffer.from(other)));
+}
+
+interface OpenNames {
+  /** Of the folder. */
+  readonly path: Buffer;
+  /** By what all of them might fold to: its names, as latin1. Nearly always one, so more are joined by slashes, which none has. */
+  readonly names: Map<string, string>;
+}
+
+/** Follows one pass over the entries. */
+export class FoldedNames {
+  readonly #folder: Buffer;
+  readonly #open: OpenNames[] = [];
+  /** The last that had its name taken. */
+  #refused: Buffer | undefined;
+
+  constructor(folder: Buffer) {
+    this.#folder = folder;
+  }
+
+  /** Why the entry at `path`, relative to the target, has no place of its own there. @throws ClusterError RESTORE_STOPPED */
+  next(path: Buffer): string | undefined {
+    if (path.length === 0) return undefined;
+    if (this.#refused !== undefined && isAtOrUnder(path, this.#refused))
+      return 'the folder it lies in could not be made';
+    const slash = path.lastIndexOf(SLASH);
+    const name = path.subarray(slash + 1);
+    const { names } = this.#openNames(path.subarray(0, Math.max(slash, 0)));
+    const key = foldedFurthest(name);
+    const text = name.toString('latin1');
+    const known = names.get(key);
+    const isTaken = known?.split('/').some(one => isOneName(this.#folder, Buffer.from(one, 'latin1'), name));
+    if (!isTaken) names.set(key, known === undefined ? text : `${known}/${text}`);
+    this.#refused = isTaken ? path : undefined;
+    return isTaken ? NAME_TAKEN : undefined;
+  }
+
+  #openNames(path: Buffer): OpenNames {
+    let top = this.#open.at(-1);
+    while (top !== undefined && !isAtOrUnder(path, top.path)) {
+      this.#open.pop();
+      top = this.#open.at(-1);
+    }
+    if (top?.path.equals(path)) return top;
+    const opened = { path, names: new Map<string, string>() };
+    // In the target itself the restore's own folder has its name before any entry has.
+    if (path.length === 0) opened.names.set(foldedFurthest(Buffer.from(MARK_FOLDER)), MARK_FOLDER);
+    this.#open.push(opened);
+    return opened;
+  }
+}
+
+/** Names that any file system takes for one are equal here; by far not all that are equal here are one anywhere. */
+function foldedFurthest(name: Buffer): string {
+  // Down and then up: some letters have several small or large ones.
+  const cased = name.toString().normalize('NFKD').toLowerCase().toUpperCase();
+  return cased
+    .normalize('NFKD')
+    .replace(/\p{Default_Ignorable_Code_Point}/gu, '')
+    .replace(/[. ]+$/, '');
+}
+
+function isOneName(folder: Buffer, one: Buffer, other: Buffer): boolean {
+  const place = namesFolder(folder);
+  try {
+    mkdirSync(place, { mode: 0o700 });
+    closeSync(openSync(below(place, one), O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600));
+    return lstatSync(below(place, other), { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    throwIfStopping(error);
+    // A name that cannot be had there at all is told as that, when it is to be made.
+    return false;
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
+}
