@@ -34,7 +34,7 @@ const BUSY_TRIES_MAX = 20;
 const ROUNDS = 2;
 const ROUND_REST_MS = 2_000;
 
-/** Who can be asked for a parcel: somebody of a rank, when nobody is left of those before it. */
+/** Who can be asked for a parcel: somebody of a rank, when nobody is left of those before it but who failed just now. */
 type Ranks = readonly Set<PeerName>[];
 
 export class BlobSource {
@@ -151,6 +151,7 @@ export class BlobSource {
       signal.throwIfAborted();
       // The next holder may do better. What this one began is begun anew.
       if (!(error instanceof ClusterError)) throw error;
+      this.#givers.failed(peer);
       this.#log.warn(
         { code: 'HOLDER_FAILED', parcel: asking.parcel, peer, err: error },
         'a holder could not give a parcel for a restore',
@@ -161,10 +162,14 @@ export class BlobSource {
 
   /** Takes one of them. */
   #next(ranks: Ranks): PeerName | undefined {
-    const rank = ranks.find(({ size }) => size > 0);
-    const next = rank && this.#givers.best(rank);
-    if (next !== undefined) rank?.delete(next);
-    return next;
+    for (const comesLast of [false, true])
+      for (const rank of ranks) {
+        const next = this.#givers.best([...rank].filter(peer => this.#givers.comesLast(peer) === comesLast));
+        if (next === undefined) continue;
+        rank.delete(next);
+        return next;
+      }
+    return undefined;
   }
 
   #fromHere(parcel: ParcelId, blob: BlobId, signal: AbortSignal): AsyncGenerator<ContentFrame, boolean> {

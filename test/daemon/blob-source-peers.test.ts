@@ -173,6 +173,18 @@ test('a holder that dies in the middle is replaced by another, which gives what 
   t.deepEqual(second.asked, [[largeBlob, blobOf(smallOf(2))]]);
 });
 
+test('who failed is asked after the others, also after those who count for no holder', async t => {
+  const [one, two] = [smallOf(1), smallOf(2)];
+  const { holders, content } = await aHouse(t, 2, [one, two], { areHolders: false });
+  const [holder, origin] = holders as [Holder, Holder];
+  holder.before = async () => {
+    throw new Error('a disk');
+  };
+  t.is(await kindsOf(content([one])), 'start data end');
+  t.is(await kindsOf(content([two])), 'start data end');
+  t.deepEqual([holder.asked.length, origin.asked.length], [1, 2]);
+});
+
 test('who is up and counts for no holder is asked for what neither the holders nor the origin give', async t => {
   const [one, two, three] = [smallOf(1), smallOf(2), smallOf(3)];
   const { holders, content, copies } = await aHouse(t, 3, [one, two, three], { areHolders: false });
