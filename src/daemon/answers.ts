@@ -95,6 +95,8 @@ export interface AnswersOptions {
   readonly catalog: CatalogKeeper;
   /** Records too: from here or from whoever has them. */
   readonly objects: ObjectReader;
+  /** Snapshots and pages: what is lost or damaged here comes from whoever has it, and is kept again. */
+  readonly mending: ObjectReader;
   readonly stores: OwnStores;
   readonly origin: Origin;
   readonly orders: Orders;

@@ -22,6 +22,8 @@ export interface NamedSnapshotsOptions {
   readonly catalog: CatalogKeeper;
   /** Records too: from here or from whoever has them. */
   readonly objects: ObjectReader;
+  /** Snapshots and pages: what is lost or damaged here comes from whoever has it, and is kept again. */
+  readonly mending: ObjectReader;
   readonly names: SourceNames;
   readonly protections: Protections;
   readonly roster: Roster;
@@ -45,20 +47,26 @@ export class NamedSnapshots {
     return held.map(({ id, timeMs }) => ({ id, timeMs, complete: true, firstSeq: 0 }));
   }
 
+  /** Also of one that cannot be read: what is told of the others does not wait for a disk that is mended. */
   async report(source: SourceId, listed: ListedSnapshot, signal: AbortSignal): Promise<SnapshotReport> {
-    const { catalog, protections, roster } = this.#of;
-    const snapshot = await readSnapshot(catalog.objects, listed.id);
-    return {
+    const { mending, protections, roster } = this.#of;
+    const named = {
       id: listed.id,
       source: this.#of.names.nameOf(source),
       sourceId: source,
       origin: roster.nameOf(splitSourceId(source).origin),
       timeMs: listed.timeMs,
-      files: snapshot.files,
-      bytes: snapshot.bytes,
-      partial: isPartial(snapshot),
-      protected: isProtected(await protections.of(source, listed, signal)),
     };
+    try {
+      const snapshot = await readSnapshot(mending, listed.id);
+      const { files, bytes } = snapshot;
+      const isSafe = isProtected(await protections.of(source, listed, signal));
+      return { ...named, files, bytes, partial: isPartial(snapshot), protected: isSafe };
+    } catch (error) {
+      signal.throwIfAborted();
+      const unreadable = error instanceof Error ? error.message : String(error);
+      return { ...named, files: 0, bytes: 0, partial: !listed.complete, protected: false, unreadable };
+    }
   }
 
   /** @throws ClusterError NO_SNAPSHOT */

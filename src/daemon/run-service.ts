@@ -812,6 +812,7 @@ async function serve(
     machine,
     catalog,
     objects: finder,
+    mending,
     stores,
     origin,
     orders,

@@ -296,6 +296,8 @@ export interface SnapshotReport {
   /** Something in it is stale (carried over unread) or missed (left out). */
   readonly partial: boolean;
   readonly protected: boolean;
+  /** Why it cannot be read, neither here nor from anybody who is up: a sentence. `files` and `bytes` are 0 then. */
+  readonly unreadable?: string;
   /** Its origin lists it no more; it is kept until its hold runs out. */
   readonly held?: true;
 }

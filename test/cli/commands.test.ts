@@ -188,6 +188,25 @@ test('status exits 21 when all has its copies and a source is stale, missing or 
   t.is((await cluster(['--state', both, 'status'])).code, 20);
 });
 
+test('a snapshot that cannot be read is told as that by status, with 20, and by snapshots, with 3', async t => {
+  const lost = snapshotOf({ files: 0, bytes: 0, protected: false, unreadable: 'nobody gives it' });
+  const stateDir = await serve(t, {
+    status: async () => statusOf({ sources: [sourceOf({ lastSnapshot: lost }), sourceOf({ source: 'music' })] }),
+    snapshots: async () => [lost, snapshotOf({ source: 'music' })],
+  });
+  const status = await cluster(['--state', stateDir, 'status']);
+  t.is(status.code, 20);
+  t.regex(status.out, /the last snapshot of photos cannot be read: nobody gives it/);
+  t.regex(status.out, /music\timac\t2\/2/);
+  const { code, out, err } = await cluster(['--state', stateDir, 'snapshots']);
+  t.is(code, 3);
+  t.regex(out, /photos\timac\t\t\tcannot be read\n.*music\timac\t3\t4.1 kB\tprotected/);
+  t.is(err, 'photos@abababab cannot be read: nobody gives it\n');
+  const json = await cluster(['--state', stateDir, 'snapshots', '--json']);
+  t.is(json.code, 3);
+  t.like(recordsOf(json.out)[0], { files: null, bytes: null, unreadable: 'nobody gives it' });
+});
+
 test('status says what is pending while it is not settled', async t => {
   const lineOf = async (pending: StatusReport['pending'], settled = false): Promise<string | undefined> => {
     const stateDir = await serve(t, { status: async () => statusOf({ pending, settled }) });
