@@ -86,6 +86,8 @@ const STANDING_MS = 10 * 60_000;
 const STANDING_MAX = 500;
 /** How often one snapshot can have been cut anew while somebody waits for it. */
 const RECUTS_MAX = 64;
+/** Snapshots that somebody may be reading though nothing keeps them any more: the last ones that were asked for by name. */
+const RESOLVED_MAX = 1_000;
 /** Paths that could not be read, of those told with a snapshot. */
 const UNREAD_TOLD_MAX = 20;
 
@@ -124,6 +126,8 @@ export class Answers implements Service {
   readonly #forgetting: Forgetting;
   readonly #liveDiffs: LiveDiffs;
   readonly #datedTrees: DatedTrees;
+  /** The last asked for stands last. */
+  readonly #resolved = new Map<ObjectId, SourceId>();
   readonly #seen = new Map<string, { readonly sinceMs: number; readonly lastMs: number }>();
 
   constructor(options: AnswersOptions) {
@@ -555,6 +559,7 @@ export class Answers implements Service {
     const source = this.#names.named(nameIn(parsed));
     const { listed, newer, unreachable } = await this.#snapshots.choose(source, parsed.snapshot, signal);
     await this.#snapshots.needPath(source, listed.id, parsed);
+    this.#rememberResolved(source, listed.id);
     return {
       source: this.#names.nameOf(source),
       sourceId: source,
@@ -565,8 +570,18 @@ export class Answers implements Service {
     };
   }
 
+  #rememberResolved(source: SourceId, snapshot: ObjectId): void {
+    this.#resolved.delete(snapshot);
+    this.#resolved.set(snapshot, source);
+    const [oldest] = this.#resolved.keys();
+    if (this.#resolved.size > RESOLVED_MAX && oldest !== undefined) this.#resolved.delete(oldest);
+  }
+
   async *entries({ sourceId, snapshot, under }: EntriesRequest, signal: AbortSignal): AsyncGenerator<PlacedEntry> {
-    if (!this.#o.catalog.wantedSnapshots(sourceId).includes(snapshot)) {
+    // A restore reads them several times, hours apart: its snapshot may have left its hold, and its objects stay for a while.
+    const isKnown =
+      this.#resolved.get(snapshot) === sourceId || this.#o.catalog.wantedSnapshots(sourceId).includes(snapshot);
+    if (!isKnown) {
       throw new ClusterError('SNAPSHOT_UNKNOWN', `no snapshot ${snapshot} of ${this.#names.nameOf(sourceId)} is kept`, {
         blame: 'operator',
       });

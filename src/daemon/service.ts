@@ -79,6 +79,7 @@ export interface Service {
   /**
    * The entries of a snapshot in path order (every folder before its content), each with the parcel that lists it. With
    * `under`: that entry and everything below it. Restore reads it several times and relies on getting the same each time.
+   * One that `resolve` has given can be read until its objects go, though nothing keeps it any more.
    * @throws ClusterError mid-way when a record can be had from nobody
    */
   entries(request: EntriesRequest, signal: AbortSignal): AsyncIterable<PlacedEntry>;
