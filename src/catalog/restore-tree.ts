@@ -131,6 +131,8 @@ class Restore {
   #notSet = 0;
   #verified = 0;
   #retry = false;
+  /** After which paths entries are lacking. */
+  readonly #lacking = new Set<string>();
 
   constructor(request: RestoreRequest, target: RestoreTarget) {
     this.#request = request;
@@ -424,7 +426,7 @@ class Restore {
     for await (const item of this.#request.entries(signal)) {
       signal.throwIfAborted();
       if ('lacking' in item) {
-        if (report) this.#lack(item);
+        this.#lack(item);
         continue;
       }
       const { entry, isStandIn } = item;
@@ -453,7 +455,11 @@ class Restore {
     this.#request.onProblem({ kind: 'failed', path, because });
   }
 
+  /** Each place once. What came in the first pass may be lacking in a later one, so what it left undone has to be told then. */
   #lack({ after, lacking }: LackingEntries): void {
+    const place = after.toString('latin1');
+    if (this.#lacking.has(place)) return;
+    this.#lacking.add(place);
     this.#failed += 1;
     this.#retry = true;
     this.#request.onProblem({ kind: 'lacking', path: after, because: lacking });

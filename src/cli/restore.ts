@@ -4,7 +4,6 @@
  */
 import { Command, Option } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
-import type { PlacedEntry } from '../catalog/restore-content.js';
 import type { RestoreProblem, RestoreReport } from '../catalog/restore-tree.js';
 import type { Resolved, Service } from '../daemon/service.js';
 import type { Damage } from '../store/bare-stores.js';
@@ -143,11 +142,10 @@ async function totalOf(
   const { sourceId, snapshot, under } = resolved;
   if (under.length === 0) return { files: snapshot.files, bytes: snapshot.bytes };
   const total = { files: 0, bytes: 0 };
-  const entries: AsyncIterable<PlacedEntry> = service.entries({ sourceId, snapshot: snapshot.id, under }, signal);
-  for await (const { entry } of entries) {
-    if (entry.kind !== 'file') continue;
+  for await (const item of service.entries({ sourceId, snapshot: snapshot.id, under }, signal)) {
+    if ('lacking' in item || item.entry.kind !== 'file') continue;
     total.files += 1;
-    total.bytes += entry.size;
+    total.bytes += item.entry.size;
   }
   return total;
 }

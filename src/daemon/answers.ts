@@ -4,10 +4,11 @@
  * It only reads (the machine, the catalog, the configuration) and passes orders on; what it says is what the decisions
  * see, so `status` and the machine cannot disagree.
  */
+import { gapText } from '../catalog/gap-text.js';
 import type { ListedSnapshot } from '../catalog/head.js';
-import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
+import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import { parseSourceSpec } from '../catalog/source-spec.js';
-import { readSnapshot, walkEntries } from '../catalog/walk.js';
+import { readSnapshot, walkEntries, walkReadable } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { hasherName } from '../core/hash.js';
 import { type HostId, type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
@@ -27,6 +28,7 @@ import { Forgetting } from './forgetting.js';
 import { LiveDiffs } from './live-diffs.js';
 import type { LoopDelay } from './loop-delay.js';
 import { NamedSnapshots } from './named-snapshots.js';
+import { AskedTwice } from './object-finder.js';
 import type { Orders } from './orders.js';
 import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
@@ -577,7 +579,10 @@ export class Answers implements Service {
     if (this.#resolved.size > RESOLVED_MAX && oldest !== undefined) this.#resolved.delete(oldest);
   }
 
-  async *entries({ sourceId, snapshot, under }: EntriesRequest, signal: AbortSignal): AsyncGenerator<PlacedEntry> {
+  async *entries(
+    { sourceId, snapshot, under }: EntriesRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<PlacedEntry | LackingEntries> {
     // A restore reads them several times, hours apart: its snapshot may have left its hold, and its objects stay for a while.
     const isKnown =
       this.#resolved.get(snapshot) === sourceId || this.#o.catalog.wantedSnapshots(sourceId).includes(snapshot);
@@ -586,8 +591,12 @@ export class Answers implements Service {
         blame: 'operator',
       });
     }
-    for await (const { entry, parcel } of walkEntries(this.#o.objects, snapshot, { under, signal }))
-      yield { entry, parcel };
+    const objects = new AskedTwice(this.#o.objects, signal);
+    for await (const item of walkReadable(objects, snapshot, { under, signal })) {
+      if (item.is === 'entry') yield { entry: item.entry, parcel: item.parcel };
+      else if (item.is === 'stand-in') yield { entry: item.entry, parcel: item.parcel, isStandIn: true };
+      else yield { after: item.gap.after ?? Buffer.alloc(0), lacking: gapText(item.gap, 'the hosts that are up have') };
+    }
   }
 
   liveDiff(request: LiveDiffRequest, signal: AbortSignal): AsyncGenerator<LiveDiffReport> {

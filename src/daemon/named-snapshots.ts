@@ -5,10 +5,9 @@
  * foreign hands may have left them out, and they are what its history is then.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
-import { comparePaths } from '../catalog/path-order.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { type ChosenSnapshot, chooseSnapshot, type SourceSpec, type WantedSnapshot } from '../catalog/source-spec.js';
-import { findEntry, readSnapshot } from '../catalog/walk.js';
+import { findEntry, ifReadable, readSnapshot, walkReadable } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { type ObjectId, type SourceId, splitSourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
@@ -120,15 +119,21 @@ export class NamedSnapshots {
 
   /** @throws ClusterError PATH_UNKNOWN */
   async needPath(source: SourceId, snapshot: ObjectId, { path }: SourceSpec): Promise<void> {
-    if (path.length === 0) return;
-    const found = await findEntry(this.#of.objects, snapshot, path);
-    if (found === undefined || comparePaths(found.entry.path, path) !== 0) {
-      throw new ClusterError(
-        'PATH_UNKNOWN',
-        `snapshot ${snapshot.slice(0, 8)} of ${this.#of.names.nameOf(source)} has no such path`,
-        { blame: 'operator' },
-      );
-    }
+    if (path.length === 0 || (await this.#mayHave(snapshot, path))) return;
+    throw new ClusterError(
+      'PATH_UNKNOWN',
+      `snapshot ${snapshot.slice(0, 8)} of ${this.#of.names.nameOf(source)} has no such path`,
+      { blame: 'operator' },
+    );
+  }
+
+  async #mayHave(snapshot: ObjectId, path: Buffer): Promise<boolean> {
+    const { objects } = this.#of;
+    const isThere = await ifReadable(findEntry(objects, snapshot, path).then(found => found !== undefined));
+    if (isThere !== undefined) return isThere;
+    // A gap may hold it.
+    for await (const _ of walkReadable(objects, snapshot, { under: path })) return true;
+    return false;
   }
 }
 

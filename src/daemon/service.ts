@@ -15,7 +15,7 @@
  */
 
 import type { LiveDifference } from '../catalog/live-diff.js';
-import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
+import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import type { KeepCounts, KeepReason } from '../catalog/retention.js';
 import type { ClusterId, HostId, Key, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
 import type { LoopDelayReport } from './loop-delay.js';
@@ -80,9 +80,10 @@ export interface Service {
    * The entries of a snapshot in path order (every folder before its content), each with the parcel that lists it. With
    * `under`: that entry and everything below it. Restore reads it several times and relies on getting the same each time.
    * One that `resolve` has given can be read until its objects go, though nothing keeps it any more.
-   * @throws ClusterError mid-way when a record can be had from nobody
+   * For what is in a record or a page that can be had from nobody stands what is known of it, and folders that were in it are made up.
+   * @throws ClusterError OBJECT_MISSING when the snapshot itself can be had from nobody
    */
-  entries(request: EntriesRequest, signal: AbortSignal): AsyncIterable<PlacedEntry>;
+  entries(request: EntriesRequest, signal: AbortSignal): AsyncIterable<PlacedEntry | LackingEntries>;
   /**
    * How a source's folder, as it is now, differs from the snapshot that `SOURCE[@SNAPSHOT][:PATH]` names; `latest` is the newest,
    * whoever has copies of it, when any run of the source that is under way has ended. All is compared before any of it is told.

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import type { ContentFrame, ContentRequest } from '../../src/catalog/restore-content.js';
+import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../../src/catalog/restore-content.js';
 import { ClusterError } from '../../src/core/fault.js';
 import type { ObjectId } from '../../src/core/ids.js';
 import type {
@@ -640,6 +640,26 @@ test('ls prints paths, or modes and owners too, or records', async t => {
   });
 });
 
+test('ls and find tell what nobody can give, and exit 3; diff and dump compare and print nothing then', async t => {
+  const [a, z] = placed([fileOf('a', 'four'), fileOf('z', 'five!')]) as [PlacedEntry, PlacedEntry];
+  const stateDir = await serve(t, {
+    resolve: async ({ spec }) => resolved({ under: Buffer.from(spec.split(':')[1] ?? '') }),
+    snapshots: async () => [snapshotOf()],
+    entries: () => each<PlacedEntry | LackingEntries>(a, { after: Buffer.from('a'), lacking: '1 parcel (9 B)' }, z),
+    content: (request, signal) => new Blobs().add('four').frames(request, signal),
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, ...args]);
+  const note = 'not listed: after a: 1 parcel (9 B)\n';
+  t.deepEqual(await run('ls', 'photos'), { code: 3, out: 'a\nz\n', err: note });
+  t.deepEqual(await run('find', 'z'), { code: 3, out: 'photos@abababab:z\n', err: note });
+  const diff = await run('diff', 'photos@abababab', 'photos');
+  t.deepEqual([diff.code, diff.err], [1, 'cluster: after a: 1 parcel (9 B)\n']);
+  t.deepEqual(await run('dump', 'photos:a'), { code: 0, out: 'four', err: '' });
+  const lacking = await run('dump', 'photos:m');
+  t.deepEqual([lacking.code, lacking.out], [1, '']);
+  t.regex(lacking.err, /photos:m may be in 1 parcel/);
+});
+
 test('ls names a newer snapshot that cannot be reached, and which hosts to switch on', async t => {
   const newer = {
     snapshot: snapshotOf({ id: 'ef'.repeat(32) as ObjectId }),
@@ -965,6 +985,31 @@ test('restore exits 3 when something is unavailable, says which hosts to switch 
   const again = await cluster([...args, '--json']);
   t.is(again.code, 0);
   t.like(recordsOf(again.out).at(-1), { restored: 1, kept: 1 });
+  t.deepEqual(readdirSync(target).sort(), ['a', 'b']);
+});
+
+test('restore names what nobody can list and writes the rest, and goes on when run again', async t => {
+  const all = placed(tree);
+  let lacking = true;
+  const stateDir = await serve(t, {
+    ...served(all, new Blobs().add('four').add('five!')),
+    entries: () =>
+      lacking
+        ? each<PlacedEntry | LackingEntries>(
+            ...all.slice(0, 1),
+            { after: Buffer.alloc(0), lacking: '1 parcel (4 B)' },
+            ...all.slice(2),
+          )
+        : each(...all),
+  });
+  const target = join(temporaryFolder(t), 'out');
+  const args = ['--state', stateDir, 'restore', 'photos', '--target', target];
+  const first = await cluster(args);
+  t.is(first.code, 3);
+  t.regex(first.err, /not restored: after the beginning: 1 parcel \(4 B\)/);
+  t.deepEqual(readdirSync(target).sort(), ['.scatterhoard-restore', 'b']);
+  lacking = false;
+  t.is((await cluster(args)).code, 0);
   t.deepEqual(readdirSync(target).sort(), ['a', 'b']);
 });
 
