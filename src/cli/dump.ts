@@ -8,7 +8,11 @@ import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { SPEC_HELP } from './ls.js';
 import type { Run } from './run.js';
+import { shortId, timeText } from './text.js';
 import { tellNewer } from './unreachable.js';
+
+/** Which snapshot that means is not seen in what is printed. */
+const NAMES_TIME = /^[^@:]*@\d{4}-/;
 
 export const dumpCommand = (run: Run): Command =>
   new Command('dump')
@@ -20,6 +24,7 @@ async function dump(context: Context, spec: string): Promise<ExitCode> {
   const service = context.service();
   const { sourceId, snapshot, under, newer, source } = await service.resolve({ spec }, context.signal);
   tellNewer(context, newer);
+  if (NAMES_TIME.test(spec)) context.note(`${source}@${shortId(snapshot.id)} of ${timeText(snapshot.timeMs)}`);
   const name = `${source}:${escapePath(under)}`;
   const found = await entryAt(service.entries({ sourceId, snapshot: snapshot.id, under }, context.signal), {
     under,

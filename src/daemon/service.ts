@@ -11,7 +11,7 @@
  * are bytes, paths are raw bytes relative to their source's folder. Host names are those of the configuration.
  *
  * A source is named as people write it: `name` where that is unique, else `host/name` (`source` below); `sourceId` is the
- * one that never changes its meaning.
+ * one that never changes its meaning. A time in a `spec` without `Z` is of the caller's time zone: the client sends none.
  */
 
 import type { LiveDifference } from '../catalog/live-diff.js';

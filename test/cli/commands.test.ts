@@ -660,6 +660,55 @@ test('ls and find tell what nobody can give, and exit 3; diff and dump compare a
   t.regex(lacking.err, /photos:m may be in 1 parcel/);
 });
 
+test('a time is of the time zone of whoever types it, and dump says which snapshot that is', async t => {
+  const asked: string[] = [];
+  const note = ({ spec = '' }: { readonly spec?: string }): void => void asked.push(spec);
+  const stateDir = await serve(t, {
+    resolve: async request => {
+      note(request);
+      return resolved({ under: Buffer.from('a') });
+    },
+    entries: () => each(...placed([fileOf('a', '')])),
+    replicas: request => {
+      note(request);
+      return each();
+    },
+    liveDiff: request => {
+      note(request);
+      return each();
+    },
+    makeTrees: async request => {
+      note(request);
+      return [];
+    },
+    removeTrees: async request => {
+      note(request);
+      return [];
+    },
+  });
+  const spec = 'photos@2026-05-01T10:30:a';
+  const run = (...args: string[]) => cluster(['--state', stateDir, ...args], { env: { TZ: 'Asia/Kolkata' } });
+  const dumped = await run('dump', spec);
+  t.deepEqual([dumped.code, dumped.err], [0, 'photos@abababab of 2026-07-01 18:00:15\n']);
+  for (const args of [
+    ['ls', spec],
+    ['restore', spec, '--target', join(temporaryFolder(t), 'out'), '--dry-run'],
+    ['ls-replicas', spec],
+    ['diff', spec],
+    ['tree', 'photos@2026-05-01T10:30'],
+    ['tree', 'photos@2026-05-01T10:30', '--remove'],
+  ])
+    await run(...args);
+  t.deepEqual(
+    asked.map(text => text.replace(/:a$/, '')),
+    asked.map(() => 'photos@2026-05-01T05:00:59Z'),
+  );
+  t.is(asked.length, 7);
+  const bad = await run('ls', 'photos@2026-13-01');
+  t.is(bad.code, 2);
+  t.regex(bad.err, /after @ stands a snapshot/);
+});
+
 test('ls names a newer snapshot that cannot be reached, and which hosts to switch on', async t => {
   const newer = {
     snapshot: snapshotOf({ id: 'ef'.repeat(32) as ObjectId }),
