@@ -68,6 +68,8 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
 
   WAIT_TIMEOUT: EXIT.underReplicated,
 
+  NOTHING_TRIED: EXIT.drillFailed,
+
   INTERRUPTED: EXIT.interrupted,
 };
 

@@ -6,9 +6,10 @@
  */
 import { gapText } from '../catalog/gap-text.js';
 import type { ListedSnapshot } from '../catalog/head.js';
+import { MalformedObject } from '../catalog/malformed-object.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import { parseSourceSpec } from '../catalog/source-spec.js';
-import { readSnapshot, walkEntries, walkReadable } from '../catalog/walk.js';
+import { ObjectMissing, readSnapshot, walkEntries, walkReadable } from '../catalog/walk.js';
 import { ClusterError } from '../core/fault.js';
 import { hasherName } from '../core/hash.js';
 import { type HostId, type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
@@ -536,22 +537,44 @@ export class Answers implements Service {
   }
 
   async *drill({ source, files }: DrillRequest, signal: AbortSignal): AsyncGenerator<DrillReport> {
-    const sources = source === undefined ? this.#names.all() : [this.#names.named(source)];
-    for (const id of sources) {
-      const name = this.#names.nameOf(id);
-      const listed = this.#snapshots.listed(id);
-      if (source === undefined && listed.length === 0) continue;
-      // With holders away none may be protected now, and what a restore would find is the question then.
-      const snapshot = (await this.#o.protections.newestProtected(id, listed, signal)) ?? this.#snapshots.newest(id).id;
+    if (source !== undefined) return yield* this.#drillSource(this.#names.named(source), files, signal);
+    const configured = new Set(this.#o.membership.clusterConfig.sources.map(one => one.source));
+    for (const id of this.#names.all()) {
+      if (this.#snapshots.listed(id).length > 0) yield* this.#drillSource(id, files, signal);
+      else if (configured.has(id)) yield this.#notTried(id, { because: 'no snapshot of it is known here' });
+    }
+  }
+
+  async *#drillSource(id: SourceId, files: number, signal: AbortSignal): AsyncGenerator<DrillReport> {
+    const source = this.#names.nameOf(id);
+    // With holders away none may be protected now, and what a restore would find is the question then.
+    const listed = this.#snapshots.listed(id);
+    const snapshot = (await this.#o.protections.newestProtected(id, listed, signal)) ?? this.#snapshots.newest(id).id;
+    try {
       let isTried = false;
       for await (const { path, bytes, failure } of this.#o.drill(snapshot, { files, bytes: Infinity }, signal)) {
         isTried = true;
-        yield { source: name, snapshot, ...(path && { path }), bytes, ...(failure && { failure }) };
+        yield { source, snapshot, ...(path && { path }), bytes, ...(failure && { failure }) };
       }
       const { bytes } = await readSnapshot(this.#o.objects, snapshot);
       if (!isTried && bytes > 0)
-        yield { source: name, snapshot, bytes, failure: { because: 'no file was found to be tried', hosts: [] } };
+        yield this.#notTried(id, { snapshot, bytes, because: 'no file was found to be tried' });
+    } catch (error) {
+      if (!(error instanceof ObjectMissing || error instanceof MalformedObject)) throw error;
+      yield this.#notTried(id, { snapshot, because: error.message });
     }
+  }
+
+  #notTried(
+    id: SourceId,
+    {
+      because,
+      bytes = 0,
+      snapshot,
+    }: { readonly because: string; readonly bytes?: number; readonly snapshot?: ObjectId },
+  ): DrillReport {
+    const source = this.#names.nameOf(id);
+    return { source, ...(snapshot && { snapshot }), bytes, failure: { because, hosts: [] } };
   }
 
   // ----------------------------------------------------------------------------------------------------- reading it back

@@ -58,9 +58,12 @@ export class ObjectFinder implements ObjectReader {
   }
 
   async get(id: ObjectId | ParcelId, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    const here = await this.#local.get(id);
-    if (here !== undefined) return here;
-    const connected = new Set(this.#net.connected());
+    return (await this.#local.get(id)) ?? (await this.fromOthers(id, signal));
+  }
+
+  /** Not from here, and not from `except` either. */
+  async fromOthers(id: ObjectId | ParcelId, signal?: AbortSignal, except?: PeerName): Promise<Uint8Array | undefined> {
+    const connected = new Set(this.#net.connected().filter(peer => peer !== except));
     const peers = new Set<PeerName>();
     for (const peer of this.#likely(id)) if (connected.has(peer)) peers.add(peer);
     for (const peer of connected) peers.add(peer);

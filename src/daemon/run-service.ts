@@ -787,8 +787,14 @@ async function serve(
   const loopDelay = new LoopDelay();
   teardown.defer(() => loopDelay.stop());
   const blobs = new BlobSource({ net, machine, stores, roster, doubted, clock, log });
+  const inStores = new LocalObjects(() => stores.catalogs());
   const copies: DrillOptions = {
     objects: finder,
+    record: async (parcel, until) => {
+      const source = machine.originOf(parcel);
+      const fromOthers = await finder.fromOthers(parcel, until, source && roster.peerOf(source));
+      return fromOthers ?? inStores.get(parcel);
+    },
     copies: (parcel, wanted, until) => blobs.copies(parcel, wanted, until),
     holders: parcel => machine.holders(parcel).map(({ host }) => roster.nameOf(host)),
     below: count => randomInt(count),

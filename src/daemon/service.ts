@@ -70,7 +70,8 @@ export interface Service {
   scrub(signal: AbortSignal): AsyncIterable<ScrubReport>;
   /**
    * Restores a few files picked by chance from the copies of a source's newest protected snapshot, or of each source's, and throws
-   * the bytes away: one report a file. Where none is protected now, of the newest. @throws ClusterError NO_SNAPSHOT of a named source
+   * the bytes away: one report a file. Where none is protected now, of the newest; of a configured source without any, or without one
+   * that can be read, one that says so. No reports at all: there is no file with bytes. @throws ClusterError NO_SNAPSHOT of a named source
    */
   drill(request: DrillRequest, signal: AbortSignal): AsyncIterable<DrillReport>;
 
@@ -384,9 +385,11 @@ export interface DrillRequest {
 
 export interface DrillReport {
   readonly source: string;
-  readonly snapshot: ObjectId;
+  /** Undefined: none is known here. */
+  readonly snapshot?: ObjectId;
   /** Undefined: nothing could be tried, not even by its name. */
   readonly path?: Buffer;
+  /** Of the file, or of what could not be tried; 0 where nobody knows. */
   readonly bytes: number;
   /** Undefined: it came, and is right. `hosts` hold it, by what they say. */
   readonly failure?: { readonly because: string; readonly hosts: readonly string[] };

@@ -550,6 +550,17 @@ test('drill exits 22 when nothing could be tried by its name, and says how much 
   t.like(recordsOf(json.out)[0], { message_type: 'drill', path: undefined, restored: false, hosts: ['mini'] });
 });
 
+test('drill exits 22 when it tried nothing, unless there is no source, and names a source without a snapshot', async t => {
+  const run = async (given: Partial<Service>) => cluster(['--state', await serve(t, given), 'drill']);
+  const nothing = await run({ drill: () => each(), status: async () => statusOf() });
+  t.deepEqual([nothing.code, nothing.out], [22, '']);
+  t.regex(nothing.err, /no file was tried/);
+  t.is((await run({ drill: () => each(), status: async () => statusOf({ sources: [] }) })).code, 0);
+  const failure = { because: 'no snapshot of it is known here', hosts: [] };
+  const never = await run({ drill: () => each({ source: 'photos', bytes: 0, failure }) });
+  t.deepEqual([never.code, never.err], [22, 'photos: no snapshot of it is known here\n']);
+});
+
 test('backup exits 3 and names what could not be read', async t => {
   const unread = [{ path: Buffer.from([0x61, 0xff]), because: 'EACCES' }];
   const stateDir = await serve(t, { backup: async () => taken({ partial: true, stale: 1, missed: 2, unread }) });
