@@ -1018,6 +1018,9 @@ test('restore into a folder that is not empty exits 2; --dry-run too; --overwrit
   t.regex(refused.err, /is not empty: it holds a\. Nothing was changed.*--overwrite/);
   t.is((await run('--dry-run')).code, 2);
   t.is((await run('--overwrite', '--keep-existing')).code, 2);
+  const noFolder = await cluster(['--state', stateDir, 'restore', 'photos', '--target', join(target, 'a')]);
+  t.is(noFolder.code, 2);
+  t.regex(noFolder.err, /is not a folder/);
   t.is((await run('--keep-existing')).code, 0);
   t.is(readFileSync(join(target, 'a'), 'utf8'), 'mine');
   t.is((await run('--overwrite')).code, 0);
@@ -1046,6 +1049,57 @@ test('restore exits 3 when something is unavailable, says which hosts to switch 
   t.is(again.code, 0);
   t.like(recordsOf(again.out).at(-1), { restored: 1, kept: 1 });
   t.deepEqual(readdirSync(target).sort(), ['a', 'b']);
+});
+
+test('restore without a snapshot goes on with the one that it began with, though there is a newer one', async t => {
+  const blobs = new Blobs().add('four');
+  const [old, newer] = ['ab', 'cd'].map(digits => digits.repeat(32) as ObjectId) as [ObjectId, ObjectId];
+  let newest = old;
+  const stateDir = await serve(t, {
+    ...served(placed(tree), blobs),
+    resolve: async ({ spec }) => {
+      const [, name, path = ''] = /^photos(?:@(\w+))?(?::(.*))?$/.exec(spec) ?? [];
+      const id = [old, newer].find(one => name !== undefined && one.startsWith(name)) ?? newest;
+      return resolved({ snapshot: snapshotOf({ id }), under: Buffer.from(path) });
+    },
+  });
+  const target = join(temporaryFolder(t), 'out');
+  const run = (spec: string) => cluster(['--state', stateDir, 'restore', spec, '--target', target]);
+  t.is((await run('photos')).code, 3);
+  newest = newer;
+  blobs.add('five!');
+  for (const spec of ['photos@latest', 'photos:b', 'photos@cdcdcdcd']) {
+    const refused = await run(spec);
+    t.is(refused.code, 2, spec);
+    t.regex(refused.err, /^cluster: .* unfinished restore of photos@abababab, which goes on when you name that/);
+  }
+  const { code, out, err } = await run('photos');
+  t.deepEqual(
+    [code, err],
+    [
+      0,
+      'going on with photos@abababab of 2026-07-01 12:30:15, which was begun here; the newest snapshot is photos@latest\n',
+    ],
+  );
+  t.regex(out, /^restored photos@abababab .*: 1 file .*kept 1 file/);
+});
+
+test('restore is refused by the mark of one whose snapshot nobody keeps any more', async t => {
+  let isKept = true;
+  const stateDir = await serve(t, {
+    ...served(placed(tree), new Blobs().add('four')),
+    resolve: async ({ spec }) => {
+      if (isKept) return resolved();
+      if (spec.includes('@')) throw new ClusterError('SNAPSHOT_UNKNOWN', 'no such snapshot', { blame: 'operator' });
+      return resolved({ snapshot: snapshotOf({ id: 'cd'.repeat(32) as ObjectId }) });
+    },
+  });
+  const args = ['--state', stateDir, 'restore', 'photos', '--target', join(temporaryFolder(t), 'out')];
+  t.is((await cluster(args)).code, 3);
+  isKept = false;
+  const { code, err } = await cluster(args);
+  t.is(code, 2);
+  t.regex(err, /^cluster: the target .* unfinished restore of photos@abababab/);
 });
 
 test('restore names what nobody can list and writes the rest, and goes on when run again', async t => {
