@@ -2,7 +2,7 @@
 import test from 'ava';
 import { hashHex } from '../../src/core/hash.js';
 import { parseObjectId } from '../../src/core/ids.js';
-import { ObjectFinder } from '../../src/daemon/object-finder.js';
+import { AskedTwice, ObjectFinder } from '../../src/daemon/object-finder.js';
 import { serveObjects } from '../../src/net/object-protocol.js';
 import { type Host, House } from '../net/fleet.js';
 
@@ -22,4 +22,20 @@ test('what is asked of others comes neither from here nor from the one that is l
   t.is(await finder.fromOthers(id, undefined, origin.net.peer), undefined);
   isHeld = true;
   t.deepEqual(Buffer.from((await finder.fromOthers(id, undefined, origin.net.peer)) ?? []), bytes);
+});
+
+test('when sixteen did not come the second time either, the first answer counts', async t => {
+  let asked = 0;
+  const nobody = {
+    get: async () => {
+      asked += 1;
+      return undefined;
+    },
+  };
+  const reader = new AskedTwice(nobody, new AbortController().signal);
+  await Promise.all(Array.from({ length: 15 }, () => reader.get(id)));
+  await reader.get(id);
+  t.is(asked, 32);
+  await reader.get(id);
+  t.is(asked, 33);
 });
