@@ -77,7 +77,9 @@ export function lookAtTarget({
   const shown =
     other.slice(0, NAMES_SHOWN).join(', ') + (other.length > NAMES_SHOWN ? `, … (${other.length} in all)` : '');
   const why =
-    carried === undefined ? `it holds ${shown}` : `it carries the mark of an unfinished restore of ${carried.text}`;
+    carried === undefined
+      ? `it holds ${shown}`
+      : `it carries the mark of an unfinished restore of ${carried.text}, which goes on when you name that`;
   throw new ClusterError(
     'TARGET_NOT_EMPTY',
     `the target ${target} is not empty: ${why}. Nothing was changed. Restore into an empty folder, or say --overwrite ` +
@@ -148,8 +150,18 @@ export function below(folder: Buffer, path: Buffer | string): Buffer {
 
 const SEPARATOR = Buffer.from('/');
 
+/** Of the unfinished restore whose mark a folder carries, as strings that its writer vouches for, if it was ours. */
+export function unfinishedIn(target: string): Omit<FoundMark, 'same'> | undefined {
+  return statSync(target, { throwIfNoEntry: false })?.isDirectory() ? readMark(target) : undefined;
+}
+
 interface FoundMark {
+  /** As a person names it, but for the host. */
   readonly text: string;
+  readonly snapshot: string;
+  readonly sourceId: string;
+  /** Escaped. */
+  readonly under: string;
   readonly ownsFolder: boolean;
   same(mark: RestoreMark): boolean;
 }
@@ -160,12 +172,16 @@ function readMark(target: string): FoundMark | undefined {
   if (bytes === undefined) return undefined;
   const fields = parseMark(bytes.toString());
   const snapshot = String(fields.snapshot);
-  const source = String(fields.source);
+  const sourceId = String(fields.source);
   const under = String(fields.under);
+  const name = sourceId.slice(sourceId.indexOf('/') + 1);
   return {
-    text: `${source} at ${snapshot.slice(0, 8)}${under === '' ? '' : `, path ${under}`}`,
+    text: `${name}@${snapshot.slice(0, 8)}${under === '' ? '' : `:${under}`}`,
+    snapshot,
+    sourceId,
+    under,
     ownsFolder: fields.ownsFolder === true,
-    same: mark => snapshot === mark.snapshot && source === mark.sourceId && under === escapePath(mark.under),
+    same: mark => snapshot === mark.snapshot && sourceId === mark.sourceId && under === escapePath(mark.under),
   };
 }
 

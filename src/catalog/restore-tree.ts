@@ -146,6 +146,8 @@ class Restore {
   #retry = false;
   /** Paths that have been told as failed, as far as they are kept. */
   readonly #failedPaths = new Set<string>();
+  /** After which paths entries are lacking. */
+  readonly #lacking = new Set<string>();
 
   constructor(request: RestoreRequest, target: RestoreTarget) {
     this.#request = request;
@@ -459,7 +461,7 @@ class Restore {
     for await (const item of this.#request.entries(signal)) {
       signal.throwIfAborted();
       if ('lacking' in item) {
-        if (report) this.#lack(item);
+        this.#lack(item);
         continue;
       }
       const { entry, isStandIn } = item;
@@ -497,7 +499,11 @@ class Restore {
     this.#request.onProblem({ kind: 'failed', path, because });
   }
 
+  /** Each place once. What came in the first pass may be lacking in a later one, so what it left undone has to be told then. */
   #lack({ after, lacking }: LackingEntries): void {
+    const place = after.toString('latin1');
+    if (this.#lacking.has(place)) return;
+    this.#lacking.add(place);
     this.#failed += 1;
     this.#retry = true;
     this.#request.onProblem({ kind: 'lacking', path: after, because: lacking });

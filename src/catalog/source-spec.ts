@@ -3,8 +3,8 @@
  *
  * SOURCE is `name` or `host/name`. SNAPSHOT is `latest`, an id of 8 to 64 hex digits, or a time
  * `YYYY-MM-DD[THH[:MM[:SS]]][Z]`, taken greedily: in `photos@2026-05-01T10:30:15` the 15 is a second and not a path. PATH
- * begins after the next `:`, with `\xHH` for any byte (path-text.ts). A time without `Z` is of this machine's time zone;
- * a day, hour or minute means its end: the newest snapshot taken before it was over.
+ * begins after the next `:`, with `\xHH` for any byte (path-text.ts). A time without `Z` is of this process's time zone, so it
+ * crosses to no other process without one; a day, hour or minute means its end: the newest snapshot taken before it was over.
  *
  * Pure: what the names stand for is the service's business. Specified in DESIGN section 10.
  */
@@ -55,10 +55,22 @@ export function parseSourceSpec(text: string): SourceSpec {
   return { host, source, snapshot, path: parsePath(rest.slice(1), text) };
 }
 
+/**
+ * The same spec for a process in whatever time zone: the service has often another one than the shell of whoever typed it.
+ * @throws ClusterError as `parseSourceSpec`
+ */
+export function specInUtc(text: string): string {
+  const spec = parseSourceSpec(text);
+  if (spec.snapshot.kind !== 'time') return text;
+  // Every time that can be named ends with a second.
+  const lastSecond = new Date(spec.snapshot.beforeMs - 1_000).toISOString();
+  return sourceSpecText(spec, `${lastSecond.slice(0, 'YYYY-MM-DDTHH:MM:SS'.length)}Z`);
+}
+
 /** The text that `parseSourceSpec` reads as this; times are not kept as they were written. */
 export function sourceSpecText(
   { host, source, path }: Pick<SourceSpec, 'host' | 'source' | 'path'>,
-  snapshot?: SnapshotId,
+  snapshot?: string,
 ): string {
   const name = host === undefined ? source : `${host}/${source}`;
   return `${name}${snapshot === undefined ? '' : `@${snapshot}`}${path.length === 0 ? '' : `:${escapePath(path)}`}`;

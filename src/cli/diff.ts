@@ -132,5 +132,12 @@ async function* entriesOf(
   { sourceId, snapshot, under }: Resolved,
   signal: AbortSignal,
 ): AsyncGenerator<Entry> {
-  for await (const { entry } of service.entries({ sourceId, snapshot: snapshot.id, under }, signal)) yield entry;
+  for await (const item of service.entries({ sourceId, snapshot: snapshot.id, under }, signal)) {
+    // Left out, they would be told as gone, or as new.
+    if ('lacking' in item)
+      throw new ClusterError('UNREACHABLE', `after ${escapePath(item.after) || 'the beginning'}: ${item.lacking}`, {
+        blame: 'passing',
+      });
+    yield item.entry;
+  }
 }

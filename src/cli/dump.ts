@@ -3,11 +3,16 @@ import { Command } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
 import { ClusterError } from '../core/fault.js';
 import { hexOf } from '../core/ids.js';
+import type { Service } from '../daemon/service.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { SPEC_HELP } from './ls.js';
 import type { Run } from './run.js';
+import { shortId, timeText } from './text.js';
 import { tellNewer } from './unreachable.js';
+
+/** Which snapshot that means is not seen in what is printed. */
+const NAMES_TIME = /^[^@:]*@\d{4}-/;
 
 export const dumpCommand = (run: Run): Command =>
   new Command('dump')
@@ -19,8 +24,12 @@ async function dump(context: Context, spec: string): Promise<ExitCode> {
   const service = context.service();
   const { sourceId, snapshot, under, newer, source } = await service.resolve({ spec }, context.signal);
   tellNewer(context, newer);
-  const found = await firstOf(service.entries({ sourceId, snapshot: snapshot.id, under }, context.signal));
+  if (NAMES_TIME.test(spec)) context.note(`${source}@${shortId(snapshot.id)} of ${timeText(snapshot.timeMs)}`);
   const name = `${source}:${escapePath(under)}`;
+  const found = await entryAt(service.entries({ sourceId, snapshot: snapshot.id, under }, context.signal), {
+    under,
+    name,
+  });
   if (found?.entry.kind !== 'file') {
     const what = found?.entry.kind ?? 'directory';
     throw new ClusterError('BAD_ARGUMENT', `${name} is a ${what}: name one file, or use restore`, {
@@ -56,9 +65,18 @@ async function dump(context: Context, spec: string): Promise<ExitCode> {
   });
 }
 
-async function firstOf<T>(items: AsyncIterable<T>): Promise<T | undefined> {
-  for await (const item of items) return item;
-  return undefined;
+/** Behind what nobody can give it may stand all the same. */
+async function entryAt(
+  items: ReturnType<Service['entries']>,
+  { under, name }: { readonly under: Buffer; readonly name: string },
+) {
+  let lacking: string | undefined;
+  for await (const item of items) {
+    if ('lacking' in item) lacking ??= item.lacking;
+    else if (!item.isStandIn && item.entry.path.equals(under)) return item;
+  }
+  if (lacking === undefined) return undefined;
+  throw new ClusterError('UNREACHABLE', `${name} may be in ${lacking}`, { blame: 'passing' });
 }
 
 const soFar = (printed: number): string => (printed === 0 ? '' : `; ${printed} bytes were printed: throw them away`);

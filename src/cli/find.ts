@@ -7,6 +7,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { entryRecord } from './records.js';
 import type { Run } from './run.js';
 import { shortId } from './text.js';
+import { tellLacking } from './unreachable.js';
 
 interface FindOptions {
   readonly source?: string;
@@ -30,9 +31,16 @@ async function find(context: Context, pattern: string, { source, all, ignoreCase
   const newestFirst = [...listed].reverse();
   const snapshots = all === true ? newestFirst : newestOfEach(newestFirst);
   let found = 0;
+  let code: ExitCode = EXIT.ok;
   for (const { source: name, sourceId, id } of snapshots) {
     const request = { sourceId, snapshot: id, under: Buffer.alloc(0) };
-    for await (const { entry } of service.entries(request, context.signal)) {
+    for await (const item of service.entries(request, context.signal)) {
+      if ('lacking' in item) {
+        code = EXIT.incomplete;
+        tellLacking(context, item);
+        continue;
+      }
+      const { entry } = item;
       if (entry.path.length === 0 || !isMatch(entry.path)) continue;
       found += 1;
       if (context.json)
@@ -41,7 +49,7 @@ async function find(context: Context, pattern: string, { source, all, ignoreCase
     }
   }
   if (found === 0) context.note('nothing found');
-  return EXIT.ok;
+  return code;
 }
 
 function newestOfEach(newestFirst: readonly SnapshotReport[]): SnapshotReport[] {

@@ -3,7 +3,7 @@
  * left, before anything is restored from them.
  */
 import type { Entry } from '../catalog/entry.js';
-import { escapePath } from '../catalog/path-text.js';
+import { gapText } from '../catalog/gap-text.js';
 import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import { WholeSnapshots } from '../catalog/shortfall.js';
 import { isPartial } from '../catalog/snapshot.js';
@@ -11,10 +11,11 @@ import { walkReadable } from '../catalog/walk-readable.js';
 import type { Damage } from '../store/bare-stores.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
-import { findOnStores, gapText, openStores } from './on-stores.js';
+import { findOnStores, openStores } from './on-stores.js';
 import { type SnapshotRow, snapshotTable } from './snapshot-table.js';
 import { searchSnapshots, sourceNamed } from './sources-on-stores.js';
 import { timeRecord } from './text.js';
+import { tellLacking } from './unreachable.js';
 
 export interface ListFromStores {
   readonly words: readonly string[];
@@ -34,10 +35,7 @@ export async function listEntries(
     if (item.is === 'entry') await show(item.entry);
     if (item.is !== 'gap') continue;
     code = EXIT.incomplete;
-    const { after } = item.gap;
-    context.note(
-      `not listed: after ${after === undefined ? 'the beginning' : escapePath(after)}: ${gapText(item.gap)}`,
-    );
+    tellLacking(context, { after: item.gap.after ?? Buffer.alloc(0), lacking: gapText(item.gap, 'these disks have') });
   }
   return code;
 }

@@ -8,14 +8,14 @@ import { FROM_STORE, needSpec, SPEC_ON_STORES } from './from-store-option.js';
 import { entryRecord } from './records.js';
 import type { Run } from './run.js';
 import { printable, timeText } from './text.js';
-import { tellNewer, tellUnreachable } from './unreachable.js';
+import { tellLacking, tellNewer, tellUnreachable } from './unreachable.js';
 
 export const SPEC_HELP =
   'NAME[@SNAPSHOT][:PATH]; SNAPSHOT: 8 or more digits of an id, "latest", or YYYY-MM-DD[THH[:MM[:SS]]][Z]';
 
 export const lsCommand = (run: Run): Command =>
   new Command('ls')
-    .description('the entries of a snapshot, in path order')
+    .description('the entries of a snapshot, in path order; exit code 3 when nobody can give some of them')
     .argument('[source]', `${SPEC_HELP}; ${SPEC_ON_STORES}`)
     .option(...FROM_STORE)
     .option('-l, --long', 'with mode, owner, size and time')
@@ -42,9 +42,14 @@ async function list(context: Context, spec: string | undefined, { long, fromStor
   const { sourceId, snapshot, under, newer, unreachable } = resolved;
   tellNewer(context, newer);
   tellUnreachable(context, unreachable);
-  for await (const { entry } of service.entries({ sourceId, snapshot: snapshot.id, under }, context.signal))
-    await show(entry);
-  return EXIT.ok;
+  let code: ExitCode = EXIT.ok;
+  for await (const item of service.entries({ sourceId, snapshot: snapshot.id, under }, context.signal)) {
+    if ('lacking' in item) {
+      code = EXIT.incomplete;
+      tellLacking(context, item);
+    } else if (!item.isStandIn) await show(item.entry);
+  }
+  return code;
 }
 
 const KIND_LETTERS: Readonly<Record<EntryKind, string>> = {

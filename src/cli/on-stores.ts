@@ -10,7 +10,7 @@ import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import { type Shortfall, shortfallOf, WholeSnapshots } from '../catalog/shortfall.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { type ChosenSnapshot, chooseSnapshot, parseSourceSpec, type SourceSpec } from '../catalog/source-spec.js';
-import { type WalkGap, walkReadable } from '../catalog/walk-readable.js';
+import { walkReadable } from '../catalog/walk-readable.js';
 import { ClusterError } from '../core/fault.js';
 import { BareStores, type Damage } from '../store/bare-stores.js';
 import { MARKER_NAME } from '../store/marker.js';
@@ -303,14 +303,6 @@ export function lackText(shortfall: Shortfall): string {
     parts.push(`${countText(unreadParcels, 'parcel')} (${sizeText(unreadBytes)}) with the names of its files`);
   if (unreadPages > 0) parts.push(`${countText(unreadPages, 'page')} of such parcels`);
   return `these disks lack ${parts.join(', and ')}`;
-}
-
-export function gapText({ before, parcels, bytes, pages }: WalkGap): string {
-  const parts: string[] = [];
-  if (parcels > 0) parts.push(`${countText(parcels, 'parcel')} (${sizeText(bytes)})`);
-  if (pages > 0) parts.push(`${countText(pages, 'page')} of parcels`);
-  const end = before === undefined ? '' : ` before ${escapePath(before)}`;
-  return `${parts.join(' and ')}${end}, of which these disks have not even the names`;
 }
 
 function notVerified({ configuration }: StoresContent, { origin }: SourceOnStores): string {

@@ -15,11 +15,12 @@ export const snapshotRecord = (report: SnapshotReport): JsonRecord => ({
   source: report.source,
   origin: report.origin,
   time: timeRecord(report.timeMs),
-  files: report.files,
-  bytes: report.bytes,
+  files: report.unreadable === undefined ? report.files : null,
+  bytes: report.unreadable === undefined ? report.bytes : null,
   partial: report.partial,
   protected: report.protected,
   held: report.held ?? false,
+  ...(report.unreadable !== undefined && { unreadable: report.unreadable }),
 });
 
 export const hostRecord = (report: HostReport): JsonRecord => ({

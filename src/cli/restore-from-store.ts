@@ -6,21 +6,14 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type BlobFault, contentFromDisks } from '../catalog/blob-content.js';
+import { gapText } from '../catalog/gap-text.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import { isNothing, shortfallOf } from '../catalog/shortfall.js';
 import { walkReadable } from '../catalog/walk-readable.js';
 import { ClusterError } from '../core/fault.js';
 import type { BareStores } from '../store/bare-stores.js';
 import type { Context } from './context.js';
-import {
-  type AskedOfStores,
-  type FoundOnStores,
-  findOnStores,
-  gapText,
-  lackText,
-  openStores,
-  tellIfLong,
-} from './on-stores.js';
+import { type AskedOfStores, type FoundOnStores, findOnStores, lackText, openStores, tellIfLong } from './on-stores.js';
 import type { Restorable } from './restorable.js';
 import type { StoresContent } from './sources-on-stores.js';
 import { shortId, timeText } from './text.js';
@@ -95,7 +88,8 @@ async function* entriesOf(
   signal: AbortSignal,
 ): AsyncGenerator<PlacedEntry | LackingEntries> {
   for await (const item of walkReadable(objects, snapshot.id, { under, signal })) {
-    if (item.is === 'gap') yield { after: item.gap.after ?? Buffer.alloc(0), lacking: gapText(item.gap) };
+    if (item.is === 'gap')
+      yield { after: item.gap.after ?? Buffer.alloc(0), lacking: gapText(item.gap, 'these disks have') };
     else yield { entry: item.entry, parcel: item.parcel, isStandIn: item.is === 'stand-in' };
   }
 }

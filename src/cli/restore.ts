@@ -4,8 +4,8 @@
  */
 import { Command, Option } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
-import type { PlacedEntry } from '../catalog/restore-content.js';
 import type { RestoreProblem, RestoreReport } from '../catalog/restore-tree.js';
+import { ClusterError } from '../core/fault.js';
 import type { Resolved, Service } from '../daemon/service.js';
 import type { Damage } from '../store/bare-stores.js';
 import type { Context } from './context.js';
@@ -81,13 +81,18 @@ async function restorableOf(
       onMissing: path => problems.add({ kind: 'failed', path, because: 'its content is on none of these disks' }),
     });
   }
-  return fromService(context, needSpec(spec));
+  return fromService(context, { spec: needSpec(spec), target });
 }
 
-async function fromService(context: Context, spec: string): Promise<Restorable> {
+interface Named {
+  readonly spec: string;
+  readonly target: string;
+}
+
+async function fromService(context: Context, named: Named): Promise<Restorable> {
   const service = context.service();
   const { signal } = context;
-  const resolved = await service.resolve({ spec }, signal);
+  const resolved = (await unfinished(context, named)) ?? (await service.resolve({ spec: named.spec }, signal));
   tellNewer(context, resolved.newer);
   tellUnreachable(context, resolved.unreachable);
   const { source, sourceId, snapshot, under } = resolved;
@@ -104,6 +109,34 @@ async function fromService(context: Context, spec: string): Promise<Restorable> 
     isShort: false,
   };
 }
+
+/**
+ * The restore that was begun in the target, where the spec names the same but no snapshot: the newest may be another one by now, and
+ * whoever runs the same command again wants what is missing.
+ */
+async function unfinished(context: Context, { spec, target }: Named): Promise<Resolved | undefined> {
+  if (NAMES_SNAPSHOT.test(spec)) return undefined;
+  const { unfinishedIn } = await import('../catalog/restore-target.js');
+  const mark = unfinishedIn(target);
+  if (mark === undefined) return undefined;
+  const [source = ''] = spec.split(':', 1);
+  let resolved: Resolved;
+  try {
+    const named = `${source}@${mark.snapshot}${spec.slice(source.length)}`;
+    resolved = await context.service().resolve({ spec: named }, context.signal);
+  } catch (error) {
+    // Of another source, or kept by nobody any more. The target is refused for its mark then, if nothing else is wrong.
+    if (error instanceof ClusterError && error.blame === 'operator') return undefined;
+    throw error;
+  }
+  const { sourceId, snapshot, under } = resolved;
+  if (sourceId !== mark.sourceId || escapePath(under) !== mark.under) return undefined;
+  const time = timeText(snapshot.timeMs);
+  context.note(`going on with ${mark.text} of ${time}, which was begun here; the newest snapshot is ${source}@latest`);
+  return resolved;
+}
+
+const NAMES_SNAPSHOT = /^[^:]*@/;
 
 async function write(
   context: Context,
@@ -143,11 +176,10 @@ async function totalOf(
   const { sourceId, snapshot, under } = resolved;
   if (under.length === 0) return { files: snapshot.files, bytes: snapshot.bytes };
   const total = { files: 0, bytes: 0 };
-  const entries: AsyncIterable<PlacedEntry> = service.entries({ sourceId, snapshot: snapshot.id, under }, signal);
-  for await (const { entry } of entries) {
-    if (entry.kind !== 'file') continue;
+  for await (const item of service.entries({ sourceId, snapshot: snapshot.id, under }, signal)) {
+    if ('lacking' in item || item.entry.kind !== 'file') continue;
     total.files += 1;
-    total.bytes += entry.size;
+    total.bytes += item.entry.size;
   }
   return total;
 }

@@ -6,11 +6,12 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { FROM_STORE } from './from-store-option.js';
 import { snapshotRecord } from './records.js';
 import type { Run } from './run.js';
-import { snapshotTable } from './snapshot-table.js';
+import { type SnapshotRow, snapshotTable } from './snapshot-table.js';
+import { shortId } from './text.js';
 
 export const snapshotsCommand = (run: Run): Command =>
   new Command('snapshots')
-    .description('restore points of a source, or of all, oldest first')
+    .description('restore points of a source, or of all, oldest first; exit code 3 when one of them cannot be read')
     .argument('[source]', 'NAME, or HOST/NAME where two hosts have one of that name')
     .option('--held', 'also those that their origin lists no more, as far as they are in their hold here')
     .option(...FROM_STORE)
@@ -27,16 +28,23 @@ async function showSnapshots(
   }
   const request = { ...(source === undefined ? {} : { source }), ...(held ? { held } : {}) };
   const snapshots = await context.service().snapshots(request, context.signal);
-  if (context.json) {
-    for (const snapshot of snapshots) await context.record(snapshotRecord(snapshot));
-    return EXIT.ok;
+  if (context.json) for (const snapshot of snapshots) await context.record(snapshotRecord(snapshot));
+  else await context.print(await snapshotTable(context.isTerminal, snapshots.map(rowOf)));
+  let code: ExitCode = EXIT.ok;
+  for (const { source: name, id, unreadable } of snapshots) {
+    if (unreadable === undefined) continue;
+    code = EXIT.incomplete;
+    if (!context.json) context.note(`${name}@${shortId(id)} cannot be read: ${unreadable}`);
   }
-  const rows = snapshots.map(snapshot => ({ ...snapshot, state: stateText(snapshot) }));
-  await context.print(await snapshotTable(context.isTerminal, rows));
-  return EXIT.ok;
+  return code;
 }
 
-function stateText({ partial, protected: isProtected, held }: SnapshotReport): string {
-  const copies = isProtected ? 'protected' : 'not yet protected';
+function rowOf(report: SnapshotReport): SnapshotRow {
+  const row = { ...report, state: stateText(report) };
+  return report.unreadable === undefined ? row : { ...row, files: undefined, bytes: undefined };
+}
+
+function stateText({ partial, protected: isProtected, held, unreadable }: SnapshotReport): string {
+  const copies = unreadable !== undefined ? 'cannot be read' : isProtected ? 'protected' : 'not yet protected';
   return [...(held ? ['held'] : []), ...(partial ? ['partial'] : []), copies].join(', ');
 }

@@ -91,7 +91,9 @@ const WATCH_MS = 500;
 /** Cursor home, then everything below it away. */
 const CLEAR_SCREEN = '\u001b[H\u001b[2J';
 
-const isUnder = ({ sources }: StatusReport): boolean => sources.some(({ parcels }) => parcels.under > 0);
+/** A snapshot that nobody gives is as short of copies as can be. */
+const isUnder = ({ sources }: StatusReport): boolean =>
+  sources.some(({ parcels, lastSnapshot }) => parcels.under > 0 || lastSnapshot?.unreadable !== undefined);
 
 async function show(context: Context, status: StatusReport): Promise<void> {
   if (context.json) return context.record(statusRecord(status));
@@ -108,8 +110,11 @@ async function show(context: Context, status: StatusReport): Promise<void> {
   else await context.print(await sourcesTable(context.isTerminal, status.sources));
   await context.print('');
   await context.print(await hostsTable(context.isTerminal, status.hosts));
-  for (const { source, missing } of status.sources) {
+  for (const { source, missing, lastSnapshot } of status.sources) {
     if (missing !== undefined) await context.print(coloured('red', printable(`missing source ${source}: ${missing}`)));
+    if (lastSnapshot?.unreadable === undefined) continue;
+    const what = `the last snapshot of ${source} cannot be read: ${lastSnapshot.unreadable}`;
+    await context.print(coloured('red', printable(what)));
   }
   for (const { code, text, sinceMs } of status.alarms) {
     await context.print(coloured('red', printable(`alarm ${code}, for ${spanText(Date.now() - sinceMs)}: ${text}`)));
@@ -151,5 +156,5 @@ function sourcesTable(isTerminal: boolean, sources: readonly SourceReport[]): Pr
 function lastText({ lastSnapshot, fresh, missing }: SourceReport): string {
   const state = missing !== undefined ? ', missing' : fresh ? '' : ', stale';
   if (lastSnapshot === undefined) return `none${state}`;
-  return `${shortId(lastSnapshot.id)}, ${spanText(Date.now() - lastSnapshot.timeMs)} ago${lastSnapshot.partial ? ', partial' : ''}${state}`;
+  return `${shortId(lastSnapshot.id)}, ${spanText(Date.now() - lastSnapshot.timeMs)} ago${lastSnapshot.partial ? ', partial' : ''}${lastSnapshot.unreadable === undefined ? '' : ', cannot be read'}${state}`;
 }

@@ -1,4 +1,5 @@
 /** Unreachable: what is missing now, and which hosts to switch on to have it. */
+import { escapePath } from '../catalog/path-text.js';
 import type { Resolved, Unreachable } from '../daemon/service.js';
 import type { Context } from './context.js';
 import { countText, shortId, sizeText, timeText } from './text.js';
@@ -18,4 +19,12 @@ export function tellNewer(context: Context, newer: Resolved['newer']): void {
 
 export function tellUnreachable(context: Context, unreachable: Unreachable | undefined): void {
   if (unreachable !== undefined) context.note(`of this snapshot ${unreachableText(unreachable)}`);
+}
+
+/** Where entries are listed, and some cannot be. */
+export function tellLacking(
+  context: Context,
+  { after, lacking }: { readonly after: Buffer; readonly lacking: string },
+): void {
+  context.note(`not listed: after ${escapePath(after) || 'the beginning'}: ${lacking}`);
 }

@@ -4,13 +4,14 @@
  * It only reads (the machine, the catalog, the configuration) and passes orders on; what it says is what the decisions
  * see, so `status` and the machine cannot disagree. Here a request finds who answers it, and what needs no part of its own is answered.
  */
-
-import { readSnapshot } from '../catalog/read-object.js';
-import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
+import { gapText } from '../catalog/gap-text.js';
+import { MalformedObject } from '../catalog/malformed-object.js';
+import { ObjectMissing, readSnapshot } from '../catalog/read-object.js';
+import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import { parseSourceSpec } from '../catalog/source-spec.js';
-import { walkEntries } from '../catalog/walk.js';
+import { walkReadable } from '../catalog/walk-readable.js';
 import { ClusterError } from '../core/fault.js';
-import type { HostId } from '../core/ids.js';
+import type { HostId, ObjectId, SourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Membership } from '../membership/membership.js';
@@ -25,6 +26,7 @@ import { Forgetting } from './forgetting.js';
 import { LiveDiffs } from './live-diffs.js';
 import type { LoopDelay } from './loop-delay.js';
 import { NamedSnapshots } from './named-snapshots.js';
+import { AskedTwice } from './object-finder.js';
 import type { Orders } from './orders.js';
 import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
@@ -73,12 +75,17 @@ import { StatusReports } from './status-reports.js';
 import type { TreeKeeper } from './tree-keeper.js';
 import { Whereabouts } from './whereabouts.js';
 
+/** Snapshots that somebody may be reading though nothing keeps them any more: the last ones that were asked for by name. */
+const RESOLVED_MAX = 1_000;
+
 export interface AnswersOptions {
   readonly membership: Membership;
   readonly machine: Machine;
   readonly catalog: CatalogKeeper;
   /** Records too: from here or from whoever has them. */
   readonly objects: ObjectReader;
+  /** Snapshots and pages: what is lost or damaged here comes from whoever has it, and is kept again. */
+  readonly mending: ObjectReader;
   readonly stores: OwnStores;
   readonly origin: Origin;
   readonly orders: Orders;
@@ -110,6 +117,8 @@ export class Answers implements Service {
   readonly #configuring: Configuring;
   readonly #protecting: Protecting;
   readonly #whereabouts: Whereabouts;
+  /** The last asked for stands last. */
+  readonly #resolved = new Map<ObjectId, SourceId>();
 
   constructor(options: AnswersOptions) {
     this.#options = options;
@@ -218,23 +227,45 @@ export class Answers implements Service {
   }
 
   async *drill({ source, files }: DrillRequest, signal: AbortSignal): AsyncGenerator<DrillReport> {
-    const sources = source === undefined ? this.#names.all() : [this.#names.named(source)];
-    for (const id of sources) {
-      const name = this.#names.nameOf(id);
-      const listed = this.#snapshots.listed(id);
-      if (source === undefined && listed.length === 0) continue;
-      // With holders away none may be protected now, and what a restore would find is the question then.
-      const snapshot =
-        (await this.#options.protections.newestProtected(id, listed, signal)) ?? this.#snapshots.newest(id).id;
+    if (source !== undefined) return yield* this.#drillSource(this.#names.named(source), files, signal);
+    const configured = new Set(this.#options.membership.clusterConfig.sources.map(one => one.source));
+    for (const id of this.#names.all()) {
+      if (this.#snapshots.listed(id).length > 0) yield* this.#drillSource(id, files, signal);
+      else if (configured.has(id)) yield this.#notTried(id, { because: 'no snapshot of it is known here' });
+    }
+  }
+
+  async *#drillSource(id: SourceId, files: number, signal: AbortSignal): AsyncGenerator<DrillReport> {
+    const source = this.#names.nameOf(id);
+    // With holders away none may be protected now, and what a restore would find is the question then.
+    const listed = this.#snapshots.listed(id);
+    const snapshot =
+      (await this.#options.protections.newestProtected(id, listed, signal)) ?? this.#snapshots.newest(id).id;
+    try {
       let isTried = false;
       for await (const { path, bytes, failure } of this.#options.drill(snapshot, { files, bytes: Infinity }, signal)) {
         isTried = true;
-        yield { source: name, snapshot, ...(path && { path }), bytes, ...(failure && { failure }) };
+        yield { source, snapshot, ...(path && { path }), bytes, ...(failure && { failure }) };
       }
       const { bytes } = await readSnapshot(this.#options.objects, snapshot);
       if (!isTried && bytes > 0)
-        yield { source: name, snapshot, bytes, failure: { because: 'no file was found to be tried', hosts: [] } };
+        yield this.#notTried(id, { snapshot, bytes, because: 'no file was found to be tried' });
+    } catch (error) {
+      if (!(error instanceof ObjectMissing || error instanceof MalformedObject)) throw error;
+      yield this.#notTried(id, { snapshot, because: error.message });
     }
+  }
+
+  #notTried(
+    id: SourceId,
+    {
+      because,
+      bytes = 0,
+      snapshot,
+    }: { readonly because: string; readonly bytes?: number; readonly snapshot?: ObjectId },
+  ): DrillReport {
+    const source = this.#names.nameOf(id);
+    return { source, ...(snapshot && { snapshot }), bytes, failure: { because, hosts: [] } };
   }
 
   // ----------------------------------------------------------------------------------------------------- reading it back
@@ -244,6 +275,7 @@ export class Answers implements Service {
     const source = this.#names.named(nameIn(parsed));
     const { listed, newer, unreachable } = await this.#snapshots.choose(source, parsed.snapshot, signal);
     await this.#snapshots.needPath(source, listed.id, parsed);
+    this.#rememberResolved(source, listed.id);
     return {
       source: this.#names.nameOf(source),
       sourceId: source,
@@ -254,14 +286,31 @@ export class Answers implements Service {
     };
   }
 
-  async *entries({ sourceId, snapshot, under }: EntriesRequest, signal: AbortSignal): AsyncGenerator<PlacedEntry> {
-    if (!this.#options.catalog.wantedSnapshots(sourceId).includes(snapshot)) {
+  #rememberResolved(source: SourceId, snapshot: ObjectId): void {
+    this.#resolved.delete(snapshot);
+    this.#resolved.set(snapshot, source);
+    const [oldest] = this.#resolved.keys();
+    if (this.#resolved.size > RESOLVED_MAX && oldest !== undefined) this.#resolved.delete(oldest);
+  }
+
+  async *entries(
+    { sourceId, snapshot, under }: EntriesRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<PlacedEntry | LackingEntries> {
+    // A restore reads them several times, hours apart: its snapshot may have left its hold, and its objects stay for a while.
+    const isKnown =
+      this.#resolved.get(snapshot) === sourceId || this.#options.catalog.wantedSnapshots(sourceId).includes(snapshot);
+    if (!isKnown) {
       throw new ClusterError('SNAPSHOT_UNKNOWN', `no snapshot ${snapshot} of ${this.#names.nameOf(sourceId)} is kept`, {
         blame: 'operator',
       });
     }
-    for await (const { entry, parcel } of walkEntries(this.#options.objects, snapshot, { under, signal }))
-      yield { entry, parcel };
+    const objects = new AskedTwice(this.#options.objects, signal);
+    for await (const item of walkReadable(objects, snapshot, { under, signal })) {
+      if (item.is === 'entry') yield { entry: item.entry, parcel: item.parcel };
+      else if (item.is === 'stand-in') yield { entry: item.entry, parcel: item.parcel, isStandIn: true };
+      else yield { after: item.gap.after ?? Buffer.alloc(0), lacking: gapText(item.gap, 'the hosts that are up have') };
+    }
   }
 
   liveDiff(request: LiveDiffRequest, signal: AbortSignal): AsyncGenerator<LiveDiffReport> {

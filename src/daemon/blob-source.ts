@@ -1,6 +1,6 @@
 /**
  * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, then
- * the origin's live file. A host that goes away in the middle is replaced by the next.
+ * the origin's live file. A host that goes away in the middle is replaced by the next, which of a large file gives only the rest.
  *
  * The last resort is everybody else who is up. A copy that has lost one file is no copy to anybody, and one of a log that was begun
  * anew is none until it is read again; but the files of it may be the last there are, and each is hashed here.
@@ -14,12 +14,14 @@
 import type { Logger } from 'pino';
 import { BlobCheck, contentFromDisks } from '../catalog/blob-content.js';
 import type { ContentFrame } from '../catalog/restore-content.js';
+import type { ByteRange } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import type { BlobId, HostId, ParcelId, PeerName } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import { askFetch, type FetchPart, type FetchRequest } from '../net/fetch-protocol.js';
 import { FetchSessions } from '../net/fetch-session.js';
+import { malformed } from '../net/malformed.js';
 import type { Net } from '../net/net.js';
 import type { Clock } from './clock.js';
 import type { DoubtedCopies } from './doubted-copies.js';
@@ -32,9 +34,16 @@ import type { Roster } from './roster.js';
 const BUSY_TRIES_MAX = 20;
 /** Every holder is asked so often before a blob is called unavailable: connections break and come back. */
 const ROUNDS = 2;
+/** … and while one is away that was connected just now, so often: that is three minutes of rests, and one that comes and goes is no help. */
+const ROUNDS_MAX = 10;
+/** Before the second round, in ms; before each later one twice as long, … */
 const ROUND_REST_MS = 2_000;
+/** … but no longer than this. */
+const ROUND_REST_MS_MAX = 30_000;
+/** Whoever lost its connection longer ago, in ms, is not waited for: a router has started in that time, a host that was switched off has not. */
+const AWAY_MS_MAX = 3 * 60_000;
 
-/** Who can be asked for a parcel: somebody of a rank, when nobody is left of those before it. */
+/** Who can be asked for a parcel: somebody of a rank, when nobody is left of those before it but who failed just now. */
 type Ranks = readonly Set<PeerName>[];
 
 export class BlobSource {
@@ -43,6 +52,7 @@ export class BlobSource {
   readonly #stores: OwnStores;
   readonly #roster: Roster;
   readonly #doubted: Pick<DoubtedCopies, 'look'>;
+  readonly #clock: Clock;
   readonly #log: Logger;
   readonly #givers: Givers;
   /** Not in use. The streams of one serve one call at a time: a reader that stops in the middle keeps nobody else waiting. */
@@ -70,6 +80,7 @@ export class BlobSource {
     this.#stores = stores;
     this.#roster = roster;
     this.#doubted = doubted;
+    this.#clock = clock;
     this.#log = log;
     this.#givers = new Givers(clock);
   }
@@ -106,13 +117,16 @@ export class BlobSource {
     const sessions = open.size > 1 ? (this.#sessions.pop() ?? new FetchSessions(this.#net)) : undefined;
     const ask: Ask = (peer, request) =>
       sessions === undefined ? askFetch(this.#net, peer, request, { signal }) : sessions.ask(peer, request, signal);
+    const asking: Asking = { parcel, open, ask, begun: undefined };
+    const isEnough = (round: number): boolean =>
+      open.size === 0 || (round >= ROUNDS && (round >= ROUNDS_MAX || !this.#mayComeBack(parcel, { origin })));
     let isReadOut = false;
     try {
-      for (let round = 0; round < ROUNDS && open.size > 0; round += 1) {
-        if (round > 0) await pause(ROUND_REST_MS, signal);
+      for (let round = 0; !isEnough(round); round += 1) {
+        if (round > 0) await pause(Math.min(ROUND_REST_MS * 2 ** (round - 1), ROUND_REST_MS_MAX), signal);
         let ranks = this.#ranksFor(parcel, { origin });
         for (let tries = 0; tries < BUSY_TRIES_MAX && open.size > 0; tries += 1) {
-          const busy = yield* this.#fromRanks(ranks, { parcel, open, ask }, signal);
+          const busy = yield* this.#fromRanks(ranks, asking, signal);
           if (busy.size === 0) break;
           await pause(Math.min(...busy.values()), signal);
           ranks = [new Set(busy.keys())];
@@ -120,6 +134,7 @@ export class BlobSource {
       }
       isReadOut = true;
     } finally {
+      giveUp(asking);
       if (isReadOut && sessions !== undefined) this.#sessions.push(sessions);
       else sessions?.stop();
     }
@@ -149,8 +164,9 @@ export class BlobSource {
       return yield* this.#from(peer, asking);
     } catch (error) {
       signal.throwIfAborted();
-      // The next holder may do better. What this one began is begun anew.
+      // The next holder may do better.
       if (!(error instanceof ClusterError)) throw error;
+      this.#givers.failed(peer);
       this.#log.warn(
         { code: 'HOLDER_FAILED', parcel: asking.parcel, peer, err: error },
         'a holder could not give a parcel for a restore',
@@ -161,10 +177,14 @@ export class BlobSource {
 
   /** Takes one of them. */
   #next(ranks: Ranks): PeerName | undefined {
-    const rank = ranks.find(({ size }) => size > 0);
-    const next = rank && this.#givers.best(rank);
-    if (next !== undefined) rank?.delete(next);
-    return next;
+    for (const comesLast of [false, true])
+      for (const rank of ranks) {
+        const next = this.#givers.best([...rank].filter(peer => this.#givers.comesLast(peer) === comesLast));
+        if (next === undefined) continue;
+        rank.delete(next);
+        return next;
+      }
+    return undefined;
   }
 
   #fromHere(parcel: ParcelId, blob: BlobId, signal: AbortSignal): AsyncGenerator<ContentFrame, boolean> {
@@ -199,49 +219,72 @@ export class BlobSource {
     return isOriginAsked ? [holders, live, others] : [holders, others];
   }
 
-  async *#from(peer: PeerName, { parcel, open, ask }: Asking): AsyncGenerator<ContentFrame, number | undefined> {
+  /** Somebody who may have it is away, and was not a while ago. */
+  #mayComeBack(parcel: ParcelId, { origin: isOriginAsked }: { readonly origin: boolean }): boolean {
+    const hosts = this.#machine.holders(parcel).map(({ host }) => host);
+    const origin = this.#machine.originOf(parcel);
+    if (isOriginAsked && origin !== undefined) hosts.push(origin);
+    return hosts.some(host => {
+      const view = this.#machine.host(host);
+      if (view === undefined || view.connected || view.disconnectedAtMs === undefined) return false;
+      return this.#clock.nowMs() - view.disconnectedAtMs < AWAY_MS_MAX;
+    });
+  }
+
+  async *#from(peer: PeerName, asking: Asking): AsyncGenerator<ContentFrame, number | undefined> {
+    const { parcel, open, ask } = asking;
+    // A range beyond its end would be an offence of ours: a size that somebody made up is not asked with. What is not alone in its
+    // parcel is small, and is begun anew.
+    if (asking.begun?.bytes !== this.#machine.bytesOf(parcel)) giveUp(asking);
+    const rest = asking.begun;
+    const request = { parcel, blobs: [...open], purpose: 'restore' as const, ...(rest && { ranges: [restOf(rest)] }) };
     let busyMs: number | undefined;
-    let current: { readonly blob: BlobId; leftBytes: number; readonly check: BlobCheck } | undefined;
-    try {
-      for await (const part of this.#givers.from(peer, ask(peer, { parcel, blobs: [...open], purpose: 'restore' }))) {
-        switch (part.kind) {
-          case 'busy':
-            busyMs = part.retryAfterMs;
+    for await (const part of this.#givers.from(peer, ask(peer, request))) {
+      switch (part.kind) {
+        case 'busy':
+          busyMs = part.retryAfterMs;
+          break;
+        case 'blob':
+          if (rest !== undefined) {
+            if (part.bytes !== restOf(rest).bytes)
+              throw malformed('fetch answer: another size than that of its ranges');
             break;
-          case 'blob':
-            current?.check.end();
-            current = { blob: part.blob, leftBytes: part.bytes, check: new BlobCheck(part.blob) };
-            yield { kind: 'start', blob: part.blob, bytes: part.bytes };
-            break;
-          case 'data':
-            yield { kind: 'data', data: part.data };
-            if (current === undefined) break;
-            current.leftBytes -= part.data.length;
-            current.check.update(part.data);
-            // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
-            if (current.leftBytes === 0 && current.check.isRight()) {
-              open.delete(current.blob);
-              yield { kind: 'end' };
-            }
-            break;
-          case 'pack':
-            for (const { blob, content } of part.blobs) {
-              yield { kind: 'start', blob, bytes: content.length };
-              yield { kind: 'data', data: content };
-              if (hashHex(content) !== blob) continue;
-              open.delete(blob);
-              yield { kind: 'end' };
-            }
-            break;
-          case 'gone':
-            break;
-          default:
-            part satisfies never;
+          }
+          giveUp(asking);
+          asking.begun = { blob: part.blob, bytes: part.bytes, passedBytes: 0, check: new BlobCheck(part.blob) };
+          yield { kind: 'start', blob: part.blob, bytes: part.bytes };
+          break;
+        case 'data': {
+          yield { kind: 'data', data: part.data };
+          const { begun } = asking;
+          if (begun === undefined) break;
+          begun.passedBytes += part.data.length;
+          begun.check.update(part.data);
+          if (begun.passedBytes < begun.bytes) break;
+          asking.begun = undefined;
+          // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
+          if (!begun.check.isRight()) break;
+          open.delete(begun.blob);
+          yield { kind: 'end' };
+          break;
         }
+        case 'pack':
+          for (const { blob, content } of part.blobs) {
+            yield { kind: 'start', blob, bytes: content.length };
+            yield { kind: 'data', data: content };
+            if (hashHex(content) !== blob) continue;
+            open.delete(blob);
+            yield { kind: 'end' };
+          }
+          break;
+        case 'gone':
+          break;
+        default:
+          part satisfies never;
       }
-    } finally {
-      current?.check.end();
     }
+    // The rest does not go with what came before it, and nobody knows which of them is wrong: this one is asked for all of it.
+    if (rest !== undefined && asking.begun === undefined && open.size > 0) return yield* this.#from(peer, asking);
     return busyMs;
   }
 }
@@ -254,4 +297,21 @@ interface Asking {
   /** Not given yet: what has come right leaves it. */
   readonly open: Set<BlobId>;
   readonly ask: Ask;
+  begun: Begun | undefined;
+}
+
+/** A blob whose bytes were passed on up to some place, by one peer or by several. */
+interface Begun {
+  readonly blob: BlobId;
+  readonly bytes: number;
+  passedBytes: number;
+  /** Of what was passed on. */
+  readonly check: BlobCheck;
+}
+
+const restOf = ({ bytes, passedBytes }: Begun): ByteRange => ({ offset: passedBytes, bytes: bytes - passedBytes });
+
+function giveUp(asking: Asking): void {
+  asking.begun?.check.end();
+  asking.begun = undefined;
 }

@@ -9,6 +9,7 @@
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import { specInUtc } from '../catalog/source-spec.js';
 import { ClusterError } from '../core/fault.js';
 import { contentAt } from './content-client.js';
 import {
@@ -57,18 +58,22 @@ export function serviceAt(stateDir: string): Service {
     forgetFuture: (request, signal) => plain('forgetFuture', request, signal),
     forgetArchived: (request, signal) => plain('forgetArchived', request, signal),
     snapshots: (request, signal) => plain('snapshots', request, signal),
-    replicas: (request, signal) => stream('replicas', request, signal),
+    replicas: (request, signal) => stream('replicas', inUtc(request), signal),
     placements: signal => stream('placements', undefined, signal),
     scrub: signal => stream('scrub', undefined, signal),
     drill: (request, signal) => stream('drill', request, signal),
-    resolve: (request, signal) => plain('resolve', request, signal),
+    resolve: async (request, signal) => plain('resolve', inUtc(request), signal),
     entries: (request, signal) => stream('entries', request, signal),
-    liveDiff: (request, signal) => stream('liveDiff', request, signal),
-    makeTrees: (request, signal) => plain('makeTrees', request, signal),
-    removeTrees: (request, signal) => plain('removeTrees', request, signal),
+    liveDiff: (request, signal) => stream('liveDiff', inUtc(request), signal),
+    makeTrees: async (request, signal) => plain('makeTrees', inUtc(request), signal),
+    removeTrees: async (request, signal) => plain('removeTrees', inUtc(request), signal),
     content: (request, signal) => contentAt(path, request, signal),
   };
 }
+
+/** A time is of the time zone that it is typed in, which the service does not know. @throws ClusterError BAD_SOURCE_SPEC, BAD_PATH_TEXT */
+const inUtc = <Request extends { readonly spec?: string }>(request: Request): Request =>
+  request.spec === undefined ? request : { ...request, spec: specInUtc(request.spec) };
 
 const parseAnswer = (text: string): unknown => {
   try {

@@ -18,6 +18,7 @@ import { type DrillOptions, drill } from './drill.js';
 import type { KnownAddresses } from './known-addresses.js';
 import type { KnownSources } from './known-sources.js';
 import { LoopDelay } from './loop-delay.js';
+import { LocalObjects } from './object-finder.js';
 import type { Orders } from './orders.js';
 import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
@@ -57,13 +58,19 @@ export interface ControlOptions {
 export async function startControl(options: ControlOptions, teardown: Teardown): Promise<void> {
   const { stateDir, scratchFolder, membership, machine, roster, net, addresses, known, stores, storeHeads } = options;
   const { origin, orders, protections, copies, trees, isReachable, clock, alarms, log, signal } = options;
-  const { catalog, finder } = known;
+  const { catalog, finder, mending } = known;
   const { doubted, dropper } = copies;
   const loopDelay = new LoopDelay();
   teardown.defer(() => loopDelay.stop());
   const blobs = new BlobSource({ net, machine, stores, roster, doubted, clock, log });
+  const inStores = new LocalObjects(() => stores.catalogs());
   const tried: DrillOptions = {
     objects: finder,
+    record: async (parcel, until) => {
+      const source = machine.originOf(parcel);
+      const fromOthers = await finder.fromOthers(parcel, until, source && roster.peerOf(source));
+      return fromOthers ?? inStores.get(parcel);
+    },
     copies: (parcel, wanted, until) => blobs.copies(parcel, wanted, until),
     holders: parcel => machine.holders(parcel).map(({ host }) => roster.nameOf(host)),
     below: count => randomInt(count),
@@ -87,6 +94,7 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
     machine,
     catalog,
     objects: finder,
+    mending,
     stores,
     origin,
     orders,

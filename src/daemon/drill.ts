@@ -3,7 +3,8 @@
  * sample. Other hosts' copies first, then our own; never the origin's live file, which is what would be gone.
  *
  * A parcel is picked among the snapshot's pages, then a file in its record: a few objects are read, however large the snapshot is.
- * Without its record nobody knows what a parcel's bytes are called: that nobody gives it is a failure of all that is in it.
+ * Without its record nobody knows what a parcel's bytes are called: that nobody gives it is a failure of all that is in it. So it
+ * has to come as the bytes do: what this host's own catalog has, and the origin's, says nothing about the day when they are gone.
  */
 
 import { readPage, readSnapshot } from '../catalog/read-object.js';
@@ -16,8 +17,10 @@ import type { ObjectReader } from '../core/objects.js';
 const PICKS_PER_FILE = 8;
 
 export interface DrillOptions {
-  /** Records too. */
+  /** Snapshots and pages: every trusted host has them. */
   readonly objects: ObjectReader;
+  /** From copies alone, those of others first. */
+  readonly record: (parcel: ParcelId, signal: AbortSignal) => Promise<Uint8Array | undefined>;
   readonly copies: (parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal) => AsyncIterable<ContentFrame>;
   /** Names of the hosts that say that they hold it. */
   readonly holders: (parcel: ParcelId) => readonly string[];
@@ -37,7 +40,7 @@ export interface Drilled {
 
 /** @param most how many files, and how large each may be */
 export async function* drill(
-  { objects, copies, holders, below }: DrillOptions,
+  { objects, record: recordOf, copies, holders, below }: DrillOptions,
   snapshot: ObjectId,
   most: { readonly files: number; readonly bytes: number },
   signal: AbortSignal,
@@ -52,7 +55,7 @@ export async function* drill(
     const refs = (await readPage(objects, one(pages) as ObjectId)).filter(({ bytes }) => bytes > 0);
     const ref = refs.length === 0 ? undefined : one(refs);
     if (ref === undefined) continue;
-    const record = await objects.get(ref.id);
+    const record = await recordOf(ref.id, signal);
     if (record === undefined) {
       if (nameless.has(ref.id)) continue;
       nameless.add(ref.id);

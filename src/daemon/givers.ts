@@ -5,6 +5,9 @@
  * second one would make nothing faster and cost both their memory (measured with 256 MiB and four hosts on two processors: 9.5 s
  * of CPU instead of 5.8). Where the reader waits for the holder more than the holder for it, the others are asked as well.
  *
+ * A holder that failed, or gave nothing until its ask was given up, comes behind all others for a while: each parcel that begins with it
+ * waits a minute for nothing.
+ *
  * Pure but for the clock. Driven by blob-source.ts.
  */
 import type { PeerName } from '../core/ids.js';
@@ -16,6 +19,11 @@ const STREAMS_MAX = 4;
 const STREAMS_OF_SLOW_MAX = 2;
 /** What is remembered of how long was waited, in ms: disks and lines change. */
 const REMEMBERED_MS = 4_000;
+/**
+ * So long after a failure, in ms, somebody else is asked first: with four parcels at once, a holder that gives nothing holds up a
+ * restore for one minute in six at the most, and one that is well again is soon in use.
+ */
+const LAST_MS = 5 * 60_000;
 
 interface Giver {
   streams: number;
@@ -24,6 +32,8 @@ interface Giver {
   /** How long we waited for its bytes, and how long its bytes waited for us, in ms of each stream. */
   waitedMs: number;
   keptMs: number;
+  /** Until then it is the last that is asked; 0: it did not fail. */
+  lastUntilMs: number;
 }
 
 export class Givers {
@@ -49,6 +59,16 @@ export class Givers {
     return best;
   }
 
+  /** Its ask ended with an error: others are asked before it. */
+  failed(peer: PeerName): void {
+    this.#of(peer).lastUntilMs = this.#clock.nowMs() + LAST_MS;
+  }
+
+  /** It failed, and others should be asked before it. */
+  comesLast(peer: PeerName): boolean {
+    return this.#of(peer).lastUntilMs > this.#clock.nowMs();
+  }
+
   /** What it gives, as it comes; counted as its stream until that ends, or is left. */
   async *from<Part>(
     peer: PeerName,
@@ -59,22 +79,31 @@ export class Givers {
     this.#turns += 1;
     giver.lastTurn = this.#turns;
     let sinceMs = this.#clock.nowMs();
+    const passed = (): number => {
+      const fromMs = sinceMs;
+      sinceMs = this.#clock.nowMs();
+      return sinceMs - fromMs;
+    };
+    let isWaitedFor = true;
     try {
       for await (const part of parts) {
-        const cameMs = this.#clock.nowMs();
-        giver.waitedMs += cameMs - sinceMs;
+        giver.waitedMs += passed();
+        isWaitedFor = false;
         yield part;
-        sinceMs = this.#clock.nowMs();
-        giver.keptMs += sinceMs - cameMs;
+        giver.keptMs += passed();
+        isWaitedFor = true;
         forget(giver);
       }
+      giver.lastUntilMs = 0;
     } finally {
+      // A wait that ended without a part was one, too.
+      if (isWaitedFor) giver.waitedMs += passed();
       giver.streams -= 1;
     }
   }
 
   #of(peer: PeerName): Giver {
-    const giver = this.#givers.get(peer) ?? { streams: 0, lastTurn: 0, waitedMs: 0, keptMs: 0 };
+    const giver = this.#givers.get(peer) ?? { streams: 0, lastTurn: 0, waitedMs: 0, keptMs: 0, lastUntilMs: 0 };
     this.#givers.set(peer, giver);
     return giver;
   }

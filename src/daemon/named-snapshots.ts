@@ -5,11 +5,11 @@
  * foreign hands may have left them out, and they are what its history is then.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
-import { comparePaths } from '../catalog/path-order.js';
-import { readSnapshot } from '../catalog/read-object.js';
+import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { type ChosenSnapshot, chooseSnapshot, type SourceSpec, type WantedSnapshot } from '../catalog/source-spec.js';
 import { findEntry } from '../catalog/walk.js';
+import { walkReadable } from '../catalog/walk-readable.js';
 import { ClusterError } from '../core/fault.js';
 import { type ObjectId, type SourceId, splitSourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
@@ -23,6 +23,8 @@ export interface NamedSnapshotsOptions {
   readonly catalog: CatalogKeeper;
   /** Records too: from here or from whoever has them. */
   readonly objects: ObjectReader;
+  /** Snapshots and pages: what is lost or damaged here comes from whoever has it, and is kept again. */
+  readonly mending: ObjectReader;
   readonly names: SourceNames;
   readonly protections: Protections;
   readonly roster: Roster;
@@ -46,20 +48,26 @@ export class NamedSnapshots {
     return held.map(({ id, timeMs }) => ({ id, timeMs, complete: true, firstSeq: 0 }));
   }
 
+  /** Also of one that cannot be read: what is told of the others does not wait for a disk that is mended. */
   async report(source: SourceId, listed: ListedSnapshot, signal: AbortSignal): Promise<SnapshotReport> {
-    const { catalog, protections, roster } = this.#of;
-    const snapshot = await readSnapshot(catalog.objects, listed.id);
-    return {
+    const { mending, protections, roster } = this.#of;
+    const named = {
       id: listed.id,
       source: this.#of.names.nameOf(source),
       sourceId: source,
       origin: roster.nameOf(splitSourceId(source).origin),
       timeMs: listed.timeMs,
-      files: snapshot.files,
-      bytes: snapshot.bytes,
-      partial: isPartial(snapshot),
-      protected: isProtected(await protections.of(source, listed, signal)),
     };
+    try {
+      const snapshot = await readSnapshot(mending, listed.id);
+      const { files, bytes } = snapshot;
+      const isSafe = isProtected(await protections.of(source, listed, signal));
+      return { ...named, files, bytes, partial: isPartial(snapshot), protected: isSafe };
+    } catch (error) {
+      signal.throwIfAborted();
+      const unreadable = error instanceof Error ? error.message : String(error);
+      return { ...named, files: 0, bytes: 0, partial: !listed.complete, protected: false, unreadable };
+    }
   }
 
   /** @throws ClusterError NO_SNAPSHOT */
@@ -113,15 +121,21 @@ export class NamedSnapshots {
 
   /** @throws ClusterError PATH_UNKNOWN */
   async needPath(source: SourceId, snapshot: ObjectId, { path }: SourceSpec): Promise<void> {
-    if (path.length === 0) return;
-    const found = await findEntry(this.#of.objects, snapshot, path);
-    if (found === undefined || comparePaths(found.entry.path, path) !== 0) {
-      throw new ClusterError(
-        'PATH_UNKNOWN',
-        `snapshot ${snapshot.slice(0, 8)} of ${this.#of.names.nameOf(source)} has no such path`,
-        { blame: 'operator' },
-      );
-    }
+    if (path.length === 0 || (await this.#mayHave(snapshot, path))) return;
+    throw new ClusterError(
+      'PATH_UNKNOWN',
+      `snapshot ${snapshot.slice(0, 8)} of ${this.#of.names.nameOf(source)} has no such path`,
+      { blame: 'operator' },
+    );
+  }
+
+  async #mayHave(snapshot: ObjectId, path: Buffer): Promise<boolean> {
+    const { objects } = this.#of;
+    const isThere = await ifReadable(findEntry(objects, snapshot, path).then(found => found !== undefined));
+    if (isThere !== undefined) return isThere;
+    // A gap may hold it.
+    for await (const _ of walkReadable(objects, snapshot, { under: path })) return true;
+    return false;
   }
 }
 

@@ -9,9 +9,15 @@ import type { ObjectId, ParcelId, PeerName } from '../core/ids.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Net } from '../net/net.js';
 import { ObjectAsks } from './object-asks.js';
+import { pause } from './pause.js';
 
 /** Peers that are asked for one object before it is given up. */
 const PEERS_ASKED_MAX = 6;
+/** Before what nobody gave is asked for again, in ms: connections break and come back. */
+const SECOND_ASK_MS = 2_000;
+/** When so many in a row did not come the second time either, the first answer counts: who restores most of a snapshot waits no hours. */
+const SECOND_ASKS_IN_VAIN_MAX = 16;
+
 /** Reads from several places here, one after the other. */
 export class LocalObjects implements ObjectReader {
   readonly #places: () => Iterable<ObjectReader>;
@@ -52,9 +58,12 @@ export class ObjectFinder implements ObjectReader {
   }
 
   async get(id: ObjectId | ParcelId, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    const here = await this.#local.get(id);
-    if (here !== undefined) return here;
-    const connected = new Set(this.#net.connected());
+    return (await this.#local.get(id)) ?? (await this.fromOthers(id, signal));
+  }
+
+  /** Not from here, and not from `except` either. */
+  async fromOthers(id: ObjectId | ParcelId, signal?: AbortSignal, except?: PeerName): Promise<Uint8Array | undefined> {
+    const connected = new Set(this.#net.connected().filter(peer => peer !== except));
     const peers = new Set<PeerName>();
     for (const peer of this.#likely(id)) if (connected.has(peer)) peers.add(peer);
     for (const peer of connected) peers.add(peer);
@@ -74,6 +83,27 @@ export class ObjectFinder implements ObjectReader {
   /** One peer alone. */
   from(peer: PeerName, signal?: AbortSignal): ObjectReader {
     return { get: id => this.#asks.get(peer, id, signal) };
+  }
+}
+
+/** For one walk: what nobody gives is asked for once more, a little later. */
+export class AskedTwice implements ObjectReader {
+  readonly #reader: ObjectReader;
+  readonly #signal: AbortSignal;
+  #inVain = 0;
+
+  constructor(reader: ObjectReader, signal: AbortSignal) {
+    this.#reader = reader;
+    this.#signal = signal;
+  }
+
+  async get(id: ObjectId): Promise<Uint8Array | undefined> {
+    const first = await this.#reader.get(id);
+    if (first !== undefined || this.#inVain >= SECOND_ASKS_IN_VAIN_MAX) return first;
+    await pause(SECOND_ASK_MS, this.#signal);
+    const second = await this.#reader.get(id);
+    this.#inVain = second === undefined ? this.#inVain + 1 : 0;
+    return second;
   }
 }
 

@@ -121,18 +121,23 @@ export class Protections {
     return undefined;
   }
 
-  /** What of a snapshot nobody who is up holds in a store. */
+  /** What of a snapshot nobody who is up holds in a store. What is behind a page that can be had from nobody counts as one parcel. */
   async reach({ id }: Pick<ListedSnapshot, 'id'>, signal?: AbortSignal): Promise<Reach> {
     let parcels = 0;
     let bytes = 0;
     const hosts = new Set<HostId>();
-    for await (const ref of walkParcels(this.#reader, id, signal === undefined ? {} : { signal })) {
-      if (ref.bytes === 0) continue;
-      const holders = this.#machine.holders(ref.id);
-      if (holders.some(({ host }) => this.#isReachable(host))) continue;
+    try {
+      for await (const ref of walkParcels(this.#reader, id, signal === undefined ? {} : { signal })) {
+        if (ref.bytes === 0) continue;
+        const holders = this.#machine.holders(ref.id);
+        if (holders.some(({ host }) => this.#isReachable(host))) continue;
+        parcels += 1;
+        bytes += ref.bytes;
+        for (const { host } of holders) hosts.add(host);
+      }
+    } catch (error) {
+      if (!(error instanceof ObjectMissing)) throw error;
       parcels += 1;
-      bytes += ref.bytes;
-      for (const { host } of holders) hosts.add(host);
     }
     return { parcels, bytes, hosts };
   }

@@ -11,11 +11,11 @@
  * are bytes, paths are raw bytes relative to their source's folder. Host names are those of the configuration.
  *
  * A source is named as people write it: `name` where that is unique, else `host/name` (`source` below); `sourceId` is the
- * one that never changes its meaning.
+ * one that never changes its meaning. A time in a `spec` without `Z` is of the caller's time zone: the client sends none.
  */
 
 import type { LiveDifference } from '../catalog/live-diff.js';
-import type { ContentFrame, ContentRequest, PlacedEntry } from '../catalog/restore-content.js';
+import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import type { KeepCounts, KeepReason } from '../catalog/retention.js';
 import type { ClusterId, HostId, Key, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
 import type { LoopDelayReport } from './loop-delay.js';
@@ -70,7 +70,8 @@ export interface Service {
   scrub(signal: AbortSignal): AsyncIterable<ScrubReport>;
   /**
    * Restores a few files picked by chance from the copies of a source's newest protected snapshot, or of each source's, and throws
-   * the bytes away: one report a file. Where none is protected now, of the newest. @throws ClusterError NO_SNAPSHOT of a named source
+   * the bytes away: one report a file. Where none is protected now, of the newest; of a configured source without any, or without one
+   * that can be read, one that says so. No reports at all: there is no file with bytes. @throws ClusterError NO_SNAPSHOT of a named source
    */
   drill(request: DrillRequest, signal: AbortSignal): AsyncIterable<DrillReport>;
 
@@ -79,9 +80,11 @@ export interface Service {
   /**
    * The entries of a snapshot in path order (every folder before its content), each with the parcel that lists it. With
    * `under`: that entry and everything below it. Restore reads it several times and relies on getting the same each time.
-   * @throws ClusterError mid-way when a record can be had from nobody
+   * One that `resolve` has given can be read until its objects go, though nothing keeps it any more.
+   * For what is in a record or a page that can be had from nobody stands what is known of it, and folders that were in it are made up.
+   * @throws ClusterError OBJECT_MISSING when the snapshot itself can be had from nobody
    */
-  entries(request: EntriesRequest, signal: AbortSignal): AsyncIterable<PlacedEntry>;
+  entries(request: EntriesRequest, signal: AbortSignal): AsyncIterable<PlacedEntry | LackingEntries>;
   /**
    * How a source's folder, as it is now, differs from the snapshot that `SOURCE[@SNAPSHOT][:PATH]` names; `latest` is the newest,
    * whoever has copies of it, when any run of the source that is under way has ended. All is compared before any of it is told.
@@ -296,6 +299,8 @@ export interface SnapshotReport {
   /** Something in it is stale (carried over unread) or missed (left out). */
   readonly partial: boolean;
   readonly protected: boolean;
+  /** Why it cannot be read, neither here nor from anybody who is up: a sentence. `files` and `bytes` are 0 then. */
+  readonly unreadable?: string;
   /** Its origin lists it no more; it is kept until its hold runs out. */
   readonly held?: true;
 }
@@ -380,9 +385,11 @@ export interface DrillRequest {
 
 export interface DrillReport {
   readonly source: string;
-  readonly snapshot: ObjectId;
+  /** Undefined: none is known here. */
+  readonly snapshot?: ObjectId;
   /** Undefined: nothing could be tried, not even by its name. */
   readonly path?: Buffer;
+  /** Of the file, or of what could not be tried; 0 where nobody knows. */
   readonly bytes: number;
   /** Undefined: it came, and is right. `hosts` hold it, by what they say. */
   readonly failure?: { readonly because: string; readonly hosts: readonly string[] };

@@ -498,3 +498,27 @@ test('entries are never all in memory: a parcel is fetched before the entries af
   t.is(report.files, 400);
   t.true(ahead <= 61, `${ahead} entries ahead of the fetches`);
 });
+
+test('what is lacking in a later pass alone is told once, and the same restore goes on with it', async t => {
+  const target = join(temporaryFolder(t), 'out');
+  const all = placed([
+    entryOf('', { kind: 'directory' }),
+    fileOf('a', 'four'),
+    entryOf('link', { kind: 'symlink', target: Buffer.from('a') }),
+  ]);
+  let passes = 0;
+  const entries = async function* () {
+    passes += 1;
+    if (passes === 1) return yield* all;
+    yield* all.slice(0, 2);
+    yield { after: Buffer.from('a'), lacking: 'a parcel' };
+  };
+  const request = { target, list: all, blobs: new Blobs().add('four') };
+  const { report, problems } = await restore({ ...request, entries, verify: true });
+  t.deepEqual(
+    problems.map(({ kind, because }) => [kind, because]),
+    [['lacking', 'a parcel']],
+  );
+  t.like(report, { failed: 1, resumable: true });
+  t.like((await restore(request)).report, { failed: 0, kept: 1, symlinks: 1 });
+});

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type { SnapshotId } from '../../src/catalog/snapshot.js';
-import { chooseSnapshot, parseSourceSpec, sourceSpecText } from '../../src/catalog/source-spec.js';
+import { chooseSnapshot, parseSourceSpec, sourceSpecText, specInUtc } from '../../src/catalog/source-spec.js';
 import { ClusterError } from '../../src/core/fault.js';
 import { arbitraryPath } from './arbitraries.js';
 
@@ -94,4 +94,15 @@ test('latest is the newest, a time the newest before it, an id the one that begi
   t.is(chooseSnapshot({ kind: 'id', prefix: 'a' }, list).kind, 'ambiguous');
   t.is(chooseSnapshot({ kind: 'id', prefix: 'cc' }, list).kind, 'none');
   t.is(chooseSnapshot({ kind: 'latest' }, []).kind, 'none');
+});
+
+test('for another time zone a time is written out in UTC and means the same; all else stays as it was typed', t => {
+  for (const time of ['2026-05-01', '2026-05-01T10', '2026-12-31T23:59', '2026-05-01T10:30:15', '2026-05-01T10Z']) {
+    const text = `imac/photos@${time}:a\\x0ab`;
+    t.regex(specInUtc(text), /^imac\/photos@\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ:a\\x0ab$/);
+    t.deepEqual(parseSourceSpec(specInUtc(text)), parseSourceSpec(text));
+  }
+  t.is(specInUtc('a@2026-05-01Z'), 'a@2026-05-01T23:59:59Z');
+  for (const text of ['a', 'a@latest:x', 'a@0123ABCD:/x/']) t.is(specInUtc(text), text);
+  t.throws(() => specInUtc('a@2026-02-30'), { code: 'BAD_SOURCE_SPEC' });
 });

@@ -77,7 +77,9 @@ test('entries keep their bytes, nanoseconds and order over the socket', async t 
     service.entries({ sourceId: SOURCE_ID, snapshot: snapshotOf().id, under: Buffer.alloc(0) }, soon()),
   );
   t.is(got.length, 3);
-  for (const [index, { entry, parcel }] of got.entries()) {
+  for (const [index, item] of got.entries()) {
+    if ('lacking' in item) return t.fail(item.lacking);
+    const { entry, parcel } = item;
     const expected = list[index];
     t.is(parcel, expected?.parcel as ParcelId);
     t.true(expected !== undefined && sameEntry(entry, expected.entry));

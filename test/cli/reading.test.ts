@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import type { ContentFrame, ContentRequest } from '../../src/catalog/restore-content.js';
+import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../../src/catalog/restore-content.js';
 import type { ObjectId } from '../../src/core/ids.js';
 import type { LiveDiffReport, ReplicaReport } from '../../src/daemon/service.js';
 import { Blobs, entryOf, fileOf, placed } from '../catalog/restore-fixture.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { cluster, each, recordsOf, resolved, SOURCE_ID, serve, snapshotOf } from './cli-fixture.js';
 
 test('ls prints paths, or modes and owners too, or records', async t => {
@@ -286,4 +288,73 @@ test('tree prints where it is, and says what is not in it', async t => {
   t.deepEqual(recordsOf((await run('--json', 'tree', 'photos', '--remove')).out), [
     { ...fields, left: 0, removed: true },
   ]);
+});
+
+test('ls and find tell what nobody can give, and exit 3; diff and dump compare and print nothing then', async t => {
+  const [a, z] = placed([fileOf('a', 'four'), fileOf('z', 'five!')]) as [PlacedEntry, PlacedEntry];
+  const stateDir = await serve(t, {
+    resolve: async ({ spec }) => resolved({ under: Buffer.from(spec.split(':')[1] ?? '') }),
+    snapshots: async () => [snapshotOf()],
+    entries: () => each<PlacedEntry | LackingEntries>(a, { after: Buffer.from('a'), lacking: '1 parcel (9 B)' }, z),
+    content: (request, signal) => new Blobs().add('four').frames(request, signal),
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, ...args]);
+  const note = 'not listed: after a: 1 parcel (9 B)\n';
+  t.deepEqual(await run('ls', 'photos'), { code: 3, out: 'a\nz\n', err: note });
+  t.deepEqual(await run('find', 'z'), { code: 3, out: 'photos@abababab:z\n', err: note });
+  const diff = await run('diff', 'photos@abababab', 'photos');
+  t.deepEqual([diff.code, diff.err], [1, 'cluster: after a: 1 parcel (9 B)\n']);
+  t.deepEqual(await run('dump', 'photos:a'), { code: 0, out: 'four', err: '' });
+  const lacking = await run('dump', 'photos:m');
+  t.deepEqual([lacking.code, lacking.out], [1, '']);
+  t.regex(lacking.err, /photos:m may be in 1 parcel/);
+});
+
+test('a time is of the time zone of whoever types it, and dump says which snapshot that is', async t => {
+  const asked: string[] = [];
+  const note = ({ spec = '' }: { readonly spec?: string }): void => void asked.push(spec);
+  const stateDir = await serve(t, {
+    resolve: async request => {
+      note(request);
+      return resolved({ under: Buffer.from('a') });
+    },
+    entries: () => each(...placed([fileOf('a', '')])),
+    replicas: request => {
+      note(request);
+      return each();
+    },
+    liveDiff: request => {
+      note(request);
+      return each();
+    },
+    makeTrees: async request => {
+      note(request);
+      return [];
+    },
+    removeTrees: async request => {
+      note(request);
+      return [];
+    },
+  });
+  const spec = 'photos@2026-05-01T10:30:a';
+  const run = (...args: string[]) => cluster(['--state', stateDir, ...args], { env: { TZ: 'Asia/Kolkata' } });
+  const dumped = await run('dump', spec);
+  t.deepEqual([dumped.code, dumped.err], [0, 'photos@abababab of 2026-07-01 18:00:15\n']);
+  for (const args of [
+    ['ls', spec],
+    ['restore', spec, '--target', join(temporaryFolder(t), 'out'), '--dry-run'],
+    ['ls-replicas', spec],
+    ['diff', spec],
+    ['tree', 'photos@2026-05-01T10:30'],
+    ['tree', 'photos@2026-05-01T10:30', '--remove'],
+  ])
+    await run(...args);
+  t.deepEqual(
+    asked.map(text => text.replace(/:a$/, '')),
+    asked.map(() => 'photos@2026-05-01T05:00:59Z'),
+  );
+  t.is(asked.length, 7);
+  const bad = await run('ls', 'photos@2026-13-01');
+  t.is(bad.code, 2);
+  t.regex(bad.err, /after @ stands a snapshot/);
 });

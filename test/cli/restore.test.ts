@@ -2,7 +2,9 @@ import { EventEmitter, once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import type { ContentFrame, ContentRequest } from '../../src/catalog/restore-content.js';
+import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../../src/catalog/restore-content.js';
+import { ClusterError } from '../../src/core/fault.js';
+import type { ObjectId } from '../../src/core/ids.js';
 import type { Service } from '../../src/daemon/service.js';
 import { Blobs, entryOf, fileOf, placed } from '../catalog/restore-fixture.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -47,6 +49,9 @@ test('restore into a folder that is not empty exits 2; --dry-run too; --overwrit
   t.regex(refused.err, /is not empty: it holds a\. Nothing was changed.*--overwrite/);
   t.is((await run('--dry-run')).code, 2);
   t.is((await run('--overwrite', '--keep-existing')).code, 2);
+  const noFolder = await cluster(['--state', stateDir, 'restore', 'photos', '--target', join(target, 'a')]);
+  t.is(noFolder.code, 2);
+  t.regex(noFolder.err, /is not a folder/);
   t.is((await run('--keep-existing')).code, 0);
   t.is(readFileSync(join(target, 'a'), 'utf8'), 'mine');
   t.is((await run('--overwrite')).code, 0);
@@ -100,4 +105,80 @@ test('restore that is interrupted exits 130 and leaves no half file', async t =>
     readdirSync(target).filter(name => name === 'b'),
     [],
   );
+});
+
+test('restore without a snapshot goes on with the one that it began with, though there is a newer one', async t => {
+  const blobs = new Blobs().add('four');
+  const [old, newer] = ['ab', 'cd'].map(digits => digits.repeat(32) as ObjectId) as [ObjectId, ObjectId];
+  let newest = old;
+  const stateDir = await serve(t, {
+    ...served(placed(tree), blobs),
+    resolve: async ({ spec }) => {
+      const [, name, path = ''] = /^photos(?:@(\w+))?(?::(.*))?$/.exec(spec) ?? [];
+      const id = [old, newer].find(one => name !== undefined && one.startsWith(name)) ?? newest;
+      return resolved({ snapshot: snapshotOf({ id }), under: Buffer.from(path) });
+    },
+  });
+  const target = join(temporaryFolder(t), 'out');
+  const run = (spec: string) => cluster(['--state', stateDir, 'restore', spec, '--target', target]);
+  t.is((await run('photos')).code, 3);
+  newest = newer;
+  blobs.add('five!');
+  for (const spec of ['photos@latest', 'photos:b', 'photos@cdcdcdcd']) {
+    const refused = await run(spec);
+    t.is(refused.code, 2, spec);
+    t.regex(refused.err, /^cluster: .* unfinished restore of photos@abababab, which goes on when you name that/);
+  }
+  const { code, out, err } = await run('photos');
+  t.deepEqual(
+    [code, err],
+    [
+      0,
+      'going on with photos@abababab of 2026-07-01 12:30:15, which was begun here; the newest snapshot is photos@latest\n',
+    ],
+  );
+  t.regex(out, /^restored photos@abababab .*: 1 file .*kept 1 file/);
+});
+
+test('restore is refused by the mark of one whose snapshot nobody keeps any more', async t => {
+  let isKept = true;
+  const stateDir = await serve(t, {
+    ...served(placed(tree), new Blobs().add('four')),
+    resolve: async ({ spec }) => {
+      if (isKept) return resolved();
+      if (spec.includes('@')) throw new ClusterError('SNAPSHOT_UNKNOWN', 'no such snapshot', { blame: 'operator' });
+      return resolved({ snapshot: snapshotOf({ id: 'cd'.repeat(32) as ObjectId }) });
+    },
+  });
+  const args = ['--state', stateDir, 'restore', 'photos', '--target', join(temporaryFolder(t), 'out')];
+  t.is((await cluster(args)).code, 3);
+  isKept = false;
+  const { code, err } = await cluster(args);
+  t.is(code, 2);
+  t.regex(err, /^cluster: the target .* unfinished restore of photos@abababab/);
+});
+
+test('restore names what nobody can list and writes the rest, and goes on when run again', async t => {
+  const all = placed(tree);
+  let lacking = true;
+  const stateDir = await serve(t, {
+    ...served(all, new Blobs().add('four').add('five!')),
+    entries: () =>
+      lacking
+        ? each<PlacedEntry | LackingEntries>(
+            ...all.slice(0, 1),
+            { after: Buffer.alloc(0), lacking: '1 parcel (4 B)' },
+            ...all.slice(2),
+          )
+        : each(...all),
+  });
+  const target = join(temporaryFolder(t), 'out');
+  const args = ['--state', stateDir, 'restore', 'photos', '--target', target];
+  const first = await cluster(args);
+  t.is(first.code, 3);
+  t.regex(first.err, /not restored: after the beginning: 1 parcel \(4 B\)/);
+  t.deepEqual(readdirSync(target).sort(), ['.scatterhoard-restore', 'b']);
+  lacking = false;
+  t.is((await cluster(args)).code, 0);
+  t.deepEqual(readdirSync(target).sort(), ['a', 'b']);
 });

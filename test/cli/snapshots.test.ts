@@ -1,7 +1,7 @@
 import test from 'ava';
 import type { ObjectId } from '../../src/core/ids.js';
-import type { SnapshotTaken } from '../../src/daemon/service.js';
-import { cluster, each, eachThenSilence, recordsOf, serve, snapshotOf } from './cli-fixture.js';
+import type { Service, SnapshotTaken } from '../../src/daemon/service.js';
+import { cluster, each, eachThenSilence, recordsOf, serve, snapshotOf, statusOf } from './cli-fixture.js';
 
 const taken = (changes: Partial<SnapshotTaken> = {}): SnapshotTaken => ({
   ...snapshotOf({ protected: false }),
@@ -234,4 +234,15 @@ test.serial('backup --wait exits 20 when the time is up, and still prints the sn
   t.is(code, 20);
   t.like(recordsOf(out).at(-1), { message_type: 'snapshot', protected: false });
   t.regex(err, /4 parcels of 4 short of 2 copies/);
+});
+
+test('drill exits 22 when it tried nothing, unless there is no source, and names a source without a snapshot', async t => {
+  const run = async (given: Partial<Service>) => cluster(['--state', await serve(t, given), 'drill']);
+  const nothing = await run({ drill: () => each(), status: async () => statusOf() });
+  t.deepEqual([nothing.code, nothing.out], [22, '']);
+  t.regex(nothing.err, /no file was tried/);
+  t.is((await run({ drill: () => each(), status: async () => statusOf({ sources: [] }) })).code, 0);
+  const failure = { because: 'no snapshot of it is known here', hosts: [] };
+  const never = await run({ drill: () => each({ source: 'photos', bytes: 0, failure }) });
+  t.deepEqual([never.code, never.err], [22, 'photos: no snapshot of it is known here\n']);
 });

@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { StatusReport } from '../../src/daemon/service.js';
-import { cluster, eachThenSilence, hostOf, recordsOf, serve, sourceOf, statusOf } from './cli-fixture.js';
+import { cluster, eachThenSilence, hostOf, recordsOf, serve, snapshotOf, sourceOf, statusOf } from './cli-fixture.js';
 
 const under = () => sourceOf({ parcels: { wanted: 10, haveMin: 1, under: 3, over: 0 } });
 
@@ -143,4 +143,23 @@ test('hosts prints a record each, and a table with a head in a pipe', async t =>
   const [head, first] = (await cluster(['--state', stateDir, 'hosts'])).out.split('\n');
   t.is(head, 'host\tstate\tlent\tused\tfree\tseen\tstores');
   t.is(first, 'imac (here)\tactive\t300 GB\t1 GB\t299 GB\tnow\t0');
+});
+
+test('a snapshot that cannot be read is told as that by status, with 20, and by snapshots, with 3', async t => {
+  const lost = snapshotOf({ files: 0, bytes: 0, protected: false, unreadable: 'nobody gives it' });
+  const stateDir = await serve(t, {
+    status: async () => statusOf({ sources: [sourceOf({ lastSnapshot: lost }), sourceOf({ source: 'music' })] }),
+    snapshots: async () => [lost, snapshotOf({ source: 'music' })],
+  });
+  const status = await cluster(['--state', stateDir, 'status']);
+  t.is(status.code, 20);
+  t.regex(status.out, /the last snapshot of photos cannot be read: nobody gives it/);
+  t.regex(status.out, /music\timac\t2\/2/);
+  const { code, out, err } = await cluster(['--state', stateDir, 'snapshots']);
+  t.is(code, 3);
+  t.regex(out, /photos\timac\t\t\tcannot be read\n.*music\timac\t3\t4.1 kB\tprotected/);
+  t.is(err, 'photos@abababab cannot be read: nobody gives it\n');
+  const json = await cluster(['--state', stateDir, 'snapshots', '--json']);
+  t.is(json.code, 3);
+  t.like(recordsOf(json.out)[0], { files: null, bytes: null, unreadable: 'nobody gives it' });
 });

@@ -5,7 +5,7 @@ import type { ContentFrame } from '../../src/catalog/restore-content.js';
 import { hashHex } from '../../src/core/hash.js';
 import { type BlobId, parseBlobId, parseParcelId } from '../../src/core/ids.js';
 import { BlobSource } from '../../src/daemon/blob-source.js';
-import { FETCH_PROTOCOL, type FetchedBlob, serveFetch } from '../../src/net/fetch-protocol.js';
+import { FETCH_PROTOCOL, type FetchedBlob, type FetchRequest, serveFetch } from '../../src/net/fetch-protocol.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { type Host, House, settled, until } from '../net/fleet.js';
 
@@ -26,6 +26,10 @@ interface Holder {
   readonly host: Host;
   /** Blobs of each fetch that it began to answer. */
   readonly asked: (readonly BlobId[])[];
+  /** Where in its blob each fetch began that was for the rest of one. */
+  readonly restsFrom: number[];
+  /** It gives other bytes than its contents'. */
+  isWrong: boolean;
   /** What it has not. */
   readonly gone: Set<BlobId>;
   /** So many asks it answers with busy, before it gives anything. */
@@ -41,27 +45,43 @@ async function aHouse(
   t: ExecutionContext,
   holderCount: number,
   contents: readonly Buffer[],
-  { areHolders = true } = {},
+  {
+    areHolders = true,
+    bytesOfParcel,
+    awaySinceMs,
+  }: { readonly areHolders?: boolean; readonly bytesOfParcel?: number; readonly awaySinceMs?: number } = {},
 ) {
   const [self, ...hosts] = (await new House(t).clique(1 + holderCount)) as [Host, ...Host[]];
   const byBlob = new Map(contents.map(content => [blobOf(content), content]));
   const holders: Holder[] = [];
   for (const host of hosts) {
-    const holder: Holder = { host, asked: [], gone: new Set(), busyTimes: 0, before: async () => {}, readBytes: 0 };
-    const parts = async function* (blobs: readonly BlobId[]): AsyncGenerator<FetchedBlob> {
+    const holder: Holder = {
+      host,
+      asked: [],
+      restsFrom: [],
+      isWrong: false,
+      gone: new Set(),
+      busyTimes: 0,
+      before: async () => {},
+      readBytes: 0,
+    };
+    const parts = async function* ({ blobs, ranges }: FetchRequest): AsyncGenerator<FetchedBlob> {
       holder.asked.push(blobs);
+      for (const { offset } of ranges ?? []) holder.restsFrom.push(offset);
       for (const blob of blobs) {
         await holder.before(blob);
-        const content = byBlob.get(blob) as Buffer;
+        const whole = byBlob.get(blob) as Buffer;
+        const right = whole.subarray(ranges?.[0]?.offset ?? 0);
+        const content = holder.isWrong ? Buffer.alloc(right.length) : right;
         if (holder.gone.has(blob)) yield { blob, gone: true };
         else if (content.length <= 10_000) yield { pack: [{ blob, content }] };
-        else yield { blob, bytes: content.length, content: pieces(content, holder) };
+        else yield { blob, bytes: content.length, content: pieces(content, { blob, holder }) };
       }
     };
     await serveFetch(
       host.net,
-      async ({ blobs }) => {
-        if (holder.busyTimes === 0) return { kind: 'blobs', parts: parts(blobs) };
+      async request => {
+        if (holder.busyTimes === 0) return { kind: 'blobs', parts: parts(request) };
         holder.busyTimes -= 1;
         holder.asked.push([]);
         return { kind: 'busy', retryAfterMs: 1 };
@@ -81,6 +101,8 @@ async function aHouse(
     machine: {
       holders: () => hosts.slice(0, areHolders ? hosts.length : 1).map(({ net }) => ({ host: net.peer })),
       originOf: () => (areHolders ? undefined : hosts[1]?.net.peer),
+      bytesOf: () => bytesOfParcel,
+      host: () => awaySinceMs !== undefined && { connected: false, disconnectedAtMs: awaySinceMs },
     },
     stores: { stores: () => [] },
     roster: { peerOf: (host: unknown) => host, nameOf: () => 'attic', isTrusted: () => true },
@@ -92,14 +114,17 @@ async function aHouse(
     source.content(PARCEL, asked.map(blobOf), signal);
   const copies = (asked: readonly Buffer[]): AsyncGenerator<ContentFrame> =>
     source.copies(PARCEL, asked.map(blobOf), new AbortController().signal);
-  return { holders, content, copies, streams: () => streams };
+  return { self, holders, content, copies, streams: () => streams };
 }
 
-async function* pieces(content: Buffer, holder: Holder): AsyncGenerator<Uint8Array> {
+async function* pieces(
+  content: Buffer,
+  { blob, holder }: { readonly blob: BlobId; readonly holder: Holder },
+): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < content.length; at += MIB / 4) {
     const piece = content.subarray(at, at + MIB / 4);
     holder.readBytes += piece.length;
-    if (at === MIB) await holder.before(blobOf(content));
+    if (at === MIB) await holder.before(blob);
     yield piece;
   }
 }
@@ -171,6 +196,92 @@ test('a holder that dies in the middle is replaced by another, which gives what 
   for (const one of asked) t.true(got.get(blobOf(one))?.equals(one));
   t.is(starts, 4);
   t.deepEqual(second.asked, [[largeBlob, blobOf(smallOf(2))]]);
+});
+
+/** What comes of one blob, as a restore takes it. */
+async function taken(frames: AsyncIterable<ContentFrame>) {
+  const seen = { starts: 0, isWhole: false, data: [] as Buffer[] };
+  for await (const frame of frames) {
+    if (frame.kind === 'start') {
+      seen.starts += 1;
+      seen.data = [];
+    } else if (frame.kind === 'data') seen.data.push(Buffer.from(frame.data));
+    else seen.isWhole = frame.kind === 'end';
+  }
+  return { ...seen, data: Buffer.concat(seen.data) };
+}
+
+test('of a large file whose holder dies in the middle another one gives the rest', async t => {
+  const large = seededBytes(9 * MIB, 4);
+  const { holders, content } = await aHouse(t, 2, [large], { bytesOfParcel: large.length });
+  const [first, second] = holders as [Holder, Holder];
+  first.before = async () => {
+    if (first.readBytes > MIB) await first.host.net.stop();
+  };
+  const { starts, isWhole, data } = await taken(content([large]));
+  t.deepEqual([starts, isWhole, data.equals(large)], [1, true, true]);
+  const [from = 0] = second.restsFrom;
+  t.true(from >= MIB / 2 && from < large.length, `the rest from ${from} on`);
+  t.is(second.readBytes, large.length - from);
+});
+
+test('a rest that does not go with what came before it is given anew with all of it', async t => {
+  const large = seededBytes(9 * MIB, 5);
+  const { self, holders, content } = await aHouse(t, 2, [large], { bytesOfParcel: large.length });
+  const [first, second] = holders as [Holder, Holder];
+  let rounds = 0;
+  const connected = self.net.connected.bind(self.net);
+  self.net.connected = () => {
+    rounds += 1;
+    return connected();
+  };
+  first.isWrong = true;
+  first.before = async () => {
+    if (first.readBytes > MIB) await first.host.net.stop();
+  };
+  const { starts, isWhole, data } = await taken(content([large]));
+  t.deepEqual([starts, isWhole, data.equals(large)], [2, true, true]);
+  t.deepEqual([second.restsFrom.length, second.asked.length, rounds], [1, 2, 1]);
+});
+
+test('a size that is not the parcel’s is not gone on with: its holder may have made it up', async t => {
+  const large = seededBytes(9 * MIB, 6);
+  const { holders, content } = await aHouse(t, 2, [large], { bytesOfParcel: large.length - 1 });
+  const [first, second] = holders as [Holder, Holder];
+  first.before = async () => {
+    if (first.readBytes > MIB) await first.host.net.stop();
+  };
+  const { starts, isWhole } = await taken(content([large]));
+  t.deepEqual([starts, isWhole, second.restsFrom], [2, true, []]);
+});
+
+test('who failed is asked after the others, also after those who count for no holder', async t => {
+  const [one, two] = [smallOf(1), smallOf(2)];
+  const { holders, content } = await aHouse(t, 2, [one, two], { areHolders: false });
+  const [holder, origin] = holders as [Holder, Holder];
+  holder.before = async () => {
+    throw new Error('a disk');
+  };
+  t.is(await kindsOf(content([one])), 'start data end');
+  t.is(await kindsOf(content([two])), 'start data end');
+  t.deepEqual([holder.asked.length, origin.asked.length], [1, 2]);
+});
+
+test('a holder whose connection broke just now is waited for; one that is away for long is not', async t => {
+  const one = smallOf(1);
+  const [recently, longAgo] = await Promise.all(
+    [-1_000, -3 * 60_000].map(async awaySinceMs => {
+      const { self, content } = await aHouse(t, 1, [one], { awaySinceMs });
+      const { connected } = self.net;
+      let looks = 0;
+      self.net.connected = () => {
+        looks += 1;
+        return looks > 2 ? connected.call(self.net) : [];
+      };
+      return kindsOf(content([one]));
+    }),
+  );
+  t.deepEqual([recently, longAgo], ['start data end', 'unavailable']);
 });
 
 test('who is up and counts for no holder is asked for what neither the holders nor the origin give', async t => {

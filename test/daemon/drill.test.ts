@@ -1,7 +1,9 @@
 import test from 'ava';
+import { readSnapshot } from '../../src/catalog/read-object.js';
 import { findEntry } from '../../src/catalog/walk.js';
+import { type HostId, type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../../src/core/ids.js';
 import { Answers } from '../../src/daemon/answers.js';
-import { type Drilled, drill } from '../../src/daemon/drill.js';
+import { type Drilled, type DrillOptions, drill } from '../../src/daemon/drill.js';
 import type { DrillReport } from '../../src/daemon/service.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
 
@@ -14,10 +16,15 @@ async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
 }
 
 /** A drill of the source's last snapshot, of which every blob comes; each pick is the next in turn. */
-function drilled(source: ScratchSource, files: number): Promise<Drilled[]> {
+function drilled(
+  source: ScratchSource,
+  files: number,
+  record: DrillOptions['record'] = parcel => source.objects.get(parcel),
+): Promise<Drilled[]> {
   let turn = 0;
   const options = {
     objects: source.objects,
+    record,
     async *copies() {
       yield { kind: 'end' } as const;
     },
@@ -41,6 +48,15 @@ test('a record that nobody gives is a failure of its parcel, told once', async t
   t.is(failed.length, 1);
   t.like(failed[0], { parcel: found?.parcel, path: undefined, bytes: 3, failure: { hosts: ['ben'] } });
   t.regex(failed[0]?.failure?.because ?? '', /record/);
+});
+
+test('a record that is in this host’s catalog and with no copy is a failure', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'one.txt': 'one' });
+  await source.take();
+  const failed = await drilled(source, 1, async () => undefined);
+  t.regex(failed[0]?.failure?.because ?? '', /nobody gives the record/);
+  t.is(failed.length, 1);
 });
 
 test('a parcel without bytes is not tried: there is nothing to be had of it', async t => {
@@ -73,4 +89,43 @@ test('where there are bytes and nothing could be tried, that is a failure; an em
   await source.take();
   t.like(await asked(), [{ source: 'photos', snapshot: source.last, bytes: 3 }]);
   t.truthy((await asked())[0]?.failure);
+});
+
+test('a configured source without a snapshot, or without one that can be read, is a failure; the others are tried', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'one.txt': 'one' });
+  await source.take();
+  const lost = 'ee'.repeat(32) as ObjectId;
+  const [archived, never, unreadable, whole] = ['archived', 'never', 'unreadable', 'whole'].map(name =>
+    sourceIdOf('ab'.repeat(16) as HostId, name),
+  ) as [SourceId, SourceId, SourceId, SourceId];
+  const snapshots = new Map([
+    [unreadable, lost],
+    [whole, source.last as ObjectId],
+  ]);
+  const options = (configured: readonly SourceId[]) => ({
+    membership: { clusterConfig: { sources: configured.map(one => ({ source: one })) } },
+    catalog: {
+      sources: () => [archived, ...snapshots.keys()],
+      get: (id: SourceId) =>
+        snapshots.has(id) ? { head: { snapshots: [{ id: snapshots.get(id), firstSeq: 1 }] } } : undefined,
+    },
+    roster: { sourceName: (id: SourceId) => splitSourceId(id).source, nameOf: () => 'imac' },
+    protections: { newestProtected: async () => undefined },
+    objects: source.objects,
+    drill: async function* (snapshot: ObjectId) {
+      await readSnapshot(source.objects, snapshot);
+      yield { parcel: 'p', path: Buffer.from('one.txt'), bytes: 3 };
+    },
+  });
+  const answers = new Answers(options([never, whole]) as unknown as ConstructorParameters<typeof Answers>[0]);
+  const reports = await all(answers.drill({ files: 3 }, NEVER));
+  t.deepEqual(
+    reports.map(report => [report.source, report.snapshot, report.bytes, report.failure?.because]),
+    [
+      ['never', undefined, 0, 'no snapshot of it is known here'],
+      ['unreadable', lost, 0, `the snapshot ${lost} is not here; a holder of the snapshot or its origin has it`],
+      ['whole', source.last, 3, undefined],
+    ],
+  );
 });

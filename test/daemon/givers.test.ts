@@ -65,3 +65,44 @@ test('a stream that is left counts no more, and who was slow long ago is so no m
   await reading.begin(ANN, { parts: 3, givesMs: 1, takesMs: 30 });
   t.is(reading.givers.best(BOTH), ANN, 'three at once');
 });
+
+test('who kept its reader waiting and gave nothing was waited for', async t => {
+  const reading = new Reading();
+  await reading.begin(ANN, { parts: 3, givesMs: 1, takesMs: 10 });
+  const silent = async function* silent(): AsyncGenerator<string> {
+    yield* [];
+    reading.nowMs += 60_000;
+    throw new Error('stalled');
+  };
+  await t.throwsAsync(reading.givers.from(ANN, silent()).next());
+  await reading.begin(ANN, { parts: 0, givesMs: 1, takesMs: 1 });
+  t.is(reading.givers.best(BOTH), ANN);
+  const second = await reading.begin(ANN, { parts: 1, givesMs: 1, takesMs: 1 });
+  t.is(reading.givers.best(BOTH), BEN, 'two at once');
+  await second.return();
+});
+
+test('who failed comes last for five minutes, or until it has given all that it was asked for', async t => {
+  const reading = new Reading();
+  const { givers } = reading;
+  givers.failed(ANN);
+  t.deepEqual(
+    BOTH.map(peer => givers.comesLast(peer)),
+    [true, false],
+  );
+  reading.nowMs += 5 * 60_000 - 1;
+  t.true(givers.comesLast(ANN));
+  reading.nowMs += 1;
+  t.false(givers.comesLast(ANN));
+  givers.failed(ANN);
+  const given = givers.from(
+    ANN,
+    (async function* () {
+      yield 'part';
+    })(),
+  );
+  await given.next();
+  t.true(givers.comesLast(ANN));
+  await given.next();
+  t.false(givers.comesLast(ANN));
+});

@@ -40,6 +40,7 @@ async function aHost(listed: readonly (readonly number[])[], holders: readonly (
   }
   const machine = {
     copiesWanted: () => 2,
+    holders: () => [{ host: 'ben' }],
     copies: (id: ParcelId, seq: number) => holders[Number.parseInt(id, 16)]?.filter(head => head >= seq).length ?? 0,
   };
   const options = { machine, reader: objects, isReachable: () => true };
@@ -92,4 +93,16 @@ test('a snapshot with a page that nobody gives is not protected, and keeps no ot
   t.like(await protections.of(SOURCE, torn), { under: 1, haveMin: 0 });
   objects.lose(last.id);
   t.is(await protections.newestProtected(SOURCE, snapshots, NEVER), first.id);
+});
+
+test('what is behind a page that nobody gives cannot be reached, and takes nothing else away', async t => {
+  const { objects, snapshots, protections } = await aHost(
+    [[0, 1]],
+    Array.from({ length: 4 }, () => [99, 99]),
+  );
+  const [listed] = snapshots as [ListedSnapshot];
+  t.is((await protections.reach(listed)).parcels, 0);
+  const { pages } = await readSnapshot(objects, listed.id);
+  objects.lose(pages[1] as ObjectId);
+  t.is((await protections.reach(listed)).parcels, 1);
 });

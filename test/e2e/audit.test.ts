@@ -97,7 +97,7 @@ test.serial('a scrub finds rot now, and a drill says what a restore would find',
   t.regex(await c.ok('scrub'), /all as they should be/);
   t.deepEqual((await countCopies(stores)).wrong, []);
 
-  // With nobody there who has it, a restore would fail, though the origin has every file: so does the drill.
+  // With nobody there who has it, a restore would fail, though the origin has every file and its name: so does the drill.
   await b.stop();
   await c.stop();
   // Also when they have been away for so long that nothing counts as protected any more.
@@ -107,7 +107,7 @@ test.serial('a scrub finds rot now, and a drill says what a restore would find',
   );
   const failed = await a.run('drill', 'pics', '--files', '2');
   t.is(failed.code, 22, failed.out);
-  t.regex(failed.err, /pics:files\/.*: no host that is up can give it; held by b, c/);
+  t.regex(failed.err, /pics, .*: nobody gives the record that names what is in it; held by b, c/);
 });
 
 test.serial('of the last copy, one file of which is wrong, all others are restored, and that one is named', async t => {

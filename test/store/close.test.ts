@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { withFailingFlush } from '../helpers/failing-flush.js';
-import { blobOf, contentOf, grab, parcelOf } from '../helpers/test-parcels.js';
+import { blobOf, grab, parcelOf } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 test.serial(
@@ -12,7 +12,7 @@ test.serial(
     const host = await TestHost.begin(t);
     const store = await host.mount();
     await grab(store, parcelOf('held'));
-    await store.objects.put(contentOf('not flushed yet'));
+    await store.objects.put(Buffer.from('not flushed yet'));
     await withFailingFlush(() => t.throwsAsync(store.close(), { code: 'STORE_FAILED' }));
     const again = await host.mount();
     t.true(again.isPresent(parcelOf('held').id));

@@ -1,0 +1,15 @@
+/** Gap text: what a walk could not read, in words: how much it is, and before which path it ends. */
+import prettyBytes from 'pretty-bytes';
+import { escapePath } from './path-text.js';
+import type { WalkGap } from './walk-readable.js';
+
+/** @param who those who lack it, as in `these disks have` */
+export function gapText({ before, parcels, bytes, pages }: WalkGap, who: string): string {
+  const parts: string[] = [];
+  if (parcels > 0) parts.push(`${counted(parcels, 'parcel')} (${prettyBytes(bytes)})`);
+  if (pages > 0) parts.push(`${counted(pages, 'page')} of parcels`);
+  const end = before === undefined ? '' : ` before ${escapePath(before)}`;
+  return `${parts.join(' and ')}${end}, of which ${who} not even the names`;
+}
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;

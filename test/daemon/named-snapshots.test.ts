@@ -1,0 +1,100 @@
+/** Named snapshots, and what `status` and `snapshots` tell when the state's disk has lost some. */
+import test, { type ExecutionContext } from 'ava';
+import { ClusterError } from '../../src/core/fault.js';
+import { type HostId, type ObjectId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
+import type { ObjectReader } from '../../src/core/objects.js';
+import { Answers } from '../../src/daemon/answers.js';
+import { MendingObjects } from '../../src/daemon/object-finder.js';
+import { Protections } from '../../src/daemon/protection.js';
+import { KeptObjects } from '../catalog/kept-objects.js';
+import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';
+
+const NEVER = new AbortController().signal;
+const otherSource = sourceIdOf('cd'.repeat(16) as HostId, 'music');
+
+/** A host that knows of two sources with the same snapshot; what its own disk has lost, `finder` may have. */
+async function aService(t: ExecutionContext, finder: (source: ScratchSource) => ObjectReader) {
+  const source = new ScratchSource(t);
+  source.write({ 'one.txt': 'one' });
+  await source.take();
+  const own = new KeptObjects();
+  const mending = new MendingObjects({ own, finder: finder(source) });
+  const machine = {
+    copiesWanted: () => 1,
+    copies: () => 1,
+    summary: () => ({ parcels: 1, haveMin: 1, under: 0, over: 0 }),
+    pending: () => ({ pursuits: 0, fetches: 0, othersClaims: 0, attempts: 0, relocations: 0 }),
+  };
+  const lists = (id: ObjectId | undefined) => ({
+    head: { snapshots: [{ id, timeMs: anyTimeMs, complete: true, firstSeq: 1 }] },
+  });
+  const lost = 'ee'.repeat(32) as ObjectId;
+  const answers = new Answers({
+    membership: {
+      clusterConfig: { sources: [] },
+      configuration: { policy: { hosts: new Map() } },
+      alarms: () => [],
+    },
+    catalog: {
+      objects: own,
+      sources: () => [aSource, otherSource],
+      get: (asked: SourceId) => lists(asked === aSource ? source.last : lost),
+    },
+    roster: {
+      members: () => [],
+      sourceName: (asked: SourceId) => (asked === aSource ? 'photos' : 'music'),
+      nameOf: () => 'imac',
+    },
+    protections: new Protections({ machine, reader: mending, isReachable: () => true } as never),
+    machine,
+    mending,
+    origin: { missing: () => undefined },
+    alarms: { list: () => [] },
+    addresses: () => [],
+    loopDelay: { report: () => ({ p99Ms: 0, maxMs: 0 }) },
+    clock: { nowMs: () => 0, wallMs: () => anyTimeMs },
+  } as unknown as ConstructorParameters<typeof Answers>[0]);
+  return { answers, own, source, lost };
+}
+
+test('a snapshot that is lost here comes from whoever has it, and is here again', async t => {
+  const { answers, own, source } = await aService(t, ({ objects }) => objects);
+  const [photos] = await answers.snapshots({ source: 'photos' }, NEVER);
+  t.like(photos, { id: source.last, files: 1, bytes: 3, protected: true, unreadable: undefined });
+  t.true(await own.has(source.last as ObjectId));
+});
+
+test('one that nobody has is told as that, and takes no other away from status and snapshots', async t => {
+  const { answers, lost } = await aService(t, ({ objects }) => objects);
+  const status = await answers.status(NEVER);
+  t.deepEqual(
+    status.sources.map(({ source, lastSnapshot }) => [source, lastSnapshot?.files, lastSnapshot?.protected]),
+    [
+      ['photos', 1, true],
+      ['music', 0, false],
+    ],
+  );
+  t.false(status.protected);
+  const unreadable = status.sources[1]?.lastSnapshot?.unreadable ?? '';
+  t.regex(unreadable, new RegExp(`the snapshot ${lost} is not here`));
+  const listed = await answers.snapshots({}, NEVER);
+  t.deepEqual(
+    listed.map(one => [one.source, one.unreadable]),
+    [
+      ['photos', undefined],
+      ['music', unreadable],
+    ],
+  );
+});
+
+test('a disk that refuses what would mend it is told of the same way; an abort is no such thing', async t => {
+  const full = new ClusterError('DISK_FULL', 'no room', { blame: 'operator' });
+  const { answers } = await aService(t, () => ({ get: () => Promise.reject(full) }));
+  const listed = await answers.snapshots({}, NEVER);
+  t.deepEqual(
+    listed.map(({ unreadable }) => unreadable),
+    ['no room', 'no room'],
+  );
+  const reason = new Error('enough');
+  await t.throwsAsync(answers.snapshots({}, AbortSignal.abort(reason)), { is: reason });
+});
