@@ -289,6 +289,7 @@ export class Service implements Running {
         if (effect.hosts.length > 0) this.#world.counts.outages += 1;
         break;
       case 'note-liveness':
+      case 'note-distrust-full':
       // Reads and questions go on here: what comes of them counts for nothing, which is to be seen.
       case 'cancel-attempt':
         break;

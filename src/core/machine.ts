@@ -10,7 +10,7 @@
  * show what they say they hold (auditing). Whatever may have changed a decision about a parcel marks its row; marked rows are
  * looked at before the step ends, so that a step costs what changed and not the whole.
  */
-import { Auditing } from './auditing.js';
+import { Auditing, type StorePresence } from './auditing.js';
 import type { Chance } from './chance.js';
 import type { CheckpointPiece } from './checkpoint.js';
 import { CLAIM_MS_MAX, Claims } from './claims.js';
@@ -258,8 +258,13 @@ export class Machine {
         this.#heartbeatDueMs = this.#nowMs;
       },
     });
-    const isThere = (slot: StoreSlot): boolean =>
-      this.#hosts.get(this.#holdings.hostOf(slot))?.liveness === 'live' && this.#placement.storeCounts(slot);
+    const presenceOf = (slot: StoreSlot): StorePresence => {
+      const view = this.#hosts.get(this.#holdings.hostOf(slot));
+      if (view === undefined || !mayHoldCopies(view.member)) return 'gone';
+      if (view.liveness === 'dead') return 'dead';
+      if (!this.#placement.storeCounts(slot)) return 'unlisted';
+      return view.liveness === 'live' ? 'there' : 'suspect';
+    };
     this.#auditing = new Auditing({
       ...shared,
       self,
@@ -268,14 +273,16 @@ export class Machine {
       nonces,
       runMs,
       scrubMs: () => this.#configured().timing.scrubMs,
+      deadMaxMs: () => this.#configured().timing.deadMaxMs,
       isFromHere: row => this.#member?.trust === 'trusted' && this.#wanted.originsOf(row).includes(self),
       isWanted: row => this.#table.has(row, FLAG.wanted),
       askState: host => {
         const view = this.#hosts.get(host);
         if (view !== undefined) this.#askState(view);
       },
-      isThere,
-      canBeAsked: slot => isThere(slot) && this.#hosts.get(this.#holdings.hostOf(slot))?.connected === true,
+      presenceOf,
+      canBeAsked: slot =>
+        presenceOf(slot) === 'there' && this.#hosts.get(this.#holdings.hostOf(slot))?.connected === true,
     });
     this.#configure(config);
   }

@@ -526,6 +526,12 @@ async function serve(
       case 'note-distrust':
         noteDistrust(effect);
         return;
+      case 'note-distrust-full':
+        log.warn(
+          { code: 'DISTRUST_FULL', copies: effect.copies },
+          'so many copies failed their audit that no more can be remembered: those of hosts that are dead, and of stores that are gone, are forgotten first; then others go on counting',
+        );
+        return;
       case 'offer-relocation':
         relocator.offer(effect);
         return;

@@ -312,3 +312,23 @@ test('a log that is found to be another one counts for nothing until its writer 
   t.is(counted(), 5);
   t.true(parcels.every(id => world.trueHolders(id).length === 2));
 });
+
+test('a failed audit of a host that is revoked is over for everybody who heard of it', t => {
+  const world = new SmallWorld([{}, {}, {}]);
+  const [origin, holder, other] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  const [parcel] = world.backUp(origin, many(1));
+  if (parcel === undefined) return t.fail();
+  t.true(world.runUntil(() => world.trueHolders(parcel).length >= 2, 5 * MINUTE_MS));
+  world.run(MINUTE_MS);
+  const notes = () =>
+    world.effects.flatMap(({ host, effect }) =>
+      host === origin.id && effect.do === 'note-distrust' ? [effect.copies] : [],
+    );
+  const failed = [{ host: holder.id, store: holder.store, parcel }];
+  world.tell(origin, { is: 'heard', nowMs: world.nowMs, from: other.id, message: { kind: 'failed-audits', failed } });
+  t.is(origin.machine.copies(parcel), 1);
+  world.configure({
+    members: world.members().map(member => (member.host === holder.id ? { ...member, state: 'revoked' } : member)),
+  });
+  t.deepEqual(notes(), [1, 0]);
+});
