@@ -109,7 +109,7 @@ export class Auditing {
   #cursor: Row | undefined;
   #running: (Copy & { readonly nonce: Nonce; readonly deniedBefore: boolean }) | undefined;
   /** By their time. A copy has one place at the most. */
-  readonly #again: Again[] = [];
+  #again: Again[] = [];
   readonly #distrusted = new Map<StoreSlot, Distrusted>();
   #distrustedSize = 0;
   /** There was no place for another one, which was told of, and none has become free since. */
@@ -345,6 +345,15 @@ export class Auditing {
   /** The log is read from its start, or is another one: what it tells from then on is all that is known of it. */
   restarted(slot: StoreSlot): void {
     for (const row of [...(this.#distrusted.get(slot)?.untilMs.keys() ?? [])]) this.#forget({ row, slot });
+  }
+
+  /** The number is another store's from now on: what is known of the old one is told while it is still that one's. */
+  givenUp(slot: StoreSlot): void {
+    for (const copy of [...this.#unanswered.values()]) if (copy.slot === slot) this.#answered(copy);
+    if (this.#running?.slot === slot) this.#running = undefined;
+    this.#again = this.#again.filter(copy => copy.slot !== slot);
+    this.restarted(slot);
+    if (this.#changed.delete(slot)) this.#note(slot);
   }
 
   /** A member's log says that it holds it, whatever we think of that. */

@@ -153,7 +153,7 @@ export class Machine {
         const view = this.#hosts.get(host);
         return view?.heartbeat === undefined || view.reports.has(store);
       },
-      onGivenUp: slot => this.#auditing.restarted(slot),
+      onGivenUp: slot => this.#auditing.givenUp(slot),
     });
     this.#hosts = new Hosts(self, config.timing, {
       logsOf: host => this.#holdings.slotsOf(host).map(slot => this.#holdings.position(slot)),

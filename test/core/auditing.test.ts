@@ -6,7 +6,7 @@ import { Auditing, type StorePresence } from '../../src/core/auditing.js';
 import { Chance } from '../../src/core/chance.js';
 import { ContentsChain, contentsOf } from '../../src/core/checkpoint.js';
 import type { Effect } from '../../src/core/effects.js';
-import { Holdings } from '../../src/core/holdings.js';
+import { HOLDINGS_LIMITS, Holdings } from '../../src/core/holdings.js';
 import { type Epoch, type LogOp, logAfterAll, logStart } from '../../src/core/holdings-log.js';
 import {
   type HostId,
@@ -16,6 +16,7 @@ import {
   parseNonce,
   parseParcelId,
   parseStoreId,
+  type StoreId,
 } from '../../src/core/ids.js';
 import { ParcelTable, type StoreSlot } from '../../src/core/parcel-table.js';
 import { RULES } from '../../src/core/rules.js';
@@ -40,12 +41,14 @@ class Fixture {
   readonly holdings = new Holdings(this.table, {
     ...RULES,
     self: hostNumber(5),
-    isListed: () => true,
-    onGivenUp: () => undefined,
+    isListed: (_host, store) => !this.unlisted.has(store),
+    onGivenUp: slot => this.auditing.givenUp(slot),
+    limits: { ...HOLDINGS_LIMITS, logs: 1 },
   });
   readonly effects: Effect[] = [];
   readonly asked: HostId[] = [];
   readonly away = new Set<HostId>();
+  readonly unlisted = new Set<StoreId>();
   /** Of those that are not simply there or away. */
   readonly presence = new Map<HostId, StorePresence>();
   readonly fromHere = new Set<ParcelId>();
@@ -479,6 +482,30 @@ test('what another member said of a holder that is away since is believed until 
   t.false(fixture.isHeld(host, 2));
   pass(fixture, 2 * HOUR_MS);
   t.true(fixture.isHeld(host, 2));
+});
+
+test('what is known of a store that makes room for another one is not taken for that one’s', t => {
+  const fixture = pair();
+  const host = hostNumber(7);
+  fixture.holds(host, 2);
+  fixture.holds(fixture.self, 2);
+  fixture.fails(fixture.nextAudit() as Audit);
+  fixture.answer(fixture.nextAudit() as Audit, undefined);
+  fixture.unlisted.add(storeOf(host));
+  fixture.auditing.tick();
+  const store = parseStoreId('5a'.repeat(16));
+  const ops: readonly LogOp[] = [{ op: 'add', parcel: parcelNumber(1) }];
+  const segment = { host, ops, end: logAfterAll(logStart(store, EPOCH), ops), signature: new Uint8Array(64) };
+  t.is(fixture.holdings.apply(segment).outcome, 'extended');
+  t.deepEqual(
+    fixture.taken('note-distrust').map(note => [note.store, note.copies]),
+    [
+      [storeOf(host), 1],
+      [storeOf(host), 0],
+    ],
+  );
+  t.like(fixture.taken('note-unanswered').at(-1), { copy: { store: storeOf(host) }, unanswered: undefined });
+  t.is(fixture.nextAudit({ withinMs: HOUR_MS }), undefined, 'a denial of the other one would be its second');
 });
 
 test('a failure is remembered for as long as its holder is a member that may come back, and then no more', t => {
