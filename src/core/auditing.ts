@@ -38,6 +38,8 @@ const BELIEVED_MS = 2 * 3_600_000;
  * forgotten first, and then they go on counting.
  */
 const DISTRUSTED_MAX = 4_096;
+/** Copies to be asked for again. Beyond, those that were neither denied nor failed go first: a walk comes by them anyhow. */
+const AGAIN_MAX = 4_096;
 /** Pace of the walk, ± so much, so that hosts do not fall into step. */
 const GAP_JITTER_PERCENT = 20;
 
@@ -275,6 +277,7 @@ export class Auditing {
   #follow(copy: Copy, verdict: AuditVerdict): void {
     switch (verdict) {
       case 'passed':
+        this.#again = this.#again.filter(other => !isSame(other, copy));
         this.#trust(copy);
         return;
       case 'denied':
@@ -297,7 +300,16 @@ export class Auditing {
   }
 
   #askAgain(copy: Copy, { afterMs, deniedBefore }: { readonly afterMs: number; readonly deniedBefore: boolean }): void {
-    if (this.#again.length >= DISTRUSTED_MAX) return;
+    const known = this.#again.findIndex(other => isSame(other, copy));
+    if (known >= 0) {
+      // What was denied or failed is asked for sooner than what is only unknown.
+      if (!deniedBefore || this.#again[known]?.deniedBefore === true) return;
+      this.#again.splice(known, 1);
+    } else if (this.#again.length >= AGAIN_MAX) {
+      const last = deniedBefore ? this.#again.findLastIndex(other => !other.deniedBefore) : -1;
+      if (last < 0) return;
+      this.#again.splice(last, 1);
+    }
     const { row, slot } = copy;
     const atMs = this.#of.nowMs() + afterMs;
     const place = this.#again.findLastIndex(other => other.atMs <= atMs) + 1;
@@ -435,8 +447,8 @@ export class Auditing {
 
   /** Nobody has said it again, who may have restarted and not know of it: whoever has the bytes finds out. */
   #lasted(copy: Copy): void {
-    const isSame = (other: Copy | undefined): boolean => other?.row === copy.row && other.slot === copy.slot;
-    if (isSame(this.#running) || this.#again.some(isSame)) return;
+    if (this.#running !== undefined && isSame(this.#running, copy)) return;
+    if (this.#again.some(other => isSame(other, copy))) return;
     if (this.#canCheck(copy.row) && this.#of.canBeAsked(copy.slot))
       this.#askAgain(copy, { afterMs: DENIED_AGAIN_MS, deniedBefore: true });
     else this.#trust(copy);
@@ -459,5 +471,7 @@ export class Auditing {
 }
 
 const isCounted = (presence: StorePresence): boolean => presence === 'there' || presence === 'suspect';
+
+const isSame = (a: Copy, b: Copy): boolean => a.row === b.row && a.slot === b.slot;
 
 const copyId = ({ row, slot }: Copy): string => `${slot} ${row}`;

@@ -242,6 +242,52 @@ test('a restart does not begin the count of unanswered questions anew, and asks 
   t.false(after.isHeld(hostNumber(7), 1));
 });
 
+test('who never has an answer is asked ten times in each scrub and once by each walk, and no more', t => {
+  const fixture = pair();
+  let questions = 0;
+  for (let audit = fixture.nextAudit(); audit !== undefined && fixture.nowMs < 59 * DAY_MS; questions += 1) {
+    fixture.answer(audit, undefined);
+    audit = fixture.nextAudit();
+  }
+  t.true(fixture.isHeld(hostNumber(7), 1));
+  t.true(questions >= 19 && questions <= 22, `${questions} questions`);
+});
+
+test('a copy that passes when a walk comes by is not asked for again before the next one', t => {
+  const fixture = pair();
+  let audit = fixture.nextAudit() as Audit;
+  // What had no answer is asked for each three days: what comes sooner is the walk.
+  for (let beforeMs = Number.NEGATIVE_INFINITY; fixture.nowMs - beforeMs >= 3 * DAY_MS; ) {
+    beforeMs = fixture.nowMs;
+    fixture.answer(audit, undefined);
+    audit = fixture.nextAudit() as Audit;
+  }
+  fixture.answer(audit, { answer: 'proof', possession: RIGHT });
+  t.is(fixture.nextAudit({ withinMs: 20 * DAY_MS }), undefined);
+});
+
+test('however many copies have no answer, one that is denied or has failed is asked for again', t => {
+  const fixture = new Fixture();
+  const parcels = Array.from({ length: 4_200 }, (_, n) => n + 1);
+  for (const host of [fixture.self, hostNumber(7)]) fixture.holds(host, ...parcels);
+  const first = fixture.nextAudit({ withinMs: HOUR_MS }) as Audit;
+  const { parcel } = first;
+  const others = parcels.map(n => failed(hostNumber(7), n)).filter(copy => copy.parcel !== parcel);
+  fixture.auditing.recall(others.map(copy => ({ copy, unanswered: { questions: 1, sinceRunMs: 0 } })));
+  const absent: AuditAnswer = { answer: 'deny', because: 'absent' };
+  fixture.answer(first, absent);
+  const second = fixture.nextAudit({ withinMs: 2 * MINUTE_MS });
+  t.is(second?.parcel, parcel);
+  fixture.answer(second as Audit, absent);
+  const dueMs = fixture.nowMs + 45 * MINUTE_MS;
+  const asked: ParcelId[] = [];
+  for (let next = fixture.nextAudit(); next !== undefined && fixture.nowMs <= dueMs; next = fixture.nextAudit()) {
+    asked.push(next.parcel);
+    fixture.answer(next, undefined);
+  }
+  t.true(asked.includes(parcel));
+});
+
 test('an answer, and its log, end what is noted of a copy', t => {
   const fixture = pair();
   const noted = () =>
