@@ -374,6 +374,12 @@ export class Auditing {
     return this.#of.table.isHeldBy(row, slot) || this.#isDistrusted({ row, slot });
   }
 
+  /** Some store's copy of the row counts for nothing though its log has it. */
+  distrustsOf(row: Row): boolean {
+    for (const { untilMs } of this.#distrusted.values()) if (untilMs.has(row)) return true;
+    return false;
+  }
+
   #isDistrusted({ row, slot }: Copy): boolean {
     return this.#distrusted.get(slot)?.untilMs.has(row) === true;
   }

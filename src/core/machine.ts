@@ -1045,7 +1045,7 @@ export class Machine {
     if (row !== undefined) for (const other of this.#table.familyOf(row)) yield this.#table.id(other);
   }
 
-  /** Every store that says it holds the parcel, and whether that counts. */
+  /** Every store that says it holds the parcel and did not fail an audit of it since, and whether that counts. */
   holders(parcel: ParcelId): readonly CopyReport[] {
     const row = this.#table.find(parcel);
     if (row === undefined) return [];
@@ -1058,6 +1058,12 @@ export class Machine {
         liveness: this.#placement.livenessOf(host),
       };
     });
+  }
+
+  /** Some store's log says that it holds the parcel, whatever became of its audits: others' word of these ends no hold. */
+  isClaimed(parcel: ParcelId): boolean {
+    const row = this.#table.find(parcel);
+    return row !== undefined && (this.#table.holderCount(row) > 0 || this.#auditing.distrustsOf(row));
   }
 
   /** Hosts that are heard of and not connected: others are asked for their logs, who may be connected to them. */
