@@ -21,7 +21,7 @@ import type { Effect, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
 import { Fitting } from './fitting.js';
-import { type Applied, Holdings } from './holdings.js';
+import { type Applied, HOLDINGS_LIMITS, Holdings, type HoldingsLimits } from './holdings.js';
 import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
 import { type HostId, type Nonce, type ParcelId, type SourceId, type StoreId, splitSourceId } from './ids.js';
@@ -120,6 +120,7 @@ export class Machine {
     nowMs,
     ranBeforeMs,
     rules = RULES,
+    limits = HOLDINGS_LIMITS,
     absences = [],
   }: {
     readonly self: HostId;
@@ -134,6 +135,8 @@ export class Machine {
     readonly ranBeforeMs: number;
     /** Others than `RULES` only to show what they are for. */
     readonly rules?: Rules;
+    /** Others than `HOLDINGS_LIMITS` only to show what they are for. */
+    readonly limits?: HoldingsLimits;
     /** What `note-absence` told of in the last 14 days, in earlier lives. */
     readonly absences?: readonly PastAbsence[];
   }) {
@@ -148,6 +151,7 @@ export class Machine {
     this.#holdings = new Holdings(this.#table, {
       self,
       compareEpochs: rules.compareEpochs,
+      limits,
       // Before its first heartbeat a host's stores are taken as its logs have them.
       isListed: (host, store) => {
         const view = this.#hosts.get(host);

@@ -736,10 +736,11 @@ async function serve(
 
   // --------------------------------------------------------------------------------------------------------------- start
   tell({ is: 'unwanted-before', parcels: index.unwanted.all(running.beforeMs) });
-  await exchange.recall();
-  tell({ is: 'unanswered-before', audits: index.unanswered.all(running.beforeMs) });
+  // Before the logs: of parcels that no head lists a log may name so many and no more, and it is not read again for those beyond.
   await catalog.open();
   if (options.signal.aborted) return;
+  await exchange.recall();
+  tell({ is: 'unanswered-before', audits: index.unanswered.all(running.beforeMs) });
   net.onConnect((peer, where) => {
     addresses.remember(peer, where);
     alarms.clear('PEER_BANNED', peer);
