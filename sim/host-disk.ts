@@ -14,7 +14,7 @@ import type { StoreDisk } from './store-disk.js';
 /** A configuration with its place among its forks. */
 export interface SignedConfig extends ClusterConfig {
   readonly parent: SignedConfig | undefined;
-  /** Of two with one parent the lower wins, everywhere. */
+  /** Of two with one parent the lower wins, everywhere, unless one branch alone takes a member out. */
   readonly precedence: number;
 }
 

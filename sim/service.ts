@@ -95,6 +95,7 @@ export class Service implements Running {
       nowMs: this.nowMs,
       ranBeforeMs: disk.ranMs,
       rules: world.mutant?.rules ?? RULES,
+      limits: world.holdingsLimits,
       absences: disk.absences.map(({ absence, notedMs }) => ({
         ...absence,
         agoMs: absence.agoMs + world.nowMs - notedMs,
@@ -112,8 +113,8 @@ export class Service implements Running {
   /** What the daemon does first, in its order. */
   open(): void {
     const { disk, id } = this.host;
-    for (const [, { log, seq }] of disk.archive) if (log.host !== id) this.#tellLog(log.telling(0, seq));
     this.#heads.open();
+    for (const [, { log, seq }] of disk.archive) if (log.host !== id) this.#tellLog(log.telling(0, seq));
     const parcels = [...disk.unwanted].map(([parcel, sinceRunMs]) => ({ parcel, sinceRunMs }));
     if (parcels.length > 0) this.tell({ is: 'unwanted-before', parcels });
     if (disk.unanswered.size > 0) this.tell({ is: 'unanswered-before', audits: [...disk.unanswered.values()] });
@@ -289,6 +290,7 @@ export class Service implements Running {
         if (effect.hosts.length > 0) this.#world.counts.outages += 1;
         break;
       case 'note-liveness':
+      case 'note-distrust-full':
       // Reads and questions go on here: what comes of them counts for nothing, which is to be seen.
       case 'cancel-attempt':
         break;

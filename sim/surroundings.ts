@@ -1,4 +1,5 @@
 /** Surroundings: what a simulated host's parts see of the world: its time, its chance, its network, what is watched. */
+import type { HoldingsLimits } from '../src/core/holdings.js';
 import type { CatalogModel } from './catalog-model.js';
 import type { ChanceStreams } from './chance-streams.js';
 import type { Counts } from './counts.js';
@@ -22,6 +23,8 @@ export interface Surroundings {
   readonly greedy: boolean;
   /** Stores make a checkpoint of their logs after so many operations. */
   readonly checkpointEveryOps: number;
+  /** Of what hosts remember of each other's logs. */
+  readonly holdingsLimits: HoldingsLimits;
   after(delayMs: number, run: () => void): void;
   happened(happening: Happening): void;
   /** Ends a host's service and starts it again. */

@@ -7,6 +7,7 @@
 import { CHECKPOINT_EVERY_OPS } from '../src/core/checkpoint.js';
 import { type ClusterConfig, DEFAULT_TIMING, type Member, type Timing } from '../src/core/cluster-config.js';
 import { assert } from '../src/core/fault.js';
+import { HOLDINGS_LIMITS, type HoldingsLimits } from '../src/core/holdings.js';
 import {
   type HostId,
   type ParcelId,
@@ -84,6 +85,8 @@ export interface WorldOptions {
   readonly greedy?: boolean;
   /** Default: as a daemon's. */
   readonly checkpointEveryOps?: number;
+  /** Default: as a daemon's. */
+  readonly holdingsLimits?: HoldingsLimits;
 }
 
 export interface BackUpOptions {
@@ -109,6 +112,7 @@ export class World implements Surroundings {
   readonly mutant: Mutant | undefined;
   readonly greedy: boolean;
   readonly checkpointEveryOps: number;
+  readonly holdingsLimits: HoldingsLimits;
   readonly hosts: SimHost[] = [];
   /** Faults have ended, and all have met since: what happens now is the hosts' own doing. */
   inOrder = false;
@@ -129,12 +133,14 @@ export class World implements Surroundings {
     mutant,
     greedy = false,
     checkpointEveryOps = CHECKPOINT_EVERY_OPS,
+    holdingsLimits = HOLDINGS_LIMITS,
   }: WorldOptions = {}) {
     this.seed = seed;
     this.chance = new ChanceStreams(seed);
     this.mutant = mutant;
     this.greedy = greedy;
     this.checkpointEveryOps = checkpointEveryOps;
+    this.holdingsLimits = holdingsLimits;
     this.#timing = { ...DEFAULT_TIMING, ...(greedy && NO_TURNS), ...timing };
     const after = (delayMs: number, run: () => void): void => this.after(delayMs, run);
     const nowMs = (): number => this.nowMs;

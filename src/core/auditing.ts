@@ -5,8 +5,9 @@
  * holder that is the only one is audited by the parcel's origin, which has the files that it was made of.
  * A host walks through what it holds once a `scrub`, one audit at a time. What failed is said to all, is audited again within
  * the hour, and is believed for two hours after it was last said, not counting while its holder is away; so whoever missed a
- * word of it, or restarted, comes to believe what the others do. Who has the bytes believes it until it passes. Nothing is
- * removed because of an audit.
+ * word of it, or restarted, comes to believe what the others do. Who has the bytes believes it until it passes. It ends with
+ * its holder's membership, and when the store was unlisted for `deadMax`: else what never comes back would have to be
+ * remembered for ever. Nothing is removed because of an audit.
  *
  * Driven by the machine. See audit.ts and protocols/audit/audit.md.
  */
@@ -32,8 +33,13 @@ const FAILED_AGAIN_MS = 45 * 60_000;
 const UNANSWERED_AGAIN = 1 / 10;
 /** What was not said again for so long, of a holder that is there, is believed no more, in ms: it is asked twice in that time. */
 const BELIEVED_MS = 2 * 3_600_000;
-/** Copies that count for nothing: a host with more of them is to be revoked. Beyond, they go on counting. */
+/**
+ * Copies that count for nothing: a host with more of them is to be revoked. Beyond, those that would not count anyhow are
+ * forgotten first, and then they go on counting.
+ */
 const DISTRUSTED_MAX = 4_096;
+/** Copies to be asked for again. Beyond, those that were neither denied nor failed go first: a walk comes by them anyhow. */
+const AGAIN_MAX = 4_096;
 /** Pace of the walk, ± so much, so that hosts do not fall into step. */
 const GAP_JITTER_PERCENT = 20;
 
@@ -49,8 +55,17 @@ interface Again extends Copy {
   readonly deniedBefore: boolean;
 }
 
+/**
+ * Whether a store is there. `dead`: its host is a member that is away for so long that its copies count no more. `unlisted`:
+ * its host has it no more, or is draining or set aside. `gone`: its host is no member, or one that may hold no copies.
+ */
+export type StorePresence = 'there' | 'suspect' | 'dead' | 'unlisted' | 'gone';
+
+/** What is in these counts for nothing anyhow: in the order in which that is forgotten. */
+const COUNTS_NOT = ['unlisted', 'dead'] as const satisfies readonly StorePresence[];
+
 /** Questions that a copy had no answer to, since it last had one. */
-interface Unanswered {
+interface Unanswered extends Copy {
   readonly sinceRunMs: number;
   readonly questions: number;
 }
@@ -59,6 +74,8 @@ interface Unanswered {
 interface Distrusted {
   /** Of its log: another one tells anew of all that it holds. */
   readonly epoch: Epoch;
+  /** When the store was last seen not to be unlisted. */
+  listedMs: number;
   /** Until when that is believed. */
   readonly untilMs: Map<Row, number>;
 }
@@ -73,15 +90,15 @@ export interface AuditingContext {
   /** This host's running time of all its starts. */
   readonly runMs: () => number;
   readonly scrubMs: () => number;
+  readonly deadMaxMs: () => number;
   /** The store of ours that holds the row. */
   readonly heldIn: (row: Row) => StoreId | undefined;
   /** This host is the row's origin, and trusted: others are not answered. */
   readonly isFromHere: (row: Row) => boolean;
   /** A listed snapshot references the row. */
   readonly isWanted: (row: Row) => boolean;
-  /** Live, and what the store holds counts. */
-  readonly isThere: (slot: StoreSlot) => boolean;
-  /** … and connected. */
+  readonly presenceOf: (slot: StoreSlot) => StorePresence;
+  /** It is there, and its host connected. */
   readonly canBeAsked: (slot: StoreSlot) => boolean;
   readonly askState: (host: HostId) => void;
   readonly emit: (effect: Effect) => void;
@@ -94,9 +111,11 @@ export class Auditing {
   #cursor: Row | undefined;
   #running: (Copy & { readonly nonce: Nonce; readonly deniedBefore: boolean }) | undefined;
   /** By their time. A copy has one place at the most. */
-  readonly #again: Again[] = [];
+  #again: Again[] = [];
   readonly #distrusted = new Map<StoreSlot, Distrusted>();
   #distrustedSize = 0;
+  /** There was no place for another one, which was told of, and none has become free since. */
+  #isFull = false;
   /** By store and row. */
   readonly #unanswered = new Map<string, Unanswered>();
   /** When what is distrusted is looked through, for what has lasted and for who is away. */
@@ -117,6 +136,10 @@ export class Auditing {
 
   /** A configuration is in force: the first one, or one by which a walk may take less time. */
   configured(): void {
+    for (const [slot, { untilMs }] of [...this.#distrusted])
+      if (this.#of.presenceOf(slot) === 'gone') for (const row of [...untilMs.keys()]) this.#trust({ row, slot });
+    for (const copy of [...this.#unanswered.values()])
+      if (this.#of.presenceOf(copy.slot) === 'gone') this.#answered(copy);
     this.#nextMs = Math.min(this.#nextMs, this.#of.nowMs() + Math.min(REST_MS, this.#of.scrubMs()));
   }
 
@@ -196,7 +219,7 @@ export class Auditing {
     if (running?.nonce !== audit) return;
     this.#running = undefined;
     const { row, slot, deniedBefore } = running;
-    // Its log has told of an end meanwhile: there was nothing to prove.
+    // Its log has told of an end meanwhile, or it is nobody's any more: there was nothing to prove.
     if (!this.#isClaimed(running)) return;
     const runMs = this.#of.runMs();
     const before = this.#unanswered.get(copyId(running));
@@ -205,7 +228,12 @@ export class Auditing {
     // Where only our own copy cannot be read, the holder has answered.
     if (verdict !== 'unknown' || answer?.answer === 'proof') this.#answered(running);
     else
-      this.#unansweredAgain(running, { sinceRunMs: before?.sinceRunMs ?? runMs, questions: unanswered.questions + 1 });
+      this.#unansweredAgain({
+        row,
+        slot,
+        sinceRunMs: before?.sinceRunMs ?? runMs,
+        questions: unanswered.questions + 1,
+      });
     const believedUntilMs = this.#distrusted.get(slot)?.untilMs.get(row);
     // … and this host is none that could find out: it believes what has lasted, as they do.
     if (
@@ -218,10 +246,12 @@ export class Auditing {
     else this.#follow({ row, slot }, verdict);
   }
 
-  #unansweredAgain(copy: Copy, unanswered: Unanswered): void {
-    if (!this.#unanswered.has(copyId(copy)) && this.#unanswered.size >= DISTRUSTED_MAX) return;
-    this.#unanswered.set(copyId(copy), unanswered);
-    this.#of.emit({ do: 'note-unanswered', copy: this.#nameOf(copy), unanswered });
+  #unansweredAgain(unanswered: Unanswered): void {
+    if (!this.#unanswered.has(copyId(unanswered)) && this.#unanswered.size >= DISTRUSTED_MAX) return;
+    this.#unanswered.set(copyId(unanswered), unanswered);
+    const { sinceRunMs, questions } = unanswered;
+    const copy = this.#nameOf(unanswered);
+    this.#of.emit({ do: 'note-unanswered', copy, unanswered: { sinceRunMs, questions } });
   }
 
   #answered(copy: Copy): void {
@@ -239,7 +269,7 @@ export class Auditing {
         emit({ do: 'note-unanswered', copy, unanswered: undefined });
         continue;
       }
-      this.#unanswered.set(copyId({ row, slot }), unanswered);
+      this.#unanswered.set(copyId({ row, slot }), { row, slot, ...unanswered });
       this.#askAgain({ row, slot }, { afterMs: UNANSWERED_AGAIN * scrubMs(), deniedBefore: false });
     }
   }
@@ -247,6 +277,7 @@ export class Auditing {
   #follow(copy: Copy, verdict: AuditVerdict): void {
     switch (verdict) {
       case 'passed':
+        this.#again = this.#again.filter(other => !isSame(other, copy));
         this.#trust(copy);
         return;
       case 'denied':
@@ -269,7 +300,16 @@ export class Auditing {
   }
 
   #askAgain(copy: Copy, { afterMs, deniedBefore }: { readonly afterMs: number; readonly deniedBefore: boolean }): void {
-    if (this.#again.length >= DISTRUSTED_MAX) return;
+    const known = this.#again.findIndex(other => isSame(other, copy));
+    if (known >= 0) {
+      // What was denied or failed is asked for sooner than what is only unknown.
+      if (!deniedBefore || this.#again[known]?.deniedBefore === true) return;
+      this.#again.splice(known, 1);
+    } else if (this.#again.length >= AGAIN_MAX) {
+      const last = deniedBefore ? this.#again.findLastIndex(other => !other.deniedBefore) : -1;
+      if (last < 0) return;
+      this.#again.splice(last, 1);
+    }
     const { row, slot } = copy;
     const atMs = this.#of.nowMs() + afterMs;
     const place = this.#again.findLastIndex(other => other.atMs <= atMs) + 1;
@@ -319,9 +359,25 @@ export class Auditing {
     for (const row of [...(this.#distrusted.get(slot)?.untilMs.keys() ?? [])]) this.#forget({ row, slot });
   }
 
-  /** Its log says that it holds it, whatever we think of that. */
+  /** The number is another store's from now on: what is known of the old one is told while it is still that one's. */
+  givenUp(slot: StoreSlot): void {
+    for (const copy of [...this.#unanswered.values()]) if (copy.slot === slot) this.#answered(copy);
+    if (this.#running?.slot === slot) this.#running = undefined;
+    this.#again = this.#again.filter(copy => copy.slot !== slot);
+    this.restarted(slot);
+    if (this.#changed.delete(slot)) this.#note(slot);
+  }
+
+  /** A member's log says that it holds it, whatever we think of that. */
   #isClaimed({ row, slot }: Copy): boolean {
+    if (this.#of.presenceOf(slot) === 'gone') return false;
     return this.#of.table.isHeldBy(row, slot) || this.#isDistrusted({ row, slot });
+  }
+
+  /** Some store's copy of the row counts for nothing though its log has it. */
+  distrustsOf(row: Row): boolean {
+    for (const { untilMs } of this.#distrusted.values()) if (untilMs.has(row)) return true;
+    return false;
   }
 
   #isDistrusted({ row, slot }: Copy): boolean {
@@ -330,19 +386,36 @@ export class Auditing {
 
   #distrust(copy: Copy): void {
     const { row, slot } = copy;
+    const nowMs = this.#of.nowMs();
+    const isNew = !this.#isDistrusted(copy);
+    if (isNew && this.#distrustedSize >= DISTRUSTED_MAX && !this.#makePlace(slot)) return;
     const { epoch } = this.#of.holdings.position(slot);
-    const distrusted = this.#distrusted.get(slot) ?? { epoch, untilMs: new Map<Row, number>() };
-    const isNew = !distrusted.untilMs.has(row);
-    if (isNew && this.#distrustedSize >= DISTRUSTED_MAX) return;
-    const untilMs = this.#of.nowMs() + BELIEVED_MS;
-    distrusted.untilMs.set(row, untilMs);
+    const distrusted = this.#distrusted.get(slot) ?? { epoch, listedMs: nowMs, untilMs: new Map<Row, number>() };
+    distrusted.untilMs.set(row, nowMs + BELIEVED_MS);
     this.#distrusted.set(slot, distrusted);
-    this.#lookThroughMs = Math.min(this.#lookThroughMs, this.#of.nowMs() + FAILED_AGAIN_MS);
+    this.#lookThroughMs = Math.min(this.#lookThroughMs, nowMs + FAILED_AGAIN_MS);
     if (!isNew) return;
     this.#distrustedSize += 1;
     this.#of.table.setHeld(row, slot, false);
     this.#of.lookAgain(row);
     this.#changed.add(slot);
+  }
+
+  /** … for a copy of this store, by another one that would not count anyhow. @returns false when it gets none */
+  #makePlace(slot: StoreSlot): boolean {
+    const { presenceOf, emit } = this.#of;
+    if (!this.#isFull) emit({ do: 'note-distrust-full', copies: this.#distrustedSize });
+    this.#isFull = true;
+    if (!isCounted(presenceOf(slot))) return false;
+    for (const presence of COUNTS_NOT) {
+      for (const [other, { untilMs }] of this.#distrusted) {
+        const [row] = untilMs.keys();
+        if (row === undefined || presenceOf(other) !== presence) continue;
+        this.#trust({ row, slot: other });
+        return true;
+      }
+    }
+    return false;
   }
 
   #trust(copy: Copy): void {
@@ -363,10 +436,14 @@ export class Auditing {
 
   #lookThrough(nowMs: number): void {
     this.#lookThroughMs = Number.POSITIVE_INFINITY;
+    if (this.#distrustedSize < DISTRUSTED_MAX) this.#isFull = false;
     for (const [slot, distrusted] of [...this.#distrusted]) {
-      const isThere = this.#of.isThere(slot);
+      const presence = this.#of.presenceOf(slot);
+      if (presence !== 'unlisted') distrusted.listedMs = nowMs;
+      const isOver = nowMs - distrusted.listedMs >= this.#of.deadMaxMs();
       for (const [row, untilMs] of [...distrusted.untilMs]) {
-        if (!isThere) distrusted.untilMs.set(row, nowMs + BELIEVED_MS);
+        if (isOver) this.#trust({ row, slot });
+        else if (presence !== 'there') distrusted.untilMs.set(row, nowMs + BELIEVED_MS);
         else if (untilMs <= nowMs) this.#lasted({ row, slot });
         else this.#lookThroughMs = Math.min(this.#lookThroughMs, untilMs);
       }
@@ -376,8 +453,8 @@ export class Auditing {
 
   /** Nobody has said it again, who may have restarted and not know of it: whoever has the bytes finds out. */
   #lasted(copy: Copy): void {
-    const isSame = (other: Copy | undefined): boolean => other?.row === copy.row && other.slot === copy.slot;
-    if (isSame(this.#running) || this.#again.some(isSame)) return;
+    if (this.#running !== undefined && isSame(this.#running, copy)) return;
+    if (this.#again.some(other => isSame(other, copy))) return;
     if (this.#canCheck(copy.row) && this.#of.canBeAsked(copy.slot))
       this.#askAgain(copy, { afterMs: DENIED_AGAIN_MS, deniedBefore: true });
     else this.#trust(copy);
@@ -398,5 +475,9 @@ export class Auditing {
     };
   }
 }
+
+const isCounted = (presence: StorePresence): boolean => presence === 'there' || presence === 'suspect';
+
+const isSame = (a: Copy, b: Copy): boolean => a.row === b.row && a.slot === b.slot;
 
 const copyId = ({ row, slot }: Copy): string => `${slot} ${row}`;

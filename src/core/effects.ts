@@ -290,6 +290,8 @@ export type Effect =
     }
   /** So many copies that the host's store says it holds count for nothing now, as an audit of each failed. For people. */
   | { readonly do: 'note-distrust'; readonly host: HostId; readonly store: StoreId; readonly copies: number }
+  /** … and these are as many as there can be: others that fail go on counting, until there is room. For people, once until then. */
+  | { readonly do: 'note-distrust-full'; readonly copies: number }
   /** Keep over a restart that the copy did not answer; undefined: forget it. */
   | {
       readonly do: 'note-unanswered';

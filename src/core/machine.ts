@@ -11,7 +11,7 @@
  * changed a decision about a parcel marks its row; marked rows are looked at before the step ends, so that a step costs what
  * changed and not the whole.
  */
-import { Auditing } from './auditing.js';
+import { Auditing, type StorePresence } from './auditing.js';
 import type { Chance } from './chance.js';
 import { Claims } from './claims.js';
 import { type ClusterConfig, type Member, mayHoldCopies } from './cluster-config.js';
@@ -21,7 +21,7 @@ import type { Effect, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
 import { Fitting } from './fitting.js';
-import { Holdings } from './holdings.js';
+import { HOLDINGS_LIMITS, Holdings, type HoldingsLimits } from './holdings.js';
 import type { LogPosition, LogSegment } from './holdings-log.js';
 import { Hosts, type HostView } from './hosts.js';
 import { type HostId, type Nonce, type ParcelId, type SourceId, type StoreId, splitSourceId } from './ids.js';
@@ -126,6 +126,7 @@ export class Machine {
     nowMs,
     ranBeforeMs,
     rules = RULES,
+    limits = HOLDINGS_LIMITS,
     absences = [],
   }: {
     readonly self: HostId;
@@ -140,6 +141,8 @@ export class Machine {
     readonly ranBeforeMs: number;
     /** Others than `RULES` only to show what they are for. */
     readonly rules?: Rules;
+    /** Others than `HOLDINGS_LIMITS` only to show what they are for. */
+    readonly limits?: HoldingsLimits;
     /** What `note-absence` told of in the last 14 days, in earlier lives. */
     readonly absences?: readonly PastAbsence[];
   }) {
@@ -154,12 +157,13 @@ export class Machine {
     this.#holdings = new Holdings(this.#table, {
       self,
       compareEpochs: rules.compareEpochs,
+      limits,
       // Before its first heartbeat a host's stores are taken as its logs have them.
       isListed: (host, store) => {
         const view = this.#hosts.get(host);
         return view?.heartbeat === undefined || view.reports.has(store);
       },
-      onGivenUp: slot => this.#auditing.restarted(slot),
+      onGivenUp: slot => this.#auditing.givenUp(slot),
     });
     this.#hosts = new Hosts(self, config.timing, {
       logsOf: host => this.#holdings.slotsOf(host).map(slot => this.#holdings.position(slot)),
@@ -261,8 +265,13 @@ export class Machine {
         this.#heartbeatDueMs = this.#nowMs;
       },
     });
-    const isThere = (slot: StoreSlot): boolean =>
-      this.#hosts.get(this.#holdings.hostOf(slot))?.liveness === 'live' && this.#placement.storeCounts(slot);
+    const presenceOf = (slot: StoreSlot): StorePresence => {
+      const view = this.#hosts.get(this.#holdings.hostOf(slot));
+      if (view === undefined || !mayHoldCopies(view.member)) return 'gone';
+      if (view.liveness === 'dead') return 'dead';
+      if (!this.#placement.storeCounts(slot)) return 'unlisted';
+      return view.liveness === 'live' ? 'there' : 'suspect';
+    };
     this.#auditing = new Auditing({
       ...shared,
       self,
@@ -270,14 +279,16 @@ export class Machine {
       nonces,
       runMs,
       scrubMs: () => this.#configured().timing.scrubMs,
+      deadMaxMs: () => this.#configured().timing.deadMaxMs,
       isFromHere: row => this.#member?.trust === 'trusted' && this.#wanted.originsOf(row).includes(self),
       isWanted: row => this.#table.has(row, FLAG.wanted),
       askState: host => {
         const view = this.#hosts.get(host);
         if (view !== undefined) this.#listening.askState(view);
       },
-      isThere,
-      canBeAsked: slot => isThere(slot) && this.#hosts.get(this.#holdings.hostOf(slot))?.connected === true,
+      presenceOf,
+      canBeAsked: slot =>
+        presenceOf(slot) === 'there' && this.#hosts.get(this.#holdings.hostOf(slot))?.connected === true,
     });
     this.#logs = new LogReading({
       ...shared,
@@ -835,7 +846,7 @@ export class Machine {
     if (row !== undefined) for (const other of this.#table.familyOf(row)) yield this.#table.id(other);
   }
 
-  /** Every store that says it holds the parcel, and whether that counts. */
+  /** Every store that says it holds the parcel and did not fail an audit of it since, and whether that counts. */
   holders(parcel: ParcelId): readonly CopyReport[] {
     const row = this.#table.find(parcel);
     if (row === undefined) return [];
@@ -848,6 +859,12 @@ export class Machine {
         liveness: this.#placement.livenessOf(host),
       };
     });
+  }
+
+  /** Some store's log says that it holds the parcel, whatever became of its audits: others' word of these ends no hold. */
+  isClaimed(parcel: ParcelId): boolean {
+    const row = this.#table.find(parcel);
+    return row !== undefined && (this.#table.holderCount(row) > 0 || this.#auditing.distrustsOf(row));
   }
 
   /** Hosts that are heard of and not connected: others are asked for their logs, who may be connected to them. */

@@ -94,6 +94,9 @@ export function carryOut(effect: Effect, carriers: Carriers): void {
     case 'note-distrust':
       notes.distrust(effect);
       return;
+    case 'note-distrust-full':
+      notes.distrustFull(effect);
+      return;
     case 'offer-relocation':
       copies.relocator.offer(effect);
       return;

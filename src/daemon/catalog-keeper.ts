@@ -52,7 +52,10 @@ export interface CatalogKeeperOptions {
   readonly forgotten: Forgotten;
   /** This host's running time: holds are counted in it. */
   readonly runMs: () => number;
-  /** Somebody holds it, or may: then no re-cut takes it out of its hold. */
+  /**
+   * Somebody says that he holds it, or may: then no re-cut takes it out of its hold. Whether audits of it failed does not
+   * matter, for a hijacked origin may say so of any copy.
+   */
   readonly hasCopy: (parcel: ParcelId) => boolean;
   readonly roster: Roster;
   readonly revocations: Revocations;

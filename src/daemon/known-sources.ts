@@ -75,7 +75,7 @@ export async function makeKnownSources(options: KnownSourcesOptions, teardown: T
     forgotten,
     runMs: () => running.nowMs(),
     // A disk that is not there, or is being read again, may have a copy.
-    hasCopy: parcel => !stores.logsTellAll || machine.holders(parcel).length > 0,
+    hasCopy: parcel => !stores.logsTellAll || machine.isClaimed(parcel),
     roster,
     revocations,
     tell,

@@ -49,6 +49,13 @@ export class MachineNotes {
       );
   }
 
+  distrustFull({ copies }: Note<'note-distrust-full'>): void {
+    this.#log.warn(
+      { code: 'DISTRUST_FULL', copies },
+      'so many copies failed their audit that no more can be remembered: those of hosts that are dead, and of stores that are gone, are forgotten first; then others go on counting',
+    );
+  }
+
   duplicate({ host, duplicate }: Note<'note-duplicate'>): void {
     if (!duplicate) this.#alarms.clear('DUPLICATE_IDENTITY', host);
     else

@@ -313,10 +313,11 @@ async function serve(
   // --------------------------------------------------------------------------------------------------------------- start
   // What the machine knew before comes first: what it hears from now on it is to judge by that.
   tell({ is: 'unwanted-before', parcels: index.unwanted.all(running.beforeMs) });
-  await exchange.recall();
-  tell({ is: 'unanswered-before', audits: index.unanswered.all(running.beforeMs) });
+  // Before the logs: of parcels that no head lists a log may name so many and no more, and it is not read again for those beyond.
   await catalog.open();
   if (options.signal.aborted) return;
+  await exchange.recall();
+  tell({ is: 'unanswered-before', audits: index.unanswered.all(running.beforeMs) });
   hearPeers({ net, roster, exchange, addresses, alarms, tell });
   await Promise.all([
     // An untrusted host (a student's) sees nobody's catalog.

@@ -93,7 +93,7 @@ export async function askConfig(
     let isAhead = false;
     try {
       const frames = framed(stream, { bytesMax: ANSWER_BYTES_MAX + FRAME_SLACK_BYTES, signal: until });
-      await frames.write(AskMessage, askOf(membership, answering));
+      await frames.write(AskMessage, await askOf(membership, answering));
       const { versions, admissions, invites, more } = await frames.read(AnswerMessage);
       await stream.close({ signal: until });
       if (versions.length > VERSIONS_PER_ANSWER_MAX) throw badFrame(`${versions.length} versions in one answer`);
@@ -105,8 +105,8 @@ export async function askConfig(
           throw badFrame(`a configuration that is refused: ${acceptance.because}`);
         }
         if (kind === 'gap' || kind === 'refused') break; // what follows has no ground to stand on
-        // A branch that loses so far may win by what follows.
-        isAhead ||= kind === 'accepted' || kind === 'fork-won';
+        // A branch that loses so far is kept, and may win by what follows.
+        isAhead ||= kind === 'accepted' || kind === 'fork-won' || kind === 'fork-lost';
       }
       for (const raw of admissions.slice(0, ADMISSIONS_MAX))
         isAhead = (await membership.acceptAdmission(raw)) || isAhead;
@@ -120,12 +120,9 @@ export async function askConfig(
   }
 }
 
-function askOf(membership: Membership, answering: boolean): Ask {
+async function askOf(membership: Membership, answering: boolean): Promise<Ask> {
   return {
-    have: membership
-      .marks()
-      .slice(0, MARKS_MAX)
-      .map(({ version, hash }) => ({ version, hash: bytesOf(hash) })),
+    have: (await membership.marks()).map(({ version, hash }) => ({ version, hash: bytesOf(hash) })),
     admissions: membership.unwritten().map(({ hash }) => bytesOf(hash)),
     invites: membership.self.trust === 'trusted' ? membership.openInvites().map(({ id }) => bytesOf(id)) : [],
     answering,

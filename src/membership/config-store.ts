@@ -57,7 +57,10 @@ export interface Mark {
   readonly hash: string;
 }
 
-/** Marks that tell a whole chain: its newest, then ever further back; enough for any chain that a number can count. */
+/**
+ * Marks that tell a whole chain: its newest, then ever further back; enough for any chain that a number can count, and for
+ * the branches that lost, the longest first.
+ */
 export const MARKS_MAX = 64;
 
 const currentFile = z.strictObject({
@@ -72,6 +75,10 @@ const VERSION_FILE = /^(\d{8,16})-([0-9a-f]{64})\.version$/;
 
 const folderOf = (stateDir: string): string => join(stateDir, 'config');
 const fileOf = ({ version, hash }: Mark): string => `${String(version).padStart(8, '0')}-${hash}.version`;
+
+/** The version that this one follows; undefined for the first. */
+const before = ({ version, previous }: UncheckedVersion): Mark | undefined =>
+  previous === undefined ? undefined : { version: version - 1, hash: previous };
 
 const isBranch = (versions: readonly UncheckedVersion[]): versions is Branch => versions.length > 0;
 
@@ -161,6 +168,24 @@ export class ConfigStore {
     return marks;
   }
 
+  /**
+   * The newest version of each branch that lost and is kept down to our chain, the longest branch first: it may win by what
+   * follows, so whoever is on it goes on from there.
+   */
+  async lostMarks(): Promise<readonly Mark[]> {
+    const tips = new Map<string, Mark>();
+    const grounded = new Set<string>();
+    for (const mark of [...this.lost].sort((a, b) => a.version - b.version)) {
+      const lost = await this.#loadLost(mark);
+      const below = lost === undefined ? undefined : before(lost);
+      if (lost === undefined || below === undefined || !(this.has(below) || grounded.has(below.hash))) continue;
+      grounded.add(lost.hash);
+      tips.delete(below.hash);
+      tips.set(lost.hash, { version: lost.version, hash: lost.hash });
+    }
+    return [...tips.values()].sort((a, b) => b.version - a.version);
+  }
+
   /** True for a version of our chain. */
   has({ version, hash }: Mark): boolean {
     return this.#hashes[version - 1] === hash;
@@ -223,23 +248,23 @@ export class ConfigStore {
     }
     if (this.has(unchecked)) return { kind: 'known' };
     const newest = this.#hashes.length;
-    const before = await this.#lostBefore(unchecked);
-    const [first = unchecked] = before;
+    const lost = await this.#lostBefore(unchecked);
+    const [first = unchecked] = lost;
     if (first.version > newest + 1 || (first.version > 1 && this.#hashes[first.version - 2] !== first.previous)) {
       return { kind: 'gap' };
     }
     const ground = first.version === newest + 1 ? this.#current : await this.#loadBefore(first);
-    const parent = before.at(-1) ?? ground;
+    const parent = lost.at(-1) ?? ground;
     const checked = checkVersion(unchecked, { cluster: this.cluster, parent });
     if (typeof checked === 'string') return { kind: 'refused', because: checked };
     if (!isWholeFor(checked, reader)) return { kind: 'refused', because: 'withheld' };
-    if (checked.version === newest + 1 && before.length === 0) {
+    if (checked.version === newest + 1 && lost.length === 0) {
       await this.#take(checked);
       return { kind: 'accepted', configuration: checked };
     }
     // A second version 1 would have another cluster id, so a rival has a parent.
     if (ground === undefined) return { kind: 'refused', because: 'other-cluster' };
-    return await this.#settle({ ground, ours: await this.#chainFrom(first.version), rival: [...before, checked] });
+    return await this.#settle({ ground, ours: await this.#chainFrom(first.version), rival: [...lost, checked] });
   }
 
   /** Takes the rival branch in place of ours, or keeps its last version among the lost; those before it are there. */
@@ -255,7 +280,7 @@ export class ConfigStore {
     const newest = rival.at(-1);
     if (newest === undefined) throw new Error('bug: a branch without a version');
     if (isBranch(ours) && isBranch(rival) && decideFork(ground, ours, rival) === 'a') {
-      if (this.#isKept(newest)) return { kind: 'known' };
+      if ((await this.#loadLost(newest)) !== undefined) return { kind: 'known' };
       return { kind: 'fork-lost', lost: await this.#keepLost(newest) };
     }
     const losers: LostVersion[] = [];
@@ -294,22 +319,27 @@ export class ConfigStore {
     return lost;
   }
 
-  /** It lost, and nobody has removed it since. */
-  #isKept(mark: Mark): boolean {
-    const isLost = this.#lost.some(({ hash }) => hash === mark.hash);
-    return isLost && readIfThere(join(this.#folder, 'lost', fileOf(mark))) !== undefined;
+  /** A version that lost; undefined when it did not, or was removed or damaged since: it is kept anew when it comes again. */
+  async #loadLost(mark: Mark): Promise<UncheckedVersion | undefined> {
+    if (!this.#lost.some(({ hash }) => hash === mark.hash)) return undefined;
+    try {
+      return await this.#load(mark, join(this.#folder, 'lost'));
+    } catch (error) {
+      if (error instanceof ClusterError) return undefined;
+      throw error;
+    }
   }
 
   /** The versions before this one that lost, oldest first, as far down as they are here: to ours if nothing is missing. */
   async #lostBefore(version: UncheckedVersion): Promise<readonly UncheckedVersion[]> {
-    const before: UncheckedVersion[] = [];
-    for (let above = version; above.previous !== undefined; ) {
-      const mark = { version: above.version - 1, hash: above.previous };
-      if (this.has(mark) || !this.#isKept(mark)) break;
-      above = await this.#load(mark, join(this.#folder, 'lost'));
-      before.unshift(above);
+    const lost: UncheckedVersion[] = [];
+    for (let mark = before(version); mark !== undefined && !this.has(mark); ) {
+      const below = await this.#loadLost(mark);
+      if (below === undefined) break;
+      lost.unshift(below);
+      mark = before(below);
     }
-    return before;
+    return lost;
   }
 
   /** Our chain from this version on. */
@@ -345,8 +375,7 @@ export class ConfigStore {
     let below: Mark | undefined = current;
     while (below !== undefined) {
       this.#hashes[below.version - 1] = below.hash;
-      const loaded: UncheckedVersion = await this.#load(below);
-      below = loaded.previous === undefined ? undefined : { version: below.version - 1, hash: loaded.previous };
+      below = before(await this.#load(below));
     }
     let parent: Configuration | undefined;
     for (let version = 1; version <= current.version; version++) {

@@ -49,7 +49,7 @@ export function readFoundVersion(raw: Uint8Array, cluster: ClusterId): FoundConf
 function policyOf({ parts, version }: UncheckedVersion): Policy | undefined {
   const texts = parts.flatMap(({ name, text }) => (text === undefined ? [] : [{ name, text }]));
   try {
-    return parsePolicy(joinPolicy(texts), { file: `configuration ${version}` }).policy;
+    return parsePolicy(joinPolicy(texts), { file: `configuration ${version}`, isSigned: true }).policy;
   } catch (error) {
     // Of a later release, say: names and keys are good without it.
     if (error instanceof PolicyError) return undefined;

@@ -19,7 +19,7 @@ import { type ClusterId, hexOf, type ObjectId, type PeerName, type SourceId } fr
 import type { ConfigHint } from '../core/messages.js';
 import type { Signer } from '../core/signed.js';
 import { type Admission, admissionFlaw, type Joiner, readAdmission, signAdmission } from './admission.js';
-import { type Acceptance, ConfigStore, type Mark } from './config-store.js';
+import { type Acceptance, ConfigStore, MARKS_MAX, type Mark } from './config-store.js';
 import {
   type Configuration,
   type ConfigurationContent,
@@ -254,8 +254,9 @@ export class Membership {
     );
   }
 
-  marks(): readonly Mark[] {
-    return this.#store.marks();
+  /** What this host has, for whoever may have more: of our chain first, then of branches that lost. */
+  async marks(): Promise<readonly Mark[]> {
+    return [...this.#store.marks(), ...(await this.#store.lostMarks())].slice(0, MARKS_MAX);
   }
 
   hasVersion(mark: Mark): boolean {

@@ -157,13 +157,18 @@ type KeyPath = readonly (string | number)[];
 
 /**
  * Reads a policy. `file` is what positions are told in (default: `policy`). With `members` (names), host sections that
- * belong to nobody are warned of.
+ * belong to nobody are warned of. `isSigned`: it is in force already, or was; a time below its floor is read as the floor,
+ * for a floor that came with a later release must make no version unreadable.
  *
  * @throws PolicyError POLICY_INVALID, with every problem found up to 20.
  */
 export function parsePolicy(
   text: string,
-  { file = 'policy', members }: { readonly file?: string; readonly members?: Iterable<string> } = {},
+  {
+    file = 'policy',
+    members,
+    isSigned = false,
+  }: { readonly file?: string; readonly members?: Iterable<string>; readonly isSigned?: boolean } = {},
 ): PolicyReading {
   const sizeBytes = Buffer.byteLength(text);
   if (sizeBytes > POLICY_BYTES_MAX) {
@@ -186,6 +191,7 @@ export function parsePolicy(
   }
   const input = read.data as PolicyInput; // `end` has thrown unless it succeeded
   reportMeaning(input, report);
+  if (!isSigned) reportTiming(input.timing ?? {}, report);
   report.end();
 
   const policy = resolve(input);
@@ -389,7 +395,6 @@ function reportMeaning(input: PolicyInput, report: Report): void {
       }
     }
   }
-  reportTiming(input.timing ?? {}, report);
 }
 
 const folder = (path: string): string => path.replace(/\/+/g, '/').replace(/(?<=.)\/$/, '');
@@ -402,20 +407,41 @@ function reportKeep(keep: KeepInput | undefined, path: KeyPath, report: Report):
   }
 }
 
+interface Floor {
+  readonly key: keyof TimingInput;
+  readonly leastMs: (timing: Timing) => number;
+  /** What it is counted in, for people. */
+  readonly why: string;
+}
+
+/** What is counted in another time comes after it. */
+const FLOORS: readonly Floor[] = [
+  { key: 'heartbeat', leastMs: () => 100, why: '' },
+  { key: 'suspect', leastMs: ({ heartbeatMs }) => 3 * heartbeatMs, why: ' (3 heartbeats)' },
+  { key: 'dead', leastMs: ({ suspectMs }) => 2 * suspectMs, why: ' (2 × suspect)' },
+  { key: 'deadMax', leastMs: ({ deadMs }) => deadMs, why: ' (dead)' },
+  { key: 'claimWait', leastMs: () => 20, why: '' },
+  // What ends, or comes again, after no time at all would have hosts do nothing else.
+  { key: 'claim', leastMs: () => 1_000, why: '' },
+  { key: 'dropBackOff', leastMs: () => 100, why: '' },
+  { key: 'scrub', leastMs: () => 1_000, why: '' },
+];
+
 function reportTiming(input: TimingInput, report: Report): void {
   const timing = resolveTiming(input);
-  const least = (key: keyof TimingInput, valueMs: number, floorMs: number, why: string): void => {
-    if (valueMs < floorMs) report.value(['timing', key], `at least ${durationText(floorMs)}${why}`);
-  };
-  least('heartbeat', timing.heartbeatMs, 100, '');
-  least('suspect', timing.suspectMs, 3 * timing.heartbeatMs, ' (3 heartbeats)');
-  least('dead', timing.deadMs, 2 * timing.suspectMs, ' (2 × suspect)');
-  least('deadMax', timing.deadMaxMs, timing.deadMs, ' (dead)');
-  least('claimWait', timing.claimWaitMs, 20, '');
-  // What ends, or comes again, after no time at all would have hosts do nothing else.
-  least('claim', timing.claimMs, 1_000, '');
-  least('dropBackOff', timing.dropBackOffMs, 100, '');
-  least('scrub', timing.scrubMs, 1_000, '');
+  for (const { key, leastMs, why } of FLOORS) {
+    const floorMs = leastMs(timing);
+    if (timing[`${key}Ms`] < floorMs) report.value(['timing', key], `at least ${durationText(floorMs)}${why}`);
+  }
+}
+
+function raisedToFloors(timing: Timing): Timing {
+  let raised = timing;
+  for (const { key, leastMs } of FLOORS) {
+    const name = `${key}Ms` as const;
+    raised = { ...raised, [name]: Math.max(raised[name], leastMs(raised)) };
+  }
+  return raised;
 }
 
 const ratesOf = (
@@ -472,7 +498,7 @@ function resolve(input: PolicyInput): Policy {
     cluster: input.cluster,
     copies: defaults?.copies ?? DEFAULT_COPIES,
     hosts,
-    timing: resolveTiming(input.timing ?? {}),
+    timing: raisedToFloors(resolveTiming(input.timing ?? {})),
   };
 }
 

@@ -2,11 +2,11 @@
 import test from 'ava';
 import type { AuditAnswer } from '../../src/core/audit.js';
 import { decideAudit } from '../../src/core/audit.js';
-import { Auditing } from '../../src/core/auditing.js';
+import { Auditing, type StorePresence } from '../../src/core/auditing.js';
 import { Chance } from '../../src/core/chance.js';
 import { ContentsChain, contentsOf } from '../../src/core/checkpoint.js';
 import type { Effect } from '../../src/core/effects.js';
-import { Holdings } from '../../src/core/holdings.js';
+import { HOLDINGS_LIMITS, Holdings } from '../../src/core/holdings.js';
 import { type Epoch, type LogOp, logAfterAll, logStart } from '../../src/core/holdings-log.js';
 import {
   type HostId,
@@ -16,8 +16,9 @@ import {
   parseNonce,
   parseParcelId,
   parseStoreId,
+  type StoreId,
 } from '../../src/core/ids.js';
-import { ParcelTable } from '../../src/core/parcel-table.js';
+import { ParcelTable, type StoreSlot } from '../../src/core/parcel-table.js';
 import { RULES } from '../../src/core/rules.js';
 
 const MINUTE_MS = 60_000;
@@ -40,12 +41,16 @@ class Fixture {
   readonly holdings = new Holdings(this.table, {
     ...RULES,
     self: hostNumber(5),
-    isListed: () => true,
-    onGivenUp: () => undefined,
+    isListed: (_host, store) => !this.unlisted.has(store),
+    onGivenUp: slot => this.auditing.givenUp(slot),
+    limits: { ...HOLDINGS_LIMITS, logs: 1 },
   });
   readonly effects: Effect[] = [];
   readonly asked: HostId[] = [];
   readonly away = new Set<HostId>();
+  readonly unlisted = new Set<StoreId>();
+  /** Of those that are not simply there or away. */
+  readonly presence = new Map<HostId, StorePresence>();
   readonly fromHere = new Set<ParcelId>();
   readonly self = hostNumber(5);
   readonly auditing: Auditing;
@@ -67,13 +72,19 @@ class Fixture {
       },
       isFromHere: row => this.fromHere.has(this.table.id(row)),
       isWanted: () => true,
-      isThere: slot => !this.away.has(this.holdings.hostOf(slot)),
-      canBeAsked: slot => !this.away.has(this.holdings.hostOf(slot)),
+      deadMaxMs: () => 3 * DAY_MS,
+      presenceOf: slot => this.#presenceOf(slot),
+      canBeAsked: slot => this.#presenceOf(slot) === 'there',
       askState: host => void this.asked.push(host),
       emit: effect => void this.effects.push(effect),
       lookAgain: () => undefined,
     });
     this.auditing.configured();
+  }
+
+  #presenceOf(slot: StoreSlot): StorePresence {
+    const host = this.holdings.hostOf(slot);
+    return this.presence.get(host) ?? (this.away.has(host) ? 'dead' : 'there');
   }
 
   log(host: HostId, ops: readonly LogOp[], epoch = EPOCH): void {
@@ -229,6 +240,52 @@ test('a restart does not begin the count of unanswered questions anew, and asks 
   const last = after.nextAudit({ withinMs: 3 * DAY_MS + HOUR_MS });
   after.answer(last as Audit, undefined);
   t.false(after.isHeld(hostNumber(7), 1));
+});
+
+test('who never has an answer is asked ten times in each scrub and once by each walk, and no more', t => {
+  const fixture = pair();
+  let questions = 0;
+  for (let audit = fixture.nextAudit(); audit !== undefined && fixture.nowMs < 59 * DAY_MS; questions += 1) {
+    fixture.answer(audit, undefined);
+    audit = fixture.nextAudit();
+  }
+  t.true(fixture.isHeld(hostNumber(7), 1));
+  t.true(questions >= 19 && questions <= 22, `${questions} questions`);
+});
+
+test('a copy that passes when a walk comes by is not asked for again before the next one', t => {
+  const fixture = pair();
+  let audit = fixture.nextAudit() as Audit;
+  // What had no answer is asked for each three days: what comes sooner is the walk.
+  for (let beforeMs = Number.NEGATIVE_INFINITY; fixture.nowMs - beforeMs >= 3 * DAY_MS; ) {
+    beforeMs = fixture.nowMs;
+    fixture.answer(audit, undefined);
+    audit = fixture.nextAudit() as Audit;
+  }
+  fixture.answer(audit, { answer: 'proof', possession: RIGHT });
+  t.is(fixture.nextAudit({ withinMs: 20 * DAY_MS }), undefined);
+});
+
+test('however many copies have no answer, one that is denied or has failed is asked for again', t => {
+  const fixture = new Fixture();
+  const parcels = Array.from({ length: 4_200 }, (_, n) => n + 1);
+  for (const host of [fixture.self, hostNumber(7)]) fixture.holds(host, ...parcels);
+  const first = fixture.nextAudit({ withinMs: HOUR_MS }) as Audit;
+  const { parcel } = first;
+  const others = parcels.map(n => failed(hostNumber(7), n)).filter(copy => copy.parcel !== parcel);
+  fixture.auditing.recall(others.map(copy => ({ copy, unanswered: { questions: 1, sinceRunMs: 0 } })));
+  const absent: AuditAnswer = { answer: 'deny', because: 'absent' };
+  fixture.answer(first, absent);
+  const second = fixture.nextAudit({ withinMs: 2 * MINUTE_MS });
+  t.is(second?.parcel, parcel);
+  fixture.answer(second as Audit, absent);
+  const dueMs = fixture.nowMs + 45 * MINUTE_MS;
+  const asked: ParcelId[] = [];
+  for (let next = fixture.nextAudit(); next !== undefined && fixture.nowMs <= dueMs; next = fixture.nextAudit()) {
+    asked.push(next.parcel);
+    fixture.answer(next, undefined);
+  }
+  t.true(asked.includes(parcel));
 });
 
 test('an answer, and its log, end what is noted of a copy', t => {
@@ -471,4 +528,111 @@ test('what another member said of a holder that is away since is believed until 
   t.false(fixture.isHeld(host, 2));
   pass(fixture, 2 * HOUR_MS);
   t.true(fixture.isHeld(host, 2));
+});
+
+test('what is known of a store that makes room for another one is not taken for that one’s', t => {
+  const fixture = pair();
+  const host = hostNumber(7);
+  fixture.holds(host, 2);
+  fixture.holds(fixture.self, 2);
+  fixture.fails(fixture.nextAudit() as Audit);
+  fixture.answer(fixture.nextAudit() as Audit, undefined);
+  fixture.unlisted.add(storeOf(host));
+  fixture.auditing.tick();
+  const store = parseStoreId('5a'.repeat(16));
+  const ops: readonly LogOp[] = [{ op: 'add', parcel: parcelNumber(1) }];
+  const segment = { host, ops, end: logAfterAll(logStart(store, EPOCH), ops), signature: new Uint8Array(64) };
+  t.is(fixture.holdings.apply(segment).outcome, 'extended');
+  t.deepEqual(
+    fixture.taken('note-distrust').map(note => [note.store, note.copies]),
+    [
+      [storeOf(host), 1],
+      [storeOf(host), 0],
+    ],
+  );
+  t.like(fixture.taken('note-unanswered').at(-1), { copy: { store: storeOf(host) }, unanswered: undefined });
+  t.is(fixture.nextAudit({ withinMs: HOUR_MS }), undefined, 'a denial of the other one would be its second');
+});
+
+test('a failure is remembered for as long as its holder is a member that may come back, and then no more', t => {
+  for (const [presence, forMs, endsIt] of [
+    ['dead', 30 * DAY_MS, false],
+    ['suspect', 30 * DAY_MS, false],
+    ['unlisted', 2 * DAY_MS, false],
+    ['unlisted', 3 * DAY_MS + HOUR_MS, true],
+  ] as const) {
+    const fixture = pair();
+    fixture.fails(fixture.nextAudit() as Audit);
+    fixture.presence.set(hostNumber(7), presence);
+    pass(fixture, forMs);
+    t.is(fixture.isHeld(hostNumber(7), 1), endsIt, presence);
+    t.is(fixture.taken('note-distrust').at(-1)?.copies, endsIt ? 0 : 1, presence);
+  }
+});
+
+test('time in which a store is unlisted is counted anew once it was listed', t => {
+  const fixture = pair();
+  const host = hostNumber(7);
+  fixture.fails(fixture.nextAudit() as Audit);
+  for (const presence of ['unlisted', 'suspect', 'unlisted'] as const) {
+    fixture.presence.set(host, presence);
+    pass(fixture, 2 * DAY_MS);
+  }
+  t.false(fixture.isHeld(host, 1));
+});
+
+test('who is no member any more is remembered of nothing, and nothing that is said of it is taken in', t => {
+  const fixture = pair();
+  const host = hostNumber(7);
+  fixture.holds(host, 2);
+  fixture.fails(fixture.nextAudit() as Audit);
+  fixture.holds(hostNumber(9), 1);
+  fixture.away.add(host);
+  fixture.answer(fixture.nextAudit() as Audit, undefined);
+  fixture.presence.set(host, 'gone').set(hostNumber(9), 'gone');
+  fixture.auditing.configured();
+  fixture.auditing.heard([failed(host, 2)]);
+  t.deepEqual(
+    fixture.taken('note-distrust').map(({ copies }) => copies),
+    [1, 0],
+  );
+  t.is(fixture.taken('note-unanswered').at(-1)?.unanswered, undefined);
+  t.is(fixture.nextAudit(), undefined);
+});
+
+test('copies that would not count anyhow leave no other one believed that failed its audit', t => {
+  const fixture = pair();
+  const [gone, dead, there] = [hostNumber(8), hostNumber(9), hostNumber(7)];
+  const many = Array.from({ length: 4_096 }, (_, n) => n + 10);
+  fixture.holds(gone, ...many);
+  fixture.holds(dead, 1, 2);
+  fixture.holds(there, 2, 3);
+  fixture.presence.set(gone, 'unlisted').set(dead, 'dead');
+  const said = (host: HostId, parcels: readonly number[]) => {
+    fixture.auditing.heard(parcels.map(parcel => failed(host, parcel)));
+    fixture.auditing.tick();
+  };
+  said(dead, [1]);
+  said(gone, many);
+  const full = () => fixture.effects.filter(effect => effect.do === 'note-distrust-full');
+  t.deepEqual(full(), [{ do: 'note-distrust-full', copies: 4_096 }]);
+  t.false(fixture.isHeld(gone, 10));
+  t.true(fixture.isHeld(gone, 4_105), 'it does not take the place of another one');
+  said(there, [1, 2]);
+  t.false(fixture.isHeld(there, 1) || fixture.isHeld(there, 2));
+  t.true(fixture.isHeld(gone, 10) && fixture.isHeld(gone, 11));
+  t.false(fixture.isHeld(dead, 1));
+  said(dead, [2]);
+  t.true(fixture.isHeld(dead, 2));
+  t.is(full().length, 1, 'told of once');
+});
+
+test('of copies that all count no more than 4,096 are distrusted, and that others are believed is told', t => {
+  const fixture = new Fixture();
+  const many = Array.from({ length: 4_097 }, (_, n) => n + 1);
+  fixture.holds(hostNumber(7), ...many);
+  fixture.auditing.heard(many.map(parcel => failed(hostNumber(7), parcel)));
+  t.deepEqual([fixture.isHeld(hostNumber(7), 4_096), fixture.isHeld(hostNumber(7), 4_097)], [false, true]);
+  t.is(fixture.taken('note-distrust-full').length, 1);
+  t.is(fixture.taken('note-distrust').at(-1)?.copies, 4_096);
 });

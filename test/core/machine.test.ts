@@ -333,3 +333,46 @@ test('a log that is found to be another one counts for nothing until its writer 
   t.is(counted(), 5);
   t.true(parcels.every(id => world.trueHolders(id).length === 2));
 });
+
+/** An origin's parcel with two holders, and how either tells the origin that the other's copy failed. */
+function auditedWorld() {
+  const world = new SmallWorld([{}, {}, {}]);
+  const [origin, ...holders] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  const [parcel] = world.backUp(origin, many(1)) as [ParcelId];
+  world.runUntil(() => world.trueHolders(parcel).length >= 2, 5 * MINUTE_MS);
+  world.run(MINUTE_MS);
+  const fails = ({ id, store }: SmallHost, from: SmallHost): void => {
+    const message = { kind: 'failed-audits', failed: [{ host: id, store, parcel }] } as const;
+    world.tell(origin, { is: 'heard', nowMs: world.nowMs, from: from.id, message });
+  };
+  return { world, origin, holders, parcel, fails };
+}
+
+test('a copy that is said to have failed its audit is a claim still, until its log has it no more', t => {
+  const { world, origin, holders, parcel, fails } = auditedWorld();
+  const [one, other] = holders;
+  fails(one, other);
+  fails(other, one);
+  t.deepEqual([origin.machine.holders(parcel).length, origin.machine.isClaimed(parcel)], [0, true]);
+  for (const holder of holders) {
+    holder.append({ op: 'corrupt', parcel });
+    const segment = holder.segmentAfter(0);
+    world.tell(origin, { is: 'log', nowMs: world.nowMs, segment });
+  }
+  t.false(origin.machine.isClaimed(parcel));
+});
+
+test('a failed audit of a host that is revoked is over for everybody who heard of it', t => {
+  const { world, origin, holders, parcel, fails } = auditedWorld();
+  const [holder, other] = holders;
+  const notes = () =>
+    world.effects.flatMap(({ host, effect }) =>
+      host === origin.id && effect.do === 'note-distrust' ? [effect.copies] : [],
+    );
+  fails(holder, other);
+  t.is(origin.machine.copies(parcel), 1);
+  world.configure({
+    members: world.members().map(member => (member.host === holder.id ? { ...member, state: 'revoked' } : member)),
+  });
+  t.deepEqual(notes(), [1, 0]);
+});

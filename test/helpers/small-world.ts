@@ -375,6 +375,7 @@ export class SmallWorld {
       }
       case 'ask-audit':
       case 'note-distrust':
+      case 'note-distrust-full':
       case 'note-unanswered':
         return;
       case 'cancel-fetch':

@@ -212,6 +212,23 @@ test('a stolen key does not come back by a rival from before its revocation, whe
   );
 });
 
+test('of branches that lost the newest that are kept whole are told, longest first', async t => {
+  const [strong, weak] = [newKey(), newKey()];
+  const root = found([strong, weak]);
+  const ours = next(root, strong);
+  const long = chain(root, weak, 3);
+  const other = next(long[0] ?? root, weak);
+  const late = next(ours, weak);
+  const stateDir = temporaryFolder(t);
+  const store = await storeWith(stateDir, [root, ours, ...long, other, next(ours, strong), late]);
+  const told = async () => (await store.lostMarks()).map(({ hash }) => hash);
+  t.deepEqual(await told(), [long[2]?.hash, other.hash, late.hash]);
+  await truncate(join(stateDir, 'config', 'lost', `00000003-${long[1]?.hash}.version`), 100);
+  t.deepEqual(await told(), [other.hash, late.hash], 'one is damaged: what follows it has no ground');
+  t.is((await store.accept(long[1]?.raw ?? new Uint8Array(), TRUSTED)).kind, 'fork-lost');
+  t.deepEqual(await told(), [long[2]?.hash, other.hash, late.hash]);
+});
+
 test('stores that get the branches of forks in any order end with the same chain', async t => {
   const admins = [newKey(), newKey(), newKey()];
   const root = found(admins);

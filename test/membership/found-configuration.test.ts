@@ -7,7 +7,8 @@ const admin = newKey();
 const pi = newKey();
 const first = found([admin], {
   members: [memberOf(admin, 'imac'), memberOf(pi, 'pi', { state: 'revoked' })],
-  policyText: 'cluster: home\nhosts:\n  pi:\n    stores: [{ path: /srv/hoard }]\n',
+  policyText:
+    'cluster: home\nhosts:\n  pi:\n    stores: [{ path: /srv/hoard }]\n# From before it had a floor.\ntiming: { scrub: 0 }\n',
 });
 
 test('a version without those before it tells names, keys and where stores are, also of a revoked host', t => {

@@ -63,6 +63,26 @@ test('init makes a cluster of one active admin host, once', async t => {
   await t.throwsAsync(initCluster({ stateDir, clusterName: 'home', nowMs: NOON_MS }), { code: 'ALREADY_IN_CLUSTER' });
 });
 
+test('a version from before a floor of timing is in use with the floor, and the next policy is held to it', async t => {
+  const { stateDir, membership } = await founded(t);
+  const admin = await loadAdminKey(stateDir);
+  if (admin === undefined) return t.fail();
+  const policyText = 'cluster: home\ntiming: { scrub: 0, claim: 500ms, dropBackOff: 0 }\n';
+  await membership.acceptVersion(next(membership.configuration, admin, { policyText }).raw);
+  for (const one of [membership, await again(stateDir)]) {
+    const { timing } = one.configuration.policy;
+    t.deepEqual([timing.scrubMs, timing.claimMs, timing.dropBackOffMs], [1_000, 1_000, 100]);
+  }
+  const reopened = await again(stateDir);
+  t.is((await reopened.drain('imac', false)).version, 3);
+  const text = `${policyText}defaults: { copies: 3 }\n`;
+  await t.throwsAsync(reopened.applyPolicy({ text }), {
+    code: 'POLICY_INVALID',
+    message: /timing\.scrub: .*at least 1s/,
+  });
+  t.is(reopened.configuration.version, 3);
+});
+
 test('init refuses names that are none and takes up a try that failed', async t => {
   const stateDir = temporaryFolder(t);
   await t.throwsAsync(initCluster({ stateDir, clusterName: 'My Home', nowMs: NOON_MS }), { code: 'BAD_NAME' });

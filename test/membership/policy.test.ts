@@ -224,6 +224,13 @@ test('both sides of each floor of timing', t => {
   t.is(timing('surplus: 0, step: 0s'), 0);
 });
 
+test('below its floor a time of a version that is signed is read as the floor, by the others as they are read', t => {
+  const { timing } = parsePolicy('cluster: home\ntiming: { heartbeat: 1ms, suspect: 1s, dead: 0s, scrub: 0 }\n', {
+    isSigned: true,
+  }).policy;
+  t.like(timing, { heartbeatMs: 100, suspectMs: 1_000, deadMs: 2_000, scrubMs: 1_000, surplusMs: 30_000 });
+});
+
 test('a longer heartbeat alone stretches the defaults that are counted in it', t => {
   const { timing } = parsePolicy('cluster: home\ntiming: { heartbeat: 10m }\n').policy;
   t.is(timing.suspectMs, 3_600_000);

@@ -4,8 +4,9 @@ import fc from 'fast-check';
 import { Answer, Ask } from '../../protocols/config/config.js';
 import { Ask as JoinAsk, Reply } from '../../protocols/join/join.js';
 import { bytesOf, hexOf } from '../../src/core/ids.js';
+import type { Signer } from '../../src/core/signed.js';
 import { type Joiner, NONCE_BYTES, proofMessage } from '../../src/membership/admission.js';
-import { askConfig, CONFIG_PROTOCOL } from '../../src/membership/config-protocol.js';
+import { askConfig, CONFIG_PROTOCOL, VERSIONS_PER_ANSWER_MAX } from '../../src/membership/config-protocol.js';
 import { type FramedStream, framed } from '../../src/membership/framed-stream.js';
 import { loadAdminKey, loadOrCreateAdminKey } from '../../src/membership/identity.js';
 import { parseToken, type Token } from '../../src/membership/invite.js';
@@ -182,19 +183,44 @@ test('a member that answers with rubbish moves nobody, whatever it sends', async
   );
 });
 
-test('two admins that signed apart end with one chain on every host, and the one that lost is told of', async t => {
+/** Two hosts that are apart, each with an admin key, as of the version that both have. */
+async function twoAdmins(t: ExecutionContext) {
   const house = new House(t);
   const a = await house.found();
   const b = await house.admit(a, 'b');
-  const keyOfA = await loadAdminKey(a.stateDir);
+  const keyOfA = (await loadAdminKey(a.stateDir)) as Signer;
   const keyOfB = await loadOrCreateAdminKey(b.stateDir);
-  if (keyOfA === undefined) return t.fail();
   const { configuration } = a.membership;
   const admins = [...configuration.admins, { key: hexOf(keyOfB.publicKey), host: b.membership.identity.host }];
   const both = next(configuration, keyOfA, { admins });
   await a.membership.acceptVersion(both.raw);
   await b.membership.acceptVersion(both.raw);
   await Promise.all([a.down(), b.down()]);
+  return { house, a, b, both, keyOfA, keyOfB };
+}
+
+test('a branch that wins by its last version alone is told to its end, however many answers that takes', async t => {
+  const { house, a, b, both, keyOfA: stolen, keyOfB: honest } = await twoAdmins(t);
+  const fooled = a.membership;
+  await fooled.acceptVersion(next(both, stolen).raw);
+  const right = await house.up(b.stateDir);
+  let newest = both;
+  for (let signed = 0; signed < VERSIONS_PER_ANSWER_MAX; signed++) {
+    newest = next(newest, honest);
+    await right.membership.acceptVersion(newest.raw);
+  }
+  const own = newest.admins.filter(({ host }) => host === b.membership.identity.host);
+  newest = next(newest, honest, { admins: own });
+  await right.membership.acceptVersion(newest.raw);
+  const { signer, seed } = fooled.identity;
+  const net = await stranger(t, right, { ...signer, seed });
+  await net.dial(addressOf(right.net));
+  await askConfig(net, right.peer, fooled);
+  t.is(fooled.configuration.hash, newest.hash);
+});
+
+test('two admins that signed apart end with one chain on every host, and the one that lost is told of', async t => {
+  const { house, a, b } = await twoAdmins(t);
   const apart = await house.up(b.stateDir); // with its admin key, and nobody to talk to
 
   t.true(apart.membership.isAdmin);
