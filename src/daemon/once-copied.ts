@@ -55,7 +55,7 @@ interface WantedSnapshot {
 export interface OnceCopiedOptions {
   readonly self: HostId;
   readonly stateDir: string;
-  readonly machine: Pick<Machine, 'holders' | 'positions'>;
+  readonly machine: Pick<Machine, 'isClaimed' | 'positions'>;
   readonly objects: ObjectReader;
   readonly wallMs: () => number;
   readonly log: Logger;
@@ -117,8 +117,7 @@ export class OnceCopied {
   async #isCopied(snapshot: ObjectId, signal: AbortSignal): Promise<boolean> {
     const { machine, objects } = this.#options;
     try {
-      for await (const { id } of walkParcels(objects, snapshot, { signal }))
-        if (machine.holders(id).length === 0) return false;
+      for await (const { id } of walkParcels(objects, snapshot, { signal })) if (!machine.isClaimed(id)) return false;
       return true;
     } catch (error) {
       if (error instanceof ObjectMissing) return false;

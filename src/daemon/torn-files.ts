@@ -33,7 +33,7 @@ export interface TornFilesOptions {
   readonly catalog: CatalogKeeper;
   /** The catalog here; what is missing of it is read from those who have it. */
   readonly objects: ObjectWriter;
-  readonly machine: Pick<Machine, 'holders'>;
+  readonly machine: Pick<Machine, 'isClaimed'>;
   readonly cache: ScanCache;
   readonly onceCopied: OnceCopied;
   readonly signer: Signer;
@@ -62,7 +62,7 @@ export class TornFiles {
 
   tell(parcel: ParcelId, path: Buffer): void {
     // Who has a copy gives it; only what nobody has must leave the snapshot.
-    if (this.#isHeld(parcel)) return;
+    if (this.#isClaimed(parcel)) return;
     const paths = this.#told.get(parcel) ?? new Map<string, Buffer>();
     paths.set(path.toString('latin1'), path);
     this.#told.set(parcel, paths);
@@ -78,7 +78,7 @@ export class TornFiles {
   /** Cuts what nobody can give any more, and nobody ever had, out of every listed snapshot that has it. */
   async cutOut(own: OwnSource): Promise<void> {
     const { heads, catalog, objects, signer, log } = this.#options;
-    const told = [...this.#told].filter(([parcel]) => !this.#isHeld(parcel));
+    const told = [...this.#told].filter(([parcel]) => !this.#isClaimed(parcel));
     this.#told.clear();
     const torn = await this.#neverCopied(own, await this.#stillGone(own, told));
     const known = catalog.get(own.source);
@@ -159,10 +159,11 @@ export class TornFiles {
   /** A file that could not be read was carried over: its bytes are with the holders of its earlier parcel, who take this one first. */
   async #isHeldBefore({ entry }: TornFile, previous: ObjectId | undefined): Promise<boolean> {
     const found = previous === undefined ? undefined : await findEntry(this.#options.objects, previous, entry.path);
-    return found !== undefined && found.entry.blob === entry.blob && this.#isHeld(found.parcel);
+    return found !== undefined && found.entry.blob === entry.blob && this.#isClaimed(found.parcel);
   }
 
-  #isHeld(parcel: ParcelId): boolean {
-    return this.#options.machine.holders(parcel).length > 0;
+  /** Also where it failed an audit: others' word that a copy is none cuts nothing. */
+  #isClaimed(parcel: ParcelId): boolean {
+    return this.#options.machine.isClaimed(parcel);
   }
 }

@@ -30,7 +30,7 @@ export async function anOrigin(
   const held = new Set<ParcelId>();
   const positions: { readonly host: HostId; readonly position: LogPosition }[] = [];
   const machine = {
-    holders: (parcel: ParcelId) => (held.has(parcel) ? ['somebody'] : []),
+    isClaimed: (parcel: ParcelId) => held.has(parcel),
     positions: () => positions,
   };
   const self = aSource.slice(0, 32) as HostId;
