@@ -34,14 +34,17 @@ import type { Roster } from './roster.js';
 const BUSY_TRIES_MAX = 20;
 /** Every holder is asked so often before a blob is called unavailable: connections break and come back. */
 const ROUNDS = 2;
-/** … and while one is away that was connected just now, so often: that is three minutes of rests, and one that comes and goes is no help. */
-const ROUNDS_MAX = 10;
+/** … and while one is away that was connected just now, so often: that is a minute of rests, and one that comes and goes is no help. */
+const ROUNDS_MAX = 6;
 /** Before the second round, in ms; before each later one twice as long, … */
 const ROUND_REST_MS = 2_000;
 /** … but no longer than this. */
 const ROUND_REST_MS_MAX = 30_000;
-/** Whoever lost its connection longer ago, in ms, is not waited for: a router has started in that time, a host that was switched off has not. */
-const AWAY_MS_MAX = 3 * 60_000;
+/**
+ * Whoever lost its connection longer ago, in ms, is not waited for. A service has started anew in that time, and a radio has found its
+ * network; who is restoring for want of that very host has not lost patience.
+ */
+const AWAY_MS_MAX = 60_000;
 
 /** Who can be asked for a parcel: somebody of a rank, when nobody is left of those before it but who failed just now. */
 type Ranks = readonly Set<PeerName>[];

@@ -72,7 +72,7 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
       return fromOthers ?? inStores.get(parcel);
     },
     copies: (parcel, wanted, until) => blobs.copies(parcel, wanted, until),
-    holders: parcel => machine.holders(parcel).map(({ host }) => roster.nameOf(host)),
+    holders: parcel => [...new Set(machine.holders(parcel).map(({ host }) => roster.nameOf(host)))].sort(),
     below: count => randomInt(count),
   };
   const drillFrom: SelfTestOptions['drill'] = (snapshot, most, until) => drill(tried, snapshot, most, until);

@@ -5,9 +5,11 @@
  *   again     what was wrong or gone is looked at once more, for a memory or a cable that errs must not cost a copy
  *   lost      no commit counts on that blob any more (held-blobs.ts)
  *   entered   `corrupt` in the log, flushed → the index: the parcel counts no more, and is fetched again
- *   aside     the wrong file is moved to `.trash`, where a person finds it; one that the disk does not give stays where it is, for
- *             it may give it once more, and nobody else may have it
+ *   aside     the wrong file is moved to `.trash`, where a person finds it
  *   sharers   other parcels that list the blob count no longer either
+ *
+ * A file that the disk does not give stays where it is, for it may give it once more, and nobody else may have it: but not while a
+ * parcel counts that lists it, for the next opening would take it for held.
  *
  * The parcel's other blobs stay where they are: whoever takes it again finds them, and they may be the last of their kind.
  *
@@ -36,6 +38,7 @@ export type Possessed =
   /** Not PRESENT, or no longer when the read was over. */
   | { readonly kind: 'absent' };
 
+type Corrupt = Extract<Possessed, { readonly kind: 'corrupt' }>;
 type WrongRead = Extract<ParcelRead, { readonly kind: 'wrong' }>;
 
 /**
@@ -114,10 +117,20 @@ export class CorruptParcels {
       return watch.changed ? ({ kind: 'absent' } as const) : this.#foundWrong(parcel, refs, read);
     });
     if (found.kind !== 'corrupt') return found;
-    return { kind: 'corrupt', position: (await this.#denounceSharers(read.blob.blob)) ?? found.position };
+    const { blob, bytes } = read.blob;
+    const last = await this.#denounceSharers(blob);
+    if (found.isLeft && this.#blobs.isListed(blob))
+      await this.#blobs.whileLeaving([read.blob], async () => {
+        if (this.#blobs.isLost(blob)) await this.#incoming.setAsideHeld(parseBlobId(blob), bytes);
+      });
+    return { kind: 'corrupt', position: last ?? found.position };
   }
 
-  async #foundWrong(parcel: ParcelId, refs: readonly BlobRef[], { blob: wrong, error }: WrongRead): Promise<Possessed> {
+  async #foundWrong(
+    parcel: ParcelId,
+    refs: readonly BlobRef[],
+    { blob: wrong, error }: WrongRead,
+  ): Promise<Corrupt & { readonly isLeft: boolean }> {
     return this.#blobs.whileLeaving([wrong], async () => {
       const blob = parseBlobId(wrong.blob);
       const known = this.#blobs.isLost(blob);
@@ -126,7 +139,7 @@ export class CorruptParcels {
       // First, so that no commit enters an `add` that relies on it.
       this.#blobs.lose(blob);
       try {
-        return await this.#enter(parcel, refs);
+        return { ...(await this.#enter(parcel, refs)), isLeft: again === 'unreadable' };
       } catch (error) {
         if (!known) this.#blobs.notLost(blob);
         throw error;
@@ -165,7 +178,7 @@ export class CorruptParcels {
     for await (const { ids } of this.#blobFolder.shards()) for (const id of ids) if (id !== than) yield id;
   }
 
-  async #enter(parcel: ParcelId, refs: readonly BlobRef[]): Promise<Possessed> {
+  async #enter(parcel: ParcelId, refs: readonly BlobRef[]): Promise<Corrupt> {
     this.#incoming.expectStrays();
     const position = await this.#parcels.enter({ op: 'corrupt', parcel }, refs);
     this.#log.warn({ code: 'PARCEL_CORRUPT', parcel }, 'a parcel lacks right bytes here and counts no longer');

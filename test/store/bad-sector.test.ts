@@ -2,7 +2,7 @@
  * Bad sectors: what a store makes of files that its disk does not give. Reads are made to fail in the whole process; so these
  * tests go one by one.
  */
-import { type FileHandle, open, rename, stat } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseNonce } from '../../src/core/ids.js';
@@ -72,6 +72,20 @@ test.serial('a file that the disk does not give is given once more when it does,
   t.is((await store.possess(PARCEL.id, ASK)).kind, 'whole');
   t.is((await store.usage()).usedBytes, usedBytes);
 });
+
+test.serial(
+  "one that another copy counts on, which could not be found, is in nobody's way at the next opening",
+  async t => {
+    const other = parcelOf('first', 'of another');
+    const { host, store } = await begin(t, PARCEL, other);
+    await breakDisk(t, host, [FIRST]);
+    await rm(join(host.storePath, '.catalog/objects', other.id.slice(0, 2), other.id));
+    t.is((await store.possess(PARCEL.id, ASK)).kind, 'corrupt');
+    t.true(store.isPresent(other.id));
+    const again = await host.restart();
+    t.deepEqual(await again.missing(PARCEL.blobs), [FIRST]);
+  },
+);
 
 test.serial('a file that stands alone in its parcel is held against those of others', async t => {
   const [alone, other] = [parcelOf('alone'), parcelOf('other')];
