@@ -188,12 +188,14 @@ export class Auditing {
   /** The copy of the row that is ours to audit: of the host that comes after this one in the ring, or the only one. */
   #nextHolder(row: Row): StoreSlot | undefined {
     const { self, table, holdings, heldIn, isFromHere, isWanted, canBeAsked } = this.#of;
-    const count = table.holderCount(row);
-    if (count === 0 || !isWanted(row)) return undefined;
-    if (count === 1 ? !isFromHere(row) : heldIn(row) === undefined) return undefined;
+    if (table.holderCount(row) === 0 || !isWanted(row)) return undefined;
+    const slots = table.holders(row, []);
+    // It may have the row in two stores.
+    const isOneHost = slots.every(slot => holdings.hostOf(slot) === holdings.hostOf(slots[0] as StoreSlot));
+    if (isOneHost ? !isFromHere(row) : heldIn(row) === undefined) return undefined;
     let next: { readonly slot: StoreSlot; readonly host: HostId } | undefined;
     let first: { readonly slot: StoreSlot; readonly host: HostId } | undefined;
-    for (const slot of table.holders(row, [])) {
+    for (const slot of slots) {
       const host = holdings.hostOf(slot);
       if (host === self || !canBeAsked(slot)) continue;
       if (first === undefined || host < first.host) first = { slot, host };

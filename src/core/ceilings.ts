@@ -1,8 +1,7 @@
 /**
  * Ceilings: how much is put into a store of ours at most, since its disk refused a write for which there was to be room.
  *
- * What a file system says is free knows of no quota, no inodes that are used up, no blocks that are kept for root and no
- * largest file. Who plans by that word alone plans on room that is not there, and nothing is moved for a parcel that fits
+ * What a file system says is free knows of no quota, no inodes that are used up and no blocks that are kept for root. Who plans by that word alone plans on room that is not there, and nothing is moved for a parcel that fits
  * nowhere else. So for a while a refusal counts for more: of what was refused half is believed to fit, for something smaller
  * may. When the time is up the word holds again, until the disk refuses once more; then for twice as long.
  *

@@ -79,8 +79,11 @@ export function systemCode(error: unknown): string | undefined {
 /** So a disk tells of a sector that it cannot read, and btrfs and ZFS of bytes that do not fit their checksum; a disk that was pulled too. */
 export const isBadSector = (error: unknown): boolean => systemCode(error) === 'EIO';
 
-/** No room on the disk, none by a quota, and a file larger than the file system takes (4 GiB on FAT). */
-const FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+/**
+ * No room on the disk, and none by a quota. A file larger than the file system takes (EFBIG, 4 GiB on FAT) says nothing of what is
+ * smaller; and what came of it stays for the next try, which then has nothing to fetch.
+ */
+const FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
 
 /** No room is the one failure that everybody who writes must expect: it becomes a ClusterError, others stay as they are. */
 export function storeFull(error: unknown, path: string): unknown {

@@ -38,13 +38,7 @@ type Audit = Extract<Effect, { do: 'ask-audit' }>;
 class Fixture {
   nowMs = 0;
   readonly table = new ParcelTable();
-  readonly holdings = new Holdings(this.table, {
-    ...RULES,
-    self: hostNumber(5),
-    isListed: (_host, store) => !this.unlisted.has(store),
-    onGivenUp: slot => this.auditing.givenUp(slot),
-    limits: { ...HOLDINGS_LIMITS, logs: 1 },
-  });
+  readonly holdings: Holdings;
   readonly effects: Effect[] = [];
   readonly asked: HostId[] = [];
   readonly away = new Set<HostId>();
@@ -56,7 +50,15 @@ class Fixture {
   readonly auditing: Auditing;
   #nonces = 0;
 
-  constructor(ranBeforeMs = 0) {
+  /** @param logs that are read of one host */
+  constructor(ranBeforeMs = 0, logs = 1) {
+    this.holdings = new Holdings(this.table, {
+      ...RULES,
+      self: hostNumber(5),
+      isListed: (_host, store) => !this.unlisted.has(store),
+      onGivenUp: slot => this.auditing.givenUp(slot),
+      limits: { ...HOLDINGS_LIMITS, logs },
+    });
     this.auditing = new Auditing({
       self: this.self,
       table: this.table,
@@ -87,13 +89,13 @@ class Fixture {
     return this.presence.get(host) ?? (this.away.has(host) ? 'dead' : 'there');
   }
 
-  log(host: HostId, ops: readonly LogOp[], epoch = EPOCH): void {
-    const slot = this.holdings.slotOf(host, storeOf(host));
+  log(host: HostId, ops: readonly LogOp[], { epoch = EPOCH, store = storeOf(host) } = {}): void {
+    const slot = this.holdings.slotOf(host, store);
     const known = slot === undefined ? undefined : this.holdings.position(slot);
-    const start = known?.epoch === epoch ? known : logStart(storeOf(host), epoch);
+    const start = known?.epoch === epoch ? known : logStart(store, epoch);
     const applied = this.holdings.apply({ host, ops, end: logAfterAll(start, ops), signature: new Uint8Array(64) });
     if (applied.outcome !== 'extended') throw new Error(applied.outcome);
-    this.auditing.told(this.holdings.slotOf(host, storeOf(host)) as number, applied.rows);
+    this.auditing.told(this.holdings.slotOf(host, store) as number, applied.rows);
   }
 
   /** A checkpoint so many operations on: what the store holds then. */
@@ -340,6 +342,15 @@ test('a copy that is the only one is audited by its origin, which has no copy an
   t.is(fixture.nextAudit()?.parcel, parcelNumber(1));
 });
 
+test('so are two copies of one host, of which nobody else has any', t => {
+  const fixture = new Fixture(0, 2);
+  for (const store of [storeOf(hostNumber(7)), storeOf(hostNumber(8))])
+    fixture.log(hostNumber(7), [{ op: 'add', parcel: parcelNumber(1) }], { store });
+  t.is(fixture.nextAudit(), undefined);
+  fixture.fromHere.add(parcelNumber(1));
+  t.like(fixture.nextAudit(), { holder: hostNumber(7), parcel: parcelNumber(1) });
+});
+
 test('every copy is asked for once in each scrub, one at a time', t => {
   const fixture = new Fixture();
   const parcels = Array.from({ length: 40 }, (_, i) => i + 1);
@@ -439,7 +450,9 @@ test('a checkpoint of a new epoch is another log, and what it tells is believed'
 test('a log of a new epoch that lacks the copy does not get it back by an old failure that is forgotten', t => {
   const fixture = pair();
   fixture.fails(fixture.nextAudit() as Audit);
-  fixture.log(hostNumber(7), [{ op: 'add', parcel: parcelNumber(2) }], { counter: 2, random: '00'.repeat(8) });
+  fixture.log(hostNumber(7), [{ op: 'add', parcel: parcelNumber(2) }], {
+    epoch: { counter: 2, random: '00'.repeat(8) },
+  });
   fixture.nowMs += DAY_MS;
   fixture.auditing.tick();
   t.false(fixture.isHeld(hostNumber(7), 1));
