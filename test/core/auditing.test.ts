@@ -346,7 +346,6 @@ test('so are two copies of one host, of which nobody else has any', t => {
   const fixture = new Fixture(0, 2);
   for (const store of [storeOf(hostNumber(7)), storeOf(hostNumber(8))])
     fixture.log(hostNumber(7), [{ op: 'add', parcel: parcelNumber(1) }], { store });
-  t.is(fixture.nextAudit(), undefined);
   fixture.fromHere.add(parcelNumber(1));
   t.like(fixture.nextAudit(), { holder: hostNumber(7), parcel: parcelNumber(1) });
 });
