@@ -38,7 +38,7 @@ import { type Door, type Invite, readInvite, signInvite, TOKEN_PEERS_MAX, tokenT
 import { membershipAlarms } from './membership-alarms.js';
 import { Notes } from './notes.js';
 import { INVITES_MAX, OpenInvites } from './open-invites.js';
-import { parsePolicy } from './policy.js';
+import { parsePolicy } from './parse-policy.js';
 import { archive, demandYes, lossesOf, warnOfLeaving } from './policy-change.js';
 import { addSource, addStore, type SourceAddition, type StoreAddition } from './policy-edit.js';
 import { memberFrom, type Roster, settleAdmissions, toClusterConfig } from './roster.js';

@@ -1,6 +1,5 @@
 /**
- * The policy's shape, as zod sees it: which keys there are, what a value may be. Positions, meaning and defaults are
- * policy.ts's. Editors get the same shape as a JSON Schema.
+ * The policy's shape, as zod sees it: which keys there are, what a value may be. Editors get the same shape as a JSON Schema.
  *
  * Every leaf says what is allowed, in words for operators, as its error text.
  */

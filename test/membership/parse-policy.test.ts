@@ -1,7 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { DEFAULT_TIMING, HOSTS_MAX } from '../../src/core/cluster-config.js';
-import { POLICY_BYTES_MAX, PolicyError, parsePolicy } from '../../src/membership/policy.js';
+import { POLICY_BYTES_MAX, parsePolicy } from '../../src/membership/parse-policy.js';
+import { PolicyError } from '../../src/membership/policy-report.js';
 import { policyJsonSchema } from '../../src/membership/policy-schema.js';
 import { law } from '../helpers/law.js';
 
