@@ -10,7 +10,8 @@ import { type Joined, type JoinOptions, joinCluster } from '../../src/membership
 import { type Membership, openMembership } from '../../src/membership/membership.js';
 import { readRememberedPeers } from '../../src/membership/remembered-peers.js';
 import { type Spread, spreadMembership } from '../../src/membership/spread.js';
-import { type Net, startNet } from '../../src/net/net.js';
+import type { Net } from '../../src/net/net.js';
+import { startNet } from '../../src/net/start-net.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { addressOf, until } from '../net/fleet.js';
 import { HOUR_MS, silent } from './cast.js';

@@ -12,7 +12,8 @@ import { loadAdminKey, loadOrCreateAdminKey } from '../../src/membership/identit
 import { parseToken, type Token } from '../../src/membership/invite.js';
 import { JOIN_PROTOCOL, REFUSALS } from '../../src/membership/join-protocol.js';
 import { peerNameOf } from '../../src/membership/peer-key.js';
-import { type Net, startNet } from '../../src/net/net.js';
+import type { Net } from '../../src/net/net.js';
+import { startNet } from '../../src/net/start-net.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
 import { addressOf } from '../net/fleet.js';
 import { hostOf, type Key, newKey, next, silent } from './cast.js';
