@@ -19,7 +19,7 @@ import type { Entry } from '../../src/catalog/entry.js';
 import { comparePaths } from '../../src/catalog/path-order.js';
 import { escapePath } from '../../src/catalog/path-text.js';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
-import { FAILED_KEPT_MAX } from '../../src/catalog/restore-tree.js';
+import { FAILED_KEPT_MAX } from '../../src/catalog/restore-tally.js';
 import { lutimes, posix } from '../../src/platform/posix.js';
 import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
