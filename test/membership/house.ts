@@ -5,6 +5,7 @@
 import type { ExecutionContext } from 'ava';
 import type { Logger } from 'pino';
 import type { PeerName } from '../../src/core/ids.js';
+import type { InviteOrder } from '../../src/membership/admin.js';
 import { initCluster } from '../../src/membership/init-cluster.js';
 import { type Joined, type JoinOptions, joinCluster } from '../../src/membership/join-cluster.js';
 import { type Membership, openMembership } from '../../src/membership/membership.js';
@@ -103,8 +104,8 @@ export class LiveHost {
     return this.net.peer;
   }
 
-  invite(terms: Partial<Parameters<Membership['createInvite']>[0]> = {}): Promise<string> {
-    return this.membership.createInvite({
+  invite(terms: Partial<InviteOrder> = {}): Promise<string> {
+    return this.membership.admin.createInvite({
       uses: 1,
       lifeMs: HOUR_MS,
       trust: 'trusted',

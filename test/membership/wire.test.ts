@@ -225,9 +225,9 @@ test('two admins that signed apart end with one chain on every host, and the one
   const apart = await house.up(b.stateDir); // with its admin key, and nobody to talk to
 
   t.true(apart.membership.isAdmin);
-  await apart.membership.addStore({ host: 'b', path: '/one' });
-  await apart.membership.addStore({ host: 'b', path: '/two' });
-  await a.membership.addStore({ host: 'a', path: '/three' });
+  await apart.membership.admin.addStore({ host: 'b', path: '/one' });
+  await apart.membership.admin.addStore({ host: 'b', path: '/two' });
+  await a.membership.admin.addStore({ host: 'a', path: '/three' });
   t.is(apart.membership.configuration.version, a.membership.configuration.version + 1);
 
   const back = await house.up(a.stateDir);
