@@ -13,9 +13,9 @@ import type { Policy } from './policy.js';
 import { withDefaults } from './policy-defaults.js';
 import { readDocument, refuseMachinery } from './policy-document.js';
 import { reportMeaning } from './policy-meaning.js';
-import { type KeyPath, PolicyError, PolicyReport } from './policy-report.js';
-import { NAME_ALLOWED, type PolicyInput, policySchema } from './policy-schema.js';
-import { reportTiming, TIMING_KEYS } from './policy-timing.js';
+import { PolicyError, PolicyReport } from './policy-report.js';
+import { keysAt, NAME_ALLOWED, type PolicyInput, policySchema } from './policy-schema.js';
+import { reportTiming } from './policy-timing.js';
 
 /** A policy's text. A host's section is some 500 bytes; this is room for 500 hosts. */
 export const POLICY_BYTES_MAX = 256 * 1024;
@@ -90,7 +90,7 @@ function reportIssue(issue: z.core.$ZodIssue, report: PolicyReport): void {
   switch (issue.code) {
     case 'unrecognized_keys':
       for (const key of issue.keys) {
-        report.key([...path, key], `unknown key; allowed: ${keysAllowed(path)}`);
+        report.key([...path, key], `unknown key; allowed: ${keysAt(path).join(', ')}`);
       }
       return;
     case 'invalid_key':
@@ -99,19 +99,4 @@ function reportIssue(issue: z.core.$ZodIssue, report: PolicyReport): void {
     default:
       report.value(path, issue.message);
   }
-}
-
-/** The keys of the map at a path, as the schema has them. */
-function keysAllowed(path: KeyPath): string {
-  const source =
-    'path, copies, every, at, watch, jitter, exclude, keep, hold, brake, before, after, onFailure, hookTimeout, crossMounts';
-  const keep = 'last, hourly, daily, weekly, monthly, yearly';
-  const [top, , inHost] = path;
-  if (path.length === 0) return 'cluster, defaults, hosts, timing';
-  if (path.at(-1) === 'keep' && path.length !== 4) return keep;
-  if (top === 'defaults') return 'copies, every, jitter, keep, hold';
-  if (top === 'timing') return TIMING_KEYS.join(', ');
-  if (path.length === 2) return 'domain, roaming, catalog, addresses, stores, sources, limits';
-  if (inHost === 'limits') return path.length === 3 ? 'upload, download, peers' : 'upload, download';
-  return inHost === 'stores' ? 'path, name, limit, reserve' : source;
 }

@@ -255,6 +255,24 @@ export const policySchema = z.strictObject(
   A_MAP,
 );
 
+/** The keys that a map at this place may have; none where there is no map, or one of names. */
+export function keysAt(path: readonly (string | number)[]): readonly string[] {
+  let shape: z.core.$ZodType = policySchema;
+  for (const step of path) {
+    shape = required(shape);
+    if (shape instanceof z.ZodObject) shape = shape.shape[step] ?? z.never();
+    else if (shape instanceof z.ZodRecord) shape = shape.valueType;
+    else if (shape instanceof z.ZodArray) shape = shape.element;
+  }
+  const map = required(shape);
+  return map instanceof z.ZodObject ? Object.keys(map.shape) : [];
+}
+
+/** The shape of a value that is there. */
+function required(shape: z.core.$ZodType): z.core.$ZodType {
+  return shape instanceof z.ZodOptional || shape instanceof z.ZodNullable ? required(shape.unwrap()) : shape;
+}
+
 /** What the file says, with sizes and durations read but no defaults put in. */
 export type PolicyInput = z.output<typeof policySchema>;
 export type TimingInput = z.output<typeof timing>;

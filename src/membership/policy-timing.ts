@@ -51,9 +51,6 @@ export function timingFrom(input: TimingInput): Timing {
   return raised;
 }
 
-/** As the policy spells them. */
-export const TIMING_KEYS = Object.keys(DEFAULT_TIMING).map(key => key.slice(0, -'Ms'.length));
-
 /** Defaults of `suspect`, `dead` and `deadMax` stretch with what they are counted in, so that one long key alone is no error. */
 function resolveTiming(input: TimingInput): Timing {
   const heartbeatMs = input.heartbeat ?? DEFAULT_TIMING.heartbeatMs;
