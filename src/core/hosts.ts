@@ -133,6 +133,7 @@ export class Hosts {
       if (members.has(id)) continue;
       this.#byId.delete(id);
       this.#touched.delete(host);
+      if (host.inOutage) this.#outages.newsMayDiffer();
     }
     for (const [id, member] of members) {
       const known = this.#byId.get(id);

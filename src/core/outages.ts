@@ -34,7 +34,7 @@ export class Outages {
     this.#missedDiffer = true;
   }
 
-  /** One of those that are waited for has come, or is waited for no longer. */
+  /** One of those that are in an outage has come, is waited for no longer, or is no member any more. */
   newsMayDiffer(): void {
     this.#newsMayDiffer = true;
   }
