@@ -135,6 +135,8 @@ export class Hosts {
       this.#touched.delete(host);
       if (host.inOutage) this.#outages.newsMayDiffer();
     }
+    // Whoever goes so is judged no more.
+    this.#away.keepCompany(this.#isSomebodyLive(), nowMs);
     for (const [id, member] of members) {
       const known = this.#byId.get(id);
       if (known === undefined) this.#byId.set(id, this.#newView(member, nowMs));

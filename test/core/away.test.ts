@@ -86,6 +86,19 @@ test('a host that was cut off itself learns nothing about the others', t => {
   t.deepEqual(absences(), []);
 });
 
+test('who is no member any more is no company: a host that was alone since learns nothing about the others', t => {
+  const { world, watcher, victim, others, absences } = watching(3);
+  const [last] = others as [SmallHost];
+  world.kill(victim);
+  world.run(MINUTE_MS);
+  revoke(world, last);
+  world.run(2 * DEAD_MS);
+  world.revive(victim);
+  world.run(10 * MINUTE_MS);
+  t.is(watcher.machine.host(victim.id)?.liveness, 'live');
+  t.deepEqual(absences(), []);
+});
+
 test('a roaming host is waited for as long as roaming hosts are', t => {
   const { world, victim, livenessOf } = watching(4, { roaming: true });
   world.kill(victim);
