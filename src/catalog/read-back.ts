@@ -3,10 +3,11 @@
  *
  * Driven by restore-tree.ts, in the pass that `verify` adds.
  */
-import { lstatSync, readlinkSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import type { Entry } from './entry.js';
 import { hashFile, hasMetadataOf, sameTime } from './restore-files.js';
 import { hasAttributesOf } from './restore-metadata.js';
+import { isSymlinkTo } from './restore-symlink.js';
 import { UNMAKEABLE } from './restore-tally.js';
 
 /** @returns what differs at the place; undefined when all is as the entry says. */
@@ -26,7 +27,7 @@ export async function readBack(
       break;
     case 'symlink':
       if (!there.isSymbolicLink()) return 'it is no symlink';
-      return entry.target?.equals(readlinkSync(place, 'buffer')) === true ? undefined : 'it points elsewhere';
+      return isSymlinkTo(entry.target, { there, place }) ? undefined : 'it points elsewhere';
     case 'file':
       if (!there.isFile()) return 'it is no file';
       if (there.size !== BigInt(entry.size)) return `it has ${there.size} bytes instead of ${entry.size}`;

@@ -17,6 +17,8 @@ import { below, type ExistingFiles, type RestoreTarget } from './restore-target.
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 
+export const NO_FOLDER_IN_PLACE = 'something that is no folder is there in its place';
+
 export interface RestoreFoldersContext {
   readonly target: RestoreTarget;
   readonly existing: ExistingFiles;
@@ -43,7 +45,7 @@ export class RestoreFolders {
       }
       if (there === undefined) mkdirSync(place, { mode: 0o700 });
       else if (this.#of.existing === 'overwrite') this.#replace(path);
-      else throw new Error('something that is no folder is there in its place');
+      else throw new Error(NO_FOLDER_IN_PLACE);
       if (isStandIn) this.#set(place, entry);
       this.#of.tally.count('folders');
     });

@@ -3,7 +3,7 @@
  *
  * Driven by restore-tree.ts.
  */
-import { lstatSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { type BigIntStats, lstatSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import type { Entry } from './entry.js';
 import { checkParents, sameTime } from './restore-files.js';
 import { type NotSet, setAllButTimeOfSymlink, setTime } from './restore-metadata.js';
@@ -15,6 +15,14 @@ export interface SymlinkOutcome {
   readonly kind: 'made' | 'kept';
   readonly faults: readonly NotSet[];
 }
+
+export const FOLDER_IN_PLACE = 'a folder is there in its place';
+
+/** Whether what stands at a place is a symlink to `target`. */
+export const isSymlinkTo = (
+  target: Buffer | undefined,
+  { there, place }: { readonly there: BigIntStats; readonly place: Buffer },
+): boolean => there.isSymbolicLink() && target?.equals(readlinkSync(place, 'buffer')) === true;
 
 /** @throws what keeps it from being made; nothing of it is left then */
 export function restoreSymlink(
@@ -39,12 +47,11 @@ export function restoreSymlink(
   const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
   if (there !== undefined) {
     if (existing === 'keep') return { kind: 'kept', faults: [] };
-    const isRight = there.isSymbolicLink() && readlinkSync(place, 'buffer').equals(target);
-    if (isRight && state !== 'fresh') {
+    if (isSymlinkTo(target, { there, place }) && state !== 'fresh') {
       // An earlier run may have ended between making it and setting its time.
       return { kind: 'kept', faults: sameTime(there.mtimeNs, entry.mtimeNs) ? [] : setTime(place, entry) };
     }
-    if (there.isDirectory()) throw new Error('a folder is there in its place');
+    if (there.isDirectory()) throw new Error(FOLDER_IN_PLACE);
     if (existing !== 'overwrite') throw new Error('something else has its name in the target already');
   }
   const part = parts.pathFor(path);

@@ -13,16 +13,15 @@
  * What cannot be restored is told and does not stop the rest; a target that cannot be written any more does. Either way
  * the mark stays when running the same restore again would help.
  */
-import { type BigIntStats, lstatSync } from 'node:fs';
 import type { ParcelId } from '../core/ids.js';
 import { abortWith } from '../platform/abort-with.js';
 import { PARCEL_FILE_BYTES } from './cut.js';
 import type { Entry } from './entry.js';
-import { errorCode } from './error-code.js';
 import { PlacedEntries } from './placed-entries.js';
 import { readBack } from './read-back.js';
+import { rehearse } from './rehearse.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from './restore-content.js';
-import { FileWriter, messageOf, rethrow, sameTime, throwIfStopping, type WantedFile } from './restore-files.js';
+import { FileWriter, messageOf, rethrow, throwIfStopping, type WantedFile } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
 import { RestoreFolders } from './restore-folders.js';
 import { foldsNames } from './restore-folding.js';
@@ -117,16 +116,13 @@ class Restore {
     const { existing } = this.#request;
     for await (const { entry, path } of this.#placed.each({ report: true })) {
       if (path.length === 0) continue;
-      const there = this.#target.isNew ? undefined : found(below(this.#folder, path));
-      if (entry.kind === 'directory') {
-        if (there?.isDirectory() !== true) this.#tally.count('folders');
-        continue;
+      const rehearsal = rehearse(entry, { place: below(this.#folder, path), existing });
+      if (rehearsal.act === 'fail') this.#tally.fail(entry.path, rehearsal.because, { retry: false });
+      else if (rehearsal.act === 'keep') this.#tally.count('kept');
+      else if (rehearsal.act === 'write') {
+        if (entry.kind === 'file') this.#tally.countFile(entry.size);
+        else this.#tally.count(entry.kind === 'directory' ? 'folders' : 'symlinks');
       }
-      const looksRight = there?.size === BigInt(entry.size) && sameTime(there.mtimeNs, entry.mtimeNs);
-      if (there !== undefined && (existing === 'keep' || looksRight)) this.#tally.count('kept');
-      else if (entry.kind === 'symlink') this.#tally.count('symlinks');
-      else if (entry.kind === 'file') this.#tally.countFile(entry.size);
-      else this.#tally.fail(entry.path, UNMAKEABLE, { retry: false });
     }
     return this.#tally.report;
   }
@@ -249,15 +245,5 @@ class Restore {
       if (entry.kind === 'file') this.#tally.wasRead();
       this.#tally.tell();
     }
-  }
-}
-
-/** Below what is no folder yet, nothing is. */
-function found(place: Buffer): BigIntStats | undefined {
-  try {
-    return lstatSync(place, { throwIfNoEntry: false, bigint: true });
-  } catch (error) {
-    if (errorCode(error) === 'ENOTDIR') return undefined;
-    throw error;
   }
 }

@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -159,6 +160,48 @@ test('a rehearsal of --overwrite looks past a file that stands in the place of a
   const { report } = await restore(request);
   t.deepEqual(rehearsed.report, report);
   t.like(report, { files: 1, bytes: 4, folders: 1 });
+});
+
+test('a rehearsal counts as the restore does: symlinks that are right, what no restore can make, and folders in the way', async t => {
+  const target = temporaryFolder(t);
+  const link = (path: string, to: string) => entryOf(path, { kind: 'symlink', target: Buffer.from(to) });
+  const blobs = new Blobs().add('four').add('x');
+  await restore({ target, list: placed([fileOf('a', 'four'), link('right', 'a'), link('wrong', 'a')]), blobs });
+  execFileSync('mkfifo', [join(target, 'pipe')]);
+  mkdirSync(join(target, 'way'));
+  mkdirSync(join(target, 'way2'));
+  const there = lstatSync(join(target, 'pipe'), { bigint: true });
+  const list = placed([
+    fileOf('a', 'four'),
+    entryOf('pipe', { kind: 'fifo', mtimeNs: there.mtimeNs }),
+    link('right', 'a'),
+    fileOf('way', 'x'),
+    link('way2', 'a'),
+    link('wrong', 'b'),
+  ]);
+  const request = { target, list, blobs, existing: 'overwrite' } as const;
+  const rehearsed = await restore({ ...request, dryRun: true });
+  t.is(readlinkSync(join(target, 'wrong')), 'a');
+  const restored = await restore(request);
+  t.like(restored.report, { files: 0, symlinks: 1, kept: 2, failed: 3 });
+  t.deepEqual(rehearsed.report, restored.report);
+  const byPath = ({ path: a }: { readonly path: Buffer }, { path: b }: { readonly path: Buffer }) =>
+    Buffer.compare(a, b);
+  t.deepEqual([...rehearsed.problems].sort(byPath), [...restored.problems].sort(byPath));
+});
+
+test('a rehearsal of --keep-existing tells of a file in the place of a folder, as the restore does', async t => {
+  const target = temporaryFolder(t);
+  writeFileSync(join(target, 'd'), 'no folder');
+  const request = {
+    target,
+    list: placed([entryOf('d', { kind: 'directory' })]),
+    blobs: new Blobs(),
+    existing: 'keep',
+  } as const;
+  const rehearsed = await restore({ ...request, dryRun: true });
+  t.deepEqual(rehearsed, await restore(request));
+  t.is(rehearsed.report.failed, 1);
 });
 
 test('below a path, its content lands in the target itself; a single file lands in it by its name', async t => {
