@@ -1,5 +1,5 @@
 /**
- * Rehearse: what would a restore make of one entry, in the target as it is? It looks, and writes nothing.
+ * Rehearse: what would a restore make of each entry, in the target as it is? It looks, and writes nothing.
  *
  * It goes by what a look tells: no content is read, so a file of the right size and time counts as right. Names that the
  * target takes for one are found out by the restore alone.
@@ -15,31 +15,60 @@ import { FOLDER_IN_PLACE, isSymlinkTo } from './restore-symlink.js';
 import { UNMAKEABLE } from './restore-tally.js';
 import type { ExistingFiles } from './restore-target.js';
 
-export type Rehearsal =
-  | { readonly act: 'write' }
+/** Names of hard-linked files are remembered for so many files, some 10 MiB; of those beyond it each name counts as a file of its own. */
+export const LINKS_KEPT_MAX = 65_536;
+
+export type Rehearsed =
+  /** `bytes` of content; none for another name of a file. */
+  | { readonly act: 'write'; readonly bytes: number }
   /** It is there and right, or is to be kept. */
   | { readonly act: 'keep' }
   /** A folder that is there. */
   | { readonly act: 'enter' }
   | { readonly act: 'fail'; readonly because: string };
 
-export function rehearse(
-  entry: Entry,
-  { place, existing }: { readonly place: Buffer; readonly existing: ExistingFiles },
-): Rehearsal {
-  const there = found(place);
-  switch (entry.kind) {
-    case 'directory':
-      if (there?.isDirectory()) return { act: 'enter' };
-      if (there === undefined || existing === 'overwrite') return { act: 'write' };
-      return { act: 'fail', because: NO_FOLDER_IN_PLACE };
-    case 'file':
-    case 'symlink':
-      if (there === undefined) return { act: 'write' };
-      if (existing === 'keep' || looksRight(entry, { there, place })) return { act: 'keep' };
-      return there.isDirectory() ? { act: 'fail', because: FOLDER_IN_PLACE } : { act: 'write' };
-    default:
-      return { act: 'fail', because: UNMAKEABLE };
+export class Rehearsal {
+  readonly #existing: ExistingFiles;
+  readonly #links = new Set<string>();
+
+  constructor(existing: ExistingFiles) {
+    this.#existing = existing;
+  }
+
+  /** Entries come in the order in which they would be written. */
+  next(entry: Entry, place: Buffer): Rehearsed {
+    const there = found(place);
+    switch (entry.kind) {
+      case 'directory':
+        if (there?.isDirectory()) return { act: 'enter' };
+        if (there === undefined || this.#existing === 'overwrite') return { act: 'write', bytes: 0 };
+        return { act: 'fail', because: NO_FOLDER_IN_PLACE };
+      case 'file':
+      case 'symlink':
+        if (there !== undefined && this.#existing === 'keep') return { act: 'keep' };
+        if (there?.isDirectory()) return { act: 'fail', because: FOLDER_IN_PLACE };
+        return this.#writeUnlessRight(entry, { there, place });
+      default:
+        return { act: 'fail', because: UNMAKEABLE };
+    }
+  }
+
+  #writeUnlessRight(
+    entry: Entry,
+    { there, place }: { readonly there: BigIntStats | undefined; readonly place: Buffer },
+  ): Rehearsed {
+    const isLinked = this.#isLinked(entry);
+    if (there !== undefined && looksRight(entry, { there, place })) return { act: 'keep' };
+    return { act: 'write', bytes: isLinked ? 0 : entry.size };
+  }
+
+  /** Another name of a file that has come before. */
+  #isLinked({ link, blob }: Entry): boolean {
+    if (link === undefined) return false;
+    const file = `${link} ${blob}`;
+    if (this.#links.has(file)) return true;
+    if (this.#links.size < LINKS_KEPT_MAX) this.#links.add(file);
+    return false;
   }
 }
 

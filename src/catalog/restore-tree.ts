@@ -19,7 +19,7 @@ import { PARCEL_FILE_BYTES } from './cut.js';
 import type { Entry } from './entry.js';
 import { PlacedEntries } from './placed-entries.js';
 import { readBack } from './read-back.js';
-import { rehearse } from './rehearse.js';
+import { Rehearsal } from './rehearse.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from './restore-content.js';
 import { FileWriter, messageOf, rethrow, throwIfStopping, type WantedFile } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
@@ -113,14 +113,14 @@ class Restore {
 
   /** The first pass with its hands tied. */
   async rehearse(): Promise<RestoreReport> {
-    const { existing } = this.#request;
+    const rehearsal = new Rehearsal(this.#request.existing);
     for await (const { entry, path } of this.#placed.each({ report: true })) {
       if (path.length === 0) continue;
-      const rehearsal = rehearse(entry, { place: below(this.#folder, path), existing });
-      if (rehearsal.act === 'fail') this.#tally.fail(entry.path, rehearsal.because, { retry: false });
-      else if (rehearsal.act === 'keep') this.#tally.count('kept');
-      else if (rehearsal.act === 'write') {
-        if (entry.kind === 'file') this.#tally.countFile(entry.size);
+      const rehearsed = rehearsal.next(entry, below(this.#folder, path));
+      if (rehearsed.act === 'fail') this.#tally.fail(entry.path, rehearsed.because, { retry: false });
+      else if (rehearsed.act === 'keep') this.#tally.count('kept');
+      else if (rehearsed.act === 'write') {
+        if (entry.kind === 'file') this.#tally.countFile(rehearsed.bytes);
         else this.#tally.count(entry.kind === 'directory' ? 'folders' : 'symlinks');
       }
     }

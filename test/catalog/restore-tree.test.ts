@@ -19,6 +19,7 @@ import test from 'ava';
 import type { Entry } from '../../src/catalog/entry.js';
 import { comparePaths } from '../../src/catalog/path-order.js';
 import { escapePath } from '../../src/catalog/path-text.js';
+import { LINKS_KEPT_MAX } from '../../src/catalog/rehearse.js';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
 import { FAILED_KEPT_MAX } from '../../src/catalog/restore-tally.js';
 import { lutimes, posix } from '../../src/platform/posix.js';
@@ -188,6 +189,34 @@ test('a rehearsal counts as the restore does: symlinks that are right, what no r
   const byPath = ({ path: a }: { readonly path: Buffer }, { path: b }: { readonly path: Buffer }) =>
     Buffer.compare(a, b);
   t.deepEqual([...rehearsed.problems].sort(byPath), [...restored.problems].sort(byPath));
+});
+
+test('a rehearsal counts the content of a file with several names once, as the restore does', async t => {
+  const target = temporaryFolder(t);
+  const link = (path: string) => fileOf(path, 'four', { link: '0000000000000001' });
+  const blobs = new Blobs().add('four');
+  const fresh = { target, list: placed([link('a'), link('b'), link('c')]), blobs };
+  const rehearsed = await restore({ ...fresh, dryRun: true });
+  t.like(rehearsed.report, { files: 3, bytes: 4 });
+  t.deepEqual(rehearsed, await restore(fresh));
+
+  // One that is there and right is what the others are linked to.
+  const more = { ...fresh, list: placed([link('a'), link('d')]), existing: 'overwrite' } as const;
+  const again = await restore({ ...more, dryRun: true });
+  t.like(again.report, { kept: 1, files: 1, bytes: 0 });
+  t.deepEqual(again, await restore(more));
+});
+
+test('a rehearsal remembers the names of so many files, and counts each name of one more as a file of its own', async t => {
+  const file = (number: number, name: string) =>
+    fileOf(`${String(number).padStart(8, '0')}${name}`, 'x', { link: number.toString(16).padStart(16, '0') });
+  const list = placed([
+    ...Array.from({ length: LINKS_KEPT_MAX - 1 }, (_, number) => file(number, 'a')),
+    ...[LINKS_KEPT_MAX - 1, LINKS_KEPT_MAX].flatMap(number => [file(number, 'a'), file(number, 'b')]),
+  ]);
+  const target = join(temporaryFolder(t), 'target');
+  const { report } = await restore({ target, list, blobs: new Blobs(), dryRun: true });
+  t.like(report, { files: LINKS_KEPT_MAX + 3, bytes: LINKS_KEPT_MAX + 2 });
 });
 
 test('a rehearsal of --keep-existing tells of a file in the place of a folder, as the restore does', async t => {
