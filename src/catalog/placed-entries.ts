@@ -1,8 +1,8 @@
 /**
  * Placed entries: a snapshot's entries as a restore walks them, pass by pass, each with the path that it may be written to.
  *
- * Names that may not be written, and names that the target takes for one that it has already, are refused, in every pass the
- * same ones, and told in the pass that reports. A folder is closed behind its last entry.
+ * Names that may not be written, and names that the target takes for one that it has already, are refused, in every pass
+ * the same ones, and told in the pass that reports. A folder is closed behind its last entry.
  *
  * Driven by restore-tree.ts.
  */

@@ -15,7 +15,7 @@ import { FOLDER_IN_PLACE, isSymlinkTo } from './restore-symlink.js';
 import { UNMAKEABLE } from './restore-tally.js';
 import type { ExistingFiles } from './restore-target.js';
 
-/** Names of hard-linked files are remembered for so many files, some 10 MiB; of those beyond it each name counts as a file of its own. */
+/** Hard-linked files that are remembered, some 10 MiB. Of those beyond it each name counts as a file of its own. */
 export const LINKS_KEPT_MAX = 65_536;
 
 export type Rehearsed =

@@ -1,6 +1,6 @@
 /**
- * Restore folders: made before anything is written into them, open to the caller only, and closed behind their last entry with the
- * owner, attributes, mode and time that they are to have.
+ * Restore folders: made before anything is written into them, open to the caller only, and closed behind their last entry
+ * with the owner, attributes, mode and time that they are to have.
  *
  * Driven by restore-tree.ts.
  */

@@ -1,6 +1,6 @@
 /**
- * Restore tally: what has come of a restore's entries. Each thing that went wrong is told as it happens; the rest is counted, for
- * who watches and for the report at the end.
+ * Restore tally: what has come of a restore's entries. Each thing that went wrong is told as it happens; the rest is
+ * counted, for who watches and for the report at the end.
  *
  * It also knows whether running the same restore again would help. Driven by restore-tree.ts and its passes.
  */

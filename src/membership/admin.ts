@@ -1,8 +1,8 @@
 /**
  * Admin: what is done with the admin key that lies on a host. New versions of the configuration, and invites.
  *
- * An operator's commands change the policy and the members (policy-change.ts and content-change.ts say to what); and by itself the host
- * writes every admitted member down. A host without a key refuses, and says which hosts have one.
+ * An operator's commands change the policy and the members; to what, policy-change.ts and content-change.ts say. By itself
+ * the host writes every admitted member down. A host without a key refuses, and says which hosts have one.
  *
  * Invariants: a version is durable before it is acted on; changes are made one at a time. Driven by src/daemon, and by
  * membership.ts for what is admitted. Specified in DESIGN section 9.

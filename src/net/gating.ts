@@ -1,6 +1,6 @@
 /**
- * Gating: who may connect to this host, and who reaches anything here. Members, unless they are banned; strangers only while the
- * gate welcomes them, and few at once.
+ * Gating: who may connect to this host, and who reaches anything here? Members, unless they are banned; strangers only
+ * while the gate welcomes them, and few at once.
  *
  * Nothing is remembered of an answer: it is asked anew at every connection and every stream. Driven by start-net.ts and by
  * libp2p's connection gater.
