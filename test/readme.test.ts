@@ -9,7 +9,7 @@ import test from 'ava';
 import { parse, stringify } from 'yaml';
 import { EXIT } from '../src/cli/exit-codes.js';
 import { DEFAULT_TIMING } from '../src/core/cluster-config.js';
-import { parsePolicy } from '../src/membership/policy.js';
+import { parsePolicy } from '../src/membership/parse-policy.js';
 import { policyJsonSchema } from '../src/membership/policy-schema.js';
 
 /** Where npm runs the tests. */

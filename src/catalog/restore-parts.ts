@@ -4,7 +4,7 @@
  * In the mark's folder, whose leftovers the next run removes or goes on with; beside the name where that lies on another file
  * system, for a rename cannot cross. A rename puts it into its place in one step, so what was there before is there until then.
  *
- * Driven by restore-files.ts and restore-tree.ts.
+ * Driven by restore-files.ts, restore-folders.ts and restore-symlink.ts.
  */
 import { lstatSync } from 'node:fs';
 import type { BlobId } from '../core/ids.js';

@@ -4,7 +4,7 @@
  */
 import { Command, Option } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
-import type { RestoreProblem, RestoreReport } from '../catalog/restore-tree.js';
+import type { RestoreProblem, RestoreReport } from '../catalog/restore-tally.js';
 import { ClusterError } from '../core/fault.js';
 import type { Resolved, Service } from '../daemon/service.js';
 import type { Damage } from '../store/bare-stores.js';

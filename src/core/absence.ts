@@ -8,7 +8,7 @@
  * An absence that is both older and no longer than another will never be the longest: it is not kept. Times here are by
  * whatever clock the caller uses for all of them: the machine its own running time, the daemon's file the wall clock.
  *
- * Pure. Driven by hosts.ts; the daemon keeps what is noted over a restart.
+ * Pure. Driven by hosts.ts and away.ts; the daemon keeps what is noted over a restart.
  */
 import type { Timing } from './cluster-config.js';
 

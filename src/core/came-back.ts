@@ -7,7 +7,7 @@
  * And it must have been the host that was away: where nobody else was there either, it may be we who were cut off, and
  * then nothing was learned about anybody.
  *
- * Pure. Driven by hosts.ts, at each heartbeat of a host that is back until there is an answer.
+ * Pure. Driven by away.ts, at each heartbeat of a host that is back until there is an answer.
  */
 import { compareEpochs, type LogPosition } from './holdings-log.js';
 

@@ -1,113 +1,41 @@
 /**
  * Hosts: the other members as this host sees them: whether they are there, what they lend, whether we have read their logs.
+ *
+ * It keeps a view of each (host-view.ts), says when one of them is due to be judged anew, and judges it by what has been
+ * heard of it and of all. Who asks for something that all views make together gets it without looking at each: versions rise
+ * when it may be another.
+ *
+ * Driven by listening.ts and the machine.
  */
-import { type Absence, decidePatience, longestAbsenceMs, type Patience, withAbsence } from './absence.js';
-import { decideReturn } from './came-back.js';
+import { decidePatience, longestAbsenceMs, type Patience } from './absence.js';
+import { AwayHosts, type PastOfHosts } from './away.js';
 import { type ClusterConfig, type Member, mayHoldCopies, type Timing } from './cluster-config.js';
 import { BOOTS_KEPT, type Boot, type BootVerdict, decideBoot } from './duplicate.js';
 import type { PastAbsence } from './effects.js';
-import type { LogPosition } from './holdings-log.js';
-import type { HostId, StoreId } from './ids.js';
-import { bytesOf } from './ids.js';
-import { decideLiveness, type Liveness, type LivenessVerdict, suspectAfterMs } from './liveness.js';
-import type { Heartbeat, StoreReport } from './messages.js';
-import { decideOutage, type OutageVerdict, vanishedInOutage } from './outage.js';
-import { type IdWords, idWords, WEIGHT_MIB_MAX } from './rendezvous.js';
+import { ASK_AGAIN_MS, awaySinceMs, type HostView, NOBODY, newHostView } from './host-view.js';
+import type { HostId } from './ids.js';
+import { decideLiveness, type LivenessVerdict, suspectAfterMs } from './liveness.js';
+import type { Heartbeat } from './messages.js';
+import { Outages } from './outages.js';
+import { SaidPaces, saidPaceOf } from './said-paces.js';
+import { takeHeartbeat } from './take-heartbeat.js';
 
 /** A log that its live writer does not let us read holds grabs up for this long at the most, in ms. */
 const CATCH_UP_PATIENCE_MS = 30_000;
 /** What a heartbeat is ahead of us is on its way in frames of its own, and is not asked for before this, in ms. */
 const NEWS_MS = 1_000;
-/** Between two questions to one host for what should have come by itself, in ms. */
-const ASK_AGAIN_MS = 1_000;
 const ASK_AGAIN_MS_MAX = 60_000;
-
-/** As many stores as a policy may give a host: more that come and go are made up. */
-const STORES_AWAY_MAX = 64;
-
-export interface HostView {
-  readonly id: HostId;
-  readonly words: IdWords;
-  member: Member;
-  knownSinceMs: number;
-  connected: boolean;
-  disconnectedAtMs: number | undefined;
-  lastHeardMs: number | undefined;
-  risingHeartbeats: number;
-  liveness: Liveness;
-  livenessSinceMs: number;
-  livenessNextMs: number;
-  /** While it is suspect: from then on its copies do not count where only one live place is left. */
-  lastPlaceAtMs: number;
-  /** Its starts that we know of, the last one last. */
-  readonly boots: Boot[];
-  /** Two machines run with its identity: nothing that it says counts, until then at least. */
-  isSetAside: boolean;
-  setAsideUntilMs: number;
-  /** When it last came back from the dead, or a store of it from wherever that was, by our time; its copies may be surplus since. */
-  returnedAtMs: number | undefined;
-  /** The absence that it is in, or has come back from, until that is judged. */
-  away: Away | undefined;
-  /** Good ones, of the last 14 days. */
-  absences: readonly Absence[];
-  /** It is away, and for longer than is usual of it. */
-  missed: boolean;
-  /** It vanished with so many others that it is waited for twice as long … */
-  inOutage: boolean;
-  /** … also before the last place is repaired. */
-  inSuddenOutage: boolean;
-  /** The last heartbeat; undefined before the first since our start. */
-  heartbeat: Heartbeat | undefined;
-  /** Stores of the last heartbeat, by id. */
-  reports: ReadonlyMap<StoreId, StoreReport>;
-  /** Stores that it had since its start and has no more. */
-  readonly storesAway: Set<StoreId>;
-  /** Sum of the stated weights of its mounted stores. */
-  weightMiB: number;
-  /** Most room in one of its stores. */
-  freeBytes: number;
-  /** Its logs were read to the end once since it was last away. */
-  caughtUp: boolean;
-  /** Since when we wait for that. */
-  awaitedSinceMs: number;
-  /** When what its heartbeat was ahead of us should have come; Infinity while nothing is expected. */
-  newsDueMs: number;
-  asking: boolean;
-  askAgain: boolean;
-  askNotBeforeMs: number;
-  askBackOffMs: number;
-}
-
-/** An absence: what has to be known at its end to tell whether it was a good one. */
-interface Away {
-  /** The last sign before it. */
-  readonly sinceMs: number;
-  /** What the host listed then; undefined when we were not there to hear. */
-  stores: readonly LogPosition[] | undefined;
-  /** How long somebody was there, in all of our time, when it began. */
-  readonly companyMs: number;
-  wasDead: boolean;
-  heartbeatHeard: boolean;
-  back: { readonly atMs: number; readonly companyMs: number } | undefined;
-}
 
 export class Hosts {
   readonly #byId = new Map<HostId, HostView>();
   readonly #self: HostId;
-  readonly #logsOf: (host: HostId) => readonly LogPosition[];
-  /** As handed in at the start. */
-  readonly #absences = new Map<HostId, readonly Absence[]>();
+  readonly #away: AwayHosts;
+  readonly #outages = new Outages(() => this.#byId.values());
+  readonly #paces = new SaidPaces(() => this.#byId.values());
   #timing: Timing;
   #intervalMs: number;
   /** This host counts, too. */
   #activeMembers = 1;
-  /** Time in which somebody else was there: up to when that last changed, and since when somebody is. */
-  #companyMs = 0;
-  #companySinceMs: number | undefined;
-  /** The hosts that the last note of an outage named. */
-  #inOutage: readonly HostId[] = [];
-  #outageMayDiffer = false;
-  #missedDiffer = false;
   /** Heard of, connected or changed since they were last judged. */
   readonly #touched = new Set<HostView>();
   /** Nobody but the touched is due before this. */
@@ -118,29 +46,12 @@ export class Hosts {
   #version = 0;
   #relay = 0;
   #sourcesVersion = 0;
-  /** Undefined when it has to be looked up again. */
-  #knownPaces: { readonly fastest: number; readonly roomy: number } | undefined;
 
-  constructor(
-    self: HostId,
-    timing: Timing,
-    {
-      logsOf,
-      absences,
-    }: {
-      /** How far the logs of a host's stores have been read. */
-      readonly logsOf: (host: HostId) => readonly LogPosition[];
-      readonly absences: readonly (Absence & { readonly host: HostId })[];
-    },
-  ) {
+  constructor(self: HostId, timing: Timing, past: PastOfHosts) {
     this.#self = self;
-    this.#logsOf = logsOf;
+    this.#away = new AwayHosts(past);
     this.#timing = timing;
     this.#intervalMs = timing.heartbeatMs;
-    const inOrder = [...absences].sort((a, b) => a.endedAtMs - b.endedAtMs);
-    for (const { host, ...absence } of inOrder) {
-      this.#absences.set(host, withAbsence(this.#absences.get(host) ?? [], absence));
-    }
   }
 
   /** Rises when what a host is, lends, or how long its copies count has changed: what others derive from that is derived anew. */
@@ -160,7 +71,7 @@ export class Hosts {
 
   #sourcesDiffer(): void {
     this.#sourcesVersion += 1;
-    this.#knownPaces = undefined;
+    this.#paces.differ();
   }
 
   /** What heartbeats are stretched to, so that control traffic does not grow with the square of the hosts. */
@@ -170,32 +81,18 @@ export class Hosts {
 
   /** The greatest pace that any live host says it has, in bytes a second; 0 when none does. */
   get fastestBytesPerS(): number {
-    return this.#paces.fastest;
+    return this.#paces.fastestBytesPerS;
   }
 
   /** What all other live hosts that have any room take in together, as they say. */
   get roomyBytesPerS(): number {
-    return this.#paces.roomy;
-  }
-
-  /** Asked at every look at what is short: made anew only when somebody's word has changed. */
-  get #paces(): { readonly fastest: number; readonly roomy: number } {
-    if (this.#knownPaces === undefined) {
-      let [fastest, roomy] = [0, 0];
-      for (const view of this.#byId.values()) {
-        const pace = paceOf(view);
-        fastest = Math.max(fastest, pace);
-        if (view.freeBytes > 0) roomy += pace;
-      }
-      this.#knownPaces = { fastest, roomy };
-    }
-    return this.#knownPaces;
+    return this.#paces.roomyBytesPerS;
   }
 
   /** A host's pace, as it says; 0 when it is not live or does not know. */
   paceBytesPerS(host: HostId): number {
     const view = this.#byId.get(host);
-    return view === undefined ? 0 : paceOf(view);
+    return view === undefined ? 0 : saidPaceOf(view);
   }
 
   get(host: HostId): HostView | undefined {
@@ -227,7 +124,7 @@ export class Hosts {
     this.#sourcesDiffer();
     this.#holesUntilMs = undefined;
     this.#nextMs = nowMs;
-    this.#missedDiffer = true;
+    this.#outages.missedDiffer();
     const present = config.members.filter(member => member.state !== 'revoked');
     this.#activeMembers = present.filter(member => member.state === 'active').length;
     this.#intervalMs = Math.max(config.timing.heartbeatMs, present.length * config.timing.heartbeatPerHostMs);
@@ -236,16 +133,24 @@ export class Hosts {
       if (members.has(id)) continue;
       this.#byId.delete(id);
       this.#touched.delete(host);
+      if (host.inOutage) this.#outages.newsMayDiffer();
     }
+    // Whoever goes so is judged no more.
+    this.#away.keepCompany(this.#isSomebodyLive(), nowMs);
     for (const [id, member] of members) {
       const known = this.#byId.get(id);
-      if (known === undefined) this.#byId.set(id, this.#newHost(member, nowMs));
+      if (known === undefined) this.#byId.set(id, this.#newView(member, nowMs));
       else {
         known.member = member;
         // Shorter times hold at once.
         known.livenessNextMs = nowMs;
       }
     }
+  }
+
+  #newView(member: Member, nowMs: number): HostView {
+    const absences = this.#away.pastOf(member.host);
+    return newHostView(member, { nowMs, absences, companyMs: this.#away.companyMs(nowMs) });
   }
 
   connected(host: HostView, nowMs: number): void {
@@ -300,38 +205,10 @@ export class Hosts {
   /** Takes a heartbeat in. @returns true when its stores, weights or room have changed. */
   heartbeat(host: HostView, heartbeat: Heartbeat, nowMs: number): boolean {
     this.#touch(host);
-    host.lastHeardMs = nowMs;
-    host.risingHeartbeats += 1;
-    if (host.away !== undefined) host.away.heartbeatHeard = true;
-    const before = host.heartbeat;
-    host.heartbeat = heartbeat;
-    if (before?.paceBytesPerS !== heartbeat.paceBytesPerS) this.#sourcesDiffer();
-    const reports = new Map(heartbeat.stores.map(report => [report.position.store, report]));
-    const changed =
-      before === undefined ||
-      before.stores.length !== heartbeat.stores.length ||
-      before.stores.some(({ position, usedBytes, lentBytes, weightMiB }) => {
-        const after = reports.get(position.store);
-        return (
-          after === undefined ||
-          after.usedBytes !== usedBytes ||
-          after.lentBytes !== lentBytes ||
-          after.weightMiB !== weightMiB
-        );
-      });
-    if (before?.bootId !== heartbeat.bootId) host.storesAway.clear();
-    else
-      for (const { position } of before.stores)
-        if (!reports.has(position.store) && host.storesAway.size < STORES_AWAY_MAX) host.storesAway.add(position.store);
-    // Else a store that comes and goes would have others copy, and drop, as often.
-    for (const store of reports.keys()) if (host.storesAway.delete(store)) host.returnedAtMs = nowMs;
-    host.reports = reports;
-    host.weightMiB = Math.min(WEIGHT_MIB_MAX, sum(heartbeat.stores.map(({ weightMiB }) => weightMiB)));
-    host.freeBytes = Math.max(0, ...heartbeat.stores.map(({ lentBytes, usedBytes }) => lentBytes - usedBytes));
-    if (changed) {
-      this.#version += 1;
-      this.#sourcesDiffer();
-    }
+    const paceBefore = host.heartbeat?.paceBytesPerS;
+    const changed = takeHeartbeat(host, heartbeat, nowMs);
+    if (changed) this.#version += 1;
+    if (changed || heartbeat.paceBytesPerS !== paceBefore) this.#sourcesDiffer();
     return changed;
   }
 
@@ -348,17 +225,17 @@ export class Hosts {
       this.#version += 1;
       this.#sourcesDiffer();
       this.#touch(host);
-      if (host.inOutage) this.#outageMayDiffer = true;
+      if (host.inOutage) this.#outages.newsMayDiffer();
       host.livenessSinceMs = verdict.sinceMs;
-      this.#keepCompany(nowMs);
+      this.#away.keepCompany(this.#isSomebodyLive(), nowMs);
       if (verdict.state === 'live') {
         host.awaitedSinceMs = nowMs;
-        this.#isBack(host, nowMs);
+        this.#away.isBack(host, nowMs);
         if (before === 'dead') host.returnedAtMs = nowMs;
       } else {
         host.risingHeartbeats = 0;
         host.caughtUp = false;
-        if (before === 'live') host.away = this.#left(host, nowMs);
+        if (before === 'live') this.#away.left(host, nowMs);
       }
     }
     if (verdict.state === 'dead' && host.away !== undefined) host.away.wasDead = true;
@@ -380,7 +257,7 @@ export class Hosts {
     if (isAway && !missed) host.livenessNextMs = Math.min(host.livenessNextMs, missedAtMs);
     if (missed === host.missed) return;
     host.missed = missed;
-    this.#missedDiffer = true;
+    this.#outages.missedDiffer();
     // How long it is waited for is decided when it is known who else is missed.
     host.livenessNextMs = nowMs;
   }
@@ -438,8 +315,6 @@ export class Hosts {
     return inOutage ? Math.max(deadAfterMs, Math.min(2 * deadAfterMs, this.#timing.deadMaxMs)) : deadAfterMs;
   }
 
-  // ----------------------------------------------------------------------------------------------------------- absences
-
   /** When a host that is away begins to be missed: its absence is longer than usual, and we have listened long enough. */
   #missedAtMs(host: HostView, { usualMs }: Patience): number {
     return awaySinceMs(host) + (host.lastHeardMs === undefined ? Math.max(usualMs, this.#doubtMs()) : usualMs);
@@ -450,56 +325,9 @@ export class Hosts {
     return suspectAfterMs({ timing: this.#timing, heartbeatIntervalMs: this.#intervalMs });
   }
 
-  #left(host: HostView, nowMs: number): Away {
-    return {
-      sinceMs: host.lastHeardMs ?? host.knownSinceMs,
-      stores: host.heartbeat?.stores.map(({ position }) => position) ?? this.#logsOf(host.id),
-      companyMs: this.#company(nowMs),
-      wasDead: false,
-      heartbeatHeard: false,
-      back: undefined,
-    };
-  }
-
-  #isBack(host: HostView, nowMs: number): void {
-    const { away } = host;
-    if (away === undefined) return;
-    away.back = { atMs: nowMs, companyMs: this.#company(nowMs) };
-    if (away.stores !== undefined) return;
-    // It was away when we started: what it had is what we have read in an earlier life, if anything.
-    const logs = this.#logsOf(host.id).filter(({ seq }) => seq > 0);
-    if (logs.length > 0) away.stores = logs;
-  }
-
   /** @returns the absence that a host turns out to have come back from with its copies; each once. */
   learnAbsence(host: HostView, nowMs: number): PastAbsence | undefined {
-    const { away } = host;
-    if (away?.back === undefined || !away.heartbeatHeard || host.heartbeat === undefined) return undefined;
-    const verdict = decideReturn({
-      before: away.stores,
-      now: host.heartbeat.stores.map(({ position }) => position),
-      companyMs: away.back.companyMs - away.companyMs,
-      // Others that vanished with it may have been live for longest, and be back first.
-      doubtMs: 2 * this.#doubtMs(),
-    });
-    if (verdict.act === 'wait') return undefined;
-    host.away = undefined;
-    if (verdict.act === 'forget') return undefined;
-    const { wasDead } = away;
-    const endedAtMs = away.back.atMs;
-    const lengthMs = endedAtMs - away.sinceMs;
-    host.absences = withAbsence(host.absences, { lengthMs, endedAtMs, wasDead });
-    return { host: host.id, lengthMs, agoMs: nowMs - endedAtMs, wasDead };
-  }
-
-  #company(nowMs: number): number {
-    return this.#companyMs + (this.#companySinceMs === undefined ? 0 : nowMs - this.#companySinceMs);
-  }
-
-  /** Somebody has come or gone. */
-  #keepCompany(nowMs: number): void {
-    this.#companyMs = this.#company(nowMs);
-    this.#companySinceMs = this.#isSomebodyLive() ? nowMs : undefined;
+    return this.#away.learn(host, { nowMs, doubtMs: this.#doubtMs() });
   }
 
   #isSomebodyLive(): boolean {
@@ -509,49 +337,21 @@ export class Hosts {
 
   /** Judges anew whether there is an outage, where one host more or less is missed. @returns those for which that has changed. */
   judgeOutage(nowMs: number): readonly HostView[] {
-    if (!this.#missedDiffer) return NOBODY;
-    this.#missedDiffer = false;
-    const missed = new Map<HostView, number>();
-    for (const host of this.#byId.values())
-      if (host.missed && host.member.state === 'active') missed.set(host, awaySinceMs(host));
-    const { deadMs, lastPlaceMs } = this.#timing;
-    const outage = this.#decideOutage(missed, deadMs);
-    const sudden = this.#decideOutage(missed, lastPlaceMs);
-    const changed: HostView[] = [];
-    for (const host of this.#byId.values()) {
-      const sinceMs = missed.get(host);
-      const inOutage = sinceMs !== undefined && vanishedInOutage(outage, sinceMs);
-      const inSuddenOutage = sinceMs !== undefined && vanishedInOutage(sudden, sinceMs);
-      if (host.inOutage === inOutage && host.inSuddenOutage === inSuddenOutage) continue;
-      host.inOutage = inOutage;
-      host.inSuddenOutage = inSuddenOutage;
+    const changed = this.#outages.judge({
+      members: this.#activeMembers,
+      heartbeatIntervalMs: this.#intervalMs,
+      timing: this.#timing,
+    });
+    for (const host of changed) {
       host.livenessNextMs = nowMs;
       this.#touch(host);
-      this.#outageMayDiffer = true;
-      changed.push(host);
     }
     return changed;
   }
 
-  #decideOutage(missed: ReadonlyMap<HostView, number>, waitMs: number): OutageVerdict {
-    return decideOutage({
-      members: this.#activeMembers,
-      vanishedAtMs: [...missed.values()],
-      // The last sign of a host is up to a heartbeat older than its end.
-      withinMs: waitMs + this.#intervalMs,
-    });
-  }
-
   /** @returns the hosts that are waited for because of an outage, when that has changed; none when it is over. */
   outageNews(): readonly HostId[] | undefined {
-    if (!this.#outageMayDiffer) return undefined;
-    this.#outageMayDiffer = false;
-    const hosts: HostId[] = [];
-    for (const { id, inOutage, liveness } of this.#byId.values())
-      if (inOutage && liveness === 'suspect') hosts.push(id);
-    if (hosts.join() === this.#inOutage.join()) return undefined;
-    this.#inOutage = hosts;
-    return hosts;
+    return this.#outages.news();
   }
 
   /**
@@ -613,61 +413,4 @@ export class Hosts {
     else host.askAgain = true;
     return caughtUp;
   }
-
-  #newHost(member: Member, nowMs: number): HostView {
-    const absences = this.#absences.get(member.host) ?? [];
-    return {
-      id: member.host,
-      words: idWords(bytesOf(member.host)),
-      member,
-      knownSinceMs: nowMs,
-      connected: false,
-      disconnectedAtMs: undefined,
-      lastHeardMs: undefined,
-      risingHeartbeats: 0,
-      liveness: 'suspect',
-      livenessSinceMs: nowMs,
-      livenessNextMs: nowMs,
-      lastPlaceAtMs: nowMs,
-      returnedAtMs: absences.findLast(({ wasDead }) => wasDead)?.endedAtMs,
-      away: {
-        sinceMs: nowMs,
-        stores: undefined,
-        companyMs: this.#company(nowMs),
-        wasDead: false,
-        heartbeatHeard: false,
-        back: undefined,
-      },
-      absences,
-      missed: false,
-      inOutage: false,
-      inSuddenOutage: false,
-      heartbeat: undefined,
-      reports: new Map(),
-      storesAway: new Set(),
-      weightMiB: 0,
-      freeBytes: 0,
-      caughtUp: false,
-      awaitedSinceMs: nowMs,
-      boots: [],
-      isSetAside: false,
-      setAsideUntilMs: Number.POSITIVE_INFINITY,
-      newsDueMs: Number.POSITIVE_INFINITY,
-      asking: false,
-      askAgain: false,
-      askNotBeforeMs: nowMs,
-      askBackOffMs: ASK_AGAIN_MS,
-    };
-  }
 }
-
-const NOBODY: readonly HostView[] = [];
-
-const paceOf = ({ liveness, heartbeat }: HostView): number =>
-  liveness === 'live' ? (heartbeat?.paceBytesPerS ?? 0) : 0;
-
-/** Since when a host that is away has been so, or would be. */
-const awaySinceMs = ({ away, lastHeardMs, knownSinceMs }: HostView): number =>
-  away !== undefined && away.back === undefined ? away.sinceMs : (lastHeardMs ?? knownSinceMs);
-
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

@@ -13,7 +13,8 @@ import { type ClusterConfig, mayHoldCopies } from './cluster-config.js';
 import type { Effect } from './effects.js';
 import { unreachable } from './fault.js';
 import type { Holdings } from './holdings.js';
-import type { Hosts, HostView } from './hosts.js';
+import type { HostView } from './host-view.js';
+import type { Hosts } from './hosts.js';
 import type { HostId, SourceId } from './ids.js';
 import type { LogReading } from './log-reading.js';
 import {

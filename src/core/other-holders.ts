@@ -6,7 +6,8 @@
  */
 import type { Member } from './cluster-config.js';
 import type { Holdings } from './holdings.js';
-import type { Hosts, HostView } from './hosts.js';
+import type { HostView } from './host-view.js';
+import type { Hosts } from './hosts.js';
 import { bytesOf, type HostId } from './ids.js';
 import { FLAG, type ParcelTable, type Row, type StoreSlot } from './parcel-table.js';
 import type { Placement } from './placement.js';

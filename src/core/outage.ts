@@ -5,7 +5,7 @@
  * again on those that are left would fill these and the network for nothing; so in an outage repair waits once more, and a
  * person is told. It is no outage when hosts are away as they usually are.
  *
- * Pure. Driven by hosts.ts whenever a host comes, goes, or has been away for longer than is usual.
+ * Pure. Driven by outages.ts whenever a host comes, goes, or has been away for longer than is usual.
  */
 export interface OutageView {
   /** Active members of the configuration, this host among them. */

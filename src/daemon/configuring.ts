@@ -7,8 +7,9 @@
 import { ClusterError } from '../core/fault.js';
 import { splitSourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
+import type { PolicyApplied } from '../membership/admin.js';
 import type { Configuration } from '../membership/configuration.js';
-import type { Membership, PolicyApplied } from '../membership/membership.js';
+import type { Membership } from '../membership/membership.js';
 import { parseSize } from '../membership/policy-units.js';
 import type { KnownPeer } from '../net/net.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
@@ -47,14 +48,14 @@ export class Configuring {
   }
 
   async apply({ text, fileName, yes }: ConfigApply): Promise<ConfigReport> {
-    return appliedReport(await this.#options.membership.applyPolicy({ text, file: fileName, yes }));
+    return appliedReport(await this.#options.membership.admin.applyPolicy({ text, file: fileName, yes }));
   }
 
   async addStore({ host, path, limit, reserve }: AddStore): Promise<ConfigReport> {
     needHost(this.#options.roster, host);
     if (limit !== undefined) parseSize(limit);
     if (reserve !== undefined) parseSize(reserve);
-    const applied = await this.#options.membership.addStore({
+    const applied = await this.#options.membership.admin.addStore({
       host,
       path,
       ...(limit === undefined ? {} : { limit }),
@@ -65,13 +66,13 @@ export class Configuring {
 
   async addSource(addition: AddSource): Promise<ConfigReport> {
     needHost(this.#options.roster, addition.host);
-    return appliedReport(await this.#options.membership.addSource(addition));
+    return appliedReport(await this.#options.membership.admin.addSource(addition));
   }
 
   async invite({ uses, expiresMs, trust }: InviteRequest): Promise<Invited> {
     const { membership, addresses, knownAddresses } = this.#options;
     const untilMs = membership.nowMs() + expiresMs;
-    const token = await membership.createInvite({
+    const token = await membership.admin.createInvite({
       uses,
       lifeMs: expiresMs,
       trust,
@@ -83,7 +84,7 @@ export class Configuring {
   }
 
   async drain({ host, undo }: DrainRequest): Promise<ConfigReport> {
-    await this.#options.membership.drain(host, undo);
+    await this.#options.membership.admin.drain(host, undo);
     return this.show();
   }
 
@@ -94,7 +95,7 @@ export class Configuring {
     const heads = [...catalog.heads()]
       .filter(({ head }) => splitSourceId(head.source).origin === host)
       .map(({ head, hash }) => ({ source: head.source, seq: head.seq, hash }));
-    await membership.revoke(name, heads);
+    await membership.admin.revoke(name, heads);
     return this.show();
   }
 

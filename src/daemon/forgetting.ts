@@ -54,7 +54,7 @@ export class Forgetting {
       throw new ClusterError('BAD_ARGUMENT', 'these rules keep nothing: at least one of them must be above 0', {
         blame: 'operator',
       });
-    if (now && !dryRun) membership.mustBeAdmin();
+    if (now && !dryRun) membership.admin.mustHaveKey();
     const planned = isOurs ? await origin.retention(id, keep, signal) : NOT_JUDGED;
     const leaving = planned.snapshots.flatMap(({ listed, reasons }) => (reasons.length === 0 ? [listed.id] : []));
     const held = now ? await this.#held(id, signal) : [];
@@ -117,7 +117,7 @@ export class Forgetting {
         `${source} is not archived: the policy of ${roster.nameOf(splitSourceId(id).origin)} has it. Take it out of the policy first; nothing was changed`,
         { blame: 'operator' },
       );
-    if (!dryRun) membership.mustBeAdmin();
+    if (!dryRun) membership.admin.mustHaveKey();
     const listed: SnapshotReport[] = [];
     for (const one of this.#o.snapshots.listed(id)) listed.push(await this.#o.snapshots.report(id, one, signal));
     const released = await this.#held(id, signal);
@@ -125,7 +125,7 @@ export class Forgetting {
       throw needsYes(
         `the copies of ${source} (snapshots: ${listed.length + released.length}) may be all that is left of it: nobody gets them back. Nothing was changed. --dry-run shows them; --yes forgets the source`,
       );
-    if (!dryRun) await membership.forgetArchived(id, catalog.get(id)?.head.seq ?? 0);
+    if (!dryRun) await membership.admin.forgetArchived(id, catalog.get(id)?.head.seq ?? 0);
     return {
       source,
       snapshots: listed.map(snapshot => ({ snapshot, reasons: [] })),
@@ -155,7 +155,7 @@ export class Forgetting {
   async #release(id: SourceId, mayGo: ReadonlySet<ObjectId>, signal: AbortSignal): Promise<readonly SnapshotReport[]> {
     const held = await this.#held(id, signal);
     const released = held.filter(snapshot => mayGo.has(snapshot.id)).slice(0, RELEASED_MAX);
-    await this.#o.membership.releaseSnapshots(released.map(snapshot => snapshot.id));
+    await this.#o.membership.admin.releaseSnapshots(released.map(snapshot => snapshot.id));
     return released;
   }
 

@@ -31,9 +31,11 @@ import {
 import { type Signer, signable } from '../core/signed.js';
 import { verify } from '../platform/ed25519.js';
 import { type Fields, malformed, readFields, readSignable } from './fields.js';
+import { POLICY_BYTES_MAX, parsePolicy } from './parse-policy.js';
 import { HASH_BYTES, ID_BYTES, KEY_BYTES, peerNameOf, publicKeyOf, SIGNATURE_BYTES } from './peer-key.js';
-import { POLICY_BYTES_MAX, type Policy, PolicyError, parsePolicy } from './policy.js';
+import type { Policy } from './policy.js';
 import { joinPolicy, type PolicyPartName, splitPolicy } from './policy-parts.js';
+import { PolicyError } from './policy-report.js';
 import { COPIES_MAX, isAddress } from './policy-schema.js';
 
 /** A version as it travels and lies on disk. 1000 members with some addresses and a full policy stay below it. */

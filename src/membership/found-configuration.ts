@@ -8,9 +8,11 @@
 import { bytesOf, type ClusterId, type HostId } from '../core/ids.js';
 import { verify } from '../platform/ed25519.js';
 import { clusterIdOf, readVersion, type UncheckedVersion } from './configuration.js';
+import { parsePolicy } from './parse-policy.js';
 import { publicKeyOf } from './peer-key.js';
-import { type Policy, PolicyError, parsePolicy } from './policy.js';
+import type { Policy } from './policy.js';
 import { joinPolicy } from './policy-parts.js';
+import { PolicyError } from './policy-report.js';
 
 export interface FoundHost {
   readonly host: HostId;

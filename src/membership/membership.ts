@@ -2,9 +2,8 @@
  * Membership: what this host knows of who belongs to its cluster, and the one place where that changes.
  *
  * It holds the chain of configurations, the admissions and the invites, all on disk and checked; answers at once who is a
- * member and whether strangers may knock; takes in what peers have; and, on a host with an admin key, signs new versions,
- * also by itself when it meets an admission that nobody has written yet. Who is admitted is decided in decide-admission.ts, and what
- * a command makes of a configuration in content-change.ts and policy-change.ts; here they come into force.
+ * member (roll.ts) and whether strangers may knock; and takes in what peers have. Who is admitted is decided in
+ * decide-admission.ts; what a host with an admin key signs, admin.ts says; here both come into force.
  *
  * Invariants: nothing is acted on that is not durable; changes are made one at a time; whatever comes from a peer is
  * verified before it is kept. Time comes from the clock handed in, but is never earlier than what an admin has signed.
@@ -13,35 +12,23 @@
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import type { ClusterConfig, MemberState } from '../core/cluster-config.js';
+import type { ClusterConfig } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
-import { type ClusterId, hexOf, type ObjectId, type PeerName, type SourceId } from '../core/ids.js';
+import type { ClusterId, PeerName } from '../core/ids.js';
 import type { ConfigHint } from '../core/messages.js';
 import type { Signer } from '../core/signed.js';
+import { Admin, isAdminKey } from './admin.js';
 import { type Admission, admissionFlaw, type Joiner, readAdmission, signAdmission } from './admission.js';
 import { type Acceptance, ConfigStore, MARKS_MAX, type Mark } from './config-store.js';
-import {
-  type Configuration,
-  type ConfigurationContent,
-  contentOf,
-  type Reader,
-  type Revocation,
-  signVersion,
-  type Trust,
-  type UncheckedVersion,
-} from './configuration.js';
-import { withAddresses, withoutArchived, withoutHost, withReleased, withState } from './content-change.js';
+import type { Configuration, Reader, UncheckedVersion } from './configuration.js';
 import { ADMISSIONS_MAX, decideAdmission, type JoinRefusal, type JoinVerdict } from './decide-admission.js';
 import { isMalformed } from './fields.js';
 import { type Identity, loadAdminKey, loadIdentity } from './identity.js';
-import { type Door, type Invite, readInvite, signInvite, TOKEN_PEERS_MAX, tokenText } from './invite.js';
+import { type Door, type Invite, readInvite } from './invite.js';
 import { membershipAlarms } from './membership-alarms.js';
 import { Notes } from './notes.js';
-import { INVITES_MAX, OpenInvites } from './open-invites.js';
-import { parsePolicy } from './policy.js';
-import { archive, demandYes, lossesOf, warnOfLeaving } from './policy-change.js';
-import { addSource, addStore, type SourceAddition, type StoreAddition } from './policy-edit.js';
-import { memberFrom, type Roster, settleAdmissions, toClusterConfig } from './roster.js';
+import { OpenInvites } from './open-invites.js';
+import { Roll } from './roll.js';
 
 /** Beyond an invite's uses, so many more admissions by it are kept: two members may have admitted at once, not twenty. */
 const ADMISSIONS_OVER_USES_MAX = 16;
@@ -51,27 +38,6 @@ export interface MembershipOptions {
   /** Wall clock, ms. */
   readonly clock: () => number;
   readonly log: Logger;
-}
-
-/** How a host stands: a member's state, or a word for one whose admission came to nothing. */
-export type Standing = MemberState | 'refused' | 'unknown';
-
-export interface PolicyApplied {
-  readonly configuration: Configuration;
-  /** False when the text was in use already: no version was made. */
-  readonly changed: boolean;
-  readonly warnings: readonly string[];
-}
-
-export interface InviteOrder {
-  readonly uses: number;
-  /** How long it is good for. */
-  readonly lifeMs: number;
-  readonly trust: Trust;
-  /** Where this host can be reached. */
-  readonly addresses: readonly string[];
-  /** Where other members were last reached: some go into the token, for when this host is away. */
-  readonly others?: readonly Door[];
 }
 
 /** @throws ClusterError NO_CLUSTER, CONFIG_DAMAGED, KEY_DAMAGED, KEY_EXPOSED, IDENTITY_MISSING */
@@ -101,18 +67,17 @@ export const openAdmissions = (stateDir: string, log: Logger): Promise<Notes<Adm
 export class Membership {
   readonly identity: Identity;
   readonly cluster: ClusterId;
+  /** What an operator does with the key of this host. */
+  readonly admin: Admin;
   readonly #store: ConfigStore;
-  readonly #admin: Signer | undefined;
   readonly #invites: OpenInvites;
   readonly #admissions: Notes<Admission>;
   readonly #clock: () => number;
   readonly #log: Logger;
   readonly #listeners = new Set<() => void>();
-  readonly #members = new Set<PeerName>();
+  readonly #roll: Roll;
   /** An admin has signed a policy that this release cannot read. */
   #hasUnreadable = false;
-  #roster: Roster = { provisional: [], refused: [] };
-  #clusterConfig: ClusterConfig;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: {
@@ -127,18 +92,27 @@ export class Membership {
     this.identity = parts.identity;
     this.cluster = parts.store.cluster;
     this.#store = parts.store;
-    this.#admin = parts.admin;
     this.#invites = new OpenInvites({
       notes: parts.invites,
       cluster: this.cluster,
-      isAdmin: key => this.#isAdminKey(key),
+      isAdmin: key => isAdminKey(this.configuration, key),
       nowMs: () => this.nowMs(),
     });
     this.#admissions = parts.admissions;
     this.#clock = parts.clock;
     this.#log = parts.log;
-    this.#clusterConfig = toClusterConfig(this.configuration, this.#admissions.values());
-    this.#settle();
+    this.#roll = new Roll(parts);
+    this.admin = new Admin({
+      identity: parts.identity,
+      key: parts.admin,
+      store: parts.store,
+      roll: this.#roll,
+      log: parts.log,
+      nowMs: () => this.nowMs(),
+      alone: change => this.#alone(change),
+      changed: () => this.#changed(),
+      keepInvite: invite => this.#keepInvite(invite),
+    });
   }
 
   /** Forgets what has no more use, and writes down what another start had no time for. Called once, before use. */
@@ -146,12 +120,12 @@ export class Membership {
     await this.#alone(async () => {
       const nowMs = this.nowMs();
       await this.#invites.prune();
-      const waiting = new Set(this.#roster.provisional.map(({ admission }) => admission.hash));
+      const waiting = new Set(this.#roll.roster.provisional.map(({ admission }) => admission.hash));
       await this.#admissions.prune(
         ({ hash, host, invite }) => !waiting.has(hash) && host !== this.identity.host && invite.expiresMs <= nowMs,
       );
-      this.#settle();
-      await this.#absorb();
+      this.#roll.settle();
+      await this.admin.absorb();
     });
   }
 
@@ -162,26 +136,17 @@ export class Membership {
 
   /** What the machine's decisions depend on: the configuration's part, with provisional members. */
   get clusterConfig(): ClusterConfig {
-    return this.#clusterConfig;
+    return this.#roll.clusterConfig;
   }
 
   /** True on a host that may sign configurations. */
   get isAdmin(): boolean {
-    const admin = this.#admin;
-    return admin !== undefined && this.#isAdminKey(hexOf(admin.publicKey));
+    return this.admin.isAdmin;
   }
 
   /** This host's own name and standing. */
-  get self(): { readonly name: string; readonly standing: Standing; readonly trust: Trust } {
-    const { host } = this.identity;
-    const member = this.#clusterConfig.members.find(other => other.host === host);
-    if (member !== undefined) return { name: member.name, standing: member.state, trust: member.trust };
-    const own = [...this.#admissions.values()].find(admission => admission.host === host);
-    return {
-      name: own?.wantedName ?? 'host',
-      standing: own === undefined ? 'unknown' : 'refused',
-      trust: own?.invite.trust ?? 'trusted',
-    };
+  get self(): Roll['self'] {
+    return this.#roll.self;
   }
 
   /** The clock, or the latest time that an admin has signed if that is later. */
@@ -192,7 +157,7 @@ export class Membership {
   // For the gate: from memory, at once.
 
   isMember(peer: PeerName): boolean {
-    return this.#members.has(peer);
+    return this.#roll.isMember(peer);
   }
 
   /**
@@ -209,12 +174,7 @@ export class Membership {
 
   /** Where each other member may be reached, as configured or as it said when it joined. */
   doors(): readonly Door[] {
-    const { policy, members } = this.configuration;
-    const written = members
-      .filter(member => member.state !== 'revoked')
-      .map(({ name, peer, addresses }) => ({ peer, addresses: policy.hosts.get(name)?.addresses ?? addresses }));
-    const waiting = this.#roster.provisional.map(({ admission: { peer, addresses } }) => ({ peer, addresses }));
-    return [...written, ...waiting].filter(door => door.peer !== this.identity.peer && door.addresses.length > 0);
+    return this.#roll.doors();
   }
 
   /** One line for each thing that wants a person. */
@@ -222,7 +182,7 @@ export class Membership {
     return membershipAlarms({
       self: this.identity.host,
       configuration: this.configuration,
-      refused: this.#roster.refused,
+      refused: this.#roll.roster.refused,
       lost: this.#store.lost,
       hasUnreadable: this.#hasUnreadable,
     });
@@ -242,7 +202,7 @@ export class Membership {
       kind: 'config',
       version,
       hash,
-      admissions: this.#roster.provisional.map(({ admission }) => admission.host),
+      admissions: this.#roll.roster.provisional.map(({ admission }) => admission.host),
     };
   }
 
@@ -250,7 +210,7 @@ export class Membership {
   lacks({ version, hash, admissions }: ConfigHint): boolean {
     return (
       !this.#store.has({ version, hash }) ||
-      admissions.some(host => !this.#clusterConfig.members.some(member => member.host === host))
+      admissions.some(host => !this.#roll.clusterConfig.members.some(member => member.host === host))
     );
   }
 
@@ -279,13 +239,12 @@ export class Membership {
 
   /** As whom a peer reads here; `undefined` when it is no member. */
   readerOf(peer: PeerName): Reader | undefined {
-    return this.#clusterConfig.members.find(member => member.peer === peer && member.state !== 'revoked');
+    return this.#roll.readerOf(peer);
   }
 
   /** Admissions that no version has yet. */
   unwritten(): readonly Admission[] {
-    const written = new Set(this.configuration.members.map(({ host }) => host));
-    return [...this.#admissions.values()].filter(({ host }) => !written.has(host));
+    return this.#roll.unwritten();
   }
 
   hasAdmission(hash: string): boolean {
@@ -378,8 +337,8 @@ export class Membership {
         invite,
         joiner,
         configuration: this.configuration,
-        members: this.#clusterConfig.members,
-        provisional: this.#roster.provisional,
+        members: this.#roll.clusterConfig.members,
+        provisional: this.#roll.roster.provisional,
         admissions: [...this.#admissions.values()],
         sign: () => signAdmission(joiner, { invite, nonce, proof, signer, nowMs: this.nowMs() }),
       });
@@ -401,178 +360,11 @@ export class Membership {
     return this.#invites.hasExpired(invite) ? 'expired' : undefined;
   }
 
-  // What an operator does. All but the last need this host's admin key.
-
-  /** Signs an invite and returns the token: one line. @throws ClusterError NO_ADMIN_KEY, BAD_INVITE, TOO_MANY_INVITES */
-  createInvite({ uses, lifeMs, trust, addresses, others = [] }: InviteOrder): Promise<string> {
-    return this.#alone(async () => {
-      const admin = this.#needAdmin();
-      const nowMs = this.nowMs();
-      const { invite, seed } = signInvite(
-        { cluster: this.cluster, uses, nowMs, expiresMs: nowMs + lifeMs, trust },
-        admin,
-      );
-      if (!(await this.#keepInvite(invite))) {
-        throw new ClusterError(
-          'TOO_MANY_INVITES',
-          `${INVITES_MAX} invites are open; no invite was made. Wait for one to expire`,
-          {
-            blame: 'operator',
-          },
-        );
-      }
-      const admitting = new Set(
-        this.configuration.members
-          .filter(({ state, trust: t }) => state !== 'revoked' && t === 'trusted')
-          .map(({ peer }) => peer),
-      );
-      const known = new Map([...this.doors(), ...others].map(door => [door.peer, door]));
-      const more = [...known.values()].filter(({ peer }) => admitting.has(peer) && peer !== this.identity.peer);
-      const doors = [{ peer: this.identity.peer, addresses }, ...more].slice(0, TOKEN_PEERS_MAX);
-      return tokenText({ invite, seed, doors });
-    });
-  }
-
-  /**
-   * Puts a policy in force.
-   *
-   * @throws PolicyError; ClusterError NEEDS_YES with what falls, NO_ADMIN_KEY, POLICY_LAYOUT, CONFIG_TOO_LARGE
-   */
-  applyPolicy({
-    text,
-    file,
-    yes = false,
-  }: {
-    readonly text: string;
-    readonly file?: string;
-    readonly yes?: boolean;
-  }): Promise<PolicyApplied> {
-    return this.#alone(() => this.#applyPolicy(text, file, yes));
-  }
-
-  /** @throws as `applyPolicy`, and STORE_EXISTS */
-  addStore(addition: StoreAddition): Promise<PolicyApplied> {
-    return this.#alone(() => this.#applyPolicy(addStore(this.configuration.policyText, addition), 'policy', false));
-  }
-
-  /** @throws as `applyPolicy`, and SOURCE_EXISTS */
-  addSource(addition: SourceAddition): Promise<PolicyApplied> {
-    return this.#alone(() => this.#applyPolicy(addSource(this.configuration.policyText, addition), 'policy', false));
-  }
-
-  /** Says anew where a member listens. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, BAD_ADDRESS */
-  async setAddresses(hostName: string, addresses: readonly string[]): Promise<Configuration> {
-    return (await this.#change(content => withAddresses(content, hostName, addresses))).configuration;
-  }
-
-  /** Lets a host be emptied, or hold copies again. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST */
-  async drain(hostName: string, undo: boolean): Promise<Configuration> {
-    return (await this.#change(content => withState(content, hostName, undo ? 'active' : 'draining'))).configuration;
-  }
-
-  /**
-   * Ends a membership. `heads`: the last ones of its sources that stay valid.
-   * @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, LAST_ADMIN
-   */
-  async revoke(hostName: string, heads: Revocation['heads']): Promise<Configuration> {
-    const by = { signer: this.identity.host, key: () => hexOf(this.#needAdmin().publicKey) };
-    return (await this.#change(content => withoutHost(content, hostName, { heads, ...by }))).configuration;
-  }
-
-  /**
-   * Ends what keeps an archived source. `seq`: of its newest head here. @returns false when it is not archived (any more)
-   * @throws ClusterError NO_ADMIN_KEY
-   */
-  async forgetArchived(source: SourceId, seq: number): Promise<boolean> {
-    return (await this.#change(content => withoutArchived(content, source, seq))).changed;
-  }
-
-  /** Ends the hold of snapshots that no head lists. At most `RELEASED_MAX`. @throws ClusterError NO_ADMIN_KEY */
-  async releaseSnapshots(snapshots: readonly ObjectId[]): Promise<void> {
-    await this.#change(content => withReleased(content, snapshots));
-  }
-
-  /** @throws ClusterError NO_ADMIN_KEY, which names the hosts that have one */
-  mustBeAdmin(): void {
-    this.#needAdmin();
-  }
-
-  async #applyPolicy(text: string, file: string | undefined, yes: boolean): Promise<PolicyApplied> {
-    const members = this.#clusterConfig.members.map(({ host, name }) => ({ host, name }));
-    const { policy: after, warnings: strangers } = parsePolicy(text, {
-      ...(file === undefined ? {} : { file }),
-      members: members.map(({ name }) => name),
-    });
-    this.#needAdmin();
-    const content = contentOf(this.configuration);
-    if (text === content.policyText) return { configuration: this.configuration, changed: false, warnings: strangers };
-    const { policy: before } = this.configuration;
-    const change = { before, after, archived: content.archived, members };
-    demandYes(lossesOf(change), yes);
-    const configuration = await this.#sign({ ...content, policyText: text, archived: archive(change) });
-    return { configuration, changed: true, warnings: [...warnOfLeaving(change), ...strangers] };
-  }
-
-  /** Signs what `change` makes of the content. */
-  #change(
-    change: (content: ConfigurationContent) => ConfigurationContent,
-  ): Promise<Pick<PolicyApplied, 'configuration' | 'changed'>> {
-    return this.#alone(async () => {
-      const before = contentOf(this.configuration);
-      const after = change(before);
-      if (after === before) return { configuration: this.configuration, changed: false };
-      return { configuration: await this.#sign(after), changed: true };
-    });
-  }
-
-  /** Signs the next version, keeps it, acts on it. */
-  async #sign(content: ConfigurationContent): Promise<Configuration> {
-    const signed = signVersion(content, { parent: this.configuration, signer: this.#needAdmin(), nowMs: this.nowMs() });
-    const { kind } = await this.#store.accept(signed.raw, { host: this.identity.host, trust: 'trusted' });
-    if (kind !== 'accepted') throw new Error(`bug: the version just signed is ${kind}`);
-    await this.#changed();
-    return signed;
-  }
-
-  #needAdmin(): Signer {
-    const admin = this.#admin;
-    if (admin !== undefined && this.isAdmin) return admin;
-    const { admins, members } = this.configuration;
-    const hosts = admins.map(({ host }) => members.find(member => member.host === host)?.name ?? host).join(', ');
-    throw new ClusterError(
-      'NO_ADMIN_KEY',
-      `this needs an admin key, which this host has not; nothing was changed. Do it on: ${hosts}`,
-      {
-        blame: 'operator',
-      },
-    );
-  }
-
-  /** On an admin host: writes every provisional member into the configuration. */
-  async #absorb(): Promise<void> {
-    const { provisional } = this.#roster;
-    if (!this.isAdmin || provisional.length === 0) return;
-    const content = contentOf(this.configuration);
-    try {
-      await this.#sign({ ...content, members: [...content.members, ...provisional.map(memberFrom)] });
-    } catch (error) {
-      // Nobody asked for this version, so nobody is there to be told: they stay provisional until the next change or start.
-      this.#log.error(
-        { err: error, code: 'NOT_ABSORBED' },
-        'admitted hosts could not be written into the configuration',
-      );
-    }
-  }
-
   /** False when there is no room for it. */
   async #keepInvite(invite: Invite): Promise<boolean> {
     const kept = await this.#invites.keep(invite);
     if (kept === 'new') this.#tell();
     return kept !== 'full';
-  }
-
-  #isAdminKey(hex: string): boolean {
-    return this.configuration.admins.some(({ key }) => key === hex);
   }
 
   #mayAdmit(): boolean {
@@ -581,16 +373,9 @@ export class Membership {
   }
 
   async #changed(): Promise<void> {
-    this.#settle();
+    this.#roll.settle();
     this.#tell();
-    await this.#absorb();
-  }
-
-  #settle(): void {
-    this.#roster = settleAdmissions(this.configuration, this.#admissions.values());
-    this.#clusterConfig = toClusterConfig(this.configuration, this.#admissions.values());
-    this.#members.clear();
-    for (const { peer, state } of this.#clusterConfig.members) if (state !== 'revoked') this.#members.add(peer);
+    await this.admin.absorb();
   }
 
   #tell(): void {

@@ -6,7 +6,7 @@
  */
 import { type Document, isMap, isNode, isScalar, isSeq, type YAMLMap } from 'yaml';
 import { ClusterError } from '../core/fault.js';
-import { readDocument } from './policy.js';
+import { readDocument } from './policy-document.js';
 import { hostPartName, joinPolicy, type PolicyPart, policyText, splitPolicy } from './policy-parts.js';
 
 export interface StoreAddition {

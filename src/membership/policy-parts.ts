@@ -10,7 +10,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Document, isMap, isNode, isScalar } from 'yaml';
 import { ClusterError } from '../core/fault.js';
-import { readDocument } from './policy.js';
+import { readDocument } from './policy-document.js';
 
 /** `head` and `tail` frame the host pieces. Order matters. */
 export type PolicyPartName = 'head' | 'tail' | `host:${string}`;

@@ -1,6 +1,5 @@
 /**
- * The policy's shape, as zod sees it: which keys there are, what a value may be. Positions, meaning and defaults are
- * policy.ts's. Editors get the same shape as a JSON Schema.
+ * The policy's shape, as zod sees it: which keys there are, what a value may be. Editors get the same shape as a JSON Schema.
  *
  * Every leaf says what is allowed, in words for operators, as its error text.
  */
@@ -255,6 +254,24 @@ export const policySchema = z.strictObject(
   },
   A_MAP,
 );
+
+/** The keys that a map at this place may have; none where there is no map, or one of names. */
+export function keysAt(path: readonly (string | number)[]): readonly string[] {
+  let shape: z.core.$ZodType = policySchema;
+  for (const step of path) {
+    shape = required(shape);
+    if (shape instanceof z.ZodObject) shape = shape.shape[step] ?? z.never();
+    else if (shape instanceof z.ZodRecord) shape = shape.valueType;
+    else if (shape instanceof z.ZodArray) shape = shape.element;
+  }
+  const map = required(shape);
+  return map instanceof z.ZodObject ? Object.keys(map.shape) : [];
+}
+
+/** The shape of a value that is there. */
+function required(shape: z.core.$ZodType): z.core.$ZodType {
+  return shape instanceof z.ZodOptional || shape instanceof z.ZodNullable ? required(shape.unwrap()) : shape;
+}
 
 /** What the file says, with sizes and durations read but no defaults put in. */
 export type PolicyInput = z.output<typeof policySchema>;

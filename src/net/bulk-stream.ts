@@ -4,7 +4,7 @@
  * libp2p 3 has six traps here, all found by trying; this file is the way round them.
  * - `for await (stream)` and everything built on it push what arrives into an unbounded queue: no back-pressure at all.
  *   So we pause the stream while more than `READ_AHEAD_BYTES` wait for the reader; yamux then stops its window.
- * - A paused stream still gets what its window had promised, and is reset above 4 MiB: net.ts keeps windows at 1 MiB.
+ * - A paused stream still gets what its window had promised, and is reset above 4 MiB: libp2p-node.ts keeps windows at 1 MiB.
  * - `onDrain()` makes its promise once and never anew, so from the second time on it returns at once and the sender runs
  *   ahead without end. So we listen for `drain` ourselves.
  * - When the other side closes while we are paused and our own side is closed, `close` comes although up to 1 MiB

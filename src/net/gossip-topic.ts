@@ -19,6 +19,7 @@ import type { ClusterId, PeerName } from '../core/ids.js';
 import type { GossipMessage } from '../core/messages.js';
 import { type FrameMemory, FrameOrder } from './frame-order.js';
 import { ADDRESSES_PER_FRAME_MAX, decodeFrame, encodeFrame, type FrameExtras } from './gossip-border.js';
+import { Listeners } from './listeners.js';
 import { TokenBucket } from './token-bucket.js';
 
 /** Sustained frames of one writer: heartbeats every 100 ms and full log deltas besides. 3 MiB/s at most. */
@@ -106,7 +107,7 @@ export class GossipTopic {
   /** By relay, what does not. */
   readonly #replayRates = new Map<PeerName, TokenBucket>();
   readonly #complainedMs = new Map<string, number>();
-  readonly #listeners = new Set<GossipListener>();
+  readonly #listeners: Listeners<Parameters<GossipListener>>;
   /** Judged and not yet delivered: GossipSub delivers the very object that it had judged. */
   readonly #judged = new WeakMap<Message, { readonly message: GossipMessage; readonly extras: FrameExtras }>();
   #frame = 0;
@@ -117,6 +118,7 @@ export class GossipTopic {
     this.#topic = topicOf(options.cluster);
     this.#writer = options.self.toMultihash().bytes;
     this.#order = new FrameOrder(options.memory);
+    this.#listeners = new Listeners(options.log);
     pubsub.topicValidators.set(this.#topic, (relay, message) => this.#judge(relay.toString() as PeerName, message));
     pubsub.addEventListener('message', ({ detail }) => this.#deliver(detail));
   }
@@ -127,8 +129,7 @@ export class GossipTopic {
   }
 
   listen(listener: GossipListener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   /** Frames of this start so far. */
@@ -214,13 +215,7 @@ export class GossipTopic {
     const { addresses, wallMs } = said.extras;
     if (addresses.length > 0) this.#options.onAddresses(author, addresses);
     if (wallMs > 0) this.#options.onClock(author, wallMs);
-    for (const listener of this.#listeners) {
-      try {
-        listener(author, said.message);
-      } catch (error) {
-        this.#options.log.error({ err: error }, 'bug: a listener of gossip threw');
-      }
-    }
+    this.#listeners.tell(author, said.message);
   }
 
   /** @returns false when it was said a moment ago. */

@@ -3,7 +3,7 @@
  *
  * One malformed message may be a bug or a bad cable; ten within ten minutes are not tried any further. A ban is short, in
  * memory and said aloud: it keeps a broken host from costing others their time, and does not judge it. Pure: time is
- * handed in. Driven by net.ts, which closes the connections of who is banned.
+ * handed in. Driven by start-net.ts, which closes the connections of who is banned.
  */
 import type { PeerName } from '../core/ids.js';
 

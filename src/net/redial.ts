@@ -3,7 +3,7 @@
  *
  * libp2p dials nothing that it discovers, and what its keep-alive redials it gives up after 80 s. So every few seconds
  * each member that is not connected is dialled at every address that is known of it, for ever: a partition heals in
- * under a second after its end (measured). One dial a peer at a time. Driven by net.ts.
+ * under a second after its end (measured). One dial a peer at a time. Driven by start-net.ts.
  */
 import type { Connection, PeerId } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';

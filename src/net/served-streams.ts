@@ -2,7 +2,7 @@
  * Served streams: the inbound streams that handlers of ours are serving now, counted a peer.
  *
  * Invariants: no peer has more than its limit open; each handler gets a signal that fires when its stream breaks or is
- * ended here; when the handler is done the stream is closed, and when it fails, reset. Driven by net.ts, which has
+ * ended here; when the handler is done the stream is closed, and when it fails, reset. Driven by start-net.ts, which has
  * checked who the peer is.
  */
 import type { Stream } from '@libp2p/interface';

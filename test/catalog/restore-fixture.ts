@@ -4,7 +4,8 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { Entry, EntryKind } from '../../src/catalog/entry.js';
 import type { ContentFrame, ContentRequest, PlacedEntry } from '../../src/catalog/restore-content.js';
-import { type RestoreProblem, type RestoreRequest, restoreTree } from '../../src/catalog/restore-tree.js';
+import type { RestoreProblem } from '../../src/catalog/restore-tally.js';
+import { type RestoreRequest, restoreTree } from '../../src/catalog/restore-tree.js';
 import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
 import type { BlobId, ParcelId } from '../../src/core/ids.js';
 

@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -18,8 +19,9 @@ import test from 'ava';
 import type { Entry } from '../../src/catalog/entry.js';
 import { comparePaths } from '../../src/catalog/path-order.js';
 import { escapePath } from '../../src/catalog/path-text.js';
+import { LINKS_KEPT_MAX } from '../../src/catalog/rehearse.js';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
-import { FAILED_KEPT_MAX } from '../../src/catalog/restore-tree.js';
+import { FAILED_KEPT_MAX } from '../../src/catalog/restore-tally.js';
 import { lutimes, posix } from '../../src/platform/posix.js';
 import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -159,6 +161,76 @@ test('a rehearsal of --overwrite looks past a file that stands in the place of a
   const { report } = await restore(request);
   t.deepEqual(rehearsed.report, report);
   t.like(report, { files: 1, bytes: 4, folders: 1 });
+});
+
+test('a rehearsal counts as the restore does: symlinks that are right, what no restore can make, and folders in the way', async t => {
+  const target = temporaryFolder(t);
+  const link = (path: string, to: string) => entryOf(path, { kind: 'symlink', target: Buffer.from(to) });
+  const blobs = new Blobs().add('four').add('x');
+  await restore({ target, list: placed([fileOf('a', 'four'), link('right', 'a'), link('wrong', 'a')]), blobs });
+  execFileSync('mkfifo', [join(target, 'pipe')]);
+  mkdirSync(join(target, 'way'));
+  mkdirSync(join(target, 'way2'));
+  const there = lstatSync(join(target, 'pipe'), { bigint: true });
+  const list = placed([
+    fileOf('a', 'four'),
+    entryOf('pipe', { kind: 'fifo', mtimeNs: there.mtimeNs }),
+    link('right', 'a'),
+    fileOf('way', 'x'),
+    link('way2', 'a'),
+    link('wrong', 'b'),
+  ]);
+  const request = { target, list, blobs, existing: 'overwrite' } as const;
+  const rehearsed = await restore({ ...request, dryRun: true });
+  t.is(readlinkSync(join(target, 'wrong')), 'a');
+  const restored = await restore(request);
+  t.like(restored.report, { files: 0, symlinks: 1, kept: 2, failed: 3 });
+  t.deepEqual(rehearsed.report, restored.report);
+  const byPath = ({ path: a }: { readonly path: Buffer }, { path: b }: { readonly path: Buffer }) =>
+    Buffer.compare(a, b);
+  t.deepEqual([...rehearsed.problems].sort(byPath), [...restored.problems].sort(byPath));
+});
+
+test('a rehearsal counts the content of a file with several names once, as the restore does', async t => {
+  const target = temporaryFolder(t);
+  const link = (path: string) => fileOf(path, 'four', { link: '0000000000000001' });
+  const blobs = new Blobs().add('four');
+  const fresh = { target, list: placed([link('a'), link('b'), link('c')]), blobs };
+  const rehearsed = await restore({ ...fresh, dryRun: true });
+  t.like(rehearsed.report, { files: 3, bytes: 4 });
+  t.deepEqual(rehearsed, await restore(fresh));
+
+  // One that is there and right is what the others are linked to.
+  const more = { ...fresh, list: placed([link('a'), link('d')]), existing: 'overwrite' } as const;
+  const again = await restore({ ...more, dryRun: true });
+  t.like(again.report, { kept: 1, files: 1, bytes: 0 });
+  t.deepEqual(again, await restore(more));
+});
+
+test('a rehearsal remembers the names of so many files, and counts each name of one more as a file of its own', async t => {
+  const file = (number: number, name: string) =>
+    fileOf(`${String(number).padStart(8, '0')}${name}`, 'x', { link: number.toString(16).padStart(16, '0') });
+  const list = placed([
+    ...Array.from({ length: LINKS_KEPT_MAX - 1 }, (_, number) => file(number, 'a')),
+    ...[LINKS_KEPT_MAX - 1, LINKS_KEPT_MAX].flatMap(number => [file(number, 'a'), file(number, 'b')]),
+  ]);
+  const target = join(temporaryFolder(t), 'target');
+  const { report } = await restore({ target, list, blobs: new Blobs(), dryRun: true });
+  t.like(report, { files: LINKS_KEPT_MAX + 3, bytes: LINKS_KEPT_MAX + 2 });
+});
+
+test('a rehearsal of --keep-existing tells of a file in the place of a folder, as the restore does', async t => {
+  const target = temporaryFolder(t);
+  writeFileSync(join(target, 'd'), 'no folder');
+  const request = {
+    target,
+    list: placed([entryOf('d', { kind: 'directory' })]),
+    blobs: new Blobs(),
+    existing: 'keep',
+  } as const;
+  const rehearsed = await restore({ ...request, dryRun: true });
+  t.deepEqual(rehearsed, await restore(request));
+  t.is(rehearsed.report.failed, 1);
 });
 
 test('below a path, its content lands in the target itself; a single file lands in it by its name', async t => {

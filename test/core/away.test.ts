@@ -32,6 +32,13 @@ function watching(hosts: number, { roaming = false } = {}) {
 
 const idsOf = (hosts: readonly SmallHost[]) => hosts.map(({ id }) => id).sort();
 
+function revoke(world: SmallWorld, { id }: SmallHost): void {
+  const members = world
+    .members()
+    .map(member => (member.host === id ? { ...member, state: 'revoked' as const } : member));
+  world.configure({ members });
+}
+
 test('who was away for long and came back with its copies is waited for half as long again the next time', t => {
   const { world, victim, livenessOf, absences } = watching(4);
   world.kill(victim);
@@ -76,6 +83,19 @@ test('a host that was cut off itself learns nothing about the others', t => {
   world.run(2 * DEAD_MS);
   for (const host of [victim, ...others]) world.revive(host);
   world.run(10 * MINUTE_MS);
+  t.deepEqual(absences(), []);
+});
+
+test('who is no member any more is no company: a host that was alone since learns nothing about the others', t => {
+  const { world, watcher, victim, others, absences } = watching(3);
+  const [last] = others as [SmallHost];
+  world.kill(victim);
+  world.run(MINUTE_MS);
+  revoke(world, last);
+  world.run(2 * DEAD_MS);
+  world.revive(victim);
+  world.run(10 * MINUTE_MS);
+  t.is(watcher.machine.host(victim.id)?.liveness, 'live');
   t.deepEqual(absences(), []);
 });
 
@@ -155,6 +175,17 @@ test('who is away as usual makes no outage; who is away for longer does, before 
   t.deepEqual(outages(), []);
   world.run(2 * MINUTE_MS);
   t.deepEqual([...(outages().at(-1) ?? [])].sort(), idsOf([victim, a, b]));
+});
+
+test('who is no member any more is not told of in an outage', t => {
+  const { world, victim, others, outages } = watching(9);
+  const away = [victim, ...others.slice(0, 4)];
+  for (const host of away) world.kill(host);
+  world.run(2 * MINUTE_MS);
+  t.deepEqual([...(outages().at(-1) ?? [])].sort(), idsOf(away));
+  revoke(world, victim);
+  world.run(MINUTE_MS);
+  t.deepEqual([...(outages().at(-1) ?? [])].sort(), idsOf(away.slice(1)));
 });
 
 test('members that hold no copies that count are neither counted nor missed', t => {

@@ -2,7 +2,7 @@
 import test from 'ava';
 import type { Effect } from '../../src/core/effects.js';
 import { hashHex } from '../../src/core/hash.js';
-import type { HostView } from '../../src/core/hosts.js';
+import type { HostView } from '../../src/core/host-view.js';
 import { type ParcelId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
 import { NO_CHANGE } from '../helpers/no-change.js';
 import { MIB, SmallWorld } from '../helpers/small-world.js';

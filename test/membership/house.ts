@@ -5,12 +5,14 @@
 import type { ExecutionContext } from 'ava';
 import type { Logger } from 'pino';
 import type { PeerName } from '../../src/core/ids.js';
+import type { InviteOrder } from '../../src/membership/admin.js';
 import { initCluster } from '../../src/membership/init-cluster.js';
 import { type Joined, type JoinOptions, joinCluster } from '../../src/membership/join-cluster.js';
 import { type Membership, openMembership } from '../../src/membership/membership.js';
 import { readRememberedPeers } from '../../src/membership/remembered-peers.js';
 import { type Spread, spreadMembership } from '../../src/membership/spread.js';
-import { type Net, startNet } from '../../src/net/net.js';
+import type { Net } from '../../src/net/net.js';
+import { startNet } from '../../src/net/start-net.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { addressOf, until } from '../net/fleet.js';
 import { HOUR_MS, silent } from './cast.js';
@@ -102,8 +104,8 @@ export class LiveHost {
     return this.net.peer;
   }
 
-  invite(terms: Partial<Parameters<Membership['createInvite']>[0]> = {}): Promise<string> {
-    return this.membership.createInvite({
+  invite(terms: Partial<InviteOrder> = {}): Promise<string> {
+    return this.membership.admin.createInvite({
       uses: 1,
       lifeMs: HOUR_MS,
       trust: 'trusted',

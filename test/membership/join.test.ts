@@ -42,13 +42,13 @@ test('a change on the admin host reaches all members, also one that was away', a
   const c = await house.admit(a, 'c');
   await b.meet(a);
   await c.meet(a);
-  await a.membership.addStore({ host: 'b', path: '/tank', limit: '3 GB' });
+  await a.membership.admin.addStore({ host: 'b', path: '/tank', limit: '3 GB' });
   const everybodyHas = (version: number) =>
     [b, c].every(({ membership }) => membership.configuration.version === version);
   await until(() => everybodyHas(a.membership.configuration.version), 'the new version to reach b and c');
 
   await c.down();
-  await a.membership.addStore({ host: 'c', path: '/tank', limit: '3 GB' });
+  await a.membership.admin.addStore({ host: 'c', path: '/tank', limit: '3 GB' });
   const back = await house.up(c.stateDir);
   await until(() => back.membership.configuration.hash === a.membership.configuration.hash, 'c to catch up');
   t.deepEqual(back.membership.configuration.policy.hosts.get('c')?.stores[0]?.path, '/tank');
@@ -259,7 +259,7 @@ test('a join that is tried again after its answer was lost takes no second use',
 test('an untrusted host gets the members and its own section, no others, and no invite; later versions too', async t => {
   const house = new House(t);
   const a = await house.found();
-  await a.membership.applyPolicy({
+  await a.membership.admin.applyPolicy({
     text: 'cluster: home\nhosts:\n  a:\n    stores: [{ path: /secret-place }]\n  pupil:\n    sources: { work: { path: /work } }\n',
   });
   const joined = await house.join(await a.invite({ trust: 'untrusted' }), 'pupil');
@@ -269,7 +269,7 @@ test('an untrusted host gets the members and its own section, no others, and no 
   t.deepEqual([...pupil.membership.configuration.policy.hosts.keys()], ['pupil']);
 
   await a.invite();
-  await a.membership.addSource({ host: 'pupil', name: 'more', path: '/more' });
+  await a.membership.admin.addSource({ host: 'pupil', name: 'more', path: '/more' });
   await until(
     () => pupil.membership.configuration.hash === a.membership.configuration.hash,
     'the new version to reach the pupil',
@@ -291,7 +291,7 @@ test('a revoked host is cut off', async t => {
   const a = await house.found();
   const b = await house.admit(a, 'b');
   await b.meet(a);
-  await a.membership.revoke('b', []);
+  await a.membership.admin.revoke('b', []);
   await until(() => a.net.connected().length === 0, 'the connection to close');
   await t.throwsAsync(house.join(await a.invite(), 'b', { stateDir: b.stateDir }), { code: 'ALREADY_IN_CLUSTER' });
   t.false(a.membership.isMember(b.peer));

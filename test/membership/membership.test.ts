@@ -74,9 +74,9 @@ test('a version from before a floor of timing is in use with the floor, and the 
     t.deepEqual([timing.scrubMs, timing.claimMs, timing.dropBackOffMs], [1_000, 1_000, 100]);
   }
   const reopened = await again(stateDir);
-  t.is((await reopened.drain('imac', false)).version, 3);
+  t.is((await reopened.admin.drain('imac', false)).version, 3);
   const text = `${policyText}defaults: { copies: 3 }\n`;
-  await t.throwsAsync(reopened.applyPolicy({ text }), {
+  await t.throwsAsync(reopened.admin.applyPolicy({ text }), {
     code: 'POLICY_INVALID',
     message: /timing\.scrub: .*at least 1s/,
   });
@@ -102,12 +102,12 @@ test('a policy is put in force, kept as it was written, and in force after a res
   const { stateDir, membership } = await founded(t);
   const told: number[] = [];
   membership.onChange(() => told.push(membership.configuration.version));
-  const applied = await membership.applyPolicy({ text: POLICY, file: 'p.yaml' });
+  const applied = await membership.admin.applyPolicy({ text: POLICY, file: 'p.yaml' });
   t.true(applied.changed);
   t.deepEqual(applied.warnings, []);
   t.deepEqual(told, [2]);
   t.deepEqual(membership.clusterConfig.sources, [{ source: sourceIdOf(membership.identity.host, 'docs'), copies: 3 }]);
-  t.false((await membership.applyPolicy({ text: POLICY })).changed);
+  t.false((await membership.admin.applyPolicy({ text: POLICY })).changed);
   const reopened = await again(stateDir);
   t.is(reopened.configuration.version, 2);
   t.is(reopened.configuration.policyText, POLICY);
@@ -115,7 +115,7 @@ test('a policy is put in force, kept as it was written, and in force after a res
 
 test('a policy that is wrong is refused with its place and changes nothing', async t => {
   const { membership } = await founded(t);
-  await t.throwsAsync(membership.applyPolicy({ text: 'cluster: home\ncopeis: 3\n', file: 'p.yaml' }), {
+  await t.throwsAsync(membership.admin.applyPolicy({ text: 'cluster: home\ncopeis: 3\n', file: 'p.yaml' }), {
     code: 'POLICY_INVALID',
     message: /^p\.yaml:2:1: copeis: unknown key/,
   });
@@ -124,52 +124,52 @@ test('a policy that is wrong is refused with its place and changes nothing', asy
 
 test('a section for a host that has not joined is a warning', async t => {
   const { membership } = await founded(t);
-  const { warnings } = await membership.addStore({ host: 'mini', path: '/tank', limit: '3 GB' });
+  const { warnings } = await membership.admin.addStore({ host: 'mini', path: '/tank', limit: '3 GB' });
   t.regex(warnings.join(), /hosts\.mini is no member/);
 });
 
 test('copies lowered and stores removed are listed and want a yes', async t => {
   const { membership } = await founded(t);
-  await membership.applyPolicy({ text: POLICY });
+  await membership.admin.applyPolicy({ text: POLICY });
   const lower = POLICY.replace('copies: 3', 'copies: 2').replace('[{ path: /disk }]', '[{ path: /other }]');
-  await t.throwsAsync(membership.applyPolicy({ text: lower }), {
+  await t.throwsAsync(membership.admin.applyPolicy({ text: lower }), {
     code: 'NEEDS_YES',
     message: /imac\/docs: copies 3 → 2\n.*imac: the store \/disk leaves/,
   });
   t.is(membership.configuration.version, 2);
-  t.true((await membership.applyPolicy({ text: lower, yes: true })).changed);
+  t.true((await membership.admin.applyPolicy({ text: lower, yes: true })).changed);
   t.is(membership.clusterConfig.sources[0]?.copies, 2);
 });
 
 test('a source that leaves stays in force, and does not come back with fewer copies unasked', async t => {
   const { membership } = await founded(t);
-  await membership.applyPolicy({ text: POLICY });
+  await membership.admin.applyPolicy({ text: POLICY });
   const source = sourceIdOf(membership.identity.host, 'docs');
-  await membership.applyPolicy({ text: 'cluster: home\nhosts:\n  imac:\n    stores: [{ path: /disk }]\n' });
+  await membership.admin.applyPolicy({ text: 'cluster: home\nhosts:\n  imac:\n    stores: [{ path: /disk }]\n' });
   t.deepEqual(membership.clusterConfig.sources, [{ source, copies: 3 }]);
-  await t.throwsAsync(membership.addSource({ host: 'imac', name: 'docs', path: '/docs', copies: 1 }), {
+  await t.throwsAsync(membership.admin.addSource({ host: 'imac', name: 'docs', path: '/docs', copies: 1 }), {
     code: 'NEEDS_YES',
   });
-  await membership.addSource({ host: 'imac', name: 'docs', path: '/docs', copies: 4 });
+  await membership.admin.addSource({ host: 'imac', name: 'docs', path: '/docs', copies: 4 });
   t.deepEqual(membership.clusterConfig.sources, [{ source, copies: 4 }]);
   t.deepEqual(membership.configuration.archived, []);
 });
 
 test('an archived source is forgotten once, with its head; what is in the policy is not', async t => {
   const { membership } = await founded(t);
-  await membership.applyPolicy({ text: POLICY });
+  await membership.admin.applyPolicy({ text: POLICY });
   const source = sourceIdOf(membership.identity.host, 'docs');
-  t.false(await membership.forgetArchived(source, 4));
+  t.false(await membership.admin.forgetArchived(source, 4));
   t.is(membership.configuration.version, 2);
-  await membership.applyPolicy({ text: 'cluster: home\nhosts:\n  imac:\n    stores: [{ path: /disk }]\n' });
-  t.true(await membership.forgetArchived(source, 4));
+  await membership.admin.applyPolicy({ text: 'cluster: home\nhosts:\n  imac:\n    stores: [{ path: /disk }]\n' });
+  t.true(await membership.admin.forgetArchived(source, 4));
   t.deepEqual(membership.clusterConfig.sources, []);
   t.deepEqual(membership.configuration.forgotten, [{ source, seq: 4 }]);
   // Back, and gone once more.
-  await membership.applyPolicy({ text: POLICY });
+  await membership.admin.applyPolicy({ text: POLICY });
   t.deepEqual(membership.configuration.forgotten, [{ source, seq: 4 }]);
-  await membership.applyPolicy({ text: 'cluster: home\n', yes: true });
-  t.true(await membership.forgetArchived(source, 7));
+  await membership.admin.applyPolicy({ text: 'cluster: home\n', yes: true });
+  t.true(await membership.admin.forgetArchived(source, 7));
   t.deepEqual(membership.configuration.forgotten, [{ source, seq: 7 }]);
 });
 
@@ -177,32 +177,34 @@ test('released snapshots are kept up to a number, those released first go', asyn
   const { membership } = await founded(t);
   const ids = Array.from({ length: RELEASED_MAX + 1 }, (_, n) => parseObjectId(`${n}`.padStart(64, '0')));
   const [first, ...others] = ids;
-  await membership.releaseSnapshots(first === undefined ? [] : [first]);
+  await membership.admin.releaseSnapshots(first === undefined ? [] : [first]);
   const { version } = membership.configuration;
-  await membership.releaseSnapshots(ids.slice(0, 1));
+  await membership.admin.releaseSnapshots(ids.slice(0, 1));
   t.is(membership.configuration.version, version, 'nothing new is no new version');
-  await membership.releaseSnapshots(others);
+  await membership.admin.releaseSnapshots(others);
   t.deepEqual(membership.configuration.released, others);
 });
 
 test('one-line changes keep the comments', async t => {
   const { membership } = await founded(t);
-  await membership.applyPolicy({ text: POLICY });
-  await membership.addStore({ host: 'imac', path: '/new', reserve: '5 GB' });
-  await membership.addSource({ host: 'imac', name: 'pics', path: '/pics', copies: 1, every: '30m', watch: true });
+  await membership.admin.applyPolicy({ text: POLICY });
+  await membership.admin.addStore({ host: 'imac', path: '/new', reserve: '5 GB' });
+  await membership.admin.addSource({ host: 'imac', name: 'pics', path: '/pics', copies: 1, every: '30m', watch: true });
   t.true(membership.configuration.policy.hosts.get('imac')?.sources[1]?.watch);
   t.regex(membership.configuration.policyText, /^cluster: home # ours$/m);
   t.deepEqual(
     membership.configuration.policy.hosts.get('imac')?.sources.map(({ name }) => name),
     ['docs', 'pics'],
   );
-  await t.throwsAsync(membership.addStore({ host: 'imac', path: '/new' }), { code: 'STORE_EXISTS' });
-  await t.throwsAsync(membership.addStore({ host: 'imac', path: 'relative' }), { code: 'POLICY_INVALID' });
+  await t.throwsAsync(membership.admin.addStore({ host: 'imac', path: '/new' }), { code: 'STORE_EXISTS' });
+  await t.throwsAsync(membership.admin.addStore({ host: 'imac', path: 'relative' }), { code: 'POLICY_INVALID' });
 });
 
 test('changes made at once are made one after the other', async t => {
   const { membership } = await founded(t);
-  await Promise.all(['a', 'b', 'c', 'd'].map(name => membership.addSource({ host: 'imac', name, path: `/${name}` })));
+  await Promise.all(
+    ['a', 'b', 'c', 'd'].map(name => membership.admin.addSource({ host: 'imac', name, path: `/${name}` })),
+  );
   t.is(membership.configuration.version, 5);
   t.deepEqual(
     membership.configuration.policy.hosts.get('imac')?.sources.map(({ name }) => name),
@@ -212,16 +214,16 @@ test('changes made at once are made one after the other', async t => {
 
 test('addresses of a member can be said anew, and the policy stands instead of them', async t => {
   const { membership } = await founded(t);
-  await membership.setAddresses('imac', ['/ip4/10.0.0.1/tcp/4747']);
+  await membership.admin.setAddresses('imac', ['/ip4/10.0.0.1/tcp/4747']);
   t.deepEqual(membership.configuration.members[0]?.addresses, ['/ip4/10.0.0.1/tcp/4747']);
-  await t.throwsAsync(membership.setAddresses('imac', ['nowhere']), { code: 'BAD_ADDRESS' });
-  await t.throwsAsync(membership.setAddresses('other', []), { code: 'NO_SUCH_HOST', message: /there are: imac/ });
+  await t.throwsAsync(membership.admin.setAddresses('imac', ['nowhere']), { code: 'BAD_ADDRESS' });
+  await t.throwsAsync(membership.admin.setAddresses('other', []), { code: 'NO_SUCH_HOST', message: /there are: imac/ });
 });
 
 test('an invite is open until it expires, also over a restart', async t => {
   const { stateDir, membership, clock } = await founded(t);
   t.false(membership.strangersWelcome());
-  const token = parseToken(await membership.createInvite(TERMS));
+  const token = parseToken(await membership.admin.createInvite(TERMS));
   t.deepEqual(token.doors, [{ peer: membership.identity.peer, addresses: TERMS.addresses }]);
   t.true(membership.strangersWelcome());
   t.true((await again(stateDir)).strangersWelcome());
@@ -235,9 +237,9 @@ test('an invite is open until it expires, also over a restart', async t => {
 
 test('a clock that was set back does not open an expired invite again once an admin has signed later', async t => {
   const { membership, clock } = await founded(t);
-  await membership.createInvite(TERMS);
+  await membership.admin.createInvite(TERMS);
   clock.nowMs = NOON_MS + 2 * HOUR_MS;
-  await membership.applyPolicy({ text: POLICY });
+  await membership.admin.applyPolicy({ text: POLICY });
   clock.nowMs = NOON_MS;
   t.false(membership.strangersWelcome());
 });
@@ -261,9 +263,9 @@ test('without an admin key nothing is signed, and the hosts that have one are na
   const membership = await again(stateDir);
   t.false(membership.isAdmin);
   for (const wish of [
-    () => membership.createInvite(TERMS),
-    () => membership.applyPolicy({ text: POLICY }),
-    () => membership.setAddresses('imac', []),
+    () => membership.admin.createInvite(TERMS),
+    () => membership.admin.applyPolicy({ text: POLICY }),
+    () => membership.admin.setAddresses('imac', []),
   ]) {
     await t.throwsAsync(wish, { code: 'NO_ADMIN_KEY', message: /Do it on: imac/ });
   }
@@ -271,7 +273,7 @@ test('without an admin key nothing is signed, and the hosts that have one are na
 
 test('an admin host writes an admission down by itself, also one that it was too dead to write before', async t => {
   const { stateDir, membership } = await founded(t);
-  const { invite, seed } = parseToken(await membership.createInvite({ ...TERMS, uses: 2 }));
+  const { invite, seed } = parseToken(await membership.admin.createInvite({ ...TERMS, uses: 2 }));
   const self = selfKey(membership);
   t.true(await membership.acceptAdmission(admission({ invite, seed }, newKey(), self).raw));
   t.like(membership.configuration.members[1], { name: 'guest', state: 'active', invite: invite.id });
@@ -286,7 +288,7 @@ test('an admin host writes an admission down by itself, also one that it was too
 
 test('a third admission on an invite for two is refused, and wants a person', async t => {
   const { membership } = await founded(t);
-  const made = parseToken(await membership.createInvite({ ...TERMS, uses: 2 }));
+  const made = parseToken(await membership.admin.createInvite({ ...TERMS, uses: 2 }));
   const self = selfKey(membership);
   for (const name of ['one', 'two', 'three'])
     await membership.acceptAdmission(admission(made, newKey(), self, name).raw);
@@ -313,7 +315,7 @@ test('an admission or an invite that is not of this cluster is not kept', async 
 
 test('a damaged invite on disk is left where it is and counts for nothing', async t => {
   const { membership, stateDir } = await founded(t);
-  const { invite } = parseToken(await membership.createInvite(TERMS));
+  const { invite } = parseToken(await membership.admin.createInvite(TERMS));
   await writeFile(join(stateDir, 'invites', invite.id), invite.raw.subarray(0, 50));
   const reopened = await again(stateDir);
   t.false(reopened.strangersWelcome());
@@ -322,39 +324,39 @@ test('a damaged invite on disk is left where it is and counts for nothing', asyn
 
 test('a revoked host is a member no more, and the last admin cannot be revoked', async t => {
   const { membership } = await founded(t);
-  const made = parseToken(await membership.createInvite(TERMS));
+  const made = parseToken(await membership.admin.createInvite(TERMS));
   const guest = newKey();
   await membership.acceptAdmission(admission(made, guest, selfKey(membership)).raw);
   const peer = membership.configuration.members[1]?.peer;
   if (peer === undefined) return t.fail();
   t.true(membership.isMember(peer));
-  await membership.revoke('guest', []);
+  await membership.admin.revoke('guest', []);
   t.false(membership.isMember(peer));
   t.is(membership.readerOf(peer), undefined);
-  await t.throwsAsync(membership.revoke('imac', []), {
+  await t.throwsAsync(membership.admin.revoke('imac', []), {
     code: 'LAST_ADMIN',
     message: /nothing was changed.*admin\.key.*another member.*revoke imac there/,
   });
-  await t.throwsAsync(membership.revoke('guest', []), { code: 'NO_SUCH_HOST' });
+  await t.throwsAsync(membership.admin.revoke('guest', []), { code: 'NO_SUCH_HOST' });
 });
 
 test('a host that is drained stays a member that holds nothing more, until that is undone', async t => {
   const { membership } = await founded(t);
-  const made = parseToken(await membership.createInvite(TERMS));
+  const made = parseToken(await membership.admin.createInvite(TERMS));
   await membership.acceptAdmission(admission(made, newKey(), selfKey(membership)).raw);
   const stateOf = () => membership.clusterConfig.members.find(({ name }) => name === 'guest')?.state;
-  const { version } = await membership.drain('guest', false);
+  const { version } = await membership.admin.drain('guest', false);
   t.is(stateOf(), 'draining');
-  t.is((await membership.drain('guest', false)).version, version);
-  await membership.drain('guest', true);
+  t.is((await membership.admin.drain('guest', false)).version, version);
+  await membership.admin.drain('guest', true);
   t.is(stateOf(), 'active');
-  await t.throwsAsync(membership.drain('nobody', false), { code: 'NO_SUCH_HOST' });
+  await t.throwsAsync(membership.admin.drain('nobody', false), { code: 'NO_SUCH_HOST' });
 });
 
 test('a configuration of a peer takes effect, a forged one does not', async t => {
   const { membership } = await founded(t);
   const copy = { ...membership.configuration };
-  await membership.applyPolicy({ text: POLICY });
+  await membership.admin.applyPolicy({ text: POLICY });
   const forger = newKey();
   t.like(await membership.acceptVersion(found([forger]).raw), { kind: 'refused', because: 'other-cluster' });
   t.is((await membership.acceptVersion(copy.raw)).kind, 'known');
@@ -385,7 +387,7 @@ test('a hint tells whether its writer is worth asking', async t => {
   const { membership } = await founded(t);
   const hint = membership.hint();
   t.false(membership.lacks(hint));
-  await membership.applyPolicy({ text: POLICY });
+  await membership.admin.applyPolicy({ text: POLICY });
   t.false(membership.lacks(hint));
   t.true(membership.lacks({ ...membership.hint(), version: 3 }));
   t.true(membership.lacks({ ...membership.hint(), hash: 'ab'.repeat(32) }));

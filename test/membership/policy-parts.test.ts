@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { parsePolicy } from '../../src/membership/policy.js';
+import { parsePolicy } from '../../src/membership/parse-policy.js';
 import { addSource, addStore } from '../../src/membership/policy-edit.js';
 import { hostPartName, joinPolicy, splitPolicy } from '../../src/membership/policy-parts.js';
 import { law } from '../helpers/law.js';

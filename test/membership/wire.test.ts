@@ -12,7 +12,8 @@ import { loadAdminKey, loadOrCreateAdminKey } from '../../src/membership/identit
 import { parseToken, type Token } from '../../src/membership/invite.js';
 import { JOIN_PROTOCOL, REFUSALS } from '../../src/membership/join-protocol.js';
 import { peerNameOf } from '../../src/membership/peer-key.js';
-import { type Net, startNet } from '../../src/net/net.js';
+import type { Net } from '../../src/net/net.js';
+import { startNet } from '../../src/net/start-net.js';
 import { signerFromSeed } from '../../src/platform/ed25519.js';
 import { addressOf } from '../net/fleet.js';
 import { hostOf, type Key, newKey, next, silent } from './cast.js';
@@ -224,9 +225,9 @@ test('two admins that signed apart end with one chain on every host, and the one
   const apart = await house.up(b.stateDir); // with its admin key, and nobody to talk to
 
   t.true(apart.membership.isAdmin);
-  await apart.membership.addStore({ host: 'b', path: '/one' });
-  await apart.membership.addStore({ host: 'b', path: '/two' });
-  await a.membership.addStore({ host: 'a', path: '/three' });
+  await apart.membership.admin.addStore({ host: 'b', path: '/one' });
+  await apart.membership.admin.addStore({ host: 'b', path: '/two' });
+  await a.membership.admin.addStore({ host: 'a', path: '/three' });
   t.is(apart.membership.configuration.version, a.membership.configuration.version + 1);
 
   const back = await house.up(a.stateDir);

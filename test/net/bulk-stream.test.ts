@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { pausingSource, READ_AHEAD_BYTES, send } from '../../src/net/bulk-stream.js';
-import { type Net, STREAM_WINDOW_BYTES_MAX } from '../../src/net/net.js';
+import { STREAM_WINDOW_BYTES_MAX } from '../../src/net/libp2p-node.js';
+import type { Net } from '../../src/net/net.js';
 import { House, settled, until } from './fleet.js';
 
 const BULK = '/scatterhoard/bulk-test/1';

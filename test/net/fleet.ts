@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
 import { type Logger, pino } from 'pino';
 import { type ClusterId, type PeerName, parseClusterId } from '../../src/core/ids.js';
-import { type Net, type NetOptions, startNet } from '../../src/net/net.js';
+import type { Net, NetOptions } from '../../src/net/net.js';
+import { startNet } from '../../src/net/start-net.js';
 
 export const CLUSTER: ClusterId = parseClusterId('0123456789abcdef0123456789abcdef');
 

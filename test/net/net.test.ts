@@ -229,7 +229,7 @@ test('two members of one cluster find each other by mDNS, and a host of another 
 
 test('a process whose net has stopped ends by itself', async t => {
   const script = `
-    import { startNet } from ${JSON.stringify(new URL('../../src/net/net.js', import.meta.url).href)};
+    import { startNet } from ${JSON.stringify(new URL('../../src/net/start-net.js', import.meta.url).href)};
     import { pino } from ${JSON.stringify(import.meta.resolve('pino'))};
     const members = new Set();
     const start = fill => startNet({

@@ -1,7 +1,8 @@
 import test, { type ExecutionContext } from 'ava';
 import { send } from '../../src/net/bulk-stream.js';
 import { FETCH_PROTOCOL, serveFetch } from '../../src/net/fetch-protocol.js';
-import { type Net, STREAMS_PER_STRANGER_MAX } from '../../src/net/net.js';
+import { STREAMS_PER_STRANGER_MAX } from '../../src/net/gating.js';
+import type { Net } from '../../src/net/net.js';
 import { OBJECT_PROTOCOL, serveObjects } from '../../src/net/object-protocol.js';
 import { STATE_PROTOCOL, serveState } from '../../src/net/state-protocol.js';
 import { addressOf, type Host, House, until } from './fleet.js';

@@ -10,7 +10,7 @@ import { yamux } from '@libp2p/yamux';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import { send } from '../../../src/net/bulk-stream.js';
-import { STREAM_WINDOW_BYTES_MAX } from '../../../src/net/net.js';
+import { STREAM_WINDOW_BYTES_MAX } from '../../../src/net/libp2p-node.js';
 
 const PROTOCOL = '/scatterhoard-bench/raw/1';
 const PIECE = Buffer.alloc(64 * 1024, 'raw');

@@ -1,7 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { DEFAULT_TIMING, HOSTS_MAX } from '../../src/core/cluster-config.js';
-import { POLICY_BYTES_MAX, PolicyError, parsePolicy } from '../../src/membership/policy.js';
+import { POLICY_BYTES_MAX, parsePolicy } from '../../src/membership/parse-policy.js';
+import { PolicyError } from '../../src/membership/policy-report.js';
 import { policyJsonSchema } from '../../src/membership/policy-schema.js';
 import { law } from '../helpers/law.js';
 
@@ -93,6 +94,28 @@ timing: { heartbeat: 5 }
   t.regex(problems[6] ?? '', /^p\.yaml:6:34: hosts\.m\.sources\.photos\.copies: bad value 33;/);
   t.regex(problems[7] ?? '', /^p\.yaml:7:40: hosts\.m\.addresses\.1: bad value "nowhere"; allowed: a multiaddr/);
   t.regex(problems[8] ?? '', /^p\.yaml:8:22: timing\.heartbeat: bad value 5; allowed: a duration/);
+});
+
+test('an unknown key is told with the keys of its own place, whatever the names around it', t => {
+  const problems = problemsOf(`cluster: home
+hosts:
+  keep: { up: 1, limits: { peers: { keep: { up: 1 } } }, stores: [{ path: /a, up: 1 }] }
+  stores: { sources: { limits: { path: /b, up: 1, keep: { up: 1 } } } }
+timing: { up: 1 }
+`);
+  const source =
+    'path, copies, every, at, watch, jitter, exclude, keep, hold, brake, before, after, onFailure, hookTimeout, crossMounts';
+  t.deepEqual(
+    problems.slice(0, 5).map(problem => problem.replace(/^p\.yaml:\d+:\d+: /, '')),
+    [
+      'hosts.keep.up: unknown key; allowed: domain, roaming, catalog, addresses, stores, sources, limits',
+      'hosts.keep.limits.peers.keep.up: unknown key; allowed: upload, download',
+      'hosts.keep.stores.0.up: unknown key; allowed: path, name, limit, reserve',
+      `hosts.stores.sources.limits.up: unknown key; allowed: ${source}`,
+      'hosts.stores.sources.limits.keep.up: unknown key; allowed: last, hourly, daily, weekly, monthly, yearly',
+    ],
+  );
+  t.regex(problems[5] ?? '', /timing\.up: unknown key; allowed: heartbeat, heartbeatPerHost, suspect, .*treeEvery$/);
 });
 
 test('limits are bytes a second, and not so few that streams stand still', t => {

@@ -1,0 +1,86 @@
+/**
+ * Placed entries: a snapshot's entries as a restore walks them, pass by pass, each with the path that it may be written to.
+ *
+ * Names that may not be written, and names that the target takes for one that it has already, are refused, in every pass
+ * the same ones, and told in the pass that reports. A folder is closed behind its last entry.
+ *
+ * Driven by restore-tree.ts.
+ */
+import type { Entry } from './entry.js';
+import type { LackingEntries, PlacedEntry } from './restore-content.js';
+import { FoldedNames } from './restore-folding.js';
+import type { NotSet } from './restore-metadata.js';
+import { type OpenFolder, RestoreOrder } from './restore-names.js';
+import type { RestoreTally } from './restore-tally.js';
+import type { RestoreMark } from './restore-target.js';
+
+export interface PlacedBelow extends PlacedEntry {
+  /** Relative to the target. */
+  readonly path: Buffer;
+}
+
+const STANDS_IN: NotSet = {
+  what: 'mode and time',
+  because: 'the entry of this folder cannot be read; if it is new, it is open to the owner of its content alone',
+};
+
+export interface PlacedEntriesContext {
+  /** Gives the same entries at each call, in path order. */
+  readonly entries: (signal: AbortSignal) => AsyncIterable<PlacedEntry | LackingEntries>;
+  readonly under: RestoreMark['under'];
+  readonly folder: Buffer;
+  /** Two names of a folder may be one on the target. */
+  readonly foldsNames: boolean;
+  readonly tally: RestoreTally;
+  readonly signal: AbortSignal;
+}
+
+export class PlacedEntries {
+  readonly #of: PlacedEntriesContext;
+
+  constructor(context: PlacedEntriesContext) {
+    this.#of = context;
+  }
+
+  /** The entries that may be written. Refused ones are told once, in the pass that reports. */
+  async *each({
+    report,
+    signal = this.#of.signal,
+    onClosed = () => {},
+  }: {
+    readonly report: boolean;
+    readonly signal?: AbortSignal;
+    readonly onClosed?: (folder: OpenFolder) => void;
+  }): AsyncIterable<PlacedBelow> {
+    const order = new RestoreOrder(this.#of.under);
+    const names = this.#of.foldsNames ? new FoldedNames(this.#of.folder) : undefined;
+    /** The open ones of which nothing is known that could be set when they are closed, or that have no place. */
+    const leftAlone = new Set<Entry>();
+    const close = (folder: OpenFolder): void => {
+      if (!leftAlone.delete(folder.entry)) onClosed(folder);
+    };
+    for await (const item of this.#of.entries(signal)) {
+      signal.throwIfAborted();
+      if ('lacking' in item) {
+        this.#of.tally.lack(item);
+        continue;
+      }
+      const { entry, isStandIn } = item;
+      if (isStandIn) leftAlone.add(entry);
+      if (isStandIn && report) this.#of.tally.faults(entry, [STANDS_IN]);
+      const verdict = order.next(entry);
+      for (const folder of verdict.closed) close(folder);
+      if (verdict.act === 'refuse') {
+        if (report) this.#of.tally.fail(entry.path, verdict.because, { retry: false });
+        continue;
+      }
+      const taken = names?.next(verdict.path);
+      if (taken === undefined) yield { ...item, path: verdict.path };
+      else {
+        if (entry.kind === 'directory') leftAlone.add(entry);
+        if (report) this.#of.tally.fail(entry.path, taken, { retry: false });
+      }
+    }
+    for (const folder of order.end()) close(folder);
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Read back: does what stands at a place say what its entry says? Content, kind, time, attributes, mode and owner.
+ *
+ * Driven by restore-tree.ts, in the pass that `verify` adds.
+ */
+import { lstatSync } from 'node:fs';
+import type { Entry } from './entry.js';
+import { hashFile, hasMetadataOf, sameTime } from './restore-files.js';
+import { hasAttributesOf } from './restore-metadata.js';
+import { isSymlinkTo } from './restore-symlink.js';
+import { UNMAKEABLE } from './restore-tally.js';
+
+/** @returns what differs at the place; undefined when all is as the entry says. */
+export async function readBack(
+  entry: Entry,
+  {
+    place,
+    signal,
+    onRead,
+  }: { readonly place: Buffer; readonly signal: AbortSignal; readonly onRead: (bytes: number) => void },
+): Promise<string | undefined> {
+  const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
+  if (there === undefined) return 'it is not there';
+  switch (entry.kind) {
+    case 'directory':
+      if (!there.isDirectory()) return 'it is no folder';
+      break;
+    case 'symlink':
+      if (!there.isSymbolicLink()) return 'it is no symlink';
+      return isSymlinkTo(entry.target, { there, place }) ? undefined : 'it points elsewhere';
+    case 'file':
+      if (!there.isFile()) return 'it is no file';
+      if (there.size !== BigInt(entry.size)) return `it has ${there.size} bytes instead of ${entry.size}`;
+      if ((await hashFile(place, signal)) !== entry.blob) return 'its bytes differ';
+      onRead(entry.size);
+      break;
+    default:
+      return UNMAKEABLE;
+  }
+  if (!sameTime(there.mtimeNs, entry.mtimeNs)) return 'its time differs';
+  if (!hasAttributesOf(place, entry)) return 'its attributes differ';
+  // Bits that were left out on purpose have been told already.
+  return hasMetadataOf({ ...there, mode: there.mode | BigInt(entry.mode & 0o6000) } as typeof there, entry)
+    ? undefined
+    : 'its mode or owner differs';
+}

@@ -1,0 +1,66 @@
+/**
+ * Restore symlink: one symlink, made beside its place, given all but its name, and then put there whole.
+ *
+ * Driven by restore-tree.ts.
+ */
+import { type BigIntStats, lstatSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import type { Entry } from './entry.js';
+import { checkParents, sameTime } from './restore-files.js';
+import { type NotSet, setAllButTimeOfSymlink, setTime } from './restore-metadata.js';
+import type { RestoreParts } from './restore-parts.js';
+import { below, type ExistingFiles, type RestoreTarget } from './restore-target.js';
+
+export interface SymlinkOutcome {
+  /** `kept`: it was there and right, or was to be kept. */
+  readonly kind: 'made' | 'kept';
+  readonly faults: readonly NotSet[];
+}
+
+export const FOLDER_IN_PLACE = 'a folder is there in its place';
+
+/** Whether what stands at a place is a symlink to `target`. */
+export const isSymlinkTo = (
+  target: Buffer | undefined,
+  { there, place }: { readonly there: BigIntStats; readonly place: Buffer },
+): boolean => there.isSymbolicLink() && target?.equals(readlinkSync(place, 'buffer')) === true;
+
+/** @throws what keeps it from being made; nothing of it is left then */
+export function restoreSymlink(
+  entry: Entry,
+  {
+    path,
+    target: { folder, state },
+    existing,
+    parts,
+  }: {
+    /** Relative to the target. */
+    readonly path: Buffer;
+    readonly target: RestoreTarget;
+    readonly existing: ExistingFiles;
+    readonly parts: RestoreParts;
+  },
+): SymlinkOutcome {
+  const { target } = entry;
+  if (target === undefined) throw new Error('the snapshot has no target for this symlink');
+  checkParents(folder, path);
+  const place = below(folder, path);
+  const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
+  if (there !== undefined) {
+    if (existing === 'keep') return { kind: 'kept', faults: [] };
+    if (isSymlinkTo(target, { there, place }) && state !== 'fresh') {
+      // An earlier run may have ended between making it and setting its time.
+      return { kind: 'kept', faults: sameTime(there.mtimeNs, entry.mtimeNs) ? [] : setTime(place, entry) };
+    }
+    if (there.isDirectory()) throw new Error(FOLDER_IN_PLACE);
+    if (existing !== 'overwrite') throw new Error('something else has its name in the target already');
+  }
+  const part = parts.pathFor(path);
+  try {
+    symlinkSync(target, part);
+    const faults = [...setAllButTimeOfSymlink(part, entry), ...setTime(part, entry)];
+    renameSync(part, place);
+    return { kind: 'made', faults };
+  } finally {
+    rmSync(part, { force: true });
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Restore tally: what has come of a restore's entries. Each thing that went wrong is told as it happens; the rest is
+ * counted, for who watches and for the report at the end.
+ *
+ * It also knows whether running the same restore again would help. Driven by restore-tree.ts and its passes.
+ */
+import type { Entry } from './entry.js';
+import type { LackingEntries } from './restore-content.js';
+import { messageOf, type Outcome, pathKey, throwIfStopping } from './restore-files.js';
+import type { NotSet } from './restore-metadata.js';
+
+/** Told as it happens: there may be as many as entries. */
+export type RestoreProblem =
+  | { readonly kind: 'failed'; readonly path: Buffer; readonly because: string }
+  /** Entries that come somewhere after `path`. */
+  | { readonly kind: 'lacking'; readonly path: Buffer; readonly because: string }
+  | { readonly kind: 'not-set'; readonly path: Buffer; readonly what: NotSet['what']; readonly because: string };
+
+export interface RestoreProgress {
+  readonly phase: 'write' | 'finish' | 'verify';
+  /** Regular files with an outcome (in `verify`: read back), and bytes written (read back). */
+  readonly files: number;
+  readonly bytes: number;
+}
+
+export interface RestoreReport {
+  readonly files: number;
+  readonly bytes: number;
+  readonly folders: number;
+  readonly symlinks: number;
+  /** Files and symlinks that were there and right, or were to be kept. */
+  readonly kept: number;
+  readonly failed: number;
+  readonly notSet: number;
+  /** Read back and right; 0 without `verify`. */
+  readonly verified: number;
+  /** The mark was left: the same command, run again, tries what failed once more. */
+  readonly resumable: boolean;
+}
+
+/** Paths that failed, kept for the reading back, which else tells of each once more: some 10 MiB. */
+export const FAILED_KEPT_MAX = 65_536;
+
+/** Why an entry of such a kind fails. */
+export const UNMAKEABLE = 'pipes, sockets and devices cannot be made by this version';
+
+export interface TallyOptions {
+  /** Reading back will ask which paths have failed. */
+  readonly verify: boolean;
+  readonly onProblem: (problem: RestoreProblem) => void;
+  readonly onProgress: (progress: RestoreProgress) => void;
+}
+
+export class RestoreTally {
+  readonly #options: TallyOptions;
+  readonly #counts = {
+    files: 0,
+    bytes: 0,
+    folders: 0,
+    symlinks: 0,
+    kept: 0,
+    failed: 0,
+    notSet: 0,
+    verified: 0,
+  };
+  #phase: RestoreProgress['phase'] = 'write';
+  /** Since writing, or reading back, has begun. */
+  #filesDone = 0;
+  #bytesMoved = 0;
+  #retry = false;
+  /** Paths that have been told as failed, as far as they are kept. */
+  readonly #failedPaths = new Set<string>();
+  /** After which paths entries are lacking. */
+  readonly #lacking = new Set<string>();
+
+  constructor(options: TallyOptions) {
+    this.#options = options;
+  }
+
+  /** The same command, run again, tries what failed once more. */
+  get isResumable(): boolean {
+    return this.#retry;
+  }
+
+  get report(): RestoreReport {
+    return { ...this.#counts, resumable: this.#retry };
+  }
+
+  begin(phase: 'finish' | 'verify'): void {
+    this.#phase = phase;
+    if (phase === 'finish') return;
+    this.#filesDone = 0;
+    this.#bytesMoved = 0;
+  }
+
+  count(what: 'folders' | 'symlinks' | 'kept' | 'verified'): void {
+    this.#counts[what] += 1;
+  }
+
+  countFile(bytes: number): void {
+    this.#counts.files += 1;
+    this.#counts.bytes += bytes;
+  }
+
+  /** A regular file has its outcome. */
+  settled({ path }: Entry, outcome: Outcome): void {
+    this.#filesDone += 1;
+    switch (outcome.kind) {
+      case 'restored':
+        this.countFile(outcome.bytes);
+        break;
+      case 'kept':
+        this.count('kept');
+        break;
+      case 'failed':
+        this.fail(path, outcome.because, outcome);
+        break;
+    }
+    this.tell();
+  }
+
+  /** Written, or read back. */
+  moved(bytes: number): void {
+    this.#bytesMoved += bytes;
+  }
+
+  /** A regular file has been read back. */
+  wasRead(): void {
+    this.#filesDone += 1;
+  }
+
+  tell(): void {
+    this.#options.onProgress({ phase: this.#phase, files: this.#filesDone, bytes: this.#bytesMoved });
+  }
+
+  /** Does what concerns one entry alone: where that fails, the entry has, and the others go on. */
+  guarded(entry: Entry, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      throwIfStopping(error);
+      this.fail(entry.path, messageOf(error), { retry: false });
+    }
+  }
+
+  fail(path: Buffer, because: string, { retry }: { readonly retry: boolean }): void {
+    this.#counts.failed += 1;
+    this.#retry ||= retry;
+    if (this.#options.verify && this.#failedPaths.size < FAILED_KEPT_MAX) this.#failedPaths.add(pathKey(path));
+    this.#options.onProblem({ kind: 'failed', path, because });
+  }
+
+  /** As far as it is kept. */
+  hasFailed(path: Buffer): boolean {
+    return this.#failedPaths.has(pathKey(path));
+  }
+
+  /** Each place once. What came in the first pass may be lacking in a later one, so what it left undone has to be told then. */
+  lack({ after, lacking }: LackingEntries): void {
+    const place = after.toString('latin1');
+    if (this.#lacking.has(place)) return;
+    this.#lacking.add(place);
+    this.#counts.failed += 1;
+    this.#retry = true;
+    this.#options.onProblem({ kind: 'lacking', path: after, because: lacking });
+  }
+
+  faults({ path }: Entry, faults: readonly NotSet[]): void {
+    this.#counts.notSet += faults.length;
+    for (const { what, because } of faults) this.#options.onProblem({ kind: 'not-set', path, what, because });
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * Admin: what is done with the admin key that lies on a host. New versions of the configuration, and invites.
+ *
+ * An operator's commands change the policy and the members; to what, policy-change.ts and content-change.ts say. By itself
+ * the host writes every admitted member down. A host without a key refuses, and says which hosts have one.
+ *
+ * Invariants: a version is durable before it is acted on; changes are made one at a time. Driven by src/daemon, and by
+ * membership.ts for what is admitted. Specified in DESIGN section 9.
+ */
+import type { Logger } from 'pino';
+import { ClusterError } from '../core/fault.js';
+import { hexOf, type ObjectId, type SourceId } from '../core/ids.js';
+import type { Signer } from '../core/signed.js';
+import type { ConfigStore } from './config-store.js';
+import {
+  type Configuration,
+  type ConfigurationContent,
+  contentOf,
+  type Revocation,
+  signVersion,
+  type Trust,
+} from './configuration.js';
+import { withAddresses, withoutArchived, withoutHost, withReleased, withState } from './content-change.js';
+import type { Identity } from './identity.js';
+import { type Door, type Invite, signInvite, TOKEN_PEERS_MAX, tokenText } from './invite.js';
+import { INVITES_MAX } from './open-invites.js';
+import { parsePolicy } from './parse-policy.js';
+import { archive, demandYes, lossesOf, warnOfLeaving } from './policy-change.js';
+import { addSource, addStore, type SourceAddition, type StoreAddition } from './policy-edit.js';
+import type { Roll } from './roll.js';
+import { memberFrom } from './roster.js';
+
+export interface PolicyApplied {
+  readonly configuration: Configuration;
+  /** False when the text was in use already: no version was made. */
+  readonly changed: boolean;
+  readonly warnings: readonly string[];
+}
+
+export interface InviteOrder {
+  readonly uses: number;
+  /** How long it is good for. */
+  readonly lifeMs: number;
+  readonly trust: Trust;
+  /** Where this host can be reached. */
+  readonly addresses: readonly string[];
+  /** Where other members were last reached: some go into the token, for when this host is away. */
+  readonly others?: readonly Door[];
+}
+
+/** What signing must know of the membership that it is done for. */
+export interface AdminContext {
+  readonly identity: Identity;
+  /** Undefined: none lies on this host. */
+  readonly key: Signer | undefined;
+  readonly store: Pick<ConfigStore, 'cluster' | 'current' | 'accept'>;
+  readonly roll: Pick<Roll, 'clusterConfig' | 'roster' | 'doors'>;
+  readonly log: Logger;
+  readonly nowMs: () => number;
+  /** One change at a time, of all that membership makes. */
+  readonly alone: <T>(change: () => Promise<T>) => Promise<T>;
+  /** Acts on a version that has just become durable. */
+  readonly changed: () => Promise<void>;
+  /** False when there is no room for it. */
+  readonly keepInvite: (invite: Invite) => Promise<boolean>;
+}
+
+export class Admin {
+  readonly #of: AdminContext;
+
+  constructor(context: AdminContext) {
+    this.#of = context;
+  }
+
+  /** True where the key that lies on this host is one of the configuration's. */
+  get isAdmin(): boolean {
+    const { key } = this.#of;
+    return key !== undefined && isAdminKey(this.#configuration, hexOf(key.publicKey));
+  }
+
+  get #configuration(): Configuration {
+    return this.#of.store.current;
+  }
+
+  /** Signs an invite and returns the token: one line. @throws ClusterError NO_ADMIN_KEY, BAD_INVITE, TOO_MANY_INVITES */
+  createInvite({ uses, lifeMs, trust, addresses, others = [] }: InviteOrder): Promise<string> {
+    return this.#of.alone(async () => {
+      const admin = this.#needKey();
+      const nowMs = this.#of.nowMs();
+      const { invite, seed } = signInvite(
+        { cluster: this.#of.store.cluster, uses, nowMs, expiresMs: nowMs + lifeMs, trust },
+        admin,
+      );
+      if (!(await this.#of.keepInvite(invite))) {
+        throw new ClusterError(
+          'TOO_MANY_INVITES',
+          `${INVITES_MAX} invites are open; no invite was made. Wait for one to expire`,
+          {
+            blame: 'operator',
+          },
+        );
+      }
+      const admitting = new Set(
+        this.#configuration.members
+          .filter(({ state, trust: t }) => state !== 'revoked' && t === 'trusted')
+          .map(({ peer }) => peer),
+      );
+      const known = new Map([...this.#of.roll.doors(), ...others].map(door => [door.peer, door]));
+      const more = [...known.values()].filter(({ peer }) => admitting.has(peer) && peer !== this.#of.identity.peer);
+      const doors = [{ peer: this.#of.identity.peer, addresses }, ...more].slice(0, TOKEN_PEERS_MAX);
+      return tokenText({ invite, seed, doors });
+    });
+  }
+
+  /**
+   * Puts a policy in force.
+   *
+   * @throws PolicyError; ClusterError NEEDS_YES with what falls, NO_ADMIN_KEY, POLICY_LAYOUT, CONFIG_TOO_LARGE
+   */
+  applyPolicy({
+    text,
+    file,
+    yes = false,
+  }: {
+    readonly text: string;
+    readonly file?: string;
+    readonly yes?: boolean;
+  }): Promise<PolicyApplied> {
+    return this.#of.alone(() => this.#applyPolicy(text, file, yes));
+  }
+
+  /** @throws as `applyPolicy`, and STORE_EXISTS */
+  addStore(addition: StoreAddition): Promise<PolicyApplied> {
+    return this.#of.alone(() => this.#applyPolicy(addStore(this.#configuration.policyText, addition), 'policy', false));
+  }
+
+  /** @throws as `applyPolicy`, and SOURCE_EXISTS */
+  addSource(addition: SourceAddition): Promise<PolicyApplied> {
+    return this.#of.alone(() =>
+      this.#applyPolicy(addSource(this.#configuration.policyText, addition), 'policy', false),
+    );
+  }
+
+  /** Says anew where a member listens. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, BAD_ADDRESS */
+  async setAddresses(hostName: string, addresses: readonly string[]): Promise<Configuration> {
+    return (await this.#change(content => withAddresses(content, hostName, addresses))).configuration;
+  }
+
+  /** Lets a host be emptied, or hold copies again. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST */
+  async drain(hostName: string, undo: boolean): Promise<Configuration> {
+    return (await this.#change(content => withState(content, hostName, undo ? 'active' : 'draining'))).configuration;
+  }
+
+  /**
+   * Ends a membership. `heads`: the last ones of its sources that stay valid.
+   * @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, LAST_ADMIN
+   */
+  async revoke(hostName: string, heads: Revocation['heads']): Promise<Configuration> {
+    const by = { signer: this.#of.identity.host, key: () => hexOf(this.#needKey().publicKey) };
+    return (await this.#change(content => withoutHost(content, hostName, { heads, ...by }))).configuration;
+  }
+
+  /**
+   * Ends what keeps an archived source. `seq`: of its newest head here. @returns false when it is not archived (any more)
+   * @throws ClusterError NO_ADMIN_KEY
+   */
+  async forgetArchived(source: SourceId, seq: number): Promise<boolean> {
+    return (await this.#change(content => withoutArchived(content, source, seq))).changed;
+  }
+
+  /** Ends the hold of snapshots that no head lists. At most `RELEASED_MAX`. @throws ClusterError NO_ADMIN_KEY */
+  async releaseSnapshots(snapshots: readonly ObjectId[]): Promise<void> {
+    await this.#change(content => withReleased(content, snapshots));
+  }
+
+  /** @throws ClusterError NO_ADMIN_KEY, which names the hosts that have one */
+  mustHaveKey(): void {
+    this.#needKey();
+  }
+
+  async #applyPolicy(text: string, file: string | undefined, yes: boolean): Promise<PolicyApplied> {
+    const members = this.#of.roll.clusterConfig.members.map(({ host, name }) => ({ host, name }));
+    const { policy: after, warnings: strangers } = parsePolicy(text, {
+      ...(file === undefined ? {} : { file }),
+      members: members.map(({ name }) => name),
+    });
+    this.#needKey();
+    const content = contentOf(this.#configuration);
+    if (text === content.policyText) return { configuration: this.#configuration, changed: false, warnings: strangers };
+    const { policy: before } = this.#configuration;
+    const change = { before, after, archived: content.archived, members };
+    demandYes(lossesOf(change), yes);
+    const configuration = await this.#sign({ ...content, policyText: text, archived: archive(change) });
+    return { configuration, changed: true, warnings: [...warnOfLeaving(change), ...strangers] };
+  }
+
+  /** Signs what `change` makes of the content. */
+  #change(
+    change: (content: ConfigurationContent) => ConfigurationContent,
+  ): Promise<Pick<PolicyApplied, 'configuration' | 'changed'>> {
+    return this.#of.alone(async () => {
+      const before = contentOf(this.#configuration);
+      const after = change(before);
+      if (after === before) return { configuration: this.#configuration, changed: false };
+      return { configuration: await this.#sign(after), changed: true };
+    });
+  }
+
+  /** Signs the next version, keeps it, acts on it. */
+  async #sign(content: ConfigurationContent): Promise<Configuration> {
+    const signed = signVersion(content, {
+      parent: this.#configuration,
+      signer: this.#needKey(),
+      nowMs: this.#of.nowMs(),
+    });
+    const { kind } = await this.#of.store.accept(signed.raw, { host: this.#of.identity.host, trust: 'trusted' });
+    if (kind !== 'accepted') throw new Error(`bug: the version just signed is ${kind}`);
+    await this.#of.changed();
+    return signed;
+  }
+
+  #needKey(): Signer {
+    const { key } = this.#of;
+    if (key !== undefined && this.isAdmin) return key;
+    const { admins, members } = this.#configuration;
+    const hosts = admins.map(({ host }) => members.find(member => member.host === host)?.name ?? host).join(', ');
+    throw new ClusterError(
+      'NO_ADMIN_KEY',
+      `this needs an admin key, which this host has not; nothing was changed. Do it on: ${hosts}`,
+      {
+        blame: 'operator',
+      },
+    );
+  }
+
+  /** On an admin host: writes every provisional member into the configuration. */
+  async absorb(): Promise<void> {
+    const { provisional } = this.#of.roll.roster;
+    if (!this.isAdmin || provisional.length === 0) return;
+    const content = contentOf(this.#configuration);
+    try {
+      await this.#sign({ ...content, members: [...content.members, ...provisional.map(memberFrom)] });
+    } catch (error) {
+      // Nobody asked for this version, so nobody is there to be told: they stay provisional until the next change or start.
+      this.#of.log.error(
+        { err: error, code: 'NOT_ABSORBED' },
+        'admitted hosts could not be written into the configuration',
+      );
+    }
+  }
+}
+
+export const isAdminKey = ({ admins }: Configuration, hex: string): boolean => admins.some(({ key }) => key === hex);

@@ -1,0 +1,102 @@
+/**
+ * Parse policy: the YAML of a policy, read into a whole, or all that is wrong with it.
+ *
+ * Unknown keys are errors: a misspelt `copeis` must not cost copies. Hosts that are no members yet are allowed with a
+ * warning, since a machine may be configured before it joins.
+ *
+ * Pure. Read by the command line before anything is sent, and by every host for each version of the configuration: the
+ * text comes from peers then.
+ */
+import { LineCounter } from 'yaml';
+import type { z } from 'zod';
+import type { Policy } from './policy.js';
+import { withDefaults } from './policy-defaults.js';
+import { readDocument, refuseMachinery } from './policy-document.js';
+import { reportMeaning } from './policy-meaning.js';
+import { PolicyError, PolicyReport } from './policy-report.js';
+import { keysAt, NAME_ALLOWED, type PolicyInput, policySchema } from './policy-schema.js';
+import { reportTiming } from './policy-timing.js';
+
+/** A policy's text. A host's section is some 500 bytes; this is room for 500 hosts. */
+export const POLICY_BYTES_MAX = 256 * 1024;
+
+export interface PolicyReading {
+  readonly policy: Policy;
+  /** What is allowed but looks like a slip: one line each. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Reads a policy. `file` is what positions are told in (default: `policy`). With `members` (names), host sections that
+ * belong to nobody are warned of. `isSigned`: it is in force already, or was; a time below its floor is read as the floor,
+ * for a floor that came with a later release must make no version unreadable.
+ *
+ * @throws PolicyError POLICY_INVALID, with every problem found up to 20.
+ */
+export function parsePolicy(
+  text: string,
+  {
+    file = 'policy',
+    members,
+    isSigned = false,
+  }: { readonly file?: string; readonly members?: Iterable<string>; readonly isSigned?: boolean } = {},
+): PolicyReading {
+  const sizeBytes = Buffer.byteLength(text);
+  if (sizeBytes > POLICY_BYTES_MAX) {
+    const what = `${sizeBytes} bytes are too many; allowed: at most ${POLICY_BYTES_MAX}`;
+    throw new PolicyError([{ file, line: 1, column: 1, key: '', what }], 0);
+  }
+  const lines = new LineCounter();
+  const document = readDocument(text, lines);
+  const report = new PolicyReport(file, lines, document);
+
+  for (const flaw of [...document.errors, ...document.warnings]) report.at(flaw.pos[0], '', flaw.message);
+  report.end();
+  refuseMachinery(document, report);
+  report.end();
+
+  const read = policySchema.safeParse(document.toJS({ maxAliasCount: 0 }));
+  if (!read.success) {
+    for (const issue of read.error.issues) reportIssue(issue, report);
+    report.end();
+  }
+  const input = read.data as PolicyInput; // `end` has thrown unless it succeeded
+  reportMeaning(input, report);
+  if (!isSigned) reportTiming(input.timing ?? {}, report);
+  report.end();
+
+  const policy = withDefaults(input);
+  return { policy, warnings: members === undefined ? [] : warnOfStrangers(policy, new Set(members)) };
+}
+
+/** What is said of hosts that are no members: it takes effect when one of that name joins, or never if the name is a slip. */
+function warnOfStrangers({ hosts }: Policy, members: ReadonlySet<string>): readonly string[] {
+  const isStranger = (name: string): boolean => !members.has(name);
+  const sections = [...hosts.keys()]
+    .filter(isStranger)
+    .map(
+      name => `hosts.${name} is no member of this cluster yet: its section takes effect when a host of that name joins`,
+    );
+  const rates = [...hosts.values()].flatMap(({ name, limits }) =>
+    [...limits.peers.keys()]
+      .filter(isStranger)
+      .map(peer => `hosts.${name}.limits.peers.${peer} is no member of this cluster yet: it limits nobody`),
+  );
+  return [...sections, ...rates];
+}
+
+function reportIssue(issue: z.core.$ZodIssue, report: PolicyReport): void {
+  const path = issue.path.map(step => (typeof step === 'symbol' ? String(step) : step));
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      for (const key of issue.keys) {
+        report.key([...path, key], `unknown key; allowed: ${keysAt(path).join(', ')}`);
+      }
+      return;
+    case 'invalid_key':
+      report.key(path, `bad name; allowed: ${NAME_ALLOWED}`);
+      return;
+    default:
+      report.value(path, issue.message);
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Libp2p node: js-libp2p as this program sets it up. TCP, noise and yamux; identify, ping and GossipSub, each behind the
+ * gating; mDNS where it is wanted.
+ *
+ * The limits here are libp2p's own: of connections, of dials, of what a stream may have under way. Driven by start-net.ts.
+ */
+import '../platform/node-shims.js';
+import { noise } from '@chainsafe/libp2p-noise';
+import { privateKeyFromRaw } from '@libp2p/crypto/keys';
+import { type GossipSub, gossipsub } from '@libp2p/gossipsub';
+import { type Identify, identify } from '@libp2p/identify';
+import type { Libp2p, PeerId } from '@libp2p/interface';
+import { mdns } from '@libp2p/mdns';
+import { type Ping, ping } from '@libp2p/ping';
+import { tcp } from '@libp2p/tcp';
+import { yamux } from '@libp2p/yamux';
+import { createLibp2p } from 'libp2p';
+import { HOSTS_MAX } from '../core/cluster-config.js';
+import type { ClusterId, PeerName } from '../core/ids.js';
+import { signerFromSeed } from '../platform/ed25519.js';
+import { gatedRegistrar } from './gated-registrar.js';
+import { type Gating, STRANGERS_MAX } from './gating.js';
+import { gossipOptions } from './gossip-topic.js';
+import { DIAL_MS_MAX, type NetOptions } from './net.js';
+
+/** Two of each member, for two that dial each other at once have both for a moment; libp2p's own limit of 300 would cut members off. */
+const CONNECTIONS_MAX = 2 * HOSTS_MAX + STRANGERS_MAX;
+/** Unacknowledged bytes of one stream. Must stay below the 4 MiB at which libp2p resets a paused stream. */
+export const STREAM_WINDOW_BYTES_MAX = 1 << 20;
+/** How often a connection is pinged. */
+const PING_EVERY_MS = 10_000;
+/** A ping waits behind the bulk data in the socket: on 1 Mbit/s, 4 streams of 256 KiB take 8 s. So not less than this. */
+const PING_MS_MIN = 10_000;
+const PING_MS_MAX = 30_000;
+
+/** The name under which hosts of one cluster look for each other by mDNS: no other cluster's host answers to it. */
+const serviceTagOf = (cluster: ClusterId): string => `_hoard-${cluster.slice(0, 8)}._udp.local`;
+
+export const nameOf = (peer: PeerId): PeerName => peer.toString() as PeerName;
+
+type Services = { readonly identify: Identify; readonly ping: Ping; readonly pubsub: GossipSub };
+export type Node = Libp2p<Services>;
+
+/** Not started yet: nothing listens, nothing is dialled. */
+export function createNode(
+  {
+    privateKeySeed: seed,
+    listen,
+    mdns: usesMdns,
+    cluster,
+    hosts = 0,
+  }: Pick<NetOptions, 'privateKeySeed' | 'listen' | 'mdns' | 'cluster' | 'hosts'>,
+  gating: Gating,
+): Promise<Node> {
+  // The seed and its public key. From a seed alone libp2p works that out in JavaScript, in 35 ms.
+  const privateKey = privateKeyFromRaw(Buffer.concat([seed, signerFromSeed(seed).publicKey]));
+  const admits = (peer: PeerId): boolean => gating.admits(nameOf(peer));
+  return createLibp2p<Services>({
+    privateKey,
+    start: false,
+    nodeInfo: { name: 'scatterhoard' },
+    addresses: { listen: [...listen] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES_MAX } })],
+    connectionGater: {
+      denyDialPeer: peer => !admits(peer),
+      // The default refuses private addresses in browsers only; ours are all private.
+      denyDialMultiaddr: () => false,
+      denyOutboundEncryptedConnection: peer => !admits(peer),
+      denyInboundEncryptedConnection: peer => gating.refuses(nameOf(peer)),
+    },
+    connectionManager: {
+      // Five a second from one address is too few where many hosts stand behind one address: tests, containers, a NAT.
+      inboundConnectionThreshold: 50,
+      maxConnections: CONNECTIONS_MAX,
+      addressDialTimeout: DIAL_MS_MAX,
+      // It dials tagged peers after a disconnect; our own loop does that for all, for ever.
+      reconnectRetries: 0,
+    },
+    connectionMonitor: {
+      pingInterval: PING_EVERY_MS,
+      pingTimeout: { minTimeout: PING_MS_MIN, maxTimeout: PING_MS_MAX },
+    },
+    peerDiscovery: usesMdns ? [mdns({ serviceTag: serviceTagOf(cluster), interval: 10_000 })] : [],
+    services: {
+      identify: components =>
+        identify({ runOnConnectionOpen: false })({
+          peerId: components.peerId,
+          privateKey: components.privateKey,
+          peerStore: components.peerStore,
+          addressManager: components.addressManager,
+          events: components.events,
+          logger: components.logger,
+          nodeInfo: components.nodeInfo,
+          registrar: gatedRegistrar(components.registrar, admits),
+        }),
+      ping: components =>
+        ping()({
+          connectionManager: components.connectionManager,
+          registrar: gatedRegistrar(components.registrar, admits),
+        }),
+      pubsub: components =>
+        gossipsub(gossipOptions(cluster, hosts))({
+          privateKey: components.privateKey,
+          peerId: components.peerId,
+          peerStore: components.peerStore,
+          connectionManager: components.connectionManager,
+          logger: components.logger,
+          registrar: gatedRegistrar(components.registrar, admits),
+        }),
+    },
+  });
+}

@@ -1,0 +1,321 @@
+/**
+ * Start net: this host on the network, by js-libp2p.
+ *
+ * libp2p neither dials what it discovers nor reconnects after a partition (tried: its defaults never heal), so a loop of
+ * our own dials every known member that is not connected, every few seconds. Each round also closes what is no longer
+ * admitted.
+ *
+ * The invariants are net.ts's. Driven by src/daemon, and by src/membership for the moment of joining.
+ */
+import '../platform/node-shims.js';
+import type { Connection, Stream } from '@libp2p/interface';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
+import type { Logger } from 'pino';
+import { ClusterError } from '../core/fault.js';
+import type { FrameNumber } from '../core/frame-window.js';
+import type { PeerName } from '../core/ids.js';
+import type { GossipMessage } from '../core/messages.js';
+import { lastingAbort } from '../platform/lasting-abort.js';
+import { ConnectedMembers } from './connected-members.js';
+import { withDeadline } from './deadline.js';
+import { Gating, STRANGER_CONNECTION_MS_MAX, STREAMS_PER_STRANGER_MAX } from './gating.js';
+import { GossipTopic } from './gossip-topic.js';
+import { createNode, type Node, nameOf } from './libp2p-node.js';
+import { Listeners } from './listeners.js';
+import {
+  DIAL_MS_MAX,
+  type GossipListener,
+  type HandleOptions,
+  type KnownPeer,
+  LINGER_MS_MAX,
+  type Net,
+  type NetHandler,
+  type NetOptions,
+  type OffenceListener,
+  OPEN_MS_MAX,
+  REDIAL_EVERY_MS,
+  STREAMS_PER_PEER_MAX,
+} from './net.js';
+import { PacedLine, type Paces } from './pace.js';
+import { PeerClocks } from './peer-clocks.js';
+import { Redial } from './redial.js';
+import { ServedStreams } from './served-streams.js';
+
+/** All addresses of one member, one after the other. */
+const REACH_MS_MAX = 2 * DIAL_MS_MAX;
+
+/** @throws ClusterError LISTEN_FAILED (operator) */
+export async function startNet(options: NetOptions): Promise<Net> {
+  const gating = new Gating(options.gate);
+  const node = await createNode(options, gating);
+  const net = new LibraryNet(node, options, gating);
+  try {
+    await node.start();
+    net.begin();
+  } catch (cause) {
+    await net.stop();
+    throw new ClusterError('LISTEN_FAILED', `cannot listen on ${options.listen.join(', ')}; nothing was started`, {
+      blame: 'operator',
+      cause,
+    });
+  }
+  return net;
+}
+
+/** `Net` over js-libp2p. */
+class LibraryNet implements Net {
+  readonly peer: PeerName;
+  readonly paces: Paces = { upload: new PacedLine(), download: new PacedLine() };
+  readonly #node: Node;
+  readonly #options: NetOptions;
+  readonly #log: Logger;
+  readonly #stopping = lastingAbort();
+  readonly #gating: Gating;
+  readonly #gossip: GossipTopic;
+  readonly #redial: Redial;
+  readonly #served: ServedStreams;
+  readonly #members: ConnectedMembers;
+  /** Where members last said, in passing, that they listen. */
+  readonly #told = new Map<PeerName, readonly string[]>();
+  readonly #clocks = new PeerClocks();
+  readonly #onOffence: Listeners<Parameters<OffenceListener>>;
+  readonly #onOlderStart: Listeners<[peer: PeerName]>;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(node: Node, options: NetOptions, gating: Gating) {
+    this.#node = node;
+    this.#options = options;
+    this.#log = options.log;
+    this.#gating = gating;
+    this.peer = nameOf(node.peerId);
+    this.#onOffence = new Listeners(options.log);
+    this.#onOlderStart = new Listeners(options.log);
+    this.#members = new ConnectedMembers({ node, gating, stopping: this.#stopping.signal, log: options.log });
+    this.#served = new ServedStreams(options.log, (peer, error) => this.reportOffence(peer, error));
+    this.#gossip = new GossipTopic(node.services.pubsub, {
+      cluster: options.cluster,
+      self: node.peerId,
+      boot: options.boot,
+      log: options.log,
+      memory: options.frameMemory,
+      wallMs: options.gossipWallMs ?? Date.now,
+      admits: peer => gating.admits(peer),
+      addresses: () => this.addresses(),
+      onAddresses: (peer, addresses) => {
+        // Hosts that joined through one door know only that one; it must not be the only thing between them.
+        this.#told.set(peer, addresses);
+        void this.#redial.reach(peer, addresses);
+      },
+      onClock: (peer, wallMs) => this.#clocks.hear(peer, wallMs, performance.now()),
+      onOlderStart: peer => this.#onOlderStart.tell(peer),
+      offends: (peer, error) => this.reportOffence(peer, error),
+    });
+    this.#redial = new Redial({
+      self: this.peer,
+      admits: peer => gating.admits(peer),
+      getConnections: peer => node.getConnections(peer),
+      dial: addresses => this.#dial([...addresses], REACH_MS_MAX),
+      log: options.log,
+    });
+    node.addEventListener('connection:open', ({ detail }) => this.#opened(detail));
+    node.addEventListener('connection:close', ({ detail }) => this.#closed(detail));
+    node.addEventListener('peer:discovery', ({ detail }) => {
+      // Fires once a peer, ever: if this dial fails, the redial loop goes on with what the peer store has kept.
+      void this.#redial.reach(nameOf(detail.id), detail.multiaddrs.map(String));
+    });
+  }
+
+  clockAheadMs(): number | undefined {
+    return this.#clocks.aheadMs(Date.now(), performance.now());
+  }
+
+  addresses(): string[] {
+    return this.#node.getMultiaddrs().map(String);
+  }
+
+  connected(): PeerName[] {
+    return this.#members.peers();
+  }
+
+  onConnect(listener: (peer: PeerName, addresses: string[]) => void): () => void {
+    return this.#members.onConnect.add(listener);
+  }
+
+  onDisconnect(listener: (peer: PeerName) => void): () => void {
+    return this.#members.onDisconnect.add(listener);
+  }
+
+  async open(peer: PeerName, protocol: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Stream> {
+    try {
+      return await withDeadline(OPEN_MS_MAX, [this.#stopping.signal, signal], inTime =>
+        this.#node.dialProtocol(peerIdFromString(peer), protocol, {
+          signal: inTime,
+          maxOutboundStreams: STREAMS_PER_PEER_MAX,
+        }),
+      );
+    } catch (cause) {
+      throw unreachablePeer(`${peer} (${protocol})`, cause);
+    }
+  }
+
+  async dial(address: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<PeerName> {
+    const target = parseAddress(address);
+    try {
+      return await this.#dial(target, DIAL_MS_MAX, signal);
+    } catch (cause) {
+      throw unreachablePeer(address, cause);
+    }
+  }
+
+  async #dial(target: Multiaddr | Multiaddr[], withinMs: number, signal?: AbortSignal): Promise<PeerName> {
+    const connection = await withDeadline(withinMs, [this.#stopping.signal, signal], inTime =>
+      this.#node.dial(target, { signal: inTime }),
+    );
+    return nameOf(connection.remotePeer);
+  }
+
+  async handle(
+    protocol: string,
+    handler: NetHandler,
+    { strangers = false, streamsMax = STREAMS_PER_PEER_MAX, lingerMs = LINGER_MS_MAX }: HandleOptions = {},
+  ): Promise<void> {
+    await this.#node.handle(
+      protocol,
+      async (stream, connection) => {
+        const from = nameOf(connection.remotePeer);
+        const member = this.#gating.admits(from);
+        if (this.#stopping.signal.aborted || !(member || (strangers && this.#gating.welcomes(from)))) {
+          stream.abort(new Error('refused: not a member'));
+          return;
+        }
+        const most = member ? STREAMS_PER_PEER_MAX : STREAMS_PER_STRANGER_MAX;
+        await this.#served.serve(stream, handler, { from, most, lingerMs });
+      },
+      { maxInboundStreams: Math.min(streamsMax, STREAMS_PER_PEER_MAX), maxOutboundStreams: STREAMS_PER_PEER_MAX },
+    );
+  }
+
+  publish(message: GossipMessage): Promise<{ readonly recipients: number }> {
+    return this.#gossip.publish(message);
+  }
+
+  get framesSent(): number {
+    return this.#gossip.framesSent;
+  }
+
+  lastFrame(peer: PeerName): FrameNumber | undefined {
+    return this.#gossip.lastFrame(peer);
+  }
+
+  onGossip(listener: GossipListener): () => void {
+    return this.#gossip.listen(listener);
+  }
+
+  reportOffence(peer: PeerName, error: ClusterError): void {
+    const banned = this.#gating.offended(peer);
+    this.#log.warn(
+      { err: error, peer, code: error.code, banned },
+      banned ? 'a peer is banned for 10 min' : 'an offence',
+    );
+    this.#onOffence.tell(peer, error, banned);
+    if (banned) void this.close(peer);
+  }
+
+  onOffence(listener: OffenceListener): () => void {
+    return this.#onOffence.add(listener);
+  }
+
+  onOlderStart(listener: (peer: PeerName) => void): () => void {
+    return this.#onOlderStart.add(listener);
+  }
+
+  async close(peer: PeerName): Promise<void> {
+    const gone = new Error('closed by this host');
+    this.#served.end(gone, peer);
+    for (const connection of this.#node.getConnections(peerIdFromString(peer))) connection.abort(gone);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    clearTimeout(this.#timer);
+    const ended = new Error('this host is stopping');
+    this.#stopping.abort(ended);
+    this.#served.end(ended);
+    await this.#node.stop();
+  }
+
+  /** Once the node has started. */
+  begin(): void {
+    this.#gossip.subscribe();
+    const everyMs = this.#options.redialEveryMs ?? REDIAL_EVERY_MS;
+    const round = async (): Promise<void> => {
+      try {
+        await this.#tend();
+      } catch (error) {
+        this.#log.error({ err: error }, 'a round of the redial loop failed; the next one comes');
+      }
+      if (this.#stopping.signal.aborted) return;
+      // ± 20 %, so that hosts that came up together do not dial each other at the same instant for ever.
+      this.#timer = setTimeout(() => void round(), everyMs * (0.8 + Math.random() * 0.4));
+    };
+    void round();
+  }
+
+  /** One round: close what is no longer admitted, ask again who has not accepted us yet, dial who is missing. */
+  async #tend(): Promise<void> {
+    for (const connection of this.#node.getConnections()) {
+      const peer = nameOf(connection.remotePeer);
+      if (this.#gating.admits(peer)) {
+        this.#gating.isNoStranger(peer);
+        this.#members.tend(connection);
+        continue;
+      }
+      const overstays = Date.now() - connection.timeline.open > STRANGER_CONNECTION_MS_MAX;
+      if (this.#members.has(peer) || overstays || !this.#gating.welcomes(peer)) await this.close(peer);
+    }
+
+    const known: KnownPeer[] = [...this.#options.knownAddresses()];
+    for (const [peer, addresses] of this.#told) known.push({ peer, addresses });
+    for (const { id, addresses } of await this.#node.peerStore.all()) {
+      known.push({ peer: nameOf(id), addresses: addresses.map(address => String(address.multiaddr)) });
+    }
+    this.#redial.round(known);
+    for (const address of this.#options.staticAddresses ?? []) void this.#redial.reachStatic(address);
+  }
+
+  #opened(connection: Connection): void {
+    const peer = nameOf(connection.remotePeer);
+    if (this.#gating.admits(peer)) void this.#members.identify(connection);
+    else this.#gating.strangerCame(peer);
+  }
+
+  #closed({ remotePeer }: Connection): void {
+    // Two hosts that dial each other at once have two connections; the peer is gone when the last of them is.
+    if (this.#node.getConnections(remotePeer).some(other => other.status === 'open')) return;
+    const peer = nameOf(remotePeer);
+    this.#gating.isNoStranger(peer);
+    this.#members.gone(peer);
+  }
+}
+
+function parseAddress(address: string): Multiaddr {
+  try {
+    return multiaddr(address);
+  } catch (cause) {
+    throw new ClusterError(
+      'BAD_ADDRESS',
+      `not a multiaddr: ${JSON.stringify(address.slice(0, 200))} (expected like /ip4/192.168.1.10/tcp/4747)`,
+      { blame: 'operator', cause },
+    );
+  }
+}
+
+function unreachablePeer(what: string, cause: unknown): ClusterError {
+  return new ClusterError('PEER_UNREACHABLE', `cannot reach ${what}`, { blame: 'passing', cause });
+}
