@@ -332,7 +332,11 @@ export class Service implements Running {
 
   #measure({ parcel, store: id }: Extract<Effect, { do: 'measure' }>): void {
     const chance = this.#world.chance.of(`disk/${this.host.number}`);
-    const missingBytes = chance.below(4) === 0 ? undefined : this.#world.catalog.parcel(parcel)?.ref.bytes;
+    const isTold = chance.below(4) !== 0;
+    const model = this.#world.catalog.parcel(parcel);
+    const store = this.#stores.mounted(id);
+    const missingBytes =
+      isTold && model !== undefined ? store?.missingBytes({ bytes: model.ref.bytes, shared: model.shared }) : undefined;
     this.#world.after(between(chance, 5, 200), () =>
       this.enter(() => this.tell({ is: 'measured', parcel, store: id, missingBytes })),
     );

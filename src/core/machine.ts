@@ -493,7 +493,7 @@ export class Machine {
   #ownChanged(row: Row): void {
     this.#relocating.holdingsChanged();
     this.#dropping.entered(row);
-    this.#fitting.copiesChanged(row);
+    this.#pursuing.copiesChanged(row);
   }
 
   /**
