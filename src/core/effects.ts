@@ -146,6 +146,19 @@ export type Input =
    * was taken back out of the trash.
    */
   | { readonly is: 'own-ops'; readonly nowMs: number; readonly segment: LogSegment; readonly usedBytes: number }
+  /**
+   * A lost parcel is about to be taken out of the trash of our store: its room is kept until `taken-back`, if it is there
+   * (`Machine.keepsRoomFor`).
+   */
+  | {
+      readonly is: 'taking-back';
+      readonly nowMs: number;
+      readonly parcel: ParcelId;
+      readonly store: StoreId;
+      readonly bytes: number;
+    }
+  /** However that went; what came of it has been told by `own-ops`. */
+  | { readonly is: 'taken-back'; readonly nowMs: number; readonly parcel: ParcelId }
   /** Our copy is whole, and this is what each holder that was named must answer. */
   | {
       readonly is: 'own-proved';
