@@ -25,8 +25,8 @@ interface UnderWay {
   readonly parcel: ParcelId;
   transfer: Transfer | undefined;
   ended: ((whole: boolean) => void) | undefined;
-  /** What the store has of it stays until the fetch has ended. */
-  readonly unpin: () => void;
+  /** What the store has of it stays from when its bytes begin to come until the fetch has ended. */
+  unpin: () => void;
   /** The bytes are here: what follows is not called off any more. */
   writing: boolean;
   /** The copy lies in the store, and the machine has not been told. */
@@ -46,12 +46,11 @@ export class Fetching {
   }
 
   start(fetch: Fetch): void {
-    const { shared } = this.#world.catalog.parcel(fetch.parcel) ?? {};
     const underWay: UnderWay = {
       parcel: fetch.parcel,
       transfer: undefined,
       ended: undefined,
-      unpin: this.#stores.mounted(fetch.store)?.pin(shared) ?? (() => undefined),
+      unpin: () => undefined,
       writing: false,
       landed: undefined,
     };
@@ -121,7 +120,23 @@ export class Fetching {
       this.#world.counts.noRoom += 1;
       answer.ended(false);
       this.#failed(fetch, 'no-room');
+    } else if (this.#isOutgrown(fetch, underWay, answer)) {
+      answer.ended(false);
+      this.#failed(fetch, 'outgrown');
     } else this.#takeIn(fetch, underWay, { answer, by });
+  }
+
+  /** What is here of it is counted on from now on; is more to be written then than room is kept for? */
+  #isOutgrown(
+    { store: id, parcel, roomBytes }: Fetch,
+    underWay: UnderWay,
+    { bytes }: Extract<FetchAnswer, { kind: 'bytes' }>,
+  ): boolean {
+    const store = this.#stores.mounted(id);
+    if (store === undefined) return false;
+    const shared = this.#world.catalog.parcel(parcel)?.shared;
+    underWay.unpin = store.pin(shared);
+    return store.missingBytes({ bytes, shared }) > roomBytes;
   }
 
   #takeIn(

@@ -26,6 +26,8 @@ export type FetchFailure =
   | 'bad-bytes'
   /** The disk is full, whatever the accounts say. */
   | 'no-room'
+  /** More of it is to be written than room is kept for: something of it that lay here has left. */
+  | 'outgrown'
   /** Our own disk failed. */
   | 'disk'
   | 'cancelled';
@@ -266,6 +268,8 @@ export type Effect =
       readonly store: StoreId;
       readonly from: HostId;
       readonly purpose: 'grab' | 'repair';
+      /** Kept for it: where more is to be written it is not begun (I6), but ends as `outgrown`. */
+      readonly roomBytes: number;
     }
   /** It still ends in `fetched` or `fetch-failed`: until then its room is kept. */
   | { readonly do: 'cancel-fetch'; readonly fetch: number }

@@ -551,6 +551,7 @@ export class Pursuing {
       store: pursuit.store,
       from,
       purpose: pursuit.purpose,
+      roomBytes: pursuit.reservedBytes,
     });
   }
 
@@ -643,6 +644,7 @@ export class Pursuing {
               this.#givers.isConnected(source) && (avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY) <= this.#nowMs,
           );
       case 'no-room':
+      case 'outgrown':
       case 'disk':
       case 'cancelled':
         return false;

@@ -291,17 +291,39 @@ test('… and stays as it is when one more of the family comes', t => {
   t.is(taker.machine.reservedBytes(taker.store), before - 3 * MIB);
 });
 
+/** … and fetches it. */
+function fetchedByFamily() {
+  const beside = claimedByFamily([90 * MIB]);
+  const nowMs = beside.nowMs + MINUTE_MS / 30;
+  const effects = beside.taker.machine.step({ is: 'wake', nowMs });
+  const fetches = effects.flatMap(effect => (effect.do === 'fetch' ? [effect] : []));
+  const fails = (because: 'busy' | 'outgrown') =>
+    beside.taker.machine.step({
+      is: 'fetch-failed',
+      nowMs,
+      fetch: fetches[0]?.fetch as number,
+      because,
+      retryAfterMs: 0,
+    });
+  return { ...beside, nowMs, fetches, fails };
+}
+
+test('a fetch is told of the room that it has, and where it needs more that is measured anew', t => {
+  const { taker, fetches, fails } = fetchedByFamily();
+  t.deepEqual(
+    fetches.map(({ roomBytes }) => roomBytes),
+    [15 * MIB],
+  );
+  t.is(measures(fails('outgrown')), 1);
+  t.is(taker.machine.reservedBytes(taker.store), 0);
+});
+
 test('a fetch beside a family that left meanwhile goes on, and is not begun anew on the room of before', t => {
-  const { taker, old, nowMs, changes } = claimedByFamily([90 * MIB]);
-  const fetches = taker.machine
-    .step({ is: 'wake', nowMs: nowMs + MINUTE_MS / 30 })
-    .flatMap(effect => (effect.do === 'fetch' ? [effect.fetch] : []));
-  t.is(fetches.length, 1);
+  const { taker, old, changes, fails } = fetchedByFamily();
   const effects = changes('del', old, 40 * MIB);
   t.false(effects.some(effect => effect.do === 'cancel-fetch'));
   t.is(taker.machine.reservedBytes(taker.store), 15 * MIB);
-  const failed = { is: 'fetch-failed', fetch: fetches[0] as number, because: 'busy', retryAfterMs: 0 } as const;
-  taker.machine.step({ ...failed, nowMs: nowMs + MINUTE_MS / 30 });
+  fails('busy');
   t.is(taker.machine.reservedBytes(taker.store), 0);
 });
 
