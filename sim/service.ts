@@ -291,6 +291,7 @@ export class Service implements Running {
         break;
       case 'note-liveness':
       case 'note-distrust-full':
+      case 'note-unanswered-full':
       // Reads and questions go on here: what comes of them counts for nothing, which is to be seen.
       case 'cancel-attempt':
         break;

@@ -309,6 +309,8 @@ export type Effect =
   | { readonly do: 'note-distrust'; readonly host: HostId; readonly store: StoreId; readonly copies: number }
   /** … and these are as many as there can be: others that fail go on counting, until there is room. For people, once until then. */
   | { readonly do: 'note-distrust-full'; readonly copies: number }
+  /** As many had no answer as can be remembered: others go on counting, however often, until there is room. For people, as above. */
+  | { readonly do: 'note-unanswered-full'; readonly copies: number }
   /** Keep over a restart that the copy did not answer; undefined: forget it. */
   | {
       readonly do: 'note-unanswered';
