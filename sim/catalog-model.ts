@@ -8,6 +8,7 @@ import type { Input } from '../src/core/effects.js';
 import { hashHex } from '../src/core/hash.js';
 import {
   type HostId,
+  type Key,
   type ObjectId,
   type ParcelId,
   parseKey,
@@ -32,8 +33,16 @@ export interface HeadModel {
   readonly snapshots: readonly SnapshotModel[];
 }
 
+/** What parcels of a family have in common, as a file that no snapshot changed: it lies in a store once. */
+export interface SharedPart {
+  readonly key: Key;
+  readonly bytes: number;
+}
+
 export interface ParcelModel {
   readonly ref: ParcelRef;
+  /** Of `ref.bytes`; undefined where it has nothing in common with others. */
+  readonly shared: SharedPart | undefined;
   readonly source: SourceId;
   readonly origin: HostId;
 }
@@ -58,6 +67,7 @@ export class CatalogModel {
   /** The last change computed: in a large cluster every host computes the same one. */
   #last: { readonly key: string; readonly change: WantedChange } | undefined;
   readonly #heads = new Map<SourceId, HeadModel[]>();
+  readonly #shared = new Map<Key, SharedPart>();
   #made = 0;
 
   parcel(id: ParcelId): ParcelModel | undefined {
@@ -78,15 +88,26 @@ export class CatalogModel {
       key: successorOf?.key ?? parseKey(nameOf(`key ${this.#made} of ${source}`).slice(0, 32)),
       bytes,
     };
-    this.adopt(source, ref);
+    this.#add(source, ref, this.#sharedBy(ref));
     return ref;
   }
 
-  /** Takes over a parcel that was cut elsewhere. */
+  /** Takes over a parcel that was cut elsewhere: what it has in common with others is not known. */
   adopt(source: SourceId, ref: ParcelRef): ParcelModel {
-    const parcel = { ref, source, origin: splitSourceId(source).origin };
+    return this.#add(source, ref, undefined);
+  }
+
+  #add(source: SourceId, ref: ParcelRef, shared: SharedPart | undefined): ParcelModel {
+    const parcel = { ref, shared, source, origin: splitSourceId(source).origin };
     this.#parcels.set(ref.id, parcel);
     return parcel;
+  }
+
+  /** Half of the family's first, for those that are as large. */
+  #sharedBy({ key, bytes }: ParcelRef): SharedPart | undefined {
+    const part = this.#shared.get(key) ?? { key, bytes: Math.floor(bytes / 2) };
+    this.#shared.set(key, part);
+    return part.bytes <= bytes ? part : undefined;
   }
 
   snapshot(source: SourceId, refs: Iterable<ParcelRef>, holdMs: number): SnapshotModel {

@@ -6,7 +6,7 @@ import type { ParcelId } from '../src/core/ids.js';
 import type { OwnStores } from './own-stores.js';
 import type { FetchAnswer } from './questions.js';
 import type { Running, SimHost } from './sim-host.js';
-import type { StoreDisk } from './store-disk.js';
+import type { StoreDisk, StoredFile } from './store-disk.js';
 import type { Surroundings } from './surroundings.js';
 import type { Transfer } from './transfers.js';
 
@@ -25,6 +25,8 @@ interface UnderWay {
   readonly parcel: ParcelId;
   transfer: Transfer | undefined;
   ended: ((whole: boolean) => void) | undefined;
+  /** What the store has of it stays from when its bytes begin to come until the fetch has ended. */
+  unpin: () => void;
   /** The bytes are here: what follows is not called off any more. */
   writing: boolean;
   /** The copy lies in the store, and the machine has not been told. */
@@ -48,6 +50,7 @@ export class Fetching {
       parcel: fetch.parcel,
       transfer: undefined,
       ended: undefined,
+      unpin: () => undefined,
       writing: false,
       landed: undefined,
     };
@@ -65,7 +68,7 @@ export class Fetching {
   cancel(fetch: number): void {
     const underWay = this.#underWay.get(fetch);
     if (underWay === undefined || underWay.writing) return;
-    this.#underWay.delete(fetch);
+    this.#forget(fetch);
     this.#stop(underWay);
     this.#world.after(0, () => this.#of.enter(() => this.#failed({ fetch }, 'cancelled')));
   }
@@ -79,8 +82,15 @@ export class Fetching {
 
   /** The service ends: so does what it was taking in. */
   end(): void {
-    for (const underWay of this.#underWay.values()) this.#stop(underWay);
-    this.#underWay.clear();
+    for (const [fetch, underWay] of this.#underWay) {
+      this.#stop(underWay);
+      this.#forget(fetch);
+    }
+  }
+
+  #forget(fetch: number): void {
+    this.#underWay.get(fetch)?.unpin();
+    this.#underWay.delete(fetch);
   }
 
   #stop({ parcel, transfer, ended }: UnderWay): void {
@@ -110,7 +120,23 @@ export class Fetching {
       this.#world.counts.noRoom += 1;
       answer.ended(false);
       this.#failed(fetch, 'no-room');
+    } else if (this.#isOutgrown(fetch, underWay, answer)) {
+      answer.ended(false);
+      this.#failed(fetch, 'outgrown');
     } else this.#takeIn(fetch, underWay, { answer, by });
+  }
+
+  /** What is here of it is counted on from now on; is more to be written then than room is kept for? */
+  #isOutgrown(
+    { store: id, parcel, roomBytes }: Fetch,
+    underWay: UnderWay,
+    { bytes }: Extract<FetchAnswer, { kind: 'bytes' }>,
+  ): boolean {
+    const store = this.#stores.mounted(id);
+    if (store === undefined) return false;
+    const shared = this.#world.catalog.parcel(parcel)?.shared;
+    underWay.unpin = store.pin(shared);
+    return store.missingBytes({ bytes, shared }) > roomBytes;
   }
 
   #takeIn(
@@ -173,7 +199,8 @@ export class Fetching {
       this.#wasted(fetch, bytes, 'bad-bytes');
       return;
     }
-    if (store.full || bytes > store.freeBytes) {
+    const file = { content, bytes, shared: this.#world.catalog.parcel(parcel)?.shared };
+    if (!this.#fits(store, file)) {
       this.#world.counts.noRoom += 1;
       this.#wasted(fetch, bytes, 'no-room');
       return;
@@ -186,18 +213,19 @@ export class Fetching {
           return;
         }
         // Others were written meanwhile.
-        if (store.full || bytes > store.freeBytes) {
+        if (!this.#fits(store, file)) {
           this.#world.counts.noRoom += 1;
           this.#wasted(fetch, bytes, 'no-room');
           return;
         }
         store.trash.delete(parcel);
         if (!this.#stores.writeAstray(store)) {
-          store.put(parcel, { content, bytes });
-          underWay.landed = { store, bytes };
+          const beforeBytes = store.usedBytes;
+          store.put(parcel, file);
+          underWay.landed = { store, bytes: store.usedBytes - beforeBytes };
         }
         const isTaken = this.#stores.append(store, { op: 'add', parcel }, () => {
-          this.#underWay.delete(fetch.fetch);
+          this.#forget(fetch.fetch);
           if (this.#of.dies('fetch', 'done')) return;
           this.#stores.tellOps(store, segment =>
             this.#of.tell({
@@ -216,13 +244,20 @@ export class Fetching {
     );
   }
 
+  /** Its disk takes it. What the store lends is for the machine to keep to (I6), where it was not told of room that is not there. */
+  #fits(store: StoreDisk, file: StoredFile): boolean {
+    const { full, lentBytes, quotaBytes, usedBytes } = store;
+    const takesBytes = this.#of.host.lies?.room === true ? Math.min(lentBytes, quotaBytes) : quotaBytes;
+    return !full && usedBytes + store.missingBytes(file) <= takesBytes;
+  }
+
   #wasted(fetch: Fetch, bytes: number, because: FetchFailure): void {
     this.#world.counts.wastedBytes += bytes;
     this.#failed(fetch, because);
   }
 
   #failed({ fetch }: Pick<Fetch, 'fetch'>, because: FetchFailure, retryAfterMs = 0): void {
-    this.#underWay.delete(fetch);
+    this.#forget(fetch);
     this.#of.tell({ is: 'fetch-failed', fetch, because, retryAfterMs });
   }
 }

@@ -461,6 +461,8 @@ export class Injector {
     const holdings = dice % 3 === 0;
     host.lies = { holdings, room: dice % 3 === 1, grants: dice % 3 === 2, audits: holdings };
     if (holdings) this.#claimToHold(host, dice);
+    // What it promises by the lie may come when it has told the truth again.
+    if (host.lies.room) for (const store of host.stores) store.wasCut = true;
     return () => {
       host.lies = undefined;
     };

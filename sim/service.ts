@@ -291,6 +291,7 @@ export class Service implements Running {
         break;
       case 'note-liveness':
       case 'note-distrust-full':
+      case 'note-unanswered-full':
       // Reads and questions go on here: what comes of them counts for nothing, which is to be seen.
       case 'cancel-attempt':
         break;
@@ -332,7 +333,11 @@ export class Service implements Running {
 
   #measure({ parcel, store: id }: Extract<Effect, { do: 'measure' }>): void {
     const chance = this.#world.chance.of(`disk/${this.host.number}`);
-    const missingBytes = chance.below(4) === 0 ? undefined : this.#world.catalog.parcel(parcel)?.ref.bytes;
+    const isTold = chance.below(4) !== 0;
+    const model = this.#world.catalog.parcel(parcel);
+    const store = this.#stores.mounted(id);
+    const missingBytes =
+      isTold && model !== undefined ? store?.missingBytes({ bytes: model.ref.bytes, shared: model.shared }) : undefined;
     this.#world.after(between(chance, 5, 200), () =>
       this.enter(() => this.tell({ is: 'measured', parcel, store: id, missingBytes })),
     );

@@ -5,7 +5,8 @@
  * the log says is durable; operations on their way to it are in `underWay`, and a crash keeps a beginning of them.
  */
 import type { Epoch, LogOp } from '../src/core/holdings-log.js';
-import type { HostId, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
+import type { HostId, Key, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
+import type { SharedPart } from './catalog-model.js';
 import { StoreLog } from './store-log.js';
 
 /** What lies under a name. */
@@ -13,6 +14,8 @@ export interface StoredFile {
   /** The parcel's id when the bytes are right. */
   readonly content: string;
   readonly bytes: number;
+  /** Of these bytes: lies here once, however many files have it. */
+  readonly shared: SharedPart | undefined;
 }
 
 /** An operation that was written and not flushed yet. */
@@ -36,8 +39,12 @@ export class StoreDisk {
   readonly present = new Set<ParcelId>();
   /** By the durable log: the highest head of each source. */
   readonly heads = new Map<SourceId, number>();
-  /** Of all files under their names; what lies in the trash gives way at once and is not counted. */
+  /** Of all files under their names, and what fetches count on; what lies in the trash gives way at once and is not counted. */
   usedBytes = 0;
+  /** What fetches under way count on: it stays until they end, whatever becomes of the files that had it. */
+  readonly pinned = new Set<{ readonly shared: SharedPart }>();
+  /** How many files and fetches have each shared part. */
+  readonly #sharers = new Map<Key, number>();
   /** The disk gives errors instead of bytes. */
   failing = false;
   /** It is not there, until somebody puts it back. */
@@ -48,7 +55,7 @@ export class StoreDisk {
   quotaBytes = Number.POSITIVE_INFINITY;
   /** The next file is written to another's place. */
   goesAstray = false;
-  /** Its limit was once lowered, maybe below what it held and had promised. */
+  /** It was once said to lend less than before, maybe less than it held and had promised. */
   wasCut = false;
   /** The log was begun anew: until every file was read nothing of what lies here counts, and nothing is taken away. As the marker says. */
   rescanDue = false;
@@ -74,7 +81,7 @@ export class StoreDisk {
     this.log = StoreLog.begin(host, id, epoch);
   }
 
-  /** What truly fits beside what lies here. */
+  /** What the store lends beyond what lies here, as far as that fits. */
   get freeBytes(): number {
     return this.full ? 0 : Math.min(this.lentBytes, this.quotaBytes) - this.usedBytes;
   }
@@ -84,10 +91,9 @@ export class StoreDisk {
     const image = new StoreDisk({ id: this.id, host: this.host, lentBytes: this.lentBytes, epoch: this.log.epoch });
     image.boot = this.boot;
     image.log = this.log.fork();
-    for (const [parcel, file] of this.files) image.files.set(parcel, file);
+    for (const [parcel, file] of this.files) image.put(parcel, file);
     for (const [parcel, file] of this.trash) image.trash.set(parcel, file);
     image.replay();
-    image.usedBytes = this.usedBytes;
     image.quotaBytes = this.quotaBytes;
     image.wasCut = this.wasCut;
     image.rescanDue = this.rescanDue;
@@ -116,16 +122,43 @@ export class StoreDisk {
 
   put(parcel: ParcelId, file: StoredFile): void {
     this.remove(parcel);
+    this.usedBytes += this.missingBytes(file);
     this.files.set(parcel, file);
-    this.usedBytes += file.bytes;
+    this.#share(file.shared, 1);
   }
 
   remove(parcel: ParcelId): StoredFile | undefined {
     const file = this.files.get(parcel);
     if (file === undefined) return undefined;
     this.files.delete(parcel);
-    this.usedBytes -= file.bytes;
+    this.#share(file.shared, -1);
+    this.usedBytes -= this.missingBytes(file);
     return file;
+  }
+
+  /** What is to be written for a file: all of it but what lies here already. */
+  missingBytes({ bytes, shared }: Pick<StoredFile, 'bytes' | 'shared'>): number {
+    return shared !== undefined && this.#sharers.has(shared.key) ? bytes - shared.bytes : bytes;
+  }
+
+  /** A fetch counts on what is here of the part, if it is. @returns how to end that */
+  pin(shared: SharedPart | undefined): () => void {
+    if (shared === undefined || !this.#sharers.has(shared.key)) return () => undefined;
+    const pin = { shared };
+    this.pinned.add(pin);
+    this.#share(shared, 1);
+    return () => {
+      if (!this.pinned.delete(pin)) return;
+      this.#share(shared, -1);
+      if (!this.#sharers.has(shared.key)) this.usedBytes -= shared.bytes;
+    };
+  }
+
+  #share(shared: SharedPart | undefined, more: 1 | -1): void {
+    if (shared === undefined) return;
+    const sharers = (this.#sharers.get(shared.key) ?? 0) + more;
+    if (sharers > 0) this.#sharers.set(shared.key, sharers);
+    else this.#sharers.delete(shared.key);
   }
 
   /** Bytes go bad under their name. */

@@ -5,7 +5,7 @@
 import type { Member } from '../../src/core/cluster-config.js';
 import type { Effect } from '../../src/core/effects.js';
 import { compareEpochs, type LogPosition } from '../../src/core/holdings-log.js';
-import type { HostId } from '../../src/core/ids.js';
+import type { HostId, Key } from '../../src/core/ids.js';
 import type { Happening } from '../happening.js';
 import type { Running } from '../sim-host.js';
 import type { StoreDisk } from '../store-disk.js';
@@ -117,7 +117,13 @@ export class WordChecker implements Checker {
     for (const host of this.#world.hosts) {
       for (const store of host.stores) {
         let bytes = 0;
-        for (const file of store.files.values()) bytes += file.bytes;
+        const shared = new Map<Key, number>();
+        for (const { shared: part } of store.pinned) shared.set(part.key, part.bytes);
+        for (const { bytes: whole, shared: part } of store.files.values()) {
+          bytes += whole - (part?.bytes ?? 0);
+          if (part !== undefined) shared.set(part.key, part.bytes);
+        }
+        for (const part of shared.values()) bytes += part;
         if (bytes !== store.usedBytes)
           throw new Violation('I6', `h${host.number} counts ${store.usedBytes} bytes used, and ${bytes} are`);
       }

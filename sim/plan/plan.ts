@@ -189,7 +189,7 @@ class Plan {
       const host = hosts.find(each => each.id === id);
       const store = host?.stores.find(each => each.id === storeId);
       if (host === undefined || store === undefined) continue;
-      store.put(ref.id, { content: ref.id, bytes: ref.bytes });
+      store.put(ref.id, { content: ref.id, bytes: ref.bytes, shared: undefined });
       store.commit({ op: 'add', parcel: ref.id });
       this.#world.logs.note(store.log);
       this.#world.happened({ is: 'durable', host, store, op: { op: 'add', parcel: ref.id } });

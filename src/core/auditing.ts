@@ -38,6 +38,8 @@ const BELIEVED_MS = 2 * 3_600_000;
  * forgotten first, and then they go on counting.
  */
 const DISTRUSTED_MAX = 4_096;
+/** Copies that had no answer. Beyond, the same ones are forgotten first, and then others go on counting. */
+const UNANSWERED_MAX = 4_096;
 /** Copies to be asked for again. Beyond, those that were neither denied nor failed go first: a walk comes by them anyhow. */
 const AGAIN_MAX = 4_096;
 /** Pace of the walk, ± so much, so that hosts do not fall into step. */
@@ -118,6 +120,8 @@ export class Auditing {
   #isFull = false;
   /** By store and row. */
   readonly #unanswered = new Map<string, Unanswered>();
+  /** … and there was no place for another one, which was told of; half of them have not become free since. */
+  #isUnansweredFull = false;
   /** When what is distrusted is looked through, for what has lasted and for who is away. */
   #lookThroughMs = Number.POSITIVE_INFINITY;
   /** Stores of which people are to be told anew: once a step, however many copies it is about. */
@@ -249,7 +253,8 @@ export class Auditing {
   }
 
   #unansweredAgain(unanswered: Unanswered): void {
-    if (!this.#unanswered.has(copyId(unanswered)) && this.#unanswered.size >= DISTRUSTED_MAX) return;
+    const isNew = !this.#unanswered.has(copyId(unanswered));
+    if (isNew && this.#unanswered.size >= UNANSWERED_MAX && !this.#makePlaceUnanswered(unanswered.slot)) return;
     this.#unanswered.set(copyId(unanswered), unanswered);
     const { sinceRunMs, questions } = unanswered;
     const copy = this.#nameOf(unanswered);
@@ -257,8 +262,26 @@ export class Auditing {
   }
 
   #answered(copy: Copy): void {
-    if (this.#unanswered.delete(copyId(copy)))
-      this.#of.emit({ do: 'note-unanswered', copy: this.#nameOf(copy), unanswered: undefined });
+    if (!this.#unanswered.delete(copyId(copy))) return;
+    // At the limit, each that comes and goes would be told of.
+    if (this.#unanswered.size <= UNANSWERED_MAX / 2) this.#isUnansweredFull = false;
+    this.#of.emit({ do: 'note-unanswered', copy: this.#nameOf(copy), unanswered: undefined });
+  }
+
+  /** … for a copy of this store, by another one that would not count anyhow. @returns false when it gets none */
+  #makePlaceUnanswered(slot: StoreSlot): boolean {
+    const { presenceOf, emit } = this.#of;
+    if (!this.#isUnansweredFull) emit({ do: 'note-unanswered-full', copies: this.#unanswered.size });
+    this.#isUnansweredFull = true;
+    if (!isCounted(presenceOf(slot))) return false;
+    for (const presence of COUNTS_NOT) {
+      for (const other of this.#unanswered.values()) {
+        if (presenceOf(other.slot) !== presence) continue;
+        this.#answered(other);
+        return true;
+      }
+    }
+    return false;
   }
 
   /** At start, when the logs that were kept have been handed in: what was noted before. It is asked for again soon. */

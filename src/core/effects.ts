@@ -26,6 +26,8 @@ export type FetchFailure =
   | 'bad-bytes'
   /** The disk is full, whatever the accounts say. */
   | 'no-room'
+  /** More of it is to be written than room is kept for: something of it that lay here has left. */
+  | 'outgrown'
   /** Our own disk failed. */
   | 'disk'
   | 'cancelled';
@@ -146,6 +148,19 @@ export type Input =
    * was taken back out of the trash.
    */
   | { readonly is: 'own-ops'; readonly nowMs: number; readonly segment: LogSegment; readonly usedBytes: number }
+  /**
+   * A lost parcel is about to be taken out of the trash of our store: its room is kept until `taken-back`, if it is there
+   * (`Machine.keepsRoomFor`).
+   */
+  | {
+      readonly is: 'taking-back';
+      readonly nowMs: number;
+      readonly parcel: ParcelId;
+      readonly store: StoreId;
+      readonly bytes: number;
+    }
+  /** However that went; what came of it has been told by `own-ops`. */
+  | { readonly is: 'taken-back'; readonly nowMs: number; readonly parcel: ParcelId }
   /** Our copy is whole, and this is what each holder that was named must answer. */
   | {
       readonly is: 'own-proved';
@@ -253,6 +268,8 @@ export type Effect =
       readonly store: StoreId;
       readonly from: HostId;
       readonly purpose: 'grab' | 'repair';
+      /** Kept for it: where more is to be written it is not begun (I6), but ends as `outgrown`. */
+      readonly roomBytes: number;
     }
   /** It still ends in `fetched` or `fetch-failed`: until then its room is kept. */
   | { readonly do: 'cancel-fetch'; readonly fetch: number }
@@ -292,6 +309,8 @@ export type Effect =
   | { readonly do: 'note-distrust'; readonly host: HostId; readonly store: StoreId; readonly copies: number }
   /** … and these are as many as there can be: others that fail go on counting, until there is room. For people, once until then. */
   | { readonly do: 'note-distrust-full'; readonly copies: number }
+  /** As many had no answer as can be remembered: others go on counting, however often, until there is room. For people, as above. */
+  | { readonly do: 'note-unanswered-full'; readonly copies: number }
   /** Keep over a restart that the copy did not answer; undefined: forget it. */
   | {
       readonly do: 'note-unanswered';

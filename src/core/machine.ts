@@ -41,6 +41,7 @@ import { Room } from './room.js';
 import { RowSet } from './row-set.js';
 import { RULES, type Rules } from './rules.js';
 import { REMOVAL_RESTS, StoreRests } from './store-rests.js';
+import { TakingBack } from './taking-back.js';
 import { Voice } from './voice.js';
 import { Wanted } from './wanted.js';
 
@@ -91,6 +92,7 @@ export class Machine {
   readonly #hosts: Hosts;
   readonly #placement: Placement;
   readonly #room = new Room();
+  readonly #takingBack = new TakingBack(this.#room);
   readonly #voice = new Voice();
   readonly #wanted = new Wanted(this.#table);
   readonly #dropping: Dropping;
@@ -409,6 +411,13 @@ export class Machine {
         this.#room.used(input.segment.end.store, input.usedBytes);
         this.#ownOps(input.segment);
         return;
+      case 'taking-back':
+        this.#takingBack.begin(input);
+        return;
+      case 'taken-back':
+        this.#takingBack.end(input.parcel);
+        this.#fitting.roomIsFree();
+        return;
       case 'audited':
         this.#auditing.audited(input);
         return;
@@ -494,7 +503,7 @@ export class Machine {
   #ownChanged(row: Row): void {
     this.#relocating.holdingsChanged();
     this.#dropping.entered(row);
-    this.#fitting.copiesChanged(row);
+    this.#pursuing.copiesChanged(row);
   }
 
   /**
@@ -543,6 +552,7 @@ export class Machine {
     // Nobody may be left to say what became of them.
     for (const { source } of this.#wanted.heads()) this.#keepingHead.delete(keepId(store, source));
     this.#relocating.storeGone(store);
+    this.#takingBack.storeGone(store);
     this.#markHeldBy(this.#self);
     this.#heartbeatDueMs = this.#nowMs;
   }
@@ -823,10 +833,20 @@ export class Machine {
     return row === undefined || this.#table.source(row) < 0 ? undefined : this.#table.bytes(row);
   }
 
-  /** What is kept free in a store of ours for what is claimed or on its way. */
+  /** What is kept free in a store of ours for what is claimed, on its way, or about to be taken back. */
   reservedBytes(store: StoreId): number {
     for (const own of this.#room.stores()) if (own.store === store) return own.reservedBytes;
     return 0;
+  }
+
+  /** … of that, for what is not on its disk yet. The trash must not give way to what is being taken out of it. */
+  comingBytes(store: StoreId): number {
+    return this.reservedBytes(store) - this.#takingBack.bytesIn(store);
+  }
+
+  /** Since `taking-back` told of it: there was room. */
+  keepsRoomFor(parcel: ParcelId): boolean {
+    return this.#takingBack.has(parcel);
   }
 
   /** The origin of a parcel that the catalog has described. */

@@ -452,6 +452,7 @@ export class Pursuing {
       from: undefined,
       doneBytes: 0,
       renewedBytes: 0,
+      hasLost: false,
       tries: 0,
       avoidUntilMs: new Map(),
     };
@@ -550,6 +551,7 @@ export class Pursuing {
       store: pursuit.store,
       from,
       purpose: pursuit.purpose,
+      roomBytes: pursuit.reservedBytes,
     });
   }
 
@@ -595,7 +597,7 @@ export class Pursuing {
       const avoidMs = because === 'gone' || because === 'bad-bytes' ? BACK_OFF_MS_MAX : backOffMs(tries);
       pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : avoidMs));
       // Keep the claim and ask another source, or this one later.
-      if (tries < SOURCE_TRIES_MAX && this.#mayAskOn(pursuit, because)) return;
+      if (tries < SOURCE_TRIES_MAX && !pursuit.hasLost && this.#mayAskOn(pursuit, because)) return;
     }
     this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs, because);
     if (because === 'no-room') this.#refused(pursuit);
@@ -607,6 +609,24 @@ export class Pursuing {
       if (pursuit.store === store && pursuit.stage !== 'fetching') this.#abandon(pursuit);
     this.#room.refused(store, reservedBytes, this.#nowMs);
     this.#of.sayNow();
+  }
+
+  /**
+   * A copy of the row has come to one of our stores, or has left it. What was claimed by what is missing beside it, and has not
+   * begun, is claimed anew: more of it is missing now than room is kept for.
+   */
+  copiesChanged(row: Row): void {
+    this.#fitting.copiesChanged(row);
+    if (this.#pursuits.size === 0) return;
+    for (const other of this.#table.familyOf(row)) {
+      const pursuit = this.#pursuits.get(other);
+      if (pursuit === undefined || pursuit.reservedBytes >= this.#table.bytes(other)) continue;
+      const slot = this.#of.holdings.slotOf(this.#of.self, pursuit.store);
+      // It has come: no more is missing than was.
+      if (slot !== undefined && this.#table.isHeldBy(row, slot)) continue;
+      if (pursuit.stage === 'fetching') pursuit.hasLost = true;
+      else this.#abandon(pursuit);
+    }
   }
 
   /** Whether it lay with the source, so that asking on makes sense. */
@@ -624,6 +644,7 @@ export class Pursuing {
               this.#givers.isConnected(source) && (avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY) <= this.#nowMs,
           );
       case 'no-room':
+      case 'outgrown':
       case 'disk':
       case 'cancelled':
         return false;

@@ -29,6 +29,8 @@ export interface Pursuit {
   doneBytes: number;
   /** Bytes had come when the claim was last renewed. */
   renewedBytes: number;
+  /** Something that its fetch may count on has left the store since the claim: it is kept for the fetch, and no longer. */
+  hasLost: boolean;
   /** Fetches that failed since the claim. Those before it make it rest longer, and must not keep it from asking another source. */
   tries: number;
   /** Sources that were busy or out of reach: not to be asked before. */

@@ -160,10 +160,15 @@ export class Room {
     return best;
   }
 
-  /** @returns false, and reserves nothing, where the room is not there. */
+  /** @returns false, and reserves nothing, where the room is not there, or the store takes no parcels. */
   reserveIfFree(store: StoreId, bytes: number): boolean {
+    return this.takesParcels(store) && this.reserveForOwn(store, bytes);
+  }
+
+  /** … for what lies on its disk already. */
+  reserveForOwn(store: StoreId, bytes: number): boolean {
     const own = this.#stores.get(store);
-    if (own === undefined || own.draining || bytes > this.#freeBytes(own)) return false;
+    if (own === undefined || bytes > this.#freeBytes(own)) return false;
     own.reservedBytes += bytes;
     return true;
   }

@@ -97,6 +97,9 @@ export function carryOut(effect: Effect, carriers: Carriers): void {
     case 'note-distrust-full':
       notes.distrustFull(effect);
       return;
+    case 'note-unanswered-full':
+      notes.unansweredFull(effect);
+      return;
     case 'offer-relocation':
       copies.relocator.offer(effect);
       return;

@@ -21,6 +21,7 @@ import type { Store } from '../store/store.js';
 import { fetchByChunks } from './chunk-fetch.js';
 import type { Unstamped } from './driver.js';
 import { Landing, LandingRoom } from './landing.js';
+import { bytesToWrite } from './measure.js';
 import type { ObjectFinder } from './object-finder.js';
 import type { OwnStores } from './own-stores.js';
 import { BlobsGone, PeerBusy } from './peer-answers.js';
@@ -35,6 +36,9 @@ const SHARED_STREAM_BYTES_MAX = 8 * 1024 * 1024;
 const PROGRESS_BYTES = 4 * 1024 * 1024;
 /** After which a peer that could not give all is asked again, in ms. */
 const GONE_RETRY_MS = 5_000;
+
+/** More is to be written than the machine keeps room for: what lay here of it when that was measured has left. */
+class Outgrown extends Error {}
 
 /** What a store of ours lacks of a parcel, and who is to give it. */
 interface Missing {
@@ -151,9 +155,12 @@ export class Fetcher {
     { store, peer, record }: { readonly store: Store; readonly peer: PeerName; readonly record: Uint8Array },
     signal: AbortSignal,
   ): Promise<number> {
-    const { parcel } = effect;
+    const { parcel, roomBytes } = effect;
     const { missing, end } = await store.expect(parcel, recordBlobs(record));
     try {
+      const bytes = bytesToWrite(store, missing);
+      if (bytes > roomBytes)
+        throw new Outgrown(`${bytes} bytes of parcel ${parcel} are to be written, and room is kept for ${roomBytes}`);
       if (missing.length > 0) await this.#stores.makeRoom(effect.store);
       const large = await this.#fillLarge(effect, { store, peer, missing }, signal);
       await this.#fill(effect, { store, peer, missing: large.missing }, signal);
@@ -337,6 +344,7 @@ function mustHave(sizes: ReadonlyMap<string, number>, blob: BlobId, bytes: numbe
 
 function failureOf(error: unknown): { readonly because: FetchFailure; readonly retryAfterMs: number } {
   if (error instanceof PeerBusy) return { because: 'busy', retryAfterMs: error.retryAfterMs };
+  if (error instanceof Outgrown) return { because: 'outgrown', retryAfterMs: 0 };
   if (error instanceof BlobsGone) return { because: 'gone', retryAfterMs: GONE_RETRY_MS };
   const code = (error as { readonly code?: unknown }).code;
   if (code === 'STORE_FULL') return { because: 'no-room', retryAfterMs: 0 };

@@ -56,6 +56,13 @@ export class MachineNotes {
     );
   }
 
+  unansweredFull({ copies }: Note<'note-unanswered-full'>): void {
+    this.#log.warn(
+      { code: 'UNANSWERED_FULL', copies },
+      'so many copies had no answer to their audit that no more can be remembered: those of hosts that are dead, and of stores that are gone, are forgotten first; then others go on counting',
+    );
+  }
+
   duplicate({ host, duplicate }: Note<'note-duplicate'>): void {
     if (!duplicate) this.#alarms.clear('DUPLICATE_IDENTITY', host);
     else

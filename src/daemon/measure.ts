@@ -3,6 +3,8 @@ import type { Logger } from 'pino';
 import { recordBlobs } from '../catalog/record.js';
 import type { Effect } from '../core/effects.js';
 import type { ObjectReader } from '../core/objects.js';
+import type { BlobRef } from '../core/parcel.js';
+import type { Store } from '../store/store.js';
 import type { Unstamped } from './driver.js';
 import type { OwnStores } from './own-stores.js';
 
@@ -24,9 +26,7 @@ export async function measure(
     const store = stores.mounted(id);
     const record = await objects.get(parcel);
     if (store !== undefined && record !== undefined) {
-      const missing = await store.missing(recordBlobs(record));
-      // Of a large file all is written anew, however little of it has to come; but what an earlier fetch left is there.
-      missingBytes = missing.reduce((sum, ref) => sum + ref.bytes - store.partialBytes(ref), 0);
+      missingBytes = bytesToWrite(store, await store.missing(recordBlobs(record)));
     }
   } catch (error) {
     log.debug(
@@ -36,3 +36,7 @@ export async function measure(
   }
   tell({ is: 'measured', parcel, store: id, missingBytes });
 }
+
+/** Of a large file all is written anew, however little of it has to come; but what an earlier fetch left is there. */
+export const bytesToWrite = (store: Pick<Store, 'partialBytes'>, missing: readonly BlobRef[]): number =>
+  missing.reduce((sum, ref) => sum + ref.bytes - store.partialBytes(ref), 0);

@@ -373,13 +373,6 @@ export class OwnStores {
     );
   }
 
-  /** What it lends beyond what it uses, its trash apart, and what is kept free for the machine. */
-  roomBytes(id: StoreId): number {
-    const mounted = this.#mounted.get(id);
-    if (mounted === undefined) return 0;
-    return mounted.lentBytes - mounted.usedBytes - this.#options.reservedBytes(id);
-  }
-
   /** What the store uses now, its trash apart; also for those who ask for a report. */
   async usedBytes(id: StoreId): Promise<number> {
     const mounted = this.#mounted.get(id);

@@ -190,7 +190,7 @@ async function serve(
     signal,
     partialMs: () => membership.clusterConfig.timing.partialMs,
     trashMs: () => membership.clusterConfig.timing.trashMs,
-    reservedBytes: store => machine.reservedBytes(store),
+    reservedBytes: store => machine.comingBytes(store),
     onMount: store => {
       configurationUse.keepIn(store);
       void storeHeads.learn(store);
@@ -290,6 +290,7 @@ async function serve(
       isReachable,
       running,
       clock,
+      tell,
       log,
       signal,
     },

@@ -30,8 +30,9 @@ export interface TakingBackOptions {
   readonly blobsOf: (record: Uint8Array) => readonly BlobRef[];
   /** Those that may take copies. */
   readonly stores: () => Iterable<Store>;
-  /** What a store has left for copies. */
-  readonly roomBytes: (store: StoreId) => number;
+  /** Keeps room for it in the store until `giveRoomBack` (I6). @returns false where there is none */
+  readonly keepRoom: (lost: LostParcel, store: StoreId) => boolean;
+  readonly giveRoomBack: (parcel: ParcelId) => void;
   /** Its log has an operation more. */
   readonly tell: (store: StoreId) => Promise<void>;
   readonly log: Logger;
@@ -77,19 +78,37 @@ export class TakingBack {
     }
   }
 
-  async #takeBack({ parcel, bytes }: LostParcel): Promise<void> {
-    const { reader, blobsOf, stores, roomBytes, tell, log } = this.#options;
+  async #takeBack(lost: LostParcel): Promise<void> {
+    const { parcel } = lost;
+    const { reader, blobsOf, stores, keepRoom, giveRoomBack } = this.#options;
     const record = await reader.get(parcel);
     if (record === undefined) return;
     const refs = blobsOf(record);
     for (const store of [...stores()]) {
       // While it is to be rescanned it finds by itself what lies there.
-      if (store.rescanDue || roomBytes(store.id) < bytes || !(await store.mayHaveAll(refs))) continue;
-      if ((await store.missing(refs)).length > 0) continue;
-      await store.commit(parcel, record);
-      await tell(store.id);
-      log.info({ code: 'TAKEN_BACK', parcel, store: store.id }, 'the last copy of a parcel was taken out of the trash');
-      return;
+      if (store.rescanDue || !(await store.mayHaveAll(refs)) || !keepRoom(lost, store.id)) continue;
+      try {
+        if (await this.#takeFrom(store, { parcel, record, refs })) return;
+      } finally {
+        giveRoomBack(parcel);
+      }
     }
+  }
+
+  /** @returns false where a byte of it is missing or wrong */
+  async #takeFrom(
+    store: Store,
+    {
+      parcel,
+      record,
+      refs,
+    }: { readonly parcel: ParcelId; readonly record: Uint8Array; readonly refs: readonly BlobRef[] },
+  ): Promise<boolean> {
+    const { tell, log } = this.#options;
+    if ((await store.missing(refs)).length > 0) return false;
+    await store.commit(parcel, record);
+    await tell(store.id);
+    log.info({ code: 'TAKEN_BACK', parcel, store: store.id }, 'the last copy of a parcel was taken out of the trash');
+    return true;
   }
 }

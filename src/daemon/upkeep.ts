@@ -10,6 +10,7 @@ import type { Machine } from '../core/machine.js';
 import type { Membership } from '../membership/membership.js';
 import { CatalogSweeper, type ShortParcel } from './catalog-sweeper.js';
 import type { Clock } from './clock.js';
+import type { Unstamped } from './driver.js';
 import type { KnownSources } from './known-sources.js';
 import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
@@ -33,6 +34,7 @@ export interface UpkeepOptions {
   readonly isReachable: (host: HostId) => boolean;
   readonly running: RunningTime;
   readonly clock: Clock;
+  readonly tell: (input: Unstamped) => void;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -43,7 +45,7 @@ export interface Upkeep {
 }
 
 export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
-  const { membership, disk, known, stores, origin, protections, machine, roster, running, clock, log, signal } =
+  const { membership, disk, known, stores, origin, protections, machine, roster, running, clock, tell, log, signal } =
     options;
   const { catalog, local } = known;
   const timing = (): ClusterConfig['timing'] => membership.clusterConfig.timing;
@@ -80,7 +82,11 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
     reader: local,
     blobsOf: recordBlobs,
     stores: () => (membership.self.standing === 'active' && membership.self.trust === 'trusted' ? stores.stores() : []),
-    roomBytes: id => stores.roomBytes(id),
+    keepRoom: ({ parcel, bytes }, store) => {
+      tell({ is: 'taking-back', parcel, store, bytes });
+      return machine.keepsRoomFor(parcel);
+    },
+    giveRoomBack: parcel => tell({ is: 'taken-back', parcel }),
     tell: async id => {
       const usedBytes = await stores.usedBytes(id);
       await stores.tellOps(id, segment => ({ is: 'own-ops', segment, usedBytes }));

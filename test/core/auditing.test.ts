@@ -639,6 +639,53 @@ test('copies that would not count anyhow leave no other one believed that failed
   t.is(full().length, 1, 'told of once');
 });
 
+/** Host 7 has one copy that this host audits; and 4,096 others of that host had no answer before. */
+function silentBefore(host: HostId) {
+  const fixture = pair();
+  const many = Array.from({ length: 4_096 }, (_, n) => n + 10);
+  fixture.holds(host, ...many);
+  const before = many.map(parcel => ({ copy: failed(host, parcel), unanswered: { questions: 1, sinceRunMs: 0 } }));
+  const recall = (): void => fixture.auditing.recall(before);
+  recall();
+  const ask = (): void => fixture.answer(fixture.nextAudit() as Audit, undefined);
+  const noted = () =>
+    fixture.taken('note-unanswered').map(({ copy, unanswered }) => [copy.host, unanswered?.questions]);
+  return { fixture, recall, ask, noted };
+}
+
+test('of those that do not answer, copies that would not count anyhow are forgotten for one that does', t => {
+  const gone = hostNumber(8);
+  const { fixture, ask, noted } = silentBefore(gone);
+  fixture.presence.set(gone, 'unlisted');
+  ask();
+  t.deepEqual(noted(), [
+    [gone, undefined],
+    [hostNumber(7), 1],
+  ]);
+  t.deepEqual(fixture.taken('note-unanswered-full'), [{ do: 'note-unanswered-full', copies: 4_096 }]);
+});
+
+test('of those that all count no more than 4,096 are remembered not to answer, which is told once until half have', t => {
+  const there = hostNumber(8);
+  const { fixture, recall, ask, noted } = silentBefore(there);
+  const full = (): number => fixture.taken('note-unanswered-full').length;
+  ask();
+  ask();
+  t.deepEqual(noted(), []);
+  t.is(full(), 1);
+  fixture.presence.set(there, 'gone');
+  fixture.auditing.configured();
+  ask();
+  t.deepEqual(noted().at(-1), [hostNumber(7), 1]);
+  t.is(full(), 1);
+  // Half have, and as many have none again: another copy gets no place.
+  fixture.presence.delete(there);
+  recall();
+  for (const host of [fixture.self, hostNumber(7)]) fixture.holds(host, 2);
+  for (let asked = 0; asked < 10 && full() === 1; asked += 1) ask();
+  t.is(full(), 2);
+});
+
 test('of copies that all count no more than 4,096 are distrusted, and that others are believed is told', t => {
   const fixture = new Fixture();
   const many = Array.from({ length: 4_097 }, (_, n) => n + 1);

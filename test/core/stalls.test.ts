@@ -225,7 +225,7 @@ function fullWithFamily(bytes: readonly number[]) {
     ...NO_CHANGE,
     add: refs,
   });
-  return { taker, nowMs, asked, parcels: refs.map(({ id }) => id) };
+  return { taker, nowMs, asked, source, old, parcels: refs.map(({ id }) => id) };
 }
 
 const measures = (effects: readonly Effect[]) => effects.filter(effect => effect.do === 'measure').length;
@@ -254,6 +254,77 @@ test('what a family saves is measured anew when one of it comes or leaves, also 
   t.is(measures(taker.machine.step(told)), 1, 'it was of before');
   t.is(measures(taker.machine.step(told)), 0);
   t.is(measures(changes('del')), 1);
+});
+
+/** … and has claimed the first of these, of which 15 MiB are missing. Nobody wants the old one any more. */
+function claimedByFamily(bytes: readonly number[]) {
+  const beside = fullWithFamily(bytes);
+  const { taker, nowMs, source, old } = beside;
+  const [claimed] = beside.parcels as [ParcelId];
+  const told = { is: 'measured', nowMs, parcel: claimed, store: taker.store, missingBytes: 15 * MIB } as const;
+  taker.machine.step(told);
+  const head = { source, seq: 3, hash: 'e'.repeat(64) };
+  taker.machine.step({ is: 'wanted', nowMs, source, head, ...NO_CHANGE, remove: [old] });
+  const changes = (op: 'add' | 'del', parcel: ParcelId, usedBytes: number): readonly Effect[] =>
+    taker.machine.step({ is: 'own-ops', nowMs, segment: taker.append({ op, parcel }), usedBytes });
+  const claims = (effects: readonly Effect[]) =>
+    effects.flatMap(effect => (effect.do === 'gossip' && effect.message.kind === 'claims' ? [effect.message] : []));
+  return { ...beside, claimed, changes, claims };
+}
+
+test('a claim by what is missing beside a family is given up when that leaves, and made anew by all of it', t => {
+  const { taker, old, claimed, changes, claims } = claimedByFamily([90 * MIB]);
+  t.is(taker.machine.reservedBytes(taker.store), 15 * MIB);
+  const effects = changes('del', old, 0);
+  t.is(taker.machine.reservedBytes(taker.store), 90 * MIB);
+  t.deepEqual(
+    claims(effects).map(({ claims: made }) => made.map(({ parcel }) => parcel)),
+    [[claimed]],
+  );
+});
+
+test('… and stays as it is when one more of the family comes', t => {
+  const { taker, parcels, claimed, changes, claims } = claimedByFamily([90 * MIB, 3 * MIB]);
+  const before = taker.machine.reservedBytes(taker.store);
+  const effects = changes('add', parcels[1] as ParcelId, 80 * MIB);
+  t.false(claims(effects).some(({ withdrawn }) => withdrawn.includes(claimed)));
+  t.is(taker.machine.reservedBytes(taker.store), before - 3 * MIB);
+});
+
+/** … and fetches it. */
+function fetchedByFamily() {
+  const beside = claimedByFamily([90 * MIB]);
+  const nowMs = beside.nowMs + MINUTE_MS / 30;
+  const effects = beside.taker.machine.step({ is: 'wake', nowMs });
+  const fetches = effects.flatMap(effect => (effect.do === 'fetch' ? [effect] : []));
+  const fails = (because: 'busy' | 'outgrown') =>
+    beside.taker.machine.step({
+      is: 'fetch-failed',
+      nowMs,
+      fetch: fetches[0]?.fetch as number,
+      because,
+      retryAfterMs: 0,
+    });
+  return { ...beside, nowMs, fetches, fails };
+}
+
+test('a fetch is told of the room that it has, and where it needs more that is measured anew', t => {
+  const { taker, fetches, fails } = fetchedByFamily();
+  t.deepEqual(
+    fetches.map(({ roomBytes }) => roomBytes),
+    [15 * MIB],
+  );
+  t.is(measures(fails('outgrown')), 1);
+  t.is(taker.machine.reservedBytes(taker.store), 0);
+});
+
+test('a fetch beside a family that left meanwhile goes on, and is not begun anew on the room of before', t => {
+  const { taker, old, changes, fails } = fetchedByFamily();
+  const effects = changes('del', old, 40 * MIB);
+  t.false(effects.some(effect => effect.do === 'cancel-fetch'));
+  t.is(taker.machine.reservedBytes(taker.store), 15 * MIB);
+  fails('busy');
+  t.is(taker.machine.reservedBytes(taker.store), 0);
 });
 
 test('operations altered by a host that passes them on do not make the writer’s copies disappear', t => {

@@ -71,13 +71,13 @@ async function aFetch(
   t.teardown(() => fetcher.stop());
   const from = parseHostId('1'.repeat(32));
   /** What the machine is told, until the fetch has ended. */
-  const fetch = async (): Promise<Unstamped[]> => {
+  const fetch = async ({ roomBytes = bytes } = {}): Promise<Unstamped[]> => {
     told.length = 0;
-    fetcher.start({ do: 'fetch', fetch: 1, parcel, store: '2'.repeat(32) as never, from, purpose: 'grab' });
+    fetcher.start({ do: 'fetch', fetch: 1, parcel, store: '2'.repeat(32) as never, from, purpose: 'grab', roomBytes });
     await until(() => told.some(({ is }) => is !== 'fetch-progress'), 'the end of the fetch');
     return told;
   };
-  return { parcel, fetch };
+  return { parcel, bytes, fetch };
 }
 
 test('a parcel of small files tells of its progress, so that its claim holds', async t => {
@@ -88,6 +88,7 @@ test('a parcel of small files tells of its progress, so that its claim holds', a
   };
   const store = {
     expect: async (_parcel: unknown, missing: readonly object[]) => ({ missing, end }),
+    partialBytes: () => 0,
     receiveSmall: async () => [],
     commit: async () => {
       if (fails) throw new Error('EIO');
@@ -99,6 +100,17 @@ test('a parcel of small files tells of its progress, so that its claim holds', a
   fails = true;
   t.is((await fetch()).at(-1)?.is, 'fetch-failed');
   t.is(ends, 2, 'the store expects it no longer');
+});
+
+test('where more is to be written than room is kept for, nothing is, and the machine hears of it', async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount({ blobsOf: recordBlobs });
+  const { parcel, bytes, fetch } = await aFetch(t, { store, before: async () => {} });
+  const { usedBytes } = await store.usage();
+  t.like((await fetch({ roomBytes: bytes - 1 })).at(-1), { is: 'fetch-failed', because: 'outgrown' });
+  t.is((await store.usage()).usedBytes, usedBytes);
+  t.is((await fetch({ roomBytes: bytes })).at(-1)?.is, 'fetched');
+  t.true(store.isPresent(parcel));
 });
 
 test('what has come of a parcel is there at its end, however old it is by then', async t => {

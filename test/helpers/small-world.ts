@@ -376,6 +376,7 @@ export class SmallWorld {
       case 'ask-audit':
       case 'note-distrust':
       case 'note-distrust-full':
+      case 'note-unanswered-full':
       case 'note-unanswered':
         return;
       case 'cancel-fetch':

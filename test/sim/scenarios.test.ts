@@ -1,5 +1,6 @@
 /** Scenarios: named situations, run in virtual time. What each promises stands in its own file. */
 import test from 'ava';
+import { run as familyLeaves } from '../../sim/scenarios/family-leaves.js';
 import { run as fewerCopiesWanted } from '../../sim/scenarios/fewer-copies-wanted.js';
 import { run as liarFound } from '../../sim/scenarios/liar-found.js';
 import { run as oneHostLost } from '../../sim/scenarios/one-host-lost.js';
@@ -14,6 +15,7 @@ const SCENARIOS = {
   'a host that says it holds what it has not is found, and its copies are made elsewhere': liarFound,
   'after a power cut everywhere the copies are made all the same': powerCut,
   'what a host holds twice since a disk of it was put back is dropped, and never the last copy': pulledDisk,
+  'what was to be written beside its family is not written when that has gone, and its room is another’s': familyLeaves,
   'a disk that refuses what it says it has room for keeps nobody from making room elsewhere': roomInNameOnly,
 };
 
