@@ -108,7 +108,8 @@ test('a refusal crosses with its code, message and blame; before a stream and in
   const seen: string[] = [];
   await t.throwsAsync(
     async () => {
-      for await (const { path } of service.replicas({ only: [] }, soon())) seen.push(path.toString());
+      for await (const told of service.replicas({ only: [] }, soon()))
+        seen.push('lacking' in told ? told.lacking : told.path.toString());
     },
     { code: 'SOURCE_UNKNOWN' },
   );
