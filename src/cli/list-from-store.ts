@@ -51,7 +51,7 @@ export async function listSnapshots(context: Context, from: ListFromStores): Pro
   const sources = wanted === undefined ? content.sources : [sourceNamed(wanted, content.sources, hint)];
   const whole = new WholeSnapshots(stores);
   const rows: SnapshotRow[] = [];
-  const found = await searchSnapshots(stores, content, { sources, signal: context.signal });
+  const found = await searchSnapshots(stores, content, context.signal);
   const all = sources.flatMap(source => {
     const listed = new Set(source.snapshots.map(({ id }) => id));
     const held = (found.get(source.id) ?? []).filter(({ id }) => !listed.has(id));

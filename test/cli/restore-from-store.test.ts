@@ -324,6 +324,26 @@ test.serial('without a head, or with a damaged one, the snapshots are looked for
   rmSync(`${lost}/.catalog/heads`, { recursive: true });
   t.is((await restore('music', '--from-store', lost, '--target', house.path('music'))).code, 0);
   t.deepEqual(compareTrees(music.root, house.path('music')), []);
+
+  const one = await house.disk({ name: 'one' });
+  rmSync(`${one}/.catalog/heads/${music.id.replace('/', '.')}`);
+  t.is((await restore('music', '--from-store', one, '--target', house.path('from one'))).code, 0);
+  t.deepEqual(compareTrees(music.root, house.path('from one')), []);
+  const unnamed = await restore('--from-store', one, '--target', house.path('unnamed'), '--json');
+  t.deepEqual(
+    recordsOf(unnamed.out).map(({ source: name }) => name),
+    ['music', 'photos'],
+  );
+  const listed = await cluster(['snapshots', '--from-store', one, '--json']);
+  t.deepEqual(
+    recordsOf(listed.out).map(({ source: name, held }) => [name, held]),
+    [
+      ['music', false],
+      ['photos', false],
+    ],
+  );
+  const unknown = await restore('films', '--from-store', one, '--target', house.path('unknown'));
+  t.regex(unknown.err, /no source "films"; there are: music, photos/);
 });
 
 test.serial('stores that their user alone may read say so to another one', async t => {
