@@ -90,6 +90,27 @@ test('find names the files of a pattern so that they can be restored by that nam
   });
 });
 
+test('find takes parentheses, bars and what stands behind a backslash for themselves', async t => {
+  const names = ['+(a)', 'IMG (1).jpg', 'IMG (1) b.jpg', 'IMG 1.jpg', 'a', 'a*', 'ab', 'a|b', 'b', 'd (2)/x (3).jpg'];
+  const stateDir = await serve(t, {
+    snapshots: async () => [snapshotOf()],
+    entries: () => each(...placed(names.map(name => fileOf(name, 'x')))),
+  });
+  const found = async (pattern: string): Promise<string[]> => {
+    const { out } = await cluster(['--state', stateDir, 'find', pattern]);
+    return out
+      .split('\n')
+      .slice(0, -1)
+      .map(line => line.replace('photos@abababab:', ''));
+  };
+  t.deepEqual(await found('IMG (1)*.jpg'), ['IMG (1).jpg', 'IMG (1) b.jpg']);
+  t.deepEqual(await found('d (?)/*(3).jpg'), ['d (2)/x (3).jpg']);
+  t.deepEqual(await found('a|b'), ['a|b']);
+  t.deepEqual(await found('+(a)'), ['+(a)']);
+  t.deepEqual(await found('a\\*'), ['a*']);
+  t.deepEqual(await found('{a,[b]}'), ['a', 'b']);
+});
+
 test('diff says what changed between two snapshots, as restic does', async t => {
   const later = 'cd'.repeat(32) as ObjectId;
   const [old, now] = [
