@@ -95,12 +95,14 @@ async function* entriesOf(
 
 async function* contentOf(
   stores: BareStores,
-  { blobs }: ContentRequest,
+  { blobs, from }: ContentRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ContentFrame> {
+  const received = from === undefined ? undefined : { bytes: from };
   for (const blob of blobs) {
     const damagedOn: string[] = [];
     const isGiven = yield* contentFromDisks(blob, stores.stores, {
+      received,
       signal,
       onFault: (store, fault) => {
         stores.damaged(store, `the blob ${blob}`, errorOf(fault));

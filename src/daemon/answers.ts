@@ -325,7 +325,7 @@ export class Answers implements Service {
     return this.#datedTrees.remove(request);
   }
 
-  content({ parcel, blobs }: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame> {
-    return this.#options.blobs.content(parcel, blobs, signal);
+  content(request: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame> {
+    return this.#options.blobs.content(request, signal);
   }
 }
