@@ -104,11 +104,19 @@ export class BlobSource {
   }
 
   *#unavailable(parcel: ParcelId, open: ReadonlySet<BlobId>): Generator<ContentFrame> {
-    const hosts = this.#machine
-      .holders(parcel)
-      .map(({ host }) => this.#roster.nameOf(host))
-      .sort();
-    for (const blob of open) yield { kind: 'unavailable', blob, because: 'no host that is up can give it', hosts };
+    if (open.size === 0) return;
+    const connected = new Set(this.#net.connected());
+    const isUp = (host: HostId): boolean => {
+      const peer = this.#roster.peerOf(host);
+      return host === this.#roster.self || (peer !== undefined && connected.has(peer));
+    };
+    const holders = [...new Set(this.#machine.holders(parcel).map(({ host }) => host))];
+    const named = (hosts: readonly HostId[]): string[] => hosts.map(host => this.#roster.nameOf(host)).sort();
+    const failed = named(holders.filter(isUp));
+    const hosts = named(holders.filter(host => !isUp(host)));
+    const but = failed.length === 0 ? '' : `, not even ${failed.join(' or ')}, where it should be`;
+    const because = `no host that is up can give it${but}`;
+    for (const blob of open) yield { kind: 'unavailable', blob, because, hosts };
   }
 
   async *#fromPeers(

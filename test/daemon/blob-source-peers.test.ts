@@ -371,6 +371,26 @@ test('who is busy is asked again when all others have been asked', async t => {
   t.deepEqual(first.asked.slice(1), [[], [], [], [blobOf(two)]]);
 });
 
+test('what nobody gives is told with the holders to switch on, and those that are up and could not', async t => {
+  const one = smallOf(1);
+  const { self, holders, content } = await aHouse(t, 3, [one]);
+  const [away, first] = holders as [Holder, Holder];
+  for (const holder of holders) holder.gone.add(blobOf(one));
+  const connected = self.net.connected.bind(self.net);
+  self.net.connected = () => connected().filter(peer => peer !== away.host.net.peer);
+  const frames: ContentFrame[] = [];
+  for await (const frame of content([one])) frames.push(frame);
+  t.deepEqual(frames, [
+    {
+      kind: 'unavailable',
+      blob: blobOf(one),
+      because: 'no host that is up can give it, not even holder-1 or holder-2, where it should be',
+      hosts: ['holder-0'],
+    },
+  ]);
+  t.true(first.asked.length > 0);
+});
+
 test('parcels of many blobs share streams, one call after the other', async t => {
   const contents = Array.from({ length: 20 }, (_, n) => smallOf(n));
   const { content, streams } = await aHouse(t, 1, contents);
