@@ -23,6 +23,7 @@ async function aHost(t: ExecutionContext) {
         { host: 'pi', counts: false },
         { host: 'mini', counts: false },
         { host: 'mini', counts: true },
+        { host: 'mini', counts: false },
         { host: 'pi', counts: false },
       ],
     },
@@ -40,7 +41,7 @@ async function aHost(t: ExecutionContext) {
   return { source, parcelOf, told };
 }
 
-test('a host that has a file in two stores is one holder, which counts if one of its copies does', async t => {
+test('a host that has a file in several stores is one holder, which counts if one of its copies does', async t => {
   const { told } = await aHost(t);
   const [first, ...others] = await told();
   t.is(others.length, 1);
