@@ -2,10 +2,12 @@
  * Blob content: a blob for a restore, from the first of some disks that has its own bytes.
  *
  * A disk may have lost or changed what it holds, so the bytes are hashed as they go by, and only bytes that are the blob's
- * get an `end`; else the next disk begins it anew.
+ * get an `end`; else the next disk begins it anew. Of a rest the hash says nothing without what came before it: the receiver
+ * has that, and the next disk goes on where this one failed.
  *
  * Driven by the service for its own stores (daemon/blob-source.ts), and by a restore from bare ones.
  */
+import type { ByteRange } from '../core/byte-range.js';
 import { createHasher } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
 import type { ContentFrame } from './restore-content.js';
@@ -14,7 +16,7 @@ export interface BlobDisk {
   openBlob(blob: BlobId): Promise<
     | {
         readonly bytes: number;
-        read(signal: AbortSignal): AsyncIterable<Uint8Array>;
+        read(signal: AbortSignal, ranges: readonly ByteRange[]): AsyncIterable<Uint8Array>;
       }
     | undefined
   >;
@@ -23,23 +25,39 @@ export interface BlobDisk {
 /** Why a disk that has the blob's file could not give it. */
 export type BlobFault = { readonly is: 'changed' } | { readonly is: 'unreadable'; readonly error: unknown };
 
-/** @returns whether one of them gave the blob's own bytes */
+/** What the receiver of a blob has of it, from its first byte on: only the rest is given. Whoever gives of it counts that here. */
+export interface Received {
+  bytes: number;
+}
+
+/** @returns whether one of them gave the blob's own bytes, or of a rest all that was wanted */
 export async function* contentFromDisks<Disk extends BlobDisk>(
   blob: BlobId,
   disks: Iterable<Disk>,
-  { signal, onFault }: { readonly signal: AbortSignal; readonly onFault: (disk: Disk, fault: BlobFault) => void },
+  {
+    received,
+    signal,
+    onFault,
+  }: {
+    readonly received?: Received | undefined;
+    readonly signal: AbortSignal;
+    readonly onFault: (disk: Disk, fault: BlobFault) => void;
+  },
 ): AsyncGenerator<ContentFrame, boolean> {
   for (const disk of disks) {
-    const check = new BlobCheck(blob);
+    const check = received === undefined ? new BlobCheck(blob) : undefined;
     try {
       const held = await disk.openBlob(blob);
-      if (held === undefined) continue;
-      yield { kind: 'start', blob, bytes: held.bytes };
-      for await (const data of held.read(signal)) {
-        check.update(data);
+      const from = received?.bytes ?? 0;
+      // A file that ends before the rest begins has nothing of it.
+      if (held === undefined || (received !== undefined && from >= held.bytes)) continue;
+      yield { kind: 'start', blob, bytes: held.bytes, ...(received && { from }) };
+      for await (const data of held.read(signal, [{ offset: from, bytes: held.bytes - from }])) {
+        check?.update(data);
+        if (received !== undefined) received.bytes += data.length;
         yield { kind: 'data', data };
       }
-      if (check.isRight()) {
+      if (check?.isRight() ?? true) {
         yield { kind: 'end' };
         return true;
       }
@@ -48,7 +66,7 @@ export async function* contentFromDisks<Disk extends BlobDisk>(
       signal.throwIfAborted();
       onFault(disk, { is: 'unreadable', error });
     } finally {
-      check.end();
+      check?.end();
     }
   }
   return false;

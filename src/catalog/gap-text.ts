@@ -1,10 +1,16 @@
 /** Gap text: what a walk could not read, in words: how much it is, and before which path it ends. */
 import prettyBytes from 'pretty-bytes';
 import { escapePath } from './path-text.js';
+import type { LackingEntries } from './restore-content.js';
 import type { WalkGap } from './walk-readable.js';
 
 /** @param who those who lack it, as in `these disks have` */
-export function gapText({ before, parcels, bytes, pages }: WalkGap, who: string): string {
+export const lackingIn = (gap: WalkGap, who: string): LackingEntries => ({
+  after: gap.after ?? Buffer.alloc(0),
+  lacking: gapText(gap, who),
+});
+
+function gapText({ before, parcels, bytes, pages }: WalkGap, who: string): string {
   const parts: string[] = [];
   if (parcels > 0) parts.push(`${counted(parcels, 'parcel')} (${prettyBytes(bytes)})`);
   if (pages > 0) parts.push(`${counted(pages, 'page')} of parcels`);

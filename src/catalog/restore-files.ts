@@ -52,8 +52,6 @@ export interface FilesWork {
   /** The target carried this restore's mark: what is there may be ours. */
   readonly isResume: boolean;
   readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
-  /** `content` may begin behind what is here already. */
-  readonly canBeginLater: boolean;
   readonly parts: RestoreParts;
   /** Says when a finished file may get its name; outcomes come then. */
   readonly flush: RestoreFlush;
@@ -187,9 +185,9 @@ export class FileWriter {
 
   /** What the last run has left of it, hashed again up to its end. `undefined`: it begins at its first byte. */
   async #takeUp({ blob, file, path }: Begun): Promise<Incoming | undefined> {
-    const { canBeginLater, signal } = this.#work;
+    const { signal } = this.#work;
     const there = lstatSync(path, { throwIfNoEntry: false });
-    if (!canBeginLater || !there?.isFile() || there.size === 0 || there.size >= file.entry.size) return undefined;
+    if (!there?.isFile() || there.size === 0 || there.size >= file.entry.size) return undefined;
     const incoming = new Incoming(blob, [file], path);
     try {
       await incoming.takeUp({ path, fd: openSync(path, O_WRONLY | O_NOFOLLOW) }, signal);

@@ -49,8 +49,6 @@ export interface RestoreRequest {
   /** Must give the same entries at each call, in path order. */
   readonly entries: (signal: AbortSignal) => AsyncIterable<PlacedEntry | LackingEntries>;
   readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
-  /** `content` can begin behind what is here already, so what has come of a large file is of use. Default: it cannot. */
-  readonly canBeginLater?: boolean;
   readonly target: string;
   readonly mark: RestoreMark;
   readonly existing: ExistingFiles;
@@ -153,7 +151,6 @@ class Restore {
       existing: this.#request.existing,
       isResume: this.#target.state === 'resume',
       content: this.#request.content,
-      canBeginLater: this.#request.canBeginLater === true,
       parts: this.#parts,
       flush,
       signal,

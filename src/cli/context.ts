@@ -81,7 +81,9 @@ export class Context {
   }
 }
 
+/** Ends too when nobody reads any more: whether the command does is for main.ts to say. */
 function write(text: string | Uint8Array): Promise<void> {
-  if (process.stdout.write(text)) return Promise.resolve();
-  return new Promise(resolve => process.stdout.once('drain', resolve));
+  return new Promise(resolve => {
+    if (process.stdout.write(text, () => resolve())) resolve();
+  });
 }

@@ -18,7 +18,10 @@ interface FindOptions {
 export const findCommand = (run: Run): Command =>
   new Command('find')
     .description('where a file is in the snapshots, as SOURCE@SNAPSHOT:PATH')
-    .argument('<pattern>', 'a name such as "*.jpg", or with a slash a path such as "2026/**/*.jpg"')
+    .argument(
+      '<pattern>',
+      'a name such as "*.jpg", or with a slash a path such as "2026/**/*.jpg". * and ? stand for any text and any byte of a name, ** for any folders, [ab] and {ab,cd} for one of these, all else for itself; with a \\ in front these do, too',
+    )
     .option('--source <name>', 'only in this source')
     .option('--all', 'in every snapshot, the newest first; else in the newest of each source')
     .option('-i, --ignore-case', 'upper and lower case of ASCII letters are the same')
@@ -61,14 +64,20 @@ function newestOfEach(newestFirst: readonly SnapshotReport[]): SnapshotReport[] 
   });
 }
 
-/** Paths are bytes, and are matched byte by byte (Latin-1), as exclude patterns are: a `?` stands for one byte. */
+/**
+ * Paths are bytes, and are matched byte by byte (Latin-1), as exclude patterns are: a `?` stands for one byte.
+ *
+ * Parentheses and bars stand for themselves: the copies of a file are called `IMG (1).jpg`.
+ */
 async function matcherOf(pattern: string, ignoreCase: boolean): Promise<(path: Buffer) => boolean> {
   // Not before it is needed: every other command starts without it.
   const { default: picomatch } = await import('picomatch');
-  const isMatch = picomatch(Buffer.from(pattern.replace(/^\/+/, '')).toString('latin1'), {
+  const plain = pattern.replace(/^\/+/, '').replaceAll(/\\.|[()|]/g, one => (one.length > 1 ? one : `\\${one}`));
+  const isMatch = picomatch(Buffer.from(plain).toString('latin1'), {
     basename: !pattern.includes('/'),
     dot: true,
     nocase: ignoreCase,
+    noextglob: true,
     nonegate: true,
     windows: false,
   });

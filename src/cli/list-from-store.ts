@@ -3,7 +3,7 @@
  * left, before anything is restored from them.
  */
 import type { Entry } from '../catalog/entry.js';
-import { gapText } from '../catalog/gap-text.js';
+import { lackingIn } from '../catalog/gap-text.js';
 import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import { WholeSnapshots } from '../catalog/shortfall.js';
 import { isPartial } from '../catalog/snapshot.js';
@@ -35,7 +35,7 @@ export async function listEntries(
     if (item.is === 'entry') await show(item.entry);
     if (item.is !== 'gap') continue;
     code = EXIT.incomplete;
-    tellLacking(context, { after: item.gap.after ?? Buffer.alloc(0), lacking: gapText(item.gap, 'these disks have') });
+    tellLacking(context, lackingIn(item.gap, 'these disks have'));
   }
   return code;
 }
@@ -51,7 +51,7 @@ export async function listSnapshots(context: Context, from: ListFromStores): Pro
   const sources = wanted === undefined ? content.sources : [sourceNamed(wanted, content.sources, hint)];
   const whole = new WholeSnapshots(stores);
   const rows: SnapshotRow[] = [];
-  const found = await searchSnapshots(stores, content, { sources, signal: context.signal });
+  const found = await searchSnapshots(stores, content, context.signal);
   const all = sources.flatMap(source => {
     const listed = new Set(source.snapshots.map(({ id }) => id));
     const held = (found.get(source.id) ?? []).filter(({ id }) => !listed.has(id));

@@ -47,11 +47,19 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     interrupt.abort(new ClusterError('INTERRUPTED', 'interrupted', { blame: 'operator' }));
   });
 }
+/** Until a command runs: its help and version are told, too. */
+let endsUnheard = true;
 // A reader that has seen enough (`| head`) closes the pipe; the rest would be printed for nobody.
 process.stdout.on('error', error => {
-  if ('code' in error && error.code === 'EPIPE') process.exit(EXIT.ok);
-  throw error;
+  throwUnlessUnheard(error);
+  if (endsUnheard) process.exit(EXIT.ok);
 });
+// What goes there says how a command fares; that nobody wants to know is no end of it.
+process.stderr.on('error', throwUnlessUnheard);
+
+function throwUnlessUnheard(error: Error): void {
+  if (!('code' in error) || error.code !== 'EPIPE') throw error;
+}
 
 interface GlobalOptions {
   readonly state?: string;
@@ -61,9 +69,11 @@ interface GlobalOptions {
 const program = new Command('cluster');
 let exitCode: ExitCode = EXIT.ok;
 
-const run: Run =
+const runWith =
+  (options: { readonly endsUnheard: boolean }): Run =>
   work =>
   async (...args) => {
+    endsUnheard = options.endsUnheard;
     const { state, json } = program.opts<GlobalOptions>();
     const context = new Context({
       json: json === true,
@@ -115,7 +125,19 @@ const make = [
   rebuildIndexCommand,
   simulateCommand,
 ];
-for (const command of make) program.addCommand(inheriting(command(run)));
+/** They tell, and do nothing else. All others go on to their end when nobody reads any more, and exit as they would. */
+const telling: ReadonlySet<(run: Run) => Command> = new Set([
+  statusCommand,
+  hostsCommand,
+  snapshotsCommand,
+  lsCommand,
+  findCommand,
+  diffCommand,
+  dumpCommand,
+  lsReplicasCommand,
+  simulateCommand,
+]);
+for (const command of make) program.addCommand(inheriting(command(runWith({ endsUnheard: telling.has(command) }))));
 
 /** Settings such as exitOverride do not reach commands that are added. */
 function inheriting(command: Command): Command {

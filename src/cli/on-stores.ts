@@ -50,7 +50,9 @@ export interface OpenStores {
 export async function openStores(context: Context, asked: AskedOfStores): Promise<OpenStores> {
   const { paths, spec } = partWords(asked);
   const stores = await BareStores.open(paths, { onDamage: asked.onDamage });
-  const content = await lookInto(stores, context.signal);
+  const wanted = spec === undefined ? undefined : parseSourceSpec(spec);
+  const looking = lookInto(stores, { wanted, signal: context.signal });
+  const content = await tellIfLong(context, 'looking which sources are on these disks …', looking);
   if (content.sources.length === 0) {
     throw new ClusterError(
       'NO_SOURCE',
@@ -61,7 +63,7 @@ export async function openStores(context: Context, asked: AskedOfStores): Promis
   return {
     stores,
     content,
-    wanted: spec === undefined ? undefined : parseSourceSpec(spec),
+    wanted,
     example: source =>
       `cluster ${asked.command} ${source} --from-store ${paths.map(shellWord).join(' ')}${asked.command === 'restore' ? ' --target DIR' : ''}`,
     hint: spec === asked.spec ? '' : `. ${spec} is no store either`,
@@ -253,7 +255,7 @@ async function unlisted(
   { context, stores, content, source }: Finding,
   wanted: SourceSpec['snapshot'],
 ): Promise<ChosenSnapshot<KnownSnapshot>> {
-  const all = await searchSnapshots(stores, content, { sources: [source], signal: context.signal });
+  const all = await searchSnapshots(stores, content, context.signal);
   return chooseSnapshot(wanted, all.get(source.id) ?? []);
 }
 

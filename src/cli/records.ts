@@ -53,15 +53,10 @@ export const replicaRecord = (report: ReplicaReport): JsonRecord => ({
   want: report.want,
   have: report.have,
   hosts: report.holders.map(({ host }) => host),
-  verified: timeRecord(oldestVerified(report)),
-  holders: report.holders.map(({ host, verifiedMs, counts }) => ({ host, counts, verified: timeRecord(verifiedMs) })),
+  // Scripts rely on the field, and nobody keeps when a copy was read last.
+  verified: null,
+  holders: report.holders.map(({ host, counts }) => ({ host, counts })),
 });
-
-/** The copy that was read back longest ago; undefined unless all were. */
-export function oldestVerified({ holders }: ReplicaReport): number | undefined {
-  const times = holders.map(({ verifiedMs }) => verifiedMs).filter(time => time !== undefined);
-  return times.length === holders.length && times.length > 0 ? Math.min(...times) : undefined;
-}
 
 export const entryRecord = (entry: Entry): JsonRecord => ({
   message_type: 'entry',

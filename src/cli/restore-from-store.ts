@@ -6,7 +6,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type BlobFault, contentFromDisks } from '../catalog/blob-content.js';
-import { gapText } from '../catalog/gap-text.js';
+import { lackingIn } from '../catalog/gap-text.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import { isNothing, shortfallOf } from '../catalog/shortfall.js';
 import { walkReadable } from '../catalog/walk-readable.js';
@@ -88,20 +88,21 @@ async function* entriesOf(
   signal: AbortSignal,
 ): AsyncGenerator<PlacedEntry | LackingEntries> {
   for await (const item of walkReadable(objects, snapshot.id, { under, signal })) {
-    if (item.is === 'gap')
-      yield { after: item.gap.after ?? Buffer.alloc(0), lacking: gapText(item.gap, 'these disks have') };
+    if (item.is === 'gap') yield lackingIn(item.gap, 'these disks have');
     else yield { entry: item.entry, parcel: item.parcel, isStandIn: item.is === 'stand-in' };
   }
 }
 
 async function* contentOf(
   stores: BareStores,
-  { blobs }: ContentRequest,
+  { blobs, from }: ContentRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ContentFrame> {
+  const received = from === undefined ? undefined : { bytes: from };
   for (const blob of blobs) {
     const damagedOn: string[] = [];
     const isGiven = yield* contentFromDisks(blob, stores.stores, {
+      received,
       signal,
       onFault: (store, fault) => {
         stores.damaged(store, `the blob ${blob}`, errorOf(fault));

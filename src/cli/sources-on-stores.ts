@@ -2,7 +2,8 @@
  * Sources on stores: what bare stores know of sources, from the heads and the configuration that lie on them.
  *
  * Each store keeps the newest head that it was given, so one that was unplugged for a year has an old one. All that can be
- * trusted count together: what an old head listed may be the last thing that is whole here.
+ * trusted count together: what an old head listed may be the last thing that is whole here. A source whose head is lost or damaged
+ * has the snapshots that lie here; to find them all objects are read, so only when it may be one of these that is meant.
  */
 import { decodeHead, verifyHead } from '../catalog/head.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
@@ -35,12 +36,19 @@ export interface StoresContent {
   readonly configuration: FoundConfiguration | undefined;
   /** By name. */
   readonly sources: readonly SourceOnStores[];
+  /** All snapshots that lie here, listed or not, if they were looked for. */
+  readonly all: Found | undefined;
 }
 
+type SourceName = Pick<SourceSpec, 'host' | 'source'>;
 type KeyOf = (source: SourceId) => Uint8Array | undefined;
 type Found = Map<SourceId, Map<SnapshotId, KnownSnapshot & { readonly firstSeq: number }>>;
 
-export async function lookInto(stores: BareStores, signal: AbortSignal): Promise<StoresContent> {
+/** @param wanted what a person named; undefined: all that there is */
+export async function lookInto(
+  stores: BareStores,
+  { wanted, signal }: { readonly wanted: SourceName | undefined; readonly signal: AbortSignal },
+): Promise<StoresContent> {
   const configuration = await newestConfiguration(stores);
   const keyOf = keysIn(configuration);
   const hosts = new Map(configuration?.hosts.map(one => [one.host, one]));
@@ -48,9 +56,18 @@ export async function lookInto(stores: BareStores, signal: AbortSignal): Promise
 
   const found: Found = new Map();
   for (const store of stores.stores) await addHeads(found, { stores, store, keyOf });
-  // A head that is lost or damaged must not be the end of what it listed.
-  const sought = [...found].filter(([, { size }]) => size === 0).map(([source]) => source);
-  if (found.size === 0 || sought.length > 0) await addSnapshots(found, { stores, sought, keyOf, signal });
+  const withHeads = sourcesOf(found, { nameOf, keyOf });
+  const isFound = wanted !== undefined && matching(wanted, withHeads).length > 0;
+  const isSearched = !isFound || withHeads.some(({ snapshots }) => snapshots.length === 0);
+  const all = isSearched ? await allSnapshots(stores, keyOf, signal) : undefined;
+  for (const [source, snapshots] of all ?? []) if ((found.get(source)?.size ?? 0) === 0) found.set(source, snapshots);
+  return { configuration, sources: sourcesOf(found, { nameOf, keyOf }), all };
+}
+
+function sourcesOf(
+  found: Found,
+  { nameOf, keyOf }: { readonly nameOf: (host: HostId) => string; readonly keyOf: KeyOf },
+): SourceOnStores[] {
   const names = [...found.keys()].map(id => splitSourceId(id).source);
   const sources = Array.from(found, ([id, snapshots]): SourceOnStores => {
     const { origin, source } = splitSourceId(id);
@@ -66,7 +83,7 @@ export async function lookInto(stores: BareStores, signal: AbortSignal): Promise
       isVerified: keyOf(id) !== undefined,
     };
   });
-  return { configuration, sources: sources.sort((a, b) => (a.name < b.name ? -1 : 1)) };
+  return sources.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 const keysIn = (configuration: FoundConfiguration | undefined): KeyOf => {
@@ -74,15 +91,13 @@ const keysIn = (configuration: FoundConfiguration | undefined): KeyOf => {
   return source => keys.get(splitSourceId(source).origin);
 };
 
-/** All snapshots of these sources that lie here: their origin may have unlisted some while it was in foreign hands. */
+/** All snapshots that lie here, by source: an origin may have unlisted some while it was in foreign hands. */
 export async function searchSnapshots(
   stores: BareStores,
-  { configuration }: StoresContent,
-  { sources, signal }: { readonly sources: readonly SourceOnStores[]; readonly signal: AbortSignal },
+  { configuration, all }: StoresContent,
+  signal: AbortSignal,
 ): Promise<ReadonlyMap<SourceId, readonly KnownSnapshot[]>> {
-  const found: Found = new Map();
-  const sought = sources.map(({ id }) => id);
-  await addSnapshots(found, { stores, sought, keyOf: keysIn(configuration), signal });
+  const found = all ?? (await allSnapshots(stores, keysIn(configuration), signal));
   return new Map(Array.from(found, ([source, snapshots]) => [source, [...snapshots.values()]]));
 }
 
@@ -106,30 +121,23 @@ async function addHeads(
   }
 }
 
-interface Search {
-  readonly stores: BareStores;
-  /** The sources whose snapshots are looked for; none: all. */
-  readonly sought: readonly SourceId[];
-  readonly keyOf: KeyOf;
-  readonly signal: AbortSignal;
-}
-
 /** All objects are read: that one is a snapshot can be told from its bytes alone. */
-async function addSnapshots(found: Found, { stores, sought, keyOf, signal }: Search): Promise<void> {
-  const isSought = (source: SourceId): boolean => sought.length === 0 || sought.includes(source);
+async function allSnapshots(stores: BareStores, keyOf: KeyOf, signal: AbortSignal): Promise<Found> {
+  const found: Found = new Map();
   for (const store of stores.stores) {
     await readable(stores, store, 'the catalog', async () => {
       for await (const id of store.objects.ids()) {
         if (signal.aborted) return;
         const sealed = await store.objects.get(id);
         const snapshot = sealed === undefined ? undefined : asSnapshot(sealed, keyOf);
-        if (snapshot === undefined || !isSought(snapshot.source)) continue;
+        if (snapshot === undefined) continue;
         const known = found.get(snapshot.source) ?? new Map();
         found.set(snapshot.source, known.set(id, { id, timeMs: snapshot.timeMs, firstSeq: 1 }));
       }
     });
     signal.throwIfAborted();
   }
+  return found;
 }
 
 /** `undefined`: another kind of object, or not by whom it says. */
@@ -183,19 +191,11 @@ async function newestConfiguration(stores: BareStores): Promise<FoundConfigurati
  * @param hint added to a refusal
  * @throws ClusterError SOURCE_UNKNOWN, SOURCE_AMBIGUOUS
  */
-export function sourceNamed(
-  { host, source }: Pick<SourceSpec, 'host' | 'source'>,
-  sources: readonly SourceOnStores[],
-  hint: string,
-): SourceOnStores {
-  const ofName = sources.filter(({ id }) => splitSourceId(id).source === source);
-  const byName = ofName.filter(({ origin }) => host === undefined || origin === host);
-  const found =
-    byName.length > 0 || host === undefined
-      ? byName
-      : ofName.filter(({ id }) => splitSourceId(id).origin.startsWith(host));
+export function sourceNamed(wanted: SourceName, sources: readonly SourceOnStores[], hint: string): SourceOnStores {
+  const found = matching(wanted, sources);
   const [only] = found;
   if (only !== undefined && found.length === 1) return only;
+  const { host, source } = wanted;
   const name = host === undefined ? source : `${host}/${source}`;
   const what = only === undefined ? 'these stores know no source' : 'several hosts have a source';
   throw new ClusterError(
@@ -203,4 +203,11 @@ export function sourceNamed(
     `${what} ${JSON.stringify(name)}; there are: ${sources.map(one => one.name).join(', ')}${hint}`,
     { blame: 'operator' },
   );
+}
+
+function matching({ host, source }: SourceName, sources: readonly SourceOnStores[]): SourceOnStores[] {
+  const ofName = sources.filter(({ id }) => splitSourceId(id).source === source);
+  if (host === undefined) return ofName;
+  const byName = ofName.filter(({ origin }) => origin === host);
+  return byName.length > 0 ? byName : ofName.filter(({ id }) => splitSourceId(id).origin.startsWith(host));
 }

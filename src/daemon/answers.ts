@@ -4,7 +4,7 @@
  * It only reads (the machine, the catalog, the configuration) and passes orders on; what it says is what the decisions
  * see, so `status` and the machine cannot disagree. Here a request finds who answers it, and what needs no part of its own is answered.
  */
-import { gapText } from '../catalog/gap-text.js';
+import { lackingIn } from '../catalog/gap-text.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
 import { ObjectMissing, readSnapshot } from '../catalog/read-object.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
@@ -188,7 +188,7 @@ export class Answers implements Service {
     return this.#protecting.reports(name, signal);
   }
 
-  replicas(request: ReplicasRequest, signal: AbortSignal): AsyncGenerator<ReplicaReport> {
+  replicas(request: ReplicasRequest, signal: AbortSignal): AsyncGenerator<ReplicaReport | LackingEntries> {
     return this.#whereabouts.replicas(request, signal);
   }
 
@@ -309,7 +309,7 @@ export class Answers implements Service {
     for await (const item of walkReadable(objects, snapshot, { under, signal })) {
       if (item.is === 'entry') yield { entry: item.entry, parcel: item.parcel };
       else if (item.is === 'stand-in') yield { entry: item.entry, parcel: item.parcel, isStandIn: true };
-      else yield { after: item.gap.after ?? Buffer.alloc(0), lacking: gapText(item.gap, 'the hosts that are up have') };
+      else yield lackingIn(item.gap, 'the hosts that are up have');
     }
   }
 
@@ -325,7 +325,7 @@ export class Answers implements Service {
     return this.#datedTrees.remove(request);
   }
 
-  content({ parcel, blobs }: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame> {
-    return this.#options.blobs.content(parcel, blobs, signal);
+  content(request: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame> {
+    return this.#options.blobs.content(request, signal);
   }
 }

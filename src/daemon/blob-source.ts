@@ -1,6 +1,8 @@
 /**
  * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, then
  * the origin's live file. A host that goes away in the middle is replaced by the next, which of a large file gives only the rest.
+ * The same where an earlier run of the restore has the beginning: then its hash is known to the receiver alone, who decides in the
+ * end, and asks for all of it when it is wrong. So whose bytes were wrong is found out then.
  *
  * The last resort is everybody else who is up. A copy that has lost one file is no copy to anybody, and one of a log that was begun
  * anew is none until it is read again; but the files of it may be the last there are, and each is hashed here.
@@ -12,8 +14,8 @@
  */
 
 import type { Logger } from 'pino';
-import { BlobCheck, contentFromDisks } from '../catalog/blob-content.js';
-import type { ContentFrame } from '../catalog/restore-content.js';
+import { BlobCheck, contentFromDisks, type Received } from '../catalog/blob-content.js';
+import type { ContentFrame, ContentRequest } from '../catalog/restore-content.js';
 import type { ByteRange } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
@@ -88,10 +90,11 @@ export class BlobSource {
     this.#givers = new Givers(clock);
   }
 
-  async *content(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
+  async *content({ parcel, blobs, from }: ContentRequest, signal: AbortSignal): AsyncGenerator<ContentFrame> {
     const open = new Set<BlobId>();
-    for (const blob of blobs) if (!(yield* this.#fromHere(parcel, blob, signal))) open.add(blob);
-    if (open.size > 0) yield* this.#fromPeers(parcel, { open, origin: true }, signal);
+    const received = from === undefined ? undefined : { bytes: from };
+    for (const blob of blobs) if (!(yield* this.#fromHere({ parcel, blob, received }, signal))) open.add(blob);
+    if (open.size > 0) yield* this.#fromPeers(parcel, { open, received, origin: true }, signal);
     yield* this.#unavailable(parcel, open);
   }
 
@@ -99,28 +102,40 @@ export class BlobSource {
   async *copies(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
     const open = new Set(blobs);
     yield* this.#fromPeers(parcel, { open, origin: false }, signal);
-    for (const blob of [...open]) if (yield* this.#fromHere(parcel, blob, signal)) open.delete(blob);
+    for (const blob of [...open]) if (yield* this.#fromHere({ parcel, blob }, signal)) open.delete(blob);
     yield* this.#unavailable(parcel, open);
   }
 
   *#unavailable(parcel: ParcelId, open: ReadonlySet<BlobId>): Generator<ContentFrame> {
-    const hosts = this.#machine
-      .holders(parcel)
-      .map(({ host }) => this.#roster.nameOf(host))
-      .sort();
-    for (const blob of open) yield { kind: 'unavailable', blob, because: 'no host that is up can give it', hosts };
+    if (open.size === 0) return;
+    const connected = new Set(this.#net.connected());
+    const isUp = (host: HostId): boolean => {
+      const peer = this.#roster.peerOf(host);
+      return host === this.#roster.self || (peer !== undefined && connected.has(peer));
+    };
+    const holders = [...new Set(this.#machine.holders(parcel).map(({ host }) => host))];
+    const named = (hosts: readonly HostId[]): string[] => hosts.map(host => this.#roster.nameOf(host)).sort();
+    const failed = named(holders.filter(isUp));
+    const hosts = named(holders.filter(host => !isUp(host)));
+    const but = failed.length === 0 ? '' : `, not even ${failed.join(' or ')}, where it should be`;
+    const because = `no host that is up can give it${but}`;
+    for (const blob of open) yield { kind: 'unavailable', blob, because, hosts };
   }
 
   async *#fromPeers(
     parcel: ParcelId,
-    { open, origin }: { readonly open: Set<BlobId>; readonly origin: boolean },
+    {
+      open,
+      received,
+      origin,
+    }: { readonly open: Set<BlobId>; readonly received?: Received | undefined; readonly origin: boolean },
     signal: AbortSignal,
   ): AsyncGenerator<ContentFrame> {
     // A large file is alone in its parcel. It has a stream of its own, for who leaves a shared one leaves it to be read out.
     const sessions = open.size > 1 ? (this.#sessions.pop() ?? new FetchSessions(this.#net)) : undefined;
     const ask: Ask = (peer, request) =>
       sessions === undefined ? askFetch(this.#net, peer, request, { signal }) : sessions.ask(peer, request, signal);
-    const asking: Asking = { parcel, open, ask, begun: undefined };
+    const asking: Asking = { parcel, open, ask, begun: this.#begunBefore(parcel, open, received) };
     const isEnough = (round: number): boolean =>
       open.size === 0 || (round >= ROUNDS && (round >= ROUNDS_MAX || !this.#mayComeBack(parcel, { origin })));
     let isReadOut = false;
@@ -141,6 +156,15 @@ export class BlobSource {
       if (isReadOut && sessions !== undefined) this.#sessions.push(sessions);
       else sessions?.stop();
     }
+  }
+
+  /** Nothing where the rest's end is not known. */
+  #begunBefore(parcel: ParcelId, open: ReadonlySet<BlobId>, received: Received | undefined): Begun | undefined {
+    const [blob] = open;
+    if (received === undefined || blob === undefined) return undefined;
+    const bytes = this.#machine.bytesOf(parcel);
+    if (bytes === undefined || received.bytes >= bytes) return undefined;
+    return { blob, bytes, passedBytes: received.bytes, check: undefined };
   }
 
   /** @returns who is busy, and for how long, in ms; nobody when all is here */
@@ -190,10 +214,18 @@ export class BlobSource {
     return undefined;
   }
 
-  #fromHere(parcel: ParcelId, blob: BlobId, signal: AbortSignal): AsyncGenerator<ContentFrame, boolean> {
+  #fromHere(
+    {
+      parcel,
+      blob,
+      received,
+    }: { readonly parcel: ParcelId; readonly blob: BlobId; readonly received?: Received | undefined },
+    signal: AbortSignal,
+  ): AsyncGenerator<ContentFrame, boolean> {
     const stores = [...this.#stores.stores()];
     const strays = stores.map(store => ({ id: store.id, openBlob: () => store.openStray(blob) }));
     return contentFromDisks(blob, [...stores, ...strays], {
+      received,
       signal,
       onFault: ({ id: store }, fault) => {
         this.#doubted.look({ parcel, store });
@@ -251,6 +283,8 @@ export class BlobSource {
           if (rest !== undefined) {
             if (part.bytes !== restOf(rest).bytes)
               throw malformed('fetch answer: another size than that of its ranges');
+            if (rest.check === undefined)
+              yield { kind: 'start', blob: rest.blob, bytes: rest.bytes, from: rest.passedBytes };
             break;
           }
           giveUp(asking);
@@ -262,11 +296,14 @@ export class BlobSource {
           const { begun } = asking;
           if (begun === undefined) break;
           begun.passedBytes += part.data.length;
-          begun.check.update(part.data);
+          begun.check?.update(part.data);
           if (begun.passedBytes < begun.bytes) break;
           asking.begun = undefined;
           // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
-          if (!begun.check.isRight()) break;
+          if (begun.check?.isRight() === false) {
+            if (rest === undefined) this.#changed(peer, begun.blob);
+            break;
+          }
           open.delete(begun.blob);
           yield { kind: 'end' };
           break;
@@ -275,7 +312,10 @@ export class BlobSource {
           for (const { blob, content } of part.blobs) {
             yield { kind: 'start', blob, bytes: content.length };
             yield { kind: 'data', data: content };
-            if (hashHex(content) !== blob) continue;
+            if (hashHex(content) !== blob) {
+              this.#changed(peer, blob);
+              continue;
+            }
             open.delete(blob);
             yield { kind: 'end' };
           }
@@ -289,6 +329,13 @@ export class BlobSource {
     // The rest does not go with what came before it, and nobody knows which of them is wrong: this one is asked for all of it.
     if (rest !== undefined && asking.begun === undefined && open.size > 0) return yield* this.#from(peer, asking);
     return busyMs;
+  }
+
+  #changed(peer: PeerName, blob: BlobId): void {
+    this.#log.error(
+      { code: 'BLOB_CHANGED', blob, peer },
+      'the bytes that a holder gave for a restore are not those that the blob’s name says; another one is asked for it',
+    );
   }
 }
 
@@ -308,13 +355,13 @@ interface Begun {
   readonly blob: BlobId;
   readonly bytes: number;
   passedBytes: number;
-  /** Of what was passed on. */
-  readonly check: BlobCheck;
+  /** Of what was passed on; undefined when the receiver had the beginning before: only the receiver can tell then. */
+  readonly check: BlobCheck | undefined;
 }
 
 const restOf = ({ bytes, passedBytes }: Begun): ByteRange => ({ offset: passedBytes, bytes: bytes - passedBytes });
 
 function giveUp(asking: Asking): void {
-  asking.begun?.check.end();
+  asking.begun?.check?.end();
   asking.begun = undefined;
 }

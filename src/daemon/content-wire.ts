@@ -16,7 +16,9 @@ import { type ErrorRecord, errorFrom, fromJson, protocolError, toErrorRecord, to
 const KINDS = { start: 1, data: 2, end: 3, unavailable: 4, error: 5, over: 6 } as const;
 const HEADER_BYTES = 5;
 const BLOB_BYTES = 32;
-/** `data` is the largest payload; the others are an id and a size, or a sentence. */
+/** Of a `start`: the blob, its size, and where the data begins. */
+const START_BYTES = BLOB_BYTES + 8 + 8;
+/** `data` is the largest payload; the others are an id and two sizes, or a sentence. */
 const PAYLOAD_BYTES_MAX = CONTENT_DATA_BYTES_MAX;
 
 // ── The service's end ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -61,9 +63,10 @@ export function* encodeContentFrame(frame: ContentFrame | ErrorRecord): Generato
   if ('message_type' in frame) return yield* withHeader(KINDS.error, Buffer.from(toJson(frame)));
   switch (frame.kind) {
     case 'start': {
-      const payload = Buffer.alloc(BLOB_BYTES + 8);
+      const payload = Buffer.alloc(START_BYTES);
       payload.set(bytesOf(frame.blob));
       payload.writeBigUInt64BE(BigInt(frame.bytes), BLOB_BYTES);
+      payload.writeBigUInt64BE(BigInt(frame.from ?? 0), BLOB_BYTES + 8);
       return yield* withHeader(KINDS.start, payload);
     }
     case 'data':
@@ -149,13 +152,16 @@ function frameBytes(begun: Buffer): number {
 
 function contentFrameFrom(kind: number, payload: Buffer): ContentFrame {
   switch (kind) {
-    case KINDS.start:
-      if (payload.length !== BLOB_BYTES + 8) break;
+    case KINDS.start: {
+      if (payload.length !== START_BYTES) break;
+      const from = Number(payload.readBigUInt64BE(BLOB_BYTES + 8));
       return {
         kind: 'start',
         blob: parseBlobId(hexOf(payload.subarray(0, BLOB_BYTES))),
         bytes: Number(payload.readBigUInt64BE(BLOB_BYTES)),
+        ...(from > 0 && { from }),
       };
+    }
     case KINDS.end:
       return { kind: 'end' };
     case KINDS.unavailable:

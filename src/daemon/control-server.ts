@@ -134,13 +134,19 @@ const REQUESTS = {
   liveDiff: z.strictObject({ spec }),
   makeTrees: trees,
   removeTrees: trees,
-  content: z.strictObject({
-    parcel: z.string().transform(checked(parseParcelId)),
-    blobs: z
-      .array(z.string().transform(checked(parseBlobId)))
-      .min(1)
-      .max(CONTENT_BLOBS_MAX),
-  }),
+  content: z
+    .strictObject({
+      parcel: z.string().transform(checked(parseParcelId)),
+      blobs: z
+        .array(z.string().transform(checked(parseBlobId)))
+        .min(1)
+        .max(CONTENT_BLOBS_MAX),
+      from: z.int().min(1).exactOptional(),
+    })
+    .refine(({ blobs, from }) => from === undefined || blobs.length === 1, {
+      path: ['from'],
+      message: 'it is of one blob, and several are asked for',
+    }),
 } as const satisfies Record<keyof Service, z.ZodType>;
 
 const STREAMS: ReadonlySet<keyof Service> = new Set<StreamMethod>([

@@ -67,17 +67,18 @@ export async function* drill(
     const file = files.length === 0 ? undefined : one(files);
     if (file?.blob === undefined || done.has(file.path.toString('latin1'))) continue;
     done.add(file.path.toString('latin1'));
-    const failure = await failureOf(copies(ref.id, [file.blob], signal));
+    const because = await failureOf(copies(ref.id, [file.blob], signal));
+    const failure = because === undefined ? undefined : { because, hosts: holders(ref.id) };
     yield { parcel: ref.id, path: file.path, bytes: file.size, ...(failure && { failure }) };
   }
 }
 
 /** Whoever gives frames has held the bytes against their hash before it says `end`. */
-async function failureOf(frames: AsyncIterable<ContentFrame>): Promise<Drilled['failure']> {
-  let last: Drilled['failure'] = { because: 'nothing came', hosts: [] };
+async function failureOf(frames: AsyncIterable<ContentFrame>): Promise<string | undefined> {
+  let last: string | undefined = 'nothing came';
   for await (const frame of frames) {
     if (frame.kind === 'end') last = undefined;
-    else if (frame.kind === 'unavailable') last = { because: frame.because, hosts: frame.hosts };
+    else if (frame.kind === 'unavailable') last = frame.because;
   }
   return last;
 }

@@ -61,8 +61,8 @@ export interface Service {
   forgetArchived(request: ForgetArchivedRequest, signal: AbortSignal): Promise<ForgetReport>;
   /** Listed snapshots, oldest first; of one source, or of all. Retention bounds their number. */
   snapshots(request: SnapshotsRequest, signal: AbortSignal): Promise<readonly SnapshotReport[]>;
-  /** Which copies there are, one report a file. */
-  replicas(request: ReplicasRequest, signal: AbortSignal): AsyncIterable<ReplicaReport>;
+  /** Which copies there are, one report a file; and, where it stands, what nobody who is up can name. */
+  replicas(request: ReplicasRequest, signal: AbortSignal): AsyncIterable<ReplicaReport | LackingEntries>;
   /** Every wanted parcel and who holds it: the layout without files' names, as the simulator takes it. */
   placements(signal: AbortSignal): AsyncIterable<PlacementReport>;
 
@@ -430,9 +430,7 @@ export interface PlacementReport {
 
 export interface Holder {
   readonly host: string;
-  /** When its bytes were last read and found right: at the grab, a scrub or an audit. Absent when not known here. */
-  readonly verifiedMs?: number;
-  /** False when the host is dead, draining or has its copy in doubt. */
+  /** False when the host is dead, draining or has its copy in doubt. Of several copies of one host: false when none counts. */
   readonly counts: boolean;
 }
 

@@ -1,14 +1,17 @@
 /** Whereabouts: which hosts hold what: of each file of the newest snapshots, and of each parcel that is wanted. */
+import { lackingIn } from '../catalog/gap-text.js';
+import type { LackingEntries } from '../catalog/restore-content.js';
 import { parseSourceSpec } from '../catalog/source-spec.js';
-import { walkEntries } from '../catalog/walk.js';
-import type { ObjectId, SourceId } from '../core/ids.js';
+import { walkReadable } from '../catalog/walk-readable.js';
+import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import { needHost } from './configuring.js';
 import type { NamedSnapshots } from './named-snapshots.js';
+import { AskedTwice } from './object-finder.js';
 import type { Roster } from './roster.js';
-import type { PlacementReport, ReplicaReport, ReplicasRequest } from './service.js';
+import type { Holder, PlacementReport, ReplicaReport, ReplicasRequest } from './service.js';
 import { nameIn, type SourceNames } from './source-names.js';
 
 export interface WhereaboutsOptions {
@@ -28,8 +31,11 @@ export class Whereabouts {
     this.#options = options;
   }
 
-  async *replicas({ spec, only, host }: ReplicasRequest, signal: AbortSignal): AsyncGenerator<ReplicaReport> {
-    const { machine, roster, objects } = this.#options;
+  async *replicas(
+    { spec, only, host }: ReplicasRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<ReplicaReport | LackingEntries> {
+    const { machine, roster } = this.#options;
     if (host !== undefined) needHost(roster, host);
     const places =
       spec === undefined
@@ -38,10 +44,13 @@ export class Whereabouts {
             return newest === undefined ? [] : [{ source, snapshot: newest.id, under: Buffer.alloc(0) }];
           })
         : [await this.#newestOf(spec, signal)];
+    const objects = new AskedTwice(this.#options.objects, signal);
     for (const { source, snapshot, under } of places) {
       const want = machine.copiesWanted(source) ?? 0;
-      for await (const { entry, parcel } of walkEntries(objects, snapshot, { under, signal })) {
-        if (entry.kind !== 'file') continue;
+      for await (const item of walkReadable(objects, snapshot, { under, signal })) {
+        if (item.is === 'gap') yield lackingIn(item.gap, 'the hosts that are up have');
+        if (item.is !== 'entry' || item.entry.kind !== 'file') continue;
+        const { entry, parcel } = item;
         const have = machine.copies(parcel);
         const asked =
           only.length === 0 ||
@@ -49,9 +58,7 @@ export class Whereabouts {
           (only.includes('over') && have > want) ||
           (only.includes('missing') && have === 0);
         if (!asked) continue;
-        const holders = machine
-          .holders(parcel)
-          .map(holder => ({ host: roster.nameOf(holder.host), counts: holder.counts }));
+        const holders = this.#holders(parcel);
         if (host !== undefined && !holders.some(holder => holder.host === host)) continue;
         yield {
           source: this.#options.names.nameOf(source),
@@ -59,10 +66,20 @@ export class Whereabouts {
           sizeBytes: entry.size,
           want,
           have,
-          holders: holders.sort((a, b) => (a.host < b.host ? -1 : 1)),
+          holders,
         };
       }
     }
+  }
+
+  /** By name. A host that has it in several stores is one. */
+  #holders(parcel: ParcelId): Holder[] {
+    const counting = new Map<string, boolean>();
+    for (const { host, counts } of this.#options.machine.holders(parcel)) {
+      const name = this.#options.roster.nameOf(host);
+      counting.set(name, counts || counting.get(name) === true);
+    }
+    return Array.from(counting, ([host, counts]) => ({ host, counts })).sort((a, b) => (a.host < b.host ? -1 : 1));
   }
 
   async *placements(): AsyncGenerator<PlacementReport> {

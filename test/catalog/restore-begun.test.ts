@@ -29,14 +29,10 @@ async function interrupted(target: string, content: Buffer) {
 }
 
 /** The second run, and how many bytes came in it. */
-async function goOn({
-  canBeginLater = true,
-  ...request
-}: Pick<Parameters<typeof restore>[0], 'target' | 'list' | 'blobs' | 'canBeginLater'>) {
+async function goOn(request: Pick<Parameters<typeof restore>[0], 'target' | 'list' | 'blobs'>) {
   let cameBytes = 0;
   const restored = await restore({
     ...request,
-    canBeginLater,
     onProgress: ({ phase, bytes }) => {
       if (phase === 'write') cameBytes = bytes;
     },
@@ -44,7 +40,7 @@ async function goOn({
   return { ...restored, cameBytes };
 }
 
-test('it goes on where it was, if the giver can', async t => {
+test('it goes on where it was', async t => {
   const target = join(temporaryFolder(t), 'target');
   const { blobs, list, begun } = await interrupted(target, LARGE);
   t.is(begun.length, 1);
@@ -60,16 +56,14 @@ test('it goes on where it was, if the giver can', async t => {
   t.false(existsSync(join(target, MARK_FOLDER)));
 });
 
-test('it begins anew where the giver does so, or says that it cannot do otherwise', async t => {
-  for (const canBeginLater of [true, false]) {
-    const target = join(temporaryFolder(t), 'target');
-    const { blobs, list } = await interrupted(target, LARGE);
-    const { report, cameBytes } = await goOn({ target, list, blobs, canBeginLater });
-    t.like(report, { files: 1, failed: 0 });
-    t.is(blobs.asked.at(-1)?.from === undefined, !canBeginLater);
-    t.is(cameBytes, LARGE.length);
-    t.true(readFileSync(join(target, 'a')).equals(LARGE));
-  }
+test('it begins anew where the giver does so', async t => {
+  const target = join(temporaryFolder(t), 'target');
+  const { blobs, list } = await interrupted(target, LARGE);
+  const { report, cameBytes } = await goOn({ target, list, blobs });
+  t.like(report, { files: 1, failed: 0 });
+  t.is(blobs.asked.length, 2);
+  t.is(cameBytes, LARGE.length);
+  t.true(readFileSync(join(target, 'a')).equals(LARGE));
 });
 
 test('a giver who goes on elsewhere than where it was is not believed, and asked anew', async t => {
@@ -80,7 +74,6 @@ test('a giver who goes on elsewhere than where it was is not believed, and asked
     target,
     list,
     blobs,
-    canBeginLater: true,
     content: async function* (request, signal) {
       const elsewhere = request.from === undefined ? request : { ...request, from: request.from - MiB };
       yield* blobs.frames(elsewhere, signal);
@@ -125,7 +118,7 @@ test('another restore into the same folder does not find it', async t => {
   const { blobs, list } = await interrupted(target, LARGE);
   const mark = { snapshot: 'other', sourceId: 'other', under: Buffer.alloc(0) };
   blobs.beginsLater = true;
-  await restore({ target, list, blobs, mark, existing: 'overwrite', canBeginLater: true });
+  await restore({ target, list, blobs, mark, existing: 'overwrite' });
   t.is(blobs.asked.at(-1)?.from, undefined);
 });
 

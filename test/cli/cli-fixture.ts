@@ -13,7 +13,7 @@ import { startControlServer } from '../../src/daemon/control-server.js';
 import type { HostReport, Service, SnapshotReport, SourceReport, StatusReport } from '../../src/daemon/service.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/cluster.cjs', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../src/cli/cluster.cjs', import.meta.url));
 /** Above what any of these commands takes on a busy machine; a hang fails the test. */
 const RUN_MS_MAX = 30_000;
 

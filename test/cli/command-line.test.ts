@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { ClusterError } from '../../src/core/fault.js';
-import type { Service } from '../../src/daemon/service.js';
-import { fileOf, parcelNumber } from '../catalog/restore-fixture.js';
+import type { ScrubReport, Service } from '../../src/daemon/service.js';
+import { Blobs, fileOf, parcelNumber, placed } from '../catalog/restore-fixture.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
-import { cluster, eachThenSilence, hostOf, recordsOf, resolved, serve, statusOf } from './cli-fixture.js';
+import { cluster, each, eachThenSilence, hostOf, MAIN, recordsOf, resolved, serve, statusOf } from './cli-fixture.js';
 
 test('without a state folder a command exits 10, and names the places it looked at', async t => {
   const { code, err, out } = await cluster(['status']);
@@ -130,7 +130,17 @@ test('a service that was stopped and did not end cleanly exits 1 and says why, i
   t.notRegex(err, /^interrupted$/m);
 });
 
-test('a reader that closes the pipe ends the command quietly', async t => {
+/** A command whose reader goes away after its first line. */
+async function withHead(stateDir: string, ...args: readonly string[]): Promise<readonly [string, string]> {
+  const script = '{ "$@"; echo "exit $?" >&2; } | head -n 1';
+  const child = spawn('sh', ['-c', script, 'sh', process.execPath, MAIN, '--state', stateDir, ...args], {
+    timeout: 20_000,
+  });
+  const [out, err] = await Promise.all([child.stdout.toArray(), child.stderr.toArray()]);
+  return [out.join(''), err.join('')];
+}
+
+test('a reader that closes the pipe ends what only tells quietly', async t => {
   const stateDir = await serve(t, {
     resolve: async () => resolved(),
     async *entries() {
@@ -138,11 +148,68 @@ test('a reader that closes the pipe ends the command quietly', async t => {
         yield { entry: fileOf(`file ${String(index).padStart(9, '0')}`, 'x'), parcel: parcelNumber(index) };
     },
   });
-  const main = fileURLToPath(new URL('../../src/cli/cluster.cjs', import.meta.url));
-  const script = '{ "$@"; echo "exit $?" >&2; } | head -n 1';
-  const child = spawn('sh', ['-c', script, 'sh', process.execPath, main, '--state', stateDir, 'ls', 'photos'], {
-    timeout: 20_000,
+  t.deepEqual(await withHead(stateDir, 'ls', 'photos'), ['file 000000000\n', 'exit 0\n']);
+});
+
+test('what does something goes on to its end when its reader closes the pipe, and exits as it would', async t => {
+  const lines = 10_000;
+  const given = { drill: 0, scrub: 0 };
+  const read: ScrubReport = {
+    stores: 1,
+    parcels: 1,
+    bytes: 1,
+    ofParcels: 1,
+    ofBytes: 1,
+    corrupt: 1,
+    unread: 0,
+    catalog: 0,
+  };
+  const stateDir = await serve(t, {
+    async *drill() {
+      for (; given.drill < lines; given.drill += 1)
+        yield {
+          source: 'photos',
+          path: Buffer.from('a'),
+          bytes: 1,
+          failure: { because: 'nobody gives it', hosts: [] },
+        };
+    },
+    async *scrub() {
+      for (; given.scrub < lines; given.scrub += 1) yield read;
+    },
+    resolve: async () => resolved(),
+    async *entries() {
+      for (let index = 0; index < lines; index += 1)
+        yield { entry: fileOf(`file ${String(index).padStart(9, '0')}`, 'x'), parcel: parcelNumber(1) };
+      yield { entry: fileOf('last', ''), parcel: parcelNumber(1) };
+    },
+    async *content({ blobs: [blob] }) {
+      yield { kind: 'unavailable', blob: blob as never, because: 'nobody gives it', hosts: [] };
+    },
   });
-  const [out, err] = await Promise.all([child.stdout.toArray(), child.stderr.toArray()]);
-  t.deepEqual([out.join(''), err.join('')], ['file 000000000\n', 'exit 0\n']);
+  const [, drilled] = await withHead(stateDir, '--json', 'drill');
+  t.deepEqual([drilled, given.drill], ['exit 22\n', lines]);
+  const [, scrubbed] = await withHead(stateDir, '--json', 'scrub');
+  t.regex(scrubbed, /^1 parcel had wrong .*\nexit 1\n$/);
+  t.is(given.scrub, lines);
+  const target = join(temporaryFolder(t), 'out');
+  const [problem, restored] = await withHead(stateDir, '--json', 'restore', 'photos', '--target', target);
+  t.regex(problem, /^\{"message_type":"problem"/);
+  t.is(restored, 'exit 3\n');
+  t.true(existsSync(join(target, 'last')));
+});
+
+test('that nobody hears how a command fares is no end of it either', async t => {
+  const stateDir = await serve(t, {
+    resolve: async () => resolved({ unreachable: { parcels: 1, bytes: 1, hosts: ['pi'] } }),
+    entries: () => each(...placed([fileOf('a', 'x'), fileOf('b', '')])),
+    content: (request, signal) => new Blobs().frames(request, signal),
+  });
+  const target = join(temporaryFolder(t), 'out');
+  const args = [MAIN, '--state', stateDir, 'restore', 'photos', '--target', target];
+  const child = spawn(process.execPath, args, { timeout: 20_000 });
+  child.stderr.destroy();
+  const [code] = await once(child, 'exit');
+  t.is(code, 3);
+  t.true(existsSync(join(target, 'b')));
 });

@@ -108,7 +108,8 @@ test('a refusal crosses with its code, message and blame; before a stream and in
   const seen: string[] = [];
   await t.throwsAsync(
     async () => {
-      for await (const { path } of service.replicas({ only: [] }, soon())) seen.push(path.toString());
+      for await (const told of service.replicas({ only: [] }, soon()))
+        seen.push('lacking' in told ? told.lacking : told.path.toString());
     },
     { code: 'SOURCE_UNKNOWN' },
   );
@@ -144,6 +145,9 @@ test('malformed requests are refused before they reach the service', async t => 
           soon(),
         ),
       ),
+    fromTheFirstByte: () => all(service.content({ parcel: parcelNumber(1), blobs: [blobNumber(1)], from: 0 }, soon())),
+    fromOfSeveral: () =>
+      all(service.content({ parcel: parcelNumber(1), blobs: [1, 2].map(blobNumber), from: 1 }, soon())),
     under: () =>
       all(service.entries({ sourceId: SOURCE_ID, snapshot: snapshotOf().id, under: Buffer.alloc(4097) }, soon())),
     source: () => all(service.protection({ sourceId: 'nothing' as never, snapshot: snapshotOf().id }, soon())),
@@ -345,7 +349,15 @@ test('law: JSON on the socket is one line and gives back what went in', t => {
 });
 
 const anyFrame: fc.Arbitrary<ContentFrame> = fc.oneof(
-  fc.record({ kind: fc.constant('start' as const), blob: fc.nat().map(blobNumber), bytes: fc.maxSafeNat() }),
+  fc.record(
+    {
+      kind: fc.constant('start' as const),
+      blob: fc.nat().map(blobNumber),
+      bytes: fc.maxSafeNat(),
+      from: fc.maxSafeNat().map(from => from || 1),
+    },
+    { requiredKeys: ['kind', 'blob', 'bytes'] },
+  ),
   fc.record({
     kind: fc.constant('data' as const),
     data: fc.uint8Array({ minLength: 1, maxLength: 300 }).map(bytes => Buffer.from(bytes)),

@@ -90,6 +90,27 @@ test('find names the files of a pattern so that they can be restored by that nam
   });
 });
 
+test('find takes parentheses, bars and what stands behind a backslash for themselves', async t => {
+  const names = ['+(a)', 'IMG (1).jpg', 'IMG (1) b.jpg', 'IMG 1.jpg', 'a', 'a*', 'ab', 'a|b', 'b', 'd (2)/x (3).jpg'];
+  const stateDir = await serve(t, {
+    snapshots: async () => [snapshotOf()],
+    entries: () => each(...placed(names.map(name => fileOf(name, 'x')))),
+  });
+  const found = async (pattern: string): Promise<string[]> => {
+    const { out } = await cluster(['--state', stateDir, 'find', pattern]);
+    return out
+      .split('\n')
+      .slice(0, -1)
+      .map(line => line.replace('photos@abababab:', ''));
+  };
+  t.deepEqual(await found('IMG (1)*.jpg'), ['IMG (1).jpg', 'IMG (1) b.jpg']);
+  t.deepEqual(await found('d (?)/*(3).jpg'), ['d (2)/x (3).jpg']);
+  t.deepEqual(await found('a|b'), ['a|b']);
+  t.deepEqual(await found('+(a)'), ['+(a)']);
+  t.deepEqual(await found('a\\*'), ['a*']);
+  t.deepEqual(await found('{a,[b]}'), ['a', 'b']);
+});
+
 test('diff says what changed between two snapshots, as restic does', async t => {
   const later = 'cd'.repeat(32) as ObjectId;
   const [old, now] = [
@@ -213,8 +234,8 @@ test('ls-replicas and whereis print the record that scripts rely on', async t =>
     want: 2,
     have: 1,
     holders: [
-      { host: 'mini', counts: true, verifiedMs: Date.UTC(2026, 6, 2) },
-      { host: 'pi', counts: false, verifiedMs: Date.UTC(2026, 6, 1) },
+      { host: 'mini', counts: true },
+      { host: 'pi', counts: false },
     ],
   };
   const asked: unknown[] = [];
@@ -244,10 +265,10 @@ test('ls-replicas and whereis print the record that scripts rely on', async t =>
       want: 2,
       have: 1,
       hosts: ['mini', 'pi'],
-      verified: '2026-07-01T00:00:00.000Z',
+      verified: null,
     },
   ]);
-  t.is((await cluster(['--state', stateDir, 'ls-replicas'])).out, '1\t2\tphotos\ta\\x09b\tmini,pi\n');
+  t.is((await cluster(['--state', stateDir, 'ls-replicas'])).out, '1\t2\tphotos\ta\\x09b\tmini,(pi)\n');
   t.deepEqual(asked, [{ spec: 'photos:a', only: ['under', 'missing'], host: 'mini' }, { only: [] }]);
 });
 
@@ -290,18 +311,31 @@ test('tree prints where it is, and says what is not in it', async t => {
   ]);
 });
 
-test('ls and find tell what nobody can give, and exit 3; diff and dump compare and print nothing then', async t => {
+test('ls, find and ls-replicas tell what nobody can give, and exit 3; diff and dump compare and print nothing then', async t => {
   const [a, z] = placed([fileOf('a', 'four'), fileOf('z', 'five!')]) as [PlacedEntry, PlacedEntry];
   const stateDir = await serve(t, {
     resolve: async ({ spec }) => resolved({ under: Buffer.from(spec.split(':')[1] ?? '') }),
     snapshots: async () => [snapshotOf()],
     entries: () => each<PlacedEntry | LackingEntries>(a, { after: Buffer.from('a'), lacking: '1 parcel (9 B)' }, z),
+    replicas: () =>
+      each<ReplicaReport | LackingEntries>(
+        { after: Buffer.from('a'), lacking: '1 parcel (9 B)' },
+        {
+          source: 'photos',
+          path: Buffer.from('z'),
+          sizeBytes: 5,
+          want: 2,
+          have: 2,
+          holders: [{ host: 'mini', counts: true }],
+        },
+      ),
     content: (request, signal) => new Blobs().add('four').frames(request, signal),
   });
   const run = (...args: string[]) => cluster(['--state', stateDir, ...args]);
   const note = 'not listed: after a: 1 parcel (9 B)\n';
   t.deepEqual(await run('ls', 'photos'), { code: 3, out: 'a\nz\n', err: note });
   t.deepEqual(await run('find', 'z'), { code: 3, out: 'photos@abababab:z\n', err: note });
+  t.deepEqual(await run('ls-replicas'), { code: 3, out: '2\t2\tphotos\tz\tmini\n', err: note });
   const diff = await run('diff', 'photos@abababab', 'photos');
   t.deepEqual([diff.code, diff.err], [1, 'cluster: after a: 1 parcel (9 B)\n']);
   t.deepEqual(await run('dump', 'photos:a'), { code: 0, out: 'four', err: '' });

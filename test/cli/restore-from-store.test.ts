@@ -14,6 +14,7 @@ import { hashHex } from '../../src/core/hash.js';
 import { parseBlobId } from '../../src/core/ids.js';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { RealCluster } from '../helpers/real-cluster.js';
+import { seededBytes } from '../helpers/seeded-bytes.js';
 import { unprivileged } from '../helpers/unprivileged.js';
 import { hostOf } from '../membership/cast.js';
 import { BareHouse, type BareSource } from './bare-house.js';
@@ -36,7 +37,7 @@ async function aHouse(t: ExecutionContext): Promise<{ readonly house: BareHouse;
 }
 
 /** The file of a content in a store. */
-const blobFile = (store: string, content: string): string => {
+const blobFile = (store: string, content: string | Buffer): string => {
   const blob = parseBlobId(hashHex(Buffer.from(content)));
   return `${store}/.blobs/${blob.slice(0, 2)}/${blob}`;
 };
@@ -283,6 +284,23 @@ test.serial('a part is restored by its path; a path that is not there is refused
   t.is((await restore('photos:5', '--from-store', empty, '--target', house.path('none'))).code, 3);
 });
 
+test.serial('of a large file that was not whole only the rest is read when it is', async t => {
+  const house = new BareHouse(t);
+  const source = house.source();
+  const large = seededBytes(70 * 1024 * 1024, 1);
+  source.write({ large });
+  await source.take();
+  const disk = await house.disk({ name: 'disk' });
+  const args = ['--from-store', disk, '--target', house.path('out')];
+  writeFileSync(blobFile(disk, large), large.subarray(0, 40 * 1024 * 1024));
+  t.is((await restore(...args)).code, 3);
+  // What is here of it is read no more, right or not.
+  writeFileSync(blobFile(disk, large), Buffer.concat([Buffer.alloc(1000), large.subarray(1000)]));
+  const { code, err } = await restore(...args);
+  t.deepEqual([code, err], [0, '']);
+  t.true(readFileSync(house.path('out', 'large')).equals(large));
+});
+
 test.serial('heads and snapshots are believed by the keys on the disks; without any that is said', async t => {
   const { house, source } = await aHouse(t);
   const right = await house.disk({ name: 'right' });
@@ -324,6 +342,26 @@ test.serial('without a head, or with a damaged one, the snapshots are looked for
   rmSync(`${lost}/.catalog/heads`, { recursive: true });
   t.is((await restore('music', '--from-store', lost, '--target', house.path('music'))).code, 0);
   t.deepEqual(compareTrees(music.root, house.path('music')), []);
+
+  const one = await house.disk({ name: 'one' });
+  rmSync(`${one}/.catalog/heads/${music.id.replace('/', '.')}`);
+  t.is((await restore('music', '--from-store', one, '--target', house.path('from one'))).code, 0);
+  t.deepEqual(compareTrees(music.root, house.path('from one')), []);
+  const unnamed = await restore('--from-store', one, '--target', house.path('unnamed'), '--json');
+  t.deepEqual(
+    recordsOf(unnamed.out).map(({ source: name }) => name),
+    ['music', 'photos'],
+  );
+  const listed = await cluster(['snapshots', '--from-store', one, '--json']);
+  t.deepEqual(
+    recordsOf(listed.out).map(({ source: name, held }) => [name, held]),
+    [
+      ['music', false],
+      ['photos', false],
+    ],
+  );
+  const unknown = await restore('films', '--from-store', one, '--target', house.path('unknown'));
+  t.regex(unknown.err, /no source "films"; there are: music, photos/);
 });
 
 test.serial('stores that their user alone may read say so to another one', async t => {

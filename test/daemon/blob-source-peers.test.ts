@@ -90,6 +90,8 @@ async function aHouse(
     );
     holders.push(holder);
   }
+  const names = new Map(hosts.map(({ net }, n) => [net.peer as string, `holder-${n}`]));
+  const logged: Record<string, unknown>[] = [];
   let streams = 0;
   const open = self.net.open.bind(self.net);
   self.net.open = (peer, protocol, options) => {
@@ -105,16 +107,24 @@ async function aHouse(
       host: () => awaySinceMs !== undefined && { connected: false, disconnectedAtMs: awaySinceMs },
     },
     stores: { stores: () => [] },
-    roster: { peerOf: (host: unknown) => host, nameOf: () => 'attic', isTrusted: () => true },
+    roster: {
+      self: self.net.peer,
+      peerOf: (host: unknown) => host,
+      nameOf: (host: string) => names.get(host) ?? 'ourselves',
+      isTrusted: () => true,
+    },
     doubted: { look: () => undefined },
     clock: { nowMs: () => 0, wallMs: () => 0 },
-    log: pino({ level: 'silent' }),
+    log: pino({ level: 'error' }, { write: (line: string) => void logged.push(JSON.parse(line)) }),
   } as unknown as ConstructorParameters<typeof BlobSource>[0]);
-  const content = (asked: readonly Buffer[], signal = new AbortController().signal): AsyncGenerator<ContentFrame> =>
-    source.content(PARCEL, asked.map(blobOf), signal);
+  const content = (
+    asked: readonly Buffer[],
+    { signal = new AbortController().signal, from }: { readonly signal?: AbortSignal; readonly from?: number } = {},
+  ): AsyncGenerator<ContentFrame> =>
+    source.content({ parcel: PARCEL, blobs: asked.map(blobOf), ...(from !== undefined && { from }) }, signal);
   const copies = (asked: readonly Buffer[]): AsyncGenerator<ContentFrame> =>
     source.copies(PARCEL, asked.map(blobOf), new AbortController().signal);
-  return { self, holders, content, copies, streams: () => streams };
+  return { self, holders, content, copies, logged, streams: () => streams };
 }
 
 async function* pieces(
@@ -198,13 +208,18 @@ test('a holder that dies in the middle is replaced by another, which gives what 
   t.deepEqual(second.asked, [[largeBlob, blobOf(smallOf(2))]]);
 });
 
-/** What comes of one blob, as a restore takes it. */
+const bytesIn = (pieces: readonly Buffer[]): number => pieces.reduce((sum, { length }) => sum + length, 0);
+
+/** What comes of one blob, as a restore takes it; behind `from`, if it begins there. */
 async function taken(frames: AsyncIterable<ContentFrame>) {
-  const seen = { starts: 0, isWhole: false, data: [] as Buffer[] };
+  const seen = { starts: 0, isWhole: false, from: undefined as number | undefined, data: [] as Buffer[] };
   for await (const frame of frames) {
     if (frame.kind === 'start') {
       seen.starts += 1;
-      seen.data = [];
+      if (frame.from === undefined || seen.from === undefined) {
+        seen.from = frame.from;
+        seen.data = [];
+      } else if (frame.from !== seen.from + bytesIn(seen.data)) throw new Error(`goes on at ${frame.from}`);
     } else if (frame.kind === 'data') seen.data.push(Buffer.from(frame.data));
     else seen.isWhole = frame.kind === 'end';
   }
@@ -242,6 +257,46 @@ test('a rest that does not go with what came before it is given anew with all of
   const { starts, isWhole, data } = await taken(content([large]));
   t.deepEqual([starts, isWhole, data.equals(large)], [2, true, true]);
   t.deepEqual([second.restsFrom.length, second.asked.length, rounds], [1, 2, 1]);
+});
+
+test('of a large file whose beginning is with the receiver only the rest comes, also when its holder dies in the middle', async t => {
+  const large = seededBytes(9 * MIB, 7);
+  const before = 3 * MIB;
+  const { holders, content } = await aHouse(t, 2, [large], { bytesOfParcel: large.length });
+  const [first, second] = holders as [Holder, Holder];
+  first.before = async () => {
+    if (first.readBytes > MIB) await first.host.net.stop();
+  };
+  const { from, isWhole, data } = await taken(content([large], { from: before }));
+  t.deepEqual([from, isWhole, data.equals(large.subarray(before))], [before, true, true]);
+  t.deepEqual(first.restsFrom, [before]);
+  t.true((second.restsFrom[0] ?? 0) > before);
+  t.is(second.readBytes, large.length - (second.restsFrom[0] ?? 0));
+});
+
+test('a rest that is wrong ends, for the receiver to find out; asked for all of it, the next holder gives it right', async t => {
+  const large = seededBytes(9 * MIB, 8);
+  const { holders, content, logged } = await aHouse(t, 2, [large], { bytesOfParcel: large.length });
+  const [first, second] = holders as [Holder, Holder];
+  first.isWrong = true;
+  const rest = await taken(content([large], { from: MIB }));
+  t.deepEqual([rest.from, rest.isWhole, rest.data.equals(large.subarray(MIB))], [MIB, true, false]);
+  t.deepEqual(logged, []);
+  // It is its turn now.
+  first.isWrong = false;
+  second.isWrong = true;
+  const whole = await taken(content([large]));
+  t.deepEqual([whole.starts, whole.isWhole, whole.data.equals(large)], [2, true, true]);
+  t.like(logged, [{ code: 'BLOB_CHANGED', blob: blobOf(large), peer: second.host.net.peer }]);
+});
+
+test('where the receiver has more than there is, or nobody knows how much that is, it begins anew', async t => {
+  const large = seededBytes(9 * MIB, 9);
+  for (const bytesOfParcel of [large.length, undefined]) {
+    const { holders, content } = await aHouse(t, 1, [large], bytesOfParcel === undefined ? {} : { bytesOfParcel });
+    const { from, isWhole, data } = await taken(content([large], { from: large.length }));
+    t.deepEqual([from, isWhole, data.equals(large), holders[0]?.restsFrom], [undefined, true, true, []]);
+  }
 });
 
 test('a size that is not the parcel’s is not gone on with: its holder may have made it up', async t => {
@@ -316,6 +371,26 @@ test('who is busy is asked again when all others have been asked', async t => {
   t.deepEqual(first.asked.slice(1), [[], [], [], [blobOf(two)]]);
 });
 
+test('what nobody gives is told with the holders to switch on, and those that are up and could not', async t => {
+  const one = smallOf(1);
+  const { self, holders, content } = await aHouse(t, 3, [one]);
+  const [away, first] = holders as [Holder, Holder];
+  for (const holder of holders) holder.gone.add(blobOf(one));
+  const connected = self.net.connected.bind(self.net);
+  self.net.connected = () => connected().filter(peer => peer !== away.host.net.peer);
+  const frames: ContentFrame[] = [];
+  for await (const frame of content([one])) frames.push(frame);
+  t.deepEqual(frames, [
+    {
+      kind: 'unavailable',
+      blob: blobOf(one),
+      because: 'no host that is up can give it, not even holder-1 or holder-2, where it should be',
+      hosts: ['holder-0'],
+    },
+  ]);
+  t.true(first.asked.length > 0);
+});
+
 test('parcels of many blobs share streams, one call after the other', async t => {
   const contents = Array.from({ length: 20 }, (_, n) => smallOf(n));
   const { content, streams } = await aHouse(t, 1, contents);
@@ -366,7 +441,7 @@ test('a call that is aborted ends with the reason', async t => {
   holder.before = () => new Promise(() => {});
   const abort = new AbortController();
   const reason = new Error('enough');
-  const frames = kindsOf(content([smallOf(1), smallOf(2)], abort.signal));
+  const frames = kindsOf(content([smallOf(1), smallOf(2)], { signal: abort.signal }));
   await until(() => holder.asked.length === 1, 'the fetch');
   abort.abort(reason);
   await t.throwsAsync(frames, { is: reason });

@@ -1,6 +1,7 @@
 import test from 'ava';
 import { pino } from 'pino';
 import type { ContentFrame } from '../../src/catalog/restore-content.js';
+import type { ByteRange } from '../../src/core/byte-range.js';
 import { hashHex } from '../../src/core/hash.js';
 import { type BlobId, parseBlobId, parseParcelId } from '../../src/core/ids.js';
 import { BlobSource } from '../../src/daemon/blob-source.js';
@@ -8,25 +9,27 @@ import { BlobSource } from '../../src/daemon/blob-source.js';
 const right = Buffer.from('the bytes that the name says');
 const blob = parseBlobId(hashHex(right));
 
+type Read = (signal: AbortSignal, ranges: readonly ByteRange[]) => AsyncGenerator<Uint8Array>;
+
 /** A store that gives these bytes under that name. */
-const aStore = (read: () => AsyncGenerator<Uint8Array>) => ({
+const aStore = (read: Read, bytes = right.length) => ({
   id: 'a store',
-  openBlob: async (id: BlobId) => (id === blob ? { bytes: right.length, read } : undefined),
+  openBlob: async (id: BlobId) => (id === blob ? { bytes, read } : undefined),
   openStray: async (): Promise<unknown> => undefined,
 });
 const giving = (bytes: Uint8Array) =>
-  aStore(async function* read() {
-    yield bytes;
-  });
+  aStore(async function* read(_, ranges) {
+    for (const { offset, bytes: count } of ranges) yield bytes.subarray(offset, offset + count);
+  }, bytes.length);
 
 const parcel = parseParcelId('00'.repeat(32));
 
 async function framesFrom(...stores: readonly unknown[]): Promise<ContentFrame[]> {
-  return (await lookedUp(...stores)).frames;
+  return (await lookedUp(stores)).frames;
 }
 
 /** What came, and which copies were told to be looked at. */
-async function lookedUp(...stores: readonly unknown[]) {
+async function lookedUp(stores: readonly unknown[], from?: number) {
   const looks: unknown[] = [];
   const source = new BlobSource({
     net: { connected: () => [] },
@@ -37,8 +40,9 @@ async function lookedUp(...stores: readonly unknown[]) {
     clock: { nowMs: () => 0, wallMs: () => 0 },
     log: pino({ level: 'silent' }),
   } as unknown as ConstructorParameters<typeof BlobSource>[0]);
+  const request = { parcel, blobs: [blob], ...(from !== undefined && { from }) };
   const frames: ContentFrame[] = [];
-  for await (const frame of source.content(parcel, [blob], new AbortController().signal)) frames.push(frame);
+  for await (const frame of source.content(request, new AbortController().signal)) frames.push(frame);
   return { frames, looks };
 }
 
@@ -73,7 +77,31 @@ test('a copy of ours that did not give a blob, or gave another one, is looked at
     throw new Error('EIO');
   });
   const copy = { parcel, store: 'a store' };
-  t.deepEqual((await lookedUp(failing, giving(right))).looks, [copy]);
-  t.deepEqual((await lookedUp(giving(Buffer.from(right).fill('x')), giving(right))).looks, [copy]);
-  t.deepEqual((await lookedUp(giving(right))).looks, []);
+  t.deepEqual((await lookedUp([failing, giving(right)])).looks, [copy]);
+  t.deepEqual((await lookedUp([giving(Buffer.from(right).fill('x')), giving(right)])).looks, [copy]);
+  t.deepEqual((await lookedUp([giving(right)])).looks, []);
+});
+
+test('of a blob whose beginning is with the receiver a disk of ours gives the rest, and the next one what that did not', async t => {
+  const failing = aStore(async function* read(_, [range]) {
+    yield right.subarray(range?.offset ?? 0, 12);
+    throw new Error('EIO');
+  });
+  const short = giving(right.subarray(0, 10));
+  const { frames } = await lookedUp([short, failing, giving(right)], 10);
+  const start = { kind: 'start', blob, bytes: right.length } as const;
+  t.deepEqual(frames, [
+    { ...start, from: 10 },
+    { kind: 'data', data: right.subarray(10, 12) },
+    { ...start, from: 12 },
+    { kind: 'data', data: right.subarray(12) },
+    { kind: 'end' },
+  ]);
+});
+
+test('whether a rest is right is for the receiver to say, who has what came before it', async t => {
+  const wrong = Buffer.from(right).fill('x', 10);
+  const { frames, looks } = await lookedUp([giving(wrong), giving(right)], 10);
+  t.is(kinds(frames), 'start data end');
+  t.deepEqual(looks, []);
 });

@@ -1,7 +1,15 @@
 import test from 'ava';
 import { readSnapshot } from '../../src/catalog/read-object.js';
+import type { ContentFrame } from '../../src/catalog/restore-content.js';
 import { findEntry } from '../../src/catalog/walk.js';
-import { type HostId, type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../../src/core/ids.js';
+import {
+  type BlobId,
+  type HostId,
+  type ObjectId,
+  type SourceId,
+  sourceIdOf,
+  splitSourceId,
+} from '../../src/core/ids.js';
 import { Answers } from '../../src/daemon/answers.js';
 import { type Drilled, type DrillOptions, drill } from '../../src/daemon/drill.js';
 import type { DrillReport } from '../../src/daemon/service.js';
@@ -20,13 +28,14 @@ function drilled(
   source: ScratchSource,
   files: number,
   record: DrillOptions['record'] = parcel => source.objects.get(parcel),
+  frame: ContentFrame = { kind: 'end' },
 ): Promise<Drilled[]> {
   let turn = 0;
   const options = {
     objects: source.objects,
     record,
     async *copies() {
-      yield { kind: 'end' } as const;
+      yield frame;
     },
     holders: () => ['ben'],
     below: (count: number) => turn++ % count,
@@ -48,6 +57,16 @@ test('a record that nobody gives is a failure of its parcel, told once', async t
   t.is(failed.length, 1);
   t.like(failed[0], { parcel: found?.parcel, path: undefined, bytes: 3, failure: { hosts: ['ben'] } });
   t.regex(failed[0]?.failure?.because ?? '', /record/);
+});
+
+test('of a file that does not come all holders are named, not those alone that are to be switched on', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'one.txt': 'one' });
+  await source.take();
+  const blob = '00'.repeat(32) as BlobId;
+  const frame = { kind: 'unavailable', blob, because: 'nobody can give it', hosts: [] } as const;
+  const [failed] = await drilled(source, 1, undefined, frame);
+  t.deepEqual(failed?.failure, { because: 'nobody can give it', hosts: ['ben'] });
 });
 
 test('a record that is in this host’s catalog and with no copy is a failure', async t => {

@@ -1,0 +1,68 @@
+import test, { type ExecutionContext } from 'ava';
+import { findEntry } from '../../src/catalog/walk.js';
+import type { ParcelId } from '../../src/core/ids.js';
+import type { ReplicaReport } from '../../src/daemon/service.js';
+import { Whereabouts, type WhereaboutsOptions } from '../../src/daemon/whereabouts.js';
+import { aSource, ScratchSource } from '../catalog/scratch-source.js';
+
+/** Whereabouts of a source with two large files, each alone in its parcel, and what is asked of them. */
+async function aHost(t: ExecutionContext) {
+  const source = new ScratchSource(t);
+  source.write({ 'a.raw': Buffer.alloc(9_000_000, 1), 'b.raw': Buffer.alloc(9_000_000, 2) });
+  await source.take();
+  const parcelOf = async (path: string): Promise<ParcelId> => {
+    const found = await findEntry(source.objects, source.last as never, Buffer.from(path));
+    if (found === undefined) throw new Error(`no ${path}`);
+    return found.parcel;
+  };
+  const whereabouts = new Whereabouts({
+    machine: {
+      copiesWanted: () => 2,
+      copies: () => 1,
+      holders: () => [
+        { host: 'pi', counts: false },
+        { host: 'mini', counts: false },
+        { host: 'mini', counts: true },
+        { host: 'mini', counts: false },
+        { host: 'pi', counts: false },
+      ],
+    },
+    catalog: { get: () => ({ head: { snapshots: [{ id: source.last }] } }) },
+    objects: source.objects,
+    roster: { nameOf: (host: string) => host },
+    names: { all: () => [aSource], nameOf: () => 'photos' },
+  } as unknown as WhereaboutsOptions);
+  const told = async (): Promise<(ReplicaReport | string)[]> => {
+    const list: (ReplicaReport | string)[] = [];
+    for await (const report of whereabouts.replicas({ only: [] }, new AbortController().signal))
+      list.push('lacking' in report ? report.lacking : report);
+    return list;
+  };
+  return { source, parcelOf, told };
+}
+
+test('a host that has a file in several stores is one holder, which counts if one of its copies does', async t => {
+  const { told } = await aHost(t);
+  const [first, ...others] = await told();
+  t.is(others.length, 1);
+  t.like(first, {
+    source: 'photos',
+    want: 2,
+    have: 1,
+    holders: [
+      { host: 'mini', counts: true },
+      { host: 'pi', counts: false },
+    ],
+  });
+});
+
+test('a record that nobody gives is told, and what stands behind it is listed', async t => {
+  const { source, parcelOf, told } = await aHost(t);
+  source.objects.lose(await parcelOf('a.raw'));
+  const list = await told();
+  t.deepEqual(list.map(one => (typeof one === 'string' ? 'gap' : one.path.toString())).sort(), ['b.raw', 'gap']);
+  t.regex(
+    list.find(one => typeof one === 'string') as string,
+    /^1 parcel \(9 MB\).*, of which the hosts that are up have not even the names$/,
+  );
+});
