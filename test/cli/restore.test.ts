@@ -120,7 +120,7 @@ test('restore without a snapshot goes on with the one that it began with, though
     },
   });
   const target = join(temporaryFolder(t), 'out');
-  const run = (spec: string) => cluster(['--state', stateDir, 'restore', spec, '--target', target]);
+  const run = (...args: string[]) => cluster(['--state', stateDir, 'restore', ...args, '--target', target]);
   t.is((await run('photos')).code, 3);
   newest = newer;
   blobs.add('five!');
@@ -129,6 +129,8 @@ test('restore without a snapshot goes on with the one that it began with, though
     t.is(refused.code, 2, spec);
     t.regex(refused.err, /^cluster: .* unfinished restore of photos@abababab, which goes on when you name that/);
   }
+  const over = await run('photos', '--overwrite', '--dry-run');
+  t.deepEqual([over.code, over.err], [0, '']);
   const { code, out, err } = await run('photos');
   t.deepEqual(
     [code, err],
