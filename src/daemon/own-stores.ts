@@ -51,10 +51,15 @@ const MEASURE_EVERY_MS = 60_000;
 const WATCH_EVERY_MS = 2_000;
 /** When the service ends, a disk is waited for so long, in ms: well below the 90 s after which systemd and launchd kill it. */
 const END_MS_MAX = 30_000;
-/** A store whose disk keeps somebody waiting for so long, in ms, is asked for no objects that may lie elsewhere too. */
-const SLOW_MS = 5_000;
+/**
+ * A disk that keeps somebody waiting for so long, in ms, is asked for no objects that may lie elsewhere too, and gets nothing new: one
+ * that is merely busy answers sooner. A slow stick may take longer to write down what it was given, and goes on for as long.
+ */
+const HANGING: Patience = { callMs: 5_000, flushMs: 30_000 };
 const HANGS =
   'its disk does not answer. Look at its cable, its power and what the system says of it; what it holds is untouched, and counts again when it answers';
+const HANGS_YET = 'a disk does not answer; nothing new is put there until it does';
+const ANSWERS_AGAIN = 'a disk answers again';
 /** A checkpoint that could not be made is tried again after this, in ms: it takes room, and the log can do without. */
 const CHECKPOINT_AGAIN_MS = 10 * 60_000;
 /** Operations told to the machine, and signed, at once when a store is mounted. */
@@ -100,6 +105,8 @@ interface Mounted {
   toldSeq: number;
   /** No checkpoint is begun before, by `clock.nowMs()`; while one is being made, Infinity. */
   checkpointAfterMs: number;
+  /** As the machine was told. */
+  hangs: boolean;
 }
 
 /** A part of a store's log, as the machine is told of it. */
@@ -183,6 +190,20 @@ export class OwnStores {
 
   #watchDisks(): void {
     for (const [path, disk] of this.#disks) if (!disk.isGivenUp && disk.hangs(this.#patience)) this.#giveUp(path, disk);
+    for (const mounted of this.#mounted.values()) this.#tellWhetherItHangs(mounted);
+  }
+
+  #tellWhetherItHangs(mounted: Mounted): void {
+    const { path, store } = mounted;
+    const hangs = setApart(path).hangs(HANGING);
+    if (hangs === mounted.hangs) return;
+    mounted.hangs = hangs;
+    const { log, tell } = this.#options;
+    log.warn(
+      { code: hangs ? 'STORE_HANGS' : 'STORE_ANSWERS', path, store: store.id },
+      hangs ? HANGS_YET : ANSWERS_AGAIN,
+    );
+    tell({ is: 'store-hangs', store: store.id, hangs });
   }
 
   #giveUp(path: string, disk: Disk): void {
@@ -284,8 +305,12 @@ export class OwnStores {
 
   /** The catalogs of the mounted stores, where the records of our copies are; but for those that would keep whoever asks waiting. */
   *catalogs(): IterableIterator<ObjectReader> {
-    const patience = { ...this.#patience, callMs: SLOW_MS };
-    for (const { path, store } of this.#mounted.values()) if (!setApart(path).hangs(patience)) yield store.objects;
+    for (const { objects } of this.answering()) yield objects;
+  }
+
+  /** The mounted stores, but for those that would keep whoever asks waiting. */
+  *answering(): IterableIterator<Store> {
+    for (const { path, store } of this.#mounted.values()) if (!setApart(path).hangs(HANGING)) yield store;
   }
 
   /** Every configured store has been looked for, is mounted and is not being read again: what is in none of their logs is on no disk of ours. */
@@ -486,6 +511,7 @@ export class OwnStores {
       usedBytes: 0,
       toldSeq: 0,
       checkpointAfterMs: Number.NEGATIVE_INFINITY,
+      hangs: false,
     };
     this.#mounted.set(store.id, mounted);
     try {

@@ -25,10 +25,10 @@ test.serial(
     await cluster.apply({
       hosts: {
         a: { sources: { pics: { path: source, copies: 1 } } },
-        // Nothing fits into it: a copy that is on its way there waits until its disk is given up.
+        // The roomier one is chosen first.
         b: {
           stores: [
-            { path: away, limit: '1 kB' },
+            { path: away, limit: '2 GB' },
             { path: here, limit: '1 GB' },
           ],
         },
@@ -40,7 +40,10 @@ test.serial(
 
     server.goAway();
     makePlainTree(source, { files: 50, name: 'second' });
-    await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+    // What is on its way into the store that hangs is waited for, but not until that one is missing.
+    await a.ok('backup', 'pics', '--wait', '--timeout', '90s');
+    t.true(b.log().some(({ path, code }) => path === away && code === 'STORE_HANGS'));
+    t.false(b.log().some(({ path, because }) => path === away && /does not answer/.test(String(because))));
     // Something waits for it when the service is to end.
     void b.run('scrub');
     t.is((await b.status()).hosts.length, 2);
