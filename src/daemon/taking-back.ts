@@ -28,7 +28,7 @@ export interface TakingBackOptions {
   readonly reader: ObjectReader;
   /** The non-empty blobs of a record. @throws on bytes that are none */
   readonly blobsOf: (record: Uint8Array) => readonly BlobRef[];
-  /** Those that may take copies. */
+  /** Those that may take copies, but for one that hangs: it would hold up the others. */
   readonly stores: () => Iterable<Store>;
   /** What a store has left for copies. */
   readonly roomBytes: (store: StoreId) => number;
@@ -63,33 +63,51 @@ export class TakingBack {
 
   /** One parcel after the other. Never rejects. */
   async takeBack(): Promise<void> {
-    const { lost, log, signal } = this.#options;
+    const { lost, signal } = this.#options;
     for (const one of [...lost()]) {
       if (signal.aborted) return;
       try {
         await this.#takeBack(one);
       } catch (error) {
-        log.warn(
-          { code: 'NOT_TAKEN_BACK', parcel: one.parcel, err: error },
-          'a parcel that nobody has a copy of could not be looked for on the disks of this host; it is tried again',
-        );
+        this.#warn(one, undefined, error);
       }
     }
   }
 
-  async #takeBack({ parcel, bytes }: LostParcel): Promise<void> {
-    const { reader, blobsOf, stores, roomBytes, tell, log } = this.#options;
-    const record = await reader.get(parcel);
+  #warn({ parcel }: LostParcel, store: StoreId | undefined, error: unknown): void {
+    this.#options.log.warn(
+      { code: 'NOT_TAKEN_BACK', parcel, store, err: error },
+      'a parcel that nobody has a copy of could not be looked for on the disks of this host; it is tried again',
+    );
+  }
+
+  async #takeBack(one: LostParcel): Promise<void> {
+    const { reader, blobsOf, stores, roomBytes } = this.#options;
+    const record = await reader.get(one.parcel);
     if (record === undefined) return;
     const refs = blobsOf(record);
     for (const store of [...stores()]) {
       // While it is to be rescanned it finds by itself what lies there.
-      if (store.rescanDue || roomBytes(store.id) < bytes || !(await store.mayHaveAll(refs))) continue;
-      if ((await store.missing(refs)).length > 0) continue;
-      await store.commit(parcel, record);
-      await tell(store.id);
-      log.info({ code: 'TAKEN_BACK', parcel, store: store.id }, 'the last copy of a parcel was taken out of the trash');
-      return;
+      if (store.rescanDue || roomBytes(store.id) < one.bytes) continue;
+      try {
+        if (await this.#takeOutOf(store, one.parcel, { record, refs })) return;
+      } catch (error) {
+        // Another one may have it.
+        this.#warn(one, store.id, error);
+      }
     }
+  }
+
+  async #takeOutOf(
+    store: Store,
+    parcel: ParcelId,
+    { record, refs }: { readonly record: Uint8Array; readonly refs: readonly BlobRef[] },
+  ): Promise<boolean> {
+    const { tell, log } = this.#options;
+    if (!(await store.mayHaveAll(refs)) || (await store.missing(refs)).length > 0) return false;
+    await store.commit(parcel, record);
+    await tell(store.id);
+    log.info({ code: 'TAKEN_BACK', parcel, store: store.id }, 'the last copy of a parcel was taken out of the trash');
+    return true;
   }
 }

@@ -79,7 +79,8 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
     lost: () => lostParcels(options),
     reader: local,
     blobsOf: recordBlobs,
-    stores: () => (membership.self.standing === 'active' && membership.self.trust === 'trusted' ? stores.stores() : []),
+    stores: () =>
+      membership.self.standing === 'active' && membership.self.trust === 'trusted' ? stores.answering() : [],
     roomBytes: id => stores.roomBytes(id),
     tell: async id => {
       const usedBytes = await stores.usedBytes(id);
