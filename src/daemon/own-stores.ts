@@ -42,22 +42,13 @@ import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
 import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
+import { END_PATIENCE, HANGING, HANGS, WATCH_EVERY_MS } from './hanging.js';
 import { type LogDoubt, RememberedLogs } from './log-doubt.js';
 import { makeRoom } from './store-room.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
 const MEASURE_EVERY_MS = 60_000;
-/** How often is looked whether a disk hangs, in ms. */
-const WATCH_EVERY_MS = 2_000;
-/** When the service ends, a disk is waited for so long, in ms: well below the 90 s after which systemd and launchd kill it. */
-const END_MS_MAX = 30_000;
-/**
- * A disk that keeps somebody waiting for so long, in ms, is asked for no objects that may lie elsewhere too, and gets nothing new: one
- * that is merely busy answers sooner. A slow stick may take longer to write down what it was given, and goes on for as long.
- */
-const HANGING: Patience = { callMs: 5_000, flushMs: 30_000 };
-const HANGS =
-  'its disk does not answer. Look at its cable, its power and what the system says of it; what it holds is untouched, and counts again when it answers';
+const GIVEN_UP = `${HANGS}; what it holds is untouched, and counts again when it answers`;
 const HANGS_YET = 'a disk does not answer; nothing new is put there until it does';
 const ANSWERS_AGAIN = 'a disk answers again';
 /** A checkpoint that could not be made is tried again after this, in ms: it takes room, and the log can do without. */
@@ -87,7 +78,7 @@ export interface OwnStoresOptions {
   readonly reservedBytes: (store: StoreId) => number;
   /** See StoreOpening. */
   readonly checkpointEveryOps?: number;
-  /** How long a disk may take before it hangs; `endMs`: when the service ends. Default: PATIENCE, END_MS_MAX. */
+  /** How long a disk may take before it hangs; `endMs`: when the service ends. Default: PATIENCE, END_PATIENCE. */
   readonly patience?: Patience & { readonly endMs: number };
   /** A store is mounted and the machine has its log. */
   readonly onMount: (store: Store) => void;
@@ -210,7 +201,7 @@ export class OwnStores {
     disk.giveUp();
     const mounted = this.#mountedAt(path);
     if (mounted !== undefined) this.#forget(mounted);
-    this.#isMissing(path, HANGS);
+    this.#isMissing(path, GIVEN_UP);
     const closed = this.#inTurn(path, async () => {
       if (mounted !== undefined) await this.#closedOrWarn(mounted.store);
     });
@@ -275,7 +266,7 @@ export class OwnStores {
     const disk = setApart(path);
     if (disk.isGivenUp) {
       // Something that was under way there has not ended yet.
-      if (disk.isBusy) return this.#isMissing(path, HANGS);
+      if (disk.isBusy) return this.#isMissing(path, GIVEN_UP);
       disk.takeUp();
     }
     try {
@@ -431,8 +422,8 @@ export class OwnStores {
 
   /** The service is to end: from now on a disk is waited for only so long. */
   hurry(): void {
-    const endMs = this.#options.patience?.endMs ?? END_MS_MAX;
-    this.#patience = { callMs: endMs, flushMs: endMs };
+    const endMs = this.#options.patience?.endMs;
+    this.#patience = endMs === undefined ? END_PATIENCE : { callMs: endMs, flushMs: endMs };
   }
 
   /** @throws AggregateError of what stores did not take at their end. Of a disk that hangs it is an alarm */
