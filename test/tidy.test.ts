@@ -182,6 +182,10 @@ const clocksAndDice = ({ text }: Source): string[] => {
   return CLOCKS_AND_DICE.flatMap(banned => code.match(banned)?.[0] ?? []);
 };
 
+/** Synchronous calls stay: they are made in threads of their own, or at start. */
+const sharedFileCalls = (source: Source): string[] =>
+  importsOf(source).filter(imported => /^(node:)?fs\/promises$/.test(imported));
+
 /** Strings are matched first, so that a `//` in one begins no comment. */
 const STRINGS_AND_COMMENTS = /('(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`)|\/\*[\s\S]*?\*\/|\/\/[^\n]*/g;
 const withoutComments = (text: string): string => text.replace(STRINGS_AND_COMMENTS, (_, literal) => literal ?? ' ');
@@ -252,6 +256,14 @@ test('no source calls AbortSignal.any, which leaks at each call: there is abort-
   );
 });
 
+test('a store makes its file calls by its own disk: none is of those for which all of the process waits together', t => {
+  const ofStores = SOURCES.filter(({ file }) => file.startsWith('src/store/'));
+  t.deepEqual(
+    ofStores.flatMap(source => sharedFileCalls(source).map(found => `${source.file}: ${found}`)),
+    [],
+  );
+});
+
 test('temporary folders are made in one place, which sees to it that they go', t => {
   const makers = SOURCES.filter(({ text }) => MAKES_TEMPORARY_FOLDER.test(withoutStrings(withoutComments(text))));
   t.deepEqual(
@@ -309,6 +321,10 @@ test('the rules find what breaks them', t => {
     '../net/net.js',
   ]);
   t.deepEqual(forbiddenImports({ file: 'src/core/a.ts', text: "// import { x } from '../net/net.js';" }), []);
+
+  const fileCalls = (text: string) => sharedFileCalls({ file: 'src/store/a.ts', text });
+  t.deepEqual(fileCalls("import { open } from 'node:fs/promises';"), ['node:fs/promises']);
+  t.deepEqual(fileCalls("import { open } from '../platform/disk-calls.js';\nimport { statSync } from 'node:fs';"), []);
 
   const cycle = findCycle([
     { file: 'src/a/a.ts', text: "import type { B } from './b.js';" },

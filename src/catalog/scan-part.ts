@@ -2,10 +2,12 @@
  * Scan part: what one scan thread sends of a source's folder, or of its part of it, in order.
  *
  * Driven by scan.ts, which reads the parts one after the other while their threads walk at once; what a thread may be ahead of
- * that is in its order.
+ * that is in its order. A thread speaks four times a second while it is waited for; one that says nothing hangs with its disk
+ * (platform/disk.ts), and no other is begun there until it has ended.
  */
 import type { Worker } from 'node:worker_threads';
 import { ClusterError } from '../core/fault.js';
+import { DiskHangs, diskOf, type Visit } from '../platform/disk.js';
 import {
   CANCELLED,
   CONTROL_WORDS,
@@ -40,14 +42,17 @@ export class ScanPart {
   readonly #control: Int32Array;
   readonly #onProgress: () => void;
   readonly #waiting: Waiting[] = [];
+  /** Of a disk that was set apart. */
+  readonly #visit: Visit | undefined;
   readonly #settled: Promise<void>;
   #settle = (): void => {};
   #wake = (): void => {};
   #failure: unknown;
+  #isAwaited = false;
   #ended = false;
   #progress: ScanProgress = { files: 0, bytes: 0, readBytes: 0 };
 
-  /** Its thread begins at once. @throws ClusterError SCAN_FAILED */
+  /** Its thread begins at once. @throws ClusterError SCAN_FAILED; DiskHangs */
   constructor(order: PartOrder, onProgress: () => void) {
     this.#path = order.path;
     this.#onProgress = onProgress;
@@ -56,11 +61,14 @@ export class ScanPart {
     this.#settled = new Promise(resolve => {
       this.#settle = resolve;
     });
+    const disk = diskOf(order.path);
+    if (disk?.isGivenUp) throw new DiskHangs(disk.folder);
     try {
       this.#worker = startScan({ ...order, control });
     } catch (error) {
       throw this.#failed(error);
     }
+    this.#visit = disk?.visit(error => this.fail(error));
     for (const [event, listener] of Object.entries(this.#listeners)) this.#worker.on(event, listener);
   }
 
@@ -68,17 +76,25 @@ export class ScanPart {
     return this.#progress;
   }
 
-  /** The first message that was not taken yet. @throws ClusterError SCAN_FAILED; what `fail` was told */
+  /** The first message that was not taken yet. @throws ClusterError SCAN_FAILED; DiskHangs; what `fail` was told */
   async peek(): Promise<Waiting> {
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure;
       const [message] = this.#waiting;
       if (message !== undefined) return message;
       if (this.#ended) throw this.#failed(new Error('the scan worker ended before the scan did'));
-      await new Promise<void>(resolve => {
-        this.#wake = resolve;
-      });
+      await this.#nextWord();
     }
+  }
+
+  async #nextWord(): Promise<void> {
+    this.#isAwaited = true;
+    this.#visit?.waits();
+    await new Promise<void>(resolve => {
+      this.#wake = resolve;
+    });
+    this.#isAwaited = false;
+    this.#visit?.rests();
   }
 
   /** As `peek`, and it is taken. */
@@ -120,6 +136,7 @@ export class ScanPart {
     else if (message.kind === 'progress') {
       this.#progress = message;
       this.#onProgress();
+      if (this.#isAwaited) this.#visit?.waits();
     } else {
       this.#waiting.push(message);
       this.#wake();
@@ -130,6 +147,7 @@ export class ScanPart {
     // From here on the thread may be another scan's.
     for (const [event, listener] of Object.entries(this.#listeners)) this.#worker.off(event, listener);
     this.#ended = true;
+    this.#visit?.end();
     this.#wake();
     this.#settle();
   };

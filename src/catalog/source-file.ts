@@ -9,12 +9,12 @@
  * `gone` is final for these bytes at this path: the daemon re-cuts (recut.ts), if no holder has the blob. A `SourceGone`
  * while reading is not: ask again first, the file may have been touched and be the same.
  */
-import { constants, type Dirent } from 'node:fs';
-import { type FileHandle, open, opendir } from 'node:fs/promises';
+import { constants } from 'node:fs';
 import { type ByteRange, inPieces, sumOf } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
 import { createHasher, EMPTY_BLOB, hashHex } from '../core/hash.js';
 import { type BlobId, hexOf, type SourceId } from '../core/ids.js';
+import { nameIn, type OpenFile, open } from '../platform/disk-calls.js';
 import { type ReadFile, readSmallFile, readSmallFiles } from '../platform/small-files.js';
 import type { Entry } from './entry.js';
 import { errorCode } from './error-code.js';
@@ -198,7 +198,7 @@ async function* readChecked({
   readonly ranges: readonly ByteRange[];
   readonly signal: AbortSignal | undefined;
 }): AsyncGenerator<Uint8Array> {
-  let handle: FileHandle | undefined;
+  let handle: OpenFile | undefined;
   try {
     handle = await open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (!isSame(checked, await handle.stat({ bigint: true }))) throw new SourceGone(entry.path);
@@ -226,7 +226,7 @@ async function* readChecked({
 }
 
 async function hashOf(
-  handle: FileHandle,
+  handle: OpenFile,
   { size, signal }: { readonly size: number; readonly signal: AbortSignal | undefined },
 ): Promise<BlobId | undefined> {
   const hasher = createHasher();
@@ -254,18 +254,13 @@ function isSame(a: ContentStat, b: ContentStat): boolean {
 
 /** An unmounted disk takes all files along: that is a missing source and no reason to re-cut anything. */
 async function goneUnlessMissing(root: string): Promise<'gone'> {
-  let first: Dirent | null;
+  let name: string | undefined;
   try {
-    const folder = await opendir(root);
-    try {
-      first = await folder.read();
-    } finally {
-      await folder.close();
-    }
+    name = await nameIn(root);
   } catch (cause) {
     throw sourceMissing(root, cause);
   }
-  if (first === null) throw sourceMissing(root, new Error('it is empty'));
+  if (name === undefined) throw sourceMissing(root, new Error('it is empty'));
   return 'gone';
 }
 

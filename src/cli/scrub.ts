@@ -25,9 +25,10 @@ async function scrub(context: Context): Promise<ExitCode> {
     progress?.stop();
   }
   if (last === undefined) return EXIT.ok;
-  const { stores, parcels, bytes, corrupt, unread, catalog } = last;
-  const wrong = corrupt + unread + catalog;
-  if (context.json) await context.record({ message_type: 'scrub', stores, parcels, bytes, corrupt, unread, catalog });
+  const { stores, parcels, bytes, corrupt, unread, catalog, unreadCatalogs } = last;
+  const wrong = corrupt + unread + catalog + unreadCatalogs;
+  const counts = { stores, parcels, bytes, corrupt, unread, catalog, unreadCatalogs };
+  if (context.json) await context.record({ message_type: 'scrub', ...counts });
   else {
     const what = `${countText(parcels, 'parcel')}, ${sizeText(bytes)}, in ${countText(stores, 'store')}`;
     await context.print(wrong === 0 ? `${what}: all as they should be` : `${what} were looked at`);
@@ -41,5 +42,7 @@ async function scrub(context: Context): Promise<ExitCode> {
     context.note(
       `${countText(catalog, 'object')} of the catalog had wrong bytes or were gone: they are written anew from this host's own catalog. That disk may be failing`,
     );
+  if (unreadCatalogs > 0)
+    context.note(`the catalog of ${countText(unreadCatalogs, 'store')} could not be read; 'cluster status' says why`);
   return wrong > 0 ? EXIT.failed : EXIT.ok;
 }

@@ -90,6 +90,8 @@ export type Input =
       readonly draining: boolean;
     }
   | { readonly is: 'store-gone'; readonly nowMs: number; readonly store: StoreId }
+  /** The disk of a store of ours keeps somebody waiting for longer than a disk should, or answers again. It is mounted all the same. */
+  | { readonly is: 'store-hangs'; readonly nowMs: number; readonly store: StoreId; readonly hangs: boolean }
   /** A head that is newer than what we had, verified, with its snapshots and pages at hand: what it changes. */
   | {
       readonly is: 'wanted';

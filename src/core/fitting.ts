@@ -61,7 +61,7 @@ export class Fitting {
     const { table, room, relocating } = this.#of;
     const kept = relocating().roomFor(row);
     // Unless the store lends less since: what was reserved is not there then.
-    if (kept !== undefined && room.takesParcels(kept.store) && !room.isOver(kept.store)) return kept;
+    if (kept !== undefined && room.takesNew(kept.store) && !room.isOver(kept.store)) return kept;
     const measured = this.#measured.get(row);
     return room.placeFor(
       store => (measured?.store === store ? measured.missingBytes : table.bytes(row)),
@@ -137,8 +137,8 @@ export class Fitting {
   #measureIfFamilyIsHere(row: Row): void {
     const { table, room, nowMs, emit } = this.#of;
     if (this.#measuring.has(row) || nowMs() < (this.#measured.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY)) return;
-    for (const { store, draining } of room.stores()) {
-      if (draining || !this.#holdsFamily(row, store)) continue;
+    for (const { store } of room.stores()) {
+      if (!room.takesNew(store) || !this.#holdsFamily(row, store)) continue;
       this.#measuring.add(row);
       emit({ do: 'measure', parcel: table.id(row), store });
       return;

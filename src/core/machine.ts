@@ -381,6 +381,9 @@ export class Machine {
       case 'store-gone':
         this.#storeGone(input.store);
         return;
+      case 'store-hangs':
+        this.#storeHangs(input.store, input.hangs);
+        return;
       case 'wanted':
         this.#headInForce(input);
         return;
@@ -543,6 +546,13 @@ export class Machine {
   #moreRoom(): void {
     this.#markShort();
     this.#heartbeatDueMs = this.#nowMs;
+  }
+
+  #storeHangs(store: StoreId, hangs: boolean): void {
+    if (!this.#room.hangs(store, hangs ? this.#nowMs : Number.POSITIVE_INFINITY)) return;
+    this.#heartbeatDueMs = this.#nowMs;
+    if (hangs) this.#pursuing.storeHangs(store);
+    else this.#moreRoom();
   }
 
   #storeGone(store: StoreId): void {

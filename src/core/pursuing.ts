@@ -49,6 +49,12 @@ const PACE_NEWS = 2;
 /** A fetch of which less than this part has come may be given up for a better one. */
 const BEGUN_SHARE = 0.25;
 
+/**
+ * A fetch into a store that hangs is given up after this, in ms: by then a disk that slept is awake. What it gives up has to come
+ * anew, while for as long as it waits it keeps one of few places from all others.
+ */
+const FETCH_HANGS_MS = 15_000;
+
 /** What pursuing must know of its machine. */
 export interface PursuingContext {
   readonly self: HostId;
@@ -217,7 +223,7 @@ export class Pursuing {
   }
 
   #reconsider(pursuit: Pursuit, verdict: GrabVerdict, { count, view }: Considered): void {
-    if (verdict.act === 'decline') {
+    if (verdict.act === 'decline' || this.#hangsForLong(pursuit)) {
       this.#abandon(pursuit);
       return;
     }
@@ -232,6 +238,11 @@ export class Pursuing {
     const isSentTwice = !pursuit.relocated && this.#isSentTwice(pursuit.source, count, view.betterClaims);
     if (verdict.act === 'grab' && !isSentTwice) pursuit.stage = 'cleared';
     else this.#abandon(pursuit);
+  }
+
+  /** Its end is not waited for: until then its room is kept, and if it ends with a copy that counts. */
+  #hangsForLong({ store }: Pursuit): boolean {
+    return this.#nowMs >= this.#room.hangsSinceMs(store) + FETCH_HANGS_MS;
   }
 
   /** What comes over a slow link comes once: who claims it has it soon, and then it can be had from there. */
@@ -605,8 +616,7 @@ export class Pursuing {
 
   /** Its disk has less room than it says. What was claimed by that word and has not begun is claimed anew where it fits. */
   #refused({ store, reservedBytes }: Pursuit): void {
-    for (const pursuit of [...this.#pursuits.values()])
-      if (pursuit.store === store && pursuit.stage !== 'fetching') this.#abandon(pursuit);
+    this.#abandonNotBegun(store);
     this.#room.refused(store, reservedBytes, this.#nowMs);
     this.#of.sayNow();
   }
@@ -630,7 +640,8 @@ export class Pursuing {
   }
 
   /** Whether it lay with the source, so that asking on makes sense. */
-  #mayAskOn({ row, avoidUntilMs }: Pursuit, because: FetchFailure): boolean {
+  #mayAskOn({ row, store, avoidUntilMs }: Pursuit, because: FetchFailure): boolean {
+    if (!this.#room.takesNew(store)) return false;
     switch (because) {
       case 'busy':
       case 'unreachable':
@@ -732,6 +743,18 @@ export class Pursuing {
     }
     this.#fitting.forgetMeasure(pursuit.row);
     this.#endFetch(pursuit);
+  }
+
+  /** What has not begun there is claimed anew where it fits; what has begun has its time. */
+  storeHangs(store: StoreId): void {
+    this.#abandonNotBegun(store);
+    for (const pursuit of this.#pursuits.values())
+      if (pursuit.store === store) this.#of.lookAgain(pursuit.row, this.#nowMs + FETCH_HANGS_MS);
+  }
+
+  #abandonNotBegun(store: StoreId): void {
+    for (const pursuit of [...this.#pursuits.values()])
+      if (pursuit.store === store && pursuit.stage !== 'fetching') this.#abandon(pursuit);
   }
 
   storeGone(store: StoreId): void {

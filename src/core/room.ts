@@ -21,6 +21,8 @@ export interface OwnStore {
   /** As stated to others. */
   weightMiB: number;
   draining: boolean;
+  /** Its disk has kept somebody waiting since then; Infinity while it answers. */
+  hangsSinceMs: number;
 }
 
 export class Room {
@@ -54,6 +56,12 @@ export class Room {
     return this.#stores.get(store)?.draining === false;
   }
 
+  /** … and more of them now. */
+  takesNew(store: StoreId): boolean {
+    const own = this.#stores.get(store);
+    return own !== undefined && takesNew(own);
+  }
+
   /** The store holds and promises more than it lends: its limit was cut, or its disk is wanted by others. */
   isOver(store: StoreId): boolean {
     const own = this.#stores.get(store);
@@ -78,6 +86,7 @@ export class Room {
         lentBytes,
         usedBytes,
         draining,
+        hangsSinceMs: Number.POSITIVE_INFINITY,
         reservedBytes: 0,
         weightMiB: weightOf(lentBytes),
       });
@@ -110,6 +119,23 @@ export class Room {
     this.#ceilings.refused(store, { heldBytes: own.usedBytes + own.reservedBytes, neededBytes }, nowMs);
   }
 
+  /**
+   * Whether its disk answers: while it does not, nothing new is put there, and others are told that nothing fits. It is as large as
+   * before to those who rank hosts, for it mostly answers soon. @returns whether that is news
+   */
+  hangs(store: StoreId, sinceMs: number): boolean {
+    const own = this.#stores.get(store);
+    if (own === undefined || (own.hangsSinceMs === Number.POSITIVE_INFINITY) === (sinceMs === Number.POSITIVE_INFINITY))
+      return false;
+    own.hangsSinceMs = sinceMs;
+    return true;
+  }
+
+  /** Infinity for one that answers, or is gone. */
+  hangsSinceMs(store: StoreId): number {
+    return this.#stores.get(store)?.hangsSinceMs ?? Number.POSITIVE_INFINITY;
+  }
+
   /** When there may be more room by time alone; Infinity for never. */
   get dueMs(): number {
     return this.#ceilings.dueMs;
@@ -121,8 +147,10 @@ export class Room {
   }
 
   /** What the store lends, as far as its disk goes along. */
-  lendableBytes({ store, lentBytes }: OwnStore): number {
-    return Math.min(lentBytes, this.#ceilings.bytesOf(store));
+  lendableBytes(own: OwnStore): number {
+    const { store, lentBytes, usedBytes, reservedBytes } = own;
+    const ceilingBytes = isHanging(own) ? usedBytes + reservedBytes : this.#ceilings.bytesOf(store);
+    return Math.min(lentBytes, ceilingBytes);
   }
 
   /** Whether a copy that lies in both should stay in `a`: in what takes parcels, then where more room is left. */
@@ -155,14 +183,15 @@ export class Room {
     let best: { store: StoreId; freeBytes: number } | undefined;
     for (const own of this.#stores.values()) {
       const freeBytes = this.#freeBytes(own);
-      if (!own.draining && (best === undefined || freeBytes > best.freeBytes)) best = { store: own.store, freeBytes };
+      if (!takesNew(own)) continue;
+      if (best === undefined || freeBytes > best.freeBytes) best = { store: own.store, freeBytes };
     }
     return best;
   }
 
   /** @returns false, and reserves nothing, where the room is not there, or the store takes no parcels. */
   reserveIfFree(store: StoreId, bytes: number): boolean {
-    return this.takesParcels(store) && this.reserveForOwn(store, bytes);
+    return this.takesNew(store) && this.reserveForOwn(store, bytes);
   }
 
   /** … for what lies on its disk already. */
@@ -187,7 +216,7 @@ export class Room {
     let best: { store: StoreId; needBytes: number; freeBytes: number } | undefined;
     for (const own of this.#stores.values()) {
       const { store } = own;
-      if (own.draining) continue;
+      if (!takesNew(own)) continue;
       const freeBytes = this.#freeBytes(own);
       const needBytes = needBytesIn(store);
       if (needBytes > freeBytes) continue;
@@ -197,5 +226,9 @@ export class Room {
     return best;
   }
 }
+
+const isHanging = ({ hangsSinceMs }: OwnStore): boolean => hangsSinceMs !== Number.POSITIVE_INFINITY;
+
+const takesNew = (own: OwnStore): boolean => !own.draining && !isHanging(own);
 
 const weightOf = (lentBytes: number): number => Math.max(0, Math.min(WEIGHT_MIB_MAX, Math.floor(lentBytes / MIB)));

@@ -90,7 +90,7 @@ export class CatalogSweeper {
     };
     this.#tell(await objects.sweep(sweep), undefined);
     const spared = await this.#spared();
-    for (const store of [...stores()]) {
+    const sweepStore = async (store: Store): Promise<void> => {
       try {
         if (spared !== undefined) await this.#sweepStrays(store, { ...sweep, spared });
         const kept = await this.#reachedIn(store, reached);
@@ -108,7 +108,10 @@ export class CatalogSweeper {
           'the catalog of a store was not cleared of what nothing leads to; it is tried again',
         );
       }
-    }
+    };
+    // Side by side: a disk that hangs must not hold up the others. Nothing of theirs goes on when this has ended.
+    const swept = await Promise.allSettled([...stores()].map(sweepStore));
+    for (const end of swept) if (end.status === 'rejected') throw end.reason;
     return true;
   }
 

@@ -14,6 +14,7 @@ import type { KnownSources } from './known-sources.js';
 import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
 import type { Roster } from './roster.js';
+import type { SourceDisks } from './source-disks.js';
 import type { StoreHeads } from './store-heads.js';
 import type { Upkeep } from './upkeep.js';
 
@@ -24,6 +25,7 @@ export interface ConfigurationUseOptions {
   readonly known: KnownSources;
   readonly stores: OwnStores;
   readonly storeHeads: StoreHeads;
+  readonly sourceDisks: Pick<SourceDisks, 'configure'>;
   readonly origin: Origin;
   readonly sweeper: Upkeep['sweeper'];
   readonly tell: (input: Unstamped) => void;
@@ -39,7 +41,8 @@ export class ConfigurationUse {
 
   /** Who is no member any more goes first; the stores come last, for what they hold is judged by all the rest. */
   begin(): void {
-    const { membership, roster, net, known, stores, storeHeads, origin, sweeper, tell, log } = this.#options;
+    const { membership, roster, net, known, stores, storeHeads, sourceDisks, origin, sweeper, tell, log } =
+      this.#options;
     const { configuration, clusterConfig, self } = membership;
     for (const peer of roster.update(clusterConfig.members)) void net.close(peer);
     tell({ is: 'config', config: clusterConfig });
@@ -52,6 +55,7 @@ export class ConfigurationUse {
     for (const store of stores.stores()) this.keepIn(store);
     const setting = configuration.policy.hosts.get(self.name);
     this.#setPaces(setting?.limits);
+    sourceDisks.configure(setting?.sources ?? [], setting?.stores ?? []);
     origin.configure(setting?.sources ?? []);
     sweeper.start();
     stores

@@ -16,7 +16,7 @@ import { RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
 import { askFetch, type FetchPart } from '../net/fetch-protocol.js';
 import { FetchSessions } from '../net/fetch-session.js';
 import type { Net } from '../net/net.js';
-import type { IncomingBlob } from '../store/receiving.js';
+import { abortOf } from '../platform/abort-of.js';
 import type { Store } from '../store/store.js';
 import { fetchByChunks } from './chunk-fetch.js';
 import type { Unstamped } from './driver.js';
@@ -25,6 +25,7 @@ import { bytesToWrite } from './measure.js';
 import type { ObjectFinder } from './object-finder.js';
 import type { OwnStores } from './own-stores.js';
 import { BlobsGone, PeerBusy } from './peer-answers.js';
+import { ReceivedFile } from './received-file.js';
 import type { Recipes } from './recipes.js';
 import type { Roster } from './roster.js';
 
@@ -281,8 +282,11 @@ export class Fetcher {
   ): Promise<void> {
     if (missing.length === 0) return;
     const sizes = new Map(missing.map(({ blob, bytes }) => [blob, bytes]));
-    let current: { readonly incoming: IncomingBlob; readonly bytes: number; leftBytes: number } | undefined;
     const landing = new Landing(this.#landingRoom);
+    const file = new ReceivedFile(store);
+    // Who waits for a disk that hangs would keep the stream from the next one, and from those who share it.
+    using aborted = abortOf(signal);
+    const untilAborted = <T>(work: Promise<T>): Promise<T> => Promise.race([work, aborted.promise]);
     const came = this.#progressOf(fetch);
     let gone = 0;
     try {
@@ -291,33 +295,28 @@ export class Fetcher {
           case 'busy':
             throw new PeerBusy(part.retryAfterMs);
           case 'blob': {
-            const { bytes } = part;
-            mustHave(sizes, part.blob, bytes);
-            current = { incoming: await store.receive({ blob: part.blob, bytes }), bytes, leftBytes: bytes };
+            const { blob, bytes } = part;
+            mustHave(sizes, blob, bytes);
+            await untilAborted(file.begin({ blob, bytes }));
             break;
           }
-          case 'data':
-            if (current === undefined) break;
-            await current.incoming.write(part.data);
-            current.leftBytes -= part.data.length;
+          case 'data': {
+            await untilAborted(file.write(part.data));
             came(part.data.length);
-            if (current.leftBytes === 0) {
-              const { incoming, bytes } = current;
-              current = undefined;
-              await landing.add(incoming, bytes);
-            }
+            const whole = file.takeWhole();
+            if (whole !== undefined) await untilAborted(landing.add(whole.incoming, whole.bytes));
             break;
+          }
           case 'pack':
             for (const { blob, content } of part.blobs) {
               mustHave(sizes, blob, content.length);
               came(content.length);
             }
-            await landing.addSmall(store, part.blobs);
+            await untilAborted(landing.addSmall(store, part.blobs));
             break;
           case 'gone':
             gone += 1;
-            await current?.incoming.abort();
-            current = undefined;
+            await untilAborted(file.leave());
             break;
           default:
             part satisfies never;
@@ -325,7 +324,7 @@ export class Fetcher {
       }
       await landing.all();
     } finally {
-      await current?.incoming.abort();
+      await file.leave();
       await landing.settled();
     }
     if (gone === 0 && landing.mismatch !== undefined) throw landing.mismatch;

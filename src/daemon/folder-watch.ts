@@ -15,9 +15,9 @@
  * Driven by source-watch.ts, one call at a time.
  */
 import { type BigIntStats, type Dirent, type FSWatcher, watch } from 'node:fs';
-import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { errorCode } from '../catalog/error-code.js';
 import { Exclusion } from '../catalog/exclude.js';
+import { lstat, readdir, realpath, stat } from '../platform/disk-calls.js';
 
 export interface FolderWatchOptions {
   /** A symlink to a folder is followed. */

@@ -20,12 +20,14 @@ import type { Machine } from '../core/machine.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { SourceSetting } from '../membership/policy.js';
+import { DiskHangs } from '../platform/disk.js';
 import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
 import type { Forgotten } from './forgotten.js';
+import { HANGS } from './hanging.js';
 import { runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
@@ -93,6 +95,8 @@ export interface OriginOptions {
   readonly scratchFolder: string;
   /** Stores and state folders: never scanned. */
   readonly forbidden: () => readonly string[];
+  /** Why nothing of a source can be read now: its disk does not answer. */
+  readonly hanging: (source: SourceId) => string | undefined;
   /** Asks every reachable member for its state, so that their heads of our sources are here. */
   readonly askEverybody: () => Promise<void>;
 }
@@ -148,7 +152,7 @@ export class Origin {
   }
 
   missing(source: SourceId): string | undefined {
-    return this.#own.get(source)?.missing;
+    return this.#options.hanging(source) ?? this.#own.get(source)?.missing;
   }
 
   /** A snapshot is being taken, or snapshots are being unlisted. */
@@ -182,7 +186,7 @@ export class Origin {
     { choose, under, signal }: Pick<LiveDiffOrder, 'under' | 'signal'> & { readonly choose: () => Promise<ObjectId> },
     tell: (difference: LiveDifference) => Promise<void>,
   ): Promise<void> {
-    return this.#turns.take(source, async () => {
+    const compareNow = async (): Promise<void> => {
       const { objects, cache, clock, forbidden } = this.#options;
       const { path, exclude, crossMounts, name } = this.#ownOf(source).setting;
       const folder = { path, source, exclude, crossMounts, forbidden: forbidden(), nowMs: clock.wallMs() };
@@ -196,7 +200,8 @@ export class Origin {
         const text = `nothing of source ${name} was compared: ${refusalText(difference, path)}; its snapshots are kept`;
         throw new ClusterError('SOURCE_MISSING', text, { blame: 'operator' });
       }
-    });
+    };
+    return this.#turns.take(source, () => unlessHanging(this.#ownOf(source).setting, compareNow()));
   }
 
   /** What `keep` (default: the policy's) makes of the source's snapshots now. Nothing is changed. */
@@ -382,7 +387,7 @@ export class Origin {
     const leaving = new Set(unlistFuture ? fromFuture(listed, wallMs).map(({ id }) => id) : []);
     const lastStaying = listed.findLast(({ id }) => !leaving.has(id));
     const timeMs = Math.max(wallMs, (lastStaying?.timeMs ?? 0) + 1);
-    const verdict = await takeSnapshot({
+    const taking = takeSnapshot({
       path: setting.path,
       source,
       previous: listed.at(-1)?.id,
@@ -398,6 +403,7 @@ export class Origin {
       scratchFolder: this.#options.scratchFolder,
       signal,
     });
+    const verdict = await unlessHanging(setting, taking);
     if (verdict.kind === 'refused') {
       const why = refusalText(verdict, setting.path);
       own.missing = why;
@@ -450,6 +456,17 @@ export class Origin {
     const own = this.#own.get(source);
     if (own !== undefined) return own;
     throw new ClusterError('SOURCE_UNKNOWN', `${source} is no source of this host any more`, { blame: 'operator' });
+  }
+}
+
+/** @throws ClusterError SOURCE_MISSING when the source's disk is given up, or was before */
+async function unlessHanging<T>({ name }: SourceSetting, reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (cause) {
+    if (!(cause instanceof DiskHangs)) throw cause;
+    const text = `source ${name} could not be read: ${HANGS}; its snapshots are kept, and more are taken when it answers`;
+    throw new ClusterError('SOURCE_MISSING', text, { blame: 'operator', cause });
   }
 }
 

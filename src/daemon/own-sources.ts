@@ -18,6 +18,7 @@ import type { OwnStores } from './own-stores.js';
 import type { Protections } from './protection.js';
 import { Retainer } from './retention.js';
 import type { Roster } from './roster.js';
+import type { SourceDisks } from './source-disks.js';
 import type { StateDisk } from './state-disk.js';
 import type { StateExchange } from './state-exchange.js';
 import type { Teardown } from './teardown.js';
@@ -31,6 +32,7 @@ export interface OwnSourcesOptions {
   readonly known: KnownSources;
   readonly protections: Protections;
   readonly stores: Pick<OwnStores, 'reports'>;
+  readonly sourceDisks: Pick<SourceDisks, 'hanging'>;
   readonly exchange: Pick<StateExchange, 'ask'>;
   readonly machine: Machine;
   readonly roster: Roster;
@@ -42,7 +44,7 @@ export interface OwnSourcesOptions {
 }
 
 export function makeOrigin(options: OwnSourcesOptions, teardown: Teardown): Origin {
-  const { stateDir, scratchFolder, signer, disk, known, protections, stores, exchange } = options;
+  const { stateDir, scratchFolder, signer, disk, known, protections, stores, sourceDisks, exchange } = options;
   const { machine, roster, net, clock, alarms, log, signal } = options;
   const { catalog, forgotten, mending } = known;
   const { self } = roster;
@@ -67,6 +69,7 @@ export function makeOrigin(options: OwnSourcesOptions, teardown: Teardown): Orig
     signal,
     scratchFolder,
     forbidden: () => [stateDir, ...stores.reports().map(({ path }) => path)],
+    hanging: source => sourceDisks.hanging(source),
     askEverybody: async () => {
       await meetMembers({ connected: () => net.connected(), roster, clock, signal });
       await Promise.all(net.connected().map(peer => exchange.ask(roster.hostOf(peer) ?? self)));

@@ -1,6 +1,6 @@
 /**
- * Own stores: the stores of this host, as the configuration names them: made once, mounted when their disks are there,
- * measured every minute, and their logs told to the machine in order.
+ * Own stores: the stores of this host, as the configuration names them: made once, mounted when their disks are there, and measured
+ * every minute. How their logs come to be told stands in store-log.ts, how their disks are watched in store-disks.ts.
  *
  * A store's marker is made once, in a folder that exists, and never again: a disk that is not plugged in looks like an
  * empty folder, and must not become a second, empty store.
@@ -11,54 +11,36 @@
  * announced. So the store is mounted again only when the last such call has ended: its log is then read anew, and told as it is.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { recordBlobs } from '../catalog/record.js';
-import { type Checkpoint, checkpointMessage, type LogBase } from '../core/checkpoint.js';
 import { ClusterError } from '../core/fault.js';
-import {
-  type LogOp,
-  type LogPosition,
-  type LogSegment,
-  logAfter,
-  logStart,
-  positionMessage,
-} from '../core/holdings-log.js';
-import { type ClusterId, type HostId, parseStoreId, type StoreId } from '../core/ids.js';
+import type { LogPosition, LogSegment } from '../core/holdings-log.js';
+import type { ClusterId, HostId, StoreId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import { DOUBT_RESTS, StoreRests } from '../core/store-rests.js';
 import type { Lending, StoreSetting } from '../membership/policy.js';
-import { type Disk, PATIENCE, type Patience, setApart } from '../platform/disk.js';
-import { writeDurable } from '../platform/durable.js';
+import type { Disk, Patience } from '../platform/disk.js';
 import { createStore } from '../store/create-store.js';
 import type { IndexDatabase } from '../store/index-database.js';
-import type { AppendVerdict } from '../store/log-archive.js';
 import { readMarker } from '../store/marker.js';
-import { openStore } from '../store/open-store.js';
 import type { Store } from '../store/store.js';
 import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
 import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
-import { type LogDoubt, RememberedLogs } from './log-doubt.js';
+import { HANGS } from './hanging.js';
+import { RememberedLogs } from './log-doubt.js';
+import { MadeStores } from './made-stores.js';
+import { openOwnStore } from './open-own-store.js';
+import { StoreDisks } from './store-disks.js';
+import { gone, StoreLog } from './store-log.js';
 import { makeRoom } from './store-room.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
 const MEASURE_EVERY_MS = 60_000;
-/** How often is looked whether a disk hangs, in ms. */
-const WATCH_EVERY_MS = 2_000;
-/** When the service ends, a disk is waited for so long, in ms: well below the 90 s after which systemd and launchd kill it. */
-const END_MS_MAX = 30_000;
-/** A store whose disk keeps somebody waiting for so long, in ms, is asked for no objects that may lie elsewhere too. */
-const SLOW_MS = 5_000;
-const HANGS =
-  'its disk does not answer. Look at its cable, its power and what the system says of it; what it holds is untouched, and counts again when it answers';
-/** A checkpoint that could not be made is tried again after this, in ms: it takes room, and the log can do without. */
-const CHECKPOINT_AGAIN_MS = 10 * 60_000;
-/** Operations told to the machine, and signed, at once when a store is mounted. */
-const OPS_AT_ONCE = 4_096;
+const GIVEN_UP = `${HANGS}; what it holds is untouched, and counts again when it answers`;
+const HANGS_YET = 'a disk does not answer; nothing new is put there until it does';
+const ANSWERS_AGAIN = 'a disk answers again';
 
 export interface OwnStoresOptions {
   readonly stateDir: string;
@@ -82,7 +64,7 @@ export interface OwnStoresOptions {
   readonly reservedBytes: (store: StoreId) => number;
   /** See StoreOpening. */
   readonly checkpointEveryOps?: number;
-  /** How long a disk may take before it hangs; `endMs`: when the service ends. Default: PATIENCE, END_MS_MAX. */
+  /** See StoreDisksOptions. */
   readonly patience?: Patience & { readonly endMs: number };
   /** A store is mounted and the machine has its log. */
   readonly onMount: (store: Store) => void;
@@ -96,27 +78,10 @@ interface Mounted {
   lentBytes: number;
   /** Without its trash. */
   usedBytes: number;
-  /** Operations that the machine has been told of. */
-  toldSeq: number;
-  /** No checkpoint is begun before, by `clock.nowMs()`; while one is being made, Infinity. */
-  checkpointAfterMs: number;
+  readonly log: StoreLog;
+  /** As the machine was told. */
+  hangs: boolean;
 }
-
-/** A part of a store's log, as the machine is told of it. */
-type LogPart = Extract<Unstamped, { readonly is: 'log' | 'checkpoint' }>;
-
-const endOf = (part: LogPart): number => (part.is === 'log' ? part.segment.end.seq : part.piece.checkpoint.at.seq);
-
-/** Verdicts of the archive on a part of a log of our own that leave it with that part. */
-const IS_KEPT: Readonly<Record<AppendVerdict, boolean>> = {
-  appended: true,
-  known: true,
-  collected: true,
-  full: false,
-  gap: false,
-  'old-epoch': false,
-  fork: false,
-};
 
 /** What people are told of a store that the configuration names. */
 export interface OwnStoreReport {
@@ -131,8 +96,7 @@ export interface OwnStoreReport {
 export class OwnStores {
   readonly #options: OwnStoresOptions;
   readonly #mounted = new Map<StoreId, Mounted>();
-  /** Path of each configured store → its id, once a marker was made there. Kept in STATE/stores.json. */
-  #made = new Map<string, StoreId>();
+  readonly #made: MadeStores;
   #settings: readonly StoreSetting[] = [];
   readonly #missing = new Map<string, string>();
   #looked = false;
@@ -140,34 +104,36 @@ export class OwnStores {
   readonly #remembered = new RememberedLogs();
   /** Of stores that were opened anew for what others remember of their logs. */
   readonly #doubts = new StoreRests(DOUBT_RESTS);
-  /** By path, of all stores that were ever configured. */
-  readonly #disks = new Map<string, Disk>();
-  #patience: Patience;
+  readonly #disks: StoreDisks;
   #isEnding = false;
   #timer: NodeJS.Timeout | undefined;
-  #watch: NodeJS.Timeout | undefined;
 
   constructor(options: OwnStoresOptions) {
     this.#options = options;
-    this.#patience = options.patience ?? PATIENCE;
+    this.#made = new MadeStores(options.stateDir);
+    this.#disks = new StoreDisks({
+      ...options,
+      onHanging: (path, disk) => this.#giveUp(path, disk),
+      onLook: () => this.#tellWhoHangs(),
+    });
   }
 
   async open(): Promise<void> {
-    this.#made = await readMade(join(this.#options.stateDir, 'stores.json'));
+    await this.#made.recall();
     this.#timer = setInterval(() => this.#lookAgain(), MEASURE_EVERY_MS);
-    this.#watch = setInterval(() => this.#watchDisks(), WATCH_EVERY_MS);
+    this.#disks.watch();
   }
 
   /** Mounts, unmounts and measures as these settings say. Failures become alarms, never errors. */
   configure(settings: readonly StoreSetting[]): Promise<void> {
     this.#settings = settings;
-    for (const { path } of settings) this.#disks.set(path, setApart(path));
+    for (const { path } of settings) this.#disks.setApart(path);
     return this.refresh();
   }
 
   /** Looks at every configured store again, side by side. */
   async refresh(): Promise<void> {
-    await Promise.all([...this.#disks.keys()].map(path => this.#inTurn(path, () => this.#lookAt(path))));
+    await Promise.all(this.#disks.paths().map(path => this.#inTurn(path, () => this.#lookAt(path))));
     this.#looked = true;
   }
 
@@ -177,21 +143,35 @@ export class OwnStores {
 
   /** But not at those that are being looked at: a disk may be slow. */
   #lookAgain(): void {
-    for (const path of this.#disks.keys())
+    for (const path of this.#disks.paths())
       if (!this.#turns.busy(turnOf(path))) void this.#inTurn(path, () => this.#lookAt(path));
   }
 
-  #watchDisks(): void {
-    for (const [path, disk] of this.#disks) if (!disk.isGivenUp && disk.hangs(this.#patience)) this.#giveUp(path, disk);
+  #tellWhoHangs(): void {
+    for (const mounted of this.#mounted.values()) {
+      const hangs = this.#disks.hangs(mounted.path);
+      if (hangs !== mounted.hangs) this.#tellWhetherItHangs(mounted, hangs);
+    }
+  }
+
+  #tellWhetherItHangs(mounted: Mounted, hangs: boolean): void {
+    const { path, store } = mounted;
+    const { log, tell } = this.#options;
+    mounted.hangs = hangs;
+    log.warn(
+      { code: hangs ? 'STORE_HANGS' : 'STORE_ANSWERS', path, store: store.id },
+      hangs ? HANGS_YET : ANSWERS_AGAIN,
+    );
+    tell({ is: 'store-hangs', store: store.id, hangs });
   }
 
   #giveUp(path: string, disk: Disk): void {
     disk.giveUp();
     const mounted = this.#mountedAt(path);
     if (mounted !== undefined) this.#forget(mounted);
-    this.#isMissing(path, HANGS);
+    this.#isMissing(path, GIVEN_UP);
     const closed = this.#inTurn(path, async () => {
-      if (mounted !== undefined) await this.#closedOrWarn(mounted.store);
+      if (mounted !== undefined) await this.#closedOrWarn(mounted);
     });
     void closed.then(() => disk.settled()).then(() => this.#inTurn(path, () => this.#lookAt(path)));
   }
@@ -227,7 +207,7 @@ export class OwnStores {
     if (this.#mounted.get(theirs.store)?.store.position().digest === theirs.digest) return;
     if (!this.#remembered.hear(theirs)) return;
     // Also while it is being mounted, and its log may have been compared with what others remembered until then.
-    const [path] = [...this.#made].find(([, id]) => id === theirs.store) ?? [];
+    const path = this.#made.pathOf(theirs.store);
     if (path === undefined) return;
     await this.#inTurn(path, async () => {
       const mounted = this.#mounted.get(theirs.store);
@@ -251,10 +231,10 @@ export class OwnStores {
       this.#found(path);
       return;
     }
-    const disk = setApart(path);
+    const disk = this.#disks.setApart(path);
     if (disk.isGivenUp) {
       // Something that was under way there has not ended yet.
-      if (disk.isBusy) return this.#isMissing(path, HANGS);
+      if (disk.isBusy) return this.#isMissing(path, GIVEN_UP);
       disk.takeUp();
     }
     try {
@@ -284,8 +264,12 @@ export class OwnStores {
 
   /** The catalogs of the mounted stores, where the records of our copies are; but for those that would keep whoever asks waiting. */
   *catalogs(): IterableIterator<ObjectReader> {
-    const patience = { ...this.#patience, callMs: SLOW_MS };
-    for (const { path, store } of this.#mounted.values()) if (!setApart(path).hangs(patience)) yield store.objects;
+    for (const { objects } of this.answering()) yield objects;
+  }
+
+  /** The mounted stores, but for those that would keep whoever asks waiting. */
+  *answering(): IterableIterator<Store> {
+    for (const { path, store } of this.#mounted.values()) if (!this.#disks.hangs(path)) yield store;
   }
 
   /** Every configured store has been looked for, is mounted and is not being read again: what is in none of their logs is on no disk of ours. */
@@ -304,7 +288,7 @@ export class OwnStores {
       const mounted = byPath.get(path);
       return {
         path,
-        id: mounted?.store.id ?? this.#made.get(path),
+        id: mounted?.store.id ?? this.#made.at(path),
         mounted: mounted !== undefined,
         lentBytes: mounted?.lentBytes ?? 0,
         usedBytes: mounted?.usedBytes ?? 0,
@@ -313,64 +297,11 @@ export class OwnStores {
     });
   }
 
-  /**
-   * Tells the machine, as the input that `completion` makes, what the store's log has beyond what it was told. Told in the
-   * turn in which it is read, for a segment that overtakes another leaves a gap that nobody can fill. Several commits may
-   * share one segment; the machine takes each operation once.
-   */
-  tellOps(id: StoreId, completion: (segment: LogSegment) => Unstamped): Promise<void> {
-    return this.#turns.take(`log ${id}`, async () => {
-      const mounted = this.#mounted.get(id);
-      if (mounted === undefined) throw gone(id);
-      const end = mounted.store.position();
-      const ops = await mounted.store.ops(mounted.toldSeq, end.seq - mounted.toldSeq);
-      const segment = this.#signed(end, ops);
-      await this.#keep(mounted.store, { is: 'log', segment });
-      // The machine may have heard meanwhile that it is gone. It hears of this with the whole log, when it is mounted again.
-      if (this.#mounted.get(id) !== mounted) throw gone(id);
-      this.#options.tell(completion(segment));
-      mounted.toldSeq = end.seq;
-      this.#checkpointIfDue(mounted);
-    });
-  }
-
-  /** Not waited for: it runs beside everything else. */
-  #checkpointIfDue(mounted: Mounted): void {
-    const { clock, log } = this.#options;
-    const { store } = mounted;
-    if (!store.isCheckpointDue || clock.nowMs() < mounted.checkpointAfterMs) return;
-    mounted.checkpointAfterMs = Number.POSITIVE_INFINITY;
-    const make = async (): Promise<void> => {
-      try {
-        await this.#makeCheckpoint(mounted);
-        mounted.checkpointAfterMs = Number.NEGATIVE_INFINITY;
-      } catch (error) {
-        mounted.checkpointAfterMs = clock.nowMs() + CHECKPOINT_AGAIN_MS;
-        if (this.#mounted.get(store.id) !== mounted) return;
-        log.warn(
-          { code: 'CHECKPOINT_NOT_MADE', store: store.id, err: error },
-          'the log of a store could not be made shorter; it goes on as it is, and that is tried again later',
-        );
-      }
-    };
-    void make();
-  }
-
-  async #makeCheckpoint({ store }: Mounted): Promise<void> {
-    const { index, log } = this.#options;
-    const { id } = store;
-    // What it will stand for cannot be read any more: the machine must have been told of each operation.
-    await store.makeCheckpoint(async () => {
-      const usedBytes = await this.usedBytes(id);
-      await this.tellOps(id, segment => ({ is: 'own-ops', segment, usedBytes }));
-    });
-    const { base } = store;
-    if (base === undefined) return;
-    await index.logs.takePiece({ checkpoint: this.#signedBase(base), first: 0, ops: [] });
-    log.info(
-      { code: 'CHECKPOINT_MADE', store: id, seq: base.at.seq, held: base.count },
-      'the log of a store was made shorter',
-    );
+  /** Tells the machine, as the input that `completion` makes, what the store's log has beyond what it was told. */
+  async tellOps(id: StoreId, completion: (segment: LogSegment) => Unstamped): Promise<void> {
+    const mounted = this.#mounted.get(id);
+    if (mounted === undefined) throw gone(id);
+    await mounted.log.tellOps(completion);
   }
 
   /** What the store uses now, its trash apart; also for those who ask for a report. */
@@ -399,8 +330,7 @@ export class OwnStores {
 
   /** The service is to end: from now on a disk is waited for only so long. */
   hurry(): void {
-    const endMs = this.#options.patience?.endMs ?? END_MS_MAX;
-    this.#patience = { callMs: endMs, flushMs: endMs };
+    this.#disks.hurry();
   }
 
   /** @throws AggregateError of what stores did not take at their end. Of a disk that hangs it is an alarm */
@@ -408,18 +338,18 @@ export class OwnStores {
     this.#isEnding = true;
     this.hurry();
     clearInterval(this.#timer);
-    const closed = [...this.#disks.keys()].map(path =>
+    const closed = this.#disks.paths().map(path =>
       this.#inTurn(path, async () => {
         const mounted = this.#mountedAt(path);
         if (mounted === undefined) return;
         this.#mounted.delete(mounted.store.id);
-        await this.#closed(mounted.store);
+        await this.#closed(mounted);
       }),
     );
     const failures = (await Promise.allSettled(closed)).flatMap(end => (end.status === 'rejected' ? [end.reason] : []));
     // What was given up meanwhile is closed in a turn of its own.
     await this.#turns.allDone();
-    clearInterval(this.#watch);
+    this.#disks.close();
     if (failures.length > 0) throw new AggregateError(failures, `${failures.length} stores did not close cleanly`);
   }
 
@@ -460,30 +390,38 @@ export class OwnStores {
         { blame: 'operator' },
       );
     }
-    if (!this.#made.has(path)) {
+    if (this.#made.at(path) === undefined) {
       // One that was made just before we were killed, or lay elsewhere before, is taken as it is if it is ours.
       const isOurs = there.kind === 'found' && there.marker.cluster === cluster && there.marker.host === host;
-      if (isOurs) await this.#remember(path, there.marker.store);
+      if (isOurs) await this.#made.remember(path, there.marker.store);
       else if (there.kind === 'absent') {
         const creating = { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) };
-        await this.#remember(path, await createStore(path, creating));
+        await this.#made.remember(path, await createStore(path, creating));
       }
     }
-    const store = await this.#open(path);
-    if (this.#made.get(path) !== store.id) await this.#remember(path, store.id);
+    const store = await openOwnStore(path, {
+      ...this.#options,
+      remembered: this.#remembered,
+      doubts: this.#doubts,
+    });
+    if (this.#made.at(path) !== store.id) await this.#made.remember(path, store.id);
     const mounted: Mounted = {
       path,
       store,
       lends: setting.lends,
       lentBytes: 0,
       usedBytes: 0,
-      toldSeq: 0,
-      checkpointAfterMs: Number.NEGATIVE_INFINITY,
+      log: new StoreLog(store, {
+        ...this.#options,
+        isMounted: () => this.#mounted.get(store.id) === mounted,
+        mountedStores: () => new Set(this.#mounted.keys()),
+        usedBytes: () => this.usedBytes(store.id),
+      }),
+      hangs: false,
     };
     this.#mounted.set(store.id, mounted);
     try {
-      // In its turn: an operation that comes meanwhile and is told of between two pieces would be told of twice, or never.
-      await this.#turns.take(`log ${store.id}`, () => this.#tellLog(mounted));
+      await mounted.log.tellAll();
       await this.#measure(mounted);
     } catch (error) {
       // The machine would take a log of which it has heard a part for the whole.
@@ -491,113 +429,9 @@ export class OwnStores {
       throw error;
     }
     log.info({ code: 'STORE_MOUNTED', path, store: store.id }, 'store mounted');
-    this.#checkpointIfDue(mounted);
+    mounted.log.checkpointIfDue();
     this.#options.onMount(store);
     if (store.rescanDue) this.#rescan(mounted);
-  }
-
-  /** With a new epoch if what others remember speaks against its log. */
-  async #open(path: string): Promise<Store> {
-    const { alarms, clock } = this.#options;
-    const store = await this.#openWith(path);
-    let doubt: LogDoubt | undefined;
-    try {
-      doubt = await this.#remembered.doubt(store);
-    } catch (error) {
-      await store.close();
-      throw error;
-    }
-    if (doubt === undefined) return store;
-    await store.close();
-    this.#doubts.begin(store.id, clock.nowMs());
-    alarms.raise(
-      'STORE_DOUBT',
-      path,
-      `store ${path}: ${doubt.because}. It was put back from an old image, or a copy of this host runs elsewhere. A new log is begun, and a copy counts again when all of it has been read`,
-    );
-    return this.#openWith(path, doubt);
-  }
-
-  async #openWith(path: string, doubt?: LogDoubt): Promise<Store> {
-    const { cluster, host, boot, previousBoot, index, clock, log, checkpointEveryOps } = this.#options;
-    const opened = await openStore({
-      path,
-      cluster,
-      host,
-      boot,
-      previousBoot,
-      nowMs: clock.wallMs(),
-      wallMs: () => clock.wallMs(),
-      index,
-      blobsOf: recordBlobs,
-      log,
-      random: () => randomBytes(8),
-      ...(checkpointEveryOps === undefined ? {} : { checkpointEveryOps }),
-      ...(doubt === undefined ? {} : { doubt }),
-    });
-    if (opened.kind === 'missing') throw new ClusterError('STORE_MISSING', opened.because, { blame: 'operator' });
-    return opened.store;
-  }
-
-  async #tellLog(mounted: Mounted): Promise<void> {
-    const { store } = mounted;
-    for await (const part of this.#wholeLog(store)) {
-      if (this.#mounted.get(store.id) !== mounted) throw gone(store.id);
-      mounted.toldSeq = endOf(part);
-      this.#options.tell(part);
-      await this.#keep(store, part);
-    }
-  }
-
-  /** What a store's log stands on, and then its operations up to now: as the machine is told, in that order. */
-  async *#wholeLog(store: Store): AsyncGenerator<LogPart> {
-    const { base } = store;
-    const end = store.position();
-    if (base !== undefined) {
-      const checkpoint = this.#signedBase(base);
-      let first = 0;
-      for await (const ops of store.contents()) {
-        yield { is: 'checkpoint', piece: { checkpoint, first, ops } };
-        first += ops.length;
-      }
-      if (base.count === 0) yield { is: 'checkpoint', piece: { checkpoint, first, ops: [] } };
-    }
-    let position = base?.at ?? logStart(store.id, end.epoch);
-    do {
-      const ops = await store.ops(position.seq, Math.min(OPS_AT_ONCE, end.seq - position.seq));
-      position = ops.reduce(logAfter, position);
-      yield { is: 'log', segment: this.#signed(position, ops) };
-    } while (position.seq < end.seq);
-  }
-
-  /** Into the archive, from which every log is served. */
-  async #keep(store: Store, part: LogPart): Promise<void> {
-    const { host, index, log } = this.#options;
-    let verdict = await this.#archived(part);
-    if (IS_KEPT[verdict]) return;
-    // The index was lost, or is from before a doubt that it did not hear of: others would read nothing of this log, or another one.
-    log.warn(
-      { code: 'OWN_LOG_NOT_KEPT', store: store.id, because: verdict },
-      'the index has another log of a store; it is told anew',
-    );
-    await index.logs.drop(host, store.id);
-    if (verdict === 'full') await index.logs.keepOnly(host, new Set(this.#mounted.keys()));
-    for await (const again of this.#wholeLog(store)) verdict = await this.#archived(again);
-    if (IS_KEPT[verdict]) return;
-    log.error(
-      { code: 'OWN_LOG_NOT_KEPT', store: store.id, because: verdict },
-      'the index does not take the log of a store; others will not hear of its copies until it is mounted anew',
-    );
-  }
-
-  #archived(part: LogPart): Promise<AppendVerdict> {
-    const { logs } = this.#options.index;
-    return part.is === 'log' ? logs.append(part.segment) : logs.takePiece(part.piece);
-  }
-
-  #signedBase(base: LogBase): Checkpoint {
-    const { host, signer } = this.#options;
-    return { host, ...base, signature: signer.sign(checkpointMessage(host, base)) };
   }
 
   /** After doubt about a log: every copy is read again before it counts. Runs beside everything else. */
@@ -635,7 +469,7 @@ export class OwnStores {
     const mounted = this.#mounted.get(id);
     if (mounted === undefined) return;
     this.#forget(mounted);
-    await this.#closedOrWarn(mounted.store);
+    await this.#closedOrWarn(mounted);
   }
 
   #forget({ store }: Mounted): void {
@@ -643,53 +477,23 @@ export class OwnStores {
     this.#options.tell({ is: 'store-gone', store: store.id });
   }
 
-  async #closedOrWarn(store: Store): Promise<void> {
+  async #closedOrWarn(mounted: Mounted): Promise<void> {
     try {
-      await this.#closed(store);
+      await this.#closed(mounted);
     } catch (error) {
       // Its disk may be gone already, and nothing of it is used any more.
       this.#options.log.warn(
-        { code: 'STORE_NOT_CLOSED', store: store.id, err: error },
+        { code: 'STORE_NOT_CLOSED', store: mounted.store.id, err: error },
         'a store did not close cleanly',
       );
     }
   }
 
   /** Also what is being told of it has ended. */
-  async #closed(store: Store): Promise<void> {
+  async #closed({ store, log }: Mounted): Promise<void> {
     await store.close();
-    await this.#turns.take(`log ${store.id}`, async () => undefined);
-  }
-
-  #signed(end: LogPosition, ops: readonly LogOp[]): LogSegment {
-    const { host, signer } = this.#options;
-    return { host, end, ops, signature: signer.sign(positionMessage(host, end)) };
-  }
-
-  #remember(path: string, id: StoreId): Promise<void> {
-    this.#made.set(path, id);
-    // One after the other, or an older list would take the place of a newer one.
-    return this.#turns.take('made', async () => {
-      await mkdir(this.#options.stateDir, { recursive: true });
-      const text = `${JSON.stringify(Object.fromEntries(this.#made), null, 2)}\n`;
-      await writeDurable(join(this.#options.stateDir, 'stores.json'), Buffer.from(text), { mode: 0o600 });
-    });
+    await log.toldEnds();
   }
 }
 
 const turnOf = (path: string): string => `store ${path}`;
-
-const gone = (id: StoreId): ClusterError =>
-  new ClusterError('STORE_MISSING', `store ${id} is not mounted any more`, { blame: 'passing' });
-
-async function readMade(path: string): Promise<Map<string, StoreId>> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
-    throw error;
-  }
-  const entries = Object.entries(JSON.parse(text) as Record<string, string>);
-  return new Map(entries.map(([storePath, id]) => [storePath, parseStoreId(id)]));
-}

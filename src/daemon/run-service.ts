@@ -40,6 +40,7 @@ import { hearPeers, tellConnected } from './peer-events.js';
 import { Protections } from './protection.js';
 import { Roster } from './roster.js';
 import { RunningTime } from './running-time.js';
+import { SourceDisks } from './source-disks.js';
 import { openStateDisk } from './state-disk.js';
 import { StateExchange } from './state-exchange.js';
 import { StoreHeads } from './store-heads.js';
@@ -198,6 +199,9 @@ async function serve(
   });
   // Ended after all that reads and writes copies.
   teardown.defer(() => stores.close());
+  // As long as anybody reads a source.
+  const sourceDisks = new SourceDisks({ stateDir, host: self, alarms });
+  teardown.defer(() => sourceDisks.close());
   const known = await makeKnownSources(
     {
       stateDir,
@@ -250,6 +254,7 @@ async function serve(
       known,
       protections,
       stores,
+      sourceDisks,
       exchange,
       machine,
       roster,
@@ -303,6 +308,7 @@ async function serve(
     known,
     stores,
     storeHeads,
+    sourceDisks,
     origin,
     sweeper,
     tell,
@@ -363,6 +369,7 @@ async function serve(
   );
   // First of all: whatever ends below may wait for a disk.
   teardown.defer(() => stores.hurry());
+  teardown.defer(() => sourceDisks.hurry());
 
   await options.onReady({
     host: membership.self.name,

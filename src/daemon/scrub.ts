@@ -2,9 +2,10 @@
  * Scrub: reads every copy in this host's stores and holds it against its hash, now. Audits by other hosts do the same to each copy
  * once in `scrub`, so this is for a person who does not want to wait: after a fall, a power cut, a disk that clicks.
  *
- * What is wrong counts no more from then on and is fetched again (store.ts, dropper.ts). One parcel at a time, and one disk after
- * the other, beside whatever else the host does. Nobody audits the heads, snapshots and pages that a store keeps: they are read
- * here too, and where one is damaged the head is put there again with all that it lists.
+ * What is wrong counts no more from then on and is fetched again (store.ts, dropper.ts). One parcel at a time on each disk, beside
+ * whatever else the host does; the disks side by side, for one that hangs must not keep the others from their verdict. Nobody audits
+ * the heads, snapshots and pages that a store keeps: they are read here too, and where one is damaged the head is put there again with
+ * all that it lists.
  */
 import type { Head } from '../catalog/head.js';
 import { decodeSnapshot } from '../catalog/snapshot.js';
@@ -27,7 +28,7 @@ export interface ScrubOptions {
 
 /** After each parcel: how far it is; the last one is the verdict. */
 export async function* scrub(options: ScrubOptions, signal: AbortSignal): AsyncGenerator<ScrubReport> {
-  const { stores, reader, bytesOf, nonce } = options;
+  const { stores, bytesOf } = options;
   const work = [...stores()].map(store => ({ store, parcels: [...store.present()].sort() }));
   const report = {
     stores: work.length,
@@ -38,27 +39,69 @@ export async function* scrub(options: ScrubOptions, signal: AbortSignal): AsyncG
     corrupt: 0,
     unread: 0,
     catalog: 0,
+    unreadCatalogs: 0,
   };
   for (const { parcels } of work) {
     report.ofParcels += parcels.length;
     for (const parcel of parcels) report.ofBytes += bytesOf(parcel);
   }
-  for (const { store } of work) report.catalog += await scrubCatalog(store, options, signal);
   yield { ...report };
-  for (const { store, parcels } of work) {
-    for (const parcel of parcels) {
+  for await (const _ of sideBySide(work.map(ofStore => scrubStore(ofStore, report, options, signal))))
+    yield { ...report };
+}
+
+type Counts = { -readonly [Count in keyof ScrubReport]: ScrubReport[Count] };
+
+/** Steps when `report` has got further. */
+async function* scrubStore(
+  { store, parcels }: { readonly store: Store; readonly parcels: readonly ParcelId[] },
+  report: Counts,
+  options: ScrubOptions,
+  signal: AbortSignal,
+): AsyncGenerator<void> {
+  const { stores, reader, bytesOf, nonce } = options;
+  try {
+    report.catalog += await scrubCatalog(store, options, signal);
+  } catch {
+    signal.throwIfAborted();
+    // Its disk may hang, or be gone: what becomes of its parcels says so too.
+    report.unreadCatalogs += 1;
+  }
+  yield;
+  for (const parcel of parcels) {
+    signal.throwIfAborted();
+    // Dropped meanwhile, rightly.
+    if (store.isPresent(parcel)) {
+      const isMounted = [...stores()].includes(store);
+      const read = isMounted
+        ? await reader.possess({ parcel, store: store.id, nonce: nonce(), holders: [] }, signal)
+        : 'unreadable';
       signal.throwIfAborted();
-      // Dropped meanwhile, rightly.
-      if (store.isPresent(parcel)) {
-        const read = await reader.possess({ parcel, store: store.id, nonce: nonce(), holders: [] }, signal);
-        signal.throwIfAborted();
-        if (read === 'corrupt') report.corrupt += 1;
-        else if (typeof read === 'string' && store.isPresent(parcel)) report.unread += 1;
-      }
-      report.parcels += 1;
-      report.bytes += bytesOf(parcel);
-      yield { ...report };
+      if (read === 'corrupt') report.corrupt += 1;
+      else if (typeof read === 'string' && store.isPresent(parcel)) report.unread += 1;
     }
+    report.parcels += 1;
+    report.bytes += bytesOf(parcel);
+    yield;
+  }
+}
+
+/** Steps whenever one of them does, at the pace at which it is asked. */
+async function* sideBySide(all: readonly AsyncGenerator<void>[]): AsyncGenerator<void> {
+  const step = async (one: AsyncGenerator<void>) => ({ one, isOver: (await one.next()).done === true });
+  const steps = new Map<AsyncGenerator<void>, ReturnType<typeof step>>();
+  const begin = (one: AsyncGenerator<void>): void => {
+    const begun = step(one);
+    begun.catch(() => {}); // thrown below, unless nobody asks any more
+    steps.set(one, begun);
+  };
+  for (const one of all) begin(one);
+  while (steps.size > 0) {
+    const { one, isOver } = await Promise.race(steps.values());
+    steps.delete(one);
+    if (isOver) continue;
+    begin(one);
+    yield;
   }
 }
 

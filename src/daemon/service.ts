@@ -375,6 +375,8 @@ export interface ScrubReport {
   readonly unread: number;
   /** Heads, snapshots and pages that were damaged or gone, and that this host has put there again as far as it has them. */
   readonly catalog: number;
+  /** Stores whose heads could not be read, or not all: nothing is known of these. */
+  readonly unreadCatalogs: number;
 }
 
 export interface DrillRequest {

@@ -28,7 +28,7 @@ export interface TakingBackOptions {
   readonly reader: ObjectReader;
   /** The non-empty blobs of a record. @throws on bytes that are none */
   readonly blobsOf: (record: Uint8Array) => readonly BlobRef[];
-  /** Those that may take copies. */
+  /** Those that may take copies, but for one that hangs: it would hold up the others. */
   readonly stores: () => Iterable<Store>;
   /** Keeps room for it in the store until `giveRoomBack` (I6). @returns false where there is none */
   readonly keepRoom: (lost: LostParcel, store: StoreId) => boolean;
@@ -64,45 +64,60 @@ export class TakingBack {
 
   /** One parcel after the other. Never rejects. */
   async takeBack(): Promise<void> {
-    const { lost, log, signal } = this.#options;
+    const { lost, signal } = this.#options;
     for (const one of [...lost()]) {
       if (signal.aborted) return;
       try {
         await this.#takeBack(one);
       } catch (error) {
-        log.warn(
-          { code: 'NOT_TAKEN_BACK', parcel: one.parcel, err: error },
-          'a parcel that nobody has a copy of could not be looked for on the disks of this host; it is tried again',
-        );
+        this.#warn(one, undefined, error);
       }
     }
   }
 
+  #warn({ parcel }: LostParcel, store: StoreId | undefined, error: unknown): void {
+    this.#options.log.warn(
+      { code: 'NOT_TAKEN_BACK', parcel, store, err: error },
+      'a parcel that nobody has a copy of could not be looked for on the disks of this host; it is tried again',
+    );
+  }
+
   async #takeBack(lost: LostParcel): Promise<void> {
-    const { parcel } = lost;
-    const { reader, blobsOf, stores, keepRoom, giveRoomBack } = this.#options;
-    const record = await reader.get(parcel);
+    const { reader, blobsOf, stores } = this.#options;
+    const record = await reader.get(lost.parcel);
     if (record === undefined) return;
     const refs = blobsOf(record);
     for (const store of [...stores()]) {
       // While it is to be rescanned it finds by itself what lies there.
-      if (store.rescanDue || !(await store.mayHaveAll(refs)) || !keepRoom(lost, store.id)) continue;
+      if (store.rescanDue) continue;
       try {
-        if (await this.#takeFrom(store, { parcel, record, refs })) return;
-      } finally {
-        giveRoomBack(parcel);
+        if (await this.#takeOutOf(store, lost, { record, refs })) return;
+      } catch (error) {
+        // Another one may have it.
+        this.#warn(lost, store.id, error);
       }
     }
   }
 
-  /** @returns false where a byte of it is missing or wrong */
-  async #takeFrom(
+  /** @returns false where a byte of it is missing or wrong, or there is no room for it */
+  async #takeOutOf(
     store: Store,
-    {
-      parcel,
-      record,
-      refs,
-    }: { readonly parcel: ParcelId; readonly record: Uint8Array; readonly refs: readonly BlobRef[] },
+    lost: LostParcel,
+    { record, refs }: { readonly record: Uint8Array; readonly refs: readonly BlobRef[] },
+  ): Promise<boolean> {
+    const { keepRoom, giveRoomBack } = this.#options;
+    if (!(await store.mayHaveAll(refs)) || !keepRoom(lost, store.id)) return false;
+    try {
+      return await this.#takeAll(store, lost.parcel, { record, refs });
+    } finally {
+      giveRoomBack(lost.parcel);
+    }
+  }
+
+  async #takeAll(
+    store: Store,
+    parcel: ParcelId,
+    { record, refs }: { readonly record: Uint8Array; readonly refs: readonly BlobRef[] },
   ): Promise<boolean> {
     const { tell, log } = this.#options;
     if ((await store.missing(refs)).length > 0) return false;

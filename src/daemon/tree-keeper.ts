@@ -11,7 +11,7 @@ import { walkParcels, walkStretches } from '../catalog/walk.js';
 import type { Timing } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
-import { type ObjectId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
+import { type ObjectId, type SourceId, type StoreId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
@@ -64,7 +64,8 @@ export class TreeKeeper {
   readonly #trees = new Map<string, Tree>();
   /** What each dated tree was made of: the parcels of its snapshot that were held. */
   readonly #madeOf = new Map<string, string>();
-  readonly #turns = new Turns<'trees'>();
+  /** One a store: a disk that hangs must not keep the others' trees as they are. */
+  readonly #turns = new Turns<StoreId>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: {
@@ -93,24 +94,16 @@ export class TreeKeeper {
   }
 
   start(): void {
-    const look = (): void => {
-      void this.#turns
-        .take('trees', () => this.#look())
-        .finally(() => {
-          if (this.#signal.aborted) return;
-          this.#timer = setTimeout(
-            look,
-            Math.min(LOOK_EVERY_MS_MAX, Math.max(LOOK_EVERY_MS_MIN, this.#timing().treeQuietMs / 2)),
-          );
-        });
-    };
-    look();
+    if (this.#signal.aborted) return;
+    for (const store of this.#stores.stores())
+      if (!this.#turns.busy(store.id)) void this.#turns.take(store.id, () => this.#look(store));
+    const everyMs = Math.min(LOOK_EVERY_MS_MAX, Math.max(LOOK_EVERY_MS_MIN, this.#timing().treeQuietMs / 2));
+    this.#timer = setTimeout(() => this.start(), everyMs);
   }
 
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
-    await this.#turns.take('trees', async () => undefined);
-    clearTimeout(this.#timer);
+    await this.#turns.allDone();
   }
 
   /**
@@ -118,7 +111,7 @@ export class TreeKeeper {
    * @throws ClusterError TREE_TAKEN, TREES_TOO_MANY, NO_HARD_LINKS
    */
   makeDated({ store, tree }: DatedTreeOrder, signal: AbortSignal): Promise<TreeReport | undefined> {
-    return this.#turns.take('trees', async () => {
+    return this.#turns.take(store.id, async () => {
       signal.throwIfAborted();
       const there = await store.datedTrees();
       const known = there.find(one => isSameTree(one, tree));
@@ -137,16 +130,14 @@ export class TreeKeeper {
 
   /** How many things in it are not ours, and stayed. */
   removeDated({ store, tree }: DatedTreeOrder): Promise<number> {
-    return this.#turns.take('trees', () => this.#removeDated(store, tree));
+    return this.#turns.take(store.id, () => this.#removeDated(store, tree));
   }
 
-  async #look(): Promise<void> {
-    for (const store of this.#stores.stores()) {
-      for (const source of this.#catalog.sources()) await this.#orWarn(store, source, () => this.#keep(store, source));
-      for (const source of this.#catalog.forgottenSources())
-        await this.#orWarn(store, source, () => this.#clear(store, source));
-      await this.#orWarn(store, undefined, () => this.#keepDated(store));
-    }
+  async #look(store: Store): Promise<void> {
+    for (const source of this.#catalog.sources()) await this.#orWarn(store, source, () => this.#keep(store, source));
+    for (const source of this.#catalog.forgottenSources())
+      await this.#orWarn(store, source, () => this.#clear(store, source));
+    await this.#orWarn(store, undefined, () => this.#keepDated(store));
   }
 
   /** The tree of a source that an admin has forgotten. */

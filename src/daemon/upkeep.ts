@@ -81,7 +81,8 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
     lost: () => lostParcels(options),
     reader: local,
     blobsOf: recordBlobs,
-    stores: () => (membership.self.standing === 'active' && membership.self.trust === 'trusted' ? stores.stores() : []),
+    stores: () =>
+      membership.self.standing === 'active' && membership.self.trust === 'trusted' ? stores.answering() : [],
     keepRoom: ({ parcel, bytes }, store) => {
       tell({ is: 'taking-back', parcel, store, bytes });
       return machine.keepsRoomFor(parcel);

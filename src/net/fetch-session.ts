@@ -12,6 +12,7 @@ import type { Stream } from '@libp2p/interface';
 import { Part, Want } from '../../protocols/fetch/fetch.js';
 import { ClusterError } from '../core/fault.js';
 import type { PeerName } from '../core/ids.js';
+import { abortOf } from '../platform/abort-of.js';
 import {
   FETCH_PART_BYTES_MAX,
   FETCH_PROTOCOL,
@@ -154,17 +155,4 @@ function drain(answer: AsyncGenerator<FetchPart, void, undefined>): void {
   read().catch(() => {
     // Whoever waits behind it is told.
   });
-}
-
-/** A promise that is never fulfilled, and rejected when the signal fires. */
-function abortOf(signal: AbortSignal): Disposable & { readonly promise: Promise<never> } {
-  let onAbort = (): void => {};
-  const promise = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
-  });
-  // Whoever races with it is told; if nobody does any more, nobody waits.
-  promise.catch(() => {});
-  return { promise, [Symbol.dispose]: () => signal.removeEventListener('abort', onAbort) };
 }

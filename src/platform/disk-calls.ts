@@ -1,9 +1,9 @@
 /**
- * Disk calls: those of node:fs/promises that a store makes, of which each waits for its own disk alone (disk.ts).
+ * Disk calls: those of node:fs/promises that a store or the reading of a source makes, of which each waits for its own disk alone (disk.ts).
  *
  * Names, arguments and errors are Node's; besides them there is DiskHangs. Where no disk was set apart they are Node's own.
  */
-import type { Stats } from 'node:fs';
+import type { BigIntStats, Stats } from 'node:fs';
 import * as calls from 'node:fs/promises';
 import { type CallKind, type Disk, DiskHangs, diskOf } from './disk.js';
 
@@ -17,9 +17,14 @@ export interface OpenFile {
   appendFile(text: string): Promise<void>;
   truncate(bytes: number): Promise<void>;
   stat(): Promise<Stats>;
+  stat(options: BigStats): Promise<BigIntStats>;
   sync(): Promise<void>;
   datasync(): Promise<void>;
   close(): Promise<void>;
+}
+
+interface BigStats {
+  readonly bigint: true;
 }
 
 /** A file on a disk of its own. It stays shut once that was given up. */
@@ -58,8 +63,10 @@ class FileApart implements OpenFile {
     return this.#run(() => this.#file.truncate(bytes));
   }
 
-  stat(): Promise<Stats> {
-    return this.#run(() => this.#file.stat());
+  stat(): Promise<Stats>;
+  stat(options: BigStats): Promise<BigIntStats>;
+  stat(options?: BigStats): Promise<Stats | BigIntStats> {
+    return this.#run<Stats | BigIntStats>(() => (options === undefined ? this.#file.stat() : this.#file.stat(options)));
   }
 
   sync(): Promise<void> {
@@ -110,6 +117,16 @@ function apart<Call extends PathCall>(call: Call): Call {
   return waiting as unknown as Call;
 }
 
+/** The name of something in a folder; `undefined` when it is empty. */
+export const nameIn = apart(async (folder: string): Promise<string | undefined> => {
+  const opened = await calls.opendir(folder);
+  try {
+    return (await opened.read())?.name;
+  } finally {
+    await opened.close();
+  }
+});
+
 export const link = apart(calls.link);
 export const lstat = apart(calls.lstat);
 export const lutimes = apart(calls.lutimes);
@@ -119,5 +136,6 @@ export const realpath = apart(calls.realpath);
 export const rename = apart(calls.rename);
 export const rm = apart(calls.rm);
 export const rmdir = apart(calls.rmdir);
+export const stat = apart(calls.stat);
 export const statfs = apart(calls.statfs);
 export const unlink = apart(calls.unlink);

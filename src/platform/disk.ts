@@ -9,8 +9,8 @@
  * such an error, until the last of them has ended and somebody takes the disk up again, who then finds on it what is so. What was
  * opened before stays shut after that too.
  *
- * Set apart, given up and taken up by the daemon's own-stores.ts; the calls stand in disk-calls.ts. A process with calls that hang
- * is ended by end-process.ts.
+ * Set apart, given up and taken up by the daemon: stores by own-stores.ts, sources by source-disks.ts. The calls stand in
+ * disk-calls.ts. A process with calls that hang is ended by end-process.ts.
  */
 
 /** Calls of one disk at once: as many as libuv has threads for a whole process, if nobody says otherwise. */
@@ -41,8 +41,18 @@ export type CallKind = 'call' | 'flush';
 
 interface UnderWay {
   readonly kind: CallKind;
-  readonly sinceMs: number;
+  sinceMs: number;
   readonly reject: (error: DiskHangs) => void;
+}
+
+/** Somebody reads or writes there in a thread of its own, for hours maybe, and gives signs of life. */
+export interface Visit {
+  /** Such a sign, or it is waited for from now on. */
+  waits(): void;
+  /** It need give none for now: it may wait for us. */
+  rests(): void;
+  /** It touches the disk no more. */
+  end(): void;
 }
 
 interface Queued {
@@ -120,6 +130,22 @@ export class Disk {
     });
   }
 
+  /** @param onGivenUp when the disk is given up, or at once when it is */
+  visit(onGivenUp: (error: DiskHangs) => void): Visit {
+    if (this.#refusal !== undefined) onGivenUp(this.#refusal);
+    const underWay: UnderWay = { kind: 'call', sinceMs: Number.POSITIVE_INFINITY, reject: onGivenUp };
+    this.#underWay.add(underWay);
+    return {
+      waits: () => {
+        underWay.sinceMs = performance.now();
+      },
+      rests: () => {
+        underWay.sinceMs = Number.POSITIVE_INFINITY;
+      },
+      end: () => this.#end(underWay),
+    };
+  }
+
   /** What must be done whatever has become of the disk: to let go of what is open there. Nobody waits for it but `settled`. */
   letGo(call: () => Promise<unknown>): void {
     void this.#begin(call, { kind: 'flush', resolve: () => {}, reject: () => {} });
@@ -169,6 +195,10 @@ export class Disk {
     } catch (error) {
       reject(error);
     }
+    this.#end(underWay);
+  }
+
+  #end(underWay: UnderWay): void {
     this.#underWay.delete(underWay);
     if (this.isBusy) return;
     for (const settled of this.#onSettled.splice(0)) settled();
@@ -184,6 +214,12 @@ export function setApart(folder: string): Disk {
   const disk = new Disk(folder);
   disks.push(disk);
   return disk;
+}
+
+/** Its calls wait together with all others again, but for those that were begun. */
+export function putBack(disk: Disk): void {
+  const at = disks.indexOf(disk);
+  if (at >= 0) disks.splice(at, 1);
 }
 
 /** The innermost, where one lies below another. `undefined` for what waits together with all else. */

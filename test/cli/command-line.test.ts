@@ -163,6 +163,7 @@ test('what does something goes on to its end when its reader closes the pipe, an
     corrupt: 1,
     unread: 0,
     catalog: 0,
+    unreadCatalogs: 0,
   };
   const stateDir = await serve(t, {
     async *drill() {

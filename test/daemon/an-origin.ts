@@ -77,6 +77,7 @@ export async function anOrigin(
     signal: ended.signal,
     scratchFolder: source.folder,
     forbidden: () => [],
+    hanging: () => undefined,
     askEverybody: async () => undefined,
     ...changes,
   } as unknown as ConstructorParameters<typeof Origin>[0]);

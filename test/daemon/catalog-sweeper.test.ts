@@ -20,6 +20,7 @@ import type { Store } from '../../src/store/store.js';
 import { arbitraryEntry } from '../catalog/arbitraries.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { blobOf } from '../helpers/test-parcels.js';
+import { until } from '../helpers/until.js';
 import { TestHost } from '../store/real-store.js';
 
 const signer = signerFromSeed(generateKeyPair().seed);
@@ -111,6 +112,30 @@ test('snapshots that are wanted stay with their pages and with the records of th
   t.true(await sweepTwice());
   t.is(await left(wanted), 'id page record');
   t.is(await left(gone), '');
+});
+
+test('a store that hangs keeps no other from being swept', async t => {
+  const { state, sweeper, make } = await aCatalog(t);
+  let giveUp = (_: Error): void => {};
+  const hangs = new Promise<never>((_, reject) => {
+    giveUp = reject;
+  });
+  const hanging = { id: 'hanging', sweepStrays: () => hangs } as unknown as Store;
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  await make(1, store.objects);
+  state.stores = [hanging, store];
+  let swept = 0;
+  const { sweepObjects } = store;
+  store.sweepObjects = async sweep => {
+    const done = await sweepObjects.call(store, sweep);
+    swept += 1;
+    return done;
+  };
+  const sweeping = sweeper.sweep();
+  await until('the other is swept', () => swept === 1);
+  giveUp(new Error('its disk does not answer'));
+  t.true(await sweeping);
 });
 
 test('what a head of our own lists stays before it is in force, its records too', async t => {

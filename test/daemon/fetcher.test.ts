@@ -16,18 +16,28 @@ import { TestHost } from '../store/real-store.js';
 /** A parcel of many small files, whose origin does something before it gives each, and a fetcher of it. */
 async function aFetch(
   t: ExecutionContext,
-  { store, before }: { readonly store: object; readonly before: () => Promise<void> },
+  {
+    store,
+    before,
+    files = 600,
+    asPacks = true,
+  }: {
+    readonly store: object;
+    readonly before: () => Promise<void>;
+    readonly files?: number;
+    /** Else each blob by itself. */
+    readonly asPacks?: boolean;
+  },
 ) {
   const source = new ScratchSource(t);
   source.write(
-    Object.fromEntries(Array.from({ length: 600 }, (_, n) => [`photo-${n}.jpg`, Buffer.alloc(60_000, `${n} `)])),
+    Object.fromEntries(Array.from({ length: files }, (_, n) => [`photo-${n}.jpg`, Buffer.alloc(60_000, `${n} `)])),
   );
   await source.take();
   let largest: ParcelRef | undefined;
   for await (const ref of walkParcels(source.objects, source.last as never))
     if (ref.bytes > (largest?.bytes ?? 0)) largest = ref;
   const { id: parcel, bytes } = largest as ParcelRef;
-  t.true(bytes > 4 * 1024 * 1024, 'more than is told of at once');
 
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
   const live = new LiveParcels({
@@ -45,7 +55,9 @@ async function aFetch(
         const contents = await live.readSmall(found, blobs);
         for (const [n, blob] of blobs.entries()) {
           await before();
-          yield { pack: [{ blob: blob as BlobId, content: contents[n] as Uint8Array }] };
+          const content = contents[n] as Uint8Array;
+          if (asPacks) yield { pack: [{ blob: blob as BlobId, content }] };
+          else yield { blob: blob as BlobId, bytes: content.length, content: piecesOf(content) };
         }
       })(),
     }),
@@ -70,14 +82,20 @@ async function aFetch(
   } as unknown as ConstructorParameters<typeof Fetcher>[0]);
   t.teardown(() => fetcher.stop());
   const from = parseHostId('1'.repeat(32));
+  const start = (n: number, roomBytes = bytes): void =>
+    fetcher.start({ do: 'fetch', fetch: n, parcel, store: '2'.repeat(32) as never, from, purpose: 'grab', roomBytes });
   /** What the machine is told, until the fetch has ended. */
   const fetch = async ({ roomBytes = bytes } = {}): Promise<Unstamped[]> => {
     told.length = 0;
-    fetcher.start({ do: 'fetch', fetch: 1, parcel, store: '2'.repeat(32) as never, from, purpose: 'grab', roomBytes });
+    start(1, roomBytes);
     await until(() => told.some(({ is }) => is !== 'fetch-progress'), 'the end of the fetch');
     return told;
   };
-  return { parcel, bytes, fetch };
+  return { parcel, bytes, fetcher, told, start, fetch };
+}
+
+async function* piecesOf(content: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield content;
 }
 
 test('a parcel of small files tells of its progress, so that its claim holds', async t => {
@@ -94,7 +112,8 @@ test('a parcel of small files tells of its progress, so that its claim holds', a
       if (fails) throw new Error('EIO');
     },
   };
-  const { fetch } = await aFetch(t, { store, before: async () => {} });
+  const { fetch, bytes } = await aFetch(t, { store, before: async () => {} });
+  t.true(bytes > 4 * 1024 * 1024, 'more than is told of at once');
   t.deepEqual([...new Set((await fetch()).map(({ is }) => is))], ['fetch-progress', 'fetched']);
   t.is(ends, 1);
   fails = true;
@@ -124,4 +143,44 @@ test('what has come of a parcel is there at its end, however old it is by then',
   const { parcel, fetch } = await aFetch(t, { store, before });
   t.is((await fetch()).at(-1)?.is, 'fetched');
   t.true(store.isPresent(parcel));
+});
+
+test('a fetch that is given up while its store hangs lets go of the stream, which others share', async t => {
+  let answer = (): void => {};
+  const answered = new Promise<void>(resolve => {
+    answer = resolve;
+  });
+  let received = 0;
+  let left = 0;
+  const incoming = {
+    write: async () => undefined,
+    finish: async () => undefined,
+    abort: async () => {
+      left += 1;
+    },
+  };
+  const store = {
+    expect: async (_parcel: unknown, missing: readonly object[]) => ({ missing, end: async () => undefined }),
+    partialBytes: () => 0,
+    receive: async () => {
+      received += 1;
+      if (received === 1) await answered;
+      return incoming;
+    },
+    commit: async () => undefined,
+  };
+  const { fetcher, told, start } = await aFetch(t, { store, before: async () => {}, files: 50, asPacks: false });
+  const endOf = (n: number) =>
+    told.find(input => (input.is === 'fetched' || input.is === 'fetch-failed') && input.fetch === n);
+  start(1);
+  await until(() => received === 1, 'the store hangs');
+  fetcher.cancel(1);
+  start(2);
+  await until(() => endOf(2) !== undefined, 'the end of the other');
+  t.is(endOf(2)?.is, 'fetched');
+  t.is(endOf(1), undefined);
+  answer();
+  await until(() => endOf(1) !== undefined, 'its end');
+  t.like(endOf(1), { is: 'fetch-failed', because: 'cancelled' });
+  t.is(left, 1, 'what it received half is let go of');
 });

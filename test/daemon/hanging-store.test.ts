@@ -21,8 +21,8 @@ const PATIENCE = { callMs: 5_000, flushMs: 20_000, endMs: 3_000 };
 const source = sourceIdOf(host, 's');
 
 /** A store that is about to hang, and another. */
-async function twoStores(t: ExecutionContext) {
-  const owner = await anOwner(t, { patience: PATIENCE });
+async function twoStores(t: ExecutionContext, patience = PATIENCE) {
+  const owner = await anOwner(t, { patience });
   const { folder, stores, settingOf } = owner;
   mkdirSync(join(folder, 'other'));
   await stores.configure(['disk', 'other'].map(settingOf));
@@ -82,6 +82,33 @@ test('a store whose disk hangs holds up no other; it is missing after a while, a
   await until('the alarm is over', () => alarms.list().length === 0);
   t.is(told(all, 'store-gone', hanging.id).length, 1);
   t.is(await at('disk')?.whyGone(), undefined);
+});
+
+test('before that it gets nothing new and is asked for nothing that may lie elsewhere, until it answers', async t => {
+  const {
+    stores,
+    told: all,
+    alarms,
+    hanging,
+    other,
+    at,
+  } = await twoStores(t, {
+    callMs: 600_000,
+    flushMs: 600_000,
+    endMs: 3_000,
+  });
+  const answer = hang(t, hanging.path);
+  const hangs = () => told(all, 'store-hangs', hanging.id).map(input => 'hangs' in input && input.hangs);
+  await until('the machine hears of it', () => hangs().length > 0);
+  t.deepEqual([...stores.answering()], [other]);
+  t.deepEqual([...stores.catalogs()], [other.objects]);
+  t.is(at('disk'), hanging);
+  t.deepEqual(alarms.list(), []);
+  answer();
+  await until('… and of its end', () => hangs().length > 1);
+  t.deepEqual(hangs(), [true, false]);
+  t.is([...stores.answering()].length, 2);
+  t.deepEqual(told(all, 'store-hangs', other.id), []);
 });
 
 // Serial, for the flush is every log's of this process.

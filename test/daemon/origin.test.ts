@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import test, { type ExecutionContext } from 'ava';
+import { setApart } from '../../src/platform/disk.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
 import { until } from '../helpers/until.js';
 import { anOrigin } from './an-origin.js';
@@ -45,4 +46,26 @@ test('an origin that is stopped waits for the run of a source that the policy ha
   await dueTimers();
   goOn();
   t.is(await stopped, 1);
+});
+
+test('of a source whose disk is given up no snapshot is taken, and it is said why; it is when the disk answers', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  const disk = setApart(source.root);
+  const retainer = { judge: async () => ({ stopped: undefined, snapshots: [] }) } as never;
+  const { origin, catalog, configure } = await anOrigin(t, source, {
+    retainer,
+    hanging: () => (disk.isGivenUp ? 'its disk does not answer' : undefined),
+  });
+  disk.giveUp();
+  configure();
+  await t.throwsAsync(origin.backup(aSource, { acceptChanges: false }), {
+    code: 'SOURCE_MISSING',
+    message: /does not answer.*its snapshots are kept, and more are taken when it answers/,
+  });
+  t.is(origin.missing(aSource), 'its disk does not answer');
+  disk.takeUp();
+  await origin.backup(aSource, { acceptChanges: false });
+  t.is(origin.missing(aSource), undefined);
+  t.is(catalog.get(aSource)?.head.snapshots.length, 1);
 });

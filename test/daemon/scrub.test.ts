@@ -6,7 +6,8 @@ import { encodePage } from '../../src/catalog/page.js';
 import { encodeSnapshot } from '../../src/catalog/snapshot.js';
 import { hashHex } from '../../src/core/hash.js';
 import { type ObjectId, parseKey, parseNonce, parseParcelId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
-import { scrub } from '../../src/daemon/scrub.js';
+import { type ScrubOptions, scrub } from '../../src/daemon/scrub.js';
+import type { ScrubReport } from '../../src/daemon/service.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import type { Store } from '../../src/store/store.js';
 import { HOST, TestHost } from '../store/real-store.js';
@@ -39,16 +40,24 @@ async function scrubbed(store: Store, headFrom: (sealed: Uint8Array) => Head | u
   const renewed: SourceId[] = [];
   let damaged = 0;
   const options = {
-    stores: () => [store],
-    reader: { possess: async () => new Map() },
-    bytesOf: () => 0,
-    nonce: () => parseNonce('0f'.repeat(16)),
-    headFrom: (_: SourceId, sealed: Uint8Array | undefined) => sealed && headFrom(sealed),
+    ...optionsOf([store], headFrom),
     renewHead: async (_: Store, of: SourceId) => void renewed.push(of),
   };
   for await (const report of scrub(options, new AbortController().signal)) damaged = report.catalog;
   return { damaged, renewed };
 }
+
+const optionsOf = (
+  stores: readonly Store[],
+  headFrom: (sealed: Uint8Array) => Head | undefined = decodeHead,
+): ScrubOptions => ({
+  stores: () => stores,
+  reader: { possess: async () => new Map() },
+  bytesOf: () => 0,
+  nonce: () => parseNonce('0f'.repeat(16)),
+  headFrom: (_, sealed) => sealed && headFrom(sealed),
+  renewHead: async () => undefined,
+});
 
 test('a catalog that is as it should be is read, and nothing is put there again', async t => {
   const { store } = await aStore(t);
@@ -67,4 +76,45 @@ for (const what of ['pages', 'snapshots'] as const) {
 test('so is a head that its origin has not signed', async t => {
   const { store } = await aStore(t);
   t.deepEqual(await scrubbed(store, () => undefined), { damaged: 1, renewed: [source] });
+});
+
+const PARCELS = [1, 2, 3].map(n => parseParcelId(hashHex(Buffer.of(n))));
+
+/** Holds some parcels, and reads its heads when it is told to. */
+function aHolder(id: string, heads: Promise<readonly SourceId[]>): Store {
+  const parts = { id, present: () => PARCELS, isPresent: () => true, heads: () => heads };
+  return parts as unknown as Store;
+}
+
+test('a store that hangs keeps no other from its verdict; of what it holds nothing is known', async t => {
+  let giveUp = (_: Error): void => {};
+  const hanging = aHolder(
+    'hanging',
+    new Promise((_, reject) => {
+      giveUp = reject;
+    }),
+  );
+  const other = aHolder('other', Promise.resolve([]));
+  const mounted = [hanging, other];
+  const reports = scrub(optionsOf(mounted), new AbortController().signal);
+  let last: ScrubReport | undefined;
+  for (let done = 0; done < PARCELS.length; done = last?.parcels ?? 0) last = (await reports.next()).value;
+  t.like(last, { parcels: 3, ofParcels: 6, unread: 0, unreadCatalogs: 0 });
+  mounted.shift();
+  giveUp(new Error('its disk does not answer'));
+  for await (const report of reports) last = report;
+  t.like(last, { parcels: 6, corrupt: 0, unread: 3, catalog: 0, unreadCatalogs: 1 });
+});
+
+test('a scrub that is called off says so, however many stores are at it', async t => {
+  const ended = new AbortController();
+  const reports = scrub(optionsOf(['a', 'b'].map(id => aHolder(id, Promise.resolve([])))), ended.signal);
+  await reports.next();
+  ended.abort(new Error('called off'));
+  await t.throwsAsync(
+    async () => {
+      for await (const _ of reports);
+    },
+    { message: 'called off' },
+  );
 });

@@ -14,14 +14,20 @@ async function begin(t: ExecutionContext) {
   const store = await host.mount();
   for (const parcel of [DROPPED, KEPT]) await grab(store, parcel);
   await store.drop(proofFor(store.id, DROPPED.id));
-  const state = { roomBytes: 1_000, keptBytes: 0, keptBytesWhenTold: [] as number[], ended: new AbortController() };
+  const state = {
+    roomBytes: 1_000,
+    keptBytes: 0,
+    keptBytesWhenTold: [] as number[],
+    ended: new AbortController(),
+    stores: [store],
+  };
   const lookFor = async (...parcels: readonly TestParcel[]): Promise<void> => {
     for (const { record } of parcels) await store.objects.put(record);
     const takingBack = new TakingBack({
       lost: () => parcels.map(({ id }): LostParcel => ({ parcel: id, bytes: 10 })),
       reader: store.objects,
       blobsOf,
-      stores: () => [store],
+      stores: () => state.stores,
       keepRoom: ({ bytes }) => {
         if (bytes > state.roomBytes) return false;
         state.keptBytes += bytes;
@@ -71,6 +77,19 @@ test('bytes that rotted in the trash do not come back', async t => {
   t.false(store.isPresent(DROPPED.id));
   t.deepEqual(state.keptBytesWhenTold, []);
   t.is(state.keptBytes, 0, 'its room is free again');
+});
+
+test('a store that fails keeps no other from giving back what it has', async t => {
+  const { store, state, lookFor } = await begin(t);
+  const fails = {
+    id: store.id,
+    mayHaveAll: async () => {
+      throw new Error('its disk does not answer');
+    },
+  } as unknown as typeof store;
+  state.stores = [fails, store];
+  await lookFor(DROPPED);
+  t.true(store.isPresent(DROPPED.id));
 });
 
 test('without room for it nothing comes back, nor when the service is about to stop', async t => {

@@ -24,6 +24,8 @@ class House {
   wanted: readonly ObjectId[];
   isUnsettled = false;
   isHeadKnown = true;
+  /** Mounted before it. */
+  others: Store[] = [];
   seq = 1;
   looks = 0;
 
@@ -33,7 +35,7 @@ class House {
     this.tree = { originName: 'imac', source: name, datedMs: 0, snapshot };
     const ended = new AbortController();
     this.keeper = new TreeKeeper({
-      stores: { stores: () => [this.store] },
+      stores: { stores: () => [...this.others, this.store] },
       catalog: this.#catalog(),
       objects: source.objects,
       machine: { holders: (id: ParcelId) => (this.held.has(id) ? [{ store: STORE }] : []) },
@@ -125,6 +127,24 @@ test('one that is found at the start is written once', async t => {
   await until('it is written', () => house.written.length > 0);
   await house.looksAgain();
   t.deepEqual(house.written, [['a', 'b/c']]);
+});
+
+test('a store that hangs keeps no tree of another from being written', async t => {
+  const house = await House.begin(t);
+  let answer = (_: DatedTree[]): void => {};
+  const hangs = new Promise<DatedTree[]>(resolve => {
+    answer = resolve;
+  });
+  const hanging = { ...house.store, id: parseStoreId('58'.repeat(16)), datedTrees: () => hangs };
+  house.others = [hanging as unknown as Store];
+  house.dated.push(house.tree);
+  house.keeper.start();
+  await until('it is written', () => house.written.length > 0);
+  house.held.clear();
+  house.seq += 1;
+  await until('… and again', () => house.written.length > 1);
+  t.deepEqual(house.written, [['a', 'b/c'], []]);
+  answer([]);
 });
 
 test('it goes when nobody keeps its snapshot any more, and not while that is not known', async t => {

@@ -1,6 +1,6 @@
 /**
- * Hanging disk: a host lends two stores, and the server of one does not answer any more. The host starts, takes copies, answers
- * and ends all the same.
+ * Hanging disk: a host lends two stores, or has two sources, and the server of one does not answer any more. The host starts, takes
+ * copies, backs up, answers and ends all the same.
  */
 import test from 'ava';
 import { FolderAway, whyNoFolderAway } from '../helpers/hanging-disk.js';
@@ -25,10 +25,10 @@ test.serial(
     await cluster.apply({
       hosts: {
         a: { sources: { pics: { path: source, copies: 1 } } },
-        // Nothing fits into it: a copy that is on its way there waits until its disk is given up.
+        // The roomier one is chosen first.
         b: {
           stores: [
-            { path: away, limit: '1 kB' },
+            { path: away, limit: '2 GB' },
             { path: here, limit: '1 GB' },
           ],
         },
@@ -40,7 +40,10 @@ test.serial(
 
     server.goAway();
     makePlainTree(source, { files: 50, name: 'second' });
-    await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+    // What is on its way into the store that hangs is waited for, but not until that one is missing.
+    await a.ok('backup', 'pics', '--wait', '--timeout', '90s');
+    t.true(b.log().some(({ path, code }) => path === away && code === 'STORE_HANGS'));
+    t.false(b.log().some(({ path, because }) => path === away && /does not answer/.test(String(because))));
     // Something waits for it when the service is to end.
     void b.run('scrub');
     t.is((await b.status()).hosts.length, 2);
@@ -54,3 +57,33 @@ test.serial(
     await b.kill();
   },
 );
+
+test.serial('a host of which a source hangs starts, backs up its others, answers, and ends by itself', async t => {
+  const why = whyNoFolderAway();
+  if (why !== undefined) return skip(t, why);
+  t.timeout(TEST_MS_MAX);
+  const cluster = new RealCluster(t);
+  const [nas, here, lent] = [cluster.makeFolder('nas'), cluster.makeFolder('here'), cluster.makeFolder('lent')];
+  for (const folder of [nas, here]) makePlainTree(folder, { files: 50, name: 'first' });
+  const [a] = await cluster.found(['a', 'b']);
+  await cluster.apply({
+    hosts: {
+      a: { sources: { nas: { path: nas, copies: 1 }, here: { path: here, copies: 1 } } },
+      b: { stores: [{ path: lent, limit: '1 GB' }] },
+    },
+  });
+  await a.ok('backup', 'nas', '--wait', '--timeout', '60s');
+  await a.stop();
+  const server = new FolderAway(t, nas);
+  server.goAway();
+  await a.up();
+  void a.run('backup', 'nas');
+  makePlainTree(here, { files: 50, name: 'second' });
+  await a.ok('backup', 'here', '--wait', '--timeout', '60s');
+  t.is((await a.status()).hosts.length, 2);
+  await a.stop();
+  server.comeBack();
+  await a.up();
+  makePlainTree(nas, { files: 50, name: 'second' });
+  await a.ok('backup', 'nas', '--wait', '--timeout', '60s');
+});

@@ -1,0 +1,18 @@
+/** Hanging: how long a disk of this host may keep whoever asks it waiting (platform/disk.ts), and what people are told of it. */
+import type { Patience } from '../platform/disk.js';
+
+/** How often is looked whether a disk hangs, in ms. */
+export const WATCH_EVERY_MS = 2_000;
+
+/**
+ * A disk that keeps somebody waiting for so long, in ms, is asked for no objects that may lie elsewhere too, and gets nothing new: one
+ * that is merely busy answers sooner. A slow stick may take longer to write down what it was given, and goes on for as long.
+ */
+export const HANGING: Patience = { callMs: 5_000, flushMs: 30_000 };
+
+/** When the service ends, a disk is waited for so long, in ms: well below the 90 s after which systemd and launchd kill it. */
+const END_MS_MAX = 30_000;
+export const END_PATIENCE: Patience = { callMs: END_MS_MAX, flushMs: END_MS_MAX };
+
+/** Of a store or a source. */
+export const HANGS = 'its disk does not answer. Look at its cable, its power and what the system says of it';

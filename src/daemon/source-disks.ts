@@ -1,0 +1,118 @@
+/**
+ * Source disks: the folders of this host's sources, set apart as its stores are (platform/disk.ts), so that a share of a server that is
+ * away holds up neither the other sources nor the stores, nor the end of the service. One that has hung for too long is given up: its
+ * source is missing until the last call there has ended.
+ *
+ * Never the disk that has the state folder: with that one everything waits, and what lies there shares the threads of all. Which disk
+ * a folder lies on is looked at again and again, for another one may be mounted there since.
+ */
+import { realpathSync, statSync } from 'node:fs';
+import { type HostId, type SourceId, sourceIdOf } from '../core/ids.js';
+import type { SourceSetting, StoreSetting } from '../membership/policy.js';
+import { type Disk, PATIENCE, type Patience, putBack, setApart } from '../platform/disk.js';
+import { stat } from '../platform/disk-calls.js';
+import type { Alarms } from './alarms.js';
+import { END_PATIENCE, HANGS, WATCH_EVERY_MS } from './hanging.js';
+
+/** How often is looked on which disk a folder lies, in ms: as often as stores are looked for. */
+const LOOK_EVERY_MS = 60_000;
+
+export interface SourceDisksOptions {
+  readonly stateDir: string;
+  readonly host: HostId;
+  readonly alarms: Alarms;
+  /** Default: PATIENCE. */
+  readonly patience?: Patience;
+}
+
+interface SourceDisk {
+  readonly setting: Pick<SourceSetting, 'name' | 'path'>;
+  /** Undefined: on the state folder's, or a store's. */
+  disk: Disk | undefined;
+}
+
+export class SourceDisks {
+  readonly #options: SourceDisksOptions;
+  readonly #sources = new Map<SourceId, SourceDisk>();
+  readonly #stateFolders: readonly string[];
+  readonly #stateDevice: number;
+  #stores: readonly string[] = [];
+  #patience: Patience;
+  readonly #watch: NodeJS.Timeout;
+  readonly #look: NodeJS.Timeout;
+
+  constructor(options: SourceDisksOptions) {
+    this.#options = options;
+    this.#patience = options.patience ?? PATIENCE;
+    this.#stateFolders = [options.stateDir, realpathSync(options.stateDir)];
+    this.#stateDevice = statSync(options.stateDir).dev;
+    this.#watch = setInterval(() => this.#watchDisks(), WATCH_EVERY_MS);
+    this.#look = setInterval(() => this.#lookAtAll(), LOOK_EVERY_MS);
+  }
+
+  /** Before anything of a source is read. */
+  configure(sources: readonly SourceDisk['setting'][], stores: readonly Pick<StoreSetting, 'path'>[]): void {
+    this.#stores = stores.map(({ path }) => path);
+    const wanted = new Map(sources.map(setting => [sourceIdOf(this.#options.host, setting.name), setting]));
+    for (const source of this.#sources.keys()) if (!wanted.has(source)) this.#sources.delete(source);
+    for (const [source, setting] of wanted)
+      if (this.#sources.get(source)?.setting.path !== setting.path)
+        this.#sources.set(source, { setting, disk: undefined });
+    this.#lookAtAll();
+  }
+
+  /** Why nothing of the source can be read now: a sentence. */
+  hanging(source: SourceId): string | undefined {
+    return this.#sources.get(source)?.disk?.isGivenUp ? HANGS : undefined;
+  }
+
+  /** The service is to end: from now on a disk is waited for only so long. */
+  hurry(): void {
+    this.#patience = END_PATIENCE;
+  }
+
+  close(): void {
+    clearInterval(this.#watch);
+    clearInterval(this.#look);
+  }
+
+  #lookAtAll(): void {
+    for (const source of this.#sources.values()) if (source.disk === undefined) this.#setApart(source);
+  }
+
+  #setApart(source: SourceDisk): void {
+    const { path } = source.setting;
+    if (this.#stateFolders.some(folder => isIn(folder, path)) || this.#stores.some(store => isIn(path, store))) return;
+    const disk = setApart(path);
+    source.disk = disk;
+    // By a call of its own, which may be the first to hang.
+    stat(path).then(
+      ({ dev }) => {
+        if (dev !== this.#stateDevice) return;
+        putBack(disk);
+        source.disk = undefined;
+      },
+      () => {}, // it is missing, or hangs: both are told of by whoever reads there
+    );
+  }
+
+  #watchDisks(): void {
+    for (const { disk } of this.#sources.values())
+      if (disk !== undefined && !disk.isGivenUp && disk.hangs(this.#patience)) this.#giveUp(disk);
+  }
+
+  #giveUp(disk: Disk): void {
+    const { alarms } = this.#options;
+    const onIt = [...this.#sources].filter(([, source]) => source.disk === disk);
+    disk.giveUp();
+    for (const [source, { setting }] of onIt)
+      alarms.raise('SOURCE_MISSING', source, `source ${setting.name}: ${HANGS}; its earlier snapshots are kept`);
+    void disk.settled().then(() => {
+      disk.takeUp();
+      for (const [source] of onIt) alarms.clear('SOURCE_MISSING', source);
+    });
+  }
+}
+
+const isIn = (path: string, folder: string): boolean =>
+  `${path}/`.startsWith(folder.endsWith('/') ? folder : `${folder}/`);

@@ -1,0 +1,63 @@
+/**
+ * Store disks: the disks of this host's stores, set apart (platform/disk.ts), and which of them hang: for a while, or for too long.
+ * What becomes of their stores is for own-stores.ts, which drives this.
+ */
+import { type Disk, PATIENCE, type Patience, setApart } from '../platform/disk.js';
+import { END_PATIENCE, HANGING, WATCH_EVERY_MS } from './hanging.js';
+
+export interface StoreDisksOptions {
+  /** How long a disk may take before it hangs; `endMs`: when the service ends. Default: PATIENCE, END_PATIENCE. */
+  readonly patience?: Patience & { readonly endMs: number };
+  /** For too long: it is to be given up. */
+  readonly onHanging: (path: string, disk: Disk) => void;
+  /** Those that hang may be others than before. */
+  readonly onLook: () => void;
+}
+
+export class StoreDisks {
+  readonly #options: StoreDisksOptions;
+  /** By path, of all stores that were ever configured. */
+  readonly #disks = new Map<string, Disk>();
+  #patience: Patience;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: StoreDisksOptions) {
+    this.#options = options;
+    this.#patience = options.patience ?? PATIENCE;
+  }
+
+  watch(): void {
+    this.#timer = setInterval(() => this.#look(), WATCH_EVERY_MS);
+  }
+
+  setApart(path: string): Disk {
+    const disk = setApart(path);
+    this.#disks.set(path, disk);
+    return disk;
+  }
+
+  paths(): readonly string[] {
+    return [...this.#disks.keys()];
+  }
+
+  /** It keeps somebody waiting for longer than a disk that is merely busy. */
+  hangs(path: string): boolean {
+    return setApart(path).hangs(HANGING);
+  }
+
+  /** The service is to end: from now on a disk is waited for only so long. */
+  hurry(): void {
+    const endMs = this.#options.patience?.endMs;
+    this.#patience = endMs === undefined ? END_PATIENCE : { callMs: endMs, flushMs: endMs };
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const { onHanging, onLook } = this.#options;
+    for (const [path, disk] of this.#disks) if (!disk.isGivenUp && disk.hangs(this.#patience)) onHanging(path, disk);
+    onLook();
+  }
+}
