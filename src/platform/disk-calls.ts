@@ -78,9 +78,20 @@ class FileApart implements OpenFile {
   }
 
   async close(): Promise<void> {
-    if (this.#isShut) this.#disk.letGo(() => this.#file.close());
-    // A network file system flushes.
-    else await this.#disk.run(() => this.#file.close(), 'flush');
+    if (this.#isShut) return this.#disk.letGo(() => this.#file.close());
+    let isBegun = false;
+    const begin = (): Promise<void> => {
+      isBegun = true;
+      return this.#file.close();
+    };
+    try {
+      // A network file system flushes.
+      await this.#disk.run(begin, 'flush');
+    } catch (error) {
+      // Given up while it waited for its turn. What nobody closes Node does, in the main thread.
+      if (!isBegun) this.#disk.letGo(begin);
+      throw error;
+    }
   }
 
   get #isShut(): boolean {

@@ -137,6 +137,22 @@ test('what was opened before a disk was given up stays shut, and its descriptor 
   await again.close();
 });
 
+test('a file that is to be closed when its disk is given up before its turn is closed all the same', async t => {
+  if (process.platform !== 'linux') return skip(t, 'there is no proc file system');
+  const { folder, disk } = aDisk(t);
+  const path = join(folder, 'file');
+  writeFileSync(path, 'content');
+  const file = await open(path, 'r+');
+  const calls = Array.from({ length: 4 }, held);
+  const ends = calls.map(({ call }) => t.throwsAsync(disk.run(call), HANGS));
+  const closing = t.throwsAsync(file.close(), HANGS);
+  disk.giveUp();
+  await Promise.all([closing, ...ends]);
+  for (const { answer } of calls) answer();
+  await disk.settled();
+  t.false(isOpenHere(path));
+});
+
 test('a file whose opening comes too late is closed', async t => {
   if (process.platform !== 'linux') return skip(t, 'there is no proc file system');
   const { folder, disk } = aDisk(t);
