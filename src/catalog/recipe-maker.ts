@@ -50,7 +50,7 @@ export async function* makeRecipe(
   signal.throwIfAborted();
   const session: WorkerSession<RecipeAsk, RecipeReply> = thread.open();
   const disk = diskOf(path);
-  const ask = (asked: RecipeAsk): Promise<RecipeReply> => watchedBy(disk, () => session.ask(asked));
+  const ask = (asked: RecipeAsk): Promise<RecipeReply> => watchedBy(disk, session, asked);
   try {
     // Only what can be sent to a thread: a whole BigIntStats has more.
     const seen = stat && { size: stat.size, mtimeNs: stat.mtimeNs, ctimeNs: stat.ctimeNs, ino: stat.ino };

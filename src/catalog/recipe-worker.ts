@@ -58,7 +58,7 @@ class Making {
     return this.#seen === undefined ? isWrittenAlike(this.#before, now) : isSame(this.#before, now);
   }
 
-  more(): RecipeReply {
+  more(giveSign: () => void): RecipeReply {
     const chunks: Chunk[] = [];
     const askBytes = this.#isWhole ? ASK_BYTES : ASK_PIECES_BYTES;
     for (let readBytes = 0; readBytes < askBytes && chunks.length < ASK_CHUNKS_MAX; ) {
@@ -68,6 +68,7 @@ class Making {
         return { is: 'chunks', page: packChunks(chunks), last: true };
       }
       const { offset, bytes } = range;
+      giveSign();
       const got = readSync(this.#descriptor, buffer, 0, Math.min(READ_BYTES, bytes), offset);
       if (got === 0) return { is: 'changed' };
       this.#cut(buffer.subarray(0, got), chunks);
@@ -118,7 +119,7 @@ const isWrittenAlike = (a: ContentStat, b: ContentStat): boolean => a.size === b
 
 const open = new Map<number, Making>();
 
-function answer(ask: RecipeAsk): RecipeReply {
+function answer(ask: RecipeAsk, giveSign: () => void): RecipeReply {
   switch (ask.is) {
     case 'open': {
       const making = new Making(ask);
@@ -130,7 +131,7 @@ function answer(ask: RecipeAsk): RecipeReply {
       return { is: 'done' };
     }
     case 'more':
-      return open.get(ask.session)?.more() ?? { is: 'changed' };
+      return open.get(ask.session)?.more(giveSign) ?? { is: 'changed' };
     case 'close':
       open.get(ask.session)?.close();
       open.delete(ask.session);

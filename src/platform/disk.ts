@@ -12,6 +12,7 @@
  * Set apart, given up and taken up by the daemon: stores by own-stores.ts, sources by source-disks.ts. The calls stand in
  * disk-calls.ts. A process with calls that hang is ended by end-process.ts.
  */
+import type { WorkerSession } from './worker-thread.js';
 
 /** Calls of one disk at once: as many as libuv has threads for a whole process, if nobody says otherwise. */
 const CALLS_AT_ONCE = 4;
@@ -42,7 +43,15 @@ export type CallKind = 'call' | 'flush';
 interface UnderWay {
   readonly kind: CallKind;
   sinceMs: number;
+  /** Signs of life that its thread has given; one that keeps a thread of libuv gives none. */
+  readonly signs: () => number;
+  signsSeen: number;
   readonly reject: (error: DiskHangs) => void;
+}
+
+interface Beginning<T> extends Pick<UnderWay, 'kind' | 'signs'> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** Somebody reads or writes there in a thread of its own, for hours maybe, and gives signs of life. */
@@ -111,7 +120,7 @@ export class Disk {
       if (this.#refusal !== undefined) return reject(this.#refusal);
       const begin = (): void => {
         this.#places -= 1;
-        const ended = this.#begin(call, { kind, resolve, reject });
+        const ended = this.#begin(call, { kind, signs: none, resolve, reject });
         void ended.then(() => {
           this.#places += 1;
           this.#queue.shift()?.begin();
@@ -122,19 +131,23 @@ export class Disk {
     });
   }
 
-  /** As `run`, of what has a thread of its own. */
-  watch<T>(call: () => Promise<T>): Promise<T> {
+  /**
+   * As `run`, of what a thread of the disk's own is asked for, maybe behind much else. It hangs when the thread gives no sign of life.
+   *
+   * @param signs how many it has given
+   */
+  watch<T>(call: () => Promise<T>, signs: () => number): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#refusal !== undefined) reject(this.#refusal);
-      else void this.#begin(call, { kind: 'call', resolve, reject });
+      else void this.#begin(call, { kind: 'call', signs, resolve, reject });
     });
   }
 
   /** @param onGivenUp when the disk is given up, or at once when it is */
   visit(onGivenUp: (error: DiskHangs) => void): Visit {
     if (this.#refusal !== undefined) onGivenUp(this.#refusal);
-    const underWay: UnderWay = { kind: 'call', sinceMs: Number.POSITIVE_INFINITY, reject: onGivenUp };
-    this.#underWay.add(underWay);
+    const underWay = this.#enter({ kind: 'call', signs: none, reject: onGivenUp });
+    underWay.sinceMs = Number.POSITIVE_INFINITY;
     return {
       waits: () => {
         underWay.sinceMs = performance.now();
@@ -148,14 +161,17 @@ export class Disk {
 
   /** What must be done whatever has become of the disk: to let go of what is open there. Nobody waits for it but `settled`. */
   letGo(call: () => Promise<unknown>): void {
-    void this.#begin(call, { kind: 'flush', resolve: () => {}, reject: () => {} });
+    void this.#begin(call, { kind: 'flush', signs: none, resolve: () => {}, reject: () => {} });
   }
 
   /** A call takes longer than that. */
   hangs({ callMs, flushMs }: Patience): boolean {
     const nowMs = performance.now();
-    for (const { kind, sinceMs } of this.#underWay)
-      if (nowMs - sinceMs > (kind === 'flush' ? flushMs : callMs)) return true;
+    for (const underWay of this.#underWay) {
+      const given = underWay.signs();
+      if (given !== underWay.signsSeen) Object.assign(underWay, { signsSeen: given, sinceMs: nowMs });
+      if (nowMs - underWay.sinceMs > (underWay.kind === 'flush' ? flushMs : callMs)) return true;
+    }
     return false;
   }
 
@@ -180,16 +196,8 @@ export class Disk {
   }
 
   /** Resolves, in the end, whatever becomes of the call. */
-  async #begin<T>(
-    call: () => Promise<T>,
-    {
-      kind,
-      resolve,
-      reject,
-    }: { readonly kind: CallKind; readonly resolve: (value: T) => void; readonly reject: (error: unknown) => void },
-  ): Promise<void> {
-    const underWay: UnderWay = { kind, sinceMs: performance.now(), reject };
-    this.#underWay.add(underWay);
+  async #begin<T>(call: () => Promise<T>, { kind, signs, resolve, reject }: Beginning<T>): Promise<void> {
+    const underWay = this.#enter({ kind, signs, reject });
     try {
       resolve(await call());
     } catch (error) {
@@ -198,12 +206,20 @@ export class Disk {
     this.#end(underWay);
   }
 
+  #enter(call: Pick<UnderWay, 'kind' | 'signs' | 'reject'>): UnderWay {
+    const underWay: UnderWay = { ...call, signsSeen: call.signs(), sinceMs: performance.now() };
+    this.#underWay.add(underWay);
+    return underWay;
+  }
+
   #end(underWay: UnderWay): void {
     this.#underWay.delete(underWay);
     if (this.isBusy) return;
     for (const settled of this.#onSettled.splice(0)) settled();
   }
 }
+
+const none = (): number => 0;
 
 const disks: Disk[] = [];
 
@@ -238,9 +254,13 @@ export function diskOf(path: string | Uint8Array): Disk | undefined {
   return found;
 }
 
-/** Of what has a thread of its own, and waits for a disk that may have been set apart. */
-export function watchedBy<T>(disk: Disk | undefined, call: () => Promise<T>): Promise<T> {
-  return disk === undefined ? call() : disk.watch(call);
+/** Of what a thread is asked for, which waits for a disk that may have been set apart. */
+export function watchedBy<Ask, Reply>(
+  disk: Disk | undefined,
+  { ask, signs }: Pick<WorkerSession<Ask, Reply>, 'ask' | 'signs'>,
+  ...asked: Parameters<WorkerSession<Ask, Reply>['ask']>
+): Promise<Reply> {
+  return disk === undefined ? ask(...asked) : disk.watch(() => ask(...asked), signs);
 }
 
 /** A call goes on, which may hang. */

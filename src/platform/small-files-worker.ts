@@ -57,8 +57,9 @@ function isSame(a: FileStat, b: FileStat): boolean {
   return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino;
 }
 
-function* carryOut(orders: OrderMessage): Generator<FileOutcome> {
+function* carryOut(orders: OrderMessage, giveSign: () => void): Generator<FileOutcome> {
   for (const { is, path, more, number } of unpackOrders(orders)) {
+    giveSign();
     try {
       if (is === 'read') yield readFile(path, number);
       else if (is === 'write') yield writeFile(path, more, number);
@@ -78,6 +79,6 @@ function failureOf(error: unknown): FileFailure {
 }
 
 answerAsks(
-  (orders: OrderMessage) => packOutcomes([...carryOut(orders)]),
+  (orders: OrderMessage, giveSign) => packOutcomes([...carryOut(orders, giveSign)]),
   ({ bytes }) => [bytes.buffer],
 );

@@ -71,7 +71,7 @@ class FileThread {
       for (const some of portions(waiting)) {
         const orders = some.map(({ order }) => order);
         const message = packOrders(orders);
-        const reply = await watchedBy(this.#disk, () => session.ask(message, [message.bytes.buffer]));
+        const reply = await watchedBy(this.#disk, session, message, [message.bytes.buffer]);
         const outcomes = unpackOutcomes(orders, reply);
         for (const [n, one] of some.entries()) one.outcome = outcomes[n] as FileOutcome;
       }

@@ -8,7 +8,7 @@
  *
  * The thread's own half is `answerAsks`.
  */
-import { parentPort, Worker } from 'node:worker_threads';
+import { parentPort, Worker, workerData } from 'node:worker_threads';
 
 /** How long an unused thread stays, in ms: fetches come in rows. */
 const IDLE_MS = 10_000;
@@ -18,6 +18,8 @@ export interface WorkerSession<Ask, Reply> {
   readonly number: number;
   /** @throws what the thread's answer threw, with its `code`; or why the thread ended */
   ask(ask: Ask, transfer?: readonly ArrayBuffer[]): Promise<Reply>;
+  /** Signs of life that the thread has given: one when it begins an answer, and those that it gives while it is at it. */
+  signs(): number;
   /** Harmless when it is closed. What was asked before is answered still. */
   close(): void;
 }
@@ -35,6 +37,8 @@ interface Answered<Reply> {
 
 interface Running<Reply> {
   readonly worker: Worker;
+  /** One word that the thread counts in. */
+  readonly signs: Int32Array;
   readonly open: Map<number, { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void }>;
   sessions: number;
   ended?: Error;
@@ -69,6 +73,7 @@ export class WorkerThread<Ask, Reply> {
           running.open.set(asked.number, { resolve, reject });
           running.worker.postMessage(asked, transfer);
         }),
+      signs: () => Atomics.load(running.signs, 0),
       close: () => {
         if (!isOpen) return;
         isOpen = false;
@@ -90,9 +95,10 @@ export class WorkerThread<Ask, Reply> {
   }
 
   #begin(): Running<Reply> {
+    const signs = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
     // Not with this process's own options, which may be of no use to a thread, or wrong: `--input-type` of a script.
-    const worker = new Worker(this.#url, { name: this.#name, execArgv: [] });
-    const running: Running<Reply> = { worker, open: new Map(), sessions: 0 };
+    const worker = new Worker(this.#url, { name: this.#name, execArgv: [], workerData: signs });
+    const running: Running<Reply> = { worker, signs, open: new Map(), sessions: 0 };
     const ends = (error: Error): void => {
       if (running.ended !== undefined) return;
       running.ended = error;
@@ -123,18 +129,25 @@ export class WorkerThread<Ask, Reply> {
   }
 }
 
-/** In the thread: answers each ask by `answer`; `transfer` says what of a reply is handed over instead of copied. */
+/**
+ * In the thread: answers each ask by `answer`; `transfer` says what of a reply is handed over instead of copied.
+ *
+ * @param answer gives a sign of life before each of several calls that may be slow: a disk is given up that keeps it at one of them
+ */
 export function answerAsks<Ask, Reply>(
-  answer: (ask: Ask) => Reply,
+  answer: (ask: Ask, giveSign: () => void) => Reply,
   transfer: (reply: Reply) => readonly ArrayBuffer[] = () => [],
 ): void {
   const port = parentPort;
   if (port === null) throw new Error('asks are answered in a worker thread only');
+  const signs = workerData as Running<Reply>['signs'];
+  const giveSign = (): void => void Atomics.add(signs, 0, 1);
   port.on('message', ({ number, ask }: Asked<Ask>) => {
+    giveSign();
     let answered: Answered<Reply>;
     let handed: readonly ArrayBuffer[] = [];
     try {
-      const reply = answer(ask);
+      const reply = answer(ask, giveSign);
       answered = { number, reply };
       handed = transfer(reply);
     } catch (error) {

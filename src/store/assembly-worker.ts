@@ -42,9 +42,10 @@ class Making {
   }
 
   /** A chunk with holes that is not right is no failure: what was to fill them may have changed. */
-  append(chunk: Uint8Array, content: Uint8Array, holes: Extract<AssemblyAsk, { is: 'append' }>['holes']): boolean {
+  append({ chunk, content, holes }: Extract<AssemblyAsk, { is: 'append' }>, giveSign: () => void): boolean {
     if (this.#hasFailed) throw new Error('nothing is written behind a failure');
     for (const { at, path, offset, bytes } of holes) {
+      giveSign();
       const source = this.#open(path);
       const piece = source === undefined ? undefined : readIfThere(source, offset, bytes);
       if (piece === undefined) return false;
@@ -149,7 +150,7 @@ function readIfThere(file: number, offset: number, bytes: number): Uint8Array | 
 
 const open = new Map<number, Making>();
 
-function answer(ask: AssemblyAsk): AssemblyReply {
+function answer(ask: AssemblyAsk, giveSign: () => void): AssemblyReply {
   if (ask.is === 'open') {
     const making = new Making(ask.path);
     open.set(ask.session, making);
@@ -161,7 +162,7 @@ function answer(ask: AssemblyAsk): AssemblyReply {
     case 'keep':
       return making.keep(ask.chunk, ask.bytes);
     case 'append':
-      return making.append(ask.chunk, ask.content, ask.holes);
+      return making.append(ask, giveSign);
     case 'copy':
       return making.copy(ask.chunk, ask.from);
     case 'finish':

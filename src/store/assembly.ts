@@ -298,9 +298,8 @@ export class Assembly {
   }
 
   #ask(ask: Parts<AssemblyAsk>, transfer: readonly ArrayBuffer[] = []): Promise<AssemblyReply> {
-    return watchedBy(diskOf(this.#place.path), () =>
-      this.#session.ask({ ...ask, session: this.#session.number }, transfer),
-    );
+    const asked = { ...ask, session: this.#session.number };
+    return watchedBy(diskOf(this.#place.path), this.#session, asked, transfer);
   }
 
   async #orFail<T>(work: () => Promise<T>): Promise<T> {

@@ -179,6 +179,20 @@ test('a call hangs when it takes longer than its kind may', async t => {
   t.false(disk.hangs({ callMs: -1, flushMs: -1 }));
 });
 
+test('what a thread is asked for does not hang while the thread gives signs of life, however much it has to do', async t => {
+  const { disk } = aDisk(t);
+  const patience = { callMs: 20, flushMs: 1e9 };
+  let signs = 7;
+  const calls = [held(), held()];
+  const ends = calls.map(({ call }) => disk.watch(call, () => signs));
+  await until('it gave none for a while', () => disk.hangs(patience));
+  signs += 1;
+  t.false(disk.hangs(patience));
+  await until('… and none again', () => disk.hangs(patience));
+  for (const { answer } of calls) answer();
+  await Promise.all(ends);
+});
+
 test('a process ends with its exit code while a call hangs', t => {
   const fifo = makeFifo(temporaryFolder(t));
   const program = fileURLToPath(new URL('./end-process-run.js', import.meta.url));

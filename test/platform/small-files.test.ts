@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { setApart } from '../../src/platform/disk.js';
 import {
   readSmallFile,
   readSmallFiles,
@@ -28,6 +29,20 @@ test('files are written, moved and read as they are, many at once and in their o
     if (read instanceof Error) throw read;
     t.deepEqual(Buffer.from(read.content), files[n]?.content);
   }
+});
+
+test('a thread gives a sign of life with each file, for many on a slow disk may take as long as one on a disk that hangs', async t => {
+  const path = temporaryFolder(t);
+  const disk = setApart(path);
+  const { watch } = disk;
+  let signs = (): number => 0;
+  disk.watch = (call, given) => {
+    signs = given;
+    return watch.call(disk, call, given) as never;
+  };
+  const files = ['a', 'b', 'c'].map(name => ({ path: join(path, name), content: Buffer.from(name), mode: 0o600 }));
+  await writeSmallFiles(files);
+  t.is(signs(), 1 + files.length);
 });
 
 test('a name need not be text', async t => {

@@ -1,11 +1,10 @@
 import test, { type ExecutionContext } from 'ava';
 import { WorkerThread } from '../../src/platform/worker-thread.js';
 
-function aThread(t: ExecutionContext): WorkerThread<number | 'throw' | 'end', number> {
-  const thread = new WorkerThread<number | 'throw' | 'end', number>(
-    new URL('./worker-thread-run.js', import.meta.url),
-    'test',
-  );
+type Ask = number | 'throw' | 'signs' | 'end';
+
+function aThread(t: ExecutionContext): WorkerThread<Ask, number> {
+  const thread = new WorkerThread<Ask, number>(new URL('./worker-thread-run.js', import.meta.url), 'test');
   t.teardown(() => thread.end());
   return thread;
 }
@@ -23,6 +22,18 @@ test('asks are answered, of several sessions side by side', async t => {
   const again = thread.open();
   t.is(await again.ask(5), 10);
   again.close();
+});
+
+test('a thread gives a sign of life with each answer that it begins, and within one', async t => {
+  const thread = aThread(t);
+  const [session, other] = [thread.open(), thread.open()];
+  t.is(session.signs(), 0);
+  await Promise.all([session.ask(1), session.ask(2)]);
+  t.is(other.signs(), 2);
+  await session.ask('signs');
+  t.is(other.signs(), 5);
+  session.close();
+  other.close();
 });
 
 test('what an answer throws comes back with its code, and the thread goes on', async t => {

@@ -70,6 +70,7 @@ for (const [code, end] of [
         if (is === 'append' && asks > 2) throw Object.assign(new Error('no'), { code });
         return true;
       },
+      signs: () => 0,
       close: () => {},
     };
     const assembly = await Assembly.open(blobOf(content), { ...parts, session, end: () => void told.push('ended') });
