@@ -1,8 +1,8 @@
 /** Hanging: how long a disk of this host may keep whoever asks it waiting (platform/disk.ts), and what people are told of it. */
-import type { Patience } from '../platform/disk.js';
+import type { Disk, Patience } from '../platform/disk.js';
 
 /** How often is looked whether a disk hangs, in ms. */
-export const WATCH_EVERY_MS = 2_000;
+const WATCH_EVERY_MS = 2_000;
 
 /**
  * A disk that keeps somebody waiting for so long, in ms, is asked for no objects that may lie elsewhere too, and gets nothing new: one
@@ -13,6 +13,21 @@ export const HANGING: Patience = { callMs: 5_000, flushMs: 30_000 };
 /** When the service ends, a disk is waited for so long, in ms: well below the 90 s after which systemd and launchd kill it. */
 const END_MS_MAX = 30_000;
 export const END_PATIENCE: Patience = { callMs: END_MS_MAX, flushMs: END_MS_MAX };
+
+/**
+ * Has disks looked at until its timer is cleared. A look that comes late is that of a process which stood still: it was stopped, or the
+ * machine slept; and timers run before what ended meanwhile is heard of.
+ */
+export function watchDisks(disks: () => Iterable<Disk>, look: () => void): NodeJS.Timeout {
+  let dueMs = performance.now() + WATCH_EVERY_MS;
+  return setInterval(() => {
+    const nowMs = performance.now();
+    const lateMs = Math.max(0, nowMs - dueMs);
+    dueMs = nowMs + WATCH_EVERY_MS;
+    for (const disk of new Set(disks())) disk.stoodStill(lateMs);
+    look();
+  }, WATCH_EVERY_MS);
+}
 
 /** Of a store or a source. */
 export const HANGS = 'its disk does not answer. Look at its cable, its power and what the system says of it';

@@ -12,7 +12,7 @@ import type { SourceSetting, StoreSetting } from '../membership/policy.js';
 import { type Disk, PATIENCE, type Patience, putBack, setApart } from '../platform/disk.js';
 import { stat } from '../platform/disk-calls.js';
 import type { Alarms } from './alarms.js';
-import { END_PATIENCE, HANGS, WATCH_EVERY_MS } from './hanging.js';
+import { END_PATIENCE, HANGS, watchDisks } from './hanging.js';
 
 /** How often is looked on which disk a folder lies, in ms: as often as stores are looked for. */
 const LOOK_EVERY_MS = 60_000;
@@ -46,7 +46,10 @@ export class SourceDisks {
     this.#patience = options.patience ?? PATIENCE;
     this.#stateFolders = [options.stateDir, realpathSync(options.stateDir)];
     this.#stateDevice = statSync(options.stateDir).dev;
-    this.#watch = setInterval(() => this.#watchDisks(), WATCH_EVERY_MS);
+    this.#watch = watchDisks(
+      () => this.#disks(),
+      () => this.#lookWhichHang(),
+    );
     this.#look = setInterval(() => this.#lookAtAll(), LOOK_EVERY_MS);
   }
 
@@ -96,9 +99,12 @@ export class SourceDisks {
     );
   }
 
-  #watchDisks(): void {
-    for (const { disk } of this.#sources.values())
-      if (disk !== undefined && !disk.isGivenUp && disk.hangs(this.#patience)) this.#giveUp(disk);
+  *#disks(): Generator<Disk> {
+    for (const { disk } of this.#sources.values()) if (disk !== undefined) yield disk;
+  }
+
+  #lookWhichHang(): void {
+    for (const disk of this.#disks()) if (!disk.isGivenUp && disk.hangs(this.#patience)) this.#giveUp(disk);
   }
 
   #giveUp(disk: Disk): void {

@@ -3,7 +3,7 @@
  * What becomes of their stores is for own-stores.ts, which drives this.
  */
 import { type Disk, PATIENCE, type Patience, setApart } from '../platform/disk.js';
-import { END_PATIENCE, HANGING, WATCH_EVERY_MS } from './hanging.js';
+import { END_PATIENCE, HANGING, watchDisks } from './hanging.js';
 
 export interface StoreDisksOptions {
   /** How long a disk may take before it hangs; `endMs`: when the service ends. Default: PATIENCE, END_PATIENCE. */
@@ -27,7 +27,10 @@ export class StoreDisks {
   }
 
   watch(): void {
-    this.#timer = setInterval(() => this.#look(), WATCH_EVERY_MS);
+    this.#timer = watchDisks(
+      () => this.#disks.values(),
+      () => this.#look(),
+    );
   }
 
   setApart(path: string): Disk {

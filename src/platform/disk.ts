@@ -175,6 +175,11 @@ export class Disk {
     return false;
   }
 
+  /** The process did for so long: what ended meanwhile has not been heard of yet, and no disk has kept it waiting. */
+  stoodStill(ms: number): void {
+    for (const underWay of this.#underWay) underWay.sinceMs += ms;
+  }
+
   /** Whoever waits for it waits no longer, and nothing more is begun until it is taken up. */
   giveUp(): void {
     if (this.#refusal !== undefined) return;
