@@ -25,10 +25,6 @@ export class MadeStores {
     return this.#byPath.get(path);
   }
 
-  pathOf(id: StoreId): string | undefined {
-    return [...this.#byPath].find(([, made]) => made === id)?.[0];
-  }
-
   remember(path: string, id: StoreId): Promise<void> {
     this.#byPath.set(path, id);
     // One after the other, or an older list would take the place of a newer one.

@@ -206,13 +206,20 @@ export class OwnStores {
     // Nearly always: the others have all that we have.
     if (this.#mounted.get(theirs.store)?.store.position().digest === theirs.digest) return;
     if (!this.#remembered.hear(theirs)) return;
-    // Also while it is being mounted, and its log may have been compared with what others remembered until then.
-    const path = this.#made.pathOf(theirs.store);
-    if (path === undefined) return;
-    await this.#inTurn(path, async () => {
-      const mounted = this.#mounted.get(theirs.store);
-      if (mounted !== undefined && (await this.#isDoubted(mounted))) await this.#lookAt(path);
-    });
+    const compared = this.#pathsOf(theirs.store).map(path =>
+      this.#inTurn(path, async () => {
+        const mounted = this.#mountedAt(path);
+        if (mounted?.store.id === theirs.store && (await this.#isDoubted(mounted))) await this.#lookAt(path);
+      }),
+    );
+    await Promise.all(compared);
+  }
+
+  /** Where it is mounted, or may be being mounted: its log may have been compared with what others remembered until then. */
+  #pathsOf(id: StoreId): readonly string[] {
+    const mounted = this.#mounted.get(id);
+    if (mounted !== undefined) return [mounted.path];
+    return this.#settings.flatMap(({ path }) => (this.#made.at(path) === id ? [path] : []));
   }
 
   async #isDoubted({ store }: Mounted): Promise<boolean> {

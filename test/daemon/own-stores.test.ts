@@ -323,6 +323,19 @@ test('what others remember of a store that is not mounted yet is held against it
   t.true(compareEpochs(only(stores).position().epoch, theirs.epoch) > 0);
 });
 
+test('a store that has moved begins a new log, too, as soon as others remember more of its old one', async t => {
+  const { folder, stores, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  await stores.configure([]);
+  await rename(join(folder, 'disk'), join(folder, 'moved'));
+  await stores.configure([settingOf('moved')]);
+  const store = only(stores);
+  const theirs = beyond(store);
+  await stores.hearOfOwnLog(theirs);
+  t.not(only(stores), store);
+  t.true(compareEpochs(only(stores).position().epoch, theirs.epoch) > 0);
+});
+
 test('a store is opened anew for what others remember once a minute at most', async t => {
   const { stores, settingOf, later } = await anOwner(t);
   await stores.configure([settingOf('disk')]);
