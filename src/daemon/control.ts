@@ -18,7 +18,7 @@ import { type DrillOptions, drill } from './drill.js';
 import type { KnownAddresses } from './known-addresses.js';
 import type { KnownSources } from './known-sources.js';
 import { LoopDelay } from './loop-delay.js';
-import { LocalObjects } from './object-finder.js';
+import { passingOver } from './object-finder.js';
 import type { Orders } from './orders.js';
 import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
@@ -63,13 +63,12 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
   const loopDelay = new LoopDelay();
   teardown.defer(() => loopDelay.stop());
   const blobs = new BlobSource({ net, machine, stores, roster, doubted, clock, log });
-  const inStores = new LocalObjects(() => stores.catalogs());
   const tried: DrillOptions = {
     objects: finder,
     record: async (parcel, until) => {
       const source = machine.originOf(parcel);
       const fromOthers = await finder.fromOthers(parcel, until, source && roster.peerOf(source));
-      return fromOthers ?? inStores.get(parcel);
+      return fromOthers ?? passingOver(stores.catalogs(), parcel, log);
     },
     copies: (parcel, wanted, until) => blobs.copies(parcel, wanted, until),
     holders: parcel => [...new Set(machine.holders(parcel).map(({ host }) => roster.nameOf(host)))].sort(),

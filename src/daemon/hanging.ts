@@ -5,7 +5,7 @@ import type { Disk, Patience } from '../platform/disk.js';
 const WATCH_EVERY_MS = 2_000;
 
 /**
- * A disk that keeps somebody waiting for so long, in ms, is asked for no objects that may lie elsewhere too, and gets nothing new: one
+ * A disk that keeps somebody waiting for so long, in ms, is asked last for objects that may lie elsewhere too, and gets nothing new: one
  * that is merely busy answers sooner. A slow stick may take longer to write down what it was given, and goes on for as long.
  */
 export const HANGING: Patience = { callMs: 5_000, flushMs: 30_000 };

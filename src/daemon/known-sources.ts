@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { ObjectId, ParcelId, PeerName } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
+import type { ObjectReader } from '../core/objects.js';
 import type { Membership } from '../membership/membership.js';
 import type { Net } from '../net/net.js';
 import type { ObjectFolder } from '../store/object-folder.js';
@@ -16,7 +17,7 @@ import type { Alarms } from './alarms.js';
 import { CatalogKeeper } from './catalog-keeper.js';
 import type { Unstamped } from './driver.js';
 import { Forgotten } from './forgotten.js';
-import { LocalObjects, MendingObjects, ObjectFinder } from './object-finder.js';
+import { LocalObjects, MendingObjects, ObjectFinder, passingOver } from './object-finder.js';
 import type { OwnStores } from './own-stores.js';
 import { keepsAllByDefault, RecordKeeper } from './record-keeper.js';
 import { Revocations } from './revocations.js';
@@ -43,6 +44,8 @@ export interface KnownSourcesOptions {
 export interface KnownSources {
   /** Objects that are on a disk of this host. */
   readonly local: LocalObjects;
+  /** As `local`, for peers: what may be on a disk that fails is missing. */
+  readonly served: ObjectReader;
   /** From wherever they are; nothing is kept. */
   readonly finder: ObjectFinder;
   /** As the finder, and what comes from elsewhere is kept. */
@@ -54,17 +57,15 @@ export interface KnownSources {
 
 export async function makeKnownSources(options: KnownSourcesOptions, teardown: Teardown): Promise<KnownSources> {
   const { stateDir, membership, objects, stores, machine, roster, net, running, alarms, tell, log, signal } = options;
-  const local = new LocalObjects(function* places() {
-    yield objects;
-    yield* stores.catalogs();
-  });
+  const here = (): ObjectReader[] => [objects, ...stores.catalogs()];
+  const quick = (): ObjectReader[] => [objects, ...[...stores.answering()].map(store => store.objects)];
   // An object that is no record is nobody's parcel, and then nobody is likelier than another.
   const likely = (id: ObjectId): PeerName[] => {
     const parcel = id as ParcelId;
     const hosts = [machine.originOf(parcel), ...machine.holders(parcel).map(({ host }) => host)];
     return hosts.flatMap(host => (host === undefined ? [] : (roster.peerOf(host) ?? [])));
   };
-  const finder = new ObjectFinder({ local, net, likely });
+  const finder = new ObjectFinder({ quick, here, net, likely, log });
   const forgotten = new Forgotten(membership.configuration, source => machine.copiesWanted(source) !== undefined);
   const revocations = new Revocations(membership.configuration);
   const catalog = new CatalogKeeper({
@@ -101,5 +102,14 @@ export async function makeKnownSources(options: KnownSourcesOptions, teardown: T
     records.forget(remove);
     records.want(add);
   });
-  return { local, finder, mending: new MendingObjects({ own: objects, finder }), forgotten, revocations, catalog };
+  return {
+    local: new LocalObjects(here),
+    // A peer asks others too.
+    served: { get: id => passingOver(here(), id, log) },
+    finder,
+    mending: new MendingObjects({ own: objects, finder }),
+    forgotten,
+    revocations,
+    catalog,
+  };
 }

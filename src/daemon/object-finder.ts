@@ -2,8 +2,10 @@
  * Object finder: a catalog object from wherever it is: this host's own catalog, its stores, or a peer that should have it.
  *
  * Snapshots and pages of every head in force are here; a record is at its origin and with every copy of its parcel, so
- * that is where it is asked for. What comes from a peer is checked against its hash and not kept.
+ * that is where it is asked for. What comes from a peer is checked against its hash and not kept. A disk of this host that keeps whoever
+ * asks it waiting is asked last, and one that fails is passed over: others may have the object.
  */
+import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
 import type { ObjectId, ParcelId, PeerName } from '../core/ids.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
@@ -18,7 +20,27 @@ const SECOND_ASK_MS = 2_000;
 /** When so many in a row did not come the second time either, the first answer counts: who restores most of a snapshot waits no hours. */
 const SECOND_ASKS_IN_VAIN_MAX = 16;
 
-/** Reads from several places here, one after the other. */
+/** For who can ask elsewhere too: a place that fails is passed over, and the log says so. */
+export async function passingOver(
+  places: Iterable<ObjectReader>,
+  id: ObjectId,
+  log: Logger,
+): Promise<Uint8Array | undefined> {
+  for (const place of places) {
+    try {
+      const bytes = await place.get(id);
+      if (bytes !== undefined) return bytes;
+    } catch (error) {
+      log.warn(
+        { code: 'OBJECT_NOT_READ', object: id, err: error },
+        'a catalog object could not be looked for on one of the disks of this host; it is asked for elsewhere',
+      );
+    }
+  }
+  return undefined;
+}
+
+/** Reads from several places here, one after the other. What it does not give is in none of them. @throws what a place said that may have it */
 export class LocalObjects implements ObjectReader {
   readonly #places: () => Iterable<ObjectReader>;
 
@@ -27,38 +49,58 @@ export class LocalObjects implements ObjectReader {
   }
 
   async get(id: ObjectId): Promise<Uint8Array | undefined> {
+    const failures: unknown[] = [];
     for (const place of this.#places()) {
-      const bytes = await place.get(id);
-      if (bytes !== undefined) return bytes;
+      try {
+        const bytes = await place.get(id);
+        if (bytes !== undefined) return bytes;
+      } catch (error) {
+        failures.push(error);
+      }
     }
+    if (failures.length > 0) throw failures[0];
     return undefined;
   }
 }
 
 export class ObjectFinder implements ObjectReader {
-  readonly #local: ObjectReader;
+  readonly #quick: () => Iterable<ObjectReader>;
+  readonly #here: () => Iterable<ObjectReader>;
   readonly #net: Net;
   readonly #asks: ObjectAsks;
   readonly #likely: (id: ObjectId) => Iterable<PeerName>;
+  readonly #log: Logger;
 
   constructor({
-    local,
+    quick,
+    here,
     net,
     likely,
+    log,
   }: {
-    readonly local: ObjectReader;
+    /** Places here that keep nobody waiting: they are asked first. */
+    readonly quick: () => Iterable<ObjectReader>;
+    /** All places here: the others are asked when no peer has it either. */
+    readonly here: () => Iterable<ObjectReader>;
     readonly net: Net;
+    readonly log: Logger;
     /** Peers that should have the object, the likeliest first; others are asked after them. */
     readonly likely: (id: ObjectId) => Iterable<PeerName>;
   }) {
-    this.#local = local;
+    this.#quick = quick;
+    this.#here = here;
     this.#net = net;
     this.#asks = new ObjectAsks(net);
     this.#likely = likely;
+    this.#log = log;
   }
 
   async get(id: ObjectId | ParcelId, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    return (await this.#local.get(id)) ?? (await this.fromOthers(id, signal));
+    const quick = [...this.#quick()];
+    const soon = (await passingOver(quick, id, this.#log)) ?? (await this.fromOthers(id, signal));
+    if (soon !== undefined) return soon;
+    const slow = [...this.#here()].filter(place => !quick.includes(place));
+    return passingOver(slow, id, this.#log);
   }
 
   /** Not from here, and not from `except` either. */

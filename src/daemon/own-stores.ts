@@ -269,9 +269,9 @@ export class OwnStores {
     for (const { store } of this.#mounted.values()) yield store;
   }
 
-  /** The catalogs of the mounted stores, where the records of our copies are; but for those that would keep whoever asks waiting. */
+  /** The catalogs of the mounted stores, where the records of our copies are. */
   *catalogs(): IterableIterator<ObjectReader> {
-    for (const { objects } of this.answering()) yield objects;
+    for (const { objects } of this.stores()) yield objects;
   }
 
   /** The mounted stores, but for those that would keep whoever asks waiting. */

@@ -328,7 +328,7 @@ async function serve(
   hearPeers({ net, roster, exchange, addresses, alarms, tell });
   await Promise.all([
     // An untrusted host (a student's) sees nobody's catalog.
-    serveObjects(net, peer => (roster.isTrusted(peer) ? known.local : NOTHING)),
+    serveObjects(net, peer => (roster.isTrusted(peer) ? known.served : NOTHING)),
     exchange.serve(),
     copies.serve(),
     orders.serve(),

@@ -84,7 +84,7 @@ test('a store whose disk hangs holds up no other; it is missing after a while, a
   t.is(await at('disk')?.whyGone(), undefined);
 });
 
-test('before that it gets nothing new and is asked for nothing that may lie elsewhere, until it answers', async t => {
+test('before that it gets nothing new, until it answers', async t => {
   const {
     stores,
     told: all,
@@ -101,7 +101,7 @@ test('before that it gets nothing new and is asked for nothing that may lie else
   const hangs = () => told(all, 'store-hangs', hanging.id).map(input => 'hangs' in input && input.hangs);
   await until('the machine hears of it', () => hangs().length > 0);
   t.deepEqual([...stores.answering()], [other]);
-  t.deepEqual([...stores.catalogs()], [other.objects]);
+  t.true([...stores.catalogs()].includes(hanging.objects), 'what only it has is not missing');
   t.is(at('disk'), hanging);
   t.deepEqual(alarms.list(), []);
   answer();
