@@ -13,6 +13,7 @@ import type { SourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import { type Difference, diffEntries } from './diff.js';
 import type { Entry } from './entry.js';
+import type { ForbiddenFolder } from './forbidden-folder.js';
 import { ScanMerge, type Unread } from './merge-scan.js';
 import { isAtOrUnder } from './path-order.js';
 import { readSnapshot } from './read-object.js';
@@ -34,7 +35,7 @@ export interface LiveDiffOrder {
   readonly exclude: readonly string[];
   readonly crossMounts: boolean;
   /** The stores and state folders of this host: never scanned. */
-  readonly forbidden: readonly string[];
+  readonly forbidden: readonly ForbiddenFolder[];
   /** The wall clock. */
   readonly nowMs: number;
   readonly signal: AbortSignal;

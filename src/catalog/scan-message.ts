@@ -7,6 +7,7 @@
  */
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { EntryKind } from './entry.js';
+import type { ForbiddenFolder } from './forbidden-folder.js';
 import type { Section } from './section.js';
 
 export interface ScanOrder {
@@ -18,7 +19,7 @@ export interface ScanOrder {
   readonly nowMs: number;
   readonly exclude: readonly string[];
   readonly crossMounts: boolean;
-  readonly forbidden: readonly string[];
+  readonly forbidden: readonly ForbiddenFolder[];
   /** As Latin-1. This thread's part of the source: from this path on (undefined: all before `to`) … */
   readonly from: string | undefined;
   /** … and before this one, if the thread that begins there meets the same folders on the way to it (undefined: all). */

@@ -30,6 +30,7 @@ import { cutMarkOf } from './cut.js';
 import { type EntryKind, PATH_BYTES_MAX, TARGET_BYTES_MAX, type Xattr } from './entry.js';
 import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
+import type { ForbiddenFolder } from './forbidden-folder.js';
 import { comparePaths, isUnder } from './path-order.js';
 import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
 import { type CachedFile, isRacy, ScanCache } from './scan-cache.js';
@@ -57,10 +58,13 @@ class Scan {
   readonly #way: string[] = [];
   #root: Buffer = Buffer.alloc(0);
   #rootDevice = 0n;
-  #forbidden: ReadonlySet<string> = new Set();
+  readonly #forbidden: ReadonlySet<string | undefined>;
+  /** Relative to the source's folder, those in it. */
+  #forbiddenBelow: readonly Buffer[] = [];
 
   constructor(order: ScanOrder, send: (message: ScanMessage) => void) {
     this.#order = order;
+    this.#forbidden = new Set(order.forbidden.map(({ identity }) => identity));
     this.#sender = new ScanSender(order, send);
     this.#exclusion = new Exclusion(order.exclude);
     this.#cache = order.cachePath === undefined ? undefined : new ScanCache(order.cachePath, { nowMs: order.nowMs });
@@ -135,6 +139,7 @@ class Scan {
     try {
       for (let end = from.indexOf(SLASH); end >= 0; end = from.indexOf(SLASH, end + 1)) {
         const path = from.subarray(0, end);
+        if (this.#isForbidden(path)) return undefined;
         const full = Buffer.concat([this.#root, SLASH, path]);
         const stat = lstatSync(full, { bigint: true });
         const isCrossed = stat.dev === folder.device || this.#order.crossMounts;
@@ -175,7 +180,7 @@ class Scan {
       return this.#refuse(because, code);
     }
     this.#rootDevice = stat.dev;
-    this.#forbidden = identitiesOf(this.#order.forbidden);
+    this.#forbiddenBelow = pathsBelow(this.#root, this.#order.forbidden);
     const store = this.#enclosingStore();
     if (store !== undefined) return this.#refuse('inside-store', store);
     try {
@@ -217,7 +222,9 @@ class Scan {
 
   /** The forbidden folder that the source lies in, if any. */
   #enclosingStore(): string | undefined {
+    const paths = new Set(this.#order.forbidden.map(({ path }) => path));
     for (let folder = this.#root; ; folder = parentOf(folder)) {
+      if (paths.has(latin1(folder))) return folder.toString();
       if (this.#forbidden.has(identityOf(statSync(folder, { bigint: true })))) return folder.toString();
       if (folder.length <= 1) return undefined;
     }
@@ -225,6 +232,7 @@ class Scan {
 
   /** Gives the folder to walk next, if this is one. */
   #visit(folder: ScanFolder, { name, path }: Pick<Place, 'name' | 'path'>): ScanFolder | undefined {
+    if (this.#isForbidden(path)) return undefined;
     const full = Buffer.concat([this.#root, SLASH, path]);
     let stat: BigIntStats;
     try {
@@ -244,6 +252,11 @@ class Scan {
     if (stat.isSocket()) return undefined;
     this.#trial.meet({ path, stat, give: () => this.#give(folder, { name, path, full, stat }) }, this.#rootDevice);
     return undefined;
+  }
+
+  /** Nothing is asked of it: its disk may hang. */
+  #isForbidden(path: Buffer): boolean {
+    return this.#forbiddenBelow.some(forbidden => forbidden.equals(path));
   }
 
   #isLeftOut(path: Buffer, stat: BigIntStats): boolean {
@@ -500,17 +513,11 @@ function wayMark(full: Buffer, stat: BigIntStats): string {
   }
 }
 
-/** By identity and not by name: a store reached over a symlink or a bind mount is the same store. */
-function identitiesOf(paths: readonly string[]): ReadonlySet<string> {
-  const identities = new Set<string>();
-  for (const path of paths) {
-    try {
-      identities.add(identityOf(statSync(path, { bigint: true })));
-    } catch {
-      // Not there, or on a disk that fails: nothing is scanned through it either.
-    }
-  }
-  return identities;
+function pathsBelow(root: Buffer, folders: readonly ForbiddenFolder[]): Buffer[] {
+  const beginning = root.length === 1 ? latin1(root) : `${latin1(root)}/`;
+  return folders.flatMap(({ path }) =>
+    path.startsWith(beginning) ? [Buffer.from(path.slice(beginning.length), 'latin1')] : [],
+  );
 }
 
 const parentOf = (path: Buffer): Buffer => Buffer.from(dirname(path.toString('latin1')), 'latin1');

@@ -6,6 +6,7 @@
  */
 import { assert } from '../core/fault.js';
 import type { SourceId } from '../core/ids.js';
+import type { ForbiddenFolder } from './forbidden-folder.js';
 import { type ScanItem, unpackItems } from './scan-items.js';
 import { GO_ON, JOINED, type ScanRefusal, UNSETTLED_WAY } from './scan-message.js';
 import { type PartOrder, ScanPart, type ScanProgress } from './scan-part.js';
@@ -28,7 +29,7 @@ export interface ScanOptions {
   /** Also scan file systems that are mounted below the source's folder. Default: false. */
   readonly crossMounts?: boolean;
   /** Folders that are never scanned and that no source may lie in: the stores and state folders of this host. */
-  readonly forbidden?: readonly string[];
+  readonly forbidden?: readonly ForbiddenFolder[];
   readonly signal?: AbortSignal;
   /** Four times a second at most. */
   readonly onProgress?: (progress: ScanProgress) => void;

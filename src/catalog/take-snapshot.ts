@@ -19,6 +19,7 @@ import { ClusterError } from '../core/fault.js';
 import type { SourceId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
+import type { ForbiddenFolder } from './forbidden-folder.js';
 import { MalformedObject } from './malformed-object.js';
 import { ScanMerge, type Tally, type Unread } from './merge-scan.js';
 import { ParcelBuilder } from './parcel-builder.js';
@@ -47,7 +48,7 @@ export interface SnapshotOrder {
   /** Default: false. */
   readonly crossMounts?: boolean;
   /** The stores and state folders of this host: never scanned, and no source may lie in one. */
-  readonly forbidden: readonly string[];
+  readonly forbidden: readonly ForbiddenFolder[];
   /** The wall clock: the snapshot's time. */
   readonly nowMs: number;
   readonly holdDays: number;

@@ -17,6 +17,8 @@
 import { type BigIntStats, type Dirent, type FSWatcher, watch } from 'node:fs';
 import { errorCode } from '../catalog/error-code.js';
 import { Exclusion } from '../catalog/exclude.js';
+import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
+import { identityOf } from '../catalog/scan-folder.js';
 import { lstat, readdir, realpath, stat } from '../platform/disk-calls.js';
 
 export interface FolderWatchOptions {
@@ -26,7 +28,7 @@ export interface FolderWatchOptions {
   readonly exclude: readonly string[];
   readonly crossMounts: boolean;
   /** Stores and state folders: what changes in them is our own doing. */
-  readonly forbidden: readonly string[];
+  readonly forbidden: readonly ForbiddenFolder[];
   /** Default: where the system watches whole trees by itself. */
   readonly recursive?: boolean;
   readonly onChange: () => void;
@@ -49,12 +51,6 @@ interface Folder {
   closed: boolean;
 }
 
-interface Forbidden {
-  readonly identity: string;
-  /** As Latin-1. */
-  readonly path: string;
-}
-
 /** Of one folder: then it is not listened to for a while. These take some 10 ms. */
 export const EVENTS_MAX = 1_000;
 /** In ms. Two programs that wrote as fast as they could stopped all else for 2 s without this. */
@@ -68,7 +64,6 @@ const SLASH = Buffer.from('/');
 export class FolderWatch {
   readonly #options: FolderWatchOptions;
   readonly #root: Buffer;
-  readonly #forbidden: readonly Forbidden[];
   readonly #recursive: boolean;
   readonly #exclusion: Exclusion;
   /** In which names came or went. */
@@ -78,10 +73,9 @@ export class FolderWatch {
   #top: Folder | undefined;
   #broken = false;
 
-  private constructor(options: FolderWatchOptions, root: Buffer, forbidden: readonly Forbidden[]) {
+  private constructor(options: FolderWatchOptions, root: Buffer) {
     this.#options = options;
     this.#root = root;
-    this.#forbidden = forbidden;
     this.#recursive = options.recursive ?? process.platform === 'darwin';
     this.#exclusion = new Exclusion(options.exclude);
   }
@@ -89,7 +83,7 @@ export class FolderWatch {
   /** When it returns, all that changes from now on is told. @throws a system error; the signal's reason */
   static async begin(options: FolderWatchOptions): Promise<FolderWatch> {
     const root = await realpath(Buffer.from(options.path), { encoding: 'buffer' });
-    const folderWatch = new FolderWatch(options, root, await forbiddenAmong(options.forbidden));
+    const folderWatch = new FolderWatch(options, root);
     try {
       await folderWatch.#begin();
       options.signal.throwIfAborted();
@@ -137,6 +131,7 @@ export class FolderWatch {
     const found = new Map<string, BigIntStats>();
     for (const { name } of await this.#foldersIn(folder)) {
       const path = below(folder.path, name);
+      if (this.#isForbidden(path)) continue;
       const stats = await lstat(this.#full(path), { bigint: true }).catch(() => undefined);
       if (stats?.isDirectory() && !this.#isLeftOut(folder, path, stats)) found.set(name.toString('latin1'), stats);
     }
@@ -170,7 +165,7 @@ export class FolderWatch {
   #isLeftOut(parent: Folder, path: Buffer, stats: BigIntStats): boolean {
     return (
       (stats.dev !== parent.device && !this.#options.crossMounts) ||
-      this.#forbidden.some(({ identity }) => identity === identityOf(stats)) ||
+      this.#options.forbidden.some(({ identity }) => identity === identityOf(stats)) ||
       this.#exclusion.excludes(path, { isDirectory: true })
     );
   }
@@ -254,9 +249,10 @@ export class FolderWatch {
     this.#options.onChange();
   }
 
+  /** By its path: nothing is asked of it, for its disk may hang. */
   #isForbidden(path: Buffer): boolean {
     const full = `${this.#full(path).toString('latin1')}/`;
-    return this.#forbidden.some(forbidden => full.startsWith(`${forbidden.path}/`));
+    return this.#options.forbidden.some(forbidden => full.startsWith(`${forbidden.path}/`));
   }
 
   #close(folder: Folder): void {
@@ -275,20 +271,6 @@ export class FolderWatch {
   }
 }
 
-async function forbiddenAmong(paths: readonly string[]): Promise<Forbidden[]> {
-  const forbidden: Forbidden[] = [];
-  for (const path of paths) {
-    try {
-      const identity = identityOf(await stat(path, { bigint: true }));
-      const real = await realpath(Buffer.from(path), { encoding: 'buffer' });
-      forbidden.push({ identity, path: real.toString('latin1') });
-    } catch {
-      // A store that is not there, or on a disk that fails: nothing is watched through it either.
-    }
-  }
-  return forbidden;
-}
-
 const below = (folder: Buffer, name: Buffer): Buffer =>
   folder.length === 0 ? name : Buffer.concat([folder, SLASH, name]);
 
@@ -296,5 +278,3 @@ const nameOf = (full: Buffer): Buffer => full.subarray(full.lastIndexOf(SLASH) +
 
 const isStill = (folder: Folder | undefined, stats: BigIntStats): boolean =>
   folder !== undefined && !folder.gone && folder.identity === identityOf(stats);
-
-const identityOf = (stats: BigIntStats): string => `${stats.dev}:${stats.ino}`;

@@ -7,6 +7,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
+import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
 import type { ListedSnapshot } from '../catalog/head.js';
 import { diffLive, type LiveDifference, type LiveDiffOrder } from '../catalog/live-diff.js';
 import { isMassChange, type KeepCounts } from '../catalog/retention.js';
@@ -94,7 +95,7 @@ export interface OriginOptions {
   /** For a run's temporary file: on the state's disk, as the system's own folder for such may be memory. */
   readonly scratchFolder: string;
   /** Stores and state folders: never scanned. */
-  readonly forbidden: () => readonly string[];
+  readonly forbidden: () => readonly ForbiddenFolder[];
   /** Why nothing of a source can be read now: its disk does not answer. */
   readonly hanging: (source: SourceId) => string | undefined;
   /** Asks every reachable member for its state, so that their heads of our sources are here. */

@@ -3,6 +3,7 @@
  * the other members, who may remember later heads of ours than this disk has.
  */
 import type { Logger } from 'pino';
+import { lookAtForbidden } from '../catalog/forbidden-folder.js';
 import type { Machine } from '../core/machine.js';
 import type { Signer } from '../core/signed.js';
 import type { Net } from '../net/net.js';
@@ -31,7 +32,7 @@ export interface OwnSourcesOptions {
   readonly disk: Pick<StateDisk, 'history' | 'cache'>;
   readonly known: KnownSources;
   readonly protections: Protections;
-  readonly stores: Pick<OwnStores, 'reports'>;
+  readonly stores: Pick<OwnStores, 'forbidden'>;
   readonly sourceDisks: Pick<SourceDisks, 'hanging'>;
   readonly exchange: Pick<StateExchange, 'ask'>;
   readonly machine: Machine;
@@ -43,13 +44,14 @@ export interface OwnSourcesOptions {
   readonly signal: AbortSignal;
 }
 
-export function makeOrigin(options: OwnSourcesOptions, teardown: Teardown): Origin {
+export async function makeOrigin(options: OwnSourcesOptions, teardown: Teardown): Promise<Origin> {
   const { stateDir, scratchFolder, signer, disk, known, protections, stores, sourceDisks, exchange } = options;
   const { machine, roster, net, clock, alarms, log, signal } = options;
   const { catalog, forgotten, mending } = known;
   const { self } = roster;
   const brakes = new Brakes({ stateDir, alarms, log });
   const wallMs = (): number => clock.wallMs();
+  const stateFolder = await lookAtForbidden(stateDir);
   const origin = new Origin({
     host: self,
     signer,
@@ -68,7 +70,7 @@ export function makeOrigin(options: OwnSourcesOptions, teardown: Teardown): Orig
     log,
     signal,
     scratchFolder,
-    forbidden: () => [stateDir, ...stores.reports().map(({ path }) => path)],
+    forbidden: () => [stateFolder, ...stores.forbidden()],
     hanging: source => sourceDisks.hanging(source),
     askEverybody: async () => {
       await meetMembers({ connected: () => net.connected(), roster, clock, signal });

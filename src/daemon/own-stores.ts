@@ -12,6 +12,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
+import { type ForbiddenFolder, lookAtForbidden, unseen } from '../catalog/forbidden-folder.js';
 import { ClusterError } from '../core/fault.js';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
 import type { ClusterId, HostId, StoreId } from '../core/ids.js';
@@ -105,6 +106,8 @@ export class OwnStores {
   /** Of stores that were opened anew for what others remember of their logs. */
   readonly #doubts = new StoreRests(DOUBT_RESTS);
   readonly #disks: StoreDisks;
+  /** By path, as they were found last. */
+  readonly #folders = new Map<string, ForbiddenFolder>();
   #isEnding = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -244,6 +247,7 @@ export class OwnStores {
       if (disk.isBusy) return this.#isMissing(path, GIVEN_UP);
       disk.takeUp();
     }
+    await this.#lookAtFolder(path);
     try {
       await this.#mountOrMeasure(setting);
     } catch (error) {
@@ -251,6 +255,19 @@ export class OwnStores {
       const because = error instanceof Error ? error.message : String(error);
       this.#isMissing(path, because, error);
     }
+  }
+
+  async #lookAtFolder(path: string): Promise<void> {
+    try {
+      this.#folders.set(path, await lookAtForbidden(path));
+    } catch {
+      // Whoever mounts or measures the store says why. What was found before holds.
+    }
+  }
+
+  /** The stores' folders, for who walks a source: as they were found when they were looked at last, so that nobody else waits for their disks. */
+  forbidden(): readonly ForbiddenFolder[] {
+    return this.#settings.map(({ path }) => this.#folders.get(path) ?? unseen(path));
   }
 
   #isMissing(path: string, because: string, error?: unknown): void {

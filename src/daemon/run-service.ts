@@ -245,7 +245,7 @@ async function serve(
     signal,
   });
   const scratchFolder = join(stateDir, 'catalog');
-  const origin = makeOrigin(
+  const origin = await makeOrigin(
     {
       stateDir,
       scratchFolder,

@@ -9,6 +9,7 @@
 import { setImmediate as loopTurn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { errorCode } from '../catalog/error-code.js';
+import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
 import type { SourceId } from '../core/ids.js';
 import type { SourceSetting } from '../membership/policy.js';
 import { durationText } from '../membership/policy-units.js';
@@ -27,7 +28,7 @@ export interface SourceWatchOptions {
   readonly source: SourceId;
   readonly setting: Pick<SourceSetting, 'name' | 'path' | 'exclude' | 'crossMounts' | 'schedule'>;
   /** Stores and state folders: never watched. */
-  readonly forbidden: () => readonly string[];
+  readonly forbidden: () => readonly ForbiddenFolder[];
   readonly clock: Clock;
   readonly alarms: Alarms;
   /** Snapshots of the source that are listed now. */
@@ -42,7 +43,7 @@ export class SourceWatch {
   readonly #ended = new AbortController();
   #folder: FolderWatch | undefined;
   #beganMs = 0;
-  #leftOut: readonly string[] = [];
+  #leftOut: readonly ForbiddenFolder[] = [];
   #timer: NodeJS.Timeout | undefined;
   readonly #begun: Promise<void>;
 

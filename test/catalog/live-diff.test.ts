@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import test from 'ava';
+import { unseen } from '../../src/catalog/forbidden-folder.js';
 import { diffLive, type LiveDifference, type LiveDiffOrder, type LiveRefusal } from '../../src/catalog/live-diff.js';
 import { escapePath } from '../../src/catalog/path-text.js';
 import { anyTimeMs, aSource, ScratchSource, settle } from './scratch-source.js';
@@ -91,7 +92,7 @@ test('what is excluded, and a store in the source, are as little there as for a 
   const source = new ScratchSource(t);
   source.write({ a: 'a' });
   const exclude = ['*.tmp'];
-  const forbidden = [source.path('store')];
+  const forbidden = [unseen(source.path('store'))];
   await source.take({ exclude, forbidden });
   source.write({ 'b.tmp': 'b', 'store/blob': 'x', c: 'c' });
   t.deepEqual(await told(source, { exclude, forbidden }), ['added c']);

@@ -16,13 +16,19 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
+import { lookAtForbidden, unseen } from '../../src/catalog/forbidden-folder.js';
 import { readPage, readSnapshot } from '../../src/catalog/read-object.js';
 import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
 import { decideBrake, takeSnapshot } from '../../src/catalog/take-snapshot.js';
 import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
 import type { ObjectId } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
+import { FolderAway, whyNoFolderAway } from '../helpers/hanging-disk.js';
+import { skip } from '../helpers/skip.js';
 import { anyTimeMs, ScratchSource, settle } from './scratch-source.js';
+
+/** Far above what a scan of two files takes; in ms. */
+const SCAN_MS_MAX = 20_000;
 
 const bytesPath = (root: string, ...names: readonly Buffer[]): Buffer =>
   Buffer.concat([Buffer.from(root), ...names.flatMap(name => [Buffer.from('/'), name])]);
@@ -183,15 +189,37 @@ test('stores and state folders are never scanned, under whatever name, and a sou
   source.write({ 'hoard/blob': 'x', 'fine/y': 'y' });
   symlinkSync(source.path('hoard'), join(source.folder, 'alias'));
   symlinkSync('loop', join(source.folder, 'loop'));
-  const neither = ['absent', 'loop'].map(name => join(source.folder, name));
-  await source.take({ forbidden: [join(source.folder, 'alias'), ...neither] });
+  const folders = ['alias', 'absent', 'loop'].map(name => lookAtForbidden(join(source.folder, name)));
+  const forbidden = await Promise.all(folders);
+  await source.take({ forbidden });
   t.deepEqual(await source.paths(), ['fine', 'fine/y']);
-  const inside = await takeSnapshot(
-    source.order({ path: source.path('hoard'), previous: undefined, forbidden: [source.root] }),
-  );
-  t.like(inside, { kind: 'refused', because: 'inside-store' });
-  const itself = await takeSnapshot(source.order({ previous: undefined, forbidden: [source.root] }));
-  t.like(itself, { kind: 'refused', because: 'inside-store' });
+  const bound = forbidden.map(({ identity }) => ({ path: '/another/name', identity }));
+  await source.take({ forbidden: bound });
+  t.deepEqual(await source.paths(), ['fine', 'fine/y']);
+  for (const root of [
+    unseen(source.root),
+    { path: '/another/name', identity: (await lookAtForbidden(source.root)).identity },
+  ])
+    for (const path of [source.path('hoard'), source.root])
+      t.like(await takeSnapshot(source.order({ path, previous: undefined, forbidden: [root] })), {
+        kind: 'refused',
+        because: 'inside-store',
+      });
+});
+
+test('nothing is asked of a store in the source, for its disk may hang', async t => {
+  const why = whyNoFolderAway();
+  if (why !== undefined) return skip(t, why);
+  const source = new ScratchSource(t);
+  source.write({ 'fine/y': 'y' });
+  mkdirSync(source.path('hoard'));
+  const hoard = await lookAtForbidden(source.path('hoard'));
+  new FolderAway(t, source.path('hoard')).goAway();
+  const signal = AbortSignal.timeout(SCAN_MS_MAX);
+  for (const forbidden of [[hoard], [unseen(source.path('hoard'))]]) {
+    await source.take({ forbidden, crossMounts: true, signal });
+    t.deepEqual(await source.paths(), ['fine', 'fine/y']);
+  }
 });
 
 test('a source that is absent, a file, or empty when it was not, is refused and not taken for empty', async t => {

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { unseen } from '../../src/catalog/forbidden-folder.js';
 import { EVENTS_MAX, FolderWatch, type FolderWatchOptions } from '../../src/daemon/folder-watch.js';
 import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -107,7 +108,10 @@ test('what is left out of the scan is not noticed: excluded, stores and state fo
   mkdirSync(join(root, 'elsewhere'));
   symlinkSync(join(root, 'elsewhere'), at('link'));
   for (const name of ['cache', 'store', 'later']) mkdirSync(at('a', name, 'deep'), { recursive: true });
-  const watch = await begin({ exclude: ['cache/', '*.tmp'], forbidden: [at('a', 'store'), join(root, 'no such')] });
+  const watch = await begin({
+    exclude: ['cache/', '*.tmp'],
+    forbidden: [at('a', 'store'), join(root, 'no such')].map(unseen),
+  });
   t.false(await notices(() => writeFileSync(at('a', 'b', 'x.tmp'), 'x')));
   t.false(await notices(() => writeFileSync(at('a', 'cache', 'deep', 'x'), 'x')));
   t.false(await notices(() => writeFileSync(at('a', 'store', 'deep', 'x'), 'x')));
@@ -176,7 +180,7 @@ test('what is no folder, or is not there, is not watched', async t => {
 test('where the system watches whole trees, what is left out is not noticed either', async t => {
   const { at, begin, notices } = await aFolder(t);
   for (const name of ['cache', 'store']) mkdirSync(at('a', name), { recursive: true });
-  const watch = await begin({ recursive: true, exclude: ['cache/'], forbidden: [at('a', 'store')] });
+  const watch = await begin({ recursive: true, exclude: ['cache/'], forbidden: [unseen(at('a', 'store'))] });
   t.true(await notices(() => writeFileSync(at('a', 'b', 'x'), 'x')));
   t.false(await notices(() => writeFileSync(at('a', 'cache', 'x'), 'x')));
   t.false(await notices(() => writeFileSync(at('a', 'store', 'x'), 'x')));

@@ -60,6 +60,7 @@ const opsOf = (all: readonly Unstamped[], store: StoreId) =>
 test('a store whose disk hangs holds up no other; it is missing after a while, and comes back when its disk answers', async t => {
   const { stores, told: all, alarms, hanging, other, at } = await twoStores(t);
   all.length = 0;
+  const folders = stores.forbidden();
   const answer = hang(t, hanging.path);
   const looking = stores.refresh();
   await until('the other store is measured', () => told(all, 'store', other.id).length > 0);
@@ -71,6 +72,8 @@ test('a store whose disk hangs holds up no other; it is missing after a while, a
     stores.reports().find(({ path }) => path === hanging.path),
     { mounted: false, id: hanging.id },
   );
+  t.deepEqual(stores.forbidden(), folders, 'no scan enters it meanwhile');
+  t.true(folders.every(({ identity }) => identity !== undefined));
   await looking;
   await other.appendHead(source, 1);
   await stores.refresh();

@@ -2,6 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
+import { unseen } from '../../src/catalog/forbidden-folder.js';
 import { type HostId, sourceIdOf } from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { REST_MS_MIN } from '../../src/daemon/change-batch.js';
@@ -31,7 +32,7 @@ function aSource(t: ExecutionContext) {
   const alarms = new CountingAlarms({ log: pino({ level: 'silent' }), wallMs: () => 0 });
   const clock = steadyClock();
   let aheadMs = 0;
-  let forbidden = [join(folder, 'store')];
+  let forbidden = [unseen(join(folder, 'store'))];
   const watch = ({ listed = () => 0 }: { readonly listed?: () => number } = {}) => {
     let due = 0;
     const sourceWatch = new SourceWatch({
@@ -70,7 +71,7 @@ function aSource(t: ExecutionContext) {
     watch,
     begins: () => alarms.begins,
     forbid: (name: string) => {
-      forbidden = [join(path, name)];
+      forbidden = [unseen(join(path, name))];
     },
     codes: () => alarms.list().map(({ code }) => code),
     text: () => alarms.list()[0]?.text ?? '',
