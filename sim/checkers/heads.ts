@@ -4,7 +4,14 @@
  */
 import type { Effect, Input } from '../../src/core/effects.js';
 import { compareEpochs, type Epoch, type LogOp, type LogSegment } from '../../src/core/holdings-log.js';
-import type { HostId, ObjectId, ParcelId, SourceId, StoreId } from '../../src/core/ids.js';
+import {
+  type HostId,
+  type ObjectId,
+  type ParcelId,
+  type SourceId,
+  type StoreId,
+  splitSourceId,
+} from '../../src/core/ids.js';
 import { goesBefore } from '../config-chain.js';
 import type { Happening } from '../happening.js';
 import type { SignedConfig } from '../host-disk.js';
@@ -146,8 +153,12 @@ export class HeadChecker implements Checker {
       throw new Violation('I7', `${what} by a head of another source`);
     const { headSeq, hintedSeq, seenRunMs, unwantedSinceRunMs } = this.#of(by.host);
     const seq = headSeq.get(source) ?? 0;
-    if ((hintedSeq.get(source) ?? 0) > seq || warrant.headSeq < seq)
-      throw new Violation('I7', `${what} by head ${warrant.headSeq}, and it has heard of ${hintedSeq.get(source)}`);
+    // What an origin says after it was revoked, nobody may ever get to see: of it only what members hold durably counts.
+    const { origin } = splitSourceId(source);
+    const isOfMember = by.host.disk.config.members.some(({ host, state }) => host === origin && state !== 'revoked');
+    const hinted = isOfMember ? (hintedSeq.get(source) ?? 0) : 0;
+    if (hinted > seq || warrant.headSeq < seq)
+      throw new Violation('I7', `${what} by head ${warrant.headSeq}, and it has heard of ${hinted}`);
     const head = by.host.disk.heads.get(source);
     for (const snapshot of head?.snapshots ?? []) {
       if (snapshot.refs.has(parcel)) throw new Violation('I7', `${what}, which head ${head?.seq} lists`);
