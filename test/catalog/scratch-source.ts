@@ -97,13 +97,13 @@ export class ScratchSource {
   }
 }
 
-/** Waits until what was just written is older than a tick of the kernel's clock, so that the cache keeps it. */
+/** Waits until whatever was written before is so old that the cache keeps it (50 ms, scan-cache.ts). */
 export async function settle(source: ScratchSource): Promise<void> {
   const probe = join(source.folder, 'probe');
-  const writtenNs = statSync(source.root, { bigint: true }).ctimeNs;
-  for (;;) {
+  const changedNs = (): bigint => {
     writeFileSync(probe, '');
-    if (statSync(probe, { bigint: true }).ctimeNs - writtenNs > 100_000_000n) return;
-    await new Promise(resolve => setImmediate(resolve));
-  }
+    return statSync(probe, { bigint: true }).ctimeNs;
+  };
+  const writtenNs = changedNs();
+  while (changedNs() - writtenNs <= 60_000_000n) await new Promise(resolve => setImmediate(resolve));
 }
