@@ -1,6 +1,7 @@
 /** A source in a temporary folder, with all that a snapshot of it needs; a test states only its difference. */
 import { mkdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Entry } from '../../src/catalog/entry.js';
 import { escapePath } from '../../src/catalog/path-text.js';
 import { ScanCache } from '../../src/catalog/scan-cache.js';
@@ -105,5 +106,5 @@ export async function settle(source: ScratchSource): Promise<void> {
     return statSync(probe, { bigint: true }).ctimeNs;
   };
   const writtenNs = changedNs();
-  while (changedNs() - writtenNs <= 60_000_000n) await new Promise(resolve => setImmediate(resolve));
+  while (changedNs() - writtenNs <= 60_000_000n) await delay(5);
 }
