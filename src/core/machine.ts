@@ -218,7 +218,8 @@ export class Machine {
       isExpiring: row => this.#expiring.isExpiring(row),
       isRelocated: row => this.#relocating.isLeaving(row),
       keepUntilMs: row => this.#relocating.keepUntilMs(row),
-      isPressed: store => this.#fitting.lacksRoom || this.#room.isOver(store),
+      // What finds no room because a disk does not answer has it when that does.
+      isPressed: store => (this.#fitting.lacksRoom && !this.#room.hangsAny()) || this.#room.isOver(store),
     });
     this.#relocating = new Relocating({
       ...shared,

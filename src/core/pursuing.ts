@@ -278,7 +278,8 @@ export class Pursuing {
         this.#ready.remove(row);
         if (verdict.because !== 'no-room') return;
         this.#fitting.lacks(row);
-        this.#of.relocating().considerStuck(row, { copies: count.copies, claims: view.claims });
+        if (!this.#room.hangsAny())
+          this.#of.relocating().considerStuck(row, { copies: count.copies, claims: view.claims });
         return;
       default:
         unreachable(verdict);

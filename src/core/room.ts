@@ -131,6 +131,11 @@ export class Room {
     return true;
   }
 
+  hangsAny(): boolean {
+    for (const own of this.#stores.values()) if (isHanging(own)) return true;
+    return false;
+  }
+
   /** Infinity for one that answers, or is gone. */
   hangsSinceMs(store: StoreId): number {
     return this.#stores.get(store)?.hangsSinceMs ?? Number.POSITIVE_INFINITY;

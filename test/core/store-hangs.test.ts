@@ -115,3 +115,21 @@ test('what was on its way into it comes into another store of the host, and what
     [host.store],
   );
 });
+
+test('that something finds no room in it is no pressure: a surplus waits as it would', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, {}, {}], { copies: 2, timing: { surplusMs: 600_000 } });
+  const [origin, ...holders] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(5_000);
+  world.backUp(origin, [{ bytes: 4 * MIB }]);
+  t.true(world.runUntil(() => holders.every(({ present }) => present.size === 1), 60_000));
+  world.configure({ sources: world.sourcePolicies().map(({ source }) => ({ source, copies: 1 })) });
+  world.run(5_000);
+  for (const host of holders)
+    world.tell(host, { is: 'store-hangs', nowMs: world.nowMs, store: host.store, hangs: true });
+  world.backUp(origin, [{ bytes: 4 * MIB }]);
+  world.run(30_000);
+  // All is looked at anew.
+  world.configure({});
+  world.run(30_000);
+  for (const { removed } of holders) t.deepEqual(removed, []);
+});
