@@ -81,15 +81,14 @@ async function restorableOf(
       onMissing: path => problems.add({ kind: 'failed', path, because: 'its content is on none of these disks' }),
     });
   }
-  const { overwrite = false, keepExisting = false } = options;
-  return fromService(context, { spec: needSpec(spec), target, isShared: overwrite || keepExisting });
+  const { overwrite = false } = options;
+  return fromService(context, { spec: needSpec(spec), target, overwrite });
 }
 
 interface Named {
   readonly spec: string;
   readonly target: string;
-  /** The target may have files of others: nothing is refused for what was begun there. */
-  readonly isShared: boolean;
+  readonly overwrite: boolean;
 }
 
 async function fromService(context: Context, named: Named): Promise<Restorable> {
@@ -115,10 +114,10 @@ async function fromService(context: Context, named: Named): Promise<Restorable> 
 
 /**
  * The restore that was begun in the target, where the spec names the same but no snapshot: the newest may be another one by now, and
- * whoever runs the same command again wants what is missing. Who says what becomes of the files that are there wants the newest.
+ * whoever runs the same command again wants what is missing. Who has what is there replaced wants the newest.
  */
-async function unfinished(context: Context, { spec, target, isShared }: Named): Promise<Resolved | undefined> {
-  if (isShared || NAMES_SNAPSHOT.test(spec)) return undefined;
+async function unfinished(context: Context, { spec, target, overwrite }: Named): Promise<Resolved | undefined> {
+  if (overwrite || NAMES_SNAPSHOT.test(spec)) return undefined;
   const { unfinishedIn } = await import('../catalog/restore-target.js');
   const mark = unfinishedIn(target);
   if (mark === undefined) return undefined;

@@ -131,6 +131,8 @@ test('restore without a snapshot goes on with the one that it began with, though
   }
   const over = await run('photos', '--overwrite', '--dry-run');
   t.deepEqual([over.code, over.err], [0, '']);
+  const kept = await run('photos', '--keep-existing', '--dry-run');
+  t.regex(kept.err, /^going on with photos@abababab/);
   const { code, out, err } = await run('photos');
   t.deepEqual(
     [code, err],
