@@ -25,6 +25,7 @@ import { askFetch, type FetchPart, type FetchRequest } from '../net/fetch-protoc
 import { FetchSessions } from '../net/fetch-session.js';
 import { malformed } from '../net/malformed.js';
 import type { Net } from '../net/net.js';
+import type { Store } from '../store/store.js';
 import type { Clock } from './clock.js';
 import type { DoubtedCopies } from './doubted-copies.js';
 import { Givers } from './givers.js';
@@ -91,10 +92,17 @@ export class BlobSource {
   }
 
   async *content({ parcel, blobs, from }: ContentRequest, signal: AbortSignal): AsyncGenerator<ContentFrame> {
-    const open = new Set<BlobId>();
+    const open = new Set<BlobId>(blobs);
     const received = from === undefined ? undefined : { bytes: from };
-    for (const blob of blobs) if (!(yield* this.#fromHere({ parcel, blob, received }, signal))) open.add(blob);
+    const asked = new Map<BlobId, readonly Store[]>();
+    for (const blob of blobs) {
+      const stores = [...this.#stores.answering()];
+      asked.set(blob, stores);
+      if (yield* this.#fromHere({ parcel, blob, stores, received }, signal)) open.delete(blob);
+    }
     if (open.size > 0) yield* this.#fromPeers(parcel, { open, received, origin: true }, signal);
+    // Of those that did not answer at once; from its beginning, for a peer may have given a part.
+    yield* this.#fromOthersHere({ parcel, open, asked }, signal);
     yield* this.#unavailable(parcel, open);
   }
 
@@ -102,8 +110,27 @@ export class BlobSource {
   async *copies(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
     const open = new Set(blobs);
     yield* this.#fromPeers(parcel, { open, origin: false }, signal);
-    for (const blob of [...open]) if (yield* this.#fromHere({ parcel, blob }, signal)) open.delete(blob);
+    yield* this.#fromOthersHere({ parcel, open, asked: new Map() }, signal);
     yield* this.#unavailable(parcel, open);
+  }
+
+  /** What is open still, from the stores of ours that were not asked for it. */
+  async *#fromOthersHere(
+    {
+      parcel,
+      open,
+      asked,
+    }: {
+      readonly parcel: ParcelId;
+      readonly open: Set<BlobId>;
+      readonly asked: ReadonlyMap<BlobId, readonly Store[]>;
+    },
+    signal: AbortSignal,
+  ): AsyncGenerator<ContentFrame> {
+    for (const blob of [...open]) {
+      const stores = [...this.#stores.stores()].filter(store => asked.get(blob)?.includes(store) !== true);
+      if (yield* this.#fromHere({ parcel, blob, stores }, signal)) open.delete(blob);
+    }
   }
 
   *#unavailable(parcel: ParcelId, open: ReadonlySet<BlobId>): Generator<ContentFrame> {
@@ -218,11 +245,16 @@ export class BlobSource {
     {
       parcel,
       blob,
+      stores,
       received,
-    }: { readonly parcel: ParcelId; readonly blob: BlobId; readonly received?: Received | undefined },
+    }: {
+      readonly parcel: ParcelId;
+      readonly blob: BlobId;
+      readonly stores: readonly Store[];
+      readonly received?: Received | undefined;
+    },
     signal: AbortSignal,
   ): AsyncGenerator<ContentFrame, boolean> {
-    const stores = [...this.#stores.stores()];
     const strays = stores.map(store => ({ id: store.id, openBlob: () => store.openStray(blob) }));
     return contentFromDisks(blob, [...stores, ...strays], {
       received,

@@ -57,8 +57,9 @@ export interface KnownSources {
 
 export async function makeKnownSources(options: KnownSourcesOptions, teardown: Teardown): Promise<KnownSources> {
   const { stateDir, membership, objects, stores, machine, roster, net, running, alarms, tell, log, signal } = options;
-  const here = (): ObjectReader[] => [objects, ...stores.catalogs()];
   const quick = (): ObjectReader[] => [objects, ...[...stores.answering()].map(store => store.objects)];
+  // One that hangs keeps nobody from what another one has.
+  const here = (): ObjectReader[] => [...new Set([...quick(), ...stores.catalogs()])];
   // An object that is no record is nobody's parcel, and then nobody is likelier than another.
   const likely = (id: ObjectId): PeerName[] => {
     const parcel = id as ParcelId;

@@ -29,12 +29,12 @@ async function framesFrom(...stores: readonly unknown[]): Promise<ContentFrame[]
 }
 
 /** What came, and which copies were told to be looked at. */
-async function lookedUp(stores: readonly unknown[], from?: number) {
+async function lookedUp(stores: readonly unknown[], from?: number, hanging: readonly unknown[] = []) {
   const looks: unknown[] = [];
   const source = new BlobSource({
     net: { connected: () => [] },
     machine: { holders: () => [], originOf: () => undefined },
-    stores: { stores: () => stores },
+    stores: { stores: () => [...hanging, ...stores], answering: () => stores },
     roster: {},
     doubted: { look: (copy: unknown) => void looks.push(copy) },
     clock: { nowMs: () => 0, wallMs: () => 0 },
@@ -53,6 +53,22 @@ test('bytes of ours that are not the blob’s are not passed off as it', async t
   const wrong = Buffer.from(right).fill('x');
   t.is(kinds(await framesFrom(giving(wrong))), 'start data unavailable');
   t.is(kinds(await framesFrom(giving(wrong), giving(right))), 'start data start data end');
+});
+
+test('a store that hangs is asked when nobody else gives it, and no other is asked twice', async t => {
+  let asked = 0;
+  const store = giving(right);
+  const hanging = {
+    ...store,
+    openBlob: (id: never) => {
+      asked += 1;
+      return store.openBlob(id);
+    },
+  };
+  t.is(kinds((await lookedUp([giving(right)], undefined, [hanging])).frames), 'start data end');
+  t.is(asked, 0);
+  const wrong = giving(Buffer.from(right).fill('x'));
+  t.is(kinds((await lookedUp([wrong], undefined, [hanging])).frames), 'start data start data end');
 });
 
 test('what counts for nothing in a store of ours is given when none holds the blob rightly', async t => {
