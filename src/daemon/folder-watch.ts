@@ -19,6 +19,7 @@ import { errorCode } from '../catalog/error-code.js';
 import { Exclusion } from '../catalog/exclude.js';
 import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
 import { identityOf } from '../catalog/scan-folder.js';
+import { diskOf } from '../platform/disk.js';
 import { lstat, readdir, realpath, stat } from '../platform/disk-calls.js';
 
 export interface FolderWatchOptions {
@@ -83,6 +84,7 @@ export class FolderWatch {
   /** When it returns, all that changes from now on is told. @throws a system error; the signal's reason */
   static async begin(options: FolderWatchOptions): Promise<FolderWatch> {
     const root = await realpath(Buffer.from(options.path), { encoding: 'buffer' });
+    diskOf(options.path)?.alsoAt(root.toString());
     const folderWatch = new FolderWatch(options, root);
     try {
       await folderWatch.#begin();

@@ -34,6 +34,8 @@ interface SourceDisk {
 export class SourceDisks {
   readonly #options: SourceDisksOptions;
   readonly #sources = new Map<SourceId, SourceDisk>();
+  /** Of all sources that there were: a run of one that has left the policy, or was moved, may still wait there. */
+  readonly #apart = new Set<Disk>();
   readonly #stateFolders: readonly string[];
   readonly #stateDevice: number;
   #stores: readonly string[] = [];
@@ -47,7 +49,7 @@ export class SourceDisks {
     this.#stateFolders = [options.stateDir, realpathSync(options.stateDir)];
     this.#stateDevice = statSync(options.stateDir).dev;
     this.#watch = watchDisks(
-      () => this.#disks(),
+      () => this.#apart,
       () => this.#lookWhichHang(),
     );
     this.#look = setInterval(() => this.#lookAtAll(), LOOK_EVERY_MS);
@@ -88,23 +90,21 @@ export class SourceDisks {
     if (this.#stateFolders.some(folder => isIn(folder, path)) || this.#stores.some(store => isIn(path, store))) return;
     const disk = setApart(path);
     source.disk = disk;
+    this.#apart.add(disk);
     // By a call of its own, which may be the first to hang.
     stat(path).then(
       ({ dev }) => {
         if (dev !== this.#stateDevice) return;
         putBack(disk);
+        this.#apart.delete(disk);
         source.disk = undefined;
       },
       () => {}, // it is missing, or hangs: both are told of by whoever reads there
     );
   }
 
-  *#disks(): Generator<Disk> {
-    for (const { disk } of this.#sources.values()) if (disk !== undefined) yield disk;
-  }
-
   #lookWhichHang(): void {
-    for (const disk of this.#disks()) if (!disk.isGivenUp && disk.hangs(this.#patience)) this.#giveUp(disk);
+    for (const disk of this.#apart) if (!disk.isGivenUp && disk.hangs(this.#patience)) this.#giveUp(disk);
   }
 
   #giveUp(disk: Disk): void {

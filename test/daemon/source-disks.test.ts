@@ -90,6 +90,19 @@ test('a source on a server that is away holds up no other, is missing after a wh
   t.true((await scanned(nas)).some(({ kind }) => kind === 'items'));
 });
 
+test('what waits on the disk of a source that is moved or gone from the policy meanwhile is given up all the same', async t => {
+  const why = whyNoFolderAway();
+  if (why !== undefined) return skip(t, why);
+  const { stateDir, nas, alarms, configure } = aHost(t);
+  writeFileSync(join(nas, 'file'), 'content');
+  new FolderAway(t, nas).goAway();
+  configure(nas);
+  const scanning = t.throwsAsync(scanned(nas), HANGS);
+  configure(join(stateDir, 'elsewhere'));
+  await scanning;
+  t.deepEqual(alarms.list(), []);
+});
+
 test('a scan that its reader leaves waiting hangs nowhere', async t => {
   const { nas } = aHost(t);
   for (let n = 0; n < 3_000; n += 1) writeFileSync(join(nas, `file-${n}`), '');
