@@ -106,7 +106,7 @@ async function aHouse(
       bytesOf: () => bytesOfParcel,
       host: () => awaySinceMs !== undefined && { connected: false, disconnectedAtMs: awaySinceMs },
     },
-    stores: { stores: () => [] },
+    stores: { stores: () => [], answering: () => [] },
     roster: {
       self: self.net.peer,
       peerOf: (host: unknown) => host,
