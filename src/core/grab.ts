@@ -3,7 +3,8 @@
  *
  * Hosts decide alone, from their own view, with no vote and no lock. Every host ranks the candidates for a parcel the
  * same way; the first N ranks start at once and each later rank waits one more turn, so a dead host costs one turn, never
- * a copy. A claim goes before the fetch, so that two hosts that start together see each other in time.
+ * a copy. A claim goes before the fetch, so that two hosts that start together see each other in time; and who ranks later
+ * says its claim a little later, so that most of the time it hears the others' first and says nothing (claimTurnMs).
  *
  * Pure: same view, same verdict. Driven by machine.ts, once when a parcel changes, once before the claim and once more
  * after `claimWait`.
@@ -55,8 +56,10 @@ export interface GrabView {
   readonly lastPlace: boolean;
   /** Until when it is left to faster hosts (leave-to-faster.ts). */
   readonly leftUntilMs: number;
-  /** This host has claimed it, or fetches it. */
+  /** This host is after it: it has reserved the room … */
   readonly claimed: boolean;
+  /** … and has not said so yet: whoever has comes first, whatever its rank. */
+  readonly unsaid: boolean;
   /** Not before this: a failure's back-off. */
   readonly notBeforeMs: number;
 }
@@ -94,6 +97,14 @@ export function rankMaxOf({
   return copiesWanted - 1 + RANKS_AHEAD + 2 * Math.ceil(shortForMs / stepMs);
 }
 
+/** Until the next rank says its claim, in ms: by then this one's has mostly come to everybody, over two hops of a slow network. */
+const CLAIM_TURN_MS = 50;
+/** Nobody holds its claim back by more turns. */
+const CLAIM_TURNS_MAX = 15;
+
+/** How long a host holds a claim back, in ms, for those before it who may be about to say theirs. */
+export const claimTurnMs = (rank: number): number => Math.min(rank, CLAIM_TURNS_MAX) * CLAIM_TURN_MS;
+
 export function decideGrab(view: GrabView): GrabVerdict {
   if (!view.wanted) return { act: 'decline', because: 'not-wanted' };
   if (view.isOrigin) return { act: 'decline', because: 'origin' };
@@ -109,7 +120,10 @@ export function decideGrab(view: GrabView): GrabVerdict {
   if (view.relocated) return { act: 'grab' };
   if (view.claimed) {
     // Second look: those who rank before us and claimed too will do.
-    const enough = view.copies + view.betterClaims >= view.copiesWanted || view.ownDomainBetterClaimed;
+    const { claims, ownDomainClaimed } = view.unsaid
+      ? view
+      : { claims: view.betterClaims, ownDomainClaimed: view.ownDomainBetterClaimed };
+    const enough = view.copies + claims >= view.copiesWanted || ownDomainClaimed;
     return enough ? { act: 'wait', untilMs: Number.POSITIVE_INFINITY, because: 'claimed' } : { act: 'grab' };
   }
   if (view.copies + view.claims >= view.copiesWanted || view.ownDomainClaimed) {

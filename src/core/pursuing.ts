@@ -3,8 +3,9 @@
  * much of it, from whom it fetches, and what follows when that fails.
  *
  * A look decides whether to grab (grab.ts); what may be grabbed waits until there is a budget for it (claim-budget.ts), the
- * most important first (claim-order.ts); a claim is said, looked at once more, and fetched from whoever can be hoped to give
- * most (givers.ts). Room is kept from the claim on until the fetch has ended (I6).
+ * most important first (claim-order.ts); when nobody before this host has said that it claims it, a claim is said, looked at
+ * once more, and fetched from whoever can be hoped to give most (givers.ts). Room is kept from before the claim until the
+ * fetch has ended (I6).
  *
  * Driven by the machine.
  */
@@ -17,7 +18,7 @@ import type { Effect, FetchFailure, Input } from './effects.js';
 import { assert, unreachable } from './fault.js';
 import type { Fitting } from './fitting.js';
 import { Givers } from './givers.js';
-import { decideGrab, type GrabVerdict, type GrabView, rankMaxOf } from './grab.js';
+import { claimTurnMs, decideGrab, type GrabVerdict, type GrabView, rankMaxOf } from './grab.js';
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
 import type { HostId, StoreId } from './ids.js';
@@ -234,10 +235,13 @@ export class Pursuing {
         return;
       }
     }
-    if (pursuit.stage !== 'claimed' || this.#nowMs < pursuit.lookAgainMs) return;
-    const isSentTwice = !pursuit.relocated && this.#isSentTwice(pursuit.source, count, view.betterClaims);
-    if (verdict.act === 'grab' && !isSentTwice) pursuit.stage = 'cleared';
-    else this.#abandon(pursuit);
+    const { stage } = pursuit;
+    if ((stage !== 'unsaid' && stage !== 'claimed') || this.#nowMs < pursuit.lookAgainMs) return;
+    const claims = view.unsaid ? view.claims : view.betterClaims;
+    const isSentTwice = !pursuit.relocated && this.#isSentTwice(pursuit.source, count, claims);
+    if (verdict.act !== 'grab' || isSentTwice) this.#abandon(pursuit);
+    else if (stage === 'claimed') pursuit.stage = 'cleared';
+    else this.#say(pursuit);
   }
 
   /** Its end is not waited for: until then its room is kept, and if it ends with a copy that counts. */
@@ -346,6 +350,7 @@ export class Pursuing {
       lastPlace,
       leftUntilMs: undecided && pursuit === undefined ? this.#leftUntilMs(row) : Number.NEGATIVE_INFINITY,
       claimed: pursuit !== undefined,
+      unsaid: pursuit?.stage === 'unsaid',
       notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
     };
   }
@@ -444,13 +449,13 @@ export class Pursuing {
       return;
     }
     this.#of.relocating().giveRoomBack(row);
-    this.#claim(row, source, false);
+    this.#pursue(row, source, { turnMs: claimTurnMs(view.rank) });
   }
 
-  #claim(row: Row, source: HostId, relocated: boolean): void {
+  /** @param turnMs how long the claim is held back; none is said first of what is `relocated`. */
+  #pursue(row: Row, source: HostId, { turnMs = 0, relocated = false }: { turnMs?: number; relocated?: boolean }): void {
     const place = this.#fitting.placeFor(row);
     assert(place !== undefined, 'a grab without room');
-    const { timing } = this.#configured();
     const pursuit: Pursuit = {
       row,
       store: place.store,
@@ -458,8 +463,8 @@ export class Pursuing {
       reservedBytes: place.needBytes,
       purpose: this.#table.has(row, FLAG.hadCopies) ? 'repair' : 'grab',
       relocated,
-      stage: relocated ? 'cleared' : 'claimed',
-      lookAgainMs: this.#nowMs + timing.claimWaitMs,
+      stage: relocated ? 'cleared' : 'unsaid',
+      lookAgainMs: this.#nowMs + turnMs,
       fetch: undefined,
       from: undefined,
       doneBytes: 0,
@@ -473,9 +478,18 @@ export class Pursuing {
     this.#version += 1;
     this.#budget?.of.spend(source, place.needBytes);
     this.#pursuedBytes += place.needBytes;
+    if (relocated) this.#sayClaim(pursuit);
+    else if (turnMs === 0) this.#say(pursuit);
+    else this.#of.lookAgain(row, pursuit.lookAgainMs);
+    this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + this.#configured().timing.claimMs / 3);
+  }
+
+  /** It is claimed from now on. */
+  #say(pursuit: Pursuit): void {
+    pursuit.stage = 'claimed';
+    pursuit.lookAgainMs = this.#nowMs + this.#configured().timing.claimWaitMs;
     this.#sayClaim(pursuit);
-    this.#of.lookAgain(row, pursuit.lookAgainMs);
-    this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + timing.claimMs / 3);
+    this.#of.lookAgain(pursuit.row, pursuit.lookAgainMs);
   }
 
   /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
@@ -484,7 +498,7 @@ export class Pursuing {
     if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
     if (this.#wanted.originsOf(row).includes(this.#of.self) || this.#fitting.placeFor(row) === undefined) return false;
     this.#of.relocating().giveRoomBack(row);
-    this.#claim(row, this.#givers.best(row) ?? this.#wanted.knownOriginOf(row), true);
+    this.#pursue(row, this.#givers.best(row) ?? this.#wanted.knownOriginOf(row), { relocated: true });
     return true;
   }
 
@@ -502,6 +516,7 @@ export class Pursuing {
     if (this.#pursuits.size === 0) return;
     const moving = [...this.#fetches.values()].filter(({ doneBytes, renewedBytes }) => doneBytes > renewedBytes);
     for (const pursuit of this.#pursuits.values()) {
+      if (pursuit.stage === 'unsaid') continue;
       const moves = pursuit.stage === 'fetching' ? moving.includes(pursuit) : moving.length > 0;
       if (moves) this.#sayClaim(pursuit);
     }
@@ -714,7 +729,7 @@ export class Pursuing {
       this.#ending.set(fetch, pursuit);
       this.#forget(pursuit);
     }
-    this.#voice.withdraw(pursuit.store, this.#table.id(pursuit.row));
+    if (pursuit.stage !== 'unsaid') this.#voice.withdraw(pursuit.store, this.#table.id(pursuit.row));
     this.#of.mark(pursuit.row);
   }
 

@@ -1,14 +1,14 @@
 /**
  * Pursuit: one parcel that this host is after, from the claim to the copy.
  *
- *   claimed --claimWait, second look--> cleared --a slot and a source--> fetching --verified, durable, `add`--> (held)
+ *   unsaid --its turn--> claimed --claimWait, second look--> cleared --a slot and a source--> fetching --verified, durable, `add`--> (held)
  *
- * Room is reserved from the claim on, so that what is used and reserved never exceeds what the store lends.
+ * Room is reserved from the first on, so that what is used and reserved never exceeds what the store lends.
  */
 import type { HostId, StoreId } from './ids.js';
 import type { Row } from './parcel-table.js';
 
-export type PursuitStage = 'claimed' | 'cleared' | 'fetching';
+export type PursuitStage = 'unsaid' | 'claimed' | 'cleared' | 'fetching';
 
 export interface Pursuit {
   readonly row: Row;
@@ -21,8 +21,8 @@ export interface Pursuit {
   stage: PursuitStage;
   /** Who was to give it when it was claimed: its bytes count among those that are claimed from there. */
   readonly source: HostId;
-  /** When the second look is due. */
-  readonly lookAgainMs: number;
+  /** When the next look is due: what is unsaid is said then, what is claimed is cleared. */
+  lookAgainMs: number;
   /** The fetch effect's number, while fetching. */
   fetch: number | undefined;
   from: HostId | undefined;

@@ -1,8 +1,8 @@
 import test from 'ava';
-import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import { decideBoot } from '../../src/core/duplicate.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
+const DEAD_MS = 30 * 60_000;
 const A = { boot: 1, bootId: 'a'.repeat(16) };
 const B = { boot: 2, bootId: 'b'.repeat(16) };
 
@@ -47,7 +47,7 @@ test('the copies of a host that runs twice count for nobody, and it is said', t 
 });
 
 test('of two machines with one number the one that is left counts again, whichever of them it is', t => {
-  const world = new SmallWorld([{}, {}, {}]);
+  const world = new SmallWorld([{}, {}, {}], { timing: { deadMs: DEAD_MS } });
   const [hearer, twice] = world.hosts as [SmallHost, SmallHost];
   world.run(2_000);
   const { boot } = twice.machine.heartbeat();
@@ -63,7 +63,7 @@ test('of two machines with one number the one that is left counts again, whichev
   says('f');
   says('e');
   t.deepEqual(notes(), [true]);
-  for (let passedMs = 0; passedMs < DEFAULT_TIMING.deadMs - 60_000; passedMs += 30_000) {
+  for (let passedMs = 0; passedMs < DEAD_MS - 60_000; passedMs += 30_000) {
     world.run(30_000);
     says('f');
   }

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { decideGrab, type GrabView } from '../../src/core/grab.js';
+import { claimTurnMs, decideGrab, type GrabView } from '../../src/core/grab.js';
 import { law } from '../helpers/law.js';
 
 const view = (change: Partial<GrabView> = {}): GrabView => ({
@@ -17,6 +17,7 @@ const view = (change: Partial<GrabView> = {}): GrabView => ({
   hasSource: true,
   claims: 0,
   betterClaims: 0,
+  unsaid: false,
   ownDomainClaimed: false,
   ownDomainBetterClaimed: false,
   leftToFamily: false,
@@ -77,6 +78,15 @@ test('before claiming, anybody’s claim counts; after claiming, only better-ran
   t.is(decideGrab(view({ claims: 1 })).act, 'grab');
   t.is(decideGrab(view({ claimed: true, claims: 2, betterClaims: 1 })).act, 'grab');
   t.is(decideGrab(view({ claimed: true, claims: 2, betterClaims: 2 })).act, 'wait');
+});
+
+test('who has not said its claim gives way to whoever has, and who ranks later says it later', t => {
+  const own = { claimed: true, unsaid: true, rank: 1 };
+  t.is(decideGrab(view({ ...own, claims: 1 })).act, 'grab');
+  t.is(decideGrab(view({ ...own, claims: 2 })).act, 'wait');
+  t.is(decideGrab(view({ ...own, claims: 1, ownDomainClaimed: true })).act, 'wait');
+  t.deepEqual([0, 1, 2].map(claimTurnMs), [0, 50, 100]);
+  t.is(claimTurnMs(1_000_000), claimTurnMs(15));
 });
 
 test('two hosts of one domain do not both go on', t => {

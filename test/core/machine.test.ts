@@ -75,6 +75,27 @@ test('hosts that do not know of each other’s room yet heed each other’s clai
   t.deepEqual([...new Set(holders)], [2]);
 });
 
+test('where many may take the same, few claim it in vain', t => {
+  const world = new SmallWorld(
+    Array.from({ length: 10 }, () => ({ lentBytes: 600 * MIB })),
+    { rate: 300_000 },
+  );
+  world.run(5_000);
+  const before = world.effects.length;
+  for (const origin of world.hosts) world.backUp(origin, many(30, 8 * MIB));
+  world.run(60 * MINUTE_MS);
+  const copies = 2 * 10 * 30;
+  t.is(
+    world.hosts.reduce((sum, { present }) => sum + present.size, 0),
+    copies,
+  );
+  const withdrawn = world.effects.slice(before).reduce((sum, { effect }) => {
+    const isSaid = effect.do === 'gossip' && effect.message.kind === 'claims';
+    return sum + (isSaid ? effect.message.withdrawn.length : 0);
+  }, 0);
+  t.true(withdrawn < copies / 3, `${withdrawn} claims withdrawn for ${copies} copies`);
+});
+
 test('all views agree in the end', t => {
   const world = new SmallWorld([{}, {}, {}]);
   const parcels = world.backUp(world.hosts[0] as never, many(30));

@@ -66,6 +66,7 @@ export class SmallHost {
   usedBytes = 0;
   up = true;
   receivedBytes = 0;
+  wakeAtMs = Number.POSITIVE_INFINITY;
   readonly lentBytes: number;
 
   constructor({
@@ -400,8 +401,12 @@ export class SmallWorld {
         );
         return;
       case 'wake':
+        host.wakeAtMs = effect.atMs;
         if (effect.atMs !== Number.POSITIVE_INFINITY) {
-          this.#after(Math.max(0, effect.atMs - this.nowMs), () => this.tell(host, { is: 'wake', nowMs: this.nowMs }));
+          // Only the last one that was asked for comes: each is answered by another.
+          this.#after(Math.max(0, effect.atMs - this.nowMs), () => {
+            if (host.wakeAtMs === effect.atMs) this.tell(host, { is: 'wake', nowMs: this.nowMs });
+          });
         }
         return;
       case 'ask-config':
