@@ -97,13 +97,14 @@ export function rankMaxOf({
   return copiesWanted - 1 + RANKS_AHEAD + 2 * Math.ceil(shortForMs / stepMs);
 }
 
-/** Until the next rank says its claim, in ms: by then this one's has mostly come to everybody, over two hops of a slow network. */
-const CLAIM_TURN_MS = 50;
+/** So many ranks say their claims one after the other in one `claimWait`, 50 ms each: mostly a claim has come to everybody by then. */
+const CLAIM_TURNS = 40;
 /** Nobody holds its claim back by more turns. */
 const CLAIM_TURNS_MAX = 15;
 
 /** How long a host holds a claim back, in ms, for those before it who may be about to say theirs. */
-export const claimTurnMs = (rank: number): number => Math.min(rank, CLAIM_TURNS_MAX) * CLAIM_TURN_MS;
+export const claimTurnMs = (rank: number, claimWaitMs: number): number =>
+  (Math.min(rank, CLAIM_TURNS_MAX) * claimWaitMs) / CLAIM_TURNS;
 
 export function decideGrab(view: GrabView): GrabVerdict {
   if (!view.wanted) return { act: 'decline', because: 'not-wanted' };

@@ -16,24 +16,23 @@ import type { Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, FetchFailure, Input } from './effects.js';
 import { assert, unreachable } from './fault.js';
+import { backOffMs, FetchFailures } from './fetch-failures.js';
 import type { Fitting } from './fitting.js';
 import { Givers } from './givers.js';
-import { claimTurnMs, decideGrab, type GrabVerdict, type GrabView, rankMaxOf } from './grab.js';
+import { claimTurnMs, decideGrab, type GrabVerdict, type GrabView } from './grab.js';
+import { GrabLooks } from './grab-looks.js';
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
 import type { HostId, StoreId } from './ids.js';
-import { leaveUntilMs } from './leave-to-faster.js';
 import type { OtherHolders } from './other-holders.js';
 import { Paces } from './paces.js';
 import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
-import { type CopyCount, NO_STANDING, type Placement } from './placement.js';
+import type { CopyCount, Placement } from './placement.js';
 import {
-  BACK_OFF_MS,
   BACK_OFF_MS_MAX,
   FETCHES_MAX,
   FETCHES_OF_SLOW_MAX,
   FETCHES_PER_SOURCE_MAX,
-  HOPELESS_BACK_OFF_MS_MAX,
   NO_ROOM_BACK_OFF_MS,
   PURSUITS_MAX,
   type Pursuit,
@@ -99,13 +98,12 @@ export class Pursuing {
   readonly #of: PursuingContext;
   readonly #table: ParcelTable;
   readonly #hosts: Hosts;
-  readonly #placement: Placement;
   readonly #room: Room;
-  readonly #claims: Claims;
   readonly #voice: Voice;
   readonly #wanted: Wanted;
   readonly #paces: Paces;
   readonly #givers: Givers;
+  readonly #looks: GrabLooks;
   readonly #pursuits = new Map<Row, Pursuit>();
   /** Reserved for them. */
   #pursuedBytes = 0;
@@ -114,7 +112,7 @@ export class Pursuing {
   readonly #ending = new Map<number, Pick<Pursuit, 'store' | 'reservedBytes'>>();
   /** Of each source, how many of the fetches; made anew before fetches start. */
   readonly #load = new Map<HostId, number>();
-  readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
+  readonly #failures = new FetchFailures();
   readonly #fitting: Fitting;
   readonly #ready = new Ready();
   /** What may still be claimed; undefined when it has to be counted anew. */
@@ -136,10 +134,8 @@ export class Pursuing {
     this.#of = context;
     this.#table = context.table;
     this.#hosts = context.hosts;
-    this.#placement = context.placement;
     this.#room = context.room;
     this.#fitting = context.fitting;
-    this.#claims = context.claims;
     this.#voice = context.voice;
     this.#wanted = context.wanted;
     this.#paces = new Paces({
@@ -148,6 +144,15 @@ export class Pursuing {
       fastest: () => this.#hosts.fastestBytesPerS,
     });
     this.#givers = new Givers({ ...context, paces: this.#paces });
+    this.#looks = new GrabLooks({
+      ...context,
+      paces: this.#paces,
+      givers: this.#givers,
+      pursuitOf: row => this.#pursuits.get(row),
+      notBeforeMs: row => this.#failures.untilMs(row),
+      claimedBytes: () => this.#claimedBytes,
+      filledMs: () => this.#filledMs,
+    });
   }
 
   get size(): number {
@@ -207,7 +212,7 @@ export class Pursuing {
     if (count.copies >= copiesWanted) this.#failures.delete(row);
     const pursuit = this.#pursuits.get(row);
     if (pursuit !== undefined) this.#version += 1;
-    const view = this.#grabView(row, count, copiesWanted);
+    const view = this.#looks.at(row, count, copiesWanted);
     const verdict = decideGrab(view);
     if (pursuit !== undefined) this.#reconsider(pursuit, verdict, { count, view });
     else this.#act(row, verdict, { count, view });
@@ -301,88 +306,6 @@ export class Pursuing {
     });
   }
 
-  #grabView(row: Row, count: CopyCount, copiesWanted: number): GrabView {
-    const origins = this.#wanted.originsOf(row);
-    const isOrigin = origins.includes(this.#of.self);
-    const claimants = this.#claims.on(row);
-    const { timing } = this.#configured();
-    const pursuit = this.#pursuits.get(row);
-    const held = this.#heldIn(row) !== undefined;
-    // Ranking asks every host; where the cheaper answers already say no, it is left out.
-    const mayHold = this.#member?.state === 'active' && this.#member.trust === 'trusted' && this.#room.size > 0;
-    const needed = pursuit?.relocated === true || (count.copies < copiesWanted && !count.domainTaken);
-    const undecided = mayHold && !held && !isOrigin && needed;
-    const repair = this.#table.has(row, FLAG.hadCopies);
-    const stepMs = repair ? timing.repairStepMs : timing.stepMs;
-    const lastPlace = repair && count.liveCopies <= 1;
-    const shortSinceMs = this.#table.shortSinceMs(row);
-    const hasSource = undecided && this.#givers.areThere(row);
-    const hasRoom = undecided && this.#fitting.placeFor(row) !== undefined;
-    // Its rank decides when a host begins: not whether one goes on, nor one that cannot begin at all.
-    const rankMax =
-      pursuit !== undefined || lastPlace || !hasRoom
-        ? 0
-        : rankMaxOf({ copiesWanted, stepMs, shortForMs: this.#nowMs - shortSinceMs });
-    const standing = hasSource
-      ? this.#placement.standing(row, origins, copiesWanted, { claimants, copies: count.copies, rankMax })
-      : NO_STANDING;
-    return {
-      nowMs: this.#nowMs,
-      wanted: true,
-      isOrigin,
-      held,
-      copiesWanted,
-      copies: count.copies,
-      relocated: pursuit?.relocated === true,
-      domainTaken: count.domainTaken,
-      mayHold,
-      hasRoom,
-      hasSource,
-      rank: standing.rank,
-      claims: standing.claims,
-      betterClaims: standing.betterClaims,
-      ownDomainClaimed: standing.ownDomainClaimed,
-      ownDomainBetterClaimed: standing.ownDomainBetterClaimed,
-      // A repair is urgent, whoever has most of the bytes.
-      leftToFamily: standing.leftToFamily && !repair,
-      shortSinceMs,
-      stepMs,
-      lastPlace,
-      leftUntilMs: undecided && pursuit === undefined ? this.#leftUntilMs(row) : Number.NEGATIVE_INFINITY,
-      claimed: pursuit !== undefined,
-      unsaid: pursuit?.stage === 'unsaid',
-      notBeforeMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
-    };
-  }
-
-  /** Until when a row is left to hosts with better links. */
-  #leftUntilMs(row: Row): number {
-    const { own } = this.#paces;
-    return leaveUntilMs({
-      shortSinceMs: this.#table.shortSinceMs(row),
-      filledMs: this.#filledMs,
-      bytes: this.#table.bytes(row),
-      claimedBytes: this.#claimedBytes,
-      ownBytesPerS: own,
-      fastestOther: () => this.#fastestTaker(row),
-      backlogBytes: this.#table.shortBytes,
-      togetherBytesPerS: own + this.#hosts.roomyBytesPerS,
-    });
-  }
-
-  /** What the fastest other host that has room for a row would take it in with, in bytes a second. */
-  #fastestTaker(row: Row): number {
-    if (this.#hosts.fastestBytesPerS <= this.#paces.own) return 0;
-    const source = this.#givers.best(row);
-    const given = source === undefined ? 0 : this.#paces.hopedOf(source);
-    let fastest = 0;
-    for (const { host, freeBytes } of this.#of.others.takersOf([row], this.#wanted.originsOf(row))) {
-      if (freeBytes < this.#table.bytes(row)) continue;
-      fastest = Math.max(fastest, this.#hosts.paceBytesPerS(host));
-    }
-    return given === 0 ? fastest : Math.min(fastest, given);
-  }
-
   /** Claimed and not here yet. */
   get #claimedBytes(): number {
     let bytes = this.#pursuedBytes;
@@ -436,7 +359,7 @@ export class Pursuing {
     const copiesWanted = this.#wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#pursuits.has(row)) return;
     const count = this.#of.count(row);
-    const view = this.#grabView(row, count, copiesWanted);
+    const view = this.#looks.at(row, count, copiesWanted);
     const verdict = decideGrab(view);
     const source = this.#givers.best(row);
     if (verdict.act !== 'grab' || source === undefined || this.#isSentTwice(source, count, view.claims)) {
@@ -449,7 +372,7 @@ export class Pursuing {
       return;
     }
     this.#of.relocating().giveRoomBack(row);
-    this.#pursue(row, source, { turnMs: claimTurnMs(view.rank) });
+    this.#pursue(row, source, { turnMs: claimTurnMs(view.rank, this.#configured().timing.claimWaitMs) });
   }
 
   /** @param turnMs how long the claim is held back; none is said first of what is `relocated`. */
@@ -616,7 +539,7 @@ export class Pursuing {
     this.#endFetch(pursuit);
     pursuit.stage = 'cleared';
     this.#version += 1;
-    this.#countFailure(pursuit.row);
+    this.#failures.count(pursuit.row);
     pursuit.tries += 1;
     const { tries } = pursuit;
     if (from !== undefined) {
@@ -689,17 +612,16 @@ export class Pursuing {
 
   /** A host is there again: what it could give is not given up on any more. */
   sourceIsBack(host: HostId): void {
-    for (const [row, failure] of this.#failures) {
+    for (const row of this.#failures.rows()) {
       if (!this.#givers.all(row).includes(host)) continue;
-      failure.untilMs = this.#nowMs;
+      this.#failures.restEnds(row, this.#nowMs);
       this.#of.mark(row);
     }
   }
 
   /** Somebody has a copy: its first one may well have come from the origin. */
   noteTaken(host: HostId, row: Row): void {
-    const failure = this.#failures.get(row);
-    if (failure !== undefined) failure.untilMs = this.#nowMs;
+    this.#failures.restEnds(row, this.#nowMs);
     const source = this.#wanted.originOf(row);
     if (host === this.#of.self || source === undefined) return;
     this.#paces.took(host, { source, bytes: this.#table.bytes(row), nowMs: this.#nowMs });
@@ -708,16 +630,11 @@ export class Pursuing {
   // ------------------------------------------------------------------------------------------------------------- ends
 
   #failed(pursuit: Pursuit, leastMs: number, because: FetchFailure): void {
-    const tries = this.#failures.get(pursuit.row)?.tries ?? 1;
-    const untilMs = this.#nowMs + Math.max(leastMs, this.#of.chance.jitter(restMs(tries, because), 50));
-    this.#failures.set(pursuit.row, { tries, untilMs });
+    const restMs = this.#of.chance.jitter(this.#failures.restMs(pursuit.row, because), 50);
+    const untilMs = this.#nowMs + Math.max(leastMs, restMs);
+    this.#failures.rest(pursuit.row, untilMs);
     this.#abandon(pursuit);
     this.#of.lookAgain(pursuit.row, untilMs);
-  }
-
-  #countFailure(row: Row): void {
-    const tries = (this.#failures.get(row)?.tries ?? 0) + 1;
-    this.#failures.set(row, { tries, untilMs: this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY });
   }
 
   /** Gives a pursuit up: its fetch ends, its claim is withdrawn, then its room is free. What was verified stays for another try. */
@@ -795,14 +712,4 @@ export class Pursuing {
   #heldIn(row: Row): StoreId | undefined {
     return this.#of.heldIn(row);
   }
-}
-
-const backOffMs = (tries: number, mostMs = BACK_OFF_MS_MAX): number =>
-  Math.min(mostMs, BACK_OFF_MS * 2 ** Math.min(tries - 1, 16));
-
-/** What everybody who was asked has refused, as often as one claim asks, rests twice as long each time. */
-function restMs(tries: number, because: FetchFailure): number {
-  if (because === 'gone') return backOffMs(tries, HOPELESS_BACK_OFF_MS_MAX);
-  const claims = Math.ceil(tries / SOURCE_TRIES_MAX);
-  return backOffMs(tries, Math.min(HOPELESS_BACK_OFF_MS_MAX, BACK_OFF_MS_MAX * 2 ** Math.min(claims - 1, 16)));
 }

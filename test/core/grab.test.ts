@@ -85,8 +85,11 @@ test('who has not said its claim gives way to whoever has, and who ranks later s
   t.is(decideGrab(view({ ...own, claims: 1 })).act, 'grab');
   t.is(decideGrab(view({ ...own, claims: 2 })).act, 'wait');
   t.is(decideGrab(view({ ...own, claims: 1, ownDomainClaimed: true })).act, 'wait');
-  t.deepEqual([0, 1, 2].map(claimTurnMs), [0, 50, 100]);
-  t.is(claimTurnMs(1_000_000), claimTurnMs(15));
+  t.deepEqual(
+    [0, 1, 2].map(rank => claimTurnMs(rank, 2_000)),
+    [0, 50, 100],
+  );
+  t.is(claimTurnMs(1_000_000, 2_000), claimTurnMs(15, 2_000));
 });
 
 test('two hosts of one domain do not both go on', t => {

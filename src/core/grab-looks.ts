@@ -1,0 +1,144 @@
+/**
+ * Grab looks: what this host sees of a row that it may take: who else could, who says so, and what it could do itself.
+ *
+ * It only reads; the verdict is grab.ts's. Driven by pursuing.ts.
+ */
+import type { Claims } from './claims.js';
+import type { ClusterConfig, Member } from './cluster-config.js';
+import type { Fitting } from './fitting.js';
+import type { Givers } from './givers.js';
+import { type GrabView, rankMaxOf } from './grab.js';
+import type { Hosts } from './hosts.js';
+import type { HostId, StoreId } from './ids.js';
+import { leaveUntilMs } from './leave-to-faster.js';
+import type { OtherHolders } from './other-holders.js';
+import type { Paces } from './paces.js';
+import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
+import { type CopyCount, NO_STANDING, type Placement } from './placement.js';
+import type { Pursuit } from './pursuit.js';
+import type { Room } from './room.js';
+import type { Wanted } from './wanted.js';
+
+export interface GrabLooksContext {
+  readonly self: HostId;
+  readonly table: ParcelTable;
+  readonly hosts: Hosts;
+  readonly placement: Placement;
+  readonly others: Pick<OtherHolders, 'takersOf'>;
+  readonly room: Pick<Room, 'size'>;
+  readonly fitting: Pick<Fitting, 'placeFor'>;
+  readonly claims: Claims;
+  readonly wanted: Wanted;
+  readonly paces: Paces;
+  readonly givers: Pick<Givers, 'areThere' | 'best'>;
+  readonly nowMs: () => number;
+  readonly config: () => ClusterConfig;
+  /** This host; undefined while it is no member. */
+  readonly member: () => Member | undefined;
+  /** The store of ours that holds the row. */
+  readonly heldIn: (row: Row) => StoreId | undefined;
+  /** How far this host is with the row. */
+  readonly pursuitOf: (row: Row) => Pursuit | undefined;
+  /** Until when the row rests after a failure. */
+  readonly notBeforeMs: (row: Row) => number;
+  /** Claimed and not here yet, of whatever rows. */
+  readonly claimedBytes: () => number;
+  /** When anything that was short last got its copies. */
+  readonly filledMs: () => number;
+}
+
+export class GrabLooks {
+  readonly #of: GrabLooksContext;
+
+  constructor(context: GrabLooksContext) {
+    this.#of = context;
+  }
+
+  /** At a row that is wanted. */
+  at(row: Row, count: CopyCount, copiesWanted: number): GrabView {
+    const { self, table, placement, room, fitting, claims, wanted, givers, config, member } = this.#of;
+    const { heldIn, pursuitOf, notBeforeMs } = this.#of;
+    const nowMs = this.#of.nowMs();
+    const { timing } = config();
+    const pursuit = pursuitOf(row);
+    const origins = wanted.originsOf(row);
+    const isOrigin = origins.includes(self);
+    const claimants = claims.on(row);
+    const held = heldIn(row) !== undefined;
+    // Ranking asks every host; where the cheaper answers already say no, it is left out.
+    const us = member();
+    const mayHold = us?.state === 'active' && us.trust === 'trusted' && room.size > 0;
+    const needed = pursuit?.relocated === true || (count.copies < copiesWanted && !count.domainTaken);
+    const undecided = mayHold && !held && !isOrigin && needed;
+    const repair = table.has(row, FLAG.hadCopies);
+    const stepMs = repair ? timing.repairStepMs : timing.stepMs;
+    const lastPlace = repair && count.liveCopies <= 1;
+    const shortSinceMs = table.shortSinceMs(row);
+    const hasSource = undecided && givers.areThere(row);
+    const hasRoom = undecided && fitting.placeFor(row) !== undefined;
+    // Its rank decides when a host begins: not whether one goes on, nor one that cannot begin at all.
+    const rankMax =
+      pursuit !== undefined || lastPlace || !hasRoom
+        ? 0
+        : rankMaxOf({ copiesWanted, stepMs, shortForMs: nowMs - shortSinceMs });
+    const standing = hasSource
+      ? placement.standing(row, origins, copiesWanted, { claimants, copies: count.copies, rankMax })
+      : NO_STANDING;
+    return {
+      nowMs,
+      wanted: true,
+      isOrigin,
+      held,
+      copiesWanted,
+      copies: count.copies,
+      relocated: pursuit?.relocated === true,
+      domainTaken: count.domainTaken,
+      mayHold,
+      hasRoom,
+      hasSource,
+      rank: standing.rank,
+      claims: standing.claims,
+      betterClaims: standing.betterClaims,
+      ownDomainClaimed: standing.ownDomainClaimed,
+      ownDomainBetterClaimed: standing.ownDomainBetterClaimed,
+      // A repair is urgent, whoever has most of the bytes.
+      leftToFamily: standing.leftToFamily && !repair,
+      shortSinceMs,
+      stepMs,
+      lastPlace,
+      leftUntilMs: undecided && pursuit === undefined ? this.#leftUntilMs(row) : Number.NEGATIVE_INFINITY,
+      claimed: pursuit !== undefined,
+      unsaid: pursuit?.stage === 'unsaid',
+      notBeforeMs: notBeforeMs(row),
+    };
+  }
+
+  /** Until when a row is left to hosts with better links. */
+  #leftUntilMs(row: Row): number {
+    const { table, hosts, paces, filledMs, claimedBytes } = this.#of;
+    return leaveUntilMs({
+      shortSinceMs: table.shortSinceMs(row),
+      filledMs: filledMs(),
+      bytes: table.bytes(row),
+      claimedBytes: claimedBytes(),
+      ownBytesPerS: paces.own,
+      fastestOther: () => this.#fastestTaker(row),
+      backlogBytes: table.shortBytes,
+      togetherBytesPerS: paces.own + hosts.roomyBytesPerS,
+    });
+  }
+
+  /** What the fastest other host that has room for a row would take it in with, in bytes a second. */
+  #fastestTaker(row: Row): number {
+    const { table, hosts, others, wanted, paces, givers } = this.#of;
+    if (hosts.fastestBytesPerS <= paces.own) return 0;
+    const source = givers.best(row);
+    const given = source === undefined ? 0 : paces.hopedOf(source);
+    let fastest = 0;
+    for (const { host, freeBytes } of others.takersOf([row], wanted.originsOf(row))) {
+      if (freeBytes < table.bytes(row)) continue;
+      fastest = Math.max(fastest, hosts.paceBytesPerS(host));
+    }
+    return given === 0 ? fastest : Math.min(fastest, given);
+  }
+}
