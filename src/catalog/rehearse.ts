@@ -9,11 +9,13 @@
 import { type BigIntStats, lstatSync } from 'node:fs';
 import type { Entry } from './entry.js';
 import { errorCode } from './error-code.js';
-import { sameTime } from './restore-files.js';
+import { NO_FOLDER_ABOVE, sameTime } from './restore-files.js';
 import { NO_FOLDER_IN_PLACE } from './restore-folders.js';
 import { FOLDER_IN_PLACE, isSymlinkTo } from './restore-symlink.js';
 import { UNMAKEABLE } from './restore-tally.js';
 import type { ExistingFiles } from './restore-target.js';
+
+const SLASH = Buffer.from('/');
 
 /** Hard-linked files that are remembered, some 10 MiB. Of those beyond it each name counts as a file of its own. */
 export const LINKS_KEPT_MAX = 65_536;
@@ -30,18 +32,22 @@ export type Rehearsed =
 export class Rehearsal {
   readonly #existing: ExistingFiles;
   readonly #links = new Set<string>();
+  /** Where there should be a folder and something else stays: with a slash behind it. */
+  #noFolder: Buffer | undefined;
 
   constructor(existing: ExistingFiles) {
     this.#existing = existing;
   }
 
-  /** Entries come in the order in which they would be written. */
+  /** Entries come in the order in which they would be written: what is in a folder right behind it. */
   next(entry: Entry, place: Buffer): Rehearsed {
+    if (this.#isBelow(place)) return { act: 'fail', because: NO_FOLDER_ABOVE };
     const there = found(place);
     switch (entry.kind) {
       case 'directory':
         if (there?.isDirectory()) return { act: 'enter' };
         if (there === undefined || this.#existing === 'overwrite') return { act: 'write', bytes: 0 };
+        this.#noFolder = Buffer.concat([place, SLASH]);
         return { act: 'fail', because: NO_FOLDER_IN_PLACE };
       case 'file':
       case 'symlink':
@@ -51,6 +57,10 @@ export class Rehearsal {
       default:
         return { act: 'fail', because: UNMAKEABLE };
     }
+  }
+
+  #isBelow(place: Buffer): boolean {
+    return this.#noFolder?.equals(place.subarray(0, this.#noFolder.length)) === true;
   }
 
   #writeUnlessRight(

@@ -31,7 +31,7 @@ export interface ContentRequest {
 /**
  * `start`, `data`…, `end` for each blob, one after the other, in any order of blobs. A `start` before the `end` means that
  * what came of the blob so far is void and it begins anew (its holder went away); unless it has `from`, and that is all that
- * is here and has come: then the data goes on there. `unavailable` ends a blob too. The receiver checks the hash; so does
+ * is here and has come: then the data goes on there. `unavailable` ends a blob too. `waiting` may come at any time. The receiver checks the hash; so does
  * the sender, but bytes that cross a process border are checked again. Behind `from` the sender cannot: where the whole is
  * wrong then, the receiver throws all of it away and asks once more, without.
  */
@@ -41,6 +41,8 @@ export type ContentFrame =
   /** 1 byte to `CONTENT_DATA_BYTES_MAX`. Good until the next frame is asked for: the giver may use its memory again. */
   | { readonly kind: 'data'; readonly data: Uint8Array }
   | { readonly kind: 'end' }
+  /** Nobody gives it now; these hosts, by name, were here just now, and are waited for. */
+  | { readonly kind: 'waiting'; readonly hosts: readonly string[] }
   /** `hosts`: switch any of these on, and it can be had. */
   | {
       readonly kind: 'unavailable';

@@ -60,6 +60,7 @@ export interface FilesWork {
   readonly onNotSet: (file: WantedFile, fault: NotSet) => void;
   /** Bytes of content as they come in. */
   readonly onBytes: (bytes: number) => void;
+  readonly onWaiting: (hosts: readonly string[]) => void;
 }
 
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, COPYFILE_EXCL, COPYFILE_FICLONE } = constants;
@@ -156,6 +157,9 @@ export class FileWriter {
             }
             incoming?.discard();
             incoming = undefined;
+            break;
+          case 'waiting':
+            this.#work.onWaiting(frame.hosts);
             break;
           case 'unavailable': {
             const hosts = frame.hosts.length === 0 ? '' : ` (switch on ${frame.hosts.join(' or ')})`;
@@ -543,16 +547,25 @@ function removePart(part: Part): void {
   part.isHandedOn = true;
 }
 
+export const NO_FOLDER_ABOVE = 'what should be a folder above it is something else';
+
 /**
  * Every folder between the target and `path` is a folder, and no symlink. Looked at before each write: a race needs
  * somebody else who may write below the target, and until the end its folders are open to the caller alone.
  */
 export function checkParents(folder: Buffer, path: Buffer): void {
+  const fault = faultAbove(folder, path);
+  if (fault !== undefined) throw new Error(fault);
+}
+
+/** What is wrong with a folder above `path`. */
+export function faultAbove(folder: Buffer, path: Buffer): string | undefined {
   for (let slash = path.indexOf(SLASH); slash >= 0; slash = path.indexOf(SLASH, slash + 1)) {
     const there = lstatSync(below(folder, path.subarray(0, slash)), { throwIfNoEntry: false });
-    if (there === undefined) throw new Error('the folder it lies in could not be made');
-    if (!there.isDirectory()) throw new Error('what should be a folder above it is something else');
+    if (there === undefined) return 'the folder it lies in could not be made';
+    if (!there.isDirectory()) return NO_FOLDER_ABOVE;
   }
+  return undefined;
 }
 
 export const sameTime = (a: bigint, b: bigint): boolean => a - b < MTIME_SAME_NS && b - a < MTIME_SAME_NS;

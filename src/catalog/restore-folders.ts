@@ -8,7 +8,7 @@ import { chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, rename
 import type { Entry } from './entry.js';
 import type { PlacedBelow } from './placed-entries.js';
 import type { PlacedEntry } from './restore-content.js';
-import { checkParents } from './restore-files.js';
+import { checkParents, faultAbove } from './restore-files.js';
 import { type NotSet, setAllButTime, setTime } from './restore-metadata.js';
 import type { OpenFolder } from './restore-names.js';
 import type { RestoreParts } from './restore-parts.js';
@@ -68,9 +68,9 @@ export class RestoreFolders {
   close({ entry, path }: OpenFolder): void {
     if (path.length === 0) return;
     this.#of.tally.guarded(entry, () => {
-      checkParents(this.#of.target.folder, path);
+      // Told in pass 1, both.
+      if (faultAbove(this.#of.target.folder, path) !== undefined) return;
       const place = below(this.#of.target.folder, path);
-      // Told in pass 1.
       if (lstatSync(place, { throwIfNoEntry: false })?.isDirectory() !== true) return;
       this.#set(place, entry);
     });

@@ -58,6 +58,8 @@ export interface RestoreRequest {
   readonly signal: AbortSignal;
   readonly onProblem: (problem: RestoreProblem) => void;
   readonly onProgress: (progress: RestoreProgress) => void;
+  /** These hosts have it and went away just now: it does not go on for a while. */
+  readonly onWaiting: (hosts: readonly string[]) => void;
 }
 
 /** Parcels in the making: enough to hide the latency of fetching, few enough to stay small in memory. */
@@ -161,6 +163,7 @@ class Restore {
         this.#tally.moved(bytes);
         this.#tally.tell();
       },
+      onWaiting: this.#request.onWaiting,
     });
     const running = new Set<Promise<void>>();
     const start = async (parcel: ParcelId, files: readonly WantedFile[]): Promise<void> => {

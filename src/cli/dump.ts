@@ -45,6 +45,7 @@ async function dump(context: Context, spec: string): Promise<ExitCode> {
   let seen = 0;
   for await (const frame of service.content({ parcel: found.parcel, blobs: [blob] }, context.signal)) {
     if (frame.kind === 'start') seen = 0;
+    else if (frame.kind === 'waiting') context.note(`waiting for ${frame.hosts.join(' or ')}, gone just now`);
     else if (frame.kind === 'unavailable') {
       const hosts = frame.hosts.length === 0 ? '' : `; switch on: ${frame.hosts.join(', ')}`;
       throw new ClusterError('UNREACHABLE', `${name}: ${frame.because}${hosts}${soFar(printed)}`, { blame: 'passing' });

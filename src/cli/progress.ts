@@ -34,6 +34,8 @@ export class Progress {
   /** Of the phase. */
   #startMs = performance.now();
   #shownMs = performance.now();
+  /** As last said. */
+  #waiting: string | undefined;
 
   private constructor(context: Context, total: ProgressTotal) {
     this.#context = context;
@@ -88,6 +90,20 @@ export class Progress {
       this.#context.note(
         `${phase}: ${shown} of ${sizeText(this.#total.bytes)}, ${sizeText(rate)}/s${left && `, ${left}`}`,
       );
+  }
+
+  /** A part of it does not go on before one of these hosts is back, or is given up. */
+  wait(hosts: readonly string[]): void {
+    const words = `waiting for ${hosts.join(' or ')}`;
+    if (this.#bar !== undefined) {
+      this.#bar.update({ phase: words });
+      return;
+    }
+    // Of many parcels the same: once.
+    if (words === this.#waiting) return;
+    this.#waiting = words;
+    if (this.#context.json) void this.#context.record({ message_type: 'waiting', hosts });
+    else this.#context.note(`${words}, gone just now`);
   }
 
   /** Also before anything else is printed for good. */

@@ -163,6 +163,7 @@ async function write(
       signal: context.signal,
       onProblem: problem => problems.add(problem),
       onProgress: ({ phase, files, bytes }) => progress.step({ phase, count: files, bytes }),
+      onWaiting: hosts => progress.wait(hosts),
     });
   } finally {
     progress.stop();

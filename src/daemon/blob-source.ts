@@ -141,12 +141,15 @@ export class BlobSource {
       return host === this.#roster.self || (peer !== undefined && connected.has(peer));
     };
     const holders = [...new Set(this.#machine.holders(parcel).map(({ host }) => host))];
-    const named = (hosts: readonly HostId[]): string[] => hosts.map(host => this.#roster.nameOf(host)).sort();
-    const failed = named(holders.filter(isUp));
-    const hosts = named(holders.filter(host => !isUp(host)));
+    const failed = this.#namesOf(holders.filter(isUp));
+    const hosts = this.#namesOf(holders.filter(host => !isUp(host)));
     const but = failed.length === 0 ? '' : `, not even ${failed.join(' or ')}, where it should be`;
     const because = `no host that is up can give it${but}`;
     for (const blob of open) yield { kind: 'unavailable', blob, because, hosts };
+  }
+
+  #namesOf(hosts: readonly HostId[]): string[] {
+    return hosts.map(host => this.#roster.nameOf(host)).sort();
   }
 
   async *#fromPeers(
@@ -164,11 +167,15 @@ export class BlobSource {
       sessions === undefined ? askFetch(this.#net, peer, request, { signal }) : sessions.ask(peer, request, signal);
     const asking: Asking = { parcel, open, ask, begun: this.#begunBefore(parcel, open, received) };
     const isEnough = (round: number): boolean =>
-      open.size === 0 || (round >= ROUNDS && (round >= ROUNDS_MAX || !this.#mayComeBack(parcel, { origin })));
+      open.size === 0 || (round >= ROUNDS && (round >= ROUNDS_MAX || this.#awaited(parcel, { origin }).length === 0));
     let isReadOut = false;
     try {
       for (let round = 0; !isEnough(round); round += 1) {
-        if (round > 0) await pause(Math.min(ROUND_REST_MS * 2 ** (round - 1), ROUND_REST_MS_MAX), signal);
+        if (round > 0) {
+          const hosts = this.#awaited(parcel, { origin });
+          if (hosts.length > 0) yield { kind: 'waiting', hosts: this.#namesOf(hosts) };
+          await pause(Math.min(ROUND_REST_MS * 2 ** (round - 1), ROUND_REST_MS_MAX), signal);
+        }
         let ranks = this.#ranksFor(parcel, { origin });
         for (let tries = 0; tries < BUSY_TRIES_MAX && open.size > 0; tries += 1) {
           const busy = yield* this.#fromRanks(ranks, asking, signal);
@@ -286,12 +293,12 @@ export class BlobSource {
     return isOriginAsked ? [holders, live, others] : [holders, others];
   }
 
-  /** Somebody who may have it is away, and was not a while ago. */
-  #mayComeBack(parcel: ParcelId, { origin: isOriginAsked }: { readonly origin: boolean }): boolean {
-    const hosts = this.#machine.holders(parcel).map(({ host }) => host);
+  /** Who may have it, is away, and was not a while ago. */
+  #awaited(parcel: ParcelId, { origin: isOriginAsked }: { readonly origin: boolean }): readonly HostId[] {
+    const hosts = new Set(this.#machine.holders(parcel).map(({ host }) => host));
     const origin = this.#machine.originOf(parcel);
-    if (isOriginAsked && origin !== undefined) hosts.push(origin);
-    return hosts.some(host => {
+    if (isOriginAsked && origin !== undefined) hosts.add(origin);
+    return [...hosts].filter(host => {
       const view = this.#machine.host(host);
       if (view === undefined || view.connected || view.disconnectedAtMs === undefined) return false;
       return this.#clock.nowMs() - view.disconnectedAtMs < AWAY_MS_MAX;
@@ -306,6 +313,7 @@ export class BlobSource {
     const rest = asking.begun;
     const request = { parcel, blobs: [...open], purpose: 'restore' as const, ...(rest && { ranges: [restOf(rest)] }) };
     let busyMs: number | undefined;
+    let isWrong = false;
     for await (const part of this.#givers.from(peer, ask(peer, request))) {
       switch (part.kind) {
         case 'busy':
@@ -333,7 +341,10 @@ export class BlobSource {
           asking.begun = undefined;
           // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
           if (begun.check?.isRight() === false) {
-            if (rest === undefined) this.#changed(peer, begun.blob);
+            if (rest === undefined) {
+              isWrong = true;
+              this.#changed(peer, begun.blob);
+            }
             break;
           }
           open.delete(begun.blob);
@@ -345,6 +356,7 @@ export class BlobSource {
             yield { kind: 'start', blob, bytes: content.length };
             yield { kind: 'data', data: content };
             if (hashHex(content) !== blob) {
+              isWrong = true;
               this.#changed(peer, blob);
               continue;
             }
@@ -358,6 +370,8 @@ export class BlobSource {
           part satisfies never;
       }
     }
+    // Of its other parcels, too, the next ones have the right bytes more likely.
+    if (isWrong) this.#givers.failed(peer);
     // The rest does not go with what came before it, and nobody knows which of them is wrong: this one is asked for all of it.
     if (rest !== undefined && asking.begun === undefined && open.size > 0) return yield* this.#from(peer, asking);
     return busyMs;

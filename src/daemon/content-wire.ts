@@ -13,12 +13,12 @@ import { CONTENT_DATA_BYTES_MAX, type ContentFrame } from '../catalog/restore-co
 import { bytesOf, hexOf, parseBlobId } from '../core/ids.js';
 import { type ErrorRecord, errorFrom, fromJson, protocolError, toErrorRecord, toJson } from './control-wire.js';
 
-const KINDS = { start: 1, data: 2, end: 3, unavailable: 4, error: 5, over: 6 } as const;
+const KINDS = { start: 1, data: 2, end: 3, unavailable: 4, error: 5, over: 6, waiting: 7 } as const;
 const HEADER_BYTES = 5;
 const BLOB_BYTES = 32;
 /** Of a `start`: the blob, its size, and where the data begins. */
 const START_BYTES = BLOB_BYTES + 8 + 8;
-/** `data` is the largest payload; the others are an id and two sizes, or a sentence. */
+/** `data` is the largest payload; the others are an id and two sizes, a sentence, or names. */
 const PAYLOAD_BYTES_MAX = CONTENT_DATA_BYTES_MAX;
 
 // ── The service's end ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -76,7 +76,8 @@ export function* encodeContentFrame(frame: ContentFrame | ErrorRecord): Generato
     case 'end':
       return yield headerOf(KINDS.end, 0);
     case 'unavailable':
-      return yield* withHeader(KINDS.unavailable, Buffer.from(toJson(frame)));
+    case 'waiting':
+      return yield* withHeader(KINDS[frame.kind], Buffer.from(toJson(frame)));
   }
 }
 
@@ -165,6 +166,7 @@ function contentFrameFrom(kind: number, payload: Buffer): ContentFrame {
     case KINDS.end:
       return { kind: 'end' };
     case KINDS.unavailable:
+    case KINDS.waiting:
       return fromJson(payload.toString()) as ContentFrame;
     case KINDS.error:
       throw errorFrom(fromJson(payload.toString()) as ErrorRecord);

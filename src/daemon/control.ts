@@ -109,6 +109,11 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
           nonce: freshNonce,
           headFrom: (source, sealed) => storeHeads.signed(source, sealed),
           renewHead: (store, source) => storeHeads.renew(store, source),
+          onCatalogUnread: (store, error) =>
+            log.warn(
+              { code: 'CATALOG_UNREAD', store: store.id, err: error },
+              'a scrub could not read what a store keeps of the catalog',
+            ),
         },
         until,
       ),

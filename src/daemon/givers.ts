@@ -5,7 +5,7 @@
  * second one would make nothing faster and cost both their memory (measured with 256 MiB and four hosts on two processors: 9.5 s
  * of CPU instead of 5.8). Where the reader waits for the holder more than the holder for it, the others are asked as well.
  *
- * A holder that failed, or gave nothing until its ask was given up, comes behind all others for a while: each parcel that begins with it
+ * A holder that failed, gave wrong bytes, or gave nothing until its ask was given up, comes behind all others for a while: each parcel that begins with it
  * waits a minute for nothing.
  *
  * Pure but for the clock. Driven by blob-source.ts.
@@ -59,7 +59,7 @@ export class Givers {
     return best;
   }
 
-  /** Its ask ended with an error: others are asked before it. */
+  /** Its ask ended with an error, or brought wrong bytes: others are asked before it. */
   failed(peer: PeerName): void {
     this.#of(peer).lastUntilMs = this.#clock.nowMs() + LAST_MS;
   }

@@ -22,6 +22,8 @@ export interface ScrubOptions {
   readonly nonce: () => Nonce;
   /** `undefined` for what no origin has signed so. */
   readonly headFrom: (source: SourceId, sealed: Uint8Array | undefined) => Head | undefined;
+  /** Its disk may hang, or be gone: what becomes of its parcels says so too. */
+  readonly onCatalogUnread: (store: Store, error: unknown) => void;
   /** Puts the head in force there again, with what it lists. It never rejects. */
   readonly renewHead: (store: Store, source: SourceId) => Promise<void>;
 }
@@ -61,10 +63,10 @@ async function* scrubStore(
 ): AsyncGenerator<void> {
   const { stores, reader, bytesOf, nonce } = options;
   try {
-    report.catalog += await scrubCatalog(store, options, signal);
-  } catch {
+    for await (const damaged of scrubCatalog(store, options, signal)) report.catalog += damaged;
+  } catch (error) {
     signal.throwIfAborted();
-    // Its disk may hang, or be gone: what becomes of its parcels says so too.
+    options.onCatalogUnread(store, error);
     report.unreadCatalogs += 1;
   }
   yield;
@@ -105,20 +107,18 @@ async function* sideBySide(all: readonly AsyncGenerator<void>[]): AsyncGenerator
   }
 }
 
-/** How many of its heads, and of the snapshots and pages that these list, are damaged or gone. */
-async function scrubCatalog(
+/** Of each of its heads: how many of it, and of the snapshots and pages that it lists, are damaged or gone. */
+async function* scrubCatalog(
   store: Store,
   { headFrom, renewHead }: Pick<ScrubOptions, 'headFrom' | 'renewHead'>,
   signal: AbortSignal,
-): Promise<number> {
-  let damaged = 0;
+): AsyncGenerator<number> {
   for (const source of await store.heads()) {
     const head = headFrom(source, await store.head(source));
-    const found = head === undefined ? 1 : await damagedOf(head, store, signal);
-    if (found > 0) await renewHead(store, source);
-    damaged += found;
+    const damaged = head === undefined ? 1 : await damagedOf(head, store, signal);
+    if (damaged > 0) await renewHead(store, source);
+    yield damaged;
   }
-  return damaged;
 }
 
 async function damagedOf(

@@ -108,11 +108,14 @@ class FileThreads {
   }
 }
 
-/** By disk; `undefined`: of all that were not set apart. */
-const threads = new Map<Disk | undefined, FileThreads>();
+/** For as long as somebody knows the disk: the daemon sets one apart, and puts it back, each time that it looks where a folder lies. */
+const threads = new WeakMap<Disk, FileThreads>();
+/** Of all that were not set apart. */
+const shared = new FileThreads(undefined);
 
 function threadsOf(path: string | Uint8Array): FileThreads {
   const disk = diskOf(path);
+  if (disk === undefined) return shared;
   const known = threads.get(disk) ?? new FileThreads(disk);
   threads.set(disk, known);
   return known;

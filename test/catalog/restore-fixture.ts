@@ -172,6 +172,7 @@ export async function restore(
     signal: AbortSignal.timeout(20_000),
     onProblem: problem => problems.push(problem),
     onProgress: () => {},
+    onWaiting: () => {},
     ...changes,
   });
   return { report, problems };

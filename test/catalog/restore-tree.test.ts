@@ -191,6 +191,21 @@ test('a rehearsal counts as the restore does: symlinks that are right, what no r
   t.deepEqual([...rehearsed.problems].sort(byPath), [...restored.problems].sort(byPath));
 });
 
+test('what lies below something that stays where its folder should be fails, in a rehearsal too', async t => {
+  const target = temporaryFolder(t);
+  writeFileSync(join(target, 'd'), 'no folder');
+  const folder = (path: string) => entryOf(path, { kind: 'directory', mode: 0o755 });
+  const list = placed([folder('d'), fileOf('d/a', 'four'), folder('d/e'), fileOf('d/e/b', 'x'), fileOf('d2', 'four')]);
+  const request = { target, list, blobs: new Blobs().add('four').add('x'), existing: 'keep' } as const;
+  const rehearsed = await restore({ ...request, dryRun: true });
+  const restored = await restore(request);
+  t.like(restored.report, { files: 1, folders: 0, failed: 4 });
+  t.deepEqual(rehearsed.report, restored.report);
+  const told = ({ problems }: typeof restored): string[] =>
+    problems.map(({ path, because }) => `${path.toString()}: ${because}`).sort();
+  t.deepEqual(told(rehearsed), told(restored));
+});
+
 test('a rehearsal counts the content of a file with several names once, as the restore does', async t => {
   const target = temporaryFolder(t);
   const link = (path: string) => fileOf(path, 'four', { link: '0000000000000001' });

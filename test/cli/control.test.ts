@@ -369,6 +369,7 @@ const anyFrame: fc.Arbitrary<ContentFrame> = fc.oneof(
     because: fc.string(),
     hosts: fc.array(fc.string()),
   }),
+  fc.record({ kind: fc.constant('waiting' as const), hosts: fc.array(fc.string()) }),
 );
 
 /** Neighbouring data as one: where it is cut says nothing. */

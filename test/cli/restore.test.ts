@@ -82,6 +82,24 @@ test('restore exits 3 when something is unavailable, says which hosts to switch 
   t.deepEqual(readdirSync(target).sort(), ['a', 'b']);
 });
 
+test('restore says whom it waits for, once', async t => {
+  const blobs = new Blobs().add('four').add('five!');
+  const stateDir = await serve(t, {
+    ...served(placed(tree), blobs),
+    async *content(request: ContentRequest, signal: AbortSignal): AsyncGenerator<ContentFrame> {
+      for (const kind of ['waiting', 'waiting'] as const) yield { kind, hosts: ['attic', 'cellar'] };
+      yield* blobs.frames(request, signal);
+    },
+  });
+  const args = ['--state', stateDir, 'restore', 'photos', '--target'];
+  const { code, err } = await cluster([...args, join(temporaryFolder(t), 'out')]);
+  t.is(code, 0);
+  t.deepEqual(err.match(/^waiting.*$/gm), ['waiting for attic or cellar, gone just now']);
+  const { out } = await cluster([...args, join(temporaryFolder(t), 'out'), '--json']);
+  const told = recordsOf(out).filter(({ message_type }) => message_type === 'waiting');
+  t.deepEqual(told, [{ message_type: 'waiting', hosts: ['attic', 'cellar'] }]);
+});
+
 test('restore that is interrupted exits 130 and leaves no half file', async t => {
   const blobs = new Blobs().add('four');
   const midway = new EventEmitter();

@@ -322,6 +322,16 @@ test('who failed is asked after the others, also after those who count for no ho
   t.deepEqual([holder.asked.length, origin.asked.length], [1, 2]);
 });
 
+test('who gave wrong bytes is asked after the others for what comes next, too', async t => {
+  const [one, two] = [smallOf(1), smallOf(2)];
+  const { holders, content } = await aHouse(t, 2, [one, two]);
+  const [first, second] = holders as [Holder, Holder];
+  first.isWrong = true;
+  t.is(await kindsOf(content([one])), 'start data start data end');
+  t.is(await kindsOf(content([two])), 'start data end');
+  t.deepEqual([first.asked.length, second.asked.length], [1, 2]);
+});
+
 test('a holder whose connection broke just now is waited for; one that is away for long is not', async t => {
   const one = smallOf(1);
   const [recently, longAgo] = await Promise.all(
@@ -336,7 +346,7 @@ test('a holder whose connection broke just now is waited for; one that is away f
       return kindsOf(content([one]));
     }),
   );
-  t.deepEqual([recently, longAgo], ['start data end', 'unavailable']);
+  t.deepEqual([recently, longAgo], ['waiting start data end', 'unavailable']);
 });
 
 test('who is up and counts for no holder is asked for what neither the holders nor the origin give', async t => {

@@ -57,6 +57,7 @@ const optionsOf = (
   nonce: () => parseNonce('0f'.repeat(16)),
   headFrom: (_, sealed) => sealed && headFrom(sealed),
   renewHead: async () => undefined,
+  onCatalogUnread: () => undefined,
 });
 
 test('a catalog that is as it should be is read, and nothing is put there again', async t => {
@@ -104,6 +105,30 @@ test('a store that hangs keeps no other from its verdict; of what it holds nothi
   giveUp(new Error('its disk does not answer'));
   for await (const report of reports) last = report;
   t.like(last, { parcels: 6, corrupt: 0, unread: 3, catalog: 0, unreadCatalogs: 1 });
+});
+
+test('a catalog that can be read only so far has what was found counted, and it is told why', async t => {
+  const parts = {
+    id: 'half read',
+    present: () => [],
+    heads: async () => [source, source],
+    head: async () => undefined,
+  };
+  const told: unknown[] = [];
+  let asked = 0;
+  const options: ScrubOptions = {
+    ...optionsOf([parts as unknown as Store]),
+    headFrom: () => {
+      asked += 1;
+      if (asked === 2) throw new Error('a bad sector');
+      return undefined;
+    },
+    onCatalogUnread: ({ id }, error) => void told.push([id, (error as Error).message]),
+  };
+  let last: ScrubReport | undefined;
+  for await (const report of scrub(options, new AbortController().signal)) last = report;
+  t.like(last, { catalog: 1, unreadCatalogs: 1 });
+  t.deepEqual(told, [['half read', 'a bad sector']]);
 });
 
 test('a scrub that is called off says so, however many stores are at it', async t => {
