@@ -8,8 +8,8 @@
 // With 64, fifteen disks may hang at once. A thread that nobody needs takes some 10 KB.
 process.env.UV_THREADPOOL_SIZE ??= '64';
 // V8 begins to mark all of its heap when that has grown by a part, and counts the bytes of buffers to it: with a heap of 40 MB at each 20 MB
-// of buffers that have lived for a tenth of a second. So a transfer was marked for a hundred times, for a third of its CPU. With this
-// the heap may grow to three times its size before; then the limit is that of buffers, 64 MiB more than at the last time. Measured
-// with two copies of 1 GiB in 10,000 files: 42 s of CPU instead of 67, 20 s instead of 29, and a tenth more memory.
+// of buffers that have lived for a tenth of a second. With this the heap may grow to three times its size before; then the limit is that
+// of buffers, 64 MiB more than at the last time. Measured with two copies of 1 GiB in 10,000 files, alternating: each process marks
+// 15 times instead of 80, all take 3 to 17 % less CPU, and each 7 % more memory.
 process.getBuiltinModule('node:v8').setFlagsFromString('--heap-growing-percent=200');
 void import('./main.js');
