@@ -31,9 +31,10 @@ export interface ContentRequest {
 /**
  * `start`, `data`…, `end` for each blob, one after the other, in any order of blobs. A `start` before the `end` means that
  * what came of the blob so far is void and it begins anew (its holder went away); unless it has `from`, and that is all that
- * is here and has come: then the data goes on there. `unavailable` ends a blob too. `waiting` may come at any time. The receiver checks the hash; so does
- * the sender, but bytes that cross a process border are checked again. Behind `from` the sender cannot: where the whole is
- * wrong then, the receiver throws all of it away and asks once more, without.
+ * is here and has come: then the data goes on there. `unavailable` ends a blob too. `waiting` may come at any time.
+ *
+ * The receiver checks the hash; so does the sender, but bytes that cross a process border are checked again. Behind `from` the
+ * sender cannot: where the whole is wrong then, the receiver throws all of it away and asks once more, without.
  */
 export type ContentFrame =
   /** `bytes`: of the whole blob. */

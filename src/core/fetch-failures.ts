@@ -1,6 +1,6 @@
 /**
- * Fetch failures: how often each parcel could not be had, and how long it rests after that: longer each time, for what nobody
- * who is there can give would cost a claim, and word of its end, from every host each time.
+ * Fetch failures: how often each parcel could not be had, and how long it rests after that. Longer each time: each try at what
+ * nobody gives costs a claim, and word of its end, from every host.
  *
  * Driven by pursuing.ts.
  */

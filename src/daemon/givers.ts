@@ -5,8 +5,8 @@
  * second one would make nothing faster and cost both their memory (measured with 256 MiB and four hosts on two processors: 9.5 s
  * of CPU instead of 5.8). Where the reader waits for the holder more than the holder for it, the others are asked as well.
  *
- * A holder that failed, gave wrong bytes, or gave nothing until its ask was given up, comes behind all others for a while: each parcel that begins with it
- * waits a minute for nothing.
+ * A holder that failed, gave wrong bytes, or gave nothing until its ask was given up, comes behind all others for a while: what
+ * begins with it waits for nothing, up to a minute, or comes twice.
  *
  * Pure but for the clock. Driven by blob-source.ts.
  */
