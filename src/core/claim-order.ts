@@ -8,6 +8,9 @@
  * sends it only once. Behind those is what this host leaves to faster ones.
  *
  * Among equals a host begins with those for which it ranks first: so that two who begin at once begin with different ones.
+ *
+ * Before all others comes what tries a disk that refused a write (ceilings.ts), the smaller the sooner: what it then refuses
+ * keeps none waiting but larger ones.
  */
 export interface ClaimOrderView {
   /** The newest snapshot of its source references it. */
@@ -20,6 +23,8 @@ export interface ClaimOrderView {
   readonly bytes: number;
   /** Faster hosts keep its source busy. */
   readonly left: boolean;
+  /** It would lie where a disk has refused a write. */
+  readonly tries: boolean;
 }
 
 const RANKS = 16;
@@ -31,9 +36,10 @@ const CLAIMED = 62;
 const LEFT = 63;
 const STANDINGS = 64;
 
-/** Exact: below 2^51. */
-export function importanceOf({ newest, copies, claims, rank, bytes, left }: ClaimOrderView): number {
+/** Exact: below 2^51; below 0 for what tries a disk. */
+export function importanceOf({ newest, copies, claims, rank, bytes, left, tries }: ClaimOrderView): number {
   const isFirst = copies === 0;
+  if (tries && !(isFirst && left)) return Math.min(bytes, SIZES - 1) - SIZES;
   const standing = isFirst && left ? LEFT : isFirst && claims > 0 ? CLAIMED : Math.min(copies + claims, COUNTED_MAX);
   const size = SIZES - 1 - Math.min(bytes, SIZES - 1);
   return (((newest ? 0 : 1) * STANDINGS + standing) * RANKS + Math.min(rank, RANKS - 1)) * SIZES + size;

@@ -232,7 +232,7 @@ export class Machine {
         this.#holdings.slotsOf(host).some(slot => this.#table.isHeldBy(row, slot) && this.#placement.storeCounts(slot)),
       sayClaim: (row, store) => this.#voice.claim(store, this.#table.id(row), this.#configured().timing.claimMs),
       withdrawClaim: (row, store) => {
-        if (!this.#pursuing.isAfter(row)) this.#voice.withdraw(store, this.#table.id(row));
+        if (!this.#pursuing.claims(row)) this.#voice.withdraw(store, this.#table.id(row));
       },
       reserve: (store, bytes) => this.#room.reserveIfFree(store, bytes),
       release: (store, bytes) => this.#room.release(store, bytes),

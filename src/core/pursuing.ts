@@ -187,6 +187,12 @@ export class Pursuing {
     return this.#pursuits.has(row);
   }
 
+  /** … and has said so. */
+  claims(row: Row): boolean {
+    const stage = this.#pursuits.get(row)?.stage;
+    return stage !== undefined && stage !== 'unsaid';
+  }
+
   /** Claims, fetches and renews what is due, when every row that may have changed was looked at. */
   advance(): void {
     this.#claimReady();
@@ -303,7 +309,13 @@ export class Pursuing {
       rank: view.rank,
       bytes: this.#table.bytes(row),
       left: this.#paces.isLeftToFaster(source, this.#nowMs),
+      tries: this.#room.triesAny && this.#triesDisk(row),
     });
+  }
+
+  #triesDisk(row: Row): boolean {
+    const place = this.#fitting.placeFor(row);
+    return place !== undefined && this.#room.triesWith(place.store, place.needBytes);
   }
 
   /** Claimed and not here yet. */

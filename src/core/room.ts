@@ -97,6 +97,8 @@ export class Room {
     const grew = lentBytes - usedBytes > known.lentBytes - known.usedBytes;
     known.lentBytes = lentBytes;
     known.usedBytes = usedBytes;
+    // What is on its way may be measured already, and be refused yet.
+    if (known.reservedBytes === 0) this.#ceilings.holds(store, usedBytes);
     known.draining = draining;
     const change = Math.abs(weightOf(lentBytes) - known.weightMiB) * 100;
     if (change > known.weightMiB * WEIGHT_CHANGE_PERCENT) {
@@ -154,8 +156,19 @@ export class Room {
   /** What the store lends, as far as its disk goes along. */
   lendableBytes(own: OwnStore): number {
     const { store, lentBytes, usedBytes, reservedBytes } = own;
-    const ceilingBytes = isHanging(own) ? usedBytes + reservedBytes : this.#ceilings.bytesOf(store);
-    return Math.min(lentBytes, ceilingBytes);
+    const heldBytes = usedBytes + reservedBytes;
+    return Math.min(lentBytes, isHanging(own) ? heldBytes : this.#ceilings.bytesOf(store, heldBytes));
+  }
+
+  /** Whether any store is to be tried so. */
+  get triesAny(): boolean {
+    return this.#ceilings.triesAny;
+  }
+
+  /** Whether so much more there would try what its disk refused. */
+  triesWith(store: StoreId, needBytes: number): boolean {
+    const own = this.#stores.get(store);
+    return own !== undefined && this.#ceilings.triesWith(store, own.usedBytes + own.reservedBytes + needBytes);
   }
 
   /** Whether a copy that lies in both should stay in `a`: in what takes parcels, then where more room is left. */

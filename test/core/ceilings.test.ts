@@ -10,19 +10,19 @@ const { leastMs, mostMs } = NO_ROOM_RESTS;
 
 test('of what a disk refused half is believed to fit, and less with each refusal until the time is up', t => {
   const ceilings = new Ceilings();
-  t.is(ceilings.bytesOf(STORE), Number.POSITIVE_INFINITY);
+  t.is(ceilings.bytesOf(STORE, 1_000), Number.POSITIVE_INFINITY);
   ceilings.refused(STORE, { heldBytes: 1_000, neededBytes: 400 }, 5_000);
-  t.is(ceilings.bytesOf(STORE), 1_200);
+  t.is(ceilings.bytesOf(STORE, 1_000), 1_200);
   ceilings.refused(STORE, { heldBytes: 1_100, neededBytes: 101 }, 5_000);
-  t.is(ceilings.bytesOf(STORE), 1_150);
+  t.is(ceilings.bytesOf(STORE, 1_000), 1_150);
   ceilings.refused(STORE, { heldBytes: 1_100, neededBytes: 400 }, 5_000);
-  t.is(ceilings.bytesOf(STORE), 1_150);
-  t.is(ceilings.bytesOf(OTHER), Number.POSITIVE_INFINITY);
+  t.is(ceilings.bytesOf(STORE, 1_000), 1_150);
+  t.is(ceilings.bytesOf(OTHER, 0), Number.POSITIVE_INFINITY);
   t.is(ceilings.dueMs, 5_000 + leastMs);
   t.false(ceilings.lift(5_000 + leastMs - 1));
-  t.is(ceilings.bytesOf(STORE), 1_150);
+  t.is(ceilings.bytesOf(STORE, 1_000), 1_150);
   t.true(ceilings.lift(5_000 + leastMs));
-  t.is(ceilings.bytesOf(STORE), Number.POSITIVE_INFINITY);
+  t.is(ceilings.bytesOf(STORE, 1_150), Number.POSITIVE_INFINITY);
   t.is(ceilings.dueMs, Number.POSITIVE_INFINITY);
 });
 
@@ -45,13 +45,51 @@ test('it lasts twice as long each time, until more lies there than was believed 
   t.is(lasts(), mostMs);
 });
 
+test('when the time is up one parcel at a time tries what is there, until more lies there than was believed to fit', t => {
+  const room = new Room();
+  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 100, draining: false });
+  t.true(room.reserveIfFree(STORE, 400));
+  room.release(STORE, 400);
+  room.refused(STORE, 400, 5_000);
+  t.false(room.triesAny);
+  room.liftCeilings(5_000 + leastMs);
+  t.true(room.triesAny);
+  // What was believed to fit, 300 in all, tries nothing.
+  t.false(room.triesWith(STORE, 200));
+  t.true(room.reserveIfFree(STORE, 200));
+  t.true(room.triesWith(STORE, 1));
+  t.true(room.reserveIfFree(STORE, 250));
+  t.false(room.reserveIfFree(STORE, 1), 'one is tried already');
+  room.release(STORE, 250);
+  t.true(room.reserveIfFree(STORE, 250), 'it failed for another reason');
+  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 301, draining: false });
+  t.true(room.triesAny, 'what is on its way may be refused yet');
+  room.release(STORE, 250);
+  room.used(STORE, 350);
+  t.false(room.triesAny);
+  t.true(room.reserveIfFree(STORE, 250));
+  t.true(room.reserveIfFree(STORE, 150));
+});
+
+test('a store that was measured to hold more than was believed to fit is tried no more', t => {
+  const room = new Room();
+  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 100, draining: false });
+  room.refused(STORE, 400, 5_000);
+  room.liftCeilings(5_000 + leastMs);
+  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 300, draining: false });
+  t.true(room.triesAny);
+  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 301, draining: false });
+  t.false(room.triesAny);
+  t.deepEqual(room.roomiest(), { store: STORE, freeBytes: 699 });
+});
+
 test('each store has its own time', t => {
   const ceilings = new Ceilings();
   ceilings.refused(STORE, { heldBytes: 0, neededBytes: 10 }, 0);
   ceilings.refused(OTHER, { heldBytes: 0, neededBytes: 10 }, 1_000);
   ceilings.lift(leastMs);
-  t.is(ceilings.bytesOf(STORE), Number.POSITIVE_INFINITY);
-  t.is(ceilings.bytesOf(OTHER), 5);
+  t.is(ceilings.bytesOf(STORE, 0), Number.POSITIVE_INFINITY);
+  t.is(ceilings.bytesOf(OTHER, 0), 5);
   t.is(ceilings.dueMs, leastMs + 1_000);
 });
 

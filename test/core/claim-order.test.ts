@@ -8,11 +8,15 @@ const view = (changes: Partial<ClaimOrderView> = {}): ClaimOrderView => ({
   rank: 0,
   bytes: 1_000,
   left: false,
+  tries: false,
   ...changes,
 });
 
 test('each comes before the next', t => {
   const order: readonly ClaimOrderView[] = [
+    view({ tries: true, newest: false, copies: 1, bytes: 10 }),
+    view({ tries: true, bytes: 1_000 }),
+    view({ tries: true, copies: 1, left: true, bytes: 2 ** 39 }),
     view({ bytes: 2_000 }),
     view(),
     view({ rank: 1, bytes: 5_000 }),
@@ -21,7 +25,7 @@ test('each comes before the next', t => {
     view({ copies: 1, claims: 1 }),
     view({ copies: 2, claims: 1 }),
     view({ claims: 1 }),
-    view({ left: true }),
+    view({ left: true, tries: true }),
     view({ newest: false }),
   ];
   const importances = order.map(importanceOf);
