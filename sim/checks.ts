@@ -48,14 +48,14 @@ export const viewsAgree: Check = world => {
   for (const { source } of world.config.sources) {
     const newest = world.newestHead(source);
     for (const { machine, host } of running) {
-      const seen = machine.head(source);
+      const seen = machine.known.head(source);
       if (seen?.hash !== newest?.hash) return `h${host.number} sees head ${seen?.seq} of ${source}, not ${newest?.seq}`;
     }
   }
   for (const { host: owner } of running) {
     for (const store of owner.stores) {
       for (const { machine, host } of running) {
-        const read = [...machine.positions()].find(
+        const read = [...machine.known.positions()].find(
           ({ host: of, position }) => of === owner.id && position.store === store.id,
         );
         if (read?.position.digest === store.log.digestAt(store.log.seq)) continue;
@@ -69,7 +69,7 @@ export const viewsAgree: Check = world => {
 /** Nobody fetches, claims or tries to drop anything. */
 export const nothingIsPending: Check = world => {
   for (const { running, number } of world.hosts) {
-    const pending = running?.machine.pending();
+    const pending = running?.machine.known.pending();
     if (pending === undefined) continue;
     const busy = Object.entries(pending).filter(([, count]) => count > 0);
     if (busy.length > 0) return `h${number} has ${busy.map(([what, count]) => `${count} ${what}`).join(', ')}`;

@@ -45,7 +45,7 @@ export class HeadKeeping {
   /** A head from a peer, or our own. */
   offer(head: HeadModel): void {
     const { source } = head;
-    if (this.#of.machine.copiesWanted(source) === undefined) return;
+    if (this.#of.machine.known.copiesWanted(source) === undefined) return;
     const best = this.#writing.get(source) ?? this.get(source);
     if (best !== undefined && !replaces(head, best)) return;
     const isWriting = this.#writing.has(source);

@@ -151,7 +151,7 @@ export class Removing {
   }
 
   answerAudit({ nonce, parcel }: AuditQuestion, reply: (answer: AuditAnswer) => void): void {
-    const id = this.#of.machine.storeOf(parcel);
+    const id = this.#of.machine.known.storeOf(parcel);
     if (id === undefined) reply({ answer: 'deny', because: 'absent' });
     else this.#read(id, parcel, (file, store) => reply(this.#audited({ nonce, parcel }, file, store)));
   }

@@ -371,7 +371,7 @@ export class Service implements Running {
   }
 
   promisedBytes(store: StoreDisk): number {
-    return store.usedBytes - this.#fetching.landedBytes(store) + this.machine.reservedBytes(store.id);
+    return store.usedBytes - this.#fetching.landedBytes(store) + this.machine.known.reservedBytes(store.id);
   }
 
   mountedStores(): IterableIterator<StoreDisk> {
@@ -422,13 +422,13 @@ export class Service implements Running {
   /** The latest start of a host that was heard of, by gossip or over a stream. */
   #startOf(host: HostId): Start | undefined {
     const gossiped = this.host.disk.frames.get(host);
-    const told = this.machine.startOf(host);
+    const told = this.machine.known.startOf(host);
     return told !== undefined && told.boot > (gossiped?.boot ?? 0) ? told : gossiped;
   }
 
   #knownPositions(): StateQuestion['logs'] {
     const positions = new Map<StoreId, ReturnType<StoreLog['positionAt']>>();
-    for (const { position } of this.machine.positions()) positions.set(position.store, position);
+    for (const { position } of this.machine.known.positions()) positions.set(position.store, position);
     return positions;
   }
 
@@ -476,7 +476,7 @@ export class Service implements Running {
     const yours: StateAnswer['yours'][number][] = [];
     for (const { log, seq } of this.host.disk.archive.values()) {
       if (log.host === from) yours.push(log.positionAt(seq));
-      else if (log.host !== this.host.id && this.machine.host(log.host)?.connected === false) {
+      else if (log.host !== this.host.id && this.machine.known.host(log.host)?.connected === false) {
         // Of a writer that is there itself, only its own word counts.
         const known = logs.get(log.store);
         if (known !== undefined && compareEpochs(known.epoch, log.epoch) > 0) continue;

@@ -43,8 +43,8 @@ export class Serving {
     const { machine } = this.#of;
     const verdict = decideServe({
       purpose,
-      copiesWanted: machine.wantedCopies(parcel),
-      copies: machine.copies(parcel),
+      copiesWanted: machine.known.wantedCopies(parcel),
+      copies: machine.known.copies(parcel),
       othersFetching: this.#othersFetching(parcel, asker),
       served: this.#served,
     });
@@ -69,7 +69,7 @@ export class Serving {
   #othersFetching(parcel: ParcelId, asker: HostId): number {
     const fetchers = this.#fetchers.get(parcel);
     if (fetchers === undefined) return 0;
-    const holders = new Set(this.#of.machine.holders(parcel).map(({ host }) => host));
+    const holders = new Set(this.#of.machine.known.holders(parcel).map(({ host }) => host));
     let others = 0;
     for (const [host, untilMs] of fetchers) {
       if (untilMs <= this.#of.nowMs) fetchers.delete(host);

@@ -164,7 +164,7 @@ const everybodyIsHeard: Check = world => {
   const running = world.hosts.flatMap(({ id, running }) => (active.has(id) ? (running ?? []) : []));
   for (const by of running) {
     for (const of of running) {
-      if (by.machine.host(of.host.id)?.isSetAside === true)
+      if (by.machine.known.host(of.host.id)?.isSetAside === true)
         return `h${by.host.number} takes h${of.host.number} for one of two machines with one identity`;
       const heard = by.host.disk.frames.get(of.host.id);
       if (heard === undefined || heard.boot < of.boot || heard.bootId === of.bootId) continue;

@@ -31,8 +31,10 @@ export class StateHash {
   link(): void {
     for (const { running, number } of this.#world.hosts) {
       if (running === undefined) continue;
-      const pending = Object.values(running.machine.pending()).join();
-      const positions = [...running.machine.positions()].map(({ position }) => position.digest.slice(0, 16)).join();
+      const pending = Object.values(running.machine.known.pending()).join();
+      const positions = [...running.machine.known.positions()]
+        .map(({ position }) => position.digest.slice(0, 16))
+        .join();
       this.#mix(`${number} ${running.nowMs} ${pending} ${positions} ${running.machine.heartbeat().headsDigest}`);
     }
     this.#links.push(this.#hash);

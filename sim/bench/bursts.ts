@@ -42,7 +42,7 @@ export function wastedByBursts({
   }
   // The slowest link takes its time.
   const untilMs = world.nowMs + 30 * MINUTE_MS;
-  const isBusy = (): boolean => world.hosts.some(({ running }) => (running?.machine.pending().fetches ?? 0) > 0);
+  const isBusy = (): boolean => world.hosts.some(({ running }) => (running?.machine.known.pending().fetches ?? 0) > 0);
   while ((watch.short > 0 || isBusy()) && world.nowMs < untilMs) world.run(MINUTE_MS);
   const wantedBytes = COPIES * bursts * FILES_PER_BURST * FILE_BYTES;
   return (world.counts.receivedBytes - wantedBytes) / wantedBytes;

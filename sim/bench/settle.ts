@@ -79,7 +79,7 @@ export function settleFromNothing({
   while (watch.short > 0 && world.step(limitMs));
   const seconds = (world.nowMs - startMs) / SECOND_MS;
   // What is still on its way then is waste.
-  while (world.hosts.some(({ running }) => (running?.machine.pending().fetches ?? 0) > 0)) world.run(SECOND_MS);
+  while (world.hosts.some(({ running }) => (running?.machine.known.pending().fetches ?? 0) > 0)) world.run(SECOND_MS);
   const { receivedBytes } = world.counts;
   return {
     seconds,

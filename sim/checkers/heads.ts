@@ -205,7 +205,7 @@ export class HeadChecker implements Checker {
   #checkEpoch(by: Running, { host, store }: Told): void {
     const epochs = this.#epochs.get(by) ?? new Map<StoreId, Epoch>();
     this.#epochs.set(by, epochs);
-    for (const { host: of, position } of by.machine.positions()) {
+    for (const { host: of, position } of by.machine.known.positions()) {
       if (of !== host || position.store !== store) continue;
       const before = epochs.get(store);
       if (before !== undefined && compareEpochs(position.epoch, before) < 0)
@@ -216,9 +216,9 @@ export class HeadChecker implements Checker {
 
   #checkCount(by: Running, parcel: ParcelId): void {
     const source = this.#world.catalog.parcel(parcel)?.source;
-    const head = source === undefined ? undefined : by.machine.head(source);
+    const head = source === undefined ? undefined : by.machine.known.head(source);
     if (source === undefined || head === undefined) return;
-    const counted = by.machine.copies(parcel, head.seq);
+    const counted = by.machine.known.copies(parcel, head.seq);
     if (counted === 0) return;
     const domains = new Set<string>();
     for (const [host, seq] of this.#said.get(source) ?? []) {

@@ -93,7 +93,7 @@ export class WordChecker implements Checker {
   /** No store is promised beyond what it lends; and what was cut below what it holds is promised nothing more. */
   #promises(by: Running): void {
     for (const store of by.mountedStores()) {
-      const reserved = by.machine.reservedBytes(store.id);
+      const reserved = by.machine.known.reservedBytes(store.id);
       if (reserved < 0) throw new Violation('I6', `h${by.host.number} has given back more room than it kept`);
       const before = this.#reserved.get(store) ?? 0;
       this.#reserved.set(store, reserved);
@@ -134,7 +134,7 @@ export class WordChecker implements Checker {
   /** Copies count at active, trusted members only. */
   #countsMembers(by: Running): void {
     for (const { parcel } of this.#world.listed()) {
-      for (const { host, counts } of by.machine.holders(parcel.ref.id)) {
+      for (const { host, counts } of by.machine.known.holders(parcel.ref.id)) {
         const member = counts ? memberOf(by, host) : undefined;
         if (counts && (member?.state !== 'active' || member.trust !== 'trusted'))
           throw new Violation('I8', `h${by.host.number} counts a copy at a stranger`);

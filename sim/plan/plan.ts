@@ -259,7 +259,7 @@ class Plan {
 
   #isBusy(): boolean {
     if (this.#watch.short > 0 || this.#watch.over > 0) return true;
-    return this.#world.hosts.some(({ running }) => (running?.machine.pending().fetches ?? 0) > 0);
+    return this.#world.hosts.some(({ running }) => (running?.machine.known.pending().fetches ?? 0) > 0);
   }
 
   #noteWorst(): void {

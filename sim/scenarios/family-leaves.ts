@@ -33,7 +33,7 @@ export function run(world: World): void {
 
   world.snapshot(origin, source, () => [first, catalog.snapshot(source, [newer], 0)]);
   world.eventually(
-    () => (host.running?.machine.pending().pursuits === 1 ? undefined : 'the newer one is not claimed'),
+    () => (host.running?.machine.known.pending().pursuits === 1 ? undefined : 'the newer one is not claimed'),
     {
       withinMs: 20 * MINUTE_MS,
     },

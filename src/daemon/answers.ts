@@ -12,7 +12,7 @@ import { parseSourceSpec } from '../catalog/source-spec.js';
 import { walkReadable } from '../catalog/walk-readable.js';
 import { ClusterError } from '../core/fault.js';
 import type { HostId, ObjectId, SourceId } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
+import type { Known } from '../core/known.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Membership } from '../membership/membership.js';
 import type { KnownPeer } from '../net/net.js';
@@ -80,7 +80,7 @@ const RESOLVED_MAX = 1_000;
 
 export interface AnswersOptions {
   readonly membership: Membership;
-  readonly machine: Machine;
+  readonly known: Known;
   readonly catalog: CatalogKeeper;
   /** Records too: from here or from whoever has them. */
   readonly objects: ObjectReader;

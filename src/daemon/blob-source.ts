@@ -20,7 +20,7 @@ import type { ByteRange } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import type { BlobId, HostId, ParcelId, PeerName } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
+import type { Known } from '../core/known.js';
 import { askFetch, type FetchPart, type FetchRequest } from '../net/fetch-protocol.js';
 import { FetchSessions } from '../net/fetch-session.js';
 import { malformed } from '../net/malformed.js';
@@ -54,7 +54,7 @@ type Ranks = readonly Set<PeerName>[];
 
 export class BlobSource {
   readonly #net: Net;
-  readonly #machine: Machine;
+  readonly #known: Pick<Known, 'bytesOf' | 'holders' | 'host' | 'originOf'>;
   readonly #stores: OwnStores;
   readonly #roster: Roster;
   readonly #doubted: Pick<DoubtedCopies, 'look'>;
@@ -66,7 +66,7 @@ export class BlobSource {
 
   constructor({
     net,
-    machine,
+    known,
     stores,
     roster,
     doubted,
@@ -74,7 +74,7 @@ export class BlobSource {
     log,
   }: {
     readonly net: Net;
-    readonly machine: Machine;
+    readonly known: Pick<Known, 'bytesOf' | 'holders' | 'host' | 'originOf'>;
     readonly stores: OwnStores;
     readonly roster: Roster;
     readonly doubted: Pick<DoubtedCopies, 'look'>;
@@ -82,7 +82,7 @@ export class BlobSource {
     readonly log: Logger;
   }) {
     this.#net = net;
-    this.#machine = machine;
+    this.#known = known;
     this.#stores = stores;
     this.#roster = roster;
     this.#doubted = doubted;
@@ -140,7 +140,7 @@ export class BlobSource {
       const peer = this.#roster.peerOf(host);
       return host === this.#roster.self || (peer !== undefined && connected.has(peer));
     };
-    const holders = [...new Set(this.#machine.holders(parcel).map(({ host }) => host))];
+    const holders = [...new Set(this.#known.holders(parcel).map(({ host }) => host))];
     const failed = this.#namesOf(holders.filter(isUp));
     const hosts = this.#namesOf(holders.filter(host => !isUp(host)));
     const but = failed.length === 0 ? '' : `, not even ${failed.join(' or ')}, where it should be`;
@@ -196,7 +196,7 @@ export class BlobSource {
   #begunBefore(parcel: ParcelId, open: ReadonlySet<BlobId>, received: Received | undefined): Begun | undefined {
     const [blob] = open;
     if (received === undefined || blob === undefined) return undefined;
-    const bytes = this.#machine.bytesOf(parcel);
+    const bytes = this.#known.bytesOf(parcel);
     if (bytes === undefined || received.bytes >= bytes) return undefined;
     return { blob, bytes, passedBytes: received.bytes, check: undefined };
   }
@@ -286,8 +286,8 @@ export class BlobSource {
     const left = new Set(this.#net.connected());
     const take = (hosts: readonly HostId[]): Set<PeerName> =>
       new Set(hosts.flatMap(host => this.#roster.peerOf(host) ?? []).filter(peer => left.delete(peer)));
-    const holders = take(this.#machine.holders(parcel).map(({ host }) => host));
-    const origin = this.#machine.originOf(parcel);
+    const holders = take(this.#known.holders(parcel).map(({ host }) => host));
+    const origin = this.#known.originOf(parcel);
     const live = take(origin === undefined ? [] : [origin]);
     const others = new Set([...left].filter(peer => this.#roster.isTrusted(peer)));
     return isOriginAsked ? [holders, live, others] : [holders, others];
@@ -295,11 +295,11 @@ export class BlobSource {
 
   /** Who may have it, is away, and was not a while ago. */
   #awaited(parcel: ParcelId, { origin: isOriginAsked }: { readonly origin: boolean }): readonly HostId[] {
-    const hosts = new Set(this.#machine.holders(parcel).map(({ host }) => host));
-    const origin = this.#machine.originOf(parcel);
+    const hosts = new Set(this.#known.holders(parcel).map(({ host }) => host));
+    const origin = this.#known.originOf(parcel);
     if (isOriginAsked && origin !== undefined) hosts.add(origin);
     return [...hosts].filter(host => {
-      const view = this.#machine.host(host);
+      const view = this.#known.host(host);
       if (view === undefined || view.connected || view.disconnectedAtMs === undefined) return false;
       return this.#clock.nowMs() - view.disconnectedAtMs < AWAY_MS_MAX;
     });
@@ -309,7 +309,7 @@ export class BlobSource {
     const { parcel, open, ask } = asking;
     // A range beyond its end would be an offence of ours: a size that somebody made up is not asked with. What is not alone in its
     // parcel is small, and is begun anew.
-    if (asking.begun?.bytes !== this.#machine.bytesOf(parcel)) giveUp(asking);
+    if (asking.begun?.bytes !== this.#known.bytesOf(parcel)) giveUp(asking);
     const rest = asking.begun;
     const request = { parcel, blobs: [...open], purpose: 'restore' as const, ...(rest && { ranges: [restOf(rest)] }) };
     let busyMs: number | undefined;

@@ -6,7 +6,7 @@
  */
 import { ClusterError } from '../core/fault.js';
 import { splitSourceId } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
+import type { Known } from '../core/known.js';
 import type { PolicyApplied } from '../membership/admin.js';
 import type { Configuration } from '../membership/configuration.js';
 import type { Membership } from '../membership/membership.js';
@@ -28,7 +28,7 @@ import type {
 export interface ConfiguringOptions {
   readonly membership: Membership;
   readonly roster: Roster;
-  readonly machine: Machine;
+  readonly known: Pick<Known, 'without'>;
   readonly catalog: CatalogKeeper;
   /** Where this host listens. */
   readonly addresses: () => readonly string[];
@@ -89,9 +89,9 @@ export class Configuring {
   }
 
   async revoke({ host: name, yes }: RevokeRequest): Promise<ConfigReport> {
-    const { membership, roster, machine, catalog } = this.#options;
+    const { membership, roster, known, catalog } = this.#options;
     const host = roster.named(name)?.host;
-    if (host !== undefined && !yes) this.#demandYesToLose(name, machine.without(host));
+    if (host !== undefined && !yes) this.#demandYesToLose(name, known.without(host));
     const heads = [...catalog.heads()]
       .filter(({ head }) => splitSourceId(head.source).origin === host)
       .map(({ head, hash }) => ({ source: head.source, seq: head.seq, hash }));

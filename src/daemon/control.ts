@@ -62,16 +62,16 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
   const { doubted, dropper } = copies;
   const loopDelay = new LoopDelay();
   teardown.defer(() => loopDelay.stop());
-  const blobs = new BlobSource({ net, machine, stores, roster, doubted, clock, log });
+  const blobs = new BlobSource({ net, known: machine.known, stores, roster, doubted, clock, log });
   const tried: DrillOptions = {
     objects: finder,
     record: async (parcel, until) => {
-      const source = machine.originOf(parcel);
+      const source = machine.known.originOf(parcel);
       const fromOthers = await finder.fromOthers(parcel, until, source && roster.peerOf(source));
       return fromOthers ?? passingOver(stores.catalogs(), parcel, log);
     },
     copies: (parcel, wanted, until) => blobs.copies(parcel, wanted, until),
-    holders: parcel => [...new Set(machine.holders(parcel).map(({ host }) => roster.nameOf(host)))].sort(),
+    holders: parcel => [...new Set(machine.known.holders(parcel).map(({ host }) => roster.nameOf(host)))].sort(),
     below: count => randomInt(count),
   };
   const drillFrom: SelfTestOptions['drill'] = (snapshot, most, until) => drill(tried, snapshot, most, until);
@@ -80,7 +80,8 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
     newestProtected: (source, until) =>
       protections.newestProtected(source, catalog.get(source)?.head.snapshots ?? [], until),
     drill: drillFrom,
-    hasReachableHolder: parcel => machine.holders(parcel).some(({ host }) => host !== roster.self && isReachable(host)),
+    hasReachableHolder: parcel =>
+      machine.known.holders(parcel).some(({ host }) => host !== roster.self && isReachable(host)),
     nameOf: source => roster.sourceName(source, [...catalog.sources()]),
     alarms,
     log,
@@ -90,7 +91,7 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
   selfTest.start();
   const service = new Answers({
     membership,
-    machine,
+    known: machine.known,
     catalog,
     objects: finder,
     mending,
@@ -105,7 +106,7 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
         {
           stores: () => stores.stores(),
           reader: dropper,
-          bytesOf: parcel => machine.bytesOf(parcel) ?? 0,
+          bytesOf: parcel => machine.known.bytesOf(parcel) ?? 0,
           nonce: freshNonce,
           headFrom: (source, sealed) => storeHeads.signed(source, sealed),
           renewHead: (store, source) => storeHeads.renew(store, source),

@@ -79,8 +79,8 @@ export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
     objects: finder,
     roster,
     recipes,
-    family: parcel => machine.family(parcel),
-    fits: ref => machine.fits(ref),
+    family: parcel => machine.known.family(parcel),
+    fits: ref => machine.known.fits(ref),
     tell,
     log,
   });
@@ -99,7 +99,15 @@ export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
     log,
   });
   teardown.defer(() => dropper.stop());
-  const asker = new GrantAsker({ net, roster, clock, timing, bytesOf: parcel => machine.bytesOf(parcel), tell, log });
+  const asker = new GrantAsker({
+    net,
+    roster,
+    clock,
+    timing,
+    bytesOf: parcel => machine.known.bytesOf(parcel),
+    tell,
+    log,
+  });
   teardown.defer(() => asker.stop());
   const live = new LiveParcels({
     catalog: disk.objects,
@@ -113,8 +121,8 @@ export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
     reader: dropper,
     live,
     notes: disk.index.unanswered,
-    storeOf: parcel => machine.storeOf(parcel),
-    bytesOf: parcel => machine.bytesOf(parcel),
+    storeOf: parcel => machine.known.storeOf(parcel),
+    bytesOf: parcel => machine.known.bytesOf(parcel),
     tell,
     log,
   });
@@ -123,7 +131,7 @@ export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
   teardown.defer(() => relocator.stop());
   const doubted = new DoubtedCopies({ reader: dropper, nonce: freshNonce });
   teardown.defer(() => doubted.stop());
-  const server = new FetchServer({ net, machine, stores, roster, live, recipes, doubted, clock, log });
+  const server = new FetchServer({ net, known: machine.known, stores, roster, live, recipes, doubted, clock, log });
   return {
     fetcher,
     measure: effect => measure(effect, { stores, objects: finder, tell, log }),

@@ -16,7 +16,7 @@ import { SourceGone } from '../catalog/source-file.js';
 import { type ByteRange, sumOf } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, ParcelId, PeerName, StoreId } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
+import type { Known } from '../core/known.js';
 import { decideServe } from '../core/serve.js';
 import {
   type FetchAnswer,
@@ -57,7 +57,7 @@ class HeldUnreadable extends Error {}
 
 export class FetchServer {
   readonly #net: Net;
-  readonly #machine: Machine;
+  readonly #known: Pick<Known, 'copies' | 'holders' | 'wantedCopies'>;
   readonly #stores: OwnStores;
   readonly #roster: Roster;
   readonly #live: LiveParcels;
@@ -72,7 +72,7 @@ export class FetchServer {
 
   constructor({
     net,
-    machine,
+    known,
     stores,
     roster,
     live,
@@ -82,7 +82,7 @@ export class FetchServer {
     log,
   }: {
     readonly net: Net;
-    readonly machine: Machine;
+    readonly known: Pick<Known, 'copies' | 'holders' | 'wantedCopies'>;
     readonly stores: OwnStores;
     readonly roster: Roster;
     readonly live: LiveParcels;
@@ -92,7 +92,7 @@ export class FetchServer {
     readonly log: Logger;
   }) {
     this.#net = net;
-    this.#machine = machine;
+    this.#known = known;
     this.#stores = stores;
     this.#roster = roster;
     this.#live = live;
@@ -121,8 +121,8 @@ export class FetchServer {
       ? 'serve'
       : decideServe({
           purpose,
-          copiesWanted: this.#machine.wantedCopies(parcel),
-          copies: this.#machine.copies(parcel),
+          copiesWanted: this.#known.wantedCopies(parcel),
+          copies: this.#known.copies(parcel),
           othersFetching: this.#othersFetching(parcel, from),
           served: this.#served,
         });
@@ -141,7 +141,7 @@ export class FetchServer {
 
   /** Other peers that are being served the parcel, or were just now and are not known to hold it yet. */
   #othersFetching(parcel: ParcelId, asker: PeerName): number {
-    const holders = new Set(this.#machine.holders(parcel).map(({ host }) => host));
+    const holders = new Set(this.#known.holders(parcel).map(({ host }) => host));
     const nowMs = this.#clock.nowMs();
     let others = 0;
     for (const [peer, { untilMs }] of this.#fetchers.get(parcel) ?? []) {

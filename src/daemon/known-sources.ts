@@ -63,11 +63,11 @@ export async function makeKnownSources(options: KnownSourcesOptions, teardown: T
   // An object that is no record is nobody's parcel, and then nobody is likelier than another.
   const likely = (id: ObjectId): PeerName[] => {
     const parcel = id as ParcelId;
-    const hosts = [machine.originOf(parcel), ...machine.holders(parcel).map(({ host }) => host)];
+    const hosts = [machine.known.originOf(parcel), ...machine.known.holders(parcel).map(({ host }) => host)];
     return hosts.flatMap(host => (host === undefined ? [] : (roster.peerOf(host) ?? [])));
   };
   const finder = new ObjectFinder({ quick, here, net, likely, log });
-  const forgotten = new Forgotten(membership.configuration, source => machine.copiesWanted(source) !== undefined);
+  const forgotten = new Forgotten(membership.configuration, source => machine.known.copiesWanted(source) !== undefined);
   const revocations = new Revocations(membership.configuration);
   const catalog = new CatalogKeeper({
     folder: join(stateDir, 'catalog', 'heads'),
@@ -77,7 +77,7 @@ export async function makeKnownSources(options: KnownSourcesOptions, teardown: T
     forgotten,
     runMs: () => running.nowMs(),
     // A disk that is not there, or is being read again, may have a copy.
-    hasCopy: parcel => !stores.logsTellAll || machine.isClaimed(parcel),
+    hasCopy: parcel => !stores.logsTellAll || machine.known.isClaimed(parcel),
     roster,
     revocations,
     tell,

@@ -21,7 +21,7 @@ import {
   type SourceId,
   type StoreId,
 } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
+import type { Known } from '../core/known.js';
 import type { ObjectReader } from '../core/objects.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 import { Turns } from '../store/turns.js';
@@ -55,7 +55,7 @@ interface WantedSnapshot {
 export interface OnceCopiedOptions {
   readonly self: HostId;
   readonly stateDir: string;
-  readonly machine: Pick<Machine, 'isClaimed' | 'positions'>;
+  readonly known: Pick<Known, 'isClaimed' | 'positions'>;
   readonly objects: ObjectReader;
   readonly wallMs: () => number;
   readonly log: Logger;
@@ -115,9 +115,9 @@ export class OnceCopied {
   }
 
   async #isCopied(snapshot: ObjectId, signal: AbortSignal): Promise<boolean> {
-    const { machine, objects } = this.#options;
+    const { known, objects } = this.#options;
     try {
-      for await (const { id } of walkParcels(objects, snapshot, { signal })) if (!machine.isClaimed(id)) return false;
+      for await (const { id } of walkParcels(objects, snapshot, { signal })) if (!known.isClaimed(id)) return false;
       return true;
     } catch (error) {
       if (error instanceof ObjectMissing) return false;
@@ -126,8 +126,8 @@ export class OnceCopied {
   }
 
   #meetLogs(): void {
-    const { machine, self, wallMs } = this.#options;
-    for (const { host, position } of machine.positions()) {
+    const { known, self, wallMs } = this.#options;
+    for (const { host, position } of known.positions()) {
       const { store, epoch } = position;
       const known = this.#logs.get(store);
       // Our own stores have no copies of our own sources.

@@ -17,7 +17,7 @@ import type { SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotRefusal, type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
 import { ClusterError } from '../core/fault.js';
 import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, sourceIdOf } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
+import type { Known } from '../core/known.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { SourceSetting } from '../membership/policy.js';
@@ -82,7 +82,7 @@ export interface OriginOptions {
   readonly forgotten: Pick<Forgotten, 'seqOf'>;
   /** The catalog here; what is missing of it is read from those who have it. */
   readonly objects: ObjectWriter;
-  readonly machine: Machine;
+  readonly known: Pick<Known, 'isClaimed'>;
   readonly cache: ScanCache;
   readonly clock: Clock;
   readonly alarms: Alarms;

@@ -11,7 +11,7 @@ import type { ListedSnapshot } from '../catalog/head.js';
 import { ObjectMissing, readPage, readSnapshot } from '../catalog/read-object.js';
 import { walkParcels } from '../catalog/walk.js';
 import type { HostId, ObjectId, SourceId } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
+import type { Known } from '../core/known.js';
 import type { ObjectReader } from '../core/objects.js';
 
 export interface Protection {
@@ -35,31 +35,31 @@ export interface Reach {
 }
 
 export class Protections {
-  readonly #machine: Machine;
+  readonly #known: Pick<Known, 'copies' | 'copiesWanted' | 'holders'>;
   readonly #reader: ObjectReader;
   readonly #isReachable: (host: HostId) => boolean;
 
   constructor({
-    machine,
+    known,
     reader,
     isReachable,
   }: {
-    readonly machine: Machine;
+    readonly known: Pick<Known, 'copies' | 'copiesWanted' | 'holders'>;
     readonly reader: ObjectReader;
     /** This host itself, and connected ones. */
     readonly isReachable: (host: HostId) => boolean;
   }) {
-    this.#machine = machine;
+    this.#known = known;
     this.#reader = reader;
     this.#isReachable = isReachable;
   }
 
   async of(source: SourceId, { id, firstSeq }: ListedSnapshot, signal?: AbortSignal): Promise<Protection> {
-    const copiesWanted = this.#machine.copiesWanted(source) ?? 0;
+    const copiesWanted = this.#known.copiesWanted(source) ?? 0;
     const protection = { copiesWanted, parcels: 0, under: 0, haveMin: copiesWanted, missingBytes: 0 };
     try {
       for await (const { id: parcel, bytes } of walkParcels(this.#reader, id, signal === undefined ? {} : { signal })) {
-        const copies = this.#machine.copies(parcel, firstSeq);
+        const copies = this.#known.copies(parcel, firstSeq);
         protection.parcels += 1;
         protection.haveMin = Math.min(protection.haveMin, copies);
         if (copies >= copiesWanted) continue;
@@ -83,7 +83,7 @@ export class Protections {
     snapshots: readonly ListedSnapshot[],
     signal: AbortSignal,
   ): Promise<Set<ObjectId>> {
-    const copiesWanted = this.#machine.copiesWanted(source) ?? 0;
+    const copiesWanted = this.#known.copiesWanted(source) ?? 0;
     const found = new Set<ObjectId>();
     if (copiesWanted === 0) return found;
     const safePages = new Set<ObjectId>();
@@ -91,7 +91,7 @@ export class Protections {
       if (safePages.has(page)) return true;
       signal.throwIfAborted();
       const refs = await readPage(this.#reader, page);
-      if (refs.some(({ id }) => this.#machine.copies(id, firstSeq) < copiesWanted)) return false;
+      if (refs.some(({ id }) => this.#known.copies(id, firstSeq) < copiesWanted)) return false;
       safePages.add(page);
       return true;
     };
@@ -129,7 +129,7 @@ export class Protections {
     try {
       for await (const ref of walkParcels(this.#reader, id, signal === undefined ? {} : { signal })) {
         if (ref.bytes === 0) continue;
-        const holders = this.#machine.holders(ref.id);
+        const holders = this.#known.holders(ref.id);
         if (holders.some(({ host }) => this.#isReachable(host))) continue;
         parcels += 1;
         bytes += ref.bytes;

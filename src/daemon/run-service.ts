@@ -167,7 +167,7 @@ async function serve(
     hosts: membership.clusterConfig.members.length,
   });
   teardown.defer(() => net.stop());
-  const isReachable = (host: HostId): boolean => host === self || machine.host(host)?.connected === true;
+  const isReachable = (host: HostId): boolean => host === self || machine.known.host(host)?.connected === true;
   let spread: Spread | undefined;
   const askConfig = (host: HostId): void => {
     const peer = roster.peerOf(host);
@@ -191,7 +191,7 @@ async function serve(
     signal,
     partialMs: () => membership.clusterConfig.timing.partialMs,
     trashMs: () => membership.clusterConfig.timing.trashMs,
-    reservedBytes: store => machine.comingBytes(store),
+    reservedBytes: store => machine.known.comingBytes(store),
     onMount: store => {
       configurationUse.keepIn(store);
       void storeHeads.learn(store);
@@ -220,7 +220,7 @@ async function serve(
     teardown,
   );
   const { catalog, finder, mending } = known;
-  const protections = new Protections({ machine, reader: mending, isReachable });
+  const protections = new Protections({ known: machine.known, reader: mending, isReachable });
   const watch = new BootWatch({
     stateDir,
     boot,
@@ -233,7 +233,8 @@ async function serve(
   teardown.defer(() => watch.stop());
   const exchange = new StateExchange({
     net,
-    machine,
+    known: machine.known,
+    heartbeat: () => machine.heartbeat(),
     roster,
     stores,
     catalog,

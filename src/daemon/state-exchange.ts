@@ -12,8 +12,8 @@ import type { FrameNumber } from '../core/frame-window.js';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
 import { comparePositions, positionMessage } from '../core/holdings-log.js';
 import { type HostId, type PeerName, type SourceId, type StoreId, splitSourceId } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
-import type { GossipMessage } from '../core/messages.js';
+import type { Known } from '../core/known.js';
+import type { GossipMessage, Heartbeat } from '../core/messages.js';
 import { withDeadline } from '../net/deadline.js';
 import type { Net } from '../net/net.js';
 import { askState, STATE_VECTOR_MAX, type StatePart, type StateRequest, serveState } from '../net/state-protocol.js';
@@ -31,7 +31,9 @@ const ASK_MS_MAX = 120_000;
 
 export interface StateExchangeOptions {
   readonly net: Net;
-  readonly machine: Machine;
+  readonly known: Pick<Known, 'positions' | 'outOfReach' | 'host' | 'startOf'>;
+  /** What this host says of itself. */
+  readonly heartbeat: () => Heartbeat;
   readonly roster: Roster;
   readonly stores: OwnStores;
   readonly catalog: CatalogKeeper;
@@ -74,14 +76,14 @@ export class StateExchange {
 
   /** Carries out `ask-state`. */
   async ask(host: HostId): Promise<boolean> {
-    const { net, machine, roster, catalog, tell, log, signal } = this.#options;
+    const { net, known, roster, catalog, tell, log, signal } = this.#options;
     const peer = roster.peerOf(host);
     if (peer === undefined) {
       tell({ is: 'state-answered', host, ok: false });
       return false;
     }
     // Its own logs first, for it tells these for certain. What has no room is told anew: that costs bytes, and no more.
-    const positions = [...machine.positions()].sort((a, b) => Number(b.host === host) - Number(a.host === host));
+    const positions = [...known.positions()].sort((a, b) => Number(b.host === host) - Number(a.host === host));
     const logs = positions.slice(0, STATE_VECTOR_MAX).map(({ host: writer, position: { store, epoch, seq } }) => ({
       host: writer,
       store,
@@ -94,7 +96,7 @@ export class StateExchange {
         .hints()
         .slice(0, STATE_VECTOR_MAX)
         .map(({ source, seq }) => ({ source, seq })),
-      outOfReach: machine.outOfReach(),
+      outOfReach: known.outOfReach(),
       yourFrame: this.#lastFrame(host, peer),
     };
     let ok = false;
@@ -165,12 +167,12 @@ export class StateExchange {
     take: () => Promise<AppendVerdict>,
     { host, store, relayed }: { readonly host: HostId; readonly store: StoreId; readonly relayed: boolean },
   ): void {
-    const { archive, machine, log } = this.#options;
+    const { archive, known, log } = this.#options;
     const keep = async (): Promise<void> => {
       let verdict = await take();
       if (verdict === 'full') {
         // The machine has given up another log for this one, or has not read it.
-        const ofHost = [...machine.positions()].filter(({ host: writer }) => writer === host);
+        const ofHost = [...known.positions()].filter(({ host: writer }) => writer === host);
         const read = new Set(ofHost.map(({ position }) => position.store));
         if (!read.has(store)) return;
         await archive.keepOnly(host, read);
@@ -246,7 +248,7 @@ export class StateExchange {
   }
 
   async *#answer(request: StateRequest, from: PeerName): AsyncGenerator<StatePart> {
-    const { machine, roster, stores, archive } = this.#options;
+    const { known, heartbeat, roster, stores, archive } = this.#options;
     const heads = new Map(request.heads.map(({ source, seq }) => [source, seq]));
     const host = roster.hostOf(from);
     if (request.yourFrame !== undefined && roster.isTrusted(from)) this.#options.onOwnFrame(request.yourFrame, from);
@@ -258,7 +260,7 @@ export class StateExchange {
       return;
     }
     yield* this.#endsOf(host);
-    yield { kind: 'heartbeat', heartbeat: machine.heartbeat() };
+    yield { kind: 'heartbeat', heartbeat: heartbeat() };
 
     // By writer, too: else one that names another's store would hide how far that log was read.
     const asked = new Map(request.logs.map(log => [`${log.host}/${log.store}`, log]));
@@ -266,25 +268,25 @@ export class StateExchange {
     // Somebody with our identity wrote it. What the asker says unsigned is not believed: we ask it for our own signed words.
     let knowsMore = false;
     for (const position of stores.positions()) {
-      const known = asked.get(`${roster.self}/${position.store}`);
+      const read = asked.get(`${roster.self}/${position.store}`);
       const same =
-        known !== undefined &&
-        known.epoch.counter === position.epoch.counter &&
-        known.epoch.random === position.epoch.random;
-      if (known !== undefined && comparePositions(known, position) > 0) knowsMore = true;
-      yield* this.#logAfter(roster.self, position.store, same ? known.seq : 0);
+        read !== undefined &&
+        read.epoch.counter === position.epoch.counter &&
+        read.epoch.random === position.epoch.random;
+      if (read !== undefined && comparePositions(read, position) > 0) knowsMore = true;
+      yield* this.#logAfter(roster.self, position.store, same ? read.seq : 0);
     }
     for (const { host, position } of archive.stores()) {
       // A writer that is there itself tells of its log: else each host would be told by all others what one has said.
-      const isAway = machine.host(host)?.connected === false || outOfReach.has(host);
+      const isAway = known.host(host)?.connected === false || outOfReach.has(host);
       if (host === roster.hostOf(from) || !isAway) continue;
-      const known = asked.get(`${host}/${position.store}`);
+      const read = asked.get(`${host}/${position.store}`);
       const same =
-        known !== undefined &&
-        known.epoch.counter === position.epoch.counter &&
-        known.epoch.random === position.epoch.random;
-      if (known !== undefined && !same && known.epoch.counter > position.epoch.counter) continue;
-      yield* this.#logAfter(host, position.store, same ? known.seq : 0);
+        read !== undefined &&
+        read.epoch.counter === position.epoch.counter &&
+        read.epoch.random === position.epoch.random;
+      if (read !== undefined && !same && read.epoch.counter > position.epoch.counter) continue;
+      yield* this.#logAfter(host, position.store, same ? read.seq : 0);
     }
     yield* this.#heads(heads, () => true);
     const asker = roster.hostOf(from);
@@ -294,7 +296,7 @@ export class StateExchange {
   /** The last frame that was heard of a host; of a start that is known by a stream only, frame 0. */
   #lastFrame(host: HostId | undefined, peer: PeerName): FrameNumber | undefined {
     const gossiped = this.#options.net.lastFrame(peer);
-    const told = host === undefined ? undefined : this.#options.machine.startOf(host);
+    const told = host === undefined ? undefined : this.#options.known.startOf(host);
     return told !== undefined && told.boot > (gossiped?.boot ?? 0) ? { boot: told.boot, frame: 0 } : gossiped;
   }
 

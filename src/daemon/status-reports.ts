@@ -6,7 +6,7 @@
 import type { ListedSnapshot } from '../catalog/head.js';
 import { hasherName } from '../core/hash.js';
 import { type HostId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
+import type { Known } from '../core/known.js';
 import type { Membership } from '../membership/membership.js';
 import { freshUntil, lateness } from '../membership/schedule.js';
 import type { Alarms } from './alarms.js';
@@ -32,7 +32,7 @@ const STANDING_MAX = 500;
 
 export interface StatusReportsOptions {
   readonly membership: Membership;
-  readonly machine: Machine;
+  readonly known: Pick<Known, 'copiesWanted' | 'host' | 'pending' | 'summary'>;
   readonly catalog: CatalogKeeper;
   readonly stores: OwnStores;
   readonly origin: Origin;
@@ -56,10 +56,10 @@ export class StatusReports {
   }
 
   async now(signal: AbortSignal): Promise<StatusReport> {
-    const { membership, machine, roster, alarms, addresses } = this.#options;
+    const { membership, known, roster, alarms, addresses } = this.#options;
     const { configuration } = membership;
     const sources = await Promise.all(this.#options.names.all().map(source => this.#sourceReport(source, signal)));
-    const { pursuits, fetches, othersClaims, attempts, relocations } = machine.pending();
+    const { pursuits, fetches, othersClaims, attempts, relocations } = known.pending();
     return {
       cluster: configuration.clusterName,
       clusterId: configuration.cluster,
@@ -101,10 +101,10 @@ export class StatusReports {
   }
 
   #hostReport(host: HostId): HostReport {
-    const { roster, machine, stores, clock, membership } = this.#options;
+    const { roster, known, stores, clock, membership } = this.#options;
     const member = roster.member(host);
     const self = host === roster.self;
-    const view = machine.host(host);
+    const view = known.host(host);
     const name = roster.nameOf(host);
     const paths = membership.configuration.policy.hosts.get(name)?.stores ?? [];
     const hostStores = self
@@ -142,15 +142,15 @@ export class StatusReports {
   }
 
   #stateOf(host: HostId): HostState {
-    const { roster, machine } = this.#options;
+    const { roster, known } = this.#options;
     const state = roster.member(host)?.state ?? 'revoked';
     if (state !== 'active' || host === roster.self) return state;
-    const liveness = machine.host(host)?.liveness ?? 'suspect';
+    const liveness = known.host(host)?.liveness ?? 'suspect';
     return liveness === 'live' ? 'active' : liveness;
   }
 
   async #sourceReport(source: SourceId, signal: AbortSignal): Promise<SourceReport> {
-    const { machine, catalog, roster, origin, clock } = this.#options;
+    const { known, catalog, roster, origin, clock } = this.#options;
     const owner = splitSourceId(source).origin;
     const newest = (): ListedSnapshot | undefined => catalog.get(source)?.head.snapshots.at(-1);
     let listed = newest();
@@ -161,13 +161,13 @@ export class StatusReports {
       listed = newest();
       lastSnapshot = listed === undefined ? undefined : await this.#options.snapshots.report(source, listed, signal);
     }
-    const summary = machine.summary(source);
+    const summary = known.summary(source);
     const missing = origin.missing(source);
     return {
       source: this.#options.names.nameOf(source),
       sourceId: source,
       origin: roster.nameOf(owner),
-      copies: machine.copiesWanted(source) ?? 0,
+      copies: known.copiesWanted(source) ?? 0,
       parcels: { wanted: summary.parcels, haveMin: summary.haveMin, under: summary.under, over: summary.over },
       fresh: listed !== undefined && clock.wallMs() <= this.#freshUntil(source, listed),
       ...(lastSnapshot === undefined ? {} : { lastSnapshot }),
@@ -194,7 +194,7 @@ export class StatusReports {
 
   /** Where copies cannot be made at all, a person must add a host or room; waiting would not help. */
   #shortAlarms(sources: readonly SourceReport[]): StatusReport['alarms'] {
-    const { roster, machine } = this.#options;
+    const { roster, known } = this.#options;
     const alarms: StatusReport['alarms'][number][] = [];
     for (const { source, sourceId, copies, parcels } of sources) {
       if (parcels.under === 0) continue;
@@ -202,7 +202,7 @@ export class StatusReports {
       for (const { host, domain, state, trust } of roster.members()) {
         if (state !== 'active' || trust !== 'trusted' || host === splitSourceId(sourceId).origin) continue;
         const lends =
-          host === roster.self ? this.#hostReport(host).lentBytes > 0 : (machine.host(host)?.weightMiB ?? 0) > 0;
+          host === roster.self ? this.#hostReport(host).lentBytes > 0 : (known.host(host)?.weightMiB ?? 0) > 0;
         if (lends) domains.add(domain);
       }
       if (domains.size >= copies) continue;

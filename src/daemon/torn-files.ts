@@ -17,7 +17,7 @@ import { readSourceFile } from '../catalog/source-file.js';
 import type { SnapshotToList } from '../catalog/source-history.js';
 import { findEntry, walkParcels } from '../catalog/walk.js';
 import type { ObjectId, ParcelId } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
+import type { Known } from '../core/known.js';
 import type { ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
@@ -33,7 +33,7 @@ export interface TornFilesOptions {
   readonly catalog: CatalogKeeper;
   /** The catalog here; what is missing of it is read from those who have it. */
   readonly objects: ObjectWriter;
-  readonly machine: Pick<Machine, 'isClaimed'>;
+  readonly known: Pick<Known, 'isClaimed'>;
   readonly cache: ScanCache;
   readonly onceCopied: OnceCopied;
   readonly signer: Signer;
@@ -164,6 +164,6 @@ export class TornFiles {
 
   /** Also where it failed an audit: others' word that a copy is none cuts nothing. */
   #isClaimed(parcel: ParcelId): boolean {
-    return this.#options.machine.isClaimed(parcel);
+    return this.#options.known.isClaimed(parcel);
   }
 }

@@ -12,7 +12,7 @@ import type { Timing } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import { type ObjectId, type SourceId, type StoreId, sourceIdOf, splitSourceId } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
+import type { Known } from '../core/known.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
 import type { DatedTree } from '../store/dated-trees.js';
@@ -54,7 +54,7 @@ export class TreeKeeper {
   readonly #stores: OwnStores;
   readonly #catalog: CatalogKeeper;
   readonly #objects: ObjectReader;
-  readonly #machine: Machine;
+  readonly #known: Pick<Known, 'holders'>;
   readonly #protections: Protections;
   readonly #roster: Roster;
   readonly #clock: Clock;
@@ -73,7 +73,7 @@ export class TreeKeeper {
     readonly catalog: CatalogKeeper;
     /** The records of what our stores hold. */
     readonly objects: ObjectReader;
-    readonly machine: Machine;
+    readonly known: Pick<Known, 'holders'>;
     readonly protections: Protections;
     readonly roster: Roster;
     readonly clock: Clock;
@@ -84,7 +84,7 @@ export class TreeKeeper {
     this.#stores = options.stores;
     this.#catalog = options.catalog;
     this.#objects = options.objects;
-    this.#machine = options.machine;
+    this.#known = options.known;
     this.#protections = options.protections;
     this.#roster = options.roster;
     this.#clock = options.clock;
@@ -267,7 +267,7 @@ export class TreeKeeper {
   }
 
   #holds(store: Store, parcel: ParcelRef): boolean {
-    return this.#machine.holders(parcel.id).some(holder => holder.store === store.id);
+    return this.#known.holders(parcel.id).some(holder => holder.store === store.id);
   }
 
   async *#files(store: Store, snapshot: ObjectId, signal: AbortSignal): AsyncGenerator<TreeEntry> {

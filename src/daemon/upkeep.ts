@@ -53,7 +53,7 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
     stores,
     catalog,
     objects: local,
-    machine,
+    known: machine.known,
     protections,
     roster,
     clock,
@@ -69,7 +69,7 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
     objects: disk.objects,
     reader: local,
     stores: () => stores.stores(),
-    isListed: parcel => machine.isListed(parcel),
+    isListed: parcel => machine.known.isListed(parcel),
     short: source => shortOf(source, machine),
     runMs: () => running.nowMs(),
     graceMs: () => timing().gcGraceMs,
@@ -85,7 +85,7 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
       membership.self.standing === 'active' && membership.self.trust === 'trusted' ? stores.answering() : [],
     keepRoom: ({ parcel, bytes }, store) => {
       tell({ is: 'taking-back', parcel, store, bytes });
-      return machine.keepsRoomFor(parcel);
+      return machine.known.keepsRoomFor(parcel);
     },
     giveRoomBack: parcel => tell({ is: 'taken-back', parcel }),
     tell: async id => {
@@ -109,14 +109,14 @@ function* lostParcels({
   for (const source of known.catalog.sources()) {
     const { origin } = splitSourceId(source);
     if (isReachable(origin)) continue;
-    for (const { id, bytes } of machine.wanted(source))
-      if (machine.copies(id) === 0 && machine.storeOf(id) === undefined) yield { parcel: id, bytes };
+    for (const { id, bytes } of machine.known.wanted(source))
+      if (machine.known.copies(id) === 0 && machine.known.storeOf(id) === undefined) yield { parcel: id, bytes };
   }
 }
 
 function* shortOf(source: SourceId, machine: Machine): Generator<ShortParcel> {
-  for (const { id } of machine.wanted(source)) {
-    const copies = machine.copies(id);
-    if (copies < (machine.wantedCopies(id) ?? 1)) yield { parcel: id, copies };
+  for (const { id } of machine.known.wanted(source)) {
+    const copies = machine.known.copies(id);
+    if (copies < (machine.known.wantedCopies(id) ?? 1)) yield { parcel: id, copies };
   }
 }

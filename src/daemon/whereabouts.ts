@@ -4,7 +4,7 @@ import type { LackingEntries } from '../catalog/restore-content.js';
 import { parseSourceSpec } from '../catalog/source-spec.js';
 import { walkReadable } from '../catalog/walk-readable.js';
 import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
-import type { Machine } from '../core/machine.js';
+import type { Known } from '../core/known.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import { needHost } from './configuring.js';
@@ -15,7 +15,7 @@ import type { Holder, PlacementReport, ReplicaReport, ReplicasRequest } from './
 import { nameIn, type SourceNames } from './source-names.js';
 
 export interface WhereaboutsOptions {
-  readonly machine: Machine;
+  readonly known: Pick<Known, 'copies' | 'copiesWanted' | 'holders' | 'wanted'>;
   readonly catalog: CatalogKeeper;
   /** Records too: from here or from whoever has them. */
   readonly objects: ObjectReader;
@@ -35,7 +35,7 @@ export class Whereabouts {
     { spec, only, host }: ReplicasRequest,
     signal: AbortSignal,
   ): AsyncGenerator<ReplicaReport | LackingEntries> {
-    const { machine, roster } = this.#options;
+    const { known, roster } = this.#options;
     if (host !== undefined) needHost(roster, host);
     const places =
       spec === undefined
@@ -46,12 +46,12 @@ export class Whereabouts {
         : [await this.#newestOf(spec, signal)];
     const objects = new AskedTwice(this.#options.objects, signal);
     for (const { source, snapshot, under } of places) {
-      const want = machine.copiesWanted(source) ?? 0;
+      const want = known.copiesWanted(source) ?? 0;
       for await (const item of walkReadable(objects, snapshot, { under, signal })) {
         if (item.is === 'gap') yield lackingIn(item.gap, 'the hosts that are up have');
         if (item.is !== 'entry' || item.entry.kind !== 'file') continue;
         const { entry, parcel } = item;
-        const have = machine.copies(parcel);
+        const have = known.copies(parcel);
         const asked =
           only.length === 0 ||
           (only.includes('under') && have < want) ||
@@ -75,7 +75,7 @@ export class Whereabouts {
   /** By name. A host that has it in several stores is one. */
   #holders(parcel: ParcelId): Holder[] {
     const counting = new Map<string, boolean>();
-    for (const { host, counts } of this.#options.machine.holders(parcel)) {
+    for (const { host, counts } of this.#options.known.holders(parcel)) {
       const name = this.#options.roster.nameOf(host);
       counting.set(name, counts || counting.get(name) === true);
     }
@@ -83,11 +83,11 @@ export class Whereabouts {
   }
 
   async *placements(): AsyncGenerator<PlacementReport> {
-    const { machine } = this.#options;
+    const { known } = this.#options;
     for (const sourceId of this.#options.names.all()) {
-      const want = machine.copiesWanted(sourceId) ?? 0;
-      for (const { id, key, bytes } of machine.wanted(sourceId)) {
-        const counting = machine.holders(id).filter(({ counts }) => counts);
+      const want = known.copiesWanted(sourceId) ?? 0;
+      for (const { id, key, bytes } of known.wanted(sourceId)) {
+        const counting = known.holders(id).filter(({ counts }) => counts);
         const holders = counting.map(({ host, store }) => ({ host, store }));
         yield { parcel: id, key, bytes, sourceId, want, holders };
       }

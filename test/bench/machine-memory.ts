@@ -110,7 +110,7 @@ export function bytesPerParcel({
   }
   const bytes = used() - before;
   // Looked at after the measurement, so that it is not collected before.
-  return machine.summary(source).parcels === parcels ? bytes / parcels : Number.NaN;
+  return machine.known.summary(source).parcels === parcels ? bytes / parcels : Number.NaN;
 }
 
 const storeOf = (i: number) => parseStoreId(nameOf(`store ${i}`).slice(0, 32));

@@ -239,11 +239,11 @@ class Fleet {
     const endMs = this.nowMs + withinMs;
     const observer = this.hosts.find(({ up }) => up) as BenchHost;
     const isOver = (): boolean =>
-      observer.machine.summary(this.#source).under === 0 &&
-      this.hosts.every(({ up, machine }) => !up || machine.pending().pursuits === 0);
+      observer.machine.known.summary(this.#source).under === 0 &&
+      this.hosts.every(({ up, machine }) => !up || machine.known.pending().pursuits === 0);
     do this.run(10_000);
     while (!isOver() && this.nowMs < endMs);
-    if (!isOver()) throw new Error(`not settled: ${JSON.stringify(observer.machine.summary(this.#source))}`);
+    if (!isOver()) throw new Error(`not settled: ${JSON.stringify(observer.machine.known.summary(this.#source))}`);
   }
 
   tell(host: BenchHost, input: Input): void {
@@ -322,7 +322,7 @@ class Fleet {
     if (other.up) {
       this.tell(host, { is: 'heard', nowMs, from: other.id, message: other.machine.heartbeat() });
       let seq = 0;
-      for (const known of host.machine.positions()) if (known.host === other.id) seq = known.position.seq;
+      for (const known of host.machine.known.positions()) if (known.host === other.id) seq = known.position.seq;
       this.tell(host, { is: 'log', nowMs, segment: segmentAfter(other, seq) });
     }
     this.tell(host, { is: 'state-answered', nowMs, host: other.id, ok: other.up });
@@ -444,7 +444,7 @@ function measureMemory({ hosts, parcels }: Shape): Figure {
     }
   }
   const value = Math.round((usedMemory() - before) / parcels);
-  const summary = observer.machine.summary(source);
+  const summary = observer.machine.known.summary(source);
   if (summary.full !== parcels) throw new Error(`not all are held: ${JSON.stringify(summary)}`);
   return {
     figure: `${hosts} hosts × ${parcels} parcels, one machine`,

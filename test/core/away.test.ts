@@ -21,7 +21,7 @@ function watching(hosts: number, { roaming = false } = {}) {
   );
   world.run(2 * MINUTE_MS);
   const [watcher, victim, ...others] = world.hosts as [SmallHost, SmallHost, ...SmallHost[]];
-  const livenessOf = (host: SmallHost) => watcher.machine.host(host.id)?.liveness;
+  const livenessOf = (host: SmallHost) => watcher.machine.known.host(host.id)?.liveness;
   const noted = () => world.effects.flatMap(({ host, effect }) => (host === watcher.id ? [effect] : []));
   const absences = (): PastAbsence[] =>
     noted().flatMap(effect => (effect.do === 'note-absence' ? [effect.absence] : []));
@@ -95,7 +95,7 @@ test('who is no member any more is no company: a host that was alone since learn
   world.run(2 * DEAD_MS);
   world.revive(victim);
   world.run(10 * MINUTE_MS);
-  t.is(watcher.machine.host(victim.id)?.liveness, 'live');
+  t.is(watcher.machine.known.host(victim.id)?.liveness, 'live');
   t.deepEqual(absences(), []);
 });
 
@@ -110,7 +110,7 @@ test('a roaming host is waited for as long as roaming hosts are', t => {
 
 test('when a host comes back from the dead, the moment is known', t => {
   const { world, watcher, victim } = watching(4);
-  const returnedAtMs = () => watcher.machine.host(victim.id)?.returnedAtMs;
+  const returnedAtMs = () => watcher.machine.known.host(victim.id)?.returnedAtMs;
   world.kill(victim);
   world.run(DEAD_MS / 2);
   world.revive(victim);
@@ -218,10 +218,10 @@ test('a machine that is made with past absences waits as the one before it did',
     nowMs,
     absences: [{ ...past, lengthMs: DEAD_MS, agoMs: DEAD_MS, wasDead: false }, past],
   });
-  t.is(machine.host(known.id)?.returnedAtMs, nowMs - past.agoMs);
+  t.is(machine.known.host(known.id)?.returnedAtMs, nowMs - past.agoMs);
   const at = (afterMs: number) => {
     machine.step({ is: 'wake', nowMs: nowMs + afterMs });
-    return [known, stranger].map(({ id }) => machine.host(id)?.liveness);
+    return [known, stranger].map(({ id }) => machine.known.host(id)?.liveness);
   };
   t.deepEqual(at(DEAD_MS - 1), ['suspect', 'suspect']);
   t.deepEqual(at(DEAD_MS), ['suspect', 'dead']);
@@ -280,7 +280,7 @@ test('with one place left in an outage, repair waits a second minute', t => {
   world.run(3 * MINUTE_MS);
   const [first, second] = world.trueHolders(parcel) as [SmallHost, SmallHost];
   const [third, watcher] = others.filter(host => host !== first && host !== second) as [SmallHost, SmallHost];
-  const copies = () => watcher.machine.copies(parcel);
+  const copies = () => watcher.machine.known.copies(parcel);
   for (const host of [origin, first, third]) world.kill(host);
   // Suspect 30 s after the last heartbeat, which is at most ten seconds back.
   world.run(20_000 + 2 * MINUTE_MS - 1_000);

@@ -60,7 +60,7 @@ test('with N lowered each parcel ends with exactly N copies, and at no moment wi
   }, HOUR_MS);
   t.true(settled);
   t.is(least, 1);
-  for (const host of world.hosts) t.is(host.machine.pending().attempts, 0);
+  for (const host of world.hosts) t.is(host.machine.known.pending().attempts, 0);
 });
 
 test('a surplus is left alone until it has lasted', t => {
@@ -125,10 +125,10 @@ test('a copy that its store would not let go is PRESENT again: tried after a res
 test('an attempt by an older configuration is void', t => {
   const { world, ids, lowerTo } = settledWorld(5, { copies: 3, parcels: 40 });
   lowerTo(1);
-  world.runUntil(() => world.hosts.some(host => host.machine.pending().attempts > 0), HOUR_MS);
+  world.runUntil(() => world.hosts.some(host => host.machine.known.pending().attempts > 0), HOUR_MS);
   lowerTo(3);
   world.run(10);
-  for (const host of world.hosts) t.is(host.machine.pending().attempts, 0);
+  for (const host of world.hosts) t.is(host.machine.known.pending().attempts, 0);
   world.run(HOUR_MS);
   t.deepEqual(copiesOf(world, ids), all(40, 3));
 });
@@ -181,7 +181,7 @@ test('an attempt that has grants enough, or gives way, calls off what it began',
 test('an attempt by an older configuration is called off, whatever it was at', t => {
   const { world, lowerTo } = settledWorld(5, { copies: 3, parcels: 40 });
   lowerTo(1);
-  world.runUntil(() => world.hosts.some(host => host.machine.pending().attempts > 0), HOUR_MS);
+  world.runUntil(() => world.hosts.some(host => host.machine.known.pending().attempts > 0), HOUR_MS);
   const open = [...attemptsOf(world)].filter(([, { did }]) => !did.includes('drop') && !did.includes('cancel'));
   t.true(open.length > 0);
   lowerTo(3);

@@ -41,9 +41,9 @@ test('the copies of a host that runs twice count for nobody, and it is said', t 
   for (const host of world.hosts) {
     if (host !== twice) world.tell(host, { is: 'heard', nowMs: world.nowMs, from: twice.id, message: other });
   }
-  for (const id of heldThere) t.is(origin.machine.copies(id), 1);
+  for (const id of heldThere) t.is(origin.machine.known.copies(id), 1);
   t.true(world.effects.some(({ effect }) => effect.do === 'note-duplicate' && effect.host === twice.id));
-  t.true(world.runUntil(() => parcels.every(id => origin.machine.copies(id) === 2), 600_000));
+  t.true(world.runUntil(() => parcels.every(id => origin.machine.known.copies(id) === 2), 600_000));
 });
 
 test('of two machines with one number the one that is left counts again, whichever of them it is', t => {
@@ -82,7 +82,7 @@ test('a host that goes on in an earlier start than one that was heard of is aske
   const own = twice.machine.heartbeat();
   const later = { ...own, boot: own.boot + 1, bootId: 'e'.repeat(16) };
   world.tell(hearer, { is: 'heard', nowMs: world.nowMs, from: twice.id, message: later });
-  t.deepEqual(hearer.machine.startOf(twice.id), { boot: later.boot, bootId: later.bootId });
+  t.deepEqual(hearer.machine.known.startOf(twice.id), { boot: later.boot, bootId: later.bootId });
   const asked = (): number =>
     world.effects.filter(
       ({ host, effect }) => host === hearer.id && effect.do === 'ask-state' && effect.host === twice.id,

@@ -27,7 +27,13 @@ test('every parcel gets exactly N copies, none at its origin, and nothing is fet
   const received = world.hosts.reduce((sum, host) => sum + host.receivedBytes, 0);
   t.is(received, 2 * 200 * MIB);
   for (const host of world.hosts)
-    t.deepEqual(host.machine.pending(), { pursuits: 0, fetches: 0, othersClaims: 0, attempts: 0, relocations: 0 });
+    t.deepEqual(host.machine.known.pending(), {
+      pursuits: 0,
+      fetches: 0,
+      othersClaims: 0,
+      attempts: 0,
+      relocations: 0,
+    });
 });
 
 test('what another origin listed first is fetched from who has it, and lies with neither of the two', t => {
@@ -48,7 +54,7 @@ test('what another origin listed first is fetched from who has it, and lies with
       world.trueHolders(id).map(host => world.hosts.indexOf(host)),
       [2, 3],
     );
-    for (const host of world.hosts) t.is(host.machine.copies(id), 2);
+    for (const host of world.hosts) t.is(host.machine.known.copies(id), 2);
   }
 });
 
@@ -102,7 +108,7 @@ test('all views agree in the end', t => {
   world.run(3 * MINUTE_MS);
   for (const id of parcels) {
     const views = world.hosts.map(host =>
-      host.machine
+      host.machine.known
         .holders(id)
         .map(({ host: holder }) => holder)
         .sort()
@@ -173,14 +179,14 @@ test('a provisional member holds nothing', t => {
   const parcels = world.backUp(world.hosts[0] as never, many(20));
   world.run(5 * MINUTE_MS);
   t.is(world.hosts[2]?.receivedBytes, 0);
-  t.is(world.hosts[1]?.machine.summary([...world.sources.keys()][0] as never).under, 20);
+  t.is(world.hosts[1]?.machine.known.summary([...world.sources.keys()][0] as never).under, 20);
   t.true(parcels.every(id => world.trueHolders(id).length === 1));
 });
 
 test('the logs of provisional and untrusted members are not read until they may hold copies', t => {
   const world = new SmallWorld([{}, {}, {}]);
   const [reader, , writer] = world.hosts as [SmallHost, SmallHost, SmallHost];
-  const readOf = () => [...reader.machine.positions()].find(({ host }) => host === writer.id)?.position.seq;
+  const readOf = () => [...reader.machine.known.positions()].find(({ host }) => host === writer.id)?.position.seq;
   const become = (change: Partial<Member>) =>
     world.configure({ members: world.members().map(m => (m.host === writer.id ? { ...m, ...change } : m)) });
   for (const change of [{ state: 'provisional' }, { trust: 'untrusted' }] as const) {
@@ -208,7 +214,7 @@ test('a member that makes up stores has 64 of its logs read, and its true one wh
     const segment = { host: liar.id, end: logAfterAll(start, ops), ops, signature: new Uint8Array(64) };
     world.tell(reader, { is: 'log', nowMs: world.nowMs, segment });
   }
-  const read = () => [...reader.machine.positions()].filter(({ host }) => host === liar.id);
+  const read = () => [...reader.machine.known.positions()].filter(({ host }) => host === liar.id);
   t.is(read().length, 64);
   liar.append({ op: 'head', source: sourceIdOf(liar.id, 's'), seq: 1 });
   t.true(world.runUntil(() => read().some(({ position }) => position.store === liar.store), 2 * MINUTE_MS));
@@ -221,7 +227,7 @@ test('no store ever holds and reserves more than it lends, and what fits nowhere
   world.run(5 * MINUTE_MS);
   for (const host of world.hosts) t.true(host.usedBytes <= host.lentBytes);
   t.is(world.hosts[1]?.usedBytes, 10 * MIB);
-  t.true((world.hosts[0]?.machine.summary([...world.sources.keys()][0] as never).under ?? 0) >= 5);
+  t.true((world.hosts[0]?.machine.known.summary([...world.sources.keys()][0] as never).under ?? 0) >= 5);
 });
 
 test('what is kept by its hold alone is short of copies in no summary, until it is listed again', t => {
@@ -230,7 +236,7 @@ test('what is kept by its hold alone is short of copies in no summary, until it 
   const [parcel] = world.backUp(origin, many(1)) as [ParcelId];
   world.run(5 * MINUTE_MS);
   const source = sourceIdOf(origin.id, 'photos');
-  const summary = () => origin.machine.summary(source);
+  const summary = () => origin.machine.known.summary(source);
   const tell = (seq: number, changed: Partial<Extract<Input, { is: 'wanted' }>>): void => {
     const head = { source, seq, hash: `${seq}`.padStart(64, '0') };
     origin.machine.step({ is: 'wanted', nowMs: world.nowMs, source, head, ...NO_CHANGE, ...changed });
@@ -296,7 +302,7 @@ test('a head is told by its origin alone, and where that is away by whoever take
   world.tell(third, { is: 'disconnected', nowMs: world.nowMs, host: origin.id });
   world.run(20_000);
   t.deepEqual(tellers().slice(2), [third.id]);
-  t.is(third.machine.head(sourceIdOf(origin.id, 'photos'))?.seq, 2);
+  t.is(third.machine.known.head(sourceIdOf(origin.id, 'photos'))?.seq, 2);
 });
 
 test('the head operation follows the head into every mounted store', t => {
@@ -304,8 +310,8 @@ test('the head operation follows the head into every mounted store', t => {
   const [parcel] = world.backUp(world.hosts[0] as never, many(1));
   world.run(2 * MINUTE_MS);
   for (const host of world.hosts) t.true(host.ops.some(op => op.op === 'head' && op.seq === 1));
-  t.is(world.hosts[0]?.machine.copies(parcel as never, 1), 2);
-  t.is(world.hosts[0]?.machine.copies(parcel as never, 2), 0, 'nobody holds a head that is not there yet');
+  t.is(world.hosts[0]?.machine.known.copies(parcel as never, 1), 2);
+  t.is(world.hosts[0]?.machine.known.copies(parcel as never, 2), 0, 'nobody holds a head that is not there yet');
 });
 
 test('law: whatever the sizes, hosts and seeds, copies never exceed N and reach N wherever there is room', t => {
@@ -342,7 +348,8 @@ test('a log that is found to be another one counts for nothing until its writer 
   const parcels = world.backUp(origin, many(5));
   t.true(world.runUntil(() => parcels.every(id => world.trueHolders(id).length >= 2), 5 * MINUTE_MS));
   world.run(MINUTE_MS);
-  const counted = () => parcels.filter(id => origin.machine.holders(id).some(({ host }) => host === holder.id)).length;
+  const counted = () =>
+    parcels.filter(id => origin.machine.known.holders(id).some(({ host }) => host === holder.id)).length;
   t.is(counted(), 5);
   world.tell(origin, { is: 'log-forked', nowMs: world.nowMs, host: holder.id, store: holder.store });
   t.is(counted(), 0);
@@ -374,13 +381,13 @@ test('a copy that is said to have failed its audit is a claim still, until its l
   const [one, other] = holders;
   fails(one, other);
   fails(other, one);
-  t.deepEqual([origin.machine.holders(parcel).length, origin.machine.isClaimed(parcel)], [0, true]);
+  t.deepEqual([origin.machine.known.holders(parcel).length, origin.machine.known.isClaimed(parcel)], [0, true]);
   for (const holder of holders) {
     holder.append({ op: 'corrupt', parcel });
     const segment = holder.segmentAfter(0);
     world.tell(origin, { is: 'log', nowMs: world.nowMs, segment });
   }
-  t.false(origin.machine.isClaimed(parcel));
+  t.false(origin.machine.known.isClaimed(parcel));
 });
 
 test('a failed audit of a host that is revoked is over for everybody who heard of it', t => {
@@ -391,7 +398,7 @@ test('a failed audit of a host that is revoked is over for everybody who heard o
       host === origin.id && effect.do === 'note-distrust' ? [effect.copies] : [],
     );
   fails(holder, other);
-  t.is(origin.machine.copies(parcel), 1);
+  t.is(origin.machine.known.copies(parcel), 1);
   world.configure({
     members: world.members().map(member => (member.host === holder.id ? { ...member, state: 'revoked' } : member)),
   });

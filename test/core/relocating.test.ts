@@ -162,16 +162,16 @@ test('room that was made and is gone again, before it was claimed, is not promis
   world.backUp(origin, [{ bytes: 3 * GIB }]);
   world.run(60_000);
   const [big] = world.backUp(origin, [{ bytes: 9 * GIB }], 'films') as [ReturnType<SmallWorld['backUp']>[0]];
-  t.true(world.runUntil(() => large.machine.pending().attempts > 0, HOUR_MS));
+  t.true(world.runUntil(() => large.machine.known.pending().attempts > 0, HOUR_MS));
   // A member that nobody has heard of yet: what is short waits, for it may hold it.
   const host = parseHostId('f'.repeat(32));
   world.configure({ members: [...world.members(), { ...large.member, host, domain: host }] });
   t.true(world.runUntil(() => large.removed.length === 1, HOUR_MS));
-  t.is(large.machine.reservedBytes(large.store), 9 * GIB);
+  t.is(large.machine.known.reservedBytes(large.store), 9 * GIB);
   world.resize(large, 8 * GIB);
   world.run(HOUR_MS);
   t.is(world.trueHolders(big).length, 0);
-  t.is(large.machine.reservedBytes(large.store), 0);
+  t.is(large.machine.known.reservedBytes(large.store), 0);
 });
 
 test('a move ends at once when another holder lets go of its copy first: that one has the room now', t => {
@@ -185,7 +185,7 @@ test('a move ends at once when another holder lets go of its copy first: that on
   world.run(600_000);
   // Room for one more in each of two, for seven in the third: of three more files one lacks a copy.
   world.resize(late, lentBytes);
-  const mover = (): SmallHost | undefined => holders.find(({ machine }) => machine.pending().relocations > 0);
+  const mover = (): SmallHost | undefined => holders.find(({ machine }) => machine.known.pending().relocations > 0);
   world.removes = host => host !== mover();
   parcels.push(...world.backUp(origin, files(3), 'more'));
   t.true(world.runUntil(() => mover() !== undefined, HOUR_MS));
@@ -196,6 +196,6 @@ test('a move ends at once when another holder lets go of its copy first: that on
   const dropped = (): boolean =>
     holders.some(host => host !== moving && host.removed.some(({ parcel }) => family.includes(parcel)));
   t.true(world.runUntil(dropped, HOUR_MS));
-  t.true(world.runUntil(() => moving.machine.pending().relocations === 0, 5_000));
+  t.true(world.runUntil(() => moving.machine.known.pending().relocations === 0, 5_000));
   t.true(world.runUntil(() => parcels.every(id => world.trueHolders(id).length >= 2), 60_000));
 });

@@ -70,9 +70,9 @@ test('claims end by themselves, also on parcels that nobody wants', t => {
     from: other.id,
     message: { kind: 'claims', store: other.store, claims: [{ parcel: unknown, ttlMs: 1_000 }], withdrawn: [] },
   });
-  t.is(machine.pending().othersClaims, 1);
+  t.is(machine.known.pending().othersClaims, 1);
   machine.step({ is: 'wake', nowMs: world.nowMs + 1_000 });
-  t.is(machine.pending().othersClaims, 0);
+  t.is(machine.known.pending().othersClaims, 0);
 });
 
 test('what a better host claimed and never fetched is looked at again when the claim ends', t => {
@@ -97,9 +97,9 @@ test('what a better host claimed and never fetched is looked at again when the c
     },
   });
   machine.step({ is: 'wake', nowMs: nowMs + 5_000 });
-  t.true(machine.pending().pursuits < 20);
+  t.true(machine.known.pending().pursuits < 20);
   machine.step({ is: 'wake', nowMs: nowMs + 10_000 });
-  t.is(machine.pending().pursuits, 20);
+  t.is(machine.known.pending().pursuits, 20);
 });
 
 test('an origin that is away does not keep other sources from their copies', t => {
@@ -119,7 +119,7 @@ test('room that is set free by a parcel given up is used for another, once its f
   world.run(40_000);
   const [origin, taker] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
   const [large] = world.backUp(origin, [{ bytes: 80 * MIB }, { bytes: 60 * MIB }]) as [ParcelId];
-  t.true(world.runUntil(() => taker.machine.pending().fetches === 1, 10_000));
+  t.true(world.runUntil(() => taker.machine.known.pending().fetches === 1, 10_000));
   const source = sourceIdOf(origin.id, 'photos');
   const { nowMs } = world;
   const head = { source, seq: 2, hash: 'f'.repeat(64) };
@@ -128,11 +128,11 @@ test('room that is set free by a parcel given up is used for another, once its f
   const [fetch] = effects.flatMap(effect => (effect.do === 'cancel-fetch' ? [effect.fetch] : []));
   t.not(fetch, undefined);
   // Its bytes may still come to lie there.
-  t.is(taker.machine.pending().pursuits, 0);
-  t.is(taker.machine.reservedBytes(taker.store), 80 * MIB);
+  t.is(taker.machine.known.pending().pursuits, 0);
+  t.is(taker.machine.known.reservedBytes(taker.store), 80 * MIB);
   taker.machine.step({ is: 'fetch-failed', nowMs, fetch: fetch ?? 0, because: 'cancelled', retryAfterMs: 0 });
-  t.is(taker.machine.pending().pursuits, 1);
-  t.is(taker.machine.reservedBytes(taker.store), 60 * MIB);
+  t.is(taker.machine.known.pending().pursuits, 1);
+  t.is(taker.machine.known.reservedBytes(taker.store), 60 * MIB);
 });
 
 test('with one place left after its origin went away too, a parcel counts as short', t => {
@@ -147,15 +147,15 @@ test('with one place left after its origin went away too, a parcel counts as sho
   world.kill(first);
   // Long enough to be suspect and past the last place's time, not long enough to be dead.
   world.run(5 * MINUTE_MS);
-  t.is(spare?.machine.copies(parcel), 2);
+  t.is(spare?.machine.known.copies(parcel), 2);
   const { nowMs } = world;
   spare?.machine.step({ is: 'disconnected', nowMs, host: origin.id });
   const [other] = world.trueHolders(parcel) as [SmallWorld['hosts'][0]];
   const message = other.machine.heartbeat();
   spare?.machine.step({ is: 'heard', nowMs: nowMs + MINUTE_MS / 3, from: other.id, message });
   spare?.machine.step({ is: 'wake', nowMs: nowMs + MINUTE_MS / 2 });
-  t.is(spare?.machine.copies(parcel), 1);
-  t.is(spare?.machine.pending().pursuits, 1);
+  t.is(spare?.machine.known.copies(parcel), 1);
+  t.is(spare?.machine.known.pending().pursuits, 1);
 });
 
 test('a host whose disk was pulled while we were away is known not to hold what its log says', t => {
@@ -168,14 +168,14 @@ test('a host whose disk was pulled while we were away is known not to hold what 
   const [first] = world.trueHolders(parcel) as [SmallWorld['hosts'][0]];
   const spare = world.hosts.find(host => host !== origin && !world.trueHolders(parcel).includes(host));
   // As after a start: the log is remembered, no heartbeat was heard yet.
-  const view = spare?.machine.host(first.id) as HostView;
+  const view = spare?.machine.known.host(first.id) as HostView;
   view.heartbeat = undefined;
   view.reports = new Map();
   const heartbeat = { ...first.machine.heartbeat(), stores: [] };
   spare?.machine.step({ is: 'heard', nowMs: world.nowMs, from: first.id, message: heartbeat });
-  t.is(spare?.machine.copies(parcel), 1);
+  t.is(spare?.machine.known.copies(parcel), 1);
   spare?.machine.step({ is: 'wake', nowMs: world.nowMs + MINUTE_MS / 6 });
-  t.is(spare?.machine.pending().pursuits, 1);
+  t.is(spare?.machine.known.pending().pursuits, 1);
 });
 
 test('a source that gives wrong bytes is not the only one that is asked', t => {
@@ -274,9 +274,9 @@ function claimedByFamily(bytes: readonly number[]) {
 
 test('a claim by what is missing beside a family is given up when that leaves, and made anew by all of it', t => {
   const { taker, old, claimed, changes, claims } = claimedByFamily([90 * MIB]);
-  t.is(taker.machine.reservedBytes(taker.store), 15 * MIB);
+  t.is(taker.machine.known.reservedBytes(taker.store), 15 * MIB);
   const effects = changes('del', old, 0);
-  t.is(taker.machine.reservedBytes(taker.store), 90 * MIB);
+  t.is(taker.machine.known.reservedBytes(taker.store), 90 * MIB);
   t.deepEqual(
     claims(effects).map(({ claims: made }) => made.map(({ parcel }) => parcel)),
     [[claimed]],
@@ -285,10 +285,10 @@ test('a claim by what is missing beside a family is given up when that leaves, a
 
 test('… and stays as it is when one more of the family comes', t => {
   const { taker, parcels, claimed, changes, claims } = claimedByFamily([90 * MIB, 3 * MIB]);
-  const before = taker.machine.reservedBytes(taker.store);
+  const before = taker.machine.known.reservedBytes(taker.store);
   const effects = changes('add', parcels[1] as ParcelId, 80 * MIB);
   t.false(claims(effects).some(({ withdrawn }) => withdrawn.includes(claimed)));
-  t.is(taker.machine.reservedBytes(taker.store), before - 3 * MIB);
+  t.is(taker.machine.known.reservedBytes(taker.store), before - 3 * MIB);
 });
 
 /** … and fetches it. */
@@ -315,16 +315,16 @@ test('a fetch is told of the room that it has, and where it needs more that is m
     [15 * MIB],
   );
   t.is(measures(fails('outgrown')), 1);
-  t.is(taker.machine.reservedBytes(taker.store), 0);
+  t.is(taker.machine.known.reservedBytes(taker.store), 0);
 });
 
 test('a fetch beside a family that left meanwhile goes on, and is not begun anew on the room of before', t => {
   const { taker, old, changes, fails } = fetchedByFamily();
   const effects = changes('del', old, 40 * MIB);
   t.false(effects.some(effect => effect.do === 'cancel-fetch'));
-  t.is(taker.machine.reservedBytes(taker.store), 15 * MIB);
+  t.is(taker.machine.known.reservedBytes(taker.store), 15 * MIB);
   fails('busy');
-  t.is(taker.machine.reservedBytes(taker.store), 0);
+  t.is(taker.machine.known.reservedBytes(taker.store), 0);
 });
 
 test('operations altered by a host that passes them on do not make the writer’s copies disappear', t => {
@@ -338,10 +338,10 @@ test('operations altered by a host that passes them on do not make the writer’
   const honest = holder.append({ op: 'head', source: sourceIdOf(origin.id, 'photos'), seq: 2 });
   const altered = { ...honest, ops: [{ op: 'del', parcel } as const] };
   origin.machine.step({ is: 'log', nowMs: world.nowMs, segment: altered, relayed: true });
-  t.is(origin.machine.copies(parcel), 2);
+  t.is(origin.machine.known.copies(parcel), 2);
   // From the writer itself it says that the log is another one than we read.
   origin.machine.step({ is: 'log', nowMs: world.nowMs, segment: altered });
-  t.is(origin.machine.copies(parcel), 1);
+  t.is(origin.machine.known.copies(parcel), 1);
 });
 
 test('who was connected before a configuration made it a member is asked for its state then', t => {
@@ -356,7 +356,7 @@ test('who was connected before a configuration made it a member is asked for its
   t.is(asked(), before);
   world.configure({ members });
   t.is(asked(), before + 1);
-  t.true(host.machine.host(late.id)?.connected);
+  t.true(host.machine.known.host(late.id)?.connected);
 });
 
 test('however many connect at once, one heartbeat tells them all what is here', t => {
@@ -381,14 +381,14 @@ test('for the log of a host that is heard of and not connected one after the oth
   const world = new SmallWorld([{}, {}, {}, {}]);
   const [host, writer, ...relays] = world.hosts as [SmallWorld['hosts'][0], SmallWorld['hosts'][0]];
   world.run(20_000);
-  t.deepEqual(host.machine.outOfReach(), []);
+  t.deepEqual(host.machine.known.outOfReach(), []);
   world.tell(host, { is: 'disconnected', nowMs: world.nowMs, host: writer.id });
   world.loses = message => message.kind === 'log';
   writer.append({ op: 'head', source: sourceIdOf(host.id, 'photos'), seq: 1 });
   world.tell(writer, { is: 'own-ops', nowMs: world.nowMs, segment: writer.segmentAfter(0), usedBytes: 0 });
   world.effects.length = 0;
   world.run(60_000);
-  t.deepEqual(host.machine.outOfReach(), [writer.id]);
+  t.deepEqual(host.machine.known.outOfReach(), [writer.id]);
   const asked = world.effects.flatMap(each =>
     each.host === host.id && each.effect.do === 'ask-state' ? [each.effect.host] : [],
   );

@@ -51,14 +51,14 @@ test('a fetch into it has its time, and is given up then; its room is kept until
   t.true(world.runUntil(() => done('fetch').length > 0, 30_000));
   const begun = done('fetch').length;
   hangs(true);
-  t.is(host.machine.reservedBytes(host.store), begun * 4 * MIB, 'what had not begun was given up at once');
+  t.is(host.machine.known.reservedBytes(host.store), begun * 4 * MIB, 'what had not begun was given up at once');
   world.run(14_000);
   t.deepEqual(done('cancel-fetch'), []);
   world.run(2_000);
   t.is(done('cancel-fetch').length, begun);
-  t.is(host.machine.reservedBytes(host.store), begun * 4 * MIB);
+  t.is(host.machine.known.reservedBytes(host.store), begun * 4 * MIB);
   world.run(60_000);
-  t.is(host.machine.reservedBytes(host.store), 0);
+  t.is(host.machine.known.reservedBytes(host.store), 0);
   t.is(done('fetch').length, begun);
 });
 
@@ -100,7 +100,7 @@ test('what was on its way into it comes into another store of the host, and what
   world.run(5_000);
   t.true(done('fetch').some(({ parcel, store }) => parcel === first.parcel && store === OTHER));
   t.is(fetchingIn(OTHER), 4);
-  t.is(machine.holders(first.parcel).length, 0);
+  t.is(machine.known.holders(first.parcel).length, 0);
   const segment = host.append({ op: 'add', parcel: first.parcel });
   world.tell(host, {
     is: 'fetched',
@@ -111,7 +111,7 @@ test('what was on its way into it comes into another store of the host, and what
     usedBytes: 4 * MIB,
   });
   t.deepEqual(
-    machine.holders(first.parcel).map(({ store }) => store),
+    machine.known.holders(first.parcel).map(({ store }) => store),
     [host.store],
   );
 });

@@ -14,10 +14,10 @@ function begin() {
   const { store, machine } = taker;
   const takeBack = (bytes: number): boolean => {
     world.tell(taker, { is: 'taking-back', nowMs: world.nowMs, parcel: LOST, store, bytes });
-    return machine.keepsRoomFor(LOST);
+    return machine.known.keepsRoomFor(LOST);
   };
   const end = (): void => world.tell(taker, { is: 'taken-back', nowMs: world.nowMs, parcel: LOST });
-  const pursues = (): number => machine.pending().pursuits;
+  const pursues = (): number => machine.known.pending().pursuits;
   return { world, origin, taker, takeBack, end, pursues };
 }
 
@@ -36,7 +36,7 @@ test('room that others have is not kept for it, nor more than is lent', t => {
   t.false(takeBack(100 * MIB + 1));
   const [parcel] = world.backUp(origin, [{ bytes: 50 * MIB }]) as [ParcelId];
   t.true(
-    world.runUntil(() => taker.machine.pending().pursuits === 1, 10_000),
+    world.runUntil(() => taker.machine.known.pending().pursuits === 1, 10_000),
     parcel,
   );
   t.false(takeBack(50 * MIB + 1));
@@ -53,8 +53,8 @@ test('a store that is being drained takes back what is its own', t => {
 test('no trash gives way to what is taken out of it', t => {
   const { taker, takeBack } = begin();
   takeBack(60 * MIB);
-  t.is(taker.machine.reservedBytes(taker.store), 60 * MIB);
-  t.is(taker.machine.comingBytes(taker.store), 0);
+  t.is(taker.machine.known.reservedBytes(taker.store), 60 * MIB);
+  t.is(taker.machine.known.comingBytes(taker.store), 0);
 });
 
 test('what was kept in a store that went meanwhile is not given back to the one that came', t => {
@@ -63,5 +63,5 @@ test('what was kept in a store that went meanwhile is not given back to the one 
   world.tell(taker, { is: 'store-gone', nowMs: world.nowMs, store: taker.store });
   world.mount(taker, 100 * MIB);
   end();
-  t.is(taker.machine.reservedBytes(taker.store), 0);
+  t.is(taker.machine.known.reservedBytes(taker.store), 0);
 });

@@ -29,9 +29,9 @@ export async function anOrigin(
   const alarms = new Alarms({ log, wallMs: () => 0 });
   const held = new Set<ParcelId>();
   const positions: { readonly host: HostId; readonly position: LogPosition }[] = [];
-  const machine = {
+  const known = {
     isClaimed: (parcel: ParcelId) => held.has(parcel),
-    positions: () => positions,
+    positions: () => positions.values(),
   };
   const self = aSource.slice(0, 32) as HostId;
   const now = { ms: anyTimeMs };
@@ -61,13 +61,13 @@ export async function anOrigin(
     forgotten,
     brakes: { on: () => undefined, sinceMs: () => undefined },
     objects: source.objects,
-    machine,
+    known,
     cache: source.cache,
     clock: { nowMs: () => now.ms, wallMs: () => now.ms },
     onceCopied: new OnceCopied({
       self,
       stateDir: source.folder,
-      machine: machine as never,
+      known,
       objects: source.objects,
       wallMs: () => now.ms,
       log,

@@ -100,7 +100,7 @@ async function aHouse(
   };
   const source = new BlobSource({
     net: self.net,
-    machine: {
+    known: {
       holders: () => hosts.slice(0, areHolders ? hosts.length : 1).map(({ net }) => ({ host: net.peer })),
       originOf: () => (areHolders ? undefined : hosts[1]?.net.peer),
       bytesOf: () => bytesOfParcel,

@@ -33,7 +33,7 @@ async function lookedUp(stores: readonly unknown[], from?: number, hanging: read
   const looks: unknown[] = [];
   const source = new BlobSource({
     net: { connected: () => [] },
-    machine: { holders: () => [], originOf: () => undefined },
+    known: { holders: () => [], originOf: () => undefined },
     stores: { stores: () => [...hanging, ...stores], answering: () => stores },
     roster: {},
     doubted: { look: (copy: unknown) => void looks.push(copy) },

@@ -96,7 +96,7 @@ class Cluster {
     });
     await new FetchServer({
       net: host.net,
-      machine: { wantedCopies: () => 1, copies: () => this.copies, holders: () => [] },
+      known: { wantedCopies: () => 1, copies: () => this.copies, holders: () => [] },
       stores: { stores: () => stores },
       roster: { isTrusted: () => true, hostOf: () => undefined },
       live,

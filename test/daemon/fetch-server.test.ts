@@ -26,7 +26,7 @@ async function aHolder(t: ExecutionContext, ...parcels: readonly TestParcel[]) {
   const looks: { readonly parcel: ParcelId; readonly store: StoreId }[] = [];
   await new FetchServer({
     net: holder.net,
-    machine: { wantedCopies: () => 1, copies: () => 1, holders: () => [] },
+    known: { wantedCopies: () => 1, copies: () => 1, holders: () => [] },
     stores: { stores: () => [store] },
     roster: { isTrusted: () => true, hostOf: () => undefined },
     live: { find: async () => undefined },

@@ -19,7 +19,7 @@ async function aService(t: ExecutionContext, finder: (source: ScratchSource) => 
   await source.take();
   const own = new KeptObjects();
   const mending = new MendingObjects({ own, finder: finder(source) });
-  const machine = {
+  const known = {
     copiesWanted: () => 1,
     copies: () => 1,
     summary: () => ({ parcels: 1, haveMin: 1, under: 0, over: 0 }),
@@ -45,8 +45,8 @@ async function aService(t: ExecutionContext, finder: (source: ScratchSource) => 
       sourceName: (asked: SourceId) => (asked === aSource ? 'photos' : 'music'),
       nameOf: () => 'imac',
     },
-    protections: new Protections({ machine, reader: mending, isReachable: () => true } as never),
-    machine,
+    protections: new Protections({ known, reader: mending, isReachable: () => true } as never),
+    known,
     mending,
     origin: { missing: () => undefined },
     alarms: { list: () => [] },

@@ -38,12 +38,12 @@ async function aHost(listed: readonly (readonly number[])[], holders: readonly (
     );
     snapshots.push({ id, timeMs: index, complete: true, firstSeq: index + 1 });
   }
-  const machine = {
+  const known = {
     copiesWanted: () => 2,
     holders: () => [{ host: 'ben' }],
     copies: (id: ParcelId, seq: number) => holders[Number.parseInt(id, 16)]?.filter(head => head >= seq).length ?? 0,
   };
-  const options = { machine, reader: objects, isReachable: () => true };
+  const options = { known, reader: objects, isReachable: () => true };
   return { objects, snapshots, protections: new Protections(options as never) };
 }
 

@@ -18,7 +18,7 @@ async function aService(t: ExecutionContext, files: Readonly<Record<string, stri
   await source.take();
   const snapshot = source.last as ObjectId;
   let listed = [{ id: snapshot, timeMs: anyTimeMs, complete: true, firstSeq: 1 }];
-  const machine = { copiesWanted: () => 1, copies: () => 1, holders: () => [{ host: 'ben' }] };
+  const known = { copiesWanted: () => 1, copies: () => 1, holders: () => [{ host: 'ben' }] };
   const { objects } = source;
   const answers = new Answers({
     membership: { clusterConfig: { sources: [] } },
@@ -29,8 +29,8 @@ async function aService(t: ExecutionContext, files: Readonly<Record<string, stri
       wantedSnapshots: () => listed.map(({ id }) => id),
     },
     roster: { sourceName: () => 'photos', nameOf: () => 'imac' },
-    protections: new Protections({ machine, reader: objects, isReachable: () => true } as never),
-    machine,
+    protections: new Protections({ known, reader: objects, isReachable: () => true } as never),
+    known,
     mending: objects,
     objects,
   } as unknown as ConstructorParameters<typeof Answers>[0]);

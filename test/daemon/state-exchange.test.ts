@@ -83,7 +83,7 @@ async function aPair(
     return new StateExchange({
       net,
       roster,
-      machine: {
+      known: {
         positions: () => {
           const own = askerHasRead.map(position => ({ host: answerer, position }));
           const others = squattedByOther.map(position => ({ host: third, position }));
@@ -93,16 +93,16 @@ async function aPair(
         host: () => ({ connected: true }),
         outOfReach: () => [],
         startOf: (host: string) => (self === answerer && host === asker ? askerStartedBefore : undefined),
-        heartbeat: () => ({
-          kind: 'heartbeat',
-          boot: 1,
-          bootId: '00'.repeat(8),
-          stores: [],
-          configVersion: 1,
-          headsDigest: '00'.repeat(32),
-          paceBytesPerS: 0,
-        }),
       },
+      heartbeat: () => ({
+        kind: 'heartbeat',
+        boot: 1,
+        bootId: '00'.repeat(8),
+        stores: [],
+        configVersion: 1,
+        headsDigest: '00'.repeat(32),
+        paceBytesPerS: 0,
+      }),
       stores: {
         positions: () => (self === answerer ? answererHas : []),
         segment: () => undefined,

@@ -38,7 +38,7 @@ class House {
       stores: { stores: () => [...this.others, this.store] },
       catalog: this.#catalog(),
       objects: source.objects,
-      machine: { holders: (id: ParcelId) => (this.held.has(id) ? [{ store: STORE }] : []) },
+      known: { holders: (id: ParcelId) => (this.held.has(id) ? [{ store: STORE }] : []) },
       roster: { named: (host: string) => (host === 'imac' ? { host: origin } : undefined) },
       clock: { nowMs: () => 0 },
       timing: () => ({ treeQuietMs: 0, treeEveryMs: 0 }),

@@ -16,7 +16,7 @@ async function aHost(t: ExecutionContext) {
     return found.parcel;
   };
   const whereabouts = new Whereabouts({
-    machine: {
+    known: {
       copiesWanted: () => 2,
       copies: () => 1,
       holders: () => [

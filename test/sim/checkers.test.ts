@@ -22,7 +22,7 @@ function promises({ promised, lent, wasCut = false }: { promised: readonly numbe
   let reserved = 0;
   const by = {
     host: { number: 1, stores: [store] },
-    machine: { reservedBytes: () => reserved },
+    machine: { known: { reservedBytes: () => reserved } },
     mountedStores: () => [store],
     promisedBytes: () => reserved,
   };
@@ -80,7 +80,7 @@ function dealing(state: string | undefined, trust = 'trusted') {
   const members = state === undefined ? [] : [{ host: PEER, state, trust }];
   const by = {
     host: { number: 1, stores: [], disk: { config: { members } } },
-    machine: { holders: () => [{ host: PEER, counts: true }] },
+    machine: { known: { holders: () => [{ host: PEER, counts: true }] } },
     mountedStores: () => [],
   };
   return {

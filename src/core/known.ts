@@ -1,0 +1,257 @@
+/**
+ * Known: what a machine answers, from all that it was told: of a parcel, of a source, of a host, of itself. Nothing here changes
+ * anything.
+ */
+import type { Auditing } from './auditing.js';
+import type { Claims } from './claims.js';
+import { mayHoldCopies } from './cluster-config.js';
+import type { Dropping } from './dropping.js';
+import type { Boot } from './duplicate.js';
+import type { Holdings } from './holdings.js';
+import type { LogPosition } from './holdings-log.js';
+import type { HostView } from './host-view.js';
+import type { Hosts } from './hosts.js';
+import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
+import type { Liveness } from './liveness.js';
+import type { HeadHint } from './messages.js';
+import type { ParcelRef } from './parcel.js';
+import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
+import type { CopyCount, Placement } from './placement.js';
+import type { Pursuing } from './pursuing.js';
+import type { Relocating } from './relocating.js';
+import type { Room } from './room.js';
+import type { TakingBack } from './taking-back.js';
+import type { Wanted } from './wanted.js';
+
+/**
+ * What people are told of one source's parcels.
+ *
+ * Too few copies are told of what is listed. What is kept by a hold alone (hold.ts) each host wants for its own running time: one that
+ * is on for two hours a day does so for a year when the others have let it go, rightly, after a month, and would call it short
+ * for all that time, though nobody can and nobody should do anything about it. While the others want it, too, they make its
+ * copies again as any other's.
+ */
+export interface SourceSummary {
+  /** Listed or held. */
+  readonly parcels: number;
+  readonly bytes: number;
+  /** Parcels with N copies or more. */
+  readonly full: number;
+  /** Listed, with fewer. */
+  readonly under: number;
+  readonly over: number;
+  /** Of the parcels that are listed and short, how many have no copy at all. */
+  readonly without: number;
+  /** The least number of copies of any parcel that is listed; N when there is none. */
+  readonly haveMin: number;
+}
+
+export interface CopyReport {
+  readonly host: HostId;
+  readonly store: StoreId;
+  readonly counts: boolean;
+  readonly liveness: Liveness;
+}
+
+/** What is asked. */
+export interface KnownContext {
+  readonly table: ParcelTable;
+  readonly holdings: Holdings;
+  readonly hosts: Hosts;
+  readonly placement: Placement;
+  readonly wanted: Wanted;
+  readonly claims: Pick<Claims, 'size'>;
+  readonly room: Pick<Room, 'stores'>;
+  readonly takingBack: Pick<TakingBack, 'bytesIn' | 'has'>;
+  readonly auditing: Pick<Auditing, 'distrustsOf'>;
+  readonly dropping: Pick<Dropping, 'size'>;
+  readonly pursuing: Pick<Pursuing, 'size' | 'fetches'>;
+  readonly relocating: Pick<Relocating, 'size'>;
+  /** The store of ours that holds the row. */
+  readonly heldIn: (row: Row) => StoreId | undefined;
+  readonly count: (row: Row, withHead?: { readonly source: SourceId; readonly seq: number }) => CopyCount;
+}
+
+export class Known {
+  readonly #of: KnownContext;
+
+  constructor(context: KnownContext) {
+    this.#of = context;
+  }
+
+  /** Copies of a wanted parcel that count; with `headSeq` only those whose stores durably hold that head or a later one. */
+  copies(parcel: ParcelId, headSeq?: number): number {
+    const row = this.#of.table.find(parcel);
+    const source = row === undefined ? undefined : this.#of.wanted.sourceOf(row);
+    if (row === undefined || source === undefined) return 0;
+    return this.#of.count(row, headSeq === undefined ? undefined : { source, seq: headSeq }).copies;
+  }
+
+  /** Some snapshot that is listed, or in its hold, lists the parcel, whether its source is configured now or not. */
+  isListed(parcel: ParcelId): boolean {
+    const row = this.#of.table.find(parcel);
+    return row !== undefined && this.#of.table.has(row, FLAG.wanted);
+  }
+
+  /** N of a parcel that a listed snapshot wants; undefined for any other. */
+  wantedCopies(parcel: ParcelId): number | undefined {
+    const row = this.#of.table.find(parcel);
+    return row === undefined ? undefined : this.#of.wanted.copiesWanted(row);
+  }
+
+  /** False when a page gives the parcel another key or size than this: its page and its record contradict each other. */
+  fits({ id, key, bytes }: ParcelRef): boolean {
+    const row = this.#of.table.find(id);
+    if (row === undefined || this.#of.table.source(row) < 0) return true;
+    return this.#of.table.key(row) === key && this.#of.table.bytes(row) === bytes;
+  }
+
+  /** The store of ours that holds the parcel, by its log. */
+  storeOf(parcel: ParcelId): StoreId | undefined {
+    const row = this.#of.table.find(parcel);
+    return row === undefined ? undefined : this.#of.heldIn(row);
+  }
+
+  /** By its page; undefined for a parcel that none has described. */
+  bytesOf(parcel: ParcelId): number | undefined {
+    const row = this.#of.table.find(parcel);
+    return row === undefined || this.#of.table.source(row) < 0 ? undefined : this.#of.table.bytes(row);
+  }
+
+  /** What is kept free in a store of ours for what is claimed, on its way, or about to be taken back. */
+  reservedBytes(store: StoreId): number {
+    for (const own of this.#of.room.stores()) if (own.store === store) return own.reservedBytes;
+    return 0;
+  }
+
+  /** … of that, for what is not on its disk yet. The trash must not give way to what is being taken out of it. */
+  comingBytes(store: StoreId): number {
+    return this.reservedBytes(store) - this.#of.takingBack.bytesIn(store);
+  }
+
+  /** Since `taking-back` told of it: there was room. */
+  keepsRoomFor(parcel: ParcelId): boolean {
+    return this.#of.takingBack.has(parcel);
+  }
+
+  /** The origin of a parcel that the catalog has described. */
+  originOf(parcel: ParcelId): HostId | undefined {
+    const row = this.#of.table.find(parcel);
+    return row === undefined ? undefined : this.#of.wanted.originOf(row);
+  }
+
+  /** What the listed snapshots of a source reference. */
+  *wanted(source: SourceId): IterableIterator<ParcelRef> {
+    for (const row of this.#of.wanted.rowsOf(source))
+      yield { id: this.#of.table.id(row), key: this.#of.table.key(row), bytes: this.#of.table.bytes(row) };
+  }
+
+  /** The other parcels of its key, the ones that were heard of last first. */
+  *family(parcel: ParcelId): IterableIterator<ParcelId> {
+    const row = this.#of.table.find(parcel);
+    if (row !== undefined) for (const other of this.#of.table.familyOf(row)) yield this.#of.table.id(other);
+  }
+
+  /** Every store that says it holds the parcel and did not fail an audit of it since, and whether that counts. */
+  holders(parcel: ParcelId): readonly CopyReport[] {
+    const row = this.#of.table.find(parcel);
+    if (row === undefined) return [];
+    return this.#of.table.holders(row, []).map(slot => {
+      const host = this.#of.holdings.hostOf(slot);
+      return {
+        host,
+        store: this.#of.holdings.position(slot).store,
+        counts: this.#of.placement.storeCounts(slot),
+        liveness: this.#of.placement.livenessOf(host),
+      };
+    });
+  }
+
+  /** Some store's log says that it holds the parcel, whatever became of its audits: others' word of these ends no hold. */
+  isClaimed(parcel: ParcelId): boolean {
+    const row = this.#of.table.find(parcel);
+    return row !== undefined && (this.#of.table.holderCount(row) > 0 || this.#of.auditing.distrustsOf(row));
+  }
+
+  /** Hosts that are heard of and not connected: others are asked for their logs, who may be connected to them. */
+  outOfReach(): readonly HostId[] {
+    return [...this.#of.hosts.others()].flatMap(({ id, member, liveness, connected }) =>
+      liveness === 'live' && !connected && mayHoldCopies(member) ? [id] : [],
+    );
+  }
+
+  /** How far every log has been read: what to ask others from. */
+  positions(): IterableIterator<{ readonly host: HostId; readonly position: LogPosition }> {
+    return this.#of.holdings.positions();
+  }
+
+  head(source: SourceId): HeadHint | undefined {
+    return this.#of.wanted.head(source);
+  }
+
+  copiesWanted(source: SourceId): number | undefined {
+    return this.#of.wanted.copiesOf(source);
+  }
+
+  /** The last start of a host that is known of, by whatever way it was heard of; undefined for none. */
+  startOf(host: HostId): Boot | undefined {
+    return this.#of.hosts.get(host)?.boots.at(-1);
+  }
+
+  host(host: HostId): Readonly<HostView> | undefined {
+    return this.#of.hosts.get(host);
+  }
+
+  /** Of the parcels that a host holds: how many would have too few copies without it, and how many of these none. */
+  without(host: HostId): { readonly under: number; readonly lost: number } {
+    let under = 0;
+    let lost = 0;
+    for (const row of new Set(this.#of.holdings.slotsOf(host).flatMap(slot => [...this.#of.table.heldBy(slot)]))) {
+      const copiesWanted = this.#of.wanted.copiesWanted(row);
+      if (copiesWanted === undefined) continue;
+      const domains = new Set<string | undefined>();
+      for (const slot of this.#of.table.holders(row, [])) {
+        const holder = this.#of.holdings.hostOf(slot);
+        if (holder !== host && this.#of.placement.storeCounts(slot)) domains.add(this.#of.placement.domainOf(holder));
+      }
+      if (domains.size < copiesWanted) under += 1;
+      if (domains.size === 0) lost += 1;
+    }
+    return { under, lost };
+  }
+
+  summary(source: SourceId): SourceSummary {
+    const copiesWanted = this.#of.wanted.copiesOf(source);
+    const summary = { parcels: 0, bytes: 0, full: 0, under: 0, over: 0, without: 0, haveMin: copiesWanted ?? 0 };
+    if (copiesWanted === undefined) return summary;
+    for (const row of this.#of.wanted.rowsOf(source)) {
+      const { copies } = this.#of.count(row);
+      summary.parcels += 1;
+      summary.bytes += this.#of.table.bytes(row);
+      if (copies >= copiesWanted) summary.full += 1;
+      if (copies > copiesWanted) summary.over += 1;
+      if (!this.#of.table.has(row, FLAG.listed)) continue;
+      if (copies < copiesWanted) summary.under += 1;
+      if (copies === 0) summary.without += 1;
+      summary.haveMin = Math.min(summary.haveMin, copies);
+    }
+    return summary;
+  }
+
+  /** Claims, fetches and attempts to drop of this host, and claims of others that still stand. */
+  pending(): {
+    readonly pursuits: number;
+    readonly fetches: number;
+    readonly othersClaims: number;
+    readonly attempts: number;
+    readonly relocations: number;
+  } {
+    return {
+      pursuits: this.#of.pursuing.size,
+      fetches: this.#of.pursuing.fetches,
+      othersClaims: this.#of.claims.size,
+      attempts: this.#of.dropping.size,
+      relocations: this.#of.relocating.size,
+    };
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * Own holdings: what follows when one of this host's stores comes, changes, hangs or goes, and when it has made something durable.
+ *
+ * A store keeps every head that is in force, so that its copies count (I1); it is asked to once for each, and again when that
+ * failed and it was looked at.
+ *
+ * Driven by the machine.
+ */
+import type { ClusterConfig } from './cluster-config.js';
+import type { Dropping } from './dropping.js';
+import type { Effect, Input } from './effects.js';
+import type { Expiring } from './expiring.js';
+import type { Fitting } from './fitting.js';
+import type { Holdings } from './holdings.js';
+import type { LogSegment } from './holdings-log.js';
+import type { HostId, SourceId, StoreId } from './ids.js';
+import type { LogReading } from './log-reading.js';
+import type { Marks } from './marks.js';
+import type { ParcelTable, Row } from './parcel-table.js';
+import type { Pursuing } from './pursuing.js';
+import type { Relocating } from './relocating.js';
+import type { Room } from './room.js';
+import type { TakingBack } from './taking-back.js';
+import type { Voice } from './voice.js';
+import type { Wanted } from './wanted.js';
+
+export interface OwnHoldingsContext {
+  readonly self: HostId;
+  readonly table: ParcelTable;
+  readonly holdings: Pick<Holdings, 'slotOf' | 'position' | 'headSeq'>;
+  readonly room: Room;
+  readonly wanted: Pick<Wanted, 'heads'>;
+  readonly takingBack: Pick<TakingBack, 'storeGone'>;
+  readonly voice: Pick<Voice, 'tell'>;
+  readonly marks: Pick<Marks, 'heldBy' | 'short'>;
+  readonly fitting: () => Pick<Fitting, 'roomIsFree'>;
+  readonly logs: () => Pick<LogReading, 'apply'>;
+  readonly expiring: () => Pick<Expiring, 'left'>;
+  readonly pursuing: () => Pick<Pursuing, 'storeGone' | 'storeHangs' | 'copiesChanged'>;
+  readonly dropping: () => Pick<Dropping, 'storeGone' | 'entered'>;
+  readonly relocating: () => Pick<Relocating, 'storeGone' | 'holdingsChanged'>;
+  readonly nowMs: () => number;
+  readonly config: () => ClusterConfig;
+  readonly emit: (effect: Effect) => void;
+  /** The next heartbeat is due now. */
+  readonly sayNow: () => void;
+}
+
+export class OwnHoldings {
+  readonly #of: OwnHoldingsContext;
+  /** Head operations on their way into our stores' logs. */
+  readonly #keepingHead = new Set<string>();
+  #returnedAtMs: number | undefined;
+
+  constructor(context: OwnHoldingsContext) {
+    this.#of = context;
+  }
+
+  /** When a store of ours came back from wherever it was; undefined where none did since the start. */
+  get returnedAtMs(): number | undefined {
+    return this.#returnedAtMs;
+  }
+
+  // -------------------------------------------------------------------------------------------------------- what they hold
+
+  isHeld(row: Row): boolean {
+    return this.heldIn(row) !== undefined;
+  }
+
+  /** The first store of ours that holds the row. */
+  heldIn(row: Row): StoreId | undefined {
+    for (const { store } of this.#of.room.stores()) if (this.#holds(store, row)) return store;
+    return undefined;
+  }
+
+  /** The stores of ours that hold the row, in the order in which they should keep it. */
+  allThatHold(row: Row): readonly StoreId[] {
+    const { room } = this.#of;
+    const holding = [...room.stores()].filter(({ store }) => this.#holds(store, row));
+    holding.sort((a, b) => Number(room.isBetterKept(b, a)) - Number(room.isBetterKept(a, b)));
+    return holding.map(({ store }) => store);
+  }
+
+  /** Every row in a store of ours. */
+  *rowsIn(store: StoreId): IterableIterator<Row> {
+    const { self, table, holdings } = this.#of;
+    const slot = holdings.slotOf(self, store);
+    if (slot !== undefined) yield* table.heldBy(slot);
+  }
+
+  #holds(store: StoreId, row: Row): boolean {
+    const { self, table, holdings } = this.#of;
+    const slot = holdings.slotOf(self, store);
+    return slot !== undefined && table.isHeldBy(row, slot);
+  }
+
+  // -------------------------------------------------------------------------------------------------- what they made durable
+
+  /**
+   * Operations that one of our own stores has just made durable: they count from now on, and others must hear of them.
+   * Commits that share a segment bring it twice; each operation is taken once.
+   */
+  wrote(segment: LogSegment): void {
+    const { self, table, holdings, voice, logs, expiring, nowMs, config } = this.#of;
+    const { store, seq } = segment.end;
+    const slot = holdings.slotOf(self, store);
+    const knownSeq = slot === undefined ? 0 : holdings.position(slot).seq;
+    logs().apply(segment);
+    if (seq <= knownSeq) return;
+    const ops = segment.ops.slice(Math.max(0, knownSeq - (seq - segment.ops.length)));
+    for (const op of ops) if (op.op === 'del' || op.op === 'corrupt') expiring().left(table.rowOf(op.parcel));
+    voice.tell(segment, ops, { nowMs: nowMs(), heartbeatMs: config().timing.heartbeatMs });
+  }
+
+  /** A copy of ours is gone by our own doing: its room is free, and others must hear of it. */
+  removed(segment: LogSegment, usedBytes: number): void {
+    this.#of.room.used(segment.end.store, usedBytes);
+    this.wrote(segment);
+    this.#of.fitting().roomIsFree();
+  }
+
+  /** A copy of our own has come or gone: what was concluded from those that were here is concluded anew. */
+  changed(row: Row): void {
+    this.#of.relocating().holdingsChanged();
+    this.#of.dropping().entered(row);
+    this.#of.pursuing().copiesChanged(row);
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- what they are
+
+  measured(measured: Extract<Input, { is: 'store' }>): void {
+    const { self, room, marks, nowMs, sayNow } = this.#of;
+    const { isNew, isBack, grew } = room.measured(measured);
+    if (isBack) this.#returnedAtMs = nowMs();
+    if (isNew) {
+      marks.heldBy(self);
+      sayNow();
+    }
+    this.keepHeads();
+    if (grew) marks.short();
+  }
+
+  /** One of them has more than before: for what is short here, and for others to plan on. */
+  moreRoom(): void {
+    this.#of.marks.short();
+    this.#of.sayNow();
+  }
+
+  hangs(store: StoreId, hangs: boolean): void {
+    const { room, pursuing, nowMs, sayNow } = this.#of;
+    if (!room.hangs(store, hangs ? nowMs() : Number.POSITIVE_INFINITY)) return;
+    sayNow();
+    if (hangs) pursuing().storeHangs(store);
+    else this.moreRoom();
+  }
+
+  gone(store: StoreId): void {
+    const { self, room, wanted, takingBack, marks, pursuing, dropping, relocating, sayNow } = this.#of;
+    if (!room.remove(store)) return;
+    pursuing().storeGone(store);
+    dropping().storeGone(store);
+    // Nobody may be left to say what became of them.
+    for (const { source } of wanted.heads()) this.#keepingHead.delete(keepId(store, source));
+    relocating().storeGone(store);
+    takingBack.storeGone(store);
+    marks.heldBy(self);
+    sayNow();
+  }
+
+  // -------------------------------------------------------------------------------------------------------- which heads they keep
+
+  /** Each of them is asked to keep each head that it has not, and is not about to have. */
+  keepHeads(): void {
+    const { self, holdings, room, wanted, emit } = this.#of;
+    for (const { store } of room.stores()) {
+      const slot = holdings.slotOf(self, store);
+      for (const { source, seq } of wanted.heads()) {
+        if (slot !== undefined && holdings.headSeq(slot, source) >= seq) continue;
+        const id = keepId(store, source);
+        if (this.#keepingHead.has(id)) continue;
+        this.#keepingHead.add(id);
+        emit({ do: 'keep-head', store, source, seq });
+      }
+    }
+  }
+
+  headKept({ store, source, segment }: Extract<Input, { is: 'head-kept' }>): void {
+    this.#keepingHead.delete(keepId(store, source));
+    this.wrote(segment);
+    this.keepHeads();
+  }
+
+  headNotKept({ store, source }: Extract<Input, { is: 'head-not-kept' }>): void {
+    this.#keepingHead.delete(keepId(store, source));
+  }
+}
+
+const keepId = (store: StoreId, source: SourceId): string => `${store} ${source}`;
