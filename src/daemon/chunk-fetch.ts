@@ -57,11 +57,13 @@ export async function fetchByChunks(order: ChunkFetchOrder, signal: AbortSignal)
   const onAbort = (): void => streams.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
+  const fetch = new ChunkFetch(order, assembly, streams.signal);
   try {
-    return await new ChunkFetch(order, assembly, streams.signal).run();
+    return await fetch.run();
   } finally {
     signal.removeEventListener('abort', onAbort);
     streams.abort(new Error('this fetch is over'));
+    fetch.leave();
     await assembly.leave();
   }
 }
@@ -78,6 +80,8 @@ class ChunkFetch {
   #following: Following;
   #next: Batch | undefined;
   #ahead: Want | undefined;
+  /** All that were asked and have not ended. */
+  readonly #wants = new Set<Want>();
 
   constructor(order: ChunkFetchOrder, assembly: Assembly, signal: AbortSignal) {
     this.#order = order;
@@ -100,6 +104,11 @@ class ChunkFetch {
     await this.#assembly.finish();
     await Promise.all(this.#ending);
     return { is: 'here', recipe: Buffer.concat(recipe.items) };
+  }
+
+  /** A signal alone does not end an ask whose answer nobody waits for: its stream would stay, and its place at the peer. */
+  leave(): void {
+    for (const want of this.#wants) want.leave();
   }
 
   async *#batches(pages: AsyncIterable<Uint8Array>): AsyncGenerator<Batch, undefined, undefined> {
@@ -231,7 +240,15 @@ class ChunkFetch {
     const bytes = sumOf(ranges);
     const { net, peer, parcel, blob, purpose, onReceived } = this.#order;
     const request = { parcel, blobs: [blob.blob], purpose, ranges };
-    return new Want(askFetch(net, peer, request, { signal: this.#signal }), { bytes, blob: blob.blob, onReceived });
+    const parts = askFetch(net, peer, request, { signal: this.#signal });
+    const want = new Want(parts, {
+      bytes,
+      blob: blob.blob,
+      onReceived,
+      onEnd: () => this.#wants.delete(want),
+    });
+    this.#wants.add(want);
+    return want;
   }
 }
 
@@ -240,19 +257,23 @@ function read(want: Want | undefined, bytes: number): Promise<Uint8Array<ArrayBu
   return want.read(bytes);
 }
 
+interface Wanted {
+  readonly bytes: number;
+  readonly blob: BlobId;
+  readonly onReceived: (bytes: number) => void;
+  readonly onEnd: () => void;
+}
+
 /** What was asked for at once, as it comes. */
 class Want {
   readonly #parts: AsyncGenerator<FetchPart, void, undefined>;
-  readonly #wanted: { readonly bytes: number; readonly blob: BlobId; readonly onReceived: (bytes: number) => void };
+  readonly #wanted: Wanted;
   /** The ask goes out with it, before anybody reads. */
   #first: Promise<IteratorResult<FetchPart, void>> | undefined;
   #data: Uint8Array = new Uint8Array();
   leftBytes: number;
 
-  constructor(
-    parts: AsyncGenerator<FetchPart, void, undefined>,
-    wanted: { readonly bytes: number; readonly blob: BlobId; readonly onReceived: (bytes: number) => void },
-  ) {
+  constructor(parts: AsyncGenerator<FetchPart, void, undefined>, wanted: Wanted) {
     this.#parts = parts;
     this.#wanted = wanted;
     this.leftBytes = wanted.bytes;
@@ -281,6 +302,12 @@ class Want {
     } catch {
       // All bytes came.
     }
+    this.#wanted.onEnd();
+  }
+
+  /** Whatever comes is wanted no more. Not waited for: a wait that is under way ends by the signal first. */
+  leave(): void {
+    this.#parts.return().catch(() => {}); // told to whoever reads
   }
 
   async #more(): Promise<void> {

@@ -16,7 +16,7 @@ import { RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
 import { askFetch, type FetchPart } from '../net/fetch-protocol.js';
 import { FetchSessions } from '../net/fetch-session.js';
 import type { Net } from '../net/net.js';
-import { abortOf } from '../platform/abort-of.js';
+import { orAborted } from '../platform/or-aborted.js';
 import type { Store } from '../store/store.js';
 import { fetchByChunks } from './chunk-fetch.js';
 import type { Unstamped } from './driver.js';
@@ -285,8 +285,7 @@ export class Fetcher {
     const landing = new Landing(this.#landingRoom);
     const file = new ReceivedFile(store);
     // Who waits for a disk that hangs would keep the stream from the next one, and from those who share it.
-    using aborted = abortOf(signal);
-    const untilAborted = <T>(work: Promise<T>): Promise<T> => Promise.race([work, aborted.promise]);
+    const untilAborted = <T>(work: Promise<T>): Promise<T> => orAborted(work, signal);
     const came = this.#progressOf(fetch);
     let gone = 0;
     try {

@@ -136,11 +136,23 @@ export async function send(
   } catch (cause) {
     throw streamBroken(cause);
   }
-  // A drained connection wakes all its streams, also those whose own window is still shut: so look again each time.
-  while (stream.writableNeedsDrain) await drained(stream, signal, stallMs);
+  // A drained connection wakes all its streams, also those whose own window is still shut: so look again each time. Only what
+  // moves on this one is a sign that its reader is there.
+  let heldBytes = stream.writeBufferLength;
+  let stallsAtMs = performance.now() + stallMs;
+  while (stream.writableNeedsDrain) {
+    await drained(stream, signal, { atMs: stallsAtMs, stallMs });
+    if (stream.writeBufferLength === heldBytes) continue;
+    heldBytes = stream.writeBufferLength;
+    stallsAtMs = performance.now() + stallMs;
+  }
 }
 
-function drained(stream: Stream, signal: AbortSignal | undefined, stallMs: number): Promise<void> {
+function drained(
+  stream: Stream,
+  signal: AbortSignal | undefined,
+  { atMs, stallMs }: { readonly atMs: number; readonly stallMs: number },
+): Promise<void> {
   if (stream.status !== 'open') return Promise.reject(streamBroken(new Error(`the stream is ${stream.status}`)));
   return new Promise<void>((resolve, reject) => {
     const settle = (done: () => void): void => {
@@ -154,7 +166,8 @@ function drained(stream: Stream, signal: AbortSignal | undefined, stallMs: numbe
     const onDrain = (): void => settle(resolve);
     const onClose = ({ error }: { readonly error?: Error }): void => settle(() => reject(streamBroken(error)));
     const onAbort = (): void => settle(() => reject(signal?.reason));
-    const timer = setTimeout(() => settle(() => reject(streamStalled('taken', stallMs))), stallMs);
+    const leftMs = Math.max(0, atMs - performance.now());
+    const timer = setTimeout(() => settle(() => reject(streamStalled('taken', stallMs))), leftMs);
     stream.addEventListener('drain', onDrain);
     stream.addEventListener('close', onClose);
     signal?.addEventListener('abort', onAbort);

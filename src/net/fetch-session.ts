@@ -12,7 +12,7 @@ import type { Stream } from '@libp2p/interface';
 import { Part, Want } from '../../protocols/fetch/fetch.js';
 import { ClusterError } from '../core/fault.js';
 import type { PeerName } from '../core/ids.js';
-import { abortOf } from '../platform/abort-of.js';
+import { orAborted } from '../platform/or-aborted.js';
 import {
   FETCH_PART_BYTES_MAX,
   FETCH_PROTOCOL,
@@ -39,11 +39,10 @@ export class FetchSessions {
   /** As `askFetch`. Answers come one after the other: whoever takes one up takes it to its end, or leaves it. */
   async *ask(peer: PeerName, request: FetchRequest, signal: AbortSignal): AsyncGenerator<FetchPart, void, undefined> {
     const answer = this.#sessionWith(peer).ask(request);
-    using aborted = abortOf(signal);
     let isOver = false;
     try {
       for (;;) {
-        const { value, done } = await Promise.race([answer.next(), aborted.promise]);
+        const { value, done } = await orAborted(answer.next(), signal);
         if (done === true) break;
         yield value;
       }

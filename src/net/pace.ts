@@ -2,8 +2,9 @@
  * Pace: no more than so many bytes a second, over all streams together.
  *
  * Whoever is about to move bytes takes a turn for them first. A turn is given when the line has had time for those before it, so
- * a large one makes the next one wait. Turns of people who wait (restores) come before all others; of the others every peer
- * has a row of its own, and the rows take turns: who has many streams open gets no more than who has one.
+ * a large one makes the next one wait. Turns of people who wait (restores) come before all others, unless one of these has
+ * waited for long: a stream that stands still for a minute is given up, and what is in its midst comes anew. Of the others
+ * every peer has a row of its own, and the rows take turns: who has many streams open gets no more than who has one.
  *
  * Without a rate nobody waits. A peer may have a rate of its own, which its turns wait for before they wait for that of all.
  */
@@ -11,6 +12,9 @@ import type { PeerName } from '../core/ids.js';
 
 /** A timer that comes late, on a busy machine, is made up for by up to this much, in ms; so is a pause. */
 const LATE_MS_MAX = 100;
+
+/** Who has waited this long goes before people, in ms: a third of the time after which a stream that stands still is given up. */
+const WAIT_MS_MAX = 20_000;
 
 export interface Turn {
   readonly peer: PeerName;
@@ -20,6 +24,7 @@ export interface Turn {
 }
 
 interface Waiting extends Turn {
+  readonly sinceMs: number;
   readonly go: () => void;
 }
 
@@ -28,8 +33,13 @@ export class Pace {
   readonly #urgent: Waiting[] = [];
   /** In the order in which they take turns: who had one goes to the end. */
   readonly #rows = new Map<PeerName, Waiting[]>();
+  readonly #waitMsMax: number;
   #freeAtMs = 0;
   #timer: NodeJS.Timeout | undefined;
+
+  constructor({ waitMsMax = WAIT_MS_MAX }: { readonly waitMsMax?: number } = {}) {
+    this.#waitMsMax = waitMsMax;
+  }
 
   /** From now on. @param bytesPerS undefined: as fast as can be */
   set(bytesPerS: number | undefined): void {
@@ -47,6 +57,7 @@ export class Pace {
       const row = turn.isUrgent ? this.#urgent : this.#rowOf(turn.peer);
       const waiting: Waiting = {
         ...turn,
+        sinceMs: performance.now(),
         go: () => {
           signal?.removeEventListener('abort', onAbort);
           resolve();
@@ -80,7 +91,7 @@ export class Pace {
         }, waitMs);
         return;
       }
-      const turn = this.#next();
+      const turn = this.#next(nowMs);
       if (turn === undefined) return;
       if (this.#bytesPerS !== undefined)
         this.#freeAtMs = Math.max(this.#freeAtMs, nowMs - LATE_MS_MAX) + (turn.bytes / this.#bytesPerS) * 1_000;
@@ -88,14 +99,21 @@ export class Pace {
     }
   }
 
-  #next(): Waiting | undefined {
-    const urgent = this.#urgent.shift();
-    if (urgent !== undefined) return urgent;
+  #next(nowMs: number): Waiting | undefined {
+    return this.#ofRows(nowMs - this.#waitMsMax) ?? this.#urgent.shift() ?? this.#ofRows(nowMs);
+  }
+
+  /** Of the next row whose first has waited since `sinceMs` or longer. */
+  #ofRows(sinceMs: number): Waiting | undefined {
     for (const [peer, row] of this.#rows) {
-      this.#rows.delete(peer);
-      const turn = row.shift();
-      if (row.length > 0) this.#rows.set(peer, row);
-      if (turn !== undefined) return turn;
+      const [first] = row;
+      if (first === undefined) this.#rows.delete(peer);
+      else if (first.sinceMs <= sinceMs) {
+        row.shift();
+        this.#rows.delete(peer);
+        if (row.length > 0) this.#rows.set(peer, row);
+        return first;
+      }
     }
     return undefined;
   }

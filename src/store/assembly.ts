@@ -16,6 +16,7 @@ import { type BlobId, hexOf } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import type { Chunk } from '../core/recipe.js';
 import { diskOf, watchedBy } from '../platform/disk.js';
+import { orAborted } from '../platform/or-aborted.js';
 import { type WorkerSession, WorkerThread } from '../platform/worker-thread.js';
 import type { Incoming } from './incoming.js';
 import { storeFull } from './own-folder.js';
@@ -85,12 +86,14 @@ export class Assemblies {
   /**
    * Begins, or goes on with what is there. Whoever begins must `leave` in the end. `undefined`: the blob is here, whole.
    *
-   * @throws the signal's reason, STORE_FULL, and what the disk says
+   * @throws the signal's reason, BLOB_MISMATCH (it is here, and has another size), STORE_FULL, and what the disk says
    */
   async begin(ref: BlobRef, signal?: AbortSignal): Promise<Assembly | undefined> {
     for (let other = this.#open.get(ref.blob); other !== undefined; other = this.#open.get(ref.blob))
-      await orAborted(other.ended, signal);
-    if (this.#parts.pathOf(ref.blob) !== undefined || this.#parts.incoming.hasArrived(ref)) return undefined;
+      await (signal === undefined ? other.ended : orAborted(other.ended, signal));
+    const { incoming, pathOf } = this.#parts;
+    if (pathOf(ref.blob) !== undefined || incoming.hasArrived(ref)) return undefined;
+    const place = incoming.partial(ref);
     let end = (): void => {};
     const ended = new Promise<void>(resolve => {
       end = () => {
@@ -98,7 +101,7 @@ export class Assemblies {
         resolve();
       };
     });
-    const assembly = Assembly.open(ref, { ...this.#parts, session: this.#thread.open(), end });
+    const assembly = Assembly.open(ref, place, { ...this.#parts, session: this.#thread.open(), end });
     this.#open.set(ref.blob, { assembly, ended });
     return assembly;
   }
@@ -148,9 +151,9 @@ export class Assembly {
   /** For `Assemblies` only. */
   static async open(
     ref: BlobRef,
+    place: PartialBlob,
     parts: AssemblyParts & { readonly session: Session; readonly end: () => void },
   ): Promise<Assembly> {
-    const place = parts.incoming.partial(ref);
     const assembly = new Assembly(ref, place, parts);
     try {
       assembly.#leftoverBytes = (await assembly.#ask({ is: 'open', path: place.path })) as number;
@@ -319,18 +322,3 @@ export class Assembly {
 
 /** Of each member of a union, all but the session. */
 type Parts<Ask> = Ask extends unknown ? Omit<Ask, 'session'> : never;
-
-async function orAborted(ended: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return ended;
-  let abort = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-  });
-  try {
-    await Promise.race([ended, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
-}

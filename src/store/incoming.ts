@@ -14,7 +14,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import { assert } from '../core/fault.js';
+import { assert, ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import { type BlobId, parseBlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
@@ -206,7 +206,11 @@ export class Incoming {
   /** One at a time a blob, and none of a blob that has arrived. */
   partial(ref: BlobRef): PartialBlob {
     const blob = parseBlobId(ref.blob);
-    assert(!this.#arrived.has(blob), `blob ${blob} is put together, and is here`);
+    const arrival = this.#arrived.get(blob);
+    if (arrival !== undefined)
+      throw new ClusterError('BLOB_MISMATCH', `blob ${blob} is here, with ${arrival.bytes} bytes and not ${ref.bytes}`, {
+        blame: 'passing',
+      });
     return this.#partials.begin(blob, {
       wrote: this.#wrote,
       arrived: path => this.#arrive({ blob, bytes: ref.bytes, path, placed: false }),

@@ -10,6 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { Stream } from '@libp2p/interface';
 import test, { type ExecutionContext } from 'ava';
 import { recordBlobs } from '../../src/catalog/record.js';
 import { findEntry } from '../../src/catalog/walk.js';
@@ -28,6 +29,7 @@ import type { Store } from '../../src/store/store.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { contentOf } from '../helpers/test-parcels.js';
+import { until } from '../helpers/until.js';
 import { connect, type Host, House } from '../net/fleet.js';
 import { SILENT, TestHost } from '../store/real-store.js';
 
@@ -221,6 +223,27 @@ test.serial('a fetch that broke off is gone on with, after a restart and from wh
   t.is(cameBytes, CONTENT.length - second);
   await cluster.store.commit(held.parcel, held.record);
   t.true(await cluster.isHeld(held, CONTENT));
+});
+
+test.serial('a fetch that fails here leaves no stream behind, and its peer serves it no longer', async t => {
+  const cluster = await Cluster.begin(t);
+  const film = await cluster.backUp('film', CONTENT);
+  const streams: Stream[] = [];
+  const open = cluster.receiver.net.open.bind(cluster.receiver.net);
+  cluster.receiver.net.open = async (...asked) => {
+    const stream = await open(...asked);
+    streams.push(stream);
+    return stream;
+  };
+  const assemble = cluster.store.assemble.bind(cluster.store);
+  cluster.store.assemble = async (...asked) => {
+    const assembly = await assemble(...asked);
+    if (assembly !== undefined) assembly.append = () => Promise.reject(new Error('the disk is full'));
+    return assembly;
+  };
+  await t.throwsAsync(cluster.fetch(film), { message: 'the disk is full' });
+  t.true(streams.length >= 2, 'a recipe was asked for, and bytes');
+  await until('every stream has ended', () => streams.every(({ status }) => status !== 'open'));
 });
 
 test.serial('of a beginning whose end is torn or wrong, only what is right is kept', async t => {

@@ -111,6 +111,22 @@ test('a sender whose bytes nobody takes gives up', async t => {
   stream.abort(new Error('done'));
 });
 
+test('a connection that drains for others is no sign that somebody takes the bytes', async t => {
+  const [a, b] = await pair(t);
+  await b.handle(BULK, (stream, _from, signal) => {
+    stream.pause();
+    return new Promise(resolve => signal.addEventListener('abort', () => resolve()));
+  });
+  const stream = await a.open(b.peer, BULK);
+  const others = setInterval(() => stream.dispatchEvent(new Event('drain')), 20);
+  const error = await t.throwsAsync(async () => {
+    while (true) await send(stream, Buffer.alloc(256 * 1024), { stallMs: 200 });
+  });
+  clearInterval(others);
+  t.like(error, { code: 'STREAM_STALLED' });
+  stream.abort(new Error('done'));
+});
+
 test('a reset by the other side breaks both reading and sending', async t => {
   const [a, b] = await pair(t);
   await b.handle(BULK, async () => {

@@ -41,6 +41,26 @@ test('people go first, and peers take turns however much each asks for', async t
   t.deepEqual(order, ['person', 'a1', 'b1', 'a2', 'b2', 'a3']);
 });
 
+test('who has waited for long goes before people, however many they are', async t => {
+  const pace = new Pace({ waitMsMax: 200 });
+  pace.set(1_000_000);
+  // More than a pause before it is made up for.
+  await pace.take(grab(bob, 200_000));
+  let isOver = false;
+  const person = async (): Promise<void> => {
+    while (!isOver) await pace.take({ peer: bob, bytes: 20_000, isUrgent: true });
+  };
+  const people = [person(), person()];
+  const beginMs = performance.now();
+  await pace.take(grab(ann, 20_000));
+  await pace.take(grab(ann, 20_000));
+  const tookMs = performance.now() - beginMs;
+  isOver = true;
+  await Promise.all(people);
+  t.true(tookMs >= 400, `they were not first: ${tookMs} ms`);
+  t.true(tookMs < 15_000, `${tookMs} ms`);
+});
+
 test('who gives up leaves its turn to the others', async t => {
   const pace = new Pace();
   pace.set(5_000_000);

@@ -31,7 +31,7 @@ function partsAt(path: string) {
     recipes: { find: () => undefined },
     pathOf: () => undefined,
   } as unknown as AssemblyParts;
-  return { parts, told, usedBytes: () => usedBytes };
+  return { parts, place, told, usedBytes: () => usedBytes };
 }
 
 const pieces = Array.from({ length: 9 }, (_, n) => content.subarray(n * MiB, (n + 1) * MiB));
@@ -60,7 +60,7 @@ for (const [code, end] of [
   ['EIO', 'left'],
 ] as const) {
   test(`what came before ${code} is ${end}`, async t => {
-    const { parts, told, usedBytes } = partsAt('somewhere');
+    const { parts, place, told, usedBytes } = partsAt('somewhere');
     let asks = 0;
     const session = {
       number: 1,
@@ -73,7 +73,8 @@ for (const [code, end] of [
       signs: () => 0,
       close: () => {},
     };
-    const assembly = await Assembly.open(blobOf(content), { ...parts, session, end: () => void told.push('ended') });
+    const whole = { ...parts, session, end: () => void told.push('ended') };
+    const assembly = await Assembly.open(blobOf(content), place, whole);
     const appending = async (): Promise<void> => {
       for (const piece of pieces) await append(assembly, piece);
     };
@@ -106,4 +107,16 @@ test('what was left before a long night is kept its time from the morning on', a
   t.is(readdirSync(folder).length, 1);
   await again.sweepIncoming(Date.now() + 60_000);
   t.is(readdirSync(folder).length, 0);
+});
+
+test('a blob that is here, and is said to have another size, is told of, and keeps nobody waiting', async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  const ref = blobOf(content);
+  const first = await store.assemble(ref);
+  for (const piece of pieces) await append(first, piece);
+  await first?.finish();
+  await first?.leave();
+  await t.throwsAsync(store.assemble({ ...ref, bytes: ref.bytes - 1 }), { code: 'BLOB_MISMATCH' });
+  t.is(await store.assemble(ref), undefined, 'it is here');
 });
