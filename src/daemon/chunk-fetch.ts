@@ -206,21 +206,27 @@ class ChunkFetch {
 
   async #take(step: Step, want: Want | undefined): Promise<void> {
     const { chunk, offset, place, pieces } = step;
-    if (place === undefined && pieces === undefined) return this.#assembly.append(chunk, await read(want, chunk.bytes));
+    if (place === undefined && pieces === undefined) return this.#append(chunk, want);
     if (place !== undefined ? await this.#assembly.copy(chunk) : await this.#patch(chunk, pieces ?? [], want)) return;
     // It is not there after all, which was not to be expected.
     const alone = new Batch();
     alone.add({ chunk, offset, place: undefined });
     const asked = this.#ask(alone);
-    await this.#assembly.append(chunk, await read(asked, chunk.bytes));
+    await this.#append(chunk, asked);
     if (asked !== undefined) this.#ending.push(asked.end());
   }
 
+  async #append(chunk: Chunk, want: Want | undefined): Promise<void> {
+    const content = this.#assembly.bufferFor(chunk);
+    await read(want, content);
+    await this.#assembly.append(chunk, content);
+  }
+
   async #patch(chunk: Chunk, pieces: readonly Piece[], want: Want | undefined): Promise<boolean> {
-    const content = Buffer.allocUnsafeSlow(chunk.bytes);
+    const content = this.#assembly.bufferFor(chunk);
     const patches: Patch[] = [];
     for (const { at, bytes, from } of pieces) {
-      if (from === undefined) content.set(await read(want, bytes), at);
+      if (from === undefined) await read(want, content.subarray(at, at + bytes));
       else patches.push({ ...from, at, bytes });
     }
     if (patches.length > 0) return this.#assembly.patch(chunk, content, patches);
@@ -252,9 +258,9 @@ class ChunkFetch {
   }
 }
 
-function read(want: Want | undefined, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+function read(want: Want | undefined, into: Uint8Array): Promise<void> {
   if (want === undefined) throw new Error('a chunk that is not here was not asked for');
-  return want.read(bytes);
+  return want.read(into);
 }
 
 interface Wanted {
@@ -281,18 +287,16 @@ class Want {
     this.#first.catch(() => {}); // thrown by whoever reads
   }
 
-  /** In a buffer of its own. */
-  async read(bytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    const content = Buffer.allocUnsafeSlow(bytes);
-    for (let at = 0; at < bytes; ) {
+  /** The next bytes, as many as there is room for. */
+  async read(into: Uint8Array): Promise<void> {
+    for (let at = 0; at < into.length; ) {
       while (this.#data.length === 0) await this.#more();
-      const piece = this.#data.subarray(0, bytes - at);
-      content.set(piece, at);
+      const piece = this.#data.subarray(0, into.length - at);
+      into.set(piece, at);
       at += piece.length;
       this.#data = this.#data.subarray(piece.length);
     }
-    this.leftBytes -= bytes;
-    return content;
+    this.leftBytes -= into.length;
   }
 
   /** After the last byte. A word of the peer's that the file changed meanwhile is too late: each chunk is checked by its hash. */

@@ -162,7 +162,7 @@ function answer(ask: AssemblyAsk, giveSign: () => void): AssemblyReply {
     case 'keep':
       return making.keep(ask.chunk, ask.bytes);
     case 'append':
-      return making.append(ask, giveSign);
+      return { isRight: making.append(ask, giveSign), buffer: ask.content.buffer as ArrayBuffer };
     case 'copy':
       return making.copy(ask.chunk, ask.from);
     case 'finish':
@@ -174,4 +174,6 @@ function answer(ask: AssemblyAsk, giveSign: () => void): AssemblyReply {
   }
 }
 
-answerAsks(answer);
+answerAsks(answer, reply =>
+  typeof reply === 'object' && 'buffer' in reply && 'isRight' in reply ? [reply.buffer] : [],
+);

@@ -18,6 +18,7 @@ import type { Chunk } from '../core/recipe.js';
 import { diskOf, watchedBy } from '../platform/disk.js';
 import { orAborted } from '../platform/or-aborted.js';
 import { type WorkerSession, WorkerThread } from '../platform/worker-thread.js';
+import { ChunkBuffers } from './chunk-buffers.js';
 import type { Incoming } from './incoming.js';
 import { storeFull } from './own-folder.js';
 import type { PartialBlob } from './partial-blobs.js';
@@ -51,16 +52,32 @@ export interface Patch {
   readonly bytes: number;
 }
 
-/** Whether the chunk was right; for `open` how many bytes lie there; for `finish` the hash of the whole. */
-export type AssemblyReply = boolean | number | Uint8Array;
+/**
+ * Whether the chunk was right, for `append` with its buffer, which is handed back; for `open` how many bytes lie there; for
+ * `finish` the hash of the whole.
+ */
+export type AssemblyReply = boolean | Appended | number | Uint8Array;
+
+export interface Appended {
+  readonly isRight: boolean;
+  readonly buffer: ArrayBuffer;
+}
 
 type Session = WorkerSession<AssemblyAsk, AssemblyReply>;
 
 /**
  * Handed to the thread and not written yet, and so in memory, above which an assembly takes nothing more: the thread has its
- * next chunk when it is done with one. Eight fetches at once hold some 16 MiB.
+ * next chunk when it is done with one.
  */
 const AHEAD_BYTES = 2 * 1024 * 1024;
+/** … of all assemblies of a store, which share its thread; each may have one chunk there all the same. */
+const AHEAD_BYTES_IN_ALL = 8 * 1024 * 1024;
+
+/** What the assemblies of one store share. */
+export interface Shared {
+  readonly buffers: ChunkBuffers;
+  aheadBytes: number;
+}
 
 /** Where the assemblies of one store get what they need. */
 export interface AssemblyParts {
@@ -68,6 +85,12 @@ export interface AssemblyParts {
   readonly recipes: RecipeIndex;
   /** Of a held blob that can be counted on; `undefined` for all others. */
   readonly pathOf: (blob: string) => string | undefined;
+}
+
+interface AssemblyOptions extends AssemblyParts {
+  readonly session: Session;
+  readonly shared: Shared;
+  readonly end: () => void;
 }
 
 export class Assemblies {
@@ -78,6 +101,7 @@ export class Assemblies {
   );
   /** By blob: until when nobody else may begin. */
   readonly #open = new Map<string, { readonly assembly: Promise<Assembly>; readonly ended: Promise<void> }>();
+  readonly #shared: Shared = { buffers: new ChunkBuffers(), aheadBytes: 0 };
 
   constructor(parts: AssemblyParts) {
     this.#parts = parts;
@@ -101,7 +125,8 @@ export class Assemblies {
         resolve();
       };
     });
-    const assembly = Assembly.open(ref, place, { ...this.#parts, session: this.#thread.open(), end });
+    const session = this.#thread.open();
+    const assembly = Assembly.open(ref, place, { ...this.#parts, shared: this.#shared, session, end });
     this.#open.set(ref.blob, { assembly, ended });
     return assembly;
   }
@@ -125,6 +150,7 @@ export class Assembly {
   readonly #recipes: RecipeIndex;
   readonly #pathOf: AssemblyParts['pathOf'];
   readonly #session: Session;
+  readonly #shared: Shared;
   readonly #end: () => void;
   /** In order. */
   readonly #ahead: { readonly bytes: number; readonly written: Promise<void> }[] = [];
@@ -135,26 +161,19 @@ export class Assembly {
   #failure: unknown;
   #leaving: Promise<void> | undefined;
 
-  private constructor(
-    ref: BlobRef,
-    place: PartialBlob,
-    { recipes, pathOf, session, end }: AssemblyParts & { readonly session: Session; readonly end: () => void },
-  ) {
+  private constructor(ref: BlobRef, place: PartialBlob, { recipes, pathOf, session, shared, end }: AssemblyOptions) {
     this.#ref = ref;
     this.#place = place;
     this.#recipes = recipes;
     this.#pathOf = pathOf;
     this.#session = session;
+    this.#shared = shared;
     this.#end = end;
   }
 
   /** For `Assemblies` only. */
-  static async open(
-    ref: BlobRef,
-    place: PartialBlob,
-    parts: AssemblyParts & { readonly session: Session; readonly end: () => void },
-  ): Promise<Assembly> {
-    const assembly = new Assembly(ref, place, parts);
+  static async open(ref: BlobRef, place: PartialBlob, options: AssemblyOptions): Promise<Assembly> {
+    const assembly = new Assembly(ref, place, options);
     try {
       assembly.#leftoverBytes = (await assembly.#ask({ is: 'open', path: place.path })) as number;
       return assembly;
@@ -184,6 +203,11 @@ export class Assembly {
     this.#place.wrote(-this.#leftoverBytes);
     this.#leftoverBytes = 0;
     return false;
+  }
+
+  /** Where the content of a chunk may be put that is appended or patched next. */
+  bufferFor({ bytes }: Chunk): Uint8Array<ArrayBuffer> {
+    return this.#shared.buffers.take(bytes);
   }
 
   /** The blob of this store that is said to have the chunk, and where. `copy` says whether it really has. */
@@ -218,11 +242,9 @@ export class Assembly {
       return path === undefined ? [] : [{ ...hole, path }];
     });
     if (holes.length < patches.length) return false;
-    const patched = await this.#orFail(() =>
-      this.#ask({ is: 'append', chunk: hash, content, holes }, [content.buffer]),
-    );
-    if (patched === true) this.#grew(bytes);
-    return patched === true;
+    const isRight = await this.#orFail(() => this.#handOver(hash, content, holes));
+    if (isRight) this.#grew(bytes);
+    return isRight;
   }
 
   /**
@@ -236,15 +258,23 @@ export class Assembly {
     if (this.#failure !== undefined) throw this.#failure;
     assert(content.length === bytes, `a chunk of ${bytes} bytes comes with ${content.length}`);
     const written = this.#orFail(async () => {
-      const right = await this.#ask({ is: 'append', chunk: hash, content, holes: [] }, [content.buffer]);
-      if (right !== true)
+      if (!(await this.#handOver(hash, content, [])))
         throw this.#mismatch(`a chunk at ${this.#bytes} hashes to another name than its recipe gives it`);
       this.#grew(bytes);
     });
     written.catch(() => {}); // thrown by whoever comes next
     this.#ahead.push({ bytes, written });
     this.#aheadBytes += bytes;
-    while (this.#aheadBytes > AHEAD_BYTES) await this.#oldest();
+    this.#shared.aheadBytes += bytes;
+    while (this.#aheadBytes > AHEAD_BYTES || (this.#ahead.length > 1 && this.#shared.aheadBytes > AHEAD_BYTES_IN_ALL))
+      await this.#oldest();
+  }
+
+  async #handOver(chunk: Uint8Array, content: Uint8Array<ArrayBuffer>, holes: readonly Hole[]): Promise<boolean> {
+    const appended = await this.#ask({ is: 'append', chunk, content, holes }, [content.buffer]);
+    const { isRight, buffer } = appended as Appended;
+    this.#shared.buffers.giveBack(buffer);
+    return isRight;
   }
 
   /** All chunks are there: the blob has arrived. @throws ClusterError BLOB_MISMATCH (peer): then nothing of it is kept */
@@ -267,7 +297,10 @@ export class Assembly {
   }
 
   async #leave(): Promise<void> {
-    await Promise.allSettled(this.#ahead.map(({ written }) => written));
+    for (const { written, bytes } of this.#ahead.splice(0)) {
+      await written.catch(() => {}); // told to whoever came next
+      this.#shared.aheadBytes -= bytes;
+    }
     try {
       await this.#ask({ is: 'close' });
     } catch {
@@ -286,8 +319,13 @@ export class Assembly {
 
   async #oldest(): Promise<void> {
     const oldest = this.#ahead.shift();
-    this.#aheadBytes -= oldest?.bytes ?? 0;
-    await oldest?.written;
+    if (oldest === undefined) return;
+    this.#aheadBytes -= oldest.bytes;
+    try {
+      await oldest.written;
+    } finally {
+      this.#shared.aheadBytes -= oldest.bytes;
+    }
   }
 
   #grew(bytes: number): void {

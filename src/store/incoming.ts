@@ -208,9 +208,13 @@ export class Incoming {
     const blob = parseBlobId(ref.blob);
     const arrival = this.#arrived.get(blob);
     if (arrival !== undefined)
-      throw new ClusterError('BLOB_MISMATCH', `blob ${blob} is here, with ${arrival.bytes} bytes and not ${ref.bytes}`, {
-        blame: 'passing',
-      });
+      throw new ClusterError(
+        'BLOB_MISMATCH',
+        `blob ${blob} is here, with ${arrival.bytes} bytes and not ${ref.bytes}`,
+        {
+          blame: 'passing',
+        },
+      );
     return this.#partials.begin(blob, {
       wrote: this.#wrote,
       arrived: path => this.#arrive({ blob, bytes: ref.bytes, path, placed: false }),

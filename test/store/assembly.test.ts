@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { hash } from '../../src/core/hash.js';
 import { Assemblies, Assembly, type AssemblyAsk, type AssemblyParts } from '../../src/store/assembly.js';
+import { ChunkBuffers } from '../../src/store/chunk-buffers.js';
 import type { PartialBlob } from '../../src/store/partial-blobs.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { skip } from '../helpers/skip.js';
@@ -68,12 +69,13 @@ for (const [code, end] of [
         if (is === 'open') return 0;
         asks += 1;
         if (is === 'append' && asks > 2) throw Object.assign(new Error('no'), { code });
-        return true;
+        return is === 'append' ? { isRight: true, buffer: new ArrayBuffer(0) } : true;
       },
       signs: () => 0,
       close: () => {},
     };
-    const whole = { ...parts, session, end: () => void told.push('ended') };
+    const shared = { buffers: new ChunkBuffers(), aheadBytes: 0 };
+    const whole = { ...parts, shared, session, end: () => void told.push('ended') };
     const assembly = await Assembly.open(blobOf(content), place, whole);
     const appending = async (): Promise<void> => {
       for (const piece of pieces) await append(assembly, piece);
@@ -119,4 +121,19 @@ test('a blob that is here, and is said to have another size, is told of, and kee
   await first?.leave();
   await t.throwsAsync(store.assemble({ ...ref, bytes: ref.bytes - 1 }), { code: 'BLOB_MISMATCH' });
   t.is(await store.assemble(ref), undefined, 'it is here');
+});
+
+test('buffers that came back are used again, for what fits, and few are kept', t => {
+  const buffers = new ChunkBuffers();
+  const first = buffers.take(MiB + 1);
+  t.is(first.length, MiB + 1);
+  buffers.giveBack(first.buffer);
+  t.not(buffers.take(MiB).buffer, first.buffer, 'a smaller chunk has a smaller one');
+  const again = buffers.take(2 * MiB);
+  t.is(again.buffer, first.buffer);
+  t.deepEqual([again.byteOffset, again.length], [0, 2 * MiB]);
+  const many = Array.from({ length: 8 }, () => buffers.take(2 * MiB).buffer);
+  for (const buffer of many) buffers.giveBack(buffer);
+  const kept = many.map(() => buffers.take(2 * MiB).buffer).filter(buffer => many.includes(buffer));
+  t.is(kept.length, 4, '8 MiB');
 });
