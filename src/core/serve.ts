@@ -32,3 +32,13 @@ export function decideServe(view: ServeView): 'serve' | 'busy' {
   if (copies >= copiesWanted) return purpose === 'grab' || othersFetching >= copiesWanted ? 'busy' : 'serve';
   return copies + othersFetching >= copiesWanted ? 'busy' : 'serve';
 }
+
+/** Below this part of the median rate a fetch loses its place to those who wait. */
+const SLOW_SHARE = 0.25;
+
+/** @param rates of all fetches that are served, in whichever unit */
+export function isTooSlow(rate: number, rates: readonly number[]): boolean {
+  const sorted = [...rates].sort((a, b) => a - b);
+  const middle = sorted.slice((sorted.length - 1) >> 1, (sorted.length >> 1) + 1);
+  return middle.length > 0 && rate < (SLOW_SHARE * middle.reduce((sum, each) => sum + each, 0)) / middle.length;
+}

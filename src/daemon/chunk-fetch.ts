@@ -59,7 +59,10 @@ export async function fetchByChunks(order: ChunkFetchOrder, signal: AbortSignal)
   if (signal.aborted) onAbort();
   const fetch = new ChunkFetch(order, assembly, streams.signal);
   try {
-    return await fetch.run();
+    const fetched = await fetch.run();
+    // It comes whole, into a file of its own: for both no room is kept.
+    if (fetched.is === 'no-recipe') assembly.discard();
+    return fetched;
   } finally {
     signal.removeEventListener('abort', onAbort);
     streams.abort(new Error('this fetch is over'));

@@ -8,7 +8,7 @@
  * core/serve.ts, from what this host alone can see: the fetchers themselves.
  *
  * A large blob is fetched by one ask for its recipe and many for ranges of it, several at once: to all rules here they are one
- * fetch. Who has begun one is served to its end.
+ * fetch. Who has begun one is served to its end, unless it hardly moves while others wait (served-rates.ts).
  */
 import type { Logger } from 'pino';
 import { NoRecipe } from '../catalog/recipe-maker.js';
@@ -17,7 +17,7 @@ import { type ByteRange, sumOf } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, ParcelId, PeerName, StoreId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
-import { decideServe } from '../core/serve.js';
+import { decideServe, SERVED_MAX } from '../core/serve.js';
 import {
   type FetchAnswer,
   type FetchedBlob,
@@ -36,10 +36,13 @@ import type { LiveParcel, LiveParcels } from './live-parcels.js';
 import type { OwnStores } from './own-stores.js';
 import { heldPlace, type Recipes } from './recipes.js';
 import type { Roster } from './roster.js';
+import { endSlowest, ServedRate } from './served-rates.js';
 import { type Located, type Run, runsOf } from './serving-runs.js';
 
 /** A peer that fetches a parcel: by so many streams now, and counted as one of its fetchers until then. */
 interface Fetching {
+  readonly peer: PeerName;
+  readonly rate: ServedRate;
   streams: number;
   /** Infinity while it goes on. */
   untilMs: number;
@@ -126,12 +129,30 @@ export class FetchServer {
           othersFetching: this.#othersFetching(parcel, from),
           served: this.#served,
         });
-    if (verdict === 'busy') return busy;
-    const counted = <T>(parts: AsyncIterable<T>): AsyncIterable<T> =>
-      purpose === 'restore' ? parts : this.#counted(parcel, from, parts);
+    if (verdict === 'busy') {
+      this.#endSlowest(parcel, from);
+      return busy;
+    }
+    const counted = <T>(parts: AsyncIterable<T>, metered: Metered<T>): AsyncIterable<T> =>
+      purpose === 'restore' ? parts : this.#counted(parcel, from, moves => metered(parts, moves));
     return recipe
-      ? { kind: 'recipe', pages: counted(this.#pages(request, signal)) }
-      : { kind: 'blobs', parts: counted(this.#parts(request, signal)) };
+      ? { kind: 'recipe', pages: counted(this.#pages(request, signal), meteredPages) }
+      : { kind: 'blobs', parts: counted(this.#parts(request, signal), meteredParts) };
+  }
+
+  /** Somebody waits: for one of this parcel's fetchers, or, where as many are served as may be, for any. */
+  #endSlowest(parcel: ParcelId, asker: PeerName): void {
+    const isServed = ({ streams }: Fetching): boolean => streams > 0;
+    const served = [...this.#fetchers.values()].flatMap(fetchers => [...fetchers.values()].filter(isServed));
+    const ofParcel = [...(this.#fetchers.get(parcel)?.values() ?? [])].filter(isServed);
+    const places = this.#served >= SERVED_MAX ? served : ofParcel.filter(({ peer }) => peer !== asker);
+    const ended = endSlowest(places, served, this.#clock.nowMs());
+    if (ended === undefined) return;
+    const host = this.#roster.hostOf(ended.peer);
+    this.#log.info(
+      { code: 'FETCHER_GAVE_WAY', host },
+      'a fetch that hardly moves is ended, for others wait for its place',
+    );
   }
 
   #isFetching(parcel: ParcelId, peer: PeerName): boolean {
@@ -151,14 +172,18 @@ export class FetchServer {
     return others;
   }
 
-  async *#counted<T>(parcel: ParcelId, from: PeerName, parts: AsyncIterable<T>): AsyncGenerator<T> {
+  async *#counted<T>(
+    parcel: ParcelId,
+    from: PeerName,
+    parts: (moves: (bytes: number) => void) => AsyncIterable<T>,
+  ): AsyncGenerator<T> {
     const fetching = this.#fetchingOf(parcel, from);
     if (fetching.streams === 0) this.#served += 1;
     fetching.streams += 1;
     fetching.untilMs = Number.POSITIVE_INFINITY;
     let whole = false;
     try {
-      yield* parts;
+      yield* parts(bytes => fetching.rate.moves(bytes, this.#clock.nowMs()));
       whole = true;
     } finally {
       fetching.streams -= 1;
@@ -172,7 +197,8 @@ export class FetchServer {
   #fetchingOf(parcel: ParcelId, peer: PeerName): Fetching {
     const fetchers = this.#fetchers.get(parcel) ?? new Map<PeerName, Fetching>();
     this.#fetchers.set(parcel, fetchers);
-    const fetching = fetchers.get(peer) ?? { streams: 0, untilMs: 0 };
+    const begun = (): Fetching => ({ peer, rate: new ServedRate(this.#clock.nowMs()), streams: 0, untilMs: 0 });
+    const fetching = fetchers.get(peer) ?? begun();
     fetchers.set(peer, fetching);
     return fetching;
   }
@@ -297,6 +323,23 @@ export class FetchServer {
     }
   }
 }
+
+/** Tells of the bytes before each of these goes. */
+type Metered<T> = (parts: AsyncIterable<T>, moves: (bytes: number) => void) => AsyncIterable<T>;
+
+const meteredPages: Metered<Uint8Array> = async function* (pages, moves) {
+  for await (const page of pages) {
+    moves(page.length);
+    yield page;
+  }
+};
+
+const meteredParts: Metered<FetchedBlob> = async function* (parts, moves) {
+  for await (const part of parts) {
+    if ('pack' in part) moves(part.pack.reduce((sum, { content }) => sum + content.length, 0));
+    yield 'content' in part ? { ...part, content: meteredPages(part.content, moves) } : part;
+  }
+};
 
 const isOffence = (error: unknown): boolean => error instanceof ClusterError && error.blame === 'peer';
 

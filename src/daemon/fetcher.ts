@@ -157,7 +157,7 @@ export class Fetcher {
     signal: AbortSignal,
   ): Promise<number> {
     const { parcel, roomBytes } = effect;
-    const { missing, end } = await store.expect(parcel, recordBlobs(record));
+    const { missing, end } = await store.expect(parcel, recordBlobs(record), signal);
     try {
       const bytes = bytesToWrite(store, missing);
       if (bytes > roomBytes)

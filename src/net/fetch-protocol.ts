@@ -308,6 +308,8 @@ export async function* readAnswer(
     first = false;
 
     if (wire.data !== undefined) {
+      // Nothing is no sign of life: whoever sends that again and again would keep its place for ever.
+      if (wire.data.length === 0) throw malformed('fetch answer: data without a byte');
       if (current === undefined || wire.data.length > leftBytes || wire.data.length > FETCH_DATA_BYTES_MAX)
         throw malformed('fetch answer: data beyond a blob’s size, or too much at once');
       leftBytes -= wire.data.length;

@@ -159,6 +159,7 @@ export class Assembly {
   #leftoverBytes = 0;
   #bytes = 0;
   #failure: unknown;
+  #isOfNoUse = false;
   #leaving: Promise<void> | undefined;
 
   private constructor(ref: BlobRef, place: PartialBlob, { recipes, pathOf, session, shared, end }: AssemblyOptions) {
@@ -290,6 +291,11 @@ export class Assembly {
     await this.#place.arrived();
   }
 
+  /** What is there is of no use: it goes with the end. */
+  discard(): void {
+    this.#isOfNoUse = true;
+  }
+
   /** The end, whatever came before it. What is there is kept for a while. Harmless when called twice. */
   leave(): Promise<void> {
     this.#leaving ??= this.#leave();
@@ -310,7 +316,7 @@ export class Assembly {
     // On a full disk what came is in the way of everything else.
     const isInTheWay = this.#failure instanceof ClusterError && this.#failure.code === 'STORE_FULL';
     try {
-      if (isInTheWay || this.#bytes + this.#leftoverBytes === 0) await this.#place.remove();
+      if (this.#isOfNoUse || isInTheWay || this.#bytes + this.#leftoverBytes === 0) await this.#place.remove();
       else this.#place.leave();
     } finally {
       this.#end();

@@ -25,11 +25,12 @@ export interface ExpectParts {
   readonly ending: AbortSignal;
 }
 
-/** @param refs all that the parcel lists */
+/** @param refs all that the parcel lists. @throws the signal's reason: what is here and was not hashed by this process is, first */
 export async function expect(
   { parcels, blobs, incoming, ending }: ExpectParts,
   parcel: ParcelId,
   refs: readonly BlobRef[],
+  signal: AbortSignal | undefined,
 ): Promise<Expected> {
   const pinned: string[] = [];
   const end = async (): Promise<void> => {
@@ -41,7 +42,7 @@ export async function expect(
     });
   };
   try {
-    const { missing } = await blobs.pinAll(refs, pinned);
+    const { missing } = await blobs.pinAll(refs, pinned, signal);
     return { missing, end };
   } catch (error) {
     await end();

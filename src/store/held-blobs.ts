@@ -20,7 +20,7 @@
 import type { BlobId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import type { BlobIndex, HeldBlob } from './blob-index.js';
-import type { Arrival, Incoming } from './incoming.js';
+import type { Arrival, Finding, Incoming } from './incoming.js';
 
 /** What a commit may count on. */
 export type Counted =
@@ -51,14 +51,14 @@ export class HeldBlobs {
   }
 
   /** Pins it, whatever is found: `release` is the caller's to call. Failing, it leaves no pin. */
-  async pin(ref: BlobRef, options: { readonly fromTrash: boolean }): Promise<Counted> {
+  async pin(ref: BlobRef, finding: Finding): Promise<Counted> {
     const { blob } = ref;
     for (let left = this.#leaving.get(blob); left !== undefined; left = this.#leaving.get(blob)) await left;
     this.#pins.set(blob, (this.#pins.get(blob) ?? 0) + 1);
     const bytes = this.lookup(blob)?.bytes ?? this.#lingering.get(blob);
     if (bytes !== undefined) return { is: bytes === ref.bytes ? 'held' : 'missing' };
     try {
-      const arrival = await this.#incoming.find(ref, options);
+      const arrival = await this.#incoming.find(ref, finding);
       return arrival === undefined ? { is: 'missing' } : { is: 'arrived', arrival };
     } catch (error) {
       await this.release([blob]);
@@ -73,11 +73,12 @@ export class HeldBlobs {
   async pinAll(
     refs: readonly BlobRef[],
     pinned: string[],
+    signal?: AbortSignal,
   ): Promise<{ readonly arrivals: readonly Arrival[]; readonly missing: readonly BlobRef[] }> {
     const arrivals: Arrival[] = [];
     const missing: BlobRef[] = [];
     for (const ref of refs) {
-      const counted = await this.pin(ref, { fromTrash: true });
+      const counted = await this.pin(ref, { fromTrash: true, signal });
       pinned.push(ref.blob);
       if (counted.is === 'missing') missing.push(ref);
       else if (counted.is === 'arrived') arrivals.push(counted.arrival);

@@ -53,6 +53,13 @@ interface ArrivalState extends Arrival {
   placing?: Promise<void>;
 }
 
+export interface Finding {
+  /** What lies in the trash comes back from there. */
+  readonly fromTrash: boolean;
+  /** Ends the hashing of what is found, which may be large; it stays where it is. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 export class Incoming {
   readonly #path: string;
   readonly #trash: Trash;
@@ -221,26 +228,27 @@ export class Incoming {
     });
   }
 
-  /** The blob with exactly this size, if it is here; hashes what this process has not hashed. */
-  async find(ref: BlobRef, { fromTrash }: { readonly fromTrash: boolean }): Promise<Arrival | undefined> {
+  /** The blob with exactly this size, if it is here; hashes what this process has not hashed. @throws the signal's reason */
+  async find(ref: BlobRef, finding: Finding): Promise<Arrival | undefined> {
     const { blob, bytes } = ref;
+    const { fromTrash } = finding;
     const possible =
       !this.#arrived.has(blob) &&
       (this.#straysPossible || this.#leftovers.has(blob) || (fromTrash && this.#trash.has(blob)));
     // Also waits for a look that began before the blob arrived: it may find wrong bytes under the blob's name and move them.
     if (possible || this.#adopting.busy(blob)) {
-      await this.#adopting.take(blob, () => this.#adopt(parseBlobId(blob), fromTrash));
+      await this.#adopting.take(blob, () => this.#adopt(parseBlobId(blob), finding));
     }
     const arrival = this.#arrived.get(blob);
     return arrival?.bytes === bytes ? arrival : undefined;
   }
 
   /** Looks for the blob wherever it may lie, until it is found. */
-  async #adopt(blob: BlobId, fromTrash: boolean): Promise<void> {
-    if (this.#straysPossible && !this.#arrived.has(blob)) await this.#adoptStray(blob);
+  async #adopt(blob: BlobId, { fromTrash, signal }: Finding): Promise<void> {
+    if (this.#straysPossible && !this.#arrived.has(blob)) await this.#adoptStray(blob, signal);
     for (const path of this.#leftovers.get(blob) ?? []) {
       if (this.#arrived.has(blob)) return;
-      await this.#adoptLeftover(blob, path, () => this.#remove(path));
+      await this.#adoptLeftover(blob, path, { whenWrong: () => this.#remove(path), signal });
     }
     if (!fromTrash || this.#arrived.has(blob)) return;
     const path = `${this.#newPath(blob)}${TRASH_MARK}`;
@@ -248,16 +256,17 @@ export class Incoming {
     if (bytes === undefined) return;
     this.#incomingBytes += bytes;
     this.#leftovers.set(blob, [...(this.#leftovers.get(blob) ?? []), path]);
-    await this.#adoptLeftover(blob, path, async () => {
+    const whenWrong = async (): Promise<void> => {
       this.#incomingBytes -= bytes;
       this.#tellDamage(blob, await this.#trash.setAside(path, blob));
-    });
+    };
+    await this.#adoptLeftover(blob, path, { whenWrong, signal });
   }
 
   /** One that the disk does not give stays where it is until the blob comes again and takes its place. */
-  async #adoptStray(blob: BlobId): Promise<void> {
+  async #adoptStray(blob: BlobId, signal: AbortSignal | undefined): Promise<void> {
     const path = this.#blobs.pathOf(blob);
-    const found = await this.#hash(blob, path);
+    const found = await this.#hash(blob, path, signal);
     if (found === undefined || found === 'unreadable') return;
     if (found.hash !== blob) return this.setAside(blob, found.bytes);
     // If it came another way meanwhile, that takes this one's place.
@@ -267,9 +276,13 @@ export class Incoming {
   }
 
   /** `undefined` when there is no such file. One that the disk does not give is in nobody's way: its blob can come again. */
-  async #hash(blob: BlobId, path: string): Promise<HashedFile | 'unreadable' | undefined> {
+  async #hash(
+    blob: BlobId,
+    path: string,
+    signal: AbortSignal | undefined,
+  ): Promise<HashedFile | 'unreadable' | undefined> {
     try {
-      return await hashFile(path);
+      return await hashFile(path, { signal });
     } catch (error) {
       if (!isBadSector(error)) throw error;
       this.#log.warn(
@@ -281,8 +294,12 @@ export class Incoming {
   }
 
   /** When the disk cannot read it, or not write it anew, it stays a leftover. */
-  async #adoptLeftover(blob: BlobId, path: string, whenWrong: () => Promise<void>): Promise<void> {
-    const found = await this.#hash(blob, path);
+  async #adoptLeftover(
+    blob: BlobId,
+    path: string,
+    { whenWrong, signal }: { readonly whenWrong: () => Promise<void>; readonly signal: AbortSignal | undefined },
+  ): Promise<void> {
+    const found = await this.#hash(blob, path, signal);
     if (found === 'unreadable') return;
     if (this.#flushFailed && found?.hash === blob && !this.#arrived.has(blob)) {
       await this.#writeAnew(blob, found.bytes, path);

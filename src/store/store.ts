@@ -225,10 +225,11 @@ export class Store {
    * As `missing`, for a fetch of the parcel that begins now, and may take hours.
    *
    * @param blobs all that the parcel lists
+   * @throws the signal's reason: what lies here unhashed is hashed first
    */
-  async expect(parcel: ParcelId, blobs: readonly BlobRef[]): Promise<Expected> {
+  async expect(parcel: ParcelId, blobs: readonly BlobRef[], signal?: AbortSignal): Promise<Expected> {
     this.#parcels.mustWork();
-    return expect(this.#parts, parcel, blobs);
+    return expect(this.#parts, parcel, blobs, signal);
   }
 
   /** False when some of these are surely missing: a look at names, which takes nothing out of the trash. */

@@ -447,8 +447,11 @@ test.serial(
   'a peer without a recipe says so, a busy one is busy, and one that is served more than it asked is refused',
   async t => {
     let provide: FetchProvider = async () => ({ kind: 'recipe', pages: failing(new BlobsGone()) });
-    const { fetching } = await fromPeer(t, (...asked) => provide(...asked));
+    const { cluster, held, fetching } = await fromPeer(t, (...asked) => provide(...asked));
+    await cluster.breakOff(held, 3 * MiB);
+    t.true(cluster.partialBytes() > 0);
     t.deepEqual((await fetching()).fetched, { is: 'no-recipe' });
+    t.is(cluster.partialBytes(), 0, 'it comes whole, and room is kept for it once');
     provide = async () => ({ kind: 'busy', retryAfterMs: 5 });
     t.true((await t.throwsAsync(fetching())) instanceof PeerBusy);
     provide = async request => {

@@ -154,6 +154,20 @@ test('recipe: an answer that no honest build gives is malformed', async t => {
   }
 });
 
+test('an answer of nothing, again and again, is malformed', async t => {
+  const [a, b] = await pair(t);
+  const parts: Part[] = [
+    { blob: { blob: BLOB_BYTES, sizeBytes: 2 } },
+    { data: Buffer.alloc(1) },
+    { data: Buffer.alloc(0) },
+  ];
+  await b.net.handle(FETCH_PROTOCOL, async stream => {
+    for (const part of parts) stream.send(encode.single(Part.encode(part)));
+  });
+  const asking = all(askFetch(a.net, b.net.peer, { parcel: PARCEL, blobs: [BLOB], purpose }));
+  t.like(await t.throwsAsync(asking), { code: 'MALFORMED_MESSAGE' });
+});
+
 test('pieces: of each range its own, and what no honest build answers is malformed', async t => {
   const good = page(PIECE_BYTES_MAX, 2000, PIECE_BYTES_MIN, 1);
   const cases: readonly [string, Uint8Array][] = [

@@ -440,6 +440,15 @@ test('what a fetch has verified is kept its time from the end of the fetch, and 
   t.deepEqual(await again.missing(blobs), blobs);
 });
 
+test('a fetch that is given up does not wait for what was left behind to be hashed, which stays', async t => {
+  const host = await TestHost.begin(t);
+  const { id, blobs } = parcelOf('came', 'did not');
+  await receive(await host.mount(), blobOf('came'));
+  const again = await host.restart();
+  await t.throwsAsync(again.expect(id, blobs, AbortSignal.abort(new Error('given up'))), { message: 'given up' });
+  t.deepEqual(await again.missing(blobs), blobs.slice(1));
+});
+
 for (const isRestarted of [false, true]) {
   test(`what came back from the trash and was not used goes there again${isRestarted ? ', after a restart too' : ''}`, async t => {
     const host = await hostWithParcels(t, C);
