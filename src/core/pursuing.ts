@@ -4,7 +4,7 @@
  *
  * A look decides whether to grab (grab.ts); what may be grabbed waits until there is a budget for it (claim-budget.ts), the
  * most important first (claim-order.ts); when nobody before this host has said that it claims it, a claim is said, looked at
- * once more, and fetched from whoever can be hoped to give most (givers.ts). Room is kept from before the claim until the
+ * once more, and fetched from whoever can be hoped to give most (fetching.ts). Room is kept from before the claim until the
  * fetch has ended (I6).
  *
  * Driven by the machine.
@@ -16,7 +16,8 @@ import type { Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, FetchFailure, Input } from './effects.js';
 import { assert, unreachable } from './fault.js';
-import { backOffMs, FetchFailures } from './fetch-failures.js';
+import { FetchFailures } from './fetch-failures.js';
+import { Fetching } from './fetching.js';
 import type { Fitting } from './fitting.js';
 import { Givers } from './givers.js';
 import { claimTurnMs, decideGrab, type GrabVerdict, type GrabView } from './grab.js';
@@ -28,16 +29,7 @@ import type { OtherHolders } from './other-holders.js';
 import { Paces } from './paces.js';
 import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
 import type { CopyCount, Placement } from './placement.js';
-import {
-  BACK_OFF_MS_MAX,
-  FETCHES_MAX,
-  FETCHES_OF_SLOW_MAX,
-  FETCHES_PER_SOURCE_MAX,
-  NO_ROOM_BACK_OFF_MS,
-  PURSUITS_MAX,
-  type Pursuit,
-  SOURCE_TRIES_MAX,
-} from './pursuit.js';
+import { NO_ROOM_BACK_OFF_MS, PURSUITS_MAX, type Pursuit } from './pursuit.js';
 import { Ready, type ReadyRow } from './ready.js';
 import type { Relocating } from './relocating.js';
 import type { Room } from './room.js';
@@ -107,11 +99,7 @@ export class Pursuing {
   readonly #pursuits = new Map<Row, Pursuit>();
   /** Reserved for them. */
   #pursuedBytes = 0;
-  readonly #fetches = new Map<number, Pursuit>();
-  /** Given up, and not known to have ended: until then their bytes may still come to lie in the store. */
-  readonly #ending = new Map<number, Pick<Pursuit, 'store' | 'reservedBytes'>>();
-  /** Of each source, how many of the fetches; made anew before fetches start. */
-  readonly #load = new Map<HostId, number>();
+  readonly #fetching: Fetching;
   readonly #failures = new FetchFailures();
   readonly #fitting: Fitting;
   readonly #ready = new Ready();
@@ -119,12 +107,9 @@ export class Pursuing {
   #budget: { readonly of: ClaimBudget; readonly pacesVersion: number } | undefined;
   /** Rises when a pursuit has come, gone, got further or been looked at. */
   #version = 0;
-  /** What was last looked for something to claim, and to fetch: until it is another, or the time has come, nothing would be found. */
+  /** What was last looked at for something to claim: until it is another, or the time has come, nothing would be found. */
   #claimsSoughtOf = -1;
   #claimsDueMs = Number.POSITIVE_INFINITY;
-  #fetchesSoughtOf = -1;
-  #fetchesDueMs = Number.POSITIVE_INFINITY;
-  #nextFetch = 1;
   #filledMs = Number.NEGATIVE_INFINITY;
   #renewDueMs = Number.POSITIVE_INFINITY;
   /** As last told. */
@@ -144,6 +129,7 @@ export class Pursuing {
       fastest: () => this.#hosts.fastestBytesPerS,
     });
     this.#givers = new Givers({ ...context, paces: this.#paces });
+    this.#fetching = new Fetching({ ...context, paces: this.#paces, givers: this.#givers });
     this.#looks = new GrabLooks({
       ...context,
       paces: this.#paces,
@@ -160,7 +146,7 @@ export class Pursuing {
   }
 
   get fetches(): number {
-    return this.#fetches.size;
+    return this.#fetching.size;
   }
 
   /** Something may be claimed that nobody has got to yet. */
@@ -196,7 +182,7 @@ export class Pursuing {
   /** Claims, fetches and renews what is due, when every row that may have changed was looked at. */
   advance(): void {
     this.#claimReady();
-    this.#startFetches();
+    this.#fetching.start(this.#pursuits, this.#version);
     this.#renewClaims();
   }
 
@@ -320,9 +306,7 @@ export class Pursuing {
 
   /** Claimed and not here yet. */
   get #claimedBytes(): number {
-    let bytes = this.#pursuedBytes;
-    for (const { reservedBytes, doneBytes } of this.#fetches.values()) bytes -= Math.min(reservedBytes, doneBytes);
-    return bytes;
+    return this.#pursuedBytes - this.#fetching.doneBytes;
   }
 
   // ----------------------------------------------------------------------------------------------------------- claims
@@ -439,7 +423,7 @@ export class Pursuing {
 
   #sayClaim({ row, store }: Pursuit): void {
     const { claimMs } = this.#configured().timing;
-    const pace = this.#paces.own / Math.max(1, this.#fetches.size);
+    const pace = this.#paces.own / Math.max(1, this.#fetching.size);
     const transferMs = pace > 0 ? (3 * this.#table.bytes(row) * 1000) / pace : 0;
     this.#voice.claim(store, this.#table.id(row), Math.ceil(Math.max(claimMs, transferMs)));
   }
@@ -449,7 +433,7 @@ export class Pursuing {
     if (this.#nowMs < this.#renewDueMs) return;
     this.#renewDueMs = Number.POSITIVE_INFINITY;
     if (this.#pursuits.size === 0) return;
-    const moving = [...this.#fetches.values()].filter(({ doneBytes, renewedBytes }) => doneBytes > renewedBytes);
+    const moving = this.#fetching.moving();
     for (const pursuit of this.#pursuits.values()) {
       if (pursuit.stage === 'unsaid') continue;
       const moves = pursuit.stage === 'fetching' ? moving.includes(pursuit) : moving.length > 0;
@@ -461,106 +445,36 @@ export class Pursuing {
 
   // ---------------------------------------------------------------------------------------------------------- fetches
 
-  #startFetches(): void {
-    if (this.#pursuits.size === this.#fetches.size) return;
-    const soughtOf = this.#version + this.#paces.version;
-    if (this.#fetchesSoughtOf === soughtOf && this.#nowMs < this.#fetchesDueMs) return;
-    this.#fetchesSoughtOf = soughtOf;
-    this.#fetchesDueMs = Number.POSITIVE_INFINITY;
-    this.#load.clear();
-    let slow = 0;
-    for (const { from } of this.#fetches.values()) {
-      if (from === undefined) continue;
-      this.#load.set(from, (this.#load.get(from) ?? 0) + 1);
-      if (this.#paces.isSlow(from)) slow += 1;
-    }
-    let others = this.#fetches.size - slow;
-    for (const pursuit of this.#pursuits.values()) {
-      if (others >= FETCHES_MAX && slow >= FETCHES_OF_SLOW_MAX) return;
-      if (pursuit.stage !== 'cleared') continue;
-      for (const untilMs of pursuit.avoidUntilMs.values())
-        if (untilMs > this.#nowMs) this.#fetchesDueMs = Math.min(this.#fetchesDueMs, untilMs);
-      const source = this.#givers.choose(pursuit.row, pursuit.avoidUntilMs, this.#load);
-      if (source.from === undefined) {
-        // Nobody to ask now: every source has its time not to be asked before.
-        if (source.nextMs !== Number.POSITIVE_INFINITY) this.#of.lookLater(pursuit.row, source.nextMs);
-        continue;
-      }
-      const isSlow = this.#paces.isSlow(source.from);
-      const load = this.#load.get(source.from) ?? 0;
-      if (isSlow ? slow >= FETCHES_OF_SLOW_MAX || load > 0 : others >= FETCHES_MAX || load >= FETCHES_PER_SOURCE_MAX)
-        continue;
-      this.#load.set(source.from, load + 1);
-      if (isSlow) slow += 1;
-      else others += 1;
-      this.#startFetch(pursuit, source.from);
-    }
-  }
-
-  #startFetch(pursuit: Pursuit, from: HostId): void {
-    pursuit.stage = 'fetching';
-    pursuit.fetch = this.#nextFetch;
-    pursuit.from = from;
-    pursuit.doneBytes = 0;
-    pursuit.renewedBytes = 0;
-    this.#nextFetch += 1;
-    this.#fetches.set(pursuit.fetch, pursuit);
-    this.#paces.began(from, this.#nowMs);
-    this.#of.emit({
-      do: 'fetch',
-      fetch: pursuit.fetch,
-      parcel: this.#table.id(pursuit.row),
-      store: pursuit.store,
-      from,
-      purpose: pursuit.purpose,
-      roomBytes: pursuit.reservedBytes,
-    });
-  }
-
   progressed(fetch: number, doneBytes: number): void {
-    const pursuit = this.#fetches.get(fetch);
-    if (pursuit !== undefined) this.#came(pursuit, doneBytes);
+    const pursuit = this.#fetching.came(fetch, doneBytes);
+    if (pursuit !== undefined) this.#came(pursuit);
   }
 
-  /** So much of a fetch is here now. */
-  #came(pursuit: Pursuit, doneBytes: number): void {
-    if (pursuit.from !== undefined)
-      this.#paces.came(pursuit.from, Math.max(0, doneBytes - pursuit.doneBytes), this.#nowMs);
-    pursuit.doneBytes = doneBytes;
+  #came(pursuit: Pursuit): void {
     if (this.#isBegun(pursuit)) this.#of.mark(pursuit.row);
     if (this.#paces.own >= PACE_NEWS * this.#toldPace && this.#paces.own > 0) this.#of.sayNow();
   }
 
   fetched({ fetch, receivedBytes }: Extract<Input, { is: 'fetched' }>): void {
-    const pursuit = this.#fetches.get(fetch);
+    const pursuit = this.#fetching.got(fetch, receivedBytes);
     if (pursuit === undefined) this.#endedAfterAll(fetch);
     else {
-      this.#came(pursuit, Math.max(pursuit.doneBytes, receivedBytes));
+      this.#came(pursuit);
       this.#release(pursuit);
       this.#failures.delete(pursuit.row);
     }
   }
 
   fetchFailed(fetch: number, because: FetchFailure, retryAfterMs: number): void {
-    const pursuit = this.#fetches.get(fetch);
+    const pursuit = this.#fetching.failed(fetch);
     if (pursuit === undefined) {
       this.#endedAfterAll(fetch);
       return;
     }
-    const { from } = pursuit;
-    this.#endFetch(pursuit);
-    pursuit.stage = 'cleared';
     this.#version += 1;
     this.#failures.count(pursuit.row);
-    pursuit.tries += 1;
-    const { tries } = pursuit;
-    if (from !== undefined) {
-      // What it has not, or has wrong, it will not have right in a moment.
-      const avoidMs = because === 'gone' || because === 'bad-bytes' ? BACK_OFF_MS_MAX : backOffMs(tries);
-      pursuit.avoidUntilMs.set(from, this.#nowMs + Math.max(retryAfterMs, because === 'busy' ? 0 : avoidMs));
-      // Keep the claim and ask another source, or this one later.
-      if (tries < SOURCE_TRIES_MAX && !pursuit.hasLost && this.#mayAskOn(pursuit, because)) return;
-    }
+    // Keep the claim and ask another source, or this one later.
+    if (this.#fetching.asksOn(pursuit, because, retryAfterMs)) return;
     this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs, because);
     if (because === 'no-room') this.#refused(pursuit);
   }
@@ -588,38 +502,6 @@ export class Pursuing {
       if (pursuit.stage === 'fetching') pursuit.hasLost = true;
       else this.#abandon(pursuit);
     }
-  }
-
-  /** Whether it lay with the source, so that asking on makes sense. */
-  #mayAskOn({ row, store, avoidUntilMs }: Pursuit, because: FetchFailure): boolean {
-    if (!this.#room.takesNew(store)) return false;
-    switch (because) {
-      case 'busy':
-      case 'unreachable':
-        return true;
-      case 'gone':
-      case 'bad-bytes':
-        return this.#givers
-          .all(row)
-          .some(
-            source =>
-              this.#givers.isConnected(source) && (avoidUntilMs.get(source) ?? Number.NEGATIVE_INFINITY) <= this.#nowMs,
-          );
-      case 'no-room':
-      case 'outgrown':
-      case 'disk':
-      case 'cancelled':
-        return false;
-      default:
-        return unreachable(because);
-    }
-  }
-
-  #endFetch(pursuit: Pursuit): void {
-    if (pursuit.fetch === undefined) return;
-    this.#fetches.delete(pursuit.fetch);
-    pursuit.fetch = undefined;
-    if (pursuit.from !== undefined) this.#paces.ended(pursuit.from, this.#nowMs);
   }
 
   /** A host is there again: what it could give is not given up on any more. */
@@ -651,13 +533,8 @@ export class Pursuing {
 
   /** Gives a pursuit up: its fetch ends, its claim is withdrawn, then its room is free. What was verified stays for another try. */
   #abandon(pursuit: Pursuit): void {
-    const { fetch } = pursuit;
-    if (fetch === undefined) this.#release(pursuit);
-    else {
-      this.#of.emit({ do: 'cancel-fetch', fetch });
-      this.#ending.set(fetch, pursuit);
-      this.#forget(pursuit);
-    }
+    if (this.#fetching.cancel(pursuit)) this.#forget(pursuit);
+    else this.#release(pursuit);
     if (pursuit.stage !== 'unsaid') this.#voice.withdraw(pursuit.store, this.#table.id(pursuit.row));
     this.#of.mark(pursuit.row);
   }
@@ -674,10 +551,8 @@ export class Pursuing {
 
   /** A fetch that was given up has ended, with a copy or without. */
   #endedAfterAll(fetch: number): void {
-    const ending = this.#ending.get(fetch);
-    if (ending === undefined) return;
-    this.#ending.delete(fetch);
-    this.#giveRoomBack(ending);
+    const ending = this.#fetching.endedAfterAll(fetch);
+    if (ending !== undefined) this.#giveRoomBack(ending);
   }
 
   #forget(pursuit: Pursuit): void {
@@ -687,7 +562,7 @@ export class Pursuing {
       this.#budget = undefined;
     }
     this.#fitting.forgetMeasure(pursuit.row);
-    this.#endFetch(pursuit);
+    this.#fetching.end(pursuit);
   }
 
   /** What has not begun there is claimed anew where it fits; what has begun has its time. */
@@ -704,7 +579,7 @@ export class Pursuing {
 
   storeGone(store: StoreId): void {
     for (const pursuit of [...this.#pursuits.values()]) if (pursuit.store === store) this.#abandon(pursuit);
-    for (const [fetch, ending] of this.#ending) if (ending.store === store) this.#ending.delete(fetch);
+    this.#fetching.storeGone(store);
   }
 
   // ------------------------------------------------------------------------------------------------------ its machine
