@@ -46,12 +46,15 @@ export interface OutcomeMessage {
   readonly stats: BigUint64Array<ArrayBuffer>;
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly failures: readonly (readonly [number, FileFailure])[];
+  /** That of the orders, handed back. */
+  readonly spare: ArrayBuffer;
 }
 
 const KINDS = ['read', 'write', 'rename'] as const;
 const HEAD = 4;
 
-export function packOrders(orders: readonly FileOrder[]): OrderMessage {
+/** @param spare to be used for it where it is large enough */
+export function packOrders(orders: readonly FileOrder[], spare?: ArrayBuffer): OrderMessage {
   const heads = new Uint32Array(orders.length * HEAD);
   const parts: Uint8Array[] = [];
   let bytes = 0;
@@ -64,7 +67,7 @@ export function packOrders(orders: readonly FileOrder[]): OrderMessage {
     if (more !== undefined) parts.push(more);
     bytes += path.length + (more?.length ?? 0);
   }
-  return { heads, bytes: joined(parts, bytes) };
+  return { heads, bytes: joined(parts, bytes, spare) };
 }
 
 export function* unpackOrders({ heads, bytes }: OrderMessage): Generator<{
@@ -73,7 +76,7 @@ export function* unpackOrders({ heads, bytes }: OrderMessage): Generator<{
   readonly more: Buffer;
   readonly number: number;
 }> {
-  const all = Buffer.from(bytes.buffer);
+  const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   let at = 0;
   for (let n = 0; n < heads.length; n += HEAD) {
     const [kind = 0, pathBytes = 0, moreBytes = 0, number = 0] = heads.subarray(n, n + HEAD);
@@ -84,7 +87,8 @@ export function* unpackOrders({ heads, bytes }: OrderMessage): Generator<{
   }
 }
 
-export function packOutcomes(outcomes: readonly FileOutcome[]): OutcomeMessage {
+/** @param spare the memory of the orders, of which all is done */
+export function packOutcomes(outcomes: readonly FileOutcome[], spare: ArrayBuffer): OutcomeMessage {
   const heads = new Uint32Array(outcomes.length * 2);
   const stats = new BigUint64Array(outcomes.length * 4);
   const parts: Uint8Array[] = [];
@@ -99,7 +103,7 @@ export function packOutcomes(outcomes: readonly FileOutcome[]): OutcomeMessage {
     parts.push(content);
     bytes += content.length;
   }
-  return { heads, stats, bytes: joined(parts, bytes), failures };
+  return { heads, stats, bytes: joined(parts, bytes), failures, spare };
 }
 
 /** @param orders what was asked: what did not fail did what it was asked for */
@@ -121,8 +125,9 @@ export function unpackOutcomes(
   });
 }
 
-function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(bytes);
+function joined(parts: readonly Uint8Array[], bytes: number, spare?: ArrayBuffer): Uint8Array<ArrayBuffer> {
+  const fits = spare !== undefined && spare.byteLength >= bytes;
+  const all = fits ? new Uint8Array(spare, 0, bytes) : new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
   let at = 0;
   for (const part of parts) {
     all.set(part, at);

@@ -9,6 +9,7 @@ import {
   type FileOutcome,
   type FileStat,
   type OrderMessage,
+  type OutcomeMessage,
   packOutcomes,
   unpackOrders,
 } from './small-files-message.js';
@@ -16,7 +17,28 @@ import { answerAsks } from './worker-thread.js';
 
 // O_NONBLOCK: opening a fifo that somebody put there must not hang; it changes nothing for files.
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+/** Most messages ask for less. */
+const SCRATCH_BYTES = 1024 * 1024;
 const WRITE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/** What is read for one message, before it is packed: the same memory each time, as far as it goes. */
+class Scratch {
+  readonly #all = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  #taken = 0;
+
+  /** Nothing that was taken is used any more. */
+  clear(): void {
+    this.#taken = 0;
+  }
+
+  take(bytes: number): Uint8Array {
+    if (this.#taken + bytes > SCRATCH_BYTES) return Buffer.allocUnsafeSlow(bytes);
+    this.#taken += bytes;
+    return this.#all.subarray(this.#taken - bytes, this.#taken);
+  }
+}
+
+const scratch = new Scratch();
 
 function readFile(path: Buffer, bytesMax: number): FileOutcome {
   const file = openSync(path, READ_FLAGS);
@@ -26,7 +48,7 @@ function readFile(path: Buffer, bytesMax: number): FileOutcome {
     const size = Number(before.size);
     if (size > bytesMax)
       return { failed: { code: 'TOO_LARGE', message: `it has ${size} bytes, ${bytesMax} were expected at the most` } };
-    const content = new Uint8Array(size);
+    const content = scratch.take(size);
     let filled = 0;
     while (filled < size) {
       const bytesRead = readSync(file, content, filled, size - filled, filled);
@@ -78,7 +100,9 @@ function failureOf(error: unknown): FileFailure {
   return { code: code ?? 'UNKNOWN', message, ...(syscall === undefined ? {} : { syscall }) };
 }
 
-answerAsks(
-  (orders: OrderMessage, giveSign) => packOutcomes([...carryOut(orders, giveSign)]),
-  ({ bytes }) => [bytes.buffer],
-);
+function answer(orders: OrderMessage, giveSign: () => void): OutcomeMessage {
+  scratch.clear();
+  return packOutcomes([...carryOut(orders, giveSign)], orders.bytes.buffer);
+}
+
+answerAsks(answer, ({ bytes, spare }) => [bytes.buffer, spare]);

@@ -52,6 +52,8 @@ class FileThread {
   readonly #group = new Group<Waiting>(waiting => this.#carryOut(waiting));
   readonly #thread: WorkerThread<OrderMessage, OutcomeMessage>;
   readonly #disk: Disk | undefined;
+  /** Of the last message's orders, for the next one's: what is left in a thread is freed by its own rare collections. */
+  #spare: ArrayBuffer | undefined;
 
   constructor(name: string, disk: Disk | undefined) {
     this.#disk = disk;
@@ -70,8 +72,10 @@ class FileThread {
     try {
       for (const some of portions(waiting)) {
         const orders = some.map(({ order }) => order);
-        const message = packOrders(orders);
+        const message = packOrders(orders, this.#spare);
+        this.#spare = undefined;
         const reply = await watchedBy(this.#disk, session, message, [message.bytes.buffer]);
+        this.#spare = reply.spare;
         const outcomes = unpackOutcomes(orders, reply);
         for (const [n, one] of some.entries()) one.outcome = outcomes[n] as FileOutcome;
       }
