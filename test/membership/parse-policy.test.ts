@@ -165,7 +165,7 @@ test('a source has its snapshots every so often or at times of the day, each a l
     schedule: {
       kind: 'at',
       times: [
-        { pattern: '5 10 * * Mon-Fri', zone: undefined },
+        { pattern: '5 10 * * Mon,Tue,Wed,Thu,Fri', zone: undefined },
         { pattern: '30 23 * * *', zone: 'Europe/Berlin' },
       ],
     },
