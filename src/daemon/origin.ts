@@ -49,6 +49,16 @@ const DAY_MS = 86_400_000;
 const HOLD_DAYS_FIRST = 30;
 const HOLD_DAYS_OTHER = 2;
 
+/** Of one source, raised here or by what is driven here: they end when it leaves the policy. */
+const ALARMS = [
+  'BACKUP_FAILED',
+  'HOOK_FAILED',
+  'NEVER_DUE',
+  'RETENTION_FAILED',
+  'SNAPSHOT_FROM_FUTURE',
+  'SOURCE_MISSING',
+];
+
 export type Taken = Extract<SnapshotVerdict, { kind: 'taken' }> & { readonly timeMs: number };
 
 interface Own {
@@ -126,8 +136,7 @@ export class Origin {
       if (wanted.has(source)) continue;
       this.#end(own);
       this.#own.delete(source);
-      for (const code of ['SOURCE_MISSING', 'BACKUP_FAILED', 'HOOK_FAILED', 'RETENTION_FAILED', 'SNAPSHOT_FROM_FUTURE'])
-        this.#options.alarms.clear(code, source);
+      for (const code of ALARMS) this.#options.alarms.clear(code, source);
     }
     for (const [source, setting] of wanted) {
       const known = this.#own.get(source);
@@ -137,6 +146,7 @@ export class Origin {
       own.setting = setting;
       this.#own.set(source, own);
       if (!isWatchedAsBefore) this.#watch(own);
+      this.#unlisting.tellFuture(source, setting.name);
       this.#schedule(source);
       this.#lookForCopies(own);
     }
@@ -328,7 +338,15 @@ export class Origin {
   #schedule(source: SourceId, notBeforeMs = 0): void {
     const own = this.#own.get(source);
     if (own === undefined || own.dueRuns > 0 || this.#options.signal.aborted) return;
-    own.schedule.arm(own.setting, notBeforeMs);
+    const { alarms } = this.#options;
+    const { name } = own.setting;
+    if (own.schedule.arm(own.setting, notBeforeMs)) alarms.clear('NEVER_DUE', source);
+    else
+      alarms.raise(
+        'NEVER_DUE',
+        source,
+        `source ${name}: none of its times in the policy (\`at\`) ever comes, so that no snapshot is taken by itself; write them in another way, or \`every\` in their place`,
+      );
   }
 
   /** The schedule goes on from this snapshot. */

@@ -61,6 +61,21 @@ test('a snapshot from the future is an alarm, and those after it are held by the
   t.deepEqual(holds, [2, 30, 2, 30], 'a first of its day: that of the future, and the last');
 });
 
+test('that a snapshot is from the future is told at the start too, not only behind the next one', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  await source.take();
+  const { now, list, alarms } = await anOrigin(t, source, {
+    retainer: { judge: async () => ({ stopped: undefined, snapshots: [] }) } as never,
+  });
+  now.ms = NOW_MS - YEAR_MS;
+  await list();
+  t.deepEqual(
+    alarms.list().map(({ code }) => code),
+    ['SNAPSHOT_FROM_FUTURE'],
+  );
+});
+
 test('a snapshot takes the place of those from the future, with the date of the clock; who saw them holds them', async t => {
   const { origin, catalog, listed, times, isTold, source } = await aClockThatWasAhead(t);
   await until('the alarm', isTold);

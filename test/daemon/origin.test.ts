@@ -69,3 +69,18 @@ test('of a source whose disk is given up no snapshot is taken, and it is said wh
   t.is(origin.missing(aSource), undefined);
   t.is(catalog.get(aSource)?.head.snapshots.length, 1);
 });
+
+test('a schedule that never comes due is an alarm, and a configuration that has another one ends it', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  await source.take();
+  const { origin, list, configure, alarms } = await anOrigin(t, source, {});
+  await list();
+  const times = [{ pattern: '5 10 * * Fri-Mon', zone: undefined }];
+  origin.configure([
+    { name: 'photos', path: source.root, schedule: { kind: 'at', times }, jitterMs: 0, hooks: {} } as never,
+  ]);
+  t.regex(alarms.list()[0]?.text ?? '', /^source photos: none of its times in the policy \(`at`\) ever comes/);
+  configure();
+  t.deepEqual(alarms.list(), []);
+});
