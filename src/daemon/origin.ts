@@ -29,7 +29,7 @@ import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
 import type { Forgotten } from './forgotten.js';
 import { HANGS } from './hanging.js';
-import { runWithHooks } from './hooked-run.js';
+import { clearHookAlarms, runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
 import type { OnceCopied } from './once-copied.js';
@@ -50,14 +50,7 @@ const HOLD_DAYS_FIRST = 30;
 const HOLD_DAYS_OTHER = 2;
 
 /** Of one source, raised here or by what is driven here: they end when it leaves the policy. */
-const ALARMS = [
-  'BACKUP_FAILED',
-  'HOOK_FAILED',
-  'NEVER_DUE',
-  'RETENTION_FAILED',
-  'SNAPSHOT_FROM_FUTURE',
-  'SOURCE_MISSING',
-];
+const ALARMS = ['BACKUP_FAILED', 'NEVER_DUE', 'RETENTION_FAILED', 'SNAPSHOT_FROM_FUTURE', 'SOURCE_MISSING'];
 
 export type Taken = Extract<SnapshotVerdict, { kind: 'taken' }> & { readonly timeMs: number };
 
@@ -137,6 +130,7 @@ export class Origin {
       this.#end(own);
       this.#own.delete(source);
       for (const code of ALARMS) this.#options.alarms.clear(code, source);
+      clearHookAlarms(this.#options.alarms, source);
     }
     for (const [source, setting] of wanted) {
       const known = this.#own.get(source);
