@@ -42,6 +42,7 @@ const brakesFile = z.strictObject({ sources: z.record(z.string(), braked) });
 export class Brakes {
   readonly #stateDir: string;
   readonly #alarms: Alarms;
+  readonly #log: Logger;
   readonly #on: Map<SourceId, Braked>;
   /** The file could not be read: every source may have been in it, but those that a person has looked at since. */
   #lookedAt: Set<SourceId> | undefined;
@@ -50,14 +51,37 @@ export class Brakes {
   constructor({ stateDir, alarms, log }: { readonly stateDir: string; readonly alarms: Alarms; readonly log: Logger }) {
     this.#stateDir = stateDir;
     this.#alarms = alarms;
+    this.#log = log;
     const read = readBrakes(stateDir, log);
     this.#on = read ?? new Map();
     this.#lookedAt = read === undefined ? new Set() : undefined;
-    for (const [source, change] of this.#on) this.#alarm(source, change);
     if (read === undefined) {
       const text = `${FILE} is damaged, and may have named any source: no snapshot is unlisted until 'cluster backup SOURCE --accept-changes' says that it was looked at. Then remove the file`;
       alarms.raise('BRAKES_DAMAGED', FILE, text);
     }
+  }
+
+  /**
+   * The alarms are those of the sources that the policy has: of another one nothing is unlisted, and nobody could accept anything.
+   * Should it have that one again, its brake is on as before, unless an admin forgot the source meanwhile.
+   */
+  configure(
+    sources: ReadonlySet<SourceId>,
+    { isForgotten }: { readonly isForgotten: (source: SourceId) => boolean },
+  ): void {
+    let areDropped = false;
+    for (const [source, change] of this.#on) {
+      if (isForgotten(source)) areDropped = this.#on.delete(source);
+      if (sources.has(source) && this.#on.has(source)) this.#alarm(source, change);
+      else this.#alarms.clear('MASS_CHANGE', source);
+    }
+    if (!areDropped) return;
+    this.#write().catch((error: unknown) => {
+      this.#log.warn(
+        { code: 'BRAKES_NOT_WRITTEN', err: error },
+        `${FILE} has brakes of sources that were forgotten still`,
+      );
+    });
   }
 
   /** Why nothing of the source may be unlisted; undefined when it may. */

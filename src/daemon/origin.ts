@@ -49,8 +49,15 @@ const DAY_MS = 86_400_000;
 const HOLD_DAYS_FIRST = 30;
 const HOLD_DAYS_OTHER = 2;
 
-/** Of one source, raised here or by what is driven here: they end when it leaves the policy. */
-const ALARMS = ['BACKUP_FAILED', 'NEVER_DUE', 'RETENTION_FAILED', 'SNAPSHOT_FROM_FUTURE', 'SOURCE_MISSING'];
+/** Of one source of ours: they end when it leaves the policy. */
+const ALARMS = [
+  'BACKUP_FAILED',
+  'NEVER_DUE',
+  'RETENTION_FAILED',
+  'SELF_TEST_FAILED',
+  'SNAPSHOT_FROM_FUTURE',
+  'SOURCE_MISSING',
+];
 
 export type Taken = Extract<SnapshotVerdict, { kind: 'taken' }> & { readonly timeMs: number };
 
@@ -82,7 +89,7 @@ export interface OriginOptions {
   readonly signer: Signer;
   readonly history: SourceHistory;
   readonly catalog: CatalogKeeper;
-  readonly forgotten: Pick<Forgotten, 'seqOf'>;
+  readonly forgotten: Pick<Forgotten, 'isVoid' | 'seqOf'>;
   /** The catalog here; what is missing of it is read from those who have it. */
   readonly objects: ObjectWriter;
   readonly known: Pick<Known, 'isClaimed'>;
@@ -132,6 +139,10 @@ export class Origin {
       for (const code of ALARMS) this.#options.alarms.clear(code, source);
       clearHookAlarms(this.#options.alarms, source);
     }
+    const { brakes, forgotten, catalog } = this.#options;
+    brakes.configure(new Set(wanted.keys()), {
+      isForgotten: source => forgotten.isVoid(source, catalog.get(source)?.head.seq ?? 0),
+    });
     for (const [source, setting] of wanted) {
       const known = this.#own.get(source);
       const own = known ?? this.#begin(source, setting);

@@ -6,6 +6,7 @@ import { type HostId, parseObjectId, sourceIdOf } from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { Brakes, type MassChange } from '../../src/daemon/brakes.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { until } from '../helpers/until.js';
 
 const HOST = 'a'.repeat(32) as HostId;
 const PHOTOS = sourceIdOf(HOST, 'photos');
@@ -21,7 +22,9 @@ const CHANGE: MassChange = {
 function aStart(stateDir: string) {
   const log = pino({ level: 'silent' });
   const alarms = new Alarms({ log, wallMs: () => 0 });
-  return { alarms, brakes: new Brakes({ stateDir, alarms, log }) };
+  const brakes = new Brakes({ stateDir, alarms, log });
+  brakes.configure(new Set([PHOTOS, MAIL]), { isForgotten: () => false });
+  return { alarms, brakes };
 }
 
 test('a brake holds over restarts, with its alarm, until a person has looked', async t => {
@@ -94,4 +97,29 @@ test('once a person has removed the damaged file, brakes are written again, with
   const again = aStart(folder).brakes;
   t.regex(again.on(MAIL) ?? '', /1500 left/);
   t.regex(again.on(PHOTOS) ?? '', /1500 left/);
+});
+
+test('a source that leaves the policy takes its alarm along, and has it again with its brake when it comes back', async t => {
+  const folder = temporaryFolder(t);
+  const { brakes, alarms } = aStart(folder);
+  await brakes.pull(PHOTOS, CHANGE);
+  const isForgotten = () => false;
+  brakes.configure(new Set([MAIL]), { isForgotten });
+  t.deepEqual(alarms.list(), []);
+  t.regex(brakes.on(PHOTOS) ?? '', /1500 left/);
+  brakes.configure(new Set([MAIL, PHOTOS]), { isForgotten });
+  t.is(alarms.list().length, 1);
+});
+
+test('the brake of a source that was forgotten is dropped, on the disk too', async t => {
+  const folder = temporaryFolder(t);
+  const { brakes, alarms } = aStart(folder);
+  await brakes.pull(PHOTOS, CHANGE);
+  await brakes.pull(MAIL, CHANGE);
+  brakes.configure(new Set([MAIL]), { isForgotten: source => source === PHOTOS });
+  brakes.configure(new Set([MAIL, PHOTOS]), { isForgotten: () => false });
+  t.is(brakes.on(PHOTOS), undefined);
+  t.is(alarms.list().length, 1);
+  await until('the file', () => !readFileSync(join(folder, 'brakes.json'), 'utf8').includes(PHOTOS));
+  t.regex(aStart(folder).brakes.on(MAIL) ?? '', /1500 left/);
 });

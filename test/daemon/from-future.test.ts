@@ -21,7 +21,7 @@ async function aClockThatWasAhead(t: ExecutionContext) {
       judge: async () => ({ stopped: undefined, snapshots: [] }),
       clockOff: () => clock.off,
     } as never,
-    brakes: { on: () => brake.on, sinceMs: () => undefined } as never,
+    brakes: { configure: () => undefined, on: () => brake.on, sinceMs: () => undefined } as never,
     forbidden: () => {
       runs.count += 1;
       brake.on ??= brake.pulledByRun;

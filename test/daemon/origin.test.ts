@@ -1,5 +1,10 @@
 import { EventEmitter, once } from 'node:events';
 import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import type { ObjectId } from '../../src/core/ids.js';
+import { Alarms } from '../../src/daemon/alarms.js';
+import { Brakes } from '../../src/daemon/brakes.js';
+import { Forgotten } from '../../src/daemon/forgotten.js';
 import { setApart } from '../../src/platform/disk.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
 import { until } from '../helpers/until.js';
@@ -82,5 +87,29 @@ test('a schedule that never comes due is an alarm, and a configuration that has 
   ]);
   t.regex(alarms.list()[0]?.text ?? '', /^source photos: none of its times in the policy \(`at`\) ever comes/);
   configure();
+  t.deepEqual(alarms.list(), []);
+});
+
+test('with a source go the alarms of its brake and of its self-test, and the brake where it was forgotten', async t => {
+  const source = new ScratchSource(t);
+  const log = pino({ level: 'silent' });
+  const alarms = new Alarms({ log, wallMs: () => 0 });
+  const brakes = new Brakes({ stateDir: source.folder, alarms, log });
+  source.write({ 'file.txt': 'one' });
+  await source.take();
+  const forgotten = new Forgotten({ forgotten: [], released: [] }, () => false);
+  const { origin, list, configure } = await anOrigin(t, source, { alarms, brakes, forgotten });
+  await list();
+  const snapshot = source.last as ObjectId;
+  await brakes.pull(aSource, { snapshot, timeMs: 0, filesBefore: 200, filesGone: 200, filesChanged: 0 });
+  alarms.raise('SELF_TEST_FAILED', aSource, 'files did not come');
+  t.is(alarms.list().length, 2);
+  origin.configure([]);
+  t.deepEqual(alarms.list(), []);
+  t.not(brakes.on(aSource), undefined);
+  forgotten.update({ forgotten: [{ source: aSource, seq: 1 }], released: [] } as never);
+  origin.configure([]);
+  configure();
+  t.is(brakes.on(aSource), undefined);
   t.deepEqual(alarms.list(), []);
 });
