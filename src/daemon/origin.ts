@@ -16,11 +16,13 @@ import { isPartial } from '../catalog/snapshot.js';
 import type { SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotRefusal, type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
 import { ClusterError } from '../core/fault.js';
+import { HOLD_DAYS_FIRST, HOLD_DAYS_OTHER, SEEN_MAX } from '../core/hold.js';
 import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, sourceIdOf } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { SourceSetting } from '../membership/policy.js';
+import { scheduleText } from '../membership/schedule.js';
 import { DiskHangs } from '../platform/disk.js';
 import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
@@ -29,6 +31,7 @@ import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
 import type { Forgotten } from './forgotten.js';
 import { HANGS } from './hanging.js';
+import { holdText } from './hold-text.js';
 import { clearHookAlarms, runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
@@ -45,13 +48,11 @@ const COPIED_LOOK_MS = 10 * 60_000;
 /** After a run that failed, in ms. */
 const RETRY_MS = 5 * 60_000;
 const DAY_MS = 86_400_000;
-/** Days for which holders keep a snapshot whatever later heads say: the first of a day, and others. */
-const HOLD_DAYS_FIRST = 30;
-const HOLD_DAYS_OTHER = 2;
 
 /** Of one source of ours: they end when it leaves the policy. */
 const ALARMS = [
   'BACKUP_FAILED',
+  'HOLDS_FULL',
   'NEVER_DUE',
   'RETENTION_FAILED',
   'SELF_TEST_FAILED',
@@ -387,6 +388,7 @@ export class Origin {
       clock,
       alarms,
       listed: () => catalog.get(source)?.head.snapshots.length ?? 0,
+      room: () => this.#heads.room(source),
       onDue: () => this.#takeDue(source),
     });
   }
@@ -404,6 +406,7 @@ export class Origin {
     const { catalog, cache, clock, alarms, signer, signal, log } = this.#options;
     const own = this.#ownOf(source);
     await this.#heads.knowAll();
+    this.#mustHaveRoom(own);
     await watch?.scanBegins();
     const { setting } = own;
     const listed = catalog.get(source)?.head.snapshots ?? [];
@@ -463,6 +466,23 @@ export class Origin {
     return { ...verdict, timeMs };
   }
 
+  /**
+   * Before anything is read: what cannot be listed is not to be taken, again and again.
+   * @throws ClusterError HOLDS_FULL
+   */
+  #mustHaveRoom({ source, setting }: Own): void {
+    const { alarms } = this.#options;
+    if (this.#heads.room(source) > 0) {
+      alarms.clear('HOLDS_FULL', source);
+      return;
+    }
+    const { name, schedule, watch, holdDays } = setting;
+    const how = `${scheduleText(schedule)}${watch ? ' and at each change' : ''}`;
+    const text = `source ${name} was not backed up: ${SEEN_MAX} snapshots of it are listed or in their hold, and more cannot be. They are taken ${how}, and each is held for ${holdText(holdDays)}: take them less often, or with a shorter \`hold\`. The next is taken when a hold has run out; 'cluster forget ${name} --now --yes' ends holds of what is unlisted. All snapshots are kept`;
+    alarms.raise('HOLDS_FULL', source, text);
+    throw new ClusterError('HOLDS_FULL', text, { blame: 'operator' });
+  }
+
   /** Behind the run that asks for it. */
   #retain(source: SourceId): void {
     const settingNow = () => this.#own.get(source)?.setting;
@@ -495,12 +515,13 @@ async function unlessHanging<T>({ name }: SourceSetting, reading: Promise<T>): P
 }
 
 /** What of a setting the watching depends on. */
-const watchingOf = ({ watch, path, exclude, crossMounts, schedule }: SourceSetting): object => ({
+const watchingOf = ({ watch, path, exclude, crossMounts, schedule, holdDays }: SourceSetting): object => ({
   watch,
   path,
   exclude,
   crossMounts,
   schedule,
+  holdDays,
 });
 
 /** By the wall clock: those that are dated after one from the future are of no day. */

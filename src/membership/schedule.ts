@@ -12,6 +12,7 @@
 import { Cron } from 'croner';
 import { hash } from '../core/hash.js';
 import type { SourceId } from '../core/ids.js';
+import { durationText } from './policy-units.js';
 
 /** One entry of `at`. */
 export interface AtTime {
@@ -28,6 +29,7 @@ export type Schedule =
 
 export const AT_ALLOWED = 'a time of day such as 10:05, Mon-Fri 10:05 or "Sat,Sun 23:30 Europe/Berlin"';
 
+const DAY_MS = 86_400_000;
 const DAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
 const DAY = `(?:${DAYS.join('|')})`;
 const SPAN = `${DAY}(?:-${DAY})?`;
@@ -95,3 +97,14 @@ export function freshUntil(schedule: Schedule, lastMs: number, lateMs: number): 
   if (schedule.kind === 'every') return lastMs + 2 * schedule.everyMs;
   return dueAfter(schedule, dueAfter(schedule, lastMs, lateMs), lateMs);
 }
+
+/** How many snapshots it brings in a day, on the average of a week. */
+export function timesADay(schedule: Schedule): number {
+  if (schedule.kind === 'every') return DAY_MS / schedule.everyMs;
+  const days = schedule.times.map(({ pattern }) => pattern.split(' ').at(-1) ?? '*');
+  return days.reduce((sum, named) => sum + (named === '*' ? DAYS.length : named.split(',').length), 0) / DAYS.length;
+}
+
+/** When, for a sentence. */
+export const scheduleText = (schedule: Schedule): string =>
+  schedule.kind === 'every' ? `every ${durationText(schedule.everyMs)}` : 'at their times of the day';
