@@ -10,7 +10,7 @@ import type { Logger } from 'pino';
 import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
 import type { ListedSnapshot } from '../catalog/head.js';
 import { diffLive, type LiveDifference, type LiveDiffOrder } from '../catalog/live-diff.js';
-import { isMassChange, type KeepCounts } from '../catalog/retention.js';
+import type { KeepCounts } from '../catalog/retention.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import type { SourceHistory } from '../catalog/source-history.js';
@@ -35,6 +35,7 @@ import { holdText } from './hold-text.js';
 import { clearHookAlarms, runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
+import { MassChanges } from './mass-changes.js';
 import type { OnceCopied } from './once-copied.js';
 import { OwnHeads } from './own-heads.js';
 import { fromFuture, type Retainer, type Retention } from './retention.js';
@@ -119,11 +120,13 @@ export class Origin {
   readonly #turns = new Turns<SourceId>();
   readonly #heads: OwnHeads;
   readonly #unlisting: Unlisting;
+  readonly #massChanges: MassChanges;
 
   constructor(options: OriginOptions) {
     this.#options = options;
     this.#heads = new OwnHeads(options);
     this.#unlisting = new Unlisting({ ...options, heads: this.#heads });
+    this.#massChanges = new MassChanges(options);
   }
 
   /** A head of a source of ours that a peer, or a store of ours, remembers. */
@@ -450,10 +453,11 @@ export class Origin {
       );
     const complete = !isPartial(verdict);
     const { snapshot, filesBefore, filesGone, filesChanged } = verdict;
-    const change = { filesBefore, filesGone, filesChanged };
-    if (acceptChanges) await this.#options.brakes.release(source);
-    else if (isMassChange({ ...change, brakePercent: setting.brakePercent }))
-      await this.#options.brakes.pull(source, { snapshot, timeMs, ...change });
+    const { brakePercent } = setting;
+    const wanted = this.#heads.wanted(source);
+    const change = { snapshot, timeMs, filesBefore, filesGone, filesChanged, brakePercent, wanted };
+    if (acceptChanges) await this.#massChanges.accept(source, timeMs);
+    else await this.#massChanges.look(source, change, signal);
     if (leaving.size > 0) await this.#unlisting.readyToReplace(source, setting, leaving);
     await this.#heads.publish(source, snapshots => [
       ...snapshots.filter(({ id }) => !leaving.has(id)),

@@ -43,7 +43,7 @@ test('a brake holds over restarts, with its alarm, until a person has looked', a
     second.alarms.list().map(({ code }) => code),
     ['MASS_CHANGE'],
   );
-  await second.brakes.release(PHOTOS);
+  await second.brakes.release(PHOTOS, CHANGE.timeMs);
   t.is(second.brakes.on(PHOTOS), undefined);
   t.deepEqual(second.alarms.list(), []);
   t.is(aStart(folder).brakes.on(PHOTOS), undefined);
@@ -58,7 +58,7 @@ test('a brake knows since when nothing was accepted, however much changes after 
   const again = aStart(folder).brakes;
   t.is(again.sinceMs(PHOTOS), CHANGE.timeMs);
   t.regex(again.on(PHOTOS) ?? '', /of 2026-11-28T12:01Z/);
-  await again.release(PHOTOS);
+  await again.release(PHOTOS, CHANGE.timeMs);
   t.is(again.sinceMs(PHOTOS), undefined);
 });
 
@@ -72,7 +72,7 @@ test('where the file is damaged every source is braked until a person has looked
     alarms.list().map(({ code }) => code),
     ['BRAKES_DAMAGED'],
   );
-  await brakes.release(PHOTOS);
+  await brakes.release(PHOTOS, CHANGE.timeMs);
   t.is(brakes.on(PHOTOS), undefined);
   t.regex(brakes.on(MAIL) ?? '', /damaged/);
   // It must not take the place of what the file may have said of others.
@@ -87,7 +87,7 @@ test('once a person has removed the damaged file, brakes are written again, with
   const { brakes, alarms } = aStart(folder);
   await brakes.pull(MAIL, CHANGE);
   rmSync(file);
-  await brakes.release(PHOTOS);
+  await brakes.release(PHOTOS, CHANGE.timeMs);
   t.is(brakes.on(PHOTOS), undefined);
   t.deepEqual(
     alarms.list().map(({ code }) => code),
@@ -122,4 +122,19 @@ test('the brake of a source that was forgotten is dropped, on the disk too', asy
   t.is(alarms.list().length, 1);
   await until('the file', () => !readFileSync(join(folder, 'brakes.json'), 'utf8').includes(PHOTOS));
   t.regex(aStart(folder).brakes.on(MAIL) ?? '', /1500 left/);
+});
+
+test('what a person has accepted is known over restarts, as is since when a slow change goes on', async t => {
+  const folder = temporaryFolder(t);
+  const { brakes } = aStart(folder);
+  t.is(brakes.acceptedMs(PHOTOS), undefined);
+  await brakes.release(PHOTOS, 5);
+  await brakes.pull(MAIL, { ...CHANGE, sinceSnapshotMs: Date.UTC(2026, 10, 27, 11) });
+  const again = aStart(folder).brakes;
+  t.is(again.acceptedMs(PHOTOS), 5);
+  t.is(again.acceptedMs(MAIL), undefined);
+  t.is(
+    again.on(MAIL),
+    'of 2000 files 1500 left and 3 changed since 2026-11-27T11:00Z, little by little, by snapshot bbbbbbbb of 2026-11-28T12:00Z',
+  );
 });

@@ -21,7 +21,12 @@ async function aClockThatWasAhead(t: ExecutionContext) {
       judge: async () => ({ stopped: undefined, snapshots: [] }),
       clockOff: () => clock.off,
     } as never,
-    brakes: { configure: () => undefined, on: () => brake.on, sinceMs: () => undefined } as never,
+    brakes: {
+      configure: () => undefined,
+      acceptedMs: () => undefined,
+      on: () => brake.on,
+      sinceMs: () => undefined,
+    } as never,
     forbidden: () => {
       runs.count += 1;
       brake.on ??= brake.pulledByRun;
