@@ -38,3 +38,12 @@ export async function lookAtForbidden(path: string): Promise<ForbiddenFolder> {
     throw error;
   }
 }
+
+/** Relative to the folder, of those that lie in it. */
+export function pathsBelow(folder: Buffer, forbidden: readonly ForbiddenFolder[]): Buffer[] {
+  const text = folder.toString('latin1');
+  const beginning = folder.length === 1 ? text : `${text}/`;
+  return forbidden.flatMap(({ path }) =>
+    path.startsWith(beginning) ? [Buffer.from(path.slice(beginning.length), 'latin1')] : [],
+  );
+}

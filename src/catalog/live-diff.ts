@@ -14,7 +14,8 @@ import type { ObjectReader } from '../core/objects.js';
 import { type Difference, diffEntries } from './diff.js';
 import type { Entry } from './entry.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
-import { ScanMerge, type Unread } from './merge-scan.js';
+import { leftOutBy } from './left-out.js';
+import { type Merged, ScanMerge, type Unread } from './merge-scan.js';
 import { isAtOrUnder } from './path-order.js';
 import { readSnapshot } from './read-object.js';
 import { scan } from './scan.js';
@@ -85,7 +86,7 @@ class Look {
     this.#order = order;
     // Every entry is compared one by one: the scan is told of no sections, and so none is passed over.
     const previous = { stretchesFrom: () => walkStretches(objects, snapshot, { signal }) };
-    this.#merge = new ScanMerge({ previous, acceptChanges: false });
+    this.#merge = new ScanMerge({ previous, acceptChanges: false, isLeftOut: leftOutBy(order) });
   }
 
   /** As the snapshot has it. */
@@ -99,7 +100,7 @@ class Look {
 
   /** As it is; what cannot be read, as the snapshot has it. */
   async *now(): AsyncGenerator<Entry> {
-    const { path, source, cache, exclude, crossMounts, forbidden, nowMs, signal, under } = this.#order;
+    const { path, source, cache, exclude, crossMounts, forbidden, nowMs, signal } = this.#order;
     cache.flush();
     const order = { path, source, cachePath: cache.path, exclude, crossMounts, forbidden, nowMs, signal };
     for await (const event of scan(order)) {
@@ -111,17 +112,21 @@ class Look {
         this.#device = event.device;
         continue;
       }
-      for await (const stretch of this.#merge.merge(event.items)) {
-        for (const merged of stretch) {
-          assert(!('same' in merged), 'a section of a scan that was told of none');
-          const { entry } = merged;
-          if (!isAtOrUnder(entry.path, under)) continue;
-          this.#isPathKnown = true;
-          yield entry;
-        }
+      yield* this.#entries(this.#merge.merge(event.items));
+    }
+    yield* this.#entries(this.#merge.end());
+  }
+
+  async *#entries(stretches: AsyncIterable<readonly Merged[]>): AsyncGenerator<Entry> {
+    for await (const stretch of stretches) {
+      for (const merged of stretch) {
+        assert(!('same' in merged), 'a section of a scan that was told of none');
+        const { entry } = merged;
+        if (!isAtOrUnder(entry.path, this.#order.under)) continue;
+        this.#isPathKnown = true;
+        yield entry;
       }
     }
-    await this.#merge.end();
   }
 
   /** Whether this is the source, or only the place where it was. */

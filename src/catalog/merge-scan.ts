@@ -7,8 +7,9 @@
  * found as it was keeps the old entry, bit for bit, so that its record need not change.
  *
  * Mount points: a folder that was the root of another file system, had content, and is a plain folder now, was not emptied:
- * its file system is not there. It and all below it is carried over, and what the bare folder holds is not looked at. The
- * same goes for a plain folder with content over which something is mounted now that this scan does not enter. It ends
+ * its file system is not there. It and all below it is carried over, and what the bare folder holds is not looked at. So it is where
+ * the folder went with its file system, as udisks and autofs remove it, unless the scan leaves that path out now or something else has
+ * its name. The same goes for a plain folder with content over which something is mounted now that this scan does not enter. It ends
  * when it is as it was, or by `acceptChanges`.
  *
  * Driven by take-snapshot.ts.
@@ -80,6 +81,7 @@ const SLASH = 0x2f;
 export class ScanMerge {
   readonly #previous: Pick<SnapshotParcels, 'stretchesFrom'> | undefined;
   readonly #acceptChanges: boolean;
+  readonly #isLeftOut: (folder: Buffer) => boolean;
   /** The last snapshot's entries from here on; not begun while all is as it was. */
   #before: AsyncIterator<readonly WalkedEntry[]> | undefined;
   /** The parcel from which it begins. */
@@ -89,6 +91,10 @@ export class ScanMerge {
   #ended: boolean;
   /** What the scan finds below this folder is not looked at. */
   #shut: Buffer | undefined;
+  /** This was a folder, and the scan does not look below it any more: what was mounted there is let go. */
+  #letGo: Buffer | undefined;
+  /** Folders that are gone, each within the one before: the last of them is the one that was dropped last. */
+  #goneFolders: WalkedEntry[] = [];
   #merged: Merged[] = [];
   #unread: Unread[] = [];
   #tally = {
@@ -108,14 +114,18 @@ export class ScanMerge {
   constructor({
     previous,
     acceptChanges,
+    isLeftOut,
   }: {
     readonly previous: Pick<SnapshotParcels, 'stretchesFrom'> | undefined;
     /** Mount points that are gone were meant to go. */
     readonly acceptChanges: boolean;
+    /** The scan does not look at this folder (left-out.ts). */
+    readonly isLeftOut: (folder: Buffer) => boolean;
   }) {
     this.#previous = previous;
     this.#ended = previous === undefined;
     this.#acceptChanges = acceptChanges;
+    this.#isLeftOut = isLeftOut;
   }
 
   get tally(): Tally {
@@ -126,7 +136,7 @@ export class ScanMerge {
   async *merge(items: readonly ScanItem[]): AsyncGenerator<readonly Merged[]> {
     for (const item of items) {
       if (item.kind === 'same') {
-        await this.#same(item.section);
+        yield* this.#same(item.section);
         continue;
       }
       const path = item.kind === 'entry' ? item.entry.path : item.path;
@@ -134,7 +144,7 @@ export class ScanMerge {
         if (isUnder(path, this.#shut)) continue;
         this.#shut = undefined;
       }
-      await this.#dropUpTo(path);
+      yield* this.#dropUpTo(path);
       if (item.kind === 'unread') yield* this.#unreadItem(item);
       else yield* this.#found(item);
       if (this.#merged.length >= STRETCH) yield this.#take();
@@ -142,9 +152,10 @@ export class ScanMerge {
     yield this.#take();
   }
 
-  /** What remains of the last snapshot is gone. */
-  async end(): Promise<void> {
-    for (let old = await this.#peek(); old !== undefined; old = await this.#peek()) this.#drop(old);
+  /** What remains of the last snapshot is gone, but for what was mounted. */
+  async *end(): AsyncGenerator<readonly Merged[]> {
+    yield* this.#dropUpTo(undefined);
+    yield this.#take();
   }
 
   /** Lets go of the last snapshot's records. */
@@ -154,9 +165,9 @@ export class ScanMerge {
   }
 
   /** What comes before it is gone. (Nothing below a mount point is in a section, so none is shut.) */
-  async #same(section: Section): Promise<void> {
+  async *#same(section: Section): AsyncGenerator<readonly Merged[]> {
     const { opening, ordinal, parcels, entries, files, bytes, top } = section;
-    if (this.#before !== undefined || this.#from < ordinal) await this.#dropUpTo(opening);
+    if (this.#before !== undefined || this.#from < ordinal) yield* this.#dropUpTo(opening);
     await this.close();
     this.#stretch = [];
     this.#at = 0;
@@ -182,6 +193,7 @@ export class ScanMerge {
       this.#push({ entry, mark, before, print });
       return;
     }
+    if (before.entry.kind === 'directory' && (entry.kind !== 'directory' || hidden)) this.#letGo = entry.path;
     if (entry.path.length === 0) this.#tally.rootUnmounted = before.entry.mount && !entry.mount;
     const because =
       this.#acceptChanges || entry.path.length === 0
@@ -214,7 +226,10 @@ export class ScanMerge {
         const isWanted = (old: Buffer, wanted: Buffer): boolean => comparePaths(old, wanted) === 0;
         const old = await this.#peek();
         const fits = old !== undefined && (old.entry.kind === 'file' || old.entry.kind === 'symlink');
-        if (old !== undefined && !fits && isWanted(old.entry.path, path)) this.#drop(old);
+        if (old !== undefined && !fits && isWanted(old.entry.path, path)) {
+          this.#letGo = path;
+          this.#drop(old);
+        }
         yield* this.#carry(path, { because, isWanted });
         break;
       }
@@ -269,20 +284,41 @@ export class ScanMerge {
     return merged;
   }
 
-  /** The last snapshot's entries before the path are gone: their folders were listed without them. */
-  async #dropUpTo(path: Buffer): Promise<void> {
-    for (
-      let old = await this.#peek();
-      old !== undefined && comparePaths(old.entry.path, path) < 0;
-      old = await this.#peek()
-    ) {
-      this.#drop(old);
+  /** The last snapshot's entries before the path, or all that remain, are gone: their folders were listed without them. */
+  async *#dropUpTo(path: Buffer | undefined): AsyncGenerator<readonly Merged[]> {
+    const isBefore = ({ entry }: WalkedEntry): boolean => path === undefined || comparePaths(entry.path, path) < 0;
+    for (let old = await this.#peek(); old !== undefined && isBefore(old); old = await this.#peek()) {
+      if (await this.#wasUnmounted(old.entry)) {
+        this.#carryWayTo(old.entry.path);
+        yield* this.#carry(old.entry.path, { because: 'NOT_MOUNTED', isWanted: isAtOrUnder });
+      } else this.#drop(old);
     }
+  }
+
+  /** Of the entry in hand, which the scan did not find. */
+  async #wasUnmounted({ path, kind, mount }: Entry): Promise<boolean> {
+    if (!mount || kind !== 'directory' || this.#acceptChanges) return false;
+    if (this.#letGo !== undefined && isUnder(path, this.#letGo)) return false;
+    return !this.#isLeftOut(path) && (await this.#hasBelow(path));
+  }
+
+  /** Folders above it that are gone as well: nothing lies in a folder that is not there. */
+  #carryWayTo(path: Buffer): void {
+    const above = this.#goneFolders.filter(({ entry }) => isUnder(path, entry.path));
+    for (const old of above) {
+      const entry = { ...old.entry, stale: true };
+      if (isTop(entry.path)) this.#tally.topKept += 1;
+      this.#tally.stale += 1;
+      this.#push({ entry, mark: cutMarkOf(entry), before: old });
+    }
+    this.#goneFolders = [];
   }
 
   #drop(old: WalkedEntry): void {
     this.#count(old.entry);
     if (old.entry.kind === 'file') this.#tally.filesGone += 1;
+    if (old.entry.kind === 'directory')
+      this.#goneFolders = [...this.#goneFolders.filter(({ entry }) => isUnder(old.entry.path, entry.path)), old];
     this.#at += 1;
   }
 

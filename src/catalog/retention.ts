@@ -8,8 +8,9 @@
  *
  * Only snapshots that are protected and complete use those numbers up, so that n days are n days of which everything can be
  * had. Beside them all others are chosen among as if they counted: of a source in which one file can never be read every
- * snapshot is partial, and it has a history too. The newest snapshot, the newest protected and the newest complete one
- * always stay.
+ * snapshot is partial, and it has a history too. So are those that were copied once, for while their holders are away nothing is
+ * protected, and what is taken meanwhile must not use up the places of what alone can be had when they are back. The newest snapshot, the
+ * newest protected and the newest complete one always stay, and while none is protected the newest that was copied.
  *
  * Pure: same view, same verdict, with the reasons. Driven by the daemon after each snapshot, and by `forget`.
  */
@@ -26,6 +27,8 @@ export interface SnapshotToJudge {
   readonly timeMs: number;
   readonly complete: boolean;
   readonly protected: boolean;
+  /** Each part of it had a holder once, whether that one is here now or not. What is protected is copied. */
+  readonly copied: boolean;
 }
 
 export interface RetentionView {
@@ -40,6 +43,7 @@ export type KeepReason =
   | `oldest ${KeepKind}`
   | 'newest'
   | 'newest protected'
+  | 'newest copied'
   | 'newest complete'
   /** No rule was asked: only those from the future are to go. */
   | 'not from the future';
@@ -50,18 +54,29 @@ export interface SnapshotVerdict {
   readonly reasons: readonly KeepReason[];
 }
 
+/** Among each of these the rules choose as if there were no others. */
+const SORTS: readonly ((snapshot: SnapshotToJudge) => boolean)[] = [
+  snapshot => snapshot.complete && snapshot.protected,
+  ({ complete, copied }) => complete && copied,
+  ({ copied }) => copied,
+  () => true,
+];
+
 /** One verdict a snapshot, in the order of the view. */
 export function decideRetention({ snapshots, keep }: RetentionView): readonly SnapshotVerdict[] {
   const reasons = snapshots.map(() => new Set<KeepReason>());
   const places = snapshots.map((_, place) => place);
-  const counts = (place: number): boolean => {
-    const snapshot = snapshots[place];
-    return snapshot?.complete === true && snapshot.protected;
-  };
-  choose(places.filter(counts), { snapshots, keep, reasons });
-  choose(places, { snapshots, keep, reasons });
+  for (const counts of SORTS) {
+    const isChosenAmong = (place: number): boolean => {
+      const snapshot = snapshots[place];
+      return snapshot !== undefined && counts(snapshot);
+    };
+    choose(places.filter(isChosenAmong), { snapshots, keep, reasons });
+  }
   reasons.at(-1)?.add('newest');
-  reasons[snapshots.findLastIndex(snapshot => snapshot.protected)]?.add('newest protected');
+  const newestProtected = reasons[snapshots.findLastIndex(snapshot => snapshot.protected)];
+  if (newestProtected === undefined) reasons[snapshots.findLastIndex(({ copied }) => copied)]?.add('newest copied');
+  else newestProtected.add('newest protected');
   reasons[snapshots.findLastIndex(({ complete }) => complete)]?.add('newest complete');
   return snapshots.map(({ id }, place) => ({ id, reasons: [...(reasons[place] ?? [])] }));
 }

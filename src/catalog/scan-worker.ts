@@ -30,7 +30,7 @@ import { cutMarkOf } from './cut.js';
 import { type EntryKind, PATH_BYTES_MAX, TARGET_BYTES_MAX, type Xattr } from './entry.js';
 import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
-import type { ForbiddenFolder } from './forbidden-folder.js';
+import { pathsBelow } from './forbidden-folder.js';
 import { comparePaths, isUnder } from './path-order.js';
 import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
 import { type CachedFile, isRacy, ScanCache } from './scan-cache.js';
@@ -511,13 +511,6 @@ function wayMark(full: Buffer, stat: BigIntStats): string {
     // Gone, or not to be looked at: no other listing is like it.
     return UNSETTLED_WAY;
   }
-}
-
-function pathsBelow(root: Buffer, folders: readonly ForbiddenFolder[]): Buffer[] {
-  const beginning = root.length === 1 ? latin1(root) : `${latin1(root)}/`;
-  return folders.flatMap(({ path }) =>
-    path.startsWith(beginning) ? [Buffer.from(path.slice(beginning.length), 'latin1')] : [],
-  );
 }
 
 const parentOf = (path: Buffer): Buffer => Buffer.from(dirname(path.toString('latin1')), 'latin1');

@@ -20,6 +20,7 @@ import type { SourceId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
+import { leftOutBy } from './left-out.js';
 import { MalformedObject } from './malformed-object.js';
 import { ScanMerge, type Tally, type Unread } from './merge-scan.js';
 import { ParcelBuilder } from './parcel-builder.js';
@@ -111,7 +112,8 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
   const readableOnly = lastUnread !== undefined;
   const parcelsBefore =
     previous === undefined ? undefined : await SnapshotParcels.open(objects, previous, { signal, readableOnly });
-  const merge = new ScanMerge({ previous: parcelsBefore, acceptChanges });
+  const isLeftOut = leftOutBy({ path: order.path, exclude: order.exclude ?? [], forbidden: order.forbidden });
+  const merge = new ScanMerge({ previous: parcelsBefore, acceptChanges, isLeftOut });
   const builder = await ParcelBuilder.create({
     source,
     objects,
@@ -135,7 +137,7 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
       }
       for await (const merged of merge.merge(event.items)) await builder.add(merged);
     }
-    await merge.end();
+    for await (const merged of merge.end()) await builder.add(merged);
     const tally = readableOnly && last !== undefined ? withAllOf(last, merge.tally) : merge.tally;
     const braked = acceptChanges
       ? undefined

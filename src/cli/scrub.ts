@@ -9,7 +9,9 @@ import { countText, sizeText } from './text.js';
 
 export const scrubCommand = (run: Run): Command =>
   new Command('scrub')
-    .description("read every copy in this host's stores now; exit code 1 when some are damaged or cannot be read")
+    .description(
+      "read every copy in this host's stores now; exit code 1 when some are damaged or cannot be read, or a store is not there",
+    )
     .action(run(scrub));
 
 async function scrub(context: Context): Promise<ExitCode> {
@@ -25,9 +27,9 @@ async function scrub(context: Context): Promise<ExitCode> {
     progress?.stop();
   }
   if (last === undefined) return EXIT.ok;
-  const { stores, parcels, bytes, corrupt, unread, catalog, unreadCatalogs } = last;
-  const wrong = corrupt + unread + catalog + unreadCatalogs;
-  const counts = { stores, parcels, bytes, corrupt, unread, catalog, unreadCatalogs };
+  const { stores, parcels, bytes, corrupt, unread, catalog, unreadCatalogs, absentStores } = last;
+  const wrong = corrupt + unread + catalog + unreadCatalogs + absentStores.length;
+  const counts = { stores, parcels, bytes, corrupt, unread, catalog, unreadCatalogs, absentStores };
   if (context.json) await context.record({ message_type: 'scrub', ...counts });
   else {
     const what = `${countText(parcels, 'parcel')}, ${sizeText(bytes)}, in ${countText(stores, 'store')}`;
@@ -44,5 +46,7 @@ async function scrub(context: Context): Promise<ExitCode> {
     );
   if (unreadCatalogs > 0)
     context.note(`the catalog of ${countText(unreadCatalogs, 'store')} could not be read; 'cluster status' says why`);
+  for (const { path, because } of absentStores)
+    context.note(`the store ${path} is not there: ${because}. Nothing of it was read; run this again when it is back`);
   return wrong > 0 ? EXIT.failed : EXIT.ok;
 }

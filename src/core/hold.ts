@@ -10,6 +10,15 @@
  */
 import type { ObjectId } from './ids.js';
 
+/**
+ * So many snapshots of one source may be listed or in their hold: four times what a head may list. Of an origin that takes them faster
+ * than their holds run out no newer head is followed, for it may be taken over; so it asks before it takes one more.
+ */
+export const SEEN_MAX = 16_384;
+/** Days, where the policy does not say: of the first snapshot of a day, and of others. */
+export const HOLD_DAYS_FIRST = 30;
+export const HOLD_DAYS_OTHER = 2;
+
 export interface SeenSnapshot {
   readonly id: ObjectId;
   /** By its signed bytes. */

@@ -172,6 +172,11 @@ export class CatalogKeeper {
     return [...seen].sort((a, b) => a.timeMs - b.timeMs);
   }
 
+  /** How many more snapshots of the source a head may list that lists these, for what is in its hold; below 0 where these are too many. */
+  roomBeside(source: SourceId, listed: readonly ObjectId[]): number {
+    return this.#held.roomBeside(source, listed);
+  }
+
   /** What is wanted of a source is all known: its head is in force, and nothing in its hold is lost here. */
   isKnownInFull(source: SourceId): boolean {
     return this.get(source) !== undefined && !this.#lacking.has(source);

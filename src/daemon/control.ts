@@ -105,6 +105,7 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
       scrub(
         {
           stores: () => stores.stores(),
+          absentStores: () => stores.absent(),
           reader: dropper,
           bytesOf: parcel => machine.known.bytesOf(parcel) ?? 0,
           nonce: freshNonce,

@@ -8,13 +8,13 @@ import type { Logger } from 'pino';
 import type { Head } from '../catalog/head.js';
 import { readSnapshot } from '../catalog/read-object.js';
 import { ClusterError } from '../core/fault.js';
-import { decideHold } from '../core/hold.js';
+import { decideHold, SEEN_MAX } from '../core/hold.js';
 import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Alarms } from './alarms.js';
 import type { Forgotten } from './forgotten.js';
 import { headChange, type WantedSnapshots } from './head-change.js';
-import { readSeen, SEEN_MAX, type SeenListed, writeSeen } from './seen-snapshots.js';
+import { readSeen, type SeenListed, writeSeen } from './seen-snapshots.js';
 
 const DAY_MS = 86_400_000;
 
@@ -67,6 +67,19 @@ export class HeldSnapshots {
     return seen;
   }
 
+  /** How many more snapshots of a source a head may list that lists these; below 0 where these are too many. */
+  roomBeside(source: SourceId, listed: readonly ObjectId[]): number {
+    const { runMs, forgotten } = this.#options;
+    const seen = this.seenOf(source);
+    const { held } = decideHold({
+      runMs: runMs(),
+      listed: new Set(listed),
+      seen,
+      isReleased: snapshot => forgotten.isReleased(snapshot),
+    });
+    return SEEN_MAX - held.length - listed.length;
+  }
+
   /**
    * What is held once this head is in force. Nothing is changed. `head`: undefined where it wants nothing.
    * @param recuts what a re-cut took the place of may be let go
@@ -82,6 +95,7 @@ export class HeldSnapshots {
       isReleased: (snapshot: ObjectId) => forgotten.isReleased(snapshot),
     };
     const first = decideHold({ ...hold, seen: saw });
+    if (head !== undefined) this.#mustFit(head.source, saw.length - first.release.length);
     const released = new Set(first.release.map(({ id }) => id));
     if (recuts && head !== undefined) {
       const held = first.held.map(({ id }) => id);
@@ -111,13 +125,19 @@ export class HeldSnapshots {
       const { holdDays } = await readSnapshot(this.#options.objects, id);
       seen.push({ id, timeMs, holdMs: holdDays * DAY_MS, seenRunMs });
     }
-    if (seen.length > SEEN_MAX) {
-      const why = `source ${source} has listed ${seen.length} snapshots whose hold has not run out (at most ${SEEN_MAX}): its newer heads are not taken; is its origin itself?`;
-      this.#options.alarms.raise('HOLDS_FULL', source, why);
-      throw new ClusterError('HOLDS_FULL', why, { blame: 'peer' });
-    }
-    this.#options.alarms.clear('HOLDS_FULL', source);
     return seen;
+  }
+
+  /** @throws ClusterError HOLDS_FULL */
+  #mustFit(source: SourceId, count: number): void {
+    const { alarms } = this.#options;
+    if (count <= SEEN_MAX) {
+      alarms.clear('HOLDS_FULL', source);
+      return;
+    }
+    const why = `source ${source} has ${count} snapshots that are listed or in their hold, which ends by the time that this host runs (at most ${SEEN_MAX}): its newer heads are not taken. They are taken too often for their hold, or this host is on too seldom; if neither, is its origin itself?`;
+    alarms.raise('HOLDS_FULL', source, why);
+    throw new ClusterError('HOLDS_FULL', why, { blame: 'peer' });
   }
 
   /**

@@ -3,7 +3,10 @@
  *
  * `before`, without which there is no run; `after`, whatever became of the run, once `before` was done, for that may have stopped
  * something that must go on; and `onFailure`, when any of it failed. A snapshot that was taken stays when only what came after it
- * failed: that is an alarm.
+ * failed.
+ *
+ * A hook that fails is an alarm until it does not, whatever becomes of the run; that of `onFailure` ends with a run of which nothing
+ * failed, too, for then there is nothing that it should tell.
  */
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
@@ -14,6 +17,9 @@ import type { HookMoment, Hooks } from './hooks.js';
 
 /** So long may `after` go on once the service stops, in ms: systemd waits for 90 s. */
 const STOPPING_MS = 30_000;
+const MOMENTS: readonly HookMoment[] = ['before', 'after', 'onFailure'];
+/** What fails so is an alarm already. */
+const OWN_ALARM: readonly string[] = ['HOLDS_FULL', 'HOOK_FAILED', 'SOURCE_MISSING'];
 
 export interface HookedRunOptions {
   readonly source: SourceId;
@@ -43,9 +49,17 @@ export async function runWithHooks<T extends { readonly snapshot: string }>(
   );
   const taken = await running;
   alarms.clear('BACKUP_FAILED', source);
-  if (isAfterDone) alarms.clear('HOOK_FAILED', source);
+  if (isAfterDone) alarms.clear('HOOK_FAILED', subjectOf(source, 'onFailure'));
   return taken;
 }
+
+/** The source has left the policy. */
+export function clearHookAlarms(alarms: Alarms, source: SourceId): void {
+  for (const moment of MOMENTS) alarms.clear('HOOK_FAILED', subjectOf(source, moment));
+}
+
+/** Each has its own, which ends with it. */
+const subjectOf = (source: SourceId, moment: HookMoment): string => `${source} ${moment}`;
 
 /** What fails there is told to the hook for it, and is an alarm. */
 async function failingLoudly<T>(options: HookedRunOptions, work: () => Promise<T>): Promise<T> {
@@ -56,9 +70,7 @@ async function failingLoudly<T>(options: HookedRunOptions, work: () => Promise<T
     if (signal.aborted) throw error;
     const text = error instanceof Error ? error.message : String(error);
     const code = error instanceof ClusterError ? error.code : undefined;
-    if (code === 'HOOK_FAILED') alarms.raise(code, source, text);
-    // A source that is missing is an alarm of its own.
-    else if (code !== 'SOURCE_MISSING')
+    if (code === undefined || !OWN_ALARM.includes(code))
       alarms.raise('BACKUP_FAILED', source, `source ${setting.name} could not be backed up: ${text}`);
     await hook(options, 'onFailure', { CLUSTER_ERROR: text }, signal).catch((hookError: unknown) => {
       log.warn({ code: 'HOOK_FAILED', source, err: hookError }, 'the hook that is told of failures failed');
@@ -86,11 +98,20 @@ async function after(options: HookedRunOptions, outcome: Readonly<Record<string,
 }
 
 async function hook(
-  { setting: { name: source, path, hooks: named }, hooks }: HookedRunOptions,
+  { source, setting: { name: sourceName, path, hooks: named }, hooks, alarms, signal: stopping }: HookedRunOptions,
   moment: HookMoment,
   more: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<void> {
   const name = named[moment];
-  if (name !== undefined) await hooks.run({ name, moment, source, path, timeoutMs: named.timeoutMs, more }, signal);
+  const subject = subjectOf(source, moment);
+  try {
+    if (name !== undefined)
+      await hooks.run({ name, moment, source: sourceName, path, timeoutMs: named.timeoutMs, more }, signal);
+    alarms.clear('HOOK_FAILED', subject);
+  } catch (error) {
+    const isItsOwn = error instanceof ClusterError && error.code === 'HOOK_FAILED';
+    if (isItsOwn && !stopping.aborted) alarms.raise('HOOK_FAILED', subject, error.message);
+    throw error;
+  }
 }

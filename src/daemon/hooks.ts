@@ -4,7 +4,8 @@
  * can change the policy cannot run what they like there.
  *
  * A hook has no arguments and no input. It gets the source's folder, and what it is about, in its environment; what it prints goes
- * into the log, and the end of that into the error when it fails. It and all that it started are ended when its time is up.
+ * into the log, and the end of that into the error when it fails. It and all that it started are ended when its time is up, but for
+ * what it started as another user, which this service may not end: then it is not waited for any longer, and a person is told.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { lstat } from 'node:fs/promises';
@@ -56,6 +57,11 @@ export class Hooks {
     const spentMs = Math.round(performance.now() - started);
     const { name, moment, source } = call;
     this.#log.info({ code: 'HOOK_RAN', source, hook: name, moment, spentMs, ...ended }, 'a hook has ended');
+    if (ended.leftRunning)
+      this.#log.warn(
+        { code: 'HOOK_LEFT_RUNNING', source, hook: name, moment },
+        'what a hook runs as another user goes on: this service may not end it',
+      );
     signal.throwIfAborted();
     const why = whatWentWrong(ended, call.timeoutMs);
     if (why !== undefined) throw failed(call, `${why}${toldOutput(ended.output)}`);
@@ -83,64 +89,110 @@ interface HookEnd {
   readonly killedBy: NodeJS.Signals | null;
   readonly timedOut: boolean;
   readonly output: string;
+  /** It was to be ended, and something of it is of another user. */
+  readonly leftRunning: boolean;
   /** It could not be started. */
   readonly fault: string | undefined;
 }
 
-function runToEnd({ file, call, signal }: { file: string; call: HookCall; signal: AbortSignal }): Promise<HookEnd> {
-  return new Promise(resolve => {
+async function runToEnd({
+  file,
+  call,
+  signal,
+}: {
+  readonly file: string;
+  readonly call: HookCall;
+  readonly signal: AbortSignal;
+}): Promise<HookEnd> {
+  const notStarted = (fault: string): HookEnd => ({
+    exitCode: null,
+    killedBy: null,
+    timedOut: false,
+    output: '',
+    leftRunning: false,
+    fault,
+  });
+  let child: ChildProcess;
+  try {
     // A group of its own, so that all that it started can be ended with it.
-    const child = spawn(file, [], {
+    child = spawn(file, [], {
       cwd: '/',
       env: environmentOf(call),
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });
-    const output = new Tail();
-    child.stdout.on('data', (chunk: Buffer) => output.add(chunk));
-    child.stderr.on('data', (chunk: Buffer) => output.add(chunk));
+  } catch (error) {
+    return notStarted(error instanceof Error ? error.message : String(error));
+  }
+  let fault: string | undefined;
+  child.once('error', error => {
+    fault = error.message;
+  });
+  const output = new Tail();
+  // Neither is there when all descriptors are used up.
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => output.add(chunk));
+  return new Promise(resolve => {
     let timedOut = false;
-    let fault: string | undefined;
+    let leftRunning = false;
     let killTimer: NodeJS.Timeout | undefined;
+    const endGroup = (by: 'SIGTERM' | 'SIGKILL'): void => {
+      leftRunning = signalGroup(child, by) === 'not-allowed';
+    };
     const end = (): void => {
       if (killTimer !== undefined) return;
-      signalGroup(child, 'SIGTERM');
-      killTimer = setTimeout(() => signalGroup(child, 'SIGKILL'), KILL_AFTER_MS);
+      endGroup('SIGTERM');
+      killTimer = setTimeout(() => {
+        endGroup('SIGKILL');
+        // The hook itself is of another user by now: its end may never come.
+        if (leftRunning) done(null, null);
+      }, KILL_AFTER_MS);
     };
     const timer = longTimer(call.timeoutMs, () => {
       timedOut = true;
       end();
     });
     signal.addEventListener('abort', end, { once: true });
-    child.once('error', error => {
-      fault = error.message;
-    });
     let outputTimer: NodeJS.Timeout | undefined;
     const done = (exitCode: number | null, killedBy: NodeJS.Signals | null): void => {
+      child.off('exit', exited);
+      child.off('close', done);
       timer.stop();
       clearTimeout(killTimer);
       clearTimeout(outputTimer);
       signal.removeEventListener('abort', end);
-      if (timedOut || signal.aborted) signalGroup(child, 'SIGKILL');
-      child.stdout.destroy();
-      child.stderr.destroy();
-      resolve({ exitCode, killedBy, timedOut, output: output.text(), fault });
+      if (timedOut || signal.aborted) endGroup('SIGKILL');
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      child.unref();
+      resolve({ exitCode, killedBy, timedOut, output: output.text(), leftRunning, fault });
     };
-    child.once('exit', (exitCode, killedBy) => {
+    const exited = (exitCode: number | null, killedBy: NodeJS.Signals | null): void => {
       timer.stop();
       outputTimer = setTimeout(done, LAST_OUTPUT_MS, exitCode, killedBy);
-    });
+    };
+    child.once('exit', exited);
     child.once('close', done);
   });
 }
 
-/** The group is gone when nothing of it is left. */
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.pid === undefined) return;
+/**
+ * `gone`: nothing of the group is left. `not-allowed`: all that is left of it is of another user, as what `sudo` started; where one
+ * of it is ours the call does well, and does not tell of the others.
+ */
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): 'told' | 'gone' | 'not-allowed' {
+  if (child.pid === undefined) return 'gone';
   try {
     process.kill(-child.pid, signal);
+    return 'told';
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    switch ((error as NodeJS.ErrnoException).code) {
+      case 'ESRCH':
+        return 'gone';
+      case 'EPERM':
+        return 'not-allowed';
+      default:
+        throw error;
+    }
   }
 }
 
@@ -166,9 +218,13 @@ class Tail {
   }
 }
 
-function whatWentWrong({ exitCode, killedBy, timedOut, fault }: HookEnd, timeoutMs: number): string | undefined {
+function whatWentWrong(
+  { exitCode, killedBy, timedOut, leftRunning, fault }: HookEnd,
+  timeoutMs: number,
+): string | undefined {
   if (fault !== undefined) return `it could not be started: ${fault}`;
-  if (timedOut) return `it was not done after ${Math.round(timeoutMs / 1_000)} s and was ended`;
+  const rest = leftRunning ? ', but for what it runs as another user: that goes on' : '';
+  if (timedOut) return `it was not done after ${Math.round(timeoutMs / 1_000)} s and was ended${rest}`;
   if (killedBy !== null) return `it was ended by ${killedBy}`;
   return exitCode === 0 ? undefined : `it ended with ${exitCode}`;
 }

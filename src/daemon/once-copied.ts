@@ -5,13 +5,14 @@
  *
  * For that time the same goes for every snapshot older than the new log: how much of it the store has is not known.
  *
+ * Retention asks, too: nothing is protected while its holders are away, and what they have is not to be unlisted for that.
+ *
  * Kept in `STATE/copied.json`. Where that is damaged, all that is wanted then counts as copied. Driven by the origin.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { ObjectMissing } from '../catalog/read-object.js';
-import { walkParcels } from '../catalog/walk.js';
+import { ObjectMissing, readPage, readSnapshot } from '../catalog/read-object.js';
 import {
   type HostId,
   type ObjectId,
@@ -46,6 +47,9 @@ interface Copied {
   readonly sources: Map<SourceId, ReadonlySet<ObjectId>>;
   readonly logs: Map<StoreId, SeenLog>;
 }
+
+/** Whether all that a page lists has a holder: snapshots share most of their pages. */
+type PageLooks = Map<ObjectId, boolean>;
 
 interface WantedSnapshot {
   readonly id: ObjectId;
@@ -90,7 +94,8 @@ export class OnceCopied {
   ): Promise<boolean> {
     const before = this.#noted(source, wanted);
     const copied = new Set<ObjectId>(areAll ? [] : before);
-    for (const { id } of wanted) if (before.has(id) || (await this.#isCopied(id, signal))) copied.add(id);
+    const pages: PageLooks = new Map();
+    for (const { id } of wanted) if (before.has(id) || (await this.#isCopied(id, pages, signal))) copied.add(id);
     this.#meetLogs();
     if (this.#sources.get(source) === undefined || !isSame(copied, before)) this.#isWritten = false;
     this.#sources.set(source, copied);
@@ -110,14 +115,34 @@ export class OnceCopied {
     return new Set(wanted.flatMap(({ id, timeMs }) => (noted.has(id) || timeMs <= anewAtMs ? [id] : [])));
   }
 
+  /** Those that were copied by all that is known now. Nothing is noted. */
+  async copied(
+    source: SourceId,
+    wanted: readonly WantedSnapshot[],
+    signal: AbortSignal,
+  ): Promise<ReadonlySet<ObjectId>> {
+    const copied = new Set(this.mayHaveCopies(source, wanted));
+    const pages: PageLooks = new Map();
+    for (const { id } of wanted) if (!copied.has(id) && (await this.#isCopied(id, pages, signal))) copied.add(id);
+    return copied;
+  }
+
   #noted(source: SourceId, wanted: readonly WantedSnapshot[]): ReadonlySet<ObjectId> {
     return this.#sources.get(source) ?? (this.#isDamaged ? new Set(wanted.map(({ id }) => id)) : NONE);
   }
 
-  async #isCopied(snapshot: ObjectId, signal: AbortSignal): Promise<boolean> {
+  async #isCopied(snapshot: ObjectId, looks: PageLooks, signal: AbortSignal): Promise<boolean> {
     const { known, objects } = this.#options;
     try {
-      for await (const { id } of walkParcels(objects, snapshot, { signal })) if (!known.isClaimed(id)) return false;
+      for (const page of (await readSnapshot(objects, snapshot)).pages) {
+        signal.throwIfAborted();
+        let isClaimed = looks.get(page);
+        if (isClaimed === undefined) {
+          isClaimed = (await readPage(objects, page)).every(({ id }) => known.isClaimed(id));
+          looks.set(page, isClaimed);
+        }
+        if (!isClaimed) return false;
+      }
       return true;
     } catch (error) {
       if (error instanceof ObjectMissing) return false;

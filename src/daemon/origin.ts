@@ -10,17 +10,19 @@ import type { Logger } from 'pino';
 import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
 import type { ListedSnapshot } from '../catalog/head.js';
 import { diffLive, type LiveDifference, type LiveDiffOrder } from '../catalog/live-diff.js';
-import { isMassChange, type KeepCounts } from '../catalog/retention.js';
+import type { KeepCounts } from '../catalog/retention.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import type { SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotRefusal, type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
 import { ClusterError } from '../core/fault.js';
+import { HOLD_DAYS_FIRST, HOLD_DAYS_OTHER, SEEN_MAX } from '../core/hold.js';
 import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, sourceIdOf } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { SourceSetting } from '../membership/policy.js';
+import { scheduleText } from '../membership/schedule.js';
 import { DiskHangs } from '../platform/disk.js';
 import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
@@ -29,9 +31,11 @@ import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
 import type { Forgotten } from './forgotten.js';
 import { HANGS } from './hanging.js';
-import { runWithHooks } from './hooked-run.js';
+import { holdText } from './hold-text.js';
+import { clearHookAlarms, runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
+import { MassChanges } from './mass-changes.js';
 import type { OnceCopied } from './once-copied.js';
 import { OwnHeads } from './own-heads.js';
 import { fromFuture, type Retainer, type Retention } from './retention.js';
@@ -45,9 +49,17 @@ const COPIED_LOOK_MS = 10 * 60_000;
 /** After a run that failed, in ms. */
 const RETRY_MS = 5 * 60_000;
 const DAY_MS = 86_400_000;
-/** Days for which holders keep a snapshot whatever later heads say: the first of a day, and others. */
-const HOLD_DAYS_FIRST = 30;
-const HOLD_DAYS_OTHER = 2;
+
+/** Of one source of ours: they end when it leaves the policy. */
+const ALARMS = [
+  'BACKUP_FAILED',
+  'HOLDS_FULL',
+  'NEVER_DUE',
+  'RETENTION_FAILED',
+  'SELF_TEST_FAILED',
+  'SNAPSHOT_FROM_FUTURE',
+  'SOURCE_MISSING',
+];
 
 export type Taken = Extract<SnapshotVerdict, { kind: 'taken' }> & { readonly timeMs: number };
 
@@ -79,7 +91,7 @@ export interface OriginOptions {
   readonly signer: Signer;
   readonly history: SourceHistory;
   readonly catalog: CatalogKeeper;
-  readonly forgotten: Pick<Forgotten, 'seqOf'>;
+  readonly forgotten: Pick<Forgotten, 'isVoid' | 'seqOf'>;
   /** The catalog here; what is missing of it is read from those who have it. */
   readonly objects: ObjectWriter;
   readonly known: Pick<Known, 'isClaimed'>;
@@ -108,11 +120,13 @@ export class Origin {
   readonly #turns = new Turns<SourceId>();
   readonly #heads: OwnHeads;
   readonly #unlisting: Unlisting;
+  readonly #massChanges: MassChanges;
 
   constructor(options: OriginOptions) {
     this.#options = options;
     this.#heads = new OwnHeads(options);
     this.#unlisting = new Unlisting({ ...options, heads: this.#heads });
+    this.#massChanges = new MassChanges(options);
   }
 
   /** A head of a source of ours that a peer, or a store of ours, remembers. */
@@ -126,9 +140,13 @@ export class Origin {
       if (wanted.has(source)) continue;
       this.#end(own);
       this.#own.delete(source);
-      for (const code of ['SOURCE_MISSING', 'BACKUP_FAILED', 'HOOK_FAILED', 'RETENTION_FAILED', 'SNAPSHOT_FROM_FUTURE'])
-        this.#options.alarms.clear(code, source);
+      for (const code of ALARMS) this.#options.alarms.clear(code, source);
+      clearHookAlarms(this.#options.alarms, source);
     }
+    const { brakes, forgotten, catalog } = this.#options;
+    brakes.configure(new Set(wanted.keys()), {
+      isForgotten: source => forgotten.isVoid(source, catalog.get(source)?.head.seq ?? 0),
+    });
     for (const [source, setting] of wanted) {
       const known = this.#own.get(source);
       const own = known ?? this.#begin(source, setting);
@@ -137,6 +155,7 @@ export class Origin {
       own.setting = setting;
       this.#own.set(source, own);
       if (!isWatchedAsBefore) this.#watch(own);
+      this.#unlisting.tellFuture(source, setting.name);
       this.#schedule(source);
       this.#lookForCopies(own);
     }
@@ -328,7 +347,15 @@ export class Origin {
   #schedule(source: SourceId, notBeforeMs = 0): void {
     const own = this.#own.get(source);
     if (own === undefined || own.dueRuns > 0 || this.#options.signal.aborted) return;
-    own.schedule.arm(own.setting, notBeforeMs);
+    const { alarms } = this.#options;
+    const { name } = own.setting;
+    if (own.schedule.arm(own.setting, notBeforeMs)) alarms.clear('NEVER_DUE', source);
+    else
+      alarms.raise(
+        'NEVER_DUE',
+        source,
+        `source ${name}: none of its times in the policy (\`at\`) ever comes, so that no snapshot is taken by itself; write them in another way, or \`every\` in their place`,
+      );
   }
 
   /** The schedule goes on from this snapshot. */
@@ -364,6 +391,7 @@ export class Origin {
       clock,
       alarms,
       listed: () => catalog.get(source)?.head.snapshots.length ?? 0,
+      room: () => this.#heads.room(source),
       onDue: () => this.#takeDue(source),
     });
   }
@@ -381,6 +409,7 @@ export class Origin {
     const { catalog, cache, clock, alarms, signer, signal, log } = this.#options;
     const own = this.#ownOf(source);
     await this.#heads.knowAll();
+    this.#mustHaveRoom(own);
     await watch?.scanBegins();
     const { setting } = own;
     const listed = catalog.get(source)?.head.snapshots ?? [];
@@ -424,10 +453,11 @@ export class Origin {
       );
     const complete = !isPartial(verdict);
     const { snapshot, filesBefore, filesGone, filesChanged } = verdict;
-    const change = { filesBefore, filesGone, filesChanged };
-    if (acceptChanges) await this.#options.brakes.release(source);
-    else if (isMassChange({ ...change, brakePercent: setting.brakePercent }))
-      await this.#options.brakes.pull(source, { snapshot, timeMs, ...change });
+    const { brakePercent } = setting;
+    const wanted = this.#heads.wanted(source);
+    const change = { snapshot, timeMs, filesBefore, filesGone, filesChanged, brakePercent, wanted };
+    if (acceptChanges) await this.#massChanges.accept(source, timeMs);
+    else await this.#massChanges.look(source, change, signal);
     if (leaving.size > 0) await this.#unlisting.readyToReplace(source, setting, leaving);
     await this.#heads.publish(source, snapshots => [
       ...snapshots.filter(({ id }) => !leaving.has(id)),
@@ -438,6 +468,23 @@ export class Origin {
       'snapshot taken',
     );
     return { ...verdict, timeMs };
+  }
+
+  /**
+   * Before anything is read: what cannot be listed is not to be taken, again and again.
+   * @throws ClusterError HOLDS_FULL
+   */
+  #mustHaveRoom({ source, setting }: Own): void {
+    const { alarms } = this.#options;
+    if (this.#heads.room(source) > 0) {
+      alarms.clear('HOLDS_FULL', source);
+      return;
+    }
+    const { name, schedule, watch, holdDays } = setting;
+    const how = `${scheduleText(schedule)}${watch ? ' and at each change' : ''}`;
+    const text = `source ${name} was not backed up: ${SEEN_MAX} snapshots of it are listed or in their hold, and more cannot be. They are taken ${how}, and each is held for ${holdText(holdDays)}: take them less often, or with a shorter \`hold\`. The next is taken when a hold has run out; 'cluster forget ${name} --now --yes' ends holds of what is unlisted. All snapshots are kept`;
+    alarms.raise('HOLDS_FULL', source, text);
+    throw new ClusterError('HOLDS_FULL', text, { blame: 'operator' });
   }
 
   /** Behind the run that asks for it. */
@@ -472,12 +519,13 @@ async function unlessHanging<T>({ name }: SourceSetting, reading: Promise<T>): P
 }
 
 /** What of a setting the watching depends on. */
-const watchingOf = ({ watch, path, exclude, crossMounts, schedule }: SourceSetting): object => ({
+const watchingOf = ({ watch, path, exclude, crossMounts, schedule, holdDays }: SourceSetting): object => ({
   watch,
   path,
   exclude,
   crossMounts,
   schedule,
+  holdDays,
 });
 
 /** By the wall clock: those that are dated after one from the future are of no day. */

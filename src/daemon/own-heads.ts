@@ -12,6 +12,8 @@ import { headHash, type ListedSnapshot } from '../catalog/head.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
 import { BadSignature } from '../catalog/sealed-object.js';
 import type { Adoption, SnapshotToList, SourceHistory } from '../catalog/source-history.js';
+import { ClusterError } from '../core/fault.js';
+import { SEEN_MAX } from '../core/hold.js';
 import type { ObjectId, PeerName, SourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Alarms } from './alarms.js';
@@ -50,6 +52,12 @@ export class OwnHeads {
     return [...catalog.heldSnapshots(source), ...(catalog.get(source)?.head.snapshots ?? [])];
   }
 
+  /** How many more snapshots can be listed: what is in its hold counts, for those who hold it follow no head beyond that. */
+  room(source: SourceId): number {
+    const { catalog, history } = this.#options;
+    return catalog.roomBeside(source, history.head(source)?.head.snapshots.map(({ id }) => id) ?? []);
+  }
+
   /**
    * A head of ours that a peer, or a store of ours, remembers. If ours is older, this disk is an old image: go on above it. If it is
    * another one of the same number, this identity was used twice: both lists are kept, and a person is told.
@@ -63,20 +71,33 @@ export class OwnHeads {
     await this.#listAgain(source, adoption);
   }
 
-  /** Signs the next head, with what `change` makes of the list, and puts it in force. */
+  /** Signs the next head, with what `change` makes of the list, and puts it in force. @throws ClusterError HOLDS_FULL; then none is signed */
   async publish(
     source: SourceId,
     change: (snapshots: readonly SnapshotToList[]) => readonly SnapshotToList[],
   ): Promise<void> {
     const { history, catalog, brakes } = this.#options;
     await this.#adoptOnDisk(source);
-    const { sealed } = await history.relist(source, newest => ({
-      snapshots: change(newest?.snapshots.filter(snapshot => !this.#isForgotten(source, snapshot)) ?? []),
-      // While the brakes cannot say since when, it stays as it was told.
-      unacceptedSinceMs:
-        brakes.sinceMs(source) ?? (brakes.on(source) === undefined ? undefined : newest?.unacceptedSinceMs),
-    }));
+    const { sealed } = await history.relist(source, newest => {
+      const before = newest?.snapshots.filter(snapshot => !this.#isForgotten(source, snapshot)) ?? [];
+      const snapshots = change(before);
+      if (snapshots.length > before.length) this.#mustFit(source, snapshots);
+      return {
+        snapshots,
+        // While the brakes cannot say since when, it stays as it was told.
+        unacceptedSinceMs:
+          brakes.sinceMs(source) ?? (brakes.on(source) === undefined ? undefined : newest?.unacceptedSinceMs),
+      };
+    });
     await catalog.offer(sealed, undefined);
+  }
+
+  /** Else the head would be signed and in force nowhere, not here either, and each attempt would put one more behind it. */
+  #mustFit(source: SourceId, snapshots: readonly Pick<SnapshotToList, 'id'>[]): void {
+    const ids = snapshots.map(({ id }) => id);
+    if (this.#options.catalog.roomBeside(source, ids) >= 0) return;
+    const why = `${source} has too many snapshots that are listed or in their hold (at most ${SEEN_MAX}); nothing was changed`;
+    throw new ClusterError('HOLDS_FULL', why, { blame: 'operator' });
   }
 
   async #adopt(source: SourceId, sealed: Uint8Array): Promise<Adoption> {

@@ -51,6 +51,8 @@ export async function makeOrigin(options: OwnSourcesOptions, teardown: Teardown)
   const { self } = roster;
   const brakes = new Brakes({ stateDir, alarms, log });
   const wallMs = (): number => clock.wallMs();
+  const onceCopied = new OnceCopied({ self, stateDir, known: machine.known, objects: mending, wallMs, log });
+  const clockAheadMs = (): number | undefined => net.clockAheadMs();
   const stateFolder = await lookAtForbidden(stateDir);
   const origin = new Origin({
     host: self,
@@ -65,8 +67,8 @@ export async function makeOrigin(options: OwnSourcesOptions, teardown: Teardown)
     alarms,
     brakes,
     hooks: new Hooks({ stateDir, log }),
-    retainer: new Retainer({ catalog, protections, brakes, clockAheadMs: () => net.clockAheadMs(), wallMs }),
-    onceCopied: new OnceCopied({ self, stateDir, known: machine.known, objects: mending, wallMs, log }),
+    retainer: new Retainer({ catalog, protections, onceCopied, brakes, clockAheadMs, wallMs }),
+    onceCopied,
     log,
     signal,
     scratchFolder,

@@ -33,6 +33,7 @@ import { HANGS } from './hanging.js';
 import { RememberedLogs } from './log-doubt.js';
 import { MadeStores } from './made-stores.js';
 import { openOwnStore } from './open-own-store.js';
+import type { AbsentStore } from './service.js';
 import { StoreDisks } from './store-disks.js';
 import { gone, StoreLog } from './store-log.js';
 import { makeRoom } from './store-room.js';
@@ -319,6 +320,11 @@ export class OwnStores {
         because: mounted === undefined ? (this.#missing.get(path) ?? 'not looked at yet') : undefined,
       };
     });
+  }
+
+  /** Those that are configured and not mounted. */
+  absent(): readonly AbsentStore[] {
+    return this.reports().flatMap(({ path, because }) => (because === undefined ? [] : [{ path, because }]));
   }
 
   /** Tells the machine, as the input that `completion` makes, what the store's log has beyond what it was told. */

@@ -9,6 +9,7 @@ import { decideRetention, type KeepCounts, type KeepReason } from '../catalog/re
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
+import type { OnceCopied } from './once-copied.js';
 import type { Protections } from './protection.js';
 
 /** A clock that is further off the others' than this tells no days apart, nor does one that is so far behind a snapshot. */
@@ -37,6 +38,7 @@ export const fromFuture = <Listed extends Pick<ListedSnapshot, 'timeMs'>>(
 export class Retainer {
   readonly #catalog: CatalogKeeper;
   readonly #protections: Protections;
+  readonly #onceCopied: Pick<OnceCopied, 'copied'>;
   readonly #brakes: Brakes;
   readonly #clockAheadMs: () => number | undefined;
   readonly #wallMs: () => number;
@@ -44,12 +46,14 @@ export class Retainer {
   constructor({
     catalog,
     protections,
+    onceCopied,
     brakes,
     clockAheadMs,
     wallMs,
   }: {
     readonly catalog: CatalogKeeper;
     readonly protections: Protections;
+    readonly onceCopied: Pick<OnceCopied, 'copied'>;
     readonly brakes: Brakes;
     /** How far our wall clock is ahead of the median of the others', in ms; undefined while none is known. */
     readonly clockAheadMs: () => number | undefined;
@@ -57,6 +61,7 @@ export class Retainer {
   }) {
     this.#catalog = catalog;
     this.#protections = protections;
+    this.#onceCopied = onceCopied;
     this.#brakes = brakes;
     this.#clockAheadMs = clockAheadMs;
     this.#wallMs = wallMs;
@@ -65,16 +70,18 @@ export class Retainer {
   async judge(source: SourceId, keep: KeepCounts, signal: AbortSignal): Promise<Retention> {
     const listed = this.#catalog.get(source)?.head.snapshots ?? [];
     const stopped = this.clockOff() ?? this.#datedAhead(listed) ?? this.#brakes.on(source);
-    const safe = { complete: true, protected: true };
+    const safe = { complete: true, protected: true, copied: true };
     const asIfSafe = decideRetention({ snapshots: listed.map(({ id, timeMs }) => ({ id, timeMs, ...safe })), keep });
     // What is kept then is kept in any case; only if something is left over is it asked, page by page, who holds what.
     const isLeftOver = asIfSafe.some(({ reasons }) => reasons.length === 0);
     const isProtected = isLeftOver ? await this.#protections.protectedOf(source, listed, signal) : NONE;
+    const isCopied = isLeftOver ? await this.#onceCopied.copied(source, listed, signal) : NONE;
     const snapshots = listed.map(({ id, timeMs, complete }) => ({
       id,
       timeMs,
       complete,
       protected: isProtected.has(id),
+      copied: isProtected.has(id) || isCopied.has(id),
     }));
     const verdicts = decideRetention({ snapshots, keep });
     return {

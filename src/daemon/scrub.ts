@@ -12,10 +12,12 @@ import { decodeSnapshot } from '../catalog/snapshot.js';
 import type { Nonce, ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { Store } from '../store/store.js';
 import type { Dropper } from './dropper.js';
-import type { ScrubReport } from './service.js';
+import type { AbsentStore, ScrubReport } from './service.js';
 
 export interface ScrubOptions {
   readonly stores: () => Iterable<Store>;
+  /** Those that the policy has and that are not there now. */
+  readonly absentStores: () => readonly AbsentStore[];
   readonly reader: Pick<Dropper, 'possess'>;
   /** 0 for what nobody wants any more. */
   readonly bytesOf: (parcel: ParcelId) => number;
@@ -42,6 +44,7 @@ export async function* scrub(options: ScrubOptions, signal: AbortSignal): AsyncG
     unread: 0,
     catalog: 0,
     unreadCatalogs: 0,
+    absentStores: options.absentStores(),
   };
   for (const { parcels } of work) {
     report.ofParcels += parcels.length;

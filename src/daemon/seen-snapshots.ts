@@ -7,9 +7,6 @@ import type { SeenSnapshot } from '../core/hold.js';
 import { parseObjectId } from '../core/ids.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 
-/** Four times what a head may list. An origin that makes snapshots faster than their holds run out is taken over, or broken. */
-export const SEEN_MAX = 16_384;
-
 export interface SeenListed extends SeenSnapshot {
   /** By the head that listed it. */
   readonly timeMs: number;

@@ -66,7 +66,7 @@ export class SelfTest {
   }
 
   async #test(source: SourceId): Promise<void> {
-    const { newestProtected, drill, hasReachableHolder, nameOf, alarms, log, signal } = this.#options;
+    const { ownSources, newestProtected, drill, hasReachableHolder, nameOf, alarms, log, signal } = this.#options;
     const snapshot = await newestProtected(source, signal);
     if (snapshot === undefined) return;
     let right = 0;
@@ -81,6 +81,8 @@ export class SelfTest {
       { code: 'SELF_TESTED', source, snapshot, right, away, wrong: wrong.length },
       'files were restored to see whether they can be',
     );
+    // It left the policy meanwhile, and its alarms with it.
+    if (![...ownSources()].includes(source)) return;
     const [first] = wrong;
     if (first === undefined) {
       if (right > 0) alarms.clear('SELF_TEST_FAILED', source);

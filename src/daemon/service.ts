@@ -377,6 +377,13 @@ export interface ScrubReport {
   readonly catalog: number;
   /** Stores whose heads could not be read, or not all: nothing is known of these. */
   readonly unreadCatalogs: number;
+  /** Configured, and not mounted when the scrub began: nothing of them was read. */
+  readonly absentStores: readonly AbsentStore[];
+}
+
+export interface AbsentStore {
+  readonly path: string;
+  readonly because: string;
 }
 
 export interface DrillRequest {

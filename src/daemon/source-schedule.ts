@@ -2,14 +2,18 @@
  * Source schedule: when the next snapshot of a source is due by its policy, and a call when it is.
  *
  * The newest listed snapshot says it, so that a restart, or a snapshot that a person asked for, puts the next one where it belongs. A
- * snapshot from the future (the clock was wrong then) does not put it off.
+ * snapshot from the future (the clock was wrong then) does not put it off: it counts as one of the time at which it was first seen to
+ * be ahead, and of no later one, or what is due every other day would be put off for ever.
  */
 import type { SourceId } from '../core/ids.js';
 import type { SourceSetting } from '../membership/policy.js';
 import { dueAfter, lateness } from '../membership/schedule.js';
 
-/** A clock that is set meanwhile is noticed within this, in ms. */
-const LOOK_MS_MAX = 86_400_000;
+/**
+ * A machine that slept, a clock that was set and a snapshot that came meanwhile are noticed within this, in ms: timers stand still while
+ * a machine sleeps, and nothing tells a program that it woke. A look that finds nothing new costs microseconds.
+ */
+const LOOK_MS_MAX = 60_000;
 
 export interface SourceScheduleOptions {
   readonly source: SourceId;
@@ -19,36 +23,57 @@ export interface SourceScheduleOptions {
   readonly onDue: () => void;
 }
 
+type DueSetting = Pick<SourceSetting, 'schedule' | 'jitterMs'>;
+
 export class SourceSchedule {
   readonly #options: SourceScheduleOptions;
   #timer: NodeJS.Timeout | undefined;
+  /** The newest snapshot's time, and when it counts as taken: then, or before. */
+  #last: { readonly timeMs: number; readonly takenMs: number } | undefined;
 
   constructor(options: SourceScheduleOptions) {
     this.#options = options;
   }
 
-  /** In place of what was armed before. @param notBeforeMs by the wall clock */
-  arm(setting: Pick<SourceSetting, 'schedule' | 'jitterMs'>, notBeforeMs = 0): void {
-    this.rest();
-    const { source, onDue } = this.#options;
-    const wallMs = this.#options.wallMs();
-    const lastMs = this.#options.lastMs();
-    const { schedule, jitterMs } = setting;
-    const dueMs =
-      lastMs === undefined
-        ? notBeforeMs
-        : Math.max(notBeforeMs, dueAfter(schedule, Math.min(lastMs, wallMs), lateness(source, jitterMs)));
-    this.#timer = setTimeout(
-      () => {
-        if (this.#options.wallMs() < dueMs) this.arm(setting, notBeforeMs);
-        else onDue();
-      },
-      Math.min(LOOK_MS_MAX, Math.max(0, dueMs - wallMs)),
-    );
+  /**
+   * In place of what was armed before. @param notBeforeMs by the wall clock
+   * @returns whether the next snapshot will ever be due
+   */
+  arm({ schedule, jitterMs }: DueSetting, notBeforeMs = 0): boolean {
+    const { source, wallMs, onDue } = this.#options;
+    const lateMs = lateness(source, jitterMs);
+    let takenMs = this.#lastTakenMs();
+    const afterLast = (): number => (takenMs === undefined ? 0 : dueAfter(schedule, takenMs, lateMs));
+    let dueMs = afterLast();
+    const isDue = (): boolean => wallMs() >= Math.max(notBeforeMs, dueMs);
+    const wait = (): void => {
+      this.rest();
+      this.#timer = setTimeout(look, Math.min(LOOK_MS_MAX, Math.max(0, notBeforeMs - wallMs(), dueMs - wallMs())));
+    };
+    const look = (): void => {
+      const nowTakenMs = this.#lastTakenMs();
+      // Times of the day take croner a while, and most looks find what the one before found.
+      if (nowTakenMs !== takenMs) {
+        takenMs = nowTakenMs;
+        dueMs = afterLast();
+      }
+      if (isDue()) onDue();
+      else wait();
+    };
+    wait();
+    return dueMs !== Number.POSITIVE_INFINITY;
   }
 
   /** Until it is armed again. */
   rest(): void {
     clearTimeout(this.#timer);
+  }
+
+  #lastTakenMs(): number | undefined {
+    const timeMs = this.#options.lastMs();
+    if (timeMs === undefined) return undefined;
+    const before = this.#last?.timeMs === timeMs ? this.#last.takenMs : timeMs;
+    this.#last = { timeMs, takenMs: Math.min(before, this.#options.wallMs()) };
+    return this.#last.takenMs;
   }
 }

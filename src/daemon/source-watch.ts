@@ -10,29 +10,34 @@ import { setImmediate as loopTurn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { errorCode } from '../catalog/error-code.js';
 import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
+import { SEEN_MAX } from '../core/hold.js';
 import type { SourceId } from '../core/ids.js';
 import type { SourceSetting } from '../membership/policy.js';
-import { durationText } from '../membership/policy-units.js';
-import type { Schedule } from '../membership/schedule.js';
+import { scheduleText } from '../membership/schedule.js';
 import type { Alarms } from './alarms.js';
 import { ChangeBatch, FAILED_REST_MS } from './change-batch.js';
 import type { Clock } from './clock.js';
 import { FolderWatch } from './folder-watch.js';
+import { holdText } from './hold-text.js';
 
 /** In ms; it takes 3 s for 30,000 folders. */
 export const ANEW_AFTER_MS = 3_600_000;
 /** A head lists 4096 snapshots, and those that have not their copies cannot be unlisted: hourly ones must find room for months. */
 export const LISTED_MAX = 1_000;
+/** Of the room for snapshots in their hold, so much is left to the schedule: six weeks of hourly ones. */
+export const ROOM_MIN = 1_024;
 
 export interface SourceWatchOptions {
   readonly source: SourceId;
-  readonly setting: Pick<SourceSetting, 'name' | 'path' | 'exclude' | 'crossMounts' | 'schedule'>;
+  readonly setting: Pick<SourceSetting, 'name' | 'path' | 'exclude' | 'crossMounts' | 'schedule' | 'holdDays'>;
   /** Stores and state folders: never watched. */
   readonly forbidden: () => readonly ForbiddenFolder[];
   readonly clock: Clock;
   readonly alarms: Alarms;
   /** Snapshots of the source that are listed now. */
   readonly listed: () => number;
+  /** How many more there may be beside what is in its hold. */
+  readonly room: () => number;
   /** The source is to be backed up: `runComes` and `run` follow. */
   readonly onDue: () => void;
 }
@@ -158,22 +163,31 @@ export class SourceWatch {
   }
 
   #look(): void {
-    const { source, setting, clock, alarms, listed, onDue } = this.#options;
+    const { source, clock, alarms, onDue } = this.#options;
     const { dueMs } = this.#batch;
     if (dueMs !== undefined && dueMs <= clock.nowMs()) {
-      if (listed() < LISTED_MAX) {
+      const tooMany = this.#tooMany();
+      if (tooMany === undefined) {
         alarms.clear('SNAPSHOTS_MANY', source);
         onDue();
         return;
       }
-      alarms.raise(
-        'SNAPSHOTS_MANY',
-        source,
-        `source ${setting.name}: ${LISTED_MAX} or more snapshots are listed, so that no more are taken at each change, only ${scheduleText(setting.schedule)}. Fewer are once 'cluster forget' can unlist some: see what it says with --dry-run`,
-      );
+      alarms.raise('SNAPSHOTS_MANY', source, tooMany);
       this.#batch.putOff(clock.nowMs() + FAILED_REST_MS);
     }
     this.#arm();
+  }
+
+  /** Why none is taken for a change now. */
+  #tooMany(): string | undefined {
+    const { listed, room, setting } = this.#options;
+    const { name, schedule, holdDays } = setting;
+    const instead = `so that no more are taken at each change, only ${scheduleText(schedule)}`;
+    if (listed() >= LISTED_MAX)
+      return `source ${name}: ${LISTED_MAX} or more snapshots are listed, ${instead}. Fewer are once 'cluster forget' can unlist some: see what it says with --dry-run`;
+    if (room() < ROOM_MIN)
+      return `source ${name}: nearly ${SEEN_MAX} snapshots are listed or in their hold, and more cannot be, ${instead}. Each change has brought one, and each is held for ${holdText(holdDays)}: a shorter \`hold\`, or no \`watch\`, leaves room`;
+    return undefined;
   }
 }
 
@@ -190,6 +204,3 @@ function faultText(error: unknown): string {
       return `it cannot be watched (${code})`;
   }
 }
-
-const scheduleText = (schedule: Schedule): string =>
-  schedule.kind === 'every' ? `every ${durationText(schedule.everyMs)}` : 'at their times of the day';

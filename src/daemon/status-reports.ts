@@ -17,6 +17,7 @@ import type { NamedSnapshots } from './named-snapshots.js';
 import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
+import { fromFuture } from './retention.js';
 import type { Roster } from './roster.js';
 import type { Alarm, HostReport, HostState, SourceReport, StatusReport } from './service.js';
 import type { SourceNames } from './source-names.js';
@@ -150,7 +151,7 @@ export class StatusReports {
   }
 
   async #sourceReport(source: SourceId, signal: AbortSignal): Promise<SourceReport> {
-    const { known, catalog, roster, origin, clock } = this.#options;
+    const { known, catalog, roster, origin } = this.#options;
     const owner = splitSourceId(source).origin;
     const newest = (): ListedSnapshot | undefined => catalog.get(source)?.head.snapshots.at(-1);
     let listed = newest();
@@ -169,17 +170,19 @@ export class StatusReports {
       origin: roster.nameOf(owner),
       copies: known.copiesWanted(source) ?? 0,
       parcels: { wanted: summary.parcels, haveMin: summary.haveMin, under: summary.under, over: summary.over },
-      fresh: listed !== undefined && clock.wallMs() <= this.#freshUntil(source, listed),
+      fresh: listed !== undefined && this.#isFresh(source, listed),
       ...(lastSnapshot === undefined ? {} : { lastSnapshot }),
       ...(missing === undefined ? {} : { missing }),
     };
   }
 
-  /** A source that is not configured any more is not late. */
-  #freshUntil(source: SourceId, { timeMs }: ListedSnapshot): number {
+  /** A source that is not configured any more is not late. How old a snapshot from the future is, nobody knows. */
+  #isFresh(source: SourceId, listed: ListedSnapshot): boolean {
     const setting = this.#settingOf(source);
-    if (setting === undefined) return Number.POSITIVE_INFINITY;
-    return freshUntil(setting.schedule, timeMs, lateness(source, setting.jitterMs));
+    if (setting === undefined) return true;
+    const nowMs = this.#options.clock.wallMs();
+    if (fromFuture([listed], nowMs).length > 0) return false;
+    return nowMs <= freshUntil(setting.schedule, listed.timeMs, lateness(source, setting.jitterMs));
   }
 
   /** Since when an alarm that is found anew at each look has stood. */

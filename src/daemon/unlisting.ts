@@ -48,7 +48,7 @@ export class Unlisting {
 
   /** By the policy, where anything may be unlisted now. */
   async byPolicy(source: SourceId, { name, keep }: Pick<SourceSetting, 'name' | 'keep'>): Promise<void> {
-    this.#tellFuture(source, name);
+    this.tellFuture(source, name);
     const retention = await this.judge(source, keep, this.#options.signal);
     if (retention.stopped === undefined) await this.#unlist(source, retention);
   }
@@ -105,7 +105,8 @@ export class Unlisting {
     await this.#mendPages(source, leaving);
   }
 
-  #tellFuture(source: SourceId, name: string): void {
+  /** A person, of what is from the future: nothing is unlisted before that time. */
+  tellFuture(source: SourceId, name: string): void {
     const { alarms } = this.#options;
     const last = this.fromFuture(source).at(-1);
     if (last === undefined) {

@@ -9,6 +9,7 @@
  */
 import { LineCounter } from 'yaml';
 import type { z } from 'zod';
+import { HOLD_DAYS_OTHER, SEEN_MAX } from '../core/hold.js';
 import type { Policy } from './policy.js';
 import { withDefaults } from './policy-defaults.js';
 import { readDocument, refuseMachinery } from './policy-document.js';
@@ -16,6 +17,7 @@ import { reportMeaning } from './policy-meaning.js';
 import { PolicyError, PolicyReport } from './policy-report.js';
 import { keysAt, NAME_ALLOWED, type PolicyInput, policySchema } from './policy-schema.js';
 import { reportTiming } from './policy-timing.js';
+import { scheduleText, timesADay } from './schedule.js';
 
 /** A policy's text. A host's section is some 500 bytes; this is room for 500 hosts. */
 export const POLICY_BYTES_MAX = 256 * 1024;
@@ -28,7 +30,7 @@ export interface PolicyReading {
 
 /**
  * Reads a policy. `file` is what positions are told in (default: `policy`). With `members` (names), host sections that
- * belong to nobody are warned of. `isSigned`: it is in force already, or was; a time below its floor is read as the floor,
+ * belong to nobody are warned of, and sources of which more would be held than can be. `isSigned`: it is in force already, or was; a time below its floor is read as the floor,
  * for a floor that came with a later release must make no version unreadable.
  *
  * @throws PolicyError POLICY_INVALID, with every problem found up to 20.
@@ -66,7 +68,8 @@ export function parsePolicy(
   report.end();
 
   const policy = withDefaults(input);
-  return { policy, warnings: members === undefined ? [] : warnOfStrangers(policy, new Set(members)) };
+  if (members === undefined) return { policy, warnings: [] };
+  return { policy, warnings: [...warnOfStrangers(policy, new Set(members)), ...warnOfHolds(policy)] };
 }
 
 /** What is said of hosts that are no members: it takes effect when one of that name joins, or never if the name is a slip. */
@@ -83,6 +86,19 @@ function warnOfStrangers({ hosts }: Policy, members: ReadonlySet<string>): reado
       .map(peer => `hosts.${name}.limits.peers.${peer} is no member of this cluster yet: it limits nobody`),
   );
   return [...sections, ...rates];
+}
+
+/** Then none is taken until a hold has run out: most that are due are not, and who set it so may think that all are. */
+function warnOfHolds({ hosts }: Policy): readonly string[] {
+  return [...hosts.values()].flatMap(({ name, sources }) =>
+    sources.flatMap(({ name: source, schedule, holdDays = HOLD_DAYS_OTHER }) => {
+      const count = Math.ceil(timesADay(schedule) * holdDays);
+      if (count <= SEEN_MAX) return [];
+      return [
+        `hosts.${name}.sources.${source}: with a snapshot ${scheduleText(schedule)} and a hold of ${holdDays}d there would be ${count} in their hold, and ${SEEN_MAX} can be at the most: beyond that none is taken until a hold has run out. Take them less often, or with a shorter hold`,
+      ];
+    }),
+  );
 }
 
 function reportIssue(issue: z.core.$ZodIssue, report: PolicyReport): void {

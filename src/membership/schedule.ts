@@ -12,6 +12,7 @@
 import { Cron } from 'croner';
 import { hash } from '../core/hash.js';
 import type { SourceId } from '../core/ids.js';
+import { durationText } from './policy-units.js';
 
 /** One entry of `at`. */
 export interface AtTime {
@@ -28,7 +29,9 @@ export type Schedule =
 
 export const AT_ALLOWED = 'a time of day such as 10:05, Mon-Fri 10:05 or "Sat,Sun 23:30 Europe/Berlin"';
 
-const DAY = '(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)';
+const DAY_MS = 86_400_000;
+const DAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
+const DAY = `(?:${DAYS.join('|')})`;
 const SPAN = `${DAY}(?:-${DAY})?`;
 const AT_TIME = new RegExp(
   `^(?:(${SPAN}(?:,${SPAN})*) +)?([01]?\\d|2[0-3]):([0-5]\\d)(?: +([A-Za-z][A-Za-z0-9_+/-]{0,63}))?$`,
@@ -36,10 +39,19 @@ const AT_TIME = new RegExp(
 
 /** @returns undefined when the text is no time of day, or names a zone that this machine does not know. */
 export function readAtTime(text: string): AtTime | undefined {
-  const [, days = '*', hour, minute, zone] = AT_TIME.exec(text.trim()) ?? [];
+  const [, days, hour, minute, zone] = AT_TIME.exec(text.trim()) ?? [];
   if (hour === undefined || minute === undefined) return undefined;
   if (zone !== undefined && !isZone(zone)) return undefined;
-  return { pattern: `${Number(minute)} ${Number(hour)} * * ${days}`, zone };
+  const daysOfWeek = days?.split(',').flatMap(daysOf).join(',') ?? '*';
+  return { pattern: `${Number(minute)} ${Number(hour)} * * ${daysOfWeek}`, zone };
+}
+
+/** Each day of a span. One may go over the end of the week, and cron knows no such. */
+function daysOf(span: string): readonly string[] {
+  const [first = '', last = first] = span.split('-');
+  const at = DAYS.indexOf(first);
+  const count = (DAYS.indexOf(last) - at + DAYS.length) % DAYS.length;
+  return Array.from({ length: count + 1 }, (_, after) => DAYS[(at + after) % DAYS.length] as string);
 }
 
 function isZone(zone: string): boolean {
@@ -57,7 +69,7 @@ export function lateness(source: SourceId, jitterMs: number): number {
   return Math.floor(share * jitterMs);
 }
 
-/** When the snapshot after one of `lastMs` is due. Wall clock, ms since 1970. */
+/** When the snapshot after one of `lastMs` is due. Wall clock, ms since 1970; Infinity where none of the times ever comes. */
 export function dueAfter(schedule: Schedule, lastMs: number, lateMs: number): number {
   if (schedule.kind === 'at') {
     const last = new Date(lastMs - lateMs);
@@ -70,8 +82,14 @@ export function dueAfter(schedule: Schedule, lastMs: number, lateMs: number): nu
 }
 
 function nextOf({ pattern, zone }: AtTime, after: Date): number {
-  const cron = new Cron(pattern, { paused: true, ...(zone === undefined ? {} : { timezone: zone }) });
-  return cron.nextRun(after)?.getTime() ?? Number.POSITIVE_INFINITY;
+  try {
+    const cron = new Cron(pattern, { paused: true, ...(zone === undefined ? {} : { timezone: zone }) });
+    return cron.nextRun(after)?.getTime() ?? Number.POSITIVE_INFINITY;
+  } catch {
+    // A time that croner does not take never comes, which is an alarm of its source. It stands in a signed version: were it thrown, no
+    // host that has that version could start.
+    return Number.POSITIVE_INFINITY;
+  }
 }
 
 /** Until when a snapshot of `lastMs` is fresh: two more should have been taken by then. */
@@ -79,3 +97,14 @@ export function freshUntil(schedule: Schedule, lastMs: number, lateMs: number): 
   if (schedule.kind === 'every') return lastMs + 2 * schedule.everyMs;
   return dueAfter(schedule, dueAfter(schedule, lastMs, lateMs), lateMs);
 }
+
+/** How many snapshots it brings in a day, on the average of a week. */
+export function timesADay(schedule: Schedule): number {
+  if (schedule.kind === 'every') return DAY_MS / schedule.everyMs;
+  const days = schedule.times.map(({ pattern }) => pattern.split(' ').at(-1) ?? '*');
+  return days.reduce((sum, named) => sum + (named === '*' ? DAYS.length : named.split(',').length), 0) / DAYS.length;
+}
+
+/** When, for a sentence. */
+export const scheduleText = (schedule: Schedule): string =>
+  schedule.kind === 'every' ? `every ${durationText(schedule.everyMs)}` : 'at their times of the day';

@@ -69,7 +69,7 @@ async function snapshotOf(objects: KeptObjects, entries: readonly Entry[], previ
     scratchFolder: tmpdir(),
     signal: undefined,
   });
-  const merge = new ScanMerge({ previous: before, acceptChanges: false });
+  const merge = new ScanMerge({ previous: before, acceptChanges: false, isLeftOut: () => false });
   const items = sorted.map(entry => ({ kind: 'entry', entry, mark: cutMarkOf(entry), hidden: false }) as const);
   for await (const merged of merge.merge(items)) await builder.add(merged);
   const { pages } = await builder.end();

@@ -19,6 +19,7 @@ const snapshot = (timeMs: number, change: Partial<SnapshotToJudge> = {}): Snapsh
   timeMs,
   complete: true,
   protected: true,
+  copied: change.protected ?? true,
   ...change,
 });
 const at = (...local: [number, number, number, number?, number?]): number => {
@@ -77,28 +78,63 @@ test('the newest protected and the newest complete one stay whatever the rules',
   t.deepEqual(verdicts(snapshots, { last: 1 }), ['last, newest protected', 'newest complete', '', 'last, newest']);
 });
 
-test('law: what is protected and complete is kept as if nothing else were there', t => {
+test('while the holders are away, what they have keeps its places, whatever is taken meanwhile', t => {
+  const daily = { daily: 3 };
+  const before = [1, 2, 3, 4].map(day => snapshot(at(2026, 3, day)));
+  t.deepEqual(verdicts(before, daily).slice(0, 3), ['', 'daily', 'daily']);
+  const away = before.slice(1).map(one => ({ ...one, protected: false }));
+  const since = [5, 6, 7, 8].map(day => snapshot(at(2026, 3, day), { protected: false }));
+  t.deepEqual(verdicts([...away, ...since], daily), [
+    'daily',
+    'daily',
+    'daily, newest copied',
+    '',
+    'daily',
+    'daily',
+    'daily, newest, newest complete',
+  ]);
+  t.is(verdicts([...away, ...since], { last: 1 })[2], 'last, newest copied');
+  // Partial ones beside them, of which the rules keep some too, do not take the places of the complete.
+  const partial = before.map(({ timeMs }) =>
+    snapshot(timeMs + HOUR_MS, { complete: false, protected: false, copied: true }),
+  );
+  const both = [...away, ...partial].sort((a, b) => a.timeMs - b.timeMs);
+  const kept = verdicts([...both, ...since], daily);
+  for (const { timeMs } of away) t.regex(kept[both.findIndex(one => one.timeMs === timeMs)] ?? '', /daily/);
+});
+
+test('where copies are always too few, the rules choose among what was copied, and the list does not grow', t => {
+  const days = [1, 2, 3, 4, 5].map(day => snapshot(at(2026, 3, day), { protected: false, copied: true }));
+  t.deepEqual(verdicts(days, { daily: 2 }), ['', '', '', 'daily', 'daily, newest, newest copied, newest complete']);
+});
+
+test('law: what is protected and complete, and what was copied, is kept as if nothing else were there', t => {
   law(
     t,
     fc.property(
       fc.record({
-        steps: fc.array(fc.record({ hours: fc.integer({ min: 1, max: 400 }), good: fc.boolean() }), { maxLength: 60 }),
+        steps: fc.array(
+          fc.record({ hours: fc.integer({ min: 1, max: 400 }), good: fc.boolean(), copied: fc.boolean() }),
+          { maxLength: 60 },
+        ),
         keep: fc.record(Object.fromEntries(KEEP_KINDS.map(kind => [kind, fc.integer({ min: 0, max: 5 })]))),
       }),
       ({ steps, keep }) => {
         let timeMs = at(2025, 1, 1);
-        const snapshots = steps.map(({ hours, good }) => {
+        const snapshots = steps.map(({ hours, good, copied }) => {
           timeMs += hours * HOUR_MS;
-          return snapshot(timeMs, { protected: good });
+          return snapshot(timeMs, { protected: good, copied: good || copied });
         });
         const counts = keep as KeepCounts;
         const kept = new Set(
           decideRetention({ snapshots, keep: counts }).flatMap(({ id, reasons }) => (reasons.length > 0 ? [id] : [])),
         );
-        const alone = decideRetention({ snapshots: snapshots.filter(one => one.protected), keep: counts });
-        for (const { id, reasons } of alone) if (reasons.length > 0) t.true(kept.has(id));
-        // Every snapshot is of some span of each kind: so many of a kind at the most, twice, and three newest ones.
-        t.true(kept.size <= 2 * Object.values(counts).reduce((sum, count) => sum + count, 0) + 3);
+        for (const sort of ['protected', 'copied'] as const) {
+          const alone = decideRetention({ snapshots: snapshots.filter(one => one[sort]), keep: counts });
+          for (const { id, reasons } of alone) if (reasons.length > 0) t.true(kept.has(id));
+        }
+        // Every snapshot is of some span of each kind: so many of a kind at the most, three times, and three newest ones.
+        t.true(kept.size <= 3 * Object.values(counts).reduce((sum, count) => sum + count, 0) + 3);
       },
     ),
   );

@@ -25,6 +25,7 @@ import type { ObjectId } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
 import { FolderAway, whyNoFolderAway } from '../helpers/hanging-disk.js';
 import { skip } from '../helpers/skip.js';
+import { mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';
 import { anyTimeMs, ScratchSource, settle } from './scratch-source.js';
 
 /** Far above what a scan of two files takes; in ms. */
@@ -248,6 +249,29 @@ test('the first snapshot of an empty folder is a snapshot', async t => {
   const source = new ScratchSource(t);
   const taken = await source.take();
   t.like(taken, { files: 0, bytes: 0, parcels: 1 });
+});
+
+test('a disk that is unmounted, and its folder removed with it, is not deleted in a snapshot', async t => {
+  const why = whyNoSmallDisk();
+  if (why !== undefined) return skip(t, why);
+  const source = new ScratchSource(t);
+  source.write({ 'a.txt': 'a', 'media/z.txt': 'z' });
+  mkdirSync(source.path('media', 'usb'));
+  const unmount = mountSmallDisk(t, source.path('media', 'usb'), 1024 * 1024);
+  source.write({ 'media/usb/photo': 'p' });
+  t.is((await source.take({ crossMounts: true })).stale, 0);
+  const before = await source.paths();
+  unmount();
+  rmSync(source.path('media', 'usb'), { recursive: true });
+  const away = await source.take({ crossMounts: true });
+  t.like(away, { stale: 2, filesGone: 0 });
+  t.deepEqual(
+    away.unread.map(({ path, because }) => [path.toString(), because]),
+    [['media/usb', 'NOT_MOUNTED']],
+  );
+  t.deepEqual(await source.paths(), before);
+  await source.take({ crossMounts: true, exclude: ['usb'] });
+  t.deepEqual(await source.paths(), ['a.txt', 'media', 'media/z.txt']);
 });
 
 test('another device is told by a lost mount, or by its number together with lost names', t => {

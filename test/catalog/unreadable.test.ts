@@ -4,7 +4,7 @@ import test from 'ava';
 import { cutMarkOf } from '../../src/catalog/cut.js';
 import type { WalkedEntry } from '../../src/catalog/entries-in-order.js';
 import { type Entry, XATTR_BYTES_MAX } from '../../src/catalog/entry.js';
-import { ScanMerge } from '../../src/catalog/merge-scan.js';
+import { type Merged, ScanMerge } from '../../src/catalog/merge-scan.js';
 import type { ScanItem } from '../../src/catalog/scan-items.js';
 import type { WalkedParcel } from '../../src/catalog/snapshot-pages.js';
 import { EMPTY_BLOB } from '../../src/core/hash.js';
@@ -91,7 +91,10 @@ const found = (entry: Entry, hidden = false): ScanItem => ({
 async function merged(
   before: readonly Entry[],
   scan: readonly ScanItem[],
-  { acceptChanges = false } = {},
+  {
+    acceptChanges = false,
+    isLeftOut = () => false,
+  }: { readonly acceptChanges?: boolean; readonly isLeftOut?: (folder: Buffer) => boolean } = {},
 ): Promise<{
   readonly paths: string[];
   readonly stale: string[];
@@ -105,13 +108,13 @@ async function merged(
       yield entries.map(entry => ({ entry, parcel: of.ref.id, of }));
     }
   }
-  const merge = new ScanMerge({ previous: { stretchesFrom: stretches }, acceptChanges });
+  const merge = new ScanMerge({ previous: { stretchesFrom: stretches }, acceptChanges, isLeftOut });
   const entries: Entry[] = [];
+  const take = (some: readonly Merged[]): unknown =>
+    entries.push(...some.flatMap(one => ('entry' in one ? [one.entry] : [])));
   // One item a batch: nothing may hang on where batches end.
-  for (const item of scan)
-    for await (const some of merge.merge([item]))
-      entries.push(...some.flatMap(one => ('entry' in one ? [one.entry] : [])));
-  await merge.end();
+  for (const item of scan) for await (const some of merge.merge([item])) take(some);
+  for await (const some of merge.end()) take(some);
   const paths = entries.map(({ path }) => path.toString());
   return { paths, stale: entries.filter(({ stale }) => stale).map(({ path }) => path.toString()), merge, entries };
 }
@@ -176,6 +179,52 @@ test('a source that stops crossing mounts lets go of what is on them', async t =
     [found(root), found(disk, true), found(file('z'))],
   );
   t.deepEqual(paths, ['', 'disk', 'z']);
+});
+
+test('what went together with the folder that it was mounted on is carried over too', async t => {
+  for (const [name, after] of [
+    ['disk', ['z']],
+    // Nothing comes after it: it is what remains of the last snapshot.
+    ['zz', []],
+  ] as const) {
+    const away = folder(name, { mount: true });
+    const before = [root, file('a'), away, file(`${name}/1`), folder(`${name}/sub`), file(`${name}/sub/2`)];
+    before.push(...after.map(file));
+    const scan = [found(root), found(file('a')), ...after.map(path => found(file(path)))];
+    const once = await merged(before, scan);
+    t.deepEqual(once.paths, ['', 'a', name, `${name}/1`, `${name}/sub`, `${name}/sub/2`, ...after]);
+    t.deepEqual(
+      once.stale,
+      once.paths.filter(path => path.startsWith(name)),
+    );
+    t.like(once.merge.tally, { stale: 4, filesGone: 0, topBefore: 2 + after.length, topKept: 2 + after.length });
+    t.like(once.merge.tally.unread[0], { because: 'NOT_MOUNTED', carried: 4 });
+    t.deepEqual((await merged(once.entries, scan)).entries, once.entries);
+    t.deepEqual((await merged(once.entries, scan, { acceptChanges: true })).paths, ['', 'a', ...after]);
+  }
+});
+
+test('… with the folders that it lay in, which are gone as well, but not with what lay beside it', async t => {
+  const before = [root, folder('m'), file('m/beside'), folder('m/n'), folder('m/n/disk', { mount: true })];
+  before.push(file('m/n/disk/1'), file('m/n/other'), folder('m/o'), file('m/o/1'), file('z'));
+  const { paths, stale, merge } = await merged(before, [found(root), found(file('z'))]);
+  t.deepEqual(paths, ['', 'm', 'm/n', 'm/n/disk', 'm/n/disk/1', 'z']);
+  t.deepEqual(stale, ['m', 'm/n', 'm/n/disk', 'm/n/disk/1']);
+  t.like(merge.tally, { stale: 4, filesGone: 3, filesBefore: 5, topBefore: 2, topKept: 2 });
+});
+
+test('… unless it had no content, is left out now, or something else has its name or that of a folder above it', async t => {
+  const scan = [found(root), found(file('z'))];
+  t.deepEqual((await merged([root, disk, file('z')], scan)).paths, ['', 'z']);
+  const isLeftOut = (path: Buffer): boolean => path.toString() === 'disk';
+  t.deepEqual((await merged([root, disk, file('disk/1'), file('z')], scan, { isLeftOut })).paths, ['', 'z']);
+  const within = [root, folder('m'), folder('m/disk', { mount: true }), file('m/disk/1'), file('z')];
+  t.deepEqual((await merged(within, [found(root), found(file('m')), found(file('z'))])).paths, ['', 'm', 'z']);
+  const unread: ScanItem = { kind: 'unread', path: Buffer.from('m'), scope: 'content', because: 'EIO' };
+  t.deepEqual((await merged(within, [found(root), unread, found(file('z'))])).paths, ['', 'z']);
+  // One mounted on another, of a source that stops crossing mounts.
+  const nested = [root, disk, folder('disk/b', { mount: true }), file('disk/b/1'), file('z')];
+  t.deepEqual((await merged(nested, [found(root), found(disk, true), found(file('z'))])).paths, ['', 'disk', 'z']);
 });
 
 test('the source’s own folder no longer being a mount point is noticed', async t => {

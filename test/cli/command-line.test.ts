@@ -164,6 +164,7 @@ test('what does something goes on to its end when its reader closes the pipe, an
     unread: 0,
     catalog: 0,
     unreadCatalogs: 0,
+    absentStores: [],
   };
   const stateDir = await serve(t, {
     async *drill() {

@@ -59,7 +59,7 @@ export async function anOrigin(
     history,
     catalog,
     forgotten,
-    brakes: { on: () => undefined, sinceMs: () => undefined },
+    brakes: { configure: () => undefined, acceptedMs: () => undefined, on: () => undefined, sinceMs: () => undefined },
     objects: source.objects,
     known,
     cache: source.cache,

@@ -7,6 +7,7 @@ import { encodePage } from '../../src/catalog/page.js';
 import { decodeSnapshot, encodeSnapshot, type Snapshot, type SnapshotId } from '../../src/catalog/snapshot.js';
 import { SourceHistory } from '../../src/catalog/source-history.js';
 import { hashHex } from '../../src/core/hash.js';
+import { SEEN_MAX } from '../../src/core/hold.js';
 import { type ObjectId, type ParcelId, parseHostId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
 import type { ObjectWriter } from '../../src/core/objects.js';
 import { Alarms } from '../../src/daemon/alarms.js';
@@ -16,7 +17,7 @@ import { Forgotten } from '../../src/daemon/forgotten.js';
 import { Origin } from '../../src/daemon/origin.js';
 import { Revocations } from '../../src/daemon/revocations.js';
 import type { Roster } from '../../src/daemon/roster.js';
-import { SEEN_MAX, writeSeen } from '../../src/daemon/seen-snapshots.js';
+import { writeSeen } from '../../src/daemon/seen-snapshots.js';
 import { peerNameOf } from '../../src/membership/peer-key.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -623,6 +624,24 @@ test('an origin that lists more than it can ever have to hold is not followed, a
     ['HOLDS_FULL'],
   );
   t.is(catalog.get(source), undefined);
+});
+
+test('what is in its hold no more takes no room from a head', async t => {
+  const theirs = new Objects();
+  const { catalog, folder, alarms } = await aKeeper(t);
+  const one = await aSnapshot(theirs, 1);
+  const seen = Array.from({ length: SEEN_MAX }, (_, i) => ({
+    id: i.toString(16).padStart(64, '0') as SnapshotId,
+    timeMs: 1,
+    holdMs: i === 0 ? 0 : DAY_MS,
+    seenRunMs: 0,
+  }));
+  await writeSeen(join(folder, `${origin}-photos.seen`), seen);
+  t.is(catalog.roomBeside(source, []), 1);
+  t.is(catalog.roomBeside(source, [one.id]), 0);
+  await catalog.offer(sealedHead(1, [one]), theirs);
+  t.is(catalog.get(source)?.head.seq, 1);
+  t.false(alarms.list().some(({ code }) => code === 'HOLDS_FULL'));
 });
 
 test('when what was seen cannot be read a person is told, and the head is in force', async t => {

@@ -21,7 +21,12 @@ async function aClockThatWasAhead(t: ExecutionContext) {
       judge: async () => ({ stopped: undefined, snapshots: [] }),
       clockOff: () => clock.off,
     } as never,
-    brakes: { on: () => brake.on, sinceMs: () => undefined } as never,
+    brakes: {
+      configure: () => undefined,
+      acceptedMs: () => undefined,
+      on: () => brake.on,
+      sinceMs: () => undefined,
+    } as never,
     forbidden: () => {
       runs.count += 1;
       brake.on ??= brake.pulledByRun;
@@ -59,6 +64,21 @@ test('a snapshot from the future is an alarm, and those after it are held by the
   const holds: number[] = [];
   for (const { id } of listed()) holds.push((await readSnapshot(source.objects, id)).holdDays);
   t.deepEqual(holds, [2, 30, 2, 30], 'a first of its day: that of the future, and the last');
+});
+
+test('that a snapshot is from the future is told at the start too, not only behind the next one', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  await source.take();
+  const { now, list, alarms } = await anOrigin(t, source, {
+    retainer: { judge: async () => ({ stopped: undefined, snapshots: [] }) } as never,
+  });
+  now.ms = NOW_MS - YEAR_MS;
+  await list();
+  t.deepEqual(
+    alarms.list().map(({ code }) => code),
+    ['SNAPSHOT_FROM_FUTURE'],
+  );
 });
 
 test('a snapshot takes the place of those from the future, with the date of the clock; who saw them holds them', async t => {

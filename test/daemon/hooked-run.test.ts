@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { ClusterError } from '../../src/core/fault.js';
 import { type HostId, sourceIdOf } from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
-import { runWithHooks } from '../../src/daemon/hooked-run.js';
+import { clearHookAlarms, runWithHooks } from '../../src/daemon/hooked-run.js';
 import type { HookCall } from '../../src/daemon/hooks.js';
 
 const SOURCE = sourceIdOf('a'.repeat(32) as HostId, 'db');
@@ -28,7 +28,9 @@ function aSource({ failing = [] }: { readonly failing?: readonly string[] } = {}
       ran.push('run');
       return work();
     });
-  return { run, ran, stop, codes: () => alarms.list().map(({ code }) => code), failing };
+  const codes = () => alarms.list().map(({ code }) => code);
+  const texts = () => alarms.list().map(({ text }) => text);
+  return { run, ran, stop, alarms, codes, texts, failing };
 }
 
 test('before, the run, and after', async t => {
@@ -54,7 +56,39 @@ test('after a run that failed comes what undoes before, and the failure is that 
     { message: 'no room' },
   );
   t.deepEqual(ran, ['before', 'run', 'onFailure no room', 'after failed', 'onFailure after failed']);
-  t.deepEqual(codes().sort(), ['BACKUP_FAILED', 'HOOK_FAILED']);
+  t.deepEqual(codes().sort(), ['BACKUP_FAILED', 'HOOK_FAILED', 'HOOK_FAILED']);
+});
+
+test('that nobody could be told of a failure is an alarm until that hook works, or nothing fails', async t => {
+  const failing = ['onFailure'];
+  const { run, codes, texts } = aSource({ failing });
+  const runThatFails = () => run(() => Promise.reject(new Error('no room')));
+  await t.throwsAsync(runThatFails());
+  t.deepEqual(texts(), ['source db could not be backed up: no room', 'onFailure failed']);
+  await run();
+  t.deepEqual(codes(), []);
+  await t.throwsAsync(runThatFails());
+  failing.length = 0;
+  await t.throwsAsync(runThatFails());
+  t.deepEqual(codes(), ['BACKUP_FAILED']);
+});
+
+test('the alarm of a hook ends when the hook works, though the run then fails', async t => {
+  const failing = ['before'];
+  const { run, codes } = aSource({ failing });
+  await t.throwsAsync(run());
+  t.deepEqual(codes(), ['HOOK_FAILED']);
+  failing.length = 0;
+  await t.throwsAsync(run(() => Promise.reject(new Error('no room'))));
+  t.deepEqual(codes(), ['BACKUP_FAILED']);
+});
+
+test('the alarms of the hooks of a source end when it leaves the policy', async t => {
+  const { run, alarms, codes } = aSource({ failing: ['before', 'onFailure'] });
+  await t.throwsAsync(run());
+  t.is(codes().length, 2);
+  clearHookAlarms(alarms, SOURCE);
+  t.deepEqual(codes(), []);
 });
 
 test('a snapshot stays when only what comes after it fails, and the alarm ends with the next that does not', async t => {

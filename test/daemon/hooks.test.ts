@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { type HookCall, Hooks } from '../../src/daemon/hooks.js';
@@ -82,6 +84,48 @@ test('a hook that takes too long is ended with all that it started', async t => 
   endsWith(t, pidFile);
   await t.throwsAsync(run('hang', { timeoutMs: 1_000 }), failure(/not done after 1 s and was ended/));
   await t.notThrowsAsync(until('it is over', () => isOver(pidFile)));
+});
+
+/** In place of what a service that is not root meets when a group is of another user: what it sends does not arrive. */
+function mayNotSend(t: ExecutionContext, signals: readonly string[]): void {
+  const { kill } = process;
+  t.teardown(() => Object.assign(process, { kill }));
+  const refusing = (pid: number, signal: string): true => {
+    if (pid < 0 && signals.includes(signal)) throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
+    return kill(pid, signal);
+  };
+  Object.assign(process, { kill: refusing });
+}
+
+test.serial('what a hook left as another user is told of, and does not end the service', async t => {
+  const { stateDir, install, run, lines } = aFolder(t);
+  const pidFile = join(stateDir, 'pid');
+  install('hang', `#!/bin/sh\nsleep ${LEFT_RUNNING_S} &\necho $! > ${pidFile}\nwait\n`);
+  endsWith(t, pidFile);
+  mayNotSend(t, ['SIGKILL']);
+  await t.throwsAsync(run('hang', { timeoutMs: 1_000 }), failure(/was ended, but for what it runs as another user/));
+  t.like(lines[0], { code: 'HOOK_RAN', timedOut: true, leftRunning: true });
+  t.like(lines[1], { code: 'HOOK_LEFT_RUNNING', hook: 'hang' });
+});
+
+test.serial('a hook that is of another user as a whole is not waited for when its time is up', async t => {
+  const { stateDir, install, run } = aFolder(t);
+  const pidFile = join(stateDir, 'pid');
+  install('hang', `#!/bin/sh\necho $$ > ${pidFile}\nexec sleep ${LEFT_RUNNING_S}\n`);
+  endsWith(t, pidFile);
+  mayNotSend(t, ['SIGTERM', 'SIGKILL']);
+  await t.throwsAsync(run('hang', { timeoutMs: 1_000 }), failure(/that goes on/));
+  t.false(isOver(pidFile));
+});
+
+test('a hook that cannot be started for want of descriptors is a failure, and not the end of the service', t => {
+  const { stateDir, install } = aFolder(t);
+  install('dump', '#!/bin/sh\n');
+  const script = fileURLToPath(new URL('./hook-without-files-run.js', import.meta.url));
+  const limited = ['-c', 'ulimit -n 100 && exec "$0" "$@"', process.execPath, script, stateDir];
+  const { status, stdout, stderr } = spawnSync('sh', limited, { encoding: 'utf8', timeout: WAIT_MS_MAX });
+  t.is(status, 0, stderr);
+  t.regex(stdout, /HOOK_FAILED .*could not be started: spawn .* EMFILE/);
 });
 
 test('a hook has ended when it has, though what it left running keeps its output open', async t => {

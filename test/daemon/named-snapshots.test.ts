@@ -6,6 +6,7 @@ import type { ObjectReader } from '../../src/core/objects.js';
 import { Answers } from '../../src/daemon/answers.js';
 import { MendingObjects } from '../../src/daemon/object-finder.js';
 import { Protections } from '../../src/daemon/protection.js';
+import type { SourceSetting } from '../../src/membership/policy.js';
 import { KeptObjects } from '../catalog/kept-objects.js';
 import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';
 
@@ -13,7 +14,14 @@ const NEVER = new AbortController().signal;
 const otherSource = sourceIdOf('cd'.repeat(16) as HostId, 'music');
 
 /** A host that knows of two sources with the same snapshot; what its own disk has lost, `finder` may have. */
-async function aService(t: ExecutionContext, finder: (source: ScratchSource) => ObjectReader) {
+async function aService(
+  t: ExecutionContext,
+  finder: (source: ScratchSource) => ObjectReader,
+  {
+    wallMs = anyTimeMs,
+    settings = [],
+  }: { readonly wallMs?: number; readonly settings?: readonly Partial<SourceSetting>[] } = {},
+) {
   const source = new ScratchSource(t);
   source.write({ 'one.txt': 'one' });
   await source.take();
@@ -32,7 +40,7 @@ async function aService(t: ExecutionContext, finder: (source: ScratchSource) => 
   const answers = new Answers({
     membership: {
       clusterConfig: { sources: [] },
-      configuration: { policy: { hosts: new Map() } },
+      configuration: { policy: { hosts: new Map([['imac', { sources: settings }]]) } },
       alarms: () => [],
     },
     catalog: {
@@ -52,7 +60,7 @@ async function aService(t: ExecutionContext, finder: (source: ScratchSource) => 
     alarms: { list: () => [] },
     addresses: () => [],
     loopDelay: { report: () => ({ p99Ms: 0, maxMs: 0 }) },
-    clock: { nowMs: () => 0, wallMs: () => anyTimeMs },
+    clock: { nowMs: () => 0, wallMs: () => wallMs },
   } as unknown as ConstructorParameters<typeof Answers>[0]);
   return { answers, own, source, lost };
 }
@@ -97,4 +105,18 @@ test('a disk that refuses what would mend it is told of the same way; an abort i
   );
   const reason = new Error('enough');
   await t.throwsAsync(answers.snapshots({}, AbortSignal.abort(reason)), { is: reason });
+});
+
+test('a snapshot is fresh until two more should have been taken, and one from the future is not', async t => {
+  const hourly = { name: 'photos', schedule: { kind: 'every', everyMs: 3_600_000 }, jitterMs: 0 } as const;
+  const freshAfter = async (hours: number): Promise<readonly boolean[]> => {
+    const wallMs = anyTimeMs + hours * 3_600_000;
+    const { answers } = await aService(t, ({ objects }) => objects, { wallMs, settings: [hourly] });
+    return (await answers.status(NEVER)).sources.map(({ fresh }) => fresh);
+  };
+  // The other one is not configured any more.
+  t.deepEqual(await freshAfter(2), [true, true]);
+  t.deepEqual(await freshAfter(2.1), [false, true]);
+  t.deepEqual(await freshAfter(-1), [true, true]);
+  t.deepEqual(await freshAfter(-1.1), [false, true]);
 });

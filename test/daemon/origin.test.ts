@@ -1,7 +1,15 @@
 import { EventEmitter, once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import type { ObjectId } from '../../src/core/ids.js';
+import { Alarms } from '../../src/daemon/alarms.js';
+import { Brakes } from '../../src/daemon/brakes.js';
+import { Forgotten } from '../../src/daemon/forgotten.js';
+import { OwnHeads } from '../../src/daemon/own-heads.js';
 import { setApart } from '../../src/platform/disk.js';
-import { aSource, ScratchSource } from '../catalog/scratch-source.js';
+import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';
 import { until } from '../helpers/until.js';
 import { anOrigin } from './an-origin.js';
 
@@ -68,4 +76,97 @@ test('of a source whose disk is given up no snapshot is taken, and it is said wh
   await origin.backup(aSource, { acceptChanges: false });
   t.is(origin.missing(aSource), undefined);
   t.is(catalog.get(aSource)?.head.snapshots.length, 1);
+});
+
+test('a schedule that never comes due is an alarm, and a configuration that has another one ends it', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  await source.take();
+  const { origin, list, configure, alarms } = await anOrigin(t, source, {});
+  await list();
+  const times = [{ pattern: '5 10 * * Fri-Mon', zone: undefined }];
+  origin.configure([
+    { name: 'photos', path: source.root, schedule: { kind: 'at', times }, jitterMs: 0, hooks: {} } as never,
+  ]);
+  t.regex(alarms.list()[0]?.text ?? '', /^source photos: none of its times in the policy \(`at`\) ever comes/);
+  configure();
+  t.deepEqual(alarms.list(), []);
+});
+
+test('with a source go the alarms of its brake and of its self-test, and the brake where it was forgotten', async t => {
+  const source = new ScratchSource(t);
+  const log = pino({ level: 'silent' });
+  const alarms = new Alarms({ log, wallMs: () => 0 });
+  const brakes = new Brakes({ stateDir: source.folder, alarms, log });
+  source.write({ 'file.txt': 'one' });
+  await source.take();
+  const forgotten = new Forgotten({ forgotten: [], released: [] }, () => false);
+  const { origin, list, configure } = await anOrigin(t, source, { alarms, brakes, forgotten });
+  await list();
+  const snapshot = source.last as ObjectId;
+  await brakes.pull(aSource, { snapshot, timeMs: 0, filesBefore: 200, filesGone: 200, filesChanged: 0 });
+  alarms.raise('SELF_TEST_FAILED', aSource, 'files did not come');
+  t.is(alarms.list().length, 2);
+  origin.configure([]);
+  t.deepEqual(alarms.list(), []);
+  t.not(brakes.on(aSource), undefined);
+  forgotten.update({ forgotten: [{ source: aSource, seq: 1 }], released: [] } as never);
+  origin.configure([]);
+  configure();
+  t.is(brakes.on(aSource), undefined);
+  t.deepEqual(alarms.list(), []);
+  await until('it is written', () => !readFileSync(join(source.folder, 'brakes.json'), 'utf8').includes(aSource));
+});
+
+test('with as many snapshots in their hold as there can be none is taken or signed, however often it is tried', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  await source.take({ nowMs: anyTimeMs - 1 });
+  const { origin, history, catalog, list, alarms } = await anOrigin(t, source, {
+    retainer: { judge: async () => ({ stopped: undefined, snapshots: [] }) } as never,
+  });
+  await list();
+  const schedule = { kind: 'every', everyMs: 300_000 };
+  origin.configure([{ name: 'photos', path: source.root, schedule, jitterMs: 0, hooks: {}, holdDays: 90 } as never]);
+  let room = 0;
+  catalog.roomBeside = () => room;
+  const last = history.head(aSource)?.hash;
+  source.objects.forgetFresh();
+  source.write({ 'file.txt': 'two' });
+  for (let tries = 0; tries < 3; tries += 1)
+    await t.throwsAsync(origin.backup(aSource, { acceptChanges: false }), { code: 'HOLDS_FULL' });
+  t.is(history.head(aSource)?.hash, last);
+  t.deepEqual(source.objects.fresh, []);
+  t.deepEqual(
+    alarms.list().map(({ code }) => code),
+    ['HOLDS_FULL'],
+  );
+  t.regex(
+    alarms.list()[0]?.text ?? '',
+    /^source photos was not backed up: 16384 snapshots .* taken every 5m, and each is held for 90d: .*forget photos --now --yes/,
+  );
+  room = 1;
+  await origin.backup(aSource, { acceptChanges: false });
+  t.deepEqual(alarms.list(), []);
+});
+
+test('a head that would list more than can be in its hold is not signed; one that lists less is', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  await source.take();
+  const { history, catalog, list, alarms } = await anOrigin(t, source, {});
+  await list();
+  catalog.roomBeside = () => -1;
+  const log = pino({ level: 'silent' });
+  const brakes = { on: () => undefined, sinceMs: () => undefined } as never;
+  const forgotten = { seqOf: () => 0 };
+  const heads = new OwnHeads({ history, catalog, forgotten, brakes, alarms, log, askEverybody: async () => undefined });
+  const one = { id: 'ab'.repeat(32) as ObjectId, timeMs: anyTimeMs, complete: true };
+  await t.throwsAsync(
+    heads.publish(aSource, listed => [...listed, one]),
+    { code: 'HOLDS_FULL' },
+  );
+  t.is(history.head(aSource)?.head.seq, 1);
+  await heads.publish(aSource, () => []);
+  t.is(history.head(aSource)?.head.seq, 2);
 });

@@ -175,6 +175,10 @@ test('one store under two paths is mounted once', async t => {
     [true, false],
   );
   t.regex(String(stores.reports()[1]?.because), /name it once/);
+  t.deepEqual(
+    stores.absent().map(({ path }) => path),
+    [stores.reports()[1]?.path],
+  );
 });
 
 test('the logs tell all when all stores were looked for, and none is missing', async t => {

@@ -15,12 +15,15 @@ const listed = (count: number): ListedSnapshot[] =>
 function retainer({
   snapshots = listed(4),
   unprotected = [],
+  copied = [],
   braked,
   aheadMs,
   wallMs = 100 * HOUR_MS,
 }: {
   readonly snapshots?: readonly ListedSnapshot[];
   readonly unprotected?: readonly number[];
+  /** Of those that are not protected. */
+  readonly copied?: readonly number[];
   readonly braked?: string;
   readonly aheadMs?: number;
   readonly wallMs?: number;
@@ -34,6 +37,7 @@ function retainer({
         return new Set(all.flatMap(({ id }) => (unprotected.map(idOf).includes(id) ? [] : [id])));
       },
     },
+    onceCopied: { copied: async () => new Set(copied.map(idOf)) },
     brakes: { on: () => braked },
     clockAheadMs: () => aheadMs,
     wallMs: () => wallMs,
@@ -49,6 +53,20 @@ test('what is not protected uses up no place', async t => {
   t.deepEqual((await retainer({}).judge()).kept, [false, false, true, true]);
   t.deepEqual((await retainer({ unprotected: [3] }).judge()).kept, [false, true, true, true]);
   t.deepEqual((await retainer({ unprotected: [0, 2, 3] }).judge()).kept, [false, true, true, true]);
+});
+
+test('while nothing is protected, what was copied once is kept as if it were all that there is', async t => {
+  const unprotected = [0, 1, 2, 3, 4, 5];
+  const snapshots = listed(6);
+  t.deepEqual((await retainer({ snapshots, unprotected }).judge()).kept, [false, false, false, false, true, true]);
+  t.deepEqual((await retainer({ snapshots, unprotected, copied: [0, 1, 2] }).judge()).kept, [
+    false,
+    true,
+    true,
+    false,
+    true,
+    true,
+  ]);
 });
 
 test('who holds what is not asked while the rules keep all there is', async t => {

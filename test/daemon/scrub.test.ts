@@ -52,6 +52,7 @@ const optionsOf = (
   headFrom: (sealed: Uint8Array) => Head | undefined = decodeHead,
 ): ScrubOptions => ({
   stores: () => stores,
+  absentStores: () => [],
   reader: { possess: async () => new Map() },
   bytesOf: () => 0,
   nonce: () => parseNonce('0f'.repeat(16)),
@@ -129,6 +130,14 @@ test('a catalog that can be read only so far has what was found counted, and it 
   for await (const report of scrub(options, new AbortController().signal)) last = report;
   t.like(last, { catalog: 1, unreadCatalogs: 1 });
   t.deepEqual(told, [['half read', 'a bad sector']]);
+});
+
+test('a store that is configured and not there is in the verdict', async t => {
+  const absent = [{ path: '/srv/hoard', because: 'it has no marker' }];
+  let last: ScrubReport | undefined;
+  for await (const report of scrub({ ...optionsOf([]), absentStores: () => absent }, new AbortController().signal))
+    last = report;
+  t.like(last, { stores: 0, absentStores: absent });
 });
 
 test('a scrub that is called off says so, however many stores are at it', async t => {

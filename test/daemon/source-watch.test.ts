@@ -7,7 +7,7 @@ import { type HostId, sourceIdOf } from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { REST_MS_MIN } from '../../src/daemon/change-batch.js';
 import { steadyClock } from '../../src/daemon/clock.js';
-import { ANEW_AFTER_MS, LISTED_MAX, SourceWatch } from '../../src/daemon/source-watch.js';
+import { ANEW_AFTER_MS, LISTED_MAX, ROOM_MIN, SourceWatch } from '../../src/daemon/source-watch.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
 import { isWatchedByKernel } from '../helpers/watched-by-kernel.js';
@@ -33,7 +33,13 @@ function aSource(t: ExecutionContext) {
   const clock = steadyClock();
   let aheadMs = 0;
   let forbidden = [unseen(join(folder, 'store'))];
-  const watch = ({ listed = () => 0 }: { readonly listed?: () => number } = {}) => {
+  const watch = ({
+    listed = () => 0,
+    room = () => ROOM_MIN,
+  }: {
+    readonly listed?: () => number;
+    readonly room?: () => number;
+  } = {}) => {
     let due = 0;
     const sourceWatch = new SourceWatch({
       source: SOURCE,
@@ -43,11 +49,13 @@ function aSource(t: ExecutionContext) {
         exclude: [],
         crossMounts: false,
         schedule: { kind: 'every', everyMs: 3_600_000 },
+        holdDays: 90,
       },
       forbidden: () => forbidden,
       clock: { nowMs: () => clock.nowMs() + aheadMs, wallMs: clock.wallMs },
       alarms,
       listed,
+      room,
       onDue: () => {
         due += 1;
       },
@@ -166,6 +174,23 @@ test('with too many snapshots listed there are no more, until some have left', a
   t.is(due(), 0);
   listed -= 1;
   const later = watch({ listed: () => listed });
+  await until('a run is due', () => later.due() === 1);
+  t.deepEqual(codes(), []);
+});
+
+test('when so many are in their hold that the schedule needs the rest of the room, there are no more', async t => {
+  const { watch, codes, text } = aSource(t);
+  let room = ROOM_MIN - 1;
+  const { due } = watch({ room: () => room });
+  await until('an alarm', () => codes().length > 0);
+  t.deepEqual(codes(), ['SNAPSHOTS_MANY']);
+  t.regex(
+    text(),
+    /source notes: nearly 16384 snapshots are listed or in their hold, .* only every 1h\. .* held for 90d: /,
+  );
+  t.is(due(), 0);
+  room += 1;
+  const later = watch({ room: () => room });
   await until('a run is due', () => later.due() === 1);
   t.deepEqual(codes(), []);
 });

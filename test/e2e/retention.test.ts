@@ -126,3 +126,38 @@ test('the rules of the policy unlist what newer snapshots replace, and a mass de
   await b.ok('restore', 'pics', '--target', cluster.path('out'));
   t.deepEqual(compareTrees(source, cluster.path('out')), []);
 });
+
+test('while its only holder is away the snapshot that it has stays listed, whatever is taken meanwhile', async t => {
+  const cluster = new RealCluster(t);
+  const source = cluster.makeFolder('src');
+  writeFileSync(join(source, 'file'), 'one');
+  const [a, b] = await cluster.found(['a', 'b']);
+  await cluster.apply({
+    defaults: { copies: 1 },
+    hosts: {
+      a: { sources: { pics: { path: source, every: '1d', keep: { last: 2 } } } },
+      b: { stores: [{ path: cluster.makeFolder('b.store') }] },
+    },
+    timing: { dead: '6s', deadMax: '6s', lastPlace: 0 },
+  });
+  await a.ok('status', '--wait', 'protected', '--timeout', '60s');
+  const listed = async (): Promise<unknown[]> => (await a.records('snapshots', 'pics')).map(({ id }) => id);
+  const [first] = await listed();
+  await b.stop();
+  await cluster.until('b is dead', async () => (await a.records('hosts')).some(({ state }) => state === 'dead'));
+
+  for (const text of ['two', 'three', 'four']) {
+    writeFileSync(join(source, 'file'), text);
+    await a.ok('backup', 'pics');
+  }
+  const plan = await a.records('forget', 'pics');
+  t.deepEqual(plan[0]?.reasons, ['last', 'newest copied']);
+  const kept = await listed();
+  t.is(kept.length, 3);
+  t.is(kept[0], first);
+
+  await b.up();
+  await a.kill();
+  await b.ok('restore', `pics@${String(first).slice(0, 8)}`, '--target', cluster.path('out'));
+  t.is(readFileSync(join(cluster.path('out'), 'file'), 'utf8'), 'one');
+});

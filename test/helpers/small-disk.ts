@@ -14,16 +14,21 @@ export function whyNoSmallDisk(): string | undefined {
   return process.getuid?.() === 0 ? undefined : 'only root may mount';
 }
 
-/** Mounts one on an existing folder, until the test is over. */
-export function mountSmallDisk(t: ExecutionContext, path: string, bytes: number): void {
+/** Mounts one on an existing folder, until the test is over or calls what this returns. */
+export function mountSmallDisk(t: ExecutionContext, path: string, bytes: number): () => void {
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes},mode=700`, 'small', path]);
-  // Lazily: what is open there goes with its user.
-  const unmount = (): unknown => execFileSync('umount', ['--lazy', path]);
+  let isMounted = true;
+  const unmount = (): void => {
+    // Lazily: what is open there goes with its user.
+    if (isMounted) execFileSync('umount', ['--lazy', path]);
+    isMounted = false;
+  };
   const forget = atProcessEnd(unmount);
   t.teardown(() => {
     forget();
     unmount();
   });
+  return unmount;
 }
 
 /** Writes to a file there until nothing more goes. */

@@ -165,7 +165,7 @@ test('a source has its snapshots every so often or at times of the day, each a l
     schedule: {
       kind: 'at',
       times: [
-        { pattern: '5 10 * * Mon-Fri', zone: undefined },
+        { pattern: '5 10 * * Mon,Tue,Wed,Thu,Fri', zone: undefined },
         { pattern: '30 23 * * *', zone: 'Europe/Berlin' },
       ],
     },
@@ -284,6 +284,23 @@ test('a section of a host that is no member is a warning, not an error', t => {
     'hosts.a.limits.peers.b is no member of this cluster yet: it limits nobody',
   ]);
   t.deepEqual(parsePolicy(rates, { members: ['a', 'b'] }).warnings, []);
+});
+
+test('more snapshots than can be in their hold are a warning that names hold and rate', t => {
+  const warningsOf = (source: string) =>
+    parsePolicy(`cluster: home\nhosts: { a: { sources: { s: { path: /a, ${source} } } } }\n`, { members: ['a'] })
+      .warnings;
+  t.deepEqual(warningsOf('every: 1h, hold: 90d'), []);
+  t.deepEqual(warningsOf('every: 10m, hold: 90d'), []);
+  t.deepEqual(warningsOf('every: 1m'), []);
+  t.deepEqual(warningsOf('every: 5m, hold: 90d'), [
+    'hosts.a.sources.s: with a snapshot every 5m and a hold of 90d there would be 25920 in their hold, and 16384 can be at the most: beyond that none is taken until a hold has run out. Take them less often, or with a shorter hold',
+  ]);
+  t.regex(warningsOf('every: 10s')[0] ?? '', /a hold of 2d there would be 17280/);
+  const times = Array.from({ length: 12 }, (_, hour) => `"${hour}:00"`);
+  t.deepEqual(warningsOf(`at: [${times}], hold: 1365d`), []);
+  t.regex(warningsOf(`at: [${times}], hold: 1366d`)[0] ?? '', /at their times of the day .* 16392/);
+  t.deepEqual(warningsOf(`at: [${times.map(time => time.replace('"', '"Sat-Mon '))}], hold: 3000d`), []);
 });
 
 test('empty sections read as absent ones', t => {

@@ -63,6 +63,28 @@ test('at: where a day has no such time, or has it twice, there is one snapshot t
   t.is(new Date(dueAfter(night, first, 0)).toISOString().slice(0, 10), '2026-10-26');
 });
 
+test('at: days may go over the end of the week', t => {
+  const weekend = at('Fri-Mon 10:05 UTC');
+  // 2026-11-26 is a Thursday.
+  t.is(due(weekend, '2026-11-26T12:00'), '2026-11-27T10:05');
+  t.is(due(weekend, '2026-11-27T10:05'), '2026-11-28T10:05');
+  t.is(due(weekend, '2026-11-29T10:05'), '2026-11-30T10:05');
+  t.is(due(weekend, '2026-11-30T10:05'), '2026-12-04T10:05');
+  const patternOf = (days: string) => readAtTime(`${days} 10:05`)?.pattern;
+  t.is(patternOf('Sun-Mon'), '5 10 * * Sun,Mon');
+  t.is(patternOf('Fri-Fri'), '5 10 * * Fri');
+  t.is(patternOf('Mon-Sun'), '5 10 * * Mon,Tue,Wed,Thu,Fri,Sat,Sun');
+  t.is(patternOf('Tue-Mon'), '5 10 * * Tue,Wed,Thu,Fri,Sat,Sun,Mon');
+});
+
+test('at: a time that cannot be told never comes, and takes none of the others with it', t => {
+  const broken: Schedule = { kind: 'at', times: [{ pattern: '5 10 * * Fri-Mon', zone: undefined }] };
+  t.is(dueAfter(broken, utc('2026-11-26T12:00'), 0), Number.POSITIVE_INFINITY);
+  t.is(freshUntil(broken, utc('2026-11-26T12:00'), 0), Number.POSITIVE_INFINITY);
+  const both: Schedule = { kind: 'at', times: [...broken.times, { pattern: '5 10 * * *', zone: 'UTC' }] };
+  t.is(due(both, '2026-11-26T12:00'), '2026-11-27T10:05');
+});
+
 test('what is no time of day is none', t => {
   for (const text of [
     '',
@@ -77,7 +99,7 @@ test('what is no time of day is none', t => {
     '10:05 Europe/Berlin x',
   ])
     t.is(readAtTime(text), undefined, text);
-  t.deepEqual(readAtTime(' Mon,Wed-Fri  7:05 '), { pattern: '5 7 * * Mon,Wed-Fri', zone: undefined });
+  t.deepEqual(readAtTime(' Mon,Wed-Fri  7:05 '), { pattern: '5 7 * * Mon,Wed,Thu,Fri', zone: undefined });
 });
 
 test('each source is late by its own share, the same each time', t => {

@@ -1,0 +1,33 @@
+/**
+ * Left out: does the scan of a source not look at this folder, whatever lies there? So says the policy (exclude.ts), or it is a store
+ * (forbidden-folder.ts). Asked of what a snapshot has and the folder has not: only what would have been found is missing.
+ */
+import { resolve } from 'node:path';
+import { Exclusion } from './exclude.js';
+import { type ForbiddenFolder, pathsBelow } from './forbidden-folder.js';
+import { isAtOrUnder } from './path-order.js';
+
+const SLASH = 0x2f;
+
+export function leftOutBy({
+  path,
+  exclude,
+  forbidden,
+}: {
+  /** The source's folder. */
+  readonly path: string;
+  readonly exclude: readonly string[];
+  readonly forbidden: readonly ForbiddenFolder[];
+}): (folder: Buffer) => boolean {
+  const exclusion = new Exclusion(exclude);
+  const forbiddenBelow = pathsBelow(Buffer.from(resolve(path)), forbidden);
+  return folder =>
+    forbiddenBelow.some(one => isAtOrUnder(folder, one)) ||
+    wayTo(folder).some(one => exclusion.excludes(one, { isDirectory: true }));
+}
+
+/** The folders above it, the topmost first, and itself. */
+const wayTo = (folder: Buffer): Buffer[] =>
+  [...folder.keys(), folder.length].flatMap(end =>
+    end === folder.length || folder[end] === SLASH ? [folder.subarray(0, end)] : [],
+  );

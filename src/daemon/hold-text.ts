@@ -1,0 +1,5 @@
+/** Hold text: for how long holders keep a source's snapshots whatever later heads say, for a sentence. */
+import { HOLD_DAYS_FIRST, HOLD_DAYS_OTHER } from '../core/hold.js';
+
+export const holdText = (holdDays: number | undefined): string =>
+  holdDays === undefined ? `${HOLD_DAYS_OTHER}d, the first of a day for ${HOLD_DAYS_FIRST}d` : `${holdDays}d`;

@@ -1,0 +1,133 @@
+import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import type { ObjectId } from '../../src/core/ids.js';
+import { Alarms } from '../../src/daemon/alarms.js';
+import { Brakes } from '../../src/daemon/brakes.js';
+import { MassChanges } from '../../src/daemon/mass-changes.js';
+import { aSource, ScratchSource } from '../catalog/scratch-source.js';
+import { anOrigin } from './an-origin.js';
+
+const HOUR_MS = 3_600_000;
+const FILES = 300;
+const name = (n: number): string => `folder${n % 7}/file${n}`;
+
+/** A source of many files, with one snapshot; each run is an hour after the one before. */
+async function aBrakedSource(t: ExecutionContext) {
+  const source = new ScratchSource(t);
+  const log = pino({ level: 'silent' });
+  const alarms = new Alarms({ log, wallMs: () => 0 });
+  const start = () => new Brakes({ stateDir: source.folder, alarms, log });
+  const brakes = start();
+  for (let n = 0; n < FILES; n += 1) source.write({ [name(n)]: `file ${n}` });
+  const unlisted = { count: 0 };
+  const made = await anOrigin(t, source, {
+    alarms,
+    brakes,
+    retainer: {
+      // Of more than three the oldest is listed no more.
+      judge: async () => {
+        const listed = made.catalog.get(aSource)?.head.snapshots ?? [];
+        unlisted.count += Math.max(0, listed.length - 3);
+        const snapshots = listed.map((one, place) => ({
+          listed: one,
+          reasons: listed.length - place > 3 ? [] : (['last'] as const),
+        }));
+        return { stopped: brakes.on(aSource), snapshots };
+      },
+    } as never,
+  });
+  await source.take();
+  await made.list();
+  const schedule = { kind: 'every', everyMs: 365 * 24 * HOUR_MS };
+  made.origin.configure([
+    { name: 'photos', path: source.root, schedule, jitterMs: 0, hooks: {}, brakePercent: 50 } as never,
+  ]);
+  let runs = 0;
+  /** Writes something new into so many files, from this one on. */
+  const run = async (from: number, count: number, { acceptChanges = false, afterMs = HOUR_MS } = {}) => {
+    runs += 1;
+    for (let n = from; n < from + count; n += 1) source.write({ [name(n % FILES)]: `run ${runs}` });
+    made.now.ms += afterMs;
+    await made.origin.backup(aSource, { acceptChanges });
+  };
+  return { ...made, source, brakes, start, alarms, run, unlisted };
+}
+
+test('who encrypts a tenth of the files in each run is noticed within the day, though no run shows it', async t => {
+  const { run, brakes, alarms, unlisted } = await aBrakedSource(t);
+  for (let tenth = 0; tenth < 5; tenth += 1) {
+    await run(tenth * 30, 30);
+    t.is(brakes.on(aSource), undefined, `${tenth}`);
+  }
+  t.true(unlisted.count > 0, 'what it is compared with is not listed any more');
+  await run(150, 30);
+  t.regex(
+    brakes.on(aSource) ?? '',
+    /^of 300 files 0 left and 180 changed since 2027-01-15T08:00Z, little by little, by snapshot/,
+  );
+  t.deepEqual(
+    alarms.list().map(({ code }) => code),
+    ['MASS_CHANGE'],
+  );
+});
+
+test('the same few files over and over are ordinary work, and so is as much in several days', async t => {
+  const { run, brakes, alarms } = await aBrakedSource(t);
+  for (let runs = 0; runs < 12; runs += 1) await run(0, 60);
+  for (let day = 0; day < 6; day += 1) await run(60 + day * 40, 40, { afterMs: 25 * HOUR_MS });
+  t.is(brakes.on(aSource), undefined);
+  t.deepEqual(alarms.list(), []);
+});
+
+test('what a person has accepted is not counted again, not after a restart either', async t => {
+  const { run, brakes, start } = await aBrakedSource(t);
+  await run(0, 80);
+  await run(80, 80);
+  t.regex(brakes.on(aSource) ?? '', /160 changed/);
+  await run(160, 10, { acceptChanges: true });
+  t.is(brakes.on(aSource), undefined);
+  await run(170, 100);
+  t.is(brakes.on(aSource), undefined);
+  t.is(start().acceptedMs(aSource), brakes.acceptedMs(aSource));
+  await run(0, 60);
+  t.regex(brakes.on(aSource) ?? '', /160 changed/);
+});
+
+test('runs are compared with the day before only when their sum is too much', async t => {
+  const { run, source, brakes, catalog } = await aBrakedSource(t);
+  await run(0, 10);
+  const log = pino({ level: 'silent' });
+  const changes = new MassChanges({ brakes, objects: source.objects, log });
+  const listed = catalog.get(aSource)?.head.snapshots ?? [];
+  const [first, second] = listed;
+  const look = async (filesChanged: number): Promise<number> => {
+    const { reads } = source.objects;
+    const run = { snapshot: second?.id as ObjectId, timeMs: second?.timeMs ?? 0, filesBefore: FILES, filesGone: 0 };
+    const view = { ...run, filesChanged, brakePercent: 50, wanted: first === undefined ? [] : [first] };
+    await changes.look(aSource, view, new AbortController().signal);
+    return source.objects.reads - reads;
+  };
+  t.true((await look(10)) > 1, 'nothing is known at the start');
+  t.is(await look(0), 0);
+  for (let runs = 0; runs < 14; runs += 1) t.is(await look(10), 1, `${runs}`);
+  t.true((await look(10)) > 1);
+  t.is(await look(10), 1);
+});
+
+test('where the older snapshot cannot be read nothing is pulled, and the next run looks again', async t => {
+  const { run, source, brakes, catalog } = await aBrakedSource(t);
+  await run(0, 100);
+  await run(100, 40);
+  const log = pino({ level: 'silent' });
+  const changes = new MassChanges({ brakes, objects: source.objects, log });
+  const [first, , third] = catalog.get(aSource)?.head.snapshots ?? [];
+  const bytes = (await source.objects.get(first?.id as ObjectId)) as Uint8Array;
+  source.objects.lose(first?.id as ObjectId);
+  const at = { snapshot: third?.id as ObjectId, timeMs: third?.timeMs ?? 0, filesBefore: FILES, filesGone: 0 };
+  const view = { ...at, filesChanged: 1, brakePercent: 40, wanted: first === undefined ? [] : [first] };
+  await changes.look(aSource, view, new AbortController().signal);
+  t.is(brakes.on(aSource), undefined);
+  await source.objects.put(bytes);
+  await changes.look(aSource, view, new AbortController().signal);
+  t.regex(brakes.on(aSource) ?? '', /140 changed/);
+});
