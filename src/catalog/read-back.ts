@@ -5,8 +5,8 @@
  */
 import { lstatSync } from 'node:fs';
 import type { Entry } from './entry.js';
-import { hashFile, hasMetadataOf, sameTime } from './restore-files.js';
-import { hasAttributesOf } from './restore-metadata.js';
+import { hashFile } from './restore-hash.js';
+import { hasAttributesOf, hasMetadataOf, sameTime } from './restore-metadata.js';
 import { isSymlinkTo } from './restore-symlink.js';
 import { UNMAKEABLE } from './restore-tally.js';
 

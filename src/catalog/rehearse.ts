@@ -9,8 +9,9 @@
 import { type BigIntStats, lstatSync } from 'node:fs';
 import type { Entry } from './entry.js';
 import { errorCode } from './error-code.js';
-import { NO_FOLDER_ABOVE, sameTime } from './restore-files.js';
 import { NO_FOLDER_IN_PLACE } from './restore-folders.js';
+import { sameTime } from './restore-metadata.js';
+import { NO_FOLDER_ABOVE } from './restore-places.js';
 import { FOLDER_IN_PLACE, isSymlinkTo } from './restore-symlink.js';
 import { UNMAKEABLE } from './restore-tally.js';
 import type { ExistingFiles } from './restore-target.js';

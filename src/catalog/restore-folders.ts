@@ -8,10 +8,10 @@ import { chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, rename
 import type { Entry } from './entry.js';
 import type { PlacedBelow } from './placed-entries.js';
 import type { PlacedEntry } from './restore-content.js';
-import { checkParents, faultAbove } from './restore-files.js';
 import { type NotSet, setAllButTime, setTime } from './restore-metadata.js';
 import type { OpenFolder } from './restore-names.js';
 import type { RestoreParts } from './restore-parts.js';
+import { checkParents, faultAbove } from './restore-places.js';
 import type { RestoreTally } from './restore-tally.js';
 import { below, type ExistingFiles, type RestoreTarget } from './restore-target.js';
 

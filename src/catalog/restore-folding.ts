@@ -13,7 +13,8 @@
  */
 import { closeSync, constants, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { isAtOrUnder } from './path-order.js';
-import { NAME_TAKEN, throwIfStopping } from './restore-files.js';
+import { NAME_TAKEN } from './restore-existing.js';
+import { throwIfStopping } from './restore-failure.js';
 import { MARK_FOLDER } from './restore-names.js';
 import { below, namesFolder } from './restore-target.js';
 

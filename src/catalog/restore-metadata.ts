@@ -4,9 +4,9 @@
  * Owner (by number) only as root; otherwise everything belongs to the caller, which is no fault. Setuid and setgid bits
  * stay only where the owner they speak for is the real one. What cannot be set is told and does not stop anything.
  */
-import { fchmodSync, fchownSync, fstatSync, lchownSync, lutimesSync } from 'node:fs';
+import { type BigIntStats, fchmodSync, fchownSync, fstatSync, lchownSync, lutimesSync } from 'node:fs';
 import { lutimes, posixFault } from '../platform/posix.js';
-import type { Entry } from './entry.js';
+import { type Entry, MTIME_SAME_NS } from './entry.js';
 import { hasXattrsOf, setXattrs } from './restore-xattrs.js';
 
 /** Something about a restored entry that is not as it was: which part, and why. */
@@ -56,6 +56,14 @@ export function setAllButTimeOfSymlink(path: Buffer, entry: Entry): NotSet[] {
   const faults: NotSet[] = [];
   if (isRoot()) attempt(faults, 'owner', () => lchownSync(path, entry.uid, entry.gid));
   return [...faults, ...attributeFaults(path, entry)];
+}
+
+export const sameTime = (a: bigint, b: bigint): boolean => a - b < MTIME_SAME_NS && b - a < MTIME_SAME_NS;
+
+/** Mode, and owner where it could be set, as the snapshot says. */
+export function hasMetadataOf(there: BigIntStats, entry: Entry): boolean {
+  const isOwnerRight = !isRoot() || (there.uid === BigInt(entry.uid) && there.gid === BigInt(entry.gid));
+  return Number(there.mode & 0o7777n) === entry.mode && isOwnerRight;
 }
 
 /** The attributes of the path are the entry's, as far as they can be set here. */

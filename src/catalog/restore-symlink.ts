@@ -5,9 +5,9 @@
  */
 import { type BigIntStats, lstatSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import type { Entry } from './entry.js';
-import { checkParents, sameTime } from './restore-files.js';
-import { type NotSet, setAllButTimeOfSymlink, setTime } from './restore-metadata.js';
+import { type NotSet, sameTime, setAllButTimeOfSymlink, setTime } from './restore-metadata.js';
 import type { RestoreParts } from './restore-parts.js';
+import { checkParents } from './restore-places.js';
 import { below, type ExistingFiles, type RestoreTarget } from './restore-target.js';
 
 export interface SymlinkOutcome {

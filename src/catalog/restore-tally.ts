@@ -5,9 +5,11 @@
  * It also knows whether running the same restore again would help. Driven by restore-tree.ts and its passes.
  */
 import type { Entry } from './entry.js';
+import { pathKey } from './path-order.js';
 import type { LackingEntries } from './restore-content.js';
-import { messageOf, type Outcome, pathKey, throwIfStopping } from './restore-files.js';
+import { messageOf, throwIfStopping } from './restore-failure.js';
 import type { NotSet } from './restore-metadata.js';
+import type { Outcome } from './restore-outcome.js';
 
 /** Told as it happens: there may be as many as entries. */
 export type RestoreProblem =

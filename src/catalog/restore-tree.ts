@@ -21,11 +21,13 @@ import { PlacedEntries } from './placed-entries.js';
 import { readBack } from './read-back.js';
 import { Rehearsal } from './rehearse.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from './restore-content.js';
-import { FileWriter, messageOf, rethrow, throwIfStopping, type WantedFile } from './restore-files.js';
+import { messageOf, rethrow, throwIfStopping } from './restore-failure.js';
+import { FileWriter } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
 import { RestoreFolders } from './restore-folders.js';
 import { foldsNames } from './restore-folding.js';
 import type { OpenFolder } from './restore-names.js';
+import type { WantedFile } from './restore-outcome.js';
 import { RestoreParts } from './restore-parts.js';
 import { restoreSymlink } from './restore-symlink.js';
 import {

@@ -1,0 +1,73 @@
+/**
+ * Restore existing: a file is there already. Is it right, so that it may stay, or is it to be written?
+ *
+ * Driven by restore-files.ts.
+ */
+import { lstatSync } from 'node:fs';
+import { hashFile } from './restore-hash.js';
+import type { HardLinks } from './restore-links.js';
+import { hasAttributesOf, hasMetadataOf, type NotSet, sameTime } from './restore-metadata.js';
+import type { Outcome, WantedFile } from './restore-outcome.js';
+import { checkParents } from './restore-places.js';
+import { below, type ExistingFiles } from './restore-target.js';
+
+export interface ExistingContext {
+  readonly folder: Buffer;
+  readonly existing: ExistingFiles;
+  /** The target carried this restore's mark: what is there may be ours. */
+  readonly isResume: boolean;
+  readonly signal: AbortSignal;
+  readonly onNotSet: (file: WantedFile, fault: NotSet) => void;
+}
+
+export const NAME_TAKEN =
+  'something else has its name in the target already (this file system may take two names for one)';
+
+export const alreadyThere: Outcome = { kind: 'failed', because: NAME_TAKEN, retry: false };
+
+export class ExistingLook {
+  readonly #of: ExistingContext;
+  readonly #links: HardLinks;
+
+  constructor(context: ExistingContext, links: HardLinks) {
+    this.#of = context;
+    this.#links = links;
+  }
+
+  async next(file: WantedFile): Promise<'write' | Outcome> {
+    const { folder, existing, isResume } = this.#of;
+    const { entry, path } = file;
+    checkParents(folder, path);
+    const place = below(folder, path);
+    const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
+    if (there === undefined) return 'write';
+    if (existing === 'keep') return { kind: 'kept' };
+    if (there.isDirectory()) return { kind: 'failed', because: 'a folder is there in its place', retry: false };
+    const hasSize = there.isFile() && there.size === BigInt(entry.size);
+    const looksRight = hasSize && sameTime(there.mtimeNs, entry.mtimeNs);
+    if (existing === 'refuse') return isResume && hasSize ? this.#fromLastRun(file, { looksRight }) : alreadyThere;
+    const isRight =
+      looksRight &&
+      hasMetadataOf(there, entry) &&
+      (entry.link === undefined || there.nlink > 1n) &&
+      hasAttributesOf(place, entry) &&
+      (await hashFile(place, this.#of.signal)) === entry.blob &&
+      this.#links.anchor(place, entry) === undefined;
+    return isRight ? { kind: 'kept' } : 'write';
+  }
+
+  /**
+   * This restore's own last run gave it its name only when its bytes were right and on disk. Where times are coarser than the
+   * snapshot's, or there are no hard links, nobody can tell by looking: then its bytes say it.
+   */
+  async #fromLastRun(file: WantedFile, { looksRight }: { readonly looksRight: boolean }): Promise<Outcome> {
+    const { folder, signal, onNotSet } = this.#of;
+    const { entry, path } = file;
+    const place = below(folder, path);
+    if (looksRight && this.#links.anchor(place, entry) === undefined) return { kind: 'kept' };
+    if ((await hashFile(place, signal)) !== entry.blob) return alreadyThere;
+    const unlinked = this.#links.anchor(place, entry);
+    if (unlinked !== undefined) onNotSet(file, unlinked);
+    return { kind: 'kept' };
+  }
+}
