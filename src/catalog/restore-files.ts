@@ -120,7 +120,7 @@ export class FileWriter {
             break;
           }
           case 'data':
-            if (incoming !== undefined) this.#receive(incoming, frame.data, wanted);
+            if (incoming !== undefined) incoming = this.#receive(incoming, frame.data, wanted);
             break;
           case 'end':
             if (incoming?.isRight()) {
@@ -178,18 +178,21 @@ export class FileWriter {
     }
   }
 
-  #receive(incoming: Incoming, data: Uint8Array, wanted: Map<BlobId, WantedFile[]>): void {
+  /** @returns what the next bytes are for; `undefined` when its files have failed */
+  #receive(incoming: Incoming, data: Uint8Array, wanted: Map<BlobId, WantedFile[]>): Incoming | undefined {
     const [first] = incoming.sharers;
-    if (first === undefined) return;
+    if (first === undefined) return undefined;
     try {
       incoming.part ??= this.#openPart(first, incoming.begunPath);
       incoming.write(data);
       this.#work.onBytes(data.length);
+      return incoming;
     } catch (error) {
       // The name's own trouble (too large for this file system, say): its other bytes are let go by.
       this.#failFor(incoming.sharers, error);
       wanted.delete(incoming.blob);
       incoming.discard();
+      return undefined;
     }
   }
 

@@ -21,7 +21,7 @@ import { PlacedEntries } from './placed-entries.js';
 import { readBack } from './read-back.js';
 import { Rehearsal } from './rehearse.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from './restore-content.js';
-import { messageOf, rethrow, throwIfStopping } from './restore-failure.js';
+import { messageOf, rethrow } from './restore-failure.js';
 import { FileWriter } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
 import { RestoreFolders } from './restore-folders.js';
@@ -154,6 +154,7 @@ class Restore {
       folder: this.#folder,
       existing: this.#request.existing,
       isResume: this.#target.state === 'resume',
+      ownsFolder: this.#target.ownsFolder,
       content: this.#request.content,
       parts: this.#parts,
       flush,
@@ -239,7 +240,8 @@ class Restore {
       const place = below(this.#folder, path);
       const onRead = (bytes: number) => this.#tally.moved(bytes);
       const fault = await readBack(entry, { place, signal, onRead }).catch(error => {
-        throwIfStopping(error);
+        signal.throwIfAborted();
+        // Nothing is written any more: what cannot be read is the fault of this one.
         return messageOf(error);
       });
       if (fault === undefined) this.#tally.count('verified');
