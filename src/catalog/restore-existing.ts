@@ -8,11 +8,11 @@ import { hashFile, Unreadable } from './restore-hash.js';
 import type { HardLinks } from './restore-links.js';
 import { hasAttributesOf, hasMetadataOf, type NotSet, sameTime } from './restore-metadata.js';
 import type { Outcome, WantedFile } from './restore-outcome.js';
-import { checkParents } from './restore-places.js';
-import { below, type ExistingFiles } from './restore-target.js';
+import type { RestorePlaces } from './restore-places.js';
+import type { ExistingFiles } from './restore-target.js';
 
 export interface ExistingContext {
-  readonly folder: Buffer;
+  readonly places: RestorePlaces;
   readonly existing: ExistingFiles;
   /** The target carried this restore's mark: what is there may be ours. */
   readonly isResume: boolean;
@@ -37,10 +37,9 @@ export class ExistingLook {
   }
 
   async next(file: WantedFile): Promise<'write' | Outcome> {
-    const { folder, existing, isResume } = this.#of;
+    const { places, existing, isResume } = this.#of;
     const { entry, path } = file;
-    checkParents(folder, path);
-    const place = below(folder, path);
+    const place = places.of(path);
     const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
     if (there === undefined) return 'write';
     if (existing === 'keep') return { kind: 'kept' };
@@ -55,7 +54,7 @@ export class ExistingLook {
       (entry.link === undefined || there.nlink > 1n) &&
       hasAttributesOf(place, entry) &&
       (await hashIfReadable(place, this.#of.signal)) === entry.blob &&
-      this.#links.anchor(place, entry) === undefined;
+      this.#links.anchor(places.of(path), entry) === undefined;
     return isRight ? { kind: 'kept' } : 'write';
   }
 
@@ -69,11 +68,11 @@ export class ExistingLook {
     file: WantedFile,
     { there, looksRight }: { readonly there: BigIntStats; readonly looksRight: boolean },
   ): Promise<Outcome> {
-    const { folder, ownsFolder, signal, onNotSet } = this.#of;
+    const { places, ownsFolder, signal, onNotSet } = this.#of;
     const { entry, path } = file;
-    const place = below(folder, path);
-    if (ownsFolder && looksRight && this.#links.anchor(place, entry) === undefined) return { kind: 'kept' };
-    if ((await hashFile(place, signal)) !== entry.blob) return alreadyThere;
+    if (ownsFolder && looksRight && this.#links.anchor(places.of(path), entry) === undefined) return { kind: 'kept' };
+    if ((await hashFile(places.of(path), signal)) !== entry.blob) return alreadyThere;
+    const place = places.of(path);
     const unlinked = this.#links.anchor(place, entry);
     if (unlinked !== undefined) onNotSet(file, unlinked);
     if (!ownsFolder && !(looksRight && hasMetadataOf(there, entry) && hasAttributesOf(place, entry)))

@@ -31,11 +31,10 @@ import { HardLinks } from './restore-links.js';
 import { type NotSet, setAllButTime, setTime } from './restore-metadata.js';
 import type { Outcome, WantedFile } from './restore-outcome.js';
 import type { RestoreParts } from './restore-parts.js';
-import { checkParents } from './restore-places.js';
-import { below } from './restore-target.js';
 import { copySparse } from './sparse-writer.js';
 
 export interface FilesWork extends ExistingContext {
+  readonly markFolder: Buffer;
   readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
   readonly parts: RestoreParts;
   /** Says when a finished file may get its name; outcomes come then. */
@@ -61,7 +60,7 @@ export class FileWriter {
 
   constructor(work: FilesWork) {
     this.#work = work;
-    this.#links = new HardLinks(work.folder, work.parts);
+    this.#links = new HardLinks(work.markFolder, work.parts);
     this.#existing = new ExistingLook(work, this.#links);
   }
 
@@ -259,24 +258,25 @@ export class FileWriter {
   }
 
   #name(part: Buffer, file: WantedFile, { bytes, faults }: Finished): void {
-    const { folder, onOutcome, onNotSet, existing } = this.#work;
+    const { places, onOutcome, onNotSet, existing } = this.#work;
     const { entry, path } = file;
-    const place = below(folder, path);
     let isLeft = true;
+    let unlinked: NotSet | undefined;
     try {
-      checkParents(folder, path);
+      const place = places.of(path);
       const there = lstatSync(place, { throwIfNoEntry: false });
       if (there !== undefined && existing !== 'overwrite') {
         onOutcome(file, alreadyThere);
         return;
       }
+      // Of the file that is whole and ours: whoever may write there may have another in its place at once.
+      unlinked = this.#links.anchor(part, entry);
       renameSync(part, place);
       // Renaming one name of an inode onto another does nothing, by POSIX, and leaves both.
       isLeft = entry.link !== undefined;
     } finally {
       if (isLeft) rmSync(part, { force: true });
     }
-    const unlinked = this.#links.anchor(place, entry);
     for (const fault of unlinked === undefined ? faults : [...faults, unlinked]) onNotSet(file, fault);
     onOutcome(file, { kind: 'restored', bytes });
   }

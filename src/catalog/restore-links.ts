@@ -16,13 +16,13 @@ import type { RestoreParts } from './restore-parts.js';
 import { linkAnchor } from './restore-target.js';
 
 export class HardLinks {
-  readonly #folder: Buffer;
+  readonly #markFolder: Buffer;
   readonly #parts: RestoreParts;
   /** Of each file whose first name waits for the disk, its anchor's path and its unfinished file. */
   readonly #unnamed = new Map<string, Buffer>();
 
-  constructor(folder: Buffer, parts: RestoreParts) {
-    this.#folder = folder;
+  constructor(markFolder: Buffer, parts: RestoreParts) {
+    this.#markFolder = markFolder;
     this.#parts = parts;
   }
 
@@ -71,6 +71,6 @@ export class HardLinks {
   }
 
   #anchorOf({ link, blob }: Entry): Buffer | undefined {
-    return link === undefined || blob === undefined ? undefined : linkAnchor(this.#folder, link, blob);
+    return link === undefined || blob === undefined ? undefined : linkAnchor(this.#markFolder, link, blob);
   }
 }

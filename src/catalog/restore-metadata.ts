@@ -7,6 +7,7 @@
 import { type BigIntStats, fchmodSync, fchownSync, fstatSync, lchownSync, lutimesSync } from 'node:fs';
 import { lutimes, posixFault } from '../platform/posix.js';
 import { type Entry, MTIME_SAME_NS } from './entry.js';
+import { messageOf } from './restore-failure.js';
 import { hasXattrsOf, setXattrs } from './restore-xattrs.js';
 
 /** Something about a restored entry that is not as it was: which part, and why. */
@@ -27,17 +28,27 @@ export const isRoot = (): boolean => IS_ROOT;
  * Owner, attributes and mode of an open file or folder at `path`. Opened, because a name could have become a symlink; attributes
  * are set by the name, and never through a symlink.
  */
-export function setAllButTime(fd: number, path: Buffer, entry: Entry): NotSet[] {
+export const setAllButTime = (fd: number, path: Buffer, entry: Entry): NotSet[] => [
+  ...setOwnerAndAttributes(fd, path, entry),
+  ...setMode(fd, entry),
+];
+
+export function setOwnerAndAttributes(fd: number, path: Buffer, entry: Entry): NotSet[] {
   const faults: NotSet[] = [];
-  let { uid, gid } = fstatSync(fd);
+  const { uid, gid } = fstatSync(fd);
   // First the owner: the kernel takes setuid and setgid bits and capabilities away when it changes. Setting what is so
   // already costs as much.
   if (isRoot() && (uid !== entry.uid || gid !== entry.gid)) {
     attempt(faults, 'owner', () => fchownSync(fd, entry.uid, entry.gid));
-    ({ uid, gid } = fstatSync(fd));
   }
   // Before the mode, which may not let the owner write them; and setting an ACL changes the mode.
-  faults.push(...attributeFaults(path, entry));
+  return [...faults, ...attributeFaults(path, entry)];
+}
+
+/** Behind the owner. */
+export function setMode(fd: number, entry: Entry): NotSet[] {
+  const faults: NotSet[] = [];
+  const { uid, gid } = fstatSync(fd);
   let mode = entry.mode;
   if (uid !== entry.uid) mode &= ~SETUID;
   if (gid !== entry.gid) mode &= ~SETGID;
@@ -91,6 +102,6 @@ function attempt(faults: NotSet[], what: NotSet['what'], set: () => void): void 
   try {
     set();
   } catch (error) {
-    faults.push({ what, because: error instanceof Error ? error.message : String(error) });
+    faults.push({ what, because: messageOf(error) });
   }
 }

@@ -96,3 +96,35 @@ test.serial('a file that fails is told once, however many pieces of it come', as
   t.is(report.failed, 1);
   t.is(problems.length, 1);
 });
+
+test('a rehearsal of a restore that goes on fails what the restore would: a file that was changed meanwhile', async t => {
+  const target = join(temporaryFolder(t), 'target');
+  await restore({ target, list, blobs: new Blobs().add('right') });
+  writeFileSync(join(target, 'bad'), 'newer words');
+  const rehearsed = await restore({ target, list, blobs: allBlobs(), dryRun: true });
+  t.like(rehearsed.report, { files: 1, kept: 0, failed: 1 });
+  t.deepEqual(rehearsed, await restore({ target, list, blobs: allBlobs() }));
+});
+
+test.serial('a rehearsal goes on behind what cannot be looked at, and behind all below it', async t => {
+  const target = temporaryFolder(t);
+  const folder = (path: string) => entryOf(path, { kind: 'directory' });
+  const some = placed([
+    folder(''),
+    folder('shut'),
+    fileOf('shut/a', 'right'),
+    fileOf('unseen', 'right'),
+    fileOf('z', 'right'),
+  ]);
+  standIn(t, 'lstatSync', real => (path, options) => {
+    if (/\/(shut|unseen)$/.test(String(path))) failWith('EACCES');
+    return real(path, options);
+  });
+  const request = { target, list: some, blobs: allBlobs() };
+  const rehearsed = await restore({ ...request, dryRun: true });
+  t.like(rehearsed.report, { files: 1, folders: 0, failed: 3 });
+  const { report, problems } = await restore(request);
+  t.deepEqual(rehearsed.report, report);
+  const paths = (some: typeof problems) => some.map(({ path }) => path.toString()).sort();
+  t.deepEqual(paths(rehearsed.problems), paths(problems));
+});
