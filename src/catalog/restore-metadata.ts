@@ -1,10 +1,11 @@
 /**
  * Restore metadata: owner, attributes, mode and time of what a restore has made.
  *
- * Owner (by number) only as root; otherwise everything belongs to the caller, which is no fault. Setuid and setgid bits
- * stay only where the owner they speak for is the real one. What cannot be set is told and does not stop anything.
+ * Owner (by number) only as root; otherwise everything belongs to the caller, which is no fault. What was the caller's own has its
+ * group again, if it is one of the caller's; else that is told. Setuid and setgid bits stay only where the owner they speak for is
+ * the real one. What cannot be set is told and does not stop anything.
  */
-import { type BigIntStats, fchmodSync, fchownSync, fstatSync, lchownSync, lutimesSync } from 'node:fs';
+import { type BigIntStats, fchmodSync, fchownSync, fstatSync, lchownSync, lstatSync, lutimesSync } from 'node:fs';
 import { lutimes, posixFault } from '../platform/posix.js';
 import { type Entry, MTIME_SAME_NS } from './entry.js';
 import { messageOf } from './restore-failure.js';
@@ -38,9 +39,8 @@ export function setOwnerAndAttributes(fd: number, path: Buffer, entry: Entry): N
   const { uid, gid } = fstatSync(fd);
   // First the owner: the kernel takes setuid and setgid bits and capabilities away when it changes. Setting what is so
   // already costs as much.
-  if (isRoot() && (uid !== entry.uid || gid !== entry.gid)) {
-    attempt(faults, 'owner', () => fchownSync(fd, entry.uid, entry.gid));
-  }
+  const owner = ownerToSet({ uid, gid }, entry);
+  if (owner !== undefined) attempt(faults, 'owner', () => fchownSync(fd, owner.uid, owner.gid));
   // Before the mode, which may not let the owner write them; and setting an ACL changes the mode.
   return [...faults, ...attributeFaults(path, entry)];
 }
@@ -62,20 +62,40 @@ export function setMode(fd: number, entry: Entry): NotSet[] {
   return faults;
 }
 
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** As chown leaves it as it is. */
+const UNCHANGED = -1;
+
+function ownerToSet(there: Owner, { uid, gid }: Entry): Owner | undefined {
+  if (there.uid === uid && there.gid === gid) return undefined;
+  if (isRoot()) return { uid, gid };
+  return there.uid === uid ? { uid: UNCHANGED, gid } : undefined;
+}
+
 /** Owner and attributes of a symlink; it has no mode of its own. */
 export function setAllButTimeOfSymlink(path: Buffer, entry: Entry): NotSet[] {
   const faults: NotSet[] = [];
-  if (isRoot()) attempt(faults, 'owner', () => lchownSync(path, entry.uid, entry.gid));
+  const owner = ownerToSet(lstatSync(path), entry);
+  if (owner !== undefined) attempt(faults, 'owner', () => lchownSync(path, owner.uid, owner.gid));
   return [...faults, ...attributeFaults(path, entry)];
 }
 
 export const sameTime = (a: bigint, b: bigint): boolean => a - b < MTIME_SAME_NS && b - a < MTIME_SAME_NS;
 
-/** Mode, and owner where it could be set, as the snapshot says. */
+/** Mode, and owner and group where they could be set, as the snapshot says. */
 export function hasMetadataOf(there: BigIntStats, entry: Entry): boolean {
-  const isOwnerRight = !isRoot() || (there.uid === BigInt(entry.uid) && there.gid === BigInt(entry.gid));
+  const [isUser, isGroup] = [there.uid === BigInt(entry.uid), there.gid === BigInt(entry.gid)];
+  const isOwnerRight = isRoot() ? isUser && isGroup : isGroup || !isUser || !isOwnGroup(entry.gid);
   return Number(there.mode & 0o7777n) === entry.mode && isOwnerRight;
 }
+
+/** The caller may give it to files of its own. */
+const isOwnGroup = (gid: number): boolean =>
+  process.getegid?.() === gid || process.getgroups?.().includes(gid) === true;
 
 /** The attributes of the path are the entry's, as far as they can be set here. */
 export const hasAttributesOf = (path: Buffer, entry: Entry): boolean => hasXattrsOf(path, entry, { isRoot: isRoot() });

@@ -1,4 +1,5 @@
 /** Whose a restore's target is while it is filled, and that nobody leads what is written there elsewhere. */
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -13,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import type { ContentFrame, ContentRequest } from '../../src/catalog/restore-content.js';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
@@ -176,6 +178,24 @@ if (IS_ROOT) {
     t.deepEqual(readdirSync(target), ['contract']);
   });
 }
+
+test('who is not root gets the group of what was theirs back, if it is one of theirs; else it is told', t => {
+  if (!IS_ROOT) return skip(t, 'only root can become somebody in other groups');
+  const target = temporaryFolder(t);
+  chownSync(target, NOBODY, NOBODY);
+  const program = fileURLToPath(new URL('./restore-group-run.js', import.meta.url));
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, target, String(NOBODY)], {
+    encoding: 'utf8',
+  });
+  // The program's own files may lie where only root reads.
+  if (/EACCES|ERR_MODULE_NOT_FOUND/.test(stderr)) return skip(t, 'others may not read this folder');
+  t.is(status, 0, stderr);
+  const { report, told, groups, modes } = JSON.parse(stdout);
+  t.deepEqual(groups, [NOBODY, 100, 100, 100, NOBODY]);
+  t.deepEqual(modes, [0o2660, 0o2770]);
+  t.deepEqual(told, [['foreign', 'owner']]);
+  t.like(report, { failed: 0, notSet: 1, verified: 5 });
+});
 
 /** Somebody who may write into the target moves a folder away, and puts a symlink in its place, right before a call. */
 function swapBefore(t: ExecutionContext, name: 'chmodSync' | 'mkdirSync' | 'renameSync' | 'symlinkSync', at: string) {
