@@ -96,7 +96,7 @@ export function lookAtTarget(request: TargetRequest): TargetLook & { readonly ex
   return clearly(target, () => {
     const found = statSync(target, { throwIfNoEntry: false });
     if (found === undefined) return { state: 'fresh', ownsFolder: true, exists: false };
-    if (!found.isDirectory()) throw notFolder(target, 'it is something else');
+    if (!found.isDirectory()) throw notFolder(target, 'something else has this name');
     return { ...lookInto(realpathSync(target, 'buffer'), request), exists: true };
   });
 }
@@ -331,7 +331,7 @@ function clearly<T>(target: string, work: () => T): T {
 const notFolder = (target: string, why: string, cause?: unknown): ClusterError =>
   new ClusterError(
     'TARGET_NOT_FOLDER',
-    `the target ${target} is no folder that can be written to: ${why}. Nothing was changed.`,
+    `the target ${target} is not a folder that can be restored to: ${why}. Nothing was changed.`,
     { blame: 'operator', cause },
   );
 
