@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../../src/catalog/restore-content.js';
 import { FILE_BYTES_MIN } from '../../src/cli/held-back.js';
+import { ClusterError } from '../../src/core/fault.js';
 import type { ObjectId } from '../../src/core/ids.js';
 import type { LiveDiffReport, ReplicaReport } from '../../src/daemon/service.js';
 import { Blobs, entryOf, fileOf, placed } from '../catalog/restore-fixture.js';
@@ -320,6 +321,24 @@ test('tree prints where it is, and says what is not in it', async t => {
   t.deepEqual(recordsOf((await run('--json', 'tree', 'photos', '--remove')).out), [
     { ...fields, left: 0, removed: true },
   ]);
+});
+
+test('find goes on behind a snapshot that cannot be read, and exits 3', async t => {
+  const [a] = placed([fileOf('a', 'four')]) as [PlacedEntry];
+  const lost = snapshotOf({ id: '11'.repeat(32) as ObjectId, source: 'music', sourceId: SOURCE_ID });
+  const stateDir = await serve(t, {
+    snapshots: async () => [snapshotOf({ sourceId: `${'ee'.repeat(16)}/music` as never }), lost],
+    async *entries({ snapshot }) {
+      if (snapshot === lost.id)
+        throw new ClusterError('OBJECT_MISSING', 'the snapshot is not here', { blame: 'passing' });
+      yield a;
+    },
+  });
+  t.deepEqual(await cluster(['--state', stateDir, 'find', 'a']), {
+    code: 3,
+    out: 'photos@abababab:a\n',
+    err: 'not looked into: music@11111111: the snapshot is not here\n',
+  });
 });
 
 test('ls, find and ls-replicas tell what nobody can give, and exit 3; diff and dump compare and print nothing then', async t => {
