@@ -82,16 +82,18 @@ async function restorableOf(
     });
   }
   const { overwrite = false } = options;
-  return fromService(context, { spec: needSpec(spec), target, overwrite });
+  return fromService(context, { spec: needSpec(spec), target, overwrite, dryRun });
 }
 
 interface Named {
   readonly spec: string;
   readonly target: string;
   readonly overwrite: boolean;
+  readonly dryRun: boolean;
 }
 
 async function fromService(context: Context, named: Named): Promise<Restorable> {
+  const { dryRun } = named;
   const service = context.service();
   const { signal } = context;
   const resolved = (await unfinished(context, named)) ?? (await service.resolve({ spec: named.spec }, signal));
@@ -108,7 +110,8 @@ async function fromService(context: Context, named: Named): Promise<Restorable> 
     entries: passSignal => service.entries(request, passSignal),
     content: (asked, askSignal) => service.content(asked, askSignal),
     advice: 'What failed may come later: run the same command again, and only that is fetched.',
-    isShort: false,
+    // What no store has that is up. The origin may give it all the same, from its live files, if they have not changed.
+    isShort: dryRun && resolved.unreachable !== undefined,
   };
 }
 

@@ -204,3 +204,18 @@ test('restore names what nobody can list and writes the rest, and goes on when r
   t.is((await cluster(args)).code, 0);
   t.deepEqual(readdirSync(target).sort(), ['a', 'b']);
 });
+
+test('a dry run of what cannot all be had now exits 3, as the restore does', async t => {
+  const unreachable = { parcels: 1, bytes: 5, hosts: ['attic'] };
+  const stateDir = await serve(t, {
+    ...served(placed(tree), new Blobs().add('four')),
+    resolve: async () => resolved({ unreachable }),
+  });
+  const run = (...args: string[]) =>
+    cluster(['--state', stateDir, 'restore', 'photos@abababab', '--target', target, ...args]);
+  const target = join(temporaryFolder(t), 'out');
+  const dry = await run('--dry-run');
+  t.is(dry.code, 3);
+  t.regex(dry.err, /cannot be reached: switch on attic/);
+  t.is((await run()).code, 3);
+});
