@@ -74,6 +74,7 @@ export class PlacedEntries {
         continue;
       }
       const taken = names?.next(verdict.path);
+      if (report && entry.stale) this.#of.tally.count('stale');
       if (taken === undefined) yield { ...item, path: verdict.path };
       else {
         if (entry.kind === 'directory') leftAlone.add(entry);

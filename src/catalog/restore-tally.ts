@@ -36,6 +36,8 @@ export interface RestoreReport {
   readonly notSet: number;
   /** Read back and right; 0 without `verify`. */
   readonly verified: number;
+  /** Entries that are older than the snapshot: they could not be read when it was taken. What became of them is counted above, too. */
+  readonly stale: number;
   /** The mark was left: the same command, run again, tries what failed once more. */
   readonly resumable: boolean;
 }
@@ -64,6 +66,7 @@ export class RestoreTally {
     failed: 0,
     notSet: 0,
     verified: 0,
+    stale: 0,
   };
   #phase: RestoreProgress['phase'] = 'write';
   /** Since writing, or reading back, has begun. */
@@ -95,7 +98,7 @@ export class RestoreTally {
     this.#bytesMoved = 0;
   }
 
-  count(what: 'folders' | 'symlinks' | 'kept' | 'verified'): void {
+  count(what: 'folders' | 'symlinks' | 'kept' | 'verified' | 'stale'): void {
     this.#counts[what] += 1;
   }
 
