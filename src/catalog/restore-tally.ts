@@ -23,6 +23,8 @@ export interface RestoreProgress {
   /** Regular files with an outcome (in `verify`: read back), and bytes written (read back). */
   readonly files: number;
   readonly bytes: number;
+  /** Of files that were there and right, or are another name of one that is: they need no writing. 0 in `verify`. */
+  readonly keptBytes: number;
 }
 
 export interface RestoreReport {
@@ -72,6 +74,7 @@ export class RestoreTally {
   /** Since writing, or reading back, has begun. */
   #filesDone = 0;
   #bytesMoved = 0;
+  #bytesKept = 0;
   #retry = false;
   /** Paths that have been told as failed, as far as they are kept. */
   readonly #failedPaths = new Set<string>();
@@ -96,6 +99,7 @@ export class RestoreTally {
     if (phase === 'finish') return;
     this.#filesDone = 0;
     this.#bytesMoved = 0;
+    this.#bytesKept = 0;
   }
 
   count(what: 'folders' | 'symlinks' | 'kept' | 'verified' | 'stale'): void {
@@ -108,14 +112,16 @@ export class RestoreTally {
   }
 
   /** A regular file has its outcome. */
-  settled({ path }: Entry, outcome: Outcome): void {
+  settled({ path, size }: Entry, outcome: Outcome): void {
     this.#filesDone += 1;
     switch (outcome.kind) {
       case 'restored':
         this.countFile(outcome.bytes);
+        this.#bytesKept += size - outcome.bytes;
         break;
       case 'kept':
         this.count('kept');
+        this.#bytesKept += size;
         break;
       case 'failed':
         this.fail(path, outcome.because, outcome);
@@ -135,7 +141,8 @@ export class RestoreTally {
   }
 
   tell(): void {
-    this.#options.onProgress({ phase: this.#phase, files: this.#filesDone, bytes: this.#bytesMoved });
+    const [bytes, keptBytes] = [this.#bytesMoved, this.#bytesKept];
+    this.#options.onProgress({ phase: this.#phase, files: this.#filesDone, bytes, keptBytes });
   }
 
   /** Does what concerns one entry alone: where that fails, the entry has, and the others go on. */

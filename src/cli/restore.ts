@@ -174,7 +174,7 @@ async function write(
       verify: options.verify === true,
       signal: context.signal,
       onProblem: problem => problems.add(problem),
-      onProgress: ({ phase, files, bytes }) => progress.step({ phase, count: files, bytes }),
+      onProgress: ({ phase, files, bytes, keptBytes }) => progress.step({ phase, count: files, bytes, keptBytes }),
       onWaiting: hosts => progress.wait(hosts),
     });
   } finally {

@@ -128,3 +128,24 @@ test.serial('a rehearsal goes on behind what cannot be looked at, and behind all
   const paths = (some: typeof problems) => some.map(({ path }) => path.toString()).sort();
   t.deepEqual(paths(rehearsed.problems), paths(problems));
 });
+
+test('what is kept, and each further name of a file, counts as done', async t => {
+  const target = join(temporaryFolder(t), 'target');
+  const link = { link: '00000000000000aa' };
+  const some = placed([
+    ...list.map(({ entry }) => entry),
+    fileOf('zz1', 'linked', link),
+    fileOf('zz2', 'linked', link),
+  ]);
+  const done: number[] = [];
+  const request = {
+    target,
+    list: some,
+    onProgress: ({ bytes, keptBytes }: { readonly bytes: number; readonly keptBytes: number }) =>
+      done.push(bytes + keptBytes),
+  };
+  await restore({ ...request, blobs: new Blobs().add('right').add('linked') });
+  t.is(done.at(-1), 17);
+  await restore({ ...request, blobs: allBlobs() });
+  t.is(done.at(-1), 22);
+});
