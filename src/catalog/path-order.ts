@@ -55,3 +55,6 @@ export function isEntryPath(path: Uint8Array): boolean {
 }
 
 const DOT = 0x2e;
+
+/** Bytes of a path as a key: names need not be UTF-8. */
+export const pathKey = (path: Buffer): string => path.toString('latin1');

@@ -28,9 +28,8 @@ export interface PlacedEntriesContext {
   /** Gives the same entries at each call, in path order. */
   readonly entries: (signal: AbortSignal) => AsyncIterable<PlacedEntry | LackingEntries>;
   readonly under: RestoreMark['under'];
-  readonly folder: Buffer;
-  /** Two names of a folder may be one on the target. */
-  readonly foldsNames: boolean;
+  /** Where names are tried, if two names of a folder may be one on the target. */
+  readonly namesTriedIn: Buffer | undefined;
   readonly tally: RestoreTally;
   readonly signal: AbortSignal;
 }
@@ -53,7 +52,7 @@ export class PlacedEntries {
     readonly onClosed?: (folder: OpenFolder) => void;
   }): AsyncIterable<PlacedBelow> {
     const order = new RestoreOrder(this.#of.under);
-    const names = this.#of.foldsNames ? new FoldedNames(this.#of.folder) : undefined;
+    const names = this.#of.namesTriedIn && new FoldedNames(this.#of.namesTriedIn);
     /** The open ones of which nothing is known that could be set when they are closed, or that have no place. */
     const leftAlone = new Set<Entry>();
     const close = (folder: OpenFolder): void => {
@@ -75,6 +74,7 @@ export class PlacedEntries {
         continue;
       }
       const taken = names?.next(verdict.path);
+      if (report && entry.stale) this.#of.tally.count('stale');
       if (taken === undefined) yield { ...item, path: verdict.path };
       else {
         if (entry.kind === 'directory') leftAlone.add(entry);

@@ -3,40 +3,56 @@
  *
  * Driven by restore-tree.ts, in the pass that `verify` adds.
  */
-import { lstatSync } from 'node:fs';
+import { type BigIntStats, lstatSync } from 'node:fs';
 import type { Entry } from './entry.js';
-import { hashFile, hasMetadataOf, sameTime } from './restore-files.js';
-import { hasAttributesOf } from './restore-metadata.js';
+import { hashFile } from './restore-hash.js';
+import { hasAttributesOf, hasMetadataOf, sameTime } from './restore-metadata.js';
+import type { RestorePlaces } from './restore-places.js';
 import { isSymlinkTo } from './restore-symlink.js';
 import { UNMAKEABLE } from './restore-tally.js';
 
-/** @returns what differs at the place; undefined when all is as the entry says. */
+/** @returns what differs at the place; undefined when all is as the entry says. @throws what keeps it from being looked at */
 export async function readBack(
   entry: Entry,
   {
-    place,
+    path,
+    places,
     signal,
     onRead,
-  }: { readonly place: Buffer; readonly signal: AbortSignal; readonly onRead: (bytes: number) => void },
+  }: {
+    /** Relative to the target. */
+    readonly path: Buffer;
+    readonly places: RestorePlaces;
+    readonly signal: AbortSignal;
+    readonly onRead: (bytes: number) => void;
+  },
 ): Promise<string | undefined> {
+  const place = places.of(path);
   const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
   if (there === undefined) return 'it is not there';
   switch (entry.kind) {
     case 'directory':
-      if (!there.isDirectory()) return 'it is no folder';
-      break;
+      return there.isDirectory() ? metadataFault(entry, { there, place }) : 'it is no folder';
     case 'symlink':
       if (!there.isSymbolicLink()) return 'it is no symlink';
       return isSymlinkTo(entry.target, { there, place }) ? undefined : 'it points elsewhere';
-    case 'file':
+    case 'file': {
       if (!there.isFile()) return 'it is no file';
       if (there.size !== BigInt(entry.size)) return `it has ${there.size} bytes instead of ${entry.size}`;
+      const fault = metadataFault(entry, { there, place });
       if ((await hashFile(place, signal)) !== entry.blob) return 'its bytes differ';
       onRead(entry.size);
-      break;
+      return fault;
+    }
     default:
       return UNMAKEABLE;
   }
+}
+
+function metadataFault(
+  entry: Entry,
+  { there, place }: { readonly there: BigIntStats; readonly place: Buffer },
+): string | undefined {
   if (!sameTime(there.mtimeNs, entry.mtimeNs)) return 'its time differs';
   if (!hasAttributesOf(place, entry)) return 'its attributes differ';
   // Bits that were left out on purpose have been told already.

@@ -8,14 +8,15 @@
  */
 import { type BigIntStats, lstatSync } from 'node:fs';
 import type { Entry } from './entry.js';
-import { errorCode } from './error-code.js';
-import { NO_FOLDER_ABOVE, sameTime } from './restore-files.js';
+import { isUnder } from './path-order.js';
+import { NAME_TAKEN } from './restore-existing.js';
+import { messageOf } from './restore-failure.js';
 import { NO_FOLDER_IN_PLACE } from './restore-folders.js';
-import { FOLDER_IN_PLACE, isSymlinkTo } from './restore-symlink.js';
+import { sameTime } from './restore-metadata.js';
+import { NO_FOLDER_ABOVE, NoFolder, type RestorePlaces } from './restore-places.js';
+import { FOLDER_IN_PLACE, isSymlinkTo, SOMETHING_IN_PLACE } from './restore-symlink.js';
 import { UNMAKEABLE } from './restore-tally.js';
-import type { ExistingFiles } from './restore-target.js';
-
-const SLASH = Buffer.from('/');
+import type { ExistingFiles, TargetLook } from './restore-target.js';
 
 /** Hard-linked files that are remembered, some 10 MiB. Of those beyond it each name counts as a file of its own. */
 export const LINKS_KEPT_MAX = 65_536;
@@ -29,47 +30,73 @@ export type Rehearsed =
   | { readonly act: 'enter' }
   | { readonly act: 'fail'; readonly because: string };
 
-export class Rehearsal {
-  readonly #existing: ExistingFiles;
-  readonly #links = new Set<string>();
-  /** Where there should be a folder and something else stays: with a slash behind it. */
-  #noFolder: Buffer | undefined;
+export interface RehearsalContext {
+  readonly existing: ExistingFiles;
+  readonly state: TargetLook['state'];
+  /** `undefined`: there is no target yet. */
+  readonly places: RestorePlaces | undefined;
+}
 
-  constructor(existing: ExistingFiles) {
-    this.#existing = existing;
+export class Rehearsal {
+  readonly #of: RehearsalContext;
+  readonly #links = new Set<string>();
+  /** Below this path nothing will be made, and why. */
+  #closed: { readonly path: Buffer; readonly because: string } | undefined;
+
+  constructor(context: RehearsalContext) {
+    this.#of = context;
   }
 
-  /** Entries come in the order in which they would be written: what is in a folder right behind it. */
-  next(entry: Entry, place: Buffer): Rehearsed {
-    if (this.#isBelow(place)) return { act: 'fail', because: NO_FOLDER_ABOVE };
-    const there = found(place);
+  /** Entries come in the order in which they would be written: what is in a folder right behind it. `path`: relative to the target. */
+  next(entry: Entry, path: Buffer): Rehearsed {
+    if (this.#closed !== undefined && isUnder(path, this.#closed.path)) {
+      return { act: 'fail', because: this.#closed.because };
+    }
+    try {
+      return this.#next(entry, path);
+    } catch (error) {
+      if (entry.kind === 'directory') this.#closed = { path, because: 'the folder it lies in could not be made' };
+      return { act: 'fail', because: messageOf(error) };
+    }
+  }
+
+  #next(entry: Entry, path: Buffer): Rehearsed {
+    const { existing, state } = this.#of;
+    const found = this.#found(path);
     switch (entry.kind) {
       case 'directory':
-        if (there?.isDirectory()) return { act: 'enter' };
-        if (there === undefined || this.#existing === 'overwrite') return { act: 'write', bytes: 0 };
-        this.#noFolder = Buffer.concat([place, SLASH]);
+        if (found?.there.isDirectory()) return { act: 'enter' };
+        if (found === undefined || existing === 'overwrite') return { act: 'write', bytes: 0 };
+        this.#closed = { path, because: NO_FOLDER_ABOVE };
         return { act: 'fail', because: NO_FOLDER_IN_PLACE };
       case 'file':
-      case 'symlink':
-        if (there !== undefined && this.#existing === 'keep') return { act: 'keep' };
-        if (there?.isDirectory()) return { act: 'fail', because: FOLDER_IN_PLACE };
-        return this.#writeUnlessRight(entry, { there, place });
+      case 'symlink': {
+        if (found !== undefined && existing === 'keep') return { act: 'keep' };
+        if (found?.there.isDirectory()) return { act: 'fail', because: FOLDER_IN_PLACE };
+        const isRight = found !== undefined && state !== 'fresh' && looksRight(entry, found);
+        // Times may be coarser than the snapshot's: a restore that goes on looks at the bytes then, which are not read here.
+        const mayBeRight = isRight || (found !== undefined && state === 'resume' && hasSizeOf(entry, found.there));
+        if (found !== undefined && existing === 'refuse' && !mayBeRight)
+          return { act: 'fail', because: entry.kind === 'file' ? NAME_TAKEN : SOMETHING_IN_PLACE };
+        const isLinked = this.#isLinked(entry);
+        const isKept = existing === 'refuse' ? mayBeRight : isRight;
+        return isKept ? { act: 'keep' } : { act: 'write', bytes: isLinked ? 0 : entry.size };
+      }
       default:
         return { act: 'fail', because: UNMAKEABLE };
     }
   }
 
-  #isBelow(place: Buffer): boolean {
-    return this.#noFolder?.equals(place.subarray(0, this.#noFolder.length)) === true;
-  }
-
-  #writeUnlessRight(
-    entry: Entry,
-    { there, place }: { readonly there: BigIntStats | undefined; readonly place: Buffer },
-  ): Rehearsed {
-    const isLinked = this.#isLinked(entry);
-    if (there !== undefined && looksRight(entry, { there, place })) return { act: 'keep' };
-    return { act: 'write', bytes: isLinked ? 0 : entry.size };
+  #found(path: Buffer): Found | undefined {
+    try {
+      const place = this.#of.places?.of(path);
+      const there = place && lstatSync(place, { throwIfNoEntry: false, bigint: true });
+      return place && there && { place, there };
+    } catch (error) {
+      // Below what is no folder yet, nothing is.
+      if (error instanceof NoFolder) return undefined;
+      throw error;
+    }
   }
 
   /** Another name of a file that has come before. */
@@ -82,20 +109,15 @@ export class Rehearsal {
   }
 }
 
-function looksRight(
-  { kind, size, mtimeNs, target }: Entry,
-  { there, place }: { readonly there: BigIntStats; readonly place: Buffer },
-): boolean {
-  if (kind === 'symlink') return isSymlinkTo(target, { there, place });
-  return there.isFile() && there.size === BigInt(size) && sameTime(there.mtimeNs, mtimeNs);
+interface Found {
+  readonly place: Buffer;
+  readonly there: BigIntStats;
 }
 
-/** Below what is no folder yet, nothing is. */
-function found(place: Buffer): BigIntStats | undefined {
-  try {
-    return lstatSync(place, { throwIfNoEntry: false, bigint: true });
-  } catch (error) {
-    if (errorCode(error) === 'ENOTDIR') return undefined;
-    throw error;
-  }
+const hasSizeOf = ({ kind, size }: Entry, there: BigIntStats): boolean =>
+  kind === 'file' && there.isFile() && there.size === BigInt(size);
+
+function looksRight(entry: Entry, { there, place }: Found): boolean {
+  if (entry.kind === 'symlink') return isSymlinkTo(entry.target, { there, place });
+  return hasSizeOf(entry, there) && sameTime(there.mtimeNs, entry.mtimeNs);
 }

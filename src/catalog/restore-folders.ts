@@ -4,23 +4,26 @@
  *
  * Driven by restore-tree.ts.
  */
-import { chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, renameSync, unlinkSync } from 'node:fs';
 import type { Entry } from './entry.js';
 import type { PlacedBelow } from './placed-entries.js';
 import type { PlacedEntry } from './restore-content.js';
-import { checkParents, faultAbove } from './restore-files.js';
-import { type NotSet, setAllButTime, setTime } from './restore-metadata.js';
+import { type NotSet, setMode, setOwnerAndAttributes, setTime } from './restore-metadata.js';
 import type { OpenFolder } from './restore-names.js';
 import type { RestoreParts } from './restore-parts.js';
+import { NoFolder, type RestorePlaces } from './restore-places.js';
 import type { RestoreTally } from './restore-tally.js';
-import { below, type ExistingFiles, type RestoreTarget } from './restore-target.js';
+import type { ExistingFiles, RestoreTarget } from './restore-target.js';
 
+/** The path of the target, relative to it. */
+const ITSELF = Buffer.alloc(0);
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 
 export const NO_FOLDER_IN_PLACE = 'something that is no folder is there in its place';
 
 export interface RestoreFoldersContext {
   readonly target: RestoreTarget;
+  readonly places: RestorePlaces;
   readonly existing: ExistingFiles;
   readonly parts: RestoreParts;
   readonly tally: RestoreTally;
@@ -34,27 +37,27 @@ export class RestoreFolders {
   }
 
   make({ entry, path, isStandIn }: PlacedBelow): void {
-    const place = below(this.#of.target.folder, path);
-    this.#of.tally.guarded(entry, () => {
-      checkParents(this.#of.target.folder, path);
+    const { places, target, existing, tally } = this.#of;
+    tally.guarded(entry, () => {
+      const place = places.of(path);
       const there = lstatSync(place, { throwIfNoEntry: false });
       if (there?.isDirectory()) {
         // An earlier run, or the owner, may have closed it; pass 2 sets the mode that it is to have.
-        if ((there.mode & 0o700) !== 0o700) chmodSync(place, (there.mode & 0o7777) | 0o700);
+        places.enter(path, { isOurs: target.ownsFolder && isStandIn !== true });
         return;
       }
       if (there === undefined) mkdirSync(place, { mode: 0o700 });
-      else if (this.#of.existing === 'overwrite') this.#replace(path);
+      else if (existing === 'overwrite') this.#replace(path);
       else throw new Error(NO_FOLDER_IN_PLACE);
-      if (isStandIn) this.#set(place, entry);
-      this.#of.tally.count('folders');
+      if (isStandIn) this.#set(path, entry);
+      tally.count('folders');
     });
   }
 
   /** What is there goes when the folder is there, and not before. */
   #replace(path: Buffer): void {
-    const place = below(this.#of.target.folder, path);
     const aside = this.#of.parts.pathFor(path);
+    const place = this.#of.places.of(path);
     renameSync(place, aside);
     try {
       mkdirSync(place, { mode: 0o700 });
@@ -62,39 +65,42 @@ export class RestoreFolders {
       renameSync(aside, place);
       throw error;
     }
-    rmSync(aside);
+    unlinkSync(aside);
   }
 
   close({ entry, path }: OpenFolder): void {
     if (path.length === 0) return;
     this.#of.tally.guarded(entry, () => {
-      // Told in pass 1, both.
-      if (faultAbove(this.#of.target.folder, path) !== undefined) return;
-      const place = below(this.#of.target.folder, path);
-      if (lstatSync(place, { throwIfNoEntry: false })?.isDirectory() !== true) return;
-      this.#set(place, entry);
+      try {
+        this.#set(path, entry);
+      } catch (error) {
+        // Told in pass 1.
+        if (!(error instanceof NoFolder)) throw error;
+      }
     });
   }
 
   /** Only a folder that is the restore's own gets the metadata of the source's folder; a shared one belongs to somebody. */
   closeTarget(root: PlacedEntry | undefined): void {
-    const { isNew, ownsFolder } = this.#of.target;
+    const { target } = this.#of;
     // What stands in says nothing about a folder that an earlier run may have known better.
-    const isSet = root?.isStandIn ? isNew : ownsFolder;
-    if (root !== undefined && isSet)
-      this.#of.tally.guarded(root.entry, () => this.#set(this.#of.target.folder, root.entry));
+    const isSet = root?.isStandIn ? target.isNew : target.ownsFolder;
+    if (root !== undefined && isSet) this.#of.tally.guarded(root.entry, () => this.#set(ITSELF, root.entry));
     // A single file came into a folder that was made for it, as mkdir would make it.
-    else if (root === undefined && isNew) chmodSync(this.#of.target.folder, 0o777 & ~process.umask());
+    else if (root === undefined && target.isNew) chmodSync(target.folder.self, 0o777 & ~process.umask());
+    else target.giveBack();
   }
 
-  #set(place: Buffer, entry: Entry): void {
+  /** The mode last: it may keep even its owner out. */
+  #set(path: Buffer, entry: Entry): void {
+    const place = this.#of.places.folder(path);
     const fd = openSync(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    let faults: NotSet[];
+    const faults: NotSet[] = [];
     try {
-      faults = setAllButTime(fd, place, entry);
+      faults.push(...setOwnerAndAttributes(fd, place, entry), ...setTime(place, entry), ...setMode(fd, entry));
     } finally {
       closeSync(fd);
     }
-    this.#of.tally.faults(entry, [...faults, ...setTime(place, entry)]);
+    this.#of.tally.faults(entry, faults);
   }
 }

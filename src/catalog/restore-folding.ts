@@ -13,9 +13,11 @@
  */
 import { closeSync, constants, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { isAtOrUnder } from './path-order.js';
-import { NAME_TAKEN, throwIfStopping } from './restore-files.js';
+import { NAME_TAKEN } from './restore-existing.js';
+import { throwIfStopping } from './restore-failure.js';
 import { MARK_FOLDER } from './restore-names.js';
-import { below, namesFolder } from './restore-target.js';
+import { below } from './restore-places.js';
+import { namesFolder } from './restore-target.js';
 
 const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants;
 const SLASH = 0x2f;
@@ -28,8 +30,8 @@ const FOLDED_SOMEWHERE: readonly (readonly [string, string])[] = [
 ];
 
 /** Asked once a restore. @throws ClusterError RESTORE_STOPPED */
-export function foldsNames(folder: Buffer): boolean {
-  return FOLDED_SOMEWHERE.some(([one, other]) => isOneName(folder, Buffer.from(one), Buffer.from(other)));
+export function foldsNames(markFolder: Buffer): boolean {
+  return FOLDED_SOMEWHERE.some(([one, other]) => isOneName(markFolder, Buffer.from(one), Buffer.from(other)));
 }
 
 interface OpenNames {
@@ -41,13 +43,13 @@ interface OpenNames {
 
 /** Follows one pass over the entries. */
 export class FoldedNames {
-  readonly #folder: Buffer;
+  readonly #markFolder: Buffer;
   readonly #open: OpenNames[] = [];
   /** The last that had its name taken. */
   #refused: Buffer | undefined;
 
-  constructor(folder: Buffer) {
-    this.#folder = folder;
+  constructor(markFolder: Buffer) {
+    this.#markFolder = markFolder;
   }
 
   /** Why the entry at `path`, relative to the target, has no place of its own there. @throws ClusterError RESTORE_STOPPED */
@@ -61,7 +63,7 @@ export class FoldedNames {
     const key = foldedFurthest(name);
     const text = name.toString('latin1');
     const known = names.get(key);
-    const isTaken = known?.split('/').some(one => isOneName(this.#folder, Buffer.from(one, 'latin1'), name));
+    const isTaken = known?.split('/').some(one => isOneName(this.#markFolder, Buffer.from(one, 'latin1'), name));
     if (!isTaken) names.set(key, known === undefined ? text : `${known}/${text}`);
     this.#refused = isTaken ? path : undefined;
     return isTaken ? NAME_TAKEN : undefined;
@@ -92,8 +94,8 @@ function foldedFurthest(name: Buffer): string {
     .replace(/[. ]+$/, '');
 }
 
-function isOneName(folder: Buffer, one: Buffer, other: Buffer): boolean {
-  const place = namesFolder(folder);
+function isOneName(markFolder: Buffer, one: Buffer, other: Buffer): boolean {
+  const place = namesFolder(markFolder);
   try {
     mkdirSync(place, { mode: 0o700 });
     closeSync(openSync(below(place, one), O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600));

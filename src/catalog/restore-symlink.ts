@@ -5,10 +5,10 @@
  */
 import { type BigIntStats, lstatSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import type { Entry } from './entry.js';
-import { checkParents, sameTime } from './restore-files.js';
-import { type NotSet, setAllButTimeOfSymlink, setTime } from './restore-metadata.js';
+import { type NotSet, sameTime, setAllButTimeOfSymlink, setTime } from './restore-metadata.js';
 import type { RestoreParts } from './restore-parts.js';
-import { below, type ExistingFiles, type RestoreTarget } from './restore-target.js';
+import type { RestorePlaces } from './restore-places.js';
+import type { ExistingFiles, RestoreTarget } from './restore-target.js';
 
 export interface SymlinkOutcome {
   /** `kept`: it was there and right, or was to be kept. */
@@ -17,6 +17,7 @@ export interface SymlinkOutcome {
 }
 
 export const FOLDER_IN_PLACE = 'a folder is there in its place';
+export const SOMETHING_IN_PLACE = 'something else has its name in the target already';
 
 /** Whether what stands at a place is a symlink to `target`. */
 export const isSymlinkTo = (
@@ -29,21 +30,22 @@ export function restoreSymlink(
   entry: Entry,
   {
     path,
-    target: { folder, state },
+    places,
+    state,
     existing,
     parts,
   }: {
     /** Relative to the target. */
     readonly path: Buffer;
-    readonly target: RestoreTarget;
+    readonly places: RestorePlaces;
+    readonly state: RestoreTarget['state'];
     readonly existing: ExistingFiles;
     readonly parts: RestoreParts;
   },
 ): SymlinkOutcome {
   const { target } = entry;
   if (target === undefined) throw new Error('the snapshot has no target for this symlink');
-  checkParents(folder, path);
-  const place = below(folder, path);
+  const place = places.of(path);
   const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
   if (there !== undefined) {
     if (existing === 'keep') return { kind: 'kept', faults: [] };
@@ -52,7 +54,7 @@ export function restoreSymlink(
       return { kind: 'kept', faults: sameTime(there.mtimeNs, entry.mtimeNs) ? [] : setTime(place, entry) };
     }
     if (there.isDirectory()) throw new Error(FOLDER_IN_PLACE);
-    if (existing !== 'overwrite') throw new Error('something else has its name in the target already');
+    if (existing !== 'overwrite') throw new Error(SOMETHING_IN_PLACE);
   }
   const part = parts.pathFor(path);
   try {

@@ -5,9 +5,11 @@
  * It also knows whether running the same restore again would help. Driven by restore-tree.ts and its passes.
  */
 import type { Entry } from './entry.js';
+import { pathKey } from './path-order.js';
 import type { LackingEntries } from './restore-content.js';
-import { messageOf, type Outcome, pathKey, throwIfStopping } from './restore-files.js';
+import { messageOf, throwIfStopping } from './restore-failure.js';
 import type { NotSet } from './restore-metadata.js';
+import type { Outcome } from './restore-outcome.js';
 
 /** Told as it happens: there may be as many as entries. */
 export type RestoreProblem =
@@ -21,6 +23,8 @@ export interface RestoreProgress {
   /** Regular files with an outcome (in `verify`: read back), and bytes written (read back). */
   readonly files: number;
   readonly bytes: number;
+  /** Of files that were there and right, or are another name of one that is: they need no writing. 0 in `verify`. */
+  readonly keptBytes: number;
 }
 
 export interface RestoreReport {
@@ -34,6 +38,8 @@ export interface RestoreReport {
   readonly notSet: number;
   /** Read back and right; 0 without `verify`. */
   readonly verified: number;
+  /** Entries that are older than the snapshot: they could not be read when it was taken. What became of them is counted above, too. */
+  readonly stale: number;
   /** The mark was left: the same command, run again, tries what failed once more. */
   readonly resumable: boolean;
 }
@@ -62,11 +68,13 @@ export class RestoreTally {
     failed: 0,
     notSet: 0,
     verified: 0,
+    stale: 0,
   };
   #phase: RestoreProgress['phase'] = 'write';
   /** Since writing, or reading back, has begun. */
   #filesDone = 0;
   #bytesMoved = 0;
+  #bytesKept = 0;
   #retry = false;
   /** Paths that have been told as failed, as far as they are kept. */
   readonly #failedPaths = new Set<string>();
@@ -91,9 +99,10 @@ export class RestoreTally {
     if (phase === 'finish') return;
     this.#filesDone = 0;
     this.#bytesMoved = 0;
+    this.#bytesKept = 0;
   }
 
-  count(what: 'folders' | 'symlinks' | 'kept' | 'verified'): void {
+  count(what: 'folders' | 'symlinks' | 'kept' | 'verified' | 'stale'): void {
     this.#counts[what] += 1;
   }
 
@@ -103,14 +112,16 @@ export class RestoreTally {
   }
 
   /** A regular file has its outcome. */
-  settled({ path }: Entry, outcome: Outcome): void {
+  settled({ path, size }: Entry, outcome: Outcome): void {
     this.#filesDone += 1;
     switch (outcome.kind) {
       case 'restored':
         this.countFile(outcome.bytes);
+        this.#bytesKept += size - outcome.bytes;
         break;
       case 'kept':
         this.count('kept');
+        this.#bytesKept += size;
         break;
       case 'failed':
         this.fail(path, outcome.because, outcome);
@@ -130,7 +141,8 @@ export class RestoreTally {
   }
 
   tell(): void {
-    this.#options.onProgress({ phase: this.#phase, files: this.#filesDone, bytes: this.#bytesMoved });
+    const [bytes, keptBytes] = [this.#bytesMoved, this.#bytesKept];
+    this.#options.onProgress({ phase: this.#phase, files: this.#filesDone, bytes, keptBytes });
   }
 
   /** Does what concerns one entry alone: where that fails, the entry has, and the others go on. */

@@ -4,17 +4,35 @@
  * A restore marks its target with a folder `.scatterhoard-restore`: `mark` says which restore it is, `part-…` are unfinished
  * files, `begun-…` those of them that the next run may go on with, `links/…` holds one name of each hard-linked file, and in
  * `names` names are tried. It goes at the end; where it stays, the same restore goes on.
- * Unfinished files lie there and not beside their names, so that nothing is left behind and nobody sees half a file.
+ * Unfinished files lie there and not beside their names, so that nothing is left behind and nobody sees half a file. It has a lock
+ * too, for the leftovers of one restore are what another one, begun beside it, is writing.
+ *
+ * As root, the folder of somebody else is taken over while it is filled, and given back.
  *
  * Driven by restore-tree.ts.
  */
-import { lstatSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId } from '../core/ids.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
+import { type Lock, StateLocked, takeLock } from '../platform/lock.js';
+import { errorCode } from './error-code.js';
 import { escapePath } from './path-text.js';
+import { isRoot } from './restore-metadata.js';
 import { MARK_FOLDER } from './restore-names.js';
+import { below, canHold, type HeldFolder, holdFolder, namedFolder, openOnTheWay } from './restore-places.js';
 
 /** What makes two restores the same one. */
 export interface RestoreMark {
@@ -28,15 +46,34 @@ export type ExistingFiles = 'refuse' | 'overwrite' | 'keep';
 
 /**
  * `fresh`: the folder was absent or empty, so it is the restore's own, its metadata too. `resume`: it carries this restore's
- * mark (`wasFresh` then says how it began). `shared`: other files are there and the caller agreed.
+ * mark (`ownsFolder` then says how it began). `shared`: other files are there and the caller agreed.
  */
-export interface RestoreTarget {
-  /** Absolute, symlinks resolved. */
-  readonly folder: Buffer;
+export interface TargetLook {
   readonly state: 'fresh' | 'resume' | 'shared';
   readonly ownsFolder: boolean;
+  /** Of a folder that was taken over: what it had before. */
+  readonly was?: FolderRights | undefined;
+}
+
+export interface RestoreTarget extends TargetLook {
+  readonly folder: HeldFolder;
+  readonly markFolder: Buffer;
+  /** Absolute, symlinks resolved: by names, so good for those who fear nobody. */
+  readonly named: Buffer;
   /** This run made the folder. */
   readonly isNew: boolean;
+  /** What the restore has in it goes; the lock with it. */
+  removeMark(): void;
+  /** A folder that was taken over gets its owner and mode back. */
+  giveBack(): void;
+  /** In the end, whatever has come of it. */
+  release(): void;
+}
+
+export interface FolderRights {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
 }
 
 interface TargetRequest {
@@ -49,31 +86,30 @@ interface TargetRequest {
 const NAMES_SHOWN = 3;
 const LINKS_FOLDER = 'links';
 const NAMES_FOLDER = 'names';
+const LOCK = 'lock';
 const PART = 'part-';
 const BEGUN = 'begun-';
 
 /** Looks, and writes nothing. @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY */
-export function lookAtTarget({
-  target,
-  mark,
-  existing,
-}: TargetRequest): Omit<RestoreTarget, 'isNew'> & { readonly exists: boolean } {
-  const found = statSync(target, { throwIfNoEntry: false });
-  if (found === undefined) {
-    return { folder: Buffer.from(target), state: 'fresh', ownsFolder: true, exists: false };
-  }
-  if (!found.isDirectory()) {
-    throw new ClusterError('TARGET_NOT_FOLDER', `the target ${target} is not a folder. It was left as it is.`, {
-      blame: 'operator',
-    });
-  }
-  const folder = realpathSync(target, 'buffer');
+export function lookAtTarget(request: TargetRequest): TargetLook & { readonly exists: boolean } {
+  const { target } = request;
+  return clearly(target, () => {
+    const found = statSync(target, { throwIfNoEntry: false });
+    if (found === undefined) return { state: 'fresh', ownsFolder: true, exists: false };
+    if (!found.isDirectory()) throw notFolder(target, 'something else has this name');
+    return { ...lookInto(realpathSync(target, 'buffer'), request), exists: true };
+  });
+}
+
+function lookInto(folder: Buffer, { target, mark, existing }: TargetRequest): TargetLook {
   const names = readdirSync(folder, 'buffer').map(escapePath);
   const other = names.filter(name => name !== MARK_FOLDER);
-  const carried = names.length === other.length ? undefined : readMark(target);
-  if (carried?.same(mark)) return { folder, state: 'resume', ownsFolder: carried.ownsFolder, exists: true };
-  if (other.length === 0 && carried === undefined) return { folder, state: 'fresh', ownsFolder: true, exists: true };
-  if (existing !== 'refuse') return { folder, state: 'shared', ownsFolder: false, exists: true };
+  const hasMark = names.length > other.length;
+  if (hasMark && !lstatSync(below(folder, MARK_FOLDER)).isDirectory()) throw strangeMark(target, 'is not a folder');
+  const carried = hasMark ? readMark(folder) : undefined;
+  if (carried?.same(mark)) return { state: 'resume', ownsFolder: carried.ownsFolder, was: carried.was };
+  if (other.length === 0 && carried === undefined) return { state: 'fresh', ownsFolder: true };
+  if (existing !== 'refuse') return { state: 'shared', ownsFolder: false };
   const shown =
     other.slice(0, NAMES_SHOWN).join(', ') + (other.length > NAMES_SHOWN ? `, … (${other.length} in all)` : '');
   const why =
@@ -88,71 +124,243 @@ export function lookAtTarget({
   );
 }
 
-/** Makes the target where it is absent, and its mark. Leftovers of an interrupted run go. */
-export async function prepareTarget(request: TargetRequest): Promise<RestoreTarget> {
-  const { exists, state, ownsFolder } = lookAtTarget(request);
-  if (!exists) {
-    mkdirSync(dirname(resolve(request.target)), { recursive: true });
-    // Closed to others until the restore sets the mode of the source's folder.
-    mkdirSync(request.target, { mode: 0o700 });
+/**
+ * Makes the target where it is absent, and its mark. Leftovers of an interrupted run go.
+ *
+ * @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY, TARGET_IN_USE, TARGET_OPEN_TO_OTHERS
+ */
+export async function openTarget(request: TargetRequest): Promise<RestoreTarget> {
+  const { target } = request;
+  const undo: (() => void)[] = [];
+  try {
+    const opened = clearly(target, () => open(request, undo));
+    await writeMark(opened, request.mark);
+    return opened;
+  } catch (error) {
+    for (const step of undo.reverse()) step();
+    throw error;
   }
-  const folder = realpathSync(request.target, 'buffer');
-  const markFolder = below(folder, MARK_FOLDER);
-  mkdirSync(markFolder, { recursive: true, mode: 0o700 });
-  // `recursive` is content with a symlink to a folder, which would lead our writes elsewhere.
-  if (!lstatSync(markFolder).isDirectory()) {
+}
+
+/** @param undo takes what is to be done, last first, when the target is not opened after all */
+function open(request: TargetRequest, undo: (() => void)[]): RestoreTarget {
+  const { target } = request;
+  const first = lookAtTarget(request);
+  const isNew = !first.exists;
+  if (isNew) {
+    mkdirSync(dirname(resolve(target)), { recursive: true });
+    // Closed to others until the restore sets the mode of the source's folder.
+    mkdirSync(target, { mode: 0o700 });
+  }
+  const isHeld = canHold();
+  const named = realpathSync(target, 'buffer');
+  const folder = isHeld ? holdFolder(target, { follow: !isNew }) : namedFolder(named);
+  undo.push(() => folder.release());
+  const taken = isRoot() && first.ownsFolder && !isNew ? takeOver(folder) : undefined;
+  const was = first.was ?? taken;
+  const giveBack = (): void => {
+    if (was !== undefined) giveTo(folder, was);
+  };
+  undo.push(giveBack);
+  const open = !isHeld && isRoot() ? openOnTheWay(named) : undefined;
+  if (open !== undefined) throw openToOthers(target, open);
+  const mark = openMark(target, folder);
+  undo.push(() => {
+    mark.release();
+    if (mark.isNew) removeIfEmpty(below(folder.path, MARK_FOLDER));
+  });
+  const lock = lockTarget(target, mark.path);
+  undo.push(() => lock.release());
+  // What the first look saw was nobody's then; from here on nobody else begins here.
+  const look = lookInto(folder.path, request);
+  if (!look.ownsFolder) giveBack();
+  return {
+    ...look,
+    was: look.ownsFolder ? was : undefined,
+    folder,
+    markFolder: mark.path,
+    named,
+    isNew,
+    removeMark: () => {
+      clearMark(mark.path, isOurs);
+      lock.release();
+      removeIfEmpty(below(folder.path, MARK_FOLDER));
+    },
+    giveBack: () => {
+      if (look.ownsFolder) giveBack();
+    },
+    release: () => {
+      lock.release();
+      mark.release();
+      folder.release();
+    },
+  };
+}
+
+async function writeMark(
+  { markFolder, state, ownsFolder, was }: RestoreTarget,
+  { snapshot, sourceId, under }: RestoreMark,
+): Promise<void> {
+  const isLeftover = (name: string): boolean =>
+    name.startsWith(PART) || name.startsWith(`${LOCK}.`) || (name.startsWith(BEGUN) && state !== 'resume');
+  clearMark(
+    markFolder,
+    name => isLeftover(name) || name === NAMES_FOLDER || (name === LINKS_FOLDER && state !== 'resume'),
+  );
+  mkdirSync(below(markFolder, LINKS_FOLDER), { recursive: true, mode: 0o700 });
+  const fields = { restore: 1, snapshot, source: sourceId, under: escapePath(under), ownsFolder, ...(was && { was }) };
+  await writeDurable(`${markFolder}/mark`, `${JSON.stringify(fields, null, 2)}\n`);
+}
+
+const isOurs = (name: string): boolean =>
+  name === 'mark' ||
+  name === LINKS_FOLDER ||
+  name === NAMES_FOLDER ||
+  [PART, BEGUN, `${LOCK}.`].some(begin => name.startsWith(begin));
+
+/** Removes what a restore has made there, and nothing that was moved there: by others, who may be in it still. */
+function clearMark(markFolder: Buffer, isToGo: (name: string) => boolean): void {
+  for (const name of readdirSync(markFolder)) {
+    if (!isToGo(name)) continue;
+    const place = below(markFolder, name);
+    const isFolder = lstatSync(place).isDirectory();
+    if (!isFolder) unlinkSync(place);
+    else if (name === LINKS_FOLDER || name === NAMES_FOLDER) rmSync(place, { recursive: true, force: true });
+  }
+}
+
+/** The folder of the mark: made, or found and ours. */
+function openMark(target: string, folder: HeldFolder): HeldFolder & { readonly isNew: boolean } {
+  const place = below(folder.path, MARK_FOLDER);
+  const isNew = madeFolder(place);
+  // A symlink to a folder would lead our writes elsewhere.
+  if (!lstatSync(place).isDirectory()) throw strangeMark(target, 'is not a folder');
+  const mark = canHold() ? holdFolder(place, { follow: false }) : namedFolder(place);
+  const probe = below(mark.path, NAMES_FOLDER);
+  rmSync(probe, { recursive: true, force: true });
+  mkdirSync(probe, { mode: 0o700 });
+  // As a folder that was made just now: many file systems of sticks and shares know no owner, and no mode.
+  const [there, own] = [lstatSync(mark.path), lstatSync(probe)];
+  rmdirSync(probe);
+  if (there.uid === own.uid && (there.mode & 0o777) === (own.mode & 0o777)) return { ...mark, isNew };
+  mark.release();
+  throw strangeMark(target, 'belongs to somebody else, or is open to others');
+}
+
+const strangeMark = (target: string, why: string): ClusterError =>
+  notFolder(target, `${MARK_FOLDER} in it, where a restore keeps what is unfinished, ${why}; remove it`);
+
+function madeFolder(place: Buffer): boolean {
+  try {
+    mkdirSync(place, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Another restore may have begun there, or left what is its own. */
+function removeIfEmpty(place: Buffer): void {
+  try {
+    rmdirSync(place);
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR'].includes(errorCode(error))) throw error;
+  }
+}
+
+function lockTarget(target: string, markFolder: Buffer): Lock {
+  try {
+    return takeLock(`${markFolder}/${LOCK}`);
+  } catch (error) {
+    // Its folder went away under our hands when the other one ended.
+    const isGone = errorCode(error) === 'ENOENT';
+    if (!(error instanceof StateLocked) && !isGone) throw error;
+    const who = isGone
+      ? 'a restore ended at this moment'
+      : `a restore is at work, the process ${(error as StateLocked).pid}`;
     throw new ClusterError(
-      'TARGET_NOT_FOLDER',
-      `${MARK_FOLDER} in ${request.target} is not a folder. Nothing was changed: remove it.`,
-      {
-        blame: 'operator',
-      },
+      'TARGET_IN_USE',
+      `in the target ${target} ${who}. Nothing was changed: wait until it has ended, or stop it, and run the command again, ` +
+        'or restore into another folder.',
+      { blame: 'operator', cause: error },
     );
   }
-  const isLeftover = (name: string): boolean => name.startsWith(PART) || (name.startsWith(BEGUN) && state !== 'resume');
-  for (const name of readdirSync(markFolder)) if (isLeftover(name)) rmSync(below(markFolder, name), { force: true });
-  rmSync(below(markFolder, NAMES_FOLDER), { recursive: true, force: true });
-  if (state !== 'resume') rmSync(below(markFolder, LINKS_FOLDER), { recursive: true, force: true });
-  mkdirSync(below(markFolder, LINKS_FOLDER), { recursive: true, mode: 0o700 });
-  const { snapshot, sourceId, under } = request.mark;
-  const text = JSON.stringify(
-    { restore: 1, snapshot, source: sourceId, under: escapePath(under), ownsFolder },
-    null,
-    2,
+}
+
+/** Nobody else may write there now. @returns what it had before; `undefined` when it cannot be had */
+function takeOver({ path, self }: HeldFolder): FolderRights | undefined {
+  const { uid, gid, mode } = lstatSync(path);
+  try {
+    if (uid !== 0) chownSync(self, 0, 0);
+    chmodSync(self, 0o700);
+  } catch (error) {
+    // A file system without owners: there it stays as it is, and as it would be left.
+    if (errorCode(error) === 'EPERM' || errorCode(error) === 'ENOTSUP') return undefined;
+    throw error;
+  }
+  return { uid, gid, mode: mode & 0o7777 };
+}
+
+function giveTo({ path, self }: HeldFolder, { uid, gid, mode }: FolderRights): void {
+  const there = lstatSync(path);
+  if (there.uid !== uid || there.gid !== gid) chownSync(self, uid, gid);
+  chmodSync(self, mode);
+}
+
+/** What a person named is no folder, or none that the caller may use. */
+const NO_TARGET: Readonly<Record<string, string>> = {
+  ENOTDIR: 'something above it is no folder',
+  ENOENT: 'a folder above it went away, or a symlink above it leads nowhere',
+  EEXIST: 'a symlink that leads nowhere stands there',
+  EACCES: 'you may not',
+  EROFS: 'its file system is read-only',
+  ELOOP: 'its symlinks lead in a circle',
+  ENAMETOOLONG: 'its name is too long',
+};
+
+function clearly<T>(target: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const why = error instanceof ClusterError ? undefined : NO_TARGET[errorCode(error)];
+    throw why === undefined ? error : notFolder(target, why, error);
+  }
+}
+
+const notFolder = (target: string, why: string, cause?: unknown): ClusterError =>
+  new ClusterError(
+    'TARGET_NOT_FOLDER',
+    `the target ${target} is not a folder that can be restored to: ${why}. Nothing was changed.`,
+    { blame: 'operator', cause },
   );
-  await writeDurable(`${request.target}/${MARK_FOLDER}/mark`, `${text}\n`);
-  return { folder, state, ownsFolder, isNew: !exists };
-}
 
-export function removeMark({ folder }: RestoreTarget): void {
-  rmSync(below(folder, MARK_FOLDER), { recursive: true, force: true });
-}
+const openToOthers = (target: string, open: Buffer): ClusterError =>
+  new ClusterError(
+    'TARGET_OPEN_TO_OTHERS',
+    `the target ${target} is not restored to as root: others may write into ${escapePath(open)}, and on this system could lead root ` +
+      'elsewhere. Nothing was changed: restore into a folder that only root may write, and move what comes.',
+    { blame: 'operator' },
+  );
 
-/** Where unfinished file number `number` lies. */
-export const partPath = (folder: Buffer, number: number): Buffer => below(folder, `${MARK_FOLDER}/${PART}${number}`);
+/** Where an unfinished file lies; `name` is no other's. */
+export const partPath = (markFolder: Buffer, name: string): Buffer => below(markFolder, `${PART}${name}`);
 
 /** Where what has come of a large blob lies, also between two runs. */
-export const begunPath = (folder: Buffer, blob: BlobId): Buffer => below(folder, `${MARK_FOLDER}/${BEGUN}${blob}`);
+export const begunPath = (markFolder: Buffer, blob: BlobId): Buffer => below(markFolder, `${BEGUN}${blob}`);
 
 /** Where names are tried: there only while one is. */
-export const namesFolder = (folder: Buffer): Buffer => below(folder, `${MARK_FOLDER}/${NAMES_FOLDER}`);
+export const namesFolder = (markFolder: Buffer): Buffer => below(markFolder, NAMES_FOLDER);
 
 /** One name of a hard-linked file: its group and its content, for only equal content may be linked. */
-export const linkAnchor = (folder: Buffer, link: string, blob: string): Buffer =>
-  below(folder, `${MARK_FOLDER}/${LINKS_FOLDER}/${link}-${blob.slice(0, 32)}`);
-
-/** `path` (bytes or ASCII) below `folder`; the folder itself for an empty path. */
-export function below(folder: Buffer, path: Buffer | string): Buffer {
-  return path.length === 0
-    ? folder
-    : Buffer.concat([folder, SEPARATOR, typeof path === 'string' ? Buffer.from(path) : path]);
-}
-
-const SEPARATOR = Buffer.from('/');
+export const linkAnchor = (markFolder: Buffer, link: string, blob: string): Buffer =>
+  below(markFolder, `${LINKS_FOLDER}/${link}-${blob.slice(0, 32)}`);
 
 /** Of the unfinished restore whose mark a folder carries, as strings that its writer vouches for, if it was ours. */
 export function unfinishedIn(target: string): Omit<FoundMark, 'same'> | undefined {
-  return statSync(target, { throwIfNoEntry: false })?.isDirectory() ? readMark(target) : undefined;
+  return clearly(target, () =>
+    statSync(target, { throwIfNoEntry: false })?.isDirectory() ? readMark(Buffer.from(target)) : undefined,
+  );
 }
 
 interface FoundMark {
@@ -163,12 +371,13 @@ interface FoundMark {
   /** Escaped. */
   readonly under: string;
   readonly ownsFolder: boolean;
+  readonly was: FolderRights | undefined;
   same(mark: RestoreMark): boolean;
 }
 
 /** `undefined`: no mark, or none that a restore has finished writing. */
-function readMark(target: string): FoundMark | undefined {
-  const bytes = readIfThere(`${target}/${MARK_FOLDER}/mark`);
+function readMark(folder: Buffer): FoundMark | undefined {
+  const bytes = readIfThere(`${folder}/${MARK_FOLDER}/mark`);
   if (bytes === undefined) return undefined;
   const fields = parseMark(bytes.toString());
   const snapshot = String(fields.snapshot);
@@ -181,6 +390,7 @@ function readMark(target: string): FoundMark | undefined {
     sourceId,
     under,
     ownsFolder: fields.ownsFolder === true,
+    was: rightsFrom(fields.was),
     same: mark => snapshot === mark.snapshot && sourceId === mark.sourceId && under === escapePath(mark.under),
   };
 }
@@ -193,4 +403,11 @@ function parseMark(text: string): Record<string, unknown> {
     // Not JSON: not a mark of ours, and so the mark of another restore.
     return {};
   }
+}
+
+function rightsFrom(value: unknown): FolderRights | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { uid, gid, mode } = value as Partial<FolderRights>;
+  if (uid === undefined || gid === undefined || mode === undefined) return undefined;
+  return [uid, gid, mode].every(number => Number.isSafeInteger(number) && number >= 0) ? { uid, gid, mode } : undefined;
 }

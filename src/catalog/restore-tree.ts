@@ -7,8 +7,9 @@
  *   2. Symlinks, and behind each folder's last entry the folder's owner, attributes, mode and time: so deepest first, and
  *      only when nothing more is written into it.
  *
- * `verify` adds a third, which reads everything back. No symlink of ours exists while files are written, each parent is
- * looked at before each write, and every name is checked (restore-names.ts): nothing is ever written outside the target.
+ * `verify` adds a third, which reads everything back. No symlink of ours exists while files are written, no
+ * folder is reached through one of somebody else's (restore-places.ts), and every name is checked (restore-names.ts): nothing is
+ * ever written outside the target.
  *
  * What cannot be restored is told and does not stop the rest; a target that cannot be written any more does. Either way
  * the mark stays when running the same restore again would help.
@@ -21,12 +22,15 @@ import { PlacedEntries } from './placed-entries.js';
 import { readBack } from './read-back.js';
 import { Rehearsal } from './rehearse.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from './restore-content.js';
-import { FileWriter, messageOf, rethrow, throwIfStopping, type WantedFile } from './restore-files.js';
+import { messageOf, rethrow } from './restore-failure.js';
+import { FileWriter } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
 import { RestoreFolders } from './restore-folders.js';
 import { foldsNames } from './restore-folding.js';
 import type { OpenFolder } from './restore-names.js';
+import type { WantedFile } from './restore-outcome.js';
 import { RestoreParts } from './restore-parts.js';
+import { canHold, holdFolder, namedFolder, RestorePlaces } from './restore-places.js';
 import { restoreSymlink } from './restore-symlink.js';
 import {
   type RestoreProblem,
@@ -36,13 +40,11 @@ import {
   UNMAKEABLE,
 } from './restore-tally.js';
 import {
-  below,
   type ExistingFiles,
   lookAtTarget,
-  prepareTarget,
+  openTarget,
   type RestoreMark,
   type RestoreTarget,
-  removeMark,
 } from './restore-target.js';
 
 export interface RestoreRequest {
@@ -65,37 +67,75 @@ export interface RestoreRequest {
 /** Parcels in the making: enough to hide the latency of fetching, few enough to stay small in memory. */
 const PARCELS_AT_ONCE = 4;
 
-/** @throws ClusterError TARGET_NOT_EMPTY, TARGET_NOT_FOLDER, RESTORE_STOPPED; what `entries` and `content` throw; the abort's reason */
+/** @throws ClusterError TARGET_…, RESTORE_STOPPED; what `entries` and `content` throw; the abort's reason */
 export async function restoreTree(request: RestoreRequest): Promise<RestoreReport> {
-  const look = lookAtTarget(request);
-  if (request.dryRun) return new Restore(request, { ...look, isNew: !look.exists }).rehearse();
-  return new Restore(request, await prepareTarget(request)).run();
+  if (request.dryRun) return rehearse(request);
+  const target = await openTarget(request);
+  const places = new RestorePlaces(target.folder);
+  try {
+    return await new Restore(request, target, places).run();
+  } catch (error) {
+    target.giveBack();
+    throw error;
+  } finally {
+    places.release();
+    target.release();
+  }
+}
+
+/** The first pass with its hands tied. */
+async function rehearse(request: RestoreRequest): Promise<RestoreReport> {
+  const { target, mark, entries, existing, signal } = request;
+  const { exists, state } = lookAtTarget(request);
+  const tally = new RestoreTally(request);
+  const folder = exists
+    ? canHold()
+      ? holdFolder(target, { follow: true })
+      : namedFolder(Buffer.from(target))
+    : undefined;
+  const places = folder && new RestorePlaces(folder);
+  const rehearsal = new Rehearsal({ existing, state, places });
+  // A rehearsal writes nothing that could show which names are one.
+  const placed = new PlacedEntries({ entries, under: mark.under, namesTriedIn: undefined, tally, signal });
+  try {
+    for await (const { entry, path } of placed.each({ report: true })) {
+      if (path.length === 0) continue;
+      const rehearsed = rehearsal.next(entry, path);
+      if (rehearsed.act === 'fail') tally.fail(entry.path, rehearsed.because, { retry: false });
+      else if (rehearsed.act === 'keep') tally.count('kept');
+      else if (rehearsed.act === 'write') {
+        if (entry.kind === 'file') tally.countFile(rehearsed.bytes);
+        else tally.count(entry.kind === 'directory' ? 'folders' : 'symlinks');
+      }
+    }
+    return tally.report;
+  } finally {
+    places?.release();
+    folder?.release();
+  }
 }
 
 class Restore {
   readonly #request: RestoreRequest;
   readonly #target: RestoreTarget;
-  readonly #folder: Buffer;
+  readonly #places: RestorePlaces;
   readonly #parts: RestoreParts;
   readonly #tally: RestoreTally;
   readonly #folders: RestoreFolders;
   readonly #placed: PlacedEntries;
 
-  constructor(request: RestoreRequest, target: RestoreTarget) {
-    const { folder } = target;
+  constructor(request: RestoreRequest, target: RestoreTarget, places: RestorePlaces) {
     const { entries, mark, existing, signal } = request;
     this.#request = request;
     this.#target = target;
-    this.#folder = folder;
-    this.#parts = new RestoreParts(folder);
+    this.#places = places;
+    this.#parts = new RestoreParts(target, places);
     this.#tally = new RestoreTally(request);
-    this.#folders = new RestoreFolders({ target, existing, parts: this.#parts, tally: this.#tally });
+    this.#folders = new RestoreFolders({ target, places, existing, parts: this.#parts, tally: this.#tally });
     this.#placed = new PlacedEntries({
       entries,
       under: mark.under,
-      folder,
-      // A rehearsal writes nothing that could show it.
-      foldsNames: !request.dryRun && foldsNames(folder),
+      namesTriedIn: foldsNames(target.markFolder) ? target.markFolder : undefined,
       tally: this.#tally,
       signal,
     });
@@ -106,30 +146,14 @@ class Restore {
     const root = await this.#writeDurably();
     if (verify) await this.#verifyAll();
     // Its removal changes the target's time, so the target itself comes last.
-    if (!this.#tally.isResumable) removeMark(this.#target);
+    if (!this.#tally.isResumable) this.#target.removeMark();
     this.#folders.closeTarget(root);
-    return this.#tally.report;
-  }
-
-  /** The first pass with its hands tied. */
-  async rehearse(): Promise<RestoreReport> {
-    const rehearsal = new Rehearsal(this.#request.existing);
-    for await (const { entry, path } of this.#placed.each({ report: true })) {
-      if (path.length === 0) continue;
-      const rehearsed = rehearsal.next(entry, below(this.#folder, path));
-      if (rehearsed.act === 'fail') this.#tally.fail(entry.path, rehearsed.because, { retry: false });
-      else if (rehearsed.act === 'keep') this.#tally.count('kept');
-      else if (rehearsed.act === 'write') {
-        if (entry.kind === 'file') this.#tally.countFile(rehearsed.bytes);
-        else this.#tally.count(entry.kind === 'directory' ? 'folders' : 'symlinks');
-      }
-    }
     return this.#tally.report;
   }
 
   /** All of it, on disk before the mark goes. Gives the entry of the target itself, which is closed last. */
   async #writeDurably(): Promise<PlacedEntry | undefined> {
-    const flush = new RestoreFlush(this.#folder);
+    const flush = new RestoreFlush(this.#target.folder.path);
     try {
       await this.#writeFoldersAndFiles(flush);
       this.#tally.begin('finish');
@@ -149,9 +173,11 @@ class Restore {
     const { signal } = stop;
     const undo = abortWith(stop, [this.#request.signal]);
     const writer = new FileWriter({
-      folder: this.#folder,
+      places: this.#places,
+      markFolder: this.#target.markFolder,
       existing: this.#request.existing,
       isResume: this.#target.state === 'resume',
+      ownsFolder: this.#target.ownsFolder,
       content: this.#request.content,
       parts: this.#parts,
       flush,
@@ -221,7 +247,8 @@ class Restore {
   #makeSymlink(entry: Entry, path: Buffer): void {
     this.#tally.guarded(entry, () => {
       const { existing } = this.#request;
-      const { kind, faults } = restoreSymlink(entry, { path, target: this.#target, existing, parts: this.#parts });
+      const [places, parts, { state }] = [this.#places, this.#parts, this.#target];
+      const { kind, faults } = restoreSymlink(entry, { path, places, state, existing, parts });
       this.#tally.count(kind === 'made' ? 'symlinks' : 'kept');
       this.#tally.faults(entry, faults);
     });
@@ -234,10 +261,10 @@ class Restore {
     const { signal } = this.#request;
     for await (const { entry, path, isStandIn } of this.#placed.each({ report: false })) {
       if (path.length === 0 || isStandIn || this.#tally.hasFailed(entry.path)) continue;
-      const place = below(this.#folder, path);
       const onRead = (bytes: number) => this.#tally.moved(bytes);
-      const fault = await readBack(entry, { place, signal, onRead }).catch(error => {
-        throwIfStopping(error);
+      const fault = await readBack(entry, { path, places: this.#places, signal, onRead }).catch(error => {
+        signal.throwIfAborted();
+        // Nothing is written any more: what cannot be read is the fault of this one.
         return messageOf(error);
       });
       if (fault === undefined) this.#tally.count('verified');

@@ -2,7 +2,6 @@
 import { Command } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
 import { ClusterError } from '../core/fault.js';
-import { hexOf } from '../core/ids.js';
 import type { Service } from '../daemon/service.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -16,7 +15,9 @@ const NAMES_TIME = /^[^@:]*@\d{4}-/;
 
 export const dumpCommand = (run: Run): Command =>
   new Command('dump')
-    .description('the bytes of one file, to stdout')
+    .description(
+      'the bytes of one file, to stdout, when all of them are verified; until then they are kept in memory, from 8 MiB on in TMPDIR',
+    )
     .argument('<source:path>', SPEC_HELP)
     .action(run(dump));
 
@@ -39,29 +40,25 @@ async function dump(context: Context, spec: string): Promise<ExitCode> {
   const { blob, size } = found.entry;
   if (blob === undefined || size === 0) return EXIT.ok;
   // Not before it is needed: every other command starts without it.
-  const { createHasher } = await import('../core/hash.js');
-  const hasher = createHasher();
-  let printed = 0;
-  let seen = 0;
-  for await (const frame of service.content({ parcel: found.parcel, blobs: [blob] }, context.signal)) {
-    if (frame.kind === 'start') seen = 0;
-    else if (frame.kind === 'waiting') context.note(`waiting for ${frame.hosts.join(' or ')}, gone just now`);
-    else if (frame.kind === 'unavailable') {
-      const hosts = frame.hosts.length === 0 ? '' : `; switch on: ${frame.hosts.join(', ')}`;
-      throw new ClusterError('UNREACHABLE', `${name}: ${frame.because}${hosts}${soFar(printed)}`, { blame: 'passing' });
-    } else if (frame.kind === 'data') {
-      // Its first holder went away, and another one begins anew: what was printed is not printed again.
-      const fresh = frame.data.subarray(Math.max(0, printed - seen));
-      seen += frame.data.length;
-      if (fresh.length === 0) continue;
-      hasher.update(fresh);
-      printed += fresh.length;
-      // The frame's memory is used again.
-      await context.write(Buffer.from(fresh));
+  const { HeldBack } = await import('./held-back.js');
+  const held = new HeldBack(blob, size);
+  try {
+    for await (const frame of service.content({ parcel: found.parcel, blobs: [blob] }, context.signal)) {
+      if (frame.kind === 'start') held.begin();
+      else if (frame.kind === 'data') await held.add(frame.data);
+      else if (frame.kind === 'waiting') context.note(`waiting for ${frame.hosts.join(' or ')}, gone just now`);
+      else if (frame.kind === 'unavailable') {
+        const hosts = frame.hosts.length === 0 ? '' : `; switch on: ${frame.hosts.join(', ')}`;
+        throw new ClusterError('UNREACHABLE', `${name}: ${frame.because}${hosts}`, { blame: 'passing' });
+      } else if (held.end()) {
+        for await (const bytes of held.bytes()) await context.write(bytes);
+        return EXIT.ok;
+      }
     }
+  } finally {
+    await held.close();
   }
-  if (hexOf(hasher.digest()) === blob) return EXIT.ok;
-  throw new ClusterError('CONTENT_WRONG', `${name}: what was printed is not what was backed up${soFar(printed)}`, {
+  throw new ClusterError('CONTENT_WRONG', `${name}: what came is not what was backed up. Nothing was printed`, {
     blame: 'passing',
   });
 }
@@ -79,5 +76,3 @@ async function entryAt(
   if (lacking === undefined) return undefined;
   throw new ClusterError('UNREACHABLE', `${name} may be in ${lacking}`, { blame: 'passing' });
 }
-
-const soFar = (printed: number): string => (printed === 0 ? '' : `; ${printed} bytes were printed: throw them away`);

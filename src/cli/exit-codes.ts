@@ -44,8 +44,10 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   STORES_OF_SEVERAL: EXIT.usage,
   STORE_UNREADABLE: EXIT.usage,
   TARGET_IN_STORE: EXIT.usage,
+  TARGET_IN_USE: EXIT.usage,
   TARGET_NOT_EMPTY: EXIT.usage,
   TARGET_NOT_FOLDER: EXIT.usage,
+  TARGET_OPEN_TO_OTHERS: EXIT.usage,
   TOKEN_DAMAGED: EXIT.usage,
   TOKEN_TOO_NEW: EXIT.usage,
 

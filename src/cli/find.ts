@@ -37,23 +37,33 @@ async function find(context: Context, pattern: string, { source, all, ignoreCase
   let code: ExitCode = EXIT.ok;
   for (const { source: name, sourceId, id } of snapshots) {
     const request = { sourceId, snapshot: id, under: Buffer.alloc(0) };
-    for await (const item of service.entries(request, context.signal)) {
-      if ('lacking' in item) {
-        code = EXIT.incomplete;
-        tellLacking(context, item);
-        continue;
+    try {
+      for await (const item of service.entries(request, context.signal)) {
+        if ('lacking' in item) {
+          code = EXIT.incomplete;
+          tellLacking(context, item);
+          continue;
+        }
+        const { entry } = item;
+        if (entry.path.length === 0 || !isMatch(entry.path)) continue;
+        found += 1;
+        if (context.json)
+          await context.record({ ...entryRecord(entry), message_type: 'match', source: name, snapshot: id });
+        else await context.print(`${name}@${shortId(id)}:${escapePath(entry.path)}`);
       }
-      const { entry } = item;
-      if (entry.path.length === 0 || !isMatch(entry.path)) continue;
-      found += 1;
-      if (context.json)
-        await context.record({ ...entryRecord(entry), message_type: 'match', source: name, snapshot: id });
-      else await context.print(`${name}@${shortId(id)}:${escapePath(entry.path)}`);
+    } catch (error) {
+      if (!(error instanceof Error) || !('code' in error) || !UNREADABLE.has(error.code)) throw error;
+      // The others may have it.
+      code = EXIT.incomplete;
+      context.note(`not looked into: ${name}@${shortId(id)}: ${error.message}`);
     }
   }
   if (found === 0) context.note('nothing found');
   return code;
 }
+
+/** The snapshot itself can be had from nobody who is up, or is no snapshot, or went just now. */
+const UNREADABLE: ReadonlySet<unknown> = new Set(['OBJECT_MISSING', 'MALFORMED_OBJECT', 'SNAPSHOT_UNKNOWN']);
 
 function newestOfEach(newestFirst: readonly SnapshotReport[]): SnapshotReport[] {
   const seen = new Set<string>();

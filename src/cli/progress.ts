@@ -11,6 +11,8 @@ export interface ProgressStep {
   readonly phase: string;
   readonly count: number;
   readonly bytes: number;
+  /** Done without any work: they say nothing of how long the rest takes. Default: 0. */
+  readonly keptBytes?: number;
 }
 
 export interface ProgressTotal {
@@ -59,7 +61,7 @@ export class Progress {
     return progress;
   }
 
-  step({ phase, count, bytes }: ProgressStep): void {
+  step({ phase, count, bytes: workedBytes, keptBytes = 0 }: ProgressStep): void {
     const nowMs = performance.now();
     if (phase !== this.#phase) {
       this.#phase = phase;
@@ -69,7 +71,8 @@ export class Progress {
     if (nowMs - this.#shownMs < intervalMs) return;
     this.#shownMs = nowMs;
     const seconds = Math.max((nowMs - this.#startMs) / 1000, 0.001);
-    const rate = bytes / seconds;
+    const rate = workedBytes / seconds;
+    const bytes = workedBytes + keptBytes;
     const leftMs = rate > 0 ? Math.max(0, ((this.#total.bytes - bytes) / rate) * 1000) : 0;
     const { what } = this.#total;
     const shown = `${count}/${this.#total.count} ${what}, ${sizeText(bytes)}`;

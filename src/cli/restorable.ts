@@ -8,7 +8,8 @@ export interface Restorable extends Pick<RestoreRequest, 'entries' | 'content'> 
   /** As people name it. */
   readonly source: string;
   readonly sourceId: SourceId;
-  readonly snapshot: { readonly id: ObjectId; readonly timeMs: number };
+  /** `partial`: something could not be read when it was taken. */
+  readonly snapshot: { readonly id: ObjectId; readonly timeMs: number; readonly partial: boolean };
   readonly under: Buffer;
   /** For the progress only. */
   readonly total: { readonly files: number; readonly bytes: number };

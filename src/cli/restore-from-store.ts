@@ -7,8 +7,10 @@ import { existsSync, realpathSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type BlobFault, contentFromDisks } from '../catalog/blob-content.js';
 import { lackingIn } from '../catalog/gap-text.js';
+import { readSnapshot } from '../catalog/read-object.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import { isNothing, shortfallOf } from '../catalog/shortfall.js';
+import { isPartial } from '../catalog/snapshot.js';
 import { walkReadable } from '../catalog/walk-readable.js';
 import { ClusterError } from '../core/fault.js';
 import type { BareStores } from '../store/bare-stores.js';
@@ -37,6 +39,7 @@ export async function restorableFrom(context: Context, from: RestoreFromStores):
     signal: context.signal,
     ...(from.dryRun && { onMissing: from.onMissing }),
   });
+  const partial = isPartial(await readSnapshot(stores.objects, snapshot.id));
   const shortfall = await tellIfLong(context, 'counting what of it is on these disks …', counting);
   if (!isNothing(shortfall)) {
     context.note(`of snapshot ${shortId(snapshot.id)} ${lackText(shortfall)}`);
@@ -46,7 +49,7 @@ export async function restorableFrom(context: Context, from: RestoreFromStores):
   return {
     source: source.name,
     sourceId: source.id,
-    snapshot,
+    snapshot: { ...snapshot, partial },
     under,
     total: shortfall,
     entries: signal => entriesOf(stores, found, signal),

@@ -32,7 +32,9 @@ const PROBLEMS_SHOWN = 20;
 
 export const restoreCommand = (run: Run): Command =>
   new Command('restore')
-    .description('write a snapshot, or a part of it, into a folder; exit code 3 when not all of it could be restored')
+    .description(
+      'write a snapshot, or a part of it, into a folder; exit code 3 when not all of it could be restored. That a partial snapshot lacks something is told, and is no failure of the restore',
+    )
     .argument('[source]', `${SPEC_HELP}; ${SPEC_ON_STORES}`)
     .requiredOption('--target <dir>', 'an absent or empty folder, or one where this same restore was interrupted')
     .option(...FROM_STORE)
@@ -51,6 +53,7 @@ async function restore(context: Context, spec: string | undefined, options: Rest
   const problems = new Problems(context);
   try {
     const restorable = await restorableOf(context, { spec, options, problems });
+    tellPartial(context, restorable);
     const report = await write(context, { restorable, options, problems });
     problems.tell();
     await tell(context, { restorable, report, options });
@@ -82,16 +85,18 @@ async function restorableOf(
     });
   }
   const { overwrite = false } = options;
-  return fromService(context, { spec: needSpec(spec), target, overwrite });
+  return fromService(context, { spec: needSpec(spec), target, overwrite, dryRun });
 }
 
 interface Named {
   readonly spec: string;
   readonly target: string;
   readonly overwrite: boolean;
+  readonly dryRun: boolean;
 }
 
 async function fromService(context: Context, named: Named): Promise<Restorable> {
+  const { dryRun } = named;
   const service = context.service();
   const { signal } = context;
   const resolved = (await unfinished(context, named)) ?? (await service.resolve({ spec: named.spec }, signal));
@@ -108,7 +113,8 @@ async function fromService(context: Context, named: Named): Promise<Restorable> 
     entries: passSignal => service.entries(request, passSignal),
     content: (asked, askSignal) => service.content(asked, askSignal),
     advice: 'What failed may come later: run the same command again, and only that is fetched.',
-    isShort: false,
+    // What no store has that is up. The origin may give it all the same, from its live files, if they have not changed.
+    isShort: dryRun && resolved.unreachable !== undefined,
   };
 }
 
@@ -138,6 +144,12 @@ async function unfinished(context: Context, { spec, target, overwrite }: Named):
   return resolved;
 }
 
+function tellPartial(context: Context, { snapshot }: Restorable): void {
+  if (!snapshot.partial) return;
+  const id = shortId(snapshot.id);
+  context.note(`snapshot ${id} is partial: what could not be read when it was taken is as it was before, or left out`);
+}
+
 const NAMES_SNAPSHOT = /^[^:]*@/;
 
 async function write(
@@ -162,7 +174,7 @@ async function write(
       verify: options.verify === true,
       signal: context.signal,
       onProblem: problem => problems.add(problem),
-      onProgress: ({ phase, files, bytes }) => progress.step({ phase, count: files, bytes }),
+      onProgress: ({ phase, files, bytes, keptBytes }) => progress.step({ phase, count: files, bytes, keptBytes }),
       onWaiting: hosts => progress.wait(hosts),
     });
   } finally {
@@ -239,13 +251,14 @@ async function tell(
   }: { readonly restorable: Restorable; readonly report: RestoreReport; readonly options: RestoreOptions },
 ): Promise<void> {
   const { snapshot, source, under, advice } = restorable;
-  const { files, bytes, folders, symlinks, kept, failed, notSet, verified, resumable } = report;
+  const { files, bytes, folders, symlinks, kept, failed, notSet, verified, stale, resumable } = report;
   if (context.json) {
     return context.record({
       message_type: 'restore',
       source,
       snapshot: snapshot.id,
       time: timeRecord(snapshot.timeMs),
+      partial: snapshot.partial,
       path: escapePath(under),
       target: options.target,
       dry_run: options.dryRun === true,
@@ -257,6 +270,7 @@ async function tell(
       failed,
       not_set: notSet,
       verified,
+      stale,
       resumable,
     });
   }
@@ -274,5 +288,9 @@ async function tell(
   if (failed > 0) context.note(`${countText(failed, 'entry').replace(/ys$/, 'ies')} could not be restored`);
   if (notSet > 0)
     context.note(`${countText(notSet, 'thing')} could not be set as ${notSet === 1 ? 'it was' : 'they were'}`);
+  if (stale > 0) {
+    const [entries, are] = stale === 1 ? ['entry', 'is'] : ['entries', 'are'];
+    context.note(`${stale} ${entries} of the snapshot ${are} older than it: what could not be read when it was taken`);
+  }
   if (resumable) context.note(advice);
 }

@@ -273,7 +273,7 @@ export class Answers implements Service {
   async resolve({ spec }: { readonly spec: string }, signal: AbortSignal): Promise<Resolved> {
     const parsed = parseSourceSpec(spec);
     const source = this.#names.named(nameIn(parsed));
-    const { listed, newer, unreachable } = await this.#snapshots.choose(source, parsed.snapshot, signal);
+    const { listed, newer, unreachable } = await this.#snapshots.choose(source, parsed.snapshot, signal, parsed.path);
     await this.#snapshots.needPath(source, listed.id, parsed);
     this.#rememberResolved(source, listed.id);
     return {

@@ -35,7 +35,10 @@ import type { Roster } from './roster.js';
 
 /** Those who are busy are asked again when the first of them said, after all others; but not more often than this. */
 const BUSY_TRIES_MAX = 20;
-/** Every holder is asked so often before a blob is called unavailable: connections break and come back. */
+/**
+ * Every holder is asked so often before a blob is called unavailable: connections break and come back. Once, when each has answered
+ * that it has not got it: what nobody has would else cost a rest for each parcel of it.
+ */
 const ROUNDS = 2;
 /** … and while one is away that was connected just now, so often: that is a minute of rests, and one that comes and goes is no help. */
 const ROUNDS_MAX = 6;
@@ -165,21 +168,29 @@ export class BlobSource {
     const sessions = open.size > 1 ? (this.#sessions.pop() ?? new FetchSessions(this.#net)) : undefined;
     const ask: Ask = (peer, request) =>
       sessions === undefined ? askFetch(this.#net, peer, request, { signal }) : sessions.ask(peer, request, signal);
-    const asking: Asking = { parcel, open, ask, begun: this.#begunBefore(parcel, open, received) };
-    const isEnough = (round: number): boolean =>
-      open.size === 0 || (round >= ROUNDS && (round >= ROUNDS_MAX || this.#awaited(parcel, { origin }).length === 0));
+    const asking: Asking = { parcel, open, ask, begun: this.#begunBefore(parcel, open, received), hasFailed: false };
+    const isEnough = (round: number): boolean => {
+      if (round === 0 || open.size === 0) return open.size === 0;
+      if (round < ROUNDS && asking.hasFailed) return false;
+      return round >= ROUNDS_MAX || this.#awaited(parcel, { origin }).length === 0;
+    };
     let isReadOut = false;
     try {
       for (let round = 0; !isEnough(round); round += 1) {
+        asking.hasFailed = false;
         if (round > 0) {
           const hosts = this.#awaited(parcel, { origin });
           if (hosts.length > 0) yield { kind: 'waiting', hosts: this.#namesOf(hosts) };
           await pause(Math.min(ROUND_REST_MS * 2 ** (round - 1), ROUND_REST_MS_MAX), signal);
         }
         let ranks = this.#ranksFor(parcel, { origin });
-        for (let tries = 0; tries < BUSY_TRIES_MAX && open.size > 0; tries += 1) {
+        for (let tries = 1; open.size > 0; tries += 1) {
           const busy = yield* this.#fromRanks(ranks, asking, signal);
           if (busy.size === 0) break;
+          if (tries === BUSY_TRIES_MAX) {
+            asking.hasFailed = true;
+            break;
+          }
           await pause(Math.min(...busy.values()), signal);
           ranks = [new Set(busy.keys())];
         }
@@ -228,6 +239,7 @@ export class BlobSource {
       // The next holder may do better.
       if (!(error instanceof ClusterError)) throw error;
       this.#givers.failed(peer);
+      asking.hasFailed = true;
       this.#log.warn(
         { code: 'HOLDER_FAILED', parcel: asking.parcel, peer, err: error },
         'a holder could not give a parcel for a restore',
@@ -394,6 +406,8 @@ interface Asking {
   readonly open: Set<BlobId>;
   readonly ask: Ask;
   begun: Begun | undefined;
+  /** In this round somebody had an error, or stayed busy: asked again, it may give what it has. */
+  hasFailed: boolean;
 }
 
 /** A blob whose bytes were passed on up to some place, by one peer or by several. */

@@ -11,7 +11,7 @@ import { type ChosenSnapshot, chooseSnapshot, type SourceSpec, type WantedSnapsh
 import { findEntry } from '../catalog/walk.js';
 import { walkReadable } from '../catalog/walk-readable.js';
 import { ClusterError } from '../core/fault.js';
-import { type ObjectId, type SourceId, splitSourceId } from '../core/ids.js';
+import { type HostId, type ObjectId, type ParcelId, type SourceId, splitSourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import { isProtected, type Protections, type Reach } from './protection.js';
@@ -81,11 +81,16 @@ export class NamedSnapshots {
     );
   }
 
-  /** The snapshot that a spec names. `latest` is the newest of which every parcel has a copy on a host that is up. */
+  /**
+   * The snapshot that a spec names. `latest` is the newest of which every parcel has a copy on a host that is up.
+   *
+   * @param under what is unreachable is counted at and below this path; default: all
+   */
   async choose(
     source: SourceId,
     spec: WantedSnapshot,
     signal: AbortSignal,
+    under?: Buffer,
   ): Promise<{ listed: ListedSnapshot; newer?: NonNullable<Resolved['newer']>; unreachable?: Unreachable }> {
     const newest = this.newest(source);
     const snapshots = this.listed(source);
@@ -93,7 +98,9 @@ export class NamedSnapshots {
       const choice = chooseSnapshot(spec, spec.kind === 'id' ? [...snapshots, ...this.held(source)] : snapshots);
       if (choice.kind !== 'chosen') throw notChosen(this.#of.names.nameOf(source), spec, choice);
       const listed = choice.snapshot;
-      const reach = await this.#of.protections.reach(listed, signal);
+      const whole = await this.#of.protections.reach(listed, signal);
+      const isPart = whole.parcels > 0 && under !== undefined && under.length > 0;
+      const reach = isPart ? await this.#reachBelow(listed.id, under, signal) : whole;
       return reach.parcels === 0 ? { listed } : { listed, unreachable: this.#unreachable(reach) };
     }
     let newer: Reach | undefined;
@@ -113,6 +120,23 @@ export class NamedSnapshots {
       `no snapshot of ${this.#of.names.nameOf(source)} has a reachable copy of everything; ${advice}. To restore what there is, name the snapshot: ${this.#of.names.nameOf(source)}@${newest.id.slice(0, 8)}`,
       { blame: 'passing' },
     );
+  }
+
+  /** Of the files whose names can be read: what else there may be is told where they are listed. */
+  async #reachBelow(snapshot: ObjectId, under: Buffer, signal: AbortSignal): Promise<Reach> {
+    const { objects, protections } = this.#of;
+    const unreachable = new Set<ParcelId>();
+    const hosts = new Set<HostId>();
+    let bytes = 0;
+    for await (const item of walkReadable(objects, snapshot, { under, signal })) {
+      if (item.is !== 'entry' || item.entry.kind !== 'file' || item.entry.size === 0) continue;
+      const away = protections.away(item.parcel);
+      if (away === undefined) continue;
+      unreachable.add(item.parcel);
+      bytes += item.entry.size;
+      for (const host of away) hosts.add(host);
+    }
+    return { parcels: unreachable.size, bytes, hosts };
   }
 
   #unreachable({ parcels, bytes, hosts }: Reach): Unreachable {

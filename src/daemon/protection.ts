@@ -10,7 +10,7 @@
 import type { ListedSnapshot } from '../catalog/head.js';
 import { ObjectMissing, readPage, readSnapshot } from '../catalog/read-object.js';
 import { walkParcels } from '../catalog/walk.js';
-import type { HostId, ObjectId, SourceId } from '../core/ids.js';
+import type { HostId, ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { ObjectReader } from '../core/objects.js';
 
@@ -129,16 +129,22 @@ export class Protections {
     try {
       for await (const ref of walkParcels(this.#reader, id, signal === undefined ? {} : { signal })) {
         if (ref.bytes === 0) continue;
-        const holders = this.#known.holders(ref.id);
-        if (holders.some(({ host }) => this.#isReachable(host))) continue;
+        const away = this.away(ref.id);
+        if (away === undefined) continue;
         parcels += 1;
         bytes += ref.bytes;
-        for (const { host } of holders) hosts.add(host);
+        for (const host of away) hosts.add(host);
       }
     } catch (error) {
       if (!(error instanceof ObjectMissing)) throw error;
       parcels += 1;
     }
     return { parcels, bytes, hosts };
+  }
+
+  /** Who has a parcel that nobody who is up holds in a store; `undefined`: somebody does. */
+  away(parcel: ParcelId): readonly HostId[] | undefined {
+    const hosts = this.#known.holders(parcel).map(({ host }) => host);
+    return hosts.some(host => this.#isReachable(host)) ? undefined : hosts;
   }
 }

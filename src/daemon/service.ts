@@ -453,7 +453,7 @@ export interface Resolved {
   readonly under: Buffer;
   /** `latest` was asked for, and this newer one has parcels that nobody reachable holds. */
   readonly newer?: { readonly snapshot: SnapshotReport; readonly unreachable: Unreachable };
-  /** Of the resolved snapshot; only an explicit SNAPSHOT can have any. */
+  /** Of the resolved snapshot, at and below `under`; only an explicit SNAPSHOT can have any. */
   readonly unreachable?: Unreachable;
 }
 

@@ -48,8 +48,7 @@ export function takeLock(path: string): Lock {
   writeFileSync(mine, text, { mode: 0o600, flag: 'wx' });
   try {
     for (let tries = 0; tries < TRIES_MAX; tries++) {
-      // A hard link appears with its whole content at once, so nobody reads half a lock.
-      if (linked(mine, path)) return { release: () => release(path, text) };
+      if (put(mine, path, text)) return { release: () => release(path, text) };
       const found = readText(path);
       if (found === undefined) continue;
       const holder = parseHolder(found);
@@ -62,14 +61,30 @@ export function takeLock(path: string): Lock {
   throw new Error(`could not take ${path}: other processes took and released it ${TRIES_MAX} times meanwhile`);
 }
 
-function linked(from: string, to: string): boolean {
+/** What a file system answers that has no hard links: FAT, some network shares. */
+const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
+
+/** A hard link appears with its whole content at once, so nobody reads half a lock. False: there is one. */
+function put(mine: string, path: string, text: string): boolean {
   try {
-    linkSync(from, to);
+    linkSync(mine, path);
     return true;
+  } catch (error) {
+    if (NO_LINKS.has(codeOf(error))) return written(path, text);
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Who reads it half written takes it for stale and moves it away: then it is not ours. */
+function written(path: string, text: string): boolean {
+  try {
+    writeFileSync(path, text, { mode: 0o600, flag: 'wx' });
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;
     throw error;
   }
+  return readText(path) === text;
 }
 
 /** Moves the stale lock away; if what was moved is not what was judged, another process was faster: its lock goes back. */
@@ -80,7 +95,8 @@ function setAside(path: string, judged: string, aside: string): void {
     if (codeOf(error) === 'ENOENT') return;
     throw error;
   }
-  if (readText(aside) !== judged) linked(aside, path);
+  const moved = readText(aside);
+  if (moved !== undefined && moved !== judged) put(aside, path, moved);
   rmSync(aside, { force: true });
 }
 

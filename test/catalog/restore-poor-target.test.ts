@@ -7,7 +7,7 @@ import { lutimes } from '../../src/platform/posix.js';
 import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { Blobs, entryOf, fileOf, placed, restore } from './restore-fixture.js';
-import { failWith, foldNames, standIn } from './stand-in.js';
+import { failWith, foldNames, namedPath, standIn } from './stand-in.js';
 
 test.serial('--overwrite leaves a file in its place until the symlink for it could be made', async t => {
   const target = temporaryFolder(t);
@@ -26,7 +26,7 @@ test.serial('--overwrite puts a file back when the folder for it cannot be made'
   writeFileSync(join(target, 'd'), 'mine');
   const list = placed([entryOf('d', { kind: 'directory' })]);
   standIn(t, 'mkdirSync', real => (path, options) => {
-    if (String(path) === join(target, 'd')) failWith('ENOSPC');
+    if (namedPath(path) === join(target, 'd')) failWith('ENOSPC');
     real(path, options);
   });
   const request = { target, list, blobs: new Blobs(), existing: 'overwrite' } as const;

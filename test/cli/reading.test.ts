@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../../src/catalog/restore-content.js';
+import { FILE_BYTES_MIN } from '../../src/cli/held-back.js';
+import { ClusterError } from '../../src/core/fault.js';
 import type { ObjectId } from '../../src/core/ids.js';
 import type { LiveDiffReport, ReplicaReport } from '../../src/daemon/service.js';
 import { Blobs, entryOf, fileOf, placed } from '../catalog/restore-fixture.js';
@@ -183,14 +185,17 @@ test('diff of one snapshot is with the folder: it says what waits, and exits 3 w
 
 test('dump prints a file and nothing else, and says when its bytes are wrong or cannot be had', async t => {
   const large = randomBytes(3_000_000);
+  const larger = randomBytes(FILE_BYTES_MIN);
   const list = [
     fileOf('a', 'four'),
     fileOf('bad', 'right'),
     fileOf('empty', ''),
     fileOf('gone', 'gone'),
+    fileOf('second', 'second is right'),
     fileOf('large', large),
+    fileOf('larger', larger),
   ];
-  const blobs = new Blobs().add('four').corrupt('right', 'wrong').add(large);
+  const blobs = new Blobs().add('four').corrupt('right', 'wrong').add('second is right').add(large).add(larger);
   const stateDir = await serve(t, {
     resolve: async ({ spec }) => resolved({ under: Buffer.from(spec.split(':')[1] ?? '') }),
     entries: ({ under }) =>
@@ -200,11 +205,12 @@ test('dump prints a file and nothing else, and says when its bytes are wrong or 
           : placed(list.filter(({ path }) => path.equals(under)))),
       ),
     async *content(request: ContentRequest, signal: AbortSignal): AsyncGenerator<ContentFrame> {
-      // Its first holder goes away after some bytes, and the next one begins anew.
+      // Its first holder gives other bytes and goes away after some, and the next one begins anew.
       const [blob] = request.blobs;
-      if (blob !== undefined && blob === list.at(-1)?.blob) {
-        yield { kind: 'start', blob, bytes: large.length };
-        yield { kind: 'data', data: large.subarray(0, 700_000) };
+      const file = list.find(({ path, blob: its }) => its === blob && /large|second/.test(path.toString()));
+      if (blob !== undefined && file !== undefined) {
+        yield { kind: 'start', blob, bytes: file.size };
+        yield { kind: 'data', data: Buffer.alloc(Math.min(file.size, 700_000), 'wrong') };
       }
       yield* blobs.frames(request, signal);
     },
@@ -213,11 +219,17 @@ test('dump prints a file and nothing else, and says when its bytes are wrong or 
   t.deepEqual(await run('a'), { code: 0, out: 'four', err: '' });
   t.deepEqual(await run('empty'), { code: 0, out: '', err: '' });
   const main = fileURLToPath(new URL('../../src/cli/cluster.cjs', import.meta.url));
-  const child = spawn(process.execPath, [main, '--state', stateDir, 'dump', 'photos:large'], { timeout: 20_000 });
-  t.true(Buffer.concat(await child.stdout.toArray()).equals(large));
+  for (const [path, content] of [
+    ['large', large],
+    ['larger', larger],
+  ] as const) {
+    const child = spawn(process.execPath, [main, '--state', stateDir, 'dump', `photos:${path}`], { timeout: 20_000 });
+    t.true(Buffer.concat(await child.stdout.toArray()).equals(content), path);
+  }
   const bad = await run('bad');
-  t.is(bad.code, 1);
-  t.regex(bad.err, /photos:bad: what was printed is not what was backed up; 5 bytes were printed: throw them away/);
+  t.like(bad, { code: 1, out: '' });
+  t.regex(bad.err, /photos:bad: what came is not what was backed up\. Nothing was printed/);
+  t.deepEqual(await run('second'), { code: 0, out: 'second is right', err: '' });
   const gone = await run('gone');
   t.is(gone.code, 1);
   t.regex(gone.err, /photos:gone: no host that is up holds it; switch on: attic/);
@@ -309,6 +321,24 @@ test('tree prints where it is, and says what is not in it', async t => {
   t.deepEqual(recordsOf((await run('--json', 'tree', 'photos', '--remove')).out), [
     { ...fields, left: 0, removed: true },
   ]);
+});
+
+test('find goes on behind a snapshot that cannot be read, and exits 3', async t => {
+  const [a] = placed([fileOf('a', 'four')]) as [PlacedEntry];
+  const lost = snapshotOf({ id: '11'.repeat(32) as ObjectId, source: 'music', sourceId: SOURCE_ID });
+  const stateDir = await serve(t, {
+    snapshots: async () => [snapshotOf({ sourceId: `${'ee'.repeat(16)}/music` as never }), lost],
+    async *entries({ snapshot }) {
+      if (snapshot === lost.id)
+        throw new ClusterError('OBJECT_MISSING', 'the snapshot is not here', { blame: 'passing' });
+      yield a;
+    },
+  });
+  t.deepEqual(await cluster(['--state', stateDir, 'find', 'a']), {
+    code: 3,
+    out: 'photos@abababab:a\n',
+    err: 'not looked into: music@11111111: the snapshot is not here\n',
+  });
 });
 
 test('ls, find and ls-replicas tell what nobody can give, and exit 3; diff and dump compare and print nothing then', async t => {

@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import type { Entry } from '../../src/catalog/entry.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../../src/catalog/restore-content.js';
 import { ClusterError } from '../../src/core/fault.js';
 import type { ObjectId } from '../../src/core/ids.js';
@@ -203,4 +204,35 @@ test('restore names what nobody can list and writes the rest, and goes on when r
   lacking = false;
   t.is((await cluster(args)).code, 0);
   t.deepEqual(readdirSync(target).sort(), ['a', 'b']);
+});
+
+test('a dry run of what cannot all be had now exits 3, as the restore does', async t => {
+  const unreachable = { parcels: 1, bytes: 5, hosts: ['attic'] };
+  const stateDir = await serve(t, {
+    ...served(placed(tree), new Blobs().add('four')),
+    resolve: async () => resolved({ unreachable }),
+  });
+  const run = (...args: string[]) =>
+    cluster(['--state', stateDir, 'restore', 'photos@abababab', '--target', target, ...args]);
+  const target = join(temporaryFolder(t), 'out');
+  const dry = await run('--dry-run');
+  t.is(dry.code, 3);
+  t.regex(dry.err, /cannot be reached: switch on attic/);
+  t.is((await run()).code, 3);
+});
+
+test('a partial snapshot is told as one, and all of it restored exits 0', async t => {
+  const snapshot = snapshotOf({ files: 2, bytes: 9, partial: true });
+  const [root, a, b] = tree as [Entry, Entry, Entry];
+  const stateDir = await serve(t, {
+    ...served(placed([root, a, { ...b, stale: true }]), new Blobs().add('four').add('five!')),
+    resolve: async () => resolved({ snapshot }),
+  });
+  const run = (...args: string[]) =>
+    cluster(['--state', stateDir, 'restore', 'photos', '--target', join(temporaryFolder(t), 'out'), ...args]);
+  const { code, err } = await run();
+  t.is(code, 0);
+  t.regex(err, /^snapshot abababab is partial: .*\n1 entry of the snapshot is older than it/);
+  for (const args of [[], ['--dry-run']])
+    t.like(recordsOf((await run('--json', ...args)).out).at(-1), { partial: true, stale: 1, failed: 0 });
 });

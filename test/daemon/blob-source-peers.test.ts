@@ -398,7 +398,20 @@ test('what nobody gives is told with the holders to switch on, and those that ar
       hosts: ['holder-0'],
     },
   ]);
-  t.true(first.asked.length > 0);
+  t.is(first.asked.length, 1, 'it answered that it has not got it');
+});
+
+test('whose disk had an error is asked once more, when all others have answered that they have it not', async t => {
+  const one = smallOf(1);
+  const { holders, content } = await aHouse(t, 2, [one]);
+  const [failing, without] = holders as [Holder, Holder];
+  without.gone.add(blobOf(one));
+  failing.before = async () => {
+    failing.before = async () => {};
+    throw new Error('a disk');
+  };
+  t.is(await kindsOf(content([one])), 'start data end');
+  t.deepEqual([failing.asked.length, without.asked.length <= 2], [2, true]);
 });
 
 test('parcels of many blobs share streams, one call after the other', async t => {

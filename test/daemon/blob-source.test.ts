@@ -55,6 +55,12 @@ test('bytes of ours that are not the blob’s are not passed off as it', async t
   t.is(kinds(await framesFrom(giving(wrong), giving(right))), 'start data start data end');
 });
 
+test('what nobody could have is not waited for', async t => {
+  const startMs = performance.now();
+  t.is(kinds(await framesFrom()), 'unavailable');
+  t.true(performance.now() - startMs < 1_000);
+});
+
 test('a store that hangs is asked when nobody else gives it, and no other is asked twice', async t => {
   let asked = 0;
   const store = giving(right);

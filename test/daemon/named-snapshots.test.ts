@@ -1,9 +1,11 @@
 /** Named snapshots, and what `status` and `snapshots` tell when the state's disk has lost some. */
 import test, { type ExecutionContext } from 'ava';
+import { walkReadable } from '../../src/catalog/walk-readable.js';
 import { ClusterError } from '../../src/core/fault.js';
-import { type HostId, type ObjectId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
+import { type HostId, type ObjectId, type ParcelId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
 import type { ObjectReader } from '../../src/core/objects.js';
 import { Answers } from '../../src/daemon/answers.js';
+import { NamedSnapshots } from '../../src/daemon/named-snapshots.js';
 import { MendingObjects } from '../../src/daemon/object-finder.js';
 import { Protections } from '../../src/daemon/protection.js';
 import type { SourceSetting } from '../../src/membership/policy.js';
@@ -119,4 +121,36 @@ test('a snapshot is fresh until two more should have been taken, and one from th
   t.deepEqual(await freshAfter(2.1), [false, true]);
   t.deepEqual(await freshAfter(-1), [true, true]);
   t.deepEqual(await freshAfter(-1.1), [false, true]);
+});
+
+test('of a part of a snapshot only what is below it counts as unreachable', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'here/a': 'a'.repeat(8 * 1024 * 1024), 'there/b': 'b'.repeat(8 * 1024 * 1024) });
+  await source.take();
+  const { objects } = source;
+  const id = source.last as ObjectId;
+  const lost = new Set<ParcelId>();
+  for await (const item of walkReadable(objects, id))
+    if (item.is === 'entry' && item.entry.path.toString() === 'there/b') lost.add(item.parcel);
+  const holders = (parcel: ParcelId) => [{ host: lost.has(parcel) ? 'away' : 'here' }];
+  const snapshots = new NamedSnapshots({
+    catalog: { get: () => ({ head: { snapshots: [{ id, timeMs: anyTimeMs }] } }), heldSnapshots: () => [] },
+    objects,
+    names: { nameOf: () => 'photos' },
+    roster: { nameOf: (host: string) => host },
+    protections: new Protections({
+      known: { holders },
+      reader: objects,
+      isReachable: (host: string) => host === 'here',
+    } as never),
+  } as unknown as ConstructorParameters<typeof NamedSnapshots>[0]);
+  const unreachable = async (path: string) => {
+    const spec = { kind: 'id', prefix: id.slice(0, 8) } as const;
+    return (await snapshots.choose(aSource, spec, NEVER, Buffer.from(path))).unreachable;
+  };
+  const all = { parcels: 1, bytes: 8 * 1024 * 1024, hosts: ['away'] };
+  t.deepEqual(await unreachable(''), all);
+  t.deepEqual(await unreachable('there'), all);
+  t.deepEqual(await unreachable('there/b'), all);
+  t.is(await unreachable('here'), undefined);
 });

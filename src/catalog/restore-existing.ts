@@ -1,0 +1,95 @@
+/**
+ * Restore existing: a file is there already. Is it right, so that it may stay, or is it to be written?
+ *
+ * Driven by restore-files.ts.
+ */
+import { type BigIntStats, lstatSync } from 'node:fs';
+import { hashFile, Unreadable } from './restore-hash.js';
+import type { HardLinks } from './restore-links.js';
+import { hasAttributesOf, hasMetadataOf, type NotSet, sameTime } from './restore-metadata.js';
+import type { Outcome, WantedFile } from './restore-outcome.js';
+import type { RestorePlaces } from './restore-places.js';
+import type { ExistingFiles } from './restore-target.js';
+
+export interface ExistingContext {
+  readonly places: RestorePlaces;
+  readonly existing: ExistingFiles;
+  /** The target carried this restore's mark: what is there may be ours. */
+  readonly isResume: boolean;
+  /** The folder was absent or empty when this restore began: whoever else has written there has done so since. */
+  readonly ownsFolder: boolean;
+  readonly signal: AbortSignal;
+  readonly onNotSet: (file: WantedFile, fault: NotSet) => void;
+}
+
+export const NAME_TAKEN =
+  'something else has its name in the target already (this file system may take two names for one)';
+
+export const alreadyThere: Outcome = { kind: 'failed', because: NAME_TAKEN, retry: false };
+
+export class ExistingLook {
+  readonly #of: ExistingContext;
+  readonly #links: HardLinks;
+
+  constructor(context: ExistingContext, links: HardLinks) {
+    this.#of = context;
+    this.#links = links;
+  }
+
+  async next(file: WantedFile): Promise<'write' | Outcome> {
+    const { places, existing, isResume } = this.#of;
+    const { entry, path } = file;
+    const place = places.of(path);
+    const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
+    if (there === undefined) return 'write';
+    if (existing === 'keep') return { kind: 'kept' };
+    if (there.isDirectory()) return { kind: 'failed', because: 'a folder is there in its place', retry: false };
+    const hasSize = there.isFile() && there.size === BigInt(entry.size);
+    const looksRight = hasSize && sameTime(there.mtimeNs, entry.mtimeNs);
+    if (existing === 'refuse')
+      return isResume && hasSize ? this.#fromLastRun(file, { there, looksRight }) : alreadyThere;
+    const isRight =
+      looksRight &&
+      hasMetadataOf(there, entry) &&
+      (entry.link === undefined || there.nlink > 1n) &&
+      hasAttributesOf(place, entry) &&
+      (await hashIfReadable(place, this.#of.signal)) === entry.blob &&
+      this.#links.anchor(places.of(path), entry) === undefined;
+    return isRight ? { kind: 'kept' } : 'write';
+  }
+
+  /**
+   * In a folder that was this restore's alone, its last run gave the file its name, and only when its bytes were right and on disk:
+   * it is right by its size and time. Where that cannot be told by looking (times are coarser than the snapshot's, there are no
+   * hard links), its bytes say it. In a folder with other files it may as well be one of those, with any size and time: then its
+   * bytes say it, too, and what else of it differs is told, for it is not ours to be set.
+   */
+  async #fromLastRun(
+    file: WantedFile,
+    { there, looksRight }: { readonly there: BigIntStats; readonly looksRight: boolean },
+  ): Promise<Outcome> {
+    const { places, ownsFolder, signal, onNotSet } = this.#of;
+    const { entry, path } = file;
+    if (ownsFolder && looksRight && this.#links.anchor(places.of(path), entry) === undefined) return { kind: 'kept' };
+    if ((await hashFile(places.of(path), signal)) !== entry.blob) return alreadyThere;
+    const place = places.of(path);
+    const unlinked = this.#links.anchor(place, entry);
+    if (unlinked !== undefined) onNotSet(file, unlinked);
+    if (!ownsFolder && !(looksRight && hasMetadataOf(there, entry) && hasAttributesOf(place, entry)))
+      onNotSet(file, {
+        what: 'mode and time',
+        because: 'a file with these bytes was there already, and keeps its own',
+      });
+    return { kind: 'kept' };
+  }
+}
+
+/** A file that cannot be read is not right, and another one takes its place. */
+async function hashIfReadable(place: Buffer, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    return await hashFile(place, signal);
+  } catch (error) {
+    if (error instanceof Unreadable) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Restore hash: what do the bytes that are there hash to?
+ *
+ * What is there is the target's old content, or what was written just now. That it cannot be read is the trouble of one file, and
+ * says nothing of whether the target can be written: so it is told in a way that stops no restore (restore-failure.ts).
+ */
+import { closeSync, constants, openSync, read } from 'node:fs';
+import { createHasher, type Hasher } from '../core/hash.js';
+import { hexOf } from '../core/ids.js';
+import { messageOf } from './restore-failure.js';
+
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+const READ_BYTES = 1024 * 1024;
+
+const readFrom = (fd: number, buffer: Buffer): Promise<number> =>
+  new Promise((resolve, reject) => {
+    read(fd, buffer, 0, buffer.length, null, (error, bytes) => (error === null ? resolve(bytes) : reject(error)));
+  });
+
+/** What is there cannot be read. */
+export class Unreadable extends Error {
+  constructor(cause: unknown) {
+    super(`what is there cannot be read: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** BLAKE3 of the regular file at `path`; a symlink is not followed. Opened before it returns. @throws Unreadable */
+export async function hashFile(path: Buffer, signal: AbortSignal): Promise<string> {
+  const hasher = createHasher();
+  let isSpent = false;
+  try {
+    await hashInto(hasher, path, signal);
+    isSpent = true;
+    return hexOf(hasher.digest());
+  } finally {
+    if (!isSpent) hasher.dispose();
+  }
+}
+
+/** As `hashFile`. @returns how many bytes */
+export async function hashInto(hasher: Hasher, path: Buffer, signal: AbortSignal): Promise<number> {
+  // A pipe that came into its place would be waited for without end.
+  const fd = guarded(() => openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  let bytes = 0;
+  try {
+    const buffer = Buffer.allocUnsafe(READ_BYTES);
+    for (;;) {
+      signal.throwIfAborted();
+      const got = await readFrom(fd, buffer).catch(unreadable);
+      if (got === 0) return bytes;
+      hasher.update(buffer.subarray(0, got));
+      bytes += got;
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function guarded<T>(open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    return unreadable(error);
+  }
+}
+
+function unreadable(error: unknown): never {
+  throw new Unreadable(error);
+}

@@ -1,0 +1,29 @@
+/**
+ * A program for restore-target.test.ts: a restore by somebody who is not root, and in two groups. Started as root with a target that
+ * is theirs; prints what came of it as one line of JSON.
+ */
+import { lstatSync } from 'node:fs';
+
+const [target = '', account = ''] = process.argv.slice(2);
+const [uid, own, other, foreign] = [Number(account), Number(account), 100, 101];
+process.setgroups?.([own, other]);
+process.setgid?.(own);
+process.setuid?.(uid);
+// Only now: who the caller is, is asked once.
+const { Blobs, entryOf, fileOf, placed, restore } = await import('./restore-fixture.js');
+const list = placed([
+  entryOf('', { kind: 'directory', uid, gid: own }),
+  fileOf('foreign', 'x', { uid, gid: foreign }),
+  entryOf('link', { kind: 'symlink', target: Buffer.from('shared'), uid, gid: other }),
+  fileOf('shared', 'x', { uid, gid: other, mode: 0o2660 }),
+  entryOf('team', { kind: 'directory', uid, gid: other, mode: 0o2770 }),
+  fileOf('theirs', 'x', { uid: uid - 1, gid: other }),
+]);
+const { report, problems } = await restore({ target, list, blobs: new Blobs().add('x'), verify: true });
+const groups = ['foreign', 'link', 'shared', 'team', 'theirs'].map(name => lstatSync(`${target}/${name}`).gid);
+const modes = ['shared', 'team'].map(name => lstatSync(`${target}/${name}`).mode & 0o7777);
+const told = problems.map(problem => [
+  problem.path.toString(),
+  problem.kind === 'not-set' ? problem.what : problem.kind,
+]);
+process.stdout.write(`${JSON.stringify({ report, told, groups, modes })}\n`);

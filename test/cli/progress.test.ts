@@ -1,0 +1,18 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import type { Context, JsonRecord } from '../../src/cli/context.js';
+import { Progress } from '../../src/cli/progress.js';
+
+test('what is kept is done, and says nothing of how long the rest takes', async t => {
+  const records: JsonRecord[] = [];
+  const context = { json: true, record: async (record: JsonRecord) => void records.push(record) };
+  const total = { what: 'files', count: 10, bytes: 1000 };
+  const progress = await Progress.start(context as unknown as Context, total);
+  progress.step({ phase: 'write', count: 8, bytes: 0, keptBytes: 800 });
+  await sleep(1_100);
+  progress.step({ phase: 'write', count: 9, bytes: 10, keptBytes: 800 });
+  const [last] = records;
+  t.like(last, { files: 9, bytes: 810, total_bytes: 1000 });
+  // 190 bytes at 10 bytes in this second, or in the next ones when the machine is slow.
+  t.true(Number(last?.seconds_left) >= 19, JSON.stringify(last));
+});
