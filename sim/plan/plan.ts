@@ -331,11 +331,10 @@ class Plan {
   #loss(): WorstLoss {
     const alive = this.#world.hosts.filter(({ lost }) => !lost);
     const numbers = new Map(alive.map(({ id, number }) => [id, number]));
-    const held = [...this.#watch.watched()].filter(({ copies }) => copies > 0);
     return worstLoss({
       hosts: [...numbers.values()],
       lose: this.#input.lose,
-      parcels: held.map(({ parcel, holders }) => ({
+      parcels: [...this.#watch.watched()].map(({ parcel, holders }) => ({
         bytes: parcel.ref.bytes,
         origin: numbers.get(parcel.origin),
         holders: [...holders].map(({ number }) => number),

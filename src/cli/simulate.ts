@@ -8,6 +8,7 @@ import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Phase, PlanHost, PlanInput, PlanReport } from '../../sim/plan/plan.js';
+import type { Loss } from '../../sim/plan/worst-loss.js';
 import { ClusterError } from '../core/fault.js';
 import type { HostReport } from '../daemon/service.js';
 import { readSize, SIZE_ALLOWED } from '../membership/policy-units.js';
@@ -27,6 +28,8 @@ const RATE_DEFAULT = 100_000_000;
 const HOSTS_MAX = 200;
 const COPIES_MAX = 32;
 const SEED_MAX = 2 ** 32 - 1;
+/** Of the hosts of a loss so many are named in a line of 80 columns; --json names all. */
+const NAMES_MAX = 3;
 
 interface SimulateOptions {
   readonly here?: boolean;
@@ -265,23 +268,36 @@ function phaseLines(phase: Phase): string[] {
 }
 
 function lossLines({ hosts, loss }: PlanReport): string[] {
-  const { lose, parcels, bytes, lostParcels, lostBytes, exact, setsThatLose, sets } = loss;
+  const { lose, bare, uncopied, lost, exact, setsThatUncopy, setsThatLose, sets } = loss;
   const what = lose === 1 ? 'any one host' : `any ${lose} hosts`;
-  if (parcels === 0)
+  if (uncopied.parcels === 0 && lost.parcels === 0)
     return [
       `if ${what} went at once: ${exact ? 'every parcel would still have a copy' : 'no parcel without a copy was found'}`,
     ];
-  const names = loss.hosts.map(number => hosts[number]?.name ?? String(number)).join(', ');
-  return [
-    `if ${what} went at once, at the worst (${names}):`,
-    `  ${countText(parcels, 'parcel')} (${sizeText(bytes)}) would be without a copy,`,
-    lostParcels === 0
-      ? '  and all of them still at their origins'
-      : `  and ${lostParcels} of them (${sizeText(lostBytes)}) lost, for their origins would be gone too`,
+  const lines = [`if ${what} went at once, at the worst`];
+  lines.push(
+    uncopied.parcels === 0
+      ? '  every parcel that has a copy would keep one,'
+      : `  ${parcelsText(uncopied)} would be without a copy (${namesText(uncopied, hosts)}),`,
+    lost.parcels === 0
+      ? '  and no parcel lost: what has no copy is still at its origin'
+      : `  ${parcelsText(lost)} would be lost, copies and origin (${namesText(lost, hosts)})`,
+  );
+  if (bare > 0) lines.push(`  ${countText(bare, 'parcel')} with no copy as it is would go with the origin`);
+  lines.push(
     exact
-      ? `  of ${countText(sets, 'such set')}, ${setsThatLose} would take some parcel's last copy`
+      ? `  of ${countText(sets, 'such set')}, ${setsThatUncopy} would take some parcel's last copy, ${setsThatLose} one for good`
       : '  (not every set was looked at: there may be a worse one)',
-  ];
+  );
+  return lines;
+}
+
+const parcelsText = ({ parcels, bytes }: Loss): string => `${countText(parcels, 'parcel')} (${sizeText(bytes)})`;
+
+function namesText({ hosts: numbers }: Loss, hosts: PlanReport['hosts']): string {
+  const names = numbers.slice(0, NAMES_MAX).map(number => hosts[number]?.name ?? String(number));
+  const more = numbers.length - names.length;
+  return more === 0 ? names.join(', ') : `${names.join(', ')} and ${more} more`;
 }
 
 /** Two units: `2 h 10 min`, `45 s`. */
@@ -299,6 +315,7 @@ type PlanRecord = { readonly message_type: string } & Readonly<Record<string, un
 
 function recordsOf(report: PlanReport): PlanRecord[] {
   const { loss, hosts } = report;
+  const named = (of: Loss): string[] => of.hosts.map(number => hosts[number]?.name ?? String(number));
   return [
     ...hosts.map(({ name, lentBytes, usedBytes, copies, gone }) => ({
       message_type: 'plan_host',
@@ -323,13 +340,16 @@ function recordsOf(report: PlanReport): PlanRecord[] {
     {
       message_type: 'plan_loss',
       lose: loss.lose,
-      hosts: loss.hosts.map(number => hosts[number]?.name ?? String(number)),
-      parcels: loss.parcels,
-      bytes: loss.bytes,
-      lost_parcels: loss.lostParcels,
-      lost_bytes: loss.lostBytes,
+      without_copy: loss.bare,
+      hosts: named(loss.uncopied),
+      parcels: loss.uncopied.parcels,
+      bytes: loss.uncopied.bytes,
+      lost_hosts: named(loss.lost),
+      lost_parcels: loss.lost.parcels,
+      lost_bytes: loss.lost.bytes,
       exact: loss.exact,
       sets: loss.sets,
+      sets_that_uncopy: loss.setsThatUncopy,
       sets_that_lose: loss.setsThatLose,
     },
     {

@@ -61,6 +61,17 @@ test('what does not fit exits 20 and says how much is missing', async t => {
   t.regex(out, /lack copies: .* more would have to fit somewhere/);
 });
 
+test('what has no copy would be lost with its origin, and that is said', async t => {
+  const { out } = await cluster(['simulate', '--hosts', '4', '--files', '300', '--disks', '300MB']);
+  t.regex(out, /\n {2}\d+ parcels? \([^)]+\) would be lost, copies and origin \(host-\d\)\n/);
+  t.regex(out, /\n {2}\d+ parcels with no copy as it is would go with the origin\n/);
+});
+
+test('of many hosts that go some are named', async t => {
+  const { out } = await cluster(['simulate', '--hosts', '6', '--files', '20', '--lose', '5']);
+  t.regex(out, /\(host-\d, host-\d, host-\d and 2 more\)/);
+});
+
 test('simulate refuses what it cannot read, with 2', async t => {
   for (const wrong of [
     ['--hosts', '0'],

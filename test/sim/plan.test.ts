@@ -67,6 +67,13 @@ test('what does not fit is named', async t => {
   t.true((phase?.shortBytes ?? 0) >= 30 * MB);
 });
 
+test('what has no copy in the end is lost with its origin', async t => {
+  const hosts = input().hosts.map(host => ({ ...host, freeBytes: 25 * MB }));
+  const { loss } = await runPlan(input({ hosts, fresh: { copies: 2, parcels: [[], [26 * MB], [], []] }, lose: 1 }));
+  t.is(loss.bare, 1);
+  t.deepEqual(loss.lost, { hosts: [1], parcels: 1, bytes: 26 * MB });
+});
+
 /** Three real hosts; the first is the origin of ten parcels that the others hold. */
 function present(): Pick<PlanInput, 'hosts' | 'present'> {
   const ids = [1, 2, 3].map(i => parseHostId(`${i}`.repeat(32)));
@@ -95,8 +102,8 @@ test('a cluster that is there already stays as it is', async t => {
     report.hosts.map(({ copies }) => copies),
     [0, 10, 10],
   );
-  t.is(report.loss.parcels, 10);
-  t.is(report.loss.lostParcels, 0);
+  t.is(report.loss.uncopied.parcels, 10);
+  t.is(report.loss.lost.parcels, 0);
 });
 
 test('… and when a host of it is gone for good, one that is added takes its place', async t => {
