@@ -28,6 +28,8 @@ const RATE_DEFAULT = 100_000_000;
 const HOSTS_MAX = 200;
 const COPIES_MAX = 32;
 const SEED_MAX = 2 ** 32 - 1;
+/** So often a run says how far it is, and hears signals. */
+const PROGRESS_MS = 100;
 /** Of the hosts of a loss so many are named in a line of 80 columns; --json names all. */
 const NAMES_MAX = 3;
 
@@ -121,20 +123,33 @@ async function simulate(context: Context, options: SimulateOptions): Promise<Exi
   checkNames(input, options);
   if (options.svg !== undefined) await needFolder(options.svg);
   const { runPlan } = await import('../../sim/plan/plan.js');
-  const report = await runPlan({
-    ...input,
-    progress: async (phase, done) => {
-      if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${printable(phase)}: ${Math.floor(done * 100)} %`);
-      // Signals are heard only between two turns.
-      await setImmediate();
-      context.signal.throwIfAborted();
-    },
-  });
-  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
-  if (options.svg !== undefined) await writeFile(options.svg, await pictureOf(report, options));
+  const running = runPlan({ ...input, progress: progressOf(context) });
+  // Nothing is written behind the last word of progress, be it the report or that the run was interrupted.
+  const report = await running.finally(() => tellProgress(''));
   if (context.json) for (const record of recordsOf(report)) await context.record(record);
   else await show(context, report, options);
-  return report.phases.at(-1)?.shortParcels === 0 ? EXIT.ok : EXIT.underReplicated;
+  // Last: what was found in minutes is not lost with a picture that cannot be written after all.
+  if (options.svg !== undefined) {
+    await writeFile(options.svg, await pictureOf(report, options));
+    if (!context.json) await context.print(printable(`picture: ${options.svg}`));
+  }
+  return report.phases.at(-1)?.short.parcels === 0 ? EXIT.ok : EXIT.underReplicated;
+}
+
+function progressOf({ signal }: Context): NonNullable<PlanInput['progress']> {
+  let toldMs = 0;
+  return async (phase, done) => {
+    if (Date.now() - toldMs < PROGRESS_MS) return;
+    toldMs = Date.now();
+    tellProgress(`${printable(phase)}: ${Math.floor(done * 100)} %`);
+    // Signals are heard only between two turns.
+    await setImmediate();
+    signal.throwIfAborted();
+  };
+}
+
+function tellProgress(line: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line}`);
 }
 
 /** A run takes minutes; that its picture has no place is better known before. */
@@ -211,7 +226,7 @@ function checkNames({ hosts, changes }: PlanInput, { here }: SimulateOptions): v
 const headline = ({ hosts, parcels, bytes, copies }: PlanReport): string =>
   `${countText(hosts.filter(({ gone }) => !gone).length, 'host')}, ${countText(parcels, 'parcel')}, ${sizeText(bytes)}, ${countText(copies, 'cop').replace(/cops?$/, copies === 1 ? 'copy' : 'copies')} wanted`;
 
-async function show(context: Context, report: PlanReport, { svg, seed, rate }: SimulateOptions): Promise<void> {
+async function show(context: Context, report: PlanReport, { seed, rate }: SimulateOptions): Promise<void> {
   await context.print(`${headline(report)} · links of ${sizeText(rate)}/s · seed ${seed}`);
   await context.print('');
   await context.print(
@@ -239,11 +254,10 @@ async function show(context: Context, report: PlanReport, { svg, seed, rate }: S
   }
   await context.print('');
   for (const line of lossLines(report)) await context.print(printable(line));
-  if (svg !== undefined) await context.print(printable(`picture: ${svg}`));
 }
 
 function phaseLines(phase: Phase): string[] {
-  const { what, movedBytes, boundMs, worst, shortParcels, shortBytes, overParcels } = phase;
+  const { what, movedBytes, boundMs, worst, short, overParcels } = phase;
   const tookMs = phase.endMs - phase.startMs;
   const lines = [coloured('bold', printable(what))];
   if (movedBytes === 0) lines.push('  nothing was moved');
@@ -256,14 +270,24 @@ function phaseLines(phase: Phase): string[] {
   lines.push(
     `  worst moment: ${countText(worst.parcels, 'parcel')} with ${worst.copies === 0 ? 'no copy' : worst.copies === 1 ? '1 copy' : `${worst.copies} copies`}, ${longSpan(worst.atMs - phase.startMs)} after the start`,
   );
-  if (shortParcels > 0)
-    lines.push(
-      coloured(
-        'red',
-        `  in the end ${countText(shortParcels, 'parcel')} lack copies: ${sizeText(shortBytes)} more would have to fit somewhere`,
-      ),
-    );
+  if (short.parcels > 0) {
+    lines.push(coloured('red', `  in the end ${countText(short.parcels, 'parcel')} lack copies:`));
+    for (const line of shortLines(short)) lines.push(`    ${line}`);
+  }
   if (overParcels > 0) lines.push(`  in the end ${countText(overParcels, 'parcel')} have a copy too many`);
+  return lines;
+}
+
+function shortLines({ placeless, makeableBytes, gone }: Phase['short']): string[] {
+  const lines = [];
+  if (placeless !== undefined) {
+    const { parcels, wanted, domains } = placeless;
+    lines.push(
+      `too few hosts or domains for ${countText(parcels, 'parcel')}: ${wanted} wanted, ${domains} can take one`,
+    );
+  }
+  if (makeableBytes > 0) lines.push(`${sizeText(makeableBytes)} more would have to fit somewhere`);
+  if (gone > 0) lines.push(`${countText(gone, 'parcel')} lost: no copy is left, and no origin`);
   return lines;
 }
 
@@ -333,8 +357,11 @@ function recordsOf(report: PlanReport): PlanRecord[] {
       // JSON has no Infinity; it stands for: not all of it fits.
       bound_seconds: Number.isFinite(phase.boundMs) ? phase.boundMs / 1000 : null,
       worst: { ...phase.worst, atMs: undefined, seconds: (phase.worst.atMs - phase.startMs) / 1000 },
-      short: phase.shortParcels,
-      short_bytes: phase.shortBytes,
+      short: phase.short.parcels,
+      short_bytes: phase.short.bytes,
+      makeable_bytes: phase.short.makeableBytes,
+      placeless: phase.short.placeless ?? null,
+      gone: phase.short.gone,
       over: phase.overParcels,
     })),
     {
