@@ -3,8 +3,8 @@
  * with `--here`, on the shape of this one; nothing real is touched. The simulator, and with it the core, is loaded only when it
  * is to run: loading it took half of every other command's start.
  */
-import { access, constants, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { access, constants, stat, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Phase, PlanHost, PlanInput, PlanReport } from '../../sim/plan/plan.js';
@@ -121,7 +121,7 @@ function seedArgument(text: string): number {
 async function simulate(context: Context, options: SimulateOptions): Promise<ExitCode> {
   const input = await (options.here ? presentInput(context, options) : madeInput(options));
   checkNames(input, options);
-  if (options.svg !== undefined) await needFolder(options.svg);
+  if (options.svg !== undefined) await needPlace(options.svg);
   const { runPlan } = await import('../../sim/plan/plan.js');
   const running = runPlan({ ...input, progress: progressOf(context) });
   // Nothing is written behind the last word of progress, be it the report or that the run was interrupted.
@@ -153,14 +153,15 @@ function tellProgress(line: string): void {
 }
 
 /** A run takes minutes; that its picture has no place is better known before. */
-async function needFolder(file: string): Promise<void> {
+async function needPlace(file: string): Promise<void> {
+  const refused = (why: string, cause?: unknown): ClusterError =>
+    new ClusterError('BAD_ARGUMENT', `--svg ${file}: ${why}. Nothing was simulated.`, { blame: 'operator', cause });
+  const found = await stat(resolve(file)).catch(() => undefined);
+  if (found?.isDirectory() || file.endsWith('/')) throw refused('that is a folder, and a file is wanted');
   try {
-    await access(dirname(file), constants.W_OK);
+    await access(found === undefined ? dirname(resolve(file)) : file, constants.W_OK);
   } catch (cause) {
-    throw new ClusterError('BAD_ARGUMENT', `--svg ${file}: its folder cannot be written. Nothing was simulated.`, {
-      blame: 'operator',
-      cause,
-    });
+    throw refused(found === undefined ? 'its folder cannot be written' : 'it cannot be written', cause);
   }
 }
 

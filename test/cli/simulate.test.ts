@@ -110,6 +110,12 @@ test('simulate refuses what it cannot read, with 2', async t => {
   const homeless = await cluster([...SMALL, '--svg', join(temporaryFolder(t), 'nowhere', 'plan.svg')]);
   t.is(homeless.code, 2);
   t.regex(homeless.err, /its folder cannot be written/);
+  for (const folder of [temporaryFolder(t), '', join(temporaryFolder(t), 'pictures/')]) {
+    const { code, err, out } = await cluster([...SMALL, '--svg', folder]);
+    t.is(code, 2, folder);
+    t.regex(err, /that is a folder, and a file is wanted\. Nothing was simulated\./);
+    t.is(out, '');
+  }
   const { code, err } = await cluster([...SMALL, '--remove', 'mini']);
   t.is(code, 2);
   t.regex(err, /--remove mini: no such host; there are: host-1 to host-4/);
