@@ -30,8 +30,8 @@ const COPIES_MAX = 32;
 const SEED_MAX = 2 ** 32 - 1;
 /** So often a run says how far it is, and hears signals. */
 const PROGRESS_MS = 100;
-/** Of the hosts of a loss so many are named in a line of 80 columns; --json names all. */
-const NAMES_MAX = 3;
+/** A line of 80 columns has so many for the names of hosts. */
+const NAMES_LENGTH = 75;
 
 interface SimulateOptions {
   readonly here?: boolean;
@@ -272,10 +272,10 @@ function phaseLines(phase: Phase): string[] {
     `  worst moment: ${countText(worst.parcels, 'parcel')} with ${worst.copies === 0 ? 'no copy' : worst.copies === 1 ? '1 copy' : `${worst.copies} copies`}, ${longSpan(worst.atMs - phase.startMs)} after the start`,
   );
   if (short.parcels > 0) {
-    lines.push(coloured('red', `  in the end ${countText(short.parcels, 'parcel')} lack copies:`));
+    lines.push(coloured('red', `  in the end copies of ${countText(short.parcels, 'parcel')} are missing:`));
     for (const line of shortLines(short)) lines.push(`    ${line}`);
   }
-  if (overParcels > 0) lines.push(`  in the end ${countText(overParcels, 'parcel')} have a copy too many`);
+  if (overParcels > 0) lines.push(`  in the end there is a copy too many of ${countText(overParcels, 'parcel')}`);
   return lines;
 }
 
@@ -300,14 +300,18 @@ function lossLines({ hosts, loss }: PlanReport): string[] {
       `if ${what} went at once: ${exact ? 'every parcel would still have a copy' : 'no parcel without a copy was found'}`,
     ];
   const lines = [`if ${what} went at once, at the worst`];
-  lines.push(
-    uncopied.parcels === 0
-      ? '  every parcel that has a copy would keep one,'
-      : `  ${parcelsText(uncopied)} would be without a copy (${namesText(uncopied, hosts)}),`,
-    lost.parcels === 0
-      ? '  and no parcel lost: what has no copy is still at its origin'
-      : `  ${parcelsText(lost)} would be lost, copies and origin (${namesText(lost, hosts)})`,
-  );
+  if (uncopied.parcels === 0) lines.push('  every parcel that has a copy would keep one,');
+  else
+    lines.push(
+      `  ${parcelsText(uncopied)} would be without a copy, by the loss of`,
+      `    ${namesText(uncopied, hosts)},`,
+    );
+  if (lost.parcels === 0) lines.push('  and no parcel lost: what has no copy is still at its origin');
+  else
+    lines.push(
+      `  ${parcelsText(lost)} would be lost, copies and origin, by the loss of`,
+      `    ${namesText(lost, hosts)}`,
+    );
   if (bare > 0) lines.push(`  ${countText(bare, 'parcel')} with no copy as it is would go with the origin`);
   lines.push(
     exact
@@ -319,10 +323,14 @@ function lossLines({ hosts, loss }: PlanReport): string[] {
 
 const parcelsText = ({ parcels, bytes }: Loss): string => `${countText(parcels, 'parcel')} (${sizeText(bytes)})`;
 
+/** As many as a line takes; --json has all. */
 function namesText({ hosts: numbers }: Loss, hosts: PlanReport['hosts']): string {
-  const names = numbers.slice(0, NAMES_MAX).map(number => hosts[number]?.name ?? String(number));
-  const more = numbers.length - names.length;
-  return more === 0 ? names.join(', ') : `${names.join(', ')} and ${more} more`;
+  const names = numbers.map(number => hosts[number]?.name ?? String(number));
+  let told = names.length;
+  const text = (): string =>
+    `${names.slice(0, told).join(', ')}${told < names.length ? ` and ${names.length - told} more` : ''}`;
+  while (told > 1 && text().length > NAMES_LENGTH) told -= 1;
+  return text();
 }
 
 /** Two units: `2 h 10 min`, `45 s`. */

@@ -60,7 +60,7 @@ test('simulate --svg writes a picture', async t => {
 test('what does not fit exits 20 and says how much is missing', async t => {
   const { code, out } = await cluster(['simulate', '--hosts', '3', '--files', '20', '--disks', '1MB']);
   t.is(code, 20);
-  t.regex(out, /lack copies:\n {4}[\d.]+ .B more would have to fit somewhere\n/);
+  t.regex(out, /are missing:\n {4}[\d.]+ .B more would have to fit somewhere\n/);
   t.notRegex(out, /too few hosts/);
 });
 
@@ -68,7 +68,7 @@ test('where hosts are missing, and not room, that is said', async t => {
   const made = ['simulate', '--hosts', '3', '--files', '20'];
   const copies = await cluster([...made, '--copies', '5']);
   t.is(copies.code, 20);
-  t.regex(copies.out, /lack copies:\n {4}too few hosts or domains for \d+ parcels: 5 wanted, 2 can take one\n/);
+  t.regex(copies.out, /are missing:\n {4}too few hosts or domains for \d+ parcels: 5 wanted, 2 can take one\n/);
   const gone = await cluster([...made, '--remove', 'host-1']);
   t.is(gone.code, 20);
   t.regex(gone.out, / {4}too few hosts or domains for \d+ parcels: 2 wanted, 1 can take one\n/);
@@ -77,13 +77,14 @@ test('where hosts are missing, and not room, that is said', async t => {
 
 test('what has no copy would be lost with its origin, and that is said', async t => {
   const { out } = await cluster(['simulate', '--hosts', '4', '--files', '300', '--disks', '300MB']);
-  t.regex(out, /\n {2}\d+ parcels? \([^)]+\) would be lost, copies and origin \(host-\d\)\n/);
+  t.regex(out, /\n {2}\d+ parcels? \([^)]+\) would be lost, copies and origin, by the loss of\n {4}host-\d\n/);
   t.regex(out, /\n {2}\d+ parcels with no copy as it is would go with the origin\n/);
 });
 
-test('of many hosts that go some are named', async t => {
-  const { out } = await cluster(['simulate', '--hosts', '6', '--files', '20', '--lose', '5']);
-  t.regex(out, /\(host-\d, host-\d, host-\d and 2 more\)/);
+test('of many hosts that go as many are named as a line takes', async t => {
+  const { out } = await cluster(['simulate', '--hosts', '12', '--files', '20', '--lose', '11', '--copies', '1']);
+  t.regex(out, /\n {4}(host-\d+, ){6,8}host-\d+ and [2-4] more,?\n/);
+  t.true(out.split('\n').every(line => line.length <= 80));
 });
 
 test('a simulation ends when it is interrupted, also while its hosts only meet', async t => {
