@@ -2,7 +2,7 @@
 import { atLeast, atMost, type Figure } from './figure.js';
 import type { Settled } from './settle.js';
 
-/** The largest cluster of the bench's ends within five minutes of a processor: with this many hosts, what each says of all others is most of the work. */
+/** The bench's largest cluster, which is to settle within five minutes of a processor: longer, and nobody would run it. */
 const LARGEST_HOSTS = 200;
 const LARGEST_CPU_S = 5 * 60;
 
