@@ -2,9 +2,11 @@
  * Copy watch: how many true copies each parcel has, kept up with every event, so that to ask costs nothing however many
  * parcels there are.
  *
- * It sees what is durable on all disks, which no host does. Copies in one domain count once, and none at the origin.
+ * It sees what is durable on all disks, which no host does. It counts as `World.copies` does, by the newest configuration: those
+ * of active, trusted members, in one domain once, and none at the origin.
  */
-import type { ParcelId } from '../src/core/ids.js';
+import type { Member } from '../src/core/cluster-config.js';
+import type { HostId, ParcelId } from '../src/core/ids.js';
 import type { ParcelModel } from './catalog-model.js';
 import type { Happening } from './happening.js';
 import type { SimHost } from './sim-host.js';
@@ -22,9 +24,12 @@ export class CopyWatch {
   changed: ((parcel: ParcelModel, copies: number) => void) | undefined;
   readonly #world: World;
   readonly #watched = new Map<ParcelId, Watched>();
-  readonly #domains = new Map<SimHost, string>();
   /** How many parcels have 0, 1, 2 … copies. */
   readonly #withCopies: number[] = [];
+  /** By which it is counted. */
+  #members: readonly Member[] | undefined;
+  /** The domains of those whose copies count. */
+  #domains: ReadonlyMap<HostId, string> = new Map();
   #short = 0;
   #over = 0;
 
@@ -35,11 +40,13 @@ export class CopyWatch {
 
   /** Parcels with fewer copies than wanted. */
   get short(): number {
+    this.#keepUp();
     return this.#short;
   }
 
   /** Parcels with more. */
   get over(): number {
+    this.#keepUp();
     return this.#over;
   }
 
@@ -49,15 +56,18 @@ export class CopyWatch {
 
   /** How many parcels have just so many copies. */
   withCopies(copies: number): number {
+    this.#keepUp();
     return this.#withCopies[copies] ?? 0;
   }
 
   get least(): number {
+    this.#keepUp();
     const least = this.#withCopies.findIndex(count => count > 0);
     return Math.max(0, least);
   }
 
   *watched(): IterableIterator<Readonly<Watched>> {
+    this.#keepUp();
     yield* this.#watched.values();
   }
 
@@ -81,6 +91,7 @@ export class CopyWatch {
   #move(id: ParcelId, host: SimHost, held: boolean): void {
     const watched = this.#watched.get(id);
     if (watched === undefined) return;
+    this.#keepUp();
     const changed = held ? !watched.holders.has(host) : watched.holders.has(host);
     if (!changed) return;
     this.#count(watched, -1);
@@ -91,18 +102,37 @@ export class CopyWatch {
     this.changed?.(watched.parcel, watched.copies);
   }
 
-  #copiesOf({ parcel, holders }: Watched): number {
-    const domains = new Set<string>();
-    for (const holder of holders) if (holder.id !== parcel.origin) domains.add(this.#domainOf(holder));
-    return domains.size;
+  /** What counts may be others' since the last look: a change of the configuration is no happening. */
+  #keepUp(): void {
+    if (this.#world.hosts.length === 0) return;
+    const { members } = this.#world.config;
+    if (members === this.#members) return;
+    this.#members = members;
+    this.#domains = new Map(
+      members.flatMap(({ host, state, trust, domain }) =>
+        state === 'active' && trust === 'trusted' ? [[host, domain]] : [],
+      ),
+    );
+    const changed: Watched[] = [];
+    for (const watched of this.#watched.values()) {
+      const copies = this.#copiesOf(watched);
+      if (copies === watched.copies) continue;
+      this.#count(watched, -1);
+      watched.copies = copies;
+      this.#count(watched, 1);
+      changed.push(watched);
+    }
+    // Told when all are counted: a mixture of before and after never was.
+    for (const { parcel, copies } of changed) this.changed?.(parcel, copies);
   }
 
-  #domainOf(host: SimHost): string {
-    const known = this.#domains.get(host);
-    if (known !== undefined) return known;
-    const domain = this.#world.config.members.find(member => member.host === host.id)?.domain ?? host.id;
-    this.#domains.set(host, domain);
-    return domain;
+  #copiesOf({ parcel, holders }: Watched): number {
+    const domains = new Set<string>();
+    for (const { id } of holders) {
+      const domain = id === parcel.origin ? undefined : this.#domains.get(id);
+      if (domain !== undefined) domains.add(domain);
+    }
+    return domains.size;
   }
 
   #count({ copies, copiesWanted }: Watched, by: 1 | -1): void {

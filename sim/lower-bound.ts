@@ -36,9 +36,10 @@ function ingressS(hosts: readonly BoundHost[], missingBytes: number): number {
   let rate = sum(limited.map(({ bytesPerS }) => bytesPerS));
   let atS = 0;
   let gotBytes = 0;
-  for (const { bytes, bytesPerS } of limited) {
+  for (const [i, { bytes, bytesPerS }] of limited.entries()) {
     const fullS = bytes / bytesPerS;
-    if (gotBytes + rate * (fullS - atS) >= missingBytes) break;
+    // The last one takes the rest: by what was rounded before, it may seem to be full a little too early.
+    if (i === limited.length - 1 || gotBytes + rate * (fullS - atS) >= missingBytes) break;
     gotBytes += rate * (fullS - atS);
     atS = fullS;
     rate -= bytesPerS;

@@ -9,9 +9,11 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { chainOf, chainOfSeed, firstDifference, readChains, writeChains } from './chain-record.js';
 import { addCounts, COUNTS_DUE, type Counts, noCounts } from './counts.js';
+import { type Failure, failureLines, failureOf } from './failure-lines.js';
 import { allMutants, killMutant } from './kill-mutants.js';
 import { readRegressions, writeRegression } from './regressions.js';
 import { replayRegression } from './replay-regression.js';
+import { oneOf, type SeedRange, seedRange, UsageError, wholeNumber } from './run-arguments.js';
 import { drawRun, type RunOptions } from './run-options.js';
 import { type Outcome, runSeed } from './run-seed.js';
 import { shrink } from './shrink.js';
@@ -23,19 +25,19 @@ npm run sim -- --seeds N | --from A --to B
 npm run sim -- replay SEED [--until EVENT] [--trace]
 npm run sim -- shrink SEED [--save NAME]
 npm run sim -- hashes [--from A --to B] [--save yes]
-npm run sim -- mutants [--seeds 2000] [--only NAME] [--save yes] | --replay`;
+npm run sim -- mutants [--seeds 2000 | --from A --to B] [--only NAME] [--save yes] | --replay`;
 
 /** One seed in so many is run twice, and must give the same chain of state hashes. */
 const TWICE_EVERY = 25;
-/** Failures told in full; of the others only the seed and the invariant are. */
+/** Failures told in full; of the others what is needed to see them again. */
 const TOLD_MAX = 5;
 
 /** Seeds whose chains are recorded: some seconds of one core. */
 const RECORDED_SEEDS = 60;
+/** Within so many seeds each mutant must die. */
+const MUTANT_SEEDS = 2_000;
 /** A regression is made smaller by so many runs at the most. */
 const SAVED_RUNS_MAX = 60;
-
-class UsageError extends Error {}
 
 interface Tally {
   passed: number;
@@ -56,20 +58,13 @@ function buildId(): string {
   }
 }
 
-function tellFailure(options: RunOptions, { failed, events, atMs }: Outcome): void {
-  if (failed === undefined) return;
-  say(
-    `seed ${options.seed} failed by ${failed.by} at event ${events}, ${(atMs / 1_000).toFixed(3)} s (build ${buildId()})`,
-  );
-  say(`  ${failed.message}`);
-  if (failed.by === 'crash') say(failed.stack);
-  say(`  options: ${JSON.stringify(options)}`);
-  say(`  again: npm run sim -- replay ${options.seed} --trace; smaller: npm run sim -- shrink ${options.seed}`);
+function tellFailure(failure: Failure | undefined, { inFull }: { readonly inFull: boolean }): void {
+  if (failure !== undefined) for (const line of failureLines(failure, { build: buildId(), inFull })) say(line);
 }
 
 // ---------------------------------------------------------------------------------------------------------------- seeds
 
-function runSeeds(from: number, to: number): Tally {
+function runSeeds({ from, to }: SeedRange): Tally {
   const tally: Tally = { passed: 0, failed: 0 };
   const counts = noCounts();
   let events = 0;
@@ -81,14 +76,9 @@ function runSeeds(from: number, to: number): Tally {
     const outcome = runSeed(options, { hashes: isTwice });
     events += outcome.events;
     addCounts(counts, outcome.counts);
-    const wrong = outcome.failed === undefined && isTwice ? differsAgain(options, outcome) : undefined;
-    if (outcome.failed === undefined && wrong === undefined) tally.passed += 1;
-    else {
-      tally.failed += 1;
-      if (wrong !== undefined) say(`seed ${seed} failed by I9: ${wrong} (build ${buildId()})`);
-      else if (tally.failed <= TOLD_MAX) tellFailure(options, outcome);
-      else say(`seed ${seed} failed by ${outcome.failed?.by}`);
-    }
+    const failure = failureOf(options, outcome) ?? (isTwice ? differsAgain(options, outcome) : undefined);
+    tally[failure === undefined ? 'passed' : 'failed'] += 1;
+    tellFailure(failure, { inFull: tally.failed <= TOLD_MAX });
     if ((seed - from + 1) % tenth === 0) say(`${seed - from + 1} of ${to - from + 1} seeds`);
   }
   const { user, system } = process.cpuUsage(started);
@@ -106,10 +96,11 @@ function runSeeds(from: number, to: number): Tally {
   return tally;
 }
 
-function differsAgain(options: RunOptions, first: Outcome): string | undefined {
+function differsAgain(options: RunOptions, first: Outcome): Failure | undefined {
   const { links } = runSeed(options, { hashes: true });
   const at = first.links.findIndex((link, i) => link !== links[i]);
-  return at < 0 && links.length === first.links.length ? undefined : `the second run differs from link ${at} on`;
+  if (at < 0 && links.length === first.links.length) return undefined;
+  return { options, by: 'I9', message: `the second run differs from link ${at < 0 ? first.links.length : at} on` };
 }
 
 function sawTooLittle(counts: Counts, runs: number): string[] {
@@ -150,7 +141,7 @@ function replay(
         }
       : {}),
   });
-  tellFailure(options, outcome);
+  tellFailure(failureOf(options, outcome), { inFull: true });
   say(`${outcome.events} events, ${(outcome.atMs / 1_000).toFixed(3)} s; state hashes: ${chainOf(outcome.links)}`);
   return outcome.failed === undefined ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
 }
@@ -169,7 +160,7 @@ function shrinkSeed(seed: number, save: string | undefined): Tally {
 
 // ---------------------------------------------------------------------------------------------------------------- hashes
 
-function compareChains(from: number, to: number): Tally {
+function compareChains({ from, to }: SeedRange): Tally {
   const tally: Tally = { passed: 0, failed: 0 };
   const recorded = readChains();
   for (let seed = from; seed <= to; seed += 1) {
@@ -182,7 +173,7 @@ function compareChains(from: number, to: number): Tally {
   return tally;
 }
 
-function recordChains(from: number, to: number): Tally {
+function recordChains({ from, to }: SeedRange): Tally {
   const chains = new Map<number, string>();
   for (let seed = from; seed <= to; seed += 1) chains.set(seed, chainOfSeed(seed));
   writeChains(chains);
@@ -191,11 +182,14 @@ function recordChains(from: number, to: number): Tally {
 
 // --------------------------------------------------------------------------------------------------------------- mutants
 
-function killAll(seeds: number, { save, only }: { readonly save: boolean; readonly only: string | undefined }): Tally {
+function killAll(
+  range: SeedRange,
+  { save, only }: { readonly save: boolean; readonly only: string | undefined },
+): Tally {
   const tally: Tally = { passed: 0, failed: 0 };
-  for (const mutant of allMutants()) {
-    if (only !== undefined && mutant.name !== only) continue;
-    const end = killMutant(mutant, { from: 1, to: seeds });
+  const mutants = only === undefined ? allMutants() : [oneOf(allMutants(), 'mutant', only)];
+  for (const mutant of mutants) {
+    const end = killMutant(mutant, range);
     if ('lived' in end) {
       tally.failed += 1;
       say(`${mutant.name.padEnd(26)} LIVES   ${end.lived}`);
@@ -242,28 +236,29 @@ function main(): Tally {
       only: { type: 'string' },
     },
   });
-  const [command, seed] = positionals;
+  const [command, ...words] = positionals;
+  const isOfOne = command === 'replay' || command === 'shrink';
+  if (words.length !== (isOfOne ? 1 : 0))
+    throw new UsageError(isOfOne ? `${command}: one seed is wanted` : `what is ${words.join(' ')}?`);
+  const seed = (): number => wholeNumber('seed', words[0] ?? '');
   switch (command) {
-    case 'replay':
-      return replay(Number(seed), {
-        until: values.until === undefined ? undefined : Number(values.until),
-        trace: values.trace,
-      });
+    case 'replay': {
+      const until = values.until === undefined ? undefined : wholeNumber('--until', values.until);
+      return replay(seed(), { until, trace: values.trace });
+    }
     case 'shrink':
-      return shrinkSeed(Number(seed), values.save);
+      return shrinkSeed(seed(), values.save);
     case 'hashes': {
-      const from = Number(values.from ?? 1);
-      const to = Number(values.to ?? from + RECORDED_SEEDS - 1);
-      return values.save === undefined ? compareChains(from, to) : recordChains(from, to);
+      const range = seedRange(values, { seedsDefault: RECORDED_SEEDS });
+      return values.save === undefined ? compareChains(range) : recordChains(range);
     }
-    case 'mutants':
-      return values.replay
-        ? replayRegressions()
-        : killAll(Number(values.seeds ?? 2_000), { save: values.save !== undefined, only: values.only });
-    case undefined: {
-      const from = Number(values.from ?? 1);
-      return runSeeds(from, Number(values.to ?? from + Number(values.seeds ?? COUNTS_DUE.runs) - 1));
+    case 'mutants': {
+      if (values.replay) return replayRegressions();
+      const range = seedRange(values, { seedsDefault: MUTANT_SEEDS });
+      return killAll(range, { save: values.save !== undefined, only: values.only });
     }
+    case undefined:
+      return runSeeds(seedRange(values, { seedsDefault: COUNTS_DUE.runs }));
     default:
       throw new UsageError(`no such command: ${command}`);
   }
@@ -274,8 +269,9 @@ const isParseError = (error: unknown): error is Error =>
 
 try {
   const { passed, failed } = main();
+  if (passed + failed === 0) say('tested nothing');
   say(`${passed} passed, ${failed} failed`);
-  process.exitCode = failed === 0 ? 0 : 1;
+  process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 } catch (error) {
   if (!(error instanceof UsageError) && !isParseError(error)) throw error;
   process.stderr.write(`${error.message}\n${USAGE}\n`);

@@ -5,15 +5,17 @@
  * Told in the end: who holds how much, what was moved and how long that took against what the links allow, the moment when
  * parcels had fewest copies, and which hosts may not go at once. The same input and seed give the same answer.
  */
+import { mayHoldCopies } from '../../src/core/cluster-config.js';
 import type { HostId, SourceId, StoreId } from '../../src/core/ids.js';
 import { sourceIdOf } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
 import type { ParcelModel } from '../catalog-model.js';
 import { CopyWatch } from '../copy-watch.js';
-import { type BoundHost, lowerBoundS, sum } from '../lower-bound.js';
+import { sum } from '../lower-bound.js';
 import type { SimHost } from '../sim-host.js';
 import { HOUR_MS, type HostOptions, MINUTE_MS, SECOND_MS, World } from '../world.js';
 import { Film, type Frame } from './film.js';
+import { type Missing, missingOf } from './missing.js';
 import { type WorstLoss, worstLoss } from './worst-loss.js';
 
 /** The hosts have met before anything is asked of them. */
@@ -21,8 +23,8 @@ const MEET_MS = 2 * MINUTE_MS;
 /** Nothing was copied or dropped for so long: nothing more will be. */
 const QUIET_MS = 2 * HOUR_MS;
 
-/** Events between two words of progress: well under a second. */
-const PROGRESS_EVENTS = 2_000;
+/** Events between two words of progress: well under a second where many hosts meet and each event is a large one, too. */
+const PROGRESS_EVENTS = 200;
 
 export interface PlanHost extends HostOptions {
   readonly name: string;
@@ -77,11 +79,10 @@ export interface Phase {
   readonly movedBytes: number;
   /** The time that the links need at the least for the copies that were missing. */
   readonly boundMs: number;
-  /** When some parcel had fewest copies for the last time, how few, and how many parcels had so few then. */
+  /** When most parcels had as few copies as any ever had, for the last time: how few, and how many parcels. */
   readonly worst: { readonly copies: number; readonly parcels: number; readonly atMs: number };
   /** What still lacks copies, or has too many, when nothing moves any more. */
-  readonly shortParcels: number;
-  readonly shortBytes: number;
+  readonly short: Omit<Missing, 'boundS'>;
   readonly overParcels: number;
 }
 
@@ -146,8 +147,10 @@ class Plan {
     const hosts = world.addEach(wanted);
     const copies = fresh?.copies ?? 1;
     world.configure(() => ({ sources: hosts.map(({ id }) => ({ source: sourceIdOf(id, 'files'), copies })) }));
-    world.run(MEET_MS);
-    await this.#phase('first backup', () => {
+    const what = 'first backup';
+    while (world.step(MEET_MS)) if (world.events % PROGRESS_EVENTS === 0) await this.#input.progress?.(what, 0);
+    world.nowMs = MEET_MS;
+    await this.#phase(what, () => {
       for (const [i, host] of hosts.entries()) {
         const source = sourceIdOf(host.id, 'files');
         const refs = (fresh?.parcels[i] ?? []).map(bytes => world.catalog.cut(source, bytes));
@@ -171,8 +174,8 @@ class Plan {
     const heads = [...bySource].map(([source, { refs }]) =>
       world.catalog.head(source, 1, [world.catalog.snapshot(source, refs, 0)]),
     );
-    await this.#phase('as it is', () => {
-      const hosts = world.addEach(this.#input.hosts, {
+    const begin = (): void => {
+      world.addEach(this.#input.hosts, {
         beforeStart: made => {
           for (const { disk } of made) for (const head of heads) disk.heads.set(head.source, head);
           for (const parcel of present) this.#put(made, parcel);
@@ -180,8 +183,8 @@ class Plan {
       });
       // What is known of a head is not configured by it.
       world.configure(() => ({ sources }));
-      if (hosts.length > 0) world.run(MEET_MS);
-    });
+    };
+    await this.#phase('as it is', begin, { leastMs: MEET_MS });
   }
 
   #put(hosts: readonly SimHost[], { ref, holders }: PlanParcel): void {
@@ -202,7 +205,7 @@ class Plan {
     const words = [
       ...addHosts.map((_, i) => `+ new-${i + 1}`),
       ...remove.map(name => `− ${name}`),
-      ...(copies === undefined ? [] : [`${copies} copies`]),
+      ...(copies === undefined ? [] : [copies === 1 ? '1 copy' : `${copies} copies`]),
     ];
     await this.#phase(words.join(', '), () => {
       world.addEach(
@@ -224,37 +227,42 @@ class Plan {
     });
   }
 
-  async #phase(what: string, begin: () => void): Promise<void> {
+  /** @param begin brings about what the phase starts from. It takes no time. */
+  async #phase(what: string, begin: () => void, { leastMs = 0 }: { readonly leastMs?: number } = {}): Promise<void> {
     const world = this.#world;
     const startMs = world.nowMs;
     const before = world.counts.receivedBytes;
-    this.#lastMoveMs = startMs;
-    this.#worst = { copies: Number.POSITIVE_INFINITY, parcels: 0, atMs: startMs };
     begin();
+    this.#lastMoveMs = startMs;
+    // Copies that are put in their places one by one were there all the time.
+    this.#worst = { copies: Number.POSITIVE_INFINITY, parcels: 0, atMs: startMs };
     this.#noteWorst();
     this.#film.take();
-    const boundMs = this.#boundMs();
+    const { boundS } = missingOf(world, this.#watch);
     const missing = this.#watch.short;
-    let told = 0;
-    while (this.#isBusy() && world.nowMs - this.#lastMoveMs < QUIET_MS && world.step(Number.POSITIVE_INFINITY)) {
+    while (this.#goesOn(startMs + leastMs) && world.step(Number.POSITIVE_INFINITY)) {
       this.#film.look();
-      told += 1;
-      if (told % PROGRESS_EVENTS === 0)
-        await this.#input.progress?.(what, missing === 0 ? 1 : 1 - this.#watch.short / missing);
+      if (world.events % PROGRESS_EVENTS === 0)
+        await this.#input.progress?.(what, missing === 0 ? 1 : Math.max(0, 1 - this.#watch.short / missing));
     }
     this.#film.take();
-    const { shortParcels, shortBytes } = this.#short();
+    const { boundS: _, ...short } = missingOf(world, this.#watch);
     this.#phases.push({
       what,
       startMs,
       endMs: this.#lastMoveMs,
       movedBytes: world.counts.receivedBytes - before,
-      boundMs,
+      boundMs: boundS * SECOND_MS,
       worst: this.#worst,
-      shortParcels,
-      shortBytes,
+      short,
       overParcels: this.#watch.over,
     });
+  }
+
+  #goesOn(untilMs: number): boolean {
+    const { nowMs, hosts } = this.#world;
+    if (hosts.length === 0) return false;
+    return nowMs < untilMs || (this.#isBusy() && nowMs - this.#lastMoveMs < QUIET_MS);
   }
 
   #isBusy(): boolean {
@@ -290,34 +298,6 @@ class Plan {
     return { parcels: this.#watch.size, bytes };
   }
 
-  #short(): { readonly shortParcels: number; readonly shortBytes: number } {
-    let shortBytes = 0;
-    for (const { parcel, copies, copiesWanted } of this.#watch.watched())
-      shortBytes += Math.max(0, copiesWanted - copies) * parcel.ref.bytes;
-    return { shortParcels: this.#watch.short, shortBytes };
-  }
-
-  /** Of what is missing now. */
-  #boundMs(): number {
-    const hosts = this.#world.hosts.filter(({ lost }) => !lost);
-    const own = new Map<HostId, number>();
-    let missingBytes = 0;
-    for (const { parcel, copies, copiesWanted } of this.#watch.watched()) {
-      missingBytes += Math.max(0, copiesWanted - copies) * parcel.ref.bytes;
-      if (copies === 0) own.set(parcel.origin, (own.get(parcel.origin) ?? 0) + parcel.ref.bytes);
-    }
-    const bound = hosts.map(
-      (host): BoundHost => ({
-        uploadBytesPerS: host.uploadBytesPerS,
-        downloadBytesPerS: host.downloadBytesPerS,
-        roomBytes: sum(host.stores.map(({ lentBytes, usedBytes }) => lentBytes - usedBytes)),
-        ownBytes: own.get(host.id) ?? 0,
-        takesBytes: Math.max(0, missingBytes - (own.get(host.id) ?? 0)),
-      }),
-    );
-    return lowerBoundS(bound, missingBytes) * SECOND_MS;
-  }
-
   #layout(): HostLayout[] {
     return this.#world.hosts.map(({ id, stores, lost }) => ({
       name: this.#world.config.members.find(({ host }) => host === id)?.name ?? id,
@@ -331,14 +311,15 @@ class Plan {
   #loss(): WorstLoss {
     const alive = this.#world.hosts.filter(({ lost }) => !lost);
     const numbers = new Map(alive.map(({ id, number }) => [id, number]));
-    const held = [...this.#watch.watched()].filter(({ copies }) => copies > 0);
+    // A host that is draining has its copies still, though they count no more; what others have is no copy to anybody.
+    const keepers = new Set(this.#world.config.members.flatMap(member => (mayHoldCopies(member) ? [member.host] : [])));
     return worstLoss({
       hosts: [...numbers.values()],
       lose: this.#input.lose,
-      parcels: held.map(({ parcel, holders }) => ({
+      parcels: [...this.#watch.watched()].map(({ parcel, holders }) => ({
         bytes: parcel.ref.bytes,
         origin: numbers.get(parcel.origin),
-        holders: [...holders].map(({ number }) => number),
+        holders: [...holders].flatMap(({ id, number }) => (keepers.has(id) ? [number] : [])),
       })),
     });
   }

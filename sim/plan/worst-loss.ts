@@ -1,6 +1,6 @@
 /**
  * Worst loss: which hosts may not go at the same time? Of all sets of so many hosts, the one that takes most parcels' last
- * copies with it.
+ * copies with it; and the one that takes most parcels for good, copies and origin. That is often another one.
  *
  * Every set is counted while that is quick; above, one host after the other is added to the best set so far, and the
  * answer says that there may be a worse one.
@@ -9,34 +9,52 @@ export interface HeldParcel {
   readonly bytes: number;
   /** The origin's number; its own files are one more place. Undefined: it is gone. */
   readonly origin: number | undefined;
-  /** Numbers of the hosts that hold a copy; at least one. */
+  /** Numbers of the hosts that hold a copy. With none it is lost when its origin goes. */
   readonly holders: readonly number[];
+}
+
+/** What is gone when these hosts are. */
+export interface Loss {
+  readonly hosts: readonly number[];
+  readonly parcels: number;
+  readonly bytes: number;
 }
 
 export interface WorstLoss {
   /** How many hosts go. */
   readonly lose: number;
-  readonly hosts: readonly number[];
-  /** Parcels all of whose copies lie on these hosts … */
-  readonly parcels: number;
-  readonly bytes: number;
-  /** … and those among them whose origin is one of these hosts, too, or gone: nothing is left of them. */
-  readonly lostParcels: number;
-  readonly lostBytes: number;
+  /** Parcels that have no copy before anybody goes, and are at their origins still. */
+  readonly bare: number;
+  /** Parcels that have copies, all of them on these hosts. */
+  readonly uncopied: Loss;
+  /** Parcels all of whose copies, if there are any, lie on these hosts, and whose origin is one of them or gone. */
+  readonly lost: Loss;
   /** False: a worse set was not looked for everywhere. */
   readonly exact: boolean;
-  /** Sets that would take some parcel's last copy, of all that were looked at. */
-  readonly setsThatLose: number;
+  /** Sets that were looked at … */
   readonly sets: number;
+  /** … those that would take some parcel's last copy, … */
+  readonly setsThatUncopy: number;
+  /** … and those that would take some parcel for good. */
+  readonly setsThatLose: number;
 }
 
-/** Look-ups of subsets that take about a second. */
+/** Look-ups of groups that take about a second. */
 const LOOKUPS_MAX = 4_000_000;
 
 interface Tally {
   parcels: number;
   bytes: number;
 }
+
+/** Parcels that go when all of these hosts do: their copies, or copies and origin. */
+interface Group {
+  readonly hosts: readonly number[];
+  readonly uncopied: Tally;
+  readonly lost: Tally;
+}
+
+type Groups = ReadonlyMap<string, Group>;
 
 export function worstLoss({
   hosts,
@@ -46,67 +64,86 @@ export function worstLoss({
   /** The numbers of all hosts that may go. */
   readonly hosts: readonly number[];
   readonly lose: number;
+  /** Those of which nobody has anything any more do not count: no loss is to come for them. */
   readonly parcels: Iterable<HeldParcel>;
 }): WorstLoss {
-  const all: HeldParcel[] = [];
-  const byHolders = new Map<string, Tally>();
-  for (const parcel of parcels) {
-    all.push(parcel);
-    if (parcel.holders.length > lose) continue;
-    const key = keyOf(parcel.holders);
-    const tally = byHolders.get(key) ?? { parcels: 0, bytes: 0 };
-    tally.parcels += 1;
-    tally.bytes += parcel.bytes;
-    byHolders.set(key, tally);
-  }
+  const { groups, bare } = grouped(parcels, lose);
   const inOrder = [...hosts].sort((a, b) => a - b);
   const size = Math.min(lose, inOrder.length);
-  const exact = choose(inOrder.length, size) * 2 ** size <= LOOKUPS_MAX;
-  const sets = exact ? combinations(inOrder, size) : [grown(inOrder, size, byHolders)];
-  let worst: { readonly hosts: readonly number[]; readonly tally: Tally } | undefined;
+  const all = choose(inOrder.length, size);
+  // Where no set can take anything, one tells as much as all.
+  const isSafe = groups.size === 0;
+  const exact = isSafe || all * Math.min(2 ** size, groups.size) <= LOOKUPS_MAX;
+  const sets =
+    exact && !isSafe
+      ? combinations(inOrder, size)
+      : (['uncopied', 'lost'] as const).map(what => grown(inOrder, { size, groups, what }));
+  let uncopied: Loss = { hosts: [], parcels: 0, bytes: 0 };
+  let lost = uncopied;
+  let setsThatUncopy = 0;
   let setsThatLose = 0;
-  let count = 0;
+  let seen = 0;
   for (const set of sets) {
-    const tally = tallyOf(set, byHolders);
-    count += 1;
-    if (tally.parcels > 0) setsThatLose += 1;
-    if (worst === undefined || isWorse(tally, worst.tally)) worst = { hosts: [...set], tally };
+    const taken = takenBy(set, groups);
+    seen += 1;
+    if (taken.uncopied.parcels > 0) setsThatUncopy += 1;
+    if (taken.lost.parcels > 0) setsThatLose += 1;
+    if (seen === 1 || isWorse(taken.uncopied, uncopied)) uncopied = { hosts: set, ...taken.uncopied };
+    if (seen === 1 || isWorse(taken.lost, lost)) lost = { hosts: set, ...taken.lost };
   }
-  const { hosts: gone = [], tally = { parcels: 0, bytes: 0 } } = worst ?? {};
-  const lost = { parcels: 0, bytes: 0 };
-  for (const { bytes, origin, holders } of all) {
-    if (!holders.every(host => gone.includes(host)) || (origin !== undefined && !gone.includes(origin))) continue;
-    lost.parcels += 1;
-    lost.bytes += bytes;
-  }
-  return {
-    lose,
-    hosts: gone,
-    parcels: tally.parcels,
-    bytes: tally.bytes,
-    lostParcels: lost.parcels,
-    lostBytes: lost.bytes,
-    exact,
-    setsThatLose,
-    sets: count,
-  };
+  return { lose, bare, uncopied, lost, exact, sets: exact ? all : seen, setsThatUncopy, setsThatLose };
 }
 
-const keyOf = (hosts: readonly number[]): string => [...hosts].sort((a, b) => a - b).join();
+function grouped(parcels: Iterable<HeldParcel>, lose: number): { readonly groups: Groups; readonly bare: number } {
+  const groups = new Map<string, Group>();
+  let bare = 0;
+  const note = (what: 'uncopied' | 'lost', hosts: ReadonlySet<number>, bytes: number): void => {
+    // What lies on more hosts than go is safe from them.
+    if (hosts.size === 0 || hosts.size > lose) return;
+    const inOrder = [...hosts].sort((a, b) => a - b);
+    const key = inOrder.join();
+    const group = groups.get(key) ?? { hosts: inOrder, uncopied: nothing(), lost: nothing() };
+    groups.set(key, group);
+    add(group[what], { parcels: 1, bytes });
+  };
+  for (const { bytes, origin, holders } of parcels) {
+    if (holders.length === 0 && origin !== undefined) bare += 1;
+    note('uncopied', new Set(holders), bytes);
+    note('lost', new Set(origin === undefined ? holders : [...holders, origin]), bytes);
+  }
+  return { groups, bare };
+}
+
+const nothing = (): Tally => ({ parcels: 0, bytes: 0 });
+
+function add(to: Tally, { parcels, bytes }: Tally): void {
+  to.parcels += parcels;
+  to.bytes += bytes;
+}
 
 const isWorse = (a: Tally, b: Tally): boolean =>
   a.parcels > b.parcels || (a.parcels === b.parcels && a.bytes > b.bytes);
 
-/** What lies within the set: the sum over all its subsets. */
-function tallyOf(set: readonly number[], byHolders: ReadonlyMap<string, Tally>): Tally {
-  const sum = { parcels: 0, bytes: 0 };
-  for (let subset = 1; subset < 2 ** set.length; subset += 1) {
-    const tally = byHolders.get(set.filter((_, i) => (subset >> i) & 1).join());
-    if (tally === undefined) continue;
-    sum.parcels += tally.parcels;
-    sum.bytes += tally.bytes;
+function takenBy(set: readonly number[], groups: Groups): { readonly uncopied: Tally; readonly lost: Tally } {
+  const taken = { uncopied: nothing(), lost: nothing() };
+  for (const { uncopied, lost } of within(set, groups)) {
+    add(taken.uncopied, uncopied);
+    add(taken.lost, lost);
   }
-  return sum;
+  return taken;
+}
+
+/** The groups whose hosts are all in the set, by the shorter way: its subsets, or the groups one by one. */
+function* within(set: readonly number[], groups: Groups): IterableIterator<Group> {
+  if (2 ** set.length > groups.size) {
+    const gone = new Set(set);
+    for (const group of groups.values()) if (group.hosts.every(host => gone.has(host))) yield group;
+    return;
+  }
+  for (let subset = 1; subset < 2 ** set.length; subset += 1) {
+    const group = groups.get(set.filter((_, i) => (subset >> i) & 1).join());
+    if (group !== undefined) yield group;
+  }
 }
 
 function* combinations(from: readonly number[], size: number, start = 0): IterableIterator<readonly number[]> {
@@ -119,18 +156,33 @@ function* combinations(from: readonly number[], size: number, start = 0): Iterab
   }
 }
 
-/** From the holders of most parcels on, always the host with which most more are lost. */
-function grown(hosts: readonly number[], size: number, byHolders: ReadonlyMap<string, Tally>): readonly number[] {
-  const groups = [...byHolders].map(([key, tally]) => ({ holders: key.split(',').map(Number), tally }));
-  groups.sort((a, b) => b.tally.parcels - a.tally.parcels);
-  const gone = new Set(groups[0]?.holders ?? []);
+/**
+ * From the hosts of the largest group on, always the host that most parcels wait for, of those that wait for fewest hosts
+ * more: mostly for this one alone.
+ */
+function grown(
+  hosts: readonly number[],
+  { size, groups, what }: { readonly size: number; readonly groups: Groups; readonly what: 'uncopied' | 'lost' },
+): readonly number[] {
+  let open = [...groups.values()].filter(group => group[what].parcels > 0 && group.hosts.length <= size);
+  const first = open.reduce<Group | undefined>(
+    (largest, group) => (largest === undefined || isWorse(group[what], largest[what]) ? group : largest),
+    undefined,
+  );
+  const gone = new Set(first?.hosts);
   while (gone.size < size) {
-    const left = hosts.filter(host => !gone.has(host));
-    const gains = left.map(host => {
-      const within = groups.filter(({ holders }) => holders.every(each => each === host || gone.has(each)));
-      return within.reduce((sum, { tally }) => sum + tally.parcels, 0);
-    });
-    gone.add(left[gains.indexOf(Math.max(...gains))] as number);
+    open = open.filter(group => group.hosts.some(host => !gone.has(host)));
+    let fewest = size - gone.size;
+    let gains = new Map<number, number>();
+    for (const group of open) {
+      const left = group.hosts.filter(host => !gone.has(host));
+      if (left.length > fewest) continue;
+      if (left.length < fewest) gains = new Map();
+      fewest = left.length;
+      for (const host of left) gains.set(host, (gains.get(host) ?? 0) + group[what].parcels);
+    }
+    const [best] = [...gains].reduce((a, b) => (b[1] > a[1] ? b : a), [undefined, 0] as [number | undefined, number]);
+    gone.add(best ?? (hosts.find(host => !gone.has(host)) as number));
   }
   return [...gone].sort((a, b) => a - b);
 }

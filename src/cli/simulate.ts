@@ -3,11 +3,12 @@
  * with `--here`, on the shape of this one; nothing real is touched. The simulator, and with it the core, is loaded only when it
  * is to run: loading it took half of every other command's start.
  */
-import { access, constants, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { access, constants, stat, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Phase, PlanHost, PlanInput, PlanReport } from '../../sim/plan/plan.js';
+import type { Loss } from '../../sim/plan/worst-loss.js';
 import { ClusterError } from '../core/fault.js';
 import type { HostReport } from '../daemon/service.js';
 import { readSize, SIZE_ALLOWED } from '../membership/policy-units.js';
@@ -27,6 +28,10 @@ const RATE_DEFAULT = 100_000_000;
 const HOSTS_MAX = 200;
 const COPIES_MAX = 32;
 const SEED_MAX = 2 ** 32 - 1;
+/** So often a run says how far it is, and hears signals. */
+const PROGRESS_MS = 100;
+/** A line of 80 columns has so many for the names of hosts. */
+const NAMES_LENGTH = 75;
 
 interface SimulateOptions {
   readonly here?: boolean;
@@ -116,33 +121,47 @@ function seedArgument(text: string): number {
 async function simulate(context: Context, options: SimulateOptions): Promise<ExitCode> {
   const input = await (options.here ? presentInput(context, options) : madeInput(options));
   checkNames(input, options);
-  if (options.svg !== undefined) await needFolder(options.svg);
+  if (options.svg !== undefined) await needPlace(options.svg);
   const { runPlan } = await import('../../sim/plan/plan.js');
-  const report = await runPlan({
-    ...input,
-    progress: async (phase, done) => {
-      if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${printable(phase)}: ${Math.floor(done * 100)} %`);
-      // Signals are heard only between two turns.
-      await setImmediate();
-      context.signal.throwIfAborted();
-    },
-  });
-  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
-  if (options.svg !== undefined) await writeFile(options.svg, await pictureOf(report, options));
+  const running = runPlan({ ...input, progress: progressOf(context) });
+  // Nothing is written behind the last word of progress, be it the report or that the run was interrupted.
+  const report = await running.finally(() => tellProgress(''));
   if (context.json) for (const record of recordsOf(report)) await context.record(record);
   else await show(context, report, options);
-  return report.phases.at(-1)?.shortParcels === 0 ? EXIT.ok : EXIT.underReplicated;
+  // Last: what was found in minutes is not lost with a picture that cannot be written after all.
+  if (options.svg !== undefined) {
+    await writeFile(options.svg, await pictureOf(report, options));
+    if (!context.json) await context.print(printable(`picture: ${options.svg}`));
+  }
+  return report.phases.at(-1)?.short.parcels === 0 ? EXIT.ok : EXIT.underReplicated;
+}
+
+function progressOf({ signal }: Context): NonNullable<PlanInput['progress']> {
+  let toldMs = 0;
+  return async (phase, done) => {
+    if (Date.now() - toldMs < PROGRESS_MS) return;
+    toldMs = Date.now();
+    tellProgress(`${printable(phase)}: ${Math.floor(done * 100)} %`);
+    // Signals are heard only between two turns.
+    await setImmediate();
+    signal.throwIfAborted();
+  };
+}
+
+function tellProgress(line: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line}`);
 }
 
 /** A run takes minutes; that its picture has no place is better known before. */
-async function needFolder(file: string): Promise<void> {
+async function needPlace(file: string): Promise<void> {
+  const refused = (why: string, cause?: unknown): ClusterError =>
+    new ClusterError('BAD_ARGUMENT', `--svg ${file}: ${why}. Nothing was simulated.`, { blame: 'operator', cause });
+  const found = await stat(resolve(file)).catch(() => undefined);
+  if (found?.isDirectory() || file.endsWith('/')) throw refused('that is a folder, and a file is wanted');
   try {
-    await access(dirname(file), constants.W_OK);
+    await access(found === undefined ? dirname(resolve(file)) : file, constants.W_OK);
   } catch (cause) {
-    throw new ClusterError('BAD_ARGUMENT', `--svg ${file}: its folder cannot be written. Nothing was simulated.`, {
-      blame: 'operator',
-      cause,
-    });
+    throw refused(found === undefined ? 'its folder cannot be written' : 'it cannot be written', cause);
   }
 }
 
@@ -208,7 +227,7 @@ function checkNames({ hosts, changes }: PlanInput, { here }: SimulateOptions): v
 const headline = ({ hosts, parcels, bytes, copies }: PlanReport): string =>
   `${countText(hosts.filter(({ gone }) => !gone).length, 'host')}, ${countText(parcels, 'parcel')}, ${sizeText(bytes)}, ${countText(copies, 'cop').replace(/cops?$/, copies === 1 ? 'copy' : 'copies')} wanted`;
 
-async function show(context: Context, report: PlanReport, { svg, seed, rate }: SimulateOptions): Promise<void> {
+async function show(context: Context, report: PlanReport, { seed, rate }: SimulateOptions): Promise<void> {
   await context.print(`${headline(report)} · links of ${sizeText(rate)}/s · seed ${seed}`);
   await context.print('');
   await context.print(
@@ -236,11 +255,10 @@ async function show(context: Context, report: PlanReport, { svg, seed, rate }: S
   }
   await context.print('');
   for (const line of lossLines(report)) await context.print(printable(line));
-  if (svg !== undefined) await context.print(printable(`picture: ${svg}`));
 }
 
 function phaseLines(phase: Phase): string[] {
-  const { what, movedBytes, boundMs, worst, shortParcels, shortBytes, overParcels } = phase;
+  const { what, movedBytes, boundMs, worst, short, overParcels } = phase;
   const tookMs = phase.endMs - phase.startMs;
   const lines = [coloured('bold', printable(what))];
   if (movedBytes === 0) lines.push('  nothing was moved');
@@ -253,35 +271,66 @@ function phaseLines(phase: Phase): string[] {
   lines.push(
     `  worst moment: ${countText(worst.parcels, 'parcel')} with ${worst.copies === 0 ? 'no copy' : worst.copies === 1 ? '1 copy' : `${worst.copies} copies`}, ${longSpan(worst.atMs - phase.startMs)} after the start`,
   );
-  if (shortParcels > 0)
+  if (short.parcels > 0) {
+    lines.push(coloured('red', `  in the end copies of ${countText(short.parcels, 'parcel')} are missing:`));
+    for (const line of shortLines(short)) lines.push(`    ${line}`);
+  }
+  if (overParcels > 0) lines.push(`  in the end there is a copy too many of ${countText(overParcels, 'parcel')}`);
+  return lines;
+}
+
+function shortLines({ placeless, makeableBytes, gone }: Phase['short']): string[] {
+  const lines = [];
+  if (placeless !== undefined) {
+    const { parcels, wanted, domains } = placeless;
     lines.push(
-      coloured(
-        'red',
-        `  in the end ${countText(shortParcels, 'parcel')} lack copies: ${sizeText(shortBytes)} more would have to fit somewhere`,
-      ),
+      `too few hosts or domains for ${countText(parcels, 'parcel')}: ${wanted} wanted, ${domains} can take one`,
     );
-  if (overParcels > 0) lines.push(`  in the end ${countText(overParcels, 'parcel')} have a copy too many`);
+  }
+  if (makeableBytes > 0) lines.push(`${sizeText(makeableBytes)} more would have to fit somewhere`);
+  if (gone > 0) lines.push(`${countText(gone, 'parcel')} lost: no copy is left, and no origin`);
   return lines;
 }
 
 function lossLines({ hosts, loss }: PlanReport): string[] {
-  const { lose, parcels, bytes, lostParcels, lostBytes, exact, setsThatLose, sets } = loss;
+  const { lose, bare, uncopied, lost, exact, setsThatUncopy, setsThatLose, sets } = loss;
   const what = lose === 1 ? 'any one host' : `any ${lose} hosts`;
-  if (parcels === 0)
+  if (uncopied.parcels === 0 && lost.parcels === 0)
     return [
       `if ${what} went at once: ${exact ? 'every parcel would still have a copy' : 'no parcel without a copy was found'}`,
     ];
-  const names = loss.hosts.map(number => hosts[number]?.name ?? String(number)).join(', ');
-  return [
-    `if ${what} went at once, at the worst (${names}):`,
-    `  ${countText(parcels, 'parcel')} (${sizeText(bytes)}) would be without a copy,`,
-    lostParcels === 0
-      ? '  and all of them still at their origins'
-      : `  and ${lostParcels} of them (${sizeText(lostBytes)}) lost, for their origins would be gone too`,
+  const lines = [`if ${what} went at once, at the worst`];
+  if (uncopied.parcels === 0) lines.push('  every parcel that has a copy would keep one,');
+  else
+    lines.push(
+      `  ${parcelsText(uncopied)} would be without a copy, by the loss of`,
+      `    ${namesText(uncopied, hosts)},`,
+    );
+  if (lost.parcels === 0) lines.push('  and no parcel lost: what has no copy is still at its origin');
+  else
+    lines.push(
+      `  ${parcelsText(lost)} would be lost, copies and origin, by the loss of`,
+      `    ${namesText(lost, hosts)}`,
+    );
+  if (bare > 0) lines.push(`  ${countText(bare, 'parcel')} with no copy as it is would go with the origin`);
+  lines.push(
     exact
-      ? `  of ${countText(sets, 'such set')}, ${setsThatLose} would take some parcel's last copy`
+      ? `  of ${countText(sets, 'such set')}, ${setsThatUncopy} would take some parcel's last copy, ${setsThatLose} one for good`
       : '  (not every set was looked at: there may be a worse one)',
-  ];
+  );
+  return lines;
+}
+
+const parcelsText = ({ parcels, bytes }: Loss): string => `${countText(parcels, 'parcel')} (${sizeText(bytes)})`;
+
+/** As many as a line takes; --json has all. */
+function namesText({ hosts: numbers }: Loss, hosts: PlanReport['hosts']): string {
+  const names = numbers.map(number => hosts[number]?.name ?? String(number));
+  let told = names.length;
+  const text = (): string =>
+    `${names.slice(0, told).join(', ')}${told < names.length ? ` and ${names.length - told} more` : ''}`;
+  while (told > 1 && text().length > NAMES_LENGTH) told -= 1;
+  return text();
 }
 
 /** Two units: `2 h 10 min`, `45 s`. */
@@ -299,6 +348,7 @@ type PlanRecord = { readonly message_type: string } & Readonly<Record<string, un
 
 function recordsOf(report: PlanReport): PlanRecord[] {
   const { loss, hosts } = report;
+  const named = (of: Loss): string[] => of.hosts.map(number => hosts[number]?.name ?? String(number));
   return [
     ...hosts.map(({ name, lentBytes, usedBytes, copies, gone }) => ({
       message_type: 'plan_host',
@@ -316,20 +366,26 @@ function recordsOf(report: PlanReport): PlanRecord[] {
       // JSON has no Infinity; it stands for: not all of it fits.
       bound_seconds: Number.isFinite(phase.boundMs) ? phase.boundMs / 1000 : null,
       worst: { ...phase.worst, atMs: undefined, seconds: (phase.worst.atMs - phase.startMs) / 1000 },
-      short: phase.shortParcels,
-      short_bytes: phase.shortBytes,
+      short: phase.short.parcels,
+      short_bytes: phase.short.bytes,
+      makeable_bytes: phase.short.makeableBytes,
+      placeless: phase.short.placeless ?? null,
+      gone: phase.short.gone,
       over: phase.overParcels,
     })),
     {
       message_type: 'plan_loss',
       lose: loss.lose,
-      hosts: loss.hosts.map(number => hosts[number]?.name ?? String(number)),
-      parcels: loss.parcels,
-      bytes: loss.bytes,
-      lost_parcels: loss.lostParcels,
-      lost_bytes: loss.lostBytes,
+      without_copy: loss.bare,
+      hosts: named(loss.uncopied),
+      parcels: loss.uncopied.parcels,
+      bytes: loss.uncopied.bytes,
+      lost_hosts: named(loss.lost),
+      lost_parcels: loss.lost.parcels,
+      lost_bytes: loss.lost.bytes,
       exact: loss.exact,
       sets: loss.sets,
+      sets_that_uncopy: loss.setsThatUncopy,
       sets_that_lose: loss.setsThatLose,
     },
     {

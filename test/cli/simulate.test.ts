@@ -6,6 +6,8 @@ import type { HostReport, PlacementReport } from '../../src/daemon/service.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { cluster, each, HOST, hostOf, recordsOf, SOURCE_ID, serve } from './cli-fixture.js';
 
+/** A command runs by then, also on a busy machine; the one that it is for would run for minutes. */
+const STARTED_MS = 5_000;
 const SMALL = ['simulate', '--hosts', '4', '--files', '40', '--seed', '3'];
 
 test('simulate needs no cluster, prints its seed, and says the same twice', async t => {
@@ -56,9 +58,43 @@ test('simulate --svg writes a picture', async t => {
 });
 
 test('what does not fit exits 20 and says how much is missing', async t => {
-  const { code, out } = await cluster(['simulate', '--hosts', '2', '--files', '20', '--disks', '1MB', '--copies', '2']);
+  const { code, out } = await cluster(['simulate', '--hosts', '3', '--files', '20', '--disks', '1MB']);
   t.is(code, 20);
-  t.regex(out, /lack copies: .* more would have to fit somewhere/);
+  t.regex(out, /are missing:\n {4}[\d.]+ .B more would have to fit somewhere\n/);
+  t.notRegex(out, /too few hosts/);
+});
+
+test('where hosts are missing, and not room, that is said', async t => {
+  const made = ['simulate', '--hosts', '3', '--files', '20'];
+  const copies = await cluster([...made, '--copies', '5']);
+  t.is(copies.code, 20);
+  t.regex(copies.out, /are missing:\n {4}too few hosts or domains for \d+ parcels: 5 wanted, 2 can take one\n/);
+  const gone = await cluster([...made, '--remove', 'host-1']);
+  t.is(gone.code, 20);
+  t.regex(gone.out, / {4}too few hosts or domains for \d+ parcels: 2 wanted, 1 can take one\n/);
+  for (const { out } of [copies, gone]) t.notRegex(out, /have to fit somewhere|not room/);
+});
+
+test('what has no copy would be lost with its origin, and that is said', async t => {
+  const { out } = await cluster(['simulate', '--hosts', '4', '--files', '300', '--disks', '300MB']);
+  t.regex(out, /\n {2}\d+ parcels? \([^)]+\) would be lost, copies and origin, by the loss of\n {4}host-\d\n/);
+  t.regex(out, /\n {2}\d+ parcels with no copy as it is would go with the origin\n/);
+});
+
+test('of many hosts that go as many are named as a line takes', async t => {
+  const { out } = await cluster(['simulate', '--hosts', '12', '--files', '20', '--lose', '11', '--copies', '1']);
+  t.regex(out, /\n {4}(host-\d+, ){6,8}host-\d+ and [2-4] more,?\n/);
+  t.true(out.split('\n').every(line => line.length <= 80));
+});
+
+test('a simulation ends when it is interrupted, also while its hosts only meet', async t => {
+  const started = new Promise(resolve => setTimeout(resolve, STARTED_MS));
+  const { code, err, out } = await cluster(['simulate', '--hosts', '200', '--files', '1000'], {
+    kill: { signal: 'SIGINT', when: started },
+  });
+  t.is(code, 130);
+  t.is(err, 'interrupted\n');
+  t.is(out, '');
 });
 
 test('simulate refuses what it cannot read, with 2', async t => {
@@ -75,6 +111,12 @@ test('simulate refuses what it cannot read, with 2', async t => {
   const homeless = await cluster([...SMALL, '--svg', join(temporaryFolder(t), 'nowhere', 'plan.svg')]);
   t.is(homeless.code, 2);
   t.regex(homeless.err, /its folder cannot be written/);
+  for (const folder of [temporaryFolder(t), '', join(temporaryFolder(t), 'pictures/')]) {
+    const { code, err, out } = await cluster([...SMALL, '--svg', folder]);
+    t.is(code, 2, folder);
+    t.regex(err, /that is a folder, and a file is wanted\. Nothing was simulated\./);
+    t.is(out, '');
+  }
   const { code, err } = await cluster([...SMALL, '--remove', 'mini']);
   t.is(code, 2);
   t.regex(err, /--remove mini: no such host; there are: host-1 to host-4/);

@@ -27,6 +27,14 @@ test('a host takes no more than there is for it', t => {
   t.is(lowerBoundS([host({ takesBytes: 0 }), host()], 2_000), 20);
 });
 
+test('where all take all that there is for them, the one with most of it ends last', t => {
+  const takes = [4_207_908_498, 4_579_278_444, 3_605_019_544];
+  const hosts = takes.map(takesBytes =>
+    host({ downloadBytesPerS: 1e8, roomBytes: 1e10, uploadBytesPerS: 1e12, takesBytes }),
+  );
+  t.is(lowerBoundS(hosts, 12_392_206_486).toFixed(6), '45.792784');
+});
+
 test('without the room there is no such time', t => {
   t.is(lowerBoundS([host({ roomBytes: 500 }), host({ roomBytes: 500 })], 2_000), Number.POSITIVE_INFINITY);
 });

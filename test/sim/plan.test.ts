@@ -33,7 +33,7 @@ test('a first backup ends with every copy made, and says what that took', async 
   const [phase] = report.phases;
   t.is(report.bytes, 65 * MB);
   t.is(usedBytes(report), 130 * MB);
-  t.is(phase?.shortParcels, 0);
+  t.is(phase?.short.parcels, 0);
   t.true((phase?.movedBytes ?? 0) >= 130 * MB);
   t.true((phase?.endMs ?? 0) - (phase?.startMs ?? 0) >= (phase?.boundMs ?? 0));
   t.deepEqual([phase?.worst.copies, phase?.worst.parcels], [0, 4]);
@@ -48,14 +48,14 @@ test('a host that is gone is made up for, from one copy less', async t => {
   const report = await runPlan(input({ changes: { ...NO_CHANGES, remove: ['host-1'] } }));
   const [, phase] = report.phases;
   t.is(phase?.worst.copies, 1);
-  t.is(phase?.shortParcels, 0);
+  t.is(phase?.short.parcels, 0);
   t.is(usedBytes(report), 130 * MB);
   t.true(report.hosts[0]?.gone);
 });
 
 test('more copies are made where there are hosts for them', async t => {
   const report = await runPlan(input({ changes: { ...NO_CHANGES, copies: 3 } }));
-  t.is(report.phases.at(-1)?.shortParcels, 0);
+  t.is(report.phases.at(-1)?.short.parcels, 0);
   t.is(usedBytes(report), 195 * MB);
 });
 
@@ -63,12 +63,47 @@ test('what does not fit is named', async t => {
   const hosts = input().hosts.map(host => ({ ...host, freeBytes: 25 * MB }));
   const [phase] = (await runPlan(input({ hosts }))).phases;
   t.is(phase?.boundMs, Number.POSITIVE_INFINITY);
-  t.true((phase?.shortParcels ?? 0) > 0);
-  t.true((phase?.shortBytes ?? 0) >= 30 * MB);
+  t.true((phase?.short.parcels ?? 0) > 0);
+  t.true((phase?.short.makeableBytes ?? 0) >= 30 * MB);
+  t.is(phase?.short.placeless, undefined);
+});
+
+test('copies that there are no hosts for are told as that, and not as lack of room', async t => {
+  const [phase] = (await runPlan(input({ fresh: { copies: 5, parcels: [[20 * MB], [], [], []] } }))).phases;
+  t.deepEqual(phase?.short, {
+    parcels: 1,
+    bytes: 40 * MB,
+    makeableBytes: 0,
+    placeless: { parcels: 1, wanted: 5, domains: 3 },
+    gone: 0,
+  });
+  // Three hosts take one copy each.
+  t.is(phase?.boundMs, 200);
+});
+
+test('hosts of one domain are one place', async t => {
+  const hosts = input().hosts.map((host, i) => ({ ...host, domain: `${i < 2 ? 'a' : 'b'}`.repeat(32) }));
+  const [phase] = (await runPlan(input({ hosts, fresh: { copies: 3, parcels: [[20 * MB], [], [], []] } }))).phases;
+  t.deepEqual(phase?.short.placeless, { parcels: 1, wanted: 3, domains: 2 });
+  t.is(phase?.short.makeableBytes, 0);
+});
+
+test('what goes with its origin before it has a copy is told as gone', async t => {
+  const hosts = input().hosts.map(host => ({ ...host, freeBytes: 25 * MB }));
+  const fresh = { copies: 2, parcels: [[], [26 * MB], [], []] };
+  const report = await runPlan(input({ hosts, fresh, changes: { ...NO_CHANGES, remove: ['host-2'] } }));
+  t.like(report.phases.at(-1)?.short, { parcels: 1, makeableBytes: 0, gone: 1 });
+});
+
+test('what has no copy in the end is lost with its origin', async t => {
+  const hosts = input().hosts.map(host => ({ ...host, freeBytes: 25 * MB }));
+  const { loss } = await runPlan(input({ hosts, fresh: { copies: 2, parcels: [[], [26 * MB], [], []] }, lose: 1 }));
+  t.is(loss.bare, 1);
+  t.deepEqual(loss.lost, { hosts: [1], parcels: 1, bytes: 26 * MB });
 });
 
 /** Three real hosts; the first is the origin of ten parcels that the others hold. */
-function present(): Pick<PlanInput, 'hosts' | 'present'> {
+function present(): Required<Pick<PlanInput, 'hosts' | 'present'>> {
   const ids = [1, 2, 3].map(i => parseHostId(`${i}`.repeat(32)));
   const stores = [1, 2, 3].map(i => parseStoreId(`${i + 3}`.repeat(32)));
   const hosts = ids.map((id, i) => ({
@@ -95,9 +130,48 @@ test('a cluster that is there already stays as it is', async t => {
     report.hosts.map(({ copies }) => copies),
     [0, 10, 10],
   );
-  t.is(report.loss.parcels, 10);
-  t.is(report.loss.lostParcels, 0);
+  t.deepEqual(report.phases[0]?.worst, { copies: 2, parcels: 10, atMs: 0 });
+  t.is(report.loss.uncopied.parcels, 10);
+  t.is(report.loss.lost.parcels, 0);
 });
+
+test('what a cluster that is there lacks is made, and measured from the start', async t => {
+  const { fresh: _, ...made } = input();
+  const { hosts, present: parcels } = present();
+  const one = parcels.map(parcel => ({
+    ...parcel,
+    ref: { ...parcel.ref, bytes: 90 * MB },
+    holders: parcel.holders.slice(0, 1),
+  }));
+  const { phases, frames } = await runPlan({ ...made, hosts, present: one });
+  t.is(phases[0]?.startMs, 0);
+  t.is(phases[0]?.movedBytes, 900 * MB);
+  // Only the third host can take them.
+  t.is(phases[0]?.boundMs, 9_000);
+  t.true((phases[0]?.endMs ?? 0) >= 9_000);
+  t.like(phases[0]?.worst, { copies: 1, parcels: 10 });
+  t.is(frames[0]?.atMs, 0);
+  t.is(frames[0]?.withCopies[1], 10);
+});
+
+for (const [what, member] of [
+  ['drains', { state: 'draining' }],
+  ['is not trusted', { trust: 'untrusted' }],
+] as const) {
+  test(`what a host that ${what} has is copied elsewhere`, async t => {
+    const { fresh: _, ...made } = input();
+    const { hosts, present: parcels } = present();
+    const more = { name: 'host-4', freeBytes: 1_000 * MB, bytesPerS: 100 * MB };
+    const report = await runPlan({
+      ...made,
+      hosts: [...hosts.map((host, i) => (i === 2 ? { ...host, ...member } : host)), more],
+      present: parcels,
+    });
+    t.is(report.phases[0]?.worst.copies, 1);
+    t.is(report.phases[0]?.short.parcels, 0);
+    t.is(report.hosts[3]?.copies, 10);
+  });
+}
 
 test('… and when a host of it is gone for good, one that is added takes its place', async t => {
   const { fresh: _, ...made } = input();

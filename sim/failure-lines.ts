@@ -1,0 +1,41 @@
+/**
+ * Failure lines: what is told of a seed that failed. Its options are always among it: by them it can be seen again when seeds
+ * mean other runs. Of what fails after some others no more than that is told.
+ */
+import type { RunOptions } from './run-options.js';
+import type { Outcome } from './run-seed.js';
+
+export interface Failure {
+  readonly options: RunOptions;
+  readonly by: NonNullable<Outcome['failed']>['by'];
+  readonly message: string;
+  /** Of what fails at some event. */
+  readonly at?: Pick<Outcome, 'events' | 'atMs'>;
+  /** Of a crash. */
+  readonly stack?: string;
+}
+
+export function failureLines(
+  { options, by, message, at, stack }: Failure,
+  { build, inFull }: { readonly build: string; readonly inFull: boolean },
+): string[] {
+  const { seed } = options;
+  const when = at === undefined ? '' : ` at event ${at.events}, ${(at.atMs / 1_000).toFixed(3)} s`;
+  const lines = [`seed ${seed} failed by ${by}${when} (build ${build})`, `  options: ${JSON.stringify(options)}`];
+  if (!inFull) return lines;
+  lines.splice(1, 0, `  ${message}`, ...(stack === undefined ? [] : [stack]));
+  lines.push(`  again: npm run sim -- replay ${seed} --trace; smaller: npm run sim -- shrink ${seed}`);
+  return lines;
+}
+
+/** @returns undefined of a run that passed. */
+export const failureOf = (options: RunOptions, { failed, events, atMs }: Outcome): Failure | undefined =>
+  failed === undefined
+    ? undefined
+    : {
+        options,
+        by: failed.by,
+        message: failed.message,
+        at: { events, atMs },
+        ...(failed.by === 'crash' ? { stack: failed.stack } : {}),
+      };

@@ -1,0 +1,104 @@
+/**
+ * Missing: the copies that parcels lack, whether they can be made at all, and in how much time at the soonest.
+ *
+ * A copy needs somebody who has the parcel, and a domain that has none yet, with an active, trusted host in it that has a
+ * store and is not the origin. What it needs besides is room, and time.
+ */
+import type { HostId } from '../../src/core/ids.js';
+import type { CopyWatch } from '../copy-watch.js';
+import { type BoundHost, lowerBoundS, sum } from '../lower-bound.js';
+import type { SimHost } from '../sim-host.js';
+import type { World } from '../world.js';
+
+export interface Missing {
+  readonly parcels: number;
+  /** Of all copies that are missing … */
+  readonly bytes: number;
+  /** … and of those that there are domains for. */
+  readonly makeableBytes: number;
+  /** Parcels that want more copies than there are domains for, and how many the one with fewest domains has. */
+  readonly placeless: { readonly parcels: number; readonly wanted: number; readonly domains: number } | undefined;
+  /** Parcels that neither a host nor their origin has any more. */
+  readonly gone: number;
+  /** In which the links can make the makeable copies at the soonest, in seconds; Infinity when there is not the room. */
+  readonly boundS: number;
+}
+
+export function missingOf(world: World, watch: CopyWatch): Missing {
+  const takers = takersOf(world);
+  const alive = new Set(world.hosts.flatMap(({ id, lost }) => (lost ? [] : [id])));
+  const own = new Map<HostId, number>();
+  const barred = new Map<HostId, number>();
+  let parcels = 0;
+  let bytes = 0;
+  let makeableBytes = 0;
+  let onceBytes = 0;
+  let placeless: Missing['placeless'];
+  let gone = 0;
+  for (const { parcel, copies, copiesWanted: wanted, holders } of watch.watched()) {
+    const { origin, ref } = parcel;
+    if (copies >= wanted) continue;
+    parcels += 1;
+    bytes += (wanted - copies) * ref.bytes;
+    if (holders.size === 0 && !alive.has(origin)) {
+      gone += 1;
+      continue;
+    }
+    const domains = takers.domainsFor(origin);
+    if (domains < wanted) {
+      const { parcels: before, ...fewest } = placeless ?? { parcels: 0, wanted, domains };
+      placeless = { ...(domains < fewest.domains ? { wanted, domains } : fewest), parcels: before + 1 };
+    }
+    if (copies >= Math.min(wanted, domains)) continue;
+    makeableBytes += (Math.min(wanted, domains) - copies) * ref.bytes;
+    onceBytes += ref.bytes;
+    if (holders.size === 0) addTo(own, origin, ref.bytes);
+    for (const host of takers.barred(origin, holders)) addTo(barred, host, ref.bytes);
+  }
+  const bound = world.hosts
+    .filter(({ lost }) => !lost)
+    .map(
+      ({ id, stores, uploadBytesPerS, downloadBytesPerS }): BoundHost => ({
+        uploadBytesPerS,
+        downloadBytesPerS,
+        roomBytes: sum(stores.map(({ lentBytes, usedBytes }) => lentBytes - usedBytes)),
+        ownBytes: own.get(id) ?? 0,
+        takesBytes: takers.has(id) ? onceBytes - (barred.get(id) ?? 0) : 0,
+      }),
+    );
+  return { parcels, bytes, makeableBytes, placeless, gone, boundS: lowerBoundS(bound, makeableBytes) };
+}
+
+function addTo(sums: Map<HostId, number>, host: HostId, bytes: number): void {
+  sums.set(host, (sums.get(host) ?? 0) + bytes);
+}
+
+interface Takers {
+  has(host: HostId): boolean;
+  /** How many domains could have a copy of what is this host's own. */
+  domainsFor(origin: HostId): number;
+  /** The takers that cannot have another copy. */
+  barred(origin: HostId, holders: Iterable<SimHost>): ReadonlySet<HostId>;
+}
+
+/** Those who may be given copies. */
+function takersOf(world: World): Takers {
+  const domainOf = new Map(
+    world.config.members.flatMap(({ host, state, trust, domain }) =>
+      state === 'active' && trust === 'trusted' ? [[host, domain]] : [],
+    ),
+  );
+  const byDomain = new Map<string, HostId[]>();
+  for (const { id, lost, stores } of world.hosts) {
+    const domain = domainOf.get(id);
+    if (lost || stores.length === 0 || domain === undefined) continue;
+    byDomain.set(domain, [...(byDomain.get(domain) ?? []), id]);
+  }
+  const inDomainOf = (host: HostId): readonly HostId[] => byDomain.get(domainOf.get(host) ?? '') ?? [];
+  const isAlone = (host: HostId): boolean => inDomainOf(host).length === 1 && inDomainOf(host)[0] === host;
+  return {
+    has: host => inDomainOf(host).includes(host),
+    domainsFor: origin => byDomain.size - (isAlone(origin) ? 1 : 0),
+    barred: (origin, holders) => new Set([origin, ...[...holders].flatMap(({ id }) => inDomainOf(id))]),
+  };
+}

@@ -1,0 +1,44 @@
+/**
+ * Run arguments: the numbers and names of the simulator's command line. What is none ends the command: a run of no seeds, or
+ * of seed NaN, would pass and have tested nothing.
+ */
+export class UsageError extends Error {}
+
+/** Seeds and events are whole numbers, and these are more than any run sees. */
+const DIGITS_MAX = 10;
+
+/** @throws UsageError where the text is no whole number. */
+export function wholeNumber(name: string, text: string): number {
+  if (!/^\d+$/.test(text) || text.length > DIGITS_MAX)
+    throw new UsageError(`${name} ${text}: a whole number of at most ${DIGITS_MAX} digits is wanted`);
+  return Number(text);
+}
+
+export interface SeedRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What `--from`, `--to` and `--seeds` name. @throws UsageError where that are no seeds, or two different ends. */
+export function seedRange(
+  { from, to, seeds }: { readonly from?: string; readonly to?: string; readonly seeds?: string },
+  { seedsDefault }: { readonly seedsDefault: number },
+): SeedRange {
+  if (to !== undefined && seeds !== undefined) throw new UsageError('--to and --seeds: only one of them');
+  const first = wholeNumber('--from', from ?? '1');
+  const last =
+    to === undefined ? first + wholeNumber('--seeds', seeds ?? String(seedsDefault)) - 1 : wholeNumber('--to', to);
+  if (last < first) throw new UsageError(`there are no seeds from ${first} to ${last}`);
+  return { from: first, to: last };
+}
+
+/** @throws UsageError where nothing is called so. */
+export function oneOf<Named extends { readonly name: string }>(
+  all: readonly Named[],
+  what: string,
+  name: string,
+): Named {
+  const found = all.find(each => each.name === name);
+  if (found !== undefined) return found;
+  throw new UsageError(`no ${what} is called ${name}; there are: ${all.map(each => each.name).join(', ')}`);
+}
