@@ -120,9 +120,11 @@ export class Injector {
       case 'slow-link':
         host.uploadBytesPerS /= SLOW_LINK;
         host.downloadBytesPerS /= SLOW_LINK;
+        world.transfers.review();
         return () => {
           host.uploadBytesPerS *= SLOW_LINK;
           host.downloadBytesPerS *= SLOW_LINK;
+          world.transfers.review();
         };
       case 'crash':
         world.crash(host);

@@ -64,6 +64,7 @@ export class Network {
   readonly #after: (delayMs: number, run: () => void) => void;
   readonly #nowMs: () => number;
   readonly #hosts: readonly SimHost[];
+  readonly #carriesOtherwise: () => void;
   /** By the numbers of the two hosts, the lower one first. */
   readonly #links: Link[][] = [];
   readonly #frames = new Map<Running, number>();
@@ -87,27 +88,33 @@ export class Network {
     after,
     nowMs,
     hosts,
+    carriesOtherwise,
   }: {
     readonly chance: Chance;
     readonly after: (delayMs: number, run: () => void) => void;
     readonly nowMs: () => number;
     readonly hosts: readonly SimHost[];
+    /** Called when what `carries` says of two hosts may have changed. */
+    readonly carriesOtherwise: () => void;
   }) {
     this.#chance = chance;
     this.#after = after;
     this.#nowMs = nowMs;
     this.#hosts = hosts;
+    this.#carriesOtherwise = carriesOtherwise;
   }
 
   // -------------------------------------------------------------------------------------------------------------- links
 
   /** Something about a host has changed: links may come up or go down. */
   review(host: SimHost): void {
+    this.#carriesOtherwise();
     for (const other of this.#hosts) if (other !== host) this.#review(this.#link(host, other));
   }
 
   /** A new run of the host's service: what was connected with the old one is not connected with it. */
   restarted(host: SimHost): void {
+    this.#carriesOtherwise();
     for (const other of this.#hosts) {
       if (other === host) continue;
       const link = this.#link(host, other);
@@ -131,10 +138,19 @@ export class Network {
 
   muteStreams(host: SimHost, on: boolean): void {
     this.#mutedStreams.set(host, (this.#mutedStreams.get(host) ?? 0) + (on ? 1 : -1));
+    this.#carriesOtherwise();
   }
 
   isUp(a: SimHost, b: SimHost): boolean {
     return this.#link(a, b).ends !== undefined;
+  }
+
+  /** Bytes of a stream get there: both ends go on, and neither the bytes are cut off nor what is said to have come of them. */
+  carries(from: SimHost, to: SimHost): boolean {
+    if (!from.isResponsive || !to.isResponsive) return false;
+    const link = this.#link(from, to);
+    if (link.cutAToB > 0 || link.cutBToA > 0) return false;
+    return !this.#isMuted(this.#mutedStreams, from) && !this.#isMuted(this.#mutedStreams, to);
   }
 
   /** Calls `run` once when the link between the two goes down; at once when it is down. @returns how to call that off. */
@@ -153,6 +169,7 @@ export class Network {
     if (link.a === from) link.cutAToB += by;
     else link.cutBToA += by;
     if (unnoticed) link.unnoticed += by;
+    this.#carriesOtherwise();
     this.#review(link);
   }
 
