@@ -88,6 +88,8 @@ export const COUNTS_DUE = {
     newEpochs: 10,
     checkpointsRead: 500,
     configForks: 5,
+    stalls: 10,
+    resumed: 100,
     thriftyCopies: 2_000,
   },
 } as const satisfies { readonly runs: number; readonly least: Partial<Counts> };

@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly copies: number;
   readonly parcelBytesMax: number;
   readonly lentBytes: number;
+  /** Of each host, each way; absent: so many that a parcel is there at once, about. */
+  readonly bytesPerS?: number;
   readonly paceMs: number;
   readonly timing: Partial<Timing>;
   /** Absent: as a daemon's, so that no log of a run comes to one. */
@@ -40,6 +42,9 @@ const SAFETY_HEARTBEATS = 80;
 /** The first heartbeats are left in peace mostly, so that there is something to lose. */
 const WARM_UP_HEARTBEATS = 6;
 const PACES_MS = [20_000, 60_000, 300_000, 1_200_000] as const;
+/** On slow links the largest parcel takes so much of a heartbeat, in percent: then faults find transfers under way. */
+const SLOW_PERCENT = { least: 5, most: 50 };
+const SLOW_ONE_IN = 3;
 /** Operations between two checkpoints: a store's log has some dozens in a run. */
 const CHECKPOINT_OPS = { least: 4, most: 64 };
 const PAUSE_MS = { least: 100, most: 2 * 24 * 3_600_000 };
@@ -112,6 +117,7 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
     copies,
     parcelBytesMax,
     lentBytes: drawRoom(chance, { parcels, parcelBytesMax, copies, hosts }),
+    ...drawLinks(streams.of('links'), { parcelBytesMax, paceMs }),
     paceMs,
     timing: drawTiming(chance, paceMs),
     checkpointEveryOps: logBetween(streams.of('checkpoints'), CHECKPOINT_OPS.least, CHECKPOINT_OPS.most),
@@ -133,6 +139,15 @@ function drawRoom(
   if (!oneIn(chance, 4)) return parcels * parcelBytesMax * 3;
   const neededBytes = (parcels * parcelBytesMax * copies) / 2;
   return Math.ceil(Math.max(parcelBytesMax, (neededBytes / hosts) * (between(chance, 10, 20) / 10)));
+}
+
+function drawLinks(
+  chance: Chance,
+  { parcelBytesMax, paceMs }: Pick<RunOptions, 'parcelBytesMax' | 'paceMs'>,
+): Pick<RunOptions, 'bytesPerS'> {
+  if (!oneIn(chance, SLOW_ONE_IN)) return {};
+  const parcelS = (paceMs / 1_000) * (logBetween(chance, SLOW_PERCENT.least, SLOW_PERCENT.most) / 100);
+  return { bytesPerS: Math.ceil(parcelBytesMax / parcelS) };
 }
 
 /** Every copy is audited once in so many heartbeats: some times in a run. */

@@ -100,11 +100,16 @@ export function runSeed(
 }
 
 function live(world: World, options: RunOptions, isMutant: boolean): void {
-  const { hosts, hostsPerDomain, lentBytes, storesPerHost } = options;
+  const { hosts, hostsPerDomain, lentBytes, storesPerHost, bytesPerS } = options;
   world.network.lossPercent = options.lossPercent;
   world.network.duplicatePercent = options.duplicatePercent;
   world.network.delayMs = { least: 1, most: options.delayMsMost };
-  world.addHosts(hosts, { freeBytes: lentBytes, stores: storesPerHost, hostsPerDomain });
+  world.addHosts(hosts, {
+    freeBytes: lentBytes,
+    stores: storesPerHost,
+    hostsPerDomain,
+    ...(bytesPerS === undefined ? {} : { bytesPerS }),
+  });
   const injector = new Injector(world, options);
   injector.schedule();
   world.after(options.paceMs, () => {
