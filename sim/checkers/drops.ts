@@ -87,6 +87,7 @@ export class DropChecker implements Checker {
         return;
       case 'started':
       case 'stepped':
+      case 'serves':
       case 'taking-in':
       case 'received':
       case 'disk-replaced':

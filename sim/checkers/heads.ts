@@ -73,6 +73,7 @@ export class HeadChecker implements Checker {
         this.#replaced(happening.host);
         return;
       case 'read':
+      case 'serves':
       case 'taking-in':
       case 'received':
       case 'injected-loss':

@@ -72,18 +72,23 @@ test('one fetcher more than N + 1 is seen while all is in order (I11)', t => {
 const PEER: HostId = parseHostId('4'.repeat(32));
 
 /** A host whose configuration has its one peer in this state, if at all. */
-function dealing(state: string | undefined, trust = 'trusted') {
+function dealing(
+  state: string | undefined,
+  { trust = 'trusted', counts = true, isUp = false, wasLetIn = false }: Partial<Record<string, unknown>> = {},
+) {
   const checker = new WordChecker({
-    hosts: [],
+    hosts: [{ number: 2, id: PEER, stores: [] }],
+    network: { admitted: new Set(wasLetIn ? [PEER] : []), isUp: () => isUp },
     listed: () => [{ parcel: { ref: { id: PARCEL } } }],
   } as unknown as World);
   const members = state === undefined ? [] : [{ host: PEER, state, trust }];
   const by = {
     host: { number: 1, stores: [], disk: { config: { members } } },
-    machine: { known: { holders: () => [{ host: PEER, counts: true }] } },
+    machine: { known: { holders: () => [{ host: PEER, counts }] } },
     mountedStores: () => [],
   };
   return {
+    serves: (what: 'bytes' | 'state'): void => checked(checker, [{ is: 'serves', by, to: PEER, what }]),
     does: (effect: object): void => checked(checker, [{ is: 'effect', by, effect }]),
     configured: (): void => checked(checker, [{ is: 'stepped', by, input: { is: 'config' } }]),
   };
@@ -111,5 +116,20 @@ test('copies that count at others than active, trusted members are seen (I8)', t
   t.notThrows(() => dealing('active').configured());
   for (const state of ['draining', 'revoked', undefined])
     t.throws(() => dealing(state).configured(), { message: /^I8: h1 counts a copy at a stranger/ });
-  t.throws(() => dealing('active', 'untrusted').configured(), { message: /^I8/ });
+  t.throws(() => dealing('active', { trust: 'untrusted' }).configured(), { message: /^I8/ });
+});
+
+test('what is given to who is no member is seen, and a connection with it that stays (I8)', t => {
+  for (const what of ['bytes', 'state'] as const) {
+    for (const state of ['active', 'draining']) t.notThrows(() => dealing(state).serves(what));
+    t.notThrows(() => dealing(undefined, { wasLetIn: true }).serves(what));
+    for (const state of ['revoked', undefined])
+      t.throws(() => dealing(state).serves(what), { message: `I8: h1 gives ${what} to a stranger` });
+  }
+  const connected = { counts: false, isUp: true };
+  t.notThrows(() => dealing('active', connected).configured());
+  t.notThrows(() => dealing('revoked', { ...connected, isUp: false }).configured());
+  t.throws(() => dealing('revoked', connected).configured(), {
+    message: /^I8: h1 is connected with a stranger, h2/,
+  });
 });
