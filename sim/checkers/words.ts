@@ -120,6 +120,10 @@ export class WordChecker implements Checker {
   full(): void {
     for (const host of this.#world.hosts) {
       for (const store of host.stores) {
+        for (const [parcel, { content }] of store.files) {
+          if (content !== parcel && !store.hasSpoiled.has(parcel))
+            throw new Violation('I5', `h${host.number} has other bytes under ${parcel.slice(0, 8)}`);
+        }
         let bytes = 0;
         const shared = new Map<Key, number>();
         for (const { shared: part } of store.pinned) shared.set(part.key, part.bytes);
@@ -132,8 +136,22 @@ export class WordChecker implements Checker {
           throw new Violation('I6', `h${host.number} counts ${store.usedBytes} bytes used, and ${bytes} are`);
       }
       if (host.running === undefined) continue;
+      this.#saysWhatIsDurable(host.running);
       this.#countsMembers(host.running);
       this.#isConnectedWithMembers(host.running);
+    }
+  }
+
+  /** Of its own logs it says what they have, and believes of others' only what they once had. */
+  #saysWhatIsDurable(by: Running): void {
+    for (const { position } of by.machine.heartbeat().stores) this.#isDurable(by, position);
+    for (const { host, position } of by.machine.known.positions()) {
+      if (host === by.host.id) this.#isDurable(by, position);
+      else if (this.#world.logs.placeOf(position.digest)?.seq !== position.seq)
+        throw new Violation(
+          'I5',
+          `h${by.host.number} has read operation ${position.seq} of a log, which never was durable`,
+        );
     }
   }
 

@@ -35,3 +35,25 @@ test('of what new parcels need one part in a hundred may be wasted', t => {
   t.is(whatIsWasted({ neededBytes: 1_000, needlessBytes: 10 }), undefined);
   t.regex(whatIsWasted({ neededBytes: 1_000, needlessBytes: 11 }) ?? '', /^1\.1 % came/);
 });
+
+test('what nothing tells of is seen when the phase ends, however few events it had', t => {
+  const options = drawRun(5);
+  let isDone = false;
+  const outcome = runSeed(options, {
+    trace: (_, { nowMs, hosts }) => {
+      if (isDone || nowMs < options.safetyMs * 0.95) return;
+      for (const { stores } of hosts) {
+        for (const store of stores) {
+          const [parcel] = store.present;
+          if (isDone || parcel === undefined || !store.keeps(parcel)) continue;
+          isDone = true;
+          store.files.delete(parcel);
+        }
+      }
+    },
+  });
+  t.is(outcome.failed?.by, 'I1');
+  t.regex(outcome.failed?.message ?? '', /went without a drop/);
+  t.is(outcome.atMs, options.safetyMs);
+  t.true(outcome.events < 10_000);
+});
