@@ -48,6 +48,10 @@ const SLOW_ONE_IN = 3;
 /** Operations between two checkpoints: a store's log has some dozens in a run. */
 const CHECKPOINT_OPS = { least: 4, most: 64 };
 const PAUSE_MS = { least: 100, most: 2 * 24 * 3_600_000 };
+/** A pause may be so many times as long as the phase is without it: in runs of the slowest pace that is more than two days. */
+const PAUSE_PHASES = 2;
+/** The phase goes on for so long after it: what a host does that was away is to be seen among faults. */
+const AFTER_PAUSE_HEARTBEATS = 10;
 
 /** How often each kind comes, against the others. */
 const WEIGHTS: Readonly<Record<FaultKind, number>> = {
@@ -100,13 +104,19 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
   const streams = new ChanceStreams(seed);
   const chance = streams.of('options');
   const paceMs = pick(chance, PACES_MS);
-  const safetyMs = SAFETY_HEARTBEATS * paceMs;
+  const phaseMs = SAFETY_HEARTBEATS * paceMs;
   // Where something is looked for, few parcels meet it again and again.
   const parcels = favours.length > 0 ? between(chance, 1, 10) : logBetween(chance, 5, 40);
   const parcelBytesMax = logBetween(chance, MIB, 256 * MIB);
   const copies = between(chance, 1, 3);
   const hosts = between(chance, Math.max(3, copies + 1), 7);
   const isCalm = oneIn(chance, 12) && favours.length === 0;
+  const faults = isCalm
+    ? drawBackUps(streams.of('faults'), phaseMs)
+    : drawFaults(streams.of('faults'), { safetyMs: phaseMs, paceMs, favours });
+  const pauseEndsMs = faults
+    .filter(({ kind }) => kind === 'pause' || kind === 'suspend')
+    .map(({ atMs, forMs }) => atMs + forMs + AFTER_PAUSE_HEARTBEATS * paceMs);
   return {
     seed,
     hosts,
@@ -121,13 +131,11 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
     paceMs,
     timing: drawTiming(chance, paceMs),
     checkpointEveryOps: logBetween(streams.of('checkpoints'), CHECKPOINT_OPS.least, CHECKPOINT_OPS.most),
-    safetyMs,
+    safetyMs: Math.max(phaseMs, ...pauseEndsMs),
     lossPercent: isCalm ? 0 : pick(chance, [0, 0, 2, 10, 30]),
     duplicatePercent: isCalm ? 0 : pick(chance, [0, 0, 5]),
     delayMsMost: isCalm ? 50 : pick(chance, [20, 50, 200, 2_000]),
-    faults: isCalm
-      ? drawBackUps(streams.of('faults'), safetyMs)
-      : drawFaults(streams.of('faults'), { safetyMs, paceMs, favours }),
+    faults,
   };
 }
 
@@ -231,7 +239,7 @@ function drawLength(
   switch (kind) {
     case 'pause':
     case 'suspend':
-      return logBetween(chance, PAUSE_MS.least, Math.min(PAUSE_MS.most, safetyMs));
+      return logBetween(chance, PAUSE_MS.least, Math.min(PAUSE_MS.most, PAUSE_PHASES * safetyMs));
     case 'crash':
     case 'boundary-crash':
     case 'lost-write':

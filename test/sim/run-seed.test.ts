@@ -17,6 +17,21 @@ test('a fault that is left out shifts no other', t => {
   t.is(new Set(faults.map(({ id }) => id)).size, faults.length);
 });
 
+test('pauses last from a part of a second to two days, and the phase with faults until they have ended', t => {
+  const lengths: number[] = [];
+  for (let seed = 1; seed <= 1_000; seed += 1) {
+    const { faults, safetyMs, paceMs } = drawRun(seed);
+    for (const { kind, atMs, forMs } of faults) {
+      if (kind !== 'pause' && kind !== 'suspend') continue;
+      lengths.push(forMs);
+      t.true(atMs + forMs + paceMs <= safetyMs);
+    }
+  }
+  t.true(Math.min(...lengths) < 200);
+  const longestHours = Math.max(...lengths) / 3_600_000;
+  t.true(longestHours > 40 && longestHours <= 48, `${longestHours}`);
+});
+
 test('a few seeds with all faults hold every invariant and come to rest', t => {
   for (const seed of [1, 2, 4, 5, 8]) t.is(runSeed(drawRun(seed)).failed, undefined, `seed ${seed}`);
 });
