@@ -88,7 +88,7 @@ export const COUNTS_DUE = {
     newEpochs: 10,
     checkpointsRead: 500,
     configForks: 5,
-    stalls: 10,
+    stalls: 5,
     resumed: 100,
     thriftyCopies: 2_000,
   },
