@@ -29,6 +29,10 @@ export interface Counts {
   /** Questions of other hosts for a copy to be shown, and copies that a host took to be none since. */
   audits: number;
   distrusts: number;
+  /** Transfers that were given up because nothing moved. */
+  stalls: number;
+  /** … and how often one went on from what an earlier one had left. */
+  resumed: number;
   receivedBytes: number;
   wastedBytes: number;
   /** Copies that were made with all in order, while what that cost was looked at. */
@@ -59,6 +63,8 @@ export const noCounts = (): Counts => ({
   injectedLosses: 0,
   audits: 0,
   distrusts: 0,
+  stalls: 0,
+  resumed: 0,
   receivedBytes: 0,
   wastedBytes: 0,
   thriftyCopies: 0,
@@ -82,6 +88,8 @@ export const COUNTS_DUE = {
     newEpochs: 10,
     checkpointsRead: 500,
     configForks: 5,
+    stalls: 5,
+    resumed: 100,
     thriftyCopies: 2_000,
   },
 } as const satisfies { readonly runs: number; readonly least: Partial<Counts> };

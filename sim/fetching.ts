@@ -14,6 +14,8 @@ import type { Transfer } from './transfers.js';
 const PROGRESS_MS = 5_000;
 /** When who was busy may be asked again, in ms. */
 const BUSY_RETRY_MS = 2_000;
+/** What came of a fetch that failed stays in pieces of this size, for each is checked as it comes: a chunk of a recipe, about. */
+const PIECE_BYTES = 1024 * 1024;
 
 const notTaken = (answer: FetchAnswer): void => {
   if (answer.kind === 'bytes') answer.ended(false);
@@ -25,6 +27,8 @@ interface UnderWay {
   readonly parcel: ParcelId;
   transfer: Transfer | undefined;
   ended: ((whole: boolean) => void) | undefined;
+  /** Keeps what has come of it, before this fetch and by it. @returns how much of it is lost all the same */
+  keep: (cameBytes: number) => number;
   /** What the store has of it stays from when its bytes begin to come until the fetch has ended. */
   unpin: () => void;
   /** The bytes are here: what follows is not called off any more. */
@@ -50,6 +54,7 @@ export class Fetching {
       parcel: fetch.parcel,
       transfer: undefined,
       ended: undefined,
+      keep: cameBytes => cameBytes,
       unpin: () => undefined,
       writing: false,
       landed: undefined,
@@ -80,9 +85,10 @@ export class Fetching {
     return bytes;
   }
 
-  /** The service ends: so does what it was taking in. */
+  /** The service ends: so does what it was taking in, and nobody has seen to it that anything of that stays. */
   end(): void {
     for (const [fetch, underWay] of this.#underWay) {
+      underWay.keep = cameBytes => cameBytes;
       this.#stop(underWay);
       this.#forget(fetch);
     }
@@ -93,11 +99,11 @@ export class Fetching {
     this.#underWay.delete(fetch);
   }
 
-  #stop({ parcel, transfer, ended }: UnderWay): void {
+  #stop({ parcel, transfer, ended, keep }: UnderWay): void {
     if (transfer !== undefined) {
       const bytes = this.#world.transfers.stop(transfer);
       this.#received(parcel, bytes);
-      this.#world.counts.wastedBytes += bytes;
+      this.#world.counts.wastedBytes += keep(bytes);
     }
     ended?.(false);
   }
@@ -144,41 +150,60 @@ export class Fetching {
     underWay: UnderWay,
     { answer, by }: { readonly answer: Extract<FetchAnswer, { kind: 'bytes' }>; readonly by: SimHost },
   ): void {
+    const { parcel } = fetch;
+    const store = this.#stores.mounted(fetch.store);
+    const keptBytes = Math.min(answer.bytes, store?.incoming.get(parcel) ?? 0);
+    if (keptBytes > 0) this.#world.counts.resumed += 1;
+    const bytes = answer.bytes - keptBytes;
     underWay.ended = answer.ended;
-    this.#world.happened({ is: 'taking-in', by: this.#of, fetch: fetch.fetch, parcel: fetch.parcel });
+    underWay.keep = cameBytes => {
+      if (store === undefined || answer.content !== parcel) return cameBytes;
+      const wholeBytes = Math.floor((keptBytes + cameBytes) / PIECE_BYTES) * PIECE_BYTES;
+      if (wholeBytes > 0) store.incoming.set(parcel, wholeBytes);
+      return keptBytes + cameBytes - wholeBytes;
+    };
+    this.#world.happened({ is: 'taking-in', by: this.#of, fetch: fetch.fetch, parcel });
     const isOver = (): boolean => this.#underWay.get(fetch.fetch) !== underWay;
-    const offDown = this.#world.network.whenDown(this.#of.host, by, () =>
+    const giveUp = (): void =>
       this.#of.enter(() => {
         if (isOver() || underWay.writing) return;
         this.#stop(underWay);
         this.#failed(fetch, 'unreachable');
-      }),
-    );
+      });
+    const offDown = this.#world.network.whenDown(this.#of.host, by, giveUp);
     underWay.transfer = this.#world.transfers.start({
       from: by,
       to: this.#of.host,
-      bytes: answer.bytes,
+      bytes,
+      stalled: () => {
+        offDown();
+        this.#world.counts.stalls += 1;
+        // Who serves it has waited as long.
+        answer.ended(false);
+        giveUp();
+      },
       ended: () => {
         offDown();
         answer.ended(true);
         this.#of.enter(() => {
           if (isOver()) return;
           underWay.writing = true;
-          this.#received(fetch.parcel, answer.bytes);
-          this.#write(fetch, underWay, answer);
+          this.#received(parcel, bytes);
+          this.#write(fetch, underWay, { ...answer, receivedBytes: bytes });
         });
       },
     });
     this.#tellProgress(fetch, underWay);
   }
 
-  #tellProgress(fetch: Fetch, underWay: UnderWay): void {
+  /** Nothing is told while nothing moves: whoever waits for the claim is not to wait for ever. */
+  #tellProgress(fetch: Fetch, underWay: UnderWay, toldBytes = 0): void {
     this.#world.after(PROGRESS_MS, () =>
       this.#of.enter(() => {
         if (this.#underWay.get(fetch.fetch) !== underWay || underWay.writing || underWay.transfer === undefined) return;
         const doneBytes = this.#world.transfers.doneBytes(underWay.transfer);
-        this.#of.tell({ is: 'fetch-progress', fetch: fetch.fetch, doneBytes });
-        this.#tellProgress(fetch, underWay);
+        if (doneBytes > toldBytes) this.#of.tell({ is: 'fetch-progress', fetch: fetch.fetch, doneBytes });
+        this.#tellProgress(fetch, underWay, doneBytes);
       }),
     );
   }
@@ -186,10 +211,15 @@ export class Fetching {
   #write(
     fetch: Fetch,
     underWay: UnderWay,
-    { content, bytes }: { readonly content: string; readonly bytes: number },
+    {
+      content,
+      bytes,
+      receivedBytes,
+    }: { readonly content: string; readonly bytes: number; readonly receivedBytes: number },
   ): void {
     const { parcel } = fetch;
     const store = this.#stores.mounted(fetch.store);
+    store?.incoming.delete(parcel);
     if (store === undefined || store.failing) {
       this.#wasted(fetch, bytes, 'disk');
       return;
@@ -231,7 +261,7 @@ export class Fetching {
             this.#of.tell({
               is: 'fetched',
               fetch: fetch.fetch,
-              receivedBytes: bytes,
+              receivedBytes,
               segment,
               usedBytes: store.usedBytes,
             }),

@@ -6,7 +6,7 @@
  */
 import type { Effect, Input } from '../src/core/effects.js';
 import type { LogOp } from '../src/core/holdings-log.js';
-import type { ParcelId } from '../src/core/ids.js';
+import type { HostId, ParcelId } from '../src/core/ids.js';
 import type { Running, SimHost } from './sim-host.js';
 import type { StoreDisk } from './store-disk.js';
 
@@ -26,6 +26,8 @@ export type Happening =
       readonly store: StoreDisk;
       readonly parcel: ParcelId;
     }
+  /** What it has, or what it knows, is given to another host. */
+  | { readonly is: 'serves'; readonly by: Running; readonly to: HostId; readonly what: 'bytes' | 'state' }
   /** A parcel's bytes begin to come. */
   | { readonly is: 'taking-in'; readonly by: Running; readonly fetch: number; readonly parcel: ParcelId }
   /** So many of its bytes have come to a host, whatever becomes of them. */

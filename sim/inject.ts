@@ -95,11 +95,12 @@ export class Injector {
       case 'one-way':
         return this.#cut([[host, other]], fault.dice % 4 === 0);
       case 'half-open':
+        // With one of the others, or with all: behind a switch that has lost its power a cable is plugged in.
         return this.#cut(
-          [
-            [host, other],
-            [other, host],
-          ],
+          (fault.dice % 2 === 0 ? [other] : world.hosts).flatMap((end): [SimHost, SimHost][] => [
+            [host, end],
+            [end, host],
+          ]),
           true,
         );
       case 'mute-gossip':
@@ -120,9 +121,11 @@ export class Injector {
       case 'slow-link':
         host.uploadBytesPerS /= SLOW_LINK;
         host.downloadBytesPerS /= SLOW_LINK;
+        world.transfers.review();
         return () => {
           host.uploadBytesPerS *= SLOW_LINK;
           host.downloadBytesPerS *= SLOW_LINK;
+          world.transfers.review();
         };
       case 'crash':
         world.crash(host);

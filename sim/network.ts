@@ -64,6 +64,7 @@ export class Network {
   readonly #after: (delayMs: number, run: () => void) => void;
   readonly #nowMs: () => number;
   readonly #hosts: readonly SimHost[];
+  readonly #carriesOtherwise: () => void;
   /** By the numbers of the two hosts, the lower one first. */
   readonly #links: Link[][] = [];
   readonly #frames = new Map<Running, number>();
@@ -87,27 +88,42 @@ export class Network {
     after,
     nowMs,
     hosts,
+    carriesOtherwise,
   }: {
     readonly chance: Chance;
     readonly after: (delayMs: number, run: () => void) => void;
     readonly nowMs: () => number;
     readonly hosts: readonly SimHost[];
+    /** Called when what `carries` says of two hosts may have changed. */
+    readonly carriesOtherwise: () => void;
   }) {
     this.#chance = chance;
     this.#after = after;
     this.#nowMs = nowMs;
     this.#hosts = hosts;
+    this.#carriesOtherwise = carriesOtherwise;
   }
 
   // -------------------------------------------------------------------------------------------------------------- links
 
   /** Something about a host has changed: links may come up or go down. */
   review(host: SimHost): void {
+    this.#carriesOtherwise();
     for (const other of this.#hosts) if (other !== host) this.#review(this.#link(host, other));
+  }
+
+  /** Ends at once what the host is connected with and its configuration refuses, as a daemon does before anything else. */
+  endRefused(host: SimHost): void {
+    for (const other of this.#hosts) {
+      if (other === host) continue;
+      const link = this.#link(host, other);
+      if (link.ends !== undefined && !this.admits(host, other.id)) this.#down(link);
+    }
   }
 
   /** A new run of the host's service: what was connected with the old one is not connected with it. */
   restarted(host: SimHost): void {
+    this.#carriesOtherwise();
     for (const other of this.#hosts) {
       if (other === host) continue;
       const link = this.#link(host, other);
@@ -131,10 +147,19 @@ export class Network {
 
   muteStreams(host: SimHost, on: boolean): void {
     this.#mutedStreams.set(host, (this.#mutedStreams.get(host) ?? 0) + (on ? 1 : -1));
+    this.#carriesOtherwise();
   }
 
   isUp(a: SimHost, b: SimHost): boolean {
     return this.#link(a, b).ends !== undefined;
+  }
+
+  /** Bytes of a stream get there: both ends go on, and neither the bytes are cut off nor what is said to have come of them. */
+  carries(from: SimHost, to: SimHost): boolean {
+    if (!from.isResponsive || !to.isResponsive) return false;
+    const link = this.#link(from, to);
+    if (link.cutAToB > 0 || link.cutBToA > 0) return false;
+    return !this.#isMuted(this.#mutedStreams, from) && !this.#isMuted(this.#mutedStreams, to);
   }
 
   /** Calls `run` once when the link between the two goes down; at once when it is down. @returns how to call that off. */
@@ -153,6 +178,7 @@ export class Network {
     if (link.a === from) link.cutAToB += by;
     else link.cutBToA += by;
     if (unnoticed) link.unnoticed += by;
+    this.#carriesOtherwise();
     this.#review(link);
   }
 
@@ -183,7 +209,7 @@ export class Network {
 
   #couldBeUp({ a, b, cutAToB, cutBToA }: Link): boolean {
     if (!a.isResponsive || !b.isResponsive || cutAToB > 0 || cutBToA > 0 || a.id === b.id) return false;
-    return this.#admits(a, b.id) && this.#admits(b, a.id);
+    return this.#admitEachOther(a, b);
   }
 
   #review(link: Link): void {
@@ -270,11 +296,13 @@ export class Network {
     this.#after(this.#delay(), () => {
       const asked = peer.running;
       if (asked === undefined || this.#isCut(link, from.host)) return lost();
-      asked.enter(() =>
+      asked.enter(() => {
+        // Membership is looked at anew at every stream; and with a connection all that is on it ends.
+        if (!this.admits(peer, from.host.id)) return lost();
         ask(asked, answer => {
           this.streamBytes += STREAM_BYTES;
           this.#after(this.#delay(), () => {
-            if (this.#isCut(link, peer)) {
+            if (this.#isCut(link, peer) || !this.#admitEachOther(peer, from.host)) {
               unheard?.(answer);
               lost();
               return;
@@ -282,8 +310,8 @@ export class Network {
             forget();
             end(answer);
           });
-        }),
-      );
+        });
+      });
     });
   }
 
@@ -332,7 +360,9 @@ export class Network {
     }: { readonly frame: GossipFrame; readonly message: GossipMessage; readonly config: SignedConfig },
   ): void {
     const { running } = to;
-    running?.enter(() => running.hear(writer, frame, message, config));
+    running?.enter(() => {
+      if (this.admits(to, writer)) running.hear(writer, frame, message, config);
+    });
   }
 
   /** 1: there is a link; 2: somebody passes it on; 0: it does not get there. */
@@ -343,7 +373,7 @@ export class Network {
       return isYoung && this.#chance.below(YOUNG_LOST_ONE_IN) === 0 ? 0 : 1;
     }
     for (const by of this.#hosts) {
-      if (by === from || by === to || this.#isMuted(this.#mutedGossip, by)) continue;
+      if (by === from || by === to || this.#isMuted(this.#mutedGossip, by) || !this.admits(by, from.id)) continue;
       const [first, second] = [this.#link(from, by), this.#link(by, to)];
       if (first.ends === undefined || second.ends === undefined) continue;
       if (!this.#isCut(first, from) && !this.#isCut(second, by)) return 2;
@@ -356,9 +386,13 @@ export class Network {
   }
 
   /** As a daemon's gate does: members, and those who were let in and are in no version yet. */
-  #admits(host: SimHost, peer: HostId): boolean {
+  admits(host: SimHost, peer: HostId): boolean {
     const member = host.disk.config.members.find(({ host: id }) => id === peer);
     return member === undefined ? this.admitted.has(peer) : member.state !== 'revoked';
+  }
+
+  #admitEachOther(a: SimHost, b: SimHost): boolean {
+    return this.admits(a, b.id) && this.admits(b, a.id);
   }
 
   #delay(): number {

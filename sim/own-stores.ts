@@ -243,12 +243,17 @@ export class OwnStores {
       this.#of.enter(() => {
         if (this.mounted(store.id) !== store) return;
         const file = store.files.get(parcel);
-        if (file?.content === parcel && !store.present.has(parcel)) {
-          this.append(store, { op: 'add', parcel }, () =>
-            this.tellOps(store, segment => this.#of.tell({ is: 'log', segment })),
-          );
-        } else if (file !== undefined && file.content !== parcel) store.remove(parcel);
-        this.#rescan(store, others);
+        if (file !== undefined && file.content !== parcel) store.remove(parcel);
+        if (file?.content !== parcel || store.present.has(parcel)) {
+          this.#rescan(store, others);
+          return;
+        }
+        // One by one: it is due until all of them are durable.
+        const isTaken = this.append(store, { op: 'add', parcel }, () => {
+          this.tellOps(store, segment => this.#of.tell({ is: 'log', segment }));
+          this.#rescan(store, others);
+        });
+        if (!isTaken) this.reopen(store);
       }),
     );
   }

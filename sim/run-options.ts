@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly copies: number;
   readonly parcelBytesMax: number;
   readonly lentBytes: number;
+  /** Of each host, each way; absent: so many that a parcel is there at once, about. */
+  readonly bytesPerS?: number;
   readonly paceMs: number;
   readonly timing: Partial<Timing>;
   /** Absent: as a daemon's, so that no log of a run comes to one. */
@@ -40,9 +42,16 @@ const SAFETY_HEARTBEATS = 80;
 /** The first heartbeats are left in peace mostly, so that there is something to lose. */
 const WARM_UP_HEARTBEATS = 6;
 const PACES_MS = [20_000, 60_000, 300_000, 1_200_000] as const;
+/** On slow links the largest parcel takes so much of a heartbeat, in percent: then faults find transfers under way. */
+const SLOW_PERCENT = { least: 5, most: 50 };
+const SLOW_ONE_IN = 3;
 /** Operations between two checkpoints: a store's log has some dozens in a run. */
 const CHECKPOINT_OPS = { least: 4, most: 64 };
 const PAUSE_MS = { least: 100, most: 2 * 24 * 3_600_000 };
+/** A pause may be so many times as long as the phase is without it: in runs of the slowest pace that is more than two days. */
+const PAUSE_PHASES = 2;
+/** The phase goes on for so long after it: what a host does that was away is to be seen among faults. */
+const AFTER_PAUSE_HEARTBEATS = 10;
 
 /** How often each kind comes, against the others. */
 const WEIGHTS: Readonly<Record<FaultKind, number>> = {
@@ -95,13 +104,19 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
   const streams = new ChanceStreams(seed);
   const chance = streams.of('options');
   const paceMs = pick(chance, PACES_MS);
-  const safetyMs = SAFETY_HEARTBEATS * paceMs;
+  const phaseMs = SAFETY_HEARTBEATS * paceMs;
   // Where something is looked for, few parcels meet it again and again.
   const parcels = favours.length > 0 ? between(chance, 1, 10) : logBetween(chance, 5, 40);
   const parcelBytesMax = logBetween(chance, MIB, 256 * MIB);
   const copies = between(chance, 1, 3);
   const hosts = between(chance, Math.max(3, copies + 1), 7);
   const isCalm = oneIn(chance, 12) && favours.length === 0;
+  const faults = isCalm
+    ? drawBackUps(streams.of('faults'), phaseMs)
+    : drawFaults(streams.of('faults'), { safetyMs: phaseMs, paceMs, favours });
+  const pauseEndsMs = faults
+    .filter(({ kind }) => kind === 'pause' || kind === 'suspend')
+    .map(({ atMs, forMs }) => atMs + forMs + AFTER_PAUSE_HEARTBEATS * paceMs);
   return {
     seed,
     hosts,
@@ -112,16 +127,15 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
     copies,
     parcelBytesMax,
     lentBytes: drawRoom(chance, { parcels, parcelBytesMax, copies, hosts }),
+    ...drawLinks(streams.of('links'), { parcelBytesMax, paceMs }),
     paceMs,
     timing: drawTiming(chance, paceMs),
     checkpointEveryOps: logBetween(streams.of('checkpoints'), CHECKPOINT_OPS.least, CHECKPOINT_OPS.most),
-    safetyMs,
+    safetyMs: Math.max(phaseMs, ...pauseEndsMs),
     lossPercent: isCalm ? 0 : pick(chance, [0, 0, 2, 10, 30]),
     duplicatePercent: isCalm ? 0 : pick(chance, [0, 0, 5]),
     delayMsMost: isCalm ? 50 : pick(chance, [20, 50, 200, 2_000]),
-    faults: isCalm
-      ? drawBackUps(streams.of('faults'), safetyMs)
-      : drawFaults(streams.of('faults'), { safetyMs, paceMs, favours }),
+    faults,
   };
 }
 
@@ -133,6 +147,15 @@ function drawRoom(
   if (!oneIn(chance, 4)) return parcels * parcelBytesMax * 3;
   const neededBytes = (parcels * parcelBytesMax * copies) / 2;
   return Math.ceil(Math.max(parcelBytesMax, (neededBytes / hosts) * (between(chance, 10, 20) / 10)));
+}
+
+function drawLinks(
+  chance: Chance,
+  { parcelBytesMax, paceMs }: Pick<RunOptions, 'parcelBytesMax' | 'paceMs'>,
+): Pick<RunOptions, 'bytesPerS'> {
+  if (!oneIn(chance, SLOW_ONE_IN)) return {};
+  const parcelS = (paceMs / 1_000) * (logBetween(chance, SLOW_PERCENT.least, SLOW_PERCENT.most) / 100);
+  return { bytesPerS: Math.ceil(parcelBytesMax / parcelS) };
 }
 
 /** Every copy is audited once in so many heartbeats: some times in a run. */
@@ -216,7 +239,7 @@ function drawLength(
   switch (kind) {
     case 'pause':
     case 'suspend':
-      return logBetween(chance, PAUSE_MS.least, Math.min(PAUSE_MS.most, safetyMs));
+      return logBetween(chance, PAUSE_MS.least, Math.min(PAUSE_MS.most, PAUSE_PHASES * safetyMs));
     case 'crash':
     case 'boundary-crash':
     case 'lost-write':

@@ -3,6 +3,7 @@
  */
 
 import type { Checker } from './checkers/checker.js';
+import { CopyChecker } from './checkers/copies.js';
 import { DropChecker } from './checkers/drops.js';
 import { FetcherChecker } from './checkers/fetchers.js';
 import { HeadChecker } from './checkers/heads.js';
@@ -19,7 +20,7 @@ import { backUpThriftily } from './thrift.js';
 import { type Invariant, Violation } from './violation.js';
 import { World } from './world.js';
 
-/** Everything is checked in full once in so many events. */
+/** Everything is checked in full once in so many events, and at the end of each phase: most runs have fewer. */
 const FULL_CHECK_EVENTS = 10_000;
 /** A run that goes on for so many events has run away with itself. */
 const EVENTS_MAX = 200_000;
@@ -40,6 +41,8 @@ export interface RunSeedOptions {
   readonly hashes?: boolean;
   /** See `Surroundings.greedy`. Default false. */
   readonly greedy?: boolean;
+  /** Of a mutant: what it may die by. Default `LETHAL`. */
+  readonly lethal?: ReadonlySet<Invariant>;
   readonly trace?: (happening: Happening, world: World) => void;
 }
 
@@ -48,7 +51,7 @@ class Enough extends Error {}
 
 export function runSeed(
   options: RunOptions,
-  { mutant, untilEvent, hashes = false, greedy = false, trace }: RunSeedOptions = {},
+  { mutant, untilEvent, hashes = false, greedy = false, lethal = LETHAL, trace }: RunSeedOptions = {},
 ): Outcome {
   const { seed, timing, checkpointEveryOps } = options;
   const world = new World({
@@ -59,35 +62,37 @@ export function runSeed(
     ...(checkpointEveryOps === undefined ? {} : { checkpointEveryOps }),
   });
   const checkers: readonly Checker[] = [
+    new CopyChecker(),
     new DropChecker(world),
     new HeadChecker(world),
     new WordChecker(world),
     new FetcherChecker(world),
   ];
   const hash = new StateHash(world);
-  world.witnesses.push(happening => {
+  const checkEach = (check: (checker: Checker) => void): void => {
     for (const checker of checkers) {
       try {
-        checker.see(happening);
+        check(checker);
       } catch (error) {
         // A mutant must be seen where data is lost; what else it breaks is passed over.
-        if (mutant === undefined || !(error instanceof Violation) || LETHAL.has(error.invariant)) throw error;
+        if (mutant === undefined || !(error instanceof Violation) || lethal.has(error.invariant)) throw error;
       }
     }
-  });
+  };
+  const checkInFull = (): void => checkEach(checker => checker.full?.());
+  world.witnesses.push(happening => checkEach(checker => checker.see(happening)));
   if (hashes) world.witnesses.push(happening => hash.see(happening));
   if (trace !== undefined) world.witnesses.push(happening => trace(happening, world));
   world.always(() => {
     if (world.events === untilEvent) throw new Enough();
     if (hashes && world.events % LINK_EVENTS === 0) hash.link();
-    if (world.events % FULL_CHECK_EVENTS === 0) for (const checker of checkers) checker.full?.();
+    if (world.events % FULL_CHECK_EVENTS === 0) checkInFull();
     return world.events > EVENTS_MAX ? 'it does not come to an end' : undefined;
   });
 
   let failed: Outcome['failed'];
   try {
-    live(world, options, mutant !== undefined);
-    for (const checker of checkers) checker.full?.();
+    live(world, options, { isMutant: mutant !== undefined, phaseEnded: checkInFull });
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     if (!(error instanceof Enough)) {
@@ -99,21 +104,33 @@ export function runSeed(
   return { failed, atMs: world.nowMs, events: world.events, counts: world.counts, links: hash.links };
 }
 
-function live(world: World, options: RunOptions, isMutant: boolean): void {
-  const { hosts, hostsPerDomain, lentBytes, storesPerHost } = options;
+function live(
+  world: World,
+  options: RunOptions,
+  { isMutant, phaseEnded }: { readonly isMutant: boolean; readonly phaseEnded: () => void },
+): void {
+  const { hosts, hostsPerDomain, lentBytes, storesPerHost, bytesPerS } = options;
   world.network.lossPercent = options.lossPercent;
   world.network.duplicatePercent = options.duplicatePercent;
   world.network.delayMs = { least: 1, most: options.delayMsMost };
-  world.addHosts(hosts, { freeBytes: lentBytes, stores: storesPerHost, hostsPerDomain });
+  world.addHosts(hosts, {
+    freeBytes: lentBytes,
+    stores: storesPerHost,
+    hostsPerDomain,
+    ...(bytesPerS === undefined ? {} : { bytesPerS }),
+  });
   const injector = new Injector(world, options);
   injector.schedule();
   world.after(options.paceMs, () => {
     for (const source of sourcesOf(options, world)) backUp(world, options, source, { dice: options.seed });
   });
   world.run(options.safetyMs);
+  phaseEnded();
   // What a mutant does to liveness is not asked.
   if (isMutant) return;
   heal(world, injector);
   settle(world, options);
+  phaseEnded();
   backUpThriftily(world, options);
+  phaseEnded();
 }

@@ -457,6 +457,7 @@ export class Service implements Running {
   }
 
   answerState({ from, logs, yourStart }: StateQuestion): StateAnswer {
+    this.#world.happened({ is: 'serves', by: this, to: from, what: 'state' });
     this.#raiseBoot(yourStart);
     const knowsMore = [...this.#stores.stores()].some(({ log }) => {
       const known = logs.get(log.store);
@@ -524,7 +525,9 @@ export class Service implements Running {
   }
 
   answerFetch(parcel: ParcelId, purpose: 'grab' | 'repair', asker: HostId): FetchAnswer {
-    return this.#serving.answer(parcel, purpose, asker);
+    const answer = this.#serving.answer(parcel, purpose, asker);
+    if (answer.kind === 'bytes') this.#world.happened({ is: 'serves', by: this, to: asker, what: 'bytes' });
+    return answer;
   }
 
   answerGrant(question: GrantQuestion, reply: (answer: GrantAnswer) => void): void {
@@ -588,6 +591,7 @@ export class Service implements Running {
       this.enter(() => {
         if (!goesBefore(config, this.host.disk.config)) return;
         this.host.disk.config = config;
+        this.#world.network.endRefused(this.host);
         this.tell({ is: 'config', config });
         this.#world.network.review(this.host);
       }),

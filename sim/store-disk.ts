@@ -34,6 +34,8 @@ export class StoreDisk {
   log: StoreLog;
   readonly files = new Map<ParcelId, StoredFile>();
   readonly trash = new Map<ParcelId, StoredFile & { readonly untilMs: number }>();
+  /** How much lies here of what did not come whole, all of it right; it gives way at once and is not counted, as the trash. */
+  readonly incoming = new Map<ParcelId, number>();
   readonly underWay: UnderWay[] = [];
   /** PRESENT by the durable log; whether the file is right is another question. */
   readonly present = new Set<ParcelId>();

@@ -14,9 +14,15 @@ export function lineOf(happening: Happening, world: World): string | undefined {
       ? `< ${wordsOf(happening.input)}`
       : happening.is === 'effect'
         ? `> ${wordsOf(happening.effect)}`
-        : `= ${happening.is} ${'op' in happening ? wordsOf(happening.op) : 'parcel' in happening ? happening.parcel : ''}`;
+        : `= ${happening.is} ${objectOf(happening)}`;
   const line = `${world.events} ${(world.nowMs / 1_000).toFixed(3)}s h${host.number}${host.isClone ? "'" : ''} ${what}`;
   return line.slice(0, LINE_LENGTH);
+}
+
+function objectOf(happening: Happening): string {
+  if ('op' in happening) return wordsOf(happening.op);
+  if (happening.is === 'serves') return `${happening.what} to ${happening.to.slice(0, VALUE_LENGTH)}`;
+  return 'parcel' in happening ? happening.parcel : '';
 }
 
 function wordsOf(of: object): string {

@@ -3,7 +3,10 @@
  *
  * Every host has a link in and a link out. Rates are max-min fair, as TCP's are, about: what a slow end does not take of a
  * link, the others on it share (progressive filling, Bertsekas & Gallager, Data Networks, 6.5.2). They are computed anew
- * when transfers have begun or ended; in between nothing is.
+ * when transfers have begun or ended, or what they depend on has changed; in between nothing is.
+ *
+ * Between two ends of which one is held up, or which are cut off from each other, nothing moves, also while both take the
+ * link for whole; that is given up as a daemon gives it up.
  */
 import type { SimHost } from './sim-host.js';
 
@@ -18,7 +21,10 @@ interface Moving extends Transfer {
   doneBytes: number;
   bytesPerMs: number;
   settledMs: number;
+  /** Since when nothing has moved. */
+  stalledSinceMs: number | undefined;
   readonly ended: () => void;
+  readonly stalled: () => void;
 }
 
 /** One direction of a host's link, while rates are computed. */
@@ -33,10 +39,13 @@ interface Link {
 const TOGETHER_MS = 5;
 /** What is left for less than this, in ms, is what rounding has left: after 100 days a clock of doubles steps by as much. */
 const ROUNDING_MS = 1e-6;
+/** A transfer in which nothing moves for so long is given up: `STALL_MS_MAX` of net/bulk-stream.ts. */
+export const STALL_MS = 60_000;
 
 export class Transfers {
   readonly #after: (delayMs: number, run: () => void) => void;
   readonly #nowMs: () => number;
+  readonly #carries: (from: SimHost, to: SimHost) => boolean;
   readonly #moving = new Set<Moving>();
   #isDue = false;
   /** Of the rates: an end that was foreseen by earlier ones means nothing. */
@@ -45,19 +54,37 @@ export class Transfers {
   constructor({
     after,
     nowMs,
-  }: { readonly after: (delayMs: number, run: () => void) => void; readonly nowMs: () => number }) {
+    carries,
+  }: {
+    readonly after: (delayMs: number, run: () => void) => void;
+    readonly nowMs: () => number;
+    /** Whether anything moves between the two, that way. */
+    readonly carries: (from: SimHost, to: SimHost) => boolean;
+  }) {
     this.#after = after;
     this.#nowMs = nowMs;
+    this.#carries = carries;
   }
 
-  /** `ended` is called when all bytes have come; never after `stop`. */
+  /** `ended` is called when all bytes have come, `stalled` when it was given up: one of them, once, and never after `stop`. */
   start({
     from,
     to,
     bytes,
     ended,
-  }: Pick<Transfer, 'from' | 'to' | 'bytes'> & { readonly ended: () => void }): Transfer {
-    const moving: Moving = { from, to, bytes, ended, doneBytes: 0, bytesPerMs: 0, settledMs: this.#nowMs() };
+    stalled,
+  }: Pick<Transfer, 'from' | 'to' | 'bytes'> & Pick<Moving, 'ended' | 'stalled'>): Transfer {
+    const moving: Moving = {
+      from,
+      to,
+      bytes,
+      ended,
+      stalled,
+      doneBytes: 0,
+      bytesPerMs: 0,
+      settledMs: this.#nowMs(),
+      stalledSinceMs: undefined,
+    };
     this.#moving.add(moving);
     this.#rateSoon();
     return moving;
@@ -78,14 +105,36 @@ export class Transfers {
     return transfer.doneBytes;
   }
 
+  /** What carries, or how much, has changed. */
+  review(): void {
+    if (this.#moving.size > 0) this.#rateSoon();
+  }
+
   #rateSoon(): void {
     if (this.#isDue) return;
     this.#isDue = true;
     this.#after(TOGETHER_MS, () => {
       this.#isDue = false;
-      for (const moving of this.#moving) this.#settle(moving);
-      rate(this.#moving);
+      const carried: Moving[] = [];
+      for (const moving of this.#moving) {
+        this.#settle(moving);
+        if (this.#carries(moving.from, moving.to)) {
+          moving.stalledSinceMs = undefined;
+          carried.push(moving);
+        } else this.#stall(moving);
+      }
+      rate(carried);
       this.#awaitNextEnd();
+    });
+  }
+
+  #stall(moving: Moving): void {
+    moving.bytesPerMs = 0;
+    if (moving.stalledSinceMs !== undefined) return;
+    const sinceMs = this.#nowMs();
+    moving.stalledSinceMs = sinceMs;
+    this.#after(STALL_MS, () => {
+      if (moving.stalledSinceMs === sinceMs && this.#moving.delete(moving)) moving.stalled();
     });
   }
 
@@ -94,7 +143,7 @@ export class Transfers {
     const version = this.#version;
     let soonestMs = Number.POSITIVE_INFINITY;
     for (const { bytes, doneBytes, bytesPerMs } of this.#moving)
-      soonestMs = Math.min(soonestMs, Math.max(0, bytes - doneBytes) / bytesPerMs);
+      if (bytesPerMs > 0) soonestMs = Math.min(soonestMs, Math.max(0, bytes - doneBytes) / bytesPerMs);
     if (soonestMs === Number.POSITIVE_INFINITY) return;
     this.#after(soonestMs, () => {
       if (version === this.#version) this.#endThoseDone();
@@ -105,7 +154,8 @@ export class Transfers {
     const done: Moving[] = [];
     for (const moving of this.#moving) {
       this.#settle(moving);
-      if (moving.bytes - moving.doneBytes <= ROUNDING_MS * moving.bytesPerMs) done.push(moving);
+      const { bytes, doneBytes, bytesPerMs } = moving;
+      if (bytesPerMs > 0 && bytes - doneBytes <= ROUNDING_MS * bytesPerMs) done.push(moving);
     }
     for (const moving of done) {
       moving.doneBytes = moving.bytes;
@@ -125,7 +175,7 @@ export class Transfers {
 }
 
 /** The link with least for each of its transfers sets their rate; what they leave elsewhere is for the others; and so on. */
-function rate(all: ReadonlySet<Moving>): void {
+function rate(all: readonly Moving[]): void {
   const out = new Map<SimHost, Link>();
   const into = new Map<SimHost, Link>();
   for (const moving of all) {
@@ -134,7 +184,7 @@ function rate(all: ReadonlySet<Moving>): void {
     join(into, moving.to, { moving, bytesPerS: moving.to.downloadBytesPerS });
   }
   const links = [...out.values(), ...into.values()];
-  for (let left = all.size; left > 0; ) {
+  for (let left = all.length; left > 0; ) {
     let narrowest: Link | undefined;
     let share = Number.POSITIVE_INFINITY;
     for (const link of links) {

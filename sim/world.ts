@@ -144,8 +144,14 @@ export class World implements Surroundings {
     this.#timing = { ...DEFAULT_TIMING, ...(greedy && NO_TURNS), ...timing };
     const after = (delayMs: number, run: () => void): void => this.after(delayMs, run);
     const nowMs = (): number => this.nowMs;
-    this.network = new Network({ chance: this.chance.of('net'), after, nowMs, hosts: this.hosts });
-    this.transfers = new Transfers({ after, nowMs });
+    this.network = new Network({
+      chance: this.chance.of('net'),
+      after,
+      nowMs,
+      hosts: this.hosts,
+      carriesOtherwise: () => this.transfers.review(),
+    });
+    this.transfers = new Transfers({ after, nowMs, carries: (from, to) => this.network.carries(from, to) });
   }
 
   // ---------------------------------------------------------------------------------------------------------------- time

@@ -2,10 +2,14 @@
  * Drops: that no drop takes a copy that is needed (I1), that every commit had its grants (I2), who granted and from what
  * (I3), and that no nonce comes twice (I4). Also counts attempts that were void and those that gave way.
  *
+ * In full it holds what it has seen of attempts against what machines have, and each parcel's last drop against the copies that
+ * were shown for it.
+ *
  * It sees the disks. A copy is what is PRESENT by the durable log with its bytes right, whether its host is up or not;
  * what a fault took or spoiled after the last of the committed attempts was entered lowers what a drop must leave.
  */
 import type { ClusterConfig } from '../../src/core/cluster-config.js';
+import type { DropProof } from '../../src/core/drop-proof.js';
 import type { Effect } from '../../src/core/effects.js';
 import type { HostId, Nonce, ParcelId, StoreId } from '../../src/core/ids.js';
 import type { Happening } from '../happening.js';
@@ -23,8 +27,14 @@ interface Attempt {
   /** Whose copy is read whole. */
   readonly proves: StoreId;
   readonly enteredAt: number;
-  readonly untilMs: number;
+  /** What was in use here then. */
+  readonly config: ClusterConfig;
+  readonly asked: Set<HostId>;
+  /** Somebody who was asked has a newer configuration. */
+  sawNewer: boolean;
   state: 'open' | 'over' | 'committed';
+  /** What it committed by. */
+  proof: DropProof | undefined;
 }
 
 interface GivenGrant {
@@ -53,8 +63,14 @@ export class DropChecker implements Checker {
   readonly #reads = new Set<string>();
   /** When copies of a parcel went otherwise than by a drop: faults, expiry. */
   readonly #losses = new Map<ParcelId, number[]>();
-  /** When the last of a parcel's committed attempts was entered. */
-  readonly #lastEntry = new Map<ParcelId, number>();
+  /** When the last of a parcel's committed attempts was entered, and by what; no configuration: nothing allowed for it. */
+  readonly #lastEntry = new Map<ParcelId, { readonly enteredAt: number; readonly config: ClusterConfig | undefined }>();
+  /** Of the committed attempts on a parcel the one that was entered last. */
+  readonly #lastCommitted = new Map<ParcelId, Attempt>();
+  /** When a host's copy of a parcel last went otherwise than by a drop; without the parcel: all of them. */
+  readonly #goneAt = new Map<string, number>();
+  /** What the machine is being asked for a grant of. */
+  #askedFor: { readonly by: Running; readonly parcel: ParcelId } | undefined;
   #order = 0;
 
   constructor(world: World) {
@@ -75,10 +91,15 @@ export class DropChecker implements Checker {
         return;
       case 'durable':
         if (happening.op.op === 'del') this.#removed(happening.host, happening.store, happening.op.parcel);
+        else if (happening.op.op === 'corrupt') this.#gone(happening.host, happening.op.parcel);
         return;
       case 'injected-loss':
         this.#world.counts.injectedLosses += 1;
         this.#lost(happening.parcel);
+        this.#gone(happening.host, happening.parcel);
+        return;
+      case 'disk-replaced':
+        this.#goneAt.set(`${happening.host.number}`, this.#order);
         return;
       case 'stopped':
         for (const key of [...this.#removals.keys()])
@@ -87,9 +108,9 @@ export class DropChecker implements Checker {
         return;
       case 'started':
       case 'stepped':
+      case 'serves':
       case 'taking-in':
       case 'received':
-      case 'disk-replaced':
         return;
       default:
         happening satisfies never;
@@ -101,9 +122,14 @@ export class DropChecker implements Checker {
       case 'prove-own':
         this.#entered(by, effect);
         return;
-      case 'read-possession':
-        this.#yields(by, effect.parcel);
+      case 'ask-grants':
+        for (const host of effect.holders) this.#attempts.get(effect.attempt)?.asked.add(host);
         return;
+      case 'cancel-attempt': {
+        const attempt = this.#attempts.get(effect.attempt);
+        if (attempt?.by === by) this.#givenUp(attempt);
+        return;
+      }
       case 'answer-grant':
         if (effect.answer.answer === 'grant') this.#granted(by, effect);
         return;
@@ -125,7 +151,15 @@ export class DropChecker implements Checker {
   }
 
   #told({ by, input }: Extract<Happening, { is: 'told' }>): void {
+    this.#askedFor = input.is === 'grant-asked' ? { by, parcel: input.parcel } : undefined;
     switch (input.is) {
+      case 'grant-answered': {
+        const attempt = this.#attempts.get(input.attempt);
+        const version = input.answer?.configVersion ?? 0;
+        if (attempt?.by === by && attempt.asked.has(input.from) && version > attempt.config.version)
+          attempt.sawNewer = true;
+        return;
+      }
       case 'own-not-proved': {
         const attempt = this.#attempts.get(input.attempt);
         if (attempt !== undefined) this.#end(attempt);
@@ -133,7 +167,14 @@ export class DropChecker implements Checker {
       }
       case 'not-dropped': {
         const attempt = this.#attempts.get(input.attempt);
-        if (attempt !== undefined) this.#forgetRemovals(by.host, `${attempt.parcel}`);
+        if (attempt === undefined) return;
+        this.#forgetRemovals(by.host, `${attempt.parcel}`);
+        attempt.state = 'over';
+        return;
+      }
+      case 'dropped': {
+        const attempt = this.#attempts.get(input.attempt);
+        if (attempt !== undefined) attempt.state = 'over';
         return;
       }
       case 'not-expired':
@@ -141,6 +182,8 @@ export class DropChecker implements Checker {
         return;
       case 'store-gone':
         this.#forgetRemovals(by.host, `${input.store} `);
+        for (const attempt of this.#lastOf.values())
+          if (attempt.by === by && attempt.proof?.store === input.store) attempt.state = 'over';
         return;
       default:
         return;
@@ -158,18 +201,24 @@ export class DropChecker implements Checker {
     this.#losses.set(parcel, losses);
   }
 
+  #gone(host: SimHost, parcel: ParcelId): void {
+    this.#goneAt.set(`${host.number} ${parcel}`, this.#order);
+  }
+
   // ---------------------------------------------------------------------------------------------------------- attempts
 
   #entered(by: Running, { attempt: nonce, parcel, store }: Effects<'prove-own'>): void {
     const isUsed = this.#attempts.has(nonce);
-    const { timing } = by.host.disk.config;
     const attempt: Attempt = {
       by,
       parcel,
       proves: store,
       enteredAt: this.#order,
-      untilMs: by.nowMs + timing.attemptMs,
+      config: by.host.disk.config,
+      asked: new Set(),
+      sawNewer: false,
       state: 'open',
+      proof: undefined,
     };
     const key = `${by.host.number} ${parcel}`;
     const before = this.#lastOf.get(key);
@@ -180,16 +229,15 @@ export class DropChecker implements Checker {
   }
 
   #end(attempt: Attempt): void {
-    if (attempt.state !== 'open') return;
+    if (attempt.state === 'open') this.#world.counts.voidAttempts += 1;
     attempt.state = 'over';
-    this.#world.counts.voidAttempts += 1;
   }
 
-  #yields(by: Running, parcel: ParcelId): void {
-    const own = this.#lastOf.get(`${by.host.number} ${parcel}`);
-    if (own?.by !== by || own.state !== 'open' || by.nowMs >= own.untilMs) return;
-    this.#world.counts.yields += 1;
-    this.#end(own);
+  /** What a commit calls off is only what it waited for. */
+  #givenUp(attempt: Attempt): void {
+    if (attempt.state !== 'open') return;
+    if (this.#askedFor?.by === attempt.by && this.#askedFor.parcel === attempt.parcel) this.#world.counts.yields += 1;
+    this.#end(attempt);
   }
 
   #commits(by: Running, { proof }: Effects<'drop'>): void {
@@ -202,6 +250,10 @@ export class DropChecker implements Checker {
       grant => grant.parcel === parcel && grant.at > attempt.enteredAt && granters.includes(grant.by),
     );
     const { config } = by.host.disk;
+    if (proof.configVersion !== config.version || attempt.config !== config)
+      throw new Violation('I2', `${nameOf(by)} drops ${short(parcel)} by another configuration than is in use there`);
+    if (attempt.sawNewer)
+      throw new Violation('I2', `${nameOf(by)} drops ${short(parcel)} though an answer came by a newer configuration`);
     const domains = new Set<string>();
     for (const grant of given) {
       const member = config.members.find(({ host }) => host === grant.by);
@@ -222,6 +274,8 @@ export class DropChecker implements Checker {
     if ((this.#lastGrant.get(`${by.host.number} ${parcel}`) ?? 0) > attempt.enteredAt)
       throw new Violation('I3', `${nameOf(by)} granted ${short(parcel)} while it was about to drop it`);
     attempt.state = 'committed';
+    attempt.proof = proof;
+    if ((this.#lastCommitted.get(parcel)?.enteredAt ?? 0) < attempt.enteredAt) this.#lastCommitted.set(parcel, attempt);
     this.#world.counts.drops += 1;
     this.#removals.set(removalId(by.host, store, parcel), { why: 'drop', enteredAt: attempt.enteredAt, config });
   }
@@ -233,6 +287,9 @@ export class DropChecker implements Checker {
     grants.push({ by: by.host.id, parcel, at: this.#order });
     this.#grants.set(nonce, grants);
     this.#lastGrant.set(`${by.host.number} ${parcel}`, this.#order);
+    const own = this.#lastOf.get(`${by.host.number} ${parcel}`);
+    if (own?.by === by && own.state !== 'over')
+      throw new Violation('I3', `${nameOf(by)} granted ${short(parcel)} while it was about to drop it`);
     if (!this.#reads.delete(askId(by, ask)))
       throw new Violation('I3', `${nameOf(by)} granted ${short(parcel)} without reading it in that request`);
     for (const store of by.host.stores) {
@@ -252,17 +309,22 @@ export class DropChecker implements Checker {
     if (removal?.why === 'expire') {
       this.#world.counts.expiries += 1;
       this.#lost(parcel);
+      this.#gone(host, parcel);
       return;
     }
-    const enteredAt = Math.max(removal?.enteredAt ?? this.#order, this.#lastEntry.get(parcel) ?? 0);
-    this.#lastEntry.set(parcel, enteredAt);
+    const entry = { enteredAt: removal?.enteredAt ?? this.#order, config: removal?.config };
+    const before = this.#lastEntry.get(parcel);
+    const last = before !== undefined && before.enteredAt > entry.enteredAt ? before : entry;
+    const { enteredAt } = last;
+    this.#lastEntry.set(parcel, last);
     const wasRight = store.files.get(parcel)?.content === parcel;
     if (!wasRight || !this.#isWanted(parcel)) return;
     const losses = (this.#losses.get(parcel) ?? []).filter(at => at >= enteredAt).length;
     const configs = new Set<ClusterConfig>(
-      this.#world.hosts.filter(({ lost }) => !lost).map(({ disk }) => disk.config),
+      this.#world.hosts.filter(({ running }) => running !== undefined).map(({ disk }) => disk.config),
     );
-    if (removal !== undefined) configs.add(removal.config);
+    // It was in use where the last of them was decided on, which may be off by now: by it N are left.
+    if (last.config !== undefined) configs.add(last.config);
     let worst = '';
     for (const config of configs) {
       const after = this.#world.copies(parcel, config);
@@ -301,6 +363,49 @@ export class DropChecker implements Checker {
         }),
     );
     return isTaken ? after : after + 1;
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- in full
+
+  full(): void {
+    for (const [nonce, grants] of this.#grants) {
+      const parcel = this.#attempts.get(nonce)?.parcel;
+      if (grants.some(grant => grant.parcel !== parcel))
+        throw new Violation('I4', `a grant answers ${nonce}, by which nobody asked for it`);
+    }
+    const underWay = new Map<Running, number>();
+    for (const { by, parcel, enteredAt, state } of this.#lastOf.values()) {
+      if (state === 'over') continue;
+      underWay.set(by, (underWay.get(by) ?? 0) + 1);
+      if ((this.#lastGrant.get(`${by.host.number} ${parcel}`) ?? 0) > enteredAt)
+        throw new Violation('I3', `${nameOf(by)} has granted ${short(parcel)}, and is about to drop it`);
+    }
+    for (const { running } of this.#world.hosts) {
+      if (running === undefined) continue;
+      const { attempts } = running.machine.known.pending();
+      const seen = underWay.get(running) ?? 0;
+      if (attempts !== seen)
+        throw new Violation('I2', `${nameOf(running)} has ${attempts} attempts under way, and ${seen} were entered`);
+    }
+    for (const [parcel, { enteredAt, proof }] of this.#lastCommitted)
+      for (const granter of proof?.granters ?? []) this.#stillHolds(granter, parcel, enteredAt);
+  }
+
+  /** Of those who granted to the last of all attempts none can have dropped its copy since. */
+  #stillHolds(granter: HostId, parcel: ParcelId, sinceAt: number): void {
+    for (const host of this.#world.hosts) {
+      if (host.id !== granter) continue;
+      if (host.lost || host.stores.some(store => store.keeps(parcel))) return;
+      const goneAt = Math.max(
+        this.#goneAt.get(`${host.number}`) ?? 0,
+        this.#goneAt.get(`${host.number} ${parcel}`) ?? 0,
+      );
+      if (goneAt > sinceAt) return;
+    }
+    throw new Violation(
+      'I2',
+      `${granter.slice(0, 8)} granted ${short(parcel)} for the last drop of it, and has it no more`,
+    );
   }
 }
 

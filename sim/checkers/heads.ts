@@ -73,6 +73,7 @@ export class HeadChecker implements Checker {
         this.#replaced(happening.host);
         return;
       case 'read':
+      case 'serves':
       case 'taking-in':
       case 'received':
       case 'injected-loss':
@@ -176,6 +177,41 @@ export class HeadChecker implements Checker {
       throw new Violation('I7', `${what}, unwanted for ${by.runMs - sinceRunMs} ms only`);
   }
 
+  /** Of what it has acted on, and of what its stores say that it has. */
+  #hasNotGoneBack(host: SimHost): void {
+    const { disk, number, running } = host;
+    const { config, headSeq } = this.#of(host);
+    if (config !== undefined && goesBefore(config, disk.config))
+      throw new Violation('I7', `h${number} has gone back to configuration ${disk.config.version}`);
+    for (const [source, seq] of headSeq) {
+      const durableSeq = disk.heads.get(source)?.seq ?? 0;
+      const knownSeq = running?.machine.known.head(source)?.seq ?? durableSeq;
+      if (durableSeq < seq || knownSeq < seq)
+        throw new Violation('I7', `h${number} has gone back to head ${durableSeq} of ${source} after ${seq}`);
+    }
+    for (const { heads } of host.stores) {
+      for (const [source, seq] of heads) {
+        if ((disk.heads.get(source)?.seq ?? 0) < seq)
+          throw new Violation('I13', `h${number} says that it holds head ${seq} of ${source}, and does not`);
+      }
+    }
+  }
+
+  /** What the newest head that it has lists is not on its way out. */
+  #wantsWhatIsListed({ disk, number }: SimHost): void {
+    for (const [source, { seq, snapshots }] of disk.heads) {
+      for (const { refs } of snapshots) {
+        for (const parcel of refs.keys()) {
+          if (disk.unwanted.has(parcel))
+            throw new Violation(
+              'I7',
+              `h${number} takes ${parcel.slice(0, 8)} for unwanted, which head ${seq} of ${source} lists`,
+            );
+        }
+      }
+    }
+  }
+
   // ----------------------------------------------------------------------------------------------------------------- I13
 
   #durable({ host, op }: Extract<Happening, { is: 'durable' }>): void {
@@ -235,7 +271,11 @@ export class HeadChecker implements Checker {
   }
 
   full(): void {
-    for (const { running } of this.#world.hosts) {
+    for (const host of this.#world.hosts) {
+      if (host.lost) continue;
+      this.#hasNotGoneBack(host);
+      this.#wantsWhatIsListed(host);
+      const { running } = host;
       if (running === undefined) continue;
       for (const { parcel } of this.#world.listed()) this.#checkCount(running, parcel.ref.id);
     }

@@ -29,10 +29,14 @@ export class WordChecker implements Checker {
   see(happening: Happening): void {
     if (happening.is === 'effect') this.#effect(happening.by, happening.effect);
     else if (happening.is === 'told') this.#told(happening);
+    else if (happening.is === 'serves') this.#serves(happening);
     else if (happening.is === 'stepped') {
       this.#promises(happening.by);
       // Who counts, and who does not, changes with it.
-      if (happening.input.is === 'config') this.#countsMembers(happening.by);
+      if (happening.input.is === 'config') {
+        this.#countsMembers(happening.by);
+        this.#isConnectedWithMembers(happening.by);
+      }
     } else if (happening.is === 'durable' && happening.op.op === 'add') this.#added(happening);
   }
 
@@ -116,6 +120,10 @@ export class WordChecker implements Checker {
   full(): void {
     for (const host of this.#world.hosts) {
       for (const store of host.stores) {
+        for (const [parcel, { content }] of store.files) {
+          if (content !== parcel && !store.hasSpoiled.has(parcel))
+            throw new Violation('I5', `h${host.number} has other bytes under ${parcel.slice(0, 8)}`);
+        }
         let bytes = 0;
         const shared = new Map<Key, number>();
         for (const { shared: part } of store.pinned) shared.set(part.key, part.bytes);
@@ -127,8 +135,42 @@ export class WordChecker implements Checker {
         if (bytes !== store.usedBytes)
           throw new Violation('I6', `h${host.number} counts ${store.usedBytes} bytes used, and ${bytes} are`);
       }
-      if (host.running !== undefined) this.#countsMembers(host.running);
+      if (host.running === undefined) continue;
+      this.#saysWhatIsDurable(host.running);
+      this.#countsMembers(host.running);
+      this.#isConnectedWithMembers(host.running);
     }
+  }
+
+  /** Of its own logs it says what they have, and believes of others' only what they once had. */
+  #saysWhatIsDurable(by: Running): void {
+    for (const { position } of by.machine.heartbeat().stores) this.#isDurable(by, position);
+    for (const { host, position } of by.machine.known.positions()) {
+      if (host === by.host.id) this.#isDurable(by, position);
+      else if (this.#world.logs.placeOf(position.digest)?.seq !== position.seq)
+        throw new Violation(
+          'I5',
+          `h${by.host.number} has read operation ${position.seq} of a log, which never was durable`,
+        );
+    }
+  }
+
+  #serves({ by, to, what }: Extract<Happening, { is: 'serves' }>): void {
+    if (!this.#admits(by, to)) throw new Violation('I8', `h${by.host.number} gives ${what} to a stranger`);
+  }
+
+  /** Also of what began before: it ends with the connection. */
+  #isConnectedWithMembers(by: Running): void {
+    for (const other of this.#world.hosts) {
+      if (other === by.host || this.#admits(by, other.id) || !this.#world.network.isUp(by.host, other)) continue;
+      throw new Violation('I8', `h${by.host.number} is connected with a stranger, h${other.number}`);
+    }
+  }
+
+  /** A member by its own configuration, or one that was let in since: that one may read. */
+  #admits(by: Running, host: HostId): boolean {
+    const member = memberOf(by, host);
+    return member === undefined ? this.#world.network.admitted.has(host) : member.state !== 'revoked';
   }
 
   /** Copies count at active, trusted members only. */

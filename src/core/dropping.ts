@@ -298,13 +298,15 @@ export class Dropping {
 
   grantAnswered({ attempt: nonce, from, answer }: Extract<Input, { is: 'grant-answered' }>): void {
     const attempt = this.#byNonce.get(nonce);
-    if (attempt?.stage !== 'asking' || !attempt.unanswered.delete(from)) return;
+    if (attempt?.stage !== 'asking' || !attempt.holders.includes(from)) return;
+    // Also in an answer that comes again.
     if (answer !== undefined && answer.configVersion > attempt.configVersion) {
       // By a newer configuration other copies may count, or more be wanted.
       this.#of.emit({ do: 'ask-config', host: from });
       this.#giveUp(attempt);
       return;
     }
+    if (!attempt.unanswered.delete(from)) return;
     if (answer?.answer === 'grant') {
       attempt.grants.push({ host: from, nonce, possession: answer.possession, expected: attempt.expected.get(from) });
       this.#commitIfProved(attempt);

@@ -471,7 +471,8 @@ export class Machine {
   }
 
   #configure(config: ClusterConfig): void {
-    const isOther = config.version !== this.#config?.version;
+    // Of a fork both branches may have the same version.
+    const isOther = config !== this.#config;
     this.#config = config;
     this.#member = config.members.find(member => member.host === this.#self);
     this.#hosts.configure(config, this.#nowMs);

@@ -24,7 +24,7 @@ import { ClusterError } from '../core/fault.js';
 /** Received and not yet read, above which the stream is paused. With the window: at most about 2.25 MiB a stream. */
 export const READ_AHEAD_BYTES = 256 * 1024;
 /** A stream on which nothing moves for this long, while we wait for it, is given up. A disk that spins up takes 15 s. */
-const STALL_MS_MAX = 60_000;
+export const STALL_MS_MAX = 60_000;
 
 export interface BulkOptions {
   readonly signal?: AbortSignal | undefined;

@@ -133,6 +133,44 @@ test('an attempt by an older configuration is void', t => {
   t.deepEqual(copiesOf(world, ids), all(40, 3));
 });
 
+test('… also when the other branch of a fork has the same version', t => {
+  const { world, lowerTo } = settledWorld(5, { copies: 3, parcels: 40 });
+  lowerTo(1);
+  world.runUntil(() => world.hosts.some(host => host.machine.known.pending().attempts > 0), HOUR_MS);
+  world.configureAsFork({ timing: { ...DEFAULT_TIMING } });
+  for (const host of world.hosts) t.is(host.machine.known.pending().attempts, 0);
+});
+
+test('an answer by a newer configuration ends the attempt, also one that comes again', t => {
+  const { world, lowerTo } = settledWorld(5, { copies: 3, parcels: 5 });
+  world.answersGrants = () => false;
+  lowerTo(1);
+  const asked = () =>
+    world.effects.flatMap(({ host, effect }) => (effect.do === 'ask-grants' ? [{ host, effect }] : []))[0];
+  t.true(world.runUntil(() => asked() !== undefined, HOUR_MS));
+  const { host: id, effect } = asked() as NonNullable<ReturnType<typeof asked>>;
+  const { attempt, configVersion, holders } = effect;
+  const [from, other] = holders;
+  const host = world.hosts.find(each => each.id === id);
+  if (host === undefined || from === undefined || other === undefined) throw new Error('nobody was asked');
+  const before = host.machine.known.pending().attempts;
+  const answer = (by: HostId, version: number): void =>
+    world.tell(host, {
+      is: 'grant-answered',
+      nowMs: world.nowMs,
+      attempt,
+      from: by,
+      answer: { answer: 'deny', because: 'busy', configVersion: version },
+    });
+  answer(from, configVersion);
+  t.is(host.machine.known.pending().attempts, before);
+  // Nobody asked this one.
+  answer(id, configVersion + 1);
+  t.is(host.machine.known.pending().attempts, before);
+  answer(from, configVersion + 1);
+  t.is(host.machine.known.pending().attempts, before - 1);
+});
+
 test('with any N, hosts and chance, surplus goes and nothing else', t => {
   const hosts = fc.integer({ min: 4, max: 7 });
   law(

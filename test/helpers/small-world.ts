@@ -190,6 +190,12 @@ export class SmallWorld {
     }
   }
 
+  /** Another branch of a fork wins: it has the version that was in use. */
+  configureAsFork(change: Partial<ClusterConfig>): void {
+    this.#config = { ...this.#config, version: this.#config.version - 1 };
+    this.configure(change);
+  }
+
   /** A new head of a source of `origin` that lists these parcels besides those it had. */
   backUp(
     origin: SmallHost,

@@ -1,6 +1,7 @@
 /** Checkers: each sees what it is there for, from happenings that are made up. */
 import test from 'ava';
 import { FetcherChecker } from '../../sim/checkers/fetchers.js';
+import { HeadChecker } from '../../sim/checkers/heads.js';
 import { WordChecker } from '../../sim/checkers/words.js';
 import type { Happening } from '../../sim/happening.js';
 import type { Running } from '../../sim/sim-host.js';
@@ -72,18 +73,23 @@ test('one fetcher more than N + 1 is seen while all is in order (I11)', t => {
 const PEER: HostId = parseHostId('4'.repeat(32));
 
 /** A host whose configuration has its one peer in this state, if at all. */
-function dealing(state: string | undefined, trust = 'trusted') {
+function dealing(
+  state: string | undefined,
+  { trust = 'trusted', counts = true, isUp = false, wasLetIn = false }: Partial<Record<string, unknown>> = {},
+) {
   const checker = new WordChecker({
-    hosts: [],
+    hosts: [{ number: 2, id: PEER, stores: [] }],
+    network: { admitted: new Set(wasLetIn ? [PEER] : []), isUp: () => isUp },
     listed: () => [{ parcel: { ref: { id: PARCEL } } }],
   } as unknown as World);
   const members = state === undefined ? [] : [{ host: PEER, state, trust }];
   const by = {
     host: { number: 1, stores: [], disk: { config: { members } } },
-    machine: { known: { holders: () => [{ host: PEER, counts: true }] } },
+    machine: { known: { holders: () => [{ host: PEER, counts }] } },
     mountedStores: () => [],
   };
   return {
+    serves: (what: 'bytes' | 'state'): void => checked(checker, [{ is: 'serves', by, to: PEER, what }]),
     does: (effect: object): void => checked(checker, [{ is: 'effect', by, effect }]),
     configured: (): void => checked(checker, [{ is: 'stepped', by, input: { is: 'config' } }]),
   };
@@ -111,5 +117,82 @@ test('copies that count at others than active, trusted members are seen (I8)', t
   t.notThrows(() => dealing('active').configured());
   for (const state of ['draining', 'revoked', undefined])
     t.throws(() => dealing(state).configured(), { message: /^I8: h1 counts a copy at a stranger/ });
-  t.throws(() => dealing('active', 'untrusted').configured(), { message: /^I8/ });
+  t.throws(() => dealing('active', { trust: 'untrusted' }).configured(), { message: /^I8/ });
+});
+
+test('what is given to who is no member is seen, and a connection with it that stays (I8)', t => {
+  for (const what of ['bytes', 'state'] as const) {
+    for (const state of ['active', 'draining']) t.notThrows(() => dealing(state).serves(what));
+    t.notThrows(() => dealing(undefined, { wasLetIn: true }).serves(what));
+    for (const state of ['revoked', undefined])
+      t.throws(() => dealing(state).serves(what), { message: `I8: h1 gives ${what} to a stranger` });
+  }
+  const connected = { counts: false, isUp: true };
+  t.notThrows(() => dealing('active', connected).configured());
+  t.notThrows(() => dealing('revoked', { ...connected, isUp: false }).configured());
+  t.throws(() => dealing('revoked', connected).configured(), {
+    message: /^I8: h1 is connected with a stranger, h2/,
+  });
+});
+
+const EPOCH = { counter: 1, random: '0'.repeat(16) };
+const positionAt = (seq: number) => ({ store: STORE, epoch: EPOCH, seq, digest: `after ${seq}` });
+
+/** Two hosts; the store of the first has two operations in its log. */
+function told({ byItself = 2, byOther = 2, content = PARCEL as string, spoiled = false } = {}): WordChecker {
+  const log = { epoch: EPOCH, seq: 2, digestAt: (seq: number) => `after ${seq}` };
+  const files = new Map([[PARCEL, { content, bytes: 0 }]]);
+  const store = { id: STORE, log, files, pinned: [], usedBytes: 0, hasSpoiled: new Set(spoiled ? [PARCEL] : []) };
+  const known = (seq: number) => ({ positions: () => [{ host: ORIGIN, position: positionAt(seq) }] });
+  const machine = (seq: number, stores: readonly object[]) => ({ known: known(seq), heartbeat: () => ({ stores }) });
+  const disk = { config: { members: [] } };
+  const own = { number: 1, id: ORIGIN, disk, stores: [store] };
+  const other = { number: 2, id: PEER, disk, stores: [] };
+  const runs = [
+    { host: own, machine: machine(2, [{ position: positionAt(byItself) }]) },
+    { host: other, machine: machine(byOther, []) },
+  ];
+  return new WordChecker({
+    hosts: runs.map(running => ({ ...running.host, running })),
+    listed: () => [],
+    network: { admitted: new Set([ORIGIN, PEER]) },
+    logs: { placeOf: (digest: string) => [1, 2].map(seq => ({ seq })).find(({ seq }) => `after ${seq}` === digest) },
+  } as unknown as World);
+}
+
+test('in full is seen what is told or believed of a log that has it not, and what lies under another name (I5)', t => {
+  t.notThrows(() => told().full());
+  t.notThrows(() => told({ byItself: 1, byOther: 1 }).full());
+  t.notThrows(() => told({ content: 'rotten', spoiled: true }).full());
+  t.throws(() => told({ byItself: 3 }).full(), { message: /^I5: h1 says operation 3 of its log, and 2 are durable/ });
+  t.throws(() => told({ byOther: 3 }).full(), { message: /^I5: h2 has read operation 3 of a log, which never was/ });
+  t.throws(() => told({ content: 'half' }).full(), { message: /^I5: h1 has other bytes under 22222222/ });
+});
+
+/** A host that has acted on head 2 and configuration 2; what its disk says since. */
+function actedOn({ headSeq = 2, version = 2, said = 2, unwanted = false } = {}): HeadChecker {
+  const first = { version: 1, parent: undefined, precedence: 0, members: [] };
+  const second = { ...first, version: 2, parent: first };
+  const snapshots = [{ refs: new Map([[PARCEL, {}]]) }];
+  const disk = { config: second, heads: new Map([[SOURCE, { seq: 2, snapshots }]]), unwanted: new Map() };
+  const host = { number: 1, lost: false, disk, stores: [{ heads: new Map([[SOURCE, said]]) }], running: undefined };
+  const checker = new HeadChecker({ hosts: [host], catalog: { heads: () => [] } } as unknown as World);
+  const head = { source: SOURCE, seq: 2, hash: 'x' };
+  checked(checker, [
+    { is: 'told', by: { host, runMs: 0 }, input: { is: 'config' } },
+    { is: 'told', by: { host, runMs: 0 }, input: { is: 'wanted', source: SOURCE, head, add: [], remove: [] } },
+  ]);
+  disk.heads.set(SOURCE, { seq: headSeq, snapshots });
+  if (version === 1) disk.config = first as never;
+  if (unwanted) disk.unwanted.set(PARCEL, 0);
+  return checker;
+}
+
+test('in full is seen what has gone back on a disk, and what is on its way out though the newest head lists it (I7)', t => {
+  t.notThrows(() => actedOn().full());
+  t.notThrows(() => actedOn({ headSeq: 3 }).full());
+  t.throws(() => actedOn({ headSeq: 1 }).full(), { message: /^I7: h1 has gone back to head 1 / });
+  t.throws(() => actedOn({ version: 1 }).full(), { message: /^I7: h1 has gone back to configuration 1/ });
+  t.throws(() => actedOn({ unwanted: true }).full(), { message: /^I7: h1 takes 22222222 for unwanted, which head 2/ });
+  t.throws(() => actedOn({ said: 3 }).full(), { message: /^I13: h1 says that it holds head 3 / });
 });

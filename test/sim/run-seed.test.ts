@@ -17,6 +17,21 @@ test('a fault that is left out shifts no other', t => {
   t.is(new Set(faults.map(({ id }) => id)).size, faults.length);
 });
 
+test('pauses last from a part of a second to two days, and the phase with faults until they have ended', t => {
+  const lengths: number[] = [];
+  for (let seed = 1; seed <= 1_000; seed += 1) {
+    const { faults, safetyMs, paceMs } = drawRun(seed);
+    for (const { kind, atMs, forMs } of faults) {
+      if (kind !== 'pause' && kind !== 'suspend') continue;
+      lengths.push(forMs);
+      t.true(atMs + forMs + paceMs <= safetyMs);
+    }
+  }
+  t.true(Math.min(...lengths) < 200);
+  const longestHours = Math.max(...lengths) / 3_600_000;
+  t.true(longestHours > 40 && longestHours <= 48, `${longestHours}`);
+});
+
 test('a few seeds with all faults hold every invariant and come to rest', t => {
   for (const seed of [1, 2, 4, 5, 8]) t.is(runSeed(drawRun(seed)).failed, undefined, `seed ${seed}`);
 });
@@ -34,4 +49,26 @@ test('with all in order new parcels cost what they need, and without claims and 
 test('of what new parcels need one part in a hundred may be wasted', t => {
   t.is(whatIsWasted({ neededBytes: 1_000, needlessBytes: 10 }), undefined);
   t.regex(whatIsWasted({ neededBytes: 1_000, needlessBytes: 11 }) ?? '', /^1\.1 % came/);
+});
+
+test('what nothing tells of is seen when the phase ends, however few events it had', t => {
+  const options = drawRun(5);
+  let isDone = false;
+  const outcome = runSeed(options, {
+    trace: (_, { nowMs, hosts }) => {
+      if (isDone || nowMs < options.safetyMs * 0.95) return;
+      for (const { stores } of hosts) {
+        for (const store of stores) {
+          const [parcel] = store.present;
+          if (isDone || parcel === undefined || !store.keeps(parcel)) continue;
+          isDone = true;
+          store.files.delete(parcel);
+        }
+      }
+    },
+  });
+  t.is(outcome.failed?.by, 'I1');
+  t.regex(outcome.failed?.message ?? '', /went without a drop/);
+  t.is(outcome.atMs, options.safetyMs);
+  t.true(outcome.events < 10_000);
 });
