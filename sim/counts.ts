@@ -20,6 +20,9 @@ export interface Counts {
   checkpoints: number;
   checkpointsRead: number;
   configForks: number;
+  /** Revocations and drains of a host that an attempt to drop had just asked, or was about to; and other changes of N there. */
+  membersOutAmidDrop: number;
+  copiesAmidDrop: number;
   duplicates: number;
   outages: number;
   crashes: number;
@@ -52,6 +55,8 @@ export const noCounts = (): Counts => ({
   checkpoints: 0,
   checkpointsRead: 0,
   configForks: 0,
+  membersOutAmidDrop: 0,
+  copiesAmidDrop: 0,
   duplicates: 0,
   outages: 0,
   crashes: 0,

@@ -31,13 +31,16 @@ interface GivenGrant {
   readonly by: HostId;
   readonly parcel: ParcelId;
   readonly at: number;
+  /** By which the granter counts. */
+  readonly config: ClusterConfig;
 }
 
 /** A removal that the machine asked for and that is not done. */
 interface Removal {
   readonly why: 'drop' | 'expire';
   readonly enteredAt: number;
-  readonly config: ClusterConfig;
+  /** By which the dropper counted, and those who granted: no older one excuses what it leaves. */
+  readonly configs: readonly ClusterConfig[];
 }
 
 export class DropChecker implements Checker {
@@ -115,7 +118,7 @@ export class DropChecker implements Checker {
         this.#removals.set(removalId(by.host, store, parcel), {
           why: 'expire',
           enteredAt: this.#order,
-          config: by.host.disk.config,
+          configs: [by.host.disk.config],
         });
         return;
       }
@@ -198,10 +201,10 @@ export class DropChecker implements Checker {
     if (attempt?.by !== by || attempt.parcel !== parcel) {
       throw new Violation('I2', `${nameOf(by)} drops ${short(parcel)} without having entered DROPPING with ${nonce}`);
     }
+    const { config } = by.host.disk;
     const given = (this.#grants.get(nonce) ?? []).filter(
       grant => grant.parcel === parcel && grant.at > attempt.enteredAt && granters.includes(grant.by),
     );
-    const { config } = by.host.disk;
     const domains = new Set<string>();
     for (const grant of given) {
       const member = config.members.find(({ host }) => host === grant.by);
@@ -223,14 +226,18 @@ export class DropChecker implements Checker {
       throw new Violation('I3', `${nameOf(by)} granted ${short(parcel)} while it was about to drop it`);
     attempt.state = 'committed';
     this.#world.counts.drops += 1;
-    this.#removals.set(removalId(by.host, store, parcel), { why: 'drop', enteredAt: attempt.enteredAt, config });
+    this.#removals.set(removalId(by.host, store, parcel), {
+      why: 'drop',
+      enteredAt: attempt.enteredAt,
+      configs: [config, ...given.map(grant => grant.config)],
+    });
   }
 
   // ------------------------------------------------------------------------------------------------------------- grants
 
   #granted(by: Running, { ask, nonce, parcel }: Effects<'answer-grant'>): void {
     const grants = this.#grants.get(nonce) ?? [];
-    grants.push({ by: by.host.id, parcel, at: this.#order });
+    grants.push({ by: by.host.id, parcel, at: this.#order, config: by.host.disk.config });
     this.#grants.set(nonce, grants);
     this.#lastGrant.set(`${by.host.number} ${parcel}`, this.#order);
     if (!this.#reads.delete(askId(by, ask)))
@@ -259,10 +266,10 @@ export class DropChecker implements Checker {
     const wasRight = store.files.get(parcel)?.content === parcel;
     if (!wasRight || !this.#isWanted(parcel)) return;
     const losses = (this.#losses.get(parcel) ?? []).filter(at => at >= enteredAt).length;
-    const configs = new Set<ClusterConfig>(
-      this.#world.hosts.filter(({ lost }) => !lost).map(({ disk }) => disk.config),
-    );
-    if (removal !== undefined) configs.add(removal.config);
+    const known = removal?.configs ?? [];
+    const versionLeast = Math.max(0, ...known.map(({ version }) => version));
+    const inUse = this.#world.hosts.filter(({ lost }) => !lost).map(({ disk }) => disk.config);
+    const configs = new Set([...inUse, ...known].filter(({ version }) => version >= versionLeast));
     let worst = '';
     for (const config of configs) {
       const after = this.#world.copies(parcel, config);

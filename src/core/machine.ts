@@ -471,12 +471,11 @@ export class Machine {
   }
 
   #configure(config: ClusterConfig): void {
-    const isOther = config.version !== this.#config?.version;
     this.#config = config;
     this.#member = config.members.find(member => member.host === this.#self);
     this.#hosts.configure(config, this.#nowMs);
     this.#wanted.configure(config);
-    if (isOther) this.#dropping.configChanged();
+    this.#dropping.configChanged();
     this.#auditing.configured();
     for (const id of this.#connections) if (this.#hosts.get(id)?.connected === false) this.#connected(id);
     this.#heartbeatDueMs = Math.min(this.#heartbeatDueMs, this.#nowMs + this.#hosts.heartbeatIntervalMs);
