@@ -369,7 +369,8 @@ export class Machine {
         const host = this.#hosts.get(input.host);
         if (host === undefined) return;
         // What waited for a whole view may go on now.
-        if (this.#hosts.answered(host, input.ok, this.#nowMs)) this.#marks.short();
+        const differs = this.#listening.whatDiffers(host);
+        if (this.#hosts.answered(host, { ok: input.ok, differs, nowMs: this.#nowMs })) this.#marks.short();
         return;
       }
       case 'store':
