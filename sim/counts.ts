@@ -29,6 +29,13 @@ export interface Counts {
   /** … at a boundary of an effect. */
   boundaryCrashes: number;
   injectedLosses: number;
+  /** Hosts that began to lie, and second machines with one identity. */
+  lies: number;
+  clones: number;
+  /** Wrong bytes of which the store's log did not take the word. */
+  corruptRefused: number;
+  /** Writes of what lies in no store that the disk did not take. */
+  stateRefused: number;
   /** Questions of other hosts for a copy to be shown, and copies that a host took to be none since. */
   audits: number;
   distrusts: number;
@@ -62,6 +69,10 @@ export const noCounts = (): Counts => ({
   crashes: 0,
   boundaryCrashes: 0,
   injectedLosses: 0,
+  lies: 0,
+  clones: 0,
+  corruptRefused: 0,
+  stateRefused: 0,
   audits: 0,
   distrusts: 0,
   receivedBytes: 0,
@@ -87,6 +98,12 @@ export const COUNTS_DUE = {
     newEpochs: 10,
     checkpointsRead: 500,
     configForks: 5,
+    membersOutAmidDrop: 15,
+    copiesAmidDrop: 40,
+    boundaryCrashes: 100,
+    lies: 30,
+    clones: 25,
+    stateRefused: 100,
     thriftyCopies: 2_000,
   },
 } as const satisfies { readonly runs: number; readonly least: Partial<Counts> };

@@ -12,6 +12,7 @@ import { between } from './draw.js';
 import type { Fault, FaultKind } from './fault.js';
 import type { RunOptions } from './run-options.js';
 import type { Boundary, Running, SimHost } from './sim-host.js';
+import type { StateDisk } from './state-disk.js';
 import type { World } from './world.js';
 
 /** So many hosts stay members and alive, whatever the schedule says. */
@@ -171,10 +172,10 @@ export class Injector {
         return undefined;
       case 'read-error':
         if (fault.dice % 2 === 0 && host.stores.length > 1) return this.#pull(host, fault.dice);
-        return this.#setStores(host, store => {
-          store.failing = true;
+        return this.#setDisks(fault, disk => {
+          disk.failing = true;
           return () => {
-            store.failing = false;
+            disk.failing = false;
           };
         });
       case 'no-room':
@@ -182,18 +183,18 @@ export class Injector {
           this.#setQuotas(host, fault.dice);
           return undefined;
         }
-        return this.#setStores(host, store => {
-          store.full = true;
+        return this.#setDisks(fault, disk => {
+          disk.full = true;
           return () => {
-            store.full = false;
+            disk.full = false;
           };
         });
       case 'slow-disk':
-        return this.#setStores(host, store => {
+        return this.#setDisks(fault, disk => {
           // From hardly to so slow that attempts run out of time.
-          store.slowMs = 50 * 2 ** (fault.dice % 10);
+          disk.slowMs = 50 * 2 ** (fault.dice % 10);
           return () => {
-            store.slowMs = 0;
+            disk.slowMs = 0;
           };
         });
       case 'lost-write':
@@ -300,6 +301,7 @@ export class Injector {
 
   #clone(host: SimHost): (() => void) | undefined {
     if (this.#world.hosts.some(({ isClone, lost }) => isClone && !lost)) return undefined;
+    this.#world.counts.clones += 1;
     const copy = this.#world.clone(host);
     return () => this.#world.lose(copy);
   }
@@ -308,6 +310,19 @@ export class Injector {
 
   #setStores(host: SimHost, set: (store: SimHost['stores'][number]) => () => void): () => void {
     const ends = host.stores.map(set);
+    return () => {
+      for (const end of ends) end();
+    };
+  }
+
+  /** Those of the stores, that of the state folder, or, where one disk has it all, both. */
+  #setDisks(
+    { host: number, dice }: Fault,
+    set: (disk: SimHost['stores'][number] | StateDisk) => () => void,
+  ): () => void {
+    const host = this.#hostOf(number);
+    const which = (dice >>> 26) % 4;
+    const ends = [...(which === 3 ? [] : host.stores), ...(which < 2 ? [] : [host.disk.state])].map(set);
     return () => {
       for (const end of ends) end();
     };
@@ -516,6 +531,7 @@ export class Injector {
 
   #lie(host: SimHost, dice: number): (() => void) | undefined {
     if (!host.isResponsive) return undefined;
+    this.#world.counts.lies += 1;
     const holdings = dice % 3 === 0;
     host.lies = { holdings, room: dice % 3 === 1, grants: dice % 3 === 2, audits: holdings };
     if (holdings) this.#claimToHold(host, dice);

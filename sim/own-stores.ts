@@ -7,6 +7,7 @@
  */
 import type { Chance } from '../src/core/chance.js';
 import { isCheckpointDue } from '../src/core/checkpoint.js';
+import type { ReadFailure } from '../src/core/effects.js';
 import type { Epoch, LogOp, LogPosition, LogSegment } from '../src/core/holdings-log.js';
 import { compareEpochs } from '../src/core/holdings-log.js';
 import type { ParcelId, StoreId } from '../src/core/ids.js';
@@ -125,13 +126,27 @@ export class OwnStores {
     return true;
   }
 
-  /** A read has found wrong bytes. */
-  foundCorrupt(store: StoreDisk, parcel: ParcelId): void {
-    if (!store.present.has(parcel)) return;
-    this.append(store, { op: 'corrupt', parcel }, () => {
+  /**
+   * A read has found wrong bytes, which is told first. `then`: with how the read ended: a log that does not take `corrupt` is a disk
+   * that cannot be read, and the copy stays PRESENT until it is found again.
+   */
+  foundCorrupt(
+    store: StoreDisk,
+    parcel: ParcelId,
+    then: (because: ReadFailure) => void = (): undefined => undefined,
+  ): void {
+    if (!store.present.has(parcel)) {
+      then('unreadable');
+      return;
+    }
+    const isTaken = this.append(store, { op: 'corrupt', parcel }, () => {
       store.remove(parcel);
       this.tellOps(store, segment => this.#of.tell({ is: 'own-ops', segment, usedBytes: store.usedBytes }));
+      then('corrupt');
     });
+    if (isTaken) return;
+    this.#world.counts.corruptRefused += 1;
+    then('unreadable');
   }
 
   /** Somebody has pulled a disk, or put it back. */

@@ -21,7 +21,7 @@ import { goesBefore } from './config-chain.js';
 import { between, oneIn } from './draw.js';
 import { Fetching } from './fetching.js';
 import { HeadKeeping } from './head-keeping.js';
-import type { GossipFrame, SignedConfig, Start } from './host-disk.js';
+import type { GossipFrame, HostDisk, SignedConfig, Start } from './host-disk.js';
 import { Origin } from './origin.js';
 import { OwnStores, randomHex } from './own-stores.js';
 import type {
@@ -35,6 +35,7 @@ import type {
 import { Removing } from './removing.js';
 import { Serving } from './serving.js';
 import type { Boundary, Running, SimHost, SnapshotEdit, Unstamped } from './sim-host.js';
+import { StateWrites } from './state-writes.js';
 import type { StoreDisk } from './store-disk.js';
 import type { LogTelling, StoreLog } from './store-log.js';
 import type { Surroundings } from './surroundings.js';
@@ -55,6 +56,7 @@ export class Service implements Running {
   readonly bootId: string;
   alive = true;
   readonly #world: Surroundings;
+  readonly #state: StateWrites;
   readonly #stores: OwnStores;
   readonly #heads: HeadKeeping;
   readonly #origin: Origin;
@@ -70,6 +72,8 @@ export class Service implements Running {
   readonly #offers = new Map<number, (accepted: boolean) => void>();
   #nextOffer = 1;
   #askConfigAtMs = Number.NEGATIVE_INFINITY;
+  /** With what could not be written. */
+  readonly #absences: HostDisk['absences'];
   /** Of each writer's frames before its last one, which were heard. Not on the disk. */
   readonly #earlierFrames = new Map<HostId, number>();
 
@@ -102,8 +106,10 @@ export class Service implements Running {
       })),
     });
     this.bootId = this.machine.heartbeat().bootId;
+    this.#state = new StateWrites(this, world);
+    this.#absences = [...disk.absences];
     this.#stores = new OwnStores(this, world);
-    this.#heads = new HeadKeeping(this, world);
+    this.#heads = new HeadKeeping({ of: this, world, state: this.#state });
     this.#origin = new Origin({ of: this, world, heads: this.#heads, askEverybody: () => this.#askEverybody() });
     this.#fetching = new Fetching(this, world, this.#stores);
     this.#serving = new Serving({ of: this, world, stores: this.#stores, origin: this.#origin });
@@ -269,8 +275,7 @@ export class Service implements Running {
         this.#removing.identify(effect);
         break;
       case 'note-unwanted':
-        if (effect.sinceRunMs === undefined) this.host.disk.unwanted.delete(effect.parcel);
-        else this.host.disk.unwanted.set(effect.parcel, effect.sinceRunMs);
+        this.#noteUnwanted(effect);
         break;
       case 'offer-relocation':
         this.#offerRelocation(effect);
@@ -279,9 +284,13 @@ export class Service implements Running {
         if (effect.accepted) this.#world.counts.relocations += 1;
         this.#offers.get(effect.ask)?.(effect.accepted);
         this.#offers.delete(effect.ask);
+        this.dies('answer-relocation', 'done');
         break;
       case 'note-absence':
-        this.host.disk.absences.push({ absence: effect.absence, notedMs: this.#world.nowMs });
+        this.#absences.push({ absence: effect.absence, notedMs: this.#world.nowMs });
+        this.#state.write(() => {
+          this.host.disk.absences = [...this.#absences];
+        });
         break;
       case 'note-duplicate':
         if (effect.duplicate) this.#world.counts.duplicates += 1;
@@ -303,8 +312,18 @@ export class Service implements Running {
 
   #noteUnanswered({ copy, unanswered }: Extract<Effect, { do: 'note-unanswered' }>): void {
     const id = `${copy.host} ${copy.store} ${copy.parcel}`;
-    if (unanswered === undefined) this.host.disk.unanswered.delete(id);
-    else this.host.disk.unanswered.set(id, { copy, unanswered });
+    this.#state.write(() => {
+      if (unanswered === undefined) this.host.disk.unanswered.delete(id);
+      else this.host.disk.unanswered.set(id, { copy, unanswered });
+    });
+  }
+
+  #noteUnwanted({ parcel, sinceRunMs }: Extract<Effect, { do: 'note-unwanted' }>): void {
+    this.#state.write(() => {
+      if (sinceRunMs === undefined) this.host.disk.unwanted.delete(parcel);
+      else this.host.disk.unwanted.set(parcel, sinceRunMs);
+      this.dies('note-unwanted', 'done');
+    });
   }
 
   #offerRelocation({ offer, to, parcels }: Extract<Effect, { do: 'offer-relocation' }>): void {
@@ -360,7 +379,7 @@ export class Service implements Running {
     const { timing } = this.host.disk.config;
     this.#world.after(CHORES_HEARTBEATS * timing.heartbeatMs, () =>
       this.enter(() => {
-        this.host.disk.ranMs = this.runMs;
+        if (!this.#state.refuses()) this.host.disk.ranMs = this.runMs;
         this.#heads.letGo();
         this.#stores.measure();
         this.#stores.scrubOne();
@@ -516,6 +535,7 @@ export class Service implements Running {
       const carriesOn = log.continues(known.log, known.seq);
       if (carriesOn ? seq === known.seq : relayed) return;
     }
+    if (this.#state.refuses()) return;
     archive.set(store, place);
   }
 
@@ -584,13 +604,17 @@ export class Service implements Running {
 
   /** Durable before it is used. */
   #useConfig(config: SignedConfig): void {
-    this.#world.after(between(this.#world.chance.of(`disk/${this.host.number}`), 2, 30), () =>
-      this.enter(() => {
+    this.#state.write(
+      () => {
         if (!goesBefore(config, this.host.disk.config)) return;
         this.host.disk.config = config;
         this.tell({ is: 'config', config });
         this.#world.network.review(this.host);
-      }),
+      },
+      () => {
+        // Who signed it is told that it came to nothing; others hear of it again.
+        if (this.host.signed === config) this.host.signed = undefined;
+      },
     );
   }
 }

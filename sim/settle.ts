@@ -25,6 +25,10 @@ export function heal(world: World, injector: Injector): void {
     host.lies = undefined;
     host.armed = undefined;
     world.resume(host);
+    const { state } = host.disk;
+    state.failing = false;
+    state.full = false;
+    state.slowMs = 0;
     for (const store of host.stores) {
       store.failing = false;
       store.full = false;
