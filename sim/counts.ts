@@ -34,6 +34,13 @@ export interface Counts {
   clones: number;
   /** Wrong bytes of which the store's log did not take the word. */
   corruptRefused: number;
+  /** Stores whose disk kept somebody waiting, and those that were to be emptied. */
+  hangingStores: number;
+  drainedStores: number;
+  /** Lost parcels that were taken out of the trash. */
+  takenBack: number;
+  /** Logs that were not what had been read of them, as a checkpoint of theirs said. */
+  logForks: number;
   /** Writes of what lies in no store that the disk did not take. */
   stateRefused: number;
   /** Questions of other hosts for a copy to be shown, and copies that a host took to be none since. */
@@ -72,6 +79,10 @@ export const noCounts = (): Counts => ({
   lies: 0,
   clones: 0,
   corruptRefused: 0,
+  hangingStores: 0,
+  drainedStores: 0,
+  takenBack: 0,
+  logForks: 0,
   stateRefused: 0,
   audits: 0,
   distrusts: 0,
@@ -102,6 +113,8 @@ export const COUNTS_DUE = {
     copiesAmidDrop: 40,
     boundaryCrashes: 100,
     lies: 30,
+    hangingStores: 60,
+    drainedStores: 10,
     clones: 25,
     stateRefused: 100,
     thriftyCopies: 2_000,

@@ -192,7 +192,7 @@ export class Injector {
       case 'slow-disk':
         return this.#setDisks(fault, disk => {
           // From hardly to so slow that attempts run out of time.
-          disk.slowMs = 50 * 2 ** (fault.dice % 10);
+          disk.slowMs = 50 * 2 ** (fault.dice % 11);
           return () => {
             disk.slowMs = 0;
           };
@@ -225,7 +225,7 @@ export class Injector {
         world.admit(host, { freeBytes: this.#options.lentBytes, stores: this.#options.storesPerHost });
         return () => world.writeAdmitted();
       case 'drain':
-        return this.#drain(host);
+        return (fault.dice >>> 28) % 2 === 0 ? this.#drain(host) : this.#drainStore(host, fault.dice);
       case 'revoke':
         this.#revoke(host);
         return undefined;
@@ -460,6 +460,19 @@ export class Injector {
     return () => {
       if (this.#isIn(host, 'draining')) this.#setState(host, 'active');
     };
+  }
+
+  #drainStore(host: SimHost, dice: number): (() => void) | undefined {
+    const store = host.stores[(dice >>> 8) % Math.max(1, host.stores.length)];
+    if (store === undefined) return undefined;
+    this.#world.counts.drainedStores += 1;
+    const set = (draining: boolean): void => {
+      store.draining = draining;
+      const { running } = host;
+      running?.enter(() => running.lookAgain());
+    };
+    set(true);
+    return () => set(false);
   }
 
   /** @returns whether it was. */

@@ -100,11 +100,20 @@ export function runSeed(
 }
 
 function live(world: World, options: RunOptions, isMutant: boolean): void {
-  const { hosts, hostsPerDomain, lentBytes, storesPerHost } = options;
+  const { hosts, hostsPerDomain, lentBytes, storesPerHost, untrustedHosts = 0, roamingHosts = 0 } = options;
   world.network.lossPercent = options.lossPercent;
   world.network.duplicatePercent = options.duplicatePercent;
   world.network.delayMs = { least: 1, most: options.delayMsMost };
-  world.addHosts(hosts, { freeBytes: lentBytes, stores: storesPerHost, hostsPerDomain });
+  const trusted = hosts - untrustedHosts;
+  world.addEach(
+    Array.from({ length: hosts }, (_, i) => ({
+      freeBytes: lentBytes,
+      stores: storesPerHost,
+      hostsPerDomain,
+      trust: i < trusted ? 'trusted' : 'untrusted',
+      roaming: i < trusted && i >= trusted - roamingHosts,
+    })),
+  );
   const injector = new Injector(world, options);
   injector.schedule();
   world.after(options.paceMs, () => {

@@ -7,6 +7,7 @@
 
 import type { AuditAnswer } from '../src/core/audit.js';
 import { Chance } from '../src/core/chance.js';
+import type { CheckpointPiece } from '../src/core/checkpoint.js';
 import type { Effect, Input } from '../src/core/effects.js';
 import { assert } from '../src/core/fault.js';
 import { ALL_HEARD, judgeFrame } from '../src/core/frame-window.js';
@@ -39,6 +40,7 @@ import { StateWrites } from './state-writes.js';
 import type { StoreDisk } from './store-disk.js';
 import type { LogTelling, StoreLog } from './store-log.js';
 import type { Surroundings } from './surroundings.js';
+import { TakingBack } from './taking-back.js';
 
 /** Stores are measured, running time is written down, and so on, once in so many heartbeats. */
 const CHORES_HEARTBEATS = 12;
@@ -63,6 +65,7 @@ export class Service implements Running {
   readonly #fetching: Fetching;
   readonly #serving: Serving;
   readonly #removing: Removing;
+  readonly #takingBack: TakingBack;
   readonly #startedMs: number;
   readonly #ranBeforeMs: number;
   readonly #queue: Unstamped[] = [];
@@ -114,6 +117,7 @@ export class Service implements Running {
     this.#fetching = new Fetching(this, world, this.#stores);
     this.#serving = new Serving({ of: this, world, stores: this.#stores, origin: this.#origin });
     this.#removing = new Removing({ of: this, world, stores: this.#stores, origin: this.#origin });
+    this.#takingBack = new TakingBack({ of: this, world, stores: this.#stores });
   }
 
   /** What the daemon does first, in its order. */
@@ -126,6 +130,7 @@ export class Service implements Running {
     if (disk.unanswered.size > 0) this.tell({ is: 'unanswered-before', audits: [...disk.unanswered.values()] });
     this.#stores.open();
     if (this.#world.mutant?.name === 'deletion-outlives-restart') this.#removing.carryOutQueuedDeletions();
+    this.#takingBack.start();
     this.#doChores();
     // The machine asks for its first wake in answer to something.
     this.tell({ is: 'wake' });
@@ -390,7 +395,8 @@ export class Service implements Running {
   }
 
   promisedBytes(store: StoreDisk): number {
-    return store.usedBytes - this.#fetching.landedBytes(store) + this.machine.known.reservedBytes(store.id);
+    const landedBytes = this.#fetching.landedBytes(store) + this.#takingBack.landedBytes(store);
+    return store.usedBytes - landedBytes + this.machine.known.reservedBytes(store.id);
   }
 
   mountedStores(): IterableIterator<StoreDisk> {
@@ -454,7 +460,7 @@ export class Service implements Running {
   /** @returns whether all of it came. */
   #takeState(from: HostId, { heartbeat, logs, heads, yours, yourStart, config }: StateAnswer): boolean {
     this.#raiseBoot(yourStart);
-    this.tell({ is: 'heard', from, message: heartbeat });
+    if (heartbeat !== undefined) this.tell({ is: 'heard', from, message: heartbeat });
     for (const { pieces, segment, relayed } of logs) {
       if (segment.host === this.host.id) continue;
       // A stream may end anywhere: what came of a checkpoint then counts for nothing, and is asked for again.
@@ -463,6 +469,8 @@ export class Service implements Running {
         return false;
       }
       if (pieces.length > 0) this.#world.counts.checkpointsRead += 1;
+      const [piece] = pieces;
+      if (piece !== undefined && !relayed) this.#compareWithArchive(piece);
       this.#tellLog({ pieces, segment }, relayed);
       this.#archive(segment.end.store, segment.end.digest, relayed);
     }
@@ -476,6 +484,8 @@ export class Service implements Running {
   }
 
   answerState({ from, logs, yourStart }: StateQuestion): StateAnswer {
+    const isTrusted = this.host.disk.config.members.some(({ host, trust }) => host === from && trust === 'trusted');
+    if (!isTrusted) return this.#answerUntrusted(from);
     this.#raiseBoot(yourStart);
     const knowsMore = [...this.#stores.stores()].some(({ log }) => {
       const known = logs.get(log.store);
@@ -512,6 +522,18 @@ export class Service implements Running {
     };
   }
 
+  /** What we remember of its own sources, and of nobody else's. Strangers never come so far: the network refuses them. */
+  #answerUntrusted(from: HostId): StateAnswer {
+    return {
+      heartbeat: undefined,
+      logs: [],
+      heads: this.#heads.heads().filter(({ source }) => source.startsWith(from)),
+      yours: [],
+      yourStart: this.#startOf(from),
+      config: this.host.disk.config,
+    };
+  }
+
   /** Others have heard another start of ours that is not an earlier one: what we say counts for nothing until we are above it. */
   #raiseBoot(seen: Start | undefined): void {
     if (seen === undefined || seen.bootId === this.bootId || seen.boot < this.boot) return;
@@ -519,6 +541,17 @@ export class Service implements Running {
     this.host.bootRaisedMs = this.#world.nowMs;
     this.host.disk.boot = seen.boot;
     this.#world.after(0, () => this.enter(() => this.#world.restart(this.host)));
+  }
+
+  /** Told by the writer of what we have read past: only here it is seen that this was another log. */
+  #compareWithArchive({ checkpoint: { host, at } }: CheckpointPiece): void {
+    const { archive } = this.host.disk;
+    const known = archive.get(at.store);
+    if (known === undefined || compareEpochs(known.log.epoch, at.epoch) !== 0 || at.seq > known.seq) return;
+    if (known.log.digestAt(at.seq) === at.digest) return;
+    this.#world.counts.logForks += 1;
+    this.tell({ is: 'log-forked', host, store: at.store });
+    archive.delete(at.store);
   }
 
   /** Keeps another host's log over a restart, as far as it has been read. */
@@ -568,6 +601,7 @@ export class Service implements Running {
 
   lookAgain(): void {
     this.#stores.lookAgain();
+    this.#stores.measure();
   }
 
   scrub(): void {

@@ -1,9 +1,11 @@
 /** Faults: what each does to a host, and what follows, as in the daemon. */
 import test from 'ava';
+import { drawRun } from '../../sim/run-options.js';
 import type { Boundary, SimHost } from '../../sim/sim-host.js';
 import { HOUR_MS, MIB, MINUTE_MS, SECOND_MS, World } from '../../sim/world.js';
 import type { Effect, Input } from '../../src/core/effects.js';
-import { parseNonce, type SourceId, sourceIdOf } from '../../src/core/ids.js';
+import { HANGING, LOOK_EVERY_MS } from '../../src/core/hanging.js';
+import { parseNonce, parseParcelId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
 
 /** A world in which each parcel has its copies and all is quiet. */
 function settled({ hosts = 5, copiesWanted = 2 } = {}) {
@@ -140,4 +142,96 @@ test('a host can die when it has taken on what it was offered', t => {
   host.running?.answerRelocation({ from: offers.id, parcels: [] }, accepted => answers.push(accepted));
   t.deepEqual(answers, [true]);
   t.true(struck);
+});
+
+test('a store whose disk takes too long for a read is said to hang, and to answer when that has ended', t => {
+  const { world, parcels, told } = settled();
+  const [parcel] = parcels as [(typeof parcels)[0]];
+  const [holder] = world.holders(parcel) as [SimHost];
+  const [store] = holder.stores as [SimHost['stores'][0]];
+  const hangs = () => told.flatMap(input => (input.is === 'store-hangs' ? [input.hangs] : []));
+  store.slowMs = HANGING.callMs - SECOND_MS;
+  const ask = () => holder.running?.answerAudit({ nonce: parseNonce('1'.repeat(32)), parcel }, () => undefined);
+  ask();
+  world.run(MINUTE_MS);
+  t.deepEqual(hangs(), []);
+  store.slowMs = 3 * HANGING.callMs;
+  ask();
+  world.run(HANGING.callMs - 1);
+  t.deepEqual(hangs(), []);
+  world.run(LOOK_EVERY_MS + 1);
+  t.deepEqual(hangs(), [true]);
+  store.slowMs = 0;
+  world.run(3 * HANGING.callMs);
+  t.deepEqual(hangs(), [true, false]);
+});
+
+test('a store that is to be emptied is said to be', t => {
+  const { world, others, told } = settled();
+  const [host] = others as [SimHost];
+  const [store] = host.stores as [SimHost['stores'][0]];
+  store.draining = true;
+  host.running?.lookAgain();
+  t.like(told.at(-1), { is: 'store', store: store.id, draining: true });
+  t.true(world.hosts.includes(host));
+});
+
+test('what nobody has a copy of, nor its origin any more, comes out of the trash again', t => {
+  const { world, origin, parcels, told } = settled({ copiesWanted: 1 });
+  const [parcel] = parcels as [(typeof parcels)[0]];
+  const [holder] = world.holders(parcel) as [SimHost];
+  const [store] = holder.stores as [SimHost['stores'][0]];
+  world.lose(origin);
+  world.crash(holder);
+  const file = store.remove(parcel);
+  if (file === undefined) return t.fail();
+  store.commit({ op: 'del', parcel });
+  store.trash.set(parcel, { ...file, untilMs: Number.POSITIVE_INFINITY });
+  world.start(holder);
+  world.run(15 * MINUTE_MS);
+  t.true(store.hasCopy(parcel));
+  t.is(store.trash.size, 0);
+  t.true(told.some(input => input.is === 'taking-back'));
+  t.true(told.some(input => input.is === 'taken-back'));
+});
+
+test('a log that is another than what was read of it, as its checkpoint says, is read anew', t => {
+  const { world, others, told } = settled();
+  const [writer, reader] = others as [SimHost, SimHost];
+  const [store] = writer.stores as [SimHost['stores'][0]];
+  const { running } = writer;
+  if (running === undefined || store.log.seq < 2) return t.fail();
+  const forked = store.log.fork(store.log.seq - 1);
+  forked.append({ op: 'corrupt', parcel: parseParcelId('f'.repeat(64)) });
+  forked.makeCheckpoint([], []);
+  const answer = running.answerState.bind(running);
+  running.answerState = question => ({
+    ...answer(question),
+    logs: [{ ...forked.telling(0), relayed: false }],
+    yours: [],
+  });
+  world.network.cut(writer, reader, false);
+  world.run(MINUTE_MS);
+  world.network.mend(writer, reader, false);
+  world.run(MINUTE_MS);
+  t.true(told.some(input => input.is === 'log-forked' && input.host === writer.id));
+});
+
+test('some clusters have a host that roams, or one that is not trusted', t => {
+  const drawn = Array.from({ length: 50 }, (_, seed) => drawRun(seed));
+  t.true(drawn.some(({ roamingHosts = 0 }) => roamingHosts > 0));
+  t.true(drawn.some(({ untrustedHosts = 0 }) => untrustedHosts > 0));
+  t.true(drawn.every(({ hosts, copies, untrustedHosts = 0 }) => hosts - untrustedHosts > copies));
+});
+
+test('an untrusted host takes no copy and counts for none', t => {
+  const world = new World({ seed: 1 });
+  const [origin] = world.addHosts(4, { freeBytes: 1024 * MIB }) as [SimHost];
+  const [stranger] = world.addHosts(1, { freeBytes: 1024 * MIB, trust: 'untrusted' }) as [SimHost];
+  world.run(MINUTE_MS);
+  const parcels = world.backUp(origin, { parcels: 10, sizeBytes: MIB, copiesWanted: 3 });
+  world.run(20 * MINUTE_MS);
+  t.true(parcels.every(parcel => world.holders(parcel).length === 3));
+  t.deepEqual([...(stranger.stores[0]?.files.keys() ?? [])], []);
+  t.is(stranger.running?.machine.known.head(sourceIdOf(origin.id, 'files')), undefined);
 });
