@@ -1,4 +1,5 @@
 /** Checks: what scenarios ask of a world, always or in the end. Each says what is wrong, for people. */
+import { mayHoldCopies } from '../src/core/cluster-config.js';
 import type { Check } from './world.js';
 
 /** Every parcel that a newest head lists has at least this many true copies. */
@@ -39,9 +40,11 @@ export const noHostHasTwo: Check = ({ hosts }) => {
   return undefined;
 };
 
-/** Every active member that runs sees the same heads and holdings. */
+/** Every active, trusted member that runs sees the same heads and holdings. */
 export const viewsAgree: Check = world => {
-  const active = new Set(world.config.members.flatMap(({ host, state }) => (state === 'active' ? [host] : [])));
+  const active = new Set(
+    world.config.members.flatMap(member => (member.state === 'active' && mayHoldCopies(member) ? [member.host] : [])),
+  );
   const running = world.hosts.flatMap(({ id, running: service }) =>
     service === undefined || !active.has(id) ? [] : [service],
   );

@@ -20,12 +20,29 @@ export interface Counts {
   checkpoints: number;
   checkpointsRead: number;
   configForks: number;
+  /** Revocations and drains of a host that an attempt to drop had just asked, or was about to; and other changes of N there. */
+  membersOutAmidDrop: number;
+  copiesAmidDrop: number;
   duplicates: number;
   outages: number;
   crashes: number;
   /** … at a boundary of an effect. */
   boundaryCrashes: number;
   injectedLosses: number;
+  /** Hosts that began to lie, and second machines with one identity. */
+  lies: number;
+  clones: number;
+  /** Wrong bytes of which the store's log did not take the word. */
+  corruptRefused: number;
+  /** Stores whose disk kept somebody waiting, and those that were to be emptied. */
+  hangingStores: number;
+  drainedStores: number;
+  /** Lost parcels that were taken out of the trash. */
+  takenBack: number;
+  /** Logs that were not what had been read of them, as a checkpoint of theirs said. */
+  logForks: number;
+  /** Writes of what lies in no store that the disk did not take. */
+  stateRefused: number;
   /** Questions of other hosts for a copy to be shown, and copies that a host took to be none since. */
   audits: number;
   distrusts: number;
@@ -56,11 +73,21 @@ export const noCounts = (): Counts => ({
   checkpoints: 0,
   checkpointsRead: 0,
   configForks: 0,
+  membersOutAmidDrop: 0,
+  copiesAmidDrop: 0,
   duplicates: 0,
   outages: 0,
   crashes: 0,
   boundaryCrashes: 0,
   injectedLosses: 0,
+  lies: 0,
+  clones: 0,
+  corruptRefused: 0,
+  hangingStores: 0,
+  drainedStores: 0,
+  takenBack: 0,
+  logForks: 0,
+  stateRefused: 0,
   audits: 0,
   distrusts: 0,
   stalls: 0,
@@ -90,6 +117,14 @@ export const COUNTS_DUE = {
     configForks: 5,
     stalls: 5,
     resumed: 100,
+    membersOutAmidDrop: 15,
+    copiesAmidDrop: 40,
+    boundaryCrashes: 100,
+    lies: 30,
+    hangingStores: 60,
+    drainedStores: 10,
+    clones: 25,
+    stateRefused: 100,
     thriftyCopies: 2_000,
   },
 } as const satisfies { readonly runs: number; readonly least: Partial<Counts> };

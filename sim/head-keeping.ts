@@ -7,9 +7,9 @@
 import { decideHold } from '../src/core/hold.js';
 import type { SourceId } from '../src/core/ids.js';
 import type { HeadModel, WantedSnapshots } from './catalog-model.js';
-import { between } from './draw.js';
 import type { KeptSnapshot } from './host-disk.js';
 import type { Running } from './sim-host.js';
+import type { StateWrites } from './state-writes.js';
 import type { Surroundings } from './surroundings.js';
 
 const NOTHING: WantedSnapshots = { all: [], listed: [] };
@@ -20,12 +20,22 @@ const NONE_RELEASED = (): boolean => false;
 export class HeadKeeping {
   readonly #of: Running;
   readonly #world: Surroundings;
+  readonly #state: StateWrites;
   readonly #writing = new Map<SourceId, HeadModel>();
   readonly #inForce = new Map<SourceId, WantedSnapshots>();
 
-  constructor(of: Running, world: Surroundings) {
+  constructor({
+    of,
+    world,
+    state,
+  }: {
+    readonly of: Running;
+    readonly world: Surroundings;
+    readonly state: StateWrites;
+  }) {
     this.#of = of;
     this.#world = world;
+    this.#state = state;
   }
 
   get(source: SourceId): HeadModel | undefined {
@@ -64,25 +74,26 @@ export class HeadKeeping {
         seen: kept,
         isReleased: NONE_RELEASED,
       });
-      if (release.length > 0) this.#enforce(head);
+      // Where that cannot be written nothing is let go.
+      if (release.length > 0 && !this.#state.refuses()) this.#enforce(head);
     }
   }
 
   #write(source: SourceId): void {
     const head = this.#writing.get(source);
     if (head === undefined) return;
-    this.#world.after(between(this.#world.chance.of(`disk/${this.#of.host.number}`), 2, 30), () =>
-      this.#of.enter(() => {
-        const newest = this.#writing.get(source);
-        if (newest !== undefined && newest !== head) {
-          this.#write(source);
-          return;
-        }
-        this.#writing.delete(source);
-        this.#of.host.disk.heads.set(source, head);
-        this.#enforce(head);
-      }),
-    );
+    const isOvertaken = (): boolean => {
+      const newest = this.#writing.get(source);
+      if (newest === undefined || newest === head) return !this.#writing.delete(source);
+      this.#write(source);
+      return true;
+    };
+    this.#state.write(() => {
+      if (isOvertaken()) return;
+      this.#of.host.disk.heads.set(source, head);
+      this.#enforce(head);
+      // It is not in force, and comes again from whoever has it.
+    }, isOvertaken);
   }
 
   #enforce(head: HeadModel): void {

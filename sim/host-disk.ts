@@ -9,6 +9,7 @@ import type { LogPosition } from '../src/core/holdings-log.js';
 import type { HostId, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
 import type { HeadModel, SnapshotModel } from './catalog-model.js';
 import type { PlaceInLog } from './log-registry.js';
+import { StateDisk } from './state-disk.js';
 import type { StoreDisk } from './store-disk.js';
 
 /** A configuration with its place among its forks. */
@@ -54,6 +55,7 @@ export class HostDisk {
   readonly index = new Map<StoreId, LogPosition>();
   /** … and at which start it saw the store last. */
   readonly indexBoot = new Map<StoreId, number>();
+  readonly state = new StateDisk();
   stores: StoreDisk[] = [];
   /** Only a mutant writes here: deletions that a restart is to carry out. */
   readonly queuedDeletions: { readonly store: StoreId; readonly parcel: ParcelId }[] = [];

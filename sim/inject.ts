@@ -3,19 +3,23 @@
  * last are ended and no more begin.
  */
 import type { Member } from '../src/core/cluster-config.js';
+import type { Effect } from '../src/core/effects.js';
 import { unreachable } from '../src/core/fault.js';
 import type { ParcelId, SourceId } from '../src/core/ids.js';
 import { sourceIdOf } from '../src/core/ids.js';
 import type { ParcelRef } from '../src/core/parcel.js';
 import { between } from './draw.js';
-import type { Fault } from './fault.js';
+import type { Fault, FaultKind } from './fault.js';
 import type { RunOptions } from './run-options.js';
-import type { Boundary, SimHost } from './sim-host.js';
+import type { Boundary, Running, SimHost } from './sim-host.js';
+import type { StateDisk } from './state-disk.js';
 import type { World } from './world.js';
 
 /** So many hosts stay members and alive, whatever the schedule says. */
 const HOSTS_LEFT = 3;
 const BOUNDARIES: readonly Boundary[] = ['asked', 'begun', 'done'];
+/** Changes of the configuration that come in the middle of an attempt to drop, every other time. */
+const AMID_DROP: ReadonlySet<FaultKind> = new Set(['revoke', 'drain', 'copies']);
 /** Effects at which a crash is worth a fault of its own; the rest is hit by crashes at any time. */
 const CRASH_AT = [
   'drop',
@@ -47,6 +51,8 @@ export class Injector {
   /** How to end the faults that last. */
   readonly #lasting = new Map<Fault, () => void>();
   readonly #lags = new Map<Fault, number>();
+  /** Changes that wait for an attempt to drop. */
+  readonly #amidDrop: Fault[] = [];
   #over = false;
 
   constructor(world: World, options: RunOptions) {
@@ -57,20 +63,29 @@ export class Injector {
   schedule(): void {
     for (const fault of this.#options.faults) {
       this.#world.after(fault.atMs, () => {
-        if (!this.#over) this.#begin(fault);
+        if (this.#over) return;
+        if (AMID_DROP.has(fault.kind) && waitsForDrop(fault)) this.#amidDrop.push(fault);
+        else this.#begin(fault);
       });
     }
+    this.#world.witnesses.push(happening => {
+      if (this.#amidDrop.length > 0 && happening.is === 'effect') this.#changeAmidDrop(happening);
+    });
   }
 
   /** Ends what lasts; nothing begins any more. */
   heal(): void {
     this.#over = true;
+    this.#amidDrop.length = 0;
     for (const end of [...this.#lasting.values()]) end();
     this.#lasting.clear();
   }
 
   #begin(fault: Fault): void {
-    const end = this.#inject(fault);
+    this.#last(fault, this.#inject(fault));
+  }
+
+  #last(fault: Fault, end: (() => void) | undefined): void {
     if (end === undefined) return;
     const once = (): void => {
       if (this.#lasting.delete(fault)) end();
@@ -160,10 +175,10 @@ export class Injector {
         return undefined;
       case 'read-error':
         if (fault.dice % 2 === 0 && host.stores.length > 1) return this.#pull(host, fault.dice);
-        return this.#setStores(host, store => {
-          store.failing = true;
+        return this.#setDisks(fault, disk => {
+          disk.failing = true;
           return () => {
-            store.failing = false;
+            disk.failing = false;
           };
         });
       case 'no-room':
@@ -171,18 +186,18 @@ export class Injector {
           this.#setQuotas(host, fault.dice);
           return undefined;
         }
-        return this.#setStores(host, store => {
-          store.full = true;
+        return this.#setDisks(fault, disk => {
+          disk.full = true;
           return () => {
-            store.full = false;
+            disk.full = false;
           };
         });
       case 'slow-disk':
-        return this.#setStores(host, store => {
+        return this.#setDisks(fault, disk => {
           // From hardly to so slow that attempts run out of time.
-          store.slowMs = 50 * 2 ** (fault.dice % 10);
+          disk.slowMs = 50 * 2 ** (fault.dice % 11);
           return () => {
-            store.slowMs = 0;
+            disk.slowMs = 0;
           };
         });
       case 'lost-write':
@@ -213,7 +228,7 @@ export class Injector {
         world.admit(host, { freeBytes: this.#options.lentBytes, stores: this.#options.storesPerHost });
         return () => world.writeAdmitted();
       case 'drain':
-        return this.#drain(host);
+        return (fault.dice >>> 28) % 2 === 0 ? this.#drain(host) : this.#drainStore(host, fault.dice);
       case 'revoke':
         this.#revoke(host);
         return undefined;
@@ -289,6 +304,7 @@ export class Injector {
 
   #clone(host: SimHost): (() => void) | undefined {
     if (this.#world.hosts.some(({ isClone, lost }) => isClone && !lost)) return undefined;
+    this.#world.counts.clones += 1;
     const copy = this.#world.clone(host);
     return () => this.#world.lose(copy);
   }
@@ -297,6 +313,19 @@ export class Injector {
 
   #setStores(host: SimHost, set: (store: SimHost['stores'][number]) => () => void): () => void {
     const ends = host.stores.map(set);
+    return () => {
+      for (const end of ends) end();
+    };
+  }
+
+  /** Those of the stores, that of the state folder, or, where one disk has it all, both. */
+  #setDisks(
+    { host: number, dice }: Fault,
+    set: (disk: SimHost['stores'][number] | StateDisk) => () => void,
+  ): () => void {
+    const host = this.#hostOf(number);
+    const which = (dice >>> 26) % 4;
+    const ends = [...(which === 3 ? [] : host.stores), ...(which < 2 ? [] : [host.disk.state])].map(set);
     return () => {
       for (const end of ends) end();
     };
@@ -414,34 +443,91 @@ export class Injector {
     return !host.lost && left.length >= HOSTS_LEFT;
   }
 
-  #setState(host: SimHost, state: Member['state']): void {
-    this.#world.configure(({ members }) => ({
-      members: members.map(member => (member.host === host.id ? { ...member, state } : member)),
-    }));
+  /** @param at who signs it */
+  #setState(host: SimHost, state: Member['state'], at?: SimHost): boolean {
+    const config = this.#world.configure(
+      ({ members }) => ({
+        members: members.map(member => (member.host === host.id ? { ...member, state } : member)),
+      }),
+      at === undefined ? {} : { at },
+    );
+    return config !== undefined;
   }
 
   #isIn(host: SimHost, state: Member['state']): boolean {
     return this.#world.config.members.some(member => member.host === host.id && member.state === state);
   }
 
-  #drain(host: SimHost): (() => void) | undefined {
-    if (!this.#mayGo(host) || !this.#isIn(host, 'active')) return undefined;
-    this.#setState(host, 'draining');
+  #drain(host: SimHost, at?: SimHost): (() => void) | undefined {
+    if (!this.#mayGo(host) || !this.#isIn(host, 'active') || !this.#setState(host, 'draining', at)) return undefined;
     return () => {
       if (this.#isIn(host, 'draining')) this.#setState(host, 'active');
     };
   }
 
-  #revoke(host: SimHost): void {
-    if (this.#mayGo(host) && this.#isIn(host, 'active')) this.#setState(host, 'revoked');
+  #drainStore(host: SimHost, dice: number): (() => void) | undefined {
+    const store = host.stores[(dice >>> 8) % Math.max(1, host.stores.length)];
+    if (store === undefined) return undefined;
+    this.#world.counts.drainedStores += 1;
+    const set = (draining: boolean): void => {
+      store.draining = draining;
+      const { running } = host;
+      running?.enter(() => running.lookAgain());
+    };
+    set(true);
+    return () => set(false);
   }
 
-  #changeCopies(dice: number): () => void {
-    const set = (copies: number): void => {
-      this.#world.configure(({ sources }) => ({ sources: sources.map(policy => ({ ...policy, copies })) }));
+  /** @returns whether it was. */
+  #revoke(host: SimHost, at?: SimHost): boolean {
+    return this.#mayGo(host) && this.#isIn(host, 'active') && this.#setState(host, 'revoked', at);
+  }
+
+  #changeCopies(dice: number, at?: SimHost): () => void {
+    const set = (copies: number, by?: SimHost): void => {
+      this.#world.configure(
+        ({ sources }) => ({ sources: sources.map(policy => ({ ...policy, copies })) }),
+        by === undefined ? {} : { at: by },
+      );
     };
-    set(1 + (dice % 3));
+    set(1 + (dice % 3), at);
     return () => set(1 + ((dice >>> 8) % 3));
+  }
+
+  /**
+   * Somebody begins to drop a copy, or to ask for grants, and just then one of those who are to grant it is taken out, or N is
+   * changed. Who signs it is the dropper or another holder: whoever hears of it later is past it.
+   */
+  #changeAmidDrop({ by, effect }: { readonly by: Running; readonly effect: Effect }): void {
+    if (effect.do !== 'prove-own' && effect.do !== 'ask-grants') return;
+    const at = this.#amidDrop.findIndex(fault => (fault.dice >>> 17) % 2 === (effect.do === 'prove-own' ? 0 : 1));
+    const fault = this.#amidDrop[at];
+    if (fault === undefined || by.host.isClone) return;
+    const { dice } = fault;
+    const granters = this.#world.hosts.filter(({ id, isClone }) => !isClone && effect.holders.includes(id));
+    const goes = granters[(dice >>> 18) % Math.max(1, granters.length)];
+    if (goes === undefined) return;
+    const others = [...granters.filter(host => host !== goes || fault.kind === 'copies'), by.host].filter(
+      ({ disk, isResponsive, signed }) => isResponsive && (signed ?? disk.config) === this.#world.config,
+    );
+    const signer = others[(dice >>> 24) % Math.max(1, others.length)];
+    if (signer === undefined) return;
+    this.#amidDrop.splice(at, 1);
+    const { counts } = this.#world;
+    switch (fault.kind) {
+      case 'revoke':
+        if (this.#revoke(goes, signer)) counts.membersOutAmidDrop += 1;
+        return;
+      case 'drain': {
+        const end = this.#drain(goes, signer);
+        if (end !== undefined) counts.membersOutAmidDrop += 1;
+        this.#last(fault, end);
+        return;
+      }
+      default:
+        counts.copiesAmidDrop += 1;
+        this.#last(fault, this.#changeCopies(dice, signer));
+    }
   }
 
   /** Two admins sign, each on what it has, and neither knows of the other. */
@@ -461,6 +547,7 @@ export class Injector {
 
   #lie(host: SimHost, dice: number): (() => void) | undefined {
     if (!host.isResponsive) return undefined;
+    this.#world.counts.lies += 1;
     const holdings = dice % 3 === 0;
     host.lies = { holdings, room: dice % 3 === 1, grants: dice % 3 === 2, audits: holdings };
     if (holdings) this.#claimToHold(host, dice);
@@ -491,6 +578,8 @@ export class Injector {
     this.#world.snapshot(origin, source, () => [this.#world.catalog.snapshot(source, [], 0)]);
   }
 }
+
+const waitsForDrop = ({ dice }: Fault): boolean => (dice >>> 16) % 2 === 0;
 
 /** The run's sources: each of another host, as far as they go. */
 export function sourcesOf({ sources }: RunOptions, world: World): SourceId[] {

@@ -17,7 +17,8 @@ export type MutantName =
   | 'deletion-outlives-restart'
   | 'forgets-newest-head'
   | 'counts-without-head-op'
-  | 'lower-epoch-believed';
+  | 'lower-epoch-believed'
+  | 'older-config-drops';
 
 export interface Mutant {
   readonly name: MutantName;
@@ -100,6 +101,18 @@ export const MUTANTS: readonly Mutant[] = [
       compareEpochs: (a, b) => (RULES.compareEpochs(a, b) === 0 ? 0 : -1),
     },
     favours: ['lost-write', 'old-image', 'lag', 'crash'],
+  },
+  {
+    name: 'older-config-drops',
+    lacks: 'no copy goes by a configuration that is older than what the dropper or one who grants has',
+    rules: {
+      ...RULES,
+      decideGrant: view => decideGrant({ ...view, askerConfigVersion: view.configVersion }),
+      decideSign: view => decideSign({ ...view, askerConfigVersion: view.configVersion }),
+      endsWithConfig: () => false,
+      isOutdated: () => false,
+    },
+    favours: ['copies', 'copies', 'drain', 'revoke', 'lag', 'slow-disk'],
   },
 ];
 

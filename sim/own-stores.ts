@@ -7,11 +7,13 @@
  */
 import type { Chance } from '../src/core/chance.js';
 import { isCheckpointDue } from '../src/core/checkpoint.js';
+import type { ReadFailure } from '../src/core/effects.js';
 import type { Epoch, LogOp, LogPosition, LogSegment } from '../src/core/holdings-log.js';
 import { compareEpochs } from '../src/core/holdings-log.js';
 import type { ParcelId, StoreId } from '../src/core/ids.js';
 import { DOUBT_RESTS, StoreRests } from '../src/core/store-rests.js';
 import { between, oneIn } from './draw.js';
+import { HangingDisks } from './hanging-disks.js';
 import type { Running } from './sim-host.js';
 import type { StoreDisk, UnderWay } from './store-disk.js';
 import type { StoreLog } from './store-log.js';
@@ -31,11 +33,13 @@ export class OwnStores {
   readonly #chance: Chance;
   readonly #toldSeq = new Map<StoreId, number>();
   readonly #doubts = new StoreRests(DOUBT_RESTS);
+  readonly #hanging: HangingDisks;
 
   constructor(of: Running, world: Surroundings) {
     this.#of = of;
     this.#world = world;
     this.#chance = world.chance.of(`disk/${of.host.number}`);
+    this.#hanging = new HangingDisks(of, world);
   }
 
   mounted(id: StoreId): StoreDisk | undefined {
@@ -54,13 +58,23 @@ export class OwnStores {
     for (const store of this.stores()) this.#tellRoom(store);
   }
 
-  /** In ms. */
-  readMs(store: StoreDisk, bytes: number): number {
-    return between(this.#chance, 1, 10) + bytes / READ_BYTES_PER_MS + store.slowMs;
+  /** The mounted stores, but for those that would keep whoever asks waiting. */
+  *answering(): IterableIterator<StoreDisk> {
+    for (const store of this.stores()) if (!this.#hanging.hangs(store)) yield store;
   }
 
+  /** A read begins. @returns how long it takes, in ms */
+  readMs(store: StoreDisk, bytes: number): number {
+    const callMs = between(this.#chance, 1, 10) + store.slowMs;
+    this.#hanging.began(store, 'callMs', callMs);
+    return callMs + bytes / READ_BYTES_PER_MS;
+  }
+
+  /** … and a write that is flushed. */
   writeMs(store: StoreDisk): number {
-    return between(this.#chance, WRITE_MS.least, WRITE_MS.most) + store.slowMs;
+    const ms = between(this.#chance, WRITE_MS.least, WRITE_MS.most) + store.slowMs;
+    this.#hanging.began(store, 'flushMs', ms);
+    return ms;
   }
 
   /**
@@ -125,13 +139,27 @@ export class OwnStores {
     return true;
   }
 
-  /** A read has found wrong bytes. */
-  foundCorrupt(store: StoreDisk, parcel: ParcelId): void {
-    if (!store.present.has(parcel)) return;
-    this.append(store, { op: 'corrupt', parcel }, () => {
+  /**
+   * A read has found wrong bytes, which is told first. `then`: with how the read ended: a log that does not take `corrupt` is a disk
+   * that cannot be read, and the copy stays PRESENT until it is found again.
+   */
+  foundCorrupt(
+    store: StoreDisk,
+    parcel: ParcelId,
+    then: (because: ReadFailure) => void = (): undefined => undefined,
+  ): void {
+    if (!store.present.has(parcel)) {
+      then('unreadable');
+      return;
+    }
+    const isTaken = this.append(store, { op: 'corrupt', parcel }, () => {
       store.remove(parcel);
       this.tellOps(store, segment => this.#of.tell({ is: 'own-ops', segment, usedBytes: store.usedBytes }));
+      then('corrupt');
     });
+    if (isTaken) return;
+    this.#world.counts.corruptRefused += 1;
+    then('unreadable');
   }
 
   /** Somebody has pulled a disk, or put it back. */
@@ -228,6 +256,7 @@ export class OwnStores {
     this.#of.tell({ is: 'log', segment });
     this.#makeCheckpointIfDue(store);
     this.#tellRoom(store);
+    this.#hanging.mounted(store);
     if (store.rescanDue) this.#rescan(store, [...store.files.keys()]);
   }
 
@@ -271,7 +300,7 @@ export class OwnStores {
       store: store.id,
       lentBytes: lies ? store.lentBytes * 20 : store.lentBytes,
       usedBytes: store.usedBytes,
-      draining: false,
+      draining: store.draining,
     });
   }
 }

@@ -16,7 +16,8 @@ export interface StateQuestion {
 }
 
 export interface StateAnswer {
-  readonly heartbeat: Heartbeat;
+  /** Not for an untrusted host. */
+  readonly heartbeat: Heartbeat | undefined;
   readonly logs: readonly (LogTelling & { readonly relayed: boolean })[];
   readonly heads: readonly HeadModel[];
   /** How far the answering host has read the asker's own logs. */

@@ -3,7 +3,7 @@
  * carries questions and answers, writes `del`, and puts the bytes into the trash after that.
  */
 import type { AuditAnswer } from '../src/core/audit.js';
-import type { Effect } from '../src/core/effects.js';
+import type { Effect, ReadFailure } from '../src/core/effects.js';
 import type { GrantAnswer } from '../src/core/grant.js';
 import type { HostId, Nonce, ParcelId, Possession } from '../src/core/ids.js';
 import { possessionHasher } from '../src/core/possession.js';
@@ -53,14 +53,14 @@ export class Removing {
   // ---------------------------------------------------------------------------------------------------- our own attempts
 
   proveOwn({ attempt, parcel, store: id, holders }: Effects<'prove-own'>): void {
-    const fail = (because: 'corrupt' | 'unreadable'): void => this.#of.tell({ is: 'own-not-proved', attempt, because });
+    const fail = (because: ReadFailure): void => this.#of.tell({ is: 'own-not-proved', attempt, because });
     this.#parcelOf.set(attempt, parcel);
     this.#read(id, parcel, (file, store) => {
       if (this.#of.dies('prove-own', 'done')) return;
       if (file === undefined || store === undefined) return fail('unreadable');
       if (file !== parcel) {
-        this.#stores.foundCorrupt(store, parcel);
-        return fail('corrupt');
+        this.#stores.foundCorrupt(store, parcel, fail);
+        return;
       }
       const expected = new Map(
         holders.map(holder => [holder, possessionOf({ nonce: attempt, holder, content: file })]),
@@ -83,6 +83,7 @@ export class Removing {
           to: holder,
           ask: (asked, reply) => asked.answerGrant(question, reply),
           answered: answer => {
+            if (this.#of.dies('ask-grants', 'done')) return;
             if (answer?.answer === 'grant') this.#recordGrant({ attempt, from: holder, answer });
             this.answered(attempt, holder, answer);
           },
@@ -153,17 +154,29 @@ export class Removing {
   answerAudit({ nonce, parcel }: AuditQuestion, reply: (answer: AuditAnswer) => void): void {
     const id = this.#of.machine.known.storeOf(parcel);
     if (id === undefined) reply({ answer: 'deny', because: 'absent' });
-    else this.#read(id, parcel, (file, store) => reply(this.#audited({ nonce, parcel }, file, store)));
+    else this.#read(id, parcel, (file, store) => this.#audited({ nonce, parcel }, { file, store, reply }));
   }
 
-  #audited({ nonce, parcel }: AuditQuestion, file: string | undefined, store: StoreDisk | undefined): AuditAnswer {
-    if (file === undefined || store === undefined) return { answer: 'deny', because: 'busy' };
-    const isLiar = this.#of.host.lies?.audits === true;
-    if (file !== parcel && !isLiar) {
-      this.#stores.foundCorrupt(store, parcel);
-      return { answer: 'deny', because: 'corrupt' };
-    }
-    return { answer: 'proof', possession: possessionOf({ nonce, holder: this.#of.host.id, content: file }) };
+  #audited(
+    { nonce, parcel }: AuditQuestion,
+    {
+      file,
+      store,
+      reply,
+    }: {
+      readonly file: string | undefined;
+      readonly store: StoreDisk | undefined;
+      readonly reply: (answer: AuditAnswer) => void;
+    },
+  ): void {
+    const { id: holder, lies } = this.#of.host;
+    if (file === undefined || store === undefined) reply({ answer: 'deny', because: 'busy' });
+    else if (file === parcel || lies?.audits === true)
+      reply({ answer: 'proof', possession: possessionOf({ nonce, holder, content: file }) });
+    else
+      this.#stores.foundCorrupt(store, parcel, because =>
+        reply({ answer: 'deny', because: because === 'corrupt' ? 'corrupt' : 'busy' }),
+      );
   }
 
   // --------------------------------------------------------------------------------------------------------------- drops
@@ -250,7 +263,7 @@ export class Removing {
 
   readPossession({ ask, parcel, store: id, nonce }: Effects<'read-possession'>): void {
     const holder = this.#of.host.id;
-    const tell = (possession: Possession | undefined, because?: 'corrupt' | 'unreadable'): void => {
+    const tell = (possession: Possession | undefined, because?: ReadFailure): void => {
       this.#of.tell({ is: 'possession-read', ask, possession, ...(because === undefined ? {} : { because }) });
     };
     if (this.#world.mutant?.name === 'grant-from-index') {
@@ -262,8 +275,8 @@ export class Removing {
       if (file === undefined || store === undefined) return tell(undefined, 'unreadable');
       this.#world.happened({ is: 'read', by: this.#of, ask, store, parcel });
       if (file !== parcel) {
-        this.#stores.foundCorrupt(store, parcel);
-        return tell(undefined, 'corrupt');
+        this.#stores.foundCorrupt(store, parcel, because => tell(undefined, because));
+        return;
       }
       tell(possessionOf({ nonce, holder, content: file }));
     });
@@ -274,7 +287,10 @@ export class Removing {
     this.#replies.delete(ask);
     if (answer.answer === 'grant') this.#world.counts.grants += 1;
     else this.#world.counts.denials += 1;
+    // Signed, and not sent.
+    if (this.#of.dies('answer-grant', 'begun')) return;
     reply?.(answer);
+    if (this.#of.dies('answer-grant', 'done')) return;
     if (answer.answer === 'grant' && this.#of.host.lies?.grants === true) this.#throwAway(parcel);
   }
 

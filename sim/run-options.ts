@@ -16,6 +16,9 @@ export interface RunOptions {
   readonly storesPerHost: number;
   /** Of how many hosts a domain consists; 1: each its own. */
   readonly hostsPerDomain: number;
+  /** Of the hosts there are at first: the last ones, and then those before them. Absent: none. */
+  readonly untrustedHosts?: number;
+  readonly roamingHosts?: number;
   /** Of all sources together, in the first snapshots. */
   readonly parcels: number;
   readonly sources: number;
@@ -122,6 +125,7 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
     hosts,
     storesPerHost: oneIn(chance, 5) ? 2 : 1,
     hostsPerDomain: oneIn(chance, 5) ? 2 : 1,
+    ...drawMembers(streams.of('members'), { hosts, copies }),
     parcels,
     sources: between(chance, 1, 2),
     copies,
@@ -136,6 +140,17 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
     duplicatePercent: isCalm ? 0 : pick(chance, [0, 0, 5]),
     delayMsMost: isCalm ? 50 : pick(chance, [20, 50, 200, 2_000]),
     faults,
+  };
+}
+
+/** Few, and as many trusted ones as there are copies beside the origin's files. */
+function drawMembers(
+  chance: Chance,
+  { hosts, copies }: Pick<RunOptions, 'hosts' | 'copies'>,
+): Required<Pick<RunOptions, 'untrustedHosts' | 'roamingHosts'>> {
+  return {
+    untrustedHosts: oneIn(chance, 6) && hosts >= copies + 2 ? 1 : 0,
+    roamingHosts: oneIn(chance, 4) ? between(chance, 1, 2) : 0,
   };
 }
 

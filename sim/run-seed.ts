@@ -109,16 +109,21 @@ function live(
   options: RunOptions,
   { isMutant, phaseEnded }: { readonly isMutant: boolean; readonly phaseEnded: () => void },
 ): void {
-  const { hosts, hostsPerDomain, lentBytes, storesPerHost, bytesPerS } = options;
+  const { hosts, hostsPerDomain, lentBytes, storesPerHost, untrustedHosts = 0, roamingHosts = 0, bytesPerS } = options;
   world.network.lossPercent = options.lossPercent;
   world.network.duplicatePercent = options.duplicatePercent;
   world.network.delayMs = { least: 1, most: options.delayMsMost };
-  world.addHosts(hosts, {
-    freeBytes: lentBytes,
-    stores: storesPerHost,
-    hostsPerDomain,
-    ...(bytesPerS === undefined ? {} : { bytesPerS }),
-  });
+  const trusted = hosts - untrustedHosts;
+  world.addEach(
+    Array.from({ length: hosts }, (_, i) => ({
+      freeBytes: lentBytes,
+      stores: storesPerHost,
+      ...(bytesPerS === undefined ? {} : { bytesPerS }),
+      hostsPerDomain,
+      trust: i < trusted ? 'trusted' : 'untrusted',
+      roaming: i < trusted && i >= trusted - roamingHosts,
+    })),
+  );
   const injector = new Injector(world, options);
   injector.schedule();
   world.after(options.paceMs, () => {

@@ -7,6 +7,7 @@
 
 import type { AuditAnswer } from '../src/core/audit.js';
 import { Chance } from '../src/core/chance.js';
+import type { CheckpointPiece } from '../src/core/checkpoint.js';
 import type { Effect, Input } from '../src/core/effects.js';
 import { assert } from '../src/core/fault.js';
 import { ALL_HEARD, judgeFrame } from '../src/core/frame-window.js';
@@ -21,7 +22,7 @@ import { goesBefore } from './config-chain.js';
 import { between, oneIn } from './draw.js';
 import { Fetching } from './fetching.js';
 import { HeadKeeping } from './head-keeping.js';
-import type { GossipFrame, SignedConfig, Start } from './host-disk.js';
+import type { GossipFrame, HostDisk, SignedConfig, Start } from './host-disk.js';
 import { Origin } from './origin.js';
 import { OwnStores, randomHex } from './own-stores.js';
 import type {
@@ -35,9 +36,11 @@ import type {
 import { Removing } from './removing.js';
 import { Serving } from './serving.js';
 import type { Boundary, Running, SimHost, SnapshotEdit, Unstamped } from './sim-host.js';
+import { StateWrites } from './state-writes.js';
 import type { StoreDisk } from './store-disk.js';
 import type { LogTelling, StoreLog } from './store-log.js';
 import type { Surroundings } from './surroundings.js';
+import { TakingBack } from './taking-back.js';
 
 /** Stores are measured, running time is written down, and so on, once in so many heartbeats. */
 const CHORES_HEARTBEATS = 12;
@@ -55,12 +58,14 @@ export class Service implements Running {
   readonly bootId: string;
   alive = true;
   readonly #world: Surroundings;
+  readonly #state: StateWrites;
   readonly #stores: OwnStores;
   readonly #heads: HeadKeeping;
   readonly #origin: Origin;
   readonly #fetching: Fetching;
   readonly #serving: Serving;
   readonly #removing: Removing;
+  readonly #takingBack: TakingBack;
   readonly #startedMs: number;
   readonly #ranBeforeMs: number;
   readonly #queue: Unstamped[] = [];
@@ -70,6 +75,8 @@ export class Service implements Running {
   readonly #offers = new Map<number, (accepted: boolean) => void>();
   #nextOffer = 1;
   #askConfigAtMs = Number.NEGATIVE_INFINITY;
+  /** With what could not be written. */
+  readonly #absences: HostDisk['absences'];
   /** Of each writer's frames before its last one, which were heard. Not on the disk. */
   readonly #earlierFrames = new Map<HostId, number>();
 
@@ -102,12 +109,15 @@ export class Service implements Running {
       })),
     });
     this.bootId = this.machine.heartbeat().bootId;
+    this.#state = new StateWrites(this, world);
+    this.#absences = [...disk.absences];
     this.#stores = new OwnStores(this, world);
-    this.#heads = new HeadKeeping(this, world);
+    this.#heads = new HeadKeeping({ of: this, world, state: this.#state });
     this.#origin = new Origin({ of: this, world, heads: this.#heads, askEverybody: () => this.#askEverybody() });
     this.#fetching = new Fetching(this, world, this.#stores);
     this.#serving = new Serving({ of: this, world, stores: this.#stores, origin: this.#origin });
     this.#removing = new Removing({ of: this, world, stores: this.#stores, origin: this.#origin });
+    this.#takingBack = new TakingBack({ of: this, world, stores: this.#stores });
   }
 
   /** What the daemon does first, in its order. */
@@ -120,6 +130,7 @@ export class Service implements Running {
     if (disk.unanswered.size > 0) this.tell({ is: 'unanswered-before', audits: [...disk.unanswered.values()] });
     this.#stores.open();
     if (this.#world.mutant?.name === 'deletion-outlives-restart') this.#removing.carryOutQueuedDeletions();
+    this.#takingBack.start();
     this.#doChores();
     // The machine asks for its first wake in answer to something.
     this.tell({ is: 'wake' });
@@ -269,8 +280,7 @@ export class Service implements Running {
         this.#removing.identify(effect);
         break;
       case 'note-unwanted':
-        if (effect.sinceRunMs === undefined) this.host.disk.unwanted.delete(effect.parcel);
-        else this.host.disk.unwanted.set(effect.parcel, effect.sinceRunMs);
+        this.#noteUnwanted(effect);
         break;
       case 'offer-relocation':
         this.#offerRelocation(effect);
@@ -279,9 +289,13 @@ export class Service implements Running {
         if (effect.accepted) this.#world.counts.relocations += 1;
         this.#offers.get(effect.ask)?.(effect.accepted);
         this.#offers.delete(effect.ask);
+        this.dies('answer-relocation', 'done');
         break;
       case 'note-absence':
-        this.host.disk.absences.push({ absence: effect.absence, notedMs: this.#world.nowMs });
+        this.#absences.push({ absence: effect.absence, notedMs: this.#world.nowMs });
+        this.#state.write(() => {
+          this.host.disk.absences = [...this.#absences];
+        });
         break;
       case 'note-duplicate':
         if (effect.duplicate) this.#world.counts.duplicates += 1;
@@ -303,8 +317,18 @@ export class Service implements Running {
 
   #noteUnanswered({ copy, unanswered }: Extract<Effect, { do: 'note-unanswered' }>): void {
     const id = `${copy.host} ${copy.store} ${copy.parcel}`;
-    if (unanswered === undefined) this.host.disk.unanswered.delete(id);
-    else this.host.disk.unanswered.set(id, { copy, unanswered });
+    this.#state.write(() => {
+      if (unanswered === undefined) this.host.disk.unanswered.delete(id);
+      else this.host.disk.unanswered.set(id, { copy, unanswered });
+    });
+  }
+
+  #noteUnwanted({ parcel, sinceRunMs }: Extract<Effect, { do: 'note-unwanted' }>): void {
+    this.#state.write(() => {
+      if (sinceRunMs === undefined) this.host.disk.unwanted.delete(parcel);
+      else this.host.disk.unwanted.set(parcel, sinceRunMs);
+      this.dies('note-unwanted', 'done');
+    });
   }
 
   #offerRelocation({ offer, to, parcels }: Extract<Effect, { do: 'offer-relocation' }>): void {
@@ -360,7 +384,7 @@ export class Service implements Running {
     const { timing } = this.host.disk.config;
     this.#world.after(CHORES_HEARTBEATS * timing.heartbeatMs, () =>
       this.enter(() => {
-        this.host.disk.ranMs = this.runMs;
+        if (!this.#state.refuses()) this.host.disk.ranMs = this.runMs;
         this.#heads.letGo();
         this.#stores.measure();
         this.#stores.scrubOne();
@@ -371,7 +395,8 @@ export class Service implements Running {
   }
 
   promisedBytes(store: StoreDisk): number {
-    return store.usedBytes - this.#fetching.landedBytes(store) + this.machine.known.reservedBytes(store.id);
+    const landedBytes = this.#fetching.landedBytes(store) + this.#takingBack.landedBytes(store);
+    return store.usedBytes - landedBytes + this.machine.known.reservedBytes(store.id);
   }
 
   mountedStores(): IterableIterator<StoreDisk> {
@@ -435,7 +460,7 @@ export class Service implements Running {
   /** @returns whether all of it came. */
   #takeState(from: HostId, { heartbeat, logs, heads, yours, yourStart, config }: StateAnswer): boolean {
     this.#raiseBoot(yourStart);
-    this.tell({ is: 'heard', from, message: heartbeat });
+    if (heartbeat !== undefined) this.tell({ is: 'heard', from, message: heartbeat });
     for (const { pieces, segment, relayed } of logs) {
       if (segment.host === this.host.id) continue;
       // A stream may end anywhere: what came of a checkpoint then counts for nothing, and is asked for again.
@@ -444,6 +469,8 @@ export class Service implements Running {
         return false;
       }
       if (pieces.length > 0) this.#world.counts.checkpointsRead += 1;
+      const [piece] = pieces;
+      if (piece !== undefined && !relayed) this.#compareWithArchive(piece);
       this.#tellLog({ pieces, segment }, relayed);
       this.#archive(segment.end.store, segment.end.digest, relayed);
     }
@@ -458,6 +485,8 @@ export class Service implements Running {
 
   answerState({ from, logs, yourStart }: StateQuestion): StateAnswer {
     this.#world.happened({ is: 'serves', by: this, to: from, what: 'state' });
+    const isTrusted = this.host.disk.config.members.some(({ host, trust }) => host === from && trust === 'trusted');
+    if (!isTrusted) return this.#answerUntrusted(from);
     this.#raiseBoot(yourStart);
     const knowsMore = [...this.#stores.stores()].some(({ log }) => {
       const known = logs.get(log.store);
@@ -494,6 +523,18 @@ export class Service implements Running {
     };
   }
 
+  /** What we remember of its own sources, and of nobody else's. Strangers never come so far: the network refuses them. */
+  #answerUntrusted(from: HostId): StateAnswer {
+    return {
+      heartbeat: undefined,
+      logs: [],
+      heads: this.#heads.heads().filter(({ source }) => source.startsWith(from)),
+      yours: [],
+      yourStart: this.#startOf(from),
+      config: this.host.disk.config,
+    };
+  }
+
   /** Others have heard another start of ours that is not an earlier one: what we say counts for nothing until we are above it. */
   #raiseBoot(seen: Start | undefined): void {
     if (seen === undefined || seen.bootId === this.bootId || seen.boot < this.boot) return;
@@ -501,6 +542,17 @@ export class Service implements Running {
     this.host.bootRaisedMs = this.#world.nowMs;
     this.host.disk.boot = seen.boot;
     this.#world.after(0, () => this.enter(() => this.#world.restart(this.host)));
+  }
+
+  /** Told by the writer of what we have read past: only here it is seen that this was another log. */
+  #compareWithArchive({ checkpoint: { host, at } }: CheckpointPiece): void {
+    const { archive } = this.host.disk;
+    const known = archive.get(at.store);
+    if (known === undefined || compareEpochs(known.log.epoch, at.epoch) !== 0 || at.seq > known.seq) return;
+    if (known.log.digestAt(at.seq) === at.digest) return;
+    this.#world.counts.logForks += 1;
+    this.tell({ is: 'log-forked', host, store: at.store });
+    archive.delete(at.store);
   }
 
   /** Keeps another host's log over a restart, as far as it has been read. */
@@ -517,6 +569,7 @@ export class Service implements Running {
       const carriesOn = log.continues(known.log, known.seq);
       if (carriesOn ? seq === known.seq : relayed) return;
     }
+    if (this.#state.refuses()) return;
     archive.set(store, place);
   }
 
@@ -551,6 +604,7 @@ export class Service implements Running {
 
   lookAgain(): void {
     this.#stores.lookAgain();
+    this.#stores.measure();
   }
 
   scrub(): void {
@@ -587,14 +641,18 @@ export class Service implements Running {
 
   /** Durable before it is used. */
   #useConfig(config: SignedConfig): void {
-    this.#world.after(between(this.#world.chance.of(`disk/${this.host.number}`), 2, 30), () =>
-      this.enter(() => {
+    this.#state.write(
+      () => {
         if (!goesBefore(config, this.host.disk.config)) return;
         this.host.disk.config = config;
         this.#world.network.endRefused(this.host);
         this.tell({ is: 'config', config });
         this.#world.network.review(this.host);
-      }),
+      },
+      () => {
+        // Who signed it is told that it came to nothing; others hear of it again.
+        if (this.host.signed === config) this.host.signed = undefined;
+      },
     );
   }
 }

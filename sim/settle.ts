@@ -2,6 +2,7 @@
  * Settle: what must come to hold once faults have stopped (I10 to I12): every parcel that can has exactly N copies, nothing
  * is under way, what nobody wants is gone, and all see the same.
  */
+import type { Member } from '../src/core/cluster-config.js';
 import type { ParcelId } from '../src/core/ids.js';
 import { nothingIsPending, viewsAgree } from './checks.js';
 import { HOLD_HEARTBEATS, type Injector } from './inject.js';
@@ -25,11 +26,16 @@ export function heal(world: World, injector: Injector): void {
     host.lies = undefined;
     host.armed = undefined;
     world.resume(host);
+    const { state } = host.disk;
+    state.failing = false;
+    state.full = false;
+    state.slowMs = 0;
     for (const store of host.stores) {
       store.failing = false;
       store.full = false;
       store.slowMs = 0;
       store.goesAstray = false;
+      store.draining = false;
     }
     world.start(host);
   }
@@ -38,8 +44,13 @@ export function heal(world: World, injector: Injector): void {
   world.network.delayMs = { least: 1, most: 50 };
   world.settleConfig();
   world.writeAdmitted();
+  const lost = new Set(world.hosts.flatMap(({ id, lost: isLost, isClone }) => (isLost && !isClone ? [id] : [])));
   world.configure(({ members }) => ({
-    members: members.map(member => (member.state === 'draining' ? { ...member, state: 'active' } : member)),
+    members: members.map(member => {
+      // Who roams is waited for at least a day: a person who knows better says so.
+      if (member.roaming && lost.has(member.host)) return { ...member, state: 'revoked' };
+      return member.state === 'draining' ? { ...member, state: 'active' } : member;
+    }),
   }));
   handOnConfig(world);
 }
@@ -92,7 +103,7 @@ export function settle(world: World, { paceMs, timing }: RunOptions): void {
  * was seen; whoever holds one must have the head that lists it, too, or nobody could say what the bytes are.
  */
 const whatALossTakes: Check = world => {
-  const active = new Set(world.config.members.flatMap(({ host, state }) => (state === 'active' ? [host] : [])));
+  const active = new Set(world.config.members.flatMap(member => (counts(member) ? [member.host] : [])));
   for (const { parcel } of world.listed()) {
     const { ref, source } = parcel;
     const newest = world.newestHead(source);
@@ -119,10 +130,12 @@ function canAllBeHad(world: World): boolean {
         isMember(host) &&
         host.disk.heads.get(source)?.snapshots.at(-1)?.refs.has(ref.id) === true,
     );
-    if (!isLive && !world.holders(ref.id).some(isMember)) return false;
+    if (!isLive && !world.holders(ref.id).some(host => counts(memberOf.get(host.id)))) return false;
   }
   return true;
 }
+
+const counts = (member: Member | undefined): boolean => member?.state === 'active' && member.trust === 'trusted';
 
 /** N, or as many as there are domains that can take one. */
 const everyParcelHasItsCopies: Check = world => {
@@ -135,13 +148,13 @@ const everyParcelHasItsCopies: Check = world => {
       if (id !== origin || memberOf.get(id)?.state !== 'active') return false;
       return disk.heads.get(source)?.snapshots.at(-1)?.refs.has(ref.id) === true;
     });
-    const holders = world.holders(ref.id).filter(({ id }) => memberOf.get(id)?.state === 'active');
+    const holders = world.holders(ref.id).filter(({ id }) => counts(memberOf.get(id)));
     if (holders.length === 0 && !isAlive) continue;
     const domains = new Set<string>();
     const taken = new Set<string>();
     for (const host of live) {
       const member = memberOf.get(host.id);
-      if (member?.state !== 'active' || host.id === origin) continue;
+      if (member === undefined || !counts(member) || host.id === origin) continue;
       const holds = host.stores.some(store => store.hasCopy(ref.id));
       if (holds) taken.add(member.domain);
       if (holds || host.stores.some(store => store.freeBytes >= ref.bytes)) domains.add(member.domain);

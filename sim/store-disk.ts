@@ -61,6 +61,8 @@ export class StoreDisk {
   wasCut = false;
   /** The log was begun anew: until every file was read nothing of what lies here counts, and nothing is taken away. As the marker says. */
   rescanDue = false;
+  /** It is to be emptied. */
+  draining = false;
   /** Files whose bytes a fault has changed. */
   readonly hasSpoiled = new Set<ParcelId>();
   /** Each write and read takes this much longer, in ms. */
@@ -98,6 +100,7 @@ export class StoreDisk {
     image.replay();
     image.quotaBytes = this.quotaBytes;
     image.wasCut = this.wasCut;
+    image.draining = this.draining;
     image.rescanDue = this.rescanDue;
     for (const parcel of this.hasSpoiled) image.hasSpoiled.add(parcel);
     return image;

@@ -41,13 +41,16 @@ interface GivenGrant {
   readonly by: HostId;
   readonly parcel: ParcelId;
   readonly at: number;
+  /** By which the granter counts. */
+  readonly config: ClusterConfig;
 }
 
 /** A removal that the machine asked for and that is not done. */
 interface Removal {
   readonly why: 'drop' | 'expire';
   readonly enteredAt: number;
-  readonly config: ClusterConfig;
+  /** By which the dropper counted, and those who granted: no older one excuses what it leaves. */
+  readonly configs: readonly ClusterConfig[];
 }
 
 export class DropChecker implements Checker {
@@ -63,8 +66,8 @@ export class DropChecker implements Checker {
   readonly #reads = new Set<string>();
   /** When copies of a parcel went otherwise than by a drop: faults, expiry. */
   readonly #losses = new Map<ParcelId, number[]>();
-  /** When the last of a parcel's committed attempts was entered, and by what; no configuration: nothing allowed for it. */
-  readonly #lastEntry = new Map<ParcelId, { readonly enteredAt: number; readonly config: ClusterConfig | undefined }>();
+  /** When the last of a parcel's committed attempts was entered, and by what; no configurations: nothing allowed for it. */
+  readonly #lastEntry = new Map<ParcelId, Pick<Removal, 'enteredAt' | 'configs'>>();
   /** Of the committed attempts on a parcel the one that was entered last. */
   readonly #lastCommitted = new Map<ParcelId, Attempt>();
   /** When a host's copy of a parcel last went otherwise than by a drop; without the parcel: all of them. */
@@ -141,7 +144,7 @@ export class DropChecker implements Checker {
         this.#removals.set(removalId(by.host, store, parcel), {
           why: 'expire',
           enteredAt: this.#order,
-          config: by.host.disk.config,
+          configs: [by.host.disk.config],
         });
         return;
       }
@@ -246,10 +249,10 @@ export class DropChecker implements Checker {
     if (attempt?.by !== by || attempt.parcel !== parcel) {
       throw new Violation('I2', `${nameOf(by)} drops ${short(parcel)} without having entered DROPPING with ${nonce}`);
     }
+    const { config } = by.host.disk;
     const given = (this.#grants.get(nonce) ?? []).filter(
       grant => grant.parcel === parcel && grant.at > attempt.enteredAt && granters.includes(grant.by),
     );
-    const { config } = by.host.disk;
     if (proof.configVersion !== config.version || attempt.config !== config)
       throw new Violation('I2', `${nameOf(by)} drops ${short(parcel)} by another configuration than is in use there`);
     if (attempt.sawNewer)
@@ -277,14 +280,18 @@ export class DropChecker implements Checker {
     attempt.proof = proof;
     if ((this.#lastCommitted.get(parcel)?.enteredAt ?? 0) < attempt.enteredAt) this.#lastCommitted.set(parcel, attempt);
     this.#world.counts.drops += 1;
-    this.#removals.set(removalId(by.host, store, parcel), { why: 'drop', enteredAt: attempt.enteredAt, config });
+    this.#removals.set(removalId(by.host, store, parcel), {
+      why: 'drop',
+      enteredAt: attempt.enteredAt,
+      configs: [config, ...given.map(grant => grant.config)],
+    });
   }
 
   // ------------------------------------------------------------------------------------------------------------- grants
 
   #granted(by: Running, { ask, nonce, parcel }: Effects<'answer-grant'>): void {
     const grants = this.#grants.get(nonce) ?? [];
-    grants.push({ by: by.host.id, parcel, at: this.#order });
+    grants.push({ by: by.host.id, parcel, at: this.#order, config: by.host.disk.config });
     this.#grants.set(nonce, grants);
     this.#lastGrant.set(`${by.host.number} ${parcel}`, this.#order);
     const own = this.#lastOf.get(`${by.host.number} ${parcel}`);
@@ -312,7 +319,7 @@ export class DropChecker implements Checker {
       this.#gone(host, parcel);
       return;
     }
-    const entry = { enteredAt: removal?.enteredAt ?? this.#order, config: removal?.config };
+    const entry = { enteredAt: removal?.enteredAt ?? this.#order, configs: removal?.configs ?? [] };
     const before = this.#lastEntry.get(parcel);
     const last = before !== undefined && before.enteredAt > entry.enteredAt ? before : entry;
     const { enteredAt } = last;
@@ -320,11 +327,11 @@ export class DropChecker implements Checker {
     const wasRight = store.files.get(parcel)?.content === parcel;
     if (!wasRight || !this.#isWanted(parcel)) return;
     const losses = (this.#losses.get(parcel) ?? []).filter(at => at >= enteredAt).length;
-    const configs = new Set<ClusterConfig>(
-      this.#world.hosts.filter(({ running }) => running !== undefined).map(({ disk }) => disk.config),
-    );
-    // It was in use where the last of them was decided on, which may be off by now: by it N are left.
-    if (last.config !== undefined) configs.add(last.config);
+    const known = new Set([...last.configs, ...(removal?.configs ?? [])]);
+    const versionLeast = Math.max(0, ...(removal?.configs ?? []).map(({ version }) => version));
+    const inUse = this.#world.hosts.filter(({ running }) => running !== undefined).map(({ disk }) => disk.config);
+    // What was in use where the last of them was decided on may be off by now: by it N are left.
+    const configs = new Set([...inUse, ...known].filter(({ version }) => version >= versionLeast));
     let worst = '';
     for (const config of configs) {
       const after = this.#world.copies(parcel, config);

@@ -46,7 +46,8 @@ interface Attempt {
   readonly store: StoreId;
   /** The other store of ours that has it, and keeps it. */
   readonly stays: StoreId | undefined;
-  readonly configVersion: number;
+  /** By which it was entered. */
+  readonly config: ClusterConfig;
   readonly holders: readonly HostId[];
   readonly untilMs: number;
   stage: 'proving' | 'asking' | 'committing';
@@ -258,14 +259,14 @@ export class Dropping {
 
   #begin(row: Row, { store, stays }: OwnCopies, holders: readonly HostId[]): void {
     const { table, nonces, config, emit, lookAgain } = this.#of;
-    const { timing, version } = config();
+    const { timing } = config();
     const attempt: Attempt = {
       nonce: nonces(),
       row,
       parcel: table.id(row),
       store,
       stays,
-      configVersion: version,
+      config: config(),
       holders,
       untilMs: this.#of.nowMs() + timing.attemptMs + Math.ceil(table.bytes(row) / READ_BYTES_PER_MS),
       stage: 'proving',
@@ -284,7 +285,8 @@ export class Dropping {
     if (attempt?.stage !== 'proving') return;
     attempt.stage = 'asking';
     attempt.expected = expected;
-    const { parcel, holders, configVersion } = attempt;
+    const { parcel, holders } = attempt;
+    const configVersion = attempt.config.version;
     if (holders.length > 0) this.#of.emit({ do: 'ask-grants', attempt: nonce, parcel, holders, configVersion });
     // The copy that stays may be all that is wanted.
     else this.#commitIfProved(attempt);
@@ -300,8 +302,7 @@ export class Dropping {
     const attempt = this.#byNonce.get(nonce);
     if (attempt?.stage !== 'asking' || !attempt.holders.includes(from)) return;
     // Also in an answer that comes again.
-    if (answer !== undefined && answer.configVersion > attempt.configVersion) {
-      // By a newer configuration other copies may count, or more be wanted.
+    if (answer !== undefined && this.#of.rules.isOutdated(attempt.config.version, answer.configVersion)) {
       this.#of.emit({ do: 'ask-config', host: from });
       this.#giveUp(attempt);
       return;
@@ -315,11 +316,11 @@ export class Dropping {
   }
 
   #commitIfProved(attempt: Attempt): void {
-    const { self, wanted, config, memberOf } = this.#of;
+    const { self, wanted, config, rules, memberOf } = this.#of;
     const origins = wanted.originsOf(attempt.row);
     const copiesWanted = wanted.copiesWanted(attempt.row);
-    if (origins.length === 0 || copiesWanted === undefined || config().version !== attempt.configVersion) return;
-    if (!this.#stillStays(attempt)) return;
+    if (origins.length === 0 || copiesWanted === undefined) return;
+    if (rules.endsWithConfig(attempt.config, config()) || !this.#stillStays(attempt)) return;
     const proof = DropProof.from({
       parcel: attempt.parcel,
       store: attempt.store,
@@ -328,7 +329,7 @@ export class Dropping {
       origins,
       nonce: attempt.nonce,
       copiesWanted,
-      configVersion: attempt.configVersion,
+      configVersion: attempt.config.version,
       memberOf,
       grants: attempt.grants,
     });
@@ -367,7 +368,9 @@ export class Dropping {
 
   /** An attempt by an older configuration is void. */
   configChanged(): void {
-    for (const attempt of [...this.#byRow.values()]) if (attempt.stage !== 'committing') this.#giveUp(attempt);
+    const { config, rules } = this.#of;
+    for (const attempt of [...this.#byRow.values()])
+      if (attempt.stage !== 'committing' && rules.endsWithConfig(attempt.config, config())) this.#giveUp(attempt);
   }
 
   /** Void, and to be tried again after a rest. */

@@ -99,6 +99,8 @@ export function decideSign(view: SignView): DenyReason | undefined {
   if (view.possession === undefined) return 'corrupt';
   if (!view.mayGrant) return 'draining';
   if (view.askerConfigVersion < view.configVersion) return 'config-newer';
+  // The lost branch of a fork was given up meanwhile.
+  if (view.askerConfigVersion > view.configVersion) return 'config-older';
   if (!view.held) return 'absent';
   if (view.ownRemoval !== 'none') return 'dropping';
   // Dropped and taken back while we read, or given up an attempt: the read tells of another copy than the present one.

@@ -67,6 +67,8 @@ export interface HostView {
   askAgain: boolean;
   askNotBeforeMs: number;
   askBackOffMs: number;
+  /** After its last answer; undefined when nothing did. */
+  differed: string | undefined;
 }
 
 /** An absence: what has to be known at its end to tell whether it was a good one. */
@@ -132,6 +134,7 @@ export function newHostView(
     askAgain: false,
     askNotBeforeMs: nowMs,
     askBackOffMs: ASK_AGAIN_MS,
+    differed: undefined,
   };
 }
 

@@ -402,11 +402,20 @@ export class Hosts {
     return true;
   }
 
-  /** @returns true when its logs were not known to the end before, and are now. */
-  answered(host: HostView, ok: boolean, nowMs: number): boolean {
+  /**
+   * @param differs what it says and what we have, where they differ after its answer too. When they do as after the answer before,
+   * our disk takes nothing, or its own does not, and the next answer will be like this one
+   * @returns true when its logs were not known to the end before, and are now.
+   */
+  answered(
+    host: HostView,
+    { ok, differs, nowMs }: { readonly ok: boolean; readonly differs: string | undefined; readonly nowMs: number },
+  ): boolean {
     this.#touch(host);
     host.asking = false;
-    host.askBackOffMs = ok ? ASK_AGAIN_MS : Math.min(ASK_AGAIN_MS_MAX, host.askBackOffMs * 2);
+    const isInVain = differs !== undefined && differs === host.differed;
+    host.differed = differs;
+    host.askBackOffMs = ok && !isInVain ? ASK_AGAIN_MS : Math.min(ASK_AGAIN_MS_MAX, host.askBackOffMs * 2);
     host.askNotBeforeMs = nowMs + Math.min(host.askBackOffMs, this.#intervalMs);
     const caughtUp = ok && !host.caughtUp;
     if (ok) host.caughtUp = true;

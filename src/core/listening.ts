@@ -161,6 +161,13 @@ export class Listening {
     );
   }
 
+  /** What a host that has more than reached us says, and what we have; undefined when it has no more. */
+  whatDiffers(host: HostView): string | undefined {
+    if (!this.#isBehind(host)) return undefined;
+    const ends = [...host.reports.values()].map(({ position }) => position.digest);
+    return [host.heartbeat?.headsDigest, this.#of.wanted.digest(), ...ends].join(' ');
+  }
+
   /**
    * True when a host does not know how far it has written: it was put back from an old image, or another machine with its
    * identity wrote more and is off now. Its log may overtake a heartbeat, but not two.

@@ -369,7 +369,8 @@ export class Machine {
         const host = this.#hosts.get(input.host);
         if (host === undefined) return;
         // What waited for a whole view may go on now.
-        if (this.#hosts.answered(host, input.ok, this.#nowMs)) this.#marks.short();
+        const differs = this.#listening.whatDiffers(host);
+        if (this.#hosts.answered(host, { ok: input.ok, differs, nowMs: this.#nowMs })) this.#marks.short();
         return;
       }
       case 'store':
@@ -471,13 +472,11 @@ export class Machine {
   }
 
   #configure(config: ClusterConfig): void {
-    // Of a fork both branches may have the same version.
-    const isOther = config !== this.#config;
     this.#config = config;
     this.#member = config.members.find(member => member.host === this.#self);
     this.#hosts.configure(config, this.#nowMs);
     this.#wanted.configure(config);
-    if (isOther) this.#dropping.configChanged();
+    this.#dropping.configChanged();
     this.#auditing.configured();
     for (const id of this.#connections) if (this.#hosts.get(id)?.connected === false) this.#connected(id);
     this.#heartbeatDueMs = Math.min(this.#heartbeatDueMs, this.#nowMs + this.#hosts.heartbeatIntervalMs);

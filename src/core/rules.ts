@@ -2,12 +2,17 @@
  * Rules: the predicates that keep copies safe, in one object, so that the simulator can take each out in turn and must
  * then see data lost (DESIGN section 7). The service runs by `RULES`; nothing else makes another.
  */
+import type { ClusterConfig } from './cluster-config.js';
 import { decideGrant, decideSign } from './grant.js';
 import { compareEpochs } from './holdings-log.js';
 
 export interface Rules {
   readonly decideGrant: typeof decideGrant;
   readonly decideSign: typeof decideSign;
+  /** An attempt to drop was entered by one configuration, and ends with it: by another, other copies may count, or more be wanted. */
+  readonly endsWithConfig: (entered: ClusterConfig, inUse: ClusterConfig) => boolean;
+  /** … or when an answer names a newer one. */
+  readonly isOutdated: (version: number, answersVersion: number) => boolean;
   /** A copy counts for a head only if its holder says that it durably holds that head or a later one. */
   readonly countsForHead: (holdersSeq: number, seq: number) => boolean;
   /** Only a greater epoch replaces a log. */
@@ -17,6 +22,8 @@ export interface Rules {
 export const RULES: Rules = {
   decideGrant,
   decideSign,
+  endsWithConfig: (entered, inUse) => entered !== inUse,
+  isOutdated: (version, answersVersion) => answersVersion > version,
   countsForHead: (holdersSeq, seq) => holdersSeq >= seq,
   compareEpochs,
 };

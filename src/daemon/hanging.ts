@@ -1,14 +1,6 @@
 /** Hanging: how long a disk of this host may keep whoever asks it waiting (platform/disk.ts), and what people are told of it. */
+import { LOOK_EVERY_MS } from '../core/hanging.js';
 import type { Disk, Patience } from '../platform/disk.js';
-
-/** How often is looked whether a disk hangs, in ms. */
-const WATCH_EVERY_MS = 2_000;
-
-/**
- * A disk that keeps somebody waiting for so long, in ms, is asked last for objects that may lie elsewhere too, and gets nothing new: one
- * that is merely busy answers sooner. A slow stick may take longer to write down what it was given, and goes on for as long.
- */
-export const HANGING: Patience = { callMs: 5_000, flushMs: 30_000 };
 
 /** When the service ends, a disk is waited for so long, in ms: well below the 90 s after which systemd and launchd kill it. */
 const END_MS_MAX = 30_000;
@@ -19,14 +11,14 @@ export const END_PATIENCE: Patience = { callMs: END_MS_MAX, flushMs: END_MS_MAX 
  * machine slept; and timers run before what ended meanwhile is heard of.
  */
 export function watchDisks(disks: () => Iterable<Disk>, look: () => void): NodeJS.Timeout {
-  let dueMs = performance.now() + WATCH_EVERY_MS;
+  let dueMs = performance.now() + LOOK_EVERY_MS;
   return setInterval(() => {
     const nowMs = performance.now();
     const lateMs = Math.max(0, nowMs - dueMs);
-    dueMs = nowMs + WATCH_EVERY_MS;
+    dueMs = nowMs + LOOK_EVERY_MS;
     for (const disk of new Set(disks())) disk.stoodStill(lateMs);
     look();
-  }, WATCH_EVERY_MS);
+  }, LOOK_EVERY_MS);
 }
 
 /** Of a store or a source. */

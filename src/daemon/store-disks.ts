@@ -2,8 +2,10 @@
  * Store disks: the disks of this host's stores, set apart (platform/disk.ts), and which of them hang: for a while, or for too long.
  * What becomes of their stores is for own-stores.ts, which drives this.
  */
+
+import { HANGING } from '../core/hanging.js';
 import { type Disk, PATIENCE, type Patience, setApart } from '../platform/disk.js';
-import { END_PATIENCE, HANGING, watchDisks } from './hanging.js';
+import { END_PATIENCE, watchDisks } from './hanging.js';
 
 export interface StoreDisksOptions {
   /** How long a disk may take before it hangs; `endMs`: when the service ends. Default: PATIENCE, END_PATIENCE. */

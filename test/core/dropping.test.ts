@@ -260,7 +260,7 @@ function droppingOf(parcels: number, { isTwice = false, isElsewhere = true, copi
     roaming: false,
   };
   const timing = { ...DEFAULT_TIMING, surplusMs: 0 };
-  const config = { cluster: parseClusterId('c'.repeat(32)), version: 1, members: [member], sources: [], timing };
+  let config = { cluster: parseClusterId('c'.repeat(32)), version: 1, members: [member], sources: [], timing };
   const table = new ParcelTable();
   const marked = new RowSet();
   const silent = new Set<Row>();
@@ -332,6 +332,11 @@ function droppingOf(parcels: number, { isTwice = false, isElsewhere = true, copi
     },
     drains(id: StoreId): void {
       draining.add(id);
+    },
+    /** The branch of a fork that was in use has lost, to one that is no longer. */
+    otherBranch(): void {
+      config = { ...config };
+      dropping.configChanged();
     },
     /** The other host lets its copies of so many go. */
     othersGo(from: number, to: number): void {
@@ -431,6 +436,15 @@ test('… and not when the one that should stay has gone meanwhile, or is to be 
 
 test('… nor while fewer than N hosts have it: then the second copy is kept', t => {
   t.is(droppingOf(1, { isTwice: true, copiesWanted: 3 }).dropping.size, 0);
+});
+
+test('an attempt by the lost branch of a fork is void, though the other branch has no higher version', t => {
+  const { dropping, proved, granted, drops, otherBranch } = heldTwice();
+  proved();
+  otherBranch();
+  granted();
+  t.deepEqual(drops(), []);
+  t.is(dropping.size, 0);
 });
 
 test('where one copy is all that is wanted nobody has to be asked', t => {

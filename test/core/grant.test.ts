@@ -63,6 +63,7 @@ test('a grant is signed only if everything is as it was when the read began', t 
   t.is(decideSign(read({ possession: undefined })), 'corrupt');
   t.is(decideSign(read({ mayGrant: false })), 'draining');
   t.is(decideSign(read({ configVersion: 4 })), 'config-newer');
+  t.is(decideSign(read({ configVersion: 2 })), 'config-older');
 });
 
 test('no grant while this host removes the parcel itself, however far it is', t => {
