@@ -11,6 +11,7 @@
  *
  * Driven by restore-tree.ts.
  */
+import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   chownSync,
@@ -151,17 +152,16 @@ function open(request: TargetRequest, undo: (() => void)[]): RestoreTarget {
     mkdirSync(dirname(resolve(target)), { recursive: true });
     // Closed to others until the restore sets the mode of the source's folder.
     mkdirSync(target, { mode: 0o700 });
+    undo.push(() => removeIfEmpty(Buffer.from(target)));
   }
   const isHeld = canHold();
   const named = realpathSync(target, 'buffer');
   const folder = isHeld ? holdFolder(target, { follow: !isNew }) : namedFolder(named);
   undo.push(() => folder.release());
   const taken = isRoot() && first.ownsFolder && !isNew ? takeOver(folder) : undefined;
-  const was = first.was ?? taken;
-  const giveBack = (): void => {
-    if (was !== undefined) giveTo(folder, was);
-  };
-  undo.push(giveBack);
+  // Not what the mark says: that is for the end of another restore, which may be at work.
+  const untake = (): void => giveTo(folder, taken);
+  undo.push(untake);
   const open = !isHeld && isRoot() ? openOnTheWay(named) : undefined;
   if (open !== undefined) throw openToOthers(target, open);
   const mark = openMark(target, folder);
@@ -173,10 +173,11 @@ function open(request: TargetRequest, undo: (() => void)[]): RestoreTarget {
   undo.push(() => lock.release());
   // What the first look saw was nobody's then; from here on nobody else begins here.
   const look = lookInto(folder.path, request);
-  if (!look.ownsFolder) giveBack();
+  if (!look.ownsFolder) untake();
+  const was = look.ownsFolder ? (look.was ?? taken) : undefined;
   return {
     ...look,
-    was: look.ownsFolder ? was : undefined,
+    was,
     folder,
     markFolder: mark.path,
     named,
@@ -186,9 +187,7 @@ function open(request: TargetRequest, undo: (() => void)[]): RestoreTarget {
       lock.release();
       removeIfEmpty(below(folder.path, MARK_FOLDER));
     },
-    giveBack: () => {
-      if (look.ownsFolder) giveBack();
-    },
+    giveBack: () => giveTo(folder, was),
     release: () => {
       lock.release();
       mark.release();
@@ -205,7 +204,7 @@ async function writeMark(
     name.startsWith(PART) || name.startsWith(`${LOCK}.`) || (name.startsWith(BEGUN) && state !== 'resume');
   clearMark(
     markFolder,
-    name => isLeftover(name) || name === NAMES_FOLDER || (name === LINKS_FOLDER && state !== 'resume'),
+    name => isLeftover(name) || name.startsWith(NAMES_FOLDER) || (name === LINKS_FOLDER && state !== 'resume'),
   );
   mkdirSync(below(markFolder, LINKS_FOLDER), { recursive: true, mode: 0o700 });
   const fields = { restore: 1, snapshot, source: sourceId, under: escapePath(under), ownsFolder, ...(was && { was }) };
@@ -215,8 +214,7 @@ async function writeMark(
 const isOurs = (name: string): boolean =>
   name === 'mark' ||
   name === LINKS_FOLDER ||
-  name === NAMES_FOLDER ||
-  [PART, BEGUN, `${LOCK}.`].some(begin => name.startsWith(begin));
+  [PART, BEGUN, NAMES_FOLDER, `${LOCK}.`].some(begin => name.startsWith(begin));
 
 /** Removes what a restore has made there, and nothing that was moved there: by others, who may be in it still. */
 function clearMark(markFolder: Buffer, isToGo: (name: string) => boolean): void {
@@ -225,7 +223,7 @@ function clearMark(markFolder: Buffer, isToGo: (name: string) => boolean): void 
     const place = below(markFolder, name);
     const isFolder = lstatSync(place).isDirectory();
     if (!isFolder) unlinkSync(place);
-    else if (name === LINKS_FOLDER || name === NAMES_FOLDER) rmSync(place, { recursive: true, force: true });
+    else if (name === LINKS_FOLDER || name.startsWith(NAMES_FOLDER)) rmSync(place, { recursive: true, force: true });
   }
 }
 
@@ -236,8 +234,8 @@ function openMark(target: string, folder: HeldFolder): HeldFolder & { readonly i
   // A symlink to a folder would lead our writes elsewhere.
   if (!lstatSync(place).isDirectory()) throw strangeMark(target, 'is not a folder');
   const mark = canHold() ? holdFolder(place, { follow: false }) : namedFolder(place);
-  const probe = below(mark.path, NAMES_FOLDER);
-  rmSync(probe, { recursive: true, force: true });
+  // Of a name of its own: a restore may be at work here, and try names.
+  const probe = below(mark.path, `${NAMES_FOLDER}-${randomBytes(6).toString('hex')}`);
   mkdirSync(probe, { mode: 0o700 });
   // As a folder that was made just now: many file systems of sticks and shares know no owner, and no mode.
   const [there, own] = [lstatSync(mark.path), lstatSync(probe)];
@@ -302,7 +300,9 @@ function takeOver({ path, self }: HeldFolder): FolderRights | undefined {
   return { uid, gid, mode: mode & 0o7777 };
 }
 
-function giveTo({ path, self }: HeldFolder, { uid, gid, mode }: FolderRights): void {
+function giveTo({ path, self }: HeldFolder, rights: FolderRights | undefined): void {
+  if (rights === undefined) return;
+  const { uid, gid, mode } = rights;
   const there = lstatSync(path);
   if (there.uid !== uid || there.gid !== gid) chownSync(self, uid, gid);
   chmodSync(self, mode);

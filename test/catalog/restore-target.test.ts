@@ -164,6 +164,21 @@ if (IS_ROOT) {
     t.deepEqual(rightsOf(target), [NOBODY, 0o750]);
   });
 
+  test('who is refused because a restore is at work leaves its folder closed', async t => {
+    const target = temporaryFolder(t);
+    chownSync(target, NOBODY, NOBODY);
+    const blobs = twoBlobs();
+    const { content, halted, goOn } = halting(blobs, 'LAST');
+    const list = TWO.slice(1);
+    const first = restore({ target, list, blobs, content });
+    await halted;
+    await t.throwsAsync(restore({ target, list, blobs: twoBlobs() }), { code: 'TARGET_IN_USE' });
+    t.deepEqual(rightsOf(target), [0, 0o700]);
+    goOn();
+    await first;
+    t.is(statSync(target).uid, NOBODY);
+  });
+
   test('a folder that the restore has nothing to give to gets back what it had, also when the restore fails', async t => {
     const target = temporaryFolder(t);
     chownSync(target, NOBODY, NOBODY);
@@ -264,6 +279,8 @@ test.serial('without /proc root restores to no folder that others could lead els
     code: 'TARGET_OPEN_TO_OTHERS',
   });
   t.is(exitCodeFor(refused), 2);
+  t.deepEqual(readdirSync(theirs), []);
+  writeFileSync(join(theirs, 'theirs'), '');
   chmodSync(theirs, 0o700);
   await t.throwsAsync(
     restore({ target: theirs, list: TWO, blobs: twoBlobs(), existing: 'keep' }),
