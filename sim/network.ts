@@ -249,7 +249,8 @@ export class Network {
     link.ends = undefined;
     const whenDown = [...link.whenDown];
     link.whenDown.clear();
-    for (const run of whenDown) run();
+    // Not within what ended it: a machine hears of a configuration before it hears of what ends by it.
+    for (const run of whenDown) this.#after(0, run);
     for (const [end, peer] of [
       [ends?.[0], b.id],
       [ends?.[1], a.id],

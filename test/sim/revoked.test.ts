@@ -46,6 +46,24 @@ test('what was being sent to it ends, too', t => {
   t.is(third.stores[0]?.present.size, 0);
 });
 
+test('a machine hears that a host was revoked before it hears of what ends by that', t => {
+  const { world, hosts } = cluster();
+  const [first, , third] = hosts;
+  const told: string[] = [];
+  world.backUp(first, { parcels: 4, sizeBytes: 100 * MB });
+  while (third.running?.machine.known.pending().fetches !== 1) world.run(10);
+  world.run(SECOND_MS);
+  world.witnesses.push(happening => {
+    if (happening.is === 'told' && happening.by.host === third) told.push(happening.input.is);
+  });
+  revoke(world, third, first);
+  world.run(SECOND_MS);
+  t.deepEqual(
+    told.filter(is => is === 'config' || is === 'fetch-failed'),
+    ['config', 'fetch-failed'],
+  );
+});
+
 test('a question of it that comes late is not answered', t => {
   const { world, hosts } = cluster();
   let isAsked = false;
