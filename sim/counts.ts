@@ -41,6 +41,8 @@ export interface Counts {
   takenBack: number;
   /** Logs that were not what had been read of them, as a checkpoint of theirs said. */
   logForks: number;
+  /** Boot counters that were raised, for others had heard a later start. */
+  bootsRaised: number;
   /** Writes of what lies in no store that the disk did not take. */
   stateRefused: number;
   /** Questions of other hosts for a copy to be shown, and copies that a host took to be none since. */
@@ -87,6 +89,7 @@ export const noCounts = (): Counts => ({
   drainedStores: 0,
   takenBack: 0,
   logForks: 0,
+  bootsRaised: 0,
   stateRefused: 0,
   audits: 0,
   distrusts: 0,
@@ -122,6 +125,7 @@ export const COUNTS_DUE = {
     boundaryCrashes: 100,
     lies: 30,
     hangingStores: 60,
+    bootsRaised: 100,
     drainedStores: 10,
     clones: 25,
     stateRefused: 100,

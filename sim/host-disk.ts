@@ -4,6 +4,7 @@
  */
 import type { ClusterConfig } from '../src/core/cluster-config.js';
 import type { PastAbsence, UnansweredAudit } from '../src/core/effects.js';
+import type { FrameNumber } from '../src/core/frame-window.js';
 import type { SeenSnapshot } from '../src/core/hold.js';
 import type { LogPosition } from '../src/core/holdings-log.js';
 import type { HostId, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
@@ -24,19 +25,16 @@ export interface KeptSnapshot extends SeenSnapshot {
   readonly snapshot: SnapshotModel;
 }
 
-/** A start of a host's service: its number, and what tells two machines or two images of one number apart. */
-export interface Start {
-  readonly boot: number;
+export interface GossipFrame extends FrameNumber {
+  /** What tells two machines or two images of one number apart. */
   readonly bootId: string;
-}
-
-export interface GossipFrame extends Start {
-  readonly frame: number;
 }
 
 export class HostDisk {
   /** How often the service has started. */
   boot = 0;
+  /** When that was raised to what others had heard, by the wall clock; undefined: never. */
+  bootRaisedMs: number | undefined;
   /** The service's running time of all its starts, as last written down. */
   ranMs = 0;
   config: SignedConfig;
@@ -67,6 +65,7 @@ export class HostDisk {
   image(): HostDisk {
     const image = new HostDisk(this.config);
     image.boot = this.boot;
+    image.bootRaisedMs = this.bootRaisedMs;
     image.ranMs = this.ranMs;
     image.absences = [...this.absences];
     for (const [to, from] of [

@@ -318,9 +318,14 @@ export class Network {
 
   // ------------------------------------------------------------------------------------------------------------- gossip
 
+  /** Gossip frames of one start. */
+  framesSent(of: Running): number {
+    return this.#frames.get(of) ?? 0;
+  }
+
   gossip(from: Running, message: GossipMessage): void {
     const { boot, bootId } = from;
-    const frame: GossipFrame = { boot, bootId, frame: (this.#frames.get(from) ?? 0) + 1 };
+    const frame: GossipFrame = { boot, bootId, frame: this.framesSent(from) + 1 };
     this.#frames.set(from, frame.frame);
     this.gossipSent += 1;
     if (this.#isMuted(this.#mutedGossip, from.host)) return;

@@ -1,18 +1,19 @@
 /** Questions: what hosts ask each other over streams, and what they answer. */
+import type { FrameNumber } from '../src/core/frame-window.js';
 import type { GrantAnswer } from '../src/core/grant.js';
 import type { LogPosition } from '../src/core/holdings-log.js';
 import type { HostId, Nonce, ParcelId, StoreId } from '../src/core/ids.js';
 import type { Heartbeat } from '../src/core/messages.js';
 import type { HeadModel } from './catalog-model.js';
-import type { SignedConfig, Start } from './host-disk.js';
+import type { SignedConfig } from './host-disk.js';
 import type { LogTelling } from './store-log.js';
 
 /** What a host asks another that it wants to catch up with. */
 export interface StateQuestion {
   readonly from: HostId;
   readonly logs: ReadonlyMap<StoreId, LogPosition>;
-  /** The last start that the asker has seen of whom it asks. */
-  readonly yourStart: Start | undefined;
+  /** The last gossip frame that the asker has heard of whom it asks. */
+  readonly yourFrame: FrameNumber | undefined;
 }
 
 export interface StateAnswer {
@@ -22,8 +23,8 @@ export interface StateAnswer {
   readonly heads: readonly HeadModel[];
   /** How far the answering host has read the asker's own logs. */
   readonly yours: readonly LogPosition[];
-  /** … and the last start that it has seen of it. */
-  readonly yourStart: Start | undefined;
+  /** … and the last gossip frame that it has heard of it. */
+  readonly yourFrame: FrameNumber | undefined;
   readonly config: SignedConfig;
 }
 

@@ -10,10 +10,11 @@ import { Chance } from '../src/core/chance.js';
 import type { CheckpointPiece } from '../src/core/checkpoint.js';
 import type { Effect, Input } from '../src/core/effects.js';
 import { assert } from '../src/core/fault.js';
-import { ALL_HEARD, judgeFrame } from '../src/core/frame-window.js';
+import { ALL_HEARD, type FrameNumber, judgeFrame } from '../src/core/frame-window.js';
 import type { GrantAnswer } from '../src/core/grant.js';
 import { compareEpochs, comparePositions } from '../src/core/holdings-log.js';
 import { type HostId, type Nonce, type ParcelId, parseNonce, type SourceId, type StoreId } from '../src/core/ids.js';
+import { LaterStarts } from '../src/core/later-starts.js';
 import { Machine } from '../src/core/machine.js';
 import type { GossipMessage } from '../src/core/messages.js';
 import { RULES } from '../src/core/rules.js';
@@ -22,7 +23,7 @@ import { goesBefore } from './config-chain.js';
 import { between, oneIn } from './draw.js';
 import { Fetching } from './fetching.js';
 import { HeadKeeping } from './head-keeping.js';
-import type { GossipFrame, HostDisk, SignedConfig, Start } from './host-disk.js';
+import type { GossipFrame, HostDisk, SignedConfig } from './host-disk.js';
 import { Origin } from './origin.js';
 import { OwnStores, randomHex } from './own-stores.js';
 import type {
@@ -46,8 +47,6 @@ import { TakingBack } from './taking-back.js';
 const CHORES_HEARTBEATS = 12;
 /** One machine does not ask another for its configuration more often than this, in ms. */
 const ASK_CONFIG_MS = 1_000;
-/** Two machines with one identity would raise theirs in turn for ever. */
-const RAISE_BOOT_MS = 600_000;
 /** Of answers with a checkpoint so many end in the middle of it. */
 const CUT_STREAM_ONE_IN = 10;
 
@@ -68,6 +67,7 @@ export class Service implements Running {
   readonly #takingBack: TakingBack;
   readonly #startedMs: number;
   readonly #ranBeforeMs: number;
+  readonly #laterStarts: LaterStarts;
   readonly #queue: Unstamped[] = [];
   #stepping = false;
   #wakeMs = Number.POSITIVE_INFINITY;
@@ -87,6 +87,7 @@ export class Service implements Running {
     this.boot = disk.boot;
     this.#world = world;
     this.#startedMs = this.nowMs;
+    this.#laterStarts = new LaterStarts(disk.boot);
     this.#ranBeforeMs = disk.ranMs;
     const seed = world.chance.of(`machine/${host.number}`);
     const words = [seed.uint32(), seed.uint32(), seed.uint32()] as const;
@@ -417,7 +418,7 @@ export class Service implements Running {
     const counts = verdict === 'newer' || (verdict === 'overtaken' && message.kind !== 'heartbeat');
     if (!counts) {
       // An old image, or one of two machines with one identity: it must learn that it is not heard.
-      if (last !== undefined && frame.bootId !== last.bootId) this.#askState(writer);
+      if (verdict === 'older-boot') this.#askState(writer);
       return;
     }
     if (verdict === 'newer') frames.set(writer, frame);
@@ -430,7 +431,7 @@ export class Service implements Running {
     const question: StateQuestion = {
       from: this.host.id,
       logs: this.#knownPositions(),
-      yourStart: this.#startOf(host),
+      yourFrame: this.#lastFrameOf(host),
     };
     this.#world.network.ask<StateAnswer>({
       from: this,
@@ -444,11 +445,11 @@ export class Service implements Running {
     });
   }
 
-  /** The latest start of a host that was heard of, by gossip or over a stream. */
-  #startOf(host: HostId): Start | undefined {
+  /** The last frame that was heard of a host; of a start that is known by a stream only, frame 0. */
+  #lastFrameOf(host: HostId): FrameNumber | undefined {
     const gossiped = this.host.disk.frames.get(host);
     const told = this.machine.known.startOf(host);
-    return told !== undefined && told.boot > (gossiped?.boot ?? 0) ? told : gossiped;
+    return told !== undefined && told.boot > (gossiped?.boot ?? 0) ? { boot: told.boot, frame: 0 } : gossiped;
   }
 
   #knownPositions(): StateQuestion['logs'] {
@@ -458,8 +459,8 @@ export class Service implements Running {
   }
 
   /** @returns whether all of it came. */
-  #takeState(from: HostId, { heartbeat, logs, heads, yours, yourStart, config }: StateAnswer): boolean {
-    this.#raiseBoot(yourStart);
+  #takeState(from: HostId, { heartbeat, logs, heads, yours, yourFrame, config }: StateAnswer): boolean {
+    if (this.#isTrusted(from)) this.#hearOfOwnStart(yourFrame);
     if (heartbeat !== undefined) this.tell({ is: 'heard', from, message: heartbeat });
     for (const { pieces, segment, relayed } of logs) {
       if (segment.host === this.host.id) continue;
@@ -483,11 +484,10 @@ export class Service implements Running {
     return true;
   }
 
-  answerState({ from, logs, yourStart }: StateQuestion): StateAnswer {
+  answerState({ from, logs, yourFrame }: StateQuestion): StateAnswer {
     this.#world.happened({ is: 'serves', by: this, to: from, what: 'state' });
-    const isTrusted = this.host.disk.config.members.some(({ host, trust }) => host === from && trust === 'trusted');
-    if (!isTrusted) return this.#answerUntrusted(from);
-    this.#raiseBoot(yourStart);
+    if (!this.#isTrusted(from)) return this.#answerUntrusted(from);
+    this.#hearOfOwnStart(yourFrame);
     const knowsMore = [...this.#stores.stores()].some(({ log }) => {
       const known = logs.get(log.store);
       return known !== undefined && comparePositions(known, log) > 0;
@@ -518,7 +518,7 @@ export class Service implements Running {
       logs: tellings,
       heads: this.#heads.heads(),
       yours,
-      yourStart: this.#startOf(from),
+      yourFrame: this.#lastFrameOf(from),
       config: this.host.disk.config,
     };
   }
@@ -530,18 +530,39 @@ export class Service implements Running {
       logs: [],
       heads: this.#heads.heads().filter(({ source }) => source.startsWith(from)),
       yours: [],
-      yourStart: this.#startOf(from),
+      yourFrame: this.#lastFrameOf(from),
       config: this.host.disk.config,
     };
   }
 
-  /** Others have heard another start of ours that is not an earlier one: what we say counts for nothing until we are above it. */
-  #raiseBoot(seen: Start | undefined): void {
-    if (seen === undefined || seen.bootId === this.bootId || seen.boot < this.boot) return;
-    if (this.#world.nowMs < this.host.bootRaisedMs + RAISE_BOOT_MS) return;
-    this.host.bootRaisedMs = this.#world.nowMs;
-    this.host.disk.boot = seen.boot;
-    this.#world.after(0, () => this.enter(() => this.#world.restart(this.host)));
+  #isTrusted(host: HostId): boolean {
+    return this.host.disk.config.members.some(member => member.host === host && member.trust === 'trusted');
+  }
+
+  /** What a trusted member has heard of us last. The service ends where the counter cannot be raised, too, and starts again. */
+  #hearOfOwnStart(heard: FrameNumber | undefined): void {
+    if (heard === undefined) return;
+    const { disk } = this.host;
+    const verdict = this.#laterStarts.hear(heard, {
+      framesSent: this.#world.network.framesSent(this),
+      wallMs: this.#wallMs,
+      raisedMs: disk.bootRaisedMs,
+    });
+    if (verdict.act !== 'raise') return;
+    this.#world.after(verdict.inMs, () =>
+      this.enter(() => {
+        if (!this.#state.refuses()) {
+          disk.bootRaisedMs = this.#wallMs;
+          disk.boot = Math.max(disk.boot, this.#laterStarts.highest);
+        }
+        this.#world.counts.bootsRaised += 1;
+        this.#world.restart(this.host);
+      }),
+    );
+  }
+
+  get #wallMs(): number {
+    return this.#world.nowMs + this.host.wallOffsetMs;
   }
 
   /** Told by the writer of what we have read past: only here it is seen that this was another log. */

@@ -75,8 +75,6 @@ export class SimHost {
   readonly grantsCarried: CarriedGrant[] = [];
   /** What was signed here last, and may not be durable yet. */
   signed: SignedConfig | undefined;
-  /** When it last found that its boot counter was behind what others had seen. */
-  bootRaisedMs = Number.NEGATIVE_INFINITY;
   uploadBytesPerS: number;
   downloadBytesPerS: number;
 

@@ -415,7 +415,8 @@ export class Hosts {
     host.asking = false;
     const isInVain = differs !== undefined && differs === host.differed;
     host.differed = differs;
-    host.askBackOffMs = ok && !isInVain ? ASK_AGAIN_MS : Math.min(ASK_AGAIN_MS_MAX, host.askBackOffMs * 2);
+    const mostMs = isInVain ? Math.max(ASK_AGAIN_MS_MAX, this.#intervalMs) : ASK_AGAIN_MS_MAX;
+    host.askBackOffMs = ok && !isInVain ? ASK_AGAIN_MS : Math.min(mostMs, host.askBackOffMs * 2);
     host.askNotBeforeMs = nowMs + Math.min(host.askBackOffMs, this.#intervalMs);
     const caughtUp = ok && !host.caughtUp;
     if (ok) host.caughtUp = true;

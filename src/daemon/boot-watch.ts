@@ -1,29 +1,17 @@
 /**
- * Boot watch: has somebody heard a later start of this host than this one?
- *
- * A state folder that was put back from an old image has an old boot counter, and what we gossip is dropped as older than
- * what was heard before. Whoever answers for `state` says the last frame that it heard of us; one that we have not sent
- * yet means that our counter is behind. Then STATE/boot is raised to the highest heard, durably, and the service ends: the
- * next start is above it, and systemd makes it. The other way, a new counter in all that runs, would be no start at all.
- *
- * A peer's word is all we have, so it is believed of trusted members only, so far and so often only. Two machines with one
- * identity find each other's starts later in turn: a second time within an hour is an alarm first.
+ * Boot watch: carries out what core/later-starts.ts decides. STATE/boot is raised to the highest start heard, durably, and the
+ * service ends: the next start is above it, and systemd makes it. The other way, a new counter in all that runs, would be no start
+ * at all.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
 import type { FrameNumber } from '../core/frame-window.js';
 import type { PeerName } from '../core/ids.js';
+import { LaterStarts } from '../core/later-starts.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 import type { Alarms } from './alarms.js';
 import { raiseBoot } from './boot-counter.js';
-
-/** From the first that has heard a later start until the end of the service, in ms: others may have heard still later ones. */
-const OTHERS_MS = 5_000;
-/** Between two times that the counter is raised, in ms of the wall clock. */
-export const RAISE_EVERY_MS = 3_600_000;
-/** A start every quarter of an hour for three years. More is a lie, or a fault, and would use the counter up. */
-export const BEHIND_MAX = 100_000;
 
 export interface BootWatchOptions {
   readonly stateDir: string;
@@ -34,8 +22,8 @@ export interface BootWatchOptions {
   readonly wallMs: () => number;
   readonly alarms: Alarms;
   readonly log: Logger;
-  /** Default: OTHERS_MS. */
-  readonly othersMs?: number;
+  /** Default: as it is decided. */
+  readonly waitMs?: (inMs: number) => number;
 }
 
 export class BootWatch {
@@ -45,35 +33,35 @@ export class BootWatch {
   readonly behind = new Promise<never>((_, reject) => {
     this.#end = reject;
   });
-  #highest = 0;
+  readonly #starts: LaterStarts;
   #stopped = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: BootWatchOptions) {
     this.#options = options;
+    this.#starts = new LaterStarts(options.boot);
     // Who runs the service waits for it only when all has started.
     this.behind.catch(() => undefined);
   }
 
   /** The last frame that a trusted member has heard of us. */
-  hear({ boot, frame }: FrameNumber, from: PeerName): void {
-    const { boot: ours, framesSent, alarms, nameOf, log } = this.#options;
-    if (this.#stopped || boot < ours || (boot === ours && frame <= framesSent())) return;
-    if (boot > ours + BEHIND_MAX) {
+  hear(heard: FrameNumber, from: PeerName): void {
+    const { boot: ours, framesSent, alarms, nameOf, wallMs, log, waitMs = inMs => inMs } = this.#options;
+    if (this.#stopped) return;
+    const { boot } = heard;
+    const view = { framesSent: framesSent(), wallMs: wallMs(), raisedMs: this.#raisedMs() };
+    const verdict = this.#starts.hear(heard, view);
+    if (verdict.act === 'refuse')
       log.warn({ code: 'BOOT_NOT_BELIEVED', from, boot }, 'a member says that it heard a start of ours that cannot be');
-      return;
-    }
-    this.#highest = Math.max(this.#highest, boot);
-    if (this.#timer !== undefined) return;
-    const againMs = this.#mayRaiseInMs();
-    if (againMs > 0) {
+    if (verdict.act !== 'raise') return;
+    if (verdict.isAgain) {
       alarms.raise(
         'BOOT_BEHIND',
         '',
         `${nameOf(from)} has heard start ${boot} of this host, and this is start ${ours}, though the counter was raised within the hour: another machine seems to run with this host's identity. Switch off the copy; what this host says is not heard until it has started again`,
       );
     }
-    this.#timer = setTimeout(() => void this.#raise(), Math.max(againMs, this.#options.othersMs ?? OTHERS_MS));
+    this.#timer = setTimeout(() => void this.#raise(), waitMs(verdict.inMs));
   }
 
   stop(): void {
@@ -81,11 +69,9 @@ export class BootWatch {
     clearTimeout(this.#timer);
   }
 
-  /** A time that lies ahead is a wall clock that was put back, and holds nothing up. */
-  #mayRaiseInMs(): number {
+  #raisedMs(): number | undefined {
     const raisedMs = Number(readIfThere(this.#raisedPath)?.toString('utf8').trim() ?? Number.NaN);
-    const sinceMs = this.#options.wallMs() - raisedMs;
-    return sinceMs >= 0 && sinceMs < RAISE_EVERY_MS ? RAISE_EVERY_MS - sinceMs : 0;
+    return Number.isFinite(raisedMs) ? raisedMs : undefined;
   }
 
   get #raisedPath(): string {
@@ -96,7 +82,7 @@ export class BootWatch {
     const { stateDir, boot, wallMs } = this.#options;
     try {
       await writeDurable(this.#raisedPath, `${Math.floor(wallMs())}\n`, { mode: 0o600 });
-      await raiseBoot(stateDir, this.#highest);
+      await raiseBoot(stateDir, this.#starts.highest);
     } catch (error) {
       this.#end(error);
       return;
@@ -104,7 +90,7 @@ export class BootWatch {
     this.#end(
       new ClusterError(
         'BOOT_BEHIND',
-        `other hosts have heard start ${this.#highest} of this host and this is start ${boot}: its state folder was put back from an old image, and what it says is not heard. The counter was raised and nothing else was changed; start the service again`,
+        `other hosts have heard start ${this.#starts.highest} of this host and this is start ${boot}: its state folder was put back from an old image, and what it says is not heard. The counter was raised and nothing else was changed; start the service again`,
         { blame: 'passing' },
       ),
     );
