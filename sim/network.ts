@@ -7,6 +7,7 @@
  * Gossip needs no link of its own: what one hears, it passes on.
  */
 import type { Chance } from '../src/core/chance.js';
+import type { Member } from '../src/core/cluster-config.js';
 import type { HostId } from '../src/core/ids.js';
 import type { GossipMessage } from '../src/core/messages.js';
 import { between, logBetween, pick } from './draw.js';
@@ -68,6 +69,7 @@ export class Network {
   /** By the numbers of the two hosts, the lower one first. */
   readonly #links: Link[][] = [];
   readonly #frames = new Map<Running, number>();
+  readonly #states = new WeakMap<SignedConfig, ReadonlyMap<HostId, Member['state']>>();
   readonly #mutedGossip = new Map<SimHost, number>();
   readonly #mutedStreams = new Map<SimHost, number>();
   lossPercent = 0;
@@ -393,8 +395,17 @@ export class Network {
 
   /** As a daemon's gate does: members, and those who were let in and are in no version yet. */
   admits(host: SimHost, peer: HostId): boolean {
-    const member = host.disk.config.members.find(({ host: id }) => id === peer);
-    return member === undefined ? this.admitted.has(peer) : member.state !== 'revoked';
+    const state = this.#statesBy(host.disk.config).get(peer);
+    return state === undefined ? this.admitted.has(peer) : state !== 'revoked';
+  }
+
+  /** Asked for at every frame. */
+  #statesBy(config: SignedConfig): ReadonlyMap<HostId, Member['state']> {
+    const known = this.#states.get(config);
+    if (known !== undefined) return known;
+    const states = new Map(config.members.map(({ host, state }) => [host, state]));
+    this.#states.set(config, states);
+    return states;
   }
 
   #admitEachOther(a: SimHost, b: SimHost): boolean {
