@@ -11,6 +11,7 @@ import type { ReadFailure } from '../src/core/effects.js';
 import type { Epoch, LogOp, LogPosition, LogSegment } from '../src/core/holdings-log.js';
 import { compareEpochs } from '../src/core/holdings-log.js';
 import type { ParcelId, StoreId } from '../src/core/ids.js';
+import { type LogDoubt, RememberedLogs } from '../src/core/remembered-logs.js';
 import { DOUBT_RESTS, StoreRests } from '../src/core/store-rests.js';
 import { between, oneIn } from './draw.js';
 import { HangingDisks } from './hanging-disks.js';
@@ -33,6 +34,7 @@ export class OwnStores {
   readonly #chance: Chance;
   readonly #toldSeq = new Map<StoreId, number>();
   readonly #doubts = new StoreRests(DOUBT_RESTS);
+  readonly #remembered = new RememberedLogs();
   readonly #hanging: HangingDisks;
 
   constructor(of: Running, world: Surroundings) {
@@ -55,7 +57,10 @@ export class OwnStores {
   }
 
   measure(): void {
-    for (const store of this.stores()) this.#tellRoom(store);
+    for (const store of [...this.stores()]) {
+      if (this.#isDoubted(store)) this.reopen(store);
+      else this.#tellRoom(store);
+    }
   }
 
   /** The mounted stores, but for those that would keep whoever asks waiting. */
@@ -179,12 +184,12 @@ export class OwnStores {
   }
 
   /** The store takes nothing more until it is opened again. */
-  reopen(store: StoreDisk, because?: { readonly counterSeen: number }): void {
+  reopen(store: StoreDisk): void {
     if (!this.#unmount(store)) return;
     this.#world.after(REOPEN_MS, () =>
       this.#of.enter(() => {
         if (!this.#of.host.stores.includes(store) || this.#toldSeq.has(store.id)) return;
-        this.#mount(store, because);
+        this.#mount(store);
       }),
     );
   }
@@ -192,13 +197,17 @@ export class OwnStores {
   /** Somebody remembers more of our log, or another one. */
   hearOfOwnLog(theirs: LogPosition): void {
     const store = this.mounted(theirs.store);
-    if (store === undefined || this.#of.nowMs < this.#doubts.untilMs(store.id)) return;
-    const { log } = store;
-    const order = compareEpochs(theirs.epoch, log.epoch);
-    const differs = order === 0 && lacks(log, theirs);
-    if (order <= 0 && !differs) return;
-    this.#doubts.begin(store.id, this.#of.nowMs);
-    this.reopen(store, { counterSeen: theirs.epoch.counter });
+    if (store?.log.digestAt(store.log.seq) === theirs.digest || !this.#remembered.hear(theirs)) return;
+    if (store !== undefined && this.#isDoubted(store)) this.reopen(store);
+  }
+
+  #isDoubted(store: StoreDisk): boolean {
+    return this.#of.nowMs >= this.#doubts.untilMs(store.id) && this.#doubtOf(store) !== undefined;
+  }
+
+  #doubtOf({ log }: StoreDisk): LogDoubt | undefined {
+    const own = { end: log.positionAt(log.seq), baseSeq: log.checkpointBefore(log.seq)?.at.seq ?? 0 };
+    return this.#remembered.doubt(own, seq => log.digestAt(seq));
   }
 
   /** Reads every copy again; what is wrong is said in the log. */
@@ -226,8 +235,10 @@ export class OwnStores {
     if (store.files.get(parcel)?.content !== parcel) this.foundCorrupt(store, parcel);
   }
 
-  #mount(store: StoreDisk, doubt?: { readonly counterSeen: number }): void {
+  #mount(store: StoreDisk): void {
     if (store.pulled) return;
+    const doubt = this.#doubtOf(store);
+    if (doubt !== undefined) this.#doubts.begin(store.id, this.#of.nowMs);
     const { host, boot } = this.#of;
     const { disk } = host;
     const index = disk.index.get(store.id);

@@ -5,16 +5,17 @@
 import { randomBytes } from 'node:crypto';
 import { recordBlobs } from '../catalog/record.js';
 import { ClusterError } from '../core/fault.js';
+import type { LogDoubt, RememberedLogs } from '../core/remembered-logs.js';
 import type { StoreRests } from '../core/store-rests.js';
 import { openStore, type StoreOpening } from '../store/open-store.js';
 import type { Store } from '../store/store.js';
 import type { Alarms } from './alarms.js';
 import type { Clock } from './clock.js';
-import type { LogDoubt, RememberedLogs } from './log-doubt.js';
+import { doubtOf, wordsOf } from './log-doubt.js';
 
 export interface OwnStoreOpening
   extends Pick<StoreOpening, 'cluster' | 'host' | 'boot' | 'previousBoot' | 'index' | 'log' | 'checkpointEveryOps'> {
-  readonly remembered: Pick<RememberedLogs, 'doubt'>;
+  readonly remembered: RememberedLogs;
   /** Of stores that were opened anew for what others remember of their logs. */
   readonly doubts: StoreRests;
   readonly clock: Clock;
@@ -26,8 +27,10 @@ export async function openOwnStore(path: string, options: OwnStoreOpening): Prom
   const { remembered, doubts, alarms, clock } = options;
   const store = await openWith(path, options);
   let doubt: LogDoubt | undefined;
+  let words = '';
   try {
-    doubt = await remembered.doubt(store);
+    doubt = await doubtOf(store, remembered);
+    if (doubt !== undefined) words = wordsOf(doubt, store);
   } catch (error) {
     await store.close();
     throw error;
@@ -38,7 +41,7 @@ export async function openOwnStore(path: string, options: OwnStoreOpening): Prom
   alarms.raise(
     'STORE_DOUBT',
     path,
-    `store ${path}: ${doubt.because}. It was put back from an old image, or a copy of this host runs elsewhere. A new log is begun, and a copy counts again when all of it has been read`,
+    `store ${path}: ${words}. It was put back from an old image, or a copy of this host runs elsewhere. A new log is begun, and a copy counts again when all of it has been read`,
   );
   return openWith(path, options, doubt);
 }

@@ -17,6 +17,7 @@ import { ClusterError } from '../core/fault.js';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
 import type { ClusterId, HostId, StoreId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
+import { RememberedLogs } from '../core/remembered-logs.js';
 import type { Signer } from '../core/signed.js';
 import { DOUBT_RESTS, StoreRests } from '../core/store-rests.js';
 import type { Lending, StoreSetting } from '../membership/policy.js';
@@ -30,7 +31,7 @@ import type { Alarms } from './alarms.js';
 import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
 import { HANGS } from './hanging.js';
-import { RememberedLogs } from './log-doubt.js';
+import { doubtOf } from './log-doubt.js';
 import { MadeStores } from './made-stores.js';
 import { openOwnStore } from './open-own-store.js';
 import type { AbsentStore } from './service.js';
@@ -228,7 +229,7 @@ export class OwnStores {
 
   async #isDoubted({ store }: Mounted): Promise<boolean> {
     if (this.#options.clock.nowMs() < this.#doubts.untilMs(store.id)) return false;
-    return (await this.#remembered.doubt(store)) !== undefined;
+    return (await doubtOf(store, this.#remembered)) !== undefined;
   }
 
   /** In its turn. */
