@@ -67,8 +67,10 @@ export interface HostView {
   askAgain: boolean;
   askNotBeforeMs: number;
   askBackOffMs: number;
-  /** After its last answer; undefined when nothing did. */
-  differed: string | undefined;
+  /** After its last two answers, for two processes with one identity answer in turns; undefined when nothing did. */
+  differed: readonly (string | undefined)[];
+  /** It has spoken as an earlier start since it was last asked. */
+  spokeAsOlder: boolean;
 }
 
 /** An absence: what has to be known at its end to tell whether it was a good one. */
@@ -134,7 +136,8 @@ export function newHostView(
     askAgain: false,
     askNotBeforeMs: nowMs,
     askBackOffMs: ASK_AGAIN_MS,
-    differed: undefined,
+    differed: [],
+    spokeAsOlder: false,
   };
 }
 

@@ -403,8 +403,8 @@ export class Hosts {
   }
 
   /**
-   * @param differs what it says and what we have, where they differ after its answer too. When they do as after the answer before,
-   * our disk takes nothing, or its own does not, and the next answer will be like this one
+   * @param differs what it says and what we have, where they differ after its answer too. When they do as after one of the
+   * two answers before, our disk takes nothing, or its own does not, and the next answer will be like this one
    * @returns true when its logs were not known to the end before, and are now.
    */
   answered(
@@ -413,8 +413,9 @@ export class Hosts {
   ): boolean {
     this.#touch(host);
     host.asking = false;
-    const isInVain = differs !== undefined && differs === host.differed;
-    host.differed = differs;
+    const isInVain = differs !== undefined && host.differed.includes(differs);
+    host.differed = [differs, ...host.differed].slice(0, 2);
+    host.spokeAsOlder = false;
     const mostMs = isInVain ? Math.max(ASK_AGAIN_MS_MAX, this.#intervalMs) : ASK_AGAIN_MS_MAX;
     host.askBackOffMs = ok && !isInVain ? ASK_AGAIN_MS : Math.min(mostMs, host.askBackOffMs * 2);
     host.askNotBeforeMs = nowMs + Math.min(host.askBackOffMs, this.#intervalMs);

@@ -107,6 +107,7 @@ export class Listening {
     const boot = this.#of.hosts.heardBoot(host, heartbeat, this.#of.nowMs());
     if (boot === 'older') {
       // A late word, or one of two machines with one identity that has outlived the other: it must learn that it is not heard.
+      host.spokeAsOlder = true;
       this.askState(host);
       return;
     }
@@ -163,6 +164,8 @@ export class Listening {
 
   /** What a host that has more than reached us says, and what we have; undefined when it has no more. */
   whatDiffers(host: HostView): string | undefined {
+    // It learns slowly, or another with its identity is asked in turns with it.
+    if (host.spokeAsOlder) return 'an earlier start';
     if (!this.#isBehind(host)) return undefined;
     const ends = [...host.reports.values()].map(({ position }) => position.digest);
     return [host.heartbeat?.headsDigest, this.#of.wanted.digest(), ...ends].join(' ');

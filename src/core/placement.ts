@@ -3,7 +3,9 @@
  *
  * It only reads: the table, the holdings, the hosts. The machine turns what it says into a `GrabView`.
  */
+
 import { Census, Marks, NOBODY, SELF, type SelfView } from './census.js';
+import type { Member } from './cluster-config.js';
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
 import type { HostId, SourceId } from './ids.js';
@@ -120,10 +122,10 @@ export class Placement {
   storeCounts(slot: StoreSlot): boolean {
     const host = this.#holdings.hostOf(slot);
     const store = this.#holdings.position(slot).store;
-    if (host === this.#self.host) return this.#self.member()?.state === 'active' && this.#self.mounted(store);
+    if (host === this.#self.host) return mayCount(this.#self.member()) && this.#self.mounted(store);
     const view = this.#hosts.get(host);
     if (view === undefined || view.liveness === 'dead' || view.isSetAside) return false;
-    if (view.member.state !== 'active' || view.member.trust !== 'trusted') return false;
+    if (!mayCount(view.member)) return false;
     return view.heartbeat === undefined || view.reports.has(store);
   }
 
@@ -358,5 +360,8 @@ export class Placement {
     }
   }
 }
+
+/** Draining ones do not: their copies are to go. */
+const mayCount = (member: Member | undefined): boolean => member?.state === 'active' && member.trust === 'trusted';
 
 const logOf = (key: IdWords, host: IdWords): number => negativeLog2(pairHash(key, host));

@@ -46,6 +46,20 @@ test('the copies of a host that runs twice count for nobody, and it is said', t 
   t.true(world.runUntil(() => parcels.every(id => origin.machine.known.copies(id) === 2), 600_000));
 });
 
+test('a start that is heard of no more, and does not learn of it, is asked no more often than it speaks', t => {
+  const world = new SmallWorld([{}, {}]);
+  const [hearer, twice] = world.hosts as [SmallHost, SmallHost];
+  world.run(2_000);
+  const { boot } = twice.machine.heartbeat();
+  const later = { ...twice.machine.heartbeat(), boot: boot + 1, bootId: 'f'.repeat(16) };
+  world.tell(hearer, { is: 'heard', nowMs: world.nowMs, from: twice.id, message: later });
+  world.effects.length = 0;
+  world.run(10 * 60_000);
+  const asks = world.effects.filter(({ host, effect }) => host === hearer.id && effect.do === 'ask-state');
+  // Every five seconds.
+  t.true(asks.length > 2 && asks.length < 150, `${asks.length} in ten minutes`);
+});
+
 test('of two machines with one number the one that is left counts again, whichever of them it is', t => {
   const world = new SmallWorld([{}, {}, {}], { timing: { deadMs: DEAD_MS } });
   const [hearer, twice] = world.hosts as [SmallHost, SmallHost];

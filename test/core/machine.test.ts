@@ -205,6 +205,17 @@ test('the logs of provisional and untrusted members are not read until they may 
   }
 });
 
+test('a host that is not trusted any more counts its own copies no more', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, {}, {}]);
+  const [origin, holder] = world.hosts as [SmallHost, SmallHost];
+  world.run(2_000);
+  const [parcel] = world.backUp(origin, [{ bytes: MIB }]) as [ParcelId];
+  const countsOwn = () => holder.machine.known.holders(parcel).some(({ host, counts }) => host === holder.id && counts);
+  t.true(world.runUntil(countsOwn, 5 * MINUTE_MS));
+  world.configure({ members: world.members().map(m => (m.host === holder.id ? { ...m, trust: 'untrusted' } : m)) });
+  t.false(countsOwn());
+});
+
 test('a member that makes up stores has 64 of its logs read, and its true one when it says that it has that', t => {
   const world = new SmallWorld([{}, {}]);
   const [reader, liar] = world.hosts as [SmallHost, SmallHost];
