@@ -108,12 +108,27 @@ export function logAfterAll(position: LogPosition, ops: readonly LogOp[]): LogPo
   return { store: position.store, epoch: position.epoch, seq: position.seq + ops.length, digest: hexOf(digest) };
 }
 
-function chainedHead(digest: Uint8Array, op: LogOp): Uint8Array {
-  const encoded = encodeOp(op);
-  const chained = new Uint8Array(32 + encoded.length);
-  chained.set(digest);
-  chained.set(encoded, 32);
-  return chained;
+/** A digest, then what `encodeOp` makes of a `head`: an array of 3, its code, the source's name as text, and a number. */
+const HEAD_CHAIN = Buffer.alloc(32 + 2 + 3 + 256 + 9);
+HEAD_CHAIN.set([0x83, OP_CODES.head], 32);
+
+/** In a buffer that the next call reuses. */
+function chainedHead(digest: Uint8Array, op: Extract<LogOp, { op: 'head' }>): Uint8Array {
+  const bytes = Buffer.byteLength(op.source);
+  if (bytes > 256) return Buffer.concat([digest, encodeOp(op)]);
+  HEAD_CHAIN.set(digest);
+  const nameAt = putCbor(HEAD_CHAIN, 34, { kind: 0x60, number: bytes });
+  HEAD_CHAIN.write(op.source, nameAt);
+  return HEAD_CHAIN.subarray(0, putCbor(HEAD_CHAIN, nameAt + bytes, { kind: 0, number: op.seq }));
+}
+
+/** The shortest head of a CBOR item (RFC 8949, section 4.2.1). @returns where what follows it begins */
+function putCbor(to: Buffer, at: number, { kind, number }: { readonly kind: number; readonly number: number }): number {
+  if (number < 24) return to.writeUInt8(kind | number, at);
+  if (number < 0x100) return to.writeUInt8(number, to.writeUInt8(kind | 24, at));
+  if (number < 0x1_0000) return to.writeUInt16BE(number, to.writeUInt8(kind | 25, at));
+  if (number < 0x1_0000_0000) return to.writeUInt32BE(number, to.writeUInt8(kind | 26, at));
+  return to.writeBigUInt64BE(BigInt(number), to.writeUInt8(kind | 27, at));
 }
 
 /** A digest, then what `encodeOp` makes of an operation on a parcel: an array of 2, a code below 24, 32 bytes and the parcel. */

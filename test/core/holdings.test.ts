@@ -21,6 +21,7 @@ import {
   parseParcelId,
   parseSourceId,
   parseStoreId,
+  type SourceId,
   sourceIdOf,
 } from '../../src/core/ids.js';
 import { ParcelTable } from '../../src/core/parcel-table.js';
@@ -66,6 +67,23 @@ test('each operation is chained by the hash of the digest before it and its cano
   for (const op of ops) digest = hashHex(Buffer.concat([Buffer.from(digest, 'hex'), encodeOp(op)]));
   t.deepEqual(logAfterAll(start, ops), { ...start, seq: ops.length, digest });
   t.deepEqual(ops.reduce(logAfter, start), { ...start, seq: ops.length, digest });
+});
+
+test('law: the chain is made of what operations are encoded as, however long their sources and numbers are', t => {
+  const start = logStart(store, { counter: 1, random: '00'.repeat(8) });
+  const seq = fc.oneof(
+    ...[24, 0x100, 0x1_0000, 0x1_0000_0000, Number.MAX_SAFE_INTEGER].map(max => fc.integer({ min: 1, max })),
+  );
+  const name = fc.integer({ min: 1, max: 300 }).map(length => 'é'.repeat(length % 7) + 'n'.repeat(length));
+  law(
+    t,
+    fc.property(name, seq, (name, seq) => {
+      const op: LogOp = { op: 'head', source: `${host}/${name}` as SourceId, seq };
+      const digest = hashHex(Buffer.concat([Buffer.from(start.digest, 'hex'), encodeOp(op)]));
+      return logAfter(start, op).digest === digest;
+    }),
+    { numRuns: 1_000 },
+  );
 });
 
 test('a log is carried on, overlap and repetition are known, a gap is asked for', t => {
