@@ -31,7 +31,9 @@ export function backUpThriftily(world: World, options: RunOptions): void {
     stores.every(({ quotaBytes }) => quotaBytes === Number.POSITIVE_INFINITY),
   );
   if (origins.length === 0 || !areDisksHonest) return;
-  const sizeBytes = fittingBytes(world, PARCELS * origins.length);
+  // Over slow links as large ones as the run had: else a few parcels would be under way for days.
+  const mostBytes = options.bytesPerS === undefined ? Number.POSITIVE_INFINITY : options.parcelBytesMax;
+  const sizeBytes = Math.min(mostBytes, fittingBytes(world, PARCELS * origins.length));
   if (sizeBytes < 1) return;
   world.network.inOrder = true;
   const parcels = new Set(origins.flatMap(origin => world.backUp(origin, { parcels: PARCELS, sizeBytes })));
