@@ -607,17 +607,23 @@ test('a snapshot that was cut anew is let go where nobody holds what was cut out
   t.deepEqual(await wantedAfter(replaced, parcels()), parcels(1, 2));
 });
 
+/** As many snapshots as one source may have to hold, each for so long. */
+const heldToTheFull = (holdMsOf: (n: number) => number) =>
+  Array.from({ length: SEEN_MAX }, (_, n) => ({
+    id: n.toString(16).padStart(64, '0') as SnapshotId,
+    timeMs: 1,
+    holdMs: holdMsOf(n),
+    seenRunMs: 0,
+  }));
+
 test('an origin that lists more than it can ever have to hold is not followed, and a person is told', async t => {
   const theirs = new Objects();
   const { catalog, folder, alarms } = await aKeeper(t);
   const one = await aSnapshot(theirs, 1);
-  const seen = Array.from({ length: SEEN_MAX }, (_, i) => ({
-    id: i.toString(16).padStart(64, '0') as SnapshotId,
-    timeMs: 1,
-    holdMs: DAY_MS,
-    seenRunMs: 0,
-  }));
-  await writeSeen(join(folder, `${origin}-photos.seen`), seen);
+  await writeSeen(
+    join(folder, `${origin}-photos.seen`),
+    heldToTheFull(() => DAY_MS),
+  );
   await t.throwsAsync(catalog.offer(sealedHead(1, [one]), theirs), { code: 'HOLDS_FULL' });
   t.deepEqual(
     alarms.list().map(({ code }) => code),
@@ -630,13 +636,10 @@ test('what is in its hold no more takes no room from a head', async t => {
   const theirs = new Objects();
   const { catalog, folder, alarms } = await aKeeper(t);
   const one = await aSnapshot(theirs, 1);
-  const seen = Array.from({ length: SEEN_MAX }, (_, i) => ({
-    id: i.toString(16).padStart(64, '0') as SnapshotId,
-    timeMs: 1,
-    holdMs: i === 0 ? 0 : DAY_MS,
-    seenRunMs: 0,
-  }));
-  await writeSeen(join(folder, `${origin}-photos.seen`), seen);
+  await writeSeen(
+    join(folder, `${origin}-photos.seen`),
+    heldToTheFull(n => (n === 0 ? 0 : DAY_MS)),
+  );
   t.is(catalog.roomBeside(source, []), 1);
   t.is(catalog.roomBeside(source, [one.id]), 0);
   await catalog.offer(sealedHead(1, [one]), theirs);
