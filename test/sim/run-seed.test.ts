@@ -45,7 +45,7 @@ test('members are taken out, and N is changed, in the middle of attempts to drop
 });
 
 test('with all in order new parcels cost what they need, and without claims and turns far more', t => {
-  const [options, counts] = [drawRun(24), noCounts()];
+  const [options, counts] = [drawRun(25), noCounts()];
   const outcome = runSeed(options);
   t.is(outcome.failed, undefined);
   addCounts(counts, outcome.counts);
