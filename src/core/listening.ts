@@ -162,11 +162,12 @@ export class Listening {
     );
   }
 
-  /** What a host that has more than reached us says, and what we have; undefined when it has no more. */
+  /** What a host says and what we have, where one of the two has more; undefined where neither has. */
   whatDiffers(host: HostView): string | undefined {
     // It learns slowly, or another with its identity is asked in turns with it.
     if (host.spokeAsOlder) return 'an earlier start';
-    if (!this.#isBehind(host)) return undefined;
+    // A store whose log was doubted a short time ago does not learn yet how far it was written.
+    if (!this.#isBehind(host) && !this.#hasForgotten(host, host.reports)) return undefined;
     const ends = [...host.reports.values()].map(({ position }) => position.digest);
     return [host.heartbeat?.headsDigest, this.#of.wanted.digest(), ...ends].join(' ');
   }

@@ -1,5 +1,7 @@
 import test from 'ava';
 import { decideBoot } from '../../src/core/duplicate.js';
+import { type LogOp, type LogSegment, logAfter, logStart } from '../../src/core/holdings-log.js';
+import { sourceIdOf } from '../../src/core/ids.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
 const DEAD_MS = 30 * 60_000;
@@ -53,6 +55,21 @@ test('a start that is heard of no more, and does not learn of it, is asked no mo
   const { boot } = twice.machine.heartbeat();
   const later = { ...twice.machine.heartbeat(), boot: boot + 1, bootId: 'f'.repeat(16) };
   world.tell(hearer, { is: 'heard', nowMs: world.nowMs, from: twice.id, message: later });
+  world.effects.length = 0;
+  world.run(10 * 60_000);
+  const asks = world.effects.filter(({ host, effect }) => host === hearer.id && effect.do === 'ask-state');
+  // Every five seconds.
+  t.true(asks.length > 2 && asks.length < 150, `${asks.length} in ten minutes`);
+});
+
+test('a host whose log another with its identity has overtaken is asked no more often than it speaks while it does not learn of that', t => {
+  const world = new SmallWorld([{}, {}]);
+  const [hearer, behind] = world.hosts as [SmallHost, SmallHost];
+  world.run(2_000);
+  const op: LogOp = { op: 'head', source: sourceIdOf(behind.id, 'photos'), seq: 1 };
+  const end = logAfter(logStart(behind.store, { counter: 2, random: '00'.repeat(8) }), op);
+  const segment: LogSegment = { host: behind.id, end, ops: [op], signature: new Uint8Array(64) };
+  world.tell(hearer, { is: 'log', nowMs: world.nowMs, segment });
   world.effects.length = 0;
   world.run(10 * 60_000);
   const asks = world.effects.filter(({ host, effect }) => host === hearer.id && effect.do === 'ask-state');
