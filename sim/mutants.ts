@@ -107,10 +107,10 @@ export const MUTANTS: readonly Mutant[] = [
     lacks: 'no copy goes by a configuration that is older than what the dropper or one who grants has',
     rules: {
       ...RULES,
-      decideGrant: view => decideGrant({ ...view, askerConfigVersion: view.configVersion }),
-      decideSign: view => decideSign({ ...view, askerConfigVersion: view.configVersion }),
+      decideGrant: view => decideGrant({ ...view, askerConfig: view.config }),
+      decideSign: view => decideSign({ ...view, askerConfig: view.config }),
       endsWithConfig: () => false,
-      isOutdated: () => false,
+      endsWithAnswer: () => false,
     },
     favours: ['copies', 'copies', 'drain', 'revoke', 'lag', 'slow-disk'],
   },

@@ -1,4 +1,5 @@
 /** Questions: what hosts ask each other over streams, and what they answer. */
+import type { ConfigMark } from '../src/core/cluster-config.js';
 import type { FrameNumber } from '../src/core/frame-window.js';
 import type { GrantAnswer } from '../src/core/grant.js';
 import type { LogPosition } from '../src/core/holdings-log.js';
@@ -60,5 +61,5 @@ export interface GrantQuestion {
   readonly from: HostId;
   readonly nonce: Nonce;
   readonly parcel: ParcelId;
-  readonly configVersion: number;
+  readonly config: ConfigMark;
 }

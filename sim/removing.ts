@@ -73,9 +73,9 @@ export class Removing {
     });
   }
 
-  askGrants({ attempt, parcel, holders, configVersion }: Effects<'ask-grants'>): void {
+  askGrants({ attempt, parcel, holders, config }: Effects<'ask-grants'>): void {
     const chance = this.#world.chance.of(`drop/${this.#of.host.number}`);
-    const question: GrantQuestion = { from: this.#of.host.id, nonce: attempt, parcel, configVersion };
+    const question: GrantQuestion = { from: this.#of.host.id, nonce: attempt, parcel, config };
     for (const holder of holders) {
       const ask = (): void =>
         this.#world.network.ask<GrantAnswer>({

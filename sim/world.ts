@@ -254,6 +254,7 @@ export class World implements Surroundings {
     this.#newest = {
       cluster: parseClusterId('c'.repeat(32)),
       version: 1,
+      hash: hashOfSigned(0),
       members,
       sources: [],
       timing: this.#timing,
@@ -403,6 +404,7 @@ export class World implements Surroundings {
       ...parent,
       ...change(parent),
       version: parent.version + 1,
+      hash: hashOfSigned(this.#configsSigned),
       parent,
       // Never the same twice.
       precedence: precedence * PRECEDENCES + this.#configsSigned,
@@ -522,6 +524,9 @@ export class World implements Surroundings {
 const NO_TURNS: Partial<Timing> = { stepMs: 0, repairStepMs: 0, claimWaitMs: 0 };
 /** More configurations than any run signs. */
 const PRECEDENCES = 1_000_000;
+
+/** Of the configuration that was signed as the how manieth. */
+const hashOfSigned = (place: number): string => place.toString(16).padStart(64, '0');
 
 const PEER = parsePeerName(`12D3Koo${'A'.repeat(45)}`);
 

@@ -7,6 +7,7 @@ export interface GrantAsk {
   nonce: Uint8Array
   parcel: Uint8Array
   configVersion: number
+  configHash: Uint8Array
 }
 
 export namespace GrantAsk {
@@ -34,6 +35,11 @@ export namespace GrantAsk {
           w.uint64Number(obj.configVersion)
         }
 
+        if ((obj.configHash != null && obj.configHash.byteLength > 0)) {
+          w.uint32(34)
+          w.bytes(obj.configHash)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -41,7 +47,8 @@ export namespace GrantAsk {
         const obj: any = {
           nonce: new Uint8Array(0),
           parcel: new Uint8Array(0),
-          configVersion: 0
+          configVersion: 0,
+          configHash: new Uint8Array(0)
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -60,6 +67,10 @@ export namespace GrantAsk {
             }
             case 3: {
               obj.configVersion = reader.uint64Number()
+              break
+            }
+            case 4: {
+              obj.configHash = reader.bytes()
               break
             }
             default: {
@@ -98,6 +109,13 @@ export namespace GrantAsk {
               }
               break
             }
+            case 4: {
+              yield {
+                field: `${prefix}.configHash`,
+                value: reader.bytes()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -125,6 +143,11 @@ export namespace GrantAsk {
     value: number
   }
 
+  export interface GrantAskConfigHashFieldEvent {
+    field: '$.configHash'
+    value: Uint8Array
+  }
+
   export function encode (obj: Partial<GrantAsk>): Uint8Array {
     return encodeMessage(obj, GrantAsk.codec())
   }
@@ -133,7 +156,7 @@ export namespace GrantAsk {
     return decodeMessage(buf, GrantAsk.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<GrantAsk>): Generator<GrantAskNonceFieldEvent | GrantAskParcelFieldEvent | GrantAskConfigVersionFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<GrantAsk>): Generator<GrantAskNonceFieldEvent | GrantAskParcelFieldEvent | GrantAskConfigVersionFieldEvent | GrantAskConfigHashFieldEvent> {
     return streamMessage(buf, GrantAsk.codec(), opts)
   }
 }
@@ -250,6 +273,12 @@ export namespace Asks {
     index: number
   }
 
+  export interface AsksAsksConfigHashFieldEvent {
+    field: '$.asks[].configHash'
+    value: Uint8Array
+    index: number
+  }
+
   export function encode (obj: Partial<Asks>): Uint8Array {
     return encodeMessage(obj, Asks.codec())
   }
@@ -258,7 +287,7 @@ export namespace Asks {
     return decodeMessage(buf, Asks.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Asks>): Generator<AsksAsksNonceFieldEvent | AsksAsksParcelFieldEvent | AsksAsksConfigVersionFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Asks>): Generator<AsksAsksNonceFieldEvent | AsksAsksParcelFieldEvent | AsksAsksConfigVersionFieldEvent | AsksAsksConfigHashFieldEvent> {
     return streamMessage(buf, Asks.codec(), opts)
   }
 }

@@ -117,7 +117,12 @@ export interface ClusterConfig {
   readonly cluster: ClusterId;
   /** Rises with each change; goes back on a host only where it gives up the lost branch of a fork. */
   readonly version: number;
+  /** BLAKE3 of the signed version, which names the one before it: branches of a fork share versions, and no hash. 64 hex digits. */
+  readonly hash: string;
   readonly members: readonly Member[];
   readonly sources: readonly SourcePolicy[];
   readonly timing: Timing;
 }
+
+/** A version and its hash: how hosts tell each other by which configuration they go. */
+export type ConfigMark = Pick<ClusterConfig, 'version' | 'hash'>;

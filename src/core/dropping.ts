@@ -18,7 +18,7 @@
  * Keeps I1 to I4. Driven by the machine; specified by protocols/drop/drop.md and checked by the models beside it.
  */
 import type { Chance } from './chance.js';
-import type { ClusterConfig, Member } from './cluster-config.js';
+import type { ClusterConfig, ConfigMark, Member } from './cluster-config.js';
 import { type DropVerdict, type DropView, decideDrop } from './drop.js';
 import { DropProof, type Grant } from './drop-proof.js';
 import type { Effect, Input } from './effects.js';
@@ -66,7 +66,7 @@ interface PendingRead {
   readonly nonce: Nonce;
   readonly parcel: ParcelId;
   readonly store: StoreId;
-  readonly askerConfigVersion: number;
+  readonly askerConfig: ConfigMark;
   readonly generation: number;
 }
 
@@ -286,8 +286,9 @@ export class Dropping {
     attempt.stage = 'asking';
     attempt.expected = expected;
     const { parcel, holders } = attempt;
-    const configVersion = attempt.config.version;
-    if (holders.length > 0) this.#of.emit({ do: 'ask-grants', attempt: nonce, parcel, holders, configVersion });
+    const { version, hash } = attempt.config;
+    if (holders.length > 0)
+      this.#of.emit({ do: 'ask-grants', attempt: nonce, parcel, holders, config: { version, hash } });
     // The copy that stays may be all that is wanted.
     else this.#commitIfProved(attempt);
   }
@@ -302,7 +303,7 @@ export class Dropping {
     const attempt = this.#byNonce.get(nonce);
     if (attempt?.stage !== 'asking' || !attempt.holders.includes(from)) return;
     // Also in an answer that comes again.
-    if (answer !== undefined && this.#of.rules.isOutdated(attempt.config.version, answer.configVersion)) {
+    if (answer !== undefined && this.#of.rules.endsWithAnswer(attempt.config, answer)) {
       this.#of.emit({ do: 'ask-config', host: from });
       this.#giveUp(attempt);
       return;
@@ -419,8 +420,8 @@ export class Dropping {
     const origin = row === undefined ? undefined : wanted.originOf(row);
     const verdict = rules.decideGrant({
       askerIsMember: asker?.trust === 'trusted' && (asker.state === 'active' || asker.state === 'draining'),
-      askerConfigVersion: asked.configVersion,
-      configVersion: config().version,
+      askerConfig: asked.config,
+      config: config(),
       mayGrant: this.#mayGrant(store),
       held: store !== undefined,
       wanted: row !== undefined && wanted.copiesWanted(row) !== undefined,
@@ -430,7 +431,8 @@ export class Dropping {
       reads: this.#reads.size,
     });
     if (verdict.act === 'deny') {
-      if (verdict.because === 'config-older') this.#of.emit({ do: 'ask-config', host: asked.from });
+      if (verdict.because === 'config-older' || verdict.because === 'config-differs')
+        this.#of.emit({ do: 'ask-config', host: asked.from });
       this.#deny(asked.ask, { to: asked.from, nonce: asked.nonce, parcel: asked.parcel }, verdict.because);
       return;
     }
@@ -445,7 +447,7 @@ export class Dropping {
       nonce: asked.nonce,
       parcel: asked.parcel,
       store,
-      askerConfigVersion: asked.configVersion,
+      askerConfig: asked.config,
       generation,
     });
     this.#of.emit({ do: 'read-possession', ask: asked.ask, parcel: asked.parcel, store, nonce: asked.nonce });
@@ -468,8 +470,8 @@ export class Dropping {
       ownRemoval: this.#ownRemoval(read.row),
       possession,
       mayGrant: this.#mayGrant(read.store),
-      askerConfigVersion: read.askerConfigVersion,
-      configVersion: config().version,
+      askerConfig: read.askerConfig,
+      config: config(),
     });
     if (because !== undefined || possession === undefined) this.#deny(ask, read, because ?? 'corrupt');
     else this.#answer(ask, read, { answer: 'grant', possession, configVersion: config().version });

@@ -6,7 +6,7 @@
  */
 import type { AuditAnswer } from './audit.js';
 import type { CheckpointPiece } from './checkpoint.js';
-import type { ClusterConfig } from './cluster-config.js';
+import type { ClusterConfig, ConfigMark } from './cluster-config.js';
 import type { DropProof } from './drop-proof.js';
 import type { ExpiryWarrant } from './expiry.js';
 import type { GrantAnswer } from './grant.js';
@@ -209,7 +209,7 @@ export type Input =
       readonly from: HostId;
       readonly nonce: Nonce;
       readonly parcel: ParcelId;
-      readonly configVersion: number;
+      readonly config: ConfigMark;
     }
   /** `possession`: undefined when the read failed, for `because`. */
   | {
@@ -296,7 +296,7 @@ export type Effect =
       readonly attempt: Nonce;
       readonly parcel: ParcelId;
       readonly holders: readonly HostId[];
-      readonly configVersion: number;
+      readonly config: ConfigMark;
     }
   /** Ask the holder to show the parcel, and read our own copy of it, or its files at the origin, for what must come → `audited`. */
   | {

@@ -4,11 +4,13 @@
  * Two questions. When asked: is it worth a read, or is the answer no already? After the read: is everything still as it
  * was? Between the two the parcel may have been dropped, found corrupt, or taken back after either, and then a `generation`
  * that differs tells so. A host that is about to drop the parcel itself gives no grant; before its commit it gives way to
- * an asker with the higher right to drop, which makes its own attempt void.
+ * an asker with the higher right to drop, which makes its own attempt void. Both must go by the very same configuration: by
+ * another one, other copies may count, or more be wanted, also on the other branch of a fork that has the same version.
  *
  * The rules are those of DESIGN section 7 and of protocols/drop/drop.md; what each keeps from happening is shown there and
  * by the simulator's mutants. Pure. Driven by dropping.ts.
  */
+import type { ConfigMark } from './cluster-config.js';
 import type { Nonce, Possession } from './ids.js';
 
 /** Why there is no grant. Crosses the wire as a number. */
@@ -28,7 +30,9 @@ export type DenyReason =
   /** The asker's configuration is older than ours: it must not go on by it. */
   | 'config-newer'
   /** Ours is older than the asker's: we are fetching it. */
-  | 'config-older';
+  | 'config-older'
+  /** They are of one version, and of two branches of a fork: who has the one that loses gets the other. */
+  | 'config-differs';
 
 export type GrantAnswer =
   | { readonly answer: 'grant'; readonly possession: Possession; readonly configVersion: number }
@@ -38,7 +42,7 @@ export type GrantAnswer =
 export interface GrantAsk {
   readonly nonce: Nonce;
   /** The asker's. */
-  readonly configVersion: number;
+  readonly config: ConfigMark;
 }
 
 /** How far this host is with removing the parcel itself. */
@@ -47,8 +51,8 @@ export type OwnRemoval = 'none' | 'asking' | 'committing';
 export interface GrantView {
   /** The asker is a member that may hold copies. */
   readonly askerIsMember: boolean;
-  readonly askerConfigVersion: number;
-  readonly configVersion: number;
+  readonly askerConfig: ConfigMark;
+  readonly config: ConfigMark;
   /** This host is an active, trusted member, and the store is not draining. */
   readonly mayGrant: boolean;
   /** PRESENT by the log of a store of ours. */
@@ -71,8 +75,8 @@ export const GRANT_READS_MAX = 64;
 
 export function decideGrant(view: GrantView): GrantVerdict {
   if (!view.askerIsMember || !view.mayGrant) return { act: 'deny', because: 'draining' };
-  if (view.askerConfigVersion < view.configVersion) return { act: 'deny', because: 'config-newer' };
-  if (view.askerConfigVersion > view.configVersion) return { act: 'deny', because: 'config-older' };
+  const differs = compareConfigs(view);
+  if (differs !== undefined) return { act: 'deny', because: differs };
   if (!view.held) return { act: 'deny', because: 'absent' };
   if (!view.wanted) return { act: 'deny', because: 'unwanted' };
   if (view.ownRemoval === 'committing') return { act: 'deny', because: 'dropping' };
@@ -90,20 +94,27 @@ export interface SignView {
   /** What the read said: undefined when the bytes are wrong or cannot be read. */
   readonly possession: Possession | undefined;
   readonly mayGrant: boolean;
-  readonly askerConfigVersion: number;
-  readonly configVersion: number;
+  readonly askerConfig: ConfigMark;
+  readonly config: ConfigMark;
 }
 
 /** After the read. @returns why not; undefined when the grant may be signed. */
 export function decideSign(view: SignView): DenyReason | undefined {
   if (view.possession === undefined) return 'corrupt';
   if (!view.mayGrant) return 'draining';
-  if (view.askerConfigVersion < view.configVersion) return 'config-newer';
-  // The lost branch of a fork was given up meanwhile.
-  if (view.askerConfigVersion > view.configVersion) return 'config-older';
+  // A newer one came meanwhile, or the lost branch of a fork was given up.
+  const differs = compareConfigs(view);
+  if (differs !== undefined) return differs;
   if (!view.held) return 'absent';
   if (view.ownRemoval !== 'none') return 'dropping';
   // Dropped and taken back while we read, or given up an attempt: the read tells of another copy than the present one.
   if (view.readGeneration !== view.generation) return 'dropping';
   return undefined;
+}
+
+/** @returns undefined for the very same. */
+function compareConfigs({ askerConfig, config }: Pick<GrantView, 'askerConfig' | 'config'>): DenyReason | undefined {
+  if (askerConfig.version < config.version) return 'config-newer';
+  if (askerConfig.version > config.version) return 'config-older';
+  return askerConfig.hash === config.hash ? undefined : 'config-differs';
 }

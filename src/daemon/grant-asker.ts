@@ -80,9 +80,9 @@ export class GrantAsker {
     this.#log = options.log;
   }
 
-  ask({ attempt, parcel, holders, configVersion }: AskEffect): void {
+  ask({ attempt, parcel, holders, config }: AskEffect): void {
     const patienceMs = this.#timing().attemptMs + (this.#bytesOf(parcel) ?? 0) / READ_BYTES_PER_MS;
-    const question = { nonce: attempt, parcel, configVersion, untilMs: this.#clock.nowMs() + patienceMs };
+    const question = { nonce: attempt, parcel, config, untilMs: this.#clock.nowMs() + patienceMs };
     for (const id of holders) {
       const holder = this.#holders.get(id) ?? { waiting: [], batches: new Set(), turn: undefined };
       if (this.#ended.signal.aborted || holder.waiting.length >= WAITING_MAX) {

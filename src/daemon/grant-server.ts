@@ -92,8 +92,8 @@ export class GrantServer {
       return number;
     });
     try {
-      for (const [i, { nonce, parcel, configVersion }] of asks.entries())
-        this.#tell({ is: 'grant-asked', ask: numbers[i] as number, from: to, nonce, parcel, configVersion });
+      for (const [i, { nonce, parcel, config }] of asks.entries())
+        this.#tell({ is: 'grant-asked', ask: numbers[i] as number, from: to, nonce, parcel, config });
       for (let left = asks.length; left > 0; ) {
         signal.throwIfAborted();
         const answer = given.shift();

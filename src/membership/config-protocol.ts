@@ -6,9 +6,10 @@
  * return says so and is never returned. Wire: protocols/config/config.md.
  */
 import { Answer as AnswerMessage, type Ask, Ask as AskMessage } from '../../protocols/config/config.js';
+import type { ConfigMark } from '../core/cluster-config.js';
 import { bytesOf, hexOf, type PeerName } from '../core/ids.js';
 import type { Net } from '../net/net.js';
-import { MARKS_MAX, type Mark } from './config-store.js';
+import { MARKS_MAX } from './config-store.js';
 import { VERSION_BYTES_MAX, versionFor } from './configuration.js';
 import { ADMISSIONS_MAX } from './decide-admission.js';
 import { badFrame, framed, within } from './framed-stream.js';
@@ -131,7 +132,7 @@ async function askOf(membership: Membership, answering: boolean): Promise<Ask> {
 
 /** @throws ClusterError BAD_FRAME */
 function askFrom({ have, admissions, invites, answering }: Ask): {
-  readonly have: readonly Mark[];
+  readonly have: readonly ConfigMark[];
   readonly admissions: ReadonlySet<string>;
   readonly invites: ReadonlySet<string>;
   readonly answering: boolean;

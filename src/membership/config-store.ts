@@ -15,6 +15,7 @@
 import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { ConfigMark } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import { type ClusterId, parseClusterId } from '../core/ids.js';
 import { fsyncFolder, readIfThere, writeDurable } from '../platform/durable.js';
@@ -51,12 +52,6 @@ export interface LostVersion {
   readonly policyPath: string;
 }
 
-/** A version and its hash: how hosts tell each other how far they are. */
-export interface Mark {
-  readonly version: number;
-  readonly hash: string;
-}
-
 /**
  * Marks that tell a whole chain: its newest, then ever further back; enough for any chain that a number can count, and for
  * the branches that lost, the longest first.
@@ -74,10 +69,10 @@ const FOLDER_MODE = 0o700;
 const VERSION_FILE = /^(\d{8,16})-([0-9a-f]{64})\.version$/;
 
 const folderOf = (stateDir: string): string => join(stateDir, 'config');
-const fileOf = ({ version, hash }: Mark): string => `${String(version).padStart(8, '0')}-${hash}.version`;
+const fileOf = ({ version, hash }: ConfigMark): string => `${String(version).padStart(8, '0')}-${hash}.version`;
 
 /** The version that this one follows; undefined for the first. */
-const before = ({ version, previous }: UncheckedVersion): Mark | undefined =>
+const before = ({ version, previous }: UncheckedVersion): ConfigMark | undefined =>
   previous === undefined ? undefined : { version: version - 1, hash: previous };
 
 const isBranch = (versions: readonly UncheckedVersion[]): versions is Branch => versions.length > 0;
@@ -160,8 +155,8 @@ export class ConfigStore {
   }
 
   /** How far this chain goes: the newest, then steps back that double, then the first. */
-  marks(): readonly Mark[] {
-    const marks: Mark[] = [];
+  marks(): readonly ConfigMark[] {
+    const marks: ConfigMark[] = [];
     const newest = this.#hashes.length;
     for (let back = 0; back < newest; back = back === 0 ? 1 : back * 2) marks.push(this.#mark(newest - back));
     if (newest > 1 && marks.at(-1)?.version !== 1) marks.push(this.#mark(1));
@@ -172,8 +167,8 @@ export class ConfigStore {
    * The newest version of each branch that lost and is kept down to our chain, the longest branch first: it may win by what
    * follows, so whoever is on it goes on from there.
    */
-  async lostMarks(): Promise<readonly Mark[]> {
-    const tips = new Map<string, Mark>();
+  async lostMarks(): Promise<readonly ConfigMark[]> {
+    const tips = new Map<string, ConfigMark>();
     const grounded = new Set<string>();
     for (const mark of [...this.lost].sort((a, b) => a.version - b.version)) {
       const lost = await this.#loadLost(mark);
@@ -187,12 +182,12 @@ export class ConfigStore {
   }
 
   /** True for a version of our chain. */
-  has({ version, hash }: Mark): boolean {
+  has({ version, hash }: ConfigMark): boolean {
     return this.#hashes[version - 1] === hash;
   }
 
   /** The newest version that a chain told by its marks has in common with ours; 0 for none. */
-  commonWith(marks: readonly Mark[]): number {
+  commonWith(marks: readonly ConfigMark[]): number {
     return Math.max(0, ...marks.filter(mark => this.has(mark)).map(mark => mark.version));
   }
 
@@ -304,7 +299,7 @@ export class ConfigStore {
     this.#latestSignedMs = Math.max(this.#latestSignedMs, configuration.signedMs);
   }
 
-  async #point({ version, hash }: Mark): Promise<void> {
+  async #point({ version, hash }: ConfigMark): Promise<void> {
     await writeDurable(join(this.#folder, CURRENT), `${JSON.stringify({ cluster: this.cluster, version, hash })}\n`);
   }
 
@@ -320,7 +315,7 @@ export class ConfigStore {
   }
 
   /** A version that lost; undefined when it did not, or was removed or damaged since: it is kept anew when it comes again. */
-  async #loadLost(mark: Mark): Promise<UncheckedVersion | undefined> {
+  async #loadLost(mark: ConfigMark): Promise<UncheckedVersion | undefined> {
     if (!this.#lost.some(({ hash }) => hash === mark.hash)) return undefined;
     try {
       return await this.#load(mark, join(this.#folder, 'lost'));
@@ -348,14 +343,14 @@ export class ConfigStore {
     return await Promise.all(marks.map(mark => this.#load(mark)));
   }
 
-  #mark(version: number): Mark {
+  #mark(version: number): ConfigMark {
     const hash = this.#hashes[version - 1];
     if (hash === undefined) throw new Error(`bug: version ${version} is not in the chain`);
     return { version, hash };
   }
 
   /** A version of our chain, as far as its own hash proves it. @throws ClusterError CONFIG_DAMAGED */
-  async #load(mark: Mark, folder = this.#folder): Promise<UncheckedVersion> {
+  async #load(mark: ConfigMark, folder = this.#folder): Promise<UncheckedVersion> {
     const path = join(folder, fileOf(mark));
     try {
       const loaded = readVersion(await readFile(path));
@@ -371,8 +366,8 @@ export class ConfigStore {
   }
 
   /** Down from `current` by the hashes that each version names, to know the chain; then up, to believe it. */
-  async #verify(current: Mark): Promise<void> {
-    let below: Mark | undefined = current;
+  async #verify(current: ConfigMark): Promise<void> {
+    let below: ConfigMark | undefined = current;
     while (below !== undefined) {
       this.#hashes[below.version - 1] = below.hash;
       below = before(await this.#load(below));
@@ -408,7 +403,7 @@ function readCurrent(folder: string, bytes: Buffer): z.output<typeof currentFile
   }
 }
 
-async function listVersions(folder: string): Promise<readonly Mark[]> {
+async function listVersions(folder: string): Promise<readonly ConfigMark[]> {
   return (await names(folder)).flatMap(name => {
     const [, version, hash] = VERSION_FILE.exec(name) ?? [];
     return version === undefined || hash === undefined ? [] : [{ version: Number(version), hash }];

@@ -12,14 +12,14 @@
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import type { ClusterConfig } from '../core/cluster-config.js';
+import type { ClusterConfig, ConfigMark } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
 import type { ConfigHint } from '../core/messages.js';
 import type { Signer } from '../core/signed.js';
 import { Admin, isAdminKey } from './admin.js';
 import { type Admission, admissionFlaw, type Joiner, readAdmission, signAdmission } from './admission.js';
-import { type Acceptance, ConfigStore, MARKS_MAX, type Mark } from './config-store.js';
+import { type Acceptance, ConfigStore, MARKS_MAX } from './config-store.js';
 import type { Configuration, Reader, UncheckedVersion } from './configuration.js';
 import { ADMISSIONS_MAX, decideAdmission, type JoinRefusal, type JoinVerdict } from './decide-admission.js';
 import { isMalformed } from './fields.js';
@@ -215,16 +215,16 @@ export class Membership {
   }
 
   /** What this host has, for whoever may have more: of our chain first, then of branches that lost. */
-  async marks(): Promise<readonly Mark[]> {
+  async marks(): Promise<readonly ConfigMark[]> {
     return [...this.#store.marks(), ...(await this.#store.lostMarks())].slice(0, MARKS_MAX);
   }
 
-  hasVersion(mark: Mark): boolean {
+  hasVersion(mark: ConfigMark): boolean {
     return this.#store.has(mark);
   }
 
   versionsAfter(
-    marks: readonly Mark[],
+    marks: readonly ConfigMark[],
     limits: { readonly countMax: number; readonly bytesMax: number },
   ): Promise<readonly UncheckedVersion[]> {
     return this.#store.from(this.#store.commonWith(marks), limits);

@@ -105,7 +105,7 @@ export function memberFrom({ admission, name }: Provisional): ConfigurationMembe
 
 /** What the machine's decisions depend on. */
 export function toClusterConfig(configuration: Configuration, admissions: Iterable<Admission>): ClusterConfig {
-  const { cluster, version, policy, members, archived } = configuration;
+  const { cluster, version, hash, policy, members, archived } = configuration;
   const written = members.map((member): Member => {
     const setting = policy.hosts.get(member.name);
     const { host, name, peer, state, trust } = member;
@@ -127,6 +127,7 @@ export function toClusterConfig(configuration: Configuration, admissions: Iterab
   return {
     cluster,
     version,
+    hash,
     members: [...written, ...waiting],
     sources: [...copies].map(([source, wanted]) => ({ source, copies: wanted })),
     timing: policy.timing,

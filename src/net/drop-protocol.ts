@@ -26,6 +26,7 @@ import {
 import { type Signer, signable } from '../core/signed.js';
 import { verify } from '../platform/ed25519.js';
 import { ask } from './ask.js';
+import { hashFrom } from './log-border.js';
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
@@ -35,7 +36,7 @@ export const DROP_PROTOCOL = '/scatterhoard/drop/1';
 export const ASKS_PER_MESSAGE_MAX = 64;
 /** Messages of one peer that are served at once. */
 const DROP_STREAMS_MAX = 8;
-/** 64 asks of some 70 bytes. */
+/** 64 asks of some 100 bytes. */
 const ASK_BYTES_MAX = 8 * 1024;
 /** Ids, a possession, a signature and their tags. */
 const ANSWER_BYTES_MAX = 512;
@@ -54,6 +55,7 @@ const DENY_REASONS: readonly DenyReason[] = [
   'draining',
   'config-newer',
   'config-older',
+  'config-differs',
 ];
 
 /** Each nonce of one message is another one. */
@@ -155,10 +157,11 @@ export function askGrants(
   const question = {
     protocol: DROP_PROTOCOL,
     request: {
-      asks: asks.map(({ nonce, parcel, configVersion }) => ({
+      asks: asks.map(({ nonce, parcel, config }) => ({
         nonce: bytesOf(nonce),
         parcel: bytesOf(parcel),
-        configVersion,
+        configVersion: config.version,
+        configHash: bytesOf(config.hash),
       })),
     },
     requestCodec: Asks,
@@ -199,11 +202,14 @@ async function* readAnswers(
 function asksFrom({ asks }: Asks): readonly ParcelAsk[] {
   if (asks.length === 0 || asks.length > ASKS_PER_MESSAGE_MAX) throw new RangeError(`${asks.length} asks`);
   const nonces = new Set<Nonce>();
-  return asks.map(({ nonce: nonceBytes, parcel, configVersion }) => {
+  return asks.map(({ nonce: nonceBytes, parcel, configVersion, configHash }) => {
     const nonce = parseNonce(hexOf(nonceBytes));
     if (nonces.has(nonce)) throw new RangeError('one nonce for two asks');
     nonces.add(nonce);
-    return { nonce, parcel: parseParcelId(hexOf(parcel)), configVersion: countFrom(configVersion) };
+    // A build that does not know it sends none. No configuration has that, so it is denied, and has done nothing wrong.
+    const hash = configHash.length === 0 ? '' : hashFrom(configHash);
+    const config = { version: countFrom(configVersion), hash };
+    return { nonce, parcel: parseParcelId(hexOf(parcel)), config };
   });
 }
 

@@ -54,6 +54,7 @@ export function bytesPerParcel({
   const config = {
     cluster: parseClusterId('c'.repeat(32)),
     version: 1,
+    hash: 'a'.repeat(64),
     members,
     sources: [{ source, copies: COPIES }],
     timing: DEFAULT_TIMING,

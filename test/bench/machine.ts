@@ -163,6 +163,7 @@ class Fleet {
     this.#config = {
       cluster: parseClusterId('c'.repeat(32)),
       version: 1,
+      hash: 'a'.repeat(64),
       members,
       sources: [{ source: this.#source, copies: COPIES }],
       timing: DEFAULT_TIMING,

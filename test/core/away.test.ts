@@ -211,6 +211,7 @@ test('a machine that is made with past absences waits as the one before it did',
     config: {
       cluster: parseClusterId('c'.repeat(32)),
       version: 1,
+      hash: 'a'.repeat(64),
       members: world.hosts.map(({ member }) => member),
       sources: [],
       timing: { ...DEFAULT_TIMING, ...TIMING },
@@ -241,6 +242,7 @@ test('after a start a host counts as missed only when it has had time to be hear
     config: {
       cluster: parseClusterId('c'.repeat(32)),
       version: 1,
+      hash: 'a'.repeat(64),
       members: world.hosts.map(({ member }) => member),
       sources: [],
       timing: DEFAULT_TIMING,

@@ -149,7 +149,7 @@ test('an answer by a newer configuration ends the attempt, also one that comes a
     world.effects.flatMap(({ host, effect }) => (effect.do === 'ask-grants' ? [{ host, effect }] : []))[0];
   t.true(world.runUntil(() => asked() !== undefined, HOUR_MS));
   const { host: id, effect } = asked() as NonNullable<ReturnType<typeof asked>>;
-  const { attempt, configVersion, holders } = effect;
+  const { attempt, config, holders } = effect;
   const [from, other] = holders;
   const host = world.hosts.find(each => each.id === id);
   if (host === undefined || from === undefined || other === undefined) throw new Error('nobody was asked');
@@ -162,13 +162,42 @@ test('an answer by a newer configuration ends the attempt, also one that comes a
       from: by,
       answer: { answer: 'deny', because: 'busy', configVersion: version },
     });
-  answer(from, configVersion);
+  answer(from, config.version);
   t.is(host.machine.known.pending().attempts, before);
   // Nobody asked this one.
-  answer(id, configVersion + 1);
+  answer(id, config.version + 1);
   t.is(host.machine.known.pending().attempts, before);
-  answer(from, configVersion + 1);
+  answer(from, config.version + 1);
   t.is(host.machine.known.pending().attempts, before - 1);
+});
+
+test('a holder grants nothing to whom another branch of a fork has, with the same version, and both ask for the other branch', t => {
+  const { world, ids } = settledWorld(5, { copies: 2, parcels: 20 });
+  const [dropper] = world.trueHolders(ids[0] as never) as [SmallHost];
+  const before = copiesOf(world, ids);
+  world.configureAsFork({ sources: world.sourcePolicies().map(policy => ({ ...policy, copies: 1 })) }, [dropper]);
+  world.effects.length = 0;
+  world.run(HOUR_MS);
+  const denials = world.effects.flatMap(({ host, effect }) =>
+    effect.do === 'answer-grant' && effect.answer.answer === 'deny' ? [{ host, because: effect.answer.because }] : [],
+  );
+  t.true(denials.length > 0 && denials.every(({ because }) => because === 'config-differs'));
+  t.deepEqual(dropper.removed, []);
+  t.deepEqual(copiesOf(world, ids), before);
+  const asksConfig = (by: HostId, of: HostId): boolean =>
+    world.effects.some(({ host, effect }) => host === by && effect.do === 'ask-config' && effect.host === of);
+  for (const { host } of denials) t.true(asksConfig(host, dropper.id) && asksConfig(dropper.id, host));
+});
+
+test('an answer from another branch of a fork ends the attempt, whoever else has granted', t => {
+  const { effects, dropping, attempts, other } = droppingOf(1, { isTwice: true, copiesWanted: 2 });
+  const { nonce: attempt } = attempts[0] as { readonly nonce: Nonce };
+  dropping.ownProved({ is: 'own-proved', nowMs: 0, attempt, expected: new Map() });
+  t.is(dropping.size, 1);
+  const answer = { answer: 'deny', because: 'config-differs', configVersion: 1 } as const;
+  dropping.grantAnswered({ is: 'grant-answered', nowMs: 0, attempt, from: other, answer });
+  t.is(dropping.size, 0);
+  t.true(effects.some(effect => effect.do === 'ask-config' && effect.host === other));
 });
 
 test('with any N, hosts and chance, surplus goes and nothing else', t => {
@@ -260,7 +289,8 @@ function droppingOf(parcels: number, { isTwice = false, isElsewhere = true, copi
     roaming: false,
   };
   const timing = { ...DEFAULT_TIMING, surplusMs: 0 };
-  let config = { cluster: parseClusterId('c'.repeat(32)), version: 1, members: [member], sources: [], timing };
+  const cluster = parseClusterId('c'.repeat(32));
+  let config = { cluster, version: 1, hash: 'a'.repeat(64), members: [member], sources: [], timing };
   const table = new ParcelTable();
   const marked = new RowSet();
   const silent = new Set<Row>();

@@ -185,7 +185,8 @@ test('since when nobody wants a parcel outlasts a start, whatever is heard of it
   t.true(holder.present.has(parcel) && other.present.has(parcel));
 
   const nowMs = 0;
-  const config = { cluster: parseClusterId('c'.repeat(32)), version: 9, members: world.members(), sources: [] };
+  const [cluster, hash] = [parseClusterId('c'.repeat(32)), 'a'.repeat(64)];
+  const config = { cluster, version: 9, hash, members: world.members(), sources: [] };
   const machine = new Machine({
     self: holder.id,
     boot: 2,

@@ -2,10 +2,15 @@ import test from 'ava';
 import { decideGrant, decideSign, GRANT_READS_MAX, type GrantView, type SignView } from '../../src/core/grant.js';
 import { parsePossession } from '../../src/core/ids.js';
 
+const CONFIG = { version: 3, hash: 'a'.repeat(64) };
+const OLDER = { version: 2, hash: 'b'.repeat(64) };
+const NEWER = { version: 4, hash: 'c'.repeat(64) };
+const OTHER = { version: 3, hash: 'd'.repeat(64) };
+
 const asked = (changes: Partial<GrantView> = {}): GrantView => ({
   askerIsMember: true,
-  askerConfigVersion: 3,
-  configVersion: 3,
+  askerConfig: CONFIG,
+  config: CONFIG,
   mayGrant: true,
   held: true,
   wanted: true,
@@ -24,6 +29,11 @@ test('a host that is asking itself gives way to the higher right only, and then 
   t.deepEqual(decideGrant(asked({ ownRemoval: 'asking', askerFirst: true })), { act: 'read', yields: true });
 });
 
+test('… and not to one that goes by another configuration', t => {
+  for (const askerConfig of [OLDER, NEWER, OTHER])
+    t.is(decideGrant(asked({ ownRemoval: 'asking', askerFirst: true, askerConfig })).act, 'deny');
+});
+
 test('a host that has committed gives way to nobody', t => {
   t.deepEqual(decideGrant(asked({ ownRemoval: 'committing', askerFirst: true })), { act: 'deny', because: 'dropping' });
 });
@@ -31,8 +41,10 @@ test('a host that has committed gives way to nobody', t => {
 for (const [title, change, because] of [
   ['no member asks', { askerIsMember: false }, 'draining'],
   ['this host is draining', { mayGrant: false }, 'draining'],
-  ['the asker’s configuration is older', { askerConfigVersion: 2 }, 'config-newer'],
-  ['the asker’s configuration is newer', { askerConfigVersion: 4 }, 'config-older'],
+  ['the asker’s configuration is older', { askerConfig: OLDER }, 'config-newer'],
+  ['the asker’s configuration is newer', { askerConfig: NEWER }, 'config-older'],
+  ['the asker’s configuration is another one of the same version', { askerConfig: OTHER }, 'config-differs'],
+  ['the asker does not say which one of that version', { askerConfig: { ...CONFIG, hash: '' } }, 'config-differs'],
   ['it is not held', { held: false }, 'absent'],
   ['nobody wants it', { wanted: false }, 'unwanted'],
   ['too many reads are under way', { reads: GRANT_READS_MAX }, 'busy'],
@@ -51,8 +63,8 @@ const read = (changes: Partial<SignView> = {}): SignView => ({
   ownRemoval: 'none',
   possession: parsePossession('a'.repeat(64)),
   mayGrant: true,
-  askerConfigVersion: 3,
-  configVersion: 3,
+  askerConfig: CONFIG,
+  config: CONFIG,
   ...changes,
 });
 
@@ -62,8 +74,9 @@ test('a grant is signed only if everything is as it was when the read began', t 
   t.is(decideSign(read({ held: false })), 'absent');
   t.is(decideSign(read({ possession: undefined })), 'corrupt');
   t.is(decideSign(read({ mayGrant: false })), 'draining');
-  t.is(decideSign(read({ configVersion: 4 })), 'config-newer');
-  t.is(decideSign(read({ configVersion: 2 })), 'config-older');
+  t.is(decideSign(read({ config: NEWER })), 'config-newer');
+  t.is(decideSign(read({ config: OLDER })), 'config-older');
+  t.is(decideSign(read({ config: OTHER })), 'config-differs');
 });
 
 test('no grant while this host removes the parcel itself, however far it is', t => {

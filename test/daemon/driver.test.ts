@@ -24,6 +24,7 @@ function lonelyMachine(heartbeatMs: number): Machine {
     config: {
       cluster: parseClusterId('c'.repeat(32)),
       version: 1,
+      hash: 'a'.repeat(64),
       members: [
         {
           host: self,

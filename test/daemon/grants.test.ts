@@ -28,6 +28,7 @@ const POSSESSION = parsePossession('5a'.repeat(32));
 const parcel = parseParcelId('cd'.repeat(32));
 const log = pino({ level: 'silent' });
 const nonceOf = (i: number): Nonce => parseNonce(i.toString(16).padStart(32, '0'));
+const CONFIG = { version: 4, hash: 'c'.repeat(64) };
 const GRANT: GrantAnswer = { answer: 'grant', possession: POSSESSION, configVersion: 4 };
 const BUSY: GrantAnswer = { answer: 'deny', because: 'busy', configVersion: 4 };
 
@@ -74,7 +75,7 @@ async function pair(t: ExecutionContext, { attemptMs = 60_000 }: Options = {}) {
     },
   });
   const ask = (attempt: number, holders: readonly HostId[] = [HOLDER]): void =>
-    asker.ask({ do: 'ask-grants', attempt: nonceOf(attempt), parcel, holders, configVersion: 4 });
+    asker.ask({ do: 'ask-grants', attempt: nonceOf(attempt), parcel, holders, config: CONFIG });
   const answer = ({ ask: number, nonce }: (typeof toHolder)[number], given: GrantAnswer): void =>
     server.answer({ do: 'answer-grant', ask: number, to: DROPPER, nonce, parcel, answer: given });
   const whenAsked = (listener: typeof onAsked): void => {
@@ -108,7 +109,7 @@ test('a question reaches the holder’s machine, and its answer the dropper’s,
     from: DROPPER,
     nonce: nonceOf(2),
     parcel,
-    configVersion: 4,
+    config: CONFIG,
   });
   t.false(server.signalOf(second.ask)?.aborted);
   answer(second, GRANT);

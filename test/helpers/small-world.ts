@@ -148,6 +148,7 @@ export class SmallWorld {
     this.#config = {
       cluster: parseClusterId('c'.repeat(32)),
       version: 1,
+      hash: name('first'),
       members,
       sources: [],
       timing: { ...DEFAULT_TIMING, ...timing },
@@ -182,18 +183,19 @@ export class SmallWorld {
     this.tell(host, { is: 'store', nowMs: this.nowMs, store: host.store, lentBytes, usedBytes: 0, draining: false });
   }
 
-  /** Changes the configuration, for every host that is up. */
-  configure(change: Partial<ClusterConfig>): void {
-    this.#config = { ...this.#config, ...change, version: this.#config.version + 1 };
-    for (const host of this.hosts) {
+  /** Changes the configuration, for every host that is up, or for those of `hears`. */
+  configure(change: Partial<ClusterConfig>, hears: readonly SmallHost[] = this.hosts): void {
+    const { version, hash } = this.#config;
+    this.#config = { ...this.#config, ...change, version: version + 1, hash: name(hash) };
+    for (const host of hears) {
       if (host.up) this.tell(host, { is: 'config', nowMs: this.nowMs, config: this.#config });
     }
   }
 
-  /** Another branch of a fork wins: it has the version that was in use. */
-  configureAsFork(change: Partial<ClusterConfig>): void {
+  /** Another branch of a fork wins, as far as it is heard of: it has the version that was in use. */
+  configureAsFork(change: Partial<ClusterConfig>, hears?: readonly SmallHost[]): void {
     this.#config = { ...this.#config, version: this.#config.version - 1 };
-    this.configure(change);
+    this.configure(change, hears);
   }
 
   /** A new head of a source of `origin` that lists these parcels besides those it had. */
@@ -433,7 +435,7 @@ export class SmallWorld {
         return;
       }
       case 'ask-grants': {
-        const { attempt: nonce, parcel, configVersion } = effect;
+        const { attempt: nonce, parcel, config } = effect;
         for (const id of effect.holders) {
           const other = this.#hostOf(id);
           this.#order += 1;
@@ -441,8 +443,7 @@ export class SmallWorld {
           this.#asked.set(ask, host);
           this.#after(this.#delayMs(), () => {
             const { nowMs } = this;
-            if (other.up)
-              this.tell(other, { is: 'grant-asked', nowMs, ask, from: host.id, nonce, parcel, configVersion });
+            if (other.up) this.tell(other, { is: 'grant-asked', nowMs, ask, from: host.id, nonce, parcel, config });
             else this.tell(host, { is: 'grant-answered', nowMs, attempt: nonce, from: id, answer: undefined });
           });
         }

@@ -30,7 +30,8 @@ const DROPPER = parseHostId('b2'.repeat(16));
 const POSSESSION = parsePossession('5a'.repeat(32));
 const nonceOf = (i: number): Nonce => parseNonce(i.toString(16).padStart(32, '0'));
 const parcelOf = (i: number): ParcelId => parseParcelId(i.toString(16).padStart(64, '0'));
-const askOf = (i: number): ParcelAsk => ({ nonce: nonceOf(i), parcel: parcelOf(i), configVersion: 7 });
+const CONFIG = { version: 7, hash: 'c7'.repeat(32) };
+const askOf = (i: number): ParcelAsk => ({ nonce: nonceOf(i), parcel: parcelOf(i), config: CONFIG });
 const asksOf = (count: number): ParcelAsk[] => Array.from({ length: count }, (_, i) => askOf(i));
 const GRANT = { answer: 'grant', possession: POSSESSION, configVersion: 7 } as const;
 const DENY = (because: DenyReason) => ({ answer: 'deny', because, configVersion: 8 }) as const;
@@ -99,6 +100,7 @@ test('every reason crosses the wire, and one of a later version means: ask again
     'draining',
     'config-newer',
     'config-older',
+    'config-differs',
   ];
   await serveGrants(holder, async function* (asks) {
     for (const [i, reason] of reasons.entries()) yield denied(asks[i] as ParcelAsk, reason);
@@ -130,20 +132,44 @@ test('64 asks are a message and 65 are not, on either side', async t => {
   t.throws(() => ask([askOf(1), askOf(1)]), { message: /^bug:/ });
   t.throws(() => ask([]), { message: /^bug:/ });
 
-  const wire = ({ nonce, parcel }: ParcelAsk) => ({ nonce: bytesOf(nonce), parcel: bytesOf(parcel), configVersion: 7 });
+  const wire = ({ nonce, parcel, config }: ParcelAsk) => ({
+    nonce: bytesOf(nonce),
+    parcel: bytesOf(parcel),
+    configVersion: config.version,
+    configHash: bytesOf(config.hash),
+  });
   for (const asks of [
     asksOf(ASKS_PER_MESSAGE_MAX + 1).map(wire),
     [],
     [askOf(1), { ...askOf(2), nonce: nonceOf(1) }].map(wire),
     [{ ...wire(askOf(1)), nonce: new Uint8Array(15) }],
     [{ ...wire(askOf(1)), parcel: new Uint8Array(33) }],
+    [{ ...wire(askOf(1)), configHash: new Uint8Array(31) }],
+    [{ ...wire(askOf(1)), configHash: new Uint8Array(33) }],
   ]) {
     const before = offences.length;
     const stream = await dropper.open(holder.peer, DROP_PROTOCOL);
     stream.send(encode.single(Asks.encode({ asks })));
     await until(() => offences.length > before, 'the offence');
   }
-  t.deepEqual(offences, Array(5).fill(`${dropper.peer} MALFORMED_MESSAGE`));
+  t.deepEqual(offences, Array(7).fill(`${dropper.peer} MALFORMED_MESSAGE`));
+});
+
+test('an ask of a build that names no hash of its configuration is no offence, and names none', async t => {
+  const { dropper, holder, offences } = await pair(t);
+  const asked: ParcelAsk[] = [];
+  holder.onOffence((_peer, error) => offences.push(error.code));
+  await serveGrants(holder, async function* (asks) {
+    asked.push(...asks);
+    for (const one of asks) yield denied(one, 'config-differs');
+  });
+  const stream = await dropper.open(holder.peer, DROP_PROTOCOL);
+  const { nonce, parcel } = askOf(1);
+  const asks = [{ nonce: bytesOf(nonce), parcel: bytesOf(parcel), configVersion: 7, configHash: new Uint8Array() }];
+  stream.send(encode.single(Asks.encode({ asks })));
+  await until(() => asked.length > 0, 'the ask');
+  t.deepEqual(asked, [{ ...askOf(1), config: { version: 7, hash: '' } }]);
+  t.deepEqual(offences, []);
 });
 
 type Signed = ReturnType<Awaited<ReturnType<typeof pair>>['grant']>;

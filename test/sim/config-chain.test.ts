@@ -12,6 +12,7 @@ const memberNumber = (n: number): Member => {
 const root: SignedConfig = {
   cluster: parseClusterId('c'.repeat(32)),
   version: 1,
+  hash: 'a'.repeat(64),
   members: [1, 2, 3].map(memberNumber),
   sources: [],
   timing: DEFAULT_TIMING,

@@ -89,8 +89,8 @@ test('wrong bytes of which the log does not take the word are bytes that cannot 
   const ask = (nonce: string) => {
     const answers: unknown[] = [];
     told.length = 0;
-    const { version } = holder.disk.config;
-    const question = { from: asker.id, nonce: parseNonce(nonce.repeat(32)), parcel, configVersion: version };
+    const { config } = holder.disk;
+    const question = { from: asker.id, nonce: parseNonce(nonce.repeat(32)), parcel, config };
     holder.running?.answerGrant(question, answer => answers.push(answer));
     world.run(SECOND_MS);
     return told.flatMap(input => (input.is === 'possession-read' || input.is === 'own-ops' ? [input] : []));
