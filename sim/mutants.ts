@@ -18,7 +18,8 @@ export type MutantName =
   | 'forgets-newest-head'
   | 'counts-without-head-op'
   | 'lower-epoch-believed'
-  | 'older-config-drops';
+  | 'older-config-drops'
+  | 'another-branch-grants';
 
 export interface Mutant {
   readonly name: MutantName;
@@ -113,6 +114,17 @@ export const MUTANTS: readonly Mutant[] = [
       endsWithAnswer: () => false,
     },
     favours: ['copies', 'copies', 'drain', 'revoke', 'lag', 'slow-disk'],
+  },
+  {
+    name: 'another-branch-grants',
+    lacks:
+      'who grants goes by the very configuration of the dropper, not by another branch of a fork with the same version',
+    rules: {
+      ...RULES,
+      decideGrant: view => decideGrant({ ...view, askerConfig: { ...view.askerConfig, hash: view.config.hash } }),
+      decideSign: view => decideSign({ ...view, askerConfig: { ...view.askerConfig, hash: view.config.hash } }),
+    },
+    favours: ['fork', 'fork', 'copies', 'lag', 'partition'],
   },
 ];
 

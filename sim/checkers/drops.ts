@@ -6,7 +6,8 @@
  * were shown for it.
  *
  * It sees the disks. A copy is what is PRESENT by the durable log with its bytes right, whether its host is up or not;
- * what a fault took or spoiled after the last of the committed attempts was entered lowers what a drop must leave.
+ * what a fault took or spoiled after the last of the committed attempts was entered lowers what a drop must leave. How many
+ * that is, and which count, is what the configuration says by which that attempt's host and all who granted went.
  */
 import type { ClusterConfig } from '../../src/core/cluster-config.js';
 import type { DropProof } from '../../src/core/drop-proof.js';
@@ -49,7 +50,7 @@ interface GivenGrant {
 interface Removal {
   readonly why: 'drop' | 'expire';
   readonly enteredAt: number;
-  /** By which the dropper counted, and those who granted: no older one excuses what it leaves. */
+  /** By which the dropper counted, and those who granted: one, unless a rule is missing, and then each must be content with what is left. */
   readonly configs: readonly ClusterConfig[];
 }
 
@@ -66,7 +67,7 @@ export class DropChecker implements Checker {
   readonly #reads = new Set<string>();
   /** When copies of a parcel went otherwise than by a drop: faults, expiry. */
   readonly #losses = new Map<ParcelId, number[]>();
-  /** When the last of a parcel's committed attempts was entered, and by what; no configurations: nothing allowed for it. */
+  /** When the last of a parcel's committed attempts was entered, and by what. */
   readonly #lastEntry = new Map<ParcelId, Pick<Removal, 'enteredAt' | 'configs'>>();
   /** Of the committed attempts on a parcel the one that was entered last. */
   readonly #lastCommitted = new Map<ParcelId, Attempt>();
@@ -319,7 +320,7 @@ export class DropChecker implements Checker {
       this.#gone(host, parcel);
       return;
     }
-    const entry = { enteredAt: removal?.enteredAt ?? this.#order, configs: removal?.configs ?? [] };
+    const entry = { enteredAt: removal?.enteredAt ?? this.#order, configs: removal?.configs ?? [host.disk.config] };
     const before = this.#lastEntry.get(parcel);
     const last = before !== undefined && before.enteredAt > entry.enteredAt ? before : entry;
     const { enteredAt } = last;
@@ -327,20 +328,14 @@ export class DropChecker implements Checker {
     const wasRight = store.files.get(parcel)?.content === parcel;
     if (!wasRight || !this.#isWanted(parcel)) return;
     const losses = (this.#losses.get(parcel) ?? []).filter(at => at >= enteredAt).length;
-    const known = new Set([...last.configs, ...(removal?.configs ?? [])]);
-    const versionLeast = Math.max(0, ...(removal?.configs ?? []).map(({ version }) => version));
-    const inUse = this.#world.hosts.filter(({ running }) => running !== undefined).map(({ disk }) => disk.config);
-    // What was in use where the last of them was decided on may be off by now: by it N are left.
-    const configs = new Set([...inUse, ...known].filter(({ version }) => version >= versionLeast));
-    let worst = '';
-    for (const config of configs) {
+    for (const config of new Set(last.configs)) {
       const after = this.#world.copies(parcel, config);
       const before = this.#countWith(host, parcel, config);
       const copiesWanted = this.#copiesWanted(parcel, config);
-      if (after >= Math.min(copiesWanted, before) - losses) return;
-      worst = `${after} copies are left of ${before}, and ${copiesWanted} are wanted (version ${config.version})`;
+      if (after >= Math.min(copiesWanted, before) - losses) continue;
+      const left = `${after} copies are left of ${before}, and ${copiesWanted} are wanted (version ${config.version})`;
+      throw new Violation('I1', `h${host.number} dropped ${short(parcel)}: ${left}`);
     }
-    throw new Violation('I1', `h${host.number} dropped ${short(parcel)}: ${worst}`);
   }
 
   #isWanted(parcel: ParcelId): boolean {

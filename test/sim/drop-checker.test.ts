@@ -62,7 +62,7 @@ function droppingOf() {
       by.by.attempts += 1;
       effect(by.by, { do: 'prove-own', ...of, store: by.store.id });
     },
-    asks: (): void => effect(dropper.by, { do: 'ask-grants', ...of, configVersion: CONFIG.version }),
+    asks: (): void => effect(dropper.by, { do: 'ask-grants', ...of, config: CONFIG }),
     grants({ by }: (typeof hosts)[number], nonce = NONCE): void {
       told(by, { is: 'grant-asked', ask: 1, parcel: PARCEL, nonce });
       see({ is: 'read', by, ask: 1 });
@@ -147,16 +147,30 @@ test('… and one after an answer by a newer configuration, of somebody who was 
   t.throws(() => third.commits(), { message: /^I2: .* though an answer came by a newer configuration/ });
 });
 
-test('what falls below N by every configuration in use is seen; what a host had that is off now counts no more (I1)', t => {
-  const remove = (isUp: boolean): void => {
-    const { hosts, removes } = droppingOf();
-    hosts[1].disk.config = configOf(1);
-    if (!isUp) hosts[1].running = undefined;
-    removes(hosts[2]);
-    removes(hosts[0]);
-  };
-  t.notThrows(() => remove(true));
-  t.throws(() => remove(false), { message: /^I1: h0 dropped 22222222: 1 copies are left of 2, and 2 are wanted/ });
+test('what falls below N by the configuration of a drop is seen, though another in use asks for less (I1)', t => {
+  const { hosts, commits, removes } = granted();
+  hosts[1].disk.config = configOf(1);
+  commits();
+  hosts[2].store.present.clear();
+  t.throws(() => removes(), { message: /^I1: h0 dropped 22222222: 1 copies are left of 2, and 2 are wanted/ });
+});
+
+test('… and by that of a host that granted for it (I1)', t => {
+  const { hosts, enters, asks, grants, commits, removes } = droppingOf();
+  const [, first, second] = hosts;
+  enters();
+  asks();
+  second.disk.config = configOf(3);
+  grants(first);
+  grants(second);
+  commits();
+  t.throws(() => removes(), { message: /^I1: h0 dropped 22222222: 2 copies are left of 3, and 3 are wanted/ });
+});
+
+test('a removal that nobody asked for is judged by what is in use there (I1)', t => {
+  const { hosts, removes } = droppingOf();
+  t.notThrows(() => removes(hosts[2]));
+  t.throws(() => removes(), { message: /^I1: h0 dropped 22222222: 1 copies are left of 2, and 2 are wanted/ });
 });
 
 test('an attempt that nobody saw entered is seen in full (I2)', t => {
