@@ -51,6 +51,8 @@ function storesText({ stores }: HostReport): string {
   const missing = stores
     .filter(({ mounted }) => !mounted)
     .map(({ path, because }) => `${path ?? 'a store'} ${because ?? 'is not mounted'}`);
-  const mounted = String(stores.length - missing.length);
-  return missing.length === 0 ? mounted : `${mounted}; ${missing.join('; ')}`;
+  const draining = stores
+    .filter(store => store.mounted && store.draining === true)
+    .map(({ path, usedBytes }) => `${path} is draining, ${sizeText(usedBytes)} left`);
+  return [String(stores.length - missing.length), ...missing, ...draining].join('; ');
 }

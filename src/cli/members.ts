@@ -1,17 +1,18 @@
 /**
- * `cluster drain` and `cluster revoke`: how a host leaves. Drained, its copies are made again elsewhere while it still
+ * `cluster drain` and `cluster revoke`: how a host, or one of its stores, leaves. Drained, its copies are made again elsewhere while it still
  * serves them, and then go; revoked, it is shut out at once, and what only it had is gone with it.
  */
 import { Command } from 'commander';
-import type { ConfigReport } from '../daemon/service.js';
+import type { ConfigReport, DrainRequest } from '../daemon/service.js';
+import { absolutePathArgument } from './arguments.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { Run } from './run.js';
 
 export const drainCommand = (run: Run): Command =>
   new Command('drain')
-    .description("move a host's copies to others, so that it can leave")
-    .argument('<host>', 'its name')
+    .description('move the copies of a host, or of one of its stores, to others, so that it can leave')
+    .argument('<host[:path]>', 'its name, and the path of the store as the policy has it', drainedArgument)
     .option('--undo', 'let it hold copies again')
     .action(run(drain));
 
@@ -22,10 +23,21 @@ export const revokeCommand = (run: Run): Command =>
     .option('--yes', 'also when its copies are still needed')
     .action(run(revoke));
 
-async function drain(context: Context, host: string, { undo }: { readonly undo?: boolean }): Promise<ExitCode> {
-  const report = await context.service().drain({ host, undo: undo === true }, context.signal);
-  const what = undo === true ? 'holds copies again' : "is draining; 'cluster hosts' shows what is still there";
-  await tell(context, report, `${host} ${what}`);
+type Drained = Pick<DrainRequest, 'host' | 'path'>;
+
+/** A host's name has no colon. */
+function drainedArgument(text: string): Drained {
+  const [, host = text, path] = /^([^:]*):(.*)$/s.exec(text) ?? [];
+  return path === undefined ? { host } : { host, path: absolutePathArgument(path) };
+}
+
+async function drain(context: Context, drained: Drained, { undo }: { readonly undo?: boolean }): Promise<ExitCode> {
+  const { host, path } = drained;
+  const report = await context.service().drain({ ...drained, undo: undo === true }, context.signal);
+  const who = path === undefined ? host : `${host}:${path}`;
+  const where = path === undefined ? "'cluster hosts'" : `'cluster hosts' on ${host}`;
+  const what = undo === true ? 'holds copies again' : `is draining; ${where} shows what is still there`;
+  await tell(context, report, `${who} ${what}`);
   return EXIT.ok;
 }
 

@@ -41,6 +41,7 @@ export const hostRecord = (report: HostReport): JsonRecord => ({
     lent: store.lentBytes,
     used: store.usedBytes,
     mounted: store.mounted,
+    draining: store.draining === true,
     because: store.because ?? null,
   })),
 });

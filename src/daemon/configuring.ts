@@ -83,7 +83,11 @@ export class Configuring {
     return { token, untilMs };
   }
 
-  async drain({ host, undo }: DrainRequest): Promise<ConfigReport> {
+  async drain({ host, path, undo }: DrainRequest): Promise<ConfigReport> {
+    if (path !== undefined) {
+      needHost(this.#options.roster, host);
+      return appliedReport(await this.#options.membership.admin.drainStore({ host, path, undo }));
+    }
     await this.#options.membership.admin.drain(host, undo);
     return this.show();
   }

@@ -107,7 +107,7 @@ const REQUESTS = {
     expiresMs: z.int().min(1),
     trust: z.enum(['trusted', 'untrusted']),
   }),
-  drain: z.strictObject({ host: name, undo: z.boolean() }),
+  drain: z.strictObject({ host: name, path: localPath.exactOptional(), undo: z.boolean() }),
   revoke: z.strictObject({ host: name, yes: z.boolean() }),
   backup: z.strictObject({ source: name, acceptChanges: z.boolean() }),
   protection: z.strictObject({ sourceId, snapshot: objectId }),

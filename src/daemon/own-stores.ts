@@ -78,6 +78,7 @@ interface Mounted {
   readonly path: string;
   readonly store: Store;
   lends: Lending;
+  draining: boolean;
   lentBytes: number;
   /** Without its trash. */
   usedBytes: number;
@@ -91,6 +92,7 @@ export interface OwnStoreReport {
   readonly path: string;
   readonly id: StoreId | undefined;
   readonly mounted: boolean;
+  readonly draining: boolean;
   readonly lentBytes: number;
   readonly usedBytes: number;
   readonly because: string | undefined;
@@ -310,10 +312,11 @@ export class OwnStores {
 
   reports(): readonly OwnStoreReport[] {
     const byPath = new Map([...this.#mounted.values()].map(mounted => [mounted.path, mounted]));
-    return this.#settings.map(({ path }) => {
+    return this.#settings.map(({ path, draining }) => {
       const mounted = byPath.get(path);
       return {
         path,
+        draining,
         id: mounted?.store.id ?? this.#made.at(path),
         mounted: mounted !== undefined,
         lentBytes: mounted?.lentBytes ?? 0,
@@ -396,6 +399,7 @@ export class OwnStores {
       return;
     }
     known.lends = setting.lends;
+    known.draining = setting.draining;
     const gone = await known.store.whyGone();
     if (gone !== undefined) {
       await this.#unmount(known.store.id);
@@ -440,6 +444,7 @@ export class OwnStores {
       path,
       store,
       lends: setting.lends,
+      draining: setting.draining,
       lentBytes: 0,
       usedBytes: 0,
       log: new StoreLog(store, {
@@ -492,7 +497,7 @@ export class OwnStores {
       store: store.id,
       lentBytes: mounted.lentBytes,
       usedBytes: mounted.usedBytes,
-      draining: false,
+      draining: mounted.draining,
     });
   }
 

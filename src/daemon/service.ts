@@ -33,7 +33,7 @@ export interface Service {
   configAddStore(request: AddStore, signal: AbortSignal): Promise<ConfigReport>;
   configAddSource(request: AddSource, signal: AbortSignal): Promise<ConfigReport>;
   invite(request: InviteRequest, signal: AbortSignal): Promise<Invited>;
-  /** A draining host's copies count for nobody and are made elsewhere; it serves them until then. Needs the admin key. */
+  /** The copies of a draining host, or store, count for nobody and are made elsewhere; it serves them until then. Needs the admin key. */
   drain(request: DrainRequest, signal: AbortSignal): Promise<ConfigReport>;
   /** Ends a membership. Needs the admin key. @throws ClusterError NEEDS_YES while copies on it are needed, unless `yes` */
   revoke(request: RevokeRequest, signal: AbortSignal): Promise<ConfigReport>;
@@ -203,12 +203,16 @@ export interface HostStore {
   readonly lentBytes: number;
   readonly usedBytes: number;
   readonly mounted: boolean;
+  /** Its copies are to go, and it takes no more. Known of the answering host's own stores. */
+  readonly draining?: boolean;
   /** Why it is not mounted: a sentence. */
   readonly because?: string;
 }
 
 export interface DrainRequest {
   readonly host: string;
+  /** Of one of its stores; absent: the whole host. */
+  readonly path?: string;
   /** Let it hold copies again. */
   readonly undo: boolean;
 }

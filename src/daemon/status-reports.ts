@@ -109,11 +109,12 @@ export class StatusReports {
     const name = roster.nameOf(host);
     const paths = membership.configuration.policy.hosts.get(name)?.stores ?? [];
     const hostStores = self
-      ? stores.reports().map(({ path, id, mounted, lentBytes, usedBytes, because }) => ({
+      ? stores.reports().map(({ path, id, mounted, draining, lentBytes, usedBytes, because }) => ({
           path,
           lentBytes,
           usedBytes,
           mounted,
+          ...(draining ? { draining } : {}),
           ...(id === undefined ? {} : { id }),
           ...(because === undefined ? {} : { because }),
         }))

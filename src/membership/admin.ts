@@ -26,7 +26,14 @@ import { type Door, type Invite, signInvite, TOKEN_PEERS_MAX, tokenText } from '
 import { INVITES_MAX } from './open-invites.js';
 import { parsePolicy } from './parse-policy.js';
 import { archive, demandYes, lossesOf, warnOfLeaving } from './policy-change.js';
-import { addSource, addStore, type SourceAddition, type StoreAddition } from './policy-edit.js';
+import {
+  addSource,
+  addStore,
+  drainStore,
+  type SourceAddition,
+  type StoreAddition,
+  type StoreDrain,
+} from './policy-edit.js';
 import type { Roll } from './roll.js';
 import { memberFrom } from './roster.js';
 
@@ -132,6 +139,11 @@ export class Admin {
   /** @throws as `applyPolicy`, and STORE_EXISTS */
   addStore(addition: StoreAddition): Promise<PolicyApplied> {
     return this.#of.alone(() => this.#applyPolicy(addStore(this.#configuration.policyText, addition), 'policy', false));
+  }
+
+  /** Lets a store be emptied, or hold copies again. @throws as `applyPolicy`, and NO_SUCH_STORE */
+  drainStore(drain: StoreDrain): Promise<PolicyApplied> {
+    return this.#of.alone(() => this.#applyPolicy(drainStore(this.#configuration.policyText, drain), 'policy', false));
   }
 
   /** @throws as `applyPolicy`, and SOURCE_EXISTS */

@@ -48,9 +48,10 @@ export function lossesOf({ before, after, archived, members }: PolicyChange): re
         losses.push({ kind: 'copies-lowered', text: `${name}/${source.name}: copies ${source.copies} → ${copies}` });
       }
     }
-    for (const { path } of host.stores) {
+    for (const { path, draining } of host.stores) {
       if (!next?.stores.some(store => store.path === path)) {
-        losses.push({ kind: 'store-removed', text: `${name}: the store ${path} leaves; its copies no longer count` });
+        const falls = draining ? 'what is only there yet is served no longer' : 'its copies no longer count';
+        losses.push({ kind: 'store-removed', text: `${name}: the store ${path} leaves; ${falls}` });
       }
     }
   }

@@ -29,10 +29,11 @@ export function withDefaults(input: PolicyInput): Policy {
         ...ratesOf(host?.limits),
         peers: new Map(Object.entries(host?.limits?.peers ?? {}).map(([peer, rates]) => [peer, ratesOf(rates)])),
       },
-      stores: (host?.stores ?? []).map(({ path, name: storeName, limit, reserve }) => ({
+      stores: (host?.stores ?? []).map(({ path, name: storeName, limit, reserve, draining }) => ({
         path,
         name: storeName,
         lends: lending(limit, reserve),
+        draining: draining ?? false,
       })),
       sources: Object.entries(host?.sources ?? {}).map(([sourceName, source]) => ({
         name: sourceName,

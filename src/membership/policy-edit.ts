@@ -1,5 +1,5 @@
 /**
- * Policy edits: the one-line changes (`config add-store`, `config add-source`) as changes of the text, so that what its
+ * Policy edits: the one-line changes (`config add-store`, `config add-source`, `drain HOST:PATH`) as changes of the text, so that what its
  * author wrote stays. Only the piece of the host in question is written anew, comments kept; the others stay byte for byte.
  *
  * Pure: text in, text out. What is added is checked with the whole by `parsePolicy`, by whoever applies the new text.
@@ -7,6 +7,7 @@
 import { type Document, isMap, isNode, isScalar, isSeq, type YAMLMap } from 'yaml';
 import { ClusterError } from '../core/fault.js';
 import { readDocument } from './policy-document.js';
+import { folder } from './policy-meaning.js';
 import { hostPartName, joinPolicy, type PolicyPart, policyText, splitPolicy } from './policy-parts.js';
 
 export interface StoreAddition {
@@ -16,6 +17,13 @@ export interface StoreAddition {
   /** As the operator wrote it: `300 GB`. At most one of the two. */
   readonly limit?: string;
   readonly reserve?: string;
+}
+
+export interface StoreDrain {
+  readonly host: string;
+  readonly path: string;
+  /** Let it hold copies again. */
+  readonly undo: boolean;
 }
 
 export interface SourceAddition {
@@ -44,6 +52,33 @@ export function addStore(text: string, { host, path, name, limit, reserve }: Sto
     }
     stores.add(store);
   });
+}
+
+/**
+ * The text itself where the store is drained, or not, already.
+ * @throws ClusterError NO_SUCH_STORE when the host has no store at this path.
+ */
+export function drainStore(text: string, { host, path, undo }: StoreDrain): string {
+  const wanted = folder(path);
+  const isDrained = (store: YAMLMap): boolean => store.get('draining') === true;
+  let isChanged = false;
+  const edited = editHost(text, host, (_, section) => {
+    const stores = section.get('stores');
+    const all = isSeq(stores) ? stores.items.filter(isMap) : [];
+    const store = all.find(item => folder(String(item.get('path'))) === wanted);
+    if (store === undefined) {
+      const paths = all.map(item => String(item.get('path'))).join(', ');
+      throw new ClusterError(
+        'NO_SUCH_STORE',
+        `${host} has no store at ${path} (${paths === '' ? 'it has none' : `it has: ${paths}`}); nothing was changed`,
+        { blame: 'operator' },
+      );
+    }
+    isChanged = isDrained(store) === undo;
+    if (undo) store.delete('draining');
+    else store.set('draining', true);
+  });
+  return isChanged ? edited : text;
 }
 
 /** @throws ClusterError SOURCE_EXISTS when the host has a source of this name. */

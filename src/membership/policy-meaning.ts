@@ -59,7 +59,8 @@ export function reportMeaning(input: PolicyInput, report: PolicyReport): void {
   }
 }
 
-const folder = (path: string): string => path.replace(/\/+/g, '/').replace(/(?<=.)\/$/, '');
+/** A path as it is compared: with neither doubled slashes nor one at its end. */
+export const folder = (path: string): string => path.replace(/\/+/g, '/').replace(/(?<=.)\/$/, '');
 const isInside = (path: string, outer: string): boolean =>
   folder(path).startsWith(`${folder(outer).replace(/\/$/, '')}/`);
 

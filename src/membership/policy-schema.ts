@@ -135,8 +135,8 @@ const keep = z.strictObject(
 );
 
 const store = z.strictObject(
-  { path, name: name.optional(), limit: size.optional(), reserve: reserve.optional() },
-  allowed('a map with path and, if wanted, name and limit or reserve'),
+  { path, name: name.optional(), limit: size.optional(), reserve: reserve.optional(), draining: flag.optional() },
+  allowed('a map with path and, if wanted, name, limit or reserve, and draining'),
 );
 
 const patternAllowed = allowed(`a pattern as in .gitignore, at most ${PATTERN_CHARACTERS_MAX} characters`);

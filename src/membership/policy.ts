@@ -27,6 +27,8 @@ export interface StoreSetting {
   readonly path: string;
   readonly name: string | undefined;
   readonly lends: Lending;
+  /** Its copies count for nobody and are made elsewhere, so that it can leave; it serves them until then. */
+  readonly draining: boolean;
 }
 
 export interface SourceSetting {

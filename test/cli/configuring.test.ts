@@ -127,9 +127,13 @@ test('drain and revoke say what is in force then, and pass on what the service r
   });
   t.regex((await cluster(['--state', stateDir, 'drain', 'mini'])).out, /mini is draining.*configuration 7/);
   t.is((await cluster(['--state', stateDir, 'drain', 'mini', '--undo'])).code, 0);
+  const disk = await cluster(['--state', stateDir, 'drain', 'mini:/mnt/usb: old']);
+  t.regex(disk.out, /mini:\/mnt\/usb: old is draining; 'cluster hosts' on mini shows.*configuration 7/);
+  t.is((await cluster(['--state', stateDir, 'drain', 'mini:usb'])).code, 2, 'no absolute path');
   t.deepEqual(asked, [
     { host: 'mini', undo: false },
     { host: 'mini', undo: true },
+    { host: 'mini', path: '/mnt/usb: old', undo: false },
   ]);
   const refused = await cluster(['--state', stateDir, 'revoke', 'mini']);
   t.is(refused.code, 2);

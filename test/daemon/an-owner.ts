@@ -22,6 +22,7 @@ import { Alarms } from '../../src/daemon/alarms.js';
 import { steadyClock } from '../../src/daemon/clock.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
 import { OwnStores, type OwnStoresOptions } from '../../src/daemon/own-stores.js';
+import type { StoreSetting } from '../../src/membership/policy.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { Store } from '../../src/store/store.js';
@@ -86,7 +87,12 @@ export async function anOwner(
     await index.close();
   });
   const lends = { kind: 'limit', bytes: 1024 * 1024 } as const;
-  const settingOf = (name: string) => ({ path: join(folder, name), name: undefined, lends }) as never;
+  const settingOf = (name: string): StoreSetting => ({
+    path: join(folder, name),
+    name: undefined,
+    lends,
+    draining: false,
+  });
   return {
     folder,
     stores,

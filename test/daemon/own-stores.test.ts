@@ -200,6 +200,15 @@ test('a store that is missing and then not wanted any more leaves no alarm', asy
   t.deepEqual(alarms.list(), []);
 });
 
+test('the machine is told that a store is to be emptied, and that it is not any more', async t => {
+  const { stores, told, settingOf } = await anOwner(t);
+  for (const draining of [false, true, false]) {
+    await stores.configure([{ ...settingOf('disk'), draining }]);
+    t.like(measuredOf(told), { draining });
+    t.like(stores.reports()[0], { mounted: true, draining });
+  }
+});
+
 /** The proof that a parcel may go, as if two others had granted it. */
 function aProof(parcel: ParcelId, store: StoreId): DropProof {
   const nonce = parseNonce(randomBytes(16).toString('hex'));

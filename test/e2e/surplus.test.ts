@@ -18,7 +18,7 @@ const DROPPED_MS_MAX = 60_000;
 class House {
   readonly cluster: RealCluster;
   readonly source: string;
-  readonly stores: readonly StorePlace[];
+  readonly stores: StorePlace[];
 
   constructor(t: { teardown(end: () => Promise<void>): void }) {
     this.cluster = new RealCluster(t);
@@ -116,6 +116,44 @@ test.serial('a copy that has rotted unnoticed is not counted on: it is found, an
       .some(({ code }) => code === 'PARCEL_CORRUPT'),
   );
 });
+
+test.serial(
+  'a drained store ends empty, everything has its copies all the while, and it can be used again',
+  async t => {
+    const draining = new House(t);
+    const { cluster, stores } = draining;
+    await draining.found();
+    const { a, contents, countEach } = await draining.fill(t, 2);
+    const { copies } = await countCopies(stores);
+    const heldBy = (host: string) => contents.filter(hash => copies.get(hash)?.hosts.includes(host)).length;
+    const [owner = ''] = [...HOLDERS].sort((x, y) => heldBy(y) - heldBy(x));
+    const leaving = stores.find(({ host }) => host === owner)?.path ?? '';
+    const second = cluster.makeFolder(`${owner}.second`);
+    await a.ok('config', 'add-store', owner, second, '--limit', '1 GB');
+    t.regex(
+      (await a.run('drain', `${owner}:${second}x`)).err,
+      new RegExp(`no store at ${second}x \\(it has: ${leaving}, ${second}\\)`),
+    );
+    stores.push({ host: owner, path: second });
+    await a.ok('drain', `${owner}:${leaving}`);
+    await cluster.until(
+      'nothing left in the store that drains',
+      async () => {
+        t.true(Math.min(...(await countEach())) >= 2, 'never fewer than are wanted');
+        return (await countCopies([{ host: owner, path: leaving }])).copies.size === 0;
+      },
+      { withinMs: DROPPED_MS_MAX },
+    );
+    await a.ok('status', '--wait', 'settled', '--timeout', '30s');
+    t.true(Math.min(...(await countEach())) >= 2);
+    t.regex(await cluster.host(owner).ok('hosts'), new RegExp(`${leaving} is draining, `));
+    await a.ok('drain', `${owner}:${leaving}`, '--undo');
+    await cluster.until(
+      'the store takes copies again',
+      async () => !/draining/.test(await cluster.host(owner).ok('hosts')),
+    );
+  },
+);
 
 test.serial('a drained host ends empty, and everything has its copies all the while', async t => {
   // Of its own: who has dropped a parcel does not take it back at once, and others would stand in for it.

@@ -35,7 +35,7 @@ test('the example reads with every default filled in', t => {
   t.is(policy.cluster, 'home');
   const imac = policy.hosts.get('imac');
   t.deepEqual(imac?.stores, [
-    { path: '/Volumes/Spare/hoard', name: undefined, lends: { kind: 'limit', bytes: 300e9 } },
+    { path: '/Volumes/Spare/hoard', name: undefined, lends: { kind: 'limit', bytes: 300e9 }, draining: false },
   ]);
   t.deepEqual(imac?.sources, [
     {
@@ -110,7 +110,7 @@ timing: { up: 1 }
     [
       'hosts.keep.up: unknown key; allowed: domain, roaming, catalog, addresses, stores, sources, limits',
       'hosts.keep.limits.peers.keep.up: unknown key; allowed: upload, download',
-      'hosts.keep.stores.0.up: unknown key; allowed: path, name, limit, reserve',
+      'hosts.keep.stores.0.up: unknown key; allowed: path, name, limit, reserve, draining',
       `hosts.stores.sources.limits.up: unknown key; allowed: ${source}`,
       'hosts.stores.sources.limits.keep.up: unknown key; allowed: last, hourly, daily, weekly, monthly, yearly',
     ],

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { parsePolicy } from '../../src/membership/parse-policy.js';
-import { addSource, addStore } from '../../src/membership/policy-edit.js';
+import { addSource, addStore, drainStore } from '../../src/membership/policy-edit.js';
 import { hostPartName, joinPolicy, splitPolicy } from '../../src/membership/policy-parts.js';
 import { law } from '../helpers/law.js';
 
@@ -131,6 +131,31 @@ test('adding a store rewrites one host and leaves the others byte for byte', t =
       ?.stores.map(store => store.path),
     ['/tank/hoard', '/new'],
   );
+});
+
+test('a store is drained and used again by one line, comments kept; twice the same changes nothing', t => {
+  const before = addStore(COMMENTED, { host: 'mini', path: '/new', limit: '3 GB' });
+  const drained = drainStore(before, { host: 'mini', path: '/new/', undo: false });
+  const stores = (text: string) =>
+    parsePolicy(text)
+      .policy.hosts.get('mini')
+      ?.stores.map(({ path, draining }) => ({ path, draining }));
+  t.deepEqual(stores(drained), [
+    { path: '/tank/hoard', draining: false },
+    { path: '/new', draining: true },
+  ]);
+  for (const comment of COMMENTED.match(/#[^\n]*/g) ?? []) t.true(drained.includes(comment), comment);
+  t.is(drainStore(drained, { host: 'mini', path: '/new', undo: false }), drained);
+  t.is(drainStore(drained, { host: 'mini', path: '/new', undo: true }), before);
+  t.is(drainStore(before, { host: 'mini', path: '/new', undo: true }), before);
+});
+
+test('a store that is not there is not drained, and those that are there are named', t => {
+  const missing = t.throws(() => drainStore(COMMENTED, { host: 'mini', path: '/tank', undo: false }));
+  t.like(missing, { code: 'NO_SUCH_STORE' });
+  t.regex(missing?.message ?? '', /mini has no store at \/tank \(it has: \/tank\/hoard\); nothing was changed/);
+  const none = t.throws(() => drainStore('cluster: home', { host: 'a', path: '/x', undo: false }));
+  t.regex(none?.message ?? '', /it has none/);
 });
 
 test('a host, a store and a source can be added to a policy that has none', t => {
