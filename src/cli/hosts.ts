@@ -5,7 +5,7 @@ import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { hostRecord } from './records.js';
 import type { Run } from './run.js';
-import { sizeText, spanText, tableText } from './text.js';
+import { countText, sizeText, spanText, tableText } from './text.js';
 
 export const hostsCommand = (run: Run): Command =>
   new Command('hosts').description('members of the cluster: state, room lent and used').action(run(showHosts));
@@ -53,6 +53,6 @@ function storesText({ stores }: HostReport): string {
     .map(({ path, because }) => `${path ?? 'a store'} ${because ?? 'is not mounted'}`);
   const draining = stores
     .filter(store => store.mounted && store.draining === true)
-    .map(({ path, usedBytes }) => `${path} is draining, ${sizeText(usedBytes)} left`);
+    .map(({ path, parcels = 0 }) => `${path} is draining: ${parcels === 0 ? 'empty' : countText(parcels, 'parcel')}`);
   return [String(stores.length - missing.length), ...missing, ...draining].join('; ');
 }

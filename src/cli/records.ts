@@ -42,6 +42,7 @@ export const hostRecord = (report: HostReport): JsonRecord => ({
     used: store.usedBytes,
     mounted: store.mounted,
     draining: store.draining === true,
+    parcels: store.parcels ?? null,
     because: store.because ?? null,
   })),
 });

@@ -203,8 +203,8 @@ async function presentInput(context: Context, options: SimulateOptions): Promise
 }
 
 function hostOf({ id, name, domain, trust, state, stores }: HostReport, bytesPerS: number): PlanHost {
-  const lends = stores.flatMap(store =>
-    store.mounted && store.id !== undefined ? [{ id: store.id, lentBytes: store.lentBytes }] : [],
+  const lends = stores.flatMap(({ id: store, mounted, draining, lentBytes }) =>
+    mounted && draining !== true && store !== undefined ? [{ id: store, lentBytes }] : [],
   );
   const memberState = state === 'provisional' || state === 'draining' ? state : 'active';
   return { id, name, domain, trust, state: memberState, lends, bytesPerS };

@@ -93,6 +93,8 @@ export interface OwnStoreReport {
   readonly id: StoreId | undefined;
   readonly mounted: boolean;
   readonly draining: boolean;
+  /** That are there; 0 while it is not mounted. */
+  readonly parcels: number;
   readonly lentBytes: number;
   readonly usedBytes: number;
   readonly because: string | undefined;
@@ -319,6 +321,7 @@ export class OwnStores {
         draining,
         id: mounted?.store.id ?? this.#made.at(path),
         mounted: mounted !== undefined,
+        parcels: mounted?.store.presentCount ?? 0,
         lentBytes: mounted?.lentBytes ?? 0,
         usedBytes: mounted?.usedBytes ?? 0,
         because: mounted === undefined ? (this.#missing.get(path) ?? 'not looked at yet') : undefined,

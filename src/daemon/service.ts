@@ -185,7 +185,7 @@ export interface HostReport {
   readonly self: boolean;
   readonly trust: 'trusted' | 'untrusted';
   readonly domain: string;
-  /** Sums over its mounted stores, as it last reported them. */
+  /** Sums over its mounted stores, as it last reported them; without those that are draining. */
   readonly lentBytes: number;
   readonly usedBytes: number;
   /** Lent and not used; never below 0. */
@@ -203,6 +203,8 @@ export interface HostStore {
   readonly lentBytes: number;
   readonly usedBytes: number;
   readonly mounted: boolean;
+  /** That are there. Known of the answering host's own stores. */
+  readonly parcels?: number;
   /** Its copies are to go, and it takes no more. Known of the answering host's own stores. */
   readonly draining?: boolean;
   /** Why it is not mounted: a sentence. */

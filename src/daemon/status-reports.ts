@@ -19,7 +19,7 @@ import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import { fromFuture } from './retention.js';
 import type { Roster } from './roster.js';
-import type { Alarm, HostReport, HostState, SourceReport, StatusReport } from './service.js';
+import type { Alarm, HostReport, HostState, HostStore, SourceReport, StatusReport } from './service.js';
 import type { SourceNames } from './source-names.js';
 
 /** A stream of reports is looked at again at most this often, in ms. */
@@ -107,13 +107,15 @@ export class StatusReports {
     const self = host === roster.self;
     const view = known.host(host);
     const name = roster.nameOf(host);
-    const paths = membership.configuration.policy.hosts.get(name)?.stores ?? [];
-    const hostStores = self
-      ? stores.reports().map(({ path, id, mounted, draining, lentBytes, usedBytes, because }) => ({
+    const settings = membership.configuration.policy.hosts.get(name)?.stores ?? [];
+    const paths = settings.filter(({ draining }) => !draining);
+    const hostStores: readonly HostStore[] = self
+      ? stores.reports().map(({ path, id, mounted, draining, parcels, lentBytes, usedBytes, because }) => ({
           path,
           lentBytes,
           usedBytes,
           mounted,
+          parcels,
           ...(draining ? { draining } : {}),
           ...(id === undefined ? {} : { id }),
           ...(because === undefined ? {} : { because }),
@@ -125,8 +127,10 @@ export class StatusReports {
           mounted: true,
           ...(paths.length === 1 && paths[0] !== undefined ? { path: paths[0].path } : {}),
         }));
-    const lentBytes = hostStores.reduce((sum, store) => sum + store.lentBytes, 0);
-    const usedBytes = hostStores.reduce((sum, store) => sum + store.usedBytes, 0);
+    // One that is to be emptied is no room, and its host tells nobody of it.
+    const taking = hostStores.filter(store => store.draining !== true);
+    const lentBytes = taking.reduce((sum, store) => sum + store.lentBytes, 0);
+    const usedBytes = taking.reduce((sum, store) => sum + store.usedBytes, 0);
     const seenMs = self ? clock.wallMs() : view?.lastHeardMs;
     return {
       name,

@@ -175,6 +175,10 @@ export class Store {
     }
   }
 
+  get presentCount(): number {
+    return this.#parcels.count;
+  }
+
   present(): IterableIterator<ParcelId> {
     return this.#parcels.present();
   }

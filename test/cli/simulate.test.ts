@@ -136,7 +136,8 @@ test('simulate --here asks the service, and is not there without one', async t =
       mounted: true,
     };
     const id = i === 0 ? HOST : (digit.repeat(32) as HostId);
-    return hostOf({ name, id, domain: id, self: i === 0, stores: [store] });
+    const leaving = { ...store, id: '9'.repeat(32) as StoreId, path: '/old', draining: true };
+    return hostOf({ name, id, domain: id, self: i === 0, stores: i === 0 ? [store, leaving] : [store] });
   });
   const holders = hosts.slice(1, 3).map(({ id, stores }) => ({ host: id, store: stores[0]?.id as StoreId }));
   const placements = Array.from(
@@ -157,6 +158,11 @@ test('simulate --here asks the service, and is not there without one', async t =
   t.like(
     records.find(({ name }) => name === 'nas'),
     { copies: 5, used: 5_000_000 },
+  );
+  t.like(
+    records.find(({ name }) => name === 'imac'),
+    { lent: 1_000_000_000 },
+    'a store that is to be emptied is no room',
   );
   t.like(
     records.find(({ name }) => name === 'pi'),

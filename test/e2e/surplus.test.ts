@@ -146,7 +146,12 @@ test.serial(
     );
     await a.ok('status', '--wait', 'settled', '--timeout', '30s');
     t.true(Math.min(...(await countEach())) >= 2);
-    t.regex(await cluster.host(owner).ok('hosts'), new RegExp(`${leaving} is draining, `));
+    const hosts = await cluster.host(owner).ok('hosts');
+    t.regex(
+      hosts,
+      new RegExp(`${owner} \\(here\\)\tactive\t1 GB\t.*\t2; ${leaving} is draining: empty`),
+      'its room is not lent',
+    );
     await a.ok('drain', `${owner}:${leaving}`, '--undo');
     await cluster.until(
       'the store takes copies again',
