@@ -4,7 +4,6 @@
  *
  * No service, no state folder, no key and no peer: all that is asked is on the disks (store/bare-stores.ts).
  */
-import { existsSync } from 'node:fs';
 import { escapePath } from '../catalog/path-text.js';
 import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import { type Shortfall, shortfallOf, WholeSnapshots } from '../catalog/shortfall.js';
@@ -12,6 +11,7 @@ import { isPartial } from '../catalog/snapshot.js';
 import { type ChosenSnapshot, chooseSnapshot, parseSourceSpec, type SourceSpec } from '../catalog/source-spec.js';
 import { walkReadable } from '../catalog/walk-readable.js';
 import { ClusterError } from '../core/fault.js';
+import { looksLikeStore } from '../store/bare-store.js';
 import { BareStores, type Damage } from '../store/bare-stores.js';
 import { MARKER_NAME } from '../store/marker.js';
 import type { Context } from './context.js';
@@ -114,7 +114,7 @@ function partWords({ words, spec }: AskedOfStores): {
   readonly paths: readonly [string, ...string[]];
   readonly spec: string | undefined;
 } {
-  const among = spec !== undefined ? [] : words.filter(word => isSpec(word) && !existsSync(`${word}/${MARKER_NAME}`));
+  const among = spec !== undefined ? [] : words.filter(word => isSpec(word) && !looksLikeStore(word));
   const [only] = among.length === 1 ? among : [];
   const [first, ...others] = words.filter(word => word !== only);
   if (first !== undefined) return { paths: [first, ...others], spec: spec ?? only };

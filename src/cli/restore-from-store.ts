@@ -78,7 +78,7 @@ function refuseTargetInStore(target: string, { stores }: BareStores): void {
 /** Where else to look, by the policy on these disks. */
 function otherStores({ configuration }: StoresContent, { stores }: BareStores): string | undefined {
   const others = (configuration?.hosts ?? []).flatMap(({ host, name, stores: lent }) => {
-    const here = stores.filter(({ marker }) => marker.host === host).length;
+    const here = stores.filter(({ marker }) => marker?.host === host).length;
     return lent.length > here ? [`${name} (${lent.join(', ')})`] : [];
   });
   if (configuration === undefined || others.length === 0) return undefined;

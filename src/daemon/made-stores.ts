@@ -1,8 +1,9 @@
 /** Made stores: where this host has made stores, and which: a marker is made once and never again. Kept in STATE/stores.json. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ClusterError } from '../core/fault.js';
 import { parseStoreId, type StoreId } from '../core/ids.js';
-import { writeDurable } from '../platform/durable.js';
+import { readIfThere, writeDurable } from '../platform/durable.js';
 import { Turns } from '../store/turns.js';
 
 const FILE = 'stores.json';
@@ -16,9 +17,9 @@ export class MadeStores {
     this.#stateDir = stateDir;
   }
 
-  /** What was made in earlier runs. */
-  async recall(): Promise<void> {
-    this.#byPath = await readMade(join(this.#stateDir, FILE));
+  /** What was made in earlier runs. @throws ClusterError STATE_DAMAGED */
+  recall(): void {
+    this.#byPath = readMade(join(this.#stateDir, FILE));
   }
 
   at(path: string): StoreId | undefined {
@@ -36,14 +37,17 @@ export class MadeStores {
   }
 }
 
-async function readMade(path: string): Promise<Map<string, StoreId>> {
-  let text: string;
+function readMade(path: string): Map<string, StoreId> {
+  const text = readIfThere(path)?.toString('utf8');
+  if (text === undefined) return new Map();
   try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
-    throw error;
+    const entries = Object.entries(JSON.parse(text) as Record<string, string>);
+    return new Map(entries.map(([storePath, id]) => [storePath, parseStoreId(id)]));
+  } catch (cause) {
+    throw new ClusterError(
+      'STATE_DAMAGED',
+      `${path} does not say which stores this host has made: ${JSON.stringify(text.slice(0, 60))}; nothing was changed. Plug in the disks of all of its stores, then remove the file: each store is taken as it is, but where a disk is missing an empty one would be made in its place`,
+      { blame: 'operator', cause },
+    );
   }
-  const entries = Object.entries(JSON.parse(text) as Record<string, string>);
-  return new Map(entries.map(([storePath, id]) => [storePath, parseStoreId(id)]));
 }

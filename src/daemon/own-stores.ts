@@ -128,7 +128,7 @@ export class OwnStores {
   }
 
   async open(): Promise<void> {
-    await this.#made.recall();
+    this.#made.recall();
     this.#timer = setInterval(() => this.#lookAgain(), MEASURE_EVERY_MS);
     this.#disks.watch();
   }

@@ -29,11 +29,14 @@ export interface FoundConfiguration {
   readonly hosts: readonly FoundHost[];
 }
 
-/** @throws ClusterError MALFORMED; Error for a version of another cluster, or one that its signer did not sign so */
-export function readFoundVersion(raw: Uint8Array, cluster: ClusterId): FoundConfiguration {
+/**
+ * @param cluster undefined: of whichever, where nothing is left that says which it is
+ * @throws ClusterError MALFORMED; Error for a version of another cluster, or one that its signer did not sign so
+ */
+export function readFoundVersion(raw: Uint8Array, cluster: ClusterId | undefined): FoundConfiguration {
   const found = readVersion(raw);
   const claimed = found.version === 1 ? clusterIdOf(found) : found.cluster;
-  if (claimed !== cluster) throw new Error(`it is of another cluster, ${claimed}`);
+  if (cluster !== undefined && claimed !== cluster) throw new Error(`it is of another cluster, ${claimed}`);
   if (!verify(bytesOf(found.signer), found.body, found.signature)) throw new Error('its signature is wrong');
   const policy = policyOf(found);
   return {

@@ -47,12 +47,18 @@ export async function fsyncFolder(path: string | Buffer): Promise<void> {
   }
 }
 
-/** A small file's content; `undefined` when there is none. Any other failure throws. Blocks: for use at start, not in a loop. */
+/**
+ * A small file's content; `undefined` when there is none. Of one with a bad sector, which is damaged as one with wrong bytes is, a text
+ * that says so: no format of ours begins like that, and each reader knows what damage means to it. Any other failure throws. Blocks: for
+ * use at start, not in a loop.
+ */
 export function readIfThere(path: string): Buffer | undefined {
   try {
     return readFileSync(path);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'ENOENT') return undefined;
+    if (code === 'EIO') return Buffer.from('cannot be read: EIO');
     throw error;
   }
 }

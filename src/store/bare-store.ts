@@ -4,18 +4,19 @@
  * What `restore --from-store` stands on. It reads and never writes, and believes nothing: objects are hashed as they are
  * read, and whoever reads a blob hashes it. There is no index, so a blob is here when its file is.
  */
-import { lstatSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, SourceId } from '../core/ids.js';
 import { readBlob, type StoredBlob } from './blob-reader.js';
-import { type Marker, readMarker } from './marker.js';
+import { MARKER_NAME, type Marker, readMarker } from './marker.js';
 import { type DamagedObject, ObjectFolderReader } from './object-folder.js';
 import { systemCode, tampered } from './own-folder.js';
 import { SignedFileReader } from './signed-files.js';
 import { resolveStorePath, StoreFolder } from './store-folder.js';
 
 export interface BareStore {
-  readonly marker: Marker;
+  /** Undefined where it is lost or damaged, and the rest of a store is there all the same. */
+  readonly marker: Marker | undefined;
   /** Absolute, with no symlink in it. */
   readonly folder: string;
   readonly objects: ObjectFolderReader;
@@ -34,12 +35,16 @@ export interface BareStore {
   openBlob(blob: BlobId): Promise<StoredBlob | undefined>;
 }
 
+export interface BareStoreOptions {
+  readonly onDamaged: DamagedObject;
+  /** The marker is no use; the store is read without it. */
+  readonly onNoMarker: (because: string) => void;
+}
+
 /** @throws ClusterError NOT_A_STORE, STORE_UNREADABLE */
-export async function openBareStore(
-  path: string,
-  { onDamaged }: { readonly onDamaged: DamagedObject },
-): Promise<BareStore> {
-  const { real, marker } = await findStore(path);
+export async function openBareStore(path: string, { onDamaged, onNoMarker }: BareStoreOptions): Promise<BareStore> {
+  const { real, marker, because } = await findStore(path);
+  if (because !== undefined) onNoMarker(because);
   const folder = new StoreFolder(real);
   const signed = new SignedFileReader(folder);
   const blobBytes = (blob: BlobId): number | undefined => {
@@ -64,18 +69,34 @@ export async function openBareStore(
   };
 }
 
-async function findStore(path: string): Promise<{ readonly real: string; readonly marker: Marker }> {
+/** One file of 400 bytes must not stand between a person and a disk full of right ones. */
+export const looksLikeStore = (path: string): boolean =>
+  existsSync(`${path}/${MARKER_NAME}`) || (existsSync(`${path}/.blobs`) && existsSync(`${path}/.catalog/objects`));
+
+interface FoundStore {
+  readonly real: string;
+  readonly marker: Marker | undefined;
+  /** Why there is no marker. */
+  readonly because?: string;
+}
+
+async function findStore(path: string): Promise<FoundStore> {
   try {
     const real = await resolveStorePath(path);
-    const read = real === undefined ? undefined : await readMarker(real);
-    if (real !== undefined && read?.kind === 'found') return { real, marker: read.marker };
-    const because =
-      real === undefined
-        ? 'there is no such folder; is its disk mounted?'
-        : read?.kind === 'unreadable'
-          ? `its marker cannot be read: ${read.because}`
-          : 'no marker .scatterhoard there; the store is the folder that has one';
-    throw new ClusterError('NOT_A_STORE', `${path} is not a store: ${because}`, { blame: 'operator' });
+    if (real === undefined || !looksLikeStore(real)) {
+      const why =
+        real === undefined
+          ? 'there is no such folder; is its disk mounted?'
+          : `no marker ${MARKER_NAME} there; the store is the folder that has one`;
+      throw new ClusterError('NOT_A_STORE', `${path} is not a store: ${why}`, { blame: 'operator' });
+    }
+    const read = await readMarker(real);
+    if (read.kind === 'found') return { real, marker: read.marker };
+    if (read.kind === 'unreadable' && read.isOtherFormat === true)
+      throw new ClusterError('NOT_A_STORE', `${path} cannot be read by this program: ${read.because}`, {
+        blame: 'operator',
+      });
+    return { real, marker: undefined, because: read.kind === 'unreadable' ? read.because : 'it is missing' };
   } catch (error) {
     const code = systemCode(error);
     if (code === undefined || error instanceof ClusterError) throw error;

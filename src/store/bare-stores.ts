@@ -8,6 +8,7 @@ import { ClusterError } from '../core/fault.js';
 import type { BlobId, ClusterId, ObjectId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import { type BareStore, openBareStore } from './bare-store.js';
+import { MARKER_NAME } from './marker.js';
 import { systemCode } from './own-folder.js';
 
 /** Something on one of the disks that cannot be used. */
@@ -26,11 +27,12 @@ export interface NamedStore extends BareStore {
 export class BareStores {
   /** In the order in which they were named; one that was named twice is here once. */
   readonly stores: readonly NamedStore[];
-  readonly cluster: ClusterId;
+  /** Undefined where none of them has a marker. */
+  readonly cluster: ClusterId | undefined;
   readonly objects: ObjectReader;
   readonly #damages: Damages;
 
-  private constructor(stores: readonly NamedStore[], cluster: ClusterId, damages: Damages) {
+  private constructor(stores: readonly NamedStore[], cluster: ClusterId | undefined, damages: Damages) {
     this.stores = stores;
     this.cluster = cluster;
     this.objects = { get: id => this.#object(id) };
@@ -45,7 +47,10 @@ export class BareStores {
     const damages = new Damages(onDamage);
     const open = async (path: string): Promise<NamedStore> => ({
       path,
-      ...(await openBareStore(path, { onDamaged: (id, error) => damages.tell(path, objectName(id), error) })),
+      ...(await openBareStore(path, {
+        onDamaged: (id, error) => damages.tell(path, objectName(id), error),
+        onNoMarker: because => damages.tell(path, `the marker ${MARKER_NAME}`, new Error(because)),
+      })),
     });
     const [firstPath, ...otherPaths] = paths;
     const first = await open(firstPath);
@@ -54,9 +59,10 @@ export class BareStores {
       const store = await open(path);
       if (!stores.some(({ folder }) => folder === store.folder)) stores.push(store);
     }
-    const { cluster } = first.marker;
-    if (stores.every(({ marker }) => marker.cluster === cluster)) return new BareStores(stores, cluster, damages);
-    const whose = stores.map(({ path, marker }) => `${path} is of ${marker.cluster}`).join(', ');
+    const marked = stores.flatMap(({ path: of, marker }) => (marker === undefined ? [] : [{ of, ...marker }]));
+    const cluster = marked[0]?.cluster;
+    if (marked.every(marker => marker.cluster === cluster)) return new BareStores(stores, cluster, damages);
+    const whose = marked.map(marker => `${marker.of} is of ${marker.cluster}`).join(', ');
     throw new ClusterError(
       'STORES_OF_SEVERAL',
       `these stores are of several clusters: ${whose}. Nothing was written: name those of one`,

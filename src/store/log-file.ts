@@ -37,7 +37,7 @@ import {
 } from './log-frames.js';
 import { firstPayload, LogOpening, type LogReader } from './log-opening.js';
 import { framesOf, notePlace, type Place, placeBefore } from './log-places.js';
-import { FILE_MODE, openOwnFile, storeFull } from './own-folder.js';
+import { FILE_MODE, isBadSector, openOwnFile, storeFull } from './own-folder.js';
 
 export interface LogContents {
   readonly at: LogPosition;
@@ -167,7 +167,8 @@ export class LogFile {
       return { kind: 'sound', log, cutBytes: size - end };
     } catch (error) {
       await file.close();
-      if (!(error instanceof LogDamage)) throw error;
+      // A disk that was pulled takes no new log either, and then that is what is told.
+      if (!(error instanceof LogDamage || isBadSector(error))) throw error;
       const epoch = opening?.epoch;
       return { kind: 'damaged', because: error.message, ...(epoch === undefined ? {} : { epoch }) };
     }

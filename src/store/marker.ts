@@ -15,7 +15,7 @@ import {
   type StoreId,
 } from '../core/ids.js';
 import { writeDurable } from '../platform/durable.js';
-import { FILE_MODE, readOwnFile } from './own-folder.js';
+import { FILE_MODE, isBadSector, readOwnFile } from './own-folder.js';
 
 export interface Marker {
   readonly cluster: ClusterId;
@@ -31,15 +31,24 @@ export interface Marker {
 export type ReadMarker =
   | { readonly kind: 'found'; readonly marker: Marker }
   | { readonly kind: 'absent' }
-  | { readonly kind: 'unreadable'; readonly because: string };
+  | { readonly kind: 'unreadable'; readonly because: string; readonly isOtherFormat?: true };
 
 export const MARKER_NAME = '.scatterhoard';
 /** The first line of defence against a later format that this program would misread. */
 const FORMAT = 'scatterhoard store 1';
 const MARKER_BYTES_MAX = 64 * 1024;
 
+/** Of a store that is in order, and that this program would misread. */
+class OtherFormat extends Error {}
+
 export async function readMarker(storePath: string): Promise<ReadMarker> {
-  const bytes = await readOwnFile(`${storePath}/${MARKER_NAME}`, MARKER_BYTES_MAX);
+  let bytes: Buffer | undefined;
+  try {
+    bytes = await readOwnFile(`${storePath}/${MARKER_NAME}`, MARKER_BYTES_MAX);
+  } catch (error) {
+    if (isBadSector(error)) return { kind: 'unreadable', because: 'a sector of it cannot be read (EIO)' };
+    throw error;
+  }
   if (bytes === undefined) return { kind: 'absent' };
   let fields: unknown;
   try {
@@ -50,6 +59,7 @@ export async function readMarker(storePath: string): Promise<ReadMarker> {
   try {
     return { kind: 'found', marker: markerFrom(fields) };
   } catch (error) {
+    if (error instanceof OtherFormat) return { kind: 'unreadable', because: error.message, isOtherFormat: true };
     if (!(error instanceof MalformedId) && !(error instanceof TypeError)) throw error;
     return { kind: 'unreadable', because: error.message };
   }
@@ -71,7 +81,9 @@ function markerFrom(value: unknown): Marker {
   if (typeof value !== 'object' || value === null) throw new TypeError('it is not an object');
   const { format, cluster, host, store, epoch, boot, rescan } = value as Readonly<Record<string, unknown>>;
   if (format !== FORMAT)
-    throw new TypeError(`its format is ${JSON.stringify(format)}; this program reads ${JSON.stringify(FORMAT)}`);
+    throw new (typeof format === 'string' ? OtherFormat : TypeError)(
+      `its format is ${JSON.stringify(format)}; this program reads ${JSON.stringify(FORMAT)}`,
+    );
   const { counter, random } = (typeof epoch === 'object' && epoch !== null ? epoch : {}) as Partial<Epoch>;
   if (!isCount(boot) || !isCount(counter) || typeof random !== 'string' || !/^[0-9a-f]{16}$/.test(random)) {
     throw new TypeError('its boot counter or epoch is malformed');

@@ -77,7 +77,7 @@ export function systemCode(error: unknown): string | undefined {
 }
 
 /** So a disk tells of a sector that it cannot read, and btrfs and ZFS of bytes that do not fit their checksum; a disk that was pulled too. */
-export const isBadSector = (error: unknown): boolean => systemCode(error) === 'EIO';
+export const isBadSector = (error: unknown): error is Error => systemCode(error) === 'EIO';
 
 /**
  * No room on the disk, and none by a quota. A file larger than the file system takes (EFBIG, 4 GiB on FAT) says nothing of what is

@@ -11,7 +11,7 @@ import { assert } from '../core/fault.js';
 import { MalformedId, parseSourceId, type SourceId } from '../core/ids.js';
 import { lstat, readdir, rm } from '../platform/disk-calls.js';
 import { fsyncFolder, writeDurable } from '../platform/durable.js';
-import { FILE_MODE, readOwnFile, storeFull } from './own-folder.js';
+import { FILE_MODE, isBadSector, readOwnFile, storeFull, systemCode } from './own-folder.js';
 import type { StoreFolder } from './store-folder.js';
 import { Turns } from './turns.js';
 
@@ -82,6 +82,16 @@ export class SignedFiles extends SignedFileReader {
     return this.#usedBytes;
   }
 
+  /** One with a bad sector is damaged as one with wrong bytes is: no bytes are given of it. */
+  override async head(source: SourceId): Promise<Buffer | undefined> {
+    try {
+      return await super.head(source);
+    } catch (error) {
+      if (isBadSector(error)) return Buffer.alloc(0);
+      throw error;
+    }
+  }
+
   async putHead(source: SourceId, signedHead: Uint8Array): Promise<void> {
     await this.#put(this.headPath(source), signedHead);
   }
@@ -93,24 +103,34 @@ export class SignedFiles extends SignedFileReader {
 
   #put(path: string, bytes: Uint8Array): Promise<void> {
     return this.#turns.take(path, async () => {
-      const before = await readOwnFile(path, SIGNED_BYTES_MAX);
+      const before = await sizeOf(path);
       try {
         await writeDurable(path, bytes, { mode: FILE_MODE });
       } catch (error) {
         throw storeFull(error, path);
       }
-      this.#usedBytes += bytes.length - (before?.length ?? 0);
+      this.#usedBytes += bytes.length - before;
     });
   }
 
   removeHead(source: SourceId): Promise<void> {
     const path = this.headPath(source);
     return this.#turns.take(path, async () => {
-      const before = await readOwnFile(path, SIGNED_BYTES_MAX);
+      const before = await sizeOf(path);
       await rm(path, { force: true });
       await fsyncFolder(this.folder.heads);
-      this.#usedBytes -= before?.length ?? 0;
+      this.#usedBytes -= before;
     });
+  }
+}
+
+/** Of the file that is to be replaced; 0 when there is none. It may be one that cannot be read any more. */
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await lstat(path)).size;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return 0;
+    throw error;
   }
 }
 

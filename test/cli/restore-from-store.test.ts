@@ -130,6 +130,19 @@ test.serial('what is damaged on one disk is named and taken from another', async
   t.true(err.includes(`damaged: configuration 1 on ${one}: `), err);
 });
 
+test.serial('disks without their markers give all back, and that is told; SOURCE may stand among them', async t => {
+  const { house, source } = await aHouse(t);
+  const [one, two] = [await house.disk({ name: 'one' }), await house.disk({ name: 'two' })];
+  writeFileSync(`${one}/.scatterhoard`, '{');
+  rmSync(`${two}/.scatterhoard`);
+  const { code, err } = await restore('--from-store', one, two, 'photos', '--target', house.path('out'));
+  t.is(code, 0, err);
+  t.deepEqual(compareTrees(source.root, house.path('out')), []);
+  t.true(err.includes(`damaged: the marker .scatterhoard on ${one}: it is not JSON`), err);
+  t.true(err.includes(`damaged: the marker .scatterhoard on ${two}: it is missing`), err);
+  t.notRegex(err, /who signed the snapshots is not checked/, 'the configuration is believed all the same');
+});
+
 test.serial('what is damaged everywhere is named, by its path; all else is restored', async t => {
   const { house, source } = await aHouse(t);
   const [one, two] = [await house.disk({ name: 'one' }), await house.disk({ name: 'two' })];

@@ -20,6 +20,8 @@ import type { Roster } from '../../src/daemon/roster.js';
 import { writeSeen } from '../../src/daemon/seen-snapshots.js';
 import { peerNameOf } from '../../src/membership/peer-key.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
+import { makeUnreadable, whyNoBadSector } from '../helpers/bad-sector.js';
+import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const { publicKey, seed } = generateKeyPair();
@@ -657,6 +659,22 @@ test('when what was seen cannot be read a person is told, and the head is in for
     ['HOLDS_DAMAGED'],
   );
   t.deepEqual(wantedBy(told), parcels(1));
+});
+
+test('a head and what was seen, each with a bad sector, keep nobody from starting, and are written anew', async t => {
+  const why = whyNoBadSector();
+  if (why !== undefined) return skip(t, why);
+  const folder = temporaryFolder(t);
+  makeUnreadable(join(folder, `${origin}-photos.head`));
+  makeUnreadable(join(folder, `${origin}-photos.seen`));
+  const theirs = new Objects();
+  const { catalog, file } = await aKeeper(t, { after: { folder, objects: new Objects() } });
+  t.true(catalog.isUnsettled);
+  const sealed = sealedHead(1, [await aSnapshot(theirs, 1)]);
+  await catalog.offer(sealed, theirs);
+  t.is(catalog.get(source)?.head.seq, 1);
+  t.deepEqual(readFileSync(file), Buffer.from(sealed));
+  t.false(catalog.isUnsettled);
 });
 
 async function anOrigin(t: ExecutionContext) {

@@ -2,6 +2,8 @@ import { readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { readIfThere, writeDurable } from '../../src/platform/durable.js';
+import { makeUnreadable, whyNoBadSector } from '../helpers/bad-sector.js';
+import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 test('a file is replaced as a whole, with the mode asked for, and nothing is left beside it', async t => {
@@ -35,4 +37,14 @@ test('a missing file reads as undefined, an unreadable one throws', async t => {
   const root = temporaryFolder(t);
   t.is(readIfThere(join(root, 'nothing')), undefined);
   t.throws(() => readIfThere(root), { code: 'EISDIR' });
+});
+
+test('a file with a bad sector is a damaged one, and the next write puts another in its place', async t => {
+  const path = join(temporaryFolder(t), 'boot');
+  const why = whyNoBadSector();
+  if (why !== undefined) return skip(t, why);
+  makeUnreadable(path);
+  t.is(readIfThere(path)?.toString(), 'cannot be read: EIO');
+  await writeDurable(path, '7');
+  t.is(readIfThere(path)?.toString(), '7');
 });

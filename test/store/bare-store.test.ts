@@ -1,3 +1,4 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
@@ -27,8 +28,8 @@ test('a disk alone gives out heads, configurations, objects and blobs, and nothi
   await store.close();
 
   const before = (await readdir(host.storePath, { recursive: true })).sort();
-  const bare = await openBareStore(host.storePath, { onDamaged: id => t.fail(id) });
-  t.is(bare.marker.host, HOST);
+  const bare = await openBareStore(host.storePath, { onDamaged: id => t.fail(id), onNoMarker: why => t.fail(why) });
+  t.is(bare.marker?.host, HOST);
   t.deepEqual(await bare.heads(), [source]);
   t.is((await bare.head(source))?.toString(), 'signed head 2');
   t.deepEqual(await bare.configVersions(), [2, 10]);
@@ -42,9 +43,34 @@ test('a disk alone gives out heads, configurations, objects and blobs, and nothi
 test('a folder that is no store is refused', async t => {
   const host = await TestHost.begin(t);
   for (const path of [host.folder, join(host.folder, 'nothing')]) {
-    t.like(await t.throwsAsync(openBareStore(path, { onDamaged: id => t.fail(id) })), {
+    t.like(await t.throwsAsync(openBareStore(path, { onDamaged: id => t.fail(id), onNoMarker: why => t.fail(why) })), {
       code: 'NOT_A_STORE',
       blame: 'operator',
     });
   }
+});
+
+test('a store whose marker is lost or broken gives out the rest; one of a later format does not', async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  const parcel = parcelOf('a photo');
+  await grab(store, parcel);
+  await store.close();
+  const path = join(host.storePath, '.scatterhoard');
+  const marker = readFileSync(path, 'utf8');
+  const told: string[] = [];
+  const open = () =>
+    openBareStore(host.storePath, { onDamaged: id => t.fail(id), onNoMarker: because => told.push(because) });
+  for (const spoil of [() => writeFileSync(path, '{'), () => writeFileSync(path, '{}'), () => rmSync(path)]) {
+    spoil();
+    const bare = await open();
+    t.is(bare.marker, undefined);
+    t.deepEqual(await contentOf(bare, blobOf('a photo').blob), Buffer.from('a photo'));
+  }
+  t.deepEqual(told.length, 3);
+  t.is(told[2], 'it is missing');
+  writeFileSync(path, marker.replace('store 1', 'store 2'));
+  const refused = await t.throwsAsync(open());
+  t.like(refused, { code: 'NOT_A_STORE' });
+  t.regex(refused?.message ?? '', /store 2/);
 });

@@ -138,6 +138,23 @@ test('a missing log, an empty one, and one of another store are damage', async t
   t.is((await read(`${path}.empty`)).opened.kind, 'damaged');
 });
 
+test.serial('a bad sector in the log is damage, and not a disk that is away', async t => {
+  const { path } = await logOf(t, [1]);
+  const file = await openFile(path);
+  const handles = Object.getPrototypeOf(file) as { read: unknown };
+  await file.close();
+  const { read: intact } = handles;
+  handles.read = async () => {
+    throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
+  };
+  try {
+    t.like((await read(path)).opened, { kind: 'damaged', because: 'EIO: i/o error, read' });
+  } finally {
+    handles.read = intact;
+  }
+  t.is((await read(path)).opened.kind, 'sound');
+});
+
 test('a symlink in the place of the log is not followed', async t => {
   const { path } = await logOf(t, [1]);
   await symlink(path, `${path}.link`);
