@@ -15,7 +15,7 @@ import {
   type StoreId,
 } from '../core/ids.js';
 import { writeDurable } from '../platform/durable.js';
-import { FILE_MODE, isBadSector, readOwnFile } from './own-folder.js';
+import { FILE_MODE, isBadSector, readRareOwnFile } from './own-folder.js';
 
 export interface Marker {
   readonly cluster: ClusterId;
@@ -44,7 +44,7 @@ class OtherFormat extends Error {}
 export async function readMarker(storePath: string): Promise<ReadMarker> {
   let bytes: Buffer | undefined;
   try {
-    bytes = await readOwnFile(`${storePath}/${MARKER_NAME}`, MARKER_BYTES_MAX);
+    bytes = await readRareOwnFile(`${storePath}/${MARKER_NAME}`, MARKER_BYTES_MAX);
   } catch (error) {
     if (isBadSector(error)) return { kind: 'unreadable', because: 'a sector of it cannot be read (EIO)' };
     throw error;

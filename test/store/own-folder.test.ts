@@ -1,6 +1,10 @@
+import { createHook } from 'node:async_hooks';
+import { symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
 import { ClusterError } from '../../src/core/fault.js';
-import { storeFull } from '../../src/store/own-folder.js';
+import { readOwnFile, readRareOwnFile, storeFull } from '../../src/store/own-folder.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const failure = (code: string) => Object.assign(new Error(`${code}: write`), { code });
 
@@ -16,4 +20,28 @@ test('no room, and none by a quota, are told as a full store', t => {
 
 test('any other failure of the disk stays what it is: of a file that is too large for it, too', t => {
   for (const error of [failure('EIO'), failure('EFBIG')]) t.is(storeFull(error, '/srv/hoard'), error);
+});
+
+test('a rare file is read as any other, and no thread begins for it', async t => {
+  const folder = temporaryFolder(t);
+  const path = join(folder, 'marker');
+  let threads = 0;
+  const hook = createHook({
+    init(_, type) {
+      if (type === 'WORKER') threads += 1;
+    },
+  }).enable();
+  t.teardown(() => hook.disable());
+
+  t.is(await readRareOwnFile(path, 4), undefined);
+  writeFileSync(path, 'four');
+  t.is((await readRareOwnFile(path, 4))?.toString(), 'four');
+  await t.throwsAsync(readRareOwnFile(path, 3), { code: 'STORE_TAMPERED', message: /more than the 3 bytes/ });
+  symlinkSync('marker', join(folder, 'link'));
+  await t.throwsAsync(readRareOwnFile(join(folder, 'link'), 4), { code: 'STORE_TAMPERED', message: /is a symlink/ });
+  await t.throwsAsync(readRareOwnFile(folder, 4), { code: 'STORE_TAMPERED', message: /is not a plain file/ });
+  t.is(threads, 0);
+
+  t.is((await readOwnFile(path, 4))?.toString(), 'four');
+  t.is(threads, 1, 'what is read in a thread is seen to be');
 });
