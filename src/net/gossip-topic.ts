@@ -32,6 +32,8 @@ const FULL_MESH_HOSTS_MAX = 8;
 const OUTBOUND_BUFFER_BYTES_MAX = 16 << 20;
 /** One RPC may answer an IWANT with many frames at once; GossipSub itself delivers nothing above 4 MiB. */
 const RPC_BYTES_MAX = 4 << 20;
+/** Scores, by which nobody is judged, are gone through this often; by GossipSub itself each second. */
+const SCORES_AGE_EVERY_MS = 60_000;
 /** The same complaint about one writer is logged this often. */
 const COMPLAIN_EVERY_MS = 60_000;
 
@@ -68,7 +70,8 @@ export function gossipOptions(cluster: ClusterId, hosts: number): Partial<Gossip
     },
     // Scores judge strangers, and only members are here. Its defaults would shut out the eleventh host behind one
     // address (a NAT, a test on loopback) and whoever reconnects three times in a second.
-    scoreParams: { IPColocationFactorWeight: 0, behaviourPenaltyWeight: 0 },
+    // So what they are made of need not be aged each second.
+    scoreParams: { IPColocationFactorWeight: 0, behaviourPenaltyWeight: 0, decayInterval: SCORES_AGE_EVERY_MS },
   };
 }
 

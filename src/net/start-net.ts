@@ -45,6 +45,9 @@ import { ServedStreams } from './served-streams.js';
 /** All addresses of one member, one after the other. */
 const REACH_MS_MAX = 2 * DIAL_MS_MAX;
 
+/** What the peer store said is believed for so long, in ms, while it tells of no change. */
+const STORED_MS = 60_000;
+
 /** @throws ClusterError LISTEN_FAILED (operator) */
 export async function startNet(options: NetOptions): Promise<Net> {
   const gating = new Gating(options.gate);
@@ -76,6 +79,9 @@ class LibraryNet implements Net {
   readonly #redial: Redial;
   readonly #served: ServedStreams;
   readonly #members: ConnectedMembers;
+  /** What the peer store had when it was read last. */
+  #stored: { readonly peers: readonly KnownPeer[]; readonly changes: number; readonly readMs: number } | undefined;
+  #storeChanges = 0;
   /** Where members last said, in passing, that they listen. */
   readonly #told = new Map<PeerName, readonly string[]>();
   readonly #clocks = new PeerClocks();
@@ -124,6 +130,9 @@ class LibraryNet implements Net {
     node.addEventListener('peer:discovery', ({ detail }) => {
       // Fires once a peer, ever: if this dial fails, the redial loop goes on with what the peer store has kept.
       void this.#redial.reach(nameOf(detail.id), detail.multiaddrs.map(String));
+    });
+    node.addEventListener('peer:update', () => {
+      this.#storeChanges += 1;
     });
   }
 
@@ -282,11 +291,22 @@ class LibraryNet implements Net {
 
     const known: KnownPeer[] = [...this.#options.knownAddresses()];
     for (const [peer, addresses] of this.#told) known.push({ peer, addresses });
-    for (const { id, addresses } of await this.#node.peerStore.all()) {
-      known.push({ peer: nameOf(id), addresses: addresses.map(address => String(address.multiaddr)) });
-    }
+    known.push(...(await this.#storedPeers()));
     this.#redial.round(known);
     for (const address of this.#options.staticAddresses ?? []) void this.#redial.reachStatic(address);
+  }
+
+  /** Read again when it has changed, for it decodes all that it has; and once in a while, for of what has grown too old it tells nobody. */
+  async #storedPeers(): Promise<readonly KnownPeer[]> {
+    const nowMs = performance.now();
+    const changes = this.#storeChanges;
+    if (this.#stored?.changes === changes && nowMs - this.#stored.readMs < STORED_MS) return this.#stored.peers;
+    const peers = (await this.#node.peerStore.all()).map(({ id, addresses }) => ({
+      peer: nameOf(id),
+      addresses: addresses.map(address => String(address.multiaddr)),
+    }));
+    this.#stored = { peers, changes, readMs: nowMs };
+    return peers;
   }
 
   #opened(connection: Connection): void {

@@ -6,7 +6,7 @@ import { parseClusterId } from '../../src/core/ids.js';
 import { STREAMS_PER_PEER_MAX } from '../../src/net/net.js';
 import { hasMulticast } from '../helpers/multicast.js';
 import { skip } from '../helpers/skip.js';
-import { addressOf, type Host, House, settled, until, WAIT_MS_MAX } from './fleet.js';
+import { addressOf, connect, type Host, House, settled, until, WAIT_MS_MAX } from './fleet.js';
 
 const ECHO = '/scatterhoard/echo/1';
 const OTHER = '/scatterhoard/other/1';
@@ -196,6 +196,21 @@ test('a static address that is our own is dialled once and then let be', async t
   const other = await house.host({ staticAddresses: [addressOf(self.net)] });
   await until(() => self.net.connected().includes(other.net.peer), 'another host');
   t.deepEqual(self.net.connected(), [other.net.peer]);
+});
+
+test('a member is dialled again where it has said, since the last round, that it listens', async t => {
+  const house = new House(t);
+  const a = await house.host();
+  // It does not dial by itself, so that only what the first remembers of it brings them together again.
+  const b = await house.host({ redialEveryMs: 3_600_000 });
+  await connect(b.net, a.net);
+  let met = 0;
+  b.net.onConnect(() => {
+    met += 1;
+  });
+  await b.net.close(a.net.peer);
+  await until(() => met > 0, 'the first to dial');
+  t.true(b.net.connected().includes(a.net.peer));
 });
 
 test('a port that is taken is said to be', async t => {
