@@ -16,6 +16,8 @@ const SLASH = 0x2f;
 export class ScanFolder {
   /** Relative to the source's folder. */
   readonly path: Buffer;
+  /** Its whole path. */
+  readonly full: Buffer;
   readonly device: bigint;
   /** Its device and inode: another folder under its name proves nothing about this one's names. */
   readonly identity: string;
@@ -28,12 +30,11 @@ export class ScanFolder {
   /** What this thread has in it begins in its midst. */
   readonly isShared: boolean;
   next: number;
-  readonly #full: Buffer;
   #relistings = 0;
   /** The names of the last listing again. */
   #relisted: ReadonlySet<string> | undefined;
 
-  /** `full`: its whole path; `next`: where among the names the walk begins. */
+  /** `next`: where among the names the walk begins. */
   constructor(
     stat: BigIntStats,
     {
@@ -44,9 +45,7 @@ export class ScanFolder {
       names,
       isShared,
       next,
-    }: Pick<ScanFolder, 'path' | 'lastingIdentity' | 'formerPath' | 'names' | 'isShared' | 'next'> & {
-      readonly full: Buffer;
-    },
+    }: Pick<ScanFolder, 'path' | 'full' | 'lastingIdentity' | 'formerPath' | 'names' | 'isShared' | 'next'>,
   ) {
     this.path = path;
     this.device = stat.dev;
@@ -56,7 +55,7 @@ export class ScanFolder {
     this.names = names;
     this.isShared = isShared;
     this.next = next;
-    this.#full = full;
+    this.full = full;
   }
 
   /** True when the folder, listed again, no longer has the name. */
@@ -65,8 +64,8 @@ export class ScanFolder {
     if (this.#relistings >= RELISTINGS_MAX) return false;
     this.#relistings += 1;
     try {
-      const names = listNames(this.#full);
-      if (identityOf(lstatSync(this.#full, { bigint: true })) !== this.identity) return false;
+      const names = listNames(this.full);
+      if (identityOf(lstatSync(this.full, { bigint: true })) !== this.identity) return false;
       this.#relisted = new Set(names);
     } catch {
       // The folder cannot be listed any more: so nothing is known to be gone, and the caller reports the name as unread.

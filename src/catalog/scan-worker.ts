@@ -70,7 +70,7 @@ class Scan {
     this.#cache = order.cachePath === undefined ? undefined : new ScanCache(order.cachePath, { nowMs: order.nowMs });
     this.#to = order.to === undefined ? undefined : Buffer.from(order.to, 'latin1');
     this.#trial = new SectionTrial(this.#freshSections(), {
-      ownerOf: ({ uid, gid }) => ownerText(this.#accounts.user(Number(uid)), this.#accounts.group(Number(gid))),
+      ownerOf: this.#ownerText(),
       onSame: section => this.#same(section),
     });
   }
@@ -117,10 +117,12 @@ class Scan {
         else this.#noteFolder(folder);
         continue;
       }
-      const path = below(folder.path, name);
+      // One piece of memory for both: this is done for every name there is.
+      const full = below(folder.full, name);
+      const path = full.subarray(this.#root.length + 1);
       if (this.#to !== undefined && comparePaths(path, this.#to) >= 0 && this.#isJoined()) return false;
       folder.next += 1;
-      const next = this.#visit(folder, { name, path });
+      const next = this.#visit(folder, { name, path, full });
       if (next !== undefined) stack.push(next);
     }
     return this.#to === undefined || !this.#isJoined();
@@ -231,9 +233,8 @@ class Scan {
   }
 
   /** Gives the folder to walk next, if this is one. */
-  #visit(folder: ScanFolder, { name, path }: Pick<Place, 'name' | 'path'>): ScanFolder | undefined {
+  #visit(folder: ScanFolder, { name, path, full }: Omit<Place, 'stat'>): ScanFolder | undefined {
     if (this.#isForbidden(path)) return undefined;
-    const full = Buffer.concat([this.#root, SLASH, path]);
     let stat: BigIntStats;
     try {
       stat = lstatSync(full, { bigint: true });
@@ -282,6 +283,16 @@ class Scan {
     const frames = previous === undefined ? undefined : this.#cache?.sections(source, previous);
     for (const section of decodeSections(frames ?? Buffer.alloc(0)))
       if (this.#cache?.isFresh(section) !== false) yield section;
+  }
+
+  /** Most often that of the entry before. */
+  #ownerText(): (stat: BigIntStats) => string {
+    let last = { uid: -1n, gid: -1n, text: '' };
+    return ({ uid, gid }) => {
+      if (uid !== last.uid || gid !== last.gid)
+        last = { uid, gid, text: ownerText(this.#accounts.user(Number(uid)), this.#accounts.group(Number(gid))) };
+      return last.text;
+    };
   }
 
   #same({ opening, print, ...rest }: Section): void {

@@ -97,6 +97,9 @@ export class SectionPrint {
   #hasher: Hasher | undefined;
   readonly #gathered = Buffer.allocUnsafe(GATHERED_BYTES);
   #length = 0;
+  /** The last owner, which the next entry most often has too. */
+  #owner = '';
+  #ownerBytes = Buffer.alloc(0);
 
   /** `stat`: of `statPrint`; `owner`: the names of the user and the group. */
   add({ path, stat, owner }: { readonly path: Buffer; readonly stat: Uint8Array; readonly owner: string }): void {
@@ -107,9 +110,13 @@ export class SectionPrint {
     at += path.length;
     gathered.set(stat, at);
     at += stat.length;
-    const ownerBytes = gathered.write(owner, at + 2);
-    gathered.writeUInt16LE(ownerBytes, at);
-    this.#length = at + 2 + ownerBytes;
+    if (owner !== this.#owner) {
+      this.#owner = owner;
+      this.#ownerBytes = Buffer.from(owner);
+    }
+    at = gathered.writeUInt16LE(this.#ownerBytes.length, at);
+    gathered.set(this.#ownerBytes, at);
+    this.#length = at + this.#ownerBytes.length;
   }
 
   /** Of what was added since the last digest. */
