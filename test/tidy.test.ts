@@ -232,7 +232,10 @@ test('no file imports itself, by whatever detour', t => {
 });
 
 test('a command starts without the simulator, the machine and the hash: it loads them when it is to use them', t => {
-  const loaded = loadedWith('src/cli/main.ts');
+  // Each command's file is loaded when it is typed (src/cli/commands.ts).
+  const commands = SOURCES.find(({ file }) => file === 'src/cli/commands.ts')?.text ?? '';
+  const typed = [...commands.matchAll(/import\('\.\/([a-z-]+)\.js'\)/g)].map(([, name]) => `src/cli/${name}.ts`);
+  const loaded = new Set(['src/cli/main.ts', ...typed].flatMap(file => [...loadedWith(file)]));
   t.true(loaded.has('src/cli/simulate.ts') && loaded.has('src/daemon/control-client.ts'));
   const heavy = [...loaded].filter(file => /^sim\/|^src\/core\/(hash|machine)\.ts$|^src\/net\//.test(file));
   t.deepEqual(heavy, []);

@@ -8,32 +8,11 @@ import { Command, CommanderError } from 'commander';
 import { ClusterError } from '../core/fault.js';
 import { toErrorRecord } from '../daemon/control-wire.js';
 import { endProcess } from '../platform/end-process.js';
-import { backupCommand } from './backup.js';
-import { configCommand } from './config.js';
+import { commandsIn } from './commands.js';
 import { Context } from './context.js';
-import { diffCommand } from './diff.js';
-import { drillCommand } from './drill.js';
-import { dumpCommand } from './dump.js';
 import { EXIT, type ExitCode, exitCodeFor, isInterruption } from './exit-codes.js';
-import { findCommand } from './find.js';
-import { forgetCommand } from './forget.js';
-import { hostsCommand } from './hosts.js';
-import { initCommand } from './init.js';
-import { inviteCommand } from './invite.js';
-import { joinCommand } from './join.js';
-import { lsCommand } from './ls.js';
-import { lsReplicasCommand } from './ls-replicas.js';
-import { drainCommand, revokeCommand } from './members.js';
-import { rebuildIndexCommand } from './rebuild-index.js';
-import { restoreCommand } from './restore.js';
 import type { Run } from './run.js';
-import { scrubCommand } from './scrub.js';
-import { simulateCommand } from './simulate.js';
-import { snapshotsCommand } from './snapshots.js';
-import { statusCommand } from './status.js';
 import { printable } from './text.js';
-import { treeCommand } from './tree.js';
-import { upCommand } from './up.js';
 import { packageVersion } from './version.js';
 
 const interrupt = new AbortController();
@@ -100,44 +79,10 @@ program
   .configureHelp({ sortSubcommands: false })
   .exitOverride();
 
-const make = [
-  initCommand,
-  inviteCommand,
-  joinCommand,
-  upCommand,
-  configCommand,
-  statusCommand,
-  hostsCommand,
-  drainCommand,
-  revokeCommand,
-  backupCommand,
-  snapshotsCommand,
-  forgetCommand,
-  lsCommand,
-  findCommand,
-  diffCommand,
-  dumpCommand,
-  lsReplicasCommand,
-  restoreCommand,
-  treeCommand,
-  drillCommand,
-  scrubCommand,
-  rebuildIndexCommand,
-  simulateCommand,
-];
-/** They tell, and do nothing else. All others go on to their end when nobody reads any more, and exit as they would. */
-const telling: ReadonlySet<(run: Run) => Command> = new Set([
-  statusCommand,
-  hostsCommand,
-  snapshotsCommand,
-  lsCommand,
-  findCommand,
-  diffCommand,
-  dumpCommand,
-  lsReplicasCommand,
-  simulateCommand,
-]);
-for (const command of make) program.addCommand(inheriting(command(runWith({ endsUnheard: telling.has(command) }))));
+for (const { load, tells } of commandsIn(process.argv.slice(2))) {
+  const make = await load();
+  program.addCommand(inheriting(make(runWith({ endsUnheard: tells === true }))));
+}
 
 /** Settings such as exitOverride do not reach commands that are added. */
 function inheriting(command: Command): Command {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { COMMANDS, commandsIn } from '../../src/cli/commands.js';
 import { ClusterError } from '../../src/core/fault.js';
 import type { ScrubReport, Service } from '../../src/daemon/service.js';
 import { Blobs, fileOf, parcelNumber, placed } from '../catalog/restore-fixture.js';
@@ -214,4 +215,18 @@ test('that nobody hears how a command fares is no end of it either', async t => 
   const [code] = await once(child, 'exit');
   t.is(code, 3);
   t.true(existsSync(join(target, 'b')));
+});
+
+test('a command is loaded by every name that it has', async t => {
+  for (const { names, load } of COMMANDS) {
+    const command = (await load())(() => async () => {});
+    t.deepEqual([command.name(), ...command.aliases()], names);
+  }
+});
+
+test('where names of several commands are typed each may be meant, and where none is, any', t => {
+  const typed = (...words: string[]) => commandsIn(words).map(({ names: [name] }) => name);
+  t.deepEqual(typed('--state', 'backup', 'whereis', 'find'), ['backup', 'find', 'ls-replicas']);
+  t.is(commandsIn(['--help']), COMMANDS);
+  t.is(commandsIn(['bakup', 'photos']), COMMANDS);
 });
