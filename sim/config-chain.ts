@@ -1,31 +1,37 @@
 /**
- * Configuration chain: which of two configurations goes before the other. Later ones of one branch replace earlier ones;
- * where two branches part, the one that takes a member out wins, for every member can sign here; of two that do, or do not,
- * the one with the lower precedence, everywhere and whatever its length. As `decideFork` of the product.
+ * Configuration chain: which of two configurations goes before the other, found from where their chains part; and who may sign the
+ * next one. What the daemon reads from its disk and checks by signatures is at hand here, and honest.
  */
+import type { ClusterConfig } from '../src/core/cluster-config.js';
+import { goesBefore as branchGoesBefore } from '../src/core/config-fork.js';
+import { assert } from '../src/core/fault.js';
+import type { HostId } from '../src/core/ids.js';
 import type { SignedConfig } from './host-disk.js';
 
 export function goesBefore(config: SignedConfig, other: SignedConfig): boolean {
-  if (config === other) return false;
+  const rival: SignedConfig[] = [];
+  const ours: SignedConfig[] = [];
   let [a, b]: [SignedConfig, SignedConfig] = [config, other];
-  while (a.version > b.version && a.parent !== undefined) a = a.parent;
-  while (b.version > a.version && b.parent !== undefined) b = b.parent;
-  if (a === b) return config.version > other.version;
-  while (a.parent !== b.parent && a.parent !== undefined && b.parent !== undefined) [a, b] = [a.parent, b.parent];
-  const takesOut = takesMemberOut(config, a);
-  if (takesOut !== takesMemberOut(other, b)) return takesOut;
-  return a.precedence < b.precedence;
+  while (a !== b) {
+    const { version } = b;
+    if (version >= a.version) b = below(b, ours);
+    if (a.version >= version) a = below(a, rival);
+  }
+  return branchGoesBefore({ ground: a, ours: ours.reverse(), rival: rival.reverse() });
 }
 
-/** True when a version of the branch that begins with `first` and ends with `last` does. */
-function takesMemberOut(last: SignedConfig, first: SignedConfig): boolean {
-  for (let at = last; at.parent !== undefined; at = at.parent) {
-    const left = new Set(at.members.flatMap(({ host, state }) => (state === 'revoked' ? [] : [host])));
-    if (at.parent.members.some(({ host, state }) => state !== 'revoked' && !left.has(host))) return true;
-    if (at === first) return false;
-  }
-  return false;
+function below(config: SignedConfig, after: SignedConfig[]): SignedConfig {
+  const { parent } = config;
+  assert(parent !== undefined, 'all configurations of a cluster follow from its first one');
+  after.push(config);
+  return parent;
 }
+
+/** Each trusted member has an admin key until it is revoked, and goes by its host id. */
+export const adminsOf = ({ members }: Pick<ClusterConfig, 'members'>): SignedConfig['admins'] =>
+  members.flatMap(({ host, state, trust }) => (state !== 'revoked' && trust === 'trusted' ? [{ key: host }] : []));
+
+export const isAdmin = ({ admins }: SignedConfig, host: HostId): boolean => admins.some(({ key }) => key === host);
 
 /** True when neither is an ancestor of the other. */
 export function areForked(a: SignedConfig, b: SignedConfig): boolean {

@@ -13,11 +13,11 @@ import type { PlaceInLog } from './log-registry.js';
 import { StateDisk } from './state-disk.js';
 import type { StoreDisk } from './store-disk.js';
 
-/** A configuration with its place among its forks. */
+/** A configuration with what its forks are decided by. */
 export interface SignedConfig extends ClusterConfig {
   readonly parent: SignedConfig | undefined;
-  /** Of two with one parent the lower wins, everywhere, unless one branch alone takes a member out. */
-  readonly precedence: number;
+  readonly signer: HostId;
+  readonly admins: readonly { readonly key: HostId }[];
 }
 
 /** A snapshot that was seen listed, and is not let go yet. */

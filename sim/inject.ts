@@ -536,12 +536,12 @@ export class Injector {
     if (!this.#isIn(host, 'active') || !this.#isIn(other, 'active')) return;
     const first = this.#world.configure(
       ({ sources }) => ({ sources: sources.map(policy => ({ ...policy, copies: 1 + (dice % 3) })) }),
-      { at: host, precedence: dice % 2 },
+      { at: host },
     );
     if (first === undefined || other.disk.config !== first.parent) return;
     this.#world.configure(
       ({ sources }) => ({ sources: sources.map(policy => ({ ...policy, copies: 1 + ((dice >>> 8) % 3) })) }),
-      { at: other, precedence: 1 - (dice % 2) },
+      { at: other },
     );
   }
 

@@ -22,7 +22,7 @@ import {
 import type { ParcelRef } from '../src/core/parcel.js';
 import { CatalogModel, nameOf, type ParcelModel } from './catalog-model.js';
 import { ChanceStreams } from './chance-streams.js';
-import { areForked, goesBefore } from './config-chain.js';
+import { adminsOf, areForked, goesBefore, isAdmin } from './config-chain.js';
 import { type Counts, noCounts } from './counts.js';
 import { EventQueue } from './event-queue.js';
 import type { Happening, Witness } from './happening.js';
@@ -251,15 +251,18 @@ export class World implements Surroundings {
   }
 
   #firstConfig(members: readonly Member[]): SignedConfig {
+    const [first] = members;
+    assert(first !== undefined, 'a cluster begins with a member');
     this.#newest = {
       cluster: parseClusterId('c'.repeat(32)),
       version: 1,
-      hash: hashOfSigned(0),
       members,
       sources: [],
       timing: this.#timing,
       parent: undefined,
-      precedence: 0,
+      hash: nameOf('configuration 1'),
+      signer: first.host,
+      admins: adminsOf({ members }),
     };
     return this.#newest;
   }
@@ -391,38 +394,40 @@ export class World implements Surroundings {
    */
   configure(
     change: (before: SignedConfig) => Partial<ClusterConfig>,
-    { at, precedence = 0 }: { readonly at?: SimHost; readonly precedence?: number } = {},
+    { at }: { readonly at?: SimHost } = {},
   ): SignedConfig | undefined {
     const admin = at ?? this.#admin();
-    if (admin === undefined && this.hosts.length > 0) return undefined;
-    const inUse = admin?.disk.config ?? this.#newest;
-    if (inUse === undefined || (at !== undefined && at.running === undefined)) return undefined;
-    // What this admin signed a moment ago is what it goes on from.
-    const parent = admin?.signed !== undefined && goesBefore(admin.signed, inUse) ? admin.signed : inUse;
+    if (admin?.running === undefined) return undefined;
+    const parent = signsOn(admin);
+    if (!isAdmin(parent, admin.id)) return undefined;
     this.#configsSigned += 1;
+    const content = { ...parent, ...change(parent) };
     const config: SignedConfig = {
-      ...parent,
-      ...change(parent),
+      ...content,
       version: parent.version + 1,
-      hash: hashOfSigned(this.#configsSigned),
       parent,
       // Never the same twice.
-      precedence: precedence * PRECEDENCES + this.#configsSigned,
+      hash: nameOf(`configuration ${this.#configsSigned + 1}`),
+      signer: admin.id,
+      admins: adminsOf(content),
     };
-    if (admin !== undefined) admin.signed = config;
+    admin.signed = config;
     if (areForked(config, this.config)) this.counts.configForks += 1;
     if (goesBefore(config, this.config)) this.#newest = config;
-    const running = admin?.running;
-    running?.enter(() => running.offerConfig(config));
+    const { running } = admin;
+    running.enter(() => running.offerConfig(config));
     return config;
   }
 
-  /** A member that runs, if possible one that has the newest configuration: nobody else's signature would count. */
+  /** An admin that runs, if possible one that has the newest configuration. */
   #admin(): SimHost | undefined {
+    const newest = this.config;
     const isActive = ({ id }: SimHost): boolean =>
-      this.#newest?.members.some(({ host, state }) => host === id && state === 'active') === true;
-    const up = this.hosts.filter(host => host.isResponsive && !host.isClone && isActive(host));
-    return up.find(({ disk, signed }) => disk.config === this.#newest || signed === this.#newest) ?? up[0];
+      newest.members.some(({ host, state }) => host === id && state === 'active');
+    const up = this.hosts.filter(
+      host => host.isResponsive && !host.isClone && isActive(host) && isAdmin(signsOn(host), host.id),
+    );
+    return up.find(host => signsOn(host) === newest || host.disk.config === newest) ?? up[0];
   }
 
   /** What was signed by a host that has lost it is gone with it: the newest is what somebody still has. */
@@ -522,11 +527,10 @@ export class World implements Surroundings {
 
 /** Grab at once. */
 const NO_TURNS: Partial<Timing> = { stepMs: 0, repairStepMs: 0, claimWaitMs: 0 };
-/** More configurations than any run signs. */
-const PRECEDENCES = 1_000_000;
 
-/** Of the configuration that was signed as the how manieth. */
-const hashOfSigned = (place: number): string => place.toString(16).padStart(64, '0');
+/** What an admin signed a moment ago is what it goes on from. */
+const signsOn = ({ signed, disk }: SimHost): SignedConfig =>
+  signed !== undefined && goesBefore(signed, disk.config) ? signed : disk.config;
 
 const PEER = parsePeerName(`12D3Koo${'A'.repeat(45)}`);
 

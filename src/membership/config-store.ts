@@ -6,7 +6,7 @@
  * never goes back, but for the one case below. Everything is verified again, from the cluster's id up, at each start.
  *
  * Forks: when two admins sign a successor of one parent while apart, every host that sees both takes the same branch
- * (`decideFork`) at the earliest fork, however long the branches are; so after a lost fork the number may be lower than
+ * (core/config-fork.ts) at the earliest fork, however long the branches are; so after a lost fork the number may be lower than
  * before. Lost versions are kept in `lost/`, with their policy as plain YAML, and told of until an operator removes them.
  * A branch that lost may go on elsewhere, to a version by which it wins: then it is taken from there.
  *
@@ -16,14 +16,13 @@ import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { ConfigMark } from '../core/cluster-config.js';
+import { goesBefore } from '../core/config-fork.js';
 import { ClusterError } from '../core/fault.js';
 import { type ClusterId, parseClusterId } from '../core/ids.js';
 import { fsyncFolder, readIfThere, writeDurable } from '../platform/durable.js';
 import {
-  type Branch,
   type Configuration,
   checkVersion,
-  decideFork,
   isWholeFor,
   type Reader,
   readVersion,
@@ -74,8 +73,6 @@ const fileOf = ({ version, hash }: ConfigMark): string => `${String(version).pad
 /** The version that this one follows; undefined for the first. */
 const before = ({ version, previous }: UncheckedVersion): ConfigMark | undefined =>
   previous === undefined ? undefined : { version: version - 1, hash: previous };
-
-const isBranch = (versions: readonly UncheckedVersion[]): versions is Branch => versions.length > 0;
 
 /** True when this state folder belongs to a cluster, whole or damaged. */
 export const hasCluster = (stateDir: string): boolean => readIfThere(join(folderOf(stateDir), CURRENT)) !== undefined;
@@ -274,7 +271,7 @@ export class ConfigStore {
   }): Promise<Acceptance> {
     const newest = rival.at(-1);
     if (newest === undefined) throw new Error('bug: a branch without a version');
-    if (isBranch(ours) && isBranch(rival) && decideFork(ground, ours, rival) === 'a') {
+    if (!goesBefore({ ground, ours, rival })) {
       if ((await this.#loadLost(newest)) !== undefined) return { kind: 'known' };
       return { kind: 'fork-lost', lost: await this.#keepLost(newest) };
     }

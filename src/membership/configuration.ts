@@ -298,7 +298,7 @@ export const clusterIdOf = (first: UncheckedVersion): ClusterId =>
 
 /**
  * Does this version follow from `parent` (from the cluster's id alone, for version 1)? Also of rivals in a fork: which
- * of two valid children wins is `decideFork`'s. `parent` must be a version that was checked, or has the hash of one.
+ * of two valid children wins is core's (config-fork.ts). `parent` must be a version that was checked, or has the hash of one.
  */
 export function checkVersion(
   unchecked: UncheckedVersion,
@@ -321,32 +321,6 @@ export function checkVersion(
     if (error instanceof PolicyError) return 'policy-unreadable';
     throw error;
   }
-}
-
-/** Versions that follow from one another: the first one's parent is where it leaves another branch. */
-export type Branch = readonly [UncheckedVersion, ...UncheckedVersion[]];
-
-/**
- * Which of two branches from one parent stands? One that takes a key out of the admins goes before one that does not: else
- * the order of the admins alone would let a key that was stolen undo its own revocation, by a version beside it or further
- * back. Otherwise the one whose first version's signer comes first in the parent's `admins`; of one signer the lower hash.
- *
- * It depends on the two branches alone, so every host that has both decides alike, whatever it saw first. And of three
- * none can beat another in a circle, as they could if a branch only beat those whose own signer it takes out.
- */
-export function decideFork(parent: UncheckedVersion, a: Branch, b: Branch): 'a' | 'b' {
-  const takesOut = takesAdminOut(parent, a);
-  if (takesOut !== takesAdminOut(parent, b)) return takesOut ? 'a' : 'b';
-  const rank = ([{ signer }]: Branch): number => parent.admins.findIndex(admin => admin.key === signer);
-  if (rank(a) !== rank(b)) return rank(a) < rank(b) ? 'a' : 'b';
-  return a[0].hash < b[0].hash ? 'a' : 'b';
-}
-
-function takesAdminOut(parent: UncheckedVersion, branch: Branch): boolean {
-  return branch.some(({ admins }, n) => {
-    const left = new Set(admins.map(({ key }) => key));
-    return (branch[n - 1] ?? parent).admins.some(({ key }) => !left.has(key));
-  });
 }
 
 /** What an admin decides; the rest of a version follows. */

@@ -7,7 +7,6 @@ import {
   ADMINS_MAX,
   checkVersion,
   clusterIdOf,
-  decideFork,
   isWholeFor,
   RELEASED_MAX,
   readVersion,
@@ -251,35 +250,4 @@ test('a policy that this release cannot read is told from a forged one', t => {
   );
   const parts = [{ name: 'head', hash: 'x', text: 'cluster: home\nfuture: 1\n' }] as const;
   t.is(checkVersion({ ...good, parts }, { cluster: first.cluster, parent: first }), 'policy-unreadable');
-});
-
-test('of two successors the one whose signer stands first among the admins wins; of one signer the lower hash', t => {
-  const [first, second] = [newKey(), newKey()];
-  const parent = found([first, second]);
-  const [a, c] = [next(parent, first), next(parent, first)];
-  // Many, for the hash must not matter between two signers.
-  for (const b of Array.from({ length: 12 }, () => next(parent, second))) {
-    t.is(decideFork(parent, [a], [b]), 'a');
-    t.is(decideFork(parent, [b], [a]), 'b');
-  }
-  t.is(decideFork(parent, [a], [c]), a.hash < c.hash ? 'a' : 'b');
-  t.is(decideFork(parent, [c], [a]), a.hash < c.hash ? 'b' : 'a');
-});
-
-test('a branch that takes an admin out, early or late, goes before one that does not; if both do, the order stands', t => {
-  const [first, second] = [newKey(), newKey()];
-  const parent = found([first, second]);
-  const without = (key: ReturnType<typeof newKey>) => ({
-    admins: parent.admins.filter(({ host }) => host !== hostOf(key)),
-  });
-  const [early, stolen] = [next(parent, second, without(first)), next(parent, first)];
-  const honest = next(parent, second);
-  const late = next(honest, second, without(first));
-  const revenge = next(parent, first, without(second));
-  for (const branch of [[early], [honest, late]] as const) {
-    t.is(decideFork(parent, branch, [stolen, next(stolen, first)]), 'a');
-    t.is(decideFork(parent, [stolen], branch), 'b');
-    t.is(decideFork(parent, branch, [revenge]), 'b');
-  }
-  t.is(decideFork(parent, [honest], [stolen]), 'b');
 });

@@ -171,7 +171,7 @@ test('in full is seen what is told or believed of a log that has it not, and wha
 
 /** A host that has acted on head 2 and configuration 2; what its disk says since. */
 function actedOn({ headSeq = 2, version = 2, said = 2, unwanted = false } = {}): HeadChecker {
-  const first = { version: 1, parent: undefined, precedence: 0, members: [] };
+  const first = { version: 1, parent: undefined, hash: '1', signer: 'h1', admins: [], members: [] };
   const second = { ...first, version: 2, parent: first };
   const snapshots = [{ refs: new Map([[PARCEL, {}]]) }];
   const disk = { config: second, heads: new Map([[SOURCE, { seq: 2, snapshots }]]), unwanted: new Map() };
