@@ -21,6 +21,8 @@ import type { ParcelRef } from '../src/core/parcel.js';
 
 export interface SnapshotModel {
   readonly id: ObjectId;
+  /** Rises with the time at which it was taken. */
+  readonly number: number;
   readonly holdMs: number;
   readonly refs: ReadonlyMap<ParcelId, ParcelRef>;
 }
@@ -114,11 +116,14 @@ export class CatalogModel {
     this.#made += 1;
     const byId = new Map<ParcelId, ParcelRef>();
     for (const ref of refs) byId.set(ref.id, ref);
-    return { id: parseObjectId(nameOf(`snapshot ${this.#made} of ${source}`)), holdMs, refs: byId };
+    const id = parseObjectId(nameOf(`snapshot ${this.#made} of ${source}`));
+    return { id, number: this.#made, holdMs, refs: byId };
   }
 
-  head(source: SourceId, seq: number, snapshots: readonly SnapshotModel[]): HeadModel {
+  /** @param listed in any order */
+  head(source: SourceId, seq: number, listed: readonly SnapshotModel[]): HeadModel {
     this.#made += 1;
+    const snapshots = [...listed].sort((a, b) => a.number - b.number);
     const head: HeadModel = { source, seq, hash: nameOf(`head ${this.#made} of ${source}`), snapshots };
     const heads = this.#heads.get(source) ?? [];
     heads.push(head);

@@ -2,10 +2,11 @@
  * Head keeping: the newest heads that a host knows, in force and durable, and the snapshots that it keeps wanted though no
  * head lists them any more.
  *
- * A head is written down before the machine hears of it. Of two with one number the lower hash wins, everywhere.
+ * A head is written down before the machine hears of it.
  */
 import { decideHold } from '../src/core/hold.js';
 import type { SourceId } from '../src/core/ids.js';
+import { replacesHead } from '../src/core/own-heads.js';
 import type { HeadModel, WantedSnapshots } from './catalog-model.js';
 import type { KeptSnapshot } from './host-disk.js';
 import type { Running } from './sim-host.js';
@@ -57,7 +58,7 @@ export class HeadKeeping {
     const { source } = head;
     if (this.#of.machine.known.copiesWanted(source) === undefined) return;
     const best = this.#writing.get(source) ?? this.get(source);
-    if (best !== undefined && !replaces(head, best)) return;
+    if (best !== undefined && !replacesHead(head, best)) return;
     const isWriting = this.#writing.has(source);
     this.#writing.set(source, head);
     if (!isWriting) this.#write(source);
@@ -131,6 +132,3 @@ function inOrder(head: HeadModel, kept: readonly KeptSnapshot[]): HeadModel['sna
   const listed = idsOf(head);
   return [...kept.filter(({ id }) => !listed.has(id)).map(({ snapshot }) => snapshot), ...head.snapshots];
 }
-
-const replaces = (head: HeadModel, known: HeadModel): boolean =>
-  head.seq > known.seq || (head.seq === known.seq && head.hash < known.hash);

@@ -40,6 +40,8 @@ export class HostDisk {
   config: SignedConfig;
   /** The newest heads that were in force. */
   readonly heads = new Map<SourceId, HeadModel>();
+  /** Of its own sources, the newest that it signed or took over. */
+  readonly history = new Map<SourceId, HeadModel>();
   readonly kept = new Map<SourceId, readonly KeptSnapshot[]>();
   readonly unwanted = new Map<ParcelId, number>();
   /** By host, store and parcel. */
@@ -70,6 +72,7 @@ export class HostDisk {
     image.absences = [...this.absences];
     for (const [to, from] of [
       [image.heads, this.heads],
+      [image.history, this.history],
       [image.kept, this.kept],
       [image.unwanted, this.unwanted],
       [image.unanswered, this.unanswered],

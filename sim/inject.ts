@@ -394,8 +394,8 @@ export class Injector {
     world.crash(host);
     world.replaceStores(host);
     if (dice % 2 === 0) {
-      const { heads, kept, unwanted, unanswered, archive } = host.disk;
-      for (const map of [heads, kept, unwanted, unanswered, archive]) map.clear();
+      const { heads, history, kept, unwanted, unanswered, archive } = host.disk;
+      for (const map of [heads, history, kept, unwanted, unanswered, archive]) map.clear();
     }
     world.happened({ is: 'disk-replaced', host });
     world.start(host);

@@ -3,51 +3,47 @@
  * they remember and goes on above it, for its disk may be an old image; and what it signs is durable before it is told.
  */
 import type { ParcelId, SourceId } from '../src/core/ids.js';
+import { type Adoption, decideAdoption, listAgain, nextSeq } from '../src/core/own-heads.js';
 import type { HeadModel, SnapshotModel } from './catalog-model.js';
 import type { HeadKeeping } from './head-keeping.js';
 import type { Running, SnapshotEdit } from './sim-host.js';
+import type { StateWrites } from './state-writes.js';
 import type { Surroundings } from './surroundings.js';
 
 /** Asking everybody takes this long at the most. */
 const ASK_MS = 3_000;
+/** After a snapshot that could not be written down, in ms. */
+const RETRY_MS = 5 * 60_000;
+
+export interface OriginOptions {
+  readonly of: Running;
+  readonly world: Surroundings;
+  readonly state: StateWrites;
+  readonly heads: HeadKeeping;
+  readonly askEverybody: () => void;
+}
 
 export class Origin {
   readonly #of: Running;
   readonly #world: Surroundings;
+  readonly #state: StateWrites;
   readonly #heads: HeadKeeping;
   readonly #askEverybody: () => void;
-  #hasAsked = false;
-  readonly #heard = new Map<SourceId, HeadModel>();
+  /** When everybody has said what they remember. */
+  #knownMs: number | undefined;
+  /** Changes of one source go one after the other: the first is under way. */
+  readonly #changes = new Map<SourceId, (() => void)[]>();
 
-  constructor({
-    of,
-    world,
-    heads,
-    askEverybody,
-  }: {
-    readonly of: Running;
-    readonly world: Surroundings;
-    readonly heads: HeadKeeping;
-    readonly askEverybody: () => void;
-  }) {
+  constructor({ of, world, state, heads, askEverybody }: OriginOptions) {
     this.#of = of;
     this.#world = world;
+    this.#state = state;
     this.#heads = heads;
     this.#askEverybody = askEverybody;
   }
 
   backUp(source: SourceId, edit: SnapshotEdit): void {
-    if (this.#hasAsked) {
-      this.#sign(source, edit);
-      return;
-    }
-    this.#askEverybody();
-    this.#world.after(ASK_MS, () =>
-      this.#of.enter(() => {
-        this.#hasAsked = true;
-        this.#sign(source, edit);
-      }),
-    );
+    this.#knowAll(() => this.#publish(source, edit, () => this.#later(RETRY_MS, () => this.backUp(source, edit))));
   }
 
   /** What the files of our own source have of the parcel. They are those of the newest snapshot; what was before is gone. */
@@ -60,30 +56,105 @@ export class Origin {
 
   /** A head of our own source, as somebody remembers it. */
   hear(head: HeadModel): void {
-    const heard = this.#heard.get(head.source);
-    if (heard === undefined || head.seq > heard.seq) this.#heard.set(head.source, head);
-    const own = this.#heads.get(head.source);
-    if (own?.hash === head.hash || (own !== undefined && head.seq < own.seq)) return;
-    if (own === undefined || (head.seq > own.seq && covers(head, own))) this.#heads.offer(head);
-    else if (!covers(own, head) || head.seq >= own.seq)
-      this.#sign(head.source, listed => union(listed, head.snapshots));
+    const { source } = head;
+    this.#adopt(head, adoption => {
+      // Also when it was adopted before, and could not be put in force then.
+      const own = this.#own(source);
+      if (own !== undefined && this.#heads.get(source)?.hash !== own.hash) this.#heads.offer(own);
+      this.#listAgain(source, adoption);
+    });
   }
 
-  #sign(source: SourceId, edit: SnapshotEdit): void {
-    const own = this.#heads.get(source);
-    const heard = this.#heard.get(source);
-    const base = union(heard?.snapshots ?? [], own?.snapshots ?? []);
-    const seq = Math.max(own?.seq ?? 0, heard?.seq ?? 0) + 1;
-    const head = this.#world.catalog.head(source, seq, edit(base));
-    this.#heard.set(source, head);
+  #own(source: SourceId): HeadModel | undefined {
+    return this.#of.host.disk.history.get(source);
+  }
+
+  #knowAll(then: () => void): void {
+    if (this.#knownMs === undefined) {
+      this.#askEverybody();
+      this.#knownMs = this.#world.nowMs + ASK_MS;
+    }
+    if (this.#world.nowMs >= this.#knownMs) then();
+    else this.#later(this.#knownMs - this.#world.nowMs, then);
+  }
+
+  #later(delayMs: number, then: () => void): void {
+    this.#world.after(delayMs, () => this.#of.enter(then));
+  }
+
+  /** @param refused the disk does not take it, or what is to be known first */
+  #publish(source: SourceId, edit: SnapshotEdit, refused: () => void = nothing): void {
+    const relist = (): void =>
+      this.#change(source, done => {
+        const sign = (): void => {
+          this.#keep(this.#signed(source, edit(this.#own(source)?.snapshots ?? [])));
+          done();
+        };
+        this.#state.write(sign, () => {
+          done();
+          refused();
+        });
+      });
+    const known = this.#heads.get(source);
+    if (known === undefined || known.hash === this.#own(source)?.hash) {
+      relist();
+      return;
+    }
+    // Our own history may be older than the head in the catalog beside it.
+    const adopted = (adoption: Adoption<SnapshotModel>): void => {
+      this.#listAgain(source, adoption);
+      relist();
+    };
+    this.#adopt(known, adopted, refused);
+  }
+
+  /** `then`: once that is durable. */
+  #adopt(head: HeadModel, then: (adoption: Adoption<SnapshotModel>) => void, refused: () => void = nothing): void {
+    const { source } = head;
+    this.#change(source, done => {
+      const adoption = decideAdoption(this.#own(source), head);
+      if (adoption.kind === 'known' || adoption.kind === 'older') {
+        done();
+        then(adoption);
+        return;
+      }
+      const adopt = (): void => {
+        this.#keep(adoption.kind === 'forked' ? this.#signed(source, adoption.union) : head);
+        done();
+        then(adoption);
+      };
+      this.#state.write(adopt, () => {
+        done();
+        refused();
+      });
+    });
+  }
+
+  #listAgain(source: SourceId, adoption: Adoption<SnapshotModel>): void {
+    if (adoption.kind !== 'adopted' || adoption.unlisted.length === 0) return;
+    this.#publish(source, listed => listAgain(listed, adoption.unlisted));
+  }
+
+  #signed(source: SourceId, snapshots: readonly SnapshotModel[]): HeadModel {
+    return this.#world.catalog.head(source, nextSeq(this.#own(source)), snapshots);
+  }
+
+  #keep(head: HeadModel): void {
+    this.#of.host.disk.history.set(head.source, head);
     this.#heads.offer(head);
   }
+
+  #change(source: SourceId, change: (done: () => void) => void): void {
+    const changes = this.#changes.get(source) ?? [];
+    this.#changes.set(source, changes);
+    const run = (): void =>
+      change(() => {
+        changes.shift();
+        changes[0]?.();
+      });
+    changes.push(run);
+    if (changes[0] === run) run();
+  }
 }
 
-const covers = (head: HeadModel, other: HeadModel): boolean =>
-  other.snapshots.every(({ id }) => head.snapshots.some(snapshot => snapshot.id === id));
-
-function union(first: readonly SnapshotModel[], then: readonly SnapshotModel[]): readonly SnapshotModel[] {
-  const ids = new Set(then.map(({ id }) => id));
-  return [...first.filter(({ id }) => !ids.has(id)), ...then];
-}
+const nothing = (): undefined => undefined;

@@ -114,7 +114,13 @@ export class Service implements Running {
     this.#absences = [...disk.absences];
     this.#stores = new OwnStores(this, world);
     this.#heads = new HeadKeeping({ of: this, world, state: this.#state });
-    this.#origin = new Origin({ of: this, world, heads: this.#heads, askEverybody: () => this.#askEverybody() });
+    this.#origin = new Origin({
+      of: this,
+      world,
+      state: this.#state,
+      heads: this.#heads,
+      askEverybody: () => this.#askEverybody(),
+    });
     this.#fetching = new Fetching(this, world, this.#stores);
     this.#serving = new Serving({ of: this, world, stores: this.#stores, origin: this.#origin });
     this.#removing = new Removing({ of: this, world, stores: this.#stores, origin: this.#origin });

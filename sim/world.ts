@@ -19,6 +19,7 @@ import {
   type StoreId,
   sourceIdOf,
 } from '../src/core/ids.js';
+import { replacesHead } from '../src/core/own-heads.js';
 import type { ParcelRef } from '../src/core/parcel.js';
 import { CatalogModel, nameOf, type ParcelModel } from './catalog-model.js';
 import { ChanceStreams } from './chance-streams.js';
@@ -518,8 +519,7 @@ export class World implements Surroundings {
     for (const { id, lost, disk } of this.hosts) {
       const head = lost || revoked.has(id) ? undefined : disk.heads.get(source);
       if (head === undefined) continue;
-      if (newest === undefined || head.seq > newest.seq || (head.seq === newest.seq && head.hash < newest.hash))
-        newest = head;
+      if (newest === undefined || replacesHead(head, newest)) newest = head;
     }
     return newest;
   }

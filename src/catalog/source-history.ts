@@ -11,6 +11,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert, ClusterError } from '../core/fault.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
+import { type Adoption, decideAdoption, nextSeq } from '../core/own-heads.js';
 import type { Signer } from '../core/signed.js';
 import { fsyncFolder, writeDurable } from '../platform/durable.js';
 import {
@@ -40,15 +41,6 @@ export interface HeadToSign {
   readonly snapshots: readonly SnapshotToList[];
   readonly unacceptedSinceMs: number | undefined;
 }
-
-export type Adoption =
-  /** It is the one that is here. */
-  | { readonly kind: 'known' }
-  | { readonly kind: 'older' }
-  /** It is the newest now. `unlisted`: snapshots that the head here listed and that one does not, for the caller to judge. */
-  | { readonly kind: 'adopted'; readonly unlisted: readonly ListedSnapshot[] }
-  /** Another head with the same seq: this identity was used twice. The union is published, and a person must be told. */
-  | { readonly kind: 'forked'; readonly union: KnownHead };
 
 const SUFFIX = '.head';
 
@@ -106,25 +98,22 @@ export class SourceHistory {
   /**
    * Takes a head of this source that a peer remembers. @throws MalformedObject, BadSignature when it is not this origin's word.
    */
-  adopt(source: SourceId, sealed: Uint8Array): Promise<Adoption> {
+  adopt(source: SourceId, sealed: Uint8Array): Promise<Adoption<ListedSnapshot>> {
     return this.#change(source, async () => {
       const head = verifyHead(sealed, this.#signer.publicKey);
       assert(head.source === source, `a head of ${head.source} was handed in as one of ${source}`);
       const own = this.#heads.get(source);
       const found: KnownHead = { head, sealed, hash: headHash(sealed) };
-      if (own === undefined || head.seq > own.head.seq) {
-        await this.#keep(found);
-        const listed = new Set(head.snapshots.map(({ id }) => id));
-        return { kind: 'adopted', unlisted: own?.head.snapshots.filter(({ id }) => !listed.has(id)) ?? [] };
+      const adoption = decideAdoption(own === undefined ? undefined : { ...own.head, hash: own.hash }, {
+        ...head,
+        hash: found.hash,
+      });
+      if (adoption.kind === 'adopted') await this.#keep(found);
+      if (adoption.kind === 'forked') {
+        const unacceptedSinceMs = own?.head.unacceptedSinceMs ?? head.unacceptedSinceMs;
+        await this.#publish(source, { snapshots: adoption.union, unacceptedSinceMs });
       }
-      if (head.seq < own.head.seq) return { kind: 'older' };
-      if (found.hash === own.hash) return { kind: 'known' };
-      const union = new Map([...head.snapshots, ...own.head.snapshots].map(listed => [listed.id, listed]));
-      const unacceptedSinceMs = own.head.unacceptedSinceMs ?? head.unacceptedSinceMs;
-      return {
-        kind: 'forked',
-        union: await this.#publish(source, { snapshots: [...union.values()], unacceptedSinceMs }),
-      };
+      return adoption;
     });
   }
 
@@ -137,7 +126,7 @@ export class SourceHistory {
       );
     }
     const own = this.#heads.get(source);
-    const seq = (own?.head.seq ?? 0) + 1;
+    const seq = nextSeq(own?.head);
     const firstSeqs = new Map(own?.head.snapshots.map(({ id, firstSeq }) => [id, firstSeq]));
     const listed = snapshots.map(
       ({ id, timeMs, complete }): ListedSnapshot => ({ id, timeMs, complete, firstSeq: firstSeqs.get(id) ?? seq }),

@@ -21,6 +21,7 @@ import { ClusterError } from '../core/fault.js';
 import { type ObjectId, type ParcelId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
 import type { HeadHint } from '../core/messages.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
+import { replacesHead } from '../core/own-heads.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 import { TIMER_MS_MAX } from '../platform/long-timer.js';
 import { Turns } from '../store/turns.js';
@@ -229,7 +230,7 @@ export class CatalogKeeper {
         if (isLast) this.#forks.end(source);
         else {
           this.#forks.note(known.head, head);
-          if (known.hash < hash) return;
+          if (!replacesHead({ seq: head.seq, hash }, { seq: known.head.seq, hash: known.hash })) return;
         }
       }
       if (isVoid) {

@@ -1,9 +1,8 @@
 /**
- * Own heads: how a head of a source of ours comes to list what it lists. No number is given twice, and no list is lost, even where this
- * disk, or this host's key on another machine, is an old image.
+ * Own heads: signs the heads of this host's own sources, and takes in those that anybody remembers (core/own-heads.ts).
  *
- * So before the first head since our start is signed, every reachable member is asked for the highest head that it knows of our sources;
- * and a head of ours that anybody remembers is adopted: what it lists is listed again, unless an admin forgot it.
+ * Before the first head since our start is signed, every reachable member is asked for the highest head that it knows of our sources.
+ * What an admin forgot is not listed again.
  *
  * Driven by the origin, and by whoever hears of a head of ours.
  */
@@ -11,11 +10,12 @@ import type { Logger } from 'pino';
 import { headHash, type ListedSnapshot } from '../catalog/head.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
 import { BadSignature } from '../catalog/sealed-object.js';
-import type { Adoption, SnapshotToList, SourceHistory } from '../catalog/source-history.js';
+import type { SnapshotToList, SourceHistory } from '../catalog/source-history.js';
 import { ClusterError } from '../core/fault.js';
 import { SEEN_MAX } from '../core/hold.js';
 import type { ObjectId, PeerName, SourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
+import { type Adoption, listAgain } from '../core/own-heads.js';
 import type { Alarms } from './alarms.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
@@ -58,10 +58,7 @@ export class OwnHeads {
     return catalog.roomBeside(source, history.head(source)?.head.snapshots.map(({ id }) => id) ?? []);
   }
 
-  /**
-   * A head of ours that a peer, or a store of ours, remembers. If ours is older, this disk is an old image: go on above it. If it is
-   * another one of the same number, this identity was used twice: both lists are kept, and a person is told.
-   */
+  /** A head of ours that a peer, or a store of ours, remembers. */
   async heard(source: SourceId, sealed: Uint8Array, from: PeerName | ObjectReader): Promise<void> {
     const { history, catalog } = this.#options;
     const adoption = await this.#adopt(source, sealed);
@@ -100,7 +97,7 @@ export class OwnHeads {
     throw new ClusterError('HOLDS_FULL', why, { blame: 'operator' });
   }
 
-  async #adopt(source: SourceId, sealed: Uint8Array): Promise<Adoption> {
+  async #adopt(source: SourceId, sealed: Uint8Array): Promise<Adoption<ListedSnapshot>> {
     const { history, alarms } = this.#options;
     const adoption = await history.adopt(source, sealed);
     if (adoption.kind === 'forked') {
@@ -114,14 +111,11 @@ export class OwnHeads {
   }
 
   /** What we listed, and a later head of ours does not. */
-  async #listAgain(source: SourceId, adoption: Adoption): Promise<void> {
+  async #listAgain(source: SourceId, adoption: Adoption<ListedSnapshot>): Promise<void> {
     if (adoption.kind !== 'adopted') return;
     const unlisted = adoption.unlisted.filter(snapshot => !this.#isForgotten(source, snapshot));
     if (unlisted.length === 0) return;
-    await this.publish(source, listed => {
-      const known = new Set(listed.map(({ id }) => id));
-      return [...listed, ...unlisted.filter(({ id }) => !known.has(id))];
-    });
+    await this.publish(source, listed => listAgain(listed, unlisted));
     this.#options.log.warn(
       { code: 'SNAPSHOTS_LISTED_AGAIN', source, snapshots: unlisted.map(({ id }) => id) },
       'a later head of ours was remembered that does not list these snapshots: they are listed again',
@@ -133,7 +127,7 @@ export class OwnHeads {
     const { catalog, history, log } = this.#options;
     const sealed = catalog.onDisk(source);
     if (sealed === undefined || headHash(sealed) === history.head(source)?.hash) return;
-    let adoption: Adoption;
+    let adoption: Adoption<ListedSnapshot>;
     try {
       adoption = await this.#adopt(source, sealed);
     } catch (error) {
