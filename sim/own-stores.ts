@@ -9,8 +9,8 @@ import type { Chance } from '../src/core/chance.js';
 import { isCheckpointDue } from '../src/core/checkpoint.js';
 import type { ReadFailure } from '../src/core/effects.js';
 import type { Epoch, LogOp, LogPosition, LogSegment } from '../src/core/holdings-log.js';
-import { compareEpochs } from '../src/core/holdings-log.js';
 import type { ParcelId, StoreId } from '../src/core/ids.js';
+import { counterAbove, decideMount } from '../src/core/mounting.js';
 import { type LogDoubt, RememberedLogs } from '../src/core/remembered-logs.js';
 import { DOUBT_RESTS, StoreRests } from '../src/core/store-rests.js';
 import { between, oneIn } from './draw.js';
@@ -237,23 +237,14 @@ export class OwnStores {
 
   #mount(store: StoreDisk): void {
     if (store.pulled) return;
-    const doubt = this.#doubtOf(store);
-    if (doubt !== undefined) this.#doubts.begin(store.id, this.#of.nowMs);
-    const { host, boot } = this.#of;
+    const { host } = this.#of;
     const { disk } = host;
-    const index = disk.index.get(store.id);
-    const lastBoot = disk.indexBoot.get(store.id);
-    const lacksWhatIsRemembered =
-      index !== undefined && (compareEpochs(store.log.epoch, index.epoch) !== 0 || lacks(store.log, index));
-    const isOldImage = lastBoot !== undefined && store.boot !== lastBoot;
-    const isDoubtful = doubt !== undefined || lacksWhatIsRemembered || isOldImage;
-    if (isDoubtful) {
-      this.#world.counts.newEpochs += 1;
-      store.beginEpoch(this.#newEpoch(store, Math.max(doubt?.counterSeen ?? 0, index?.epoch.counter ?? 0)));
-      this.#world.logs.note(store.log);
+    this.#open(store, undefined);
+    const doubt = this.#doubtOf(store);
+    if (doubt !== undefined) {
+      this.#doubts.begin(store.id, this.#of.nowMs);
+      this.#open(store, doubt);
     }
-    store.boot = boot;
-    disk.indexBoot.set(store.id, boot);
     // PRESENT is `add` in the log and the file in its place.
     for (const parcel of [...store.present]) {
       if (!store.files.has(parcel)) commit(this.#world, host, store, { op: 'corrupt', parcel });
@@ -269,6 +260,37 @@ export class OwnStores {
     this.#tellRoom(store);
     this.#hanging.mounted(store);
     if (store.rescanDue) this.#rescan(store, [...store.files.keys()]);
+  }
+
+  /** @param doubt what others remember speaks against the log, as it was opened just before */
+  #open(store: StoreDisk, doubt: LogDoubt | undefined): void {
+    const { host, boot, previousBoot } = this.#of;
+    const { index, indexBoot } = host.disk;
+    const { log } = store;
+    const position = index.get(store.id);
+    const lastBoot = indexBoot.get(store.id);
+    const verdict = decideMount({
+      boot,
+      previousBoot,
+      wallMs: wallMsOf(this.#world.nowMs + host.wallOffsetMs),
+      // The marker is written with the log that begins.
+      marker: { boot: store.boot, epoch: log.epoch },
+      log: {
+        kind: 'sound',
+        end: log.positionAt(log.seq),
+        hasRemembered: position === undefined || !lacks(log, position),
+      },
+      remembered: { boots: lastBoot === undefined ? [] : [lastBoot], position },
+      doubt,
+    });
+    if (verdict.act === 'begin-epoch') {
+      this.#world.counts.newEpochs += 1;
+      store.beginEpoch({ counter: verdict.counter, random: randomHex(this.#chance, 2) });
+      this.#world.logs.note(store.log);
+      index.set(store.id, store.log.positionAt(0));
+    }
+    store.boot = boot;
+    indexBoot.set(store.id, boot);
   }
 
   /** After doubt every copy is read again before it counts. */
@@ -298,12 +320,6 @@ export class OwnStores {
     );
   }
 
-  #newEpoch(store: StoreDisk, counterSeen: number): Epoch {
-    const wallMs = Math.floor(WALL_MS + this.#world.nowMs + this.#of.host.wallOffsetMs);
-    const counter = Math.max(wallMs, store.log.epoch.counter, counterSeen) + 1;
-    return { counter, random: randomHex(this.#chance, 2) };
-  }
-
   #tellRoom(store: StoreDisk): void {
     const lies = this.#of.host.lies?.room === true;
     this.#of.tell({
@@ -317,9 +333,11 @@ export class OwnStores {
 }
 
 export const firstEpoch = (chance: Chance, nowMs: number): Epoch => ({
-  counter: Math.floor(WALL_MS + nowMs),
+  counter: counterAbove([wallMsOf(nowMs)]),
   random: randomHex(chance, 2),
 });
+
+const wallMsOf = (nowMs: number): number => Math.floor(WALL_MS + nowMs);
 
 /** `words` × 8 hex digits. */
 export function randomHex(chance: Chance, words: number): string {

@@ -54,6 +54,7 @@ export class Service implements Running {
   readonly host: SimHost;
   readonly machine: Machine;
   readonly boot: number;
+  readonly previousBoot: number;
   readonly bootId: string;
   alive = true;
   readonly #world: Surroundings;
@@ -82,6 +83,7 @@ export class Service implements Running {
 
   constructor(host: SimHost, world: Surroundings) {
     const { disk } = host;
+    this.previousBoot = disk.boot;
     disk.boot += 1;
     this.host = host;
     this.boot = disk.boot;

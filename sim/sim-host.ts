@@ -123,6 +123,8 @@ export interface Running {
   readonly host: SimHost;
   readonly machine: Machine;
   readonly boot: number;
+  /** Of the start before, as the state folder had it. */
+  readonly previousBoot: number;
   readonly bootId: string;
   readonly alive: boolean;
   /** Where its own clock stands. */

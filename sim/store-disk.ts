@@ -29,8 +29,8 @@ export class StoreDisk {
   readonly id: StoreId;
   readonly host: HostId;
   lentBytes: number;
-  /** The marker's boot counter: at which start of the service the store was mounted last. */
-  boot = 0;
+  /** The marker's boot counter: at which start of the service the store was mounted last, or made. */
+  boot: number;
   log: StoreLog;
   readonly files = new Map<ParcelId, StoredFile>();
   readonly trash = new Map<ParcelId, StoredFile & { readonly untilMs: number }>();
@@ -72,14 +72,11 @@ export class StoreDisk {
     id,
     host,
     lentBytes,
+    boot,
     epoch,
-  }: {
-    readonly id: StoreId;
-    readonly host: HostId;
-    readonly lentBytes: number;
-    readonly epoch: Epoch;
-  }) {
+  }: Pick<StoreDisk, 'id' | 'host' | 'lentBytes' | 'boot'> & { readonly epoch: Epoch }) {
     this.id = id;
+    this.boot = boot;
     this.host = host;
     this.lentBytes = lentBytes;
     this.log = StoreLog.begin(host, id, epoch);
@@ -92,8 +89,8 @@ export class StoreDisk {
 
   /** An image of the disk as it is, with what was durable. */
   image(): StoreDisk {
-    const image = new StoreDisk({ id: this.id, host: this.host, lentBytes: this.lentBytes, epoch: this.log.epoch });
-    image.boot = this.boot;
+    const { id, host, lentBytes, boot, log } = this;
+    const image = new StoreDisk({ id, host, lentBytes, boot, epoch: log.epoch });
     image.log = this.log.fork();
     for (const [parcel, file] of this.files) image.put(parcel, file);
     for (const [parcel, file] of this.trash) image.trash.set(parcel, file);

@@ -286,11 +286,13 @@ export class World implements Surroundings {
     return host;
   }
 
-  #makeStore({ id, number, stores }: SimHost, { id: known, lentBytes }: StoreOptions): StoreDisk {
+  /** At the next start of its host's service. */
+  #makeStore({ id, number, stores, disk }: SimHost, { id: known, lentBytes }: StoreOptions): StoreDisk {
     const store = new StoreDisk({
       id: known ?? parseStoreId(nameOf(`store ${stores.length} of ${id} at ${this.nowMs}`).slice(0, 32)),
       host: id,
       lentBytes,
+      boot: disk.boot + 1,
       epoch: firstEpoch(this.chance.of(`disk/${number}`), this.nowMs),
     });
     this.logs.note(store.log);

@@ -192,6 +192,8 @@ class Plan {
       const host = hosts.find(each => each.id === id);
       const store = host?.stores.find(each => each.id === storeId);
       if (host === undefined || store === undefined) continue;
+      // Not made with the cluster: it was mounted at the start before.
+      store.boot = host.disk.boot;
       store.put(ref.id, { content: ref.id, bytes: ref.bytes, shared: undefined });
       store.commit({ op: 'add', parcel: ref.id });
       this.#world.logs.note(store.log);

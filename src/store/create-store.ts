@@ -7,6 +7,7 @@
 
 import { ClusterError } from '../core/fault.js';
 import { type ClusterId, type HostId, hexOf, parseStoreId, type StoreId } from '../core/ids.js';
+import { counterAbove } from '../core/mounting.js';
 import { readdir } from '../platform/disk-calls.js';
 import { LogFile } from './log-file.js';
 import { MARKER_NAME, readMarker, writeMarker } from './marker.js';
@@ -47,7 +48,7 @@ export async function createStore(
   }
   await folder.make();
   const store = parseStoreId(hexOf(Buffer.concat([random(), random()]).subarray(0, 16)));
-  const epoch = newEpoch([nowMs], random);
+  const epoch = newEpoch(counterAbove([nowMs]), random);
   const log = await LogFile.create(folder.log, store, epoch);
   await log.close();
   // Last: until it is there, this is no store, and making one may be tried again.

@@ -4,9 +4,8 @@
  * PRESENT = `add` in the log *and* every file there. The log says what should be; here it is held against the index, the
  * records and the names under `.blobs`. A parcel that lacks a file gets a `corrupt` operation and is fetched again.
  *
- * A log is in doubt when it is damaged before its end, when it lacks what the index remembers, or when the boot counters
- * of the state folder and of the marker say that one of them is an old image. Then a new epoch begins with an empty log,
- * and a rescan hashes every parcel before it counts again. Blobs are never removed here.
+ * A log in doubt (core/mounting.ts) is not believed: a new epoch begins with an empty one, and a rescan hashes every parcel before
+ * it counts again. Blobs are never removed here.
  *
  * Files that no PRESENT parcel lists (strays) never count, and stay where they are: most are what is left of a parcel that
  * lacks one other file, and may be the last of their kind; some came with a commit that was interrupted. Whoever grabs
@@ -17,8 +16,10 @@
  * files. What is shorter than it should be is found when it is read.
  */
 import type { Logger } from 'pino';
+import { assert, unreachable } from '../core/fault.js';
 import { compareEpochs, type LogOp, type LogPosition } from '../core/holdings-log.js';
 import type { ParcelId, SourceId } from '../core/ids.js';
+import { decideMount, type MountDoubt } from '../core/mounting.js';
 import type { BlobRef } from '../core/parcel.js';
 import { lstat, rename } from '../platform/disk-calls.js';
 import type { BlobChange, BlobIndex, StoreNote } from './blob-index.js';
@@ -71,23 +72,33 @@ export async function recover(recovering: Recovering): Promise<Recovered> {
   const note = index.note();
   const replay = new Replay(note.position);
   const opened = await LogFile.open(folder.log, recovering.marker.store, replay);
-  const because =
-    recovering.doubt?.because ?? bootDoubt(recovering, opened, note) ?? logDoubt(recovering, opened, note, replay);
+  const verdict = decideMount({
+    ...recovering,
+    wallMs: recovering.nowMs,
+    log:
+      opened.kind === 'sound'
+        ? { kind: 'sound', end: opened.log.position, hasRemembered: replay.matched || replay.hasPassed }
+        : { kind: 'damaged', epoch: opened.epoch },
+    remembered: { boots: note.boots, position: note.position },
+    doubt: recovering.doubt,
+  });
 
   let { marker } = recovering;
   let log: LogFile;
   let held: Held;
-  if (because !== undefined || opened.kind === 'damaged') {
+  if (verdict.act === 'begin-epoch') {
+    const because = wordsOf(verdict.because, { recovering, opened, note });
     if (opened.kind === 'sound') await opened.log.close();
     logger.warn(
       { code: 'STORE_DOUBT', because },
       'the log of this store is in doubt: a new one begins, and all is hashed again',
     );
-    ({ marker, log } = await beginEpoch(recovering, opened));
+    ({ marker, log } = await beginEpoch(recovering, verdict.counter));
     await index.clear();
     await index.apply([], log.position);
     held = new Held(recovering, new Set());
   } else {
+    assert(opened.kind === 'sound', 'a damaged log is not believed');
     log = opened.log;
     if (opened.cutBytes > 0) {
       logger.info(
@@ -99,7 +110,7 @@ export async function recover(recovering: Recovering): Promise<Recovered> {
   }
 
   try {
-    return await bringUp(recovering, { marker, log, held, replay, because });
+    return await bringUp(recovering, { marker, log, held, replay, isBegun: verdict.act === 'begin-epoch' });
   } catch (error) {
     await log.close();
     throw error;
@@ -114,17 +125,18 @@ async function bringUp(
     readonly log: LogFile;
     readonly held: Held;
     readonly replay: Replay;
-    readonly because: string | undefined;
+    /** The log is a new one. */
+    readonly isBegun: boolean;
   },
 ): Promise<Recovered> {
   const { folder, objects, index, boot } = recovering;
-  const { log, held, replay, because } = found;
+  const { log, held, replay, isBegun } = found;
   await objects.measure((shard, ids) => held.takeRecords(shard, ids));
   await held.bringIndexUp(replay, log.position);
   const files = await survey(recovering);
   if (files.gone > 0) await held.findIncomplete(log.position);
   await held.declareCorrupt(log);
-  if (because === undefined && !found.marker.rescan) await finishDeletions(recovering, replay.late, files);
+  if (!isBegun && !found.marker.rescan) await finishDeletions(recovering, replay.late, files);
 
   const marker: Marker = { ...found.marker, boot };
   // Not for the same content: on a full disk there is no room for another marker.
@@ -138,54 +150,48 @@ async function bringUp(
     marker,
     log,
     present: held.present,
-    headSeqs: because === undefined ? replay.headSeqs : new Map(),
-    lateDeletions: because === undefined ? replay.late : new LateDeletions(),
+    headSeqs: isBegun ? new Map() : replay.headSeqs,
+    lateDeletions: isBegun ? new LateDeletions() : replay.late,
     blobBytes: files.bytes,
     straysPossible: files.strays.size > 0 || files.moreStrays || files.gone > 0,
   };
 }
 
-function bootDoubt({ marker, boot, previousBoot }: Recovering, opened: OpenedLog, note: StoreNote): string | undefined {
-  // Made in this very start, and nothing was ever said of it.
-  if (marker.boot === boot && opened.kind === 'sound' && opened.log.position.seq === 0) return undefined;
-  // The index knows at which boot this very store was mounted last, which a disk that was away for a while needs.
-  const expected = note.boots.length > 0 ? note.boots : [previousBoot];
-  if (expected.includes(marker.boot)) return undefined;
-  return `its marker is of boot ${marker.boot}, this host remembers boot ${expected.join(' or ')}: one of them is an old image`;
-}
-
-function logDoubt(
-  { marker }: Recovering,
-  opened: OpenedLog,
-  { position }: StoreNote,
-  replay: Replay,
-): string | undefined {
-  if (opened.kind === 'damaged') return opened.because;
-  const ours = opened.log.position;
-  if (compareEpochs(ours.epoch, marker.epoch) !== 0) return 'its log and its marker are of different epochs';
-  if (position === undefined) return undefined;
-  const order = compareEpochs(ours.epoch, position.epoch);
-  if (order < 0) return 'its log is of an earlier epoch than the index remembers';
-  if (order === 0 && !replay.matched && !replay.hasPassed) {
-    return `the index remembers operation ${position.seq}, which its log (up to ${ours.seq}) does not have`;
+function wordsOf(
+  because: MountDoubt,
+  {
+    recovering: { marker, previousBoot, doubt },
+    opened,
+    note,
+  }: { readonly recovering: Recovering; readonly opened: OpenedLog; readonly note: StoreNote },
+): string {
+  switch (because) {
+    case 'others-remember':
+      return doubt?.because ?? 'other hosts remember more of it';
+    case 'other-boot': {
+      const expected = note.boots.length > 0 ? note.boots : [previousBoot];
+      return `its marker is of boot ${marker.boot}, this host remembers boot ${expected.join(' or ')}: one of them is an old image`;
+    }
+    case 'damaged':
+      return opened.kind === 'damaged' ? opened.because : 'its log is damaged';
+    case 'other-epoch':
+      return 'its log and its marker are of different epochs';
+    case 'earlier-epoch':
+      return 'its log is of an earlier epoch than the index remembers';
+    case 'lacks-remembered': {
+      const end = opened.kind === 'sound' ? opened.log.position.seq : 0;
+      return `the index remembers operation ${note.position?.seq}, which its log (up to ${end}) does not have`;
+    }
+    default:
+      return unreachable(because);
   }
-  return undefined;
 }
 
 async function beginEpoch(
-  { folder, marker, index, nowMs, doubt, random }: Recovering,
-  opened: OpenedLog,
+  { folder, marker, random }: Recovering,
+  counter: number,
 ): Promise<{ readonly marker: Marker; readonly log: LogFile }> {
-  const found = opened.kind === 'sound' ? opened.log.position.epoch : opened.epoch;
-  const remembered = index.note().position?.epoch;
-  const counters = [
-    nowMs,
-    marker.epoch.counter,
-    found?.counter ?? 0,
-    remembered?.counter ?? 0,
-    doubt?.counterSeen ?? 0,
-  ];
-  const epoch = newEpoch(counters, random);
+  const epoch = newEpoch(counter, random);
   const next: Marker = { ...marker, epoch, rescan: true };
   // The marker first: a crash between the two leaves epochs that differ, which is a doubt again.
   await writeMarker(folder.path, next);

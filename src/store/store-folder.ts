@@ -66,10 +66,11 @@ export async function resolveStorePath(path: string): Promise<string | undefined
 
 const EPOCH_RANDOM_BYTES = 8;
 
-/** Greater than every epoch of this store that anybody has seen. */
-export function newEpoch(countersSeen: readonly number[], random: () => Uint8Array): Epoch {
-  return { counter: Math.max(...countersSeen) + 1, random: hexOf(random().subarray(0, EPOCH_RANDOM_BYTES)) };
-}
+/** @param counter as core/mounting.ts has it */
+export const newEpoch = (counter: number, random: () => Uint8Array): Epoch => ({
+  counter,
+  random: hexOf(random().subarray(0, EPOCH_RANDOM_BYTES)),
+});
 
 /** Removes what a crash left beside files whose names begin so while they were being replaced. */
 export async function removeHalfWritten(folder: string, nameStart: string): Promise<void> {
