@@ -7,20 +7,16 @@
 
 import type { AuditAnswer } from '../src/core/audit.js';
 import { Chance } from '../src/core/chance.js';
-import type { CheckpointPiece } from '../src/core/checkpoint.js';
 import type { Effect, Input } from '../src/core/effects.js';
 import { assert } from '../src/core/fault.js';
-import { ALL_HEARD, type FrameNumber, judgeFrame } from '../src/core/frame-window.js';
 import type { GrantAnswer } from '../src/core/grant.js';
-import { compareEpochs, comparePositions } from '../src/core/holdings-log.js';
 import { type HostId, type Nonce, type ParcelId, parseNonce, type SourceId, type StoreId } from '../src/core/ids.js';
-import { LaterStarts } from '../src/core/later-starts.js';
 import { Machine } from '../src/core/machine.js';
 import type { GossipMessage } from '../src/core/messages.js';
 import { RULES } from '../src/core/rules.js';
 import type { HeadModel } from './catalog-model.js';
-import { goesBefore } from './config-chain.js';
-import { between, oneIn } from './draw.js';
+import { ConfigUse } from './config-use.js';
+import { between } from './draw.js';
 import { Fetching } from './fetching.js';
 import { HeadKeeping } from './head-keeping.js';
 import type { GossipFrame, HostDisk, SignedConfig } from './host-disk.js';
@@ -37,18 +33,14 @@ import type {
 import { Removing } from './removing.js';
 import { Serving } from './serving.js';
 import type { Boundary, Running, SimHost, SnapshotEdit, Unstamped } from './sim-host.js';
+import { StateExchange } from './state-exchange.js';
 import { StateWrites } from './state-writes.js';
 import type { StoreDisk } from './store-disk.js';
-import type { LogTelling, StoreLog } from './store-log.js';
 import type { Surroundings } from './surroundings.js';
 import { TakingBack } from './taking-back.js';
 
 /** Stores are measured, running time is written down, and so on, once in so many heartbeats. */
 const CHORES_HEARTBEATS = 12;
-/** One machine does not ask another for its configuration more often than this, in ms. */
-const ASK_CONFIG_MS = 1_000;
-/** Of answers with a checkpoint so many end in the middle of it. */
-const CUT_STREAM_ONE_IN = 10;
 
 export class Service implements Running {
   readonly host: SimHost;
@@ -62,24 +54,22 @@ export class Service implements Running {
   readonly #stores: OwnStores;
   readonly #heads: HeadKeeping;
   readonly #origin: Origin;
+  readonly #configs: ConfigUse;
+  readonly #exchange: StateExchange;
   readonly #fetching: Fetching;
   readonly #serving: Serving;
   readonly #removing: Removing;
   readonly #takingBack: TakingBack;
   readonly #startedMs: number;
   readonly #ranBeforeMs: number;
-  readonly #laterStarts: LaterStarts;
   readonly #queue: Unstamped[] = [];
   #stepping = false;
   #wakeMs = Number.POSITIVE_INFINITY;
   #wakeVersion = 0;
   readonly #offers = new Map<number, (accepted: boolean) => void>();
   #nextOffer = 1;
-  #askConfigAtMs = Number.NEGATIVE_INFINITY;
   /** With what could not be written. */
   readonly #absences: HostDisk['absences'];
-  /** Of each writer's frames before its last one, which were heard. Not on the disk. */
-  readonly #earlierFrames = new Map<HostId, number>();
 
   constructor(host: SimHost, world: Surroundings) {
     const { disk } = host;
@@ -89,7 +79,6 @@ export class Service implements Running {
     this.boot = disk.boot;
     this.#world = world;
     this.#startedMs = this.nowMs;
-    this.#laterStarts = new LaterStarts(disk.boot);
     this.#ranBeforeMs = disk.ranMs;
     const seed = world.chance.of(`machine/${host.number}`);
     const words = [seed.uint32(), seed.uint32(), seed.uint32()] as const;
@@ -121,7 +110,17 @@ export class Service implements Running {
       world,
       state: this.#state,
       heads: this.#heads,
-      askEverybody: () => this.#askEverybody(),
+      askEverybody: () => this.#exchange.askEverybody(),
+    });
+    this.#configs = new ConfigUse({ of: this, world, state: this.#state });
+    this.#exchange = new StateExchange({
+      of: this,
+      world,
+      state: this.#state,
+      stores: this.#stores,
+      heads: this.#heads,
+      origin: this.#origin,
+      configs: this.#configs,
     });
     this.#fetching = new Fetching(this, world, this.#stores);
     this.#serving = new Serving({ of: this, world, stores: this.#stores, origin: this.#origin });
@@ -131,9 +130,9 @@ export class Service implements Running {
 
   /** What the daemon does first, in its order. */
   open(): void {
-    const { disk, id } = this.host;
+    const { disk } = this.host;
     this.#heads.open();
-    for (const [, { log, seq }] of disk.archive) if (log.host !== id) this.#tellLog(log.telling(0, seq));
+    this.#exchange.open();
     const parcels = [...disk.unwanted].map(([parcel, sinceRunMs]) => ({ parcel, sinceRunMs }));
     if (parcels.length > 0) this.tell({ is: 'unwanted-before', parcels });
     if (disk.unanswered.size > 0) this.tell({ is: 'unanswered-before', audits: [...disk.unanswered.values()] });
@@ -143,11 +142,6 @@ export class Service implements Running {
     this.#doChores();
     // The machine asks for its first wake in answer to something.
     this.tell({ is: 'wake' });
-  }
-
-  #tellLog({ pieces, segment }: LogTelling, relayed = false): void {
-    for (const piece of pieces) this.tell({ is: 'checkpoint', piece, relayed });
-    this.tell({ is: 'log', segment, relayed });
   }
 
   get nowMs(): number {
@@ -241,10 +235,10 @@ export class Service implements Running {
         this.#world.network.gossip(this, effect.message);
         break;
       case 'ask-state':
-        this.#askState(effect.host);
+        this.#exchange.ask(effect.host);
         break;
       case 'ask-config':
-        this.#askConfig(effect.host);
+        this.#configs.ask(effect.host);
         break;
       case 'fetch':
         this.#fetching.start(effect);
@@ -415,195 +409,11 @@ export class Service implements Running {
   // -------------------------------------------------------------------------------------------------------------- others
 
   hear(writer: HostId, frame: GossipFrame, message: GossipMessage, config: SignedConfig): void {
-    if (writer === this.host.id) return;
-    const { frames } = this.host.disk;
-    const last = frames.get(writer);
-    const { verdict, heard } = judgeFrame(
-      last === undefined ? undefined : { last, earlier: this.#earlierFrames.get(writer) ?? ALL_HEARD },
-      frame,
-    );
-    this.#earlierFrames.set(writer, heard.earlier);
-    const counts = verdict === 'newer' || (verdict === 'overtaken' && message.kind !== 'heartbeat');
-    if (!counts) {
-      // An old image, or one of two machines with one identity: it must learn that it is not heard.
-      if (verdict === 'older-boot') this.#askState(writer);
-      return;
-    }
-    if (verdict === 'newer') frames.set(writer, frame);
-    if (message.kind === 'log') this.#archive(message.segment.end.store, message.segment.end.digest, false);
-    if (config !== this.host.disk.config && goesBefore(config, this.host.disk.config)) this.#askConfig(writer);
-    this.tell({ is: 'heard', from: writer, message });
+    this.#exchange.hear(writer, frame, message, config);
   }
 
-  #askState(host: HostId): void {
-    const question: StateQuestion = {
-      from: this.host.id,
-      logs: this.#knownPositions(),
-      yourFrame: this.#lastFrameOf(host),
-    };
-    this.#world.network.ask<StateAnswer>({
-      from: this,
-      to: host,
-      ask: (asked, reply) => reply(asked.answerState(question)),
-      answered: answer => {
-        const ok = answer !== undefined && this.#takeState(host, answer);
-        if (this.dies('ask-state', 'done')) return;
-        this.tell({ is: 'state-answered', host, ok });
-      },
-    });
-  }
-
-  /** The last frame that was heard of a host; of a start that is known by a stream only, frame 0. */
-  #lastFrameOf(host: HostId): FrameNumber | undefined {
-    const gossiped = this.host.disk.frames.get(host);
-    const told = this.machine.known.startOf(host);
-    return told !== undefined && told.boot > (gossiped?.boot ?? 0) ? { boot: told.boot, frame: 0 } : gossiped;
-  }
-
-  #knownPositions(): StateQuestion['logs'] {
-    const positions = new Map<StoreId, ReturnType<StoreLog['positionAt']>>();
-    for (const { position } of this.machine.known.positions()) positions.set(position.store, position);
-    return positions;
-  }
-
-  /** @returns whether all of it came. */
-  #takeState(from: HostId, { heartbeat, logs, heads, yours, yourFrame, config }: StateAnswer): boolean {
-    if (this.#isTrusted(from)) this.#hearOfOwnStart(yourFrame);
-    if (heartbeat !== undefined) this.tell({ is: 'heard', from, message: heartbeat });
-    for (const { pieces, segment, relayed } of logs) {
-      if (segment.host === this.host.id) continue;
-      // A stream may end anywhere: what came of a checkpoint then counts for nothing, and is asked for again.
-      if (pieces.length > 0 && oneIn(this.#world.chance.of('cut streams'), CUT_STREAM_ONE_IN)) {
-        for (const piece of pieces.slice(0, -1)) this.tell({ is: 'checkpoint', piece, relayed });
-        return false;
-      }
-      if (pieces.length > 0) this.#world.counts.checkpointsRead += 1;
-      const [piece] = pieces;
-      if (piece !== undefined && !relayed) this.#compareWithArchive(piece);
-      this.#tellLog({ pieces, segment }, relayed);
-      this.#archive(segment.end.store, segment.end.digest, relayed);
-    }
-    for (const position of yours) this.#stores.hearOfOwnLog(position);
-    for (const head of heads) {
-      if (head.source.startsWith(this.host.id)) this.#origin.hear(head);
-      else this.#heads.offer(head);
-    }
-    if (goesBefore(config, this.host.disk.config)) this.#useConfig(config);
-    return true;
-  }
-
-  answerState({ from, logs, yourFrame }: StateQuestion): StateAnswer {
-    this.#world.happened({ is: 'serves', by: this, to: from, what: 'state' });
-    if (!this.#isTrusted(from)) return this.#answerUntrusted(from);
-    this.#hearOfOwnStart(yourFrame);
-    const knowsMore = [...this.#stores.stores()].some(({ log }) => {
-      const known = logs.get(log.store);
-      return known !== undefined && comparePositions(known, log) > 0;
-    });
-    if (knowsMore) this.#askState(from);
-    const tellings: StateAnswer['logs'][number][] = [];
-    const since = (log: StoreLog): number => {
-      const known = logs.get(log.store);
-      return known !== undefined && compareEpochs(known.epoch, log.epoch) === 0 ? known.seq : 0;
-    };
-    for (const store of this.#stores.stores()) {
-      const afterSeq = since(store.log);
-      if (afterSeq === 0 || afterSeq < store.log.seq)
-        tellings.push({ ...store.log.telling(Math.min(afterSeq, store.log.seq)), relayed: false });
-    }
-    const yours: StateAnswer['yours'][number][] = [];
-    for (const { log, seq } of this.host.disk.archive.values()) {
-      if (log.host === from) yours.push(log.positionAt(seq));
-      else if (log.host !== this.host.id && this.machine.known.host(log.host)?.connected === false) {
-        // Of a writer that is there itself, only its own word counts.
-        const known = logs.get(log.store);
-        if (known !== undefined && compareEpochs(known.epoch, log.epoch) > 0) continue;
-        if (since(log) < seq) tellings.push({ ...log.telling(since(log), seq), relayed: true });
-      }
-    }
-    return {
-      heartbeat: this.machine.heartbeat(),
-      logs: tellings,
-      heads: this.#heads.heads(),
-      yours,
-      yourFrame: this.#lastFrameOf(from),
-      config: this.host.disk.config,
-    };
-  }
-
-  /** What we remember of its own sources, and of nobody else's. Strangers never come so far: the network refuses them. */
-  #answerUntrusted(from: HostId): StateAnswer {
-    return {
-      heartbeat: undefined,
-      logs: [],
-      heads: this.#heads.heads().filter(({ source }) => source.startsWith(from)),
-      yours: [],
-      yourFrame: this.#lastFrameOf(from),
-      config: this.host.disk.config,
-    };
-  }
-
-  #isTrusted(host: HostId): boolean {
-    return this.host.disk.config.members.some(member => member.host === host && member.trust === 'trusted');
-  }
-
-  /** What a trusted member has heard of us last. The service ends where the counter cannot be raised, too, and starts again. */
-  #hearOfOwnStart(heard: FrameNumber | undefined): void {
-    if (heard === undefined) return;
-    const { disk } = this.host;
-    const verdict = this.#laterStarts.hear(heard, {
-      framesSent: this.#world.network.framesSent(this),
-      wallMs: this.#wallMs,
-      raisedMs: disk.bootRaisedMs,
-    });
-    if (verdict.act !== 'raise') return;
-    this.#world.after(verdict.inMs, () =>
-      this.enter(() => {
-        if (!this.#state.refuses()) {
-          disk.bootRaisedMs = this.#wallMs;
-          disk.boot = Math.max(disk.boot, this.#laterStarts.highest);
-        }
-        this.#world.counts.bootsRaised += 1;
-        this.#world.restart(this.host);
-      }),
-    );
-  }
-
-  get #wallMs(): number {
-    return this.#world.nowMs + this.host.wallOffsetMs;
-  }
-
-  /** Told by the writer of what we have read past: only here it is seen that this was another log. */
-  #compareWithArchive({ checkpoint: { host, at } }: CheckpointPiece): void {
-    const { archive } = this.host.disk;
-    const known = archive.get(at.store);
-    if (known === undefined || compareEpochs(known.log.epoch, at.epoch) !== 0 || at.seq > known.seq) return;
-    if (known.log.digestAt(at.seq) === at.digest) return;
-    this.#world.counts.logForks += 1;
-    this.tell({ is: 'log-forked', host, store: at.store });
-    archive.delete(at.store);
-  }
-
-  /** Keeps another host's log over a restart, as far as it has been read. */
-  #archive(store: StoreId, digest: string, relayed: boolean): void {
-    const place = this.#world.logs.placeOf(digest);
-    if (place === undefined || place.log.host === this.host.id) return;
-    const { log, seq } = place;
-    const { archive } = this.host.disk;
-    const known = archive.get(store);
-    const order = known === undefined ? 1 : compareEpochs(log.epoch, known.log.epoch);
-    if (order < 0) return;
-    if (known !== undefined && order === 0) {
-      if (seq < known.seq) return;
-      const carriesOn = log.continues(known.log, known.seq);
-      if (carriesOn ? seq === known.seq : relayed) return;
-    }
-    if (this.#state.refuses()) return;
-    archive.set(store, place);
-  }
-
-  #askEverybody(): void {
-    for (const { host } of this.host.disk.config.members) if (host !== this.host.id) this.#askState(host);
+  answerState(question: StateQuestion): StateAnswer {
+    return this.#exchange.answer(question);
   }
 
   answerFetch(parcel: ParcelId, purpose: 'grab' | 'repair', asker: HostId): FetchAnswer {
@@ -623,7 +433,7 @@ export class Service implements Running {
   // -------------------------------------------------------------------------------------------------- people's own wishes
 
   offerConfig(config: SignedConfig): void {
-    if (goesBefore(config, this.host.disk.config)) this.#useConfig(config);
+    this.#configs.offer(config);
   }
 
   backUp(source: SourceId, edit: SnapshotEdit): void {
@@ -653,35 +463,5 @@ export class Service implements Running {
 
   head(source: SourceId): HeadModel | undefined {
     return this.#heads.get(source);
-  }
-
-  #askConfig(host: HostId): void {
-    if (this.#world.nowMs < this.#askConfigAtMs) return;
-    this.#askConfigAtMs = this.#world.nowMs + ASK_CONFIG_MS;
-    this.#world.network.ask<SignedConfig>({
-      from: this,
-      to: host,
-      ask: (asked, reply) => reply(asked.host.disk.config),
-      answered: config => {
-        if (config !== undefined && goesBefore(config, this.host.disk.config)) this.#useConfig(config);
-      },
-    });
-  }
-
-  /** Durable before it is used. */
-  #useConfig(config: SignedConfig): void {
-    this.#state.write(
-      () => {
-        if (!goesBefore(config, this.host.disk.config)) return;
-        this.host.disk.config = config;
-        this.#world.network.endRefused(this.host);
-        this.tell({ is: 'config', config });
-        this.#world.network.review(this.host);
-      },
-      () => {
-        // Who signed it is told that it came to nothing; others hear of it again.
-        if (this.host.signed === config) this.host.signed = undefined;
-      },
-    );
   }
 }

@@ -1,0 +1,51 @@
+/** Boot watch: raises a host's boot counter when others have heard a later start of it (core/later-starts.ts), and starts its service again. */
+import type { FrameNumber } from '../src/core/frame-window.js';
+import { LaterStarts } from '../src/core/later-starts.js';
+import type { Running } from './sim-host.js';
+import type { StateWrites } from './state-writes.js';
+import type { Surroundings } from './surroundings.js';
+
+export class BootWatch {
+  readonly #of: Running;
+  readonly #world: Surroundings;
+  readonly #state: StateWrites;
+  readonly #laterStarts: LaterStarts;
+
+  constructor({
+    of,
+    world,
+    state,
+  }: { readonly of: Running; readonly world: Surroundings; readonly state: StateWrites }) {
+    this.#of = of;
+    this.#world = world;
+    this.#state = state;
+    this.#laterStarts = new LaterStarts(of.boot);
+  }
+
+  /** What a trusted member has heard of us last. The service ends where the counter cannot be raised, too, and starts again. */
+  hear(heard: FrameNumber | undefined): void {
+    if (heard === undefined) return;
+    const { host } = this.#of;
+    const { disk } = host;
+    const verdict = this.#laterStarts.hear(heard, {
+      framesSent: this.#world.network.framesSent(this.#of),
+      wallMs: this.#wallMs,
+      raisedMs: disk.bootRaisedMs,
+    });
+    if (verdict.act !== 'raise') return;
+    this.#world.after(verdict.inMs, () =>
+      this.#of.enter(() => {
+        if (!this.#state.refuses()) {
+          disk.bootRaisedMs = this.#wallMs;
+          disk.boot = Math.max(disk.boot, this.#laterStarts.highest);
+        }
+        this.#world.counts.bootsRaised += 1;
+        this.#world.restart(host);
+      }),
+    );
+  }
+
+  get #wallMs(): number {
+    return this.#world.nowMs + this.#of.host.wallOffsetMs;
+  }
+}

@@ -1,0 +1,202 @@
+/**
+ * State exchange: how one host hears of the others: by frames of gossip, each of which counts once, and by asking them for their state
+ * over a stream; and what it answers when it is asked. As the daemon's.
+ */
+import { ALL_HEARD, type FrameNumber, judgeFrame } from '../src/core/frame-window.js';
+import { compareEpochs, comparePositions } from '../src/core/holdings-log.js';
+import type { HostId, StoreId } from '../src/core/ids.js';
+import type { GossipMessage } from '../src/core/messages.js';
+import { BootWatch } from './boot-watch.js';
+import type { ConfigUse } from './config-use.js';
+import { oneIn } from './draw.js';
+import type { HeadKeeping } from './head-keeping.js';
+import type { GossipFrame, SignedConfig } from './host-disk.js';
+import { LogArchive } from './log-archive.js';
+import type { Origin } from './origin.js';
+import type { OwnStores } from './own-stores.js';
+import type { StateAnswer, StateQuestion } from './questions.js';
+import type { Running } from './sim-host.js';
+import type { StateWrites } from './state-writes.js';
+import type { StoreLog } from './store-log.js';
+import type { Surroundings } from './surroundings.js';
+
+/** Of answers with a checkpoint so many end in the middle of it. */
+const CUT_STREAM_ONE_IN = 10;
+
+export interface StateExchangeOptions {
+  readonly of: Running;
+  readonly world: Surroundings;
+  readonly state: StateWrites;
+  readonly stores: OwnStores;
+  readonly heads: HeadKeeping;
+  /** A head of a source of ours is its to take in. */
+  readonly origin: Origin;
+  readonly configs: ConfigUse;
+}
+
+export class StateExchange {
+  readonly #of: Running;
+  readonly #world: Surroundings;
+  readonly #stores: OwnStores;
+  readonly #heads: HeadKeeping;
+  readonly #origin: Origin;
+  readonly #configs: ConfigUse;
+  readonly #archive: LogArchive;
+  readonly #bootWatch: BootWatch;
+  /** Of each writer's frames before its last one, which were heard. Not on the disk. */
+  readonly #earlierFrames = new Map<HostId, number>();
+
+  constructor(options: StateExchangeOptions) {
+    this.#of = options.of;
+    this.#world = options.world;
+    this.#stores = options.stores;
+    this.#heads = options.heads;
+    this.#origin = options.origin;
+    this.#configs = options.configs;
+    this.#archive = new LogArchive(options);
+    this.#bootWatch = new BootWatch(options);
+  }
+
+  /** What was read of others before. */
+  open(): void {
+    this.#archive.tellAll();
+  }
+
+  hear(writer: HostId, frame: GossipFrame, message: GossipMessage, config: SignedConfig): void {
+    if (writer === this.#of.host.id) return;
+    const { frames } = this.#of.host.disk;
+    const last = frames.get(writer);
+    const { verdict, heard } = judgeFrame(
+      last === undefined ? undefined : { last, earlier: this.#earlierFrames.get(writer) ?? ALL_HEARD },
+      frame,
+    );
+    this.#earlierFrames.set(writer, heard.earlier);
+    const counts = verdict === 'newer' || (verdict === 'overtaken' && message.kind !== 'heartbeat');
+    if (!counts) {
+      // An old image, or one of two machines with one identity: it must learn that it is not heard.
+      if (verdict === 'older-boot') this.ask(writer);
+      return;
+    }
+    if (verdict === 'newer') frames.set(writer, frame);
+    if (message.kind === 'log') this.#archive.keep(message.segment.end.store, message.segment.end.digest, false);
+    if (config !== this.#of.host.disk.config && this.#configs.isNews(config)) this.#configs.ask(writer);
+    this.#of.tell({ is: 'heard', from: writer, message });
+  }
+
+  ask(host: HostId): void {
+    const question: StateQuestion = {
+      from: this.#of.host.id,
+      logs: this.#knownPositions(),
+      yourFrame: this.#lastFrameOf(host),
+    };
+    this.#world.network.ask<StateAnswer>({
+      from: this.#of,
+      to: host,
+      ask: (asked, reply) => reply(asked.answerState(question)),
+      answered: answer => {
+        const ok = answer !== undefined && this.#takeState(host, answer);
+        if (this.#of.dies('ask-state', 'done')) return;
+        this.#of.tell({ is: 'state-answered', host, ok });
+      },
+    });
+  }
+
+  askEverybody(): void {
+    const { disk, id } = this.#of.host;
+    for (const { host } of disk.config.members) if (host !== id) this.ask(host);
+  }
+
+  /** The last frame that was heard of a host; of a start that is known by a stream only, frame 0. */
+  #lastFrameOf(host: HostId): FrameNumber | undefined {
+    const gossiped = this.#of.host.disk.frames.get(host);
+    const told = this.#of.machine.known.startOf(host);
+    return told !== undefined && told.boot > (gossiped?.boot ?? 0) ? { boot: told.boot, frame: 0 } : gossiped;
+  }
+
+  #knownPositions(): StateQuestion['logs'] {
+    const positions = new Map<StoreId, ReturnType<StoreLog['positionAt']>>();
+    for (const { position } of this.#of.machine.known.positions()) positions.set(position.store, position);
+    return positions;
+  }
+
+  /** @returns whether all of it came. */
+  #takeState(from: HostId, { heartbeat, logs, heads, yours, yourFrame, config }: StateAnswer): boolean {
+    if (this.#isTrusted(from)) this.#bootWatch.hear(yourFrame);
+    if (heartbeat !== undefined) this.#of.tell({ is: 'heard', from, message: heartbeat });
+    for (const { pieces, segment, relayed } of logs) {
+      if (segment.host === this.#of.host.id) continue;
+      // A stream may end anywhere: what came of a checkpoint then counts for nothing, and is asked for again.
+      if (pieces.length > 0 && oneIn(this.#world.chance.of('cut streams'), CUT_STREAM_ONE_IN)) {
+        for (const piece of pieces.slice(0, -1)) this.#of.tell({ is: 'checkpoint', piece, relayed });
+        return false;
+      }
+      if (pieces.length > 0) this.#world.counts.checkpointsRead += 1;
+      const [piece] = pieces;
+      if (piece !== undefined && !relayed) this.#archive.compare(piece);
+      this.#archive.tell({ pieces, segment }, relayed);
+      this.#archive.keep(segment.end.store, segment.end.digest, relayed);
+    }
+    for (const position of yours) this.#stores.hearOfOwnLog(position);
+    for (const head of heads) {
+      if (head.source.startsWith(this.#of.host.id)) this.#origin.hear(head);
+      else this.#heads.offer(head);
+    }
+    this.#configs.offer(config);
+    return true;
+  }
+
+  answer({ from, logs, yourFrame }: StateQuestion): StateAnswer {
+    this.#world.happened({ is: 'serves', by: this.#of, to: from, what: 'state' });
+    if (!this.#isTrusted(from)) return this.#answerUntrusted(from);
+    this.#bootWatch.hear(yourFrame);
+    const knowsMore = [...this.#stores.stores()].some(({ log }) => {
+      const known = logs.get(log.store);
+      return known !== undefined && comparePositions(known, log) > 0;
+    });
+    if (knowsMore) this.ask(from);
+    const tellings: StateAnswer['logs'][number][] = [];
+    const since = (log: StoreLog): number => {
+      const known = logs.get(log.store);
+      return known !== undefined && compareEpochs(known.epoch, log.epoch) === 0 ? known.seq : 0;
+    };
+    for (const store of this.#stores.stores()) {
+      const afterSeq = since(store.log);
+      if (afterSeq === 0 || afterSeq < store.log.seq)
+        tellings.push({ ...store.log.telling(Math.min(afterSeq, store.log.seq)), relayed: false });
+    }
+    const yours: StateAnswer['yours'][number][] = [];
+    for (const { log, seq } of this.#of.host.disk.archive.values()) {
+      if (log.host === from) yours.push(log.positionAt(seq));
+      else if (log.host !== this.#of.host.id && this.#of.machine.known.host(log.host)?.connected === false) {
+        // Of a writer that is there itself, only its own word counts.
+        const known = logs.get(log.store);
+        if (known !== undefined && compareEpochs(known.epoch, log.epoch) > 0) continue;
+        if (since(log) < seq) tellings.push({ ...log.telling(since(log), seq), relayed: true });
+      }
+    }
+    return {
+      heartbeat: this.#of.machine.heartbeat(),
+      logs: tellings,
+      heads: this.#heads.heads(),
+      yours,
+      yourFrame: this.#lastFrameOf(from),
+      config: this.#of.host.disk.config,
+    };
+  }
+
+  /** What we remember of its own sources, and of nobody else's. Strangers never come so far: the network refuses them. */
+  #answerUntrusted(from: HostId): StateAnswer {
+    return {
+      heartbeat: undefined,
+      logs: [],
+      heads: this.#heads.heads().filter(({ source }) => source.startsWith(from)),
+      yours: [],
+      yourFrame: this.#lastFrameOf(from),
+      config: this.#of.host.disk.config,
+    };
+  }
+
+  #isTrusted(host: HostId): boolean {
+    return this.#of.host.disk.config.members.some(member => member.host === host && member.trust === 'trusted');
+  }
+}
