@@ -2,24 +2,18 @@
  * Inject: lets a run's faults happen, each at its time and for its time. When the run is to be healed, those that still
  * last are ended and no more begin.
  */
-import type { Member } from '../src/core/cluster-config.js';
-import type { Effect } from '../src/core/effects.js';
 import { unreachable } from '../src/core/fault.js';
-import type { ParcelId, SourceId } from '../src/core/ids.js';
-import { sourceIdOf } from '../src/core/ids.js';
-import type { ParcelRef } from '../src/core/parcel.js';
-import { between } from './draw.js';
-import type { Fault, FaultKind } from './fault.js';
+import type { ParcelId } from '../src/core/ids.js';
+import { AmidDrop } from './amid-drop.js';
+import { backUp, eraseHistory, sourcesOf } from './backing-up.js';
+import { ClusterFaults } from './cluster-faults.js';
+import { DiskFaults } from './disk-faults.js';
+import type { Fault } from './fault.js';
 import type { RunOptions } from './run-options.js';
-import type { Boundary, Running, SimHost } from './sim-host.js';
-import type { StateDisk } from './state-disk.js';
+import type { Boundary, SimHost } from './sim-host.js';
 import type { World } from './world.js';
 
-/** So many hosts stay members and alive, whatever the schedule says. */
-const HOSTS_LEFT = 3;
 const BOUNDARIES: readonly Boundary[] = ['asked', 'begun', 'done'];
-/** Changes of the configuration that come in the middle of an attempt to drop, every other time. */
-const AMID_DROP: ReadonlySet<FaultKind> = new Set(['revoke', 'drain', 'copies']);
 /** Effects at which a crash is worth a fault of its own; the rest is hit by crashes at any time. */
 const CRASH_AT = [
   'drop',
@@ -42,8 +36,6 @@ const SLOW_LINK = 50;
 /** Wall clocks jump by up to ten years. */
 const WALL_JUMP_DAYS = 3_650;
 const DAY_MS = 24 * 3_600_000;
-/** A snapshot's hold is no longer. */
-export const HOLD_HEARTBEATS = 10;
 
 export class Injector {
   readonly #world: World;
@@ -51,38 +43,34 @@ export class Injector {
   /** How to end the faults that last. */
   readonly #lasting = new Map<Fault, () => void>();
   readonly #lags = new Map<Fault, number>();
-  /** Changes that wait for an attempt to drop. */
-  readonly #amidDrop: Fault[] = [];
+  readonly #disks: DiskFaults;
+  readonly #cluster: ClusterFaults;
+  readonly #amidDrop: AmidDrop;
   #over = false;
 
   constructor(world: World, options: RunOptions) {
     this.#world = world;
     this.#options = options;
+    this.#disks = new DiskFaults(world);
+    this.#cluster = new ClusterFaults(world);
+    this.#amidDrop = new AmidDrop({ world, cluster: this.#cluster, begun: (fault, end) => this.#last(fault, end) });
   }
 
   schedule(): void {
     for (const fault of this.#options.faults) {
       this.#world.after(fault.atMs, () => {
-        if (this.#over) return;
-        if (AMID_DROP.has(fault.kind) && waitsForDrop(fault)) this.#amidDrop.push(fault);
-        else this.#begin(fault);
+        if (!this.#over && !this.#amidDrop.waits(fault)) this.#last(fault, this.#inject(fault));
       });
     }
-    this.#world.witnesses.push(happening => {
-      if (this.#amidDrop.length > 0 && happening.is === 'effect') this.#changeAmidDrop(happening);
-    });
+    this.#amidDrop.watch();
   }
 
   /** Ends what lasts; nothing begins any more. */
   heal(): void {
     this.#over = true;
-    this.#amidDrop.length = 0;
+    this.#amidDrop.end();
     for (const end of [...this.#lasting.values()]) end();
     this.#lasting.clear();
-  }
-
-  #begin(fault: Fault): void {
-    this.#last(fault, this.#inject(fault));
   }
 
   #last(fault: Fault, end: (() => void) | undefined): void {
@@ -171,11 +159,11 @@ export class Injector {
       case 'clone':
         return this.#clone(host);
       case 'bit-rot':
-        this.#spoil(host, fault.dice);
+        this.#disks.spoil(host, fault.dice);
         return undefined;
       case 'read-error':
-        if (fault.dice % 2 === 0 && host.stores.length > 1) return this.#pull(host, fault.dice);
-        return this.#setDisks(fault, disk => {
+        if (fault.dice % 2 === 0 && host.stores.length > 1) return this.#disks.pull(host, fault.dice);
+        return this.#disks.setDisks(host, fault.dice, disk => {
           disk.failing = true;
           return () => {
             disk.failing = false;
@@ -183,17 +171,17 @@ export class Injector {
         });
       case 'no-room':
         if (fault.dice % 4 === 0) {
-          this.#setQuotas(host, fault.dice);
+          this.#disks.setQuotas(host, fault.dice);
           return undefined;
         }
-        return this.#setDisks(fault, disk => {
+        return this.#disks.setDisks(host, fault.dice, disk => {
           disk.full = true;
           return () => {
             disk.full = false;
           };
         });
       case 'slow-disk':
-        return this.#setDisks(fault, disk => {
+        return this.#disks.setDisks(host, fault.dice, disk => {
           // From hardly to so slow that attempts run out of time.
           disk.slowMs = 50 * 2 ** (fault.dice % 11);
           return () => {
@@ -201,22 +189,22 @@ export class Injector {
           };
         });
       case 'lost-write':
-        this.#loseWrites(host, fault.dice);
+        this.#disks.loseWrites(host, fault.dice);
         return () => world.start(host);
       case 'torn-write':
-        this.#tearWrites(host);
+        this.#disks.tearWrites(host);
         return () => world.start(host);
       case 'lost-index':
-        this.#loseIndex(host);
+        this.#disks.loseIndex(host);
         return () => world.start(host);
       case 'astray-write':
         for (const store of host.stores) store.goesAstray = true;
         return undefined;
       case 'wipe':
-        this.#wipe(host, fault.dice);
+        this.#disks.wipe(host, fault.dice);
         return undefined;
       case 'old-image':
-        return this.#oldImage(host);
+        return this.#disks.oldImage(host);
       case 'join':
         world.addHosts(1 + (fault.dice % 3), {
           freeBytes: this.#options.lentBytes,
@@ -228,19 +216,19 @@ export class Injector {
         world.admit(host, { freeBytes: this.#options.lentBytes, stores: this.#options.storesPerHost });
         return () => world.writeAdmitted();
       case 'drain':
-        return (fault.dice >>> 28) % 2 === 0 ? this.#drain(host) : this.#drainStore(host, fault.dice);
+        return (fault.dice >>> 28) % 2 === 0 ? this.#cluster.drain(host) : this.#cluster.drainStore(host, fault.dice);
       case 'revoke':
-        this.#revoke(host);
+        this.#cluster.revoke(host);
         return undefined;
       case 'lose':
-        if (this.#mayGo(host)) world.lose(host);
+        if (this.#cluster.mayGo(host)) world.lose(host);
         return undefined;
       case 'copies':
-        return this.#changeCopies(fault.dice);
+        return this.#cluster.changeCopies(fault.dice);
       case 'capacity':
-        return this.#cutCapacity(host, fault.dice);
+        return this.#disks.cutCapacity(host, fault.dice);
       case 'fork':
-        this.#fork(host, other, fault.dice);
+        this.#cluster.fork(host, other, fault.dice);
         return undefined;
       case 'lie':
         return this.#lie(host, fault.dice);
@@ -248,7 +236,7 @@ export class Injector {
         for (const source of sourcesOf(this.#options, this.#world)) backUp(world, this.#options, source, fault);
         return undefined;
       case 'erase-history':
-        for (const source of sourcesOf(this.#options, this.#world)) this.#eraseHistory(source);
+        for (const source of sourcesOf(this.#options, this.#world)) eraseHistory(world, source);
         return undefined;
       default:
         return unreachable(fault.kind);
@@ -309,241 +297,7 @@ export class Injector {
     return () => this.#world.lose(copy);
   }
 
-  // --------------------------------------------------------------------------------------------------------------- disks
-
-  #setStores(host: SimHost, set: (store: SimHost['stores'][number]) => () => void): () => void {
-    const ends = host.stores.map(set);
-    return () => {
-      for (const end of ends) end();
-    };
-  }
-
-  /** Those of the stores, that of the state folder, or, where one disk has it all, both. */
-  #setDisks(
-    { host: number, dice }: Fault,
-    set: (disk: SimHost['stores'][number] | StateDisk) => () => void,
-  ): () => void {
-    const host = this.#hostOf(number);
-    const which = (dice >>> 26) % 4;
-    const ends = [...(which === 3 ? [] : host.stores), ...(which < 2 ? [] : [host.disk.state])].map(set);
-    return () => {
-      for (const end of ends) end();
-    };
-  }
-
-  /** One of several disks is not there for a while: the host goes on with the others. */
-  #pull(host: SimHost, dice: number): () => void {
-    const store = host.stores[(dice >>> 8) % host.stores.length] as SimHost['stores'][number];
-    const set = (pulled: boolean): void => {
-      store.pulled = pulled;
-      const { running } = host;
-      running?.enter(() => running.lookAgain());
-    };
-    set(true);
-    return () => set(false);
-  }
-
-  /** Nobody is told, and it stays so. */
-  #setQuotas({ stores }: SimHost, dice: number): void {
-    for (const store of stores)
-      store.quotaBytes = store.usedBytes + Math.floor(((store.lentBytes - store.usedBytes) * ((dice >>> 8) % 32)) / 64);
-  }
-
-  #spoil(host: SimHost, dice: number): void {
-    const store = host.stores[dice % Math.max(1, host.stores.length)];
-    const present = [...(store?.present ?? [])];
-    const parcel = present[(dice >>> 8) % Math.max(1, present.length)];
-    if (store === undefined || parcel === undefined) return;
-    if (store.keeps(parcel)) this.#world.happened({ is: 'injected-loss', host, parcel });
-    store.spoil(parcel, 'rotten');
-  }
-
-  /** The power goes, and what the disk had promised to keep is not there. */
-  #loseWrites(host: SimHost, dice: number): void {
-    this.#world.crash(host);
-    for (const store of host.stores) {
-      const before = new Set(store.present);
-      store.cutLog(Math.max(0, store.log.seq - 1 - (dice % 4)));
-      for (const parcel of before)
-        if (!store.present.has(parcel)) this.#world.happened({ is: 'injected-loss', host, parcel });
-    }
-    this.#world.happened({ is: 'disk-replaced', host });
-  }
-
-  /** The power goes, and of the file that was written last only a part is there, though its `add` is in the log. */
-  #tearWrites(host: SimHost): void {
-    this.#world.crash(host);
-    for (const store of host.stores) {
-      const parcel = [...store.files.keys()].at(-1);
-      if (parcel === undefined) continue;
-      if (store.keeps(parcel)) this.#world.happened({ is: 'injected-loss', host, parcel });
-      store.spoil(parcel, 'half');
-    }
-  }
-
-  /** Somebody deletes the index: what was read of others, and how far our own stores were followed. */
-  #loseIndex(host: SimHost): void {
-    this.#world.crash(host);
-    const { archive, frames, index, indexBoot, unwanted, unanswered } = host.disk;
-    for (const map of [archive, frames, index, indexBoot, unwanted, unanswered]) map.clear();
-  }
-
-  #wipe(host: SimHost, dice: number): void {
-    const world = this.#world;
-    world.loseCopies(host);
-    world.crash(host);
-    world.replaceStores(host);
-    if (dice % 2 === 0) {
-      const { heads, history, kept, unwanted, unanswered, archive } = host.disk;
-      for (const map of [heads, history, kept, unwanted, unanswered, archive]) map.clear();
-    }
-    world.happened({ is: 'disk-replaced', host });
-    world.start(host);
-  }
-
-  #oldImage(host: SimHost): () => void {
-    const world = this.#world;
-    const image = host.disk.image();
-    return () => {
-      if (host.lost) return;
-      world.crash(host);
-      for (const store of host.stores) {
-        const old = image.stores.find(({ id }) => id === store.id);
-        for (const parcel of store.held())
-          if (old?.keeps(parcel) !== true) world.happened({ is: 'injected-loss', host, parcel });
-      }
-      host.disk = image;
-      world.happened({ is: 'disk-replaced', host });
-      world.start(host);
-    };
-  }
-
-  #cutCapacity(host: SimHost, dice: number): () => void {
-    return this.#setStores(host, store => {
-      const { lentBytes } = store;
-      store.wasCut = true;
-      store.lentBytes = Math.floor((store.usedBytes * (dice % 100)) / 100);
-      return () => {
-        store.lentBytes = lentBytes;
-      };
-    });
-  }
-
-  // ------------------------------------------------------------------------------------------------------------- cluster
-
-  #mayGo(host: SimHost): boolean {
-    const { hosts, config } = this.#world;
-    const left = hosts.filter(
-      other =>
-        other !== host &&
-        !other.lost &&
-        !other.isClone &&
-        config.members.some(({ host: id, state }) => id === other.id && state === 'active'),
-    );
-    return !host.lost && left.length >= HOSTS_LEFT;
-  }
-
-  /** @param at who signs it */
-  #setState(host: SimHost, state: Member['state'], at?: SimHost): boolean {
-    const config = this.#world.configure(
-      ({ members }) => ({
-        members: members.map(member => (member.host === host.id ? { ...member, state } : member)),
-      }),
-      at === undefined ? {} : { at },
-    );
-    return config !== undefined;
-  }
-
-  #isIn(host: SimHost, state: Member['state']): boolean {
-    return this.#world.config.members.some(member => member.host === host.id && member.state === state);
-  }
-
-  #drain(host: SimHost, at?: SimHost): (() => void) | undefined {
-    if (!this.#mayGo(host) || !this.#isIn(host, 'active') || !this.#setState(host, 'draining', at)) return undefined;
-    return () => {
-      if (this.#isIn(host, 'draining')) this.#setState(host, 'active');
-    };
-  }
-
-  #drainStore(host: SimHost, dice: number): (() => void) | undefined {
-    const store = host.stores[(dice >>> 8) % Math.max(1, host.stores.length)];
-    if (store === undefined) return undefined;
-    this.#world.counts.drainedStores += 1;
-    const set = (draining: boolean): void => {
-      store.draining = draining;
-      const { running } = host;
-      running?.enter(() => running.lookAgain());
-    };
-    set(true);
-    return () => set(false);
-  }
-
-  /** @returns whether it was. */
-  #revoke(host: SimHost, at?: SimHost): boolean {
-    return this.#mayGo(host) && this.#isIn(host, 'active') && this.#setState(host, 'revoked', at);
-  }
-
-  #changeCopies(dice: number, at?: SimHost): () => void {
-    const set = (copies: number, by?: SimHost): void => {
-      this.#world.configure(
-        ({ sources }) => ({ sources: sources.map(policy => ({ ...policy, copies })) }),
-        by === undefined ? {} : { at: by },
-      );
-    };
-    set(1 + (dice % 3), at);
-    return () => set(1 + ((dice >>> 8) % 3));
-  }
-
-  /**
-   * Somebody begins to drop a copy, or to ask for grants, and just then one of those who are to grant it is taken out, or N is
-   * changed. Who signs it is the dropper or another holder: whoever hears of it later is past it.
-   */
-  #changeAmidDrop({ by, effect }: { readonly by: Running; readonly effect: Effect }): void {
-    if (effect.do !== 'prove-own' && effect.do !== 'ask-grants') return;
-    const at = this.#amidDrop.findIndex(fault => (fault.dice >>> 17) % 2 === (effect.do === 'prove-own' ? 0 : 1));
-    const fault = this.#amidDrop[at];
-    if (fault === undefined || by.host.isClone) return;
-    const { dice } = fault;
-    const granters = this.#world.hosts.filter(({ id, isClone }) => !isClone && effect.holders.includes(id));
-    const goes = granters[(dice >>> 18) % Math.max(1, granters.length)];
-    if (goes === undefined) return;
-    const others = [...granters.filter(host => host !== goes || fault.kind === 'copies'), by.host].filter(
-      ({ disk, isResponsive, signed }) => isResponsive && (signed ?? disk.config) === this.#world.config,
-    );
-    const signer = others[(dice >>> 24) % Math.max(1, others.length)];
-    if (signer === undefined) return;
-    this.#amidDrop.splice(at, 1);
-    const { counts } = this.#world;
-    switch (fault.kind) {
-      case 'revoke':
-        if (this.#revoke(goes, signer)) counts.membersOutAmidDrop += 1;
-        return;
-      case 'drain': {
-        const end = this.#drain(goes, signer);
-        if (end !== undefined) counts.membersOutAmidDrop += 1;
-        this.#last(fault, end);
-        return;
-      }
-      default:
-        counts.copiesAmidDrop += 1;
-        this.#last(fault, this.#changeCopies(dice, signer));
-    }
-  }
-
-  /** Two admins sign, each on what it has, and neither knows of the other. */
-  #fork(host: SimHost, other: SimHost, dice: number): void {
-    if (host === other || !host.isResponsive || !other.isResponsive) return;
-    if (!this.#isIn(host, 'active') || !this.#isIn(other, 'active')) return;
-    const first = this.#world.configure(
-      ({ sources }) => ({ sources: sources.map(policy => ({ ...policy, copies: 1 + (dice % 3) })) }),
-      { at: host },
-    );
-    if (first === undefined || other.disk.config !== first.parent) return;
-    this.#world.configure(
-      ({ sources }) => ({ sources: sources.map(policy => ({ ...policy, copies: 1 + ((dice >>> 8) % 3) })) }),
-      { at: other },
-    );
-  }
+  // -------------------------------------------------------------------------------------------------------------- malice
 
   #lie(host: SimHost, dice: number): (() => void) | undefined {
     if (!host.isResponsive) return undefined;
@@ -570,41 +324,4 @@ export class Injector {
       others.filter((_, i) => ((dice >>> (i % 20)) & 1) === 1),
     );
   }
-
-  /** Whoever took the origin over lists nothing of what was. */
-  #eraseHistory(source: SourceId): void {
-    const origin = this.#world.hosts.find(({ id, isClone }) => !isClone && source.startsWith(id));
-    if (origin === undefined) return;
-    this.#world.snapshot(origin, source, () => [this.#world.catalog.snapshot(source, [], 0)]);
-  }
-}
-
-const waitsForDrop = ({ dice }: Fault): boolean => (dice >>> 16) % 2 === 0;
-
-/** The run's sources: each of another host, as far as they go. */
-export function sourcesOf({ sources }: RunOptions, world: World): SourceId[] {
-  return world.hosts.slice(0, sources).map(({ id }) => sourceIdOf(id, 'files'));
-}
-
-/** The next snapshot of a source: some parcels have changed, some are gone, some are new; old snapshots leave the list. */
-export function backUp(world: World, options: RunOptions, source: SourceId, { dice }: Pick<Fault, 'dice'>): void {
-  const origin = world.hosts.find(({ id, isClone }) => !isClone && source.startsWith(id));
-  if (origin === undefined) return;
-  world.configureSource(source, options.copies);
-  const chance = world.chance.of(`catalog/${source}/${dice}`);
-  const size = (): number => between(chance, 1, options.parcelBytesMax);
-  const holdMs = options.paceMs * between(chance, 0, HOLD_HEARTBEATS);
-  const keptSnapshots = between(chance, 0, 2);
-  world.snapshot(origin, source, listed => {
-    const before = [...(listed.at(-1)?.refs.values() ?? [])];
-    const wanted = Math.max(1, Math.floor(options.parcels / options.sources));
-    const now: ParcelRef[] = [];
-    for (const ref of before) {
-      const fate = chance.below(10);
-      if (fate === 0) continue;
-      now.push(fate < 3 ? world.catalog.cut(source, size(), ref) : ref);
-    }
-    while (now.length < wanted) now.push(world.catalog.cut(source, size()));
-    return [...listed.slice(Math.max(0, listed.length - keptSnapshots)), world.catalog.snapshot(source, now, holdMs)];
-  });
 }

@@ -2,6 +2,7 @@
  * Run seed: one run from its options: first safety, with faults; then the faults stop, and liveness is demanded.
  */
 
+import { backUp, sourcesOf } from './backing-up.js';
 import type { Checker } from './checkers/checker.js';
 import { CopyChecker } from './checkers/copies.js';
 import { DropChecker } from './checkers/drops.js';
@@ -10,7 +11,7 @@ import { HeadChecker } from './checkers/heads.js';
 import { WordChecker } from './checkers/words.js';
 import type { Counts } from './counts.js';
 import type { Happening } from './happening.js';
-import { backUp, Injector, sourcesOf } from './inject.js';
+import { Injector } from './inject.js';
 import type { Mutant } from './mutants.js';
 import { LETHAL } from './mutants.js';
 import type { RunOptions } from './run-options.js';

@@ -4,8 +4,9 @@
  */
 import type { Member } from '../src/core/cluster-config.js';
 import type { ParcelId } from '../src/core/ids.js';
+import { HOLD_HEARTBEATS } from './backing-up.js';
 import { nothingIsPending, viewsAgree } from './checks.js';
-import { HOLD_HEARTBEATS, type Injector } from './inject.js';
+import type { Injector } from './inject.js';
 import type { RunOptions } from './run-options.js';
 import type { SimHost } from './sim-host.js';
 import { Violation } from './violation.js';

@@ -1,0 +1,46 @@
+/** Backing up: the sources of a run, and what their origins make of them, in order or in foreign hands. */
+import type { SourceId } from '../src/core/ids.js';
+import { sourceIdOf } from '../src/core/ids.js';
+import type { ParcelRef } from '../src/core/parcel.js';
+import { between } from './draw.js';
+import type { Fault } from './fault.js';
+import type { RunOptions } from './run-options.js';
+import type { World } from './world.js';
+
+/** A snapshot's hold is no longer. */
+export const HOLD_HEARTBEATS = 10;
+
+/** The run's sources: each of another host, as far as they go. */
+export function sourcesOf({ sources }: RunOptions, world: World): SourceId[] {
+  return world.hosts.slice(0, sources).map(({ id }) => sourceIdOf(id, 'files'));
+}
+
+/** The next snapshot of a source: some parcels have changed, some are gone, some are new; old snapshots leave the list. */
+export function backUp(world: World, options: RunOptions, source: SourceId, { dice }: Pick<Fault, 'dice'>): void {
+  const origin = world.hosts.find(({ id, isClone }) => !isClone && source.startsWith(id));
+  if (origin === undefined) return;
+  world.configureSource(source, options.copies);
+  const chance = world.chance.of(`catalog/${source}/${dice}`);
+  const size = (): number => between(chance, 1, options.parcelBytesMax);
+  const holdMs = options.paceMs * between(chance, 0, HOLD_HEARTBEATS);
+  const keptSnapshots = between(chance, 0, 2);
+  world.snapshot(origin, source, listed => {
+    const before = [...(listed.at(-1)?.refs.values() ?? [])];
+    const wanted = Math.max(1, Math.floor(options.parcels / options.sources));
+    const now: ParcelRef[] = [];
+    for (const ref of before) {
+      const fate = chance.below(10);
+      if (fate === 0) continue;
+      now.push(fate < 3 ? world.catalog.cut(source, size(), ref) : ref);
+    }
+    while (now.length < wanted) now.push(world.catalog.cut(source, size()));
+    return [...listed.slice(Math.max(0, listed.length - keptSnapshots)), world.catalog.snapshot(source, now, holdMs)];
+  });
+}
+
+/** Whoever took the origin over lists nothing of what was. */
+export function eraseHistory(world: World, source: SourceId): void {
+  const origin = world.hosts.find(({ id, isClone }) => !isClone && source.startsWith(id));
+  if (origin === undefined) return;
+  world.snapshot(origin, source, () => [world.catalog.snapshot(source, [], 0)]);
+}

@@ -1,0 +1,96 @@
+/**
+ * Cluster faults: what people change: who is a member, what is to be emptied, how many copies are wanted; and two of them at once, of
+ * whom neither knows what the other does.
+ */
+import type { Member } from '../src/core/cluster-config.js';
+import type { SimHost } from './sim-host.js';
+import type { World } from './world.js';
+
+/** So many hosts stay members and alive, whatever the schedule says. */
+const HOSTS_LEFT = 3;
+
+export class ClusterFaults {
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  mayGo(host: SimHost): boolean {
+    const { hosts, config } = this.#world;
+    const left = hosts.filter(
+      other =>
+        other !== host &&
+        !other.lost &&
+        !other.isClone &&
+        config.members.some(({ host: id, state }) => id === other.id && state === 'active'),
+    );
+    return !host.lost && left.length >= HOSTS_LEFT;
+  }
+
+  /** @param at who signs it */
+  #setState(host: SimHost, state: Member['state'], at?: SimHost): boolean {
+    const config = this.#world.configure(
+      ({ members }) => ({
+        members: members.map(member => (member.host === host.id ? { ...member, state } : member)),
+      }),
+      at === undefined ? {} : { at },
+    );
+    return config !== undefined;
+  }
+
+  #isIn(host: SimHost, state: Member['state']): boolean {
+    return this.#world.config.members.some(member => member.host === host.id && member.state === state);
+  }
+
+  drain(host: SimHost, at?: SimHost): (() => void) | undefined {
+    if (!this.mayGo(host) || !this.#isIn(host, 'active') || !this.#setState(host, 'draining', at)) return undefined;
+    return () => {
+      if (this.#isIn(host, 'draining')) this.#setState(host, 'active');
+    };
+  }
+
+  drainStore(host: SimHost, dice: number): (() => void) | undefined {
+    const store = host.stores[(dice >>> 8) % Math.max(1, host.stores.length)];
+    if (store === undefined) return undefined;
+    this.#world.counts.drainedStores += 1;
+    const set = (draining: boolean): void => {
+      store.draining = draining;
+      const { running } = host;
+      running?.enter(() => running.lookAgain());
+    };
+    set(true);
+    return () => set(false);
+  }
+
+  /** @returns whether it was. */
+  revoke(host: SimHost, at?: SimHost): boolean {
+    return this.mayGo(host) && this.#isIn(host, 'active') && this.#setState(host, 'revoked', at);
+  }
+
+  changeCopies(dice: number, at?: SimHost): () => void {
+    const set = (copies: number, by?: SimHost): void => {
+      this.#world.configure(
+        ({ sources }) => ({ sources: sources.map(policy => ({ ...policy, copies })) }),
+        by === undefined ? {} : { at: by },
+      );
+    };
+    set(1 + (dice % 3), at);
+    return () => set(1 + ((dice >>> 8) % 3));
+  }
+
+  /** Two admins sign, each on what it has, and neither knows of the other. */
+  fork(host: SimHost, other: SimHost, dice: number): void {
+    if (host === other || !host.isResponsive || !other.isResponsive) return;
+    if (!this.#isIn(host, 'active') || !this.#isIn(other, 'active')) return;
+    const first = this.#world.configure(
+      ({ sources }) => ({ sources: sources.map(policy => ({ ...policy, copies: 1 + (dice % 3) })) }),
+      { at: host },
+    );
+    if (first === undefined || other.disk.config !== first.parent) return;
+    this.#world.configure(
+      ({ sources }) => ({ sources: sources.map(policy => ({ ...policy, copies: 1 + ((dice >>> 8) % 3) })) }),
+      { at: other },
+    );
+  }
+}
