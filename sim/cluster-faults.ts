@@ -8,6 +8,8 @@ import type { World } from './world.js';
 
 /** So many hosts stay members and alive, whatever the schedule says. */
 const HOSTS_LEFT = 3;
+/** Who waits for a host to be empty looks once in so many heartbeats. */
+const LOOK_HEARTBEATS = 1;
 
 export class ClusterFaults {
   readonly #world: World;
@@ -48,6 +50,42 @@ export class ClusterFaults {
     return () => {
       if (this.#isIn(host, 'draining')) this.#setState(host, 'active');
     };
+  }
+
+  /**
+   * An orderly farewell: the host is drained, shut out when an admin's host sees nothing there that would be missing, and switched off
+   * for good when that is in use. Who has waited for too long lets it hold copies again.
+   */
+  leave(host: SimHost): (() => void) | undefined {
+    const undo = this.drain(host);
+    if (undo === undefined) return undefined;
+    let isOver = false;
+    const look = (): void => {
+      if (isOver) return;
+      isOver = this.#hasLeft(host);
+      if (!isOver) this.#world.after(LOOK_HEARTBEATS * this.#world.config.timing.heartbeatMs, look);
+    };
+    look();
+    return () => {
+      if (!isOver) undo();
+      isOver = true;
+    };
+  }
+
+  /** One step further, if it may be taken. */
+  #hasLeft(host: SimHost): boolean {
+    const admin = this.#world.hosts.find(
+      other => other !== host && other.isResponsive && !other.isClone && other.disk.config === this.#world.config,
+    );
+    if (admin?.running === undefined) return false;
+    if (this.#isIn(host, 'revoked')) {
+      this.#world.counts.leaves += 1;
+      this.#world.lose(host);
+      return true;
+    }
+    const isNeeded = admin.running.machine.known.without(host.id).under > 0;
+    if (!isNeeded && this.mayGo(host) && this.#isIn(host, 'draining')) this.#setState(host, 'revoked', admin);
+    return false;
   }
 
   drainStore(host: SimHost, dice: number): (() => void) | undefined {

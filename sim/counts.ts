@@ -37,6 +37,8 @@ export interface Counts {
   /** Stores whose disk kept somebody waiting, and those that were to be emptied. */
   hangingStores: number;
   drainedStores: number;
+  /** Hosts that were drained until nothing there was missing, and shut out then. */
+  leaves: number;
   /** Lost parcels that were taken out of the trash. */
   takenBack: number;
   /** Logs that were not what had been read of them, as a checkpoint of theirs said. */
@@ -87,6 +89,7 @@ export const noCounts = (): Counts => ({
   corruptRefused: 0,
   hangingStores: 0,
   drainedStores: 0,
+  leaves: 0,
   takenBack: 0,
   logForks: 0,
   bootsRaised: 0,

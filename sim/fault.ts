@@ -38,6 +38,7 @@ export type FaultKind =
   | 'join'
   | 'late-join'
   | 'drain'
+  | 'leave'
   | 'revoke'
   | 'lose'
   | 'copies'

@@ -33,6 +33,7 @@ const CRASH_AT = [
   undefined,
 ] as const;
 const SLOW_LINK = 50;
+const JOINERS_MOST = 8;
 /** Wall clocks jump by up to ten years. */
 const WALL_JUMP_DAYS = 3_650;
 const DAY_MS = 24 * 3_600_000;
@@ -206,7 +207,7 @@ export class Injector {
       case 'old-image':
         return this.#disks.oldImage(host);
       case 'join':
-        world.addHosts(1 + (fault.dice % 3), {
+        world.addHosts(joiners(fault, world), {
           freeBytes: this.#options.lentBytes,
           stores: this.#options.storesPerHost,
         });
@@ -217,6 +218,8 @@ export class Injector {
         return () => world.writeAdmitted();
       case 'drain':
         return (fault.dice >>> 28) % 2 === 0 ? this.#cluster.drain(host) : this.#cluster.drainStore(host, fault.dice);
+      case 'leave':
+        return this.#cluster.leave(host);
       case 'revoke':
         this.#cluster.revoke(host);
         return undefined;
@@ -325,3 +328,7 @@ export class Injector {
     );
   }
 }
+
+/** Few, or as many as there are already: a class comes in. */
+const joiners = ({ dice }: Fault, { hosts }: World): number =>
+  (dice >>> 8) % 4 === 0 ? Math.min(hosts.length, JOINERS_MOST) : 1 + (dice % 3);

@@ -86,6 +86,7 @@ const WEIGHTS: Readonly<Record<FaultKind, number>> = {
   join: 2,
   'late-join': 1,
   drain: 2,
+  leave: 2,
   revoke: 1,
   lose: 1,
   copies: 7,
@@ -264,6 +265,8 @@ function drawLength(
     case 'slow-disk':
     case 'lag':
       return logBetween(chance, paceMs, 40 * paceMs);
+    case 'leave':
+      return logBetween(chance, safetyMs / 4, safetyMs);
     default:
       return logBetween(chance, paceMs, safetyMs / 2);
   }

@@ -2,6 +2,7 @@
 import test from 'ava';
 import { run as familyLeaves } from '../../sim/scenarios/family-leaves.js';
 import { run as fewerCopiesWanted } from '../../sim/scenarios/fewer-copies-wanted.js';
+import { run as hostLeaves } from '../../sim/scenarios/host-leaves.js';
 import { run as liarFound } from '../../sim/scenarios/liar-found.js';
 import { run as oneHostLost } from '../../sim/scenarios/one-host-lost.js';
 import { run as powerCut } from '../../sim/scenarios/power-cut.js';
@@ -11,6 +12,7 @@ import { World } from '../../sim/world.js';
 
 const SCENARIOS = {
   'a lost host is made up for, and not twice': oneHostLost,
+  'a host that leaves in order takes nothing with it that is missed': hostLeaves,
   'of several that let a copy go at once, one keeps it': fewerCopiesWanted,
   'a host that says it holds what it has not is found, and its copies are made elsewhere': liarFound,
   'after a power cut everywhere the copies are made all the same': powerCut,

@@ -1,0 +1,30 @@
+/**
+ * Scenario: one of six hosts leaves in order: it is drained, shut out when nothing there would be missing, and switched off.
+ *
+ * Safety:   from the moment at which it is off every parcel has its copies at the others.
+ * Liveness: it can leave soon, and everybody sees the same when it has.
+ */
+import { assert } from '../../src/core/fault.js';
+import { everyParcelHas, noParcelHasOver, nothingIsPending, viewsAgree } from '../checks.js';
+import { ClusterFaults } from '../cluster-faults.js';
+import { GIB, MIB, MINUTE_MS, type World } from '../world.js';
+
+export function run(world: World): void {
+  const [first, , leaving] = world.addHosts(6, { freeBytes: 1 * GIB });
+  if (first === undefined || leaving === undefined) return;
+  world.backUp(first, { parcels: 50, sizeBytes: 4 * MIB, copiesWanted: 3 });
+  world.eventually(everyParcelHas(3), { withinMs: 2 * MINUTE_MS });
+  world.eventually(nothingIsPending, { withinMs: 5 * MINUTE_MS });
+  assert(
+    leaving.stores.some(({ present }) => present.size > 0),
+    'a host that holds nothing is not missed',
+  );
+
+  const hasCopies = everyParcelHas(3);
+  world.always(of => (leaving.lost ? hasCopies(of) : undefined));
+  new ClusterFaults(world).leave(leaving);
+  world.eventually(() => (leaving.lost ? undefined : 'it has not left'), { withinMs: 30 * MINUTE_MS });
+  world.eventually(noParcelHasOver(3), { withinMs: 5 * MINUTE_MS });
+  world.eventually(nothingIsPending, { withinMs: 5 * MINUTE_MS });
+  world.eventually(viewsAgree, { withinMs: MINUTE_MS });
+}
