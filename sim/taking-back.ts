@@ -2,19 +2,12 @@
  * Taking back: parcels that nobody has a copy of and whose origin cannot be reached, out of the trash of a store, as the daemon does
  * it: what lies there is read whole, and counts again when its `add` is durable.
  */
-import { type ParcelId, splitSourceId } from '../src/core/ids.js';
+import type { ParcelId } from '../src/core/ids.js';
+import { type LostParcel, TAKE_BACK_EVERY_MS } from '../src/core/taking-back.js';
 import type { OwnStores } from './own-stores.js';
 import type { Running } from './sim-host.js';
 import type { StoreDisk } from './store-disk.js';
 import type { Surroundings } from './surroundings.js';
-
-/** As the daemon. */
-const EVERY_MS = 10 * 60_000;
-
-interface LostParcel {
-  readonly parcel: ParcelId;
-  readonly bytes: number;
-}
 
 export class TakingBack {
   readonly #of: Running;
@@ -38,25 +31,14 @@ export class TakingBack {
   }
 
   start(): void {
-    this.#world.after(EVERY_MS, () => this.#of.enter(() => this.#takeBack([...this.#lost()])));
+    this.#world.after(TAKE_BACK_EVERY_MS, () =>
+      this.#of.enter(() => this.#takeBack([...this.#of.machine.known.lost()])),
+    );
   }
 
   /** Bytes that the machine takes for still on their way. */
   landedBytes(store: StoreDisk): number {
     return this.#landed?.store === store ? this.#landed.bytes : 0;
-  }
-
-  *#lost(): Generator<LostParcel> {
-    const { machine, host } = this.#of;
-    const { known } = machine;
-    const self = host.disk.config.members.find(member => member.host === host.id);
-    if (self?.state !== 'active' || self.trust !== 'trusted') return;
-    for (const source of host.disk.heads.keys()) {
-      const { origin } = splitSourceId(source);
-      if (origin === host.id || known.host(origin)?.connected === true) continue;
-      for (const { id: parcel, bytes } of known.wanted(source))
-        if (known.copies(parcel) === 0 && known.storeOf(parcel) === undefined) yield { parcel, bytes };
-    }
   }
 
   /** One after the other. */

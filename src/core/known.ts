@@ -4,14 +4,14 @@
  */
 import type { Auditing } from './auditing.js';
 import type { Claims } from './claims.js';
-import { mayHoldCopies } from './cluster-config.js';
+import { type Member, mayHoldCopies } from './cluster-config.js';
 import type { Dropping } from './dropping.js';
 import type { Boot } from './duplicate.js';
 import type { Holdings } from './holdings.js';
 import type { LogPosition } from './holdings-log.js';
 import type { HostView } from './host-view.js';
 import type { Hosts } from './hosts.js';
-import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
+import { type HostId, type ParcelId, type SourceId, type StoreId, splitSourceId } from './ids.js';
 import type { Liveness } from './liveness.js';
 import type { HeadHint } from './messages.js';
 import type { ParcelRef } from './parcel.js';
@@ -20,7 +20,7 @@ import type { CopyCount, Placement } from './placement.js';
 import type { Pursuing } from './pursuing.js';
 import type { Relocating } from './relocating.js';
 import type { Room } from './room.js';
-import type { TakingBack } from './taking-back.js';
+import type { LostParcel, TakingBack } from './taking-back.js';
 import type { Wanted } from './wanted.js';
 
 /**
@@ -55,6 +55,7 @@ export interface CopyReport {
 
 /** What is asked. */
 export interface KnownContext {
+  readonly self: { readonly host: HostId; readonly member: () => Member | undefined };
   readonly table: ParcelTable;
   readonly holdings: Holdings;
   readonly hosts: Hosts;
@@ -132,6 +133,21 @@ export class Known {
   /** Since `taking-back` told of it: there was room. */
   keepsRoomFor(parcel: ParcelId): boolean {
     return this.#of.takingBack.has(parcel);
+  }
+
+  /** What to look for on disks of ours, where it was before; nothing where no copy of ours would count. */
+  *lost(): IterableIterator<LostParcel> {
+    const { self, hosts, wanted, table } = this.#of;
+    const member = self.member();
+    if (member?.state !== 'active' || member.trust !== 'trusted') return;
+    for (const { source } of wanted.heads()) {
+      const { origin } = splitSourceId(source);
+      if (origin === self.host || hosts.get(origin)?.connected === true) continue;
+      for (const row of wanted.rowsOf(source)) {
+        if (this.#of.count(row).copies > 0 || this.#of.heldIn(row) !== undefined) continue;
+        yield { parcel: table.id(row), bytes: table.bytes(row) };
+      }
+    }
   }
 
   /** The origin of a parcel that the catalog has described. */

@@ -301,6 +301,7 @@ export class Machine {
     });
     this.known = new Known({
       ...shared,
+      self: ownView,
       room: this.#room,
       takingBack: this.#takingBack,
       auditing: this.#auditing,

@@ -2,10 +2,19 @@
  * Taking back: room for lost parcels whose bytes are on their way out of a trash of ours. There they were free room; from then on
  * they are used (I6).
  *
- * Driven by the machine; what is looked for, and where, is the daemon's to know.
+ * Driven by the machine. What is looked for `Known` says (`lost`); where its bytes may lie is the daemon's to know.
  */
 import type { ParcelId, StoreId } from './ids.js';
 import type { Room } from './room.js';
+
+/** Between two looks for what is lost, in ms: often enough for a trash of 24 h, and seldom for what costs a look at each parcel that is lost. */
+export const TAKE_BACK_EVERY_MS = 10 * 60_000;
+
+/** Wanted, without a copy, and not to be had from its origin. */
+export interface LostParcel {
+  readonly parcel: ParcelId;
+  readonly bytes: number;
+}
 
 export interface Keeping {
   readonly parcel: ParcelId;

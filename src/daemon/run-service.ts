@@ -293,7 +293,6 @@ async function serve(
       protections,
       machine,
       roster,
-      isReachable,
       running,
       clock,
       tell,

@@ -11,24 +11,16 @@ import type { Logger } from 'pino';
 import type { ParcelId, StoreId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { BlobRef } from '../core/parcel.js';
+import { type LostParcel, TAKE_BACK_EVERY_MS } from '../core/taking-back.js';
 import type { Store } from '../store/store.js';
 
-/** Often enough for a trash of 24 h, and seldom for what costs a look at each parcel that is lost. */
-const EVERY_MS = 10 * 60_000;
-
-export interface LostParcel {
-  readonly parcel: ParcelId;
-  readonly bytes: number;
-}
-
 export interface TakingBackOptions {
-  /** Wanted, without a copy, and not to be had from its origin. */
   readonly lost: () => Iterable<LostParcel>;
   /** The catalogs of this host: no peer is asked. */
   readonly reader: ObjectReader;
   /** The non-empty blobs of a record. @throws on bytes that are none */
   readonly blobsOf: (record: Uint8Array) => readonly BlobRef[];
-  /** Those that may take copies, but for one that hangs: it would hold up the others. */
+  /** But for one that hangs: it would hold up the others. */
   readonly stores: () => Iterable<Store>;
   /** Keeps room for it in the store until `giveRoomBack` (I6). @returns false where there is none */
   readonly keepRoom: (lost: LostParcel, store: StoreId) => boolean;
@@ -53,7 +45,7 @@ export class TakingBack {
       this.#running = this.takeBack().then(() => {
         if (!this.#options.signal.aborted) this.start();
       });
-    }, EVERY_MS).unref();
+    }, TAKE_BACK_EVERY_MS).unref();
   }
 
   async stop(): Promise<void> {

@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import { recordBlobs } from '../catalog/record.js';
 import type { ClusterConfig } from '../core/cluster-config.js';
-import { type HostId, type SourceId, splitSourceId } from '../core/ids.js';
+import type { SourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { Membership } from '../membership/membership.js';
 import { CatalogSweeper, type ShortParcel } from './catalog-sweeper.js';
@@ -18,7 +18,7 @@ import type { Protections } from './protection.js';
 import type { Roster } from './roster.js';
 import type { RunningTime } from './running-time.js';
 import type { StateDisk } from './state-disk.js';
-import { type LostParcel, TakingBack } from './taking-back.js';
+import { TakingBack } from './taking-back.js';
 import type { Teardown } from './teardown.js';
 import { TreeKeeper } from './tree-keeper.js';
 
@@ -31,7 +31,6 @@ export interface UpkeepOptions {
   readonly protections: Protections;
   readonly machine: Machine;
   readonly roster: Roster;
-  readonly isReachable: (host: HostId) => boolean;
   readonly running: RunningTime;
   readonly clock: Clock;
   readonly tell: (input: Unstamped) => void;
@@ -78,11 +77,10 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
   });
   teardown.defer(() => sweeper.stop());
   const takingBack = new TakingBack({
-    lost: () => lostParcels(options),
+    lost: () => machine.known.lost(),
     reader: local,
     blobsOf: recordBlobs,
-    stores: () =>
-      membership.self.standing === 'active' && membership.self.trust === 'trusted' ? stores.answering() : [],
+    stores: () => stores.answering(),
     keepRoom: ({ parcel, bytes }, store) => {
       tell({ is: 'taking-back', parcel, store, bytes });
       return machine.known.keepsRoomFor(parcel);
@@ -98,20 +96,6 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
   teardown.defer(() => takingBack.stop());
   takingBack.start();
   return { trees, sweeper };
-}
-
-/** Wanted, held by nobody, and not to be had from an origin that cannot be reached. */
-function* lostParcels({
-  known,
-  machine,
-  isReachable,
-}: Pick<UpkeepOptions, 'known' | 'machine' | 'isReachable'>): Generator<LostParcel> {
-  for (const source of known.catalog.sources()) {
-    const { origin } = splitSourceId(source);
-    if (isReachable(origin)) continue;
-    for (const { id, bytes } of machine.known.wanted(source))
-      if (machine.known.copies(id) === 0 && machine.known.storeOf(id) === undefined) yield { parcel: id, bytes };
-  }
 }
 
 function* shortOf(source: SourceId, machine: Machine): Generator<ShortParcel> {

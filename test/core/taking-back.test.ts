@@ -65,3 +65,25 @@ test('what was kept in a store that went meanwhile is not given back to the one 
   end();
   t.is(taker.machine.known.reservedBytes(taker.store), 0);
 });
+
+test('lost is what is wanted and has no copy while its origin is away, and only for a host whose copies would count', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 100 * MIB }, { lentBytes: 0 }], { copies: 1 });
+  world.run(40_000);
+  const [origin, taker, other] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  const lost = (host: SmallHost): ParcelId[] => [...host.machine.known.lost()].map(({ parcel }) => parcel);
+  const [held, larger] = world.backUp(origin, [{ bytes: 10 * MIB }, { bytes: 200 * MIB }]) as [ParcelId, ParcelId];
+  world.run(60_000);
+  t.deepEqual(
+    world.trueHolders(held).map(({ id }) => id),
+    [taker.id],
+  );
+  t.deepEqual([lost(origin), lost(taker)], [[], []]);
+  world.kill(origin);
+  world.run(10_000);
+  t.deepEqual([lost(taker), lost(other)], [[larger], [larger]]);
+  const members = world
+    .members()
+    .map((member): typeof member => (member.host === other.id ? { ...member, state: 'draining' } : member));
+  world.configure({ members });
+  t.deepEqual([lost(taker), lost(other)], [[larger], []]);
+});

@@ -1,7 +1,8 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type LostParcel, TakingBack } from '../../src/daemon/taking-back.js';
+import type { LostParcel } from '../../src/core/taking-back.js';
+import { TakingBack } from '../../src/daemon/taking-back.js';
 import { blobOf, blobsOf, contentOf, grab, parcelOf, proofFor, type TestParcel } from '../helpers/test-parcels.js';
 import { SILENT, TestHost } from '../store/real-store.js';
 
