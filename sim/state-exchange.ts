@@ -125,13 +125,14 @@ export class StateExchange {
     if (heartbeat !== undefined) this.#of.tell({ is: 'heard', from, message: heartbeat });
     for (const { pieces, segment, relayed } of logs) {
       if (segment.host === this.#of.host.id) continue;
+      const [piece] = pieces;
+      const isWithContents = piece !== undefined && (piece.ops.length > 0 || piece.checkpoint.count === 0);
       // A stream may end anywhere: what came of a checkpoint then counts for nothing, and is asked for again.
-      if (pieces.length > 0 && oneIn(this.#world.chance.of('cut streams'), CUT_STREAM_ONE_IN)) {
+      if (isWithContents && oneIn(this.#world.chance.of('cut streams'), CUT_STREAM_ONE_IN)) {
         for (const piece of pieces.slice(0, -1)) this.#of.tell({ is: 'checkpoint', piece, relayed });
         return false;
       }
-      if (pieces.length > 0) this.#world.counts.checkpointsRead += 1;
-      const [piece] = pieces;
+      if (isWithContents) this.#world.counts.checkpointsRead += 1;
       if (piece !== undefined && !relayed) this.#archive.compare(piece);
       this.#archive.tell({ pieces, segment }, relayed);
       this.#archive.keep(segment.end.store, segment.end.digest, relayed);
@@ -160,9 +161,8 @@ export class StateExchange {
       return known !== undefined && compareEpochs(known.epoch, log.epoch) === 0 ? known.seq : 0;
     };
     for (const store of this.#stores.stores()) {
-      const afterSeq = since(store.log);
-      if (afterSeq === 0 || afterSeq < store.log.seq)
-        tellings.push({ ...store.log.telling(Math.min(afterSeq, store.log.seq)), relayed: false });
+      const { log } = store;
+      tellings.push({ ...log.telling(Math.min(since(log), log.seq)), relayed: false });
     }
     const yours: StateAnswer['yours'][number][] = [];
     for (const { log, seq } of this.#of.host.disk.archive.values()) {

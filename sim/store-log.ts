@@ -25,7 +25,7 @@ const PIECE_OPS = 8;
 
 /** What is told, in this order, to whoever lacks a part of a log. */
 export interface LogTelling {
-  /** None where the operations are all there. */
+  /** Of the checkpoint that the log stands on; one without operations where the asker has read past it, and may let go what came before. */
   readonly pieces: readonly CheckpointPiece[];
   readonly segment: LogSegment;
 }
@@ -133,10 +133,11 @@ export class StoreLog {
   /** What a copy that has operations up to `seq` tells whoever has them up to `afterSeq`. */
   telling(afterSeq: number, seq = this.seq): LogTelling {
     const known = this.#newestBefore(seq);
-    if (known === undefined || afterSeq >= known.checkpoint.at.seq)
-      return { pieces: [], segment: this.segment(afterSeq, seq) };
-    const pieces = [...piecesOf(known.checkpoint, known.contents, PIECE_OPS)];
-    return { pieces, segment: this.segment(known.checkpoint.at.seq, seq) };
+    if (known === undefined) return { pieces: [], segment: this.segment(afterSeq, seq) };
+    const { checkpoint, contents } = known;
+    if (afterSeq >= checkpoint.at.seq)
+      return { pieces: [{ checkpoint, first: 0, ops: [] }], segment: this.segment(afterSeq, seq) };
+    return { pieces: [...piecesOf(checkpoint, contents, PIECE_OPS)], segment: this.segment(checkpoint.at.seq, seq) };
   }
 
   /** Operations `afterSeq` + 1 to `seq`, as they are told to machines and sent. */

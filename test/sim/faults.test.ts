@@ -195,27 +195,32 @@ test('what nobody has a copy of, nor its origin any more, comes out of the trash
   t.true(told.some(input => input.is === 'taken-back'));
 });
 
-test('a log that is another than what was read of it, as its checkpoint says, is read anew', t => {
-  const { world, others, told } = settled();
-  const [writer, reader] = others as [SimHost, SimHost];
-  const [store] = writer.stores as [SimHost['stores'][0]];
-  const { running } = writer;
-  if (running === undefined || store.log.seq < 2) return t.fail();
-  const forked = store.log.fork(store.log.seq - 1);
-  forked.append({ op: 'corrupt', parcel: parseParcelId('f'.repeat(64)) });
-  forked.makeCheckpoint([], []);
-  const answer = running.answerState.bind(running);
-  running.answerState = question => ({
-    ...answer(question),
-    logs: [{ ...forked.telling(0), relayed: false }],
-    yours: [],
+for (const [what, since] of [
+  ['comes whole', () => 0],
+  ['is only named, for it was read past', (seq: number) => seq],
+] as const) {
+  test(`a log that is another than what was read of it, as its checkpoint says, which ${what}, is read anew`, t => {
+    const { world, others, told } = settled();
+    const [writer, reader] = others as [SimHost, SimHost];
+    const [store] = writer.stores as [SimHost['stores'][0]];
+    const { running } = writer;
+    if (running === undefined || store.log.seq < 2) return t.fail();
+    const forked = store.log.fork(store.log.seq - 1);
+    forked.append({ op: 'corrupt', parcel: parseParcelId('f'.repeat(64)) });
+    forked.makeCheckpoint([], []);
+    const answer = running.answerState.bind(running);
+    running.answerState = question => ({
+      ...answer(question),
+      logs: [{ ...forked.telling(since(forked.seq)), relayed: false }],
+      yours: [],
+    });
+    world.network.cut(writer, reader, false);
+    world.run(MINUTE_MS);
+    world.network.mend(writer, reader, false);
+    world.run(MINUTE_MS);
+    t.true(told.some(input => input.is === 'log-forked' && input.host === writer.id));
   });
-  world.network.cut(writer, reader, false);
-  world.run(MINUTE_MS);
-  world.network.mend(writer, reader, false);
-  world.run(MINUTE_MS);
-  t.true(told.some(input => input.is === 'log-forked' && input.host === writer.id));
-});
+}
 
 test('some clusters have a host that roams, or one that is not trusted', t => {
   const drawn = Array.from({ length: 50 }, (_, seed) => drawRun(seed));
