@@ -53,12 +53,14 @@ export class DiskFaults {
     store.spoil(parcel, 'rotten');
   }
 
-  /** The power goes, and what the disk had promised to keep is not there. */
+  /** The power goes, and what the disk had promised to keep is not there: of the index neither, where it is one disk that has it all. */
   loseWrites(host: SimHost, dice: number): void {
     this.#world.crash(host);
+    const isOneDisk = (dice >>> 8) % 2 === 0;
     for (const store of host.stores) {
       const before = new Set(store.present);
       store.cutLog(Math.max(0, store.log.seq - 1 - (dice % 4)));
+      if (isOneDisk) host.disk.index.set(store.id, store.log.positionAt(store.log.seq));
       for (const parcel of before)
         if (!store.present.has(parcel)) this.#world.happened({ is: 'injected-loss', host, parcel });
     }
