@@ -11,6 +11,7 @@ import { DiskFaults } from './disk-faults.js';
 import type { Fault } from './fault.js';
 import type { RunOptions } from './run-options.js';
 import type { Boundary, SimHost } from './sim-host.js';
+import { StoreDisk } from './store-disk.js';
 import type { World } from './world.js';
 
 const BOUNDARIES: readonly Boundary[] = ['asked', 'begun', 'done'];
@@ -185,6 +186,7 @@ export class Injector {
         return this.#disks.setDisks(host, fault.dice, disk => {
           // From hardly to so slow that attempts run out of time.
           disk.slowMs = 50 * 2 ** (fault.dice % 11);
+          if (disk instanceof StoreDisk) disk.readsAtOnce = (fault.dice >>> 16) % 3 === 0;
           return () => {
             disk.slowMs = 0;
           };

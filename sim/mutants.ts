@@ -73,7 +73,7 @@ export const MUTANTS: readonly Mutant[] = [
       decideSign: view =>
         decideSign({ ...view, ownRemoval: view.ownRemoval === 'committing' ? 'none' : view.ownRemoval }),
     },
-    favours: ['copies', 'copies', 'slow-disk', 'slow-disk', 'slow-disk', 'partition'],
+    favours: ['copies', 'slow-disk'],
   },
   {
     name: 'deletion-outlives-restart',

@@ -70,7 +70,7 @@ export class OwnStores {
 
   /** A read begins. @returns how long it takes, in ms */
   readMs(store: StoreDisk, bytes: number): number {
-    const callMs = between(this.#chance, 1, 10) + store.slowMs;
+    const callMs = between(this.#chance, 1, 10) + (store.readsAtOnce ? 0 : store.slowMs);
     this.#hanging.began(store, 'callMs', callMs);
     return callMs + bytes / READ_BYTES_PER_MS;
   }

@@ -35,6 +35,7 @@ export function heal(world: World, injector: Injector): void {
       store.failing = false;
       store.full = false;
       store.slowMs = 0;
+      store.readsAtOnce = false;
       store.goesAstray = false;
       store.draining = false;
     }

@@ -67,6 +67,8 @@ export class StoreDisk {
   readonly hasSpoiled = new Set<ParcelId>();
   /** Each write and read takes this much longer, in ms. */
   slowMs = 0;
+  /** … but reads do not: a stick takes its time to keep what it is given, and gives it at once. */
+  readsAtOnce = false;
 
   constructor({
     id,
