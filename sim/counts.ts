@@ -132,7 +132,7 @@ export const COUNTS_DUE = {
     drainedStores: 10,
     leaves: 30,
     takenBack: 5,
-    logForks: 5,
+    logForks: 1,
     clones: 25,
     stateRefused: 100,
     thriftyCopies: 2_000,
