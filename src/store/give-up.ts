@@ -7,7 +7,7 @@
  *   moved     what no PRESENT parcel lists now goes to `.trash`, or stays until the last commit that counts on it is over
  *   told      the caller
  *
- * A crash after `entered` leaves bytes that count for nothing; the next opening moves them (recovery.ts). Driven by store.ts.
+ * A crash after `entered` leaves bytes that count for nothing; they go as strays do (stray-sweep.ts). Driven by store.ts.
  */
 import { DropProof } from '../core/drop-proof.js';
 import { ExpiryWarrant } from '../core/expiry.js';

@@ -19,13 +19,12 @@ import type { ParcelId, SourceId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { Group } from '../platform/group.js';
 import type { BlobIndex } from './blob-index.js';
-import type { LateDeletions } from './late-deletions.js';
 import type { LogFile } from './log-file.js';
 import type { Recovered } from './recovery.js';
 import { Turns } from './turns.js';
 
 export interface HeldParcelsParts {
-  readonly found: Pick<Recovered, 'log' | 'present' | 'headSeqs' | 'lateDeletions'>;
+  readonly found: Pick<Recovered, 'log' | 'present' | 'headSeqs'>;
   readonly index: BlobIndex;
   /** Aborted with the error that is for whoever comes after the end. */
   readonly ending: AbortSignal;
@@ -52,7 +51,6 @@ export class HeldParcels {
   readonly #index: BlobIndex;
   readonly #present: Set<ParcelId>;
   readonly #headSeqs: Map<SourceId, number>;
-  readonly #lateDeletions: LateDeletions;
   readonly #ending: AbortSignal;
   readonly #onRound: HeldParcelsParts['onRound'];
   readonly #watched = new Set<{ readonly parcel: ParcelId; changed: boolean }>();
@@ -68,7 +66,6 @@ export class HeldParcels {
     this.#log = found.log;
     this.#present = found.present;
     this.#headSeqs = found.headSeqs;
-    this.#lateDeletions = found.lateDeletions;
     this.#index = index;
     this.#ending = ending;
     this.#onRound = onRound;
@@ -86,9 +83,9 @@ export class HeldParcels {
     return this.#present.has(parcel);
   }
 
-  /** It is PRESENT, is about to be or was until lately: its record is needed. */
+  /** It is PRESENT, or about to be: its record is needed. */
   isKnown(parcel: ParcelId): boolean {
-    return this.#present.has(parcel) || this.#turns.busy(parcel) || this.#lateDeletions.has(parcel);
+    return this.#present.has(parcel) || this.#turns.busy(parcel);
   }
 
   /** The highest `head` operation for this source; 0 when there is none in this epoch. */
@@ -154,7 +151,6 @@ export class HeldParcels {
   }
 
   #apply(op: LogOp): void {
-    this.#lateDeletions.take(op);
     if (op.op === 'head') {
       this.#headSeqs.set(op.source, Math.max(op.seq, this.headSeq(op.source)));
       return;
@@ -180,7 +176,6 @@ export class HeldParcels {
         at: this.#log.position,
         contents: contentsOf(this.#present, this.#headSeqs),
         count: this.#present.size + this.#headSeqs.size,
-        lateDeletions: this.#lateDeletions.all(),
       }));
       const draft = await this.#log.draft(contents, this.#ending);
       try {

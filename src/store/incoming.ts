@@ -369,7 +369,7 @@ export class Incoming {
       this.#blobBytes -= bytes;
       return true;
     } catch (error) {
-      // The log has it already, so it counts no more; as a stray it is found by whoever wants it, and by the next opening.
+      // The log has it already, so it counts no more; as a stray it is found by whoever wants it, and by the stray sweep.
       this.#straysPossible = true;
       this.#log.warn({ code: 'BLOB_NOT_TRASHED', blob, err: error }, 'a dropped blob could not be moved to the trash');
       return false;

@@ -19,7 +19,7 @@ import { dirname } from 'node:path';
 import { ContentsChain, type LogBase } from '../core/checkpoint.js';
 import { assert } from '../core/fault.js';
 import { type Epoch, type LogOp, type LogPosition, logAfter, logStart } from '../core/holdings-log.js';
-import type { ParcelId, StoreId } from '../core/ids.js';
+import type { StoreId } from '../core/ids.js';
 import { type OpenFile, open, rename, rm } from '../platform/disk-calls.js';
 import { fsyncFolder } from '../platform/durable.js';
 import {
@@ -44,7 +44,6 @@ export interface LogContents {
   /** In canonical order, so many. */
   readonly contents: Iterable<LogOp>;
   readonly count: number;
-  readonly lateDeletions: readonly ParcelId[];
 }
 
 export type OpenedLog =
@@ -217,7 +216,7 @@ export class LogFile {
    *
    * @throws whatever the disk says, and the signal's reason: then nothing of it is left
    */
-  async draft({ at, contents, count, lateDeletions }: LogContents, signal: AbortSignal): Promise<LogDraft> {
+  async draft({ at, contents, count }: LogContents, signal: AbortSignal): Promise<LogDraft> {
     const path = nameBeside(this.#path);
     const file = await openBeside(this.#path);
     try {
@@ -229,17 +228,13 @@ export class LogFile {
         await writeAt(file, frame, end);
         end += frame.length;
       };
-      const writeAll = async (ops: Iterable<LogOp>): Promise<void> => {
-        for (const some of runsOf(ops)) {
-          chain.take(some);
-          await write(payloadOf(some), some.length);
-        }
-      };
-      await write(firstPayload(at, { count, lateDeletions: lateDeletions.length }), 0);
-      await writeAll(contents);
+      await write(firstPayload(at, { count, deletions: 0 }), 0);
+      for (const some of runsOf(contents)) {
+        chain.take(some);
+        await write(payloadOf(some), some.length);
+      }
       const { base } = chain;
       assert(base.count === count, `a checkpoint of ${count} operations has ${base.count}`);
-      await writeAll(lateDeletions.map(parcel => ({ op: 'del', parcel })));
       await file.sync();
       return new LogDraft({ base, file, path, end });
     } catch (error) {

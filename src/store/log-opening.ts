@@ -3,10 +3,10 @@
  * and what it stands on.
  *
  *   first frame = CBOR [store, counter, random], or of a log that stands on a checkpoint
- *                 [store, counter, random, seq, digest, contents, late deletions]
+ *                 [store, counter, random, seq, digest, contents, deletions]
  *
- * Behind it, of the latter: the checkpoint's contents, then a `del` for each late deletion, chained from where the contents' chain
- * starts; then operations from number seq + 1 on, as in any log.
+ * Behind it, of the latter: the checkpoint's contents, chained from where their chain starts; then operations from number seq + 1
+ * on, as in any log. Earlier builds put some of the last deletions behind the contents, in the same chain; nobody needs them now.
  *
  * It does not know where frames come from. Driven by log-file.ts.
  */
@@ -19,7 +19,7 @@ import { notePlace, type Place } from './log-places.js';
 
 /** Who reads a log that is opened: what it stands on, then where its operations begin, then these. */
 export interface LogReader {
-  /** An operation of a checkpoint's contents, or the `del` of a late deletion. */
+  /** An operation of a checkpoint's contents, or one of the deletions behind them. */
   held(op: LogOp): void;
   /** The position before the first operation. */
   begin(position: LogPosition): void;
@@ -30,7 +30,7 @@ export interface LogReader {
 interface LogFirst {
   readonly start: LogPosition;
   /** Of a log that stands on a checkpoint: how many operations stand for what came before. */
-  readonly held: { readonly count: number; readonly lateDeletions: number } | undefined;
+  readonly held: { readonly count: number; readonly deletions: number } | undefined;
 }
 
 /** What was read of a log, when it was whole. */
@@ -56,7 +56,7 @@ export class LogOpening {
     this.#reader = reader;
     this.#position = start;
     this.#count = held?.count ?? 0;
-    this.#heldLeft = this.#count + (held?.lateDeletions ?? 0);
+    this.#heldLeft = this.#count + (held?.deletions ?? 0);
     if (held !== undefined) this.#chain = new ContentsChain(start);
     this.#mustBe(frame, this.#chain?.base.digest ?? start.digest);
     this.#noteHeld();
@@ -82,7 +82,7 @@ export class LogOpening {
     this.#mustBe(frame, this.#chain?.base.digest);
   }
 
-  /** The contents are whole with the last of `count` operations; the log begins behind the late deletions. */
+  /** The contents are whole with the last of `count` operations; the log begins behind the deletions. */
   #noteHeld(): void {
     if (this.#chain?.base.count === this.#count) this.#base = this.#chain.base;
     if (this.#heldLeft === 0) this.#reader.begin(this.#position);
@@ -112,25 +112,25 @@ export class LogOpening {
 /** @param held of a log that stands on a checkpoint */
 export function firstPayload({ store, epoch, seq, digest }: LogPosition, held?: LogFirst['held']): Uint8Array {
   const start = [store, epoch.counter, epoch.random];
-  return encode(held === undefined ? start : [...start, seq, digest, held.count, held.lateDeletions]);
+  return encode(held === undefined ? start : [...start, seq, digest, held.count, held.deletions]);
 }
 
 function firstFrom(frame: Frame, store: StoreId): LogFirst {
   return orDamage(frame, () => {
     const fields = decode(frame.payload) as unknown[];
-    const [named, counter, random, seq, digest, count, lateDeletions] = fields;
+    const [named, counter, random, seq, digest, count, deletions] = fields;
     if (typeof named !== 'string' || !Number.isSafeInteger(counter) || typeof random !== 'string') {
       throw new LogDamage('the log does not begin as a log');
     }
     if (parseStoreId(named) !== store) throw new LogDamage(`the log belongs to the store ${named}`);
     const epoch = { counter: counter as number, random };
     if (fields.length === 3) return { start: logStart(store, epoch), held: undefined };
-    if (![seq, count, lateDeletions].every(Number.isSafeInteger) || typeof digest !== 'string') {
+    if (![seq, count, deletions].every(Number.isSafeInteger) || typeof digest !== 'string') {
       throw new LogDamage('the log does not begin as one that stands on a checkpoint');
     }
     return {
       start: { store, epoch, seq: seq as number, digest },
-      held: { count: count as number, lateDeletions: lateDeletions as number },
+      held: { count: count as number, deletions: deletions as number },
     };
   });
 }

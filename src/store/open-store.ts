@@ -118,7 +118,7 @@ async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker)
     const notes = opening.index.unreachedOf(marker.store);
     const objects = await ObjectFolder.open(folder.objects, { log, sync, notes, flushFailed });
     const trash = await Trash.open(folder.trash, { wallMs: opening.wallMs ?? Date.now });
-    const recovered = await recover({ ...opening, folder, marker, objects, index, trash });
+    const recovered = await recover({ ...opening, folder, marker, objects, index });
     closing.push(recovered.log);
     const pins = new Map<string, number>();
     const incoming = new Incoming({

@@ -8,9 +8,9 @@
  * it counts again. Blobs are never removed here.
  *
  * Files that no PRESENT parcel lists (strays) never count, and stay where they are: most are what is left of a parcel that
- * lacks one other file, and may be the last of their kind; some came with a commit that was interrupted. Whoever grabs
- * such a parcel finds and hashes them; what nobody grabs in `gcGrace` is swept (stray-sweep.ts). Only a deletion that is in a sound log is done to its end: what a lately deleted
- * parcel lists, and no present one, goes to the trash. A deletion that is not in the log has not happened.
+ * lacks one other file, and may be the last of their kind; some came with a commit that was interrupted; some are of a deletion
+ * that a crash kept from the trash. Nothing here tells these apart: a parcel that was deleted may list what one that lost a file
+ * lists too. Whoever grabs such a parcel finds and hashes them; what nobody grabs in `gcGrace` is swept (stray-sweep.ts).
  *
  * Files under `.blobs` are looked at by name, not by size: a look at each inode would take a Pi's disk minutes a million
  * files. What is shorter than it should be is found when it is read.
@@ -23,21 +23,18 @@ import { decideMount, type MountDoubt } from '../core/mounting.js';
 import type { BlobRef } from '../core/parcel.js';
 import { lstat, rename } from '../platform/disk-calls.js';
 import type { BlobChange, BlobIndex, StoreNote } from './blob-index.js';
-import { LateDeletions } from './late-deletions.js';
 import { LogFile, type OpenedLog } from './log-file.js';
 import type { LogReader } from './log-opening.js';
 import { type Marker, writeMarker } from './marker.js';
 import type { ObjectFolder } from './object-folder.js';
 import { systemCode } from './own-folder.js';
 import { newEpoch, type StoreFolder } from './store-folder.js';
-import type { Trash } from './trash.js';
 
 export interface Recovering {
   readonly folder: StoreFolder;
   readonly marker: Marker;
   readonly objects: ObjectFolder;
   readonly index: BlobIndex;
-  readonly trash: Trash;
   readonly boot: number;
   readonly previousBoot: number;
   readonly nowMs: number;
@@ -54,7 +51,6 @@ export interface Recovered {
   /** Grows with the number of parcels: 64 hex digits each. */
   readonly present: Set<ParcelId>;
   readonly headSeqs: Map<SourceId, number>;
-  readonly lateDeletions: LateDeletions;
   /** Bytes of all files under `.blobs`. */
   readonly blobBytes: number;
   readonly straysPossible: boolean;
@@ -62,8 +58,6 @@ export interface Recovered {
 
 /** Above this many parcels between index and log, making the index anew is as cheap and needs no large transaction. */
 const CATCH_UP_PARCELS_MAX = 1024;
-/** Strays kept by name while the deletions are gone through, 150 bytes each. With more, something else has happened. */
-const STRAYS_MAX = 100_000;
 /** Parcels counted into the index in one transaction. */
 const BATCH_PARCELS = 128;
 
@@ -136,7 +130,6 @@ async function bringUp(
   const files = await survey(recovering);
   if (files.gone > 0) await held.findIncomplete(log.position);
   await held.declareCorrupt(log);
-  if (!isBegun && !found.marker.rescan) await finishDeletions(recovering, replay.late, files);
 
   const marker: Marker = { ...found.marker, boot };
   // Not for the same content: on a full disk there is no room for another marker.
@@ -151,9 +144,8 @@ async function bringUp(
     log,
     present: held.present,
     headSeqs: isBegun ? new Map() : replay.headSeqs,
-    lateDeletions: isBegun ? new LateDeletions() : replay.late,
     blobBytes: files.bytes,
-    straysPossible: files.strays.size > 0 || files.moreStrays || files.gone > 0,
+    straysPossible: files.strays > 0 || files.gone > 0,
   };
 }
 
@@ -208,7 +200,6 @@ async function beginEpoch(
 class Replay implements LogReader {
   readonly present = new Set<ParcelId>();
   readonly headSeqs = new Map<SourceId, number>();
-  readonly late = new LateDeletions();
   /** Parcels touched after the index's position → whether they were present at it. */
   readonly touched = new Map<ParcelId, boolean>();
   readonly #from: StoreNote['position'];
@@ -239,7 +230,6 @@ class Replay implements LogReader {
   }
 
   #apply(op: LogOp): void {
-    this.late.take(op);
     if (op.op === 'head') this.headSeqs.set(op.source, Math.max(op.seq, this.headSeqs.get(op.source) ?? 0));
     else if (op.op === 'add') this.present.add(op.parcel);
     else this.present.delete(op.parcel);
@@ -249,29 +239,6 @@ class Replay implements LogReader {
     const from = this.#from;
     if (from === undefined || position.seq !== from.seq) return;
     this.matched = position.digest === from.digest && compareEpochs(position.epoch, from.epoch) === 0;
-  }
-}
-
-/** Does to their end the deletions that are in the log: a crash may have kept their bytes from the trash. */
-async function finishDeletions(
-  { folder, objects, index, trash, blobsOf, log }: Recovering,
-  late: LateDeletions,
-  files: Survey,
-): Promise<void> {
-  let moved = 0;
-  for (const parcel of late.all().reverse()) {
-    if (files.strays.size === 0) break;
-    const record = await objects.get(parcel);
-    for (const { blob } of record === undefined ? [] : blobsOf(record)) {
-      if (!files.strays.has(blob) || index.lookup(blob) !== undefined) continue;
-      const bytes = await trash.put(folder.blobs.pathOf(blob), blob);
-      files.strays.delete(blob);
-      files.bytes -= bytes ?? 0;
-      moved += 1;
-    }
-  }
-  if (moved > 0) {
-    log.info({ code: 'DELETION_FINISHED', blobs: moved }, 'bytes of deleted parcels were moved to the trash');
   }
 }
 
@@ -404,20 +371,17 @@ interface Survey {
   /** Blobs of the index that have no file. */
   gone: number;
   /** Files that are not in the index. */
-  readonly strays: Set<string>;
-  /** Besides those. */
-  moreStrays: boolean;
+  strays: number;
 }
 
 /** Holds the names under `.blobs` against the index, shard by shard, both in order. */
 async function survey({ folder, index }: Recovering): Promise<Survey> {
-  const found: Survey = { bytes: 0, gone: 0, strays: new Set(), moreStrays: false };
+  const found: Survey = { bytes: 0, gone: 0, strays: 0 };
   for await (const { shard, ids } of folder.blobs.shards()) {
     let at = 0;
     const passStraysBefore = async (blob: string | undefined) => {
       for (let id = ids[at]; id !== undefined && (blob === undefined || id < blob); id = ids[++at]) {
-        if (found.strays.size < STRAYS_MAX) found.strays.add(id);
-        else found.moreStrays = true;
+        found.strays += 1;
         found.bytes += (await lstat(folder.blobs.pathOf(id))).size;
       }
     };

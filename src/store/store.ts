@@ -363,7 +363,7 @@ export class Store {
   }
 
   /**
-   * Takes records out of `.catalog` whose parcels left long ago, and whatever else `isReached` does not know. Nothing while
+   * Takes records out of `.catalog` whose parcels have left, and whatever else `isReached` does not know. Nothing while
    * `rescan` is due, for it goes by the records. @throws as `ObjectFolder.sweep`
    */
   async sweepObjects(sweep: ObjectSweep): Promise<Swept> {

@@ -2,8 +2,8 @@
  * Stray sweep: moves to the trash what lies under `.blobs` and has been listed by no PRESENT parcel for `gcGrace`.
  *
  * Strays are what a corrupt parcel left that was taken again elsewhere, what a commit placed whose `add` did not come, and what a
- * crash left between the two. They are used room and count for nothing. Until their time is up whoever wants them finds them
- * (incoming.ts), and what lies in the trash is taken back from there.
+ * crash kept from the trash whose `del` did. They are used room and count for nothing. Until their time is up whoever wants them
+ * finds them (incoming.ts), and what lies in the trash is taken back from there.
  *
  * No stray goes that a fetch or a commit under way counts on, nor one that is spared: it may be the last of its kind.
  *

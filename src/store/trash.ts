@@ -11,8 +11,8 @@
  * A file here may have names in the trees too (tree-view.ts). To unlink it would free nothing, and would make a tree's name
  * the only one of its bytes; so these names go first.
  *
- * Driven by incoming.ts and store.ts. Nothing here is flushed: what a power cut brings back is swept in at the next
- * opening (recovery.ts).
+ * Driven by incoming.ts and store.ts. Nothing here is flushed: what a power cut brings back is a stray, and comes here again with
+ * the other strays (stray-sweep.ts).
  */
 import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';

@@ -12,6 +12,7 @@ import { blobsOf, presentByLog } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const KILLS = 10;
+const NEVER = new AbortController().signal;
 const LOOP = fileURLToPath(new URL('commit-loop.js', import.meta.url));
 
 /** Runs the loop until it has said so many lines, and kills it in the middle of what comes next. */
@@ -48,7 +49,7 @@ test('whatever moment the process is killed at, what it reported is so, and what
     (await readdir(inBlobs, { recursive: true })).flatMap(name => name.match(/[0-9a-f]{64}$/) ?? []);
   // A parcel of which a drop was begun may be gone; one of which it returned must be.
   const said = { held: new Set<ParcelId>(), dropping: new Set<ParcelId>(), dropped: new Set<ParcelId>() };
-  let leftToOpenings = 0;
+  let leftToSweeps = 0;
   for (let kill = 0; kill < KILLS; kill++) {
     await host.index.close();
     host.boot += 1;
@@ -76,7 +77,9 @@ test('whatever moment the process is killed at, what it reported is so, and what
       const content = await readFile(join(inBlobs, blob.slice(0, 2), blob));
       if (content.length !== bytes || hashHex(content) !== blob) return t.fail(`blob ${blob} is wrong`);
     }
-    // What the log gave up has left .blobs, whether or not the process came to move it.
+    // What the log gave up leaves .blobs, whether or not the process came to move it.
+    const sweep = { isSpared: () => false, graceMs: 1, signal: NEVER };
+    for (const runMs of [0, 1]) await store.sweepStrays({ ...sweep, runMs });
     const gone = ops.flatMap(op => (op.op === 'del' && !store.isPresent(op.parcel) ? [op.parcel] : []));
     const givenUp = await listedBy(store, gone);
     const files = await filesIn();
@@ -84,12 +87,12 @@ test('whatever moment the process is killed at, what it reported is so, and what
       files.filter(blob => givenUp.has(blob) && !listed.has(blob)),
       [],
     );
-    leftToOpenings += before.length - files.length;
+    leftToSweeps += before.length - files.length;
     await store.sweepIncoming(Date.now() + 60_000);
     await store.close();
   }
   t.true(said.held.size > 0 && said.dropped.size > 0);
   t.log(
-    `${said.held.size} commits and ${said.dropped.size} drops reported; of drops that a kill cut short, the openings moved ${leftToOpenings} files`,
+    `${said.held.size} commits and ${said.dropped.size} drops reported; of drops that a kill cut short, the sweeps moved ${leftToSweeps} files`,
   );
 });

@@ -480,19 +480,35 @@ test('folders are 0700 and files 0600', async t => {
   }
 });
 
-test('a deletion that is in the log is done to its end, and takes nothing that another parcel lists', async t => {
+test('bytes of a deletion that a crash kept from the trash count for nothing, and come back by their hash', async t => {
   const host = await hostWithParcels(t, A, B, C);
   await host.store?.drop(proofFor(host.store.id, A.id));
   const before = await host.store?.usage();
   // As a crash leaves it that came after `del` was durable.
   const store = await host.restart(() => rename(trashPath(host, 'a1'), blobPath(host, 'a1')));
   t.deepEqual(new Set(store.present()), new Set([B.id, C.id]));
-  t.true(await isThere(trashPath(host, 'a1')));
-  t.false(await isThere(blobPath(host, 'a1')));
+  t.false(store.holds(blobOf('a1').blob));
   t.deepEqual(await contentOf(store, blobOf('shared').blob), Buffer.from('shared'));
-  t.like(await store.usage(), { usedBytes: before?.usedBytes, trashBytes: 2 });
+  t.like(await store.usage(), { usedBytes: before?.usedBytes, trashBytes: 0 });
   await grab(store, A);
   t.deepEqual(await contentOf(store, blobOf('a1').blob), Buffer.from('a1'));
+});
+
+test('right files of a damaged copy stay where a restore finds them, though a parcel that was deleted had them too', async t => {
+  for (const isCheckpointed of [false, true]) {
+    const host = await hostWithParcels(t, A, B);
+    const store = host.store as Store;
+    await store.drop(proofFor(store.id, A.id));
+    await writeFile(blobPath(host, 'b1'), 'XX');
+    const { kind } = await store.possess(B.id, { nonce: parseNonce('0e'.repeat(16)), holders: [] });
+    t.is(kind, 'corrupt');
+    if (isCheckpointed) await store.makeCheckpoint(TOLD);
+    for (const _ of [1, 2]) {
+      const again = await host.restart();
+      t.true(await isThere(blobPath(host, 'shared')));
+      t.not(await again.openStray(blobOf('shared').blob), undefined);
+    }
+  }
 });
 
 test('a deletion that is not in the log has not happened, whatever lies in the trash', async t => {
@@ -514,7 +530,7 @@ test('a parcel that was taken back after its deletion keeps its files', async t 
   const host = await hostWithParcels(t, A);
   await host.store?.drop(proofFor(host.store.id, A.id));
   if (host.store !== undefined) await grab(host.store, A);
-  await writeFile(blobPath(host, 'c1'), 'c1'); // a stray, so that deletions are gone through
+  await writeFile(blobPath(host, 'c1'), 'c1');
   const store = await host.restart();
   t.deepEqual([...store.present()], [A.id]);
   t.deepEqual(await contentOf(store, blobOf('a1').blob), Buffer.from('a1'));
@@ -644,19 +660,6 @@ test('a log from before a checkpoint that the index knows of is in doubt', async
   await (host.store as Store).makeCheckpoint(TOLD);
   const store = await host.restart(() => writeFile(logPath(host), log));
   t.true(store.rescanDue);
-});
-
-test('a deletion that a crash kept from the trash is done to its end behind a checkpoint, too', async t => {
-  const host = await hostWithParcels(t, A, C);
-  const store = host.store as Store;
-  await store.drop(proofFor(store.id, C.id));
-  await store.makeCheckpoint(TOLD);
-  for (const times of [1, 2]) {
-    const again = await host.restart(() => rename(trashPath(host, 'c1'), blobPath(host, 'c1')));
-    t.true(await isThere(trashPath(host, 'c1')), `opened ${times} times`);
-    t.deepEqual([...again.present()], [A.id]);
-    await again.makeCheckpoint(TOLD);
-  }
 });
 
 test('commits go on beside a checkpoint, and a store that is closed gives it up', async t => {
