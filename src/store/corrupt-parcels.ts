@@ -8,6 +8,8 @@
  *   aside     the wrong file is moved to `.trash`, where a person finds it
  *   sharers   other parcels that list the blob count no longer either
  *
+ * A file that is not there says nothing while the disk is not, so that is asked before.
+ *
  * A file that the disk does not give stays where it is, for it may give it once more, and nobody else may have it: but not while a
  * parcel counts that lists it, for the next opening would take it for held.
  *
@@ -28,6 +30,7 @@ import type { Incoming } from './incoming.js';
 import { isBadSector } from './own-folder.js';
 import { canBeRead, isRight, type ParcelRead, type PossessionAsk, readParcel } from './possess.js';
 import type { Records } from './records.js';
+import { throwIfGone } from './store-root.js';
 
 /** Whether this host has the bytes of a parcel, by a look at its disk. */
 export type Possessed =
@@ -101,6 +104,7 @@ export class CorruptParcels {
   async #foundRecordless(parcel: ParcelId): Promise<Possessed> {
     this.#parcels.mustWork();
     if (!this.#parcels.isPresent(parcel)) return { kind: 'absent' };
+    throwIfGone(await this.#whyGone());
     if ((await this.#records.refsOf(parcel)) !== undefined) throw unsteady(`the record of parcel ${parcel}`);
     await this.#index.distrust();
     return this.#enter(parcel, []);
@@ -131,6 +135,7 @@ export class CorruptParcels {
     refs: readonly BlobRef[],
     { blob: wrong, error }: WrongRead,
   ): Promise<Corrupt & { readonly isLeft: boolean }> {
+    throwIfGone(await this.#whyGone());
     return this.#blobs.whileLeaving([wrong], async () => {
       const blob = parseBlobId(wrong.blob);
       const known = this.#blobs.isLost(blob);
@@ -162,7 +167,6 @@ export class CorruptParcels {
 
   /** A disk that is gone may still give what the kernel has of it; but then `corrupt` cannot be written to it either. */
   async #readsOthers(refs: readonly BlobRef[], than: string): Promise<boolean> {
-    if ((await this.#whyGone()) !== undefined) return false;
     let tried = 0;
     for await (const blob of this.#blobsBut(than, refs)) {
       if (await canBeRead(this.#blobFolder.pathOf(blob))) return true;

@@ -21,11 +21,14 @@ import { Group } from '../platform/group.js';
 import type { BlobIndex } from './blob-index.js';
 import type { LogFile } from './log-file.js';
 import type { Recovered } from './recovery.js';
+import type { StoreRoot } from './store-root.js';
 import { Turns } from './turns.js';
 
 export interface HeldParcelsParts {
   readonly found: Pick<Recovered, 'log' | 'present' | 'headSeqs'>;
   readonly index: BlobIndex;
+  /** Its disk, too, is where everybody looks for it (store-root.ts). */
+  readonly root: Pick<StoreRoot, 'mustBeThere'>;
   /** Aborted with the error that is for whoever comes after the end. */
   readonly ending: AbortSignal;
   /** Called after each round, with what its operations list. */
@@ -51,6 +54,7 @@ export class HeldParcels {
   readonly #index: BlobIndex;
   readonly #present: Set<ParcelId>;
   readonly #headSeqs: Map<SourceId, number>;
+  readonly #root: HeldParcelsParts['root'];
   readonly #ending: AbortSignal;
   readonly #onRound: HeldParcelsParts['onRound'];
   readonly #watched = new Set<{ readonly parcel: ParcelId; changed: boolean }>();
@@ -62,11 +66,12 @@ export class HeldParcels {
   readonly #checkpointing = new Turns<'checkpoint'>();
   #failure: unknown;
 
-  constructor({ found, index, ending, onRound }: HeldParcelsParts) {
+  constructor({ found, index, root, ending, onRound }: HeldParcelsParts) {
     this.#log = found.log;
     this.#present = found.present;
     this.#headSeqs = found.headSeqs;
     this.#index = index;
+    this.#root = root;
     this.#ending = ending;
     this.#onRound = onRound;
   }
@@ -120,7 +125,7 @@ export class HeldParcels {
     return watch;
   }
 
-  /** Durable when this returns. `refs`: what its parcel lists. @throws ClusterError STORE_FULL: then nothing has changed */
+  /** Durable when this returns. `refs`: what its parcel lists. @throws ClusterError STORE_FULL, STORE_MISSING: then nothing has changed */
   async enter(op: LogOp, refs: readonly BlobRef[]): Promise<LogPosition> {
     const pending: PendingOp = { op, refs };
     await this.#ops.join([pending]);
@@ -131,6 +136,7 @@ export class HeldParcels {
   /** Log, index, tables, in this order and in the order of the log. */
   async #round(pending: readonly PendingOp[]): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
+    await this.#root.mustBeThere();
     const positions = await this.#log.append(pending.map(({ op }) => op));
     try {
       const changes = pending.flatMap(({ op, refs }) => {

@@ -25,6 +25,7 @@ import { recover } from './recovery.js';
 import { SignedFiles } from './signed-files.js';
 import { Store } from './store.js';
 import { resolveStorePath, StoreFolder } from './store-folder.js';
+import { StoreRoot } from './store-root.js';
 import { Trash } from './trash.js';
 
 export interface StoreOpening extends StoreCreating {
@@ -113,6 +114,7 @@ async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker)
     const index = opening.index.blobsOf(marker.store);
     const { flushFailedIn } = index.note();
     const flushFailed = flushFailedIn !== undefined && flushFailedIn === bootId();
+    const root = await StoreRoot.open(folder.path);
     const sync = await DiskSync.open(folder.path, () => noteFlushFailed(opening, index));
     closing.push(sync);
     const notes = opening.index.unreachedOf(marker.store);
@@ -137,6 +139,7 @@ async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker)
     return new Store({
       path,
       folder,
+      root,
       sync,
       objects,
       index,

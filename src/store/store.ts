@@ -48,6 +48,7 @@ import type { Recovered } from './recovery.js';
 import { Rescan, type Rescanned } from './rescan.js';
 import type { SignedFiles } from './signed-files.js';
 import type { StoreFolder } from './store-folder.js';
+import type { StoreRoot } from './store-root.js';
 import { type LendingLimit, lentBytesOf, type StoreUsage, usageOf } from './store-usage.js';
 import type { StrayNotes } from './stray-notes.js';
 import { type StraySweep, type SweptStrays, sweepStrays } from './stray-sweep.js';
@@ -61,6 +62,7 @@ export interface StoreParts {
   /** As the operator wrote it. */
   readonly path: string;
   readonly folder: StoreFolder;
+  readonly root: StoreRoot;
   readonly sync: DiskSync;
   readonly objects: ObjectFolder;
   readonly index: BlobIndex;
@@ -99,7 +101,7 @@ export class Store {
   readonly #ending = new AbortController();
 
   constructor(parts: StoreParts) {
-    const { folder, objects, index, incoming, blobs, records, recovered, log } = parts;
+    const { folder, root, objects, index, incoming, blobs, records, recovered, log } = parts;
     const { marker } = recovered;
     const { signal: ending } = this.#ending;
     this.id = marker.store;
@@ -107,7 +109,8 @@ export class Store {
     this.objects = objects;
     this.#log = recovered.log;
     this.#recipes = new KeptRecipes({ recipes: parts.recipes, blobs, log });
-    const parcels = new HeldParcels({ found: recovered, index, ending, onRound: refs => this.#recipes.look(refs) });
+    const onRound = (refs: readonly BlobRef[]) => this.#recipes.look(refs);
+    const parcels = new HeldParcels({ found: recovered, index, root, ending, onRound });
     this.#parcels = parcels;
     this.#parts = { ...parts, store: marker.store, parcels, ending };
     const blobFolder = folder.blobs;
@@ -211,12 +214,13 @@ export class Store {
   }
 
   /**
-   * Why this is no usable store any more: its disk was pulled, its marker is gone, or a write failed of which nobody knows
-   * what became, and then it must be opened again. `undefined` while all is well.
+   * Why this is no usable store any more: its disk was pulled or is hidden, its marker is gone, or a write failed of which nobody
+   * knows what became, and then it must be opened again. `undefined` while all is well.
    */
   async whyGone(): Promise<string | undefined> {
     const failure = this.#parcels.failure ?? this.#parts.sync.failure;
-    if (failure === undefined) return whyNotOf(this.#parts.folder.path, this.id);
+    if (failure === undefined)
+      return (await whyNotOf(this.#parts.folder.path, this.id)) ?? (await this.#parts.root.whyHidden());
     return failure instanceof Error ? failure.message : String(failure);
   }
 
@@ -319,7 +323,8 @@ export class Store {
    * What turns out to be wrong or gone is written into the log as `corrupt`, and its file is set aside; so is what the disk twice
    * failed to read while it reads others.
    *
-   * @throws what the disk says otherwise when it cannot be read, and the signal's reason: then nothing is known and nothing changes
+   * @throws what the disk says otherwise when it cannot be read, ClusterError STORE_MISSING when it is not there, and the signal's reason: then
+   * nothing is known and nothing changes
    */
   async possess(parcel: ParcelId, ask: PossessionAsk): Promise<Possessed> {
     this.#parcels.mustWork();

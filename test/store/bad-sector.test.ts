@@ -114,7 +114,7 @@ test.serial('nor does one whose marker is gone', async t => {
   const { host, store } = await begin(t, PARCEL);
   await breakDisk(t, host, [FIRST]);
   await rename(join(host.storePath, '.scatterhoard'), join(host.storePath, 'elsewhere'));
-  await t.throwsAsync(store.possess(PARCEL.id, ASK), { code: 'EIO' });
+  await t.throwsAsync(store.possess(PARCEL.id, ASK), { code: 'STORE_MISSING' });
   t.true(store.isPresent(PARCEL.id));
 });
 

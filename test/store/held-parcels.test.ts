@@ -27,6 +27,7 @@ async function begin(t: ExecutionContext, { failing = false } = {}) {
   const ending = new AbortController();
   const parcels = new HeldParcels({
     found: { log, present: new Set(), headSeqs: new Map() },
+    root: { mustBeThere: async () => undefined },
     index,
     ending: ending.signal,
     onRound: refs => void rounds.push(refs.length),
