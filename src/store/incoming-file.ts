@@ -1,21 +1,27 @@
 /**
- * Incoming file: the size of a file that is on its way in, and the time by which it is swept away.
+ * Incoming file: what the disk says of a file that is on its way in, or in its way, and the time by which it is swept away.
  *
  * Driven by incoming.ts and partial-blobs.ts.
  */
+import type { Stats } from 'node:fs';
 import { lstat, lutimes } from '../platform/disk-calls.js';
 import { systemCode, tampered } from './own-folder.js';
 
-/** 0 when there is no such file. */
-export async function sizeOf(path: string): Promise<number> {
+/** `undefined` when there is no such file. */
+export async function fileAt(path: string): Promise<Stats | undefined> {
   try {
     const found = await lstat(path);
     if (!found.isFile()) throw tampered(path, 'is not a plain file');
-    return found.size;
+    return found;
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return 0;
+    if (systemCode(error) === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+/** 0 when there is no such file. */
+export async function sizeOf(path: string): Promise<number> {
+  return (await fileAt(path))?.size ?? 0;
 }
 
 /** The time of a file under `.incoming`, by which it is swept. */

@@ -23,7 +23,7 @@ import { renameFiles, writeSmallFiles } from '../platform/small-files.js';
 import { readBlob } from './blob-reader.js';
 import type { FanFolder } from './fan-folder.js';
 import { type HashedFile, hashFile } from './hash-file.js';
-import { beginAnew, modifiedMs, sizeOf } from './incoming-file.js';
+import { beginAnew, fileAt, modifiedMs, sizeOf } from './incoming-file.js';
 import { FILE_MODE, isBadSector, storeFull } from './own-folder.js';
 import { type PartialBlob, PartialBlobs, partialNameOf } from './partial-blobs.js';
 import { type IncomingBlob, Receiving } from './receiving.js';
@@ -418,8 +418,7 @@ export class Incoming {
     const moves = await Promise.all(
       states.map(async state => {
         const to = this.#blobs.pathOf(state.blob);
-        // A file of that name that was never hashed is replaced, and must not count twice.
-        return { path: state.path, to, replacedBytes: this.#straysPossible ? await sizeOf(to) : 0 };
+        return { path: state.path, to, replacedBytes: this.#straysPossible ? await this.#makeWay(state.blob) : 0 };
       }),
     );
     const failures = await renameFiles(moves);
@@ -433,6 +432,19 @@ export class Incoming {
     }
     const failure = failures.find(one => one !== undefined);
     if (failure !== undefined) throw failure;
+  }
+
+  /**
+   * A file of that name that was never hashed, or cannot be read, is replaced, and must not count twice: how many bytes it has. One
+   * that stands in a tree too would have that name alone then, and be taken for a person's own; from the trash it leaves the trees.
+   */
+  async #makeWay(blob: BlobId): Promise<number> {
+    const path = this.#blobs.pathOf(blob);
+    const found = await fileAt(path);
+    if (found === undefined || found.nlink === 1) return found?.size ?? 0;
+    await this.#trash.setAside(path, blob);
+    this.#blobBytes -= found.size;
+    return 0;
   }
 
   /** Removes what lies under `.incoming` since before `beforeMs` and no fetch or commit counts on. */

@@ -5,8 +5,9 @@
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { parseNonce } from '../../src/core/ids.js';
+import { parseNonce, parseObjectId } from '../../src/core/ids.js';
 import type { Store } from '../../src/store/store.js';
+import type { TreeEntry } from '../../src/store/tree-view.js';
 import { grab, parcelOf, proofFor, receive, type TestBlob, type TestParcel } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
@@ -19,6 +20,12 @@ async function begin(t: ExecutionContext, ...parcels: readonly TestParcel[]) {
   const store = await host.mount();
   for (const parcel of parcels) await grab(store, parcel);
   return { host, store };
+}
+
+const TREE = { originName: 'imac', source: 'photos', snapshot: parseObjectId('ab'.repeat(32)) };
+
+async function* entriesOf({ blobs }: TestParcel): AsyncGenerator<TreeEntry> {
+  for (const { blob, bytes, content } of blobs) yield { kind: 'file', path: content, blob, bytes };
 }
 
 /** From now on the disk does not give the files of these blobs: as often as it is asked, or so many times. */
@@ -58,6 +65,24 @@ test.serial(
     t.is((await store.possess(PARCEL.id, ASK)).kind, 'whole');
   },
 );
+
+test.serial('a tree has the file that came for one that the disk does not give, and keeps nothing of that', async t => {
+  for (const isTrashEmptied of [false, true]) {
+    const { host, store } = await begin(t, PARCEL);
+    const update = () => store.updateTree({ ...TREE, files: entriesOf(PARCEL) });
+    await update();
+    const { usedBytes } = await store.usage();
+    await breakDisk(t, host, [FIRST]);
+    t.is((await store.possess(PARCEL.id, ASK)).kind, 'corrupt');
+    await receive(store, FIRST);
+    await store.commit(PARCEL.id, PARCEL.record);
+    t.like(await store.usage(), { usedBytes: usedBytes + FIRST.bytes, trashBytes: FIRST.bytes });
+    if (isTrashEmptied) t.is(await store.emptyTrash({ olderThanMs: 0 }), FIRST.bytes);
+    t.like(await update(), { placed: 2, unplaced: 0, left: 0 });
+    const { ino } = await stat(join(host.storePath, '.blobs', FIRST.blob.slice(0, 2), FIRST.blob));
+    t.is((await stat(join(host.storePath, 'imac/photos', FIRST.content.toString()))).ino, ino);
+  }
+});
 
 test.serial('a file that the disk does not give is given once more when it does, however long that takes', async t => {
   const { host, store } = await begin(t, PARCEL);
