@@ -19,7 +19,7 @@ import type { ClusterId, HostId, StoreId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import { RememberedLogs } from '../core/remembered-logs.js';
 import type { Signer } from '../core/signed.js';
-import { DOUBT_RESTS, StoreRests } from '../core/store-rests.js';
+import { DOUBT_RESTS, type RestTimes, StoreRests } from '../core/store-rests.js';
 import type { Lending, StoreSetting } from '../membership/policy.js';
 import type { Disk, Patience } from '../platform/disk.js';
 import { createStore } from '../store/create-store.js';
@@ -41,6 +41,8 @@ import { makeRoom } from './store-room.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
 const MEASURE_EVERY_MS = 60_000;
+/** From the end of a rescan that was not through to the next, which hashes only what does not count yet. */
+const RESCAN_RESTS: RestTimes = { leastMs: 60_000, mostMs: 60 * 60_000 };
 const GIVEN_UP = `${HANGS}; what it holds is untouched, and counts again when it answers`;
 const HANGS_YET = 'a disk does not answer; nothing new is put there until it does';
 const ANSWERS_AGAIN = 'a disk answers again';
@@ -85,6 +87,7 @@ interface Mounted {
   readonly log: StoreLog;
   /** As the machine was told. */
   hangs: boolean;
+  isRescanned: boolean;
 }
 
 /** What people are told of a store that the configuration names. */
@@ -111,6 +114,7 @@ export class OwnStores {
   readonly #remembered = new RememberedLogs();
   /** Of stores that were opened anew for what others remember of their logs. */
   readonly #doubts = new StoreRests(DOUBT_RESTS);
+  readonly #rescans = new StoreRests(RESCAN_RESTS);
   readonly #disks: StoreDisks;
   /** By path, as they were found last. */
   readonly #folders = new Map<string, ForbiddenFolder>();
@@ -408,6 +412,7 @@ export class OwnStores {
       await this.#unmount(known.store.id);
       throw new ClusterError('STORE_MISSING', gone, { blame: 'operator' });
     }
+    this.#rescanIfDue(known);
     await this.#measure(known);
   }
 
@@ -457,6 +462,7 @@ export class OwnStores {
         usedBytes: () => this.usedBytes(store.id),
       }),
       hangs: false,
+      isRescanned: false,
     };
     this.#mounted.set(store.id, mounted);
     try {
@@ -470,24 +476,40 @@ export class OwnStores {
     log.info({ code: 'STORE_MOUNTED', path, store: store.id }, 'store mounted');
     mounted.log.checkpointIfDue();
     this.#options.onMount(store);
-    if (store.rescanDue) this.#rescan(mounted);
+    this.#rescans.forget(store.id);
+    this.#rescanIfDue(mounted);
   }
 
   /** After doubt about a log: every copy is read again before it counts. Runs beside everything else. */
-  #rescan({ store, path }: Mounted): void {
-    const { alarms, log, signal } = this.#options;
+  #rescanIfDue(mounted: Mounted): void {
+    const { store } = mounted;
+    const { clock, log, signal } = this.#options;
+    if (!store.rescanDue || mounted.isRescanned || clock.nowMs() < this.#rescans.untilMs(store.id)) return;
+    mounted.isRescanned = true;
     const run = async (): Promise<void> => {
-      for await (const _ of store.rescan(signal)) await this.tellOps(store.id, segment => ({ is: 'log', segment }));
-      log.info({ code: 'STORE_RESCANNED', store: store.id }, 'every copy of the store has been read again');
-      alarms.clear('STORE_DOUBT', path);
-    };
-    run().catch((error: unknown) => {
-      if (!signal.aborted)
+      try {
+        await this.#rescan(mounted);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#rescans.begin(store.id, clock.nowMs());
         log.error(
           { code: 'RESCAN_FAILED', store: store.id, err: error },
-          'a store could not be read again to its end; it goes on at the next start',
+          'a store could not be read again to its end; it is tried again',
         );
-    });
+      } finally {
+        mounted.isRescanned = false;
+      }
+    };
+    void run();
+  }
+
+  async #rescan({ store, path }: Mounted): Promise<void> {
+    const { alarms, log, signal } = this.#options;
+    for await (const _ of store.rescan(signal)) await this.tellOps(store.id, segment => ({ is: 'log', segment }));
+    if (store.rescanDue)
+      throw new ClusterError('STORE_UNREAD', 'some of its parcels could not be hashed', { blame: 'passing' });
+    log.info({ code: 'STORE_RESCANNED', store: store.id }, 'every copy of the store has been read again');
+    alarms.clear('STORE_DOUBT', path);
   }
 
   async #measure(mounted: Mounted): Promise<void> {

@@ -128,6 +128,7 @@ export class Store {
       objects,
       records,
       commit: (parcel, record) => this.commit(parcel, record),
+      whyGone,
       log,
     });
     this.#recipes.sweep(ending);
@@ -361,7 +362,8 @@ export class Store {
 
   /**
    * Hashes every parcel whose record is in `.catalog` and makes it PRESENT again if all of it is right, one at a time,
-   * each handed out as it is done. Ends at the first `throw` or `break` of its caller; the next call goes on.
+   * each handed out as it is done. Ends at the first `throw` or `break` of its caller; the next call goes on. So it does where it
+   * is still due at the end, for some could not be read yet.
    */
   rescan(signal?: AbortSignal): AsyncGenerator<Rescanned> {
     return this.#rescan.run(signal);

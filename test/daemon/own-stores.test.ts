@@ -298,6 +298,35 @@ test('a store of whose log others remember more begins a new one, and its copies
   t.is(only(stores), again, 'who has not heard of the new log yet changes nothing');
 });
 
+test('a rescan that was not through is tried again after a rest, and its alarm stands until then', async t => {
+  const { stores, settingOf, lines, alarms, later, hears } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const parcel = await aCopy(store, 3_000);
+  let undo = () => {};
+  // When the new log is told, and so before the rescan begins.
+  hears.thenOnce = () => {
+    const { objects } = only(stores);
+    const get = objects.get.bind(objects);
+    Object.assign(objects, { get: () => Promise.reject(new Error('EMFILE: too many open files')) });
+    undo = () => void Object.assign(objects, { get });
+  };
+  await stores.hearOfOwnLog(beyond(store));
+  const failures = () => lines.filter(({ code }) => code === 'RESCAN_FAILED').length;
+  await until(() => failures() === 1, 'the rescan to fail');
+  const again = only(stores);
+  undo();
+  await stores.refresh();
+  t.true(again.rescanDue, 'it rests');
+  t.is(alarms.list().length, 1);
+  later.ms += 60_000;
+  await stores.refresh();
+  await until(() => alarms.list().length === 0, 'the alarm to be over');
+  t.false(again.rescanDue);
+  t.deepEqual([...again.present()], [parcel]);
+  t.is(failures(), 1);
+});
+
 test('a log is in doubt for a greater epoch and for another operation, not for what it has or had', async t => {
   const { stores, told, settingOf, later } = await anOwner(t);
   await stores.configure([settingOf('disk')]);

@@ -34,6 +34,17 @@ async function hostWithParcels(t: Parameters<typeof TestHost.begin>[0], ...parce
   return host;
 }
 
+/** These records cannot be read until what this returns is called. */
+function failReads({ objects }: Store, ids: readonly string[]): () => void {
+  const get = objects.get.bind(objects);
+  const failing: typeof get = async id => {
+    if (ids.includes(id)) throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });
+    return get(id);
+  };
+  Object.assign(objects, { get: failing });
+  return () => void Object.assign(objects, { get });
+}
+
 async function rescanned(store: Store): Promise<string[]> {
   const parcels: string[] = [];
   for await (const { parcel } of store.rescan()) parcels.push(parcel);
@@ -236,6 +247,40 @@ test('a rescan that was interrupted goes on after a restart', async t => {
   t.true(store.rescanDue);
   t.is((await rescanned(store)).length, 2);
   t.is(store.position().seq, 3);
+});
+
+test('a rescan goes past a parcel of which a file is none of ours', async t => {
+  const host = await hostWithParcels(t, A, B, C);
+  const store = await host.restart(async () => {
+    await rm(logPath(host));
+    await rm(blobPath(host, 'b1'));
+    await symlink('/etc/hostname', blobPath(host, 'b1'));
+  });
+  t.deepEqual(await rescanned(store), [A.id, C.id].sort());
+  t.false(store.rescanDue, 'nothing would be swept while that lies there');
+});
+
+test('a rescan goes past a parcel that cannot be read yet, and stays due for it alone', async t => {
+  const host = await hostWithParcels(t, A, B, C);
+  const store = await host.restart(() => rm(logPath(host)));
+  const undo = failReads(store, [B.id]);
+  t.deepEqual(await rescanned(store), [A.id, C.id].sort());
+  t.true(store.rescanDue);
+  undo();
+  t.deepEqual(await rescanned(store), [B.id]);
+  t.false(store.rescanDue);
+});
+
+test('a rescan ends at once when its disk is gone', async t => {
+  const host = await hostWithParcels(t, A, B, C);
+  const store = await host.restart(() => rm(logPath(host)));
+  const undo = failReads(store, [A.id, B.id, C.id]);
+  const marker = join(host.storePath, '.scatterhoard');
+  await rename(marker, `${marker}.away`);
+  await t.throwsAsync(rescanned(store), { code: 'EMFILE' });
+  undo();
+  await rename(`${marker}.away`, marker);
+  t.is((await rescanned(store)).length, 3);
 });
 
 test('a rescan can be cancelled', async t => {
