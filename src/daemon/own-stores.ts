@@ -263,7 +263,8 @@ export class OwnStores {
     } catch (error) {
       if (disk.isGivenUp) return;
       const because = error instanceof Error ? error.message : String(error);
-      this.#isMissing(path, because, error);
+      if (this.#mountedAt(path) === undefined) this.#isMissing(path, because, error);
+      else this.#isUnmeasured(path, because);
     }
   }
 
@@ -286,6 +287,15 @@ export class OwnStores {
       log.error({ code: 'STORE_NOT_MOUNTED', path, because, err: error }, 'a store is not mounted');
     this.#missing.set(path, because);
     alarms.raise('STORE_MISSING', path, `store ${path} is not mounted: ${because}`);
+  }
+
+  /** It is mounted, and what its log says holds: only its room is not known anew. */
+  #isUnmeasured(path: string, because: string): void {
+    this.#options.alarms.raise(
+      'STORE_MISSING',
+      path,
+      `store ${path} is mounted, but could not be measured: ${because}`,
+    );
   }
 
   mounted(id: StoreId): Store | undefined {
@@ -414,6 +424,7 @@ export class OwnStores {
     }
     this.#rescanIfDue(known);
     await this.#measure(known);
+    this.#found(setting.path);
   }
 
   /** Nothing is missing there (any more). */

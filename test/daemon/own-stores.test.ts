@@ -298,6 +298,23 @@ test('a store of whose log others remember more begins a new one, and its copies
   t.is(only(stores), again, 'who has not heard of the new log yet changes nothing');
 });
 
+test('a store that could not be measured once is mounted all the same, and the alarm ends with the next look', async t => {
+  const { stores, settingOf, alarms } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const { sweepIncoming } = store;
+  store.sweepIncoming = () => Promise.reject(new Error('EIO: i/o error, scandir'));
+  await stores.refresh();
+  t.is(only(stores), store);
+  t.true(stores.logsTellAll);
+  t.deepEqual(stores.absent(), []);
+  t.like(alarms.list(), { length: 1, 0: { code: 'STORE_MISSING' } });
+  t.regex(alarms.list()[0]?.text ?? '', /is mounted.*EIO/);
+  store.sweepIncoming = sweepIncoming;
+  await stores.refresh();
+  t.deepEqual(alarms.list(), []);
+});
+
 test('a rescan that was not through is tried again after a rest, and its alarm stands until then', async t => {
   const { stores, settingOf, lines, alarms, later, hears } = await anOwner(t);
   await stores.configure([settingOf('disk')]);
