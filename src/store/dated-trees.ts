@@ -2,38 +2,34 @@
  * Dated trees: which snapshots have a tree of their own in a store, and the end of a tree.
  *
  * STORE/<origin>/<source>@<time> is made as the tree of the newest is (tree-view.ts). What says that it is wanted is its
- * `.snapshot`, which is there before the rest and goes after it: one that was being made, or removed, when the power went
+ * `.snapshot`, which is there before the rest and goes after it. One that was being made, or removed, when the power went
  * is known at the next start.
  */
-import { MalformedId, NAME_PATTERN, type ObjectId, parseObjectId } from '../core/ids.js';
-import { lstat, readdir, rm, rmdir } from '../platform/disk-calls.js';
+import { MalformedId, type ObjectId, parseObjectId } from '../core/ids.js';
+import { rm, rmdir } from '../platform/disk-calls.js';
 import { fsyncFolder } from '../platform/durable.js';
+import { ifReadable, originFolders } from './origin-folders.js';
 import { readOwnFile, systemCode } from './own-folder.js';
-import { datedTreeFrom, type TreeName, treeNameOf } from './tree-name.js';
+import { SNAPSHOT_ENDING, type TreeName, treeBeside, treeNameOf } from './tree-name.js';
 import { type TreePlace, updateTree } from './tree-view.js';
 
 export interface DatedTree extends Required<TreeName> {
   readonly snapshot: ObjectId;
 }
 
-const SNAPSHOT_ENDING = '.snapshot';
 /** An id and a line's end, and room for what is none. */
 const SNAPSHOT_BYTES_MAX = 256;
 
 /** By their names. */
 export async function findDatedTrees(storePath: string): Promise<DatedTree[]> {
   const found: DatedTree[] = [];
-  for (const originName of (await readdir(storePath)).sort()) {
-    const origin = `${storePath}/${originName}`;
-    if (!NAME_PATTERN.test(originName) || !(await lstat(origin)).isDirectory()) continue;
-    for (const name of (await readdir(origin)).sort()) {
-      if (!name.endsWith(SNAPSHOT_ENDING)) continue;
-      const tree = datedTreeFrom(originName, name.slice(0, -SNAPSHOT_ENDING.length));
-      if (tree === undefined) continue;
-      const snapshot = await snapshotIn(`${origin}/${name}`);
-      if (snapshot !== undefined) found.push({ ...tree, snapshot });
+  for await (const { originName, path, names } of originFolders(storePath))
+    for (const name of names) {
+      const { source, datedMs } = treeBeside(originName, name) ?? {};
+      if (source === undefined || datedMs === undefined) continue;
+      const snapshot = await ifReadable(() => snapshotIn(`${path}/${name}`));
+      if (snapshot !== undefined) found.push({ originName, source, datedMs, snapshot });
     }
-  }
   return found;
 }
 

@@ -5,7 +5,7 @@
  * used, and files are opened with O_NOFOLLOW. A store's folders are 0700, so between check and use only this user or
  * root could swap one.
  */
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { ClusterError } from '../core/fault.js';
 import { lstat, mkdir, type OpenFile, open } from '../platform/disk-calls.js';
 import { readSmallFile } from '../platform/small-files.js';
@@ -20,6 +20,11 @@ async function checkOwnFolder(path: string | Buffer): Promise<void> {
   if (process.getuid !== undefined && found.uid !== process.getuid()) {
     throw tampered(path, `belongs to user ${found.uid}, not to the service's user ${process.getuid()}`);
   }
+}
+
+/** @param dev of the store's disk: another one may be mounted in it */
+export function isFolderOfOurs(found: Stats, dev: number): boolean {
+  return found.isDirectory() && found.dev === dev && found.uid === (process.getuid?.() ?? found.uid);
 }
 
 /** Makes the folder, or checks the one that is there. Its name is durable after the parent's next fsync. */

@@ -16,6 +16,9 @@ export interface TreeName {
   readonly datedMs?: number;
 }
 
+/** Of the file beside a tree that says of which snapshot it is. It is there from the tree's first file to its last. */
+export const SNAPSHOT_ENDING = '.snapshot';
+
 const DATED = /^([a-z0-9-]+)@(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})Z$/;
 /** Its time would have other digits. */
 const YEAR_10000_MS = Date.UTC(10_000, 0);
@@ -34,6 +37,13 @@ export function datedTreeFrom(originName: string, name: string): Required<TreeNa
   if (source === undefined || !NAME_PATTERN.test(source)) return undefined;
   const datedMs = Date.parse(`${day}T${hours}:${minutes}:${seconds}Z`);
   return Number.isNaN(datedMs) ? undefined : { originName, source, datedMs };
+}
+
+/** The tree that a file of this name stands beside; `undefined` unless it says of which snapshot that is. */
+export function treeBeside(originName: string, fileName: string): TreeName | undefined {
+  if (!fileName.endsWith(SNAPSHOT_ENDING)) return undefined;
+  const name = fileName.slice(0, -SNAPSHOT_ENDING.length);
+  return NAME_PATTERN.test(name) ? { originName, source: name } : datedTreeFrom(originName, name);
 }
 
 function badName(name: string): ClusterError {

@@ -20,10 +20,10 @@ import { EMPTY_BLOB } from '../core/hash.js';
 import type { ObjectId } from '../core/ids.js';
 import { link, lstat, mkdir, open, readdir, rename, rmdir, unlink } from '../platform/disk-calls.js';
 import { writeDurable } from '../platform/durable.js';
-import { FILE_MODE, FOLDER_MODE, makeOwnFolder, storeFull, systemCode } from './own-folder.js';
+import { FILE_MODE, FOLDER_MODE, isFolderOfOurs, makeOwnFolder, storeFull, systemCode } from './own-folder.js';
 import { removeHalfWritten } from './store-folder.js';
 import { b3Line, ListFile, unplacedLine } from './tree-lists.js';
-import { type TreeName, treeNameOf } from './tree-name.js';
+import { SNAPSHOT_ENDING, type TreeName, treeNameOf } from './tree-name.js';
 
 /** One path of the snapshot. Other kinds than these have no place in a store. */
 export type TreeEntry =
@@ -99,11 +99,13 @@ export async function updateTree(view: TreeView, place: TreePlace): Promise<Tree
   const name = treeNameOf(view);
   const origin = `${place.storePath}/${originName}`;
   const tree = `${origin}/${name}`;
-  const nameSnapshot = () => writeDurable(`${tree}.snapshot`, `${snapshot}\n`, { mode: FILE_MODE });
+  const snapshotPath = `${tree}${SNAPSHOT_ENDING}`;
+  const nameSnapshot = () => writeDurable(snapshotPath, `${snapshot}\n`, { mode: FILE_MODE });
   await makeOwnFolder(origin);
   await removeHalfWritten(origin, `${name}.`);
-  // A dated tree is of one snapshot from its first file on; that of the newest is still of the one before.
-  if (datedMs !== undefined) await nameSnapshot();
+  // A dated tree is of one snapshot from its first file on, as any new one; that of the newest is still of the one before.
+  const isNew = (await statIfThere(snapshotPath)) === undefined;
+  if (isNew || datedMs !== undefined) await nameSnapshot();
   await makeOwnFolder(tree);
   const sums = await ListFile.create(`${tree}.b3`);
   const unplaced = await ListFile.create(`${tree}.unplaced`);
@@ -123,7 +125,7 @@ export async function updateTree(view: TreeView, place: TreePlace): Promise<Tree
     // An empty .b3 says that nothing of it is here; a missing one, that nobody looked.
     await sums.finish({ keepEmpty: true });
     await unplaced.finish({ keepEmpty: false });
-    if (datedMs === undefined) await nameSnapshot();
+    if (!isNew && datedMs === undefined) await nameSnapshot();
     return walk.report;
   } catch (error) {
     await Promise.allSettled([sums.discard(), unplaced.discard()]);
@@ -162,8 +164,7 @@ class TreeWalk {
   readonly #root: Buffer;
   readonly #levels: Level[] = [];
   readonly #linking: { readonly entry: TreeEntry & { kind: 'file' }; readonly outcome: Promise<Outcome> }[] = [];
-  readonly #uid = process.getuid?.();
-  #device: number | undefined;
+  #device = Number.NaN;
   #last: readonly Buffer[] = [];
   /** Below a file there is nothing, whatever the snapshot says. */
   #lastFile: readonly Buffer[] | undefined;
@@ -281,7 +282,7 @@ class TreeWalk {
   async #makeFolder(path: Buffer, wasThere: boolean): Promise<Unplaced | undefined> {
     if (wasThere) {
       const found = await statIfThere(path);
-      if (found?.isDirectory()) return this.#isOurFolder(found) ? undefined : 'in-the-way';
+      if (found?.isDirectory()) return isFolderOfOurs(found, this.#device) ? undefined : 'in-the-way';
       if (found !== undefined && !(await this.#remove(path, found))) return 'in-the-way';
     }
     return refusable(() => mkdir(path, { mode: FOLDER_MODE }));
@@ -313,7 +314,7 @@ class TreeWalk {
 
   /** True when nothing is there any more. Never removes the only name of a byte. */
   async #remove(path: Buffer, found: Stats): Promise<boolean> {
-    if (found.isDirectory() && this.#isOurFolder(found)) {
+    if (isFolderOfOurs(found, this.#device)) {
       for (const name of await namesIn(path)) await this.#prune(below(path, name));
       try {
         await rmdir(path);
@@ -330,10 +331,6 @@ class TreeWalk {
     }
     this.#left += 1;
     return false;
-  }
-
-  #isOurFolder(found: Stats): boolean {
-    return found.dev === this.#device && (this.#uid === undefined || found.uid === this.#uid);
   }
 
   async #placeFile(entry: TreeEntry & { kind: 'file' }, path: Buffer, wasThere: boolean): Promise<Outcome> {

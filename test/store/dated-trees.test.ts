@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { copyFile, lstat, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, lstat, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { hashHex } from '../../src/core/hash.js';
@@ -134,6 +134,22 @@ test('only a name that the program makes, in a folder that it makes, is a dated 
   for (const bad of [-1, Date.UTC(10_000, 0), Number.NaN, 8.7e15])
     t.throws(() => treeNameOf({ ...named, datedMs: bad }), { code: 'BAD_NAME' });
   await t.throwsAsync(store.updateTree({ ...dated, source: '../x', files: each({}) }), { code: 'BAD_NAME' });
+});
+
+test("a folder of somebody else's keeps no tree from being found", async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  await grab(store, parcelOf('old'));
+  await store.updateTree({ ...dated, files: each({ a: 'old' }) });
+  const folder = join(host.storePath, 'private');
+  await mkdir(folder);
+  await writeFile(join(folder, `${NAME}.snapshot`), `${OLD}\n`);
+  t.teardown(() => chmod(folder, 0o700));
+  // Root reads what others have locked; everybody else cannot give a folder away.
+  if (process.getuid?.() === 0) await chown(folder, 1, 1);
+  else await chmod(folder, 0);
+  await symlink('/etc/hostname', join(host.storePath, 'imac', 'photos@2026-12-01T10-00-00Z.snapshot'));
+  t.deepEqual(await store.datedTrees(), [dated]);
 });
 
 test('without hard links there is none, for it would be a copy; the tree of the newest lists what has no place', async t => {

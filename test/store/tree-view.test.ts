@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { access, link, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { access, link, lstat, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
@@ -367,6 +367,50 @@ test('what leaves the trash leaves the trees first, and what is not of it stays'
   t.deepEqual(await readdir(join(host.tree, 'b/c')), []);
   t.is(await readFile(join(outside, 'd'), 'utf8'), 'dropped too');
   t.deepEqual(await contentOf(host.store, blobOf('kept').blob), Buffer.from('kept'));
+});
+
+test('what a person has linked out of a tree stays, wherever on the disk that is', async t => {
+  const host = await TreeHost.begin(t, 'dropped');
+  await host.update([file('a', 'dropped')]);
+  const places = ['My Rescue', 'rescue/photos', 'imac/rescue'].map(name => join(host.host.storePath, name));
+  for (const place of places) {
+    await mkdir(place, { recursive: true });
+    await link(join(host.tree, 'a'), join(place, 'f'));
+  }
+  await host.store.drop(proofFor(host.store.id, parcelOf('dropped').id));
+  await host.store.emptyTrash({ olderThanMs: 0 });
+  t.deepEqual(await host.content(), {});
+  for (const place of places) t.is(await readFile(join(place, 'f'), 'utf8'), 'dropped');
+});
+
+test('what leaves the trash leaves also a tree whose first update was cut short', async t => {
+  const host = await TreeHost.begin(t, 'dropped');
+  async function* files() {
+    yield file('a', 'dropped');
+    throw new Error('the power went');
+  }
+  const view = { originName: 'imac', source: 'photos', snapshot: SNAPSHOT, files: files() };
+  await t.throwsAsync(host.store.updateTree(view), { message: 'the power went' });
+  await host.store.drop(proofFor(host.store.id, parcelOf('dropped').id));
+  t.is(await host.store.emptyTrash({ olderThanMs: 0 }), 'dropped'.length);
+  t.deepEqual(await host.content(), {});
+});
+
+test('a folder that cannot be read keeps nothing in the trash', async t => {
+  const host = await TreeHost.begin(t, 'dropped');
+  await host.update([file('b/c', 'dropped')]);
+  // Deeper than any path may be long.
+  const chain = Array.from({ length: 9 }, () => 'x'.repeat(200)).join('/');
+  const [upper, lower] = [join(host.tree, 'a'), join(host.host.folder, 'lower')];
+  for (const top of [upper, lower]) await mkdir(join(top, chain), { recursive: true });
+  t.teardown(() => void spawnSync('rm', ['-rf', upper]));
+  await mkdir(join(host.host.folder, 'lowest', chain), { recursive: true });
+  await rename(join(host.host.folder, 'lowest'), join(lower, chain, 'lowest'));
+  await rename(lower, join(upper, chain, 'lower'));
+  await host.store.drop(proofFor(host.store.id, parcelOf('dropped').id));
+  t.is(await host.store.emptyTrash({ olderThanMs: 0 }), 'dropped'.length);
+  t.like(await host.store.usage(), { trashBytes: 0 });
+  t.deepEqual(await readdir(join(host.tree, 'b')), []);
 });
 
 test('the only name of a byte is never taken out of a tree', async t => {
