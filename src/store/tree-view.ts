@@ -24,6 +24,7 @@ import { FILE_MODE, FOLDER_MODE, isFolderOfOurs, makeOwnFolder, storeFull, syste
 import { removeHalfWritten } from './store-folder.js';
 import { b3Line, ListFile, unplacedLine } from './tree-lists.js';
 import { SNAPSHOT_ENDING, type TreeName, treeNameOf } from './tree-name.js';
+import type { Turns } from './turns.js';
 
 /** One path of the snapshot. Other kinds than these have no place in a store. */
 export type TreeEntry =
@@ -71,6 +72,8 @@ export interface TreePlace {
   readonly linksPath: string;
   /** `undefined` when the blob is not held here. */
   readonly blobPathOf: (blob: string) => string | undefined;
+  /** By number: who takes a name from a file looks first whether it has another, and nobody else does so meanwhile. */
+  readonly inodes: Turns<number>;
 }
 
 /** What Linux takes as a path, and the longest name that any of our file systems takes. */
@@ -325,12 +328,24 @@ class TreeWalk {
         return false; // what is in it was counted when it was left
       }
     }
-    if (isOurs(found)) {
-      await unlink(path);
-      return true;
-    }
-    this.#left += 1;
-    return false;
+    return this.#ifOurs(path, found, { take: () => unlink(path).then(() => true), otherwise: false });
+  }
+
+  /**
+   * Of two names of one file the second is looked at when the first has gone: it may be the only one then. Files are placed side
+   * by side, and so are trees.
+   */
+  #ifOurs<T>(
+    path: Buffer,
+    found: Stats,
+    { take, otherwise }: { readonly take: () => Promise<T>; readonly otherwise: T },
+  ): Promise<T> {
+    return this.#place.inodes.take(found.ino, async () => {
+      const now = await statIfThere(path);
+      if (now?.ino === found.ino && isOurs(now)) return take();
+      this.#left += 1;
+      return otherwise;
+    });
   }
 
   async #placeFile(entry: TreeEntry & { kind: 'file' }, path: Buffer, wasThere: boolean): Promise<Outcome> {
@@ -343,32 +358,31 @@ class TreeWalk {
       return { is: 'absent' };
     }
     const make = (at: Buffer | string) => (blobPath === undefined ? makeEmpty(at) : linkIfThere(blobPath, at));
-    let replaces = false;
     const blob = blobPath === undefined ? undefined : await statIfThere(blobPath);
     if (!empty && blob === undefined) return { is: 'absent' }; // its file was lost; a scrub will say so
+    const inTheWay = { is: 'unplaced', why: 'in-the-way' } as const;
     if (there !== undefined) {
       if (empty ? there.isFile() && there.size === 0 && there.nlink === 1 : isSameFile(there, blob)) {
         return { is: 'placed' };
       }
-      replaces = isOurs(there);
-      if (!replaces && !(await this.#remove(path, there))) return { is: 'unplaced', why: 'in-the-way' };
+      if (isOurs(there))
+        return this.#ifOurs(path, there, { take: () => this.#replace(path, make), otherwise: inTheWay });
+      if (!(await this.#remove(path, there))) return inTheWay;
     }
-    let made = true;
-    const why = await refusable(async () => {
-      if (!replaces) {
-        made = await make(path);
-        return;
-      }
-      // So that the path is there at every moment, as the old file or the new one.
-      const beside = `${this.#place.linksPath}/tree.${randomBytes(6).toString('hex')}`;
-      made = await make(beside);
+    return outcomeOf(() => make(path));
+  }
+
+  async #replace(path: Buffer, make: (at: string) => Promise<boolean>): Promise<Outcome> {
+    // So that the path is there at every moment, as the old file or the new one.
+    const beside = `${this.#place.linksPath}/tree.${randomBytes(6).toString('hex')}`;
+    const outcome = await outcomeOf(async () => {
+      const made = await make(beside);
       if (made) await rename(beside, path);
+      return made;
     });
-    if (why !== undefined) return { is: 'unplaced', why };
-    if (made) return { is: 'placed' };
     // Dropped while we looked. What stands there is another version of it.
-    if (there !== undefined && replaces) await this.#remove(path, there);
-    return { is: 'absent' };
+    if (outcome.is === 'absent') await unlink(path);
+    return outcome;
   }
 }
 
@@ -407,6 +421,16 @@ async function makeEmpty(path: Buffer | string): Promise<true> {
   const file = await open(path, flags, FILE_MODE);
   await file.close();
   return true;
+}
+
+/** @param make false when the blob is not there any more */
+async function outcomeOf(make: () => Promise<boolean>): Promise<Outcome> {
+  let made = true;
+  const why = await refusable(async () => {
+    made = await make();
+  });
+  if (why !== undefined) return { is: 'unplaced', why };
+  return { is: made ? 'placed' : 'absent' };
 }
 
 async function refusable(work: () => Promise<void>): Promise<Unplaced | undefined> {

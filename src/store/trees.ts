@@ -14,6 +14,7 @@ import type { StoreFolder } from './store-folder.js';
 import { type TreeName, treeNameOf } from './tree-name.js';
 import { removeFromTrees } from './tree-prune.js';
 import { type TreePlace, type TreeReport, type TreeView, updateTree } from './tree-view.js';
+import { Turns } from './turns.js';
 
 export class Trees {
   readonly #place: TreePlace;
@@ -24,7 +25,7 @@ export class Trees {
 
   constructor(folder: StoreFolder, blobPathOf: TreePlace['blobPathOf'], ending: AbortSignal) {
     this.#ending = ending;
-    this.#place = { storePath: folder.path, linksPath: folder.incoming, blobPathOf };
+    this.#place = { storePath: folder.path, linksPath: folder.incoming, blobPathOf, inodes: new Turns() };
   }
 
   /** @throws as `updateTree`, and the end's error */

@@ -7,6 +7,7 @@ import { parseObjectId } from '../../src/core/ids.js';
 import { datedTreeFrom, treeNameOf } from '../../src/store/tree-name.js';
 import type { TreeEntry } from '../../src/store/tree-view.js';
 import { updateTree } from '../../src/store/tree-view.js';
+import { Turns } from '../../src/store/turns.js';
 import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor } from '../helpers/test-parcels.js';
@@ -161,7 +162,12 @@ test('without hard links there is none, for it would be a copy; the tree of the 
   const { blob } = blobOf('old');
   await writeFile(join(host.folder, 'old'), 'old');
   await copyFile(join(host.folder, 'old'), join(blobs, blob));
-  const place = { storePath: host.storePath, linksPath: dirname(host.storePath), blobPathOf: () => join(blobs, blob) };
+  const place = {
+    storePath: host.storePath,
+    linksPath: dirname(host.storePath),
+    blobPathOf: () => join(blobs, blob),
+    inodes: new Turns<number>(),
+  };
   const refusal = await t.throwsAsync(updateTree({ ...dated, files: each({ a: 'old' }) }, place), {
     code: 'NO_HARD_LINKS',
   });

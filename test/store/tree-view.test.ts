@@ -369,6 +369,41 @@ test('what leaves the trash leaves the trees first, and what is not of it stays'
   t.deepEqual(await contentOf(host.store, blobOf('kept').blob), Buffer.from('kept'));
 });
 
+test('of a file that has all its names where files of the snapshot stand, one name stays', async t => {
+  for (const isOfSnapshot of [true, false]) {
+    const host = await TreeHost.begin(t, ...'abcdef');
+    await mkdir(host.tree, { recursive: true });
+    await writeFile(join(host.tree, 'a'), 'only here');
+    for (const name of 'bcdef') await link(join(host.tree, 'a'), join(host.tree, name));
+    const files = [...'abcdef'].map(name => file(name, isOfSnapshot ? name : 'not held'));
+    t.is((await host.update(files)).left, 1);
+    const contents = Object.values(await host.content());
+    t.is(contents.filter(content => content === 'only here').length, 1);
+  }
+});
+
+test('nor do two trees that are updated side by side take both names of a file', async t => {
+  const host = await TreeHost.begin(t, 'x');
+  const sources = ['photos', 'videos'];
+  for (const source of sources) await mkdir(join(host.path, source), { recursive: true });
+  await writeFile(join(host.path, 'photos/a'), 'only here');
+  await link(join(host.path, 'photos/a'), join(host.path, 'videos/a'));
+  await Promise.all(
+    sources.map(source =>
+      host.store.updateTree({
+        originName: 'imac',
+        source,
+        snapshot: SNAPSHOT,
+        files: (async function* () {
+          yield file('a', 'x');
+        })(),
+      }),
+    ),
+  );
+  const contents = await Promise.all(sources.map(source => readFile(join(host.path, source, 'a'), 'utf8')));
+  t.deepEqual(contents.sort(), ['only here', 'x']);
+});
+
 test('what a person has linked out of a tree stays, wherever on the disk that is', async t => {
   const host = await TreeHost.begin(t, 'dropped');
   await host.update([file('a', 'dropped')]);
