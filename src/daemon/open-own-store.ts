@@ -55,7 +55,7 @@ async function openWith(path: string, options: OwnStoreOpening, doubt?: LogDoubt
     boot,
     previousBoot,
     nowMs: clock.wallMs(),
-    wallMs: () => clock.wallMs(),
+    clocks: { wallMs: () => clock.wallMs(), steadyMs: () => clock.nowMs() },
     index,
     blobsOf: recordBlobs,
     log,

@@ -26,7 +26,7 @@ import { SignedFiles } from './signed-files.js';
 import { Store } from './store.js';
 import { resolveStorePath, StoreFolder } from './store-folder.js';
 import { StoreRoot } from './store-root.js';
-import { Trash } from './trash.js';
+import { Trash, type TrashClocks } from './trash.js';
 
 export interface StoreOpening extends StoreCreating {
   readonly path: string;
@@ -35,8 +35,8 @@ export interface StoreOpening extends StoreCreating {
   readonly index: IndexDatabase;
   readonly blobsOf: BlobsOf;
   readonly log: Logger;
-  /** The wall clock, by which the trash ages. Default: this machine's. */
-  readonly wallMs?: () => number;
+  /** By these the trash ages. Default: this machine's. */
+  readonly clocks?: TrashClocks;
   /** Default CHECKPOINT_EVERY_OPS. */
   readonly checkpointEveryOps?: number;
   /** The caller's own doubt about this store's log: a peer remembers more than it has. Begins a new epoch above `counterSeen`. */
@@ -85,6 +85,8 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
   }
 }
 
+const CLOCKS: TrashClocks = { wallMs: () => Date.now(), steadyMs: () => performance.now() };
+
 const TOO_FULL =
   'its disk is full, and nothing of its .trash and .incoming could go for the few blocks that opening it takes: ' +
   'free some room on the disk; what it holds is untouched';
@@ -95,7 +97,7 @@ async function mountWithRoom(opening: StoreOpening, folder: StoreFolder, marker:
     return await mount(opening, folder, marker);
   } catch (error) {
     if (!isDiskFull(error)) throw error;
-    const bytes = await freeOpeningRoom(folder, opening.wallMs ?? Date.now);
+    const bytes = await freeOpeningRoom(folder, opening.clocks ?? CLOCKS);
     opening.log.warn(
       { code: 'OPENING_ROOM_FREED', bytes, err: error },
       'the disk of a store was too full for it to be opened: the oldest of its trash went, and that is tried once more',
@@ -119,7 +121,7 @@ async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker)
     closing.push(sync);
     const notes = opening.index.unreachedOf(marker.store);
     const objects = await ObjectFolder.open(folder.objects, { log, sync, notes, flushFailed });
-    const trash = await Trash.open(folder.trash, { wallMs: opening.wallMs ?? Date.now });
+    const trash = await Trash.open(folder.trash, opening.clocks ?? CLOCKS);
     const recovered = await recover({ ...opening, folder, marker, objects, index });
     closing.push(recovered.log);
     const pins = new Map<string, number>();

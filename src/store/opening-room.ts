@@ -10,7 +10,7 @@
 import { lstat, readdir, rm } from '../platform/disk-calls.js';
 import { systemCode } from './own-folder.js';
 import type { StoreFolder } from './store-folder.js';
-import { Trash } from './trash.js';
+import { Trash, type TrashClocks } from './trash.js';
 import { removeFromTrees } from './tree-prune.js';
 
 /** Room for 300,000 operations of 50 bytes: more than a store loses in one night. */
@@ -22,8 +22,8 @@ export function isDiskFull(error: unknown): boolean {
 }
 
 /** How many bytes that freed. */
-export async function freeOpeningRoom(folder: StoreFolder, wallMs: () => number): Promise<number> {
-  const trash = await Trash.open(folder.trash, { wallMs });
+export async function freeOpeningRoom(folder: StoreFolder, clocks: TrashClocks): Promise<number> {
+  const trash = await Trash.open(folder.trash, clocks);
   let freedBytes = await trash.empty({ freeBytes: OPENING_BYTES }, inodes => removeFromTrees(folder.path, inodes));
   for (const { path, bytes } of await filesByAge(folder.incoming)) {
     if (freedBytes >= OPENING_BYTES) break;

@@ -6,7 +6,9 @@
  *   .trash/<blob>.<12 hex>   set aside because it did not hash to its name. May be all that is left of a file, so a person
  *                            finds it here as long; never taken back
  *
- * A file's mtime is when it came here, by the wall clock: its other times change with every link that is made or removed.
+ * A file's mtime is when it came here, by the wall clock: its other times change with every link that is made or removed. By it
+ * the file's age is told once, at the opening; from then on, as from its coming, a file ages by the steady clock. A machine that
+ * starts days behind, until a time server sets it, must not empty the trash for that.
  *
  * A file here may have names in the trees too (tree-view.ts). To unlink it would free nothing, and would make a tree's name
  * the only one of its bytes; so these names go first.
@@ -20,11 +22,19 @@ import { lstat, lutimes, readdir, rename, unlink } from '../platform/disk-calls.
 import { systemCode, tampered } from './own-folder.js';
 import { Turns } from './turns.js';
 
-/** What may go: what lies here for so long by the wall clock, or the oldest until so many bytes were freed. */
+/** What may go: what lies here for so long, or the oldest until so many bytes were freed. */
 export type TrashLimit = { readonly olderThanMs: number } | { readonly freeBytes: number };
 
+export interface TrashClocks {
+  /** Ms since 1970. */
+  readonly wallMs: () => number;
+  /** Ms since any moment: no jump of the wall clock is in it. */
+  readonly steadyMs: () => number;
+}
+
 interface Trashed {
-  readonly arrivedMs: number;
+  /** By the steady clock; of what was here before the opening, as far before it as the wall clock says. */
+  readonly sinceMs: number;
   readonly bytes: number;
 }
 
@@ -35,33 +45,35 @@ const ROUND_FILES = 65_536;
 
 export class Trash {
   readonly #path: string;
-  readonly #wallMs: () => number;
+  readonly #clocks: TrashClocks;
   readonly #filesMax: number;
-  /** By file name, in the order of arrival. */
+  /** By file name, in the order of arrival: the oldest first. */
   readonly #files = new Map<string, Trashed>();
   /** By file name: one call at a time makes, takes or removes it. */
   readonly #turns = new Turns<string>();
   #bytes = 0;
 
-  private constructor(path: string, wallMs: () => number, filesMax: number) {
+  private constructor(path: string, clocks: TrashClocks, filesMax: number) {
     this.#path = path;
-    this.#wallMs = wallMs;
+    this.#clocks = clocks;
     this.#filesMax = filesMax;
   }
 
   /** @param options.filesMax default 500,000 */
   static async open(
     path: string,
-    { wallMs, filesMax = TRASH_FILES_MAX }: { readonly wallMs: () => number; readonly filesMax?: number },
+    clocks: TrashClocks,
+    { filesMax = TRASH_FILES_MAX }: { readonly filesMax?: number } = {},
   ): Promise<Trash> {
-    const trash = new Trash(path, wallMs, filesMax);
-    const found: (Trashed & { readonly name: string })[] = [];
+    const trash = new Trash(path, clocks, filesMax);
+    const found: { readonly name: string; readonly ageMs: number; readonly bytes: number }[] = [];
+    const [wallMs, steadyMs] = [clocks.wallMs(), clocks.steadyMs()];
     for (const name of await readdir(path)) {
       const stats = await lstat(`${path}/${name}`);
-      if (stats.isFile()) found.push({ name, arrivedMs: stats.mtimeMs, bytes: stats.size });
+      if (stats.isFile()) found.push({ name, ageMs: wallMs - stats.mtimeMs, bytes: stats.size });
     }
-    found.sort((a, b) => a.arrivedMs - b.arrivedMs);
-    for (const { name, ...file } of found) trash.#note(name, file);
+    found.sort((a, b) => b.ageMs - a.ageMs);
+    for (const { name, ageMs, bytes } of found) trash.#note(name, { sinceMs: steadyMs - Math.max(0, ageMs), bytes });
     return trash;
   }
 
@@ -88,12 +100,11 @@ export class Trash {
     const found = await statIfThere(from);
     if (found === undefined) return undefined;
     if (!found.isFile()) throw tampered(from, 'is not a plain file');
-    const arrivedMs = this.#wallMs();
     // Before it is here: a crash between the two must not make it look as if it had been here for long.
-    await setModified(from, arrivedMs);
+    await setModified(from, this.#clocks.wallMs());
     await rename(from, `${this.#path}/${name}`);
     this.#forget(name); // an older one of that name, which has been replaced
-    this.#note(name, { arrivedMs, bytes: found.size });
+    this.#note(name, { sinceMs: this.#clocks.steadyMs(), bytes: found.size });
     return found.size;
   }
 
@@ -105,7 +116,7 @@ export class Trash {
       const found = await statIfThere(path);
       if (found !== undefined) {
         // It arrives anew: by its old time it would be swept away as a leftover.
-        await setModified(path, this.#wallMs());
+        await setModified(path, this.#clocks.wallMs());
         await rename(path, to);
       }
       this.#forget(blob);
@@ -144,12 +155,12 @@ export class Trash {
 
   #due(limit: TrashLimit, freedBytes: number): string[] {
     const due: string[] = [];
-    const nowMs = this.#wallMs();
+    const nowMs = this.#clocks.steadyMs();
     let excess = this.#files.size - this.#filesMax;
     let bytes = freedBytes;
     for (const [name, file] of this.#files) {
       const goes =
-        excess > 0 || ('freeBytes' in limit ? bytes < limit.freeBytes : nowMs - file.arrivedMs >= limit.olderThanMs);
+        excess > 0 || ('freeBytes' in limit ? bytes < limit.freeBytes : nowMs - file.sinceMs >= limit.olderThanMs);
       if (!goes || due.length === ROUND_FILES) break;
       due.push(name);
       excess -= 1;

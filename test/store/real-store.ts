@@ -54,7 +54,7 @@ export class TestHost {
       index: this.index,
       blobsOf,
       log: SILENT,
-      wallMs: () => this.nowMs,
+      clocks: { wallMs: () => this.nowMs, steadyMs: () => this.nowMs },
       ...changes,
     };
   }

@@ -8,13 +8,18 @@ async function begin(t: ExecutionContext, options: { filesMax?: number } = {}) {
   const folder = temporaryFolder(t);
   const path = join(folder, 'trash');
   await mkdir(path);
-  const clock = { nowMs: 1_700_000_000_000 };
-  const open = () => Trash.open(path, { wallMs: () => clock.nowMs, ...options });
+  const clock = { wallMs: 1_700_000_000_000, steadyMs: 0 };
+  const pass = (ms: number) => {
+    clock.wallMs += ms;
+    clock.steadyMs += ms;
+  };
+  const clocks = { wallMs: () => clock.wallMs, steadyMs: () => clock.steadyMs };
+  const open = () => Trash.open(path, clocks, options);
   const put = async (trash: Trash, name: string, content: string) => {
     await writeFile(join(folder, name), content);
     await trash.put(join(folder, name), name);
   };
-  return { folder, path, clock, open, put, trash: await open() };
+  return { folder, path, clock, pass, open, put, trash: await open() };
 }
 
 const nobody = async () => {};
@@ -29,12 +34,43 @@ test('with more files than it may keep in memory the oldest go, however young', 
 });
 
 test('the later of two files of one name stays, and counts once', async t => {
-  const { trash, put, clock } = await begin(t);
+  const { trash, put, pass } = await begin(t);
   await put(trash, 'a', 'first');
-  clock.nowMs += 1_000;
+  pass(1_000);
   await put(trash, 'a', 'second one');
   t.is(trash.bytes, 10);
   t.is(await trash.empty({ olderThanMs: 1 }, nobody), 0);
+});
+
+for (const jumpMs of [3 * 86_400_000, -3 * 86_400_000]) {
+  const which = jumpMs > 0 ? 'forward' : 'back';
+  test(`a file lies here for its time, though the wall clock is set ${which} after it came`, async t => {
+    const { trash, put, path, clock, pass, open } = await begin(t);
+    await put(trash, 'a', 'a');
+    pass(1_000);
+    const again = await open();
+    await put(again, 'b', 'b');
+    clock.wallMs += jumpMs;
+    t.is(await again.empty({ olderThanMs: 1_001 }, nobody), 0);
+    pass(1);
+    t.is(await again.empty({ olderThanMs: 1_001 }, nobody), 1);
+    t.deepEqual(await readdir(path), ['b']);
+    pass(999);
+    t.is(await again.empty({ olderThanMs: 1_001 }, nobody), 0);
+    pass(1);
+    t.is(await again.empty({ olderThanMs: 1_001 }, nobody), 1);
+  });
+}
+
+test('what came by a clock that is ahead of the one at the opening begins its time there', async t => {
+  const { trash, put, clock, pass, open } = await begin(t);
+  await put(trash, 'a', 'a');
+  clock.wallMs -= 86_400_000;
+  const again = await open();
+  pass(999);
+  t.is(await again.empty({ olderThanMs: 1_000 }, nobody), 0);
+  pass(1);
+  t.is(await again.empty({ olderThanMs: 1_000 }, nobody), 1);
 });
 
 test('bytes that have a name elsewhere free nothing, are asked out of the trees first, and the next ones go instead', async t => {
