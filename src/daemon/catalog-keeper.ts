@@ -117,7 +117,7 @@ export class CatalogKeeper {
       const bytes = readIfThere(join(folder, name));
       if (!name.endsWith('.head') || bytes === undefined) continue;
       try {
-        const head = decodeHead(bytes);
+        const head = this.#read(bytes);
         this.#floors.set(head.source, head.seq);
         // Who holds what is not known yet.
         await this.#enforce({ head, sealed: bytes, hash: headHash(bytes) }, { recuts: false, seek: undefined });
@@ -274,6 +274,13 @@ export class CatalogKeeper {
     const listed = known.head.snapshots.map(({ id }) => id);
     await this.#headObjects.copy(listed, target, { key: () => this.#signers.needKey(source), complete });
     return known;
+  }
+
+  /** Of a head file: rot may leave what can be decoded, with another number, say. @throws MalformedObject, BadSignature */
+  #read(sealed: Uint8Array): Head {
+    const head = decodeHead(sealed);
+    const key = this.#signers.keyOf(head.source);
+    return key === undefined ? head : verifyHead(sealed, key);
   }
 
   /** `recuts`: what a re-cut took the place of may be let go. */

@@ -134,6 +134,11 @@ export class Origin {
     return this.#heads.heard(source, sealed, from);
   }
 
+  /** At the start, when the catalog is read. Never rejects. */
+  putBackHeads(): Promise<void> {
+    return this.#heads.putBack();
+  }
+
   configure(settings: readonly SourceSetting[]): void {
     const wanted = new Map(settings.map(setting => [sourceIdOf(this.#options.host, setting.name), setting]));
     for (const [source, own] of this.#own) {
@@ -230,10 +235,12 @@ export class Origin {
     return this.#unlisting.judge(source, keep ?? setting.keep, signal);
   }
 
-  /** Unlists what `keep` (default: the policy's) does not keep. @throws ClusterError RETENTION_STOPPED; then nothing was changed */
+  /** Unlists what `keep` (default: the policy's) does not keep. @throws ClusterError RETENTION_STOPPED, HISTORY_LOST; then nothing was changed */
   forget(source: SourceId, keep: KeepCounts | undefined, signal: AbortSignal): Promise<Retention> {
     return this.#turns.take(source, async () => {
       const { setting } = this.#ownOf(source);
+      await this.#heads.knowAll();
+      await this.#heads.bringIntoForce(source);
       return this.#unlisting.byPerson(source, { ...setting, keep: keep ?? setting.keep }, signal);
     });
   }
@@ -406,13 +413,14 @@ export class Origin {
   }
 
   async #run(source: SourceId, { acceptChanges, unlistFuture = false, watch }: RunOptions): Promise<Taken> {
-    const { catalog, cache, clock, alarms, signer, signal, log } = this.#options;
+    const { cache, clock, alarms, signer, signal, log } = this.#options;
     const own = this.#ownOf(source);
     await this.#heads.knowAll();
+    await this.#heads.bringIntoForce(source);
     this.#mustHaveRoom(own);
     await watch?.scanBegins();
     const { setting } = own;
-    const listed = catalog.get(source)?.head.snapshots ?? [];
+    const listed = this.#heads.listed(source);
     const wallMs = clock.wallMs();
     const leaving = new Set(unlistFuture ? fromFuture(listed, wallMs).map(({ id }) => id) : []);
     const lastStaying = listed.findLast(({ id }) => !leaving.has(id));

@@ -13,7 +13,7 @@ import { BadSignature } from '../catalog/sealed-object.js';
 import type { SnapshotToList, SourceHistory } from '../catalog/source-history.js';
 import { ClusterError } from '../core/fault.js';
 import { SEEN_MAX } from '../core/hold.js';
-import type { ObjectId, PeerName, SourceId } from '../core/ids.js';
+import { type ObjectId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import { type Adoption, listAgain } from '../core/own-heads.js';
 import type { Alarms } from './alarms.js';
@@ -27,6 +27,8 @@ export interface OwnHeadsOptions {
   readonly forgotten: Pick<Forgotten, 'seqOf'>;
   readonly brakes: Brakes;
   readonly alarms: Alarms;
+  /** The catalog here; what is missing of it is read from those who have it. */
+  readonly objects: ObjectReader;
   readonly log: Logger;
   /** Asks every reachable member for its state, so that their heads of our sources are here. */
   readonly askEverybody: () => Promise<void>;
@@ -44,6 +46,57 @@ export class OwnHeads {
   knowAll(): Promise<void> {
     this.#askedEverybody ??= this.#options.askEverybody();
     return this.#askedEverybody;
+  }
+
+  /** At the start, with nobody to ask: heads of ours that the catalog has lost are in force again. Signs nothing, and never rejects. */
+  async putBack(): Promise<void> {
+    const { history, catalog, log } = this.#options;
+    for (const { head, sealed, hash } of history.heads()) {
+      const { source, seq } = head;
+      const known = catalog.get(source);
+      if (known?.hash === hash || (known?.head.seq ?? 0) > seq || catalog.isForgotten(head)) continue;
+      try {
+        await catalog.offer(sealed, undefined);
+        log.warn(
+          { code: 'HEAD_PUT_BACK', source, seq },
+          'the catalog had lost the head of a source of ours: it is there again',
+        );
+      } catch (error) {
+        log.warn(
+          { code: 'HEAD_NOT_PUT_BACK', source, seq, err: error },
+          'the head of a source of ours is not in force; it is before the next one is signed',
+        );
+      }
+    }
+  }
+
+  /**
+   * Before anything is made of what a source lists, and before each head that is signed: its newest head is in force here, with what is
+   * lost of it from whoever has it. One that is signed above a head that is not would be in force nowhere, and each attempt would put one
+   * more behind it.
+   * @throws ClusterError HISTORY_LOST, HEAD_BEHIND, and what else keeps it out; then nothing was signed
+   */
+  async bringIntoForce(source: SourceId): Promise<void> {
+    const { history, catalog, objects } = this.#options;
+    await this.#adoptOnDisk(source);
+    const own = history.head(source);
+    if (own === undefined || catalog.get(source)?.hash === own.hash) return;
+    try {
+      await catalog.offer(own.sealed, undefined);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      try {
+        await catalog.offer(own.sealed, objects);
+      } catch (cause) {
+        throw isMissing(cause) ? historyLost(source, cause) : cause;
+      }
+    }
+  }
+
+  /** What the next head goes on from, oldest first. */
+  listed(source: SourceId): readonly ListedSnapshot[] {
+    const { snapshots = [] } = this.#options.history.head(source)?.head ?? {};
+    return snapshots.filter(snapshot => !this.#isForgotten(source, snapshot));
   }
 
   /** Those whose parcels are wanted: what the head in force does not list (any more) before what it lists, each oldest first. */
@@ -74,7 +127,7 @@ export class OwnHeads {
     change: (snapshots: readonly SnapshotToList[]) => readonly SnapshotToList[],
   ): Promise<void> {
     const { history, catalog, brakes } = this.#options;
-    await this.#adoptOnDisk(source);
+    await this.bringIntoForce(source);
     const { sealed } = await history.relist(source, newest => {
       const before = newest?.snapshots.filter(snapshot => !this.#isForgotten(source, snapshot)) ?? [];
       const snapshots = change(before);
@@ -146,3 +199,13 @@ export class OwnHeads {
     return firstSeq <= this.#options.forgotten.seqOf(source);
   }
 }
+
+const isMissing = (error: unknown): error is ClusterError =>
+  error instanceof ClusterError && error.code === 'OBJECT_MISSING';
+
+const historyLost = (source: SourceId, cause: ClusterError): ClusterError =>
+  new ClusterError(
+    'HISTORY_LOST',
+    `a part of the catalog is lost here and on every host that is up, so that nobody can say what the listed snapshots of ${splitSourceId(source).source} have (${cause.message}). No snapshot is taken or unlisted until it is found, and all are kept: switch on the hosts that are off, and mount the stores that are away. If no host has it any more, give the source another name in the policy: it begins anew`,
+    { blame: 'passing', cause },
+  );

@@ -322,6 +322,7 @@ async function serve(
   tell({ is: 'unwanted-before', parcels: index.unwanted.all(running.beforeMs) });
   // Before the logs: of parcels that no head lists a log may name so many and no more, and it is not read again for those beyond.
   await catalog.open();
+  await origin.putBackHeads();
   if (options.signal.aborted) return;
   await exchange.recall();
   tell({ is: 'unanswered-before', audits: index.unanswered.all(running.beforeMs) });

@@ -160,7 +160,9 @@ test('a head that would list more than can be in its hold is not signed; one tha
   const log = pino({ level: 'silent' });
   const brakes = { on: () => undefined, sinceMs: () => undefined } as never;
   const forgotten = { seqOf: () => 0 };
-  const heads = new OwnHeads({ history, catalog, forgotten, brakes, alarms, log, askEverybody: async () => undefined });
+  const { objects } = source;
+  const askEverybody = async () => undefined;
+  const heads = new OwnHeads({ history, catalog, forgotten, brakes, alarms, objects, log, askEverybody });
   const one = { id: 'ab'.repeat(32) as ObjectId, timeMs: anyTimeMs, complete: true };
   await t.throwsAsync(
     heads.publish(aSource, listed => [...listed, one]),
