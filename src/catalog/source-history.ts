@@ -5,8 +5,11 @@
  * question that an origin asks its peers before signing: it may be running from an old image, and a peer may remember a
  * later head, which is this origin's own signed word.
  *
- * One file a source: `FOLDER/<source>.head`, the sealed bytes as they are sent. Driven by the daemon.
+ * One file a source: `FOLDER/<source>.head`, the sealed bytes as they are sent. While that of a source is damaged nobody knows which
+ * number was the last, and nothing of it is signed; it goes on as if there were none once a person has moved the file away. Driven by the
+ * daemon.
  */
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert, ClusterError } from '../core/fault.js';
@@ -24,6 +27,7 @@ import {
   type ListedSnapshot,
   verifyHead,
 } from './head.js';
+import { MalformedObject } from './malformed-object.js';
 
 export interface KnownHead {
   readonly head: Head;
@@ -48,33 +52,52 @@ export class SourceHistory {
   readonly #folder: string;
   readonly #signer: Signer;
   readonly #heads: Map<SourceId, KnownHead>;
+  /** By the name of the file. */
+  readonly #damaged: Map<string, ClusterError>;
   /** The end of the last change to each source: changes of one source go one after the other. */
   readonly #changes = new Map<SourceId, Promise<unknown>>();
 
-  private constructor(folder: string, signer: Signer, heads: Map<SourceId, KnownHead>) {
+  private constructor(
+    folder: string,
+    signer: Signer,
+    { heads, damaged }: { readonly heads: Map<SourceId, KnownHead>; readonly damaged: Map<string, ClusterError> },
+  ) {
     this.#folder = folder;
     this.#signer = signer;
     this.#heads = heads;
+    this.#damaged = damaged;
   }
 
-  /**
-   * `folder` is made if need be. Signatures of what lies there are not checked: a replaced host key may have made them.
-   * @throws ClusterError HEAD_DAMAGED when a file there is no head: nothing may be signed before that is understood.
-   */
+  /** `folder` is made if need be. */
   static async open({ folder, signer }: { readonly folder: string; readonly signer: Signer }): Promise<SourceHistory> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await fsyncFolder(folder);
     const heads = new Map<SourceId, KnownHead>();
+    const damaged = new Map<string, ClusterError>();
     for (const name of await readdir(folder)) {
       if (!name.endsWith(SUFFIX)) continue; // what a crash left of a write beside
       const path = join(folder, name);
-      const sealed = await readFile(path);
-      const head = readHead(path, sealed);
-      if (`${splitSourceId(head.source).source}${SUFFIX}` !== name)
-        throw damaged(path, new Error(`it is a head of ${head.source}`));
-      heads.set(head.source, { head, sealed, hash: headHash(sealed) });
+      try {
+        const sealed = await readFile(path);
+        const head = verifyHead(sealed, signer.publicKey);
+        if (fileOf(head.source) !== name) throw new MalformedObject(`it is a head of ${head.source}`);
+        heads.set(head.source, { head, sealed, hash: headHash(sealed) });
+      } catch (cause) {
+        // Whatever it is, a disk that does not give it too: it keeps one source from going on, and nothing else from starting.
+        damaged.set(name, headDamaged(path, cause));
+      }
     }
-    return new SourceHistory(folder, signer, heads);
+    return new SourceHistory(folder, signer, { heads, damaged });
+  }
+
+  /** HEAD_DAMAGED, while the file of the source is, and is there: then nothing is signed or adopted. */
+  damage(source: SourceId): ClusterError | undefined {
+    return this.#damageOf(fileOf(source));
+  }
+
+  /** Of some source, configured or not. */
+  get isDamaged(): boolean {
+    return [...this.#damaged.keys()].some(name => this.#damageOf(name) !== undefined);
   }
 
   head(source: SourceId): KnownHead | undefined {
@@ -85,7 +108,7 @@ export class SourceHistory {
     return [...this.#heads.values()];
   }
 
-  /** Signs the next head, which lists exactly these; durable when this returns. @throws ClusterError HEAD_FULL */
+  /** Signs the next head, which lists exactly these; durable when this returns. @throws ClusterError HEAD_FULL, HEAD_DAMAGED */
   publish(source: SourceId, { snapshots }: { readonly snapshots: readonly SnapshotToList[] }): Promise<KnownHead> {
     return this.#change(source, () => this.#publish(source, { snapshots, unacceptedSinceMs: undefined }));
   }
@@ -96,7 +119,8 @@ export class SourceHistory {
   }
 
   /**
-   * Takes a head of this source that a peer remembers. @throws MalformedObject, BadSignature when it is not this origin's word.
+   * Takes a head of this source that a peer remembers.
+   * @throws MalformedObject, BadSignature when it is not this origin's word; ClusterError HEAD_DAMAGED
    */
   adopt(source: SourceId, sealed: Uint8Array): Promise<Adoption<ListedSnapshot>> {
     return this.#change(source, async () => {
@@ -145,31 +169,37 @@ export class SourceHistory {
   }
 
   async #keep(known: KnownHead): Promise<void> {
-    await writeDurable(join(this.#folder, `${splitSourceId(known.head.source).source}${SUFFIX}`), known.sealed);
+    await writeDurable(join(this.#folder, fileOf(known.head.source)), known.sealed);
     this.#heads.set(known.head.source, known);
+  }
+
+  #damageOf(name: string): ClusterError | undefined {
+    const damage = this.#damaged.get(name);
+    if (damage === undefined || existsSync(join(this.#folder, name))) return damage;
+    this.#damaged.delete(name);
+    return undefined;
   }
 
   #change<T>(source: SourceId, change: () => Promise<T>): Promise<T> {
     // A change that failed was thrown to its caller; the next one does not hang on it.
     const before = this.#changes.get(source)?.catch(() => undefined) ?? Promise.resolve();
-    const after = before.then(change);
+    const after = before.then(() => {
+      const damage = this.damage(source);
+      if (damage !== undefined) throw damage;
+      return change();
+    });
     this.#changes.set(source, after);
     return after;
   }
 }
 
-function readHead(path: string, sealed: Uint8Array): Head {
-  try {
-    return decodeHead(sealed);
-  } catch (cause) {
-    throw damaged(path, cause);
-  }
-}
+const fileOf = (source: SourceId): string => `${splitSourceId(source).source}${SUFFIX}`;
 
-function damaged(path: string, cause: unknown): ClusterError {
+function headDamaged(path: string, cause: unknown): ClusterError {
+  const why = cause instanceof Error ? cause.message : String(cause);
   return new ClusterError(
     'HEAD_DAMAGED',
-    `${path} is not a head of this host's source (${cause instanceof Error ? cause.message : String(cause)}); nothing was changed: move the file away and it goes on from the head in the catalog, or a later one that peers remember`,
-    { blame: 'passing', cause },
+    `${path} is damaged (${why}): it says which snapshots are listed, and the number of that list, which must not be given twice. No snapshot of this source is taken or unlisted meanwhile; all are kept, and the other sources go on. Switch on all other hosts, and mount the stores that are away, for they remember the list; then move the file away: the source goes on from the newest list that they, or the catalog here, have`,
+    { blame: 'operator', cause },
   );
 }

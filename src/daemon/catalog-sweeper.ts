@@ -41,7 +41,7 @@ export interface ShortParcel {
 
 export interface CatalogSweeperOptions {
   readonly catalog: Pick<CatalogKeeper, 'sources' | 'wantedSnapshots' | 'get' | 'isUnsettled' | 'isForgotten'>;
-  readonly history: Pick<SourceHistory, 'heads'>;
+  readonly history: Pick<SourceHistory, 'heads' | 'isDamaged'>;
   readonly origin: Pick<Origin, 'isBusy'>;
   /** The state folder's. */
   readonly objects: ObjectFolder;
@@ -79,8 +79,8 @@ export class CatalogSweeper {
 
   /** @returns false when nothing was looked at, because what is wanted is about to change. */
   async sweep(): Promise<boolean> {
-    const { catalog, origin, objects, stores, isListed, log } = this.#options;
-    if (catalog.isUnsettled || origin.isBusy) return false;
+    const { catalog, history, origin, objects, stores, isListed, log } = this.#options;
+    if (catalog.isUnsettled || history.isDamaged || origin.isBusy) return false;
     const reached = await this.#reached();
     const sweep = {
       isReached: (id: ObjectId) => reached.has(fingerprintOf(id)) || isListed(id as ParcelId),

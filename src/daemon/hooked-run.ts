@@ -19,7 +19,7 @@ import type { HookMoment, Hooks } from './hooks.js';
 const STOPPING_MS = 30_000;
 const MOMENTS: readonly HookMoment[] = ['before', 'after', 'onFailure'];
 /** What fails so is an alarm already. */
-const OWN_ALARM: readonly string[] = ['HOLDS_FULL', 'HOOK_FAILED', 'SOURCE_MISSING'];
+const OWN_ALARM: readonly string[] = ['HEAD_DAMAGED', 'HOLDS_FULL', 'HOOK_FAILED', 'SOURCE_MISSING'];
 
 export interface HookedRunOptions {
   readonly source: SourceId;

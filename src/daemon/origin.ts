@@ -53,6 +53,7 @@ const DAY_MS = 86_400_000;
 /** Of one source of ours: they end when it leaves the policy. */
 const ALARMS = [
   'BACKUP_FAILED',
+  'HEAD_DAMAGED',
   'HOLDS_FULL',
   'NEVER_DUE',
   'RETENTION_FAILED',
@@ -160,6 +161,7 @@ export class Origin {
       own.setting = setting;
       this.#own.set(source, own);
       if (!isWatchedAsBefore) this.#watch(own);
+      this.#tellDamage(own);
       this.#unlisting.tellFuture(source, setting.name);
       this.#schedule(source);
       this.#lookForCopies(own);
@@ -235,7 +237,7 @@ export class Origin {
     return this.#unlisting.judge(source, keep ?? setting.keep, signal);
   }
 
-  /** Unlists what `keep` (default: the policy's) does not keep. @throws ClusterError RETENTION_STOPPED, HISTORY_LOST; then nothing was changed */
+  /** Unlists what `keep` (default: the policy's) does not keep. @throws ClusterError RETENTION_STOPPED, HEAD_DAMAGED, HISTORY_LOST; then nothing was changed */
   forget(source: SourceId, keep: KeepCounts | undefined, signal: AbortSignal): Promise<Retention> {
     return this.#turns.take(source, async () => {
       const { setting } = this.#ownOf(source);
@@ -416,6 +418,7 @@ export class Origin {
     const { cache, clock, alarms, signer, signal, log } = this.#options;
     const own = this.#ownOf(source);
     await this.#heads.knowAll();
+    this.#tellDamage(own);
     await this.#heads.bringIntoForce(source);
     this.#mustHaveRoom(own);
     await watch?.scanBegins();
@@ -476,6 +479,14 @@ export class Origin {
       'snapshot taken',
     );
     return { ...verdict, timeMs };
+  }
+
+  /** Whether the file of its last head is understood. */
+  #tellDamage({ source, setting }: Own): void {
+    const { history, alarms } = this.#options;
+    const damage = history.damage(source);
+    if (damage === undefined) alarms.clear('HEAD_DAMAGED', source);
+    else alarms.raise('HEAD_DAMAGED', source, `source ${setting.name}: ${damage.message}`);
   }
 
   /**

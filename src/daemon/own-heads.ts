@@ -42,7 +42,7 @@ export class OwnHeads {
     this.#options = options;
   }
 
-  /** Once in our life: what others remember of our heads, before we sign a new one. */
+  /** Once in our life, and after each look at a damaged file: what others remember of our heads, before we sign a new one. */
   knowAll(): Promise<void> {
     this.#askedEverybody ??= this.#options.askEverybody();
     return this.#askedEverybody;
@@ -74,10 +74,16 @@ export class OwnHeads {
    * Before anything is made of what a source lists, and before each head that is signed: its newest head is in force here, with what is
    * lost of it from whoever has it. One that is signed above a head that is not would be in force nowhere, and each attempt would put one
    * more behind it.
-   * @throws ClusterError HISTORY_LOST, HEAD_BEHIND, and what else keeps it out; then nothing was signed
+   * @throws ClusterError HEAD_DAMAGED, HISTORY_LOST, HEAD_BEHIND, and what else keeps it out; then nothing was signed
    */
   async bringIntoForce(source: SourceId): Promise<void> {
     const { history, catalog, objects } = this.#options;
+    const damage = history.damage(source);
+    if (damage !== undefined) {
+      // Whoever is switched on meanwhile is asked too, before anything is signed.
+      this.#askedEverybody = undefined;
+      throw damage;
+    }
     await this.#adoptOnDisk(source);
     const own = history.head(source);
     if (own === undefined || catalog.get(source)?.hash === own.hash) return;
@@ -114,6 +120,8 @@ export class OwnHeads {
   /** A head of ours that a peer, or a store of ours, remembers. */
   async heard(source: SourceId, sealed: Uint8Array, from: PeerName | ObjectReader): Promise<void> {
     const { history, catalog } = this.#options;
+    // The catalog keeps it until our own file is understood: from there it is adopted then.
+    if (history.damage(source) !== undefined) return catalog.offer(sealed, from);
     const adoption = await this.#adopt(source, sealed);
     // Also when it was adopted before, and its snapshots and pages could not be read then.
     const own = history.head(source);

@@ -1,16 +1,18 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { encodeHead, HEAD_SNAPSHOTS_MAX, headHash, verifyHead } from '../../src/catalog/head.js';
 import { BadSignature } from '../../src/catalog/sealed-object.js';
 import type { SnapshotId } from '../../src/catalog/snapshot.js';
 import { type SnapshotToList, SourceHistory } from '../../src/catalog/source-history.js';
+import { sourceIdOf, splitSourceId } from '../../src/core/ids.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { aSource } from './scratch-source.js';
 
 const { publicKey, seed } = generateKeyPair();
 const signer = signerFromSeed(seed);
+const otherSource = sourceIdOf(splitSourceId(aSource).origin, 'docs');
 const snapshot = (number: number, complete = true): SnapshotToList => ({
   id: number.toString(16).padStart(64, '0') as SnapshotId,
   timeMs: number * 1000,
@@ -133,12 +135,48 @@ test('a head lists at most 4096 snapshots', async t => {
   await t.throwsAsync(history.publish(aSource, { snapshots }), { code: 'HEAD_FULL' });
 });
 
-test('a damaged head stops the start rather than beginning anew at one; what a crash left beside is passed over', async t => {
+test('what a crash left beside a head is passed over', async t => {
   const folder = aFolder(t);
   await (await open(folder)).publish(aSource, { snapshots: [snapshot(1)] });
   writeFileSync(join(folder, 'photos.head.new-001122334455'), 'half');
-  t.is((await open(folder)).heads().length, 1);
+  const history = await open(folder);
+  t.is(history.heads().length, 1);
+  t.false(history.isDamaged);
   t.deepEqual(readdirSync(folder).length, 2);
-  writeFileSync(join(folder, 'photos.head'), 'damage');
-  await t.throwsAsync(open(folder), { code: 'HEAD_DAMAGED' });
 });
+
+const damages: Readonly<Record<string, (sealed: Buffer) => Uint8Array>> = {
+  'is no head': () => Buffer.from('damage'),
+  'is not what was signed': sealed => sealed.fill(1, sealed.length - 1),
+  'is of another source': () => encodeHead({ source: otherSource, seq: 1, previous: undefined, snapshots: [] }, signer),
+};
+
+for (const [how, damage] of Object.entries(damages))
+  test(`while the file of a head ${how} nothing of its source is signed, nor is the file touched; it begins anew when that is gone`, async t => {
+    const folder = aFolder(t);
+    const file = join(folder, 'photos.head');
+    const before = await open(folder);
+    const { sealed } = await before.publish(aSource, { snapshots: [snapshot(1)] });
+    await before.publish(otherSource, { snapshots: [snapshot(2)] });
+    const damaged = damage(readFileSync(file));
+    writeFileSync(file, damaged);
+
+    const history = await open(folder);
+    t.is(history.head(aSource), undefined);
+    const refused = {
+      code: 'HEAD_DAMAGED',
+      message: /photos\.head is damaged \(.*all are kept.*then move the file away/,
+    };
+    await t.throwsAsync(history.publish(aSource, { snapshots: [snapshot(3)] }), refused);
+    await t.throwsAsync(history.adopt(aSource, sealed), refused);
+    t.deepEqual(readFileSync(file), Buffer.from(damaged));
+    t.true(history.isDamaged);
+
+    t.is(history.damage(otherSource), undefined);
+    t.is((await history.publish(otherSource, { snapshots: [] })).head.seq, 2);
+
+    rmSync(file);
+    t.false(history.isDamaged);
+    t.is((await history.adopt(aSource, sealed)).kind, 'adopted');
+    t.is((await history.publish(aSource, { snapshots: [snapshot(3)] })).head.seq, 2);
+  });

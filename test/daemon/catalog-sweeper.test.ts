@@ -49,6 +49,7 @@ async function aCatalog(t: ExecutionContext) {
     inForce: '',
     forgotten: false,
     unsettled: false,
+    damaged: false,
     busy: false,
     stores: [] as Store[],
     short: [] as ShortParcel[],
@@ -64,7 +65,12 @@ async function aCatalog(t: ExecutionContext) {
         return state.unsettled;
       },
     },
-    history,
+    history: {
+      heads: () => history.heads(),
+      get isDamaged() {
+        return state.damaged;
+      },
+    },
     origin: {
       get isBusy() {
         return state.busy;
@@ -159,12 +165,12 @@ test('what a head of our own lists goes once an admin has forgotten it', async t
   t.is(await left(made), '');
 });
 
-test('nothing goes while a head cannot be read or is being taken, a snapshot is being made, or one is not here', async t => {
+test('nothing goes while a head, ours or in the catalog, cannot be read, or one is being taken, a snapshot is being made, or one is not here', async t => {
   const { state, make, sweeper, sweepTwice, left } = await aCatalog(t);
   const [wanted, gone] = [await make(1), await make(2)];
   state.wanted = [wanted.id];
   state.listed.add(wanted.record);
-  for (const doubt of ['unsettled', 'busy'] as const) {
+  for (const doubt of ['unsettled', 'busy', 'damaged'] as const) {
     state[doubt] = true;
     t.false(await sweepTwice());
     state[doubt] = false;

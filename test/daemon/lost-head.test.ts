@@ -27,13 +27,17 @@ async function anUnmountedSource(t: ExecutionContext) {
   const [name = ''] = readdirSync(join(source.folder, 'heads')).filter(file => file.endsWith('.head'));
   /** What other hosts have. */
   const peer = new Map<ObjectId, Uint8Array>();
+  let asked = 0;
+  const askEverybody = async (): Promise<void> => {
+    asked += 1;
+  };
   const start = async () => {
     const objects = new MendingObjects({ own: source.objects, finder: { get: async id => peer.get(id) } });
-    const made = await anOrigin(t, source, { retainer, hooks, objects });
+    const made = await anOrigin(t, source, { retainer, hooks, objects, askEverybody });
     await made.catalog.open();
     return { ...made, objects, backUp: () => made.origin.backup(aSource, { acceptChanges: false }) };
   };
-  return { source, peer, start, headFile: join(source.folder, 'heads', name) };
+  return { source, peer, start, asked: () => asked, headFile: join(source.folder, 'heads', name) };
 }
 
 test('a source whose head the catalog has lost is missing, not empty, when its disk is not mounted', async t => {
@@ -109,4 +113,40 @@ test('whoever publishes, nothing is signed above a head that is not in force', a
     { code: 'HISTORY_LOST' },
   );
   t.is(history.head(aSource)?.head.seq, 1);
+});
+
+test('while the file of the last head is damaged its source stands still, and goes on from what was heard once that is moved away', async t => {
+  const { source, start, asked } = await anUnmountedSource(t);
+  source.write({ 'one.txt': 'one', 'two.txt': 'two' });
+  const file = join(source.folder, 'own', 'photos.head');
+  writeFileSync(file, 'damage');
+  const { origin, catalog, history, alarms, configure, backUp, newest } = await start();
+  await origin.putBackHeads();
+  configure();
+  const told = () => alarms.list().map(({ code, text }) => `${code}: ${text}`);
+  t.is(told().length, 1);
+  t.regex(
+    told()[0] ?? '',
+    /^HEAD_DAMAGED: source photos: .*all are kept.*Switch on all other hosts.*move the file away/,
+  );
+  await t.throwsAsync(backUp(), { code: 'HEAD_DAMAGED' });
+  await t.throwsAsync(origin.forget(aSource, undefined, new AbortController().signal), { code: 'HEAD_DAMAGED' });
+  t.is(told().length, 1);
+  t.is(newest(), source.last);
+
+  const head = decodeHead(catalog.get(aSource)?.sealed as Uint8Array);
+  const later = encodeHead({ ...head, seq: 5 }, source.signer);
+  await origin.heardOwnHead(aSource, later, source.objects);
+  t.is(catalog.get(aSource)?.head.seq, 5);
+  await t.throwsAsync(backUp(), { code: 'HEAD_DAMAGED' });
+  t.is(readFileSync(file, 'utf8'), 'damage');
+
+  rmSync(file);
+  const before = asked();
+  const { filesBefore } = await backUp();
+  t.is(asked(), before + 1);
+  t.is(filesBefore, 2);
+  t.is(history.head(aSource)?.head.seq, 6);
+  t.is(catalog.get(aSource)?.head.snapshots.length, 2);
+  t.deepEqual(alarms.list(), []);
 });

@@ -2,7 +2,7 @@
  * Own heads: the file by which an origin numbers its heads is gone, or another one is damaged, and nobody is there to ask. No number
  * is given twice, and no snapshot leaves the list.
  */
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { decodeHead } from '../../src/catalog/head.js';
@@ -57,4 +57,36 @@ test.serial('an origin alone, without the file of its last head, goes on above t
   const anew = await cluster.until('it is backed up anew', async () => seq() > forgotten && (await listed()));
   t.is(anew.length, 1);
   t.false(third.includes(anew[0]));
+});
+
+test.serial('a damaged file of the last head keeps its source alone from going on, until it is moved away', async t => {
+  const cluster = new RealCluster(t);
+  const [a] = await cluster.found(['a']);
+  const [docs, pics] = [cluster.makeFolder('docs'), cluster.makeFolder('pics')];
+  const stores = [{ path: cluster.makeFolder('store', { mode: 0o700 }), limit: '1 GB' }];
+  await cluster.apply({ hosts: { a: { stores, sources: { docs: { path: docs }, pics: { path: pics } } } } });
+  await a.sees('both', ({ sources }) => sources.every(({ lastSnapshot }) => lastSnapshot !== undefined));
+  await a.stop();
+  const file = join(a.state, 'catalog', 'own-heads', 'docs.head');
+  const damaged = readFileSync(file);
+  damaged[20] = (damaged[20] ?? 0) ^ 1;
+  writeFileSync(file, damaged);
+
+  await a.up();
+  await a.ok('backup', 'pics');
+  const refused = await a.run('backup', 'docs');
+  t.not(refused.code, 0);
+  t.regex(refused.err, /docs\.head is damaged.*all are kept.*move the file away/);
+  const { alarms, hosts } = await a.status();
+  t.deepEqual(
+    alarms.map(({ code }) => code).filter(code => code !== 'TOO_FEW_HOSTS'),
+    ['HEAD_DAMAGED'],
+  );
+  t.true(hosts[0]?.stores[0]?.mounted);
+  t.is((await a.records('snapshots', 'docs')).length, 1);
+
+  renameSync(file, join(cluster.makeFolder('away'), 'docs.head'));
+  await a.ok('backup', 'docs');
+  t.is((await a.records('snapshots', 'docs')).length, 2);
+  t.is(decodeHead(readFileSync(file)).seq, 2);
 });
