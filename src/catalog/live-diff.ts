@@ -112,6 +112,10 @@ class Look {
         this.#device = event.device;
         continue;
       }
+      if (event.kind === 'latecomers') {
+        this.#merge.miss(event.paths);
+        continue;
+      }
       yield* this.#entries(this.#merge.merge(event.items));
     }
     yield* this.#entries(this.#merge.end());

@@ -43,8 +43,8 @@ export type Merged = MergedEntry | MergedSection;
 export interface Unread {
   readonly path: Buffer;
   /**
-   * An errno code, or UNSTABLE (changed twice while being read), TOO_LONG, NOT_MOUNTED or MOUNTED_OVER; of extended attributes
-   * alone, XATTRS_TOO_LARGE or NO_XATTR_CALLS.
+   * An errno code, or UNSTABLE (changed twice while being read), MOVED (while the folder was looked at), TOO_LONG, NOT_MOUNTED or
+   * MOUNTED_OVER; of extended attributes alone, XATTRS_TOO_LARGE or NO_XATTR_CALLS.
    */
   readonly because: string;
   /** Entries carried over from the last snapshot, whole or in their attributes; 0: the path, or some of these, is missed. */
@@ -57,7 +57,7 @@ export interface Tally {
   readonly bytes: number;
   readonly stale: number;
   readonly missed: number;
-  /** The first `UNREAD_LISTED_MAX` in path order. */
+  /** The first `UNREAD_LISTED_MAX` in path order, those that were moved last. */
   readonly unread: readonly Unread[];
   /** Files of the last snapshot. */
   readonly filesBefore: number;
@@ -265,6 +265,12 @@ export class ScanMerge {
     else this.#tally.missed += 1;
     this.#note({ path: entry.path, because, carried });
     return { ...entry, xattrs, stale: carried > 0 };
+  }
+
+  /** Latecomers (latecomers.ts), after all items. */
+  miss(paths: readonly Buffer[]): void {
+    this.#tally.missed += paths.length;
+    for (const path of paths) this.#note({ path, because: 'MOVED', carried: 0 });
   }
 
   #note(unread: Unread): void {

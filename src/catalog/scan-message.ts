@@ -3,7 +3,8 @@
  *
  * Paths, targets and attributes cross as Latin-1 text, one character a byte: a Buffer would be copied with the whole pool that
  * it is cut from. Words in shared memory go the other way, since the worker's loop never turns: it looks at `CANCELLED`, waits
- * while it is too far ahead of `TAKEN`, and waits for an answer at `SEAM`, where its part of a divided scan ends or begins.
+ * while it is too far ahead of `TAKEN`, and waits for an answer at `SEAM`, where its part of a divided scan ends or begins, and for
+ * `ALL_WALKED` at its end.
  */
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { EntryKind } from './entry.js';
@@ -26,7 +27,7 @@ export interface ScanOrder {
   readonly to: string | undefined;
   /** Items that may wait to be taken. */
   readonly itemsAheadMax: number;
-  /** 32-bit words: `CANCELLED`, `TAKEN`, `SEAM`. */
+  /** 32-bit words: `CANCELLED`, `TAKEN`, `SEAM`, `ALL_WALKED`. */
   readonly control: SharedArrayBuffer;
 }
 
@@ -35,7 +36,9 @@ export const CANCELLED = 0;
 export const TAKEN = 1;
 /** `JOINED` or `GO_ON` to a thread that came to its `to`, `JOINED` to one that began at its `from`. */
 export const SEAM = 2;
-export const CONTROL_WORDS = 3;
+/** 1: no thread of the scan has a folder to list any more. */
+export const ALL_WALKED = 3;
+export const CONTROL_WORDS = 4;
 
 /** The other thread's part goes on from here, and both are believed. */
 export const JOINED = 1;
@@ -112,7 +115,10 @@ export type ScanMessage =
   | ItemsMessage
   | { readonly kind: 'progress'; readonly files: number; readonly bytes: number; readonly readBytes: number }
   | { readonly kind: 'refused'; readonly because: ScanRefusal; readonly detail: string }
-  | { readonly kind: 'done' }
+  /** All items are sent. */
+  | { readonly kind: 'walked' }
+  /** `latecomers`: paths, as Latin-1. */
+  | { readonly kind: 'done'; readonly latecomers: readonly string[] }
   | { readonly kind: 'cancelled' }
   /** The last of each order: all is closed, and the thread takes another one. */
   | { readonly kind: 'ended' };

@@ -9,6 +9,7 @@ import type { Worker } from 'node:worker_threads';
 import { ClusterError } from '../core/fault.js';
 import { DiskHangs, diskOf, type Visit } from '../platform/disk.js';
 import {
+  ALL_WALKED,
   CANCELLED,
   CONTROL_WORDS,
   type GO_ON,
@@ -116,6 +117,11 @@ export class ScanPart {
     Atomics.notify(this.#control, SEAM);
   }
 
+  allWalked(): void {
+    Atomics.store(this.#control, ALL_WALKED, 1);
+    Atomics.notify(this.#control, ALL_WALKED);
+  }
+
   /** Whoever waits for a message is told. */
   fail(reason: unknown): void {
     this.#failure ??= reason;
@@ -125,7 +131,7 @@ export class ScanPart {
   /** Ends the thread's walk, if it has not come to its end. */
   async close(): Promise<void> {
     Atomics.store(this.#control, CANCELLED, 1);
-    for (const word of [TAKEN, SEAM]) Atomics.notify(this.#control, word);
+    for (const word of [TAKEN, SEAM, ALL_WALKED]) Atomics.notify(this.#control, word);
     await endsWithin(this.#settled, WORKER_END_MS);
     // Still at it: it hangs in a system call, on a dead disk say, and must not keep the process alive.
     if (!this.#ended) this.#worker.unref();

@@ -4,7 +4,7 @@
  *
  * Synchronous calls throughout: with one thread they are twice as fast as `fs.promises`. Names within a folder are sorted by
  * bytes and a folder's content comes right after it, which is path order (path-order.ts). Held in memory: the names of the
- * folders on the way from the source's folder to the present one, nothing that grows with the number of files in all.
+ * folders on the way from the source's folder to the present one; of the others little more than what was met (latecomers.ts).
  *
  * A name is gone only when its folder was listed without it: what fails otherwise is reported as unread and the thread that
  * merges (merge-scan.ts) carries the last snapshot's entry over. What changed is read by scan-reader.ts; attributes are not asked for
@@ -31,11 +31,20 @@ import { type EntryKind, PATH_BYTES_MAX, TARGET_BYTES_MAX, type Xattr } from './
 import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
 import { pathsBelow } from './forbidden-folder.js';
+import { Latecomers } from './latecomers.js';
 import { comparePaths, isUnder } from './path-order.js';
 import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
 import { type CachedFile, isRacy, ScanCache } from './scan-cache.js';
 import { below, identityOf, listNames, ScanFolder } from './scan-folder.js';
-import { JOINED, type ScanMessage, type ScanOrder, SEAM, UNSETTLED_WAY, type UnreadableScope } from './scan-message.js';
+import {
+  ALL_WALKED,
+  JOINED,
+  type ScanMessage,
+  type ScanOrder,
+  SEAM,
+  UNSETTLED_WAY,
+  type UnreadableScope,
+} from './scan-message.js';
 import { ScanReader } from './scan-reader.js';
 import { Cancelled, ScanSender } from './scan-sender.js';
 import { decodeSections, ownerText, type Section, statPrint } from './section.js';
@@ -51,9 +60,14 @@ class Scan {
   readonly #cache: ScanCache | undefined;
   readonly #reader = new ScanReader(bytes => this.#sender.countRead(bytes));
   readonly #startNs = nowNs();
+  readonly #latecomers = new Latecomers({ startNs: this.#startNs, nowNs });
   readonly #trial: SectionTrial;
   /** Where this thread's part ends; undefined also when it has gone on. */
   #to: Buffer | undefined;
+  /** Where this thread's part begins. */
+  readonly #from: Buffer | undefined;
+  /** Where it ended, if another one has the rest. */
+  #end: Buffer | undefined;
   /** `wayMark` of the folders on the way to it, or to where this part begins, that were entered. */
   readonly #way: string[] = [];
   #root: Buffer = Buffer.alloc(0);
@@ -68,6 +82,7 @@ class Scan {
     this.#sender = new ScanSender(order, send);
     this.#exclusion = new Exclusion(order.exclude);
     this.#cache = order.cachePath === undefined ? undefined : new ScanCache(order.cachePath, { nowMs: order.nowMs });
+    this.#from = order.from === undefined ? undefined : Buffer.from(order.from, 'latin1');
     this.#to = order.to === undefined ? undefined : Buffer.from(order.to, 'latin1');
     this.#trial = new SectionTrial(this.#freshSections(), {
       ownerOf: this.#ownerText(),
@@ -103,7 +118,15 @@ class Scan {
     if (shared.length > 0) this.#sender.hear(SEAM);
     for (const folder of shared) this.#noteFolder(folder);
     if (isLast) this.#cache?.sweep(this.#order.source);
-    this.#sender.send({ kind: 'done' });
+    this.#sender.send({ kind: 'walked' });
+    // What another thread has not listed yet may still come into our folders.
+    this.#sender.hear(ALL_WALKED);
+    const latecomers = this.#latecomers.find({
+      root: this.#root,
+      isElsewhere: path => !this.#isOurs(path) || this.#isForbidden(path),
+      isLeftOut: (path, stat) => stat.isSocket() || this.#isLeftOut(path, stat),
+    });
+    this.#sender.send({ kind: 'done', latecomers: latecomers.map(latin1) });
   }
 
   /** False when another thread has what is left. */
@@ -147,6 +170,7 @@ class Scan {
         const isCrossed = stat.dev === folder.device || this.#order.crossMounts;
         if (!stat.isDirectory() || !isCrossed || this.#isLeftOut(path, stat)) return undefined;
         folder = this.#folderOf(stat, { path, full, names: listNames(full), from });
+        this.#latecomers.listed(path, stat);
         way.push(folder);
         this.#way.push(wayMark(full, stat));
       }
@@ -162,8 +186,18 @@ class Scan {
     this.#trial.end();
     this.#sender.flush();
     this.#sender.send({ kind: 'seam', way: this.#way });
+    const end = this.#to;
     this.#to = undefined;
-    return this.#sender.hear(SEAM) === JOINED;
+    if (this.#sender.hear(SEAM) !== JOINED) return false;
+    this.#end = end;
+    return true;
+  }
+
+  #isOurs(path: Buffer): boolean {
+    return (
+      (this.#from === undefined || comparePaths(path, this.#from) >= 0) &&
+      (this.#end === undefined || comparePaths(path, this.#end) < 0)
+    );
   }
 
   /** The folders in which the walk begins, from the source's own on; none: that has been told. */
@@ -190,8 +224,9 @@ class Scan {
     } catch (error) {
       return this.#refuse('unreadable-source', errorCode(error));
     }
-    const from = this.#order.from === undefined ? undefined : Buffer.from(this.#order.from, 'latin1');
+    const from = this.#from;
     const root = this.#folderOf(stat, { path: Buffer.alloc(0), full: this.#root, names, from });
+    this.#latecomers.listed(root.path, stat);
     this.#way.push(wayMark(this.#root, stat));
     const stack = from === undefined ? [root] : this.#descend(root, from);
     if (stack === undefined) {
@@ -244,6 +279,7 @@ class Scan {
       if (!this.#exclusion.excludes(path, { isDirectory: false })) this.#unread(path, 'tree', code);
       return undefined;
     }
+    this.#latecomers.meet(stat);
     if (this.#isLeftOut(path, stat)) return undefined;
     if (path.length > PATH_BYTES_MAX) {
       this.#unread(path, 'tree', 'TOO_LONG');
@@ -310,6 +346,7 @@ class Scan {
     if (crossed) {
       try {
         names = listNames(full);
+        this.#latecomers.listed(path, stat);
       } catch (error) {
         failure = errorCode(error);
         if ((failure === 'ENOENT' || failure === 'ENOTDIR') && folder.isGone(name)) return undefined;

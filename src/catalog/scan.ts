@@ -39,6 +39,8 @@ export type ScanEvent =
   /** First, unless the scan is refused. */
   | { readonly kind: 'root'; readonly device: bigint }
   | { readonly kind: 'items'; readonly items: readonly ScanItem[] }
+  /** After all items: what is in the folder and may be among none of them, for it was moved meanwhile. */
+  | { readonly kind: 'latecomers'; readonly paths: readonly Buffer[] }
   /** Last: the folder was not scanned, or must not be believed. */
   | { readonly kind: 'refused'; readonly because: ScanRefusal; readonly detail: string };
 
@@ -60,7 +62,7 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
   try {
     for (const order of ordersOf(options)) parts.push(new ScanPart(order, report));
     for (const part of parts) {
-      for (let message = await part.take(); message.kind !== 'done'; message = await part.take()) {
+      for (let message = await part.take(); message.kind !== 'walked'; message = await part.take()) {
         switch (message.kind) {
           case 'refused':
             yield message;
@@ -77,10 +79,13 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
             break;
           case 'unreached':
           case 'cancelled':
+          case 'done':
             throw new Error(`bug: a scan was given what ended as ${message.kind}`);
         }
       }
     }
+    const paths = await latecomersOf(parts);
+    if (paths.length > 0) yield { kind: 'latecomers', paths };
   } finally {
     signal?.removeEventListener('abort', abort);
     await Promise.all(parts.map(part => part.close()));
@@ -119,6 +124,17 @@ async function join(parts: ScanPart[], way: readonly string[]): Promise<void> {
     await behind.close();
   }
   for (const part of parts) part.answer(isSame ? JOINED : GO_ON);
+}
+
+async function latecomersOf(parts: readonly ScanPart[]): Promise<readonly Buffer[]> {
+  for (const part of parts) part.allWalked();
+  const found: Buffer[] = [];
+  for (const part of parts) {
+    const message = await part.take();
+    assert(message.kind === 'done', `a scan that was walked goes on with ${message.kind}`);
+    found.push(...message.latecomers.map(path => Buffer.from(path, 'latin1')));
+  }
+  return found;
 }
 
 const sumOf = (a: ScanProgress, b: ScanProgress): ScanProgress => ({

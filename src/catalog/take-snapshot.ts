@@ -135,6 +135,10 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
         device = event.device;
         continue;
       }
+      if (event.kind === 'latecomers') {
+        merge.miss(event.paths);
+        continue;
+      }
       for await (const merged of merge.merge(event.items)) await builder.add(merged);
     }
     for await (const merged of merge.end()) await builder.add(merged);

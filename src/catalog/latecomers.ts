@@ -1,0 +1,119 @@
+/**
+ * Latecomers: what was moved during a scan out of a folder that was not listed yet into one that was: it is met in neither place.
+ *
+ * So when all is walked each folder that has changed since it was listed is listed again. What is in it, is older than the scan and was
+ * met nowhere is a latecomer. What was made meanwhile is none: a snapshot need not have it. Nor is what was met under another name.
+ *
+ * Of a divided scan each thread knows what it has met itself: what was moved from one's part to the other's is told though it was met.
+ *
+ * In memory: 4 bytes for each name that was met, and some 150 for each folder.
+ *
+ * Driven by scan-worker.ts.
+ */
+import { type BigIntStats, lstatSync } from 'node:fs';
+import { isRacy } from './scan-cache.js';
+import { below, listNames } from './scan-folder.js';
+
+/** One is enough to make a snapshot partial; the others are for the person who looks. */
+const TOLD_MAX = 100;
+const MET_MIN = 1024;
+/** No folder has it: what changed within the grain of the clock before it was listed may have changed after that, too. */
+const UNSETTLED = -1n;
+
+export class Latecomers {
+  readonly #startNs: bigint;
+  readonly #nowNs: () => bigint;
+  /** As Latin-1. */
+  readonly #paths: string[] = [];
+  readonly #ctimesNs: bigint[] = [];
+  /** Inodes, cut to 32 bits: of two files in four thousand million one is taken for the other. */
+  #met = new Uint32Array(MET_MIN);
+  #count = 0;
+
+  constructor({ startNs, nowNs }: { readonly startNs: bigint; readonly nowNs: () => bigint }) {
+    this.#startNs = startNs;
+    this.#nowNs = nowNs;
+  }
+
+  meet(stat: BigIntStats): void {
+    if (this.#count === this.#met.length) {
+      const more = new Uint32Array(this.#count * 2);
+      more.set(this.#met);
+      this.#met = more;
+    }
+    this.#met[this.#count] = cut(stat);
+    this.#count += 1;
+  }
+
+  /** `stat` is from before it was listed. */
+  listed(path: Buffer, { ctimeNs }: BigIntStats): void {
+    this.#paths.push(path.toString('latin1'));
+    this.#ctimesNs.push(isRacy(ctimeNs, this.#nowNs()) ? UNSETTLED : ctimeNs);
+  }
+
+  /**
+   * The paths, of a hundred at the most. `isElsewhere`: it is another thread's to meet, or nothing is to be asked of it. `isLeftOut`: the
+   * walk would have passed it over.
+   */
+  find({
+    root,
+    isElsewhere,
+    isLeftOut,
+  }: {
+    readonly root: Buffer;
+    readonly isElsewhere: (path: Buffer) => boolean;
+    readonly isLeftOut: (path: Buffer, stat: BigIntStats) => boolean;
+  }): readonly Buffer[] {
+    const found: Buffer[] = [];
+    const met = this.#met.subarray(0, this.#count).sort();
+    const look = (path: Buffer, device: bigint): void => {
+      for (const name of listNames(fullOf(root, path))) {
+        if (found.length === TOLD_MAX) return;
+        const at = below(path, name);
+        const stat = isElsewhere(at) ? undefined : statOf(fullOf(root, at));
+        if (stat === undefined || stat.dev !== device || isWithin(met, cut(stat)) || isLeftOut(at, stat)) continue;
+        if (bornNs(stat) < this.#startNs) found.push(at);
+        else if (stat.isDirectory()) look(at, device);
+      }
+    };
+    for (const [n, text] of this.#paths.entries()) {
+      const path = Buffer.from(text, 'latin1');
+      const stat = statOf(fullOf(root, path));
+      if (stat === undefined || stat.ctimeNs === this.#ctimesNs[n]) continue;
+      try {
+        look(path, stat.dev);
+      } catch {
+        // It has gone meanwhile, or cannot be read any more: what was met in it stays, and the next scan says what is the matter.
+      }
+    }
+    return found;
+  }
+}
+
+const cut = ({ ino }: BigIntStats): number => Number(BigInt.asUintN(32, ino));
+
+/** Some file systems do not say when something was made; what is moved keeps the time of its content. */
+const bornNs = ({ birthtimeNs, mtimeNs }: BigIntStats): bigint => (birthtimeNs === 0n ? mtimeNs : birthtimeNs);
+
+const fullOf = (root: Buffer, path: Buffer): Buffer =>
+  path.length === 0 ? root : Buffer.concat([root, Buffer.from('/'), path]);
+
+function statOf(full: Buffer): BigIntStats | undefined {
+  try {
+    return lstatSync(full, { bigint: true });
+  } catch {
+    return undefined;
+  }
+}
+
+/** `sorted`: rising. */
+function isWithin(sorted: Uint32Array, wanted: number): boolean {
+  let from = 0;
+  let to = sorted.length;
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if ((sorted[middle] ?? 0) < wanted) from = middle + 1;
+    else to = middle;
+  }
+  return sorted[from] === wanted;
+}
