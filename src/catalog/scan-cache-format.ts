@@ -9,7 +9,13 @@
  *
  * A file's value is 32 bytes of stat, the blob, the day it was met, and the cut mark if the scan gave one; a folder's is the
  * day and its path. The day's highest bit says of a file that it had no extended attributes.
+ *
+ * LMDB checks nothing that it reads: a bit that an SD card lost would give a file another blob, which nobody has, and nothing would
+ * ever read the file again. So each value ends with a CRC-32 of its key and itself, and one of which that is wrong is none. It finds
+ * every burst of up to 32 bits, and all but one in 2^32 of what else there is; nobody who means harm writes here. Sections are whole
+ * parcels, and have a hash (scan-cache.ts).
  */
+import { crc32 } from 'node:zlib';
 import { hash } from '../core/hash.js';
 import { type BlobId, bytesOf, hexOf, type SourceId } from '../core/ids.js';
 
@@ -40,8 +46,8 @@ export const LINK = 5;
 export const PATH = 6;
 type Kind = typeof SWEPT | typeof SECTIONS | typeof FOLDER | typeof LINK | typeof PATH;
 
-/** 1 had hashes for keys, and no such number. */
-const FORMAT = 2;
+/** 1 had hashes for keys, and no such number; 2 no checks. */
+const FORMAT = 3;
 
 const SOURCE_HASH_BYTES = 16;
 const HEAD_BYTES = 5;
@@ -55,10 +61,15 @@ const STAT_BYTES = 32;
 const DAY_AT = 64;
 const BARE_BIT = 2 ** 31;
 const MARK_AT = 68;
-const VALUE_BYTES = 68;
-const MARKED_VALUE_BYTES = 72;
+/** Of each value, at its end. */
+const CHECK_BYTES = 4;
+const VALUE_BYTES = MARK_AT + CHECK_BYTES;
+const MARKED_VALUE_BYTES = VALUE_BYTES + 4;
+const HEAD_VALUE_BYTES = 8 + CHECK_BYTES;
 /** Of a folder's value. */
 const FOLDER_PATH_AT = 4;
+/** What CRC-32 gives of any bytes that have their own CRC-32 behind them, little-endian. */
+const CHECKED = 0x2144df1c;
 
 /** What is known of a file's content. */
 export interface FileValue {
@@ -68,18 +79,37 @@ export interface FileValue {
   readonly isBare: boolean;
 }
 
+/** Its last bytes, left free for that, become its check. */
+function checked(key: Uint8Array, value: Buffer): Buffer {
+  const end = value.length - CHECK_BYTES;
+  value.writeUInt32LE(crc32(value.subarray(0, end), crc32(key)), end);
+  return value;
+}
+
+/** Whether it is as it was written, and under this key. */
+export const isSound = (key: Uint8Array, value: Uint8Array): boolean => crc32(value, crc32(key)) === CHECKED;
+
 export function headValue({ sources }: { readonly sources: number }): Buffer {
-  const value = Buffer.alloc(8);
+  const value = Buffer.alloc(HEAD_VALUE_BYTES);
   value.writeUInt32LE(FORMAT, 0);
   value.writeUInt32LE(sources, 4);
-  return value;
+  return checked(HEAD_KEY, value);
 }
 
 /** How many sources have a place; undefined: all of it is of another format. */
 export const sourcesOf = (head: Buffer | undefined): number | undefined =>
-  head?.length === 8 && head.readUInt32LE(0) === FORMAT ? head.readUInt32LE(4) : undefined;
+  head?.length === HEAD_VALUE_BYTES && head.readUInt32LE(0) === FORMAT ? head.readUInt32LE(4) : undefined;
 
-/** Of a source's place, as 4 bytes. */
+/** Of a source's place, or a day. */
+export function numberValue(key: Uint8Array, number: number): Buffer {
+  const value = Buffer.alloc(4 + CHECK_BYTES);
+  value.writeUInt32LE(number);
+  return checked(key, value);
+}
+
+export const numberOf = (value: Buffer): number => value.readUInt32LE(0);
+
+/** Of a source's place. */
 export const sourceKey = (source: SourceId): Buffer =>
   Buffer.concat([Buffer.of(SOURCE), hash(Buffer.from(source)).subarray(0, SOURCE_HASH_BYTES)]);
 
@@ -125,16 +155,14 @@ function bytesOfStat({ size, mtimeNs, ctimeNs, ino }: ContentStat): Buffer {
   return statBytes;
 }
 
-export function fileValue(stat: ContentStat, { blob, day, mark, isBare }: FileValue): Buffer {
+export function fileValue(key: Uint8Array, stat: ContentStat, { blob, day, mark, isBare }: FileValue): Buffer {
   const value = Buffer.allocUnsafe(mark === undefined ? VALUE_BYTES : MARKED_VALUE_BYTES);
   value.set(bytesOfStat(stat));
   value.set(bytesOf(blob), STAT_BYTES);
   value.writeUInt32LE(isBare ? day + BARE_BIT : day, DAY_AT);
   if (mark !== undefined) value.writeUInt32LE(mark, MARK_AT);
-  return value;
+  return checked(key, value);
 }
-
-export const isFileValue = ({ length }: Buffer): boolean => length === VALUE_BYTES || length === MARKED_VALUE_BYTES;
 
 /** Undefined when the file is not as it was. */
 export const blobOf = (value: Buffer, stat: ContentStat): BlobId | undefined =>
@@ -149,13 +177,16 @@ export const dayOf = (value: Buffer): number => value.readUInt32LE(DAY_AT) % BAR
 
 export const isBareValue = (value: Buffer): boolean => value.readUInt32LE(DAY_AT) >= BARE_BIT;
 
-export function folderValue(path: Uint8Array, day: number): Buffer {
-  const value = Buffer.alloc(FOLDER_PATH_AT + path.length);
+export function folderValue(
+  key: Uint8Array,
+  { path, day }: { readonly path: Uint8Array; readonly day: number },
+): Buffer {
+  const value = Buffer.alloc(FOLDER_PATH_AT + path.length + CHECK_BYTES);
   value.writeUInt32LE(day, 0);
   value.set(path, FOLDER_PATH_AT);
-  return value;
+  return checked(key, value);
 }
 
 export const folderDayOf = (value: Buffer): number => value.readUInt32LE(0);
 
-export const folderPathOf = (value: Buffer): Buffer => value.subarray(FOLDER_PATH_AT);
+export const folderPathOf = (value: Buffer): Buffer => value.subarray(FOLDER_PATH_AT, -CHECK_BYTES);

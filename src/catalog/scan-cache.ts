@@ -19,7 +19,7 @@
  * (section.ts); what these spare a look-up is looked up every 30 days for its day to be renewed. It also says of a file that it had no
  * extended attributes: to set one changes the ctime, so those of an unchanged file, which seldom has any, need not be asked for.
  *
- * One of another format is emptied when it is opened.
+ * What the disk lost a bit of is as if it were not there. One of another format is emptied when it is opened.
  */
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -41,11 +41,13 @@ import {
   HEAD_KEY,
   headValue,
   isBareValue,
-  isFileValue,
+  isSound,
   kindKey,
   LINK,
   linkKey,
   markOf,
+  numberOf,
+  numberValue,
   PATH,
   pathKey,
   SECTIONS,
@@ -118,21 +120,21 @@ export class ScanCache {
   /** The blob that the file had when it was last read, if it is unchanged since. Notes where a moved one is now. */
   lookup(file: CachedFile, stat: ContentStat): KnownFile {
     const key = this.#keyOf(file);
-    const here = this.#value(key);
+    const here = this.#get(key);
     const blob = here && blobOf(here, stat);
     if (here !== undefined && blob !== undefined) {
       const known = { blob, mark: markOf(here), isBare: isBareValue(here) };
-      if (this.#today - dayOf(here) >= RENEW_DAYS) this.#add(key, fileValue(stat, { ...known, day: this.#today }));
+      if (this.#today - dayOf(here) >= RENEW_DAYS) this.#add(key, fileValue(key, stat, { ...known, day: this.#today }));
       return known;
     }
     const { formerPath } = file;
-    const former = formerPath && this.#value(this.#keyOf({ ...file, path: formerPath }));
+    const former = formerPath && this.#get(this.#keyOf({ ...file, path: formerPath }));
     const last = former ?? here;
     const mark = last && markOf(last);
     const formerBlob = former && blobOf(former, stat);
     if (former === undefined || formerBlob === undefined) return { blob: undefined, mark, isBare: false };
     const known = { blob: formerBlob, mark, isBare: isBareValue(former) };
-    this.#add(key, fileValue(stat, { ...known, day: this.#today }));
+    this.#add(key, fileValue(key, stat, { ...known, day: this.#today }));
     return known;
   }
 
@@ -148,7 +150,7 @@ export class ScanCache {
     const key = folderKey(this.#placeOf(source), folder);
     const known = this.#get(key);
     const isNew = known === undefined || this.#today - folderDayOf(known) >= RENEW_DAYS;
-    if (isNew || !folderPathOf(known).equals(path)) this.#add(key, folderValue(path, this.#today));
+    if (isNew || !folderPathOf(known).equals(path)) this.#add(key, folderValue(key, { path, day: this.#today }));
   }
 
   /**
@@ -167,10 +169,10 @@ export class ScanCache {
   ): void {
     if (isRacy(stat.ctimeNs, readFromNs)) return;
     const key = this.#keyOf(file);
-    const known = mark === undefined ? this.#value(key) : undefined;
+    const known = mark === undefined ? this.#get(key) : undefined;
     const kept = mark ?? (known && markOf(known));
     this.#waitingBytes += Number(stat.size);
-    this.#add(key, fileValue(stat, { blob, day: this.#today, mark: kept, isBare }));
+    this.#add(key, fileValue(key, stat, { blob, day: this.#today, mark: kept, isBare }));
   }
 
   /** The sections (section.ts) of this source that were put with this snapshot; undefined also when they are damaged. */
@@ -211,18 +213,19 @@ export class ScanCache {
     this.flush();
     const place = this.#placeOf(source);
     const marker = kindKey(SWEPT, place);
-    const swept = this.#database.getBinary(marker);
-    const today = Buffer.alloc(4);
-    today.writeUInt32LE(this.#today);
-    if (swept !== undefined && this.#today - swept.readUInt32LE(0) < RENEW_DAYS) return;
+    const swept = this.#read(marker);
+    if (swept !== undefined && this.#today - numberOf(swept) < RENEW_DAYS) return;
     this.#write(() => {
-      this.#database.putSync(marker, today);
+      this.#database.putSync(marker, numberValue(marker, this.#today));
       if (swept === undefined) return; // the first scan: everything in it is new
       for (const kind of [FOLDER, LINK, PATH] as const) {
         const range = { start: kindKey(kind, place), end: kindKey(kind, place + 1) };
         for (const { key, value } of this.#database.getRange(range)) {
-          const day = kind === FOLDER ? folderDayOf(value) : dayOf(value);
-          if (this.#today - day > 2 * RENEW_DAYS) this.#database.removeSync(key);
+          if (isSound(key, value)) {
+            const day = kind === FOLDER ? folderDayOf(value) : dayOf(value);
+            if (this.#today - day <= 2 * RENEW_DAYS) continue;
+          }
+          this.#database.removeSync(key);
         }
       }
     });
@@ -235,7 +238,7 @@ export class ScanCache {
 
   /** How many have a place; undefined: it is new, or of another format. */
   get #sources(): number | undefined {
-    return sourcesOf(this.#database.getBinary(HEAD_KEY));
+    return sourcesOf(this.#read(HEAD_KEY));
   }
 
   #empty(): void {
@@ -267,13 +270,13 @@ export class ScanCache {
     );
   }
 
-  #value(key: Buffer): Buffer | undefined {
-    const value = this.#get(key);
-    return value !== undefined && isFileValue(value) ? value : undefined;
+  #get(key: Buffer): Buffer | undefined {
+    return this.#waiting.get(key.toString('latin1')) ?? this.#read(key);
   }
 
-  #get(key: Buffer): Buffer | undefined {
-    return this.#waiting.get(key.toString('latin1')) ?? this.#database.getBinary(key);
+  #read(key: Buffer): Buffer | undefined {
+    const value = this.#database.getBinary(key);
+    return value !== undefined && isSound(key, value) ? value : undefined;
   }
 
   #add(key: Buffer, value: Buffer): void {
@@ -291,19 +294,18 @@ export class ScanCache {
     const known = this.#places.get(source);
     if (known !== undefined) return known;
     const key = sourceKey(source);
-    if (this.#database.getBinary(key) === undefined) this.#write(() => this.#givePlace(key));
-    const place = this.#database.getBinary(key)?.readUInt32LE(0);
-    assert(place !== undefined, 'a source without a place');
+    if (this.#read(key) === undefined) this.#write(() => this.#givePlace(key));
+    const value = this.#read(key);
+    assert(value !== undefined, 'a source without a place');
+    const place = numberOf(value);
     this.#places.set(source, place);
     return place;
   }
 
   #givePlace(key: Buffer): void {
-    if (this.#database.getBinary(key) !== undefined) return; // another thread was first
+    if (this.#read(key) !== undefined) return; // another thread was first
     const place = this.#sources ?? 0;
-    const value = Buffer.alloc(4);
-    value.writeUInt32LE(place);
-    this.#database.putSync(key, value);
+    this.#database.putSync(key, numberValue(key, place));
     this.#database.putSync(HEAD_KEY, headValue({ sources: place + 1 }));
   }
 }

@@ -53,6 +53,56 @@ test('sections of which the disk lost a bit are none', async t => {
   await again.close();
 });
 
+test('a file or folder of whose value the disk lost a bit is as if it had never been met', async t => {
+  const path = cachePath(t);
+  const folder = { inode: '0011223344556677', birthtimeNs: 1_600_000_000_123_456_789n };
+  const place = Buffer.from('where it was');
+  const mark = 0x11_22_33_44;
+  const known = { blob, mark, isBare: true };
+  const [dayBytes, markBytes] = [Math.floor(anyTimeMs / DAY_MS) + 2 ** 31, mark].map(number => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(number);
+    return bytes;
+  }) as [Buffer, Buffer];
+  const kept = Buffer.from(blob, 'hex');
+  for (const lost of [kept, Buffer.concat([dayBytes, markBytes]), markBytes, place]) {
+    const cache = new ScanCache(path, { nowMs: anyTimeMs });
+    cache.put(file, stat, { blob, readFromNs: longAfterNs, mark, isBare: true });
+    cache.noteFolder(aSource, folder, place);
+    t.deepEqual(cache.lookup(file, stat), known);
+    await cache.close();
+    const disk = readFileSync(path);
+    for (let at = disk.indexOf(lost); at >= 0; at = disk.indexOf(lost, at + 1))
+      disk.writeUInt8(disk.readUInt8(at) ^ 1, at);
+    writeFileSync(path, disk);
+    const again = new ScanCache(path, { nowMs: anyTimeMs });
+    if (lost === place) t.is(again.folderPath(aSource, folder), undefined);
+    else t.deepEqual(again.lookup(file, stat), { blob: undefined, mark: undefined, isBare: false });
+    again.put(file, stat, { blob, readFromNs: longAfterNs, mark, isBare: true });
+    t.deepEqual(again.lookup(file, stat), known);
+    await again.close();
+  }
+});
+
+test('the value of another file is none', async t => {
+  const path = cachePath(t);
+  const cache = new ScanCache(path, { nowMs: anyTimeMs });
+  const other = { ...file, path: Buffer.from('a/c') };
+  const otherBlob = '34'.repeat(32) as BlobId;
+  cache.put(file, stat, { blob, readFromNs: longAfterNs });
+  cache.put(other, stat, { blob: otherBlob, readFromNs: longAfterNs });
+  await cache.close();
+  const disk = open<Buffer, Buffer>({ path, noSubdir: true, keyEncoding: 'binary', encoding: 'binary' });
+  const values = [...disk.getRange()].filter(({ value }) => value.includes(Buffer.from(blob, 'hex')));
+  for (const { key, value } of disk.getRange())
+    if (value.includes(Buffer.from(otherBlob, 'hex'))) disk.putSync(key, values[0]?.value ?? value);
+  await disk.close();
+  const again = new ScanCache(path, { nowMs: anyTimeMs });
+  t.is(again.lookup(file, stat).blob, blob);
+  t.is(again.lookup(other, stat).blob, undefined);
+  await again.close();
+});
+
 test('a moved file is found where it was, with its mark, and from then on where it is', async t => {
   const cache = new ScanCache(cachePath(t), { nowMs: anyTimeMs });
   const path = Buffer.from('c/b');
@@ -215,6 +265,8 @@ test('a cache of another format is emptied, and one of this format is not', asyn
   const path = cachePath(t);
   const old = open<Buffer, Buffer>({ path, noSubdir: true, keyEncoding: 'binary', encoding: 'binary' });
   old.putSync(Buffer.alloc(32, 'k'), Buffer.alloc(68, 'v'));
+  // As the format before this one began: its number, and one source.
+  old.putSync(Buffer.of(0), Buffer.of(2, 0, 0, 0, 1, 0, 0, 0));
   await old.close();
   const cache = new ScanCache(path, { nowMs: anyTimeMs });
   cache.put(file, stat, { blob, readFromNs: longAfterNs });
