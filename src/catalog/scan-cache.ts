@@ -175,6 +175,18 @@ export class ScanCache {
     this.#add(key, fileValue(key, stat, { blob, day: this.#today, mark: kept, isBare }));
   }
 
+  /** As `put`; but what was known of the file as it is, and is found to be wrong, goes even where this is not kept. */
+  correct(file: CachedFile, stat: ContentStat, found: { readonly blob: BlobId; readonly readFromNs: bigint }): void {
+    const { blob } = this.lookup(file, stat);
+    if (blob !== undefined && blob !== found.blob) this.#forget(this.#keyOf(file));
+    this.put(file, stat, found);
+  }
+
+  #forget(key: Buffer): void {
+    this.#waiting.delete(key.toString('latin1'));
+    this.#write(() => this.#database.removeSync(key));
+  }
+
   /** The sections (section.ts) of this source that were put with this snapshot; undefined also when they are damaged. */
   sections(source: SourceId, snapshot: ObjectId): Buffer | undefined {
     const value = this.#database.getBinary(kindKey(SECTIONS, this.#placeOf(source)));

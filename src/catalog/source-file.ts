@@ -6,6 +6,9 @@
  * when it ends: a reader that ends without an error has given the blob's bytes, one that throws `SourceGone` may have given
  * others, which the receiver throws away by their hash anyway.
  *
+ * A **doubted** file is hashed whatever the cache says, which then knows what was found: before anything is given up for its being
+ * gone.
+ *
  * `gone` is final for these bytes at this path: the daemon re-cuts (recut.ts), if no holder has the blob. A `SourceGone`
  * while reading is not: ask again first, the file may have been touched and be the same.
  */
@@ -66,6 +69,7 @@ export async function readSourceFile({
   source,
   entry,
   cache,
+  doubted = false,
   signal,
 }: {
   /** The source's folder. */
@@ -75,6 +79,8 @@ export async function readSourceFile({
   readonly entry: Entry;
   /** Undefined: the file is hashed each time. */
   readonly cache: ScanCache | undefined;
+  /** Default: false. */
+  readonly doubted?: boolean;
   readonly signal?: AbortSignal;
 }): Promise<SourceFile | 'gone'> {
   const { blob, size, path, link } = entry;
@@ -84,19 +90,19 @@ export async function readSourceFile({
   const file: CachedFile = { source, path, link };
   let checked: ContentStat;
   try {
-    if (size <= CHUNK_BYTES) return await readSmall(full, { blob, size, file, cache });
+    if (size <= CHUNK_BYTES) return await readSmall(full, { blob, size, file, cache, doubted });
     const handle = await open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     try {
       const before = await handle.stat({ bigint: true });
       if (!before.isFile() || before.size !== BigInt(size)) return 'gone';
-      const known = cache?.lookup(file, before).blob;
+      const known = doubted ? undefined : cache?.lookup(file, before).blob;
       if (known !== blob) {
         if (known !== undefined) return 'gone';
         const readFromNs = nowNs();
         const found = await hashOf(handle, { size, signal });
         const after = await handle.stat({ bigint: true });
         if (found === undefined || !isSame(before, after)) return 'gone';
-        cache?.put(file, before, { blob: found, readFromNs });
+        cache?.correct(file, before, { blob: found, readFromNs });
         if (found !== blob) return 'gone';
       }
       checked = before;
@@ -136,7 +142,8 @@ export async function readSmallSourceFiles({
   return entries.map(({ blob, size, path, link }, n) => {
     const read = reads[n];
     if (blob === undefined || read === undefined || read instanceof Error) return undefined;
-    return isAsItWas(read, { blob, size, file: { source, path, link }, cache, readFromNs }) ? read.content : undefined;
+    const expected = { blob, size, file: { source, path, link }, cache, doubted: false, readFromNs };
+    return isAsItWas(read, expected) ? read.content : undefined;
   });
 }
 
@@ -163,21 +170,23 @@ function isAsItWas(
     size,
     file,
     cache,
+    doubted,
     readFromNs,
   }: {
     readonly blob: BlobId;
     readonly size: number;
     readonly file: CachedFile;
     readonly cache: ScanCache | undefined;
+    readonly doubted: boolean;
     /** The wall clock when reading began. */
     readonly readFromNs: bigint;
   },
 ): boolean {
   if (!isSteady || content.length !== size) return false;
-  const known = cache?.lookup(file, stat).blob;
+  const known = doubted ? undefined : cache?.lookup(file, stat).blob;
   if (known !== undefined) return known === blob;
   const found = hashHex(content) as BlobId;
-  cache?.put(file, stat, { blob: found, readFromNs });
+  cache?.correct(file, stat, { blob: found, readFromNs });
   return found === blob;
 }
 

@@ -2,7 +2,8 @@
  * Torn files: files of listed snapshots that cannot be given any more as the snapshot has them, because they changed or vanished before
  * anybody had a copy. Every listed snapshot that has one is cut anew without it.
  *
- * Only what nobody has, nor ever may have had, leaves a snapshot: a holder that is away comes back.
+ * Only what nobody has, nor ever may have had, leaves a snapshot: a holder that is away comes back. And only when its bytes say so: that
+ * the scan cache knows another content is no reason to give up a file that lies there untouched.
  *
  * Driven by whoever reads the live files; the cutting, by the origin in the source's turn.
  */
@@ -80,7 +81,9 @@ export class TornFiles {
     const { heads, catalog, objects, signer, log } = this.#options;
     const told = [...this.#told].filter(([parcel]) => !this.#isClaimed(parcel));
     this.#told.clear();
-    const torn = await this.#neverCopied(own, await this.#stillGone(own, told));
+    const gone = await this.#stillGone(own, await this.#filesOf(told), { doubted: false });
+    // Last, for a whole file may have to be read for it.
+    const torn = await this.#stillGone(own, await this.#neverCopied(own, gone), { doubted: true });
     const known = catalog.get(own.source);
     if (torn.length === 0 || known === undefined) return;
     const replaced = new Map<ObjectId, SnapshotToList>();
@@ -114,18 +117,27 @@ export class TornFiles {
     );
   }
 
-  /** Those that cannot be read as they were now either: a file that was only touched while it was read is the same. */
-  async #stillGone(own: OwnSource, told: readonly (readonly [ParcelId, Map<string, Buffer>])[]): Promise<TornFile[]> {
-    const { cache, objects, signal } = this.#options;
-    const gone: TornFile[] = [];
+  async #filesOf(told: readonly (readonly [ParcelId, Map<string, Buffer>])[]): Promise<TornFile[]> {
+    const files: TornFile[] = [];
     for (const [parcel, paths] of told) {
-      const record = await objects.get(parcel);
-      for (const entry of record === undefined ? [] : decodeRecord(record).entries) {
-        if (entry.kind !== 'file' || !paths.has(entry.path.toString('latin1'))) continue;
-        if ((await readSourceFile({ root: own.path, source: own.source, entry, cache, signal })) === 'gone')
-          gone.push({ parcel, entry });
-      }
+      const record = await this.#options.objects.get(parcel);
+      for (const entry of record === undefined ? [] : decodeRecord(record).entries)
+        if (entry.kind === 'file' && paths.has(entry.path.toString('latin1'))) files.push({ parcel, entry });
     }
+    return files;
+  }
+
+  /** Those that cannot be read as they were now either: a file that was only touched while it was read is the same. */
+  async #stillGone(
+    { path, source }: OwnSource,
+    files: readonly TornFile[],
+    { doubted }: { readonly doubted: boolean },
+  ): Promise<TornFile[]> {
+    const { cache, signal } = this.#options;
+    const gone: TornFile[] = [];
+    for (const file of files)
+      if ((await readSourceFile({ root: path, source, entry: file.entry, cache, doubted, signal })) === 'gone')
+        gone.push(file);
     return gone;
   }
 

@@ -189,6 +189,28 @@ test('a file changed so shortly before it was read that a later change could loo
   await cache.close();
 });
 
+test('what is found to be wrong is believed no more, though the file was changed too shortly before to be kept', async t => {
+  const cache = new ScanCache(cachePath(t), { nowMs: anyTimeMs });
+  const right = '34'.repeat(32) as BlobId;
+  for (const isWritten of [true, false]) {
+    for (const [readFromNs, found] of [
+      [longAfterNs, right],
+      [stat.ctimeNs, undefined],
+    ] as const) {
+      cache.put(file, stat, { blob, readFromNs: longAfterNs, mark: 7 });
+      if (isWritten) cache.flush();
+      cache.correct(file, stat, { blob: right, readFromNs });
+      t.is(cache.lookup(file, stat).blob, found);
+      cache.flush();
+      t.is(cache.lookup(file, stat).blob, found);
+    }
+    cache.put(file, stat, { blob: right, readFromNs: longAfterNs, mark: 7 });
+    cache.correct(file, stat, { blob: right, readFromNs: longAfterNs });
+    t.deepEqual(cache.lookup(file, stat), { blob: right, mark: 7, isBare: false });
+  }
+  await cache.close();
+});
+
 test('what no scan has met for two months is swept, what a scan meets stays', async t => {
   const path = cachePath(t);
   const met = { ...file, path: Buffer.from('met') };

@@ -1,13 +1,16 @@
-import { mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { PARCEL_FILE_BYTES } from '../../src/catalog/cut.js';
 import { readSnapshot } from '../../src/catalog/read-object.js';
+import { readSourceFile } from '../../src/catalog/source-file.js';
 import { findEntry } from '../../src/catalog/walk.js';
 import { logStart } from '../../src/core/holdings-log.js';
-import { type ParcelId, parseHostId, parseStoreId } from '../../src/core/ids.js';
-import { anyTimeMs, ScratchSource } from '../catalog/scratch-source.js';
+import { type BlobId, type ParcelId, parseHostId, parseStoreId } from '../../src/core/ids.js';
+import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';
 import { anOrigin } from './an-origin.js';
+
+const HOUR_NS = 3_600_000_000_000n;
 
 test('a file that was only touched while it was read stays in its snapshot; one that is gone leaves it', async t => {
   const source = new ScratchSource(t);
@@ -23,6 +26,27 @@ test('a file that was only touched while it was read stays in its snapshot; one 
   unlinkSync(source.path('touched.txt'));
   await tear('touched.txt');
   t.deepEqual(await source.paths(newest()), ['other.txt']);
+});
+
+test('an untouched file is not cut out for what the scan cache says of it, and the cache is put right', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'small.txt': 'small', 'large.bin': Buffer.alloc(300 * 1024, 'l') });
+  const { list, tear, newest } = await anOrigin(t, source);
+  await source.take();
+  await list();
+  for (const path of ['small.txt', 'large.bin']) {
+    const file = { source: aSource, path: Buffer.from(path), link: undefined };
+    const stat = statSync(source.path(path), { bigint: true });
+    const wrong = '12'.repeat(32) as BlobId;
+    source.cache.put(file, stat, { blob: wrong, readFromNs: stat.ctimeNs + HOUR_NS });
+    const serve = async () =>
+      readSourceFile({ root: source.root, source: aSource, entry: await source.entry(path), cache: source.cache });
+    t.is(await serve(), 'gone');
+    await tear(path);
+    t.is(newest(), source.last);
+    t.not(source.cache.lookup(file, stat).blob, wrong);
+    t.not(await serve(), 'gone');
+  }
 });
 
 test('a file that cannot be read any more and whose bytes others hold is no deletion', async t => {
