@@ -102,7 +102,8 @@ class Look {
   async *now(): AsyncGenerator<Entry> {
     const { path, source, cache, exclude, crossMounts, forbidden, nowMs, signal } = this.#order;
     cache.flush();
-    const order = { path, source, cachePath: cache.path, exclude, crossMounts, forbidden, nowMs, signal };
+    const { path: cachePath, settleMs } = cache;
+    const order = { path, source, cachePath, settleMs, exclude, crossMounts, forbidden, nowMs, signal };
     for await (const event of scan(order)) {
       if (event.kind === 'refused') {
         this.refused = event;

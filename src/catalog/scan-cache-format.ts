@@ -8,7 +8,7 @@
  * that was twice as much.
  *
  * A file's value is 32 bytes of stat, the blob, the day it was met, and the cut mark if the scan gave one; a folder's is the
- * day and its path. The day's highest bit says of a file that it had no extended attributes.
+ * day and its path. The day's highest bit says of a file that it had no extended attributes, the next that it was not settled.
  *
  * LMDB checks nothing that it reads: a bit that an SD card lost would give a file another blob, which nobody has, and nothing would
  * ever read the file again. So each value ends with a CRC-32 of its key and itself, and one of which that is wrong is none. It finds
@@ -60,6 +60,7 @@ const PATH_START_BYTES = PATH_BYTES_MAX - PATH_HASH_BYTES;
 const STAT_BYTES = 32;
 const DAY_AT = 64;
 const BARE_BIT = 2 ** 31;
+const UNSETTLED_BIT = 2 ** 30;
 const MARK_AT = 68;
 /** Of each value, at its end. */
 const CHECK_BYTES = 4;
@@ -77,6 +78,8 @@ export interface FileValue {
   readonly day: number;
   readonly mark: number | undefined;
   readonly isBare: boolean;
+  /** A later change would have changed its stat. */
+  readonly isSettled: boolean;
 }
 
 /** Its last bytes, left free for that, become its check. */
@@ -155,11 +158,15 @@ function bytesOfStat({ size, mtimeNs, ctimeNs, ino }: ContentStat): Buffer {
   return statBytes;
 }
 
-export function fileValue(key: Uint8Array, stat: ContentStat, { blob, day, mark, isBare }: FileValue): Buffer {
+export function fileValue(
+  key: Uint8Array,
+  stat: ContentStat,
+  { blob, day, mark, isBare, isSettled }: FileValue,
+): Buffer {
   const value = Buffer.allocUnsafe(mark === undefined ? VALUE_BYTES : MARKED_VALUE_BYTES);
   value.set(bytesOfStat(stat));
   value.set(bytesOf(blob), STAT_BYTES);
-  value.writeUInt32LE(isBare ? day + BARE_BIT : day, DAY_AT);
+  value.writeUInt32LE(day + (isBare ? BARE_BIT : 0) + (isSettled ? 0 : UNSETTLED_BIT), DAY_AT);
   if (mark !== undefined) value.writeUInt32LE(mark, MARK_AT);
   return checked(key, value);
 }
@@ -173,9 +180,11 @@ export const blobOf = (value: Buffer, stat: ContentStat): BlobId | undefined =>
 export const markOf = (value: Buffer): number | undefined =>
   value.length === MARKED_VALUE_BYTES ? value.readUInt32LE(MARK_AT) : undefined;
 
-export const dayOf = (value: Buffer): number => value.readUInt32LE(DAY_AT) % BARE_BIT;
+export const dayOf = (value: Buffer): number => value.readUInt32LE(DAY_AT) % UNSETTLED_BIT;
 
 export const isBareValue = (value: Buffer): boolean => value.readUInt32LE(DAY_AT) >= BARE_BIT;
+
+export const isSettledValue = (value: Buffer): boolean => value.readUInt32LE(DAY_AT) % BARE_BIT < UNSETTLED_BIT;
 
 export function folderValue(
   key: Uint8Array,

@@ -6,7 +6,9 @@
  * restored, only believed about which blob a file has.
  *
  * **Racily clean** files, as git calls them, are not kept: one that was changed so shortly before it was read that a later
- * change could leave the same ctime. They are read again next time.
+ * change could leave the same ctime. They are read again next time. So are those that were not **settled**: what is written through a
+ * mapping (mmap) may change nothing of a file's stat for a while. They are kept for whoever serves the file, as their bytes are checked
+ * by him who gets them.
  *
  * **Moved** files, those in a folder that was renamed, are found at the path that they had, and keep its cut mark (cut.ts). For
  * that the cache has where each folder was, by its inode and its time of birth, which a rename changes as little as anything of
@@ -41,6 +43,7 @@ import {
   HEAD_KEY,
   headValue,
   isBareValue,
+  isSettledValue,
   isSound,
   kindKey,
   LINK,
@@ -81,6 +84,12 @@ const BATCH_PUTS = 4000;
 const BATCH_BYTES = 1024 * 1024 * 1024;
 /** Kernels stamp ctime from a clock that ticks every 1 to 10 ms. */
 const RACY_NS = 50_000_000n;
+/**
+ * How old a ctime has to be for a file to be settled, in ms. Linux stamps the first write to a page of a mapped file, and none of those
+ * that follow until it has written the page to the disk: that is due after 30 s (vm.dirty_expire_centisecs), is looked for every 5 s, and
+ * may take a busy disk most of a minute. In tmpfs it never is: there such writes may be missed.
+ */
+export const SETTLE_MS = 90_000;
 /** FAT stamps in steps of 2 s, some network file systems of 1 s: their times have no fraction. */
 const RACY_COARSE_NS = 2_100_000_000n;
 const SECOND_NS = 1_000_000_000n;
@@ -101,6 +110,7 @@ const COARSE_BIRTH_NS = 10_000_000n;
 
 export class ScanCache {
   readonly path: string;
+  readonly settleMs: number;
   readonly #database: RootDatabase<Buffer, Buffer>;
   readonly #today: number;
   readonly #places = new Map<SourceId, number>();
@@ -109,9 +119,13 @@ export class ScanCache {
   /** Content of the files among them. */
   #waitingBytes = 0;
 
-  /** `path`: a file that may not exist yet; `nowMs`: the wall clock, for the age of entries. */
-  constructor(path: string, { nowMs }: { readonly nowMs: number }) {
+  /** `path`: a file that may not exist yet; `nowMs`: the wall clock, for the age of entries; `settleMs`: default `SETTLE_MS`. */
+  constructor(
+    path: string,
+    { nowMs, settleMs = SETTLE_MS }: { readonly nowMs: number; readonly settleMs?: number | undefined },
+  ) {
     this.path = path;
+    this.settleMs = settleMs;
     this.#database = open<Buffer, Buffer>({ path, noSubdir: true, keyEncoding: 'binary', encoding: 'binary' });
     this.#today = dayAt(nowMs);
     if (this.#sources === undefined) this.#empty();
@@ -121,21 +135,27 @@ export class ScanCache {
   lookup(file: CachedFile, stat: ContentStat): KnownFile {
     const key = this.#keyOf(file);
     const here = this.#get(key);
-    const blob = here && blobOf(here, stat);
+    const blob = here && settledBlobOf(here, stat);
     if (here !== undefined && blob !== undefined) {
       const known = { blob, mark: markOf(here), isBare: isBareValue(here) };
-      if (this.#today - dayOf(here) >= RENEW_DAYS) this.#add(key, fileValue(key, stat, { ...known, day: this.#today }));
+      if (this.#today - dayOf(here) >= RENEW_DAYS) this.#add(key, this.#settledValue(key, stat, known));
       return known;
     }
     const { formerPath } = file;
     const former = formerPath && this.#get(this.#keyOf({ ...file, path: formerPath }));
     const last = former ?? here;
     const mark = last && markOf(last);
-    const formerBlob = former && blobOf(former, stat);
+    const formerBlob = former && settledBlobOf(former, stat);
     if (former === undefined || formerBlob === undefined) return { blob: undefined, mark, isBare: false };
     const known = { blob: formerBlob, mark, isBare: isBareValue(former) };
-    this.#add(key, fileValue(key, stat, { ...known, day: this.#today }));
+    this.#add(key, this.#settledValue(key, stat, known));
     return known;
+  }
+
+  /** The blob that the file had when it was read last, settled or not: for whoever gives its bytes to one who hashes them. */
+  lastRead(file: CachedFile, stat: ContentStat): BlobId | undefined {
+    const value = this.#get(this.#keyOf(file));
+    return value && blobOf(value, stat);
   }
 
   /** Where a folder was when its scan last came to its end; undefined when that is not known. */
@@ -171,13 +191,14 @@ export class ScanCache {
     const key = this.#keyOf(file);
     const known = mark === undefined ? this.#get(key) : undefined;
     const kept = mark ?? (known && markOf(known));
+    const isSettled = !isRacy(stat.ctimeNs, readFromNs, this.settleMs);
     this.#waitingBytes += Number(stat.size);
-    this.#add(key, fileValue(key, stat, { blob, day: this.#today, mark: kept, isBare }));
+    this.#add(key, fileValue(key, stat, { blob, day: this.#today, mark: kept, isBare, isSettled }));
   }
 
   /** As `put`; but what was known of the file as it is, and is found to be wrong, goes even where this is not kept. */
   correct(file: CachedFile, stat: ContentStat, found: { readonly blob: BlobId; readonly readFromNs: bigint }): void {
-    const { blob } = this.lookup(file, stat);
+    const blob = this.lastRead(file, stat);
     if (blob !== undefined && blob !== found.blob) this.#forget(this.#keyOf(file));
     this.put(file, stat, found);
   }
@@ -296,6 +317,14 @@ export class ScanCache {
     if (this.#waiting.size >= BATCH_PUTS || this.#waitingBytes >= BATCH_BYTES) this.flush();
   }
 
+  #settledValue(
+    key: Buffer,
+    stat: ContentStat,
+    known: { readonly blob: BlobId; readonly mark: number | undefined; readonly isBare: boolean },
+  ): Buffer {
+    return fileValue(key, stat, { ...known, day: this.#today, isSettled: true });
+  }
+
   #keyOf({ source, path, link }: CachedFile): Buffer {
     const place = this.#placeOf(source);
     return link === undefined ? pathKey(place, path) : linkKey(place, link);
@@ -327,7 +356,12 @@ export const dayAt = (nowMs: number): number => Math.floor(nowMs / DAY_MS);
 
 const isBornPrecisely = ({ birthtimeNs }: FolderIdentity): boolean => birthtimeNs % COARSE_BIRTH_NS !== 0n;
 
-export function isRacy(ctimeNs: bigint, readFromNs: bigint): boolean {
-  const isCoarse = ctimeNs % SECOND_NS === 0n;
-  return ctimeNs > readFromNs - (isCoarse ? RACY_COARSE_NS : RACY_NS);
+const settledBlobOf = (value: Buffer, stat: ContentStat): BlobId | undefined =>
+  isSettledValue(value) ? blobOf(value, stat) : undefined;
+
+/** Whether a change after `readFromNs` could leave this ctime. `settleMs`: of content; default 0, for what nobody can map into memory. */
+export function isRacy(ctimeNs: bigint, readFromNs: bigint, settleMs = 0): boolean {
+  const tickNs = ctimeNs % SECOND_NS === 0n ? RACY_COARSE_NS : RACY_NS;
+  const settleNs = BigInt(settleMs) * 1_000_000n;
+  return ctimeNs > readFromNs - (settleNs > tickNs ? settleNs : tickNs);
 }

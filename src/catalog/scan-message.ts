@@ -15,6 +15,8 @@ export interface ScanOrder {
   readonly path: string;
   readonly source: SourceId;
   readonly cachePath: string | undefined;
+  /** Of the `ScanCache`. */
+  readonly settleMs: number;
   /** The snapshot whose sections (section.ts) are told of as a whole where they are as they were. */
   readonly previous: ObjectId | undefined;
   readonly nowMs: number;

@@ -81,7 +81,8 @@ class Scan {
     this.#forbidden = new Set(order.forbidden.map(({ identity }) => identity));
     this.#sender = new ScanSender(order, send);
     this.#exclusion = new Exclusion(order.exclude);
-    this.#cache = order.cachePath === undefined ? undefined : new ScanCache(order.cachePath, { nowMs: order.nowMs });
+    const { cachePath, nowMs, settleMs } = order;
+    this.#cache = cachePath === undefined ? undefined : new ScanCache(cachePath, { nowMs, settleMs });
     this.#from = order.from === undefined ? undefined : Buffer.from(order.from, 'latin1');
     this.#to = order.to === undefined ? undefined : Buffer.from(order.to, 'latin1');
     this.#trial = new SectionTrial(this.#freshSections(), {
@@ -495,7 +496,7 @@ class Scan {
       stat.dev === this.#rootDevice &&
       !mount &&
       !hidden &&
-      !isRacy(stat.ctimeNs, this.#startNs);
+      !isRacy(stat.ctimeNs, this.#startNs, kind === 'file' ? this.#order.settleMs : 0);
     const user = this.#accounts.user(uid);
     const group = this.#accounts.group(gid);
     const link = this.#linkOf(stat);

@@ -7,6 +7,7 @@
 import { assert } from '../core/fault.js';
 import type { SourceId } from '../core/ids.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
+import { SETTLE_MS } from './scan-cache.js';
 import { type ScanItem, unpackItems } from './scan-items.js';
 import { GO_ON, JOINED, type ScanRefusal, UNSETTLED_WAY } from './scan-message.js';
 import { type PartOrder, ScanPart, type ScanProgress } from './scan-part.js';
@@ -18,6 +19,8 @@ export interface ScanOptions {
   readonly source: SourceId;
   /** The file of the `ScanCache`; undefined: every file is read. */
   readonly cachePath: string | undefined;
+  /** Its own. Default: `SETTLE_MS`. */
+  readonly settleMs?: number | undefined;
   /** The last snapshot. Default: none; every entry is given. */
   readonly previous?: SnapshotId | undefined;
   /** A path in the midst of a large source, there or not: a second thread begins with it. Default: one thread does it all. */
@@ -97,6 +100,7 @@ function* ordersOf(options: ScanOptions): Generator<PartOrder> {
     path: options.path,
     source: options.source,
     cachePath: options.cachePath,
+    settleMs: options.settleMs ?? SETTLE_MS,
     previous: options.previous,
     nowMs: options.nowMs,
     exclude: options.exclude ?? [],

@@ -6,7 +6,7 @@
  * sent, decoded or cut, and its parcels are used again (parcel-builder.ts). The rule is that of the scan cache: size, mtime,
  * ctime and inode are as they were, and owner and mode too.
  *
- * What leaves a section out, so that its entries are given one by one: anything carried over, racily clean, with extended
+ * What leaves a section out, so that its entries are given one by one: anything carried over, racily clean or not settled, with extended
  * attributes, on another file system than the source's folder, or with another cut mark than its path's.
  *
  * The sections of a snapshot are kept with the scan cache, 150 bytes for some 64 files, and lost with it.

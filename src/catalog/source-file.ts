@@ -95,7 +95,7 @@ export async function readSourceFile({
     try {
       const before = await handle.stat({ bigint: true });
       if (!before.isFile() || before.size !== BigInt(size)) return 'gone';
-      const known = doubted ? undefined : cache?.lookup(file, before).blob;
+      const known = doubted ? undefined : cache?.lastRead(file, before);
       if (known !== blob) {
         if (known !== undefined) return 'gone';
         const readFromNs = nowNs();
@@ -183,7 +183,7 @@ function isAsItWas(
   },
 ): boolean {
   if (!isSteady || content.length !== size) return false;
-  const known = doubted ? undefined : cache?.lookup(file, stat).blob;
+  const known = doubted ? undefined : cache?.lastRead(file, stat);
   if (known !== undefined) return known === blob;
   const found = hashHex(content) as BlobId;
   cache?.correct(file, stat, { blob: found, readFromNs });

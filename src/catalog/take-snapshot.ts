@@ -220,6 +220,7 @@ function scanOptions(order: SnapshotOrder): ScanOptions {
     path: order.path,
     source: order.source,
     cachePath: order.cache?.path,
+    settleMs: order.cache?.settleMs,
     nowMs: order.nowMs,
     exclude: order.exclude ?? [],
     crossMounts: order.crossMounts ?? false,

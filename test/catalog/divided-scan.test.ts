@@ -38,7 +38,8 @@ function told(item: ScanItem): unknown {
 
 async function itemsOf(source: ScratchSource, change: Partial<ScanOptions> = {}): Promise<ScanItem[]> {
   const items: ScanItem[] = [];
-  const options = { path: source.root, source: aSource, cachePath: source.cache.path, nowMs: anyTimeMs, ...change };
+  const { path: cachePath, settleMs } = source.cache;
+  const options = { path: source.root, source: aSource, cachePath, settleMs, nowMs: anyTimeMs, ...change };
   for await (const event of scan(options)) {
     if (event.kind === 'refused') throw new Error(event.because);
     if (event.kind === 'items') items.push(...event.items);

@@ -9,7 +9,7 @@ import { anyTimeMs, aSource } from './scratch-source.js';
 
 const blob = '12'.repeat(32) as BlobId;
 const stat = { size: 5n, mtimeNs: 1_700_000_000_123_456_789n, ctimeNs: 1_700_000_000_123_456_789n, ino: 77n };
-const longAfterNs = stat.ctimeNs + 10_000_000_000n;
+const longAfterNs = stat.ctimeNs + 100_000_000_000n;
 const file = { source: aSource, path: Buffer.from('a/b'), link: undefined };
 const DAY_MS = 86_400_000;
 const FILES = 20_000;
@@ -173,7 +173,7 @@ test('names of one inode share what is known of it', async t => {
 });
 
 test('a file changed so shortly before it was read that a later change could look the same is not kept', async t => {
-  const cache = new ScanCache(cachePath(t), { nowMs: anyTimeMs });
+  const cache = new ScanCache(cachePath(t), { nowMs: anyTimeMs, settleMs: 0 });
   const coarse = { ...stat, ctimeNs: 1_700_000_000_000_000_000n };
   for (const [one, readFromNs, kept] of [
     [stat, stat.ctimeNs + 49_999_999n, false],
@@ -185,6 +185,23 @@ test('a file changed so shortly before it was read that a later change could loo
     const path = Buffer.from(`${one.ctimeNs}-${readFromNs}`);
     cache.put({ ...file, path }, one, { blob, readFromNs });
     t.is(cache.lookup({ ...file, path }, one).blob, kept ? blob : undefined);
+  }
+  await cache.close();
+});
+
+test('a file changed less than 90 s before it was read is read again, and known to who serves it; its mark stays', async t => {
+  const cache = new ScanCache(cachePath(t), { nowMs: anyTimeMs });
+  const moved = { ...file, path: Buffer.from('c/b'), formerPath: file.path };
+  for (const ctimeNs of [stat.ctimeNs, 1_700_000_000_000_000_000n]) {
+    const one = { ...stat, ctimeNs };
+    cache.put(file, one, { blob, readFromNs: ctimeNs + 89_999_999_999n, mark: 7, isBare: true });
+    for (const asked of [file, moved])
+      t.deepEqual(cache.lookup(asked, one), { blob: undefined, mark: 7, isBare: false });
+    t.is(cache.lastRead(file, one), blob);
+    t.is(cache.lastRead(file, { ...one, size: 6n }), undefined);
+    cache.put(file, one, { blob, readFromNs: ctimeNs + 90_000_000_000n, mark: 7, isBare: true });
+    t.deepEqual(cache.lookup(file, one), { blob, mark: 7, isBare: true });
+    t.is(cache.lastRead(file, one), blob);
   }
   await cache.close();
 });

@@ -17,6 +17,7 @@ const order = (change: Partial<ScanOrder> = {}): ScanOrder => ({
   path: source,
   source: aSource,
   cachePath: undefined,
+  settleMs: 0,
   previous: undefined,
   nowMs: anyTimeMs,
   exclude: [],

@@ -28,11 +28,15 @@ export class ScratchSource {
   readonly signer = signerFromSeed(this.keys.seed);
   last: SnapshotId | undefined;
 
-  constructor(t: { teardown(end: () => void | Promise<void>): void }) {
+  /** `settleMs`: default 0, so that no test has to wait for its files to settle; what is racily clean is read again all the same. */
+  constructor(
+    t: { teardown(end: () => void | Promise<void>): void },
+    { settleMs = 0 }: { readonly settleMs?: number } = {},
+  ) {
     this.folder = temporaryFolder(t);
     this.root = join(this.folder, 'source');
     mkdirSync(this.root);
-    this.cache = new ScanCache(join(this.folder, 'scan.mdb'), { nowMs: anyTimeMs });
+    this.cache = new ScanCache(join(this.folder, 'scan.mdb'), { nowMs: anyTimeMs, settleMs });
     t.teardown(() => this.cache.close());
   }
 
@@ -98,7 +102,7 @@ export class ScratchSource {
   }
 }
 
-/** Waits until whatever was written before is so old that the cache keeps it (50 ms, scan-cache.ts). */
+/** Waits until whatever was written before is so old that the cache keeps it (50 ms, where nothing has to settle: scan-cache.ts). */
 export async function settle(source: ScratchSource): Promise<void> {
   const probe = join(source.folder, 'probe');
   const changedNs = (): bigint => {

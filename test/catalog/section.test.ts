@@ -31,8 +31,9 @@ const pathOf = (n: number): string => `folder${n % FOLDERS}/part${n % 3}/file${n
 async function settledSource(
   t: { teardown(end: () => Promise<void>): void },
   files = MANY_FILES,
+  { settleMs = 0 }: { readonly settleMs?: number } = {},
 ): Promise<ScratchSource> {
-  const source = new ScratchSource(t);
+  const source = new ScratchSource(t, { settleMs });
   for (let n = 0; n < files; n += 1) source.write({ [pathOf(n)]: `content ${n}` });
   await settle(source);
   return source;
@@ -88,7 +89,7 @@ test('what was not looked up for a month is, so that the cache keeps it', async 
     [62, true],
   ] as const) {
     const nowMs = anyTimeMs + days * DAY_MS;
-    const cache = new ScanCache(source.cache.path, { nowMs });
+    const cache = new ScanCache(source.cache.path, { nowMs, settleMs: 0 });
     const reads = await readsOf(source, { cache, nowMs });
     await cache.close();
     t.is(reads > parcels, isLookedUp, `after ${days} days: ${reads} reads`);
@@ -197,12 +198,22 @@ function change({ root }: ScratchSource, [what, which, where]: readonly [number,
   }
 }
 
+test('a file that was not settled when it was read is in no section', async t => {
+  for (const settleMs of [0, 3_600_000]) {
+    const source = await settledSource(t, FILES, { settleMs });
+    const { snapshot } = await source.take();
+    const sections = decodeSections(source.cache.sections(aSource, snapshot) ?? Buffer.alloc(0));
+    const files = [...sections].reduce((sum, section) => sum + section.files, 0);
+    t.is(files > 0, settleMs === 0);
+  }
+});
+
 test('whatever changed, the snapshot is the one of a scan that gives every entry', async t => {
   const changes = fc.array(fc.tuple(fc.nat(10), fc.nat(FILES - 1), fc.nat(FILES - 1)), { maxLength: 6 });
   await fc.assert(
     fc.asyncProperty(fc.array(changes, { minLength: 1, maxLength: 4 }), async steps => {
       const source = await settledSource(t, FILES);
-      const withoutSections = new ScanCache(join(source.folder, 'other.mdb'), { nowMs: anyTimeMs });
+      const withoutSections = new ScanCache(join(source.folder, 'other.mdb'), { nowMs: anyTimeMs, settleMs: 0 });
       try {
         let nowMs = anyTimeMs;
         for (const step of [[], ...steps]) {

@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { lookAtForbidden, unseen } from '../../src/catalog/forbidden-folder.js';
 import { readPage, readSnapshot } from '../../src/catalog/read-object.js';
+import { ScanCache } from '../../src/catalog/scan-cache.js';
 import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
 import { decideBrake, takeSnapshot } from '../../src/catalog/take-snapshot.js';
 import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
@@ -26,10 +27,11 @@ import type { ParcelRef } from '../../src/core/parcel.js';
 import { FolderAway, whyNoFolderAway } from '../helpers/hanging-disk.js';
 import { skip } from '../helpers/skip.js';
 import { mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';
-import { anyTimeMs, ScratchSource, settle } from './scratch-source.js';
+import { anyTimeMs, aSource, ScratchSource, settle } from './scratch-source.js';
 
 /** Far above what a scan of two files takes; in ms. */
 const SCAN_MS_MAX = 20_000;
+const HOUR_MS = 3_600_000;
 
 const bytesPath = (root: string, ...names: readonly Buffer[]): Buffer =>
   Buffer.concat([Buffer.from(root), ...names.flatMap(name => [Buffer.from('/'), name])]);
@@ -152,6 +154,31 @@ test('unchanged files are not read again, changed ones are', async t => {
   await source.take({ onProgress });
   t.is(read.at(-1), 500);
   t.is(String((await source.entry('b')).blob), hashHex(Buffer.from('z'.repeat(500))));
+});
+
+test('a file that was not settled when it was read is read once more, and is known to who serves it', async t => {
+  const source = new ScratchSource(t, { settleMs: HOUR_MS });
+  source.write({ a: 'x'.repeat(1000), b: 'y'.repeat(500) });
+  await settle(source);
+  const readBytesOf = async (cache: ScanCache): Promise<number> => {
+    let read = 0;
+    await source.take({
+      cache,
+      onProgress: ({ readBytes }) => {
+        read = readBytes;
+      },
+    });
+    return read;
+  };
+  t.is(await readBytesOf(source.cache), 1500);
+  t.is(await readBytesOf(source.cache), 1500);
+  const stat = statSync(source.path('a'), { bigint: true });
+  const file = { source: aSource, path: Buffer.from('a'), link: undefined };
+  t.is(source.cache.lastRead(file, stat) as string | undefined, hashHex(Buffer.from('x'.repeat(1000))));
+  const later = new ScanCache(source.cache.path, { nowMs: anyTimeMs, settleMs: 0 });
+  t.is(await readBytesOf(later), 1500);
+  t.is(await readBytesOf(later), 0);
+  await later.close();
 });
 
 test('removed names leave, new names come, a file may become a folder and back', async t => {

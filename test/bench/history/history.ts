@@ -8,6 +8,7 @@ import { appendFileSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { atLeast, atMost, beside, type Figure } from '../../../sim/bench/figure.js';
+import { SETTLE_MS } from '../../../src/catalog/scan-cache.js';
 import { nativeBackend, wasmBackend } from '../../../src/core/hash-backends.js';
 import { atProcessEnd } from '../../helpers/at-process-end.js';
 import { RealCluster, type RealHost } from '../../helpers/real-cluster.js';
@@ -157,6 +158,9 @@ async function manyFiles({ part, rounds, say }: HistoryOptions): Promise<Figure[
     const launch = { commandMsMax: COMMAND_MS_MAX };
     const [origin, holder] = await cluster.found(['ann', 'ben'], { ann: launch, ben: launch });
     const store = cluster.makeFolder('ben.store');
+    say('waiting until the files have settled');
+    // Else the snapshot after the first, of which nothing changed, would read them all once more.
+    await delay(SETTLE_MS);
     await cluster.apply({
       defaults: { copies: 1 },
       hosts: {

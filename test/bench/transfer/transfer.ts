@@ -7,7 +7,9 @@
  */
 import { statfsSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Figure } from '../../../sim/bench/figure.js';
+import { SETTLE_MS } from '../../../src/catalog/scan-cache.js';
 import { atProcessEnd } from '../../helpers/at-process-end.js';
 import { newTemporaryFolder } from '../../helpers/temporary-folder.js';
 import { textLine } from '../figure-lines.js';
@@ -51,6 +53,9 @@ export async function benchTransfer({ part, works, rounds, withinMs, say }: Tran
     demandRoom(trees.reduce((sum, tree) => sum + home.extents[tree].bytes, 0));
     say(`making ${trees.map(tree => extentText(home, tree)).join('; ')}`);
     await home.make(trees);
+    say('waiting until the files have settled');
+    // Else a service would read those once more that it is to find unchanged, or renamed.
+    await delay(SETTLE_MS);
 
     const because = whyNoRsync();
     if (because !== undefined) say(`rsync is left out: ${because}`);
