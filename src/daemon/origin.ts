@@ -97,6 +97,8 @@ export interface OriginOptions {
   readonly objects: ObjectWriter;
   readonly known: Pick<Known, 'isClaimed'>;
   readonly cache: ScanCache;
+  /** Before the cache is used for a scan. @returns is called when that has ended */
+  readonly beginScan: (source: SourceId) => () => void;
   readonly clock: Clock;
   readonly alarms: Alarms;
   readonly brakes: Brakes;
@@ -228,7 +230,11 @@ export class Origin {
         throw new ClusterError('SOURCE_MISSING', text, { blame: 'operator' });
       }
     };
-    return this.#turns.take(source, () => unlessHanging(this.#ownOf(source).setting, compareNow()));
+    return this.#turns.take(source, () => {
+      const { setting } = this.#ownOf(source);
+      const scanEnds = this.#options.beginScan(source);
+      return unlessHanging(setting, compareNow().finally(scanEnds));
+    });
   }
 
   /** What `keep` (default: the policy's) makes of the source's snapshots now. Nothing is changed. */
@@ -428,6 +434,7 @@ export class Origin {
     const leaving = new Set(unlistFuture ? fromFuture(listed, wallMs).map(({ id }) => id) : []);
     const lastStaying = listed.findLast(({ id }) => !leaving.has(id));
     const timeMs = Math.max(wallMs, (lastStaying?.timeMs ?? 0) + 1);
+    const scanEnds = this.#options.beginScan(source);
     const taking = takeSnapshot({
       path: setting.path,
       source,
@@ -443,7 +450,7 @@ export class Origin {
       acceptChanges,
       scratchFolder: this.#options.scratchFolder,
       signal,
-    });
+    }).finally(scanEnds);
     const verdict = await unlessHanging(setting, taking);
     if (verdict.kind === 'refused') {
       const why = refusalText(verdict, setting.path);

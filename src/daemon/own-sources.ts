@@ -29,7 +29,7 @@ export interface OwnSourcesOptions {
   /** For temporary files, on the state's disk. */
   readonly scratchFolder: string;
   readonly signer: Signer;
-  readonly disk: Pick<StateDisk, 'history' | 'cache'>;
+  readonly disk: Pick<StateDisk, 'beginScan' | 'history' | 'cache'>;
   readonly known: KnownSources;
   readonly protections: Protections;
   readonly stores: Pick<OwnStores, 'forbidden'>;
@@ -63,6 +63,7 @@ export async function makeOrigin(options: OwnSourcesOptions, teardown: Teardown)
     objects: mending,
     known: machine.known,
     cache: disk.cache,
+    beginScan: disk.beginScan,
     clock,
     alarms,
     brakes,

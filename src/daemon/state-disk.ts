@@ -10,10 +10,11 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { ScanCache } from '../catalog/scan-cache.js';
 import { SourceHistory } from '../catalog/source-history.js';
+import type { SourceId } from '../core/ids.js';
 import type { Signer } from '../core/signed.js';
 import { type IndexDatabase, openIndexDatabase } from '../store/index-database.js';
 import { ObjectFolder } from '../store/object-folder.js';
-import { beginIndexTrial } from './index-trial.js';
+import { beginIndexTrial, SCAN_CACHE_FILES } from './index-trial.js';
 import type { Teardown } from './teardown.js';
 
 export interface StateDisk {
@@ -23,6 +24,8 @@ export interface StateDisk {
   /** The catalog's: snapshots, pages and records. */
   readonly objects: ObjectFolder;
   readonly cache: ScanCache;
+  /** Before the cache is used for a scan of the source. @returns is called when that has ended */
+  readonly beginScan: (source: SourceId) => () => void;
   readonly history: SourceHistory;
 }
 
@@ -48,8 +51,8 @@ export async function openStateDisk(
   teardown.defer(() => index.close());
   const objects = await ObjectFolder.open(join(stateDir, 'catalog', 'objects'), { log, notes: index.unreachedOf() });
   teardown.defer(() => objects.close());
-  const cache = new ScanCache(join(stateDir, 'index', 'scan'), { nowMs: wallMs });
+  const cache = new ScanCache(join(stateDir, 'index', SCAN_CACHE_FILES[0]), { nowMs: wallMs });
   teardown.defer(() => cache.close());
   const history = await SourceHistory.open({ folder: join(stateDir, 'catalog', 'own-heads'), signer });
-  return { damaged: trial.damaged, index, objects, cache, history };
+  return { damaged: trial.damaged, index, objects, cache, beginScan: source => trial.beginScan(source), history };
 }

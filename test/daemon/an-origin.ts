@@ -63,6 +63,7 @@ export async function anOrigin(
     objects: source.objects,
     known,
     cache: source.cache,
+    beginScan: () => () => undefined,
     clock: { nowMs: () => now.ms, wallMs: () => now.ms },
     onceCopied: new OnceCopied({
       self,
@@ -89,6 +90,7 @@ export async function anOrigin(
         path: source.root,
         schedule: { kind: 'every', everyMs: 3_600_000 },
         jitterMs: 0,
+        exclude: [],
         hooks: {},
       } as never,
     ]);

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -54,6 +54,39 @@ test('an origin that is stopped waits for the run of a source that the policy ha
   await dueTimers();
   goOn();
   t.is(await stopped, 1);
+});
+
+test('a scan of a source is told before it begins, and when it has ended, well or not', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  const told: string[] = [];
+  const { origin, list } = await anOrigin(t, source, {
+    beginScan: of => {
+      told.push(`${of} begins`);
+      return () => told.push(`${of} ended`);
+    },
+    retainer: { judge: async () => ({ stopped: undefined, snapshots: [] }) } as never,
+  });
+  await source.take();
+  await list();
+  const scans = {
+    taken: () => origin.backup(aSource, { acceptChanges: false }),
+    compared: () =>
+      origin.compare(
+        aSource,
+        { choose: async () => source.last as never, under: Buffer.alloc(0), signal: new AbortController().signal },
+        async () => undefined,
+      ),
+  };
+  for (const [what, scan] of Object.entries(scans)) {
+    await scan();
+    t.deepEqual(told.splice(0), [`${aSource} begins`, `${aSource} ended`], what);
+  }
+  renameSync(source.root, `${source.root}.away`);
+  for (const [what, scan] of Object.entries(scans)) {
+    await t.throwsAsync(scan, { code: 'SOURCE_MISSING' }, what);
+    t.deepEqual(told.splice(0), [`${aSource} begins`, `${aSource} ended`], what);
+  }
 });
 
 test('of a source whose disk is given up no snapshot is taken, and it is said why; it is when the disk answers', async t => {
