@@ -123,6 +123,7 @@ export interface Want {
   purpose: number
   ranges: Range[]
   recipe: boolean
+  doubted: boolean
 }
 
 export namespace Want {
@@ -164,6 +165,11 @@ export namespace Want {
           w.bool(obj.recipe)
         }
 
+        if ((obj.doubted != null && obj.doubted !== false)) {
+          w.uint32(48)
+          w.bool(obj.doubted)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -173,7 +179,8 @@ export namespace Want {
           blobs: [],
           purpose: 0,
           ranges: [],
-          recipe: false
+          recipe: false,
+          doubted: false
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -210,6 +217,10 @@ export namespace Want {
             }
             case 5: {
               obj.recipe = reader.bool()
+              break
+            }
+            case 6: {
+              obj.doubted = reader.bool()
               break
             }
             default: {
@@ -286,6 +297,13 @@ export namespace Want {
               }
               break
             }
+            case 6: {
+              yield {
+                field: `${prefix}.doubted`,
+                value: reader.bool()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -331,6 +349,11 @@ export namespace Want {
     value: boolean
   }
 
+  export interface WantDoubtedFieldEvent {
+    field: '$.doubted'
+    value: boolean
+  }
+
   export function encode (obj: Partial<Want>): Uint8Array {
     return encodeMessage(obj, Want.codec())
   }
@@ -339,7 +362,7 @@ export namespace Want {
     return decodeMessage(buf, Want.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Want>): Generator<WantParcelFieldEvent | WantBlobsFieldEvent | WantPurposeFieldEvent | WantRangesOffsetFieldEvent | WantRangesBytesFieldEvent | WantRecipeFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Want>): Generator<WantParcelFieldEvent | WantBlobsFieldEvent | WantPurposeFieldEvent | WantRangesOffsetFieldEvent | WantRangesBytesFieldEvent | WantRecipeFieldEvent | WantDoubtedFieldEvent> {
     return streamMessage(buf, Want.codec(), opts)
   }
 }

@@ -38,6 +38,8 @@ export interface ChunkFetchOrder {
   readonly parcel: ParcelId;
   readonly blob: BlobRef & { readonly blob: BlobId };
   readonly purpose: FetchPurpose;
+  /** What the peer gave of the parcel last time hashed to another name. */
+  readonly doubted: boolean;
   /** Bytes of the blob came over the wire. */
   readonly onReceived: (bytes: number) => void;
 }
@@ -93,8 +95,8 @@ class ChunkFetch {
   }
 
   async run(): Promise<ChunkFetched> {
-    const { net, peer, parcel, blob, purpose } = this.#order;
-    const asked = askRecipe(net, peer, { parcel, blob, purpose }, { signal: this.#signal });
+    const { net, peer, parcel, blob, purpose, doubted } = this.#order;
+    const asked = askRecipe(net, peer, { parcel, blob, purpose, doubted }, { signal: this.#signal });
     // Read at once, however slowly the bytes come: else its sender would wait for us, and give up.
     const recipe = new Replay(pagesIn(asked));
     try {

@@ -218,7 +218,10 @@ export class FetchServer {
     else forget();
   }
 
-  async *#parts({ parcel, blobs, ranges }: FetchRequest, signal: AbortSignal): AsyncGenerator<FetchedBlob> {
+  async *#parts(
+    { parcel, blobs, ranges, doubted = false }: FetchRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<FetchedBlob> {
     const places: Located<Place>[] = [];
     let live: LiveParcel | undefined | 'not looked for' = 'not looked for';
     for (const blob of blobs) {
@@ -232,10 +235,11 @@ export class FetchServer {
       places.push({ blob, at });
     }
     if (ranges !== undefined) {
-      for (const { blob, at } of places) yield await this.#openOne({ parcel, blob, ranges }, at?.place, signal);
+      for (const { blob, at } of places)
+        yield await this.#openOne({ parcel, blob, ranges, doubted }, at?.place, signal);
       return;
     }
-    const runs = readAhead(runsOf(places), run => this.#open(parcel, run, signal), RUNS_AHEAD);
+    const runs = readAhead(runsOf(places), run => this.#open({ parcel, doubted }, run, signal), RUNS_AHEAD);
     for await (const run of runs) yield* run;
   }
 
@@ -248,29 +252,38 @@ export class FetchServer {
     return undefined;
   }
 
-  async #open(parcel: ParcelId, run: Run<Place>, signal: AbortSignal): Promise<FetchedBlob[]> {
-    if (run.is === 'one') return [await this.#openOne({ parcel, blob: run.blob }, run.place, signal)];
+  async #open(
+    { parcel, doubted }: Pick<WantedBlob, 'parcel' | 'doubted'>,
+    run: Run<Place>,
+    signal: AbortSignal,
+  ): Promise<FetchedBlob[]> {
+    if (run.is === 'one') return [await this.#openOne({ parcel, blob: run.blob, doubted }, run.place, signal)];
     const { place } = run;
+    if (doubted && 'files' in place) {
+      const opened: FetchedBlob[] = [];
+      for (const blob of run.blobs) opened.push(await this.#openOne({ parcel, blob, doubted }, place, signal));
+      return opened;
+    }
     const contents = await ('files' in place ? this.#live.readSmall(place, run.blobs) : place.readSmall(run.blobs));
     const pack: PackedBlob[] = [];
     const others: FetchedBlob[] = [];
     for (const [n, blob] of run.blobs.entries()) {
       const content = contents[n];
       if (content !== undefined) pack.push({ blob, content });
-      else others.push(await this.#openOne({ parcel, blob }, place, signal));
+      else others.push(await this.#openOne({ parcel, blob, doubted }, place, signal));
     }
     return pack.length === 0 ? others : [{ pack }, ...others];
   }
 
   async #openOne(wanted: WantedBlob, place: Place | undefined, signal: AbortSignal): Promise<FetchedBlob> {
-    const { blob, ranges } = wanted;
+    const { blob, ranges, doubted } = wanted;
     if (place === undefined) return { blob, gone: true };
     if (!('files' in place)) {
       const held = (await place.openBlob(blob)) ?? (await place.openStray(blob));
       if (held === undefined) return { blob, gone: true };
       return { blob, bytes: bytesOf(held.bytes, ranges), content: this.#read(held, wanted, place.id, signal) };
     }
-    const opened = await this.#live.open(place, blob, signal, ranges);
+    const opened = await this.#live.open(place, blob, signal, { ranges, doubted });
     if (opened === undefined) return { blob, gone: true };
     return { blob, bytes: bytesOf(opened.bytes, ranges), content: opened.content };
   }
@@ -296,7 +309,10 @@ export class FetchServer {
   }
 
   /** @throws NoRecipe, whatever the reason: the bytes can be asked for all the same */
-  async *#pages({ parcel, blobs, ranges }: FetchRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *#pages(
+    { parcel, blobs, ranges, doubted = false }: FetchRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
     const [blob] = blobs as [BlobId];
     try {
       const held = await this.#inStores(store => store.openBlob(blob));
@@ -308,7 +324,7 @@ export class FetchServer {
         return yield* this.#recipes.pieces(heldPlace(store, held.blob), ranges, signal);
       }
       const live = await this.#live.find(parcel);
-      const opened = live === undefined ? undefined : await this.#live.open(live, blob, signal);
+      const opened = live === undefined ? undefined : await this.#live.open(live, blob, signal, { doubted });
       if (live === undefined || opened?.file === undefined) throw new NoRecipe(`blob ${blob} is not here`);
       bytesOf(opened.bytes, ranges);
       const place = { file: opened.file, disk: live.own.source };
@@ -361,6 +377,8 @@ interface WantedBlob {
   readonly parcel: ParcelId;
   readonly blob: BlobId;
   readonly ranges?: readonly ByteRange[];
+  /** What we gave of the parcel last time hashed to another name. */
+  readonly doubted: boolean;
 }
 
 /** Where a blob is read from: a store of ours, or the files of a source of ours. */

@@ -38,6 +38,9 @@ const PROGRESS_BYTES = 4 * 1024 * 1024;
 /** After which a peer that could not give all is asked again, in ms. */
 const GONE_RETRY_MS = 5_000;
 
+/** Parcels of peers whose bytes were wrong that are remembered: more than are fetched at once many times over. */
+const WRONG_MAX = 1_000;
+
 /** More is to be written than the machine keeps room for: what lay here of it when that was measured has left. */
 class Outgrown extends Error {}
 
@@ -46,6 +49,8 @@ interface Missing {
   readonly store: Store;
   readonly peer: PeerName;
   readonly missing: readonly BlobRef[];
+  /** What came from there last time hashed to another name. */
+  readonly doubted: boolean;
 }
 
 export class Fetcher {
@@ -60,6 +65,8 @@ export class Fetcher {
   readonly #log: Logger;
   readonly #sessions: FetchSessions;
   readonly #landingRoom = new LandingRoom();
+  /** Of which peer which parcel's bytes were wrong the last time they came, by `wrongKey`. */
+  readonly #wrong = new Set<string>();
   #stopped = false;
   readonly #running = new Map<number, { readonly abort: AbortController; readonly done: Promise<void> }>();
 
@@ -128,6 +135,7 @@ export class Fetcher {
       }
       const record = await this.#record(parcel, peer, signal);
       const receivedBytes = await this.#bring(effect, { store, peer, record }, signal);
+      this.#wrong.delete(wrongKey(effect));
       const usedBytes = await this.#stores.usedBytes(effect.store);
       await this.#stores.tellOps(effect.store, segment => ({
         is: 'fetched',
@@ -140,6 +148,7 @@ export class Fetcher {
       const { because, retryAfterMs } = signal.aborted
         ? { because: 'cancelled' as const, retryAfterMs: 0 }
         : failureOf(error);
+      this.#noteWrong(effect, because);
       if (because !== 'cancelled' && because !== 'busy') {
         this.#log.warn(
           { code: 'FETCH_FAILED', parcel, host: from, because, err: error },
@@ -148,6 +157,15 @@ export class Fetcher {
       }
       this.#tell({ is: 'fetch-failed', fetch, because, retryAfterMs });
     }
+  }
+
+  #noteWrong(effect: FetchEffect, because: FetchFailure): void {
+    const key = wrongKey(effect);
+    if (because === 'gone') this.#wrong.delete(key);
+    if (because !== 'bad-bytes') return;
+    this.#wrong.add(key);
+    const [first] = this.#wrong;
+    if (first !== undefined && this.#wrong.size > WRONG_MAX) this.#wrong.delete(first);
   }
 
   /** What is missing, and the commit. @returns how many bytes came over the wire */
@@ -163,8 +181,9 @@ export class Fetcher {
       if (bytes > roomBytes)
         throw new Outgrown(`${bytes} bytes of parcel ${parcel} are to be written, and room is kept for ${roomBytes}`);
       if (missing.length > 0) await this.#stores.makeRoom(effect.store);
-      const large = await this.#fillLarge(effect, { store, peer, missing }, signal);
-      await this.#fill(effect, { store, peer, missing: large.missing }, signal);
+      const doubted = this.#wrong.has(wrongKey(effect));
+      const large = await this.#fillLarge(effect, { store, peer, missing, doubted }, signal);
+      await this.#fill(effect, { store, peer, missing: large.missing, doubted }, signal);
       signal.throwIfAborted();
       await store.commit(parcel, record);
       for (const [ref, recipe] of large.recipes) await this.#keepRecipe(store, ref, recipe);
@@ -202,10 +221,15 @@ export class Fetcher {
 
   #ask(
     peer: PeerName,
-    { parcel, purpose, missing }: Pick<FetchEffect, 'parcel' | 'purpose'> & { readonly missing: readonly BlobRef[] },
+    {
+      parcel,
+      purpose,
+      missing,
+      doubted,
+    }: Pick<FetchEffect, 'parcel' | 'purpose'> & Pick<Missing, 'missing' | 'doubted'>,
     signal: AbortSignal,
   ): AsyncGenerator<FetchPart, void, undefined> {
-    const request = { parcel, blobs: missing.map(({ blob }) => blob as BlobId), purpose };
+    const request = { parcel, blobs: missing.map(({ blob }) => blob as BlobId), purpose, doubted };
     const bytes = missing.reduce((sum, blob) => sum + blob.bytes, 0);
     return bytes <= SHARED_STREAM_BYTES_MAX
       ? this.#sessions.ask(peer, request, signal)
@@ -215,7 +239,7 @@ export class Fetcher {
   /** What has a recipe, by that. What is still missing then has to come as a whole. */
   async #fillLarge(
     { fetch, parcel, purpose }: FetchEffect,
-    { store, peer, missing }: Missing,
+    { store, peer, missing, doubted }: Missing,
     signal: AbortSignal,
   ): Promise<{
     readonly missing: readonly BlobRef[];
@@ -237,7 +261,7 @@ export class Fetcher {
       }
       const blob = { ...ref, blob: ref.blob as BlobId };
       await this.#readyLastVersion(parcel, store, signal);
-      const order = { net: this.#net, recipes: this.#recipes, peer, store, parcel, blob, purpose, onReceived };
+      const order = { net: this.#net, recipes: this.#recipes, peer, store, parcel, blob, purpose, doubted, onReceived };
       const fetched = await fetchByChunks(order, signal);
       if (fetched.is === 'no-recipe') whole.push(ref);
       else {
@@ -277,7 +301,7 @@ export class Fetcher {
 
   async #fill(
     { fetch, parcel, purpose }: FetchEffect,
-    { store, peer, missing }: Missing,
+    { store, peer, missing, doubted }: Missing,
     signal: AbortSignal,
   ): Promise<void> {
     if (missing.length === 0) return;
@@ -289,7 +313,7 @@ export class Fetcher {
     const came = this.#progressOf(fetch);
     let gone = 0;
     try {
-      for await (const part of this.#ask(peer, { parcel, purpose, missing }, signal)) {
+      for await (const part of this.#ask(peer, { parcel, purpose, missing, doubted }, signal)) {
         switch (part.kind) {
           case 'busy':
             throw new PeerBusy(part.retryAfterMs);
@@ -330,6 +354,8 @@ export class Fetcher {
     if (gone > 0) throw new BlobsGone(`${gone} of ${missing.length} blobs are gone at ${peer}`);
   }
 }
+
+const wrongKey = ({ parcel, from }: FetchEffect): string => `${from} ${parcel}`;
 
 function mustHave(sizes: ReadonlyMap<string, number>, blob: BlobId, bytes: number): void {
   if (sizes.get(blob) === bytes) return;

@@ -99,16 +99,20 @@ export class LiveParcels {
     return blobs.map(blob => byBlob.get(blob));
   }
 
-  /** The first of the parcel's files with this content that can still be read as it was. @param ranges default: all of it */
+  /**
+   * The first of the parcel's files with this content that can still be read as it was. `ranges`: default all of it; `doubted`: default
+   * false, and the scan cache is believed.
+   */
   async open(
     { own, parcel, files }: LiveParcel,
     blob: BlobId,
     signal: AbortSignal,
-    ranges?: readonly ByteRange[],
+    { ranges, doubted }: { readonly ranges?: readonly ByteRange[] | undefined; readonly doubted?: boolean } = {},
   ): Promise<LiveBlob | undefined> {
     const named = files.get(blob) ?? [];
     for (const entry of named) {
-      const opened = await readSourceFile({ root: own.path, source: own.source, entry, cache: this.#cache, signal });
+      const order = { root: own.path, source: own.source, entry, cache: this.#cache, signal };
+      const opened = await readSourceFile({ ...order, ...(doubted && { doubted }) });
       if (opened !== 'gone') {
         return {
           bytes: opened.bytes,

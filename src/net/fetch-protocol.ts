@@ -55,6 +55,8 @@ export interface FetchRequest {
   readonly ranges?: readonly ByteRange[];
   /** Of the one blob its recipe, and none of its bytes; of ranges, at most 64 MiB in all, their pieces. */
   readonly recipe?: true;
+  /** What the peer gave of the parcel last time hashed to another name. Default: false. */
+  readonly doubted?: boolean;
 }
 
 export interface FetchBusy {
@@ -239,7 +241,7 @@ export function askFetch(
   return ask(net, peer, question, options, parts => readAnswer(parts, request, paced));
 }
 
-export function toWant({ parcel, blobs, purpose, ranges = [], recipe }: FetchRequest): Want {
+export function toWant({ parcel, blobs, purpose, ranges = [], recipe, doubted = false }: FetchRequest): Want {
   const asked = new Set(blobs);
   assert(asked.size > 0 && asked.size <= BLOBS_PER_FETCH_MAX, `asked for ${asked.size} blobs at once`);
   assert(
@@ -252,6 +254,7 @@ export function toWant({ parcel, blobs, purpose, ranges = [], recipe }: FetchReq
     purpose: PURPOSES.indexOf(purpose),
     ranges: [...ranges],
     recipe: recipe === true,
+    doubted,
   };
 }
 
@@ -363,7 +366,7 @@ function packFrom({ blobs, sizesBytes, data }: Pack): PackedBlob[] {
 
 const blobFrom = (bytes: Uint8Array): BlobId => reading('fetch answer', () => parseBlobId(hexOf(bytes)));
 
-function requestFrom({ parcel, blobs, purpose, ranges, recipe }: Want): FetchRequest {
+function requestFrom({ parcel, blobs, purpose, ranges, recipe, doubted }: Want): FetchRequest {
   if (blobs.length === 0 || blobs.length > BLOBS_PER_FETCH_MAX) throw new RangeError(`${blobs.length} blobs`);
   const ids = blobs.map(blob => parseBlobId(hexOf(blob)));
   if (new Set(ids).size !== ids.length) throw new RangeError('a blob is asked for twice');
@@ -375,5 +378,6 @@ function requestFrom({ parcel, blobs, purpose, ranges, recipe }: Want): FetchReq
     purpose: PURPOSES[purpose] ?? 'grab',
     ...(ranges.length === 0 ? {} : { ranges: rangesFrom(ranges) }),
     ...(recipe ? { recipe } : {}),
+    ...(doubted ? { doubted } : {}),
   };
 }

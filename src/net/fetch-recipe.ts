@@ -27,6 +27,8 @@ export interface RecipeRequest {
   readonly purpose: FetchPurpose;
   /** Not the blob's recipe but the pieces of these ranges of it. */
   readonly ranges?: readonly ByteRange[];
+  /** As of a `FetchRequest`. */
+  readonly doubted?: boolean;
 }
 
 /** Pages until all the blob's bytes are in chunks; `busy` alone; or `gone`, at first or later. */
@@ -40,12 +42,19 @@ export type RecipePart =
 export function askRecipe(
   net: Net,
   peer: PeerName,
-  { parcel, blob, purpose, ranges }: RecipeRequest,
+  { parcel, blob, purpose, ranges, doubted = false }: RecipeRequest,
   options: AskOptions = {},
 ): AsyncGenerator<RecipePart, void, undefined> {
   const question = {
     protocol: FETCH_PROTOCOL,
-    request: toWant({ parcel, blobs: [blob.blob], purpose, recipe: true, ...(ranges === undefined ? {} : { ranges }) }),
+    request: toWant({
+      parcel,
+      blobs: [blob.blob],
+      purpose,
+      recipe: true,
+      doubted,
+      ...(ranges === undefined ? {} : { ranges }),
+    }),
     requestCodec: Want,
     replyCodec: Part,
     what: 'recipe',

@@ -139,6 +139,7 @@ class Cluster {
         parcel,
         blob,
         purpose: 'grab',
+        doubted: false,
         onReceived: bytes => {
           cameBytes += bytes;
           onReceived(cameBytes);

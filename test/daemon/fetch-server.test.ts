@@ -1,10 +1,15 @@
 /** Fetch server: what a holder gives of a copy that its disk has damaged, over real streams and from a real store. */
-import { rmSync, truncateSync } from 'node:fs';
+import { rmSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { findEntry } from '../../src/catalog/walk.js';
 import { type BlobId, type ParcelId, parseNonce, type StoreId } from '../../src/core/ids.js';
+import type { BlobRef } from '../../src/core/parcel.js';
 import { FetchServer } from '../../src/daemon/fetch-server.js';
-import { askFetch, type FetchPurpose } from '../../src/net/fetch-protocol.js';
+import { LiveParcels } from '../../src/daemon/live-parcels.js';
+import { askFetch } from '../../src/net/fetch-protocol.js';
+import { askRecipe, type RecipePart } from '../../src/net/fetch-recipe.js';
+import { aSource, ScratchSource, settle } from '../catalog/scratch-source.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { grab, parcelOf, type TestBlob, type TestParcel } from '../helpers/test-parcels.js';
 import { type Host, House } from '../net/fleet.js';
@@ -19,28 +24,41 @@ const PARCEL = parcelOf(
 
 /** A holder of these parcels, and what an asker gets from it. */
 async function aHolder(t: ExecutionContext, ...parcels: readonly TestParcel[]) {
-  const [asker, holder] = (await new House(t).clique(2)) as [Host, Host];
   const disk = await TestHost.begin(t);
   const store = await disk.mount();
   for (const parcel of parcels) await grab(store, parcel);
   const looks: { readonly parcel: ParcelId; readonly store: StoreId }[] = [];
+  const { ask } = await aServer(t, {
+    stores: { stores: () => [store] } as never,
+    doubted: { look: copy => void looks.push(copy) },
+  });
+  const pathOf = ({ blob }: TestBlob): string => join(disk.storePath, '.blobs', blob.slice(0, 2), blob);
+  return { store, looks, ask, pathOf };
+}
+
+/** A server without a store or a source, and what an asker gets from it. */
+async function aServer(t: ExecutionContext, changes: Partial<ConstructorParameters<typeof FetchServer>[0]>) {
+  const [asker, holder] = (await new House(t).clique(2)) as [Host, Host];
   await new FetchServer({
     net: holder.net,
     known: { wantedCopies: () => 1, copies: () => 1, holders: () => [] },
-    stores: { stores: () => [store] },
+    stores: { stores: () => [] },
     roster: { isTrusted: () => true, hostOf: () => undefined },
     live: { find: async () => undefined },
     recipes: {},
-    doubted: { look: (copy: (typeof looks)[number]) => void looks.push(copy) },
     clock: { nowMs: () => 0, wallMs: () => 0 },
     log: SILENT,
+    ...changes,
   } as unknown as ConstructorParameters<typeof FetchServer>[0]).serve();
 
   /** By blob: what came, and undefined for what is gone. */
-  async function ask({ id, blobs }: TestParcel, purpose: FetchPurpose = 'restore') {
+  async function ask(
+    { id, blobs }: { readonly id: ParcelId; readonly blobs: readonly { readonly blob: BlobId }[] },
+    { doubted = false }: { readonly doubted?: boolean } = {},
+  ) {
     const got = new Map<BlobId, Buffer | undefined>();
     let current: { readonly blob: BlobId; leftBytes: number; readonly data: Uint8Array[] } | undefined;
-    const request = { parcel: id, blobs: blobs.map(({ blob }) => blob), purpose };
+    const request = { parcel: id, blobs: blobs.map(({ blob }) => blob), purpose: 'restore' as const, doubted };
     for await (const part of askFetch(asker.net, holder.net.peer, request)) {
       if (part.kind === 'pack') for (const { blob, content } of part.blobs) got.set(blob, Buffer.from(content));
       else if (part.kind === 'gone') got.set(part.blob, undefined);
@@ -53,9 +71,51 @@ async function aHolder(t: ExecutionContext, ...parcels: readonly TestParcel[]) {
     }
     return got;
   }
-  const pathOf = ({ blob }: TestBlob): string => join(disk.storePath, '.blobs', blob.slice(0, 2), blob);
-  return { store, looks, ask, pathOf };
+
+  async function askDoubtedRecipe(parcel: ParcelId, blob: BlobRef & { readonly blob: BlobId }): Promise<RecipePart[]> {
+    const parts: RecipePart[] = [];
+    const request = { parcel, blob, purpose: 'restore', doubted: true } as const;
+    for await (const part of askRecipe(asker.net, holder.net.peer, request)) parts.push(part);
+    return parts;
+  }
+  return { ask, askDoubtedRecipe };
 }
+
+test('an origin hashes files that are doubted, whatever its scan cache says, and puts that right', async t => {
+  const source = new ScratchSource(t);
+  const contents = { small: Buffer.from('small'), smaller: Buffer.from('less'), large: seededBytes(700_000, 1) };
+  source.write(contents);
+  await settle(source);
+  const wrong = (n: number): BlobId => `${n}`.padStart(64, '0') as BlobId;
+  const files = Object.keys(contents).map((name, n) => ({
+    name,
+    file: { source: aSource, path: Buffer.from(name), link: undefined },
+    stat: statSync(source.path(name), { bigint: true }),
+    ref: { blob: wrong(n), bytes: contents[name as keyof typeof contents].length },
+  }));
+  const readFromNs = (files[0]?.stat.ctimeNs ?? 0n) + 3_600_000_000_000n;
+  for (const { file, stat, ref } of files) source.cache.put(file, stat, { blob: ref.blob, readFromNs });
+  await source.take();
+  const torn = new Set<string>();
+  const live = new LiveParcels({
+    catalog: source.objects,
+    cache: source.cache,
+    ownSource: () => ({ source: aSource, path: source.root }),
+    onTorn: ({ path }) => void torn.add(path.toString()),
+  });
+  const { ask, askDoubtedRecipe } = await aServer(t, { live });
+  for (const { name, file, stat, ref } of files) {
+    const found = await findEntry(source.objects, source.last as never, Buffer.from(name));
+    const parcel = { id: found?.parcel as ParcelId, blobs: [ref] };
+    t.is(found?.entry.blob, ref.blob);
+    t.deepEqual((await ask(parcel)).get(ref.blob), contents[name as keyof typeof contents]);
+    if (name === 'large') t.deepEqual(await askDoubtedRecipe(parcel.id, ref), [{ kind: 'gone' }]);
+    else t.is((await ask(parcel, { doubted: true })).get(ref.blob), undefined);
+    t.true(torn.has(name));
+    t.not(source.cache.lastRead(file, stat), ref.blob);
+    t.is((await ask(parcel)).get(ref.blob), undefined);
+  }
+});
 
 test('a blob that cannot be read is gone, all others come, and the copy is looked at', async t => {
   const { store, looks, ask, pathOf } = await aHolder(t, PARCEL);

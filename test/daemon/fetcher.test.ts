@@ -21,12 +21,15 @@ async function aFetch(
     before,
     files = 600,
     asPacks = true,
+    give = content => content,
   }: {
     readonly store: object;
     readonly before: () => Promise<void>;
     readonly files?: number;
     /** Else each blob by itself. */
     readonly asPacks?: boolean;
+    /** In place of what a file has; undefined: it is gone. */
+    readonly give?: (content: Uint8Array) => Uint8Array | undefined;
   },
 ) {
   const source = new ScratchSource(t);
@@ -46,17 +49,20 @@ async function aFetch(
     ownSource: () => ({ source: aSource, path: source.root }),
     onTorn: () => t.fail(),
   });
+  const doubts: boolean[] = [];
   await serveFetch(
     b.net,
-    async ({ blobs }) => ({
+    async ({ blobs, doubted = false }) => ({
       kind: 'blobs',
       parts: (async function* () {
+        doubts.push(doubted);
         const found = (await live.find(parcel)) as NonNullable<Awaited<ReturnType<LiveParcels['find']>>>;
         const contents = await live.readSmall(found, blobs);
         for (const [n, blob] of blobs.entries()) {
           await before();
-          const content = contents[n] as Uint8Array;
-          if (asPacks) yield { pack: [{ blob: blob as BlobId, content }] };
+          const content = give(contents[n] as Uint8Array);
+          if (content === undefined) yield { blob: blob as BlobId, gone: true } as const;
+          else if (asPacks) yield { pack: [{ blob: blob as BlobId, content }] };
           else yield { blob: blob as BlobId, bytes: content.length, content: piecesOf(content) };
         }
       })(),
@@ -91,7 +97,7 @@ async function aFetch(
     await until(() => told.some(({ is }) => is !== 'fetch-progress'), 'the end of the fetch');
     return told;
   };
-  return { parcel, bytes, fetcher, told, start, fetch };
+  return { parcel, bytes, fetcher, told, start, fetch, doubts };
 }
 
 async function* piecesOf(content: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -130,6 +136,31 @@ test('where more is to be written than room is kept for, nothing is, and the mac
   t.is((await store.usage()).usedBytes, usedBytes);
   t.is((await fetch({ roomBytes: bytes })).at(-1)?.is, 'fetched');
   t.true(store.isPresent(parcel));
+});
+
+test('whoever gave wrong bytes is told so when it is asked the next time, until it gives the right ones or none', async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount({ blobsOf: recordBlobs });
+  let gives: 'wrong' | 'none' | 'right' = 'wrong';
+  const { fetch, doubts } = await aFetch(t, {
+    store,
+    before: async () => {},
+    files: 3,
+    give: content => (gives === 'right' ? content : gives === 'none' ? undefined : Buffer.alloc(content.length)),
+  });
+  const outcome = async (): Promise<unknown> => {
+    const last = (await fetch()).at(-1);
+    return last?.is === 'fetch-failed' ? last.because : last?.is;
+  };
+  t.is(await outcome(), 'bad-bytes');
+  t.is(await outcome(), 'bad-bytes');
+  gives = 'none';
+  t.is(await outcome(), 'gone');
+  gives = 'wrong';
+  t.is(await outcome(), 'bad-bytes');
+  gives = 'right';
+  t.is(await outcome(), 'fetched');
+  t.deepEqual(doubts, [false, true, true, false, true]);
 });
 
 test('what has come of a parcel is there at its end, however old it is by then', async t => {

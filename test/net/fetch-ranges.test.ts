@@ -217,7 +217,14 @@ test('a request that no honest build makes is an offence, and one at the limit i
   const offences: string[] = [];
   b.net.onOffence((_peer, error) => void offences.push((error.cause as Error).message));
   const want = (change: Partial<Want>): Want => {
-    const plain = { parcel: Buffer.from(PARCEL, 'hex'), blobs: [BLOB_BYTES], purpose: 0, ranges: [], recipe: false };
+    const plain = {
+      parcel: Buffer.from(PARCEL, 'hex'),
+      blobs: [BLOB_BYTES],
+      purpose: 0,
+      ranges: [],
+      recipe: false,
+      doubted: false,
+    };
     return { ...plain, ...change };
   };
   const ranges = Array.from({ length: RANGES_PER_FETCH_MAX + 1 }, (_, n) => ({
