@@ -1,11 +1,14 @@
 /**
- * Read xattrs: the extended attributes of one path as an entry has them: those that the rule keeps, in the order of their
- * names, within an entry's limits.
+ * Read xattrs: the extended attributes of one path, or of what is open, as an entry has them: those that the rule keeps, in the
+ * order of their names, within an entry's limits.
  *
  * A file is no less readable for an attribute that is not: what could not be read, or is too large for an entry, is left
- * out here and told, with its name. Driven by the scan, and by the restore that looks whether a file is as it should be.
+ * out here and told, with its name. So it is when nothing is at the path any more: a folder above it may have another name by now,
+ * and whoever took that for a file without attributes would lose them. Driven by the scan, and by the restore that looks whether a
+ * file is as it should be.
  */
 import { posix } from '../platform/posix.js';
+import type { Descriptor } from '../platform/xattr-calls.js';
 import { XATTR_BYTES_MAX, XATTR_COUNT_MAX, XATTR_NAME_BYTES_MAX, type Xattr } from './entry.js';
 import { errorCode } from './error-code.js';
 import { isKeptXattr } from './xattr-rule.js';
@@ -31,17 +34,14 @@ export const NO_XATTRS: readonly Xattr[] = [];
 export const BARE: ReadXattrs = { xattrs: NO_XATTRS, unread: undefined };
 const UNKNOWN: ReadXattrs = { xattrs: NO_XATTRS, unread: { because: NO_CALLS, names: 'all' } };
 
-export function readXattrs(path: Buffer): ReadXattrs {
+export function readXattrs(of: Buffer | Descriptor): ReadXattrs {
   const calls = posix()?.xattrs;
   if (calls === undefined) return UNKNOWN;
   let names: Buffer[];
   try {
-    names = calls.list(path).filter(name => isKeptXattr(name));
+    names = calls.list(of).filter(name => isKeptXattr(name));
   } catch (error) {
-    const code = errorCode(error);
-    // Gone since it was found, and its attributes with it.
-    if (code === 'ENOENT' || code === 'ENOTDIR') return BARE;
-    return { xattrs: NO_XATTRS, unread: { because: code, names: 'all' } };
+    return { xattrs: NO_XATTRS, unread: { because: errorCode(error), names: 'all' } };
   }
   if (names.length === 0) return BARE;
   const read: Xattr[] = [];
@@ -50,7 +50,7 @@ export function readXattrs(path: Buffer): ReadXattrs {
   let isOver = false;
   for (const name of names) {
     try {
-      const value = calls.get(path, name);
+      const value = calls.get(of, name);
       if (value !== undefined) read.push({ name, value });
     } catch (error) {
       const code = errorCode(error);

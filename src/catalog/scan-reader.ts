@@ -2,7 +2,8 @@
  * Scan reader: a file's blob, with the metadata that it had while it was read.
  *
  * Content and metadata are of one moment: size, times and inode are compared before and after. Changed: it is read once more;
- * changed again: unread, `UNSTABLE`. The attributes are read between the two.
+ * changed again: unread, `UNSTABLE`. The attributes are read between the two, of the file that is open: what its path leads to may be
+ * another one by then, or nothing.
  *
  * A small file takes five calls: what the walk saw of it is what it was before, and where it ends is known without reading on.
  *
@@ -54,7 +55,7 @@ export class ScanReader {
         if (!before.isFile()) return { unread: 'UNSTABLE' };
         const size = Number(before.size);
         const blob = size <= SMALL_BYTES ? this.#hashSmall(descriptor, size) : this.#hashLarge(descriptor, size);
-        const attributes = readXattrs(full);
+        const attributes = readXattrs(descriptor);
         const after = fstatSync(descriptor, { bigint: true });
         if (blob !== undefined && isSameContent(before, after)) return { blob, stat: before, attributes };
       } catch (error) {

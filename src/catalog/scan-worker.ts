@@ -307,9 +307,9 @@ class Scan {
     const { stat } = place;
     if (stat.isFile()) this.#file(folder, place);
     else if (stat.isSymbolicLink()) this.#symlink(folder, place);
-    else if (stat.isFIFO()) this.#special(place, 'fifo');
-    else if (stat.isBlockDevice()) this.#special(place, 'block-device');
-    else if (stat.isCharacterDevice()) this.#special(place, 'char-device');
+    else if (stat.isFIFO()) this.#special(folder, place, 'fifo');
+    else if (stat.isBlockDevice()) this.#special(folder, place, 'block-device');
+    else if (stat.isCharacterDevice()) this.#special(folder, place, 'char-device');
   }
 
   // ------------------------------------------------------------------------------------------------------------ sections
@@ -353,8 +353,11 @@ class Scan {
         if ((failure === 'ENOENT' || failure === 'ENOTDIR') && folder.isGone(name)) return undefined;
       }
     }
-    const give = (): void =>
-      this.#tell({ path, stat, kind: 'directory', attributes: readXattrs(full), mount, hidden: !crossed });
+    const give = (): void => {
+      // One that is gone by now was listed, and what was in it is told: so is it.
+      const attributes = this.#attributesOf(folder, { name, full }) ?? BARE;
+      this.#tell({ path, stat, kind: 'directory', attributes, mount, hidden: !crossed });
+    };
     this.#trial.meet({ path, stat, give }, this.#rootDevice);
     if (failure !== undefined) this.#unread(path, 'below', failure);
     else if (crossed && this.#to !== undefined && isUnder(this.#to, path)) this.#way.push(wayMark(full, stat));
@@ -390,8 +393,8 @@ class Scan {
     const formerPath = folder.formerPath && below(folder.formerPath, name);
     const file = { source: this.#order.source, path, link, formerPath };
     if (stat.size === 0n) {
-      const attributes = readXattrs(full);
-      this.#tell({ path, stat, kind: 'file', attributes, blob: EMPTY_BLOB as BlobId });
+      const attributes = this.#attributesOf(folder, { name, full });
+      if (attributes !== undefined) this.#tell({ path, stat, kind: 'file', attributes, blob: EMPTY_BLOB as BlobId });
       return;
     }
     const known = this.#cache?.lookup(file, stat);
@@ -399,8 +402,8 @@ class Scan {
     const mark = (link === undefined ? known?.mark : undefined) ?? cutMarkOf({ path, size: Number(stat.size) });
     if (known?.blob !== undefined) {
       const { blob } = known;
-      const attributes = known.isBare ? BARE : this.#readOfKnown(full, { file, stat, blob, mark });
-      this.#tell({ path, stat, kind: 'file', attributes, blob, mark });
+      const attributes = known.isBare ? BARE : this.#readOfKnown(folder, { name, full, file, stat, blob, mark });
+      if (attributes !== undefined) this.#tell({ path, stat, kind: 'file', attributes, blob, mark });
       return;
     }
     const readFromNs = nowNs();
@@ -415,37 +418,48 @@ class Scan {
     this.#unread(path, 'content', content.unread);
   }
 
-  /** The attributes of an unchanged file. If it has none, that is noted. */
+  /** The attributes of an unchanged file; undefined: it is gone by now. If it has none, that is noted. */
   #readOfKnown(
-    full: Buffer,
+    folder: ScanFolder,
     {
       file,
       stat,
       blob,
       mark,
-    }: {
+      ...place
+    }: Pick<Place, 'name' | 'full' | 'stat'> & {
       readonly file: CachedFile;
-      readonly stat: BigIntStats;
       readonly blob: BlobId;
       readonly mark: number;
     },
-  ): ReadXattrs {
+  ): ReadXattrs | undefined {
     const readFromNs = nowNs();
-    const attributes = readXattrs(full);
-    if (isBare(attributes)) this.#cache?.put(file, stat, { blob, readFromNs, mark, isBare: true });
+    const attributes = this.#attributesOf(folder, place);
+    if (attributes !== undefined && isBare(attributes))
+      this.#cache?.put(file, stat, { blob, readFromNs, mark, isBare: true });
     return attributes;
   }
 
+  /** Undefined: it is gone by now, and they with it. */
+  #attributesOf(folder: ScanFolder, { name, full }: Pick<Place, 'name' | 'full'>): ReadXattrs | undefined {
+    const attributes = readXattrs(full);
+    const because = attributes.unread?.because;
+    const isAway = because === 'ENOENT' || because === 'ENOTDIR';
+    return isAway && folder.isGone(name) ? undefined : attributes;
+  }
+
   /** Something that has no content, and is never opened. */
-  #special({ path, full, stat }: Omit<Place, 'name'>, kind: EntryKind): void {
-    this.#tell({ path, stat, kind, attributes: readXattrs(full) });
+  #special(folder: ScanFolder, { path, stat, ...place }: Place, kind: EntryKind): void {
+    const attributes = this.#attributesOf(folder, place);
+    if (attributes !== undefined) this.#tell({ path, stat, kind, attributes });
   }
 
   #symlink(folder: ScanFolder, { name, path, full, stat }: Place): void {
     try {
       const target = readlinkSync(full, { encoding: 'buffer' });
+      const attributes = this.#attributesOf(folder, { name, full });
       if (target.length === 0 || target.length > TARGET_BYTES_MAX) this.#unread(path, 'content', 'TOO_LONG');
-      else this.#tell({ path, stat, kind: 'symlink', attributes: readXattrs(full), target });
+      else if (attributes !== undefined) this.#tell({ path, stat, kind: 'symlink', attributes, target });
     } catch (error) {
       const code = errorCode(error);
       if (code === 'ENOENT' && folder.isGone(name)) return;

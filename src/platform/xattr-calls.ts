@@ -1,5 +1,6 @@
 /**
- * Xattr calls: the extended attributes of a path itself, never of what a symlink points to.
+ * Xattr calls: the extended attributes of a path itself, never of what a symlink points to; or of what is open, wherever its name
+ * leads by now.
  *
  * Names and values are bytes, and names are Linux's on every system: FreeBSD's user namespace has no prefix of its own, so it
  * gets `user.` here (as in rsync), and its system namespace is not reached. A file system without attributes has none, and
@@ -9,11 +10,14 @@
  */
 import type { LibraryHandle } from 'koffi';
 
+/** Of a file or a folder that is open. */
+export type Descriptor = number;
+
 export interface XattrCalls {
   /** In no order. @throws SystemCallError `ERANGE` for more than 64 KiB of names */
-  list(path: Buffer): Buffer[];
+  list(of: Buffer | Descriptor): Buffer[];
   /** `undefined`: there is none of this name, any more. @throws SystemCallError `ERANGE` for a value above 64 KiB */
-  get(path: Buffer, name: Buffer): Buffer | undefined;
+  get(of: Buffer | Descriptor, name: Buffer): Buffer | undefined;
   /** Makes it or replaces its value. */
   set(path: Buffer, name: Buffer, value: Buffer): void;
   /** Content when there is none of this name. */
@@ -24,7 +28,7 @@ export interface XattrCalls {
 interface Library {
   readonly libc: LibraryHandle;
   readonly errno: () => number;
-  readonly fail: (syscall: string, path: Buffer, errno: number) => Error;
+  readonly fail: (syscall: string, path: Buffer | undefined, errno: number) => Error;
   readonly errnos: Readonly<Record<string, number>>;
 }
 
@@ -32,6 +36,8 @@ interface Library {
 interface SystemCalls {
   readonly list: (path: Buffer, names: Buffer | null, bytes: number) => number;
   readonly get: (path: Buffer, name: Buffer, value: Buffer | null, bytes: number) => number;
+  readonly listOpen: (of: Descriptor, names: Buffer | null, bytes: number) => number;
+  readonly getOpen: (of: Descriptor, name: Buffer, value: Buffer | null, bytes: number) => number;
   readonly set: (path: Buffer, name: Buffer, value: Buffer, bytes: number) => number;
   readonly remove: (path: Buffer, name: Buffer) => number;
   readonly namesIn: (list: Buffer) => Buffer[];
@@ -56,6 +62,7 @@ const NUL = Buffer.of(0);
 
 const BYTES = 'uint8_t *';
 const PATH = `const ${BYTES}`;
+const DESCRIPTOR = 'int';
 
 export function bindXattrs({ libc, errno, fail, errnos }: Library): XattrCalls {
   const calls = callsOf(libc);
@@ -63,29 +70,36 @@ export function bindXattrs({ libc, errno, fail, errnos }: Library): XattrCalls {
   // Both are only looked at before the next call: a thread has its own.
   const names = Buffer.allocUnsafe(LIST_BYTES_MAX);
   const content = Buffer.allocUnsafe(VALUE_BYTES_MAX);
-  const tooLong = (syscall: string, path: Buffer): Error => fail(syscall, path, errnos.ERANGE ?? 0);
+  const failed = (syscall: string, of: Buffer | Descriptor, number = errnos.ERANGE ?? 0): Error =>
+    fail(syscall, typeof of === 'number' ? undefined : of, number);
   return {
-    list(path) {
-      const bytes = calls.list(terminated(path), names, LIST_BYTES_MAX);
+    list(of) {
+      const bytes =
+        typeof of === 'number'
+          ? calls.listOpen(of, names, LIST_BYTES_MAX)
+          : calls.list(terminated(of), names, LIST_BYTES_MAX);
       if (bytes < 0) {
         const found = errno();
         if (lacking.has(found)) return [];
-        throw fail('listxattr', path, found);
+        throw failed('listxattr', of, found);
       }
       // FreeBSD fills the buffer and says nothing of the rest.
-      if (bytes === LIST_BYTES_MAX) throw tooLong('listxattr', path);
+      if (bytes === LIST_BYTES_MAX) throw failed('listxattr', of);
       return bytes === 0 ? [] : calls.namesIn(names.subarray(0, bytes));
     },
-    get(path, name) {
-      const [where, what] = [terminated(path), terminated(name)];
+    get(of, name) {
+      const what = terminated(name);
+      const where = typeof of === 'number' ? of : terminated(of);
+      const take = (into: Buffer | null, bytesMax: number): number =>
+        typeof where === 'number' ? calls.getOpen(where, what, into, bytesMax) : calls.get(where, what, into, bytesMax);
       // The size first: macOS gives a part of a resource fork, and FreeBSD of any value, where the buffer is too small.
-      let bytes = calls.get(where, what, null, 0);
-      if (bytes > VALUE_BYTES_MAX) throw tooLong('getxattr', path);
-      if (bytes >= 0) bytes = calls.get(where, what, content, VALUE_BYTES_MAX);
+      let bytes = take(null, 0);
+      if (bytes > VALUE_BYTES_MAX) throw failed('getxattr', of);
+      if (bytes >= 0) bytes = take(content, VALUE_BYTES_MAX);
       if (bytes >= 0) return Buffer.from(content.subarray(0, bytes));
       const found = errno();
       if (found === calls.noneErrno) return undefined;
-      throw fail('getxattr', path, found);
+      throw failed('getxattr', of, found);
     },
     set(path, name, value) {
       if (calls.set(terminated(path), terminated(name), value, value.length) < 0) throw fail('setxattr', path, errno());
@@ -101,11 +115,15 @@ export function bindXattrs({ libc, errno, fail, errnos }: Library): XattrCalls {
 function callsOf(libc: LibraryHandle): SystemCalls {
   const bind = (name: string, result: string, ...takes: readonly string[]): ForeignCall =>
     libc.func(name, result, [PATH, ...takes]);
+  const bindOpen = (name: string, ...takes: readonly string[]): ForeignCall =>
+    libc.func(name, 'intptr_t', [DESCRIPTOR, ...takes]);
   switch (process.platform) {
     case 'linux':
       return {
         list: bind('llistxattr', 'intptr_t', BYTES, 'size_t'),
         get: bind('lgetxattr', 'intptr_t', PATH, BYTES, 'size_t'),
+        listOpen: bindOpen('flistxattr', BYTES, 'size_t'),
+        getOpen: bindOpen('fgetxattr', PATH, BYTES, 'size_t'),
         set: withLast(bind('lsetxattr', 'int', PATH, PATH, 'size_t', 'int'), 0),
         remove: bind('lremovexattr', 'int', PATH),
         namesIn: namesBetweenNuls,
@@ -116,6 +134,8 @@ function callsOf(libc: LibraryHandle): SystemCalls {
       return {
         list: withLast(bind('listxattr', 'intptr_t', BYTES, 'size_t', 'int'), XATTR_NOFOLLOW),
         get: withLast(bind('getxattr', 'intptr_t', PATH, BYTES, 'size_t', 'uint32_t', 'int'), 0, XATTR_NOFOLLOW),
+        listOpen: withLast(bindOpen('flistxattr', BYTES, 'size_t', 'int'), 0),
+        getOpen: withLast(bindOpen('fgetxattr', PATH, BYTES, 'size_t', 'uint32_t', 'int'), 0, 0),
         set: withLast(bind('setxattr', 'int', PATH, PATH, 'size_t', 'uint32_t', 'int'), 0, XATTR_NOFOLLOW),
         remove: withLast(bind('removexattr', 'int', PATH, 'int'), XATTR_NOFOLLOW),
         namesIn: namesBetweenNuls,
@@ -126,12 +146,16 @@ function callsOf(libc: LibraryHandle): SystemCalls {
     case 'freebsd': {
       const list = bind('extattr_list_link', 'intptr_t', 'int', BYTES, 'size_t');
       const get = bind('extattr_get_link', 'intptr_t', 'int', PATH, BYTES, 'size_t');
+      const listOpen = bindOpen('extattr_list_fd', 'int', BYTES, 'size_t');
+      const getOpen = bindOpen('extattr_get_fd', 'int', PATH, BYTES, 'size_t');
       const set = bind('extattr_set_link', 'intptr_t', 'int', PATH, PATH, 'size_t');
       const remove = bind('extattr_delete_link', 'int', 'int', PATH);
       const bare = (name: Buffer): Buffer => name.subarray(USER_PREFIX.length);
       return {
         list: (path, names, bytes) => list(path, EXTATTR_NAMESPACE_USER, names, bytes),
         get: (path, name, value, bytes) => get(path, EXTATTR_NAMESPACE_USER, bare(name), value, bytes),
+        listOpen: (of, names, bytes) => listOpen(of, EXTATTR_NAMESPACE_USER, names, bytes),
+        getOpen: (of, name, value, bytes) => getOpen(of, EXTATTR_NAMESPACE_USER, bare(name), value, bytes),
         set: (path, name, value, bytes) => set(path, EXTATTR_NAMESPACE_USER, bare(name), value, bytes),
         remove: (path, name) => remove(path, EXTATTR_NAMESPACE_USER, bare(name)),
         namesIn: namesBehindLengths,

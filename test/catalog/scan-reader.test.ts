@@ -17,7 +17,9 @@ import { type Content, ScanReader } from '../../src/catalog/scan-reader.js';
 import { hashHex } from '../../src/core/hash.js';
 import type { BlobId } from '../../src/core/ids.js';
 
+import { setRawXattr } from '../helpers/raw-xattrs.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { xattrTest } from '../helpers/xattr-test.js';
 
 const MIB = 1024 * 1024;
 
@@ -115,6 +117,27 @@ test('what came in the place of a file is not read, and what is gone has vanishe
     t.is('vanished' in content && content.vanished === true, unread === 'ENOENT');
   }
 });
+
+xattrTest(
+  'the attributes are those of the file that was read, though a folder above it gets another name meanwhile',
+  t => {
+    const folder = temporaryFolder(t);
+    for (const size of [7, 2 * MIB]) {
+      const path = join(folder, 'album', 'file');
+      mkdirSync(join(folder, 'album'));
+      writeFileSync(path, Buffer.alloc(size, 'x'));
+      setRawXattr(path, 'user.rating', '5');
+      const content = read(path, {
+        afterRead: reads => (reads === 1 ? renameSync(join(folder, 'album'), join(folder, `album${size}`)) : undefined),
+      });
+      const attributes = 'blob' in content ? content.attributes : undefined;
+      t.deepEqual(attributes, {
+        xattrs: [{ name: Buffer.from('user.rating'), value: Buffer.from('5') }],
+        unread: undefined,
+      });
+    }
+  },
+);
 
 test('what the listener throws ends the reading', t => {
   const path = aFile(t, 'content');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { type Entry, XATTR_BYTES_MAX, XATTR_COUNT_MAX, XATTR_NAME_BYTES_MAX } from '../../src/catalog/entry.js';
-import { withinLimits } from '../../src/catalog/read-xattrs.js';
+import { readXattrs, withinLimits } from '../../src/catalog/read-xattrs.js';
 import { acl, rawXattrs, setRawXattr } from '../helpers/raw-xattrs.js';
 import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -71,6 +71,16 @@ xattrTest('unchanged attributes change no record; a new one is seen in a file th
   t.is(third.filesChanged, 0, 'the content is the same');
   t.deepEqual(shown(await source.entry('bare')), { 'user.late': '79' });
   t.deepEqual(shown(await source.entry('bare', first.snapshot)), {});
+});
+
+xattrTest('of what is not there any more it is not known that it has none', t => {
+  const folder = temporaryFolder(t);
+  writeFileSync(join(folder, 'file'), 'content');
+  for (const [path, because] of [
+    ['gone', 'ENOENT'],
+    ['file/gone', 'ENOTDIR'],
+  ] as const)
+    t.deepEqual(readXattrs(Buffer.from(join(folder, path))), { xattrs: [], unread: { because, names: 'all' } });
 });
 
 test('an entry has room for so many attributes: rights first, and what does not fit leaves room for the next', t => {

@@ -1,5 +1,5 @@
-import { existsSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, openSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import test from 'ava';
 import { posix } from '../../src/platform/posix.js';
 import { rawXattrs, setRawXattr, whyNoXattrs } from '../helpers/raw-xattrs.js';
@@ -25,6 +25,23 @@ if (calls === undefined || because !== undefined) {
       .list(path)
       .map(name => name.toString('latin1'))
       .sort();
+
+  test('attributes of a file that is open are those of the file, whatever its name leads to', t => {
+    const path = aFile();
+    const name = Buffer.from('user.a');
+    calls.set(path, name, Buffer.from('x'));
+    const descriptor = openSync(path, 'r');
+    t.teardown(() => closeSync(descriptor));
+    unlinkSync(path);
+    aFile(basename(path.toString()));
+    t.deepEqual(calls.list(descriptor), [name]);
+    t.deepEqual(calls.get(descriptor, name), Buffer.from('x'));
+    t.is(calls.get(descriptor, Buffer.from('user.b')), undefined);
+    t.like(
+      t.throws(() => calls.list(-1)),
+      { code: 'EBADF', syscall: 'listxattr' },
+    );
+  });
 
   test('what is set is there, and what is there is listed and read: names and values are bytes', t => {
     const path = aFile();
