@@ -9,7 +9,7 @@
 import { resolve } from 'node:path';
 import { realpath, stat } from '../platform/disk-calls.js';
 import { errorCode } from './error-code.js';
-import { identityOf } from './scan-folder.js';
+import { identityOf } from './scan-places.js';
 
 export interface ForbiddenFolder {
   /** As Latin-1, without symlinks on the way if that is known. */

@@ -10,9 +10,10 @@
  *
  * Driven by scan-worker.ts.
  */
-import { type BigIntStats, lstatSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
+import type { NameStat } from '../platform/stat-calls.js';
 import { isRacy } from './scan-cache.js';
-import { below, listNames } from './scan-folder.js';
+import { below, listNames } from './scan-places.js';
 
 /** One is enough to make a snapshot partial; the others are for the person who looks. */
 const TOLD_MAX = 100;
@@ -35,7 +36,7 @@ export class Latecomers {
     this.#nowNs = nowNs;
   }
 
-  meet(stat: BigIntStats): void {
+  meet(stat: NameStat): void {
     if (this.#count === this.#met.length) {
       const more = new Uint32Array(this.#count * 2);
       more.set(this.#met);
@@ -46,7 +47,7 @@ export class Latecomers {
   }
 
   /** `stat` is from before it was listed. */
-  listed(path: Buffer, { ctimeNs }: BigIntStats): void {
+  listed(path: Buffer, { ctimeNs }: NameStat): void {
     this.#paths.push(path.toString('latin1'));
     this.#ctimesNs.push(isRacy(ctimeNs, this.#nowNs()) ? UNSETTLED : ctimeNs);
   }
@@ -62,7 +63,7 @@ export class Latecomers {
   }: {
     readonly root: Buffer;
     readonly isElsewhere: (path: Buffer) => boolean;
-    readonly isLeftOut: (path: Buffer, stat: BigIntStats) => boolean;
+    readonly isLeftOut: (path: Buffer, stat: NameStat) => boolean;
   }): readonly Buffer[] {
     const found: Buffer[] = [];
     const met = this.#met.subarray(0, this.#count).sort();
@@ -90,15 +91,15 @@ export class Latecomers {
   }
 }
 
-const cut = ({ ino }: BigIntStats): number => Number(BigInt.asUintN(32, ino));
+const cut = ({ ino }: NameStat): number => Number(BigInt.asUintN(32, ino));
 
 /** Some file systems do not say when something was made; what is moved keeps the time of its content. */
-const bornNs = ({ birthtimeNs, mtimeNs }: BigIntStats): bigint => (birthtimeNs === 0n ? mtimeNs : birthtimeNs);
+const bornNs = ({ birthtimeNs, mtimeNs }: NameStat): bigint => (birthtimeNs === 0n ? mtimeNs : birthtimeNs);
 
 const fullOf = (root: Buffer, path: Buffer): Buffer =>
   path.length === 0 ? root : Buffer.concat([root, Buffer.from('/'), path]);
 
-function statOf(full: Buffer): BigIntStats | undefined {
+function statOf(full: Buffer): NameStat | undefined {
   try {
     return lstatSync(full, { bigint: true });
   } catch {

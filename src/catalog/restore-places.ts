@@ -11,14 +11,14 @@
  *
  * Driven by restore-tree.ts and its passes.
  */
-import { chmodSync, closeSync, constants, existsSync, lchownSync, lstatSync, openSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, constants, lchownSync, lstatSync, openSync, statSync } from 'node:fs';
+import { descriptorPath, hasDescriptorPaths } from '../platform/descriptor-path.js';
 import { errorCode } from './error-code.js';
 import { isRoot } from './restore-metadata.js';
 
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
 /** Linux's O_PATH, which Node does not name: a place, opened without any right to what is in it. */
 const O_PATH = 0o10000000;
-const DESCRIPTORS = '/proc/self/fd';
 const SLASH = 0x2f;
 
 export const NO_FOLDER_ABOVE = 'what should be a folder above it is something else';
@@ -38,13 +38,10 @@ export interface HeldFolder {
   release(): void;
 }
 
-/** Folders can be held here. */
-export const canHold = (): boolean => process.platform === 'linux' && existsSync(DESCRIPTORS);
-
 /** @throws as open does; of a symlink, too, without `follow` */
 export function holdFolder(path: Buffer | string, { follow }: { readonly follow: boolean }): HeldFolder {
   const fd = openSync(path, O_PATH | O_DIRECTORY | (follow ? 0 : O_NOFOLLOW));
-  const self = Buffer.from(`${DESCRIPTORS}/${fd}`);
+  const self = Buffer.from(descriptorPath(fd));
   return { path: below(self, '.'), self, release: () => closeSync(fd) };
 }
 
@@ -57,7 +54,7 @@ export class RestorePlaces {
   /** The last folder that was asked for: nearly always the next one's, too. */
   #last: { readonly path: Buffer; readonly folder: HeldFolder } | undefined;
 
-  constructor(target: HeldFolder, isHeld = canHold()) {
+  constructor(target: HeldFolder, isHeld = hasDescriptorPaths()) {
     this.#target = target;
     this.#isHeld = isHeld;
   }

@@ -27,13 +27,14 @@ import {
 import { dirname, resolve } from 'node:path';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId } from '../core/ids.js';
+import { hasDescriptorPaths } from '../platform/descriptor-path.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 import { type Lock, StateLocked, takeLock } from '../platform/lock.js';
 import { errorCode } from './error-code.js';
 import { escapePath } from './path-text.js';
 import { isRoot } from './restore-metadata.js';
 import { MARK_FOLDER } from './restore-names.js';
-import { below, canHold, type HeldFolder, holdFolder, namedFolder, openOnTheWay } from './restore-places.js';
+import { below, type HeldFolder, holdFolder, namedFolder, openOnTheWay } from './restore-places.js';
 
 /** What makes two restores the same one. */
 export interface RestoreMark {
@@ -154,7 +155,7 @@ function open(request: TargetRequest, undo: (() => void)[]): RestoreTarget {
     mkdirSync(target, { mode: 0o700 });
     undo.push(() => removeIfEmpty(Buffer.from(target)));
   }
-  const isHeld = canHold();
+  const isHeld = hasDescriptorPaths();
   const named = realpathSync(target, 'buffer');
   const folder = isHeld ? holdFolder(target, { follow: !isNew }) : namedFolder(named);
   undo.push(() => folder.release());
@@ -233,7 +234,7 @@ function openMark(target: string, folder: HeldFolder): HeldFolder & { readonly i
   const isNew = madeFolder(place);
   // A symlink to a folder would lead our writes elsewhere.
   if (!lstatSync(place).isDirectory()) throw strangeMark(target, 'is not a folder');
-  const mark = canHold() ? holdFolder(place, { follow: false }) : namedFolder(place);
+  const mark = hasDescriptorPaths() ? holdFolder(place, { follow: false }) : namedFolder(place);
   // Of a name of its own: a restore may be at work here, and try names.
   const probe = below(mark.path, `${NAMES_FOLDER}-${randomBytes(6).toString('hex')}`);
   mkdirSync(probe, { mode: 0o700 });

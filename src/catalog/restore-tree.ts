@@ -16,6 +16,7 @@
  */
 import type { ParcelId } from '../core/ids.js';
 import { abortWith } from '../platform/abort-with.js';
+import { hasDescriptorPaths } from '../platform/descriptor-path.js';
 import { PARCEL_FILE_BYTES } from './cut.js';
 import type { Entry } from './entry.js';
 import { PlacedEntries } from './placed-entries.js';
@@ -30,7 +31,7 @@ import { foldsNames } from './restore-folding.js';
 import type { OpenFolder } from './restore-names.js';
 import type { WantedFile } from './restore-outcome.js';
 import { RestoreParts } from './restore-parts.js';
-import { canHold, holdFolder, namedFolder, RestorePlaces } from './restore-places.js';
+import { holdFolder, namedFolder, RestorePlaces } from './restore-places.js';
 import { restoreSymlink } from './restore-symlink.js';
 import {
   type RestoreProblem,
@@ -89,7 +90,7 @@ async function rehearse(request: RestoreRequest): Promise<RestoreReport> {
   const { exists, state } = lookAtTarget(request);
   const tally = new RestoreTally(request);
   const folder = exists
-    ? canHold()
+    ? hasDescriptorPaths()
       ? holdFolder(target, { follow: true })
       : namedFolder(Buffer.from(target))
     : undefined;

@@ -8,9 +8,9 @@
  * Of a row's entry: its stat (`statPrint`), its mark, where its accounts stand among the batch's, the length of its path, the
  * blob as text, and the path.
  */
-import type { BigIntStats } from 'node:fs';
 import { assert } from '../core/fault.js';
 import type { BlobId } from '../core/ids.js';
+import type { NameStat } from '../platform/stat-calls.js';
 import { type Entry, PATH_BYTES_MAX, type Xattr } from './entry.js';
 import { NO_XATTRS, type UnreadXattrs } from './read-xattrs.js';
 import type { FoundMessage, ItemMessage, ItemsMessage, UnreadableScope } from './scan-message.js';
@@ -35,7 +35,7 @@ export type ScanItem =
 /** A file or a folder that may be in a section, has one name, and is as its stat says. */
 export interface PlainFound {
   readonly path: Buffer;
-  readonly stat: BigIntStats;
+  readonly stat: NameStat;
   readonly user: string;
   readonly group: string;
   readonly mark: number;

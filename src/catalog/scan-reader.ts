@@ -9,14 +9,15 @@
  *
  * Driven by scan-worker.ts.
  */
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { createHasher, hashHex } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
+import type { NameStat } from '../platform/stat-calls.js';
 import { errorCode } from './error-code.js';
 import { type ReadXattrs, readXattrs } from './read-xattrs.js';
 
 export type Content =
-  | { readonly blob: BlobId; readonly stat: BigIntStats; readonly attributes: ReadXattrs }
+  | { readonly blob: BlobId; readonly stat: NameStat; readonly attributes: ReadXattrs }
   /** `vanished`: its folder may be without it by now. */
   | { readonly unread: string; readonly vanished?: boolean };
 
@@ -38,7 +39,7 @@ export class ScanReader {
   }
 
   /** `met`: of an lstat of this path. @throws what `onRead` does */
-  read(full: Buffer, met: BigIntStats): Content {
+  read(full: Buffer, met: NameStat): Content {
     for (let attempt = 0; attempt < 2; attempt += 1) {
       let descriptor: number;
       try {
@@ -107,5 +108,5 @@ export class ScanReader {
 const isSystemError = (error: unknown): boolean => error instanceof Error && 'syscall' in error;
 
 /** Of one path, so also: it is the same file. */
-const isSameContent = (a: BigIntStats, b: BigIntStats): boolean =>
+const isSameContent = (a: NameStat, b: NameStat): boolean =>
   a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino && a.dev === b.dev;

@@ -6,9 +6,10 @@
  * bytes and a folder's content comes right after it, which is path order (path-order.ts). Held in memory: the names of the
  * folders on the way from the source's folder to the present one; of the others little more than what was met (latecomers.ts).
  *
- * A name is gone only when its folder was listed without it: what fails otherwise is reported as unread and the thread that
- * merges (merge-scan.ts) carries the last snapshot's entry over. What changed is read by scan-reader.ts; attributes are not asked for
- * of an unchanged file that had none (scan-cache.ts).
+ * Nothing is followed out of the source's folder, whatever is put in the place of what (scan-places.ts). A name is gone only when its
+ * folder was listed without it: what fails otherwise is reported as unread and the thread that merges (merge-scan.ts) carries the last
+ * snapshot's entry over. What changed is read by scan-reader.ts; attributes are not asked for of an unchanged file that had none
+ * (scan-cache.ts).
  *
  * What may be a section that is as it was is held back until that is known (section-trial.ts), and then told in one item.
  *
@@ -19,12 +20,13 @@
  * Sockets are left out (they are no data; restic does the same); fifos and devices are recorded and never opened.
  * Started by scan-threads.ts only; takes one order after the other.
  */
-import { type BigIntStats, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { readlinkSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isMainThread, parentPort } from 'node:worker_threads';
 import { assert } from '../core/fault.js';
 import { EMPTY_BLOB, hash } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
+import type { NameStat } from '../platform/stat-calls.js';
 import { readAccountNames } from './account-names.js';
 import { cutMarkOf } from './cut.js';
 import { type EntryKind, PATH_BYTES_MAX, TARGET_BYTES_MAX, type Xattr } from './entry.js';
@@ -33,9 +35,9 @@ import { Exclusion } from './exclude.js';
 import { pathsBelow } from './forbidden-folder.js';
 import { Latecomers } from './latecomers.js';
 import { comparePaths, isUnder } from './path-order.js';
-import { BARE, type ReadXattrs, readXattrs } from './read-xattrs.js';
+import { BARE, NO_XATTRS, type ReadXattrs, readXattrs } from './read-xattrs.js';
 import { type CachedFile, isRacy, ScanCache } from './scan-cache.js';
-import { below, identityOf, listNames, ScanFolder } from './scan-folder.js';
+import { ScanFolder } from './scan-folder.js';
 import {
   ALL_WALKED,
   JOINED,
@@ -45,12 +47,21 @@ import {
   UNSETTLED_WAY,
   type UnreadableScope,
 } from './scan-message.js';
-import { ScanReader } from './scan-reader.js';
+import {
+  below,
+  ELSEWHERE_CODES,
+  type EnteredPlace,
+  identityOf,
+  LostFolder,
+  type ScanPlace,
+  ScanPlaces,
+} from './scan-places.js';
+import { type Content, ScanReader } from './scan-reader.js';
 import { Cancelled, ScanSender } from './scan-sender.js';
 import { decodeSections, ownerText, type Section, statPrint } from './section.js';
 import { SectionTrial } from './section-trial.js';
 
-const SLASH = Buffer.from('/');
+const SLASH = 0x2f;
 
 class Scan {
   readonly #order: ScanOrder;
@@ -62,6 +73,7 @@ class Scan {
   readonly #startNs = nowNs();
   readonly #latecomers = new Latecomers({ startNs: this.#startNs, nowNs });
   readonly #trial: SectionTrial;
+  readonly #places = new ScanPlaces();
   /** Where this thread's part ends; undefined also when it has gone on. */
   #to: Buffer | undefined;
   /** Where this thread's part begins. */
@@ -98,6 +110,7 @@ class Scan {
       if (!(error instanceof Cancelled)) throw error;
       this.#sender.send({ kind: 'cancelled' });
     } finally {
+      this.#places.close();
       await this.#cache?.close();
     }
   }
@@ -137,16 +150,15 @@ class Scan {
       const name = folder.names[folder.next];
       if (name === undefined) {
         stack.pop();
+        this.#places.rest(folder.place);
         if (folder.isShared) shared.push(folder);
         else this.#noteFolder(folder);
         continue;
       }
-      // One piece of memory for both: this is done for every name there is.
-      const full = below(folder.full, name);
-      const path = full.subarray(this.#root.length + 1);
+      const path = below(folder.path, name);
       if (this.#to !== undefined && comparePaths(path, this.#to) >= 0 && this.#isJoined()) return false;
       folder.next += 1;
-      const next = this.#visit(folder, { name, path, full });
+      const next = this.#visit(folder, { name, path });
       if (next !== undefined) stack.push(next);
     }
     return this.#to === undefined || !this.#isJoined();
@@ -158,6 +170,17 @@ class Scan {
 
   // ------------------------------------------------------------------------------------------------------- divided in two
 
+  /** Of a folder that was listed after that stat: equal marks are of listings with the same names. */
+  #wayMark({ place, stat }: EnteredPlace): string {
+    try {
+      const isSettled = this.#places.statOf(place).ctimeNs === stat.ctimeNs && !isRacy(stat.ctimeNs, nowNs());
+      return isSettled ? `${identityOf(stat)}:${stat.ctimeNs}` : UNSETTLED_WAY;
+    } catch {
+      // Gone, or not to be looked at: no other listing is like it.
+      return UNSETTLED_WAY;
+    }
+  }
+
   /** The folders on the way to where this thread's part begins. Undefined: it cannot be entered there. */
   #descend(root: ScanFolder, from: Buffer): ScanFolder[] | undefined {
     const way = [root];
@@ -166,14 +189,15 @@ class Scan {
       for (let end = from.indexOf(SLASH); end >= 0; end = from.indexOf(SLASH, end + 1)) {
         const path = from.subarray(0, end);
         if (this.#isForbidden(path)) return undefined;
-        const full = Buffer.concat([this.#root, SLASH, path]);
-        const stat = lstatSync(full, { bigint: true });
-        const isCrossed = stat.dev === folder.device || this.#order.crossMounts;
-        if (!stat.isDirectory() || !isCrossed || this.#isLeftOut(path, stat)) return undefined;
-        folder = this.#folderOf(stat, { path, full, names: listNames(full), from });
-        this.#latecomers.listed(path, stat);
+        const name = path.toString('latin1', path.lastIndexOf(SLASH) + 1);
+        const met = this.#places.stat(folder.place, name);
+        if (!met.isDirectory() || this.#isHidden(folder, met) || this.#isLeftOut(path, met)) return undefined;
+        const entered = this.#places.enter(folder.place, name);
+        if (!this.#isEntered(folder, entered)) return undefined;
+        folder = this.#folderOf(entered, { path, names: this.#places.list(entered.place), from });
+        this.#latecomers.listed(path, entered.stat);
         way.push(folder);
-        this.#way.push(wayMark(full, stat));
+        this.#way.push(this.#wayMark(entered));
       }
     } catch {
       // What is the matter there is for the thread to say that comes to it.
@@ -203,32 +227,33 @@ class Scan {
 
   /** The folders in which the walk begins, from the source's own on; none: that has been told. */
   #open(): ScanFolder[] {
-    let stat: BigIntStats;
+    let entered: EnteredPlace;
     let names: string[];
-    let parent: BigIntStats;
+    let parent: NameStat;
     try {
       this.#root = realpathSync.native(Buffer.from(this.#order.path), { encoding: 'buffer' });
-      stat = statSync(this.#root, { bigint: true });
+      if (!statSync(this.#root).isDirectory()) return this.#refuse('not-a-folder', this.#order.path);
+      entered = this.#places.root(this.#root);
       parent = statSync(parentOf(this.#root), { bigint: true });
-      if (!stat.isDirectory()) return this.#refuse('not-a-folder', this.#order.path);
     } catch (error) {
       const code = errorCode(error);
       const because = code === 'ENOENT' ? 'missing-source' : code === 'ENOTDIR' ? 'not-a-folder' : 'unreadable-source';
       return this.#refuse(because, code);
     }
+    const { place, stat } = entered;
     this.#rootDevice = stat.dev;
     this.#forbiddenBelow = pathsBelow(this.#root, this.#order.forbidden);
     const store = this.#enclosingStore();
     if (store !== undefined) return this.#refuse('inside-store', store);
     try {
-      names = listNames(this.#root);
+      names = this.#places.list(place);
     } catch (error) {
       return this.#refuse('unreadable-source', errorCode(error));
     }
     const from = this.#from;
-    const root = this.#folderOf(stat, { path: Buffer.alloc(0), full: this.#root, names, from });
+    const root = this.#folderOf(entered, { path: Buffer.alloc(0), names, from });
     this.#latecomers.listed(root.path, stat);
-    this.#way.push(wayMark(this.#root, stat));
+    this.#way.push(this.#wayMark(entered));
     const stack = from === undefined ? [root] : this.#descend(root, from);
     if (stack === undefined) {
       this.#sender.send({ kind: 'unreached' });
@@ -237,7 +262,7 @@ class Scan {
     this.#sender.send({ kind: 'root', device: stat.dev, way: this.#way });
     if (from === undefined) {
       const mount = parent.dev !== stat.dev;
-      const attributes = readXattrs(this.#root);
+      const attributes = this.#places.xattrs(place);
       this.#tell({ path: Buffer.alloc(0), stat, kind: 'directory', attributes, mount });
     }
     return stack;
@@ -246,7 +271,7 @@ class Scan {
   /** False when a file system was mounted over the source, or unmounted from it, while it was scanned. */
   #isRootStill(root: ScanFolder): boolean {
     try {
-      return identityOf(statSync(this.#order.path, { bigint: true })) === root.identity;
+      return identityOf(statSync(this.#order.path, { bigint: true })) === root.place.identity;
     } catch {
       return false;
     }
@@ -269,14 +294,14 @@ class Scan {
   }
 
   /** Gives the folder to walk next, if this is one. */
-  #visit(folder: ScanFolder, { name, path, full }: Omit<Place, 'stat'>): ScanFolder | undefined {
+  #visit(folder: ScanFolder, { name, path }: Omit<Place, 'stat'>): ScanFolder | undefined {
     if (this.#isForbidden(path)) return undefined;
-    let stat: BigIntStats;
+    let stat: NameStat;
     try {
-      stat = lstatSync(full, { bigint: true });
+      stat = this.#places.stat(folder.place, name);
     } catch (error) {
       const code = errorCode(error);
-      if ((code === 'ENOENT' || code === 'ENOTDIR') && folder.isGone(name)) return undefined;
+      if (ELSEWHERE_CODES.has(code) && folder.isGone(name)) return undefined;
       if (!this.#exclusion.excludes(path, { isDirectory: false })) this.#unread(path, 'tree', code);
       return undefined;
     }
@@ -286,9 +311,9 @@ class Scan {
       this.#unread(path, 'tree', 'TOO_LONG');
       return undefined;
     }
-    if (stat.isDirectory()) return this.#enter(folder, { name, path, full, stat });
+    if (stat.isDirectory()) return this.#enter(folder, { name, path, stat });
     if (stat.isSocket()) return undefined;
-    this.#trial.meet({ path, stat, give: () => this.#give(folder, { name, path, full, stat }) }, this.#rootDevice);
+    this.#trial.meet({ path, stat, give: () => this.#give(folder, { name, path, stat }) }, this.#rootDevice);
     return undefined;
   }
 
@@ -297,7 +322,12 @@ class Scan {
     return this.#forbiddenBelow.some(forbidden => forbidden.equals(path));
   }
 
-  #isLeftOut(path: Buffer, stat: BigIntStats): boolean {
+  /** It is another file system's, which is not entered. */
+  #isHidden(folder: ScanFolder, stat: NameStat): boolean {
+    return stat.dev !== folder.device && !this.#order.crossMounts;
+  }
+
+  #isLeftOut(path: Buffer, stat: NameStat): boolean {
     const isDirectory = stat.isDirectory();
     if (isDirectory && this.#forbidden.has(identityOf(stat))) return true;
     return this.#exclusion.excludes(path, { isDirectory });
@@ -323,7 +353,7 @@ class Scan {
   }
 
   /** Most often that of the entry before. */
-  #ownerText(): (stat: BigIntStats) => string {
+  #ownerText(): (stat: NameStat) => string {
     let last = { uid: -1n, gid: -1n, text: '' };
     return ({ uid, gid }) => {
       if (uid !== last.uid || gid !== last.gid)
@@ -339,47 +369,74 @@ class Scan {
 
   // ------------------------------------------------------------------------------------------------------------- entries
 
-  #enter(folder: ScanFolder, { name, path, full, stat }: Place): ScanFolder | undefined {
-    const mount = stat.dev !== folder.device;
-    const crossed = !mount || this.#order.crossMounts;
-    let names: readonly string[] = [];
-    let failure: string | undefined;
-    if (crossed) {
-      try {
-        names = listNames(full);
-        this.#latecomers.listed(path, stat);
-      } catch (error) {
-        failure = errorCode(error);
-        if ((failure === 'ENOENT' || failure === 'ENOTDIR') && folder.isGone(name)) return undefined;
-      }
+  #enter(folder: ScanFolder, met: Place): ScanFolder | undefined {
+    if (this.#isHidden(folder, met.stat)) {
+      this.#giveFolder(folder, { ...met, hidden: true });
+      return undefined;
     }
+    const { name, path } = met;
+    let entered: EnteredPlace | undefined;
+    let names: readonly string[] | undefined;
+    try {
+      entered = this.#places.enter(folder.place, name);
+      // What is listed is what was opened: something may have been mounted, or unmounted, since it was met.
+      if (this.#isEntered(folder, entered)) names = this.#places.list(entered.place);
+    } catch (error) {
+      if (entered !== undefined) this.#places.rest(entered.place);
+      const code = errorCode(error);
+      if (!ELSEWHERE_CODES.has(code)) {
+        this.#giveFolder(folder, met);
+        this.#unread(path, 'below', code);
+      } else if (!folder.isGone(name)) this.#unread(path, 'tree', 'UNSTABLE'); // something else has its name now
+      return undefined;
+    }
+    const { place, stat } = entered;
+    if (names === undefined) {
+      this.#places.rest(place);
+      if (!this.#forbidden.has(place.identity)) this.#giveFolder(folder, { ...met, stat, hidden: true });
+      return undefined;
+    }
+    this.#latecomers.listed(path, stat);
+    this.#giveFolder(folder, { ...met, stat, place });
+    if (this.#to !== undefined && isUnder(this.#to, path)) this.#way.push(this.#wayMark(entered));
+    return this.#folderOf(entered, { path, names });
+  }
+
+  /** It is neither forbidden nor another file system's that is not entered. */
+  #isEntered(folder: ScanFolder, { place, stat }: EnteredPlace): boolean {
+    return !this.#isHidden(folder, stat) && !this.#forbidden.has(place.identity);
+  }
+
+  /** `place`: where it was entered. */
+  #giveFolder(
+    folder: ScanFolder,
+    { name, path, stat, place, hidden = false }: Place & { readonly place?: ScanPlace; readonly hidden?: boolean },
+  ): void {
     const give = (): void => {
+      const attributes =
+        place === undefined ? this.#attributesOf(folder, name) : this.#attributesOfEntered(folder, place);
       // One that is gone by now was listed, and what was in it is told: so is it.
-      const attributes = this.#attributesOf(folder, { name, full }) ?? BARE;
-      this.#tell({ path, stat, kind: 'directory', attributes, mount, hidden: !crossed });
+      const mount = stat.dev !== folder.device;
+      this.#tell({ path, stat, kind: 'directory', attributes: attributes ?? BARE, mount, hidden });
     };
     this.#trial.meet({ path, stat, give }, this.#rootDevice);
-    if (failure !== undefined) this.#unread(path, 'below', failure);
-    else if (crossed && this.#to !== undefined && isUnder(this.#to, path)) this.#way.push(wayMark(full, stat));
-    return this.#folderOf(stat, { path, full, names });
   }
 
   /** `from`: where this thread begins, in this folder. */
   #folderOf(
-    stat: BigIntStats,
+    entered: EnteredPlace,
     {
       path,
-      full,
       names,
       from,
-    }: Pick<Place, 'path' | 'full'> & { readonly names: readonly string[]; readonly from?: Buffer | undefined },
+    }: Pick<Place, 'path'> & { readonly names: readonly string[]; readonly from?: Buffer | undefined },
   ): ScanFolder {
+    const { stat } = entered;
     const first = from === undefined ? 0 : names.findIndex(name => comparePaths(below(path, name), from) >= 0);
     const lastingIdentity = { inode: this.#inodeOf(stat), birthtimeNs: stat.birthtimeNs };
     const known = this.#cache?.folderPath(this.#order.source, lastingIdentity);
-    return new ScanFolder(stat, {
+    return new ScanFolder(this.#places, entered, {
       path,
-      full,
       lastingIdentity,
       formerPath: known?.equals(path) ? undefined : known,
       names,
@@ -388,12 +445,12 @@ class Scan {
     });
   }
 
-  #file(folder: ScanFolder, { name, path, full, stat }: Place): void {
+  #file(folder: ScanFolder, { name, path, stat }: Place): void {
     const link = this.#linkOf(stat);
     const formerPath = folder.formerPath && below(folder.formerPath, name);
     const file = { source: this.#order.source, path, link, formerPath };
     if (stat.size === 0n) {
-      const attributes = this.#attributesOf(folder, { name, full });
+      const attributes = this.#attributesOf(folder, name);
       if (attributes !== undefined) this.#tell({ path, stat, kind: 'file', attributes, blob: EMPTY_BLOB as BlobId });
       return;
     }
@@ -402,12 +459,12 @@ class Scan {
     const mark = (link === undefined ? known?.mark : undefined) ?? cutMarkOf({ path, size: Number(stat.size) });
     if (known?.blob !== undefined) {
       const { blob } = known;
-      const attributes = known.isBare ? BARE : this.#readOfKnown(folder, { name, full, file, stat, blob, mark });
+      const attributes = known.isBare ? BARE : this.#readOfKnown(folder, { name, file, stat, blob, mark });
       if (attributes !== undefined) this.#tell({ path, stat, kind: 'file', attributes, blob, mark });
       return;
     }
     const readFromNs = nowNs();
-    const content = this.#reader.read(full, stat);
+    const content = this.#read(folder, { name, stat });
     if ('blob' in content) {
       const { blob, attributes } = content;
       this.#cache?.put(file, content.stat, { blob, readFromNs, mark, isBare: isBare(attributes) });
@@ -422,56 +479,72 @@ class Scan {
   #readOfKnown(
     folder: ScanFolder,
     {
+      name,
       file,
       stat,
       blob,
       mark,
-      ...place
-    }: Pick<Place, 'name' | 'full' | 'stat'> & {
+    }: Pick<Place, 'name' | 'stat'> & {
       readonly file: CachedFile;
       readonly blob: BlobId;
       readonly mark: number;
     },
   ): ReadXattrs | undefined {
     const readFromNs = nowNs();
-    const attributes = this.#attributesOf(folder, place);
+    const attributes = this.#attributesOf(folder, name);
     if (attributes !== undefined && isBare(attributes))
       this.#cache?.put(file, stat, { blob, readFromNs, mark, isBare: true });
     return attributes;
   }
 
+  #read(folder: ScanFolder, { name, stat }: Pick<Place, 'name' | 'stat'>): Content {
+    let path: Buffer;
+    try {
+      path = this.#places.of(folder.place, name);
+    } catch (error) {
+      return { unread: errorCode(error) };
+    }
+    const content = this.#reader.read(path, stat);
+    return this.#places.isStill(folder.place) ? content : LOST;
+  }
+
   /** Undefined: it is gone by now, and they with it. */
-  #attributesOf(folder: ScanFolder, { name, full }: Pick<Place, 'name' | 'full'>): ReadXattrs | undefined {
-    const attributes = readXattrs(full);
-    const because = attributes.unread?.because;
-    const isAway = because === 'ENOENT' || because === 'ENOTDIR';
-    return isAway && folder.isGone(name) ? undefined : attributes;
+  #attributesOf(folder: ScanFolder, name: string): ReadXattrs | undefined {
+    const attributes = attributesOr(() => readXattrs(this.#places.of(folder.place, name)));
+    return isElsewhere(attributes) && folder.isGone(name) ? undefined : attributes;
+  }
+
+  /** As `attributesOf`, of a folder in this one. */
+  #attributesOfEntered(folder: ScanFolder, place: ScanPlace): ReadXattrs | undefined {
+    const attributes = attributesOr(() => this.#places.xattrs(place));
+    return isElsewhere(attributes) && folder.isGone(place.name) ? undefined : attributes;
   }
 
   /** Something that has no content, and is never opened. */
-  #special(folder: ScanFolder, { path, stat, ...place }: Place, kind: EntryKind): void {
-    const attributes = this.#attributesOf(folder, place);
+  #special(folder: ScanFolder, { name, path, stat }: Place, kind: EntryKind): void {
+    const attributes = this.#attributesOf(folder, name);
     if (attributes !== undefined) this.#tell({ path, stat, kind, attributes });
   }
 
-  #symlink(folder: ScanFolder, { name, path, full, stat }: Place): void {
+  #symlink(folder: ScanFolder, { name, path, stat }: Place): void {
     try {
-      const target = readlinkSync(full, { encoding: 'buffer' });
-      const attributes = this.#attributesOf(folder, { name, full });
+      const target = readlinkSync(this.#places.of(folder.place, name), { encoding: 'buffer' });
+      if (!this.#places.isStill(folder.place)) throw new LostFolder();
+      const attributes = this.#attributesOf(folder, name);
       if (target.length === 0 || target.length > TARGET_BYTES_MAX) this.#unread(path, 'content', 'TOO_LONG');
       else if (attributes !== undefined) this.#tell({ path, stat, kind: 'symlink', attributes, target });
     } catch (error) {
       const code = errorCode(error);
-      if (code === 'ENOENT' && folder.isGone(name)) return;
-      this.#unread(path, 'content', code === 'EINVAL' || code === 'ENOENT' ? 'UNSTABLE' : code);
+      if (ELSEWHERE_CODES.has(code) && folder.isGone(name)) return;
+      this.#unread(path, 'content', code === 'EINVAL' || ELSEWHERE_CODES.has(code) ? 'UNSTABLE' : code);
     }
   }
 
-  #linkOf(stat: BigIntStats): string | undefined {
+  #linkOf(stat: NameStat): string | undefined {
     return stat.nlink < 2n || stat.isDirectory() ? undefined : this.#inodeOf(stat);
   }
 
-  #inodeOf(stat: BigIntStats): string {
+  #inodeOf(stat: NameStat): string {
     // The device number of the source's own file system may change at each boot; that must not change the link.
     const device = stat.dev === this.#rootDevice ? 0n : stat.dev;
     return hexOf(hash(Buffer.from(`${this.#order.source}\0${device}\0${stat.ino}`)).subarray(0, 8));
@@ -489,7 +562,7 @@ class Scan {
     hidden = false,
   }: {
     readonly path: Buffer;
-    readonly stat: BigIntStats;
+    readonly stat: NameStat;
     readonly kind: EntryKind;
     readonly attributes: ReadXattrs;
     readonly blob?: BlobId;
@@ -553,8 +626,7 @@ class Scan {
 interface Place {
   readonly name: string;
   readonly path: Buffer;
-  readonly full: Buffer;
-  readonly stat: BigIntStats;
+  readonly stat: NameStat;
 }
 
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
@@ -565,14 +637,17 @@ const latin1 = (bytes: Buffer): string => bytes.toString('latin1');
 
 const toText = ({ name, value }: Xattr): readonly [string, string] => [latin1(name), latin1(value)];
 
-/** Of a folder that was listed after that stat: equal marks are of listings with the same names. */
-function wayMark(full: Buffer, stat: BigIntStats): string {
+/** What was reached in a folder that is another one now. */
+const LOST: Content = { unread: 'UNSTABLE' };
+
+const isElsewhere = ({ unread }: ReadXattrs): boolean => unread !== undefined && ELSEWHERE_CODES.has(unread.because);
+
+function attributesOr(read: () => ReadXattrs): ReadXattrs {
   try {
-    const isSettled = lstatSync(full, { bigint: true }).ctimeNs === stat.ctimeNs && !isRacy(stat.ctimeNs, nowNs());
-    return isSettled ? `${identityOf(stat)}:${stat.ctimeNs}` : UNSETTLED_WAY;
-  } catch {
-    // Gone, or not to be looked at: no other listing is like it.
-    return UNSETTLED_WAY;
+    return read();
+  } catch (error) {
+    // No place to ask at.
+    return { xattrs: NO_XATTRS, unread: { because: errorCode(error), names: 'all' } };
   }
 }
 

@@ -6,20 +6,20 @@
  *
  * Driven by scan-worker.ts.
  */
-import type { BigIntStats } from 'node:fs';
+import type { NameStat } from '../platform/stat-calls.js';
 import { comparePaths } from './path-order.js';
 import { type Section, SectionPrint, statPrint } from './section.js';
 
 /** An entry's stat, and what looks the rest up and gives it. */
 export interface Met {
   readonly path: Buffer;
-  readonly stat: BigIntStats;
+  readonly stat: NameStat;
   readonly give: () => void;
 }
 
 export class SectionTrial {
   readonly #sections: Iterator<Section>;
-  readonly #ownerOf: (stat: BigIntStats) => string;
+  readonly #ownerOf: (stat: NameStat) => string;
   readonly #onSame: (section: Section) => void;
   readonly #print = new SectionPrint();
   /** The next one that may be met. */
@@ -30,10 +30,7 @@ export class SectionTrial {
   /** `sections`: in path order; `ownerOf`: as `SectionPrint` wants it; `onSame`: one was met, and is as it was. */
   constructor(
     sections: Iterator<Section>,
-    {
-      ownerOf,
-      onSame,
-    }: { readonly ownerOf: (stat: BigIntStats) => string; readonly onSame: (section: Section) => void },
+    { ownerOf, onSame }: { readonly ownerOf: (stat: NameStat) => string; readonly onSame: (section: Section) => void },
   ) {
     this.#sections = sections;
     this.#ownerOf = ownerOf;

@@ -11,8 +11,8 @@
  *
  * The sections of a snapshot are kept with the scan cache, 150 bytes for some 64 files, and lost with it.
  */
-import type { BigIntStats } from 'node:fs';
 import { createHasher, type Hasher } from '../core/hash.js';
+import type { NameStat } from '../platform/stat-calls.js';
 
 export interface Section {
   readonly opening: Buffer;
@@ -72,7 +72,7 @@ const stats = new BigInt64Array(STAT_BYTES / 8);
 const statBytes = Buffer.from(stats.buffer);
 
 /** All of a stat that an entry comes from. The bytes are written over by the next call. */
-export function statPrint(stat: BigIntStats): Buffer {
+export function statPrint(stat: NameStat): Buffer {
   stats[0] = stat.size;
   stats[1] = stat.mtimeNs;
   stats[2] = stat.ctimeNs;

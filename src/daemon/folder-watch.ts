@@ -18,7 +18,7 @@ import { type BigIntStats, type Dirent, type FSWatcher, watch } from 'node:fs';
 import { errorCode } from '../catalog/error-code.js';
 import { Exclusion } from '../catalog/exclude.js';
 import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
-import { identityOf } from '../catalog/scan-folder.js';
+import { identityOf } from '../catalog/scan-places.js';
 import { diskOf } from '../platform/disk.js';
 import { lstat, readdir, realpath, stat } from '../platform/disk-calls.js';
 

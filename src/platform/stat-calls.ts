@@ -1,0 +1,158 @@
+/**
+ * Stat calls: what is under a name of a folder that is open, whatever has become of the names that led to it.
+ *
+ * By statx(2), whose answer has the same form on every processor: at the numbers below. It costs half of what Node's `lstatSync`
+ * of a whole path does, and a scan makes one for each file.
+ *
+ * Bound by posix.ts.
+ */
+import { type BigIntStats, constants } from 'node:fs';
+import type { LibraryHandle } from 'koffi';
+
+/** Of Node's, what a scan uses. */
+export type NameStat = Pick<
+  BigIntStats,
+  | 'dev'
+  | 'ino'
+  | 'mode'
+  | 'nlink'
+  | 'uid'
+  | 'gid'
+  | 'rdev'
+  | 'size'
+  | 'mtimeNs'
+  | 'ctimeNs'
+  | 'birthtimeNs'
+  | 'isFile'
+  | 'isDirectory'
+  | 'isSymbolicLink'
+  | 'isSocket'
+  | 'isFIFO'
+  | 'isBlockDevice'
+  | 'isCharacterDevice'
+>;
+
+/** As Node's of the same: `folder` is a descriptor, `name` Latin-1, a symlink is not followed. Undefined: it was not had; Node says why. */
+export type StatAt = (folder: number, name: string) => NameStat | undefined;
+
+const { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } = constants;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+/** All that every file system has, and the time of birth. What Node asks for. */
+const STATX_BASIC_AND_BTIME = 0xfff;
+const STATX_BYTES = 256;
+/** Linux's. */
+const NAME_BYTES_MAX = 255;
+const SECOND_NS = 1_000_000_000n;
+
+/** Offsets in bytes. */
+const NLINK = 16;
+const UID = 20;
+const GID = 24;
+const MODE = 28;
+const INO = 32;
+const SIZE = 40;
+const BTIME = 80;
+const CTIME = 96;
+const MTIME = 112;
+const RDEV = 128;
+const DEV = 136;
+/** Of a time, behind its seconds; of a device number, its minor one behind the major one. */
+const NANOSECONDS = 8;
+const MINOR = 4;
+
+class StatxStat implements NameStat {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly mode: bigint;
+  readonly nlink: bigint;
+  readonly uid: bigint;
+  readonly gid: bigint;
+  readonly rdev: bigint;
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly birthtimeNs: bigint;
+  readonly #format: number;
+
+  constructor({ halves, words, longs, signedLongs }: Answer) {
+    const word = (at: number): number => words[at / 4] ?? 0;
+    const time = (at: number): bigint => (signedLongs[at / 8] ?? 0n) * SECOND_NS + BigInt(word(at + NANOSECONDS));
+    const mode = halves[MODE / 2] ?? 0;
+    this.dev = deviceOf(word(DEV), word(DEV + MINOR));
+    this.ino = longs[INO / 8] ?? 0n;
+    this.mode = BigInt(mode);
+    this.nlink = BigInt(word(NLINK));
+    this.uid = BigInt(word(UID));
+    this.gid = BigInt(word(GID));
+    this.rdev = deviceOf(word(RDEV), word(RDEV + MINOR));
+    this.size = longs[SIZE / 8] ?? 0n;
+    this.mtimeNs = time(MTIME);
+    this.ctimeNs = time(CTIME);
+    this.birthtimeNs = time(BTIME);
+    this.#format = mode & S_IFMT;
+  }
+
+  isFile(): boolean {
+    return this.#format === S_IFREG;
+  }
+
+  isDirectory(): boolean {
+    return this.#format === S_IFDIR;
+  }
+
+  isSymbolicLink(): boolean {
+    return this.#format === S_IFLNK;
+  }
+
+  isSocket(): boolean {
+    return this.#format === S_IFSOCK;
+  }
+
+  isFIFO(): boolean {
+    return this.#format === S_IFIFO;
+  }
+
+  isBlockDevice(): boolean {
+    return this.#format === S_IFBLK;
+  }
+
+  isCharacterDevice(): boolean {
+    return this.#format === S_IFCHR;
+  }
+}
+
+/** The same bytes, by the sizes of its numbers. */
+interface Answer {
+  readonly halves: Uint16Array;
+  readonly words: Uint32Array;
+  readonly longs: BigUint64Array;
+  readonly signedLongs: BigInt64Array;
+}
+
+/** @throws when the C library has no statx (musl before 1.2.3) */
+export function bindStatAt(libc: LibraryHandle): StatAt {
+  const statx = libc.func('statx', 'int', ['int', 'const uint8_t *', 'int', 'uint', 'uint8_t *']);
+  // A thread has its own, and each is only looked at before the next call.
+  const nameBytes = Buffer.alloc(NAME_BYTES_MAX + 1);
+  const bytes = new Uint8Array(STATX_BYTES);
+  const answer: Answer = {
+    halves: new Uint16Array(bytes.buffer),
+    words: new Uint32Array(bytes.buffer),
+    longs: new BigUint64Array(bytes.buffer),
+    signedLongs: new BigInt64Array(bytes.buffer),
+  };
+  return (folder, name) => {
+    if (name.length > NAME_BYTES_MAX) return undefined;
+    nameBytes[nameBytes.write(name, 'latin1')] = 0;
+    const isHad = statx(folder, nameBytes, AT_SYMLINK_NOFOLLOW, STATX_BASIC_AND_BTIME, bytes) === 0;
+    return isHad ? new StatxStat(answer) : undefined;
+  };
+}
+
+/** As C's `makedev`. */
+function deviceOf(major: number, minor: number): bigint {
+  // Nearly all.
+  if (major < 0x1000 && minor < 0x100) return BigInt(major * 0x100 + minor);
+  const [high, low] = [BigInt(major), BigInt(minor)];
+  return ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn);
+}
