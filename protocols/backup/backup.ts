@@ -236,6 +236,8 @@ export interface Taken {
   missed: number
   unchanged: boolean
   unread: Unread[]
+  unentered: number
+  unenteredPaths: Uint8Array[]
 }
 
 export namespace Taken {
@@ -290,6 +292,18 @@ export namespace Taken {
           }
         }
 
+        if ((obj.unentered != null && obj.unentered !== 0)) {
+          w.uint32(72)
+          w.uint64Number(obj.unentered)
+        }
+
+        if (obj.unenteredPaths != null && obj.unenteredPaths.length > 0) {
+          for (const value of obj.unenteredPaths) {
+            w.uint32(82)
+            w.bytes(value)
+          }
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -302,7 +316,9 @@ export namespace Taken {
           stale: 0,
           missed: 0,
           unchanged: false,
-          unread: []
+          unread: [],
+          unentered: 0,
+          unenteredPaths: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -349,6 +365,18 @@ export namespace Taken {
               }))
               break
             }
+            case 9: {
+              obj.unentered = reader.uint64Number()
+              break
+            }
+            case 10: {
+              if (opts.limits?.unenteredPaths != null && obj.unenteredPaths.length === opts.limits.unenteredPaths) {
+                throw new MaxLengthError('Decode error - repeated field "unenteredPaths" had too many elements')
+              }
+
+              obj.unenteredPaths.push(reader.bytes())
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -359,7 +387,8 @@ export namespace Taken {
         return obj
       }, function * (reader, length, prefix, opts = {}) {
         const obj = {
-          unread: 0
+          unread: 0,
+          unenteredPaths: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -435,6 +464,28 @@ export namespace Taken {
 
               break
             }
+            case 9: {
+              yield {
+                field: `${prefix}.unentered`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 10: {
+              if (opts.limits?.unenteredPaths != null && obj.unenteredPaths === opts.limits.unenteredPaths) {
+                throw new MaxLengthError('Streaming decode error - repeated field "unenteredPaths" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.unenteredPaths[]`,
+                index: obj.unenteredPaths,
+                value: reader.bytes()
+              }
+
+              obj.unenteredPaths++
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -494,6 +545,17 @@ export namespace Taken {
     index: number
   }
 
+  export interface TakenUnenteredFieldEvent {
+    field: '$.unentered'
+    value: number
+  }
+
+  export interface TakenUnenteredPathsFieldEvent {
+    field: '$.unenteredPaths[]'
+    index: number
+    value: Uint8Array
+  }
+
   export function encode (obj: Partial<Taken>): Uint8Array {
     return encodeMessage(obj, Taken.codec())
   }
@@ -502,7 +564,7 @@ export namespace Taken {
     return decodeMessage(buf, Taken.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Taken>): Generator<TakenSnapshotFieldEvent | TakenTimeMsFieldEvent | TakenFilesFieldEvent | TakenBytesFieldEvent | TakenStaleFieldEvent | TakenMissedFieldEvent | TakenUnchangedFieldEvent | TakenUnreadPathFieldEvent | TakenUnreadBecauseFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Taken>): Generator<TakenSnapshotFieldEvent | TakenTimeMsFieldEvent | TakenFilesFieldEvent | TakenBytesFieldEvent | TakenStaleFieldEvent | TakenMissedFieldEvent | TakenUnchangedFieldEvent | TakenUnreadPathFieldEvent | TakenUnreadBecauseFieldEvent | TakenUnenteredFieldEvent | TakenUnenteredPathsFieldEvent> {
     return streamMessage(buf, Taken.codec(), opts)
   }
 }
@@ -660,6 +722,17 @@ export namespace Reply {
     index: number
   }
 
+  export interface ReplyTakenUnenteredFieldEvent {
+    field: '$.taken.unentered'
+    value: number
+  }
+
+  export interface ReplyTakenUnenteredPathsFieldEvent {
+    field: '$.taken.unenteredPaths[]'
+    index: number
+    value: Uint8Array
+  }
+
   export interface ReplyRefusedFieldEvent {
     field: '$.refused'
     value: number
@@ -673,7 +746,7 @@ export namespace Reply {
     return decodeMessage(buf, Reply.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Reply>): Generator<ReplyTakenSnapshotFieldEvent | ReplyTakenTimeMsFieldEvent | ReplyTakenFilesFieldEvent | ReplyTakenBytesFieldEvent | ReplyTakenStaleFieldEvent | ReplyTakenMissedFieldEvent | ReplyTakenUnchangedFieldEvent | ReplyTakenUnreadPathFieldEvent | ReplyTakenUnreadBecauseFieldEvent | ReplyRefusedFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Reply>): Generator<ReplyTakenSnapshotFieldEvent | ReplyTakenTimeMsFieldEvent | ReplyTakenFilesFieldEvent | ReplyTakenBytesFieldEvent | ReplyTakenStaleFieldEvent | ReplyTakenMissedFieldEvent | ReplyTakenUnchangedFieldEvent | ReplyTakenUnreadPathFieldEvent | ReplyTakenUnreadBecauseFieldEvent | ReplyTakenUnenteredFieldEvent | ReplyTakenUnenteredPathsFieldEvent | ReplyRefusedFieldEvent> {
     return streamMessage(buf, Reply.codec(), opts)
   }
 }

@@ -51,6 +51,13 @@ export interface Unread {
   readonly carried: number;
 }
 
+/** Mount points that the scan did not enter: what lies there is in no snapshot of the source. */
+export interface Unentered {
+  readonly count: number;
+  /** The first `UNENTERED_LISTED_MAX` in path order. */
+  readonly paths: readonly Buffer[];
+}
+
 export interface Tally {
   readonly entries: number;
   readonly files: number;
@@ -59,6 +66,7 @@ export interface Tally {
   readonly missed: number;
   /** The first `UNREAD_LISTED_MAX` in path order, those that were moved last. */
   readonly unread: readonly Unread[];
+  readonly unentered: Unentered;
   /** Files of the last snapshot. */
   readonly filesBefore: number;
   /** … of which the path is gone, and of which the content is another. */
@@ -73,6 +81,7 @@ export interface Tally {
 
 /** Enough to act upon; the counts tell the rest. */
 const UNREAD_LISTED_MAX = 100;
+export const UNENTERED_LISTED_MAX = 20;
 /** Entries given at once while much is carried over. */
 const STRETCH = 1000;
 
@@ -97,6 +106,7 @@ export class ScanMerge {
   #goneFolders: WalkedEntry[] = [];
   #merged: Merged[] = [];
   #unread: Unread[] = [];
+  readonly #unentered: { count: number; readonly paths: Buffer[] } = { count: 0, paths: [] };
   #tally = {
     entries: 0,
     files: 0,
@@ -129,7 +139,7 @@ export class ScanMerge {
   }
 
   get tally(): Tally {
-    return { ...this.#tally, unread: this.#unread };
+    return { ...this.#tally, unread: this.#unread, unentered: this.#unentered };
   }
 
   /** The merged entries up to and with these items of the scan. */
@@ -185,6 +195,7 @@ export class ScanMerge {
 
   async *#found(item: Extract<ScanItem, { kind: 'entry' }>): AsyncGenerator<readonly Merged[]> {
     const { mark, hidden, unreadXattrs, print } = item;
+    if (hidden) this.#noteUnentered(item.entry.path);
     const old = await this.#peek();
     const before = old !== undefined && comparePaths(old.entry.path, item.entry.path) === 0 ? old : undefined;
     const entry =
@@ -275,6 +286,11 @@ export class ScanMerge {
 
   #note(unread: Unread): void {
     if (this.#unread.length < UNREAD_LISTED_MAX) this.#unread.push(unread);
+  }
+
+  #noteUnentered(path: Buffer): void {
+    this.#unentered.count += 1;
+    if (this.#unentered.paths.length < UNENTERED_LISTED_MAX) this.#unentered.paths.push(path);
   }
 
   #push(merged: MergedEntry): void {

@@ -22,7 +22,7 @@ import type { Signer } from '../core/signed.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
 import { leftOutBy } from './left-out.js';
 import { MalformedObject } from './malformed-object.js';
-import { ScanMerge, type Tally, type Unread } from './merge-scan.js';
+import { ScanMerge, type Tally, type Unentered, type Unread } from './merge-scan.js';
 import { ParcelBuilder } from './parcel-builder.js';
 import { ObjectMissing, readSnapshot } from './read-object.js';
 import { type ScanOptions, scan } from './scan.js';
@@ -75,6 +75,8 @@ export type SnapshotVerdict =
       readonly missed: number;
       /** The first 100 paths that could not be read. */
       readonly unread: readonly Unread[];
+      /** That makes no snapshot partial: the policy says so. */
+      readonly unentered: Unentered;
       readonly parcels: number;
       /** Parcels that are those of the last snapshot; when all are and none left, nothing but the time has changed. */
       readonly reused: number;
@@ -164,7 +166,7 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
     const id = await objects.put(encodeSnapshot(snapshot, order.signer));
     await objects.flush();
     order.cache?.putSections(source, id, sections);
-    const { files, bytes, stale, missed, unread, filesBefore, filesGone, filesChanged } = tally;
+    const { files, bytes, stale, missed, unread, unentered, filesBefore, filesGone, filesChanged } = tally;
     return {
       kind: 'taken',
       snapshot: id,
@@ -173,6 +175,7 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
       stale,
       missed,
       unread,
+      unentered,
       parcels,
       reused,
       filesBefore,

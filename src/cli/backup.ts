@@ -37,6 +37,7 @@ async function backup(
   const service = context.service();
   const taken = await service.backup({ source, acceptChanges: acceptChanges === true }, context.signal);
   tellUnread(context, taken);
+  tellUnentered(context, taken);
   if (!wait) {
     await tell(context, taken);
     return taken.partial ? EXIT.incomplete : EXIT.ok;
@@ -79,12 +80,18 @@ function tellUnread(context: Context, { stale, missed, unread }: SnapshotTaken):
   if (missed > 0) context.note(`${missed} not in the snapshot (missed)`);
 }
 
+function tellUnentered(context: Context, { unentered: { count, paths } }: SnapshotTaken): void {
+  for (const path of paths) context.note(`not backed up, for it is another file system's: ${escapePath(path)}`);
+  if (count > paths.length) context.note(`… and ${count - paths.length} more of other file systems`);
+}
+
 /** The snapshot as it is now, and what the run found: files that were gone before they were copied make it partial alone. */
-const takenRecord = (now: SnapshotReport, { unchanged, stale, missed }: SnapshotTaken): JsonRecord => ({
+const takenRecord = (now: SnapshotReport, { unchanged, stale, missed, unentered }: SnapshotTaken): JsonRecord => ({
   ...snapshotRecord(now),
   unchanged,
   stale,
   missed,
+  unentered: unentered.count,
 });
 
 async function tell(context: Context, taken: SnapshotTaken): Promise<void> {

@@ -42,6 +42,7 @@ import { fromFuture, type Retainer, type Retention } from './retention.js';
 import { SourceSchedule } from './source-schedule.js';
 import { SourceWatch } from './source-watch.js';
 import { TornFiles } from './torn-files.js';
+import { tellUnentered, UNENTERED } from './unentered.js';
 import { Unlisting } from './unlisting.js';
 
 /** Between two looks at which snapshots have come to be copied, in ms. A look ends at the first parcel that nobody has. */
@@ -60,6 +61,7 @@ const ALARMS = [
   'SELF_TEST_FAILED',
   'SNAPSHOT_FROM_FUTURE',
   'SOURCE_MISSING',
+  UNENTERED,
 ];
 
 export type Taken = Extract<SnapshotVerdict, { kind: 'taken' }> & { readonly timeMs: number };
@@ -464,6 +466,7 @@ export class Origin {
     }
     own.missing = undefined;
     alarms.clear('SOURCE_MISSING', source);
+    tellUnentered(alarms, source, { name: setting.name, unentered: verdict.unentered });
     if (verdict.lastUnread !== undefined)
       log.warn(
         { code: 'LAST_SNAPSHOT_UNREAD', source, why: verdict.lastUnread },

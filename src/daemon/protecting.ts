@@ -61,6 +61,7 @@ export class Protecting {
       stale: taken.stale,
       missed: taken.missed,
       unread: taken.unread.slice(0, UNREAD_TOLD_MAX),
+      unentered: taken.unentered,
     };
   }
 

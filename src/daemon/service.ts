@@ -319,6 +319,8 @@ export interface SnapshotTaken extends SnapshotReport {
   readonly missed: number;
   /** Some of them, with the reason; at most 20. */
   readonly unread: readonly { readonly path: Buffer; readonly because: string }[];
+  /** Mount points that were not entered: how many, and at most 20 of them. */
+  readonly unentered: { readonly count: number; readonly paths: readonly Buffer[] };
 }
 
 export interface ForgetRequest {

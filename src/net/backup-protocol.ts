@@ -21,11 +21,13 @@ import type { Net } from './net.js';
 const BACKUP_PROTOCOL = '/scatterhoard/backup/1';
 /** Paths told of those that could not be read. */
 export const UNREAD_MAX = 20;
+/** … and of mount points that were not entered. */
+export const UNENTERED_MAX = 20;
 const PATH_BYTES_MAX = 4096;
 const BECAUSE_CHARACTERS_MAX = 32;
 const ORDER_BYTES_MAX = 1024;
-/** 20 paths of 4 KiB, and the rest. */
-const REPLY_BYTES_MAX = 128 * 1024;
+/** 40 paths of 4 KiB, and the rest. */
+const REPLY_BYTES_MAX = 256 * 1024;
 const REQUEST_STALL_MS = 10_000;
 /** The first snapshot of some terabytes takes hours, in which nothing is said. */
 const RUN_MS_MAX = 6 * 3_600_000;
@@ -42,6 +44,8 @@ export interface TakenSnapshot {
   readonly unchanged: boolean;
   /** At most 20. */
   readonly unread: readonly { readonly path: Buffer; readonly because: string }[];
+  /** Mount points that were not entered; of their paths at most 20. */
+  readonly unentered: { readonly count: number; readonly paths: readonly Buffer[] };
 }
 
 export type BackupRefusal = 'failed' | 'unknown-source' | 'source-missing';
@@ -103,7 +107,9 @@ function toReply(reply: BackupReply): Reply {
   const unread = taken.unread
     .slice(0, UNREAD_MAX)
     .map(({ path, because }) => ({ path, because: because.slice(0, BECAUSE_CHARACTERS_MAX) }));
-  return { taken: { ...taken, snapshot: bytesOf(taken.snapshot), unread } };
+  const { count, paths } = taken.unentered;
+  const unentered = { unentered: count, unenteredPaths: paths.slice(0, UNENTERED_MAX) };
+  return { taken: { ...taken, snapshot: bytesOf(taken.snapshot), unread, ...unentered } };
 }
 
 function replyFrom({ taken, refused }: Reply): BackupReply {
@@ -116,6 +122,8 @@ function replyFrom({ taken, refused }: Reply): BackupReply {
     if (path.length > PATH_BYTES_MAX || because.length > BECAUSE_CHARACTERS_MAX) throw new RangeError('an unread path');
     return { path: Buffer.from(path), because };
   });
+  if (taken.unenteredPaths.length > UNENTERED_MAX || taken.unenteredPaths.some(path => path.length > PATH_BYTES_MAX))
+    throw new RangeError('mount points that were not entered');
   return {
     kind: 'taken',
     taken: {
@@ -127,6 +135,10 @@ function replyFrom({ taken, refused }: Reply): BackupReply {
       missed: countFrom(taken.missed),
       unchanged: taken.unchanged,
       unread,
+      unentered: {
+        count: countFrom(taken.unentered),
+        paths: taken.unenteredPaths.map(path => Buffer.from(path)),
+      },
     },
   };
 }

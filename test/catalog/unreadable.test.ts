@@ -4,7 +4,7 @@ import test from 'ava';
 import { cutMarkOf } from '../../src/catalog/cut.js';
 import type { WalkedEntry } from '../../src/catalog/entries-in-order.js';
 import { type Entry, XATTR_BYTES_MAX } from '../../src/catalog/entry.js';
-import { type Merged, ScanMerge } from '../../src/catalog/merge-scan.js';
+import { type Merged, ScanMerge, UNENTERED_LISTED_MAX } from '../../src/catalog/merge-scan.js';
 import type { ScanItem } from '../../src/catalog/scan-items.js';
 import type { WalkedParcel } from '../../src/catalog/snapshot-pages.js';
 import { EMPTY_BLOB } from '../../src/core/hash.js';
@@ -160,6 +160,16 @@ test('a folder with content over which something is mounted keeps its content', 
   const once = await merged(before, scan);
   t.deepEqual(once.stale, ['disk', 'disk/1']);
   t.deepEqual((await merged(once.entries, scan)).entries, once.entries);
+});
+
+test('mount points that are not entered are counted, the first of them named, and nothing is partial for them', async t => {
+  const paths = Array.from({ length: UNENTERED_LISTED_MAX + 2 }, (_, n) => `disk${100 + n}`);
+  const { merge } = await merged([], [found(root), ...paths.map(path => found(folder(path, { mount: true }), true))]);
+  t.like(merge.tally, { stale: 0, missed: 0, unread: [] });
+  t.deepEqual(merge.tally.unentered, {
+    count: paths.length,
+    paths: paths.slice(0, UNENTERED_LISTED_MAX).map(path => Buffer.from(path)),
+  });
 });
 
 test('a mount point that never had content is scanned as what it is', async t => {

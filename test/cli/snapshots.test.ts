@@ -9,6 +9,7 @@ const taken = (changes: Partial<SnapshotTaken> = {}): SnapshotTaken => ({
   stale: 0,
   missed: 0,
   unread: [],
+  unentered: { count: 0, paths: [] },
   ...changes,
 });
 
@@ -185,6 +186,16 @@ test('backup exits 3 and names what could not be read', async t => {
   const { code, err } = await cluster(['--state', stateDir, 'backup', 'photos']);
   t.is(code, 3);
   t.regex(err, /not read: a\\xff: EACCES\n… and 2 more/);
+});
+
+test('backup names what it did not enter, which makes nothing partial', async t => {
+  const unentered = { count: 3, paths: [Buffer.from([0x61, 0xff]), Buffer.from('disk')] };
+  const stateDir = await serve(t, { backup: async () => taken({ unentered }) });
+  const { code, err } = await cluster(['--state', stateDir, 'backup', 'photos']);
+  t.is(code, 0);
+  t.regex(err, /another file system's: a\\xff\n.*another file system's: disk\n… and 1 more/);
+  const json = await cluster(['--state', stateDir, 'backup', 'photos', '--json']);
+  t.like(recordsOf(json.out)[0], { message_type: 'snapshot', partial: false, unentered: 3 });
 });
 
 test('backup --wait follows re-cuts until the snapshot is protected', async t => {

@@ -6,6 +6,7 @@ import {
   type BackupOrder,
   serveBackup,
   type TakenSnapshot,
+  UNENTERED_MAX,
   UNREAD_MAX,
 } from '../../src/net/backup-protocol.js';
 import { House } from './fleet.js';
@@ -20,6 +21,7 @@ const taken: TakenSnapshot = {
   missed: 2,
   unchanged: false,
   unread: [{ path: Buffer.from([0x61, 0xff, 0x0a]), because: 'EACCES' }],
+  unentered: { count: 2 ** 33, paths: [Buffer.from([0x6d, 0xff])] },
 };
 
 test('an order reaches the origin, and what it took comes back to the byte', async t => {
@@ -34,7 +36,7 @@ test('an order reaches the origin, and what it took comes back to the byte', asy
   t.deepEqual(reply, { kind: 'taken', taken });
 });
 
-test('a refusal comes back as its word, and no more unread paths than the limit', async t => {
+test('a refusal comes back as its word, and no more paths than the limits', async t => {
   const [asker, origin] = await new House(t).clique(2);
   const net = asker?.net as never;
   const peer = origin?.net.peer as never;
@@ -45,9 +47,14 @@ test('a refusal comes back as its word, and no more unread paths than the limit'
     t.deepEqual(await askBackup(net, peer, { source, acceptChanges: false }), reply);
   }
   const unread = Array.from({ length: UNREAD_MAX + 5 }, (_, i) => ({ path: Buffer.from(`${i}`), because: 'EIO' }));
-  reply = { kind: 'taken', taken: { ...taken, unread } };
+  const paths = Array.from({ length: UNENTERED_MAX + 5 }, (_, i) => Buffer.from(`${i}`));
+  reply = { kind: 'taken', taken: { ...taken, unread, unentered: { count: paths.length, paths } } };
   const told = await askBackup(net, peer, { source, acceptChanges: false });
   t.is(told.kind === 'taken' ? told.taken.unread.length : 0, UNREAD_MAX);
+  t.deepEqual(told.kind === 'taken' ? told.taken.unentered : undefined, {
+    count: UNENTERED_MAX + 5,
+    paths: paths.slice(0, UNENTERED_MAX),
+  });
 });
 
 test('an origin that fails in the middle of its run is told from one that answers', async t => {
