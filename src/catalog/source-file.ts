@@ -9,6 +9,9 @@
  * A **doubted** file is hashed whatever the cache says, which then knows what was found: before anything is given up for its being
  * gone.
  *
+ * No symlink below the source's folder is followed: whoever may write there could have files of others read, and what is read is
+ * hashed, and noted in the cache.
+ *
  * `gone` is final for these bytes at this path: the daemon re-cuts (recut.ts), if no holder has the blob. A `SourceGone`
  * while reading is not: ask again first, the file may have been touched and be the same.
  */
@@ -17,7 +20,7 @@ import { type ByteRange, inPieces, sumOf } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
 import { createHasher, EMPTY_BLOB, hashHex } from '../core/hash.js';
 import { type BlobId, hexOf, type SourceId } from '../core/ids.js';
-import { nameIn, type OpenFile, open } from '../platform/disk-calls.js';
+import { nameIn, type OpenFile, openBelow } from '../platform/disk-calls.js';
 import { type ReadFile, readSmallFile, readSmallFiles } from '../platform/small-files.js';
 import type { Entry } from './entry.js';
 import { errorCode } from './error-code.js';
@@ -44,7 +47,7 @@ export class SourceGone extends ClusterError {
 }
 
 const CHUNK_BYTES = 256 * 1024;
-const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /** What a user's own action on a file, or its disk, brings about. Anything else (EMFILE, ENOMEM) says nothing about the file. */
 const GONE_CODES = new Set([
@@ -62,6 +65,9 @@ const GONE_CODES = new Set([
   'NOT_A_FILE',
   'TOO_LARGE',
 ]);
+
+/** Of a path that may have led elsewhere, or is too long for one call. */
+const BY_NAMES_CODES = new Set(['NOT_STRAIGHT', 'ENAMETOOLONG']);
 
 /** @throws ClusterError SOURCE_MISSING when the whole folder is absent or empty: then no single file is gone. */
 export async function readSourceFile({
@@ -90,8 +96,9 @@ export async function readSourceFile({
   const file: CachedFile = { source, path, link };
   let checked: ContentStat;
   try {
-    if (size <= CHUNK_BYTES) return await readSmall(full, { blob, size, file, cache, doubted });
-    const handle = await open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const small = size <= CHUNK_BYTES ? await readSmall(full, { root, blob, size, file, cache, doubted }) : undefined;
+    if (small !== undefined) return small;
+    const handle = await openBelow(root, path, READ_FLAGS);
     try {
       const before = await handle.stat({ bigint: true });
       if (!before.isFile() || before.size !== BigInt(size)) return 'gone';
@@ -115,9 +122,9 @@ export async function readSourceFile({
   }
   return {
     bytes: size,
-    file: { path: full, bytes: size, stat: checked },
+    ...(size > CHUNK_BYTES && { file: { path: full, bytes: size, stat: checked } }),
     read: (readSignal, ranges = [{ offset: 0, bytes: size }]) =>
-      readChecked({ full, entry, checked, ranges, signal: readSignal }),
+      readChecked({ root, entry, checked, ranges, signal: readSignal }),
   };
 }
 
@@ -137,7 +144,8 @@ export async function readSmallSourceFiles({
   readonly cache: ScanCache | undefined;
 }): Promise<readonly (Uint8Array | undefined)[]> {
   const readFromNs = nowNs();
-  const files = entries.map(({ path, size }) => ({ path: fullPath(root, path), bytesMax: size }));
+  const straightFrom = Buffer.byteLength(root);
+  const files = entries.map(({ path, size }) => ({ path: fullPath(root, path), bytesMax: size, straightFrom }));
   const reads = await readSmallFiles(files);
   return entries.map(({ blob, size, path, link }, n) => {
     const read = reads[n];
@@ -147,12 +155,19 @@ export async function readSmallSourceFiles({
   });
 }
 
+/** Undefined: it has to be opened name by name. */
 async function readSmall(
   full: Buffer,
-  expected: Omit<Parameters<typeof isAsItWas>[1], 'readFromNs'>,
-): Promise<SourceFile | 'gone'> {
+  { root, ...expected }: Omit<Parameters<typeof isAsItWas>[1], 'readFromNs'> & { readonly root: string },
+): Promise<SourceFile | 'gone' | undefined> {
   const readFromNs = nowNs();
-  const read = await readSmallFile(full, expected.size);
+  const read = await readSmallFile(full, expected.size, { straightFrom: Buffer.byteLength(root) }).catch(
+    (error: unknown) => {
+      if (BY_NAMES_CODES.has(errorCode(error))) return undefined;
+      throw error;
+    },
+  );
+  if (read === undefined) return undefined;
   if (!isAsItWas(read, { ...expected, readFromNs })) return 'gone';
   return {
     bytes: expected.size,
@@ -195,13 +210,13 @@ const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 const fullPath = (root: string, path: Uint8Array): Buffer => Buffer.concat([Buffer.from(root), Buffer.from('/'), path]);
 
 async function* readChecked({
-  full,
+  root,
   entry,
   checked,
   ranges,
   signal,
 }: {
-  readonly full: Buffer;
+  readonly root: string;
   readonly entry: Entry;
   readonly checked: ContentStat;
   readonly ranges: readonly ByteRange[];
@@ -209,7 +224,7 @@ async function* readChecked({
 }): AsyncGenerator<Uint8Array> {
   let handle: OpenFile | undefined;
   try {
-    handle = await open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    handle = await openBelow(root, entry.path, READ_FLAGS);
     if (!isSame(checked, await handle.stat({ bigint: true }))) throw new SourceGone(entry.path);
     let left = sumOf(ranges);
     for (const { offset, bytes } of inPieces(ranges, CHUNK_BYTES)) {

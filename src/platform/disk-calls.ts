@@ -3,8 +3,9 @@
  *
  * Names, arguments and errors are Node's; besides them there is DiskHangs. Where no disk was set apart they are Node's own.
  */
-import type { BigIntStats, Stats } from 'node:fs';
+import { type BigIntStats, constants, type Stats } from 'node:fs';
 import * as calls from 'node:fs/promises';
+import { descriptorPath, foldersOnTheWay, hasDescriptorPaths, pathOfOpen } from './descriptor-path.js';
 import { type CallKind, type Disk, DiskHangs, diskOf } from './disk.js';
 
 /** Of Node's FileHandle, what is needed. */
@@ -104,15 +105,65 @@ class FileApart implements OpenFile {
   }
 }
 
-export async function open(path: string | Buffer, flags: number | string, mode?: number): Promise<OpenFile> {
+export function open(path: string | Buffer, flags: number | string, mode?: number): Promise<OpenFile> {
+  return opened(path, () => calls.open(path, flags, mode));
+}
+
+async function opened(path: string | Buffer, openFile: () => Promise<calls.FileHandle>): Promise<OpenFile> {
   const disk = diskOf(path);
-  if (disk === undefined) return calls.open(path, flags, mode);
+  if (disk === undefined) return openFile();
   return disk.run(async () => {
-    const file = await calls.open(path, flags, mode);
+    const file = await openFile();
     // It came too late for whoever wanted it.
     if (disk.isGivenUp) await file.close();
     return new FileApart(disk, file);
   });
+}
+
+const { O_DIRECTORY, O_NOFOLLOW } = constants;
+/** Linux's O_PATH, which Node does not name: a place, opened without any right to what is in it. */
+const O_PATH = 0o10000000;
+const SLASH = 0x2f;
+
+/** As `open`, of a file below a folder: `path` is relative to it, and no symlink behind the folder is followed. */
+export function openBelow(folder: string, path: Buffer, flags: number): Promise<OpenFile> {
+  const full = Buffer.concat([Buffer.from(`${folder}/`), path]);
+  return opened(full, async () => {
+    const file = await calls.open(full, flags | O_NOFOLLOW).catch((error: NodeJS.ErrnoException) => {
+      // A path has 4 KiB at the most, and a tree may be deeper.
+      if (error.code === 'ENAMETOOLONG' && hasDescriptorPaths()) return undefined;
+      throw error;
+    });
+    if (file !== undefined && (await isStraight(file, full, full.length - path.length))) return file;
+    await file?.close();
+    if (!hasDescriptorPaths()) throw Object.assign(new Error(`ELOOP: a symlink above '${full}'`), { code: 'ELOOP' });
+    // By a symlink, or what the file system writes in another way: `A.jpg` where `a.jpg` is the same. Name by name it is certain.
+    return openByNames(folder, path, flags | O_NOFOLLOW);
+  });
+}
+
+/** Where there is no /proc, that leaves time for who puts a symlink there just now: nothing is sent that has not the right hash. */
+async function isStraight(file: calls.FileHandle, full: Buffer, from: number): Promise<boolean> {
+  if (hasDescriptorPaths()) return pathOfOpen(file.fd)?.equals(full) === true;
+  const folders = await Promise.all(
+    foldersOnTheWay(full, from).map(folder => calls.lstat(folder).catch(() => undefined)),
+  );
+  return folders.every(folder => folder?.isDirectory());
+}
+
+async function openByNames(folder: string, path: Buffer, flags: number): Promise<calls.FileHandle> {
+  let above = await calls.open(folder, O_PATH | O_DIRECTORY);
+  for (let from = 0; ; ) {
+    const slash = path.indexOf(SLASH, from);
+    const end = slash < 0 ? path.length : slash;
+    const there = Buffer.concat([Buffer.from(`${descriptorPath(above.fd)}/`), path.subarray(from, end)]);
+    const next = calls.open(there, slash < 0 ? flags : O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    await next.catch(() => undefined);
+    await above.close();
+    above = await next;
+    if (slash < 0) return above;
+    from = end + 1;
+  }
 }
 
 type PathCall = (path: never, ...more: never[]) => Promise<unknown>;

@@ -13,7 +13,13 @@ export interface FileStat {
 
 export type FileOrder =
   /** The whole file, if it is a plain one of no more than `bytesMax`. */
-  | { readonly is: 'read'; readonly path: string | Uint8Array; readonly bytesMax: number }
+  | {
+      readonly is: 'read';
+      readonly path: string | Uint8Array;
+      readonly bytesMax: number;
+      /** So many bytes of the path are a folder; no symlink behind it is followed. 0: none but at the end of the path. */
+      readonly straightFrom: number;
+    }
   /** A new file. */
   | { readonly is: 'write'; readonly path: string; readonly content: Uint8Array; readonly mode: number }
   | { readonly is: 'rename'; readonly path: string; readonly to: string };
@@ -33,7 +39,7 @@ export interface FileFailure {
 
 export type FileOutcome = { readonly done: true } | { readonly read: ReadFile } | { readonly failed: FileFailure };
 
-/** Per order: kind, bytes of its path, of its content or its second path, and a number (`bytesMax`, `mode`). */
+/** Per order: kind, bytes of its path, of its content or its second path, a number (`bytesMax`, `mode`), and `straightFrom`. */
 export interface OrderMessage {
   readonly heads: Uint32Array<ArrayBuffer>;
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -51,7 +57,7 @@ export interface OutcomeMessage {
 }
 
 const KINDS = ['read', 'write', 'rename'] as const;
-const HEAD = 4;
+const HEAD = 5;
 
 /** @param spare to be used for it where it is large enough */
 export function packOrders(orders: readonly FileOrder[], spare?: ArrayBuffer): OrderMessage {
@@ -62,7 +68,8 @@ export function packOrders(orders: readonly FileOrder[], spare?: ArrayBuffer): O
     const path = typeof order.path === 'string' ? Buffer.from(order.path) : order.path;
     const more = order.is === 'write' ? order.content : order.is === 'rename' ? Buffer.from(order.to) : undefined;
     const number = order.is === 'read' ? order.bytesMax : order.is === 'write' ? order.mode : 0;
-    heads.set([KINDS.indexOf(order.is), path.length, more?.length ?? 0, number], n * HEAD);
+    const straightFrom = order.is === 'read' ? order.straightFrom : 0;
+    heads.set([KINDS.indexOf(order.is), path.length, more?.length ?? 0, number, straightFrom], n * HEAD);
     parts.push(path);
     if (more !== undefined) parts.push(more);
     bytes += path.length + (more?.length ?? 0);
@@ -75,15 +82,16 @@ export function* unpackOrders({ heads, bytes }: OrderMessage): Generator<{
   readonly path: Buffer;
   readonly more: Buffer;
   readonly number: number;
+  readonly straightFrom: number;
 }> {
   const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   let at = 0;
   for (let n = 0; n < heads.length; n += HEAD) {
-    const [kind = 0, pathBytes = 0, moreBytes = 0, number = 0] = heads.subarray(n, n + HEAD);
+    const [kind = 0, pathBytes = 0, moreBytes = 0, number = 0, straightFrom = 0] = heads.subarray(n, n + HEAD);
     const path = all.subarray(at, at + pathBytes);
     const more = all.subarray(at + pathBytes, at + pathBytes + moreBytes);
     at += pathBytes + moreBytes;
-    yield { is: KINDS[kind] as FileOrder['is'], path, more, number };
+    yield { is: KINDS[kind] as FileOrder['is'], path, more, number, straightFrom };
   }
 }
 

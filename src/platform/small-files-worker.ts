@@ -3,7 +3,19 @@
  *
  * It answers every order with one outcome, in order, and never fails as a whole.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { foldersOnTheWay, hasDescriptorPaths, pathOfOpen } from './descriptor-path.js';
 import {
   type FileFailure,
   type FileOutcome,
@@ -40,9 +52,11 @@ class Scratch {
 
 const scratch = new Scratch();
 
-function readFile(path: Buffer, bytesMax: number): FileOutcome {
+function readFile(path: Buffer, bytesMax: number, straightFrom: number): FileOutcome {
   const file = openSync(path, READ_FLAGS);
   try {
+    if (straightFrom > 0 && !isStraight(file, path, straightFrom))
+      return { failed: { code: 'NOT_STRAIGHT', message: 'it may have been reached by a symlink' } };
     const before = fstatSync(file, { bigint: true });
     if (!before.isFile()) return { failed: { code: 'NOT_A_FILE', message: 'it is no plain file' } };
     const size = Number(before.size);
@@ -60,6 +74,15 @@ function readFile(path: Buffer, bytesMax: number): FileOutcome {
   } finally {
     closeSync(file);
   }
+}
+
+/** False also where it is not known. The folder itself may be reached by symlinks. */
+function isStraight(file: number, path: Buffer, straightFrom: number): boolean {
+  if (!hasDescriptorPaths()) return foldersOnTheWay(path, straightFrom).every(above => lstatSync(above).isDirectory());
+  const there = pathOfOpen(file);
+  if (there === undefined || there.equals(path)) return there !== undefined;
+  const folder = realpathSync.native(path.subarray(0, straightFrom), { encoding: 'buffer' });
+  return there.equals(Buffer.concat([folder, path.subarray(straightFrom)]));
 }
 
 function writeFile(path: Buffer, content: Buffer, mode: number): FileOutcome {
@@ -80,10 +103,10 @@ function isSame(a: FileStat, b: FileStat): boolean {
 }
 
 function* carryOut(orders: OrderMessage, giveSign: () => void): Generator<FileOutcome> {
-  for (const { is, path, more, number } of unpackOrders(orders)) {
+  for (const { is, path, more, number, straightFrom } of unpackOrders(orders)) {
     giveSign();
     try {
-      if (is === 'read') yield readFile(path, number);
+      if (is === 'read') yield readFile(path, number, straightFrom);
       else if (is === 'write') yield writeFile(path, more, number);
       else {
         renameSync(path, more);

@@ -127,16 +127,17 @@ function threadsOf(path: string | Uint8Array): FileThreads {
 
 /**
  * Files of one disk as a whole, and whether each stood still meanwhile; or why one could not be read, as node:fs tells of it, and
- * with the codes NOT_A_FILE and TOO_LARGE. Symlinks are not followed.
+ * with the codes NOT_A_FILE, TOO_LARGE and NOT_STRAIGHT. Symlinks are not followed at the end of a path; with `straightFrom`, the
+ * length of a folder's path, nowhere behind that. Whether one was, is not always known: so NOT_STRAIGHT says nothing of the file.
  *
  * @throws DiskHangs
  */
 export async function readSmallFiles(
-  files: readonly { readonly path: string | Uint8Array; readonly bytesMax: number }[],
+  files: readonly { readonly path: string | Uint8Array; readonly bytesMax: number; readonly straightFrom?: number }[],
 ): Promise<readonly (ReadFile | FileCallFailed)[]> {
   const outcomes = await ask(
     'reader',
-    files.map(({ path, bytesMax }) => ({ is: 'read', path, bytesMax })),
+    files.map(({ path, bytesMax, straightFrom = 0 }) => ({ is: 'read', path, bytesMax, straightFrom })),
   );
   return outcomes.map(outcome => {
     if ('failed' in outcome) return new FileCallFailed(outcome.failed);
@@ -146,8 +147,12 @@ export async function readSmallFiles(
 }
 
 /** As `readSmallFiles`, one. @throws why it could not be read */
-export async function readSmallFile(path: string | Uint8Array, bytesMax: number): Promise<ReadFile> {
-  const [read] = await readSmallFiles([{ path, bytesMax }]);
+export async function readSmallFile(
+  path: string | Uint8Array,
+  bytesMax: number,
+  options: { readonly straightFrom?: number } = {},
+): Promise<ReadFile> {
+  const [read] = await readSmallFiles([{ path, bytesMax, ...options }]);
   if (read === undefined || read instanceof Error) throw read;
   return read;
 }

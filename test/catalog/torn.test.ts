@@ -12,14 +12,18 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { basename, join } from 'node:path';
 import test from 'ava';
 import { type ChangedParcel, changedParcels } from '../../src/catalog/changed-parcels.js';
 import { readSnapshot } from '../../src/catalog/read-object.js';
 import { recut, type TornEntry } from '../../src/catalog/recut.js';
 import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
-import { readSourceFile, type SourceFile, SourceGone } from '../../src/catalog/source-file.js';
+import { readSmallSourceFiles, readSourceFile, type SourceFile, SourceGone } from '../../src/catalog/source-file.js';
 import { findEntry } from '../../src/catalog/walk.js';
 import { anyTimeMs, aSource, ScratchSource } from './scratch-source.js';
+
+/** More than is read in one go. */
+const LARGE_BYTES = 300_000;
 
 async function serve(source: ScratchSource, path: string, { cached = true } = {}): Promise<SourceFile | 'gone'> {
   const entry = await source.entry(path);
@@ -98,6 +102,38 @@ test('a file that was changed, replaced, removed, or became a link, a folder or 
   for (const path of ['same', 'longer', 'replaced', 'removed', 'link', 'folder', 'in/a']) {
     for (const cached of [true, false]) t.is(await serve(source, path, { cached }), 'gone', path);
   }
+});
+
+test('no symlink below the source is followed to a file, though it be the same content; one above it is', async t => {
+  const source = new ScratchSource(t);
+  const large = Buffer.alloc(LARGE_BYTES, 'large');
+  const deep = Array.from({ length: 20 }, (_, n) => String(n).repeat(100)).join('/');
+  source.write({ 'a/b/small': 'small', 'a/b/large': large, [`${deep}/large`]: large });
+  await source.take();
+  const paths = ['a/b/small', 'a/b/large', `${deep}/large`];
+  const there = join(source.folder, 'there');
+  symlinkSync(source.root, there);
+  for (const root of [source.root, there])
+    for (const path of paths) {
+      const entry = await source.entry(path);
+      const served = await readSourceFile({ root, source: aSource, entry, cache: undefined });
+      t.is((await content(served)).length, entry.size, path);
+      const [small] = await readSmallSourceFiles({ root, source: aSource, entries: [entry], cache: undefined });
+      t.is(small?.length, entry.size, path);
+    }
+  const held = await serve(source, 'a/b/large', { cached: false });
+  for (const moved of ['a/b', '0'.repeat(100)]) {
+    const to = join(source.folder, basename(moved));
+    renameSync(source.path(moved), to);
+    symlinkSync(to, source.path(moved));
+  }
+  for (const path of paths) {
+    for (const cached of [true, false]) t.is(await serve(source, path, { cached }), 'gone', path);
+    const entries = [await source.entry(path)];
+    const small = await readSmallSourceFiles({ root: source.root, source: aSource, entries, cache: undefined });
+    t.deepEqual(small, [undefined], path);
+  }
+  await t.throwsAsync(content(held), { instanceOf: SourceGone });
 });
 
 test('a file that changes while it is read ends in SourceGone and never in its last chunk', async t => {
