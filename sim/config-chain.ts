@@ -31,6 +31,10 @@ function below(config: SignedConfig, after: SignedConfig[]): SignedConfig {
 export const adminsOf = ({ members }: Pick<ClusterConfig, 'members'>): SignedConfig['admins'] =>
   members.flatMap(({ host, state, trust }) => (state !== 'revoked' && trust === 'trusted' ? [{ key: host }] : []));
 
+/** Revoked members go by their host ids, too. */
+export const revokedIn = ({ members }: Pick<ClusterConfig, 'members'>): SignedConfig['revoked'] =>
+  members.flatMap(({ host, state }) => (state === 'revoked' ? [{ peer: host }] : []));
+
 export const isAdmin = ({ admins }: SignedConfig, host: HostId): boolean => admins.some(({ key }) => key === host);
 
 /** True when neither is an ancestor of the other. */

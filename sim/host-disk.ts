@@ -18,6 +18,7 @@ export interface SignedConfig extends ClusterConfig {
   readonly parent: SignedConfig | undefined;
   readonly signer: HostId;
   readonly admins: readonly { readonly key: HostId }[];
+  readonly revoked: readonly { readonly peer: HostId }[];
 }
 
 /** A snapshot that was seen listed, and is not let go yet. */

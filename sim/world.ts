@@ -23,7 +23,7 @@ import { replacesHead } from '../src/core/own-heads.js';
 import type { ParcelRef } from '../src/core/parcel.js';
 import { CatalogModel, nameOf, type ParcelModel } from './catalog-model.js';
 import { ChanceStreams } from './chance-streams.js';
-import { adminsOf, areForked, goesBefore, isAdmin } from './config-chain.js';
+import { adminsOf, areForked, goesBefore, isAdmin, revokedIn } from './config-chain.js';
 import { type Counts, noCounts } from './counts.js';
 import { EventQueue } from './event-queue.js';
 import type { Happening, Witness } from './happening.js';
@@ -264,6 +264,7 @@ export class World implements Surroundings {
       hash: nameOf('configuration 1'),
       signer: first.host,
       admins: adminsOf({ members }),
+      revoked: revokedIn({ members }),
     };
     return this.#newest;
   }
@@ -413,6 +414,7 @@ export class World implements Surroundings {
       hash: nameOf(`configuration ${this.#configsSigned + 1}`),
       signer: admin.id,
       admins: adminsOf(content),
+      revoked: revokedIn(content),
     };
     admin.signed = config;
     if (areForked(config, this.config)) this.counts.configForks += 1;

@@ -15,14 +15,18 @@ export interface ForkedVersion {
   readonly signer: string;
   /** Never empty. Its order decides forks. */
   readonly admins: readonly { readonly key: string }[];
+  /** All that were shut out up to this version. */
+  readonly revoked: readonly { readonly peer: string }[];
 }
 
 /** Versions that follow from one another: the first one's parent is where it leaves another branch. */
 export type Branch = readonly [ForkedVersion, ...ForkedVersion[]];
 
+type Ground = Pick<ForkedVersion, 'admins' | 'revoked'>;
+
 export interface TwoChains {
   /** The last version that both have. */
-  readonly ground: Pick<ForkedVersion, 'admins'>;
+  readonly ground: Ground;
   /** What each has after it, oldest first; empty where the other one goes on from its end. */
   readonly ours: readonly ForkedVersion[];
   readonly rival: readonly ForkedVersion[];
@@ -35,25 +39,40 @@ export function goesBefore({ ground, ours, rival }: TwoChains): boolean {
 }
 
 /**
- * Which of two branches from one parent stands? One that takes a key out of the admins goes before one that does not: else
- * the order of the admins alone would let a key that was stolen undo its own revocation, by a version beside it or further
- * back. Otherwise the one whose first version's signer comes first in the parent's `admins`; of one signer the lower hash.
+ * Which of two branches from one parent stands? The one that shuts out more: first, that takes more keys out of the admins, else the order
+ * of the admins alone would let a key that was stolen undo its own revocation, by a version beside it or further back; then, that revokes
+ * more members, else an admin's host that was put back from an image would let a stolen machine in again by whatever it signs. Of two that
+ * shut out as much, the one whose first version's signer comes first in the parent's `admins`; of one signer the lower hash.
  *
- * Of three none can beat another in a circle, as they could if a branch only beat those whose own signer it takes out.
+ * Of three none can beat another in a circle: what is shut out is summed version by version, so of two branches the same one has more from
+ * wherever it is looked, also from where both part from a third.
  */
-export function decideFork(parent: TwoChains['ground'], a: Branch, b: Branch): 'a' | 'b' {
-  const takesOut = takesAdminOut(parent, a);
-  if (takesOut !== takesAdminOut(parent, b)) return takesOut ? 'a' : 'b';
+export function decideFork(parent: Ground, a: Branch, b: Branch): 'a' | 'b' {
+  const [byA, byB] = [shutOutBy(parent, a), shutOutBy(parent, b)];
+  if (byA.admins !== byB.admins) return byA.admins > byB.admins ? 'a' : 'b';
+  if (byA.members !== byB.members) return byA.members > byB.members ? 'a' : 'b';
   const rank = ([{ signer }]: Branch): number => parent.admins.findIndex(admin => admin.key === signer);
   if (rank(a) !== rank(b)) return rank(a) < rank(b) ? 'a' : 'b';
   return a[0].hash < b[0].hash ? 'a' : 'b';
 }
 
-function takesAdminOut(parent: TwoChains['ground'], branch: Branch): boolean {
-  return branch.some(({ admins }, n) => {
-    const left = new Set(admins.map(({ key }) => key));
-    return (branch[n - 1] ?? parent).admins.some(({ key }) => !left.has(key));
-  });
+function shutOutBy(parent: Ground, branch: Branch): { readonly admins: number; readonly members: number } {
+  let [admins, members] = [0, 0];
+  let before = parent;
+  for (const version of branch) {
+    admins += countWithout(before.admins.map(keyOf), version.admins.map(keyOf));
+    members += countWithout(version.revoked.map(peerOf), before.revoked.map(peerOf));
+    before = version;
+  }
+  return { admins, members };
 }
 
+/** How many are not among the others. */
+function countWithout(some: readonly string[], others: readonly string[]): number {
+  const known = new Set(others);
+  return some.filter(one => !known.has(one)).length;
+}
+
+const keyOf = ({ key }: ForkedVersion['admins'][number]): string => key;
+const peerOf = ({ peer }: ForkedVersion['revoked'][number]): string => peer;
 const isBranch = (versions: readonly ForkedVersion[]): versions is Branch => versions.length > 0;

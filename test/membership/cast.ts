@@ -16,6 +16,7 @@ import {
   type ConfigurationContent,
   type ConfigurationMember,
   contentOf,
+  type Revocation,
   signVersion,
   type Trust,
 } from '../../src/membership/configuration.js';
@@ -52,6 +53,13 @@ export function memberOf(key: Key, name: string, more: Partial<ConfigurationMemb
     ...more,
   };
 }
+
+/** Of a host that had backed nothing up. */
+export const revocationOf = (key: Key): Revocation => ({
+  host: hostOf(key),
+  peer: peerNameOf(key.publicKey),
+  heads: [],
+});
 
 /** Version 1: one host `a` for each admin key, the first one `a1`. */
 export function found(admins: readonly Key[], content: Partial<ConfigurationContent> = {}): Configuration {

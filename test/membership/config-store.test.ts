@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { ConfigStore, hasCluster } from '../../src/membership/config-store.js';
 import { type Configuration, versionFor } from '../../src/membership/configuration.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
-import { found, hostOf, type Key, memberOf, newKey, next } from './cast.js';
+import { found, hostOf, type Key, memberOf, newKey, next, revocationOf } from './cast.js';
 
 const TRUSTED = { host: hostOf(newKey()), trust: 'trusted' } as const;
 const ALL = { countMax: 1000, bytesMax: 1 << 30 };
@@ -212,6 +212,22 @@ test('a stolen key does not come back by a rival from before its revocation, whe
   );
 });
 
+test('what was revoked stays so, whatever is signed beside it by the same admin, and wherever that was seen first', async t => {
+  const [admin, laptop] = [newKey(), newKey()];
+  const root = found([admin], { members: [memberOf(admin, 'imac'), memberOf(laptop, 'laptop')] });
+  const members = root.members.map(member =>
+    member.name === 'laptop' ? { ...member, state: 'revoked' as const } : member,
+  );
+  for (let n = 0; n < 5; n += 1) {
+    const revoked = next(root, admin, { members, revoked: [revocationOf(laptop)] });
+    // By an old image of the admin's host.
+    const rival = chain(root, admin, 3);
+    const saw = await storeWith(temporaryFolder(t), [root, revoked, ...rival]);
+    const fooled = await storeWith(temporaryFolder(t), [root, ...rival, revoked]);
+    t.deepEqual([saw.current.hash, fooled.current.hash], [revoked.hash, revoked.hash]);
+  }
+});
+
 test('of branches that lost the newest that are kept whole are told, longest first', async t => {
   const [strong, weak] = [newKey(), newKey()];
   const root = found([strong, weak]);
@@ -232,8 +248,14 @@ test('of branches that lost the newest that are kept whole are told, longest fir
 test('stores that get the branches of forks in any order end with the same chain', async t => {
   const admins = [newKey(), newKey(), newKey()];
   const root = found(admins);
-  // A tree of versions: each new one follows a random earlier one, signed by a random admin; some take one out, or in again.
-  const change = fc.tuple(fc.nat({ max: 1000 }), fc.nat({ max: 2 }), fc.option(fc.nat({ max: 2 })));
+  // A tree of versions: each new one follows a random earlier one, signed by a random admin; some take one out, or in again, or revoke a host.
+  const guests = [newKey(), newKey()];
+  const change = fc.tuple(
+    fc.nat({ max: 1000 }),
+    fc.nat({ max: 2 }),
+    fc.option(fc.nat({ max: 2 })),
+    fc.option(fc.nat({ max: 1 })),
+  );
   const trees = fc.array(change, { minLength: 1, maxLength: 7 });
   await fc.assert(
     fc.asyncProperty(
@@ -242,7 +264,7 @@ test('stores that get the branches of forks in any order end with the same chain
       fc.array(fc.nat(), { minLength: 30, maxLength: 30 }),
       async (shape, orderA, orderB) => {
         const tree: Configuration[] = [root];
-        for (const [parent, signer, changed] of shape) {
+        for (const [parent, signer, changed, guest] of shape) {
           const key = admins[signer];
           const above = tree[parent % tree.length];
           if (key === undefined || above === undefined || !above.admins.some(({ host }) => host === hostOf(key)))
@@ -250,9 +272,12 @@ test('stores that get the branches of forks in any order end with the same chain
           const entry = changed === null ? undefined : root.admins[changed];
           const others = above.admins.filter(admin => admin.key !== entry?.key);
           const isIn = others.length < above.admins.length;
-          if (entry === undefined) tree.push(next(above, key));
-          else if (!isIn) tree.push(next(above, key, { admins: [...others, entry] }));
-          else if (others.length > 0) tree.push(next(above, key, { admins: others }));
+          const out = guest === null ? undefined : guests[guest];
+          const isOut = out === undefined || above.revoked.some(({ host }) => host === hostOf(out));
+          const revoked = isOut ? above.revoked : [...above.revoked, revocationOf(out)];
+          if (entry === undefined) tree.push(next(above, key, { revoked }));
+          else if (!isIn) tree.push(next(above, key, { revoked, admins: [...others, entry] }));
+          else if (others.length > 0) tree.push(next(above, key, { revoked, admins: others }));
         }
         const [a, b] = [await storeWith(temporaryFolder(t), [root]), await storeWith(temporaryFolder(t), [root])];
         // Each gets the versions in its own order, repeats included; then they tell each other until neither learns more.

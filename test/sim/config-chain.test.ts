@@ -1,5 +1,5 @@
 import test from 'ava';
-import { adminsOf, areForked, goesBefore, isAdmin } from '../../sim/config-chain.js';
+import { adminsOf, areForked, goesBefore, isAdmin, revokedIn } from '../../sim/config-chain.js';
 import type { SignedConfig } from '../../sim/host-disk.js';
 import { DEFAULT_TIMING, type Member } from '../../src/core/cluster-config.js';
 import { type HostId, parseClusterId, parseHostId, parsePeerName } from '../../src/core/ids.js';
@@ -21,10 +21,18 @@ const root: SignedConfig = {
   hash: '0',
   signer: idOf(1),
   admins: adminsOf({ members }),
+  revoked: revokedIn({ members }),
 };
 const next = (parent: SignedConfig, by: number, changes: Partial<SignedConfig> = {}): SignedConfig => {
   const content = { ...parent, ...changes };
-  return { ...content, version: parent.version + 1, parent, signer: idOf(by), admins: adminsOf(content) };
+  return {
+    ...content,
+    version: parent.version + 1,
+    parent,
+    signer: idOf(by),
+    admins: adminsOf(content),
+    revoked: revokedIn(content),
+  };
 };
 const revoke = (of: readonly Member[], ...names: readonly string[]): readonly Member[] =>
   of.map(member => (names.includes(member.name) ? { ...member, state: 'revoked' } : member));
@@ -45,6 +53,10 @@ test('the branch that takes a member out goes before one that does not, by which
   for (const config of [revoked, next(revoked, 2)])
     t.deepEqual([goesBefore(config, low), goesBefore(low, config)], [true, false]);
   t.true(goesBefore(low, edit), 'up to there it does not');
+  const untrusted = memberNumber(4, { trust: 'untrusted' });
+  const ground = next(root, 1, { members: [...members, untrusted] });
+  const shutOut = next(ground, 2, { members: revoke(ground.members, 'h4') });
+  t.true(goesBefore(shutOut, next(ground, 1)), 'one that is no admin, too');
   const draining = next(root, 2, { members: members.map((member): Member => ({ ...member, state: 'draining' })) });
   t.false(goesBefore(draining, low));
 });
