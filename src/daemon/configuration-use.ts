@@ -47,7 +47,7 @@ export class ConfigurationUse {
     for (const peer of roster.update(clusterConfig.members)) void net.close(peer);
     tell({ is: 'config', config: clusterConfig });
     known.forgotten.update(configuration);
-    known.revocations.update(configuration);
+    known.revocations.update(membership);
     known.catalog
       .reconsider()
       .then(() => Promise.all([...stores.stores()].map(store => storeHeads.learn(store))))

@@ -68,7 +68,7 @@ export async function makeKnownSources(options: KnownSourcesOptions, teardown: T
   };
   const finder = new ObjectFinder({ quick, here, net, likely, log });
   const forgotten = new Forgotten(membership.configuration, source => machine.known.copiesWanted(source) !== undefined);
-  const revocations = new Revocations(membership.configuration);
+  const revocations = new Revocations(membership);
   const catalog = new CatalogKeeper({
     folder: join(stateDir, 'catalog', 'heads'),
     objects,

@@ -2,7 +2,7 @@
  * Admin: what is done with the admin key that lies on a host. New versions of the configuration, and invites.
  *
  * An operator's commands change the policy and the members; to what, policy-change.ts and content-change.ts say. By itself
- * the host writes every admitted member down. A host without a key refuses, and says which hosts have one.
+ * the host writes every admitted member down, and whom a branch that lost has revoked. A host without a key refuses, and says which hosts have one.
  *
  * Invariants: a version is durable before it is acted on; changes are made one at a time. Driven by src/daemon, and by
  * membership.ts for what is admitted. Specified in DESIGN section 9.
@@ -20,7 +20,14 @@ import {
   signVersion,
   type Trust,
 } from './configuration.js';
-import { withAddresses, withoutArchived, withoutHost, withReleased, withState } from './content-change.js';
+import {
+  withAddresses,
+  withoutArchived,
+  withoutHost,
+  withReleased,
+  withState,
+  withTakenOver,
+} from './content-change.js';
 import type { Identity } from './identity.js';
 import { type Door, type Invite, signInvite, TOKEN_PEERS_MAX, tokenText } from './invite.js';
 import { INVITES_MAX } from './open-invites.js';
@@ -60,7 +67,7 @@ export interface AdminContext {
   readonly identity: Identity;
   /** Undefined: none lies on this host. */
   readonly key: Signer | undefined;
-  readonly store: Pick<ConfigStore, 'cluster' | 'current' | 'accept'>;
+  readonly store: Pick<ConfigStore, 'cluster' | 'current' | 'shutOut' | 'accept'>;
   readonly roll: Pick<Roll, 'clusterConfig' | 'roster' | 'doors'>;
   readonly log: Logger;
   readonly nowMs: () => number;
@@ -245,18 +252,23 @@ export class Admin {
     );
   }
 
-  /** On an admin host: writes every provisional member into the configuration. */
+  /** On an admin host: writes every provisional member into the configuration, and what only branches that lost have revoked. */
   async absorb(): Promise<void> {
-    const { provisional } = this.#of.roll.roster;
-    if (!this.isAdmin || provisional.length === 0) return;
-    const content = contentOf(this.#configuration);
+    const { roll, store, identity, key } = this.#of;
+    const { provisional } = roll.roster;
+    const { shutOut } = store;
+    if (key === undefined || !this.isAdmin || provisional.length + shutOut.length === 0) return;
+    // Shut out itself, it is not who writes that down.
+    if (shutOut.some(({ host }) => host === identity.host)) return;
+    const by = { signer: identity.host, key: hexOf(key.publicKey) };
+    const content = withTakenOver(contentOf(this.#configuration), shutOut, by);
     try {
       await this.#sign({ ...content, members: [...content.members, ...provisional.map(memberFrom)] });
     } catch (error) {
-      // Nobody asked for this version, so nobody is there to be told: they stay provisional until the next change or start.
+      // Nobody asked for this version, so nobody is there to be told: they stay as they are until the next change or start.
       this.#of.log.error(
         { err: error, code: 'NOT_ABSORBED' },
-        'admitted hosts could not be written into the configuration',
+        'who was admitted, or shut out, could not be written into the configuration',
       );
     }
   }

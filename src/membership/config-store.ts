@@ -8,6 +8,7 @@
  * Forks: when two admins sign a successor of one parent while apart, every host that sees both takes the same branch
  * (core/config-fork.ts) at the earliest fork, however long the branches are; so after a lost fork the number may be lower than
  * before. Lost versions are kept in `lost/`, with their policy as plain YAML, and told of until an operator removes them.
+ * Whom they revoked stays shut out here (`standing`) until an admin host has written that into the chain, as it does by itself.
  * A branch that lost may go on elsewhere, to a version by which it wins: then it is taken from there.
  *
  * Driven by membership.ts. One operation at a time.
@@ -25,10 +26,12 @@ import {
   checkVersion,
   isWholeFor,
   type Reader,
+  type Revocation,
   readVersion,
   type UncheckedVersion,
   type VersionRefusal,
 } from './configuration.js';
+import { withRevoked } from './content-change.js';
 import { isMalformed } from './fields.js';
 import { joinPolicy } from './policy-parts.js';
 
@@ -49,6 +52,10 @@ export interface LostVersion {
   readonly hash: string;
   /** Where it is kept: the policy's text, for people. */
   readonly policyPath: string;
+  /** The admin key that signed it, 64 hex digits. */
+  readonly signer: string;
+  /** Those that the version before it had not. */
+  readonly revoked: readonly Revocation[];
 }
 
 /**
@@ -82,17 +89,16 @@ export class ConfigStore {
   readonly #folder: string;
   /** Hash of version n at n − 1. */
   readonly #hashes: string[] = [];
-  readonly #lost: LostVersion[];
+  readonly #lost: LostVersion[] = [];
   #current: Configuration | undefined;
   #latestSignedMs = 0;
   #committed: boolean;
   #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(stateDir: string, cluster: ClusterId, committed: boolean, lost: LostVersion[]) {
+  private constructor(stateDir: string, cluster: ClusterId, committed: boolean) {
     this.cluster = cluster;
     this.#folder = folderOf(stateDir);
     this.#committed = committed;
-    this.#lost = lost;
   }
 
   /**
@@ -112,7 +118,7 @@ export class ConfigStore {
       );
     }
     await mkdir(join(folderOf(stateDir), 'lost'), { recursive: true, mode: FOLDER_MODE });
-    return new ConfigStore(stateDir, cluster, false, []);
+    return new ConfigStore(stateDir, cluster, false);
   }
 
   /** @throws ClusterError NO_CLUSTER, CONFIG_DAMAGED */
@@ -130,8 +136,9 @@ export class ConfigStore {
       );
     }
     const current = readCurrent(folder, bytes);
-    const store = new ConfigStore(stateDir, parseClusterId(current.cluster), true, await listLost(folder));
+    const store = new ConfigStore(stateDir, parseClusterId(current.cluster), true);
     await store.#verify(current);
+    await store.#findLost();
     return store;
   }
 
@@ -144,6 +151,23 @@ export class ConfigStore {
   /** The latest time that an admin has signed: a clock that is behind it is wrong. */
   get latestSignedMs(): number {
     return this.#latestSignedMs;
+  }
+
+  /**
+   * Hosts that versions which lost a fork have revoked, and the version in use has not. Not by who is no admin any more: whoever has such
+   * a key could shut out everybody by a branch that cannot win.
+   */
+  get shutOut(): readonly Revocation[] {
+    const { revoked, admins } = this.current;
+    const known = new Set(revoked.map(({ peer }) => peer));
+    const lost = this.lost.filter(({ signer }) => admins.some(({ key }) => key === signer));
+    const found = lost.flatMap(version => version.revoked.filter(({ peer }) => !known.has(peer)));
+    return [...new Map(found.map(revocation => [revocation.peer, revocation])).values()];
+  }
+
+  /** The version in use, with those revoked who are shut out besides. */
+  get standing(): Configuration {
+    return withRevoked(this.current, this.shutOut);
   }
 
   /** Versions that lost a fork, for alarms. */
@@ -303,12 +327,31 @@ export class ConfigStore {
   async #keepLost(version: UncheckedVersion): Promise<LostVersion> {
     const folder = join(this.#folder, 'lost');
     const name = fileOf(version);
-    const lost = { version: version.version, hash: version.hash, policyPath: join(folder, `${name}.yaml`) };
+    const policyPath = join(folder, `${name}.yaml`);
     const texts = version.parts.flatMap(({ name: part, text }) => (text === undefined ? [] : [{ name: part, text }]));
-    await writeDurable(lost.policyPath, joinPolicy(texts));
+    await writeDurable(policyPath, joinPolicy(texts));
     await writeDurable(join(folder, name), version.raw);
+    const lost = await this.#lostVersion(version, policyPath);
     if (!this.#lost.some(({ hash }) => hash === lost.hash)) this.#lost.push(lost);
     return lost;
+  }
+
+  async #lostVersion(lost: UncheckedVersion, policyPath: string): Promise<LostVersion> {
+    const { version, hash, signer } = lost;
+    const mark = before(lost);
+    const parent = mark === undefined ? undefined : ((await this.#loadLost(mark)) ?? (await this.#loadOurs(mark)));
+    const known = new Set(parent?.revoked.map(({ peer }) => peer));
+    return { version, hash, policyPath, signer, revoked: lost.revoked.filter(({ peer }) => !known.has(peer)) };
+  }
+
+  /** What lost a fork before this start. Of one that is damaged only its policy is told of. */
+  async #findLost(): Promise<void> {
+    const found = await listLost(this.#folder);
+    this.#lost.push(...found.map(({ mark, policyPath }) => ({ ...mark, policyPath, signer: '', revoked: [] })));
+    for (const [n, { mark, policyPath }] of found.entries()) {
+      const version = await this.#loadLost(mark);
+      if (version !== undefined) this.#lost[n] = await this.#lostVersion(version, policyPath);
+    }
   }
 
   /** A version that lost; undefined when it did not, or was removed or damaged since: it is kept anew when it comes again. */
@@ -320,6 +363,11 @@ export class ConfigStore {
       if (error instanceof ClusterError) return undefined;
       throw error;
     }
+  }
+
+  /** A version of our chain; undefined for any other. */
+  async #loadOurs(mark: ConfigMark): Promise<UncheckedVersion | undefined> {
+    return this.has(mark) ? await this.#load(mark) : undefined;
   }
 
   /** The versions before this one that lost, oldest first, as far down as they are here: to ours if nothing is missing. */
@@ -407,14 +455,16 @@ async function listVersions(folder: string): Promise<readonly ConfigMark[]> {
   });
 }
 
-async function listLost(folder: string): Promise<LostVersion[]> {
+async function listLost(
+  folder: string,
+): Promise<readonly { readonly mark: ConfigMark; readonly policyPath: string }[]> {
   // Only those that lost a fork have their policy beside them; what a crash left behind does not.
   return (await names(join(folder, 'lost'))).flatMap(name => {
     const [, version, hash] = VERSION_FILE.exec(name.replace(/\.yaml$/, '')) ?? [];
     const isPolicy = name.endsWith('.yaml');
     return version === undefined || hash === undefined || !isPolicy
       ? []
-      : [{ version: Number(version), hash, policyPath: join(folder, 'lost', name) }];
+      : [{ mark: { version: Number(version), hash }, policyPath: join(folder, 'lost', name) }];
   });
 }
 

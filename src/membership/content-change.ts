@@ -55,19 +55,39 @@ export function withoutHost(
 ): ConfigurationContent {
   const member = memberNamed(content, hostName);
   const { host, peer } = member;
-  const own = key();
-  const admins = content.admins
-    .map(admin => (admin.key === own && admin.host === host ? { ...admin, host: signer } : admin))
-    .filter(admin => admin.host !== host);
-  if (admins.length === 0) {
+  const changed = withTakenOver(content, [{ host, peer, heads }], { signer, key: key() });
+  if (changed.admins.length === 0) {
     throw new ClusterError(
       'LAST_ADMIN',
       `${hostName} is the only host with an admin key; nothing was changed. Put its admin.key into the state folder of another member, start that one's service anew and revoke ${hostName} there`,
       { blame: 'operator' },
     );
   }
-  const { members } = withMember(content, member, { state: 'revoked' });
-  return { ...content, members, admins, revoked: [...content.revoked, { host, peer, heads }] };
+  return changed;
+}
+
+/** Writes down what another branch had revoked. As `withoutHost`, also of hosts that this branch has not; not of the one that signs. */
+export function withTakenOver(
+  content: ConfigurationContent,
+  revocations: readonly Revocation[],
+  { signer, key }: { readonly signer: HostId; readonly key: string },
+): ConfigurationContent {
+  const gone = new Set(revocations.map(({ host }) => host));
+  const admins = content.admins
+    .map(admin => (admin.key === key && gone.has(admin.host) ? { ...admin, host: signer } : admin))
+    .filter(admin => !gone.has(admin.host));
+  return withRevoked({ ...content, admins }, revocations);
+}
+
+/** The same with these members shut out; who is an admin is left as it is. */
+export function withRevoked<T extends Pick<ConfigurationContent, 'members' | 'revoked'>>(
+  content: T,
+  revocations: readonly Revocation[],
+): T {
+  if (revocations.length === 0) return content;
+  const gone = new Set(revocations.map(({ host }) => host));
+  const members = content.members.map(member => (gone.has(member.host) ? { ...member, state: 'revoked' } : member));
+  return { ...content, members, revoked: [...content.revoked, ...revocations] };
 }
 
 /** `seq`: of its newest head here. */

@@ -1,7 +1,7 @@
 /** Membership alarms: what of the admissions and the configurations wants a person, one line each. Found anew at each look. */
 import type { HostId } from '../core/ids.js';
 import type { LostVersion } from './config-store.js';
-import type { Configuration } from './configuration.js';
+import type { Configuration, Revocation } from './configuration.js';
 import type { Roster } from './roster.js';
 
 export function membershipAlarms({
@@ -9,12 +9,15 @@ export function membershipAlarms({
   configuration,
   refused,
   lost,
+  shutOut,
   hasUnreadable,
 }: {
   readonly self: HostId;
-  readonly configuration: Pick<Configuration, 'members' | 'version'>;
+  readonly configuration: Pick<Configuration, 'members' | 'revoked' | 'version'>;
   readonly refused: Roster['refused'];
   readonly lost: readonly LostVersion[];
+  /** Revoked by these alone. */
+  readonly shutOut: readonly Revocation[];
   /** An admin has signed a policy that this release cannot read. */
   readonly hasUnreadable: boolean;
 }): readonly string[] {
@@ -29,10 +32,25 @@ export function membershipAlarms({
     }[because];
     return `${who}, admitted by ${by}, is refused: ${why}`;
   });
-  const forks = lost.map(
-    ({ version, policyPath }) =>
-      `configuration ${version} was signed twice by admins apart from each other; the one that lost is kept in ${policyPath}. Apply again what is missing, then remove it from config/lost`,
-  );
+  const forks = lost.map(({ version, policyPath, revoked }) => {
+    const namesOf = (among: readonly Revocation[]): string =>
+      revoked
+        .filter(({ peer }) => among.some(other => other.peer === peer))
+        .map(({ host }) => configuration.members.find(member => member.host === host)?.name ?? host)
+        .join(', ');
+    const [stay, wait] = [namesOf(configuration.revoked), namesOf(shutOut)];
+    const told = [
+      `configuration ${version} was signed twice by admins apart from each other; the one that lost is kept in ${policyPath}`,
+      ...(stay === '' ? [] : [`What it revoked stays revoked: ${stay}`]),
+      ...(wait === ''
+        ? []
+        : [
+            `What it revoked is shut out by this host, and by all once a host with the admin key has written it down, which that one does by itself where it has both: ${wait}. If it does not, revoke it there once more`,
+          ]),
+      'Apply again what is missing, then remove it from config/lost',
+    ];
+    return told.join('. ');
+  });
   const unreadable = hasUnreadable
     ? [`there is a configuration after ${configuration.version} that this release cannot read; update this host`]
     : [];

@@ -20,7 +20,7 @@ import type { Signer } from '../core/signed.js';
 import { Admin, isAdminKey } from './admin.js';
 import { type Admission, admissionFlaw, type Joiner, readAdmission, signAdmission } from './admission.js';
 import { type Acceptance, ConfigStore, MARKS_MAX } from './config-store.js';
-import type { Configuration, Reader, UncheckedVersion } from './configuration.js';
+import type { Configuration, Reader, Revocation, UncheckedVersion } from './configuration.js';
 import { ADMISSIONS_MAX, decideAdmission, type JoinRefusal, type JoinVerdict } from './decide-admission.js';
 import { isMalformed } from './fields.js';
 import { type Identity, loadAdminKey, loadIdentity } from './identity.js';
@@ -134,6 +134,11 @@ export class Membership {
     return this.#store.current;
   }
 
+  /** What stays valid of the word of each host that is shut out, by the configuration in use or by a branch that lost. */
+  get revoked(): readonly Revocation[] {
+    return this.#store.standing.revoked;
+  }
+
   /** What the machine's decisions depend on: the configuration's part, with provisional members. */
   get clusterConfig(): ClusterConfig {
     return this.#roll.clusterConfig;
@@ -184,6 +189,7 @@ export class Membership {
       configuration: this.configuration,
       refused: this.#roll.roster.refused,
       lost: this.#store.lost,
+      shutOut: this.#store.shutOut,
       hasUnreadable: this.#hasUnreadable,
     });
   }
@@ -280,7 +286,7 @@ export class Membership {
             { code: 'CONFIG_FORK', version: acceptance.lost.version },
             'a rival of our configuration lost and was kept',
           );
-          this.#tell();
+          await this.#changed();
           break;
         case 'known':
         case 'gap':
@@ -297,7 +303,7 @@ export class Membership {
       if (admission === undefined) return false;
       if (this.#admissions.has(admission.hash)) return true;
       if (this.configuration.members.some(({ host }) => host === admission.host)) return true; // written already
-      if (admissionFlaw(admission, this.configuration) !== undefined) return false;
+      if (admissionFlaw(admission, this.#store.standing) !== undefined) return false;
       const same = [...this.#admissions.values()].filter(other => other.invite.id === admission.invite.id).length;
       if (same >= admission.invite.uses + ADMISSIONS_OVER_USES_MAX || this.#admissions.size >= ADMISSIONS_MAX)
         return false;
@@ -336,7 +342,7 @@ export class Membership {
       const verdict = decideAdmission({
         invite,
         joiner,
-        configuration: this.configuration,
+        configuration: this.#store.standing,
         members: this.#roll.clusterConfig.members,
         provisional: this.#roll.roster.provisional,
         admissions: [...this.#admissions.values()],

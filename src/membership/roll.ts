@@ -1,5 +1,6 @@
 /**
- * Roll: the members as this host knows them now, from the configuration in use and the admissions that it has.
+ * Roll: the members as this host knows them now, from the configuration in use, what branches that lost have revoked, and the admissions
+ * that it has.
  *
  * Made anew when one of these has changed (`settle`); in between it answers from memory. Who among the admitted belongs is
  * settled in roster.ts.
@@ -21,7 +22,7 @@ export type Standing = MemberState | 'refused' | 'unknown';
 
 export interface RollContext {
   readonly identity: Identity;
-  readonly store: Pick<ConfigStore, 'current'>;
+  readonly store: Pick<ConfigStore, 'standing'>;
   readonly admissions: Pick<Notes<Admission>, 'values'>;
 }
 
@@ -94,6 +95,6 @@ export class Roll {
   }
 
   get #configuration(): Configuration {
-    return this.#of.store.current;
+    return this.#of.store.standing;
   }
 }

@@ -228,6 +228,18 @@ test('what was revoked stays so, whatever is signed beside it by the same admin,
   }
 });
 
+test('nobody is shut out by a branch that lost and was signed with a key that is no admin’s any more', async t => {
+  const [stolen, honest, other] = [newKey(), newKey(), newKey()];
+  const root = found([stolen, honest]);
+  const standing = next(root, honest, { admins: root.admins.filter(({ host }) => host !== hostOf(stolen)) });
+  const rival = next(root, stolen, { revoked: [revocationOf(other)] });
+  const late = next(root, honest, { revoked: [revocationOf(other)] });
+  const store = await storeWith(temporaryFolder(t), [root, standing, rival]);
+  t.deepEqual([store.lost.length, store.shutOut], [1, []]);
+  await store.accept(late.raw, TRUSTED);
+  t.deepEqual(store.shutOut, [revocationOf(other)]);
+});
+
 test('of branches that lost the newest that are kept whole are told, longest first', async t => {
   const [strong, weak] = [newKey(), newKey()];
   const root = found([strong, weak]);

@@ -1,9 +1,10 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseObjectId, sourceIdOf } from '../../src/core/ids.js';
 import type { Signer } from '../../src/core/signed.js';
 import { RELEASED_MAX } from '../../src/membership/configuration.js';
+import { withRevoked } from '../../src/membership/content-change.js';
 import { loadAdminKey, loadIdentity } from '../../src/membership/identity.js';
 import { initCluster } from '../../src/membership/init-cluster.js';
 import { parseToken } from '../../src/membership/invite.js';
@@ -18,9 +19,11 @@ import {
   HOUR_MS,
   invitation,
   type Key,
+  memberOf,
   NOON_MS,
   newKey,
   next,
+  revocationOf,
   silent,
 } from './cast.js';
 
@@ -338,6 +341,88 @@ test('a revoked host is a member no more, and the last admin cannot be revoked',
     message: /nothing was changed.*admin\.key.*another member.*revoke imac there/,
   });
   await t.throwsAsync(membership.admin.revoke('guest', []), { code: 'NO_SUCH_HOST' });
+});
+
+/** Of one admin: three guests, then one branch that revokes the laptop and another that revokes the two others, and so stands. */
+async function forked(stateDir: string, { configuration }: Membership) {
+  const admin = (await loadAdminKey(stateDir)) as Signer;
+  const guests = ['laptop', 'phone', 'tablet'].map(name => ({ name, key: newKey() }));
+  const members = [...configuration.members, ...guests.map(({ name, key }) => memberOf(key, name))];
+  const ground = next(configuration, admin, { members });
+  const without = (...names: readonly string[]) =>
+    next(
+      ground,
+      admin,
+      withRevoked(
+        ground,
+        guests.filter(({ name }) => names.includes(name)).map(({ key }) => revocationOf(key)),
+      ),
+    );
+  const [laptop] = guests;
+  if (laptop === undefined) throw new Error('no guest');
+  return {
+    admin,
+    ground,
+    loser: without('laptop'),
+    winner: without('phone', 'tablet'),
+    laptop: revocationOf(laptop.key),
+  };
+}
+
+test('whom a branch that lost had revoked is no member, also after a restart, until an admin host has written that down', async t => {
+  const { stateDir, membership } = await founded(t);
+  const { admin, ground, loser, winner, laptop } = await forked(stateDir, membership);
+  await rm(join(stateDir, 'admin.key'));
+  for (const order of [
+    [ground, loser, winner],
+    [ground, winner, loser],
+  ]) {
+    const elsewhere = temporaryFolder(t);
+    await cp(stateDir, elsewhere, { recursive: true });
+    const open = await again(elsewhere);
+    let told = 0;
+    open.onChange(() => (told += 1));
+    for (const { raw } of order) await open.acceptVersion(raw);
+    t.is(told, 3);
+    for (const one of [open, await again(elsewhere)]) {
+      t.is(one.configuration.hash, winner.hash);
+      t.false(one.isMember(laptop.peer));
+      t.is(one.readerOf(laptop.peer), undefined);
+      t.is(one.clusterConfig.members.find(({ name }) => name === 'laptop')?.state, 'revoked');
+      t.true(one.revoked.some(({ peer }) => peer === laptop.peer));
+      t.regex(
+        one.alarms().join(),
+        /signed twice.*shut out by this host.*: laptop\. If it does not, revoke it there once more/,
+      );
+    }
+    const written = next(winner, admin, withRevoked(winner, [laptop]));
+    await open.acceptVersion(written.raw);
+    t.is(open.revoked.length, 3);
+    t.regex(open.alarms().join(), /What it revoked stays revoked: laptop\. Apply again/);
+  }
+});
+
+test('an admin host writes down by itself whom a branch that lost had revoked, whatever it saw first', async t => {
+  for (const isLostFirst of [true, false]) {
+    const { stateDir, membership } = await founded(t);
+    const { ground, loser, winner, laptop } = await forked(stateDir, membership);
+    for (const { raw } of isLostFirst ? [ground, loser, winner] : [ground, winner, loser])
+      await membership.acceptVersion(raw);
+    t.is(membership.configuration.previous, winner.hash);
+    t.true(membership.configuration.revoked.some(({ peer }) => peer === laptop.peer));
+    t.is(membership.configuration.members.find(({ name }) => name === 'laptop')?.state, 'revoked');
+    t.regex(membership.alarms().join(), /What it revoked stays revoked: laptop/);
+  }
+});
+
+test('an admin host that a branch which lost had revoked does not sign that it is', async t => {
+  const { stateDir, membership } = await founded(t);
+  const { admin, ground, winner } = await forked(stateDir, membership);
+  const { host, peer } = membership.identity;
+  const loser = next(ground, admin, withRevoked(ground, [{ host, peer, heads: [] }]));
+  for (const { raw } of [ground, winner, loser]) await membership.acceptVersion(raw);
+  t.is(membership.configuration.hash, winner.hash);
+  t.is(membership.self.standing, 'revoked');
 });
 
 test('a host that is drained stays a member that holds nothing more, until that is undone', async t => {
