@@ -1078,7 +1078,8 @@ export enum Refusal {
   OTHER_CLUSTER = 'OTHER_CLUSTER',
   ALREADY_MEMBER = 'ALREADY_MEMBER',
   REVOKED = 'REVOKED',
-  FULL = 'FULL'
+  FULL = 'FULL',
+  CLOSED = 'CLOSED'
 }
 
 enum __RefusalValues {
@@ -1090,7 +1091,8 @@ enum __RefusalValues {
   OTHER_CLUSTER = 5,
   ALREADY_MEMBER = 6,
   REVOKED = 7,
-  FULL = 8
+  FULL = 8,
+  CLOSED = 9
 }
 
 export namespace Refusal {

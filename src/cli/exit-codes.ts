@@ -67,6 +67,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   TOKEN_REFUSED: EXIT.notAllowed,
   TOKEN_UNKNOWN: EXIT.notAllowed,
   TOKEN_USED_UP: EXIT.notAllowed,
+  TOKEN_CLOSED: EXIT.notAllowed,
 
   WAIT_TIMEOUT: EXIT.underReplicated,
 

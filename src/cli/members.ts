@@ -18,7 +18,7 @@ export const drainCommand = (run: Run): Command =>
 
 export const revokeCommand = (run: Run): Command =>
   new Command('revoke')
-    .description('shut a host out, at once and for good')
+    .description('shut a host out, at once and for good, and close the token that it joined by')
     .argument('<host>', 'its name')
     .option('--yes', 'also when its copies are still needed')
     .action(run(revoke));
@@ -43,7 +43,11 @@ async function drain(context: Context, drained: Drained, { undo }: { readonly un
 
 async function revoke(context: Context, host: string, { yes }: { readonly yes?: boolean }): Promise<ExitCode> {
   const report = await context.service().revoke({ host, yes: yes === true }, context.signal);
-  await tell(context, report, `${host} is revoked: no byte is served to it or taken from it any more`);
+  await tell(
+    context,
+    report,
+    `${host} is revoked: no byte is served to it or taken from it any more, and nobody joins by its token`,
+  );
   return EXIT.ok;
 }
 

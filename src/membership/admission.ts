@@ -131,18 +131,27 @@ export function readAdmission(raw: Uint8Array): Admission {
   return { ...joiner, hash: hashHex(body), invite, admitter, admittedMs, raw };
 }
 
-export type AdmissionFlaw = 'other-cluster' | 'unknown-invite' | 'unknown-admitter';
+export type AdmissionFlaw = 'other-cluster' | 'unknown-invite' | 'closed-invite' | 'unknown-admitter';
 
 /** What the configuration in use holds against an admission; `undefined` for nothing. A later version may see it otherwise. */
 export function admissionFlaw(
   { invite, admitter }: Admission,
-  { cluster, admins, members }: Configuration,
+  configuration: Configuration,
 ): AdmissionFlaw | undefined {
+  const { cluster, admins, members } = configuration;
   if (invite.cluster !== cluster) return 'other-cluster';
   if (!admins.some(admin => admin.key === invite.admin)) return 'unknown-invite';
+  if (isClosed(invite.id, configuration)) return 'closed-invite';
   const member = members.find(({ peer }) => peer === admitter);
   // A provisional or untrusted member admits nobody, a revoked one no more.
   return member === undefined || member.state === 'revoked' || member.trust === 'untrusted'
     ? 'unknown-admitter'
     : undefined;
 }
+
+/**
+ * Once a host that came by an invite is revoked nobody comes by it any more: that host has the token still, and would be back with a new
+ * key. Who was admitted by it and is not written down yet is not let in either, for whoever admitted it may not have heard.
+ */
+export const isClosed = (invite: string, { members }: Pick<Configuration, 'members'>): boolean =>
+  members.some(member => member.invite === invite && member.state === 'revoked');

@@ -6,7 +6,7 @@
  * Pure, but for the signature, which is also the check of the proof. Driven by membership.ts.
  */
 import type { Member } from '../core/cluster-config.js';
-import type { Admission, Joiner } from './admission.js';
+import { type Admission, isClosed, type Joiner } from './admission.js';
 import type { Configuration } from './configuration.js';
 import { isMalformed } from './fields.js';
 import type { Invite } from './invite.js';
@@ -20,6 +20,8 @@ export type JoinRefusal =
   | 'not-admitting'
   | 'expired'
   | 'used-up'
+  /** Who came by this invite was revoked, and may have the token still. */
+  | 'closed'
   | 'bad-proof'
   | 'unknown-invite'
   | 'other-cluster'
@@ -62,6 +64,7 @@ export function decideAdmission(view: AdmissionView): JoinVerdict {
   if (standing !== undefined)
     return before === undefined ? refused('already-member') : { kind: 'admitted', admission: before };
 
+  if (isClosed(invite.id, configuration)) return refused('closed');
   if (isTaken(view)) return refused('used-up');
   const { refused: losers } = settleAdmissions(configuration, [...admissions, admission]);
   const because = losers.find(loser => loser.admission === admission)?.because;

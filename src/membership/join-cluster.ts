@@ -65,7 +65,7 @@ export interface Joined {
 }
 
 /**
- * @throws ClusterError TOKEN_DAMAGED, TOKEN_TOO_NEW, TOKEN_EXPIRED, TOKEN_USED_UP, TOKEN_UNKNOWN, TOKEN_OTHER_CLUSTER,
+ * @throws ClusterError TOKEN_DAMAGED, TOKEN_TOO_NEW, TOKEN_EXPIRED, TOKEN_USED_UP, TOKEN_CLOSED, TOKEN_UNKNOWN, TOKEN_OTHER_CLUSTER,
  * TOKEN_REFUSED, JOIN_UNREACHABLE, NOT_ADMITTING, ALREADY_MEMBER, ALREADY_IN_CLUSTER, KEY_REVOKED, CLUSTER_FULL, BAD_NAME,
  * BAD_ADDRESS, BAD_CHAIN
  */
@@ -290,6 +290,11 @@ function refusal(code: Refusal, token: Token): ClusterError {
       return because(
         'TOKEN_USED_UP',
         `this token was good for ${token.invite.uses} and is used up. Make a new one with \`cluster invite\``,
+      );
+    case Refusal.CLOSED:
+      return because(
+        'TOKEN_CLOSED',
+        'this token is good for nobody any more, for a host that joined by it was revoked. Make a new one with `cluster invite`',
       );
     case Refusal.UNKNOWN_INVITE:
       return because(

@@ -37,6 +37,7 @@ export const REFUSALS: Readonly<Record<JoinRefusal, Refusal>> = {
   'not-admitting': Refusal.NOT_ADMITTING,
   expired: Refusal.EXPIRED,
   'used-up': Refusal.USED_UP,
+  closed: Refusal.CLOSED,
   'bad-proof': Refusal.BAD_PROOF,
   'unknown-invite': Refusal.UNKNOWN_INVITE,
   'other-cluster': Refusal.OTHER_CLUSTER,

@@ -26,6 +26,7 @@ export function membershipAlarms({
     const by = configuration.members.find(({ peer }) => peer === admission.admitter)?.name ?? admission.admitter;
     const why = {
       'used-up': 'its invite was used up by another host that joined at the same time; make it a new invite',
+      'invite-closed': 'a host that came by its invite was revoked, which closes that; make it a new invite',
       'key-taken': 'its key is revoked or belongs to another host; join it again with a new state folder',
       'not-valid-here': 'the admin or the member that vouched for it is none any more; make it a new invite',
       full: 'the cluster has as many members as it can have',

@@ -17,6 +17,8 @@ import { sourcesOf } from './policy-change.js';
 type AdmissionRefusal =
   /** The invite's uses went to others. */
   | 'used-up'
+  /** A host that came by it was revoked. */
+  | 'invite-closed'
   /** The key was revoked, or is another host's. */
   | 'key-taken'
   /** The invite's admin or the admitting member is none (any more). */
@@ -50,15 +52,18 @@ export function settleAdmissions(configuration: Configuration, admissions: Itera
     const { host, peer, invite } = admission;
     if (hosts.has(host)) continue; // written already, or admitted twice because its first answer got lost
     const uses = usesByInvite.get(invite.id) ?? 0;
+    const flaw = admissionFlaw(admission, configuration);
     const because: AdmissionRefusal | undefined = peers.has(peer)
       ? 'key-taken'
-      : admissionFlaw(admission, configuration) !== undefined
-        ? 'not-valid-here'
-        : uses >= invite.uses
-          ? 'used-up'
-          : hosts.size >= MEMBERS_MAX
-            ? 'full'
-            : undefined;
+      : flaw === 'closed-invite'
+        ? 'invite-closed'
+        : flaw !== undefined
+          ? 'not-valid-here'
+          : uses >= invite.uses
+            ? 'used-up'
+            : hosts.size >= MEMBERS_MAX
+              ? 'full'
+              : undefined;
     if (because !== undefined) {
       refused.push({ admission, because });
       continue;

@@ -179,6 +179,24 @@ test('a used-up token is refused as used up, and nothing is left but a host key'
   t.is(a.membership.configuration.members.length, 2);
 });
 
+test('the token of a host that was revoked lets nobody in any more, at no member; who came by it before stays', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const token = await a.invite({ uses: 5 });
+  const { stateDir } = await house.join(token, 'b');
+  await house.join(token, 'laptop');
+  const b = await house.up(stateDir);
+  await b.meet(a);
+  await a.membership.admin.revoke('laptop', []);
+  await until(() => b.standingOf('laptop') === 'revoked', 'the revocation to be known');
+  const refused = { code: 'TOKEN_CLOSED', message: /was revoked. Make a new one with `cluster invite`/ };
+  await t.throwsAsync(house.join(token, 'laptop'), refused);
+  await a.down();
+  const atB = tokenText({ ...parseToken(token), doors: [{ peer: b.peer, addresses: b.net.addresses() }] });
+  await t.throwsAsync(house.join(atB, 'laptop'), refused);
+  t.is(b.membership.self.standing, 'active');
+});
+
 test('an expired token is refused by the joiner, and by the member when the joiner has another clock', async t => {
   const house = new House(t);
   const a = await house.found();

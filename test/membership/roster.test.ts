@@ -1,9 +1,10 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { sourceIdOf } from '../../src/core/ids.js';
+import { withRevoked } from '../../src/membership/content-change.js';
 import { freeName, hostNameFrom, memberFrom, settleAdmissions, toClusterConfig } from '../../src/membership/roster.js';
 import { law } from '../helpers/law.js';
-import { admission, found, hostOf, invitation, memberOf, newKey, next } from './cast.js';
+import { admission, found, hostOf, invitation, memberOf, newKey, next, revocationOf } from './cast.js';
 
 test('a machine name is made fit for the cluster', t => {
   t.is(hostNameFrom("Ann's iMac.local"), 'ann-s-imac');
@@ -133,6 +134,23 @@ test('who is admitted by a stranger, a provisional, an untrusted or a revoked me
   t.like(settleAdmissions(home, [admission(invitation(home, pupil), guest, admin)]).refused[0], {
     because: 'not-valid-here',
   });
+});
+
+test('once a host is revoked nobody comes by its invite who is not written down, and by another one as before', t => {
+  const [admin, laptop, pi, late] = [newKey(), newKey(), newKey(), newKey()];
+  const home = found([admin]);
+  const [five, other] = [invitation(home, admin, { uses: 5 }), invitation(home, admin)];
+  const came = [laptop, pi].map((key, n) => memberOf(key, `h${n}`, { invite: five.invite.id }));
+  const written = next(home, admin, { members: [...home.members, ...came] });
+  const waiting = [admission(five, late, admin), admission(other, newKey(), admin)];
+  t.is(settleAdmissions(written, waiting).provisional.length, 2);
+  const revoked = next(written, admin, withRevoked(written, [revocationOf(laptop)]));
+  const { provisional, refused } = settleAdmissions(revoked, waiting);
+  t.deepEqual(
+    [provisional.map(({ admission: { invite } }) => invite.id), refused.map(({ because }) => because)],
+    [[other.invite.id], ['invite-closed']],
+  );
+  t.is(toClusterConfig(revoked, waiting).members.find(({ host }) => host === hostOf(pi))?.state, 'active');
 });
 
 test('a key that was revoked does not come back by a new invite', t => {
