@@ -101,10 +101,10 @@ async function serve(
   // -------------------------------------------------------------------------------------------------------- who we are
   const clock = steadyClock();
   const wallMs = (): number => clock.wallMs();
-  const membership = await openMembership({ stateDir, clock: wallMs, log });
+  const running = new RunningTime({ stateDir, clock, log });
+  const membership = await openMembership({ stateDir, clock: wallMs, runMs: () => running.nowMs(), log });
   const { host: self, signer, seed } = membership.identity;
   const { boot, previousBoot } = await countBoot(stateDir);
-  const running = new RunningTime({ stateDir, clock, log });
   running.start();
   teardown.defer(() => running.stop());
   const ended = lastingAbort();

@@ -70,6 +70,9 @@ export interface AdminContext {
   readonly store: Pick<ConfigStore, 'cluster' | 'current' | 'shutOut' | 'accept'>;
   readonly roll: Pick<Roll, 'clusterConfig' | 'roster' | 'doors'>;
   readonly log: Logger;
+  /** Of this host, ms: what a version says of when it was signed. */
+  readonly clock: () => number;
+  /** Never earlier than what was signed: by what invites are dated. */
   readonly nowMs: () => number;
   /** One change at a time, of all that membership makes. */
   readonly alone: <T>(change: () => Promise<T>) => Promise<T>;
@@ -230,7 +233,7 @@ export class Admin {
     const signed = signVersion(content, {
       parent: this.#configuration,
       signer: this.#needKey(),
-      nowMs: this.#of.nowMs(),
+      nowMs: this.#of.clock(),
     });
     const { kind } = await this.#of.store.accept(signed.raw, { host: this.#of.identity.host, trust: 'trusted' });
     if (kind !== 'accepted') throw new Error(`bug: the version just signed is ${kind}`);

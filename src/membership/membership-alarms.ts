@@ -4,6 +4,10 @@ import type { LostVersion } from './config-store.js';
 import type { Configuration, Revocation } from './configuration.js';
 import type { Roster } from './roster.js';
 
+const HOUR_MS = 3_600_000;
+/** Clocks without a time server go wrong by minutes; one that is off by more was set wrong. */
+const AHEAD_MS_MAX = 24 * HOUR_MS;
+
 export function membershipAlarms({
   self,
   configuration,
@@ -11,15 +15,18 @@ export function membershipAlarms({
   lost,
   shutOut,
   hasUnreadable,
+  clockMs,
 }: {
   readonly self: HostId;
-  readonly configuration: Pick<Configuration, 'members' | 'revoked' | 'version'>;
+  readonly configuration: Pick<Configuration, 'members' | 'revoked' | 'signedMs' | 'version'>;
   readonly refused: Roster['refused'];
   readonly lost: readonly LostVersion[];
   /** Revoked by these alone. */
   readonly shutOut: readonly Revocation[];
   /** An admin has signed a policy that this release cannot read. */
   readonly hasUnreadable: boolean;
+  /** By this host's clock. */
+  readonly clockMs: number;
 }): readonly string[] {
   const refusals = refused.map(({ admission, because }) => {
     const who = admission.host === self ? 'this host' : `${admission.wantedName} (${admission.host})`;
@@ -55,5 +62,12 @@ export function membershipAlarms({
   const unreadable = hasUnreadable
     ? [`there is a configuration after ${configuration.version} that this release cannot read; update this host`]
     : [];
-  return [...refusals, ...forks, ...unreadable];
+  const aheadMs = configuration.signedMs - clockMs;
+  const ahead =
+    aheadMs > AHEAD_MS_MAX
+      ? [
+          `configuration ${configuration.version} was signed at ${new Date(configuration.signedMs).toISOString()}, ${Math.floor(aheadMs / HOUR_MS)} hours ahead of this host's clock. If this clock is wrong, set it; if not, set that of the host with the admin key and change the configuration there once more. Until then new invites carry that date, and last as long as they should`,
+        ]
+      : [];
+  return [...refusals, ...forks, ...unreadable, ...ahead];
 }

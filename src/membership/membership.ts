@@ -6,7 +6,8 @@
  * decide-admission.ts; what a host with an admin key signs, admin.ts says; here both come into force.
  *
  * Invariants: nothing is acted on that is not durable; changes are made one at a time; whatever comes from a peer is
- * verified before it is kept. Time comes from the clock handed in, but is never earlier than what an admin has signed.
+ * verified before it is kept. Time comes from the clock handed in, but is never earlier than what an admin has signed and how long this
+ * host has run since (signed-time.ts).
  *
  * Driven by src/daemon, join-protocol.ts and config-protocol.ts. Specified in DESIGN section 9.
  */
@@ -29,6 +30,7 @@ import { membershipAlarms } from './membership-alarms.js';
 import { Notes } from './notes.js';
 import { OpenInvites } from './open-invites.js';
 import { Roll } from './roll.js';
+import { SignedTime } from './signed-time.js';
 
 /** Beyond an invite's uses, so many more admissions by it are kept: two members may have admitted at once, not twenty. */
 const ADMISSIONS_OVER_USES_MAX = 16;
@@ -37,11 +39,13 @@ export interface MembershipOptions {
   readonly stateDir: string;
   /** Wall clock, ms. */
   readonly clock: () => number;
+  /** This host's running time, over all starts, ms. */
+  readonly runMs: () => number;
   readonly log: Logger;
 }
 
 /** @throws ClusterError NO_CLUSTER, CONFIG_DAMAGED, KEY_DAMAGED, KEY_EXPOSED, IDENTITY_MISSING */
-export async function openMembership({ stateDir, clock, log }: MembershipOptions): Promise<Membership> {
+export async function openMembership({ stateDir, clock, runMs, log }: MembershipOptions): Promise<Membership> {
   const store = await ConfigStore.open(stateDir);
   const identity = await loadIdentity(stateDir);
   if (identity === undefined) {
@@ -56,7 +60,8 @@ export async function openMembership({ stateDir, clock, log }: MembershipOptions
   const admin = await loadAdminKey(stateDir);
   const invites = await Notes.open(join(stateDir, 'invites'), { read: readInvite, idOf: invite => invite.id, log });
   const admissions = await openAdmissions(stateDir, log);
-  const membership = new Membership({ store, identity, admin, invites, admissions, clock, log });
+  const signedTime = new SignedTime({ stateDir, runMs, log });
+  const membership = new Membership({ store, identity, admin, invites, admissions, signedTime, clock, log });
   await membership.start();
   return membership;
 }
@@ -72,6 +77,7 @@ export class Membership {
   readonly #store: ConfigStore;
   readonly #invites: OpenInvites;
   readonly #admissions: Notes<Admission>;
+  readonly #signedTime: SignedTime;
   readonly #clock: () => number;
   readonly #log: Logger;
   readonly #listeners = new Set<() => void>();
@@ -86,6 +92,7 @@ export class Membership {
     readonly admin: Signer | undefined;
     readonly invites: Notes<Invite>;
     readonly admissions: Notes<Admission>;
+    readonly signedTime: SignedTime;
     readonly clock: () => number;
     readonly log: Logger;
   }) {
@@ -99,6 +106,7 @@ export class Membership {
       nowMs: () => this.nowMs(),
     });
     this.#admissions = parts.admissions;
+    this.#signedTime = parts.signedTime;
     this.#clock = parts.clock;
     this.#log = parts.log;
     this.#roll = new Roll(parts);
@@ -108,6 +116,7 @@ export class Membership {
       store: parts.store,
       roll: this.#roll,
       log: parts.log,
+      clock: parts.clock,
       nowMs: () => this.nowMs(),
       alone: change => this.#alone(change),
       changed: () => this.#changed(),
@@ -118,6 +127,7 @@ export class Membership {
   /** Forgets what has no more use, and writes down what another start had no time for. Called once, before use. */
   async start(): Promise<void> {
     await this.#alone(async () => {
+      await this.#hearTimes();
       const nowMs = this.nowMs();
       await this.#invites.prune();
       const waiting = new Set(this.#roll.roster.provisional.map(({ admission }) => admission.hash));
@@ -154,9 +164,9 @@ export class Membership {
     return this.#roll.self;
   }
 
-  /** The clock, or the latest time that an admin has signed if that is later. */
+  /** The clock, or the latest time that an admin has signed, and what this host has run since, if that is later. */
   nowMs(): number {
-    return Math.max(this.#clock(), this.#store.latestSignedMs, this.#invites.latestMadeMs);
+    return Math.max(this.#clock(), this.#signedTime.leastMs());
   }
 
   // For the gate: from memory, at once.
@@ -191,6 +201,7 @@ export class Membership {
       lost: this.#store.lost,
       shutOut: this.#store.shutOut,
       hasUnreadable: this.#hasUnreadable,
+      clockMs: this.#clock(),
     });
   }
 
@@ -369,6 +380,7 @@ export class Membership {
   /** False when there is no room for it. */
   async #keepInvite(invite: Invite): Promise<boolean> {
     const kept = await this.#invites.keep(invite);
+    await this.#hearTimes();
     if (kept === 'new') this.#tell();
     return kept !== 'full';
   }
@@ -378,7 +390,12 @@ export class Membership {
     return (standing === 'active' || standing === 'draining') && trust === 'trusted';
   }
 
+  #hearTimes(): Promise<void> {
+    return this.#signedTime.hear(Math.max(this.#store.latestSignedMs, this.#invites.latestMadeMs));
+  }
+
   async #changed(): Promise<void> {
+    await this.#hearTimes();
     this.#roll.settle();
     this.#tell();
     await this.admin.absorb();

@@ -37,7 +37,7 @@ export class House {
     stateDir: string,
     { clock = Date.now, log = silent }: { readonly clock?: () => number; readonly log?: Logger } = {},
   ): Promise<LiveHost> {
-    const membership = await openMembership({ stateDir, clock, log });
+    const membership = await openMembership({ stateDir, clock, runMs: () => performance.now(), log });
     const remembered = readRememberedPeers(stateDir, log);
     const known = function* () {
       yield* membership.doors();

@@ -166,7 +166,7 @@ test('of two hosts that two members admitted on one use, the admin keeps one and
   t.false(admin.membership.isMember((await openQuietly(loser?.stateDir ?? '')).identity.peer));
 });
 
-const openQuietly = (stateDir: string) => openMembership({ stateDir, clock: Date.now, log: silent });
+const openQuietly = (stateDir: string) => openMembership({ stateDir, clock: Date.now, runMs: () => 0, log: silent });
 
 test('a used-up token is refused as used up, and nothing is left but a host key', async t => {
   const house = new House(t);

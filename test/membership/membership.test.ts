@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseObjectId, sourceIdOf } from '../../src/core/ids.js';
@@ -30,19 +30,20 @@ import {
 interface Founded {
   readonly stateDir: string;
   readonly membership: Membership;
-  /** Turns the clock. */
-  readonly clock: { nowMs: number };
+  /** Turns the clock, and lets the host run. */
+  readonly clock: { nowMs: number; ranMs: number };
 }
 
 async function founded(t: ExecutionContext): Promise<Founded> {
   const stateDir = temporaryFolder(t);
   await initCluster({ stateDir, clusterName: 'home', hostName: 'imac', nowMs: NOON_MS });
-  const clock = { nowMs: NOON_MS };
-  return { stateDir, clock, membership: await openMembership({ stateDir, clock: () => clock.nowMs, log: silent }) };
+  const clock = { nowMs: NOON_MS, ranMs: 0 };
+  const times = { clock: () => clock.nowMs, runMs: () => clock.ranMs };
+  return { stateDir, clock, membership: await openMembership({ stateDir, ...times, log: silent }) };
 }
 
-const again = (stateDir: string, nowMs = NOON_MS): Promise<Membership> =>
-  openMembership({ stateDir, clock: () => nowMs, log: silent });
+const again = (stateDir: string, nowMs = NOON_MS, ranMs = 0): Promise<Membership> =>
+  openMembership({ stateDir, clock: () => nowMs, runMs: () => ranMs, log: silent });
 
 const TERMS = { uses: 1, lifeMs: HOUR_MS, trust: 'trusted', addresses: ['/ip4/192.168.1.2/tcp/4747'] } as const;
 
@@ -245,6 +246,58 @@ test('a clock that was set back does not open an expired invite again once an ad
   await membership.admin.applyPolicy({ text: POLICY });
   clock.nowMs = NOON_MS;
   t.false(membership.strangersWelcome());
+});
+
+const YEAR_MS = 365 * 24 * HOUR_MS;
+
+test('an invite ends when this host has run for its time, though an admin’s clock was years ahead once, also over restarts', async t => {
+  const { stateDir, membership, clock } = await founded(t);
+  clock.nowMs += 10 * YEAR_MS;
+  await membership.admin.applyPolicy({ text: POLICY });
+  clock.nowMs = NOON_MS;
+  clock.ranMs = 5 * HOUR_MS;
+  await membership.admin.createInvite(TERMS);
+  clock.ranMs += HOUR_MS - 1;
+  t.true(membership.strangersWelcome());
+  t.true((await again(stateDir, clock.nowMs, clock.ranMs)).strangersWelcome());
+  const before = membership.nowMs();
+  clock.ranMs += 1;
+  t.is(membership.nowMs(), before + 1);
+  t.false(membership.strangersWelcome());
+  const reopened = await again(stateDir, clock.nowMs, clock.ranMs);
+  t.false(reopened.strangersWelcome());
+  t.is(reopened.nowMs(), before + 1, 'the invite that was dated so is gone, the time is not');
+});
+
+test('without the file of when a time was signed, or with a lost running time, time begins at that one and goes on', async t => {
+  const { stateDir, membership, clock } = await founded(t);
+  clock.nowMs += YEAR_MS;
+  clock.ranMs = 5 * HOUR_MS;
+  await membership.admin.applyPolicy({ text: POLICY });
+  const file = join(stateDir, 'signed-time.json');
+  t.deepEqual(JSON.parse(await readFile(file, 'utf8')), { signedMs: NOON_MS + YEAR_MS, ranMs: 5 * HOUR_MS });
+  t.is((await again(stateDir, NOON_MS, 6 * HOUR_MS)).nowMs(), NOON_MS + YEAR_MS + HOUR_MS);
+  t.is((await again(stateDir, NOON_MS, HOUR_MS)).nowMs(), NOON_MS + YEAR_MS);
+  for (const text of ['', '{"signedMs":-1,"ranMs":0}']) {
+    await writeFile(file, text);
+    t.is((await again(stateDir, NOON_MS, 9 * HOUR_MS)).nowMs(), NOON_MS + YEAR_MS);
+  }
+});
+
+test('a configuration that was signed more than a day ahead of this clock wants a person, until one is signed in time', async t => {
+  const { membership, clock } = await founded(t);
+  clock.nowMs += 24 * HOUR_MS;
+  await membership.admin.applyPolicy({ text: POLICY });
+  clock.nowMs -= 24 * HOUR_MS;
+  t.deepEqual(membership.alarms(), []);
+  clock.nowMs -= 1;
+  t.deepEqual(membership.alarms().length, 1);
+  t.regex(
+    membership.alarms()[0] ?? '',
+    /^configuration 2 was signed at 2026-11-22T12:00:00.000Z, 24 hours ahead .* set it; if not, set that of the host with the admin key/,
+  );
+  await membership.admin.setAddresses('imac', []);
+  t.deepEqual(membership.alarms(), []);
 });
 
 test('invites that have expired leave their places to those of other hosts, too', async t => {
