@@ -96,6 +96,8 @@ export interface AnswersOptions {
   readonly drill: SelfTestOptions['drill'];
   readonly alarms: Alarms;
   readonly clock: Clock;
+  /** Asks every other member that is connected what it has, but for this one. */
+  readonly askMembers: (without: HostId) => Promise<unknown>;
   readonly addresses: () => readonly string[];
   /** Where the other members can be reached, as far as we know. */
   readonly knownAddresses: () => Iterable<KnownPeer>;

@@ -5,7 +5,7 @@
  * where they answer, and what would be lost without one.
  */
 import { ClusterError } from '../core/fault.js';
-import { splitSourceId } from '../core/ids.js';
+import { type HostId, splitSourceId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { PolicyApplied } from '../membership/admin.js';
 import type { Configuration } from '../membership/configuration.js';
@@ -25,11 +25,18 @@ import type {
   RevokeRequest,
 } from './service.js';
 
+/** Members are asked for the last heads of a host for so long, in ms, before it is shut out. It may be stolen, so no longer than a person waits. */
+const ASK_MS_MAX = 10_000;
+
 export interface ConfiguringOptions {
   readonly membership: Membership;
   readonly roster: Roster;
   readonly known: Pick<Known, 'without'>;
   readonly catalog: CatalogKeeper;
+  /** Asks every other member that is connected what it has, but for this one; resolves when all have told, or failed to. */
+  readonly askMembers: (without: HostId) => Promise<unknown>;
+  /** Default: `ASK_MS_MAX`. */
+  readonly askMsMax?: number;
   /** Where this host listens. */
   readonly addresses: () => readonly string[];
   /** Where the other members can be reached, as far as we know. */
@@ -96,11 +103,24 @@ export class Configuring {
     const { membership, roster, known, catalog } = this.#options;
     const host = roster.named(name)?.host;
     if (host !== undefined && !yes) this.#demandYesToLose(name, known.without(host));
+    membership.admin.mustHaveKey();
+    if (host !== undefined) await this.#askMembers(host);
     const heads = [...catalog.heads()]
       .filter(({ head }) => splitSourceId(head.source).origin === host)
       .map(({ head, hash }) => ({ source: head.source, seq: head.seq, hash }));
     await membership.admin.revoke(name, heads);
     return this.show();
+  }
+
+  /** What any of them has heard of it is to stay valid, not only what this host has. Its own word is not asked for: it may be stolen. */
+  async #askMembers(without: HostId): Promise<void> {
+    const { askMembers, askMsMax = ASK_MS_MAX } = this.#options;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>(resolve => {
+      timer = setTimeout(resolve, askMsMax);
+    });
+    await Promise.race([askMembers(without), late]);
+    clearTimeout(timer);
   }
 
   #demandYesToLose(name: string, { under, lost }: { readonly under: number; readonly lost: number }): void {

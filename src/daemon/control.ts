@@ -26,6 +26,7 @@ import type { Protections } from './protection.js';
 import type { Roster } from './roster.js';
 import { scrub } from './scrub.js';
 import { SelfTest, type SelfTestOptions } from './self-test.js';
+import type { StateExchange } from './state-exchange.js';
 import type { StoreHeads } from './store-heads.js';
 import type { Teardown } from './teardown.js';
 import type { TreeKeeper } from './tree-keeper.js';
@@ -38,6 +39,7 @@ export interface ControlOptions {
   readonly machine: Machine;
   readonly roster: Roster;
   readonly net: Net;
+  readonly exchange: Pick<StateExchange, 'ask'>;
   readonly addresses: KnownAddresses;
   readonly known: KnownSources;
   readonly stores: OwnStores;
@@ -56,7 +58,8 @@ export interface ControlOptions {
 
 /** @throws ClusterError CONTROL_PATH_TOO_LONG, … */
 export async function startControl(options: ControlOptions, teardown: Teardown): Promise<void> {
-  const { stateDir, scratchFolder, membership, machine, roster, net, addresses, known, stores, storeHeads } = options;
+  const { stateDir, scratchFolder, membership, machine, roster, net, exchange, addresses, known, stores, storeHeads } =
+    options;
   const { origin, orders, protections, copies, trees, isReachable, clock, alarms, log, signal } = options;
   const { catalog, finder, mending } = known;
   const { doubted, dropper } = copies;
@@ -122,6 +125,10 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
     drill: drillFrom,
     alarms,
     clock,
+    askMembers: without => {
+      const hosts = net.connected().flatMap(peer => roster.hostOf(peer) ?? []);
+      return Promise.all(hosts.filter(host => host !== without).map(host => exchange.ask(host)));
+    },
     addresses: () => net.addresses(),
     knownAddresses: () => addresses.all(),
     isReachable,

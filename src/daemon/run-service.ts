@@ -351,6 +351,7 @@ async function serve(
       machine,
       roster,
       net,
+      exchange,
       addresses,
       known,
       stores,

@@ -1,0 +1,60 @@
+import test, { type ExecutionContext } from 'ava';
+import type { KnownHead } from '../../src/catalog/source-history.js';
+import { type HostId, sourceIdOf } from '../../src/core/ids.js';
+import type { Signer } from '../../src/core/signed.js';
+import { Configuring, type ConfiguringOptions } from '../../src/daemon/configuring.js';
+import { Roster } from '../../src/daemon/roster.js';
+import { loadAdminKey } from '../../src/membership/identity.js';
+import { initCluster } from '../../src/membership/init-cluster.js';
+import { openMembership } from '../../src/membership/membership.js';
+import { publicKeyOf } from '../../src/membership/peer-key.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { hostOf, memberOf, NOON_MS, newKey, next, silent } from '../membership/cast.js';
+
+/** The admin's host of a cluster with a laptop, which knows head 1 of the laptop's photos. */
+async function household(t: ExecutionContext, options: (tell: (seq: number) => void) => Partial<ConfiguringOptions>) {
+  const stateDir = temporaryFolder(t);
+  await initCluster({ stateDir, clusterName: 'home', hostName: 'imac', nowMs: NOON_MS });
+  const membership = await openMembership({ stateDir, clock: () => NOON_MS, runMs: () => 0, log: silent });
+  const laptop = newKey();
+  const { configuration } = membership;
+  const members = [...configuration.members, memberOf(laptop, 'laptop')];
+  await membership.acceptVersion(next(configuration, (await loadAdminKey(stateDir)) as Signer, { members }).raw);
+  const roster = new Roster({ self: membership.identity.host, publicKeyOf });
+  roster.update(membership.clusterConfig.members);
+  const head = { source: sourceIdOf(hostOf(laptop), 'photos'), seq: 1 };
+  const heads = () => [{ head, hash: 'ab'.repeat(32) }] as unknown as IterableIterator<KnownHead>;
+  const configuring = new Configuring({
+    membership,
+    roster,
+    catalog: { heads },
+    askMembers: async () => undefined,
+    ...options(seq => {
+      head.seq = seq;
+    }),
+    // Nothing else is asked of by what these tests call.
+  } as ConfiguringOptions);
+  const lastHeads = () => membership.configuration.revoked[0]?.heads.map(({ seq }) => seq);
+  return { configuring, lastHeads, laptop: hostOf(laptop) };
+}
+
+test('who revokes a host asks the other members for its heads first: the last one that anybody has heard stays valid', async t => {
+  const asked: HostId[] = [];
+  const { configuring, lastHeads, laptop } = await household(t, tell => ({
+    askMembers: async without => {
+      asked.push(without);
+      tell(2);
+    },
+  }));
+  await configuring.revoke({ host: 'laptop', yes: true });
+  t.deepEqual([asked, lastHeads()], [[laptop], [2]]);
+});
+
+test('a member that does not answer keeps no host from being revoked', async t => {
+  const { configuring, lastHeads } = await household(t, () => ({
+    askMembers: () => new Promise(() => {}),
+    askMsMax: 1,
+  }));
+  await configuring.revoke({ host: 'laptop', yes: true });
+  t.deepEqual(lastHeads(), [1]);
+});
