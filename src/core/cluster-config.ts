@@ -32,6 +32,8 @@ export interface SourcePolicy {
   readonly source: SourceId;
   /** Wanted copies, N. 1 to 32. */
   readonly copies: number;
+  /** Its origin was revoked: of its heads those up to this one are valid; 0 for none. */
+  readonly lastSeq?: number;
 }
 
 /** All in ms. Floors: heartbeat ≥ 100, suspect ≥ 3 heartbeats, dead ≥ 2 × suspect, deadMax ≥ dead, claimWait ≥ 20, others ≥ 0. */

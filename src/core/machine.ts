@@ -639,10 +639,13 @@ export class Machine {
   }
 
   /**
-   * The highest head of a source that a member spoke of who is heeded. Of a revoked origin only what members hold durably counts: what it
-   * signed after it was revoked nobody may ever get to see, and its copies would be kept for ever.
+   * The highest head of a source that a member spoke of who is heeded. Of a revoked origin the configuration says it; and by a later head
+   * that is in force here still nothing goes. Where it does not, only what members hold durably counts: what it signed after it was revoked
+   * nobody may ever get to see, and its copies would be kept for ever.
    */
   #heardSeq(source: SourceId): number {
+    const last = this.#wanted.lastSeq(source);
+    if (last !== undefined) return (this.#wanted.head(source)?.seq ?? 0) > last ? Number.POSITIVE_INFINITY : last;
     const { origin } = splitSourceId(source);
     const isMember = origin === this.#self || this.#hosts.get(origin) !== undefined;
     const said = isMember ? this.#wanted.heardSeq(source) : 0;

@@ -155,12 +155,12 @@ export class OwnHoldings {
   }
 
   gone(store: StoreId): void {
-    const { self, room, wanted, takingBack, marks, pursuing, dropping, relocating, sayNow } = this.#of;
+    const { self, room, takingBack, marks, pursuing, dropping, relocating, sayNow } = this.#of;
     if (!room.remove(store)) return;
     pursuing().storeGone(store);
     dropping().storeGone(store);
     // Nobody may be left to say what became of them.
-    for (const { source } of wanted.heads()) this.#keepingHead.delete(keepId(store, source));
+    for (const id of this.#keepingHead) if (id.startsWith(keepId(store, ''))) this.#keepingHead.delete(id);
     relocating().storeGone(store);
     takingBack.storeGone(store);
     marks.heldBy(self);
@@ -195,4 +195,4 @@ export class OwnHoldings {
   }
 }
 
-const keepId = (store: StoreId, source: SourceId): string => `${store} ${source}`;
+const keepId = (store: StoreId, source: SourceId | ''): string => `${store} ${source}`;

@@ -34,6 +34,8 @@ export class Wanted {
   /** Of sources that we know: the highest head that anybody spoke of. */
   readonly #heard = new Map<SourceId, number>();
   readonly #copies = new Map<SourceId, number>();
+  /** Of sources whose origin was revoked: the last head that is valid. */
+  readonly #last = new Map<SourceId, number>();
   /** The same by number. */
   #copiesOf: (number | undefined)[] = [];
   /** Wanted rows that other sources list besides the one they are of, by these sources' numbers. */
@@ -46,7 +48,12 @@ export class Wanted {
 
   configure({ sources }: ClusterConfig): void {
     this.#copies.clear();
-    for (const { source, copies } of sources) this.#copies.set(source, copies);
+    this.#last.clear();
+    for (const { source, copies, lastSeq } of sources) {
+      this.#copies.set(source, copies);
+      if (lastSeq !== undefined) this.#last.set(source, lastSeq);
+    }
+    this.#digest = undefined;
     this.#copiesOf = this.#sources.map(source => this.#copies.get(source));
   }
 
@@ -146,8 +153,9 @@ export class Wanted {
     return this.#heads.get(source);
   }
 
-  heads(): IterableIterator<HeadHint> {
-    return this.#heads.values();
+  /** Those that are valid: one that is not any more is spoken of no more, and stays until the last valid one takes its place. */
+  *heads(): IterableIterator<HeadHint> {
+    for (const head of this.#heads.values()) if (this.#isValid(head)) yield head;
   }
 
   /** @returns false when this head, or a later one, was known. */
@@ -170,24 +178,36 @@ export class Wanted {
     return this.#heard.get(source) ?? 0;
   }
 
+  /** Its origin was revoked: the last head of the source that is valid, 0 for none; undefined while its origin is a member. */
+  lastSeq(source: SourceId): number | undefined {
+    return this.#last.get(source);
+  }
+
   /** The highest head of the source that there may be. */
   credibleSeq(source: SourceId): number {
     return (this.#heads.get(source)?.seq ?? 0) + HEAD_JUMP_MAX;
   }
 
-  /** A later head than ours, or another one of the same number. */
-  isNews({ source, seq, hash }: HeadHint): boolean {
+  /** A later head than ours, or another one of the same number; or a valid one where ours is not any more. */
+  isNews(head: HeadHint): boolean {
+    const { source, seq, hash } = head;
+    if (!this.#isValid(head)) return false;
     const known = this.#heads.get(source);
-    return known === undefined || seq > known.seq || (seq === known.seq && hash !== known.hash);
+    if (known === undefined || !this.#isValid(known)) return true;
+    return seq > known.seq || (seq === known.seq && hash !== known.hash);
   }
 
-  /** BLAKE3 over the sorted (source, seq, hash) of every known head: two hosts with one digest know the same. */
+  /** BLAKE3 over the sorted (source, seq, hash) of every known head that is valid: two hosts with one digest know the same. */
   digest(): string {
     if (this.#digest === undefined) {
-      const heads = [...this.#heads.values()].sort((a, b) => (a.source < b.source ? -1 : 1));
+      const heads = [...this.heads()].sort((a, b) => (a.source < b.source ? -1 : 1));
       const fields = heads.flatMap(({ source, seq, hash }) => [source, seq, hash]);
       this.#digest = hashHex(signable('scatterhoard/heads/1', fields));
     }
     return this.#digest;
+  }
+
+  #isValid({ source, seq }: Pick<HeadHint, 'source' | 'seq'>): boolean {
+    return seq <= (this.#last.get(source) ?? Number.POSITIVE_INFINITY);
   }
 }

@@ -9,6 +9,9 @@
  * was seen is durable before the head is in force, too. What is held and has lost an object that nobody has keeps no head out: it
  * is wanted as far as it can be read.
  *
+ * Only an admin turns it back, who revokes the origin: then the last head that stays valid takes the place of a later one. Until
+ * it is here the later one stays in force, and nobody else is told of it; what it alone lists stays wanted through its hold.
+ *
  * Of two heads with one seq the lower hash wins, everywhere, and an alarm says so until the origin's answer, with what both list, is
  * in force.
  */
@@ -155,9 +158,9 @@ export class CatalogKeeper {
     return this.#void;
   }
 
-  /** All that are known, those of forgotten sources among them. */
-  heads(): IterableIterator<KnownHead> {
-    return this.#heads.values();
+  /** All that are known and valid, those of forgotten sources among them. */
+  *heads(): IterableIterator<KnownHead> {
+    for (const known of this.#heads.values()) if (!this.#isVoided(known)) yield known;
   }
 
   /** The snapshots whose parcels are wanted: what the head in force lists, and what is in its hold. */
@@ -194,7 +197,7 @@ export class CatalogKeeper {
   }
 
   hints(): readonly HeadHint[] {
-    return [...this.#heads.values()].map(({ head, hash }) => ({ source: head.source, seq: head.seq, hash }));
+    return [...this.heads()].map(({ head, hash }) => ({ source: head.source, seq: head.seq, hash }));
   }
 
   /**
@@ -215,7 +218,8 @@ export class CatalogKeeper {
       const known = this.#heads.get(source);
       const isVoid = this.#options.forgotten.isVoid(source, head.seq);
       const floor = this.#floors.get(source) ?? 0;
-      if (head.seq < floor) {
+      const isTurnedBack = head.seq < floor && this.#signers.isLastOfRevoked(head, hash);
+      if (head.seq < floor && !isTurnedBack) {
         if (from !== undefined) return;
         throw new ClusterError(
           'HEAD_BEHIND',
@@ -246,7 +250,8 @@ export class CatalogKeeper {
         fetching,
       );
       await this.objects.flush();
-      const enforce = () => this.#enforce({ head, sealed: bytes, hash }, { recuts: true, seek: { reader, signal } });
+      const enforce = () =>
+        this.#enforce({ head, sealed: bytes, hash }, { recuts: !isTurnedBack, seek: { reader, signal } });
       try {
         await enforce();
       } catch (error) {
@@ -400,6 +405,10 @@ export class CatalogKeeper {
   #letGoInTurn(): Promise<void> {
     this.#lettingGo = this.#lettingGo.then(() => (this.#end.signal.aborted ? undefined : this.letGo()));
     return this.#lettingGo;
+  }
+
+  #isVoided({ head, hash }: KnownHead): boolean {
+    return this.#signers.isVoided(head, hash);
   }
 
   #file(source: SourceId, kind: 'head' | 'seen'): string {

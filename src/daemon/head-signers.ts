@@ -39,15 +39,27 @@ export class HeadSigners {
    */
   isLastOfRevoked({ source, seq }: Pick<Head, 'source' | 'seq'>, hash: string): boolean {
     const { origin } = splitSourceId(source);
-    if (this.#roster.keyOf(origin) !== undefined) return false;
+    if (!this.#isOfRevoked(source)) return false;
     const last = this.#revocations.lastHead(source);
     if (last?.hash === hash) return true;
-    if (last !== undefined && seq < last.seq) return false;
+    if (!this.isVoided({ source, seq }, hash)) return false;
     const valid = last === undefined ? 'none of its heads is' : `head ${last.seq} is the last one that is`;
     throw new ClusterError(
       'HEAD_OF_REVOKED',
       `head ${seq} of ${source} is not valid, for ${this.#roster.nameOf(origin)} was revoked: ${valid}; what is held stays`,
       { blame: 'peer' },
     );
+  }
+
+  /** Its origin is revoked, and this head is later than the last one that stays valid, or another one of its number. */
+  isVoided({ source, seq }: Pick<Head, 'source' | 'seq'>, hash: string): boolean {
+    if (!this.#isOfRevoked(source)) return false;
+    const last = this.#revocations.lastHead(source);
+    return last === undefined || seq > last.seq || (seq === last.seq && hash !== last.hash);
+  }
+
+  #isOfRevoked(source: SourceId): boolean {
+    const { origin } = splitSourceId(source);
+    return this.#revocations.keyOf(origin) !== undefined && this.#roster.keyOf(origin) === undefined;
   }
 }

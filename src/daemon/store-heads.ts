@@ -2,10 +2,11 @@
  * Store heads: the heads that a store keeps, with what they list, so that one disk alone is enough to restore from.
  *
  * A store gets the head in force when the machine says so, and again where it is damaged or gone. It may also have a later one than
- * the state folder, which then is an old image: that one is taken from there. What an admin has forgotten goes.
+ * the state folder, which then is an old image: that one is taken from there. What an admin has forgotten goes; and in place of one that
+ * is not valid any more, for its origin was revoked, it gets the one in force.
  */
 import type { Logger } from 'pino';
-import { decodeHead, type Head, verifyHead } from '../catalog/head.js';
+import { decodeHead, type Head, headHash, verifyHead } from '../catalog/head.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
 import { BadSignature } from '../catalog/sealed-object.js';
 import type { Effect } from '../core/effects.js';
@@ -21,7 +22,7 @@ import type { Revocations } from './revocations.js';
 import type { Roster } from './roster.js';
 
 export interface StoreHeadsOptions {
-  readonly stores: Pick<OwnStores, 'mounted' | 'tellOps'>;
+  readonly stores: Pick<OwnStores, 'mounted' | 'stores' | 'tellOps'>;
   readonly catalog: CatalogKeeper;
   /** A later head of a source of ours is its to take in. */
   readonly origin: Pick<Origin, 'heardOwnHead'>;
@@ -39,6 +40,7 @@ export class StoreHeads {
   constructor(options: StoreHeadsOptions) {
     this.#options = options;
     this.#signers = new HeadSigners(options);
+    options.catalog.onHead(source => this.#renewVoided(source));
   }
 
   /** Puts the head in force into a store and notes it in the store's log; the machine is told how it went. */
@@ -74,7 +76,7 @@ export class StoreHeads {
 
   /**
    * A store's later heads are taken from there, those that an admin has forgotten go, with them what only they lead to; and one that
-   * its log says it has, and that is not there, is put there again. Never rejects.
+   * its log says it has, and that is not there or not valid any more, is put there again. Never rejects.
    */
   async learn(store: Store): Promise<void> {
     await this.#try(store, undefined, async () => {
@@ -90,9 +92,24 @@ export class StoreHeads {
     return key === undefined ? headFrom(sealed) : headFrom(sealed, bytes => verifyHead(bytes, key));
   }
 
+  /** It is not valid any more. */
+  #isVoided(sealed: Uint8Array): boolean {
+    const head = headFrom(sealed);
+    return head !== undefined && this.#signers.isVoided(head, headHash(sealed));
+  }
+
+  /** The machine asks for no earlier head than the one of which a store's log says that it is there. */
+  #renewVoided(source: SourceId): void {
+    const { stores, catalog, revocations } = this.#options;
+    const seq = catalog.get(source)?.head.seq;
+    if (seq === undefined || revocations.lastHead(source)?.seq !== seq) return;
+    for (const store of stores.stores()) if (store.headSeq(source) > seq) void this.renew(store, source);
+  }
+
   /** The head in force, with what it lists. @returns its seq */
   async #copy(store: Store, source: SourceId): Promise<number> {
-    const kept = this.signed(source, await store.head(source));
+    const sealed = await store.head(source);
+    const kept = sealed === undefined || this.#isVoided(sealed) ? undefined : this.signed(source, sealed);
     const complete = new Set(kept?.snapshots.map(({ id }) => id));
     const known = await this.#options.catalog.copyTo(source, store.objects, complete);
     if (known === undefined)
@@ -113,7 +130,11 @@ export class StoreHeads {
   }
 
   async #putBack(store: Store, source: SourceId): Promise<void> {
-    if (store.headSeq(source) > 0 && (await store.head(source)) === undefined) await this.#copy(store, source);
+    if (store.headSeq(source) === 0) return;
+    const sealed = await store.head(source);
+    const known = this.#options.catalog.get(source);
+    if (sealed !== undefined && (known === undefined || this.#isVoided(known.sealed))) return;
+    if (sealed === undefined || this.#isVoided(sealed)) await this.#copy(store, source);
   }
 
   async #learn(store: Store, source: SourceId): Promise<void> {

@@ -8,10 +8,10 @@
  *
  * Pure.
  */
-import type { ClusterConfig, Member } from '../core/cluster-config.js';
-import { NAME_PATTERN, type SourceId } from '../core/ids.js';
+import type { ClusterConfig, Member, SourcePolicy } from '../core/cluster-config.js';
+import { NAME_PATTERN, type SourceId, splitSourceId } from '../core/ids.js';
 import { type Admission, admissionFlaw } from './admission.js';
-import { type Configuration, type ConfigurationMember, MEMBERS_MAX } from './configuration.js';
+import { type Configuration, type ConfigurationMember, MEMBERS_MAX, type Revocation } from './configuration.js';
 import { sourcesOf } from './policy-change.js';
 
 type AdmissionRefusal =
@@ -110,7 +110,7 @@ export function memberFrom({ admission, name }: Provisional): ConfigurationMembe
 
 /** What the machine's decisions depend on. */
 export function toClusterConfig(configuration: Configuration, admissions: Iterable<Admission>): ClusterConfig {
-  const { cluster, version, hash, policy, members, archived } = configuration;
+  const { cluster, version, hash, policy, members, archived, revoked } = configuration;
   const written = members.map((member): Member => {
     const setting = policy.hosts.get(member.name);
     const { host, name, peer, state, trust } = member;
@@ -134,7 +134,15 @@ export function toClusterConfig(configuration: Configuration, admissions: Iterab
     version,
     hash,
     members: [...written, ...waiting],
-    sources: [...copies].map(([source, wanted]) => ({ source, copies: wanted })),
+    sources: [...copies].map(([source, wanted]) => ({ source, copies: wanted, ...lastSeqOf(source, revoked) })),
     timing: policy.timing,
   };
+}
+
+/** Of a source whose origin was revoked. */
+function lastSeqOf(source: SourceId, revoked: readonly Revocation[]): Pick<SourcePolicy, 'lastSeq'> {
+  const { origin } = splitSourceId(source);
+  const revocation = revoked.find(({ host }) => host === origin);
+  if (revocation === undefined) return {};
+  return { lastSeq: revocation.heads.find(head => head.source === source)?.seq ?? 0 };
 }

@@ -111,6 +111,46 @@ test('what a revoked origin said of a head that no member has keeps nothing for 
   }
 });
 
+test('of a revoked origin what is unwanted goes by the last valid head alone, also where a later one was in force', t => {
+  for (const [lastSeq, copies] of [
+    [3, 2],
+    [2, 0],
+    [1, 2],
+    [0, 2],
+  ] as const) {
+    const world = new SmallWorld([{}, {}, {}, {}], GRACE);
+    const [origin, second, third] = world.hosts as [SmallHost, SmallHost, SmallHost];
+    world.run(2_000);
+    const [parcel] = world.backUp(origin, [{ bytes: MIB }]) as [ParcelId];
+    const source = sourceIdOf(origin.id, 'photos');
+    world.run(5 * MINUTE_MS);
+    world.forget(origin, [parcel]);
+    world.run(MINUTE_MS);
+    t.is(second.machine.known.head(source)?.seq, 2);
+    world.kill(origin);
+    world.tell(third, { is: 'log', nowMs: world.nowMs, segment: second.append({ op: 'head', source, seq: 9 }) });
+    world.configure({
+      members: world.members().map(m => (m.host === origin.id ? { ...m, state: 'revoked' } : m)),
+      sources: world.sourcePolicies().map(policy => ({ ...policy, lastSeq })),
+    });
+    world.run(4 * HOUR_MS);
+    t.is(world.trueHolders(parcel).length, copies, `the last valid head is ${lastSeq}`);
+    if (lastSeq !== 1) continue;
+
+    const heads = [{ source, seq: 1, hash: 'e'.repeat(64) }] as const;
+    const { headsDigest } = second.machine.heartbeat();
+    const nothing = { add: [], remove: [], notNewest: [], newestAgain: [], notListed: [], listedAgain: [] };
+    for (const host of world.hosts) {
+      if (host === origin) continue;
+      world.tell(host, { is: 'wanted', nowMs: world.nowMs, source, head: heads[0], ...nothing });
+      t.is(host.machine.known.head(source)?.seq, 1);
+    }
+    t.not(second.machine.heartbeat().headsDigest, headsDigest, 'the later one was none that it spoke of');
+    world.run(HOUR_MS);
+    t.is(world.trueHolders(parcel).length, 0);
+  }
+});
+
 test('a word of a newer head keeps what is unwanted only if it can be true, and comes from who is heeded', t => {
   const known = 2;
   const jump = 2 ** 20;

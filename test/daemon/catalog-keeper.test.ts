@@ -217,6 +217,31 @@ test('the last valid head of a revoked origin takes the place of another one of 
   }
 });
 
+test('a head that is later than the last valid one of a revoked origin gives way to that one, and what it alone lists stays in its hold', async t => {
+  const theirs = new Objects();
+  const [one, two] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2)];
+  const [last, later] = [sealedHead(1, [one]), sealedHead(2, [one, two])];
+  const before = await aKeeper(t);
+  await before.catalog.offer(later, theirs);
+  for (const headOnDisk of [later, sealedHead(2, [await aSnapshot(theirs, 3)])]) {
+    const reopened = await aKeeper(t, { after: before, headOnDisk, revoked: revokedAt([1, last]) });
+    const { catalog, told } = reopened;
+    const wasInForce = headOnDisk === later;
+    t.is(catalog.get(source)?.head.seq, wasInForce ? 2 : undefined, 'until the last valid one is here');
+    t.deepEqual([[...catalog.heads()], catalog.hints()], [[], []], 'nobody is told of it, and so all tell of theirs');
+    await catalog.offer(last, theirs);
+    t.is(catalog.get(source)?.hash, headHash(last));
+    t.deepEqual(reopened.heldIds(), [two.id]);
+    t.deepEqual(
+      told.flatMap(input => (input.is === 'wanted' ? input.remove : [])),
+      [],
+    );
+    t.deepEqual(new Uint8Array(readFileSync(reopened.file)), new Uint8Array(last));
+    await t.throwsAsync(catalog.offer(later, theirs), { code: 'HEAD_OF_REVOKED' });
+    await catalog.stop();
+  }
+});
+
 test('of a revoked origin that nobody had a head of none is taken, and none of somebody who never was a member', async t => {
   const theirs = new Objects();
   const head = sealedHead(1, [await aSnapshot(theirs, 1)]);

@@ -70,3 +70,42 @@ test.serial(
     t.is((await b.records('snapshots', 'pics'))[0]?.id, snapshot?.id);
   },
 );
+
+test.serial(
+  'a member that has a later head than the last valid one goes back to that one, and loses no copy',
+  async t => {
+    const cluster = new RealCluster(t);
+    const pics = cluster.makeFolder('pics');
+    makePlainTree(pics, { files: 10, name: 'pics' });
+    const store = cluster.makeFolder('b.store');
+    const blobs = () =>
+      readdirSync(join(store, '.blobs'), { recursive: true, withFileTypes: true }).filter(entry => entry.isFile())
+        .length;
+    const [a, laptop, b] = await cluster.found(['a', 'laptop', 'b']);
+    await cluster.apply({
+      defaults: { copies: 1 },
+      hosts: {
+        laptop: { sources: { pics: { path: pics } } },
+        b: { stores: [{ path: store }] },
+      },
+    });
+    const idsOn = async (host: typeof a) => (await host.records('snapshots', 'pics')).map(({ id }) => id);
+    await a.sees(
+      'that the first snapshot is protected',
+      ({ sources, protected: isProtected }) => sources.length === 1 && isProtected,
+    );
+    const first = await idsOn(a);
+    await a.stop();
+    writeFileSync(join(pics, 'later'), 'later');
+    await laptop.ok('backup', 'pics', '--wait');
+    t.is((await idsOn(b)).length, 2);
+    const held = blobs();
+    for (const host of [b, laptop]) await host.stop();
+
+    await a.up();
+    await a.ok('revoke', 'laptop', '--yes');
+    await b.up();
+    await cluster.until('b has what is valid', async () => (await idsOn(b)).length === 1);
+    t.deepEqual([await idsOn(a), await idsOn(b), blobs()], [first, first, held]);
+  },
+);

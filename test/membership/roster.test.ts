@@ -136,6 +136,26 @@ test('who is admitted by a stranger, a provisional, an untrusted or a revoked me
   });
 });
 
+test('the machine sees the last valid head of each source of a revoked host, and of those of which none is valid', t => {
+  const [admin, laptop] = [newKey(), newKey()];
+  const sections =
+    'laptop: { sources: { pics: { path: /pics }, docs: { path: /docs } } }, a1: { sources: { s: { path: /s } } }';
+  const home = found([admin], {
+    members: [memberOf(admin, 'a1'), memberOf(laptop, 'laptop')],
+    policyText: `cluster: home\nhosts: { ${sections} }\n`,
+  });
+  const heads = [{ source: sourceIdOf(hostOf(laptop), 'pics'), seq: 7, hash: 'ab'.repeat(32) }];
+  const revoked = next(home, admin, withRevoked(home, [{ ...revocationOf(laptop), heads }]));
+  const lastOf = (of: typeof home) => toClusterConfig(of, []).sources.map(({ lastSeq }) => lastSeq);
+  t.deepEqual(
+    [lastOf(home), lastOf(revoked)],
+    [
+      [undefined, undefined, undefined],
+      [undefined, 7, 0],
+    ],
+  );
+});
+
 test('once a host is revoked nobody comes by its invite who is not written down, and by another one as before', t => {
   const [admin, laptop, pi, late] = [newKey(), newKey(), newKey(), newKey()];
   const home = found([admin]);
