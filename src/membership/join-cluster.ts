@@ -20,7 +20,7 @@ import { type Admission, admissionFlaw, type Joiner, NONCE_BYTES, proofMessage, 
 import { checkName } from './check-name.js';
 import { ANSWER_BYTES_MAX, VERSIONS_PER_ANSWER_MAX } from './config-protocol.js';
 import { ConfigStore, hasCluster } from './config-store.js';
-import { type Configuration, MEMBER_ADDRESSES_MAX, type Trust } from './configuration.js';
+import { type Configuration, MEMBER_ADDRESSES_MAX, MEMBERS_MAX, type Trust } from './configuration.js';
 import { badFrame, type FramedStream, framed, within } from './framed-stream.js';
 import { type Identity, loadOrCreateIdentity } from './identity.js';
 import { type Door, parseToken, type Token } from './invite.js';
@@ -322,7 +322,10 @@ function refusal(code: Refusal, token: Token): ClusterError {
         "this machine's key was revoked in that cluster. Join with a new state folder, for a new key",
       );
     case Refusal.FULL:
-      return because('CLUSTER_FULL', 'the cluster has as many members as it can have. Revoke some first');
+      return because(
+        'CLUSTER_FULL',
+        `the cluster has as many members as it can have (${MEMBERS_MAX}); those that were revoked keep their places, for what they backed up. Found another cluster for this machine`,
+      );
     case Refusal.NOT_ADMITTING:
       return new ClusterError(
         'NOT_ADMITTING',

@@ -36,7 +36,7 @@ export function membershipAlarms({
       'invite-closed': 'a host that came by its invite was revoked, which closes that; make it a new invite',
       'key-taken': 'its key is revoked or belongs to another host; join it again with a new state folder',
       'not-valid-here': 'the admin or the member that vouched for it is none any more; make it a new invite',
-      full: 'the cluster has as many members as it can have',
+      full: 'the cluster has as many members as it can have, those that were revoked among them',
     }[because];
     return `${who}, admitted by ${by}, is refused: ${why}`;
   });

@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { HostId } from '../../src/core/ids.js';
 import { hasCluster } from '../../src/membership/config-store.js';
+import { MEMBERS_MAX } from '../../src/membership/configuration.js';
+import { loadAdminKey } from '../../src/membership/identity.js';
 import { parseToken, tokenText } from '../../src/membership/invite.js';
 import { openMembership } from '../../src/membership/membership.js';
 import { readRememberedPeers } from '../../src/membership/remembered-peers.js';
 import { ADMISSIONS_PER_MESSAGE_MAX } from '../../src/net/gossip-border.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
-import { admission, HOUR_MS, newKey, silent } from './cast.js';
+import { admission, HOUR_MS, memberOf, newKey, next, silent } from './cast.js';
 import { House, until } from './house.js';
 
 test('who joins through an admin host is an active member at once, with the chain, its admission and an address to begin with', async t => {
@@ -195,6 +197,18 @@ test('the token of a host that was revoked lets nobody in any more, at no member
   const atB = tokenText({ ...parseToken(token), doors: [{ peer: b.peer, addresses: b.net.addresses() }] });
   await t.throwsAsync(house.join(atB, 'laptop'), refused);
   t.is(b.membership.self.standing, 'active');
+});
+
+test.serial('a cluster that is full says so, and that whoever was revoked keeps its place', async t => {
+  const house = new House(t);
+  const a = await house.found();
+  const admin = await loadAdminKey(a.stateDir);
+  if (admin === undefined) return t.fail();
+  const { configuration } = a.membership;
+  const others = Array.from({ length: MEMBERS_MAX - 1 }, (_, n) => memberOf(newKey(), `h${n}`, { state: 'revoked' }));
+  await a.membership.acceptVersion(next(configuration, admin, { members: [...configuration.members, ...others] }).raw);
+  const refused = { code: 'CLUSTER_FULL', message: /\(1000\); those that were revoked keep their places/ };
+  await t.throwsAsync(house.join(await a.invite(), 'late'), refused);
 });
 
 test('an expired token is refused by the joiner, and by the member when the joiner has another clock', async t => {
