@@ -2,7 +2,8 @@
  * Gating: who may connect to this host, and who reaches anything here? Members, unless they are banned; strangers only
  * while the gate welcomes them, and few at once.
  *
- * Nothing is remembered of an answer: it is asked anew at every connection and every stream. Driven by start-net.ts and by
+ * Nothing is remembered of an answer: it is asked anew at every connection and every stream. A ban runs by the steady clock, whatever
+ * the wall clock does. Driven by start-net.ts and by
  * libp2p's connection gater.
  */
 import type { PeerName } from '../core/ids.js';
@@ -60,10 +61,10 @@ export class Gating {
 
   /** Counts an offence. @returns true when this one leads to a ban, which starts now. */
   offended(peer: PeerName): boolean {
-    return this.#offences.count(peer, Date.now());
+    return this.#offences.count(peer, performance.now());
   }
 
   #isBanned(peer: PeerName): boolean {
-    return this.#offences.isBanned(peer, Date.now());
+    return this.#offences.isBanned(peer, performance.now());
   }
 }
