@@ -8,7 +8,7 @@
  * The log is the commit record: a copy exists when its `add` is durable, and no longer when its `del` is.
  */
 import { decode, encode } from 'cborg';
-import { hash } from './hash.js';
+import { hash, hashHex } from './hash.js';
 import {
   bytesOf,
   type HostId,
@@ -91,7 +91,7 @@ export function logStart(store: StoreId, epoch: Epoch): LogPosition {
     store,
     epoch,
     seq: 0,
-    digest: hexOf(hash(signable('scatterhoard/log-start/1', [store, epoch.counter, epoch.random]))),
+    digest: hashHex(signable('scatterhoard/log-start/1', [store, epoch.counter, epoch.random])),
   };
 }
 
@@ -102,17 +102,23 @@ export function logAfter(position: LogPosition, op: LogOp): LogPosition {
 
 /** The position after all of `ops`. Every host chains every operation of every other: so it is made of as little as can be. */
 export function logAfterAll(position: LogPosition, ops: readonly LogOp[]): LogPosition {
-  if (ops.length === 0) return position;
-  let digest = bytesOf(position.digest);
-  for (const op of ops) digest = hash(op.op === 'head' ? chainedHead(digest, op) : chainedParcel(digest, op));
-  return { store: position.store, epoch: position.epoch, seq: position.seq + ops.length, digest: hexOf(digest) };
+  const last = ops.at(-1);
+  if (last === undefined) return position;
+  let before = bytesOf(position.digest);
+  for (let i = 0; i < ops.length - 1; i += 1) before = hash(chained(before, ops[i] as LogOp));
+  // Mostly there is one, of which the digest is wanted as text: which for the native hash is the shorter way.
+  const digest = hashHex(chained(before, last));
+  return { store: position.store, epoch: position.epoch, seq: position.seq + ops.length, digest };
 }
+
+/** In a buffer that the next call reuses. */
+const chained = (digest: Uint8Array, op: LogOp): Uint8Array =>
+  op.op === 'head' ? chainedHead(digest, op) : chainedParcel(digest, op);
 
 /** A digest, then what `encodeOp` makes of a `head`: an array of 3, its code, the source's name as text, and a number. */
 const HEAD_CHAIN = Buffer.alloc(32 + 2 + 3 + 256 + 9);
 HEAD_CHAIN.set([0x83, OP_CODES.head], 32);
 
-/** In a buffer that the next call reuses. */
 function chainedHead(digest: Uint8Array, op: Extract<LogOp, { op: 'head' }>): Uint8Array {
   const bytes = Buffer.byteLength(op.source);
   if (bytes > 256) return Buffer.concat([digest, encodeOp(op)]);
@@ -135,7 +141,6 @@ function putCbor(to: Buffer, at: number, { kind, number }: { readonly kind: numb
 const PARCEL_CHAIN = Buffer.alloc(32 + 4 + 32);
 PARCEL_CHAIN.set([0x82, 0, 0x58, 32], 32);
 
-/** In a buffer that the next call reuses. */
 function chainedParcel(digest: Uint8Array, { op, parcel }: Exclude<LogOp, { op: 'head' }>): Uint8Array {
   PARCEL_CHAIN.set(digest);
   PARCEL_CHAIN[33] = OP_CODES[op];
