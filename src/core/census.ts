@@ -10,6 +10,7 @@
 import type { Member } from './cluster-config.js';
 import { grown } from './grown.js';
 import type { Holdings } from './holdings.js';
+import type { HostView } from './host-view.js';
 import type { Hosts } from './hosts.js';
 import { bytesOf, type HostId, type StoreId } from './ids.js';
 import type { StoreSlot } from './parcel-table.js';
@@ -38,6 +39,8 @@ export class Census {
   readonly #selfWords: IdWords;
   readonly #numbers = new Map<HostId, number>();
   readonly #domains = new Map<string, number>();
+  /** In the order of their numbers. */
+  #others: readonly HostView[] = [];
   #ofMembers = -1;
   #ofHosts = -1;
   #ofSelf = -1;
@@ -56,7 +59,6 @@ export class Census {
   /** While it is suspect, as `HostView.lastPlaceAtMs`. */
   lastPlaceAtMs = new Float64Array(0);
   weightMiB = new Float64Array(0);
-  freeBytes = new Float64Array(0);
   /** By store: the number of its host, and whether what it holds counts. */
   hostOfSlot = new Int32Array(0);
   slotCounts = new Uint8Array(0);
@@ -75,6 +77,11 @@ export class Census {
 
   numberOf(host: HostId): number {
     return this.#numbers.get(host) ?? NOBODY;
+  }
+
+  /** Of another host: the room that is left in the store of it that has most. Looked up, as each heartbeat says another. */
+  freeBytes(host: number): number {
+    return (this.#others[host - 1] as HostView).freeBytes;
   }
 
   /** Makes all of it true again; to be called before anything is read. @returns whether it was not. */
@@ -106,7 +113,8 @@ export class Census {
     this.#domains.clear();
     this.ids = [this.#self.host];
     this.words = [this.#selfWords];
-    for (const { id, words } of this.#hosts.others()) {
+    this.#others = [...this.#hosts.others()];
+    for (const { id, words } of this.#others) {
       this.ids.push(id);
       this.words.push(words);
     }
@@ -116,7 +124,7 @@ export class Census {
     this.#numbers.set(this.#self.host, SELF);
     this.domain[SELF] = member === undefined ? NOBODY : this.#domainNumber(member.domain);
     let number = SELF;
-    for (const host of this.#hosts.others()) {
+    for (const host of this.#others) {
       number += 1;
       this.#numbers.set(host.id, number);
       this.domain[number] = this.#domainNumber(host.member.domain);
@@ -129,7 +137,7 @@ export class Census {
     this.roaming[SELF] = this.#self.member()?.roaming === true ? 1 : 0;
     this.weightMiB[SELF] = this.#self.weightMiB;
     let number = SELF;
-    for (const host of this.#hosts.others()) {
+    for (const host of this.#others) {
       number += 1;
       const live = host.liveness === 'live';
       this.live[number] = live ? 1 : 0;
@@ -138,7 +146,6 @@ export class Census {
       this.roaming[number] = host.member.roaming ? 1 : 0;
       this.lastPlaceAtMs[number] = host.lastPlaceAtMs;
       this.weightMiB[number] = host.weightMiB;
-      this.freeBytes[number] = host.freeBytes;
     }
   }
 
@@ -157,7 +164,6 @@ export class Census {
     this.candidate = new Uint8Array(capacity);
     this.lastPlaceAtMs = new Float64Array(capacity);
     this.weightMiB = new Float64Array(capacity);
-    this.freeBytes = new Float64Array(capacity);
   }
 }
 

@@ -54,7 +54,7 @@ export class Hosts {
     this.#intervalMs = timing.heartbeatMs;
   }
 
-  /** Rises when what a host is, lends, or how long its copies count has changed: what others derive from that is derived anew. */
+  /** Rises when what a host is, which stores it has, their weight, or how long its copies count has changed: what others derive from that is derived anew. */
   get version(): number {
     return this.#version;
   }
@@ -202,14 +202,14 @@ export class Hosts {
     this.#version += 1;
   }
 
-  /** Takes a heartbeat in. @returns true when its stores, weights or room have changed. */
-  heartbeat(host: HostView, heartbeat: Heartbeat, nowMs: number): boolean {
+  /** Takes a heartbeat in. How much room it has left is another with each while copies are made: that alone is no new version. */
+  heartbeat(host: HostView, heartbeat: Heartbeat, nowMs: number): void {
     this.#touch(host);
     const paceBefore = host.heartbeat?.paceBytesPerS;
-    const changed = takeHeartbeat(host, heartbeat, nowMs);
-    if (changed) this.#version += 1;
-    if (changed || heartbeat.paceBytesPerS !== paceBefore) this.#sourcesDiffer();
-    return changed;
+    const hadRoom = host.freeBytes > 0;
+    if (takeHeartbeat(host, heartbeat, nowMs)) this.#version += 1;
+    if (heartbeat.paceBytesPerS !== paceBefore) this.#sourcesDiffer();
+    else if (host.freeBytes > 0 !== hadRoom) this.#paces.differ();
   }
 
   /** Judges a host's liveness anew. @returns true when it has changed. */

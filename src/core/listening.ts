@@ -119,7 +119,7 @@ export class Listening {
     const roomBefore = host.freeBytes;
     // Before its first heartbeat a host's stores are taken as its logs have them.
     const storesBefore = host.heartbeat === undefined ? undefined : host.reports;
-    const changed = this.#of.hosts.heartbeat(host, heartbeat, this.#of.nowMs());
+    this.#of.hosts.heartbeat(host, heartbeat, this.#of.nowMs());
     if (heartbeat.configVersion > this.#of.config().version) this.#of.emit({ do: 'ask-config', host: host.id });
     const behind = this.#isBehind(host);
     if (!host.caughtUp && behind) this.askState(host);
@@ -127,7 +127,6 @@ export class Listening {
     else if (behind) this.#of.hosts.expectNews(host, this.#of.nowMs());
     // By our question it learns of that.
     else if (this.#hasForgotten(host, storesBefore)) this.askState(host);
-    if (!changed) return;
     // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
     if (storesBefore === undefined || !haveSameKeys(storesBefore, host.reports)) {
       this.#of.markHeldBy(host.id);

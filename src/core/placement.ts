@@ -268,8 +268,7 @@ export class Placement {
       const weightMiB = census.weightMiB[host] as number;
       if (weightMiB < 1) continue;
       // A host that visibly has no room would only cost a turn.
-      if ((census.freeBytes[host] as number) < bytes && !this.#holderHosts.has(host) && !this.#familyHosts.has(host))
-        continue;
+      if (census.freeBytes(host) < bytes && !this.#holderHosts.has(host) && !this.#familyHosts.has(host)) continue;
       if (comesBeforeUs(host, weightMiB) && this.#betterDomains.add(census.domain[host] as number)) better += 1;
     }
     return {

@@ -13,7 +13,7 @@ import { WEIGHT_MIB_MAX } from './rendezvous.js';
 /** As many stores as a policy may give a host: more that come and go are made up. */
 const STORES_AWAY_MAX = 64;
 
-/** @returns true when the host's stores, weights or room have changed. */
+/** @returns true when the host has other stores, or they another weight. */
 export function takeHeartbeat(host: HostView, heartbeat: Heartbeat, nowMs: number): boolean {
   host.lastHeardMs = nowMs;
   host.risingHeartbeats += 1;
@@ -24,15 +24,7 @@ export function takeHeartbeat(host: HostView, heartbeat: Heartbeat, nowMs: numbe
   const changed =
     before === undefined ||
     before.stores.length !== heartbeat.stores.length ||
-    before.stores.some(({ position, usedBytes, lentBytes, weightMiB }) => {
-      const after = reports.get(position.store);
-      return (
-        after === undefined ||
-        after.usedBytes !== usedBytes ||
-        after.lentBytes !== lentBytes ||
-        after.weightMiB !== weightMiB
-      );
-    });
+    before.stores.some(({ position, weightMiB }) => reports.get(position.store)?.weightMiB !== weightMiB);
   if (before?.bootId !== heartbeat.bootId) host.storesAway.clear();
   else
     for (const { position } of before.stores)
