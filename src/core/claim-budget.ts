@@ -6,7 +6,7 @@
  * keep those waiting.
  */
 import type { HostId } from './ids.js';
-import { FETCHES_OF_SLOW_MAX, type Pursuit } from './pursuit.js';
+import { FETCHES_OF_SLOW_MAX } from './pursuit.js';
 
 /** Bytes claimed and not yet held: what comes in so many `claimWait` … */
 const CLAIMED_WAITS = 5;
@@ -17,8 +17,8 @@ const CLAIMED_BYTES_MAX = 2 * 1024 * 1024 * 1024;
 const SPREAD = 4;
 
 export interface ClaimBudgetView {
-  /** All that is claimed when the budget is made; what is claimed later is spent from it. */
-  readonly pursuits: Iterable<Pick<Pursuit, 'source' | 'reservedBytes'>>;
+  /** All that is claimed from each source when the budget is made, in bytes; what is claimed later is spent from it. */
+  readonly claimed: Iterable<readonly [HostId, number]>;
   /** As they are for as long as the budget is asked. */
   readonly paces: {
     readonly own: number;
@@ -43,7 +43,7 @@ export class ClaimBudget {
   constructor(view: ClaimBudgetView) {
     this.#view = view;
     this.#bytesMax = this.#claimable(view.paces.own);
-    for (const { source, reservedBytes } of view.pursuits) this.spend(source, reservedBytes);
+    for (const [source, bytes] of view.claimed) this.spend(source, bytes);
   }
 
   /** Whether one more parcel may be claimed that the source would give. The last one may go beyond. */

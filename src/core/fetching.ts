@@ -68,7 +68,7 @@ export class Fetching {
     return [...this.#fetches.values()].filter(({ doneBytes, renewedBytes }) => doneBytes > renewedBytes);
   }
 
-  /** Begins with what is cleared, in the order of the pursuits. @param version rises when one of them has become another */
+  /** Begins with what is cleared, in the order of the pursuits. @param version rises when another one is, or may be had from others */
   start(pursuits: ReadonlyMap<Row, Pursuit>, version: number): void {
     const { paces, givers, nowMs, lookLater } = this.#of;
     if (pursuits.size === this.#fetches.size) return;
@@ -207,6 +207,8 @@ export class Fetching {
   end(pursuit: Pursuit): void {
     if (pursuit.fetch === undefined) return;
     this.#fetches.delete(pursuit.fetch);
+    // Its place is another one's.
+    this.#soughtOf = -1;
     pursuit.fetch = undefined;
     if (pursuit.from !== undefined) this.#of.paces.ended(pursuit.from, this.#of.nowMs());
   }

@@ -105,8 +105,12 @@ export class Pursuing {
   readonly #ready = new Ready();
   /** What may still be claimed; undefined when it has to be counted anew. */
   #budget: { readonly of: ClaimBudget; readonly pacesVersion: number } | undefined;
-  /** Rises when a pursuit has come, gone, got further or been looked at. */
+  /** Of that, from each source: what the budget is made of. */
+  readonly #pursuedFrom = new Map<HostId, number>();
+  /** Rises when a pursuit has come or gone. */
   #version = 0;
+  /** Rises when one has been cleared, or is since before and was looked at: somebody else may give it now. */
+  #clearedVersion = 0;
   /** What was last looked at for something to claim: until it is another, or the time has come, nothing would be found. */
   #claimsSoughtOf = -1;
   #claimsDueMs = Number.POSITIVE_INFINITY;
@@ -182,7 +186,7 @@ export class Pursuing {
   /** Claims, fetches and renews what is due, when every row that may have changed was looked at. */
   advance(): void {
     this.#claimReady();
-    this.#fetching.start(this.#pursuits, this.#version);
+    this.#fetching.start(this.#pursuits, this.#clearedVersion);
     this.#renewClaims();
   }
 
@@ -203,7 +207,7 @@ export class Pursuing {
     this.#fitting.lacksNoMore(row);
     if (count.copies >= copiesWanted) this.#failures.delete(row);
     const pursuit = this.#pursuits.get(row);
-    if (pursuit !== undefined) this.#version += 1;
+    if (pursuit?.stage === 'cleared') this.#clearedVersion += 1;
     const view = this.#looks.at(row, count, copiesWanted);
     const verdict = decideGrab(view);
     if (pursuit !== undefined) this.#reconsider(pursuit, verdict, { count, view });
@@ -237,8 +241,10 @@ export class Pursuing {
     const claims = view.unsaid ? view.claims : view.betterClaims;
     const isSentTwice = !pursuit.relocated && this.#isSentTwice(pursuit.source, count, claims);
     if (verdict.act !== 'grab' || isSentTwice) this.#abandon(pursuit);
-    else if (stage === 'claimed') pursuit.stage = 'cleared';
-    else this.#say(pursuit);
+    else if (stage === 'claimed') {
+      pursuit.stage = 'cleared';
+      this.#clearedVersion += 1;
+    } else this.#say(pursuit);
   }
 
   /** Its end is not waited for: until then its room is kept, and if it ends with a copy that counts. */
@@ -341,7 +347,7 @@ export class Pursuing {
     const pacesVersion = this.#paces.version;
     if (this.#budget?.pacesVersion !== pacesVersion) {
       const of = new ClaimBudget({
-        pursuits: this.#pursuits.values(),
+        claimed: this.#pursuedFrom,
         paces: this.#paces,
         claimWaitMs: this.#configured().timing.claimWaitMs,
       });
@@ -396,9 +402,11 @@ export class Pursuing {
     this.#pursuits.set(row, pursuit);
     this.#version += 1;
     this.#budget?.of.spend(source, place.needBytes);
-    this.#pursuedBytes += place.needBytes;
-    if (relocated) this.#sayClaim(pursuit);
-    else if (turnMs === 0) this.#say(pursuit);
+    this.#pursued(source, place.needBytes);
+    if (relocated) {
+      this.#clearedVersion += 1;
+      this.#sayClaim(pursuit);
+    } else if (turnMs === 0) this.#say(pursuit);
     else this.#of.lookAgain(row, pursuit.lookAgainMs);
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + this.#configured().timing.claimMs / 3);
   }
@@ -471,7 +479,7 @@ export class Pursuing {
       this.#endedAfterAll(fetch);
       return;
     }
-    this.#version += 1;
+    this.#clearedVersion += 1;
     this.#failures.count(pursuit.row);
     // Keep the claim and ask another source, or this one later.
     if (this.#fetching.asksOn(pursuit, because, retryAfterMs)) return;
@@ -557,12 +565,19 @@ export class Pursuing {
 
   #forget(pursuit: Pursuit): void {
     if (this.#pursuits.delete(pursuit.row)) {
-      this.#pursuedBytes -= pursuit.reservedBytes;
+      this.#pursued(pursuit.source, -pursuit.reservedBytes);
       this.#version += 1;
       this.#budget = undefined;
     }
     this.#fitting.forgetMeasure(pursuit.row);
     this.#fetching.end(pursuit);
+  }
+
+  #pursued(source: HostId, bytes: number): void {
+    this.#pursuedBytes += bytes;
+    const fromThere = (this.#pursuedFrom.get(source) ?? 0) + bytes;
+    if (fromThere > 0) this.#pursuedFrom.set(source, fromThere);
+    else this.#pursuedFrom.delete(source);
   }
 
   /** What has not begun there is claimed anew where it fits; what has begun has its time. */

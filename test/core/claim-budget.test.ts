@@ -10,14 +10,14 @@ const [slow, fast, other] = [hostNumber(1), hostNumber(2), hostNumber(3)] as [Ho
 function budgetOf({
   own = 0,
   hoped = new Map(),
-  pursuits = [],
+  claimed = [],
 }: {
   own?: number;
   hoped?: ReadonlyMap<HostId, number>;
-  pursuits?: readonly { source: HostId; reservedBytes: number }[];
+  claimed?: readonly (readonly [HostId, number])[];
 }): ClaimBudget {
   return new ClaimBudget({
-    pursuits,
+    claimed,
     paces: {
       own,
       hopedOf: source => hoped.get(source) ?? 0,
@@ -28,11 +28,11 @@ function budgetOf({
 }
 
 test('as much is claimed as comes in a few rounds of claims, and at least 64 MiB', t => {
-  const reserved = (mb: number) => [{ source: fast, reservedBytes: mb * MB }];
-  t.true(budgetOf({ pursuits: reserved(60) }).allows(fast));
-  t.false(budgetOf({ pursuits: reserved(70) }).allows(fast));
-  t.true(budgetOf({ own: 100 * MB, pursuits: reserved(700) }).allows(fast));
-  t.false(budgetOf({ own: 100 * MB, pursuits: reserved(800) }).allows(fast));
+  const reserved = (mb: number) => [[fast, mb * MB]] as const;
+  t.true(budgetOf({ claimed: reserved(60) }).allows(fast));
+  t.false(budgetOf({ claimed: reserved(70) }).allows(fast));
+  t.true(budgetOf({ own: 100 * MB, claimed: reserved(700) }).allows(fast));
+  t.false(budgetOf({ own: 100 * MB, claimed: reserved(800) }).allows(fast));
 });
 
 test('from each source no more than it can give in that time', t => {
@@ -44,7 +44,7 @@ test('from each source no more than it can give in that time', t => {
 });
 
 test('the first parcel of a source may go some way beyond', t => {
-  const budget = budgetOf({ pursuits: [{ source: fast, reservedBytes: 200 * MB }] });
+  const budget = budgetOf({ claimed: [[fast, 200 * MB]] });
   t.true(budget.allows(other));
   budget.spend(other, 100 * MB);
   t.false(budget.allows(slow));
@@ -63,7 +63,7 @@ test('a large parcel that comes over a part of this host’s link keeps it from 
 
 test('parcels of slow sources, however large, keep the others from nothing', t => {
   const hoped = new Map([[slow, 10 * MB]]);
-  const budget = budgetOf({ hoped, pursuits: [{ source: slow, reservedBytes: 100 * GB }] });
+  const budget = budgetOf({ hoped, claimed: [[slow, 100 * GB]] });
   t.false(budget.allows(slow));
   t.true(budget.allows(fast));
 });
