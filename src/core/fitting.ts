@@ -149,7 +149,9 @@ export class Fitting {
     const { self, table, holdings } = this.#of;
     const slot = holdings.slotOf(self, store);
     if (slot === undefined) return false;
-    for (const other of table.familyOf(row)) if (table.isHeldBy(other, slot)) return true;
+    // Asked at every look at what is short.
+    for (let other = table.firstOfFamily(row); other >= 0; other = table.nextOfFamily(other))
+      if (other !== row && table.isHeldBy(other, slot)) return true;
     return false;
   }
 }

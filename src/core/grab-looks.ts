@@ -81,9 +81,11 @@ export class GrabLooks {
       pursuit !== undefined || lastPlace || !hasRoom
         ? 0
         : rankMaxOf({ copiesWanted, stepMs, shortForMs: nowMs - shortSinceMs });
-    const standing = hasSource
-      ? placement.standing(row, origins, copiesWanted, { claimants, copies: count.copies, rankMax })
-      : NO_STANDING;
+    // Who has no room is told by claims alone.
+    const standing =
+      hasSource && (pursuit !== undefined || hasRoom || claimants.length > 0)
+        ? placement.standing(row, origins, copiesWanted, { claimants, copies: count.copies, rankMax })
+        : NO_STANDING;
     return {
       nowMs,
       wanted: true,
@@ -106,7 +108,7 @@ export class GrabLooks {
       shortSinceMs,
       stepMs,
       lastPlace,
-      leftUntilMs: undecided && pursuit === undefined ? this.#leftUntilMs(row) : Number.NEGATIVE_INFINITY,
+      leftUntilMs: hasSource && hasRoom && pursuit === undefined ? this.#leftUntilMs(row) : Number.NEGATIVE_INFINITY,
       claimed: pursuit !== undefined,
       unsaid: pursuit?.stage === 'unsaid',
       notBeforeMs: notBeforeMs(row),
