@@ -123,9 +123,9 @@ export class Holdings {
     return this.#log(slot).position;
   }
 
-  /** How far we have read every log. */
-  *positions(): IterableIterator<{ readonly host: HostId; readonly position: LogPosition }> {
-    for (const { host, position } of this.#logs) yield { host, position };
+  /** How far we have read every log: as it is when it is looked at, for who keeps it sees it go on. */
+  positions(): IterableIterator<{ readonly host: HostId; readonly position: LogPosition }> {
+    return this.#logs.values();
   }
 
   /** In order of their numbers. */
