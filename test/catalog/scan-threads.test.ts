@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { scan } from '../../src/catalog/scan.js';
-import { CONTROL_WORDS, type ScanMessage, type ScanOrder } from '../../src/catalog/scan-message.js';
+import { ALL_WALKED, CONTROL_WORDS, type ScanMessage, type ScanOrder } from '../../src/catalog/scan-message.js';
 import { startScan } from '../../src/catalog/scan-threads.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { anyTimeMs, aSource } from './scratch-source.js';
@@ -12,6 +12,13 @@ const folder = temporaryFolder({ teardown: test.after.always });
 const source = join(folder, 'source');
 mkdirSync(source);
 writeFileSync(join(source, 'file'), 'content');
+
+/** Of a scan of one thread, which waits for no other at its end. */
+function aControl(): SharedArrayBuffer {
+  const control = new SharedArrayBuffer(CONTROL_WORDS * Int32Array.BYTES_PER_ELEMENT);
+  new Int32Array(control)[ALL_WALKED] = 1;
+  return control;
+}
 
 const order = (change: Partial<ScanOrder> = {}): ScanOrder => ({
   path: source,
@@ -26,7 +33,7 @@ const order = (change: Partial<ScanOrder> = {}): ScanOrder => ({
   from: undefined,
   to: undefined,
   itemsAheadMax: 1024,
-  control: new SharedArrayBuffer(CONTROL_WORDS * Int32Array.BYTES_PER_ELEMENT),
+  control: aControl(),
   ...change,
 });
 
