@@ -6,12 +6,7 @@ import { existsSync, readlinkSync } from 'node:fs';
 const DESCRIPTORS = '/proc/self/fd';
 const SLASH = 0x2f;
 
-let isThere: boolean | undefined;
-
-export function hasDescriptorPaths(): boolean {
-  isThere ??= process.platform === 'linux' && existsSync(DESCRIPTORS);
-  return isThere;
-}
+export const hasDescriptorPaths = (): boolean => process.platform === 'linux' && existsSync(DESCRIPTORS);
 
 /** It is a symlink: of a folder, what is in it is reached below; the folder itself by calls that follow symlinks. */
 export const descriptorPath = (descriptor: number): string => `${DESCRIPTORS}/${descriptor}`;

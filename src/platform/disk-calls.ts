@@ -144,7 +144,8 @@ export function openBelow(folder: string, path: Buffer, flags: number): Promise<
 
 /** Where there is no /proc, that leaves time for who puts a symlink there just now: nothing is sent that has not the right hash. */
 async function isStraight(file: calls.FileHandle, full: Buffer, from: number): Promise<boolean> {
-  if (hasDescriptorPaths()) return pathOfOpen(file.fd)?.equals(full) === true;
+  if (pathOfOpen(file.fd)?.equals(full)) return true;
+  if (hasDescriptorPaths()) return false;
   const folders = await Promise.all(
     foldersOnTheWay(full, from).map(folder => calls.lstat(folder).catch(() => undefined)),
   );

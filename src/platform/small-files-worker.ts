@@ -78,9 +78,10 @@ function readFile(path: Buffer, bytesMax: number, straightFrom: number): FileOut
 
 /** False also where it is not known. The folder itself may be reached by symlinks. */
 function isStraight(file: number, path: Buffer, straightFrom: number): boolean {
-  if (!hasDescriptorPaths()) return foldersOnTheWay(path, straightFrom).every(above => lstatSync(above).isDirectory());
   const there = pathOfOpen(file);
-  if (there === undefined || there.equals(path)) return there !== undefined;
+  if (there?.equals(path)) return true;
+  if (!hasDescriptorPaths()) return foldersOnTheWay(path, straightFrom).every(above => lstatSync(above).isDirectory());
+  if (there === undefined) return false;
   const folder = realpathSync.native(path.subarray(0, straightFrom), { encoding: 'buffer' });
   return there.equals(Buffer.concat([folder, path.subarray(straightFrom)]));
 }
