@@ -117,16 +117,23 @@ test.serial('a copy that has rotted unnoticed is not counted on: it is found, an
   );
 });
 
+/** Two copies of everything, and who holds most. Of its own: who has dropped a parcel does not take it back at once, and others would stand in for it. */
+async function aFullHouse(t: ExecutionContext) {
+  const house = new House(t);
+  const { cluster, stores } = house;
+  await house.found();
+  const { a, contents, countEach } = await house.fill(t, 2);
+  const { copies } = await countCopies(stores);
+  const heldBy = (host: string) => contents.filter(hash => copies.get(hash)?.hosts.includes(host)).length;
+  const [fullest = ''] = [...HOLDERS].sort((x, y) => heldBy(y) - heldBy(x));
+  t.true(heldBy(fullest) > 0);
+  return { cluster, stores, a, contents, countEach, fullest };
+}
+
 test.serial(
   'a drained store ends empty, everything has its copies all the while, and it can be used again',
   async t => {
-    const draining = new House(t);
-    const { cluster, stores } = draining;
-    await draining.found();
-    const { a, contents, countEach } = await draining.fill(t, 2);
-    const { copies } = await countCopies(stores);
-    const heldBy = (host: string) => contents.filter(hash => copies.get(hash)?.hosts.includes(host)).length;
-    const [owner = ''] = [...HOLDERS].sort((x, y) => heldBy(y) - heldBy(x));
+    const { cluster, stores, a, countEach, fullest: owner } = await aFullHouse(t);
     const leaving = stores.find(({ host }) => host === owner)?.path ?? '';
     const second = cluster.makeFolder(`${owner}.second`);
     await a.ok('config', 'add-store', owner, second, '--limit', '1 GB');
@@ -161,15 +168,7 @@ test.serial(
 );
 
 test.serial('a drained host ends empty, and everything has its copies all the while', async t => {
-  // Of its own: who has dropped a parcel does not take it back at once, and others would stand in for it.
-  const draining = new House(t);
-  const { cluster, stores } = draining;
-  await draining.found();
-  const { a, contents, countEach } = await draining.fill(t, 2);
-  const { copies } = await countCopies(stores);
-  const heldBy = (host: string) => contents.filter(hash => copies.get(hash)?.hosts.includes(host)).length;
-  const [leaving = ''] = [...HOLDERS].sort((x, y) => heldBy(y) - heldBy(x));
-  t.true(heldBy(leaving) > 0);
+  const { cluster, stores, a, contents, countEach, fullest: leaving } = await aFullHouse(t);
   const refused = await a.run('revoke', leaving);
   t.is(refused.code, 2, 'its copies are needed');
   await a.ok('drain', leaving);
