@@ -7,22 +7,22 @@
  * All else goes when it has been unreached for `gcGrace` of this host's running time. When in doubt nothing goes: no folder is swept
  * while a head cannot be read, a snapshot that should be here is not, or heads are being made or taken.
  *
- * Blobs that belong to no copy may be the last of a parcel that is short of copies: by its record they are spared; and while a parcel
- * that has no copy at all has no record here either, no blob goes.
+ * Blobs that belong to no copy may be the last of a parcel that is short of copies: these are spared (short-blobs.ts); and while a
+ * parcel that has no copy at all has no record here either, no blob goes.
  */
 import type { Logger } from 'pino';
 import { decodeHead, type ListedSnapshot } from '../catalog/head.js';
 import { fingerprintOf } from '../catalog/inherit-keys.js';
 import { readPage, readSnapshot } from '../catalog/read-object.js';
-import { recordBlobs } from '../catalog/record.js';
 import type { SourceHistory } from '../catalog/source-history.js';
-import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
+import type { ObjectId, ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ObjectFolder, Swept } from '../store/object-folder.js';
 import type { Store } from '../store/store.js';
 import type { StraySweep } from '../store/stray-sweep.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Origin } from './origin.js';
+import type { ShortBlobs } from './short-blobs.js';
 
 /** Sweeps in one `gcGrace`: what is to go goes at most a quarter of it late. */
 const SWEEPS_PER_GRACE = 4;
@@ -34,11 +34,6 @@ const FIRST_MS_MAX = 10 * 60_000;
 /** What is in doubt is looked at again after this. */
 const AGAIN_MS = 60_000;
 
-export interface ShortParcel {
-  readonly parcel: ParcelId;
-  readonly copies: number;
-}
-
 export interface CatalogSweeperOptions {
   readonly catalog: Pick<CatalogKeeper, 'sources' | 'wantedSnapshots' | 'get' | 'isUnsettled' | 'isForgotten'>;
   readonly history: Pick<SourceHistory, 'heads' | 'isDamaged'>;
@@ -49,8 +44,7 @@ export interface CatalogSweeperOptions {
   readonly reader: ObjectReader;
   readonly stores: () => Iterable<Store>;
   readonly isListed: (parcel: ParcelId) => boolean;
-  /** The source's wanted parcels that have fewer copies than they should. */
-  readonly short: (source: SourceId) => Iterable<ShortParcel>;
+  readonly short: Pick<ShortBlobs, 'look'>;
   readonly runMs: () => number;
   readonly graceMs: () => number;
   readonly log: Logger;
@@ -89,10 +83,10 @@ export class CatalogSweeper {
       signal: this.#options.signal,
     };
     this.#tell(await objects.sweep(sweep), undefined);
-    const spared = await this.#spared();
+    const short = await this.#options.short.look();
     const sweepStore = async (store: Store): Promise<void> => {
       try {
-        if (spared !== undefined) await this.#sweepStrays(store, { ...sweep, spared });
+        if (short.isComplete) await this.#sweepStrays(store, { ...sweep, isSpared: short.has });
         const kept = await this.#reachedIn(store, reached);
         this.#tell(
           await store.sweepObjects({
@@ -115,33 +109,13 @@ export class CatalogSweeper {
     return true;
   }
 
-  async #sweepStrays(
-    store: Store,
-    { spared, ...sweep }: Omit<StraySweep, 'isSpared'> & { readonly spared: ReadonlySet<number> },
-  ): Promise<void> {
-    const { strays, trashed } = await store.sweepStrays({
-      ...sweep,
-      isSpared: blob => spared.has(fingerprintOf(blob)),
-    });
+  async #sweepStrays(store: Store, sweep: StraySweep): Promise<void> {
+    const { strays, trashed } = await store.sweepStrays(sweep);
     if (trashed === 0) return;
     this.#options.log.info(
       { code: 'STRAYS_SWEPT', store: store.id, trashed, strays },
       'blobs that belong to no copy were moved to the trash',
     );
-  }
-
-  /** Blobs of parcels that are short of copies, as in `#reached`; undefined: of one that has none, nobody here knows its blobs. */
-  async #spared(): Promise<ReadonlySet<number> | undefined> {
-    const { catalog, short, reader } = this.#options;
-    const spared = new Set<number>();
-    for (const source of [...catalog.sources()]) {
-      for (const { parcel, copies } of [...short(source)]) {
-        const record = await reader.get(parcel);
-        if (record === undefined && copies === 0) return undefined;
-        for (const { blob } of record === undefined ? [] : recordBlobs(record)) spared.add(fingerprintOf(blob));
-      }
-    }
-    return spared;
   }
 
   #tell({ removed, unreached }: Swept, store: Store | undefined): void {

@@ -31,6 +31,7 @@ import type { OwnStores } from './own-stores.js';
 import { Recipes } from './recipes.js';
 import { Relocator } from './relocator.js';
 import type { Roster } from './roster.js';
+import type { ShortBlobs } from './short-blobs.js';
 import type { StateDisk } from './state-disk.js';
 import type { Teardown } from './teardown.js';
 
@@ -40,6 +41,7 @@ export interface CopiesOptions {
   readonly boot: number;
   readonly disk: StateDisk;
   readonly machine: Machine;
+  readonly short: ShortBlobs;
   readonly roster: Roster;
   readonly net: Net;
   readonly stores: OwnStores;
@@ -69,7 +71,7 @@ export interface Copies {
 }
 
 export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
-  const { signer, boot, disk, machine, roster, net, stores, finder, origin, timing, clock, alarms, tell, log } =
+  const { signer, boot, disk, machine, short, roster, net, stores, finder, origin, timing, clock, alarms, tell, log } =
     options;
   const recipes = new Recipes();
   teardown.defer(() => recipes.stop());
@@ -92,6 +94,7 @@ export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
     stores,
     findRecord: (parcel, until) => finder.get(parcel, until),
     signalOf: ask => grants.signalOf(ask),
+    short,
     notes: disk.index.unwanted,
     onCorrupt: store => damaged.note(store),
     nameOf: host => roster.nameOf(host),

@@ -25,6 +25,7 @@ import { lastingAbort } from '../platform/lasting-abort.js';
 import type { UnwantedNotes } from '../store/unwanted-notes.js';
 import type { Unstamped } from './driver.js';
 import { Places } from './places.js';
+import type { ShortBlobs } from './short-blobs.js';
 
 /** Whole parcels read at once from one store, so that fetches and restores still get at its disk. */
 const READS_PER_STORE_MAX = 2;
@@ -41,7 +42,7 @@ export interface RemovingStore {
   /** Why it takes nothing more and must be opened again; undefined while all is well. */
   whyGone(): Promise<string | undefined>;
   drop(proof: DropProof): Promise<LogPosition>;
-  expire(warrant: ExpiryWarrant): Promise<LogPosition>;
+  expire(warrant: ExpiryWarrant, isSpared: (blob: string) => boolean): Promise<LogPosition>;
   possess(
     parcel: ParcelId,
     options: { readonly nonce: Nonce; readonly holders: readonly HostId[]; readonly signal?: AbortSignal },
@@ -78,6 +79,7 @@ export interface DropperOptions {
   readonly findRecord: (parcel: ParcelId, signal: AbortSignal) => Promise<Uint8Array | undefined>;
   /** Fires when nobody waits for the answer any more; undefined when that is so already. */
   readonly signalOf: (ask: number) => AbortSignal | undefined;
+  readonly short: Pick<ShortBlobs, 'recent'>;
   readonly notes: Pick<UnwantedNotes, 'note' | 'forget'>;
   /** A copy in that store was found with wrong or missing bytes. */
   readonly onCorrupt: (store: StoreId) => void;
@@ -226,12 +228,12 @@ export class Dropper {
 
   async #expire(warrant: ExpiryWarrant): Promise<void> {
     const { parcel, store, source, headSeq } = warrant;
-    const { log, tell } = this.#options;
+    const { short, log, tell } = this.#options;
     const removed = await this.#remove({
       parcel,
       store,
       failed: 'EXPIRY_FAILED',
-      remove: mounted => mounted.expire(warrant),
+      remove: async mounted => mounted.expire(warrant, (await short.recent()).has),
       done: (segment, usedBytes) => ({ is: 'expired', parcel, segment, usedBytes }),
     });
     if (removed)

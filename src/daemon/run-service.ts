@@ -40,6 +40,7 @@ import { hearPeers, tellConnected } from './peer-events.js';
 import { Protections } from './protection.js';
 import { Roster } from './roster.js';
 import { RunningTime } from './running-time.js';
+import { ShortBlobs, shortOf } from './short-blobs.js';
 import { SourceDisks } from './source-disks.js';
 import { openStateDisk } from './state-disk.js';
 import { StateExchange } from './state-exchange.js';
@@ -278,8 +279,14 @@ async function serve(
     signal,
   });
   const timing = () => membership.clusterConfig.timing;
+  const short = new ShortBlobs({
+    sources: () => catalog.sources(),
+    short: source => shortOf(source, machine.known),
+    reader: known.local,
+    nowMs: () => clock.nowMs(),
+  });
   const copies = makeCopies(
-    { signer, boot, disk, machine, roster, net, stores, finder, origin, timing, clock, alarms, tell, log },
+    { signer, boot, disk, machine, short, roster, net, stores, finder, origin, timing, clock, alarms, tell, log },
     teardown,
   );
   const orders = new Orders({ net, origin, roster, log });
@@ -292,6 +299,7 @@ async function serve(
       origin,
       protections,
       machine,
+      short,
       roster,
       running,
       clock,

@@ -5,10 +5,9 @@
 import type { Logger } from 'pino';
 import { recordBlobs } from '../catalog/record.js';
 import type { ClusterConfig } from '../core/cluster-config.js';
-import type { SourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { Membership } from '../membership/membership.js';
-import { CatalogSweeper, type ShortParcel } from './catalog-sweeper.js';
+import { CatalogSweeper } from './catalog-sweeper.js';
 import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
 import type { KnownSources } from './known-sources.js';
@@ -17,6 +16,7 @@ import type { OwnStores } from './own-stores.js';
 import type { Protections } from './protection.js';
 import type { Roster } from './roster.js';
 import type { RunningTime } from './running-time.js';
+import type { ShortBlobs } from './short-blobs.js';
 import type { StateDisk } from './state-disk.js';
 import { TakingBack } from './taking-back.js';
 import type { Teardown } from './teardown.js';
@@ -30,6 +30,7 @@ export interface UpkeepOptions {
   readonly origin: Origin;
   readonly protections: Protections;
   readonly machine: Machine;
+  readonly short: ShortBlobs;
   readonly roster: Roster;
   readonly running: RunningTime;
   readonly clock: Clock;
@@ -44,8 +45,22 @@ export interface Upkeep {
 }
 
 export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
-  const { membership, disk, known, stores, origin, protections, machine, roster, running, clock, tell, log, signal } =
-    options;
+  const {
+    membership,
+    disk,
+    known,
+    stores,
+    origin,
+    protections,
+    machine,
+    short,
+    roster,
+    running,
+    clock,
+    tell,
+    log,
+    signal,
+  } = options;
   const { catalog, local } = known;
   const timing = (): ClusterConfig['timing'] => membership.clusterConfig.timing;
   const trees = new TreeKeeper({
@@ -69,7 +84,7 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
     reader: local,
     stores: () => stores.stores(),
     isListed: parcel => machine.known.isListed(parcel),
-    short: source => shortOf(source, machine),
+    short,
     runMs: () => running.nowMs(),
     graceMs: () => timing().gcGraceMs,
     log,
@@ -96,11 +111,4 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
   teardown.defer(() => takingBack.stop());
   takingBack.start();
   return { trees, sweeper };
-}
-
-function* shortOf(source: SourceId, machine: Machine): Generator<ShortParcel> {
-  for (const { id } of machine.known.wanted(source)) {
-    const copies = machine.known.copies(id);
-    if (copies < (machine.known.wantedCopies(id) ?? 1)) yield { parcel: id, copies };
-  }
 }

@@ -4,7 +4,8 @@
  *   allowed   by a proof or a warrant, of this parcel in this store
  *   leaving   nobody gets a pin on its blobs any more (held-blobs.ts)
  *   entered   `del` in the log, flushed → the index (held-parcels.ts)
- *   moved     what no PRESENT parcel lists now goes to `.trash`, or stays until the last commit that counts on it is over
+ *   moved     what no PRESENT parcel lists now goes to `.trash`, or stays until the last commit that counts on it is over; of what
+ *             expired, what may be the last of a parcel that is short of copies stays as a stray. Of what is dropped others have it
  *   told      the caller
  *
  * A crash after `entered` leaves bytes that count for nothing; they go as strays do (stray-sweep.ts). Driven by store.ts.
@@ -27,27 +28,31 @@ export interface GiveUpParts {
   readonly index: BlobIndex;
 }
 
+/** Some parcel that is short of copies lists it. */
+export type Spares = (blob: string) => boolean;
+
 export async function drop(parts: GiveUpParts, proof: DropProof): Promise<LogPosition> {
   // Not by its type alone: a value that merely has its fields has that too.
   assert(proof instanceof DropProof, 'a drop needs a proof that DropProof.from has made');
-  return giveUp(parts, proof);
+  return giveUp(parts, proof, () => false);
 }
 
-export async function expire(parts: GiveUpParts, warrant: ExpiryWarrant): Promise<LogPosition> {
+export async function expire(parts: GiveUpParts, warrant: ExpiryWarrant, spares: Spares): Promise<LogPosition> {
   assert(warrant instanceof ExpiryWarrant, 'an expiry needs a warrant that ExpiryWarrant.from has made');
-  return giveUp(parts, warrant);
+  return giveUp(parts, warrant, spares);
 }
 
 async function giveUp(
   parts: GiveUpParts,
   { parcel, store }: { readonly parcel: ParcelId; readonly store: StoreId },
+  isSpared: Spares,
 ): Promise<LogPosition> {
   const { parcels, blobs } = parts;
   assert(store === parts.store, `store ${parts.store} is asked to give up a copy by the word for store ${store}`);
   return parcels.take(parcel, async () => {
     if (!parcels.isPresent(parcel)) return parcels.position;
     const refs = await refsToRelease(parts, parcel);
-    return blobs.letGo(refs, () => parcels.enter({ op: 'del', parcel }, refs));
+    return blobs.letGo(refs, { enter: () => parcels.enter({ op: 'del', parcel }, refs), isSpared });
   });
 }
 

@@ -117,12 +117,17 @@ export class HeldBlobs {
 
   /**
    * Takes references back by `enter`, which writes them off in the log and the index; then moves to the trash what no
-   * PRESENT parcel lists any more. When `enter` fails, everything stays where it is.
+   * PRESENT parcel lists any more, and leaves as a stray what of it is spared. When `enter` fails, everything stays where it is.
    */
-  letGo<T>(refs: readonly BlobRef[], enter: () => Promise<T>): Promise<T> {
+  letGo<T>(
+    refs: readonly BlobRef[],
+    { enter, isSpared }: { readonly enter: () => Promise<T>; readonly isSpared: (blob: string) => boolean },
+  ): Promise<T> {
     return this.whileLeaving(refs, async () => {
       const entered = await enter();
-      await this.#discard(refs);
+      const spared = refs.filter(({ blob }) => isSpared(blob));
+      if (spared.length > 0) this.#incoming.expectStrays();
+      await this.#discard(spared.length > 0 ? refs.filter(({ blob }) => !isSpared(blob)) : refs);
       return entered;
     });
   }

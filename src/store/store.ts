@@ -30,7 +30,7 @@ import { CorruptParcels, type Possessed } from './corrupt-parcels.js';
 import type { DatedTree } from './dated-trees.js';
 import type { DiskSync } from './disk-sync.js';
 import { type Expected, type ExpectParts, expect } from './expected.js';
-import { drop, expire, type GiveUpParts } from './give-up.js';
+import { drop, expire, type GiveUpParts, type Spares } from './give-up.js';
 import type { HeldBlobs } from './held-blobs.js';
 import { HeldParcels } from './held-parcels.js';
 import { HeldReader } from './held-reader.js';
@@ -313,10 +313,10 @@ export class Store {
     return drop(this.#parts, proof);
   }
 
-  /** As `drop`, for a copy that nobody wants any more. */
-  async expire(warrant: ExpiryWarrant): Promise<LogPosition> {
+  /** As `drop`, for a copy that nobody wants any more; but what is spared stays under `.blobs`, where whoever wants it finds it. */
+  async expire(warrant: ExpiryWarrant, isSpared: Spares): Promise<LogPosition> {
     this.#parcels.mustWork();
-    return expire(this.#parts, warrant);
+    return expire(this.#parts, warrant, isSpared);
   }
 
   /**

@@ -12,7 +12,8 @@ import { encodeSnapshot, type SnapshotId } from '../../src/catalog/snapshot.js';
 import { SourceHistory } from '../../src/catalog/source-history.js';
 import { hashHex } from '../../src/core/hash.js';
 import { type ObjectId, parseHostId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
-import { CatalogSweeper, type ShortParcel } from '../../src/daemon/catalog-sweeper.js';
+import { CatalogSweeper } from '../../src/daemon/catalog-sweeper.js';
+import { ShortBlobs, type ShortParcel } from '../../src/daemon/short-blobs.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import { ObjectFolder } from '../../src/store/object-folder.js';
@@ -80,7 +81,12 @@ async function aCatalog(t: ExecutionContext) {
     reader: objects,
     stores: () => state.stores,
     isListed: parcel => state.listed.has(parcel),
-    short: () => state.short,
+    short: new ShortBlobs({
+      sources: () => [SOURCE],
+      short: () => state.short,
+      reader: objects,
+      nowMs: () => state.runMs,
+    }),
     runMs: () => state.runMs,
     graceMs: () => GRACE_MS,
     log,

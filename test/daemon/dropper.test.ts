@@ -80,6 +80,7 @@ function aDropper(store: Partial<RemovingStore> | undefined = {}, options: Parti
     },
     findRecord: async () => undefined,
     signalOf: () => asker.signal,
+    short: { recent: async () => ({ has: () => false, isComplete: true }) },
     notes: { note: async () => undefined, forget: async () => undefined },
     onCorrupt: () => {},
     nameOf: host => `host-${host[0]}`,
@@ -244,13 +245,20 @@ test('a drop is told as what the log has now, and named with those who granted i
   );
 });
 
-test('an expiry is told and named too', async t => {
-  const { settled, lines } = aDropper({ expire: async () => position });
+test('an expiry is told and named too, and leaves what a short parcel may need', async t => {
+  const spared: boolean[] = [];
+  const expire: RemovingStore['expire'] = async (_, isSpared) => {
+    spared.push(isSpared('needed'), isSpared('other'));
+    return position;
+  };
+  const short = { recent: async () => ({ has: (blob: string) => blob === 'needed', isComplete: true }) };
+  const { settled, lines } = aDropper({ expire }, { short });
   t.deepEqual(await settled({ do: 'expire', warrant }), [{ is: 'expired', parcel, segment, usedBytes: 42 }]);
   t.like(
     lines.find(({ code }) => code === 'PARCEL_EXPIRED'),
     { parcel, store: disk, source, headSeq: 3 },
   );
+  t.deepEqual(spared, [true, false]);
 });
 
 const fails = async (): Promise<never> => {

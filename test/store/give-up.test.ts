@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseNonce } from '../../src/core/ids.js';
 import type { Store } from '../../src/store/store.js';
-import { blobOf, contentOf, grab, parcelOf, proofFor, receive } from '../helpers/test-parcels.js';
+import { blobOf, contentOf, grab, parcelOf, proofFor, receive, warrantFor } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
 const OLD = parcelOf('shared', 'old');
@@ -316,4 +316,19 @@ test.serial('a blob that cannot be moved to the trash counts no more, and is fou
   await store.commit(OLD.id, OLD.record);
   t.deepEqual(await contentOf(store, blobOf('old').blob), Buffer.from('old'));
   await rm(join(host.storePath, '.trash'));
+});
+
+test('of what expires, what a corrupt parcel needs stays where it is, and the rest goes to the trash', async t => {
+  const { host, store } = await begin(t);
+  await grab(store, NEXT);
+  await rm(join(host.storePath, '.blobs', blobOf('next').blob.slice(0, 2), blobOf('next').blob));
+  t.is((await store.possess(NEXT.id, ASK)).kind, 'corrupt');
+  await store.expire(warrantFor(store.id, OLD.id), blob => blob === blobOf('shared').blob);
+  t.deepEqual(await blobsIn(host), ids('shared'));
+  t.deepEqual(await trashOf(host), ids('old'));
+  t.false(store.holds(blobOf('shared').blob));
+  t.deepEqual(await store.missing([blobOf('next'), blobOf('shared')]), [blobOf('next')]);
+  await receive(store, blobOf('next'));
+  await store.commit(NEXT.id, NEXT.record);
+  t.deepEqual([...store.present()], [NEXT.id]);
 });

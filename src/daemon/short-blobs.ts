@@ -1,0 +1,88 @@
+/**
+ * Short blobs: the blobs of parcels that have fewer copies than they should. What of them lies about here and belongs to no copy may be
+ * the last of its kind, also where no whole copy can be made of it: it is not put in the trash.
+ *
+ * They are known by records that are here. A look reads the record of each short parcel, some 0.1 ms each. A fingerprint that two blobs
+ * share spares one too many, and does no harm.
+ *
+ * Driven by catalog-sweeper.ts, before a sweep, and by dropper.ts, for what expires.
+ */
+import { fingerprintOf } from '../catalog/inherit-keys.js';
+import { recordBlobs } from '../catalog/record.js';
+import type { ParcelId, SourceId } from '../core/ids.js';
+import type { Machine } from '../core/machine.js';
+import type { ObjectReader } from '../core/objects.js';
+import { Turns } from '../store/turns.js';
+
+/** Expiries come in thousands when a head unlists a snapshot: so long they go by one look … */
+const KEPT_MS_MIN = 60_000;
+/** … or, where there is much to look at, so many times as long as that took. */
+const KEPT_LOOKS = 20;
+
+export interface ShortParcel {
+  readonly parcel: ParcelId;
+  readonly copies: number;
+}
+
+export interface ShortBlobsOptions {
+  readonly sources: () => Iterable<SourceId>;
+  /** The source's wanted parcels that have fewer copies than they should. */
+  readonly short: (source: SourceId) => Iterable<ShortParcel>;
+  /** From here and from the mounted stores. */
+  readonly reader: ObjectReader;
+  /** Steady. */
+  readonly nowMs: () => number;
+}
+
+export interface ShortLook {
+  readonly has: (blob: string) => boolean;
+  /** No parcel without a copy lacks its record here. */
+  readonly isComplete: boolean;
+}
+
+export class ShortBlobs {
+  readonly #options: ShortBlobsOptions;
+  readonly #looking = new Turns<'look'>();
+  #kept: { readonly look: ShortLook; readonly untilMs: number } | undefined;
+
+  constructor(options: ShortBlobsOptions) {
+    this.#options = options;
+  }
+
+  /** By a look now. */
+  async look(): Promise<ShortLook> {
+    const { sources, short, reader } = this.#options;
+    const blobs = new Set<number>();
+    let isComplete = true;
+    for (const source of [...sources()]) {
+      for (const { parcel, copies } of [...short(source)]) {
+        const record = await reader.get(parcel);
+        if (record === undefined) isComplete &&= copies > 0;
+        else for (const { blob } of recordBlobs(record)) blobs.add(fingerprintOf(blob));
+      }
+    }
+    return { has: blob => blobs.has(fingerprintOf(blob)), isComplete };
+  }
+
+  /** By the last look, if it is not too old. */
+  recent(): Promise<ShortLook> {
+    return this.#looking.take('look', async () => {
+      const begunMs = this.#options.nowMs();
+      if (this.#kept !== undefined && begunMs < this.#kept.untilMs) return this.#kept.look;
+      const look = await this.look();
+      const nowMs = this.#options.nowMs();
+      this.#kept = { look, untilMs: nowMs + Math.max(KEPT_MS_MIN, KEPT_LOOKS * (nowMs - begunMs)) };
+      return look;
+    });
+  }
+}
+
+export function* shortOf(
+  source: SourceId,
+  known: Pick<Machine['known'], 'wanted' | 'copies' | 'wantedCopies'>,
+): Generator<ShortParcel> {
+  for (const { id } of known.wanted(source)) {
+    const copies = known.copies(id);
+    if (copies < (known.wantedCopies(id) ?? 1)) yield { parcel: id, copies };
+  }
+}
