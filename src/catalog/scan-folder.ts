@@ -5,6 +5,8 @@
  *
  * Driven by scan-worker.ts.
  */
+
+import type { NameStat } from '../platform/stat-calls.js';
 import type { FolderIdentity } from './scan-cache-format.js';
 import type { EnteredPlace, ScanPlace, ScanPlaces } from './scan-places.js';
 
@@ -15,7 +17,8 @@ export class ScanFolder {
   /** Relative to the source's folder. */
   readonly path: Buffer;
   readonly place: ScanPlace;
-  readonly device: bigint;
+  /** From before it was listed. */
+  readonly stat: NameStat;
   /** It outlasts a rename. */
   readonly lastingIdentity: FolderIdentity;
   /** Where it was at an earlier scan, if elsewhere. */
@@ -46,12 +49,16 @@ export class ScanFolder {
     this.#places = places;
     this.path = path;
     this.place = place;
-    this.device = stat.dev;
+    this.stat = stat;
     this.lastingIdentity = lastingIdentity;
     this.formerPath = formerPath;
     this.names = names;
     this.isShared = isShared;
     this.next = next;
+  }
+
+  get device(): bigint {
+    return this.stat.dev;
   }
 
   /** True when the folder, listed again, no longer has the name. */

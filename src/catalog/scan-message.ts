@@ -27,10 +27,19 @@ export interface ScanOrder {
   readonly from: string | undefined;
   /** … and before this one, if the thread that begins there meets the same folders on the way to it (undefined: all). */
   readonly to: string | undefined;
+  /** When this thread asks for another one to begin in the midst of what is before it; undefined: never. */
+  readonly divide: DivideWhen | undefined;
   /** Items that may wait to be taken. */
   readonly itemsAheadMax: number;
   /** 32-bit words: `CANCELLED`, `TAKEN`, `SEAM`, `ALL_WALKED`. */
   readonly control: SharedArrayBuffer;
+}
+
+/** When a second thread would help: the first one has been at it for a while and did not wait for its disk. */
+export interface DivideWhen {
+  readonly afterMs: number;
+  /** The least part of that time in which it had a processor. If it had less, it looks again after twice as long, and so on. */
+  readonly busyMin: number;
 }
 
 export const CANCELLED = 0;
@@ -110,6 +119,8 @@ export type ScanRefusal = 'missing-source' | 'not-a-folder' | 'unreadable-source
 export type ScanMessage =
   /** First, unless it was refused or not reached. `way`: of each folder from the source's to the one of `from`, which it is and what it lists. */
   | { readonly kind: 'root'; readonly device: bigint; readonly way: readonly string[] }
+  /** Another thread may begin at this path: from now on it is this one's `to`. */
+  | { readonly kind: 'divide'; readonly at: string }
   /** The folder of `from` is not there, or not to be entered. The last but `ended`. */
   | { readonly kind: 'unreached' }
   /** All before `to` is sent. `way`: as above, of the folders on the way to `to` that were entered. */

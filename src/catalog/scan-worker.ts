@@ -13,9 +13,7 @@
  *
  * What may be a section that is as it was is held back until that is known (section-trial.ts), and then told in one item.
  *
- * **Divided**: of a large source two threads walk a part each (scan.ts). Where the parts meet, the first one waits to hear whether
- * the other came there through the very folders that it has entered itself, with the same names in them. What was made, moved or
- * unmounted meanwhile could be in both parts or in none: then the first thread goes on, and the other's part is not used.
+ * Of a large source two threads walk a part each (scan-share.ts).
  *
  * Sockets are left out (they are no data; restic does the same); fifos and devices are recorded and never opened.
  * Started by scan-threads.ts only; takes one order after the other.
@@ -34,19 +32,11 @@ import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
 import { pathsBelow } from './forbidden-folder.js';
 import { Latecomers } from './latecomers.js';
-import { comparePaths, isUnder } from './path-order.js';
+import { comparePaths } from './path-order.js';
 import { BARE, NO_XATTRS, type ReadXattrs, readXattrs } from './read-xattrs.js';
 import { type CachedFile, isRacy, ScanCache } from './scan-cache.js';
 import { ScanFolder } from './scan-folder.js';
-import {
-  ALL_WALKED,
-  JOINED,
-  type ScanMessage,
-  type ScanOrder,
-  SEAM,
-  UNSETTLED_WAY,
-  type UnreadableScope,
-} from './scan-message.js';
+import { ALL_WALKED, type ScanMessage, type ScanOrder, SEAM, type UnreadableScope } from './scan-message.js';
 import {
   below,
   ELSEWHERE_CODES,
@@ -58,6 +48,7 @@ import {
 } from './scan-places.js';
 import { type Content, ScanReader } from './scan-reader.js';
 import { Cancelled, ScanSender } from './scan-sender.js';
+import { ScanShare } from './scan-share.js';
 import { decodeSections, ownerText, type Section, statPrint } from './section.js';
 import { SectionTrial } from './section-trial.js';
 
@@ -74,14 +65,7 @@ class Scan {
   readonly #latecomers = new Latecomers({ startNs: this.#startNs, nowNs });
   readonly #trial: SectionTrial;
   readonly #places = new ScanPlaces();
-  /** Where this thread's part ends; undefined also when it has gone on. */
-  #to: Buffer | undefined;
-  /** Where this thread's part begins. */
-  readonly #from: Buffer | undefined;
-  /** Where it ended, if another one has the rest. */
-  #end: Buffer | undefined;
-  /** `wayMark` of the folders on the way to it, or to where this part begins, that were entered. */
-  readonly #way: string[] = [];
+  readonly #share: ScanShare;
   #root: Buffer = Buffer.alloc(0);
   #rootDevice = 0n;
   readonly #forbidden: ReadonlySet<string | undefined>;
@@ -95,8 +79,7 @@ class Scan {
     this.#exclusion = new Exclusion(order.exclude);
     const { cachePath, nowMs, settleMs } = order;
     this.#cache = cachePath === undefined ? undefined : new ScanCache(cachePath, { nowMs, settleMs });
-    this.#from = order.from === undefined ? undefined : Buffer.from(order.from, 'latin1');
-    this.#to = order.to === undefined ? undefined : Buffer.from(order.to, 'latin1');
+    this.#share = new ScanShare(order, { places: this.#places, sender: this.#sender, nowNs });
     this.#trial = new SectionTrial(this.#freshSections(), {
       ownerOf: this.#ownerText(),
       onSame: section => this.#same(section),
@@ -137,7 +120,7 @@ class Scan {
     this.#sender.hear(ALL_WALKED);
     const latecomers = this.#latecomers.find({
       root: this.#root,
-      isElsewhere: path => !this.#isOurs(path) || this.#isForbidden(path),
+      isElsewhere: path => !this.#share.isOurs(path) || this.#isForbidden(path),
       isLeftOut: (path, stat) => stat.isSocket() || this.#isLeftOut(path, stat),
     });
     this.#sender.send({ kind: 'done', latecomers: latecomers.map(latin1) });
@@ -147,6 +130,7 @@ class Scan {
   #walkFrom(stack: ScanFolder[], shared: ScanFolder[]): boolean {
     for (let folder = stack.at(-1); folder !== undefined; folder = stack.at(-1)) {
       this.#sender.lookUp();
+      this.#consider(stack);
       const name = folder.names[folder.next];
       if (name === undefined) {
         stack.pop();
@@ -156,12 +140,12 @@ class Scan {
         continue;
       }
       const path = below(folder.path, name);
-      if (this.#to !== undefined && comparePaths(path, this.#to) >= 0 && this.#isJoined()) return false;
+      if (this.#share.isPast(path) && this.#isJoined()) return false;
       folder.next += 1;
       const next = this.#visit(folder, { name, path });
       if (next !== undefined) stack.push(next);
     }
-    return this.#to === undefined || !this.#isJoined();
+    return !this.#isJoined();
   }
 
   #noteFolder({ lastingIdentity, path }: ScanFolder): void {
@@ -169,17 +153,6 @@ class Scan {
   }
 
   // ------------------------------------------------------------------------------------------------------- divided in two
-
-  /** Of a folder that was listed after that stat: equal marks are of listings with the same names. */
-  #wayMark({ place, stat }: EnteredPlace): string {
-    try {
-      const isSettled = this.#places.statOf(place).ctimeNs === stat.ctimeNs && !isRacy(stat.ctimeNs, nowNs());
-      return isSettled ? `${identityOf(stat)}:${stat.ctimeNs}` : UNSETTLED_WAY;
-    } catch {
-      // Gone, or not to be looked at: no other listing is like it.
-      return UNSETTLED_WAY;
-    }
-  }
 
   /** The folders on the way to where this thread's part begins. Undefined: it cannot be entered there. */
   #descend(root: ScanFolder, from: Buffer): ScanFolder[] | undefined {
@@ -197,7 +170,7 @@ class Scan {
         folder = this.#folderOf(entered, { path, names: this.#places.list(entered.place), from });
         this.#latecomers.listed(path, entered.stat);
         way.push(folder);
-        this.#way.push(this.#wayMark(entered));
+        this.#share.entered(path, entered);
       }
     } catch {
       // What is the matter there is for the thread to say that comes to it.
@@ -206,23 +179,42 @@ class Scan {
     return way;
   }
 
+  /** Asks for another thread if one would help. */
+  #consider(stack: readonly ScanFolder[]): void {
+    const entered: ScanPlace[] = [];
+    this.#share.consider(stack, {
+      stat: ({ path, place }, name) => this.#lookAt(place, { name, path: below(path, name) }),
+      enter: ({ path, place: above }, name) => {
+        try {
+          const { place, stat } = this.#places.enter(above, name);
+          entered.push(place);
+          if (stat.dev !== this.#rootDevice && !this.#order.crossMounts) return undefined;
+          return { path: below(path, name), place, names: this.#places.list(place) };
+        } catch {
+          // What is the matter there is found when the walk comes to it.
+          return undefined;
+        }
+      },
+    });
+    for (const place of entered) this.#places.rest(place);
+  }
+
+  /** Undefined: the walk will pass it over, or say what is the matter. */
+  #lookAt(place: ScanPlace, { name, path }: Omit<Place, 'stat'>): NameStat | undefined {
+    if (this.#isForbidden(path)) return undefined;
+    try {
+      const stat = this.#places.stat(place, name);
+      return stat.isSocket() || this.#isLeftOut(path, stat) ? undefined : stat;
+    } catch {
+      return undefined;
+    }
+  }
+
   /** Whether another thread goes on from here. */
   #isJoined(): boolean {
     this.#trial.end();
     this.#sender.flush();
-    this.#sender.send({ kind: 'seam', way: this.#way });
-    const end = this.#to;
-    this.#to = undefined;
-    if (this.#sender.hear(SEAM) !== JOINED) return false;
-    this.#end = end;
-    return true;
-  }
-
-  #isOurs(path: Buffer): boolean {
-    return (
-      (this.#from === undefined || comparePaths(path, this.#from) >= 0) &&
-      (this.#end === undefined || comparePaths(path, this.#end) < 0)
-    );
+    return this.#share.isJoined();
   }
 
   /** The folders in which the walk begins, from the source's own on; none: that has been told. */
@@ -250,16 +242,16 @@ class Scan {
     } catch (error) {
       return this.#refuse('unreadable-source', errorCode(error));
     }
-    const from = this.#from;
+    const { from } = this.#share;
     const root = this.#folderOf(entered, { path: Buffer.alloc(0), names, from });
     this.#latecomers.listed(root.path, stat);
-    this.#way.push(this.#wayMark(entered));
+    this.#share.entered(root.path, entered);
     const stack = from === undefined ? [root] : this.#descend(root, from);
     if (stack === undefined) {
       this.#sender.send({ kind: 'unreached' });
       return [];
     }
-    this.#sender.send({ kind: 'root', device: stat.dev, way: this.#way });
+    this.#sender.send({ kind: 'root', device: stat.dev, way: this.#share.way });
     if (from === undefined) {
       const mount = parent.dev !== stat.dev;
       const attributes = this.#places.xattrs(place);
@@ -398,7 +390,7 @@ class Scan {
     }
     this.#latecomers.listed(path, stat);
     this.#giveFolder(folder, { ...met, stat, place });
-    if (this.#to !== undefined && isUnder(this.#to, path)) this.#way.push(this.#wayMark(entered));
+    this.#share.entered(path, entered);
     return this.#folderOf(entered, { path, names });
   }
 

@@ -9,7 +9,7 @@ import type { SourceId } from '../core/ids.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
 import { SETTLE_MS } from './scan-cache.js';
 import { type ScanItem, unpackItems } from './scan-items.js';
-import { GO_ON, JOINED, type ScanRefusal, UNSETTLED_WAY } from './scan-message.js';
+import { type DivideWhen, GO_ON, JOINED, type ScanRefusal, UNSETTLED_WAY } from './scan-message.js';
 import { type PartOrder, ScanPart, type ScanProgress } from './scan-part.js';
 import type { SnapshotId } from './snapshot.js';
 
@@ -23,8 +23,11 @@ export interface ScanOptions {
   readonly settleMs?: number | undefined;
   /** The last snapshot. Default: none; every entry is given. */
   readonly previous?: SnapshotId | undefined;
-  /** A path in the midst of a large source, there or not: a second thread begins with it. Default: one thread does it all. */
-  readonly divideAt?: Buffer | undefined;
+  /**
+   * A path in the midst of a large source, there or not: a second thread begins with it. Or when the first thread asks for a second
+   * one, where it says. Default: one thread does it all.
+   */
+  readonly divide?: Buffer | DivideWhen | undefined;
   /** The wall clock. */
   readonly nowMs: number;
   /** Patterns as in .gitignore (exclude.ts). Default: none. */
@@ -63,7 +66,11 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
   };
   signal?.addEventListener('abort', abort, { once: true });
   try {
-    for (const order of ordersOf(options)) parts.push(new ScanPart(order, report));
+    const whole = orderOf(options);
+    const begin = (order: PartOrder): void => void parts.push(new ScanPart(order, report));
+    begin(whole);
+    if (whole.to !== undefined) begin(partFrom(whole.to, whole));
+    // The second one may come while the first is read.
     for (const part of parts) {
       for (let message = await part.take(); message.kind !== 'walked'; message = await part.take()) {
         switch (message.kind) {
@@ -76,6 +83,9 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
           case 'items':
             yield { kind: 'items', items: [...unpackItems(message)] };
             part.took(message.items);
+            break;
+          case 'divide':
+            begin(partFrom(message.at, whole));
             break;
           case 'seam':
             await join(parts, message.way);
@@ -95,8 +105,10 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
   }
 }
 
-function* ordersOf(options: ScanOptions): Generator<PartOrder> {
-  const order: PartOrder = {
+function orderOf(options: ScanOptions): PartOrder {
+  const { divide } = options;
+  const isKnown = divide instanceof Uint8Array;
+  return {
     path: options.path,
     source: options.source,
     cachePath: options.cachePath,
@@ -107,12 +119,20 @@ function* ordersOf(options: ScanOptions): Generator<PartOrder> {
     crossMounts: options.crossMounts ?? false,
     forbidden: options.forbidden ?? [],
     from: undefined,
-    to: options.divideAt?.toString('latin1'),
+    to: isKnown ? divide.toString('latin1') : undefined,
+    divide: isKnown ? undefined : divide,
     itemsAheadMax: ITEMS_AHEAD_MAX,
   };
-  yield order;
-  if (order.to !== undefined) yield { ...order, from: order.to, to: undefined, itemsAheadMax: ITEMS_AHEAD_MAX_BEHIND };
 }
+
+/** For the other thread, which begins there. */
+const partFrom = (from: string, whole: PartOrder): PartOrder => ({
+  ...whole,
+  from,
+  to: undefined,
+  divide: undefined,
+  itemsAheadMax: ITEMS_AHEAD_MAX_BEHIND,
+});
 
 /** The first thread has come to where the other began. If that was not by the same folders, the first one goes on alone. */
 async function join(parts: ScanPart[], way: readonly string[]): Promise<void> {

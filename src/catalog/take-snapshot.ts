@@ -27,13 +27,15 @@ import { ParcelBuilder } from './parcel-builder.js';
 import { ObjectMissing, readSnapshot } from './read-object.js';
 import { type ScanOptions, scan } from './scan.js';
 import { dayAt, type ScanCache } from './scan-cache.js';
-import type { ScanRefusal } from './scan-message.js';
+import type { DivideWhen, ScanRefusal } from './scan-message.js';
 import type { ScanProgress } from './scan-part.js';
 import { encodeSnapshot, SNAPSHOT_PAGES_MAX, type Snapshot, type SnapshotId } from './snapshot.js';
 import { SnapshotParcels } from './snapshot-parcels.js';
 
-/** Below this a second scan thread takes as long to start as it saves. */
+/** Below this a second scan thread takes as long to start as it saves, unless there is much to read. */
 const DIVIDED_FILES_MIN = 20_000;
+/** A second thread is at work after another 100 ms. */
+const WHEN_BUSY: DivideWhen = { afterMs: 100, busyMin: 0.6 };
 
 export interface SnapshotOrder {
   /** The source's folder. */
@@ -127,11 +129,12 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
   });
   try {
     let device = 0n;
-    const isDivided = last !== undefined && last.files >= DIVIDED_FILES_MIN && availableParallelism() > 1;
-    const divideAt = isDivided ? await parcelsBefore?.middle() : undefined;
+    const isLarge = last !== undefined && last.files >= DIVIDED_FILES_MIN;
+    const middle = isLarge ? await parcelsBefore?.middle() : undefined;
+    const divide = availableParallelism() > 1 ? (middle ?? WHEN_BUSY) : undefined;
     // A section would be taken over unread.
     const sectionsOf = readableOnly ? undefined : previous;
-    for await (const event of scan({ ...scanOptions(order), previous: sectionsOf, divideAt })) {
+    for await (const event of scan({ ...scanOptions(order), previous: sectionsOf, divide })) {
       if (event.kind === 'refused') return event;
       if (event.kind === 'root') {
         device = event.device;

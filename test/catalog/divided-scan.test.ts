@@ -61,21 +61,20 @@ test('wherever it is divided, the items are those of one thread, in their order'
     'a/b/c/d/e',
   ];
   const paths = [...odd, pathOf(0), pathOf(7), pathOf(150), pathOf(298), 'a/b/c/d/deep', 'a/b', 'folder2.x', 'no/such'];
-  for (const path of paths)
-    t.deepEqual((await itemsOf(source, { divideAt: Buffer.from(path) })).map(told), whole, path);
+  for (const path of paths) t.deepEqual((await itemsOf(source, { divide: Buffer.from(path) })).map(told), whole, path);
 });
 
 test('what is excluded, not readable or not a folder on the way is told once', async t => {
   const source = await aTree(t);
   symlinkSync('folder1', source.path('link'));
   const cases = [
-    { divideAt: 'folder1/part1/file1', exclude: ['folder1'] },
-    { divideAt: 'folder1/part1/file1', exclude: ['part1'] },
-    { divideAt: 'link/part1/file1' },
-    { divideAt: 'folder1/part1/file1', forbidden: [unseen(source.path('folder1'))] },
+    { divide: 'folder1/part1/file1', exclude: ['folder1'] },
+    { divide: 'folder1/part1/file1', exclude: ['part1'] },
+    { divide: 'link/part1/file1' },
+    { divide: 'folder1/part1/file1', forbidden: [unseen(source.path('folder1'))] },
   ];
-  for (const { divideAt, ...change } of cases) {
-    const divided = await itemsOf(source, { ...change, divideAt: Buffer.from(divideAt) });
+  for (const { divide, ...change } of cases) {
+    const divided = await itemsOf(source, { ...change, divide: Buffer.from(divide) });
     t.deepEqual(divided.map(told), (await itemsOf(source, change)).map(told));
   }
 });
@@ -86,7 +85,7 @@ test('sections on both sides of where it is divided are told as a whole', async 
   await settle(source);
   const { snapshot } = await source.take();
   const whole = await itemsOf(source, { previous: snapshot });
-  const divided = await itemsOf(source, { previous: snapshot, divideAt: Buffer.from(pathOf(1502)) });
+  const divided = await itemsOf(source, { previous: snapshot, divide: Buffer.from(pathOf(1502)) });
   const entries = (items: readonly ScanItem[]): number =>
     items.reduce((sum, item) => sum + (item.kind === 'same' ? item.section.entries : 1), 0);
   t.is(entries(divided), entries(whole));
@@ -115,7 +114,7 @@ for (const [what, from, to] of [
       source: aSource,
       cachePath: undefined,
       nowMs: anyTimeMs,
-      divideAt: Buffer.from('m/n'),
+      divide: Buffer.from('m/n'),
       onProgress: ({ files }) => files > WALKED_FILES && walked(),
     });
     const paths: string[] = [];
@@ -134,6 +133,14 @@ for (const [what, from, to] of [
   });
 }
 
+test('a second thread that the first one asks for changes nothing in what is told', async t => {
+  const source = new ScratchSource(t);
+  for (let n = 0; n < 5000; n += 1) source.write({ [`${n % 50}/part${n % 3}/${n}`]: '' });
+  await settle(source);
+  const whole = (await itemsOf(source)).map(told);
+  t.deepEqual((await itemsOf(source, { divide: { afterMs: 0, busyMin: 0 } })).map(told), whole);
+});
+
 test('a scan that is given up ends both threads', async t => {
   const source = await aTree(t);
   const abort = new AbortController();
@@ -145,7 +152,7 @@ test('a scan that is given up ends both threads', async t => {
       nowMs: anyTimeMs,
       signal: abort.signal,
     };
-    for await (const _ of scan({ ...options, divideAt: Buffer.from(pathOf(150)) })) abort.abort(new Error('enough'));
+    for await (const _ of scan({ ...options, divide: Buffer.from(pathOf(150)) })) abort.abort(new Error('enough'));
   };
   await t.throwsAsync(run(), { message: 'enough' });
   t.true((await itemsOf(source)).length > FILES);

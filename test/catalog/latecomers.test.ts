@@ -109,7 +109,7 @@ test('of a divided scan nothing is told of that either thread was to meet', asyn
   const source = await aTree(t);
   for (const divideAt of ['a/there.txt', 'm/100', 'm/9', 'n'])
     for (const move of [() => undefined, () => writeFileSync(source.path(`beside ${divideAt.replace('/', ' ')}`), '')])
-      t.deepEqual(await latecomersOf(source, move, { divideAt: Buffer.from(divideAt) }), [], divideAt);
+      t.deepEqual(await latecomersOf(source, move, { divide: Buffer.from(divideAt) }), [], divideAt);
 });
 
 test('a thread that has walked its part looks when the other has listed its last folder', async t => {
@@ -117,7 +117,7 @@ test('a thread that has walked its part looks when the other has listed its last
   // So many that the other thread waits amid them for who takes them: it has not come to `z`.
   for (let n = WALKED_FILES; n < HELD_FILES; n += 1) writeFileSync(source.path('m', `${n}`), '');
   const move = () => renameSync(source.path('z/file.txt'), source.path('a/file.txt'));
-  const divided = { divideAt: Buffer.from('m'), amid: 2000 };
+  const divided = { divide: Buffer.from('m'), amid: 2000 };
   t.deepEqual(await latecomersOf(source, move, divided), ['a/file.txt']);
 });
 

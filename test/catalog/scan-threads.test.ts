@@ -3,7 +3,14 @@ import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { scan } from '../../src/catalog/scan.js';
-import { ALL_WALKED, CONTROL_WORDS, type ScanMessage, type ScanOrder } from '../../src/catalog/scan-message.js';
+import {
+  ALL_WALKED,
+  CONTROL_WORDS,
+  GO_ON,
+  type ScanMessage,
+  type ScanOrder,
+  SEAM,
+} from '../../src/catalog/scan-message.js';
 import { startScan } from '../../src/catalog/scan-threads.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { anyTimeMs, aSource } from './scratch-source.js';
@@ -32,6 +39,7 @@ const order = (change: Partial<ScanOrder> = {}): ScanOrder => ({
   forbidden: [],
   from: undefined,
   to: undefined,
+  divide: undefined,
   itemsAheadMax: 1024,
   control: aControl(),
   ...change,
@@ -88,3 +96,34 @@ test.serial('a thread that fails fails its scan, and the next scan has another',
   await t.throwsAsync(run(isDirectory), { code: 'SCAN_FAILED' });
   t.is(await run(undefined), 2);
 });
+
+test.serial(
+  'a thread that has much before it asks for another one in its midst, if it had a processor meanwhile',
+  async t => {
+    const large = join(folder, 'large');
+    for (let n = 0; n < 50; n += 1) {
+      mkdirSync(join(large, `folder${n}`), { recursive: true });
+      for (let m = 0; m < 100; m += 1) writeFileSync(join(large, `folder${n}`, `file${m}`), '');
+    }
+    /** Where it asks for one; none comes. */
+    const asked = async (busyMin: number): Promise<string[]> => {
+      const control = aControl();
+      new Int32Array(control)[SEAM] = GO_ON;
+      const thread = startScan(
+        order({ path: large, itemsAheadMax: 100_000, divide: { afterMs: 0, busyMin }, control }),
+      );
+      const places: string[] = [];
+      const hear = (message: ScanMessage): void => {
+        if (message.kind === 'divide') places.push(message.at);
+      };
+      thread.on('message', hear);
+      t.deepEqual((await heard(thread)).slice(-2), ['done', 'ended']);
+      thread.off('message', hear);
+      return places;
+    };
+    const [at, ...others] = await asked(0);
+    t.regex(String(at), /^folder3\d/);
+    t.deepEqual(others, []);
+    t.deepEqual(await asked(1000), []);
+  },
+);
