@@ -49,9 +49,8 @@ const TIMING = {
   treeQuiet: '10m',
   treeEvery: '10m',
 };
-/** The goal's five minutes at full size, and never less than this. */
+/** The goal's: what comes once in some minutes weighs more in less. */
 const IDLE_MS = 300_000;
-const IDLE_MS_MIN = 60_000;
 const LOOK_EVERY_MS = 20;
 const COMMAND_MS_MAX = 1_800_000;
 const MB = 1e6;
@@ -175,7 +174,7 @@ async function manyFiles({ part, rounds, say }: HistoryOptions): Promise<Figure[
     return [
       ...(await nothingChanged(many, rounds)),
       ...(await onDisk(many)),
-      ...(await atRest(many, Math.max(IDLE_MS_MIN, IDLE_MS * part))),
+      ...(await atRest(many)),
       ...(await indexMadeAnew(many)),
       beside({ figure: 'files of all this', value: files, unit: '' }),
     ];
@@ -232,16 +231,16 @@ async function onDisk({ files, source, store, origin, holder }: Many): Promise<F
   return [...figures, atMost(ADDED_KB_GOAL, { figure: 'a snapshot that changes 10 files adds', value, unit: 'kB' })];
 }
 
-async function atRest({ origin, holder, say }: Many, idleMs: number): Promise<Figure[]> {
+async function atRest({ origin, holder, say }: Many): Promise<Figure[]> {
   await untilProtected(origin);
   await origin.sees('everything settled', ({ settled }) => settled, COMMAND_MS_MAX);
-  say(`nothing happens for ${(idleMs / 1000).toFixed(0)} s`);
+  say(`nothing happens for ${IDLE_MS / 1000} s`);
   const hosts = Object.entries({ origin, holder });
   const before = hosts.map(([, host]) => ownCpuS(pidOf(host)));
-  await delay(idleMs);
+  await delay(IDLE_MS);
   return hosts.flatMap(([what, host], n) => {
     const usedS = ownCpuS(pidOf(host)) - (before[n] ?? 0);
-    const percent = { figure: `idle: of one core, ${what}`, value: (100_000 * usedS) / idleMs, unit: '%' };
+    const percent = { figure: `idle: of one core, ${what}`, value: (100_000 * usedS) / IDLE_MS, unit: '%' };
     const memory = { figure: `idle: RssAnon, ${what}`, value: anonymousBytes(pidOf(host)) / MB, unit: 'MB' };
     return [atMost(IDLE_PERCENT_GOAL, percent), atMost(IDLE_MB_GOAL, memory)];
   });
