@@ -168,8 +168,9 @@ export class Hosts {
 
   /** Its logs must be read (again) before the view is whole. */
   awaitLogs(host: HostView, nowMs: number): void {
+    // Who comes and goes and is never read to its end must not be waited for anew each time.
+    if (host.caughtUp) host.awaitedSinceMs = nowMs;
     host.caughtUp = false;
-    host.awaitedSinceMs = nowMs;
     this.#touch(host);
   }
 

@@ -3,9 +3,9 @@ import test from 'ava';
 import type { Effect } from '../../src/core/effects.js';
 import { hashHex } from '../../src/core/hash.js';
 import type { HostView } from '../../src/core/host-view.js';
-import { type ParcelId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
+import { type ParcelId, parseKey, parseNonce, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
 import { NO_CHANGE } from '../helpers/no-change.js';
-import { MIB, SmallWorld } from '../helpers/small-world.js';
+import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
 const MINUTE_MS = 60_000;
 const many = (count: number, bytes = MIB) => Array.from({ length: count }, () => ({ bytes }));
@@ -393,4 +393,55 @@ test('for the log of a host that is heard of and not connected one after the oth
     each.host === host.id && each.effect.do === 'ask-state' ? [each.effect.host] : [],
   );
   t.deepEqual([...new Set(asked)].sort(), relays.map(({ id }) => id).sort());
+});
+
+test('what a host claimed in an earlier start is nobody’s: its fetches ended with that', t => {
+  const world = new SmallWorld([{}, {}, {}], { copies: 1 });
+  world.run(40_000);
+  const [origin, second, third] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  const parcels = world.backUp(origin, many(20));
+  world.run(1_000);
+  const { machine } = third;
+  const { nowMs } = world;
+  const claims = parcels.map(parcel => ({ parcel, ttlMs: 3_600_000 }));
+  const message = { kind: 'claims', store: second.store, claims, withdrawn: [] } as const;
+  machine.step({ is: 'heard', nowMs, from: second.id, message });
+  machine.step({ is: 'wake', nowMs: nowMs + 5_000 });
+  t.true(machine.known.pending().pursuits < 20);
+  const heartbeat = second.machine.heartbeat();
+  const again = { ...heartbeat, boot: heartbeat.boot + 1, bootId: parseNonce('e'.repeat(32)) };
+  machine.step({ is: 'heard', nowMs: nowMs + 5_000, from: second.id, message: again });
+  machine.step({ is: 'wake', nowMs: nowMs + 10_000 });
+  t.is(machine.known.pending().pursuits, 20);
+});
+
+test('a host that comes and goes, and is never read to its end, keeps nobody from copying for longer than one that came once', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, {}, {}, { lentBytes: 1 }]);
+  const [origin, first, second, flapping] = world.hosts as [SmallHost, SmallHost, SmallHost, SmallHost];
+  world.run(5_000);
+  // It holds something, and nobody comes to read that.
+  world.tell(flapping, {
+    is: 'log',
+    nowMs: world.nowMs,
+    segment: flapping.append({ op: 'add', parcel: parseParcelId('7'.repeat(64)) }),
+  });
+  const tell = world.tell.bind(world);
+  world.tell = (host, input) => {
+    const isOfIt =
+      (input.is === 'log' && input.segment.host === flapping.id) ||
+      (input.is === 'state-answered' && input.host === flapping.id);
+    if (host === flapping || !isOfIt) tell(host, input);
+    else if (input.is === 'state-answered') tell(host, { ...input, ok: false });
+  };
+  let parcels: readonly ParcelId[] = [];
+  for (let times = 0; times < 6; times += 1) {
+    for (const host of [origin, first, second])
+      world.tell(host, { is: 'disconnected', nowMs: world.nowMs, host: flapping.id });
+    world.run(2_000);
+    for (const host of [origin, first, second])
+      world.tell(host, { is: 'connected', nowMs: world.nowMs, host: flapping.id });
+    if (times === 0) parcels = world.backUp(origin, many(5));
+    world.run(18_000);
+  }
+  for (const parcel of parcels) t.true(world.trueHolders(parcel).length > 0);
 });
