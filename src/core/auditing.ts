@@ -191,9 +191,10 @@ export class Auditing {
 
   /** The copy of the row that is ours to audit: of the host that comes after this one in the ring, or the only one. */
   #nextHolder(row: Row): StoreSlot | undefined {
-    const { self, table, holdings, heldIn, isFromHere, isWanted, canBeAsked } = this.#of;
+    const { self, table, holdings, heldIn, isFromHere, isWanted, presenceOf, canBeAsked } = this.#of;
     if (table.holderCount(row) === 0 || !isWanted(row)) return undefined;
-    const slots = table.holders(row, []);
+    // Of a host that is away, or is a member no more, nobody can ask: who else has it is alone with it.
+    const slots = table.holders(row, []).filter(slot => holdings.hostOf(slot) === self || isCounted(presenceOf(slot)));
     // It may have the row in two stores.
     const isOneHost = slots.every(slot => holdings.hostOf(slot) === holdings.hostOf(slots[0] as StoreSlot));
     if (isOneHost ? !isFromHere(row) : heldIn(row) === undefined) return undefined;

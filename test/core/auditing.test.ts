@@ -342,6 +342,16 @@ test('a copy that is the only one is audited by its origin, which has no copy an
   t.is(fixture.nextAudit()?.parcel, parcelNumber(1));
 });
 
+test('so is one whose other holders are away for good, or are members no more', t => {
+  const fixture = new Fixture();
+  for (const holder of [7, 8, 9]) fixture.holds(hostNumber(holder), 1);
+  fixture.fromHere.add(parcelNumber(1));
+  fixture.presence.set(hostNumber(8), 'dead');
+  t.is(fixture.nextAudit(), undefined);
+  fixture.presence.set(hostNumber(9), 'gone');
+  t.like(fixture.nextAudit({ withinMs: 60 * DAY_MS }), { holder: hostNumber(7), parcel: parcelNumber(1) });
+});
+
 test('so are two copies of one host, of which nobody else has any', t => {
   const fixture = new Fixture(0, 2);
   for (const store of [storeOf(hostNumber(7)), storeOf(hostNumber(8))])
