@@ -15,4 +15,4 @@ export function grown<Numbers extends TypedArray>(from: Numbers, leastLength: nu
 export const grownLength = (length: number, leastLength: number): number =>
   Math.max(leastLength, length + Math.ceil(length / 4));
 
-type TypedArray = Int32Array | Uint32Array | Int16Array | Uint8Array | Float64Array;
+type TypedArray = Int32Array | Uint32Array | Uint8Array | Float64Array;

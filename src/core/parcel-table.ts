@@ -39,7 +39,7 @@ export class ParcelTable {
   #bytes = new Float64Array(64);
   #key = new Int32Array(64).fill(NO_KEY);
   #nextOfFamily = new Int32Array(64).fill(NO_ROW);
-  #source = new Int16Array(64).fill(-1);
+  #source = new Int32Array(64).fill(-1);
   #flags = new Uint8Array(64);
   /** Only copies of this host's own can be too many here, and few of them are at a time. */
   readonly #surplusSinceMs = new Map<Row, number>();

@@ -2,12 +2,14 @@ import test from 'ava';
 import fc from 'fast-check';
 import { ByteIndex } from '../../src/core/byte-index.js';
 import { Chance } from '../../src/core/chance.js';
+import type { ClusterConfig } from '../../src/core/cluster-config.js';
 import { hash } from '../../src/core/hash.js';
-import { parseKey, parseParcelId } from '../../src/core/ids.js';
+import { parseHostId, parseKey, parseParcelId, sourceIdOf } from '../../src/core/ids.js';
 import { MinQueue } from '../../src/core/min-queue.js';
-import { FLAG, ParcelTable } from '../../src/core/parcel-table.js';
+import { FLAG, ParcelTable, type Row } from '../../src/core/parcel-table.js';
 import { RowNumbers } from '../../src/core/row-numbers.js';
 import { RowSet } from '../../src/core/row-set.js';
+import { Wanted } from '../../src/core/wanted.js';
 import { law } from '../helpers/law.js';
 
 const parcelId = (i: number) => parseParcelId(Buffer.from(hash(Buffer.from(String(i)))).toString('hex'));
@@ -142,4 +144,15 @@ test('chance is the same for the same seed, and jitter stays within its bounds',
     const value = chance.jitter(1000, 20);
     t.true(value >= 800 && value <= 1200);
   }
+});
+
+test('however many sources there are, each says how many copies are wanted of its parcels', t => {
+  const table = new ParcelTable();
+  const wanted = new Wanted(table);
+  const sources = Array.from({ length: 33_000 }, (_, n) => sourceIdOf(parseHostId('0a'.repeat(16)), `source${n}`));
+  wanted.configure({ sources: sources.map(source => ({ source, copies: 3 })) } as unknown as ClusterConfig);
+  const rows = sources.map((source, n) =>
+    wanted.list(source, { id: parcelId(n), key: parseKey('0b'.repeat(16)), bytes: 1 }),
+  );
+  t.true(rows.every(row => wanted.copiesWanted(row as Row) === 3));
 });
