@@ -102,6 +102,8 @@ export interface DroppingContext {
   /** The store is over its limit, or what has too few copies does not fit here. */
   readonly isPressed: (store: StoreId) => boolean;
   readonly emit: (effect: Effect) => void;
+  /** Ours. */
+  readonly stores: () => Iterable<{ readonly store: StoreId }>;
   /** Looks at the row again in this step, or at `atMs`. */
   readonly lookAgain: (row: Row, atMs?: number) => void;
   /** … or sooner, for what is asked for at each look. */
@@ -117,6 +119,8 @@ export class Dropping {
   readonly #generations = new Map<Row, number>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
   /** Due, and beyond `ATTEMPTS_MAX`. */
+  /** As last heeded. */
+  readonly #pressed = new Set<StoreId>();
   readonly #queue = new Set<Row>();
 
   constructor(context: DroppingContext) {
@@ -143,6 +147,21 @@ export class Dropping {
   // ---------------------------------------------------------------------------------------------------------- attempts
 
   /** Looks at a row: whether its surplus is ripe, or whether an attempt has lost its reason. */
+  /** Where room has just become scarce, a surplus waits no longer. In each step: it asks nothing where there is none. */
+  heedPressure(): void {
+    const { table, stores, isPressed, lookAgain } = this.#of;
+    if (table.surplusCount === 0) return;
+    let isNew = false;
+    for (const { store } of stores()) {
+      if (!isPressed(store)) this.#pressed.delete(store);
+      else if (!this.#pressed.has(store)) {
+        this.#pressed.add(store);
+        isNew = true;
+      }
+    }
+    if (isNew) for (const row of table.surplus()) lookAgain(row);
+  }
+
   consider(row: Row): void {
     this.#queue.delete(row);
     this.#decide(row);

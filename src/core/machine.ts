@@ -211,6 +211,7 @@ export class Machine {
       // What finds no room because a disk does not answer has it when that does.
       isPressed: store => (this.#fitting.lacksRoom && !this.#room.hangsAny()) || this.#room.isOver(store),
     });
+      stores: () => this.#room.stores(),
     this.#relocating = new Relocating({
       ...shared,
       self,
@@ -327,6 +328,7 @@ export class Machine {
     this.#auditing.tick();
     // What counts no more, or again, was looked at by nobody yet.
     this.#considerMarked();
+    this.#dropping.heedPressure();
     this.#speak();
     this.#scheduleWake();
     return this.#effects;

@@ -147,6 +147,15 @@ export class ParcelTable {
     return this.#surplusSinceMs.get(row) ?? Number.NaN;
   }
 
+  get surplusCount(): number {
+    return this.#surplusSinceMs.size;
+  }
+
+  /** Those of which a copy of ours is too many. */
+  surplus(): IterableIterator<Row> {
+    return this.#surplusSinceMs.keys();
+  }
+
   setSurplusSince(row: Row, sinceMs: number): void {
     if (Number.isNaN(sinceMs)) this.#surplusSinceMs.delete(row);
     else this.#surplusSinceMs.set(row, sinceMs);

@@ -328,6 +328,7 @@ function droppingOf(parcels: number, { isTwice = false, isElsewhere = true, copi
     rests: new StoreRests(REMOVAL_RESTS),
     isPressed: () => false,
     emit: effect => {
+    stores: () => [{ store }, { store: second }],
       effects.push(effect);
       const row = effect.do === 'prove-own' ? table.find(effect.parcel) : undefined;
       if (effect.do === 'prove-own' && row !== undefined) attempts.push({ row, nonce: effect.attempt });

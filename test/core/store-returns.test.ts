@@ -102,3 +102,57 @@ test('who says twice that its log ends before what was read of it is asked, and 
   says();
   t.is(asks(), before + 1);
 });
+
+test('what lies in a store that is to be emptied is fetched into another one of its host', t => {
+  const { world, host } = settled();
+  const second = parseStoreId('5'.repeat(32));
+  const end = logStart(second, { counter: 1, random: '00'.repeat(8) });
+  const segment: LogSegment = { host: host.id, end, ops: [], signature: new Uint8Array(64) };
+  world.tell(host, { is: 'log', nowMs: world.nowMs, segment });
+  world.tell(host, {
+    is: 'store',
+    nowMs: world.nowMs,
+    store: second,
+    lentBytes: 1024 * MIB,
+    usedBytes: 0,
+    draining: false,
+  });
+  world.run(60_000);
+  const from = world.effects.length;
+  const { store, lentBytes, usedBytes } = host;
+  world.tell(host, { is: 'store', nowMs: world.nowMs, store, lentBytes, usedBytes, draining: true });
+  world.run(30_000);
+  const fetched = world.effects
+    .slice(from)
+    .flatMap(({ host: id, effect }) =>
+      id === host.id && effect.do === 'fetch' && effect.store === second ? effect.parcel : [],
+    );
+  t.true(fetched.some(parcel => host.present.has(parcel)));
+});
+
+test('a surplus that waits, for its host was away, goes when room becomes needed', t => {
+  const world = new SmallWorld([
+    { lentBytes: 0 },
+    { lentBytes: 40 * MIB },
+    { lentBytes: 40 * MIB },
+    { lentBytes: 40 * MIB },
+  ]);
+  const [origin, , , away] = world.hosts as [SmallHost, SmallHost, SmallHost, SmallHost];
+  world.run(5_000);
+  const parcels = world.backUp(
+    origin,
+    Array.from({ length: 40 }, () => ({ bytes: MIB })),
+  );
+  world.run(600_000);
+  world.kill(away);
+  world.run(12 * HOUR_MS);
+  world.revive(away);
+  world.run(600_000);
+  t.true(parcels.filter(parcel => world.trueHolders(parcel).length === 3).length > 10);
+  const more = world.backUp(
+    origin,
+    Array.from({ length: 10 }, () => ({ bytes: MIB })),
+  );
+  world.run(600_000);
+  for (const parcel of more) t.is(world.trueHolders(parcel).length, 2);
+});
