@@ -68,7 +68,10 @@ export interface Timing {
   readonly regrabMs: number;
   /** … and that comes from a host's return this long, unless the room is needed. Default 24 h. */
   readonly returnMs: number;
-  /** One attempt to drop ends after this, and a second for each 20 MB of the parcel. Default 30 s. */
+  /**
+   * An attempt to drop ends when our own read took longer than this, and a second for each 20 MB of the parcel, or when the holders'
+   * reads did. Default 30 s.
+   */
   readonly attemptMs: number;
   /** A parcel that fits nowhere must have been needed this long before anything is moved for it. Default 30 s. */
   readonly relocateMs: number;

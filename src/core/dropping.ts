@@ -33,7 +33,7 @@ import type { Wanted } from './wanted.js';
 
 /** Parcels in DROPPING at once: for none of them can others get our grant. */
 const ATTEMPTS_MAX = 64;
-/** Disks read at least this fast; an attempt's time grows with the parcel by it, in bytes per ms. */
+/** Disks read at least this fast; the time for a read, ours or a holder's, grows with the parcel by it, in bytes per ms. */
 const READ_BYTES_PER_MS = 20_000;
 /** No back-off is longer, in ms. */
 const BACK_OFF_MS_MAX = 30 * 60_000;
@@ -49,7 +49,8 @@ interface Attempt {
   /** By which it was entered. */
   readonly config: ClusterConfig;
   readonly holders: readonly HostId[];
-  readonly untilMs: number;
+  /** For what it is at: the own read and those of the holders have their time each. */
+  untilMs: number;
   stage: 'proving' | 'asking' | 'committing';
   expected: ReadonlyMap<HostId, Possession>;
   readonly grants: Grant[];
@@ -101,9 +102,9 @@ export interface DroppingContext {
   readonly rests: StoreRests;
   /** The store is over its limit, or what has too few copies does not fit here. */
   readonly isPressed: (store: StoreId) => boolean;
-  readonly emit: (effect: Effect) => void;
   /** Ours. */
   readonly stores: () => Iterable<{ readonly store: StoreId }>;
+  readonly emit: (effect: Effect) => void;
   /** Looks at the row again in this step, or at `atMs`. */
   readonly lookAgain: (row: Row, atMs?: number) => void;
   /** … or sooner, for what is asked for at each look. */
@@ -118,9 +119,9 @@ export class Dropping {
   /** Entries into PRESENT of rows whose bytes are being read for somebody; others need no number. */
   readonly #generations = new Map<Row, number>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
-  /** Due, and beyond `ATTEMPTS_MAX`. */
   /** As last heeded. */
   readonly #pressed = new Set<StoreId>();
+  /** Due, and beyond `ATTEMPTS_MAX`. */
   readonly #queue = new Set<Row>();
 
   constructor(context: DroppingContext) {
@@ -146,7 +147,6 @@ export class Dropping {
 
   // ---------------------------------------------------------------------------------------------------------- attempts
 
-  /** Looks at a row: whether its surplus is ripe, or whether an attempt has lost its reason. */
   /** Where room has just become scarce, a surplus waits no longer. In each step: it asks nothing where there is none. */
   heedPressure(): void {
     const { table, stores, isPressed, lookAgain } = this.#of;
@@ -162,6 +162,7 @@ export class Dropping {
     if (isNew) for (const row of table.surplus()) lookAgain(row);
   }
 
+  /** Looks at a row: whether its surplus is ripe, or whether an attempt has lost its reason. */
   consider(row: Row): void {
     this.#queue.delete(row);
     this.#decide(row);
@@ -278,7 +279,6 @@ export class Dropping {
 
   #begin(row: Row, { store, stays }: OwnCopies, holders: readonly HostId[]): void {
     const { table, nonces, config, emit, lookAgain } = this.#of;
-    const { timing } = config();
     const attempt: Attempt = {
       nonce: nonces(),
       row,
@@ -287,7 +287,7 @@ export class Dropping {
       stays,
       config: config(),
       holders,
-      untilMs: this.#of.nowMs() + timing.attemptMs + Math.ceil(table.bytes(row) / READ_BYTES_PER_MS),
+      untilMs: this.#readUntilMs(row),
       stage: 'proving',
       expected: new Map(),
       grants: [],
@@ -299,11 +299,19 @@ export class Dropping {
     emit({ do: 'prove-own', attempt: attempt.nonce, parcel: attempt.parcel, store: stays ?? store, holders });
   }
 
+  /** By when a disk that begins now has read all of it. */
+  #readUntilMs(row: Row): number {
+    const { table, config, nowMs } = this.#of;
+    return nowMs() + config().timing.attemptMs + Math.ceil(table.bytes(row) / READ_BYTES_PER_MS);
+  }
+
   ownProved({ attempt: nonce, expected }: Extract<Input, { is: 'own-proved' }>): void {
     const attempt = this.#byNonce.get(nonce);
     if (attempt?.stage !== 'proving') return;
     attempt.stage = 'asking';
     attempt.expected = expected;
+    attempt.untilMs = this.#readUntilMs(attempt.row);
+    this.#of.lookAgain(attempt.row, attempt.untilMs);
     const { parcel, holders } = attempt;
     const { version, hash } = attempt.config;
     if (holders.length > 0)

@@ -299,6 +299,7 @@ function droppingOf(parcels: number, { isTwice = false, isElsewhere = true, copi
   const draining = new Set<StoreId>();
   const rowOf = (n: number): Row => table.rowOf(parseParcelId(n.toString(16).padStart(64, '0')));
   let nonces = 0;
+  const clock = { nowMs: 0 };
   const dropping = new Dropping({
     self,
     table,
@@ -311,7 +312,7 @@ function droppingOf(parcels: number, { isTwice = false, isElsewhere = true, copi
     chance: new Chance([1, 2, 3]),
     nonces: () => parseNonce((++nonces).toString(16).padStart(32, '0')),
     rules: RULES,
-    nowMs: () => 0,
+    nowMs: () => clock.nowMs,
     config: () => config,
     memberOf: host => ({ ...member, host, domain: host }),
     returnedAtMs: () => undefined,
@@ -327,8 +328,8 @@ function droppingOf(parcels: number, { isTwice = false, isElsewhere = true, copi
     keepUntilMs: () => Number.NEGATIVE_INFINITY,
     rests: new StoreRests(REMOVAL_RESTS),
     isPressed: () => false,
-    emit: effect => {
     stores: () => [{ store }, { store: second }],
+    emit: effect => {
       effects.push(effect);
       const row = effect.do === 'prove-own' ? table.find(effect.parcel) : undefined;
       if (effect.do === 'prove-own' && row !== undefined) attempts.push({ row, nonce: effect.attempt });
@@ -351,6 +352,7 @@ function droppingOf(parcels: number, { isTwice = false, isElsewhere = true, copi
   }
   return {
     dropping,
+    clock,
     attempts,
     effects,
     other,
@@ -487,4 +489,35 @@ test('where one copy is all that is wanted nobody has to be asked', t => {
     ['prove-own', 'drop'],
   );
   t.like(effects[1], { proof: { store: second } });
+});
+
+test('the holders’ reads have the time that our own had, and no more', t => {
+  const { dropping, clock, effects, attempts, other } = droppingOf(1);
+  const [attempt] = attempts as [(typeof attempts)[0]];
+  const { row, nonce } = attempt;
+  const limitMs = DEFAULT_TIMING.attemptMs + Math.ceil(MIB / 20_000);
+  const isOver = (): boolean => effects.some(effect => effect.do === 'cancel-attempt');
+  clock.nowMs = limitMs - 1;
+  dropping.consider(row);
+  dropping.ownProved({
+    is: 'own-proved',
+    nowMs: clock.nowMs,
+    attempt: nonce,
+    expected: new Map([[other, parsePossession('a'.repeat(64))]]),
+  });
+  t.true(effects.some(effect => effect.do === 'ask-grants'));
+  clock.nowMs += limitMs - 1;
+  dropping.consider(row);
+  t.false(isOver());
+  clock.nowMs += 1;
+  dropping.consider(row);
+  t.true(isOver());
+});
+
+test('an own read that takes longer than it may ends the attempt', t => {
+  const { dropping, clock, effects, attempts } = droppingOf(1);
+  const [{ row }] = attempts as [(typeof attempts)[0]];
+  clock.nowMs = DEFAULT_TIMING.attemptMs + Math.ceil(MIB / 20_000);
+  dropping.consider(row);
+  t.true(effects.some(effect => effect.do === 'cancel-attempt'));
 });
