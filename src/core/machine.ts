@@ -229,6 +229,7 @@ export class Machine {
       release: (store, bytes) => this.#room.release(store, bytes),
       take: row => this.#pursuing.takeOver(row),
       isTaking: row => this.#pursuing.isAfter(row),
+      giveUp: row => this.#pursuing.giveUp(row),
     });
     const runMs = (): number => this.#ranBeforeMs + this.#nowMs - this.#startedMs;
     this.#expiring = new Expiring({

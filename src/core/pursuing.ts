@@ -374,6 +374,11 @@ export class Pursuing {
       return;
     }
     this.#of.relocating().giveRoomBack(row);
+    // Room that was kept was there by what is lent; its disk may have refused so much since.
+    if (this.#fitting.placeFor(row) === undefined) {
+      this.#act(row, { act: 'decline', because: 'no-room' }, { count, view });
+      return;
+    }
     this.#pursue(row, source, { turnMs: claimTurnMs(view.rank, this.#configured().timing.claimWaitMs) });
   }
 
@@ -427,6 +432,12 @@ export class Pursuing {
     this.#of.relocating().giveRoomBack(row);
     this.#pursue(row, this.#givers.best(row) ?? this.#wanted.knownOriginOf(row), { relocated: true });
     return true;
+  }
+
+  /** What was taken over is not fetched after all. */
+  giveUp(row: Row): void {
+    const pursuit = this.#pursuits.get(row);
+    if (pursuit !== undefined) this.#abandon(pursuit);
   }
 
   #sayClaim({ row, store }: Pursuit): void {

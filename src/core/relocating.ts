@@ -72,6 +72,8 @@ export interface RelocatingContext {
   readonly release: (store: StoreId, bytes: number) => void;
   /** Begins to fetch the parcel whatever its copies. @returns false when there is no room for it, or it cannot be had. */
   readonly take: (row: Row) => boolean;
+  /** … and not after all, though it has been taken. */
+  readonly giveUp: (row: Row) => void;
   /** Incoming parcels of accepted offers that are still on their way. */
   readonly isTaking: (row: Row) => boolean;
   readonly emit: (effect: Effect) => void;
@@ -309,9 +311,9 @@ export class Relocating {
 
   // ------------------------------------------------------------------------------------------------------------ incoming
 
-  /** All or none: what was begun of an offer that does not fit as a whole is given up by its own decisions. */
+  /** All or none. */
   offered({ ask, from, parcels }: Extract<Input, { is: 'relocation-offered' }>): void {
-    const { table, wanted, config, nowMs, take, isHeldHere, isTaking, emit, lookAgain } = this.#of;
+    const { table, wanted, config, nowMs, isHeldHere, isTaking, emit, lookAgain } = this.#of;
     for (const [known, rows] of this.#incoming) if (!rows.some(isTaking)) this.#incoming.delete(known);
     const rows = parcels.slice(0, OFFERED_PARCELS_MAX).flatMap(parcel => table.find(parcel) ?? []);
     const acceptable =
@@ -319,7 +321,7 @@ export class Relocating {
       this.#incoming.size < RELOCATIONS_MAX &&
       rows.length === parcels.length &&
       rows.every(row => wanted.copiesWanted(row) !== undefined && !isHeldHere(row) && !isTaking(row));
-    const accepted = acceptable && rows.every(take);
+    const accepted = acceptable && this.#takesAll(rows);
     if (accepted) {
       this.#incoming.set(ask, rows);
       for (const row of rows) {
@@ -329,6 +331,15 @@ export class Relocating {
       }
     }
     emit({ do: 'answer-relocation', ask, to: from, accepted });
+  }
+
+  #takesAll(rows: readonly Row[]): boolean {
+    const { take, giveUp } = this.#of;
+    const refused = rows.findIndex(row => !take(row));
+    if (refused < 0) return true;
+    // Nobody is about to drop these.
+    for (const row of rows.slice(0, refused)) giveUp(row);
+    return false;
   }
 
   /** Whoever may hold no parcel has none to hand over, and would only make us fetch. */

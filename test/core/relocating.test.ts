@@ -1,5 +1,5 @@
 import test from 'ava';
-import { parseHostId } from '../../src/core/ids.js';
+import { type ParcelId, parseHostId } from '../../src/core/ids.js';
 import { chooseMove, decideRelocate, RELOCATIONS_MAX, type RelocateView } from '../../src/core/relocate.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
@@ -198,4 +198,59 @@ test('a move ends at once when another holder lets go of its copy first: that on
   t.true(world.runUntil(dropped, HOUR_MS));
   t.true(world.runUntil(() => moving.machine.known.pending().relocations === 0, 5_000));
   t.true(world.runUntil(() => parcels.every(id => world.trueHolders(id).length >= 2), 60_000));
+});
+
+test('of an offer that does not fit as a whole nothing is fetched', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, {}, {}, { lentBytes: 15 * MIB }], { rate: MIB });
+  const [origin, giver, , taker] = world.hosts as [SmallHost, SmallHost, SmallHost, SmallHost];
+  world.run(2_000);
+  const parcels = world.backUp(origin, [
+    { bytes: 20 * MIB, key: 'family' },
+    { bytes: 10 * MIB, key: 'family' },
+  ]);
+  const [large, small] = parcels as [ParcelId, ParcelId];
+  world.run(600_000);
+  t.is(taker.present.size, 0);
+  const from = world.effects.length;
+  const offer = [small, large];
+  world.tell(taker, { is: 'relocation-offered', nowMs: world.nowMs, ask: 1, from: giver.id, parcels: offer });
+  world.run(60_000);
+  const done = world.effects.slice(from).flatMap(({ host, effect }) => (host === taker.id ? effect : []));
+  t.like(
+    done.find(effect => effect.do === 'answer-relocation'),
+    { accepted: false },
+  );
+  t.false(done.some(effect => effect.do === 'fetch'));
+  t.is(taker.machine.known.pending().pursuits, 0);
+});
+
+test('room that was made, and that its disk refuses since, is not promised', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 1000 * MIB }, { lentBytes: MIB }], { copies: 1 });
+  const [origin, large, small] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(5_000);
+  world.backUp(
+    origin,
+    Array.from({ length: 9 }, (_, n) => ({ bytes: 10 * MIB, key: `family ${n}` })),
+  );
+  world.run(120_000);
+  world.resize(small, 25 * MIB);
+  world.run(10_000);
+  // Its disk refuses a write: 120 MiB are too much, and so is what is near that.
+  world.refuses = host => host === large;
+  const refused = world.backUp(origin, [{ bytes: 30 * MIB }]);
+  world.run(5_000);
+  world.forget(origin, refused);
+  const [big] = world.backUp(origin, [{ bytes: 30 * MIB }]) as [ParcelId];
+  const offers = (): boolean => world.effects.some(({ effect }) => effect.do === 'offer-relocation');
+  t.true(world.runUntil(offers, 60_000));
+  world.refuses = () => false;
+  // A member that nobody has heard of yet: what is short waits, for it may hold it.
+  const host = parseHostId('f'.repeat(32));
+  world.configure({ members: [...world.members(), { ...large.member, host, domain: host }] });
+  t.true(world.runUntil(() => large.machine.known.reservedBytes(large.store) > 0, HOUR_MS));
+  // Its catalog grows by what nobody reserves.
+  large.usedBytes += 6 * MIB;
+  world.resize(large, 1000 * MIB);
+  world.configure({ members: world.members().filter(member => member.host !== host) });
+  t.true(world.runUntil(() => world.trueHolders(big).length === 1, 24 * HOUR_MS));
 });

@@ -115,6 +115,8 @@ export class SmallWorld {
   removes: (host: SmallHost) => boolean = () => true;
   /** Hosts whose stores have every chunk of what does not fit whole. */
   hasChunks: (host: SmallHost) => boolean = () => true;
+  /** Hosts whose disks have no room for what comes, whatever they lend. */
+  refuses: (host: SmallHost) => boolean = () => false;
   /** Hosts that read what they are asked for and answer. */
   answersGrants: (host: SmallHost) => boolean = () => true;
   readonly #copies: number;
@@ -364,6 +366,16 @@ export class SmallWorld {
               nowMs: this.nowMs,
               fetch: effect.fetch,
               because: 'unreachable',
+              retryAfterMs: 0,
+            });
+            return;
+          }
+          if (this.refuses(host)) {
+            this.tell(host, {
+              is: 'fetch-failed',
+              nowMs: this.nowMs,
+              fetch: effect.fetch,
+              because: 'no-room',
               retryAfterMs: 0,
             });
             return;
