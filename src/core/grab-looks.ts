@@ -9,7 +9,7 @@ import type { Fitting } from './fitting.js';
 import type { Givers } from './givers.js';
 import { type GrabView, rankMaxOf } from './grab.js';
 import type { Hosts } from './hosts.js';
-import type { HostId, StoreId } from './ids.js';
+import type { HostId } from './ids.js';
 import { leaveUntilMs } from './leave-to-faster.js';
 import type { OtherHolders } from './other-holders.js';
 import type { Paces } from './paces.js';
@@ -35,8 +35,8 @@ export interface GrabLooksContext {
   readonly config: () => ClusterConfig;
   /** This host; undefined while it is no member. */
   readonly member: () => Member | undefined;
-  /** The store of ours that holds the row. */
-  readonly heldIn: (row: Row) => StoreId | undefined;
+  /** It lies in a store of ours that is not to be emptied. */
+  readonly isHeldToStay: (row: Row) => boolean;
   /** How far this host is with the row. */
   readonly pursuitOf: (row: Row) => Pursuit | undefined;
   /** Until when the row rests after a failure. */
@@ -57,14 +57,14 @@ export class GrabLooks {
   /** At a row that is wanted. */
   at(row: Row, count: CopyCount, copiesWanted: number): GrabView {
     const { self, table, placement, room, fitting, claims, wanted, givers, config, member } = this.#of;
-    const { heldIn, pursuitOf, notBeforeMs } = this.#of;
+    const { isHeldToStay, pursuitOf, notBeforeMs } = this.#of;
     const nowMs = this.#of.nowMs();
     const { timing } = config();
     const pursuit = pursuitOf(row);
     const origins = wanted.originsOf(row);
     const isOrigin = origins.includes(self);
     const claimants = claims.on(row);
-    const held = heldIn(row) !== undefined;
+    const held = isHeldToStay(row);
     // Ranking asks every host; where the cheaper answers already say no, it is left out.
     const us = member();
     const mayHold = us?.state === 'active' && us.trust === 'trusted' && room.size > 0;

@@ -168,6 +168,7 @@ export class Machine {
       wanted: this.#wanted,
       nowMs: () => this.#nowMs,
       heldIn: (row: Row) => this.#ownHoldings.heldIn(row),
+      isHeldToStay: (row: Row) => this.#ownHoldings.isHeldToStay(row),
       isOurs: (row: Row) => this.#holdings.slotsOf(self).some(slot => this.#table.isHeldBy(row, slot)),
       memberOf: (host: HostId) => (host === self ? this.#member : this.#hosts.believed(host)),
       emit: (effect: Effect) => void this.#effects.push(effect),
@@ -210,8 +211,8 @@ export class Machine {
       keepUntilMs: row => this.#relocating.keepUntilMs(row),
       // What finds no room because a disk does not answer has it when that does.
       isPressed: store => (this.#fitting.lacksRoom && !this.#room.hangsAny()) || this.#room.isOver(store),
-    });
       stores: () => this.#room.stores(),
+    });
     this.#relocating = new Relocating({
       ...shared,
       self,
@@ -228,8 +229,8 @@ export class Machine {
       reserve: (store, bytes) => this.#room.reserveIfFree(store, bytes),
       release: (store, bytes) => this.#room.release(store, bytes),
       take: row => this.#pursuing.takeOver(row),
-      isTaking: row => this.#pursuing.isAfter(row),
       giveUp: row => this.#pursuing.giveUp(row),
+      isTaking: row => this.#pursuing.isAfter(row),
     });
     const runMs = (): number => this.#ranBeforeMs + this.#nowMs - this.#startedMs;
     this.#expiring = new Expiring({
@@ -327,9 +328,9 @@ export class Machine {
     this.#considerMarked();
     this.#pursuing.advance();
     this.#auditing.tick();
+    this.#dropping.heedPressure();
     // What counts no more, or again, was looked at by nobody yet.
     this.#considerMarked();
-    this.#dropping.heedPressure();
     this.#speak();
     this.#scheduleWake();
     return this.#effects;

@@ -73,6 +73,12 @@ export class OwnHoldings {
     return undefined;
   }
 
+  /** … in one that is not to be emptied. */
+  isHeldToStay(row: Row): boolean {
+    for (const { store, draining } of this.#of.room.stores()) if (!draining && this.#holds(store, row)) return true;
+    return false;
+  }
+
   /** The stores of ours that hold the row, in the order in which they should keep it. */
   allThatHold(row: Row): readonly StoreId[] {
     const { room } = this.#of;
@@ -130,9 +136,10 @@ export class OwnHoldings {
 
   measured(measured: Extract<Input, { is: 'store' }>): void {
     const { self, room, marks, nowMs, sayNow } = this.#of;
-    const { isNew, isBack, grew } = room.measured(measured);
+    const { isNew, isBack, isOther, grew } = room.measured(measured);
     if (isBack) this.#returnedAtMs = nowMs();
-    if (isNew) {
+    // What lies in a store that is to be emptied counts no more, or counts again.
+    if (isNew || isOther) {
       marks.heldBy(self);
       sayNow();
     }

@@ -66,8 +66,8 @@ export interface PursuingContext {
   /** This host; undefined while it is no member. */
   readonly member: () => Member | undefined;
   readonly relocating: () => Pick<Relocating, 'giveRoomBack' | 'considerStuck'>;
-  /** The store of ours that holds the row. */
-  readonly heldIn: (row: Row) => StoreId | undefined;
+  /** It lies in a store of ours that is not to be emptied. */
+  readonly isHeldToStay: (row: Row) => boolean;
   readonly count: (row: Row) => CopyCount;
   readonly emit: (effect: Effect) => void;
   /** Looks at the row in this step. */
@@ -426,7 +426,7 @@ export class Pursuing {
 
   /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
   takeOver(row: Row): boolean {
-    if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#heldIn(row) !== undefined) return false;
+    if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#of.isHeldToStay(row)) return false;
     if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
     if (this.#wanted.originsOf(row).includes(this.#of.self) || this.#fitting.placeFor(row) === undefined) return false;
     this.#of.relocating().giveRoomBack(row);
@@ -620,9 +620,5 @@ export class Pursuing {
 
   #configured(): ClusterConfig {
     return this.#of.config();
-  }
-
-  #heldIn(row: Row): StoreId | undefined {
-    return this.#of.heldIn(row);
   }
 }

@@ -68,7 +68,7 @@ export class Room {
     return own !== undefined && own.usedBytes + own.reservedBytes > own.lentBytes;
   }
 
-  /** @returns whether the store is new, whether it was here before and away, and whether it has more free room than before. */
+  /** @returns whether the store is new, was here before and away, begins or ends to be drained, and has more free room than before. */
   measured({
     store,
     lentBytes,
@@ -77,6 +77,7 @@ export class Room {
   }: Pick<OwnStore, 'store' | 'lentBytes' | 'usedBytes' | 'draining'>): {
     readonly isNew: boolean;
     readonly isBack: boolean;
+    readonly isOther: boolean;
     readonly grew: boolean;
   } {
     const known = this.#stores.get(store);
@@ -91,9 +92,10 @@ export class Room {
         weightMiB: weightOf(lentBytes),
       });
       this.#version += 1;
-      return { isNew: true, isBack: this.#away.delete(store), grew: true };
+      return { isNew: true, isBack: this.#away.delete(store), isOther: false, grew: true };
     }
-    if (known.draining !== draining) this.#version += 1;
+    const isOther = known.draining !== draining;
+    if (isOther) this.#version += 1;
     const grew = lentBytes - usedBytes > known.lentBytes - known.usedBytes;
     known.lentBytes = lentBytes;
     known.usedBytes = usedBytes;
@@ -105,7 +107,7 @@ export class Room {
       known.weightMiB = weightOf(lentBytes);
       this.#version += 1;
     }
-    return { isNew: false, isBack: false, grew };
+    return { isNew: false, isBack: false, isOther, grew };
   }
 
   used(store: StoreId, usedBytes: number): void {

@@ -1,8 +1,8 @@
 /** What follows when one store of a host goes away and comes back while the host runs on. */
 import test from 'ava';
 import type { Input } from '../../src/core/effects.js';
-import type { LogSegment } from '../../src/core/holdings-log.js';
-import { sourceIdOf } from '../../src/core/ids.js';
+import { type LogSegment, logStart } from '../../src/core/holdings-log.js';
+import { parseStoreId, sourceIdOf } from '../../src/core/ids.js';
 import { NO_CHANGE } from '../helpers/no-change.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
