@@ -266,10 +266,12 @@ export class DropChecker implements Checker {
     // What stays in another store of its own was read for it, and counts for the host itself.
     const stays = by.host.stores.find(({ id }) => id === attempt.proves);
     const self = config.members.find(({ host }) => host === by.host.id);
-    if (attempt.proves !== store && stays?.present.has(parcel) && self?.state === 'active') domains.add(self.domain);
+    const isSecond = attempt.proves !== store && stays?.present.has(parcel) && self?.state === 'active';
+    if (isSecond) domains.add(self.domain);
     const source = this.#world.catalog.parcel(parcel)?.source;
     const copiesWanted = config.sources.find(policy => policy.source === source)?.copies ?? Number.POSITIVE_INFINITY;
-    if (domains.size < copiesWanted) {
+    // Of a second copy of a host as many have it after as before: I1 looks at that.
+    if (domains.size < (isSecond ? 1 : copiesWanted)) {
       throw new Violation(
         'I2',
         `${nameOf(by)} drops ${short(parcel)} on ${domains.size} grants for its attempt, and ${copiesWanted} are wanted`,

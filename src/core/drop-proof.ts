@@ -1,6 +1,7 @@
 /**
  * Drop proof: that a copy may go, for N others were read from disk by their holders in answer to this very attempt. Where the
- * host has the parcel in another store, too, that one may be one of the N: what goes then is not what it counts by.
+ * host has the parcel in another store, too, that one may be one of the N: what goes then is not what it counts by, and where fewer
+ * than N have it at all, these are enough.
  *
  * A store drops nothing without one, and `DropProof.from` is the only maker: it counts the grants itself, by what the
  * configuration in use says of their hosts. That the attempt entered DROPPING before it asked, and that nothing made it
@@ -29,6 +30,8 @@ export interface DropClaim {
   readonly nonce: Nonce;
   /** N. */
   readonly copiesWanted: number;
+  /** How many domains seemed to have it when the attempt began. Where something `stays`, no more need to be read than that. */
+  readonly grantable: number;
   readonly configVersion: number;
   readonly memberOf: (host: HostId) => Member | undefined;
   readonly grants: readonly Grant[];
@@ -39,7 +42,10 @@ export class DropProof {
   readonly store: StoreId;
   readonly nonce: Nonce;
   readonly configVersion: number;
-  /** The holders that were counted, one a domain: N or more; this host among them where another store of it has the parcel. */
+  /**
+   * The holders that were counted, one a domain: N or more; this host among them where another store of it has the parcel, and then
+   * maybe fewer.
+   */
   readonly granters: readonly HostId[];
 
   private constructor({ parcel, store, nonce, configVersion }: DropClaim, granters: readonly HostId[]) {
@@ -61,7 +67,9 @@ export class DropProof {
     for (const { host, nonce, possession, expected } of claim.grants)
       if (nonce === claim.nonce && possession === expected && host !== claim.self) count(host);
     if (claim.stays !== undefined && claim.stays !== claim.store) count(claim.self);
-    if (claim.copiesWanted < 1 || byDomain.size < claim.copiesWanted) return undefined;
+    const isSecond = [...byDomain.values()].includes(claim.self);
+    const needed = isSecond ? Math.min(claim.copiesWanted, claim.grantable) : claim.copiesWanted;
+    if (needed < 1 || byDomain.size < needed) return undefined;
     return new DropProof(claim, [...byDomain.values()]);
   }
 }

@@ -26,7 +26,7 @@ export interface DropView {
   readonly place: number;
   /** How many copies are too many. */
   readonly surplus: number;
-  /** Since when others have been enough. */
+  /** Since when others, or another store of ours, have been enough. */
   readonly surplusSinceMs: number;
   /** How long that must have lasted: `surplus`, or `return` where a host that came back makes the surplus. */
   readonly patienceMs: number;
@@ -52,7 +52,9 @@ export function decideDrop(view: DropView): DropVerdict {
   if (!view.mayDrop) return { act: 'keep', because: 'may-not-drop' };
   // What nobody wants expires instead (expiry.ts).
   if (view.copiesWanted === undefined) return { act: 'keep', because: 'not-placed' };
-  if (view.grantable < view.copiesWanted) return { act: 'keep', because: 'needed' };
+  // A second copy of a host counts for nothing, and is better than none as long as there is room.
+  const isInTheWay = view.heldTwice && view.pressed && view.grantable > 0;
+  if (view.grantable < view.copiesWanted && !isInTheWay) return { act: 'keep', because: 'needed' };
 
   const because = view.draining ? 'draining' : view.relocated ? 'relocated' : view.pressed ? 'pressed' : 'surplus';
   const ripeMs = because === 'surplus' ? view.surplusSinceMs + view.patienceMs : view.surplusSinceMs;

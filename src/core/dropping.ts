@@ -13,7 +13,8 @@
  *
  * A host that holds a parcel in two stores, for one of them was away, counts once: the second copy is too many as soon as N hosts
  * hold it, this one among them. Then the copy that stays is the one that is read whole in the attempt, and stands for this
- * host among the N; of one parcel it has one attempt at a time, so the three lines hold as they stand.
+ * host among the N; of one parcel it has one attempt at a time, so the three lines hold as they stand. Where fewer than N hosts have
+ * it at all, the second copy stays until its room is needed; then these few are enough, for as many hosts have it after as before.
  *
  * Keeps I1 to I4. Driven by the machine; specified by protocols/drop/drop.md and checked by the models beside it.
  */
@@ -49,6 +50,8 @@ interface Attempt {
   /** By which it was entered. */
   readonly config: ClusterConfig;
   readonly holders: readonly HostId[];
+  /** Domains that could show that they have it, as it was begun. */
+  readonly grantable: number;
   /** For what it is at: the own read and those of the holders have their time each. */
   untilMs: number;
   stage: 'proving' | 'asking' | 'committing';
@@ -90,6 +93,7 @@ export interface DroppingContext {
   readonly heldIn: (row: Row) => StoreId | undefined;
   /** All of them, in the order in which they should keep it. */
   readonly storesOf: (row: Row) => readonly StoreId[];
+  readonly isHeldTwice: (row: Row) => boolean;
   /** By the log of a store of ours, mounted or not. */
   readonly isOurs: (row: Row) => boolean;
   readonly isDraining: (store: StoreId) => boolean;
@@ -191,12 +195,12 @@ export class Dropping {
     if (attempt !== undefined) {
       const ended =
         this.#of.nowMs() >= attempt.untilMs ||
-        (view.copiesWanted ?? Number.POSITIVE_INFINITY) > view.grantable ||
+        this.#neededBy(attempt, view.copiesWanted) > view.grantable ||
         !this.#stillStays(attempt);
       if (attempt.stage !== 'committing' && ended) this.#giveUp(attempt);
       return;
     }
-    this.#act(row, copies, decideDrop(view), granters);
+    this.#act(row, copies, { verdict: decideDrop(view), grantable: view.grantable, granters });
   }
 
   /** Of several copies here the one that would go, and the one that would stay for it. */
@@ -213,21 +217,35 @@ export class Dropping {
     return stays === undefined || (this.#of.storesOf(row).includes(stays) && !this.#of.isDraining(stays));
   }
 
+  /** Domains that have to show that they have it. */
+  #neededBy({ stays, grantable }: Attempt, copiesWanted = Number.POSITIVE_INFINITY): number {
+    return stays === undefined || copiesWanted === Number.POSITIVE_INFINITY
+      ? copiesWanted
+      : Math.min(copiesWanted, grantable);
+  }
+
   /** Most rows, most of the time: no more copies anywhere than are wanted, whoever may count. */
   #isPlainlyNeeded(row: Row, store: StoreId): boolean {
     const { table, wanted, memberOf, self, isDraining } = this.#of;
-    if (isDraining(store) || memberOf(self)?.state === 'draining') return false;
+    if (isDraining(store) || memberOf(self)?.state === 'draining' || this.#of.isHeldTwice(row)) return false;
     return table.holderCount(row) <= (wanted.copiesWanted(row) ?? Number.POSITIVE_INFINITY);
   }
 
-  #act(row: Row, copies: OwnCopies, verdict: DropVerdict, granters: readonly HostId[]): void {
+  #act(
+    row: Row,
+    copies: OwnCopies,
+    {
+      verdict,
+      ...asked
+    }: { readonly verdict: DropVerdict; readonly grantable: number; readonly granters: readonly HostId[] },
+  ): void {
     if (verdict.act === 'wait') this.#of.lookLater(row, verdict.untilMs);
     if (verdict.act !== 'drop') return;
     // Who has just given way reads for the other: to begin again before that is done would deny it after all, and so for
     // ever (progress.pml). The end of the read brings the row up.
     if (this.#generations.has(row)) return;
     if (this.#byRow.size >= ATTEMPTS_MAX) this.#queue.add(row);
-    else this.#begin(row, copies, granters);
+    else this.#begin(row, copies, asked);
   }
 
   #view(row: Row, { store, stays }: OwnCopies): { readonly view: DropView; readonly granters: readonly HostId[] } {
@@ -242,7 +260,7 @@ export class Dropping {
     if (stays !== undefined && member?.state === 'active' && !wanted.originsOf(row).includes(self))
       domains.add(member.domain);
     const grantable = domains.size;
-    const isSurplus = copiesWanted !== undefined && grantable >= copiesWanted;
+    const isSurplus = copiesWanted !== undefined && (grantable >= copiesWanted || stays !== undefined);
     if (!isSurplus) table.setSurplusSince(row, Number.NaN);
     else if (Number.isNaN(table.surplusSinceMs(row))) table.setSurplusSince(row, nowMs);
     const returned = [self, ...granters].some(host => {
@@ -277,7 +295,11 @@ export class Dropping {
     return { view, granters };
   }
 
-  #begin(row: Row, { store, stays }: OwnCopies, holders: readonly HostId[]): void {
+  #begin(
+    row: Row,
+    { store, stays }: OwnCopies,
+    { granters: holders, grantable }: { readonly granters: readonly HostId[]; readonly grantable: number },
+  ): void {
     const { table, nonces, config, emit, lookAgain } = this.#of;
     const attempt: Attempt = {
       nonce: nonces(),
@@ -287,6 +309,7 @@ export class Dropping {
       stays,
       config: config(),
       holders,
+      grantable,
       untilMs: this.#readUntilMs(row),
       stage: 'proving',
       expected: new Map(),
@@ -357,6 +380,7 @@ export class Dropping {
       origins,
       nonce: attempt.nonce,
       copiesWanted,
+      grantable: attempt.grantable,
       configVersion: attempt.config.version,
       memberOf,
       grants: attempt.grants,

@@ -204,6 +204,7 @@ export class Machine {
       rules,
       config: () => this.#configured(),
       storesOf: row => this.#ownHoldings.allThatHold(row),
+      isHeldTwice: row => this.#ownHoldings.isHeldTwice(row),
       returnedAtMs: host => (host === self ? this.#ownHoldings.returnedAtMs : this.#hosts.get(host)?.returnedAtMs),
       isDraining: store => !this.#room.takesParcels(store),
       isExpiring: row => this.#expiring.isExpiring(row),

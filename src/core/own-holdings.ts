@@ -79,6 +79,13 @@ export class OwnHoldings {
     return false;
   }
 
+  isHeldTwice(row: Row): boolean {
+    if (this.#of.room.size < 2) return false;
+    let holding = 0;
+    for (const { store } of this.#of.room.stores()) if (this.#holds(store, row)) holding += 1;
+    return holding > 1;
+  }
+
   /** The stores of ours that hold the row, in the order in which they should keep it. */
   allThatHold(row: Row): readonly StoreId[] {
     const { room } = this.#of;

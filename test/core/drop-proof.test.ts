@@ -44,8 +44,14 @@ const proofOf = (
   {
     members = {},
     copiesWanted = 2,
+    grantable = 9,
     stays,
-  }: { members?: Record<number, Partial<Member> | undefined>; copiesWanted?: number; stays?: StoreId } = {},
+  }: {
+    members?: Record<number, Partial<Member> | undefined>;
+    copiesWanted?: number;
+    grantable?: number;
+    stays?: StoreId;
+  } = {},
 ) =>
   DropProof.from({
     parcel: parseParcelId('c'.repeat(64)),
@@ -55,6 +61,7 @@ const proofOf = (
     origins: [ORIGIN, OTHER_ORIGIN],
     nonce: NONCE,
     copiesWanted,
+    grantable,
     configVersion: 4,
     memberOf: host => {
       const n = Number.parseInt(host, 16);
@@ -94,6 +101,15 @@ test('a copy that stays in another store of the host counts for the host itself'
   const stays = OTHER_STORE;
   t.deepEqual(proofOf([grant(3)], { stays })?.granters, [hostNumber(3), SELF]);
   t.deepEqual(proofOf([], { stays, copiesWanted: 1 })?.granters, [SELF]);
+});
+
+test('where fewer than N have it, all of them are enough for the second copy of a host, and for no other', t => {
+  const stays = OTHER_STORE;
+  t.deepEqual(proofOf([], { stays, grantable: 1 })?.granters, [SELF]);
+  t.is(proofOf([], { stays, grantable: 2, copiesWanted: 3 }), undefined);
+  t.deepEqual(proofOf([grant(3)], { stays, grantable: 2, copiesWanted: 3 })?.granters, [hostNumber(3), SELF]);
+  t.is(proofOf([grant(3)], { grantable: 1 }), undefined);
+  t.is(proofOf([], { stays, grantable: 0 }), undefined);
 });
 
 for (const [title, options] of [

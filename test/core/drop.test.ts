@@ -50,6 +50,13 @@ test('the second copy of a host waits for its age, and for nobody else', t => {
   t.deepEqual(decideDrop(view({ heldTwice: true, grantable: 1 })), { act: 'keep', because: 'needed' });
 });
 
+test('where fewer than N have it, the second copy of a host stays until its room is needed', t => {
+  const few = { heldTwice: true, grantable: 1, nowMs: 70_000 };
+  t.deepEqual(decideDrop(view(few)), { act: 'keep', because: 'needed' });
+  t.deepEqual(decideDrop(view({ ...few, pressed: true })), { act: 'drop', because: 'pressed' });
+  t.deepEqual(decideDrop(view({ ...few, grantable: 0, pressed: true })), { act: 'keep', because: 'needed' });
+});
+
 test('after an attempt in vain it rests', t => {
   t.deepEqual(decideDrop(view({ notBeforeMs: 100_001 })), { act: 'wait', untilMs: 100_001, because: 'back-off' });
   t.is(decideDrop(view({ notBeforeMs: 100_000 })).act, 'drop');

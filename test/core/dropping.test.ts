@@ -274,7 +274,10 @@ test('an attempt whose holders say nothing until its time is up is called off th
 });
 
 /** One host's dropping without its machine: parcels of which it and one other host have the only copies, one of them too many. */
-function droppingOf(parcels: number, { isTwice = false, isElsewhere = true, copiesWanted = 1 } = {}) {
+function droppingOf(
+  parcels: number,
+  { isTwice = false, isElsewhere = true, copiesWanted = 1, isPressed = false } = {},
+) {
   const [self, other, origin] = ['1', '2', '3'].map(digit => parseHostId(digit.repeat(32))) as [HostId, HostId, HostId];
   const store = parseStoreId('4'.repeat(32));
   const second = parseStoreId('5'.repeat(32));
@@ -327,7 +330,8 @@ function droppingOf(parcels: number, { isTwice = false, isElsewhere = true, copi
     isRelocated: () => false,
     keepUntilMs: () => Number.NEGATIVE_INFINITY,
     rests: new StoreRests(REMOVAL_RESTS),
-    isPressed: () => false,
+    isHeldTwice: row => table.isHeldBy(row, slots.own) && table.isHeldBy(row, slots.second),
+    isPressed: () => isPressed,
     stores: () => [{ store }, { store: second }],
     emit: effect => {
       effects.push(effect);
@@ -469,6 +473,28 @@ test('… and not when the one that should stay has gone meanwhile, or is to be 
 
 test('… nor while fewer than N hosts have it: then the second copy is kept', t => {
   t.is(droppingOf(1, { isTwice: true, copiesWanted: 3 }).dropping.size, 0);
+});
+
+test('… until its room is needed: then as many hosts as have it are enough', t => {
+  const { dropping, attempts, effects, other, second } = droppingOf(1, {
+    isTwice: true,
+    copiesWanted: 3,
+    isPressed: true,
+  });
+  const possession = parsePossession('a'.repeat(64));
+  const [attempt] = attempts as [(typeof attempts)[0]];
+  dropping.consider(attempt.row);
+  dropping.ownProved({ is: 'own-proved', nowMs: 0, attempt: attempt.nonce, expected: new Map([[other, possession]]) });
+  const drops = () => effects.flatMap(effect => (effect.do === 'drop' ? effect.proof : []));
+  t.deepEqual(drops(), []);
+  dropping.grantAnswered({
+    is: 'grant-answered',
+    nowMs: 0,
+    attempt: attempt.nonce,
+    from: other,
+    answer: { answer: 'grant', possession, configVersion: 1 },
+  });
+  t.like(drops(), [{ store: second }]);
 });
 
 test('an attempt by the lost branch of a fork is void, though the other branch has no higher version', t => {

@@ -46,6 +46,7 @@ const proof = DropProof.from({
   origins: [origin],
   nonce: nonceOf(7),
   copiesWanted: 2,
+  grantable: 2,
   configVersion: 1,
   memberOf: host => ({ host, domain: host, state: 'active', trust: 'trusted' }) as never,
   grants: [first, second].map(host => ({ host, nonce: nonceOf(7), possession, expected: possession })),

@@ -222,6 +222,7 @@ function aProof(parcel: ParcelId, store: StoreId): DropProof {
     origins: [parseHostId('d4'.repeat(16))],
     nonce,
     copiesWanted: 2,
+    grantable: 2,
     configVersion: 1,
     memberOf: id => ({ host: id, domain: id, state: 'active', trust: 'trusted' }) as never,
     grants: granters.map(id => ({ host: id, nonce, possession, expected: possession })),

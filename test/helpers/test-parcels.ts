@@ -98,6 +98,7 @@ export function proofFor(store: StoreId, parcel: ParcelId): DropProof {
     origins: [HOST],
     nonce: NONCE,
     copiesWanted: 1,
+    grantable: 1,
     configVersion: 1,
     memberOf: () => GRANTER,
     grants: [{ host: OTHER, nonce: NONCE, possession: POSSESSION, expected: POSSESSION }],
