@@ -14,7 +14,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert, ClusterError } from '../core/fault.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
-import { type Adoption, decideAdoption, nextSeq } from '../core/own-heads.js';
+import { type Adoption, decideAdoption, listAgain, nextSeq } from '../core/own-heads.js';
 import type { Signer } from '../core/signed.js';
 import { fsyncFolder, writeDurable } from '../platform/durable.js';
 import {
@@ -119,10 +119,17 @@ export class SourceHistory {
   }
 
   /**
-   * Takes a head of this source that a peer remembers.
+   * Takes a head of this source that a peer remembers. What ours lists and a later one does not is listed again, in the same write: a
+   * crash after the one and before the other would lose it.
+   *
+   * @param again of what is unlisted by it, what is to be listed again; none: the later head is taken as it is. Default: all
    * @throws MalformedObject, BadSignature when it is not this origin's word; ClusterError HEAD_DAMAGED
    */
-  adopt(source: SourceId, sealed: Uint8Array): Promise<Adoption<ListedSnapshot>> {
+  adopt(
+    source: SourceId,
+    sealed: Uint8Array,
+    again: (head: Head, unlisted: readonly ListedSnapshot[]) => readonly ListedSnapshot[] = (_, unlisted) => unlisted,
+  ): Promise<Adoption<ListedSnapshot>> {
     return this.#change(source, async () => {
       const head = verifyHead(sealed, this.#signer.publicKey);
       assert(head.source === source, `a head of ${head.source} was handed in as one of ${source}`);
@@ -132,16 +139,24 @@ export class SourceHistory {
         ...head,
         hash: found.hash,
       });
-      if (adoption.kind === 'adopted') await this.#keep(found);
-      if (adoption.kind === 'forked') {
-        const unacceptedSinceMs = own?.head.unacceptedSinceMs ?? head.unacceptedSinceMs;
-        await this.#publish(source, { snapshots: adoption.union, unacceptedSinceMs });
+      const unacceptedSinceMs = own?.head.unacceptedSinceMs ?? head.unacceptedSinceMs;
+      if (adoption.kind === 'adopted') {
+        const unlisted = again(head, adoption.unlisted);
+        const snapshots = listAgain(head.snapshots, unlisted);
+        if (unlisted.length === 0) await this.#keep(found);
+        else await this.#publish(source, { snapshots, unacceptedSinceMs }, found);
       }
+      if (adoption.kind === 'forked') await this.#publish(source, { snapshots: adoption.union, unacceptedSinceMs });
       return adoption;
     });
   }
 
-  async #publish(source: SourceId, { snapshots, unacceptedSinceMs }: HeadToSign): Promise<KnownHead> {
+  /** `own`: the head that it goes on from. */
+  async #publish(
+    source: SourceId,
+    { snapshots, unacceptedSinceMs }: HeadToSign,
+    own = this.#heads.get(source),
+  ): Promise<KnownHead> {
     if (snapshots.length > HEAD_SNAPSHOTS_MAX) {
       throw new ClusterError(
         'HEAD_FULL',
@@ -149,7 +164,6 @@ export class SourceHistory {
         { blame: 'operator' },
       );
     }
-    const own = this.#heads.get(source);
     const seq = nextSeq(own?.head);
     const firstSeqs = new Map(own?.head.snapshots.map(({ id, firstSeq }) => [id, firstSeq]));
     const listed = snapshots.map(

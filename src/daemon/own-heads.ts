@@ -7,7 +7,7 @@
  * Driven by the origin, and by whoever hears of a head of ours.
  */
 import type { Logger } from 'pino';
-import { headHash, type ListedSnapshot } from '../catalog/head.js';
+import { HEAD_SNAPSHOTS_MAX, type Head, headHash, type ListedSnapshot } from '../catalog/head.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
 import { BadSignature } from '../catalog/sealed-object.js';
 import type { SnapshotToList, SourceHistory } from '../catalog/source-history.js';
@@ -15,7 +15,6 @@ import { ClusterError } from '../core/fault.js';
 import { SEEN_MAX } from '../core/hold.js';
 import { type ObjectId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
-import { type Adoption, listAgain } from '../core/own-heads.js';
 import type { Alarms } from './alarms.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
@@ -122,11 +121,10 @@ export class OwnHeads {
     const { history, catalog } = this.#options;
     // The catalog keeps it until our own file is understood: from there it is adopted then.
     if (history.damage(source) !== undefined) return catalog.offer(sealed, from);
-    const adoption = await this.#adopt(source, sealed);
+    await this.#adopt(source, sealed);
     // Also when it was adopted before, and its snapshots and pages could not be read then.
     const own = history.head(source);
     if (own !== undefined && catalog.get(source)?.hash !== own.hash) await catalog.offer(own.sealed, from);
-    await this.#listAgain(source, adoption);
   }
 
   /** Signs the next head, with what `change` makes of the list, and puts it in force. @throws ClusterError HOLDS_FULL; then none is signed */
@@ -158,9 +156,18 @@ export class OwnHeads {
     throw new ClusterError('HOLDS_FULL', why, { blame: 'operator' });
   }
 
-  async #adopt(source: SourceId, sealed: Uint8Array): Promise<Adoption<ListedSnapshot>> {
-    const { history, alarms } = this.#options;
-    const adoption = await history.adopt(source, sealed);
+  async #adopt(source: SourceId, sealed: Uint8Array): Promise<void> {
+    const { history, alarms, log } = this.#options;
+    let again: readonly ListedSnapshot[] = [];
+    const adoption = await history.adopt(source, sealed, (head, unlisted) => {
+      again = this.#toListAgain(head, unlisted);
+      return again;
+    });
+    if (again.length > 0)
+      log.warn(
+        { code: 'SNAPSHOTS_LISTED_AGAIN', source, snapshots: again.map(({ id }) => id) },
+        'a later head of ours was remembered that does not list these snapshots: they are listed again',
+      );
     if (adoption.kind === 'forked') {
       alarms.raise(
         'HEAD_FORKED',
@@ -168,19 +175,19 @@ export class OwnHeads {
         `source ${source} had two heads with one number: two machines have used this host's key. All snapshots of both are kept; keep only one of the machines`,
       );
     }
-    return adoption;
   }
 
-  /** What we listed, and a later head of ours does not. */
-  async #listAgain(source: SourceId, adoption: Adoption<ListedSnapshot>): Promise<void> {
-    if (adoption.kind !== 'adopted') return;
-    const unlisted = adoption.unlisted.filter(snapshot => !this.#isForgotten(source, snapshot));
-    if (unlisted.length === 0) return;
-    await this.publish(source, listed => listAgain(listed, unlisted));
-    this.#options.log.warn(
-      { code: 'SNAPSHOTS_LISTED_AGAIN', source, snapshots: unlisted.map(({ id }) => id) },
-      'a later head of ours was remembered that does not list these snapshots: they are listed again',
+  /** What we listed, and a later head of ours does not, but for what an admin forgot; none if there is no room for it. */
+  #toListAgain({ source, snapshots }: Head, unlisted: readonly ListedSnapshot[]): readonly ListedSnapshot[] {
+    const again = unlisted.filter(snapshot => !this.#isForgotten(source, snapshot));
+    const ids = [...snapshots, ...again].map(({ id }) => id);
+    if (again.length === 0 || (ids.length <= HEAD_SNAPSHOTS_MAX && this.#options.catalog.roomBeside(source, ids) >= 0))
+      return again;
+    this.#options.log.error(
+      { code: 'SNAPSHOTS_UNLISTED', source, snapshots: again.map(({ id }) => id) },
+      'a later head of ours does not list these snapshots, and leaves no room to list them again: they are kept until their hold ends',
     );
+    return [];
   }
 
   /** The file of our own history may be gone, or older than the head in the catalog beside it: no number is given twice. */
@@ -188,18 +195,15 @@ export class OwnHeads {
     const { catalog, history, log } = this.#options;
     const sealed = catalog.onDisk(source);
     if (sealed === undefined || headHash(sealed) === history.head(source)?.hash) return;
-    let adoption: Adoption<ListedSnapshot>;
     try {
-      adoption = await this.#adopt(source, sealed);
+      await this.#adopt(source, sealed);
     } catch (error) {
       if (!(error instanceof BadSignature || error instanceof MalformedObject)) throw error;
       log.error(
         { code: 'HEAD_UNREADABLE', source, err: error },
         'the head of a source of ours in the catalog is damaged; our own history goes on without it',
       );
-      return;
     }
-    await this.#listAgain(source, adoption);
   }
 
   /** From before an admin forgot the source: its objects are let go, here too. */

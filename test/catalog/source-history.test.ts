@@ -1,13 +1,14 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { encodeHead, HEAD_SNAPSHOTS_MAX, headHash, verifyHead } from '../../src/catalog/head.js';
 import { BadSignature } from '../../src/catalog/sealed-object.js';
 import type { SnapshotId } from '../../src/catalog/snapshot.js';
-import { type SnapshotToList, SourceHistory } from '../../src/catalog/source-history.js';
+import { type KnownHead, type SnapshotToList, SourceHistory } from '../../src/catalog/source-history.js';
 import { sourceIdOf, splitSourceId } from '../../src/core/ids.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { until } from '../helpers/until.js';
 import { aSource } from './scratch-source.js';
 
 const { publicKey, seed } = generateKeyPair();
@@ -76,7 +77,7 @@ test('a higher head that a peer remembers is adopted, and the next one goes on f
     },
     signer,
   );
-  const adoption = await history.adopt(aSource, remembered);
+  const adoption = await history.adopt(aSource, remembered, () => []);
   t.deepEqual(adoption, { kind: 'adopted', unlisted: [{ ...snapshot(9), firstSeq: 1 }] });
   t.is((await open(folder)).head(aSource)?.hash, headHash(remembered));
   const next = await history.publish(aSource, { snapshots: [snapshot(1), snapshot(5), snapshot(10)] });
@@ -85,6 +86,32 @@ test('a higher head that a peer remembers is adopted, and the next one goes on f
     next.head.snapshots.map(({ firstSeq }) => firstSeq),
     [1, 6, 8],
   );
+});
+
+test('what ours lists and a later head does not is listed again in the one write by which that is taken', async t => {
+  const folder = aFolder(t);
+  const history = await open(folder);
+  await history.publish(aSource, { snapshots: [snapshot(1), snapshot(9)] });
+  const later = { source: aSource, seq: 7, previous: undefined, snapshots: [{ ...snapshot(1), firstSeq: 1 }] };
+  const remembered = encodeHead(later, signer);
+  const changed: (string | null)[] = [];
+  const watched = watch(folder, (_, name) => void changed.push(name));
+  t.teardown(() => watched.close());
+  await history.adopt(aSource, remembered);
+  const { head, hash } = history.head(aSource) as KnownHead;
+  t.like(head, { seq: 8, previous: headHash(remembered) });
+  t.deepEqual(
+    head.snapshots.map(({ id, firstSeq }) => [id, firstSeq]),
+    [
+      [snapshot(1).id, 1],
+      [snapshot(9).id, 8],
+    ],
+  );
+  // Events come in order.
+  writeFileSync(join(folder, 'end'), '');
+  await until('the events have come', () => changed.includes('end'));
+  t.is(changed.filter(name => name === 'photos.head').length, 1);
+  t.is((await open(folder)).head(aSource)?.hash, hash);
 });
 
 test('an older head and the present one change nothing', async t => {
