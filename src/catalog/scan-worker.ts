@@ -8,8 +8,7 @@
  *
  * Nothing is followed out of the source's folder, whatever is put in the place of what (scan-places.ts). A name is gone only when its
  * folder was listed without it: what fails otherwise is reported as unread and the thread that merges (merge-scan.ts) carries the last
- * snapshot's entry over. What changed is read by scan-reader.ts; attributes are not asked for of an unchanged file that had none
- * (scan-cache.ts).
+ * snapshot's entry over. What is told of each thing that is met stands in scan-entries.ts.
  *
  * What may be a section that is as it was is held back until that is known (section-trial.ts), and then told in one item.
  *
@@ -18,38 +17,26 @@
  * Sockets are left out (they are no data; restic does the same); fifos and devices are recorded and never opened.
  * Started by scan-threads.ts only; takes one order after the other.
  */
-import { readlinkSync, realpathSync, statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isMainThread, parentPort } from 'node:worker_threads';
 import { assert } from '../core/fault.js';
-import { EMPTY_BLOB, hash } from '../core/hash.js';
-import { type BlobId, hexOf } from '../core/ids.js';
 import type { NameStat } from '../platform/stat-calls.js';
 import { readAccountNames } from './account-names.js';
-import { cutMarkOf } from './cut.js';
-import { type EntryKind, PATH_BYTES_MAX, TARGET_BYTES_MAX, type Xattr } from './entry.js';
+import { PATH_BYTES_MAX } from './entry.js';
 import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
 import { pathsBelow } from './forbidden-folder.js';
 import { Latecomers } from './latecomers.js';
 import { comparePaths } from './path-order.js';
-import { BARE, NO_XATTRS, type ReadXattrs, readXattrs } from './read-xattrs.js';
-import { type CachedFile, isRacy, ScanCache } from './scan-cache.js';
+import { ScanCache } from './scan-cache.js';
+import { nowNs, type Place, ScanEntries } from './scan-entries.js';
 import { ScanFolder } from './scan-folder.js';
-import { ALL_WALKED, type ScanMessage, type ScanOrder, SEAM, type UnreadableScope } from './scan-message.js';
-import {
-  below,
-  ELSEWHERE_CODES,
-  type EnteredPlace,
-  identityOf,
-  LostFolder,
-  type ScanPlace,
-  ScanPlaces,
-} from './scan-places.js';
-import { type Content, ScanReader } from './scan-reader.js';
+import { ALL_WALKED, type ScanMessage, type ScanOrder, SEAM } from './scan-message.js';
+import { below, ELSEWHERE_CODES, type EnteredPlace, identityOf, type ScanPlace, ScanPlaces } from './scan-places.js';
 import { Cancelled, ScanSender } from './scan-sender.js';
 import { ScanShare } from './scan-share.js';
-import { decodeSections, ownerText, type Section, statPrint } from './section.js';
+import { decodeSections, ownerText, type Section } from './section.js';
 import { SectionTrial } from './section-trial.js';
 
 const SLASH = 0x2f;
@@ -60,12 +47,12 @@ class Scan {
   readonly #exclusion: Exclusion;
   readonly #accounts = readAccountNames();
   readonly #cache: ScanCache | undefined;
-  readonly #reader = new ScanReader(bytes => this.#sender.countRead(bytes));
   readonly #startNs = nowNs();
   readonly #latecomers = new Latecomers({ startNs: this.#startNs, nowNs });
   readonly #trial: SectionTrial;
   readonly #places = new ScanPlaces();
   readonly #share: ScanShare;
+  readonly #entries: ScanEntries;
   #root: Buffer = Buffer.alloc(0);
   #rootDevice = 0n;
   readonly #forbidden: ReadonlySet<string | undefined>;
@@ -80,6 +67,14 @@ class Scan {
     const { cachePath, nowMs, settleMs } = order;
     this.#cache = cachePath === undefined ? undefined : new ScanCache(cachePath, { nowMs, settleMs });
     this.#share = new ScanShare(order, { places: this.#places, sender: this.#sender, nowNs });
+    this.#entries = new ScanEntries(order, {
+      sender: this.#sender,
+      places: this.#places,
+      cache: this.#cache,
+      accounts: this.#accounts,
+      startNs: this.#startNs,
+      onUnread: () => this.#trial.end(),
+    });
     this.#trial = new SectionTrial(this.#freshSections(), {
       ownerOf: this.#ownerText(),
       onSame: section => this.#same(section),
@@ -234,6 +229,7 @@ class Scan {
     }
     const { place, stat } = entered;
     this.#rootDevice = stat.dev;
+    this.#entries.rootDevice = stat.dev;
     this.#forbiddenBelow = pathsBelow(this.#root, this.#order.forbidden);
     const store = this.#enclosingStore();
     if (store !== undefined) return this.#refuse('inside-store', store);
@@ -253,9 +249,7 @@ class Scan {
     }
     this.#sender.send({ kind: 'root', device: stat.dev, way: this.#share.way });
     if (from === undefined) {
-      const mount = parent.dev !== stat.dev;
-      const attributes = this.#places.xattrs(place);
-      this.#tell({ path: Buffer.alloc(0), stat, kind: 'directory', attributes, mount });
+      this.#entries.giveRoot(entered, parent);
     }
     return stack;
   }
@@ -294,18 +288,18 @@ class Scan {
     } catch (error) {
       const code = errorCode(error);
       if (ELSEWHERE_CODES.has(code) && folder.isGone(name)) return undefined;
-      if (!this.#exclusion.excludes(path, { isDirectory: false })) this.#unread(path, 'tree', code);
+      if (!this.#exclusion.excludes(path, { isDirectory: false })) this.#entries.unread(path, 'tree', code);
       return undefined;
     }
     this.#latecomers.meet(stat);
     if (this.#isLeftOut(path, stat)) return undefined;
     if (path.length > PATH_BYTES_MAX) {
-      this.#unread(path, 'tree', 'TOO_LONG');
+      this.#entries.unread(path, 'tree', 'TOO_LONG');
       return undefined;
     }
     if (stat.isDirectory()) return this.#enter(folder, { name, path, stat });
     if (stat.isSocket()) return undefined;
-    this.#trial.meet({ path, stat, give: () => this.#give(folder, { name, path, stat }) }, this.#rootDevice);
+    this.#trial.meet({ path, stat, give: () => this.#entries.give(folder, { name, path, stat }) }, this.#rootDevice);
     return undefined;
   }
 
@@ -323,15 +317,6 @@ class Scan {
     const isDirectory = stat.isDirectory();
     if (isDirectory && this.#forbidden.has(identityOf(stat))) return true;
     return this.#exclusion.excludes(path, { isDirectory });
-  }
-
-  #give(folder: ScanFolder, place: Place): void {
-    const { stat } = place;
-    if (stat.isFile()) this.#file(folder, place);
-    else if (stat.isSymbolicLink()) this.#symlink(folder, place);
-    else if (stat.isFIFO()) this.#special(folder, place, 'fifo');
-    else if (stat.isBlockDevice()) this.#special(folder, place, 'block-device');
-    else if (stat.isCharacterDevice()) this.#special(folder, place, 'char-device');
   }
 
   // ------------------------------------------------------------------------------------------------------------ sections
@@ -378,8 +363,8 @@ class Scan {
       const code = errorCode(error);
       if (!ELSEWHERE_CODES.has(code)) {
         this.#giveFolder(folder, met);
-        this.#unread(path, 'below', code);
-      } else if (!folder.isGone(name)) this.#unread(path, 'tree', 'UNSTABLE'); // something else has its name now
+        this.#entries.unread(path, 'below', code);
+      } else if (!folder.isGone(name)) this.#entries.unread(path, 'tree', 'UNSTABLE'); // something else has its name now
       return undefined;
     }
     const { place, stat } = entered;
@@ -400,18 +385,9 @@ class Scan {
   }
 
   /** `place`: where it was entered. */
-  #giveFolder(
-    folder: ScanFolder,
-    { name, path, stat, place, hidden = false }: Place & { readonly place?: ScanPlace; readonly hidden?: boolean },
-  ): void {
-    const give = (): void => {
-      const attributes =
-        place === undefined ? this.#attributesOf(folder, name) : this.#attributesOfEntered(folder, place);
-      // One that is gone by now was listed, and what was in it is told: so is it.
-      const mount = stat.dev !== folder.device;
-      this.#tell({ path, stat, kind: 'directory', attributes: attributes ?? BARE, mount, hidden });
-    };
-    this.#trial.meet({ path, stat, give }, this.#rootDevice);
+  #giveFolder(folder: ScanFolder, found: Place & { readonly place?: ScanPlace; readonly hidden?: boolean }): void {
+    const { path, stat } = found;
+    this.#trial.meet({ path, stat, give: () => this.#entries.giveFolder(folder, found) }, this.#rootDevice);
   }
 
   /** `from`: where this thread begins, in this folder. */
@@ -425,7 +401,7 @@ class Scan {
   ): ScanFolder {
     const { stat } = entered;
     const first = from === undefined ? 0 : names.findIndex(name => comparePaths(below(path, name), from) >= 0);
-    const lastingIdentity = { inode: this.#inodeOf(stat), birthtimeNs: stat.birthtimeNs };
+    const lastingIdentity = { inode: this.#entries.inodeOf(stat), birthtimeNs: stat.birthtimeNs };
     const known = this.#cache?.folderPath(this.#order.source, lastingIdentity);
     return new ScanFolder(this.#places, entered, {
       path,
@@ -436,212 +412,9 @@ class Scan {
       next: first < 0 ? names.length : first,
     });
   }
-
-  #file(folder: ScanFolder, { name, path, stat }: Place): void {
-    const link = this.#linkOf(stat);
-    const formerPath = folder.formerPath && below(folder.formerPath, name);
-    const file = { source: this.#order.source, path, link, formerPath };
-    if (stat.size === 0n) {
-      const attributes = this.#attributesOf(folder, name);
-      if (attributes !== undefined) this.#tell({ path, stat, kind: 'file', attributes, blob: EMPTY_BLOB as BlobId });
-      return;
-    }
-    const known = this.#cache?.lookup(file, stat);
-    // Names of one inode have a mark each, but one place in the cache.
-    const mark = (link === undefined ? known?.mark : undefined) ?? cutMarkOf({ path, size: Number(stat.size) });
-    if (known?.blob !== undefined) {
-      const { blob } = known;
-      const attributes = known.isBare ? BARE : this.#readOfKnown(folder, { name, file, stat, blob, mark });
-      if (attributes !== undefined) this.#tell({ path, stat, kind: 'file', attributes, blob, mark });
-      return;
-    }
-    const readFromNs = nowNs();
-    const content = this.#read(folder, { name, stat });
-    if ('blob' in content) {
-      const { blob, attributes } = content;
-      this.#cache?.put(file, content.stat, { blob, readFromNs, mark, isBare: isBare(attributes) });
-      this.#tell({ path, stat: content.stat, kind: 'file', attributes, blob, mark });
-      return;
-    }
-    if (content.vanished === true && folder.isGone(name)) return;
-    this.#unread(path, 'content', content.unread);
-  }
-
-  /** The attributes of an unchanged file; undefined: it is gone by now. If it has none, that is noted. */
-  #readOfKnown(
-    folder: ScanFolder,
-    {
-      name,
-      file,
-      stat,
-      blob,
-      mark,
-    }: Pick<Place, 'name' | 'stat'> & {
-      readonly file: CachedFile;
-      readonly blob: BlobId;
-      readonly mark: number;
-    },
-  ): ReadXattrs | undefined {
-    const readFromNs = nowNs();
-    const attributes = this.#attributesOf(folder, name);
-    if (attributes !== undefined && isBare(attributes))
-      this.#cache?.put(file, stat, { blob, readFromNs, mark, isBare: true });
-    return attributes;
-  }
-
-  #read(folder: ScanFolder, { name, stat }: Pick<Place, 'name' | 'stat'>): Content {
-    let path: Buffer;
-    try {
-      path = this.#places.of(folder.place, name);
-    } catch (error) {
-      return { unread: errorCode(error) };
-    }
-    const content = this.#reader.read(path, stat);
-    return this.#places.isStill(folder.place) ? content : LOST;
-  }
-
-  /** Undefined: it is gone by now, and they with it. */
-  #attributesOf(folder: ScanFolder, name: string): ReadXattrs | undefined {
-    const attributes = attributesOr(() => readXattrs(this.#places.of(folder.place, name)));
-    return isElsewhere(attributes) && folder.isGone(name) ? undefined : attributes;
-  }
-
-  /** As `attributesOf`, of a folder in this one. */
-  #attributesOfEntered(folder: ScanFolder, place: ScanPlace): ReadXattrs | undefined {
-    const attributes = attributesOr(() => this.#places.xattrs(place));
-    return isElsewhere(attributes) && folder.isGone(place.name) ? undefined : attributes;
-  }
-
-  /** Something that has no content, and is never opened. */
-  #special(folder: ScanFolder, { name, path, stat }: Place, kind: EntryKind): void {
-    const attributes = this.#attributesOf(folder, name);
-    if (attributes !== undefined) this.#tell({ path, stat, kind, attributes });
-  }
-
-  #symlink(folder: ScanFolder, { name, path, stat }: Place): void {
-    try {
-      const target = readlinkSync(this.#places.of(folder.place, name), { encoding: 'buffer' });
-      if (!this.#places.isStill(folder.place)) throw new LostFolder();
-      const attributes = this.#attributesOf(folder, name);
-      if (target.length === 0 || target.length > TARGET_BYTES_MAX) this.#unread(path, 'content', 'TOO_LONG');
-      else if (attributes !== undefined) this.#tell({ path, stat, kind: 'symlink', attributes, target });
-    } catch (error) {
-      const code = errorCode(error);
-      if (ELSEWHERE_CODES.has(code) && folder.isGone(name)) return;
-      this.#unread(path, 'content', code === 'EINVAL' || ELSEWHERE_CODES.has(code) ? 'UNSTABLE' : code);
-    }
-  }
-
-  #linkOf(stat: NameStat): string | undefined {
-    return stat.nlink < 2n || stat.isDirectory() ? undefined : this.#inodeOf(stat);
-  }
-
-  #inodeOf(stat: NameStat): string {
-    // The device number of the source's own file system may change at each boot; that must not change the link.
-    const device = stat.dev === this.#rootDevice ? 0n : stat.dev;
-    return hexOf(hash(Buffer.from(`${this.#order.source}\0${device}\0${stat.ino}`)).subarray(0, 8));
-  }
-
-  #tell({
-    path,
-    stat,
-    kind,
-    attributes: { xattrs, unread },
-    blob,
-    target,
-    mark,
-    mount = false,
-    hidden = false,
-  }: {
-    readonly path: Buffer;
-    readonly stat: NameStat;
-    readonly kind: EntryKind;
-    readonly attributes: ReadXattrs;
-    readonly blob?: BlobId;
-    readonly target?: Buffer;
-    /** Default: that of its present path. */
-    readonly mark?: number;
-    readonly mount?: boolean;
-    readonly hidden?: boolean;
-  }): void {
-    const uid = Number(stat.uid);
-    const gid = Number(stat.gid);
-    const size = kind === 'file' ? Number(stat.size) : 0;
-    this.#sender.count({ files: kind === 'file' ? 1 : 0, bytes: size });
-    const ownMark = cutMarkOf({ path, size });
-    const isSectionable =
-      (mark ?? ownMark) === ownMark &&
-      isBare({ xattrs, unread }) &&
-      stat.dev === this.#rootDevice &&
-      !mount &&
-      !hidden &&
-      !isRacy(stat.ctimeNs, this.#startNs, kind === 'file' ? this.#order.settleMs : 0);
-    const user = this.#accounts.user(uid);
-    const group = this.#accounts.group(gid);
-    const link = this.#linkOf(stat);
-    if (isSectionable && link === undefined && (kind === 'file' || kind === 'directory')) {
-      this.#sender.addPlain({ path, stat, user, group, mark: ownMark, blob });
-      return;
-    }
-    this.#sender.add({
-      path: path.toString('latin1'),
-      mark: mark ?? ownMark,
-      kind,
-      mode: Number(stat.mode) & 0o7777,
-      uid,
-      gid,
-      user,
-      group,
-      mtimeNs: stat.mtimeNs,
-      size,
-      blob,
-      target: target?.toString('latin1'),
-      link,
-      device: kind === 'block-device' || kind === 'char-device' ? stat.rdev : 0n,
-      xattrs: xattrs.length === 0 ? undefined : xattrs.map(toText),
-      unreadXattrs: unread && {
-        because: unread.because,
-        names: unread.names === 'all' ? 'all' : unread.names.map(latin1),
-      },
-      mount,
-      hidden,
-      print: isSectionable ? latin1(statPrint(stat)) : undefined,
-    });
-  }
-
-  #unread(path: Buffer, unread: UnreadableScope, because: string): void {
-    this.#trial.end();
-    this.#sender.add({ path: path.toString('latin1'), unread, because });
-  }
 }
-
-interface Place {
-  readonly name: string;
-  readonly path: Buffer;
-  readonly stat: NameStat;
-}
-
-const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
-
-const isBare = ({ xattrs, unread }: ReadXattrs): boolean => xattrs.length === 0 && unread === undefined;
 
 const latin1 = (bytes: Buffer): string => bytes.toString('latin1');
-
-const toText = ({ name, value }: Xattr): readonly [string, string] => [latin1(name), latin1(value)];
-
-/** What was reached in a folder that is another one now. */
-const LOST: Content = { unread: 'UNSTABLE' };
-
-const isElsewhere = ({ unread }: ReadXattrs): boolean => unread !== undefined && ELSEWHERE_CODES.has(unread.because);
-
-function attributesOr(read: () => ReadXattrs): ReadXattrs {
-  try {
-    return read();
-  } catch (error) {
-    // No place to ask at.
-    return { xattrs: NO_XATTRS, unread: { because: errorCode(error), names: 'all' } };
-  }
-}
 
 const parentOf = (path: Buffer): Buffer => Buffer.from(dirname(path.toString('latin1')), 'latin1');
 
