@@ -28,7 +28,7 @@ export interface Service {
   hosts(signal: AbortSignal): Promise<readonly HostReport[]>;
 
   configShow(signal: AbortSignal): Promise<ConfigReport>;
-  /** The whole policy, replaced. Needs the admin key of this host. */
+  /** The whole policy, replaced. Needs the admin key of this host. @throws ClusterError NEEDS_YES with what it takes away, unless `yes` */
   configApply(request: ConfigApply, signal: AbortSignal): Promise<ConfigReport>;
   configAddStore(request: AddStore, signal: AbortSignal): Promise<ConfigReport>;
   configAddSource(request: AddSource, signal: AbortSignal): Promise<ConfigReport>;
@@ -240,7 +240,7 @@ export interface ConfigApply {
   readonly text: string;
   /** For error messages only (`file:line:column: …`). */
   readonly fileName: string;
-  /** The person has agreed to what falls below its wanted copies. */
+  /** The person has agreed to what it takes away. */
   readonly yes: boolean;
 }
 

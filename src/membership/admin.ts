@@ -32,7 +32,7 @@ import type { Identity } from './identity.js';
 import { type Door, type Invite, signInvite, TOKEN_PEERS_MAX, tokenText } from './invite.js';
 import { INVITES_MAX } from './open-invites.js';
 import { parsePolicy } from './parse-policy.js';
-import { archive, demandYes, lossesOf, warnOfLeaving } from './policy-change.js';
+import { archive, demandYes, doubtsOf, warnOfLeaving } from './policy-change.js';
 import {
   addSource,
   addStore,
@@ -211,7 +211,7 @@ export class Admin {
     if (text === content.policyText) return { configuration: this.#configuration, changed: false, warnings: strangers };
     const { policy: before } = this.#configuration;
     const change = { before, after, archived: content.archived, members };
-    demandYes(lossesOf(change), yes);
+    demandYes(doubtsOf(change), { yes, notes: strangers });
     const configuration = await this.#sign({ ...content, policyText: text, archived: archive(change) });
     return { configuration, changed: true, warnings: [...warnOfLeaving(change), ...strangers] };
   }

@@ -1,17 +1,17 @@
 /**
- * Policy change: what a new policy takes away from the one in use. Copies lowered and stores removed can cost copies of
- * what is there, so they want the operator's word. Sources that leave are archived, which costs nothing that is there; but they
- * are backed up no longer, so that is said.
+ * Policy change: what of a new policy may not be meant, for it takes something away from what the one in use says. Copies lowered and
+ * stores removed can cost copies of what is there, a shorter `keep` costs snapshots, a source that leaves is archived as it was and backed
+ * up no longer, and another name is most likely another cluster's policy. All that wants the operator's word before it is in force.
  *
  * Pure. A store is its path: another path is another disk as far as anybody can tell, so a changed one counts as removed.
  */
 import { ClusterError } from '../core/fault.js';
 import { type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import type { ArchivedSource, ConfigurationMember } from './configuration.js';
-import type { Policy, SourceSetting } from './policy.js';
+import type { KeepRules, Policy, SourceSetting } from './policy.js';
 
-export interface PolicyLoss {
-  readonly kind: 'copies-lowered' | 'store-removed';
+export interface PolicyDoubt {
+  readonly kind: 'copies-lowered' | 'store-removed' | 'keep-shortened' | 'source-leaves' | 'cluster-renamed';
   /** One line for people: what falls, from what to what. */
   readonly text: string;
 }
@@ -25,16 +25,21 @@ export interface PolicyChange {
   readonly members: readonly Named[];
 }
 
-/** What falls when `after` takes the place of `before`. Sources that leave are not among it: they are archived as they were. */
-export function lossesOf({ before, after, archived, members }: PolicyChange): readonly PolicyLoss[] {
-  const losses: PolicyLoss[] = [];
+/** What falls when `after` takes the place of `before`. */
+export function doubtsOf(change: PolicyChange): readonly PolicyDoubt[] {
+  const { before, after, archived, members } = change;
+  const doubts: PolicyDoubt[] = [];
+  if (after.cluster !== before.cluster) {
+    const text = `cluster: this one is ${before.cluster}, and would be called ${after.cluster} on every host. Is it the policy of another?`;
+    doubts.push({ kind: 'cluster-renamed', text });
+  }
   const returning = sourcesOf(after, members);
   for (const { source, copies } of archived) {
     const next = returning.get(source);
     if (next !== undefined && next.copies < copies) {
       const { origin } = splitSourceId(source);
       const name = members.find(member => member.host === origin)?.name ?? origin;
-      losses.push({
+      doubts.push({
         kind: 'copies-lowered',
         text: `${name}/${next.name} (archived): copies ${copies} → ${next.copies}`,
       });
@@ -43,44 +48,75 @@ export function lossesOf({ before, after, archived, members }: PolicyChange): re
   for (const [name, host] of before.hosts) {
     const next = after.hosts.get(name);
     for (const source of host.sources) {
-      const copies = next?.sources.find(other => other.name === source.name)?.copies;
-      if (copies !== undefined && copies < source.copies) {
-        losses.push({ kind: 'copies-lowered', text: `${name}/${source.name}: copies ${source.copies} → ${copies}` });
-      }
+      const other = next?.sources.find(({ name: otherName }) => otherName === source.name);
+      if (other !== undefined)
+        doubts.push(...doubtsOfSource(`${name}/${source.name}`, { before: source, after: other }));
     }
     for (const { path, draining } of host.stores) {
       if (!next?.stores.some(store => store.path === path)) {
         const falls = draining ? 'what is only there yet is served no longer' : 'its copies no longer count';
-        losses.push({ kind: 'store-removed', text: `${name}: the store ${path} leaves; ${falls}` });
+        doubts.push({ kind: 'store-removed', text: `${name}: the store ${path} leaves; ${falls}` });
       }
     }
   }
-  return losses;
+  for (const { name, path } of leaving(change))
+    doubts.push({ kind: 'source-leaves', text: `${name} (${path}) leaves; it is backed up no more` });
+  return doubts;
 }
 
-/** @throws ClusterError NEEDS_YES that lists what falls, unless the operator has said yes. */
-export function demandYes(losses: readonly PolicyLoss[], yes: boolean): void {
-  if (losses.length === 0 || yes) return;
-  const lines = losses.map(loss => `  ${loss.text}`).join('\n');
+function* doubtsOfSource(
+  name: string,
+  { before, after }: { readonly before: SourceSetting; readonly after: SourceSetting },
+): IterableIterator<PolicyDoubt> {
+  if (after.copies < before.copies)
+    yield { kind: 'copies-lowered', text: `${name}: copies ${before.copies} → ${after.copies}` };
+  // Each kind keeps its own, so whatever the others keep more of, what this one kept alone may go.
+  const shorter = (Object.keys(before.keep) as (keyof KeepRules)[])
+    .filter(kind => after.keep[kind] < before.keep[kind])
+    .map(kind => `${kind} ${before.keep[kind]} → ${after.keep[kind]}`);
+  if (shorter.length > 0) {
+    const text = `${name}: keep ${shorter.join(', ')}; what is kept by nothing else is listed no more after its next snapshot`;
+    yield { kind: 'keep-shortened', text };
+  }
+}
+
+/**
+ * @param notes what else may tell that it is not meant, as a host's name that nobody has
+ * @throws ClusterError NEEDS_YES that lists all of it, unless the operator has said yes.
+ */
+export function demandYes(
+  doubts: readonly PolicyDoubt[],
+  { yes, notes }: { readonly yes: boolean; readonly notes: readonly string[] },
+): void {
+  if (doubts.length === 0 || yes) return;
+  const lines = [...doubts.map(({ text }) => text), ...notes].map(line => `  ${line}`).join('\n');
   throw new ClusterError(
     'NEEDS_YES',
-    `this lowers what is kept; nothing was changed. Repeat it with --yes to do it:\n${lines}`,
+    `this may not be meant; nothing was changed. Repeat it with --yes to do it:\n${lines}`,
     {
       blame: 'operator',
     },
   );
 }
 
-/** What is said of sources that leave. A host's name that was misspelt is the likeliest way to end its backups unmeant. */
-export function warnOfLeaving({ before, after, members }: PolicyChange): readonly string[] {
+/** What is said of sources that have left. A host's name that was misspelt is the likeliest way to end its backups unmeant. */
+export const warnOfLeaving = (change: PolicyChange): readonly string[] =>
+  leaving(change).map(
+    ({ name, path }) =>
+      `${name} (${path}) is in the policy no longer: it is backed up no more. Its snapshots and their copies stay as they are`,
+  );
+
+/** Sources of members that the new policy has not, by HOST/NAME. */
+function leaving({
+  before,
+  after,
+  members,
+}: PolicyChange): readonly { readonly name: string; readonly path: string }[] {
   const stays = sourcesOf(after, members);
   return members.flatMap(({ host, name }) =>
     (before.hosts.get(name)?.sources ?? [])
       .filter(source => !stays.has(sourceIdOf(host, source.name)))
-      .map(
-        source =>
-          `${name}/${source.name} (${source.path}) is in the policy no longer: it is backed up no more. Its snapshots and their copies stay as they are`,
-      ),
+      .map(source => ({ name: `${name}/${source.name}`, path: source.path })),
   );
 }
 
