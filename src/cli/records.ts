@@ -86,6 +86,7 @@ const sourceFields = (report: SourceReport): Readonly<Record<string, unknown>> =
   under: report.parcels.under,
   over: report.parcels.over,
   fresh: report.fresh,
+  archived: report.archived ?? false,
   missing: report.missing ?? null,
   snapshot: report.lastSnapshot === undefined ? null : withoutType(snapshotRecord(report.lastSnapshot)),
 });

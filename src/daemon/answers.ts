@@ -233,7 +233,8 @@ export class Answers implements Service {
     const configured = new Set(this.#options.membership.clusterConfig.sources.map(one => one.source));
     for (const id of this.#names.all()) {
       if (this.#snapshots.listed(id).length > 0) yield* this.#drillSource(id, files, signal);
-      else if (configured.has(id)) yield this.#notTried(id, { because: 'no snapshot of it is known here' });
+      else if (configured.has(id) && !this.#names.isVoid(id))
+        yield this.#notTried(id, { because: 'no snapshot of it is known here' });
     }
   }
 

@@ -71,7 +71,7 @@ export interface Service {
   /**
    * Restores a few files picked by chance from the copies of a source's newest protected snapshot, or of each source's, and throws
    * the bytes away: one report a file. Where none is protected now, of the newest; of a configured source without any, or without one
-   * that can be read, one that says so. No reports at all: there is no file with bytes. @throws ClusterError NO_SNAPSHOT of a named source
+   * that can be read, one that says so; of an archived one of which no head is known, none. No reports at all: there is no file with bytes. @throws ClusterError NO_SNAPSHOT of a named source
    */
   drill(request: DrillRequest, signal: AbortSignal): AsyncIterable<DrillReport>;
 
@@ -136,7 +136,7 @@ export interface StatusReport {
     /** How late its event loop was in the last one to two minutes. */
     readonly loopDelay: LoopDelayReport;
   };
-  /** The newest snapshot of every source is protected, and there is one unless the source is new and empty. */
+  /** The newest snapshot of every source is protected, and there is one, but of archived sources of which no head is known. */
   readonly protected: boolean;
   /** Nothing is pending and nothing is over. */
   readonly settled: boolean;
@@ -160,8 +160,10 @@ export interface SourceReport {
     readonly over: number;
   };
   readonly lastSnapshot?: SnapshotReport;
-  /** The last snapshot is no older than twice the source's interval. */
+  /** The last snapshot is no older than twice the source's interval. An archived source is not late. */
   readonly fresh: boolean;
+  /** The policy has it no more. */
+  readonly archived?: true;
   /** Why the source cannot be scanned (its folder is gone, on another disk, suddenly empty …): a sentence. */
   readonly missing?: string;
 }

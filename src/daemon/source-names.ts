@@ -34,6 +34,19 @@ export class SourceNames {
     return [...ids].sort();
   }
 
+  /**
+   * It has left the policy before anything of it was heard of here: a slip that was taken back. There is nothing of it that could be
+   * late or short, and nobody could ever mend that.
+   */
+  isVoid(source: SourceId): boolean {
+    return this.#catalog.get(source) === undefined && this.isArchived(source);
+  }
+
+  /** It has left the policy, and stays in force as it was. */
+  isArchived(source: SourceId): boolean {
+    return this.#membership.configuration.archived.some(other => other.source === source);
+  }
+
   /** NAME, or HOST/NAME where two hosts have one of that name. */
   nameOf(source: SourceId): string {
     return this.#roster.sourceName(source, this.all());

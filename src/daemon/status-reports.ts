@@ -77,7 +77,9 @@ export class StatusReports {
       ],
       pending: { claims: pursuits + othersClaims, fetches, drops: attempts, relocations },
       process: { hasher: hasherName, loopDelay: this.#options.loopDelay.report() },
-      protected: sources.every(({ lastSnapshot }) => lastSnapshot?.protected === true),
+      protected: sources.every(
+        ({ lastSnapshot, sourceId }) => lastSnapshot?.protected === true || this.#options.names.isVoid(sourceId),
+      ),
       settled:
         pursuits + othersClaims + attempts + relocations === 0 && sources.every(({ parcels }) => parcels.over === 0),
     };
@@ -175,7 +177,8 @@ export class StatusReports {
       origin: roster.nameOf(owner),
       copies: known.copiesWanted(source) ?? 0,
       parcels: { wanted: summary.parcels, haveMin: summary.haveMin, under: summary.under, over: summary.over },
-      fresh: listed !== undefined && this.#isFresh(source, listed),
+      fresh: listed === undefined ? this.#options.names.isVoid(source) : this.#isFresh(source, listed),
+      ...(this.#options.names.isArchived(source) ? { archived: true } : {}),
       ...(lastSnapshot === undefined ? {} : { lastSnapshot }),
       ...(missing === undefined ? {} : { missing }),
     };

@@ -110,20 +110,23 @@ test('where there are bytes and nothing could be tried, that is a failure; an em
   t.truthy((await asked())[0]?.failure);
 });
 
-test('a configured source without a snapshot, or without one that can be read, is a failure; the others are tried', async t => {
+test('a configured source without a snapshot, or without one that can be read, is a failure, one that left without any is none; the others are tried', async t => {
   const source = new ScratchSource(t);
   source.write({ 'one.txt': 'one' });
   await source.take();
   const lost = 'ee'.repeat(32) as ObjectId;
-  const [archived, never, unreadable, whole] = ['archived', 'never', 'unreadable', 'whole'].map(name =>
-    sourceIdOf('ab'.repeat(16) as HostId, name),
-  ) as [SourceId, SourceId, SourceId, SourceId];
+  const [archived, mistaken, never, unreadable, whole] = ['archived', 'mistaken', 'never', 'unreadable', 'whole'].map(
+    name => sourceIdOf('ab'.repeat(16) as HostId, name),
+  ) as [SourceId, SourceId, SourceId, SourceId, SourceId];
   const snapshots = new Map([
     [unreadable, lost],
     [whole, source.last as ObjectId],
   ]);
   const options = (configured: readonly SourceId[]) => ({
-    membership: { clusterConfig: { sources: configured.map(one => ({ source: one })) } },
+    membership: {
+      clusterConfig: { sources: configured.map(one => ({ source: one })) },
+      configuration: { archived: [{ source: mistaken, copies: 2 }] },
+    },
     catalog: {
       sources: () => [archived, ...snapshots.keys()],
       get: (id: SourceId) =>
@@ -137,7 +140,7 @@ test('a configured source without a snapshot, or without one that can be read, i
       yield { parcel: 'p', path: Buffer.from('one.txt'), bytes: 3 };
     },
   });
-  const answers = new Answers(options([never, whole]) as unknown as ConstructorParameters<typeof Answers>[0]);
+  const answers = new Answers(options([never, mistaken, whole]) as unknown as ConstructorParameters<typeof Answers>[0]);
   const reports = await all(answers.drill({ files: 3 }, NEVER));
   t.deepEqual(
     reports.map(report => [report.source, report.snapshot, report.bytes, report.failure?.because]),

@@ -42,7 +42,10 @@ async function aService(
   const answers = new Answers({
     membership: {
       clusterConfig: { sources: [] },
-      configuration: { policy: { hosts: new Map([['imac', { sources: settings }]]) } },
+      configuration: {
+        archived: [],
+        policy: { hosts: new Map([['imac', { sources: settings }]]) },
+      },
       alarms: () => [],
     },
     catalog: {
