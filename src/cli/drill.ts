@@ -29,8 +29,7 @@ async function drill(
   let failed = 0;
   let bytes = 0;
   const request = { files, ...(source !== undefined && { source }) };
-  const service = context.service();
-  for await (const report of service.drill(request, context.signal)) {
+  for await (const report of context.service().drill(request, context.signal)) {
     const { failure } = report;
     if (failure === undefined) {
       right += 1;
@@ -47,10 +46,12 @@ async function drill(
         ...(report.path && { path: escapePath(report.path) }),
         bytes: report.bytes,
         restored: failure === undefined,
+        because: failure?.because ?? null,
         hosts: failure?.hosts ?? [],
       });
   }
-  if (right + failed === 0 && (await service.status(context.signal)).sources.length > 0) throw nothingTried();
+  if (context.json) await context.record({ message_type: 'drill-summary', tried: right + failed, failed, bytes });
+  if (right + failed === 0) throw nothingTried();
   const told = `${countText(right, 'file')}, ${sizeText(bytes)}, came from their copies and are right`;
   if (!context.json) await context.print(failed === 0 ? told : `${told}; ${failed} did not come`);
   return failed === 0 ? EXIT.ok : EXIT.drillFailed;
@@ -64,7 +65,7 @@ function failureText({ source, path, bytes }: DrillReport, { because, hosts }: F
   return `${source}${what}: ${because}; ${holders}`;
 }
 
-/** A drill that proved nothing must not pass for one that did. */
+/** A drill that proved nothing must not pass for one that did, also where there is no source yet. */
 const nothingTried = (): ClusterError =>
   new ClusterError('NOTHING_TRIED', 'no file was tried: there is none with a byte in it, so nothing is proved', {
     blame: 'operator',

@@ -1,7 +1,7 @@
 import test from 'ava';
 import type { ObjectId } from '../../src/core/ids.js';
 import type { Service, SnapshotTaken } from '../../src/daemon/service.js';
-import { cluster, each, eachThenSilence, recordsOf, serve, snapshotOf, statusOf } from './cli-fixture.js';
+import { cluster, each, eachThenSilence, recordsOf, serve, snapshotOf } from './cli-fixture.js';
 
 const taken = (changes: Partial<SnapshotTaken> = {}): SnapshotTaken => ({
   ...snapshotOf({ protected: false }),
@@ -177,7 +177,10 @@ test('drill exits 22 when nothing could be tried by its name, and says how much 
   t.regex(out, /0 files.*; 1 did not come/);
   const json = await cluster(['--state', stateDir, 'drill', '--json']);
   t.is(json.code, 22);
-  t.like(recordsOf(json.out)[0], { message_type: 'drill', path: undefined, restored: false, hosts: ['mini'] });
+  t.like(recordsOf(json.out), [
+    { message_type: 'drill', path: undefined, restored: false, because: failure.because, hosts: ['mini'] },
+    { message_type: 'drill-summary', tried: 1, failed: 1, bytes: 0 },
+  ]);
 });
 
 test('backup exits 3 and names what could not be read', async t => {
@@ -247,12 +250,11 @@ test.serial('backup --wait exits 20 when the time is up, and still prints the sn
   t.regex(err, /4 parcels of 4 short of 2 copies/);
 });
 
-test('drill exits 22 when it tried nothing, unless there is no source, and names a source without a snapshot', async t => {
+test('drill exits 22 when it tried nothing, also where there is no source, and names a source without a snapshot', async t => {
   const run = async (given: Partial<Service>) => cluster(['--state', await serve(t, given), 'drill']);
-  const nothing = await run({ drill: () => each(), status: async () => statusOf() });
+  const nothing = await run({ drill: () => each() });
   t.deepEqual([nothing.code, nothing.out], [22, '']);
   t.regex(nothing.err, /no file was tried/);
-  t.is((await run({ drill: () => each(), status: async () => statusOf({ sources: [] }) })).code, 0);
   const failure = { because: 'no snapshot of it is known here', hosts: [] };
   const never = await run({ drill: () => each({ source: 'photos', bytes: 0, failure }) });
   t.deepEqual([never.code, never.err], [22, 'photos: no snapshot of it is known here\n']);
