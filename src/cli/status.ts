@@ -52,11 +52,13 @@ async function showStatus(context: Context, { wait, timeout, watch }: StatusOpti
   }
   const service = context.service();
   if (watch) {
-    for await (const status of service.statusChanges(context.signal)) {
-      if (context.isTerminal) await context.print(CLEAR_SCREEN);
+    // A pipe gets every change. People read no faster, and see how old all is also while nothing changes.
+    if (!context.isTerminal)
+      for await (const status of service.statusChanges(context.signal)) await show(context, status);
+    for (; context.isTerminal; await delay(REDRAW_MS, undefined, { signal: context.signal })) {
+      const status = await service.status(context.signal);
+      await context.print(CLEAR_SCREEN);
       await show(context, status);
-      // People read no faster; a pipe gets every change.
-      if (context.isTerminal) await delay(WATCH_MS, undefined, { signal: context.signal });
     }
     return EXIT.ok;
   }
@@ -76,6 +78,7 @@ async function showStatus(context: Context, { wait, timeout, watch }: StatusOpti
   } catch (error) {
     if (!limit.isUp()) throw error;
   }
+  last = await latest(context, last, wait);
   if (last !== undefined) await show(context, last);
   if (last?.[wait]) return isUnder(last) ? EXIT.underReplicated : EXIT.ok;
   throw new ClusterError(
@@ -87,7 +90,25 @@ async function showStatus(context: Context, { wait, timeout, watch }: StatusOpti
   );
 }
 
-const WATCH_MS = 500;
+/** The last change may be long ago: what is shown is as old as it says. What has come once and gone meanwhile has come. */
+async function latest(
+  context: Context,
+  last: StatusReport | undefined,
+  wait: 'protected' | 'settled',
+): Promise<StatusReport | undefined> {
+  using limit = timeLimit(context.signal, LAST_LOOK_MS);
+  try {
+    const now = await context.service().status(limit.signal);
+    return last?.[wait] && !now[wait] ? last : now;
+  } catch (error) {
+    if (!limit.isUp()) throw error;
+    return last;
+  }
+}
+
+/** A service that answers takes much less; one that hangs must not hold up who gave a `--timeout`. */
+const LAST_LOOK_MS = 5_000;
+const REDRAW_MS = 2_000;
 /** Cursor home, then everything below it away. */
 const CLEAR_SCREEN = '\u001b[H\u001b[2J';
 

@@ -1,6 +1,18 @@
 import test from 'ava';
+import type { Context } from '../../src/cli/context.js';
+import { statusCommand } from '../../src/cli/status.js';
 import type { StatusReport } from '../../src/daemon/service.js';
-import { cluster, eachThenSilence, hostOf, recordsOf, serve, snapshotOf, sourceOf, statusOf } from './cli-fixture.js';
+import {
+  cluster,
+  eachThenSilence,
+  hostOf,
+  recordsOf,
+  serve,
+  serviceOf,
+  snapshotOf,
+  sourceOf,
+  statusOf,
+} from './cli-fixture.js';
 
 const under = () => sourceOf({ parcels: { wanted: 10, haveMin: 1, under: 3, over: 0 } });
 
@@ -68,8 +80,9 @@ test('status says what is pending while it is not settled', async t => {
   );
 });
 
-test('status --wait ends when it is so, and not before', async t => {
+test('status --wait ends when it is so, and not before, and shows how it is then', async t => {
   const stateDir = await serve(t, {
+    status: async () => statusOf({ configVersion: 8 }),
     statusChanges: signal =>
       eachThenSilence(
         signal,
@@ -78,36 +91,65 @@ test('status --wait ends when it is so, and not before', async t => {
         statusOf(),
       ),
   });
-  const isProtected = await cluster(['--state', stateDir, 'status', '--wait', 'protected', '--json']);
-  t.is(isProtected.code, 0);
-  t.like(recordsOf(isProtected.out), [{ protected: true, settled: false }]);
-  t.like(recordsOf((await cluster(['--state', stateDir, 'status', '--wait', 'settled', '--json'])).out), [
-    { settled: true },
-  ]);
+  for (const wait of ['protected', 'settled']) {
+    const { code, out } = await cluster(['--state', stateDir, 'status', '--wait', wait, '--json']);
+    t.is(code, 0);
+    t.like(recordsOf(out), [{ [wait]: true, config_version: 8 }]);
+  }
+});
+
+test('what status --wait waited for may be over at the last look: then the report that had it is shown', async t => {
+  const stateDir = await serve(t, {
+    status: async () => statusOf({ settled: false }),
+    statusChanges: signal => eachThenSilence(signal, statusOf()),
+  });
+  const { code, out } = await cluster(['--state', stateDir, 'status', '--wait', 'settled', '--json']);
+  t.is(code, 0);
+  t.like(recordsOf(out), [{ settled: true }]);
 });
 
 // Serial, so that the other tests' processes do not eat up the time in which the first report must arrive.
-test.serial('status --wait exits 20 when the time is up, with the last status', async t => {
+test.serial('status --wait exits 20 when the time is up, with the status of then', async t => {
+  const short = { protected: false, sources: [under()] };
   const stateDir = await serve(t, {
-    statusChanges: signal => eachThenSilence(signal, statusOf({ protected: false, sources: [under()] })),
+    status: async () => statusOf({ ...short, configVersion: 8 }),
+    statusChanges: signal => eachThenSilence(signal, statusOf(short)),
   });
-  const { code, out, err } = await cluster([
-    '--state',
-    stateDir,
-    'status',
-    '--wait',
-    'protected',
-    '--timeout',
-    '3s',
-    '--json',
-  ]);
+  const wait = ['--state', stateDir, 'status', '--wait', 'protected', '--timeout', '3s', '--json'];
+  const { code, out, err } = await cluster(wait);
   t.is(code, 20);
-  t.like(recordsOf(out), [{ message_type: 'status', protected: false }]);
+  t.like(recordsOf(out), [{ message_type: 'status', protected: false, config_version: 8 }]);
   t.like(recordsOf(err), [{ message_type: 'error', code: 'WAIT_TIMEOUT' }]);
+});
+
+test('status --watch on a terminal is drawn anew while nothing changes, for all in it grows older', async t => {
+  const interrupt = new AbortController();
+  const printed: string[] = [];
+  let looks = 0;
+  const status = async (): Promise<StatusReport> => {
+    looks += 1;
+    if (looks === 3) interrupt.abort(new Error('interrupted'));
+    return statusOf({ configVersion: looks });
+  };
+  const context = {
+    json: false,
+    isTerminal: true,
+    signal: interrupt.signal,
+    print: async (line: string) => printed.push(line),
+    service: () => serviceOf({ status }),
+  } as unknown as Context;
+  const command = statusCommand(
+    work =>
+      async (...args) =>
+        void (await work(context, ...args)),
+  );
+  await t.throwsAsync(command.parseAsync(['--watch'], { from: 'user' }), { name: 'AbortError' });
+  t.deepEqual(printed.join().match(/configuration \d/g), ['configuration 1', 'configuration 2', 'configuration 3']);
 });
 
 test('a --timeout that is longer than a timer of Node can be is waited for', async t => {
   const stateDir = await serve(t, {
+    status: async () => statusOf(),
     statusChanges: signal => eachThenSilence(signal, statusOf({ protected: false }), statusOf()),
   });
   const { code, err } = await cluster(['--state', stateDir, 'status', '--wait', 'protected', '--timeout', '25d']);
