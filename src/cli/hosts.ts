@@ -47,12 +47,15 @@ function seenText({ self, seenMs }: HostReport, nowMs: number): string {
   return seenMs === undefined ? 'never' : `${spanText(nowMs - seenMs)} ago`;
 }
 
-function storesText({ stores }: HostReport): string {
+export const leftText = (parcels: number): string => (parcels === 0 ? 'empty' : `${countText(parcels, 'parcel')} left`);
+
+function storesText({ stores, parcelsLeft }: HostReport): string {
   const missing = stores
     .filter(({ mounted }) => !mounted)
     .map(({ path, because }) => `${path ?? 'a store'} ${because ?? 'is not mounted'}`);
   const draining = stores
     .filter(store => store.mounted && store.draining === true)
-    .map(({ path, parcels = 0 }) => `${path} is draining: ${parcels === 0 ? 'empty' : countText(parcels, 'parcel')}`);
-  return [String(stores.length - missing.length), ...missing, ...draining].join('; ');
+    .map(({ path, parcels = 0 }) => `${path} is draining: ${leftText(parcels)}`);
+  const left = parcelsLeft === undefined ? [] : [leftText(parcelsLeft)];
+  return [String(stores.length - missing.length), ...left, ...missing, ...draining].join('; ');
 }

@@ -35,6 +35,7 @@ export const hostRecord = (report: HostReport): JsonRecord => ({
   used: report.usedBytes,
   free: report.freeBytes,
   seen: timeRecord(report.seenMs),
+  parcels_left: report.parcelsLeft ?? null,
   stores: report.stores.map(store => ({
     id: store.id ?? null,
     path: store.path ?? null,

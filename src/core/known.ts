@@ -236,6 +236,21 @@ export class Known {
     return { under, lost };
   }
 
+  /**
+   * How many parcels that somebody wants a host has, in all of its stores. Undefined where that seems to be none and what it says
+   * that it holds is not known to the end: who takes that for empty lets go of it.
+   */
+  left(host: HostId): number | undefined {
+    const { holdings, hosts, self, table, wanted } = this.#of;
+    let left = 0;
+    for (const slot of holdings.slotsOf(host))
+      for (const row of table.heldBy(slot)) if (wanted.copiesWanted(row) !== undefined) left += 1;
+    if (left > 0 || host === self.host) return left;
+    const view = hosts.get(host);
+    const isRead = [...(view?.reports.values() ?? [])].every(({ position }) => holdings.hasReached(host, position));
+    return view?.heartbeat !== undefined && isRead ? 0 : undefined;
+  }
+
   summary(source: SourceId): SourceSummary {
     const copiesWanted = this.#of.wanted.copiesOf(source);
     const summary = { parcels: 0, bytes: 0, full: 0, under: 0, over: 0, without: 0, haveMin: copiesWanted ?? 0 };

@@ -128,7 +128,7 @@ export class Answers implements Service {
     this.#snapshots = new NamedSnapshots({ ...options, names: this.#names });
     const named = { ...options, names: this.#names, snapshots: this.#snapshots };
     this.#status = new StatusReports(named);
-    this.#configuring = new Configuring(options);
+    this.#configuring = new Configuring(named);
     this.#protecting = new Protecting(named);
     this.#whereabouts = new Whereabouts(named);
     this.#forgetting = new Forgetting(named);

@@ -13,6 +13,8 @@ import type { Membership } from '../membership/membership.js';
 import { parseSize } from '../membership/policy-units.js';
 import type { KnownPeer } from '../net/net.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
+import { domainsFor } from './lending.js';
+import type { OwnStores } from './own-stores.js';
 import type { Roster } from './roster.js';
 import type {
   AddSource,
@@ -24,6 +26,7 @@ import type {
   InviteRequest,
   RevokeRequest,
 } from './service.js';
+import type { SourceNames } from './source-names.js';
 
 /** Members are asked for the last heads of a host for so long, in ms, before it is shut out. It may be stolen, so no longer than a person waits. */
 const ASK_MS_MAX = 10_000;
@@ -31,7 +34,9 @@ const ASK_MS_MAX = 10_000;
 export interface ConfiguringOptions {
   readonly membership: Membership;
   readonly roster: Roster;
-  readonly known: Pick<Known, 'without'>;
+  readonly known: Pick<Known, 'copiesWanted' | 'host' | 'summary' | 'without'>;
+  readonly stores: Pick<OwnStores, 'reports'>;
+  readonly names: SourceNames;
   readonly catalog: CatalogKeeper;
   /** Asks every other member that is connected what it has, but for this one; resolves when all have told, or failed to. */
   readonly askMembers: (without: HostId) => Promise<unknown>;
@@ -91,12 +96,35 @@ export class Configuring {
   }
 
   async drain({ host, path, undo }: DrainRequest): Promise<ConfigReport> {
-    if (path !== undefined) {
-      needHost(this.#options.roster, host);
-      return appliedReport(await this.#options.membership.admin.drainStore({ host, path, undo }));
+    const { membership, roster } = this.#options;
+    const lends = membership.configuration.policy.hosts.get(host)?.stores.filter(store => !store.draining) ?? [];
+    const warnings = undo || lends.some(store => path !== undefined && store.path !== path) ? [] : this.#homeless(host);
+    if (path === undefined) {
+      await membership.admin.drain(host, undo);
+      return { ...this.show(), warnings };
     }
-    await this.#options.membership.admin.drain(host, undo);
-    return this.show();
+    needHost(roster, host);
+    const report = appliedReport(await membership.admin.drainStore({ host, path, undo }));
+    return { ...report, warnings: [...warnings, ...(report.warnings ?? [])] };
+  }
+
+  /** What a person should know who lets a host be emptied: what it alone has, and where nothing can go. */
+  #homeless(name: string): readonly string[] {
+    const { roster, known, names } = this.#options;
+    const host = roster.named(name)?.host;
+    const { under, lost } = host === undefined ? { under: 0, lost: 0 } : known.without(host);
+    if (under === 0) return [];
+    const gone = lost === 0 ? '' : `; with no copy elsewhere: ${lost}`;
+    const told = [`until others have made them anew, parcels with fewer copies than wanted: ${under}${gone}`];
+    for (const source of names.all()) {
+      const domains = domainsFor(source, this.#options, host);
+      const copies = known.copiesWanted(source) ?? 0;
+      if (domains >= copies || known.summary(source).parcels === 0) continue;
+      told.push(
+        `source ${names.nameOf(source)} wants ${copies} copies, but without ${name} only ${domains} other host(s) lend room: add a store on another host, or what is on ${name} stays there`,
+      );
+    }
+    return told;
   }
 
   async revoke({ host: name, yes }: RevokeRequest): Promise<ConfigReport> {

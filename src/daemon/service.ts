@@ -195,6 +195,8 @@ export interface HostReport {
   /** Last heard of, directly or by gossip; absent when never in the answering host's memory. For itself: now. */
   readonly seenMs?: number;
   readonly stores: readonly HostStore[];
+  /** Of a draining host: how many parcels that somebody wants it still has; 0 when it can leave. Absent while that is not known. */
+  readonly parcelsLeft?: number;
 }
 
 export interface HostStore {
@@ -234,7 +236,7 @@ export interface ConfigReport {
   readonly version: number;
   /** BLAKE3 of the signed version, 64 hex digits. */
   readonly hash: string;
-  /** What a person should look at though it was accepted: sentences. Empty for `configShow`. */
+  /** What a person should look at though it was accepted: sentences. Empty for `configShow` and `revoke`. */
   readonly warnings?: readonly string[];
 }
 

@@ -12,6 +12,7 @@ import { freshUntil, lateness } from '../membership/schedule.js';
 import type { Alarms } from './alarms.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
+import { domainsFor } from './lending.js';
 import type { LoopDelay } from './loop-delay.js';
 import type { NamedSnapshots } from './named-snapshots.js';
 import type { Origin } from './origin.js';
@@ -33,7 +34,7 @@ const STANDING_MAX = 500;
 
 export interface StatusReportsOptions {
   readonly membership: Membership;
-  readonly known: Pick<Known, 'copiesWanted' | 'host' | 'pending' | 'summary'>;
+  readonly known: Pick<Known, 'copiesWanted' | 'host' | 'left' | 'pending' | 'summary'>;
   readonly catalog: CatalogKeeper;
   readonly stores: OwnStores;
   readonly origin: Origin;
@@ -133,11 +134,13 @@ export class StatusReports {
     const taking = hostStores.filter(store => store.draining !== true);
     const lentBytes = taking.reduce((sum, store) => sum + store.lentBytes, 0);
     const usedBytes = taking.reduce((sum, store) => sum + store.usedBytes, 0);
+    const state = this.#stateOf(host);
+    const parcelsLeft = state === 'draining' ? known.left(host) : undefined;
     const seenMs = self ? clock.wallMs() : view?.lastHeardMs;
     return {
       name,
       id: host,
-      state: this.#stateOf(host),
+      state,
       self,
       trust: member?.trust ?? 'trusted',
       domain: member?.domain ?? host,
@@ -145,6 +148,7 @@ export class StatusReports {
       usedBytes,
       freeBytes: Math.max(0, lentBytes - usedBytes),
       stores: hostStores,
+      ...(parcelsLeft === undefined ? {} : { parcelsLeft }),
       ...(seenMs === undefined ? {} : { seenMs: Math.round(seenMs) }),
     };
   }
@@ -205,19 +209,12 @@ export class StatusReports {
 
   /** Where copies cannot be made at all, a person must add a host or room; waiting would not help. */
   #shortAlarms(sources: readonly SourceReport[]): StatusReport['alarms'] {
-    const { roster, known } = this.#options;
     const alarms: StatusReport['alarms'][number][] = [];
     for (const { source, sourceId, copies, parcels } of sources) {
       if (parcels.under === 0) continue;
-      const domains = new Set<string>();
-      for (const { host, domain, state, trust } of roster.members()) {
-        if (state !== 'active' || trust !== 'trusted' || host === splitSourceId(sourceId).origin) continue;
-        const lends =
-          host === roster.self ? this.#hostReport(host).lentBytes > 0 : (known.host(host)?.weightMiB ?? 0) > 0;
-        if (lends) domains.add(domain);
-      }
-      if (domains.size >= copies) continue;
-      const text = `source ${source} wants ${copies} copies, but only ${domains.size} other host(s) lend room: add a store on another host`;
+      const domains = domainsFor(sourceId, this.#options);
+      if (domains >= copies) continue;
+      const text = `source ${source} wants ${copies} copies, but only ${domains} other host(s) lend room: add a store on another host`;
       alarms.push(this.#standing({ code: 'TOO_FEW_HOSTS', text }));
     }
     return alarms;

@@ -2,9 +2,9 @@ import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { ClusterError } from '../../src/core/fault.js';
-import type { ConfigApply } from '../../src/daemon/service.js';
+import type { ConfigApply, HostReport, StatusReport } from '../../src/daemon/service.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
-import { cluster, recordsOf, serve } from './cli-fixture.js';
+import { cluster, eachThenSilence, hostOf, recordsOf, serve, statusOf } from './cli-fixture.js';
 
 test('init founds a cluster in a folder of its own, once', async t => {
   const state = join(temporaryFolder(t), 'new/state');
@@ -118,18 +118,26 @@ test('drain and revoke say what is in force then, and pass on what the service r
   const stateDir = await serve(t, {
     drain: async request => {
       asked.push(request);
-      return report;
+      return { ...report, warnings: ['only 1 other host lends room'] };
     },
     revoke: async ({ yes }) => {
       if (!yes) throw new ClusterError('NEEDS_YES', 'without mini, 3 parcels …', { blame: 'operator' });
       return report;
     },
   });
-  t.regex((await cluster(['--state', stateDir, 'drain', 'mini'])).out, /mini is draining.*configuration 7/);
+  const drained = await cluster(['--state', stateDir, 'drain', 'mini']);
+  t.regex(drained.out, /mini is draining.*configuration 7/);
+  t.is(drained.err, 'only 1 other host lends room\n');
   t.is((await cluster(['--state', stateDir, 'drain', 'mini', '--undo'])).code, 0);
   const disk = await cluster(['--state', stateDir, 'drain', 'mini:/mnt/usb: old']);
   t.regex(disk.out, /mini:\/mnt\/usb: old is draining; 'cluster hosts' on mini shows.*configuration 7/);
   t.is((await cluster(['--state', stateDir, 'drain', 'mini:usb'])).code, 2, 'no absolute path');
+  for (const wrong of [
+    ['--timeout', '1s'],
+    ['--wait', '--undo'],
+  ])
+    t.is((await cluster(['--state', stateDir, 'drain', 'mini', ...wrong])).code, 2);
+  t.is((await cluster(['--state', stateDir, 'drain', 'mini:/mnt/usb', '--wait'])).code, 2, 'only its host knows');
   t.deepEqual(asked, [
     { host: 'mini', undo: false },
     { host: 'mini', undo: true },
@@ -140,4 +148,23 @@ test('drain and revoke say what is in force then, and pass on what the service r
   t.regex(refused.err, /without mini, 3 parcels/);
   const { out } = await cluster(['--state', stateDir, '--json', 'revoke', 'mini', '--yes']);
   t.like(JSON.parse(out), { message_type: 'config', version: 7 });
+});
+
+test('drain --wait ends when nothing is left there, or when that was undone, or with 20 when the time is up', async t => {
+  const draining = (changes: Partial<HostReport>) =>
+    statusOf({ hosts: [hostOf({ name: 'mini', self: false, state: 'draining', ...changes })] });
+  const wait = async (...reports: readonly StatusReport[]) => {
+    const stateDir = await serve(t, {
+      drain: async () => ({ text: '', version: 7, hash: 'c'.repeat(64) }),
+      statusChanges: signal => eachThenSilence(signal, ...reports),
+    });
+    return cluster(['--state', stateDir, 'drain', 'mini', '--wait', '--timeout', '3s']);
+  };
+  const done = await wait(draining({}), draining({ parcelsLeft: 2 }), draining({ parcelsLeft: 0 }));
+  t.deepEqual([done.code, done.err], [0, 'mini: 2 parcels left\n']);
+  t.regex(done.out, /\nmini is empty\n$/);
+  const [unknown, undone] = await Promise.all([wait(draining({})), wait(draining({ state: 'active' }))]);
+  t.is(unknown.code, 20, 'what is not known is not empty');
+  t.regex(unknown.err, /mini is not known to be empty after 3 s/);
+  t.is(undone.code, 1);
 });

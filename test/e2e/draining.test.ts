@@ -1,0 +1,42 @@
+/** Draining: who lets a host be emptied is told what that needs, how much is left, and when it can leave. */
+import { writeFileSync } from 'node:fs';
+import test from 'ava';
+import { type Plan, RealCluster } from '../helpers/real-cluster.js';
+
+test('a host that is drained with nowhere to go says so at once, and is empty when there is a place', async t => {
+  const cluster = new RealCluster(t);
+  const source = cluster.makeFolder('src');
+  writeFileSync(`${source}/file`, 'content');
+  const [a, b, c] = await cluster.found(['a', 'b', 'c']);
+  const lender = (host: string) => ({ [host]: { stores: [{ path: cluster.makeFolder(`${host}.store`) }] } });
+  const plan = (lenders: Plan['hosts']): Plan => ({
+    defaults: { copies: 1 },
+    hosts: { a: { sources: { pics: { path: source } } }, ...lenders },
+    timing: { surplus: '1s', dropBackOff: '200ms', attempt: '10s' },
+  });
+  await cluster.apply(plan(lender('b')));
+  await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+
+  const early = await a.run('drain', 'b', '--wait', '--timeout', '1s');
+  t.is(early.code, 20);
+  t.regex(
+    early.err,
+    /^until others have made them anew, parcels with fewer copies than wanted: 1; with no copy elsewhere: 1\n/,
+  );
+  t.regex(early.err, /\nsource pics wants 1 copies, but without b only 0 other host\(s\) lend room: add a store/);
+  t.regex(early.err, /\nb: 1 parcel left\n.*b is not empty \(1 parcel left\) after 1 s/s);
+  t.regex(await a.ok('hosts'), /^b\tdraining\t.*\t1; 1 parcel left$/m);
+  t.regex(await b.ok('hosts'), /^b \(here\)\tdraining\t.*\t1; 1 parcel left$/m);
+
+  await cluster.apply(plan({ ...lender('b'), ...lender('c') }));
+  const done = await a.run('drain', 'b', '--wait', '--timeout', '60s');
+  t.is(done.code, 0, done.err);
+  t.regex(done.out, /\nb is empty\n$/);
+  for (const host of [a, b]) t.like((await host.records('hosts'))[1], { name: 'b', parcels_left: 0 });
+  t.regex(await c.ok('hosts'), /^b\tdraining\t.*\t1; empty$/m);
+
+  await b.stop();
+  await a.stop();
+  await a.up();
+  t.like((await a.records('hosts'))[1], { name: 'b', parcels_left: null }, 'not heard since the start');
+});
