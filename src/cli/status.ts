@@ -1,6 +1,6 @@
 /**
  * `cluster status`: is everything where it should be? Exits with 20 while something listed has too few copies, else with 21 while a
- * source is missing or its newest snapshot too old.
+ * source is missing or its newest snapshot too old. With `--check`, for monitoring, else with 1 while there is an alarm.
  *
  * `--wait` is about copies alone: what it waits for does not make a laptop that is away back up.
  */
@@ -21,6 +21,7 @@ interface StatusOptions {
   readonly wait?: 'protected' | 'settled';
   readonly timeout?: number;
   readonly watch?: boolean;
+  readonly check?: boolean;
 }
 
 export const statusCommand = (run: Run): Command =>
@@ -38,9 +39,15 @@ export const statusCommand = (run: Run): Command =>
     )
     .option('--timeout <duration>', 'with --wait: give up after this long, with exit code 20', durationArgument)
     .option('--watch', 'again whenever it changes, until interrupted')
+    .addOption(
+      new Option(
+        '--check',
+        'for monitoring: exit code 1 where there is an alarm and it would not be 20 or 21',
+      ).conflicts(['wait', 'watch']),
+    )
     .action(run(showStatus));
 
-async function showStatus(context: Context, { wait, timeout, watch }: StatusOptions): Promise<ExitCode> {
+async function showStatus(context: Context, { wait, timeout, watch, check }: StatusOptions): Promise<ExitCode> {
   if (timeout !== undefined && wait === undefined) {
     throw new ClusterError(
       'BAD_ARGUMENT',
@@ -66,7 +73,9 @@ async function showStatus(context: Context, { wait, timeout, watch }: StatusOpti
     const status = await service.status(context.signal);
     await show(context, status);
     const isStale = status.sources.some(({ fresh, missing }) => !fresh || missing !== undefined);
-    return isUnder(status) ? EXIT.underReplicated : isStale ? EXIT.stale : EXIT.ok;
+    if (isUnder(status)) return EXIT.underReplicated;
+    if (isStale) return EXIT.stale;
+    return check && status.alarms.length > 0 ? EXIT.failed : EXIT.ok;
   }
   using limit = timeLimit(context.signal, timeout);
   let last: StatusReport | undefined;

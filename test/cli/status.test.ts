@@ -66,6 +66,21 @@ test('status exits 21 when all has its copies and a source is stale, missing or 
   t.is((await cluster(['--state', both, 'status'])).code, 20);
 });
 
+test('status --check exits 1 while an alarm stands, unless the codes of status say more', async t => {
+  const alarms = [{ code: 'MASS_CHANGE', text: 'much left', sinceMs: Date.now() }];
+  const codes = async (report: Partial<StatusReport>): Promise<(number | null)[]> => {
+    const stateDir = await serve(t, { status: async () => statusOf(report) });
+    const runs = [['--check'], []].map(options => cluster(['--state', stateDir, 'status', ...options]));
+    return (await Promise.all(runs)).map(({ code }) => code);
+  };
+  t.deepEqual(await codes({ alarms }), [1, 0]);
+  t.deepEqual(await codes({}), [0, 0]);
+  t.deepEqual(await codes({ alarms, sources: [under()] }), [20, 20]);
+  t.deepEqual(await codes({ alarms, sources: [sourceOf({ fresh: false })] }), [21, 21]);
+  const stateDir = await serve(t, {});
+  t.is((await cluster(['--state', stateDir, 'status', '--check', '--wait', 'settled'])).code, 2);
+});
+
 test('status says what is pending while it is not settled', async t => {
   const lineOf = async (pending: StatusReport['pending'], settled = false): Promise<string | undefined> => {
     const stateDir = await serve(t, { status: async () => statusOf({ pending, settled }) });
