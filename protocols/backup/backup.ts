@@ -238,6 +238,7 @@ export interface Taken {
   unread: Unread[]
   unentered: number
   unenteredPaths: Uint8Array[]
+  braked: boolean
 }
 
 export namespace Taken {
@@ -304,6 +305,11 @@ export namespace Taken {
           }
         }
 
+        if ((obj.braked != null && obj.braked !== false)) {
+          w.uint32(88)
+          w.bool(obj.braked)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -318,7 +324,8 @@ export namespace Taken {
           unchanged: false,
           unread: [],
           unentered: 0,
-          unenteredPaths: []
+          unenteredPaths: [],
+          braked: false
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -375,6 +382,10 @@ export namespace Taken {
               }
 
               obj.unenteredPaths.push(reader.bytes())
+              break
+            }
+            case 11: {
+              obj.braked = reader.bool()
               break
             }
             default: {
@@ -486,6 +497,13 @@ export namespace Taken {
 
               break
             }
+            case 11: {
+              yield {
+                field: `${prefix}.braked`,
+                value: reader.bool()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -556,6 +574,11 @@ export namespace Taken {
     value: Uint8Array
   }
 
+  export interface TakenBrakedFieldEvent {
+    field: '$.braked'
+    value: boolean
+  }
+
   export function encode (obj: Partial<Taken>): Uint8Array {
     return encodeMessage(obj, Taken.codec())
   }
@@ -564,7 +587,7 @@ export namespace Taken {
     return decodeMessage(buf, Taken.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Taken>): Generator<TakenSnapshotFieldEvent | TakenTimeMsFieldEvent | TakenFilesFieldEvent | TakenBytesFieldEvent | TakenStaleFieldEvent | TakenMissedFieldEvent | TakenUnchangedFieldEvent | TakenUnreadPathFieldEvent | TakenUnreadBecauseFieldEvent | TakenUnenteredFieldEvent | TakenUnenteredPathsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Taken>): Generator<TakenSnapshotFieldEvent | TakenTimeMsFieldEvent | TakenFilesFieldEvent | TakenBytesFieldEvent | TakenStaleFieldEvent | TakenMissedFieldEvent | TakenUnchangedFieldEvent | TakenUnreadPathFieldEvent | TakenUnreadBecauseFieldEvent | TakenUnenteredFieldEvent | TakenUnenteredPathsFieldEvent | TakenBrakedFieldEvent> {
     return streamMessage(buf, Taken.codec(), opts)
   }
 }
@@ -733,6 +756,11 @@ export namespace Reply {
     value: Uint8Array
   }
 
+  export interface ReplyTakenBrakedFieldEvent {
+    field: '$.taken.braked'
+    value: boolean
+  }
+
   export interface ReplyRefusedFieldEvent {
     field: '$.refused'
     value: number
@@ -746,7 +774,7 @@ export namespace Reply {
     return decodeMessage(buf, Reply.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Reply>): Generator<ReplyTakenSnapshotFieldEvent | ReplyTakenTimeMsFieldEvent | ReplyTakenFilesFieldEvent | ReplyTakenBytesFieldEvent | ReplyTakenStaleFieldEvent | ReplyTakenMissedFieldEvent | ReplyTakenUnchangedFieldEvent | ReplyTakenUnreadPathFieldEvent | ReplyTakenUnreadBecauseFieldEvent | ReplyTakenUnenteredFieldEvent | ReplyTakenUnenteredPathsFieldEvent | ReplyRefusedFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Reply>): Generator<ReplyTakenSnapshotFieldEvent | ReplyTakenTimeMsFieldEvent | ReplyTakenFilesFieldEvent | ReplyTakenBytesFieldEvent | ReplyTakenStaleFieldEvent | ReplyTakenMissedFieldEvent | ReplyTakenUnchangedFieldEvent | ReplyTakenUnreadPathFieldEvent | ReplyTakenUnreadBecauseFieldEvent | ReplyTakenUnenteredFieldEvent | ReplyTakenUnenteredPathsFieldEvent | ReplyTakenBrakedFieldEvent | ReplyRefusedFieldEvent> {
     return streamMessage(buf, Reply.codec(), opts)
   }
 }

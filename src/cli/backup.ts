@@ -38,6 +38,7 @@ async function backup(
   const taken = await service.backup({ source, acceptChanges: acceptChanges === true }, context.signal);
   tellUnread(context, taken);
   tellUnentered(context, taken);
+  tellBrake(context, taken);
   if (!wait) {
     await tell(context, taken);
     return taken.partial ? EXIT.incomplete : EXIT.ok;
@@ -85,13 +86,24 @@ function tellUnentered(context: Context, { unentered: { count, paths } }: Snapsh
   if (count > paths.length) context.note(`… and ${count - paths.length} more of other file systems`);
 }
 
+function tellBrake(context: Context, { braked, source, origin }: SnapshotTaken): void {
+  if (!braked) return;
+  context.note(
+    `so much of ${source} left or changed that its brake is on: no snapshot of it is unlisted, and the trees in the stores stay as they were, until 'cluster backup ${source} --accept-changes' says that it is meant. 'cluster status' on ${origin} says how much`,
+  );
+}
+
 /** The snapshot as it is now, and what the run found: files that were gone before they were copied make it partial alone. */
-const takenRecord = (now: SnapshotReport, { unchanged, stale, missed, unentered }: SnapshotTaken): JsonRecord => ({
+const takenRecord = (
+  now: SnapshotReport,
+  { unchanged, stale, missed, unentered, braked }: SnapshotTaken,
+): JsonRecord => ({
   ...snapshotRecord(now),
   unchanged,
   stale,
   missed,
   unentered: unentered.count,
+  braked,
 });
 
 async function tell(context: Context, taken: SnapshotTaken): Promise<void> {

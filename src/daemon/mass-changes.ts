@@ -54,13 +54,16 @@ export class MassChanges {
     this.#log = log;
   }
 
-  /** What is pulled is durable when this returns. @throws the signal's reason */
-  async look(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<void> {
+  /** What is pulled is durable when this returns. @returns whether this run has pulled it @throws the signal's reason */
+  async look(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<boolean> {
     const { snapshot, timeMs, filesBefore, filesGone, filesChanged } = run;
     const change = { snapshot, timeMs, filesBefore, filesGone, filesChanged };
-    if (isMassChange(run)) await this.#brakes.pull(source, change);
+    if (isMassChange(run)) {
+      await this.#brakes.pull(source, change);
+      return true;
+    }
     // What is as it was in the last snapshot was looked at with that one.
-    else if (filesGone + filesChanged > 0) await this.#lookAtDay(source, run, signal);
+    return filesGone + filesChanged > 0 && (await this.#lookAtDay(source, run, signal));
   }
 
   /** A person has looked, and meant are this snapshot and all before it. */
@@ -69,30 +72,32 @@ export class MassChanges {
     await this.#brakes.release(source, timeMs);
   }
 
-  async #lookAtDay(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<void> {
+  async #lookAtDay(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<boolean> {
     const { snapshot, timeMs, brakePercent } = run;
     if (this.#brakes.on(source) !== undefined) {
       this.#lostMax.delete(source);
-      return;
+      return false;
     }
     const dayAgo = aDayBefore(run, this.#brakes.acceptedMs(source));
-    if (dayAgo === undefined) return;
+    if (dayAgo === undefined) return false;
     const lostMax = (this.#lostMax.get(source) ?? Number.POSITIVE_INFINITY) + run.filesGone + run.filesChanged;
     this.#lostMax.set(source, lostMax);
     try {
       const filesBefore = (await readSnapshot(this.#objects, dayAgo.id)).files;
       const isMass = (lost: FilesLost): boolean => isMassChange({ filesBefore, brakePercent, ...lost });
-      if (!isMass({ filesGone: lostMax, filesChanged: 0 })) return;
+      if (!isMass({ filesGone: lostMax, filesChanged: 0 })) return false;
       const lost = await filesLost(this.#objects, { before: dayAgo.id, after: snapshot }, signal);
       this.#lostMax.set(source, lost.filesGone + lost.filesChanged);
-      if (isMass(lost))
-        await this.#brakes.pull(source, { snapshot, timeMs, filesBefore, ...lost, sinceSnapshotMs: dayAgo.timeMs });
+      if (!isMass(lost)) return false;
+      await this.#brakes.pull(source, { snapshot, timeMs, filesBefore, ...lost, sinceSnapshotMs: dayAgo.timeMs });
+      return true;
     } catch (error) {
       if (!(error instanceof ObjectMissing)) throw error;
       this.#log.warn(
         { code: 'DAY_NOT_COMPARED', source, err: error },
         'how much changed within a day is not known, for a part of the older snapshot is lost; the next run tries again',
       );
+      return false;
     }
   }
 }

@@ -91,6 +91,7 @@ export class Orders {
       unchanged: taken.reused === taken.parcels && taken.filesGone === 0 && taken.filesChanged === 0,
       unread: taken.unread.slice(0, UNREAD_MAX).map(({ path, because }) => ({ path, because })),
       unentered: taken.unentered,
+      braked: taken.braked,
     };
   }
 }

@@ -64,7 +64,11 @@ const ALARMS = [
   UNENTERED,
 ];
 
-export type Taken = Extract<SnapshotVerdict, { kind: 'taken' }> & { readonly timeMs: number };
+export type Taken = Extract<SnapshotVerdict, { kind: 'taken' }> & {
+  readonly timeMs: number;
+  /** It has set the source's brake off. */
+  readonly braked: boolean;
+};
 
 interface Own {
   setting: SourceSetting;
@@ -478,7 +482,7 @@ export class Origin {
     const wanted = this.#heads.wanted(source);
     const change = { snapshot, timeMs, filesBefore, filesGone, filesChanged, brakePercent, wanted };
     if (acceptChanges) await this.#massChanges.accept(source, timeMs);
-    else await this.#massChanges.look(source, change, signal);
+    const braked = !acceptChanges && (await this.#massChanges.look(source, change, signal));
     if (leaving.size > 0) await this.#unlisting.readyToReplace(source, setting, leaving);
     await this.#heads.publish(source, snapshots => [
       ...snapshots.filter(({ id }) => !leaving.has(id)),
@@ -488,7 +492,7 @@ export class Origin {
       { code: 'SNAPSHOT_TAKEN', source, snapshot: verdict.snapshot, files: verdict.files, bytes: verdict.bytes },
       'snapshot taken',
     );
-    return { ...verdict, timeMs };
+    return { ...verdict, timeMs, braked };
   }
 
   /** Whether the file of its last head is understood. */

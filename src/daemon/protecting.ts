@@ -62,6 +62,7 @@ export class Protecting {
       missed: taken.missed,
       unread: taken.unread.slice(0, UNREAD_TOLD_MAX),
       unentered: taken.unentered,
+      braked: taken.braked,
     };
   }
 

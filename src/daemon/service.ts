@@ -325,6 +325,8 @@ export interface SnapshotTaken extends SnapshotReport {
   readonly unread: readonly { readonly path: Buffer; readonly because: string }[];
   /** Mount points that were not entered: how many, and at most 20 of them. */
   readonly unentered: { readonly count: number; readonly paths: readonly Buffer[] };
+  /** So much left or changed that its brake is on from this one on: nothing of the source is unlisted until a person has looked. */
+  readonly braked: boolean;
 }
 
 export interface ForgetRequest {

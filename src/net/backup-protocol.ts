@@ -46,6 +46,8 @@ export interface TakenSnapshot {
   readonly unread: readonly { readonly path: Buffer; readonly because: string }[];
   /** Mount points that were not entered; of their paths at most 20. */
   readonly unentered: { readonly count: number; readonly paths: readonly Buffer[] };
+  /** So much left or changed that the source's brake was set off by it. */
+  readonly braked: boolean;
 }
 
 export type BackupRefusal = 'failed' | 'unknown-source' | 'source-missing';
@@ -139,6 +141,7 @@ function replyFrom({ taken, refused }: Reply): BackupReply {
         count: countFrom(taken.unentered),
         paths: taken.unenteredPaths.map(path => Buffer.from(path)),
       },
+      braked: taken.braked,
     },
   };
 }

@@ -10,6 +10,7 @@ const taken = (changes: Partial<SnapshotTaken> = {}): SnapshotTaken => ({
   missed: 0,
   unread: [],
   unentered: { count: 0, paths: [] },
+  braked: false,
   ...changes,
 });
 

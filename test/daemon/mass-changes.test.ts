@@ -48,7 +48,7 @@ async function aBrakedSource(t: ExecutionContext) {
     runs += 1;
     for (let n = from; n < from + count; n += 1) source.write({ [name(n % FILES)]: `run ${runs}` });
     made.now.ms += afterMs;
-    await made.origin.backup(aSource, { acceptChanges });
+    return (await made.origin.backup(aSource, { acceptChanges })).braked;
   };
   return { ...made, source, brakes, start, alarms, run, unlisted };
 }
@@ -56,11 +56,11 @@ async function aBrakedSource(t: ExecutionContext) {
 test('who encrypts a tenth of the files in each run is noticed within the day, though no run shows it', async t => {
   const { run, brakes, alarms, unlisted } = await aBrakedSource(t);
   for (let tenth = 0; tenth < 5; tenth += 1) {
-    await run(tenth * 30, 30);
+    t.false(await run(tenth * 30, 30));
     t.is(brakes.on(aSource), undefined, `${tenth}`);
   }
   t.true(unlisted.count > 0, 'what it is compared with is not listed any more');
-  await run(150, 30);
+  t.true(await run(150, 30));
   t.regex(
     brakes.on(aSource) ?? '',
     /^of 300 files 0 left and 180 changed since 2027-01-15T08:00Z, little by little, by snapshot/,
@@ -69,6 +69,7 @@ test('who encrypts a tenth of the files in each run is noticed within the day, t
     alarms.list().map(({ code }) => code),
     ['MASS_CHANGE'],
   );
+  t.false(await run(0, 1), 'it is on already');
 });
 
 test('the same few files over and over are ordinary work, and so is as much in several days', async t => {

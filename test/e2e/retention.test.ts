@@ -79,7 +79,14 @@ test('the rules of the policy unlist what newer snapshots replace, and a mass de
   await cluster.until('the tree is that of the fourth', () => tree() === fourth);
 
   rmSync(many, { recursive: true });
-  const fifth = await backUp();
+  writeFileSync(join(source, 'note'), 'after all that');
+  const braking = await b.run('--json', 'backup', 'pics', '--wait', '--timeout', '60s');
+  t.regex(
+    braking.err,
+    /^so much of pics left or changed that its brake is on: .* 'cluster status' on a says how much$/m,
+  );
+  const { id: fifth, braked } = JSON.parse(braking.out.trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
+  t.true(braked);
   const sixth = await backUp();
   const alarms = (): Promise<unknown> =>
     cluster.until('an alarm', async () => (await a.status()).alarms.some(({ code }) => code === 'MASS_CHANGE'));

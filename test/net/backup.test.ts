@@ -22,6 +22,7 @@ const taken: TakenSnapshot = {
   unchanged: false,
   unread: [{ path: Buffer.from([0x61, 0xff, 0x0a]), because: 'EACCES' }],
   unentered: { count: 2 ** 33, paths: [Buffer.from([0x6d, 0xff])] },
+  braked: true,
 };
 
 test('an order reaches the origin, and what it took comes back to the byte', async t => {
