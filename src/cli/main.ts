@@ -101,12 +101,14 @@ function usageErrorText(text: string): string {
 function tellError(error: unknown): ExitCode {
   // Help and version end that way too; commander has printed whatever there is to say.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  const isJson = program.opts<GlobalOptions>().json === true;
   if (received !== undefined && isInterruption(error, interrupt.signal.reason)) {
-    process.stderr.write('interrupted\n');
+    if (isJson) process.stderr.write(`${JSON.stringify(toErrorRecord(interrupt.signal.reason))}\n`);
+    else process.stderr.write('interrupted\n');
     return EXIT.interrupted;
   }
   const record = toErrorRecord(error);
-  if (program.opts<GlobalOptions>().json) process.stderr.write(`${JSON.stringify(record)}\n`);
+  if (isJson) process.stderr.write(`${JSON.stringify(record)}\n`);
   else process.stderr.write(`cluster: ${printable(record.message)}\n`);
   // A bug of ours, not a refusal: where it happened helps whoever gets the report.
   if (record.code === 'INTERNAL' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
