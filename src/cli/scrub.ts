@@ -29,9 +29,12 @@ async function scrub(context: Context): Promise<ExitCode> {
   if (last === undefined) return EXIT.ok;
   const { stores, parcels, bytes, corrupt, unread, catalog, unreadCatalogs, absentStores } = last;
   const wrong = corrupt + unread + catalog + unreadCatalogs + absentStores.length;
-  const counts = { stores, parcels, bytes, corrupt, unread, catalog, unreadCatalogs, absentStores };
-  if (context.json) await context.record({ message_type: 'scrub', ...counts });
-  else {
+  if (context.json) {
+    const counts = { stores, parcels, bytes, corrupt, unread, catalog };
+    const newer = { unread_catalogs: unreadCatalogs, absent_stores: absentStores };
+    // Scripts may know the first of these names.
+    await context.record({ message_type: 'scrub', ...counts, unreadCatalogs, absentStores, ...newer });
+  } else {
     const what = `${countText(parcels, 'parcel')}, ${sizeText(bytes)}, in ${countText(stores, 'store')}`;
     await context.print(wrong === 0 ? `${what}: all as they should be` : `${what} were looked at`);
   }

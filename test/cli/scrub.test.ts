@@ -38,5 +38,11 @@ test('a store that is configured and not there is named, and nothing is called a
   t.regex(err, /the store \/srv\/hoard is not there: it has no marker\. Nothing of it was read; run this again/);
   const json = await scrubbed(t, { ...RIGHT, absentStores }, '--json');
   t.is(json.code, 1);
-  t.like(JSON.parse(json.out), { message_type: 'scrub', parcels: 2, absentStores });
+  t.like(JSON.parse(json.out), {
+    message_type: 'scrub',
+    parcels: 2,
+    unread_catalogs: 0,
+    absent_stores: absentStores,
+    absentStores,
+  });
 });
