@@ -44,7 +44,8 @@ export function hostsTable(isTerminal: boolean, hosts: readonly HostReport[]): P
 
 function seenText({ self, seenMs }: HostReport, nowMs: number): string {
   if (self) return 'now';
-  return seenMs === undefined ? 'never' : `${spanText(nowMs - seenMs)} ago`;
+  // It may have been here for years: what is not kept over a start of the service is when.
+  return seenMs === undefined ? 'not since start' : `${spanText(nowMs - seenMs)} ago`;
 }
 
 export const leftText = (parcels: number): string => (parcels === 0 ? 'empty' : `${countText(parcels, 'parcel')} left`);

@@ -174,7 +174,7 @@ function sourcesTable(isTerminal: boolean, sources: readonly SourceReport[]): Pr
     sources.map(source => [
       source.source,
       source.origin,
-      `${source.parcels.haveMin}/${source.copies}`,
+      `${source.lastSnapshot === undefined ? '-' : source.parcels.haveMin}/${source.copies}`,
       String(source.parcels.wanted),
       String(source.parcels.under),
       String(source.parcels.over),

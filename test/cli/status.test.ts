@@ -182,6 +182,17 @@ test('status --watch prints every change until it is interrupted, which exits 13
   t.like(recordsOf(err), [{ message_type: 'error', code: 'INTERRUPTED', message: 'interrupted' }]);
 });
 
+test('of a source without any snapshot status says no number of copies', async t => {
+  const { lastSnapshot: _, ...never } = sourceOf({
+    fresh: false,
+    parcels: { wanted: 0, haveMin: 2, under: 0, over: 0 },
+  });
+  const stateDir = await serve(t, { status: async () => statusOf({ sources: [never] }) });
+  t.regex((await cluster(['--state', stateDir, 'status'])).out, /^photos\timac\t-\/2\t0\t0\t0\tnone, stale$/m);
+  const { sources } = recordsOf((await cluster(['--state', stateDir, '--json', 'status'])).out)[0] ?? {};
+  t.like((sources as object[])[0], { have_min: 2 });
+});
+
 test('hosts prints a record each, and a table with a head in a pipe', async t => {
   const hosts = [hostOf(), hostOf({ name: 'pi', self: false, state: 'dead' })];
   const { seenMs: _, ...unseen } = hostOf({ name: 'new', self: false });
@@ -198,9 +209,10 @@ test('hosts prints a record each, and a table with a head in a pipe', async t =>
     seen: '2026-07-01T00:00:00.000Z',
   });
   t.is(records[2]?.seen, null);
-  const [head, first] = (await cluster(['--state', stateDir, 'hosts'])).out.split('\n');
+  const [head, first, ...rest] = (await cluster(['--state', stateDir, 'hosts'])).out.split('\n');
   t.is(head, 'host\tstate\tlent\tused\tfree\tseen\tstores');
   t.is(first, 'imac (here)\tactive\t300 GB\t1 GB\t299 GB\tnow\t0');
+  t.regex(rest.join('\n'), /^new\t.*\tnot since start\t0$/m);
 });
 
 test('a snapshot that cannot be read is told as that by status, with 20, and by snapshots, with 3', async t => {
