@@ -194,6 +194,7 @@ export interface HostReport {
   readonly freeBytes: number;
   /** Last heard of, directly or by gossip; absent when never in the answering host's memory. For itself: now. */
   readonly seenMs?: number;
+  /** With those that the policy has and the host does not report: they are not mounted, as far as can be seen. */
   readonly stores: readonly HostStore[];
   /** Of a draining host: how many parcels that somebody wants it still has; 0 when it can leave. Absent while that is not known. */
   readonly parcelsLeft?: number;
@@ -202,7 +203,7 @@ export interface HostReport {
 export interface HostStore {
   /** Absent while the store has not been seen mounted. */
   readonly id?: StoreId;
-  /** Known of the answering host's own stores and of those in the policy. */
+  /** Known of the answering host's own stores; of another host's where the policy has one alone, or none of them is seen. */
   readonly path?: string;
   readonly lentBytes: number;
   readonly usedBytes: number;

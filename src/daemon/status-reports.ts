@@ -5,6 +5,7 @@
  */
 import type { ListedSnapshot } from '../catalog/head.js';
 import { hasherName } from '../core/hash.js';
+import type { HostView } from '../core/host-view.js';
 import { type HostId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { Membership } from '../membership/membership.js';
@@ -46,6 +47,37 @@ export interface StatusReportsOptions {
   readonly loopDelay: LoopDelay;
   readonly names: SourceNames;
   readonly snapshots: NamedSnapshots;
+}
+
+/**
+ * What another host lends, by its heartbeats. They name no paths: of one store that the policy has it is known which one that is, and
+ * of several how many are missing. A host that was not heard of since our start says nothing of its stores.
+ *
+ * @param paths of the stores that the policy has, but for those that are to leave: their host tells nobody of them
+ */
+function storesOfOther(
+  { heartbeat, reports }: Pick<HostView, 'heartbeat' | 'reports'>,
+  paths: readonly string[],
+): readonly HostStore[] {
+  const [path] = paths.length === 1 ? paths : [];
+  const seen = [...reports.values()].map(({ position, lentBytes, usedBytes }) => ({
+    id: position.store,
+    lentBytes,
+    usedBytes,
+    mounted: true,
+    ...(path === undefined ? {} : { path }),
+  }));
+  const unseen = heartbeat === undefined ? [] : paths.slice(reports.size);
+  return [
+    ...seen,
+    ...unseen.map(one => ({
+      lentBytes: 0,
+      usedBytes: 0,
+      mounted: false,
+      because: 'is not seen mounted',
+      ...(seen.length === 0 ? { path: one } : {}),
+    })),
+  ];
 }
 
 export class StatusReports {
@@ -111,7 +143,6 @@ export class StatusReports {
     const view = known.host(host);
     const name = roster.nameOf(host);
     const settings = membership.configuration.policy.hosts.get(name)?.stores ?? [];
-    const paths = settings.filter(({ draining }) => !draining);
     const hostStores: readonly HostStore[] = self
       ? stores.reports().map(({ path, id, mounted, draining, parcels, lentBytes, usedBytes, because }) => ({
           path,
@@ -123,13 +154,12 @@ export class StatusReports {
           ...(id === undefined ? {} : { id }),
           ...(because === undefined ? {} : { because }),
         }))
-      : [...(view?.reports.values() ?? [])].map(({ position, lentBytes, usedBytes }) => ({
-          id: position.store,
-          lentBytes,
-          usedBytes,
-          mounted: true,
-          ...(paths.length === 1 && paths[0] !== undefined ? { path: paths[0].path } : {}),
-        }));
+      : view === undefined
+        ? []
+        : storesOfOther(
+            view,
+            settings.filter(({ draining }) => !draining).map(({ path }) => path),
+          );
     // One that is to be emptied is no room, and its host tells nobody of it.
     const taking = hostStores.filter(store => store.draining !== true);
     const lentBytes = taking.reduce((sum, store) => sum + store.lentBytes, 0);
