@@ -32,7 +32,7 @@ import type { Identity } from './identity.js';
 import { type Door, type Invite, signInvite, TOKEN_PEERS_MAX, tokenText } from './invite.js';
 import { INVITES_MAX } from './open-invites.js';
 import { parsePolicy } from './parse-policy.js';
-import { archive, demandYes, doubtsOf, warnOfLeaving } from './policy-change.js';
+import { archive, demandYes, doubtsOf, warningsOf } from './policy-change.js';
 import {
   addSource,
   addStore,
@@ -211,9 +211,10 @@ export class Admin {
     if (text === content.policyText) return { configuration: this.#configuration, changed: false, warnings: strangers };
     const { policy: before } = this.#configuration;
     const change = { before, after, archived: content.archived, members };
-    demandYes(doubtsOf(change), { yes, notes: strangers });
+    const warnings = [...warningsOf(change), ...strangers];
+    demandYes(doubtsOf(change), { yes, notes: warnings });
     const configuration = await this.#sign({ ...content, policyText: text, archived: archive(change) });
-    return { configuration, changed: true, warnings: [...warnOfLeaving(change), ...strangers] };
+    return { configuration, changed: true, warnings };
   }
 
   /** Signs what `change` makes of the content. */

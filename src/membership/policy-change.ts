@@ -1,7 +1,8 @@
 /**
  * Policy change: what of a new policy may not be meant, for it takes something away from what the one in use says. Copies lowered and
- * stores removed can cost copies of what is there, a shorter `keep` costs snapshots, a source that leaves is archived as it was and backed
- * up no longer, and another name is most likely another cluster's policy. All that wants the operator's word before it is in force.
+ * stores removed can cost copies of what is there, and another name is most likely another cluster's policy: these want the operator's
+ * word before they are in force. What costs no copy that is wanted now is said: a source that leaves is archived as it was and backed up no
+ * longer, and by a shorter `keep` snapshots are unlisted later, and held for their time.
  *
  * Pure. A store is its path: another path is another disk as far as anybody can tell, so a changed one counts as removed.
  */
@@ -11,7 +12,7 @@ import type { ArchivedSource, ConfigurationMember } from './configuration.js';
 import type { KeepRules, Policy, SourceSetting } from './policy.js';
 
 export interface PolicyDoubt {
-  readonly kind: 'copies-lowered' | 'store-removed' | 'keep-shortened' | 'source-leaves' | 'cluster-renamed';
+  readonly kind: 'copies-lowered' | 'store-removed' | 'cluster-renamed';
   /** One line for people: what falls, from what to what. */
   readonly text: string;
 }
@@ -26,8 +27,7 @@ export interface PolicyChange {
 }
 
 /** What falls when `after` takes the place of `before`. */
-export function doubtsOf(change: PolicyChange): readonly PolicyDoubt[] {
-  const { before, after, archived, members } = change;
+export function doubtsOf({ before, after, archived, members }: PolicyChange): readonly PolicyDoubt[] {
   const doubts: PolicyDoubt[] = [];
   if (after.cluster !== before.cluster) {
     const text = `cluster: this one is ${before.cluster}, and would be called ${after.cluster} on every host. Is it the policy of another?`;
@@ -49,8 +49,11 @@ export function doubtsOf(change: PolicyChange): readonly PolicyDoubt[] {
     const next = after.hosts.get(name);
     for (const source of host.sources) {
       const other = next?.sources.find(({ name: otherName }) => otherName === source.name);
-      if (other !== undefined)
-        doubts.push(...doubtsOfSource(`${name}/${source.name}`, { before: source, after: other }));
+      if (other !== undefined && other.copies < source.copies)
+        doubts.push({
+          kind: 'copies-lowered',
+          text: `${name}/${source.name}: copies ${source.copies} → ${other.copies}`,
+        });
     }
     for (const { path, draining } of host.stores) {
       if (!next?.stores.some(store => store.path === path)) {
@@ -59,29 +62,11 @@ export function doubtsOf(change: PolicyChange): readonly PolicyDoubt[] {
       }
     }
   }
-  for (const { name, path } of leaving(change))
-    doubts.push({ kind: 'source-leaves', text: `${name} (${path}) leaves; it is backed up no more` });
   return doubts;
 }
 
-function* doubtsOfSource(
-  name: string,
-  { before, after }: { readonly before: SourceSetting; readonly after: SourceSetting },
-): IterableIterator<PolicyDoubt> {
-  if (after.copies < before.copies)
-    yield { kind: 'copies-lowered', text: `${name}: copies ${before.copies} → ${after.copies}` };
-  // Each kind keeps its own, so whatever the others keep more of, what this one kept alone may go.
-  const shorter = (Object.keys(before.keep) as (keyof KeepRules)[])
-    .filter(kind => after.keep[kind] < before.keep[kind])
-    .map(kind => `${kind} ${before.keep[kind]} → ${after.keep[kind]}`);
-  if (shorter.length > 0) {
-    const text = `${name}: keep ${shorter.join(', ')}; what is kept by nothing else is listed no more after its next snapshot`;
-    yield { kind: 'keep-shortened', text };
-  }
-}
-
 /**
- * @param notes what else may tell that it is not meant, as a host's name that nobody has
+ * @param notes what else is said of the policy: it may tell that it is not meant
  * @throws ClusterError NEEDS_YES that lists all of it, unless the operator has said yes.
  */
 export function demandYes(
@@ -99,25 +84,39 @@ export function demandYes(
   );
 }
 
-/** What is said of sources that have left. A host's name that was misspelt is the likeliest way to end its backups unmeant. */
-export const warnOfLeaving = (change: PolicyChange): readonly string[] =>
-  leaving(change).map(
-    ({ name, path }) =>
-      `${name} (${path}) is in the policy no longer: it is backed up no more. Its snapshots and their copies stay as they are`,
-  );
+/** What is said of sources that leave, and of those whose snapshots are kept for a shorter time. */
+export const warningsOf = (change: PolicyChange): readonly string[] => [
+  ...warnOfLeaving(change),
+  ...warnOfKeep(change),
+];
 
-/** Sources of members that the new policy has not, by HOST/NAME. */
-function leaving({
-  before,
-  after,
-  members,
-}: PolicyChange): readonly { readonly name: string; readonly path: string }[] {
+/** A host's name that was misspelt is the likeliest way to end its backups unmeant. */
+function warnOfLeaving({ before, after, members }: PolicyChange): readonly string[] {
   const stays = sourcesOf(after, members);
   return members.flatMap(({ host, name }) =>
     (before.hosts.get(name)?.sources ?? [])
       .filter(source => !stays.has(sourceIdOf(host, source.name)))
-      .map(source => ({ name: `${name}/${source.name}`, path: source.path })),
+      .map(
+        ({ name: source, path }) =>
+          `${name}/${source} (${path}) is in the policy no longer: it is backed up no more. Its snapshots and their copies stay as they are`,
+      ),
   );
+}
+
+function* warnOfKeep({ before, after, members }: PolicyChange): Generator<string> {
+  const now = sourcesOf(after, members);
+  for (const [source, { keep }] of sourcesOf(before, members)) {
+    const next = now.get(source);
+    if (next === undefined) continue;
+    // Each kind keeps its own, so whatever the others keep more of, what this one kept alone may go.
+    const shorter = (Object.keys(keep) as (keyof KeepRules)[])
+      .filter(kind => next.keep[kind] < keep[kind])
+      .map(kind => `${kind} ${keep[kind]} → ${next.keep[kind]}`);
+    const { origin } = splitSourceId(source);
+    const name = members.find(({ host }) => host === origin)?.name ?? origin;
+    if (shorter.length > 0)
+      yield `${name}/${next.name}: keep ${shorter.join(', ')}; what nothing else keeps is listed no more after its next snapshot. 'cluster forget ${next.name} --dry-run' on ${name} shows which`;
+  }
 }
 
 /** The sources of members, as the policy has them. */

@@ -72,7 +72,7 @@ test('an admin ends the hold of unlisted snapshots, and lets an archived source 
   t.is(inForce.code, 1);
   t.regex(inForce.err, /pics is not archived: the policy of a has it/);
   await cluster.until('it has a tree', () => existsSync(join(store, 'a', 'pics.snapshot')));
-  await cluster.apply(policy({}), { yes: true });
+  await cluster.apply(policy({}));
   const careless = await a.run('forget', 'pics', '--archived');
   t.is(careless.code, 2);
   t.regex(careless.err, /the copies of pics \(snapshots: 1\) may be all that is left of it/);

@@ -70,7 +70,7 @@ test('what is written is in a snapshot without being asked for, all of a burst i
   await cluster.apply(plan({ notes: { ...watched.notes, watch: false }, app: watched.app }));
   await cluster.until('the first is watched no more', () => !isWatched(notes));
   t.is(isWatched(app), isTold);
-  await cluster.apply(plan({ notes: watched.notes }), { yes: true });
+  await cluster.apply(plan({ notes: watched.notes }));
   await cluster.until('the first is watched again', () => isWatched(notes) === isTold);
   t.false(isWatched(app));
   await a.stop();
