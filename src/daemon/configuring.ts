@@ -130,7 +130,7 @@ export class Configuring {
   async revoke({ host: name, yes }: RevokeRequest): Promise<ConfigReport> {
     const { membership, roster, known, catalog } = this.#options;
     const host = roster.named(name)?.host;
-    if (host !== undefined && !yes) this.#demandYesToLose(name, known.without(host));
+    if (host !== undefined && !yes) this.#demandYesToLose(name, { ...known.without(host), own: this.#ownAlone(host) });
     membership.admin.mustHaveKey();
     if (host !== undefined) await this.#askMembers(host);
     const heads = [...catalog.heads()]
@@ -151,13 +151,30 @@ export class Configuring {
     clearTimeout(timer);
   }
 
-  #demandYesToLose(name: string, { under, lost }: { readonly under: number; readonly lost: number }): void {
-    if (under === 0) return;
+  /** Parcels of the host's own sources that nobody has copied: its own files are all there is of them. */
+  #ownAlone(host: HostId): number {
+    const { known, names } = this.#options;
+    const own = names.all().filter(source => splitSourceId(source).origin === host);
+    return own.reduce((sum, source) => sum + known.summary(source).without, 0);
+  }
+
+  #demandYesToLose(
+    name: string,
+    { under, lost, own }: { readonly under: number; readonly lost: number; readonly own: number },
+  ): void {
+    if (under + own === 0) return;
     const gone = lost === 0 ? '' : `, ${lost} of them with no copy elsewhere`;
+    const told = [
+      ...(under === 0 ? [] : [`without ${name}, ${under} parcels have fewer copies than wanted${gone}`]),
+      ...(own === 0 ? [] : [`of its own sources nobody has copied ${own} parcels yet, and nobody could from then on`]),
+    ];
+    const first = [
+      ...(under === 0 ? [] : [`'cluster drain ${name}' moves them first`]),
+      ...(own === 0 ? [] : ["'cluster status --wait protected' ends when all is copied"]),
+    ];
     throw new ClusterError(
       'NEEDS_YES',
-      `without ${name}, ${under} parcels have fewer copies than wanted${gone}; nothing was changed. ` +
-        `'cluster drain ${name}' moves them first; --yes revokes it as it is`,
+      `${told.join('; ')}; nothing was changed. ${[...first, '--yes revokes it as it is'].join('; ')}`,
       { blame: 'operator' },
     );
   }

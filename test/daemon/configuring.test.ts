@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import type { KnownHead } from '../../src/catalog/source-history.js';
-import { type HostId, sourceIdOf } from '../../src/core/ids.js';
+import { type HostId, parseHostId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
 import type { Signer } from '../../src/core/signed.js';
 import { Configuring, type ConfiguringOptions } from '../../src/daemon/configuring.js';
 import { Roster } from '../../src/daemon/roster.js';
@@ -12,7 +12,10 @@ import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { hostOf, memberOf, NOON_MS, newKey, next, silent } from '../membership/cast.js';
 
 /** The admin's host of a cluster with a laptop, which knows head 1 of the laptop's photos. */
-async function household(t: ExecutionContext, options: (tell: (seq: number) => void) => Partial<ConfiguringOptions>) {
+async function household(
+  t: ExecutionContext,
+  options: (tell: (seq: number) => void, laptop: HostId) => Partial<ConfiguringOptions>,
+) {
   const stateDir = temporaryFolder(t);
   await initCluster({ stateDir, clusterName: 'home', hostName: 'imac', nowMs: NOON_MS });
   const membership = await openMembership({ stateDir, clock: () => NOON_MS, runMs: () => 0, log: silent });
@@ -31,7 +34,7 @@ async function household(t: ExecutionContext, options: (tell: (seq: number) => v
     askMembers: async () => undefined,
     ...options(seq => {
       head.seq = seq;
-    }),
+    }, hostOf(laptop)),
     // Nothing else is asked of by what these tests call.
   } as ConfiguringOptions);
   const lastHeads = () => membership.configuration.revoked[0]?.heads.map(({ seq }) => seq);
@@ -48,6 +51,35 @@ test('who revokes a host asks the other members for its heads first: the last on
   }));
   await configuring.revoke({ host: 'laptop', yes: true });
   t.deepEqual([asked, lastHeads()], [[laptop], [2]]);
+});
+
+test('what of a host’s own sources nobody has copied wants a yes, as what it alone holds does', async t => {
+  const revoke = async (
+    found: { readonly under: number; readonly lost: number; readonly own: number },
+    yes = false,
+  ) => {
+    const { configuring, lastHeads } = await household(t, (_, laptop) => {
+      const mine = sourceIdOf(laptop, 'photos');
+      const theirs = sourceIdOf(parseHostId('0a'.repeat(16)), 'photos');
+      return {
+        known: { without: () => found, summary: (source: SourceId) => ({ without: source === mine ? found.own : 9 }) },
+        names: { all: () => [mine, theirs] },
+      } as unknown as Partial<ConfiguringOptions>;
+    });
+    const said = await configuring.revoke({ host: 'laptop', yes }).then(
+      () => 'revoked',
+      (error: Error) => error.message,
+    );
+    t.is(lastHeads() !== undefined, said === 'revoked');
+    return said;
+  };
+  t.is(await revoke({ under: 0, lost: 0, own: 0 }), 'revoked');
+  t.regex(
+    await revoke({ under: 2, lost: 1, own: 0 }),
+    /^without laptop, 2 parcels have .* 1 of them with no copy elsewhere;/,
+  );
+  t.regex(await revoke({ under: 0, lost: 0, own: 3 }), /^of its own sources nobody has copied 3 parcels yet/);
+  t.is(await revoke({ under: 2, lost: 1, own: 3 }, true), 'revoked');
 });
 
 test('a member that does not answer keeps no host from being revoked', async t => {
