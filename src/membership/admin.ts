@@ -9,7 +9,7 @@
  */
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
-import { hexOf, type ObjectId, type SourceId } from '../core/ids.js';
+import { type HostId, hexOf, type ObjectId, type SourceId } from '../core/ids.js';
 import type { Signer } from '../core/signed.js';
 import type { ConfigStore } from './config-store.js';
 import {
@@ -82,8 +82,15 @@ export interface AdminContext {
   readonly keepInvite: (invite: Invite) => Promise<boolean>;
 }
 
+/** Whom this host should have written down, and why it could not. */
+export interface NotAbsorbed {
+  readonly names: readonly string[];
+  readonly because: string;
+}
+
 export class Admin {
   readonly #of: AdminContext;
+  #notAbsorbed: NotAbsorbed | undefined;
 
   constructor(context: AdminContext) {
     this.#of = context;
@@ -93,6 +100,10 @@ export class Admin {
   get isAdmin(): boolean {
     const { key } = this.#of;
     return key !== undefined && isAdminKey(this.#configuration, hexOf(key.publicKey));
+  }
+
+  get notAbsorbed(): NotAbsorbed | undefined {
+    return this.#notAbsorbed;
   }
 
   get #configuration(): Configuration {
@@ -261,6 +272,7 @@ export class Admin {
     const { roll, store, identity, key } = this.#of;
     const { provisional } = roll.roster;
     const { shutOut } = store;
+    this.#notAbsorbed = undefined;
     if (key === undefined || !this.isAdmin || provisional.length + shutOut.length === 0) return;
     // Shut out itself, it is not who writes that down.
     if (shutOut.some(({ host }) => host === identity.host)) return;
@@ -269,7 +281,12 @@ export class Admin {
     try {
       await this.#sign({ ...content, members: [...content.members, ...provisional.map(memberFrom)] });
     } catch (error) {
-      // Nobody asked for this version, so nobody is there to be told: they stay as they are until the next change or start.
+      // Nobody asked for this version, so nobody is there to be told, but by an alarm: they stay as they are until the next change or start.
+      const nameOf = (host: HostId): string => roll.clusterConfig.members.find(one => one.host === host)?.name ?? host;
+      this.#notAbsorbed = {
+        names: [...provisional.map(({ name }) => name), ...shutOut.map(({ host }) => nameOf(host))],
+        because: error instanceof Error ? error.message : String(error),
+      };
       this.#of.log.error(
         { err: error, code: 'NOT_ABSORBED' },
         'who was admitted, or shut out, could not be written into the configuration',

@@ -1,5 +1,6 @@
 /** Membership alarms: what of the admissions and the configurations wants a person, one line each. Found anew at each look. */
 import type { HostId } from '../core/ids.js';
+import type { NotAbsorbed } from './admin.js';
 import type { LostVersion } from './config-store.js';
 import type { Configuration, Revocation } from './configuration.js';
 import type { Roster } from './roster.js';
@@ -15,6 +16,7 @@ export function membershipAlarms({
   lost,
   shutOut,
   hasUnreadable,
+  notAbsorbed,
   clockMs,
 }: {
   readonly self: HostId;
@@ -25,6 +27,7 @@ export function membershipAlarms({
   readonly shutOut: readonly Revocation[];
   /** An admin has signed a policy that this release cannot read. */
   readonly hasUnreadable: boolean;
+  readonly notAbsorbed: NotAbsorbed | undefined;
   /** By this host's clock. */
   readonly clockMs: number;
 }): readonly string[] {
@@ -62,6 +65,12 @@ export function membershipAlarms({
   const unreadable = hasUnreadable
     ? [`there is a configuration after ${configuration.version} that this release cannot read; update this host`]
     : [];
+  const unwritten =
+    notAbsorbed === undefined
+      ? []
+      : [
+          `${notAbsorbed.names.join(', ')}: admitted, or revoked elsewhere, and not written into the configuration, for this host cannot write it (${notAbsorbed.because}). Until it is, who was admitted stays provisional, and its copies do not count. The service's user must be able to write config/ in the state folder; then start the service anew`,
+        ];
   const aheadMs = configuration.signedMs - clockMs;
   const ahead =
     aheadMs > AHEAD_MS_MAX
@@ -69,5 +78,5 @@ export function membershipAlarms({
           `configuration ${configuration.version} was signed at ${new Date(configuration.signedMs).toISOString()}, ${Math.floor(aheadMs / HOUR_MS)} hours ahead of this host's clock. If this clock is wrong, set it; if not, set that of the host with the admin key and change the configuration there once more. Until then new invites carry that date, and last as long as they should`,
         ]
       : [];
-  return [...refusals, ...forks, ...unreadable, ...ahead];
+  return [...refusals, ...forks, ...unreadable, ...unwritten, ...ahead];
 }

@@ -201,6 +201,7 @@ export class Membership {
       lost: this.#store.lost,
       shutOut: this.#store.shutOut,
       hasUnreadable: this.#hasUnreadable,
+      notAbsorbed: this.admin.notAbsorbed,
       clockMs: this.#clock(),
     });
   }

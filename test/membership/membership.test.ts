@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseObjectId, sourceIdOf } from '../../src/core/ids.js';
@@ -375,6 +375,26 @@ test('an admin host writes an admission down by itself, also one that it was too
   const reopened = await again(stateDir);
   t.is(reopened.configuration.version, 3);
   t.like(reopened.configuration.members[2], { name: 'guest-2', state: 'active' });
+});
+
+test('whom an admin host cannot write down is an alarm, until it can', async t => {
+  const { stateDir, membership } = await founded(t);
+  const made = parseToken(await membership.admin.createInvite({ ...TERMS, uses: 2 }));
+  const config = join(stateDir, 'config');
+  await rename(config, `${config}.away`);
+  t.true(await membership.acceptAdmission(admission(made, newKey(), selfKey(membership), 'pi').raw));
+  t.is(membership.clusterConfig.members[1]?.state, 'provisional');
+  t.is(membership.alarms().length, 1);
+  t.regex(membership.alarms()[0] ?? '', /^pi: admitted, .*cannot write it \(ENOENT.*start the service anew/);
+
+  await rename(`${config}.away`, config);
+  t.true(await membership.acceptAdmission(admission(made, newKey(), selfKey(membership), 'mini').raw));
+  t.deepEqual(membership.configuration.members.map(({ name, state }) => `${name} ${state}`).sort(), [
+    'imac active',
+    'mini active',
+    'pi active',
+  ]);
+  t.deepEqual(membership.alarms(), []);
 });
 
 test('a third admission on an invite for two is refused, and wants a person', async t => {
