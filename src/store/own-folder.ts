@@ -18,7 +18,12 @@ async function checkOwnFolder(path: string | Buffer): Promise<void> {
   const found = await lstat(path);
   if (!found.isDirectory()) throw tampered(path, found.isSymbolicLink() ? 'is a symlink' : 'is not a folder');
   if (process.getuid !== undefined && found.uid !== process.getuid()) {
-    throw tampered(path, `belongs to user ${found.uid}, not to the service's user ${process.getuid()}`);
+    // What lies in it may be all that there is of some file, so the advice is never to move it away.
+    throw new ClusterError(
+      'STORE_TAMPERED',
+      `${quoted(path)} belongs to user ${found.uid}, not to user ${process.getuid()}, as whom the service runs: it does not touch it. Run the service as user ${found.uid}, or, should that be wrong, give the folder to the other: chown -R ${process.getuid()} ${quoted(path)}`,
+      { blame: 'operator' },
+    );
   }
 }
 
@@ -92,11 +97,16 @@ export async function readRareOwnFile(path: string, bytesMax: number): Promise<B
 }
 
 export function tampered(path: string | Buffer, what: string): ClusterError {
-  const name = JSON.stringify(path.toString());
-  return new ClusterError('STORE_TAMPERED', `${name} ${what}: the store does not touch it; move it away by hand`, {
-    blame: 'operator',
-  });
+  return new ClusterError(
+    'STORE_TAMPERED',
+    `${quoted(path)} ${what}: the store does not touch it; move it away by hand`,
+    {
+      blame: 'operator',
+    },
+  );
 }
+
+const quoted = (path: string | Buffer): string => JSON.stringify(path.toString());
 
 const tooLong = (path: string, bytesMax: number): ClusterError =>
   tampered(path, `has more than the ${bytesMax} bytes that can be right`);

@@ -3,7 +3,8 @@ import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { ClusterError } from '../../src/core/fault.js';
-import { readOwnFile, readRareOwnFile, storeFull } from '../../src/store/own-folder.js';
+import { makeOwnFolder, readOwnFile, readRareOwnFile, storeFull } from '../../src/store/own-folder.js';
+import { foreignFolder } from '../helpers/foreign-folder.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const failure = (code: string) => Object.assign(new Error(`${code}: write`), { code });
@@ -20,6 +21,16 @@ test('no room, and none by a quota, are told as a full store', t => {
 
 test('any other failure of the disk stays what it is: of a file that is too large for it, too', t => {
   for (const error of [failure('EIO'), failure('EFBIG')]) t.is(storeFull(error, '/srv/hoard'), error);
+});
+
+test('a folder of another user is not touched, and nobody is told to move away what may be the only copy', async t => {
+  const { path, owner } = foreignFolder(t);
+  const error = await t.throwsAsync(makeOwnFolder(path), { code: 'STORE_TAMPERED' });
+  t.regex(
+    error?.message ?? '',
+    new RegExp(`belongs to user ${owner}, .* as user ${owner}, .*chown -R ${process.getuid?.()} `),
+  );
+  t.notRegex(error?.message ?? '', /move/);
 });
 
 test('a rare file is read as any other, and no thread begins for it', async t => {
