@@ -50,6 +50,8 @@ const CLI_MAY_IMPORT = [
   'src/daemon/control-client.ts',
   'src/daemon/control-wire.ts',
   'src/daemon/service.ts',
+  // Whose the state folder is, for what writes there without the service.
+  'src/daemon/state-owner.ts',
   // Must come before libp2p.
   'src/platform/node-shims.ts',
   // In place of AbortSignal.any.

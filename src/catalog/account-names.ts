@@ -5,7 +5,9 @@
  * only have no name here; their numbers are recorded all the same.
  */
 import { readFileSync } from 'node:fs';
-import { ACCOUNT_NAME_MAX } from './entry.js';
+
+/** In UTF-16 units; useradd allows 32. */
+export const ACCOUNT_NAME_MAX = 256;
 
 export interface AccountNames {
   user(uid: number): string;

@@ -8,6 +8,7 @@
 import { encode } from 'cborg';
 import { EMPTY_BLOB } from '../core/hash.js';
 import { type BlobId, bytesOf } from '../core/ids.js';
+import { ACCOUNT_NAME_MAX } from './account-names.js';
 import {
   MalformedObject,
   readArray,
@@ -66,8 +67,6 @@ export interface Entry {
 export const PATH_BYTES_MAX = 4096;
 /** A symlink's target has the limit of a path. */
 export const TARGET_BYTES_MAX = 4096;
-/** In UTF-16 units; useradd allows 32. */
-export const ACCOUNT_NAME_MAX = 256;
 /** All attributes of one inode on Linux's common file systems fit in 64 KiB, names and values. */
 export const XATTR_BYTES_MAX = 64 * 1024;
 export const XATTR_COUNT_MAX = 256;

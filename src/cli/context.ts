@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { ClusterError } from '../core/fault.js';
 import { serviceAt } from '../daemon/control-client.js';
 import type { Service } from '../daemon/service.js';
-import { findStateFolder, newStateFolder, type StatePlaces } from './state-folder.js';
+import type { WritingCommand } from '../daemon/state-owner.js';
+import { findStateFolder, newStateFolder, ownStateFolder, type StatePlaces } from './state-folder.js';
 import { printable } from './text.js';
 
 export interface JsonRecord {
@@ -63,8 +64,14 @@ export class Context {
     return findStateFolder(this.#places);
   }
 
-  newStateFolder(): string {
-    return newStateFolder(this.#places);
+  /** For `command` to write in. @throws ClusterError NO_STATE_FOLDER, CONTROL_FORBIDDEN, STATE_OF_ANOTHER_USER */
+  ownStateFolder(command: WritingCommand): string {
+    return ownStateFolder(this.#places, command);
+  }
+
+  /** It may be there already. @throws ClusterError CONTROL_FORBIDDEN, STATE_OF_ANOTHER_USER */
+  newStateFolder(command: WritingCommand): string {
+    return newStateFolder(this.#places, command);
   }
 
   /** The service of this host. Whether it runs is known at the first call. */

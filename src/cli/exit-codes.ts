@@ -14,7 +14,7 @@ export const EXIT = {
   incomplete: 3,
   noCluster: 10,
   serviceNotRunning: 11,
-  /** Not a member, not let in, without the key that this needs, or as a user whom the service does not hear. */
+  /** Not a member, not let in, without the key that this needs, as a user whom the service does not hear, or who may not write for it. */
   notAllowed: 12,
   underReplicated: 20,
   /** A source is missing, or its newest snapshot is too old. */
@@ -62,6 +62,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   NO_ADMIN_KEY: EXIT.notAllowed,
   NOT_A_MEMBER: EXIT.notAllowed,
   NOT_AN_ADMIN: EXIT.notAllowed,
+  STATE_OF_ANOTHER_USER: EXIT.notAllowed,
   TOKEN_EXPIRED: EXIT.notAllowed,
   TOKEN_OTHER_CLUSTER: EXIT.notAllowed,
   TOKEN_REFUSED: EXIT.notAllowed,

@@ -18,7 +18,7 @@ export const initCommand = (run: Run): Command =>
 
 async function init(context: Context, { name, host }: InitOptions): Promise<ExitCode> {
   const { initCluster } = await import('../membership/init-cluster.js');
-  const stateDir = context.newStateFolder();
+  const stateDir = context.newStateFolder('init');
   const configuration = await initCluster({
     stateDir,
     clusterName: name,

@@ -22,7 +22,7 @@ async function join(context: Context, tokenArgument: string, { host, mdns }: Joi
   const token = tokenArgument === '-' ? await readToken() : tokenArgument;
   const { joinCluster } = await import('../membership/join-cluster.js');
   const { pino } = await import('pino');
-  const stateDir = context.newStateFolder();
+  const stateDir = context.newStateFolder('join');
   const joined = await joinCluster({
     token,
     stateDir,

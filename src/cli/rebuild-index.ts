@@ -13,7 +13,7 @@ export const rebuildIndexCommand = (run: Run): Command =>
     .action(run(rebuildIndex));
 
 async function rebuildIndex(context: Context): Promise<ExitCode> {
-  removeIndex(context.stateFolder());
+  removeIndex(context.ownStateFolder('rebuild-index'));
   const told =
     'the index is removed; no copy and no snapshot was in it. Start the service: it makes the index anew from the records in its stores and from its peers, and reads its sources once more at their next snapshots';
   if (context.json) await context.record({ message_type: 'index', removed: true });

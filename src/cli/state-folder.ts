@@ -9,6 +9,7 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { ClusterError } from '../core/fault.js';
 import { controlForbidden } from '../daemon/control-wire.js';
+import { mustOwnState, SYSTEM_STATE_FOLDER, type WritingCommand } from '../daemon/state-owner.js';
 
 export interface StatePlaces {
   /** `--state`. */
@@ -17,13 +18,20 @@ export interface StatePlaces {
   readonly isRoot: boolean;
 }
 
-const SYSTEM_FOLDER = '/var/lib/scatterhoard';
-
 /** The state folder, which exists. @throws ClusterError NO_STATE_FOLDER, CONTROL_FORBIDDEN */
 export function findStateFolder(places: StatePlaces): string {
+  return foundFolder(places, isFolder);
+}
+
+/** The same for a command that writes there. @throws ClusterError NO_STATE_FOLDER, STATE_OF_ANOTHER_USER */
+export function ownStateFolder(places: StatePlaces, command: WritingCommand): string {
+  return foundFolder(places, path => isFolder(path, command));
+}
+
+function foundFolder(places: StatePlaces, isThere: (path: string) => boolean): string {
   const said = saidFolder(places);
   const candidates = said === undefined ? usualFolders(places.environment) : [said];
-  const found = candidates.find(isFolder);
+  const found = candidates.find(path => isThere(path));
   if (found !== undefined) return found;
   throw new ClusterError(
     'NO_STATE_FOLDER',
@@ -33,11 +41,16 @@ export function findStateFolder(places: StatePlaces): string {
   );
 }
 
-/** Where `init` and `join` put a new state folder; it may exist already. @throws ClusterError CONTROL_FORBIDDEN */
-export function newStateFolder(places: StatePlaces): string {
+/** Where `init` and `join` put a new state folder; it may exist already. @throws ClusterError STATE_OF_ANOTHER_USER */
+export function newStateFolder(places: StatePlaces, command: WritingCommand): string {
   const said = saidFolder(places);
   const folders = said === undefined ? usualFolders(places.environment) : [said];
-  return folders.find(isFolder) ?? said ?? (places.isRoot ? SYSTEM_FOLDER : folders.at(-1)) ?? SYSTEM_FOLDER;
+  return (
+    folders.find(path => isFolder(path, command)) ??
+    said ??
+    (places.isRoot ? SYSTEM_STATE_FOLDER : folders.at(-1)) ??
+    SYSTEM_STATE_FOLDER
+  );
 }
 
 function saidFolder({ option, environment }: StatePlaces): string | undefined {
@@ -49,13 +62,17 @@ function usualFolders(environment: StatePlaces['environment']): readonly string[
   const own = environment.XDG_STATE_HOME;
   // The XDG specification says to ignore a relative path.
   const base = own !== undefined && isAbsolute(own) ? own : join(homedir(), '.local/state');
-  return [SYSTEM_FOLDER, join(base, 'scatterhoard')];
+  return [SYSTEM_STATE_FOLDER, join(base, 'scatterhoard')];
 }
 
-/** @throws ClusterError CONTROL_FORBIDDEN: what is in it, or whether it is there, is not for this user to know */
-function isFolder(path: string): boolean {
+/**
+ * @param command that writes in it
+ * @throws ClusterError CONTROL_FORBIDDEN: what is in it, or whether it is there, is not for this user to know; STATE_OF_ANOTHER_USER
+ */
+function isFolder(path: string, command?: WritingCommand): boolean {
   try {
     if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return false;
+    if (command !== undefined) mustOwnState(path, command);
     // Nothing can be found in a folder that is closed to us, which is not the same as being empty.
     accessSync(path, constants.X_OK);
     return true;

@@ -20,7 +20,7 @@ export const upCommand = (run: Run): Command =>
     .action(run(up));
 
 async function up(context: Context, { listen, peer, mdns }: UpOptions): Promise<ExitCode> {
-  const stateDir = context.stateFolder();
+  const stateDir = context.ownStateFolder('up');
   // Heavy to load, and no other command needs it.
   const { runService } = await import('../daemon/run-service.js');
   await runService({

@@ -11,8 +11,10 @@
  * Both ends are this program on one machine, so what the *server* says is trusted; what a *client* says is checked
  * (`control-server.ts`), for the socket is open to a whole group.
  */
+import { dirname } from 'node:path';
 import { type Blame, ClusterError } from '../core/fault.js';
 import type { Service } from './service.js';
+import { notRunningText } from './state-owner.js';
 
 /** Raised when the shapes change, so that a command of another release says so instead of misreading. */
 const CONTROL_VERSION = 2;
@@ -114,7 +116,7 @@ export function connectionError(error: NodeJS.ErrnoException, path: string): Clu
     case 'ECONNREFUSED':
       return new ClusterError(
         'SERVICE_NOT_RUNNING',
-        `the service is not running here: nobody answers on ${path}. Start it with 'cluster up'.`,
+        `the service is not running here: nobody answers on ${path}. ${notRunningText(dirname(path))}`,
         {
           blame: 'operator',
           cause: error,

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { type SourceId, splitSourceId } from '../core/ids.js';
 import { readIfThere } from '../platform/durable.js';
 import { takeLock } from '../platform/lock.js';
+import { LOCK_NAME } from './state-owner.js';
 
 /** Starts, or scans, in a row: a plug may be pulled twice, and reading large sources anew takes hours. */
 const STARTS_MAX = 3;
@@ -87,7 +88,7 @@ const countOne = (file: string): void => writeFileSync(file, `${countIn(file) + 
 
 /** The next start of the service makes it anew. @throws StateLocked while the service runs, which has it open */
 export function removeIndex(stateDir: string): void {
-  const lock = takeLock(join(stateDir, 'lock'));
+  const lock = takeLock(join(stateDir, LOCK_NAME));
   try {
     for (const path of Object.values(placesIn(stateDir))) rmSync(path, { recursive: true, force: true });
   } finally {

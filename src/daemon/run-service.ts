@@ -44,6 +44,7 @@ import { ShortBlobs, shortOf } from './short-blobs.js';
 import { SourceDisks } from './source-disks.js';
 import { openStateDisk } from './state-disk.js';
 import { StateExchange } from './state-exchange.js';
+import { LOCK_NAME } from './state-owner.js';
 import { StoreHeads } from './store-heads.js';
 import { Teardown } from './teardown.js';
 import { tellSystemd } from './tell-systemd.js';
@@ -93,7 +94,7 @@ async function serve(
   { stateDir, log, teardown }: { readonly stateDir: string; readonly log: Logger; readonly teardown: Teardown },
 ): Promise<void> {
   // The lock is let go last: nobody else may open what lies in the folder while a part of us still writes there.
-  const lock = takeLock(join(stateDir, 'lock'));
+  const lock = takeLock(join(stateDir, LOCK_NAME));
   teardown.defer(() => lock.release());
   const fault = posixFault();
   if (fault !== undefined)

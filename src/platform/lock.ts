@@ -64,6 +64,19 @@ export function takeLock(path: string): Lock {
 /** What a file system answers that has no hard links: FAT, some network shares. */
 const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
+/** The live process that holds it; undefined when none does, or when this user cannot tell. */
+export function lockHolder(path: string): number | undefined {
+  let text: string | undefined;
+  try {
+    text = readText(path);
+  } catch {
+    // It is another user's, or on a disk that fails: whoever wants the lock is told of that.
+    return undefined;
+  }
+  const holder = parseHolder(text ?? '');
+  return holder !== undefined && isAlive(holder) ? holder.pid : undefined;
+}
+
 /** A hard link appears with its whole content at once, so nobody reads half a lock. False: there is one. */
 function put(mine: string, path: string, text: string): boolean {
   try {

@@ -1,8 +1,11 @@
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { readAccountNames } from '../../src/catalog/account-names.js';
 import { ClusterError } from '../../src/core/fault.js';
 import type { ConfigApply, HostReport, StatusReport } from '../../src/daemon/service.js';
+import { takeLock } from '../../src/platform/lock.js';
+import { foreignFolder } from '../helpers/foreign-folder.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { cluster, eachThenSilence, hostOf, recordsOf, serve, statusOf } from './cli-fixture.js';
 
@@ -34,6 +37,43 @@ test('join refuses a damaged token with 2', async t => {
     t.regex(err, /no whole token/);
   }
   t.is((await cluster(['--state', state, 'join', '-'], { input: 'hello\n' })).code, 2);
+});
+
+test('what writes in the state folder of somebody else is refused with 12, with what to type instead', async t => {
+  const { path, owner } = foreignFolder(t);
+  const name = readAccountNames().user(owner) || `'#${owner}'`;
+  const sudo = `sudo${owner === 0 ? '' : ` -u ${name}`} cluster --state ${path}`;
+  for (const words of [['init', '--name', 'home'], ['join', 'token'], ['up'], ['rebuild-index']]) {
+    const before = readdirSync(path);
+    const { code, out, err } = await cluster(['--state', path, ...words]);
+    t.is(code, 12, err);
+    t.is(out, '');
+    t.true(err.includes(`${sudo} ${words[0]}`), err);
+    t.deepEqual(readdirSync(path), before);
+  }
+});
+
+test('a service of somebody else that is down is to be started as that user', async t => {
+  const { path, owner } = foreignFolder(t);
+  if (owner === 0) {
+    t.pass('nothing can be made in it');
+    return;
+  }
+  mkdirSync(join(path, 'config'));
+  const { code, err } = await cluster(['--state', path, 'status']);
+  t.is(code, 11);
+  t.true(err.includes(` cluster --state ${path} up'`) && /is not running .*sudo -u/.test(err), err);
+});
+
+test('a service that has the state folder and does not answer yet is waited for, and not started twice', async t => {
+  const path = temporaryFolder(t);
+  mkdirSync(join(path, 'config'));
+  const lock = takeLock(join(path, 'lock'));
+  const { code, err } = await cluster(['--state', path, 'status']);
+  t.is(code, 11);
+  t.true(err.includes(`process ${process.pid} has the state folder`) && !/cluster up/.test(err), err);
+  lock.release();
+  t.regex((await cluster(['--state', path, 'status'])).err, /Start it with 'cluster up'/);
 });
 
 test('up without a cluster exits 10', async t => {

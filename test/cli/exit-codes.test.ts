@@ -38,10 +38,10 @@ test('a state folder that is named is never replaced by another one', t => {
 
 test('a new state folder is the system’s for root and the user’s own otherwise; a relative XDG_STATE_HOME counts for nothing', t => {
   const environment = { XDG_STATE_HOME: temporaryFolder(t) };
-  t.is(newStateFolder({ environment, isRoot: false }), `${environment.XDG_STATE_HOME}/scatterhoard`);
-  t.is(newStateFolder({ environment, isRoot: true }), '/var/lib/scatterhoard');
+  t.is(newStateFolder({ environment, isRoot: false }, 'init'), `${environment.XDG_STATE_HOME}/scatterhoard`);
+  t.is(newStateFolder({ environment, isRoot: true }, 'init'), '/var/lib/scatterhoard');
   t.regex(
-    newStateFolder({ environment: { XDG_STATE_HOME: 'relative' }, isRoot: false }),
+    newStateFolder({ environment: { XDG_STATE_HOME: 'relative' }, isRoot: false }, 'init'),
     /\/\.local\/state\/scatterhoard$/,
   );
 });

@@ -1,0 +1,74 @@
+/**
+ * State owner: whose a state folder is, and what to type where the service does not run.
+ *
+ * What lies in it is the service's user's alone. Root could write there all the same, and what it wrote would be closed to the
+ * service: this one starts by its right to read all files, and then cannot sign, or does not start at all. So whatever writes
+ * there without the service does it as that user or not at all.
+ *
+ * Asked by the commands that do, and by the control API's client when nobody answers.
+ */
+import { statSync } from 'node:fs';
+import { readAccountNames } from '../catalog/account-names.js';
+import { ClusterError } from '../core/fault.js';
+import { lockHolder } from '../platform/lock.js';
+
+/** Where the service of the system has it. */
+export const SYSTEM_STATE_FOLDER = '/var/lib/scatterhoard';
+/** In a state folder. Who has it may write there. */
+export const LOCK_NAME = 'lock';
+
+/** How a service of the system is started. On macOS it is the user's own. */
+const SYSTEM_START: Partial<Record<NodeJS.Platform, string>> = {
+  linux: 'sudo systemctl start scatterhoard',
+  freebsd: 'sudo service scatterhoard start',
+};
+
+/** The commands that write in the folder themselves. */
+export type WritingCommand = 'init' | 'join' | 'rebuild-index' | 'up';
+
+/** Before anything is written. A folder that is not there yet will be ours. @throws ClusterError STATE_OF_ANOTHER_USER */
+export function mustOwnState(stateDir: string, command: WritingCommand): void {
+  const owner = otherOwner(stateDir);
+  if (owner === undefined) return;
+  const advice = command === 'up' ? startText(owner, stateDir) : `Type ${asOwner(owner, stateDir, `${command} …`)}.`;
+  throw new ClusterError(
+    'STATE_OF_ANOTHER_USER',
+    `${stateDir} belongs to ${userText(owner)}, who could not use what ${userText(process.geteuid?.())} writes there; nothing was done. ${advice}`,
+    { blame: 'operator' },
+  );
+}
+
+/** What to do where nobody answers. */
+export function notRunningText(stateDir: string): string {
+  const pid = lockHolder(`${stateDir}/${LOCK_NAME}`);
+  if (pid !== undefined)
+    return `It is starting, or ending: process ${pid} has the state folder. Wait, and try again; its log says how far it is.`;
+  const owner = otherOwner(stateDir);
+  return owner === undefined ? "Start it with 'cluster up'." : startText(owner, stateDir);
+}
+
+function startText(owner: number, stateDir: string): string {
+  const system = SYSTEM_START[process.platform];
+  const byHand = asOwner(owner, stateDir, 'up');
+  return system === undefined
+    ? `Start the service with ${byHand}.`
+    : `Start the service with '${system}', or where it is none of the system's with ${byHand}.`;
+}
+
+/** `sudo` hands no environment on, so the folder is said, unless it is found without. */
+function asOwner(owner: number, stateDir: string, command: string): string {
+  const who = owner === 0 ? '' : ` -u ${readAccountNames().user(owner) || `'#${owner}'`}`;
+  const where = stateDir === SYSTEM_STATE_FOLDER ? '' : ` --state ${stateDir}`;
+  return `'sudo${who} cluster${where} ${command}'`;
+}
+
+/** Whose the folder is, if not ours. */
+function otherOwner(stateDir: string): number | undefined {
+  const owner = statSync(stateDir, { throwIfNoEntry: false })?.uid;
+  return owner === process.geteuid?.() ? undefined : owner;
+}
+
+function userText(uid: number | undefined): string {
+  const name = uid === undefined ? '' : readAccountNames().user(uid);
+  return name === '' ? `user ${uid}` : `the user ${name}`;
+}
