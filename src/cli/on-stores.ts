@@ -4,6 +4,7 @@
  *
  * No service, no state folder, no key and no peer: all that is asked is on the disks (store/bare-stores.ts).
  */
+import { existsSync } from 'node:fs';
 import { escapePath } from '../catalog/path-text.js';
 import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import { type Shortfall, shortfallOf, WholeSnapshots } from '../catalog/shortfall.js';
@@ -114,7 +115,7 @@ function partWords({ words, spec }: AskedOfStores): {
   readonly paths: readonly [string, ...string[]];
   readonly spec: string | undefined;
 } {
-  const among = spec !== undefined ? [] : words.filter(word => isSpec(word) && !looksLikeStore(word));
+  const among = spec !== undefined ? [] : words.filter(word => isSpec(word) && !mayBeStore(word));
   const [only] = among.length === 1 ? among : [];
   const [first, ...others] = words.filter(word => word !== only);
   if (first !== undefined) return { paths: [first, ...others], spec: spec ?? only };
@@ -125,6 +126,15 @@ function partWords({ words, spec }: AskedOfStores): {
       blame: 'operator',
     },
   );
+}
+
+function mayBeStore(word: string): boolean {
+  try {
+    return looksLikeStore(word);
+  } catch {
+    // A folder that nobody can look into: whoever opens it says why. Where not even that can be told, as in a closed folder, it is a name.
+    return existsSync(word);
+  }
 }
 
 function isSpec(word: string): boolean {

@@ -4,7 +4,7 @@
  * What `restore --from-store` stands on. It reads and never writes, and believes nothing: objects are hashed as they are
  * read, and whoever reads a blob hashes it. There is no index, so a blob is here when its file is.
  */
-import { existsSync, lstatSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, SourceId } from '../core/ids.js';
 import { readBlob, type StoredBlob } from './blob-reader.js';
@@ -69,9 +69,15 @@ export async function openBareStore(path: string, { onDamaged, onNoMarker }: Bar
   };
 }
 
-/** One file of 400 bytes must not stand between a person and a disk full of right ones. */
+/**
+ * One file of 400 bytes must not stand between a person and a disk full of right ones.
+ * @throws what the system says where this user may not look into the folder, or its disk does not give it
+ */
 export const looksLikeStore = (path: string): boolean =>
-  existsSync(`${path}/${MARKER_NAME}`) || (existsSync(`${path}/.blobs`) && existsSync(`${path}/.catalog/objects`));
+  isThere(`${path}/${MARKER_NAME}`) || (isThere(`${path}/.blobs`) && isThere(`${path}/.catalog/objects`));
+
+/** Unlike existsSync, which takes what is closed for what is not there. */
+const isThere = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined;
 
 interface FoundStore {
   readonly real: string;

@@ -387,6 +387,27 @@ test.serial('stores that their user alone may read say so to another one', async
   t.regex(err, /the store .*\/disk cannot be read \(EACCES\): run this as root, or as the user/);
 });
 
+test.serial('a store that is closed to this user is not taken for none, nor for the name of a source', async t => {
+  const { house } = await aHouse(t);
+  const disk = await house.disk({ name: 'disk' });
+  const { by = [] } = unprivileged();
+  chmodSync(house.folder, 0o755);
+  chmodSync(disk, 0);
+  // The last is a folder that nothing can be found in: what could be a name is one.
+  mkdirSync(house.path('closed'));
+  for (const [folder, ...words] of [
+    ['.', disk],
+    ['.', 'disk'],
+    ['.', 'photos', 'disk'],
+    ['closed', 'photos', disk],
+  ]) {
+    const inFolder = ['sh', '-c', 'cd "$0" && { test -e disk || chmod 0 .; } && exec "$@"', house.path(folder ?? '')];
+    const { code, err } = await cluster(['ls', '--from-store', ...words], { by: [...inFolder, ...by] });
+    t.is(code, 2);
+    t.regex(err, /^cluster: the store (.*\/)?disk cannot be read \(EACCES\): run this as root, or as the user/);
+  }
+});
+
 test.serial('no store, stores of several clusters and a target in a store are refused', async t => {
   const { house } = await aHouse(t);
   const disk = await house.disk({ name: 'disk' });
