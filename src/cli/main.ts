@@ -28,17 +28,22 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 /** Until a command runs: its help and version are told, too. */
 let endsUnheard = true;
-// A reader that has seen enough (`| head`) closes the pipe; the rest would be printed for nobody.
+/** The result is not whole where it was to go: a full disk, say. */
+let lost: ClusterError | undefined;
 process.stdout.on('error', error => {
-  throwUnlessUnheard(error);
-  if (endsUnheard) process.exit(EXIT.ok);
+  if ('code' in error && error.code === 'EPIPE') {
+    // A reader that has seen enough (`| head`) closes the pipe; the rest would be printed for nobody.
+    if (endsUnheard) process.exit(EXIT.ok);
+  } else if (lost === undefined) {
+    const text = `what this prints could not be written where it is to go: ${error.message}`;
+    lost = new ClusterError('OUTPUT_LOST', text, { blame: 'operator', cause: error });
+    tellError(lost);
+    // A command that does something goes on to its end all the same.
+    if (endsUnheard) interrupt.abort(lost);
+  }
 });
-// What goes there says how a command fares; that nobody wants to know is no end of it.
-process.stderr.on('error', throwUnlessUnheard);
-
-function throwUnlessUnheard(error: Error): void {
-  if (!('code' in error) || error.code !== 'EPIPE') throw error;
-}
+// What goes there says how a command fares; that nobody wants to know, or can, is no end of it.
+process.stderr.on('error', () => {});
 
 interface GlobalOptions {
   readonly state?: string;
@@ -120,7 +125,11 @@ try {
   // `up` ends without an error; SIGTERM is how a service is stopped, SIGINT is a person who interrupts.
   if (received === 'SIGINT') exitCode = EXIT.interrupted;
 } catch (error) {
-  exitCode = tellError(error);
+  // What was lost is told already.
+  if (lost === undefined || !isInterruption(error, lost)) exitCode = tellError(error);
 }
 // Nothing that a command left open may hold the process; what it printed must be out.
-process.stdout.write('', () => endProcess(exitCode));
+process.stdout.write('', () => {
+  // That it could not be written is told later than that it is out.
+  setImmediate(() => endProcess(lost === undefined ? exitCode : EXIT.failed));
+});

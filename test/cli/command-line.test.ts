@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { COMMANDS, commandsIn } from '../../src/cli/commands.js';
@@ -200,6 +200,38 @@ test('what does something goes on to its end when its reader closes the pipe, an
   t.regex(problem, /^\{"message_type":"problem"/);
   t.is(restored, 'exit 3\n');
   t.true(existsSync(join(target, 'last')));
+});
+
+test('what cannot be printed, as on a full disk, is told in one line, and the exit code is 1', async t => {
+  let drilled = 0;
+  const stateDir = await serve(t, {
+    resolve: async () => resolved(),
+    async *entries() {
+      for (let index = 0; ; index += 1) yield { entry: fileOf(`file ${index}`, 'x'), parcel: parcelNumber(index) };
+    },
+    async *drill() {
+      for (; drilled < 1_000; drilled += 1) yield { source: 'photos', path: Buffer.from('a'), bytes: 1 };
+    },
+  });
+  const run = async (...args: readonly string[]): Promise<readonly [number | null, string]> => {
+    // Open for reading alone, it takes nothing, on any system.
+    const child = spawn(process.execPath, [MAIN, '--state', stateDir, ...args], {
+      timeout: 20_000,
+      stdio: ['ignore', openSync(MAIN, 'r'), 'pipe'],
+    });
+    const [err, [code]] = await Promise.all([child.stderr?.toArray() ?? [], once(child, 'exit')]);
+    return [code as number | null, err.join('')];
+  };
+  const told = /^cluster: what this prints could not be written where it is to go: EBADF.*\n$/;
+  for (const args of [['ls', 'photos'], ['hosts', '--help'], ['--version']]) {
+    const [code, err] = await run(...args);
+    t.is(code, 1, err);
+    t.regex(err, told);
+  }
+  // What does something has done it.
+  const [code, err] = await run('--json', 'drill');
+  t.deepEqual([code, drilled], [1, 1_000]);
+  t.like(recordsOf(err), [{ message_type: 'error', code: 'OUTPUT_LOST' }]);
 });
 
 test('that nobody hears how a command fares is no end of it either', async t => {
