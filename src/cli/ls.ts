@@ -7,7 +7,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { FROM_STORE, needSpec, SPEC_ON_STORES } from './from-store-option.js';
 import { entryRecord } from './records.js';
 import type { Run } from './run.js';
-import { printable, timeText } from './text.js';
+import { timeText } from './text.js';
 import { tellLacking, tellNewer, tellUnreachable } from './unreachable.js';
 
 export const SPEC_HELP =
@@ -64,8 +64,9 @@ const KIND_LETTERS: Readonly<Record<EntryKind, string>> = {
 
 /** As `ls -l` shows it. */
 function longLine(entry: Entry): string {
-  const user = printable(entry.user) || String(entry.uid);
-  const group = printable(entry.group) || String(entry.gid);
+  // Any text, as its origin has it: a line break in it would make a line of its own.
+  const user = escapePath(Buffer.from(entry.user)) || String(entry.uid);
+  const group = escapePath(Buffer.from(entry.group)) || String(entry.gid);
   const time = timeText(Number(entry.mtimeNs / 1_000_000n));
   const target = entry.target === undefined ? '' : ` -> ${escapePath(entry.target)}`;
   const stale = entry.stale ? '  (stale)' : '';

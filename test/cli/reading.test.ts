@@ -35,6 +35,15 @@ test('ls prints paths, or modes and owners too, or records', async t => {
   });
 });
 
+test('ls -l has one line for an entry, whatever its origin calls its owner', async t => {
+  const named = { user: 'ann\n-rwxr-xr-x root', group: '\tstaff\u001b[2J\u200f' };
+  const entries = [fileOf('a', 'x', named)];
+  const stateDir = await serve(t, { resolve: async () => resolved(), entries: () => each(...placed(entries)) });
+  const { out } = await cluster(['--state', stateDir, 'ls', 'photos', '-l']);
+  t.is(out.indexOf('\n'), out.length - 1, out);
+  t.true(out.includes(' ann\\x0a-rwxr-xr-x root \\x09staff\\x1b[2J\\xe2\\x80\\x8f '), out);
+});
+
 test('ls names a newer snapshot that cannot be reached, and which hosts to switch on', async t => {
   const newer = {
     snapshot: snapshotOf({ id: 'ef'.repeat(32) as ObjectId }),
