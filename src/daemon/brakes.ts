@@ -52,6 +52,7 @@ interface BrakesRead {
 
 export class Brakes {
   readonly #stateDir: string;
+  readonly #nameOf: (source: SourceId) => string;
   readonly #alarms: Alarms;
   readonly #log: Logger;
   readonly #on: Map<SourceId, Braked>;
@@ -60,8 +61,20 @@ export class Brakes {
   #lookedAt: Set<SourceId> | undefined;
   readonly #turns = new Turns<'write'>();
 
-  constructor({ stateDir, alarms, log }: { readonly stateDir: string; readonly alarms: Alarms; readonly log: Logger }) {
+  constructor({
+    stateDir,
+    nameOf,
+    alarms,
+    log,
+  }: {
+    readonly stateDir: string;
+    /** What a person calls a source, and may type. */
+    readonly nameOf: (source: SourceId) => string;
+    readonly alarms: Alarms;
+    readonly log: Logger;
+  }) {
     this.#stateDir = stateDir;
+    this.#nameOf = nameOf;
     this.#alarms = alarms;
     this.#log = log;
     const read = readBrakes(stateDir, log);
@@ -135,10 +148,11 @@ export class Brakes {
   }
 
   #alarm(source: SourceId, change: MassChange): void {
+    const name = this.#nameOf(source);
     this.#alarms.raise(
       'MASS_CHANGE',
       source,
-      `source ${source}: ${changeText(change)}; its snapshots go on, but none is unlisted and the trees in the stores stay as they were until 'cluster backup SOURCE --accept-changes' says that it is meant`,
+      `source ${name}: ${changeText(change)}; its snapshots go on, but none is unlisted and the trees in the stores stay as they were until 'cluster backup ${name} --accept-changes' says that it is meant`,
     );
   }
 

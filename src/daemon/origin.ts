@@ -17,7 +17,15 @@ import type { SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotRefusal, type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
 import { ClusterError } from '../core/fault.js';
 import { HOLD_DAYS_FIRST, HOLD_DAYS_OTHER, SEEN_MAX } from '../core/hold.js';
-import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, sourceIdOf } from '../core/ids.js';
+import {
+  type HostId,
+  type ObjectId,
+  type ParcelId,
+  type PeerName,
+  type SourceId,
+  sourceIdOf,
+  splitSourceId,
+} from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
@@ -536,7 +544,8 @@ export class Origin {
   #ownOf(source: SourceId): Own {
     const own = this.#own.get(source);
     if (own !== undefined) return own;
-    throw new ClusterError('SOURCE_UNKNOWN', `${source} is no source of this host any more`, { blame: 'operator' });
+    const { source: name } = splitSourceId(source);
+    throw new ClusterError('SOURCE_UNKNOWN', `${name} is no source of this host any more`, { blame: 'operator' });
   }
 }
 

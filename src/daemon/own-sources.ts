@@ -20,6 +20,7 @@ import type { Protections } from './protection.js';
 import { Retainer } from './retention.js';
 import type { Roster } from './roster.js';
 import type { SourceDisks } from './source-disks.js';
+import type { SourceNames } from './source-names.js';
 import type { StateDisk } from './state-disk.js';
 import type { StateExchange } from './state-exchange.js';
 import type { Teardown } from './teardown.js';
@@ -36,6 +37,7 @@ export interface OwnSourcesOptions {
   readonly sourceDisks: Pick<SourceDisks, 'hanging'>;
   readonly exchange: Pick<StateExchange, 'ask'>;
   readonly machine: Machine;
+  readonly names: Pick<SourceNames, 'nameOf'>;
   readonly roster: Roster;
   readonly net: Pick<Net, 'clockAheadMs' | 'connected'>;
   readonly clock: Clock;
@@ -46,10 +48,10 @@ export interface OwnSourcesOptions {
 
 export async function makeOrigin(options: OwnSourcesOptions, teardown: Teardown): Promise<Origin> {
   const { stateDir, scratchFolder, signer, disk, known, protections, stores, sourceDisks, exchange } = options;
-  const { machine, roster, net, clock, alarms, log, signal } = options;
+  const { machine, names, roster, net, clock, alarms, log, signal } = options;
   const { catalog, forgotten, mending } = known;
   const { self } = roster;
-  const brakes = new Brakes({ stateDir, alarms, log });
+  const brakes = new Brakes({ stateDir, nameOf: source => names.nameOf(source), alarms, log });
   const wallMs = (): number => clock.wallMs();
   const onceCopied = new OnceCopied({ self, stateDir, known: machine.known, objects: mending, wallMs, log });
   const clockAheadMs = (): number | undefined => net.clockAheadMs();

@@ -42,6 +42,7 @@ import { Roster } from './roster.js';
 import { RunningTime } from './running-time.js';
 import { ShortBlobs, shortOf } from './short-blobs.js';
 import { SourceDisks } from './source-disks.js';
+import { SourceNames } from './source-names.js';
 import { openStateDisk } from './state-disk.js';
 import { StateExchange } from './state-exchange.js';
 import { LOCK_NAME } from './state-owner.js';
@@ -222,6 +223,7 @@ async function serve(
     teardown,
   );
   const { catalog, finder, mending } = known;
+  const names = new SourceNames({ catalog, membership, roster });
   const protections = new Protections({ known: machine.known, reader: mending, isReachable });
   const watch = new BootWatch({
     stateDir,
@@ -260,6 +262,7 @@ async function serve(
       sourceDisks,
       exchange,
       machine,
+      names,
       roster,
       net,
       clock,

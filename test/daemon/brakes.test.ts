@@ -2,7 +2,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { pino } from 'pino';
-import { type HostId, parseObjectId, sourceIdOf } from '../../src/core/ids.js';
+import { type HostId, parseObjectId, type SourceId, sourceIdOf, splitSourceId } from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { Brakes, type MassChange } from '../../src/daemon/brakes.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -19,10 +19,12 @@ const CHANGE: MassChange = {
   filesChanged: 3,
 };
 
+const nameOf = (source: SourceId): string => `imac/${splitSourceId(source).source}`;
+
 function aStart(stateDir: string) {
   const log = pino({ level: 'silent' });
   const alarms = new Alarms({ log, wallMs: () => 0 });
-  const brakes = new Brakes({ stateDir, alarms, log });
+  const brakes = new Brakes({ stateDir, nameOf, alarms, log });
   brakes.configure(new Set([PHOTOS, MAIL]), { isForgotten: () => false });
   return { alarms, brakes };
 }
@@ -42,6 +44,10 @@ test('a brake holds over restarts, with its alarm, until a person has looked', a
   t.deepEqual(
     second.alarms.list().map(({ code }) => code),
     ['MASS_CHANGE'],
+  );
+  t.regex(
+    second.alarms.list()[0]?.text ?? '',
+    /^source imac\/photos: .*'cluster backup imac\/photos --accept-changes'/,
   );
   await second.brakes.release(PHOTOS, CHANGE.timeMs);
   t.is(second.brakes.on(PHOTOS), undefined);

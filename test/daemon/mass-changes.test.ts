@@ -16,7 +16,7 @@ async function aBrakedSource(t: ExecutionContext) {
   const source = new ScratchSource(t);
   const log = pino({ level: 'silent' });
   const alarms = new Alarms({ log, wallMs: () => 0 });
-  const start = () => new Brakes({ stateDir: source.folder, alarms, log });
+  const start = () => new Brakes({ stateDir: source.folder, nameOf: String, alarms, log });
   const brakes = start();
   for (let n = 0; n < FILES; n += 1) source.write({ [name(n)]: `file ${n}` });
   const unlisted = { count: 0 };

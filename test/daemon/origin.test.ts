@@ -130,7 +130,7 @@ test('with a source go the alarms of its brake and of its self-test, and the bra
   const source = new ScratchSource(t);
   const log = pino({ level: 'silent' });
   const alarms = new Alarms({ log, wallMs: () => 0 });
-  const brakes = new Brakes({ stateDir: source.folder, alarms, log });
+  const brakes = new Brakes({ stateDir: source.folder, nameOf: String, alarms, log });
   source.write({ 'file.txt': 'one' });
   await source.take();
   const forgotten = new Forgotten({ forgotten: [], released: [] }, () => false);
@@ -143,6 +143,9 @@ test('with a source go the alarms of its brake and of its self-test, and the bra
   origin.configure([]);
   t.deepEqual(alarms.list(), []);
   t.not(brakes.on(aSource), undefined);
+  await t.throwsAsync(origin.backup(aSource, { acceptChanges: false }), {
+    message: 'photos is no source of this host any more',
+  });
   forgotten.update({ forgotten: [{ source: aSource, seq: 1 }], released: [] } as never);
   origin.configure([]);
   configure();

@@ -88,8 +88,12 @@ test('the rules of the policy unlist what newer snapshots replace, and a mass de
   const { id: fifth, braked } = JSON.parse(braking.out.trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
   t.true(braked);
   const sixth = await backUp();
-  const alarms = (): Promise<unknown> =>
-    cluster.until('an alarm', async () => (await a.status()).alarms.some(({ code }) => code === 'MASS_CHANGE'));
+  const alarms = async (): Promise<void> => {
+    const alarm = await cluster.until('an alarm', async () =>
+      (await a.status()).alarms.find(({ code }) => code === 'MASS_CHANGE'),
+    );
+    t.regex(alarm.text, /^source pics: .*'cluster backup pics --accept-changes'/);
+  };
   await alarms();
   const stopped = await a.run('forget', 'pics', '--keep-last', '1', '--yes');
   t.is(stopped.code, 1);
