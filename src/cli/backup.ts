@@ -109,7 +109,7 @@ const takenRecord = (
 async function tell(context: Context, taken: SnapshotTaken): Promise<void> {
   if (context.json) return context.record(takenRecord(taken, taken));
   const what = `${countText(taken.files, 'file')}, ${sizeText(taken.bytes)}`;
-  const how = taken.unchanged ? ', unchanged' : taken.partial ? ', partial' : '';
+  const how = `${taken.unchanged ? ', unchanged' : ''}${taken.partial ? ', partial' : ''}`;
   await context.print(`snapshot ${shortId(taken.id)} of ${taken.source}: ${what}${how}`);
 }
 
@@ -130,9 +130,18 @@ async function tellProgress(
       copies,
       have_min: parcels.haveMin,
       under: parcels.under,
+      to_copy: parcels.toCopy,
       missing_bytes: missingBytes,
     });
-  } else if (parcels.under !== last?.parcels.under && parcels.under > 0) {
-    context.note(`${countText(parcels.under, 'parcel')} of ${parcels.wanted} to copy, ${sizeText(missingBytes)}`);
+    return;
   }
+  const text = toCopyText(report);
+  if (text !== undefined && (last === undefined || text !== toCopyText(last))) context.note(text);
+}
+
+function toCopyText({ parcels: { wanted, under, toCopy }, missingBytes }: ProtectionReport): string | undefined {
+  if (under === 0) return undefined;
+  return toCopy > 0
+    ? `${countText(toCopy, 'parcel')} of ${wanted} to copy, ${sizeText(missingBytes)}`
+    : 'nothing to copy; the hosts that have the copies have yet to take note of this snapshot';
 }

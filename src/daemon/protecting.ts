@@ -83,7 +83,12 @@ export class Protecting {
         const report: ProtectionReport = {
           snapshot: await this.#options.snapshots.report(sourceId, listed, signal),
           copies: protection.copiesWanted,
-          parcels: { wanted: protection.parcels, haveMin: protection.haveMin, under: protection.under },
+          parcels: {
+            wanted: protection.parcels,
+            haveMin: protection.haveMin,
+            under: protection.under,
+            toCopy: protection.toCopy,
+          },
           missingBytes: protection.missingBytes,
         };
         const text = JSON.stringify(report);

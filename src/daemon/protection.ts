@@ -19,6 +19,8 @@ export interface Protection {
   readonly parcels: number;
   readonly under: number;
   readonly haveMin: number;
+  /** Of those under, whose copies have to be made: the holders of the others have yet to hear of the head. */
+  readonly toCopy: number;
   /** Bytes that the missing copies will take. */
   readonly missingBytes: number;
 }
@@ -56,7 +58,7 @@ export class Protections {
 
   async of(source: SourceId, { id, firstSeq }: ListedSnapshot, signal?: AbortSignal): Promise<Protection> {
     const copiesWanted = this.#known.copiesWanted(source) ?? 0;
-    const protection = { copiesWanted, parcels: 0, under: 0, haveMin: copiesWanted, missingBytes: 0 };
+    const protection = { copiesWanted, parcels: 0, under: 0, haveMin: copiesWanted, toCopy: 0, missingBytes: 0 };
     try {
       for await (const { id: parcel, bytes } of walkParcels(this.#reader, id, signal === undefined ? {} : { signal })) {
         const copies = this.#known.copies(parcel, firstSeq);
@@ -64,7 +66,10 @@ export class Protections {
         protection.haveMin = Math.min(protection.haveMin, copies);
         if (copies >= copiesWanted) continue;
         protection.under += 1;
-        protection.missingBytes += (copiesWanted - copies) * bytes;
+        const missing = copiesWanted - this.#known.copies(parcel);
+        if (missing <= 0) continue;
+        protection.toCopy += 1;
+        protection.missingBytes += missing * bytes;
       }
       return protection;
     } catch (error) {

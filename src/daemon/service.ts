@@ -370,7 +370,13 @@ export interface ProtectionReport {
   /** The one asked for, or its latest re-cut. */
   readonly snapshot: SnapshotReport;
   readonly copies: number;
-  readonly parcels: { readonly wanted: number; readonly haveMin: number; readonly under: number };
+  /** `toCopy`: of those under, not those whose copies are there, and whose holders have yet to hear of the snapshot. */
+  readonly parcels: {
+    readonly wanted: number;
+    readonly haveMin: number;
+    readonly under: number;
+    readonly toCopy: number;
+  };
   /** Bytes that the missing copies will take, summed over copies. */
   readonly missingBytes: number;
 }

@@ -209,8 +209,8 @@ test('backup --wait follows re-cuts until the snapshot is protected', async t =>
     protection: (_, signal) =>
       eachThenSilence(
         signal,
-        { snapshot: taken(), copies: 2, parcels: { wanted: 4, haveMin: 0, under: 4 }, missingBytes: 100 },
-        { snapshot: recut, copies: 2, parcels: { wanted: 4, haveMin: 2, under: 0 }, missingBytes: 0 },
+        { snapshot: taken(), copies: 2, parcels: { wanted: 4, haveMin: 0, under: 4, toCopy: 4 }, missingBytes: 100 },
+        { snapshot: recut, copies: 2, parcels: { wanted: 4, haveMin: 2, under: 0, toCopy: 0 }, missingBytes: 0 },
       ),
   });
   const { code, out, err } = await cluster(['--state', stateDir, 'backup', 'photos', '--wait']);
@@ -224,6 +224,28 @@ test('backup --wait follows re-cuts until the snapshot is protected', async t =>
   );
 });
 
+test('backup says what is to be copied, and of what is copied already that its holders have yet to hear of it', async t => {
+  const report = (under: number, toCopy: number) => ({
+    snapshot: taken({ partial: true, unchanged: true, protected: under === 0 }),
+    copies: 2,
+    parcels: { wanted: 9, haveMin: 0, under, toCopy },
+    missingBytes: toCopy * 100,
+  });
+  const run = async (...reports: readonly ReturnType<typeof report>[]) => {
+    const stateDir = await serve(t, {
+      backup: async () => taken({ unchanged: true, partial: true, stale: 1 }),
+      protection: () => each(...reports),
+    });
+    return cluster(['--state', stateDir, 'backup', 'photos', '--wait']);
+  };
+  const unchanged = await run(report(9, 0), report(4, 0), report(0, 0));
+  t.is(unchanged.code, 3);
+  t.regex(unchanged.out, /^snapshot abababab of photos: 3 files, 4\.1 kB, unchanged, partial$/m);
+  t.regex(unchanged.err, /nothing to copy; the hosts that have the copies have yet to take note of this snapshot\n$/);
+  t.notRegex(unchanged.err, /parcels|note.*note/s);
+  t.regex((await run(report(9, 1), report(8, 0), report(0, 0))).err, /^1 parcel of 9 to copy, 100 B\nnothing to copy/m);
+});
+
 // Serial, so that the other tests' processes do not eat up the time in which the first report must arrive.
 test.serial('backup --wait exits 20 when the time is up, and still prints the snapshot', async t => {
   const stateDir = await serve(t, {
@@ -232,7 +254,7 @@ test.serial('backup --wait exits 20 when the time is up, and still prints the sn
       eachThenSilence(signal, {
         snapshot: taken(),
         copies: 2,
-        parcels: { wanted: 4, haveMin: 1, under: 4 },
+        parcels: { wanted: 4, haveMin: 1, under: 4, toCopy: 4 },
         missingBytes: 100,
       }),
   });

@@ -41,7 +41,7 @@ async function aHost(listed: readonly (readonly number[])[], holders: readonly (
   const known = {
     copiesWanted: () => 2,
     holders: () => [{ host: 'ben' }],
-    copies: (id: ParcelId, seq: number) => holders[Number.parseInt(id, 16)]?.filter(head => head >= seq).length ?? 0,
+    copies: (id: ParcelId, seq = 0) => holders[Number.parseInt(id, 16)]?.filter(head => head >= seq).length ?? 0,
   };
   const options = { known, reader: objects, isReachable: () => true };
   return { objects, snapshots, protections: new Protections(options as never) };
@@ -68,6 +68,27 @@ test('law: which snapshots are protected is the same, asked of all at once or on
       ),
     ),
   );
+});
+
+test('of what is short of holders that know its head only that is to be copied whose copies are not there', async t => {
+  const [older, newer] = [
+    [1, 1],
+    [2, 2],
+  ];
+  const { snapshots, protections } = await aHost(
+    [
+      [0, 1],
+      [0, 1],
+    ],
+    [older, newer, [1, 2], [2]],
+  );
+  t.like(await protections.of(SOURCE, snapshots[1] as ListedSnapshot), {
+    parcels: 4,
+    under: 3,
+    haveMin: 0,
+    toCopy: 1,
+    missingBytes: 1,
+  });
 });
 
 test('a page that many snapshots share is read once', async t => {
