@@ -38,7 +38,8 @@ const ROUNDS_MAX = 4096;
  */
 export async function serveConfig(net: Net, membership: Membership, onNews: (from: PeerName) => void): Promise<void> {
   await net.handle(CONFIG_PROTOCOL, async (stream, from, signal) => {
-    const frames = framed(stream, { bytesMax: ASK_BYTES_MAX, signal: within(EXCHANGE_MS_MAX, signal) });
+    using limit = within(EXCHANGE_MS_MAX, signal);
+    const frames = framed(stream, { bytesMax: ASK_BYTES_MAX, signal: limit.signal });
     const ask = askFrom(await frames.read(AskMessage));
     const reader = membership.readerOf(from);
     if (reader === undefined) throw badFrame('an ask without being a member');
@@ -89,7 +90,8 @@ export async function askConfig(
   { answering = false, signal }: { readonly answering?: boolean; readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const until = within(EXCHANGE_MS_MAX, signal);
+    using limit = within(EXCHANGE_MS_MAX, signal);
+    const { signal: until } = limit;
     const stream = await net.open(peer, CONFIG_PROTOCOL, { signal: until });
     let isAhead = false;
     try {

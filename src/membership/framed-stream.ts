@@ -5,6 +5,7 @@
 import type { Stream } from '@libp2p/interface';
 import { pbStream } from '@libp2p/utils';
 import { ClusterError } from '../core/fault.js';
+import { abortWith } from '../platform/abort-with.js';
 
 /** A message as protons generates it. */
 interface MessageType<T> {
@@ -44,8 +45,9 @@ export function framed(
     },
     async read(type, { withinMs } = {}) {
       let bytes: Uint8Array;
+      using limit = withinMs === undefined ? undefined : within(withinMs, signal);
       try {
-        bytes = await pb.read(raw, { signal: withinMs === undefined ? signal : within(withinMs, signal) });
+        bytes = await pb.read(raw, { signal: limit?.signal ?? signal });
       } catch (cause) {
         throw broken(cause);
       }
@@ -58,22 +60,25 @@ export function framed(
   };
 }
 
-/** Fires after this long, or when `signal` does. */
-export function within(ms: number, signal?: AbortSignal): AbortSignal {
+export interface Within extends Disposable {
+  /** Fires when the time is up, or when the other one does. */
+  readonly signal: AbortSignal;
+}
+
+/** At most this long, or until `signal` fires; the listener at that one goes with the scope that waits. */
+export function within(ms: number, signal?: AbortSignal): Within {
   // Not AbortSignal.any and AbortSignal.timeout: on Node 20.20 the two together are garbage while somebody still listens
   // (tried), and then the time is never up.
   const controller = new AbortController();
-  const onAbort = (): void => {
-    clearTimeout(timer);
-    controller.abort(signal?.reason);
+  const undo = abortWith(controller, [signal]);
+  const timer = setTimeout(() => controller.abort(new Error(`not done within ${ms / 1000} s`)), ms).unref();
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => {
+      undo();
+      clearTimeout(timer);
+    },
   };
-  const timer = setTimeout(() => {
-    signal?.removeEventListener('abort', onAbort);
-    controller.abort(new Error(`not done within ${ms / 1000} s`));
-  }, ms).unref();
-  if (signal?.aborted) onAbort();
-  else signal?.addEventListener('abort', onAbort, { once: true });
-  return controller.signal;
 }
 
 export function badFrame(what: string, cause?: unknown): ClusterError {

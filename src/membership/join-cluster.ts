@@ -152,7 +152,8 @@ function isWorthAnotherDoor(error: unknown): boolean {
 
 async function joinAt(net: Net, { peer }: Door, task: Task): Promise<Joined> {
   const { options } = task;
-  const signal = within(JOIN_MS_MAX, options.signal);
+  using limit = within(JOIN_MS_MAX, options.signal);
+  const { signal } = limit;
   const door = task.token.doors.find(other => other.peer === peer);
   const stream = await openAt(net, peer, door?.addresses ?? [], signal);
   try {

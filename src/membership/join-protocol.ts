@@ -50,7 +50,8 @@ export async function serveJoin(net: Net, membership: Membership): Promise<void>
   await net.handle(
     JOIN_PROTOCOL,
     async (stream, from, signal) => {
-      const frames = framed(stream, { bytesMax: ASK_BYTES_MAX, signal: within(JOIN_MS_MAX, signal) });
+      using limit = within(JOIN_MS_MAX, signal);
+      const frames = framed(stream, { bytesMax: ASK_BYTES_MAX, signal: limit.signal });
       const refuse = (because: JoinRefusal): Promise<void> =>
         frames.write(ReplyMessage, { refused: { code: REFUSALS[because] } });
 

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
@@ -261,7 +262,9 @@ test('when nobody answers, or nobody welcomes strangers, the addresses that were
   const a = await house.found();
   const token = await a.invite();
   await a.down();
-  await t.throwsAsync(house.join(token, 'c'), { code: 'JOIN_UNREACHABLE', message: /127\.0\.0\.1/ });
+  const { signal } = new AbortController();
+  await t.throwsAsync(house.join(token, 'c', { signal }), { code: 'JOIN_UNREACHABLE', message: /127\.0\.0\.1/ });
+  t.deepEqual(getEventListeners(signal, 'abort'), [], 'each try stops listening, for there are many');
 
   const closed = await house.up(a.stateDir, { clock: () => Date.now() + 2 * HOUR_MS });
   const here = tokenText({ ...parseToken(token), doors: [{ peer: closed.peer, addresses: closed.net.addresses() }] });
