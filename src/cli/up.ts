@@ -19,14 +19,15 @@ export const upCommand = (run: Run): Command =>
     .option('--no-mdns', 'do not look for members in the local network')
     .action(run(up));
 
-async function up(context: Context, { listen, peer, mdns }: UpOptions): Promise<ExitCode> {
+async function up(context: Context, { listen = LISTEN_DEFAULT, peer = [], mdns }: UpOptions): Promise<ExitCode> {
   const stateDir = context.ownStateFolder('up');
   // Heavy to load, and no other command needs it.
-  const { runService } = await import('../daemon/run-service.js');
+  const { checkAddresses, runService } = await import('../daemon/run-service.js');
+  checkAddresses([...listen, ...peer]);
   await runService({
     stateDir,
-    listen: listen ?? LISTEN_DEFAULT,
-    peers: peer ?? [],
+    listen,
+    peers: peer,
     mdns,
     signal: context.signal,
     onReady: async ({ cluster, host, addresses }) => {

@@ -9,11 +9,13 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Chance } from '../core/chance.js';
+import { ClusterError } from '../core/fault.js';
 import type { HostId } from '../core/ids.js';
 import { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
 import { openMembership } from '../membership/membership.js';
 import { publicKeyOf } from '../membership/peer-key.js';
+import { isAddress } from '../membership/policy-schema.js';
 import { type Spread, spreadMembership } from '../membership/spread.js';
 import { serveObjects } from '../net/object-protocol.js';
 import { startNet } from '../net/start-net.js';
@@ -66,6 +68,17 @@ export interface ServiceOptions {
     readonly cluster: string;
     readonly addresses: readonly string[];
   }) => void;
+}
+
+/** Of what is listened at and dialled: what nobody can read would be tried in vain for ever. @throws ClusterError BAD_ADDRESS */
+export function checkAddresses(addresses: readonly string[]): void {
+  const wrong = addresses.find(address => !isAddress(address));
+  if (wrong === undefined) return;
+  throw new ClusterError(
+    'BAD_ADDRESS',
+    `${JSON.stringify(wrong.slice(0, 200))} is no multiaddr, such as /ip4/192.168.1.20/tcp/4747; nothing was started`,
+    { blame: 'operator' },
+  );
 }
 
 /**

@@ -33,6 +33,13 @@ test.serial('a command without a cluster, or without its service, says so', asyn
   const [record] = (await a.run('--json', 'status')).err.split('\n');
   t.like(JSON.parse(record ?? ''), { message_type: 'error', code: 'SERVICE_NOT_RUNNING' });
 
+  for (const option of ['--listen', '--peer']) {
+    t.regex(
+      refusal(t, await a.run('up', '--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0', option, 'nonsense'), 2),
+      /^cluster: "nonsense" is no multiaddr, .*nothing was started\n$/,
+    );
+  }
+
   // A second founding would lose the first.
   t.is((await a.run('init', '--name', 'other')).code, 1);
   await a.up();
