@@ -57,7 +57,7 @@ export class Orders {
     });
   }
 
-  /** @throws ClusterError SOURCE_MISSING, SOURCE_UNKNOWN, BACKUP_FAILED, PEER_UNREACHABLE */
+  /** @throws ClusterError SOURCE_MISSING, SOURCE_UNKNOWN, ORIGIN_REVOKED, BACKUP_FAILED, PEER_UNREACHABLE */
   async backup(
     source: SourceId,
     { acceptChanges }: { readonly acceptChanges: boolean },
@@ -67,6 +67,13 @@ export class Orders {
     if (origin === this.#roster.self) return this.#take(source, acceptChanges);
     const peer = this.#roster.peerOf(origin);
     const host = this.#roster.nameOf(origin);
+    if (this.#roster.member(origin)?.state === 'revoked') {
+      throw new ClusterError(
+        'ORIGIN_REVOKED',
+        `${host}, the origin of ${name}, was revoked, so no snapshot of it is taken any more; those that there are stay, and can be restored`,
+        { blame: 'operator' },
+      );
+    }
     if (peer === undefined || !this.#net.connected().includes(peer)) {
       throw new ClusterError(
         'ORIGIN_AWAY',

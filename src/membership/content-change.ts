@@ -115,12 +115,12 @@ const withMember = (
 });
 
 function memberNamed({ members }: ConfigurationContent, name: string): ConfigurationMember {
-  const member = members.find(other => other.name === name && other.state !== 'revoked');
+  const admitted = members.filter(({ state }) => state !== 'revoked');
+  const member = admitted.find(other => other.name === name);
   if (member !== undefined) return member;
-  const names = members.map(other => other.name).join(', ');
-  throw new ClusterError(
-    'NO_SUCH_HOST',
-    `no host ${JSON.stringify(name)} in this cluster (there are: ${names}); nothing was changed`,
-    { blame: 'operator' },
-  );
+  const what = members.some(other => other.name === name)
+    ? `${JSON.stringify(name)} was revoked, which is for good: it is no host of this cluster any more`
+    : `no host ${JSON.stringify(name)} in this cluster`;
+  const names = admitted.map(other => other.name).join(', ');
+  throw new ClusterError('NO_SUCH_HOST', `${what} (there are: ${names}); nothing was changed`, { blame: 'operator' });
 }

@@ -36,6 +36,12 @@ test.serial(
     const [snapshot] = await a.records('snapshots', 'pics');
     await laptop.stop();
     await a.ok('revoke', 'laptop', '--yes');
+    const again = await a.run('revoke', 'laptop', '--yes');
+    t.is(again.code, 2);
+    t.regex(again.err, /"laptop" was revoked, .*\(there are: a, b\); nothing was changed/);
+    const backup = await a.run('backup', 'pics');
+    t.is(backup.code, 1);
+    t.regex(backup.err, /laptop, the origin of pics, was revoked, .* can be restored/);
 
     const c = cluster.add('c');
     await c.join(await a.invite());

@@ -448,7 +448,11 @@ test('a revoked host is a member no more, and the last admin cannot be revoked',
     code: 'LAST_ADMIN',
     message: /nothing was changed.*admin\.key.*another member.*revoke imac there/,
   });
-  await t.throwsAsync(membership.admin.revoke('guest', []), { code: 'NO_SUCH_HOST' });
+  await t.throwsAsync(membership.admin.revoke('guest', []), {
+    code: 'NO_SUCH_HOST',
+    message: /"guest" was revoked.* are: imac\)/,
+  });
+  await t.throwsAsync(membership.admin.revoke('other', []), { code: 'NO_SUCH_HOST', message: /there are: imac\)/ });
 });
 
 /** Of one admin: three guests, then one branch that revokes the laptop and another that revokes the two others, and so stands. */
