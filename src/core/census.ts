@@ -54,6 +54,8 @@ export class Census {
   domain = new Int32Array(0);
   live = new Uint8Array(0);
   roaming = new Uint8Array(0);
+  /** … one after the other. */
+  readonly roamingHosts: number[] = [];
   /** It may take parcels, as far as its membership and its identity go, and is there. */
   candidate = new Uint8Array(0);
   /** While it is suspect, as `HostView.lastPlaceAtMs`. */
@@ -136,6 +138,8 @@ export class Census {
     this.candidate[SELF] = 0;
     this.roaming[SELF] = this.#self.member()?.roaming === true ? 1 : 0;
     this.weightMiB[SELF] = this.#self.weightMiB;
+    this.roamingHosts.length = 0;
+    if (this.roaming[SELF] === 1) this.roamingHosts.push(SELF);
     let number = SELF;
     for (const host of this.#others) {
       number += 1;
@@ -144,6 +148,7 @@ export class Census {
       const mayHold = host.member.state === 'active' && host.member.trust === 'trusted' && !host.isSetAside;
       this.candidate[number] = live && mayHold ? 1 : 0;
       this.roaming[number] = host.member.roaming ? 1 : 0;
+      if (host.member.roaming) this.roamingHosts.push(number);
       this.lastPlaceAtMs[number] = host.lastPlaceAtMs;
       this.weightMiB[number] = host.weightMiB;
     }

@@ -34,6 +34,11 @@ export interface DropView {
   readonly turnMs: number;
   /** Another store of ours has it, too, and keeps it. */
   readonly heldTwice: boolean;
+  /**
+   * Nobody else who could grant is always on: without this copy all would be on roaming hosts. One of theirs goes first, however
+   * long that takes.
+   */
+  readonly lastSteady: boolean;
   /** Another host has taken it over from this one. */
   readonly relocated: boolean;
   /** The store is over its limit, or what has too few copies does not fit here. */
@@ -45,7 +50,7 @@ export interface DropView {
 export type DropVerdict =
   | { readonly act: 'drop'; readonly because: 'surplus' | 'pressed' | 'draining' | 'relocated' }
   | { readonly act: 'wait'; readonly untilMs: number; readonly because: 'young' | 'turn' | 'back-off' }
-  | { readonly act: 'keep'; readonly because: 'not-held' | 'may-not-drop' | 'not-placed' | 'needed' };
+  | { readonly act: 'keep'; readonly because: 'not-held' | 'may-not-drop' | 'not-placed' | 'needed' | 'last-steady' };
 
 export function decideDrop(view: DropView): DropVerdict {
   if (!view.held) return { act: 'keep', because: 'not-held' };
@@ -57,6 +62,7 @@ export function decideDrop(view: DropView): DropVerdict {
   if (view.grantable < view.copiesWanted && !isInTheWay) return { act: 'keep', because: 'needed' };
 
   const because = view.draining ? 'draining' : view.relocated ? 'relocated' : view.pressed ? 'pressed' : 'surplus';
+  if (because === 'surplus' && view.lastSteady) return { act: 'keep', because: 'last-steady' };
   const ripeMs = because === 'surplus' ? view.surplusSinceMs + view.patienceMs : view.surplusSinceMs;
   if (view.nowMs < ripeMs) return { act: 'wait', untilMs: ripeMs, because: 'young' };
   // A draining host's copy is in nobody's count, nor is a second one of a host, and a relocated one is this host's to drop:

@@ -284,6 +284,8 @@ export class Dropping {
       patienceMs: returned ? timing.returnMs : timing.surplusMs,
       turnMs: timing.repairStepMs,
       heldTwice: stays !== undefined,
+      lastSteady:
+        stays === undefined && member?.roaming === false && granters.every(host => memberOf(host)?.roaming === true),
       relocated: this.#of.isRelocated(row),
       pressed: this.#of.isPressed(store),
       notBeforeMs: Math.max(

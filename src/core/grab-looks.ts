@@ -105,7 +105,9 @@ export class GrabLooks {
       ownDomainBetterClaimed: standing.ownDomainBetterClaimed,
       // A repair is urgent, whoever has most of the bytes.
       leftToFamily: standing.leftToFamily && !repair,
+      leftToSteady: standing.leftToSteady,
       shortSinceMs,
+      filledMs: this.#of.filledMs(),
       stepMs,
       lastPlace,
       leftUntilMs: hasSource && hasRoom && pursuit === undefined ? this.#leftUntilMs(row) : Number.NEGATIVE_INFINITY,

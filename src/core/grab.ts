@@ -16,6 +16,13 @@ const RANKS_AHEAD = 8;
  * and a host that is only busy would have them moved. A file that has no host for some seconds longer is the cheaper way.
  */
 const FAMILY_TURNS = 4;
+/**
+ * A roaming host leaves what would be one copy too many on such hosts to those that are always on, for so long after any of what
+ * is short was last filled, in ms: while they get on with a first backup, which is more than they can claim at once, it is theirs …
+ */
+const LEFT_TO_STEADY_MS = 15 * 60_000;
+/** … and for so long in all: by then something keeps this one from being filled. */
+const LEFT_TO_STEADY_MS_MAX = 24 * 3_600_000;
 
 export interface GrabView {
   readonly nowMs: number;
@@ -48,8 +55,12 @@ export interface GrabView {
   readonly rank: number;
   /** Enough others could take it that hold its family, and this host does not. */
   readonly leftToFamily: boolean;
+  /** This host roams, others that do may hold as many copies as such hosts should, and one that does not has room for it. */
+  readonly leftToSteady: boolean;
   /** Since when copies have been short. */
   readonly shortSinceMs: number;
+  /** When anything that was short last got its copies; -Infinity for never. */
+  readonly filledMs: number;
   /** One rank's turn: `step`, or `repairStep` for what once had its copies. */
   readonly stepMs: number;
   /** No copy is left but one, or none: everybody who can starts at once. */
@@ -66,7 +77,11 @@ export interface GrabView {
 
 export type GrabVerdict =
   | { readonly act: 'grab' }
-  | { readonly act: 'wait'; readonly untilMs: number; readonly because: 'turn' | 'claimed' | 'back-off' | 'slow' }
+  | {
+      readonly act: 'wait';
+      readonly untilMs: number;
+      readonly because: 'turn' | 'claimed' | 'back-off' | 'slow' | 'roaming';
+    }
   | {
       readonly act: 'decline';
       readonly because:
@@ -134,6 +149,11 @@ export function decideGrab(view: GrabView): GrabVerdict {
   if (view.nowMs < view.notBeforeMs) return { act: 'wait', untilMs: view.notBeforeMs, because: 'back-off' };
 
   if (view.nowMs < view.leftUntilMs) return { act: 'wait', untilMs: view.leftUntilMs, because: 'slow' };
+  if (view.leftToSteady && !view.lastPlace) {
+    const leftMs = Math.max(view.shortSinceMs, view.filledMs) + LEFT_TO_STEADY_MS;
+    const untilMs = Math.min(leftMs, view.shortSinceMs + LEFT_TO_STEADY_MS_MAX);
+    if (view.nowMs < untilMs) return { act: 'wait', untilMs, because: 'roaming' };
+  }
 
   const turns = Math.max(0, view.rank - (view.copiesWanted - 1)) + (view.leftToFamily ? FAMILY_TURNS : 0);
   const turn = view.lastPlace ? 0 : turns;

@@ -164,7 +164,11 @@ export class Machine {
       hosts: this.#hosts,
       placement: this.#placement,
       claims: this.#claims,
-      others: new OtherHolders({ ...seen, placement: this.#placement }),
+      others: new OtherHolders({
+        ...seen,
+        placement: this.#placement,
+        copiesWanted: row => this.#wanted.copiesWanted(row),
+      }),
       wanted: this.#wanted,
       nowMs: () => this.#nowMs,
       heldIn: (row: Row) => this.#ownHoldings.heldIn(row),

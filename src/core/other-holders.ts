@@ -14,19 +14,23 @@ import type { Placement } from './placement.js';
 import type { Taker } from './relocate.js';
 import { comesBefore, type IdWords, idWords, type Scored, scoreOf } from './rendezvous.js';
 
-interface Candidate {
-  /** In the origin's domain. */
-  readonly late: boolean;
+interface Ranked {
   readonly family: boolean;
   readonly score: Scored;
 }
 
+interface Candidate extends Ranked {
+  /** In the origin's domain, or one roaming host too many. */
+  readonly late: boolean;
+}
+
 export class OtherHolders {
   readonly #table: ParcelTable;
-  readonly #holdings: Holdings;
+  readonly #holdings: Pick<Holdings, 'hostOf'>;
   readonly #hosts: Hosts;
-  readonly #placement: Placement;
+  readonly #placement: Pick<Placement, 'domainOf' | 'livenessOf' | 'storeCounts'>;
   readonly #self: { readonly host: HostId; member(): Member | undefined; readonly weightMiB: number };
+  readonly #copiesWanted: (row: Row) => number | undefined;
   readonly #selfWords: IdWords;
   readonly #slots: StoreSlot[] = [];
 
@@ -36,18 +40,21 @@ export class OtherHolders {
     hosts,
     placement,
     self,
+    copiesWanted,
   }: {
     readonly table: ParcelTable;
-    readonly holdings: Holdings;
+    readonly holdings: Pick<Holdings, 'hostOf'>;
     readonly hosts: Hosts;
-    readonly placement: Placement;
+    readonly placement: Pick<Placement, 'domainOf' | 'livenessOf' | 'storeCounts'>;
     readonly self: { readonly host: HostId; member(): Member | undefined; readonly weightMiB: number };
+    readonly copiesWanted: (row: Row) => number | undefined;
   }) {
     this.#table = table;
     this.#holdings = holdings;
     this.#hosts = hosts;
     this.#placement = placement;
     this.#self = self;
+    this.#copiesWanted = copiesWanted;
     this.#selfWords = idWords(bytesOf(self.host));
   }
 
@@ -72,15 +79,22 @@ export class OtherHolders {
     const key = this.#table.keyWords(row);
     const originDomain = this.#placement.domainOf(origin);
     const familyHosts = this.#familyHosts(row);
-    const candidate = (host: HostId): Candidate => {
+    const ranked = (host: HostId): Ranked => {
       const view = this.#hosts.get(host);
       const words = view?.words ?? this.#selfWords;
       const weightMiB = view?.weightMiB ?? this.#self.weightMiB;
-      return {
-        late: this.#placement.domainOf(host) === originDomain,
-        family: familyHosts.has(host),
-        score: scoreOf(key, words, host, Math.max(1, weightMiB)),
-      };
+      return { family: familyHosts.has(host), score: scoreOf(key, words, host, Math.max(1, weightMiB)) };
+    };
+    const inOriginDomain = (host: HostId): boolean => this.#placement.domainOf(host) === originDomain;
+    const roams = (host: HostId): boolean => this.#memberOf(host)?.roaming === true;
+    const candidate = (host: HostId): Candidate => {
+      const own = ranked(host);
+      if (inOriginDomain(host) || !roams(host)) return { ...own, late: inOriginDomain(host) };
+      // As where it is grabbed (placement.ts): else who may not hold it with the others would see those drop it that may.
+      const before = this.#holderHosts(row).filter(
+        holder => holder !== host && roams(holder) && !inOriginDomain(holder) && comesFirst(ranked(holder), own),
+      );
+      return { ...own, late: before.length >= (this.#copiesWanted(row) ?? 1) - 1 };
     };
     return isBefore(candidate(other), candidate(asker));
   }
@@ -142,6 +156,12 @@ export class OtherHolders {
     return host === this.#self.host ? this.#self.member() : this.#hosts.get(host)?.member;
   }
 
+  /** Hosts with a copy that counts, this one among them. */
+  #holderHosts(row: Row): readonly HostId[] {
+    const slots = this.#table.holders(row, this.#slots).filter(slot => this.#placement.storeCounts(slot));
+    return [...new Set(slots.map(slot => this.#holdings.hostOf(slot)))];
+  }
+
   /** Hosts that hold another wanted parcel of the row's family. */
   #familyHosts(row: Row): ReadonlySet<HostId> {
     const hosts = new Set<HostId>();
@@ -156,7 +176,10 @@ export class OtherHolders {
 }
 
 function isBefore(a: Candidate, b: Candidate): boolean {
-  if (a.late !== b.late) return b.late;
+  return a.late === b.late ? comesFirst(a, b) : b.late;
+}
+
+function comesFirst(a: Ranked, b: Ranked): boolean {
   if (a.family !== b.family) return a.family;
   return comesBefore(a.score, b.score);
 }

@@ -38,9 +38,16 @@ export interface Standing {
   readonly ownDomainBetterClaimed: boolean;
   /** This host holds nothing of the row's family, and as many domains as copies are missing have a candidate that does and has not the row. */
   readonly leftToFamily: boolean;
+  /** This host is one roaming host too many, and one that is always on could take it. */
+  readonly leftToSteady: boolean;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+interface RoamingCandidate extends Scored {
+  readonly number: number;
+  readonly family: boolean;
+}
 
 /** The standing of who does not stand at all. */
 export const NO_STANDING: Standing = {
@@ -50,6 +57,7 @@ export const NO_STANDING: Standing = {
   ownDomainClaimed: false,
   ownDomainBetterClaimed: false,
   leftToFamily: false,
+  leftToSteady: false,
 };
 
 export class Placement {
@@ -82,8 +90,9 @@ export class Placement {
   readonly #own: Mutable<Scored>;
   readonly #other: Mutable<Scored> = { log: 0, weightMiB: 1, host: '' };
   #originDomain = NOBODY;
-  #roamingFull = false;
   #roamingHolders = 0;
+  /** Roaming hosts that may take one of the copies which such hosts may hold. */
+  readonly #roamingFirst = new Marks();
 
   constructor({
     table,
@@ -217,10 +226,10 @@ export class Placement {
     this.#markHolders(row);
     this.#markFamily(row);
     this.#originDomain = originNumber === NOBODY ? NOBODY : (census.domain[originNumber] as number);
-    this.#roamingFull = this.#roamingHolders >= copiesWanted - 1;
     this.#table.keyWords(row, this.#keyWords);
     this.#own.log = logOf(this.#keyWords, census.words[SELF] as IdWords);
-    this.#own.weightMiB = Math.max(1, this.#self.weightMiB);
+    this.#own.weightMiB = this.#weightOf(SELF);
+    this.#chooseRoaming({ places: copiesWanted - 1 - this.#roamingHolders, bytes, claimants });
     const ownLate = this.#isLate(SELF);
     const ownFamily = this.#familyHosts.has(SELF);
 
@@ -231,13 +240,13 @@ export class Placement {
     let betterClaims = 0;
     let ownDomainClaimed = false;
     let ownDomainBetterClaimed = false;
-    const comesBeforeUs = (host: number, weightMiB: number): boolean => {
+    const comesBeforeUs = (host: number): boolean => {
       const late = this.#isLate(host);
       if (late !== ownLate) return ownLate;
       const family = this.#familyHosts.has(host);
       if (family !== ownFamily) return family;
       this.#other.log = logOf(this.#keyWords, census.words[host] as IdWords);
-      this.#other.weightMiB = Math.max(1, weightMiB);
+      this.#other.weightMiB = this.#weightOf(host);
       this.#other.host = census.ids[host] as HostId;
       return comesBefore(this.#other, this.#own);
     };
@@ -253,10 +262,8 @@ export class Placement {
         this.#claimants.add(host);
         if (this.#claimedDomains.add(domain)) claims += 1;
         if (domain === ownDomain) ownDomainClaimed = true;
-        // Who claims lends room, though we may not have heard how much: taken for as much as ours, so that of two who do not
-        // know of each other yet both see the same one first. It has reserved its room: how much is left does not matter.
-        const lentMiB = census.weightMiB[host] as number;
-        if (!comesBeforeUs(host, lentMiB < 1 ? this.#self.weightMiB : lentMiB)) continue;
+        // It has reserved its room: how much is left does not matter.
+        if (!comesBeforeUs(host)) continue;
         if (this.#betterDomains.add(domain)) better += 1;
         if (this.#betterClaimed.add(domain)) betterClaims += 1;
         if (domain === ownDomain) ownDomainBetterClaimed = true;
@@ -265,11 +272,8 @@ export class Placement {
     const ranksMatter = copies + claims < copiesWanted && !ownDomainClaimed;
     for (let host = SELF + 1; ranksMatter && host < census.hosts && better < rankMax; host += 1) {
       if (census.candidate[host] === 0 || this.#origins.has(host) || this.#claimants.has(host)) continue;
-      const weightMiB = census.weightMiB[host] as number;
-      if (weightMiB < 1) continue;
-      // A host that visibly has no room would only cost a turn.
-      if (census.freeBytes(host) < bytes && !this.#holderHosts.has(host) && !this.#familyHosts.has(host)) continue;
-      if (comesBeforeUs(host, weightMiB) && this.#betterDomains.add(census.domain[host] as number)) better += 1;
+      if (!this.#mayHaveRoom(host, bytes)) continue;
+      if (comesBeforeUs(host) && this.#betterDomains.add(census.domain[host] as number)) better += 1;
     }
     return {
       rank: better + (this.#betterDomains.has(ownDomain) ? copiesWanted : 0),
@@ -278,6 +282,7 @@ export class Placement {
       ownDomainClaimed,
       ownDomainBetterClaimed,
       leftToFamily: !ownFamily && this.#familyDomainsFree() >= copiesWanted - copies,
+      leftToSteady: this.#isRoamingTooMany(SELF) && this.#mayTakeSteady(bytes),
     };
   }
 
@@ -288,7 +293,7 @@ export class Placement {
     let free = 0;
     for (let i = 0; i < this.#familySize; i += 1) {
       const host = this.#family[i] as number;
-      if (this.#origins.has(host) || census.candidate[host] === 0) continue;
+      if (this.#origins.has(host) || census.candidate[host] === 0 || this.#isRoamingTooMany(host)) continue;
       const domain = census.domain[host] as number;
       if (!this.#holderDomains.has(domain) && this.#familyDomains.add(domain)) free += 1;
     }
@@ -319,9 +324,78 @@ export class Placement {
 
   /** Behind everybody else: in the origin's domain, or one roaming host too many. */
   #isLate(host: number): boolean {
-    const { domain, roaming } = this.#census;
-    if (domain[host] === this.#originDomain) return true;
-    return this.#roamingFull && roaming[host] === 1 && !this.#holderHosts.has(host);
+    return this.#census.domain[host] === this.#originDomain || this.#isRoamingTooMany(host);
+  }
+
+  #isRoamingTooMany(host: number): boolean {
+    return this.#census.roaming[host] === 1 && !this.#holderHosts.has(host) && !this.#roamingFirst.has(host);
+  }
+
+  /**
+   * Chooses of the roaming hosts that could take the row those that come first, as many as there are places: who comes later may
+   * begin as soon as they do, before any of them holds it.
+   */
+  #chooseRoaming({
+    places,
+    bytes,
+    claimants,
+  }: {
+    readonly places: number;
+    readonly bytes: number;
+    readonly claimants: readonly HostId[];
+  }): void {
+    const census = this.#census;
+    this.#roamingFirst.clear(census.hosts);
+    if (places <= 0 || census.roamingHosts.length === 0) return;
+    const first: RoamingCandidate[] = [];
+    for (const number of census.roamingHosts) {
+      const host = census.ids[number] as HostId;
+      if (number !== SELF) {
+        if (census.candidate[number] === 0 || this.#origins.has(number)) continue;
+        if (!this.#mayHaveRoom(number, bytes) && !claimants.includes(host)) continue;
+      }
+      const domain = census.domain[number] as number;
+      if (domain === this.#originDomain || this.#holderDomains.has(domain)) continue;
+      const candidate = {
+        number,
+        family: this.#familyHosts.has(number),
+        log: logOf(this.#keyWords, census.words[number] as IdWords),
+        weightMiB: this.#weightOf(number),
+        host,
+      };
+      const place = first.findIndex(other => isBefore(candidate, other));
+      first.splice(place < 0 ? first.length : place, 0, candidate);
+      if (first.length > places) first.pop();
+    }
+    for (const { number } of first) this.#roamingFirst.add(number);
+  }
+
+  /** Whether a host that is always on, and does not fail together with the origin, could take the row. */
+  #mayTakeSteady(bytes: number): boolean {
+    const census = this.#census;
+    for (let host = SELF + 1; host < census.hosts; host += 1) {
+      if (census.roaming[host] === 1 || census.candidate[host] === 0 || this.#origins.has(host)) continue;
+      const domain = census.domain[host] as number;
+      if (domain === this.#originDomain || this.#holderDomains.has(domain)) continue;
+      if (this.#mayHaveRoom(host, bytes)) return true;
+    }
+    return false;
+  }
+
+  /** A host that visibly has no room would only cost a turn. */
+  #mayHaveRoom(host: number, bytes: number): boolean {
+    const census = this.#census;
+    if ((census.weightMiB[host] as number) < 1) return false;
+    return census.freeBytes(host) >= bytes || this.#holderHosts.has(host) || this.#familyHosts.has(host);
+  }
+
+  /**
+   * Who claims lends room, though we may not have heard how much: taken for as much as ours, so that of two who do not know of
+   * each other yet both see the same one first.
+   */
+  #weightOf(host: number): number {
+    const lentMiB = this.#census.weightMiB[host] as number;
+    return Math.max(1, lentMiB < 1 ? this.#self.weightMiB : lentMiB);
   }
 
   #markHolders(row: Row): void {
@@ -362,5 +436,8 @@ export class Placement {
 
 /** Draining ones do not: their copies are to go. */
 const mayCount = (member: Member | undefined): boolean => member?.state === 'active' && member.trust === 'trusted';
+
+const isBefore = (a: RoamingCandidate, b: RoamingCandidate): boolean =>
+  a.family === b.family ? comesBefore(a, b) : a.family;
 
 const logOf = (key: IdWords, host: IdWords): number => negativeLog2(pairHash(key, host));

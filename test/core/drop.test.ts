@@ -14,6 +14,7 @@ const view = (changes: Partial<DropView> = {}): DropView => ({
   patienceMs: 30_000,
   turnMs: 1_000,
   heldTwice: false,
+  lastSteady: false,
   relocated: false,
   pressed: false,
   notBeforeMs: Number.NEGATIVE_INFINITY,
@@ -35,6 +36,14 @@ test('who is pressed for room, or draining, waits for no age', t => {
   const young = { nowMs: 70_000 };
   t.deepEqual(decideDrop(view({ ...young, pressed: true })), { act: 'drop', because: 'pressed' });
   t.deepEqual(decideDrop(view({ ...young, draining: true, place: 5 })), { act: 'drop', because: 'draining' });
+});
+
+test('the last holder that does not roam keeps what is too many, unless it is pressed, leaves, or keeps another copy', t => {
+  const last = { lastSteady: true };
+  t.deepEqual(decideDrop(view(last)), { act: 'keep', because: 'last-steady' });
+  t.is(decideDrop(view({ ...last, pressed: true })).act, 'drop');
+  t.is(decideDrop(view({ ...last, draining: true })).act, 'drop');
+  t.is(decideDrop(view({ ...last, relocated: true })).act, 'drop');
 });
 
 test('of several holders as many go at once as are too many; each after them waits one more turn', t => {

@@ -21,8 +21,10 @@ const view = (change: Partial<GrabView> = {}): GrabView => ({
   ownDomainClaimed: false,
   ownDomainBetterClaimed: false,
   leftToFamily: false,
+  leftToSteady: false,
   rank: 0,
   shortSinceMs: 10_000,
+  filledMs: Number.NEGATIVE_INFINITY,
   stepMs: 4_000,
   lastPlace: false,
   leftUntilMs: Number.NEGATIVE_INFINITY,
@@ -52,6 +54,20 @@ test('where hosts of the family could take it, others wait four turns more, unle
   t.deepEqual(decideGrab(view({ ...left, nowMs: dueMs - 1 })), { act: 'wait', untilMs: dueMs, because: 'turn' });
   t.deepEqual(decideGrab(view({ ...left, nowMs: dueMs })), { act: 'grab' });
   t.deepEqual(decideGrab(view({ ...left, lastPlace: true })), { act: 'grab' });
+});
+
+test('what would be one copy too many on roaming hosts is left to the others while they fill anything, for a day, and never in the last place', t => {
+  const left = { leftToSteady: true };
+  const MINUTE_MS = 60_000;
+  const until = (untilMs: number) => ({ act: 'wait', untilMs, because: 'roaming' });
+  t.deepEqual(decideGrab(view(left)), until(10_000 + 15 * MINUTE_MS) as never);
+  t.is(decideGrab(view({ ...left, nowMs: 10_000 + 15 * MINUTE_MS })).act, 'grab');
+  const filled = { ...left, nowMs: 90 * MINUTE_MS, filledMs: 89 * MINUTE_MS };
+  t.deepEqual(decideGrab(view(filled)), until(104 * MINUTE_MS) as never);
+  const dayMs = 24 * 60 * MINUTE_MS;
+  t.is(decideGrab(view({ ...left, nowMs: 9_999 + dayMs, filledMs: 9_000 + dayMs })).act, 'wait');
+  t.is(decideGrab(view({ ...left, nowMs: 10_000 + dayMs, filledMs: 9_000 + dayMs })).act, 'grab');
+  t.is(decideGrab(view({ ...left, lastPlace: true })).act, 'grab');
 });
 
 test('the first N ranks start at once and each later rank waits one more turn', t => {
