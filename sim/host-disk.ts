@@ -38,6 +38,8 @@ export class HostDisk {
   bootRaisedMs: number | undefined;
   /** The service's running time of all its starts, as last written down. */
   ranMs = 0;
+  /** … and when that was, by the world's time; undefined: never. */
+  ranUntilMs: number | undefined;
   config: SignedConfig;
   /** The newest heads that were in force. */
   readonly heads = new Map<SourceId, HeadModel>();
@@ -70,6 +72,7 @@ export class HostDisk {
     image.boot = this.boot;
     image.bootRaisedMs = this.bootRaisedMs;
     image.ranMs = this.ranMs;
+    image.ranUntilMs = this.ranUntilMs;
     image.absences = [...this.absences];
     for (const [to, from] of [
       [image.heads, this.heads],

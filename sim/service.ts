@@ -133,6 +133,7 @@ export class Service implements Running {
     const { disk } = this.host;
     this.#heads.open();
     this.#exchange.open();
+    if (disk.ranUntilMs !== undefined) this.tell({ is: 'was-off', forMs: this.#world.nowMs - disk.ranUntilMs });
     const parcels = [...disk.unwanted].map(([parcel, sinceRunMs]) => ({ parcel, sinceRunMs }));
     if (parcels.length > 0) this.tell({ is: 'unwanted-before', parcels });
     if (disk.unanswered.size > 0) this.tell({ is: 'unanswered-before', audits: [...disk.unanswered.values()] });
@@ -387,7 +388,10 @@ export class Service implements Running {
     const { timing } = this.host.disk.config;
     this.#world.after(CHORES_HEARTBEATS * timing.heartbeatMs, () =>
       this.enter(() => {
-        if (!this.#state.refuses()) this.host.disk.ranMs = this.runMs;
+        if (!this.#state.refuses()) {
+          this.host.disk.ranMs = this.runMs;
+          this.host.disk.ranUntilMs = this.#world.nowMs;
+        }
         this.#heads.letGo();
         this.#stores.measure();
         this.#stores.scrubOne();

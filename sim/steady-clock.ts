@@ -7,7 +7,8 @@ export class SteadyClock {
   #worldMs: number;
   /** Host milliseconds in one of the world's. */
   #rate = 1;
-  #stopped = false;
+  /** By the world's time; undefined while it runs. */
+  #stoppedMs: number | undefined;
 
   constructor({ hostMs, worldMs }: { readonly hostMs: number; readonly worldMs: number }) {
     this.#hostMs = hostMs;
@@ -15,12 +16,14 @@ export class SteadyClock {
   }
 
   nowMs(worldMs: number): number {
-    return this.#stopped ? this.#hostMs : this.#hostMs + (worldMs - this.#worldMs) * this.#rate;
+    return this.#stoppedMs !== undefined ? this.#hostMs : this.#hostMs + (worldMs - this.#worldMs) * this.#rate;
   }
 
   /** When, in the world's time, the clock will show `hostMs`, if nothing changes. Infinity while it stands still. */
   worldMsAt(hostMs: number): number {
-    return this.#stopped ? Number.POSITIVE_INFINITY : this.#worldMs + (hostMs - this.#hostMs) / this.#rate;
+    return this.#stoppedMs !== undefined
+      ? Number.POSITIVE_INFINITY
+      : this.#worldMs + (hostMs - this.#hostMs) / this.#rate;
   }
 
   drift(worldMs: number, percent: number): void {
@@ -30,12 +33,15 @@ export class SteadyClock {
 
   stop(worldMs: number): void {
     this.#settle(worldMs);
-    this.#stopped = true;
+    this.#stoppedMs = worldMs;
   }
 
-  resume(worldMs: number): void {
+  /** @returns for how long it stood still, by the world's time. */
+  resume(worldMs: number): number {
     this.#settle(worldMs);
-    this.#stopped = false;
+    const stoodMs = worldMs - (this.#stoppedMs ?? worldMs);
+    this.#stoppedMs = undefined;
+    return stoodMs;
   }
 
   #settle(worldMs: number): void {

@@ -363,10 +363,11 @@ export class World implements Surroundings {
   /** Ends a pause or a suspension: what came meanwhile is taken in at once, in its order. */
   resume(host: SimHost): void {
     if (!host.paused && !host.suspended) return;
-    if (host.suspended) host.clock.resume(this.nowMs);
+    const sleptMs = host.suspended ? host.clock.resume(this.nowMs) : 0;
     host.paused = false;
     host.suspended = false;
     host.running?.clockChanged();
+    if (sleptMs > 0) host.running?.tell({ is: 'was-off', forMs: sleptMs });
     for (const run of host.waiting.splice(0)) run();
     this.network.review(host);
   }

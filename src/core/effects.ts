@@ -247,6 +247,8 @@ export type Input =
       readonly parcel: ParcelId;
       readonly source: SourceId | undefined;
     }
+  /** At start, and whenever this host's clock has stood still: for how long it was off, or asleep. */
+  | { readonly is: 'was-off'; readonly nowMs: number; readonly forMs: number }
   /** At start, before any store: what was noted by `note-unwanted`. */
   | {
       readonly is: 'unwanted-before';

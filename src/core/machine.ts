@@ -100,6 +100,8 @@ export class Machine {
   /** Who is connected, members or not: who was let in may be written down as one while the connection stands. As many as the driver lets in. */
   readonly #connections = new Set<HostId>();
   #effects: Effect[] = [];
+  /** When this host was last there again after it had been off for so long that others took it for dead. */
+  #returnedAtMs = Number.NEGATIVE_INFINITY;
   #heartbeatDueMs: number;
   #wakeMs = Number.POSITIVE_INFINITY;
 
@@ -209,7 +211,10 @@ export class Machine {
       config: () => this.#configured(),
       storesOf: row => this.#ownHoldings.allThatHold(row),
       isHeldTwice: row => this.#ownHoldings.isHeldTwice(row),
-      returnedAtMs: host => (host === self ? this.#ownHoldings.returnedAtMs : this.#hosts.get(host)?.returnedAtMs),
+      returnedAtMs: host => {
+        if (host !== self) return this.#hosts.get(host)?.returnedAtMs;
+        return Math.max(this.#returnedAtMs, this.#ownHoldings.returnedAtMs ?? Number.NEGATIVE_INFINITY);
+      },
       isDraining: store => !this.#room.takesParcels(store),
       isExpiring: row => this.#expiring.isExpiring(row),
       isRelocated: row => this.#relocating.isLeaving(row),
@@ -473,6 +478,10 @@ export class Machine {
         if (row !== undefined) this.#expiring.identified(row, input.source);
         return;
       }
+      case 'was-off':
+        // Others may wait longer for it: then it has no surplus.
+        if (input.forMs > this.#configured().timing.deadMs) this.#returnedAtMs = this.#nowMs;
+        return;
       case 'unwanted-before':
         this.#expiring.recall(input);
         return;

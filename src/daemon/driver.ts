@@ -2,12 +2,18 @@
  * Driver: runs the host machine on real time. It stamps inputs, keeps the one timer that the machine asks for, and hands
  * every effect to whoever carries it out.
  *
+ * Nothing tells a program that the computer slept. Where the wall clock has gone on and the steady one has not, it did, or a person
+ * has set the clock; the machine is told of it before anything else.
+ *
  * An effect may bring about an input at once; inputs are queued, so that one step ends before the next begins.
  */
 import type { Effect, Input } from '../core/effects.js';
 import type { Machine } from '../core/machine.js';
 import { TIMER_MS_MAX } from '../platform/long-timer.js';
 import type { Clock } from './clock.js';
+
+/** Less than this is a clock that was put right, in ms. */
+const SLEPT_MS_LEAST = 60_000;
 
 /** An input before it is stamped. */
 export type Unstamped = Input extends infer I ? (I extends Input ? Omit<I, 'nowMs'> : never) : never;
@@ -20,6 +26,8 @@ export class Driver {
   #stepping = false;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  /** The wall clock less the steady one, at the last input. */
+  #aheadMs: number;
 
   constructor({
     machine,
@@ -34,10 +42,12 @@ export class Driver {
     this.#machine = machine;
     this.#clock = clock;
     this.#carryOut = carryOut;
+    this.#aheadMs = clock.wallMs() - clock.nowMs();
   }
 
   tell(input: Unstamped): void {
     if (this.#stopped) return;
+    this.#noteSleep();
     this.#queue.push(input);
     if (this.#stepping) return;
     this.#stepping = true;
@@ -51,6 +61,13 @@ export class Driver {
     } finally {
       this.#stepping = false;
     }
+  }
+
+  #noteSleep(): void {
+    const aheadMs = this.#clock.wallMs() - this.#clock.nowMs();
+    const forMs = aheadMs - this.#aheadMs;
+    this.#aheadMs = aheadMs;
+    if (forMs >= SLEPT_MS_LEAST) this.#queue.push({ is: 'was-off', forMs });
   }
 
   stop(): void {

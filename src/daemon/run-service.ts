@@ -344,6 +344,7 @@ async function serve(
 
   // --------------------------------------------------------------------------------------------------------------- start
   // What the machine knew before comes first: what it hears from now on it is to judge by that.
+  tell({ is: 'was-off', forMs: running.offForMs });
   tell({ is: 'unwanted-before', parcels: index.unwanted.all(running.beforeMs) });
   // Before the logs: of parcels that no head lists a log may name so many and no more, and it is not read again for those beyond.
   await catalog.open();

@@ -2,6 +2,8 @@
  * Running time: for how long this service has run in all, over every start. Holds and `gcGrace` are counted in it, so that a
  * host which was off for a month does not wake up and clear its disk.
  *
+ * Beside it stands when that was, by the wall clock: so the next start knows for how long the host was off.
+ *
  * It runs by the steady clock, whatever the wall clock does, and stands still while the service or the computer does. It is
  * written down once a minute: a crash loses at most that, which only makes everything wait longer.
  */
@@ -17,6 +19,8 @@ const WRITE_EVERY_MS = 60_000;
 export class RunningTime {
   /** Up to this start. */
   readonly beforeMs: number;
+  /** Between the last start and this one, by the wall clock; 0 where that is not known, or the clock has gone back. */
+  readonly offForMs: number;
   readonly #path: string;
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -29,7 +33,9 @@ export class RunningTime {
     this.#path = join(stateDir, 'running.json');
     this.#clock = clock;
     this.#log = log;
-    this.beforeMs = readRanMs(this.#path);
+    const { ranMs, wallMs } = readRan(this.#path);
+    this.beforeMs = ranMs;
+    this.offForMs = wallMs === undefined ? 0 : Math.max(0, clock.wallMs() - wallMs);
     this.#startMs = clock.nowMs();
   }
 
@@ -58,25 +64,29 @@ export class RunningTime {
 
   /** One write after the other: the file never goes back. */
   #write(): Promise<void> {
-    const write = (): Promise<void> =>
-      writeDurable(this.#path, `${JSON.stringify({ ranMs: Math.floor(this.nowMs()) })}\n`, { mode: 0o600 });
+    const write = (): Promise<void> => {
+      const ran = { ranMs: Math.floor(this.nowMs()), wallMs: Math.floor(this.#clock.wallMs()) };
+      return writeDurable(this.#path, `${JSON.stringify(ran)}\n`, { mode: 0o600 });
+    };
     // The one before has reported its own failure.
     this.#writing = this.#writing.then(write, write);
     return this.#writing;
   }
 }
 
-function readRanMs(path: string): number {
+/** Older builds wrote no `wallMs`. */
+function readRan(path: string): { readonly ranMs: number; readonly wallMs: number | undefined } {
   const text = readIfThere(path)?.toString('utf8');
-  if (text === undefined) return 0;
+  if (text === undefined) return { ranMs: 0, wallMs: undefined };
   let ranMs: unknown;
+  let wallMs: unknown;
   try {
-    ({ ranMs } = JSON.parse(text) as { readonly ranMs?: unknown });
+    ({ ranMs, wallMs } = JSON.parse(text) as { readonly ranMs?: unknown; readonly wallMs?: unknown });
   } catch (cause) {
     throw damaged(path, text, cause);
   }
   if (!Number.isSafeInteger(ranMs) || (ranMs as number) < 0) throw damaged(path, text);
-  return ranMs as number;
+  return { ranMs: ranMs as number, wallMs: Number.isSafeInteger(wallMs) ? (wallMs as number) : undefined };
 }
 
 function damaged(path: string, text: string, cause?: unknown): ClusterError {

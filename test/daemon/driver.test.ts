@@ -60,6 +60,30 @@ test('the machine is woken when it asked to be, again and again, until the drive
   t.true(beats.every(effect => effect.do === 'gossip' && effect.message.kind === 'heartbeat'));
 });
 
+test('where the wall clock has gone on and the steady one has not, the machine is told first for how long it slept', t => {
+  const machine = lonelyMachine(1000);
+  const told: unknown[] = [];
+  machine.step = ({ nowMs: _, ...input }) => {
+    told.push(input);
+    return [];
+  };
+  const clock = { now: 5_000, wall: 1_000_000, nowMs: () => clock.now, wallMs: () => clock.wall };
+  const driver = new Driver({ machine, clock, carryOut: () => undefined });
+  const pass = (wallMs: number, steadyMs: number): void => {
+    clock.wall += wallMs;
+    clock.now += steadyMs;
+    driver.tell({ is: 'wake' });
+  };
+  pass(60_000, 60_000);
+  // Put right, forth and back.
+  pass(60_000, 1);
+  pass(-3_600_000, 0);
+  pass(3_600_000, 10);
+  driver.stop();
+  const wake = { is: 'wake' };
+  t.deepEqual(told, [wake, wake, wake, { is: 'was-off', forMs: 3_599_990 }, wake]);
+});
+
 test('an input that an effect brings about at once waits until the step is over', t => {
   const order: string[] = [];
   const machine = lonelyMachine(1000);

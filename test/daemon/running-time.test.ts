@@ -8,8 +8,8 @@ import { temporaryFolder } from '../helpers/temporary-folder.js';
 const log = pino({ level: 'silent' });
 
 /** A start of the service at some steady time. */
-function aStart(stateDir: string, atMs: number) {
-  const clock = { at: atMs, nowMs: () => clock.at, wallMs: () => 0 };
+function aStart(stateDir: string, atMs: number, wallMs = 0) {
+  const clock = { at: atMs, nowMs: () => clock.at, wallMs: () => wallMs };
   return { clock, running: new RunningTime({ stateDir, clock, log }) };
 }
 
@@ -27,7 +27,20 @@ test('the time of all starts adds up, and what lies between them does not count'
   t.is(second.running.nowMs(), 6_000);
   await second.running.stop();
   t.is(aStart(stateDir, 0).running.beforeMs, 6_000);
-  t.deepEqual(JSON.parse(readFileSync(join(stateDir, 'running.json'), 'utf8')), { ranMs: 6_000 });
+  t.deepEqual(JSON.parse(readFileSync(join(stateDir, 'running.json'), 'utf8')), { ranMs: 6_000, wallMs: 0 });
+});
+
+test('a start knows how long the host was off, by the wall clock, where the start before it wrote that down', async t => {
+  const stateDir = temporaryFolder(t);
+  const first = aStart(stateDir, 0, 1_000_000.5);
+  t.is(first.running.offForMs, 0);
+  await first.running.stop();
+  t.is(aStart(stateDir, 0, 1_500_000).running.offForMs, 500_000);
+  t.is(aStart(stateDir, 0, 900_000).running.offForMs, 0, 'the clock has gone back');
+  writeFileSync(join(stateDir, 'running.json'), '{"ranMs":6000}\n');
+  const ofOlderBuild = aStart(stateDir, 0, 1_500_000).running;
+  t.is(ofOlderBuild.offForMs, 0);
+  t.is(ofOlderBuild.beforeMs, 6_000);
 });
 
 test('a file that says nothing sensible is shown to a person, and left as it is', t => {

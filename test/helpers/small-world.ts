@@ -52,7 +52,7 @@ export interface WorldOptions {
 export class SmallHost {
   readonly id: HostId;
   readonly store: StoreId;
-  readonly machine: Machine;
+  machine: Machine;
   readonly member: Member;
   readonly ops: LogOp[] = [];
   readonly wantedSeq = new Map<SourceId, number>();
@@ -161,15 +161,7 @@ export class SmallWorld {
   }
 
   #start(member: Member, lentBytes: number): void {
-    const machine = new Machine({
-      self: member.host,
-      boot: 1,
-      chance: new Chance([this.#chance.uint32(), 1, 1]),
-      nonces: () => parseNonce(name(`nonce ${++this.#order}`).slice(0, 32)),
-      ranBeforeMs: 0,
-      config: this.#config,
-      nowMs: this.nowMs,
-    });
+    const machine = this.#machineOf(member, 1);
     const host = new SmallHost({
       member,
       machine,
@@ -178,6 +170,18 @@ export class SmallWorld {
     });
     this.hosts.push(host);
     if (lentBytes > 0) this.mount(host, lentBytes);
+  }
+
+  #machineOf({ host }: Member, boot: number): Machine {
+    return new Machine({
+      self: host,
+      boot,
+      chance: new Chance([this.#chance.uint32(), 1, 1]),
+      nonces: () => parseNonce(name(`nonce ${++this.#order}`).slice(0, 32)),
+      ranBeforeMs: 0,
+      config: this.#config,
+      nowMs: this.nowMs,
+    });
   }
 
   mount(host: SmallHost, lentBytes: number): void {
@@ -261,6 +265,19 @@ export class SmallWorld {
       this.tell(other, { is: 'connected', nowMs: this.nowMs, host: host.id });
       this.tell(host, { is: 'connected', nowMs: this.nowMs, host: other.id });
     }
+  }
+
+  /** Power on after `kill`, which was so long ago: a new start, which knows of before only what its store and others tell. */
+  startAgain(host: SmallHost, offForMs: number): void {
+    host.machine = this.#machineOf(host.member, 2);
+    host.wantedSeq.clear();
+    host.wanted.clear();
+    host.cancelled.clear();
+    host.up = true;
+    this.tell(host, { is: 'was-off', nowMs: this.nowMs, forMs: offForMs });
+    this.tell(host, { is: 'log', nowMs: this.nowMs, segment: host.segmentAfter(0) });
+    this.resize(host, host.lentBytes);
+    this.revive(host);
   }
 
   /** Power off: it says and hears nothing any more; its connections break. */
