@@ -51,9 +51,14 @@ export class Fitting {
     this.#of = context;
   }
 
-  /** Something that is short does not fit. */
+  /** Something that is short does not fit, and would where less was held: for what is larger than every store of ours no drop makes room. */
   get lacksRoom(): boolean {
-    return this.#noRoom.size > 0;
+    for (let row = this.#queue.firstItem; row !== undefined; row = this.#queue.firstItem) {
+      if (this.#noRoom.has(row)) return this.#queue.first <= this.#of.room.mostLentBytes;
+      this.#queue.take(Number.POSITIVE_INFINITY);
+      this.#queuedBytes.delete(row);
+    }
+    return false;
   }
 
   /** The store that takes a row: the one that holds its family, else the roomiest that has room. */

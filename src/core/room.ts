@@ -198,6 +198,13 @@ export class Room {
     assert(own.usedBytes + own.reservedBytes <= own.lentBytes, `store ${store} promises more than it lends`);
   }
 
+  /** What the largest store that takes parcels lends, however much of it is used. */
+  get mostLentBytes(): number {
+    let most = 0;
+    for (const { lentBytes, draining } of this.#stores.values()) if (!draining) most = Math.max(most, lentBytes);
+    return most;
+  }
+
   /** The store that takes parcels and has most free room. */
   roomiest(): { readonly store: StoreId; readonly freeBytes: number } | undefined {
     let best: { store: StoreId; freeBytes: number } | undefined;

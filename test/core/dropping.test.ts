@@ -102,6 +102,18 @@ test('a host that was off until others took it for dead keeps what is too many f
   t.true(dropped(10 * MINUTE_MS) > 0);
 });
 
+test('a file that is larger than every store has nobody let surplus go before its time', t => {
+  const { world, origin, others } = settledWorld(4, { timing: { deadMs: 10 * MINUTE_MS } });
+  world.backUp(origin, [{ bytes: 2 * 1024 * MIB }]);
+  world.run(MINUTE_MS);
+  const [lost] = others as [SmallHost];
+  world.kill(lost);
+  world.run(HOUR_MS);
+  world.revive(lost);
+  world.run(HOUR_MS);
+  t.true(others.every(({ removed }) => removed.length === 0));
+});
+
 test('a draining host ends empty, and every parcel keeps its copies all the while', t => {
   const { world, ids, others } = settledWorld(5);
   const [leaving] = others as [SmallHost];
