@@ -20,7 +20,10 @@ import { Outages } from './outages.js';
 import { SaidPaces, saidPaceOf } from './said-paces.js';
 import { takeHeartbeat } from './take-heartbeat.js';
 
-/** A log that its live writer does not let us read holds grabs up for this long at the most, in ms. */
+/**
+ * A log that its live writer does not let us read holds grabs up for this long at the most, in ms; and so does a host that has not
+ * been heard of since the start, however rare heartbeats are: who is there connects sooner.
+ */
 const CATCH_UP_PATIENCE_MS = 30_000;
 /** What a heartbeat is ahead of us is on its way in frames of its own, and is not asked for before this, in ms. */
 const NEWS_MS = 1_000;
@@ -371,7 +374,7 @@ export class Hosts {
       if (host.member.state !== 'active') continue;
       const awaitedUntilMs =
         host.lastHeardMs === undefined
-          ? host.knownSinceMs + this.#timing.suspectMs
+          ? host.knownSinceMs + Math.min(this.#timing.suspectMs, CATCH_UP_PATIENCE_MS)
           : host.liveness === 'live' && (!host.caughtUp || host.heartbeat === undefined)
             ? host.awaitedSinceMs + CATCH_UP_PATIENCE_MS
             : Number.NEGATIVE_INFINITY;

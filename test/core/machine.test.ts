@@ -161,6 +161,20 @@ test('with one place left, repair starts a minute after suspicion', t => {
   t.true(world.runUntil(() => lost.every(id => world.trueHolders(id).length === 2), 3 * MINUTE_MS));
 });
 
+test('who has just started waits half a minute at the most for a member that is off, however rare heartbeats are', t => {
+  const heartbeatMs = 10 * MINUTE_MS;
+  const timing = { heartbeatMs, suspectMs: 6 * heartbeatMs, deadMs: 12 * heartbeatMs };
+  const world = new SmallWorld([{}, {}, {}, {}], { timing });
+  const [origin, off, starting] = world.hosts as [SmallHost, SmallHost, SmallHost, SmallHost];
+  world.backUp(origin, [{ bytes: MIB }]);
+  world.run(MINUTE_MS);
+  for (const host of [off, starting]) world.kill(host);
+  world.run(MINUTE_MS);
+  world.startAgain(starting, MINUTE_MS);
+  const ids = world.backUp(origin, [{ bytes: MIB }]);
+  t.true(world.runUntil(() => ids.every(id => world.trueHolders(id).length === 2), MINUTE_MS));
+});
+
 test('copies in one domain count once', t => {
   const world = new SmallWorld([{ lentBytes: 0 }, { domain: 'attic' }, { domain: 'attic' }, { domain: 'cellar' }]);
   const parcels = world.backUp(world.hosts[0] as never, many(50));
