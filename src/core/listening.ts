@@ -8,6 +8,7 @@
  * Driven by the machine.
  */
 import type { Auditing } from './auditing.js';
+import { ClaimedRows } from './claimed-rows.js';
 import { CLAIM_MS_MAX, type Claims } from './claims.js';
 import { type ClusterConfig, mayHoldCopies } from './cluster-config.js';
 import type { Effect } from './effects.js';
@@ -15,7 +16,7 @@ import { unreachable } from './fault.js';
 import type { Holdings } from './holdings.js';
 import type { HostView } from './host-view.js';
 import type { Hosts } from './hosts.js';
-import type { HostId, SourceId } from './ids.js';
+import type { HostId, ParcelId, SourceId } from './ids.js';
 import type { LogReading } from './log-reading.js';
 import {
   CLAIMS_PER_MESSAGE_MAX,
@@ -54,9 +55,11 @@ export interface ListeningContext {
 
 export class Listening {
   readonly #of: ListeningContext;
+  readonly #claimedRows: ClaimedRows;
 
   constructor(context: ListeningContext) {
     this.#of = context;
+    this.#claimedRows = new ClaimedRows(context.table);
   }
 
   hear(from: HostId, message: GossipMessage): void {
@@ -75,11 +78,10 @@ export class Listening {
         return;
       case 'claims': {
         if (host.member.state !== 'active' || host.member.trust !== 'trusted') return;
+        this.#claimedRows.recount(from);
         for (const { parcel, ttlMs } of message.claims.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
-          const known = this.#of.table.find(parcel);
-          // A flood of claims must not make rows, which stay for ever.
-          if (known === undefined && !this.#of.claims.mayClaim(from)) break;
-          const row = known ?? this.#of.table.rowOf(parcel);
+          const row = this.#rowToClaim(from, parcel);
+          if (row === undefined) continue;
           // It keeps this host from what it was not after yet: that is seen when its turn comes.
           if (!this.#of.claims.hear(row, from, this.#of.nowMs() + Math.min(ttlMs, CLAIM_MS_MAX))) break;
         }
@@ -101,6 +103,16 @@ export class Listening {
       default:
         unreachable(message);
     }
+  }
+
+  /** @returns undefined for a parcel that is unknown: a flood of claims must not make rows, which stay for ever. */
+  #rowToClaim(from: HostId, parcel: ParcelId): Row | undefined {
+    const { table, claims } = this.#of;
+    const known = table.find(parcel);
+    if (known !== undefined || !claims.mayClaim(from) || !this.#claimedRows.mayMake(from)) return known;
+    const row = table.rowOf(parcel);
+    this.#claimedRows.made(from, row);
+    return row;
   }
 
   #hearHeartbeat(host: HostView, heartbeat: Heartbeat): void {
