@@ -1,6 +1,7 @@
 /**
  * Clock: the time that the machine is told. It runs steadily from the wall clock at our start on, so that a jump of the
- * wall clock (a time server, a person) ages nothing and brings nothing back. It stands still while the computer sleeps.
+ * wall clock (a time server, a person) ages nothing and brings nothing back. It stands still while the computer sleeps: also
+ * where the system's own steady clock goes on, as on macOS (libuv reads mach_continuous_time there).
  */
 export interface Clock {
   /** Steady ms; at the start of the service the same as the wall clock. */
@@ -9,7 +10,29 @@ export interface Clock {
   wallMs(): number;
 }
 
-export function steadyClock(): Clock {
-  const startMs = Date.now() - performance.now();
-  return { nowMs: () => startMs + performance.now(), wallMs: () => Date.now() };
+/**
+ * So much time at the most passes between two looks at the clock, in ms: when more has, the computer slept, and holds, `gcGrace` and
+ * others' silence must not run out by that. Twice what running-time.ts lets pass, which looks once a minute; a service that was
+ * held up for longer only waits longer.
+ */
+const UNWATCHED_MS_MAX = 120_000;
+
+export function steadyClock({
+  wallMs = Date.now,
+  steadyMs = () => performance.now(),
+}: {
+  readonly wallMs?: () => number;
+  readonly steadyMs?: () => number;
+} = {}): Clock {
+  let lastMs = steadyMs();
+  let nowMs = wallMs();
+  return {
+    nowMs: () => {
+      const atMs = steadyMs();
+      nowMs += Math.min(atMs - lastMs, UNWATCHED_MS_MAX);
+      lastMs = atMs;
+      return nowMs;
+    },
+    wallMs,
+  };
 }

@@ -13,7 +13,7 @@ import { ClusterError } from '../core/fault.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 import type { Clock } from './clock.js';
 
-/** Between two writes, in ms. */
+/** Between two writes, in ms. Each looks at the clock, which must not go unwatched for long (clock.ts). */
 const WRITE_EVERY_MS = 60_000;
 
 export class RunningTime {
@@ -64,10 +64,9 @@ export class RunningTime {
 
   /** One write after the other: the file never goes back. */
   #write(): Promise<void> {
-    const write = (): Promise<void> => {
-      const ran = { ranMs: Math.floor(this.nowMs()), wallMs: Math.floor(this.#clock.wallMs()) };
-      return writeDurable(this.#path, `${JSON.stringify(ran)}\n`, { mode: 0o600 });
-    };
+    // Looked at now, however long the write before takes.
+    const ran = { ranMs: Math.floor(this.nowMs()), wallMs: Math.floor(this.#clock.wallMs()) };
+    const write = (): Promise<void> => writeDurable(this.#path, `${JSON.stringify(ran)}\n`, { mode: 0o600 });
     // The one before has reported its own failure.
     this.#writing = this.#writing.then(write, write);
     return this.#writing;
