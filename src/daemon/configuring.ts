@@ -64,7 +64,7 @@ export class Configuring {
   }
 
   async addStore({ host, path, limit, reserve }: AddStore): Promise<ConfigReport> {
-    needHost(this.#options.roster, host);
+    needMember(this.#options.roster, host);
     if (limit !== undefined) parseSize(limit);
     if (reserve !== undefined) parseSize(reserve);
     const applied = await this.#options.membership.admin.addStore({
@@ -77,7 +77,7 @@ export class Configuring {
   }
 
   async addSource(addition: AddSource): Promise<ConfigReport> {
-    needHost(this.#options.roster, addition.host);
+    needMember(this.#options.roster, addition.host);
     return appliedReport(await this.#options.membership.admin.addSource(addition));
   }
 
@@ -103,7 +103,7 @@ export class Configuring {
       await membership.admin.drain(host, undo);
       return { ...this.show(), warnings };
     }
-    needHost(roster, host);
+    needMember(roster, host);
     const report = appliedReport(await membership.admin.drainStore({ host, path, undo }));
     return { ...report, warnings: [...warnings, ...(report.warnings ?? [])] };
   }
@@ -198,6 +198,17 @@ export function needHost(roster: Roster, name: string): void {
   throw new ClusterError(
     'HOST_UNKNOWN',
     `no host ${JSON.stringify(name)} in this cluster; there are: ${names.join(', ')}. Nothing was changed`,
+    { blame: 'operator' },
+  );
+}
+
+/** … one that is still a member. @throws ClusterError HOST_UNKNOWN */
+function needMember(roster: Roster, name: string): void {
+  needHost(roster, name);
+  if (roster.named(name)?.state !== 'revoked') return;
+  throw new ClusterError(
+    'HOST_UNKNOWN',
+    `${JSON.stringify(name)} was revoked, which is for good: it is no host of this cluster any more. Nothing was changed`,
     { blame: 'operator' },
   );
 }

@@ -38,7 +38,8 @@ async function household(
     // Nothing else is asked of by what these tests call.
   } as ConfiguringOptions);
   const lastHeads = () => membership.configuration.revoked[0]?.heads.map(({ seq }) => seq);
-  return { configuring, lastHeads, laptop: hostOf(laptop) };
+  const follow = () => roster.update(membership.clusterConfig.members);
+  return { configuring, lastHeads, follow, laptop: hostOf(laptop) };
 }
 
 test('who revokes a host asks the other members for its heads first: the last one that anybody has heard stays valid', async t => {
@@ -80,6 +81,15 @@ test('what of a host’s own sources nobody has copied wants a yes, as what it a
   );
   t.regex(await revoke({ under: 0, lost: 0, own: 3 }), /^of its own sources nobody has copied 3 parcels yet/);
   t.is(await revoke({ under: 2, lost: 1, own: 3 }, true), 'revoked');
+});
+
+test('nothing is added to a host that was revoked', async t => {
+  const { configuring, follow } = await household(t, () => ({}));
+  await configuring.revoke({ host: 'laptop', yes: true });
+  follow();
+  const refused = { code: 'HOST_UNKNOWN', message: /laptop" was revoked/ };
+  await t.throwsAsync(configuring.addStore({ host: 'laptop', path: '/mnt/usb' }), refused);
+  await t.throwsAsync(configuring.addSource({ host: 'laptop', name: 'films', path: '/films' }), refused);
 });
 
 test('a member that does not answer keeps no host from being revoked', async t => {
