@@ -3,7 +3,11 @@
  *
  * libp2p dials nothing that it discovers, and what its keep-alive redials it gives up after 80 s. So every few seconds
  * each member that is not connected is dialled at every address that is known of it, for ever: a partition heals in
- * under a second after its end (measured). One dial a peer at a time. Driven by start-net.ts.
+ * under a second after its end (measured). One address a member at a time, in our order: libp2p tries all that it is given
+ * one after the other, public ones first, within one deadline, and addresses that swallow what is sent there use it up.
+ *
+ * Invariant: each address of a member gets its turn, whatever else is said of that member. What was just heard takes turns
+ * with what is known: it is likelier to be right, and anybody on the network may have said it. Driven by start-net.ts.
  */
 import type { Connection, PeerId } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
@@ -24,12 +28,18 @@ export interface Dialler {
   admits(peer: PeerName): boolean;
   getConnections(peer: PeerId): readonly Connection[];
   /** @throws when nobody answers in time */
-  dial(addresses: readonly Multiaddr[]): Promise<PeerName>;
+  dial(address: Multiaddr): Promise<PeerName>;
   readonly log: Logger;
 }
 
+/** Addresses of one member that were just heard and wait: all that one announcement names, and some. More come again. */
+const HEARD_MAX = 16;
+
 export class Redial {
   readonly #dialler: Dialler;
+  /** Members that are being dialled, and what is still to be tried of each. */
+  readonly #rows = new Map<PeerName, AddressRow>();
+  /** Addresses without a peer id that are being dialled. */
   readonly #dialling = new Set<string>();
   /** Which member answers at an address without a peer id, so that it is not dialled while connected. */
   readonly #answering = new Map<string, PeerName>();
@@ -38,25 +48,42 @@ export class Redial {
     this.#dialler = dialler;
   }
 
-  /** Begins a dial to every known member that is not connected; returns at once. */
+  /** Begins to dial every known member that is not connected; returns at once. */
   round(known: Iterable<KnownPeer>): void {
-    const wanted = new Map<PeerName, string[]>();
-    for (const { peer, addresses } of known) wanted.set(peer, [...(wanted.get(peer) ?? []), ...addresses]);
-    for (const [peer, addresses] of wanted) void this.reach(peer, addresses);
+    for (const { peer, addresses } of known) void this.#reach(peer, addresses, 'known');
   }
 
-  /** Never rejects: a member that is switched off is no news here; the machine hears of it by its silence. */
-  async reach(peer: PeerName, addresses: readonly string[]): Promise<void> {
-    const { self, admits, log } = this.#dialler;
-    if (peer === self || !admits(peer) || this.#isConnected(peer)) return;
+  /** A member was just heard to listen there. Never rejects: one that is switched off is no news here; the machine hears of it by its silence. */
+  reach(peer: PeerName, addresses: readonly string[]): Promise<void> {
+    return this.#reach(peer, addresses, 'heard');
+  }
+
+  async #reach(peer: PeerName, addresses: readonly string[], how: 'known' | 'heard'): Promise<void> {
+    if (!this.#isMissing(peer)) return;
     const ending = `/p2p/${peer}`;
     const targets = this.#readable(addresses)
       .map(address => (address.includes('/p2p/') ? address : address + ending))
       .filter(address => address.endsWith(ending));
     if (targets.length === 0) return;
-    await this.#once(peer, async () => {
-      await this.#dialler.dial([...new Set(targets)].map(target => multiaddr(target)));
-    }).catch((error: unknown) => log.debug({ err: error, peer }, 'not reachable now'));
+    const underWay = this.#rows.get(peer);
+    const row = underWay ?? new AddressRow();
+    row.add(targets, how);
+    if (underWay !== undefined) return;
+    this.#rows.set(peer, row);
+    try {
+      for (let next = row.next(); next !== undefined && this.#isMissing(peer); next = row.next())
+        await this.#try(next, peer);
+    } finally {
+      this.#rows.delete(peer);
+    }
+  }
+
+  async #try(address: string, peer: PeerName): Promise<void> {
+    try {
+      await this.#dialler.dial(multiaddr(address));
+    } catch (error) {
+      this.#dialler.log.debug({ err: error, peer, address }, 'not reachable now');
+    }
   }
 
   /** An address that may lack its peer id: who answers there must be a member. Never rejects. */
@@ -65,23 +92,20 @@ export class Redial {
     const known = this.#answering.get(address);
     if (known !== undefined && (known === self || this.#isConnected(known))) return;
     const [target] = this.#readable([address]);
-    if (target === undefined) return;
-    await this.#once(address, async () => {
-      this.#answering.set(address, await this.#dialler.dial([multiaddr(target)]));
-    }).catch((error: unknown) => {
+    if (target === undefined || this.#dialling.has(address)) return;
+    this.#dialling.add(address);
+    try {
+      this.#answering.set(address, await this.#dialler.dial(multiaddr(target)));
+    } catch (error) {
       if (isSelfDial(error)) this.#answering.set(address, self);
       else log.debug({ err: error, address }, 'not reachable now');
-    });
+    } finally {
+      this.#dialling.delete(address);
+    }
   }
 
-  async #once(key: string, dial: () => Promise<void>): Promise<void> {
-    if (this.#dialling.has(key)) return;
-    this.#dialling.add(key);
-    try {
-      await dial();
-    } finally {
-      this.#dialling.delete(key);
-    }
+  #isMissing(peer: PeerName): boolean {
+    return peer !== this.#dialler.self && this.#dialler.admits(peer) && !this.#isConnected(peer);
   }
 
   #isConnected(peer: PeerName): boolean {
@@ -101,6 +125,34 @@ export class Redial {
         return false;
       }
     });
+  }
+}
+
+/** The addresses of one member that are still to be tried: first come, first tried, so that each gets its turn. */
+class AddressRow {
+  readonly #known = new Set<string>();
+  readonly #heard = new Set<string>();
+  /** Being tried. */
+  #now: string | undefined;
+  #wasHeard = false;
+
+  add(addresses: readonly string[], how: 'known' | 'heard'): void {
+    for (const address of addresses) {
+      if (address === this.#now || (how === 'heard' && this.#heard.size >= HEARD_MAX)) continue;
+      (how === 'heard' ? this.#heard : this.#known).add(address);
+    }
+  }
+
+  /** Undefined when all have had their turn. */
+  next(): string | undefined {
+    const first = this.#wasHeard ? this.#known : this.#heard;
+    const row = first.size > 0 ? first : this.#heard.size > 0 ? this.#heard : this.#known;
+    [this.#now] = row;
+    this.#wasHeard = row === this.#heard;
+    if (this.#now === undefined) return undefined;
+    this.#known.delete(this.#now);
+    this.#heard.delete(this.#now);
+    return this.#now;
   }
 }
 

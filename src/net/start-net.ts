@@ -42,9 +42,6 @@ import { PeerClocks } from './peer-clocks.js';
 import { Redial } from './redial.js';
 import { ServedStreams } from './served-streams.js';
 
-/** All addresses of one member, one after the other. */
-const REACH_MS_MAX = 2 * DIAL_MS_MAX;
-
 /** What the peer store said is believed for so long, in ms, while it tells of no change. */
 const STORED_MS = 60_000;
 
@@ -122,7 +119,7 @@ class LibraryNet implements Net {
       self: this.peer,
       admits: peer => gating.admits(peer),
       getConnections: peer => node.getConnections(peer),
-      dial: addresses => this.#dial([...addresses], REACH_MS_MAX),
+      dial: address => this.#dial(address),
       log: options.log,
     });
     node.addEventListener('connection:open', ({ detail }) => this.#opened(detail));
@@ -172,14 +169,14 @@ class LibraryNet implements Net {
   async dial(address: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<PeerName> {
     const target = parseAddress(address);
     try {
-      return await this.#dial(target, DIAL_MS_MAX, signal);
+      return await this.#dial(target, signal);
     } catch (cause) {
       throw unreachablePeer(address, cause);
     }
   }
 
-  async #dial(target: Multiaddr | Multiaddr[], withinMs: number, signal?: AbortSignal): Promise<PeerName> {
-    const connection = await withDeadline(withinMs, [this.#stopping.signal, signal], inTime =>
+  async #dial(target: Multiaddr, signal?: AbortSignal): Promise<PeerName> {
+    const connection = await withDeadline(DIAL_MS_MAX, [this.#stopping.signal, signal], inTime =>
       this.#node.dial(target, { signal: inTime }),
     );
     return nameOf(connection.remotePeer);
@@ -289,9 +286,9 @@ class LibraryNet implements Net {
       if (this.#members.has(peer) || overstays || !this.#gating.welcomes(peer)) await this.close(peer);
     }
 
-    const known: KnownPeer[] = [...this.#options.knownAddresses()];
-    for (const [peer, addresses] of this.#told) known.push({ peer, addresses });
-    known.push(...(await this.#storedPeers()));
+    // What a member said itself, and last, is the likeliest.
+    const known: KnownPeer[] = [...this.#told].map(([peer, addresses]) => ({ peer, addresses }));
+    known.push(...this.#options.knownAddresses(), ...(await this.#storedPeers()));
     this.#redial.round(known);
     for (const address of this.#options.staticAddresses ?? []) void this.#redial.reachStatic(address);
   }
