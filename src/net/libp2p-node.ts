@@ -18,6 +18,7 @@ import { createLibp2p } from 'libp2p';
 import { HOSTS_MAX } from '../core/cluster-config.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
 import { signerFromSeed } from '../platform/ed25519.js';
+import { Discovery } from './discovery.js';
 import { gatedRegistrar } from './gated-registrar.js';
 import { type Gating, STRANGERS_MAX } from './gating.js';
 import { gossipOptions } from './gossip-topic.js';
@@ -38,7 +39,13 @@ const serviceTagOf = (cluster: ClusterId): string => `_hoard-${cluster.slice(0, 
 
 export const nameOf = (peer: PeerId): PeerName => peer.toString() as PeerName;
 
-type Services = { readonly identify: Identify; readonly ping: Ping; readonly pubsub: GossipSub };
+type Services = {
+  readonly identify: Identify;
+  readonly ping: Ping;
+  readonly pubsub: GossipSub;
+  /** Where mDNS is wanted. */
+  readonly discovery?: Discovery;
+};
 export type Node = Libp2p<Services>;
 
 /** Not started yet: nothing listens, nothing is dialled. */
@@ -82,8 +89,11 @@ export function createNode(
       pingInterval: PING_EVERY_MS,
       pingTimeout: { minTimeout: PING_MS_MIN, maxTimeout: PING_MS_MAX },
     },
-    peerDiscovery: usesMdns ? [mdns({ serviceTag: serviceTagOf(cluster), interval: 10_000 })] : [],
     services: {
+      ...(usesMdns && {
+        discovery: ({ addressManager, logger }) =>
+          new Discovery(mdns({ serviceTag: serviceTagOf(cluster), interval: 10_000 })({ addressManager, logger })),
+      }),
       identify: components =>
         identify({ runOnConnectionOpen: false })({
           peerId: components.peerId,

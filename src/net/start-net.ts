@@ -124,9 +124,8 @@ class LibraryNet implements Net {
     });
     node.addEventListener('connection:open', ({ detail }) => this.#opened(detail));
     node.addEventListener('connection:close', ({ detail }) => this.#closed(detail));
-    node.addEventListener('peer:discovery', ({ detail }) => {
-      // Fires once a peer, ever: if this dial fails, the redial loop goes on with what the peer store has kept.
-      void this.#redial.reach(nameOf(detail.id), detail.multiaddrs.map(String));
+    node.services.discovery?.onPeer(({ id, multiaddrs }) => {
+      void this.#redial.reach(nameOf(id), multiaddrs.map(String));
     });
     node.addEventListener('peer:update', () => {
       this.#storeChanges += 1;
