@@ -23,6 +23,7 @@ import { gatedRegistrar } from './gated-registrar.js';
 import { type Gating, STRANGERS_MAX } from './gating.js';
 import { gossipOptions } from './gossip-topic.js';
 import { DIAL_MS_MAX, type NetOptions } from './net.js';
+import { PENDING_MAX, PendingConnections } from './pending-connections.js';
 
 /** Two of each member, for two that dial each other at once have both for a moment; libp2p's own limit of 300 would cut members off. */
 const CONNECTIONS_MAX = 2 * HOSTS_MAX + STRANGERS_MAX;
@@ -61,6 +62,7 @@ export function createNode(
 ): Promise<Node> {
   // The seed and its public key. From a seed alone libp2p works that out in JavaScript, in 35 ms.
   const privateKey = privateKeyFromRaw(Buffer.concat([seed, signerFromSeed(seed).publicKey]));
+  const pending = new PendingConnections();
   const admits = (peer: PeerId): boolean => gating.admits(nameOf(peer));
   return createLibp2p<Services>({
     privateKey,
@@ -75,12 +77,19 @@ export function createNode(
       // The default refuses private addresses in browsers only; ours are all private.
       denyDialMultiaddr: () => false,
       denyOutboundEncryptedConnection: peer => !admits(peer),
-      denyInboundEncryptedConnection: peer => gating.refuses(nameOf(peer)),
+      denyInboundConnection: connection => pending.refuses(connection),
+      denyInboundEncryptedConnection: (peer, connection) => {
+        pending.named(connection);
+        return gating.refuses(nameOf(peer));
+      },
     },
     connectionManager: {
       // Five a second from one address is too few where many hosts stand behind one address: tests, containers, a NAT.
       inboundConnectionThreshold: 50,
       maxConnections: CONNECTIONS_MAX,
+      maxIncomingPendingConnections: PENDING_MAX,
+      // Who dials has given up by then.
+      inboundUpgradeTimeout: DIAL_MS_MAX,
       addressDialTimeout: DIAL_MS_MAX,
       // It dials tagged peers after a disconnect; our own loop does that for all, for ever.
       reconnectRetries: 0,

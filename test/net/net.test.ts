@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { createConnection } from 'node:net';
 import test from 'ava';
 import { parseClusterId } from '../../src/core/ids.js';
 import { STREAMS_PER_PEER_MAX } from '../../src/net/net.js';
+import { PENDING_PER_ADDRESS_MAX } from '../../src/net/pending-connections.js';
 import { hasMulticast } from '../helpers/multicast.js';
 import { skip } from '../helpers/skip.js';
 import { addressOf, connect, type Host, House, settled, until, WAIT_MS_MAX } from './fleet.js';
@@ -211,6 +213,25 @@ test('a member is dialled again where it has said, since the last round, that it
   await b.net.close(a.net.peer);
   await until(() => met > 0, 'the first to dial');
   t.true(b.net.connected().includes(a.net.peer));
+});
+
+test('a stranger that holds idle sockets keeps no member out', async t => {
+  if (process.platform !== 'linux') return skip(t, 'loopback has one address here, and the stranger wants its own');
+  const house = new House(t);
+  const a = await house.host();
+  const b = await house.host({ listen: [], redialEveryMs: 3_600_000 });
+  const port = Number(/tcp\/(\d+)/.exec(addressOf(a.net))?.[1]);
+  const idle = Array.from({ length: PENDING_PER_ADDRESS_MAX + 1 }, () =>
+    createConnection({ port, host: '127.0.0.1', localAddress: '127.0.0.2' }),
+  );
+  let refused = 0;
+  for (const socket of idle) socket.on('error', () => undefined).on('close', () => refused++);
+  t.teardown(() => {
+    for (const socket of idle) socket.destroy();
+  });
+  await until(() => refused > 0, 'the first that is one too many');
+  t.is(await b.net.dial(addressOf(a.net)), a.net.peer);
+  await until(() => a.net.connected().includes(b.net.peer), 'the member');
 });
 
 test('a port that is taken is said to be', async t => {
