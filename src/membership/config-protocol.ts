@@ -9,6 +9,7 @@ import { Answer as AnswerMessage, type Ask, Ask as AskMessage } from '../../prot
 import type { ConfigMark } from '../core/cluster-config.js';
 import { bytesOf, hexOf, type PeerName } from '../core/ids.js';
 import type { Net } from '../net/net.js';
+import { limited } from '../net/wire-codec.js';
 import { MARKS_MAX } from './config-store.js';
 import { VERSION_BYTES_MAX, versionFor } from './configuration.js';
 import { ADMISSIONS_MAX } from './decide-admission.js';
@@ -31,6 +32,13 @@ const EXCHANGE_MS_MAX = 30_000;
 /** Asks of one run. 64 versions each: far above any real chain; a peer that goes on for ever is cut off. */
 const ROUNDS_MAX = 4096;
 
+const LIMITED_ASK = limited(AskMessage, { have: MARKS_MAX, admissions: ADMISSIONS_MAX, invites: INVITES_MAX });
+const LIMITED_ANSWER = limited(AnswerMessage, {
+  versions: VERSIONS_PER_ANSWER_MAX,
+  admissions: ADMISSIONS_MAX,
+  invites: INVITES_MAX,
+});
+
 /**
  * Answers members. Untrusted ones get the members and their own section, and no invites.
  *
@@ -40,7 +48,7 @@ export async function serveConfig(net: Net, membership: Membership, onNews: (fro
   await net.handle(CONFIG_PROTOCOL, async (stream, from, signal) => {
     using limit = within(EXCHANGE_MS_MAX, signal);
     const frames = framed(stream, { bytesMax: ASK_BYTES_MAX, signal: limit.signal });
-    const ask = askFrom(await frames.read(AskMessage));
+    const ask = askFrom(await frames.read(LIMITED_ASK));
     const reader = membership.readerOf(from);
     if (reader === undefined) throw badFrame('an ask without being a member');
 
@@ -97,9 +105,8 @@ export async function askConfig(
     try {
       const frames = framed(stream, { bytesMax: ANSWER_BYTES_MAX + FRAME_SLACK_BYTES, signal: until });
       await frames.write(AskMessage, await askOf(membership, answering));
-      const { versions, admissions, invites, more } = await frames.read(AnswerMessage);
+      const { versions, admissions, invites, more } = await frames.read(LIMITED_ANSWER);
       await stream.close({ signal: until });
-      if (versions.length > VERSIONS_PER_ANSWER_MAX) throw badFrame(`${versions.length} versions in one answer`);
       for (const raw of versions) {
         const acceptance = await membership.acceptVersion(raw);
         const { kind } = acceptance;
@@ -111,9 +118,8 @@ export async function askConfig(
         // A branch that loses so far is kept, and may win by what follows.
         isAhead ||= kind === 'accepted' || kind === 'fork-won' || kind === 'fork-lost';
       }
-      for (const raw of admissions.slice(0, ADMISSIONS_MAX))
-        isAhead = (await membership.acceptAdmission(raw)) || isAhead;
-      for (const raw of invites.slice(0, INVITES_MAX)) isAhead = (await membership.acceptInvite(raw)) || isAhead;
+      for (const raw of admissions) isAhead = (await membership.acceptAdmission(raw)) || isAhead;
+      for (const raw of invites) isAhead = (await membership.acceptInvite(raw)) || isAhead;
       // It may promise more for ever: go on only while what it sends moves us.
       if (!more || !isAhead) return;
     } catch (error) {
@@ -139,8 +145,6 @@ function askFrom({ have, admissions, invites, answering }: Ask): {
   readonly invites: ReadonlySet<string>;
   readonly answering: boolean;
 } {
-  if (have.length > MARKS_MAX || admissions.length > ADMISSIONS_MAX || invites.length > INVITES_MAX)
-    throw badFrame('an ask with too many entries');
   const isMark = ({ version, hash }: Ask['have'][number]): boolean =>
     Number.isSafeInteger(version) && version >= 1 && hash.length === HASH_BYTES;
   if (

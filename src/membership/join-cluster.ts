@@ -15,6 +15,7 @@ import { ClusterError } from '../core/fault.js';
 import { bytesOf, type HostId, type PeerName } from '../core/ids.js';
 import type { Net } from '../net/net.js';
 import { startNet } from '../net/start-net.js';
+import { limited } from '../net/wire-codec.js';
 import { signerFromSeed } from '../platform/ed25519.js';
 import { type Admission, admissionFlaw, type Joiner, NONCE_BYTES, proofMessage, readAdmission } from './admission.js';
 import { checkName } from './check-name.js';
@@ -35,6 +36,8 @@ const FIND_MS_MAX = 30_000;
 const FRAME_BYTES_MAX = ANSWER_BYTES_MAX + 64 * 1024;
 /** How often doors that did not answer are tried again. */
 const RETRY_MS = 1000;
+
+const LIMITED_REPLY = limited(ReplyMessage, { chain: { versions: VERSIONS_PER_ANSWER_MAX } });
 
 export interface JoinOptions {
   readonly token: string;
@@ -218,9 +221,8 @@ async function fetchChain(
   let after = 0;
   for (let isMore = true; isMore; ) {
     await frames.write(AskMessage, { more: { after } });
-    const { chain } = await frames.read(ReplyMessage);
-    if (chain === undefined || chain.versions.length > VERSIONS_PER_ANSWER_MAX)
-      throw badFrame('no chain where one was due');
+    const { chain } = await frames.read(LIMITED_REPLY);
+    if (chain === undefined) throw badFrame('no chain where one was due');
     for (const raw of chain.versions) {
       const acceptance = await store.accept(raw, reader);
       if (acceptance.kind !== 'accepted') {

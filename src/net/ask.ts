@@ -7,8 +7,9 @@
 import type { Stream } from '@libp2p/interface';
 import { ClusterError } from '../core/fault.js';
 import type { PeerName } from '../core/ids.js';
-import { type MessageOptions, readMessages, type WireCodec, writeMessage } from './message-stream.js';
+import { type MessageOptions, readMessages, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
+import type { WireCodec } from './wire-codec.js';
 
 export interface AskOptions {
   readonly signal?: AbortSignal | undefined;

@@ -17,6 +17,7 @@ import { type AskOptions, ask } from './ask.js';
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
+import { limited } from './wire-codec.js';
 
 const BACKUP_PROTOCOL = '/scatterhoard/backup/1';
 /** Paths told of those that could not be read. */
@@ -31,6 +32,8 @@ const REPLY_BYTES_MAX = 256 * 1024;
 const REQUEST_STALL_MS = 10_000;
 /** The first snapshot of some terabytes takes hours, in which nothing is said. */
 const RUN_MS_MAX = 6 * 3_600_000;
+
+const LIMITED_REPLY = limited(Reply, { taken: { unread: UNREAD_MAX, unenteredPaths: UNENTERED_MAX } });
 
 /** What an origin says of a snapshot that it has just taken. */
 export interface TakenSnapshot {
@@ -90,7 +93,7 @@ export async function askBackup(
     protocol: BACKUP_PROTOCOL,
     request: order,
     requestCodec: Order,
-    replyCodec: Reply,
+    replyCodec: LIMITED_REPLY,
     what: 'backup reply',
     bytesMax: REPLY_BYTES_MAX,
   };
@@ -119,12 +122,11 @@ function replyFrom({ taken, refused }: Reply): BackupReply {
     if (refused === undefined) throw malformed('backup reply: neither taken nor refused');
     return { kind: 'refused', because: REFUSALS[refused] ?? 'failed' };
   }
-  if (taken.unread.length > UNREAD_MAX) throw new RangeError(`${taken.unread.length} unread paths`);
   const unread = taken.unread.map(({ path, because }) => {
     if (path.length > PATH_BYTES_MAX || because.length > BECAUSE_CHARACTERS_MAX) throw new RangeError('an unread path');
     return { path: Buffer.from(path), because };
   });
-  if (taken.unenteredPaths.length > UNENTERED_MAX || taken.unenteredPaths.some(path => path.length > PATH_BYTES_MAX))
+  if (taken.unenteredPaths.some(path => path.length > PATH_BYTES_MAX))
     throw new RangeError('mount points that were not entered');
   return {
     kind: 'taken',

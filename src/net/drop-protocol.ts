@@ -30,6 +30,7 @@ import { hashFrom } from './log-border.js';
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
+import { limited } from './wire-codec.js';
 
 export const DROP_PROTOCOL = '/scatterhoard/drop/1';
 /** Asks of one message: as many as a host reads for at once (GRANT_READS_MAX), so that none of them need be refused. */
@@ -42,6 +43,9 @@ const ASK_BYTES_MAX = 8 * 1024;
 const ANSWER_BYTES_MAX = 512;
 /** A request is one message that comes at once. */
 const REQUEST_STALL_MS = 10_000;
+
+const LIMITED_ASKS = limited(Asks, { asks: ASKS_PER_MESSAGE_MAX });
+
 /** Reading a parcel of 10 TB takes a day. The asker's signal ends sooner; this only keeps a forgotten one from waiting for ever. */
 const ANSWER_STALL_MS = 7 * 24 * 3_600_000;
 
@@ -109,7 +113,7 @@ export async function serveGrants(net: Net, provide: GrantProvider): Promise<voi
   await net.handle(
     DROP_PROTOCOL,
     async (stream, from, signal) => {
-      const wire = await readMessage(stream, Asks, {
+      const wire = await readMessage(stream, LIMITED_ASKS, {
         what: 'grant request',
         bytesMax: ASK_BYTES_MAX,
         signal,
@@ -200,7 +204,7 @@ async function* readAnswers(
 }
 
 function asksFrom({ asks }: Asks): readonly ParcelAsk[] {
-  if (asks.length === 0 || asks.length > ASKS_PER_MESSAGE_MAX) throw new RangeError(`${asks.length} asks`);
+  if (asks.length === 0) throw new RangeError('no asks');
   const nonces = new Set<Nonce>();
   return asks.map(({ nonce: nonceBytes, parcel, configVersion, configHash }) => {
     const nonce = parseNonce(hexOf(nonceBytes));

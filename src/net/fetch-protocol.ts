@@ -17,6 +17,7 @@ import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, MessageBatch, readMessages } from './message-stream.js';
 import type { Net } from './net.js';
 import type { PacedLine } from './pace.js';
+import { limited } from './wire-codec.js';
 import { RANGES_PER_FETCH_MAX, rangesFrom } from './wire-ranges.js';
 
 export const FETCH_PROTOCOL = '/scatterhoard/fetch/1';
@@ -37,6 +38,9 @@ const WANT_BYTES_MAX = 80 * 1024;
 const FETCH_STREAMS_MAX = 16;
 /** Between two questions of one stream, in ms: who has nothing to ask closes it after two seconds. */
 const REQUEST_STALL_MS = 10_000;
+
+const LIMITED_WANT = limited(Want, { blobs: BLOBS_PER_FETCH_MAX, ranges: RANGES_PER_FETCH_MAX });
+export const LIMITED_PART = limited(Part, { pack: { sizesBytes: BLOBS_PER_FETCH_MAX } });
 
 /** No peer is believed that it is busy for longer, in ms: ours say two seconds. */
 const BUSY_MS_MAX = 60_000;
@@ -105,7 +109,7 @@ export async function serveFetch(net: Net, provide: FetchProvider, isGone: (erro
   await net.handle(
     FETCH_PROTOCOL,
     async (stream, from, signal) => {
-      const wants = readMessages(stream, Want, {
+      const wants = readMessages(stream, LIMITED_WANT, {
         what: 'fetch request',
         bytesMax: WANT_BYTES_MAX,
         signal,
@@ -233,7 +237,7 @@ export function askFetch(
     protocol: FETCH_PROTOCOL,
     request: toWant(request),
     requestCodec: Want,
-    replyCodec: Part,
+    replyCodec: LIMITED_PART,
     what: 'fetch answer',
     bytesMax: FETCH_PART_BYTES_MAX,
   };
@@ -349,8 +353,7 @@ export async function* readAnswer(
 }
 
 function packFrom({ blobs, sizesBytes, data }: Pack): PackedBlob[] {
-  if (data.length > PACK_BYTES_MAX || sizesBytes.length > BLOBS_PER_FETCH_MAX)
-    throw malformed(`fetch answer: a pack of ${sizesBytes.length} blobs and ${data.length} bytes`);
+  if (data.length > PACK_BYTES_MAX) throw malformed(`fetch answer: a pack of ${data.length} bytes`);
   if (blobs.length !== sizesBytes.length * BLOB_ID_BYTES || sizesBytes.length === 0)
     throw malformed('fetch answer: a pack whose blobs and sizes differ');
   let at = 0;
@@ -367,7 +370,7 @@ function packFrom({ blobs, sizesBytes, data }: Pack): PackedBlob[] {
 const blobFrom = (bytes: Uint8Array): BlobId => reading('fetch answer', () => parseBlobId(hexOf(bytes)));
 
 function requestFrom({ parcel, blobs, purpose, ranges, recipe, doubted }: Want): FetchRequest {
-  if (blobs.length === 0 || blobs.length > BLOBS_PER_FETCH_MAX) throw new RangeError(`${blobs.length} blobs`);
+  if (blobs.length === 0) throw new RangeError('no blobs');
   const ids = blobs.map(blob => parseBlobId(hexOf(blob)));
   if (new Set(ids).size !== ids.length) throw new RangeError('a blob is asked for twice');
   if (recipe && sumOf(ranges) > COMPARED_BYTES_MAX) throw new RangeError(`pieces of ${sumOf(ranges)} bytes`);

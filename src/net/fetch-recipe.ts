@@ -3,7 +3,7 @@
  * still making them. It is only looked at whether they can be a recipe of a blob of that size: whether they are, the blob's
  * own hash says in the end. See protocols/fetch/fetch.md.
  */
-import { Part, Want } from '../../protocols/fetch/fetch.js';
+import { type Part, Want } from '../../protocols/fetch/fetch.js';
 import type { ByteRange } from '../core/byte-range.js';
 import { type BlobId, bytesOf, type ParcelId, type PeerName } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
@@ -15,6 +15,7 @@ import {
   FETCH_PROTOCOL,
   type FetchBusy,
   type FetchPurpose,
+  LIMITED_PART,
   toWant,
 } from './fetch-protocol.js';
 import { malformed, reading } from './malformed.js';
@@ -56,7 +57,7 @@ export function askRecipe(
       ...(ranges === undefined ? {} : { ranges }),
     }),
     requestCodec: Want,
-    replyCodec: Part,
+    replyCodec: LIMITED_PART,
     what: 'recipe',
     bytesMax: FETCH_PART_BYTES_MAX,
   };

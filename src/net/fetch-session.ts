@@ -9,7 +9,7 @@
  * everybody who still waits is told so; a session that nobody uses ends after two seconds. Nothing is tried again here.
  */
 import type { Stream } from '@libp2p/interface';
-import { Part, Want } from '../../protocols/fetch/fetch.js';
+import { type Part, Want } from '../../protocols/fetch/fetch.js';
 import { ClusterError } from '../core/fault.js';
 import type { PeerName } from '../core/ids.js';
 import { orAborted } from '../platform/or-aborted.js';
@@ -18,6 +18,7 @@ import {
   FETCH_PROTOCOL,
   type FetchPart,
   type FetchRequest,
+  LIMITED_PART,
   pacedBy,
   readAnswer,
   toWant,
@@ -109,7 +110,7 @@ class FetchSession {
       await writeMessage(stream, Want, toWant(request), {});
       await before;
       if (this.#isOver) throw new ClusterError('STREAM_BROKEN', 'the stream to a peer broke', { blame: 'passing' });
-      this.#parts ??= readMessages(stream, Part, { what: 'fetch answer', bytesMax: FETCH_PART_BYTES_MAX });
+      this.#parts ??= readMessages(stream, LIMITED_PART, { what: 'fetch answer', bytesMax: FETCH_PART_BYTES_MAX });
       const paced = pacedBy(this.#net.paces.download, { peer: this.#peer, request });
       yield* readAnswer(this.#parts, request, paced);
     } catch (error) {

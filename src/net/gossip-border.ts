@@ -19,8 +19,9 @@ import {
   type HeadHints,
   type Heartbeat,
 } from '../core/messages.js';
-import { hashFrom, positionFrom, segmentFrom, toPosition, toSegment } from './log-border.js';
+import { hashFrom, positionFrom, SEGMENT_OPS_MAX, segmentFrom, toPosition, toSegment } from './log-border.js';
 import { countFrom, malformed, reading } from './malformed.js';
+import { limited } from './wire-codec.js';
 
 /** Who wrote a frame, and its place among all that it has written: (boot, frame) rises strictly. */
 export interface FrameStamp {
@@ -54,6 +55,18 @@ export const HEADS_PER_MESSAGE_MAX = 256;
 /** Admissions of one message; more are waiting only while no admin host is up. */
 export const ADMISSIONS_PER_MESSAGE_MAX = 256;
 
+const HEARTBEAT_LIMITS = { stores: STORES_PER_HEARTBEAT_MAX };
+const LIMITED_HEARTBEAT = limited(WireHeartbeat, HEARTBEAT_LIMITS);
+const LIMITED_FRAME = limited(Frame, {
+  addresses: ADDRESSES_PER_FRAME_MAX,
+  heartbeat: HEARTBEAT_LIMITS,
+  log: { ops: SEGMENT_OPS_MAX },
+  heads: { heads: HEADS_PER_MESSAGE_MAX },
+  claims: { claims: CLAIMS_PER_MESSAGE_MAX, withdrawn: CLAIMS_PER_MESSAGE_MAX },
+  failedAudits: { failed: FAILED_AUDITS_PER_MESSAGE_MAX },
+  config: { admissions: ADMISSIONS_PER_MESSAGE_MAX },
+});
+
 /** @throws (our bug) when the frame would exceed 64 KiB: call `splitForFrames` first, or cut the log delta shorter. */
 export function encodeFrame(
   { writer, boot, frame }: FrameStamp,
@@ -73,9 +86,9 @@ export function decodeFrame(bytes: Uint8Array): {
 } {
   if (bytes.length > GOSSIP_FRAME_BYTES_MAX) throw malformed(`gossip frame of ${bytes.length} bytes`);
   return reading('gossip frame', () => {
-    const wire = Frame.decode(bytes);
+    const wire = LIMITED_FRAME.decode(bytes);
     const stamp = { writer: wire.writer, boot: countFrom(wire.boot), frame: countFrom(wire.frame) };
-    const addresses = atMost(ADDRESSES_PER_FRAME_MAX, wire.addresses).map(addressFrom);
+    const addresses = wire.addresses.map(addressFrom);
     return { stamp, message: messageFrom(wire), extras: { addresses, wallMs: countFrom(wire.wallMs) } };
   });
 }
@@ -185,7 +198,7 @@ export const encodeHeartbeat = (heartbeat: Heartbeat): Uint8Array => WireHeartbe
 
 /** @throws ClusterError MALFORMED_MESSAGE (peer) */
 export const decodeHeartbeat = (bytes: Uint8Array): Heartbeat =>
-  reading('heartbeat', () => heartbeatFrom(WireHeartbeat.decode(bytes)));
+  reading('heartbeat', () => heartbeatFrom(LIMITED_HEARTBEAT.decode(bytes)));
 
 function messageFrom(wire: WireMessage): GossipMessage | undefined {
   if (wire.heartbeat !== undefined) return heartbeatFrom(wire.heartbeat);
@@ -202,7 +215,7 @@ function heartbeatFrom(wire: WireHeartbeat): Heartbeat {
     kind: 'heartbeat',
     boot: countFrom(wire.boot),
     bootId: bootIdFrom(wire.bootId),
-    stores: atMost(STORES_PER_HEARTBEAT_MAX, wire.stores).map(store => ({
+    stores: wire.stores.map(store => ({
       position: positionFrom(store.position),
       lentBytes: countFrom(store.lentBytes),
       usedBytes: countFrom(store.usedBytes),
@@ -217,7 +230,7 @@ function heartbeatFrom(wire: WireHeartbeat): Heartbeat {
 function failedAuditsFrom({ failed }: NonNullable<WireMessage['failedAudits']>): FailedAudits {
   return {
     kind: 'failed-audits',
-    failed: atMost(FAILED_AUDITS_PER_MESSAGE_MAX, failed).map(({ host, store, parcel }) => ({
+    failed: failed.map(({ host, store, parcel }) => ({
       host: parseHostId(hexOf(host)),
       store: parseStoreId(hexOf(store)),
       parcel: parseParcelId(hexOf(parcel)),
@@ -233,7 +246,7 @@ function bootIdFrom(bytes: Uint8Array): string {
 function headHintsFrom(wire: NonNullable<WireMessage['heads']>): HeadHints {
   return {
     kind: 'heads',
-    heads: atMost(HEADS_PER_MESSAGE_MAX, wire.heads).map(({ source, seq, hash }) => ({
+    heads: wire.heads.map(({ source, seq, hash }) => ({
       source: parseSourceId(source),
       seq: countFrom(seq),
       hash: hashFrom(hash),
@@ -245,11 +258,11 @@ function claimsFrom(wire: NonNullable<WireMessage['claims']>): Claims {
   return {
     kind: 'claims',
     store: parseStoreId(hexOf(wire.store)),
-    claims: atMost(CLAIMS_PER_MESSAGE_MAX, wire.claims).map(({ parcel, ttlMs }) => ({
+    claims: wire.claims.map(({ parcel, ttlMs }) => ({
       parcel: parseParcelId(hexOf(parcel)),
       ttlMs: countFrom(ttlMs),
     })),
-    withdrawn: atMost(CLAIMS_PER_MESSAGE_MAX, wire.withdrawn).map(parcel => parseParcelId(hexOf(parcel))),
+    withdrawn: wire.withdrawn.map(parcel => parseParcelId(hexOf(parcel))),
   };
 }
 
@@ -258,7 +271,7 @@ function configHintFrom(wire: NonNullable<WireMessage['config']>): ConfigHint {
     kind: 'config',
     version: countFrom(wire.version),
     hash: hashFrom(wire.hash),
-    admissions: atMost(ADMISSIONS_PER_MESSAGE_MAX, wire.admissions).map(host => parseHostId(hexOf(host))),
+    admissions: wire.admissions.map(host => parseHostId(hexOf(host))),
   };
 }
 
@@ -266,9 +279,4 @@ function addressFrom(text: string): string {
   if (text.length > ADDRESS_CHARACTERS_MAX) throw new RangeError(`an address of ${text.length} characters`);
   // Throws for what is none.
   return multiaddr(text).toString();
-}
-
-function atMost<T>(most: number, list: readonly T[]): readonly T[] {
-  if (list.length > most) throw new RangeError(`${list.length} elements, at most ${most} are allowed`);
-  return list;
 }

@@ -6,7 +6,7 @@
  */
 import type { Segment as WireSegment } from '../../protocols/gossip/gossip.js';
 import type { CheckpointPiece as WirePiece } from '../../protocols/state/state.js';
-import { CHECKPOINT_OPS_MAX, type CheckpointPiece, PIECE_OPS_MAX } from '../core/checkpoint.js';
+import { CHECKPOINT_OPS_MAX, type CheckpointPiece } from '../core/checkpoint.js';
 import { decodeOp, type Epoch, encodeOp, type LogPosition, type LogSegment } from '../core/holdings-log.js';
 import { bytesOf, hexOf, parseHostId, parseStoreId } from '../core/ids.js';
 import { countFrom } from './malformed.js';
@@ -52,7 +52,6 @@ export function toPosition({ store, epoch, seq, digest }: LogPosition): WirePosi
 }
 
 export function segmentFrom(wire: WireSegment): LogSegment {
-  if (wire.ops.length > SEGMENT_OPS_MAX) throw new RangeError(`${wire.ops.length} operations`);
   const end = positionFrom(wire.end);
   if (end.seq < wire.ops.length) throw new RangeError(`${wire.ops.length} operations up to number ${end.seq}`);
   const signature = signatureFrom(wire.signature);
@@ -70,7 +69,6 @@ export function toSegment({ host, end, ops, signature }: LogSegment): WireSegmen
 
 export function pieceFrom({ checkpoint: wire, first, ops }: WirePiece): CheckpointPiece {
   if (wire === undefined) throw new RangeError('no checkpoint');
-  if (ops.length > PIECE_OPS_MAX) throw new RangeError(`${ops.length} operations in a piece`);
   const at = positionFrom(wire.at);
   const count = countFrom(wire.count);
   // Each of its contents was an operation of the log.

@@ -8,12 +8,7 @@ import { Uint8ArrayList } from 'uint8arraylist';
 import { ClusterError } from '../core/fault.js';
 import { type BulkOptions, pausingSource, send } from './bulk-stream.js';
 import { malformed, reading } from './malformed.js';
-
-/** As protons makes them. */
-export interface WireCodec<T> {
-  encode(message: NoInfer<T>): Uint8Array;
-  decode(bytes: Uint8Array | Uint8ArrayList): T;
-}
+import type { WireCodec } from './wire-codec.js';
 
 export interface MessageOptions extends BulkOptions {
   /** For errors: which message of which protocol. */

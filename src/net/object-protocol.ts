@@ -14,6 +14,7 @@ import { type AskOptions, ask } from './ask.js';
 import { malformed, reading } from './malformed.js';
 import { cutShort, MessageBatch, readMessage } from './message-stream.js';
 import type { Net } from './net.js';
+import { limited } from './wire-codec.js';
 
 export const OBJECT_PROTOCOL = '/scatterhoard/object/1';
 /** An object's bytes. A record is at most 256 KiB, a page 128 references; a snapshot's list of pages is what may grow. */
@@ -31,6 +32,8 @@ const WANT_BYTES_MAX = 16 * 1024;
 /** A request is one message that comes at once. */
 const REQUEST_STALL_MS = 10_000;
 
+const LIMITED_WANT = limited(Want, { ids: OBJECTS_PER_ASK_MAX });
+
 export type ObjectAnswer =
   | { readonly id: ObjectId; readonly bytes: Uint8Array; readonly missing?: false }
   | { readonly id: ObjectId; readonly missing: true };
@@ -44,15 +47,14 @@ export async function serveObjects(net: Net, readerFor: (peer: PeerName) => Obje
     OBJECT_PROTOCOL,
     async (stream, from, signal) => {
       const reader = readerFor(from);
-      const want = await readMessage(stream, Want, {
+      const want = await readMessage(stream, LIMITED_WANT, {
         what: 'object request',
         bytesMax: WANT_BYTES_MAX,
         signal,
         stallMs: REQUEST_STALL_MS,
       });
       const ids = reading('object request', () => {
-        if (want.ids.length === 0 || want.ids.length > OBJECTS_PER_ASK_MAX)
-          throw new RangeError(`${want.ids.length} ids`);
+        if (want.ids.length === 0) throw new RangeError('no ids');
         return want.ids.map(id => parseObjectId(hexOf(id)));
       });
       const batch = new MessageBatch<Answer>(stream, Answer, { signal });

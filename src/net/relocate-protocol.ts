@@ -12,6 +12,7 @@ import { ask } from './ask.js';
 import { malformed, reading } from './malformed.js';
 import { cutShort, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
+import { limited } from './wire-codec.js';
 
 export const RELOCATE_PROTOCOL = '/scatterhoard/relocate/1';
 /** Parcels of one offer, as of one family that is moved (OFFERED_PARCELS_MAX of the core). */
@@ -27,6 +28,8 @@ const REQUEST_STALL_MS = 10_000;
 /** The one reason so far why an offer is refused. */
 const NOT_NOW = 0;
 
+const LIMITED_OFFER = limited(Offer, { parcels: PARCELS_PER_OFFER_MAX });
+
 /** @returns whether the parcels are taken, all of them. Called at most 4 times at once for one peer. */
 export type OfferTaker = (parcels: readonly ParcelId[], from: PeerName, signal: AbortSignal) => Promise<boolean>;
 
@@ -34,7 +37,7 @@ export async function serveRelocations(net: Net, takes: OfferTaker): Promise<voi
   await net.handle(
     RELOCATE_PROTOCOL,
     async (stream, from, signal) => {
-      const wire = await readMessage(stream, Offer, {
+      const wire = await readMessage(stream, LIMITED_OFFER, {
         what: 'offer',
         bytesMax: OFFER_BYTES_MAX,
         signal,
@@ -81,7 +84,7 @@ export async function offerRelocation(
 }
 
 function parcelsFrom({ parcels }: Offer): readonly ParcelId[] {
-  if (parcels.length === 0 || parcels.length > PARCELS_PER_OFFER_MAX) throw new RangeError(`${parcels.length} parcels`);
+  if (parcels.length === 0) throw new RangeError('no parcels');
   const ids = parcels.map(bytes => parseParcelId(hexOf(bytes)));
   if (new Set(ids).size !== ids.length) throw new RangeError('one parcel twice');
   return ids;

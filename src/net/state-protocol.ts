@@ -27,6 +27,7 @@ import { epochFrom, pieceFrom, SEGMENT_OPS_MAX, segmentFrom, toPiece, toSegment 
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
+import { limited } from './wire-codec.js';
 
 export const STATE_PROTOCOL = '/scatterhoard/state/1';
 /** Logs, and heads, of one ask: 64 hosts with 64 stores each. */
@@ -41,6 +42,13 @@ const ASK_BYTES_MAX = 1 << 20;
 const OUT_OF_REACH_MAX = 1024;
 const STATE_STREAMS_MAX = 4;
 const REQUEST_STALL_MS = 10_000;
+
+const LIMITED_ASK = limited(Ask, {
+  logs: STATE_VECTOR_MAX,
+  heads: STATE_VECTOR_MAX,
+  outOfReach: OUT_OF_REACH_MAX,
+});
+const LIMITED_PART = limited(Part, { segment: { ops: SEGMENT_OPS_MAX }, checkpoint: { ops: PIECE_OPS_MAX } });
 
 export interface StateRequest {
   /** How far the asker has each log: operations 1 to `seq` of that epoch. Logs that are left out it does not have at all. */
@@ -76,7 +84,7 @@ export async function serveState(net: Net, provide: StateProvider): Promise<void
   await net.handle(
     STATE_PROTOCOL,
     async (stream, from, signal) => {
-      const wire = await readMessage(stream, Ask, {
+      const wire = await readMessage(stream, LIMITED_ASK, {
         what: 'state request',
         bytesMax: ASK_BYTES_MAX,
         signal,
@@ -110,7 +118,7 @@ export function askState(
     protocol: STATE_PROTOCOL,
     request: toAsk(request),
     requestCodec: Ask,
-    replyCodec: Part,
+    replyCodec: LIMITED_PART,
     what: 'state answer',
     bytesMax: STATE_PART_BYTES_MAX,
   };
@@ -126,10 +134,6 @@ export function askState(
 }
 
 function requestFrom({ logs, heads, yourFrame, outOfReach }: Ask): StateRequest {
-  if (logs.length > STATE_VECTOR_MAX || heads.length > STATE_VECTOR_MAX) {
-    throw new RangeError(`${logs.length} logs, ${heads.length} heads`);
-  }
-  if (outOfReach.length > OUT_OF_REACH_MAX) throw new RangeError(`${outOfReach.length} hosts out of reach`);
   return {
     logs: logs.map(({ host, store, epochCounter, epochRandom, seq }) => ({
       host: parseHostId(hexOf(host)),

@@ -3,7 +3,7 @@ import test, { type ExecutionContext } from 'ava';
 import { encode } from 'it-length-prefixed';
 import { Part } from '../../protocols/fetch/fetch.js';
 import { Answer } from '../../protocols/object/object.js';
-import { Part as StateWire, type CheckpointPiece as WirePiece } from '../../protocols/state/state.js';
+import { Ask as StateAsk, Part as StateWire, type CheckpointPiece as WirePiece } from '../../protocols/state/state.js';
 import { CHECKPOINT_OPS_MAX, type CheckpointPiece, PIECE_OPS_MAX } from '../../src/core/checkpoint.js';
 import { hashHex } from '../../src/core/hash.js';
 import type { LogSegment } from '../../src/core/holdings-log.js';
@@ -210,6 +210,9 @@ test('state: a malformed request is refused, logged, and counted against its sen
   await serveState(b.net, () => nothing());
   for (const bytes of [
     encode.single(Buffer.from([0x0a, 0x02, 0x0a, 0x00])).subarray(),
+    encode
+      .single(StateAsk.encode({ logs: [], heads: [], outOfReach: Array(1025).fill(new Uint8Array(16)) }))
+      .subarray(),
     Buffer.from([0xff, 0xff, 0xff, 0xff, 0x7f]),
   ]) {
     const before = offences.length;
@@ -217,8 +220,12 @@ test('state: a malformed request is refused, logged, and counted against its sen
     stream.send(bytes);
     await until(() => stream.status === 'reset' && offences.length > before, 'the refusal');
   }
-  t.deepEqual(offences, Array(2).fill(`${a.net.peer} MALFORMED_MESSAGE`));
+  t.deepEqual(offences, Array(3).fill(`${a.net.peer} MALFORMED_MESSAGE`));
   t.true(b.lines.some(({ msg }) => msg === 'a stream was reset'));
+  t.true(
+    b.lines.some(({ err }) => /outOfReach.*too many elements/.test(JSON.stringify(err ?? ''))),
+    'what is too long is not read to its end',
+  );
   t.deepEqual(
     await all(askState(a.net, b.net.peer, { logs: [], heads: [], outOfReach: [], yourFrame: undefined })),
     [],
