@@ -6,7 +6,6 @@
  * asks it waiting is asked last, and one that fails is passed over: others may have the object.
  */
 import type { Logger } from 'pino';
-import { ClusterError } from '../core/fault.js';
 import type { ObjectId, ParcelId, PeerName } from '../core/ids.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { Net } from '../net/net.js';
@@ -113,10 +112,9 @@ export class ObjectFinder implements ObjectReader {
       try {
         const bytes = await this.from(peer, signal).get(id);
         if (bytes !== undefined) return bytes;
-      } catch (error) {
+      } catch {
         signal?.throwIfAborted();
-        // Another peer may have it; a peer that answers falsely is counted by the net itself.
-        if (error instanceof ClusterError && error.blame === 'peer') this.#net.reportOffence(peer, error);
+        // Another peer may have it. A false answer is one offence, however many waited for it, and is counted by the net itself.
       }
     }
     return undefined;

@@ -74,6 +74,18 @@ test('a disk here that is slow is asked when nobody else has it, and no other is
   t.deepEqual(asked, ['quick', 'quick', 'slow']);
 });
 
+test('a false answer is one offence, however many objects were asked for with it', async t => {
+  const [self, holder] = (await new House(t).clique(2)) as [Host, Host];
+  await serveObjects(holder.net, () => ({ get: async () => Buffer.from('other bytes') }));
+  const offences: string[] = [];
+  self.net.onOffence((_peer, { code }) => offences.push(code));
+  const finder = new ObjectFinder({ quick: () => [], here: () => [], net: self.net, likely: () => [], log });
+  const ids = Array.from({ length: 12 }, (_, n) => parseObjectId(hashHex(Buffer.from(`record ${n}`))));
+  const found = await Promise.all(ids.map(each => finder.get(each)));
+  t.deepEqual(found, Array(12).fill(undefined));
+  t.deepEqual(offences, ['OBJECT_MISMATCH']);
+});
+
 test('who takes what is on no disk here for lost hears of a disk that may have it', async t => {
   t.is(await new LocalObjects(() => [hanging, having]).get(id), bytes);
   await t.throwsAsync(new LocalObjects(() => [hanging, nothing]).get(id), { code: 'DISK_HANGS' });
