@@ -13,6 +13,7 @@ import { assert } from '../core/fault.js';
 import { type BlobId, bytesOf, hexOf, type ParcelId, type PeerName, parseBlobId, parseParcelId } from '../core/ids.js';
 import { COMPARED_BYTES_MAX } from '../core/recipe.js';
 import { type AskOptions, ask } from './ask.js';
+import { FloorRate } from './floor-rate.js';
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, MessageBatch, readMessages } from './message-stream.js';
 import type { Net } from './net.js';
@@ -242,7 +243,9 @@ export function askFetch(
     bytesMax: FETCH_PART_BYTES_MAX,
   };
   const paced = pacedBy(net.paces.download, { peer, request, signal: options.signal });
-  return ask(net, peer, question, options, parts => readAnswer(parts, request, paced));
+  return ask(net, peer, question, options, parts =>
+    readAnswer(parts, request, { paced, floor: new FloorRate(options) }),
+  );
 }
 
 export function toWant({ parcel, blobs, purpose, ranges = [], recipe, doubted = false }: FetchRequest): Want {
@@ -290,7 +293,7 @@ export function pacedBy(
 export async function* readAnswer(
   parts: AsyncGenerator<Part, void, undefined>,
   { blobs }: FetchRequest,
-  paced: Paced,
+  { paced, floor }: { readonly paced: Paced; readonly floor: FloorRate },
 ): AsyncGenerator<FetchPart, void, undefined> {
   const open = new Set(blobs);
   let current: BlobId | undefined;
@@ -299,7 +302,7 @@ export async function* readAnswer(
   let busy = false;
   // By hand: leaving a `for await` would end the stream for the answers behind this one.
   for (;;) {
-    const { value: wire, done } = await parts.next();
+    const { value: wire, done } = await floor.next(parts);
     if (done === true) throw cutShort('fetch answer');
     if (wire.end !== undefined) {
       if (!busy && (open.size > 0 || leftBytes > 0)) throw malformed('fetch answer: its end before all was answered');
@@ -320,6 +323,7 @@ export async function* readAnswer(
       if (current === undefined || wire.data.length > leftBytes || wire.data.length > FETCH_DATA_BYTES_MAX)
         throw malformed('fetch answer: data beyond a blob’s size, or too much at once');
       leftBytes -= wire.data.length;
+      floor.moved(wire.data.length);
       await paced(wire.data.length);
       yield { kind: 'data', data: wire.data };
     } else if (wire.pack !== undefined) {
@@ -329,6 +333,7 @@ export async function* readAnswer(
         if (!open.delete(blob)) throw malformed('fetch answer: a blob that was not asked for, or comes twice');
       }
       current = undefined;
+      floor.moved(wire.pack.data.length);
       await paced(wire.pack.data.length);
       yield { kind: 'pack', blobs };
     } else if (wire.gone !== undefined) {

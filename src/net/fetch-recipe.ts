@@ -7,7 +7,7 @@ import { type Part, Want } from '../../protocols/fetch/fetch.js';
 import type { ByteRange } from '../core/byte-range.js';
 import { type BlobId, bytesOf, type ParcelId, type PeerName } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
-import { PiecesCheck, RecipeCheck } from '../core/recipe.js';
+import { chunksOf, PiecesCheck, RecipeCheck } from '../core/recipe.js';
 import { type AskOptions, ask } from './ask.js';
 import {
   busyFrom,
@@ -18,6 +18,7 @@ import {
   LIMITED_PART,
   toWant,
 } from './fetch-protocol.js';
+import { FloorRate } from './floor-rate.js';
 import { malformed, reading } from './malformed.js';
 import { cutShort } from './message-stream.js';
 import type { Net } from './net.js';
@@ -62,17 +63,23 @@ export function askRecipe(
     bytesMax: FETCH_PART_BYTES_MAX,
   };
   return ask(net, peer, question, options, parts =>
-    readPages(parts, blob.blob, ranges === undefined ? new RecipeCheck(blob.bytes) : new PiecesCheck(ranges)),
+    readPages(parts, blob.blob, {
+      check: ranges === undefined ? new RecipeCheck(blob.bytes) : new PiecesCheck(ranges),
+      floor: new FloorRate(options),
+    }),
   );
 }
 
 async function* readPages(
   parts: AsyncGenerator<Part, void, undefined>,
   blob: BlobId,
-  check: RecipeCheck | PiecesCheck,
+  { check, floor }: { readonly check: RecipeCheck | PiecesCheck; readonly floor: FloorRate },
 ): AsyncGenerator<RecipePart, void, undefined> {
   let isFirst = true;
-  for await (const { busy, gone, recipe } of parts) {
+  for (;;) {
+    const { value, done } = await floor.next(parts);
+    if (done === true) throw cutShort('recipe');
+    const { busy, gone, recipe } = value;
     if (busy !== undefined && isFirst) return yield busyFrom(busy);
     if (gone !== undefined) {
       if (Buffer.compare(gone.blob, bytesOf(blob)) !== 0) throw malformed('recipe: another blob is gone');
@@ -85,8 +92,9 @@ async function* readPages(
       check.take(recipe.chunks);
       if (recipe.last) check.end();
     });
+    // A page is short; what was read for it is how fast it can come.
+    for (const { bytes } of chunksOf(recipe.chunks)) floor.moved(bytes);
     if (recipe.chunks.length > 0) yield { kind: 'chunks', page: recipe.chunks };
     if (recipe.last) return;
   }
-  throw cutShort('recipe');
 }

@@ -23,6 +23,7 @@ import {
   readAnswer,
   toWant,
 } from './fetch-protocol.js';
+import { FloorRate } from './floor-rate.js';
 import { readMessages, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
 
@@ -112,7 +113,7 @@ class FetchSession {
       if (this.#isOver) throw new ClusterError('STREAM_BROKEN', 'the stream to a peer broke', { blame: 'passing' });
       this.#parts ??= readMessages(stream, LIMITED_PART, { what: 'fetch answer', bytesMax: FETCH_PART_BYTES_MAX });
       const paced = pacedBy(this.#net.paces.download, { peer: this.#peer, request });
-      yield* readAnswer(this.#parts, request, paced);
+      yield* readAnswer(this.#parts, request, { paced, floor: new FloorRate() });
     } catch (error) {
       if (error instanceof ClusterError && error.blame === 'peer') this.#net.reportOffence(this.#peer, error);
       this.end(error instanceof Error ? error : new Error(String(error)));
