@@ -21,6 +21,7 @@ export class Serving {
   /** Who is being served what, until when: Infinity while it goes on. */
   readonly #fetchers = new Map<ParcelId, Map<HostId, number>>();
   #served = 0;
+  readonly #servedTo = new Map<HostId, number>();
 
   constructor({
     of,
@@ -47,11 +48,12 @@ export class Serving {
       copies: machine.known.copies(parcel),
       othersFetching: this.#othersFetching(parcel, asker),
       served: this.#served,
+      servedToAsker: this.#servedTo.get(asker) ?? 0,
     });
     if (verdict === 'busy' && !this.#world.greedy) return { kind: 'busy' };
     const found = this.#find(parcel);
     if (found === undefined) return { kind: 'gone' };
-    this.#served += 1;
+    this.#serves(asker, 1);
     const fetchers = this.#fetchers.get(parcel) ?? new Map<HostId, number>();
     this.#fetchers.set(parcel, fetchers);
     fetchers.set(asker, Number.POSITIVE_INFINITY);
@@ -59,11 +61,16 @@ export class Serving {
     const ended = (whole: boolean): void => {
       if (!open) return;
       open = false;
-      this.#served -= 1;
+      this.#serves(asker, -1);
       if (whole) fetchers.set(asker, this.#of.nowMs + HEARD_MS);
       else fetchers.delete(asker);
     };
     return { kind: 'bytes', ...found, ended };
+  }
+
+  #serves(asker: HostId, more: 1 | -1): void {
+    this.#served += more;
+    this.#servedTo.set(asker, (this.#servedTo.get(asker) ?? 0) + more);
   }
 
   #othersFetching(parcel: ParcelId, asker: HostId): number {

@@ -17,16 +17,20 @@ export interface ServeView {
   readonly othersFetching: number;
   /** Fetches served here now, of all parcels. */
   readonly served: number;
+  /** Of these, the asker's. */
+  readonly servedToAsker: number;
 }
 
 /** Fetches served at once, all peers together: each reads a disk. */
 export const SERVED_MAX = 16;
+/** … and of one peer: as many as ours have under way from one source (FETCHES_PER_SOURCE_MAX). Else one peer could have all. */
+export const SERVED_PER_PEER_MAX = 4;
 
 export function decideServe(view: ServeView): 'serve' | 'busy' {
-  const { purpose, copiesWanted, copies, othersFetching, served } = view;
+  const { purpose, copiesWanted, copies, othersFetching, served, servedToAsker } = view;
   // A person waits for it.
   if (purpose === 'restore') return 'serve';
-  if (served >= SERVED_MAX) return 'busy';
+  if (served >= SERVED_MAX || servedToAsker >= SERVED_PER_PEER_MAX) return 'busy';
   if (copiesWanted === undefined) return 'serve';
   // Who repairs may know of losses that we have not noticed: then copies are not counted against it, and other fetchers are.
   if (copies >= copiesWanted) return purpose === 'grab' || othersFetching >= copiesWanted ? 'busy' : 'serve';

@@ -128,6 +128,7 @@ export class FetchServer {
           copies: this.#known.copies(parcel),
           othersFetching: this.#othersFetching(parcel, from),
           served: this.#served,
+          servedToAsker: this.#servedTo(from),
         });
     if (verdict === 'busy') {
       this.#endSlowest(parcel, from);
@@ -135,9 +136,16 @@ export class FetchServer {
     }
     const counted = <T>(parts: AsyncIterable<T>, metered: Metered<T>): AsyncIterable<T> =>
       purpose === 'restore' ? parts : this.#counted(parcel, from, moves => metered(parts, moves));
+    const ending = purpose === 'restore' ? {} : { ended: this.#fetchingOf(parcel, from).rate.ended };
     return recipe
-      ? { kind: 'recipe', pages: counted(this.#pages(request, signal), meteredPages) }
-      : { kind: 'blobs', parts: counted(this.#parts(request, signal), meteredParts) };
+      ? { kind: 'recipe', pages: counted(this.#pages(request, signal), meteredPages), ...ending }
+      : { kind: 'blobs', parts: counted(this.#parts(request, signal), meteredParts), ...ending };
+  }
+
+  #servedTo(peer: PeerName): number {
+    let served = 0;
+    for (const fetchers of this.#fetchers.values()) if ((fetchers.get(peer)?.streams ?? 0) > 0) served += 1;
+    return served;
   }
 
   /** Somebody waits: for one of this parcel's fetchers, or, where as many are served as may be, for any. */

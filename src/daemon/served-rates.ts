@@ -16,7 +16,7 @@ export class ServedRate {
   #sinceMs: number;
   #bytes = 0;
   #bytesPerMs: number | undefined;
-  #isOver = false;
+  readonly #end = new AbortController();
 
   constructor(nowMs: number) {
     this.#sinceMs = nowMs;
@@ -28,14 +28,18 @@ export class ServedRate {
     return forMs < WINDOW_MS ? this.#bytesPerMs : this.#bytes / forMs;
   }
 
-  /** It lost its place: it ends when its next bytes are to go. */
+  /** It lost its place. */
   end(): void {
-    this.#isOver = true;
+    this.#end.abort(new GaveWay());
   }
 
-  /** So many bytes are to go. @throws GaveWay */
+  /** Fires when it lost its place: also whoever takes nothing, and waits for no next bytes, gives it up. */
+  get ended(): AbortSignal {
+    return this.#end.signal;
+  }
+
+  /** So many bytes are to go. */
   moves(bytes: number, nowMs: number): void {
-    if (this.#isOver) throw new GaveWay();
     this.#bytes += bytes;
     const forMs = nowMs - this.#sinceMs;
     if (forMs < WINDOW_MS) return;

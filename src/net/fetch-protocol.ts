@@ -12,6 +12,7 @@ import { type ByteRange, sumOf } from '../core/byte-range.js';
 import { assert } from '../core/fault.js';
 import { type BlobId, bytesOf, hexOf, type ParcelId, type PeerName, parseBlobId, parseParcelId } from '../core/ids.js';
 import { COMPARED_BYTES_MAX } from '../core/recipe.js';
+import { orAborted } from '../platform/or-aborted.js';
 import { type AskOptions, ask } from './ask.js';
 import { FloorRate } from './floor-rate.js';
 import { countFrom, malformed, reading } from './malformed.js';
@@ -96,11 +97,16 @@ export type FetchedBlob =
   /** At most `PACK_BYTES_MAX` in all, and 512. */
   | { readonly pack: readonly PackedBlob[] };
 
+interface Ending {
+  /** Fires when the answer is not to go on: the stream is reset, whether its peer takes what was sent or not. */
+  readonly ended?: AbortSignal;
+}
+
 export type FetchAnswer =
   | FetchBusy
-  | { readonly kind: 'blobs'; readonly parts: AsyncIterable<FetchedBlob> }
+  | ({ readonly kind: 'blobs'; readonly parts: AsyncIterable<FetchedBlob> } & Ending)
   /** Packed pages (core/recipe.ts), sent as they come; to whoever asked for a recipe, and to nobody else. */
-  | { readonly kind: 'recipe'; readonly pages: AsyncIterable<Uint8Array> };
+  | ({ readonly kind: 'recipe'; readonly pages: AsyncIterable<Uint8Array> } & Ending);
 
 /** Each asked blob exactly once, in any order. */
 export type FetchProvider = (request: FetchRequest, from: PeerName, signal: AbortSignal) => Promise<FetchAnswer>;
@@ -120,7 +126,9 @@ export async function serveFetch(net: Net, provide: FetchProvider, isGone: (erro
       for await (const wire of wants) {
         const request = reading('fetch request', () => requestFrom(wire));
         const paced = pacedBy(net.paces.upload, { peer: from, request, signal });
-        await sendAnswer(await provide(request, from, signal), { request, batch, isGone, paced });
+        const answer = await provide(request, from, signal);
+        const sent = sendAnswer(answer, { request, batch, isGone, paced });
+        await ('ended' in answer ? orAborted(sent, answer.ended) : sent);
         await batch.write({ end: {} });
         await batch.flush();
       }

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { decideServe, SERVED_MAX, type ServeView } from '../../src/core/serve.js';
+import { decideServe, SERVED_MAX, SERVED_PER_PEER_MAX, type ServeView } from '../../src/core/serve.js';
 import { law } from '../helpers/law.js';
 
 const view = (change: Partial<ServeView> = {}): ServeView => ({
@@ -9,6 +9,7 @@ const view = (change: Partial<ServeView> = {}): ServeView => ({
   copies: 0,
   othersFetching: 0,
   served: 0,
+  servedToAsker: 0,
   ...change,
 });
 
@@ -37,6 +38,12 @@ test('a restore is always served', t => {
 test('both sides of the limit on what is served at once', t => {
   t.is(decideServe(view({ served: SERVED_MAX - 1 })), 'serve');
   t.is(decideServe(view({ served: SERVED_MAX })), 'busy');
+});
+
+test('both sides of the limit on what is served to one peer, so that it has not all places', t => {
+  t.is(decideServe(view({ served: 4, servedToAsker: SERVED_PER_PEER_MAX - 1 })), 'serve');
+  t.is(decideServe(view({ served: 4, servedToAsker: SERVED_PER_PEER_MAX })), 'busy');
+  t.is(decideServe(view({ purpose: 'restore', served: 4, servedToAsker: SERVED_PER_PEER_MAX })), 'serve');
 });
 
 test('law: if all that are served become copies, there are never more than N of them', t => {

@@ -2,13 +2,15 @@
 import { rmSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { Part, Want } from '../../protocols/fetch/fetch.js';
 import { findEntry } from '../../src/catalog/walk.js';
-import { type BlobId, type ParcelId, parseNonce, type StoreId } from '../../src/core/ids.js';
+import { type BlobId, type ParcelId, parseNonce, parseParcelId, type StoreId } from '../../src/core/ids.js';
 import type { BlobRef } from '../../src/core/parcel.js';
 import { FetchServer } from '../../src/daemon/fetch-server.js';
 import { LiveParcels } from '../../src/daemon/live-parcels.js';
-import { askFetch } from '../../src/net/fetch-protocol.js';
+import { askFetch, FETCH_PROTOCOL, toWant } from '../../src/net/fetch-protocol.js';
 import { askRecipe, type RecipePart } from '../../src/net/fetch-recipe.js';
+import { readMessages, writeMessage } from '../../src/net/message-stream.js';
 import { aSource, ScratchSource, settle } from '../catalog/scratch-source.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { grab, parcelOf, type TestBlob, type TestParcel } from '../helpers/test-parcels.js';
@@ -144,4 +146,50 @@ test('of a copy that is corrupt all is given but what is wrong, and it counts fo
     t.deepEqual(got.get(one.blob), one === wrong ? undefined : one.content);
     t.false(store.holds(one.blob));
   }
+});
+
+test('one member that takes nothing of what it asks for has four places, and the others are left', async t => {
+  const [origin, hog, other] = (await new House(t).clique(3)) as [Host, Host, Host];
+  const blob = parcelOf(seededBytes(9_000, 1)).blobs[0] as TestBlob;
+  const chunk = Buffer.alloc(1 << 20);
+  const large = {
+    bytes: 1 << 30,
+    read: async function* () {
+      for (let i = 0; i < 1 << 10; i++) yield chunk;
+    },
+  };
+  await new FetchServer({
+    net: origin.net,
+    known: { wantedCopies: () => 2, copies: () => 0, holders: () => [] },
+    stores: { stores: () => [{ id: '11'.repeat(16), openBlob: async () => large }] },
+    roster: { isTrusted: () => true, hostOf: () => undefined },
+    live: { find: async () => undefined },
+    recipes: {},
+    clock: { nowMs: () => 0, wallMs: () => 0 },
+    log: SILENT,
+  } as unknown as ConstructorParameters<typeof FetchServer>[0]).serve();
+  const hold = async (byte: string) => {
+    const stream = await hog.net.open(origin.net.peer, FETCH_PROTOCOL);
+    const parts = readMessages(stream, Part, { what: 'part', bytesMax: 1 << 20 });
+    const want = { parcel: parseParcelId(byte.repeat(32)), blobs: [blob.blob], purpose: 'grab' } as const;
+    await writeMessage(stream, Want, toWant(want), {});
+    const { value: first } = await parts.next();
+    stream.pause();
+    return { stream, isBusy: first?.busy !== undefined };
+  };
+  const held = [];
+  for (const byte of ['01', '02', '03', '04']) held.push(await hold(byte));
+  t.deepEqual(
+    held.map(({ isBusy }) => isBusy),
+    [false, false, false, false],
+  );
+  t.true((await hold('05')).isBusy);
+
+  const request = { parcel: parseParcelId('01'.repeat(32)), blobs: [blob.blob], purpose: 'grab' } as const;
+  let got = 0;
+  for await (const part of askFetch(other.net, origin.net.peer, request)) {
+    if (part.kind === 'data') got += part.data.length;
+    if (got >= 32 << 20) break;
+  }
+  t.true(got >= 32 << 20);
 });

@@ -13,11 +13,12 @@ function served(name: string, bytes: number) {
 
 const fast = () => [served('a', 90_000_000), served('b', 80_000_000), served('c', 100_000_000)];
 
-test('one that hardly moves beside the others gives way, at its next bytes', t => {
+test('one that hardly moves beside the others gives way, and is told so at once', t => {
   const slow = served('slow', 1_000_000);
   const all = [...fast(), slow];
+  t.false(slow.rate.ended.aborted);
   t.is(endSlowest(all, all, MINUTE_MS)?.name, 'slow');
-  t.throws(() => slow.rate.moves(1, MINUTE_MS), { message: /others wait/ });
+  t.regex(String(slow.rate.ended.reason), /others wait/);
 });
 
 test('one that is given nothing for longer than a minute is as slow as that', t => {
@@ -37,5 +38,5 @@ test('nobody gives way who is as slow as most, or young, or has no place that is
   t.is(endSlowest([young, ...fast()], [young, ...fast()], 1.9 * MINUTE_MS), undefined);
   t.is(endSlowest([young], [...fast(), slow], MINUTE_MS), undefined);
   t.is(endSlowest([slow], [slow], MINUTE_MS), undefined, 'alone it is the median');
-  t.notThrows(() => slow.rate.moves(1, MINUTE_MS));
+  t.false(slow.rate.ended.aborted);
 });

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
 import { encode } from 'it-length-prefixed';
-import { Part } from '../../protocols/fetch/fetch.js';
+import { Part, Want } from '../../protocols/fetch/fetch.js';
 import { Answer } from '../../protocols/object/object.js';
 import { Ask as StateAsk, Part as StateWire, type CheckpointPiece as WirePiece } from '../../protocols/state/state.js';
 import { CHECKPOINT_OPS_MAX, type CheckpointPiece, PIECE_OPS_MAX } from '../../src/core/checkpoint.js';
@@ -25,6 +25,7 @@ import {
   type FetchPart,
   type FetchProvider,
   serveFetch,
+  toWant,
 } from '../../src/net/fetch-protocol.js';
 import { toPiece } from '../../src/net/log-border.js';
 import { writeMessage } from '../../src/net/message-stream.js';
@@ -550,6 +551,35 @@ test('fetch: who gives a byte now and then is not waited for', async t => {
     all(askFetch(a.net, b.net.peer, { parcel: PARCEL, blobs: [blob], purpose: 'restore' }, { stallMs: 1_000 })),
     { code: 'STREAM_STALLED', message: /^a peer gave \d+ bytes/ },
   );
+});
+
+test('fetch: an answer that is not to go on ends, though nobody takes what was sent', async t => {
+  const [a, b] = await pair(t);
+  const place = new AbortController();
+  let asked = 0;
+  let left = 0;
+  await serveBlobs(b.net, async () => {
+    asked += 1;
+    const content = (async function* () {
+      try {
+        for (;;) yield Buffer.alloc(256 * 1024);
+      } finally {
+        left += 1;
+      }
+    })();
+    const parts = (async function* () {
+      yield { blob: blobOf(Buffer.from('large')), bytes: 1 << 30, content };
+    })();
+    return { kind: 'blobs', parts, ended: place.signal };
+  });
+  const stream = await a.net.open(b.net.peer, FETCH_PROTOCOL);
+  stream.pause();
+  const want = { parcel: PARCEL, blobs: [blobOf(Buffer.from('large'))], purpose: 'grab' } as const;
+  await writeMessage(stream, Want, toWant(want), {});
+  await until(() => asked === 1, 'the ask');
+  place.abort(new Error('others wait'));
+  await until(() => stream.status === 'reset' && left === 1, 'the end of it, on both sides');
+  t.is(asked, 1);
 });
 
 test('fetch: a slow receiver holds the server back, and leaving early stops it', async t => {
