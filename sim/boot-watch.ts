@@ -1,5 +1,6 @@
 /** Boot watch: raises a host's boot counter when others have heard a later start of it (core/later-starts.ts), and starts its service again. */
 import type { FrameNumber } from '../src/core/frame-window.js';
+import type { HostId } from '../src/core/ids.js';
 import { LaterStarts } from '../src/core/later-starts.js';
 import type { Running } from './sim-host.js';
 import type { StateWrites } from './state-writes.js';
@@ -23,14 +24,15 @@ export class BootWatch {
   }
 
   /** What a trusted member has heard of us last. The service ends where the counter cannot be raised, too, and starts again. */
-  hear(heard: FrameNumber | undefined): void {
+  hear(heard: FrameNumber | undefined, from: HostId): void {
     if (heard === undefined) return;
     const { host } = this.#of;
     const { disk } = host;
-    const verdict = this.#laterStarts.hear(heard, {
+    const verdict = this.#laterStarts.hear(heard, from, {
       framesSent: this.#world.network.framesSent(this.#of),
       wallMs: this.#wallMs,
       raisedMs: disk.bootRaisedMs,
+      others: this.#others,
     });
     if (verdict.act !== 'raise') return;
     this.#world.after(verdict.inMs, () =>
@@ -43,6 +45,13 @@ export class BootWatch {
         this.#world.restart(host);
       }),
     );
+  }
+
+  get #others(): number {
+    const { id, disk } = this.#of.host;
+    return disk.config.members.filter(
+      ({ host, trust, state }) => host !== id && trust === 'trusted' && state !== 'revoked',
+    ).length;
   }
 
   get #wallMs(): number {

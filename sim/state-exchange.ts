@@ -121,7 +121,7 @@ export class StateExchange {
 
   /** @returns whether all of it came. */
   #takeState(from: HostId, { heartbeat, logs, heads, yours, yourFrame, config }: StateAnswer): boolean {
-    if (this.#isTrusted(from)) this.#bootWatch.hear(yourFrame);
+    if (this.#isTrusted(from)) this.#bootWatch.hear(yourFrame, from);
     if (heartbeat !== undefined) this.#of.tell({ is: 'heard', from, message: heartbeat });
     for (const { pieces, segment, relayed } of logs) {
       if (segment.host === this.#of.host.id) continue;
@@ -149,7 +149,7 @@ export class StateExchange {
   answer({ from, logs, yourFrame }: StateQuestion): StateAnswer {
     this.#world.happened({ is: 'serves', by: this.#of, to: from, what: 'state' });
     if (!this.#isTrusted(from)) return this.#answerUntrusted(from);
-    this.#bootWatch.hear(yourFrame);
+    this.#bootWatch.hear(yourFrame, from);
     const knowsMore = [...this.#stores.stores()].some(({ log }) => {
       const known = logs.get(log.store);
       return known !== undefined && comparePositions(known, log) > 0;

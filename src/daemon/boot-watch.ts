@@ -19,6 +19,8 @@ export interface BootWatchOptions {
   /** Gossip frames that this start has sent. */
   readonly framesSent: () => number;
   readonly nameOf: (peer: PeerName) => string;
+  /** Trusted members besides this host. */
+  readonly others: () => number;
   readonly wallMs: () => number;
   readonly alarms: Alarms;
   readonly log: Logger;
@@ -46,21 +48,28 @@ export class BootWatch {
 
   /** The last frame that a trusted member has heard of us. */
   hear(heard: FrameNumber, from: PeerName): void {
-    const { boot: ours, framesSent, alarms, nameOf, wallMs, log, waitMs = inMs => inMs } = this.#options;
+    const { boot: ours, framesSent, alarms, nameOf, others, wallMs, log, waitMs = inMs => inMs } = this.#options;
     if (this.#stopped) return;
     const { boot } = heard;
-    const view = { framesSent: framesSent(), wallMs: wallMs(), raisedMs: this.#raisedMs() };
-    const verdict = this.#starts.hear(heard, view);
+    const view = { framesSent: framesSent(), wallMs: wallMs(), raisedMs: this.#raisedMs(), others: others() };
+    const verdict = this.#starts.hear(heard, from, view);
     if (verdict.act === 'refuse')
       log.warn({ code: 'BOOT_NOT_BELIEVED', from, boot }, 'a member says that it heard a start of ours that cannot be');
     if (verdict.act !== 'raise') return;
-    if (verdict.isAgain) {
+    if (verdict.isAlone) {
+      alarms.raise(
+        'BOOT_BEHIND',
+        '',
+        `${nameOf(from)} says that it has heard start ${boot} of this host, and this is start ${ours}; no other member says so. If none does, the counter is raised on its word in ${Math.ceil(verdict.inMs / 60_000)} min and the service starts again. If this host's state was not put back from an old image and no copy of it runs, ${nameOf(from)} does not tell the truth: look at that host`,
+      );
+    } else if (verdict.isAgain) {
       alarms.raise(
         'BOOT_BEHIND',
         '',
         `${nameOf(from)} has heard start ${boot} of this host, and this is start ${ours}, though the counter was raised within the hour: another machine seems to run with this host's identity. Switch off the copy; what this host says is not heard until it has started again`,
       );
-    }
+    } else alarms.clear('BOOT_BEHIND', '');
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#raise(), waitMs(verdict.inMs));
   }
 

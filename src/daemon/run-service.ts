@@ -243,6 +243,7 @@ async function serve(
     boot,
     framesSent: () => net.framesSent,
     nameOf: peer => roster.nameOf(roster.hostOf(peer) ?? self),
+    others: () => [...roster.members()].filter(({ host, peer }) => host !== self && roster.isTrusted(peer)).length,
     wallMs,
     alarms,
     log,

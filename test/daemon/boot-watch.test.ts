@@ -13,7 +13,10 @@ const PEER = 'a peer' as PeerName;
 const OTHERS_MS = 50;
 
 /** The watch of start 8 of a host, which has sent three frames. */
-async function aWatch(t: ExecutionContext, { raisedMs }: { readonly raisedMs?: number } = {}) {
+async function aWatch(
+  t: ExecutionContext,
+  { raisedMs, others = 1 }: { readonly raisedMs?: number; readonly others?: number } = {},
+) {
   const stateDir = temporaryFolder(t);
   writeFileSync(join(stateDir, 'boot'), '7\n');
   if (raisedMs !== undefined) writeFileSync(join(stateDir, 'boot-raised'), `${raisedMs}\n`);
@@ -25,6 +28,7 @@ async function aWatch(t: ExecutionContext, { raisedMs }: { readonly raisedMs?: n
     boot,
     framesSent: () => 3,
     nameOf: () => 'kitchen',
+    others: () => others,
     wallMs: () => 10 * RAISE_EVERY_MS,
     alarms,
     log,
@@ -90,6 +94,19 @@ for (const [when, raisedMs] of [
     await t.throwsAsync(watch.behind, { code: 'BOOT_BEHIND' });
     t.deepEqual(alarms.list(), []);
   });
+
+test('what one of several members says alone is an alarm, and ends nothing until another says so', async t => {
+  const { watch, counter, alarms } = await aWatch(t, { others: 2 });
+  for (let i = 0; i < 3; i++) watch.hear({ boot: 12, frame: 1 }, PEER);
+  await waited();
+  t.is(counter(), '8');
+  const [alarm] = alarms.list();
+  t.is(alarm?.code, 'BOOT_BEHIND');
+  t.regex(alarm?.text ?? '', /kitchen says .* no other member says so/);
+  watch.hear({ boot: 12, frame: 1 }, 'another peer' as PeerName);
+  await t.throwsAsync(watch.behind, { code: 'BOOT_BEHIND' });
+  t.deepEqual(alarms.list(), []);
+});
 
 test('nothing is raised once the service stops', async t => {
   const { watch, counter } = await aWatch(t);
