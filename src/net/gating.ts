@@ -2,9 +2,8 @@
  * Gating: who may connect to this host, and who reaches anything here? Members, unless they are banned; strangers only
  * while the gate welcomes them, and few at once.
  *
- * Nothing is remembered of an answer: it is asked anew at every connection and every stream. A ban runs by the steady clock, whatever
- * the wall clock does. Driven by start-net.ts and by
- * libp2p's connection gater.
+ * Nothing is remembered of an answer: it is asked anew at every connection and every stream. All times here run by the
+ * steady clock, whatever the wall clock does. Driven by start-net.ts and by libp2p's connection gater.
  */
 import type { PeerName } from '../core/ids.js';
 import { Offences } from './offences.js';
@@ -21,13 +20,13 @@ export const STREAMS_PER_STRANGER_MAX = 2;
 /** A class of thirty that joins at once needs a few at a time; each is done within seconds and the others come back. */
 export const STRANGERS_MAX = 16;
 /** Joining takes a few round trips; a stranger that stays longer has another reason. */
-export const STRANGER_CONNECTION_MS_MAX = 60_000;
+const STRANGER_CONNECTION_MS_MAX = 60_000;
 
 export class Gating {
   readonly #gate: Gate;
   readonly #offences = new Offences();
-  /** Strangers that are connected. */
-  readonly #strangersNow = new Set<PeerName>();
+  /** Strangers that are connected, and since when. */
+  readonly #strangersNow = new Map<PeerName, number>();
 
   constructor(gate: Gate) {
     this.#gate = gate;
@@ -51,7 +50,13 @@ export class Gating {
   }
 
   strangerCame(peer: PeerName): void {
-    this.#strangersNow.add(peer);
+    if (!this.#strangersNow.has(peer)) this.#strangersNow.set(peer, performance.now());
+  }
+
+  /** It has been here for longer than joining takes. */
+  overstays(stranger: PeerName): boolean {
+    const sinceMs = this.#strangersNow.get(stranger);
+    return sinceMs !== undefined && performance.now() - sinceMs > STRANGER_CONNECTION_MS_MAX;
   }
 
   /** It has gone, or is a member now. */

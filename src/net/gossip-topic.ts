@@ -75,6 +75,13 @@ export function gossipOptions(cluster: ClusterId, hosts: number): Partial<Gossip
   };
 }
 
+export interface GossipClock {
+  /** By which heartbeats are dated: ms since 1970. */
+  wallMs(): number;
+  /** By which rates are limited, and complaints: it never goes back. */
+  nowMs(): number;
+}
+
 export interface TopicOptions {
   readonly cluster: ClusterId;
   readonly self: PeerId;
@@ -82,8 +89,7 @@ export interface TopicOptions {
   readonly boot: number;
   readonly log: Logger;
   readonly memory: FrameMemory | undefined;
-  /** ms since 1970. */
-  wallMs(): number;
+  readonly clock: GossipClock;
   admits(peer: PeerName): boolean;
   /** Where this host listens: goes with each heartbeat. */
   addresses(): readonly string[];
@@ -149,7 +155,10 @@ export class GossipTopic {
     const stamp = { writer: this.#writer, boot: this.#options.boot, frame: this.#frame };
     const extras =
       message.kind === 'heartbeat'
-        ? { addresses: this.#options.addresses().slice(0, ADDRESSES_PER_FRAME_MAX), wallMs: this.#options.wallMs() }
+        ? {
+            addresses: this.#options.addresses().slice(0, ADDRESSES_PER_FRAME_MAX),
+            wallMs: this.#options.clock.wallMs(),
+          }
         : undefined;
     const bytes = encodeFrame(stamp, message, extras);
     const { recipients } = await this.#pubsub.publish(this.#topic, bytes);
@@ -162,7 +171,7 @@ export class GossipTopic {
     // A relay may know of a member that we have not heard of yet, or not have heard of a revocation.
     if (!this.#options.admits(author)) return TopicValidatorResult.Ignore;
 
-    const nowMs = this.#options.wallMs();
+    const nowMs = this.#options.clock.nowMs();
     try {
       const { stamp, message: said, extras } = decodeFrame(message.data);
       if (!Buffer.from(stamp.writer).equals(message.from.toMultihash().bytes)) {

@@ -16,7 +16,7 @@ import type { ClusterId, PeerName } from '../core/ids.js';
 import type { GossipMessage } from '../core/messages.js';
 import type { FrameMemory } from './frame-order.js';
 import type { Gate } from './gating.js';
-import type { GossipListener } from './gossip-topic.js';
+import type { GossipClock, GossipListener } from './gossip-topic.js';
 import type { Paces } from './pace.js';
 import type { KnownPeer } from './redial.js';
 import type { NetHandler } from './served-streams.js';
@@ -45,8 +45,8 @@ export interface NetOptions {
   readonly hosts?: number;
   /** Keeps the last frame of each writer over a restart, so that nothing can be replayed. Default: in memory only. */
   readonly frameMemory?: FrameMemory;
-  /** By which gossip is dated and its rate is limited, in ms since 1970. Default: this machine's wall clock. */
-  readonly gossipWallMs?: () => number;
+  /** Default: this machine's. */
+  readonly gossipClock?: GossipClock;
 }
 
 export interface HandleOptions {

@@ -19,7 +19,7 @@ import type { GossipMessage } from '../core/messages.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
 import { ConnectedMembers } from './connected-members.js';
 import { withDeadline } from './deadline.js';
-import { Gating, STRANGER_CONNECTION_MS_MAX, STREAMS_PER_STRANGER_MAX } from './gating.js';
+import { Gating, STREAMS_PER_STRANGER_MAX } from './gating.js';
 import { GossipTopic } from './gossip-topic.js';
 import { createNode, type Node, nameOf } from './libp2p-node.js';
 import { Listeners } from './listeners.js';
@@ -103,7 +103,7 @@ class LibraryNet implements Net {
       boot: options.boot,
       log: options.log,
       memory: options.frameMemory,
-      wallMs: options.gossipWallMs ?? Date.now,
+      clock: options.gossipClock ?? { wallMs: Date.now, nowMs: () => performance.now() },
       admits: peer => gating.admits(peer),
       addresses: () => this.addresses(),
       onAddresses: (peer, addresses) => {
@@ -281,8 +281,10 @@ class LibraryNet implements Net {
         this.#members.tend(connection);
         continue;
       }
-      const overstays = Date.now() - connection.timeline.open > STRANGER_CONNECTION_MS_MAX;
-      if (this.#members.has(peer) || overstays || !this.#gating.welcomes(peer)) await this.close(peer);
+      // It may have been a member when it came.
+      this.#gating.strangerCame(peer);
+      if (this.#members.has(peer) || this.#gating.overstays(peer) || !this.#gating.welcomes(peer))
+        await this.close(peer);
     }
 
     // What a member said itself, and last, is the likeliest.

@@ -266,9 +266,27 @@ test('replays, and frames from before the last start of their writer, are droppe
   t.is(b.lines.filter(({ code }) => code === 'GOSSIP_OLDER_BOOT').length, 1, 'said once a minute');
 });
 
+test('that a writer seems to have started earlier is said again after a minute, though the wall clock was set back', async t => {
+  const clock = { nowMs: 0, wallMs: 1_700_000_000_000 };
+  const gossipClock = { nowMs: () => clock.nowMs, wallMs: () => clock.wallMs };
+  const { b, heard, say, frame } = await rawMember(t, { gossipClock });
+  let told = 0;
+  b.net.onOlderStart(() => told++);
+  await say(frame(1));
+  await until(() => heard.every(list => list.length === 1), 'the first frame');
+  await say(frame(2, { boot: 4 }));
+  await until(() => told === 1, 'the complaint');
+  await say(frame(3, { boot: 4 }));
+  clock.wallMs -= 3_600_000;
+  clock.nowMs += 61_000;
+  await say(frame(4, { boot: 4 }));
+  await until(() => told > 1, 'the complaint once more');
+  t.is(told, 2);
+});
+
 test('a member that gossips too fast is cut to its rate, and said to', async t => {
-  const clock = { nowMs: 1_700_000_000_000 };
-  const { b, heard, say, frame } = await rawMember(t, { gossipWallMs: () => clock.nowMs });
+  const clock = { nowMs: 1_700 };
+  const { b, heard, say, frame } = await rawMember(t, { gossipClock: { nowMs: () => clock.nowMs, wallMs: Date.now } });
   const [heardByB = []] = heard;
   for (let i = 0; i < FRAMES_BURST_MAX + 200; i++) void say(frame(i));
   await until(() => heardByB.length === FRAMES_BURST_MAX, 'as many as may come at once');
