@@ -27,6 +27,8 @@ import { PENDING_MAX, PendingConnections } from './pending-connections.js';
 
 /** Two of each member, for two that dial each other at once have both for a moment; libp2p's own limit of 300 would cut members off. */
 const CONNECTIONS_MAX = 2 * HOSTS_MAX + STRANGERS_MAX;
+/** Of one peer: two, and two that its last start has left behind. Each brings buffers and limits of libp2p's own. */
+export const CONNECTIONS_PER_PEER_MAX = 4;
 /** Unacknowledged bytes of one stream. Must stay below the 4 MiB at which libp2p resets a paused stream. */
 export const STREAM_WINDOW_BYTES_MAX = 1 << 20;
 /** How often a connection is pinged. */

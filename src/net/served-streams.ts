@@ -22,13 +22,15 @@ interface Serving {
   readonly from: PeerName;
   /** Streams that this peer may have open at once. */
   readonly most: number;
+  /** … and of this protocol. libp2p's own limit is one of each connection. */
+  readonly mostOfProtocol: number;
   readonly lingerMs: number;
 }
 
 export class ServedStreams {
   readonly #log: Logger;
   readonly #offends: (peer: PeerName, error: ClusterError) => void;
-  readonly #open = new Map<PeerName, Set<AbortController>>();
+  readonly #open = new Map<PeerName, Map<AbortController, string>>();
 
   constructor(log: Logger, offends: (peer: PeerName, error: ClusterError) => void) {
     this.#log = log;
@@ -36,15 +38,17 @@ export class ServedStreams {
   }
 
   /** Serves one stream to its end. Never rejects. */
-  async serve(stream: Stream, handler: NetHandler, { from, most, lingerMs }: Serving): Promise<void> {
-    const open = this.#open.get(from) ?? new Set();
-    if (open.size >= most) {
-      this.#log.warn({ peer: from, protocol: stream.protocol, most }, 'refused: too many streams of one peer');
+  async serve(stream: Stream, handler: NetHandler, { from, most, mostOfProtocol, lingerMs }: Serving): Promise<void> {
+    const open = this.#open.get(from) ?? new Map<AbortController, string>();
+    const { protocol } = stream;
+    const ofProtocol = [...open.values()].filter(other => other === protocol).length;
+    if (open.size >= most || ofProtocol >= mostOfProtocol) {
+      this.#log.warn({ peer: from, protocol, most, mostOfProtocol }, 'refused: too many streams of one peer');
       stream.abort(new Error('refused: too many streams'));
       return;
     }
     const end = new AbortController();
-    this.#open.set(from, open.add(end));
+    this.#open.set(from, open.set(end, protocol));
     const onEnd = (): void => stream.abort(errorOf(end.signal.reason));
     const onClose = ({ error }: { readonly error?: Error }): void => {
       if (error !== undefined) end.abort(error);
@@ -60,10 +64,7 @@ export class ServedStreams {
     } catch (error) {
       if (error instanceof ClusterError && error.blame === 'peer') this.#offends(from, error);
       // After a break or an end of ours the handler's error only says the same again.
-      this.#log[end.signal.aborted ? 'debug' : 'warn'](
-        { err: error, peer: from, protocol: stream.protocol },
-        'a stream was reset',
-      );
+      this.#log[end.signal.aborted ? 'debug' : 'warn']({ err: error, peer: from, protocol }, 'a stream was reset');
       stream.abort(errorOf(error));
     } finally {
       end.signal.removeEventListener('abort', onEnd);
@@ -75,8 +76,9 @@ export class ServedStreams {
 
   /** Ends all streams of a peer, or of everybody: their signals fire and they are reset. */
   end(reason: Error, peer?: PeerName): void {
-    const ended = peer === undefined ? [...this.#open.values()] : [this.#open.get(peer) ?? []];
-    for (const open of ended) for (const end of open) end.abort(reason);
+    const ended =
+      peer === undefined ? [...this.#open.values()] : [this.#open.get(peer) ?? new Map<AbortController, string>()];
+    for (const open of ended) for (const end of [...open.keys()]) end.abort(reason);
   }
 }
 

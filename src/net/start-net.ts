@@ -21,7 +21,7 @@ import { ConnectedMembers } from './connected-members.js';
 import { withDeadline } from './deadline.js';
 import { Gating, STREAMS_PER_STRANGER_MAX } from './gating.js';
 import { GossipTopic } from './gossip-topic.js';
-import { createNode, type Node, nameOf } from './libp2p-node.js';
+import { CONNECTIONS_PER_PEER_MAX, createNode, type Node, nameOf } from './libp2p-node.js';
 import { Listeners } from './listeners.js';
 import {
   DIAL_MS_MAX,
@@ -196,7 +196,7 @@ class LibraryNet implements Net {
           return;
         }
         const most = member ? STREAMS_PER_PEER_MAX : STREAMS_PER_STRANGER_MAX;
-        await this.#served.serve(stream, handler, { from, most, lingerMs });
+        await this.#served.serve(stream, handler, { from, most, mostOfProtocol: streamsMax, lingerMs });
       },
       { maxInboundStreams: Math.min(streamsMax, STREAMS_PER_PEER_MAX), maxOutboundStreams: STREAMS_PER_PEER_MAX },
     );
@@ -309,6 +309,10 @@ class LibraryNet implements Net {
 
   #opened(connection: Connection): void {
     const peer = nameOf(connection.remotePeer);
+    // The newest is the likeliest to live: a host that starts anew leaves some behind that nobody has found broken yet.
+    const open = this.#node.getConnections(connection.remotePeer).filter(({ status }) => status === 'open');
+    for (const old of open.slice(0, -CONNECTIONS_PER_PEER_MAX))
+      old.abort(new Error('too many connections of one peer'));
     if (this.#gating.admits(peer)) void this.#members.identify(connection);
     else this.#gating.strangerCame(peer);
   }

@@ -2,9 +2,16 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
+import { noise } from '@chainsafe/libp2p-noise';
+import type { Connection } from '@libp2p/interface';
+import { tcp } from '@libp2p/tcp';
+import { yamux } from '@libp2p/yamux';
+import { multiaddr } from '@multiformats/multiaddr';
 import test from 'ava';
-import { parseClusterId } from '../../src/core/ids.js';
-import { STREAMS_PER_PEER_MAX } from '../../src/net/net.js';
+import { createLibp2p } from 'libp2p';
+import { type PeerName, parseClusterId } from '../../src/core/ids.js';
+import { CONNECTIONS_PER_PEER_MAX } from '../../src/net/libp2p-node.js';
+import { type Net, STREAMS_PER_PEER_MAX } from '../../src/net/net.js';
 import { PENDING_PER_ADDRESS_MAX } from '../../src/net/pending-connections.js';
 import { hasMulticast } from '../helpers/multicast.js';
 import { skip } from '../helpers/skip.js';
@@ -130,24 +137,54 @@ test('one peer may have 32 streams open here, over all protocols together, and n
   await until(() => open === STREAMS_PER_PEER_MAX, 'the next');
 });
 
-test('a protocol may allow fewer streams than that', async t => {
-  const house = new House(t);
-  const [a, b] = await house.clique(2);
-  if (a === undefined || b === undefined) return t.fail();
-  let open = 0;
-  await b.net.handle(
+/** Serves one stream of a peer, for as long as it lasts. */
+async function holdsOne(net: Net): Promise<{ open: number }> {
+  const served = { open: 0 };
+  await net.handle(
     ECHO,
     async (_stream, _peer, signal) => {
-      open++;
+      served.open++;
       await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve()));
     },
     { streamsMax: 1 },
   );
+  return served;
+}
+
+test('a protocol may allow fewer streams than that', async t => {
+  const house = new House(t);
+  const [a, b] = await house.clique(2);
+  if (a === undefined || b === undefined) return t.fail();
+  const served = await holdsOne(b.net);
   await a.net.open(b.net.peer, ECHO);
-  await until(() => open === 1, 'the first');
+  await until(() => served.open === 1, 'the first');
   const over = await a.net.open(b.net.peer, ECHO).catch(() => undefined);
   await until(() => over === undefined || over.status === 'reset', 'the refusal');
-  t.is(open, 1);
+  t.is(served.open, 1);
+});
+
+test('a member has four connections, the newest, and one count of its streams over all of them', async t => {
+  const house = new House(t);
+  const b = await house.host();
+  const served = await holdsOne(b.net);
+  const raw = await createLibp2p({
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+  });
+  t.teardown(async () => raw.stop());
+  house.members.add(raw.peerId.toString() as PeerName);
+  const made: Connection[] = [];
+  for (let i = 0; i < CONNECTIONS_PER_PEER_MAX + 2; i++)
+    made.push(await raw.dial(multiaddr(addressOf(b.net)), { force: true }));
+  const standing = (): number[] => made.flatMap(({ status }, n) => (status === 'open' ? [n] : []));
+  await until(() => standing().length === CONNECTIONS_PER_PEER_MAX, 'the oldest to go');
+  t.deepEqual(standing(), [2, 3, 4, 5]);
+  await made[5]?.newStream(ECHO);
+  await until(() => served.open === 1, 'the first stream');
+  const over = await made[4]?.newStream(ECHO).catch(() => undefined);
+  await until(() => over === undefined || over.status === 'reset', 'the refusal');
+  t.is(served.open, 1);
 });
 
 test('a handler that throws resets its stream and is logged; the connection stays', async t => {
