@@ -8,6 +8,7 @@
 import type { Logger } from 'pino';
 import { type Checkpoint, type CheckpointPiece, checkpointMessage } from '../core/checkpoint.js';
 import { mayHoldCopies } from '../core/cluster-config.js';
+import { ClusterError } from '../core/fault.js';
 import type { FrameNumber } from '../core/frame-window.js';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
 import { comparePositions, positionMessage } from '../core/holdings-log.js';
@@ -162,6 +163,19 @@ export class StateExchange {
     return true;
   }
 
+  /**
+   * A part of a writer's log, as somebody told it. An offence only of the writer itself: others may keep, in good faith, what it signed
+   * with the key that it had before it was replaced.
+   */
+  #wronglySigned(writer: HostId, from: HostId | undefined): ClusterError {
+    const { roster, net } = this.#options;
+    const peer = from === writer ? roster.peerOf(writer) : undefined;
+    const what = `a part of a log of ${roster.nameOf(writer)} is not signed by it; nothing of it was used`;
+    const error = new ClusterError('WRONGLY_SIGNED', what, { blame: peer === undefined ? 'passing' : 'peer' });
+    if (peer !== undefined) net.reportOffence(peer, error);
+    return error;
+  }
+
   /** Not waited for: what was read counts already. */
   #keep(
     take: () => Promise<AppendVerdict>,
@@ -213,11 +227,11 @@ export class StateExchange {
         return;
       case 'segment':
         if (!this.#takeSegment(part.segment, roster.hostOf(peer)))
-          throw new Error(`a segment of ${part.segment.host} has a wrong signature`);
+          throw this.#wronglySigned(part.segment.host, roster.hostOf(peer));
         return;
       case 'checkpoint':
         if (!this.#takePiece(part.piece, roster.hostOf(peer)))
-          throw new Error(`a checkpoint of ${part.piece.checkpoint.host} has a wrong signature`);
+          throw this.#wronglySigned(part.piece.checkpoint.host, roster.hostOf(peer));
         return;
       case 'head':
         try {
@@ -243,7 +257,7 @@ export class StateExchange {
     if (message.kind === 'config') return;
     if (message.kind === 'log') {
       // Who gossips speaks of its own stores only.
-      if (message.segment.host === from) this.#takeSegment(message.segment, from);
+      if (message.segment.host === from && !this.#takeSegment(message.segment, from)) this.#wronglySigned(from, from);
     } else this.#options.tell({ is: 'heard', from, message });
   }
 

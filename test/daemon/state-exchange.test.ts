@@ -408,6 +408,24 @@ test('a checkpoint with another signature than its writer’s ends the reading',
   t.is(ownArchive.checkpoint(answerer, STORE), undefined);
 });
 
+test('what a host tells of its own log and has not signed is an offence, once an answer; what it keeps of others is none', async t => {
+  const { a, b, ask, hears, archive, seeds } = await aPair(t, {
+    apart: true,
+    answererHas: [segmentOf(new Uint8Array(32), 0, 50).end],
+  });
+  const offences: string[] = [];
+  a.net.onOffence((peer, { code }) => offences.push(`${peer} ${code}`));
+  // As the answerer remembers it, the asker's own log.
+  await archive.append(logOf(seeds.answerer));
+  t.false(await ask());
+  t.deepEqual(offences, []);
+  await archive.drop(asker, STORE);
+  await keeps(archive, piecesAt(seeds.asker, 50));
+  t.false(await ask());
+  hears(logOf(seeds.asker, answerer));
+  t.deepEqual(offences, Array(2).fill(`${b.net.peer} WRONGLY_SIGNED`));
+});
+
 test('who asks is told how far its own log is remembered, also where that is a checkpoint', async t => {
   const { ask, heard, archive, seeds } = await aPair(t, { apart: true });
   const pieces = piecesAt(seeds.asker, 50, { host: asker });
