@@ -38,7 +38,7 @@ const HEARD_MAX = 16;
 export class Redial {
   readonly #dialler: Dialler;
   /** Members that are being dialled, and what is still to be tried of each. */
-  readonly #rows = new Map<PeerName, AddressRow>();
+  readonly #rows = new Map<PeerName, { readonly row: AddressRow; readonly tried: Promise<void> }>();
   /** Addresses without a peer id that are being dialled. */
   readonly #dialling = new Set<string>();
   /** Which member answers at an address without a peer id, so that it is not dialled while connected. */
@@ -53,9 +53,17 @@ export class Redial {
     for (const { peer, addresses } of known) void this.#reach(peer, addresses, 'known');
   }
 
-  /** A member was just heard to listen there. Never rejects: one that is switched off is no news here; the machine hears of it by its silence. */
+  /**
+   * A member was just heard to listen there. Done when it is connected, or all that is to be tried of it has been. Never rejects: one
+   * that is switched off is no news here; the machine hears of it by its silence.
+   */
   reach(peer: PeerName, addresses: readonly string[]): Promise<void> {
     return this.#reach(peer, addresses, 'heard');
+  }
+
+  /** As `reach`, for somebody who wants it now, at what is known of it. */
+  reachKnown(peer: PeerName, addresses: readonly string[]): Promise<void> {
+    return this.#reach(peer, addresses, 'known');
   }
 
   async #reach(peer: PeerName, addresses: readonly string[], how: 'known' | 'heard'): Promise<void> {
@@ -66,16 +74,20 @@ export class Redial {
       .filter(address => address.endsWith(ending));
     if (targets.length === 0) return;
     const underWay = this.#rows.get(peer);
-    const row = underWay ?? new AddressRow();
-    row.add(targets, how);
-    if (underWay !== undefined) return;
-    this.#rows.set(peer, row);
-    try {
-      for (let next = row.next(); next !== undefined && this.#isMissing(peer); next = row.next())
-        await this.#try(next, peer);
-    } finally {
-      this.#rows.delete(peer);
+    if (underWay !== undefined) {
+      underWay.row.add(targets, how);
+      return underWay.tried;
     }
+    const row = new AddressRow();
+    row.add(targets, how);
+    const tried = this.#tryAll(peer, row).finally(() => this.#rows.delete(peer));
+    this.#rows.set(peer, { row, tried });
+    return tried;
+  }
+
+  async #tryAll(peer: PeerName, row: AddressRow): Promise<void> {
+    for (let next = row.next(); next !== undefined && this.#isMissing(peer); next = row.next())
+      await this.#try(next, peer);
   }
 
   async #try(address: string, peer: PeerName): Promise<void> {

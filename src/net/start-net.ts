@@ -17,6 +17,7 @@ import type { FrameNumber } from '../core/frame-window.js';
 import type { PeerName } from '../core/ids.js';
 import type { GossipMessage } from '../core/messages.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
+import { orAborted } from '../platform/or-aborted.js';
 import { ConnectedMembers } from './connected-members.js';
 import { withDeadline } from './deadline.js';
 import { Gating, STREAMS_PER_STRANGER_MAX } from './gating.js';
@@ -154,12 +155,13 @@ class LibraryNet implements Net {
 
   async open(peer: PeerName, protocol: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Stream> {
     try {
-      return await withDeadline(OPEN_MS_MAX, [this.#stopping.signal, signal], inTime =>
-        this.#node.dialProtocol(peerIdFromString(peer), protocol, {
-          signal: inTime,
-          maxOutboundStreams: STREAMS_PER_PEER_MAX,
-        }),
-      );
+      return await withDeadline(OPEN_MS_MAX, [this.#stopping.signal, signal], async inTime => {
+        await orAborted(this.#connect(peer), inTime);
+        // The newest, for the reason in `#opened`.
+        const connection = this.#openConnections(peer).at(-1);
+        if (connection === undefined) throw new Error('it is not connected');
+        return connection.newStream(protocol, { signal: inTime, maxOutboundStreams: STREAMS_PER_PEER_MAX });
+      });
     } catch (cause) {
       throw unreachablePeer(`${peer} (${protocol})`, cause);
     }
@@ -172,6 +174,20 @@ class LibraryNet implements Net {
     } catch (cause) {
       throw unreachablePeer(address, cause);
     }
+  }
+
+  /** Not by libp2p's own dial of a peer: all addresses that it remembers, in its order, and our own dials of that peer would wait behind it. */
+  async #connect(peer: PeerName): Promise<void> {
+    if (this.#openConnections(peer).length > 0) return;
+    const known = (await this.#known()).filter(({ peer: other }) => other === peer);
+    await this.#redial.reachKnown(
+      peer,
+      known.flatMap(({ addresses }) => addresses),
+    );
+  }
+
+  #openConnections(peer: PeerName): Connection[] {
+    return this.#node.getConnections(peerIdFromString(peer)).filter(({ status }) => status === 'open');
   }
 
   async #dial(target: Multiaddr, signal?: AbortSignal): Promise<PeerName> {
@@ -287,11 +303,14 @@ class LibraryNet implements Net {
         await this.close(peer);
     }
 
-    // What a member said itself, and last, is the likeliest.
-    const known: KnownPeer[] = [...this.#told].map(([peer, addresses]) => ({ peer, addresses }));
-    known.push(...this.#options.knownAddresses(), ...(await this.#storedPeers()));
-    this.#redial.round(known);
+    this.#redial.round(await this.#known());
     for (const address of this.#options.staticAddresses ?? []) void this.#redial.reachStatic(address);
+  }
+
+  /** What a member said itself, and last, is the likeliest. */
+  async #known(): Promise<KnownPeer[]> {
+    const told = [...this.#told].map(([peer, addresses]) => ({ peer, addresses }));
+    return [...told, ...this.#options.knownAddresses(), ...(await this.#storedPeers())];
   }
 
   /** Read again when it has changed, for it decodes all that it has; and once in a while, for of what has grown too old it tells nobody. */
@@ -310,8 +329,7 @@ class LibraryNet implements Net {
   #opened(connection: Connection): void {
     const peer = nameOf(connection.remotePeer);
     // The newest is the likeliest to live: a host that starts anew leaves some behind that nobody has found broken yet.
-    const open = this.#node.getConnections(connection.remotePeer).filter(({ status }) => status === 'open');
-    for (const old of open.slice(0, -CONNECTIONS_PER_PEER_MAX))
+    for (const old of this.#openConnections(peer).slice(0, -CONNECTIONS_PER_PEER_MAX))
       old.abort(new Error('too many connections of one peer'));
     if (this.#gating.admits(peer)) void this.#members.identify(connection);
     else this.#gating.strangerCame(peer);

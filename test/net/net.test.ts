@@ -237,6 +237,23 @@ test('a static address that is our own is dialled once and then let be', async t
   t.deepEqual(self.net.connected(), [other.net.peer]);
 });
 
+test('a stream is opened to a member that is not connected, at the address that answers of all that are known', async t => {
+  const house = new House(t);
+  const b = await house.host();
+  const gone = await house.host();
+  const dead = addressOf(gone.net).replace(/\/p2p\/.*/, '');
+  await gone.net.stop();
+  const known = [{ peer: b.net.peer, addresses: [dead, addressOf(b.net)] }];
+  let isKnown = false;
+  const a = await house.host({ redialEveryMs: 3_600_000, knownAddresses: () => (isKnown ? known : []) });
+  const served = await holdsOne(b.net);
+  await t.throwsAsync(a.net.open(b.net.peer, ECHO), { code: 'PEER_UNREACHABLE' });
+  isKnown = true;
+  await a.net.open(b.net.peer, ECHO);
+  await until(() => served.open === 1, 'the stream');
+  t.is(served.open, 1);
+});
+
 test('a member is dialled again where it has said, since the last round, that it listens', async t => {
   const house = new House(t);
   const a = await house.host();

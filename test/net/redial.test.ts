@@ -74,6 +74,21 @@ test('what was just heard of a member is tried next, and never holds up what is 
   t.deepEqual(tried, [at(1), at(11), at(2), at(12), at(3), at(11), at(12)]);
 });
 
+test('whoever wants a member now is told when all that is known has been tried, also what was under way', async t => {
+  const peer = somePeer();
+  const { redial, tried, fail } = network();
+  redial.round([{ peer, addresses: [at(1)] }]);
+  let isOver = false;
+  const over = redial.reachKnown(peer, [at(1), at(2)]).then(() => {
+    isOver = true;
+  });
+  await fail();
+  t.false(isOver);
+  await fail();
+  await over;
+  t.deepEqual(tried, [at(1), at(2)]);
+});
+
 test('of what was just heard a limited number waits, however much is said', async t => {
   const peer = somePeer();
   const { redial, tried, fail } = network();
