@@ -59,15 +59,16 @@ export class DropProof {
   /** @returns undefined while the grants are too few. */
   static from(claim: DropClaim): DropProof | undefined {
     const byDomain = new Map<string, HostId>();
-    const count = (host: HostId): void => {
+    /** @returns whether it counts, by itself or by another one of its domain */
+    const count = (host: HostId): boolean => {
       const member = claim.memberOf(host);
-      if (claim.origins.includes(host) || member?.state !== 'active' || member.trust !== 'trusted') return;
+      if (claim.origins.includes(host) || member?.state !== 'active' || member.trust !== 'trusted') return false;
       if (!byDomain.has(member.domain)) byDomain.set(member.domain, host);
+      return true;
     };
     for (const { host, nonce, possession, expected } of claim.grants)
       if (nonce === claim.nonce && possession === expected && host !== claim.self) count(host);
-    if (claim.stays !== undefined && claim.stays !== claim.store) count(claim.self);
-    const isSecond = [...byDomain.values()].includes(claim.self);
+    const isSecond = claim.stays !== undefined && claim.stays !== claim.store && count(claim.self);
     const needed = isSecond ? Math.min(claim.copiesWanted, claim.grantable) : claim.copiesWanted;
     if (needed < 1 || byDomain.size < needed) return undefined;
     return new DropProof(claim, [...byDomain.values()]);

@@ -18,6 +18,8 @@ export interface DropView {
   readonly mayDrop: boolean;
   /** Its store, or the host, is to be emptied. */
   readonly draining: boolean;
+  /** The store that it would go from is. */
+  readonly emptied: boolean;
   /** N; undefined for what no listed or held snapshot of a configured source references. */
   readonly copiesWanted: number | undefined;
   /** Domains with a live holder that could give a grant; this host's own only where it is held twice. */
@@ -32,7 +34,7 @@ export interface DropView {
   readonly patienceMs: number;
   /** One holder's turn. */
   readonly turnMs: number;
-  /** Another store of ours has it, too, and keeps it. */
+  /** Another store of ours has it, too, and keeps it, and this host counts by that. */
   readonly heldTwice: boolean;
   /**
    * Nobody else who could grant is always on: without this copy all would be on roaming hosts. One of theirs goes first, however
@@ -57,8 +59,8 @@ export function decideDrop(view: DropView): DropVerdict {
   if (!view.mayDrop) return { act: 'keep', because: 'may-not-drop' };
   // What nobody wants expires instead (expiry.ts).
   if (view.copiesWanted === undefined) return { act: 'keep', because: 'not-placed' };
-  // A second copy of a host counts for nothing, and is better than none as long as there is room.
-  const isInTheWay = view.heldTwice && view.pressed && view.grantable > 0;
+  // A second copy of a host counts for nothing, and is better than none as long as nothing speaks against it.
+  const isInTheWay = view.heldTwice && (view.pressed || view.emptied) && view.grantable > 0;
   if (view.grantable < view.copiesWanted && !isInTheWay) return { act: 'keep', because: 'needed' };
 
   const because = view.draining ? 'draining' : view.relocated ? 'relocated' : view.pressed ? 'pressed' : 'surplus';

@@ -257,22 +257,23 @@ export class Dropping {
     const member = memberOf(self);
     const granters = origin === undefined ? [] : others.grantersOf(row, wanted.originsOf(row));
     const domains = new Set(granters.map(host => placement.domainOf(host)));
-    if (stays !== undefined && member?.state === 'active' && !wanted.originsOf(row).includes(self))
-      domains.add(member.domain);
+    const heldTwice = stays !== undefined && member?.state === 'active' && !wanted.originsOf(row).includes(self);
+    if (heldTwice) domains.add(member.domain);
     const grantable = domains.size;
-    const isSurplus = copiesWanted !== undefined && (grantable >= copiesWanted || stays !== undefined);
+    const isSurplus = copiesWanted !== undefined && (grantable >= copiesWanted || heldTwice);
     if (!isSurplus) table.setSurplusSince(row, Number.NaN);
     else if (Number.isNaN(table.surplusSinceMs(row))) table.setSurplusSince(row, nowMs);
-    const returned = [self, ...granters].some(host => {
-      const atMs = this.#of.returnedAtMs(host);
-      return atMs !== undefined && nowMs < atMs + timing.returnMs;
-    });
+    const returnedMs = Math.max(
+      ...[self, ...granters].map(host => this.#of.returnedAtMs(host) ?? Number.NEGATIVE_INFINITY),
+    );
+    const restMs = returnedMs + timing.returnMs - table.surplusSinceMs(row);
     const draining = member?.state === 'draining' || this.#of.isDraining(store);
     const view: DropView = {
       nowMs,
       held: true,
       mayDrop: member?.trust === 'trusted' && (member.state === 'active' || member.state === 'draining'),
       draining,
+      emptied: this.#of.isDraining(store),
       copiesWanted,
       grantable,
       place:
@@ -281,9 +282,9 @@ export class Dropping {
           : 0,
       surplus: granters.length + 1 - (copiesWanted ?? 0),
       surplusSinceMs: table.surplusSinceMs(row),
-      patienceMs: returned ? timing.returnMs : timing.surplusMs,
+      patienceMs: Math.max(timing.surplusMs, Math.min(timing.returnMs, Number.isNaN(restMs) ? 0 : restMs)),
       turnMs: timing.repairStepMs,
-      heldTwice: stays !== undefined,
+      heldTwice,
       lastSteady:
         stays === undefined && member?.roaming === false && granters.every(host => memberOf(host)?.roaming === true),
       relocated: this.#of.isRelocated(row),
@@ -469,7 +470,8 @@ export class Dropping {
   grantAsked(asked: Extract<Input, { is: 'grant-asked' }>, row: Row | undefined): void {
     const { memberOf, others, wanted, config, rules } = this.#of;
     const asker = memberOf(asked.from);
-    const store = row === undefined ? undefined : this.#of.heldIn(row);
+    // Not the one that is to be emptied, where another one keeps it.
+    const [store] = row === undefined ? [] : this.#of.storesOf(row);
     const origin = row === undefined ? undefined : wanted.originOf(row);
     const verdict = rules.decideGrant({
       askerIsMember: asker?.trust === 'trusted' && (asker.state === 'active' || asker.state === 'draining'),

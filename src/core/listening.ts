@@ -128,7 +128,8 @@ export class Listening {
       return;
     }
     // Its fetches ended with its last start; what it is still after it says anew.
-    if (boot === 'restarted') for (const row of this.#of.claims.forgetHost(host.id)) this.#of.mark(row);
+    if (boot === 'restarted' && host.heartbeat !== undefined)
+      for (const row of this.#of.claims.forgetHost(host.id)) this.#of.mark(row);
     if (host.isSetAside && this.#of.nowMs() >= host.setAsideUntilMs) this.#takeBack(host);
     const roomBefore = host.freeBytes;
     // Before its first heartbeat a host's stores are taken as its logs have them.

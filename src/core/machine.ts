@@ -346,6 +346,15 @@ export class Machine {
     return this.#effects;
   }
 
+  /**
+   * Others may have made its copies anew meanwhile, and are patient with what it brings back. So is it: for half as long as it was off, for
+   * one that is off every night would never drop anything else, and no longer than they are.
+   */
+  #wasOff(forMs: number): void {
+    const { deadMs, returnMs } = this.#configured().timing;
+    if (forMs > deadMs) this.#returnedAtMs = this.#nowMs - returnMs + Math.min(returnMs, forMs / 2);
+  }
+
   // ------------------------------------------------------------------------------------------------------------ inputs
 
   #take(input: Input): void {
@@ -479,8 +488,7 @@ export class Machine {
         return;
       }
       case 'was-off':
-        // Others may wait longer for it: then it has no surplus.
-        if (input.forMs > this.#configured().timing.deadMs) this.#returnedAtMs = this.#nowMs;
+        this.#wasOff(input.forMs);
         return;
       case 'unwanted-before':
         this.#expiring.recall(input);

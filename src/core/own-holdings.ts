@@ -36,7 +36,7 @@ export interface OwnHoldingsContext {
   readonly fitting: () => Pick<Fitting, 'roomIsFree'>;
   readonly logs: () => Pick<LogReading, 'apply'>;
   readonly expiring: () => Pick<Expiring, 'left'>;
-  readonly pursuing: () => Pick<Pursuing, 'storeGone' | 'storeHangs' | 'copiesChanged'>;
+  readonly pursuing: () => Pick<Pursuing, 'storeDrains' | 'storeGone' | 'storeHangs' | 'copiesChanged'>;
   readonly dropping: () => Pick<Dropping, 'storeGone' | 'entered'>;
   readonly relocating: () => Pick<Relocating, 'storeGone' | 'holdingsChanged'>;
   readonly nowMs: () => number;
@@ -142,10 +142,11 @@ export class OwnHoldings {
   // ---------------------------------------------------------------------------------------------------------- what they are
 
   measured(measured: Extract<Input, { is: 'store' }>): void {
-    const { self, room, marks, nowMs, sayNow } = this.#of;
+    const { self, room, marks, pursuing, nowMs, sayNow } = this.#of;
     const { isNew, isBack, isOther, grew } = room.measured(measured);
     if (isBack) this.#returnedAtMs = nowMs();
     // What lies in a store that is to be emptied counts no more, or counts again.
+    if (isOther && measured.draining) pursuing().storeDrains(measured.store);
     if (isNew || isOther) {
       marks.heldBy(self);
       sayNow();

@@ -598,6 +598,11 @@ export class Pursuing {
       if (pursuit.store === store) this.#of.lookAgain(pursuit.row, this.#nowMs + FETCH_HANGS_MS);
   }
 
+  /** What has not begun there is claimed anew where it can stay. */
+  storeDrains(store: StoreId): void {
+    this.#abandonNotBegun(store);
+  }
+
   #abandonNotBegun(store: StoreId): void {
     for (const pursuit of [...this.#pursuits.values()])
       if (pursuit.store === store && pursuit.stage !== 'fetching') this.#abandon(pursuit);

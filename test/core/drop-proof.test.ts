@@ -110,6 +110,12 @@ test('where fewer than N have it, all of them are enough for the second copy of 
   t.deepEqual(proofOf([grant(3)], { stays, grantable: 2, copiesWanted: 3 })?.granters, [hostNumber(3), SELF]);
   t.is(proofOf([grant(3)], { grantable: 1 }), undefined);
   t.is(proofOf([], { stays, grantable: 0 }), undefined);
+  const members = { 1: { domain: 'shelf' }, 3: { domain: 'shelf' } };
+  t.deepEqual(
+    proofOf([grant(3)], { stays, grantable: 1, members })?.granters,
+    [hostNumber(3)],
+    'by another of its domain',
+  );
 });
 
 for (const [title, options] of [

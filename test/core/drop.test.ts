@@ -6,6 +6,7 @@ const view = (changes: Partial<DropView> = {}): DropView => ({
   held: true,
   mayDrop: true,
   draining: false,
+  emptied: false,
   copiesWanted: 2,
   grantable: 2,
   place: 0,
@@ -59,10 +60,12 @@ test('the second copy of a host waits for its age, and for nobody else', t => {
   t.deepEqual(decideDrop(view({ heldTwice: true, grantable: 1 })), { act: 'keep', because: 'needed' });
 });
 
-test('where fewer than N have it, the second copy of a host stays until its room is needed', t => {
+test('where fewer than N have it, the second copy of a host stays until its room is needed, or its store is to be emptied', t => {
   const few = { heldTwice: true, grantable: 1, nowMs: 70_000 };
   t.deepEqual(decideDrop(view(few)), { act: 'keep', because: 'needed' });
   t.deepEqual(decideDrop(view({ ...few, pressed: true })), { act: 'drop', because: 'pressed' });
+  t.deepEqual(decideDrop(view({ ...few, draining: true, emptied: true })), { act: 'drop', because: 'draining' });
+  t.deepEqual(decideDrop(view({ ...few, draining: true })), { act: 'keep', because: 'needed' });
   t.deepEqual(decideDrop(view({ ...few, grantable: 0, pressed: true })), { act: 'keep', because: 'needed' });
 });
 

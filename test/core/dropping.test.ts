@@ -85,19 +85,22 @@ test('what a host brings back that was taken for dead is surplus for long before
 
 test('a host that was off until others took it for dead keeps what is too many for long, too, though it starts anew', t => {
   const timing = { deadMs: 10 * MINUTE_MS, returnMs: HOUR_MS };
-  const dropped = (offForMs: number): number => {
+  const dropped = (offForMs: number, forMs = 0.9 * HOUR_MS): number => {
     const { world, ids, others } = settledWorld(5, { timing });
     const [lost] = others as [SmallHost];
     world.kill(lost);
     t.true(world.runUntil(() => ids.every(id => world.trueHolders(id).length === 2), HOUR_MS));
     world.startAgain(lost, offForMs);
-    world.run(0.9 * HOUR_MS);
+    world.run(forMs);
     const early = world.hosts.reduce((sum, { removed }) => sum + removed.length, 0);
-    world.run(0.2 * HOUR_MS);
+    world.run(1.1 * HOUR_MS - forMs);
     t.deepEqual(copiesOf(world, ids), all(20, 2));
     return early;
   };
-  t.is(dropped(10 * MINUTE_MS + 1), 0);
+  t.is(dropped(2 * HOUR_MS), 0);
+  // … but for half as long as it was off at the most.
+  t.is(dropped(HOUR_MS, 29 * MINUTE_MS), 0);
+  t.true(dropped(HOUR_MS, 35 * MINUTE_MS) > 0);
   // By its own word it was off for too short a time for that.
   t.true(dropped(10 * MINUTE_MS) > 0);
 });
