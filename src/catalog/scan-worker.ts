@@ -180,6 +180,7 @@ class Scan {
     this.#share.consider(stack, {
       stat: ({ path, place }, name) => this.#lookAt(place, { name, path: below(path, name) }),
       enter: ({ path, place: above }, name) => {
+        this.#sender.lookUp();
         try {
           const { place, stat } = this.#places.enter(above, name);
           entered.push(place);
@@ -196,10 +197,13 @@ class Scan {
 
   /** Undefined: the walk will pass it over, or say what is the matter. */
   #lookAt(place: ScanPlace, { name, path }: Omit<Place, 'stat'>): NameStat | undefined {
+    this.#sender.lookUp();
     if (this.#isForbidden(path)) return undefined;
     try {
       const stat = this.#places.stat(place, name);
-      return stat.isSocket() || this.#isLeftOut(path, stat) ? undefined : stat;
+      // What is not entered is not opened either: that alone could mount it.
+      const isHidden = stat.isDirectory() && stat.dev !== this.#rootDevice && !this.#order.crossMounts;
+      return isHidden || stat.isSocket() || this.#isLeftOut(path, stat) ? undefined : stat;
     } catch {
       return undefined;
     }

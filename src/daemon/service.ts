@@ -71,7 +71,7 @@ export interface Service {
   /**
    * Restores a few files picked by chance from the copies of a source's newest protected snapshot, or of each source's, and throws
    * the bytes away: one report a file. Where none is protected now, of the newest; of a configured source without any, or without one
-   * that can be read, one that says so; of an archived one of which no head is known, none. No reports at all: there is no file with bytes. @throws ClusterError NO_SNAPSHOT of a named source
+   * that can be read, one that says so; of an archived one of which no head is known here, none. No reports at all: there is no file with bytes. @throws ClusterError NO_SNAPSHOT of a named source
    */
   drill(request: DrillRequest, signal: AbortSignal): AsyncIterable<DrillReport>;
 

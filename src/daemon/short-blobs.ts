@@ -2,13 +2,17 @@
  * Short blobs: the blobs of parcels that have fewer copies than they should. What of them lies about here and belongs to no copy may be
  * the last of its kind, also where no whole copy can be made of it: it is not put in the trash.
  *
- * They are known by records that are here. A look reads the record of each short parcel, some 0.1 ms each. A fingerprint that two blobs
- * share spares one too many, and does no harm.
+ * They are known by records that are here, and no others are spared where something expires: while a large source is copied for the first
+ * time much has no copy and no record here, and were all spared meanwhile, the room that it needs would not come free. A look reads the
+ * record of each short parcel, some 0.1 ms each. A fingerprint that two blobs share spares one too many, and does no harm.
+ *
+ * In memory: 8 bytes a blob, while a look is good.
  *
  * Driven by catalog-sweeper.ts, before a sweep, and by dropper.ts, for what expires.
  */
 import { fingerprintOf } from '../catalog/inherit-keys.js';
 import { recordBlobs } from '../catalog/record.js';
+import { grown } from '../core/grown.js';
 import type { ParcelId, SourceId } from '../core/ids.js';
 import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
@@ -18,6 +22,7 @@ import { Turns } from '../store/turns.js';
 const KEPT_MS_MIN = 60_000;
 /** … or, where there is much to look at, so many times as long as that took. */
 const KEPT_LOOKS = 20;
+const BLOBS_AT_FIRST = 1024;
 
 export interface ShortParcel {
   readonly parcel: ParcelId;
@@ -52,16 +57,23 @@ export class ShortBlobs {
   /** By a look now. */
   async look(): Promise<ShortLook> {
     const { sources, short, reader } = this.#options;
-    const blobs = new Set<number>();
+    let blobs = new Float64Array(BLOBS_AT_FIRST);
+    let count = 0;
     let isComplete = true;
     for (const source of [...sources()]) {
       for (const { parcel, copies } of [...short(source)]) {
         const record = await reader.get(parcel);
         if (record === undefined) isComplete &&= copies > 0;
-        else for (const { blob } of recordBlobs(record)) blobs.add(fingerprintOf(blob));
+        else
+          for (const { blob } of recordBlobs(record)) {
+            if (count === blobs.length) blobs = grown(blobs, 0, 0);
+            blobs[count] = fingerprintOf(blob);
+            count += 1;
+          }
       }
     }
-    return { has: blob => blobs.has(fingerprintOf(blob)), isComplete };
+    const sorted = blobs.subarray(0, count).sort();
+    return { has: blob => isAmong(sorted, fingerprintOf(blob)), isComplete };
   }
 
   /** By the last look, if it is not too old. */
@@ -71,10 +83,26 @@ export class ShortBlobs {
       if (this.#kept !== undefined && begunMs < this.#kept.untilMs) return this.#kept.look;
       const look = await this.look();
       const nowMs = this.#options.nowMs();
-      this.#kept = { look, untilMs: nowMs + Math.max(KEPT_MS_MIN, KEPT_LOOKS * (nowMs - begunMs)) };
+      const forMs = Math.max(KEPT_MS_MIN, KEPT_LOOKS * (nowMs - begunMs));
+      const kept = { look, untilMs: nowMs + forMs };
+      this.#kept = kept;
+      setTimeout(() => {
+        if (this.#kept === kept) this.#kept = undefined;
+      }, forMs).unref();
       return look;
     });
   }
+}
+
+function isAmong(sorted: Float64Array, wanted: number): boolean {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] as number) < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return sorted[low] === wanted;
 }
 
 export function* shortOf(

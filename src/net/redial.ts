@@ -72,12 +72,13 @@ export class Redial {
     const targets = this.#readable(addresses)
       .map(address => (address.includes('/p2p/') ? address : address + ending))
       .filter(address => address.endsWith(ending));
-    if (targets.length === 0) return;
     const underWay = this.#rows.get(peer);
     if (underWay !== undefined) {
+      // Also for who knows of no address: what was heard is being tried.
       underWay.row.add(targets, how);
       return underWay.tried;
     }
+    if (targets.length === 0) return;
     const row = new AddressRow();
     row.add(targets, how);
     const tried = this.#tryAll(peer, row).finally(() => this.#rows.delete(peer));

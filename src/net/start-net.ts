@@ -291,6 +291,8 @@ class LibraryNet implements Net {
   /** One round: close what is no longer admitted, ask again who has not accepted us yet, dial who is missing. */
   async #tend(): Promise<void> {
     for (const connection of this.#node.getConnections()) {
+      // One that was closed with another of its peer is gone already, and nobody would take its peer off again.
+      if (connection.status !== 'open') continue;
       const peer = nameOf(connection.remotePeer);
       if (this.#gating.admits(peer)) {
         this.#gating.isNoStranger(peer);
