@@ -15,7 +15,7 @@ export const configCommand = (run: Run): Command => {
     .command('apply')
     .description('put a policy in force, on every host')
     .argument('<file>', 'YAML; "-" for stdin')
-    .option('--yes', 'also when it lowers copies or lacks a store, or is of a cluster with another name')
+    .option('--yes', 'also when copies are lowered or stores are removed')
     .action(run(apply));
   config
     .command('add-store')

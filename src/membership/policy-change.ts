@@ -1,8 +1,8 @@
 /**
  * Policy change: what of a new policy may not be meant, for it takes something away from what the one in use says. Copies lowered and
- * stores removed can cost copies of what is there, and another name is most likely another cluster's policy: these want the operator's
- * word before they are in force. What costs no copy that is wanted now is said: a source that leaves is archived as it was and backed up no
- * longer, and by a shorter `keep` snapshots are unlisted later, and held for their time.
+ * stores removed can cost copies of what is there: these want the operator's word before they are in force. What costs no copy that is
+ * wanted now is said: another name of the cluster; a source that leaves, which is archived as it was and backed up no longer; and a
+ * shorter `keep`, by which snapshots are unlisted later, and held for their time.
  *
  * Pure. A store is its path: another path is another disk as far as anybody can tell, so a changed one counts as removed.
  */
@@ -12,7 +12,7 @@ import type { ArchivedSource, ConfigurationMember } from './configuration.js';
 import type { KeepRules, Policy, SourceSetting } from './policy.js';
 
 export interface PolicyDoubt {
-  readonly kind: 'copies-lowered' | 'store-removed' | 'cluster-renamed';
+  readonly kind: 'copies-lowered' | 'store-removed';
   /** One line for people: what falls, from what to what. */
   readonly text: string;
 }
@@ -29,10 +29,6 @@ export interface PolicyChange {
 /** What falls when `after` takes the place of `before`. */
 export function doubtsOf({ before, after, archived, members }: PolicyChange): readonly PolicyDoubt[] {
   const doubts: PolicyDoubt[] = [];
-  if (after.cluster !== before.cluster) {
-    const text = `cluster: this one is ${before.cluster}, and would be called ${after.cluster} on every host. Is it the policy of another?`;
-    doubts.push({ kind: 'cluster-renamed', text });
-  }
   const returning = sourcesOf(after, members);
   for (const { source, copies } of archived) {
     const next = returning.get(source);
@@ -84,11 +80,18 @@ export function demandYes(
   );
 }
 
-/** What is said of sources that leave, and of those whose snapshots are kept for a shorter time. */
+/** What is said of the change, and wants no word. */
 export const warningsOf = (change: PolicyChange): readonly string[] => [
+  ...warnOfName(change),
   ...warnOfLeaving(change),
   ...warnOfKeep(change),
 ];
+
+/** Most likely it is the policy of another cluster. */
+const warnOfName = ({ before, after }: PolicyChange): readonly string[] =>
+  after.cluster === before.cluster
+    ? []
+    : [`cluster: this one was called ${before.cluster}, and is called ${after.cluster} from now on, on every host`];
 
 /** A host's name that was misspelt is the likeliest way to end its backups unmeant. */
 function warnOfLeaving({ before, after, members }: PolicyChange): readonly string[] {

@@ -166,15 +166,11 @@ test('a keep that may unlist more than the one before is told, by whatever way t
   }
 });
 
-test('a policy of a cluster with another name wants a yes', async t => {
+test('a policy that calls the cluster otherwise is told', async t => {
   const { membership } = await founded(t);
   const text = POLICY.replace('cluster: home', 'cluster: school-b');
-  await t.throwsAsync(membership.admin.applyPolicy({ text }), {
-    code: 'NEEDS_YES',
-    message: /cluster: this one is home, and would be called school-b on every host/,
-  });
-  t.is(membership.configuration.clusterName, 'home');
-  await membership.admin.applyPolicy({ text, yes: true });
+  const { warnings } = await membership.admin.applyPolicy({ text });
+  t.deepEqual(warnings, ['cluster: this one was called home, and is called school-b from now on, on every host']);
   t.is(membership.configuration.clusterName, 'school-b');
 });
 
