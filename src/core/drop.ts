@@ -18,7 +18,7 @@ export interface DropView {
   readonly mayDrop: boolean;
   /** Its store, or the host, is to be emptied. */
   readonly draining: boolean;
-  /** The store that it would go from is. */
+  /** The store that it would go from is to be emptied. */
   readonly emptied: boolean;
   /** N; undefined for what no listed or held snapshot of a configured source references. */
   readonly copiesWanted: number | undefined;

@@ -14,7 +14,8 @@
  * A host that holds a parcel in two stores, for one of them was away, counts once: the second copy is too many as soon as N hosts
  * hold it, this one among them. Then the copy that stays is the one that is read whole in the attempt, and stands for this
  * host among the N; of one parcel it has one attempt at a time, so the three lines hold as they stand. Where fewer than N hosts have
- * it at all, the second copy stays until its room is needed; then these few are enough, for as many hosts have it after as before.
+ * it at all, the second copy stays until its room is needed or its store is to be emptied; then these few are enough, for as many hosts
+ * have it after as before.
  *
  * Keeps I1 to I4. Driven by the machine; specified by protocols/drop/drop.md and checked by the models beside it.
  */
@@ -93,6 +94,7 @@ export interface DroppingContext {
   readonly heldIn: (row: Row) => StoreId | undefined;
   /** All of them, in the order in which they should keep it. */
   readonly storesOf: (row: Row) => readonly StoreId[];
+  /** In two stores of ours. */
   readonly isHeldTwice: (row: Row) => boolean;
   /** By the log of a store of ours, mounted or not. */
   readonly isOurs: (row: Row) => boolean;

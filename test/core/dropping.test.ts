@@ -355,10 +355,10 @@ function droppingOf(
     returnedAtMs: () => undefined,
     heldIn: row => (table.isHeldBy(row, slots.own) ? store : undefined),
     isOurs: row => table.isHeldBy(row, slots.own),
-    storesOf: row => [
-      ...(table.isHeldBy(row, slots.own) ? [store] : []),
-      ...(table.isHeldBy(row, slots.second) ? [second] : []),
-    ],
+    storesOf: row =>
+      [...(table.isHeldBy(row, slots.own) ? [store] : []), ...(table.isHeldBy(row, slots.second) ? [second] : [])].sort(
+        (a, b) => Number(draining.has(a)) - Number(draining.has(b)),
+      ),
     isDraining: id => draining.has(id),
     isExpiring: () => false,
     isRelocated: () => false,
@@ -403,6 +403,16 @@ function droppingOf(
     },
     drains(id: StoreId): void {
       draining.add(id);
+    },
+    /** Another host wants our grant for a parcel. */
+    asks(n: number, from: HostId): void {
+      const row = rowOf(n);
+      const { version, hash } = config;
+      const nonce = parseNonce('e'.repeat(32));
+      dropping.grantAsked(
+        { is: 'grant-asked', nowMs: 0, ask: 1, from, nonce, parcel: table.id(row), config: { version, hash } },
+        row,
+      );
     },
     /** The branch of a fork that was in use has lost, to one that is no longer. */
     otherBranch(): void {
@@ -580,4 +590,15 @@ test('an own read that takes longer than it may ends the attempt', t => {
   clock.nowMs = DEFAULT_TIMING.attemptMs + Math.ceil(MIB / 20_000);
   dropping.consider(row);
   t.true(effects.some(effect => effect.do === 'cancel-attempt'));
+});
+
+test('a grant is read from the store that keeps the copy, and not from one that is to be emptied', t => {
+  const { dropping, effects, other, store, second, drains, asks } = droppingOf(1, { isTwice: true, copiesWanted: 3 });
+  drains(store);
+  asks(0, other);
+  t.like(
+    effects.findLast(effect => effect.do === 'read-possession'),
+    { store: second },
+  );
+  t.is(dropping.size, 0);
 });

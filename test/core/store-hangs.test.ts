@@ -116,6 +116,25 @@ test('what was on its way into it comes into another store of the host, and what
   );
 });
 
+test('what was claimed for a store that is to be emptied comes into another one, but for what has begun', t => {
+  const { world, host, backUp, done, fetchingIn } = slowFetches();
+  backUp(8);
+  t.true(world.runUntil(() => done('fetch').length > 0, 30_000));
+  const begun = fetchingIn(host.store);
+  t.true(begun < 8);
+  const end = { store: OTHER, epoch: { counter: 1, random: '00'.repeat(8) }, seq: 0, digest: '00'.repeat(32) };
+  const segment = { host: host.id, end, ops: [], signature: new Uint8Array(64) };
+  world.tell(host, { is: 'log', nowMs: world.nowMs, segment });
+  const { nowMs } = world;
+  const room = { lentBytes: 1024 * MIB, usedBytes: 0 };
+  world.tell(host, { is: 'store', nowMs, store: OTHER, ...room, draining: false });
+  world.tell(host, { is: 'store', nowMs, store: host.store, ...room, draining: true });
+  t.is(host.machine.known.reservedBytes(host.store), begun * 4 * MIB);
+  world.run(120_000);
+  t.is(fetchingIn(host.store), begun);
+  t.true(fetchingIn(OTHER) >= 8 - begun);
+});
+
 test('that something finds no room in it is no pressure: a surplus waits as it would', t => {
   const world = new SmallWorld([{ lentBytes: 0 }, {}, {}], { copies: 2, timing: { surplusMs: 600_000 } });
   const [origin, ...holders] = world.hosts as [SmallHost, SmallHost, SmallHost];
