@@ -49,7 +49,11 @@ export async function openStateDisk(
   }
   const index = openIndexDatabase(join(stateDir, 'index', 'holdings'));
   teardown.defer(() => index.close());
-  const objects = await ObjectFolder.open(join(stateDir, 'catalog', 'objects'), { log, notes: index.unreachedOf() });
+  const objects = await ObjectFolder.open(join(stateDir, 'catalog', 'objects'), {
+    log,
+    notes: index.unreachedOf(),
+    shared: index.objects,
+  });
   teardown.defer(() => objects.close());
   const cache = new ScanCache(join(stateDir, 'index', SCAN_CACHE_FILES[0]), { nowMs: wallMs });
   teardown.defer(() => cache.close());

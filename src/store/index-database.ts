@@ -13,6 +13,7 @@ import { BlobIndex } from './blob-index.js';
 import { FrameNotes } from './frame-notes.js';
 import { LogArchive } from './log-archive.js';
 import { RecipeIndex } from './recipe-index.js';
+import { SharedObjects } from './shared-objects.js';
 import { StrayNotes } from './stray-notes.js';
 import { UnansweredNotes } from './unanswered-notes.js';
 import { UnreachedNotes } from './unreached-notes.js';
@@ -28,6 +29,8 @@ export interface IndexDatabase {
   readonly frames: FrameNotes;
   /** Stores that are mounted now: of a disk and its copy only one can be. */
   readonly mounted: Set<StoreId>;
+  /** Of the state folder's catalog and of those of the stores that are mounted. */
+  readonly objects: SharedObjects;
   /** The table of one of this host's own stores. */
   blobsOf(store: StoreId): BlobIndex;
   recipesOf(store: StoreId): RecipeIndex;
@@ -54,6 +57,7 @@ export function openIndexDatabase(path: string): IndexDatabase {
     unanswered: new UnansweredNotes(root),
     frames: new FrameNotes(root),
     mounted: new Set(),
+    objects: new SharedObjects(),
     blobsOf: store => new BlobIndex(root, store),
     recipesOf: store => new RecipeIndex(root, store),
     unreachedOf: store => new UnreachedNotes(root, store),

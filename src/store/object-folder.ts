@@ -9,6 +9,8 @@
  * Nobody takes an object out again but a sweep, which is told what is reached from all that is wanted. The rest is noted, and goes
  * when it has been noted for `gcGrace`. Whoever puts, reads or looks for a noted object takes the note away with it, and an object
  * is taken out in the same step in which its note is looked at: so none goes that somebody has just found here.
+ *
+ * What another object folder of this host has on the same disk is linked, not written again (shared-objects.ts).
  */
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
@@ -18,12 +20,13 @@ import { ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import { type ObjectId, parseObjectId } from '../core/ids.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
-import { lstat, readdir, rm, unlink } from '../platform/disk-calls.js';
+import { link, lstat, readdir, rm, unlink } from '../platform/disk-calls.js';
 import { Group } from '../platform/group.js';
 import { renameFiles, writeSmallFile } from '../platform/small-files.js';
 import { DiskSync } from './disk-sync.js';
 import { FanFolder } from './fan-folder.js';
 import { FILE_MODE, makeOwnFolder, readOwnFile, storeFull, systemCode } from './own-folder.js';
+import type { SharedObjects, SharingFolder } from './shared-objects.js';
 import type { UnreachedNotes } from './unreached-notes.js';
 
 /** The largest object is a snapshot's list of pages: 1 MiB lists 30,000 pages, some 120 million files. */
@@ -117,9 +120,12 @@ export interface ObjectFolderOptions {
   readonly flushFailed?: boolean;
   /** Without them it is never swept. */
   readonly notes?: UnreachedNotes;
+  /** Of this host; without them every object is written. */
+  readonly shared?: SharedObjects;
 }
 
-export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
+export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, SharingFolder {
+  readonly device: number;
   readonly #log: Logger;
   readonly #sync: DiskSync;
   readonly #ownSync: boolean;
@@ -128,21 +134,28 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
   readonly #waiting = new Map<ObjectId, string>();
   readonly #flushes = new Group<never>(() => this.#flush());
   readonly #notes: UnreachedNotes | undefined;
+  readonly #shared: SharedObjects | undefined;
   /** Used just now: their notes are being taken back, and may be there still. */
   readonly #used = new Set<ObjectId>();
   readonly #leaving = new Map<ObjectId, Promise<void>>();
   /** Sum of the files here. Exact after `measure`. */
   #usedBytes = 0;
 
-  private constructor(path: string, options: ObjectFolderOptions, sync: DiskSync) {
+  private constructor(
+    path: string,
+    { sync, device, ...options }: ObjectFolderOptions & { readonly sync: DiskSync; readonly device: number },
+    ownsSync: boolean,
+  ) {
     const { log } = options;
     super(path, (id, error) =>
       log.warn({ code: 'OBJECT_DAMAGED', object: id, err: error }, 'an object on disk is damaged and counts as absent'),
     );
+    this.device = device;
     this.#log = log;
     this.#notes = options.notes;
+    this.#shared = options.shared;
     this.#sync = sync;
-    this.#ownSync = options.sync === undefined;
+    this.#ownSync = ownsSync;
     this.#flushFailed = options.flushFailed ?? false;
   }
 
@@ -151,13 +164,15 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
     const fresh = `${path}/new`;
     await makeOwnFolder(path);
     const sync = options.sync ?? (await DiskSync.open(path));
-    const folder = new ObjectFolder(path, options, sync);
+    const { dev: device } = await lstat(path);
+    const folder = new ObjectFolder(path, { ...options, sync, device }, options.sync === undefined);
     await folder.fan.make();
     await makeOwnFolder(fresh);
     // Never flushed, so nobody was promised them.
     for (const name of await readdir(fresh)) await rm(`${fresh}/${name}`, { force: true });
     // A process that died between rename and flush leaves names that are seen but not durable.
     await sync.flush(folder.fan.folders());
+    options.shared?.join(folder);
     return folder;
   }
 
@@ -193,22 +208,45 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
     }
     const id = parseObjectId(hashHex(bytes));
     if (await this.has(id)) return id;
-    const stored = await encodeObject(bytes);
     const path = `${this.fan.path}/new/${id}.${randomBytes(6).toString('hex')}`;
-    try {
-      await writeSmallFile(path, stored, FILE_MODE);
-    } catch (error) {
-      throw storeFull(error, path);
-    }
+    // A damaged file may be the very one that would be linked; a rename would leave it where it is.
+    const linked = this.damaged.has(id) ? undefined : await this.#shared?.link(this, id, path);
+    const size = linked ?? (await this.#write(path, bytes));
     if (this.#waiting.has(id)) {
       // Somebody put the same object meanwhile.
       await rm(path, { force: true });
       return id;
     }
     this.#waiting.set(id, path);
-    this.#usedBytes += stored.length;
+    this.#usedBytes += size;
     if (this.#waiting.size >= WAITING_MAX) await this.flush();
     return id;
+  }
+
+  /** @returns the size of the file in bytes */
+  async #write(path: string, bytes: Uint8Array): Promise<number> {
+    const stored = await encodeObject(bytes);
+    try {
+      await writeSmallFile(path, stored, FILE_MODE);
+    } catch (error) {
+      throw storeFull(error, path);
+    }
+    return stored.length;
+  }
+
+  async linkTo(id: ObjectId, path: string): Promise<number | undefined> {
+    // What waits is not durable, and may yet be taken back.
+    if (this.#flushFailed || this.#waiting.has(id)) return undefined;
+    this.#use(id);
+    await this.#leaving.get(id);
+    try {
+      if ((await super.get(id)) === undefined) return undefined;
+      await link(this.fan.pathOf(id), path);
+      return (await lstat(path)).size;
+    } catch {
+      // Whatever it is, the caller can write the object, and hears of a disk that fails when it does.
+      return undefined;
+    }
   }
 
   /** As `put`, of what is about to be announced: where it is here already, it is read first, and a damaged one written anew. */
@@ -316,6 +354,7 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter {
 
   /** Flushes, and lets go of the folder. */
   async close(): Promise<void> {
+    this.#shared?.leave(this);
     try {
       await this.flush();
     } finally {

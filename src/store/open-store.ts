@@ -120,7 +120,9 @@ async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker)
     const sync = await DiskSync.open(folder.path, () => noteFlushFailed(opening, index));
     closing.push(sync);
     const notes = opening.index.unreachedOf(marker.store);
-    const objects = await ObjectFolder.open(folder.objects, { log, sync, notes, flushFailed });
+    const { objects: shared } = opening.index;
+    const objects = await ObjectFolder.open(folder.objects, { log, sync, notes, flushFailed, shared });
+    closing.push({ close: async () => shared.leave(objects) });
     const trash = await Trash.open(folder.trash, opening.clocks ?? CLOCKS);
     const recovered = await recover({ ...opening, folder, marker, objects, index });
     closing.push(recovered.log);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { hashHex } from '../../src/core/hash.js';
 import { type ObjectId, parseObjectId } from '../../src/core/ids.js';
 import { OBJECT_BYTES_MAX, ObjectFolder } from '../../src/store/object-folder.js';
+import { SharedObjects } from '../../src/store/shared-objects.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const SILENT = pino({ level: 'silent' });
@@ -135,4 +136,76 @@ test('more objects than may wait are flushed on the way', async t => {
   for (let n = 0; n < 1_100; n++) ids.push(await folder.put(Buffer.from(`object ${n}`)));
   t.true((await readdir(join(path, 'new'))).length < 1_024);
   for (const id of ids) t.true(await folder.has(id));
+});
+
+const openBoth = async (t: ExecutionContext) => {
+  const shared = new SharedObjects();
+  const openOne = async (path: string) => {
+    const folder = await ObjectFolder.open(path, { log: SILENT, shared });
+    t.teardown(() => Promise.allSettled([folder.close()]));
+    return folder;
+  };
+  const paths = { first: newPath(t), second: newPath(t) };
+  return { paths, first: await openOne(paths.first), second: await openOne(paths.second) };
+};
+
+test('what two folders of one host have on one disk lies there once', async t => {
+  const { paths, first, second } = await openBoth(t);
+  const bytes = randomBytes(5_000);
+  const id = await first.put(bytes);
+  await first.flush();
+  t.is(await second.put(bytes), id);
+  await second.flush();
+  const [one, other] = await Promise.all([stat(fileOf(paths.first, id)), stat(fileOf(paths.second, id))]);
+  t.is(one.ino, other.ino);
+  t.is(second.usedBytes, first.usedBytes);
+  await unlink(fileOf(paths.first, id));
+  t.deepEqual(Buffer.from((await second.get(id)) ?? []), bytes);
+});
+
+test('a damaged object is not shared, and one that is damaged in both is mended in each', async t => {
+  const { paths, first, second } = await openBoth(t);
+  const [bytes, more] = [randomBytes(5_000), randomBytes(5_000)];
+  const id = await first.put(bytes);
+  const both = await first.put(more);
+  await first.flush();
+  await second.put(more);
+  await second.flush();
+  await writeFile(fileOf(paths.first, id), 'damaged');
+  await writeFile(fileOf(paths.first, both), 'damaged, and under its other name too');
+  for (const folder of [first, second]) {
+    t.is(await folder.get(both), undefined);
+    t.is(await folder.put(more), both);
+  }
+  await second.put(bytes);
+  await second.flush();
+  t.deepEqual(Buffer.from((await second.get(id)) ?? []), bytes);
+  await first.flush();
+  for (const path of [paths.first, paths.second]) {
+    const folder = await open(t, path);
+    t.deepEqual(Buffer.from((await folder.get(both)) ?? []), more);
+    t.deepEqual(await readdir(join(path, 'new')), []);
+  }
+});
+
+test('an object that waits for its flush is not shared', async t => {
+  const { paths, first, second } = await openBoth(t);
+  const bytes = randomBytes(5_000);
+  const id = await first.put(bytes);
+  await second.put(bytes);
+  await Promise.all([first.flush(), second.flush()]);
+  const [one, other] = await Promise.all([stat(fileOf(paths.first, id)), stat(fileOf(paths.second, id))]);
+  t.not(one.ino, other.ino);
+});
+
+test('an object is written where the disk makes no link', async t => {
+  const shared = new SharedObjects();
+  shared.join({ device: (await stat(tmpdir())).dev, linkTo: async () => undefined });
+  const path = newPath(t);
+  const folder = await ObjectFolder.open(path, { log: SILENT, shared });
+  t.teardown(() => folder.close());
+  const bytes = randomBytes(5_000);
+  const id = await folder.put(bytes);
+  await folder.flush();
+  t.deepEqual(Buffer.from((await folder.get(id)) ?? []), bytes);
 });

@@ -15,10 +15,17 @@ function* filesBelow(folder: string): Generator<string> {
   }
 }
 
-/** As it is allocated: a file of one byte takes a block. */
-export function diskBytes(folder: string): number {
+/** As it is allocated: a file of one byte takes a block, one of two names is one. As `du` counts. */
+export function diskBytes(...folders: readonly string[]): number {
+  const counted = new Set<string>();
   let bytes = 0;
-  for (const path of filesBelow(folder)) bytes += lstatSync(path).blocks * BLOCK_BYTES;
+  for (const path of folders.flatMap(folder => [...filesBelow(folder)])) {
+    const { dev, ino, nlink, blocks } = lstatSync(path);
+    const inode = `${dev}:${ino}`;
+    if (counted.has(inode)) continue;
+    if (nlink > 1) counted.add(inode);
+    bytes += blocks * BLOCK_BYTES;
+  }
   return bytes;
 }
 

@@ -217,7 +217,7 @@ async function onDisk({ files, source, store, origin, holder }: Many): Promise<F
   const objects = join(origin.state, 'catalog/objects');
   const hosts = { origin: [objects], holder: [join(holder.state, 'catalog/objects'), join(store, '.catalog/objects')] };
   for (const [what, folders] of Object.entries(hosts)) {
-    const value = folders.reduce((sum, folder) => sum + diskBytes(folder), 0) / files;
+    const value = diskBytes(...folders) / files;
     figures.push(atMost(CATALOG_BYTES_GOAL, { figure: `catalog on disk, ${what}`, value, unit: 'B/file' }));
   }
   for (const [what, host] of Object.entries({ origin, holder })) {
