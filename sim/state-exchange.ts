@@ -2,7 +2,7 @@
  * State exchange: how one host hears of the others: by frames of gossip, each of which counts once, and by asking them for their state
  * over a stream; and what it answers when it is asked. As the daemon's.
  */
-import { ALL_HEARD, type FrameNumber, judgeFrame } from '../src/core/frame-window.js';
+import { ALL_HEARD, type FrameNumber, type FramesHeard, judgeFrame } from '../src/core/frame-window.js';
 import { compareEpochs, comparePositions } from '../src/core/holdings-log.js';
 import type { HostId, StoreId } from '../src/core/ids.js';
 import type { GossipMessage } from '../src/core/messages.js';
@@ -43,8 +43,8 @@ export class StateExchange {
   readonly #configs: ConfigUse;
   readonly #archive: LogArchive;
   readonly #bootWatch: BootWatch;
-  /** Of each writer's frames before its last one, which were heard. Not on the disk. */
-  readonly #earlierFrames = new Map<HostId, number>();
+  /** What was heard of each writer's frames before its last one. Not on the disk. */
+  readonly #earlierFrames = new Map<HostId, Pick<FramesHeard, 'earlier' | 'former'>>();
 
   constructor(options: StateExchangeOptions) {
     this.#of = options.of;
@@ -67,14 +67,15 @@ export class StateExchange {
     const { frames } = this.#of.host.disk;
     const last = frames.get(writer);
     const { verdict, heard } = judgeFrame(
-      last === undefined ? undefined : { last, earlier: this.#earlierFrames.get(writer) ?? ALL_HEARD },
+      last && { last, ...(this.#earlierFrames.get(writer) ?? { earlier: ALL_HEARD }) },
       frame,
     );
-    this.#earlierFrames.set(writer, heard.earlier);
+    this.#earlierFrames.set(writer, heard);
     const counts = verdict === 'newer' || (verdict === 'overtaken' && message.kind !== 'heartbeat');
     if (!counts) {
       // An old image, or one of two machines with one identity: it must learn that it is not heard.
-      if (verdict === 'older-boot') this.ask(writer);
+      if (verdict === 'older-rising') this.#of.tell({ is: 'earlier-start', from: writer });
+      if (verdict === 'older-boot' || verdict === 'older-rising') this.ask(writer);
       return;
     }
     if (verdict === 'newer') frames.set(writer, frame);

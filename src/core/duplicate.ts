@@ -5,6 +5,10 @@
  * boot counter, durably, before anything is said, and draws a boot id; so two boot ids under one counter are two machines.
  * Nothing that such a host says can be believed until a person has put it right: it is set aside, and an alarm is raised.
  *
+ * The copy of a disk whose host goes on running starts under the next number, though. Each of the two then finds that it is not heard,
+ * and raises its counter above the other's (later-starts.ts), the second time only after an hour. Until then an earlier start goes on
+ * speaking in turns with the last one, which no late word does: that is two machines too (`StartTurns`).
+ *
  * A counter that is lower than before, under an id that is new, is a host that was put back from an old image: it goes on.
  * Or it is a late word of an earlier start that we had not heard of; then the later start speaks again, and is believed.
  *
@@ -27,6 +31,39 @@ export type BootVerdict =
 
 /** Starts of a host that are remembered. */
 export const BOOTS_KEPT = 8;
+
+/** Turns of an earlier start that make it another machine: its last words, overtaken by its next start, are one or two. */
+export const TURNS_MIN = 3;
+/** From one turn to the next at the least, in ms, so that frames that come late in a bunch are one turn. */
+export const TURN_MS_MIN = 30_000;
+
+/** Two starts of one host that speak in turns. */
+export class StartTurns {
+  #turns = 0;
+  #turnMs = Number.NEGATIVE_INFINITY;
+  /** The last start has spoken since the last turn. */
+  #hasLastSpoken = false;
+
+  heardLast(): void {
+    this.#hasLastSpoken = true;
+  }
+
+  /**
+   * An earlier start says what it had not said before.
+   * @param forgetMs after so long without a turn they are counted from 1 again
+   * @returns whether two machines run
+   */
+  heardEarlier(nowMs: number, forgetMs: number): boolean {
+    const sinceMs = nowMs - this.#turnMs;
+    if (sinceMs > forgetMs) this.#turns = 0;
+    if (this.#hasLastSpoken && sinceMs >= TURN_MS_MIN) {
+      this.#turns += 1;
+      this.#turnMs = nowMs;
+      this.#hasLastSpoken = false;
+    }
+    return this.#turns >= TURNS_MIN;
+  }
+}
 
 /** @param known its starts so far, the last one last */
 export function decideBoot(known: readonly Boot[], heard: Boot): BootVerdict {

@@ -61,6 +61,8 @@ export type Input =
   | { readonly is: 'config'; readonly nowMs: number; readonly config: ClusterConfig }
   | { readonly is: 'connected' | 'disconnected'; readonly nowMs: number; readonly host: HostId }
   | { readonly is: 'heard'; readonly nowMs: number; readonly from: HostId; readonly message: GossipMessage }
+  /** A frame of gossip comes of an earlier start of the host than its last one, and had not been sent before (frame-window.ts). */
+  | { readonly is: 'earlier-start'; readonly nowMs: number; readonly from: HostId }
   /** Operations of anybody's log, read over a stream or from our own disk; the signature has been checked. */
   | {
       readonly is: 'log';

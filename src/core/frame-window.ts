@@ -19,6 +19,8 @@ export interface FramesHeard {
   readonly last: FrameNumber;
   /** Bit n: frame `last.frame - 1 - n` was heard. */
   readonly earlier: number;
+  /** The highest frame of the start before the last one; undefined: nothing is known of it. */
+  readonly former?: FrameNumber | undefined;
 }
 
 /** What is known of earlier frames after a restart, which keeps the highest only: none may come again. */
@@ -31,7 +33,9 @@ export type FrameVerdict =
   | 'overtaken'
   | 'not-newer'
   /** From before the writer's last start, so a replay, an old image of its disk, or its duplicate. */
-  | 'older-boot';
+  | 'older-boot'
+  /** … and a frame that this earlier start had not sent before: it runs beside the later one, or its last words come late. */
+  | 'older-rising';
 
 /** @returns what is to be remembered of the writer besides the verdict; the same object where that has not changed. */
 export function judgeFrame(
@@ -39,17 +43,25 @@ export function judgeFrame(
   { boot, frame }: FrameNumber,
 ): { readonly verdict: FrameVerdict; readonly heard: FramesHeard } {
   if (heard === undefined || boot > heard.last.boot)
-    return { verdict: 'newer', heard: { last: { boot, frame }, earlier: 0 } };
-  const { last, earlier } = heard;
-  if (boot < last.boot) return { verdict: 'older-boot', heard };
+    return { verdict: 'newer', heard: { last: { boot, frame }, earlier: 0, former: heard?.last } };
+  const { last, earlier, former } = heard;
+  if (boot < last.boot) return judgeOlder(heard, { boot, frame });
   const ahead = frame - last.frame;
   if (ahead > 0) {
     // Where a shift by 32 or more would be one by its remainder.
     const shifted = ahead >= WINDOW ? 0 : earlier << ahead;
     const before = ahead > WINDOW ? 0 : 1 << (ahead - 1);
-    return { verdict: 'newer', heard: { last: { boot, frame }, earlier: shifted | before } };
+    return { verdict: 'newer', heard: { last: { boot, frame }, earlier: shifted | before, former } };
   }
   const bit = ahead < 0 && ahead >= -WINDOW ? 1 << (-ahead - 1) : 0;
   if (bit === 0 || (earlier & bit) !== 0) return { verdict: 'not-newer', heard };
-  return { verdict: 'overtaken', heard: { last, earlier: earlier | bit } };
+  return { verdict: 'overtaken', heard: { last, earlier: earlier | bit, former } };
+}
+
+function judgeOlder(heard: FramesHeard, { boot, frame }: FrameNumber): ReturnType<typeof judgeFrame> {
+  const { former } = heard;
+  const isSame = former?.boot === boot;
+  if (isSame && frame <= former.frame) return { verdict: 'older-boot', heard };
+  if (former !== undefined && boot < former.boot) return { verdict: 'older-boot', heard };
+  return { verdict: isSame ? 'older-rising' : 'older-boot', heard: { ...heard, former: { boot, frame } } };
 }

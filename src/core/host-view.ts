@@ -6,7 +6,7 @@
  */
 import type { Absence } from './absence.js';
 import type { Member } from './cluster-config.js';
-import type { Boot } from './duplicate.js';
+import { type Boot, StartTurns } from './duplicate.js';
 import type { LogPosition } from './holdings-log.js';
 import { bytesOf, type HostId, type StoreId } from './ids.js';
 import type { Liveness } from './liveness.js';
@@ -32,6 +32,7 @@ export interface HostView {
   lastPlaceAtMs: number;
   /** Its starts that we know of, the last one last. */
   readonly boots: Boot[];
+  readonly startTurns: StartTurns;
   /** Two machines run with its identity: nothing that it says counts, until then at least. */
   isSetAside: boolean;
   setAsideUntilMs: number;
@@ -129,6 +130,7 @@ export function newHostView(
     caughtUp: false,
     awaitedSinceMs: nowMs,
     boots: [],
+    startTurns: new StartTurns(),
     isSetAside: false,
     setAsideUntilMs: Number.POSITIVE_INFINITY,
     newsDueMs: Number.POSITIVE_INFINITY,

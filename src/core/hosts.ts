@@ -190,6 +190,7 @@ export class Hosts {
   heardBoot(host: HostView, { boot, bootId }: Boot, nowMs: number): BootVerdict {
     const verdict = decideBoot(host.boots, { boot, bootId });
     if (verdict === 'duplicate') host.setAsideUntilMs = nowMs + this.#timing.deadMs;
+    else if (verdict !== 'older') host.startTurns.heardLast();
     if (verdict === 'restarted' || verdict === 'duplicate') {
       // Of two machines the one that is left is the last one then, whichever that is; the other one would be a duplicate again.
       const known = host.boots.findIndex(other => other.bootId === bootId);
@@ -198,6 +199,14 @@ export class Hosts {
       if (host.boots.length > BOOTS_KEPT) host.boots.shift();
     }
     return verdict;
+  }
+
+  /** An earlier start than its last one goes on speaking. @returns whether two machines run with its identity */
+  heardEarlierStart(host: HostView, nowMs: number): boolean {
+    const { deadMs } = this.#timing;
+    const areTwo = host.startTurns.heardEarlier(nowMs, deadMs);
+    if (areTwo) host.setAsideUntilMs = nowMs + deadMs;
+    return areTwo;
   }
 
   /** Nothing that it says counts any more, or all of it again. */

@@ -115,6 +115,12 @@ export class Listening {
     return row;
   }
 
+  /** Gossip of an earlier start than its last one, which is none that was said before. */
+  hearEarlierStart(from: HostId): void {
+    const host = this.#of.hosts.get(from);
+    if (host !== undefined && this.#of.hosts.heardEarlierStart(host, this.#of.nowMs())) this.#setAside(host);
+  }
+
   #hearHeartbeat(host: HostView, heartbeat: Heartbeat): void {
     const boot = this.#of.hosts.heardBoot(host, heartbeat, this.#of.nowMs());
     if (boot === 'older') {

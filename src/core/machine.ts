@@ -380,6 +380,9 @@ export class Machine {
       case 'heard':
         this.#listening.hear(input.from, input.message);
         return;
+      case 'earlier-start':
+        this.#listening.hearEarlierStart(input.from);
+        return;
       case 'log':
         this.#logs.apply(input.segment, input.relayed === true);
         return;

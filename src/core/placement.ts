@@ -179,8 +179,10 @@ export class Placement {
       }
     }
 
-    // With one live place left, or none, an absent host's copies count only for a while longer.
-    const places = live + (isOriginLive ? 1 : 0);
+    // With one live place left, or none, an absent host's copies count only for a while longer. The origin's own file is such a place
+    // where its newest snapshot lists it; what only older ones list may be gone there.
+    const isAtOrigin = isOriginLive && this.#table.has(row, FLAG.newest);
+    const places = live + (isAtOrigin ? 1 : 0);
     const ownDomain = census.domain[SELF] as number;
     let nextMs = Number.POSITIVE_INFINITY;
     let copies = live;

@@ -30,10 +30,12 @@ export function hearPeers({ net, roster, exchange, addresses, alarms, tell }: Pe
     const host = roster.hostOf(from);
     if (host !== undefined) exchange.hear(host, message);
   });
-  net.onOlderStart(peer => {
-    // It learns from our question that it is not heard.
+  net.onOlderStart((peer, isRising) => {
     const host = roster.hostOf(peer);
-    if (host !== undefined) void exchange.ask(host);
+    if (host === undefined) return;
+    if (isRising) tell({ is: 'earlier-start', from: host });
+    // It learns from our question that it is not heard.
+    void exchange.ask(host);
   });
   net.onOffence((peer, error, banned) => {
     if (banned)

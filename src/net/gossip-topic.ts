@@ -97,8 +97,11 @@ export interface TopicOptions {
   onAddresses(peer: PeerName, addresses: readonly string[]): void;
   /** What a member's wall clock says, ms since 1970; what it said may have been seconds on its way. */
   onClock(peer: PeerName, wallMs: number): void;
-  /** Frames come of an earlier start of a member than others of its that were heard. Called at most once a minute for each. */
-  onOlderStart(peer: PeerName): void;
+  /**
+   * Frames come of an earlier start of a member than others of its that were heard. Called at most once a minute for each.
+   * @param isRising this frame had not been sent before: that start goes on
+   */
+  onOlderStart(peer: PeerName, isRising: boolean): void;
   /** A member sent what no honest build sends. */
   offends(peer: PeerName, error: ClusterError): void;
 }
@@ -180,14 +183,14 @@ export class GossipTopic {
         });
       }
       const verdict = this.#order.admit(author, stamp);
-      if (verdict === 'older-boot') {
+      if (verdict === 'older-boot' || verdict === 'older-rising') {
         const isTold = this.#complain(
           author,
           'GOSSIP_OLDER_BOOT',
           'a frame from before its writer’s last start: a replay, an old image of its disk, or two machines with one identity',
           nowMs,
         );
-        if (isTold) this.#options.onOlderStart(author);
+        if (isTold) this.#options.onOlderStart(author, verdict === 'older-rising');
       }
       // What a host says of itself is true as it said it last; what a claim or an operation says stays true.
       const counts = verdict === 'newer' || (verdict === 'overtaken' && said?.kind !== 'heartbeat');

@@ -103,8 +103,11 @@ export interface Net {
   reportOffence(peer: PeerName, error: ClusterError): void;
   /** A peer offended; `banned` when it is shut out for 10 min from now on: an alarm. */
   onOffence(listener: OffenceListener): () => void;
-  /** Gossip comes of an earlier start of a member than others of its that were heard. At most once a minute for each. */
-  onOlderStart(listener: (peer: PeerName) => void): () => void;
+  /**
+   * Gossip comes of an earlier start of a member than others of its that were heard. At most once a minute for each.
+   * `isRising`: that frame had not been sent before, so that start goes on.
+   */
+  onOlderStart(listener: (peer: PeerName, isRising: boolean) => void): () => void;
   /** Closes every connection to a peer, at once. The redial loop comes back to it if it is still a member. */
   close(peer: PeerName): Promise<void>;
   /** Closes everything. Safe to call twice. */

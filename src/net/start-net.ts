@@ -84,7 +84,7 @@ class LibraryNet implements Net {
   readonly #told = new Map<PeerName, readonly string[]>();
   readonly #clocks = new PeerClocks();
   readonly #onOffence: Listeners<Parameters<OffenceListener>>;
-  readonly #onOlderStart: Listeners<[peer: PeerName]>;
+  readonly #onOlderStart: Listeners<[peer: PeerName, isRising: boolean]>;
   #timer: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -113,7 +113,7 @@ class LibraryNet implements Net {
         void this.#redial.reach(peer, addresses);
       },
       onClock: (peer, wallMs) => this.#clocks.hear(peer, wallMs, performance.now()),
-      onOlderStart: peer => this.#onOlderStart.tell(peer),
+      onOlderStart: (peer, isRising) => this.#onOlderStart.tell(peer, isRising),
       offends: (peer, error) => this.reportOffence(peer, error),
     });
     this.#redial = new Redial({
@@ -248,7 +248,7 @@ class LibraryNet implements Net {
     return this.#onOffence.add(listener);
   }
 
-  onOlderStart(listener: (peer: PeerName) => void): () => void {
+  onOlderStart(listener: (peer: PeerName, isRising: boolean) => void): () => void {
     return this.#onOlderStart.add(listener);
   }
 

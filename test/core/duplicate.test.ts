@@ -1,5 +1,5 @@
 import test from 'ava';
-import { decideBoot } from '../../src/core/duplicate.js';
+import { decideBoot, StartTurns, TURN_MS_MIN, TURNS_MIN } from '../../src/core/duplicate.js';
 import { type LogOp, type LogSegment, logAfter, logStart } from '../../src/core/holdings-log.js';
 import { sourceIdOf } from '../../src/core/ids.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
@@ -26,6 +26,25 @@ test('an id from before the last start is late', t => {
 test('a late word of a start that was not known is overruled by the later one', t => {
   t.is(decideBoot([B], A), 'restarted');
   t.is(decideBoot([B, A], B), 'restarted');
+});
+
+test('two starts that go on speaking in turns are two machines, and last words that come late are not', t => {
+  const FORGET_MS = 1_000_000;
+  const says = (turns: StartTurns, nowMs: number): boolean => turns.heardEarlier(nowMs, FORGET_MS);
+  const late = new StartTurns();
+  late.heardLast();
+  for (let nowMs = 0; nowMs < TURN_MS_MIN; nowMs += 1_000) t.false(says(late, nowMs), 'in a bunch');
+  const alone = new StartTurns();
+  alone.heardLast();
+  for (let n = 0; n < 10; n += 1) t.false(says(alone, n * TURN_MS_MIN), 'the last start is silent');
+  const both = new StartTurns();
+  const verdicts = Array.from({ length: TURNS_MIN }, (_, n) => {
+    both.heardLast();
+    return says(both, n * TURN_MS_MIN);
+  });
+  t.deepEqual(verdicts, [...Array.from({ length: TURNS_MIN - 1 }, () => false), true]);
+  both.heardLast();
+  t.false(says(both, TURNS_MIN * TURN_MS_MIN + FORGET_MS), 'a year later it is another story');
 });
 
 test('the copies of a host that runs twice count for nobody, and it is said', t => {

@@ -25,7 +25,48 @@ test('a frame that others have overtaken counts once, and a frame of an earlier 
       [1, 8],
       [2, 1],
     ]),
-    ['newer', 'newer', 'overtaken', 'not-newer', 'not-newer', 'not-newer', 'newer', 'older-boot', 'not-newer'],
+    ['newer', 'newer', 'overtaken', 'not-newer', 'not-newer', 'not-newer', 'newer', 'older-rising', 'not-newer'],
+  );
+});
+
+test('an earlier start that says what it had not said before is told from a replay', t => {
+  t.deepEqual(
+    verdicts([
+      [1, 5],
+      [2, 1],
+      [1, 5],
+      [1, 6],
+      [2, 2],
+      [1, 7],
+      [1, 6],
+      [3, 1],
+      [1, 8],
+      [2, 3],
+    ]),
+    [
+      'newer',
+      'newer',
+      'older-boot',
+      'older-rising',
+      'newer',
+      'older-rising',
+      'older-boot',
+      'newer',
+      'older-boot',
+      'older-rising',
+    ],
+  );
+  // After a restart only the highest frame is known: of the first that comes of an earlier start nobody knows whether it is new.
+  t.deepEqual(
+    verdicts(
+      [
+        [1, 9],
+        [1, 9],
+        [1, 10],
+      ],
+      { last: { boot: 2, frame: 1 }, earlier: ALL_HEARD },
+    ),
+    ['older-boot', 'older-boot', 'older-rising'],
   );
 });
 

@@ -158,6 +158,26 @@ test('with one place left after its origin went away too, a parcel counts as sho
   t.is(spare?.machine.known.pending().pursuits, 1);
 });
 
+test('the origin is a place for what its newest snapshot lists, and for nothing else', t => {
+  const world = new SmallWorld([{}, {}, {}, {}], { timing: { repairStepMs: 0 } });
+  world.run(5_000);
+  const [origin] = world.hosts as [SmallWorld['hosts'][0]];
+  const [newest, older] = world.backUp(origin, many(2)) as [ParcelId, ParcelId];
+  const areHeld = () => [newest, older].every(parcel => world.trueHolders(parcel).length === 2);
+  t.true(world.runUntil(areHeld, MINUTE_MS));
+  world.run(2_000);
+  const lone = world.hosts.find(host => host !== origin && !world.trueHolders(older).includes(host));
+  const [first] = world.trueHolders(older) as [SmallWorld['hosts'][0]];
+  world.kill(first);
+  // Suspect and past the last place's time, not dead.
+  world.run(5 * MINUTE_MS);
+  t.is(lone?.machine.known.copies(older), 2);
+  const source = sourceIdOf(origin.id, 'photos');
+  const head = { source, seq: 2, hash: '2'.padStart(64, '0') };
+  lone?.machine.step({ is: 'wanted', nowMs: world.nowMs, source, head, ...NO_CHANGE, notNewest: [older] });
+  t.is(lone?.machine.known.copies(older), 1);
+});
+
 test('a host whose disk was pulled while we were away is known not to hold what its log says', t => {
   const world = new SmallWorld([{}, {}, {}, {}]);
   world.run(5_000);

@@ -1,5 +1,6 @@
 /** Scenarios: named situations, run in virtual time. What each promises stands in its own file. */
 import test from 'ava';
+import { run as clonedHost } from '../../sim/scenarios/cloned-host.js';
 import { run as familyLeaves } from '../../sim/scenarios/family-leaves.js';
 import { run as fewerCopiesWanted } from '../../sim/scenarios/fewer-copies-wanted.js';
 import { run as hostLeaves } from '../../sim/scenarios/host-leaves.js';
@@ -19,6 +20,7 @@ const SCENARIOS = {
   'what a host holds twice since a disk of it was put back is dropped, and never the last copy': pulledDisk,
   'what was to be written beside its family is not written when that has gone, and its room is another’s': familyLeaves,
   'a disk that refuses what it says it has room for keeps nobody from making room elsewhere': roomInNameOnly,
+  'the copy of a running host is found, and neither of the two counts until one is off': clonedHost,
 };
 
 for (const [title, run] of Object.entries(SCENARIOS)) {
