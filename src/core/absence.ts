@@ -1,14 +1,14 @@
 /**
- * Absence: what is usual of a host, as it has shown, and how long one that is away is waited for.
+ * Absence: how long a host is usually away, judged by its own past, and how long an absent host is waited for.
  *
- * A laptop that leaves every morning and a lab that is switched off every night come back with all their copies; to make
- * these again each time would be traffic for nothing. So the lengths of *good* absences (came-back.ts) are remembered for
- * 14 days, and who has been away for long before is given half as long again.
+ * A laptop that leaves every morning and a lab that is switched off every night come back with all their copies; making
+ * those copies again each time would be wasted traffic. So the lengths of *good* absences (came-back.ts) are remembered
+ * for 14 days, and a host that was away for long before is waited for half as long again.
  *
- * An absence that is both older and no longer than another will never be the longest: it is not kept. Times here are by
- * whatever clock the caller uses for all of them: the machine its own running time, the daemon's file the wall clock.
+ * An absence that is both older and no longer than another can never be the longest, so it is not kept. All times of
+ * one caller come from one clock: the machine uses its own running time, the daemon's file the wall clock.
  *
- * Pure. Driven by hosts.ts and away.ts; the daemon keeps what is noted over a restart.
+ * Pure. Driven by hosts.ts and away.ts; the daemon keeps the remembered absences over a restart.
  */
 import type { Timing } from './cluster-config.js';
 
@@ -22,10 +22,10 @@ export interface Absence {
 
 /** An absence longer ago says nothing about today: two weeks hold every rhythm of a week at least once. */
 export const ABSENCE_MEMORY_MS = 14 * 24 * 3_600_000;
-/** Absences remembered of one host. Each is shorter than those before it, so this many are far more than habits have. */
+/** The most absences remembered per host. Each is shorter than those before it, so no real habit needs this many. */
 export const ABSENCES_MAX = 64;
 
-/** What is remembered once another absence has ended, the latest last. */
+/** The absences remembered once another one has ended, the latest last. */
 export function withAbsence(known: readonly Absence[], latest: Absence): readonly Absence[] {
   const kept = known.filter(
     ({ lengthMs, endedAtMs, wasDead }) =>
@@ -55,7 +55,7 @@ export interface PatienceView {
 }
 
 export interface Patience {
-  /** An absence up to this long is as before, and nothing to be alarmed about; 0 for a host that is always there. */
+  /** An absence up to this long is usual and raises no alarm; 0 for a host that is never away for long. */
   readonly usualMs: number;
   /** After this long the host is taken for dead. */
   readonly deadAfterMs: number;
@@ -64,7 +64,7 @@ export interface Patience {
 
 export function decidePatience({ longestMs, roaming, timing }: PatienceView): Patience {
   const habitMs = Math.min(timing.deadMaxMs, (longestMs * 3) / 2);
-  // A roaming host is taken for one that has been away for two thirds of that.
+  // A roaming host is treated like one that was once away for two thirds of this time.
   const waitMs = roaming ? Math.max(timing.roamingDeadMs, habitMs) : habitMs;
   const usualMs = (waitMs * 2) / 3;
   if (waitMs <= timing.deadMs) return { usualMs, deadAfterMs: timing.deadMs, because: 'dead' };

@@ -1,11 +1,11 @@
 /**
- * Audit: does another host really have a copy that its log tells of?
+ * Audit: does another host really have a copy that its log names?
  *
- * Who has the same bytes, as another holder or as the origin, asks for a possession made for this one question
- * (possession.ts) and compares. What it cannot tell (no answer, own bytes that cannot be read) says nothing, unless the
- * holder has no answer for as long as two walks through all copies take: a copy that nobody ever saw counts no longer. A
- * denial may only be ahead of its log, which is then on its way: it counts when it is said a second time while the log
- * still has the copy.
+ * A host that has the same bytes, as another holder or as the origin, asks for a possession computed for this one
+ * question (possession.ts) and compares. A question without a result (no answer, or own bytes that cannot be read)
+ * proves nothing, unless the holder has not answered for as long as two walks through all copies take: a copy that
+ * nobody has seen for that long does not count. A denial may merely be ahead of the holder's log, whose news is then on
+ * its way: it counts only when it is repeated while the log still names the copy.
  *
  * Pure. Driven by auditing.ts; specified by protocols/audit/audit.md.
  */
@@ -18,13 +18,13 @@ export type AuditAnswer =
 export type AuditDenial = 'busy' | 'absent' | 'corrupt';
 
 export interface AuditView {
-  /** By our own copy or files; undefined when they could not be read, or were not needed. */
+  /** From our own copy or files; undefined when they could not be read, or were not needed. */
   readonly expected: Possession | undefined;
-  /** Undefined when none could be had. */
+  /** Undefined when there was no answer. */
   readonly answer: AuditAnswer | undefined;
-  /** It was denied before, and its log still tells of it. */
+  /** The holder denied it before, and its log still names it. */
   readonly deniedBefore: boolean;
-  /** Questions before this one that it had no answer to, one after the other; and for how long, in ms. */
+  /** The unbroken run of unanswered questions before this one: how many, and over how many ms. */
   readonly unanswered: { readonly questions: number; readonly forMs: number };
   /** How long a walk through all copies takes, in ms. */
   readonly scrubMs: number;
@@ -32,9 +32,9 @@ export interface AuditView {
 
 export type AuditVerdict = 'passed' | 'failed' | 'denied' | 'unknown';
 
-/** Walks in which a copy must have been seen. */
+/** A copy must have been seen within this many walks. */
 const WALKS = 2;
-/** So often it must have been asked for in vain: a host that was away most of that time was hardly asked. */
+/** The fewest unanswered questions that count: a host that was away most of that time was hardly asked. */
 const UNANSWERED_LEAST = 10;
 
 export function decideAudit(view: AuditView): AuditVerdict {

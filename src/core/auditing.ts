@@ -1,13 +1,15 @@
 /**
- * Auditing: this host's audits of what others say they hold, and which copies count for nothing since one failed.
+ * Auditing: this host's audits of the copies that others say they hold, and the copies that do not count since an audit
+ * failed.
  *
- * The live holders of a parcel stand in a ring, by host id, and each audits the next one: every copy is audited by one host. A
- * holder that is the only one is audited by the parcel's origin, which has the files that it was made of.
- * A host walks through what it holds once a `scrub`, one audit at a time. What failed is said to all, is audited again within
- * the hour, and is believed for two hours after it was last said, not counting while its holder is away; so whoever missed a
- * word of it, or restarted, comes to believe what the others do. Who has the bytes believes it until it passes. It ends with
- * its holder's membership, and when the store was unlisted for `deadMax`: else what never comes back would have to be
- * remembered for ever. Nothing is removed because of an audit.
+ * The live holders of a parcel form a ring, ordered by host id, and each audits the next one, so every copy is audited
+ * by one host. A sole holder is audited by the parcel's origin, which has the files that the parcel was made of.
+ * A host walks through all that it holds once every `scrub`, one audit at a time. A failure is gossiped to all, audited
+ * again within the hour, and believed for two hours after it was last repeated, not counting the time its holder is
+ * away. So a host that missed the message, or restarted, comes to believe what the others believe. A host that has the
+ * bytes itself believes the failure until an audit passes. A failure is also forgotten when its holder's membership
+ * ends, and when the store has been unlisted for `deadMax`: otherwise stores that never come back would be remembered
+ * for ever. Nothing is removed because of an audit.
  *
  * Driven by the machine. See audit.ts and protocols/audit/audit.md.
  */
@@ -20,29 +22,40 @@ import type { HostId, Nonce, StoreId } from './ids.js';
 import type { CopyName } from './messages.js';
 import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
 
-/** Between two audits at the least, in ms: a host that holds millions of parcels takes longer than a `scrub`. */
+/** Least time between two audits, in ms: a host that holds millions of parcels takes longer than a `scrub`. */
 const GAP_MS_MIN = 1_000;
-/** After a start there is more urgent work, and before the first page there is nothing to do, for so long at the most, in ms. */
+/**
+ * Longest rest, in ms, after a start, when other work is more urgent, and while there is no page, and so nothing to do.
+ */
 const REST_MS = 60_000;
-/** Rows looked at in one step for one that can be audited. */
+/** Rows searched in one step for one that can be audited. */
 const ROWS_PER_STEP = 1_024;
-/** A copy that was denied, or failed, is audited again after this, in ms: by then its log has told. */
+/** A copy that was denied, or failed, is audited again after this, in ms: by then its log has brought the news. */
 const DENIED_AGAIN_MS = 60_000;
 const FAILED_AGAIN_MS = 45 * 60_000;
-/** What had no answer is asked for again after this part of a walk's time. */
+/** An unanswered question is repeated after this share of a walk's time. */
 const UNANSWERED_AGAIN = 1 / 10;
-/** What was not said again for so long, of a holder that is there, is believed no more, in ms: it is asked twice in that time. */
+/**
+ * A failure that is not repeated within this time, in ms, while its holder is there, is no longer believed. Failed
+ * copies are audited twice in that time.
+ */
 const BELIEVED_MS = 2 * 3_600_000;
 /**
- * Copies that count for nothing: a host with more of them is to be revoked. Beyond, those that would not count anyhow are
- * forgotten first, and then they go on counting.
+ * The most copies that are not counted because they failed: a host with more of them should be revoked. Beyond this
+ * limit, copies that would not count anyway are forgotten first; then further failed copies go on counting.
  */
 const DISTRUSTED_MAX = 4_096;
-/** Copies that had no answer. Beyond, the same ones are forgotten first, and then others go on counting. */
+/**
+ * The most unanswered copies remembered. Beyond this limit, again those that would not count anyway are forgotten
+ * first, then others go on counting.
+ */
 const UNANSWERED_MAX = 4_096;
-/** Copies to be asked for again. Beyond, those that were neither denied nor failed go first: a walk comes by them anyhow. */
+/**
+ * The most copies waiting to be asked again. Beyond it, those neither denied nor failed go first: a walk reaches them
+ * anyway.
+ */
 const AGAIN_MAX = 4_096;
-/** Pace of the walk, ± so much, so that hosts do not fall into step. */
+/** The walk's pace varies by ± this, so that hosts do not fall into step. */
 const GAP_JITTER_PERCENT = 20;
 
 interface Copy {
@@ -52,33 +65,34 @@ interface Copy {
 
 interface Again extends Copy {
   readonly atMs: number;
-  /** After how long that was, or will be again. */
+  /** The delay that led to `atMs`; used again if the copy cannot be asked then. */
   readonly afterMs: number;
   readonly deniedBefore: boolean;
 }
 
 /**
- * Whether a store is there. `dead`: its host is a member that is away for so long that its copies count no more. `unlisted`:
- * its host has it no more, or is draining or set aside. `gone`: its host is no member, or one that may hold no copies.
+ * Whether a store is there. `dead`: its host is a member that has been away too long for its copies to count.
+ * `unlisted`: its host no longer lists it, or is draining or set aside. `gone`: its host is not a member, or is one
+ * that may hold no copies.
  */
 export type StorePresence = 'there' | 'suspect' | 'dead' | 'unlisted' | 'gone';
 
-/** What is in these counts for nothing anyhow: in the order in which that is forgotten. */
+/** Copies in stores of these states do not count anyway. In the order in which they are forgotten. */
 const COUNTS_NOT = ['unlisted', 'dead'] as const satisfies readonly StorePresence[];
 
-/** Questions that a copy had no answer to, since it last had one. */
+/** The questions that a copy has left unanswered since its last answer. */
 interface Unanswered extends Copy {
   readonly sinceRunMs: number;
   readonly questions: number;
 }
 
-/** Copies of one store that count for nothing. */
+/** Copies of one store that do not count because they failed. */
 interface Distrusted {
-  /** Of its log: another one tells anew of all that it holds. */
+  /** Epoch of the store's log: another epoch tells again of everything that the store holds. */
   readonly epoch: Epoch;
-  /** When the store was last seen not to be unlisted. */
+  /** When the store was last seen in any state but `unlisted`. */
   listedMs: number;
-  /** Until when that is believed. */
+  /** Until when each failure is believed. */
   readonly untilMs: Map<Row, number>;
 }
 
@@ -89,18 +103,18 @@ export interface AuditingContext {
   readonly chance: Chance;
   readonly nonces: () => Nonce;
   readonly nowMs: () => number;
-  /** This host's running time of all its starts. */
+  /** This host's running time, summed over all its starts. */
   readonly runMs: () => number;
   readonly scrubMs: () => number;
   readonly deadMaxMs: () => number;
   /** The store of ours that holds the row. */
   readonly heldIn: (row: Row) => StoreId | undefined;
-  /** This host is the row's origin, and trusted: others are not answered. */
+  /** This host is the row's origin and is trusted: holders answer no other host. */
   readonly isFromHere: (row: Row) => boolean;
   /** A listed snapshot references the row. */
   readonly isWanted: (row: Row) => boolean;
   readonly presenceOf: (slot: StoreSlot) => StorePresence;
-  /** It is there, and its host connected. */
+  /** The store is there, and its host is connected. */
   readonly canBeAsked: (slot: StoreSlot) => boolean;
   readonly askState: (host: HostId) => void;
   readonly emit: (effect: Effect) => void;
@@ -112,33 +126,33 @@ export class Auditing {
   #nextMs = Number.POSITIVE_INFINITY;
   #cursor: Row | undefined;
   #running: (Copy & { readonly nonce: Nonce; readonly deniedBefore: boolean }) | undefined;
-  /** By their time. A copy has one place at the most. */
+  /** Ordered by time. A copy appears at most once. */
   #again: Again[] = [];
   readonly #distrusted = new Map<StoreSlot, Distrusted>();
   #distrustedSize = 0;
-  /** There was no place for another one, which was told of, and none has become free since. */
+  /** The limit was reached and reported, and no place has become free since. */
   #isFull = false;
   /** By store and row. */
   readonly #unanswered = new Map<string, Unanswered>();
-  /** … and there was no place for another one, which was told of; half of them have not become free since. */
+  /** The limit was reached and reported, and not yet half of the places have become free since. */
   #isUnansweredFull = false;
-  /** When what is distrusted is looked through, for what has lasted and for who is away. */
+  /** When the distrusted copies are next checked, for failures that have expired and for holders that are away. */
   #lookThroughMs = Number.POSITIVE_INFINITY;
-  /** Stores of which people are to be told anew: once a step, however many copies it is about. */
+  /** Stores whose number of distrusted copies must be reported: once a step, however many copies changed. */
   readonly #changed = new Set<StoreSlot>();
 
   constructor(context: AuditingContext) {
     this.#of = context;
   }
 
-  /** When it has something to do by time alone. */
+  /** The next time at which there is work without any input. */
   get dueMs(): number {
     const again = this.#again[0]?.atMs ?? Number.POSITIVE_INFINITY;
     const askMs = this.#running === undefined ? Math.min(this.#nextMs, again) : Number.POSITIVE_INFINITY;
     return Math.min(askMs, this.#lookThroughMs);
   }
 
-  /** A configuration is in force: the first one, or one by which a walk may take less time. */
+  /** A configuration is in force: the first one, or one that may shorten the walk. */
   configured(): void {
     for (const [slot, { untilMs }] of [...this.#distrusted])
       if (this.#of.presenceOf(slot) === 'gone') for (const row of [...untilMs.keys()]) this.#trust({ row, slot });
@@ -161,7 +175,7 @@ export class Auditing {
         this.#ask(again, again.deniedBefore);
         return;
       }
-      // Else what it failed, or denied, would be forgotten by its being away at the right moment.
+      // Otherwise its failure or denial would be forgotten because it happened to be away at this moment.
       this.#askAgain(again, { afterMs: again.afterMs, deniedBefore: again.deniedBefore });
     }
     if (nowMs >= this.#nextMs) this.#walk(nowMs);
@@ -173,14 +187,14 @@ export class Auditing {
       this.#nextMs = nowMs + Math.min(REST_MS, scrubMs());
       return;
     }
-    // The same rows are in other places after a restart: a place drawn anew serves all of them alike.
+    // Rows have other numbers after a restart: a random start treats all of them alike.
     let cursor: Row = this.#cursor ?? chance.below(table.size);
     const gapMs = chance.jitter(scrubMs() / table.size, GAP_JITTER_PERCENT);
     for (let looked = 0; looked < Math.min(ROWS_PER_STEP, table.size); looked += 1) {
       const row: Row = cursor >= table.size ? 0 : cursor;
       cursor = row + 1;
       this.#cursor = cursor;
-      // Each row takes its part of the walk's time, whether there is anything to ask or not.
+      // Each row takes its share of the walk's time, whether there is a copy to audit or not.
       this.#nextMs = nowMs + Math.max(GAP_MS_MIN, gapMs * (looked + 1));
       const slot = this.#nextHolder(row);
       if (slot === undefined) continue;
@@ -189,13 +203,13 @@ export class Auditing {
     }
   }
 
-  /** The copy of the row that is ours to audit: of the host that comes after this one in the ring, or the only one. */
+  /** The copy that this host must audit: that of the next host in the ring, or the only one. */
   #nextHolder(row: Row): StoreSlot | undefined {
     const { self, table, holdings, heldIn, isFromHere, isWanted, presenceOf, canBeAsked } = this.#of;
     if (table.holderCount(row) === 0 || !isWanted(row)) return undefined;
-    // Of a host that is away, or is a member no more, nobody can ask: who else has it is alone with it.
+    // A host that is away, or no longer a member, audits nobody, so a remaining holder counts as the only one.
     const slots = table.holders(row, []).filter(slot => holdings.hostOf(slot) === self || isCounted(presenceOf(slot)));
-    // It may have the row in two stores.
+    // One host may have the row in two stores.
     const isOneHost = slots.every(slot => holdings.hostOf(slot) === holdings.hostOf(slots[0] as StoreSlot));
     if (isOneHost ? !isFromHere(row) : heldIn(row) === undefined) return undefined;
     let next: { readonly slot: StoreSlot; readonly host: HostId } | undefined;
@@ -209,7 +223,7 @@ export class Auditing {
     return (next ?? first)?.slot;
   }
 
-  /** It has the bytes, as a copy or as files, that an answer is compared with. */
+  /** This host has the bytes, as a copy or as files, to compare an answer with. */
   #canCheck(row: Row): boolean {
     return this.#of.heldIn(row) !== undefined || this.#of.isFromHere(row);
   }
@@ -226,13 +240,13 @@ export class Auditing {
     if (running?.nonce !== audit) return;
     this.#running = undefined;
     const { row, slot, deniedBefore } = running;
-    // Its log has told of an end meanwhile, or it is nobody's any more: there was nothing to prove.
+    // Meanwhile its log has reported its end, or its holder is no member any longer: there is nothing left to prove.
     if (!this.#isClaimed(running)) return;
     const runMs = this.#of.runMs();
     const before = this.#unanswered.get(copyId(running));
     const unanswered = { questions: before?.questions ?? 0, forMs: runMs - (before?.sinceRunMs ?? runMs) };
     const verdict = decideAudit({ expected, answer, deniedBefore, unanswered, scrubMs: this.#of.scrubMs() });
-    // Where only our own copy cannot be read, the holder has answered.
+    // If only our own copy could not be read, the holder has still answered.
     if (verdict !== 'unknown' || answer?.answer === 'proof') this.#answered(running);
     else
       this.#unansweredAgain({
@@ -242,7 +256,7 @@ export class Auditing {
         questions: unanswered.questions + 1,
       });
     const believedUntilMs = this.#distrusted.get(slot)?.untilMs.get(row);
-    // … and this host is none that could find out: it believes what has lasted, as they do.
+    // Then this host cannot find out either, and lets the failure expire like the others do.
     if (
       verdict === 'unknown' &&
       answer?.answer === 'proof' &&
@@ -264,12 +278,15 @@ export class Auditing {
 
   #answered(copy: Copy): void {
     if (!this.#unanswered.delete(copyId(copy))) return;
-    // At the limit, each that comes and goes would be told of.
+    // Right at the limit, each copy that comes and goes would be reported.
     if (this.#unanswered.size <= UNANSWERED_MAX / 2) this.#isUnansweredFull = false;
     this.#of.emit({ do: 'note-unanswered', copy: this.#nameOf(copy), unanswered: undefined });
   }
 
-  /** … for a copy of this store, by another one that would not count anyhow. @returns false when it gets none */
+  /**
+   * Makes a place for a copy of this store by forgetting one that would not count anyway. @returns false when none can
+   * go
+   */
   #makePlaceUnanswered(slot: StoreSlot): boolean {
     const { presenceOf, emit } = this.#of;
     if (!this.#isUnansweredFull) emit({ do: 'note-unanswered-full', copies: this.#unanswered.size });
@@ -285,7 +302,7 @@ export class Auditing {
     return false;
   }
 
-  /** At start, when the logs that were kept have been handed in: what was noted before. It is asked for again soon. */
+  /** At start, after the kept logs were handed in: takes what was noted before. The copies are asked again soon. */
   recall(notes: readonly UnansweredAudit[]): void {
     const { table, holdings, emit, scrubMs } = this.#of;
     for (const { copy, unanswered } of notes) {
@@ -316,7 +333,7 @@ export class Auditing {
         this.#askAgain(copy, { afterMs: FAILED_AGAIN_MS, deniedBefore: true });
         return;
       case 'unknown':
-        // While it is distrusted, somebody has to find out when it is right again.
+        // While a copy is distrusted, somebody has to find out when it is right again.
         if (this.#isDistrusted(copy)) this.#askAgain(copy, { afterMs: FAILED_AGAIN_MS, deniedBefore: true });
         else this.#askAgain(copy, { afterMs: UNANSWERED_AGAIN * this.#of.scrubMs(), deniedBefore: false });
         return;
@@ -328,7 +345,7 @@ export class Auditing {
   #askAgain(copy: Copy, { afterMs, deniedBefore }: { readonly afterMs: number; readonly deniedBefore: boolean }): void {
     const known = this.#again.findIndex(other => isSame(other, copy));
     if (known >= 0) {
-      // What was denied or failed is asked for sooner than what is only unknown.
+      // A denied or failed copy is asked sooner than one whose state is only unknown.
       if (!deniedBefore || this.#again[known]?.deniedBefore === true) return;
       this.#again.splice(known, 1);
     } else if (this.#again.length >= AGAIN_MAX) {
@@ -342,21 +359,23 @@ export class Auditing {
     this.#again.splice(place, 0, { row, slot, atMs, afterMs, deniedBefore });
   }
 
-  // ------------------------------------------------------------------------------------------------- what counts no more
+  // ------------------------------------------------------------------------------------------------- distrusted copies
 
-  /** An active, trusted member says so. */
+  /** An active, trusted member reports failed audits. */
   heard(failed: readonly CopyName[]): void {
     const { self, table, holdings } = this.#of;
     for (const { host, store, parcel } of failed) {
       const row = table.find(parcel);
       const slot = holdings.slotOf(host, store);
-      // Of our own copies our own disk knows better.
+      // Our own disk knows our own copies better.
       if (host === self || row === undefined || slot === undefined || !this.#isClaimed({ row, slot })) continue;
       this.#distrust({ row, slot });
     }
   }
 
-  /** The log of a store was carried on: what it says of these rows is news, and is believed until the next audit. */
+  /**
+   * The log of a store has new operations: what they say of these rows is news, and is believed until the next audit.
+   */
   told(slot: StoreSlot, rows: readonly Row[]): void {
     if (this.#unanswered.size > 0) for (const row of rows) this.#answered({ row, slot });
     const distrusted = this.#distrusted.get(slot);
@@ -365,7 +384,10 @@ export class Auditing {
     else for (const row of rows) this.#forget({ row, slot });
   }
 
-  /** All that the store holds was told at once: no news of a copy that its log had named before, which stays distrusted. */
+  /**
+   * Everything the store holds was told at once. That is no news of a copy its log had named before: it stays
+   * distrusted.
+   */
   retold(slot: StoreSlot): void {
     const { table, holdings } = this.#of;
     const distrusted = this.#distrusted.get(slot);
@@ -380,12 +402,14 @@ export class Auditing {
     }
   }
 
-  /** The log is read from its start, or is another one: what it tells from then on is all that is known of it. */
+  /** The log is read from its start, or is another log: nothing from before counts. */
   restarted(slot: StoreSlot): void {
     for (const row of [...(this.#distrusted.get(slot)?.untilMs.keys() ?? [])]) this.#forget({ row, slot });
   }
 
-  /** The number is another store's from now on: what is known of the old one is told while it is still that one's. */
+  /**
+   * The slot will belong to another store: what is known of the old one is reported while the slot is still its own.
+   */
   givenUp(slot: StoreSlot): void {
     for (const copy of [...this.#unanswered.values()]) if (copy.slot === slot) this.#answered(copy);
     if (this.#running?.slot === slot) this.#running = undefined;
@@ -394,13 +418,13 @@ export class Auditing {
     if (this.#changed.delete(slot)) this.#note(slot);
   }
 
-  /** A member's log says that it holds it, whatever we think of that. */
+  /** A member's log says that it holds the copy, whether this host believes that or not. */
   #isClaimed({ row, slot }: Copy): boolean {
     if (this.#of.presenceOf(slot) === 'gone') return false;
     return this.#of.table.isHeldBy(row, slot) || this.#isDistrusted({ row, slot });
   }
 
-  /** Some store's copy of the row counts for nothing though its log has it. */
+  /** A copy of the row in some store does not count although the store's log names it. */
   distrustsOf(row: Row): boolean {
     for (const { untilMs } of this.#distrusted.values()) if (untilMs.has(row)) return true;
     return false;
@@ -427,7 +451,10 @@ export class Auditing {
     this.#changed.add(slot);
   }
 
-  /** … for a copy of this store, by another one that would not count anyhow. @returns false when it gets none */
+  /**
+   * Makes a place for a copy of this store by forgetting one that would not count anyway. @returns false when none can
+   * go
+   */
   #makePlace(slot: StoreSlot): boolean {
     const { presenceOf, emit } = this.#of;
     if (!this.#isFull) emit({ do: 'note-distrust-full', copies: this.#distrustedSize });
@@ -477,7 +504,7 @@ export class Auditing {
     if (this.#distrustedSize > 0) this.#lookThroughMs = Math.min(this.#lookThroughMs, nowMs + FAILED_AGAIN_MS);
   }
 
-  /** Nobody has said it again, who may have restarted and not know of it: whoever has the bytes finds out. */
+  /** Nobody has repeated the failure, perhaps because they restarted and forgot it: whoever has the bytes finds out. */
   #lasted(copy: Copy): void {
     if (this.#running !== undefined && isSame(this.#running, copy)) return;
     if (this.#again.some(other => isSame(other, copy))) return;

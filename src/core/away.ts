@@ -1,9 +1,9 @@
 /**
- * Away: the absences of the others while they run, and what is learned from each when its host is back.
+ * Away: the running absences of other hosts, and what each teaches when the host is back.
  *
- * At the start of an absence it is written down what the host had then; at its end that is compared with what it has
- * (came-back.ts). Of the time between it counts how much somebody else was there: without company it may be we who were
- * cut off.
+ * When an absence starts, what the host had then is written down; when it ends, that is compared with what the host has
+ * now (came-back.ts). During the absence, the time in which some other host was there is counted: without company, it
+ * may be this host that was cut off.
  *
  * Driven by hosts.ts.
  */
@@ -17,14 +17,14 @@ import type { HostId } from './ids.js';
 export interface PastOfHosts {
   /** How far the logs of a host's stores have been read. */
   readonly logsOf: (host: HostId) => readonly LogPosition[];
-  /** Good absences of all, by our time, from before our start. In any order. */
+  /** Good absences of all hosts from before our start, by our clock. In any order. */
   readonly absences: readonly (Absence & { readonly host: HostId })[];
 }
 
 export class AwayHosts {
   readonly #logsOf: (host: HostId) => readonly LogPosition[];
   readonly #past = new Map<HostId, readonly Absence[]>();
-  /** Time in which somebody else was there: up to when that last changed, and since when somebody is. */
+  /** Time in which some other host was there: the sum up to the last change, and since when somebody is there now. */
   #companyMs = 0;
   #companySinceMs: number | undefined;
 
@@ -34,17 +34,17 @@ export class AwayHosts {
     for (const { host, ...absence } of inOrder) this.#past.set(host, withAbsence(this.pastOf(host), absence));
   }
 
-  /** Those from before our start. */
+  /** Absences from before our start. */
   pastOf(host: HostId): readonly Absence[] {
     return this.#past.get(host) ?? [];
   }
 
-  /** In how much of our time somebody was there, up to now. */
+  /** How much of our time some other host was there, up to now. */
   companyMs(nowMs: number): number {
     return this.#companyMs + (this.#companySinceMs === undefined ? 0 : nowMs - this.#companySinceMs);
   }
 
-  /** Somebody has come or gone. `isSomebodyThere`: now. */
+  /** Another host has come or gone. `isSomebodyThere`: whether any is there now. */
   keepCompany(isSomebodyThere: boolean, nowMs: number): void {
     this.#companyMs = this.companyMs(nowMs);
     this.#companySinceMs = isSomebodyThere ? nowMs : undefined;
@@ -65,14 +65,14 @@ export class AwayHosts {
     if (away === undefined) return;
     away.back = { atMs: nowMs, companyMs: this.companyMs(nowMs) };
     if (away.stores !== undefined) return;
-    // It was away when we started: what it had is what we have read in an earlier life, if anything.
+    // It was already away when we started: what it had is what we had read of its logs in an earlier run, if anything.
     const logs = this.#logsOf(id).filter(({ seq }) => seq > 0);
     if (logs.length > 0) away.stores = logs;
   }
 
   /**
-   * `doubtMs`: for so long after its last sign a host may count as live.
-   * @returns the absence that a host turns out to have come back from with its copies; each once.
+   * `doubtMs`: how long after its last sign of life a host may still count as live.
+   * @returns the absence from which the host turns out to have returned with its copies; each absence once.
    */
   learn(
     host: HostView,
@@ -84,7 +84,7 @@ export class AwayHosts {
       before: away.stores,
       now: host.heartbeat.stores.map(({ position }) => position),
       companyMs: away.back.companyMs - away.companyMs,
-      // Others that vanished with it may have been live for longest, and be back first.
+      // Other hosts that vanished with it may have counted as live longest, and be back first.
       doubtMs: 2 * doubtMs,
     });
     if (verdict.act === 'wait') return undefined;

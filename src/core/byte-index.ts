@@ -10,7 +10,7 @@ import { assert } from './fault.js';
 import { grown, grownLength } from './grown.js';
 import { idWords } from './rendezvous.js';
 
-/** There are more slots when more than this share is taken: probes stay short. */
+/** The slots are enlarged when more than this share is taken, so that probes stay short. */
 const LOAD_PERCENT_MAX = 75;
 
 export class ByteIndex {
@@ -35,7 +35,7 @@ export class ByteIndex {
     return this.#slots[this.#slotOf(key)] ?? -1;
   }
 
-  /** The number of `key`, given now if it had none. */
+  /** The number of `key`, assigned now if it had none. */
   add(key: Uint8Array): number {
     assert(key.length === this.#width, `expected ${this.#width} bytes, got ${key.length}`);
     const slot = this.#slotOf(key);
@@ -67,7 +67,7 @@ export class ByteIndex {
   #slotOf(key: Uint8Array): number {
     const slots = this.#slots;
     const hash = (key[0] ?? 0) | ((key[1] ?? 0) << 8) | ((key[2] ?? 0) << 16) | ((key[3] ?? 0) << 24);
-    // Their number is no power of two: the hash's share of all hashes is the slot's of all slots.
+    // The number of slots is no power of two, so the hash is scaled to the slots instead of masked.
     let slot = Math.floor(((hash >>> 0) / 2 ** 32) * slots.length);
     for (;;) {
       const number = slots[slot] as number;

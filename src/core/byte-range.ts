@@ -1,5 +1,5 @@
 /**
- * Byte range: a piece of a blob. Of several, in one list: ascending, and no byte is in two of them.
+ * Byte range: a piece of a blob. Lists of ranges ascend and do not overlap.
  */
 export interface ByteRange {
   readonly offset: number;
@@ -8,7 +8,7 @@ export interface ByteRange {
 
 export const sumOf = (ranges: readonly ByteRange[]): number => ranges.reduce((sum, { bytes }) => sum + bytes, 0);
 
-/** The ranges, in pieces of at most so many bytes. */
+/** The ranges, cut into pieces of at most `bytesMax` bytes. */
 export function* inPieces(ranges: readonly ByteRange[], bytesMax: number): Generator<ByteRange> {
   for (const { offset, bytes } of ranges) {
     for (let at = 0; at < bytes; at += bytesMax) yield { offset: offset + at, bytes: Math.min(bytesMax, bytes - at) };

@@ -1,24 +1,24 @@
 /**
- * Came back: was that a *good* absence, one from which the host returned with its copies, so that the next one like it need
- * alarm nobody?
+ * Came back: was that a *good* absence, one from which the host returned with its copies, so that a similar one need
+ * not raise an alarm?
  *
- * It was when every store that the host listed before is listed again and goes on with the log it had: `add` in a log means
- * that the files are there. A store may be mounted some time after the service has started, so a missing one is waited for.
- * And it must have been the host that was away: where nobody else was there either, it may be we who were cut off, and
- * then nothing was learned about anybody.
+ * An absence was good when every store that the host listed before is listed again and continues the log it had, as an
+ * `add` in a log means that the files are there. A store may be mounted some time after the service has started, so a
+ * missing one is waited for. Also, it must have been that host which was away: if no other host was there either, this
+ * host may have been cut off, and then nothing was learned about anybody.
  *
- * Pure. Driven by away.ts, at each heartbeat of a host that is back until there is an answer.
+ * Pure. Driven by away.ts, at each heartbeat of a returned host until there is an answer.
  */
 import { compareEpochs, type LogPosition } from './holdings-log.js';
 
 export interface ReturnView {
-  /** The stores that it listed when it was last there; undefined when nothing is known of a time before. */
+  /** The stores that it listed when it was last there; undefined when nothing is known from before. */
   readonly before: readonly LogPosition[] | undefined;
-  /** … and lists now. */
+  /** The stores that it lists now. */
   readonly now: readonly LogPosition[];
-  /** How much of the absence somebody else was there. */
+  /** How much of the absence some other host was there. */
   readonly companyMs: number;
-  /** … and how much of that proves nothing: a host counts as live for a while after its last sign. */
+  /** How much of `companyMs` proves nothing: a host counts as live for a while after its last sign of life. */
   readonly doubtMs: number;
 }
 

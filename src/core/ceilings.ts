@@ -1,53 +1,58 @@
 /**
- * Ceilings: how much is put into a store of ours at most, since its disk refused a write for which there was to be room.
+ * Ceilings: the most that is put into one of our stores after its disk refused a write although room was reported.
  *
- * What a file system says is free knows of no quota, no inodes that are used up and no blocks that are kept for root. Who
- * plans by that word alone plans on room that is not there, and nothing is moved for a parcel that fits nowhere else. So for a
- * while a refusal counts for more: of what was refused half is believed to fit, for something smaller may.
+ * The free space that a file system reports ignores quotas, used-up inodes and blocks reserved for root. Trusting it
+ * alone means planning with room that does not exist, and nothing is moved for a parcel that fits nowhere else. So for
+ * a while the refusal counts for more than the report: half of the refused size is believed to fit, because something
+ * smaller may.
  *
- * When the time is up the word is tried: by one parcel at a time, the smallest first (claim-order.ts), until one lies there
- * that was not believed to fit. Then the word holds again. If the disk refuses once more, it is for twice as long. Were several
- * tried, or a large one, its refusal would bring the ceiling back over one that fits, each time.
+ * When that time is up, the report is tested with one parcel at a time, the smallest first (claim-order.ts), until one
+ * is stored that was not believed to fit. Then the report is trusted again. If the disk refuses once more, the ceiling
+ * returns for twice as long. Testing with several parcels or a large one would bring the ceiling back each time, below
+ * parcels that do fit.
  *
  * Pure. Driven by room.ts.
  */
 import type { StoreId } from './ids.js';
 import { NO_ROOM_RESTS, StoreRests } from './store-rests.js';
 
-/** Of what was refused so much may fit: a few refusals find what does, and none is for a byte less. */
+/**
+ * The share of a refused size that is believed to fit: a few refusals find what does fit, and none is over a single
+ * byte.
+ */
 const BELIEVED_SHARE = 0.5;
 
 export class Ceilings {
   readonly #rests = new StoreRests(NO_ROOM_RESTS);
-  /** Used and reserved bytes together. Also of stores that are not mounted: one that refuses every write comes and goes. */
+  /** In used plus reserved bytes. Unmounted stores are kept too: a disk that refuses every write comes and goes. */
   readonly #inForce = new Map<StoreId, number>();
-  /** … as they were when their time was up. */
+  /** The ceilings whose time is up, and which are now tested. */
   readonly #lifted = new Map<StoreId, number>();
   #dueMs = Number.POSITIVE_INFINITY;
 
-  /** When the next one is to be lifted; Infinity while there is none. */
+  /** When the next ceiling is to be lifted; Infinity while there is none. */
   get dueMs(): number {
     return this.#dueMs;
   }
 
-  /** For a store that has used and reserved `heldBytes`; Infinity for one without. */
+  /** The ceiling of a store that has used and reserved `heldBytes`; Infinity without one. */
   bytesOf(store: StoreId, heldBytes: number): number {
     const bytes = this.#inForce.get(store);
     if (bytes !== undefined) return bytes;
     return this.triesWith(store, heldBytes) ? heldBytes : Number.POSITIVE_INFINITY;
   }
 
-  /** Some store's word is tried. */
+  /** Some store's report is being tested. */
   get triesAny(): boolean {
     return this.#lifted.size > 0;
   }
 
-  /** Whether so much, used and reserved, is more than was believed to fit before the time was up: it is tried. */
+  /** Whether `heldBytes`, used and reserved, exceeds the lifted ceiling, so that the report is being tested. */
   triesWith(store: StoreId, heldBytes: number): boolean {
     return heldBytes > (this.#lifted.get(store) ?? Number.POSITIVE_INFINITY);
   }
 
-  /** A store that has used and reserved `heldBytes` without it took no `neededBytes` more. */
+  /** A store that has used and reserved `heldBytes`, without the refused parcel, refused `neededBytes` more. */
   refused(store: StoreId, { heldBytes, neededBytes }: { heldBytes: number; neededBytes: number }, nowMs: number): void {
     this.#rests.begin(store, nowMs);
     const bytes = heldBytes + Math.floor(neededBytes * BELIEVED_SHARE);
@@ -55,14 +60,16 @@ export class Ceilings {
     this.#dueMs = Math.min(this.#dueMs, this.#rests.untilMs(store));
   }
 
-  /** Where more lies than was believed to fit, it was not so, or is so no more: the next refusal is a first one. */
+  /**
+   * A store that holds more than was believed to fit has disproved its ceiling: the next refusal counts as a first one.
+   */
   holds(store: StoreId, usedBytes: number): void {
     if (!this.triesWith(store, usedBytes)) return;
     this.#lifted.delete(store);
     this.#rests.forget(store);
   }
 
-  /** Lifts those whose time is up. @returns whether there was one. */
+  /** Lifts the ceilings whose time is up. @returns whether there was one. */
   lift(nowMs: number): boolean {
     if (nowMs < this.#dueMs) return false;
     this.#dueMs = Number.POSITIVE_INFINITY;

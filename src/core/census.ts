@@ -1,9 +1,9 @@
 /**
- * Census: hosts, domains and stores as small integers, and what counting and ranking ask of each, in typed arrays.
+ * Census: hosts, domains and stores as small integers, with what counting and ranking need of each, in typed arrays.
  *
- * Every change of a parcel asks about its holders, and ranking asks about every host; maps of ids, and a set for each
- * question, made that the most of a step. Here a question is an array access. It says nothing new: all is taken from hosts,
- * holdings and this host itself, and taken anew when one of them says that it has changed.
+ * Every change of a parcel asks about its holders, and ranking asks about every host. With maps keyed by ids, and a set
+ * per question, that was most of the time of a step; here each question is an array access. The census holds nothing of
+ * its own: it is copied from hosts, holdings and this host itself, again whenever one of them has changed.
  *
  * Driven by placement.ts.
  */
@@ -20,16 +20,16 @@ import { type IdWords, idWords } from './rendezvous.js';
 export interface SelfView {
   readonly host: HostId;
   member(): Member | undefined;
-  /** Stores that are mounted and may count. */
+  /** Whether the store is mounted and may count. */
   mounted(store: StoreId): boolean;
   readonly weightMiB: number;
-  /** Rises when one of these has changed, but for the member, which comes with the hosts. */
+  /** Rises when any of the above has changed, except the member, whose changes come with the hosts. */
   readonly version: number;
 }
 
 /** The number of this host; the others follow in the configuration's order. */
 export const SELF = 0;
-/** The number of what is no member. */
+/** The number of a host that is not a member. */
 export const NOBODY = -1;
 
 export class Census {
@@ -54,11 +54,11 @@ export class Census {
   domain = new Int32Array(0);
   live = new Uint8Array(0);
   roaming = new Uint8Array(0);
-  /** … one after the other. */
+  /** The numbers of the roaming hosts. */
   readonly roamingHosts: number[] = [];
-  /** It may take parcels, as far as its membership and its identity go, and is there. */
+  /** It is live, and its membership and identity allow it to take parcels. */
   candidate = new Uint8Array(0);
-  /** While it is suspect, as `HostView.lastPlaceAtMs`. */
+  /** As `HostView.lastPlaceAtMs`, which matters while the host is suspect. */
   lastPlaceAtMs = new Float64Array(0);
   weightMiB = new Float64Array(0);
   /** By store: the number of its host, and whether what it holds counts. */
@@ -72,7 +72,7 @@ export class Census {
     this.#selfWords = idWords(bytesOf(self.host));
   }
 
-  /** Domains that there are. */
+  /** The number of domains. */
   get domains(): number {
     return this.#domains.size;
   }
@@ -81,12 +81,12 @@ export class Census {
     return this.#numbers.get(host) ?? NOBODY;
   }
 
-  /** Of another host: the room that is left in the store of it that has most. Looked up, as each heartbeat says another. */
+  /** The free room in the roomiest store of another host. Looked up each time, because every heartbeat changes it. */
   freeBytes(host: number): number {
     return (this.#others[host - 1] as HostView).freeBytes;
   }
 
-  /** Makes all of it true again; to be called before anything is read. @returns whether it was not. */
+  /** Brings everything up to date; call it before reading anything. @returns whether something had changed. */
   refresh(storeCounts: (slot: StoreSlot) => boolean): boolean {
     const { version } = this.#hosts;
     const { size: slots, logsBegun } = this.#holdings;
@@ -109,7 +109,7 @@ export class Census {
     return true;
   }
 
-  /** Who is there, and of which domain: only a configuration changes that. */
+  /** Numbers the hosts and their domains: only a configuration changes these. */
   #numberHosts(): void {
     this.#numbers.clear();
     this.#domains.clear();
@@ -172,12 +172,12 @@ export class Census {
   }
 }
 
-/** Members of a few, by number, for one question at a time: emptied by counting on instead of by writing. */
+/** A set of small numbers for one question at a time; it is emptied by counting up instead of by writing. */
 export class Marks {
   #of = new Uint32Array(0);
   #question = 0;
 
-  /** Nothing is marked any more; numbers will be below `length`. */
+  /** Unmarks everything; from now on all numbers are below `length`. */
   clear(length: number): void {
     if (this.#of.length < length) {
       this.#of = new Uint32Array(2 * length);

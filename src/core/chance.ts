@@ -1,6 +1,6 @@
 /**
- * Chance: a seeded generator, handed in wherever jitter is wanted, so that the machine has no dice of its own and the same
- * seed gives the same run.
+ * Chance: a seeded generator, handed in wherever jitter is wanted. The machine itself has no dice, so the same seed
+ * gives the same run.
  *
  * sfc32 (Chris Doty-Humphrey, PractRand): 128 bits of state, passes BigCrush. Not for keys or nonces.
  */

@@ -1,11 +1,11 @@
 /**
- * Checkpoint: what stands in a holdings log after one of its operations, so that nobody has to keep, send or read what came
- * before.
+ * Checkpoint: the contents of a holdings log after one of its operations, so that nobody has to keep, send or read the
+ * operations before it.
  *
- * Its contents are operations again, in one canonical order: an `add` for each PRESENT parcel by rising id, then one `head`
- * for each source by rising name. Their chain starts from the store, the epoch and the position they stand for, so a digest
- * is good for no other place. The writer signs position, number and digest. A checkpoint stays within its epoch: an epoch
- * means doubt, and here is none.
+ * The contents are again operations, in one canonical order: an `add` for each PRESENT parcel by rising id, then one
+ * `head` for each source by rising name. Their hash chain starts from the store, the epoch and the position they stand
+ * for, so a digest is valid for no other position. The writer signs position, number and digest. A checkpoint stays
+ * within its epoch: a new epoch means doubt, and a checkpoint raises none.
  *
  * Pure. Made by a store (log-file.ts), read in pieces by holdings.ts and log-archive.ts; on the wire: protocols/state.
  */
@@ -14,11 +14,13 @@ import { compareEpochs, type LogOp, type LogPosition, logAfterAll } from './hold
 import { type HostId, hexOf, type ParcelId, type SourceId } from './ids.js';
 import { signable } from './signed.js';
 
-/** A store makes a checkpoint after so many operations at the least: its log has some 4 MB by then. */
+/** A store makes a checkpoint after at least this many operations: its log has some 4 MB by then. */
 export const CHECKPOINT_EVERY_OPS = 100_000;
-/** A store that holds more makes none. 4 million parcels are 170 MB to send, and 32 MB for a reader to collect. */
+/**
+ * A store that holds more makes no checkpoint. 4 million parcels are 170 MB to send, and 32 MB for a reader to collect.
+ */
 export const CHECKPOINT_OPS_MAX = 1 << 22;
-/** Operations of one piece: at most 460 KB, however long the names of its sources are. */
+/** The most operations in one piece: at most 460 KB, however long the names of its sources are. */
 export const PIECE_OPS_MAX = 4_096;
 
 /** What a log stands on: the contents have `count` operations, whose chain ends in `digest`. */
@@ -36,7 +38,7 @@ export interface Checkpoint extends LogBase {
   readonly signature: Uint8Array;
 }
 
-/** A run of a checkpoint's contents. Without operations, it says that there is such a checkpoint. */
+/** A run of a checkpoint's contents. A piece without operations announces the checkpoint. */
 export interface CheckpointPiece {
   readonly checkpoint: Checkpoint;
   /** How many operations of the contents come before these. */
@@ -44,13 +46,13 @@ export interface CheckpointPiece {
   readonly ops: readonly LogOp[];
 }
 
-/** Where the chain of the contents begins. Its number counts them. */
+/** The position where the chain of the contents begins. Its `seq` counts the contents. */
 function contentsStart({ store, epoch, seq, digest }: LogPosition): LogPosition {
   const start = signable('scatterhoard/log-checkpoint-start/1', [store, epoch.counter, epoch.random, seq, digest]);
   return { store, epoch, seq: 0, digest: hexOf(hash(start)) };
 }
 
-/** What a writer signs: it says that this is what stands in its log there. */
+/** What a writer signs: that these are the contents of its log at that position. */
 export function checkpointMessage(host: HostId, { at, count, digest }: LogBase): Uint8Array {
   const { store, epoch, seq, digest: atDigest } = at;
   return signable('scatterhoard/log-checkpoint/1', [
@@ -66,8 +68,8 @@ export function checkpointMessage(host: HostId, { at, count, digest }: LogBase):
 }
 
 /**
- * Whether a new checkpoint is worth its making: it costs as much as the store holds, so a store that holds more waits until
- * as much has happened. Its log is never more than twice that, and `everyOps`, long.
+ * Whether a new checkpoint is worth its cost. Making one costs as much as the store holds, so a store that holds more
+ * waits until as much has happened. The log is never longer than twice the contents plus `everyOps`.
  */
 export function isCheckpointDue({
   opsSince,
@@ -86,7 +88,7 @@ export function isCheckpointDue({
   return opsSince >= Math.max(everyOps, baseOps) && held <= CHECKPOINT_OPS_MAX;
 }
 
-/** The chain of some contents, as far as they were handed in. */
+/** The hash chain over the contents handed in so far. */
 export class ContentsChain {
   readonly at: LogPosition;
   #end: LogPosition;
@@ -106,7 +108,10 @@ export class ContentsChain {
   }
 }
 
-/** The contents for what is present, and for the highest head of each source. Copied at the call; sorted while it is read. */
+/**
+ * The contents: an `add` for each present parcel, then the highest head of each source. Copied at the call; sorted
+ * while read.
+ */
 export function contentsOf(
   present: Iterable<ParcelId>,
   heads: Iterable<readonly [SourceId, number]>,
@@ -132,7 +137,7 @@ function* sorted(
   for (const [source, seq] of sources) yield { op: 'head', source, seq };
 }
 
-/** What some operations make of whatever stood in the log before them. In memory is only what they change. */
+/** What some operations change in the contents before them. Only the changes are in memory. */
 export class ContentsChange {
   readonly #present = new Map<ParcelId, boolean>();
   readonly #heads = new Map<SourceId, number>();
@@ -148,7 +153,10 @@ export class ContentsChange {
     this.#heads.set(source, Math.max(seq, this.#heads.get(source) ?? 0));
   }
 
-  /** The contents after the operations; those from before are read as they are needed. Read once, for it takes their heads. */
+  /**
+   * The contents after the operations. The old contents are read as needed. Can be read only once: it takes in the
+   * heads it reads.
+   */
   *appliedTo(contents: Iterable<LogOp>): IterableIterator<LogOp> {
     const added = [...this.#present.keys()].filter(parcel => this.#present.get(parcel)).sort();
     let next = 0;
@@ -167,14 +175,14 @@ export class ContentsChange {
 }
 
 export type Taken =
-  /** These were not there yet; `whole` when they were the last ones, and the contents make their digest. */
+  /** `ops`: those that were new. `whole`: they were the last ones, and the contents match the digest. */
   | { readonly is: 'taken'; readonly ops: readonly LogOp[]; readonly whole: boolean }
-  /** Of another checkpoint, or something is missing before it. */
+  /** The piece belongs to another checkpoint, or something is missing before it. */
   | { readonly is: 'gap' }
-  /** No such contents make this digest: the reading is worth nothing. */
+  /** No contents with these operations can match the digest: the reading is worthless. */
   | { readonly is: 'forged' };
 
-/** The reading of one checkpoint, piece by piece. What was taken counts for nothing until it is whole. */
+/** The reading of one checkpoint, piece by piece. Nothing that was taken counts until it is whole. */
 export class CheckpointReading {
   readonly checkpoint: Checkpoint;
   readonly #chain: ContentsChain;
@@ -217,13 +225,13 @@ export function isSameBase(a: LogBase, b: LogBase): boolean {
   );
 }
 
-/** In the canonical order, each named once. */
+/** In the canonical order, each parcel and source named once. */
 function follows(last: LogOp | undefined, op: LogOp): boolean {
   if (op.op === 'head') return last?.op !== 'head' || last.source < op.source;
   return op.op === 'add' && (last === undefined || (last.op === 'add' && last.parcel < op.parcel));
 }
 
-/** Runs of `contents`, as they are sent. At least one, for a checkpoint may have no contents. */
+/** Cuts `contents` into the pieces that are sent. At least one, because a checkpoint may have no contents. */
 export function* piecesOf(
   checkpoint: Checkpoint,
   contents: Iterable<LogOp>,

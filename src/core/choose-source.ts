@@ -1,29 +1,29 @@
 /**
- * Choose source: whom to fetch a parcel from? Of its origin and its holders that are connected, the one that can be hoped to
- * give most beside what we fetch from it already; among equals rather a holder, as only the origin can give what nobody else
- * has.
+ * Choose source: from which host should a parcel be fetched? Of the connected hosts among its origins and holders, the
+ * one from which the highest rate can be expected beside what we already fetch from it; on a tie rather a holder,
+ * because only the origin can give what nobody else has.
  *
  * Pure: same view, same choice. Driven by the machine, when a parcel may be claimed and each time a fetch may start.
  */
 export interface SourceView<Host extends string> {
-  /** More than one where several sources list it, of which one alone need have it. */
+  /** More than one where several sources list the parcel; perhaps only one of them has it. */
   readonly origins: readonly Host[];
   readonly holders: readonly Host[];
   readonly isConnected: (host: Host) => boolean;
-  /** Bytes a second; 0 when nothing is known of it, which is taken for as much as anybody gives. */
+  /** Bytes a second; 0 when unknown, which is treated as the highest rate. */
   readonly hopedOf: (host: Host) => number;
-  /** Fetches of ours that run from it now. */
+  /** Our running fetches from it. */
   readonly load: ReadonlyMap<Host, number>;
-  /** Those that were busy, gone or wrong: not to be asked before. */
+  /** Hosts that were busy, gone or wrong, and until when they are not asked. */
   readonly avoidUntilMs: ReadonlyMap<Host, number>;
-  /** Any number that differs from parcel to parcel: of equal sources, each is asked in turn. */
+  /** Any number that differs from parcel to parcel: it spreads the parcels over equally good sources. */
   readonly turn: number;
   readonly nowMs: number;
 }
 
 export type SourceChoice<Host> =
   | { readonly from: Host }
-  /** Nobody now. `nextMs`: when somebody may be asked again; Infinity when only a new connection helps. */
+  /** Nobody can be asked now. `nextMs`: when somebody may be asked again; Infinity when only a new connection helps. */
   | { readonly from: undefined; readonly nextMs: number };
 
 export function chooseSource<Host extends string>(view: SourceView<Host>): SourceChoice<Host> {

@@ -1,25 +1,29 @@
 /**
- * Claim budget: how much may this host claim before it has fetched it? As much as comes in a few rounds of claims, from each
- * source and in all: with less a fast link stands idle, with more a slow host hoards what others could have by now.
+ * Claim budget: how much may this host claim ahead of fetching it? As much as arrives in a few rounds of claims, from
+ * each source and in total: with less a fast link stands idle, with more a slow host hoards what others could have by
+ * now.
  *
- * Slow sources are counted apart: one parcel of theirs may be more than all others together bring in a round, and must not
- * keep those waiting.
+ * Slow sources are counted apart: one parcel of theirs may be larger than what all other sources together bring in a
+ * round, and must not keep those waiting.
  */
 import type { HostId } from './ids.js';
 import { FETCHES_OF_SLOW_MAX } from './pursuit.js';
 
-/** Bytes claimed and not yet held: what comes in so many `claimWait` … */
+/** Bytes claimed and not yet held: as much as arrives in this many `claimWait` … */
 const CLAIMED_WAITS = 5;
-/** … but within these: the least keeps a gigabit busy for half a second. */
+/** … but within these two: the least keeps a gigabit link busy for half a second. */
 const CLAIMED_BYTES_LEAST = 64 * 1024 * 1024;
 const CLAIMED_BYTES_MAX = 2 * 1024 * 1024 * 1024;
-/** So many times that when it is the first parcel from its source: that no source is idle while it has what is needed. */
+/**
+ * This many times that total for the first parcel from a source, so that no source that has a needed parcel stands
+ * idle.
+ */
 const SPREAD = 4;
 
 export interface ClaimBudgetView {
-  /** All that is claimed from each source when the budget is made, in bytes; what is claimed later is spent from it. */
+  /** The bytes claimed from each source when the budget is made; later claims are spent from it. */
   readonly claimed: Iterable<readonly [HostId, number]>;
-  /** As they are for as long as the budget is asked. */
+  /** These must not change while the budget is in use. */
   readonly paces: {
     readonly own: number;
     hopedOf(source: HostId): number;
@@ -31,12 +35,12 @@ export interface ClaimBudgetView {
 export class ClaimBudget {
   readonly #view: ClaimBudgetView;
   readonly #claimed = new Map<HostId, number>();
-  /** What was answered since something was last spent. */
+  /** Answers given since the last `spend`. */
   readonly #answers = new Map<HostId, boolean>();
   #slowSources = 0;
   #slowBytes = 0;
   #otherBytes = 0;
-  /** What the other sources that something is claimed from can be hoped to give together, in bytes a second. */
+  /** The rate, in bytes a second, that can be expected from all sources that are not slow and have claims. */
   #otherBytesPerS = 0;
   readonly #bytesMax: number;
 
@@ -46,7 +50,7 @@ export class ClaimBudget {
     for (const [source, bytes] of view.claimed) this.spend(source, bytes);
   }
 
-  /** Whether one more parcel may be claimed that the source would give. The last one may go beyond. */
+  /** Whether one more parcel may be claimed from the source. The last one may exceed the budget. */
   allows(source: HostId): boolean {
     const known = this.#answers.get(source);
     if (known !== undefined) return known;
@@ -62,7 +66,7 @@ export class ClaimBudget {
     if (bytes > 0 && hoped > 0 && bytes >= this.#claimable(hoped)) return false;
     if (paces.isSlow(source))
       return this.#slowBytes < CLAIMED_BYTES_MAX && (bytes > 0 || this.#slowSources < FETCHES_OF_SLOW_MAX);
-    // A large parcel keeps its source's link busy, and perhaps only a part of this host's own.
+    // A large parcel keeps its source's link busy, but perhaps only part of this host's own link.
     if (bytes === 0 && this.#otherBytesPerS > 0 && this.#otherBytesPerS < paces.own) return true;
     return this.#otherBytes < Math.min(CLAIMED_BYTES_MAX, bytes === 0 ? SPREAD * this.#bytesMax : this.#bytesMax);
   }

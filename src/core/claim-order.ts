@@ -1,42 +1,44 @@
 /**
- * Claim order: which of the parcels that this host may claim now does it claim first? A smaller importance comes sooner.
+ * Claim order: which of the parcels that this host may claim now does it claim first? Lower importance values come
+ * first.
  *
  *   newest snapshots │ standing │ this host's rank │ larger
  *
- * The standing is 0 for a parcel that nobody has or is after; then the fewer copies and claims the sooner. A parcel that
- * others claim and that has no copy yet comes after all that have one: soon it can be had from two places, and its origin
- * sends it only once. Behind those is what this host leaves to faster ones.
+ * The standing is 0 for a parcel that nobody has or has claimed; otherwise, fewer copies and claims come sooner. A
+ * parcel that others have claimed and that has no copy yet comes after all that have a copy: soon it can be had from
+ * two places, and its origin sends it only once. Last come the parcels that this host leaves to faster ones.
  *
- * Among equals a host begins with those for which it ranks first: so that two who begin at once begin with different ones.
+ * Among equals a host begins with those for which it ranks first, so that two hosts that begin at the same time choose
+ * differently.
  *
- * Before all others comes what tries a disk that refused a write (ceilings.ts), the smaller the sooner: what it then refuses
- * keeps none waiting but larger ones.
+ * Before all others come the parcels that test a disk which refused a write (ceilings.ts), the smallest first: if the
+ * disk refuses one, only larger ones have to wait.
  */
 export interface ClaimOrderView {
   /** The newest snapshot of its source references it. */
   readonly newest: boolean;
   readonly copies: number;
-  /** Live claims of others, one a domain. */
+  /** Live claims of other hosts, at most one per domain. */
   readonly claims: number;
   /** This host's place among the candidates: 0 is first. */
   readonly rank: number;
   readonly bytes: number;
   /** Faster hosts keep its source busy. */
   readonly left: boolean;
-  /** It would lie where a disk has refused a write. */
+  /** It would be stored on a disk that has refused a write. */
   readonly tries: boolean;
 }
 
 const RANKS = 16;
-/** 1 TiB: larger ones are all as important. */
+/** 1 TiB: all larger ones are equally important. */
 const SIZES = 2 ** 40;
-/** Copies and claims of what has copies, up to here. */
+/** Copies and claims of a parcel that has copies are counted up to here. */
 const COUNTED_MAX = 61;
 const CLAIMED = 62;
 const LEFT = 63;
 const STANDINGS = 64;
 
-/** Exact: below 2^51; below 0 for what tries a disk. */
+/** Exact: below 2^51; negative for parcels that test a disk. */
 export function importanceOf({ newest, copies, claims, rank, bytes, left, tries }: ClaimOrderView): number {
   const isFirst = copies === 0;
   if (tries && !(isFirst && left)) return Math.min(bytes, SIZES - 1) - SIZES;

@@ -1,14 +1,15 @@
 /**
- * Claimed rows: rows of the parcel table that are there only because somebody has claimed a parcel which no page has described
- * yet. Mostly its head is on the way, and it is as well to know who is at it; but rows stay for ever, and who claims what nobody
- * knows, takes that back and claims other such would fill the memory with them. So each host may have made so many.
+ * Claimed rows: rows of the parcel table that exist only because a host has claimed a parcel which no page has
+ * described yet. Usually the parcel's head is on its way, and it is useful to know who has claimed it. But rows are
+ * never removed, so a host that claims unknown parcels, withdraws the claims and claims others would fill the memory.
+ * So each host may cause only a limited number of them.
  *
  * Driven by listening.ts.
  */
 import type { HostId } from './ids.js';
 import type { ParcelTable, Row } from './parcel-table.js';
 
-/** Four times what a host may claim at once: many heads are behind where one is so slow that this is too little. */
+/** Four times what a host may claim at once: this is too little only for a host that is many heads behind. */
 export const CLAIMED_ROWS_MAX = 16_384;
 
 export class ClaimedRows {
@@ -30,7 +31,10 @@ export class ClaimedRows {
     else rows.add(row);
   }
 
-  /** Where the host may make none: takes those off that pages have described since. To be asked once a message, as it looks at all. */
+  /**
+   * For a host at its limit: discounts rows that pages have described since. Call it once per message, as it scans all
+   * its rows.
+   */
   recount(host: HostId): void {
     const rows = this.#made.get(host);
     if (rows === undefined || rows.size < CLAIMED_ROWS_MAX) return;

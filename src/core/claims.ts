@@ -1,8 +1,9 @@
 /**
- * Claims: who says "I am about to fetch this". Hints with an end: they save bytes, and losing all of them loses nothing else.
+ * Claims: which hosts say "I am about to fetch this". Claims are hints that expire: they save bytes, and losing all of
+ * them loses nothing else.
  *
- * There may be thousands of each host, and each comes, is renewed and goes within a minute: so they stand in typed arrays,
- * those on one row linked, and a queue says which ends next.
+ * Each host may have thousands, and each is made, renewed and gone within a minute. So claims are kept in typed arrays,
+ * those on one row linked, with a queue of the next ends.
  */
 import { grown } from './grown.js';
 import type { HostId } from './ids.js';
@@ -10,15 +11,15 @@ import { MinQueue } from './min-queue.js';
 import { Numbering } from './numbering.js';
 import type { Row } from './parcel-table.js';
 
-/** A host that claims more than this is broken or hostile; what is beyond is not heard. */
+/** A host that claims more than this is broken or hostile; further claims are ignored. */
 const CLAIMS_PER_HOST_MAX = 4096;
 
-/** No claim holds others up for longer without being renewed, in ms: a transfer that moves renews it every 20 s. */
+/** A claim that is not renewed blocks others no longer than this, in ms: a transfer that moves renews it every 20 s. */
 export const CLAIM_MS_MAX = 3_600_000;
 
-/** Ends that are queued for each place, renewals and all, before those that came to nothing are taken out. */
+/** Queued ends per place, renewals included, before the outdated ones are removed. */
 const ENDS_PER_PLACE_MAX = 4;
-/** … and with few places. */
+/** The same with few places. */
 const ENDS_LEAST = 1_024;
 
 /** A claim's place in the arrays. */
@@ -31,21 +32,24 @@ const NO_ROWS: readonly Row[] = [];
 export class Claims {
   /** By row. */
   #first = new Int32Array(64).fill(NO_PLACE);
-  /** By place: the claim's row, or NO_ROW where there is none; its host's number; its end; the next on the same row, or free. */
+  /**
+   * By place: the claim's row, or NO_ROW if the place is free; its host's number; its end; the next place on the same
+   * row, or the next free one.
+   */
   #row = new Int32Array(64);
   #host = new Int32Array(64);
   #untilMs = new Float64Array(64);
   #next = new Int32Array(64);
   #places = 0;
   #firstFree: Place = NO_PLACE;
-  /** Places by an end that was once said. A later one has its own entry. */
+  /** Places ordered by every end that was ever set. A renewal adds an entry. */
   readonly #ends = new MinQueue();
   readonly #hosts = new Numbering<HostId>();
   /** By host number. */
   readonly #count: number[] = [];
   #rows = 0;
 
-  /** False for a host that has as many as it may. */
+  /** False for a host that is at its limit. */
   mayClaim(host: HostId): boolean {
     return (this.#count[this.#hosts.find(host) ?? -1] ?? 0) < CLAIMS_PER_HOST_MAX;
   }
@@ -60,7 +64,7 @@ export class Claims {
     return this.#ends.first;
   }
 
-  /** Writes a claim down, or renews it. @returns false when the host has too many. */
+  /** Adds a claim, or renews it. @returns false when the host has too many. */
   hear(row: Row, host: HostId, untilMs: number): boolean {
     const number = this.#hosts.numberOf(host);
     let last = NO_PLACE;
@@ -90,7 +94,7 @@ export class Claims {
     return true;
   }
 
-  /** Else who renews a claim thousands of times a second would fill the memory with its ends. */
+  /** Bounds the queue: otherwise a host that renews a claim thousands of times a second would fill the memory. */
   #queueEnd(place: Place): void {
     if (this.#ends.size >= Math.max(ENDS_LEAST, ENDS_PER_PLACE_MAX * this.#places)) {
       this.#ends.clear();
@@ -163,7 +167,7 @@ export class Claims {
     return rows;
   }
 
-  /** Rows that somebody claims. */
+  /** The number of rows with a claim. */
   get size(): number {
     return this.#rows;
   }

@@ -1,6 +1,6 @@
 /**
- * The part of the signed configuration that decisions depend on. `src/membership` checks signatures and makes this; the
- * machine believes it.
+ * The part of the signed configuration that decisions depend on. `src/membership` checks the signatures and makes this;
+ * the machine trusts it.
  */
 import type { ClusterId, HostId, PeerName, SourceId } from './ids.js';
 
@@ -19,28 +19,28 @@ export interface Member {
 }
 
 /**
- * Whether copies may lie with a member, now or once it drains no more. The logs of these are read, and of nobody else: no
- * copy of an untrusted or a provisional member counts, whatever its log says.
+ * Whether copies may be placed with a member, now or once it no longer drains. Only the logs of such members are read:
+ * no copy of an untrusted or a provisional member counts, whatever its log says.
  */
 export const mayHoldCopies = ({ state, trust }: Member): boolean =>
   trust === 'trusted' && (state === 'active' || state === 'draining');
 
-/** Members of a cluster, and so host sections of a policy. */
+/** The most members of a cluster, and so host sections of a policy. */
 export const HOSTS_MAX = 1000;
 
 export interface SourcePolicy {
   readonly source: SourceId;
   /** Wanted copies, N. 1 to 32. */
   readonly copies: number;
-  /** Its origin was revoked: of its heads those up to this one are valid; 0 for none. */
+  /** Set when its origin was revoked: its heads up to this one stay valid; 0 for none. */
   readonly lastSeq?: number;
 }
 
 /** All in ms. Floors: heartbeat ≥ 100, suspect ≥ 3 heartbeats, dead ≥ 2 × suspect, deadMax ≥ dead, claimWait ≥ 20, others ≥ 0. */
 export interface Timing {
-  /** Least interval between heartbeats; in force is max(heartbeat, hosts × heartbeatPerHost). Default 5 s. */
+  /** Least interval between heartbeats; the one in force is max(heartbeat, hosts × heartbeatPerHost). Default 5 s. */
   readonly heartbeatMs: number;
-  /** Heartbeat stretch a host, so that control traffic does not grow with the square. Default 1 s. */
+  /** Added to the interval for each host, so that control traffic does not grow with the square. Default 1 s. */
   readonly heartbeatPerHostMs: number;
   /** Silence after which a host is suspect. Default 6 heartbeats. */
   readonly suspectMs: number;
@@ -48,11 +48,14 @@ export interface Timing {
   readonly redialMs: number;
   /** Absence after which a host's copies no longer count. Default 1 h. */
   readonly deadMs: number;
-  /** … of a host that is marked as roaming, at the least. Default 24 h. */
+  /** `deadMs` of a host that is marked as roaming, at the least. Default 24 h. */
   readonly roamingDeadMs: number;
-  /** However long a host was away before and came back, it is not waited for longer than this. Default 72 h. */
+  /** The longest any host is waited for, however long its past absences were. Default 72 h. */
   readonly deadMaxMs: number;
-  /** With one live place left, repair starts this long after suspicion, but for who is often away so long. Default 1 min. */
+  /**
+   * With one live place left, repair starts this long after suspicion, unless the host is often away that long. Default
+   * 1 min.
+   */
   readonly lastPlaceMs: number;
   /** From a claim to the second look. Default 2 s. */
   readonly claimWaitMs: number;
@@ -66,18 +69,21 @@ export interface Timing {
   readonly surplusMs: number;
   /** Never re-grab within this time of a drop unless copies are short. Default 10 min. */
   readonly regrabMs: number;
-  /** … and that comes from a host's return this long, unless the room is needed. Default 24 h. */
+  /** Surplus that comes from a host's return must have lasted this long, unless the room is needed. Default 24 h. */
   readonly returnMs: number;
   /**
-   * An attempt to drop ends when our own read took longer than this, and a second for each 20 MB of the parcel, or when the holders'
-   * reads did. Default 30 s.
+   * An attempt to drop ends when our own read, or the holders' reads, took longer than this plus a second for each 20
+   * MB of the parcel. Default 30 s.
    */
   readonly attemptMs: number;
   /** A parcel that fits nowhere must have been needed this long before anything is moved for it. Default 30 s. */
   readonly relocateMs: number;
-  /** After an attempt in vain a parcel rests this long, doubled each time, ± 50 %. Default 5 s. */
+  /** After a failed attempt a parcel rests this long, doubled each time, ± 50 %. Default 5 s. */
   readonly dropBackOffMs: number;
-  /** What no listed or held snapshot references any more is removed after this much of the holder's own running time. Default 7 d. */
+  /**
+   * Parcels that no listed or held snapshot references are removed after this much of the holder's own running time.
+   * Default 7 d.
+   */
   readonly gcGraceMs: number;
   /** Every copy is audited by another holder once in this time. Default 30 d. */
   readonly scrubMs: number;
@@ -87,7 +93,7 @@ export interface Timing {
   readonly partialMs: number;
   /** A source tree and its `.b3` are rewritten after this much quiet. Default 60 s. */
   readonly treeQuietMs: number;
-  /** … and at most this often. Default 10 min. */
+  /** Least time between two such rewrites. Default 10 min. */
   readonly treeEveryMs: number;
 }
 
@@ -120,14 +126,17 @@ export const DEFAULT_TIMING: Timing = {
 
 export interface ClusterConfig {
   readonly cluster: ClusterId;
-  /** Rises with each change; goes back on a host only where it gives up the lost branch of a fork. */
+  /** Rises with each change; goes back on a host only when that host gives up the losing branch of a fork. */
   readonly version: number;
-  /** BLAKE3 of the signed version, which names the one before it: branches of a fork share versions, and no hash. 64 hex digits. */
+  /**
+   * BLAKE3 of the signed version, which names the one before it: branches of a fork may share versions, but no hash. 64
+   * hex digits.
+   */
   readonly hash: string;
   readonly members: readonly Member[];
   readonly sources: readonly SourcePolicy[];
   readonly timing: Timing;
 }
 
-/** A version and its hash: how hosts tell each other by which configuration they go. */
+/** A version and its hash: how hosts tell each other which configuration they follow. */
 export type ConfigMark = Pick<ClusterConfig, 'version' | 'hash'>;

@@ -1,25 +1,26 @@
 /**
  * Configuration fork: of two chains of configuration versions, which one stands?
  *
- * Where two admins have signed a successor of one parent while apart, every host that sees both branches takes the same one, whatever
- * it saw first. So this depends on the two branches alone, from where they part: on no clock, and on no order of hearing.
+ * When two admins, while apart, have each signed a successor of the same parent, every host that sees both branches
+ * chooses the same one, whichever it saw first. So the decision depends only on the two branches from where they part:
+ * not on any clock, nor on the order in which they were heard.
  *
- * Pure. Driven by membership's config-store.ts, which has checked that each version follows from the one before it, and by the
- * simulator.
+ * Pure. Driven by membership's config-store.ts, which has checked that each version follows from the one before it, and
+ * by the simulator.
  */
 
-/** What decides a fork, of one version. */
+/** What decides a fork, for one version. */
 export interface ForkedVersion {
   readonly hash: string;
   /** Key of the admin who signed it. */
   readonly signer: string;
   /** Never empty. Its order decides forks. */
   readonly admins: readonly { readonly key: string }[];
-  /** All that were shut out up to this version. */
+  /** All that were revoked up to this version. */
   readonly revoked: readonly { readonly peer: string }[];
 }
 
-/** Versions that follow from one another: the first one's parent is where it leaves another branch. */
+/** Versions that each follow from the one before; the first one's parent is where the branch leaves the other. */
 export type Branch = readonly [ForkedVersion, ...ForkedVersion[]];
 
 type Ground = Pick<ForkedVersion, 'admins' | 'revoked'>;
@@ -32,20 +33,20 @@ export interface TwoChains {
   readonly rival: readonly ForkedVersion[];
 }
 
-/** Is the other chain to be taken in place of ours? What goes on from the end of ours is; of what we have already nothing is new. */
+/** Should the other chain replace ours? Yes if it only extends ours; no if we have all of it already. */
 export function goesBefore({ ground, ours, rival }: TwoChains): boolean {
   if (!isBranch(rival)) return false;
   return !isBranch(ours) || decideFork(ground, ours, rival) === 'b';
 }
 
 /**
- * Which of two branches from one parent stands? The one that shuts out more: first, that takes more keys out of the admins, else the order
- * of the admins alone would let a key that was stolen undo its own revocation, by a version beside it or further back; then, that revokes
- * more members, else an admin's host that was put back from an image would let a stolen machine in again by whatever it signs. Of two that
- * shut out as much, the one whose first version's signer comes first in the parent's `admins`; of one signer the lower hash.
- *
- * Of three none can beat another in a circle: what is shut out is summed version by version, so of two branches the same one has more from
- * wherever it is looked, also from where both part from a third.
+ * Which of two branches from one parent wins? The one that shuts out more. First, the one that removes more keys from
+ * the admins: otherwise, by the order of the admins alone, a stolen key could undo its own revocation with a version
+ * beside it or further back. Second, the one that revokes more members: otherwise an admin's host restored from an
+ * image would readmit a stolen machine with whatever it signs. If both shut out equally much, the one whose first
+ * version's signer comes first in the parent's `admins` wins; with the same signer, the lower hash.
+ * Three branches cannot beat each other in a circle: shut-outs are summed version by version, so of two branches the
+ * same one has more from whatever earlier version they are compared, including the one where both part from a third.
  */
 export function decideFork(parent: Ground, a: Branch, b: Branch): 'a' | 'b' {
   const [byA, byB] = [shutOutBy(parent, a), shutOutBy(parent, b)];

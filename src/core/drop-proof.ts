@@ -1,11 +1,12 @@
 /**
- * Drop proof: that a copy may go, for N others were read from disk by their holders in answer to this very attempt. Where the
- * host has the parcel in another store, too, that one may be one of the N: what goes then is not what it counts by, and where fewer
- * than N have it at all, these are enough.
+ * Drop proof: evidence that a copy may go, because N others were read from disk by their holders in answer to this very
+ * attempt. If the host has the parcel in another store as well, that copy may be one of the N: dropping the second one
+ * does not change what the host counts for. If fewer than N hosts have the parcel at all, grants from these are enough
+ * to drop the second copy.
  *
- * A store drops nothing without one, and `DropProof.from` is the only maker: it counts the grants itself, by what the
- * configuration in use says of their hosts. That the attempt entered DROPPING before it asked, and that nothing made it
- * void since, is kept by dropping.ts, which alone calls it.
+ * A store drops nothing without one, and `DropProof.from` is the only maker: it counts the grants itself, judging their
+ * hosts by the configuration in use. dropping.ts, its only caller, ensures that the attempt entered DROPPING before it
+ * asked, and that nothing has made it void since.
  */
 import type { Member } from './cluster-config.js';
 import type { HostId, Nonce, ParcelId, Possession, StoreId } from './ids.js';
@@ -14,7 +15,7 @@ export interface Grant {
   readonly host: HostId;
   /** The attempt that it answers. */
   readonly nonce: Nonce;
-  /** What the holder sent, and what it must have sent, by our own copy's bytes. */
+  /** What the holder sent, and what it should have sent according to the bytes of our own copy. */
   readonly possession: Possession;
   readonly expected: Possession | undefined;
 }
@@ -22,15 +23,20 @@ export interface Grant {
 export interface DropClaim {
   readonly parcel: ParcelId;
   readonly store: StoreId;
-  /** Another store of this host in which the parcel was read whole, in this attempt, and stays; undefined where it has no other. */
+  /**
+   * Another store of this host in which the parcel was read whole, in this attempt, and stays; undefined if there is
+   * none.
+   */
   readonly stays: StoreId | undefined;
-  /** The host that drops, and the origins of all sources that list the parcel: none of their own words counts. */
+  /** The host that drops, and the origins of all sources that list the parcel: grants of these do not count. */
   readonly self: HostId;
   readonly origins: readonly HostId[];
   readonly nonce: Nonce;
   /** N. */
   readonly copiesWanted: number;
-  /** How many domains seemed to have it when the attempt began. Where something `stays`, no more need to be read than that. */
+  /**
+   * How many domains seemed to have it when the attempt began. If a copy `stays`, no more than this many must be shown.
+   */
   readonly grantable: number;
   readonly configVersion: number;
   readonly memberOf: (host: HostId) => Member | undefined;
@@ -43,8 +49,8 @@ export class DropProof {
   readonly nonce: Nonce;
   readonly configVersion: number;
   /**
-   * The holders that were counted, one a domain: N or more; this host among them where another store of it has the parcel, and then
-   * maybe fewer.
+   * The holders that were counted, one per domain, N or more. If another store of this host has the parcel, this host
+   * is among them, and there may be fewer than N.
    */
   readonly granters: readonly HostId[];
 
@@ -56,10 +62,10 @@ export class DropProof {
     this.granters = granters;
   }
 
-  /** @returns undefined while the grants are too few. */
+  /** @returns undefined when there are too few grants. */
   static from(claim: DropClaim): DropProof | undefined {
     const byDomain = new Map<string, HostId>();
-    /** @returns whether it counts, by itself or by another one of its domain */
+    /** @returns whether the host counts, by itself or through another one of its domain */
     const count = (host: HostId): boolean => {
       const member = claim.memberOf(host);
       if (claim.origins.includes(host) || member?.state !== 'active' || member.trust !== 'trusted') return false;

@@ -1,51 +1,52 @@
 /**
  * Drop: should this host try to let its copy of a parcel go?
  *
- * Only when others have enough without it, and have had for a while: a host that was away a minute ago would otherwise cost
- * a copy here and a transfer back. Of several holders the one that ranks last for the parcel goes first, and each holder
- * before it waits one more turn, so that they do not ask each other for grants that none can give.
+ * Only when others have enough copies without it, and have had them for a while: otherwise a host that was away a
+ * minute ago would cost a copy here and a transfer back. Of several holders, the one that ranks last for the parcel
+ * drops first, and each better-ranked holder waits one more turn, so that holders do not ask each other for grants that
+ * none can give.
  *
- * To try is all that is decided here. Whether the copy may go is shown by grants (dropping.ts), never by this view, which
+ * This decides only whether to try. Whether the copy may go is shown by grants (dropping.ts), never by this view, which
  * may be stale.
  *
  * Pure: same view, same verdict. Driven by dropping.ts whenever a parcel's row changes.
  */
 export interface DropView {
   readonly nowMs: number;
-  /** In a store of ours. */
+  /** One of our stores has it. */
   readonly held: boolean;
   /** This host is a trusted member, active or draining. */
   readonly mayDrop: boolean;
-  /** Its store, or the host, is to be emptied. */
+  /** Its store, or the whole host, is to be emptied. */
   readonly draining: boolean;
-  /** The store that it would go from is to be emptied. */
+  /** The store that it would be dropped from is to be emptied. */
   readonly emptied: boolean;
-  /** N; undefined for what no listed or held snapshot of a configured source references. */
+  /** N; undefined when no listed or held snapshot of a configured source references the parcel. */
   readonly copiesWanted: number | undefined;
-  /** Domains with a live holder that could give a grant; this host's own only where it is held twice. */
+  /** Domains with a live holder that could give a grant; this host's own domain only if it is held twice. */
   readonly grantable: number;
   /** Holders before this one in the order of dropping: 0 when it goes first. */
   readonly place: number;
-  /** How many copies are too many. */
+  /** The number of surplus copies. */
   readonly surplus: number;
-  /** Since when others, or another store of ours, have been enough. */
+  /** Since when the others, or another store of ours, have had enough. */
   readonly surplusSinceMs: number;
-  /** How long that must have lasted: `surplus`, or `return` where a host that came back makes the surplus. */
+  /** How long the surplus must have lasted: `surplus`, or `return` when it comes from a host that came back. */
   readonly patienceMs: number;
   /** One holder's turn. */
   readonly turnMs: number;
-  /** Another store of ours has it, too, and keeps it, and this host counts by that. */
+  /** Another store of ours has it too and keeps it, and this host counts through that store. */
   readonly heldTwice: boolean;
   /**
-   * Nobody else who could grant is always on: without this copy all would be on roaming hosts. One of theirs goes first, however
-   * long that takes.
+   * Every other possible granter is roaming: without this copy all copies would be on roaming hosts. One of theirs must
+   * go first, however long that takes.
    */
   readonly lastSteady: boolean;
   /** Another host has taken it over from this one. */
   readonly relocated: boolean;
-  /** The store is over its limit, or what has too few copies does not fit here. */
+  /** The store is over its limit, or a parcel with too few copies does not fit here. */
   readonly pressed: boolean;
-  /** Not before this: an attempt was in vain, or the copy was taken over from a host that is to drop its own first. */
+  /** Not before this: an attempt failed, or the copy was taken over from a host that must drop its own copy first. */
   readonly notBeforeMs: number;
 }
 
@@ -57,9 +58,9 @@ export type DropVerdict =
 export function decideDrop(view: DropView): DropVerdict {
   if (!view.held) return { act: 'keep', because: 'not-held' };
   if (!view.mayDrop) return { act: 'keep', because: 'may-not-drop' };
-  // What nobody wants expires instead (expiry.ts).
+  // An unwanted parcel expires instead (expiry.ts).
   if (view.copiesWanted === undefined) return { act: 'keep', because: 'not-placed' };
-  // A second copy of a host counts for nothing, and is better than none as long as nothing speaks against it.
+  // A host's second copy does not count, but is better than none unless something speaks against it.
   const isInTheWay = view.heldTwice && (view.pressed || view.emptied) && view.grantable > 0;
   if (view.grantable < view.copiesWanted && !isInTheWay) return { act: 'keep', because: 'needed' };
 
@@ -67,8 +68,8 @@ export function decideDrop(view: DropView): DropVerdict {
   if (because === 'surplus' && view.lastSteady) return { act: 'keep', because: 'last-steady' };
   const ripeMs = because === 'surplus' ? view.surplusSinceMs + view.patienceMs : view.surplusSinceMs;
   if (view.nowMs < ripeMs) return { act: 'wait', untilMs: ripeMs, because: 'young' };
-  // A draining host's copy is in nobody's count, nor is a second one of a host, and a relocated one is this host's to drop:
-  // nobody else need go first.
+  // The copy of a draining host does not count, nor does a host's second copy, and a relocated copy is this host's to
+  // drop: no other holder has to go first.
   const isOwn = view.draining || view.relocated || view.heldTwice;
   const turnMs = isOwn ? 0 : Math.max(0, view.place - (view.surplus - 1)) * view.turnMs;
   if (view.nowMs < ripeMs + turnMs) return { act: 'wait', untilMs: ripeMs + turnMs, because: 'turn' };

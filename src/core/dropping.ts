@@ -2,20 +2,20 @@
  * Dropping: this host's own attempts to let surplus copies go, and its answers to those of others (DESIGN section 7).
  *
  *   PRESENT --decideDrop, a fresh nonce--> proving --our own copy is whole--> asking --N valid grants--> committing --> ABSENT
- *              ^------ asked by a higher right, newer configuration, time is up, cannot be had -----'
+ *              ^--- asked by a host with priority, newer configuration, timeout, too few grants ---'
  *
- * From the nonce on the parcel is DROPPING: this host gives no grant for it. Only grants that answer this nonce count. An
- * attempt lives in memory alone: after a restart there is none, and the log and the disk say what is held. What is durable
- * is the `del` in the log, and that is written inside the attempt.
+ * From the nonce on, the parcel is DROPPING: this host gives no grant for it. Only grants that answer this nonce count.
+ * An attempt lives only in memory: after a restart there is none, and the log and the disk say what is held. The
+ * durable part is the `del` in the log, which is written inside the attempt.
  *
- * That copies are never too few by it, in three lines: of all attempts that have committed, take the one that entered
+ * Why this never leaves too few copies, in three lines: of all attempts that have committed, take the one that entered
  * DROPPING last. Its N granters were PRESENT after that. Had one of them committed, it would have entered later still.
  *
- * A host that holds a parcel in two stores, for one of them was away, counts once: the second copy is too many as soon as N hosts
- * hold it, this one among them. Then the copy that stays is the one that is read whole in the attempt, and stands for this
- * host among the N; of one parcel it has one attempt at a time, so the three lines hold as they stand. Where fewer than N hosts have
- * it at all, the second copy stays until its room is needed or its store is to be emptied; then these few are enough, for as many hosts
- * have it after as before.
+ * A host that holds a parcel in two stores, because one of them was away, counts once: the second copy is surplus as
+ * soon as N hosts, this one among them, hold the parcel. Then the copy that stays is the one that is read whole in the
+ * attempt, and it stands for this host among the N. A host has one attempt per parcel at a time, so the three lines
+ * hold unchanged. If fewer than N hosts have the parcel at all, the second copy stays until its room is needed or its
+ * store is to be emptied; then these few are enough, because as many hosts have it after as before.
  *
  * Keeps I1 to I4. Driven by the machine; specified by protocols/drop/drop.md and checked by the models beside it.
  */
@@ -33,9 +33,12 @@ import type { Rules } from './rules.js';
 import type { StoreRests } from './store-rests.js';
 import type { Wanted } from './wanted.js';
 
-/** Parcels in DROPPING at once: for none of them can others get our grant. */
+/** Parcels in DROPPING at once: others can get our grant for none of them. */
 const ATTEMPTS_MAX = 64;
-/** Disks read at least this fast; the time for a read, ours or a holder's, grows with the parcel by it, in bytes per ms. */
+/**
+ * The slowest disk that is planned for, in bytes per ms: the time for a read, ours or a holder's, grows with the
+ * parcel.
+ */
 const READ_BYTES_PER_MS = 20_000;
 /** No back-off is longer, in ms. */
 const BACK_OFF_MS_MAX = 30 * 60_000;
@@ -46,14 +49,14 @@ interface Attempt {
   readonly row: Row;
   readonly parcel: ParcelId;
   readonly store: StoreId;
-  /** The other store of ours that has it, and keeps it. */
+  /** The other store of ours that has it, and keeps it; undefined if there is none. */
   readonly stays: StoreId | undefined;
-  /** By which it was entered. */
+  /** The configuration under which it was entered. */
   readonly config: ClusterConfig;
   readonly holders: readonly HostId[];
-  /** Domains that could show that they have it, as it was begun. */
+  /** Domains that could show, when the attempt began, that they have it. */
   readonly grantable: number;
-  /** For what it is at: the own read and those of the holders have their time each. */
+  /** When the present stage times out: our own read and the holders' reads each have their time. */
   untilMs: number;
   stage: 'proving' | 'asking' | 'committing';
   expected: ReadonlyMap<HostId, Possession>;
@@ -61,10 +64,10 @@ interface Attempt {
   readonly unanswered: Set<HostId>;
 }
 
-/** The copy of ours that may go, and the one that stays, if there is another. */
+/** Our copy that may go, and the one that stays, if there is another. */
 type OwnCopies = Pick<Attempt, 'store' | 'stays'>;
 
-/** A question of another host whose bytes are being read. */
+/** A grant request whose bytes are being read. */
 interface PendingRead {
   readonly row: Row;
   readonly to: HostId;
@@ -92,28 +95,28 @@ export interface DroppingContext {
   readonly returnedAtMs: (host: HostId) => number | undefined;
   /** The store of ours that holds the row; of several, the first. */
   readonly heldIn: (row: Row) => StoreId | undefined;
-  /** All of them, in the order in which they should keep it. */
+  /** All stores of ours that hold the row, in the order in which they should keep it. */
   readonly storesOf: (row: Row) => readonly StoreId[];
-  /** In two stores of ours. */
+  /** Two stores of ours hold the row. */
   readonly isHeldTwice: (row: Row) => boolean;
-  /** By the log of a store of ours, mounted or not. */
+  /** The log of a store of ours, mounted or not, names the row. */
   readonly isOurs: (row: Row) => boolean;
   readonly isDraining: (store: StoreId) => boolean;
-  /** Nobody wants it any more, and it is on its way out. */
+  /** It is unwanted, and is being removed. */
   readonly isExpiring: (row: Row) => boolean;
   /** Another host has taken it over from this one. */
   readonly isRelocated: (row: Row) => boolean;
-  /** Until when a copy that was taken over from another host stays. */
+  /** Until when this host keeps a copy that it took over from another host. */
   readonly keepUntilMs: (row: Row) => number;
   readonly rests: StoreRests;
-  /** The store is over its limit, or what has too few copies does not fit here. */
+  /** The store is over its limit, or a parcel with too few copies does not fit here. */
   readonly isPressed: (store: StoreId) => boolean;
-  /** Ours. */
+  /** The mounted stores of this host. */
   readonly stores: () => Iterable<{ readonly store: StoreId }>;
   readonly emit: (effect: Effect) => void;
   /** Looks at the row again in this step, or at `atMs`. */
   readonly lookAgain: (row: Row, atMs?: number) => void;
-  /** … or sooner, for what is asked for at each look. */
+  /** As `lookAgain`, but keeps only the earliest time; for callers that ask on every look. */
   readonly lookLater: (row: Row, atMs: number) => void;
 }
 
@@ -122,19 +125,19 @@ export class Dropping {
   readonly #byRow = new Map<Row, Attempt>();
   readonly #byNonce = new Map<Nonce, Attempt>();
   readonly #reads = new Map<number, PendingRead>();
-  /** Entries into PRESENT of rows whose bytes are being read for somebody; others need no number. */
+  /** The generation of each row that is being read for another host; other rows need none. */
   readonly #generations = new Map<Row, number>();
   readonly #failures = new Map<Row, { tries: number; untilMs: number }>();
-  /** As last heeded. */
+  /** The stores that were pressed at the last `heedPressure`. */
   readonly #pressed = new Set<StoreId>();
-  /** Due, and beyond `ATTEMPTS_MAX`. */
+  /** Rows whose drop is due while `ATTEMPTS_MAX` attempts run. */
   readonly #queue = new Set<Row>();
 
   constructor(context: DroppingContext) {
     this.#of = context;
   }
 
-  /** How far this host is with removing the row. */
+  /** How far this host has got with removing the row. */
   #ownRemoval(row: Row): OwnRemoval {
     if (this.#of.isExpiring(row)) return 'committing';
     const attempt = this.#byRow.get(row);
@@ -153,7 +156,10 @@ export class Dropping {
 
   // ---------------------------------------------------------------------------------------------------------- attempts
 
-  /** Where room has just become scarce, a surplus waits no longer. In each step: it asks nothing where there is none. */
+  /**
+   * When room has just become scarce, a surplus waits no longer. Called in each step: it does nothing without a
+   * surplus.
+   */
   heedPressure(): void {
     const { table, stores, isPressed, lookAgain } = this.#of;
     if (table.surplusCount === 0) return;
@@ -172,7 +178,7 @@ export class Dropping {
   consider(row: Row): void {
     this.#queue.delete(row);
     this.#decide(row);
-    // It may have been its turn, and it did not take it.
+    // The row may have come from the queue without taking the free place.
     if (!this.#byRow.has(row)) this.#nextTurn();
   }
 
@@ -180,9 +186,9 @@ export class Dropping {
     const store = this.#of.heldIn(row);
     const attempt = this.#byRow.get(row);
     if (store === undefined) {
-      // Gone otherwise, corrupt or unmounted: nothing is left to drop, or to answer for.
+      // It has gone some other way, or is corrupt or unmounted: there is nothing left to drop.
       this.#of.table.setSurplusSince(row, Number.NaN);
-      // A store that refuses every write comes and goes; what failed for it must not begin anew each time.
+      // A store that refuses every write comes and goes; its failures must not be forgotten each time.
       if (!this.#of.isOurs(row)) this.#failures.delete(row);
       if (attempt !== undefined && attempt.stage !== 'committing') this.#abort(attempt);
       return;
@@ -205,28 +211,28 @@ export class Dropping {
     this.#act(row, copies, { verdict: decideDrop(view), grantable: view.grantable, granters });
   }
 
-  /** Of several copies here the one that would go, and the one that would stay for it. */
+  /** Of several copies here, the one that would go and the one that would stay. */
   #choose(row: Row, store: StoreId): OwnCopies {
     const [stays, ...others] = this.#of.storesOf(row);
     const goes = others.at(-1);
-    // What is in no store but such as are to be emptied counts in none.
+    // A parcel that is only in stores to be emptied counts in none of them.
     if (goes === undefined || stays === undefined || this.#of.isDraining(stays)) return { store, stays: undefined };
     return { store: goes, stays };
   }
 
-  /** True also where there was nothing to stay. */
+  /** Also true if no copy was to stay. */
   #stillStays({ row, stays }: Attempt): boolean {
     return stays === undefined || (this.#of.storesOf(row).includes(stays) && !this.#of.isDraining(stays));
   }
 
-  /** Domains that have to show that they have it. */
+  /** The number of domains that must show that they have it. */
   #neededBy({ stays, grantable }: Attempt, copiesWanted = Number.POSITIVE_INFINITY): number {
     return stays === undefined || copiesWanted === Number.POSITIVE_INFINITY
       ? copiesWanted
       : Math.min(copiesWanted, grantable);
   }
 
-  /** Most rows, most of the time: no more copies anywhere than are wanted, whoever may count. */
+  /** The usual case, decided cheaply: there are no more copies than are wanted, even if all of them count. */
   #isPlainlyNeeded(row: Row, store: StoreId): boolean {
     const { table, wanted, memberOf, self, isDraining } = this.#of;
     if (isDraining(store) || memberOf(self)?.state === 'draining' || this.#of.isHeldTwice(row)) return false;
@@ -243,8 +249,8 @@ export class Dropping {
   ): void {
     if (verdict.act === 'wait') this.#of.lookLater(row, verdict.untilMs);
     if (verdict.act !== 'drop') return;
-    // Who has just given way reads for the other: to begin again before that is done would deny it after all, and so for
-    // ever (progress.pml). The end of the read brings the row up.
+    // A host that has just yielded is reading for the other. Beginning again before that read is done would deny the
+    // grant after all, and so on for ever (progress.pml). The end of the read brings the row up again.
     if (this.#generations.has(row)) return;
     if (this.#byRow.size >= ATTEMPTS_MAX) this.#queue.add(row);
     else this.#begin(row, copies, asked);
@@ -327,7 +333,7 @@ export class Dropping {
     emit({ do: 'prove-own', attempt: attempt.nonce, parcel: attempt.parcel, store: stays ?? store, holders });
   }
 
-  /** By when a disk that begins now has read all of it. */
+  /** By when a disk that starts reading now has read the whole parcel. */
   #readUntilMs(row: Row): number {
     const { table, config, nowMs } = this.#of;
     return nowMs() + config().timing.attemptMs + Math.ceil(table.bytes(row) / READ_BYTES_PER_MS);
@@ -344,11 +350,11 @@ export class Dropping {
     const { version, hash } = attempt.config;
     if (holders.length > 0)
       this.#of.emit({ do: 'ask-grants', attempt: nonce, parcel, holders, config: { version, hash } });
-    // The copy that stays may be all that is wanted.
+    // The copy that stays may be enough by itself.
     else this.#commitIfProved(attempt);
   }
 
-  /** Our own copy is corrupt (its log says so by itself) or cannot be read. */
+  /** Our own copy is corrupt (then the log records that on its own) or cannot be read. */
   ownNotProved({ attempt: nonce }: Extract<Input, { is: 'own-not-proved' }>): void {
     const attempt = this.#byNonce.get(nonce);
     if (attempt?.stage === 'proving') this.#giveUp(attempt);
@@ -357,7 +363,7 @@ export class Dropping {
   grantAnswered({ attempt: nonce, from, answer }: Extract<Input, { is: 'grant-answered' }>): void {
     const attempt = this.#byNonce.get(nonce);
     if (attempt?.stage !== 'asking' || !attempt.holders.includes(from)) return;
-    // Also in an answer that comes again.
+    // Checked also for a repeated answer.
     if (answer !== undefined && this.#of.rules.endsWithAnswer(attempt.config, answer)) {
       this.#of.emit({ do: 'ask-config', host: from });
       this.#giveUp(attempt);
@@ -396,7 +402,7 @@ export class Dropping {
     if (attempt.unanswered.size > 0) this.#of.emit({ do: 'cancel-attempt', attempt: attempt.nonce });
   }
 
-  /** `del` is durable: the machine takes the operation itself. */
+  /** `del` is durable. The machine applies the operation itself. */
   dropped({ attempt: nonce }: Extract<Input, { is: 'dropped' }>): void {
     const attempt = this.#byNonce.get(nonce);
     if (attempt === undefined) return;
@@ -405,7 +411,7 @@ export class Dropping {
     this.#end(attempt);
   }
 
-  /** PRESENT again, and to be tried again after a rest. An attempt whose store has gone since is over already. */
+  /** PRESENT again, and to be tried again after a rest. If its store has gone since, the attempt is over already. */
   notDropped({ attempt: nonce }: Extract<Input, { is: 'not-dropped' }>): void {
     const attempt = this.#byNonce.get(nonce);
     if (attempt === undefined) return;
@@ -413,9 +419,9 @@ export class Dropping {
     this.#giveUp(attempt);
   }
 
-  /** Its store takes nothing more until it is opened again; until then nobody knows whether `del` is in its log. */
+  /** The store takes nothing more until it is opened again; until then nobody knows whether `del` is in its log. */
   storeGone(store: StoreId): void {
-    // With a rest, for a store that refuses every write comes back at once, and would be asked again at once.
+    // With a rest, because a store that refuses every write comes back at once, and would be asked again at once.
     for (const attempt of [...this.#byRow.values()]) {
       if (attempt.store !== store) continue;
       if (attempt.stage === 'committing') this.#of.rests.begin(store, this.#of.nowMs());
@@ -423,14 +429,14 @@ export class Dropping {
     }
   }
 
-  /** An attempt by an older configuration is void. */
+  /** An attempt under an older configuration is void. */
   configChanged(): void {
     const { config, rules } = this.#of;
     for (const attempt of [...this.#byRow.values()])
       if (attempt.stage !== 'committing' && rules.endsWithConfig(attempt.config, config())) this.#giveUp(attempt);
   }
 
-  /** Void, and to be tried again after a rest. */
+  /** Makes the attempt void; it is tried again after a rest. */
   #giveUp(attempt: Attempt): void {
     const tries = (this.#failures.get(attempt.row)?.tries ?? 0) + 1;
     const { chance, config, lookAgain } = this.#of;
@@ -449,7 +455,7 @@ export class Dropping {
   #end(attempt: Attempt): void {
     this.#byRow.delete(attempt.row);
     this.#byNonce.delete(attempt.nonce);
-    // What was begun for it would keep disks busy, here and there, until their patience ends.
+    // Otherwise the reads that were started for it would keep disks busy, here and at the holders, until they time out.
     if (attempt.stage !== 'committing') this.#of.emit({ do: 'cancel-attempt', attempt: attempt.nonce });
     this.#nextTurn();
   }
@@ -463,7 +469,7 @@ export class Dropping {
 
   // ------------------------------------------------------------------------------------------------- grants for others
 
-  /** The row is PRESENT anew, or no longer: what is being read tells of another copy. */
+  /** The row has entered PRESENT again, or left it: reads in progress are of another copy. */
   entered(row: Row): void {
     const generation = this.#generations.get(row);
     if (generation !== undefined) this.#generations.set(row, generation + 1);
@@ -472,7 +478,7 @@ export class Dropping {
   grantAsked(asked: Extract<Input, { is: 'grant-asked' }>, row: Row | undefined): void {
     const { memberOf, others, wanted, config, rules } = this.#of;
     const asker = memberOf(asked.from);
-    // Not the one that is to be emptied, where another one keeps it.
+    // If two stores have it, not the one that is to be emptied.
     const [store] = row === undefined ? [] : this.#of.storesOf(row);
     const origin = row === undefined ? undefined : wanted.originOf(row);
     const verdict = rules.decideGrant({

@@ -5,12 +5,14 @@
  * boot counter, durably, before anything is said, and draws a boot id; so two boot ids under one counter are two machines.
  * Nothing that such a host says can be believed until a person has put it right: it is set aside, and an alarm is raised.
  *
- * The copy of a disk whose host goes on running starts under the next number, though. Each of the two then finds that it is not heard,
- * and raises its counter above the other's (later-starts.ts), the second time only after an hour. Until then an earlier start goes on
- * speaking in turns with the last one, which no late word does: that is two machines too (`StartTurns`).
+ * The copy of a disk starts under the next number while its original goes on running, though. Each of the two then finds
+ * that it is not heard and raises its counter above the other's (later-starts.ts), the second time only after an hour.
+ * Until then an earlier start goes on speaking in turns with the last one, which no late message does: that is two
+ * machines too (`StartTurns`).
  *
- * A counter that is lower than before, under an id that is new, is a host that was put back from an old image: it goes on.
- * Or it is a late word of an earlier start that we had not heard of; then the later start speaks again, and is believed.
+ * A lower counter than before, under a new id, means a host that was restored from an old image: it goes on. It may
+ * also be a late message of an earlier start that we had not heard of; then the later start speaks again, and is
+ * believed.
  *
  * Pure. Driven by hosts.ts at each heartbeat.
  */
@@ -23,18 +25,18 @@ export interface Boot {
 
 export type BootVerdict =
   | 'same'
-  /** It has started again. */
+  /** The host has restarted. */
   | 'restarted'
-  /** From before its last start, and late. Not to be believed. */
+  /** A late message from before its last start. Not to be believed. */
   | 'older'
   | 'duplicate';
 
-/** Starts of a host that are remembered. */
+/** How many starts of a host are remembered. */
 export const BOOTS_KEPT = 8;
 
-/** Turns of an earlier start that make it another machine: its last words, overtaken by its next start, are one or two. */
+/** So many turns of an earlier start make it another machine. Its last messages, overtaken by its next start, are one or two. */
 export const TURNS_MIN = 3;
-/** From one turn to the next at the least, in ms, so that frames that come late in a bunch are one turn. */
+/** At least this long from one turn to the next, in ms, so that frames that arrive late in a bunch count as one. */
 export const TURN_MS_MIN = 30_000;
 
 /** Two starts of one host that speak in turns. */
@@ -70,7 +72,7 @@ export function decideBoot(known: readonly Boot[], heard: Boot): BootVerdict {
   const last = known.at(-1);
   if (last === undefined) return 'restarted';
   if (heard.bootId === last.bootId) return 'same';
-  // Also where the other machine of a duplicate is heard again: the time of the alarm starts anew.
+  // Also when the other machine of a duplicate is heard again: that restarts the alarm's time.
   if (heard.boot === last.boot) return 'duplicate';
   const isKnown = known.some(({ bootId }) => bootId === heard.bootId);
   return isKnown && heard.boot < last.boot ? 'older' : 'restarted';

@@ -1,8 +1,8 @@
 /**
- * Inputs and effects: all that the host machine is told, and all that it may ask for.
+ * Inputs and effects: everything the host machine is told, and everything it may ask for.
  *
  * The effects of one step have no order among themselves. Each that can fail has an id or a name by which its outcome
- * comes back as an input; what must follow a durable write is asked for in the step that gets word of it.
+ * comes back as an input; whatever must follow a durable write is asked for in the step that learns of its completion.
  */
 import type { AuditAnswer } from './audit.js';
 import type { CheckpointPiece } from './checkpoint.js';
@@ -19,14 +19,14 @@ import type { ParcelRef } from './parcel.js';
 export type FetchFailure =
   /** The server has enough to do; ask again after `retryAfterMs`. */
   | 'busy'
-  /** The origin cannot give these bytes any more; a re-cut snapshot will replace the parcel. */
+  /** The origin no longer has these bytes; a re-cut snapshot will replace the parcel. */
   | 'gone'
   | 'unreachable'
-  /** What came did not hash to its name. */
+  /** The received bytes did not hash to their name. */
   | 'bad-bytes'
-  /** The disk is full, whatever the accounts say. */
+  /** The disk is full, whatever our accounting says. */
   | 'no-room'
-  /** More of it is to be written than room is kept for: something of it that lay here has left. */
+  /** More must be written than room was reserved for: a part of it that was already here has gone. */
   | 'outgrown'
   /** Our own disk failed. */
   | 'disk'
@@ -34,9 +34,9 @@ export type FetchFailure =
 
 /** Why our own copy could not be read whole. */
 export type ReadFailure =
-  /** Its bytes are not what its name says, or a file of it is gone: its `corrupt` is in our log. */
+  /** Its bytes do not match its name, or a file of it is gone: `corrupt` is already in our log. */
   | 'corrupt'
-  /** The disk gave an error, or the store is not mounted: nothing is known of the bytes. */
+  /** The disk gave an error, or the store is not mounted: that says nothing about the bytes. */
   | 'unreadable';
 /** An absence that a host came back from with its copies (absence.ts). */
 export interface PastAbsence {
@@ -48,7 +48,7 @@ export interface PastAbsence {
   readonly wasDead: boolean;
 }
 
-/** A copy that had no answer to this many audits in a row, the first at `sinceRunMs` of this host's running time. */
+/** A copy that left this many audits in a row unanswered, the first at `sinceRunMs` of this host's running time. */
 export interface UnansweredAudit {
   readonly copy: CopyName;
   readonly unanswered: { readonly questions: number; readonly sinceRunMs: number };
@@ -57,7 +57,7 @@ export interface UnansweredAudit {
 export type Input =
   /** Time has passed; sent at the latest when the last `wake` effect said. */
   | { readonly is: 'wake'; readonly nowMs: number }
-  /** The configuration in use. Its version goes back only where the lost branch of a fork is given up. */
+  /** The configuration in use. Its version goes back only when the losing branch of a fork is given up. */
   | { readonly is: 'config'; readonly nowMs: number; readonly config: ClusterConfig }
   | { readonly is: 'connected' | 'disconnected'; readonly nowMs: number; readonly host: HostId }
   | { readonly is: 'heard'; readonly nowMs: number; readonly from: HostId; readonly message: GossipMessage }
@@ -79,7 +79,10 @@ export type Input =
       /** Another host passed it on. */
       readonly relayed?: boolean;
     }
-  /** What was kept of a log is not what its writer's checkpoint stands for: it counts for nothing until it is read again. */
+  /**
+   * The kept part of a log differs from what its writer's checkpoint stands for: it does not count until it is read
+   * again.
+   */
   | { readonly is: 'log-forked'; readonly nowMs: number; readonly host: HostId; readonly store: StoreId }
   | { readonly is: 'state-answered'; readonly nowMs: number; readonly host: HostId; readonly ok: boolean }
   /** A store of ours is mounted (its log has been handed in), or its room has been measured again. */
@@ -92,34 +95,37 @@ export type Input =
       readonly draining: boolean;
     }
   | { readonly is: 'store-gone'; readonly nowMs: number; readonly store: StoreId }
-  /** The disk of a store of ours keeps somebody waiting for longer than a disk should, or answers again. It is mounted all the same. */
+  /**
+   * The disk of one of our stores has kept a request waiting too long, or answers again. The store stays mounted
+   * meanwhile.
+   */
   | { readonly is: 'store-hangs'; readonly nowMs: number; readonly store: StoreId; readonly hangs: boolean }
-  /** A head that is newer than what we had, verified, with its snapshots and pages at hand: what it changes. */
+  /** What a head changes that is newer than ours, verified, with its snapshots and pages at hand. */
   | {
       readonly is: 'wanted';
       readonly nowMs: number;
       readonly source: SourceId;
       readonly head: HeadHint;
-      /** New to the listed snapshots and to those in their hold. */
+      /** Referenced now by listed snapshots or by those in their hold, and not before. */
       readonly add: readonly ParcelRef[];
-      /** Listed or held before, and neither now. */
+      /** Was listed or held before, and is neither now. */
       readonly remove: readonly ParcelId[];
-      /** Still wanted, and no longer in the newest snapshot. */
+      /** Still wanted, but no longer in the newest snapshot. */
       readonly notNewest: readonly ParcelId[];
       /** Wanted before, and again in the newest snapshot. */
       readonly newestAgain: readonly ParcelId[];
-      /** Still wanted, and by snapshots in their hold alone. */
+      /** Still wanted, but only by snapshots in their hold. */
       readonly notListed: readonly ParcelId[];
       /** Wanted before, and listed again. */
       readonly listedAgain: readonly ParcelId[];
     }
   | { readonly is: 'fetch-progress'; readonly nowMs: number; readonly fetch: number; readonly doneBytes: number }
-  /** Verified, durable, and its `add` is in our log: `segment` ends with it. */
+  /** The parcel is verified and durable, and its `add` is in our log: `segment` ends with it. */
   | {
       readonly is: 'fetched';
       readonly nowMs: number;
       readonly fetch: number;
-      /** That came for it; what was here before did not have to. */
+      /** Bytes that were received for it; those that were here before did not have to be. */
       readonly receivedBytes: number;
       readonly segment: LogSegment;
       readonly usedBytes: number;
@@ -148,8 +154,8 @@ export type Input =
     }
   | { readonly is: 'head-not-kept'; readonly nowMs: number; readonly store: StoreId; readonly source: SourceId }
   /**
-   * Operations of our own store that nobody waits for became durable: a scrub, or a read for a grant, found a copy corrupt, or one
-   * was taken back out of the trash.
+   * Operations of our own store that no effect waits for became durable: a scrub, or a read for a grant, found a copy
+   * corrupt, or a copy was taken back out of the trash.
    */
   | { readonly is: 'own-ops'; readonly nowMs: number; readonly segment: LogSegment; readonly usedBytes: number }
   /**
@@ -163,9 +169,9 @@ export type Input =
       readonly store: StoreId;
       readonly bytes: number;
     }
-  /** However that went; what came of it has been told by `own-ops`. */
+  /** Sent whatever the outcome; its operations have been reported by `own-ops`. */
   | { readonly is: 'taken-back'; readonly nowMs: number; readonly parcel: ParcelId }
-  /** Our copy is whole, and this is what each holder that was named must answer. */
+  /** Our copy is whole, and `expected` holds what each named holder must answer. */
   | {
       readonly is: 'own-proved';
       readonly nowMs: number;
@@ -173,7 +179,7 @@ export type Input =
       readonly expected: ReadonlyMap<HostId, Possession>;
     }
   | { readonly is: 'own-not-proved'; readonly nowMs: number; readonly attempt: Nonce; readonly because: ReadFailure }
-  /** A holder's answer, its signature checked; undefined when none could be had. */
+  /** A holder's answer, its signature checked; undefined when there was none. */
   | {
       readonly is: 'grant-answered';
       readonly nowMs: number;
@@ -190,11 +196,11 @@ export type Input =
       readonly usedBytes: number;
     }
   /**
-   * The copy is PRESENT as before: its log has not taken `del`. Where nobody knows that, as a write failed half-way, its
-   * store must be opened again, and this comes after the `store-gone` of that.
+   * The copy is PRESENT as before: its log has not taken `del`. If a write failed half-way, so that nobody knows, its
+   * store must be opened again, and this input comes after the `store-gone` of that.
    */
   | { readonly is: 'not-dropped'; readonly nowMs: number; readonly attempt: Nonce }
-  /** What came of `ask-audit`. `expected`: by our own copy or files, where they could be read and were needed. */
+  /** The outcome of `ask-audit`. `expected`: from our own copy or files, if these could be read and were needed. */
   | {
       readonly is: 'audited';
       readonly nowMs: number;
@@ -242,22 +248,22 @@ export type Input =
     }
   /** As `not-dropped`. */
   | { readonly is: 'not-expired'; readonly nowMs: number; readonly parcel: ParcelId }
-  /** Whose parcel it is, by its record; undefined when the record cannot be had. */
+  /** The parcel's source, from its record; undefined when the record cannot be had. */
   | {
       readonly is: 'identified';
       readonly nowMs: number;
       readonly parcel: ParcelId;
       readonly source: SourceId | undefined;
     }
-  /** At start, and whenever this host's clock has stood still: for how long it was off, or asleep. */
+  /** At start, and whenever this host's clock has stood still: how long the host was off or asleep. */
   | { readonly is: 'was-off'; readonly nowMs: number; readonly forMs: number }
-  /** At start, before any store: what was noted by `note-unwanted`. */
+  /** At start, before any store: the notes made by `note-unwanted`. */
   | {
       readonly is: 'unwanted-before';
       readonly nowMs: number;
       readonly parcels: readonly { readonly parcel: ParcelId; readonly sinceRunMs: number }[];
     }
-  /** At start, when the logs of others that were kept have been handed in: what was noted by `note-unanswered`. */
+  /** At start, after the kept logs of others: the notes made by `note-unanswered`. */
   | { readonly is: 'unanswered-before'; readonly nowMs: number; readonly audits: readonly UnansweredAudit[] };
 
 export type Effect =
@@ -274,10 +280,10 @@ export type Effect =
       readonly store: StoreId;
       readonly from: HostId;
       readonly purpose: 'grab' | 'repair';
-      /** Kept for it: where more is to be written it is not begun (I6), but ends as `outgrown`. */
+      /** The room kept for the fetch: if more must be written, it is not begun (I6), but ends as `outgrown`. */
       readonly roomBytes: number;
     }
-  /** It still ends in `fetched` or `fetch-failed`: until then its room is kept. */
+  /** The fetch still ends in `fetched` or `fetch-failed`; its room is kept until then. */
   | { readonly do: 'cancel-fetch'; readonly fetch: number }
   /** How many of its bytes are missing in the store? → `measured` */
   | { readonly do: 'measure'; readonly parcel: ParcelId; readonly store: StoreId }
@@ -302,20 +308,32 @@ export type Effect =
       readonly holders: readonly HostId[];
       readonly config: ConfigMark;
     }
-  /** Ask the holder to show the parcel, and read our own copy of it, or its files at the origin, for what must come → `audited`. */
+  /**
+   * Ask the holder for a possession of the parcel, and compute the expected one from our own copy, or from the files if
+   * this host is the origin → `audited`.
+   */
   | {
       readonly do: 'ask-audit';
       readonly audit: Nonce;
       readonly parcel: ParcelId;
-      /** Ours, with the copy to compare by; undefined: this host is the parcel's origin, and has its files. */
+      /** Our store with the copy to compare; undefined: this host is the parcel's origin, and has its files. */
       readonly store: StoreId | undefined;
       readonly holder: HostId;
     }
-  /** So many copies that the host's store says it holds count for nothing now, as an audit of each failed. For people. */
+  /**
+   * This many copies that the host's store claims to hold do not count now, because an audit of each failed. For
+   * people.
+   */
   | { readonly do: 'note-distrust'; readonly host: HostId; readonly store: StoreId; readonly copies: number }
-  /** … and these are as many as there can be: others that fail go on counting, until there is room. For people, once until then. */
+  /**
+   * `copies` has reached the limit: other copies that fail go on counting until there is room. For people, once until
+   * then.
+   */
   | { readonly do: 'note-distrust-full'; readonly copies: number }
-  /** As many had no answer as can be remembered: others go on counting, however often, until there is room. For people, as above. */
+  /**
+   * As many unanswered copies as can be remembered: others go on counting, however often they do not answer, until
+   * there is room. For people, once until then.
+   */
   | { readonly do: 'note-unanswered-full'; readonly copies: number }
   /** Keep over a restart that the copy did not answer; undefined: forget it. */
   | {
@@ -324,11 +342,12 @@ export type Effect =
       readonly unanswered: UnansweredAudit['unanswered'] | undefined;
     }
   /**
-   * No read of our own copy and no answer of this attempt is of use any more: it was given up, or has grants enough. To save
-   * disk time here and there; each of those effects still ends in its inputs, and what comes of them counts for nothing.
+   * Reads of our own copy and answers for this attempt are no longer needed: it was given up, or has enough grants.
+   * Stopping them saves disk time here and at the holders; each of those effects still ends in its inputs, which are
+   * then ignored.
    */
   | { readonly do: 'cancel-attempt'; readonly attempt: Nonce }
-  /** `del` into the log, durably, then the bytes to the trash → `dropped` or `not-dropped`. */
+  /** Write `del` into the log, durably, then move the bytes to the trash → `dropped` or `not-dropped`. */
   | { readonly do: 'drop'; readonly proof: DropProof }
   /** Read the parcel from the disk, every byte, in this request → `possession-read`. */
   | {
@@ -355,21 +374,23 @@ export type Effect =
       readonly parcels: readonly ParcelId[];
     }
   | { readonly do: 'answer-relocation'; readonly ask: number; readonly to: HostId; readonly accepted: boolean }
-  /** As `drop`, for what nobody wants any more → `expired` or `not-expired`. */
+  /** As `drop`, for a parcel that nobody wants → `expired` or `not-expired`. */
   | { readonly do: 'expire'; readonly warrant: ExpiryWarrant }
   /** Read its record → `identified`. */
   | { readonly do: 'identify'; readonly parcel: ParcelId }
-  /** Keep over a restart since when, in this host's running time, nobody wants a parcel that it holds; undefined: forget it. */
+  /**
+   * Keep over a restart since when, in this host's running time, a held parcel has been unwanted; undefined: forget it.
+   */
   | { readonly do: 'note-unwanted'; readonly parcel: ParcelId; readonly sinceRunMs: number | undefined }
-  /** A host is to be taken for gone, or is back: for people and logs. */
+  /** The host's liveness has changed: for people and logs. */
   | { readonly do: 'note-liveness'; readonly host: HostId; readonly state: 'live' | 'suspect' | 'dead' }
-  /** Two machines run with the host's identity, which is set aside: an alarm. `duplicate` false: no longer. */
+  /** Two machines run with the host's identity, so it is set aside: an alarm. `duplicate` false: that is over. */
   | { readonly do: 'note-duplicate'; readonly host: HostId; readonly duplicate: boolean }
-  /** To be kept for 14 days and handed in at each start, so that a restart does not forget what is usual of a host. */
+  /** Keep it for 14 days and hand it in at each start, so that a restart does not forget the host's habits. */
   | { readonly do: 'note-absence'; readonly absence: PastAbsence }
   /**
-   * So many hosts vanished at about the same time that repair waits once more: an alarm. `hosts`: those of them that are
-   * still waited for; none when it is over, because they are back or because their time is up.
+   * So many hosts vanished at about the same time that repair waits once more: an alarm. `hosts`: those of them that
+   * are still waited for; empty when that is over, because they are back or their time is up.
    */
   | { readonly do: 'note-outage'; readonly hosts: readonly HostId[] }
   | { readonly do: 'wake'; readonly atMs: number };

@@ -1,6 +1,6 @@
 /**
- * Expiring: what becomes of copies in our stores that nobody wants any more. The decision is expiry.ts; here is what it
- * must know and remember: since when nobody wants a parcel, in this host's own running time, over restarts too.
+ * Expiring: removes unwanted copies from our stores. The decision is expiry.ts; this file keeps what the decision
+ * needs: since when each parcel has been unwanted, in this host's own running time, over restarts too.
  *
  * Driven by the machine.
  */
@@ -11,17 +11,17 @@ import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
 import type { StoreRests } from './store-rests.js';
 import type { Wanted } from './wanted.js';
 
-/** What could not be told or done is tried again after this, in ms. */
+/** An unidentified parcel or a failed removal is tried again after this, in ms. */
 const TRY_AGAIN_MS = 600_000;
 
 export interface ExpiringContext {
   readonly table: ParcelTable;
   readonly wanted: Wanted;
   readonly nowMs: () => number;
-  /** How long this host has run in all its starts. */
+  /** This host's running time, summed over all its starts. */
   readonly runMs: () => number;
   readonly gcGraceMs: () => number;
-  /** The highest head of the source that anybody, in gossip or in a log, spoke of. */
+  /** The highest head of the source that any gossip or log has named. */
   readonly heardSeq: (source: SourceId) => number;
   /** The store of ours that holds the row. */
   readonly heldIn: (row: Row) => StoreId | undefined;
@@ -31,19 +31,19 @@ export interface ExpiringContext {
   readonly isBusy: (row: Row) => boolean;
   readonly rests: StoreRests;
   readonly emit: (effect: Effect) => void;
-  /** Looks at the row again at `atMs`, once, however often it is asked for. */
+  /** Looks at the row again at `atMs`, once, however often this is called. */
   readonly lookLater: (row: Row, atMs: number) => void;
 }
 
 export class Expiring {
   readonly #of: ExpiringContext;
   readonly #sinceRunMs = new Map<ParcelId, number>();
-  /** Of rows that no page has described: by their record. */
+  /** Sources of rows that no page has described, read from their records. */
   readonly #sources = new Map<Row, SourceId>();
   readonly #identifying = new Set<Row>();
-  /** And from which store. */
+  /** The rows being expired, and the store of each. */
   readonly #expiring = new Map<Row, StoreId>();
-  /** Rows whose store would not do it: not to be tried before, though the store comes back at once. */
+  /** Rows whose store refused: not to be tried before this, even if the store comes back at once. */
   readonly #restUntilMs = new Map<Row, number>();
 
   constructor(context: ExpiringContext) {
@@ -54,7 +54,7 @@ export class Expiring {
     return this.#expiring.has(row);
   }
 
-  /** What was noted before this start. */
+  /** Takes what was noted before this start. */
   recall({ parcels }: Extract<Input, { is: 'unwanted-before' }>): void {
     for (const { parcel, sinceRunMs } of parcels) this.#sinceRunMs.set(parcel, sinceRunMs);
   }
@@ -65,7 +65,8 @@ export class Expiring {
       if (this.#sinceRunMs.size > 0) this.#forget(row);
       return;
     }
-    // Held nowhere, or in a store that is not mounted (yet): its time goes on, else it would begin anew with each start.
+    // Held nowhere, or in a store that is not mounted (yet): the time keeps running, otherwise it would restart at each
+    // start.
     const store = heldIn(row);
     if (store === undefined || this.#expiring.has(row)) return;
     const parcel = table.id(row);
@@ -73,7 +74,7 @@ export class Expiring {
     const verdict = decideExpiry(view);
     switch (verdict.act) {
       case 'wait':
-        // In whole milliseconds: a remainder that is lost in the sum would bring the row up again at once, for ever.
+        // In whole milliseconds: a fraction that is lost in the sum would bring the row up again at once, for ever.
         lookLater(row, nowMs() + Math.ceil(verdict.untilRunMs - runMs()));
         return;
       case 'keep':
@@ -101,7 +102,7 @@ export class Expiring {
     }
   }
 
-  /** By its log, a store of ours has it no longer. */
+  /** The log of a store of ours no longer has the row. */
   left(row: Row): void {
     if (!this.#of.isOurs(row)) this.#forget(row);
   }
@@ -125,7 +126,7 @@ export class Expiring {
       source,
       wanted: table.has(row, FLAG.wanted),
       headSeq: source === undefined ? 0 : (wanted.head(source)?.seq ?? 0),
-      // Every log of every host is asked for it: only where the verdict hangs on it.
+      // This asks every log of every host, so it is computed only if the verdict depends on it.
       get heardSeq() {
         return source === undefined ? 0 : heardSeq(source);
       },

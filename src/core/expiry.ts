@@ -1,20 +1,21 @@
 /**
- * Expiry: may a copy go because nobody wants it any more?
+ * Expiry: may a copy go because it is no longer wanted?
  *
- * It goes by the newest head of its source that this host ever heard of, never by silence: a holder that has not caught up
- * keeps everything. What no listed snapshot references, and no snapshot that keeps its `hold` (hold.ts), waits `gcGrace`
- * more. All times are the holder's own running time, so a host that was off for a month does not wake up and clear its disk.
+ * This is judged by the newest head of its source that this host ever heard of, never by silence: a holder that has not
+ * caught up keeps everything. A parcel that no snapshot references which is listed or keeps its `hold` (hold.ts) waits
+ * `gcGrace` more. All times are the holder's own running time, so a host that was off for a month does not wake up and
+ * clear its disk.
  *
- * Pure. Driven by the machine; `ExpiryWarrant.from` is the only maker of what a store asks to be shown (I7).
+ * Pure. Driven by the machine; `ExpiryWarrant.from` is the only maker of the warrant that a store demands (I7).
  */
 import type { ParcelId, SourceId, StoreId } from './ids.js';
 
 export interface ExpiryView {
-  /** The parcel's source; undefined when no page and no record has told it yet. */
+  /** The parcel's source; undefined while neither a page nor a record has named it. */
   readonly source: SourceId | undefined;
   /** A listed snapshot, or one that keeps its hold, references it. */
   readonly wanted: boolean;
-  /** Of the newest head in force here, and of the newest that anybody spoke of. 0: none. */
+  /** The newest head in force here, and the newest that anybody has named. 0: none. */
   readonly headSeq: number;
   readonly heardSeq: number;
   /** This host's running time, over all its starts. */
@@ -22,14 +23,14 @@ export interface ExpiryView {
   /** Since when nobody wants it. */
   readonly unwantedSinceRunMs: number;
   readonly gcGraceMs: number;
-  /** This host is dropping it, or answers a question about it. */
+  /** This host is dropping it, or is reading it for a grant. */
   readonly busy: boolean;
 }
 
 export type ExpiryVerdict =
   | { readonly act: 'keep'; readonly because: 'wanted' | 'no-head' | 'head-behind' | 'busy' }
   | { readonly act: 'wait'; readonly untilRunMs: number }
-  /** Its record must be read to tell whose it is. */
+  /** The record must be read to learn the parcel's source. */
   | { readonly act: 'identify' }
   | { readonly act: 'expire' };
 
@@ -44,12 +45,12 @@ export function decideExpiry(view: ExpiryView): ExpiryVerdict {
   return { act: 'expire' };
 }
 
-/** What a store asks to be shown before it lets an unwanted parcel go. */
+/** The proof that a store demands before it lets an unwanted parcel go. */
 export class ExpiryWarrant {
   readonly parcel: ParcelId;
   readonly store: StoreId;
   readonly source: SourceId;
-  /** The head by which nobody wants it. */
+  /** The head by which it is unwanted. */
   readonly headSeq: number;
 
   private constructor(parcel: ParcelId, store: StoreId, source: SourceId, headSeq: number) {

@@ -20,7 +20,7 @@ export class ClusterError extends Error {
   }
 }
 
-/** An invariant of ours that does not hold is a bug: stop rather than guess. On in production. */
+/** A broken invariant of our own is a bug: stop rather than guess. On in production. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`bug: ${message}`);
 }

@@ -1,6 +1,6 @@
 /**
- * Fetch failures: how often each parcel could not be had, and how long it rests after that. Longer each time: each try at what
- * nobody gives costs a claim, and word of its end, from every host.
+ * Fetch failures: how often the fetch of each parcel has failed, and how long the parcel then rests. Each rest is
+ * longer, because a try at what nobody can give costs every host a claim and the message that it has ended.
  *
  * Driven by pursuing.ts.
  */
@@ -8,23 +8,23 @@ import type { FetchFailure } from './effects.js';
 import type { Row } from './parcel-table.js';
 import { BACK_OFF_MS, BACK_OFF_MS_MAX, HOPELESS_BACK_OFF_MS_MAX, SOURCE_TRIES_MAX } from './pursuit.js';
 
-/** Beyond any limit of a rest. */
+/** Enough to exceed any limit of a rest. */
 const DOUBLINGS_MAX = 16;
 
 export class FetchFailures {
   readonly #byRow = new Map<Row, { tries: number; untilMs: number }>();
 
-  /** Those of which a fetch has failed. */
+  /** The rows with a failed fetch. */
   rows(): IterableIterator<Row> {
     return this.#byRow.keys();
   }
 
-  /** Until when the row rests; -Infinity where nothing failed. */
+  /** Until when the row rests; -Infinity if it does not. */
   untilMs(row: Row): number {
     return this.#byRow.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY;
   }
 
-  /** One more. */
+  /** Counts one more failure. */
   count(row: Row): void {
     const failure = this.#byRow.get(row);
     if (failure === undefined) this.#byRow.set(row, { tries: 1, untilMs: Number.NEGATIVE_INFINITY });
@@ -35,7 +35,7 @@ export class FetchFailures {
   restMs(row: Row, because: FetchFailure): number {
     const tries = this.#byRow.get(row)?.tries ?? 1;
     if (because === 'gone') return backOffMs(tries, HOPELESS_BACK_OFF_MS_MAX);
-    // What everybody who was asked has refused, as often as one claim asks, rests twice as long each time.
+    // A parcel that as many sources have refused as one claim asks rests twice as long each time.
     const claims = Math.ceil(tries / SOURCE_TRIES_MAX);
     const mostMs = BACK_OFF_MS_MAX * 2 ** Math.min(claims - 1, DOUBLINGS_MAX);
     return backOffMs(tries, Math.min(HOPELESS_BACK_OFF_MS_MAX, mostMs));
@@ -45,7 +45,7 @@ export class FetchFailures {
     this.#byRow.set(row, { tries: this.#byRow.get(row)?.tries ?? 1, untilMs });
   }
 
-  /** Somebody else may give it now. */
+  /** Another host may be able to give it now. */
   restEnds(row: Row, nowMs: number): void {
     const failure = this.#byRow.get(row);
     if (failure !== undefined) failure.untilMs = nowMs;
@@ -56,6 +56,6 @@ export class FetchFailures {
   }
 }
 
-/** After so many failures in a row, in ms. */
+/** The rest after this many failures in a row, in ms. */
 export const backOffMs = (tries: number, mostMs = BACK_OFF_MS_MAX): number =>
   Math.min(mostMs, BACK_OFF_MS * 2 ** Math.min(tries - 1, DOUBLINGS_MAX));

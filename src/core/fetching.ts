@@ -1,8 +1,9 @@
 /**
- * Fetching: the fetches of what this host is after: which begin, from whom, how they get on, and whom to ask next when one
- * fails. Few full transfers rather than many thin ones, and no more from a slow source than it can give.
+ * Fetching: the fetches of the parcels that this host pursues: which ones begin, from which source, how they progress,
+ * and which source comes next when one fails. A few full-speed transfers are better than many thin ones, and a slow
+ * source gets no more than it can give.
  *
- * A fetch that was given up goes on until it is known to have ended: so long its room is kept.
+ * A cancelled fetch goes on until it is known to have ended; its room is kept until then.
  *
  * Driven by pursuing.ts.
  */
@@ -33,17 +34,20 @@ export interface FetchingContext {
   readonly lookLater: (row: Row, atMs: number) => void;
 }
 
-/** What a fetch that was given up keeps until its end. */
+/** What a cancelled fetch keeps until its end. */
 type Ending = Pick<Pursuit, 'store' | 'reservedBytes'>;
 
 export class Fetching {
   readonly #of: FetchingContext;
   readonly #fetches = new Map<number, Pursuit>();
-  /** Given up, and not known to have ended: until then their bytes may still come to lie in the store. */
+  /** Cancelled, but not known to have ended: until then their bytes may still arrive in the store. */
   readonly #ending = new Map<number, Ending>();
-  /** Of each source, how many of the fetches; made anew before fetches start. */
+  /** The number of fetches per source; recounted before fetches start. */
   readonly #load = new Map<HostId, number>();
-  /** What was last looked at for something to fetch: until it is another, or the time has come, nothing would be found. */
+  /**
+   * The version at the last search for something to start: until it changes, or `#dueMs` comes, a search would find
+   * nothing.
+   */
   #soughtOf = -1;
   #dueMs = Number.POSITIVE_INFINITY;
   #next = 1;
@@ -56,19 +60,22 @@ export class Fetching {
     return this.#fetches.size;
   }
 
-  /** Of what is kept free for pursuits, how much is here. */
+  /** How much of the room kept for pursuits is already filled. */
   get doneBytes(): number {
     let bytes = 0;
     for (const { reservedBytes, doneBytes } of this.#fetches.values()) bytes += Math.min(reservedBytes, doneBytes);
     return bytes;
   }
 
-  /** Those of which more has come since their claims were last renewed. */
+  /** The pursuits that have received more since their claims were last renewed. */
   moving(): readonly Pursuit[] {
     return [...this.#fetches.values()].filter(({ doneBytes, renewedBytes }) => doneBytes > renewedBytes);
   }
 
-  /** Begins with what is cleared, in the order of the pursuits. @param version rises when another one is, or may be had from others */
+  /**
+   * Starts cleared pursuits, in their order. @param version rises when another is cleared, or can be had from other
+   * sources
+   */
   start(pursuits: ReadonlyMap<Row, Pursuit>, version: number): void {
     const { paces, givers, nowMs, lookLater } = this.#of;
     if (pursuits.size === this.#fetches.size) return;
@@ -91,7 +98,7 @@ export class Fetching {
         if (untilMs > nowMs()) this.#dueMs = Math.min(this.#dueMs, untilMs);
       const source = givers.choose(pursuit.row, pursuit.avoidUntilMs, this.#load);
       if (source.from === undefined) {
-        // Nobody to ask now: every source has its time not to be asked before.
+        // Nobody can be asked now: each source is being avoided for a time.
         if (source.nextMs !== Number.POSITIVE_INFINITY) lookLater(pursuit.row, source.nextMs);
         continue;
       }
@@ -127,7 +134,7 @@ export class Fetching {
     });
   }
 
-  /** So much of a fetch is here now. @returns whose it is; undefined for one that was given up */
+  /** `doneBytes` of the fetch have arrived. @returns its pursuit; undefined for a cancelled fetch */
   came(fetch: number, doneBytes: number): Pursuit | undefined {
     const { paces, nowMs } = this.#of;
     const pursuit = this.#fetches.get(fetch);
@@ -137,12 +144,12 @@ export class Fetching {
     return pursuit;
   }
 
-  /** A fetch has ended with a copy: so much of it came in all. @returns as `came` */
+  /** A fetch has ended with a copy, after `receivedBytes` in all. @returns as `came` */
   got(fetch: number, receivedBytes: number): Pursuit | undefined {
     return this.came(fetch, Math.max(this.#fetches.get(fetch)?.doneBytes ?? 0, receivedBytes));
   }
 
-  /** A fetch has ended without a copy. @returns whose it is; undefined for one that was given up */
+  /** A fetch has ended without a copy. @returns its pursuit; undefined for a cancelled fetch */
   failed(fetch: number): Pursuit | undefined {
     const pursuit = this.#fetches.get(fetch);
     if (pursuit === undefined) return undefined;
@@ -151,25 +158,28 @@ export class Fetching {
     return pursuit;
   }
 
-  /** … that was given up, with a copy or without. @returns what was kept for it */
+  /** A cancelled fetch has ended, with a copy or without. @returns what was kept for it */
   endedAfterAll(fetch: number): Ending | undefined {
     const ending = this.#ending.get(fetch);
     this.#ending.delete(fetch);
     return ending;
   }
 
-  /** One more failure: whom it asked is not asked before its time. @returns whether another is asked, or this one later */
+  /**
+   * Counts a failure; its source is avoided for a time. @returns whether to go on: with another source, or with this
+   * one later
+   */
   asksOn(pursuit: Pursuit, because: FetchFailure, retryAfterMs: number): boolean {
     const { from } = pursuit;
     pursuit.tries += 1;
     if (from === undefined) return false;
-    // What it has not, or has wrong, it will not have right in a moment.
+    // A source that lacks the bytes, or has wrong ones, will not have them right in a moment.
     const avoidMs = because === 'gone' || because === 'bad-bytes' ? BACK_OFF_MS_MAX : backOffMs(pursuit.tries);
     pursuit.avoidUntilMs.set(from, this.#of.nowMs() + Math.max(retryAfterMs, because === 'busy' ? 0 : avoidMs));
     return pursuit.tries < SOURCE_TRIES_MAX && !pursuit.hasLost && this.#layWithSource(pursuit, because);
   }
 
-  /** Whether it lay with the source, so that asking on makes sense. */
+  /** Whether the failure was the source's, so that asking on makes sense. */
   #layWithSource({ row, store, avoidUntilMs }: Pursuit, because: FetchFailure): boolean {
     const { room, givers, nowMs } = this.#of;
     if (!room.takesNew(store)) return false;
@@ -194,7 +204,7 @@ export class Fetching {
     }
   }
 
-  /** Gives it up. @returns false where there is none: what was kept for it may be given back at once */
+  /** Cancels its fetch. @returns false when there is none, so that what was kept for it can be released at once */
   cancel(pursuit: Pursuit): boolean {
     const { fetch } = pursuit;
     if (fetch === undefined) return false;
@@ -203,17 +213,17 @@ export class Fetching {
     return true;
   }
 
-  /** It is under way no more. */
+  /** Takes its fetch off the running ones. */
   end(pursuit: Pursuit): void {
     if (pursuit.fetch === undefined) return;
     this.#fetches.delete(pursuit.fetch);
-    // Its place is another one's.
+    // Its place is free for another fetch.
     this.#soughtOf = -1;
     pursuit.fetch = undefined;
     if (pursuit.from !== undefined) this.#of.paces.ended(pursuit.from, this.#of.nowMs());
   }
 
-  /** What was reserved there went with it. */
+  /** The store's reservations went with it. */
   storeGone(store: StoreId): void {
     for (const [fetch, ending] of this.#ending) if (ending.store === store) this.#ending.delete(fetch);
   }

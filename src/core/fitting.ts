@@ -1,9 +1,9 @@
 /**
- * Fitting: which store of ours takes a parcel, and which parcels fit in none.
+ * Fitting: which of our stores takes a parcel, and which parcels fit in none.
  *
- * A parcel goes where its family is, else where most room is; room that was made for it by a relocation is its own. Where
- * the whole does not fit, what is missing of it may: blobs that the family has are there already, and are measured, once for
- * what lies here of the family.
+ * A parcel goes where its family is, otherwise to the roomiest store; room that a relocation made for it is its own. If
+ * the whole does not fit, its missing bytes may: blobs shared with its family are there already. Those are measured,
+ * once for each state of the family here.
  *
  * Driven by pursuing.ts.
  */
@@ -24,34 +24,37 @@ export interface FittingContext {
   readonly relocating: () => Pick<Relocating, 'roomFor'>;
   readonly nowMs: () => number;
   readonly emit: (effect: Effect) => void;
-  /** Looks at the row in this step. */
+  /** Looks at the row again in this step. */
   readonly mark: (row: Row) => void;
-  /** … at `atMs`. */
+  /** Looks at the row again at `atMs`. */
   readonly lookAgain: (row: Row, atMs: number) => void;
 }
 
 export class Fitting {
   readonly #of: FittingContext;
-  /** Missing bytes of parcels whose family is here, where the full size would not fit. */
+  /** Missing bytes of parcels whose family is here and whose full size would not fit. */
   readonly #measured = new Map<
     Row,
     { readonly store: StoreId; readonly missingBytes: number; readonly untilMs: number }
   >();
   readonly #measuring = new Set<Row>();
-  /** … while the family here became another: what comes is of before. */
+  /** Rows being measured whose family here has changed meanwhile: the result will be out of date. */
   readonly #outdated = new Set<Row>();
-  /** Short, and too large for the room that is left. */
+  /** Rows that are short of copies and too large for the room that is left. */
   readonly #noRoom = new Set<Row>();
-  /** … by the bytes that they lack, the smallest first; also such as have found room since. */
+  /** The same rows by the bytes they need, the smallest first; also some that have found room since. */
   readonly #queue = new MinQueue();
-  /** By what a row stands in the queue: once. */
+  /** The bytes by which a row is queued: once. */
   readonly #queuedBytes = new Map<Row, number>();
 
   constructor(context: FittingContext) {
     this.#of = context;
   }
 
-  /** Something that is short does not fit, and would where less was held: for what is larger than every store of ours no drop makes room. */
+  /**
+   * A parcel that is short of copies does not fit, and would if less were held: no drop makes room for a parcel that is
+   * larger than each of our stores.
+   */
   get lacksRoom(): boolean {
     for (let row = this.#queue.firstItem; row !== undefined; row = this.#queue.firstItem) {
       if (this.#noRoom.has(row)) return this.#queue.first <= this.#of.room.mostLentBytes;
@@ -65,7 +68,7 @@ export class Fitting {
   placeFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
     const { table, room, relocating } = this.#of;
     const kept = relocating().roomFor(row);
-    // Unless the store lends less since: what was reserved is not there then.
+    // Unless the store lends less by now: then the reserved room no longer exists.
     if (kept !== undefined && room.takesNew(kept.store) && !room.isOver(kept.store)) return kept;
     const measured = this.#measured.get(row);
     return room.placeFor(
@@ -74,36 +77,37 @@ export class Fitting {
     );
   }
 
-  /** The row is short and fits nowhere. */
+  /** The row is short of copies and fits nowhere. */
   lacks(row: Row): void {
     this.#noRoom.add(row);
     this.#enqueue(row);
     this.#measureIfFamilyIsHere(row);
   }
 
-  /** Until a look finds it so again. */
+  /** The row fits, or is no longer short, until a later look finds otherwise. */
   lacksNoMore(row: Row): void {
     this.#noRoom.delete(row);
   }
 
-  /** What of the family lies here may be another part of it the next time. */
+  /** Forgets the measurement: another part of the family may be here the next time. */
   forgetMeasure(row: Row): void {
     this.#measured.delete(row);
   }
 
-  /** A copy of the row has come to one of our stores, or has left it: what was measured beside it is not so any more. */
+  /** A copy of the row has come to one of our stores or left it: what was measured for its family no longer holds. */
   copiesChanged(row: Row): void {
     if (this.#measured.size === 0 && this.#measuring.size === 0) return;
     for (const other of this.#of.table.familyOf(row)) {
       if (this.#measuring.has(other)) this.#outdated.add(other);
-      // It may fit by less than was missing, or not any more.
+      // It may fit by less than was missing, or no longer fit.
       if (this.#measured.delete(other)) this.#of.mark(other);
     }
   }
 
-  /** Some room is free that was not. */
+  /** Some room has become free. */
   roomIsFree(): void {
-    // Where thousands fit nowhere, those that are larger than any room are not looked at: each fetch and each drop comes by here.
+    // With thousands that fit nowhere, those larger than any room are skipped: this runs after each fetch and each
+    // drop.
     const freeBytes = this.#of.room.roomiest()?.freeBytes ?? Number.NEGATIVE_INFINITY;
     const looked: Row[] = [];
     for (let row = this.#queue.take(freeBytes); row !== undefined; row = this.#queue.take(freeBytes)) {
@@ -117,13 +121,15 @@ export class Fitting {
 
   #enqueue(row: Row): void {
     const needBytes = this.#measured.get(row)?.missingBytes ?? this.#of.table.bytes(row);
-    // A measure that has come since makes it smaller: then its old place is the one in vain.
+    // A measurement may have made it smaller since: then its old place in the queue is ignored.
     if ((this.#queuedBytes.get(row) ?? Number.POSITIVE_INFINITY) <= needBytes) return;
     this.#queuedBytes.set(row, needBytes);
     this.#queue.push(row, needBytes);
   }
 
-  /** What is missing of a row in a store of ours; what could not be told is taken for nothing saved, and asked again later. */
+  /**
+   * Takes a measurement. If nothing could be measured, nothing is assumed to be saved, and it is measured again later.
+   */
   measured({ parcel, store, missingBytes }: Extract<Input, { is: 'measured' }>): void {
     const { table, nowMs, mark, lookAgain } = this.#of;
     const row = table.find(parcel);
@@ -154,7 +160,7 @@ export class Fitting {
     const { self, table, holdings } = this.#of;
     const slot = holdings.slotOf(self, store);
     if (slot === undefined) return false;
-    // Asked at every look at what is short.
+    // A plain loop: this runs at every look at a row that is short.
     for (let other = table.firstOfFamily(row); other >= 0; other = table.nextOfFamily(other))
       if (other !== row && table.isHeldBy(other, slot)) return true;
     return false;

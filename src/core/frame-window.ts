@@ -1,10 +1,10 @@
 /**
- * Frame window: does a gossip frame count, by what was heard of its writer before?
+ * Frame window: does a gossip frame count, given what was heard of its writer before?
  *
- * Each start of a host raises its boot counter and each frame its frame counter, so (boot, frame) rises strictly. A frame that a
- * later one has overtaken on its way through the mesh counts, once, if no more than 32 have: what it says, that a parcel is
- * claimed, say, is as true as before. Whatever else does not rise is a replay, a duplicate, or a second machine with the same
- * identity. That is IPsec's anti-replay window (RFC 4303, section 3.4.3).
+ * Each start of a host raises its boot counter and each frame its frame counter, so (boot, frame) rises strictly. A
+ * frame that later ones have overtaken on the way through the mesh counts, once, if no more than 32 have: what it says,
+ * such as that a parcel is claimed, is as true as before. Any other frame that does not rise is a replay, a duplicate,
+ * or a second machine with the same identity. This is IPsec's anti-replay window (RFC 4303, section 3.4.3).
  *
  * Pure. Driven by net/frame-order.ts and by the simulator, which keep what it returns.
  */
@@ -15,7 +15,7 @@ export interface FrameNumber {
 }
 
 export interface FramesHeard {
-  /** The highest. */
+  /** The highest number heard. */
   readonly last: FrameNumber;
   /** Bit n: frame `last.frame - 1 - n` was heard. */
   readonly earlier: number;
@@ -23,7 +23,7 @@ export interface FramesHeard {
   readonly former?: FrameNumber | undefined;
 }
 
-/** What is known of earlier frames after a restart, which keeps the highest only: none may come again. */
+/** `earlier` after a restart, over which only the highest number is kept: no earlier frame is accepted. */
 export const ALL_HEARD = -1;
 const WINDOW = 32;
 
@@ -37,7 +37,7 @@ export type FrameVerdict =
   /** … and a frame that this earlier start had not sent before: it runs beside the later one, or its last words come late. */
   | 'older-rising';
 
-/** @returns what is to be remembered of the writer besides the verdict; the same object where that has not changed. */
+/** @returns the verdict, and what to remember of the writer: the same object if it has not changed. */
 export function judgeFrame(
   heard: FramesHeard | undefined,
   { boot, frame }: FrameNumber,
@@ -48,7 +48,7 @@ export function judgeFrame(
   if (boot < last.boot) return judgeOlder(heard, { boot, frame });
   const ahead = frame - last.frame;
   if (ahead > 0) {
-    // Where a shift by 32 or more would be one by its remainder.
+    // A shift by 32 or more would be one by its remainder.
     const shifted = ahead >= WINDOW ? 0 : earlier << ahead;
     const before = ahead > WINDOW ? 0 : 1 << (ahead - 1);
     return { verdict: 'newer', heard: { last: { boot, frame }, earlier: shifted | before, former } };

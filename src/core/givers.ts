@@ -1,7 +1,9 @@
 /**
- * Givers: who could give this host a parcel, its origins and all who say they hold it, and who of them would give it now.
+ * Givers: the hosts that could give this host a parcel (its origins and all that claim to hold it), and which of them
+ * would now.
  *
- * It only reads: the table, the holdings, who is connected, and how fast each has given so far. Driven by pursuing.ts.
+ * It only reads: the table, the holdings, which hosts are connected, and how fast each has given so far. Driven by
+ * pursuing.ts.
  */
 import { chooseSource, type SourceChoice } from './choose-source.js';
 import type { Holdings } from './holdings.js';
@@ -25,19 +27,19 @@ export interface GiversContext {
 
 export class Givers {
   readonly #of: GiversContext;
-  /** Of the row that is looked at, used again for the next. */
+  /** Scratch space for the holders of one row, used again for the next. */
   readonly #slots: StoreSlot[] = [];
 
   constructor(context: GiversContext) {
     this.#of = context;
   }
 
-  /** Who would give a row now; undefined when nobody is connected who could. */
+  /** The host to fetch a row from now; undefined when no connected host could give it. */
   best(row: Row): HostId | undefined {
     return this.choose(row, NOTHING_AVOIDED, NO_LOAD).from;
   }
 
-  /** … of those that need not be avoided any more, with so many fetches from each. */
+  /** The same, without hosts that are still avoided, and with this load of fetches on each. */
   choose(row: Row, avoidUntilMs: ReadonlyMap<HostId, number>, load: ReadonlyMap<HostId, number>): SourceChoice<HostId> {
     const { wanted, paces, nowMs } = this.#of;
     return chooseSource({

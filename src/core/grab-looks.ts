@@ -1,5 +1,6 @@
 /**
- * Grab looks: what this host sees of a row that it may take: who else could, who says so, and what it could do itself.
+ * Grab looks: this host's view of a row that it may take: which other hosts could take it or have claimed it, and what
+ * it could do itself.
  *
  * It only reads; the verdict is grab.ts's. Driven by pursuing.ts.
  */
@@ -33,17 +34,17 @@ export interface GrabLooksContext {
   readonly givers: Pick<Givers, 'areThere' | 'best'>;
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
-  /** This host; undefined while it is no member. */
+  /** This host as a member; undefined while it is none. */
   readonly member: () => Member | undefined;
-  /** It lies in a store of ours that is not to be emptied. */
+  /** One of our stores has the row and is not to be emptied. */
   readonly isHeldToStay: (row: Row) => boolean;
-  /** How far this host is with the row. */
+  /** This host's pursuit of the row, if any. */
   readonly pursuitOf: (row: Row) => Pursuit | undefined;
   /** Until when the row rests after a failure. */
   readonly notBeforeMs: (row: Row) => number;
-  /** Claimed and not here yet, of whatever rows. */
+  /** Bytes that are claimed and not here yet, over all rows. */
   readonly claimedBytes: () => number;
-  /** When anything that was short last got its copies. */
+  /** When a row that was short last got its copies. */
   readonly filledMs: () => number;
 }
 
@@ -54,7 +55,7 @@ export class GrabLooks {
     this.#of = context;
   }
 
-  /** At a row that is wanted. */
+  /** `row`: one that is wanted. */
   at(row: Row, count: CopyCount, copiesWanted: number): GrabView {
     const { self, table, placement, room, fitting, claims, wanted, givers, config, member } = this.#of;
     const { isHeldToStay, pursuitOf, notBeforeMs } = this.#of;
@@ -65,7 +66,7 @@ export class GrabLooks {
     const isOrigin = origins.includes(self);
     const claimants = claims.on(row);
     const held = isHeldToStay(row);
-    // Ranking asks every host; where the cheaper answers already say no, it is left out.
+    // Ranking asks every host, so it is skipped when cheaper answers already say no.
     const us = member();
     const mayHold = us?.state === 'active' && us.trust === 'trusted' && room.size > 0;
     const needed = pursuit?.relocated === true || (count.copies < copiesWanted && !count.domainTaken);
@@ -76,12 +77,12 @@ export class GrabLooks {
     const shortSinceMs = table.shortSinceMs(row);
     const hasSource = undecided && givers.areThere(row);
     const hasRoom = undecided && fitting.placeFor(row) !== undefined;
-    // Its rank decides when a host begins: not whether one goes on, nor one that cannot begin at all.
+    // The rank decides only when a host begins: not whether one continues, nor anything for one that cannot begin.
     const rankMax =
       pursuit !== undefined || lastPlace || !hasRoom
         ? 0
         : rankMaxOf({ copiesWanted, stepMs, shortForMs: nowMs - shortSinceMs });
-    // Who has no room is told by claims alone.
+    // A host without room only needs to know about claims.
     const standing =
       hasSource && (pursuit !== undefined || hasRoom || claimants.length > 0)
         ? placement.standing(row, origins, copiesWanted, { claimants, copies: count.copies, rankMax })
@@ -103,7 +104,7 @@ export class GrabLooks {
       betterClaims: standing.betterClaims,
       ownDomainClaimed: standing.ownDomainClaimed,
       ownDomainBetterClaimed: standing.ownDomainBetterClaimed,
-      // A repair is urgent, whoever has most of the bytes.
+      // A repair is urgent, whichever host has most of the bytes.
       leftToFamily: standing.leftToFamily && !repair,
       leftToSteady: standing.leftToSteady,
       shortSinceMs,
@@ -117,7 +118,7 @@ export class GrabLooks {
     };
   }
 
-  /** Until when a row is left to hosts with better links. */
+  /** Until when a row is left to hosts with faster links. */
   #leftUntilMs(row: Row): number {
     const { table, hosts, paces, filledMs, claimedBytes } = this.#of;
     return leaveUntilMs({
@@ -132,7 +133,7 @@ export class GrabLooks {
     });
   }
 
-  /** What the fastest other host that has room for a row would take it in with, in bytes a second. */
+  /** The rate at which the fastest other host with room could fetch the row, in bytes a second. */
   #fastestTaker(row: Row): number {
     const { table, hosts, others, wanted, paces, givers } = this.#of;
     if (hosts.fastestBytesPerS <= paces.own) return 0;

@@ -1,8 +1,8 @@
 /**
- * Grown: a typed array at least so long, and a quarter longer than before, with what was in it; the rest is `fill`.
+ * Grown: a copy of a typed array, at least `leastLength` long and a quarter longer than before; the new part is `fill`.
  *
- * A quarter: each number is copied some four times in all, and at most a fifth of the memory of a large table is empty; with
- * doubling it would be up to half.
+ * Why a quarter: each number is copied some four times in all, and at most a fifth of a large table's memory is empty;
+ * with doubling it would be up to half.
  */
 export function grown<Numbers extends TypedArray>(from: Numbers, leastLength: number, fill: number): Numbers {
   const length = grownLength(from.length, leastLength);

@@ -6,9 +6,9 @@ import { hexOf } from './ids.js';
 
 export interface Hasher {
   update(bytes: Uint8Array): void;
-  /** 32 bytes. A hasher that was asked once is spent; one that will never be asked must be `dispose`d of. */
+  /** 32 bytes. A hasher is used up by this call; one that will never be asked for a digest must be `dispose`d of. */
   digest(): Uint8Array;
-  /** Frees a hasher that will not be asked. */
+  /** Frees a hasher whose digest is not needed. */
   dispose(): void;
 }
 
@@ -16,16 +16,16 @@ export interface HashBackend {
   readonly name: 'native' | 'wasm';
   createHasher(): Hasher;
   hash(bytes: Uint8Array): Uint8Array;
-  /** The same as text, which for the native one is the shorter way. */
+  /** The same as text, which the native back end makes more cheaply. */
   hashHex(bytes: Uint8Array): string;
 }
 
-/** Above this much at once the WASM's own copy of the input falls out of the processor's cache. */
+/** For larger inputs at once, the WASM module's own copy no longer fits the processor's cache. */
 const WASM_FEED_BYTES = 64 * 1024;
 
-/** blake3-wasm 2.1.5. Its one-shot keyed functions leak 1.9 kB a call: none of them is used. */
+/** blake3-wasm 2.1.5. Its one-shot keyed functions leak 1.9 kB a call, so none of them is used. */
 export async function wasmBackend(): Promise<HashBackend> {
-  // Loaded only where it is needed: each thread would compile it once more.
+  // Loaded only where it is needed, because each thread compiles it again.
   const { default: blake3 } = await import('blake3-wasm');
   const createHasher = (): Hasher => {
     const inner = blake3.createHash();
@@ -39,10 +39,10 @@ export async function wasmBackend(): Promise<HashBackend> {
     };
   };
   const hash = (bytes: Uint8Array): Uint8Array => {
-    // In one call while it is small: a fifth of a hasher's cost.
+    // Small inputs in one call, at a fifth of a hasher's cost.
     if (bytes.length <= WASM_FEED_BYTES) {
       const digest = blake3.hash(asBuffer(bytes));
-      // A string only where an encoding was asked for, which its type does not say.
+      // It is a string only when an encoding was asked for, which the type does not say.
       return new Uint8Array(digest as Buffer);
     }
     const hasher = createHasher();
@@ -52,14 +52,14 @@ export async function wasmBackend(): Promise<HashBackend> {
   return { name: 'wasm', createHasher, hash, hashHex: bytes => hexOf(hash(bytes)) };
 }
 
-/** Hashers that are done, to be used again: making a native one costs as much as hashing 16 KiB. 2 kB each. */
+/** Finished hashers kept for reuse: making a native one costs as much as hashing 16 KiB. 2 kB each. */
 const SPARE_HASHERS_MAX = 64;
 
-/** Undefined where no library is installed for this system, or it cannot be loaded. */
+/** Undefined when no library is installed for this system, or it cannot be loaded. */
 export async function nativeBackend(): Promise<HashBackend | undefined> {
   let library: typeof import('@napi-rs/blake-hash');
   try {
-    // Optional: without it the other back end does the same, slower.
+    // Optional: without it the other back end gives the same results, only slower.
     library = await import('@napi-rs/blake-hash');
   } catch {
     return undefined;
@@ -104,14 +104,15 @@ export async function nativeBackend(): Promise<HashBackend | undefined> {
   };
 }
 
-/** Both libraries want one; the same memory. */
+/** Both libraries demand a Buffer; this shares the memory. */
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 
 const digestBytes = Buffer.alloc(32);
 
 /**
- * Out of its text: each digest that the library gives as bytes is memory of its own, 330 bytes with all that hangs on it, which
- * is freed only when the loop of its thread turns. That of a scan does not before its end: it had 350 bytes more with each file.
+ * Via the digest's text, because each digest that the library returns as bytes is an allocation of its own, 330 bytes
+ * in all, freed only when its thread's event loop turns. During a scan it does not turn: memory grew by 350 bytes with
+ * each file.
  */
 function digestOf(hasher: { digest(format: 'hex'): string }): Uint8Array {
   digestBytes.write(hasher.digest('hex'), 'hex');

@@ -1,27 +1,29 @@
 /**
  * Hold: which snapshots of a source does this host keep wanted?
  *
- * Those that the newest head lists, and those that it once saw listed and whose own `hold` has not run out by this host's
- * own running time, whatever later heads say. So an origin that was taken over, or whose clock is wrong, cannot erase
- * history faster than it once promised to keep it. Only an admin can, who releases snapshots by the signed configuration.
+ * Those that the newest head lists, and those that it once saw listed and whose own `hold` has not run out by this
+ * host's own running time, whatever later heads say. So an origin that was taken over, or whose clock is wrong, cannot
+ * erase history faster than it once promised to keep it. Only an admin can, by releasing snapshots through the signed
+ * configuration.
  *
- * Pure. Driven by the catalog keeper (and the simulator) at each new head and at `nextRunMs`. What was seen is durable
- * before the head that it came with is in force.
+ * Pure. Driven by the catalog keeper (and the simulator) at each new head and at `nextRunMs`. A seen snapshot is
+ * durable before the head that listed it is in force.
  */
 import type { ObjectId } from './ids.js';
 
 /**
- * So many snapshots of one source may be listed or in their hold: four times what a head may list. Of an origin that takes them faster
- * than their holds run out no newer head is followed, for it may be taken over; so it asks before it takes one more.
+ * The most snapshots of one source that may be listed or in their hold: four times what a head may list. If an origin
+ * takes snapshots faster than their holds run out, no newer head of it is followed, because it may have been taken
+ * over; so an origin checks before it takes another one.
  */
 export const SEEN_MAX = 16_384;
-/** Days, where the policy does not say: of the first snapshot of a day, and of others. */
+/** Default holds in days, for the first snapshot of a day and for others, if the policy does not say. */
 export const HOLD_DAYS_FIRST = 30;
 export const HOLD_DAYS_OTHER = 2;
 
 export interface SeenSnapshot {
   readonly id: ObjectId;
-  /** By its signed bytes. */
+  /** From its signed bytes. */
   readonly holdMs: number;
   /** This host's running time when it first saw the snapshot listed. */
   readonly seenRunMs: number;
@@ -30,14 +32,14 @@ export interface SeenSnapshot {
 export interface HoldView {
   readonly runMs: number;
   readonly listed: ReadonlySet<ObjectId>;
-  /** All that were seen listed and are not let go yet; those of the newest head among them. */
+  /** All snapshots that were seen listed and not released since, including those of the newest head. */
   readonly seen: readonly SeenSnapshot[];
-  /** An admin has let it go before its time. */
+  /** An admin has released it early. */
   readonly isReleased: (snapshot: ObjectId) => boolean;
 }
 
 export interface HoldVerdict {
-  /** Not listed any more, and still kept. */
+  /** No longer listed, but still kept. */
   readonly held: readonly SeenSnapshot[];
   /** Neither listed nor held: nothing keeps them. */
   readonly release: readonly SeenSnapshot[];

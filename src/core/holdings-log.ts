@@ -1,11 +1,11 @@
 /**
- * Holdings log: what a store holds, as its one writer says it.
+ * Holdings log: what a store holds, as told by the log's only writer.
  *
  * Numbered operations, chained by hash: digest(n) = BLAKE3(digest(n−1) ‖ op), digest(0) = BLAKE3 of the store's id and
- * epoch. So one signature over a position commits its writer to the whole log, and a reader can tell at once whether
- * what it gets extends what it has. Only a greater epoch replaces a log.
+ * epoch. So one signature over a position commits the writer to the whole log, and a reader can tell at once whether
+ * what it receives extends what it has. Only a greater epoch replaces a log.
  *
- * The log is the commit record: a copy exists when its `add` is durable, and no longer when its `del` is.
+ * The log is the commit record: a copy exists once its `add` is durable, and no longer once its `del` is.
  */
 import { decode, encode } from 'cborg';
 import { hash, hashHex } from './hash.js';
@@ -61,7 +61,7 @@ export function encodeOp(op: LogOp): Uint8Array {
   return op.op === 'head' ? encode([OP_CODES.head, op.source, op.seq]) : encode([OP_CODES[op.op], bytesOf(op.parcel)]);
 }
 
-/** @throws MalformedOp on anything that `encodeOp` cannot have made. */
+/** @throws MalformedOp on anything that `encodeOp` cannot produce; MalformedId on an id or name that is none */
 export function decodeOp(bytes: Uint8Array): LogOp {
   let fields: unknown;
   try {
@@ -100,22 +100,28 @@ export function logAfter(position: LogPosition, op: LogOp): LogPosition {
   return logAfterAll(position, [op]);
 }
 
-/** The position after all of `ops`. Every host chains every operation of every other: so it is made of as little as can be. */
+/**
+ * The position after all of `ops`. Every host chains every operation of every other host, so this makes as little
+ * garbage as possible.
+ */
 export function logAfterAll(position: LogPosition, ops: readonly LogOp[]): LogPosition {
   const last = ops.at(-1);
   if (last === undefined) return position;
   let before = bytesOf(position.digest);
   for (let i = 0; i < ops.length - 1; i += 1) before = hash(chained(before, ops[i] as LogOp));
-  // Mostly there is one, of which the digest is wanted as text: which for the native hash is the shorter way.
+  // Usually there is one operation, whose digest is wanted as text: the native hash makes that more cheaply.
   const digest = hashHex(chained(before, last));
   return { store: position.store, epoch: position.epoch, seq: position.seq + ops.length, digest };
 }
 
-/** In a buffer that the next call reuses. */
+/** Returns a buffer that the next call reuses. */
 const chained = (digest: Uint8Array, op: LogOp): Uint8Array =>
   op.op === 'head' ? chainedHead(digest, op) : chainedParcel(digest, op);
 
-/** A digest, then what `encodeOp` makes of a `head`: an array of 3, its code, the source's name as text, and a number. */
+/**
+ * A digest, then the bytes that `encodeOp` makes of a `head`: an array of 3, its code, the source's name as text, and a
+ * number.
+ */
 const HEAD_CHAIN = Buffer.alloc(32 + 2 + 3 + 256 + 9);
 HEAD_CHAIN.set([0x83, OP_CODES.head], 32);
 
@@ -128,7 +134,7 @@ function chainedHead(digest: Uint8Array, op: Extract<LogOp, { op: 'head' }>): Ui
   return HEAD_CHAIN.subarray(0, putCbor(HEAD_CHAIN, nameAt + bytes, { kind: 0, number: op.seq }));
 }
 
-/** The shortest head of a CBOR item (RFC 8949, section 4.2.1). @returns where what follows it begins */
+/** Writes the shortest head of a CBOR item (RFC 8949, section 4.2.1). @returns the offset after it */
 function putCbor(to: Buffer, at: number, { kind, number }: { readonly kind: number; readonly number: number }): number {
   if (number < 24) return to.writeUInt8(kind | number, at);
   if (number < 0x100) return to.writeUInt8(number, to.writeUInt8(kind | 24, at));
@@ -137,7 +143,10 @@ function putCbor(to: Buffer, at: number, { kind, number }: { readonly kind: numb
   return to.writeBigUInt64BE(BigInt(number), to.writeUInt8(kind | 27, at));
 }
 
-/** A digest, then what `encodeOp` makes of an operation on a parcel: an array of 2, a code below 24, 32 bytes and the parcel. */
+/**
+ * A digest, then the bytes that `encodeOp` makes of an operation on a parcel: an array of 2, a code below 24, 32 bytes
+ * and the parcel.
+ */
 const PARCEL_CHAIN = Buffer.alloc(32 + 4 + 32);
 PARCEL_CHAIN.set([0x82, 0, 0x58, 32], 32);
 
@@ -148,18 +157,18 @@ function chainedParcel(digest: Uint8Array, { op, parcel }: Exclude<LogOp, { op: 
   return PARCEL_CHAIN;
 }
 
-/** What a writer signs: it says that the log of this store, in this epoch, has these operations and no others so far. */
+/** What a writer signs: that this store's log, in this epoch, has exactly these operations so far. */
 export function positionMessage(host: HostId, { store, epoch, seq, digest }: LogPosition): Uint8Array {
   return signable('scatterhoard/log-position/1', [host, store, epoch.counter, epoch.random, seq, digest]);
 }
 
-/** Greater counter first; of equal counters the greater random wins, the same way on every host. */
+/** By counter, then by random, the same way on every host. @returns positive when `a` is greater */
 export function compareEpochs(a: Epoch, b: Epoch): number {
   if (a.counter !== b.counter) return a.counter < b.counter ? -1 : 1;
   return a.random < b.random ? -1 : a.random > b.random ? 1 : 0;
 }
 
-/** Negative when `a` is before `b` in the log of one store: of a lower epoch, or after fewer operations. */
+/** Negative when `a` is before `b` in the log of one store: in a lower epoch, or after fewer operations. */
 export function comparePositions(a: Pick<LogPosition, 'epoch' | 'seq'>, b: Pick<LogPosition, 'epoch' | 'seq'>): number {
   return compareEpochs(a.epoch, b.epoch) || a.seq - b.seq;
 }

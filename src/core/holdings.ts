@@ -1,13 +1,14 @@
 /**
- * Holdings: what each store holds, as far as its writer's log has reached us.
+ * Holdings: what each store holds, as far as its writer's log has reached this host.
  *
- * A log that does not extend ours counts for nothing until it is read again from its writer: a gap or a digest that does
- * not fit is a reason to ask, never to guess. Only a greater epoch replaces what we have, or a later checkpoint of the
- * same one. A checkpoint comes in pieces, which are collected beside what is known and put in its place in one step: what
- * is in both never counts as gone. Signatures have been checked by whoever hands things in (the daemon, at its border).
+ * A log that does not extend ours counts for nothing until it is read again from its writer: on a gap or a digest that
+ * does not fit we ask, and never guess. What we have is replaced only by a greater epoch, or by a later checkpoint of
+ * the same epoch. A checkpoint comes in pieces, which are collected beside what is known and then swapped in, in one
+ * step: what is in both never counts as gone. Signatures have been checked by the caller (the daemon, at its border).
  *
- * What another host can make this one remember has limits, for a log is one's own word and can be of anything: so many
- * stores, parcels that nobody else has named, and sources. Beyond them nothing is believed, which costs bytes at the most.
+ * What another host can make this one remember is limited, because a host writes its own log and can put anything into
+ * it. The limits are on stores, on parcels that no other host has named, and on sources. Beyond them nothing is
+ * believed, which costs bytes at most.
  */
 import { CHECKPOINT_OPS_MAX, type CheckpointPiece, CheckpointReading } from './checkpoint.js';
 import { assert, unreachable } from './fault.js';
@@ -18,48 +19,48 @@ import { RowSet } from './row-set.js';
 import type { Rules } from './rules.js';
 
 export type Applied =
-  /** The log was carried on; these rows changed. */
+  /** The log was extended; these rows changed. */
   | { readonly outcome: 'extended'; readonly rows: readonly Row[] }
-  /** We had all of it. */
+  /** We had all of it already. */
   | { readonly outcome: 'known' }
-  /** A piece of a checkpoint; others are still to come. */
+  /** A piece of a checkpoint; others are missing. */
   | { readonly outcome: 'collected' }
   /**
-   * It begins after our end, or does not chain with it: ask its writer, from `fromSeq` on. `forged`: contents that do not
-   * make their checkpoint, of which nothing was believed.
+   * It begins after our end, or does not chain with it: ask its writer, from `fromSeq` on. `forged`: contents that do
+   * not match their checkpoint, none of which was believed.
    */
   | { readonly outcome: 'ask'; readonly because: 'gap' | 'mismatch' | 'forged' }
-  /** Older than what we have: an epoch that was given up. */
+  /** Older than what we have: from an epoch that was given up. */
   | { readonly outcome: 'stale' }
-  /** Of one store more than a host can have. */
+  /** The log of one store more than a host may have. */
   | { readonly outcome: 'too-many' };
 
 export interface HoldingsLimits {
-  /** Logs of one host. */
+  /** Logs per host. */
   readonly logs: number;
-  /** Parcels that nobody had named before the logs of one host did. */
+  /** Parcels per host that its logs were the first to name. */
   readonly parcels: number;
-  /** Sources of which one log tells heads. */
+  /** Sources per log whose heads it names. */
   readonly sources: number;
 }
 
 export const HOLDINGS_LIMITS: HoldingsLimits = {
   // As many stores as a policy may give a host, and a heartbeat may list.
   logs: 64,
-  // As many as a checkpoint may have. They stay for as long as this host runs, with some 100 bytes each.
+  // As many as a checkpoint may have. They stay until this host restarts, at some 100 bytes each.
   parcels: CHECKPOINT_OPS_MAX,
   // 250 hosts with as many sources as they may have.
   sources: 65_536,
 };
 
 export interface HoldingsContext extends Pick<Rules, 'compareEpochs'> {
-  /** This host, whose own logs have no limits: all that lies here must be known here. */
+  /** This host. Its own logs have no limits: everything that is stored here must be known here. */
   readonly self: HostId;
-  /** False for a store that its host does not have any more, as it says: its log makes room for another one's. */
+  /** False for a store that its host no longer lists: its log makes room for another one. */
   readonly isListed: (host: HostId, store: StoreId) => boolean;
-  /** The number is another store's from now on. */
+  /** The slot will belong to another store. */
   readonly onGivenUp: (slot: StoreSlot) => void;
-  /** Others than `HOLDINGS_LIMITS` only to show what they are for. */
+  /** Set only in tests that show what the limits are for. Default: `HOLDINGS_LIMITS`. */
   readonly limits?: HoldingsLimits;
 }
 
@@ -71,7 +72,7 @@ interface StoreLog {
   collecting?: Collecting | undefined;
 }
 
-/** A checkpoint of which some pieces have come. */
+/** A checkpoint of which some pieces have arrived. */
 interface Collecting {
   readonly reading: CheckpointReading;
   readonly rows: RowSet;
@@ -82,11 +83,11 @@ const NO_SLOTS: readonly StoreSlot[] = [];
 
 export class Holdings {
   readonly #table: ParcelTable;
-  /** By host and store: a log is its writer's, so that nobody can take another's store id for its own. */
+  /** By host and store: each host's logs are its own, so that no host can take another's store id. */
   readonly #slots = new Map<HostId, Map<StoreId, StoreSlot>>();
   readonly #slotsOf = new Map<HostId, StoreSlot[]>();
   readonly #logs: StoreLog[] = [];
-  /** Parcels that a host's logs were the first to name. */
+  /** Per host, the number of parcels that its logs were the first to name. */
   readonly #namedFirst = new Map<HostId, number>();
   readonly #of: HoldingsContext;
   readonly #limits: HoldingsLimits;
@@ -100,17 +101,17 @@ export class Holdings {
     this.#compareEpochs = context.compareEpochs;
   }
 
-  /** The store's number, or undefined when nothing was ever heard of it. */
+  /** The store's slot, or undefined when nothing was ever heard of it. */
   slotOf(host: HostId, store: StoreId): StoreSlot | undefined {
     return this.#slots.get(host)?.get(store);
   }
 
-  /** Stores that were ever heard of: they are numbered from 0. */
+  /** The number of slots: they are numbered from 0. */
   get size(): number {
     return this.#logs.length;
   }
 
-  /** Rises when a number is a store's that it was not before. */
+  /** Rises when a slot is given to another store, or to a first one. */
   get logsBegun(): number {
     return this.#logsBegun;
   }
@@ -123,12 +124,12 @@ export class Holdings {
     return this.#log(slot).position;
   }
 
-  /** How far we have read every log: as it is when it is looked at, for who keeps it sees it go on. */
+  /** How far we have read every log. The objects are live: they show later progress too. */
   positions(): IterableIterator<{ readonly host: HostId; readonly position: LogPosition }> {
     return this.#logs.values();
   }
 
-  /** In order of their numbers. */
+  /** In order of their slots. */
   slotsOf(host: HostId): readonly StoreSlot[] {
     return this.#slotsOf.get(host) ?? NO_SLOTS;
   }
@@ -138,7 +139,9 @@ export class Holdings {
     return this.#log(slot).heads.get(source) ?? 0;
   }
 
-  /** The highest head of `source`, up to `seqMax`, that any store of such a host says it durably holds; 0 for none. */
+  /**
+   * The highest head of `source`, up to `seqMax`, that any store of a believed host says it durably holds; 0 for none.
+   */
   highestHead(source: SourceId, seqMax: number, isBelieved: (host: HostId) => boolean): number {
     let highest = 0;
     for (const { host, heads } of this.#logs) {
@@ -154,12 +157,15 @@ export class Holdings {
     return ahead === undefined ? position.seq === 0 : ahead >= 0;
   }
 
-  /** True when we have read more of the log than `position`, or of a later one. */
+  /** True when we have read the log further than `position`, or have a later epoch of it. */
   isPast(host: HostId, position: LogPosition): boolean {
     return (this.#aheadOf(host, position) ?? 0) > 0;
   }
 
-  /** Positive when our copy of the log goes further than `position`, negative when not as far; undefined when there is none. */
+  /**
+   * Positive when our copy of the log goes further than `position`, negative when less far; undefined when there is
+   * none.
+   */
   #aheadOf(host: HostId, position: LogPosition): number | undefined {
     const slot = this.slotOf(host, position.store);
     if (slot === undefined) return undefined;
@@ -212,7 +218,7 @@ export class Holdings {
     return { outcome: 'extended', rows };
   }
 
-  /** Takes a piece of a checkpoint. Nothing counts before the last one has come, and then all of it does at once. */
+  /** Takes a piece of a checkpoint. Nothing counts until the last piece has arrived; then everything does at once. */
   take(piece: CheckpointPiece): Applied {
     const { host, at } = piece.checkpoint;
     let slot = this.slotOf(host, at.store);
@@ -231,7 +237,8 @@ export class Holdings {
 
   #collect(slot: StoreSlot, piece: CheckpointPiece): Applied {
     const log = this.#log(slot);
-    // Of another checkpoint than the one that was begun: whoever told of that has ended, or has made a later one.
+    // Another checkpoint than the one begun: the host that sent the old one has stopped, or the writer has made a later
+    // one.
     if (piece.first === 0 && log.collecting?.reading.isOf(piece.checkpoint) !== true) {
       const reading = new CheckpointReading(piece.checkpoint);
       log.collecting = { reading, rows: new RowSet(), heads: new Map() };
@@ -261,7 +268,7 @@ export class Holdings {
     }
   }
 
-  /** What is in both stays held throughout. */
+  /** Swaps a whole checkpoint in. What is in both the old and the new contents stays held throughout. */
   #swap(slot: StoreSlot, { reading, rows, heads }: Collecting): Applied {
     const log = this.#log(slot);
     const changed = [...this.#table.heldBy(slot)].filter(row => !rows.has(row));
@@ -278,7 +285,7 @@ export class Holdings {
     return { outcome: 'extended', rows: changed };
   }
 
-  /** A checkpoint that the log has reached by other ways is not collected any more. */
+  /** Also stops collecting a checkpoint that the log has reached by other means. */
   #reached(log: StoreLog, position: LogPosition): void {
     log.position = position;
     const at = log.collecting?.reading.checkpoint.at;
@@ -287,7 +294,7 @@ export class Holdings {
     if (order > 0 || (order === 0 && position.seq >= at.seq)) log.collecting = undefined;
   }
 
-  /** @returns undefined when the host has as many as it may, and says that it has them all. */
+  /** @returns undefined when the host has as many logs as it may, and still lists all of them. */
   #addLog(host: HostId, position: LogPosition): StoreSlot | undefined {
     const slots = this.slotsOf(host);
     const isFull = host !== this.#of.self && slots.length >= this.#limits.logs;
@@ -301,7 +308,10 @@ export class Holdings {
     return slot;
   }
 
-  /** The log that was begun first of those whose stores are not there any more. Its copies count for nothing since. */
+  /**
+   * Frees the slot of the store with the lowest epoch among those no longer listed. Its copies count for nothing from
+   * then on.
+   */
   #giveUpOne(slots: readonly StoreSlot[]): StoreSlot | undefined {
     const gone = slots.filter(slot => !this.#of.isListed(this.hostOf(slot), this.position(slot).store));
     const [first] = gone.sort((a, b) => this.#compareEpochs(this.position(a).epoch, this.position(b).epoch));
@@ -312,7 +322,7 @@ export class Holdings {
     return first;
   }
 
-  /** The row of a parcel that a log names; undefined when its host has named too many of which nobody else knows. */
+  /** The row of a parcel that a log names; undefined when its host has named too many that no other host knows. */
   #rowOf(host: HostId, parcel: ParcelId): Row | undefined {
     const known = this.#table.find(parcel);
     if (known !== undefined) return known;
@@ -326,7 +336,7 @@ export class Holdings {
     if (heads.has(source) || heads.size < this.#limits.sources) heads.set(source, seq);
   }
 
-  /** Gives up what we have of a log, so that it is read again from its start. @returns the rows that it held. */
+  /** Discards what we have of a log, so that it is read again from its start. @returns the rows that it held. */
   restart(host: HostId, store: StoreId): readonly Row[] {
     const slot = this.slotOf(host, store);
     if (slot === undefined) return [];

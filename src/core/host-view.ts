@@ -1,8 +1,8 @@
 /**
- * Host view: all that this host knows of one other member.
+ * Host view: everything that this host knows of one other member.
  *
- * Written by hosts.ts and those that it asks; whoever looks at it sees what was heard last, and nothing that is concluded
- * from several hosts but how long this one is waited for.
+ * Written by hosts.ts and the files it uses. A view holds what was last heard of the host. Of the conclusions drawn
+ * from several hosts, it holds only those on how long this one is waited for.
  */
 import type { Absence } from './absence.js';
 import type { Member } from './cluster-config.js';
@@ -13,7 +13,7 @@ import type { Liveness } from './liveness.js';
 import type { Heartbeat, StoreReport } from './messages.js';
 import { type IdWords, idWords } from './rendezvous.js';
 
-/** Between two questions to one host for what should have come by itself, in ms. */
+/** Least time between two questions to one host for news that should have come unasked, in ms. */
 export const ASK_AGAIN_MS = 1_000;
 
 export interface HostView {
@@ -28,66 +28,73 @@ export interface HostView {
   liveness: Liveness;
   livenessSinceMs: number;
   livenessNextMs: number;
-  /** While it is suspect: from then on its copies do not count where only one live place is left. */
+  /** While it is suspect: from then on its copies do not count if only one live place is left. */
   lastPlaceAtMs: number;
-  /** Its starts that we know of, the last one last. */
+  /** Its known starts, the latest last. */
   readonly boots: Boot[];
   readonly startTurns: StartTurns;
-  /** Two machines run with its identity: nothing that it says counts, until then at least. */
+  /** Two machines run with its identity: nothing it says counts, at least until `setAsideUntilMs`. */
   isSetAside: boolean;
   setAsideUntilMs: number;
-  /** When it last came back from the dead, or a store of it from wherever that was, by our time; its copies may be surplus since. */
+  /**
+   * When it, or a store of it, last came back from being dead or away, by our time; its copies may be surplus since.
+   */
   returnedAtMs: number | undefined;
-  /** The absence that it is in, or has come back from, until that is judged. */
+  /** Its present absence, or the last one until that has been judged. */
   away: Away | undefined;
-  /** Good ones, of the last 14 days. */
+  /** Its good absences of the last 14 days. */
   absences: readonly Absence[];
-  /** It is away, and for longer than is usual of it. */
+  /** It is away, and for longer than usual. */
   missed: boolean;
   /** It vanished with so many others that it is waited for twice as long … */
   inOutage: boolean;
-  /** … also before the last place is repaired. */
+  /** … even before the last place is repaired. */
   inSuddenOutage: boolean;
-  /** The last heartbeat; undefined before the first since our start. */
+  /** Its last heartbeat; undefined before the first since our start. */
   heartbeat: Heartbeat | undefined;
-  /** Stores of the last heartbeat, by id. */
+  /** The stores of the last heartbeat, by id. */
   reports: ReadonlyMap<StoreId, StoreReport>;
-  /** Stores that it had since its start and has no more. */
+  /** Stores that it listed since its start and lists no longer. */
   readonly storesAway: Set<StoreId>;
   /** Sum of the stated weights of its mounted stores. */
   weightMiB: number;
-  /** Most room in one of its stores. */
+  /** The most free bytes in one of its stores. */
   freeBytes: number;
-  /** Its logs were read to the end once since it was last away. */
+  /** Its logs have been read to the end since it was last away. */
   caughtUp: boolean;
-  /** Since when we wait for that. */
+  /** Since when we have been waiting for that. */
   awaitedSinceMs: number;
-  /** When what its heartbeat was ahead of us should have come; Infinity while nothing is expected. */
+  /** When the news that its heartbeat announced should have come; Infinity while none is expected. */
   newsDueMs: number;
   asking: boolean;
   askAgain: boolean;
   askNotBeforeMs: number;
   askBackOffMs: number;
-  /** After its last two answers, for two processes with one identity answer in turns; undefined when nothing did. */
+  /**
+   * What still differed after its last two answers. Two, because two processes with one identity answer in turns;
+   * undefined when nothing differed.
+   */
   differed: readonly (string | undefined)[];
-  /** It has spoken as an earlier start since it was last asked. */
+  /** Since it was last asked, it has spoken as an earlier start. */
   spokeAsOlder: boolean;
 }
 
-/** An absence: what has to be known at its end to tell whether it was a good one. */
+/** An absence: what must be known at its end to judge whether it was a good one. */
 export interface Away {
-  /** The last sign before it. */
+  /** The last sign of life before it. */
   readonly sinceMs: number;
-  /** What the host listed then; undefined when we were not there to hear. */
+  /** The logs that the host listed then; undefined when we had not heard it. */
   stores: readonly LogPosition[] | undefined;
-  /** How long somebody was there, in all of our time, when it began. */
+  /** How much of our time some other host had been there when the absence began. */
   readonly companyMs: number;
   wasDead: boolean;
   heartbeatHeard: boolean;
   back: { readonly atMs: number; readonly companyMs: number } | undefined;
 }
 
-/** A host of which nothing has been heard yet. `companyMs`: in how much of our time somebody was there, up to now. */
+/**
+ * A host of which nothing has been heard yet. `companyMs`: how much of our time some other host was there, up to now.
+ */
 export function newHostView(
   member: Member,
   {
@@ -145,6 +152,6 @@ export function newHostView(
 
 export const NOBODY: readonly HostView[] = [];
 
-/** Since when a host that is away has been so, or would be. */
+/** Since when a host has been away; for one that is there, when its absence would have begun. */
 export const awaySinceMs = ({ away, lastHeardMs, knownSinceMs }: HostView): number =>
   away !== undefined && away.back === undefined ? away.sinceMs : (lastHeardMs ?? knownSinceMs);

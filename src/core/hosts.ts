@@ -1,9 +1,10 @@
 /**
- * Hosts: the other members as this host sees them: whether they are there, what they lend, whether we have read their logs.
+ * Hosts: the other members as this host sees them: whether they are there, what they lend, and whether we have read
+ * their logs.
  *
- * It keeps a view of each (host-view.ts), says when one of them is due to be judged anew, and judges it by what has been
- * heard of it and of all. Who asks for something that all views make together gets it without looking at each: versions rise
- * when it may be another.
+ * It keeps a view of each (host-view.ts), says when one of them must be judged again, and judges it by what was heard
+ * of it and of all. Values derived from all views are kept, so that callers need not look at each: version counters
+ * rise when such a value may have changed.
  *
  * Driven by listening.ts and the machine.
  */
@@ -21,11 +22,11 @@ import { SaidPaces, saidPaceOf } from './said-paces.js';
 import { takeHeartbeat } from './take-heartbeat.js';
 
 /**
- * A log that its live writer does not let us read holds grabs up for this long at the most, in ms; and so does a host that has not
- * been heard of since the start, however rare heartbeats are: who is there connects sooner.
+ * In ms: the longest that grabs wait for a log that its live writer does not let us read, and for a host that has not
+ * been heard of since our start, however rare heartbeats are: a host that is there connects sooner.
  */
 const CATCH_UP_PATIENCE_MS = 30_000;
-/** What a heartbeat is ahead of us is on its way in frames of its own, and is not asked for before this, in ms. */
+/** News that a heartbeat announces is on its way in frames of its own, and is not asked for before this, in ms. */
 const NEWS_MS = 1_000;
 const ASK_AGAIN_MS_MAX = 60_000;
 
@@ -37,13 +38,13 @@ export class Hosts {
   readonly #paces = new SaidPaces(() => this.#byId.values());
   #timing: Timing;
   #intervalMs: number;
-  /** This host counts, too. */
+  /** Including this host. */
   #activeMembers = 1;
-  /** Heard of, connected or changed since they were last judged. */
+  /** Hosts that were heard, connected or changed since they were last judged. */
   readonly #touched = new Set<HostView>();
-  /** Nobody but the touched is due before this. */
+  /** No host outside `#touched` is due before this. */
   #nextMs = Number.NEGATIVE_INFINITY;
-  /** Until when the view may have holes, if that is still to come; undefined when it has to be looked up again. */
+  /** Until when the view may have holes, if that is in the future; undefined when it must be computed again. */
   #holesUntilMs: number | undefined;
   #membersVersion = 0;
   #version = 0;
@@ -57,17 +58,22 @@ export class Hosts {
     this.#intervalMs = timing.heartbeatMs;
   }
 
-  /** Rises when what a host is, which stores it has, their weight, or how long its copies count has changed: what others derive from that is derived anew. */
+  /**
+   * Rises when a host's state, its stores, their weight or how long its copies count has changed, so that derived
+   * values must be derived again.
+   */
   get version(): number {
     return this.#version;
   }
 
-  /** Rises when a configuration is in force: who the others are, and what it says of them. `version` rises with it. */
+  /** Rises with each configuration in force, which may change who the others are. `version` rises with it. */
   get membersVersion(): number {
     return this.#membersVersion;
   }
 
-  /** Rises when a connection has come or gone, or the pace of any host may be another: who can give, and how much. */
+  /**
+   * Rises when a connection has come or gone, or a host's pace may have changed: which hosts can give, and how fast.
+   */
   get sourcesVersion(): number {
     return this.#sourcesVersion;
   }
@@ -77,22 +83,22 @@ export class Hosts {
     this.#paces.differ();
   }
 
-  /** What heartbeats are stretched to, so that control traffic does not grow with the square of the hosts. */
+  /** The stretched interval, so that control traffic does not grow with the square of the hosts. */
   get heartbeatIntervalMs(): number {
     return this.#intervalMs;
   }
 
-  /** The greatest pace that any live host says it has, in bytes a second; 0 when none does. */
+  /** The greatest pace that any live host reports, in bytes a second; 0 when none does. */
   get fastestBytesPerS(): number {
     return this.#paces.fastestBytesPerS;
   }
 
-  /** What all other live hosts that have any room take in together, as they say. */
+  /** The sum of the paces that all other live hosts with any room report, in bytes a second. */
   get roomyBytesPerS(): number {
     return this.#paces.roomyBytesPerS;
   }
 
-  /** A host's pace, as it says; 0 when it is not live or does not know. */
+  /** A host's reported pace; 0 when it is not live or does not know. */
   paceBytesPerS(host: HostId): number {
     const view = this.#byId.get(host);
     return view === undefined ? 0 : saidPaceOf(view);
@@ -102,7 +108,7 @@ export class Hosts {
     return this.#byId.get(host);
   }
 
-  /** The member whose word counts; undefined for a stranger and for one that is set aside. */
+  /** The member whose messages count; undefined for a stranger and for one that is set aside. */
   believed(host: HostId): Member | undefined {
     const view = this.#byId.get(host);
     return view?.isSetAside === true ? undefined : view?.member;
@@ -113,7 +119,7 @@ export class Hosts {
     return this.#byId.values();
   }
 
-  /** A connected host that may have what others wrote: each time another, as far as there are any. */
+  /** A connected host that may have the logs of others: a different one each time, as far as there are any. */
   nextRelay(): HostView | undefined {
     const relays = [...this.#byId.values()].filter(({ connected, member }) => connected && mayHoldCopies(member));
     this.#relay += 1;
@@ -138,14 +144,14 @@ export class Hosts {
       this.#touched.delete(host);
       if (host.inOutage) this.#outages.newsMayDiffer();
     }
-    // Whoever goes so is judged no more.
+    // Members that were just removed are not judged again.
     this.#away.keepCompany(this.#isSomebodyLive(), nowMs);
     for (const [id, member] of members) {
       const known = this.#byId.get(id);
       if (known === undefined) this.#byId.set(id, this.#newView(member, nowMs));
       else {
         known.member = member;
-        // Shorter times hold at once.
+        // Shorter times take effect at once.
         known.livenessNextMs = nowMs;
       }
     }
@@ -171,7 +177,7 @@ export class Hosts {
 
   /** Its logs must be read (again) before the view is whole. */
   awaitLogs(host: HostView, nowMs: number): void {
-    // Who comes and goes and is never read to its end must not be waited for anew each time.
+    // A host that comes and goes and is never read to the end must not be waited for afresh each time.
     if (host.caughtUp) host.awaitedSinceMs = nowMs;
     host.caughtUp = false;
     this.#touch(host);
@@ -181,18 +187,19 @@ export class Hosts {
     host.connected = false;
     host.disconnectedAtMs = nowMs;
     this.#sourcesDiffer();
-    // A broken connection may tell sooner than silence does.
+    // A broken connection may show its absence sooner than silence does.
     host.livenessNextMs = nowMs;
     this.#touch(host);
   }
 
-  /** What a heartbeat says of its host's starts. A duplicate is set aside. */
+  /** Judges a host's start by its heartbeat. A duplicate is set aside. */
   heardBoot(host: HostView, { boot, bootId }: Boot, nowMs: number): BootVerdict {
     const verdict = decideBoot(host.boots, { boot, bootId });
     if (verdict === 'duplicate') host.setAsideUntilMs = nowMs + this.#timing.deadMs;
     else if (verdict !== 'older') host.startTurns.heardLast();
     if (verdict === 'restarted' || verdict === 'duplicate') {
-      // Of two machines the one that is left is the last one then, whichever that is; the other one would be a duplicate again.
+      // Of two machines, the one that remains becomes the last start, whichever it is; the other would be a duplicate
+      // again.
       const known = host.boots.findIndex(other => other.bootId === bootId);
       if (known >= 0) host.boots.splice(known, 1);
       host.boots.push({ boot, bootId });
@@ -209,13 +216,13 @@ export class Hosts {
     return areTwo;
   }
 
-  /** Nothing that it says counts any more, or all of it again. */
+  /** Ignores everything that it says, or believes it again. */
   setAside(host: HostView, isSetAside: boolean): void {
     host.isSetAside = isSetAside;
     this.#version += 1;
   }
 
-  /** Takes a heartbeat in. How much room it has left is another with each while copies are made: that alone is no new version. */
+  /** Takes in a heartbeat. Its free room changes all the time while copies are made: that alone raises no version. */
   heartbeat(host: HostView, heartbeat: Heartbeat, nowMs: number): void {
     this.#touch(host);
     const paceBefore = host.heartbeat?.paceBytesPerS;
@@ -225,7 +232,7 @@ export class Hosts {
     else if (host.freeBytes > 0 !== hadRoom) this.#paces.differ();
   }
 
-  /** Judges a host's liveness anew. @returns true when it has changed. */
+  /** Judges a host's liveness again. @returns true when it has changed. */
   judge(host: HostView, nowMs: number): boolean {
     const patience = this.#patience(host, nowMs);
     const deadAfterMs = this.#deadAfterMs(host, patience);
@@ -271,7 +278,7 @@ export class Hosts {
     if (missed === host.missed) return;
     host.missed = missed;
     this.#outages.missedDiffer();
-    // How long it is waited for is decided when it is known who else is missed.
+    // How long it is waited for is decided once it is known which other hosts are missed.
     host.livenessNextMs = nowMs;
   }
 
@@ -295,7 +302,7 @@ export class Hosts {
     return decidePatience({ longestMs, roaming: member.roaming, timing: this.#timing });
   }
 
-  /** Hosts about which something may have to be done: all, when the time of any has come, else those that have been touched. */
+  /** Hosts that may need something: all of them once the time of any has come, otherwise the touched ones. */
   due(nowMs: number): readonly HostView[] {
     if (nowMs >= this.#nextMs) {
       for (const host of this.#byId.values()) this.#touched.add(host);
@@ -305,12 +312,15 @@ export class Hosts {
     return this.#touched.size === 0 ? NOBODY : [...this.#touched];
   }
 
-  /** When somebody may be due by time alone; to be asked when those who are have been judged. Rather too early than too late. */
+  /**
+   * When a host may next be due by time alone; call it after those due have been judged. Rather too early than too
+   * late.
+   */
   settle(nowMs: number): number {
     // Emptying an empty set is not free: it makes a new table.
     if (this.#touched.size === 0) return this.#nextMs;
     for (const host of this.#touched) {
-      // Else its old time would come, in vain, and with it everybody's.
+      // Otherwise its old time would come for nothing, and with it a look at all hosts.
       const leftMs = host.livenessNextMs - nowMs;
       if (host.liveness === 'live' && leftMs > 0 && leftMs < this.#doubtMs() / 2)
         host.livenessNextMs = this.#decideLiveness(host, nowMs, Number.POSITIVE_INFINITY).nextMs;
@@ -322,23 +332,23 @@ export class Hosts {
     return this.#nextMs;
   }
 
-  /** Nobody is dead before it is missed; in an outage it is then waited for once more. */
+  /** No host is dead before it is missed; in an outage it is then waited for once more. */
   #deadAfterMs({ missed, inOutage }: HostView, { deadAfterMs }: Patience): number {
     if (!missed) return Number.POSITIVE_INFINITY;
     return inOutage ? Math.max(deadAfterMs, Math.min(2 * deadAfterMs, this.#timing.deadMaxMs)) : deadAfterMs;
   }
 
-  /** When a host that is away begins to be missed: its absence is longer than usual, and we have listened long enough. */
+  /** When an absent host begins to be missed: its absence is longer than usual, and we have listened long enough. */
   #missedAtMs(host: HostView, { usualMs }: Patience): number {
     return awaySinceMs(host) + (host.lastHeardMs === undefined ? Math.max(usualMs, this.#doubtMs()) : usualMs);
   }
 
-  /** For so long after its last sign a host may count as live, or not have been heard yet. */
+  /** How long after its last sign of life a host may count as live, or may not have been heard yet. */
   #doubtMs(): number {
     return suspectAfterMs({ timing: this.#timing, heartbeatIntervalMs: this.#intervalMs });
   }
 
-  /** @returns the absence that a host turns out to have come back from with its copies; each once. */
+  /** @returns the absence from which the host turns out to have returned with its copies; each absence once. */
   learnAbsence(host: HostView, nowMs: number): PastAbsence | undefined {
     return this.#away.learn(host, { nowMs, doubtMs: this.#doubtMs() });
   }
@@ -348,7 +358,10 @@ export class Hosts {
     return false;
   }
 
-  /** Judges anew whether there is an outage, where one host more or less is missed. @returns those for which that has changed. */
+  /**
+   * Judges whether there is an outage, if the set of missed hosts has changed. @returns hosts for which that has
+   * changed.
+   */
   judgeOutage(nowMs: number): readonly HostView[] {
     const changed = this.#outages.judge({
       members: this.#activeMembers,
@@ -362,15 +375,15 @@ export class Hosts {
     return changed;
   }
 
-  /** @returns the hosts that are waited for because of an outage, when that has changed; none when it is over. */
+  /** @returns the hosts that are waited for because of an outage, if they have changed; empty when it is over. */
   outageNews(): readonly HostId[] | undefined {
     return this.#outages.news();
   }
 
   /**
-   * Until when grabs should wait because the view has holes: a live host whose logs we have not read or whose room we do
-   * not know yet, or one that we have not heard of since we started and that may well hold what looks short. −Infinity
-   * when nothing is awaited.
+   * Until when grabs should wait because the view has holes: a live host whose logs we have not read or whose room we
+   * do not know yet, or a host not heard of since our start which may well hold what looks short. −Infinity when
+   * nothing is awaited.
    */
   viewCompleteAtMs(nowMs: number): number {
     this.#holesUntilMs ??= this.#lastHoleEndsMs();
@@ -392,18 +405,18 @@ export class Hosts {
     return untilMs;
   }
 
-  /** The host has told others more than has reached us yet. */
+  /** The host has told others more than has reached us. */
   expectNews(host: HostView, nowMs: number): void {
     this.#touch(host);
     host.newsDueMs = Math.min(host.newsDueMs, nowMs + Math.min(NEWS_MS, this.#timing.heartbeatMs));
   }
 
-  /** True for a host that is still to be asked. One that is away is asked when it connects. */
+  /** True for a connected host that is still to be asked. An absent one is asked when it connects. */
   isToBeAsked({ askAgain, asking, connected }: HostView): boolean {
     return askAgain && !asking && connected;
   }
 
-  /** True when this host should be asked now; otherwise it is remembered that it must be. */
+  /** True when the host should be asked now; otherwise the question is kept for later. */
   mayAsk(host: HostView, nowMs: number): boolean {
     this.#touched.add(host);
     if (host.asking || nowMs < host.askNotBeforeMs) {
@@ -416,9 +429,9 @@ export class Hosts {
   }
 
   /**
-   * @param differs what it says and what we have, where they differ after its answer too. When they do as after one of the
-   * two answers before, our disk takes nothing, or its own does not, and the next answer will be like this one
-   * @returns true when its logs were not known to the end before, and are now.
+   * @param differs where the host's positions and ours still differ after its answer. If that repeats the difference
+   * after one of the two answers before, our disk or its disk takes nothing, and the next answer would be the same
+   * @returns true when its logs have now been read to the end, and had not been before.
    */
   answered(
     host: HostView,

@@ -5,7 +5,7 @@
  * machine's tables they become small integers; on the wire and on disk they are raw bytes.
  */
 declare const brand: unique symbol;
-/** A set of names, so that an id can be of two kinds: a parcel's id is an object's id too. */
+/** A set of names, so that an id can be of two kinds: a parcel's id is also an object's id. */
 type Brand<T, Name extends string> = T & { readonly [brand]: { readonly [K in Name]: true } };
 
 /** First 16 bytes of BLAKE3 of a host's *first* peer key: it survives a change of key (`replace`). 32 hex digits. */
@@ -31,7 +31,7 @@ export type Possession = Brand<string, 'Possession'>;
 /** A libp2p peer id in its text form (`12D3Koo…`): a host's *present* key. */
 export type PeerName = Brand<string, 'PeerName'>;
 
-/** What is wrong with an id that came from outside. Thrown by every `parse…` here. */
+/** A malformed id from outside. Thrown by every `parse…` here. */
 export class MalformedId extends Error {
   readonly code = 'MALFORMED_ID';
   readonly blame = 'peer';

@@ -1,6 +1,6 @@
 /**
- * Known: what a machine answers, from all that it was told: of a parcel, of a source, of a host, of itself. Nothing here changes
- * anything.
+ * Known: what a machine can answer from everything it was told: about a parcel, a source, a host, or itself. Nothing
+ * here changes anything.
  */
 import type { Auditing } from './auditing.js';
 import type { Claims } from './claims.js';
@@ -24,12 +24,12 @@ import type { LostParcel, TakingBack } from './taking-back.js';
 import type { Wanted } from './wanted.js';
 
 /**
- * What people are told of one source's parcels.
+ * What people are told about one source's parcels.
  *
- * Too few copies are told of what is listed. What is kept by a hold alone (hold.ts) each host wants for its own running time: one that
- * is on for two hours a day does so for a year when the others have let it go, rightly, after a month, and would call it short
- * for all that time, though nobody can and nobody should do anything about it. While the others want it, too, they make its
- * copies again as any other's.
+ * Too few copies are reported only for what is listed. A parcel that only a hold keeps (hold.ts) is wanted by each host
+ * for its own running time. A host that is on for two hours a day wants it for a year, although the others, rightly,
+ * have let it go after a month; it would report the parcel as short all that time, though nobody can or should do
+ * anything about it. While the others want the parcel too, they repair its copies like any other's.
  */
 export interface SourceSummary {
   /** Listed or held. */
@@ -37,12 +37,12 @@ export interface SourceSummary {
   readonly bytes: number;
   /** Parcels with N copies or more. */
   readonly full: number;
-  /** Listed, with fewer. */
+  /** Listed, with fewer than N copies. */
   readonly under: number;
   readonly over: number;
-  /** Of the parcels that are listed and short, how many have no copy at all. */
+  /** Listed parcels that have no copy at all. */
   readonly without: number;
-  /** The least number of copies of any parcel that is listed; N when there is none. */
+  /** The least number of copies of any listed parcel; N when none is listed. */
   readonly haveMin: number;
 }
 
@@ -53,7 +53,7 @@ export interface CopyReport {
   readonly liveness: Liveness;
 }
 
-/** What is asked. */
+/** Where the answers come from. */
 export interface KnownContext {
   readonly self: { readonly host: HostId; readonly member: () => Member | undefined };
   readonly table: ParcelTable;
@@ -88,7 +88,7 @@ export class Known {
     return this.#of.count(row, headSeq === undefined ? undefined : { source, seq: headSeq }).copies;
   }
 
-  /** Some snapshot that is listed, or in its hold, lists the parcel, whether its source is configured now or not. */
+  /** Some snapshot that is listed, or in its hold, lists the parcel, whether or not its source is configured now. */
   isListed(parcel: ParcelId): boolean {
     const row = this.#of.table.find(parcel);
     return row !== undefined && this.#of.table.has(row, FLAG.wanted);
@@ -100,7 +100,10 @@ export class Known {
     return row === undefined ? undefined : this.#of.wanted.copiesWanted(row);
   }
 
-  /** False when a page gives the parcel another key or size than this: its page and its record contradict each other. */
+  /**
+   * False when a page gives the parcel another key or size than this: then its page and its record contradict each
+   * other.
+   */
   fits({ id, key, bytes }: ParcelRef): boolean {
     const row = this.#of.table.find(id);
     if (row === undefined || this.#of.table.source(row) < 0) return true;
@@ -113,29 +116,35 @@ export class Known {
     return row === undefined ? undefined : this.#of.heldIn(row);
   }
 
-  /** By its page; undefined for a parcel that none has described. */
+  /** The size by its page; undefined for a parcel that no page has described. */
   bytesOf(parcel: ParcelId): number | undefined {
     const row = this.#of.table.find(parcel);
     return row === undefined || this.#of.table.source(row) < 0 ? undefined : this.#of.table.bytes(row);
   }
 
-  /** What is kept free in a store of ours for what is claimed, on its way, or about to be taken back. */
+  /** The room kept in a store of ours for parcels that are claimed, on their way, or about to be taken back. */
   reservedBytes(store: StoreId): number {
     for (const own of this.#of.room.stores()) if (own.store === store) return own.reservedBytes;
     return 0;
   }
 
-  /** … of that, for what is not on its disk yet. The trash must not give way to what is being taken out of it. */
+  /**
+   * The part of that for bytes that are not on the disk yet. The trash must not be emptied for what is being taken out
+   * of it.
+   */
   comingBytes(store: StoreId): number {
     return this.reservedBytes(store) - this.#of.takingBack.bytesIn(store);
   }
 
-  /** Since `taking-back` told of it: there was room. */
+  /** True from `taking-back` on, if there was room. */
   keepsRoomFor(parcel: ParcelId): boolean {
     return this.#of.takingBack.has(parcel);
   }
 
-  /** What to look for on disks of ours, where it was before; nothing where no copy of ours would count. */
+  /**
+   * Parcels without a copy whose origin is not connected: our disks are to be searched for them. None if no copy of
+   * ours would count.
+   */
   *lost(): IterableIterator<LostParcel> {
     const { self, hosts, wanted, table } = this.#of;
     const member = self.member();
@@ -162,13 +171,15 @@ export class Known {
       yield { id: this.#of.table.id(row), key: this.#of.table.key(row), bytes: this.#of.table.bytes(row) };
   }
 
-  /** The other parcels of its key, the ones that were heard of last first. */
+  /** The other parcels of its key, the most recently heard of first. */
   *family(parcel: ParcelId): IterableIterator<ParcelId> {
     const row = this.#of.table.find(parcel);
     if (row !== undefined) for (const other of this.#of.table.familyOf(row)) yield this.#of.table.id(other);
   }
 
-  /** Every store that says it holds the parcel and did not fail an audit of it since, and whether that counts. */
+  /**
+   * Every store whose log has the parcel and which has not failed an audit of it since, and whether its copy counts.
+   */
   holders(parcel: ParcelId): readonly CopyReport[] {
     const row = this.#of.table.find(parcel);
     if (row === undefined) return [];
@@ -183,20 +194,20 @@ export class Known {
     });
   }
 
-  /** Some store's log says that it holds the parcel, whatever became of its audits: others' word of these ends no hold. */
+  /** Some store's log names the parcel, whatever its audits: a failed audit reported by others ends no hold. */
   isClaimed(parcel: ParcelId): boolean {
     const row = this.#of.table.find(parcel);
     return row !== undefined && (this.#of.table.holderCount(row) > 0 || this.#of.auditing.distrustsOf(row));
   }
 
-  /** Hosts that are heard of and not connected: others are asked for their logs, who may be connected to them. */
+  /** Hosts that are live but not connected: other hosts, which may be connected to them, are asked for their logs. */
   outOfReach(): readonly HostId[] {
     return [...this.#of.hosts.others()].flatMap(({ id, member, liveness, connected }) =>
       liveness === 'live' && !connected && mayHoldCopies(member) ? [id] : [],
     );
   }
 
-  /** How far every log has been read: what to ask others from. */
+  /** How far every log has been read: from where to ask others. */
   positions(): IterableIterator<{ readonly host: HostId; readonly position: LogPosition }> {
     return this.#of.holdings.positions();
   }
@@ -209,7 +220,7 @@ export class Known {
     return this.#of.wanted.copiesOf(source);
   }
 
-  /** The last start of a host that is known of, by whatever way it was heard of; undefined for none. */
+  /** The last known start of a host, however it was learned; undefined when none is known. */
   startOf(host: HostId): Boot | undefined {
     return this.#of.hosts.get(host)?.boots.at(-1);
   }
@@ -218,7 +229,10 @@ export class Known {
     return this.#of.hosts.get(host);
   }
 
-  /** Of the parcels that a host holds: how many would have too few copies without it, and how many of these none. */
+  /**
+   * Of the parcels that a host holds: how many would have too few copies without it, and how many of those would have
+   * none.
+   */
   without(host: HostId): { readonly under: number; readonly lost: number } {
     let under = 0;
     let lost = 0;
@@ -237,8 +251,8 @@ export class Known {
   }
 
   /**
-   * How many parcels that somebody wants a host has, in all of its stores. Undefined where that seems to be none and what it says
-   * that it holds is not known to the end: who takes that for empty lets go of it.
+   * How many wanted parcels a host has, in all of its stores. Undefined if that seems to be none but its logs have not
+   * been read to the end: a caller that took it for empty would let go of it.
    */
   left(host: HostId): number | undefined {
     const { holdings, hosts, self, table, wanted } = this.#of;
@@ -269,7 +283,7 @@ export class Known {
     return summary;
   }
 
-  /** Claims, fetches and attempts to drop of this host, and claims of others that still stand. */
+  /** This host's claims, fetches, attempts to drop and relocations, and live claims of others. */
   pending(): {
     readonly pursuits: number;
     readonly fetches: number;

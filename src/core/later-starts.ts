@@ -1,43 +1,51 @@
 /**
- * Later starts: has somebody heard a later start of this host than this one, and when is its boot counter to be raised for that?
+ * Later starts: has another host heard a later start of this host than the present one, and when must the boot counter
+ * be raised?
  *
- * A state folder that was put back from an old image has an old boot counter, and what we gossip is dropped as older than what was
- * heard before. Who answers for our state says the last frame that it heard of us; one that we have not sent yet means that our
- * counter is behind. It is raised to the highest heard, and the service starts again, above it.
+ * A state folder restored from an old image has an old boot counter, and what we gossip is dropped as older than what
+ * was heard before. A host that answers a request for state also says the last frame it heard from us; a frame that we
+ * have not sent yet means that our counter is behind. The counter is raised to the highest one heard, and the service
+ * restarts, above it.
  *
- * A peer's word is all we have, so it is believed so far and so often only. Two machines with one identity find each other's starts
- * later in turn: a second time within an hour people are told first. What one member alone says, where others could say it too,
- * may be a lie that ends our service again and again: people are told, and it counts later and once a day.
+ * We have only a peer's claim for this, so it is believed only within limits. Two machines with one identity keep
+ * hearing of each other's later starts, so a second time within an hour people are told first. A claim by a single
+ * member, where others could confirm it, may be a lie that ends our service again and again: people are told, and it
+ * takes effect later and at most once a day.
  *
- * Driven by the daemon's boot-watch.ts and by the simulator, which hand in the words of trusted members only.
+ * Driven by the daemon's boot-watch.ts and by the simulator, which pass on claims of trusted members only.
  */
 import type { FrameNumber } from './frame-window.js';
 
-/** From the first that has heard a later start until the counter is raised, in ms: others may have heard still later ones. */
+/** From the first claim until the counter is raised, in ms: others may have heard still later starts. */
 export const OTHERS_MS = 5_000;
-/** Between two times that the counter is raised, in ms of the wall clock. */
+/** Least time between two raises of the counter, in ms of the wall clock. */
 export const RAISE_EVERY_MS = 3_600_000;
-/** As the two above, where one member alone has heard a later start: the others may be off, and whoever lies has gained little. */
+/** The same two for a claim by a single member: the other members may be off, and a liar gains little. */
 export const ALONE_MS = 600_000;
 export const RAISE_ALONE_EVERY_MS = 24 * 3_600_000;
-/** A start every quarter of an hour for three years. More is a lie, or a fault, and would use the counter up. */
+/**
+ * As many as a start every quarter of an hour for three years. More is a lie or a fault, and would use the counter up.
+ */
 export const BEHIND_MAX = 100_000;
 
 export interface LaterStartView {
   /** Gossip frames that this start has sent. */
   readonly framesSent: number;
   readonly wallMs: number;
-  /** When the counter was raised last, by the wall clock; undefined: never. */
+  /** When the counter was last raised, by the wall clock; undefined: never. */
   readonly raisedMs: number | undefined;
-  /** Trusted members besides this host, wherever they are. */
+  /** Trusted members besides this host, live or not. */
   readonly others: number;
 }
 
 export type LaterStartVerdict =
-  /** Our own words; or that is waited for already. */
+  /** They heard this very start, or a raise is already scheduled. */
   | { readonly act: 'none' }
   | { readonly act: 'refuse' }
-  /** After `inMs`, or sooner if that was said before, to `highest` as it is then. `isAgain`: two machines seem to run with this identity; `isAlone`: one member of several says so. */
+  /**
+   * Raise the counter after `inMs`, or sooner if an earlier verdict said so, to the `highest` of that moment.
+   * `isAgain`: two machines seem to run with this identity; `isAlone`: only one of several members says so.
+   */
   | { readonly act: 'raise'; readonly inMs: number; readonly isAgain: boolean; readonly isAlone: boolean };
 
 export class LaterStarts {
@@ -51,12 +59,12 @@ export class LaterStarts {
     this.#ours = ours;
   }
 
-  /** Of all starts that were heard and believed; 0 for none. */
+  /** The highest of all starts that were heard and believed; 0 for none. */
   get highest(): number {
     return this.#highest;
   }
 
-  /** @param from the member that says so, by whichever name it has here */
+  /** @param from the member that says so, under any name, as long as it is always the same */
   hear(
     { boot, frame }: FrameNumber,
     from: string,
@@ -70,7 +78,7 @@ export class LaterStarts {
     const waits = isAlone ? 'for others' : 'for its time';
     if (this.#waits === 'for its time' || this.#waits === waits) return { act: 'none' };
     this.#waits = waits;
-    // A time that lies ahead is a wall clock that was put back, and holds nothing up.
+    // A time in the future means that the wall clock was put back; it delays nothing.
     const sinceMs = raisedMs === undefined || wallMs < raisedMs ? Number.POSITIVE_INFINITY : wallMs - raisedMs;
     const restMs = Math.max(0, (isAlone ? RAISE_ALONE_EVERY_MS : RAISE_EVERY_MS) - sinceMs);
     const isAgain = sinceMs < RAISE_EVERY_MS;

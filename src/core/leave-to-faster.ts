@@ -1,31 +1,34 @@
 /**
  * Leave to faster: should this host leave a copy to others for a while, because their links are better?
  *
- * What has too few copies is taken by all who have room. A slow host that takes a large parcel can be at it long after the
- * others are done with all the rest; so it takes what it will have by then, and the rest only when nobody has taken it up.
- * That is the rule of list scheduling on unequal machines: no machine takes what it ends later than all would end together
- * (Graham 1969, for equal ones).
+ * A parcel with too few copies is taken by any host that has room. A slow host that takes a large parcel can still be
+ * fetching it long after the others are done with everything else; so it takes only what it will have by then, and the
+ * rest only when nobody else has started on it. This is the rule of list scheduling on unequal machines: no machine
+ * takes a job that it would end later than all machines together would be done (Graham 1969, for equal ones).
  *
- * Nothing is refused: what is left to others is taken all the same when its time is up. Pure. Driven by pursuing.ts.
+ * Nothing is refused: what is left to others is taken after all when its time is up. Pure. Driven by pursuing.ts.
  */
 export interface LeaveView {
   readonly shortSinceMs: number;
-  /** When anything that was short last got its copies; -Infinity for never. */
+  /** When any short parcel last got its copies; -Infinity for never. */
   readonly filledMs: number;
   readonly bytes: number;
-  /** Claimed by this host and not held yet: comes before. */
+  /** Bytes that this host has claimed and does not hold yet: they come first. */
   readonly claimedBytes: number;
-  /** What this host takes in, in bytes a second; 0 when that is not known. */
+  /** This host's pace, in bytes a second; 0 when unknown. */
   readonly ownBytesPerS: number;
-  /** The same of the fastest other host that may take it and has room for it, from whoever gives it; 0 when there is none. */
+  /**
+   * The pace of the fastest other host that may take the parcel and has room, limited by what its source gives; 0 for
+   * none.
+   */
   readonly fastestOther: () => number;
-  /** All that has too few copies. */
+  /** The bytes of all parcels with too few copies. */
   readonly backlogBytes: number;
-  /** What all who have room take in together, this host among them. */
+  /** The sum of the paces of all hosts with room, including this one. */
   readonly togetherBytesPerS: number;
 }
 
-/** Another link is better when it is so many times as fast: else waiting for it gains little. */
+/** Another link counts as better when it is this many times as fast: otherwise waiting for it gains little. */
 const FASTER_RATIO = 2;
 /** Time for claims, and for estimates that are a little wrong, in ms. */
 const LEEWAY_MS = 10_000;
@@ -40,7 +43,7 @@ export function leaveUntilMs(view: LeaveView): number {
   const togetherMs = (backlogBytes * 1000) / togetherBytesPerS;
   if (takesMs <= togetherMs + LEEWAY_MS) return Number.NEGATIVE_INFINITY;
   if (view.fastestOther() < FASTER_RATIO * ownBytesPerS) return Number.NEGATIVE_INFINITY;
-  // While others get on with it; to begin any later would end later than twice its own time after they last did.
+  // While others make progress; beginning later would end later than twice its own time after their last progress.
   const sinceMs = Math.max(view.shortSinceMs, view.filledMs);
   return Math.min(sinceMs + takesMs, view.shortSinceMs + LEFT_MS_MAX);
 }

@@ -1,9 +1,9 @@
 /**
- * Listening: what other hosts say, and what it means when they fall silent: their heartbeats, claims and words of heads and failed
- * audits taken in, and each judged live, suspect or dead by them; and who has said more than has reached us, asked for it.
+ * Listening: takes in what other hosts say by gossip (heartbeats, claims, hints of heads, failed audits), judges each
+ * host live, suspect or dead by that and by its silence, and asks for news that has been announced but has not arrived.
  *
- * Gossip carries hints, which may be lost, late or a lie: what is held is learnt from logs (log-reading.ts), and what is wanted
- * from heads that are verified.
+ * Gossip carries only hints, which may be lost, late or false. What is held is learnt from logs (log-reading.ts), and
+ * what is wanted from verified heads.
  *
  * Driven by the machine.
  */
@@ -40,16 +40,16 @@ export interface ListeningContext {
   readonly auditing: () => Pick<Auditing, 'heard'>;
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
-  /** Whether the host's word of the source's newest head keeps anything. */
+  /** Whether the host's hint of the source's newest head makes this host keep anything. */
   readonly isHeeded: (host: HostId, source: SourceId) => boolean;
   readonly emit: (effect: Effect) => void;
-  /** Looks in this step at the row … */
+  /** Looks at the row again in this step. */
   readonly mark: (row: Row) => void;
-  /** … at all that the host's stores hold … */
+  /** The same for all rows that the host's stores hold. */
   readonly markHeldBy: (host: HostId) => void;
-  /** … at all that is wanted of its own sources … */
+  /** The same for all wanted rows of the host's own sources. */
   readonly markFrom: (origin: HostId) => void;
-  /** … and at all that is short. */
+  /** The same for all rows that are short. */
   readonly markShort: () => void;
 }
 
@@ -82,7 +82,7 @@ export class Listening {
         for (const { parcel, ttlMs } of message.claims.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
           const row = this.#rowToClaim(from, parcel);
           if (row === undefined) continue;
-          // It keeps this host from what it was not after yet: that is seen when its turn comes.
+          // The row need not be looked at: if this host has not begun with it, it sees the claim when its turn comes.
           if (!this.#of.claims.hear(row, from, this.#of.nowMs() + Math.min(ttlMs, CLAIM_MS_MAX))) break;
         }
         for (const parcel of message.withdrawn.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
@@ -105,7 +105,10 @@ export class Listening {
     }
   }
 
-  /** @returns undefined for a parcel that is unknown: a flood of claims must not make rows, which stay for ever. */
+  /**
+   * @returns undefined for an unknown parcel when the host may make no more rows: rows stay for ever, and claims could
+   * flood them.
+   */
   #rowToClaim(from: HostId, parcel: ParcelId): Row | undefined {
     const { table, claims } = this.#of;
     const known = table.find(parcel);
@@ -124,7 +127,8 @@ export class Listening {
   #hearHeartbeat(host: HostView, heartbeat: Heartbeat): void {
     const boot = this.#of.hosts.heardBoot(host, heartbeat, this.#of.nowMs());
     if (boot === 'older') {
-      // A late word, or one of two machines with one identity that has outlived the other: it must learn that it is not heard.
+      // A late message, or one of two machines with one identity that has outlived the other: it must learn that it is
+      // ignored.
       host.spokeAsOlder = true;
       this.askState(host);
       return;
@@ -133,12 +137,12 @@ export class Listening {
       this.#setAside(host);
       return;
     }
-    // Its fetches ended with its last start; what it is still after it says anew.
+    // Its fetches ended with its last start; it will claim again what it still pursues.
     if (boot === 'restarted' && host.heartbeat !== undefined)
       for (const row of this.#of.claims.forgetHost(host.id)) this.#of.mark(row);
     if (host.isSetAside && this.#of.nowMs() >= host.setAsideUntilMs) this.#takeBack(host);
     const roomBefore = host.freeBytes;
-    // Before its first heartbeat a host's stores are taken as its logs have them.
+    // Before its first heartbeat, a host's stores are those of its logs.
     const storesBefore = host.heartbeat === undefined ? undefined : host.reports;
     this.#of.hosts.heartbeat(host, heartbeat, this.#of.nowMs());
     if (heartbeat.configVersion > this.#of.config().version) this.#of.emit({ do: 'ask-config', host: host.id });
@@ -146,9 +150,10 @@ export class Listening {
     if (!host.caughtUp && behind) this.askState(host);
     else if (!host.caughtUp) this.#caughtUp(host);
     else if (behind) this.#of.hosts.expectNews(host, this.#of.nowMs());
-    // By our question it learns of that.
+    // Our question tells it so.
     else if (this.#hasForgotten(host, storesBefore)) this.askState(host);
-    // A store that came or went counts or not from now on; more room elsewhere only changes who is asked first.
+    // A store that came or went counts, or no longer counts, from now on; more room elsewhere only changes who is asked
+    // first.
     if (storesBefore === undefined || !haveSameKeys(storesBefore, host.reports)) {
       this.#of.markHeldBy(host.id);
       for (const slot of this.#of.holdings.slotsOf(host.id)) {
@@ -166,14 +171,14 @@ export class Listening {
     this.#of.markHeldBy(host.id);
   }
 
-  /** The alternation has ended: one of the two is off. */
+  /** The two machines no longer alternate: one of them is off. */
   #takeBack(host: HostView): void {
     this.#of.hosts.setAside(host, false);
     this.#of.emit({ do: 'note-duplicate', host: host.id, duplicate: false });
     this.#of.markHeldBy(host.id);
   }
 
-  /** It has said more than has reached us. */
+  /** The host has announced more than has reached us. */
   #isBehind({ id, member, heartbeat }: HostView): boolean {
     if (heartbeat === undefined) return false;
     if (heartbeat.headsDigest !== this.#of.wanted.digest()) return true;
@@ -182,19 +187,19 @@ export class Listening {
     );
   }
 
-  /** What a host says and what we have, where one of the two has more; undefined where neither has. */
+  /** Where the host's positions and ours differ, as a text to compare; undefined if neither side has more. */
   whatDiffers(host: HostView): string | undefined {
-    // It learns slowly, or another with its identity is asked in turns with it.
+    // It is slow to learn, or another machine with its identity is asked alternately with it.
     if (host.spokeAsOlder) return 'an earlier start';
-    // A store whose log was doubted a short time ago does not learn yet how far it was written.
+    // A store whose log was doubted a short time ago cannot learn yet how far the log was written.
     if (!this.#isBehind(host) && !this.#hasForgotten(host, host.reports)) return undefined;
     const ends = [...host.reports.values()].map(({ position }) => position.digest);
     return [host.heartbeat?.headsDigest, this.#of.wanted.digest(), ...ends].join(' ');
   }
 
   /**
-   * True when a host does not know how far it has written: it was put back from an old image, or another machine with its
-   * identity wrote more and is off now. Its log may overtake a heartbeat, but not two.
+   * True when a host does not know how far it has written: it was restored from an old image, or another machine with
+   * its identity wrote more and is off now. Its log may overtake one heartbeat, but not two.
    */
   #hasForgotten({ id, reports }: HostView, before: HostView['reports'] | undefined): boolean {
     for (const [store, { position }] of reports) {
@@ -209,12 +214,12 @@ export class Listening {
     this.#of.markShort();
   }
 
-  /** Judges whoever is due. */
+  /** Judges all hosts that are due. */
   judge(): void {
     this.#judgeDue();
-    // What is held by hosts that are waited for longer now, or no longer, counts until another time.
+    // Copies on hosts that are now waited for longer, or no longer, count until another time.
     for (const host of this.#of.hosts.judgeOutage(this.#of.nowMs())) this.#of.markHeldBy(host.id);
-    // Who has just been missed, or is not in an outage any more, may be due once more.
+    // Hosts that are newly missed, or no longer in an outage, may be due once more.
     if (this.#of.hosts.settle(this.#of.nowMs()) <= this.#of.nowMs()) this.#judgeDue();
     const outage = this.#of.hosts.outageNews();
     if (outage !== undefined) this.#of.emit({ do: 'note-outage', hosts: outage });
@@ -235,15 +240,16 @@ export class Listening {
       if (host.liveness === 'live') this.askState(host);
       if (host.liveness === 'dead') for (const row of this.#of.claims.forgetHost(host.id)) this.#of.mark(row);
       this.#of.markHeldBy(host.id);
-      // Its absence can leave a parcel with one place, which then is short though it was not.
+      // Its absence can leave a parcel with a single place, which makes it short.
       this.#of.markFrom(host.id);
       this.#of.markShort();
     }
   }
 
   /**
-   * Asks for what a host has written. Only its own word settles what it holds; while it is out of reach, anybody who has read it
-   * may tell, one after the other, for who is asked may not have either.
+   * Asks for what a host has written. Only the writer itself can settle what it holds; while it is out of reach, any
+   * host that has read its logs may tell. These are asked one after the other, because the one asked may not have them
+   * either.
    */
   askState(writer: HostView): void {
     const asked = writer.connected ? writer : this.#of.hosts.nextRelay();

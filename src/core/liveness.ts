@@ -1,9 +1,9 @@
 /**
  * Liveness: is a host there, absent for now, or gone for good?
  *
- * *Live*: heard of lately. *Suspect*: silent for a while; its copies still count, but where only one other place is left
- * repair begins. *Dead*: absent so long that its copies no longer count. A host that was away counts as live again after a
- * direct connection or two rising heartbeats: one heartbeat may have been under way for long.
+ * *Live*: heard of lately. *Suspect*: silent for a while; its copies still count, but repair begins if only one other
+ * place is left. *Dead*: absent so long that its copies no longer count. A host that was away counts as live again
+ * after a direct connection or two rising heartbeats: a single heartbeat may have been on its way for long.
  *
  * Pure. Driven by the machine, which asks again at `nextMs`.
  */
@@ -13,7 +13,7 @@ export type Liveness = 'live' | 'suspect' | 'dead';
 
 export interface LivenessView {
   readonly nowMs: number;
-  /** When this service learned of the host, or started: nobody is dead because *we* were away. */
+  /** When this service learned of the host, or started: no host is dead because *we* were away. */
   readonly knownSinceMs: number;
   /** The last heartbeat or connection; undefined before the first. */
   readonly lastHeardMs: number | undefined;
@@ -23,16 +23,16 @@ export interface LivenessView {
   /** Rising heartbeats since the host was last away. */
   readonly risingHeartbeats: number;
   readonly before: Liveness;
-  /** After this long the host is taken for dead: `dead`, or what is usual of it, or twice that in an outage. */
+  /** After this long the host is taken for dead: `dead`, or longer by its habit, or twice that in an outage. */
   readonly deadAfterMs: number;
-  /** What heartbeats are stretched to in a cluster of this size. */
+  /** The stretched interval of heartbeats in a cluster of this size. */
   readonly heartbeatIntervalMs: number;
   readonly timing: Timing;
 }
 
 export interface LivenessVerdict {
   readonly state: Liveness;
-  /** When it became so. */
+  /** When it entered this state. */
   readonly sinceMs: number;
   /** When silence alone will change the verdict. */
   readonly nextMs: number;
@@ -57,7 +57,7 @@ export function decideLiveness(view: LivenessView): LivenessVerdict {
   return { state: 'live', sinceMs: lastSignMs, nextMs: suspectAtMs };
 }
 
-/** `suspect` is told for the configured heartbeat; where heartbeats are stretched, patience is stretched alike. */
+/** `suspect` is configured for the configured heartbeat; where heartbeats are stretched, so is patience. */
 export function suspectAfterMs({
   timing,
   heartbeatIntervalMs,
@@ -65,7 +65,10 @@ export function suspectAfterMs({
   return timing.suspectMs * Math.max(1, heartbeatIntervalMs / timing.heartbeatMs);
 }
 
-/** A connection that broke and was not made again in time is a sign of absence, unless heartbeats still come round another way. */
+/**
+ * A connection that broke and was not restored in time is a sign of absence, unless heartbeats still arrive another
+ * way.
+ */
 function brokenAtMs({ connected, disconnectedAtMs, lastHeardMs, timing }: LivenessView): number {
   if (connected || disconnectedAtMs === undefined) return Number.POSITIVE_INFINITY;
   if (lastHeardMs !== undefined && lastHeardMs > disconnectedAtMs) return Number.POSITIVE_INFINITY;

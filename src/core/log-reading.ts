@@ -1,10 +1,10 @@
 /**
- * Log reading: what the logs of all stores say is held, our own among them, and what follows where they say something new.
+ * Log reading: what the logs of all stores, our own included, say is held, and what follows from their news.
  *
- * Only the writer's own word settles what it holds: what does not follow from what was read is asked for, and what contradicts it
- * counts for nothing until it is read anew, from the start.
+ * Only the writer itself can settle what it holds: operations that do not follow from what was read are asked for, and
+ * a log that contradicts what was read counts for nothing until it is read again from the start.
  *
- * Driven by the machine, and by listening.ts for what gossip brings.
+ * Driven by the machine, and by listening.ts for logs that come by gossip.
  */
 import type { Auditing } from './auditing.js';
 import type { CheckpointPiece } from './checkpoint.js';
@@ -29,7 +29,7 @@ export interface LogReadingContext {
   readonly auditing: () => Pick<Auditing, 'told' | 'retold' | 'restarted'>;
   readonly nowMs: () => number;
   readonly askState: (writer: HostView) => void;
-  /** A store of the host has a copy of the row that counts. */
+  /** A counted copy of the row has come to a store of the host. */
   readonly taken: (host: HostId, row: Row) => void;
   /** A copy of our own has come or gone. */
   readonly ownChanged: (row: Row) => void;
@@ -44,7 +44,10 @@ export class LogReading {
     this.#of = context;
   }
 
-  /** Not of members that may hold no copies: what their logs say would stay for nothing. Strangers' logs the driver does not read. */
+  /**
+   * False for members that may hold no copies: their logs would be kept for nothing. The driver does not read
+   * strangers' logs.
+   */
   #readsLogsOf(host: HostId): boolean {
     const writer = this.#of.hosts.get(host);
     return writer === undefined || mayHoldCopies(writer.member);
@@ -102,8 +105,8 @@ export class LogReading {
         return;
       }
       case 'extended': {
-        // A copy in a store that no heartbeat has named yet does not count: until one does, or its time is up, the claim
-        // stands for it.
+        // A copy in a store that no heartbeat has named yet does not count: until one does, or the claim ends, the
+        // claim stands for the copy.
         const slot = this.#of.holdings.slotOf(host, store);
         const counts = slot !== undefined && this.#of.placement.storeCounts(slot);
         if (slot !== undefined) learn(slot, applied.rows);
@@ -122,14 +125,14 @@ export class LogReading {
     }
   }
 
-  /** A log is not what we took it for. */
+  /** Discards a log that is not what we took it for, and reads it again. */
   readAnew(host: HostId, store: StoreId): void {
     for (const row of this.#of.holdings.restart(host, store)) this.#of.mark(row);
     const restarted = this.#of.holdings.slotOf(host, store);
     if (restarted !== undefined) this.#of.auditing().restarted(restarted);
     const writer = this.#of.hosts.get(host);
     if (writer === undefined) return;
-    // What it held looks lost until it is read again.
+    // What it held looks lost until then.
     this.#of.hosts.awaitLogs(writer, this.#of.nowMs());
     this.#of.askState(writer);
   }

@@ -1,8 +1,8 @@
 /**
- * Marks: which rows are to be looked at in this step, and which of them later.
+ * Marks: which rows are to be looked at in this step, and which later.
  *
- * Whatever may have changed a decision about a parcel marks its row; marked rows are looked at before the step ends, so that a
- * step costs what changed and not the whole.
+ * Whatever may change a decision about a parcel marks its row. Marked rows are looked at before the step ends, so that
+ * a step costs as much as has changed, not as much as there is.
  */
 import type { Holdings } from './holdings.js';
 import type { HostId } from './ids.js';
@@ -27,7 +27,7 @@ export class Marks {
     this.#of = context;
   }
 
-  /** When the first of the later ones is to be looked at; Infinity while there is none. */
+  /** When the first postponed row is to be looked at; Infinity when there is none. */
   get firstDueMs(): number {
     return this.#due.first;
   }
@@ -36,15 +36,15 @@ export class Marks {
     this.#marked.add(row);
   }
 
-  /** @param atMs in this step where it is not given. */
+  /** @param atMs default: in this step */
   lookAgain(row: Row, atMs?: number): void {
     if (atMs === undefined) this.#marked.add(row);
     else this.#due.push(row, atMs);
   }
 
   /**
-   * … for who asks so at every look: once, however many looks there are until then. Else each look would leave another one
-   * behind, and that one another.
+   * As `lookAgain`, but keeps only the earliest time; for callers that ask on every look. Otherwise each look would
+   * leave another one behind, and that one yet another.
    */
   lookLater(row: Row, atMs: number): void {
     const { table, nowMs } = this.#of;
@@ -54,7 +54,7 @@ export class Marks {
     this.#due.push(row, atMs);
   }
 
-  /** Whatever lies in a store of the host. */
+  /** Marks everything in the host's stores. */
   heldBy(host: HostId): void {
     const { table, holdings } = this.#of;
     for (const slot of holdings.slotsOf(host)) for (const row of table.heldBy(slot)) this.#marked.add(row);
@@ -65,7 +65,7 @@ export class Marks {
     for (let place = 0; place < short.size; place += 1) this.#marked.add(short.at(place));
   }
 
-  /** The wanted rows of a host's own sources: its live files are places too. */
+  /** Marks the wanted rows of a host's own sources: its live files are places too. */
   from(origin: HostId): void {
     const { table, wanted } = this.#of;
     for (let row = 0; row < table.size; row += 1) {
@@ -78,13 +78,13 @@ export class Marks {
     for (let row = 0; row < table.size; row += 1) if (table.has(row, FLAG.wanted)) this.#marked.add(row);
   }
 
-  /** Those whose time has come. */
+  /** Marks the rows whose time has come. */
   due(): void {
     const nowMs = this.#of.nowMs();
     for (let row = this.#due.take(nowMs); row !== undefined; row = this.#due.take(nowMs)) this.#marked.add(row);
   }
 
-  /** One of them, marked no more: a look at it may mark it again. */
+  /** Takes one marked row out: a look at it may mark it again. */
   take(): Row | undefined {
     return this.#marked.take();
   }

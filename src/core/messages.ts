@@ -1,6 +1,6 @@
 /**
- * Messages: what hosts tell each other by gossip. Hints, all of them: losing every one costs time or bytes, never a copy.
- * What is true is asked for over streams (DESIGN's `state`, `config` and `object` protocols).
+ * Messages: what hosts tell each other by gossip. All of them are hints: losing every one costs time or bytes, never a
+ * copy. The truth is asked for over streams (DESIGN's `state`, `config` and `object` protocols).
  *
  * `src/net` maps these to the wire at one border; the envelope there carries the writer's boot and frame counters.
  */
@@ -10,11 +10,14 @@ import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
 
 export interface StoreReport {
   readonly position: LogPosition;
-  /** What the store lends in all. */
+  /** Total bytes that the store lends. */
   readonly lentBytes: number;
-  /** Held and reserved. The trash, which is the first to go, is free room. */
+  /** Held and reserved bytes. Trash counts as free room, as it is the first to go. */
   readonly usedBytes: number;
-  /** The weight in the rendezvous, in MiB: `lentBytes` as last stated; restated when it has changed by more than 10 %. */
+  /**
+   * The weight in the rendezvous, in MiB: the last stated `lentBytes`; restated when that has changed by more than 10
+   * %.
+   */
   readonly weightMiB: number;
 }
 
@@ -22,14 +25,14 @@ export interface Heartbeat {
   readonly kind: 'heartbeat';
   /** Rises with each start of the service. */
   readonly boot: number;
-  /** Random, drawn at each start: two under one `boot` are two machines (duplicate.ts). 16 hex digits. */
+  /** Random, drawn at each start: two ids under one `boot` are two machines (duplicate.ts). 16 hex digits. */
   readonly bootId: string;
   /** Mounted stores only: a store that is not listed does not count. */
   readonly stores: readonly StoreReport[];
   readonly configVersion: number;
   /** BLAKE3 over the sorted (source, seq, hash) of every head known: 64 hex digits. */
   readonly headsDigest: string;
-  /** What this host takes in while it fetches, in bytes a second (pace.ts); 0 while it does not know. */
+  /** This host's pace while it fetches, in bytes a second (pace.ts); 0 while unknown. */
   readonly paceBytesPerS: number;
 }
 
@@ -59,14 +62,17 @@ export interface Claims {
   readonly withdrawn: readonly ParcelId[];
 }
 
-/** A copy, as its holder's log tells of it. */
+/** Names a copy: a parcel in a store of a host, as that store's log has it. */
 export interface CopyName {
   readonly host: HostId;
   readonly store: StoreId;
   readonly parcel: ParcelId;
 }
 
-/** "I have audited these and they failed": at most 256. Believed for two hours after it was last said, and by who has the bytes until it has audited them itself. */
+/**
+ * "I have audited these and they failed": at most 256. Believed for two hours after the last repetition, and by hosts
+ * that have the bytes until they have audited them themselves.
+ */
 export interface FailedAudits {
   readonly kind: 'failed-audits';
   readonly failed: readonly CopyName[];
@@ -85,7 +91,7 @@ export type GossipMessage = Heartbeat | LogDelta | HeadHints | Claims | FailedAu
 
 /** Parcels in one claim message, so that a frame stays well under 64 KiB. */
 export const CLAIMS_PER_MESSAGE_MAX = 512;
-/** Copies of one message: some 90 bytes each. */
+/** Copies in one message of failed audits: some 90 bytes each. */
 export const FAILED_AUDITS_PER_MESSAGE_MAX = 256;
-/** A gossip frame's encoded size; GossipSub delivers nothing above 4 MiB and says nothing. */
+/** A gossip frame's encoded size; GossipSub silently delivers nothing above 4 MiB. */
 export const GOSSIP_FRAME_BYTES_MAX = 64 * 1024;

@@ -1,8 +1,8 @@
 /**
- * Min queue: rows in order of a number (when they are due, or how much they matter). A binary heap over typed arrays, as it
- * may hold one entry a parcel.
+ * Min queue: rows ordered by a number (when they are due, or how important they are). A binary heap over typed arrays,
+ * as it may hold one entry per parcel.
  *
- * Entries are not removed when they are overtaken; whoever takes one out looks again at the thing itself.
+ * Outdated entries are not removed; the caller that takes one out must check whether it still holds.
  */
 import { grown } from './grown.js';
 
@@ -25,7 +25,7 @@ export class MinQueue {
     return this.#size === 0 ? undefined : this.#items[0];
   }
 
-  /** Keeps its room. */
+  /** Keeps the arrays for reuse. */
   clear(): void {
     this.#size = 0;
   }

@@ -1,22 +1,24 @@
 /**
- * Mounting: is the log of a store of ours to be believed when the store is opened, or does a new epoch begin?
+ * Mounting: when a store of ours is opened, is its log believed, or does a new epoch begin?
  *
- * The log says what the store should have, and others count copies by it. So it is in doubt when it is damaged before its end, when it
- * lacks what this host remembers of it, and when the boot counters of the marker and of the state folder say that one of the two is an
- * old image; or when whoever opens the store has heard of others that they remember more (remembered-logs.ts). Then a new, empty log
- * begins, above every epoch that anybody has seen of the store, and all that lies there is read again before it counts.
+ * The log says what the store should have, and others count copies by it. So it is in doubt when it is damaged before
+ * its end, when it lacks what this host remembers of it, when the boot counters of the marker and of the state folder
+ * show that one of the two is an old image, or when others are known to remember more (remembered-logs.ts). Then a new,
+ * empty log begins, above every epoch that anybody has seen of the store, and everything in the store is read again
+ * before it counts.
  *
- * Pure. Driven by the store's recovery.ts, which reads log and marker, and by the simulator. The boot is noted in marker and index after.
+ * Pure. Driven by the store's recovery.ts, which reads log and marker, and by the simulator. The boot is written to
+ * marker and index afterwards.
  */
 import { compareEpochs, type Epoch, type LogPosition } from './holdings-log.js';
 
 export interface MountView {
-  /** This start of the service, and the one before. */
+  /** This start of the service, and the one before it. */
   readonly boot: number;
   readonly previousBoot: number;
   readonly wallMs: number;
   readonly marker: {
-    /** At which start the store was mounted last, or made. */
+    /** The start at which the store was last mounted, or made. */
     readonly boot: number;
     readonly epoch: Epoch;
   };
@@ -24,34 +26,39 @@ export interface MountView {
     | {
         readonly kind: 'sound';
         readonly end: Pick<LogPosition, 'epoch' | 'seq'>;
-        /** It has the operation that is remembered, or stands on a checkpoint after it: of what that stands for nobody can say any more. */
+        /**
+         * The log has the remembered operation, or stands on a checkpoint after it, in which case nobody can check any
+         * more.
+         */
         readonly hasRemembered: boolean;
       }
-    /** `epoch`: as far as it can be read. */
+    /** `epoch`: if it can be read. */
     | { readonly kind: 'damaged'; readonly epoch: Epoch | undefined };
   readonly remembered: {
-    /** Of the last mount, and of one that was about to be noted; none where this host does not know of the store. */
+    /** The boot of the last mount, and one that was about to be noted; empty if this host does not know the store. */
     readonly boots: readonly number[];
-    /** How far the log was followed. */
+    /** How far this host had followed the log. */
     readonly position: Pick<LogPosition, 'epoch' | 'seq'> | undefined;
   };
-  /** What others remember speaks against the log: the greatest epoch counter of it that they have shown. */
+  /**
+   * Set when others' memory contradicts the log. `counterSeen`: the greatest epoch counter of it that they have shown.
+   */
   readonly doubt: { readonly counterSeen: number } | undefined;
 }
 
 export type MountVerdict =
   | { readonly act: 'believe' }
-  /** `counter`: of the epoch that begins. */
+  /** `counter`: that of the new epoch. */
   | { readonly act: 'begin-epoch'; readonly because: MountDoubt; readonly counter: number };
 
 export type MountDoubt =
   | 'others-remember'
-  /** Of another start than this host remembers. */
+  /** The marker names another start than this host remembers. */
   | 'other-boot'
   | 'damaged'
-  /** The log is of another epoch than the marker. */
+  /** The log has another epoch than the marker. */
   | 'other-epoch'
-  /** … and of an earlier one than is remembered. */
+  /** The log has an earlier epoch than this host remembers. */
   | 'earlier-epoch'
   | 'lacks-remembered';
 
@@ -64,13 +71,15 @@ export function decideMount(view: MountView): MountVerdict {
   return { act: 'begin-epoch', because, counter: counterAbove([wallMs, ...seen, doubt?.counterSeen ?? 0]) };
 }
 
-/** Of an epoch that is greater than all that were seen of a store; of its first one, by the wall clock alone. */
+/**
+ * The counter of a new epoch, above all that were seen of a store; for its first epoch only the wall clock is given.
+ */
 export const counterAbove = (seen: readonly number[]): number => Math.max(...seen) + 1;
 
 function bootDoubt({ marker, boot, previousBoot, log, remembered }: MountView): MountDoubt | undefined {
-  // Made in this very start, and nothing was ever said of it.
+  // The store was made in this very start, and its log is still empty.
   if (marker.boot === boot && log.kind === 'sound' && log.end.seq === 0) return undefined;
-  // At which boot this very store was mounted last, which a disk that was away for a while needs.
+  // The boots at which this very store was last mounted are remembered for disks that were away for a while.
   const expected = remembered.boots.length > 0 ? remembered.boots : [previousBoot];
   return expected.includes(marker.boot) ? undefined : 'other-boot';
 }

@@ -1,4 +1,7 @@
-/** Numbering: dense numbers from 0 for ids, in order of arrival, so that what is kept of each can stand in arrays. Nothing is removed. */
+/**
+ * Numbering: dense numbers from 0 for ids, in order of arrival, so that their data can be kept in arrays. Nothing is
+ * removed.
+ */
 import { assert } from './fault.js';
 
 export class Numbering<Id> {
@@ -9,12 +12,12 @@ export class Numbering<Id> {
     return this.#ids.length;
   }
 
-  /** Undefined for an id that has none. */
+  /** Undefined for an id without a number. */
   find(id: Id): number | undefined {
     return this.#numbers.get(id);
   }
 
-  /** The id's number, given now if it had none. */
+  /** The id's number, assigned now if it had none. */
   numberOf(id: Id): number {
     const known = this.#numbers.get(id);
     if (known !== undefined) return known;

@@ -1,6 +1,6 @@
 /**
- * Objects: the immutable, content-addressed pieces of the catalog (snapshots, pages, records). Only the shape of the
- * places that keep them stands here, so that catalog, store and net need not know each other.
+ * Objects: the immutable, content-addressed pieces of the catalog (snapshots, pages, records). Only the interfaces of
+ * the places that keep them are here, so that catalog, store and net need not know each other.
  */
 import type { ObjectId } from './ids.js';
 
@@ -13,6 +13,6 @@ export interface ObjectWriter extends ObjectReader {
   has(id: ObjectId): Promise<boolean>;
   /** Keeps the bytes under their BLAKE3. Durable only after `flush`. */
   put(bytes: Uint8Array): Promise<ObjectId>;
-  /** Returns when all that was put before this call would survive a power cut. */
+  /** Returns when everything that was put before this call would survive a power cut. */
   flush(): Promise<void>;
 }

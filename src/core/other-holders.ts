@@ -1,8 +1,8 @@
 /**
- * Other holders: who else has a parcel, who lacks it, and who could take it over: what dropping and relocating ask.
+ * Other holders: the other hosts that have a parcel, lack it, or could take it over. Dropping and relocating ask this.
  *
- * It only reads, and is asked only of parcels that are too many or fit nowhere; counting and ranking, which every change
- * asks, are in placement.ts.
+ * It only reads, and is asked only about parcels that have surplus copies or fit nowhere; counting and ranking, which
+ * every change needs, are in placement.ts.
  */
 import type { Member } from './cluster-config.js';
 import type { Holdings } from './holdings.js';
@@ -20,7 +20,7 @@ interface Ranked {
 }
 
 interface Candidate extends Ranked {
-  /** In the origin's domain, or one roaming host too many. */
+  /** In the origin's domain, or one roaming host too many: ranked after all others. */
   readonly late: boolean;
 }
 
@@ -70,8 +70,8 @@ export class OtherHolders {
   }
 
   /**
-   * True when `asker` has the higher right to let its copy of the row go: the one that is being emptied, then the one that
-   * ranks last. Two hosts that see it differently cost each other time, never a copy.
+   * True when `asker` has the higher priority to drop its copy of the row: a host that is being emptied first, then the
+   * one that ranks last. Two hosts that disagree on this cost each other time, never a copy.
    */
   dropsBefore(row: Row, origin: HostId, asker: HostId, other: HostId): boolean {
     const draining = (host: HostId): boolean => this.#memberOf(host)?.state === 'draining';
@@ -90,7 +90,8 @@ export class OtherHolders {
     const candidate = (host: HostId): Candidate => {
       const own = ranked(host);
       if (inOriginDomain(host) || !roams(host)) return { ...own, late: inOriginDomain(host) };
-      // As where it is grabbed (placement.ts): else who may not hold it with the others would see those drop it that may.
+      // As for grabbing (placement.ts): otherwise the surplus roaming host would expect the others, which may keep
+      // theirs, to drop.
       const before = this.#holderHosts(row).filter(
         holder => holder !== host && roams(holder) && !inOriginDomain(holder) && comesFirst(ranked(holder), own),
       );
@@ -99,7 +100,10 @@ export class OtherHolders {
     return isBefore(candidate(other), candidate(asker));
   }
 
-  /** Whether one of the live hosts that could hold the row and do not has room for it; where none has: how many rank before this one. */
+  /**
+   * Whether a live host that could hold the row and does not has room for it; if none has, how many of them rank before
+   * this one.
+   */
   lackers(row: Row, origins: readonly HostId[]): { readonly rank: number; readonly fitsElsewhere: boolean } {
     const bytes = this.#table.bytes(row);
     const taken = this.#holderDomains([row]);
@@ -116,7 +120,7 @@ export class OtherHolders {
     return { rank, fitsElsewhere: false };
   }
 
-  /** Hosts that could take this host's copies of a family of one source, so that its own may go. */
+  /** Hosts that could take this host's copies of a family of one source, so that this host may drop its own. */
   takersOf(rows: readonly Row[], origins: readonly HostId[]): readonly Taker<HostId>[] {
     const taken = this.#holderDomains(rows);
     const takers: Taker<HostId>[] = [];
@@ -156,7 +160,7 @@ export class OtherHolders {
     return host === this.#self.host ? this.#self.member() : this.#hosts.get(host)?.member;
   }
 
-  /** Hosts with a copy that counts, this one among them. */
+  /** Hosts with a copy that counts, including this one. */
   #holderHosts(row: Row): readonly HostId[] {
     const slots = this.#table.holders(row, this.#slots).filter(slot => this.#placement.storeCounts(slot));
     return [...new Set(slots.map(slot => this.#holdings.hostOf(slot)))];

@@ -1,24 +1,26 @@
 /**
- * Outage: did so many hosts vanish at about the same time that one cause is likelier than many?
+ * Outage: did so many hosts vanish at about the same time that a single cause is likelier than several?
  *
- * A power cut or a dead switch takes a third of the members away at once, and gives them back. To make all their copies
- * again on those that are left would fill these and the network for nothing; so in an outage repair waits once more, and a
- * person is told. It is no outage when hosts are away as they usually are.
+ * A power cut or a dead switch takes a third of the members away at once, and gives them back. Making all their copies
+ * again on the remaining hosts would fill those hosts and the network for nothing; so in an outage repair waits once
+ * more, and a person is told. Hosts that are away as usual do not make an outage.
  *
- * Pure. Driven by outages.ts whenever a host comes, goes, or has been away for longer than is usual.
+ * Pure. Driven by outages.ts whenever a host comes, goes, or has been away for longer than usual.
  */
 export interface OutageView {
-  /** Active members of the configuration, this host among them. */
+  /** Active members of the configuration, including this host. */
   readonly members: number;
-  /** When those vanished that have not come back and are away for longer than usual. In any order. */
+  /** When the hosts vanished that are still away, and longer than usual. In any order. */
   readonly vanishedAtMs: readonly number[];
-  /** The time that repair waits, and the last sign's uncertainty: what lies no further apart is one event. */
+  /**
+   * How long repair waits, plus the uncertainty of the last sign: hosts that vanished no further apart are one event.
+   */
   readonly withinMs: number;
 }
 
 export type OutageVerdict =
   | { readonly outage: false; readonly because: 'few-absent' | 'far-apart' }
-  /** Whoever vanished in one of these spans, ends included, vanished in an outage. */
+  /** A host that vanished in one of these spans, ends included, vanished in an outage. */
   | { readonly outage: true; readonly spans: readonly Span[] };
 
 export interface Span {

@@ -1,7 +1,7 @@
 /**
- * Outages: which of the hosts that are missed vanished in one (outage.ts), and what is to be told of that.
+ * Outages: which missed hosts vanished in an outage (outage.ts), and what is reported of it.
  *
- * Judged only when one host more or less is missed, for then alone it can have changed.
+ * Judged only when the set of missed hosts changes, because only then can the answer change.
  *
  * Driven by hosts.ts.
  */
@@ -10,9 +10,9 @@ import { awaySinceMs, type HostView, NOBODY } from './host-view.js';
 import type { HostId } from './ids.js';
 import { decideOutage, type OutageVerdict, vanishedInOutage } from './outage.js';
 
-/** By what they are judged, beside their absences. */
+/** What they are judged by, besides the absences. */
 export interface OutagesView {
-  /** Active ones, this host among them. */
+  /** Active members, including this host. */
   readonly members: number;
   readonly heartbeatIntervalMs: number;
   readonly timing: Pick<Timing, 'deadMs' | 'lastPlaceMs'>;
@@ -20,7 +20,7 @@ export interface OutagesView {
 
 export class Outages {
   readonly #hosts: () => Iterable<HostView>;
-  /** The hosts that the last news named. */
+  /** The hosts named by the last news. */
   #named: readonly HostId[] = [];
   #newsMayDiffer = false;
   #missedDiffer = false;
@@ -29,17 +29,17 @@ export class Outages {
     this.#hosts = hosts;
   }
 
-  /** One host more or less is missed, or who counts is another. */
+  /** The set of missed hosts, or of hosts that count, has changed. */
   missedDiffer(): void {
     this.#missedDiffer = true;
   }
 
-  /** One of those that are in an outage has come, is waited for no longer, or is no member any more. */
+  /** A host of an outage has come back, is no longer waited for, or is no longer a member. */
   newsMayDiffer(): void {
     this.#newsMayDiffer = true;
   }
 
-  /** @returns the hosts that are in an outage since now, or no longer. */
+  /** @returns the hosts that are newly in an outage, or no longer in one. */
   judge({ members, heartbeatIntervalMs, timing: { deadMs, lastPlaceMs } }: OutagesView): readonly HostView[] {
     if (!this.#missedDiffer) return NOBODY;
     this.#missedDiffer = false;
@@ -50,7 +50,7 @@ export class Outages {
       decideOutage({
         members,
         vanishedAtMs: [...missed.values()],
-        // The last sign of a host is up to a heartbeat older than its end.
+        // The last sign of a host is up to one heartbeat older than its disappearance.
         withinMs: waitMs + heartbeatIntervalMs,
       });
     const outage = verdictWithin(deadMs);
@@ -69,7 +69,7 @@ export class Outages {
     return changed;
   }
 
-  /** @returns the hosts that are waited for because of an outage, when that has changed; none when it is over. */
+  /** @returns the hosts that are waited for because of an outage, if they have changed; empty when it is over. */
   news(): readonly HostId[] | undefined {
     if (!this.#newsMayDiffer) return undefined;
     this.#newsMayDiffer = false;

@@ -1,12 +1,14 @@
 /**
- * Own heads: what becomes of a head of this host's own source that somebody remembers, and what the next one lists. No number is given
- * twice, and no list is lost, even where this disk, or this host's key on another machine, is an old image.
+ * Own heads: what to do with a head of this host's own source that another host remembers, and what the next head
+ * lists. No number is used twice, and no list is lost, even if this disk, or this host's key on another machine, is an
+ * old image.
  *
- * The newest head that is known is gone on from: one that is later than ours is taken as it is, and what we listed and it does not is
- * listed again in the next. If it is another one of the same number, this identity was used twice: the next one lists what both list.
+ * The newest known head is continued: one later than ours is adopted as it is, and the snapshots that ours lists and it
+ * does not are listed again in the next. If it is another head with the same number, this identity was used twice: the
+ * next head lists what both list.
  *
- * Pure. Driven by the daemon's own-heads.ts with the catalog's source-history.ts, and by the simulator: each keeps a head durably before
- * anybody hears of it, and takes one of a source at a time.
+ * Pure. Driven by the daemon's own-heads.ts with the catalog's source-history.ts, and by the simulator: each makes a
+ * head durable before anybody hears of it, and takes one head of a source at a time.
  */
 import type { ObjectId } from './ids.js';
 
@@ -21,12 +23,14 @@ export interface OwnHead<S extends Listed> {
 }
 
 export type Adoption<S extends Listed> =
-  /** It is the one that is here. */
+  /** It is the head that is here already. */
   | { readonly kind: 'known' }
   | { readonly kind: 'older' }
-  /** It is the newest from now on. `unlisted`: what ours lists and it does not, to be listed again. */
+  /**
+   * It is the newest head from now on. `unlisted`: the snapshots that ours lists and it does not, to be listed again.
+   */
   | { readonly kind: 'adopted'; readonly unlisted: readonly S[] }
-  /** `union`: what the next head lists; a person is to be told. */
+  /** `union`: the snapshots for the next head to list; a person must be told. */
   | { readonly kind: 'forked'; readonly union: readonly S[] };
 
 export function decideAdoption<S extends Listed>(own: OwnHead<S> | undefined, found: OwnHead<S>): Adoption<S> {
@@ -37,16 +41,19 @@ export function decideAdoption<S extends Listed>(own: OwnHead<S> | undefined, fo
   return { kind: 'forked', union: listAgain(own.snapshots, found.snapshots) };
 }
 
-/** The number of the head that goes on from this one. */
+/** The number of the head that continues this one. */
 export const nextSeq = (own: Pick<OwnHead<Listed>, 'seq'> | undefined): number => (own?.seq ?? 0) + 1;
 
-/** A list, and what it lacks of another one. Its order is for whoever signs it. */
+/** A list, plus what it lacks of another one. The signer decides on the order. */
 export const listAgain = <S extends Listed>(listed: readonly S[], unlisted: readonly S[]): readonly S[] => [
   ...listed,
   ...lacking(listed, unlisted),
 ];
 
-/** Is a head in force in place of one that is known, by whoever hears of both? Of two with one number the lower hash is, everywhere. */
+/**
+ * Does a head replace a known one, on any host that hears of both? Of two with the same number, the lower hash wins
+ * everywhere.
+ */
 export const replacesHead = (
   head: Pick<OwnHead<Listed>, 'seq' | 'hash'>,
   known: Pick<OwnHead<Listed>, 'seq' | 'hash'>,

@@ -1,8 +1,9 @@
 /**
- * Own holdings: what follows when one of this host's stores comes, changes, hangs or goes, and when it has made something durable.
+ * Own holdings: what follows when one of this host's stores comes, changes, hangs or goes, and when one has made
+ * operations durable.
  *
- * A store keeps every head that is in force, so that its copies count (I1); it is asked to once for each, and again when that
- * failed and it was looked at.
+ * A store keeps every head that is in force, so that its copies count (I1). It is asked once for each head, and again
+ * the next time that heads are checked after a failure.
  *
  * Driven by the machine.
  */
@@ -42,13 +43,13 @@ export interface OwnHoldingsContext {
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
   readonly emit: (effect: Effect) => void;
-  /** The next heartbeat is due now. */
+  /** Makes the next heartbeat due now. */
   readonly sayNow: () => void;
 }
 
 export class OwnHoldings {
   readonly #of: OwnHoldingsContext;
-  /** Head operations on their way into our stores' logs. */
+  /** Heads that our stores are about to add to their logs. */
   readonly #keepingHead = new Set<string>();
   #returnedAtMs: number | undefined;
 
@@ -56,12 +57,12 @@ export class OwnHoldings {
     this.#of = context;
   }
 
-  /** When a store of ours came back from wherever it was; undefined where none did since the start. */
+  /** When a store of ours last came back from having been away; undefined if none has since the start. */
   get returnedAtMs(): number | undefined {
     return this.#returnedAtMs;
   }
 
-  // -------------------------------------------------------------------------------------------------------- what they hold
+  // ----------------------------------------------------------------------------------------------------- what stores hold
 
   isHeld(row: Row): boolean {
     return this.heldIn(row) !== undefined;
@@ -73,7 +74,7 @@ export class OwnHoldings {
     return undefined;
   }
 
-  /** … in one that is not to be emptied. */
+  /** Whether a store of ours that is not to be emptied holds the row. */
   isHeldToStay(row: Row): boolean {
     for (const { store, draining } of this.#of.room.stores()) if (!draining && this.#holds(store, row)) return true;
     return false;
@@ -107,11 +108,11 @@ export class OwnHoldings {
     return slot !== undefined && table.isHeldBy(row, slot);
   }
 
-  // -------------------------------------------------------------------------------------------------- what they made durable
+  // --------------------------------------------------------------------------------------------- what stores made durable
 
   /**
    * Operations that one of our own stores has just made durable: they count from now on, and others must hear of them.
-   * Commits that share a segment bring it twice; each operation is taken once.
+   * Commits that share a segment hand it in twice; each operation is taken once.
    */
   wrote(segment: LogSegment): void {
     const { self, table, holdings, voice, logs, expiring, nowMs, config } = this.#of;
@@ -125,27 +126,27 @@ export class OwnHoldings {
     voice.tell(segment, ops, { nowMs: nowMs(), heartbeatMs: config().timing.heartbeatMs });
   }
 
-  /** A copy of ours is gone by our own doing: its room is free, and others must hear of it. */
+  /** A copy of ours was removed by our own decision: its room is free, and others must hear of it. */
   removed(segment: LogSegment, usedBytes: number): void {
     this.#of.room.used(segment.end.store, usedBytes);
     this.wrote(segment);
     this.#of.fitting().roomIsFree();
   }
 
-  /** A copy of our own has come or gone: what was concluded from those that were here is concluded anew. */
+  /** A copy of our own has come or gone: whatever depends on the copies here must be decided again. */
   changed(row: Row): void {
     this.#of.relocating().holdingsChanged();
     this.#of.dropping().entered(row);
     this.#of.pursuing().copiesChanged(row);
   }
 
-  // ---------------------------------------------------------------------------------------------------------- what they are
+  // ---------------------------------------------------------------------------------------------- the state of the stores
 
   measured(measured: Extract<Input, { is: 'store' }>): void {
     const { self, room, marks, pursuing, nowMs, sayNow } = this.#of;
     const { isNew, isBack, isOther, grew } = room.measured(measured);
     if (isBack) this.#returnedAtMs = nowMs();
-    // What lies in a store that is to be emptied counts no more, or counts again.
+    // Copies in a store to be emptied no longer count, or count again.
     if (isOther && measured.draining) pursuing().storeDrains(measured.store);
     if (isNew || isOther) {
       marks.heldBy(self);
@@ -155,7 +156,7 @@ export class OwnHoldings {
     if (grew) marks.short();
   }
 
-  /** One of them has more than before: for what is short here, and for others to plan on. */
+  /** A store has more room than before: parcels that are short may fit here, and other hosts plan with it. */
   moreRoom(): void {
     this.#of.marks.short();
     this.#of.sayNow();
@@ -174,7 +175,7 @@ export class OwnHoldings {
     if (!room.remove(store)) return;
     pursuing().storeGone(store);
     dropping().storeGone(store);
-    // Nobody may be left to say what became of them.
+    // Their outcome may never be reported.
     for (const id of this.#keepingHead) if (id.startsWith(keepId(store, ''))) this.#keepingHead.delete(id);
     relocating().storeGone(store);
     takingBack.storeGone(store);
@@ -182,9 +183,9 @@ export class OwnHoldings {
     sayNow();
   }
 
-  // -------------------------------------------------------------------------------------------------------- which heads they keep
+  // -------------------------------------------------------------------------------------------------- heads kept in stores
 
-  /** Each of them is asked to keep each head that it has not, and is not about to have. */
+  /** Asks each store to keep each head that it neither has nor is about to have. */
   keepHeads(): void {
     const { self, holdings, room, wanted, emit } = this.#of;
     for (const { store } of room.stores()) {

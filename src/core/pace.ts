@@ -1,14 +1,14 @@
 /**
- * Pace: bytes a second that come while anything is under way. Time in which nothing is does not count: a host that had
- * nothing to fetch is no slower for that.
+ * Pace: bytes a second that arrive while any transfer is running. Idle time does not count: a host that had nothing to
+ * fetch is no slower for that.
  *
- * It rises at once and fades: what a link has once brought it can bring, and whoever is fetched from shares its link with
- * others for a while. Bytes come in lumps, as transfers tell of them; a window takes several of these together.
+ * A pace rises at once and fades slowly: a link can carry again what it has carried once, and a source may share its
+ * link with others for a while. Bytes arrive in lumps, as transfers report them; a window spans several of these.
  */
 
-/** Bytes are counted over so long before they are believed, in ms: some two lumps of a transfer's news. */
+/** Bytes are counted over this long before they count as a pace, in ms: about two reports of a transfer. */
 const WINDOW_MS = 3_000;
-/** A pace that was not reached again fades away in so much busy time, in ms. */
+/** A pace that is not reached again fades to nothing in this much busy time, in ms. */
 const FADE_MS = 86_400_000;
 
 export class Pace {
@@ -16,9 +16,9 @@ export class Pace {
   #atMs = Number.NEGATIVE_INFINITY;
   #windowBytes = 0;
   #windowMs = 0;
-  /** The last window's … */
+  /** The pace of the last window. */
   #lastBytesPerS = 0;
-  /** … and the best that has not faded yet, and how much busy time ago it was. */
+  /** The best pace that has not faded yet, and how much busy time ago it was measured. */
   #bestBytesPerS = 0;
   #bestAgeMs = 0;
 
@@ -28,13 +28,13 @@ export class Pace {
     this.#running += 1;
   }
 
-  /** … and ends, whole or not. */
+  /** A transfer ends, whole or not. */
   ended(nowMs: number): void {
     this.#advance(nowMs);
     this.#running = Math.max(0, this.#running - 1);
   }
 
-  /** Bytes that came since the last news. */
+  /** `bytes`: those that came since the last report. */
   came(bytes: number, nowMs: number): void {
     this.#advance(nowMs);
     this.#windowBytes += bytes;
@@ -48,7 +48,7 @@ export class Pace {
     this.#windowMs = 0;
   }
 
-  /** 0 while too little has come to tell. */
+  /** 0 until enough has arrived to tell. */
   get bytesPerS(): number {
     return Math.max(this.#lastBytesPerS, this.#fadedBytesPerS());
   }

@@ -1,24 +1,27 @@
 /**
- * Paces: how fast this host takes parcels in, from each source and in all, and how fast the others say they do: from that,
- * whom to hope for most, and what to leave to others.
+ * Paces: how fast this host receives parcels, from each source and in total, and how fast the other hosts say they do.
+ * From that follow which source can be expected to give most, and what to leave to others.
  *
- * A slow origin's link is what a first backup waits for: it has to carry every byte once, and whatever it carries twice, or
- * to somebody who can pass it on only over another slow link, is lost time for all. So of a slow origin's parcels each is
- * fetched by one host at first, and by a fast one as long as the fast ones keep that link busy.
+ * A first backup waits for a slow origin's link. The link must carry every byte once; whatever it carries twice, or to
+ * a host that can pass it on only over another slow link, is lost time for all. So each parcel of a slow origin is at
+ * first fetched by one host only, and by a fast one as long as the fast hosts keep that link busy.
  *
- * What a host says of its own pace is a hint: a false one costs time, never a copy.
+ * What a host says of its own pace is only a hint: a false one costs time, never a copy.
  */
 import type { HostId } from './ids.js';
 import { Pace } from './pace.js';
 
-/** A host is slow beside another one that is so many times as fast: on one network, a step between kinds of links. */
+/**
+ * A host is slow beside another one that is this many times as fast: on one network, that is a step between kinds of
+ * links.
+ */
 const SLOW_RATIO = 4;
-/** What others took is looked at over so long, in ms: some large parcels from a slow source. */
+/** The span over which other hosts' fetches are counted, in ms: some large parcels from a slow source. */
 const TAKEN_MS = 60_000;
-/** A source is kept busy by those who take at least this part of what is hoped of it. */
+/** A source counts as busy when others take at least this share of its expected rate. */
 const BUSY_SHARE = 0.1;
 
-/** Bytes taken in the span that runs and the one before it. */
+/** Bytes taken in the present span and in the one before it. */
 interface Taken {
   sinceMs: number;
   bytes: number;
@@ -29,7 +32,7 @@ export class Paces {
   readonly #saidOf: (host: HostId) => number;
   readonly #fastest: () => number;
   readonly #saidVersion: () => number;
-  /** What `hopedOf` answered since the versions were these. */
+  /** Answers of `hopedOf` since the version last changed. */
   readonly #hoped = new Map<HostId, number>();
   #hopedOfVersion = -1;
   readonly #own = new Pace();
@@ -42,11 +45,11 @@ export class Paces {
     saidVersion,
     fastest,
   }: {
-    /** What a host says it takes in, in bytes a second; 0 when it has said nothing yet. */
+    /** A host's own report of its pace, in bytes a second; 0 when there is none yet. */
     readonly saidOf: (host: HostId) => number;
-    /** Rises when any of that may be another. */
+    /** Rises when any such report may have changed. */
     readonly saidVersion: () => number;
-    /** The greatest that any live host says. */
+    /** The greatest pace that any live host reports. */
     readonly fastest: () => number;
   }) {
     this.#saidOf = saidOf;
@@ -54,12 +57,12 @@ export class Paces {
     this.#fastest = fastest;
   }
 
-  /** What this host takes in from all sources together, in bytes a second; 0 when that is not known yet. */
+  /** This host's total rate from all sources, in bytes a second; 0 while unknown. */
   get own(): number {
     return this.#own.bytesPerS;
   }
 
-  /** Rises when this host's own pace, or what can be hoped of any source, may be another. */
+  /** Rises when this host's own pace, or the rate expected of any source, may have changed. */
   get version(): number {
     return this.#version + this.#saidVersion();
   }
@@ -87,7 +90,7 @@ export class Paces {
     this.#from.get(source)?.ended(nowMs);
   }
 
-  /** What a source may give, in bytes a second: links carry about as much out as in. 0 when nothing is known of it. */
+  /** The rate expected of a source, in bytes a second: links carry about as much out as in. 0 when nothing is known. */
   hopedOf(source: HostId): number {
     const { version } = this;
     if (version !== this.#hopedOfVersion) {
@@ -102,13 +105,13 @@ export class Paces {
     return hoped;
   }
 
-  /** Others have links far better than this source's. */
+  /** Other hosts' links are far faster than this source's. */
   isSlow(source: HostId): boolean {
     const hoped = this.hopedOf(source);
     return hoped > 0 && hoped * SLOW_RATIO <= Math.max(this.own, this.#fastest());
   }
 
-  /** A host has a copy since now that it may have had from `source`, its origin. */
+  /** A host has a new copy that it may have had from `source`, its origin. */
   took(
     host: HostId,
     { source, bytes, nowMs }: { readonly source: HostId; readonly bytes: number; readonly nowMs: number },
@@ -119,12 +122,15 @@ export class Paces {
     taken.bytes += bytes;
   }
 
-  /** Whether this host, slow itself, leaves a slow source's parcels to faster ones: these take about all that it can give. */
+  /**
+   * Whether this slow host leaves a slow source's parcels to faster hosts, because these take about all that it can
+   * give.
+   */
   isLeftToFaster(source: HostId, nowMs: number): boolean {
     return this.leftUntilMs(source, nowMs) >= nowMs;
   }
 
-  /** Until when it leaves them, if these take nothing more: then at the latest it is to be asked again; −Infinity when it does not. */
+  /** Until when it leaves them if the faster hosts take nothing more; ask again by then. −Infinity when it does not. */
   leftUntilMs(source: HostId, nowMs: number): number {
     if (!this.#taken.has(source) || !this.isSlow(source)) return Number.NEGATIVE_INFINITY;
     const hoped = this.hopedOf(source);
@@ -136,7 +142,7 @@ export class Paces {
     return Math.min(fromMs + busyForMs, sinceMs + TAKEN_MS);
   }
 
-  /** Forgets what a host that is no member any more gave. */
+  /** Forgets the rates of a host that is no longer a member. */
   forget(host: HostId): void {
     this.#from.delete(host);
     this.#taken.delete(host);

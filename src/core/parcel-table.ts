@@ -2,8 +2,8 @@
  * Parcel table: every parcel that the machine has heard of, as rows of typed arrays: some 100 bytes a parcel however many
  * hosts there are, where objects would take a kilobyte.
  *
- * A row says what a page says (id, key, bytes), whether the catalog wants it, and which stores say that they hold it. It
- * decides nothing. Rows are never removed; a parcel that is no longer wanted is only marked so.
+ * A row has what a page says of the parcel (id, key, bytes), whether the catalog wants it, and which stores say that
+ * they hold it. The table decides nothing. Rows are never removed; a parcel that is no longer wanted is only marked so.
  */
 import { ByteIndex } from './byte-index.js';
 import { grown } from './grown.js';
@@ -15,21 +15,21 @@ import type { RowSet } from './row-set.js';
 
 /** A row of the table. */
 export type Row = number;
-/** A store's number, in the order in which stores were first heard of. */
+/** A store's number, usually in the order in which stores were first heard of. */
 export type StoreSlot = number;
 
-/** A row that is known only from a holdings log: its key and size come with the catalog. */
+/** The key of a row that is known only from a holdings log: key and size come with the catalog. */
 const NO_KEY = -1;
 const NO_ROW = -1;
 
 export const FLAG = {
-  /** A snapshot that its source's newest head lists references it, or one in its hold. */
+  /** Referenced by a snapshot that its source's newest head lists, or by one in its hold. */
   wanted: 1,
-  /** … one that is listed … */
+  /** Referenced by a listed snapshot. */
   listed: 8,
-  /** … and so does the newest of these. */
+  /** Referenced by the newest listed snapshot. */
   newest: 2,
-  /** It once had all its copies: what is missing now was lost, and repairs are quicker than first copies. */
+  /** It once had all its copies: any that are missing now were lost, and repairs are quicker than first copies. */
   hadCopies: 4,
 } as const;
 
@@ -41,7 +41,7 @@ export class ParcelTable {
   #nextOfFamily = new Int32Array(64).fill(NO_ROW);
   #source = new Int32Array(64).fill(-1);
   #flags = new Uint8Array(64);
-  /** Only copies of this host's own can be too many here, and few of them are at a time. */
+  /** A map, because only this host's own copies can be surplus here, and few are at a time. */
   readonly #surplusSinceMs = new Map<Row, number>();
   #lookAtMs = new Float64Array(64).fill(Number.NaN);
   /** One word array for each 32 stores; bit s % 32 of word s / 32 is set when store s holds the row. */
@@ -60,14 +60,17 @@ export class ParcelTable {
     return row < 0 ? undefined : row;
   }
 
-  /** The row of a parcel, made when it is new; `key` and `bytes` may come later, by `describe`. */
+  /** The row of a parcel, made if it is new; `key` and `bytes` may come later, through `describe`. */
   rowOf(id: ParcelId): Row {
     const row = this.#ids.add(idBytes(id));
     if (row >= this.#bytes.length) this.#grow();
     return row;
   }
 
-  /** Writes down what a page says of a parcel. A parcel's id fixes its key and size, so this happens once in effect. */
+  /**
+   * Notes what a page says of a parcel. A parcel's id fixes its key and size, so only the first call has an effect on
+   * these.
+   */
   describe({ id, key, bytes }: ParcelRef, source: number): Row {
     const row = this.rowOf(id);
     if (this.#shortSinceMs.rows.has(row)) this.#shortBytes += bytes - this.bytes(row);
@@ -91,12 +94,12 @@ export class ParcelTable {
     return hexOf(this.#keys.at(this.#key[row] ?? 0)) as Key;
   }
 
-  /** A number that rows of one key share; −1 for a row that no page has described. */
+  /** A number shared by the rows of one key; −1 for a row that no page has described. */
   familyNumber(row: Row): number {
     return this.#key[row] ?? NO_KEY;
   }
 
-  /** Into `into`, where the caller has one to reuse. */
+  /** `into`: an array to reuse. */
   keyWords(row: Row, into?: Int32Array<ArrayBuffer>): IdWords {
     return this.#keys.words(this.#key[row] ?? 0, into);
   }
@@ -137,7 +140,7 @@ export class ParcelTable {
     if (isShort !== wasShort) this.#shortBytes += isShort ? this.bytes(row) : -this.bytes(row);
   }
 
-  /** One copy of each row that is short. */
+  /** The sum of the sizes of all short rows, each counted once. */
   get shortBytes(): number {
     return this.#shortBytes;
   }
@@ -151,7 +154,7 @@ export class ParcelTable {
     return this.#surplusSinceMs.size;
   }
 
-  /** Those of which a copy of ours is too many. */
+  /** The rows of which our own copy is surplus. */
   surplus(): IterableIterator<Row> {
     return this.#surplusSinceMs.keys();
   }
@@ -161,7 +164,7 @@ export class ParcelTable {
     else this.#surplusSinceMs.set(row, sinceMs);
   }
 
-  /** When the machine looks at the row by itself, or last did; NaN for never. */
+  /** When the machine will look at the row by itself, or last did; NaN for never. */
   lookAtMs(row: Row): number {
     return this.#lookAtMs[row] ?? Number.NaN;
   }
@@ -177,7 +180,10 @@ export class ParcelTable {
     }
   }
 
-  /** The family's first row, the row itself perhaps; −1 when the row is not described. With `nextOfFamily`: as `familyOf`. */
+  /**
+   * The family's first row, perhaps the row itself; −1 when the row is not described. With `nextOfFamily` a faster
+   * `familyOf`.
+   */
   firstOfFamily(row: Row): Row {
     const family = this.#key[row] ?? NO_KEY;
     return family === NO_KEY ? NO_ROW : (this.#family[family] ?? NO_ROW);
@@ -234,7 +240,7 @@ export class ParcelTable {
     const words = this.#holders[store >>> 5];
     if (words === undefined) return;
     const bit = 1 << (store & 31);
-    // What a reader does meanwhile can make the table grow: then it holds on to the rows that there were.
+    // The caller can make the table grow meanwhile: then this goes on over the rows that existed at the start.
     const end = Math.min(this.size, words.length);
     for (let row = 0; row < end; row += 1) if (((words[row] ?? 0) & bit) !== 0) yield row;
   }
@@ -255,7 +261,7 @@ export class ParcelTable {
 
 const ID_BYTES = Buffer.alloc(32);
 
-/** In a buffer that the next call reuses. */
+/** Returns a buffer that the next call reuses. */
 function idBytes(id: ParcelId): Uint8Array {
   ID_BYTES.write(id, 'hex');
   return ID_BYTES;

@@ -1,5 +1,5 @@
 /**
- * Parcel: the unit of placement. All that placement knows of one is its reference, as a page lists it.
+ * Parcel: the unit of placement. Placement knows only its reference, as a page lists it.
  */
 import type { Key, ParcelId } from './ids.js';
 
@@ -10,7 +10,7 @@ export interface ParcelRef {
   readonly bytes: number;
 }
 
-/** One blob of a parcel, as its record lists it. Empty blobs are left out: everybody has them. */
+/** One blob of a parcel, as its record lists it. Empty blobs are left out, because everybody has them. */
 export interface BlobRef {
   readonly blob: string;
   readonly bytes: number;

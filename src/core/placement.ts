@@ -1,7 +1,7 @@
 /**
- * Placement: how many copies of a parcel count, and where this host stands among those who could take one more.
+ * Placement: how many copies of a parcel count, and where this host stands among the candidates for another one.
  *
- * It only reads: the table, the holdings, the hosts. The machine turns what it says into a `GrabView`.
+ * It only reads: the table, the holdings, the hosts. The machine turns its answers into a `GrabView`.
  */
 
 import { Census, Marks, NOBODY, SELF, type SelfView } from './census.js';
@@ -16,29 +16,37 @@ import { comesBefore, type IdWords, negativeLog2, pairHash, type Scored } from '
 import type { Rules } from './rules.js';
 
 export interface CopyCount {
-  /** Copies that count, one a domain. */
+  /** Copies that count, one per domain. */
   readonly copies: number;
-  /** Copies on hosts that are live now, one a domain. */
+  /** Copies on hosts that are live now, one per domain. */
   readonly liveCopies: number;
-  /** A counted copy lies in this host's own domain. */
+  /** This host's own domain has a counted copy. */
   readonly domainTaken: boolean;
-  /** When a suspect's copy will stop to count because too little else is left; Infinity when no such time comes by itself. */
+  /**
+   * When a suspect host's copy will stop counting because too little else is left; Infinity when time alone changes
+   * nothing.
+   */
   readonly nextMs: number;
 }
 
 export interface Standing {
-  /** How many domains have a candidate that comes before this host; N more when its own is among them. */
+  /**
+   * How many domains have a candidate that comes before this host; N more when this host's own domain is among them.
+   */
   readonly rank: number;
-  /** Live claims, one a domain, without the domains that have a copy already. */
+  /** Live claims, one per domain, without the domains that already have a copy. */
   readonly claims: number;
-  /** … of hosts that come before this one. */
+  /** The part of `claims` that is by hosts which come before this one. */
   readonly betterClaims: number;
-  /** Somebody in this host's own domain claims it; and comes before this host. */
+  /** A host in this host's own domain claims the row; and that host comes before this one. */
   readonly ownDomainClaimed: boolean;
   readonly ownDomainBetterClaimed: boolean;
-  /** This host holds nothing of the row's family, and as many domains as copies are missing have a candidate that does and has not the row. */
+  /**
+   * This host holds nothing of the row's family, and at least as many domains as copies are missing have a candidate
+   * that does and lacks the row.
+   */
   readonly leftToFamily: boolean;
-  /** This host is one roaming host too many, and one that is always on could take it. */
+  /** This host is one roaming host too many, and a host that is always on could take the row. */
   readonly leftToSteady: boolean;
 }
 
@@ -49,7 +57,7 @@ interface RoamingCandidate extends Scored {
   readonly family: boolean;
 }
 
-/** The standing of who does not stand at all. */
+/** The standing of a host that is no candidate. */
 export const NO_STANDING: Standing = {
   rank: Number.MAX_SAFE_INTEGER,
   claims: 0,
@@ -67,18 +75,18 @@ export class Placement {
   readonly #self: SelfView;
   readonly #rules: Pick<Rules, 'countsForHead'>;
   readonly #census: Census;
-  // What one question is answered with, used again for the next.
+  // Scratch space: the answer to one question, reused for the next.
   #holders = new Int32Array(0);
   #suspects = new Int32Array(0);
   #untilMs = new Float64Array(0);
   readonly #liveDomains = new Marks();
   readonly #suspectDomains = new Marks();
-  /** The hosts of whose sources the parcel is. */
+  /** The hosts whose sources list the parcel. */
   readonly #origins = new Marks();
   readonly #holderHosts = new Marks();
   readonly #holderDomains = new Marks();
   readonly #familyHosts = new Marks();
-  /** … one after the other, so many. */
+  /** The numbers of the family hosts, `#familySize` of them. */
   #family = new Int32Array(0);
   #familySize = 0;
   readonly #familyDomains = new Marks();
@@ -91,7 +99,7 @@ export class Placement {
   readonly #other: Mutable<Scored> = { log: 0, weightMiB: 1, host: '' };
   #originDomain = NOBODY;
   #roamingHolders = 0;
-  /** Roaming hosts that may take one of the copies which such hosts may hold. */
+  /** Roaming hosts that may take one of the copies that such hosts may hold. */
   readonly #roamingFirst = new Marks();
 
   constructor({
@@ -125,8 +133,8 @@ export class Placement {
   }
 
   /**
-   * Whether what a store says it holds counts at all: its host is an active, trusted member that is not dead, and it is mounted.
-   * Until a host's first heartbeat since our start its stores are taken as its log has them.
+   * Whether what a store says it holds counts at all: its host must be an active, trusted member and not dead, and the
+   * store mounted. Until a host's first heartbeat since our start, all stores with a log are taken as mounted.
    */
   storeCounts(slot: StoreSlot): boolean {
     const host = this.#holdings.hostOf(slot);
@@ -179,8 +187,8 @@ export class Placement {
       }
     }
 
-    // With one live place left, or none, an absent host's copies count only for a while longer. The origin's own file is such a place
-    // where its newest snapshot lists it; what only older ones list may be gone there.
+    // With at most one live place left, an absent host's copies count only for a while longer. The origin's own file is
+    // such a place only if its newest snapshot lists it: a file that only older ones list may be gone there.
     const isAtOrigin = isOriginLive && this.#table.has(row, FLAG.newest);
     const places = live + (isAtOrigin ? 1 : 0);
     const ownDomain = census.domain[SELF] as number;
@@ -202,8 +210,9 @@ export class Placement {
   }
 
   /**
-   * This host's place among the candidates for `row`, and how many of `claimants` come before it. Counting stops at `rankMax`:
-   * who is so far behind need not know how far, before its turn comes; nor need anybody where `copies` and claims are enough.
+   * This host's place among the candidates for `row`, and how many of `claimants` come before it. Counting stops at
+   * `rankMax`: a host that far behind need not know how far until its turn comes. Ranks are not counted at all when
+   * copies and claims are enough.
    */
   standing(
     row: Row,
@@ -264,7 +273,7 @@ export class Placement {
         this.#claimants.add(host);
         if (this.#claimedDomains.add(domain)) claims += 1;
         if (domain === ownDomain) ownDomainClaimed = true;
-        // It has reserved its room: how much is left does not matter.
+        // It has reserved its room, so its free room does not matter.
         if (!comesBeforeUs(host)) continue;
         if (this.#betterDomains.add(domain)) better += 1;
         if (this.#betterClaimed.add(domain)) betterClaims += 1;
@@ -288,7 +297,7 @@ export class Placement {
     };
   }
 
-  /** Domains without the row where somebody could take it who holds another one of its family. */
+  /** Domains without the row that have a candidate which holds another parcel of its family. */
   #familyDomainsFree(): number {
     const census = this.#census;
     this.#familyDomains.clear(census.domains);
@@ -302,7 +311,10 @@ export class Placement {
     return free;
   }
 
-  /** @returns whether the file is a place too: as it is of one of them that are up, nobody knows of which, all must be. */
+  /**
+   * @returns whether the original files count as a place: nobody knows which origin has them, so all origins must be
+   * live.
+   */
   #markOrigins(origins: readonly HostId[]): boolean {
     const census = this.#census;
     this.#origins.clear(census.hosts);
@@ -324,7 +336,7 @@ export class Placement {
     this.#untilMs = new Float64Array(2 * this.#census.domains);
   }
 
-  /** Behind everybody else: in the origin's domain, or one roaming host too many. */
+  /** Ranked behind all others: in the origin's domain, or one roaming host too many. */
   #isLate(host: number): boolean {
     return this.#census.domain[host] === this.#originDomain || this.#isRoamingTooMany(host);
   }
@@ -334,8 +346,8 @@ export class Placement {
   }
 
   /**
-   * Chooses of the roaming hosts that could take the row those that come first, as many as there are places: who comes later may
-   * begin as soon as they do, before any of them holds it.
+   * Chooses the best-ranked of the roaming hosts that could take the row, as many as there are places. The choice is
+   * made in advance, as later-ranked ones may begin as soon as these do, before any of them holds the row.
    */
   #chooseRoaming({
     places,
@@ -372,7 +384,7 @@ export class Placement {
     for (const { number } of first) this.#roamingFirst.add(number);
   }
 
-  /** Whether a host that is always on, and does not fail together with the origin, could take the row. */
+  /** Whether a host that is always on, outside the origin's domain, could take the row. */
   #mayTakeSteady(bytes: number): boolean {
     const census = this.#census;
     for (let host = SELF + 1; host < census.hosts; host += 1) {
@@ -384,7 +396,7 @@ export class Placement {
     return false;
   }
 
-  /** A host that visibly has no room would only cost a turn. */
+  /** False for a host that visibly has no room: waiting for it would only cost a turn. */
   #mayHaveRoom(host: number, bytes: number): boolean {
     const census = this.#census;
     if ((census.weightMiB[host] as number) < 1) return false;
@@ -392,8 +404,8 @@ export class Placement {
   }
 
   /**
-   * Who claims lends room, though we may not have heard how much: taken for as much as ours, so that of two who do not know of
-   * each other yet both see the same one first.
+   * A claimant lends room, though we may not have heard how much: then it is assumed to lend as much as we do, so that
+   * two hosts that do not know of each other yet rank themselves in the same order.
    */
   #weightOf(host: number): number {
     const lentMiB = this.#census.weightMiB[host] as number;
@@ -436,7 +448,7 @@ export class Placement {
   }
 }
 
-/** Draining ones do not: their copies are to go. */
+/** False for draining members: their copies are to go. */
 const mayCount = (member: Member | undefined): boolean => member?.state === 'active' && member.trust === 'trusted';
 
 const isBefore = (a: RoamingCandidate, b: RoamingCandidate): boolean =>

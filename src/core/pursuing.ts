@@ -1,11 +1,11 @@
 /**
- * Pursuing: which parcels this host is after, from the verdict of a look to the copy: what it claims, in which order and how
- * much of it, from whom it fetches, and what follows when that fails.
+ * Pursuing: the parcels that this host is fetching or about to fetch, from the verdict of a look to the copy: what it
+ * claims, how much and in which order, which source it fetches from, and what follows when a fetch fails.
  *
- * A look decides whether to grab (grab.ts); what may be grabbed waits until there is a budget for it (claim-budget.ts), the
- * most important first (claim-order.ts); when nobody before this host has said that it claims it, a claim is said, looked at
- * once more, and fetched from whoever can be hoped to give most (fetching.ts). Room is kept from before the claim until the
- * fetch has ended (I6).
+ * A look decides whether to grab (grab.ts). A parcel that may be grabbed waits until the budget allows a claim
+ * (claim-budget.ts), the most important first (claim-order.ts). If no better-ranked host has announced a claim, this
+ * host announces its own, looks once more, and fetches from the source that is expected to give most (fetching.ts).
+ * Room is reserved from before the claim until the fetch has ended (I6).
  *
  * Driven by the machine.
  */
@@ -36,14 +36,17 @@ import type { Room } from './room.js';
 import type { Voice } from './voice.js';
 import type { Wanted } from './wanted.js';
 
-/** A pace that has grown by this much is told at once: whom others fetch from, and what they leave to us, depends on it. */
+/**
+ * A pace that has grown by this factor is announced at once, because others' choice of sources, and what they leave to
+ * us, depends on it.
+ */
 const PACE_NEWS = 2;
-/** A fetch of which less than this part has come may be given up for a better one. */
+/** A fetch that has received less than this share may be given up for a better one. */
 const BEGUN_SHARE = 0.25;
 
 /**
- * A fetch into a store that hangs is given up after this, in ms: by then a disk that slept is awake. What it gives up has to come
- * anew, while for as long as it waits it keeps one of few places from all others.
+ * A fetch into a store that hangs is given up after this, in ms: by then a disk that slept is awake. Its bytes must be
+ * fetched again, but while it waits it keeps one of few places from all other fetches.
  */
 const FETCH_HANGS_MS = 15_000;
 
@@ -63,24 +66,24 @@ export interface PursuingContext {
   readonly chance: Chance;
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
-  /** This host; undefined while it is no member. */
+  /** This host as a member; undefined while it is none. */
   readonly member: () => Member | undefined;
   readonly relocating: () => Pick<Relocating, 'giveRoomBack' | 'considerStuck'>;
-  /** It lies in a store of ours that is not to be emptied. */
+  /** One of our stores has the row and is not to be emptied. */
   readonly isHeldToStay: (row: Row) => boolean;
   readonly count: (row: Row) => CopyCount;
   readonly emit: (effect: Effect) => void;
-  /** Looks at the row in this step. */
+  /** Looks at the row again in this step. */
   readonly mark: (row: Row) => void;
-  /** … at `atMs`. */
+  /** Looks at the row again at `atMs`. */
   readonly lookAgain: (row: Row, atMs: number) => void;
-  /** … or sooner, for what is asked for at each look. */
+  /** As `lookAgain`, but keeps only the earliest time; for callers that ask on every look. */
   readonly lookLater: (row: Row, atMs: number) => void;
-  /** The next heartbeat is due now. */
+  /** Makes the next heartbeat due now. */
   readonly sayNow: () => void;
 }
 
-/** What a look at a row has found, for what follows from its verdict. */
+/** What a look at a row has found, for acting on its verdict. */
 interface Considered {
   readonly count: CopyCount;
   readonly view: GrabView;
@@ -97,26 +100,29 @@ export class Pursuing {
   readonly #givers: Givers;
   readonly #looks: GrabLooks;
   readonly #pursuits = new Map<Row, Pursuit>();
-  /** Reserved for them. */
+  /** Bytes reserved for all pursuits. */
   #pursuedBytes = 0;
   readonly #fetching: Fetching;
   readonly #failures = new FetchFailures();
   readonly #fitting: Fitting;
   readonly #ready = new Ready();
-  /** What may still be claimed; undefined when it has to be counted anew. */
+  /** What may still be claimed; undefined when it must be counted again. */
   #budget: { readonly of: ClaimBudget; readonly pacesVersion: number } | undefined;
-  /** Of that, from each source: what the budget is made of. */
+  /** Reserved bytes per source: what the budget is computed from. */
   readonly #pursuedFrom = new Map<HostId, number>();
-  /** Rises when a pursuit has come or gone. */
+  /** Rises when a pursuit begins or ends. */
   #version = 0;
-  /** Rises when one has been cleared, or is since before and was looked at: somebody else may give it now. */
+  /** Rises when a pursuit is cleared, or a cleared one is looked at: then another source may be able to give it. */
   #clearedVersion = 0;
-  /** What was last looked at for something to claim: until it is another, or the time has come, nothing would be found. */
+  /**
+   * The version at the last search for something to claim: until it changes, or `#claimsDueMs` comes, a search would
+   * find nothing.
+   */
   #claimsSoughtOf = -1;
   #claimsDueMs = Number.POSITIVE_INFINITY;
   #filledMs = Number.NEGATIVE_INFINITY;
   #renewDueMs = Number.POSITIVE_INFINITY;
-  /** As last told. */
+  /** The pace in the last heartbeat. */
   #toldPace = 0;
 
   constructor(context: PursuingContext) {
@@ -153,7 +159,7 @@ export class Pursuing {
     return this.#fetching.size;
   }
 
-  /** Something may be claimed that nobody has got to yet. */
+  /** Rows that may be claimed are waiting. */
   get isReady(): boolean {
     return this.#ready.size > 0;
   }
@@ -163,12 +169,12 @@ export class Pursuing {
     return this.#renewDueMs;
   }
 
-  /** Bytes a second that this host takes in, as heartbeats say. */
+  /** The rate at which this host receives, in bytes a second, for heartbeats. */
   get paceBytesPerS(): number {
     return Math.round(this.#paces.own);
   }
 
-  /** A heartbeat has told the pace. */
+  /** A heartbeat has announced the pace. */
   paceTold(): void {
     this.#toldPace = this.#paces.own;
   }
@@ -177,13 +183,13 @@ export class Pursuing {
     return this.#pursuits.has(row);
   }
 
-  /** … and has said so. */
+  /** True when this host pursues the row and has announced its claim. */
   claims(row: Row): boolean {
     const stage = this.#pursuits.get(row)?.stage;
     return stage !== undefined && stage !== 'unsaid';
   }
 
-  /** Claims, fetches and renews what is due, when every row that may have changed was looked at. */
+  /** Claims, fetches and renews what is due. Called after every row that may have changed was looked at. */
   advance(): void {
     this.#claimReady();
     this.#fetching.start(this.#pursuits, this.#clearedVersion);
@@ -192,7 +198,7 @@ export class Pursuing {
 
   // ------------------------------------------------------------------------------------------------------------- looks
 
-  /** Nobody wants the row any more. */
+  /** The row is no longer wanted. */
   unwanted(row: Row): void {
     const pursuit = this.#pursuits.get(row);
     this.#ready.remove(row);
@@ -214,12 +220,12 @@ export class Pursuing {
     else this.#act(row, verdict, { count, view });
   }
 
-  /** A row that was short has its copies. */
+  /** A row that was short now has its copies. */
   filled(): void {
     this.#filledMs = this.#nowMs;
   }
 
-  /** A source is gone: what only it could give is given up, so that it keeps nothing else waiting. */
+  /** A source is gone: pursuits that only it could serve are given up, so that they keep nothing else waiting. */
   lookAtAll(): void {
     for (const row of this.#pursuits.keys()) this.#of.mark(row);
   }
@@ -247,19 +253,25 @@ export class Pursuing {
     } else this.#say(pursuit);
   }
 
-  /** Its end is not waited for: until then its room is kept, and if it ends with a copy that counts. */
+  /**
+   * The end of such a fetch is not waited for; its room stays reserved until then, and if it ends with a copy, that
+   * counts.
+   */
   #hangsForLong({ store }: Pursuit): boolean {
     return this.#nowMs >= this.#room.hangsSinceMs(store) + FETCH_HANGS_MS;
   }
 
-  /** What comes over a slow link comes once: who claims it has it soon, and then it can be had from there. */
+  /**
+   * Bytes come over a slow link only once: the host that claims the parcel has it soon, and then it can be had from
+   * there.
+   */
   #isSentTwice(source: HostId, { copies }: CopyCount, claims: number): boolean {
     return copies === 0 && claims > 0 && this.#paces.isSlow(source);
   }
 
   /**
-   * Just begun, from an origin that is slow, as is known only since then: where nobody's pace is known yet, N hosts begin with each
-   * parcel, and what one of them gives up now comes to it later over a better link.
+   * True for a fetch that has just begun from an origin that has turned out to be slow: while nobody's pace is known, N
+   * hosts begin with each parcel, and one that gives up now gets the parcel later over a better link.
    */
   #isBegun({ row, stage, from, doneBytes, relocated }: Pursuit): boolean {
     if (stage !== 'fetching' || relocated || from === undefined || !this.#wanted.originsOf(row).includes(from))
@@ -277,7 +289,7 @@ export class Pursuing {
       }
       case 'wait': {
         this.#ready.remove(row);
-        // Where others are at it, the end of a claim brings the row up again.
+        // While others fetch it, the end of a claim brings the row up again.
         if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#of.lookLater(row, verdict.untilMs);
         return;
       }
@@ -310,7 +322,7 @@ export class Pursuing {
     return place !== undefined && this.#room.triesWith(place.store, place.needBytes);
   }
 
-  /** Claimed and not here yet. */
+  /** Bytes that are claimed and not here yet. */
   get #claimedBytes(): number {
     return this.#pursuedBytes - this.#fetching.doneBytes;
   }
@@ -338,7 +350,7 @@ export class Pursuing {
     this.#claimsSoughtOf = this.#claimsVersion;
   }
 
-  /** Rises when something else may be claimed. */
+  /** Rises when another row may become claimable. */
   get #claimsVersion(): number {
     return this.#version + this.#ready.version + this.#paces.version;
   }
@@ -356,7 +368,7 @@ export class Pursuing {
     return this.#budget.of;
   }
 
-  /** Unless something else has become of it since it was ready. */
+  /** Claims the row, unless something has changed since it became ready. */
   #claimIfStillDue({ row, importance }: ReadyRow): void {
     const copiesWanted = this.#wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#pursuits.has(row)) return;
@@ -374,7 +386,7 @@ export class Pursuing {
       return;
     }
     this.#of.relocating().giveRoomBack(row);
-    // Room that was kept was there by what is lent; its disk may have refused so much since.
+    // Reserved room was based on what is lent; the disk may have refused that much since.
     if (this.#fitting.placeFor(row) === undefined) {
       this.#act(row, { act: 'decline', because: 'no-room' }, { count, view });
       return;
@@ -382,7 +394,7 @@ export class Pursuing {
     this.#pursue(row, source, { turnMs: claimTurnMs(view.rank, this.#configured().timing.claimWaitMs) });
   }
 
-  /** @param turnMs how long the claim is held back; none is said first of what is `relocated`. */
+  /** @param turnMs how long the claim is held back; a `relocated` row is claimed without waiting */
   #pursue(row: Row, source: HostId, { turnMs = 0, relocated = false }: { turnMs?: number; relocated?: boolean }): void {
     const place = this.#fitting.placeFor(row);
     assert(place !== undefined, 'a grab without room');
@@ -416,7 +428,7 @@ export class Pursuing {
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + this.#configured().timing.claimMs / 3);
   }
 
-  /** It is claimed from now on. */
+  /** Announces the claim. */
   #say(pursuit: Pursuit): void {
     pursuit.stage = 'claimed';
     pursuit.lookAgainMs = this.#nowMs + this.#configured().timing.claimWaitMs;
@@ -434,7 +446,7 @@ export class Pursuing {
     return true;
   }
 
-  /** What was taken over is not fetched after all. */
+  /** Gives up a parcel that was taken over. */
   giveUp(row: Row): void {
     const pursuit = this.#pursuits.get(row);
     if (pursuit !== undefined) this.#abandon(pursuit);
@@ -447,7 +459,7 @@ export class Pursuing {
     this.#voice.claim(store, this.#table.id(row), Math.ceil(Math.max(claimMs, transferMs)));
   }
 
-  /** A claim lives by progress: a fetch that moves renews its own and those that queue behind it. */
+  /** A claim lives by progress: a fetch that moves renews its own claim and those queued behind it. */
   #renewClaims(): void {
     if (this.#nowMs < this.#renewDueMs) return;
     this.#renewDueMs = Number.POSITIVE_INFINITY;
@@ -492,13 +504,16 @@ export class Pursuing {
     }
     this.#clearedVersion += 1;
     this.#failures.count(pursuit.row);
-    // Keep the claim and ask another source, or this one later.
+    // Keep the claim and ask another source, or the same one later.
     if (this.#fetching.asksOn(pursuit, because, retryAfterMs)) return;
     this.#failed(pursuit, because === 'no-room' || because === 'disk' ? NO_ROOM_BACK_OFF_MS : retryAfterMs, because);
     if (because === 'no-room') this.#refused(pursuit);
   }
 
-  /** Its disk has less room than it says. What was claimed by that word and has not begun is claimed anew where it fits. */
+  /**
+   * The disk has less room than reported. Claims made on that report whose fetch has not begun are made again where
+   * they fit.
+   */
   #refused({ store, reservedBytes }: Pursuit): void {
     this.#abandonNotBegun(store);
     this.#room.refused(store, reservedBytes, this.#nowMs);
@@ -506,8 +521,8 @@ export class Pursuing {
   }
 
   /**
-   * A copy of the row has come to one of our stores, or has left it. What was claimed by what is missing beside it, and has not
-   * begun, is claimed anew: more of it is missing now than room is kept for.
+   * A copy of the row has come to one of our stores or left it. Claims that relied on family members here, and whose
+   * fetch has not begun, are made again: more bytes are missing now than room is reserved for.
    */
   copiesChanged(row: Row): void {
     this.#fitting.copiesChanged(row);
@@ -516,14 +531,14 @@ export class Pursuing {
       const pursuit = this.#pursuits.get(other);
       if (pursuit === undefined || pursuit.reservedBytes >= this.#table.bytes(other)) continue;
       const slot = this.#of.holdings.slotOf(this.#of.self, pursuit.store);
-      // It has come: no more is missing than was.
+      // The copy has come: no more is missing than before.
       if (slot !== undefined && this.#table.isHeldBy(row, slot)) continue;
       if (pursuit.stage === 'fetching') pursuit.hasLost = true;
       else this.#abandon(pursuit);
     }
   }
 
-  /** A host is there again: what it could give is not given up on any more. */
+  /** A host is back: parcels that it could give no longer rest. */
   sourceIsBack(host: HostId): void {
     for (const row of this.#failures.rows()) {
       if (!this.#givers.all(row).includes(host)) continue;
@@ -532,7 +547,7 @@ export class Pursuing {
     }
   }
 
-  /** Somebody has a copy: its first one may well have come from the origin. */
+  /** A host has a new copy; a first copy may well have come from the origin. */
   noteTaken(host: HostId, row: Row): void {
     this.#failures.restEnds(row, this.#nowMs);
     const source = this.#wanted.originOf(row);
@@ -550,7 +565,9 @@ export class Pursuing {
     this.#of.lookAgain(pursuit.row, untilMs);
   }
 
-  /** Gives a pursuit up: its fetch ends, its claim is withdrawn, then its room is free. What was verified stays for another try. */
+  /**
+   * Gives a pursuit up: ends its fetch, withdraws its claim, then frees its room. Verified bytes stay for another try.
+   */
   #abandon(pursuit: Pursuit): void {
     if (this.#fetching.cancel(pursuit)) this.#forget(pursuit);
     else this.#release(pursuit);
@@ -568,7 +585,7 @@ export class Pursuing {
     this.#fitting.roomIsFree();
   }
 
-  /** A fetch that was given up has ended, with a copy or without. */
+  /** A cancelled fetch has ended, with a copy or without. */
   #endedAfterAll(fetch: number): void {
     const ending = this.#fetching.endedAfterAll(fetch);
     if (ending !== undefined) this.#giveRoomBack(ending);
@@ -591,14 +608,14 @@ export class Pursuing {
     else this.#pursuedFrom.delete(source);
   }
 
-  /** What has not begun there is claimed anew where it fits; what has begun has its time. */
+  /** Claims whose fetch has not begun are made again where they fit; a begun fetch has `FETCH_HANGS_MS`. */
   storeHangs(store: StoreId): void {
     this.#abandonNotBegun(store);
     for (const pursuit of this.#pursuits.values())
       if (pursuit.store === store) this.#of.lookAgain(pursuit.row, this.#nowMs + FETCH_HANGS_MS);
   }
 
-  /** What has not begun there is claimed anew where it can stay. */
+  /** Claims whose fetch has not begun are made again where the copy can stay. */
   storeDrains(store: StoreId): void {
     this.#abandonNotBegun(store);
   }

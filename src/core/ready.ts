@@ -1,8 +1,8 @@
 /**
- * Ready: rows that this host may claim now, most important first, one queue for each source that would give them.
+ * Ready: rows that this host may claim now, most important first, in one queue per source.
  *
- * What a slow source has is claimed no faster than it can give it: else its parcels, which may be the most important ones,
- * would take all the room that claims have, and links to everybody else would lie idle.
+ * A slow source's parcels are claimed no faster than it can give them: otherwise, being perhaps the most important,
+ * they would use up the budget for claims, while the links to all other sources lie idle.
  */
 import { grown } from './grown.js';
 import type { HostId } from './ids.js';
@@ -20,16 +20,19 @@ const NO_ROW = -1;
 
 export class Ready {
   readonly #sources = new Numbering<HostId>();
-  /** By a source's number; undefined where nothing of it is here. */
+  /** By a source's number; undefined if none of its rows wait here. */
   readonly #queues: (MinQueue | undefined)[] = [];
-  /** The first row that each source would give, as `take` last saw it. */
+  /** The first row of each source when `take` last looked. */
   readonly #firsts: Row[] = [];
-  /** By row: as last pushed; NaN for one that is not here. An entry of a queue that says something else is out of date. */
+  /**
+   * By row: the importance last pushed; NaN for a row that is not here. Queue entries with another value are out of
+   * date.
+   */
   #importance = new Float64Array(64).fill(Number.NaN);
   #size = 0;
   #version = 0;
 
-  /** Rises when another row may be the first of its source: until then `take` finds what it found before. */
+  /** Rises when the first row of a source may have changed: until then `take` finds what it found before. */
   get version(): number {
     return this.#version;
   }
@@ -43,7 +46,7 @@ export class Ready {
     return !Number.isNaN(this.#importance[row] ?? Number.NaN);
   }
 
-  /** Puts a row here, or says anew how important it is and who would give it. */
+  /** Adds a row, or updates its importance and source. */
   push(row: Row, importance: number, source: HostId): void {
     if (row >= this.#importance.length) this.#importance = grown(this.#importance, row + 1, Number.NaN);
     if (this.#importance[row] === importance) return;
@@ -63,7 +66,7 @@ export class Ready {
     this.#size -= 1;
   }
 
-  /** The most important row that may be taken, from whichever source, taken out. */
+  /** Takes out the most important row that may be taken, from whichever source. */
   take(mayTake: (source: HostId, importance: number) => boolean): ReadyRow | undefined {
     let best = NO_ROW;
     let bestImportance = Number.POSITIVE_INFINITY;

@@ -1,32 +1,33 @@
 /**
  * Recipe: a large blob as the list of its chunks, each by its BLAKE3 and its length.
  *
- * It lets a fetch check what comes chunk by chunk, go on where it was, and take from the own disk what lies there already. It
- * is a hint and no part of the catalog: it comes from whoever serves, and the blob's own hash decides in the end. So all that
- * is demanded here is that it can be used: the chunks are of possible lengths and together as long as the blob.
+ * With it a fetch can check bytes chunk by chunk as they arrive, resume, and reuse what is already on its own disk. A
+ * recipe is a hint and not part of the catalog: it comes from the serving host, and the blob's own hash decides in the
+ * end. So it is only checked for being usable: the chunks have possible lengths and together are as long as the blob.
  *
- * Packed, everywhere: 36 bytes a chunk, its hash and then its length (u32, big-endian), in the blob's order. A page is some of
- * them. Cut by catalog/chunk-cutter.ts; the wire is protocols/fetch.
+ * Packed, everywhere: 36 bytes a chunk, its hash and then its length (u32, big-endian), in the blob's order. A page is
+ * a run of chunks. Cut by catalog/chunk-cutter.ts; the wire is protocols/fetch.
  */
 
 import type { ByteRange } from './byte-range.js';
 
-/** What has a recipe: files of this size are parcels of their own (catalog/cut.ts). */
+/** Blobs of at least this size have a recipe: such files are parcels of their own (catalog/cut.ts). */
 export const RECIPE_BLOB_BYTES_MIN = 8 * 1024 * 1024;
-/** Each chunk but a blob's last. */
+/** Of each chunk but a blob's last. */
 export const CHUNK_BYTES_MIN = 256 * 1024;
 export const CHUNK_BYTES_MAX = 4 * 1024 * 1024;
 /**
- * Pieces: what a chunk is cut into when one that is missing is compared with what lies in its place in an older version. Small,
- * so that little but the change itself has to come; 0.4 % of what is compared goes over the wire for it.
+ * Pieces: a missing chunk is cut into these to be compared with the bytes at its place in an older version. They are
+ * small, so that little more than the change itself must be sent; comparing costs 0.4 % of the compared bytes on the
+ * wire.
  */
 export const PIECE_BYTES_MIN = 2 * 1024;
 export const PIECE_BYTES_MAX = 32 * 1024;
-/** Compared at one ask. */
+/** The most bytes compared per request. */
 export const COMPARED_BYTES_MAX = 64 * 1024 * 1024;
-/** A recipe is held in memory while it is used: 36 MiB at this many, for a file of 1.2 TB. A longer file goes without. */
+/** A recipe is in memory while it is used: 36 MiB at this many chunks, for a file of 1.2 TB. A longer file has none. */
 export const RECIPE_CHUNKS_MAX = 1024 * 1024;
-/** Of one page: 144 KiB, and well below what one message may have. */
+/** Chunks per page: 144 KiB, well below the limit of a message. */
 export const PAGE_CHUNKS_MAX = 4096;
 
 const HASH_BYTES = 32;
@@ -48,20 +49,22 @@ export function packChunks(chunks: readonly Chunk[]): Uint8Array<ArrayBuffer> {
   return packed;
 }
 
-/** The chunks of packed bytes that were checked. */
+/** The chunks of packed bytes, which must have been checked. */
 export function* chunksOf(packed: Uint8Array): Generator<Chunk> {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
   for (let at = 0; at < packed.length; at += PACKED_BYTES)
     yield { hash: packed.subarray(at, at + HASH_BYTES), bytes: view.getUint32(at + HASH_BYTES) };
 }
 
-/** Cuts a packed recipe into pages of this many chunks, the last with what is left. */
+/** Cuts a packed recipe into pages of this many chunks; the last has the rest. */
 export function* pagesOf(packed: Uint8Array, chunks: number = PAGE_CHUNKS_MAX): Generator<Uint8Array> {
   const bytes = chunks * PACKED_BYTES;
   for (let at = 0; at < packed.length; at += bytes) yield packed.subarray(at, at + bytes);
 }
 
-/** Looks at a recipe page by page, as it comes. Throws a RangeError on what is no recipe of a blob of this size. */
+/**
+ * Checks a recipe page by page as it arrives. @throws RangeError when it cannot be the recipe of a blob of this size
+ */
 export class RecipeCheck {
   readonly #blobBytes: number;
   #bytes = 0;
@@ -93,7 +96,7 @@ export class RecipeCheck {
   }
 }
 
-/** The same for the pieces of some ranges, each cut by itself. */
+/** The same for the pieces of several ranges, each of which is cut by itself. */
 export class PiecesCheck {
   /** What is left of each range, the present one first. */
   readonly #left: number[];

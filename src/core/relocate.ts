@@ -1,11 +1,11 @@
 /**
- * Relocate: should this host move something away, so that a parcel fits that fits nowhere else?
+ * Relocate: should this host move something away to make room for a parcel that fits nowhere?
  *
- * Files are never cut, so a cluster can have room in sum and for one parcel in none of its stores. Then a host that lacks
- * the parcel hands a family of smaller parcels, or several, to a host that has room for those. It is asked in rank order, one turn
- * each, and who does it claims the parcel, so that others leave it alone.
+ * Files are never cut, so a cluster can have room in total but not for one parcel in any single store. Then a host that
+ * lacks the parcel hands one or several families of smaller parcels to a host that has room for them. Hosts take turns
+ * at this in rank order, and the one that does it claims the parcel, so that others leave it alone.
  *
- * Pure: same view, same verdict. Driven by relocating.ts for each parcel that is short and does not fit here.
+ * Pure: same view, same verdict. Driven by relocating.ts for each parcel that is short of copies and does not fit here.
  */
 export interface RelocateView {
   readonly nowMs: number;
@@ -13,20 +13,20 @@ export interface RelocateView {
   readonly shortSinceMs: number;
   /** A parcel must have been needed this long before anything is moved for it. */
   readonly patienceMs: number;
-  /** Live hosts that lack it and rank before this one. */
+  /** The number of live hosts that lack the parcel and rank before this one. */
   readonly rank: number;
   readonly turnMs: number;
   readonly copiesWanted: number;
   readonly copies: number;
   /** Live claims of others. */
   readonly claims: number;
-  /** Some live host that lacks it has room for it. */
+  /** A live host that lacks the parcel has room for it. */
   readonly fitsElsewhere: boolean;
-  /** This host moves something for it already. */
+  /** This host is already moving something for it. */
   readonly underWay: boolean;
-  /** Moves from this host that are under way. */
+  /** The number of running moves from this host. */
   readonly outgoing: number;
-  /** There are families here and a host for them that would do. */
+  /** Suitable families are here, and a host that may take them exists. */
   readonly hasMove: boolean;
 }
 
@@ -35,7 +35,7 @@ export type RelocateVerdict =
   | { readonly act: 'wait'; readonly untilMs: number; readonly because: 'young' | 'turn' }
   | { readonly act: 'decline'; readonly because: 'enough' | 'fits-elsewhere' | 'under-way' | 'busy' | 'no-move' };
 
-/** Moves from one host at once, and into one. */
+/** The most moves from one host at once, and into one. */
 export const RELOCATIONS_MAX = 2;
 /** A family is moved at most once in this time, in ms. */
 export const FAMILY_REST_MS = 3_600_000;
@@ -54,7 +54,7 @@ export function decideRelocate(view: RelocateView): RelocateVerdict {
   return { act: 'relocate' };
 }
 
-/** A family that this host holds in one store: all of it moves, or none. */
+/** A family that this host holds in one store: either all of it moves, or none. */
 export interface Family<Row> {
   readonly rows: readonly Row[];
   readonly bytes: number;
@@ -65,17 +65,17 @@ export interface Taker<Host> {
   readonly freeBytes: number;
 }
 
-/** What one host is to take over. */
+/** The families that one host is asked to take over. */
 export interface ChosenMove<Row, Host> {
   readonly families: readonly Family<Row>[];
   readonly to: Host;
 }
 
 /**
- * The smallest family that makes room, and the roomiest host that may take it; where no single one will do, several smaller
- * ones to one host.
- * @param families in order of their bytes, least first
- * @param parcelsMax of one move
+ * The smallest family that makes enough room, and the roomiest host that may take it; if no single family will do,
+ * several smaller ones to one host.
+ * @param families in order of their bytes, smallest first
+ * @param parcelsMax the most parcels of one move
  */
 export function chooseMove<Row, Host>(choice: MoveChoice<Row, Host>): ChosenMove<Row, Host> | undefined {
   const { needBytes, families } = choice;
@@ -110,7 +110,10 @@ function chooseOne<Row, Host>(
   return undefined;
 }
 
-/** The largest first, so that few move; the host that comes to enough first. @param to the first family that is not looked at */
+/**
+ * The largest families first, so that few move; to the first host that reaches enough. @param to the first family that
+ * is not considered
+ */
 function chooseSeveral<Row, Host>(
   { needBytes, families, takersOf, parcelsMax }: MoveChoice<Row, Host>,
   to: number,
@@ -131,7 +134,13 @@ function chooseSeveral<Row, Host>(
   return undefined;
 }
 
-/** Families looked at for one move: of those that make room the smallest are the likeliest to fit elsewhere. */
+/**
+ * The most families considered for one move: of those that make enough room, the smallest are the likeliest to fit
+ * elsewhere.
+ */
 const FAMILIES_TRIED_MAX = 64;
-/** … when several are to go: more than one move has parcels, for most may be where they would go. */
+/**
+ * The same when several families must go: more than one move has parcels, because most may already be where they would
+ * go.
+ */
 const SEVERAL_TRIED_MAX = 1024;

@@ -1,12 +1,12 @@
 /**
- * Relocating: this host's own moves of families to roomier hosts, so that a parcel finds room here, and its answers to
- * those who want to move one here.
+ * Relocating: this host's own moves of families to roomier hosts, to make room here for a parcel, and its answers to
+ * hosts that want to move a family here.
  *
- *   short, and fits nowhere --decideRelocate--> offered --accepted--> moving --all of it is there--> leaving --all dropped-->
+ *   short, fits nowhere --decideRelocate--> offered --accepted--> moving --the taker holds all--> leaving --all dropped-->
  *   the room is kept for the parcel until it is claimed
  *
- * What moves is fetched and verified there before it is dropped here, and dropped only as section 7 has it: a move that
- * ends at any point leaves a copy too many, never one too few. Moves live in memory alone.
+ * A moved parcel is fetched and verified there before it is dropped here, and dropped only by the rules of section 7: a
+ * move that ends at any point leaves a copy too many, never one too few. Moves live only in memory.
  *
  * Driven by the machine.
  */
@@ -26,15 +26,18 @@ import {
 } from './relocate.js';
 import type { Wanted } from './wanted.js';
 
-/** A move may take this long, and a second for each MB that moves, in ms. */
+/** A move may take this long, in ms, plus a second for each MB that moves. */
 const MOVE_MS = 60_000;
 const MOVE_BYTES_PER_MS = 1_000;
-/** Room that was made is kept for its parcel this long, in ms. */
+/** How long the room that a move has made is kept for its parcel, in ms. */
 const KEEP_ROOM_MS = 60_000;
-/** What fits nowhere for long is looked at seldom: after a part of the time that it has been so, in ms at most. */
+/**
+ * A parcel that fits nowhere is looked at more and more rarely: after this share of the time it has been short, but at
+ * least every `REST_MS_MAX`.
+ */
 const REST_PART = 1 / 8;
 const REST_MS_MAX = 30 * 60_000;
-/** Parcels of one offer: a larger family stays where it is. */
+/** The most parcels of one offer: a larger family stays where it is. */
 export const OFFERED_PARCELS_MAX = 512;
 
 interface Move {
@@ -43,7 +46,7 @@ interface Move {
   readonly row: Row;
   readonly store: StoreId;
   readonly to: HostId;
-  /** The families, as far as they are still here. */
+  /** Those parcels of the families that are still here. */
   readonly rows: Set<Row>;
   stage: 'offered' | 'moving' | 'leaving';
   readonly untilMs: number;
@@ -59,7 +62,7 @@ export interface RelocatingContext {
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
   readonly memberOf: (host: HostId) => Member | undefined;
-  /** The store of ours with most free room, and how much that is. */
+  /** Our store with the most free room, and how much that is. */
   readonly roomiest: () => { readonly store: StoreId; readonly freeBytes: number } | undefined;
   /** Every parcel in a store of ours. */
   readonly heldIn: (store: StoreId) => Iterable<Row>;
@@ -67,18 +70,21 @@ export interface RelocatingContext {
   readonly holds: (host: HostId, row: Row) => boolean;
   readonly sayClaim: (row: Row, store: StoreId) => void;
   readonly withdrawClaim: (row: Row, store: StoreId) => void;
-  /** Keeps room in the store for the row, or gives it back. */
+  /** Reserves room in the store for the row. @returns false when there is none */
   readonly reserve: (store: StoreId, bytes: number) => boolean;
   readonly release: (store: StoreId, bytes: number) => void;
-  /** Begins to fetch the parcel whatever its copies. @returns false when there is no room for it, or it cannot be had. */
+  /**
+   * Begins to fetch the parcel regardless of its copies. @returns false when there is no room for it, or it cannot be
+   * fetched
+   */
   readonly take: (row: Row) => boolean;
-  /** … and not after all, though it has been taken. */
+  /** Gives up a parcel that was begun with `take`. */
   readonly giveUp: (row: Row) => void;
-  /** Incoming parcels of accepted offers that are still on their way. */
+  /** An incoming parcel of an accepted offer is still on its way. */
   readonly isTaking: (row: Row) => boolean;
   readonly emit: (effect: Effect) => void;
   readonly lookAgain: (row: Row, atMs?: number) => void;
-  /** … once, for who asks at every look. */
+  /** As `lookAgain`, but keeps only the earliest time; for callers that ask on every look. */
   readonly lookLater: (row: Row, atMs: number) => void;
 }
 
@@ -86,17 +92,17 @@ export class Relocating {
   readonly #of: RelocatingContext;
   readonly #byRow = new Map<Row, Move>();
   readonly #byOffer = new Map<number, Move>();
-  /** Rows of families that are on their way out. */
+  /** Rows of the families that are being moved away. */
   readonly #moving = new Map<Row, Move>();
   readonly #kept = new Map<Row, { readonly store: StoreId; readonly bytes: number; readonly untilMs: number }>();
   /** First row of each family that was moved or refused → when it may be tried again. */
   readonly #rests = new Map<Row, number>();
   readonly #incoming = new Map<number, readonly Row[]>();
-  /** What was taken over from others, and until when it is theirs to drop and not ours. */
+  /** Rows taken over from other hosts, and until when the other host, not this one, is to drop its copy. */
   readonly #taken = new Map<Row, number>();
   #families: { readonly store: StoreId; readonly list: readonly Family<Row>[] } | undefined;
   #nextOffer = 1;
-  /** When another host came to have the room that a move of ours was for: its next heartbeat says so. */
+  /** When another host gained the room that a move of ours was to make: its next heartbeat will say so. */
   #roomElsewhereMs = Number.NEGATIVE_INFINITY;
 
   constructor(context: RelocatingContext) {
@@ -112,23 +118,23 @@ export class Relocating {
     return this.#byOffer.size;
   }
 
-  /** The copy is at another host now, and leaves this one: no age and no turn is waited for. */
+  /** The copy is at another host now and is leaving this one: neither age nor turn delays its drop. */
   isLeaving(row: Row): boolean {
     return this.#moving.get(row)?.stage === 'leaving';
   }
 
-  /** Until when a copy that was taken over stays: who handed it over drops its own first. */
+  /** Until when a copy that was taken over stays: the host that handed it over drops its own first. */
   keepUntilMs(row: Row): number {
     return this.#taken.get(row) ?? Number.NEGATIVE_INFINITY;
   }
 
-  /** Room that was made for the row. */
+  /** The room that was made for the row. */
   roomFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
     const kept = this.#kept.get(row);
     return kept === undefined ? undefined : { store: kept.store, needBytes: kept.bytes };
   }
 
-  /** Before the row is claimed, and when it needs no room any more. */
+  /** Releases that room: before the row is claimed, or when the row no longer needs it. */
   giveRoomBack(row: Row): void {
     const kept = this.#kept.get(row);
     if (kept === undefined) return;
@@ -138,7 +144,7 @@ export class Relocating {
 
   // ------------------------------------------------------------------------------------------------------------ outgoing
 
-  /** A row that is short and does not fit here. */
+  /** A row that is short of copies and does not fit here. */
   considerStuck(row: Row, { copies, claims }: { readonly copies: number; readonly claims: number }): void {
     const { table, others, wanted, config, nowMs, lookAgain, lookLater } = this.#of;
     const copiesWanted = wanted.copiesWanted(row);
@@ -158,7 +164,7 @@ export class Relocating {
       underWay: false,
       outgoing: this.#byOffer.size,
     };
-    // What could move is looked for only where all else says yes.
+    // The costly search for a move is made only if everything else says yes.
     const verdict = decideRelocate({ ...view, hasMove: true });
     const move = verdict.act === 'relocate' ? this.#chooseMove(row) : undefined;
     if (verdict.act === 'wait') lookAgain(row, verdict.untilMs);
@@ -186,7 +192,7 @@ export class Relocating {
     return chosen && { ...chosen, store: place.store };
   }
 
-  /** What lies in a store, by key, the smallest family first. Made anew when our copies have changed. */
+  /** The families in a store, the smallest first. Recomputed when our copies have changed. */
   #familiesIn(store: StoreId): readonly Family<Row>[] {
     if (this.#families?.store === store) return this.#families.list;
     const byKey = new Map<number, { rows: Row[]; bytes: number }>();
@@ -241,7 +247,7 @@ export class Relocating {
     }
   }
 
-  /** Looks at a row that may need room or be on its way out. `isShort`: it still needs a copy. */
+  /** Looks at a row that may need room or be moving away. `isShort`: it still needs a copy. */
   consider(row: Row, isShort: boolean): void {
     const { nowMs, config, sayClaim, lookAgain, isHeldHere, holds, table } = this.#of;
     if (nowMs() >= (this.#taken.get(row) ?? Number.POSITIVE_INFINITY)) this.#taken.delete(row);
@@ -271,7 +277,7 @@ export class Relocating {
         lookAgain(each);
       }
     } else if (move.stage === 'leaving' && !this.#mayLeave(row)) {
-      // Another holder dropped its own first: that one has the room now, and our claim would keep it from using it.
+      // Another holder dropped its copy first. It has the room now, and our claim would keep it from using it.
       this.#roomElsewhereMs = nowMs();
       this.#end(move);
     }
@@ -284,7 +290,7 @@ export class Relocating {
     return domains.size >= (wanted.copiesWanted(row) ?? 0);
   }
 
-  /** All of it has left: its room is the parcel's. */
+  /** All of it has left: its room is reserved for the parcel. */
   #finish(move: Move): void {
     const { table, reserve, nowMs, lookAgain } = this.#of;
     const { row, store } = move;
@@ -311,7 +317,7 @@ export class Relocating {
 
   // ------------------------------------------------------------------------------------------------------------ incoming
 
-  /** All or none. */
+  /** Accepts all parcels or none. */
   offered({ ask, from, parcels }: Extract<Input, { is: 'relocation-offered' }>): void {
     const { table, wanted, config, nowMs, isHeldHere, isTaking, emit, lookAgain } = this.#of;
     for (const [known, rows] of this.#incoming) if (!rows.some(isTaking)) this.#incoming.delete(known);
@@ -337,12 +343,12 @@ export class Relocating {
     const { take, giveUp } = this.#of;
     const refused = rows.findIndex(row => !take(row));
     if (refused < 0) return true;
-    // Nobody is about to drop these.
+    // No host will drop these.
     for (const row of rows.slice(0, refused)) giveUp(row);
     return false;
   }
 
-  /** Whoever may hold no parcel has none to hand over, and would only make us fetch. */
+  /** A host that may hold no parcel has none to hand over, and would only make us fetch. */
   #mayHandOver(host: HostId): boolean {
     const member = this.#of.memberOf(host);
     return member?.trust === 'trusted' && (member.state === 'active' || member.state === 'draining');

@@ -1,18 +1,18 @@
 /**
- * Rendezvous: which hosts should hold a parcel? Every host computes the same order by itself.
+ * Rendezvous: which hosts should hold a parcel? Every host computes the same order on its own.
  *
  * Weighted rendezvous hashing (Thaler & Ravishankar 1998; weights after Schindelhauer & Schomaker 2005): a host's score
- * for a key is −log2(u) / weight, u being a uniform number that hash(key, host) gives; the lowest score comes first.
- * A host with twice the weight gets twice the parcels, and one that comes or goes moves only its own share.
+ * for a key is −log2(u) / weight, where u is a uniform number derived from hash(key, host); the lowest score comes
+ * first. A host with twice the weight gets twice the parcels, and a host that comes or goes moves only its own share.
  *
- * All in integers, for a disagreement about one rounding would be a disagreement about who must act: logarithms are
+ * Everything is in integers, because hosts that rounded differently would disagree about who must act: logarithms are
  * fixed-point from a table made with BigInt, and scores are compared crosswise instead of divided.
  */
 import { assert } from './fault.js';
 
 /** Fraction bits of a logarithm. With 33 × 2^20 as the largest logarithm and 2^27 as the largest weight, products stay below 2^53. */
 const LOG_FRACTION_BITS = 20;
-/** 2^27 MiB, 128 TiB: more than that of one host's room counts as that. */
+/** 2^27 MiB, 128 TiB: a host with more room counts as having this much. */
 export const WEIGHT_MIB_MAX = 2 ** 27;
 
 /** Table of log2(1 + i / 1024) in 20-bit fixed point; between entries the straight line is off by less than 2^-20. */
@@ -61,7 +61,7 @@ export function negativeLog2(h: number): number {
 /** The four 32-bit words of a 16-byte id, as host ids and keys are: both are parts of hashes, so uniform already. */
 export type IdWords = ArrayLike<number>;
 
-/** Into `into`, where the caller has one to reuse. */
+/** `into`: an array to reuse. */
 export function idWords(bytes: Uint8Array, offset = 0, into = new Int32Array(4)): Int32Array {
   for (let word = 0; word < 4; word += 1) {
     const at = offset + 4 * word;
@@ -93,7 +93,7 @@ export interface Scored {
   readonly log: number;
   /** 1 to WEIGHT_MIB_MAX. */
   readonly weightMiB: number;
-  /** Decides when two scores are equal. */
+  /** The tie-breaker of equal scores. */
   readonly host: string;
 }
 

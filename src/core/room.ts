@@ -1,8 +1,9 @@
 /**
- * Room: what this host's own stores lend, use, and keep free for parcels that are on their way (I6: used + reserved ≤ lent).
+ * Room: what this host's own stores lend, use, and reserve for parcels that are on their way (I6: used + reserved ≤
+ * lent).
  *
- * Used bytes are measured by the stores; reserved ones are counted here, from a claim to its end. What is lent is their word,
- * unless their disks say otherwise (ceilings.ts).
+ * The stores measure the used bytes; reserved bytes are counted here, from a claim to its end. The lent bytes are what
+ * the stores report, unless their disks prove otherwise (ceilings.ts).
  */
 import { Ceilings } from './ceilings.js';
 import { assert } from './fault.js';
@@ -10,7 +11,7 @@ import type { StoreId } from './ids.js';
 import { WEIGHT_MIB_MAX } from './rendezvous.js';
 
 const MIB = 1024 * 1024;
-/** A stated weight is restated when the room lent has moved by more than this: ranks should not flap. */
+/** A stated weight is restated when the lent room has changed by more than this: ranks should not flap. */
 const WEIGHT_CHANGE_PERCENT = 10;
 
 export interface OwnStore {
@@ -18,21 +19,21 @@ export interface OwnStore {
   lentBytes: number;
   usedBytes: number;
   reservedBytes: number;
-  /** As stated to others. */
+  /** The weight stated to others. */
   weightMiB: number;
   draining: boolean;
-  /** Its disk has kept somebody waiting since then; Infinity while it answers. */
+  /** Since when its disk has kept a request waiting; Infinity while it answers. */
   hangsSinceMs: number;
 }
 
 export class Room {
   readonly #stores = new Map<StoreId, OwnStore>();
-  /** Those that were here since the start and are not now. */
+  /** Stores that were mounted since the start and are not now. */
   readonly #away = new Set<StoreId>();
   readonly #ceilings = new Ceilings();
   #version = 0;
 
-  /** Rises when a store comes or goes, begins or ends to be drained, or is stated to be larger or smaller. */
+  /** Rises when a store comes or goes, begins or stops draining, or states a larger or smaller weight. */
   get version(): number {
     return this.#version;
   }
@@ -56,19 +57,22 @@ export class Room {
     return this.#stores.get(store)?.draining === false;
   }
 
-  /** … and more of them now. */
+  /** Whether the store takes more parcels now: it neither drains nor hangs. */
   takesNew(store: StoreId): boolean {
     const own = this.#stores.get(store);
     return own !== undefined && takesNew(own);
   }
 
-  /** The store holds and promises more than it lends: its limit was cut, or its disk is wanted by others. */
+  /** The store holds and promises more than it lends: its limit was cut, or others use its disk. */
   isOver(store: StoreId): boolean {
     const own = this.#stores.get(store);
     return own !== undefined && own.usedBytes + own.reservedBytes > own.lentBytes;
   }
 
-  /** @returns whether the store is new, was here before and away, begins or ends to be drained, and has more free room than before. */
+  /**
+   * @returns whether the store is new, is back after having been away, has begun or stopped draining, and has more free
+   * room.
+   */
   measured({
     store,
     lentBytes,
@@ -99,7 +103,7 @@ export class Room {
     const grew = lentBytes - usedBytes > known.lentBytes - known.usedBytes;
     known.lentBytes = lentBytes;
     known.usedBytes = usedBytes;
-    // What is on its way may be measured already, and be refused yet.
+    // Bytes in transit may already be measured, and may still be refused.
     if (known.reservedBytes === 0) this.#ceilings.holds(store, usedBytes);
     known.draining = draining;
     const change = Math.abs(weightOf(lentBytes) - known.weightMiB) * 100;
@@ -116,7 +120,10 @@ export class Room {
     this.#ceilings.holds(store, usedBytes);
   }
 
-  /** Its disk had no room for so much, whatever it says is free: for a while others are told so, and no more is put there. */
+  /**
+   * The disk had no room for this much, whatever it reports: for a while others are told so, and no more is stored
+   * there.
+   */
   refused(store: StoreId, neededBytes: number, nowMs: number): void {
     const own = this.#stores.get(store);
     if (own === undefined) return;
@@ -124,8 +131,8 @@ export class Room {
   }
 
   /**
-   * Whether its disk answers: while it does not, nothing new is put there, and others are told that nothing fits. It is as large as
-   * before to those who rank hosts, for it mostly answers soon. @returns whether that is news
+   * Notes whether its disk answers. While it does not, nothing new is stored there, and others are told that nothing
+   * fits. Its weight in the ranks stays, because it usually answers again soon. @returns whether that has changed
    */
   hangs(store: StoreId, sinceMs: number): boolean {
     const own = this.#stores.get(store);
@@ -140,40 +147,43 @@ export class Room {
     return false;
   }
 
-  /** Infinity for one that answers, or is gone. */
+  /** Infinity for a store that answers, or is gone. */
   hangsSinceMs(store: StoreId): number {
     return this.#stores.get(store)?.hangsSinceMs ?? Number.POSITIVE_INFINITY;
   }
 
-  /** When there may be more room by time alone; Infinity for never. */
+  /** When time alone may bring more room; Infinity for never. */
   get dueMs(): number {
     return this.#ceilings.dueMs;
   }
 
-  /** @returns whether there is more room by time alone, and others are to be told. */
+  /** @returns whether time alone has brought more room, so that others must be told. */
   liftCeilings(nowMs: number): boolean {
     return this.#ceilings.lift(nowMs);
   }
 
-  /** What the store lends, as far as its disk goes along. */
+  /** What the store lends, limited by what its disk has shown. */
   lendableBytes(own: OwnStore): number {
     const { store, lentBytes, usedBytes, reservedBytes } = own;
     const heldBytes = usedBytes + reservedBytes;
     return Math.min(lentBytes, isHanging(own) ? heldBytes : this.#ceilings.bytesOf(store, heldBytes));
   }
 
-  /** Whether any store is to be tried so. */
+  /** Whether any store's report is being tested (ceilings.ts). */
   get triesAny(): boolean {
     return this.#ceilings.triesAny;
   }
 
-  /** Whether so much more there would try what its disk refused. */
+  /** Whether this much more in the store would test what its disk refused. */
   triesWith(store: StoreId, needBytes: number): boolean {
     const own = this.#stores.get(store);
     return own !== undefined && this.#ceilings.triesWith(store, own.usedBytes + own.reservedBytes + needBytes);
   }
 
-  /** Whether a copy that lies in both should stay in `a`: in what takes parcels, then where more room is left. */
+  /**
+   * Whether a copy that is in both should stay in `a`: rather in a store that takes parcels, then in the one with more
+   * free room.
+   */
   isBetterKept(a: OwnStore, b: OwnStore): boolean {
     if (a.draining !== b.draining) return b.draining;
     return this.#freeBytes(a) > this.#freeBytes(b);
@@ -198,14 +208,14 @@ export class Room {
     assert(own.usedBytes + own.reservedBytes <= own.lentBytes, `store ${store} promises more than it lends`);
   }
 
-  /** What the largest store that takes parcels lends, however much of it is used. */
+  /** The most that any store which takes parcels lends, however much of it is used. */
   get mostLentBytes(): number {
     let most = 0;
     for (const { lentBytes, draining } of this.#stores.values()) if (!draining) most = Math.max(most, lentBytes);
     return most;
   }
 
-  /** The store that takes parcels and has most free room. */
+  /** The store with the most free room of those that take new parcels. */
   roomiest(): { readonly store: StoreId; readonly freeBytes: number } | undefined {
     let best: { store: StoreId; freeBytes: number } | undefined;
     for (const own of this.#stores.values()) {
@@ -216,12 +226,12 @@ export class Room {
     return best;
   }
 
-  /** @returns false, and reserves nothing, where the room is not there, or the store takes no parcels. */
+  /** @returns false, and reserves nothing, when there is no room, or the store takes no new parcels. */
   reserveIfFree(store: StoreId, bytes: number): boolean {
     return this.takesNew(store) && this.reserveForOwn(store, bytes);
   }
 
-  /** … for what lies on its disk already. */
+  /** The same for bytes that are on its disk already, also where no new parcels are taken. */
   reserveForOwn(store: StoreId, bytes: number): boolean {
     const own = this.#stores.get(store);
     if (own === undefined || bytes > this.#freeBytes(own)) return false;
@@ -229,13 +239,16 @@ export class Room {
     return true;
   }
 
-  /** Harmless for a store that is gone: its reservations went with it. */
+  /** Does nothing for a store that is gone: its reservations went with it. */
   release(store: StoreId, bytes: number): void {
     const own = this.#stores.get(store);
     if (own !== undefined) own.reservedBytes -= bytes;
   }
 
-  /** The store that takes something: the first that `prefers`, else the one with most free room; undefined when none has it. */
+  /**
+   * The store for a parcel: the first with room that `prefers` names, otherwise the roomiest; undefined when none has
+   * room.
+   */
   placeFor(
     needBytesIn: (store: StoreId) => number,
     prefers: (store: StoreId) => boolean,

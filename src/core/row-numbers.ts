@@ -1,4 +1,7 @@
-/** Row numbers: a number for each of some rows, where most rows have none: 4 bytes a row of the table and 12 for each that has one. */
+/**
+ * Row numbers: a number for some rows, when most have none: 4 bytes per row of the table, and 12 more per row with a
+ * number.
+ */
 import { grown } from './grown.js';
 import { RowSet } from './row-set.js';
 
@@ -11,7 +14,7 @@ export class RowNumbers {
     return this.#rows;
   }
 
-  /** NaN for a row that has none. */
+  /** NaN for a row without a number. */
   get(row: number): number {
     const place = this.#rows.placeOf(row);
     return place === undefined ? Number.NaN : (this.#numbers[place] as number);
@@ -27,7 +30,7 @@ export class RowNumbers {
   delete(row: number): void {
     const place = this.#rows.placeOf(row);
     if (place === undefined) return;
-    // The last one takes its place.
+    // The last row takes its place.
     this.#numbers[place] = this.#numbers[this.#rows.size - 1] as number;
     this.#rows.delete(row);
   }

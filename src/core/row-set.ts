@@ -1,6 +1,6 @@
 /**
- * Row set: rows of the parcel table, as typed arrays. A `Set` of numbers takes some 40 bytes an entry and gives them back
- * late; this takes 4 a row of the table and 4 an entry.
+ * Row set: a set of rows of the parcel table, as typed arrays. A `Set` of numbers takes some 40 bytes per entry and
+ * frees them late; this takes 4 per row of the table and 4 per entry.
  */
 
 import { grown } from './grown.js';
@@ -9,7 +9,7 @@ const ABSENT = -1;
 
 export class RowSet {
   #rows = new Int32Array(64);
-  /** Where in `#rows` a row stands. */
+  /** By row: its place in `#rows`. */
   #places = new Int32Array(64).fill(ABSENT);
   #size = 0;
 
@@ -30,7 +30,7 @@ export class RowSet {
     this.#size += 1;
   }
 
-  /** Where the row stands, from 0 to `size` − 1. The last row takes the place of one that leaves. */
+  /** The row's place, from 0 to `size` − 1. The last row takes the place of a row that is deleted. */
   placeOf(row: number): number | undefined {
     const place = this.#places[row] ?? ABSENT;
     return place === ABSENT ? undefined : place;
@@ -46,7 +46,7 @@ export class RowSet {
     this.#places[row] = ABSENT;
   }
 
-  /** A row that is in it, taken out; undefined when there is none. Not in any order that means something. */
+  /** Takes out any row; undefined when there is none. The order means nothing. */
   take(): number | undefined {
     if (this.#size === 0) return undefined;
     const row = this.#rows[this.#size - 1] as number;
@@ -54,7 +54,7 @@ export class RowSet {
     return row;
   }
 
-  /** The row at a place from 0 to `size` − 1. Places change when rows leave. */
+  /** The row at a place from 0 to `size` − 1. Places change when rows are deleted. */
   at(place: number): number {
     return this.#rows[place] as number;
   }

@@ -1,8 +1,8 @@
 /**
- * Said paces: how fast the others say they take parcels in. What is made of that is for paces.ts.
+ * Said paces: how fast the other hosts say they receive parcels. paces.ts draws the conclusions.
  *
- * A word counts while its host is live. Sums are made anew only when some word may be another: they are asked for at every
- * look at what is short.
+ * A host's report counts while it is live. Sums are recomputed only when some report may have changed, because they are
+ * asked for at every look at a short row.
  *
  * Driven by hosts.ts.
  */
@@ -15,24 +15,24 @@ interface Sums {
 
 export class SaidPaces {
   readonly #hosts: () => Iterable<HostView>;
-  /** Undefined when they have to be made again. */
+  /** Undefined when they must be recomputed. */
   #known: Sums | undefined;
 
   constructor(hosts: () => Iterable<HostView>) {
     this.#hosts = hosts;
   }
 
-  /** Some host's word may be another, or count now, or no longer. */
+  /** Some host's report may have changed, or may newly count, or no longer. */
   differ(): void {
     this.#known = undefined;
   }
 
-  /** The greatest pace of any live host, in bytes a second; 0 when none knows its own. */
+  /** The greatest pace of any live host, in bytes a second; 0 when none is known. */
   get fastestBytesPerS(): number {
     return this.#sums.fastest;
   }
 
-  /** What all live hosts that have any room take in together. */
+  /** The sum of the paces of all live hosts that have any room, in bytes a second. */
   get roomyBytesPerS(): number {
     return this.#sums.roomy;
   }
@@ -51,6 +51,6 @@ export class SaidPaces {
   }
 }
 
-/** A host's pace, as it says; 0 when it is not live or does not know. */
+/** A host's own report of its pace; 0 when it is not live or does not know. */
 export const saidPaceOf = ({ liveness, heartbeat }: HostView): number =>
   liveness === 'live' ? (heartbeat?.paceBytesPerS ?? 0) : 0;

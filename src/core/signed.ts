@@ -1,6 +1,6 @@
 /**
- * What is signed: a domain string and fields, as one canonical cborg array, so that no signature made for one purpose
- * can ever stand for another.
+ * Signed: a domain string and fields, as one canonical cborg array, so that a signature made for one purpose can never
+ * stand for another.
  */
 import { encode } from 'cborg';
 

@@ -1,8 +1,8 @@
 /**
- * Take heartbeat: what a host says of itself takes the place of what it said before.
+ * Take heartbeat: replaces what a host last said of itself.
  *
- * Also what follows for its stores: which have gone since its start, and whether one of those is back, so that the copies
- * in it may be surplus.
+ * It also concludes which of the host's stores have gone since its start, and whether one of those is back, so that the
+ * copies in it may be surplus.
  *
  * Driven by hosts.ts.
  */
@@ -10,10 +10,10 @@ import type { HostView } from './host-view.js';
 import type { Heartbeat } from './messages.js';
 import { WEIGHT_MIB_MAX } from './rendezvous.js';
 
-/** As many stores as a policy may give a host: more that come and go are made up. */
+/** As many stores as a policy may give a host: a host that lists more different ones makes them up. */
 const STORES_AWAY_MAX = 64;
 
-/** @returns true when the host has other stores, or they another weight. */
+/** @returns true when the host's stores, or their weights, have changed. */
 export function takeHeartbeat(host: HostView, heartbeat: Heartbeat, nowMs: number): boolean {
   host.lastHeardMs = nowMs;
   host.risingHeartbeats += 1;
@@ -29,7 +29,7 @@ export function takeHeartbeat(host: HostView, heartbeat: Heartbeat, nowMs: numbe
   else
     for (const { position } of before.stores)
       if (!reports.has(position.store) && host.storesAway.size < STORES_AWAY_MAX) host.storesAway.add(position.store);
-  // Else a store that comes and goes would have others copy, and drop, as often.
+  // Otherwise a store that comes and goes would make others copy, and drop, each time.
   for (const store of reports.keys()) if (host.storesAway.delete(store)) host.returnedAtMs = nowMs;
   host.reports = reports;
   host.weightMiB = Math.min(WEIGHT_MIB_MAX, sum(heartbeat.stores.map(({ weightMiB }) => weightMiB)));

@@ -1,16 +1,19 @@
 /**
- * Taking back: room for lost parcels whose bytes are on their way out of a trash of ours. There they were free room; from then on
- * they are used (I6).
+ * Taking back: room for lost parcels whose bytes are being taken out of a trash of ours. In the trash they counted as
+ * free room; from now on they are used (I6).
  *
- * Driven by the machine. What is looked for `Known` says (`lost`); where its bytes may lie is the daemon's to know.
+ * Driven by the machine. `Known.lost` says what to look for; the daemon knows where the bytes may be.
  */
 import type { ParcelId, StoreId } from './ids.js';
 import type { Room } from './room.js';
 
-/** Between two looks for what is lost, in ms: often enough for a trash of 24 h, and seldom for what costs a look at each parcel that is lost. */
+/**
+ * Time between two searches for lost parcels, in ms: often enough for a trash of 24 h, and rare enough for a search
+ * that looks at each lost parcel.
+ */
 export const TAKE_BACK_EVERY_MS = 10 * 60_000;
 
-/** Wanted, without a copy, and not to be had from its origin. */
+/** Wanted, without any copy, and out of reach at its origin. */
 export interface LostParcel {
   readonly parcel: ParcelId;
   readonly bytes: number;
@@ -40,7 +43,7 @@ export class TakingBack {
     return bytes;
   }
 
-  /** Keeps nothing where the room is not there. */
+  /** Reserves nothing when there is no room. */
   begin({ parcel, store, bytes }: Keeping): void {
     if (!this.#kept.has(parcel) && this.#room.reserveForOwn(store, bytes))
       this.#kept.set(parcel, { parcel, store, bytes });

@@ -1,6 +1,6 @@
 /**
- * Voice: what this host has to say, collected until it is said: claims and withdrawals at the end of a step, operations of
- * our logs a little later, so that many make one message.
+ * Voice: collects what this host has to announce: claims and withdrawals until the end of a step, operations of our
+ * logs a little longer, so that many fit in one message.
  */
 import type { LogOp, LogSegment } from './holdings-log.js';
 import type { ParcelId, StoreId } from './ids.js';
@@ -17,7 +17,7 @@ export class Voice {
   readonly #ops = new Map<StoreId, { readonly ops: LogOp[]; end: LogSegment }>();
   #opsDueMs = Number.POSITIVE_INFINITY;
 
-  /** When operations that wait are to be said. */
+  /** When the waiting operations are to be announced. */
   get dueMs(): number {
     return this.#opsDueMs;
   }
@@ -37,7 +37,7 @@ export class Voice {
     this.#claims.get(store)?.delete(parcel);
   }
 
-  /** Operations `ops` of our own log, which `segment` ends with. */
+  /** Announces the operations `ops` of our own log; `segment` ends with them. */
   tell(
     segment: LogSegment,
     ops: readonly LogOp[],
@@ -52,7 +52,7 @@ export class Voice {
     this.#opsDueMs = Math.min(this.#opsDueMs, nowMs + Math.min(DELTA_EVERY_MS, heartbeatMs));
   }
 
-  /** What is to be said at the end of a step. `all`: do not wait any longer with operations (a heartbeat goes out). */
+  /** The messages for the end of a step. `all`: send waiting operations too (a heartbeat goes out). */
   speak({ nowMs, all }: { readonly nowMs: number; readonly all: boolean }): GossipMessage[] {
     const messages = this.#sayClaims();
     if (this.#ops.size === 0) return messages;
@@ -79,7 +79,7 @@ export class Voice {
 
   #sayOps(): GossipMessage[] {
     this.#opsDueMs = Number.POSITIVE_INFINITY;
-    // More than a message's worth at once is rare; who then has a gap asks for the log itself.
+    // More than fits one message is rare; a reader that then has a gap asks for the log itself.
     const messages = [...this.#ops.values()].map(
       ({ ops, end }): GossipMessage => ({ kind: 'log', segment: { ...end, ops: ops.slice(-DELTA_OPS_MAX) } }),
     );

@@ -1,11 +1,11 @@
 /**
- * Wanted: the sources that the catalog and the configuration name, their newest heads, what these list, and how many copies
- * each wants.
+ * Wanted: the sources that the catalog and the configuration name, their newest heads, the parcels these list, and how
+ * many copies each source wants.
  *
- * A record names its source, so a parcel is of one source; but a page is believed without its records, and an origin that is
- * out of its mind can list what is another's. Then the parcel is wanted for as long as anybody lists it, and by the highest
- * N of those: nobody can take from others what they want by wanting it too, or no longer. Any of those origins may be the one
- * whose files it was made of, so what lies with one of them is no copy.
+ * A record names its source, so a parcel belongs to one source. But a page is believed without its records, and a
+ * faulty origin can list a parcel of another. Then the parcel is wanted for as long as any source lists it, with the
+ * highest N of those sources: no origin can take a parcel from others by wanting it too, or by no longer wanting it.
+ * Any of the origins may be the one with the original files, so a copy with one of them does not count.
  */
 import type { ClusterConfig } from './cluster-config.js';
 import { assert } from './fault.js';
@@ -17,8 +17,8 @@ import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
 import { signable } from './signed.js';
 
 /**
- * What is said of a head so far beyond the newest that is known here is not heard: nobody has missed as many, with one a
- * minute for two years, and by its word nothing would ever expire.
+ * A head further beyond the newest known one is ignored: nobody has missed that many, with one a minute for two years,
+ * and believing it would keep everything from expiring.
  */
 const HEAD_JUMP_MAX = 2 ** 20;
 
@@ -28,17 +28,17 @@ export class Wanted {
   readonly #table: ParcelTable;
   readonly #sources: SourceId[] = [];
   readonly #numbers = new Map<SourceId, number>();
-  /** By number: one origin each, in the form in which it is asked for. */
+  /** By source number: a list of the one origin, which is the form that callers need. */
   readonly #origins: (readonly HostId[])[] = [];
   readonly #heads = new Map<SourceId, HeadHint>();
-  /** Of sources that we know: the highest head that anybody spoke of. */
+  /** For known sources, the highest head that any host has named. */
   readonly #heard = new Map<SourceId, number>();
   readonly #copies = new Map<SourceId, number>();
-  /** Of sources whose origin was revoked: the last head that is valid. */
+  /** For sources whose origin was revoked, the last valid head. */
   readonly #last = new Map<SourceId, number>();
-  /** The same by number. */
+  /** `#copies` by source number. */
   #copiesOf: (number | undefined)[] = [];
-  /** Wanted rows that other sources list besides the one they are of, by these sources' numbers. */
+  /** Wanted rows that further sources list, by the numbers of those sources. */
   readonly #alsoListed = new Map<Row, Map<number, ParcelRef>>();
   #digest: string | undefined;
 
@@ -71,7 +71,7 @@ export class Wanted {
     return row;
   }
 
-  /** … and lists it no longer. */
+  /** No head in force and no hold of the source lists the parcel any longer. */
   unlist(source: SourceId, row: Row): void {
     const number = this.#numberOf(source);
     const others = this.#alsoListed.get(row);
@@ -87,7 +87,7 @@ export class Wanted {
     if (others?.size === 0) this.#alsoListed.delete(row);
   }
 
-  /** The number by which the table knows a source, given when it is new. */
+  /** The source's number in the table, assigned now if it is new. */
   #numberOf(source: SourceId): number {
     const known = this.#numbers.get(source);
     if (known !== undefined) return known;
@@ -108,7 +108,7 @@ export class Wanted {
     return this.#origins[this.#table.source(row)]?.[0];
   }
 
-  /** … and those of the other sources that list it. */
+  /** The origins of all sources that list the row. */
   originsOf(row: Row): readonly HostId[] {
     const origins = this.#origins[this.#table.source(row)] ?? NOBODY;
     const others = this.#alsoListed.size === 0 ? undefined : this.#alsoListed.get(row);
@@ -116,7 +116,7 @@ export class Wanted {
     return [...new Set([...origins, ...[...others.keys()].flatMap(number => this.#origins[number] ?? NOBODY)])];
   }
 
-  /** … of a row that is known to be described. */
+  /** The origin of a row that is known to be described. */
   knownOriginOf(row: Row): HostId {
     const origin = this.originOf(row);
     assert(origin !== undefined, 'a wanted row without a source');
@@ -128,7 +128,10 @@ export class Wanted {
     return this.#copies.get(source);
   }
 
-  /** N of a row that a listed snapshot of a configured source references, of several the highest; undefined for any other. */
+  /**
+   * N of a row that a listed snapshot of a configured source references, the highest of several; undefined for any
+   * other row.
+   */
   copiesWanted(row: Row): number | undefined {
     if (!this.#table.has(row, FLAG.wanted)) return undefined;
     let most = this.#copiesOf[this.#table.source(row)];
@@ -140,7 +143,7 @@ export class Wanted {
     return most;
   }
 
-  /** Every row of a source that is wanted. */
+  /** Every wanted row of a source. */
   *rowsOf(source: SourceId): IterableIterator<Row> {
     const number = this.#numbers.get(source);
     if (number === undefined) return;
@@ -153,7 +156,9 @@ export class Wanted {
     return this.#heads.get(source);
   }
 
-  /** Those that are valid: one that is not any more is spoken of no more, and stays until the last valid one takes its place. */
+  /**
+   * The valid heads. A head that has become invalid is not announced, but stays until the last valid one replaces it.
+   */
   *heads(): IterableIterator<HeadHint> {
     for (const head of this.#heads.values()) if (this.#isValid(head)) yield head;
   }
@@ -166,29 +171,31 @@ export class Wanted {
     return true;
   }
 
-  /** Somebody who is heeded says that there is this head. */
+  /** Notes that a head exists, as told by a host that is heeded. */
   hear({ source, seq }: HeadHint): void {
     if (!this.#heads.has(source) && !this.#copies.has(source)) return;
     if (seq > this.credibleSeq(source)) return;
     this.#heard.set(source, Math.max(seq, this.#heard.get(source) ?? 0));
   }
 
-  /** The highest head of the source that anybody spoke of in gossip; 0 for none. */
+  /** The highest head of the source that was named in gossip; 0 for none. */
   heardSeq(source: SourceId): number {
     return this.#heard.get(source) ?? 0;
   }
 
-  /** Its origin was revoked: the last head of the source that is valid, 0 for none; undefined while its origin is a member. */
+  /**
+   * If its origin was revoked: the last valid head of the source, 0 for none; undefined while its origin is a member.
+   */
   lastSeq(source: SourceId): number | undefined {
     return this.#last.get(source);
   }
 
-  /** The highest head of the source that there may be. */
+  /** The highest head of the source that is believed to exist. */
   credibleSeq(source: SourceId): number {
     return (this.#heads.get(source)?.seq ?? 0) + HEAD_JUMP_MAX;
   }
 
-  /** A later head than ours, or another one of the same number; or a valid one where ours is not any more. */
+  /** A later head than ours, or another one with the same number; or a valid one when ours has become invalid. */
   isNews(head: HeadHint): boolean {
     const { source, seq, hash } = head;
     if (!this.#isValid(head)) return false;
@@ -197,7 +204,10 @@ export class Wanted {
     return seq > known.seq || (seq === known.seq && hash !== known.hash);
   }
 
-  /** BLAKE3 over the sorted (source, seq, hash) of every known head that is valid: two hosts with one digest know the same. */
+  /**
+   * BLAKE3 over the sorted (source, seq, hash) of every valid known head: two hosts with the same digest know the same
+   * heads.
+   */
   digest(): string {
     if (this.#digest === undefined) {
       const heads = [...this.heads()].sort((a, b) => (a.source < b.source ? -1 : 1));
