@@ -1,14 +1,15 @@
 /*
- * Drop: may a host remove its copy of a parcel, when all that it knows is what other hosts once said?
+ * Drop: may a host remove its copy of a parcel, if all it knows is what other hosts once said?
  *
  * One parcel, HOSTS hosts that all have it, N wanted copies. The network is an adversary: whatever was ever sent may
- * arrive late, never, in any order, or again and again. Every host may pause between any two of its steps, restart, give up
- * an attempt, or grab the parcel anew. No clock is anywhere. Lower host numbers have the higher priority.
+ * arrive late, never, in any order, or repeatedly. Every host may pause between any two of its steps, restart, give up
+ * an attempt, or grab the parcel again. There is no clock. Lower host numbers have higher priority.
  *
- * Keeps I1, I2 and I3 of the design, each asserted where it could break. Each mutant takes one rule of the protocol away, and
- * is asked only whether it breaks I1, that is, whether it loses a copy (I1_ONLY): a rule that saved none would be idle.
+ * Keeps I1, I2 and I3 of the design, each asserted where it could break. Each mutant removes one rule of the protocol,
+ * and is asked only whether it breaks I1, that is, whether it loses a copy (I1_ONLY): a rule that saved no copy would
+ * be idle.
  *
- * model.md beside this says what stands for what and which runs there are.
+ * model.md beside this file says what stands for what and which runs there are.
  */
 #ifndef HOSTS
 #define HOSTS 3
@@ -19,14 +20,14 @@
 
 #define ANY 255
 /*
- * Attempts per host. A number: each attempt has its own nonce, and its messages stay under way for ever.
- * ANY: without end. Messages of an attempt that is over are forgotten then, for they change nothing any more: their nonce
- * never comes again, so no such grant is counted, and such a request could only make a dropper yield, which it may do anyway.
+ * Attempts per host. A number: each attempt has its own nonce, and its messages stay on their way for ever. ANY: no
+ * limit. Then the messages of a finished attempt are forgotten, because they can change nothing: its nonce never comes
+ * again, so no such grant is counted, and such a request could only make a dropper yield, which it may do anyway.
  */
 #ifndef ATTEMPTS
 #define ATTEMPTS ANY
 #endif
-/* How often in all hosts restart, grab the parcel anew, and find bytes rotten. */
+/* How often, summed over all hosts, they restart, grab the parcel again, and find bytes rotten. */
 #ifndef RESTARTS
 #define RESTARTS ANY
 #endif
@@ -55,7 +56,7 @@
 #define PRESENT 1
 #define DROPPING 2
 #define COMMIT 3
-#define ASKING 4 /* only of the mutant that asks before it enters DROPPING */
+#define ASKING 4 /* only in the mutant that asks before it enters DROPPING */
 
 #ifdef ASKS_FIRST
 #define ATTEMPT ASKING
@@ -95,26 +96,26 @@
 #define OF(x, nonce) ((x) * NONCES + (nonce))
 
 byte phase[HOSTS];
-bit bytes[HOSTS];               /* what is on the disk is what the parcel's id says */
+bit bytes[HOSTS];               /* the bytes on the disk match the parcel's id */
 byte copies;                    /* hosts that are not ABSENT and have the bytes */
 
 byte used[HOSTS];               /* nonces drawn */
-bit asked[HOSTS * NONCES];      /* its request is under way */
+bit asked[HOSTS * NONCES];      /* its request is on its way */
 byte reading[HOSTS * NONCES];   /* hosts whose read for it is in flight, and found the bytes good */
-byte granted[HOSTS * NONCES];   /* hosts whose signed grant for it is under way */
-byte counted[HOSTS];            /* hosts whose grant the dropper counts, for the attempt it makes */
-byte since[HOSTS];              /* no host knows this: who signed a grant for the attempt while it was being made */
-bit queued[HOSTS];              /* only of the mutant whose deletion outlives a restart */
+byte granted[HOSTS * NONCES];   /* hosts whose signed grant for it is on its way */
+byte counted[HOSTS];            /* hosts whose grant the dropper counts, for its present attempt */
+byte since[HOSTS];              /* no host knows this: which hosts signed a grant for the attempt during the attempt */
+bit queued[HOSTS];              /* only in the mutant whose deletion outlives a restart */
 
 byte restarts, grabs, rots;
 
-hidden byte at;                 /* needed only within a step, so no part of any state */
+hidden byte at;                 /* needed only within a step, so not part of any state */
 hidden byte busy;
 hidden byte I1;
 hidden byte I2;
 hidden byte I3;
 
-/* The attempt of x is over, whatever its end. */
+/* The attempt of x is over, whatever its outcome. */
 inline forget_attempt(x) {
   counted[x] = 0;
   since[x] = 0;
@@ -125,7 +126,7 @@ inline forget_attempt(x) {
 #endif
 }
 
-/* A read belongs to the generation it began in. In a new one nothing is signed for it, which is as if it had never been. */
+/* A read belongs to the generation in which it began. In a new one nothing is signed for it, as if it had never been. */
 inline enter_present(h) {
 #ifndef SIGNS_UNSEEN
   forget_reads(h);
@@ -148,7 +149,7 @@ inline abort(x) {
   enter_present(x)
 }
 
-/* `del` is durable: the copy is none any more, and its bytes go to the trash, which never counts and never grants. */
+/* `del` is durable: the copy no longer exists, and its bytes go to the trash, which never counts and never grants. */
 inline remove_copy(x) {
   I1 = !bytes[x] || copies - 1 >= MIN(N, copies);
   copies = copies - bytes[x];
@@ -159,7 +160,7 @@ inline remove_copy(x) {
   assert(I1)
 }
 
-/* As `busy`: hosts with a grant out for an attempt that is being made. */
+/* Into `busy`: hosts with a grant out for a running attempt. */
 inline find_granters() {
   busy = 0;
   for (at : 0 .. HOSTS - 1) {
@@ -170,7 +171,7 @@ inline find_granters() {
   }
 }
 
-/* As `busy`: also whether h is read from just now. */
+/* Adds to `busy` whether h is being read from just now. */
 inline find_readers(h) {
   for (at : 0 .. HOSTS * NONCES - 1) { busy = busy | (reading[at] & BIT(h)) }
 }
@@ -178,7 +179,7 @@ inline find_readers(h) {
 proctype Host(byte h) {
 end:
   do
-  /* It enters DROPPING, and only then is its request under way. */
+  /* It enters DROPPING, and only then is its request on its way. */
   :: d_step {
        phase[h] == PRESENT && MAY_ATTEMPT(h) ->
 #if ATTEMPTS != ANY
@@ -201,7 +202,7 @@ end:
      }
   :: d_step { phase[h] == COMMIT -> remove_copy(h) }
   :: d_step { phase[h] == ATTEMPT -> abort(h) }
-  /* The log and the disk say what is there; no attempt and no read survives. */
+  /* A restart: the log and the disk say what is held; no attempt and no read survives. */
   :: d_step {
        phase[h] != ABSENT && MAY(restarts, RESTARTS) ->
        COUNT(restarts, RESTARTS);
@@ -226,9 +227,10 @@ end:
 #endif
 #if ROTS > 0
   /*
-   * Rot that a scrub finds at once; and rot that nobody sees, but not of what is being read: that read came too early. Neither
-   * while a grant is out: it was true when it was made, and what is lost after it no protocol brings back. That holds for
-   * every copy, for a granter may have dropped its own since, trusting in another's.
+   * Rot that a scrub finds at once, and rot that nobody sees, except of bytes that are being read: that read came too
+   * early. No rot strikes while a grant is out: the grant was true when it was made, and no protocol brings back what
+   * is lost after it. This holds for every copy, because a granter may have dropped its own since, trusting in
+   * another's.
    */
   :: d_step {
        phase[h] == PRESENT && bytes[h] && MAY(rots, ROTS) ->
@@ -251,7 +253,7 @@ end:
   od
 }
 
-/* What may happen between two hosts to the messages of one attempt. */
+/* What may happen, between two hosts, to the messages of one attempt. */
 proctype Wire(byte h; byte x; byte nonce) {
 end:
   do
@@ -286,7 +288,7 @@ end:
        :: else
        fi
      }
-  /* The grant arrives, and answers the attempt that is being made. */
+  /* The grant arrives, and answers the running attempt. */
   :: d_step {
        HAS(granted[OF(x, nonce)], h) && phase[x] == ATTEMPT && NONCE(x) == nonce && !HAS(counted[x], h) ->
        ADD(counted[x], h)

@@ -1,13 +1,14 @@
 /*
- * Expire: may a holder remove its copy of a parcel that the newest head it knows does not list any more?
+ * Expire: may a holder remove its copy of a parcel that the newest head it knows no longer lists?
  *
- * One source, one parcel, HOLDERS holders, N wanted copies. The origin publishes heads 1 to HEADS, each of which lists the parcel
- * or does not. A head that was once published may reach any holder at any time, late, never, or again and again; so may
- * what a holder's log has said. Holders restart whenever they like. The origin calls its newest head protected as soon as it
+ * One source, one parcel, HOLDERS holders, N wanted copies. The origin publishes heads 1 to HEADS, each of which either
+ * lists the parcel or does not. A published head may reach any holder at any time, late, never, or repeatedly; so may
+ * the words of a holder's log. Holders restart at any time. The origin calls its newest head protected as soon as it
  * knows of N copies that count for it.
  *
- * Keeps I13: while the heads since then list the parcel, what was called protected has N copies. With it goes of I7 that what
- * a holder knows of heads never goes back. Each mutant takes one rule away. model.md beside this says what stands for what.
+ * Keeps I13: a parcel that was called protected has N copies for as long as every head since then lists it. This
+ * includes the part of I7 that what a holder knows of heads never goes back. Each mutant removes one rule. model.md
+ * beside this file says what stands for what.
  */
 #ifndef HOLDERS
 #define HOLDERS 3
@@ -29,7 +30,7 @@
 #define ACCEPTS(h, q) (heard[h] < q)
 #endif
 
-/* By what a holder acts: says, grabs, expires. */
+/* The head that a holder acts by when it says, grabs or expires. */
 #ifdef ACTS_BEFORE_DURABLE
 #define KNOWN(h) heard[h]
 #else
@@ -102,7 +103,7 @@ end:
   od
 }
 
-/* A head on its way to a holder, for ever. */
+/* A head that stays on its way to a holder for ever. */
 proctype Delivery(byte h; byte q) {
 end:
   do

@@ -1,12 +1,13 @@
 /*
- * Progress: does a surplus go away, when every host of it wants to drop at once and each denies the others?
+ * Progress: does a surplus go away, if every holder wants to drop at once and each denies the others?
  *
- * Yielding is what this asks about: with it the surplus ends at N copies and stays there; without it the hosts may deny each
- * other for ever (NEVER_YIELDS). Safety is asked of drop.pml, under worse messengers. Here messages arrive some day, restarts
- * are few, and an attempt ends when it cannot succeed any more: a time limit that strikes before the answers can be there
- * would keep any such protocol from its end.
+ * The question is about yielding: with it the surplus ends at N copies and stays there; without it the hosts may deny
+ * each other for ever (NEVER_YIELDS). drop.pml asks about safety, with a worse network. Here messages arrive
+ * eventually, restarts are few, and an attempt ends when it can no longer succeed: a time limit that strikes before the
+ * answers can arrive would keep any such protocol from ending.
  *
- * Only the messages of attempts that are being made matter. They are forgotten with the attempt, so attempts are without end.
+ * Only the messages of running attempts matter. They are forgotten with the attempt, so the number of attempts is
+ * unlimited.
  */
 #ifndef HOSTS
 #define HOSTS 3
@@ -35,7 +36,7 @@
 #define YIELDS(h, x) (phase[h] == DROPPING && x < h)
 #endif
 
-/* Whether a host may begin an attempt while it reads for another's: then the read is for nothing, and its answer a denial. */
+/* Whether a host may begin an attempt while it reads for another's: then the read is wasted, and its answer a denial. */
 #ifdef STARTS_WHILE_READING
 #define MAY_START(h) true
 #else
@@ -48,12 +49,12 @@ byte reading[HOSTS]; /* of a dropper: hosts that read for its attempt */
 byte granted[HOSTS]; /* hosts that grant it */
 byte denied[HOSTS];  /* hosts that deny it */
 byte reads[HOSTS];   /* how many reads a host has in flight */
-byte stale[HOSTS];   /* of a dropper: those of its readers that have left the generation in which the read began */
+byte stale[HOSTS];   /* of a dropper: its readers that have left the generation in which their read began */
 byte restarts;
 
 hidden byte at;
 
-/* Its answers and the reads for it are for nobody any more. */
+/* Its answers and the reads for it are no longer needed. */
 inline forget_attempt(x) {
   for (at : 0 .. HOSTS - 1) {
     if
@@ -67,7 +68,7 @@ inline forget_attempt(x) {
   stale[x] = 0
 }
 
-/* What is being read by h will not be signed. */
+/* A read in flight at h will not be signed. */
 inline leave_generation(h) {
   for (at : 0 .. HOSTS - 1) {
     if
@@ -97,7 +98,7 @@ proctype Host(byte h) {
   od
 }
 
-/* Request and answer between two hosts. A process each, for fairness then means that each is served again and again. */
+/* Request and answer between two hosts. One process for each pair, because fairness then means that each is served again and again. */
 proctype Wire(byte h; byte x) {
   do
   :: d_step {

@@ -1,13 +1,14 @@
 /*
- * Epoch: which of the words of a store's log does a reader believe, when the store was replaced, emptied or set back?
+ * Epoch: which words of a store's log does a reader believe after the store was replaced, emptied or set back?
  *
- * One store and one reader of its log. The writer says up to WORDS words, in up to EPOCHS epochs. Each word may reach the
- * reader at any time, late, never, or again and again. Twice something is wrong with the store. It is set back within its epoch
- * and nobody notices, so that it goes on from an earlier word. Or there is doubt, and it begins a new epoch, from whatever
- * epoch of its own it still knows.
+ * One store and one reader of its log. The writer says up to WORDS words, in up to EPOCHS epochs. Each word may reach
+ * the reader at any time, late, never, or repeatedly. Two things may go wrong with the store. It is set back within its
+ * epoch and nobody notices, so that it goes on from an earlier word. Or there is doubt, and it begins a new epoch,
+ * counting from whichever of its own epochs it still knows.
  *
- * Keeps: what the reader believes never goes back in time. Else a copy that it knows to be lost would count again, and be
- * one of the N that nobody repairs and that `protected` rests on. (No drop rests on it: a grant is read from the disk.)
+ * Keeps: what the reader believes never goes back in time. Otherwise a copy that it knows to be lost would count again,
+ * as one of the N that nobody repairs and that `protected` relies on. (No drop relies on it: a grant is read from the
+ * disk.)
  */
 #ifndef WORDS
 #define WORDS 5
@@ -30,7 +31,7 @@
 byte words;
 byte epochOf[WORDS + 1];
 byte seqOf[WORDS + 1];
-byte lineOf[WORDS + 1];   /* a mask of the word and those it goes on from: what the hash chain tells */
+byte lineOf[WORDS + 1];   /* a mask of the word and those it goes on from: what the hash chain shows */
 
 /* The writer. */
 byte epoch = 1;
@@ -67,13 +68,13 @@ end:
      }
   /* Set back, unnoticed. */
   :: d_step { last > 0 -> last = before[last] }
-  /* Doubt, with the state folder as it was, and with one from the first epoch. */
+  /* Doubt: first with the state folder as it was, then with one from the first epoch. */
   :: d_step { HIGHEST(epoch) < EPOCHS -> epoch = HIGHEST(epoch) + 1; highest = (epoch > highest -> epoch : highest); last = 0 }
   :: d_step { HIGHEST(1) < EPOCHS -> epoch = HIGHEST(1) + 1; highest = (epoch > highest -> epoch : highest); last = 0 }
   od
 }
 
-/* A word on its way to the reader, for ever. */
+/* A word that stays on its way to the reader for ever. */
 proctype Delivery(byte p) {
 end:
   do
@@ -82,7 +83,7 @@ end:
   :: d_step { p <= words && epochOf[p] == readEpoch && seqOf[p] > seqOf[believed] -> believe(p) }
 #else
   :: d_step { p <= words && epochOf[p] == readEpoch && believed > 0 && p != believed && HAS(lineOf[p], believed) -> believe(p) }
-  /* It does not go on from ours, nor ours from it: nothing counts until a greater epoch. */
+  /* Neither goes on from the other: nothing counts until a greater epoch. */
   :: d_step {
        p <= words && epochOf[p] == readEpoch && believed > 0 && !HAS(lineOf[p], believed) && !HAS(lineOf[believed], p) ->
        believed = 0
