@@ -1,6 +1,7 @@
 /**
- * Amid a drop: changes of the configuration that come just when somebody begins to drop a copy, or to ask for grants: one of those who
- * are to grant it is taken out, or N is changed. Who signs it is the dropper or another holder: whoever hears of it later is past it.
+ * Amid a drop: configuration changes that come just when a host begins to drop a copy, or asks for grants: one of the
+ * hosts that are to grant is taken out, or N is changed. The signer is the dropper or another holder: hosts that hear
+ * of the change later are past the drop by then.
  */
 import type { Effect } from '../src/core/effects.js';
 import type { ClusterFaults } from './cluster-faults.js';
@@ -8,13 +9,13 @@ import type { Fault, FaultKind } from './fault.js';
 import type { Running } from './sim-host.js';
 import type { World } from './world.js';
 
-/** They come so every other time. */
+/** Every other fault of these kinds is timed this way. */
 const KINDS: ReadonlySet<FaultKind> = new Set(['revoke', 'drain', 'copies']);
 
 export interface AmidDropOptions {
   readonly world: World;
   readonly cluster: ClusterFaults;
-  /** How to end a change that lasts; undefined for one that does not, or was not made. */
+  /** `end`: how to end a change that lasts; undefined for one that does not last, or was not made. */
   readonly begun: (fault: Fault, end: (() => void) | undefined) => void;
 }
 
@@ -22,7 +23,7 @@ export class AmidDrop {
   readonly #world: World;
   readonly #cluster: ClusterFaults;
   readonly #begun: AmidDropOptions['begun'];
-  /** They wait for an attempt to drop. */
+  /** Faults that wait for an attempt to drop. */
   readonly #waiting: Fault[] = [];
 
   constructor({ world, cluster, begun }: AmidDropOptions) {
@@ -37,14 +38,14 @@ export class AmidDrop {
     });
   }
 
-  /** @returns false for what comes at its own time. */
+  /** @returns false for a fault that comes at its own time. */
   waits(fault: Fault): boolean {
     if (!KINDS.has(fault.kind) || (fault.dice >>> 16) % 2 !== 0) return false;
     this.#waiting.push(fault);
     return true;
   }
 
-  /** None comes any more. */
+  /** From now on no change is made. */
   end(): void {
     this.#waiting.length = 0;
   }

@@ -1,4 +1,4 @@
-/** Backing up: the sources of a run, and what their origins make of them, in order or in foreign hands. */
+/** Backing up: the sources of a run, and the snapshots that their origins take, in good hands or in an attacker's. */
 import type { SourceId } from '../src/core/ids.js';
 import { sourceIdOf } from '../src/core/ids.js';
 import type { ParcelRef } from '../src/core/parcel.js';
@@ -7,10 +7,10 @@ import type { Fault } from './fault.js';
 import type { RunOptions } from './run-options.js';
 import type { World } from './world.js';
 
-/** A snapshot's hold is no longer. */
+/** The longest hold of a snapshot, in heartbeats. */
 export const HOLD_HEARTBEATS = 10;
 
-/** The run's sources: each of another host, as far as they go. */
+/** The run's sources: each on a different host, as far as there are hosts. */
 export function sourcesOf({ sources }: RunOptions, world: World): SourceId[] {
   return world.hosts.slice(0, sources).map(({ id }) => sourceIdOf(id, 'files'));
 }
@@ -38,7 +38,7 @@ export function backUp(world: World, options: RunOptions, source: SourceId, { di
   });
 }
 
-/** Whoever took the origin over lists nothing of what was. */
+/** An origin that was taken over lists none of its earlier snapshots. */
 export function eraseHistory(world: World, source: SourceId): void {
   const origin = world.hosts.find(({ id, isClone }) => !isClone && source.startsWith(id));
   if (origin === undefined) return;

@@ -1,4 +1,7 @@
-/** Boot watch: raises a host's boot counter when others have heard a later start of it (core/later-starts.ts), and starts its service again. */
+/**
+ * Boot watch: raises a host's boot counter when others have heard a later start of it (core/later-starts.ts), and
+ * restarts its service.
+ */
 import type { FrameNumber } from '../src/core/frame-window.js';
 import type { HostId } from '../src/core/ids.js';
 import { LaterStarts } from '../src/core/later-starts.js';
@@ -23,7 +26,10 @@ export class BootWatch {
     this.#laterStarts = new LaterStarts(of.boot);
   }
 
-  /** What a trusted member has heard of us last. The service ends where the counter cannot be raised, too, and starts again. */
+  /**
+   * Takes what a trusted member has last heard of us. The service ends and restarts even if the counter cannot be
+   * raised.
+   */
   hear(heard: FrameNumber | undefined, from: HostId): void {
     if (heard === undefined) return;
     const { host } = this.#of;

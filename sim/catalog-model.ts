@@ -1,6 +1,6 @@
 /**
- * Catalog model: sources, their heads, snapshots and parcels, without pages and records: what is listed and what that
- * changes is all that placement sees of them.
+ * Catalog model: sources, their heads, snapshots and parcels, without pages and records: placement sees only what is
+ * listed, and what that changes.
  *
  * Heads and snapshots are immutable and shared by all hosts that know them. A head lists its snapshots oldest first.
  */
@@ -35,7 +35,7 @@ export interface HeadModel {
   readonly snapshots: readonly SnapshotModel[];
 }
 
-/** What parcels of a family have in common, as a file that no snapshot changed: it lies in a store once. */
+/** The part that parcels of a family have in common, like a file that no snapshot changed: a store keeps it once. */
 export interface SharedPart {
   readonly key: Key;
   readonly bytes: number;
@@ -43,13 +43,13 @@ export interface SharedPart {
 
 export interface ParcelModel {
   readonly ref: ParcelRef;
-  /** Of `ref.bytes`; undefined where it has nothing in common with others. */
+  /** A part of `ref.bytes`; undefined when it has nothing in common with other parcels. */
   readonly shared: SharedPart | undefined;
   readonly source: SourceId;
   readonly origin: HostId;
 }
 
-/** What a host wants of a source: the snapshots that keep parcels wanted, and those of them that are listed, the newest last. */
+/** The snapshots of a source that keep parcels wanted at a host, and those of them that are listed, the newest last. */
 export interface WantedSnapshots {
   readonly all: readonly SnapshotModel[];
   readonly listed: readonly SnapshotModel[];
@@ -61,7 +61,7 @@ type Refs = ReadonlyMap<ParcelId, ParcelRef>;
 
 const NOTHING: Refs = new Map();
 
-/** 64 hex digits that nothing else has. */
+/** 64 hex digits, unique to the text. */
 export const nameOf = (text: string): string => hashHex(Buffer.from(text));
 
 export class CatalogModel {
@@ -94,7 +94,7 @@ export class CatalogModel {
     return ref;
   }
 
-  /** Takes over a parcel that was cut elsewhere: what it has in common with others is not known. */
+  /** Takes over a parcel that was cut elsewhere; its part in common with others is unknown. */
   adopt(source: SourceId, ref: ParcelRef): ParcelModel {
     return this.#add(source, ref, undefined);
   }
@@ -105,7 +105,7 @@ export class CatalogModel {
     return parcel;
   }
 
-  /** Half of the family's first, for those that are as large. */
+  /** Half of the family's first parcel, for those parcels that are at least as large as that part. */
   #sharedBy({ key, bytes }: ParcelRef): SharedPart | undefined {
     const part = this.#shared.get(key) ?? { key, bytes: Math.floor(bytes / 2) };
     this.#shared.set(key, part);
@@ -136,12 +136,12 @@ export class CatalogModel {
     return this.#heads.get(source) ?? [];
   }
 
-  /** The one that was signed before, with a lower number. */
+  /** The head that was signed before this one, with a lower number. */
   headBefore(head: HeadModel): HeadModel | undefined {
     return this.heads(head.source).findLast(({ seq }) => seq < head.seq);
   }
 
-  /** What changes when these snapshots keep parcels wanted, and no longer those. */
+  /** What changes when the snapshots of `after`, instead of those of `before`, keep parcels wanted. */
   change(before: WantedSnapshots, after: WantedSnapshots): WantedChange {
     const parts = [before.all, before.listed, after.all, after.listed];
     const key = parts.map(snapshots => snapshots.map(({ id }) => id).join()).join(';');

@@ -1,7 +1,7 @@
 /**
- * Chain record: the chains of state hashes that some seeds gave, kept beside the sources. The same seed must give the same
- * chain (I9), whichever machine and Node.js runs it. What changes a decision on purpose changes the chains too, and they are
- * recorded anew with it.
+ * Chain record: the chains of state hashes that some seeds gave, kept beside the sources. The same seed must give the
+ * same chain (I9) on every machine and Node.js version. A deliberate change of a decision changes the chains too; they
+ * are recorded again with it.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { drawRun } from './run-options.js';
 import { runSeed } from './run-seed.js';
 import { LINK_EVENTS } from './state-hash.js';
 
-/** By seed: the links as hexadecimal numbers, with spaces between them. */
+/** By seed: the links as hexadecimal numbers, separated by spaces. */
 export type ChainRecord = ReadonlyMap<number, string>;
 
 /** Beside the sources; npm runs everything from the top of the project. */
@@ -42,10 +42,10 @@ export function writeChains(chains: ChainRecord): void {
 export const chainOf = (links: readonly number[]): string =>
   links.map(link => link.toString(16).padStart(8, '0')).join(' ');
 
-/** The chain that a seed gives here and now. */
+/** The chain that a seed gives now. */
 export const chainOfSeed = (seed: number): string => chainOf(runSeed(drawRun(seed), { hashes: true }).links);
 
-/** @returns where two chains differ first; undefined when they do not. */
+/** @returns where two chains first differ; undefined when they do not. */
 export function firstDifference(chain: string, recorded: string): string | undefined {
   if (chain === recorded) return undefined;
   const [links, before] = [chain.split(' '), recorded.split(' ')];

@@ -1,8 +1,8 @@
 /**
- * Chance streams: one seed, split by name into generators that know nothing of each other.
+ * Chance streams: one seed, split by name into independent generators.
  *
- * A draw that is added to `net` shifts nothing in `disk/3`, so that a seed goes on showing what it showed while the
- * simulator grows. The words of a stream's seed are the hash of the run's seed and the stream's name.
+ * A new draw in `net` shifts nothing in `disk/3`, so that a seed keeps showing what it showed while the simulator
+ * grows. The words of a stream's seed are the hash of the run's seed and the stream's name.
  */
 import { Chance } from '../src/core/chance.js';
 import { hash } from '../src/core/hash.js';

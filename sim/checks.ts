@@ -1,14 +1,14 @@
-/** Checks: what scenarios ask of a world, always or in the end. Each says what is wrong, for people. */
+/** Checks: what scenarios demand of a world, always or in the end. Each result says what is wrong, for people. */
 import { mayHoldCopies } from '../src/core/cluster-config.js';
 import type { Check } from './world.js';
 
-/** Every parcel that a newest head lists has at least this many true copies. */
+/** Every parcel that a newest head lists has at least this many intact copies. */
 export const everyParcelHas =
   (copies: number): Check =>
   world => {
     if (world.snapshotsDue > 0) return 'a snapshot is still to be taken';
     for (const { source } of world.config.sources) {
-      // Until it is durable somewhere what it lists is not asked for.
+      // Until the head is durable somewhere, nobody asks for what it lists.
       const signed = world.catalog.heads(source).at(-1)?.seq ?? 0;
       if ((world.newestHead(source)?.seq ?? 0) < signed) return `head ${signed} of ${source} is still to be written`;
     }
@@ -19,7 +19,7 @@ export const everyParcelHas =
     return undefined;
   };
 
-/** No parcel has more than this many true copies, wherever they lie. */
+/** No parcel has more than this many intact copies, wherever they are. */
 export const noParcelHasOver =
   (copies: number): Check =>
   world => {
@@ -40,7 +40,7 @@ export const noHostHasTwo: Check = ({ hosts }) => {
   return undefined;
 };
 
-/** Every active, trusted member that runs sees the same heads and holdings. */
+/** Every running service of an active, trusted member sees the same heads and holdings. */
 export const viewsAgree: Check = world => {
   const active = new Set(
     world.config.members.flatMap(member => (member.state === 'active' && mayHoldCopies(member) ? [member.host] : [])),
@@ -71,7 +71,7 @@ export const viewsAgree: Check = world => {
   return undefined;
 };
 
-/** Nobody fetches, claims or tries to drop anything. */
+/** No host fetches, claims or tries to drop anything. */
 export const nothingIsPending: Check = world => {
   for (const { running, number } of world.hosts) {
     const pending = running?.machine.known.pending();

@@ -1,14 +1,14 @@
 /**
- * Cluster faults: what people change: who is a member, what is to be emptied, how many copies are wanted; and two of them at once, of
- * whom neither knows what the other does.
+ * Cluster faults: what people change: members, hosts and stores to be emptied, the number of wanted copies; and two
+ * people who make changes at the same time without knowing of each other.
  */
 import type { Member } from '../src/core/cluster-config.js';
 import type { SimHost } from './sim-host.js';
 import type { World } from './world.js';
 
-/** So many hosts stay members and alive, whatever the schedule says. */
+/** At least this many hosts stay members and alive, whatever the schedule says. */
 const HOSTS_LEFT = 3;
-/** Who waits for a host to be empty looks once in so many heartbeats. */
+/** While a host is being emptied, somebody checks on it once in this many heartbeats. */
 const LOOK_HEARTBEATS = 1;
 
 export class ClusterFaults {
@@ -30,7 +30,7 @@ export class ClusterFaults {
     return !host.lost && left.length >= HOSTS_LEFT;
   }
 
-  /** @param at who signs it */
+  /** @param at the host that signs it */
   #setState(host: SimHost, state: Member['state'], at?: SimHost): boolean {
     const config = this.#world.configure(
       ({ members }) => ({
@@ -53,8 +53,8 @@ export class ClusterFaults {
   }
 
   /**
-   * An orderly farewell: the host is drained, shut out when an admin's host sees nothing there that would be missing, and switched off
-   * for good when that is in use. Who has waited for too long lets it hold copies again.
+   * An orderly farewell: the host is drained, revoked when an admin's host finds nothing there that would be missing,
+   * and switched off for good once that is in use. If that takes too long, the host may hold copies again.
    */
   leave(host: SimHost): (() => void) | undefined {
     const undo = this.drain(host);
@@ -72,7 +72,7 @@ export class ClusterFaults {
     };
   }
 
-  /** One step further, if it may be taken. */
+  /** Takes the next step if it is allowed. @returns whether the host has left */
   #hasLeft(host: SimHost): boolean {
     const admin = this.#world.hosts.find(
       other => other !== host && other.isResponsive && !other.isClone && other.disk.config === this.#world.config,
@@ -101,7 +101,7 @@ export class ClusterFaults {
     return () => set(false);
   }
 
-  /** @returns whether it was. */
+  /** @returns whether the host was revoked. */
   revoke(host: SimHost, at?: SimHost): boolean {
     return this.mayGo(host) && this.#isIn(host, 'active') && this.#setState(host, 'revoked', at);
   }
@@ -117,7 +117,7 @@ export class ClusterFaults {
     return () => set(1 + ((dice >>> 8) % 3));
   }
 
-  /** Two admins sign, each on what it has, and neither knows of the other. */
+  /** Two admins each sign a successor of what they have, without knowing of the other. */
   fork(host: SimHost, other: SimHost, dice: number): void {
     if (host === other || !host.isResponsive || !other.isResponsive) return;
     if (!this.#isIn(host, 'active') || !this.#isIn(other, 'active')) return;

@@ -1,6 +1,6 @@
 /**
- * Configuration chain: which of two configurations goes before the other, found from where their chains part; and who may sign the
- * next one. What the daemon reads from its disk and checks by signatures is at hand here, and honest.
+ * Configuration chain: which of two configurations wins, found from where their chains part; and who may sign the next
+ * one. The daemon reads chains from its disk and checks signatures; here the chains are at hand, and honest.
  */
 import type { ClusterConfig } from '../src/core/cluster-config.js';
 import { goesBefore as branchGoesBefore } from '../src/core/config-fork.js';
@@ -27,11 +27,11 @@ function below(config: SignedConfig, after: SignedConfig[]): SignedConfig {
   return parent;
 }
 
-/** Each trusted member has an admin key until it is revoked, and goes by its host id. */
+/** Each trusted member has an admin key until it is revoked; its host id stands for the key. */
 export const adminsOf = ({ members }: Pick<ClusterConfig, 'members'>): SignedConfig['admins'] =>
   members.flatMap(({ host, state, trust }) => (state !== 'revoked' && trust === 'trusted' ? [{ key: host }] : []));
 
-/** Revoked members go by their host ids, too. */
+/** Revoked members are named by their host ids too. */
 export const revokedIn = ({ members }: Pick<ClusterConfig, 'members'>): SignedConfig['revoked'] =>
   members.flatMap(({ host, state }) => (state === 'revoked' ? [{ peer: host }] : []));
 

@@ -1,4 +1,7 @@
-/** Config use: how a host comes to use a configuration that goes before its own: asked for, or handed in, and durable first. */
+/**
+ * Config use: how a host takes into use a configuration that wins over its own: it asks for it, or is handed it, and
+ * makes it durable first.
+ */
 import type { HostId } from '../src/core/ids.js';
 import { goesBefore } from './config-chain.js';
 import type { SignedConfig } from './host-disk.js';
@@ -25,7 +28,7 @@ export class ConfigUse {
     this.#state = state;
   }
 
-  /** Does it go before the one in use? */
+  /** Does it win over the one in use? */
   isNews(config: SignedConfig): boolean {
     return goesBefore(config, this.#of.host.disk.config);
   }
@@ -55,7 +58,7 @@ export class ConfigUse {
         this.#world.network.review(host);
       },
       () => {
-        // Who signed it is told that it came to nothing; others hear of it again.
+        // Its signer learns that it came to nothing; other hosts hear of it again.
         if (host.signed === config) host.signed = undefined;
       },
     );

@@ -1,9 +1,9 @@
 /**
- * Copy watch: how many true copies each parcel has, kept up with every event, so that to ask costs nothing however many
- * parcels there are.
+ * Copy watch: how many intact copies each parcel has, kept up to date with every event, so that asking costs nothing
+ * however many parcels there are.
  *
- * It sees what is durable on all disks, which no host does. It counts as `World.copies` does, by the newest configuration: those
- * of active, trusted members, in one domain once, and none at the origin.
+ * It sees what is durable on all disks, which no host does. It counts like `World.copies`, by the newest configuration:
+ * copies of active, trusted members, once per domain, and none at the origin.
  */
 import type { Member } from '../src/core/cluster-config.js';
 import type { HostId, ParcelId } from '../src/core/ids.js';
@@ -26,9 +26,9 @@ export class CopyWatch {
   readonly #watched = new Map<ParcelId, Watched>();
   /** How many parcels have 0, 1, 2 … copies. */
   readonly #withCopies: number[] = [];
-  /** By which it is counted. */
+  /** The members by which copies are counted. */
   #members: readonly Member[] | undefined;
-  /** The domains of those whose copies count. */
+  /** The domains of the hosts whose copies count. */
   #domains: ReadonlyMap<HostId, string> = new Map();
   #short = 0;
   #over = 0;
@@ -44,7 +44,7 @@ export class CopyWatch {
     return this.#short;
   }
 
-  /** Parcels with more. */
+  /** Parcels with more copies than wanted. */
   get over(): number {
     this.#keepUp();
     return this.#over;
@@ -54,7 +54,7 @@ export class CopyWatch {
     return this.#watched.size;
   }
 
-  /** How many parcels have just so many copies. */
+  /** How many parcels have exactly this many copies. */
   withCopies(copies: number): number {
     this.#keepUp();
     return this.#withCopies[copies] ?? 0;
@@ -102,7 +102,7 @@ export class CopyWatch {
     this.changed?.(watched.parcel, watched.copies);
   }
 
-  /** What counts may be others' since the last look: a change of the configuration is no happening. */
+  /** A changed configuration is no happening, so the hosts that count may have changed since the last look. */
   #keepUp(): void {
     if (this.#world.hosts.length === 0) return;
     const { members } = this.#world.config;
@@ -122,7 +122,7 @@ export class CopyWatch {
       this.#count(watched, 1);
       changed.push(watched);
     }
-    // Told when all are counted: a mixture of before and after never was.
+    // Reported only after all are counted: a mixture of before and after never existed.
     for (const { parcel, copies } of changed) this.changed?.(parcel, copies);
   }
 

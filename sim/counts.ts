@@ -1,9 +1,9 @@
 /**
- * Counts: how often a run saw what only faults and crowds bring about. A batch of runs that saw too little of it has
+ * Counts: how often a run saw events that only faults and crowds cause. A batch of runs that saw too few of them has
  * tested nothing, whatever it found, and fails.
  */
 export interface Counts {
-  /** An attempt to drop that gave way to another host's. */
+  /** Attempts to drop that yielded to another host's. */
   yields: number;
   relocations: number;
   withdrawnClaims: number;
@@ -13,52 +13,55 @@ export interface Counts {
   expiries: number;
   grants: number;
   denials: number;
-  /** A write that found no room. */
+  /** Writes that found no room. */
   noRoom: number;
   newEpochs: number;
-  /** Of stores' logs; and how often a host read another's. */
+  /** Checkpoints of stores' logs; and how often a host read another's. */
   checkpoints: number;
   checkpointsRead: number;
   configForks: number;
-  /** Revocations and drains of a host that an attempt to drop had just asked, or was about to; and other changes of N there. */
+  /**
+   * Revocations and drains of a host that an attempt to drop had just asked, or was about to ask; and changes of N at
+   * such a moment.
+   */
   membersOutAmidDrop: number;
   copiesAmidDrop: number;
   duplicates: number;
   outages: number;
   crashes: number;
-  /** … at a boundary of an effect. */
+  /** Crashes at a boundary of an effect. */
   boundaryCrashes: number;
   injectedLosses: number;
   /** Hosts that began to lie, and second machines with one identity. */
   lies: number;
   clones: number;
-  /** Wrong bytes of which the store's log did not take the word. */
+  /** Wrong bytes for which the store's log refused the `corrupt` operation. */
   corruptRefused: number;
-  /** Stores whose disk kept somebody waiting, and those that were to be emptied. */
+  /** Stores whose disk kept a request waiting too long, and stores that were to be emptied. */
   hangingStores: number;
   drainedStores: number;
-  /** Hosts that were drained until nothing there was missing, and shut out then. */
+  /** Hosts that were drained until nothing there would be missing, and then revoked. */
   leaves: number;
   /** Lost parcels that were taken out of the trash. */
   takenBack: number;
-  /** Logs that were not what had been read of them, as a checkpoint of theirs said. */
+  /** Logs that differed from what had been read of them, as a checkpoint showed. */
   logForks: number;
-  /** Boot counters that were raised, for others had heard a later start. */
+  /** Boot counters that were raised because others had heard a later start. */
   bootsRaised: number;
-  /** Writes of what lies in no store that the disk did not take. */
+  /** Writes outside the stores that the disk refused. */
   stateRefused: number;
-  /** Questions of other hosts for a copy to be shown, and copies that a host took to be none since. */
+  /** Audits asked of other hosts, and copies that a host stopped counting because of one. */
   audits: number;
   distrusts: number;
   /** Transfers that were given up because nothing moved. */
   stalls: number;
-  /** … and how often one went on from what an earlier one had left. */
+  /** Fetches that continued from what an earlier one had left. */
   resumed: number;
   receivedBytes: number;
   wastedBytes: number;
-  /** Copies that were made with all in order, while what that cost was looked at. */
+  /** Copies that were made while everything was in order and their cost was watched. */
   thriftyCopies: number;
-  /** … their bytes, and what came of the same parcels beyond them. */
+  /** Their bytes, and bytes received for the same parcels beyond them. */
   neededBytes: number;
   needlessBytes: number;
 }
@@ -109,7 +112,7 @@ export function addCounts(to: Counts, from: Counts): void {
   for (const name of Object.keys(to) as (keyof Counts)[]) to[name] += from[name];
 }
 
-/** What this many runs must have seen of each at the least. */
+/** What this many runs must have seen of each event at least. */
 export const COUNTS_DUE = {
   runs: 500,
   least: {

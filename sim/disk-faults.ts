@@ -1,4 +1,4 @@
-/** Disk faults: what happens to the disks of one host, those of its stores and that of its state folder. */
+/** Disk faults: what happens to the disks of one host: those of its stores and that of its state folder. */
 import type { SimHost } from './sim-host.js';
 import type { StateDisk } from './state-disk.js';
 import type { World } from './world.js';
@@ -17,7 +17,7 @@ export class DiskFaults {
     };
   }
 
-  /** Those of the stores, that of the state folder, or, where one disk has it all, both. */
+  /** Sets the disks of the stores, that of the state folder, or both, as if a single disk held everything. */
   setDisks(host: SimHost, dice: number, set: (disk: SimHost['stores'][number] | StateDisk) => () => void): () => void {
     const which = (dice >>> 26) % 4;
     const ends = [...(which === 3 ? [] : host.stores), ...(which < 2 ? [] : [host.disk.state])].map(set);
@@ -26,7 +26,7 @@ export class DiskFaults {
     };
   }
 
-  /** One of several disks is not there for a while: the host goes on with the others. */
+  /** One of several disks is away for a while: the host goes on with the others. */
   pull(host: SimHost, dice: number): () => void {
     const store = host.stores[(dice >>> 8) % host.stores.length] as SimHost['stores'][number];
     const set = (pulled: boolean): void => {
@@ -38,7 +38,7 @@ export class DiskFaults {
     return () => set(false);
   }
 
-  /** Nobody is told, and it stays so. */
+  /** Sets quotas that nobody is told of, and that stay. */
   setQuotas({ stores }: SimHost, dice: number): void {
     for (const store of stores)
       store.quotaBytes = store.usedBytes + Math.floor(((store.lentBytes - store.usedBytes) * ((dice >>> 8) % 32)) / 64);
@@ -53,7 +53,10 @@ export class DiskFaults {
     store.spoil(parcel, 'rotten');
   }
 
-  /** The power goes, and what the disk had promised to keep is not there: of the index neither, where it is one disk that has it all. */
+  /**
+   * The power fails, and writes that the disk had confirmed are lost; those of the index too, if a single disk holds
+   * everything.
+   */
   loseWrites(host: SimHost, dice: number): void {
     this.#world.crash(host);
     const isOneDisk = (dice >>> 8) % 2 === 0;
@@ -67,7 +70,7 @@ export class DiskFaults {
     this.#world.happened({ is: 'disk-replaced', host });
   }
 
-  /** The power goes, and of the file that was written last only a part is there, though its `add` is in the log. */
+  /** The power fails, and only a part of the file that was written last is there, although its `add` is in the log. */
   tearWrites(host: SimHost): void {
     this.#world.crash(host);
     for (const store of host.stores) {
@@ -78,7 +81,7 @@ export class DiskFaults {
     }
   }
 
-  /** Somebody deletes the index: what was read of others, and how far our own stores were followed. */
+  /** A person deletes the index: what was read of others, and how far our own stores were followed. */
   loseIndex(host: SimHost): void {
     this.#world.crash(host);
     const { archive, frames, index, indexBoot, unwanted, unanswered } = host.disk;

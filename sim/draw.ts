@@ -8,7 +8,7 @@ export const between = (chance: Chance, least: number, most: number): number => 
 /** True once in `times`, on average. */
 export const oneIn = (chance: Chance, times: number): boolean => chance.below(times) === 0;
 
-/** As often small as large: uniform in the logarithm, for times that span from 0.1 s to days. Both above 0. */
+/** Small as often as large: uniform in the logarithm, for times that span from 0.1 s to days. Both bounds above 0. */
 export function logBetween(chance: Chance, least: number, most: number): number {
   const share = chance.uint32() / 0x1_0000_0000;
   return Math.round(least * Math.exp(share * Math.log(most / least)));

@@ -1,8 +1,8 @@
 /**
- * Event queue: what is to happen, in order of virtual time; what is due at one time happens in the order in which it was
- * put in, so that the same seed gives the same run.
+ * Event queue: future events in order of virtual time; those due at the same time run in the order in which they were
+ * added, so that the same seed gives the same run.
  *
- * A binary heap. Events are not taken back: whoever put one in looks, when it comes, whether it still means something.
+ * A binary heap. Events are not removed: an event that comes due checks whether it still means something.
  */
 interface Entry {
   readonly atMs: number;

@@ -1,6 +1,7 @@
 /**
- * Failure lines: what is told of a seed that failed. Its options are always among it: by them it can be seen again when seeds
- * mean other runs. Of what fails after some others no more than that is told.
+ * Failure lines: what is reported of a seed that failed. This always includes its options, with which the run can be
+ * repeated even after seeds have come to mean other runs. Of seeds that fail after the first few, nothing more is
+ * reported.
  */
 import type { RunOptions } from './run-options.js';
 import type { Outcome } from './run-seed.js';
@@ -9,7 +10,7 @@ export interface Failure {
   readonly options: RunOptions;
   readonly by: NonNullable<Outcome['failed']>['by'];
   readonly message: string;
-  /** Of what fails at some event. */
+  /** Of a failure at some event. */
   readonly at?: Pick<Outcome, 'events' | 'atMs'>;
   /** Of a crash. */
   readonly stack?: string;
@@ -28,7 +29,7 @@ export function failureLines(
   return lines;
 }
 
-/** @returns undefined of a run that passed. */
+/** @returns undefined for a run that passed. */
 export const failureOf = (options: RunOptions, { failed, events, atMs }: Outcome): Failure | undefined =>
   failed === undefined
     ? undefined

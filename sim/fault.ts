@@ -1,9 +1,9 @@
 /**
- * Faults: what a run's schedule may hold. Each says all about itself, when it begins and when it ends, so that any of
+ * Faults: what a run's schedule may contain. Each is complete in itself, with its beginning and end, so that any of
  * them can be left out and the others stay as they are: that is how a failing run is made small.
  *
- * Hosts and parcels are named by numbers, taken modulo how many there are, for a smaller world must be able to run the
- * same schedule.
+ * Hosts and parcels are named by numbers, taken modulo how many there are, because a smaller world must be able to run
+ * the same schedule.
  */
 export type FaultKind =
   // Network.
@@ -46,18 +46,18 @@ export type FaultKind =
   | 'fork'
   // Malice.
   | 'lie'
-  // What people do in any case: new snapshots.
+  // What people do anyway: new snapshots.
   | 'back-up'
   | 'erase-history';
 
 export interface Fault {
-  /** Its place in the schedule as it was drawn; it stays the same while others are left out. */
+  /** Its place in the schedule as drawn; it stays the same when others are left out. */
   readonly id: number;
   readonly kind: FaultKind;
   readonly atMs: number;
   readonly forMs: number;
   readonly host: number;
   readonly other: number;
-  /** A number from 0 to 2^32 − 1: whatever else there is to choose. */
+  /** A number from 0 to 2^32 − 1, for all other choices. */
   readonly dice: number;
 }

@@ -1,5 +1,6 @@
 /**
- * Fetching: carries out `fetch`: asks, takes the bytes in, checks them, writes them under their name, and then `add`.
+ * Fetching: carries out `fetch`: asks, receives the bytes, checks them, writes them under their name, and then writes
+ * `add`.
  */
 import type { Effect, FetchFailure } from '../src/core/effects.js';
 import type { ParcelId } from '../src/core/ids.js';
@@ -10,11 +11,14 @@ import type { StoreDisk, StoredFile } from './store-disk.js';
 import type { Surroundings } from './surroundings.js';
 import type { Transfer } from './transfers.js';
 
-/** A transfer under way is told of this often, in ms. */
+/** Interval between progress reports of a transfer, in ms. */
 const PROGRESS_MS = 5_000;
-/** When who was busy may be asked again, in ms. */
+/** How soon a busy host may be asked again, in ms. */
 const BUSY_RETRY_MS = 2_000;
-/** What came of a fetch that failed stays in pieces of this size, for each is checked as it comes: a chunk of a recipe, about. */
+/**
+ * The bytes of a failed fetch are kept in pieces of this size, because each is checked on arrival: about a chunk of a
+ * recipe.
+ */
 const PIECE_BYTES = 1024 * 1024;
 
 const notTaken = (answer: FetchAnswer): void => {
@@ -27,13 +31,13 @@ interface UnderWay {
   readonly parcel: ParcelId;
   transfer: Transfer | undefined;
   ended: ((whole: boolean) => void) | undefined;
-  /** Keeps what has come of it, before this fetch and by it. @returns how much of it is lost all the same */
+  /** Keeps what has arrived of it, before this fetch and by it. @returns the bytes that are lost all the same */
   keep: (cameBytes: number) => number;
-  /** What the store has of it stays from when its bytes begin to come until the fetch has ended. */
+  /** Ends the pin: from when its bytes begin to arrive until the fetch has ended, what the store has of it stays. */
   unpin: () => void;
-  /** The bytes are here: what follows is not called off any more. */
+  /** The bytes are here: the write that follows cannot be cancelled. */
   writing: boolean;
-  /** The copy lies in the store, and the machine has not been told. */
+  /** Set while the copy is in the store and the machine has not been told. */
   landed: { readonly store: StoreDisk; readonly bytes: number } | undefined;
 }
 
@@ -78,14 +82,14 @@ export class Fetching {
     this.#world.after(0, () => this.#of.enter(() => this.#failed({ fetch }, 'cancelled')));
   }
 
-  /** Bytes of copies in a store that the machine has not been told of: it takes them for on their way. */
+  /** Bytes of copies in a store that the machine has not been told of: it counts them as still on their way. */
   landedBytes(store: StoreDisk): number {
     let bytes = 0;
     for (const { landed } of this.#underWay.values()) if (landed?.store === store) bytes += landed.bytes;
     return bytes;
   }
 
-  /** The service ends: so does what it was taking in, and nobody has seen to it that anything of that stays. */
+  /** The service ends, and so do its fetches; nothing ensures that any of their bytes are kept. */
   end(): void {
     for (const [fetch, underWay] of this.#underWay) {
       underWay.keep = cameBytes => cameBytes;
@@ -122,7 +126,7 @@ export class Fetching {
     else if (answer.kind === 'busy') this.#failed(fetch, 'busy', BUSY_RETRY_MS);
     else if (answer.kind === 'gone') this.#failed(fetch, 'gone');
     else if (this.#stores.mounted(fetch.store)?.full === true) {
-      // The first bytes find no room; the rest is not asked for.
+      // Already the first bytes find no room; the rest is not asked for.
       this.#world.counts.noRoom += 1;
       answer.ended(false);
       this.#failed(fetch, 'no-room');
@@ -132,7 +136,10 @@ export class Fetching {
     } else this.#takeIn(fetch, underWay, { answer, by });
   }
 
-  /** What is here of it is counted on from now on; is more to be written then than room is kept for? */
+  /**
+   * What the store has of the parcel is relied on from now on. @returns whether more must be written than room was kept
+   * for
+   */
   #isOutgrown(
     { store: id, parcel, roomBytes }: Fetch,
     underWay: UnderWay,
@@ -178,7 +185,7 @@ export class Fetching {
       stalled: () => {
         offDown();
         this.#world.counts.stalls += 1;
-        // Who serves it has waited as long.
+        // The server has waited as long.
         answer.ended(false);
         giveUp();
       },
@@ -196,7 +203,7 @@ export class Fetching {
     this.#tellProgress(fetch, underWay);
   }
 
-  /** Nothing is told while nothing moves: whoever waits for the claim is not to wait for ever. */
+  /** Nothing is reported while nothing moves: hosts that respect the claim must not wait for ever. */
   #tellProgress(fetch: Fetch, underWay: UnderWay, toldBytes = 0): void {
     this.#world.after(PROGRESS_MS, () =>
       this.#of.enter(() => {
@@ -224,7 +231,7 @@ export class Fetching {
       this.#wasted(fetch, bytes, 'disk');
       return;
     }
-    // What does not hash to its name is never written under it.
+    // Bytes that do not hash to their name are never written under it.
     if (content !== parcel) {
       this.#wasted(fetch, bytes, 'bad-bytes');
       return;
@@ -242,7 +249,7 @@ export class Fetching {
           this.#wasted(fetch, bytes, 'disk');
           return;
         }
-        // Others were written meanwhile.
+        // Other files were written meanwhile.
         if (!this.#fits(store, file)) {
           this.#world.counts.noRoom += 1;
           this.#wasted(fetch, bytes, 'no-room');
@@ -274,7 +281,10 @@ export class Fetching {
     );
   }
 
-  /** Its disk takes it. What the store lends is for the machine to keep to (I6), where it was not told of room that is not there. */
+  /**
+   * Whether the disk has room for it. The machine keeps to what the store lends (I6), unless it was told of room that
+   * does not exist.
+   */
   #fits(store: StoreDisk, file: StoredFile): boolean {
     const { full, lentBytes, quotaBytes, usedBytes } = store;
     const takesBytes = this.#of.host.lies?.room === true ? Math.min(lentBytes, quotaBytes) : quotaBytes;

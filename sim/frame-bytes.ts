@@ -1,9 +1,12 @@
-/** Frame bytes: about how large a gossip message is on the wire, with its envelope, signature and GossipSub's own words. */
+/**
+ * Frame bytes: the approximate size of a gossip message on the wire, with its envelope, signature and GossipSub's own
+ * data.
+ */
 import type { GossipMessage } from '../src/core/messages.js';
 
 /**
- * Signature, key, topic, sequence number, length prefixes, and what noise and yamux add, of one copy: as measured between real
- * services (`bench:sim -- gossip`).
+ * Signature, key, topic, sequence number, length prefixes, and the overhead of noise and yamux, for one copy, as
+ * measured between real services (`bench:sim -- gossip`).
  */
 const ENVELOPE_BYTES = 416;
 const STORE_REPORT_BYTES = 96;

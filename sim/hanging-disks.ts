@@ -1,4 +1,4 @@
-/** Hanging disks: which stores of one host keep somebody waiting for longer than a disk should, as its service sees it. */
+/** Hanging disks: which stores of one host keep a call waiting for too long, as its service sees it. */
 import { HANGING, LOOK_EVERY_MS } from '../src/core/hanging.js';
 import type { Running } from './sim-host.js';
 import type { StoreDisk } from './store-disk.js';
@@ -7,9 +7,9 @@ import type { Surroundings } from './surroundings.js';
 export class HangingDisks {
   readonly #of: Running;
   readonly #world: Surroundings;
-  /** Calls that take too long already, by store. */
+  /** The number of calls per store that already take too long. */
   readonly #overdue = new Map<StoreDisk, number>();
-  /** As the machine was told. */
+  /** The stores that the machine believes to hang. */
   readonly #told = new Set<StoreDisk>();
 
   constructor(of: Running, world: Surroundings) {
@@ -21,7 +21,7 @@ export class HangingDisks {
     return this.#overdue.has(store);
   }
 
-  /** A call of this kind has just begun, and takes so long. */
+  /** A call of this kind has just begun, and will take `ms`. */
   began(store: StoreDisk, kind: 'callMs' | 'flushMs', ms: number): void {
     const patienceMs = HANGING[kind];
     if (ms <= patienceMs) return;
@@ -36,7 +36,7 @@ export class HangingDisks {
     if (more > 0 ? calls === 1 : calls === 0) this.#lookSoon(store);
   }
 
-  /** It was mounted: of what hung before the machine has heard nothing. */
+  /** The store was mounted: the machine has not heard of any earlier hang. */
   mounted(store: StoreDisk): void {
     this.#told.delete(store);
     if (this.hangs(store)) this.#lookSoon(store);

@@ -1,8 +1,8 @@
 /**
- * Head keeping: the newest heads that a host knows, in force and durable, and the snapshots that it keeps wanted though no
- * head lists them any more.
+ * Head keeping: the newest heads that a host knows, in force and durable, and the snapshots that it keeps wanted
+ * although no head lists them any more.
  *
- * A head is written down before the machine hears of it.
+ * A head is made durable before the machine hears of it.
  */
 import { decideHold } from '../src/core/hold.js';
 import type { SourceId } from '../src/core/ids.js';
@@ -15,7 +15,7 @@ import type { Surroundings } from './surroundings.js';
 
 const NOTHING: WantedSnapshots = { all: [], listed: [] };
 
-/** Nobody's admin forgets here: a hold ends by running time alone. */
+/** No admin releases snapshots here: a hold ends only by running time. */
 const NONE_RELEASED = (): boolean => false;
 
 export class HeadKeeping {
@@ -47,7 +47,7 @@ export class HeadKeeping {
     return [...this.#of.host.disk.heads.values()];
   }
 
-  /** What was in force before. */
+  /** Restores what was in force before the start. */
   open(): void {
     if (this.#world.mutant?.name === 'forgets-newest-head') this.#forgetNewest();
     for (const head of this.heads()) this.#enforce(head);
@@ -64,7 +64,7 @@ export class HeadKeeping {
     if (!isWriting) this.#write(source);
   }
 
-  /** Snapshots whose hold has run out by now are let go. */
+  /** Releases snapshots whose hold has run out. */
   letGo(): void {
     for (const [source, kept] of this.#of.host.disk.kept) {
       const head = this.get(source);
@@ -75,7 +75,7 @@ export class HeadKeeping {
         seen: kept,
         isReleased: NONE_RELEASED,
       });
-      // Where that cannot be written nothing is let go.
+      // If the release cannot be written, nothing is released.
       if (release.length > 0 && !this.#state.refuses()) this.#enforce(head);
     }
   }
@@ -93,7 +93,7 @@ export class HeadKeeping {
       if (isOvertaken()) return;
       this.#of.host.disk.heads.set(source, head);
       this.#enforce(head);
-      // It is not in force, and comes again from whoever has it.
+      // The head is not in force, and comes again from any host that has it.
     }, isOvertaken);
   }
 
@@ -115,7 +115,7 @@ export class HeadKeeping {
     this.#of.tell({ is: 'wanted', source, head: { source, seq, hash }, ...change });
   }
 
-  /** The mutant: what was in force is remembered as it was one head before. */
+  /** The mutant: each source's head is put back to the one before. */
   #forgetNewest(): void {
     const { heads } = this.#of.host.disk;
     for (const [source, head] of [...heads]) {

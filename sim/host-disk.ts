@@ -1,6 +1,6 @@
 /**
- * Host disk: all that a host keeps over a restart: its state folder and its stores. Whatever is in here is durable; what
- * is only on its way is in the store's `underWay` or in an event that a crash makes void.
+ * Host disk: everything that a host keeps over a restart: its state folder and its stores. Everything in here is
+ * durable; writes that are still on their way are in the store's `underWay`, or in an event that a crash voids.
  */
 import type { ClusterConfig } from '../src/core/cluster-config.js';
 import type { PastAbsence, UnansweredAudit } from '../src/core/effects.js';
@@ -13,7 +13,7 @@ import type { PlaceInLog } from './log-registry.js';
 import { StateDisk } from './state-disk.js';
 import type { StoreDisk } from './store-disk.js';
 
-/** A configuration with what its forks are decided by. */
+/** A configuration with what decides its forks. */
 export interface SignedConfig extends ClusterConfig {
   readonly parent: SignedConfig | undefined;
   readonly signer: HostId;
@@ -21,29 +21,29 @@ export interface SignedConfig extends ClusterConfig {
   readonly revoked: readonly { readonly peer: HostId }[];
 }
 
-/** A snapshot that was seen listed, and is not let go yet. */
+/** A snapshot that was seen listed, and has not been released. */
 export interface KeptSnapshot extends SeenSnapshot {
   readonly snapshot: SnapshotModel;
 }
 
 export interface GossipFrame extends FrameNumber {
-  /** What tells two machines or two images of one number apart. */
+  /** Tells apart two machines, or two images, with the same numbers. */
   readonly bootId: string;
 }
 
 export class HostDisk {
   /** How often the service has started. */
   boot = 0;
-  /** When that was raised to what others had heard, by the wall clock; undefined: never. */
+  /** When `boot` was last raised because of what others had heard, by the wall clock; undefined: never. */
   bootRaisedMs: number | undefined;
-  /** The service's running time of all its starts, as last written down. */
+  /** The service's running time over all its starts, as last written down. */
   ranMs = 0;
-  /** … and when that was, by the world's time; undefined: never. */
+  /** When `ranMs` was written down, by the world's time; undefined: never. */
   ranUntilMs: number | undefined;
   config: SignedConfig;
-  /** The newest heads that were in force. */
+  /** The newest heads that were put in force. */
   readonly heads = new Map<SourceId, HeadModel>();
-  /** Of its own sources, the newest that it signed or took over. */
+  /** For its own sources, the newest head that it signed or adopted. */
   readonly history = new Map<SourceId, HeadModel>();
   readonly kept = new Map<SourceId, readonly KeptSnapshot[]>();
   readonly unwanted = new Map<ParcelId, number>();
@@ -54,13 +54,13 @@ export class HostDisk {
   readonly archive = new Map<StoreId, PlaceInLog>();
   /** The last gossip frame of each writer. */
   readonly frames = new Map<HostId, GossipFrame>();
-  /** How far the index has followed each own store's log. */
+  /** How far the index has followed the log of each of its own stores. */
   readonly index = new Map<StoreId, LogPosition>();
-  /** … and at which start it saw the store last. */
+  /** The start at which the index last saw each store. */
   readonly indexBoot = new Map<StoreId, number>();
   readonly state = new StateDisk();
   stores: StoreDisk[] = [];
-  /** Only a mutant writes here: deletions that a restart is to carry out. */
+  /** Written only by a mutant: deletions that a restart is to carry out. */
   readonly queuedDeletions: { readonly store: StoreId; readonly parcel: ParcelId }[] = [];
 
   constructor(config: SignedConfig) {

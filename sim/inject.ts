@@ -1,6 +1,6 @@
 /**
- * Inject: lets a run's faults happen, each at its time and for its time. When the run is to be healed, those that still
- * last are ended and no more begin.
+ * Inject: lets a run's faults happen, each at its time and for its duration. When the run is to be healed, lasting
+ * faults are ended and no more begin.
  */
 import { unreachable } from '../src/core/fault.js';
 import type { ParcelId } from '../src/core/ids.js';
@@ -15,7 +15,7 @@ import { StoreDisk } from './store-disk.js';
 import type { World } from './world.js';
 
 const BOUNDARIES: readonly Boundary[] = ['asked', 'begun', 'done'];
-/** Effects at which a crash is worth a fault of its own; the rest is hit by crashes at any time. */
+/** Effects at which a crash is worth a fault of its own; crashes at random times hit the others. */
 const CRASH_AT = [
   'drop',
   'drop',
@@ -67,7 +67,7 @@ export class Injector {
     this.#amidDrop.watch();
   }
 
-  /** Ends what lasts; nothing begins any more. */
+  /** Ends lasting faults; from now on none begins. */
   heal(): void {
     this.#over = true;
     this.#amidDrop.end();
@@ -89,7 +89,7 @@ export class Injector {
     return own[number % own.length] as SimHost;
   }
 
-  /** @returns how to end it, for what lasts. */
+  /** @returns how to end the fault, if it lasts. */
   #inject(fault: Fault): (() => void) | undefined {
     const world = this.#world;
     const host = this.#hostOf(fault.host);
@@ -100,7 +100,7 @@ export class Injector {
       case 'one-way':
         return this.#cut([[host, other]], fault.dice % 4 === 0);
       case 'half-open':
-        // With one of the others, or with all: behind a switch that has lost its power a cable is plugged in.
+        // With one of the others, or with all: as if a cable is plugged in behind a switch that has lost power.
         return this.#cut(
           (fault.dice % 2 === 0 ? [other] : world.hosts).flatMap((end): [SimHost, SimHost][] => [
             [host, end],
@@ -184,7 +184,7 @@ export class Injector {
         });
       case 'slow-disk':
         return this.#disks.setDisks(host, fault.dice, disk => {
-          // From hardly to so slow that attempts run out of time.
+          // From barely slower to so slow that attempts run out of time.
           disk.slowMs = 50 * 2 ** (fault.dice % 11);
           if (disk instanceof StoreDisk) disk.readsAtOnce = (fault.dice >>> 16) % 3 === 0;
           return () => {
@@ -250,7 +250,7 @@ export class Injector {
 
   // ------------------------------------------------------------------------------------------------------------- network
 
-  /** Every pair that a border between two halves parts, each way. */
+  /** Every pair, in both directions, that a border between two halves separates. */
   #split(dice: number): [SimHost, SimHost][] {
     const isLeft = (host: SimHost): boolean => ((dice >>> (host.number % 32)) & 1) === 1;
     const { hosts } = this.#world;
@@ -310,7 +310,7 @@ export class Injector {
     const holdings = dice % 3 === 0;
     host.lies = { holdings, room: dice % 3 === 1, grants: dice % 3 === 2, audits: holdings };
     if (holdings) this.#claimToHold(host, dice);
-    // What it promises by the lie may come when it has told the truth again.
+    // Room that it promises by the lie may be used when it tells the truth again.
     if (host.lies.room) for (const store of host.stores) store.wasCut = true;
     return () => {
       host.lies = undefined;
@@ -331,6 +331,6 @@ export class Injector {
   }
 }
 
-/** Few, or as many as there are already: a class comes in. */
+/** A few, or as many as there are already: a whole class joins. */
 const joiners = ({ dice }: Fault, { hosts }: World): number =>
   (dice >>> 8) % 4 === 0 ? Math.min(hosts.length, JOINERS_MOST) : 1 + (dice % 3);

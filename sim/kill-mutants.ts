@@ -1,6 +1,6 @@
 /**
- * Kill mutants: runs seeds with one rule taken out at a time, until a checker sees data in danger; and sees that the whole
- * build passes the same seeds, all of them.
+ * Kill mutants: runs seeds with one rule taken out at a time until a checker sees data in danger, and checks that the
+ * complete build passes all of the same seeds.
  */
 import { MUTANTS, type Mutant } from './mutants.js';
 import { drawRun, type RunOptions } from './run-options.js';
@@ -32,7 +32,7 @@ export function killMutant(
   return { mutant, lived: `it lived through seeds ${from} to ${to}` };
 }
 
-/** @returns the first of the seeds that the whole build fails by, too. */
+/** @returns a message about the first of the seeds that fails with the complete build too; undefined when none does */
 function failsWithout(
   { favours }: Mutant,
   { from, to }: { readonly from: number; readonly to: number },

@@ -1,4 +1,7 @@
-/** Log archive: how far a host has read the logs of others, kept over a restart, and how its machine is told of what was read. */
+/**
+ * Log archive: how far a host has read the logs of others, kept over a restart, and how its machine is told what was
+ * read.
+ */
 import type { CheckpointPiece } from '../src/core/checkpoint.js';
 import { compareEpochs } from '../src/core/holdings-log.js';
 import type { StoreId } from '../src/core/ids.js';
@@ -22,7 +25,7 @@ export class LogArchive {
     this.#state = state;
   }
 
-  /** After a start: what was read before it. */
+  /** After a start, tells the machine what was read before. */
   tellAll(): void {
     const { disk, id } = this.#of.host;
     for (const [, { log, seq }] of disk.archive) if (log.host !== id) this.tell(log.telling(0, seq));
@@ -33,7 +36,10 @@ export class LogArchive {
     this.#of.tell({ is: 'log', segment, relayed });
   }
 
-  /** Told by the writer of what we have read past: only here it is seen that this was another log. */
+  /**
+   * Takes a checkpoint that the writer announces for a part that we have read past: only here it shows if we read
+   * another log.
+   */
   compare({ checkpoint: { host, at } }: CheckpointPiece): void {
     const { archive } = this.#of.host.disk;
     const known = archive.get(at.store);

@@ -1,7 +1,7 @@
 /**
- * Mutants: each takes out one of the rules that keep copies safe (DESIGN section 7), in the machine by its `Rules`, or in
- * what the simulator does in the daemon's place. Without the rule a run must lose data, and a checker must say so by name;
- * a mutant that lives shows that the simulator cannot see what the rule is for.
+ * Mutants: each takes out one of the rules that keep copies safe (DESIGN section 7), in the machine through its
+ * `Rules`, or in the simulator's substitute for the daemon. Without the rule a run must lose data, and a checker must
+ * report that by name; a mutant that lives shows that the simulator cannot see the rule's purpose.
  */
 import { decideGrant, decideSign } from '../src/core/grant.js';
 import { RULES, type Rules } from '../src/core/rules.js';
@@ -30,7 +30,7 @@ export interface Mutant {
   readonly favours: readonly FaultKind[];
 }
 
-/** What a mutant may die by. What else it breaks does not count: it must be seen where data is lost. */
+/** The invariants a mutant may die by. Other failures do not count: it must be caught where data is lost. */
 export const LETHAL: ReadonlySet<Invariant> = new Set(['I1', 'I2', 'I7', 'I13']);
 
 export const MUTANTS: readonly Mutant[] = [

@@ -1,10 +1,10 @@
 /**
- * Network: who is connected with whom, what gets through, and how late.
+ * Network: which hosts are connected, what gets through, and how late.
  *
- * Between every two hosts there is a link. It comes up by itself a little after both ends run, admit each other and no
- * direction between them is cut; it goes down some time after that has ended, so that for a while an end that is gone
- * looks as if it were there. Questions over a link are answered, lost until their time is up, or end with the link.
- * Gossip needs no link of its own: what one hears, it passes on.
+ * There is a link between every two hosts. It comes up by itself a little after both ends run, admit each other and no
+ * direction between them is cut; it goes down some time after one of these has ended, so that for a while a host that
+ * is gone looks as if it were there. A question over a link is answered, or lost until its time is up, or ends with the
+ * link. Gossip needs no link of its own: each host passes on what it hears.
  */
 import type { Chance } from '../src/core/chance.js';
 import type { Member } from '../src/core/cluster-config.js';
@@ -15,21 +15,27 @@ import { frameBytes } from './frame-bytes.js';
 import type { GossipFrame, SignedConfig } from './host-disk.js';
 import type { Running, SimHost } from './sim-host.js';
 
-/** After a link could come up it takes this long until it is dialled. */
+/** How long it takes to dial a link that could come up, in ms. */
 const REDIAL_MS = { least: 200, most: 3_000 };
-/** Until a peer whose service has ended is noticed: its system says so, or says nothing when the power went. */
+/**
+ * How long it takes to notice that a peer's service has ended, in ms: its system says so, or says nothing when the
+ * power failed.
+ */
 const GONE_NOTICED_MS = { least: 5, most: 30_000 };
-/** … and one that does not answer, or cannot be reached. */
+/** How long it takes to notice a peer that does not answer, or cannot be reached, in ms. */
 const SILENCE_NOTICED_MS = { least: 15_000, most: 60_000 };
-/** A question that got lost is given up after this. */
+/** A lost question is given up after this, in ms. */
 const PATIENCE_MS = 30_000;
-/** What is published so soon after a link came up may not go over it. */
+/** For this long after a link came up, in ms, published messages may not go over it. */
 const MESH_FORMS_MS = 1_000;
-/** … and one in so many does not. */
+/** One in this many of them is lost. */
 export const YOUNG_LOST_ONE_IN = 2;
-/** Up to this many hosts everybody gossips with everybody (net/gossip-topic.ts), and gets each frame from everybody … */
+/** Up to this many hosts all gossip with all (net/gossip-topic.ts), and each gets every frame from all others … */
 const FULL_MESH_HOSTS_MAX = 8;
-/** … and beyond from so many neighbours, as measured between real services with the mesh of 4 to 6 that they ask for. */
+/**
+ * … with more hosts, from this many neighbours, as measured between real services with the mesh of 4 to 6 that they ask
+ * for.
+ */
 const MESH_DEGREE = 5;
 
 interface Link {
@@ -41,7 +47,7 @@ interface Link {
   /** How many faults cut each direction. */
   cutAToB: number;
   cutBToA: number;
-  /** Faults that keep the cut from being noticed. */
+  /** The number of faults that keep the cut from being noticed. */
   unnoticed: number;
   reviewing: boolean;
   readonly whenDown: Set<() => void>;
@@ -50,13 +56,13 @@ interface Link {
 export interface Question<T> {
   readonly from: Running;
   readonly to: HostId;
-  /** Runs in the service that was asked. */
+  /** Runs in the service of the host asked. */
   readonly ask: (asked: Running, reply: (answer: T) => void) => void;
-  /** Called once; undefined when no answer could be had. */
+  /** Called once; undefined when there was no answer. */
   readonly answered: (answer: T | undefined, by: SimHost | undefined) => void;
-  /** An answer that came after all was called off. */
+  /** Takes an answer that came after the question had been given up. */
   readonly late?: (answer: T) => void;
-  /** … and one that reached nobody: whoever gave it must not wait for what does not begin. */
+  /** Takes an answer that reached nobody: the host that gave it must not wait for something that never begins. */
   readonly unheard?: (answer: T) => void;
 }
 
@@ -73,14 +79,17 @@ export class Network {
   readonly #mutedGossip = new Map<SimHost, number>();
   readonly #mutedStreams = new Map<SimHost, number>();
   lossPercent = 0;
-  /** Who has been let in by a member while no admin was there, as everybody has heard. */
+  /** Hosts that a member has admitted while no admin was there; everybody knows them. */
   readonly admitted = new Set<HostId>();
   duplicatePercent = 0;
-  /** Each hears the frames of each writer in their order, as over one stream: who publishes sends to all that it is connected with. */
+  /**
+   * Each host hears the frames of each writer in order, as over one stream, because a writer sends to all hosts that it
+   * is connected with.
+   */
   inOrder = false;
   readonly #lastArrivalMs = new Map<number, number>();
   delayMs = { least: 1, most: 40 };
-  /** Gossip frames as they left a host, and copies of them as they reached one, over all mesh neighbours. */
+  /** Gossip frames that hosts sent, and copies of them that hosts received, over all mesh neighbours. */
   gossipSent = 0;
   gossipBytesReceived = 0;
   streamBytes = 0;
@@ -96,7 +105,7 @@ export class Network {
     readonly after: (delayMs: number, run: () => void) => void;
     readonly nowMs: () => number;
     readonly hosts: readonly SimHost[];
-    /** Called when what `carries` says of two hosts may have changed. */
+    /** Called when the answers of `carries` for two hosts may have changed. */
     readonly carriesOtherwise: () => void;
   }) {
     this.#chance = chance;
@@ -114,7 +123,7 @@ export class Network {
     for (const other of this.#hosts) if (other !== host) this.#review(this.#link(host, other));
   }
 
-  /** Ends at once what the host is connected with and its configuration refuses, as a daemon does before anything else. */
+  /** Ends at once all connections that the host's configuration now refuses, as a daemon does before anything else. */
   endRefused(host: SimHost): void {
     for (const other of this.#hosts) {
       if (other === host) continue;
@@ -123,7 +132,7 @@ export class Network {
     }
   }
 
-  /** A new run of the host's service: what was connected with the old one is not connected with it. */
+  /** A new run of the host's service: the old run's connections are not connections of the new one. */
   restarted(host: SimHost): void {
     this.#carriesOtherwise();
     for (const other of this.#hosts) {
@@ -156,7 +165,10 @@ export class Network {
     return this.#link(a, b).ends !== undefined;
   }
 
-  /** Bytes of a stream get there: both ends go on, and neither the bytes are cut off nor what is said to have come of them. */
+  /**
+   * True when the bytes of a stream get through: both ends are responsive, and neither the bytes nor the replies are
+   * cut off.
+   */
   carries(from: SimHost, to: SimHost): boolean {
     if (!from.isResponsive || !to.isResponsive) return false;
     const link = this.#link(from, to);
@@ -164,7 +176,7 @@ export class Network {
     return !this.#isMuted(this.#mutedStreams, from) && !this.#isMuted(this.#mutedStreams, to);
   }
 
-  /** Calls `run` once when the link between the two goes down; at once when it is down. @returns how to call that off. */
+  /** Calls `run` once when the link between the two goes down; at once if it is down. @returns how to cancel that. */
   whenDown(a: SimHost, b: SimHost, run: () => void): () => void {
     const link = this.#link(a, b);
     if (link.ends === undefined) {
@@ -251,7 +263,8 @@ export class Network {
     link.ends = undefined;
     const whenDown = [...link.whenDown];
     link.whenDown.clear();
-    // Not within what ended it: a machine hears of a configuration before it hears of what ends by it.
+    // Not within the step that ended it: a machine hears of a configuration before it hears what has ended because of
+    // it.
     for (const run of whenDown) this.#after(0, run);
     for (const [end, peer] of [
       [ends?.[0], b.id],
@@ -259,7 +272,7 @@ export class Network {
     ] as const) {
       if (end === undefined || this.#linked(end.host, peer).length > 0) continue;
       this.#after(this.#delay(), () => {
-        // A new connection that came meanwhile is the one that counts.
+        // If a new connection came meanwhile, that one counts.
         if (this.#linked(end.host, peer).length > 0) return;
         end.enter(() => end.tell({ is: 'disconnected', host: peer }));
       });
@@ -300,7 +313,7 @@ export class Network {
       const asked = peer.running;
       if (asked === undefined || this.#isCut(link, from.host)) return lost();
       asked.enter(() => {
-        // Membership is looked at anew at every stream; and with a connection all that is on it ends.
+        // Membership is checked again for every stream; and when a connection ends, so does everything on it.
         if (!this.admits(peer, from.host.id)) return lost();
         ask(asked, answer => {
           this.streamBytes += STREAM_BYTES;
@@ -320,7 +333,7 @@ export class Network {
 
   // ------------------------------------------------------------------------------------------------------------- gossip
 
-  /** Gossip frames of one start. */
+  /** The number of gossip frames that this run has sent. */
   framesSent(of: Running): number {
     return this.#frames.get(of) ?? 0;
   }
@@ -350,7 +363,7 @@ export class Network {
     }
   }
 
-  /** The delay, or what brings a frame just after the one before it. */
+  /** The delay, or a longer one that brings the frame just after the one before it. */
   #delayInOrder(from: SimHost, to: SimHost, delayMs: number): number {
     const key = from.number * 65_536 + to.number;
     const arrivalMs = Math.max(this.#nowMs() + delayMs, this.#lastArrivalMs.get(key) ?? 0);
@@ -373,7 +386,7 @@ export class Network {
     });
   }
 
-  /** 1: there is a link; 2: somebody passes it on; 0: it does not get there. */
+  /** 1: there is a link; 2: another host passes the message on; 0: it does not get there. */
   #hops(from: SimHost, to: SimHost): 0 | 1 | 2 {
     const direct = this.#link(from, to);
     if (direct.ends !== undefined && !this.#isCut(direct, from)) {
@@ -393,13 +406,13 @@ export class Network {
     return muted.size > 0 && (muted.get(host) ?? 0) > 0;
   }
 
-  /** As a daemon's gate does: members, and those who were let in and are in no version yet. */
+  /** Like a daemon's gate: admits members, and hosts that were admitted and are in no version yet. */
   admits(host: SimHost, peer: HostId): boolean {
     const state = this.#statesBy(host.disk.config).get(peer);
     return state === undefined ? this.admitted.has(peer) : state !== 'revoked';
   }
 
-  /** Asked for at every frame. */
+  /** Cached, because it is asked for every frame. */
   #statesBy(config: SignedConfig): ReadonlyMap<HostId, Member['state']> {
     const known = this.#states.get(config);
     if (known !== undefined) return known;
@@ -417,5 +430,5 @@ export class Network {
   }
 }
 
-/** A question or an answer with its frames, about. */
+/** The approximate size of a question or an answer with its frames. */
 const STREAM_BYTES = 400;

@@ -1,6 +1,7 @@
 /**
- * Origin: signs the heads of a host's own sources, as the daemon does: after a start it asks everybody for the highest that
- * they remember and goes on above it, for its disk may be an old image; and what it signs is durable before it is told.
+ * Origin: signs the heads of a host's own sources as the daemon does. After a start it asks all hosts for the highest
+ * head they remember and continues above that, because its disk may be an old image; and a head that it signs is
+ * durable before it is announced.
  */
 import type { ParcelId, SourceId } from '../src/core/ids.js';
 import { type Adoption, decideAdoption, listAgain, nextSeq } from '../src/core/own-heads.js';
@@ -10,9 +11,9 @@ import type { Running, SnapshotEdit } from './sim-host.js';
 import type { StateWrites } from './state-writes.js';
 import type { Surroundings } from './surroundings.js';
 
-/** Asking everybody takes this long at the most. */
+/** Asking all hosts takes this long at most, in ms. */
 const ASK_MS = 3_000;
-/** After a snapshot that could not be written down, in ms. */
+/** How soon a snapshot that could not be written is tried again, in ms. */
 const RETRY_MS = 5 * 60_000;
 
 export interface OriginOptions {
@@ -29,9 +30,9 @@ export class Origin {
   readonly #state: StateWrites;
   readonly #heads: HeadKeeping;
   readonly #askEverybody: () => void;
-  /** When everybody has said what they remember. */
+  /** When all hosts will have said what they remember; undefined until they are asked. */
   #knownMs: number | undefined;
-  /** Changes of one source go one after the other: the first is under way. */
+  /** Changes of one source run one after another: the first of each list is running. */
   readonly #changes = new Map<SourceId, (() => void)[]>();
 
   constructor({ of, world, state, heads, askEverybody }: OriginOptions) {
@@ -46,7 +47,10 @@ export class Origin {
     this.#knowAll(() => this.#publish(source, edit, () => this.#later(RETRY_MS, () => this.backUp(source, edit))));
   }
 
-  /** What the files of our own source have of the parcel. They are those of the newest snapshot; what was before is gone. */
+  /**
+   * The content that the source's live files have for the parcel. They are the files of the newest snapshot; earlier
+   * ones are gone.
+   */
   liveFile(parcel: ParcelId): { readonly content: string; readonly bytes: number } | undefined {
     const model = this.#world.catalog.parcel(parcel);
     if (model?.origin !== this.#of.host.id) return undefined;
@@ -54,11 +58,11 @@ export class Origin {
     return isLive ? { content: parcel, bytes: model.ref.bytes } : undefined;
   }
 
-  /** A head of our own source, as somebody remembers it. */
+  /** Takes a head of our own source that another host remembers. */
   hear(head: HeadModel): void {
     const { source } = head;
     this.#adopt(head, adoption => {
-      // Also when it was adopted before, and could not be put in force then.
+      // Also if it was adopted before, but could not be put in force then.
       const own = this.#own(source);
       if (own !== undefined && this.#heads.get(source)?.hash !== own.hash) this.#heads.offer(own);
       this.#listAgain(source, adoption);
@@ -82,7 +86,7 @@ export class Origin {
     this.#world.after(delayMs, () => this.#of.enter(then));
   }
 
-  /** @param refused the disk does not take it, or what is to be known first */
+  /** @param refused called when the disk does not take the head, or one that must be adopted first */
   #publish(source: SourceId, edit: SnapshotEdit, refused: () => void = nothing): void {
     const relist = (): void =>
       this.#change(source, done => {
@@ -108,7 +112,7 @@ export class Origin {
     this.#adopt(known, adopted, refused);
   }
 
-  /** `then`: once that is durable. */
+  /** `then` is called once the adoption is durable. */
   #adopt(head: HeadModel, then: (adoption: Adoption<SnapshotModel>) => void, refused: () => void = nothing): void {
     const { source } = head;
     this.#change(source, done => {

@@ -1,9 +1,9 @@
 /**
- * Own stores: the stores of one host's service: mounted and measured, their logs written and told to the machine, in the
- * order in which a daemon does it.
+ * Own stores: the stores of one host's service: mounts and measures them, writes their logs and reports to the machine,
+ * in the order in which a daemon does it.
  *
- * What was asked to be written becomes durable a little later; whoever asked is told after that. A crash in between keeps
- * some beginning of it, and nobody is told.
+ * A requested write becomes durable a little later, and the requester is told after that. A crash in between keeps some
+ * first part of the pending writes, and nobody is told.
  */
 import type { Chance } from '../src/core/chance.js';
 import { isCheckpointDue } from '../src/core/checkpoint.js';
@@ -20,12 +20,12 @@ import type { StoreDisk, UnderWay } from './store-disk.js';
 import type { StoreLog } from './store-log.js';
 import type { Surroundings } from './surroundings.js';
 
-/** A write that is flushed, and a read, in ms, where the disk is not slow. */
+/** The time of a flushed write, in ms, and the rate of a read, on a disk that is not slow. */
 const WRITE_MS = { least: 2, most: 25 };
 const READ_BYTES_PER_MS = 100_000;
-/** A store that failed is opened again after this. */
+/** A failed store is reopened after this, in ms. */
 const REOPEN_MS = 10_000;
-/** Where the virtual wall clock starts: what new epochs count from. */
+/** Where the virtual wall clock starts: new epochs count from it. */
 const WALL_MS = 1_700_000_000_000;
 
 export class OwnStores {
@@ -63,19 +63,19 @@ export class OwnStores {
     }
   }
 
-  /** The mounted stores, but for those that would keep whoever asks waiting. */
+  /** The mounted stores, except those that hang. */
   *answering(): IterableIterator<StoreDisk> {
     for (const store of this.stores()) if (!this.#hanging.hangs(store)) yield store;
   }
 
-  /** A read begins. @returns how long it takes, in ms */
+  /** Begins a read. @returns how long it takes, in ms */
   readMs(store: StoreDisk, bytes: number): number {
     const callMs = between(this.#chance, 1, 10) + (store.readsAtOnce ? 0 : store.slowMs);
     this.#hanging.began(store, 'callMs', callMs);
     return callMs + bytes / READ_BYTES_PER_MS;
   }
 
-  /** … and a write that is flushed. */
+  /** Begins a write that is flushed. @returns how long it takes, in ms */
   writeMs(store: StoreDisk): number {
     const ms = between(this.#chance, WRITE_MS.least, WRITE_MS.most) + store.slowMs;
     this.#hanging.began(store, 'flushMs', ms);
@@ -83,7 +83,7 @@ export class OwnStores {
   }
 
   /**
-   * Writes an operation to the log. `durable` is called when it is; never when the service ends before.
+   * Writes an operation to the log. `durable` is called when it is durable; never if the service ends first.
    * @returns false when the disk refuses it.
    */
   append(store: StoreDisk, op: LogOp, durable: () => void): boolean {
@@ -95,7 +95,7 @@ export class OwnStores {
     const entry: UnderWay = { op, done: durable };
     store.underWay.push(entry);
     this.#world.after(this.writeMs(store), () => {
-      // Operations become durable in order: what was written later brings what was written before.
+      // Operations become durable in order: a later write brings all earlier ones with it.
       while (store.underWay.includes(entry)) {
         const next = store.underWay.shift();
         if (next === undefined) break;
@@ -106,7 +106,7 @@ export class OwnStores {
     return true;
   }
 
-  /** What the machine has not been told of the store's log. */
+  /** Hands over the operations of the store's log that the machine has not been told. */
   tellOps(store: StoreDisk, completion: (segment: LogSegment) => void): void {
     const toldSeq = this.#toldSeq.get(store.id);
     if (toldSeq === undefined) return;
@@ -116,7 +116,7 @@ export class OwnStores {
     this.#makeCheckpointIfDue(store);
   }
 
-  /** Only what the machine has been told of may go. */
+  /** Only operations that the machine has been told of may be dropped from the log. */
   #makeCheckpointIfDue(store: StoreDisk): void {
     const { log } = store;
     if (this.#toldSeq.get(store.id) !== log.seq || store.full || store.failing) return;
@@ -132,7 +132,7 @@ export class OwnStores {
     store.makeCheckpoint();
   }
 
-  /** A write goes to another place than it should, if a fault says so. @returns whether it did. */
+  /** If a fault says so, a write goes to the wrong place. @returns whether it did. */
   writeAstray(store: StoreDisk): boolean {
     if (!store.goesAstray) return false;
     store.goesAstray = false;
@@ -145,8 +145,8 @@ export class OwnStores {
   }
 
   /**
-   * A read has found wrong bytes, which is told first. `then`: with how the read ended: a log that does not take `corrupt` is a disk
-   * that cannot be read, and the copy stays PRESENT until it is found again.
+   * A read has found wrong bytes, which are reported first. `then` gets how the read ended: if the log does not take
+   * `corrupt`, the disk counts as unreadable, and the copy stays PRESENT until it is found again.
    */
   foundCorrupt(
     store: StoreDisk,
@@ -167,7 +167,7 @@ export class OwnStores {
     then('unreadable');
   }
 
-  /** Somebody has pulled a disk, or put it back. */
+  /** A person has pulled a disk, or put it back. */
   lookAgain(): void {
     for (const store of this.#of.host.stores) {
       if (store.pulled) this.#unmount(store);
@@ -175,7 +175,7 @@ export class OwnStores {
     }
   }
 
-  /** @returns whether it was mounted. */
+  /** @returns whether the store was mounted. */
   #unmount(store: StoreDisk): boolean {
     if (!this.#toldSeq.delete(store.id)) return false;
     settleUnderWay(this.#world, this.#of.host, store, this.#chance);
@@ -183,7 +183,7 @@ export class OwnStores {
     return true;
   }
 
-  /** The store takes nothing more until it is opened again. */
+  /** Unmounts the store, which takes nothing more until it is opened again. */
   reopen(store: StoreDisk): void {
     if (!this.#unmount(store)) return;
     this.#world.after(REOPEN_MS, () =>
@@ -194,7 +194,7 @@ export class OwnStores {
     );
   }
 
-  /** Somebody remembers more of our log, or another one. */
+  /** Another host remembers more of our log, or a different one. */
   hearOfOwnLog(theirs: LogPosition): void {
     const store = this.mounted(theirs.store);
     if (store?.log.digestAt(store.log.seq) === theirs.digest || !this.#remembered.hear(theirs)) return;
@@ -210,12 +210,12 @@ export class OwnStores {
     return this.#remembered.doubt(own, seq => log.digestAt(seq));
   }
 
-  /** Reads every copy again; what is wrong is said in the log. */
+  /** Reads every copy again; wrong ones are reported in the log. */
   scrub(): void {
     for (const store of this.stores()) for (const parcel of [...store.present]) this.#check(store, parcel);
   }
 
-  /** … and one of them, now and then. */
+  /** Now and then reads one copy of each store again. */
   scrubOne(): void {
     for (const store of this.stores()) {
       const { size } = store.present;
@@ -223,14 +223,14 @@ export class OwnStores {
     }
   }
 
-  /** Trash that has lain for its time. */
+  /** Removes trash whose time is over. */
   emptyTrash(nowMs: number): void {
     for (const store of this.stores())
       for (const [parcel, { untilMs }] of store.trash) if (untilMs <= nowMs) store.trash.delete(parcel);
   }
 
   #check(store: StoreDisk, parcel: ParcelId): void {
-    // Who shows whatever lies there does not look at it either.
+    // A host that lies in audits does not look at its copies either.
     if (store.failing || this.#of.host.lies?.audits === true) return;
     if (store.files.get(parcel)?.content !== parcel) this.foundCorrupt(store, parcel);
   }
@@ -245,7 +245,7 @@ export class OwnStores {
       this.#doubts.begin(store.id, this.#of.nowMs);
       this.#open(store, doubt);
     }
-    // PRESENT is `add` in the log and the file in its place.
+    // PRESENT means `add` in the log and the file in its place.
     for (const parcel of [...store.present]) {
       if (!store.files.has(parcel)) commit(this.#world, host, store, { op: 'corrupt', parcel });
     }
@@ -262,7 +262,7 @@ export class OwnStores {
     if (store.rescanDue) this.#rescan(store, [...store.files.keys()]);
   }
 
-  /** @param doubt what others remember speaks against the log, as it was opened just before */
+  /** @param doubt how other hosts' memory contradicts the log, which was opened just before */
   #open(store: StoreDisk, doubt: LogDoubt | undefined): void {
     const { host, boot, previousBoot } = this.#of;
     const { index, indexBoot } = host.disk;
@@ -273,7 +273,7 @@ export class OwnStores {
       boot,
       previousBoot,
       wallMs: wallMsOf(this.#world.nowMs + host.wallOffsetMs),
-      // The marker is written with the log that begins.
+      // The marker is written together with the new log.
       marker: { boot: store.boot, epoch: log.epoch },
       log: {
         kind: 'sound',
@@ -293,7 +293,7 @@ export class OwnStores {
     indexBoot.set(store.id, boot);
   }
 
-  /** After doubt every copy is read again before it counts. */
+  /** After a doubt every copy is read again before it counts. */
   #rescan(store: StoreDisk, parcels: readonly ParcelId[]): void {
     const [parcel, ...others] = parcels;
     if (parcel === undefined) {
@@ -310,7 +310,7 @@ export class OwnStores {
           this.#rescan(store, others);
           return;
         }
-        // One by one: it is due until all of them are durable.
+        // One at a time: the rescan is due until all of them are durable.
         const isTaken = this.append(store, { op: 'add', parcel }, () => {
           this.tellOps(store, segment => this.#of.tell({ is: 'log', segment }));
           this.#rescan(store, others);
@@ -346,7 +346,7 @@ export function randomHex(chance: Chance, words: number): string {
   return hex;
 }
 
-/** A crash, or a store that fails, keeps a beginning of what was written and not flushed. */
+/** A crash, or a store that fails, keeps some first part of what was written and not flushed. */
 export function settleUnderWay(
   world: Pick<Surroundings, 'happened' | 'logs'>,
   host: Running['host'],
@@ -370,7 +370,7 @@ function commit(
   world.happened({ is: 'durable', host, store, op });
 }
 
-/** Of what a checkpoint stands for, nobody can say any more. */
+/** Whether the log lacks the position. Nobody can check what a checkpoint stands for. */
 function lacks(log: StoreLog, { seq, digest }: LogPosition): boolean {
   if (seq > log.seq) return true;
   return seq >= (log.checkpointBefore(log.seq)?.at.seq ?? 0) && log.digestAt(seq) !== digest;

@@ -1,4 +1,4 @@
-/** Questions: what hosts ask each other over streams, and what they answer. */
+/** Questions: what hosts ask each other over streams, and the answers. */
 import type { ConfigMark } from '../src/core/cluster-config.js';
 import type { FrameNumber } from '../src/core/frame-window.js';
 import type { GrantAnswer } from '../src/core/grant.js';
@@ -9,22 +9,22 @@ import type { HeadModel } from './catalog-model.js';
 import type { SignedConfig } from './host-disk.js';
 import type { LogTelling } from './store-log.js';
 
-/** What a host asks another that it wants to catch up with. */
+/** The question of a host that wants to catch up. */
 export interface StateQuestion {
   readonly from: HostId;
   readonly logs: ReadonlyMap<StoreId, LogPosition>;
-  /** The last gossip frame that the asker has heard of whom it asks. */
+  /** The last gossip frame that the asker has heard from the host it asks. */
   readonly yourFrame: FrameNumber | undefined;
 }
 
 export interface StateAnswer {
-  /** Not for an untrusted host. */
+  /** Undefined in an answer to an untrusted host. */
   readonly heartbeat: Heartbeat | undefined;
   readonly logs: readonly (LogTelling & { readonly relayed: boolean })[];
   readonly heads: readonly HeadModel[];
   /** How far the answering host has read the asker's own logs. */
   readonly yours: readonly LogPosition[];
-  /** … and the last gossip frame that it has heard of it. */
+  /** The last gossip frame that the answering host has heard from the asker. */
   readonly yourFrame: FrameNumber | undefined;
   readonly config: SignedConfig;
 }
@@ -32,7 +32,7 @@ export interface StateAnswer {
 export type FetchAnswer =
   | { readonly kind: 'busy' }
   | { readonly kind: 'gone' }
-  /** What lies there under the parcel's name, right or wrong; `ended`: the transfer is over. */
+  /** The bytes under the parcel's name, right or wrong; call `ended` when the transfer is over. */
   | {
       readonly kind: 'bytes';
       readonly content: string;
@@ -50,7 +50,7 @@ export interface RelocationOffer {
   readonly parcels: readonly ParcelId[];
 }
 
-/** A grant that was on the network once. */
+/** A grant that was once on the network. */
 export interface CarriedGrant {
   readonly attempt: Nonce;
   readonly from: HostId;

@@ -1,6 +1,6 @@
 /**
- * Regressions: runs that once showed something, kept with all their options, so that they show it whatever seeds mean by
- * then: those that kill a mutant, which the whole build must pass, and those that found a bug.
+ * Regressions: runs that once showed something, kept with all their options, so that they show it whatever seeds mean
+ * later. Some kill a mutant, and must pass with the complete build; the others found a bug.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import type { RunOptions } from './run-options.js';
 export interface Regression {
   /** What it shows. */
   readonly title: string;
-  /** The mutant that it kills, and by what; neither for a bug that is mended. */
+  /** The mutant that it kills, and the invariant that catches it; neither for a bug that is fixed. */
   readonly mutant?: string;
   readonly by?: string;
   readonly options: RunOptions;

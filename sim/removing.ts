@@ -1,6 +1,6 @@
 /**
- * Removing: carries out what the machine asks for around drops, grants and expiry: reads copies for proofs of possession,
- * carries questions and answers, writes `del`, and puts the bytes into the trash after that.
+ * Removing: carries out the machine's effects for drops, grants and expiry: reads copies for proofs of possession,
+ * carries questions and answers, writes `del`, and then moves the bytes to the trash.
  */
 import type { AuditAnswer } from '../src/core/audit.js';
 import type { Effect, ReadFailure } from '../src/core/effects.js';
@@ -17,9 +17,9 @@ import type { Surroundings } from './surroundings.js';
 
 type Effects<Do extends Effect['do']> = Extract<Effect, { do: Do }>;
 
-/** Of the grants that came to a host so many may come again. */
+/** At most this many of the grants that came to a host may come again. */
 const GRANTS_CARRIED_MAX = 24;
-/** A question that is on the network twice comes again after this long, in ms. */
+/** A question that the network duplicates comes again after this long, in ms. */
 const AGAIN_MS = { least: 10, most: 600_000 };
 
 export class Removing {
@@ -28,7 +28,7 @@ export class Removing {
   readonly #stores: OwnStores;
   readonly #origin: Origin;
   readonly #replies = new Map<number, (answer: GrantAnswer) => void>();
-  /** The mutant's memory: what was once granted for a parcel, for attempts that are over. */
+  /** The mutant's memory: the grants once given for a parcel, in attempts that are over. */
   readonly #grantsBefore = new Map<ParcelId, Map<HostId, GrantAnswer>>();
   readonly #parcelOf = new Map<Nonce, ParcelId>();
   #nextAsk = 1;
@@ -93,7 +93,7 @@ export class Removing {
       if (oneIn(chance, 20))
         this.#world.after(logBetween(chance, AGAIN_MS.least, AGAIN_MS.most), () => this.#of.enter(ask));
     }
-    // The network says again what it said before, just when it is listened for.
+    // The network repeats earlier answers just when they are listened for.
     if (oneIn(chance, 3)) {
       for (const { attempt: before, from, answer } of this.#of.host.grantsCarried)
         this.#world.after(between(chance, 1, 500), () => this.#tellWhoRuns(before, from, answer));
@@ -107,7 +107,7 @@ export class Removing {
     if (grantsCarried.length > GRANTS_CARRIED_MAX) grantsCarried.shift();
   }
 
-  /** An answer that comes late, or once more: whoever runs there now gets it, whether it asked or not. */
+  /** A late or repeated answer goes to the service that runs there now, whether that has asked or not. */
   #tellWhoRuns(attempt: Nonce, from: HostId, answer: GrantAnswer): void {
     const { running } = this.#of.host;
     running?.enter(() => running.grantAnswered(attempt, from, answer));
@@ -219,7 +219,7 @@ export class Removing {
     this.#of.tell({ is: 'not-expired', parcel });
   }
 
-  /** The mutant: what a drop before the restart was about to remove is removed now. */
+  /** The mutant: deletions that a drop had queued before the restart are carried out now. */
   carryOutQueuedDeletions(): void {
     for (const { store: id, parcel } of this.#of.host.disk.queuedDeletions.splice(0)) {
       this.#world.after(between(this.#world.chance.of('mutant'), 1_000, 120_000), () =>
@@ -239,7 +239,7 @@ export class Removing {
 
   identify({ parcel }: Effects<'identify'>): void {
     const chance = this.#world.chance.of(`disk/${this.#of.host.number}`);
-    // Nobody may have the record just now.
+    // Sometimes nobody can supply the record.
     const source = oneIn(chance, 4) ? undefined : this.#world.catalog.parcel(parcel)?.source;
     this.#world.after(between(chance, 5, 500), () =>
       this.#of.enter(() => this.#of.tell({ is: 'identified', parcel, source })),
@@ -287,7 +287,7 @@ export class Removing {
     this.#replies.delete(ask);
     if (answer.answer === 'grant') this.#world.counts.grants += 1;
     else this.#world.counts.denials += 1;
-    // Signed, and not sent.
+    // The crash comes when the answer is signed but not sent.
     if (this.#of.dies('answer-grant', 'begun')) return;
     reply?.(answer);
     if (this.#of.dies('answer-grant', 'done')) return;
@@ -301,7 +301,9 @@ export class Removing {
     }
   }
 
-  /** Hands on what lies under the name; undefined when it cannot be read. A name without a file reads as nothing right. */
+  /**
+   * Hands over what is under the name; undefined when it cannot be read. A name without a file reads as wrong bytes.
+   */
   #read(
     id: StoreDisk['id'],
     parcel: ParcelId,
@@ -319,7 +321,7 @@ export class Removing {
   }
 }
 
-/** What a holder answers who has `content` on its disk: one short blob stands for the parcel's bytes. */
+/** The answer of a holder that has `content` on its disk: one short blob stands for the parcel's bytes. */
 function possessionOf({
   nonce,
   holder,

@@ -1,9 +1,9 @@
 /**
  * Replay regression: does a kept run still show what it was kept for?
  *
- * The core goes on changing, and with it the moment at which each event falls: a run that was made as small as possible
- * soon misses its moment by a little. So it is tried with a few neighbouring seeds, which shift delays and nothing of the
- * schedule; the mutant must die in one of them, and the whole build must pass that same one.
+ * The core keeps changing, and with it the moment of each event: a run that was shrunk as far as possible soon misses
+ * its moment by a little. So it is tried with a few neighbouring seeds, which shift delays and leave the schedule
+ * alone; the mutant must die in one of them, and the complete build must pass that same one.
  */
 import { mutantOf } from './mutants.js';
 import type { Regression } from './regressions.js';
@@ -11,7 +11,7 @@ import { runSeed } from './run-seed.js';
 
 const NEIGHBOURS = 100;
 
-/** @returns what is wrong; undefined when it shows what it should. */
+/** @returns what is wrong; undefined when the run shows what it should. */
 export function replayRegression({ mutant: name, by, options }: Regression): string | undefined {
   const whole = runSeed(options).failed;
   if (whole !== undefined) return `the whole build fails by it: ${whole.message}`;

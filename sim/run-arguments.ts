@@ -1,13 +1,13 @@
 /**
- * Run arguments: the numbers and names of the simulator's command line. What is none ends the command: a run of no seeds, or
- * of seed NaN, would pass and have tested nothing.
+ * Run arguments: the numbers and names of the simulator's command line. A malformed one ends the command: a run of no
+ * seeds, or of seed NaN, would pass and have tested nothing.
  */
 export class UsageError extends Error {}
 
-/** Seeds and events are whole numbers, and these are more than any run sees. */
+/** Seeds and events are whole numbers, and no run sees larger ones than these. */
 const DIGITS_MAX = 10;
 
-/** @throws UsageError where the text is no whole number. */
+/** @throws UsageError when the text is not a whole number. */
 export function wholeNumber(name: string, text: string): number {
   if (!/^\d+$/.test(text) || text.length > DIGITS_MAX)
     throw new UsageError(`${name} ${text}: a whole number of at most ${DIGITS_MAX} digits is wanted`);
@@ -19,7 +19,7 @@ export interface SeedRange {
   readonly to: number;
 }
 
-/** What `--from`, `--to` and `--seeds` name. @throws UsageError where that are no seeds, or two different ends. */
+/** The seeds named by `--from`, `--to` and `--seeds`. @throws UsageError when there are none, or two ends are given. */
 export function seedRange(
   { from, to, seeds }: { readonly from?: string; readonly to?: string; readonly seeds?: string },
   { seedsDefault }: { readonly seedsDefault: number },
@@ -32,7 +32,7 @@ export function seedRange(
   return { from: first, to: last };
 }
 
-/** @throws UsageError where nothing is called so. */
+/** @throws UsageError when nothing has this name. */
 export function oneOf<Named extends { readonly name: string }>(
   all: readonly Named[],
   what: string,

@@ -1,8 +1,9 @@
 /**
- * Run options: all that one seed means, drawn before the run begins and printed when it fails: the cluster, its times, and
- * the schedule of faults.
+ * Run options: everything that a seed stands for, drawn before the run begins and printed when it fails: the cluster,
+ * its times, and the schedule of faults.
  *
- * Times scale with the heartbeat (`paceMs`), so that a run may last minutes or weeks and costs about as many events.
+ * Times scale with the heartbeat (`paceMs`), so that a run may span minutes or weeks and still costs about the same
+ * number of events.
  */
 import type { Chance } from '../src/core/chance.js';
 import type { Timing } from '../src/core/cluster-config.js';
@@ -14,24 +15,24 @@ export interface RunOptions {
   readonly seed: number;
   readonly hosts: number;
   readonly storesPerHost: number;
-  /** Of how many hosts a domain consists; 1: each its own. */
+  /** The number of hosts in a domain; 1: each host has its own. */
   readonly hostsPerDomain: number;
-  /** Of the hosts there are at first: the last ones, and then those before them. Absent: none. */
+  /** How many of the first hosts are untrusted (the last ones) and roaming (those before them). Absent: none. */
   readonly untrustedHosts?: number;
   readonly roamingHosts?: number;
-  /** Of all sources together, in the first snapshots. */
+  /** Parcels of all sources together, in the first snapshots. */
   readonly parcels: number;
   readonly sources: number;
   readonly copies: number;
   readonly parcelBytesMax: number;
   readonly lentBytes: number;
-  /** Of each host, each way; absent: so many that a parcel is there at once, about. */
+  /** Of each host, each way; absent: so fast that a parcel arrives almost at once. */
   readonly bytesPerS?: number;
   readonly paceMs: number;
   readonly timing: Partial<Timing>;
-  /** Absent: as a daemon's, so that no log of a run comes to one. */
+  /** Absent: as in the daemon, so that no log of a run is long enough for one. */
   readonly checkpointEveryOps?: number;
-  /** How long faults go on. */
+  /** How long the phase with faults lasts. */
   readonly safetyMs: number;
   readonly lossPercent: number;
   readonly duplicatePercent: number;
@@ -40,23 +41,26 @@ export interface RunOptions {
 }
 
 const MIB = 1024 * 1024;
-/** Heartbeats of the phase with faults. */
+/** Heartbeats in the phase with faults. */
 const SAFETY_HEARTBEATS = 80;
-/** The first heartbeats are left in peace mostly, so that there is something to lose. */
+/** The first heartbeats are mostly left in peace, so that there is something to lose. */
 const WARM_UP_HEARTBEATS = 6;
 const PACES_MS = [20_000, 60_000, 300_000, 1_200_000] as const;
-/** On slow links the largest parcel takes so much of a heartbeat, in percent: then faults find transfers under way. */
+/** On slow links the largest parcel takes this share of a heartbeat, in percent: then faults hit running transfers. */
 const SLOW_PERCENT = { least: 5, most: 50 };
 const SLOW_ONE_IN = 3;
-/** Operations between two checkpoints: a store's log has some dozens in a run. */
+/** Operations between two checkpoints: a store's log has some dozens of operations in a run. */
 const CHECKPOINT_OPS = { least: 4, most: 64 };
 const PAUSE_MS = { least: 100, most: 2 * 24 * 3_600_000 };
-/** A pause may be so many times as long as the phase is without it: in runs of the slowest pace that is more than two days. */
+/**
+ * A pause may last this many times as long as the phase would otherwise: more than two days in runs of the slowest
+ * pace.
+ */
 const PAUSE_PHASES = 2;
-/** The phase goes on for so long after it: what a host does that was away is to be seen among faults. */
+/** The phase goes on for this long after a pause, so that a host which was away is seen among faults. */
 const AFTER_PAUSE_HEARTBEATS = 10;
 
-/** How often each kind comes, against the others. */
+/** How often each kind comes, relative to the others. */
 const WEIGHTS: Readonly<Record<FaultKind, number>> = {
   partition: 4,
   'one-way': 3,
@@ -103,13 +107,13 @@ export interface DrawOptions {
   readonly favours?: readonly FaultKind[];
 }
 
-/** Everything of a seed. */
+/** Draws everything that a seed stands for. */
 export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOptions {
   const streams = new ChanceStreams(seed);
   const chance = streams.of('options');
   const paceMs = pick(chance, PACES_MS);
   const phaseMs = SAFETY_HEARTBEATS * paceMs;
-  // Where something is looked for, few parcels meet it again and again.
+  // When something is being looked for, it meets the same few parcels again and again.
   const parcels = favours.length > 0 ? between(chance, 1, 10) : logBetween(chance, 5, 40);
   const parcelBytesMax = logBetween(chance, MIB, 256 * MIB);
   const copies = between(chance, 1, 3);
@@ -144,7 +148,7 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
   };
 }
 
-/** Few, and as many trusted ones as there are copies beside the origin's files. */
+/** Few of each, and at least as many trusted hosts as the copies and the origin need. */
 function drawMembers(
   chance: Chance,
   { hosts, copies }: Pick<RunOptions, 'hosts' | 'copies'>,
@@ -155,7 +159,9 @@ function drawMembers(
   };
 }
 
-/** What each store lends: mostly enough for nearly all, and now and then little more than is needed on average. */
+/**
+ * The bytes each store lends: usually enough for almost everything, now and then little more than needed on average.
+ */
 function drawRoom(
   chance: Chance,
   { parcels, parcelBytesMax, copies, hosts }: Pick<RunOptions, 'parcels' | 'parcelBytesMax' | 'copies' | 'hosts'>,
@@ -174,7 +180,7 @@ function drawLinks(
   return { bytesPerS: Math.ceil(parcelBytesMax / parcelS) };
 }
 
-/** Every copy is audited once in so many heartbeats: some times in a run. */
+/** Every copy is audited once in this many heartbeats: a few times in a run. */
 const SCRUB_HEARTBEATS = 40;
 
 function drawTiming(chance: Chance, paceMs: number): Partial<Timing> {

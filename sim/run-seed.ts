@@ -21,13 +21,15 @@ import { backUpThriftily } from './thrift.js';
 import { type Invariant, Violation } from './violation.js';
 import { World } from './world.js';
 
-/** Everything is checked in full once in so many events, and at the end of each phase: most runs have fewer. */
+/**
+ * Everything is checked in full once per this many events, and at the end of each phase; most runs have fewer events.
+ */
 const FULL_CHECK_EVENTS = 10_000;
-/** A run that goes on for so many events has run away with itself. */
+/** A run with this many events has run away. */
 const EVENTS_MAX = 200_000;
 
 export interface Outcome {
-  /** What went wrong; undefined when nothing did. `crash`: an assert of the machine's, or a bug of the simulator's. */
+  /** The failure; undefined when there was none. `crash`: a failed assert of the machine, or a bug of the simulator. */
   readonly failed: { readonly by: Invariant | 'crash'; readonly message: string; readonly stack: string } | undefined;
   readonly atMs: number;
   readonly events: number;
@@ -37,17 +39,17 @@ export interface Outcome {
 
 export interface RunSeedOptions {
   readonly mutant?: Mutant | undefined;
-  /** Ends the run after so many events. */
+  /** Ends the run after this many events. */
   readonly untilEvent?: number | undefined;
   readonly hashes?: boolean;
   /** See `Surroundings.greedy`. Default false. */
   readonly greedy?: boolean;
-  /** Of a mutant: what it may die by. Default `LETHAL`. */
+  /** For a mutant: the invariants it may die by. Default `LETHAL`. */
   readonly lethal?: ReadonlySet<Invariant>;
   readonly trace?: (happening: Happening, world: World) => void;
 }
 
-/** Ends a run that was to be seen up to here only. */
+/** Ends a run at `untilEvent`. */
 class Enough extends Error {}
 
 export function runSeed(
@@ -75,7 +77,7 @@ export function runSeed(
       try {
         check(checker);
       } catch (error) {
-        // A mutant must be seen where data is lost; what else it breaks is passed over.
+        // A mutant must be caught where data is lost; its other failures are ignored.
         if (mutant === undefined || !(error instanceof Violation) || lethal.has(error.invariant)) throw error;
       }
     }
@@ -132,7 +134,7 @@ function live(
   });
   world.run(options.safetyMs);
   phaseEnded();
-  // What a mutant does to liveness is not asked.
+  // A mutant is not tested for liveness.
   if (isMutant) return;
   heal(world, injector);
   settle(world, options);

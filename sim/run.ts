@@ -1,8 +1,8 @@
 /**
  * Run: the simulator's own command.
  *
- * Its options stand in USAGE. Every failure prints what is needed to see it again. The last line is `N passed, N failed`; exits 1 if
- * any failed, 2 where it was asked for what there is not.
+ * Its options are listed in USAGE. Every failure prints what is needed to repeat it. The last line is `N passed, N
+ * failed`. Exits 1 if any failed, 2 when the arguments are wrong.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -27,16 +27,16 @@ npm run sim -- shrink SEED [--save NAME]
 npm run sim -- hashes [--from A --to B] [--save yes]
 npm run sim -- mutants [--seeds 2000 | --from A --to B] [--only NAME] [--save yes] | --replay`;
 
-/** One seed in so many is run twice, and must give the same chain of state hashes. */
+/** One seed in this many is run twice, and must give the same chain of state hashes. */
 const TWICE_EVERY = 25;
-/** Failures told in full; of the others what is needed to see them again. */
+/** Failures reported in full; for the others, only what is needed to repeat them. */
 const TOLD_MAX = 5;
 
 /** Seeds whose chains are recorded: some seconds of one core. */
 const RECORDED_SEEDS = 60;
-/** Within so many seeds each mutant must die. */
+/** Each mutant must die within this many seeds. */
 const MUTANT_SEEDS = 2_000;
-/** A regression is made smaller by so many runs at the most. */
+/** A regression is shrunk with at most this many runs. */
 const SAVED_RUNS_MAX = 60;
 
 interface Tally {

@@ -1,8 +1,8 @@
 /**
- * Service: one run of a host's service: the real host machine, and around it what the daemon does, on simulated disks and
+ * Service: one run of a host's service: the real host machine, surrounded by the daemon's work, on simulated disks and
  * networks and in virtual time.
  *
- * All that comes from outside goes through `enter`: it waits while the service is paused, and is gone when it has ended.
+ * Everything from outside goes through `enter`: it waits while the service is paused, and is dropped once it has ended.
  */
 
 import type { AuditAnswer } from '../src/core/audit.js';
@@ -39,7 +39,7 @@ import type { StoreDisk } from './store-disk.js';
 import type { Surroundings } from './surroundings.js';
 import { TakingBack } from './taking-back.js';
 
-/** Stores are measured, running time is written down, and so on, once in so many heartbeats. */
+/** Stores are measured, running time is written down, and so on, once per this many heartbeats. */
 const CHORES_HEARTBEATS = 12;
 
 export class Service implements Running {
@@ -68,7 +68,7 @@ export class Service implements Running {
   #wakeVersion = 0;
   readonly #offers = new Map<number, (accepted: boolean) => void>();
   #nextOffer = 1;
-  /** With what could not be written. */
+  /** Including those that could not be written. */
   readonly #absences: HostDisk['absences'];
 
   constructor(host: SimHost, world: Surroundings) {
@@ -82,7 +82,7 @@ export class Service implements Running {
     this.#ranBeforeMs = disk.ranMs;
     const seed = world.chance.of(`machine/${host.number}`);
     const words = [seed.uint32(), seed.uint32(), seed.uint32()] as const;
-    // The mutant takes its nonces from a generator that starts anew with each service.
+    // The mutant takes its nonces from a generator that starts over with each service.
     const repeats = world.mutant?.name === 'nonce-repeats';
     const nonces = repeats ? new Chance([host.number, 1, 1]) : world.chance.of(`nonce/${host.number}`);
     this.machine = new Machine({
@@ -128,7 +128,7 @@ export class Service implements Running {
     this.#takingBack = new TakingBack({ of: this, world, stores: this.#stores });
   }
 
-  /** What the daemon does first, in its order. */
+  /** The first steps of the daemon, in its order. */
   open(): void {
     const { disk } = this.host;
     this.#heads.open();
@@ -141,7 +141,7 @@ export class Service implements Running {
     if (this.#world.mutant?.name === 'deletion-outlives-restart') this.#removing.carryOutQueuedDeletions();
     this.#takingBack.start();
     this.#doChores();
-    // The machine asks for its first wake in answer to something.
+    // The machine asks for its first wake only in answer to an input.
     this.tell({ is: 'wake' });
   }
 
@@ -212,7 +212,7 @@ export class Service implements Running {
     const version = this.#wakeVersion;
     const worldMs = this.host.clock.worldMsAt(atMs);
     if (worldMs === Number.POSITIVE_INFINITY) return;
-    // Timers count whole milliseconds: what is less than one away must not come at once, again and again.
+    // Timers count whole milliseconds: a wake less than one away must not fire at once, again and again.
     const delayMs = atMs <= this.nowMs ? 0 : Math.max(1, Math.ceil(worldMs - this.#world.nowMs));
     this.#world.after(delayMs, () =>
       this.enter(() => {
@@ -310,7 +310,7 @@ export class Service implements Running {
       case 'note-liveness':
       case 'note-distrust-full':
       case 'note-unanswered-full':
-      // Reads and questions go on here: what comes of them counts for nothing, which is to be seen.
+      // Reads and questions go on here, to show that their results count for nothing.
       case 'cancel-attempt':
         break;
       default:

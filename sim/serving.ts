@@ -1,6 +1,6 @@
 /**
- * Serving: gives parcels to other hosts, from the stores or, at the origin, from the live files; whether at all is
- * core/serve.ts's decision, from the fetchers that this host sees.
+ * Serving: gives parcels to other hosts, from the stores or, at the origin, from the live files. core/serve.ts decides
+ * whether to serve, from the fetchers that this host sees.
  */
 import type { HostId, ParcelId } from '../src/core/ids.js';
 import { decideServe } from '../src/core/serve.js';
@@ -10,7 +10,10 @@ import type { FetchAnswer } from './questions.js';
 import type { Running } from './sim-host.js';
 import type { Surroundings } from './surroundings.js';
 
-/** Who has had all of a parcel counts as one of its fetchers for so long: its copy is heard of sooner, in ms. */
+/**
+ * A host that has received all of a parcel counts as one of its fetchers for this long, in ms: its copy is heard of
+ * sooner.
+ */
 const HEARD_MS = 10_000;
 
 export class Serving {
@@ -18,7 +21,7 @@ export class Serving {
   readonly #world: Surroundings;
   readonly #stores: OwnStores;
   readonly #origin: Origin;
-  /** Who is being served what, until when: Infinity while it goes on. */
+  /** Which hosts are being served which parcels, and until when they count: Infinity while it goes on. */
   readonly #fetchers = new Map<ParcelId, Map<HostId, number>>();
   #served = 0;
   readonly #servedTo = new Map<HostId, number>();

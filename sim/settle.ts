@@ -1,6 +1,6 @@
 /**
- * Settle: what must come to hold once faults have stopped (I10 to I12): every parcel that can has exactly N copies, nothing
- * is under way, what nobody wants is gone, and all see the same.
+ * Settle: what must become true once faults have stopped (I10 to I12): every parcel that can have N copies has exactly
+ * N, nothing is pending, unwanted parcels are gone, and all hosts see the same.
  */
 import type { Member } from '../src/core/cluster-config.js';
 import type { ParcelId } from '../src/core/ids.js';
@@ -12,15 +12,15 @@ import type { SimHost } from './sim-host.js';
 import { Violation } from './violation.js';
 import type { Check, World } from './world.js';
 
-/** Besides what the run's own times add up to: back-offs and retries end after half an hour, and may follow each other. */
+/** Added to the sum of the run's own times: back-offs and retries end after half an hour, and may follow each other. */
 const PATIENCE_MS = 3 * 3_600_000;
 const PATIENCE_HEARTBEATS = 60;
 
-/** Faults end, hosts run, disks work, everybody is honest, and every copy is looked at. */
+/** Ends all faults: hosts run, disks work, and everybody is honest. */
 export function heal(world: World, injector: Injector): void {
   injector.heal();
   for (const host of world.hosts) {
-    // Who knows that it was revoked deals with nobody, also where all others who knew are lost.
+    // A host that knows it was revoked deals with nobody, even if all others who knew are lost.
     const isRevoked = host.disk.config.members.some(({ host: id, state }) => id === host.id && state === 'revoked');
     if ((host.isClone || isRevoked) && !host.lost) world.lose(host);
     if (host.lost) continue;
@@ -49,7 +49,7 @@ export function heal(world: World, injector: Injector): void {
   const lost = new Set(world.hosts.flatMap(({ id, lost: isLost, isClone }) => (isLost && !isClone ? [id] : [])));
   world.configure(({ members }) => ({
     members: members.map(member => {
-      // Who roams is waited for at least a day: a person who knows better says so.
+      // A roaming host is waited for at least a day: here a person who knows better revokes it.
       if (member.roaming && lost.has(member.host)) return { ...member, state: 'revoked' };
       return member.state === 'draining' ? { ...member, state: 'active' } : member;
     }),
@@ -58,8 +58,8 @@ export function heal(world: World, injector: Injector): void {
 }
 
 /**
- * Who let them in forgot it, put back from an old image: then all who have the newest configuration are strangers to the
- * others, and refused. A person has to hand it on.
+ * The host that admitted some hosts may have forgotten them, restored from an old image: then all that have the newest
+ * configuration are strangers to the others, and refused. A person has to hand it on.
  */
 function handOnConfig(world: World): void {
   const left = new Set(world.hosts.filter(({ lost }) => !lost));
@@ -73,20 +73,20 @@ function handOnConfig(world: World): void {
   for (const { running } of left) running?.enter(() => running.offerConfig(world.config));
 }
 
-/** @throws Violation (I10, I12) when it does not come to rest in time. */
+/** @throws Violation (I10, I12) when the cluster does not come to rest in time. */
 export function settle(world: World, { paceMs, timing }: RunOptions): void {
   const { deadMs = 0, returnMs = 0, gcGraceMs = 0 } = timing;
   const holdMs = HOLD_HEARTBEATS * paceMs;
   const untilMs = world.nowMs + deadMs + returnMs + gcGraceMs + holdMs + PATIENCE_MS + PATIENCE_HEARTBEATS * paceMs;
   const checks: readonly Check[] = [
     everyParcelHasItsCopies,
-    // What nobody can give any more is asked for now and then, for ever.
+    // A parcel that nobody can give is asked for now and then, for ever.
     of => (canAllBeHad(of) ? nothingIsPending(of) : undefined),
     nothingUnwantedIsHeld,
     everybodyIsHeard,
     viewsAgree,
   ];
-  // A scrub once most of what was under way has ended: bytes that went bad are found.
+  // A scrub, once most pending work has ended, so that spoiled bytes are found.
   world.run(2 * paceMs);
   world.inOrder = true;
   for (const { running } of world.hosts) running?.scrub();
@@ -101,8 +101,9 @@ export function settle(world: World, { paceMs, timing }: RunOptions): void {
 }
 
 /**
- * What could not be restored from those who are left after whichever N − 1 hosts were lost: that every parcel has N right copies
- * was seen; whoever holds one must have the head that lists it, too, or nobody could say what the bytes are.
+ * What could not be restored from the remaining hosts after any N − 1 hosts are lost. That every parcel has N intact
+ * copies was checked before; but each holder must also have the head that lists the parcel, otherwise nobody could say
+ * what the bytes are.
  */
 const whatALossTakes: Check = world => {
   const active = new Set(world.config.members.flatMap(member => (counts(member) ? [member.host] : [])));
@@ -120,7 +121,7 @@ const whatALossTakes: Check = world => {
   return undefined;
 };
 
-/** Every parcel has a right copy at a member, or its origin is one and still has the files. */
+/** Every parcel has an intact copy at a member, or its origin is a member and still has the files. */
 function canAllBeHad(world: World): boolean {
   const memberOf = new Map(world.config.members.map(member => [member.host, member]));
   const isMember = ({ id, lost }: SimHost): boolean => !lost && memberOf.get(id)?.state === 'active';
@@ -139,7 +140,7 @@ function canAllBeHad(world: World): boolean {
 
 const counts = (member: Member | undefined): boolean => member?.state === 'active' && member.trust === 'trusted';
 
-/** N, or as many as there are domains that can take one. */
+/** Every parcel has N copies, or as many as there are domains that can take one. */
 const everyParcelHasItsCopies: Check = world => {
   const live = world.hosts.filter(({ lost, isClone }) => !lost && !isClone);
   const memberOf = new Map(world.config.members.map(member => [member.host, member]));
@@ -163,7 +164,8 @@ const everyParcelHasItsCopies: Check = world => {
     }
     const wanted = Math.min(copiesWanted, domains.size);
     if (taken.size < wanted) return `${what} has ${taken.size} of ${wanted} copies`;
-    // While too few domains have one, each copy is kept, also a second one in a domain: nobody can prove that it is too many.
+    // While too few domains have a copy, every copy is kept, even a second one in a domain: nobody can prove that it is
+    // surplus.
     if (holders.length > copiesWanted && taken.size >= copiesWanted)
       return `${what} has ${holders.length} copies, and ${copiesWanted} are wanted`;
     if (taken.size < copiesWanted) continue;
@@ -173,7 +175,10 @@ const everyParcelHasItsCopies: Check = world => {
   return undefined;
 };
 
-/** No member holds another one for a duplicate, or takes what it says for a late word of an earlier start, as after a clone of it. */
+/**
+ * No member takes another one for a duplicate, or its messages for late ones of an earlier start, as can happen after a
+ * clone.
+ */
 const everybodyIsHeard: Check = world => {
   const active = new Set(world.config.members.flatMap(({ host, state }) => (state === 'active' ? [host] : [])));
   const running = world.hosts.flatMap(({ id, running }) => (active.has(id) ? (running ?? []) : []));

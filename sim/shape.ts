@@ -1,13 +1,13 @@
 /**
- * Shapes: made-up clusters: disks of unequal size, links of unequal speed, files whose sizes are log-normal, as those of
- * people are.
+ * Shapes: made-up clusters: disks of unequal size, links of unequal speed, and files with log-normal sizes, like those
+ * of people.
  */
 import type { Chance } from '../src/core/chance.js';
 
 export const MB = 1_000_000;
 export const GB = 1_000 * MB;
 
-/** 100 Mbit/s, 1 Gbit/s, 2.5 Gbit/s, as files come through them. */
+/** 100 Mbit/s, 1 Gbit/s, 2.5 Gbit/s, as the throughput of files. */
 export const LINKS_BYTES_PER_S: readonly number[] = [11 * MB, 110 * MB, 280 * MB];
 
 const uniform = (chance: Chance): number => (chance.uint32() + 0.5) / 0x1_0000_0000;
@@ -40,7 +40,7 @@ export function drawSizes(
   });
 }
 
-/** Disks from one size to `ratio` times that, as often small as large; both ends are there. */
+/** Disks between one size and `ratio` times that, small ones as often as large ones; both ends occur. */
 export function drawDisks(
   chance: Chance,
   count: number,

@@ -2,7 +2,7 @@
  * Shrink: the smallest run that fails by the same invariant: less time, fewer faults, fewer hosts and parcels, no delays.
  *
  * Faults are left out by delta debugging (Zeller & Hildebrandt 2002): halves first, then ever smaller parts, until no
- * single one can go. What is left keeps its own times and ids.
+ * single fault can go. The remaining faults keep their times and ids.
  */
 import type { Mutant } from './mutants.js';
 import type { RunOptions } from './run-options.js';
@@ -14,7 +14,7 @@ export interface Shrunk {
   readonly runs: number;
 }
 
-/** A run that hardly gets smaller any more is small enough. */
+/** A run that hardly gets any smaller is small enough. */
 const RUNS_MAX = 400;
 
 export function shrink(
@@ -35,7 +35,7 @@ export function shrink(
     outcome = tried;
     return true;
   };
-  // What is to happen after the violation did not bring it about; and liveness fails at the end whatever the end is.
+  // Faults after the violation did not cause it; and liveness fails at the end, whenever that is.
   const endMs = Math.min(best.safetyMs, Math.ceil(outcome.atMs) + 1);
   takes({ ...best, safetyMs: endMs, faults: best.faults.filter(({ atMs }) => atMs <= endMs) });
   fewerFaults(() => best, takes);

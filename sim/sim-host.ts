@@ -1,8 +1,8 @@
 /**
- * Simulated host: one machine with its disk and its clock, and, while its service runs, that run as its parts, the network
- * and the checkers see it.
+ * Simulated host: one machine with its disk and its clock, and, while its service runs, that run as the network, the
+ * checkers and its own parts see it.
  *
- * Two of them may have one host id: an identity that was copied with its disk.
+ * Two of them may have the same host id: an identity that was copied with its disk.
  */
 import type { AuditAnswer } from '../src/core/audit.js';
 import type { Effect, Input } from '../src/core/effects.js';
@@ -24,13 +24,13 @@ import type {
 import type { SteadyClock } from './steady-clock.js';
 import type { StoreDisk } from './store-disk.js';
 
-/** Where, on the way of an effect, a crash is set to happen. */
+/** The point in an effect's course at which a crash is set to happen. */
 export type Boundary =
-  /** The machine has asked for it, and nothing was done. */
+  /** The machine has asked for it, and nothing was done yet. */
   | 'asked'
-  /** It was begun: written and not flushed, sent and not answered. */
+  /** It was begun: written but not flushed, or sent but not answered. */
   | 'begun'
-  /** It is done, and the machine has not been told. */
+  /** It is done, and the machine has not been told yet. */
   | 'done';
 
 export interface ArmedCrash {
@@ -40,15 +40,15 @@ export interface ArmedCrash {
   readonly strike: () => void;
 }
 
-/** How a host lies. Its disk and its machine are in order; what leaves it is not. */
+/** How a host lies. Its disk and its machine are in order; what it tells others is not. */
 export interface Lies {
-  /** Says that it holds what it does not. */
+  /** It claims to hold copies that it does not have. */
   readonly holdings: boolean;
-  /** Says that it lends far more than it does. */
+  /** It claims to lend far more than it does. */
   readonly room: boolean;
-  /** Grants, and then throws the bytes away. */
+  /** It grants, and then throws the bytes away. */
   readonly grants: boolean;
-  /** Shows whatever lies there, and does not look whether it is right. */
+  /** It shows the bytes on its disk without checking whether they are right. */
   readonly audits: boolean;
 }
 
@@ -58,22 +58,22 @@ export class SimHost {
   readonly clock: SteadyClock;
   disk: HostDisk;
   running: Running | undefined;
-  /** It is never coming back. */
+  /** It never comes back. */
   lost = false;
   /** A second machine with another's identity. */
   readonly isClone: boolean;
-  /** Stopped by a signal: its clock goes on, and what comes for it waits. */
+  /** Stopped by a signal: its clock goes on, and events for it wait. */
   paused = false;
   suspended = false;
-  /** What came while it was paused, in order. */
+  /** Events that came while it was paused or suspended, in order. */
   readonly waiting: (() => void)[] = [];
   armed: ArmedCrash | undefined;
   lies: Lies | undefined;
-  /** Its wall clock, against the world's. */
+  /** The offset of its wall clock from the world's. */
   wallOffsetMs = 0;
-  /** Grants that came to it, in whatever life, for a network that repeats them. */
+  /** Grants that came to it in any of its runs, for a network that repeats them. */
   readonly grantsCarried: CarriedGrant[] = [];
-  /** What was signed here last, and may not be durable yet. */
+  /** The configuration that was last signed here, and may not be durable yet. */
   signed: SignedConfig | undefined;
   uploadBytesPerS: number;
   downloadBytesPerS: number;
@@ -110,43 +110,46 @@ export class SimHost {
     return this.running !== undefined;
   }
 
-  /** It answers: its service runs and is not held up. */
+  /** Its service runs and is neither paused nor suspended. */
   get isResponsive(): boolean {
     return this.running !== undefined && !this.paused && !this.suspended;
   }
 }
 
-/** An input before it is stamped. */
+/** An input without its time. */
 export type Unstamped = Input extends infer I ? (I extends Input ? Omit<I, 'nowMs'> : never) : never;
 
 export interface Running {
   readonly host: SimHost;
   readonly machine: Machine;
   readonly boot: number;
-  /** Of the start before, as the state folder had it. */
+  /** The boot of the start before, from the state folder. */
   readonly previousBoot: number;
   readonly bootId: string;
   readonly alive: boolean;
-  /** Where its own clock stands. */
+  /** The time on the host's own clock. */
   readonly nowMs: number;
-  /** The service's running time of all its starts. */
+  /** The service's running time over all its starts. */
   readonly runMs: number;
   tell(input: Unstamped): void;
   /** Runs something in the service: later while it is paused, never once it has ended. */
   enter(run: () => void): void;
-  /** True when a crash was set for just here, and has happened. */
+  /** True when a crash was set for exactly this point, and has happened. */
   dies(effect: Effect['do'], boundary: Boundary): boolean;
   /** Ends the run. */
   end(): void;
-  /** Its clock stood still, or runs at another rate now. */
+  /** Its clock has stood still, or now runs at another rate. */
   clockChanged(): void;
   mounted(store: StoreId): StoreDisk | undefined;
   /** Stores that the machine knows of. */
   mountedStores(): IterableIterator<StoreDisk>;
-  /** What lies in a store and what the machine keeps free beside it: with what it cannot know yet counted once. */
+  /**
+   * Bytes used in a store plus bytes that the machine reserves in it; copies that the machine cannot know of yet count
+   * once.
+   */
   promisedBytes(store: StoreDisk): number;
 
-  // What others bring.
+  // Called by other hosts.
   hear(writer: HostId, frame: GossipFrame, message: GossipMessage, config: SignedConfig): void;
   answerState(question: StateQuestion): StateAnswer;
   answerFetch(parcel: ParcelId, purpose: 'grab' | 'repair', asker: HostId): FetchAnswer;
@@ -155,16 +158,16 @@ export interface Running {
   answerRelocation(offer: RelocationOffer, reply: (accepted: boolean) => void): void;
   grantAnswered(attempt: Nonce, from: HostId, answer: GrantAnswer | undefined): void;
 
-  // What people do.
+  // Called for people.
   offerConfig(config: SignedConfig): void;
   backUp(source: SourceId, edit: SnapshotEdit): void;
-  /** Pulls a disk, or puts it back. */
+  /** A disk was pulled, or put back. */
   lookAgain(): void;
-  /** Looks at all that lies in its stores, and measures them. */
+  /** Reads everything in its stores again, and measures them. */
   scrub(): void;
-  /** Says in the store's log that it holds these, and holds nothing. */
+  /** Claims in the store's log to hold these parcels, without having them. */
   claimToHold(store: StoreId, parcels: readonly ParcelId[]): void;
 }
 
-/** Makes the next head's list from what it is to be based on. */
+/** Makes the next head's list from the list it is based on. */
 export type SnapshotEdit = (listed: HeadModel['snapshots']) => HeadModel['snapshots'];

@@ -1,7 +1,7 @@
 /**
- * State disk: where a host keeps what lies in none of its stores: heads, the configuration, what it noted, and what it has read of
- * others' logs. It may be full, slow or failing, as a store's disk; what it refuses is as if it had not been asked for, and who asked
- * says what follows, as in the daemon.
+ * State disk: where a host keeps what is in none of its stores: heads, the configuration, its notes, and what it has
+ * read of others' logs. Like a store's disk it may be full, slow or failing. A refused write is as if it had never been
+ * asked for, and the caller decides what follows, as in the daemon.
  */
 export class StateDisk {
   failing = false;

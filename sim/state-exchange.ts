@@ -1,6 +1,6 @@
 /**
- * State exchange: how one host hears of the others: by frames of gossip, each of which counts once, and by asking them for their state
- * over a stream; and what it answers when it is asked. As the daemon's.
+ * State exchange: how one host hears of the others, through gossip frames, each of which counts once, and by asking for
+ * their state over a stream; and what it answers when asked. Works like the daemon's.
  */
 import { ALL_HEARD, type FrameNumber, type FramesHeard, judgeFrame } from '../src/core/frame-window.js';
 import { compareEpochs, comparePositions } from '../src/core/holdings-log.js';
@@ -20,7 +20,7 @@ import type { StateWrites } from './state-writes.js';
 import type { StoreLog } from './store-log.js';
 import type { Surroundings } from './surroundings.js';
 
-/** Of answers with a checkpoint so many end in the middle of it. */
+/** One in this many answers with a checkpoint ends in the middle of it. */
 const CUT_STREAM_ONE_IN = 10;
 
 export interface StateExchangeOptions {
@@ -29,7 +29,7 @@ export interface StateExchangeOptions {
   readonly state: StateWrites;
   readonly stores: OwnStores;
   readonly heads: HeadKeeping;
-  /** A head of a source of ours is its to take in. */
+  /** Takes the heads of our own sources. */
   readonly origin: Origin;
   readonly configs: ConfigUse;
 }
@@ -57,7 +57,7 @@ export class StateExchange {
     this.#bootWatch = new BootWatch(options);
   }
 
-  /** What was read of others before. */
+  /** Hands over what was read of others before the start. */
   open(): void {
     this.#archive.tellAll();
   }
@@ -73,8 +73,8 @@ export class StateExchange {
     this.#earlierFrames.set(writer, heard);
     const counts = verdict === 'newer' || (verdict === 'overtaken' && message.kind !== 'heartbeat');
     if (!counts) {
-      // An old image, or one of two machines with one identity: it must learn that it is not heard.
       if (verdict === 'older-rising') this.#of.tell({ is: 'earlier-start', from: writer });
+      // An old image, or one of two machines with one identity: it must learn that it is ignored.
       if (verdict === 'older-boot' || verdict === 'older-rising') this.ask(writer);
       return;
     }
@@ -107,7 +107,7 @@ export class StateExchange {
     for (const { host } of disk.config.members) if (host !== id) this.ask(host);
   }
 
-  /** The last frame that was heard of a host; of a start that is known by a stream only, frame 0. */
+  /** The last frame that was heard from a host; frame 0 for a start that is known only from a stream. */
   #lastFrameOf(host: HostId): FrameNumber | undefined {
     const gossiped = this.#of.host.disk.frames.get(host);
     const told = this.#of.machine.known.startOf(host);
@@ -120,7 +120,7 @@ export class StateExchange {
     return positions;
   }
 
-  /** @returns whether all of it came. */
+  /** @returns whether the whole answer came. */
   #takeState(from: HostId, { heartbeat, logs, heads, yours, yourFrame, config }: StateAnswer): boolean {
     if (this.#isTrusted(from)) this.#bootWatch.hear(yourFrame, from);
     if (heartbeat !== undefined) this.#of.tell({ is: 'heard', from, message: heartbeat });
@@ -128,7 +128,7 @@ export class StateExchange {
       if (segment.host === this.#of.host.id) continue;
       const [piece] = pieces;
       const isWithContents = piece !== undefined && (piece.ops.length > 0 || piece.checkpoint.count === 0);
-      // A stream may end anywhere: what came of a checkpoint then counts for nothing, and is asked for again.
+      // A stream may end anywhere: then the part of a checkpoint that came counts for nothing, and is asked for again.
       if (isWithContents && oneIn(this.#world.chance.of('cut streams'), CUT_STREAM_ONE_IN)) {
         for (const piece of pieces.slice(0, -1)) this.#of.tell({ is: 'checkpoint', piece, relayed });
         return false;
@@ -169,7 +169,7 @@ export class StateExchange {
     for (const { log, seq } of this.#of.host.disk.archive.values()) {
       if (log.host === from) yours.push(log.positionAt(seq));
       else if (log.host !== this.#of.host.id && this.#of.machine.known.host(log.host)?.connected === false) {
-        // Of a writer that is there itself, only its own word counts.
+        // For a writer that is live itself, only its own answer counts.
         const known = logs.get(log.store);
         if (known !== undefined && compareEpochs(known.epoch, log.epoch) > 0) continue;
         if (since(log) < seq) tellings.push({ ...log.telling(since(log), seq), relayed: true });
@@ -185,7 +185,7 @@ export class StateExchange {
     };
   }
 
-  /** What we remember of its own sources, and of nobody else's. Strangers never come so far: the network refuses them. */
+  /** What we remember of the asker's own sources only. Strangers never get this far: the network refuses them. */
   #answerUntrusted(from: HostId): StateAnswer {
     return {
       heartbeat: undefined,

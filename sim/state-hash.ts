@@ -1,6 +1,6 @@
 /**
- * State hash: one number for all that a run has done so far: every input and effect of every machine, in order, and every
- * thousand events what every machine believes. The same seed and build give the same chain (I9).
+ * State hash: one number for everything that a run has done so far: every input and effect of every machine, in order,
+ * and, every thousand events, what every machine believes. The same seed and build give the same chain (I9).
  */
 import type { Effect, Input } from '../src/core/effects.js';
 import type { Happening } from './happening.js';
@@ -18,7 +18,7 @@ export class StateHash {
     this.#world = world;
   }
 
-  /** A link for each thousand events so far. */
+  /** One link for each thousand events so far. */
   get links(): readonly number[] {
     return this.#links;
   }
@@ -48,7 +48,7 @@ export class StateHash {
   }
 }
 
-/** What tells one input or effect from another, cheaply. */
+/** A cheap text that tells one input or effect from another. */
 function wordOf(of: Input | Effect): string {
   let word = '';
   for (const value of Object.values(of))

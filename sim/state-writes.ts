@@ -1,9 +1,9 @@
-/** State writes: what one service writes to its host's state disk, one after the other, as long as it runs. */
+/** State writes: what one service writes to its host's state disk, one write after another, for as long as it runs. */
 import { between } from './draw.js';
 import type { Running } from './sim-host.js';
 import type { Surroundings } from './surroundings.js';
 
-/** A write that is flushed, in ms, where the disk is not slow. */
+/** The time of a flushed write, in ms, on a disk that is not slow. */
 const WRITE_MS = { least: 2, most: 30 };
 
 export class StateWrites {
@@ -16,7 +16,9 @@ export class StateWrites {
     this.#world = world;
   }
 
-  /** One after the other. Exactly one of the two is called, and neither once the service has ended. */
+  /**
+   * Writes run one after another. Exactly one of the two callbacks is called, and neither once the service has ended.
+   */
   write(done: () => void, refused: () => void = (): undefined => undefined): void {
     const { nowMs, chance } = this.#world;
     const { disk, number } = this.#of.host;
@@ -25,7 +27,7 @@ export class StateWrites {
     this.#world.after(this.#readyMs - nowMs, () => this.#of.enter(() => (this.refuses() ? refused() : done())));
   }
 
-  /** Of a write that takes no time here. @returns whether the disk does not take it */
+  /** For a write that takes no time here. @returns whether the disk refuses it */
   refuses(): boolean {
     const { refuses } = this.#of.host.disk.state;
     if (refuses) this.#world.counts.stateRefused += 1;

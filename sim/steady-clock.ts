@@ -1,13 +1,13 @@
 /**
- * Steady clock: a host's own running time, as its machine is told it. It never goes back, but it may run fast or slow
- * against the world's time, and it stands still while the host is suspended.
+ * Steady clock: a host's own running time, as its machine is told. It never goes back, but it may run fast or slow
+ * relative to the world's time, and it stands still while the host is suspended.
  */
 export class SteadyClock {
   #hostMs: number;
   #worldMs: number;
-  /** Host milliseconds in one of the world's. */
+  /** Host milliseconds per millisecond of the world. */
   #rate = 1;
-  /** By the world's time; undefined while it runs. */
+  /** When it was stopped, by the world's time; undefined while it runs. */
   #stoppedMs: number | undefined;
 
   constructor({ hostMs, worldMs }: { readonly hostMs: number; readonly worldMs: number }) {
@@ -19,7 +19,7 @@ export class SteadyClock {
     return this.#stoppedMs !== undefined ? this.#hostMs : this.#hostMs + (worldMs - this.#worldMs) * this.#rate;
   }
 
-  /** When, in the world's time, the clock will show `hostMs`, if nothing changes. Infinity while it stands still. */
+  /** When, in the world's time, the clock will show `hostMs` if nothing changes. Infinity while it stands still. */
   worldMsAt(hostMs: number): number {
     return this.#stoppedMs !== undefined
       ? Number.POSITIVE_INFINITY
@@ -36,7 +36,7 @@ export class SteadyClock {
     this.#stoppedMs = worldMs;
   }
 
-  /** @returns for how long it stood still, by the world's time. */
+  /** @returns how long it stood still, by the world's time. */
   resume(worldMs: number): number {
     this.#settle(worldMs);
     const stoodMs = worldMs - (this.#stoppedMs ?? worldMs);

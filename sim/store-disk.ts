@@ -1,27 +1,27 @@
 /**
  * Store disk: the folder of one store on a simulated disk: files under their names, the trash, the log, the marker.
  *
- * A file is one word, its content: the parcel's id where the bytes are right, and something else where they are not. What
- * the log says is durable; operations on their way to it are in `underWay`, and a crash keeps a beginning of them.
+ * A file is one word, its content: the parcel's id if the bytes are right, something else if not. The log's operations
+ * are durable; operations on their way to it are in `underWay`, and a crash keeps some first part of them.
  */
 import type { Epoch, LogOp } from '../src/core/holdings-log.js';
 import type { HostId, Key, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
 import type { SharedPart } from './catalog-model.js';
 import { StoreLog } from './store-log.js';
 
-/** What lies under a name. */
+/** The file under a name. */
 export interface StoredFile {
-  /** The parcel's id when the bytes are right. */
+  /** The parcel's id if the bytes are right. */
   readonly content: string;
   readonly bytes: number;
-  /** Of these bytes: lies here once, however many files have it. */
+  /** The part of these bytes that the store keeps once, however many files have it. */
   readonly shared: SharedPart | undefined;
 }
 
-/** An operation that was written and not flushed yet. */
+/** An operation that was written but not flushed yet. */
 export interface UnderWay {
   readonly op: LogOp;
-  /** Told when it is durable; not after a crash. */
+  /** Called when it is durable; not after a crash. */
   readonly done: () => void;
 }
 
@@ -29,37 +29,48 @@ export class StoreDisk {
   readonly id: StoreId;
   readonly host: HostId;
   lentBytes: number;
-  /** The marker's boot counter: at which start of the service the store was mounted last, or made. */
+  /** The marker's boot counter: the start at which the store was last mounted, or made. */
   boot: number;
   log: StoreLog;
   readonly files = new Map<ParcelId, StoredFile>();
   readonly trash = new Map<ParcelId, StoredFile & { readonly untilMs: number }>();
-  /** How much lies here of what did not come whole, all of it right; it gives way at once and is not counted, as the trash. */
+  /**
+   * By parcel: how many right bytes of an incomplete fetch are here. They give way at once and are not counted, like
+   * the trash.
+   */
   readonly incoming = new Map<ParcelId, number>();
   readonly underWay: UnderWay[] = [];
-  /** PRESENT by the durable log; whether the file is right is another question. */
+  /** PRESENT by the durable log, whether or not the file is right. */
   readonly present = new Set<ParcelId>();
   /** By the durable log: the highest head of each source. */
   readonly heads = new Map<SourceId, number>();
-  /** Of all files under their names, and what fetches count on; what lies in the trash gives way at once and is not counted. */
+  /**
+   * Bytes of all files under their names, and of parts that fetches rely on; the trash gives way at once and is not
+   * counted.
+   */
   usedBytes = 0;
-  /** What fetches under way count on: it stays until they end, whatever becomes of the files that had it. */
+  /**
+   * Parts that running fetches rely on: they stay until the fetches end, whatever becomes of the files that had them.
+   */
   readonly pinned = new Set<{ readonly shared: SharedPart }>();
   /** How many files and fetches have each shared part. */
   readonly #sharers = new Map<Key, number>();
   /** The disk gives errors instead of bytes. */
   failing = false;
-  /** It is not there, until somebody puts it back. */
+  /** It is away until a person puts it back. */
   pulled = false;
-  /** No write succeeds for want of room, whatever the accounts say. */
+  /** No write succeeds, for lack of room, whatever the accounting says. */
   full = false;
-  /** So much fits, whatever it lends: a quota of which the file system does not tell. */
+  /** The bytes that fit, whatever the store lends: a quota that the file system does not report. */
   quotaBytes = Number.POSITIVE_INFINITY;
-  /** The next file is written to another's place. */
+  /** The next file is written over another one. */
   goesAstray = false;
-  /** It was once said to lend less than before, maybe less than it held and had promised. */
+  /** It was once reported to lend less than before, perhaps less than it held and had promised. */
   wasCut = false;
-  /** The log was begun anew: until every file was read nothing of what lies here counts, and nothing is taken away. As the marker says. */
+  /**
+   * The log was begun again: until every file has been read, none of them counts, and nothing is removed. Kept in the
+   * marker.
+   */
   rescanDue = false;
   /** It is to be emptied. */
   draining = false;
@@ -67,7 +78,7 @@ export class StoreDisk {
   readonly hasSpoiled = new Set<ParcelId>();
   /** Each write and read takes this much longer, in ms. */
   slowMs = 0;
-  /** … but reads do not: a stick takes its time to keep what it is given, and gives it at once. */
+  /** Reads do not: a stick takes time to keep what it is given, but returns it at once. */
   readsAtOnce = false;
 
   constructor({
@@ -84,12 +95,12 @@ export class StoreDisk {
     this.log = StoreLog.begin(host, id, epoch);
   }
 
-  /** What the store lends beyond what lies here, as far as that fits. */
+  /** The bytes that the store still lends, limited by the quota. */
   get freeBytes(): number {
     return this.full ? 0 : Math.min(this.lentBytes, this.quotaBytes) - this.usedBytes;
   }
 
-  /** An image of the disk as it is, with what was durable. */
+  /** A copy of the disk, with everything that is durable. */
   image(): StoreDisk {
     const { id, host, lentBytes, boot, log } = this;
     const image = new StoreDisk({ id, host, lentBytes, boot, epoch: log.epoch });
@@ -105,20 +116,20 @@ export class StoreDisk {
     return image;
   }
 
-  /** PRESENT and its bytes are right: what counts as a copy for whoever sees all. */
+  /** PRESENT with the right bytes: a true copy, for an observer that sees everything. */
   hasCopy(parcel: ParcelId): boolean {
     return this.present.has(parcel) && this.files.get(parcel)?.content === parcel;
   }
 
   /**
-   * … or right and about to count again: after doubt about the log every copy is read anew, over restarts too, and until that is
-   * done nothing is taken away.
+   * A true copy, or one that is about to count again: after a doubt about the log every copy is read again, over
+   * restarts too, and nothing is removed until that is done.
    */
   keeps(parcel: ParcelId): boolean {
     return (this.rescanDue || this.present.has(parcel)) && this.files.get(parcel)?.content === parcel;
   }
 
-  /** What would be lost with it: by its log, or about to be in there again. */
+  /** The parcels that would be lost with the disk: those in its log, and those about to be added to it again. */
   *held(): IterableIterator<ParcelId> {
     yield* this.present;
     for (const parcel of this.files.keys()) if (!this.present.has(parcel) && this.keeps(parcel)) yield parcel;
@@ -140,12 +151,12 @@ export class StoreDisk {
     return file;
   }
 
-  /** What is to be written for a file: all of it but what lies here already. */
+  /** The bytes that must be written for a file: all that are not here already. */
   missingBytes({ bytes, shared }: Pick<StoredFile, 'bytes' | 'shared'>): number {
     return shared !== undefined && this.#sharers.has(shared.key) ? bytes - shared.bytes : bytes;
   }
 
-  /** A fetch counts on what is here of the part, if it is. @returns how to end that */
+  /** A fetch relies on the part, if it is here. @returns how to end that */
   pin(shared: SharedPart | undefined): () => void {
     if (shared === undefined || !this.#sharers.has(shared.key)) return () => undefined;
     const pin = { shared };
@@ -165,7 +176,7 @@ export class StoreDisk {
     else this.#sharers.delete(shared.key);
   }
 
-  /** Bytes go bad under their name. */
+  /** The bytes under the name go bad. */
   spoil(parcel: ParcelId, how: string): void {
     const file = this.files.get(parcel);
     if (file === undefined) return;
@@ -173,13 +184,13 @@ export class StoreDisk {
     this.hasSpoiled.add(parcel);
   }
 
-  /** The operation is durable from now on. */
+  /** The operation becomes durable. */
   commit(op: LogOp): void {
     this.log.append(op);
     this.#apply(op);
   }
 
-  /** The log stands on what is present from now on; a crash before this has changed nothing. */
+  /** The log now stands on what is present; a crash before this changes nothing. */
   makeCheckpoint(): void {
     this.log.makeCheckpoint(this.present, this.heads);
   }
@@ -190,7 +201,7 @@ export class StoreDisk {
     this.replay();
   }
 
-  /** A log that lost its end. */
+  /** The log loses its end. */
   cutLog(seq: number): void {
     this.log = this.log.fork(seq);
     this.replay();

@@ -1,10 +1,10 @@
 /**
- * Store log: a store's holdings log as it lies on a simulated disk: the durable operations of one epoch, and the chain's
- * digest after each.
+ * Store log: a store's holdings log on a simulated disk: the durable operations of one epoch, and the chain's digest
+ * after each.
  *
- * Everybody who has read some of a log points into this one object, for it only grows. An image of a disk is another
- * object with the same beginning; what it says after that is another chain. So operations before a checkpoint stay here,
- * for those whose copies of the log have not come to it; none is ever given out from behind it (`telling`).
+ * All hosts that have read some of a log point into this one object, as it only grows. An image of a disk is another
+ * object with the same beginning, and what it appends is another chain. So operations before a checkpoint stay here,
+ * for hosts whose copies of the log have not reached it; but they are never sent to others (`telling`).
  */
 import { type Checkpoint, type CheckpointPiece, ContentsChain, contentsOf, piecesOf } from '../src/core/checkpoint.js';
 import { assert } from '../src/core/fault.js';
@@ -18,14 +18,17 @@ import {
 } from '../src/core/holdings-log.js';
 import type { HostId, ParcelId, SourceId, StoreId } from '../src/core/ids.js';
 
-/** Signatures are taken for granted here: who may say what is checked at the border, which is not simulated. */
+/** Signatures are taken for granted: they are checked at the border, which is not simulated. */
 const SIGNATURE = new Uint8Array(64);
-/** So few that most checkpoints take several pieces. */
+/** So few that most checkpoints need several pieces. */
 const PIECE_OPS = 8;
 
-/** What is told, in this order, to whoever lacks a part of a log. */
+/** What a host that lacks a part of a log is sent, in this order. */
 export interface LogTelling {
-  /** Of the checkpoint that the log stands on; one without operations where the asker has read past it, and may let go what came before. */
+  /**
+   * Pieces of the checkpoint that the log stands on; a single one without operations if the asker has read past it, and
+   * may drop what came before.
+   */
   readonly pieces: readonly CheckpointPiece[];
   readonly segment: LogSegment;
 }
@@ -72,7 +75,7 @@ export class StoreLog {
     return new StoreLog({ host, store, epoch, ops: [], digests: [logStart(store, epoch).digest], checkpoints: [] });
   }
 
-  /** Another log with the first `seq` operations of this one. */
+  /** Another log, with the first `seq` operations of this one. */
   fork(seq = this.seq): StoreLog {
     const { host, store, epoch } = this;
     return new StoreLog({
@@ -122,7 +125,7 @@ export class StoreLog {
     return this.#checkpoints.findLast(({ checkpoint }) => checkpoint.at.seq <= seq);
   }
 
-  /** What is present now, and the heads, stand for all operations so far. */
+  /** Makes a checkpoint: what is present now, and the heads, stand for all operations so far. */
   makeCheckpoint(present: Iterable<ParcelId>, heads: Iterable<readonly [SourceId, number]>): void {
     const contents = [...contentsOf(present, heads)];
     const chain = new ContentsChain(this.positionAt(this.seq));
@@ -130,7 +133,7 @@ export class StoreLog {
     this.#checkpoints.push({ checkpoint: { host: this.host, ...chain.base, signature: SIGNATURE }, contents });
   }
 
-  /** What a copy that has operations up to `seq` tells whoever has them up to `afterSeq`. */
+  /** What a copy with operations up to `seq` sends to a host that has them up to `afterSeq`. */
   telling(afterSeq: number, seq = this.seq): LogTelling {
     const known = this.#newestBefore(seq);
     if (known === undefined) return { pieces: [], segment: this.segment(afterSeq, seq) };
@@ -140,7 +143,7 @@ export class StoreLog {
     return { pieces: [...piecesOf(checkpoint, contents, PIECE_OPS)], segment: this.segment(checkpoint.at.seq, seq) };
   }
 
-  /** Operations `afterSeq` + 1 to `seq`, as they are told to machines and sent. */
+  /** Operations `afterSeq` + 1 to `seq`, as machines are told them and as they are sent. */
   segment(afterSeq: number, seq = this.seq): LogSegment {
     return { host: this.host, end: this.positionAt(seq), ops: this.#ops.slice(afterSeq, seq), signature: SIGNATURE };
   }

@@ -1,4 +1,4 @@
-/** Surroundings: what a simulated host's parts see of the world: its time, its chance, its network, what is watched. */
+/** Surroundings: what a simulated host's parts see of the world: its time, its chance, its network, its counters. */
 import type { HoldingsLimits } from '../src/core/holdings.js';
 import type { CatalogModel } from './catalog-model.js';
 import type { ChanceStreams } from './chance-streams.js';
@@ -19,11 +19,11 @@ export interface Surroundings {
   readonly transfers: Transfers;
   readonly counts: Counts;
   readonly mutant: Mutant | undefined;
-  /** No claims, no turns, and whoever asks is served: what the protocol's wasted bytes are held against. */
+  /** No claims, no turns, and every asker is served: the baseline for the protocol's wasted bytes. */
   readonly greedy: boolean;
-  /** Stores make a checkpoint of their logs after so many operations. */
+  /** Stores make a checkpoint of their logs after this many operations. */
   readonly checkpointEveryOps: number;
-  /** Of what hosts remember of each other's logs. */
+  /** Limits on what hosts remember of each other's logs. */
   readonly holdingsLimits: HoldingsLimits;
   after(delayMs: number, run: () => void): void;
   happened(happening: Happening): void;

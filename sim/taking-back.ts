@@ -1,6 +1,6 @@
 /**
- * Taking back: parcels that nobody has a copy of and whose origin cannot be reached, out of the trash of a store, as the daemon does
- * it: what lies there is read whole, and counts again when its `add` is durable.
+ * Taking back: restores parcels that have no copy and whose origin is out of reach from the trash of a store, as the
+ * daemon does: the bytes are read whole, and the copy counts again when its `add` is durable.
  */
 import type { ParcelId } from '../src/core/ids.js';
 import { type LostParcel, TAKE_BACK_EVERY_MS } from '../src/core/taking-back.js';
@@ -13,7 +13,7 @@ export class TakingBack {
   readonly #of: Running;
   readonly #world: Surroundings;
   readonly #stores: OwnStores;
-  /** It lies in the store again, and its room is still kept. */
+  /** Set while the copy is in the store again and its room is still reserved. */
   #landed: { readonly store: StoreDisk; readonly bytes: number } | undefined;
 
   constructor({
@@ -36,12 +36,12 @@ export class TakingBack {
     );
   }
 
-  /** Bytes that the machine takes for still on their way. */
+  /** Bytes that the machine believes to be still on their way. */
   landedBytes(store: StoreDisk): number {
     return this.#landed?.store === store ? this.#landed.bytes : 0;
   }
 
-  /** One after the other. */
+  /** Handles one parcel after another. */
   #takeBack([lost, ...others]: readonly LostParcel[]): void {
     if (lost === undefined) this.start();
     else this.#takeOutOf([...this.#stores.answering()], lost, () => this.#takeBack(others));
@@ -76,7 +76,7 @@ export class TakingBack {
     );
   }
 
-  /** @returns false where a byte of it is missing or wrong, or the disk refuses it */
+  /** @returns false when a byte is missing or wrong, or the disk refuses */
   #commit(store: StoreDisk, parcel: ParcelId, durable: () => void): boolean {
     const file = store.trash.get(parcel);
     if (this.#stores.mounted(store.id) !== store || store.failing || store.files.has(parcel)) return false;

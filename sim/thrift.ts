@@ -1,9 +1,9 @@
 /**
- * Thrift: a cluster in which all is well takes in what it needs and no more (I11).
+ * Thrift: a cluster in which all is well receives what it needs and no more (I11).
  *
- * After a run has come to rest, each origin that is there backs up something more; when all has come to rest again, what was
- * received of that is held against the copies that lie there. Claims and ranks are what keeps hosts from taking the same in: a
- * machine without them passes all other checks, for what is too many is dropped again.
+ * After a run has come to rest, each live origin backs up something more; when everything has come to rest again, the
+ * bytes received for that are compared with the copies that exist. Claims and ranks keep hosts from fetching the same
+ * parcel: a machine without them passes all other checks, because surplus copies are dropped again.
  */
 
 import type { ParcelId } from '../src/core/ids.js';
@@ -15,23 +15,25 @@ import type { SimHost } from './sim-host.js';
 import { Violation } from './violation.js';
 import type { World } from './world.js';
 
-/** I11: of the bytes that are needed, over many runs. */
+/** I11: the most waste over many runs, as a share of the needed bytes. */
 const WASTE_PERCENT_MAX = 1;
-/** One run makes some 20 copies so: one of them that is called off half way is more than its share. */
+/** A single run makes only some 20 copies, so that one cancelled half way already exceeds its share. */
 const WASTE_OF_RUN_PERCENT_MAX = 25;
-/** New parcels of each origin. */
+/** New parcels per origin. */
 const PARCELS = 8;
 const BYTES_MAX = 64 * 1024 * 1024;
 
-/** The world has come to rest. @throws Violation (I11) when what is backed up then costs far more than it needs. */
+/**
+ * Call it when the world has come to rest. @throws Violation (I11) when the new backups cost far more than they need.
+ */
 export function backUpThriftily(world: World, options: RunOptions): void {
   const origins = world.hosts.filter(host => isThere(world, host) && hasSource(world, host));
-  // What a disk that says more than it has takes in is in vain: not all is well then.
+  // What a disk with a hidden quota receives is wasted: then all is not well.
   const areDisksHonest = world.hosts.every(({ stores }) =>
     stores.every(({ quotaBytes }) => quotaBytes === Number.POSITIVE_INFINITY),
   );
   if (origins.length === 0 || !areDisksHonest) return;
-  // Over slow links as large ones as the run had: else a few parcels would be under way for days.
+  // Over slow links no larger parcels than the run had: otherwise a few would take days.
   const mostBytes = options.bytesPerS === undefined ? Number.POSITIVE_INFINITY : options.parcelBytesMax;
   const sizeBytes = Math.min(mostBytes, fittingBytes(world, PARCELS * origins.length));
   if (sizeBytes < 1) return;
@@ -53,7 +55,10 @@ export function backUpThriftily(world: World, options: RunOptions): void {
   if (wrong !== undefined) throw new Violation('I11', wrong);
 }
 
-/** What hosts have taken over from others: a large parcel that was short before may find its room only now, and new ones move for it. */
+/**
+ * Parcels that hosts have taken over from others: a large parcel that was short before may find room only now, and new
+ * ones move for it.
+ */
 class Moves {
   readonly #offered = new Map<string, readonly ParcelId[]>();
   readonly #accepted = new Set<string>();
@@ -72,7 +77,7 @@ class Moves {
   }
 }
 
-/** What is wrong with the runs that these counts are of; undefined when nothing is. */
+/** What is wrong with the runs that were counted; undefined when nothing is. */
 export function whatIsWasted(
   { neededBytes, needlessBytes }: Pick<Counts, 'neededBytes' | 'needlessBytes'>,
   percentMax = WASTE_PERCENT_MAX,
@@ -89,7 +94,7 @@ function isThere(world: World, { id, isClone, isUp }: SimHost): boolean {
 const hasSource = (world: World, { id }: SimHost): boolean =>
   world.config.sources.some(({ source }) => source.startsWith(id));
 
-/** A size of which so many fit twice where N hosts and one more have the room: nobody has to make room for them. */
+/** A size at which this many parcels fit twice on each of N + 1 hosts, so that no room has to be made for them. */
 function fittingBytes(world: World, parcels: number): number {
   const copies = Math.max(0, ...world.config.sources.map(source => source.copies));
   const free = world.hosts

@@ -1,8 +1,8 @@
-/** Trace: one line for each happening, short enough to read a run by. */
+/** Trace: one line per happening, short enough to follow a run by. */
 import type { Happening } from './happening.js';
 import type { World } from './world.js';
 
-/** Of each value in a line so much is shown. */
+/** Each value in a line is cut to this length. */
 const VALUE_LENGTH = 10;
 const LINE_LENGTH = 240;
 

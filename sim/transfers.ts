@@ -1,12 +1,12 @@
 /**
- * Transfers: bytes under way between hosts, at rates that follow from how many share each link.
+ * Transfers: bytes on their way between hosts, at rates that depend on how many share each link.
  *
- * Every host has a link in and a link out. Rates are max-min fair, as TCP's are, about: what a slow end does not take of a
- * link, the others on it share (progressive filling, Bertsekas & Gallager, Data Networks, 6.5.2). They are computed anew
- * when transfers have begun or ended, or what they depend on has changed; in between nothing is.
+ * Every host has a link in and a link out. Rates are max-min fair, roughly like TCP's: what a slow end leaves of a
+ * link, the others on it share (progressive filling, Bertsekas & Gallager, Data Networks, 6.5.2). Rates are recomputed
+ * when transfers have begun or ended, or what they depend on has changed, and stay the same in between.
  *
- * Between two ends of which one is held up, or which are cut off from each other, nothing moves, also while both take the
- * link for whole; that is given up as a daemon gives it up.
+ * Nothing moves between two ends if one is held up, or if they are cut off from each other, even while both believe the
+ * link to be whole; such a transfer is given up as a daemon gives it up.
  */
 import type { SimHost } from './sim-host.js';
 
@@ -31,15 +31,18 @@ interface Moving extends Transfer {
 interface Link {
   leftBytesPerMs: number;
   readonly moving: Moving[];
-  /** Of these, how many have no rate yet. */
+  /** How many of these have no rate yet. */
   unrated: number;
 }
 
-/** What begins or ends so close together shares one computation, in ms. */
+/** Beginnings and ends this close together, in ms, share one computation. */
 const TOGETHER_MS = 5;
-/** What is left for less than this, in ms, is what rounding has left: after 100 days a clock of doubles steps by as much. */
+/**
+ * A remainder that takes less than this, in ms, is due to rounding: after 100 days a clock of doubles has steps of this
+ * size.
+ */
 const ROUNDING_MS = 1e-6;
-/** A transfer in which nothing moves for so long is given up: `STALL_MS_MAX` of net/bulk-stream.ts. */
+/** A transfer in which nothing moves for this long, in ms, is given up: `STALL_MS_MAX` of net/bulk-stream.ts. */
 export const STALL_MS = 60_000;
 
 export class Transfers {
@@ -48,7 +51,7 @@ export class Transfers {
   readonly #carries: (from: SimHost, to: SimHost) => boolean;
   readonly #moving = new Set<Moving>();
   #isDue = false;
-  /** Of the rates: an end that was foreseen by earlier ones means nothing. */
+  /** Version of the rates: an end that was foreseen with earlier rates means nothing. */
   #version = 0;
 
   constructor({
@@ -58,7 +61,7 @@ export class Transfers {
   }: {
     readonly after: (delayMs: number, run: () => void) => void;
     readonly nowMs: () => number;
-    /** Whether anything moves between the two, that way. */
+    /** Whether anything moves from one to the other. */
     readonly carries: (from: SimHost, to: SimHost) => boolean;
   }) {
     this.#after = after;
@@ -66,7 +69,10 @@ export class Transfers {
     this.#carries = carries;
   }
 
-  /** `ended` is called when all bytes have come, `stalled` when it was given up: one of them, once, and never after `stop`. */
+  /**
+   * `ended` is called when all bytes have arrived, `stalled` when it was given up: exactly one of them, and neither
+   * after `stop`.
+   */
   start({
     from,
     to,
@@ -90,7 +96,7 @@ export class Transfers {
     return moving;
   }
 
-  /** @returns how many bytes had come. */
+  /** @returns how many bytes had arrived. */
   stop(transfer: Transfer): number {
     const moving = transfer as Moving;
     if (!this.#moving.delete(moving)) return moving.doneBytes;
@@ -99,13 +105,13 @@ export class Transfers {
     return moving.doneBytes;
   }
 
-  /** How many bytes have come by now. */
+  /** How many bytes have arrived by now. */
   doneBytes(transfer: Transfer): number {
     if (this.#moving.has(transfer as Moving)) this.#settle(transfer as Moving);
     return transfer.doneBytes;
   }
 
-  /** What carries, or how much, has changed. */
+  /** Links or their rates have changed. */
   review(): void {
     if (this.#moving.size > 0) this.#rateSoon();
   }
@@ -159,11 +165,11 @@ export class Transfers {
     }
     for (const moving of done) {
       moving.doneBytes = moving.bytes;
-      // One that ended before may have called it off.
+      // Another one that ended just before may have cancelled it.
       if (this.#moving.delete(moving)) moving.ended();
     }
     if (done.length > 0) this.#rateSoon();
-    // The others go on as they are until then.
+    // Until then the others go on as they are.
     this.#awaitNextEnd();
   }
 
@@ -174,7 +180,10 @@ export class Transfers {
   }
 }
 
-/** The link with least for each of its transfers sets their rate; what they leave elsewhere is for the others; and so on. */
+/**
+ * The link with the least share per transfer sets the rate of its transfers; what they leave on other links is for the
+ * others; and so on.
+ */
 function rate(all: readonly Moving[]): void {
   const out = new Map<SimHost, Link>();
   const into = new Map<SimHost, Link>();

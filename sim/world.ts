@@ -1,8 +1,8 @@
 /**
- * World: hosts that run the real machine in virtual time, on disks and networks that the simulator makes, and may break.
+ * World: hosts that run the real machine in virtual time, on disks and networks that the simulator makes and can break.
  *
- * One queue of events, one seed split by name; the same seed and build give the same run. What must always hold is looked
- * at after every event, what must come to hold at last is waited for.
+ * One queue of events, one seed split by name; the same seed and build give the same run. Checks that must always hold
+ * run after every event; checks that must hold in the end are waited for.
  */
 import { CHECKPOINT_EVERY_OPS } from '../src/core/checkpoint.js';
 import { type ClusterConfig, DEFAULT_TIMING, type Member, type Timing } from '../src/core/cluster-config.js';
@@ -45,7 +45,7 @@ export const SECOND_MS = 1_000;
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
 
-/** Something about the world. @returns what is wrong; undefined when it holds. */
+/** A statement about the world. @returns what is wrong; undefined when it holds. */
 export type Check = (world: World) => string | undefined;
 
 export interface StoreOptions {
@@ -63,15 +63,15 @@ export interface HostOptions {
   readonly state?: Member['state'];
   /** Default trusted. */
   readonly trust?: Member['trust'];
-  /** What each of its stores lends; 0: it has no store. Default 1 GiB. */
+  /** The bytes that each of its stores lends; 0: it has no store. Default 1 GiB. */
   readonly freeBytes?: number;
   /** Default 1. */
   readonly stores?: number;
-  /** Its stores one by one, in place of the two above. */
+  /** Its stores one by one, in place of `freeBytes` and `stores`. */
   readonly lends?: readonly StoreOptions[];
-  /** Hosts of one domain count once; default: each its own. */
+  /** Hosts of one domain count once. Default: each host has its own. */
   readonly domain?: string;
-  /** … or so many of them, one after the other, make a domain. */
+  /** Instead of `domain`: this many consecutive hosts make a domain. */
   readonly hostsPerDomain?: number;
   readonly roaming?: boolean;
   /** Each way. Default 100 MB/s. */
@@ -84,9 +84,9 @@ export interface WorldOptions {
   readonly mutant?: Mutant | undefined;
   /** See `Surroundings.greedy`. Default false. */
   readonly greedy?: boolean;
-  /** Default: as a daemon's. */
+  /** Default: as in the daemon. */
   readonly checkpointEveryOps?: number;
-  /** Default: as a daemon's. */
+  /** Default: as in the daemon. */
   readonly holdingsLimits?: HoldingsLimits;
 }
 
@@ -94,7 +94,7 @@ export interface BackUpOptions {
   /** New parcels, each of `sizeBytes`. */
   readonly parcels: number;
   readonly sizeBytes: number;
-  /** N; of a source that is configured already it stays as it is. Default 2. */
+  /** N; a source that is configured already keeps its own. Default 2. */
   readonly copiesWanted?: number;
   /** Default `files`. */
   readonly source?: string;
@@ -115,12 +115,12 @@ export class World implements Surroundings {
   readonly checkpointEveryOps: number;
   readonly holdingsLimits: HoldingsLimits;
   readonly hosts: SimHost[] = [];
-  /** Faults have ended, and all have met since: what happens now is the hosts' own doing. */
+  /** Set when faults have ended and all hosts have met since: from then on everything is the hosts' own doing. */
   inOrder = false;
   readonly witnesses: Witness[] = [];
   /** Events so far. */
   events = 0;
-  /** Snapshots that were asked for and are not signed yet. */
+  /** Snapshots that were requested and are not signed yet. */
   snapshotsDue = 0;
   readonly #queue = new EventQueue();
   readonly #always: Check[] = [];
@@ -161,7 +161,7 @@ export class World implements Surroundings {
     this.#queue.push(this.nowMs + delayMs, run);
   }
 
-  /** The next event, if it is due by `untilMs`. @returns whether there was one. */
+  /** Runs the next event if it is due by `untilMs`. @returns whether there was one. */
   step(untilMs: number): boolean {
     if (this.#queue.nextMs > untilMs) return false;
     this.nowMs = Math.max(this.nowMs, this.#queue.nextMs);
@@ -180,12 +180,12 @@ export class World implements Surroundings {
     this.nowMs = untilMs;
   }
 
-  /** Looked at after every event from now on. @throws when it does not hold. */
+  /** Checked after every event from now on. @throws when it does not hold. */
   always(check: Check): void {
     this.#always.push(check);
   }
 
-  /** Runs until the check holds. @throws when it does not within the time. @returns how long it took, in ms. */
+  /** Runs until the check holds. @throws when it does not hold in time. @returns how long it took, in ms. */
   eventually(check: Check, { withinMs }: { readonly withinMs: number }): number {
     const startMs = this.nowMs;
     const lookMs = Math.max(100, withinMs / 2_000);
@@ -204,18 +204,18 @@ export class World implements Surroundings {
 
   // --------------------------------------------------------------------------------------------------------------- hosts
 
-  /** The configuration that all will have when nothing changes any more. */
+  /** The configuration that all hosts will have if nothing changes any more. */
   get config(): SignedConfig {
     assert(this.#newest !== undefined, 'a world without hosts has no configuration');
     return this.#newest;
   }
 
-  /** New members, all at once; their services start. */
+  /** Adds members, all at once, and starts their services. */
   addHosts(count: number, options: HostOptions = {}): SimHost[] {
     return this.addEach(Array.from({ length: count }, () => options));
   }
 
-  /** … each as its options say. `beforeStart`: puts onto their disks what is to be there already. */
+  /** Adds members, each by its options. `beforeStart` puts onto their disks what is to be there already. */
   addEach(
     each: readonly HostOptions[],
     { beforeStart }: { readonly beforeStart?: (hosts: readonly SimHost[]) => void } = {},
@@ -235,14 +235,17 @@ export class World implements Surroundings {
     return hosts;
   }
 
-  /** A host that a member has let in while no admin was there: it is connected, and counts for nothing until it is written down. */
+  /**
+   * Adds a host that a member has admitted while no admin was there: it is connected, but does not count until an admin
+   * writes it down.
+   */
   admit(by: SimHost, options: HostOptions = {}): void {
     const id = parseHostId(nameOf(`host ${this.hosts.length} of ${this.seed}`).slice(0, 32));
     this.network.admitted.add(id);
     this.start(this.#makeHost(id, new HostDisk(by.disk.config), options));
   }
 
-  /** An admin is back, and writes down who was let in. */
+  /** An admin is back, and writes down the hosts that were admitted. */
   writeAdmitted(): void {
     const written = new Set(this.config.members.map(({ host }) => host));
     const left = this.hosts.filter(({ id, lost }) => !lost && this.network.admitted.has(id) && !written.has(id));
@@ -269,7 +272,7 @@ export class World implements Surroundings {
     return this.#newest;
   }
 
-  /** Nobody who could admit them: then they are not there. */
+  /** Undefined when nobody can admit them: then they do not exist. */
   #changed(members: readonly Member[]): SignedConfig | undefined {
     return this.configure(({ members: before }) => ({ members: [...before, ...members] }));
   }
@@ -287,7 +290,7 @@ export class World implements Surroundings {
     return host;
   }
 
-  /** At the next start of its host's service. */
+  /** The store counts as made at the next start of its host's service. */
   #makeStore({ id, number, stores, disk }: SimHost, { id: known, lentBytes }: StoreOptions): StoreDisk {
     const store = new StoreDisk({
       id: known ?? parseStoreId(nameOf(`store ${stores.length} of ${id} at ${this.nowMs}`).slice(0, 32)),
@@ -300,7 +303,7 @@ export class World implements Surroundings {
     return store;
   }
 
-  /** New, empty stores in the place of a host's own. Its service must not run. */
+  /** New, empty stores in place of a host's own. Its service must not be running. */
   replaceStores(host: SimHost): void {
     const lent = host.stores.map(({ lentBytes }) => lentBytes);
     host.disk.stores = [];
@@ -333,7 +336,7 @@ export class World implements Surroundings {
     this.network.restarted(host);
   }
 
-  /** Power off: what was not durable is lost, and what was being written may be either. */
+  /** Power off: what was not durable is lost, and what was being written may or may not be there. */
   crash(host: SimHost): void {
     const { running } = host;
     if (running === undefined) return;
@@ -360,7 +363,7 @@ export class World implements Surroundings {
     this.network.review(host);
   }
 
-  /** Ends a pause or a suspension: what came meanwhile is taken in at once, in its order. */
+  /** Ends a pause or a suspension: events that came meanwhile are handled at once, in order. */
   resume(host: SimHost): void {
     if (!host.paused && !host.suspended) return;
     const sleptMs = host.suspended ? host.clock.resume(this.nowMs) : 0;
@@ -372,20 +375,20 @@ export class World implements Surroundings {
     this.network.review(host);
   }
 
-  /** The service ends and starts again, by itself. */
+  /** The service ends and restarts by itself. */
   restart(host: SimHost): void {
     this.crash(host);
     this.start(host);
   }
 
-  /** Gone for good, with all that it held. */
+  /** Loses the host for good, with everything it held. */
   lose(host: SimHost): void {
     this.loseCopies(host);
     this.crash(host);
     host.lost = true;
   }
 
-  /** Says that all copies of a host are about to be lost by a fault. */
+  /** Announces that a fault is about to take all copies of a host. */
   loseCopies(host: SimHost): void {
     for (const store of host.stores)
       for (const parcel of store.held()) this.happened({ is: 'injected-loss', host, parcel });
@@ -394,7 +397,8 @@ export class World implements Surroundings {
   // ------------------------------------------------------------------------------------------------------------- cluster
 
   /**
-   * A new version of the configuration, signed at `at` (default: the first host that runs), on what is in use there.
+   * A new version of the configuration, signed at `at` (default: a running admin's host), based on the version in use
+   * there.
    * @returns undefined when nobody could sign it.
    */
   configure(
@@ -411,7 +415,7 @@ export class World implements Surroundings {
       ...content,
       version: parent.version + 1,
       parent,
-      // Never the same twice.
+      // Each hash is used once.
       hash: nameOf(`configuration ${this.#configsSigned + 1}`),
       signer: admin.id,
       admins: adminsOf(content),
@@ -425,7 +429,7 @@ export class World implements Surroundings {
     return config;
   }
 
-  /** An admin that runs, if possible one that has the newest configuration. */
+  /** A running admin, if possible one that has the newest configuration. */
   #admin(): SimHost | undefined {
     const newest = this.config;
     const isActive = ({ id }: SimHost): boolean =>
@@ -436,7 +440,7 @@ export class World implements Surroundings {
     return up.find(host => signsOn(host) === newest || host.disk.config === newest) ?? up[0];
   }
 
-  /** What was signed by a host that has lost it is gone with it: the newest is what somebody still has. */
+  /** A version whose signer has lost it is gone with it: the newest is one that some host still has. */
   settleConfig(): void {
     this.#newest = undefined;
     for (const { id, lost, disk, signed } of this.hosts) {
@@ -448,7 +452,7 @@ export class World implements Surroundings {
     }
   }
 
-  /** A new snapshot of a source with new parcels besides those that it had. @returns the new ones. */
+  /** A new snapshot of a source, with new parcels besides those it had. @returns the new ones. */
   backUp(
     origin: SimHost,
     { parcels, sizeBytes, copiesWanted = 2, source = 'files', holdMs = 0 }: BackUpOptions,
@@ -475,10 +479,10 @@ export class World implements Surroundings {
     );
   }
 
-  /** Sees that the source is in the configuration. */
+  /** Ensures that the source is in the configuration. */
   configureSource(source: SourceId, copies: number): void {
     if (this.config.sources.some(policy => policy.source === source)) return;
-    // Whoever signs may know of it already.
+    // The signer may know of it already.
     this.configure(({ sources }) => ({
       sources: [...sources.filter(policy => policy.source !== source), { source, copies }],
     }));
@@ -486,12 +490,15 @@ export class World implements Surroundings {
 
   // ------------------------------------------------------------------------------------------------------------ the truth
 
-  /** Hosts that truly have the parcel, up or not. */
+  /** Hosts that really have the parcel, up or not. */
   holders(parcel: ParcelId): SimHost[] {
     return this.hosts.filter(host => !host.lost && host.stores.some(store => store.hasCopy(parcel)));
   }
 
-  /** … as a configuration counts them: one a domain, of active, trusted members, not at the origin; those that are being read anew, too. */
+  /**
+   * The copies that a configuration counts: once per domain, of active, trusted members, none at the origin; copies
+   * that are being read again count too.
+   */
   copies(parcel: ParcelId, config: ClusterConfig = this.config, except?: StoreDisk): number {
     const origin = this.catalog.parcel(parcel)?.origin;
     const domains = new Set<string>();
@@ -504,7 +511,7 @@ export class World implements Surroundings {
     return domains.size;
   }
 
-  /** What the newest head of each source lists, as its origin signed it. */
+  /** The parcels that the newest head of each source lists, as its origin signed it. */
   *listed(): IterableIterator<{ readonly parcel: ParcelModel; readonly copiesWanted: number }> {
     for (const { source, copies: copiesWanted } of this.config.sources) {
       const refs = new Map<ParcelId, ParcelRef>();
@@ -517,7 +524,7 @@ export class World implements Surroundings {
     }
   }
 
-  /** The head that goes before all others that any member has durably: what only a revoked host has counts for nobody. */
+  /** The newest head that any member durably has: a head that only a revoked host has does not count. */
   newestHead(source: SourceId): ReturnType<CatalogModel['heads']>[number] | undefined {
     let newest: ReturnType<CatalogModel['heads']>[number] | undefined;
     const revoked = new Set(this.config.members.flatMap(({ host, state }) => (state === 'revoked' ? [host] : [])));
@@ -530,10 +537,10 @@ export class World implements Surroundings {
   }
 }
 
-/** Grab at once. */
+/** Hosts grab at once. */
 const NO_TURNS: Partial<Timing> = { stepMs: 0, repairStepMs: 0, claimWaitMs: 0 };
 
-/** What an admin signed a moment ago is what it goes on from. */
+/** An admin continues from what it signed a moment ago, if that wins over what is durable there. */
 const signsOn = ({ signed, disk }: SimHost): SignedConfig =>
   signed !== undefined && goesBefore(signed, disk.config) ? signed : disk.config;
 

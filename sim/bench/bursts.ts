@@ -1,6 +1,6 @@
 /**
- * Scenario: an idle cluster in which, minute after minute, somebody adds a few large files. Every host that has room could
- * take each of them at once; what is received beyond two copies is wasted.
+ * Scenario: an idle cluster in which a host adds a few large files every minute. Every host with room could fetch each
+ * of them at once; bytes received beyond two copies are wasted.
  */
 import { sourceIdOf } from '../../src/core/ids.js';
 import { CopyWatch } from '../copy-watch.js';
@@ -12,7 +12,7 @@ const COPIES = 2;
 const FILE_BYTES = 200 * MB;
 const FILES_PER_BURST = 2;
 
-/** @returns bytes received beyond those that were wanted, over those. */
+/** @returns bytes received beyond those wanted, divided by those wanted. */
 export function wastedByBursts({
   seed,
   hosts: count,
@@ -40,7 +40,7 @@ export function wastedByBursts({
     }
     world.run(MINUTE_MS);
   }
-  // The slowest link takes its time.
+  // The slowest link needs this long.
   const untilMs = world.nowMs + 30 * MINUTE_MS;
   const isBusy = (): boolean => world.hosts.some(({ running }) => (running?.machine.known.pending().fetches ?? 0) > 0);
   while ((watch.short > 0 || isBusy()) && world.nowMs < untilMs) world.run(MINUTE_MS);

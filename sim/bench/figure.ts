@@ -1,9 +1,12 @@
-/** Figures: what a bench says, one number each, with the goal that it is held against. Ratios and counts, so that they mean the same on every machine. */
+/**
+ * Figures: the results of a bench, one number each, with its goal. They are ratios and counts, so that they mean the
+ * same on every machine.
+ */
 export interface Figure {
   readonly figure: string;
   readonly value: number;
   readonly unit: string;
-  /** Undefined for what stands beside a figure only to be compared with. */
+  /** Undefined for a number that is shown only for comparison with a figure. */
   readonly goal: number | undefined;
   readonly holds: boolean | undefined;
 }
@@ -26,5 +29,5 @@ export const atLeast = (goal: number, measured: Measured): Figure => ({
   holds: measured.value >= goal,
 });
 
-/** A baseline: what happens without the thing that is measured. */
+/** A baseline: the result without the measured feature. */
 export const beside = (measured: Measured): Figure => ({ ...measured, goal: undefined, holds: undefined });

@@ -1,6 +1,6 @@
 /**
- * Scenarios: clusters that are filled to the brim. Files are never cut, so room that is there in sum may be there for no
- * file at all; then families move (core/relocate.ts).
+ * Scenarios: clusters filled to the brim. Files are never cut, so there may be room in total but not for any one file;
+ * then families move (core/relocate.ts).
  */
 import { sourceIdOf } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
@@ -13,9 +13,10 @@ const COPIES = 2;
 const LINK_BYTES_PER_S = 110 * MB;
 
 /**
- * Hosts whose disks stand 1 to 16, log-normal files up to a fifth of the smallest disk, from an origin that lends nothing:
- * more and more of them, until some do not get their copies.
- * @returns the share that copies took when all still had theirs, of what copies on different hosts can take.
+ * Hosts with disks in ratios from 1 to 16, log-normal file sizes up to a fifth of the smallest disk, from an origin
+ * that lends nothing. Files are added until some do not get their copies.
+ * @returns the room that copies took while all files still had theirs, as a share of what copies on different hosts can
+ * take.
  */
 export function fullestWithNothingShort({
   seed,
@@ -29,7 +30,7 @@ export function fullestWithNothingShort({
   const smallestBytes = 20 * GB;
   const disks = drawDisks(chance, count, { smallestBytes, ratio: 16 });
   const largestBytes = Math.max(...disks);
-  // What the largest disk has more than all others together can hold no second copy of anything.
+  // The room by which the largest disk exceeds all others together can hold no second copy of anything.
   const lentBytes = Math.min(sum(disks), COPIES * (sum(disks) - largestBytes));
   const [origin] = world.addEach([
     { freeBytes: 0, bytesPerS: LINK_BYTES_PER_S },
@@ -77,7 +78,10 @@ export interface TightFit {
   readonly relocations: number;
 }
 
-/** Ten files of 100 GB, twice, on three hosts that lend 700 GB each: 20 of 21 places. The origin lends nothing. */
+/**
+ * Ten files of 100 GB, two copies each, on three hosts that lend 700 GB each: 20 of 21 places. The origin lends
+ * nothing.
+ */
 export function tenLargeFilesOnThreeHosts({ seed }: { readonly seed: number }): TightFit {
   const world = new World({ seed });
   const [origin] = world.addEach([

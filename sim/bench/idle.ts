@@ -1,11 +1,11 @@
-/** Scenario: a cluster in which all is well and nobody backs anything up: what it costs to go on saying so. */
+/** Scenario: a cluster in which all is well and nobody backs anything up: the cost of staying in touch. */
 import { everyParcelHas } from '../checks.js';
 import { GB, MB } from '../shape.js';
 import { HOUR_MS, SECOND_MS, World } from '../world.js';
 
 const COPIES = 2;
 
-/** @returns bytes a second and host, in and out, of gossip with all its copies and of questions over streams. */
+/** @returns bytes a second per host, in plus out, of gossip with all its duplicates and of questions over streams. */
 export function idleTraffic({ seed, hosts: count }: { readonly seed: number; readonly hosts: number }): number {
   const world = new World({ seed });
   const [origin] = world.addHosts(count, { freeBytes: 100 * GB });
@@ -17,7 +17,7 @@ export function idleTraffic({ seed, hosts: count }: { readonly seed: number; rea
   const before = network.gossipBytesReceived + network.streamBytes;
   const forMs = HOUR_MS / 2;
   world.run(forMs);
-  // Whatever one host receives another has sent.
+  // Every byte that one host receives, another has sent.
   const moved = 2 * (network.gossipBytesReceived + network.streamBytes - before);
   return moved / count / (forMs / SECOND_MS);
 }

@@ -1,4 +1,7 @@
-/** Scenario: one host of many is lost for good, with all that it held; the others make the copies again from what they have. */
+/**
+ * Scenario: one host of many is lost for good, with everything it held; the others make the copies again from what they
+ * have.
+ */
 import { sourceIdOf } from '../../src/core/ids.js';
 import type { ParcelModel } from '../catalog-model.js';
 import { CopyWatch } from '../copy-watch.js';
@@ -12,9 +15,9 @@ const COPIES = 2;
 const FILL = 0.6;
 
 export interface Repaired {
-  /** Received since the loss, over what was lost. */
+  /** Bytes received since the loss, divided by the bytes lost. */
   readonly receivedOverLost: number;
-  /** From the moment when the first host takes the lost one for dead until all copies are there again. */
+  /** From when the first host takes the lost one for dead until all copies exist again. */
   readonly seconds: number;
   readonly boundS: number;
   readonly short: number;

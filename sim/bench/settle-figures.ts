@@ -1,8 +1,8 @@
-/** Settle figures: what a bulk start says of placement, and of the simulator that it ran in. */
+/** Settle figures: what a bulk start shows about placement, and about the speed of the simulator. */
 import { atLeast, atMost, type Figure } from './figure.js';
 import type { Settled } from './settle.js';
 
-/** The bench's largest cluster, which is to settle within five minutes of a processor: longer, and nobody would run it. */
+/** The bench's largest cluster must settle within five minutes of CPU time: if it took longer, nobody would run it. */
 const LARGEST_HOSTS = 200;
 const LARGEST_CPU_S = 5 * 60;
 
@@ -11,7 +11,7 @@ export function settleFigures(
   { hosts, parcels, cpuS }: { readonly hosts: number; readonly parcels: number; readonly cpuS: number },
 ): Figure[] {
   const size = `${hosts} hosts, ${parcels} parcels`;
-  // What never settled took for ever.
+  // A run that never settled counts as taking for ever.
   const ratio = short > 0 ? Number.POSITIVE_INFINITY : seconds / boundS;
   const figures = [
     atMost(1.15, { figure: `time to settle / bandwidth bound, ${size}`, value: ratio, unit: 'ratio' }),

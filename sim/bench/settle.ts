@@ -1,8 +1,8 @@
 /**
- * Scenario: a cluster of unequal disks and links takes its first backup, everybody's at once, until every parcel has its
- * copies; from what the hosts know themselves.
+ * Scenario: a cluster of unequal disks and links takes its first backup, from all hosts at once, until every parcel has
+ * its copies, with nothing but what the hosts know themselves.
  *
- * What it is held against is core-free arithmetic (lower-bound.ts): all links busy all the time.
+ * It is measured against arithmetic that uses no code of the core (lower-bound.ts): all links busy all the time.
  */
 import { sourceIdOf } from '../../src/core/ids.js';
 import type { ParcelModel } from '../catalog-model.js';
@@ -14,19 +14,19 @@ import type { SimHost } from '../sim-host.js';
 import { MINUTE_MS, SECOND_MS, World } from '../world.js';
 
 const COPIES = 2;
-/** What the copies take of what is lent. */
+/** The share of the lent room that the copies take. */
 const FILL = 0.6;
-/** The hosts have met before anybody backs up. */
+/** Before anybody backs up, the hosts have this long to meet. */
 const MEET_MS = 2 * MINUTE_MS;
 
 export interface Settled {
   /** From the first snapshot until the last copy is durable. */
   readonly seconds: number;
   readonly boundS: number;
-  /** Bytes received beyond those that were wanted, over those. */
+  /** Bytes received beyond those wanted, divided by those wanted. */
   readonly wasted: number;
   readonly events: number;
-  /** Parcels that lack copies when time is up. */
+  /** Parcels that lack copies when the time is up. */
   readonly short: number;
 }
 
@@ -78,7 +78,7 @@ export function settleFromNothing({
   }
   while (watch.short > 0 && world.step(limitMs));
   const seconds = (world.nowMs - startMs) / SECOND_MS;
-  // What is still on its way then is waste.
+  // Bytes that are still on their way then are waste.
   while (world.hosts.some(({ running }) => (running?.machine.known.pending().fetches ?? 0) > 0)) world.run(SECOND_MS);
   const { receivedBytes } = world.counts;
   return {
@@ -90,7 +90,7 @@ export function settleFromNothing({
   };
 }
 
-/** Everybody has a source, and about as much to back up as the others. */
+/** Every host has a source, and about as much to back up as the others. */
 function shareOut(
   world: World,
   { hosts, sizes }: { readonly hosts: readonly SimHost[]; readonly sizes: readonly number[] },

@@ -1,4 +1,4 @@
-/** Checker: watches the world for invariants that do not hold, and throws a Violation where it finds one. */
+/** Checker: watches the world for broken invariants, and throws a Violation when it finds one. */
 import type { Happening } from '../happening.js';
 
 export interface Checker {

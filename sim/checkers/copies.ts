@@ -1,8 +1,9 @@
 /**
- * Copies: that none goes by itself. Every right copy that was ever durably said to be there must be there still, unless it was
- * dropped or expired, which others check, or a fault took it.
+ * Copies: checks that no copy vanishes by itself. Every intact copy that was ever durably announced must still exist,
+ * unless it was dropped or expired, which other checkers watch, or a fault took it.
  *
- * What is checked as it happens (I1) hangs on `del`; this finds what went without one. It looks at all disks, and only in full.
+ * The check at each event (I1) is triggered by `del`; this one finds copies that went without a `del`. It looks at all
+ * disks, and only in full checks.
  */
 import type { ParcelId } from '../../src/core/ids.js';
 import type { Happening } from '../happening.js';

@@ -1,13 +1,14 @@
 /**
- * Drops: that no drop takes a copy that is needed (I1), that every commit had its grants (I2), who granted and from what
- * (I3), and that no nonce comes twice (I4). Also counts attempts that were void and those that gave way.
+ * Drops: checks that no drop takes a needed copy (I1), that every commit had its grants (I2), which hosts granted and
+ * from what (I3), and that no nonce is used twice (I4). Also counts void attempts and those that yielded.
  *
- * In full it holds what it has seen of attempts against what machines have, and each parcel's last drop against the copies that
- * were shown for it.
+ * A full check compares the attempts it has seen with those that the machines have, and each parcel's last drop with
+ * the copies that were shown for it.
  *
- * It sees the disks. A copy is what is PRESENT by the durable log with its bytes right, whether its host is up or not;
- * what a fault took or spoiled after the last of the committed attempts was entered lowers what a drop must leave. How many
- * that is, and which count, is what the configuration says by which that attempt's host and all who granted went.
+ * It sees the disks. A copy is a parcel that is PRESENT by the durable log with its bytes intact, whether its host is
+ * up or not. Copies that a fault took or spoiled after the last of the committed attempts was entered lower the number
+ * that a drop must leave. That number, and which copies count, follow from the configuration that the host of that
+ * attempt and all its granters used.
  */
 import type { ClusterConfig } from '../../src/core/cluster-config.js';
 import type { DropProof } from '../../src/core/drop-proof.js';
@@ -25,16 +26,16 @@ type Effects<Do extends Effect['do']> = Extract<Effect, { do: Do }>;
 interface Attempt {
   readonly by: Running;
   readonly parcel: ParcelId;
-  /** Whose copy is read whole. */
+  /** The store whose copy is read whole. */
   readonly proves: StoreId;
   readonly enteredAt: number;
-  /** What was in use here then. */
+  /** The configuration in use at the dropper then. */
   readonly config: ClusterConfig;
   readonly asked: Set<HostId>;
-  /** Somebody who was asked has a newer configuration. */
+  /** A host that was asked has a newer configuration. */
   sawNewer: boolean;
   state: 'open' | 'over' | 'committed';
-  /** What it committed by. */
+  /** The proof by which it committed. */
   proof: DropProof | undefined;
 }
 
@@ -42,15 +43,18 @@ interface GivenGrant {
   readonly by: HostId;
   readonly parcel: ParcelId;
   readonly at: number;
-  /** By which the granter counts. */
+  /** The configuration by which the granter counts. */
   readonly config: ClusterConfig;
 }
 
-/** A removal that the machine asked for and that is not done. */
+/** A removal that the machine has asked for and that is not done yet. */
 interface Removal {
   readonly why: 'drop' | 'expire';
   readonly enteredAt: number;
-  /** By which the dropper counted, and those who granted: one, unless a rule is missing, and then each must be content with what is left. */
+  /**
+   * The configurations by which the dropper and the granters counted. They are one and the same, unless a rule is
+   * missing; then enough copies must be left by each.
+   */
   readonly configs: readonly ClusterConfig[];
 }
 
@@ -63,17 +67,20 @@ export class DropChecker implements Checker {
   readonly #removals = new Map<string, Removal>();
   /** When each host last granted a parcel. */
   readonly #lastGrant = new Map<string, number>();
-  /** Questions whose bytes were read. */
+  /** Grant requests whose bytes were read. */
   readonly #reads = new Set<string>();
-  /** When copies of a parcel went otherwise than by a drop: faults, expiry. */
+  /** When copies of a parcel went in other ways than by a drop: faults, expiry. */
   readonly #losses = new Map<ParcelId, number[]>();
-  /** When the last of a parcel's committed attempts was entered, and by what. */
+  /** When the last of a parcel's committed attempts was entered, and under which configurations. */
   readonly #lastEntry = new Map<ParcelId, Pick<Removal, 'enteredAt' | 'configs'>>();
-  /** Of the committed attempts on a parcel the one that was entered last. */
+  /** Of the committed attempts on a parcel, the one that was entered last. */
   readonly #lastCommitted = new Map<ParcelId, Attempt>();
-  /** When a host's copy of a parcel last went otherwise than by a drop; without the parcel: all of them. */
+  /**
+   * When a host's copy of a parcel last went in another way than by a drop; without the parcel in the key: all its
+   * copies.
+   */
   readonly #goneAt = new Map<string, number>();
-  /** What the machine is being asked for a grant of. */
+  /** The grant request that the machine is handling. */
   #askedFor: { readonly by: Running; readonly parcel: ParcelId } | undefined;
   #order = 0;
 
@@ -237,7 +244,7 @@ export class DropChecker implements Checker {
     attempt.state = 'over';
   }
 
-  /** What a commit calls off is only what it waited for. */
+  /** Once an attempt has committed, cancelling it only ends what it was still waiting for. */
   #givenUp(attempt: Attempt): void {
     if (attempt.state !== 'open') return;
     if (this.#askedFor?.by === attempt.by && this.#askedFor.parcel === attempt.parcel) this.#world.counts.yields += 1;
@@ -263,14 +270,14 @@ export class DropChecker implements Checker {
       const member = config.members.find(({ host }) => host === grant.by);
       if (member?.state === 'active' && grant.by !== by.host.id) domains.add(member.domain);
     }
-    // What stays in another store of its own was read for it, and counts for the host itself.
+    // The copy that stays in another store of the host was read for the attempt, and counts for the host itself.
     const stays = by.host.stores.find(({ id }) => id === attempt.proves);
     const self = config.members.find(({ host }) => host === by.host.id);
     const isSecond = attempt.proves !== store && stays?.present.has(parcel) && self?.state === 'active';
     if (isSecond) domains.add(self.domain);
     const source = this.#world.catalog.parcel(parcel)?.source;
     const copiesWanted = config.sources.find(policy => policy.source === source)?.copies ?? Number.POSITIVE_INFINITY;
-    // Of a second copy of a host as many have it after as before: I1 looks at that.
+    // For a host's second copy, as many hosts have the parcel after as before: I1 checks that.
     if (domains.size < (isSecond ? 1 : copiesWanted)) {
       throw new Violation(
         'I2',
@@ -351,7 +358,7 @@ export class DropChecker implements Checker {
     return config.sources.find(policy => policy.source === source)?.copies ?? 0;
   }
 
-  /** Copies as they were while this host's still counted. */
+  /** The number of copies while this host's still counted. */
   #countWith(host: SimHost, parcel: ParcelId, config: ClusterConfig): number {
     const member = config.members.find(({ host: id }) => id === host.id);
     const origin = this.#world.catalog.parcel(parcel)?.origin;
@@ -395,7 +402,7 @@ export class DropChecker implements Checker {
       for (const granter of proof?.granters ?? []) this.#stillHolds(granter, parcel, enteredAt);
   }
 
-  /** Of those who granted to the last of all attempts none can have dropped its copy since. */
+  /** None of the hosts that granted to the last of all attempts can have dropped its copy since. */
   #stillHolds(granter: HostId, parcel: ParcelId, sinceAt: number): void {
     for (const host of this.#world.hosts) {
       if (host.id !== granter) continue;

@@ -1,6 +1,7 @@
 /**
- * Fetchers: that no more than N + 1 hosts take in one parcel at a time while gossip is in order (I11): claims and what each
- * server sees of its own keep the others from it. Counted are those whose bytes have begun to come.
+ * Fetchers: checks that no more than N + 1 hosts receive one parcel at a time while gossip is in order (I11): claims,
+ * and what each server sees of its own fetchers, keep other hosts from it. A fetch counts once its bytes have begun to
+ * arrive.
  */
 import type { ParcelId } from '../../src/core/ids.js';
 import type { Happening } from '../happening.js';
@@ -11,7 +12,7 @@ import type { Checker } from './checker.js';
 
 export class FetcherChecker implements Checker {
   readonly #world: World;
-  /** Of each run, the parcels that come, by fetch. */
+  /** By run, the parcels being received, by fetch. */
   readonly #coming = new Map<Running, Map<number, ParcelId>>();
 
   constructor(world: World) {

@@ -1,6 +1,6 @@
 /**
- * Heads: that what a host has acted on never goes back, that expiry takes only what nothing keeps (I7), and that a copy
- * counts for a head only on its holder's durable word (I13).
+ * Heads: checks that the heads and configurations a host has acted on never go back, that expiry takes only what
+ * nothing keeps (I7), and that a copy counts for a head only on its holder's durable word (I13).
  */
 import type { Effect, Input } from '../../src/core/effects.js';
 import { compareEpochs, type Epoch, type LogOp, type LogSegment } from '../../src/core/holdings-log.js';
@@ -20,18 +20,18 @@ import { Violation } from '../violation.js';
 import type { World } from '../world.js';
 import type { Checker } from './checker.js';
 
-/** Of one step's parcels so many are counted again. */
+/** At most this many of one step's parcels are counted again. */
 const COUNTED_MAX = 3;
 
-/** What the checker remembers of a host's own life, and a machine may forget only with its disk. */
+/** What the checker remembers of a host's life, and the machine may forget only together with its disk. */
 interface Remembered {
   config: SignedConfig | undefined;
   readonly headSeq: Map<SourceId, number>;
-  /** Heads that were only spoken of; forgotten with the service. */
+  /** Heads that were only named in gossip; forgotten when the service stops. */
   readonly hintedSeq: Map<SourceId, number>;
-  /** In all, when its service last stopped. */
+  /** Its running time over all starts, when its service last stopped. */
   ranMs: number;
-  /** When a snapshot was first seen listed, in the host's running time. */
+  /** When each snapshot was first seen listed, in the host's running time. */
   readonly seenRunMs: Map<ObjectId, { readonly atRunMs: number; readonly source: SourceId }>;
   readonly unwantedSinceRunMs: Map<ParcelId, number>;
 }
@@ -40,7 +40,10 @@ export class HeadChecker implements Checker {
   readonly #world: World;
   readonly #hosts = new Map<SimHost, Remembered>();
   readonly #epochs = new WeakMap<Running, Map<StoreId, Epoch>>();
-  /** Which head of a source a host has ever durably held, and said so; and what it ever held. */
+  /**
+   * For each source, the newest head that each host has ever durably held and announced; and which hosts ever held each
+   * parcel.
+   */
   readonly #said = new Map<SourceId, Map<HostId, number>>();
   readonly #heldBy = new Map<ParcelId, Set<HostId>>();
 
@@ -98,7 +101,10 @@ export class HeadChecker implements Checker {
     return made;
   }
 
-  /** What the disk says now is what binds it; what it saw in running time that it has forgotten, it saw before that ended. */
+  /**
+   * From now on the disk's present contents bind the host. If running time was forgotten, what was seen in that time
+   * counts as seen before it.
+   */
   #replaced(host: SimHost): void {
     this.#hosts.delete(host);
     const { seenRunMs, unwantedSinceRunMs } = this.#of(host);
@@ -109,7 +115,9 @@ export class HeadChecker implements Checker {
     for (const [parcel, sinceRunMs] of unwanted) unwantedSinceRunMs.set(parcel, Math.min(sinceRunMs, ranMs));
   }
 
-  /** Running time that was not written down has been all the same: what was seen before it is older than the host knows. */
+  /**
+   * Running time that was not written down has passed all the same: what was seen before is older than the host knows.
+   */
   #startedAgain({ host, runMs }: Running): void {
     const { seenRunMs, unwantedSinceRunMs, ranMs } = this.#of(host);
     const forgottenMs = Math.max(0, ranMs - runMs);
@@ -154,7 +162,8 @@ export class HeadChecker implements Checker {
       throw new Violation('I7', `${what} by a head of another source`);
     const { headSeq, hintedSeq, seenRunMs, unwantedSinceRunMs } = this.#of(by.host);
     const seq = headSeq.get(source) ?? 0;
-    // What an origin says after it was revoked, nobody may ever get to see: of it only what members hold durably counts.
+    // After an origin was revoked, its hints may never be backed by a head that anybody can get: of it only what
+    // members durably hold counts.
     const { origin } = splitSourceId(source);
     const isOfMember = by.host.disk.config.members.some(({ host, state }) => host === origin && state !== 'revoked');
     const hinted = isOfMember ? (hintedSeq.get(source) ?? 0) : 0;
@@ -177,7 +186,7 @@ export class HeadChecker implements Checker {
       throw new Violation('I7', `${what}, unwanted for ${by.runMs - sinceRunMs} ms only`);
   }
 
-  /** Of what it has acted on, and of what its stores say that it has. */
+  /** Checks the heads and configuration that the host has acted on, and the heads that its stores announce. */
   #hasNotGoneBack(host: SimHost): void {
     const { disk, number, running } = host;
     const { config, headSeq } = this.#of(host);
@@ -197,7 +206,7 @@ export class HeadChecker implements Checker {
     }
   }
 
-  /** What the newest head that it has lists is not on its way out. */
+  /** Checks that nothing that the host's newest head lists is on its way out. */
   #wantsWhatIsListed({ disk, number }: SimHost): void {
     for (const [source, { seq, snapshots }] of disk.heads) {
       for (const { refs } of snapshots) {
@@ -282,7 +291,7 @@ export class HeadChecker implements Checker {
   }
 }
 
-/** Of whose log an input tells, and what. */
+/** Whose log an input reports on, and the operations. */
 interface Told {
   readonly host: HostId;
   readonly store: StoreId;

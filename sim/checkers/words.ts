@@ -1,6 +1,6 @@
 /**
- * Words: that a host says nothing that is not durable (I5), takes no more room than it lends (I6), and deals only
- * with members (I8).
+ * Words: checks that a host announces nothing that is not durable (I5), takes no more room than it lends (I6), and
+ * deals only with members (I8).
  */
 import type { Member } from '../../src/core/cluster-config.js';
 import type { Effect } from '../../src/core/effects.js';
@@ -15,11 +15,11 @@ import type { Checker } from './checker.js';
 
 export class WordChecker implements Checker {
   readonly #world: World;
-  /** What machines keep free in each store, as of their last steps. */
+  /** The bytes that machines reserve in each store, as of their last steps. */
   readonly #reserved = new WeakMap<StoreDisk, number>();
-  /** What they were last told that each store lends. */
+  /** What each machine was last told that each store lends. */
   readonly #lent = new WeakMap<StoreDisk, number>();
-  /** … and of which they were told less than before. */
+  /** Stores that were reported to lend less than before. */
   readonly #wasCut = new WeakSet<StoreDisk>();
 
   constructor(world: World) {
@@ -32,7 +32,7 @@ export class WordChecker implements Checker {
     else if (happening.is === 'serves') this.#serves(happening);
     else if (happening.is === 'stepped') {
       this.#promises(happening.by);
-      // Who counts, and who does not, changes with it.
+      // The configuration decides which hosts count.
       if (happening.input.is === 'config') {
         this.#countsMembers(happening.by);
         this.#isConnectedWithMembers(happening.by);
@@ -76,7 +76,10 @@ export class WordChecker implements Checker {
     }
   }
 
-  /** Whatever is told of a copy, its bytes are under its name and have their room. What was written there is what the name says, or a fault wrote it elsewhere. */
+  /**
+   * When a copy is announced, its bytes must be under its name and must have their room. Bytes written under a name
+   * must match it, unless a fault misdirected the write.
+   */
   #added({ host, store, op }: Extract<Happening, { is: 'durable' }>): void {
     if (op.op !== 'add') return;
     const file = store.files.get(op.parcel);
@@ -94,7 +97,7 @@ export class WordChecker implements Checker {
     this.#lent.set(store, input.lentBytes);
   }
 
-  /** No store is promised beyond what it lends; and what was cut below what it holds is promised nothing more. */
+  /** No store promises more than it lends; and a store that was cut below what it holds promises nothing more. */
   #promises(by: Running): void {
     for (const store of by.mountedStores()) {
       const reserved = by.machine.known.reservedBytes(store.id);
@@ -104,7 +107,7 @@ export class WordChecker implements Checker {
       const promised = by.promisedBytes(store);
       const lent = this.#lent.get(store);
       if (lent === undefined || promised <= lent) continue;
-      // What lies there may be too much; nothing is promised beside it.
+      // A store may hold too much; but nothing may be promised on top.
       if (reserved === 0 || (this.#wasCut.has(store) && reserved <= before)) continue;
       throw new Violation('I6', `h${by.host.number} promises ${promised} bytes of ${lent}`);
     }
@@ -142,7 +145,10 @@ export class WordChecker implements Checker {
     }
   }
 
-  /** Of its own logs it says what they have, and believes of others' only what they once had. */
+  /**
+   * Checks that the host reports of its own logs only what they have, and believes of others' logs only what they once
+   * had.
+   */
   #saysWhatIsDurable(by: Running): void {
     for (const { position } of by.machine.heartbeat().stores) this.#isDurable(by, position);
     for (const { host, position } of by.machine.known.positions()) {
@@ -159,7 +165,7 @@ export class WordChecker implements Checker {
     if (!this.#admits(by, to)) throw new Violation('I8', `h${by.host.number} gives ${what} to a stranger`);
   }
 
-  /** Also of what began before: it ends with the connection. */
+  /** Also for what began earlier: it must end with the connection. */
   #isConnectedWithMembers(by: Running): void {
     for (const other of this.#world.hosts) {
       if (other === by.host || this.#admits(by, other.id) || !this.#world.network.isUp(by.host, other)) continue;
@@ -167,13 +173,13 @@ export class WordChecker implements Checker {
     }
   }
 
-  /** A member by its own configuration, or one that was let in since: that one may read. */
+  /** A member by its own configuration, or a host that was admitted since, which may read. */
   #admits(by: Running, host: HostId): boolean {
     const member = memberOf(by, host);
     return member === undefined ? this.#world.network.admitted.has(host) : member.state !== 'revoked';
   }
 
-  /** Copies count at active, trusted members only. */
+  /** Only copies at active, trusted members may count. */
   #countsMembers(by: Running): void {
     for (const { parcel } of this.#world.listed()) {
       for (const { host, counts } of by.machine.known.holders(parcel.ref.id)) {

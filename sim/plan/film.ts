@@ -1,6 +1,6 @@
 /**
- * Film: what a plan's run looked like from far above: how many parcels had how many copies, and how full each host was,
- * at times that lie evenly, however long it took.
+ * Film: a plan's run seen from far above: how many parcels had how many copies, and how full each host was, at evenly
+ * spaced times, however long the run took.
  */
 import type { CopyWatch } from '../copy-watch.js';
 import type { World } from '../world.js';
@@ -9,11 +9,11 @@ export interface Frame {
   readonly atMs: number;
   /** Parcels with 0, 1, 2 … copies. */
   readonly withCopies: readonly number[];
-  /** Used of lent, 0 to 1, of each host; undefined for one that is gone or not there yet. */
+  /** Used share of the lent room, 0 to 1, per host; undefined for a host that is gone or not there yet. */
   readonly fill: readonly (number | undefined)[];
 }
 
-/** When there are more, every other one goes. */
+/** When there are more frames, every other one is dropped. */
 const FRAMES_MAX = 600;
 const FIRST_EVERY_MS = 1_000;
 

@@ -1,28 +1,29 @@
 /**
- * Made cluster: hosts, disks and files drawn from a seed, for who wants to know what a cluster of that shape would do before
- * there is one.
+ * Made cluster: hosts, disks and files drawn from a seed, for people who want to know how a cluster of that shape would
+ * behave before there is one.
  *
- * Files are log-normal and become parcels as a catalog cuts them: large ones stand alone, small neighbours share one.
+ * File sizes are log-normal, and files become parcels as a catalog cuts them: large ones stand alone, small neighbours
+ * share one.
  */
 import { Chance } from '../../src/core/chance.js';
 import { sum } from '../lower-bound.js';
 import { drawDisks, drawSizes, GB, MB } from '../shape.js';
 
 const MIB = 1024 * 1024;
-/** From this size on a file is a parcel of its own. */
+/** A file of at least this size is a parcel of its own. */
 const ALONE_BYTES = 8 * MIB;
-/** A run of small files closes after a file of `bytes` once in this many bytes, and once in so many files. */
+/** A run of small files closes after a file of `bytes` with probability max(bytes / RUN_BYTES, 1 / RUN_FILES). */
 const RUN_BYTES = 16 * MIB;
 const RUN_FILES = 64;
-/** Copies take about this share of the room where disks are drawn. */
+/** The share of the room that copies take when disks are drawn. */
 const FILL = 0.5;
-/** Smallest and largest drawn disk. */
+/** The size of the largest drawn disk over that of the smallest. */
 const DISK_RATIO = 16;
-/** Drawn disks are rounded to this, as people write them. */
+/** Drawn disks are rounded up to a multiple of this, as people write them. */
 const DISK_STEP_BYTES = 10 * GB;
 
 export interface MadeCluster {
-  /** What each host lends. */
+  /** The bytes that each host lends. */
   readonly disks: readonly number[];
   /** Bytes of each parcel, by its origin's number. */
   readonly parcels: readonly (readonly number[])[];
@@ -40,7 +41,7 @@ export function makeCluster({
   readonly hosts: number;
   readonly files: number;
   readonly copies: number;
-  /** Undefined: drawn. Fewer than hosts: used in turn. */
+  /** Undefined: drawn. Fewer than hosts: repeated in turn. */
   readonly disks: readonly number[] | undefined;
 }): MadeCluster {
   const chance = new Chance([seed, 0x6d616465, 1]);

@@ -1,8 +1,8 @@
 /**
- * Missing: the copies that parcels lack, whether they can be made at all, and in how much time at the soonest.
+ * Missing: the copies that parcels lack, whether they can be made at all, and how soon at best.
  *
- * A copy needs somebody who has the parcel, and a domain that has none yet, with an active, trusted host in it that has a
- * store and is not the origin. What it needs besides is room, and time.
+ * A copy needs a host that has the parcel, and a domain without a copy that contains an active, trusted host which has
+ * a store and is not the origin. Besides that it needs only room and time.
  */
 import type { HostId } from '../../src/core/ids.js';
 import type { CopyWatch } from '../copy-watch.js';
@@ -12,15 +12,17 @@ import type { World } from '../world.js';
 
 export interface Missing {
   readonly parcels: number;
-  /** Of all copies that are missing … */
+  /** Of all missing copies. */
   readonly bytes: number;
-  /** … and of those that there are domains for. */
+  /** Of those missing copies for which there are domains. */
   readonly makeableBytes: number;
-  /** Parcels that want more copies than there are domains for, and how many the one with fewest domains has. */
+  /** Parcels that want more copies than there are domains for, and how many domains the worst of them has. */
   readonly placeless: { readonly parcels: number; readonly wanted: number; readonly domains: number } | undefined;
-  /** Parcels that neither a host nor their origin has any more. */
+  /** Parcels that are left neither at a host nor at their origin. */
   readonly gone: number;
-  /** In which the links can make the makeable copies at the soonest, in seconds; Infinity when there is not the room. */
+  /**
+   * The least time in which the links can make the makeable copies, in seconds; Infinity when there is too little room.
+   */
   readonly boundS: number;
 }
 
@@ -75,13 +77,13 @@ function addTo(sums: Map<HostId, number>, host: HostId, bytes: number): void {
 
 interface Takers {
   has(host: HostId): boolean;
-  /** How many domains could have a copy of what is this host's own. */
+  /** How many domains could hold a copy of a parcel of this origin. */
   domainsFor(origin: HostId): number;
-  /** The takers that cannot have another copy. */
+  /** The takers that cannot have another copy of a parcel with this origin and these holders. */
   barred(origin: HostId, holders: Iterable<SimHost>): ReadonlySet<HostId>;
 }
 
-/** Those who may be given copies. */
+/** Finds the hosts that may be given copies. */
 function takersOf(world: World): Takers {
   const domainOf = new Map(
     world.config.members.flatMap(({ host, state, trust, domain }) =>

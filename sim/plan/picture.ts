@@ -1,8 +1,8 @@
 /**
- * Picture: a plan's run as an SVG: above, how many parcels had how many copies; below, how full each host was; time from
- * left to right.
+ * Picture: a plan's run as an SVG: at the top, how many parcels had how many copies; below, how full each host was;
+ * time runs from left to right.
  *
- * Light background, no script, no font but the viewer's own; readable at its own width of 900.
+ * Light background, no script, no font except the viewer's own; readable at its native width of 900.
  */
 import type { Frame } from './film.js';
 
@@ -10,9 +10,9 @@ export interface Picture {
   readonly title: string;
   readonly subtitle: string;
   readonly copiesWanted: number;
-  /** In the order in which frames name their fill. */
+  /** In the order of the fills in `frames`. */
   readonly hosts: readonly { readonly name: string; readonly lent: string }[];
-  /** Where something was begun. */
+  /** When each phase began. */
   readonly marks: readonly { readonly atMs: number; readonly text: string }[];
   readonly frames: readonly Frame[];
 }
@@ -23,18 +23,18 @@ const RIGHT = 58;
 const PLOT_WIDTH = WIDTH - LEFT - RIGHT;
 const COPIES_TOP = 118;
 const COPIES_HEIGHT = 210;
-/** Between the two plots: the axis of the first, the heading of the second. */
+/** Space between the two plots, for the axis of the first and the heading of the second. */
 const GAP = 74;
 const ROW_HEIGHT = { least: 4, most: 18 };
 const ROWS_HEIGHT = 420;
-/** A name needs so much height. */
+/** The height that a name needs. */
 const NAME_HEIGHT = 11;
 const NAME_LETTERS = 15;
 
 const INK = '#27323a';
 const FAINT = '#6b7780';
 const LINE = '#d9dee2';
-/** From none to many. */
+/** From no copy to many. */
 const COPY_COLOURS = ['#c8443c', '#eeb14f', '#58b09c', '#2f7f8f', '#2b5c84', '#3b3f72'];
 const FILL_FROM = [238, 243, 246] as const;
 const FILL_TO = [24, 78, 119] as const;
@@ -79,7 +79,7 @@ function copiesPlot({
   const y = (share: number): number => COPIES_TOP + COPIES_HEIGHT * (1 - share);
   const most = frames.reduce((max, { withCopies }) => Math.max(max, highest(withCopies)), copiesWanted);
   const bands: string[] = [];
-  // Most copies at the bottom: what is safe carries what is not yet.
+  // Most copies at the bottom, so that the safe parcels carry the others.
   for (let copies = 0; copies <= most; copies += 1) {
     const tops = frames.map(({ atMs, withCopies }) => {
       const all = Math.max(
@@ -150,7 +150,7 @@ function fillPlot({
   return parts;
 }
 
-/** One rectangle for as long as the colour is the same. */
+/** One rectangle for each stretch of the same colour. */
 function fillRow({
   frames,
   host,
@@ -271,7 +271,7 @@ function markLines({
 }): string[] {
   return marks.flatMap(({ atMs, text: words }) => {
     const left = Math.min(LEFT + PLOT_WIDTH, Math.max(LEFT, x(atMs)));
-    // Towards the end there is no room to its right.
+    // Near the end there is no room to its right.
     const anchor = left > LEFT + PLOT_WIDTH * 0.7 ? 'end' : 'start';
     return [
       `<line x1="${fixed(left)}" x2="${fixed(left)}" y1="${COPIES_TOP - 12}" y2="${fixed(bottom)}" stroke="${INK}" stroke-dasharray="3 3" stroke-opacity="0.55"/>`,

@@ -1,9 +1,10 @@
 /**
- * Plan: what would this cluster do? A cluster, made up or a real one's shape, runs the real host machine in virtual time
- * until nothing moves any more; then something is changed, and it runs again.
+ * Plan: what would this cluster do? A cluster, made up or of a real one's shape, runs the real host machine in virtual
+ * time until nothing moves; then something is changed, and it runs again.
  *
- * Told in the end: who holds how much, what was moved and how long that took against what the links allow, the moment when
- * parcels had fewest copies, and which hosts may not go at once. The same input and seed give the same answer.
+ * The report says which host holds how much, what was moved and how long that took compared with what the links allow,
+ * when parcels had fewest copies, and which hosts must not be lost together. The same input and seed give the same
+ * answer.
  */
 import { mayHoldCopies } from '../../src/core/cluster-config.js';
 import type { HostId, SourceId, StoreId } from '../../src/core/ids.js';
@@ -18,12 +19,12 @@ import { Film, type Frame } from './film.js';
 import { type Missing, missingOf } from './missing.js';
 import { type WorstLoss, worstLoss } from './worst-loss.js';
 
-/** The hosts have met before anything is asked of them. */
+/** Before anything is asked of them, the hosts have this long to meet, in ms. */
 const MEET_MS = 2 * MINUTE_MS;
-/** Nothing was copied or dropped for so long: nothing more will be. */
+/** If nothing was copied or dropped for this long, in ms, nothing more will be. */
 const QUIET_MS = 2 * HOUR_MS;
 
-/** Events between two words of progress: well under a second where many hosts meet and each event is a large one, too. */
+/** Events between two progress reports: well under a second even when many hosts meet and each event is a large one. */
 const PROGRESS_EVENTS = 200;
 
 export interface PlanHost extends HostOptions {
@@ -43,22 +44,22 @@ export interface PlanChanges {
   readonly addHosts: readonly number[];
   /** Names of hosts that are switched off for good. */
   readonly remove: readonly string[];
-  /** N of every source from then on. */
+  /** The new N of every source. */
   readonly copies: number | undefined;
 }
 
 export interface PlanInput {
   readonly seed: number;
   readonly hosts: readonly PlanHost[];
-  /** Of a made cluster: bytes of the parcels that each host backs up for the first time. */
+  /** For a made cluster: the sizes of the parcels that each host backs up first. */
   readonly fresh?: { readonly copies: number; readonly parcels: readonly (readonly number[])[] };
-  /** Of a real one: its parcels, and who holds them. */
+  /** For a real one: its parcels and their holders. */
   readonly present?: readonly PlanParcel[];
   readonly changes: PlanChanges;
   readonly lose: number;
-  /** Each way, of hosts that are added. */
+  /** The link speed of added hosts, each way. */
   readonly bytesPerS: number;
-  /** Told now and then how far it is, and waited for: so that whoever drives it can breathe, or throw to end it. */
+  /** Called now and then with the progress, and awaited, so that the caller can yield, or throw to end the plan. */
   readonly progress?: (phase: string, done: number) => Promise<void>;
 }
 
@@ -75,13 +76,13 @@ export interface Phase {
   readonly what: string;
   readonly startMs: number;
   readonly endMs: number;
-  /** Received by all hosts. */
+  /** Bytes received by all hosts. */
   readonly movedBytes: number;
-  /** The time that the links need at the least for the copies that were missing. */
+  /** The least time that the links need for the missing copies. */
   readonly boundMs: number;
-  /** When most parcels had as few copies as any ever had, for the last time: how few, and how many parcels. */
+  /** The last moment at which most parcels had as few copies as any parcel ever had: how few, and how many parcels. */
   readonly worst: { readonly copies: number; readonly parcels: number; readonly atMs: number };
-  /** What still lacks copies, or has too many, when nothing moves any more. */
+  /** What still lacks copies when nothing moves any more; and how many parcels have too many. */
   readonly short: Omit<Missing, 'boundS'>;
   readonly overParcels: number;
 }
@@ -181,7 +182,7 @@ class Plan {
           for (const parcel of present) this.#put(made, parcel);
         },
       });
-      // What is known of a head is not configured by it.
+      // Knowing a head of a source does not configure the source.
       world.configure(() => ({ sources }));
     };
     await this.#phase('as it is', begin, { leastMs: MEET_MS });
@@ -192,7 +193,7 @@ class Plan {
       const host = hosts.find(each => each.id === id);
       const store = host?.stores.find(each => each.id === storeId);
       if (host === undefined || store === undefined) continue;
-      // Not made with the cluster: it was mounted at the start before.
+      // The store was not made with the cluster: it counts as mounted at the start before.
       store.boot = host.disk.boot;
       store.put(ref.id, { content: ref.id, bytes: ref.bytes, shared: undefined });
       store.commit({ op: 'add', parcel: ref.id });
@@ -229,14 +230,14 @@ class Plan {
     });
   }
 
-  /** @param begin brings about what the phase starts from. It takes no time. */
+  /** @param begin sets up the start of the phase; it takes no time */
   async #phase(what: string, begin: () => void, { leastMs = 0 }: { readonly leastMs?: number } = {}): Promise<void> {
     const world = this.#world;
     const startMs = world.nowMs;
     const before = world.counts.receivedBytes;
     begin();
     this.#lastMoveMs = startMs;
-    // Copies that are put in their places one by one were there all the time.
+    // Copies that are put in place one by one count as if they had been there all the time.
     this.#worst = { copies: Number.POSITIVE_INFINITY, parcels: 0, atMs: startMs };
     this.#noteWorst();
     this.#film.take();
@@ -313,7 +314,8 @@ class Plan {
   #loss(): WorstLoss {
     const alive = this.#world.hosts.filter(({ lost }) => !lost);
     const numbers = new Map(alive.map(({ id, number }) => [id, number]));
-    // A host that is draining has its copies still, though they count no more; what others have is no copy to anybody.
+    // A draining host still has its copies, though they do not count; copies that an untrusted or provisional member
+    // has are none.
     const keepers = new Set(this.#world.config.members.flatMap(member => (mayHoldCopies(member) ? [member.host] : [])));
     return worstLoss({
       hosts: [...numbers.values()],

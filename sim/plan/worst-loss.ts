@@ -1,19 +1,19 @@
 /**
- * Worst loss: which hosts may not go at the same time? Of all sets of so many hosts, the one that takes most parcels' last
- * copies with it; and the one that takes most parcels for good, copies and origin. That is often another one.
+ * Worst loss: which hosts must not be lost together? Of all sets of `lose` hosts, the one that takes the last copies of
+ * most parcels; and the one that takes most parcels for good, copies and origin, which is often a different set.
  *
- * Every set is counted while that is quick; above, one host after the other is added to the best set so far, and the
+ * Every set is examined while that is quick. Beyond that, hosts are added one by one to the best set so far, and the
  * answer says that there may be a worse one.
  */
 export interface HeldParcel {
   readonly bytes: number;
-  /** The origin's number; its own files are one more place. Undefined: it is gone. */
+  /** The origin's number; its own files count as another place. Undefined: it is gone. */
   readonly origin: number | undefined;
-  /** Numbers of the hosts that hold a copy. With none it is lost when its origin goes. */
+  /** Numbers of the hosts that hold a copy. Without any, the parcel is lost with its origin. */
   readonly holders: readonly number[];
 }
 
-/** What is gone when these hosts are. */
+/** The parcels that are gone when these hosts are. */
 export interface Loss {
   readonly hosts: readonly number[];
   readonly parcels: number;
@@ -21,25 +21,25 @@ export interface Loss {
 }
 
 export interface WorstLoss {
-  /** How many hosts go. */
+  /** How many hosts are lost. */
   readonly lose: number;
-  /** Parcels that have no copy before anybody goes, and are at their origins still. */
+  /** Parcels that have no copy before any host is lost, and still are at their origins. */
   readonly bare: number;
   /** Parcels that have copies, all of them on these hosts. */
   readonly uncopied: Loss;
-  /** Parcels all of whose copies, if there are any, lie on these hosts, and whose origin is one of them or gone. */
+  /** Parcels whose copies, if any, are all on these hosts, and whose origin is one of them or already gone. */
   readonly lost: Loss;
-  /** False: a worse set was not looked for everywhere. */
+  /** False: not every set was examined. */
   readonly exact: boolean;
-  /** Sets that were looked at … */
+  /** The number of sets that were examined. */
   readonly sets: number;
-  /** … those that would take some parcel's last copy, … */
+  /** Of these, the sets that would take some parcel's last copy. */
   readonly setsThatUncopy: number;
-  /** … and those that would take some parcel for good. */
+  /** Of these, the sets that would take some parcel for good. */
   readonly setsThatLose: number;
 }
 
-/** Look-ups of groups that take about a second. */
+/** Look-ups of groups that take about a second together. */
 const LOOKUPS_MAX = 4_000_000;
 
 interface Tally {
@@ -47,7 +47,7 @@ interface Tally {
   bytes: number;
 }
 
-/** Parcels that go when all of these hosts do: their copies, or copies and origin. */
+/** The parcels that are gone when all of these hosts are: their copies, or copies and origin. */
 interface Group {
   readonly hosts: readonly number[];
   readonly uncopied: Tally;
@@ -61,17 +61,17 @@ export function worstLoss({
   lose,
   parcels,
 }: {
-  /** The numbers of all hosts that may go. */
+  /** The numbers of all hosts that may be lost. */
   readonly hosts: readonly number[];
   readonly lose: number;
-  /** Those of which nobody has anything any more do not count: no loss is to come for them. */
+  /** Parcels that are gone already do not count: no further loss can affect them. */
   readonly parcels: Iterable<HeldParcel>;
 }): WorstLoss {
   const { groups, bare } = grouped(parcels, lose);
   const inOrder = [...hosts].sort((a, b) => a - b);
   const size = Math.min(lose, inOrder.length);
   const all = choose(inOrder.length, size);
-  // Where no set can take anything, one tells as much as all.
+  // If no set can take anything, one set says as much as all.
   const isSafe = groups.size === 0;
   const exact = isSafe || all * Math.min(2 ** size, groups.size) <= LOOKUPS_MAX;
   const sets =
@@ -98,7 +98,7 @@ function grouped(parcels: Iterable<HeldParcel>, lose: number): { readonly groups
   const groups = new Map<string, Group>();
   let bare = 0;
   const note = (what: 'uncopied' | 'lost', hosts: ReadonlySet<number>, bytes: number): void => {
-    // What lies on more hosts than go is safe from them.
+    // A parcel on more hosts than are lost is safe from the loss.
     if (hosts.size === 0 || hosts.size > lose) return;
     const inOrder = [...hosts].sort((a, b) => a - b);
     const key = inOrder.join();
@@ -133,7 +133,7 @@ function takenBy(set: readonly number[], groups: Groups): { readonly uncopied: T
   return taken;
 }
 
-/** The groups whose hosts are all in the set, by the shorter way: its subsets, or the groups one by one. */
+/** The groups whose hosts are all in the set, found by the shorter way: over its subsets, or over all groups. */
 function* within(set: readonly number[], groups: Groups): IterableIterator<Group> {
   if (2 ** set.length > groups.size) {
     const gone = new Set(set);
@@ -157,8 +157,8 @@ function* combinations(from: readonly number[], size: number, start = 0): Iterab
 }
 
 /**
- * From the hosts of the largest group on, always the host that most parcels wait for, of those that wait for fewest hosts
- * more: mostly for this one alone.
+ * Starts from the hosts of the largest group, then always adds the host that completes most parcels, considering only
+ * the groups that lack fewest further hosts: mostly just this one.
  */
 function grown(
   hosts: readonly number[],

@@ -1,9 +1,9 @@
 /**
- * Scenario: a store has claimed a parcel that fits only beside an older version, and before it is fetched that version is
- * wanted no more and goes; another parcel is to have the room that it leaves.
+ * Scenario: a store has claimed a parcel that fits only beside an older version. Before it is fetched, the older
+ * version becomes unwanted and goes; another parcel is to get the room.
  *
  * Safety:   the store never holds more than it lends.
- * Liveness: one of the two is there in the end, for both do not fit.
+ * Liveness: one of the two is there in the end, as both do not fit.
  */
 import { sourceIdOf } from '../../src/core/ids.js';
 import { MIB, MINUTE_MS, type World } from '../world.js';
@@ -16,7 +16,7 @@ export function run(world: World): void {
   world.always(() =>
     store.usedBytes > store.lentBytes ? `${store.usedBytes} bytes are used of ${store.lentBytes}` : undefined,
   );
-  // Long enough for a claim to be waiting yet when the older version has gone.
+  // Long enough for the claim still to be waiting when the older version goes.
   world.configure(({ timing }) => ({ timing: { ...timing, claimWaitMs: 5 * MINUTE_MS, gcGraceMs: 0 } }));
   const { catalog } = world;
   const source = sourceIdOf(origin.id, 'files');

@@ -1,8 +1,8 @@
 /**
- * Scenario: of three copies only one is wanted any more, so that two hosts let theirs go at the same time.
+ * Scenario: of three copies only one remains wanted, so that two hosts drop theirs at the same time.
  *
  * Safety:   one copy is always left.
- * Liveness: one copy is left in the end, and everybody knows which.
+ * Liveness: one copy is left in the end, and all hosts know which.
  */
 import { everyParcelHas, noParcelHasOver, nothingIsPending, viewsAgree } from '../checks.js';
 import { MIB, MINUTE_MS, type World } from '../world.js';

@@ -1,8 +1,9 @@
 /**
- * Scenario: one of six hosts leaves in order: it is drained, shut out when nothing there would be missing, and switched off.
+ * Scenario: one of six hosts leaves in an orderly way: it is drained, revoked when nothing there would be missing, and
+ * switched off.
  *
- * Safety:   from the moment at which it is off every parcel has its copies at the others.
- * Liveness: it can leave soon, and everybody sees the same when it has.
+ * Safety:   from the moment it is off, every parcel has its copies at the other hosts.
+ * Liveness: it can leave soon, and then all hosts see the same.
  */
 import { assert } from '../../src/core/fault.js';
 import { everyParcelHas, noParcelHasOver, nothingIsPending, viewsAgree } from '../checks.js';

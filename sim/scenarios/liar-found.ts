@@ -1,13 +1,14 @@
 /**
- * Scenario: a host says that it holds every parcel as soon as it is listed, before anybody has a second copy, and holds none.
+ * Scenario: a host claims to hold every parcel as soon as it is listed, before any host has a second copy, and holds
+ * none.
  *
- * Safety:   nobody drops anything for its sake: what has a true copy keeps one.
- * Liveness: the others ask it to show what it says it has; within one scrub each parcel has the copies that it should.
+ * Safety:   nobody drops anything because of it: a parcel with an intact copy keeps one.
+ * Liveness: the others ask it to show what it claims to hold; within one scrub each parcel has the copies it should have.
  */
 import { everyParcelHas, nothingIsPending } from '../checks.js';
 import { GIB, HOUR_MS, MIB, MINUTE_MS, type World } from '../world.js';
 
-/** A scrub here; each copy that failed is audited again and again beside the walk. */
+/** The scrub of this scenario; each failed copy is audited repeatedly besides the walk. */
 const SCRUB_MS = 6 * HOUR_MS;
 
 export function run(world: World): void {
@@ -16,7 +17,7 @@ export function run(world: World): void {
   world.configure(({ timing }) => ({ timing: { ...timing, scrubMs: SCRUB_MS } }));
   world.run(2 * MINUTE_MS);
   liar.lies = { holdings: true, room: false, grants: false, audits: true };
-  // Large: the liar has said it of all before the others have fetched them.
+  // Large files, so that the liar has claimed all before the others have fetched them.
   const parcels = world.backUp(origin, { parcels: 20, sizeBytes: 400 * MIB, copiesWanted: 2 });
   const [store] = liar.stores;
   if (store !== undefined) liar.running?.claimToHold(store.id, parcels);

@@ -1,8 +1,9 @@
 /**
- * Scenario: one of two disks of a host is pulled, its copies are made again, also on the other one, and it is put back.
+ * Scenario: one of two disks of a host is pulled, its copies are made again, some on the other disk, and it is put
+ * back.
  *
- * Safety:   no parcel has fewer copies than N from then on.
- * Liveness: each parcel has exactly N copies again, on N hosts, and none of them two.
+ * Safety:   from then on no parcel has fewer copies than N.
+ * Liveness: each parcel again has exactly N copies, on N hosts, and no host has two.
  */
 import { everyParcelHas, noHostHasTwo, noParcelHasOver, nothingIsPending, viewsAgree } from '../checks.js';
 import { GIB, HOUR_MS, MIB, MINUTE_MS, type World } from '../world.js';
