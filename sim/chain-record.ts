@@ -14,7 +14,7 @@ export type ChainRecord = ReadonlyMap<number, string>;
 
 /** Beside the sources; npm runs everything from the top of the project. */
 const FILE = join('sim', 'chain.json');
-const ANEW = 'record the chains anew with npm run sim -- hashes --save yes';
+const ANEW = 'record the chains again with npm run sim -- hashes --save yes';
 
 /** @throws Error when the record is not there or not what `writeChains` wrote. */
 export function readChains(file = FILE): ChainRecord {

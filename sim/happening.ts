@@ -18,7 +18,7 @@ export type Happening =
   | { readonly is: 'effect'; readonly by: Running; readonly effect: Effect }
   /** The operation is in the durable log of the store, and has been carried out. */
   | { readonly is: 'durable'; readonly host: SimHost; readonly store: StoreDisk; readonly op: LogOp }
-  /** A read of a parcel's bytes from the disk, for a grant request or an audit. */
+  /** A read of a parcel's bytes from the disk, for a grant request. */
   | {
       readonly is: 'read';
       readonly by: Running;

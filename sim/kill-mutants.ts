@@ -39,7 +39,7 @@ function failsWithout(
 ): string | undefined {
   for (let seed = from; seed <= to; seed += 1) {
     const { failed } = runSeed(drawRun(seed, { favours }));
-    if (failed !== undefined) return `without it, seed ${seed} fails too: ${failed.message}`;
+    if (failed !== undefined) return `without the mutant, seed ${seed} fails too: ${failed.message}`;
   }
   return undefined;
 }

@@ -65,7 +65,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'committed-dropper-grants',
-    lacks: 'who has committed to a drop gives no grant',
+    lacks: 'a host that has committed to a drop gives no grant',
     rules: {
       ...RULES,
       decideGrant: view =>
@@ -77,7 +77,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'deletion-outlives-restart',
-    lacks: 'no deletion is left over for after a restart',
+    lacks: 'no deletion is carried out after a restart',
     rules: RULES,
     favours: ['crash', 'copies', 'slow-disk'],
   },
@@ -105,7 +105,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'older-config-drops',
-    lacks: 'no copy goes by a configuration that is older than what the dropper or one who grants has',
+    lacks: 'no copy is dropped under a configuration older than that of the dropper or a granter',
     rules: {
       ...RULES,
       decideGrant: view => decideGrant({ ...view, askerConfig: view.config }),
@@ -117,8 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'another-branch-grants',
-    lacks:
-      'who grants goes by the very configuration of the dropper, not by another branch of a fork with the same version',
+    lacks: 'a granter uses the very configuration of the dropper, not another branch of a fork with the same version',
     rules: {
       ...RULES,
       decideGrant: view => decideGrant({ ...view, askerConfig: { ...view.askerConfig, hash: view.config.hash } }),

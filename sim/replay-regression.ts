@@ -14,7 +14,7 @@ const NEIGHBOURS = 100;
 /** @returns what is wrong; undefined when the run shows what it should. */
 export function replayRegression({ mutant: name, by, options }: Regression): string | undefined {
   const whole = runSeed(options).failed;
-  if (whole !== undefined) return `the whole build fails by it: ${whole.message}`;
+  if (whole !== undefined) return `the complete build fails it: ${whole.message}`;
   if (name === undefined) return undefined;
   const mutant = mutantOf(name);
   if (mutant === undefined) return `there is no mutant ${name}`;
@@ -24,5 +24,5 @@ export function replayRegression({ mutant: name, by, options }: Regression): str
     const failed = runSeed(shifted).failed;
     return failed === undefined ? undefined : `seed ${shifted.seed} fails without the mutant too: ${failed.message}`;
   }
-  return `${name} lives, and was to die by ${by}: record it anew with npm run sim -- mutants --save yes`;
+  return `${name} lives, but should die by ${by}: record it again with npm run sim -- mutants --save yes`;
 }

@@ -10,7 +10,7 @@ const DIGITS_MAX = 10;
 /** @throws UsageError when the text is not a whole number. */
 export function wholeNumber(name: string, text: string): number {
   if (!/^\d+$/.test(text) || text.length > DIGITS_MAX)
-    throw new UsageError(`${name} ${text}: a whole number of at most ${DIGITS_MAX} digits is wanted`);
+    throw new UsageError(`${name} ${text}: a whole number of at most ${DIGITS_MAX} digits is expected`);
   return Number(text);
 }
 
@@ -24,7 +24,7 @@ export function seedRange(
   { from, to, seeds }: { readonly from?: string; readonly to?: string; readonly seeds?: string },
   { seedsDefault }: { readonly seedsDefault: number },
 ): SeedRange {
-  if (to !== undefined && seeds !== undefined) throw new UsageError('--to and --seeds: only one of them');
+  if (to !== undefined && seeds !== undefined) throw new UsageError('--to and --seeds: give only one of them');
   const first = wholeNumber('--from', from ?? '1');
   const last =
     to === undefined ? first + wholeNumber('--seeds', seeds ?? String(seedsDefault)) - 1 : wholeNumber('--to', to);

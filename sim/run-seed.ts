@@ -90,7 +90,7 @@ export function runSeed(
     if (world.events === untilEvent) throw new Enough();
     if (hashes && world.events % LINK_EVENTS === 0) hash.link();
     if (world.events % FULL_CHECK_EVENTS === 0) checkInFull();
-    return world.events > EVENTS_MAX ? 'it does not come to an end' : undefined;
+    return world.events > EVENTS_MAX ? 'the run does not end' : undefined;
   });
 
   let failed: Outcome['failed'];

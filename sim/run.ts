@@ -1,8 +1,8 @@
 /**
  * Run: the simulator's own command.
  *
- * Its options are listed in USAGE. Every failure prints what is needed to repeat it. The last line is `N passed, N
- * failed`. Exits 1 if any failed, 2 when the arguments are wrong.
+ * Its options are listed in USAGE. Every failure prints what is needed to repeat it. The last line is
+ * `N passed, N failed`. Exits 1 if any failed, 2 when the arguments are wrong.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -107,7 +107,7 @@ function sawTooLittle(counts: Counts, runs: number): string[] {
   if (runs < COUNTS_DUE.runs) return [];
   return Object.entries(COUNTS_DUE.least).flatMap(([name, least]) => {
     const seen = counts[name as keyof Counts];
-    return seen >= least ? [] : [`${name}: ${seen}, and ${least} are due`];
+    return seen >= least ? [] : [`${name}: ${seen} seen, at least ${least} expected`];
   });
 }
 
@@ -239,7 +239,7 @@ function main(): Tally {
   const [command, ...words] = positionals;
   const isOfOne = command === 'replay' || command === 'shrink';
   if (words.length !== (isOfOne ? 1 : 0))
-    throw new UsageError(isOfOne ? `${command}: one seed is wanted` : `what is ${words.join(' ')}?`);
+    throw new UsageError(isOfOne ? `${command}: give one seed` : `unexpected: ${words.join(' ')}`);
   const seed = (): number => wholeNumber('seed', words[0] ?? '');
   switch (command) {
     case 'replay': {

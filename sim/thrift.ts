@@ -84,7 +84,7 @@ export function whatIsWasted(
 ): string | undefined {
   if (needlessBytes * 100 <= neededBytes * percentMax) return undefined;
   const percent = ((100 * needlessBytes) / neededBytes).toFixed(1);
-  return `${percent} % came beyond the ${neededBytes} bytes that new parcels needed with all in order, and ${percentMax} % may`;
+  return `${percent} % came beyond the ${neededBytes} bytes that new parcels needed while all was in order; at most ${percentMax} % may`;
 }
 
 function isThere(world: World, { id, isClone, isUp }: SimHost): boolean {

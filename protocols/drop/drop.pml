@@ -126,7 +126,7 @@ inline forget_attempt(x) {
 #endif
 }
 
-/* A read belongs to the generation in which it began. In a new one nothing is signed for it, as if it had never been. */
+/* A read belongs to the generation in which it began. In a new one nothing is signed for it. */
 inline enter_present(h) {
 #ifndef SIGNS_UNSEEN
   forget_reads(h);

@@ -36,7 +36,7 @@
 #define YIELDS(h, x) (phase[h] == DROPPING && x < h)
 #endif
 
-/* Whether a host may begin an attempt while it reads for another's: then the read is wasted, and its answer a denial. */
+/* Whether a host may begin an attempt while it reads for another's: that wastes the read, and its answer is a denial. */
 #ifdef STARTS_WHILE_READING
 #define MAY_START(h) true
 #else
@@ -98,7 +98,7 @@ proctype Host(byte h) {
   od
 }
 
-/* Request and answer between two hosts. One process for each pair, because fairness then means that each is served again and again. */
+/* Request and answer between two hosts. One process per pair: then fairness means that each is served repeatedly. */
 proctype Wire(byte h; byte x) {
   do
   :: d_step {

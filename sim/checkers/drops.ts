@@ -236,7 +236,7 @@ export class DropChecker implements Checker {
     if (before !== undefined) this.#end(before);
     this.#lastOf.set(key, attempt);
     this.#attempts.set(nonce, attempt);
-    if (isUsed) throw new Violation('I4', `${nameOf(by)} uses the nonce ${nonce} once more`);
+    if (isUsed) throw new Violation('I4', `${nameOf(by)} reuses the nonce ${nonce}`);
   }
 
   #end(attempt: Attempt): void {
@@ -415,7 +415,7 @@ export class DropChecker implements Checker {
     }
     throw new Violation(
       'I2',
-      `${granter.slice(0, 8)} granted ${short(parcel)} for the last drop of it, and has it no more`,
+      `${granter.slice(0, 8)} granted ${short(parcel)} for the last drop of it, and no longer has it`,
     );
   }
 }

@@ -39,7 +39,7 @@ export function run(world: World): void {
     },
   );
   world.snapshot(origin, source, () => [catalog.snapshot(source, [newer, other], 0)]);
-  world.eventually(() => (store.files.size === 0 ? undefined : 'the older version is there yet'), {
+  world.eventually(() => (store.files.size === 0 ? undefined : 'the older version is still there'), {
     withinMs: 4 * MINUTE_MS,
   });
   world.eventually(() => (held().length === 1 ? undefined : `${held().length} of them are there`), {

@@ -3,7 +3,7 @@
  * none.
  *
  * Safety:   nobody drops anything because of it: a parcel with an intact copy keeps one.
- * Liveness: the others ask it to show what it claims to hold; within one scrub each parcel has the copies it should have.
+ * Liveness: the others ask it to show what it claims to hold; within one scrub each parcel has its copies.
  */
 import { everyParcelHas, nothingIsPending } from '../checks.js';
 import { GIB, HOUR_MS, MIB, MINUTE_MS, type World } from '../world.js';

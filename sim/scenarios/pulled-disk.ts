@@ -25,7 +25,7 @@ export function run(world: World): void {
   world.eventually(() => (left?.present.size === PARCELS ? undefined : 'not all is on the other disk'), {
     withinMs: 10 * MINUTE_MS,
   });
-  if (disk.present.size === 0) throw new Error('nothing is there twice');
+  if (disk.present.size === 0) throw new Error('no parcel is on both disks');
   disk.pulled = false;
   host.running?.lookAgain();
   world.always(everyParcelHas(2));

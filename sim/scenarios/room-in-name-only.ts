@@ -1,9 +1,9 @@
 /**
- * Scenario: the disk with the most free room takes nothing, although its file system reports room, as when over a quota; a
- * large parcel fits nowhere else until some host makes room for it.
+ * Scenario: the disk with the most free room takes nothing, although its file system reports room, as when over a
+ * quota; a large parcel fits nowhere else until some host makes room for it.
  *
- * Liveness: what fits elsewhere is stored soon, and room is made for what does not, by hosts that know of that disk only
- *           the room that it claims to have.
+ * Liveness: what fits elsewhere is stored soon, and room is made for what does not, by hosts that know of that disk
+ *           only the room that it claims to have.
  */
 import { everyParcelHas, nothingIsPending } from '../checks.js';
 import { GIB, MIB, MINUTE_MS, type World } from '../world.js';

@@ -83,11 +83,11 @@ export async function nativeBackend(): Promise<HashBackend | undefined> {
       let isOpen = true;
       return {
         update(bytes) {
-          if (!isOpen) throw new Error('a hasher that was asked is fed');
+          if (!isOpen) throw new Error('a hasher is fed after its digest');
           inner.update(asBuffer(bytes));
         },
         digest() {
-          if (!isOpen) throw new Error('a hasher is asked twice');
+          if (!isOpen) throw new Error('a hasher is asked twice for its digest');
           isOpen = false;
           const digest = digestOf(inner);
           giveBack();

@@ -79,7 +79,7 @@ export class RecipeCheck {
     if (page.length % PACKED_BYTES !== 0) throw new RangeError(`a page of ${page.length} bytes`);
     if (page.length > PAGE_CHUNKS_MAX * PACKED_BYTES) throw new RangeError('more chunks than a page may have');
     for (const { bytes } of chunksOf(page)) {
-      if (this.#isOver) throw new RangeError('a chunk after one that only the last may be as short as');
+      if (this.#isOver) throw new RangeError('a chunk that is too short and not the last');
       if (bytes === 0 || bytes > CHUNK_BYTES_MAX) throw new RangeError(`a chunk of ${bytes} bytes`);
       this.#isOver = bytes < CHUNK_BYTES_MIN;
       this.#chunks += 1;
@@ -111,7 +111,7 @@ export class PiecesCheck {
       const left = this.#left[0] ?? 0;
       if (bytes === 0 || bytes > PIECE_BYTES_MAX || bytes > left) throw new RangeError(`a piece of ${bytes} bytes`);
       if (bytes < PIECE_BYTES_MIN && bytes < left)
-        throw new RangeError('a piece that only the last may be as short as');
+        throw new RangeError('a piece that is too short and not the last of its range');
       if (bytes === left) this.#left.shift();
       else this.#left[0] = left - bytes;
     }

@@ -2,7 +2,7 @@
  * Relocating: this host's own moves of families to roomier hosts, to make room here for a parcel, and its answers to
  * hosts that want to move a family here.
  *
- *   short, fits nowhere --decideRelocate--> offered --accepted--> moving --the taker holds all--> leaving --all dropped-->
+ *   short, fits nowhere --decideRelocate--> offered --accepted--> moving --taker holds all--> leaving --all dropped-->
  *   the room is kept for the parcel until it is claimed
  *
  * A moved parcel is fetched and verified there before it is dropped here, and dropped only by the rules of section 7: a
