@@ -109,7 +109,7 @@ export interface AuditingContext {
   readonly deadMaxMs: () => number;
   /** The store of ours that holds the row. */
   readonly heldIn: (row: Row) => StoreId | undefined;
-  /** This host is the row's origin and is trusted: holders answer no other host. */
+  /** This host is the row's origin and is trusted: holders do not answer untrusted hosts. */
   readonly isFromHere: (row: Row) => boolean;
   /** A listed snapshot references the row. */
   readonly isWanted: (row: Row) => boolean;
@@ -207,7 +207,7 @@ export class Auditing {
   #nextHolder(row: Row): StoreSlot | undefined {
     const { self, table, holdings, heldIn, isFromHere, isWanted, presenceOf, canBeAsked } = this.#of;
     if (table.holderCount(row) === 0 || !isWanted(row)) return undefined;
-    // A host that is away, or no longer a member, audits nobody, so a remaining holder counts as the only one.
+    // A host that is away, or no longer a member, takes no part in the ring: a remaining holder counts as the only one.
     const slots = table.holders(row, []).filter(slot => holdings.hostOf(slot) === self || isCounted(presenceOf(slot)));
     // One host may have the row in two stores.
     const isOneHost = slots.every(slot => holdings.hostOf(slot) === holdings.hostOf(slots[0] as StoreSlot));
@@ -402,7 +402,7 @@ export class Auditing {
     }
   }
 
-  /** The log is read from its start, or is another log: nothing from before counts. */
+  /** The log is read from its start, or is another log: earlier failures are forgotten. */
   restarted(slot: StoreSlot): void {
     for (const row of [...(this.#distrusted.get(slot)?.untilMs.keys() ?? [])]) this.#forget({ row, slot });
   }

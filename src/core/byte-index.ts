@@ -1,7 +1,7 @@
 /**
  * Byte index: dense numbers for fixed-width byte strings (parcel ids, keys), so that the machine's tables can be typed
- * arrays. A JavaScript `Map` of hex strings costs some 200 bytes an entry; this costs the width plus about 6, and up to a
- * quarter more than that while there is room for others.
+ * arrays. A JavaScript `Map` of hex strings costs some 200 bytes an entry; this costs the width plus about 6, and up
+ * to a quarter more than that while there is room for others.
  *
  * Open addressing with linear probing. The strings are parts of hashes, so their first four bytes are the hash.
  * Numbers are given in order of arrival and never change; nothing is ever removed.

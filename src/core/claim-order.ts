@@ -4,7 +4,7 @@
  *
  *   newest snapshots │ standing │ this host's rank │ larger
  *
- * The standing is 0 for a parcel that nobody has or has claimed; otherwise, fewer copies and claims come sooner. A
+ * The standing is 0 for a parcel that nobody has or has claimed; otherwise, the fewer copies and claims, the sooner. A
  * parcel that others have claimed and that has no copy yet comes after all that have a copy: soon it can be had from
  * two places, and its origin sends it only once. Last come the parcels that this host leaves to faster ones.
  *

@@ -4,7 +4,9 @@
  */
 import type { ClusterId, HostId, PeerName, SourceId } from './ids.js';
 
-/** `provisional`: admitted by a member, not yet written into the configuration by an admin host. It may send and read. */
+/**
+ * `provisional`: admitted by a member, not yet written into the configuration by an admin host. It may send and read.
+ */
 export type MemberState = 'provisional' | 'active' | 'draining' | 'revoked';
 
 export interface Member {
@@ -36,7 +38,7 @@ export interface SourcePolicy {
   readonly lastSeq?: number;
 }
 
-/** All in ms. Floors: heartbeat ≥ 100, suspect ≥ 3 heartbeats, dead ≥ 2 × suspect, deadMax ≥ dead, claimWait ≥ 20, others ≥ 0. */
+/** In ms. Floors: heartbeat 100, suspect 3 heartbeats, dead 2 × suspect, deadMax dead, claimWait 20, others 0. */
 export interface Timing {
   /** Least interval between heartbeats; the one in force is max(heartbeat, hosts × heartbeatPerHost). Default 5 s. */
   readonly heartbeatMs: number;

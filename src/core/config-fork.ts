@@ -45,6 +45,7 @@ export function goesBefore({ ground, ours, rival }: TwoChains): boolean {
  * beside it or further back. Second, the one that revokes more members: otherwise an admin's host restored from an
  * image would readmit a stolen machine with whatever it signs. If both shut out equally much, the one whose first
  * version's signer comes first in the parent's `admins` wins; with the same signer, the lower hash.
+ *
  * Three branches cannot beat each other in a circle: shut-outs are summed version by version, so of two branches the
  * same one has more from whatever earlier version they are compared, including the one where both part from a third.
  */

@@ -2,8 +2,9 @@
  * Duplicate: do two machines run with one identity?
  *
  * A disk that was copied makes a second host that is the first: same key, same stores, same logs. Each start raises the
- * boot counter, durably, before anything is said, and draws a boot id; so two boot ids under one counter are two machines.
- * Nothing that such a host says can be believed until a person has put it right: it is set aside, and an alarm is raised.
+ * boot counter, durably, before anything is said, and draws a boot id; so two boot ids under one counter are two
+ * machines. Nothing that such a host says can be believed until a person puts it right: the host is set aside, and an
+ * alarm is raised.
  *
  * The copy of a disk starts under the next number while its original goes on running, though. Each of the two then finds
  * that it is not heard and raises its counter above the other's (later-starts.ts), the second time only after an hour.

@@ -42,7 +42,7 @@ export type ReadFailure =
 export interface PastAbsence {
   readonly host: HostId;
   readonly lengthMs: number;
-  /** How long ago it ended. An age, as the machine's time and that of whoever keeps it over a restart have no common zero. */
+  /** How long ago it ended: an age, as the machine's clock starts from another zero after a restart. */
   readonly agoMs: number;
   /** The host had been taken for dead. */
   readonly wasDead: boolean;
@@ -68,15 +68,15 @@ export type Input =
       readonly is: 'log';
       readonly nowMs: number;
       readonly segment: LogSegment;
-      /** Another host passed it on. The signature is over the end alone, so operations that do not lead there prove nothing. */
+      /** Another host relayed it. Only the end is signed, so operations that do not lead to it prove nothing. */
       readonly relayed?: boolean;
     }
-  /** A piece of a checkpoint of anybody's log; the checkpoint's signature has been checked, which says nothing of this piece. */
+  /** A piece of a checkpoint of any log. The checkpoint's signature is checked; this proves nothing about the piece. */
   | {
       readonly is: 'checkpoint';
       readonly nowMs: number;
       readonly piece: CheckpointPiece;
-      /** Another host passed it on. */
+      /** Another host relayed it. */
       readonly relayed?: boolean;
     }
   /**
@@ -100,7 +100,7 @@ export type Input =
    * meanwhile.
    */
   | { readonly is: 'store-hangs'; readonly nowMs: number; readonly store: StoreId; readonly hangs: boolean }
-  /** What a head changes that is newer than ours, verified, with its snapshots and pages at hand. */
+  /** The changes made by a head that is newer than ours, verified, with its snapshots and pages at hand. */
   | {
       readonly is: 'wanted';
       readonly nowMs: number;
@@ -159,7 +159,7 @@ export type Input =
    */
   | { readonly is: 'own-ops'; readonly nowMs: number; readonly segment: LogSegment; readonly usedBytes: number }
   /**
-   * A lost parcel is about to be taken out of the trash of our store: its room is kept until `taken-back`, if it is there
+   * A lost parcel is about to be taken out of our store's trash, if it is there: its room is kept until `taken-back`
    * (`Machine.keepsRoomFor`).
    */
   | {
@@ -287,11 +287,14 @@ export type Effect =
   | { readonly do: 'cancel-fetch'; readonly fetch: number }
   /** How many of its bytes are missing in the store? → `measured` */
   | { readonly do: 'measure'; readonly parcel: ParcelId; readonly store: StoreId }
-  /** Put head, snapshots and pages into the store's own catalog, then `head` into its log → `head-kept` or `head-not-kept`. */
+  /**
+   * Put head, snapshots and pages into the store's own catalog, then `head` into its log → `head-kept` or
+   * `head-not-kept`.
+   */
   | { readonly do: 'keep-head'; readonly store: StoreId; readonly source: SourceId; readonly seq: number }
   /**
-   * This host has entered DROPPING with a nonce that was never used: read our own copy whole, verify every blob, and compute
-   * what each of these holders must answer to it → `own-proved` or `own-not-proved`.
+   * This host has entered DROPPING with a nonce that was never used: read our own copy whole, verify every blob, and
+   * compute what each of these holders must answer → `own-proved` or `own-not-proved`.
    */
   | {
       readonly do: 'prove-own';

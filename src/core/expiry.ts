@@ -2,9 +2,9 @@
  * Expiry: may a copy go because it is no longer wanted?
  *
  * This is judged by the newest head of its source that this host ever heard of, never by silence: a holder that has not
- * caught up keeps everything. A parcel that no snapshot references which is listed or keeps its `hold` (hold.ts) waits
- * `gcGrace` more. All times are the holder's own running time, so a host that was off for a month does not wake up and
- * clear its disk.
+ * caught up keeps everything. A parcel that is referenced neither by a listed snapshot nor by one that keeps its `hold`
+ * (hold.ts) waits `gcGrace` more. All times are the holder's own running time, so a host that was off for a month does
+ * not wake up and clear its disk.
  *
  * Pure. Driven by the machine; `ExpiryWarrant.from` is the only maker of the warrant that a store demands (I7).
  */

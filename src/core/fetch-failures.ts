@@ -19,7 +19,7 @@ export class FetchFailures {
     return this.#byRow.keys();
   }
 
-  /** Until when the row rests; -Infinity if it does not. */
+  /** Until when the row rests; -Infinity if no rest was set. */
   untilMs(row: Row): number {
     return this.#byRow.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY;
   }

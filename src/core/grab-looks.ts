@@ -82,7 +82,7 @@ export class GrabLooks {
       pursuit !== undefined || lastPlace || !hasRoom
         ? 0
         : rankMaxOf({ copiesWanted, stepMs, shortForMs: nowMs - shortSinceMs });
-    // A host without room only needs to know about claims.
+    // For a host without room, only claims matter.
     const standing =
       hasSource && (pursuit !== undefined || hasRoom || claimants.length > 0)
         ? placement.standing(row, origins, copiesWanted, { claimants, copies: count.copies, rankMax })

@@ -1,6 +1,6 @@
 /**
- * Hash back ends: BLAKE3 in WebAssembly, which runs everywhere, and native, which is 4 to 8 times as fast and has prebuilt
- * libraries for Linux, macOS and FreeBSD on 64 bits, arm too. They are tested against the same vectors.
+ * Hash back ends: BLAKE3 in WebAssembly, which runs everywhere, and native, which is 4 to 8 times as fast and has
+ * prebuilt libraries for Linux, macOS and FreeBSD on 64 bits, arm too. They are tested against the same vectors.
  */
 import { hexOf } from './ids.js';
 

@@ -74,7 +74,7 @@ export function splitSourceId(id: SourceId): { readonly origin: HostId; readonly
   return { origin: parseHostId(id.slice(0, Math.max(slash, 0))), source: id.slice(slash + 1) };
 }
 
-/** A libp2p Ed25519 peer id in text: only its alphabet and length are checked here; libp2p checks the rest when it dials. */
+/** A libp2p Ed25519 peer id as text: only alphabet and length are checked; libp2p checks the rest when it dials. */
 export function parsePeerName(text: string): PeerName {
   if (!/^12D3Koo[1-9A-HJ-NP-Za-km-z]{45}$/.test(text)) {
     throw new MalformedId(`not an Ed25519 peer id: ${JSON.stringify(text.slice(0, 80))}`);

@@ -80,7 +80,7 @@ export class Known {
     this.#of = context;
   }
 
-  /** Copies of a wanted parcel that count; with `headSeq` only those whose stores durably hold that head or a later one. */
+  /** Counted copies of a wanted parcel; with `headSeq`, only in stores that durably hold that head or a later one. */
   copies(parcel: ParcelId, headSeq?: number): number {
     const row = this.#of.table.find(parcel);
     const source = row === undefined ? undefined : this.#of.wanted.sourceOf(row);

@@ -39,7 +39,7 @@ export interface LaterStartView {
 }
 
 export type LaterStartVerdict =
-  /** They heard this very start, or a raise is already scheduled. */
+  /** They heard a frame that was sent, in this start or an earlier one; or a raise is already scheduled. */
   | { readonly act: 'none' }
   | { readonly act: 'refuse' }
   /**

@@ -106,8 +106,8 @@ export class Listening {
   }
 
   /**
-   * @returns undefined for an unknown parcel when the host may make no more rows: rows stay for ever, and claims could
-   * flood them.
+   * @returns undefined for an unknown parcel when the host may make no more rows: rows stay for ever, so a flood of
+   * claims must not make them.
    */
   #rowToClaim(from: HostId, parcel: ParcelId): Row | undefined {
     const { table, claims } = this.#of;

@@ -15,8 +15,8 @@ export interface StoreReport {
   /** Held and reserved bytes. Trash counts as free room, as it is the first to go. */
   readonly usedBytes: number;
   /**
-   * The weight in the rendezvous, in MiB: the last stated `lentBytes`; restated when that has changed by more than 10
-   * %.
+   * The weight in the rendezvous, in MiB: the last stated `lentBytes`; restated when that has changed by more than a
+   * tenth.
    */
   readonly weightMiB: number;
 }

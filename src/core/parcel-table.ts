@@ -1,6 +1,6 @@
 /**
- * Parcel table: every parcel that the machine has heard of, as rows of typed arrays: some 100 bytes a parcel however many
- * hosts there are, where objects would take a kilobyte.
+ * Parcel table: every parcel that the machine has heard of, as rows of typed arrays: some 100 bytes a parcel however
+ * many hosts there are, where objects would take a kilobyte.
  *
  * A row has what a page says of the parcel (id, key, bytes), whether the catalog wants it, and which stores say that
  * they hold it. The table decides nothing. Rows are never removed; a parcel that is no longer wanted is only marked so.

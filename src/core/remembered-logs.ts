@@ -52,6 +52,7 @@ export class RememberedLogs {
   /**
    * Compares everything heard of the store with its log. A position that agrees is forgotten; one that does not is
    * found each time, until it agrees.
+   *
    * @param digestAt our digest at a number that `compared` named; undefined for one that was heard since, which waits
    */
   doubt(own: OwnLog, digestAt: (seq: number) => string | undefined): LogDoubt | undefined {

@@ -10,7 +10,7 @@
  */
 import { assert } from './fault.js';
 
-/** Fraction bits of a logarithm. With 33 × 2^20 as the largest logarithm and 2^27 as the largest weight, products stay below 2^53. */
+/** Fraction bits of a logarithm. The largest logarithm is 33 × 2^20, the largest weight 2^27: products stay < 2^53. */
 const LOG_FRACTION_BITS = 20;
 /** 2^27 MiB, 128 TiB: a host with more room counts as having this much. */
 export const WEIGHT_MIB_MAX = 2 ** 27;
@@ -47,7 +47,8 @@ export function negativeLog2(h: number): number {
   // 2h + 1 has up to 33 bits: its exponent is that of h, one higher, and 0 for h = 0.
   const zeros = Math.clz32(uniform);
   const exponent = 32 - zeros;
-  // The mantissa of (2h + 1) / 2^exponent in [1, 2), as 32 fraction bits: without the leading one, h from the top and the ½.
+  // The mantissa of (2h + 1) / 2^exponent in [1, 2), as 32 fraction bits: h from the top without its leading one, then
+  // the ½.
   const fraction = ((uniform << zeros) << 1) | (1 << zeros);
   const index = fraction >>> (32 - TABLE_BITS);
   const rest = (fraction & (2 ** (32 - TABLE_BITS) - 1)) >>> 2;

@@ -4,7 +4,7 @@
  */
 import { encode } from 'cborg';
 
-/** `[domain, ...fields]` in canonical CBOR. Fields: integers, bigints, strings, bytes, arrays and null; never undefined. */
+/** `[domain, ...fields]` in canonical CBOR. Fields: integers, bigints, strings, bytes, arrays, null; not undefined. */
 export function signable(domain: string, fields: readonly unknown[]): Uint8Array {
   return encode([domain, ...fields]);
 }
